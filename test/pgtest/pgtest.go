@@ -1,0 +1,120 @@
+// Package pgtest gives tests a real, private PostgreSQL.
+//
+// It owns finding the server's programs, a throw-away cluster, and one empty database per test. It knows nothing of
+// Posthorn: it must not import any other package of this module, so that every one of them can use it in its tests.
+// It runs on Unix only.
+//
+// `make test` starts one cluster for all packages through the command in cmd/pgtest and names it in
+// POSTHORN_TEST_DATABASE_URL. A plain `go test ./models` works as well: the first call of [URL] in a test process then
+// starts a cluster for that process, which goes away with it.
+package pgtest
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"net/url"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// EnvURL names the environment variable with the URL of a cluster to use: `postgres://user:password@host:port/database`.
+// The user must be allowed to create databases; the database itself is only connected to, never changed.
+const EnvURL = "POSTHORN_TEST_DATABASE_URL"
+
+// dropTimeout bounds the removal of a test's databases.
+const dropTimeout = 30 * time.Second
+
+// ownCluster starts the cluster of a test process that was not given one. It is never stopped: the cluster ends with
+// the process, however that comes about.
+var ownCluster = sync.OnceValues(func() (string, error) {
+	c, err := Start(context.Background(), Options{Fast: true})
+	if err != nil {
+		return "", err
+	}
+	return c.URL(), nil
+})
+
+// URL creates an empty database for t and returns its URL. When t ends the database is dropped, whoever may still be
+// connected to it, and with it every database whose name is that one's followed by an underscore and more: code under
+// test may create such siblings. URL fails t if there is no PostgreSQL.
+func URL(t testing.TB) string {
+	t.Helper()
+
+	admin := os.Getenv(EnvURL)
+	if admin == "" {
+		var err error
+		if admin, err = ownCluster(); err != nil {
+			t.Fatalf("pgtest: no %s, and no cluster of our own: %v", EnvURL, err)
+		}
+	}
+	name := "test_" + strings.ToLower(rand.Text()[:16])
+	database, err := withDatabase(admin, name)
+	if err != nil {
+		t.Fatalf("pgtest: %s: %v", EnvURL, err)
+	}
+	if err := create(t.Context(), admin, name); err != nil {
+		t.Fatalf("pgtest: %v", err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), dropTimeout)
+		defer cancel()
+		if err := drop(ctx, admin, name); err != nil {
+			t.Errorf("pgtest: %v", err)
+		}
+	})
+	return database
+}
+
+// withDatabase returns raw with its database replaced by name.
+func withDatabase(raw, name string) (string, error) {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return "", fmt.Errorf("parse URL: %w", err)
+	}
+	u.Path = "/" + name
+	return u.String(), nil
+}
+
+// create makes an empty database. It copies template0, to which nobody connects, so that any number may be created at once.
+func create(ctx context.Context, admin, name string) error {
+	conn, err := pgx.Connect(ctx, admin)
+	if err != nil {
+		return fmt.Errorf("connect to the cluster: %w", err)
+	}
+	defer func() { _ = conn.Close(ctx) }()
+
+	if _, err := conn.Exec(ctx, `CREATE DATABASE `+pgx.Identifier{name}.Sanitize()+` TEMPLATE template0`); err != nil {
+		return fmt.Errorf("create database: %w", err)
+	}
+	return nil
+}
+
+// drop removes the named database and its siblings.
+func drop(ctx context.Context, admin, name string) error {
+	conn, err := pgx.Connect(ctx, admin)
+	if err != nil {
+		return fmt.Errorf("connect to the cluster: %w", err)
+	}
+	defer func() { _ = conn.Close(ctx) }()
+
+	rows, err := conn.Query(ctx, `SELECT datname FROM pg_database WHERE datname = $1 OR starts_with(datname, $1 || '_')`, name)
+	if err != nil {
+		return fmt.Errorf("list databases: %w", err)
+	}
+	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return fmt.Errorf("list databases: %w", err)
+	}
+	for _, n := range names {
+		if _, err := conn.Exec(ctx, `DROP DATABASE IF EXISTS `+pgx.Identifier{n}.Sanitize()+` WITH (FORCE)`); err != nil {
+			return fmt.Errorf("drop database %s: %w", n, err)
+		}
+	}
+	return nil
+}
