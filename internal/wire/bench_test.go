@@ -1,0 +1,27 @@
+package wire_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/posthorn/posthorn/internal/wire"
+)
+
+// BenchmarkBuild is one attempt at one delivery, with the 1 KiB payload of the published benchmarks.
+func BenchmarkBuild(b *testing.B) {
+	data := `{"id":"f9cc7e9c-7ac2-45df-b4a3-1a19321c144d","items":[{"sku":"12345","quantity":2}],"note":"` +
+		strings.Repeat("n", 900) + `"}`
+	for _, profile := range wire.Profiles() {
+		b.Run(profile, func(b *testing.B) {
+			wh := wire.Webhook{Profile: profile, Secrets: []string{secretB}, Headers: map[string]string{"X-Team": "orders"}}
+			ev := event("order.created", data)
+			b.ReportAllocs()
+			b.SetBytes(int64(len(data)))
+			for b.Loop() {
+				if _, err := wire.Build(wh, ev, attempted); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,16 @@
+package wire
+
+// languageWeaver is Language Weaver Edge (source: 002_98eb4251fce2d61f.txt). Its documents say nothing of what is
+// delivered. Chosen: a flat body like that of its neighbours,
+//
+//	{"event":"translation.created", …the data's members}
+//
+// signed as Standard Webhooks with the webhook's own secret.
+type languageWeaver struct{ standard }
+
+func (languageWeaver) body(_ Webhook, ev Event) ([]byte, error) {
+	o := newObject(ev)
+	o.string("event", ev.Type)
+	o.splice(ev.Data, "event")
+	return o.close()
+}

@@ -1,0 +1,137 @@
+package wire
+
+import (
+	"bytes"
+	"encoding/json"
+	"iter"
+)
+
+// jsonSpace is the white space of RFC 8259.
+const jsonSpace = " \t\n\r"
+
+// members walks the top level of a trimmed JSON object. It yields each member's name, still quoted, and the whole pair
+// from the name's first to the value's last byte; both are parts of data. Values are skipped, not parsed: what is valid
+// is walked correctly, and what is not is either walked or, where its structure makes no sense, ends with a nil pair.
+func members(data []byte) iter.Seq2[[]byte, []byte] {
+	return func(yield func(name, pair []byte) bool) {
+		i := skipSpace(data, 1)
+		if i < len(data) && data[i] == '}' {
+			if i != len(data)-1 {
+				yield(nil, nil)
+			}
+			return
+		}
+		for {
+			start := i
+			nameEnd := skipString(data, start)
+			colon := skipSpace(data, nameEnd)
+			if nameEnd == start || colon >= len(data) || data[colon] != ':' {
+				yield(nil, nil)
+				return
+			}
+			value := skipSpace(data, colon+1)
+			end := skipValue(data, value)
+			next := skipSpace(data, end)
+			if end == value || next >= len(data) {
+				yield(nil, nil)
+				return
+			}
+			if !yield(data[start:nameEnd], data[start:end]) {
+				return
+			}
+			switch {
+			case data[next] == ',':
+				i = skipSpace(data, next+1)
+			case data[next] == '}' && next == len(data)-1:
+				return
+			default:
+				yield(nil, nil)
+				return
+			}
+		}
+	}
+}
+
+// memberName decodes a quoted name, so that "\u0065vent" is known for what a receiver will read: event.
+func memberName(quoted []byte) string {
+	plain := quoted[1 : len(quoted)-1]
+	if bytes.IndexByte(plain, '\\') < 0 {
+		return string(plain)
+	}
+	var name string
+	if err := json.Unmarshal(quoted, &name); err != nil {
+		return string(plain)
+	}
+	return name
+}
+
+func skipSpace(data []byte, i int) int {
+	for i < len(data) && (data[i] == ' ' || data[i] == '\t' || data[i] == '\n' || data[i] == '\r') {
+		i++
+	}
+	return i
+}
+
+// skipString returns the index after the string that starts at i, or i if there is none or it does not end.
+func skipString(data []byte, i int) int {
+	if i >= len(data) || data[i] != '"' {
+		return i
+	}
+	for j := i + 1; j < len(data); j++ {
+		switch data[j] {
+		case '\\':
+			j++
+		case '"':
+			return j + 1
+		}
+	}
+	return i
+}
+
+// skipValue returns the index after the value that starts at i, or i if there is none or it does not end.
+func skipValue(data []byte, i int) int {
+	if i >= len(data) {
+		return i
+	}
+	switch data[i] {
+	case '"':
+		return skipString(data, i)
+	case '{', '[':
+		return skipNested(data, i)
+	default:
+		return skipScalar(data, i)
+	}
+}
+
+// skipNested passes over an object or array by counting brackets outside strings.
+func skipNested(data []byte, i int) int {
+	depth := 0
+	for j := i; j < len(data); j++ {
+		switch data[j] {
+		case '{', '[':
+			depth++
+		case '}', ']':
+			if depth--; depth == 0 {
+				return j + 1
+			}
+		case '"':
+			end := skipString(data, j)
+			if end == j {
+				return i
+			}
+			j = end - 1
+		}
+	}
+	return i
+}
+
+// skipScalar passes over a number, true, false or null: everything up to what may follow a value.
+func skipScalar(data []byte, i int) int {
+	for j := i; j < len(data); j++ {
+		switch data[j] {
+		case ',', '}', ']', ' ', '\t', '\n', '\r':
+			return j
+		}
+	}
+	return i
+}

@@ -1,0 +1,105 @@
+// Package wire says how an event looks on the wire: the body, headers and signature that a webhook's profile gives it.
+//
+// A profile is the wire format of one system: the native one ([ProfileStandard]) or one of the outside systems that
+// Posthorn speaks for. Each has one small file here, and [profiles] lists them; to add a system, copy the smallest
+// (im4.go) and add its line there.
+//
+// The package is pure. It must not import an HTTP client, a database, Temporal or any other Posthorn package, and it
+// reads no clock: the time of an attempt is an argument. The same event gives the same body on every attempt; only the
+// signature, and the timestamp inside it, may move.
+package wire
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+)
+
+// Event is what happened, as it was accepted.
+type Event struct {
+	ID     string // the same on every attempt; receivers use it to recognise repeats
+	Tenant string
+	Type   string
+
+	// Timestamp is when the event was accepted, not when it is sent.
+	Timestamp time.Time
+
+	// Data is the payload in the bytes that were posted: one valid JSON value of any kind. Validity is checked where
+	// events are accepted; here numbers, strings and key order pass through untouched.
+	Data json.RawMessage
+
+	// Attributes carry what a profile's envelope needs beside the data. Unknown ones are ignored.
+	Attributes map[string]string
+}
+
+// Webhook is the part of a webhook that shapes its messages.
+type Webhook struct {
+	ID      string
+	Tenant  string
+	URL     string
+	Profile string // one of [Profiles]
+
+	// Headers are the webhook's own additional ones, as [ValidHeaders] admits them.
+	Headers map[string]string
+
+	// Secrets are the active signing secrets, newest first; more than one while a rotation overlaps. Without any, the
+	// message goes out unsigned. A profile whose header holds a single signature or token uses the newest.
+	Secrets []string
+
+	// Settings are the profile's own.
+	Settings map[string]string
+}
+
+// Message is one POST, ready to be sent but for what belongs to the client: Host, Content-Length and User-Agent.
+type Message struct {
+	Header http.Header
+	Body   []byte
+}
+
+var (
+	// ErrUnknownProfile is returned for a profile that is not in [Profiles].
+	ErrUnknownProfile = errors.New("unknown profile")
+
+	// ErrMalformedData is returned for event data from which no JSON body can be made.
+	ErrMalformedData = errors.New("event data is not valid JSON")
+)
+
+// Body returns the bytes that a webhook receives for an event. They depend on nothing but the arguments, so every
+// attempt at a delivery sends the same ones. Errors wrap [ErrUnknownProfile] or [ErrMalformedData]; neither gets better
+// by trying again.
+func Body(wh Webhook, ev Event) ([]byte, error) {
+	p, err := lookup(wh.Profile)
+	if err != nil {
+		return nil, err
+	}
+	body, err := p.body(wh, ev)
+	if err != nil {
+		return nil, fmt.Errorf("%s body of event %s: %w", wh.Profile, ev.ID, err)
+	}
+	return body, nil
+}
+
+// Build returns the whole message for an attempt made at the given time: [Body] with its headers and signature. The
+// webhook's own headers come first and never replace those of the profile. It fails as [Body] does, and when a secret
+// is not one that [ValidSecret] admits.
+func Build(wh Webhook, ev Event, at time.Time) (Message, error) {
+	p, err := lookup(wh.Profile)
+	if err != nil {
+		return Message{}, err
+	}
+	body, err := Body(wh, ev)
+	if err != nil {
+		return Message{}, err
+	}
+	h := make(http.Header, len(wh.Headers)+4)
+	for name, value := range wh.Headers {
+		h.Set(name, value)
+	}
+	h.Set("Content-Type", "application/json")
+	if err := p.sign(h, wh, ev, at, body); err != nil {
+		return Message{}, fmt.Errorf("sign event %s for webhook %s: %w", ev.ID, wh.ID, err)
+	}
+	return Message{Header: h, Body: body}, nil
+}
