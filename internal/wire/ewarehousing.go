@@ -51,9 +51,14 @@ func (eWarehousing) body(_ Webhook, ev Event) ([]byte, error) {
 
 func (eWarehousing) sign(h http.Header, wh Webhook, ev Event, _ time.Time, body []byte) error {
 	h.Set(headerXWebhookID, bareUUID(ev.ID))
-	if len(wh.Secrets) > 0 {
-		h.Set(headerHmacSHA256, hmacSHA256([]byte(wh.Secrets[0]), body))
+	if len(wh.Secrets) == 0 {
+		return nil
 	}
+	secret := wh.Secrets[0]
+	if err := validKey(secret); err != nil {
+		return err
+	}
+	h.Set(headerHmacSHA256, hmacSHA256([]byte(secret), body))
 	return nil
 }
 

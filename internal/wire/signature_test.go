@@ -219,6 +219,7 @@ func TestBuildRefusesSecretsThatCannotSign(t *testing.T) {
 		wire.ProfileLanguageWeaver: "whsec_AA==",
 		wire.ProfileIM4:            "a\nb",
 		wire.ProfilePhrase:         "",
+		wire.ProfileEWarehousing:   "",
 	} {
 		_, err := wire.Build(wire.Webhook{Profile: profile, Secrets: []string{secret}}, event("a", `{}`), attempted)
 		require.Error(t, err, profile)

@@ -83,7 +83,7 @@ func Body(wh Webhook, ev Event) ([]byte, error) {
 
 // Build returns the whole message for an attempt made at the given time: [Body] with its headers and signature. The
 // webhook's own headers come first and never replace those of the profile. It fails as [Body] does, and when a secret
-// is not one that [ValidSecret] admits.
+// that it needs is not one that [ValidSecret] admits.
 func Build(wh Webhook, ev Event, at time.Time) (Message, error) {
 	p, err := lookup(wh.Profile)
 	if err != nil {
