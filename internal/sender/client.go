@@ -1,0 +1,217 @@
+// Package sender POSTs bytes to receivers on the open internet and says what came back.
+//
+// It owns the HTTP client that leaves the house: the destination guard that acts on the dialled address, the time and
+// size limits of an exchange, and the classification of its end. It must not import the database, the wire formats or
+// Temporal: it is handed a URL, headers and a body, and knows nothing of webhooks, retries or signatures.
+package sender
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"net/http"
+	"net/netip"
+	"time"
+)
+
+// Defaults and limits of one exchange.
+const (
+	// DefaultTimeout bounds an exchange whose Request names none.
+	DefaultTimeout = 15 * time.Second
+	// DefaultResponseLimit is how many bytes of a response body are kept.
+	DefaultResponseLimit = 16 << 10
+	// DefaultMaxIdleConnsPerHost and DefaultMaxIdleConns bound the connections kept open between exchanges.
+	DefaultMaxIdleConnsPerHost = 256
+	DefaultMaxIdleConns        = 8192
+	// DefaultUserAgent is sent when neither Config nor Request names one.
+	DefaultUserAgent = "Posthorn"
+
+	// idleConnTimeout stays below the 5 s after which a receiver on Node.js closes an idle connection, so that a POST
+	// seldom meets a connection that is closing under it.
+	idleConnTimeout = 4 * time.Second
+	// connectTimeout bounds name resolution plus TCP connection, tlsHandshakeTimeout what follows.
+	connectTimeout      = 10 * time.Second
+	tlsHandshakeTimeout = 10 * time.Second
+	// maxResponseHeaderBytes is what the transport reads of response headers before it gives up.
+	maxResponseHeaderBytes = 64 << 10
+	// A silent HTTP/2 connection is probed after h2SilenceBeforePing, because one dead connection would otherwise
+	// swallow every exchange to its host until each times out.
+	h2SilenceBeforePing = 5 * time.Second
+	h2PingTimeout       = 5 * time.Second
+	// h2 receive windows bound what a receiver can make us buffer beyond what is kept.
+	h2StreamWindow     = 128 << 10
+	h2ConnectionWindow = 1 << 20
+	tlsSessionsCached  = 1024
+)
+
+// Config of a Client. The zero value is the strict production setting: https to public addresses only.
+type Config struct {
+	// AllowHTTP permits plain http to any destination that the guard permits.
+	AllowHTTP bool
+	// AllowNetworks are let through the destination guard although they are not public.
+	AllowNetworks []netip.Prefix
+	// AllowLoopbackHTTP is for development: it lets loopback addresses through the guard, over https and plain http.
+	// Plain http to any other address stays forbidden.
+	AllowLoopbackHTTP bool
+	// UserAgent is sent when a Request has none. Default DefaultUserAgent.
+	UserAgent string
+	// ResponseLimit is how many bytes of a response body are kept. Default DefaultResponseLimit.
+	ResponseLimit int
+	// MaxConnsPerHost bounds all connections to one host, idle or not. 0, the default, means no bound: how many POSTs
+	// are in flight is the caller's to decide.
+	MaxConnsPerHost int
+	// MaxIdleConnsPerHost and MaxIdleConns bound the idle connections kept. Defaults as the constants of that name.
+	MaxIdleConnsPerHost int
+	MaxIdleConns        int
+	// Resolver answers names. Default net.DefaultResolver.
+	Resolver Resolver
+	// Now is the clock for Result.StartedAt, Retry-After dates and the name cache. Default time.Now.
+	Now func() time.Time
+	// RootCAs replaces the system's certificate authorities.
+	RootCAs *x509.CertPool
+}
+
+// Client sends POSTs. It is safe for concurrent use and keeps connections open between them.
+type Client struct {
+	guard *Guard
+	// Plain http has a transport of its own, so that its connection pool can hold only connections that were checked
+	// against the rule for plain http when they were dialled.
+	secure, plain *http.Transport
+	userAgent     string
+	responseLimit int64
+	now           func() time.Time
+}
+
+// New returns a Client that never uses a proxy, whatever the environment says: the address that is checked must be the
+// address that is dialled.
+func New(cfg Config) *Client {
+	cfg.UserAgent = cmp.Or(cfg.UserAgent, DefaultUserAgent)
+	cfg.ResponseLimit = cmp.Or(cfg.ResponseLimit, DefaultResponseLimit)
+	cfg.MaxIdleConns = cmp.Or(cfg.MaxIdleConns, DefaultMaxIdleConns)
+	cfg.MaxIdleConnsPerHost = cmp.Or(cfg.MaxIdleConnsPerHost, DefaultMaxIdleConnsPerHost)
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	guard := NewGuard(cfg)
+	return &Client{
+		guard:         guard,
+		secure:        newTransport(cfg, newDialer(guard.names, guard.controlSecure)),
+		plain:         newTransport(cfg, newDialer(guard.names, guard.controlPlain)),
+		userAgent:     cfg.UserAgent,
+		responseLimit: int64(cfg.ResponseLimit),
+		now:           cfg.Now,
+	}
+}
+
+func newTransport(cfg Config, d *dialer) *http.Transport {
+	return &http.Transport{
+		Proxy:       nil,
+		DialContext: d.dial,
+		TLSClientConfig: &tls.Config{
+			MinVersion:         tls.VersionTLS12,
+			RootCAs:            cfg.RootCAs,
+			ClientSessionCache: tls.NewLRUClientSessionCache(tlsSessionsCached),
+		},
+		TLSHandshakeTimeout:    tlsHandshakeTimeout,
+		ForceAttemptHTTP2:      true, // a dialer or TLS settings of one's own switch it off otherwise
+		DisableCompression:     true, // the bytes kept are the bytes sent, and nothing can be a decompression bomb
+		MaxIdleConns:           cfg.MaxIdleConns,
+		MaxIdleConnsPerHost:    cfg.MaxIdleConnsPerHost,
+		MaxConnsPerHost:        cfg.MaxConnsPerHost,
+		IdleConnTimeout:        idleConnTimeout,
+		MaxResponseHeaderBytes: maxResponseHeaderBytes,
+		HTTP2: &http.HTTP2Config{
+			SendPingTimeout:               h2SilenceBeforePing,
+			PingTimeout:                   h2PingTimeout,
+			MaxReceiveBufferPerStream:     h2StreamWindow,
+			MaxReceiveBufferPerConnection: h2ConnectionWindow,
+		},
+	}
+}
+
+// Guard returns the destination rules that this client applies.
+func (c *Client) Guard() *Guard { return c.guard }
+
+// Close closes idle connections. Exchanges under way finish.
+func (c *Client) Close() {
+	c.secure.CloseIdleConnections()
+	c.plain.CloseIdleConnections()
+}
+
+// Request is one POST.
+type Request struct {
+	// URL of the receiver. Credentials in it are refused.
+	URL string
+	// Header is sent as given, except for what belongs to the connection (Host, Connection, Content-Length …), which is
+	// dropped. It is not modified.
+	Header http.Header
+	Body   []byte
+	// Timeout bounds the whole exchange, from name resolution to the last byte of the response. Default DefaultTimeout.
+	Timeout time.Duration
+}
+
+// Post sends r once and reports how it ended; every failure is a Result. Redirects are not followed.
+//
+// Once a status has arrived it decides: a receiver that answers 200 and then drips its body until the timeout has
+// received the POST. A connection that the receiver closed while it was idle is replaced and the POST sent on a new one,
+// so a receiver may, rarely, see the same bytes twice in one Post.
+func (c *Client) Post(ctx context.Context, r Request) Result {
+	started := c.now()
+	result := c.exchange(ctx, r)
+	result.StartedAt = started
+	result.Duration = c.now().Sub(started)
+	return result
+}
+
+func (c *Client) exchange(parent context.Context, r Request) Result {
+	timeout := r.Timeout
+	if timeout <= 0 {
+		timeout = DefaultTimeout
+	}
+	ctx, cancel := context.WithTimeout(parent, timeout)
+	defer cancel()
+
+	req, err := c.newRequest(ctx, r)
+	if err != nil {
+		return Result{Outcome: Failed, Error: err.Error()}
+	}
+	transport := c.secure
+	if req.URL.Scheme == "http" {
+		transport = c.plain
+	}
+	// The transport is used directly: an http.Client would add redirects, cookies and URL credentials, all unwanted.
+	resp, err := transport.RoundTrip(req)
+	if err != nil {
+		if parent.Err() != nil {
+			return Result{Outcome: Failed, Aborted: true, Error: "canceled before the receiver answered"}
+		}
+		return Result{Outcome: Failed, Error: failureText(err, ctx.Err(), timeout)}
+	}
+	defer func() { _ = resp.Body.Close() }() // nothing of the outcome hangs on it
+
+	result := Result{
+		StatusCode: resp.StatusCode,
+		Outcome:    outcomeOf(resp.StatusCode),
+		Error:      statusText(resp.StatusCode),
+		Header:     keepHeader(resp.Header),
+		RetryAfter: retryAfter(resp.StatusCode, resp.Header, c.now()),
+	}
+	result.Body, result.BodyTruncated = readBody(resp, c.responseLimit)
+	return result
+}
+
+func (c *Client) newRequest(ctx context.Context, r Request) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, r.URL, bytes.NewReader(r.Body))
+	if err != nil {
+		return nil, &URLError{Reason: reasonInvalid} // err would repeat the URL
+	}
+	if err := c.guard.checkTarget(req.URL); err != nil {
+		return nil, err
+	}
+	if req.Header, err = requestHeader(r.Header, c.userAgent); err != nil {
+		return nil, err
+	}
+	return req, nil
+}

@@ -1,0 +1,236 @@
+package sender
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/net/idna"
+)
+
+// MaxURLLength is the longest accepted URL, in bytes.
+const MaxURLLength = 2048
+
+// registrationLookupTimeout bounds the name lookup of CheckURL: a courtesy must not make registration wait.
+const registrationLookupTimeout = time.Second
+
+// URLError says why a URL is no acceptable destination. Reason is fit for an API answer and does not repeat the URL.
+type URLError struct{ Reason string }
+
+// Error returns "destination not allowed: " and the reason.
+func (e *URLError) Error() string { return "destination not allowed: " + e.Reason }
+
+const (
+	reasonInvalid    = "it is not a valid URL"
+	reasonNotHTTPS   = "the URL must be https"
+	reasonUserinfo   = "the URL must not contain credentials"
+	reasonNoHost     = "the URL has no host"
+	reasonInvalidIP  = "the host is not a valid IP address"
+	reasonNotPublic  = "the host does not resolve to a public address"
+	reasonPlainHTTP  = "plain http is allowed to loopback addresses only"
+	reasonNotAddress = "not an IP address and port"
+)
+
+// DestinationError says why an address must not be dialled.
+type DestinationError struct {
+	Addr   netip.Addr
+	Reason string // completes "<address> is …"
+}
+
+// Error returns, for example, "destination not allowed: 10.0.0.1 is private".
+func (e *DestinationError) Error() string {
+	return fmt.Sprintf("destination not allowed: %s is %s", e.Addr, e.Reason)
+}
+
+// Guard holds the rules for destinations. It acts when an address is dialled, on the address that is dialled, so that no
+// DNS answer can change between check and use; CheckURL applies the same rules early, to tell the user.
+type Guard struct {
+	allowHTTP     bool
+	allowLoopback bool
+	allowNetworks []netip.Prefix
+	names         *nameCache
+}
+
+// NewGuard returns the rules alone, for a process that registers destinations and sends nothing. It reads the Allow
+// fields, Resolver and Now.
+func NewGuard(cfg Config) *Guard {
+	return &Guard{
+		allowHTTP:     cfg.AllowHTTP,
+		allowLoopback: cfg.AllowLoopbackHTTP,
+		allowNetworks: slices.Clone(cfg.AllowNetworks),
+		names:         newNameCache(cfg.Resolver, cfg.Now),
+	}
+}
+
+// CheckAddr returns a *DestinationError unless ap is a public address, in an allowed network, or loopback where that is
+// allowed.
+//
+// An allowed network that holds NAT64 addresses opens the translation, not what lies behind it: the IPv4 address inside
+// must be acceptable too.
+func (g *Guard) CheckAddr(ap netip.AddrPort) error {
+	addr := normalise(ap.Addr())
+	if !addr.IsValid() {
+		return &DestinationError{Addr: ap.Addr(), Reason: reasonNotAddress}
+	}
+	for _, network := range g.allowNetworks {
+		if !network.Contains(addr) {
+			continue
+		}
+		if inner, ok := nat64Target(addr); ok {
+			return g.CheckAddr(netip.AddrPortFrom(inner, ap.Port()))
+		}
+		return nil
+	}
+	if g.allowLoopback && addr.IsLoopback() {
+		return nil
+	}
+	if is := classify(addr); is != "" {
+		return &DestinationError{Addr: addr, Reason: is}
+	}
+	return nil
+}
+
+// CheckURL returns a *URLError unless raw is acceptable as a destination: at most MaxURLLength bytes, https (or http
+// where allowed), no credentials, no fragment, and a host that is not known to lead to a forbidden address.
+//
+// It may resolve the host, for at most a second. An https name that does not resolve is accepted, as it may resolve
+// when it matters; a name that resolves to several addresses is accepted if one of them is.
+func (g *Guard) CheckURL(ctx context.Context, raw string) error {
+	if len(raw) > MaxURLLength {
+		return &URLError{Reason: fmt.Sprintf("the URL is longer than %d bytes", MaxURLLength)}
+	}
+	u, err := url.Parse(raw)
+	if err != nil || u.Opaque != "" {
+		return &URLError{Reason: reasonInvalid}
+	}
+	if err := g.checkTarget(u); err != nil {
+		return err
+	}
+	if strings.Contains(raw, "#") {
+		return &URLError{Reason: "the URL must not contain a fragment"}
+	}
+	if err := checkPort(u); err != nil {
+		return err
+	}
+	host, err := asciiHost(u.Hostname())
+	if err != nil {
+		return err
+	}
+	return g.checkHost(ctx, u.Scheme, host)
+}
+
+// checkTarget is the part of CheckURL that costs nothing and is repeated before every POST.
+func (g *Guard) checkTarget(u *url.URL) error {
+	switch u.Scheme {
+	case "https":
+	case "http":
+		// With allowLoopback alone, what is left to check is whether the address is loopback: controlPlain does.
+		if !g.allowHTTP && !g.allowLoopback {
+			return &URLError{Reason: reasonNotHTTPS}
+		}
+	default:
+		return &URLError{Reason: reasonNotHTTPS}
+	}
+	if u.User != nil {
+		return &URLError{Reason: reasonUserinfo}
+	}
+	if u.Hostname() == "" {
+		return &URLError{Reason: reasonNoHost}
+	}
+	return nil
+}
+
+func (g *Guard) checkHost(ctx context.Context, scheme, host string) error {
+	needLoopback := scheme == "http" && !g.allowHTTP
+	if addr, err := netip.ParseAddr(host); err == nil {
+		if needLoopback && !normalise(addr).IsLoopback() {
+			return &URLError{Reason: reasonNotHTTPS}
+		}
+		if err := g.CheckAddr(netip.AddrPortFrom(addr, 0)); err != nil {
+			return &URLError{Reason: strings.TrimPrefix(err.Error(), "destination not allowed: ")}
+		}
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, registrationLookupTimeout)
+	defer cancel()
+	addrs, err := g.names.lookup(ctx, host)
+	if err != nil {
+		if needLoopback { // nothing shows that it is loopback
+			return &URLError{Reason: reasonNotHTTPS}
+		}
+		return nil
+	}
+	if needLoopback && !slices.ContainsFunc(addrs, netip.Addr.IsLoopback) {
+		return &URLError{Reason: reasonNotHTTPS}
+	}
+	for _, addr := range addrs {
+		if g.CheckAddr(netip.AddrPortFrom(addr, 0)) == nil {
+			return nil
+		}
+	}
+	return &URLError{Reason: reasonNotPublic}
+}
+
+// controlSecure and controlPlain are net.Dialer.Control functions: they see the address that is about to be dialled.
+func (g *Guard) controlSecure(_, address string, _ syscall.RawConn) error {
+	ap, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return &DestinationError{Reason: reasonNotAddress}
+	}
+	return g.CheckAddr(ap)
+}
+
+func (g *Guard) controlPlain(network, address string, conn syscall.RawConn) error {
+	if err := g.controlSecure(network, address, conn); err != nil {
+		return err
+	}
+	if g.allowHTTP {
+		return nil
+	}
+	if ap, err := netip.ParseAddrPort(address); err != nil || !g.allowLoopback || !normalise(ap.Addr()).IsLoopback() {
+		return &URLError{Reason: reasonPlainHTTP}
+	}
+	return nil
+}
+
+func checkPort(u *url.URL) error {
+	if n, err := strconv.ParseUint(cmp.Or(u.Port(), "443"), 10, 16); err != nil || n == 0 || strings.HasSuffix(u.Host, ":") {
+		return &URLError{Reason: "the port is not valid"}
+	}
+	return nil
+}
+
+// asciiHost returns host as it will be looked up. It maps what IDNA maps, so that "ⓛocalhost" is seen for what it is, and
+// refuses what only looks like a name: a last label that is a number makes some resolvers read "127.1" or "0x7f000001"
+// as an address (the rule is WHATWG's "ends in a number").
+func asciiHost(host string) (string, error) {
+	if _, err := netip.ParseAddr(host); err == nil {
+		return host, nil
+	}
+	if strings.Contains(host, ":") {
+		return "", &URLError{Reason: reasonInvalidIP}
+	}
+	ascii, err := idna.Lookup.ToASCII(host)
+	if err != nil {
+		// Names with an underscore or such are not IDNA, but DNS has them.
+		if strings.ContainsFunc(host, func(r rune) bool { return r > 127 }) {
+			return "", &URLError{Reason: reasonInvalid}
+		}
+		ascii = strings.ToLower(host)
+	}
+	if _, err := netip.ParseAddr(ascii); err == nil {
+		return ascii, nil
+	}
+	labels := strings.Split(strings.TrimSuffix(ascii, "."), ".")
+	if last := labels[len(labels)-1]; last == "" || isDigits(last) || strings.HasPrefix(last, "0x") {
+		return "", &URLError{Reason: reasonInvalidIP}
+	}
+	return ascii, nil
+}
