@@ -1,0 +1,68 @@
+package secrets
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"math/big"
+	"strings"
+)
+
+const (
+	apiKeyPrefix        = "phk_"
+	signingSecretPrefix = "whsec_"
+
+	keyBytes = 32
+	// base62Digits is how many base-62 digits 32 bytes need at most.
+	base62Digits = 43
+)
+
+// NewAPIKey returns "phk_" and 256 random bits in base 62: 47 characters that survive double-click, URLs and Basic
+// authentication.
+func NewAPIKey() string {
+	digits := new(big.Int).SetBytes(randomBytes()).Text(62)
+	return apiKeyPrefix + strings.Repeat("0", base62Digits-len(digits)) + digits
+}
+
+// HashAPIKey returns the SHA-256 of key, which is what is stored and looked up. A slow password hash would add nothing: it
+// makes guessing dear, and 256 random bits cannot be guessed at any price. It must not be used for what people choose.
+func HashAPIKey(key string) []byte {
+	sum := sha256.Sum256([]byte(key))
+	return sum[:]
+}
+
+// NewSigningSecret returns "whsec_" and 32 random bytes in base64, as Standard Webhooks wants a symmetric secret
+// (between 24 and 64 bytes).
+func NewSigningSecret() string {
+	return signingSecretPrefix + base64.StdEncoding.EncodeToString(randomBytes())
+}
+
+func randomBytes() []byte {
+	bytes := make([]byte, keyBytes)
+	_, _ = rand.Read(bytes) // never fails: it ends the program rather than return fewer random bytes
+	return bytes
+}
+
+// maskedFrom is the length, prefix not counted, from which Mask shows the end of a secret: the rest stays longer than
+// anyone can guess.
+const maskedFrom = 24
+
+// Mask returns secret for display, for example "whsec_…abcd": a prefix that only names its kind, and the last four
+// characters if the secret is long. A short secret shows nothing of itself, an empty one is empty.
+func Mask(secret string) string {
+	const ellipsis = "…"
+	if secret == "" {
+		return ""
+	}
+	prefix := ""
+	for _, known := range []string{apiKeyPrefix, signingSecretPrefix, "whsk_", "whpk_"} { // the last two are ed25519 keys
+		if strings.HasPrefix(secret, known) {
+			prefix = known
+		}
+	}
+	rest := []rune(strings.TrimPrefix(secret, prefix))
+	if len(rest) < maskedFrom {
+		return prefix + ellipsis
+	}
+	return prefix + ellipsis + string(rest[len(rest)-4:])
+}
