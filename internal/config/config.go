@@ -1,0 +1,54 @@
+// Package config turns the environment and the command line into one validated struct.
+//
+// It owns every POSTHORN_ variable: nothing else in this module reads the environment, except Temporal's and
+// OpenTelemetry's own libraries for their TEMPORAL_ and OTEL_ variables. It must not import anything of this module.
+package config
+
+import (
+	"log/slog"
+	"time"
+)
+
+// Config is what Posthorn can be told, with kong's tags: commands embed it. A flag goes before its variable, a variable
+// before the default. Fields whose zero value is legal say what it means.
+type Config struct {
+	DatabaseURL      Secret `name:"database-url" env:"POSTHORN_DATABASE_URL" help:"Database: postgres://… or sqlite:<path>." group:"Stores"`
+	EncryptionKeyset Secret `name:"encryption-keyset" env:"POSTHORN_ENCRYPTION_KEYSET" help:"Keyset that encrypts secrets at rest; \"posthorn keyset new\" prints one." group:"Stores"`
+
+	Addr      string `name:"addr" env:"POSTHORN_ADDR" default:"127.0.0.1:8080" help:"Address to listen on, as host:port; \":8080\" is every interface. Default ${default}." group:"HTTP"`
+	AdminKey  Secret `name:"admin-key" env:"POSTHORN_ADMIN_KEY" help:"API key that reaches every tenant." group:"HTTP"`
+	PublicURL string `name:"public-url" env:"POSTHORN_PUBLIC_URL" help:"Base of the links to this installation in answers, pages and mails. Empty: no links." group:"HTTP"`
+
+	// TaskQueue is the prefix of all task queue names.
+	TaskQueue string `name:"task-queue" env:"POSTHORN_TASK_QUEUE" default:"posthorn" help:"Prefix of the task queues, so that two installations can share a namespace. Default ${default}." group:"Temporal"`
+	// GroupMax is the most deliveries in one dispatch, 1 to MaxGroup.
+	GroupMax      int    `name:"group-max" env:"POSTHORN_GROUP_MAX" default:"256" help:"Most deliveries in one dispatch; 1 is strictly a workflow per event. Default ${default}." group:"Temporal"`
+	TemporalUIURL string `name:"temporal-ui-url" env:"POSTHORN_TEMPORAL_UI_URL" help:"Base of the links to the Temporal Web UI. Empty: no links." group:"Temporal"`
+
+	AllowHTTP     bool          `name:"allow-http" env:"POSTHORN_ALLOW_HTTP" help:"Allow receivers on plain http." group:"Delivery"`
+	AllowNetworks Networks      `name:"allow-networks" env:"POSTHORN_ALLOW_NETWORKS" placeholder:"CIDR,…" help:"Networks that the destination guard lets through although they are not public." group:"Delivery"`
+	Timeout       time.Duration `name:"timeout" env:"POSTHORN_TIMEOUT" default:"15s" help:"How long a receiver has to answer. Default ${default}." group:"Delivery"`
+	Retry         Retry         `embed:"" prefix:"retry-" group:"Delivery"`
+	// FailureThreshold is how many failed receptions deactivate a webhook.
+	FailureThreshold int      `name:"failure-threshold" env:"POSTHORN_FAILURE_THRESHOLD" default:"3000" help:"Failed receptions until a webhook is deactivated. Default ${default}." group:"Delivery"`
+	Retention        Duration `name:"retention" env:"POSTHORN_RETENTION" default:"14d" help:"How long finished events, deliveries and attempts are kept; pending and held ones stay. Default ${default}." group:"Stores"`
+
+	// SMTPURL empty means that no mail is sent.
+	SMTPURL  Secret `name:"smtp-url" env:"POSTHORN_SMTP_URL" help:"Mail server for notifications: smtp[s]://user:pass@host:port. Empty: no mail." group:"Mail"`
+	MailFrom string `name:"mail-from" env:"POSTHORN_MAIL_FROM" default:"Posthorn <posthorn@localhost>" help:"Sender of notifications. Default ${default}." group:"Mail"`
+
+	LogLevel  slog.Level `name:"log-level" env:"POSTHORN_LOG_LEVEL" default:"info" help:"Least level to log: debug, info, warn or error. Default ${default}." group:"Observability"`
+	LogFormat string     `name:"log-format" env:"POSTHORN_LOG_FORMAT" default:"text" enum:"text,json" help:"Form of the log on standard error: ${enum}. Default ${default}." group:"Observability"`
+	// OTLPEndpoint switches tracing on. OpenTelemetry's exporter reads it, and its other OTEL_ variables, by itself.
+	OTLPEndpoint string `name:"otlp-endpoint" env:"OTEL_EXPORTER_OTLP_ENDPOINT" help:"OpenTelemetry collector to send traces to. Empty: no tracing." group:"Observability"`
+}
+
+// Retry is the default schedule of retries after a first attempt that failed. Each webhook can override it.
+type Retry struct {
+	// Initial is the wait before the first retry; each further wait is Backoff times the one before, at most MaxInterval.
+	Initial     time.Duration `name:"initial" env:"POSTHORN_RETRY_INITIAL" default:"10s" help:"Wait before the first retry. Default ${default}."`
+	Backoff     float64       `name:"backoff" env:"POSTHORN_RETRY_BACKOFF" default:"2" help:"Factor from one wait to the next. Default ${default}."`
+	MaxInterval time.Duration `name:"max-interval" env:"POSTHORN_RETRY_MAX_INTERVAL" default:"30m" help:"Longest wait. Default ${default}."`
+	// Max is how many retries follow the first attempt. 0 means none.
+	Max int `name:"max" env:"POSTHORN_RETRY_MAX" default:"10" help:"Retries after the first attempt; 0 is none. Default ${default}."`
+}

@@ -1,0 +1,284 @@
+package config
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"net/netip"
+	"os"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/alecthomas/kong"
+	"github.com/stretchr/testify/require"
+)
+
+type cli struct {
+	Serve struct {
+		Config `embed:""`
+	} `cmd:""`
+}
+
+func parse(t *testing.T, args ...string) (Config, error) {
+	t.Helper()
+	var c cli
+	parser, err := kong.New(&c, IgnoreEmptyVariables(), kong.Exit(func(int) { t.Fatal("exit") }))
+	require.NoError(t, err)
+	_, err = parser.Parse(append([]string{"serve"}, args...))
+	return c.Serve.Config, err
+}
+
+// clean takes the variables of whoever runs the tests out of the way, until the test ends.
+func clean(t *testing.T) {
+	t.Helper()
+	for _, pair := range os.Environ() {
+		name, value, _ := strings.Cut(pair, "=")
+		if strings.HasPrefix(name, "POSTHORN_") || strings.HasPrefix(name, "OTEL_") {
+			t.Setenv(name, value)
+			require.NoError(t, os.Unsetenv(name))
+		}
+	}
+}
+
+func defaults() Config {
+	return Config{
+		Addr: "127.0.0.1:8080", TaskQueue: "posthorn", GroupMax: 256, Timeout: 15 * time.Second,
+		Retry:            Retry{Initial: 10 * time.Second, Backoff: 2, MaxInterval: 30 * time.Minute, Max: 10},
+		FailureThreshold: 3000, Retention: Duration(14 * 24 * time.Hour),
+		MailFrom: "Posthorn <posthorn@localhost>", LogLevel: slog.LevelInfo, LogFormat: "text",
+	}
+}
+
+func TestDefaults(t *testing.T) {
+	clean(t)
+	got, err := parse(t)
+	require.NoError(t, err)
+	require.Equal(t, defaults(), got)
+}
+
+func TestEnvironment(t *testing.T) {
+	clean(t)
+	for name, value := range map[string]string{
+		"POSTHORN_DATABASE_URL":       "postgres://u:hunter2@db/posthorn?sslmode=disable",
+		"POSTHORN_ADDR":               ":9090",
+		"POSTHORN_ADMIN_KEY":          "phk_admin",
+		"POSTHORN_ENCRYPTION_KEYSET":  "keyset",
+		"POSTHORN_ALLOW_HTTP":         "true",
+		"POSTHORN_ALLOW_NETWORKS":     "10.0.0.0/8, 192.168.1.7,fd00::/8",
+		"POSTHORN_RETRY_INITIAL":      "1s",
+		"POSTHORN_RETRY_BACKOFF":      "1.5",
+		"POSTHORN_RETRY_MAX_INTERVAL": "1m",
+		"POSTHORN_RETRY_MAX":          "0",
+		"POSTHORN_TIMEOUT":            "3s",
+		"POSTHORN_FAILURE_THRESHOLD":  "7",
+		"POSTHORN_SMTP_URL":           "smtps://u:hunter2@mail.example",
+		"POSTHORN_MAIL_FROM":          "ops@example.com",
+		"POSTHORN_GROUP_MAX":          "1",
+		"POSTHORN_TASK_QUEUE":         "blue",
+		"POSTHORN_PUBLIC_URL":         "https://hooks.example.com/base/",
+		"POSTHORN_TEMPORAL_UI_URL":    "http://127.0.0.1:8233",
+		"POSTHORN_RETENTION":          "36h",
+		"POSTHORN_LOG_LEVEL":          "debug",
+		"POSTHORN_LOG_FORMAT":         "json",
+		"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318",
+	} {
+		t.Setenv(name, value)
+	}
+	got, err := parse(t)
+	require.NoError(t, err)
+	require.Equal(t, Config{
+		DatabaseURL: "postgres://u:hunter2@db/posthorn?sslmode=disable", Addr: ":9090", AdminKey: "phk_admin", EncryptionKeyset: "keyset",
+		AllowHTTP:     true,
+		AllowNetworks: Networks{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.168.1.7/32"), netip.MustParsePrefix("fd00::/8")},
+		Retry:         Retry{Initial: time.Second, Backoff: 1.5, MaxInterval: time.Minute},
+		Timeout:       3 * time.Second, FailureThreshold: 7,
+		SMTPURL: "smtps://u:hunter2@mail.example", MailFrom: "ops@example.com",
+		GroupMax: 1, TaskQueue: "blue", PublicURL: "https://hooks.example.com/base/", TemporalUIURL: "http://127.0.0.1:8233",
+		Retention: Duration(36 * time.Hour), LogLevel: slog.LevelDebug, LogFormat: "json", OTLPEndpoint: "http://collector:4318",
+	}, got)
+
+	got, err = parse(t, "--addr=127.0.0.1:1", "--retry-max=3", "--retention=2d", "--allow-networks=")
+	require.NoError(t, err)
+	require.Equal(t, "127.0.0.1:1", got.Addr, "a flag goes before its variable")
+	require.Equal(t, 3, got.Retry.Max)
+	require.Equal(t, 48*time.Hour, got.Retention.Std())
+	require.Empty(t, got.AllowNetworks)
+}
+
+// docker-compose sets a variable that the user left out to the empty string.
+func TestEmptyVariablesAreUnset(t *testing.T) {
+	clean(t)
+	config := reflect.TypeFor[Config]()
+	retry := reflect.TypeFor[Retry]()
+	for _, fields := range []reflect.Type{config, retry} {
+		for field := range fields.Fields() {
+			if name := field.Tag.Get("env"); name != "" {
+				t.Setenv(name, "")
+			}
+		}
+	}
+	got, err := parse(t)
+	require.NoError(t, err)
+	require.Equal(t, defaults(), got)
+}
+
+func TestParseRefuses(t *testing.T) {
+	clean(t)
+	for flag, problem := range map[string]string{
+		"--retention=soon":                 `"soon" is not a duration`,
+		"--allow-networks=10.0.0.0/8,here": `"here" is not a network`,
+		"--log-level=loud":                 "loud",
+		"--log-format=xml":                 "text",
+		"--group-max=257":                  "POSTHORN_GROUP_MAX must be 1 to 256",
+	} {
+		_, err := parse(t, flag)
+		require.ErrorContains(t, err, problem)
+	}
+}
+
+func TestValidate(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name    string
+		change  func(*Config)
+		problem string
+	}{
+		{"defaults", func(*Config) {}, ""},
+		{"postgres", func(c *Config) { c.DatabaseURL = "postgres://db/posthorn" }, ""},
+		{"postgresql", func(c *Config) { c.DatabaseURL = "postgresql:///posthorn?host=/run/postgresql" }, ""},
+		{"sqlite", func(c *Config) { c.DatabaseURL = "sqlite:./data/posthorn.db" }, ""},
+		{"sqlite without file", func(c *Config) { c.DatabaseURL = "sqlite:" }, "POSTHORN_DATABASE_URL names no file"},
+		{"mysql", func(c *Config) { c.DatabaseURL = "mysql://u:hunter2@db" }, "POSTHORN_DATABASE_URL must be"},
+		{"unparsable database", func(c *Config) { c.DatabaseURL = "postgres://u:hunter2@db:port" }, "POSTHORN_DATABASE_URL must be"},
+		{"address without port", func(c *Config) { c.Addr = "localhost" }, "POSTHORN_ADDR must be host:port"},
+		{"address with service name", func(c *Config) { c.Addr = ":http" }, "POSTHORN_ADDR must end in a port"},
+		{"address with port 0", func(c *Config) { c.Addr = "127.0.0.1:0" }, ""},
+		{"admin key with a blank", func(c *Config) { c.AdminKey = "hunter2 " }, "POSTHORN_ADMIN_KEY must be visible"},
+		{"public URL without scheme", func(c *Config) { c.PublicURL = "hooks.example.com" }, "POSTHORN_PUBLIC_URL must be"},
+		{"public URL with query", func(c *Config) { c.PublicURL = "https://hooks.example.com?a" }, "POSTHORN_PUBLIC_URL must not"},
+		{"script as UI URL", func(c *Config) { c.TemporalUIURL = "javascript:alert(1)" }, "POSTHORN_TEMPORAL_UI_URL must be"},
+		{"task queue with a blank", func(c *Config) { c.TaskQueue = "a b" }, "POSTHORN_TASK_QUEUE must be"},
+		{"no task queue", func(c *Config) { c.TaskQueue = "" }, "POSTHORN_TASK_QUEUE must be"},
+		{"group of 0", func(c *Config) { c.GroupMax = 0 }, "POSTHORN_GROUP_MAX must be"},
+		{"group of 257", func(c *Config) { c.GroupMax = MaxGroup + 1 }, "POSTHORN_GROUP_MAX must be"},
+		{"no timeout", func(c *Config) { c.Timeout = 0 }, "POSTHORN_TIMEOUT must be"},
+		{"longest timeout", func(c *Config) { c.Timeout = MaxTimeout }, ""},
+		{"longer timeout", func(c *Config) { c.Timeout = MaxTimeout + 1 }, "POSTHORN_TIMEOUT must be"},
+		{"no first wait", func(c *Config) { c.Retry.Initial = 0 }, "POSTHORN_RETRY_INITIAL must be"},
+		{"backoff below 1", func(c *Config) { c.Retry.Backoff = 0.9 }, "POSTHORN_RETRY_BACKOFF must be"},
+		{"backoff not a number", func(c *Config) { c.Retry.Backoff = math.NaN() }, "POSTHORN_RETRY_BACKOFF must be"},
+		{"endless backoff", func(c *Config) { c.Retry.Backoff = math.Inf(1) }, "POSTHORN_RETRY_BACKOFF must be"},
+		{"cap below the first wait", func(c *Config) { c.Retry.MaxInterval = 9 * time.Second }, "POSTHORN_RETRY_MAX_INTERVAL must not"},
+		{"no retries", func(c *Config) { c.Retry.Max = 0 }, ""},
+		{"negative retries", func(c *Config) { c.Retry.Max = -1 }, "POSTHORN_RETRY_MAX must be"},
+		{"too many retries", func(c *Config) { c.Retry.Max = MaxRetries + 1 }, "POSTHORN_RETRY_MAX must be"},
+		{"threshold 0", func(c *Config) { c.FailureThreshold = 0 }, "POSTHORN_FAILURE_THRESHOLD must be"},
+		{"no retention", func(c *Config) { c.Retention = 0 }, "POSTHORN_RETENTION must be"},
+		{"mail server", func(c *Config) { c.SMTPURL = "smtp://127.0.0.1:1025" }, ""},
+		{"mail server by http", func(c *Config) { c.SMTPURL = "http://u:hunter2@mail" }, "POSTHORN_SMTP_URL must be"},
+		{"mail server without host", func(c *Config) { c.SMTPURL = "smtp://u:hunter2@:25" }, "POSTHORN_SMTP_URL must be"},
+		{"sender without host", func(c *Config) { c.MailFrom = "posthorn" }, "POSTHORN_MAIL_FROM must be"},
+		{"log format", func(c *Config) { c.LogFormat = "xml" }, "POSTHORN_LOG_FORMAT must be"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			c := defaults()
+			tt.change(&c)
+			err := c.Validate()
+			if tt.problem == "" {
+				require.NoError(t, err)
+				return
+			}
+			require.ErrorContains(t, err, tt.problem)
+			require.NotContains(t, err.Error(), "\n", "one problem only")
+			require.NotContains(t, err.Error(), "hunter2")
+		})
+	}
+}
+
+func TestValidateNamesAllProblems(t *testing.T) {
+	t.Parallel()
+	err := Config{}.Validate()
+	for _, name := range []string{"ADDR", "TASK_QUEUE", "GROUP_MAX", "TIMEOUT", "RETRY_INITIAL", "RETRY_BACKOFF", "FAILURE_THRESHOLD", "RETENTION", "LOG_FORMAT"} {
+		require.ErrorContains(t, err, "POSTHORN_"+name+" ")
+	}
+}
+
+func TestRequire(t *testing.T) {
+	t.Parallel()
+	c := Config{DatabaseURL: "sqlite:x"}
+	require.NoError(t, c.Require())
+	require.NoError(t, c.Require(DatabaseURL))
+	require.EqualError(t, c.Require(DatabaseURL, EncryptionKeyset, AdminKey), "POSTHORN_ENCRYPTION_KEYSET must be set\nPOSTHORN_ADMIN_KEY must be set")
+}
+
+func TestSecretsAreNotPrinted(t *testing.T) {
+	t.Parallel()
+	c := defaults()
+	c.DatabaseURL, c.AdminKey, c.EncryptionKeyset, c.SMTPURL = "hunter2", "hunter2", "hunter2", "hunter2"
+	var out bytes.Buffer
+	for _, handler := range []slog.Handler{slog.NewTextHandler(&out, nil), slog.NewJSONHandler(&out, nil)} {
+		slog.New(handler).Info("start", "config", c, "pointer", &c, "key", c.AdminKey)
+	}
+	for _, format := range []string{"%v", "%+v", "%#v", "%s", "%q"} {
+		_, _ = fmt.Fprintf(&out, format+format+format+"\n", c, &c, c.AdminKey)
+	}
+	require.NoError(t, json.NewEncoder(&out).Encode(c))
+	require.Contains(t, out.String(), mask)
+	require.NotContains(t, out.String(), "hunter2")
+
+	require.Equal(t, "hunter2", c.AdminKey.Reveal())
+	require.Empty(t, Secret("").String(), "it shows that nothing is set")
+}
+
+func TestHelpShowsNoSecret(t *testing.T) {
+	clean(t)
+	t.Setenv("POSTHORN_ADMIN_KEY", "hunter2")
+	var c cli
+	var out bytes.Buffer
+	exited := false
+	parser, err := kong.New(&c, kong.Writers(&out, io.Discard), kong.Exit(func(int) { exited = true }))
+	require.NoError(t, err)
+	_, _ = parser.Parse([]string{"serve", "--help"})
+	require.True(t, exited)
+	require.Contains(t, out.String(), "POSTHORN_ADMIN_KEY")
+	require.NotContains(t, out.String(), "hunter2")
+}
+
+func TestDuration(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]time.Duration{
+		"14d": 14 * day, "0d": 0, "1d12h": 36 * time.Hour, "36h": 36 * time.Hour, "90s": 90 * time.Second, "0": 0, "1d0h1m": day + time.Minute,
+	} {
+		var d Duration
+		require.NoError(t, d.UnmarshalText([]byte(text)), text)
+		require.Equal(t, want, d.Std(), text)
+		var again Duration
+		require.NoError(t, again.UnmarshalText([]byte(d.String())))
+		require.Equal(t, d, again)
+	}
+	for _, text := range []string{"", "d", "14", "14dd", "1.5d", "-1d", "1d-1h", "1d24h", "14 d", "999999d", "9999999999999999999d", "two days"} {
+		var d Duration
+		require.Error(t, d.UnmarshalText([]byte(text)), text)
+	}
+	require.Equal(t, "14d", Duration(14*day).String())
+	require.Equal(t, "36h0m0s", Duration(36*time.Hour).String())
+}
+
+func TestNetworks(t *testing.T) {
+	t.Parallel()
+	var n Networks
+	require.NoError(t, n.UnmarshalText([]byte(" 10.1.2.3/8 ,, ::1,192.168.0.1")))
+	require.Equal(t, Networks{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128"), netip.MustParsePrefix("192.168.0.1/32")}, n)
+	require.NoError(t, n.UnmarshalText(nil))
+	require.Empty(t, n)
+	err := n.UnmarshalText([]byte("10.0.0.0/33,fe80::1%eth0,10.0.0.0/8"))
+	require.ErrorContains(t, err, "10.0.0.0/33")
+	require.ErrorContains(t, err, "fe80::1%eth0")
+}

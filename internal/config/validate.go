@@ -1,0 +1,153 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"net"
+	"net/mail"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Bounds of what can be set.
+const (
+	// MaxGroup is the most deliveries in one dispatch, and the default.
+	MaxGroup = 256
+	// MaxTimeout is the longest time a receiver can be given.
+	MaxTimeout = 5 * time.Minute
+	// MaxRetries is the most retries after a first attempt.
+	MaxRetries = 1000
+)
+
+// Names of variables that some commands require, for Require.
+const (
+	DatabaseURL      = "POSTHORN_DATABASE_URL"
+	EncryptionKeyset = "POSTHORN_ENCRYPTION_KEYSET"
+	AdminKey         = "POSTHORN_ADMIN_KEY"
+)
+
+var taskQueuePattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+
+// Validate checks every value that is set and returns all problems, each naming its variable and none quoting a secret.
+// What is not set is no problem of its own: commands differ in what they need, and say so with Require. Kong calls Validate
+// when it has parsed a command that embeds Config.
+func (c Config) Validate() error {
+	var p problems
+	p.add(DatabaseURL, checkDatabaseURL(c.DatabaseURL.Reveal()))
+	p.add("POSTHORN_ADDR", checkAddr(c.Addr))
+	p.add(AdminKey, checkAdminKey(c.AdminKey.Reveal()))
+	p.add("POSTHORN_PUBLIC_URL", checkBaseURL(c.PublicURL))
+	p.add("POSTHORN_TEMPORAL_UI_URL", checkBaseURL(c.TemporalUIURL))
+	p.check("POSTHORN_TASK_QUEUE", taskQueuePattern.MatchString(c.TaskQueue), "must be 1 to 64 letters, digits, dots, dashes or underscores, the first a letter or digit")
+	p.check("POSTHORN_GROUP_MAX", c.GroupMax >= 1 && c.GroupMax <= MaxGroup, fmt.Sprintf("must be 1 to %d", MaxGroup))
+	p.check("POSTHORN_TIMEOUT", c.Timeout > 0 && c.Timeout <= MaxTimeout, fmt.Sprintf("must be more than 0 and at most %s", MaxTimeout))
+	p.check("POSTHORN_RETRY_INITIAL", c.Retry.Initial > 0, "must be more than 0")
+	p.check("POSTHORN_RETRY_BACKOFF", c.Retry.Backoff >= 1 && !math.IsInf(c.Retry.Backoff, 0), "must be at least 1")
+	p.check("POSTHORN_RETRY_MAX_INTERVAL", c.Retry.MaxInterval >= c.Retry.Initial, "must not be less than POSTHORN_RETRY_INITIAL")
+	p.check("POSTHORN_RETRY_MAX", c.Retry.Max >= 0 && c.Retry.Max <= MaxRetries, fmt.Sprintf("must be 0 to %d", MaxRetries))
+	p.check("POSTHORN_FAILURE_THRESHOLD", c.FailureThreshold >= 1, "must be at least 1")
+	p.check("POSTHORN_RETENTION", c.Retention > 0, "must be more than 0")
+	p.add("POSTHORN_SMTP_URL", checkSMTPURL(c.SMTPURL.Reveal()))
+	p.add("POSTHORN_MAIL_FROM", checkMailFrom(c.MailFrom))
+	p.check("POSTHORN_LOG_FORMAT", slices.Contains([]string{"text", "json"}, c.LogFormat), "must be text or json")
+	return errors.Join(p...)
+}
+
+// Require returns an error that names every given variable (DatabaseURL, EncryptionKeyset, AdminKey) that is not set.
+func (c Config) Require(variables ...string) error {
+	values := map[string]Secret{DatabaseURL: c.DatabaseURL, EncryptionKeyset: c.EncryptionKeyset, AdminKey: c.AdminKey}
+	var p problems
+	for _, variable := range variables {
+		p.check(variable, values[variable] != "", "must be set")
+	}
+	return errors.Join(p...)
+}
+
+type problems []error
+
+func (p *problems) add(variable string, err error) {
+	if err != nil {
+		*p = append(*p, fmt.Errorf("%s %w", variable, err))
+	}
+}
+
+func (p *problems) check(variable string, ok bool, rule string) {
+	if !ok {
+		*p = append(*p, errors.New(variable+" "+rule))
+	}
+}
+
+func checkDatabaseURL(value string) error {
+	if value == "" {
+		return nil
+	}
+	if path, ok := strings.CutPrefix(value, "sqlite:"); ok {
+		if path == "" {
+			return errors.New("names no file after sqlite:")
+		}
+		return nil
+	}
+	u, err := url.Parse(value) // the error would quote the password
+	if err != nil || (u.Scheme != "postgres" && u.Scheme != "postgresql") {
+		return errors.New("must be postgres://… or sqlite:<path>")
+	}
+	return nil
+}
+
+func checkAddr(value string) error {
+	_, port, err := net.SplitHostPort(value)
+	if err != nil {
+		return errors.New("must be host:port")
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return errors.New("must end in a port from 0 to 65535")
+	}
+	return nil
+}
+
+func checkAdminKey(value string) error {
+	if strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return errors.New("must be visible ASCII characters without blanks, as it is sent in a header")
+	}
+	return nil
+}
+
+func checkBaseURL(value string) error {
+	if value == "" {
+		return nil
+	}
+	u, err := url.Parse(value)
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+		return errors.New("must be an http or https URL")
+	}
+	if u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return errors.New("must not have credentials, a query or a fragment")
+	}
+	return nil
+}
+
+func checkSMTPURL(value string) error {
+	if value == "" {
+		return nil
+	}
+	u, err := url.Parse(value) // the error would quote the password
+	if err != nil || (u.Scheme != "smtp" && u.Scheme != "smtps") || u.Hostname() == "" {
+		return errors.New("must be smtp[s]://user:pass@host:port")
+	}
+	return nil
+}
+
+func checkMailFrom(value string) error {
+	if value == "" {
+		return nil
+	}
+	if _, err := mail.ParseAddress(value); err != nil {
+		return errors.New("must be an e-mail address")
+	}
+	return nil
+}
