@@ -1,0 +1,58 @@
+// Package backoff is the retry schedule: when, after how many failed receptions, the next attempt of a delivery is
+// due. It is pure arithmetic and must not import any package of Posthorn.
+package backoff
+
+import (
+	"hash/fnv"
+	"math"
+	"strconv"
+	"time"
+)
+
+// Policy is a retry schedule. After failure n (from 1) the wait is Initial × Backoff^(n-1), at most MaxInterval.
+type Policy struct {
+	Initial     time.Duration
+	Backoff     float64
+	MaxInterval time.Duration
+	Max         int // retries after the first attempt; 0 = none
+}
+
+// Default is the schedule of a webhook that sets none of its own: 10 s doubling to 30 minutes, 10 retries. The
+// number and the cap are those of seed 001 (Memsource).
+var Default = Policy{Initial: 10 * time.Second, Backoff: 2, MaxInterval: 30 * time.Minute, Max: 10}
+
+// jitter is the largest part of a wait that is added to it or taken from it, so that deliveries that failed
+// together do not come back together.
+const jitter = 0.10
+
+// Exhausted tells whether a delivery that has failed this many times is not to be tried again.
+func (p Policy) Exhausted(failures int) bool { return failures > p.Max }
+
+// Delay is the wait after a delivery's failure n (from 1). A receiver's Retry-After (0 = none) makes it longer, not
+// shorter, and neither goes over MaxInterval. The jitter follows from the delivery's id, so that the times promised
+// in a timeline are the times kept.
+func (p Policy) Delay(deliveryID string, failures int, retryAfter time.Duration) time.Duration {
+	wait := float64(p.Initial) * math.Pow(p.Backoff, float64(failures-1))
+	wait = min(wait, float64(p.MaxInterval))
+	wait *= 1 + jitter*spread(deliveryID, failures)
+	wait = max(wait, float64(retryAfter))
+	return time.Duration(min(wait, float64(p.MaxInterval))).Round(time.Millisecond)
+}
+
+// spread gives a number in [-1, 1) for a delivery and a failure.
+func spread(deliveryID string, failures int) float64 {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(deliveryID + "/" + strconv.Itoa(failures)))
+	return float64(int64(h.Sum64()>>11))/float64(1<<52) - 1
+}
+
+// Upcoming gives the times of all attempts that would follow if every one failed: next is when the next one is due,
+// after this many failures.
+func (p Policy) Upcoming(deliveryID string, failures int, next time.Time) []time.Time {
+	var times []time.Time
+	for ; !p.Exhausted(failures); failures++ {
+		times = append(times, next)
+		next = next.Add(p.Delay(deliveryID, failures+1, 0))
+	}
+	return times
+}

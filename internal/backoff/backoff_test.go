@@ -1,0 +1,70 @@
+package backoff_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/posthorn/posthorn/internal/backoff"
+)
+
+func TestTheDefaultLadder(t *testing.T) {
+	t.Parallel()
+	want := []time.Duration{10, 20, 40, 80, 160, 320, 640, 1280, 1800, 1800}
+	for i, seconds := range want {
+		nominal := seconds * time.Second
+		got := backoff.Default.Delay("dlv_1", i+1, 0)
+		require.InDelta(t, float64(nominal), float64(got), 0.1*float64(nominal), "retry %d", i+1)
+		require.LessOrEqual(t, got, 30*time.Minute)
+	}
+	require.False(t, backoff.Default.Exhausted(10))
+	require.True(t, backoff.Default.Exhausted(11))
+}
+
+func TestJitterIsSpreadAndRepeatable(t *testing.T) {
+	t.Parallel()
+	low, high := time.Hour, time.Duration(0)
+	for i := range 1000 {
+		id := fmt.Sprintf("dlv_%d", i)
+		d := backoff.Default.Delay(id, 1, 0)
+		require.Equal(t, d, backoff.Default.Delay(id, 1, 0))
+		low, high = min(low, d), max(high, d)
+	}
+	require.InDelta(t, 9, low.Seconds(), 0.1)
+	require.InDelta(t, 11, high.Seconds(), 0.1)
+}
+
+func TestRetryAfter(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name       string
+		retryAfter time.Duration
+		least      time.Duration
+		most       time.Duration
+	}{
+		{"makes the wait longer", time.Minute, time.Minute, time.Minute},
+		{"does not make it shorter", time.Second, 9 * time.Second, 11 * time.Second},
+		{"is honoured up to the cap", 24 * time.Hour, 30 * time.Minute, 30 * time.Minute},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			got := backoff.Default.Delay("dlv_1", 1, tc.retryAfter)
+			require.GreaterOrEqual(t, got, tc.least)
+			require.LessOrEqual(t, got, tc.most)
+		})
+	}
+}
+
+func TestUpcomingKeepsWhatDelayPromises(t *testing.T) {
+	t.Parallel()
+	next := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	all := backoff.Default.Upcoming("dlv_1", 0, next)
+	require.Len(t, all, 11)
+	require.Equal(t, next, all[0])
+	require.Equal(t, next.Add(backoff.Default.Delay("dlv_1", 1, 0)), all[1])
+	require.Len(t, backoff.Default.Upcoming("dlv_1", 10, next), 1)
+	require.Empty(t, backoff.Default.Upcoming("dlv_1", 11, next))
+	require.Len(t, backoff.Policy{}.Upcoming("dlv_1", 0, next), 1, "no retries: one attempt")
+}

@@ -1,0 +1,121 @@
+// Package groupcommit lets concurrent callers share one transaction: whoever arrives while a commit is under way
+// rides on the next one. There is no timer; a lone caller commits at once, a crowd commits together.
+//
+// It knows nothing of what is committed and must not import any package of Posthorn.
+package groupcommit
+
+import (
+	"context"
+	"errors"
+	"sync"
+)
+
+// ErrFull is returned when too many callers are waiting already.
+var ErrFull = errors.New("groupcommit: too many are waiting")
+
+// Options tunes a Group. Zero values mean the defaults.
+type Options struct {
+	MaxGroup int // most items in one flush; default 512
+	MaxQueue int // most items waiting; default 16 × MaxGroup
+	Lanes    int // flushes that may run at once; default 1
+}
+
+// Group gathers items of type T for flush, which stores them all in one transaction and answers with one R each.
+type Group[T, R any] struct {
+	flush func(context.Context, []T) ([]R, error)
+	opts  Options
+
+	mu    sync.Mutex
+	queue []waiting[T, R]
+	busy  int // lanes at work
+}
+
+type waiting[T, R any] struct {
+	item T
+	done chan outcome[R]
+}
+
+type outcome[R any] struct {
+	result R
+	err    error
+}
+
+// New makes a Group. An error from flush goes to every caller of that group.
+func New[T, R any](flush func(context.Context, []T) ([]R, error), o Options) *Group[T, R] {
+	if o.MaxGroup == 0 {
+		o.MaxGroup = 512
+	}
+	if o.MaxQueue == 0 {
+		o.MaxQueue = 16 * o.MaxGroup
+	}
+	if o.Lanes == 0 {
+		o.Lanes = 1
+	}
+	return &Group[T, R]{flush: flush, opts: o}
+}
+
+// Do returns when item has been stored or could not be. If ctx ends first Do returns its error, and whether the
+// item has been stored is unknown.
+func (g *Group[T, R]) Do(ctx context.Context, item T) (R, error) {
+	w := waiting[T, R]{item: item, done: make(chan outcome[R], 1)}
+	g.mu.Lock()
+	if len(g.queue) >= g.opts.MaxQueue {
+		g.mu.Unlock()
+		var zero R
+		return zero, ErrFull
+	}
+	g.queue = append(g.queue, w)
+	if g.busy < g.opts.Lanes {
+		g.busy++
+		// The commit belongs to all who share it: it must not end with the request of the one who happened to begin it.
+		go g.work(context.WithoutCancel(ctx))
+	}
+	g.mu.Unlock()
+	select {
+	case o := <-w.done:
+		return o.result, o.err
+	case <-ctx.Done():
+		var zero R
+		return zero, ctx.Err()
+	}
+}
+
+// work is one lane: it flushes group after group until nobody waits.
+func (g *Group[T, R]) work(ctx context.Context) {
+	for {
+		g.mu.Lock()
+		n := min(len(g.queue), g.opts.MaxGroup)
+		if n == 0 {
+			g.queue = nil // lets go of a burst's memory
+			g.busy--
+			g.mu.Unlock()
+			return
+		}
+		group := g.queue[:n:n]
+		g.queue = g.queue[n:]
+		g.mu.Unlock()
+		g.commit(ctx, group)
+	}
+}
+
+func (g *Group[T, R]) commit(ctx context.Context, group []waiting[T, R]) {
+	items := make([]T, len(group))
+	for i, w := range group {
+		items[i] = w.item
+	}
+	results, err := g.flush(ctx, items)
+	for i, w := range group {
+		o := outcome[R]{err: err}
+		if err == nil {
+			o.result = results[i]
+		}
+		w.done <- o
+	}
+}
+
+// Waiting tells how many items wait for the next commit.
+func (g *Group[T, R]) Waiting() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.queue)
+}

@@ -1,0 +1,101 @@
+package hooks
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+
+	"github.com/posthorn/posthorn/internal/secrets"
+	"github.com/posthorn/posthorn/models"
+)
+
+// Principal is who is asking: an API key that is in force.
+type Principal struct {
+	Tenant string // "" for an admin
+	KeyID  string
+	Name   string // of the key; stands as created_by on what it makes
+	Role   models.Role
+	key    string
+}
+
+// Secret gives the key itself back: InMemory4 signs with it.
+func (p Principal) Secret() string { return p.key }
+
+// May tells whether the principal can act in the tenant with a role that includes at least one of roles. Admins
+// and the tenant's own role may everything.
+func (p Principal) May(tenant string, roles ...models.Role) bool {
+	if p.Role == models.RoleAdmin {
+		return true
+	}
+	if p.Tenant != tenant {
+		return false
+	}
+	if p.Role == models.RoleTenant {
+		return true
+	}
+	for _, r := range roles {
+		if p.Role == r {
+			return true
+		}
+	}
+	return false
+}
+
+// Authenticate finds out whose key this is. Unauthorized for anything that is not a key in force.
+func (s *Service) Authenticate(ctx context.Context, key string) (Principal, error) {
+	refused := Refuse(Unauthorized, "a valid API key is required")
+	if key == "" {
+		return Principal{}, refused
+	}
+	if s.AdminKey != "" {
+		want, got := sha256.Sum256([]byte(s.AdminKey)), sha256.Sum256([]byte(key))
+		if subtle.ConstantTimeCompare(want[:], got[:]) == 1 {
+			return Principal{KeyID: "admin", Name: "admin", Role: models.RoleAdmin, key: key}, nil
+		}
+	}
+	k, err := s.Store.APIKeyByHash(ctx, secrets.HashAPIKey(key))
+	switch {
+	case errors.Is(err, models.ErrNotFound):
+		return Principal{}, refused
+	case err != nil:
+		return Principal{}, err
+	}
+	return Principal{Tenant: k.Tenant, KeyID: k.ID, Name: k.Name, Role: k.Role, key: key}, nil
+}
+
+// CreateKey makes a key for the tenant and gives it in clear, this once.
+func (s *Service) CreateKey(ctx context.Context, tenant, name string, role models.Role) (models.APIKey, string, error) {
+	var p problems
+	checkLength(&p, "name", name, 200)
+	switch role {
+	case models.RoleTenant, models.RolePublish, models.RoleRead:
+	default:
+		p.add("role", "must be tenant, publish or read")
+	}
+	if err := p.err(); err != nil {
+		return models.APIKey{}, "", err
+	}
+	if _, err := s.Tenant(ctx, tenant); err != nil {
+		return models.APIKey{}, "", err
+	}
+	key := secrets.NewAPIKey()
+	k := models.APIKey{ID: models.NewID(models.PrefixKey), Tenant: tenant, Name: name, Role: role, Hash: secrets.HashAPIKey(key)}
+	if err := s.Store.CreateAPIKey(ctx, &k); err != nil {
+		return models.APIKey{}, "", known(err, "tenant")
+	}
+	return k, key, nil
+}
+
+// Keys lists the tenant's keys in force.
+func (s *Service) Keys(ctx context.Context, tenant string) ([]models.APIKey, error) {
+	if _, err := s.Tenant(ctx, tenant); err != nil {
+		return nil, err
+	}
+	return s.Store.APIKeys(ctx, tenant)
+}
+
+// RevokeKey ends a key at once.
+func (s *Service) RevokeKey(ctx context.Context, tenant, id string) error {
+	return known(s.Store.RevokeAPIKey(ctx, tenant, id), "key")
+}

@@ -1,0 +1,146 @@
+package hooks
+
+import (
+	"context"
+	"time"
+
+	"github.com/posthorn/posthorn/models"
+)
+
+// Timeline is a delivery with everything that has happened to it and everything that will.
+type Timeline struct {
+	models.Delivery
+	History    []models.Attempt
+	Upcoming   []Planned
+	WorkflowID string
+	UIURL      string
+}
+
+// Planned is an attempt that will be made if those before it fail.
+type Planned struct {
+	Number int
+	At     time.Time
+}
+
+// Deliveries lists a tenant's deliveries.
+func (s *Service) Deliveries(ctx context.Context, tenant string, f models.DeliveryFilter, page models.Page) ([]models.Delivery, string, error) {
+	if _, err := s.Tenant(ctx, tenant); err != nil {
+		return nil, "", err
+	}
+	rows, next, err := s.Store.Deliveries(ctx, tenant, f, page)
+	return rows, next, known(err, "delivery")
+}
+
+// Delivery reads a delivery's timeline.
+func (s *Service) Delivery(ctx context.Context, tenant, id string) (Timeline, error) {
+	d, err := s.Store.Delivery(ctx, tenant, id)
+	if err != nil {
+		return Timeline{}, known(err, "delivery")
+	}
+	return s.timeline(ctx, d)
+}
+
+func (s *Service) timeline(ctx context.Context, d models.Delivery) (Timeline, error) {
+	t := Timeline{Delivery: d}
+	var err error
+	if t.History, err = s.Store.Attempts(ctx, d.Tenant, d.ID); err != nil {
+		return t, err
+	}
+	if d.DispatchID != "" {
+		t.WorkflowID = s.Engine.WorkflowID(d.DispatchID)
+		t.UIURL = s.Engine.WorkflowURL(t.WorkflowID)
+	}
+	if d.Status != models.Pending || d.NextAttemptAt == nil {
+		return t, nil
+	}
+	r, err := s.Receiver(ctx, d.Tenant, d.WebhookID)
+	if err != nil {
+		return t, known(err, "webhook")
+	}
+	for i, at := range r.Policy.Upcoming(d.ID, d.Failures, *d.NextAttemptAt) {
+		t.Upcoming = append(t.Upcoming, Planned{Number: d.Attempts + 1 + i, At: at})
+	}
+	return t, nil
+}
+
+// RetryDelivery sends a delivery now: a pending one without waiting for its next attempt, a finished or held one
+// from the first step of its schedule.
+func (s *Service) RetryDelivery(ctx context.Context, tenant, id string) (Timeline, error) {
+	e, err := s.eventOf(ctx, tenant, id)
+	if err != nil {
+		return Timeline{}, err
+	}
+	return s.changeDelivery(ctx, tenant, id, func(d *models.Delivery, webhook models.WebhookStatus, now time.Time) error {
+		switch {
+		case webhook == "":
+			return Refuse(Conflict, "the webhook has been deleted")
+		case webhook != models.WebhookActive:
+			return Refuse(Conflict, "the webhook is %s; enable or resume it first", webhook)
+		case e.ErasedAt != nil:
+			return Refuse(Conflict, "the event's payload has been erased")
+		}
+		failures := d.Failures
+		pending := d.Status == models.Pending
+		if d.Release(now); pending {
+			d.Failures = failures
+		}
+		return nil
+	})
+}
+
+func (s *Service) eventOf(ctx context.Context, tenant, deliveryID string) (models.Event, error) {
+	d, err := s.Store.Delivery(ctx, tenant, deliveryID)
+	if err != nil {
+		return models.Event{}, known(err, "delivery")
+	}
+	e, err := s.Store.Event(ctx, tenant, d.EventID)
+	return e, known(err, "event")
+}
+
+// CancelDelivery ends a delivery that is pending or held.
+func (s *Service) CancelDelivery(ctx context.Context, tenant, id, by string) (Timeline, error) {
+	return s.changeDelivery(ctx, tenant, id, func(d *models.Delivery, _ models.WebhookStatus, now time.Time) error {
+		if d.Status != models.Pending && d.Status != models.Held {
+			return Refuse(Conflict, "the delivery is %s already", d.Status)
+		}
+		d.Cancel(now, "canceled by "+by)
+		return nil
+	})
+}
+
+// PauseDelivery puts a pending delivery aside until it is resumed.
+func (s *Service) PauseDelivery(ctx context.Context, tenant, id string) (Timeline, error) {
+	return s.changeDelivery(ctx, tenant, id, func(d *models.Delivery, _ models.WebhookStatus, _ time.Time) error {
+		if d.Status != models.Pending {
+			return Refuse(Conflict, "the delivery is %s; only a pending one can be paused", d.Status)
+		}
+		d.Hold()
+		return nil
+	})
+}
+
+// ResumeDelivery sends a held delivery now.
+func (s *Service) ResumeDelivery(ctx context.Context, tenant, id string) (Timeline, error) {
+	return s.changeDelivery(ctx, tenant, id, func(d *models.Delivery, webhook models.WebhookStatus, now time.Time) error {
+		switch {
+		case d.Status != models.Held:
+			return Refuse(Conflict, "the delivery is %s; only a held one can be resumed", d.Status)
+		case webhook != models.WebhookActive:
+			return Refuse(Conflict, "the webhook is %s; enable or resume it first", webhook)
+		}
+		d.Release(now)
+		return nil
+	})
+}
+
+func (s *Service) changeDelivery(ctx context.Context, tenant, id string, change func(*models.Delivery, models.WebhookStatus, time.Time) error) (Timeline, error) {
+	now := s.Store.Now()
+	d, dispatch, err := s.Store.ChangeDelivery(ctx, tenant, id, func(d *models.Delivery, w models.WebhookStatus) error { return change(d, w, now) })
+	if err != nil {
+		return Timeline{}, known(err, "delivery")
+	}
+	if dispatch != nil {
+		s.Engine.Launch(*dispatch)
+	}
+	return s.timeline(ctx, d)
+}

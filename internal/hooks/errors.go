@@ -1,0 +1,78 @@
+package hooks
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/posthorn/posthorn/models"
+)
+
+// Code says what kind of a refusal an Error is. Each API maps it to its own status and shape.
+type Code string
+
+// The refusals. Anything else that goes wrong is not an Error, and is the caller's "internal error".
+const (
+	Invalid      Code = "invalid"      // the request is well-formed but wrong
+	Unauthorized Code = "unauthorized" // no key, or not one in force
+	Forbidden    Code = "forbidden"    // the key's role does not allow it
+	NotFound     Code = "not_found"    // there is no such thing, or it is another tenant's
+	Conflict     Code = "conflict"     // it exists already, or its state does not allow it
+	Unavailable  Code = "unavailable"  // not now: repeat it later
+)
+
+// Error is a refusal that may be told to the caller word for word.
+type Error struct {
+	Code   Code
+	Detail string
+	Fields []FieldError
+}
+
+// FieldError is what is wrong with one field of the request, named as /v1 names it ("url", "events[2].type").
+type FieldError struct {
+	Field, Message string
+}
+
+// Error implements error.
+func (e *Error) Error() string {
+	if len(e.Fields) == 0 {
+		return string(e.Code) + ": " + e.Detail
+	}
+	parts := make([]string, len(e.Fields))
+	for i, f := range e.Fields {
+		parts[i] = f.Field + ": " + f.Message
+	}
+	return string(e.Code) + ": " + e.Detail + " (" + strings.Join(parts, "; ") + ")"
+}
+
+// Refuse makes an Error.
+func Refuse(code Code, format string, args ...any) *Error {
+	return &Error{Code: code, Detail: fmt.Sprintf(format, args...)}
+}
+
+// problems gathers what is wrong with a request, so that all of it is told at once.
+type problems []FieldError
+
+func (p *problems) add(field, format string, args ...any) {
+	*p = append(*p, FieldError{field, fmt.Sprintf(format, args...)})
+}
+
+// err is nil if there are no problems.
+func (p problems) err() error {
+	if len(p) == 0 {
+		return nil
+	}
+	return &Error{Code: Invalid, Detail: "the request is not valid", Fields: p}
+}
+
+// known turns the models' errors into refusals; what names the thing that was looked for.
+func known(err error, what string) error {
+	switch {
+	case errors.Is(err, models.ErrNotFound):
+		return Refuse(NotFound, "there is no such %s", what)
+	case errors.Is(err, models.ErrBadCursor):
+		return &Error{Code: Invalid, Detail: "the request is not valid", Fields: []FieldError{{"after", "is not a cursor of this list"}}}
+	default:
+		return err
+	}
+}

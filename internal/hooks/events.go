@@ -1,0 +1,70 @@
+package hooks
+
+import (
+	"context"
+	"encoding/json"
+
+	"github.com/posthorn/posthorn/models"
+)
+
+// Event reads one event with its deliveries, at most limit of them.
+func (s *Service) Event(ctx context.Context, tenant, id string) (models.Event, error) {
+	e, err := s.Store.Event(ctx, tenant, id)
+	return e, known(err, "event")
+}
+
+// Events lists a tenant's events without their data.
+func (s *Service) Events(ctx context.Context, tenant string, f models.EventFilter, page models.Page) ([]models.Event, string, error) {
+	if _, err := s.Tenant(ctx, tenant); err != nil {
+		return nil, "", err
+	}
+	rows, next, err := s.Store.Events(ctx, tenant, f, page)
+	return rows, next, known(err, "event")
+}
+
+// ErasePayload removes an event's data, keeps its record, and cancels what is still owed of it.
+func (s *Service) ErasePayload(ctx context.Context, tenant, id string) error {
+	return known(s.Store.EraseEvent(ctx, tenant, id), "event")
+}
+
+// Match is what would become of an event at one webhook.
+type Match struct {
+	Webhook models.Webhook
+	Matched bool
+	Reason  string
+}
+
+// MatchEvent tells which webhooks would get an event and which would not, and why. It sends and stores nothing.
+func (s *Service) MatchEvent(ctx context.Context, tenant, eventType string, data json.RawMessage) ([]Match, error) {
+	v, err := s.directory.load(ctx, tenant)
+	if err != nil {
+		return nil, err
+	}
+	var p problems
+	if err := s.checkEvent(&p, v, "", EventInput{Type: eventType, Data: data}); err != nil {
+		return nil, err
+	}
+	if err := p.err(); err != nil {
+		return nil, err
+	}
+	webhooks, _, err := s.Store.AllWebhooks(ctx, tenant)
+	if err != nil {
+		return nil, known(err, "tenant")
+	}
+	matches := make([]Match, len(webhooks))
+	for i, w := range webhooks {
+		m := Match{Webhook: w, Matched: w.Wants(eventType)}
+		switch {
+		case m.Matched && w.Status != models.WebhookActive:
+			m.Reason = "registered for it, but " + string(w.Status) + ": the delivery would be held"
+		case m.Matched && len(w.EventTypes) == 0:
+			m.Reason = "registered for every event type"
+		case m.Matched:
+			m.Reason = "registered for it"
+		default:
+			m.Reason = "not registered for " + eventType
+		}
+		matches[i] = m
+	}
+	return matches, nil
+}

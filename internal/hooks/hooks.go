@@ -1,0 +1,93 @@
+// Package hooks is the use cases: register, rotate, enable, publish, retry, recover … It is the one door by which
+// the API, the outside systems' APIs and the activities change state, so every rule about what may change lives here.
+//
+// It must not import Gin, Huma or Temporal: what it needs of the engine it asks for through the interface Engine.
+package hooks
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/posthorn/posthorn/internal/backoff"
+	"github.com/posthorn/posthorn/internal/groupcommit"
+	"github.com/posthorn/posthorn/internal/handoff"
+	"github.com/posthorn/posthorn/internal/secrets"
+	"github.com/posthorn/posthorn/internal/sender"
+	"github.com/posthorn/posthorn/models"
+)
+
+// Engine drives what must still happen. None of its methods waits for the engine: what cannot be started now is
+// started by the reconciler later.
+type Engine interface {
+	// Reserve takes a start slot if one is free. It must be followed by Start or Release.
+	Reserve() bool
+	// Release gives a reserved slot back.
+	Release()
+	// Start starts the dispatches of one reserved slot. work may be nil: it is then read from the database.
+	Start(dispatches []models.Dispatch, work map[string][]handoff.Work)
+	// Launch starts dispatches without a slot: a retry, a resume, a recovery's page.
+	Launch(dispatches ...models.Dispatch)
+	// Admit waits, for a bounded time, for room for n deliveries to wait for a shared dispatch. False = there is none.
+	Admit(ctx context.Context, n int) bool
+	// Withdraw gives back the room admitted for n deliveries that were not stored.
+	Withdraw(n int)
+	// Queue lets admitted deliveries wait for the next shared dispatch.
+	Queue(work []handoff.Work)
+	// Judge wakes the webhook's health workflow.
+	Judge(webhookID string)
+	// Recover starts a recovery's workflow.
+	Recover(recoveryID string)
+	// WorkflowIDs and links as the Web UI knows them.
+	WorkflowID(dispatchID string) string
+	WorkflowURL(workflowID string) string
+}
+
+// Poster makes one POST; *sender.Client does.
+type Poster interface {
+	Post(ctx context.Context, r sender.Request) sender.Result
+}
+
+// URLChecker refuses a destination at registration; *sender.Guard does.
+type URLChecker interface {
+	CheckURL(ctx context.Context, raw string) error
+}
+
+// Options is what a Service needs. All fields but Log and Now are required.
+type Options struct {
+	Store     *models.Store
+	Box       *secrets.Box
+	Guard     URLChecker
+	Poster    Poster
+	Engine    Engine
+	AdminKey  string         // bootstrap admin key; "" = no admin access
+	Retry     backoff.Policy // the installation's defaults
+	Timeout   time.Duration
+	Threshold int64 // failed receptions until a webhook is deactivated
+	GroupMax  int   // most deliveries in one dispatch; 1 = no sharing
+	Dev       bool  // loopback receivers over plain http are allowed, whatever a profile asks for
+	Log       *slog.Logger
+	Now       func() time.Time
+}
+
+// Service is the use cases. It is safe for concurrent use.
+type Service struct {
+	Options
+	directory *directory
+	accept    *groupcommit.Group[*models.Acceptance, models.Accepted]
+}
+
+// New makes a Service.
+func New(o Options) *Service {
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	o.GroupMax = min(o.GroupMax, models.MaxDispatch)
+	s := &Service{Options: o}
+	s.directory = newDirectory(s)
+	s.accept = groupcommit.New(o.Store.Accept, groupcommit.Options{Lanes: 2})
+	return s
+}

@@ -1,0 +1,88 @@
+package hooks
+
+import (
+	"context"
+
+	"github.com/posthorn/posthorn/models"
+)
+
+// Enable makes a webhook active again, whatever it was, and resets its failure count. What was held for it stays
+// held until Recover. Enabling a paused webhook is resuming it.
+func (s *Service) Enable(ctx context.Context, tenant, id, by string) (models.Webhook, error) {
+	w, err := s.Webhook(ctx, tenant, id)
+	if err != nil {
+		return w, err
+	}
+	if w.Status == models.WebhookPaused {
+		return s.Resume(ctx, tenant, id, by)
+	}
+	return s.setStatus(ctx, tenant, id, models.StatusChange{To: models.WebhookActive, By: by})
+}
+
+// Disable takes a webhook out of service until it is enabled. What is due to it is held.
+func (s *Service) Disable(ctx context.Context, tenant, id, reason, by string) (models.Webhook, error) {
+	var p problems
+	if checkLength(&p, "reason", reason, 500); p.err() != nil {
+		return models.Webhook{}, p.err()
+	}
+	if reason == "" {
+		reason = "disabled by " + by
+	}
+	return s.setStatus(ctx, tenant, id, models.StatusChange{To: models.WebhookDisabled, Reason: reason, By: by})
+}
+
+// Pause stops sending to an active webhook for a while. What is due to it is held, and Resume releases it.
+func (s *Service) Pause(ctx context.Context, tenant, id, by string) (models.Webhook, error) {
+	w, err := s.setStatus(ctx, tenant, id, models.StatusChange{To: models.WebhookPaused, Reason: "paused by " + by, By: by,
+		From: []models.WebhookStatus{models.WebhookActive}})
+	if err == nil && w.Status != models.WebhookPaused {
+		return w, Refuse(Conflict, "the webhook is %s; only an active one can be paused", w.Status)
+	}
+	return w, err
+}
+
+// Resume makes a paused webhook active and releases what the pause held.
+func (s *Service) Resume(ctx context.Context, tenant, id, by string) (models.Webhook, error) {
+	w, err := s.setStatus(ctx, tenant, id, models.StatusChange{To: models.WebhookActive, By: by, From: []models.WebhookStatus{models.WebhookPaused}})
+	if err != nil {
+		return w, err
+	}
+	if w.Status != models.WebhookActive {
+		return w, Refuse(Conflict, "the webhook is %s; only a paused one can be resumed", w.Status)
+	}
+	// Also where it was active already: a resume that stopped half-way is finished by the next.
+	_, err = s.recover(ctx, &models.Recovery{Tenant: tenant, WebhookID: id, Statuses: []models.DeliveryStatus{models.Held},
+		Reason: models.HeldReason(models.WebhookPaused)})
+	return w, err
+}
+
+func (s *Service) setStatus(ctx context.Context, tenant, id string, c models.StatusChange) (models.Webhook, error) {
+	w, changed, err := s.Store.SetWebhookStatus(ctx, tenant, id, c)
+	s.directory.forget(tenant)
+	if changed && w.Health.LastFailureAt != nil {
+		s.Engine.Judge(id) // so that its health workflow shows the new state
+	}
+	return w, known(err, "webhook")
+}
+
+// Judge looks at a webhook's failure count and does what is due: deactivates it, or notes a warning. For the health workflow.
+func (s *Service) Judge(ctx context.Context, id string) (models.Webhook, error) {
+	w, err := s.Store.JudgeWebhook(ctx, id, s.Threshold)
+	if err == nil && w.Status != models.WebhookActive {
+		s.directory.forget(w.Tenant)
+	}
+	return w, known(err, "webhook")
+}
+
+// Gone deactivates a webhook whose receiver answered 410: it wants no more.
+func (s *Service) Gone(ctx context.Context, w *models.Webhook) error {
+	changed, err := s.Store.DeactivateWebhook(ctx, w.ID, s.Threshold, "the receiver answered 410 Gone")
+	if changed {
+		s.directory.forget(w.Tenant)
+		s.Engine.Judge(w.ID)
+	}
+	if known(err, "webhook") != err { // deleted meanwhile: there is nothing to deactivate
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,295 @@
+package hooks
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"regexp"
+	"strconv"
+	"time"
+
+	"github.com/posthorn/posthorn/internal/groupcommit"
+	"github.com/posthorn/posthorn/internal/handoff"
+	"github.com/posthorn/posthorn/models"
+)
+
+// MaxBatch is the most events one request may publish.
+const MaxBatch = 1000
+
+// eventID is what a caller may call an event: it stands in a header, and in the signed text between dots.
+var eventID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_:-]{0,127}$`)
+
+// EventInput is one event to publish. Data is the JSON as it was posted.
+type EventInput struct {
+	ID         string // "" = make one
+	Type       string
+	Data       json.RawMessage
+	Attributes map[string]string
+}
+
+// Published is an event that has been accepted: it is stored, with everything owed of it. WorkflowID is "" where it
+// waits for a workflow shared with others, or nobody wants it.
+type Published struct {
+	ID         string `json:"id"`
+	WorkflowID string `json:"workflow_id,omitempty"`
+}
+
+// PublishRequest is one publish call: all of its events are accepted, or none.
+type PublishRequest struct {
+	Events []EventInput
+	Key    string // idempotency key, or ""
+	Body   []byte // of the request; compared when the key is seen again
+	Batch  bool   // names fields "events[i].…" in errors
+}
+
+// Publish accepts events: when it returns without an error they are stored and will be delivered. An error that is
+// not a refusal means that it is unknown whether they are.
+func (s *Service) Publish(ctx context.Context, tenant string, r PublishRequest) ([]Published, error) {
+	if err := checkKey(r.Key); err != nil {
+		return nil, err
+	}
+	v, err := s.directory.cached(ctx, tenant)
+	if err != nil {
+		return nil, err
+	}
+	for tries := 0; ; tries++ {
+		published, err := s.publish(ctx, v, tenant, r)
+		if !errors.Is(err, models.ErrStale) || tries == 10 {
+			return published, err
+		}
+		// The tenant's webhooks have changed since: match anew, against what they are now.
+		if v, err = s.directory.load(ctx, tenant); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func checkKey(key string) error {
+	if len(key) > 255 {
+		return &Error{Code: Invalid, Detail: "the request is not valid", Fields: []FieldError{{"Idempotency-Key", "must be at most 255 characters"}}}
+	}
+	for _, c := range key {
+		if c < 0x20 || c > 0x7e {
+			return &Error{Code: Invalid, Detail: "the request is not valid", Fields: []FieldError{{"Idempotency-Key", "must be printable ASCII"}}}
+		}
+	}
+	return nil
+}
+
+func (s *Service) publish(ctx context.Context, v *view, tenant string, r PublishRequest) ([]Published, error) {
+	events, err := s.checkEvents(ctx, v, tenant, r)
+	if err != nil {
+		return nil, err
+	}
+	a := &acceptance{service: s, request: &models.Acceptance{Tenant: tenant, Version: v.version, Events: events, Key: r.Key}}
+	for i := range events {
+		a.match(v, &events[i])
+	}
+	if !a.plan(ctx, r) {
+		return nil, Refuse(Unavailable, "more is waiting than can be started just now")
+	}
+	if r.Key != "" {
+		hash := sha256.Sum256(r.Body)
+		a.request.BodyHash, a.request.Answer = hash[:], answer(a.published)
+	}
+	result, err := s.accept.Do(ctx, a.request)
+	if err == nil {
+		err = result.Err
+	}
+	if err != nil || result.Replayed {
+		a.abandon()
+	} else {
+		a.start()
+	}
+	switch {
+	case errors.Is(err, groupcommit.ErrFull):
+		return nil, Refuse(Unavailable, "the database does not keep up just now")
+	case errors.Is(err, models.ErrKeyReused):
+		return nil, Refuse(Conflict, "the idempotency key was used for another request")
+	case errors.Is(err, models.ErrDuplicateEvent):
+		return nil, Refuse(Conflict, "an event with this id has been accepted already")
+	case err != nil:
+		return nil, known(err, "tenant")
+	case result.Replayed:
+		var first []Published
+		return first, json.Unmarshal([]byte(result.Answer), &first)
+	}
+	return a.published, nil
+}
+
+func answer(published []Published) string {
+	text, err := json.Marshal(published)
+	if err != nil {
+		panic(err) // two strings always encode
+	}
+	return string(text)
+}
+
+// checkEvents turns the input into events, or says all that is wrong with it.
+func (s *Service) checkEvents(ctx context.Context, v *view, tenant string, r PublishRequest) ([]models.Event, error) {
+	var p problems
+	if len(r.Events) == 0 || len(r.Events) > MaxBatch {
+		p.add("events", "must be 1 to %d", MaxBatch)
+		return nil, p.err()
+	}
+	now := s.Now().UTC().Truncate(time.Millisecond)
+	events := make([]models.Event, len(r.Events))
+	for i, in := range r.Events {
+		prefix := ""
+		if r.Batch {
+			prefix = index("events", i) + "."
+		}
+		if in.ID == "" {
+			in.ID = models.NewID(models.PrefixEvent)
+		} else if !eventID.MatchString(in.ID) {
+			p.add(prefix+"id", "must be 1 to 128 letters, digits, dashes, underscores or colons, and begin with a letter or digit")
+		}
+		if err := s.checkEvent(&p, v, prefix, in); err != nil {
+			return nil, err
+		}
+		events[i] = models.Event{Tenant: tenant, ID: in.ID, Type: in.Type, Data: in.Data, Attributes: in.Attributes, CreatedAt: now}
+	}
+	return events, p.err()
+}
+
+func (s *Service) checkEvent(p *problems, v *view, prefix string, in EventInput) error {
+	if len(in.Attributes) > 20 {
+		p.add(prefix+"attributes", "must be at most 20")
+	}
+	for name, value := range in.Attributes {
+		checkLength(p, prefix+"attributes."+name, value, 1000)
+		checkLength(p, prefix+"attributes", name, 100)
+	}
+	t, ok := v.types[in.Type]
+	if !ok {
+		p.add(prefix+"type", "%q is not a known event type", in.Type)
+		return nil
+	}
+	if !json.Valid(in.Data) {
+		p.add(prefix+"data", "must be JSON")
+		return nil
+	}
+	violations, err := t.violations(in.Data)
+	if err != nil {
+		return err
+	}
+	for _, violation := range violations {
+		p.add(prefix+violation.Field, "%s", violation.Message)
+	}
+	return nil
+}
+
+// acceptance is one publish call on its way: what is stored of it, and what starts when that is done.
+type acceptance struct {
+	service   *Service
+	request   *models.Acceptance
+	published []Published
+	work      map[string][]handoff.Work // by dispatch
+	waiting   []handoff.Work            // for a shared dispatch
+	reserved  bool
+}
+
+// match makes the deliveries that are owed of an event: pending, or held where the webhook is not active.
+func (a *acceptance) match(v *view, e *models.Event) {
+	for _, entry := range v.match(e.Type) {
+		d := models.Delivery{Tenant: e.Tenant, ID: models.NewID(models.PrefixDelivery), EventID: e.ID, EventType: e.Type,
+			WebhookID: entry.webhook.ID, Status: models.Pending, CreatedAt: e.CreatedAt, NextAttemptAt: &e.CreatedAt}
+		if status := entry.webhook.Status; status != models.WebhookActive {
+			d.Status, d.StatusReason, d.NextAttemptAt = models.Held, models.HeldReason(status), nil
+		}
+		a.request.Deliveries = append(a.request.Deliveries, d)
+	}
+}
+
+// plan decides who will drive the deliveries. While start slots are free every event gets a workflow of its own;
+// when none is, its deliveries wait in memory for a shared one. False = there is no room to wait.
+func (a *acceptance) plan(ctx context.Context, r PublishRequest) bool {
+	s := a.service
+	pending := map[string][]int{} // delivery indexes by event id
+	n := 0
+	for i, d := range a.request.Deliveries {
+		if d.Status == models.Pending {
+			pending[d.EventID] = append(pending[d.EventID], i)
+			n++
+		}
+	}
+	events := make(map[string]*models.Event, len(a.request.Events))
+	for i := range a.request.Events {
+		events[a.request.Events[i].ID] = &a.request.Events[i]
+	}
+	share := s.GroupMax > 1
+	// A batch of many events would take many slots at once: it shares from the beginning.
+	own := n > 0 && (!share || (len(pending) == 1 && s.Engine.Reserve()))
+	a.reserved = own && share
+	if n > 0 && !own && !s.Engine.Admit(ctx, n) {
+		return false
+	}
+	a.work = map[string][]handoff.Work{}
+	for i, e := range a.request.Events {
+		published := Published{ID: e.ID}
+		if own && len(pending[e.ID]) > 0 {
+			published.WorkflowID = s.Engine.WorkflowID(a.dispatch(&e, r.Events[i].ID != "", pending[e.ID]))
+		} else {
+			for _, k := range pending[e.ID] {
+				a.waiting = append(a.waiting, handoff.Work{Delivery: a.request.Deliveries[k], Event: events[e.ID]})
+			}
+		}
+		a.published = append(a.published, published)
+	}
+	return true
+}
+
+// dispatch gives an event workflows of its own, and returns the id of the first. An id the caller chose may be
+// another tenant's too, and so stands behind the tenant's.
+func (a *acceptance) dispatch(e *models.Event, chosen bool, deliveries []int) string {
+	name := e.ID
+	if chosen {
+		name = e.Tenant + "/" + e.ID
+	}
+	most := models.MaxDispatch
+	if a.service.GroupMax > 1 {
+		most = a.service.GroupMax
+	}
+	for part := 0; len(deliveries) > 0; part++ {
+		id := name
+		if part > 0 {
+			id += "/part-" + strconv.Itoa(part+1)
+		}
+		n := min(len(deliveries), most)
+		d := models.Dispatch{ID: id, CreatedAt: e.CreatedAt, CheckedAt: e.CreatedAt}
+		for _, k := range deliveries[:n] {
+			delivery := &a.request.Deliveries[k]
+			delivery.DispatchID = id
+			d.Deliveries = append(d.Deliveries, models.DeliveryKey{Tenant: delivery.Tenant, ID: delivery.ID})
+			a.work[id] = append(a.work[id], handoff.Work{Delivery: *delivery, Event: e})
+		}
+		a.request.Dispatches = append(a.request.Dispatches, d)
+		deliveries = deliveries[n:]
+	}
+	return name
+}
+
+// start sets off what has been stored.
+func (a *acceptance) start() {
+	engine := a.service.Engine
+	switch {
+	case a.reserved:
+		engine.Start(a.request.Dispatches, a.work)
+	case len(a.request.Dispatches) > 0:
+		engine.Launch(a.request.Dispatches...)
+	case len(a.waiting) > 0:
+		engine.Queue(a.waiting)
+	}
+}
+
+// abandon gives back what was reserved for what has not been stored.
+func (a *acceptance) abandon() {
+	engine := a.service.Engine
+	if a.reserved {
+		engine.Release()
+	}
+	if len(a.waiting) > 0 {
+		engine.Withdraw(len(a.waiting))
+	}
+}

@@ -1,0 +1,99 @@
+package hooks
+
+import (
+	"context"
+	"time"
+
+	"github.com/posthorn/posthorn/internal/backoff"
+	"github.com/posthorn/posthorn/internal/sender"
+	"github.com/posthorn/posthorn/internal/wire"
+	"github.com/posthorn/posthorn/models"
+)
+
+// Receiver is a webhook ready to be sent to.
+type Receiver struct {
+	Webhook *models.Webhook
+	Policy  backoff.Policy
+	Timeout time.Duration
+	// CountsInTotal: a success does not bring the failure count back to 0.
+	CountsInTotal bool
+	opened        *sealed
+}
+
+// Receiver gives the webhook as it was at most a second ago. NotFound if it has been deleted.
+func (s *Service) Receiver(ctx context.Context, tenant, id string) (*Receiver, error) {
+	v, err := s.directory.current(ctx, tenant)
+	if err != nil {
+		return nil, err
+	}
+	e, ok := v.webhooks[id]
+	if !ok {
+		return nil, Refuse(NotFound, "there is no such webhook")
+	}
+	e.open.Do(func() { e.opened, e.err = s.unseal(&e.webhook) })
+	if e.err != nil {
+		return nil, e.err
+	}
+	return s.receiver(&e.webhook, e.opened), nil
+}
+
+func (s *Service) receiver(w *models.Webhook, o *sealed) *Receiver {
+	r := &Receiver{Webhook: w, Policy: s.policy(w.Retry), Timeout: s.Timeout, CountsInTotal: rulesOf(w.Profile).countsInTotal, opened: o}
+	if w.TimeoutMS > 0 {
+		r.Timeout = time.Duration(w.TimeoutMS) * time.Millisecond
+	}
+	return r
+}
+
+// policy fills what a webhook leaves open with the installation's defaults.
+func (s *Service) policy(r models.Retry) backoff.Policy {
+	p := s.Retry
+	if r.Initial > 0 {
+		p.Initial = r.Initial
+	}
+	if r.Backoff > 0 {
+		p.Backoff = r.Backoff
+	}
+	if r.MaxInterval > 0 {
+		p.MaxInterval = r.MaxInterval
+	}
+	if r.Max != nil {
+		p.Max = *r.Max
+	}
+	return p
+}
+
+// Post makes one signed POST of the event to the receiver and gives its record: of the attempt itself, not yet of
+// what it means for a delivery.
+func (s *Service) Post(ctx context.Context, r *Receiver, e *models.Event) (models.Attempt, sender.Result) {
+	at := s.Now()
+	message, err := wire.Build(r.opened.onWire(r.Webhook, at), onWire(e), at)
+	if err != nil {
+		s.Log.ErrorContext(ctx, "event cannot be put on the wire", "tenant", e.Tenant, "event", e.ID, "webhook", r.Webhook.ID, "error", err)
+		result := sender.Result{StartedAt: at, Error: "the event cannot be put into this webhook's format", Outcome: sender.Failed}
+		return s.attempt(r, result, nil), result
+	}
+	result := s.Poster.Post(ctx, sender.Request{URL: r.Webhook.URL, Header: message.Header, Body: message.Body, Timeout: r.Timeout})
+	custom := make([]string, 0, len(r.opened.headers))
+	for name := range r.opened.headers {
+		custom = append(custom, name)
+	}
+	return s.attempt(r, result, wire.MaskedHeaders(message.Header, custom...)), result
+}
+
+func (s *Service) attempt(r *Receiver, result sender.Result, sent map[string]string) models.Attempt {
+	a := models.Attempt{Tenant: r.Webhook.Tenant, ID: models.NewID(models.PrefixAttempt), WebhookID: r.Webhook.ID,
+		StartedAt: result.StartedAt.UTC().Truncate(time.Millisecond), DurationMS: result.Duration.Milliseconds(),
+		StatusCode: result.StatusCode, Error: result.Error, RequestHeaders: sent, ResponseBody: result.Body}
+	if len(result.Header) > 0 {
+		a.ResponseHeaders = make(map[string]string, len(result.Header))
+		for name := range result.Header {
+			a.ResponseHeaders[name] = result.Header.Get(name)
+		}
+	}
+	return a
+}
+
+func onWire(e *models.Event) wire.Event {
+	return wire.Event{ID: e.ID, Tenant: e.Tenant, Type: e.Type, Timestamp: e.CreatedAt, Data: e.Data, Attributes: e.Attributes}
+}

@@ -1,0 +1,115 @@
+package hooks
+
+import (
+	"context"
+	"encoding/json"
+	"sync"
+	"time"
+
+	"github.com/posthorn/posthorn/internal/catalog"
+	"github.com/posthorn/posthorn/internal/sender"
+	"github.com/posthorn/posthorn/models"
+)
+
+// TestReport is what came of testing a webhook.
+type TestReport struct {
+	StartedAt time.Time
+	Tests     []TestResult
+}
+
+// Succeeded counts the tests that were received.
+func (r TestReport) Succeeded() int {
+	n := 0
+	for _, t := range r.Tests {
+		if t.Received {
+			n++
+		}
+	}
+	return n
+}
+
+// TestResult is one real POST of an example event.
+type TestResult struct {
+	EventType string
+	Received  bool
+	Attempt   models.Attempt
+}
+
+// maxTests bounds the POSTs of one test call.
+const maxTests = 20
+
+// TestWebhook POSTs an example of each event type the webhook is registered for, or of the one named, now: real
+// POSTs, signed as any other, but not recorded and not counted. The webhook's status does not matter.
+func (s *Service) TestWebhook(ctx context.Context, tenant, id, eventType string) (TestReport, error) {
+	w, err := s.Webhook(ctx, tenant, id)
+	if err != nil {
+		return TestReport{}, err
+	}
+	types, err := s.Store.EventTypes(ctx, tenant)
+	if err != nil {
+		return TestReport{}, err
+	}
+	var chosen []models.EventType
+	for _, t := range types {
+		if w.Wants(t.Name) && (eventType == "" || t.Name == eventType) && len(chosen) < maxTests {
+			chosen = append(chosen, t)
+		}
+	}
+	if len(chosen) == 0 && eventType != "" {
+		return TestReport{}, &Error{Code: Invalid, Detail: "the request is not valid",
+			Fields: []FieldError{{"event_type", "the webhook is not registered for it"}}}
+	}
+	opened, err := s.unseal(&w)
+	if err != nil {
+		return TestReport{}, err
+	}
+	r := s.receiver(&w, opened)
+	report := TestReport{StartedAt: s.Now().UTC(), Tests: make([]TestResult, len(chosen))}
+	var wg sync.WaitGroup
+	for i, t := range chosen {
+		wg.Go(func() { report.Tests[i] = s.test(ctx, r, t.Name, []byte(t.Example)) })
+	}
+	wg.Wait()
+	return report, nil
+}
+
+// TestURL POSTs an example of one event type, as a webhook of this profile would get it, to a URL that need not be
+// registered. secret "" = unsigned, or signed with a secret made for it, as the profile has it.
+func (s *Service) TestURL(ctx context.Context, tenant, profile, url, secret, eventType string) (TestResult, error) {
+	w := models.Webhook{ID: models.NewID(models.PrefixWebhook), Tenant: tenant}
+	opened := &sealed{}
+	change := WebhookChange{URL: &url, Profile: profile}
+	if secret != "" {
+		change.Secret = &secret
+	}
+	w.Profile = profile
+	if err := s.apply(ctx, &w, opened, change); err != nil {
+		return TestResult{}, err
+	}
+	return s.test(ctx, s.receiver(&w, opened), eventType, s.example(ctx, tenant, profile, eventType)), nil
+}
+
+// example finds the example of an event type: the tenant's own, or that of the system's catalogue.
+func (s *Service) example(ctx context.Context, tenant, system, eventType string) []byte {
+	if t, err := s.EventType(ctx, tenant, eventType); err == nil {
+		return []byte(t.Example)
+	}
+	listed, _ := catalog.Load(system)
+	for _, t := range listed {
+		if t.Name == eventType {
+			return t.Example
+		}
+	}
+	return nil
+}
+
+func (s *Service) test(ctx context.Context, r *Receiver, eventType string, example []byte) TestResult {
+	if len(example) == 0 {
+		example = json.RawMessage(`{}`)
+	}
+	e := &models.Event{Tenant: r.Webhook.Tenant, ID: models.NewID(models.PrefixEvent), Type: eventType, Data: example,
+		CreatedAt: s.Now().UTC().Truncate(time.Millisecond)}
+	attempt, result := s.Post(ctx, r, e)
+	attempt.Number = 1
+	return TestResult{EventType: eventType, Received: result.Outcome == sender.Received, Attempt: attempt}
+}

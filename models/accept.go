@@ -1,0 +1,305 @@
+package models
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"errors"
+	"time"
+)
+
+// The ways in which one acceptance can end without being stored, while the others of its group are.
+var (
+	// ErrDuplicateEvent: an event with one of the ids exists already.
+	ErrDuplicateEvent = errors.New("models: an event with this id exists")
+	// ErrKeyReused: the idempotency key was used for another request.
+	ErrKeyReused = errors.New("models: idempotency key used for another request")
+	// ErrStale: the tenant's webhooks have changed since the events were matched; match them again.
+	ErrStale = errors.New("models: webhooks have changed")
+)
+
+// Acceptance is what one publish request has to store, all of it or nothing.
+type Acceptance struct {
+	Tenant  string
+	Version int64 // of the tenant's webhooks that the events were matched against
+	Events  []Event
+	// Deliveries name the dispatch in Dispatches that drives them, or "" where they wait for a shared one.
+	Deliveries []Delivery
+	Dispatches []Dispatch
+	Key        string // idempotency key, or ""
+	BodyHash   []byte // SHA-256 of the request, compared when the key is seen again
+	Answer     string // what to answer when the key is seen again
+}
+
+// Accepted is how an Acceptance ended. Replayed says that the key had been seen: nothing was stored, and Answer is
+// the first request's.
+type Accepted struct {
+	Err      error
+	Replayed bool
+	Answer   string
+}
+
+// Accept stores a group of acceptances in one transaction. An acceptance that cannot be stored ends with an error
+// of its own and does not disturb the others; the returned error means that nothing at all was stored.
+func (s *Store) Accept(ctx context.Context, group []*Acceptance) ([]Accepted, error) {
+	results := make([]Accepted, len(group))
+	err := s.Tx(ctx, func(tx *Store) error {
+		a := acceptor{Store: tx, group: group, results: results, first: make([]int, len(group))}
+		return a.run(ctx)
+	})
+	return results, err
+}
+
+// acceptor is the one transaction of Accept.
+type acceptor struct {
+	*Store
+	group   []*Acceptance
+	results []Accepted
+	// first[i] is the index of the request in this group that i repeats, i itself if it repeats none.
+	first []int
+}
+
+func (a *acceptor) run(ctx context.Context) error {
+	for _, step := range []func(context.Context) error{a.checkVersions, a.claimKeys, a.insertEvents, a.insertRest} {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	for i, first := range a.first {
+		if first == i {
+			continue
+		}
+		switch leader := a.group[first]; {
+		case !bytes.Equal(leader.BodyHash, a.group[i].BodyHash):
+			a.results[i].Err = ErrKeyReused
+		case a.results[first].Err != nil:
+			a.results[i].Err = a.results[first].Err
+		case a.results[first].Replayed:
+			a.results[i] = a.results[first]
+		default:
+			a.results[i] = Accepted{Replayed: true, Answer: leader.Answer}
+		}
+	}
+	return nil
+}
+
+// open tells whether request i is still to be stored.
+func (a *acceptor) open(i int) bool {
+	return a.first[i] == i && a.results[i].Err == nil && !a.results[i].Replayed
+}
+
+// gatherOpen collects something of every request that is still to be stored.
+func gatherOpen[T any](a *acceptor, of func(*Acceptance) []T) []T {
+	var all []T
+	for i, request := range a.group {
+		if a.open(i) {
+			all = append(all, of(request)...)
+		}
+	}
+	return all
+}
+
+func (a *acceptor) checkVersions(ctx context.Context) error {
+	tenants := map[string]bool{}
+	for _, request := range a.group {
+		tenants[request.Tenant] = true
+	}
+	versions, err := a.TenantVersions(ctx, sortedKeys(tenants))
+	if err != nil {
+		return err
+	}
+	for i, request := range a.group {
+		a.first[i] = i
+		switch version, ok := versions[request.Tenant]; {
+		case !ok:
+			a.results[i].Err = ErrNotFound
+		case version != request.Version:
+			a.results[i].Err = ErrStale
+		}
+	}
+	return nil
+}
+
+type idempotencyKey struct {
+	tenant, key, answer string
+	hash                []byte
+	at                  *time.Time
+	index               int
+}
+
+var keyColumns = []column[idempotencyKey]{
+	{"tenant", "text", func(k *idempotencyKey) any { return k.tenant }},
+	{"key", "text", func(k *idempotencyKey) any { return k.key }},
+	{"body_hash", "bytea", func(k *idempotencyKey) any { return k.hash }},
+	{"answer", "text", func(k *idempotencyKey) any { return k.answer }},
+	{"created_at", "timestamptz", func(k *idempotencyKey) any { return k.at }},
+}
+
+// claimKeys stores the idempotency keys that are new, and settles the requests whose keys are not.
+func (a *acceptor) claimKeys(ctx context.Context) error {
+	now := timeOf(a.now())
+	leaders := map[string]idempotencyKey{}
+	for i, request := range a.group {
+		if request.Key == "" || !a.open(i) {
+			continue
+		}
+		id := request.Tenant + "\x00" + request.Key
+		if leader, ok := leaders[id]; ok {
+			a.first[i] = leader.index
+			continue
+		}
+		leaders[id] = idempotencyKey{request.Tenant, request.Key, request.Answer, request.BodyHash, now, i}
+	}
+	if len(leaders) == 0 {
+		return nil
+	}
+	keys := make([]idempotencyKey, 0, len(leaders))
+	for _, id := range sortedKeys(leaders) { // in one order everywhere: no two groups can deadlock
+		keys = append(keys, leaders[id])
+	}
+	fresh := map[string]bool{}
+	err := bulk(ctx, a.Store, keys, keyColumns, `INSERT INTO idempotency_keys (tenant, key, body_hash, answer, created_at)
+		SELECT tenant, key, body_hash, answer, created_at FROM v WHERE true
+		ON CONFLICT (tenant, key) DO NOTHING RETURNING tenant, key`, func(rows *sql.Rows) error {
+		var tenant, key string
+		err := rows.Scan(&tenant, &key)
+		fresh[tenant+"\x00"+key] = true
+		return err
+	})
+	if err != nil || len(fresh) == len(leaders) {
+		return err
+	}
+	return bulk(ctx, a.Store, keys, keyColumns, `SELECT k.tenant, k.key, k.body_hash, k.answer FROM idempotency_keys k
+		JOIN v ON v.tenant = k.tenant AND v.key = k.key`, func(rows *sql.Rows) error {
+		var seen idempotencyKey
+		if err := rows.Scan(&seen.tenant, &seen.key, &seen.hash, &seen.answer); err != nil {
+			return err
+		}
+		id := seen.tenant + "\x00" + seen.key
+		if fresh[id] {
+			return nil
+		}
+		i := leaders[id].index
+		if !bytes.Equal(seen.hash, a.group[i].BodyHash) {
+			a.results[i].Err = ErrKeyReused
+		} else {
+			a.results[i] = Accepted{Replayed: true, Answer: seen.answer}
+		}
+		return nil
+	})
+}
+
+var eventColumns = []column[Event]{
+	{"tenant", "text", func(e *Event) any { return e.Tenant }},
+	{"id", "text", func(e *Event) any { return e.ID }},
+	{"type", "text", func(e *Event) any { return e.Type }},
+	{"data", "bytea", func(e *Event) any { return e.Data }},
+	{"attributes", "text", func(e *Event) any { return jsonText(e.Attributes) }},
+	{"created_at", "timestamptz", func(e *Event) any { return timeOf(e.CreatedAt) }},
+}
+
+// insertEvents stores the events. A request any of whose ids is taken gets ErrDuplicateEvent, and what this
+// transaction had stored of it is taken back.
+func (a *acceptor) insertEvents(ctx context.Context) error {
+	owner := map[string]int{}
+	for i, request := range a.group {
+		for _, e := range request.Events {
+			if !a.open(i) {
+				break
+			}
+			id := e.Tenant + "\x00" + e.ID
+			if _, taken := owner[id]; taken {
+				a.results[i].Err = ErrDuplicateEvent
+				break
+			}
+			owner[id] = i
+		}
+	}
+	events := gatherOpen(a, func(r *Acceptance) []Event { return r.Events })
+	stored := make(map[string]bool, len(events))
+	err := bulk(ctx, a.Store, events, eventColumns, `INSERT INTO events (tenant, id, type, data, attributes, created_at)
+		SELECT tenant, id, type, data, attributes, created_at FROM v WHERE true
+		ON CONFLICT (tenant, id) DO NOTHING RETURNING tenant, id`, func(rows *sql.Rows) error {
+		var tenant, id string
+		err := rows.Scan(&tenant, &id)
+		stored[tenant+"\x00"+id] = true
+		return err
+	})
+	if err != nil || len(stored) == len(events) {
+		return a.dropKeys(ctx, err)
+	}
+	for i, request := range a.group {
+		if !a.open(i) {
+			continue
+		}
+		for _, e := range request.Events {
+			if !stored[e.Tenant+"\x00"+e.ID] {
+				a.results[i].Err = ErrDuplicateEvent
+			}
+		}
+		if a.results[i].Err == nil {
+			continue
+		}
+		for _, e := range request.Events {
+			if !stored[e.Tenant+"\x00"+e.ID] {
+				continue
+			}
+			if err := a.db.WithContext(ctx).Exec("DELETE FROM events WHERE tenant = ? AND id = ?", e.Tenant, e.ID).Error; err != nil {
+				return err
+			}
+		}
+	}
+	return a.dropKeys(ctx, nil)
+}
+
+// dropKeys forgets the idempotency keys of requests that were refused as duplicates: only a success is repeated.
+func (a *acceptor) dropKeys(ctx context.Context, err error) error {
+	for i, request := range a.group {
+		if err != nil {
+			return err
+		}
+		if request.Key != "" && a.first[i] == i && errors.Is(a.results[i].Err, ErrDuplicateEvent) {
+			err = a.db.WithContext(ctx).Exec("DELETE FROM idempotency_keys WHERE tenant = ? AND key = ?", request.Tenant, request.Key).Error
+		}
+	}
+	return err
+}
+
+var deliveryColumns = []column[Delivery]{
+	{"tenant", "text", func(d *Delivery) any { return d.Tenant }},
+	{"id", "text", func(d *Delivery) any { return d.ID }},
+	{"event_id", "text", func(d *Delivery) any { return d.EventID }},
+	{"event_type", "text", func(d *Delivery) any { return d.EventType }},
+	{"webhook_id", "text", func(d *Delivery) any { return d.WebhookID }},
+	{"status", "text", func(d *Delivery) any { return string(d.Status) }},
+	{"status_reason", "text", func(d *Delivery) any { return d.StatusReason }},
+	{"dispatch_id", "text", func(d *Delivery) any { return d.DispatchID }},
+	{"next_attempt_at", "timestamptz", func(d *Delivery) any { return d.NextAttemptAt }},
+	{"created_at", "timestamptz", func(d *Delivery) any { return timeOf(d.CreatedAt) }},
+}
+
+var dispatchColumns = []column[Dispatch]{
+	{"id", "text", func(d *Dispatch) any { return d.ID }},
+	{"deliveries", "text", func(d *Dispatch) any { return jsonText(d.Deliveries) }},
+	{"created_at", "timestamptz", func(d *Dispatch) any { return timeOf(d.CreatedAt) }},
+}
+
+func (a *acceptor) insertRest(ctx context.Context) error {
+	deliveries := gatherOpen(a, func(r *Acceptance) []Delivery { return r.Deliveries })
+	err := bulk(ctx, a.Store, deliveries, deliveryColumns, `INSERT INTO deliveries
+		(tenant, id, event_id, event_type, webhook_id, status, status_reason, attempts, failures, generation, dispatch_id, next_attempt_at, created_at)
+		SELECT tenant, id, event_id, event_type, webhook_id, status, status_reason, 0, 0, 0, dispatch_id, next_attempt_at, created_at FROM v`, nil)
+	if err != nil {
+		return err
+	}
+	dispatches := gatherOpen(a, func(r *Acceptance) []Dispatch { return r.Dispatches })
+	return bulk(ctx, a.Store, dispatches, dispatchColumns, `INSERT INTO dispatches (id, deliveries, created_at, checked_at)
+		SELECT id, deliveries, created_at, created_at FROM v`, nil)
+}
+
+// ForgetKeys removes up to limit idempotency keys older than before.
+func (s *Store) ForgetKeys(ctx context.Context, before time.Time, limit int) (int64, error) {
+	result := s.db.WithContext(ctx).Exec(`DELETE FROM idempotency_keys WHERE (tenant, key) IN (
+		SELECT tenant, key FROM idempotency_keys WHERE created_at < ? LIMIT ?)`, before.UTC(), limit)
+	return result.RowsAffected, result.Error
+}

@@ -1,0 +1,61 @@
+package models
+
+import (
+	"context"
+	"time"
+)
+
+// Role is what an API key may do.
+type Role string
+
+// The roles, widest first. RoleAdmin belongs to the installation, not to a tenant, and is never stored.
+const (
+	RoleAdmin   Role = "admin"
+	RoleTenant  Role = "tenant"
+	RolePublish Role = "publish"
+	RoleRead    Role = "read"
+)
+
+// APIKey is a tenant's credential. Only its SHA-256 is kept.
+type APIKey struct {
+	ID        string
+	Tenant    string
+	Name      string
+	Role      Role
+	Hash      []byte
+	CreatedAt time.Time
+	RevokedAt *time.Time
+}
+
+// TableName names the table; GORM would say a_p_i_keys.
+func (APIKey) TableName() string { return "api_keys" }
+
+// CreateAPIKey stores a key. ErrNotFound if the tenant does not exist.
+func (s *Store) CreateAPIKey(ctx context.Context, k *APIKey) error {
+	k.CreatedAt = s.now()
+	return found(s.db.WithContext(ctx).Create(k).Error)
+}
+
+// APIKeyByHash finds the key that is in force and hashes to hash.
+func (s *Store) APIKeyByHash(ctx context.Context, hash []byte) (APIKey, error) {
+	var k APIKey
+	err := s.db.WithContext(ctx).Take(&k, "hash = ? AND revoked_at IS NULL", hash).Error
+	return k, found(err)
+}
+
+// APIKeys lists a tenant's keys in force, oldest first.
+func (s *Store) APIKeys(ctx context.Context, tenant string) ([]APIKey, error) {
+	var rows []APIKey
+	err := s.db.WithContext(ctx).Where("tenant = ? AND revoked_at IS NULL", tenant).Order("id").Find(&rows).Error
+	return rows, err
+}
+
+// RevokeAPIKey ends a key at once.
+func (s *Store) RevokeAPIKey(ctx context.Context, tenant, id string) error {
+	result := s.db.WithContext(ctx).Model(&APIKey{}).Where("tenant = ? AND id = ? AND revoked_at IS NULL", tenant, id).
+		Update("revoked_at", s.now())
+	if result.Error == nil && result.RowsAffected == 0 {
+		return ErrNotFound
+	}
+	return result.Error
+}

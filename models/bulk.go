@@ -1,0 +1,129 @@
+package models
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// sqliteChunk bounds the rows of one statement on SQLite, which allows 32,766 parameters.
+const sqliteChunk = 1000
+
+// column is one column of a multi-row statement. kind is its PostgreSQL type.
+type column[T any] struct {
+	name, kind string
+	value      func(*T) any
+}
+
+// bulk runs one statement over many rows, which it sees as the common table v with the given columns. On
+// PostgreSQL the rows travel as one array a column, so that the statement's text never changes and stays
+// prepared; on SQLite as VALUES. scan is called for each row that comes back; nil = none does.
+func bulk[T any](ctx context.Context, s *Store, rows []T, columns []column[T], statement string, scan func(*sql.Rows) error) error {
+	size := len(rows)
+	if !s.postgres {
+		size = min(size, sqliteChunk)
+	}
+	for len(rows) > 0 {
+		n := min(size, len(rows))
+		if err := bulkChunk(ctx, s, rows[:n], columns, statement, scan); err != nil {
+			return err
+		}
+		rows = rows[n:]
+	}
+	return nil
+}
+
+func bulkChunk[T any](ctx context.Context, s *Store, rows []T, columns []column[T], statement string, scan func(*sql.Rows) error) error {
+	text, args := s.common(len(rows), len(columns), func(i int) (name, kind string) { return columns[i].name, columns[i].kind },
+		func(row, col int) any { return columns[col].value(&rows[row]) })
+	pool := s.db.Statement.ConnPool
+	if scan == nil {
+		_, err := pool.ExecContext(ctx, text+statement, args...)
+		return err
+	}
+	result, err := pool.QueryContext(ctx, text+statement, args...)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = result.Close() }()
+	for result.Next() {
+		if err := scan(result); err != nil {
+			return err
+		}
+	}
+	return result.Err()
+}
+
+// common writes the common table "v" and its arguments.
+func (s *Store) common(rows, columns int, column func(int) (name, kind string), value func(row, col int) any) (string, []any) {
+	names, sources := make([]string, columns), make([]string, columns)
+	var args []any
+	for c := range columns {
+		name, kind := column(c)
+		names[c] = name
+		if s.postgres {
+			sources[c] = fmt.Sprintf("$%d::%s[]", c+1, kind)
+			args = append(args, array(kind, rows, func(r int) any { return value(r, c) }))
+		} else {
+			sources[c] = "?"
+		}
+	}
+	head := "WITH v(" + strings.Join(names, ", ") + ") AS ("
+	if s.postgres {
+		return head + "SELECT * FROM unnest(" + strings.Join(sources, ", ") + ")) ", args
+	}
+	for r := range rows {
+		for c := range columns {
+			args = append(args, value(r, c))
+		}
+	}
+	row := "(" + strings.Join(sources, ", ") + ")"
+	return head + "VALUES " + row + strings.Repeat(", "+row, rows-1) + ") ", args
+}
+
+// array gathers a column's values into a slice the PostgreSQL driver sends as an array of that kind.
+func array(kind string, rows int, value func(int) any) any {
+	switch kind {
+	case "text":
+		return gather[string](rows, value)
+	case "bytea":
+		return gather[[]byte](rows, value)
+	case "bigint":
+		return gather[int64](rows, value)
+	case "boolean":
+		return gather[bool](rows, value)
+	case "timestamptz":
+		return gather[*time.Time](rows, value)
+	default:
+		panic("models: no such kind of column: " + kind)
+	}
+}
+
+func gather[V any](rows int, value func(int) any) []V {
+	out := make([]V, rows)
+	for i := range out {
+		out[i] = value(i).(V)
+	}
+	return out
+}
+
+// timeOf gives a time as bulk wants it: a pointer, nil for the zero time.
+func timeOf(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC()
+	return &t
+}
+
+// jsonText encodes a value that always can be.
+func jsonText(v any) string {
+	text, err := json.Marshal(v)
+	if err != nil {
+		panic(fmt.Sprintf("models: %T cannot be JSON: %v", v, err))
+	}
+	return string(text)
+}

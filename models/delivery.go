@@ -1,0 +1,241 @@
+package models
+
+import (
+	"context"
+	"time"
+
+	"gorm.io/gorm"
+)
+
+// DeliveryStatus is where a delivery is. docs/states.md draws the arrows.
+type DeliveryStatus string
+
+// pending → delivered | failed | held | canceled; held → pending | canceled; failed → pending.
+const (
+	Pending   DeliveryStatus = "pending"
+	Delivered DeliveryStatus = "delivered"
+	Failed    DeliveryStatus = "failed" // every retry is used up
+	Held      DeliveryStatus = "held"   // kept for a webhook that is not active
+	Canceled  DeliveryStatus = "canceled"
+)
+
+// Why a delivery is held. Each is released by what it was held by.
+const (
+	heldPaused      = "webhook paused"
+	heldDeactivated = "webhook deactivated"
+	heldDisabled    = "webhook disabled"
+	heldByHand      = "paused"
+)
+
+// HeldReason is the reason noted on the deliveries held for a webhook in this status.
+func HeldReason(s WebhookStatus) string {
+	switch s {
+	case WebhookPaused:
+		return heldPaused
+	case WebhookDeactivated:
+		return heldDeactivated
+	default:
+		return heldDisabled
+	}
+}
+
+// Delivery is one event owed to one webhook. It exists from the moment the event is accepted.
+type Delivery struct {
+	Tenant       string
+	ID           string
+	EventID      string
+	EventType    string
+	WebhookID    string
+	Status       DeliveryStatus
+	StatusReason string
+	Attempts     int // POSTs made
+	Failures     int // of them failed since the retry schedule (re)started
+	// Generation is raised by every change from outside the engine (hold, cancel, retry …). The engine's own
+	// changes name the generation they are about; one that is not current changes nothing.
+	Generation    int
+	DispatchID    string     // the dispatch that drives it; "" = none, or not yet known
+	NextAttemptAt *time.Time // nil unless pending
+	CreatedAt     time.Time
+	FinishedAt    *time.Time // nil while pending or held
+}
+
+// DeliveryFilter narrows a list of deliveries; zero values do not. Since is inclusive, Until exclusive.
+type DeliveryFilter struct {
+	WebhookID, EventID, EventType string
+	Status                        DeliveryStatus
+	Since, Until                  time.Time
+}
+
+// Deliveries lists a tenant's deliveries, newest first.
+func (s *Store) Deliveries(ctx context.Context, tenant string, f DeliveryFilter, p Page) ([]Delivery, string, error) {
+	q := s.db.WithContext(ctx).Where("tenant = ?", tenant).Order("id DESC").Limit(p.Limit + 1)
+	for column, value := range map[string]string{"webhook_id": f.WebhookID, "event_id": f.EventID,
+		"event_type": f.EventType, "status": string(f.Status)} {
+		if value != "" {
+			q = q.Where(column+" = ?", value)
+		}
+	}
+	if !f.Since.IsZero() {
+		q = q.Where("id >= ?", IDBefore(PrefixDelivery, f.Since))
+	}
+	if !f.Until.IsZero() {
+		q = q.Where("id < ?", IDBefore(PrefixDelivery, f.Until))
+	}
+	if p.After != "" {
+		parts, err := parseCursor(p.After, 1)
+		if err != nil {
+			return nil, "", err
+		}
+		q = q.Where("id < ?", parts[0])
+	}
+	var rows []Delivery
+	if err := q.Find(&rows).Error; err != nil {
+		return nil, "", err
+	}
+	rows, next := cut(rows, p.Limit, func(d Delivery) string { return cursor(d.ID) })
+	return rows, next, nil
+}
+
+// Delivery reads one delivery.
+func (s *Store) Delivery(ctx context.Context, tenant, id string) (Delivery, error) {
+	var d Delivery
+	err := s.db.WithContext(ctx).Take(&d, "tenant = ? AND id = ?", tenant, id).Error
+	return d, found(err)
+}
+
+// DeliveriesByID reads the deliveries with these ids that exist, of one tenant or of several.
+func (s *Store) DeliveriesByID(ctx context.Context, keys []DeliveryKey) ([]Delivery, error) {
+	byTenant := map[string][]string{}
+	for _, k := range keys {
+		byTenant[k.Tenant] = append(byTenant[k.Tenant], k.ID)
+	}
+	var all []Delivery
+	for tenant, ids := range byTenant {
+		var rows []Delivery
+		if err := s.db.WithContext(ctx).Where("tenant = ? AND id IN ?", tenant, ids).Find(&rows).Error; err != nil {
+			return nil, err
+		}
+		all = append(all, rows...)
+	}
+	return all, nil
+}
+
+// DeliveryKey names a delivery. The JSON names are short because it is kept by the hundred in dispatches and histories.
+type DeliveryKey struct {
+	Tenant string `json:"t"`
+	ID     string `json:"d"`
+}
+
+// ChangeDelivery locks one delivery, lets change alter it, raises its generation and stores it. If the delivery is
+// pending afterwards, a dispatch that drives it is written beside it and returned for the caller to start.
+// change returns an error to leave everything as it is.
+func (s *Store) ChangeDelivery(ctx context.Context, tenant, id string, change func(*Delivery, WebhookStatus) error) (d Delivery, dispatch *Dispatch, err error) {
+	err = s.Tx(ctx, func(tx *Store) error {
+		if err := found(tx.forUpdate(tx.db.WithContext(ctx)).Take(&d, "tenant = ? AND id = ?", tenant, id).Error); err != nil {
+			return err
+		}
+		var w Webhook
+		status := WebhookStatus("") // of a webhook that has been deleted
+		switch err := found(alive(tx.db.WithContext(ctx)).Take(&w, "id = ?", d.WebhookID).Error); err {
+		case nil:
+			status = w.Status
+		case ErrNotFound:
+		default:
+			return err
+		}
+		if err := change(&d, status); err != nil {
+			return err
+		}
+		d.Generation++
+		if d.Status == Pending {
+			dispatch = tx.newDispatch(d.EventID+"/"+d.ID[len(PrefixDelivery):], d.Generation, []Delivery{d})
+			d.DispatchID = dispatch.ID
+			if err := tx.createDispatch(ctx, dispatch); err != nil {
+				return err
+			}
+		}
+		return tx.db.WithContext(ctx).Model(&Delivery{}).Where("tenant = ? AND id = ?", tenant, id).
+			Select("status", "status_reason", "failures", "generation", "dispatch_id", "next_attempt_at", "finished_at").
+			Updates(&d).Error
+	})
+	return d, dispatch, err
+}
+
+// Release makes a held or failed delivery pending again, from the first step of its retry schedule, at once.
+func (d *Delivery) Release(now time.Time) {
+	d.Status, d.StatusReason, d.Failures, d.NextAttemptAt, d.FinishedAt = Pending, "", 0, &now, nil
+}
+
+// Hold puts a pending delivery aside by hand.
+func (d *Delivery) Hold() {
+	d.Status, d.StatusReason, d.NextAttemptAt = Held, heldByHand, nil
+}
+
+// Cancel ends a delivery that is not to be made any more.
+func (d *Delivery) Cancel(now time.Time, reason string) {
+	d.Status, d.StatusReason, d.NextAttemptAt, d.FinishedAt = Canceled, reason, nil, &now
+}
+
+// holdPending puts aside everything pending for a webhook.
+func (s *Store) holdPending(ctx context.Context, webhookID, reason string) error {
+	return s.db.WithContext(ctx).Exec(`UPDATE deliveries SET status = 'held', status_reason = ?, generation = generation + 1,
+		next_attempt_at = NULL WHERE webhook_id = ? AND status = 'pending'`, reason, webhookID).Error
+}
+
+// HoldDelivery puts aside one pending delivery whose webhook turned out not to be active when it was to be sent.
+func (s *Store) HoldDelivery(ctx context.Context, d *Delivery, status WebhookStatus) error {
+	return s.db.WithContext(ctx).Exec(`UPDATE deliveries SET status = 'held', status_reason = ?, generation = generation + 1,
+		next_attempt_at = NULL WHERE tenant = ? AND id = ? AND status = 'pending' AND generation = ?`,
+		HeldReason(status), d.Tenant, d.ID, d.Generation).Error
+}
+
+// CancelDelivery ends one pending delivery that can no longer be made.
+func (s *Store) CancelDelivery(ctx context.Context, d *Delivery, reason string) error {
+	return s.cancelOwed(ctx, "tenant = ? AND id = ? AND generation = ?", reason, d.Tenant, d.ID, d.Generation)
+}
+
+// cancelOwed ends what is pending or held among the deliveries that where selects.
+func (s *Store) cancelOwed(ctx context.Context, where, reason string, args ...any) error {
+	return s.db.WithContext(ctx).Model(&Delivery{}).Where(where, args...).
+		Where("status IN ('pending', 'held', 'failed') AND status <> 'failed'"). // the predicate of the index deliveries_open
+
+		Updates(map[string]any{"status": Canceled, "status_reason": reason, "generation": gorm.Expr("generation + 1"),
+			"next_attempt_at": nil, "finished_at": s.now()}).Error
+}
+
+// Backlog counts what is not finished, by webhook status of the deliveries, for the metrics.
+type Backlog struct {
+	Pending, Held int64
+	// OldestDue is when the longest overdue pending delivery was due; nil if none is overdue.
+	OldestDue *time.Time
+}
+
+// WebhookBacklog is the number of pending deliveries of one webhook.
+type WebhookBacklog struct {
+	WebhookID string
+	Pending   int64
+}
+
+// Backlog measures what is waiting; top names the webhooks with the longest queues, at most limit.
+func (s *Store) Backlog(ctx context.Context, limit int) (b Backlog, top []WebhookBacklog, err error) {
+	db := s.db.WithContext(ctx)
+	if err = db.Raw(`SELECT count(*) FROM deliveries WHERE status = 'pending'`).Scan(&b.Pending).Error; err != nil {
+		return b, nil, err
+	}
+	if err = db.Raw(`SELECT count(*) FROM deliveries WHERE status IN ('pending', 'held', 'failed') AND status = 'held'`).Scan(&b.Held).Error; err != nil {
+		return b, nil, err
+	}
+	var oldest Delivery
+	err = found(db.Select("next_attempt_at").Where("status = 'pending' AND next_attempt_at < ?", s.now()).
+		Order("next_attempt_at").Take(&oldest).Error)
+	switch err {
+	case nil:
+		b.OldestDue = oldest.NextAttemptAt
+	case ErrNotFound:
+	default:
+		return b, nil, err
+	}
+	err = db.Raw(`SELECT webhook_id, count(*) AS pending FROM deliveries WHERE status = 'pending'
+		GROUP BY webhook_id ORDER BY pending DESC LIMIT ?`, limit).Scan(&top).Error
+	return b, top, err
+}

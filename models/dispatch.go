@@ -1,0 +1,189 @@
+package models
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// MaxDispatch is the most deliveries one dispatch may have; it bounds a workflow's input, timers and history.
+const MaxDispatch = 256
+
+// Dispatch is an entry of the outbox: the promise that one workflow will drive these deliveries. Its row goes
+// when the last of them is finished.
+type Dispatch struct {
+	ID         string
+	Deliveries []DeliveryKey `gorm:"serializer:json"`
+	CreatedAt  time.Time
+	CheckedAt  time.Time
+}
+
+// newDispatch names the dispatch after what it is for, so that it is found in the Web UI, and after the generation,
+// so that the workflow of an earlier one is another. Generation 0 is the event's first dispatch.
+func (s *Store) newDispatch(name string, generation int, deliveries []Delivery) *Dispatch {
+	now := s.now()
+	d := &Dispatch{ID: name, CreatedAt: now, CheckedAt: now}
+	if generation > 0 {
+		d.ID = fmt.Sprintf("%s/%d", name, generation)
+	}
+	for _, delivery := range deliveries {
+		d.Deliveries = append(d.Deliveries, DeliveryKey{Tenant: delivery.Tenant, ID: delivery.ID})
+	}
+	return d
+}
+
+func (s *Store) createDispatch(ctx context.Context, d *Dispatch) error {
+	return s.db.WithContext(ctx).Create(d).Error
+}
+
+// CreateSharedDispatch writes a dispatch for deliveries that were accepted without one.
+func (s *Store) CreateSharedDispatch(ctx context.Context, keys []DeliveryKey) (Dispatch, error) {
+	now := s.now()
+	d := Dispatch{ID: NewID(PrefixDispatch), Deliveries: keys, CreatedAt: now, CheckedAt: now}
+	return d, s.createDispatch(ctx, &d)
+}
+
+// Dispatch reads one entry of the outbox. ErrNotFound if nothing of it is left to do.
+func (s *Store) Dispatch(ctx context.Context, id string) (Dispatch, error) {
+	var d Dispatch
+	err := s.db.WithContext(ctx).Take(&d, "id = ?", id).Error
+	return d, found(err)
+}
+
+// Claim notes on deliveries which dispatch drives them, where that is not known yet: those that a shared dispatch
+// leaves waiting. Deliveries of another generation are left alone.
+func (s *Store) Claim(ctx context.Context, dispatchID string, deliveries []Delivery) error {
+	if len(deliveries) == 0 {
+		return nil
+	}
+	byTenant := map[string][]string{}
+	for _, d := range deliveries {
+		byTenant[d.Tenant] = append(byTenant[d.Tenant], d.ID)
+	}
+	for _, tenant := range sortedKeys(byTenant) {
+		err := s.db.WithContext(ctx).Exec(`UPDATE deliveries SET dispatch_id = ? WHERE tenant = ? AND id IN ? AND status = 'pending' AND dispatch_id = ''`,
+			dispatchID, tenant, byTenant[tenant]).Error
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// OverdueDispatches gives the ids of dispatches that pending deliveries overdue since before name and that have not
+// been checked since then: the workflows the reconciler must look at.
+func (s *Store) OverdueDispatches(ctx context.Context, before time.Time, limit int) ([]string, error) {
+	var ids []string
+	err := s.db.WithContext(ctx).Raw(`SELECT DISTINCT d.dispatch_id FROM deliveries d
+		JOIN dispatches p ON p.id = d.dispatch_id
+		WHERE d.status = 'pending' AND d.next_attempt_at < ? AND p.checked_at < ? LIMIT ?`,
+		before.UTC(), before.UTC(), limit).Scan(&ids).Error
+	return ids, err
+}
+
+// DispatchChecked notes that the dispatches' workflows are alive, so that they are not looked at again at once.
+func (s *Store) DispatchChecked(ctx context.Context, ids []string) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	return s.db.WithContext(ctx).Exec(`UPDATE dispatches SET checked_at = ? WHERE id IN ?`, s.now(), ids).Error
+}
+
+// Redispatch gives up the dead dispatches and puts what is pending of them, and whatever is pending and overdue
+// since before without a dispatch, into new ones. Rows another reconciler holds are skipped. It returns the new
+// dispatches for the caller to start, at most limit deliveries in all.
+func (s *Store) Redispatch(ctx context.Context, dead []string, before time.Time, limit int) ([]Dispatch, error) {
+	var fresh []Dispatch
+	err := s.Tx(ctx, func(tx *Store) error {
+		var rows []Delivery
+		q := `SELECT d.* FROM deliveries d WHERE d.status = 'pending' AND d.next_attempt_at < ? AND (d.dispatch_id IN ?
+			OR NOT EXISTS (SELECT 1 FROM dispatches p WHERE p.id = d.dispatch_id)) ORDER BY d.next_attempt_at LIMIT ?`
+		if tx.postgres {
+			q += ` FOR UPDATE OF d SKIP LOCKED`
+		}
+		if len(dead) == 0 {
+			dead = []string{""}
+		}
+		if err := tx.db.WithContext(ctx).Raw(q, before.UTC(), dead, limit).Scan(&rows).Error; err != nil {
+			return err
+		}
+		var err error
+		if fresh, err = tx.dispatchAnew(ctx, rows, false); err != nil {
+			return err
+		}
+		return tx.db.WithContext(ctx).Exec(`DELETE FROM dispatches WHERE id IN ? AND NOT EXISTS (
+			SELECT 1 FROM deliveries d WHERE d.dispatch_id = dispatches.id AND d.status = 'pending')`, dead).Error
+	})
+	return fresh, err
+}
+
+// dispatchAnew puts locked deliveries that are to be pending into new dispatches, with the next generation each.
+// restart begins their retry schedules from the first step.
+func (s *Store) dispatchAnew(ctx context.Context, rows []Delivery, restart bool) ([]Dispatch, error) {
+	schedule := ""
+	if restart {
+		schedule = "failures = 0, "
+	}
+	var fresh []Dispatch
+	for chunk := range slices.Chunk(rows, MaxDispatch) {
+		p := s.newDispatch(NewID(PrefixDispatch), 0, chunk)
+		if len(chunk) == 1 {
+			p = s.newDispatch(chunk[0].EventID+"/"+chunk[0].ID[len(PrefixDelivery):], chunk[0].Generation+1, chunk)
+		}
+		if err := s.createDispatch(ctx, p); err != nil {
+			return nil, err
+		}
+		byTenant := map[string][]string{}
+		for _, d := range chunk {
+			byTenant[d.Tenant] = append(byTenant[d.Tenant], d.ID)
+		}
+		for _, tenant := range sortedKeys(byTenant) {
+			err := s.db.WithContext(ctx).Exec(`UPDATE deliveries SET `+schedule+`dispatch_id = ?, generation = generation + 1,
+				status = 'pending', status_reason = '', finished_at = NULL,
+				next_attempt_at = ? WHERE tenant = ? AND id IN ?`, p.ID, s.now(), tenant, byTenant[tenant]).Error
+			if err != nil {
+				return nil, err
+			}
+		}
+		fresh = append(fresh, *p)
+	}
+	return fresh, nil
+}
+
+// SweepDispatches removes outbox entries older than before of which nothing is pending any more: those whose last
+// deliveries were held or canceled rather than recorded.
+func (s *Store) SweepDispatches(ctx context.Context, before time.Time, limit int) (int64, error) {
+	var old []Dispatch
+	err := s.db.WithContext(ctx).Where("created_at < ? AND checked_at < ?", before.UTC(), before.UTC()).Limit(limit).Find(&old).Error
+	if err != nil || len(old) == 0 {
+		return 0, err
+	}
+	var done, busy []string
+	for _, p := range old {
+		rows, err := s.DeliveriesByID(ctx, p.Deliveries)
+		if err != nil {
+			return 0, err
+		}
+		mine := func(d Delivery) bool { return d.Status == Pending && (d.DispatchID == p.ID || d.DispatchID == "") }
+		if slices.ContainsFunc(rows, mine) {
+			busy = append(busy, p.ID)
+		} else {
+			done = append(done, p.ID)
+		}
+	}
+	if err := s.DispatchChecked(ctx, busy); err != nil || len(done) == 0 {
+		return 0, err
+	}
+	result := s.db.WithContext(ctx).Exec("DELETE FROM dispatches WHERE id IN ?", done)
+	return result.RowsAffected, result.Error
+}

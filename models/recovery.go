@@ -1,0 +1,142 @@
+package models
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"gorm.io/gorm"
+)
+
+// RecoveryStatus is where a recovery is.
+type RecoveryStatus string
+
+// A recovery runs until nothing is left to release, it is canceled, or its webhook is not active any more.
+const (
+	RecoveryRunning  RecoveryStatus = "running"
+	RecoveryDone     RecoveryStatus = "completed"
+	RecoveryCanceled RecoveryStatus = "canceled"
+	RecoveryStopped  RecoveryStatus = "stopped"
+)
+
+// Recovery makes what was held for a webhook, or failed, pending again, page by page.
+type Recovery struct {
+	ID        string
+	Tenant    string
+	WebhookID string
+	Status    RecoveryStatus
+	Statuses  []DeliveryStatus `gorm:"serializer:json"`
+	Reason    string           // only what is held for this reason; "" = any
+	Since     *time.Time       // only deliveries made at or after it
+	Until     time.Time        // and before it, so that what fails again meanwhile is not taken twice
+	Rate      float64          // deliveries released per second; 0 = as fast as they go
+	// Sweep says that Until has been reached and what was held at the last moment is being looked for.
+	Sweep      bool
+	Position   string // the last delivery looked at
+	Total      int64  // deliveries to release, as counted at the start
+	Released   int64
+	CreatedAt  time.Time
+	FinishedAt *time.Time
+}
+
+// scope selects the deliveries that a recovery has still to release.
+func (r *Recovery) scope(db *gorm.DB) *gorm.DB {
+	// The first condition is the predicate of the index deliveries_open.
+	q := db.Model(&Delivery{}).Where("webhook_id = ? AND status IN ('pending', 'held', 'failed')", r.WebhookID)
+	if r.Sweep {
+		q = q.Where("status = ?", Held)
+	} else {
+		q = q.Where("status IN ? AND id > ? AND id < ?", r.Statuses, r.Position, IDBefore(PrefixDelivery, r.Until))
+	}
+	if r.Since != nil {
+		q = q.Where("id >= ?", IDBefore(PrefixDelivery, *r.Since))
+	}
+	if r.Reason != "" {
+		q = q.Where("status_reason = ?", r.Reason)
+	}
+	return q
+}
+
+// holds tells whether what is held is among what the recovery is for, without an end to the time it is about.
+func (r *Recovery) holds() bool {
+	return slices.Contains(r.Statuses, Held) && !r.Until.Before(r.CreatedAt)
+}
+
+// CreateRecovery counts what there is to release and stores the recovery. ErrNotFound if there is no such webhook.
+func (s *Store) CreateRecovery(ctx context.Context, r *Recovery) error {
+	r.ID, r.Status, r.CreatedAt = NewID(PrefixRecovery), RecoveryRunning, s.now()
+	if r.Until.IsZero() {
+		r.Until = r.CreatedAt.Add(time.Millisecond)
+	}
+	if err := r.scope(s.db.WithContext(ctx)).Count(&r.Total).Error; err != nil {
+		return err
+	}
+	return s.db.WithContext(ctx).Create(r).Error
+}
+
+// Recovery reads one recovery of the tenant.
+func (s *Store) Recovery(ctx context.Context, tenant, id string) (Recovery, error) {
+	var r Recovery
+	err := s.db.WithContext(ctx).Take(&r, "tenant = ? AND id = ?", tenant, id).Error
+	return r, found(err)
+}
+
+// CancelRecovery ends a running recovery; what it has released stays released.
+func (s *Store) CancelRecovery(ctx context.Context, tenant, id string) (Recovery, error) {
+	err := s.db.WithContext(ctx).Model(&Recovery{}).Where("tenant = ? AND id = ? AND status = ?", tenant, id, RecoveryRunning).
+		Updates(map[string]any{"status": RecoveryCanceled, "finished_at": s.now()}).Error
+	if err != nil {
+		return Recovery{}, err
+	}
+	return s.Recovery(ctx, tenant, id)
+}
+
+// RunningRecoveries gives the ids of recoveries that are not finished, oldest first.
+func (s *Store) RunningRecoveries(ctx context.Context, limit int) ([]string, error) {
+	var ids []string
+	err := s.db.WithContext(ctx).Model(&Recovery{}).Where("status = ?", RecoveryRunning).Order("id").Limit(limit).Pluck("id", &ids).Error
+	return ids, err
+}
+
+// ReleasePage makes the next page of a recovery's deliveries pending, at most limit, and gives the dispatches that
+// drive them for the caller to start. The recovery is not running any more when nothing is left.
+func (s *Store) ReleasePage(ctx context.Context, id string, limit int) (r Recovery, fresh []Dispatch, err error) {
+	err = s.Tx(ctx, func(tx *Store) error {
+		db := tx.db.WithContext(ctx)
+		if err := found(tx.forUpdate(db).Take(&r, "id = ?", id).Error); err != nil || r.Status != RecoveryRunning {
+			return err
+		}
+		var w Webhook
+		if err := found(alive(db).Take(&w, "id = ?", r.WebhookID).Error); err != nil && !errors.Is(err, ErrNotFound) {
+			return err
+		}
+		if w.Status != WebhookActive {
+			return tx.finishRecovery(ctx, &r, RecoveryStopped)
+		}
+		var rows []Delivery
+		if err := tx.forUpdate(r.scope(db)).Order("id").Limit(limit).Find(&rows).Error; err != nil {
+			return err
+		}
+		if len(rows) == 0 {
+			if r.Sweep || !r.holds() {
+				return tx.finishRecovery(ctx, &r, RecoveryDone)
+			}
+			r.Sweep = true
+			return db.Model(&r).Select("sweep").Updates(&r).Error
+		}
+		if fresh, err = tx.dispatchAnew(ctx, rows, true); err != nil {
+			return err
+		}
+		r.Position = rows[len(rows)-1].ID
+		r.Released += int64(len(rows))
+		return db.Model(&r).Select("position", "released").Updates(&r).Error
+	})
+	return r, fresh, err
+}
+
+func (s *Store) finishRecovery(ctx context.Context, r *Recovery, status RecoveryStatus) error {
+	now := s.now()
+	r.Status, r.FinishedAt = status, &now
+	return s.db.WithContext(ctx).Model(r).Select("status", "finished_at").Updates(r).Error
+}

@@ -1,0 +1,177 @@
+package models
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"gorm.io/driver/postgres"
+	"gorm.io/driver/sqlite"
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+	"gorm.io/gorm/logger"
+	_ "modernc.org/sqlite" // registers the driver "sqlite", which needs no cgo
+)
+
+// The errors a query can end with that a caller is expected to tell apart. Everything else is an outage or a bug.
+var (
+	ErrNotFound = errors.New("models: not found")
+	ErrConflict = errors.New("models: already exists")
+)
+
+// Store is a handle on the database. It is safe for concurrent use.
+type Store struct {
+	db       *gorm.DB
+	postgres bool
+	now      func() time.Time
+}
+
+// Options tunes Open. The zero value is usable.
+type Options struct {
+	// MaxConns bounds the connections to PostgreSQL. Default 20.
+	MaxConns int
+	// Now is the clock; default time.Now.
+	Now func() time.Time
+}
+
+// Open connects to "postgres://…" or "sqlite:<path>". It does not migrate.
+func Open(ctx context.Context, databaseURL string, o Options) (*Store, error) {
+	if o.MaxConns == 0 {
+		o.MaxConns = 20
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	s := &Store{now: func() time.Time { return o.Now().UTC().Truncate(time.Millisecond) }}
+	var dialector gorm.Dialector
+	switch {
+	case strings.HasPrefix(databaseURL, "sqlite:"):
+		dialector = sqlite.Dialector{DriverName: "sqlite", DSN: sqliteDSN(strings.TrimPrefix(databaseURL, "sqlite:"))}
+		o.MaxConns = min(o.MaxConns, 8)
+	case strings.HasPrefix(databaseURL, "postgres://"), strings.HasPrefix(databaseURL, "postgresql://"):
+		dialector = postgres.Open(databaseURL)
+		s.postgres = true
+	default:
+		return nil, errors.New("models: the database URL must begin with postgres:// or sqlite:")
+	}
+	db, err := gorm.Open(dialector, &gorm.Config{
+		Logger:                 logger.NewSlogLogger(slog.Default(), logger.Config{LogLevel: logger.Error, IgnoreRecordNotFoundError: true}),
+		SkipDefaultTransaction: true,
+		PrepareStmt:            false, // pgx caches prepared statements by itself
+		NowFunc:                s.now,
+		DisableAutomaticPing:   true,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("models: open: %w", redact(err))
+	}
+	s.db = db
+	pool, err := db.DB()
+	if err != nil {
+		return nil, fmt.Errorf("models: open: %w", err)
+	}
+	pool.SetMaxOpenConns(o.MaxConns)
+	pool.SetMaxIdleConns(o.MaxConns)
+	pool.SetConnMaxLifetime(30 * time.Minute)
+	if err := pool.PingContext(ctx); err != nil {
+		_ = pool.Close()
+		return nil, fmt.Errorf("models: open: %w", redact(err))
+	}
+	return s, nil
+}
+
+// sqliteDSN sets the pragmas Posthorn's promises rest on: synchronous=FULL so that a commit survives a power
+// cut, immediate transactions so that two writers wait for each other instead of failing half-way.
+func sqliteDSN(path string) string {
+	q := url.Values{}
+	q.Add("_pragma", "journal_mode(WAL)")
+	q.Add("_pragma", "synchronous(FULL)")
+	q.Add("_pragma", "busy_timeout(15000)")
+	q.Add("_pragma", "foreign_keys(ON)")
+	q.Set("_txlock", "immediate")
+	q.Set("_time_format", "sqlite")
+	return "file:" + path + "?" + q.Encode()
+}
+
+// redact drops what a driver's error may repeat of the connection string.
+func redact(err error) error {
+	var parse *pgconn.ParseConfigError
+	if errors.As(err, &parse) {
+		return errors.New("the database URL cannot be parsed")
+	}
+	return err
+}
+
+// Close ends all connections.
+func (s *Store) Close() error {
+	pool, err := s.db.DB()
+	if err != nil {
+		return err
+	}
+	return pool.Close()
+}
+
+// Ping tells whether the database answers.
+func (s *Store) Ping(ctx context.Context) error {
+	pool, err := s.db.DB()
+	if err != nil {
+		return err
+	}
+	return pool.PingContext(ctx)
+}
+
+// Pool gives the connection pool's figures, for the metrics.
+func (s *Store) Pool() sql.DBStats {
+	pool, err := s.db.DB()
+	if err != nil {
+		return sql.DBStats{}
+	}
+	return pool.Stats()
+}
+
+// Tx runs fn in one transaction; everything fn does through the Store it is given commits together or not at all.
+func (s *Store) Tx(ctx context.Context, fn func(tx *Store) error) error {
+	return s.db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
+		return fn(&Store{db: tx, postgres: s.postgres, now: s.now})
+	})
+}
+
+// Now is the store's clock: UTC, in whole milliseconds, as everything is stored.
+func (s *Store) Now() time.Time { return s.now() }
+
+// forUpdate locks the rows read until the transaction ends. SQLite has one writer at a time and needs no lock.
+func (s *Store) forUpdate(db *gorm.DB) *gorm.DB {
+	if !s.postgres {
+		return db
+	}
+	return db.Clauses(clause.Locking{Strength: clause.LockingStrengthUpdate})
+}
+
+// found turns GORM's error for no row into ErrNotFound and a unique violation into ErrConflict.
+func found(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, gorm.ErrRecordNotFound):
+		return ErrNotFound
+	case IsUniqueViolation(err):
+		return ErrConflict
+	default:
+		return err
+	}
+}
+
+// IsUniqueViolation tells a duplicate key from any other failure, on both databases.
+func IsUniqueViolation(err error) bool {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return pg.Code == "23505"
+	}
+	var lite interface{ Code() int }
+	return errors.As(err, &lite) && (lite.Code() == 2067 || lite.Code() == 1555)
+}

@@ -1,0 +1,103 @@
+package models
+
+import (
+	"context"
+	"time"
+)
+
+// Tenant is a customer of the platform: the owner of webhooks, events and keys.
+type Tenant struct {
+	ID          string
+	Name        string
+	AdminEmails []string `gorm:"serializer:json"`
+	// Version counts the changes to the tenant's webhooks and event types; what is cached of them is good while it
+	// stays the same.
+	Version   int64
+	CreatedAt time.Time
+	UpdatedAt time.Time
+}
+
+// PutTenant creates the tenant or replaces its name and addresses; created tells which.
+func (s *Store) PutTenant(ctx context.Context, t *Tenant) (created bool, err error) {
+	err = s.Tx(ctx, func(tx *Store) error {
+		now := tx.now()
+		result := tx.db.WithContext(ctx).Model(&Tenant{ID: t.ID}).Select("name", "admin_emails", "updated_at").
+			Updates(&Tenant{Name: t.Name, AdminEmails: t.AdminEmails, UpdatedAt: now})
+		if result.Error != nil {
+			return result.Error
+		}
+		if created = result.RowsAffected == 0; !created {
+			return tx.db.WithContext(ctx).Take(t, "id = ?", t.ID).Error
+		}
+		t.CreatedAt, t.UpdatedAt = now, now
+		return tx.db.WithContext(ctx).Create(t).Error
+	})
+	return created, found(err)
+}
+
+// Tenant reads one tenant.
+func (s *Store) Tenant(ctx context.Context, id string) (Tenant, error) {
+	var t Tenant
+	err := s.db.WithContext(ctx).Take(&t, "id = ?", id).Error
+	return t, found(err)
+}
+
+// Tenants lists all tenants by id.
+func (s *Store) Tenants(ctx context.Context, p Page) ([]Tenant, string, error) {
+	q := s.db.WithContext(ctx).Order("id").Limit(p.Limit + 1)
+	if p.After != "" {
+		after, err := parseCursor(p.After, 1)
+		if err != nil {
+			return nil, "", err
+		}
+		q = q.Where("id > ?", after[0])
+	}
+	var rows []Tenant
+	if err := q.Find(&rows).Error; err != nil {
+		return nil, "", err
+	}
+	rows, next := cut(rows, p.Limit, func(t Tenant) string { return cursor(t.ID) })
+	return rows, next, nil
+}
+
+// DeleteTenant removes the tenant and everything it owns.
+func (s *Store) DeleteTenant(ctx context.Context, id string) error {
+	return s.Tx(ctx, func(tx *Store) error {
+		db := tx.db.WithContext(ctx)
+		for _, table := range []string{"attempts", "deliveries", "events", "idempotency_keys", "event_types"} {
+			if err := db.Exec("DELETE FROM "+table+" WHERE tenant = ?", id).Error; err != nil {
+				return err
+			}
+		}
+		result := db.Delete(&Tenant{}, "id = ?", id) // keys, webhooks, recoveries and notifications go with it
+		if result.Error == nil && result.RowsAffected == 0 {
+			return ErrNotFound
+		}
+		return result.Error
+	})
+}
+
+// TenantVersions reads the versions of several tenants' webhooks at once. Tenants that do not exist are left out.
+func (s *Store) TenantVersions(ctx context.Context, ids []string) (map[string]int64, error) {
+	var rows []struct {
+		ID      string
+		Version int64
+	}
+	if err := s.db.WithContext(ctx).Model(&Tenant{}).Select("id", "version").Where("id IN ?", ids).Find(&rows).Error; err != nil {
+		return nil, err
+	}
+	versions := make(map[string]int64, len(rows))
+	for _, r := range rows {
+		versions[r.ID] = r.Version
+	}
+	return versions, nil
+}
+
+// touchWebhooks says that the tenant's webhooks have changed. It also serialises the changes to one tenant's webhooks.
+func (s *Store) touchWebhooks(ctx context.Context, tenant string) error {
+	result := s.db.WithContext(ctx).Exec("UPDATE tenants SET version = version + 1 WHERE id = ?", tenant)
+	if result.Error == nil && result.RowsAffected == 0 {
+		return ErrNotFound
+	}
+	return result.Error
+}

@@ -1,0 +1,258 @@
+package models
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"gorm.io/gorm"
+)
+
+// WebhookStatus is where a webhook is in its life.
+type WebhookStatus string
+
+// Only an active webhook is sent to; for the others what is due is held.
+const (
+	WebhookActive      WebhookStatus = "active"
+	WebhookPaused      WebhookStatus = "paused"      // by its owner, for a while: resume releases what was held
+	WebhookDeactivated WebhookStatus = "deactivated" // by Posthorn, because it kept failing or answered 410
+	WebhookDisabled    WebhookStatus = "disabled"    // by its owner, until enabled
+)
+
+// Retry is a webhook's retry schedule: after failure n the wait is Initial × Backoff^(n-1), at most MaxInterval;
+// after Max retries the delivery has failed. Zero values stand for the installation's defaults, but for Max, where
+// nil does and 0 means not to retry at all.
+type Retry struct {
+	Initial     time.Duration `json:"initial,omitempty"`
+	Backoff     float64       `json:"backoff,omitempty"`
+	MaxInterval time.Duration `json:"max_interval,omitempty"`
+	Max         *int          `json:"max,omitempty"`
+}
+
+// Webhook is a registered receiver. Headers and Secrets are encrypted; internal/hooks seals and opens them.
+type Webhook struct {
+	ID           string
+	Tenant       string
+	Profile      string // how its deliveries look on the wire, see internal/wire
+	URL          string
+	Name         string
+	Description  string
+	EventTypes   []string `gorm:"serializer:json"` // empty = every type but the operational ones; "order.*" wildcards
+	Status       WebhookStatus
+	StatusReason string
+	Headers      []byte
+	Secrets      []byte
+	Settings     map[string]string `gorm:"serializer:json"` // what the webhook's profile needs beside the rest
+	Retry        Retry             `gorm:"serializer:json"`
+	TimeoutMS    int64             // 0 = the installation's default
+	MaxInFlight  int               // 0 = the installation's default
+	RateLimit    float64           // deliveries per second; 0 = unlimited
+	CreatedBy    string
+	UpdatedBy    string
+	CreatedAt    time.Time
+	UpdatedAt    time.Time
+	DeletedAt    *time.Time
+
+	Health WebhookHealth `gorm:"foreignKey:WebhookID"`
+}
+
+// Wants tells whether the webhook is registered for this event type.
+func (w *Webhook) Wants(eventType string) bool {
+	if len(w.EventTypes) == 0 {
+		return !strings.HasPrefix(eventType, OperationalPrefix)
+	}
+	return slices.ContainsFunc(w.EventTypes, func(pattern string) bool { return MatchesType(pattern, eventType) })
+}
+
+// OperationalPrefix begins the names of the events Posthorn publishes about webhooks themselves. A webhook gets
+// them only if it names them (or "webhook.*").
+const OperationalPrefix = "webhook."
+
+// MatchesType tells whether a pattern ("order.created", or "order.*" for all that begins with "order.") covers the type.
+func MatchesType(pattern, eventType string) bool {
+	if prefix, ok := strings.CutSuffix(pattern, "*"); ok {
+		return strings.HasPrefix(eventType, prefix) && (prefix != "" || !strings.HasPrefix(eventType, OperationalPrefix))
+	}
+	return pattern == eventType
+}
+
+// CreateWebhook stores a new webhook with its health row.
+func (s *Store) CreateWebhook(ctx context.Context, w *Webhook) error {
+	w.CreatedAt = s.now()
+	w.UpdatedAt = w.CreatedAt
+	w.Health = WebhookHealth{WebhookID: w.ID}
+	return s.Tx(ctx, func(tx *Store) error {
+		if err := tx.touchWebhooks(ctx, w.Tenant); err != nil {
+			return err
+		}
+		return found(tx.db.WithContext(ctx).Create(w).Error)
+	})
+}
+
+// Webhook reads one webhook of the tenant, with its health.
+func (s *Store) Webhook(ctx context.Context, tenant, id string) (Webhook, error) {
+	var w Webhook
+	err := alive(s.db.WithContext(ctx)).Preload("Health").Take(&w, "tenant = ? AND id = ?", tenant, id).Error
+	return w, found(err)
+}
+
+// WebhookByID reads a webhook whoever owns it: for the engine, which knows the id from its own records.
+func (s *Store) WebhookByID(ctx context.Context, id string) (Webhook, error) {
+	var w Webhook
+	err := alive(s.db.WithContext(ctx)).Preload("Health").Take(&w, "id = ?", id).Error
+	return w, found(err)
+}
+
+// WebhookFilter narrows a list of webhooks; zero values do not.
+type WebhookFilter struct {
+	URL     string // exactly
+	Status  WebhookStatus
+	Profile string
+	// EventType keeps the webhooks that would get events of this type.
+	EventType string
+}
+
+// Webhooks lists a tenant's webhooks, oldest first.
+func (s *Store) Webhooks(ctx context.Context, tenant string, f WebhookFilter, p Page) ([]Webhook, string, error) {
+	q := alive(s.db.WithContext(ctx)).Preload("Health").Where("tenant = ?", tenant).Order("id")
+	if f.URL != "" {
+		q = q.Where("url = ?", f.URL)
+	}
+	if f.Status != "" {
+		q = q.Where("status = ?", f.Status)
+	}
+	if f.Profile != "" {
+		q = q.Where("profile = ?", f.Profile)
+	}
+	after := ""
+	if p.After != "" {
+		parts, err := parseCursor(p.After, 1)
+		if err != nil {
+			return nil, "", err
+		}
+		after = parts[0]
+	}
+	var kept []Webhook
+	for { // event types are matched here, not in SQL: wildcards; so pages are read until one is full
+		var rows []Webhook
+		if err := q.Session(&gorm.Session{}).Where("id > ?", after).Limit(p.Limit + 1).Find(&rows).Error; err != nil {
+			return nil, "", err
+		}
+		for i := range rows {
+			after = rows[i].ID
+			if f.EventType == "" || rows[i].Wants(f.EventType) {
+				kept = append(kept, rows[i])
+			}
+		}
+		if len(rows) <= p.Limit || len(kept) > p.Limit {
+			break
+		}
+	}
+	kept, next := cut(kept, p.Limit, func(w Webhook) string { return cursor(w.ID) })
+	return kept, next, nil
+}
+
+// AllWebhooks reads every webhook of the tenant and the version they are of: what an event is matched against.
+func (s *Store) AllWebhooks(ctx context.Context, tenant string) ([]Webhook, int64, error) {
+	var t Tenant
+	var rows []Webhook
+	// The version first: a change that slips in between makes the set look older than it is, and is read again.
+	if err := s.db.WithContext(ctx).Select("version").Take(&t, "id = ?", tenant).Error; err != nil {
+		return nil, 0, found(err)
+	}
+	err := alive(s.db.WithContext(ctx)).Preload("Health").Where("tenant = ?", tenant).Order("id").Find(&rows).Error
+	return rows, t.Version, err
+}
+
+// UpdateWebhook locks the webhook, lets change alter it, and stores the result. change returns an error to leave
+// it as it is. Status changes have methods of their own.
+func (s *Store) UpdateWebhook(ctx context.Context, tenant, id string, change func(*Webhook) error) (Webhook, error) {
+	var w Webhook
+	err := s.Tx(ctx, func(tx *Store) error {
+		if err := tx.touchWebhooks(ctx, tenant); err != nil {
+			return err
+		}
+		if err := tx.lockWebhook(ctx, tenant, id, &w); err != nil {
+			return err
+		}
+		if err := change(&w); err != nil {
+			return err
+		}
+		w.UpdatedAt = tx.now()
+		return tx.db.WithContext(ctx).Omit("Health").Save(&w).Error
+	})
+	return w, err
+}
+
+func (s *Store) lockWebhook(ctx context.Context, tenant, id string, w *Webhook) error {
+	return found(s.forUpdate(alive(s.db.WithContext(ctx))).Preload("Health").Take(w, "tenant = ? AND id = ?", tenant, id).Error)
+}
+
+// StatusChange asks for a webhook's status to be changed.
+type StatusChange struct {
+	To     WebhookStatus
+	Reason string
+	By     string
+	// From names the statuses the change is allowed from; empty = any.
+	From []WebhookStatus
+}
+
+// SetWebhookStatus changes a webhook's status together with what follows from it: leaving active holds what is
+// pending; becoming active again after deactivation resets the failure count and raises its epoch. changed is
+// false if the webhook was in that status already or is in none of c.From.
+func (s *Store) SetWebhookStatus(ctx context.Context, tenant, id string, c StatusChange) (w Webhook, changed bool, err error) {
+	err = s.Tx(ctx, func(tx *Store) error {
+		if err := tx.touchWebhooks(ctx, tenant); err != nil {
+			return err
+		}
+		if err := tx.lockWebhook(ctx, tenant, id, &w); err != nil {
+			return err
+		}
+		if w.Status == c.To || (len(c.From) > 0 && !slices.Contains(c.From, w.Status)) {
+			return nil
+		}
+		changed = true
+		return tx.applyStatus(ctx, &w, c)
+	})
+	return w, changed, err
+}
+
+func (s *Store) applyStatus(ctx context.Context, w *Webhook, c StatusChange) error {
+	if c.To == WebhookActive && w.Status != WebhookPaused {
+		if err := s.resetHealth(ctx, &w.Health); err != nil {
+			return err
+		}
+	}
+	w.Status, w.StatusReason, w.UpdatedBy, w.UpdatedAt = c.To, c.Reason, c.By, s.now()
+	err := s.db.WithContext(ctx).Model(w).Omit("Health").Select("status", "status_reason", "updated_by", "updated_at").Updates(w).Error
+	if err != nil || c.To == WebhookActive {
+		return err
+	}
+	return s.holdPending(ctx, w.ID, HeldReason(c.To))
+}
+
+// DeleteWebhook marks the webhook deleted and cancels what is owed to it. Its record stays for the deliveries that
+// name it, its secrets do not.
+func (s *Store) DeleteWebhook(ctx context.Context, tenant, id string) (Webhook, error) {
+	var w Webhook
+	err := s.Tx(ctx, func(tx *Store) error {
+		if err := tx.touchWebhooks(ctx, tenant); err != nil {
+			return err
+		}
+		if err := tx.lockWebhook(ctx, tenant, id, &w); err != nil {
+			return err
+		}
+		now := tx.now()
+		err := tx.db.WithContext(ctx).Model(&Webhook{ID: id}).
+			Updates(map[string]any{"deleted_at": now, "updated_at": now, "headers": []byte{}, "secrets": []byte{}}).Error
+		if err != nil {
+			return err
+		}
+		return tx.cancelOwed(ctx, "webhook_id = ?", "webhook deleted", id)
+	})
+	return w, err
+}
+
+// alive is the scope of webhooks that have not been deleted.
+func alive(db *gorm.DB) *gorm.DB { return db.Where("deleted_at IS NULL") }
