@@ -1,0 +1,92 @@
+package devserver
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+
+	"go.temporal.io/server/common/membership/static"
+	"go.temporal.io/server/common/primitives"
+)
+
+// addresses are where the parts of one server listen.
+type addresses struct {
+	frontend, history, matching, worker netip.AddrPort
+	ui                                  netip.AddrPort // invalid without UI
+}
+
+// reserve finds an address for every part, the given ones for frontend and UI and free ones for the others, and makes
+// sure that none is taken. The server knows no listeners but binds them itself, so the ports are held all at once, to
+// be different, and then let go.
+func reserve(o Options) (addresses, error) {
+	var held []net.Listener
+	defer func() {
+		for _, l := range held {
+			_ = l.Close()
+		}
+	}()
+	var a addresses
+	for _, part := range []struct {
+		addr string
+		into *netip.AddrPort
+	}{
+		{o.TemporalAddr, &a.frontend},
+		{"127.0.0.1:0", &a.history},
+		{"127.0.0.1:0", &a.matching},
+		{"127.0.0.1:0", &a.worker},
+		{o.UIAddr, &a.ui},
+	} {
+		if part.addr == "" {
+			continue
+		}
+		l, err := net.Listen("tcp", part.addr) //nolint:noctx // Binds at once; there is nothing to wait for.
+		if err != nil {
+			return addresses{}, fmt.Errorf("address %s: %w", part.addr, err)
+		}
+		held = append(held, l)
+		bound := l.Addr().(*net.TCPAddr).AddrPort()
+		*part.into = netip.AddrPortFrom(bound.Addr().Unmap(), bound.Port())
+		if _, port, _ := net.SplitHostPort(part.addr); port == "0" {
+			if err := keepFree(l); err != nil {
+				return addresses{}, fmt.Errorf("address %s: %w", part.addr, err)
+			}
+		}
+	}
+	return a, nil
+}
+
+// keepFree leaves a connection of l's port in TIME_WAIT: for the next minute the system hands that port to no one who
+// asks for any free port, while binding it by number works. Without it, servers started side by side in tests take each
+// other's ports now and then.
+func keepFree(l net.Listener) error {
+	client, err := net.Dial("tcp", l.Addr().String()) //nolint:noctx // To our own listener: accepted at once.
+	if err != nil {
+		return fmt.Errorf("keep port: %w", err)
+	}
+	defer func() { _ = client.Close() }()
+	server, err := l.Accept()
+	if err != nil {
+		return fmt.Errorf("keep port: %w", err)
+	}
+	return server.Close() // whoever closes first is left with TIME_WAIT
+}
+
+// hosts tells every service where the others are. With it the server needs no gossip among its parts: it starts faster
+// and does not look for the peers of a run that was killed.
+func (a addresses) hosts() map[primitives.ServiceName]static.Hosts {
+	return map[primitives.ServiceName]static.Hosts{
+		primitives.FrontendService: static.SingleLocalHost(dialable(a.frontend)),
+		primitives.HistoryService:  static.SingleLocalHost(a.history.String()),
+		primitives.MatchingService: static.SingleLocalHost(a.matching.String()),
+		primitives.WorkerService:   static.SingleLocalHost(a.worker.String()),
+	}
+}
+
+// dialable returns the host:port at which a listener is reached from this machine: a wildcard address is none to dial.
+func dialable(a netip.AddrPort) string {
+	host := a.Addr()
+	if host.IsUnspecified() {
+		host = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	}
+	return netip.AddrPortFrom(host, a.Port()).String()
+}
