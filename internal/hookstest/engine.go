@@ -1,0 +1,131 @@
+package hookstest
+
+import (
+	"context"
+	"slices"
+	"sync"
+
+	"github.com/posthorn/posthorn/internal/handoff"
+	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/models"
+)
+
+var _ hooks.Engine = (*Engine)(nil)
+
+// Engine starts nothing and remembers what it was asked for. The zero value has start slots and room for everything.
+// It is safe for concurrent use.
+type Engine struct {
+	mu         sync.Mutex
+	busy, full bool
+	reserved   int
+	admitted   int
+	dispatches []models.Dispatch
+	queued     []handoff.Work
+	judged     []string
+	recoveries []string
+}
+
+// SetBusy says that no start slot is free: what is accepted then waits for a shared dispatch.
+func (e *Engine) SetBusy(busy bool) { e.locked(func() { e.busy = busy }) }
+
+// SetFull says that there is no room to wait either, as when busy for long: publishing is then Unavailable.
+func (e *Engine) SetFull(full bool) { e.locked(func() { e.full, e.busy = full, full }) }
+
+// Dispatches gives what was started or launched, in that order.
+func (e *Engine) Dispatches() (all []models.Dispatch) {
+	e.locked(func() { all = slices.Clone(e.dispatches) })
+	return all
+}
+
+// Queued gives the work that waits for a shared dispatch.
+func (e *Engine) Queued() (all []handoff.Work) {
+	e.locked(func() { all = slices.Clone(e.queued) })
+	return all
+}
+
+// Judged gives the webhooks whose health workflow was woken.
+func (e *Engine) Judged() (ids []string) {
+	e.locked(func() { ids = slices.Clone(e.judged) })
+	return ids
+}
+
+// Recoveries gives the recoveries that were started.
+func (e *Engine) Recoveries() (ids []string) {
+	e.locked(func() { ids = slices.Clone(e.recoveries) })
+	return ids
+}
+
+// Outstanding gives the start slots and the room that were taken and not given back or used.
+func (e *Engine) Outstanding() (slots, room int) {
+	e.locked(func() { slots, room = e.reserved, e.admitted })
+	return slots, room
+}
+
+func (e *Engine) locked(do func()) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	do()
+}
+
+// Reserve implements hooks.Engine.
+func (e *Engine) Reserve() (ok bool) {
+	e.locked(func() {
+		if ok = !e.busy; ok {
+			e.reserved++
+		}
+	})
+	return ok
+}
+
+// Release implements hooks.Engine.
+func (e *Engine) Release() { e.locked(func() { e.reserved-- }) }
+
+// Start implements hooks.Engine.
+func (e *Engine) Start(dispatches []models.Dispatch, _ map[string][]handoff.Work) {
+	e.locked(func() {
+		e.reserved--
+		e.dispatches = append(e.dispatches, dispatches...)
+	})
+}
+
+// Launch implements hooks.Engine.
+func (e *Engine) Launch(dispatches ...models.Dispatch) {
+	e.locked(func() { e.dispatches = append(e.dispatches, dispatches...) })
+}
+
+// Admit implements hooks.Engine.
+func (e *Engine) Admit(_ context.Context, n int) (ok bool) {
+	e.locked(func() {
+		if ok = !e.full; ok {
+			e.admitted += n
+		}
+	})
+	return ok
+}
+
+// Withdraw implements hooks.Engine.
+func (e *Engine) Withdraw(n int) { e.locked(func() { e.admitted -= n }) }
+
+// Queue implements hooks.Engine.
+func (e *Engine) Queue(work []handoff.Work) {
+	e.locked(func() {
+		e.admitted -= len(work)
+		e.queued = append(e.queued, work...)
+	})
+}
+
+// Judge implements hooks.Engine.
+func (e *Engine) Judge(webhookID string) {
+	e.locked(func() { e.judged = append(e.judged, webhookID) })
+}
+
+// Recover implements hooks.Engine.
+func (e *Engine) Recover(recoveryID string) {
+	e.locked(func() { e.recoveries = append(e.recoveries, recoveryID) })
+}
+
+// WorkflowID implements hooks.Engine.
+func (e *Engine) WorkflowID(dispatchID string) string { return "deliver/" + dispatchID }
+
+// WorkflowURL implements hooks.Engine.
+func (e *Engine) WorkflowURL(workflowID string) string { return "http://ui.test/workflows/" + workflowID }

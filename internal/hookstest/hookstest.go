@@ -1,0 +1,167 @@
+// Package hookstest is a whole Posthorn for tests but for its engine: the use cases on a real, migrated database, a
+// real sender that reaches loopback receivers and resolves no names, and an Engine that only remembers what it was
+// asked for.
+//
+// It is for tests alone, and must not import an API package: the tests of those import it.
+package hookstest
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"net/netip"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/posthorn/posthorn/internal/backoff"
+	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/secrets"
+	"github.com/posthorn/posthorn/internal/sender"
+	"github.com/posthorn/posthorn/models"
+)
+
+// AdminKey is the bootstrap admin key of every Env.
+const AdminKey = "admin-key-for-tests"
+
+// Threshold is the number of failed receptions that deactivates a webhook in every Env.
+const Threshold = 3000
+
+// Env is one installation, empty but for the operational event types.
+type Env struct {
+	t      testing.TB
+	Store  *models.Store
+	Hooks  *hooks.Service
+	Engine *Engine
+	Clock  *Clock
+}
+
+// Option changes the sender's or the use cases' configuration before they are made.
+type Option func(*sender.Config, *hooks.Options)
+
+// Strict is the production guard: https to public addresses only. Without it loopback receivers are allowed, over
+// plain http too, as `posthorn dev` has it.
+func Strict(c *sender.Config, o *hooks.Options) { c.AllowLoopbackHTTP, o.Dev = false, false }
+
+// WithPoster replaces the sender: POSTs go to p. The guard stays.
+func WithPoster(p hooks.Poster) Option {
+	return func(_ *sender.Config, o *hooks.Options) { o.Poster = p }
+}
+
+// New makes an Env that ends with the test.
+func New(t testing.TB, options ...Option) *Env {
+	t.Helper()
+	clock := &Clock{}
+	store, err := models.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "posthorn.db"), models.Options{Now: clock.Now})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, store.Close()) })
+	require.NoError(t, store.Migrate(t.Context()))
+
+	keyset, err := secrets.NewKeyset()
+	require.NoError(t, err)
+	box, err := secrets.OpenBox(keyset)
+	require.NoError(t, err)
+
+	engine := &Engine{}
+	c := sender.Config{AllowLoopbackHTTP: true, Resolver: noNames{}, Now: clock.Now}
+	o := hooks.Options{Store: store, Box: box, Engine: engine, AdminKey: AdminKey, Retry: backoff.Default, Timeout: sender.DefaultTimeout,
+		Threshold: Threshold, GroupMax: models.MaxDispatch, Dev: true, Log: slog.New(slog.DiscardHandler), Now: clock.Now}
+	for _, option := range options {
+		option(&c, &o)
+	}
+	client := sender.New(c)
+	t.Cleanup(client.Close)
+	o.Guard = client.Guard()
+	if o.Poster == nil {
+		o.Poster = client
+	}
+	service := hooks.New(o)
+	require.NoError(t, service.EnsureOperationalTypes(t.Context()))
+	return &Env{t: t, Store: store, Hooks: service, Engine: engine, Clock: clock}
+}
+
+// Tenant creates a tenant and gives a key for it with role tenant.
+func (e *Env) Tenant(id string) (key string) {
+	e.t.Helper()
+	_, _, err := e.Hooks.PutTenant(e.t.Context(), models.Tenant{ID: id, Name: id})
+	require.NoError(e.t, err)
+	return e.Key(id, models.RoleTenant)
+}
+
+// Key makes a key for the tenant.
+func (e *Env) Key(tenant string, role models.Role) string {
+	e.t.Helper()
+	_, key, err := e.Hooks.CreateKey(e.t.Context(), tenant, string(role), role)
+	require.NoError(e.t, err)
+	return key
+}
+
+// EventTypes makes event types without a schema that all tenants share.
+func (e *Env) EventTypes(names ...string) {
+	e.t.Helper()
+	for _, name := range names {
+		_, err := e.Hooks.PutEventType(e.t.Context(), models.EventType{Name: name})
+		require.NoError(e.t, err)
+	}
+}
+
+// Webhook registers a standard webhook for every event type.
+func (e *Env) Webhook(tenant, url string) models.Webhook {
+	e.t.Helper()
+	w, _, err := e.Hooks.CreateWebhook(e.t.Context(), tenant, hooks.WebhookChange{URL: &url, By: "test"})
+	require.NoError(e.t, err)
+	return w
+}
+
+// Publish publishes one event and gives its id.
+func (e *Env) Publish(tenant, eventType, data string) string {
+	e.t.Helper()
+	published, err := e.Hooks.Publish(e.t.Context(), tenant, hooks.PublishRequest{Events: []hooks.EventInput{{Type: eventType, Data: []byte(data)}}})
+	require.NoError(e.t, err)
+	return published[0].ID
+}
+
+// Deliveries reads the deliveries of an event.
+func (e *Env) Deliveries(tenant, eventID string) []models.Delivery {
+	e.t.Helper()
+	rows, _, err := e.Store.Deliveries(e.t.Context(), tenant, models.DeliveryFilter{EventID: eventID}, models.Page{Limit: models.MaxDispatch})
+	require.NoError(e.t, err)
+	return rows
+}
+
+// Attempt makes one real attempt of a pending delivery and records it, as the engine would.
+func (e *Env) Attempt(tenant, deliveryID string) models.Attempt {
+	e.t.Helper()
+	ctx := e.t.Context()
+	d, err := e.Store.Delivery(ctx, tenant, deliveryID)
+	require.NoError(e.t, err)
+	event, err := e.Store.Event(ctx, tenant, d.EventID)
+	require.NoError(e.t, err)
+	e.Clock.Advance(2 * time.Second) // past what the use cases remember of the webhook
+	r, err := e.Hooks.Receiver(ctx, tenant, d.WebhookID)
+	require.NoError(e.t, err)
+	attempt, result := e.Hooks.Post(ctx, r, &event)
+	attempt.DeliveryID = d.ID
+	record := models.Record{Attempt: attempt, Generation: d.Generation, DispatchID: d.DispatchID, CountsInTotal: r.CountsInTotal}
+	switch failures := d.Failures + 1; {
+	case result.Outcome == sender.Received:
+		record.Status = models.Delivered
+	case r.Policy.Exhausted(failures):
+		record.Status = models.Failed
+	default:
+		record.Status = models.Pending
+		record.NextAttemptAt = e.Store.Now().Add(r.Policy.Delay(d.ID, failures, result.RetryAfter))
+	}
+	_, err = e.Store.Record(ctx, []*models.Record{&record}, nil)
+	require.NoError(e.t, err)
+	return record.Attempt
+}
+
+// noNames resolves nothing: tests make no lookups, and a name that does not resolve may be registered.
+type noNames struct{}
+
+func (noNames) LookupNetIP(_ context.Context, _, host string) ([]netip.Addr, error) {
+	return nil, &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}
+}
