@@ -128,4 +128,6 @@ func (e *Engine) Recover(recoveryID string) {
 func (e *Engine) WorkflowID(dispatchID string) string { return "deliver/" + dispatchID }
 
 // WorkflowURL implements hooks.Engine.
-func (e *Engine) WorkflowURL(workflowID string) string { return "http://ui.test/workflows/" + workflowID }
+func (e *Engine) WorkflowURL(workflowID string) string {
+	return "http://ui.test/workflows/" + workflowID
+}
