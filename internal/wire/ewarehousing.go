@@ -1,11 +1,12 @@
 package wire
 
 import (
-	"bytes"
 	"encoding/json"
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/posthorn/posthorn/internal/rawjson"
 )
 
 const (
@@ -75,18 +76,18 @@ func attribute(ev Event, name, otherwise string) string {
 
 // dataID returns the `id` member of an object that has one as a string, else "".
 func dataID(data []byte) string {
-	data = bytes.Trim(data, jsonSpace)
+	data = rawjson.Trim(data)
 	if len(data) == 0 || data[0] != '{' {
 		return ""
 	}
 	id := ""
-	for name, pair := range members(data) {
-		if pair == nil || memberName(name) != "id" {
+	for name, pair := range rawjson.Members(data) {
+		if pair == nil || rawjson.Name(name) != "id" {
 			continue
 		}
 		id = ""
 		// What is not a string leaves it empty; of repeated names the last counts, as for most parsers.
-		_ = json.Unmarshal(bytes.TrimLeft(pair[len(name):], ":"+jsonSpace), &id)
+		_ = json.Unmarshal(rawjson.Value(name, pair), &id)
 	}
 	return id
 }

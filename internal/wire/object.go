@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"github.com/posthorn/posthorn/internal/rawjson"
 )
 
 // object writes a JSON object member by member and can take in the members of another without decoding them: what was
@@ -65,7 +67,7 @@ func (o *object) time(name string, t time.Time) {
 
 // raw writes a JSON value as it stands, but for white space around it.
 func (o *object) raw(name string, value []byte) {
-	value = bytes.Trim(value, jsonSpace)
+	value = rawjson.Trim(value)
 	if len(value) == 0 {
 		o.fail()
 		return
@@ -78,17 +80,17 @@ func (o *object) raw(name string, value []byte) {
 // included, except those whose name is reserved: there the envelope's own member is the one receivers must see. Data
 // that is not an object has no members and becomes a member named "data" itself.
 func (o *object) splice(data []byte, reserved ...string) {
-	data = bytes.Trim(data, jsonSpace)
+	data = rawjson.Trim(data)
 	if len(data) == 0 || data[0] != '{' {
 		o.raw("data", data)
 		return
 	}
-	for name, pair := range members(data) {
+	for name, pair := range rawjson.Members(data) {
 		switch {
 		case pair == nil:
 			o.fail()
 			return
-		case !slices.Contains(reserved, memberName(name)):
+		case !slices.Contains(reserved, rawjson.Name(name)):
 			o.separate()
 			o.buf = append(o.buf, pair...)
 		}

@@ -4,8 +4,8 @@
 // Posthorn speaks for. Each has one small file here, and [profiles] lists them; to add a system, copy the smallest
 // (im4.go) and add its line there.
 //
-// The package is pure. It must not import an HTTP client, a database, Temporal or any other Posthorn package, and it
-// reads no clock: the time of an attempt is an argument. The same event gives the same body on every attempt; only the
+// The package is pure. It must not import an HTTP client, a database, Temporal or any other Posthorn package but
+// rawjson, and it reads no clock: the time of an attempt is an argument. The same event gives the same body on every attempt; only the
 // signature, and the timestamp inside it, may move.
 package wire
 

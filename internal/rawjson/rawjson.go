@@ -1,4 +1,6 @@
-package wire
+// Package rawjson takes JSON apart without decoding it, so that what was posted as 1.0, 1e400 or "\u00e9" stays exactly
+// that. It is pure and must not import any package of Posthorn.
+package rawjson
 
 import (
 	"bytes"
@@ -6,13 +8,16 @@ import (
 	"iter"
 )
 
-// jsonSpace is the white space of RFC 8259.
-const jsonSpace = " \t\n\r"
+// space is the white space of RFC 8259.
+const space = " \t\n\r"
 
-// members walks the top level of a trimmed JSON object. It yields each member's name, still quoted, and the whole pair
+// Trim removes the white space around a value.
+func Trim(value []byte) []byte { return bytes.Trim(value, space) }
+
+// Members walks the top level of a trimmed JSON object. It yields each member's name, still quoted, and the whole pair
 // from the name's first to the value's last byte; both are parts of data. Values are skipped, not parsed: what is valid
 // is walked correctly, and what is not is either walked or, where its structure makes no sense, ends with a nil pair.
-func members(data []byte) iter.Seq2[[]byte, []byte] {
+func Members(data []byte) iter.Seq2[[]byte, []byte] {
 	return func(yield func(name, pair []byte) bool) {
 		i := skipSpace(data, 1)
 		if i < len(data) && data[i] == '}' {
@@ -52,8 +57,44 @@ func members(data []byte) iter.Seq2[[]byte, []byte] {
 	}
 }
 
-// memberName decodes a quoted name, so that "\u0065vent" is known for what a receiver will read: event.
-func memberName(quoted []byte) string {
+// Value gives the value of a pair that Members yielded under this name.
+func Value(name, pair []byte) []byte {
+	return bytes.TrimLeft(pair[len(name):], ":"+space) // no value begins with a colon
+}
+
+// Elements walks the elements of a trimmed JSON array, each from its first to its last byte. They are skipped, not
+// parsed, and what is not valid ends with a nil element, as in [Members].
+func Elements(data []byte) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		i := skipSpace(data, 1)
+		if i == len(data)-1 && data[i] == ']' {
+			return
+		}
+		for {
+			end := skipValue(data, i)
+			next := skipSpace(data, end)
+			if end == i || next >= len(data) {
+				yield(nil)
+				return
+			}
+			if !yield(data[i:end]) {
+				return
+			}
+			switch {
+			case data[next] == ',':
+				i = skipSpace(data, next+1)
+			case data[next] == ']' && next == len(data)-1:
+				return
+			default:
+				yield(nil)
+				return
+			}
+		}
+	}
+}
+
+// Name decodes a quoted name, so that "\u0065vent" is known for what a receiver will read: event.
+func Name(quoted []byte) string {
 	plain := quoted[1 : len(quoted)-1]
 	if bytes.IndexByte(plain, '\\') < 0 {
 		return string(plain)
