@@ -7,7 +7,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// Event reads one event with its deliveries, at most limit of them.
+// Event reads one event.
 func (s *Service) Event(ctx context.Context, tenant, id string) (models.Event, error) {
 	e, err := s.Store.Event(ctx, tenant, id)
 	return e, known(err, "event")

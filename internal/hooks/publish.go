@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/posthorn/posthorn/internal/fault"
 	"github.com/posthorn/posthorn/internal/groupcommit"
 	"github.com/posthorn/posthorn/internal/handoff"
 	"github.com/posthorn/posthorn/models"
@@ -29,10 +30,12 @@ type EventInput struct {
 }
 
 // Published is an event that has been accepted: it is stored, with everything owed of it. WorkflowID is "" where it
-// waits for a workflow shared with others, or nobody wants it.
+// waits for a workflow shared with others, or nobody wants it. Replayed: it was accepted by an earlier request with
+// the same idempotency key, of which this is the answer.
 type Published struct {
 	ID         string `json:"id"`
 	WorkflowID string `json:"workflow_id,omitempty"`
+	Replayed   bool   `json:"-"`
 }
 
 // PublishRequest is one publish call: all of its events are accepted, or none.
@@ -93,6 +96,7 @@ func (s *Service) publish(ctx context.Context, v *view, tenant string, r Publish
 		hash := sha256.Sum256(r.Body)
 		a.request.BodyHash, a.request.Answer = hash[:], answer(a.published)
 	}
+	fault.Point("before-accept")
 	result, err := s.accept.Do(ctx, a.request)
 	if err == nil {
 		err = result.Err
@@ -100,6 +104,7 @@ func (s *Service) publish(ctx context.Context, v *view, tenant string, r Publish
 	if err != nil || result.Replayed {
 		a.abandon()
 	} else {
+		fault.Point("after-accept")
 		a.start()
 	}
 	switch {
@@ -112,10 +117,21 @@ func (s *Service) publish(ctx context.Context, v *view, tenant string, r Publish
 	case err != nil:
 		return nil, known(err, "tenant")
 	case result.Replayed:
-		var first []Published
-		return first, json.Unmarshal([]byte(result.Answer), &first)
+		return replayed(result.Answer)
 	}
 	return a.published, nil
+}
+
+// replayed is what an earlier request with the same key was answered.
+func replayed(answer string) ([]Published, error) {
+	var first []Published
+	if err := json.Unmarshal([]byte(answer), &first); err != nil {
+		return nil, err
+	}
+	for i := range first {
+		first[i].Replayed = true
+	}
+	return first, nil
 }
 
 func answer(published []Published) string {

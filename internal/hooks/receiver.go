@@ -45,6 +45,12 @@ func (s *Service) receiver(w *models.Webhook, o *sealed) *Receiver {
 	return r
 }
 
+// Effective gives a webhook's retry schedule and timeout, with the installation's defaults where it sets none.
+func (s *Service) Effective(w *models.Webhook) (backoff.Policy, time.Duration) {
+	r := s.receiver(w, nil)
+	return r.Policy, r.Timeout
+}
+
 // policy fills what a webhook leaves open with the installation's defaults.
 func (s *Service) policy(r models.Retry) backoff.Policy {
 	p := s.Retry
