@@ -1,0 +1,111 @@
+package notify
+
+import (
+	"cmp"
+	"embed"
+	"fmt"
+	htmltemplate "html/template"
+	"net/url"
+	"strings"
+	texttemplate "text/template"
+	"time"
+	"unicode"
+)
+
+//go:embed templates
+var templateFiles embed.FS
+
+// The functions the templates may call.
+var functions = map[string]any{
+	"line":   oneLine,
+	"target": target,
+	"time":   func(t time.Time) string { return t.UTC().Format("2 January 2006, 15:04:05 UTC") },
+}
+
+var (
+	texts = texttemplate.Must(texttemplate.New("").Funcs(functions).ParseFS(templateFiles, "templates/*.txt"))
+	pages = htmltemplate.Must(htmltemplate.New("").Funcs(functions).ParseFS(templateFiles, "templates/*.html"))
+)
+
+// WebhookMail is what a notification about a webhook is made of. Strings may come from tenants and receivers: they are
+// put on one line, cut, and escaped.
+type WebhookMail struct {
+	// Tenant and WebhookID are ids; TenantName and WebhookName may be empty.
+	Tenant, TenantName     string
+	WebhookID, WebhookName string
+	// URL is the receiver's; its query is not shown, as it may hold a secret.
+	URL string
+	// Reason completes "it was deactivated because …". It is used by WebhookDeactivated only.
+	Reason string
+	// Failed receptions so far, and how many deactivate the webhook.
+	Failed, Threshold int
+	// LastFailureAt is zero if there was none. LastStatus is 0 if no status arrived.
+	LastFailureAt time.Time
+	LastStatus    int
+	LastError     string
+	// Link leads to the webhook in the console. May be empty.
+	Link string
+	To   []string
+	// NotificationID names the notification, and becomes the Message-ID.
+	NotificationID string
+}
+
+// Title is the webhook's name for a reader: its name, else the host it sends to, else its id.
+func (w WebhookMail) Title() string {
+	host := ""
+	if u, err := url.Parse(w.URL); err == nil {
+		host = u.Host
+	}
+	return oneLine(cmp.Or(strings.TrimSpace(w.WebhookName), host, w.WebhookID))
+}
+
+// TenantTitle is the tenant's name, else its id.
+func (w WebhookMail) TenantTitle() string {
+	return oneLine(cmp.Or(strings.TrimSpace(w.TenantName), w.Tenant))
+}
+
+// WebhookWarning is sent while a webhook fails and before it is deactivated.
+func WebhookWarning(data WebhookMail) Mail {
+	subject := fmt.Sprintf("Webhook %q is failing: %d of %d failures until it is deactivated", data.Title(), data.Failed, data.Threshold)
+	return render("webhook_warning", subject, data)
+}
+
+// WebhookDeactivated is sent when a webhook has been deactivated.
+func WebhookDeactivated(data WebhookMail) Mail {
+	return render("webhook_deactivated", fmt.Sprintf("Webhook %q was deactivated", data.Title()), data)
+}
+
+func render(name, subject string, data WebhookMail) Mail {
+	var text, page strings.Builder
+	// The templates are part of the program and a Builder does not fail; only a broken template could, and the tests
+	// execute every one.
+	if err := texts.ExecuteTemplate(&text, name+".txt", data); err != nil {
+		panic(err)
+	}
+	if err := pages.ExecuteTemplate(&page, name+".html", data); err != nil {
+		panic(err)
+	}
+	return Mail{To: data.To, Subject: subject, Text: strings.TrimSpace(text.String()) + "\n", HTML: page.String(), MessageID: data.NotificationID}
+}
+
+// target shows where a URL leads, without the query.
+func target(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return ""
+	}
+	shown := url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}
+	return oneLine(shown.String())
+}
+
+const maxLine = 300
+
+// oneLine replaces what could start another line or header by blanks, and cuts what is too long to read.
+func oneLine(s string) string {
+	s = strings.Join(strings.FieldsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }), " ")
+	s = strings.ToValidUTF8(s, "�")
+	if runes := []rune(s); len(runes) > maxLine {
+		s = string(runes[:maxLine]) + "…"
+	}
+	return s
+}
