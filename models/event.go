@@ -102,6 +102,8 @@ func (s *Store) DeleteFinished(ctx context.Context, before time.Time, limit int)
 		{`DELETE FROM notifications WHERE id IN (SELECT id FROM notifications WHERE created_at < ? AND sent_at IS NOT NULL LIMIT ?)`,
 			[]any{before, limit}},
 		{`DELETE FROM recoveries WHERE id IN (SELECT id FROM recoveries WHERE finished_at < ? LIMIT ?)`, []any{before, limit}},
+		{`DELETE FROM replays WHERE (tenant, attempt_id) IN (SELECT tenant, attempt_id FROM replays WHERE replayed_at < ? LIMIT ?)`,
+			[]any{before, limit}},
 	}
 	var n int64
 	for _, step := range steps {
@@ -112,4 +114,23 @@ func (s *Store) DeleteFinished(ctx context.Context, before time.Time, limit int)
 		n += result.RowsAffected
 	}
 	return n, nil
+}
+
+// EventsByID reads the events with these keys that exist, of one tenant or of several.
+func (s *Store) EventsByID(ctx context.Context, keys []DeliveryKey) (map[DeliveryKey]*Event, error) {
+	byTenant := map[string][]string{}
+	for _, k := range keys {
+		byTenant[k.Tenant] = append(byTenant[k.Tenant], k.ID)
+	}
+	events := make(map[DeliveryKey]*Event, len(keys))
+	for tenant, ids := range byTenant {
+		var rows []Event
+		if err := s.db.WithContext(ctx).Where("tenant = ? AND id IN ?", tenant, ids).Find(&rows).Error; err != nil {
+			return nil, err
+		}
+		for i := range rows {
+			events[DeliveryKey{Tenant: tenant, ID: rows[i].ID}] = &rows[i]
+		}
+	}
+	return events, nil
 }

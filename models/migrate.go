@@ -17,6 +17,7 @@ var migrationFiles embed.FS
 // migrations in the order they are applied. A migration that has been released is never edited: add another.
 var migrations = []string{
 	"0001_initial",
+	"0002_systems",
 }
 
 // migrateLock is the advisory lock key that keeps two migrations at once from running into each other.

@@ -69,6 +69,10 @@ func (w *Webhook) Wants(eventType string) bool {
 // them only if it names them (or "webhook.*").
 const OperationalPrefix = "webhook."
 
+// NoEventTypes stands as the only event type of a webhook that is registered for nothing, as an empty list means
+// every type. No event type can have this name.
+const NoEventTypes = "-"
+
 // MatchesType tells whether a pattern ("order.created", or "order.*" for all that begins with "order.") covers the type.
 func MatchesType(pattern, eventType string) bool {
 	if prefix, ok := strings.CutSuffix(pattern, "*"); ok {

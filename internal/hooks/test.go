@@ -89,18 +89,23 @@ func (s *Service) TestURL(ctx context.Context, tenant, profile, url, secret, eve
 	return s.test(ctx, s.receiver(&w, opened), eventType, s.example(ctx, tenant, profile, eventType)), nil
 }
 
-// example finds the example of an event type: the tenant's own, or that of the system's catalogue.
+// example finds the example of an event type: the tenant's own before that of the system's catalogue. What only a
+// test call sends is the system's alone, whatever the tenant calls by the same name.
 func (s *Service) example(ctx context.Context, tenant, system, eventType string) []byte {
-	if t, err := s.EventType(ctx, tenant, eventType); err == nil {
-		return []byte(t.Example)
-	}
+	example := []byte(`{}`)
 	listed, _ := catalog.Load(system)
 	for _, t := range listed {
 		if t.Name == eventType {
-			return t.Example
+			example = t.Example
+			if t.TestOnly {
+				return example
+			}
 		}
 	}
-	return nil
+	if t, err := s.EventType(ctx, tenant, eventType); err == nil && t.Example != "" {
+		return []byte(t.Example)
+	}
+	return example
 }
 
 func (s *Service) test(ctx context.Context, r *Receiver, eventType string, example []byte) TestResult {

@@ -2,6 +2,7 @@ package hooks
 
 import (
 	"context"
+	"errors"
 	"net/url"
 	"slices"
 	"strings"
@@ -26,6 +27,7 @@ type WebhookChange struct {
 	MaxInFlight *int           // 0 = the installation's default
 	RateLimit   *float64       // deliveries per second; 0 = unlimited
 	Profile     string         // only when it is made; default standard
+	Only        bool           // only when it is made: Conflict if the tenant has one of the profile already
 	Settings    map[string]string
 	By          string // who asks: the key's name
 }
@@ -58,7 +60,13 @@ func (s *Service) CreateWebhook(ctx context.Context, tenant string, c WebhookCha
 	if c.Active != nil && !*c.Active {
 		w.Status, w.StatusReason = models.WebhookDisabled, "not active when it was made"
 	}
-	if err := s.Store.CreateWebhook(ctx, &w); err != nil {
+	create := s.Store.CreateWebhook
+	if c.Only {
+		create = s.Store.CreateOnlyWebhook
+	}
+	if err := create(ctx, &w); errors.Is(err, models.ErrConflict) {
+		return w, "", Refuse(Conflict, "there is a webhook of this profile already")
+	} else if err != nil {
 		return w, "", known(err, "tenant")
 	}
 	s.directory.forget(tenant)
@@ -213,6 +221,7 @@ func (s *Service) checkEventTypes(ctx context.Context, p *problems, tenant strin
 		known := slices.ContainsFunc(types, func(t models.EventType) bool { return models.MatchesType(name, t.Name) })
 		wildcard := strings.HasSuffix(name, "*")
 		switch {
+		case name == models.NoEventTypes:
 		case strings.Count(name, "*") > 1 || (strings.Contains(name, "*") && name != "*" && !strings.HasSuffix(name, ".*")):
 			p.add(index("event_types", i), "%q: a wildcard is the last part of a name, as in order.*", name)
 		case !known && wildcard:

@@ -1,0 +1,112 @@
+package hooks
+
+import (
+	"context"
+	"slices"
+
+	"github.com/posthorn/posthorn/internal/wire"
+	"github.com/posthorn/posthorn/models"
+)
+
+// Call is an entry of a system's call log. Body is what was posted, nil once the event's payload has been erased.
+type Call struct {
+	models.Call
+	Body []byte
+}
+
+// MaxReplay is the most calls one request may replay.
+const MaxReplay = 100
+
+// Calls lists a tenant's calls, newest first: limit of them after the first offset, and how many there are.
+func (s *Service) Calls(ctx context.Context, tenant string, f models.CallFilter, limit, offset int) ([]Call, int64, error) {
+	rows, total, err := s.Store.Calls(ctx, tenant, f, limit, offset)
+	if err != nil {
+		return nil, 0, err
+	}
+	keys := make([]models.DeliveryKey, len(rows))
+	for i, r := range rows {
+		keys[i] = models.DeliveryKey{Tenant: tenant, ID: r.EventID}
+	}
+	events, err := s.Store.EventsByID(ctx, keys)
+	if err != nil {
+		return nil, 0, err
+	}
+	calls := make([]Call, len(rows))
+	for i, r := range rows {
+		calls[i].Call = r
+		e := events[keys[i]]
+		if e == nil || e.ErasedAt != nil {
+			continue
+		}
+		// The same event makes the same body on every attempt, so it is built again rather than stored with each.
+		w := wire.Webhook{ID: r.WebhookID, Tenant: tenant, URL: r.URL, Profile: f.Profile}
+		if calls[i].Body, err = wire.Body(w, onWire(e)); err != nil {
+			return nil, 0, err
+		}
+	}
+	return calls, total, nil
+}
+
+// ReplayCalls makes the deliveries of the named calls again, starting them in the order given. Each starts a
+// delivery of its own, so a slow receiver may see the next before it has answered the one before. Nothing is
+// replayed unless all can be: the error then names those that cannot, as "calls[i]".
+func (s *Service) ReplayCalls(ctx context.Context, tenant, profile string, ids []string) error {
+	var p problems
+	if len(ids) == 0 || len(ids) > MaxReplay {
+		p.add("calls", "must be 1 to %d", MaxReplay)
+		return p.err()
+	}
+	rows, _, err := s.Store.Calls(ctx, tenant, models.CallFilter{Profile: profile, IDs: ids}, len(ids), 0)
+	if err != nil {
+		return err
+	}
+	calls := make([]models.Call, 0, len(ids))
+	for i, id := range ids {
+		k := slices.IndexFunc(rows, func(c models.Call) bool { return c.ID == id })
+		switch {
+		case k < 0:
+			p.add(index("calls", i), "there is no such call")
+		case rows[k].Obstacle == models.ObstacleDeleted:
+			p.add(index("calls", i), "its webhook has been deleted")
+		case rows[k].Obstacle == models.ObstacleInactive:
+			p.add(index("calls", i), "its webhook is not active")
+		case rows[k].Obstacle == models.ObstacleErased:
+			p.add(index("calls", i), "its event's payload has been erased")
+		default:
+			calls = append(calls, rows[k])
+		}
+	}
+	if err := p.err(); err != nil {
+		return err
+	}
+	return s.replay(ctx, tenant, calls)
+}
+
+// ReplayLatest makes the n deliveries called last again, oldest first, among those that the filter keeps. Of a
+// delivery that was tried several times its last call counts. What cannot be replayed now is passed over.
+func (s *Service) ReplayLatest(ctx context.Context, tenant string, f models.CallFilter, n int) error {
+	f.Latest = true
+	calls, _, err := s.Store.Calls(ctx, tenant, f, n, 0)
+	if err != nil {
+		return err
+	}
+	slices.Reverse(calls)
+	return s.replay(ctx, tenant, calls)
+}
+
+// replay retries the calls' deliveries in order, each delivery once, and notes on every call that it was.
+func (s *Service) replay(ctx context.Context, tenant string, calls []models.Call) error {
+	started := make(map[string]bool, len(calls))
+	for _, c := range calls {
+		if !started[c.DeliveryID] {
+			if _, err := s.RetryDelivery(ctx, tenant, c.DeliveryID); err != nil {
+				return err
+			}
+			started[c.DeliveryID] = true
+		}
+		if err := s.Store.NoteReplay(ctx, tenant, c.ID); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,108 @@
+package hooks
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/posthorn/posthorn/internal/catalog"
+	"github.com/posthorn/posthorn/internal/wire"
+	"github.com/posthorn/posthorn/models"
+)
+
+// SystemWebhooks gives all of the tenant's webhooks of one profile, oldest first.
+func (s *Service) SystemWebhooks(ctx context.Context, tenant, profile string) ([]models.Webhook, error) {
+	all, _, err := s.Store.AllWebhooks(ctx, tenant)
+	if err != nil {
+		return nil, known(err, "tenant")
+	}
+	return slices.DeleteFunc(all, func(w models.Webhook) bool { return w.Profile != profile }), nil
+}
+
+// WithCatalog does what registers a webhook for event types of a system's catalogue. If the tenant turns out not to
+// know them yet, what it lacks of the catalogue is loaded and do runs again: a client of the original has no call
+// to load a catalogue with. What the tenant knows already stays as it is.
+func (s *Service) WithCatalog(ctx context.Context, tenant, system string, do func() error) error {
+	err := do()
+	if !onlyTypesUnknown(err) {
+		return err
+	}
+	if err := s.completeCatalog(ctx, tenant, system); err != nil {
+		return err
+	}
+	return do()
+}
+
+func onlyTypesUnknown(err error) bool {
+	var refused *Error
+	if !errors.As(err, &refused) || len(refused.Fields) == 0 {
+		return false
+	}
+	return !slices.ContainsFunc(refused.Fields, func(f FieldError) bool { return !strings.HasPrefix(f.Field, "event_types[") })
+}
+
+func (s *Service) completeCatalog(ctx context.Context, tenant, system string) error {
+	listed, _ := catalog.Load(system)
+	types, err := s.Store.EventTypes(ctx, tenant)
+	if err != nil {
+		return err
+	}
+	listed = slices.DeleteFunc(listed, func(t catalog.EventType) bool {
+		return slices.ContainsFunc(types, func(known models.EventType) bool { return known.Name == t.Name })
+	})
+	err = s.Store.PutEventTypes(ctx, fromCatalog(tenant, system, listed))
+	s.directory.forget(tenant)
+	return known(err, "tenant")
+}
+
+// SendExample POSTs an example of one event to a webhook now, whether it is registered for the event or not; else
+// it is as TestWebhook. For the systems whose test call has an event of its own.
+func (s *Service) SendExample(ctx context.Context, tenant, id, eventType string) (TestResult, error) {
+	w, err := s.Webhook(ctx, tenant, id)
+	if err != nil {
+		return TestResult{}, err
+	}
+	opened, err := s.unseal(&w)
+	if err != nil {
+		return TestResult{}, err
+	}
+	return s.test(ctx, s.receiver(&w, opened), eventType, s.example(ctx, tenant, w.Profile, eventType)), nil
+}
+
+// Preview gives the body that a webhook of this profile would get for the example of an event type.
+func (s *Service) Preview(ctx context.Context, tenant, profile, eventType string) ([]byte, error) {
+	e := wire.Event{ID: models.NewID(models.PrefixEvent), Tenant: tenant, Type: eventType,
+		Timestamp: s.Now().UTC().Truncate(time.Millisecond), Data: s.example(ctx, tenant, profile, eventType)}
+	return wire.Body(wire.Webhook{Tenant: tenant, Profile: profile}, e)
+}
+
+// SystemSettings reads what a system keeps for the tenant into v. False = it keeps nothing, and v is as it was.
+func (s *Service) SystemSettings(ctx context.Context, tenant, system string, v any) (bool, error) {
+	row, err := s.Store.SystemSettings(ctx, tenant, system)
+	switch {
+	case errors.Is(err, models.ErrNotFound):
+		return false, nil
+	case err != nil:
+		return false, err
+	}
+	if err := json.Unmarshal([]byte(row.Settings), v); err != nil {
+		return false, fmt.Errorf("hooks: %s settings of %s: %w", system, tenant, err)
+	}
+	return true, nil
+}
+
+// KeepSystemSettings replaces what a system keeps for the tenant; nil = it keeps nothing any more.
+func (s *Service) KeepSystemSettings(ctx context.Context, tenant, system string, v any) error {
+	if v == nil {
+		return s.Store.DeleteSystemSettings(ctx, tenant, system)
+	}
+	text, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return s.Store.PutSystemSettings(ctx, tenant, system, string(text))
+}

@@ -1,0 +1,41 @@
+package models
+
+import (
+	"context"
+	"time"
+
+	"gorm.io/gorm/clause"
+)
+
+// SystemSettings is what an outside system's API keeps for a tenant while no webhook holds it: InMemory4 has its
+// settings even when it has no URL. Settings is the system's own JSON.
+type SystemSettings struct {
+	Tenant    string `gorm:"primaryKey"`
+	System    string `gorm:"primaryKey"`
+	Settings  string
+	UpdatedAt time.Time
+}
+
+// TableName names the table.
+func (SystemSettings) TableName() string { return "system_settings" }
+
+// SystemSettings reads what a system keeps for a tenant. ErrNotFound if it keeps nothing.
+func (s *Store) SystemSettings(ctx context.Context, tenant, system string) (SystemSettings, error) {
+	var row SystemSettings
+	err := s.db.WithContext(ctx).Take(&row, "tenant = ? AND system = ?", tenant, system).Error
+	return row, found(err)
+}
+
+// PutSystemSettings replaces what a system keeps for a tenant.
+func (s *Store) PutSystemSettings(ctx context.Context, tenant, system, settings string) error {
+	row := SystemSettings{Tenant: tenant, System: system, Settings: settings, UpdatedAt: s.now()}
+	return s.db.WithContext(ctx).Clauses(clause.OnConflict{
+		Columns:   []clause.Column{{Name: "tenant"}, {Name: "system"}},
+		DoUpdates: clause.AssignmentColumns([]string{"settings", "updated_at"}),
+	}).Create(&row).Error
+}
+
+// DeleteSystemSettings forgets what a system keeps for a tenant.
+func (s *Store) DeleteSystemSettings(ctx context.Context, tenant, system string) error {
+	return s.db.WithContext(ctx).Delete(&SystemSettings{}, "tenant = ? AND system = ?", tenant, system).Error
+}
