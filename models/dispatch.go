@@ -187,3 +187,9 @@ func (s *Store) SweepDispatches(ctx context.Context, before time.Time, limit int
 	result := s.db.WithContext(ctx).Exec("DELETE FROM dispatches WHERE id IN ?", done)
 	return result.RowsAffected, result.Error
 }
+
+// FinishDispatch removes an outbox entry, unless something of it is pending still.
+func (s *Store) FinishDispatch(ctx context.Context, id string) error {
+	return s.db.WithContext(ctx).Exec(`DELETE FROM dispatches WHERE id = ? AND NOT EXISTS (
+		SELECT 1 FROM deliveries d WHERE d.dispatch_id = dispatches.id AND d.status = 'pending')`, id).Error
+}

@@ -99,9 +99,17 @@ func (s *Store) RunningRecoveries(ctx context.Context, limit int) ([]string, err
 	return ids, err
 }
 
-// ReleasePage makes the next page of a recovery's deliveries pending, at most limit, and gives the dispatches that
-// drive them for the caller to start. The recovery is not running any more when nothing is left.
-func (s *Store) ReleasePage(ctx context.Context, id string, limit int) (r Recovery, fresh []Dispatch, err error) {
+// PageSize is how many deliveries are released at once: a second's worth at the recovery's rate, at most a dispatch full.
+func (r *Recovery) PageSize() int {
+	if r.Rate <= 0 {
+		return MaxDispatch
+	}
+	return min(MaxDispatch, max(1, int(r.Rate)))
+}
+
+// ReleasePage makes the next page of a recovery's deliveries pending, and gives the dispatches that drive them for
+// the caller to start. The recovery is not running any more when nothing is left.
+func (s *Store) ReleasePage(ctx context.Context, id string) (r Recovery, fresh []Dispatch, err error) {
 	err = s.Tx(ctx, func(tx *Store) error {
 		db := tx.db.WithContext(ctx)
 		if err := found(tx.forUpdate(db).Take(&r, "id = ?", id).Error); err != nil || r.Status != RecoveryRunning {
@@ -115,7 +123,7 @@ func (s *Store) ReleasePage(ctx context.Context, id string, limit int) (r Recove
 			return tx.finishRecovery(ctx, &r, RecoveryStopped)
 		}
 		var rows []Delivery
-		if err := tx.forUpdate(r.scope(db)).Order("id").Limit(limit).Find(&rows).Error; err != nil {
+		if err := tx.forUpdate(r.scope(db)).Order("id").Limit(r.PageSize()).Find(&rows).Error; err != nil {
 			return err
 		}
 		if len(rows) == 0 {

@@ -175,3 +175,28 @@ func IsUniqueViolation(err error) bool {
 	var lite interface{ Code() int }
 	return errors.As(err, &lite) && (lite.Code() == 2067 || lite.Code() == 1555)
 }
+
+// IsOutage tells an error of a database that is away, overloaded or restarting, which another try may not meet, from
+// one it would meet again.
+func IsOutage(err error) bool {
+	if err == nil {
+		return false
+	}
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		switch pg.Code[:2] {
+		case "08", "40", "53", "55", "57", "58": // connection, rollback, resources, not in state, operator, system
+			return true
+		}
+		return pg.Code == "25006" // read-only: a failover is under way
+	}
+	var lite interface{ Code() int }
+	if errors.As(err, &lite) {
+		switch lite.Code() & 0xff {
+		case 5, 6, 10, 13, 14: // busy, locked, I/O, full, cannot open
+			return true
+		}
+		return false
+	}
+	return !errors.Is(err, gorm.ErrRecordNotFound)
+}

@@ -73,8 +73,8 @@ func (s *Service) CancelRecovery(ctx context.Context, tenant, id string) (models
 }
 
 // ReleasePage releases the next page of a recovery and starts the dispatches that drive it. For the recovery workflow.
-func (s *Service) ReleasePage(ctx context.Context, id string, limit int) (models.Recovery, error) {
-	r, fresh, err := s.Store.ReleasePage(ctx, id, limit)
+func (s *Service) ReleasePage(ctx context.Context, id string) (models.Recovery, error) {
+	r, fresh, err := s.Store.ReleasePage(ctx, id)
 	if err != nil {
 		return r, known(err, "recovery")
 	}

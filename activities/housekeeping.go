@@ -1,0 +1,53 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+
+	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/models"
+	"github.com/posthorn/posthorn/workflows"
+)
+
+// Housekeeping releases recoveries' pages and removes what has expired.
+type Housekeeping struct {
+	Hooks     *hooks.Service
+	Store     *models.Store
+	Retention time.Duration // of finished events, deliveries and attempts
+	Now       func() time.Time
+}
+
+// ReleasePage makes the next page of a recovery's deliveries pending and starts what drives them.
+func (a *Housekeeping) ReleasePage(ctx context.Context, recoveryID string) (workflows.Progress, error) {
+	r, err := a.Hooks.ReleasePage(ctx, recoveryID)
+	var refused *hooks.Error
+	if errors.As(err, &refused) && refused.Code == hooks.NotFound { // its tenant has been deleted
+		return workflows.Progress{Status: string(models.RecoveryCanceled)}, nil
+	}
+	p := workflows.Progress{Status: string(r.Status), Running: r.Status == models.RecoveryRunning, Released: r.Released, Total: r.Total}
+	if r.Rate > 0 {
+		p.Pause = time.Duration(float64(r.PageSize()) / r.Rate * float64(time.Second))
+	}
+	return p, err
+}
+
+// expiredAtOnce is how many rows of a kind one statement deletes.
+const expiredAtOnce = 1000
+
+// RemoveExpired deletes finished events, deliveries and attempts older than the retention, and returns how many
+// rows went. What is pending or held stays.
+func (a *Housekeeping) RemoveExpired(ctx context.Context) (int64, error) {
+	before := a.Now().Add(-a.Retention)
+	var removed int64
+	for {
+		n, err := a.Store.DeleteFinished(ctx, before, expiredAtOnce)
+		removed += n
+		if err != nil || n == 0 {
+			return removed, err
+		}
+		activity.RecordHeartbeat(ctx, removed)
+	}
+}

@@ -1,0 +1,253 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
+
+	"github.com/posthorn/posthorn/internal/fault"
+	"github.com/posthorn/posthorn/internal/handoff"
+	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/metrics"
+	"github.com/posthorn/posthorn/models"
+	"github.com/posthorn/posthorn/workflows"
+)
+
+// Outbox writes the entries of shared dispatches; *models.Store does.
+type Outbox interface {
+	CreateSharedDispatch(ctx context.Context, keys []models.DeliveryKey) (models.Dispatch, error)
+}
+
+// Options is what an Engine needs.
+type Options struct {
+	Client  client.Client
+	Queues  workflows.Queues
+	Outbox  Outbox
+	Desk    *handoff.Desk // nil where no worker runs in this process
+	Metrics *metrics.Metrics
+	Log     *slog.Logger
+	// Slots bounds the dispatches being started at once. Temporal collapses under too many: 20 to 30 a core.
+	Slots int
+	// GroupMax is the most deliveries in one shared dispatch.
+	GroupMax int
+	// MaxWaiting bounds the accepted deliveries that wait for a shared dispatch. Default 10,000.
+	MaxWaiting int
+	// UIURL is the base of the Web UI's addresses; "" = no links.
+	UIURL     string
+	Namespace string
+	// Retention is for how long the Web UI can show a closed workflow.
+	Retention time.Duration
+}
+
+// Engine implements hooks.Engine.
+type Engine struct {
+	Options
+
+	mu       sync.Mutex
+	free     int            // start slots
+	waiting  []handoff.Work // for a shared dispatch
+	admitted int            // waiting, or about to
+	room     chan struct{}  // closed and replaced whenever admitted falls
+	down     time.Time      // until when Temporal is taken to be away
+	nudges   map[string]*nudge
+
+	launches chan struct{} // bounds the launches at once
+	jobs     sync.WaitGroup
+}
+
+var _ hooks.Engine = (*Engine)(nil)
+
+// New makes an Engine.
+func New(o Options) *Engine {
+	if o.MaxWaiting == 0 {
+		o.MaxWaiting = 10_000
+	}
+	return &Engine{Options: o, free: o.Slots, room: make(chan struct{}), nudges: map[string]*nudge{}, launches: make(chan struct{}, max(1, o.Slots))}
+}
+
+// Close waits for the starts under way.
+func (e *Engine) Close() { e.jobs.Wait() }
+
+// WorkflowID is the workflow id of a dispatch.
+func (e *Engine) WorkflowID(dispatchID string) string { return workflows.DeliverID(dispatchID) }
+
+// WorkflowURL is where the Web UI shows a workflow; "" if it is not known where the Web UI is.
+func (e *Engine) WorkflowURL(workflowID string) string {
+	if e.UIURL == "" || workflowID == "" {
+		return ""
+	}
+	return fmt.Sprintf("%s/namespaces/%s/workflows/%s", strings.TrimRight(e.UIURL, "/"), url.PathEscape(e.Namespace), url.PathEscape(workflowID))
+}
+
+// startTimeout bounds one call to Temporal.
+const startTimeout = 10 * time.Second
+
+// downFor is for how long no start is tried after Temporal did not answer one.
+const downFor = time.Second
+
+// away tells whether Temporal is taken to be away. The first call after a while gets through, to find out.
+func (e *Engine) away() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.isAway()
+}
+
+func (e *Engine) isAway() bool { return time.Now().Before(e.down) }
+
+// heard notes whether Temporal answered. An error it answered with is an answer.
+func (e *Engine) heard(err error) {
+	var unavailable *serviceerror.Unavailable
+	if !errors.As(err, &unavailable) && !errors.Is(err, context.DeadlineExceeded) {
+		return
+	}
+	e.mu.Lock()
+	e.down = time.Now().Add(downFor)
+	e.mu.Unlock()
+}
+
+// start starts one dispatch's workflow. It may exist: then there is nothing to do.
+func (e *Engine) start(d *models.Dispatch, work []handoff.Work) {
+	if e.away() {
+		e.Metrics.Starts.WithLabelValues("failed").Inc()
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	_, err := e.Client.ExecuteWorkflow(ctx, e.options(d, work), workflows.DeliverType,
+		workflows.DeliverInput{DispatchID: d.ID, Queue: e.Queues.Deliveries()})
+	fault.Point("after-start")
+	e.heard(err)
+	var exists *serviceerror.WorkflowExecutionAlreadyStarted
+	switch {
+	case errors.As(err, &exists):
+		e.Metrics.Starts.WithLabelValues("exists").Inc()
+	case err != nil:
+		e.Metrics.Starts.WithLabelValues("failed").Inc()
+		e.Log.Warn("dispatch not started; the reconciler will", "dispatch", d.ID, "error", err)
+	default:
+		e.Metrics.Starts.WithLabelValues("started").Inc()
+		e.Metrics.DispatchSize.Observe(float64(len(d.Deliveries)))
+	}
+}
+
+// taskTimeout is how long a workflow task of a dispatch may be silent before another worker gets it: how soon
+// deliveries go on after a worker was killed.
+const taskTimeout = 5 * time.Second
+
+func (e *Engine) options(d *models.Dispatch, work []handoff.Work) client.StartWorkflowOptions {
+	o := client.StartWorkflowOptions{
+		ID:                    workflows.DeliverID(d.ID),
+		TaskQueue:             e.Queues.Main(),
+		WorkflowTaskTimeout:   taskTimeout,
+		WorkflowIDReusePolicy: enums.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE_FAILED_ONLY,
+		// ExecuteWorkflow would otherwise take a workflow that runs already for a success.
+		WorkflowExecutionErrorWhenAlreadyStarted: true,
+		EnableEagerStart:                         e.Desk != nil,
+	}
+	o.TypedSearchAttributes, o.StaticSummary, o.StaticDetails = describe(d, work)
+	return o
+}
+
+// Launch starts dispatches without a slot.
+func (e *Engine) Launch(dispatches ...models.Dispatch) {
+	for i := range dispatches {
+		e.jobs.Go(func() {
+			e.launches <- struct{}{}
+			defer func() { <-e.launches }()
+			e.start(&dispatches[i], nil)
+		})
+	}
+}
+
+// Recover starts a recovery's workflow; one that runs already is left alone.
+func (e *Engine) Recover(recoveryID string) {
+	e.jobs.Go(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+		defer cancel()
+		_, err := e.Client.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
+			ID: workflows.RecoverID(recoveryID), TaskQueue: e.Queues.Main(), StaticSummary: "recovery " + recoveryID,
+		}, workflows.RecoverType, workflows.RecoverInput{RecoveryID: recoveryID})
+		if e.heard(err); err != nil {
+			e.Log.Warn("recovery not started; the reconciler will", "recovery", recoveryID, "error", err)
+		}
+	})
+}
+
+// Alive tells whether a dispatch's workflow is running. An error means that Temporal did not say.
+func (e *Engine) Alive(ctx context.Context, dispatchID string) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	d, err := e.Client.DescribeWorkflowExecution(ctx, workflows.DeliverID(dispatchID), "")
+	var missing *serviceerror.NotFound
+	switch {
+	case errors.As(err, &missing):
+		return false, nil
+	case err != nil:
+		e.heard(err)
+		return false, err
+	}
+	return d.GetWorkflowExecutionInfo().GetStatus() == enums.WORKFLOW_EXECUTION_STATUS_RUNNING, nil
+}
+
+// Ready tells whether Temporal answers.
+func (e *Engine) Ready(ctx context.Context) error {
+	_, err := e.Client.CheckHealth(ctx, &client.CheckHealthRequest{})
+	return err
+}
+
+// describe says in the Web UI's terms what a dispatch is: search attributes, one line, and a paragraph.
+func describe(d *models.Dispatch, work []handoff.Work) (temporal.SearchAttributes, string, string) {
+	var tenants, types, webhooks set
+	for _, w := range work {
+		tenants.add(w.Delivery.Tenant)
+		types.add(w.Delivery.EventType)
+		webhooks.add(w.Delivery.WebhookID)
+	}
+	for _, key := range d.Deliveries { // of a dispatch started again only the tenants are known here
+		tenants.add(key.Tenant)
+	}
+	updates := []temporal.SearchAttributeUpdate{workflows.TenantAttribute.ValueSet(tenants), workflows.StatusAttribute.ValueSet(workflows.StatusPending)}
+	if len(work) == 0 {
+		summary := fmt.Sprintf("%d deliveries, dispatched again", len(d.Deliveries))
+		return temporal.NewSearchAttributes(updates...), summary, ""
+	}
+	updates = append(updates, workflows.EventTypeAttribute.ValueSet(types), workflows.WebhookAttribute.ValueSet(webhooks))
+	events := set{}
+	for _, w := range work {
+		events.add(w.Event.ID)
+	}
+	summary := fmt.Sprintf("%s to %d webhooks", types[0], len(work))
+	if len(work) == 1 {
+		summary = fmt.Sprintf("%s to %s", types[0], webhooks[0])
+	}
+	if len(events) > 1 {
+		summary = fmt.Sprintf("%d deliveries, shared dispatch", len(work))
+	}
+	details := "tenants: " + strings.Join(tenants, ", ") + "\n\nevents: " + strings.Join(events, ", ") + "\n\nwebhooks: " + strings.Join(webhooks, ", ")
+	return temporal.NewSearchAttributes(updates...), summary, details
+}
+
+// set is a few different values in the order they came.
+type set []string
+
+func (s *set) add(value string) {
+	if len(*s) == workflows.MaxAttributeValues {
+		return
+	}
+	for _, v := range *s {
+		if v == value {
+			return
+		}
+	}
+	*s = append(*s, value)
+}

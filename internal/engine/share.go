@@ -1,0 +1,150 @@
+package engine
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/posthorn/posthorn/internal/handoff"
+	"github.com/posthorn/posthorn/models"
+)
+
+// admitFor is how long a caller waits for room before it is told to come back later.
+const admitFor = 5 * time.Second
+
+// lingerFor is how long a slot is kept for a dispatch whose first attempts have not begun in this process: another
+// worker has it then.
+const lingerFor = time.Second
+
+// Reserve takes a start slot if one is free. While Temporal is away there is always one: nothing is started then.
+func (e *Engine) Reserve() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(e.waiting) > 0 && !e.isAway() { // those who wait come first
+		return false
+	}
+	if e.free <= 0 && !e.isAway() {
+		return false
+	}
+	e.free--
+	return true
+}
+
+// Release gives a slot back; what waits takes it.
+func (e *Engine) Release() {
+	e.mu.Lock()
+	e.free++
+	e.share()
+	e.mu.Unlock()
+}
+
+// Start starts the dispatches of one reserved slot. The slot is free again when Temporal has them and this
+// process's worker, where there is one, has begun them.
+func (e *Engine) Start(dispatches []models.Dispatch, work map[string][]handoff.Work) {
+	steps := &sync.WaitGroup{}
+	for i := range dispatches {
+		d := &dispatches[i]
+		e.hand(d, work[d.ID], steps)
+		steps.Add(1)
+		e.jobs.Go(func() {
+			defer steps.Done()
+			e.start(d, work[d.ID])
+		})
+	}
+	e.jobs.Go(func() {
+		steps.Wait()
+		e.Release()
+	})
+}
+
+// hand leaves the work on the desk for this process's worker, and makes steps wait until it has been taken.
+func (e *Engine) hand(d *models.Dispatch, work []handoff.Work, steps *sync.WaitGroup) {
+	if e.Desk == nil || len(work) == 0 {
+		return
+	}
+	steps.Add(1)
+	timer := time.AfterFunc(lingerFor, func() { e.Desk.Take(d.ID) })
+	e.Desk.Put(d.ID, work, func() {
+		timer.Stop()
+		steps.Done()
+	})
+}
+
+// Admit waits for room for n deliveries to wait in. While Temporal is away there is always room: nothing waits then.
+func (e *Engine) Admit(ctx context.Context, n int) bool {
+	ctx, cancel := context.WithTimeout(ctx, admitFor)
+	defer cancel()
+	for {
+		e.mu.Lock()
+		if e.isAway() || e.admitted == 0 || e.admitted+n <= e.MaxWaiting {
+			e.admitted += n
+			e.mu.Unlock()
+			return true
+		}
+		room := e.room
+		e.mu.Unlock()
+		select {
+		case <-room:
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// Withdraw gives back the room of n deliveries.
+func (e *Engine) Withdraw(n int) {
+	e.mu.Lock()
+	e.withdraw(n)
+	e.mu.Unlock()
+}
+
+func (e *Engine) withdraw(n int) {
+	e.admitted -= n
+	close(e.room)
+	e.room = make(chan struct{})
+	e.Metrics.Waiting.Set(float64(len(e.waiting)))
+}
+
+// Queue lets admitted deliveries wait for the next shared dispatch. While Temporal is away they are left to the reconciler.
+func (e *Engine) Queue(work []handoff.Work) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.isAway() {
+		e.withdraw(len(work))
+		return
+	}
+	e.waiting = append(e.waiting, work...)
+	e.share()
+}
+
+// share gives every free slot a group of what waits.
+func (e *Engine) share() {
+	for e.free > 0 && len(e.waiting) > 0 {
+		n := min(len(e.waiting), e.GroupMax)
+		group := e.waiting[:n:n]
+		if e.waiting = e.waiting[n:]; len(e.waiting) == 0 {
+			e.waiting = nil
+		}
+		e.free--
+		e.withdraw(n)
+		e.jobs.Go(func() { e.startShared(group) })
+	}
+}
+
+// startShared writes the outbox entry of a group and starts it. Where it cannot be written the reconciler finds
+// the deliveries without a dispatch.
+func (e *Engine) startShared(group []handoff.Work) {
+	keys := make([]models.DeliveryKey, len(group))
+	for i, w := range group {
+		keys[i] = models.DeliveryKey{Tenant: w.Delivery.Tenant, ID: w.Delivery.ID}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	d, err := e.Outbox.CreateSharedDispatch(ctx, keys)
+	cancel()
+	if err != nil {
+		e.Log.Warn("shared dispatch not written; the reconciler will", "deliveries", len(group), "error", err)
+		e.Release()
+		return
+	}
+	e.Start([]models.Dispatch{d}, map[string][]handoff.Work{d.ID: group})
+}

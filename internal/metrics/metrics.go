@@ -1,0 +1,67 @@
+// Package metrics owns the names of Posthorn's Prometheus metrics. docs/operations.md says which to watch.
+//
+// It must not import any package of Posthorn.
+package metrics
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// Metrics is every metric of one process.
+type Metrics struct {
+	Accepted       prometheus.Counter
+	Attempts       *prometheus.CounterVec // by outcome
+	AttemptSeconds prometheus.Histogram
+	Deliveries     *prometheus.CounterVec // finished, by status
+	Starts         *prometheus.CounterVec // of workflows, by result
+	DispatchSize   prometheus.Histogram
+	Waiting        prometheus.Gauge
+	Catches        prometheus.Counter
+	Deactivated    prometheus.Counter
+	Notified       *prometheus.CounterVec // by result
+	Pending        prometheus.Gauge
+	Held           prometheus.Gauge
+	OldestDue      prometheus.Gauge
+	Backlog        *prometheus.GaugeVec // by webhook
+}
+
+// New makes the metrics and registers them.
+func New(r prometheus.Registerer) *Metrics {
+	counter := func(name, help string) prometheus.Counter {
+		c := prometheus.NewCounter(prometheus.CounterOpts{Name: "posthorn_" + name, Help: help})
+		r.MustRegister(c)
+		return c
+	}
+	counters := func(name, label, help string) *prometheus.CounterVec {
+		c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "posthorn_" + name, Help: help}, []string{label})
+		r.MustRegister(c)
+		return c
+	}
+	gauge := func(name, help string) prometheus.Gauge {
+		g := prometheus.NewGauge(prometheus.GaugeOpts{Name: "posthorn_" + name, Help: help})
+		r.MustRegister(g)
+		return g
+	}
+	histogram := func(name, help string, buckets []float64) prometheus.Histogram {
+		h := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "posthorn_" + name, Help: help, Buckets: buckets})
+		r.MustRegister(h)
+		return h
+	}
+	m := &Metrics{
+		Accepted:       counter("events_accepted_total", "Events stored, each with everything owed of it."),
+		Attempts:       counters("attempts_total", "outcome", "POSTs made, by outcome: received, failed or gone."),
+		AttemptSeconds: histogram("attempt_duration_seconds", "How long POSTs took.", []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 15, 30, 60}),
+		Deliveries:     counters("deliveries_finished_total", "status", "Deliveries that ended: delivered or failed."),
+		Starts:         counters("workflow_starts_total", "result", "Dispatch workflows started, by result: started, exists or failed."),
+		DispatchSize:   histogram("dispatch_deliveries", "Deliveries a dispatch was started with.", []float64{1, 2, 4, 8, 16, 32, 64, 128, 256}),
+		Waiting:        gauge("waiting_deliveries", "Accepted deliveries that wait in this process for a shared dispatch."),
+		Catches:        counter("reconciler_catches_total", "Deliveries the reconciler had to dispatch again. In health it does not move."),
+		Deactivated:    counter("webhooks_deactivated_total", "Webhooks this process took out of service."),
+		Notified:       counters("notifications_total", "result", "Notifications to administrators: sent or failed."),
+		Pending:        gauge("backlog_pending_deliveries", "Deliveries that are pending, in the whole installation."),
+		Held:           gauge("backlog_held_deliveries", "Deliveries that are held, in the whole installation."),
+		OldestDue:      gauge("oldest_undispatched_seconds", "How long the longest overdue pending delivery has been due; 0 = none is overdue."),
+	}
+	m.Backlog = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "posthorn_webhook_backlog_deliveries",
+		Help: "Pending deliveries of the webhooks with the longest queues."}, []string{"webhook"})
+	r.MustRegister(m.Backlog)
+	return m
+}

@@ -1,0 +1,185 @@
+package worker
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/posthorn/posthorn/internal/metrics"
+	"github.com/posthorn/posthorn/models"
+)
+
+// Engine is what the reconciler needs of internal/engine.
+type Engine interface {
+	Alive(ctx context.Context, dispatchID string) (bool, error)
+	Ready(ctx context.Context) error
+	Launch(dispatches ...models.Dispatch)
+	Judge(webhookID string)
+	Recover(recoveryID string)
+}
+
+// Reconciler finds what is owed and not being driven, and sets it off again: deliveries whose dispatch never
+// started, or whose workflow was terminated or lost; webhooks whose health workflow missed something; recoveries
+// that stopped. It runs in every worker, without a leader: rows another one holds are skipped.
+type Reconciler struct {
+	Store     *models.Store
+	Engine    Engine
+	Threshold int64
+	Metrics   *metrics.Metrics
+	Log       *slog.Logger
+	// Every is the time between two looks, default 10 s; Overdue how long a delivery must have been due before its
+	// dispatch is doubted, default 1 minute.
+	Every, Overdue time.Duration
+}
+
+// The bounds of one look.
+const (
+	checkedAtOnce      = 500  // workflows asked after
+	redispatchedAtOnce = 2560 // deliveries
+	sweptAtOnce        = 1000 // rows of each kind
+	judgedAtOnce       = 100  // webhooks
+	idempotencyLife    = 24 * time.Hour
+	sweepAfter         = time.Hour
+)
+
+// Run looks until ctx ends.
+func (r *Reconciler) Run(ctx context.Context) {
+	if r.Every == 0 {
+		r.Every = 10 * time.Second
+	}
+	if r.Overdue == 0 {
+		r.Overdue = time.Minute
+	}
+	ticker := time.NewTicker(r.Every)
+	defer ticker.Stop()
+	for {
+		if err := r.Look(ctx); err != nil && ctx.Err() == nil {
+			r.Log.WarnContext(ctx, "reconciling goes on at the next look", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+// Look reconciles once.
+func (r *Reconciler) Look(ctx context.Context) error {
+	if err := r.measure(ctx); err != nil {
+		return err
+	}
+	// While Temporal is away nothing can be said of any workflow, nor started.
+	if err := r.Engine.Ready(ctx); err != nil {
+		return err
+	}
+	for _, step := range []func(context.Context) error{r.deliveries, r.webhooks, r.recoveries, r.sweep} {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// deliveries dispatches again what is overdue and not being driven, until there is no more of it.
+func (r *Reconciler) deliveries(ctx context.Context) error {
+	before := r.Store.Now().Add(-r.Overdue)
+	for {
+		doubtful, err := r.Store.OverdueDispatches(ctx, before, checkedAtOnce)
+		if err != nil {
+			return err
+		}
+		dead, alive, err := r.check(ctx, doubtful)
+		if err != nil {
+			return err
+		}
+		if err := r.Store.DispatchChecked(ctx, alive); err != nil {
+			return err
+		}
+		fresh, err := r.Store.Redispatch(ctx, dead, before, redispatchedAtOnce)
+		if err != nil {
+			return err
+		}
+		for _, d := range fresh {
+			r.Metrics.Catches.Add(float64(len(d.Deliveries)))
+			r.Log.WarnContext(ctx, "dispatched again", "dispatch", d.ID, "deliveries", len(d.Deliveries))
+		}
+		r.Engine.Launch(fresh...)
+		if len(fresh) == 0 && len(doubtful) < checkedAtOnce {
+			return nil
+		}
+	}
+}
+
+// check asks Temporal which of the dispatches are being driven.
+func (r *Reconciler) check(ctx context.Context, ids []string) (dead, alive []string, err error) {
+	running := make([]bool, len(ids))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(8)
+	for i, id := range ids {
+		g.Go(func() (err error) {
+			running[i], err = r.Engine.Alive(ctx, id)
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, nil, err
+	}
+	for i, id := range ids {
+		if running[i] {
+			alive = append(alive, id)
+		} else {
+			dead = append(dead, id)
+		}
+	}
+	return dead, alive, nil
+}
+
+func (r *Reconciler) webhooks(ctx context.Context) error {
+	ids, err := r.Store.NeedHealthCheck(ctx, r.Threshold, judgedAtOnce)
+	for _, id := range ids {
+		r.Engine.Judge(id)
+	}
+	return err
+}
+
+func (r *Reconciler) recoveries(ctx context.Context) error {
+	ids, err := r.Store.RunningRecoveries(ctx, judgedAtOnce)
+	for _, id := range ids {
+		r.Engine.Recover(id)
+	}
+	return err
+}
+
+func (r *Reconciler) sweep(ctx context.Context) error {
+	now := r.Store.Now()
+	if _, err := r.Store.ForgetKeys(ctx, now.Add(-idempotencyLife), sweptAtOnce); err != nil {
+		return err
+	}
+	_, err := r.Store.SweepDispatches(ctx, now.Add(-sweepAfter), sweptAtOnce)
+	return err
+}
+
+// measuredBacklogs is how many webhooks are named in the metrics.
+const measuredBacklogs = 20
+
+func (r *Reconciler) measure(ctx context.Context) error {
+	b, top, err := r.Store.Backlog(ctx, measuredBacklogs)
+	if err != nil {
+		return err
+	}
+	r.Metrics.Pending.Set(float64(b.Pending))
+	r.Metrics.Held.Set(float64(b.Held))
+	age := 0.0
+	if b.OldestDue != nil {
+		age = r.Store.Now().Sub(*b.OldestDue).Seconds()
+	}
+	r.Metrics.OldestDue.Set(age)
+	r.Metrics.Backlog.Reset()
+	for _, w := range top {
+		r.Metrics.Backlog.WithLabelValues(w.WebhookID).Set(float64(w.Pending))
+	}
+	return nil
+}

@@ -1,0 +1,116 @@
+// Package worker registers the workflows and activities with Temporal, tunes how many run at once, and runs the
+// reconcile loop that finds what was accepted and is not being driven.
+//
+// It must not import api. Any number of workers may run; none is special.
+package worker
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/client"
+	sdk "go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/posthorn/posthorn/activities"
+	"github.com/posthorn/posthorn/workflows"
+)
+
+// Activities is everything the workflows call.
+type Activities struct {
+	Deliveries   *activities.Deliveries
+	Health       *activities.Health
+	Housekeeping *activities.Housekeeping
+}
+
+// Worker polls Temporal's task queues of one installation.
+type Worker struct {
+	main, deliveries sdk.Worker
+}
+
+// How much runs at once in one process. A POST that waits costs a goroutine and little else, so there may be many;
+// what bounds them is the memory of their payloads.
+const (
+	concurrentDispatches = 1000 // local activities, each with up to 256 POSTs
+	concurrentDeliveries = 500  // activities of the fair lane
+	concurrentOthers     = 20   // notifications, retention
+	cachedWorkflows      = 10_000
+)
+
+// New makes a Worker. It does not poll before Start.
+func New(c client.Client, q workflows.Queues, a Activities) *Worker {
+	sdk.SetStickyWorkflowCacheSize(cachedWorkflows)
+	w := &Worker{
+		main: sdk.New(c, q.Main(), sdk.Options{
+			MaxConcurrentLocalActivityExecutionSize: concurrentDispatches,
+			MaxConcurrentActivityExecutionSize:      concurrentOthers,
+			WorkerStopTimeout:                       stopTimeout,
+		}),
+		deliveries: sdk.New(c, q.Deliveries(), sdk.Options{
+			DisableWorkflowWorker:              true,
+			MaxConcurrentActivityExecutionSize: concurrentDeliveries,
+			WorkerStopTimeout:                  stopTimeout,
+		}),
+	}
+	Register(w.main, a)
+	w.deliveries.RegisterActivityWithOptions(a.Deliveries.Attempt, activity.RegisterOptions{Name: workflows.Attempt})
+	w.deliveries.RegisterActivityWithOptions(a.Deliveries.AttemptMany, activity.RegisterOptions{Name: workflows.AttemptMany})
+	return w
+}
+
+// stopTimeout is how long POSTs under way may take to end when the process is asked to stop.
+const stopTimeout = 20 * time.Second
+
+// Register registers the workflows, and the activities that run on the main queue.
+func Register(r sdk.Registry, a Activities) {
+	for name, story := range map[string]any{
+		workflows.DeliverType: workflows.Deliver, workflows.WatchType: workflows.WatchWebhook,
+		workflows.RecoverType: workflows.Recover, workflows.RetainType: workflows.Retain,
+	} {
+		r.RegisterWorkflowWithOptions(story, workflow.RegisterOptions{Name: name})
+	}
+	for name, method := range map[string]any{
+		workflows.FirstAttempts: a.Deliveries.FirstAttempts, workflows.LookUp: a.Deliveries.LookUp, workflows.Finish: a.Deliveries.Finish,
+		workflows.Judge: a.Health.Judge, workflows.Notify: a.Health.Notify,
+		workflows.ReleasePage: a.Housekeeping.ReleasePage, workflows.RemoveExpired: a.Housekeeping.RemoveExpired,
+	} {
+		r.RegisterActivityWithOptions(method, activity.RegisterOptions{Name: name})
+	}
+}
+
+// Start begins to poll. It fails if Temporal cannot be reached or the namespace does not exist.
+func (w *Worker) Start() error {
+	if err := w.main.Start(); err != nil {
+		return fmt.Errorf("worker: %w", err)
+	}
+	if err := w.deliveries.Start(); err != nil {
+		w.main.Stop()
+		return fmt.Errorf("worker: %w", err)
+	}
+	return nil
+}
+
+// Stop ends polling and waits for what is under way.
+func (w *Worker) Stop() {
+	w.deliveries.Stop()
+	w.main.Stop()
+}
+
+// EnsureSchedules makes the schedules that keep house. It tries until it has, or ctx ends.
+func EnsureSchedules(ctx context.Context, c client.Client, prefix string, log *slog.Logger) {
+	for {
+		err := ensureRetention(ctx, c, prefix)
+		if err == nil || ctx.Err() != nil {
+			return
+		}
+		log.WarnContext(ctx, "schedules not made yet", "error", err)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(10 * time.Second):
+		}
+	}
+}

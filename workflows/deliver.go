@@ -1,0 +1,240 @@
+package workflows
+
+import (
+	"fmt"
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+)
+
+// Deliver drives one dispatch until none of its deliveries is left: first attempts in one local activity, then each
+// delivery that was not received by itself, under a Temporal retry policy.
+func Deliver(ctx workflow.Context, in DeliverInput) (DeliverResult, error) {
+	d := &dispatch{in: in}
+	return d.run(ctx)
+}
+
+// dispatch is the state of one Deliver.
+type dispatch struct {
+	in       DeliverInput
+	result   DeliverResult
+	open     []*Leftover // in the order they came up, for the table of details
+	retrying bool
+}
+
+func (d *dispatch) run(ctx workflow.Context) (DeliverResult, error) {
+	round, err := d.firstAttempts(ctx)
+	if err != nil {
+		return d.result, err
+	}
+	if d.take(round); len(round.Waiting)+len(round.OverCap) > 0 {
+		d.followAll(ctx, round)
+		if err := d.finish(ctx); err != nil {
+			return d.result, err
+		}
+	}
+	return d.result, d.show(ctx, d.status())
+}
+
+// recordTimeout is what an activity gets on top of the POST: time to read, and to record through a short outage of
+// the database.
+const recordTimeout = 30 * time.Second
+
+// firstAttempts POSTs everything that is pending. Nothing bounds its retries: an accepted event is never given up
+// because the database was away.
+func (d *dispatch) firstAttempts(ctx workflow.Context) (Round, error) {
+	ctx = workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{
+		// Not ScheduleToClose: that would count the wait for a slot, and fail a backlog.
+		StartToCloseTimeout: time.Minute + recordTimeout,
+		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: time.Minute},
+		Summary:             "first attempts",
+	})
+	var round Round
+	err := workflow.ExecuteLocalActivity(ctx, FirstAttempts, d.in.DispatchID).Get(ctx, &round)
+	return round, err
+}
+
+// take adds a round's ends to the result.
+func (d *dispatch) take(r Round) {
+	d.result.Delivered += r.Delivered
+	d.result.Failed += r.Failed
+	d.result.Stopped += r.Stopped
+}
+
+// followAll drives what is left over, all at once. A dispatch has at most 256 deliveries, which bounds the timers
+// and activities outstanding.
+func (d *dispatch) followAll(ctx workflow.Context, round Round) {
+	d.retrying = len(round.Waiting) > 0
+	if err := d.show(ctx, d.status()); err != nil {
+		workflow.GetLogger(ctx).Warn("search attribute not set", "error", err)
+	}
+	wg := workflow.NewWaitGroup(ctx)
+	start := func(work func(workflow.Context)) {
+		wg.Add(1)
+		workflow.Go(ctx, func(ctx workflow.Context) {
+			defer wg.Done()
+			work(ctx)
+		})
+	}
+	follow := func(ls []Leftover) {
+		for _, l := range ls {
+			d.open = append(d.open, &l)
+			start(func(ctx workflow.Context) { d.follow(ctx, &l) })
+		}
+	}
+	follow(round.Waiting)
+	for _, many := range byWebhook(round.OverCap) {
+		start(func(ctx workflow.Context) { follow(d.attemptMany(ctx, many)) })
+	}
+	wg.Wait(ctx)
+}
+
+// byWebhook groups what is over the cap, in the order it came.
+func byWebhook(over []Leftover) [][]Leftover {
+	var groups [][]Leftover
+	index := map[string]int{}
+	for _, l := range over {
+		i, ok := index[l.Webhook]
+		if !ok {
+			i = len(groups)
+			index[l.Webhook] = i
+			groups = append(groups, nil)
+		}
+		groups[i] = append(groups[i], l)
+	}
+	return groups
+}
+
+// attemptMany makes the first attempts of what was over a webhook's cap, in the fair lane: there a slow receiver
+// waits behind itself. It returns what is to be retried.
+func (d *dispatch) attemptMany(ctx workflow.Context, many []Leftover) []Leftover {
+	first := many[0]
+	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		TaskQueue:           d.in.Queue,
+		StartToCloseTimeout: time.Duration(len(many))*first.Timeout + recordTimeout,
+		HeartbeatTimeout:    first.Timeout + recordTimeout,
+		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: time.Minute},
+		Priority:            temporal.Priority{FairnessKey: first.Webhook},
+		Summary:             fmt.Sprintf("%d deliveries to %s", len(many), first.Host),
+	})
+	var round Round
+	for {
+		err := workflow.ExecuteActivity(ctx, AttemptMany, AttemptManyInput{DispatchID: d.in.DispatchID, Deliveries: many}).Get(ctx, &round)
+		if err == nil {
+			break
+		}
+		if ctx.Err() != nil { // the workflow is being canceled: the reconciler takes over
+			d.result.Stopped += len(many)
+			return nil
+		}
+	}
+	d.take(round)
+	return round.Waiting
+}
+
+// follow drives one delivery that was not received: waits out its next interval, then leaves the retries to
+// Temporal. An activity that ends without a recorded end (a crashed worker, a database that was away) has used up
+// Temporal's attempts but not the receiver's, and is scheduled again with what remains.
+func (d *dispatch) follow(ctx workflow.Context, l *Leftover) {
+	defer d.close(l)
+	for {
+		timer := workflow.TimerOptions{Summary: fmt.Sprintf("attempt %d of %s to %s", l.Number, l.Delivery, l.Host)}
+		if err := workflow.NewTimerWithOptions(ctx, l.Wait, timer).Get(ctx, nil); err != nil {
+			d.result.Stopped++
+			return
+		}
+		outcome, err := d.attempt(ctx, l)
+		if err != nil {
+			outcome, err = d.lookUp(ctx, l)
+		}
+		switch {
+		case err != nil:
+			d.result.Stopped++
+			return
+		case outcome.Left != nil:
+			*l = *outcome.Left
+		default:
+			d.end(outcome.Status)
+			return
+		}
+	}
+}
+
+// attempt makes one delivery's attempts until it is received or has used up what remains. Its interval is computed
+// by the activity, for each retry anew; the policy's own applies only after a crash.
+func (d *dispatch) attempt(ctx workflow.Context, l *Leftover) (Outcome, error) {
+	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		TaskQueue:           d.in.Queue,
+		StartToCloseTimeout: l.Timeout + recordTimeout,
+		RetryPolicy: &temporal.RetryPolicy{InitialInterval: 5 * time.Second, BackoffCoefficient: 2, MaximumInterval: 30 * time.Minute,
+			MaximumAttempts: int32(max(1, l.Remaining))}, // Temporal reads 0 as without end
+		Priority: temporal.Priority{FairnessKey: l.Webhook},
+		Summary:  fmt.Sprintf("%s to %s", l.Delivery, l.Host),
+	})
+	var outcome Outcome
+	err := workflow.ExecuteActivity(ctx, Attempt, AttemptInput{DispatchID: d.in.DispatchID, Delivery: *l}).Get(ctx, &outcome)
+	return outcome, err
+}
+
+// lookUp asks the database what has become of a delivery.
+func (d *dispatch) lookUp(ctx workflow.Context, l *Leftover) (Outcome, error) {
+	var outcome Outcome
+	err := workflow.ExecuteLocalActivity(short(ctx), LookUp, AttemptInput{DispatchID: d.in.DispatchID, Delivery: *l}).Get(ctx, &outcome)
+	return outcome, err
+}
+
+// finish closes the outbox entry, which the record of the last first attempt does where none is left over.
+func (d *dispatch) finish(ctx workflow.Context) error {
+	return workflow.ExecuteLocalActivity(short(ctx), Finish, d.in.DispatchID).Get(ctx, nil)
+}
+
+// short is for local activities that only ask the database, which may be away for as long as it likes.
+func short(ctx workflow.Context) workflow.Context {
+	return workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{
+		StartToCloseTimeout: recordTimeout,
+		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: time.Minute},
+	})
+}
+
+func (d *dispatch) end(status string) {
+	switch status {
+	case Delivered:
+		d.result.Delivered++
+	case Failed:
+		d.result.Failed++
+	default:
+		d.result.Stopped++
+	}
+}
+
+// close takes a delivery off the table.
+func (d *dispatch) close(l *Leftover) {
+	for i, other := range d.open {
+		if other == l {
+			d.open = append(d.open[:i], d.open[i+1:]...)
+			return
+		}
+	}
+}
+
+// status is the worst of what there is to say of the dispatch.
+func (d *dispatch) status() string {
+	switch {
+	case len(d.open) > 0 || d.retrying && d.result.Delivered+d.result.Failed+d.result.Stopped == 0:
+		return StatusRetrying
+	case d.result.Failed > 0:
+		return Failed
+	case d.result.Stopped > 0 && d.result.Delivered == 0:
+		return Stopped
+	default:
+		return Delivered
+	}
+}
+
+// show tells the Web UI how the dispatch stands: in the list by a search attribute, on its page by a table that is
+// made when somebody looks.
+func (d *dispatch) show(ctx workflow.Context, status string) error {
+	workflow.SetCurrentDetails(ctx, d.table())
+	return workflow.UpsertTypedSearchAttributes(ctx, StatusAttribute.ValueSet(status))
+}

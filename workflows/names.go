@@ -1,0 +1,93 @@
+package workflows
+
+import (
+	"strings"
+
+	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/temporal"
+)
+
+// The workflow types, as the Web UI shows them.
+const (
+	DeliverType = "Deliver"
+	WatchType   = "WatchWebhook"
+	RecoverType = "Recover"
+	RetainType  = "Retain"
+)
+
+// The activity types.
+const (
+	FirstAttempts = "FirstAttempts" // local: the first POST of every delivery of a dispatch
+	AttemptMany   = "AttemptMany"   // the first POSTs to one webhook that were over its cap
+	Attempt       = "Attempt"       // one POST of one delivery, with all its retries
+	LookUp        = "LookUp"        // local: what is left of a delivery whose activity ended without a record
+	Finish        = "Finish"        // local: closes the outbox entry of a dispatch
+	Judge         = "Judge"         // local: looks at a webhook's failure count and does what is due
+	Notify        = "Notify"        // tells a tenant's administrators
+	ReleasePage   = "ReleasePage"   // local: makes a page of held or failed deliveries pending again
+	RemoveExpired = "RemoveExpired" // deletes what is older than the retention
+)
+
+// JudgeSignal wakes a webhook's health workflow.
+const JudgeSignal = "judge"
+
+// RetainSchedule is the id of the Temporal schedule that runs the retention.
+func RetainSchedule(prefix string) string { return prefix + "-retention" }
+
+// Queues are the task queues of one installation.
+type Queues struct{ prefix string }
+
+// NewQueues names the queues after the installation's prefix, so that two can share a namespace.
+func NewQueues(prefix string) Queues { return Queues{prefix} }
+
+// Main is where workflows run, with their local activities and the small regular ones.
+func (q Queues) Main() string { return q.prefix }
+
+// Deliveries is the fair lane: retries, and what is over a webhook's cap, one webhook after the other by fairness key.
+func (q Queues) Deliveries() string { return q.prefix + "-deliveries" }
+
+// The prefixes of workflow ids.
+const (
+	deliverPrefix = "deliver/"
+	watchPrefix   = "webhook/"
+	recoverPrefix = "recover/"
+)
+
+// DeliverID is the workflow id of a dispatch.
+func DeliverID(dispatchID string) string { return deliverPrefix + dispatchID }
+
+// DispatchID gives the dispatch back that a workflow id is of; "" if it is of none.
+func DispatchID(workflowID string) string {
+	id, ok := strings.CutPrefix(workflowID, deliverPrefix)
+	if !ok {
+		return ""
+	}
+	return id
+}
+
+// WatchID is the workflow id of a webhook's health.
+func WatchID(webhookID string) string { return watchPrefix + webhookID }
+
+// RecoverID is the workflow id of a recovery.
+func RecoverID(recoveryID string) string { return recoverPrefix + recoveryID }
+
+// The search attributes, by which the Web UI's list is filtered. SQL visibility stores have room for three keyword lists.
+var (
+	TenantAttribute    = temporal.NewSearchAttributeKeyKeywordList("PosthornTenant")
+	EventTypeAttribute = temporal.NewSearchAttributeKeyKeywordList("PosthornEventType")
+	WebhookAttribute   = temporal.NewSearchAttributeKeyKeywordList("PosthornWebhook")
+	StatusAttribute    = temporal.NewSearchAttributeKeyKeyword("PosthornStatus")
+)
+
+// SearchAttributes lists the attributes to register in the namespace, with their types.
+func SearchAttributes() map[string]enums.IndexedValueType {
+	return map[string]enums.IndexedValueType{
+		TenantAttribute.GetName():    enums.INDEXED_VALUE_TYPE_KEYWORD_LIST,
+		EventTypeAttribute.GetName(): enums.INDEXED_VALUE_TYPE_KEYWORD_LIST,
+		WebhookAttribute.GetName():   enums.INDEXED_VALUE_TYPE_KEYWORD_LIST,
+		StatusAttribute.GetName():    enums.INDEXED_VALUE_TYPE_KEYWORD,
+	}
+}
+
+// MaxAttributeValues bounds the values of a keyword list: an attribute may have 2 KiB. More are left out.
+const MaxAttributeValues = 40
