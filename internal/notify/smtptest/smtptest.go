@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
+	"log"
 	"mime"
 	"mime/multipart"
 	"mime/quotedprintable"
@@ -72,13 +73,18 @@ func New(tb testing.TB, cfg Config) *Server {
 		return session, nil
 	}))
 	server.Domain = "localhost"
+	server.ErrorLog = log.New(io.Discard, "", 0) // it would tell of clients that hang up, which tests do
 	server.AllowInsecureAuth = true
 	if !cfg.Implicit {
 		server.TLSConfig = cfg.TLS
 	}
 	var running sync.WaitGroup
 	running.Go(func() { _ = server.Serve(listener) }) // it ends with an error when it is closed
-	tb.Cleanup(func() { _ = server.Close(); running.Wait() })
+	tb.Cleanup(func() {
+		_ = listener.Close() // the server does not know its listener yet if it has not come to run
+		_ = server.Close()
+		running.Wait()
+	})
 	return &Server{Addr: addr, Messages: messages}
 }
 
