@@ -88,7 +88,7 @@ func checkDatabaseURL(value string) error {
 	}
 	if path, ok := strings.CutPrefix(value, "sqlite:"); ok {
 		if path == "" {
-			return errors.New("names no file after sqlite:")
+			return errors.New("names no file: it must be sqlite:<path>")
 		}
 		return nil
 	}

@@ -52,29 +52,24 @@ func received(t *testing.T, server *smtptest.Server) smtptest.Message {
 
 func TestSend(t *testing.T) {
 	t.Parallel()
+	untrusted := serverTLS(t)
 	tests := []struct {
 		name   string
-		server func(t *testing.T) smtptest.Config
+		server smtptest.Config
 		scheme string
 		user   string
 		tls    bool
 	}{
-		{"plain", func(*testing.T) smtptest.Config { return smtptest.Config{} }, "smtp://", "", false},
-		{"login on this machine", func(*testing.T) smtptest.Config {
-			return smtptest.Config{User: "post horn", Password: "p@ss/w:rd"}
-		}, "smtp://post%20horn:p%40ss%2Fw%3Ard@", "post horn", false},
-		{"STARTTLS", func(t *testing.T) smtptest.Config { return smtptest.Config{TLS: serverTLS(t)} }, "smtp://", "", true},
-		{"STARTTLS and login", func(t *testing.T) smtptest.Config {
-			return smtptest.Config{TLS: serverTLS(t), User: "u", Password: "p"}
-		}, "smtp://u:p@", "u", true},
-		{"implicit TLS and login", func(t *testing.T) smtptest.Config {
-			return smtptest.Config{TLS: serverTLS(t), Implicit: true, User: "u", Password: "p"}
-		}, "smtps://u:p@", "u", true},
+		{"plain", smtptest.Config{}, "smtp://", "", false},
+		{"login on this machine", smtptest.Config{User: "post horn", Password: "p@ss/w:rd"}, "smtp://post%20horn:p%40ss%2Fw%3Ard@", "post horn", false},
+		{"STARTTLS", smtptest.Config{TLS: untrusted}, "smtp://", "", true},
+		{"STARTTLS and login", smtptest.Config{TLS: untrusted, User: "u", Password: "p"}, "smtp://u:p@", "u", true},
+		{"implicit TLS and login", smtptest.Config{TLS: untrusted, Implicit: true, User: "u", Password: "p"}, "smtps://u:p@", "u", true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			server := smtptest.New(t, tt.server(t))
+			server := smtptest.New(t, tt.server)
 			mailer := newMailer(t, tt.scheme+server.Addr)
 			require.True(t, mailer.Enabled())
 			require.NoError(t, mailer.Send(t.Context(), letter()))
@@ -103,7 +98,8 @@ func TestSendKeepsTheMessageID(t *testing.T) {
 	mailer := newMailer(t, "smtp://"+server.Addr)
 	require.NoError(t, mailer.Send(t.Context(), letter()))
 	require.NoError(t, mailer.Send(t.Context(), letter()))
-	require.Equal(t, received(t, server).Header.Get("Message-Id"), received(t, server).Header.Get("Message-Id"))
+	first, again := received(t, server), received(t, server)
+	require.Equal(t, first.Header.Get("Message-Id"), again.Header.Get("Message-Id"))
 
 	nameless := letter()
 	nameless.MessageID, nameless.HTML = "", ""

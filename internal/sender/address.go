@@ -6,6 +6,8 @@ import (
 	"code.dny.dev/ssrf"
 )
 
+const documentation = "for documentation"
+
 // specialRanges names address ranges that are no destination, most telling first. The decision does not hang on this
 // list alone: whatever it leaves out of the IANA special-purpose registries is caught by package ssrf's lists.
 var specialRanges = []struct {
@@ -25,9 +27,9 @@ var specialRanges = []struct {
 	{netip.MustParsePrefix("169.254.0.0/16"), "link-local"},            // RFC 3927
 	{netip.MustParsePrefix("172.16.0.0/12"), "private"},                // RFC 1918
 	{netip.MustParsePrefix("192.168.0.0/16"), "private"},               // RFC 1918
-	{netip.MustParsePrefix("192.0.2.0/24"), "for documentation"},       // RFC 5737
-	{netip.MustParsePrefix("198.51.100.0/24"), "for documentation"},    // RFC 5737
-	{netip.MustParsePrefix("203.0.113.0/24"), "for documentation"},     // RFC 5737
+	{netip.MustParsePrefix("192.0.2.0/24"), documentation},             // RFC 5737
+	{netip.MustParsePrefix("198.51.100.0/24"), documentation},          // RFC 5737
+	{netip.MustParsePrefix("203.0.113.0/24"), documentation},           // RFC 5737
 	{netip.MustParsePrefix("198.18.0.0/15"), "for benchmarking"},       // RFC 2544
 	{netip.MustParsePrefix("224.0.0.0/4"), "multicast"},                // RFC 1112
 	{netip.MustParsePrefix("240.0.0.0/4"), "reserved"},                 // RFC 1112, and the broadcast address
@@ -38,8 +40,8 @@ var specialRanges = []struct {
 	{netip.MustParsePrefix("64:ff9b:1::/48"), "a local NAT64 address"}, // RFC 8215
 	{netip.MustParsePrefix("2001::/32"), "a Teredo address"},           // RFC 4380
 	{netip.MustParsePrefix("2002::/16"), "a 6to4 address"},             // RFC 3056
-	{netip.MustParsePrefix("2001:db8::/32"), "for documentation"},      // RFC 3849
-	{netip.MustParsePrefix("3fff::/20"), "for documentation"},          // RFC 9637
+	{netip.MustParsePrefix("2001:db8::/32"), documentation},            // RFC 3849
+	{netip.MustParsePrefix("3fff::/20"), documentation},                // RFC 9637
 	{netip.MustParsePrefix("fc00::/7"), "private"},                     // RFC 4193
 	{netip.MustParsePrefix("fe80::/10"), "link-local"},                 // RFC 4291
 	{netip.MustParsePrefix("ff00::/8"), "multicast"},                   // RFC 4291

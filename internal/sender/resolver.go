@@ -67,7 +67,7 @@ func (c *nameCache) lookup(ctx context.Context, host string) ([]netip.Addr, erro
 	}
 	addrs, err := c.resolver.LookupNetIP(ctx, "ip", host)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // failureText tells the kinds of DNS error apart, and shows none of its text
+		return nil, err // failureText tells the kinds of DNS error apart, and shows none of its text
 	}
 	if len(addrs) == 0 {
 		return nil, &net.DNSError{Err: "no addresses", Name: host, IsNotFound: true}

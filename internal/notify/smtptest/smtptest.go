@@ -6,6 +6,7 @@ package smtptest
 import (
 	"bytes"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -56,7 +57,7 @@ type Server struct {
 // New starts a Server that stops with the test.
 func New(tb testing.TB, cfg Config) *Server {
 	tb.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := new(net.ListenConfig).Listen(tb.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -177,7 +178,7 @@ func (m *Message) parsePart(contentType, encoding string, body io.Reader) error 
 		reader := multipart.NewReader(body, params["boundary"])
 		for {
 			part, err := reader.NextRawPart()
-			if err == io.EOF { //nolint:errorlint // multipart returns it bare
+			if errors.Is(err, io.EOF) {
 				return nil
 			}
 			if err != nil {
