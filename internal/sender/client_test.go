@@ -427,7 +427,7 @@ func TestPostOverTLS(t *testing.T) {
 	t.Run("protocol too old", func(t *testing.T) {
 		t.Parallel()
 		old := httptest.NewUnstartedServer(http.NotFoundHandler())
-		old.TLS = &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11} //nolint:gosec // the receiver under test
+		old.TLS = &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}
 		old.Config.ErrorLog = server.Config.ErrorLog
 		old.StartTLS()
 		t.Cleanup(old.Close)
