@@ -269,9 +269,9 @@ func (a *Deliveries) attempt(ctx context.Context, dispatchID string, r *hooks.Re
 	fault.Point("before-post")
 	attempt, result := a.Hooks.Post(ctx, r, w.Event)
 	fault.Point("after-post")
-	if ctx.Err() != nil {
+	if result.Aborted {
 		// The activity was stopped, not the receiver slow: the POST may or may not have arrived, and is made again.
-		return workflows.Outcome{}, result, ctx.Err()
+		return workflows.Outcome{}, result, context.Cause(ctx)
 	}
 	a.Metrics.AttemptSeconds.Observe(result.Duration.Seconds())
 	attempt.DeliveryID = d.ID

@@ -69,11 +69,17 @@ func (a *Health) Notify(ctx context.Context, notificationID string) error {
 	if err := a.publish(ctx, &n, &w); err != nil {
 		return fmt.Errorf("publish the operational event: %w", err)
 	}
-	if err := a.mail(ctx, &n, &w); err != nil {
+	switch err := a.mail(ctx, &n, &w); {
+	case errors.Is(err, notify.ErrRefused):
+		// The server will say the same to every other try; the operational event has gone out.
+		a.Metrics.Notified.WithLabelValues("failed").Inc()
+		a.Log.ErrorContext(ctx, "the mail server refused a notification", "tenant", n.Tenant, "webhook", n.WebhookID, "notification", n.ID, "error", err)
+	case err != nil:
 		a.Metrics.Notified.WithLabelValues("failed").Inc()
 		return fmt.Errorf("mail: %w", err)
+	default:
+		a.Metrics.Notified.WithLabelValues("sent").Inc()
 	}
-	a.Metrics.Notified.WithLabelValues("sent").Inc()
 	a.Log.InfoContext(ctx, "administrators notified", "tenant", n.Tenant, "webhook", n.WebhookID, "notification", n.ID, "kind", n.Kind)
 	return a.Store.NotificationSent(ctx, n.ID)
 }

@@ -1,0 +1,119 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"go.temporal.io/sdk/client"
+
+	"github.com/posthorn/posthorn/devserver"
+	"github.com/posthorn/posthorn/internal/app"
+	"github.com/posthorn/posthorn/internal/cli"
+	"github.com/posthorn/posthorn/internal/config"
+	"github.com/posthorn/posthorn/internal/secrets"
+	"github.com/posthorn/posthorn/models"
+	"github.com/posthorn/posthorn/workflows"
+)
+
+// DevCommand is `posthorn dev`. Its configuration is that of `serve`, but that what is required there is made here.
+type DevCommand struct {
+	config.Config `embed:""`
+	UIAddr        string `name:"ui-addr" default:"127.0.0.1:8233" help:"Address of the Temporal Web UI. Default ${default}."`
+	TemporalAddr  string `name:"temporal-addr" default:"127.0.0.1:7233" help:"Address of the embedded Temporal server. Default ${default}."`
+	Data          string `name:"data" default:"./data" help:"Directory to keep everything in, over restarts. Default ${default}."`
+}
+
+// Run runs everything until ctx ends.
+func (c *DevCommand) Run(ctx context.Context, env cli.Environment) error {
+	if err := c.prepare(); err != nil {
+		return err
+	}
+	if err := c.Validate(); err != nil {
+		return err
+	}
+	log := cli.Logger(c.Config)
+	slog.SetDefault(log)
+	if err := c.migrate(ctx); err != nil {
+		return err
+	}
+	server, err := devserver.Start(ctx, devserver.Options{TemporalAddr: c.TemporalAddr, UIAddr: c.UIAddr,
+		DatabaseFile: filepath.Join(c.Data, "temporal.db"), Retention: c.Retention.Std(),
+		SearchAttributes: workflows.SearchAttributes(), Logger: log})
+	if err != nil {
+		return err
+	}
+	defer server.Stop()
+	temporal, err := client.Dial(client.Options{HostPort: server.FrontendAddr(), Namespace: client.DefaultNamespace, Logger: cli.TemporalLogger(log)})
+	if err != nil {
+		return fmt.Errorf("embedded Temporal: %w", err)
+	}
+	defer temporal.Close()
+	if c.TemporalUIURL == "" {
+		c.TemporalUIURL = server.UIURL()
+	}
+	a, err := app.New(ctx, app.Options{Config: c.Config, Version: env.Version, Temporal: temporal, Namespace: client.DefaultNamespace,
+		API: true, Worker: true, Dev: true, Log: log, Seed: seed,
+		Ready: func(addr net.Addr) { c.welcome(env, addr, server) }})
+	if err != nil {
+		return err
+	}
+	defer a.Close()
+	return a.Run(ctx)
+}
+
+// prepare makes the data directory, and in it what `serve` is given from outside.
+func (c *DevCommand) prepare() error {
+	if err := os.MkdirAll(c.Data, 0o700); err != nil {
+		return err
+	}
+	if c.DatabaseURL == "" {
+		c.DatabaseURL = config.Secret("sqlite:" + filepath.Join(c.Data, "posthorn.db"))
+	}
+	if c.EncryptionKeyset == "" {
+		keyset, err := c.kept("keyset", secrets.NewKeyset)
+		if err != nil {
+			return err
+		}
+		c.EncryptionKeyset = config.Secret(keyset)
+	}
+	if c.AdminKey == "" {
+		key, err := c.kept("admin-key", func() (string, error) { return secrets.NewAPIKey(), nil })
+		if err != nil {
+			return err
+		}
+		c.AdminKey = config.Secret(key)
+	}
+	return nil
+}
+
+// kept reads a secret of the data directory, and makes it the first time.
+func (c *DevCommand) kept(name string, create func() (string, error)) (string, error) {
+	path := filepath.Join(c.Data, name)
+	text, err := os.ReadFile(path)
+	if err == nil {
+		return strings.TrimSpace(string(text)), nil
+	}
+	if !errors.Is(err, os.ErrNotExist) {
+		return "", err
+	}
+	value, err := create()
+	if err != nil {
+		return "", err
+	}
+	return value, os.WriteFile(path, []byte(value+"\n"), 0o600)
+}
+
+func (c *DevCommand) migrate(ctx context.Context) error {
+	store, err := models.Open(ctx, c.DatabaseURL.Reveal(), models.Options{})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = store.Close() }()
+	return store.Migrate(ctx)
+}

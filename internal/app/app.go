@@ -1,0 +1,250 @@
+// Package app is the wiring: it makes one process out of a configuration, as API, as worker, or as both, and runs it.
+//
+// It decides nothing about webhooks. Only internal/cli and tests import it.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"go.temporal.io/sdk/client"
+
+	"github.com/posthorn/posthorn/activities"
+	"github.com/posthorn/posthorn/api"
+	"github.com/posthorn/posthorn/internal/backoff"
+	"github.com/posthorn/posthorn/internal/config"
+	"github.com/posthorn/posthorn/internal/engine"
+	"github.com/posthorn/posthorn/internal/handoff"
+	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/metrics"
+	"github.com/posthorn/posthorn/internal/notify"
+	"github.com/posthorn/posthorn/internal/secrets"
+	"github.com/posthorn/posthorn/internal/sender"
+	"github.com/posthorn/posthorn/models"
+	"github.com/posthorn/posthorn/worker"
+	"github.com/posthorn/posthorn/workflows"
+)
+
+// Options is what a process is.
+type Options struct {
+	Config  config.Config
+	Version string
+	// Temporal connects to the engine. It may be lazy: what is accepted while Temporal is away is delivered later.
+	Temporal  client.Client
+	Namespace string
+	API       bool // serve the API
+	Worker    bool // run workflows, activities and the reconciler
+	Dev       bool // allow loopback receivers over plain http
+	Log       *slog.Logger
+	// Seed, if set, runs once when everything is wired, before the API listens.
+	Seed func(ctx context.Context, s *hooks.Service) error
+	// Ready, if set, is called with the address the API listens at, once it does and the worker has started.
+	Ready func(addr net.Addr)
+}
+
+// handoffBytes bounds the event data kept for first attempts in this process.
+const handoffBytes = 64 << 20
+
+// slotsPerCore is how many dispatches may be starting at once: more make Temporal slower, not faster.
+const slotsPerCore = 24
+
+// App is one process, wired.
+type App struct {
+	Options
+	store    *models.Store
+	hooks    *hooks.Service
+	engine   *engine.Engine
+	sender   *sender.Client
+	mailer   *notify.Mailer
+	metrics  *metrics.Metrics
+	registry *prometheus.Registry
+	desk     *handoff.Desk
+	started  atomic.Bool // the worker polls
+}
+
+// New wires a process. Close must be called.
+func New(ctx context.Context, o Options) (_ *App, err error) {
+	a := &App{Options: o, registry: prometheus.NewRegistry()}
+	a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	a.metrics = metrics.New(a.registry)
+	box, err := secrets.OpenBox(o.Config.EncryptionKeyset.Reveal())
+	if err != nil {
+		return nil, err
+	}
+	if a.mailer, err = notify.NewMailer(o.Config.SMTPURL.Reveal(), o.Config.MailFrom); err != nil {
+		return nil, err
+	}
+	if a.store, err = models.Open(ctx, o.Config.DatabaseURL.Reveal(), models.Options{}); err != nil {
+		return nil, err
+	}
+	if err := a.store.Migrated(ctx); err != nil {
+		_ = a.store.Close()
+		return nil, err
+	}
+	a.sender = sender.New(sender.Config{AllowHTTP: o.Config.AllowHTTP, AllowNetworks: o.Config.AllowNetworks,
+		AllowLoopbackHTTP: o.Dev, UserAgent: "Posthorn/" + o.Version})
+	if o.Worker && o.API {
+		a.desk = handoff.NewDesk(handoffBytes, time.Now)
+	}
+	a.engine = engine.New(engine.Options{Client: o.Temporal, Queues: workflows.NewQueues(o.Config.TaskQueue), Outbox: a.store,
+		Desk: a.desk, Metrics: a.metrics, Log: o.Log, Slots: slotsPerCore * runtime.GOMAXPROCS(0), GroupMax: o.Config.GroupMax,
+		UIURL: o.Config.TemporalUIURL, Namespace: o.Namespace, Retention: o.Config.Retention.Std()})
+	retry := o.Config.Retry
+	a.hooks = hooks.New(hooks.Options{Store: a.store, Box: box, Guard: a.sender.Guard(), Poster: a.sender, Engine: a.engine,
+		AdminKey: o.Config.AdminKey.Reveal(), Timeout: o.Config.Timeout, Threshold: int64(o.Config.FailureThreshold),
+		Retry:    backoff.Policy{Initial: retry.Initial, Backoff: retry.Backoff, MaxInterval: retry.MaxInterval, Max: retry.Max},
+		GroupMax: o.Config.GroupMax, Dev: o.Dev, Log: o.Log})
+	return a, nil
+}
+
+// Close releases what New opened.
+func (a *App) Close() {
+	a.engine.Close()
+	a.sender.Close()
+	_ = a.store.Close()
+}
+
+// Run serves until ctx ends, then stops taking in, lets what is under way end, and returns.
+func (a *App) Run(ctx context.Context) error {
+	if err := a.hooks.EnsureOperationalTypes(ctx); err != nil {
+		return err
+	}
+	if a.Seed != nil {
+		if err := a.Seed(ctx, a.hooks); err != nil {
+			return err
+		}
+	}
+	handler, err := a.handler()
+	if err != nil {
+		return err
+	}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", a.Config.Addr)
+	if err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute,
+		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(a.Log.Handler(), slog.LevelDebug)}
+	failed := make(chan error, 1)
+	go func() {
+		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			failed <- err
+		}
+	}()
+	a.Log.InfoContext(ctx, "listening", "addr", listener.Addr().String(), "api", a.API, "worker", a.Worker)
+
+	var background sync.WaitGroup
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	background.Go(func() { a.prepare(ctx, listener.Addr()) })
+	var stopWorker func()
+	if a.Worker {
+		stopWorker = a.work(ctx, &background)
+	}
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+		cancel()
+	}
+	a.shutDown(server)
+	background.Wait()
+	if stopWorker != nil {
+		stopWorker()
+	}
+	return err
+}
+
+// shutDownFor is how long requests under way may take when the process is asked to stop.
+const shutDownFor = 15 * time.Second
+
+func (a *App) shutDown(server *http.Server) {
+	ctx, cancel := context.WithTimeout(context.Background(), shutDownFor)
+	defer cancel()
+	if err := server.Shutdown(ctx); err != nil {
+		a.Log.Warn("requests were cut off", "error", err)
+	}
+}
+
+// prepare makes what the namespace must have, and says when everything is up.
+func (a *App) prepare(ctx context.Context, addr net.Addr) {
+	if a.Worker {
+		until(ctx, a.Log, "search attributes", func() error { return engine.EnsureSearchAttributes(ctx, a.Temporal, a.Namespace) })
+		until(ctx, a.Log, "worker", func() error {
+			if !a.started.Load() {
+				return errors.New("not polling yet")
+			}
+			return nil
+		})
+		worker.EnsureSchedules(ctx, a.Temporal, a.Config.TaskQueue, a.Log)
+	}
+	if a.Options.Ready != nil && ctx.Err() == nil {
+		a.Options.Ready(addr)
+	}
+}
+
+// work starts the worker, as soon as Temporal is there, and the reconciler. It returns what stops them.
+func (a *App) work(ctx context.Context, background *sync.WaitGroup) (stop func()) {
+	deliveries := &activities.Deliveries{Hooks: a.hooks, Store: a.store, Desk: a.desk, Recorder: activities.NewRecorder(a.store, a.Log),
+		Lanes: activities.NewLanes(), Failed: a.engine.Failed, Metrics: a.metrics, Log: a.Log, Now: time.Now}
+	all := worker.Activities{
+		Deliveries: deliveries,
+		Health:     &activities.Health{Hooks: a.hooks, Store: a.store, Mailer: a.mailer, PublicURL: a.Config.PublicURL, Metrics: a.metrics, Log: a.Log},
+		Housekeeping: &activities.Housekeeping{Hooks: a.hooks, Store: a.store, Retention: a.Config.Retention.Std(),
+			Now: time.Now},
+	}
+	w := worker.New(a.Temporal, workflows.NewQueues(a.Config.TaskQueue), all)
+	background.Go(func() {
+		until(ctx, a.Log, "worker", w.Start)
+		a.started.Store(ctx.Err() == nil)
+	})
+	reconciler := &worker.Reconciler{Store: a.store, Engine: a.engine, Threshold: int64(a.Config.FailureThreshold), Metrics: a.metrics, Log: a.Log}
+	background.Go(func() { reconciler.Run(ctx) })
+	return func() {
+		if a.started.Load() {
+			w.Stop()
+		}
+	}
+}
+
+// until tries something until it succeeds or ctx ends: Temporal may come up after us, or go and come back.
+func until(ctx context.Context, log *slog.Logger, what string, try func() error) {
+	for wait := 50 * time.Millisecond; ctx.Err() == nil; wait = min(2*wait, 5*time.Second) {
+		err := try()
+		if err == nil {
+			return
+		}
+		if wait > time.Second {
+			log.WarnContext(ctx, "Temporal is not ready; trying again", "for", what, "error", err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(wait):
+		}
+	}
+}
+
+// ready tells whether this process can do its work. A worker must have begun once; an API accepts without Temporal.
+func (a *App) ready(ctx context.Context) error {
+	if a.Worker && !a.started.Load() {
+		return errors.New("the worker has not started: Temporal has not been reached")
+	}
+	return nil
+}
+
+func (a *App) handler() (http.Handler, error) {
+	o := api.Options{Hooks: a.hooks, Store: a.store, Ready: a.ready, Version: a.Version, PublicURL: a.Config.PublicURL,
+		Log: a.Log, Registry: a.registry}
+	if a.API {
+		return api.New(o)
+	}
+	return api.NewHealth(o), nil
+}

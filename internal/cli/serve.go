@@ -1,0 +1,84 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"github.com/posthorn/posthorn/internal/app"
+	"github.com/posthorn/posthorn/internal/config"
+	"github.com/posthorn/posthorn/models"
+)
+
+// ServeCommand is `posthorn serve`.
+type ServeCommand struct {
+	config.Config `embed:""`
+}
+
+// Run serves the API and works.
+func (c *ServeCommand) Run(ctx context.Context, env Environment) error {
+	return run(ctx, env, c.Config, app.Options{API: true, Worker: true})
+}
+
+// APICommand is `posthorn api`.
+type APICommand struct {
+	config.Config `embed:""`
+}
+
+// Run serves the API.
+func (c *APICommand) Run(ctx context.Context, env Environment) error {
+	return run(ctx, env, c.Config, app.Options{API: true})
+}
+
+// WorkerCommand is `posthorn worker`. At its address it answers /healthz, /readyz and /metrics only.
+type WorkerCommand struct {
+	config.Config `embed:""`
+}
+
+// Run works.
+func (c *WorkerCommand) Run(ctx context.Context, env Environment) error {
+	return run(ctx, env, c.Config, app.Options{Worker: true})
+}
+
+func run(ctx context.Context, env Environment, c config.Config, o app.Options) error {
+	if err := c.Require(config.DatabaseURL, config.EncryptionKeyset); err != nil {
+		return err
+	}
+	log := Logger(c)
+	slog.SetDefault(log)
+	stopTracing, err := startTracing(ctx, c, env.Version)
+	if err != nil {
+		return err
+	}
+	defer stopTracing()
+	if o.Temporal, o.Namespace, err = dial(log); err != nil {
+		return err
+	}
+	defer o.Temporal.Close()
+	o.Config, o.Version, o.Log = c, env.Version, log
+	a, err := app.New(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer a.Close()
+	return a.Run(ctx)
+}
+
+// MigrateCommand is `posthorn migrate`.
+type MigrateCommand struct {
+	DatabaseURL config.Secret `name:"database-url" env:"POSTHORN_DATABASE_URL" required:"" help:"Database: postgres://… or sqlite:<path>."`
+}
+
+// Run migrates.
+func (c *MigrateCommand) Run(ctx context.Context, env Environment) error {
+	store, err := models.Open(ctx, c.DatabaseURL.Reveal(), models.Options{})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = store.Close() }()
+	if err := store.Migrate(ctx); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(env.Out, "the schema is up to date")
+	return err
+}

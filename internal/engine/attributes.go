@@ -1,0 +1,37 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+
+	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/operatorservice/v1"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/client"
+
+	"github.com/posthorn/posthorn/workflows"
+)
+
+// EnsureSearchAttributes registers Posthorn's search attributes in the namespace, those that are missing. It may run
+// at once in several processes.
+func EnsureSearchAttributes(ctx context.Context, c client.Client, namespace string) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	there, err := c.OperatorService().ListSearchAttributes(ctx, &operatorservice.ListSearchAttributesRequest{Namespace: namespace})
+	if err != nil {
+		return fmt.Errorf("engine: list search attributes: %w", err)
+	}
+	missing := workflows.SearchAttributes()
+	maps.DeleteFunc(missing, func(name string, _ enums.IndexedValueType) bool { _, ok := there.GetCustomAttributes()[name]; return ok })
+	if len(missing) == 0 {
+		return nil
+	}
+	_, err = c.OperatorService().AddSearchAttributes(ctx, &operatorservice.AddSearchAttributesRequest{Namespace: namespace, SearchAttributes: missing})
+	var exists *serviceerror.AlreadyExists
+	if err != nil && !errors.As(err, &exists) {
+		return fmt.Errorf("engine: add search attributes: %w", err)
+	}
+	return nil
+}
