@@ -1,0 +1,93 @@
+# `make` alone lists the targets. Nothing needs to be installed but Go, git and make: tools are built into .cache by
+# version, and the tests bring up their own PostgreSQL.
+
+SHELL       := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+# Temporal's own tag: without the gRPC variants of Google's storage client, 14 MB less.
+SERVER_TAGS := disable_grpc_modules
+
+GOLANGCI_VERSION      := v2.15.0
+WORKFLOWCHECK_VERSION := v0.6.0
+TOOLS         := $(CURDIR)/.cache/bin
+GOLANGCI      := $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION)
+WORKFLOWCHECK := $(TOOLS)/workflowcheck-$(WORKFLOWCHECK_VERSION)
+
+# One PostgreSQL for whatever is run through it. It is thrown away, so it need not survive a crash of the machine.
+PGTEST := go run ./test/pgtest/cmd/pgtest -fast --
+# Further flags for go test, as in `make test TESTFLAGS='-run Ladder -v'`.
+TESTFLAGS ?=
+
+# No C compiler is needed, and one build cache serves builds and tests.
+export CGO_ENABLED := 0
+# The version is in LDFLAGS already, and asking git fails where the checkout belongs to someone else.
+export GOFLAGS := $(GOFLAGS) -buildvcs=false
+
+.PHONY: help
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: build ## build and run everything in one process: posthorn dev
+	exec bin/posthorn dev
+
+.PHONY: build
+build: ## build bin/posthorn: all commands, embedded Temporal included (minutes the first time)
+	cd devserver && go build -tags $(SERVER_TAGS) -ldflags '$(LDFLAGS)' -o ../bin/posthorn ./cmd/posthorn
+
+.PHONY: build-lean
+build-lean: ## build bin/posthorn-lean: what the image carries, without dev
+	go build -ldflags '$(LDFLAGS)' -o bin/posthorn-lean ./cmd/posthorn
+
+.PHONY: test
+test: ## test everything, on a private PostgreSQL that it starts (and installs, if there is none)
+	@$(PGTEST) $(MAKE) --no-print-directory --keep-going test-lean test-server
+
+.PHONY: test-lean
+test-lean:
+	go test -timeout 20m $(TESTFLAGS) ./...
+
+.PHONY: test-server
+test-server:
+	cd devserver && go test -timeout 20m -tags $(SERVER_TAGS) $(TESTFLAGS) ./...
+
+.PHONY: race
+race: export CGO_ENABLED := 1
+race: ## test the main module under the race detector (needs a C compiler)
+	@$(PGTEST) go test -race -timeout 30m $(TESTFLAGS) ./...
+
+.PHONY: lint
+lint: lint-format lint-vet lint-golangci lint-workflows ## check formatting, go vet, golangci-lint, determinism of workflows
+
+.PHONY: lint-format
+lint-format:
+	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "not formatted:" $$unformatted >&2; exit 1; fi
+
+.PHONY: lint-vet
+lint-vet:
+	go vet ./...
+	cd devserver && go vet -tags $(SERVER_TAGS) ./...
+
+.PHONY: lint-golangci
+lint-golangci: $(GOLANGCI)
+	$(GOLANGCI) run ./...
+	cd devserver && $(GOLANGCI) run --build-tags $(SERVER_TAGS) ./...
+
+.PHONY: lint-workflows
+lint-workflows: $(WORKFLOWCHECK)
+	$(WORKFLOWCHECK) ./workflows/...
+
+$(GOLANGCI):
+	GOBIN=$(TOOLS) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+	mv $(TOOLS)/golangci-lint $@
+
+$(WORKFLOWCHECK):
+	GOBIN=$(TOOLS) go install go.temporal.io/sdk/contrib/tools/workflowcheck@$(WORKFLOWCHECK_VERSION)
+	mv $(TOOLS)/workflowcheck $@
+
+.PHONY: clean
+clean: ## remove what was built; keeps ./data
+	rm -rf bin .cache
