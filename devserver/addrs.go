@@ -1,6 +1,7 @@
 package devserver
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/netip"
@@ -18,7 +19,8 @@ type addresses struct {
 // reserve finds an address for every part, the given ones for frontend and UI and free ones for the others, and makes
 // sure that none is taken. The server knows no listeners but binds them itself, so the ports are held all at once, to
 // be different, and then let go.
-func reserve(o Options) (addresses, error) {
+func reserve(ctx context.Context, o Options) (addresses, error) {
+	var listen net.ListenConfig
 	var held []net.Listener
 	defer func() {
 		for _, l := range held {
@@ -39,7 +41,7 @@ func reserve(o Options) (addresses, error) {
 		if part.addr == "" {
 			continue
 		}
-		l, err := net.Listen("tcp", part.addr) //nolint:noctx // Binds at once; there is nothing to wait for.
+		l, err := listen.Listen(ctx, "tcp", part.addr)
 		if err != nil {
 			return addresses{}, fmt.Errorf("address %s: %w", part.addr, err)
 		}
@@ -47,7 +49,7 @@ func reserve(o Options) (addresses, error) {
 		bound := l.Addr().(*net.TCPAddr).AddrPort()
 		*part.into = netip.AddrPortFrom(bound.Addr().Unmap(), bound.Port())
 		if _, port, _ := net.SplitHostPort(part.addr); port == "0" {
-			if err := keepFree(l); err != nil {
+			if err := keepFree(ctx, l); err != nil {
 				return addresses{}, fmt.Errorf("address %s: %w", part.addr, err)
 			}
 		}
@@ -58,8 +60,9 @@ func reserve(o Options) (addresses, error) {
 // keepFree leaves a connection of l's port in TIME_WAIT: for the next minute the system hands that port to no one who
 // asks for any free port, while binding it by number works. Without it, servers started side by side in tests take each
 // other's ports now and then.
-func keepFree(l net.Listener) error {
-	client, err := net.Dial("tcp", l.Addr().String()) //nolint:noctx // To our own listener: accepted at once.
+func keepFree(ctx context.Context, l net.Listener) error {
+	var dialer net.Dialer
+	client, err := dialer.DialContext(ctx, "tcp", l.Addr().String())
 	if err != nil {
 		return fmt.Errorf("keep port: %w", err)
 	}

@@ -11,7 +11,7 @@ import (
 func TestReserveFindsAPortForEachPart(t *testing.T) {
 	t.Parallel()
 
-	a, err := reserve(Options{TemporalAddr: "127.0.0.1:0", UIAddr: "127.0.0.1:0"})
+	a, err := reserve(t.Context(), Options{TemporalAddr: "127.0.0.1:0", UIAddr: "127.0.0.1:0"})
 	require.NoError(t, err)
 	seen := map[netip.AddrPort]bool{}
 	for _, addr := range []netip.AddrPort{a.frontend, a.history, a.matching, a.worker, a.ui} {
@@ -24,7 +24,7 @@ func TestReserveFindsAPortForEachPart(t *testing.T) {
 		require.NoError(t, l.Close())
 	}
 
-	a, err = reserve(Options{TemporalAddr: "localhost:0"})
+	a, err = reserve(t.Context(), Options{TemporalAddr: "localhost:0"})
 	require.NoError(t, err)
 	require.True(t, a.frontend.Addr().IsLoopback(), "a name is resolved")
 	require.False(t, a.ui.IsValid(), "none was asked for")

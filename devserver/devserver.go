@@ -35,7 +35,7 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	if err := o.validate(); err != nil {
 		return nil, fmt.Errorf("temporal: %w", err)
 	}
-	addrs, err := reserve(o)
+	addrs, err := reserve(ctx, o)
 	if err != nil {
 		return nil, fmt.Errorf("temporal: %w", err)
 	}

@@ -185,9 +185,13 @@ func TestSurvivesKill(t *testing.T) {
 		set  func(*testing.T, *devserver.Options)
 	}{
 		{"SQLite", func(t *testing.T, o *devserver.Options) {
+			t.Helper()
 			o.DatabaseFile = filepath.Join(t.TempDir(), "100% of #1?.db") // all that a URI would mangle
 		}},
-		{"Postgres", func(t *testing.T, o *devserver.Options) { o.PostgresURL = pgtest.URL(t) }},
+		{"Postgres", func(t *testing.T, o *devserver.Options) {
+			t.Helper()
+			o.PostgresURL = pgtest.URL(t)
+		}},
 	} {
 		t.Run(store.name, func(t *testing.T) {
 			t.Parallel()

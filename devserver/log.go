@@ -69,6 +69,7 @@ func attributes(tags []tag.Tag) []slog.Attr {
 // filter drops what is below a level, and everything once it is muted.
 type filter struct {
 	slog.Handler
+
 	level slog.Leveler
 	muted *atomic.Bool
 }

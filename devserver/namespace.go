@@ -88,7 +88,7 @@ func updateNamespace(ctx context.Context, db sqlplugin.DB, row sqlplugin.Namespa
 // apply puts retention and search attributes into the namespace's record.
 func apply(detail *persistencespb.NamespaceDetail, o Options) error {
 	detail.Config.Retention = durationpb.New(o.Retention)
-	columns, err := withSearchAttributes(detail.Config.CustomSearchAttributeAliases, o.SearchAttributes)
+	columns, err := withSearchAttributes(detail.GetConfig().GetCustomSearchAttributeAliases(), o.SearchAttributes)
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"net/url"
 	"path/filepath"
+	"strings"
 
 	"go.temporal.io/server/common/config"
 	sqliteplugin "go.temporal.io/server/common/persistence/sql/sqlplugin/sqlite"
@@ -97,13 +98,14 @@ func setUpSQLite(ctx context.Context, name string) (err error) {
 }
 
 func sqliteSchema() (string, error) {
-	var schema string
+	var schema strings.Builder
 	for _, name := range schemaFiles {
 		statements, err := fs.ReadFile(dbschemas.Assets(), name)
 		if err != nil {
 			return "", fmt.Errorf("read embedded schema: %w", err)
 		}
-		schema += string(statements) + "\n"
+		schema.Write(statements)
+		schema.WriteByte('\n')
 	}
-	return schema, nil
+	return schema.String(), nil
 }

@@ -93,7 +93,7 @@ func start(ctx context.Context, bin string, o Options) (_ *Cluster, err error) {
 	if err := initialise(ctx, bin, dir, owner, password); err != nil {
 		return nil, err
 	}
-	port, err := freePort()
+	port, err := freePort(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -210,8 +210,9 @@ func initialise(ctx context.Context, bin, dir string, owner owner, password stri
 
 func dataDir(dir string) string { return filepath.Join(dir, "data") }
 
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+func freePort(ctx context.Context) (int, error) {
+	var config net.ListenConfig
+	l, err := config.Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return 0, fmt.Errorf("find a free port: %w", err)
 	}

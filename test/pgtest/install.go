@@ -52,7 +52,7 @@ func runAsRoot(ctx context.Context, w io.Writer, command []string) error {
 		command = append([]string{"sudo", "--non-interactive"}, command...)
 	}
 	_, _ = fmt.Fprintln(w, "pgtest: running", command)
-	cmd := exec.CommandContext(ctx, command[0], command[1:]...) //nolint:gosec // One of the commands above.
+	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
 	cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
 	cmd.Stdout, cmd.Stderr = w, w
 	if err := cmd.Run(); err != nil {

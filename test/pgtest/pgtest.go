@@ -40,32 +40,32 @@ var ownCluster = sync.OnceValues(func() (string, error) {
 	return c.URL(), nil
 })
 
-// URL creates an empty database for t and returns its URL. When t ends the database is dropped, whoever may still be
+// URL creates an empty database for tb and returns its URL. When tb ends the database is dropped, whoever may still be
 // connected to it, and with it every database whose name is that one's followed by an underscore and more: code under
-// test may create such siblings. URL fails t if there is no PostgreSQL.
-func URL(t testing.TB) string {
-	t.Helper()
+// test may create such siblings. URL fails tb if there is no PostgreSQL.
+func URL(tb testing.TB) string {
+	tb.Helper()
 
 	admin := os.Getenv(EnvURL)
 	if admin == "" {
 		var err error
 		if admin, err = ownCluster(); err != nil {
-			t.Fatalf("pgtest: no %s, and no cluster of our own: %v", EnvURL, err)
+			tb.Fatalf("pgtest: no %s, and no cluster of our own: %v", EnvURL, err)
 		}
 	}
 	name := "test_" + strings.ToLower(rand.Text()[:16])
 	database, err := withDatabase(admin, name)
 	if err != nil {
-		t.Fatalf("pgtest: %s: %v", EnvURL, err)
+		tb.Fatalf("pgtest: %s: %v", EnvURL, err)
 	}
-	if err := create(t.Context(), admin, name); err != nil {
-		t.Fatalf("pgtest: %v", err)
+	if err := create(tb.Context(), admin, name); err != nil {
+		tb.Fatalf("pgtest: %v", err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), dropTimeout)
 		defer cancel()
 		if err := drop(ctx, admin, name); err != nil {
-			t.Errorf("pgtest: %v", err)
+			tb.Errorf("pgtest: %v", err)
 		}
 	})
 	return database

@@ -54,7 +54,7 @@ func TestURLGivesEachTestItsOwnEmptyDatabase(t *testing.T) {
 		_, err := pgx.Connect(t.Context(), url)
 		require.ErrorContains(t, err, "does not exist", "dropped when its test ended")
 	}
-	name := strings.Split(first[strings.LastIndex(first, "/")+1:], "?")[0]
+	name, _, _ := strings.Cut(first[strings.LastIndex(first, "/")+1:], "?")
 	left := query[int](t, URL(t), `SELECT count(*) FROM pg_database WHERE starts_with(datname, '`+name+`')`)
 	require.Zero(t, left, "siblings are dropped with it")
 }
@@ -92,7 +92,8 @@ func TestStopReportsAServerThatDied(t *testing.T) {
 	require.NoError(t, err)
 	lockFile, err := os.ReadFile(filepath.Join(dataDir(c.guard.Dir), "postmaster.pid"))
 	require.NoError(t, err)
-	pid, err := strconv.Atoi(strings.SplitN(string(lockFile), "\n", 2)[0])
+	firstLine, _, _ := strings.Cut(string(lockFile), "\n")
+	pid, err := strconv.Atoi(firstLine)
 	require.NoError(t, err)
 
 	require.NoError(t, syscall.Kill(pid, syscall.SIGKILL))
@@ -152,7 +153,7 @@ func TestNewestBinaries(t *testing.T) {
 		for _, program := range programs {
 			path := filepath.Join(root, dir, program)
 			require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
-			require.NoError(t, os.WriteFile(path, nil, 0o755)) //nolint:gosec // A program has to be executable.
+			require.NoError(t, os.WriteFile(path, nil, 0o755))
 		}
 	}
 	for _, tt := range []struct {

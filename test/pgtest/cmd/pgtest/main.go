@@ -52,7 +52,7 @@ func run(ctx context.Context, args []string) (code int, err error) {
 	signal.Notify(interrupts, os.Interrupt)
 	signal.Notify(terminate, syscall.SIGTERM)
 
-	cmd := exec.CommandContext(ctx, flags.Arg(0), flags.Args()[1:]...) //nolint:gosec // Running a given command is what this program is for.
+	cmd := exec.CommandContext(ctx, flags.Arg(0), flags.Args()[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	if os.Getenv(pgtest.EnvURL) == "" {
 		if err := pgtest.Install(ctx, os.Stderr); err != nil {
