@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/url"
+	"slices"
 	"sync"
 	"time"
 
@@ -148,7 +149,7 @@ func (a *Deliveries) round(ctx context.Context, dispatchID string, work []handof
 		return workflows.Round{}, failure
 	}
 	// From now on the reconciler asks this dispatch's workflow whether it is alive, however long they wait.
-	return round, a.Store.Claim(ctx, dispatchID, over)
+	return round, a.Store.Claim(ctx, dispatchID, slices.DeleteFunc(over, func(d models.Delivery) bool { return d.DispatchID != "" }))
 }
 
 func tally(r *workflows.Round, status string) {

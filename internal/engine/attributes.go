@@ -24,7 +24,10 @@ func EnsureSearchAttributes(ctx context.Context, c client.Client, namespace stri
 		return fmt.Errorf("engine: list search attributes: %w", err)
 	}
 	missing := workflows.SearchAttributes()
-	maps.DeleteFunc(missing, func(name string, _ enums.IndexedValueType) bool { _, ok := there.GetCustomAttributes()[name]; return ok })
+	maps.DeleteFunc(missing, func(name string, _ enums.IndexedValueType) bool {
+		_, ok := there.GetCustomAttributes()[name]
+		return ok
+	})
 	if len(missing) == 0 {
 		return nil
 	}

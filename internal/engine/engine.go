@@ -57,7 +57,7 @@ type Engine struct {
 	free     int            // start slots
 	waiting  []handoff.Work // for a shared dispatch
 	admitted int            // waiting, or about to
-	room     chan struct{}  // closed and replaced whenever admitted falls
+	room     chan struct{}  // closed and replaced whenever a slot or room becomes free
 	down     time.Time      // until when Temporal is taken to be away
 	nudges   map[string]*nudge
 

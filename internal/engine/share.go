@@ -16,18 +16,49 @@ const admitFor = 5 * time.Second
 // worker has it then.
 const lingerFor = time.Second
 
-// Reserve takes a start slot if one is free. While Temporal is away there is always one: nothing is started then.
-func (e *Engine) Reserve() bool {
+// Reserve takes a start slot if one is free, or with wait becomes free in time. While Temporal is away there is
+// always one: nothing is started then.
+func (e *Engine) Reserve(ctx context.Context, wait bool) bool {
+	reserve := func() bool {
+		// Those who wait for a shared dispatch come first.
+		if !e.isAway() && (e.free <= 0 || len(e.waiting) > 0) {
+			return false
+		}
+		e.free--
+		return true
+	}
+	if wait {
+		return e.await(ctx, reserve)
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if len(e.waiting) > 0 && !e.isAway() { // those who wait come first
-		return false
+	return reserve()
+}
+
+// await tries until it succeeds, whenever something has become free, for a bounded time.
+func (e *Engine) await(ctx context.Context, try func() bool) bool {
+	ctx, cancel := context.WithTimeout(ctx, admitFor)
+	defer cancel()
+	for {
+		e.mu.Lock()
+		if try() {
+			e.mu.Unlock()
+			return true
+		}
+		room := e.room
+		e.mu.Unlock()
+		select {
+		case <-room:
+		case <-ctx.Done():
+			return false
+		}
 	}
-	if e.free <= 0 && !e.isAway() {
-		return false
-	}
-	e.free--
-	return true
+}
+
+// freed wakes those who wait for something to become free.
+func (e *Engine) freed() {
+	close(e.room)
+	e.room = make(chan struct{})
 }
 
 // Release gives a slot back; what waits takes it.
@@ -35,6 +66,7 @@ func (e *Engine) Release() {
 	e.mu.Lock()
 	e.free++
 	e.share()
+	e.freed()
 	e.mu.Unlock()
 }
 
@@ -72,23 +104,13 @@ func (e *Engine) hand(d *models.Dispatch, work []handoff.Work, steps *sync.WaitG
 
 // Admit waits for room for n deliveries to wait in. While Temporal is away there is always room: nothing waits then.
 func (e *Engine) Admit(ctx context.Context, n int) bool {
-	ctx, cancel := context.WithTimeout(ctx, admitFor)
-	defer cancel()
-	for {
-		e.mu.Lock()
-		if e.isAway() || e.admitted == 0 || e.admitted+n <= e.MaxWaiting {
-			e.admitted += n
-			e.mu.Unlock()
-			return true
-		}
-		room := e.room
-		e.mu.Unlock()
-		select {
-		case <-room:
-		case <-ctx.Done():
+	return e.await(ctx, func() bool {
+		if !e.isAway() && e.admitted > 0 && e.admitted+n > e.MaxWaiting {
 			return false
 		}
-	}
+		e.admitted += n
+		return true
+	})
 }
 
 // Withdraw gives back the room of n deliveries.
@@ -100,8 +122,7 @@ func (e *Engine) Withdraw(n int) {
 
 func (e *Engine) withdraw(n int) {
 	e.admitted -= n
-	close(e.room)
-	e.room = make(chan struct{})
+	e.freed()
 	e.Metrics.Waiting.Set(float64(len(e.waiting)))
 }
 

@@ -18,9 +18,9 @@ type Work struct {
 	Event    *models.Event // shared by all deliveries of one event
 }
 
-// fresh is for how long work may be handed on: after that somebody else may have taken the delivery over, and its
-// state is to be read again.
-const fresh = 15 * time.Second
+// fresh is how old a delivery may be that is handed on: an older one may have been canceled, held or taken over
+// meanwhile, and its state is to be read again.
+const fresh = 10 * time.Second
 
 // Desk holds the work of dispatches that have not begun. Its memory is bounded.
 type Desk struct {
@@ -35,7 +35,6 @@ type Desk struct {
 type parcel struct {
 	work  []Work
 	bytes int
-	at    time.Time
 	taken func()
 }
 
@@ -47,7 +46,7 @@ func NewDesk(limit int, now func() time.Time) *Desk {
 // Put leaves a dispatch's work; taken is called once, when it is taken or dropped. Where there is no room it is
 // dropped at once.
 func (d *Desk) Put(dispatchID string, work []Work, taken func()) {
-	p := parcel{work: work, at: d.now(), taken: taken}
+	p := parcel{work: work, taken: taken}
 	for _, w := range work {
 		p.bytes += len(w.Event.Data) + 512
 	}
@@ -63,7 +62,7 @@ func (d *Desk) Put(dispatchID string, work []Work, taken func()) {
 	}
 }
 
-// Take fetches a dispatch's work, once; nil if there is none or it has lain too long.
+// Take fetches a dispatch's work, once; nil if there is none or it is too old.
 func (d *Desk) Take(dispatchID string) []Work {
 	d.mu.Lock()
 	p, ok := d.held[dispatchID]
@@ -76,8 +75,10 @@ func (d *Desk) Take(dispatchID string) []Work {
 		return nil
 	}
 	p.taken()
-	if d.now().Sub(p.at) > fresh {
-		return nil
+	for _, w := range p.work {
+		if d.now().Sub(w.Delivery.CreatedAt) > fresh {
+			return nil
+		}
 	}
 	return p.work
 }

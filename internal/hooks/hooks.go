@@ -20,8 +20,9 @@ import (
 // Engine drives what must still happen. None of its methods waits for the engine: what cannot be started now is
 // started by the reconciler later.
 type Engine interface {
-	// Reserve takes a start slot if one is free. It must be followed by Start or Release.
-	Reserve() bool
+	// Reserve takes a start slot if one is free, or, with wait, becomes free in a bounded time. It must be followed by
+	// Start or Release.
+	Reserve(ctx context.Context, wait bool) bool
 	// Release gives a reserved slot back.
 	Release()
 	// Start starts the dispatches of one reserved slot. work may be nil: it is then read from the database.

@@ -236,9 +236,9 @@ func (a *acceptance) plan(ctx context.Context, r PublishRequest) bool {
 	}
 	share := s.GroupMax > 1
 	// A batch of many events would take many slots at once: it shares from the beginning.
-	own := n > 0 && (!share || (len(pending) == 1 && s.Engine.Reserve()))
-	a.reserved = own && share
-	if n > 0 && !own && !s.Engine.Admit(ctx, n) {
+	own := n > 0 && (!share || len(pending) == 1) && s.Engine.Reserve(ctx, !share)
+	a.reserved = own
+	if n > 0 && !own && (!share || !s.Engine.Admit(ctx, n)) {
 		return false
 	}
 	a.work = map[string][]handoff.Work{}
@@ -289,12 +289,10 @@ func (a *acceptance) dispatch(e *models.Event, chosen bool, deliveries []int) st
 // start sets off what has been stored.
 func (a *acceptance) start() {
 	engine := a.service.Engine
-	switch {
-	case a.reserved:
+	if a.reserved {
 		engine.Start(a.request.Dispatches, a.work)
-	case len(a.request.Dispatches) > 0:
-		engine.Launch(a.request.Dispatches...)
-	case len(a.waiting) > 0:
+	}
+	if len(a.waiting) > 0 {
 		engine.Queue(a.waiting)
 	}
 }

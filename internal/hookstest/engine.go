@@ -68,7 +68,7 @@ func (e *Engine) locked(do func()) {
 }
 
 // Reserve implements hooks.Engine.
-func (e *Engine) Reserve() (ok bool) {
+func (e *Engine) Reserve(context.Context, bool) (ok bool) {
 	e.locked(func() {
 		if ok = !e.busy; ok {
 			e.reserved++
