@@ -78,7 +78,7 @@ lint-golangci: $(GOLANGCI)
 
 .PHONY: lint-workflows
 lint-workflows: $(WORKFLOWCHECK)
-	$(WORKFLOWCHECK) ./workflows/...
+	$(WORKFLOWCHECK) -config .workflowcheck.yml ./workflows/...
 
 $(GOLANGCI):
 	GOBIN=$(TOOLS) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
