@@ -241,10 +241,14 @@ func (a *App) ready(ctx context.Context) error {
 }
 
 func (a *App) handler() (http.Handler, error) {
-	o := api.Options{Hooks: a.hooks, Store: a.store, Ready: a.ready, Version: a.Version, PublicURL: a.Config.PublicURL,
-		Log: a.Log, Registry: a.registry}
-	if a.API {
-		return api.New(o)
+	handler, err := api.New(api.Options{Hooks: a.hooks, Store: a.store, Ready: a.ready, Version: a.Version, PublicURL: a.Config.PublicURL,
+		Log: a.Log, Registry: a.registry})
+	if err != nil || a.API {
+		return handler, err
 	}
-	return api.NewHealth(o), nil
+	probes := http.NewServeMux() // a worker answers nothing else
+	for _, path := range []string{"/healthz", "/readyz", "/metrics"} {
+		probes.Handle(path, handler)
+	}
+	return probes, nil
 }
