@@ -1,0 +1,109 @@
+package systems
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"reflect"
+	"slices"
+	"strings"
+)
+
+// MaxBody is the largest request body, in bytes.
+const MaxBody = 1 << 20
+
+// Body reads the request's body. What is too large is refused with 413.
+func (q *Request) Body() ([]byte, error) {
+	body, err := io.ReadAll(http.MaxBytesReader(q.Writer, q.Request.Body, MaxBody))
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &large):
+		return nil, &Refusal{Status: http.StatusRequestEntityTooLarge, Message: "the body must be at most 1 MiB"}
+	case err != nil:
+		return nil, &Refusal{Status: http.StatusBadRequest, Message: "the body could not be read"}
+	}
+	return body, nil
+}
+
+// Decode reads a JSON object, whatever content type it is sent with, as curl's own default is not JSON's. It is
+// strict: members that v does not have are refused.
+func (q *Request) Decode(v any) error {
+	body, err := q.Body()
+	if err != nil {
+		return err
+	}
+	return q.Parse(body, v)
+}
+
+// Parse is Decode for a body that has been read already.
+func (q *Request) Parse(body []byte, v any) error {
+	decoder := json.NewDecoder(bytes.NewReader(body))
+	decoder.DisallowUnknownFields()
+	err := decoder.Decode(v)
+	if err == nil {
+		if _, err = decoder.Token(); errors.Is(err, io.EOF) {
+			return nil
+		}
+		return q.malformed("the body must be one JSON object")
+	}
+	var mistyped *json.UnmarshalTypeError
+	if errors.As(err, &mistyped) && mistyped.Field != "" {
+		return q.Invalid(mistyped.Field, "must be %s", kind(mistyped.Type))
+	}
+	if unknown, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok { // encoding/json has no type for it
+		return q.Invalid(strings.Trim(unknown, `"`), "is not known")
+	}
+	return q.malformed("the body must be a JSON object")
+}
+
+func (q *Request) malformed(message string) error {
+	return &Refusal{Status: q.API.Form.Invalid, Message: message}
+}
+
+func kind(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.Bool:
+		return "a boolean"
+	case reflect.Slice:
+		return "a list"
+	case reflect.Struct, reflect.Map:
+		return "an object"
+	default:
+		return "a string"
+	}
+}
+
+// FormValues reads a form-encoded body (application/x-www-form-urlencoded, whatever it is called) with no other than
+// the known names.
+func (q *Request) FormValues(known ...string) (url.Values, error) {
+	body, err := q.Body()
+	if err != nil {
+		return nil, err
+	}
+	values, err := url.ParseQuery(string(body))
+	if err != nil {
+		return nil, q.malformed("the body must be form-encoded")
+	}
+	for name := range values {
+		if !slices.Contains(known, name) {
+			return nil, q.Invalid(name, "is not known")
+		}
+	}
+	return values, nil
+}
+
+// Split takes a comma-separated list apart, however often it was given.
+func Split(lists ...string) []string {
+	var parts []string
+	for _, list := range lists {
+		for part := range strings.SplitSeq(list, ",") {
+			if part = strings.TrimSpace(part); part != "" {
+				parts = append(parts, part)
+			}
+		}
+	}
+	return parts
+}

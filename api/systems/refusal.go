@@ -1,0 +1,76 @@
+package systems
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/posthorn/posthorn/internal/hooks"
+)
+
+// Refusal is why a request was not carried out, for a system to put into its own shape. Nothing in it comes from the
+// inside.
+type Refusal struct {
+	Status  int
+	Message string
+	Fields  []hooks.FieldError // named as the system names them
+}
+
+// Error implements error: the message, or what is wrong with each field.
+func (r *Refusal) Error() string {
+	if len(r.Fields) == 0 {
+		return r.Message
+	}
+	parts := make([]string, len(r.Fields))
+	for i, f := range r.Fields {
+		parts[i] = f.Field + " " + f.Message
+	}
+	return strings.Join(parts, "; ")
+}
+
+// statuses is the one map from refusals to HTTP, but for Invalid, which is each system's own.
+var statuses = map[hooks.Code]int{
+	hooks.Unauthorized: http.StatusUnauthorized,
+	hooks.Forbidden:    http.StatusForbidden,
+	hooks.NotFound:     http.StatusNotFound,
+	hooks.Conflict:     http.StatusConflict,
+	hooks.Unavailable:  http.StatusServiceUnavailable,
+}
+
+func (a *API) refuse(c *gin.Context, err error) {
+	var own *Refusal
+	var refused *hooks.Error
+	switch {
+	case errors.As(err, &own):
+	case errors.As(err, &refused):
+		own = &Refusal{Status: a.Invalid, Message: refused.Detail}
+		if status, ok := statuses[refused.Code]; ok {
+			own.Status = status
+		}
+		for _, f := range refused.Fields {
+			own.Fields = append(own.Fields, hooks.FieldError{Field: a.fieldName(f.Field), Message: f.Message})
+		}
+	default:
+		a.Log.ErrorContext(c.Request.Context(), "request failed", "system", a.System, "method", c.Request.Method,
+			"path", c.Request.URL.Path, "error", err)
+		own = &Refusal{Status: http.StatusInternalServerError, Message: "something went wrong inside; it has been logged"}
+	}
+	if own.Status == http.StatusUnauthorized {
+		c.Header("WWW-Authenticate", a.Challenge)
+	}
+	a.Refuse(c, *own)
+}
+
+// fieldName translates "event_types[2]" into what the system calls it.
+func (a *API) fieldName(field string) string {
+	base := field
+	if i := strings.IndexAny(field, "[."); i >= 0 {
+		base = field[:i]
+	}
+	if own, ok := a.Fields[base]; ok {
+		return own + field[len(base):]
+	}
+	return field
+}

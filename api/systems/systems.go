@@ -1,0 +1,117 @@
+// Package systems is what the management APIs of the outside systems have in common: how a request finds its tenant,
+// how a body is read, and how a refusal finds its way into the system's own shape. Each system is a small package of
+// its own beside this one; to add another, copy the smallest (api/up42), give it its wire format in internal/wire and
+// its event types in internal/catalog.
+//
+// It holds no state and no rules: what may change is said in internal/hooks. It must not import the native API, the
+// database drivers, or Temporal.
+package systems
+
+import (
+	"log/slog"
+	"net/http"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/models"
+)
+
+// Options is what a system's API needs of the installation.
+type Options struct {
+	Hooks *hooks.Service
+	// PublicURL is the base of the links in answers, without a slash at the end; "" = as the request came.
+	PublicURL string
+	// Log gets what went wrong inside; default slog.Default().
+	Log *slog.Logger
+}
+
+// Form is what is a system's own.
+type Form struct {
+	// System names its prefix, its profile and its catalogue.
+	System string
+	// Key finds the API key in a request, "" if there is none in this system's way.
+	Key func(*http.Request) string
+	// Challenge is the WWW-Authenticate header of a 401 (RFC 9110).
+	Challenge string
+	// TenantParam is the path parameter that names the tenant; "" = the key's own tenant, so that admin keys have none.
+	TenantParam string
+	// Invalid is the status of a request that is well-formed but wrong.
+	Invalid int
+	// Fields gives the system's names of what hooks.FieldError calls otherwise.
+	Fields map[string]string
+	// Refuse writes a refusal in the system's shape.
+	Refuse func(*gin.Context, Refusal)
+}
+
+// API is one system's management API.
+type API struct {
+	Form
+	Options
+	engine *gin.Engine
+}
+
+// Handler answers a request that is allowed, or returns why it does not: a *Refusal, a *hooks.Error, or what went
+// wrong inside, which is logged and not told.
+type Handler func(*Request) error
+
+// New makes an API without routes.
+func New(f Form, o Options) *API {
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	a := &API{Form: f, Options: o, engine: gin.New()}
+	a.engine.HandleMethodNotAllowed = true
+	a.engine.RedirectTrailingSlash = false // a redirect loses the body of a POST; paths are as documented
+	a.engine.NoRoute(func(c *gin.Context) {
+		f.Refuse(c, Refusal{Status: http.StatusNotFound, Message: "there is no such resource"})
+	})
+	a.engine.NoMethod(func(c *gin.Context) {
+		f.Refuse(c, Refusal{Status: http.StatusMethodNotAllowed, Message: "the method is not allowed here"})
+	})
+	return a
+}
+
+// Handle adds a route below the system's prefix. A key with role read may GET; everything else takes role tenant.
+func (a *API) Handle(method, path string, h Handler) {
+	a.engine.Handle(method, "/"+a.System+path, func(c *gin.Context) {
+		q, err := a.admit(c)
+		if err == nil {
+			err = h(q)
+		}
+		if err != nil {
+			a.refuse(c, err)
+		}
+	})
+}
+
+// Mount serves the API at "/<system>" of a router whose own base path is "/". Everything below the prefix is the
+// system's: its refusals of unknown paths and methods too.
+func (a *API) Mount(r gin.IRouter) {
+	r.Any("/"+a.System+"/*path", func(c *gin.Context) { a.engine.ServeHTTP(c.Writer, c.Request) })
+}
+
+// admit finds out who asks and for which tenant.
+func (a *API) admit(c *gin.Context) (*Request, error) {
+	who, err := a.Hooks.Authenticate(c.Request.Context(), a.Key(c.Request))
+	if err != nil {
+		return nil, err
+	}
+	tenant := who.Tenant
+	if named := c.Param(a.TenantParam); named != "" {
+		if tenant = named; !Plain(tenant) {
+			return nil, hooks.Refuse(hooks.NotFound, "there is no such tenant")
+		}
+	}
+	var roles []models.Role
+	if c.Request.Method == http.MethodGet {
+		roles = append(roles, models.RoleRead)
+	}
+	switch {
+	case tenant == "" && a.TenantParam == "":
+		return nil, hooks.Refuse(hooks.Forbidden, "this API takes a tenant's key, and the key is an administrator's")
+	case !who.May(tenant, roles...):
+		return nil, hooks.Refuse(hooks.Forbidden, "the key does not allow this")
+	}
+	return &Request{Context: c, API: a, Who: who, Tenant: tenant}, nil
+}

@@ -1,0 +1,138 @@
+package systemstest
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/posthorn/posthorn/api/systems"
+	"github.com/posthorn/posthorn/internal/hookstest"
+	"github.com/posthorn/posthorn/models"
+)
+
+// Access says how a system is reached and what its refusals look like.
+type Access struct {
+	// Calls are one for each of the system's routes, without authorization, and such that they would succeed.
+	Calls []Call
+	// Authorization makes the header out of a key.
+	Authorization func(key string) string
+	// Refused is the shape of a refusal, as JSON in which every text and number stands for any of its kind.
+	Refused string
+	// AdminAllowed: admin keys may call what names its tenant.
+	AdminAllowed bool
+}
+
+// RequireAccess checks what holds for every system: each route refuses missing, wrong, revoked and too narrow keys,
+// unknown paths and methods, and bodies that are too large, all in the system's own shape and without a change.
+func RequireAccess(t *testing.T, b *Bench, a Access) {
+	t.Helper()
+	before := b.Webhooks(Tenant)
+	refused := func(status int, c Call) {
+		t.Helper()
+		w := b.Do(c)
+		require.Equal(t, status, w.Code, "%s %s: %s", c.Method, c.Path, w.Body)
+		RequireShape(t, a.Refused, w)
+	}
+	b.Hooks.AdminKey = hookstest.AdminKey
+	keyID, revoked, err := b.Hooks.CreateKey(t.Context(), Tenant, "revoked", models.RoleTenant)
+	require.NoError(t, err)
+	require.NoError(t, b.Hooks.RevokeKey(t.Context(), Tenant, keyID.ID))
+	read, publish := b.Env.Key(Tenant, models.RoleRead), b.Env.Key(Tenant, models.RolePublish)
+
+	for _, c := range a.Calls {
+		refused(http.StatusUnauthorized, c)
+		for _, header := range []string{"Bearer", "Bearer ", "Digest x", a.Authorization("phk_unknown"), a.Authorization(revoked), a.Authorization("")} {
+			c.Authorization = header
+			refused(http.StatusUnauthorized, c)
+		}
+		c.Authorization = a.Authorization(publish)
+		refused(http.StatusForbidden, c)
+		if !a.AdminAllowed {
+			c.Authorization = a.Authorization(hookstest.AdminKey)
+			refused(http.StatusForbidden, c)
+		}
+		c.Authorization = a.Authorization(read)
+		if c.Method != http.MethodGet {
+			refused(http.StatusForbidden, c)
+			continue
+		}
+		require.Equal(t, http.StatusOK, b.Do(c).Code, "a key with role read may %s %s", c.Method, c.Path)
+	}
+	prefix := a.Calls[0].Path[:strings.Index(a.Calls[0].Path[1:], "/")+1]
+	for _, path := range []string{prefix + "/", prefix + "/nothing", a.Calls[0].Path + "/%00/x/y/z"} {
+		refused(http.StatusNotFound, Call{Method: http.MethodGet, Path: path, Authorization: a.Authorization(b.Key)})
+	}
+	refused(http.StatusMethodNotAllowed, Call{Method: http.MethodTrace, Path: a.Calls[0].Path, Authorization: a.Authorization(b.Key)})
+	for _, c := range a.Calls {
+		if c.Body != "" {
+			c.Authorization, c.Body = a.Authorization(b.Key), c.Body+strings.Repeat(" ", systems.MaxBody)
+			refused(http.StatusRequestEntityTooLarge, c)
+		}
+	}
+	require.Equal(t, before, b.Webhooks(Tenant))
+}
+
+// RequireShape compares an answer with a JSON text in which every text and number stands for any of its kind; a text
+// must not be empty.
+func RequireShape(t testing.TB, want string, w *httptest.ResponseRecorder) {
+	t.Helper()
+	var expected, actual any
+	require.NoError(t, json.Unmarshal([]byte(want), &expected))
+	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &actual), w.Body.String())
+	require.Equal(t, shape(expected), shape(actual), w.Body.String())
+}
+
+func shape(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		for name := range v {
+			v[name] = shape(v[name])
+		}
+		return v
+	case []any:
+		for i := range v {
+			v[i] = shape(v[i])
+		}
+		return v
+	case string:
+		if v == "" {
+			return "nothing"
+		}
+		return "text"
+	case float64:
+		return "number"
+	}
+	return v
+}
+
+// BadInput is a request that is refused.
+type BadInput struct {
+	Name   string
+	Call   Call
+	Status int
+	Want   string // the answer; "" = only its shape is checked
+}
+
+// RequireRefused makes requests that are wrong and checks that they are refused in the system's own shape, that
+// nothing has changed, and that it was not for a failure inside.
+func RequireRefused(t *testing.T, b *Bench, shape, authorization string, inputs []BadInput) {
+	t.Helper()
+	for _, in := range inputs {
+		t.Run(in.Name, func(t *testing.T) {
+			before := [][]models.Webhook{b.Webhooks(Tenant), b.Webhooks(Other)}
+			in.Call.Authorization = authorization
+			w := b.Do(in.Call)
+			require.Equal(t, in.Status, w.Code, w.Body.String())
+			if in.Want == "" {
+				RequireShape(t, shape, w)
+			} else {
+				require.JSONEq(t, in.Want, w.Body.String())
+			}
+			require.Equal(t, before, [][]models.Webhook{b.Webhooks(Tenant), b.Webhooks(Other)})
+		})
+	}
+}
