@@ -1,0 +1,92 @@
+// Package api is Posthorn's native HTTP API, /v1, with its OpenAPI document, its documentation pages, and the probes and
+// metrics of the process. There is one file per resource; auth.go says who may do what, errors.go how every error is
+// answered, limits.go what is refused before it is looked at.
+//
+// It maps requests to use cases and answers to JSON, and decides nothing else. It must not import activities, worker,
+// workflows or Temporal. Each outside system's API is a package of its own below this one, which must not import this.
+package api
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humagin"
+	"github.com/gin-gonic/gin"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/contrib/instrumentation/github.com/gin-gonic/gin/otelgin"
+
+	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/models"
+)
+
+// Options is what the API stands on. Hooks and Store are required.
+type Options struct {
+	Hooks *hooks.Service
+	Store *models.Store // asked by /readyz alone
+	// Ready says why the engine cannot be reached; nil = nothing to ask.
+	Ready func(context.Context) error
+	// Version stands in the OpenAPI document.
+	Version string
+	// PublicURL is the base of this installation as its clients see it; "" = links are relative.
+	PublicURL string
+	Log       *slog.Logger // default slog.Default()
+	// Registry takes the API's own metrics and is served at /metrics; nil = neither.
+	Registry *prometheus.Registry
+	// Systems mount the outside systems' APIs, each under its own prefix.
+	Systems []func(gin.IRouter)
+	// MaxBody is the largest request body in bytes, of a batch's every event its largest data. Default 1 MiB.
+	MaxBody int64
+}
+
+// server is the API with what its handlers need.
+type server struct {
+	Options
+	router *gin.Engine
+	huma   huma.API
+}
+
+// New makes the handler of everything Posthorn serves over HTTP but the console. It fails if the Registry has these
+// metrics already.
+func New(o Options) (http.Handler, error) {
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	if o.MaxBody == 0 {
+		o.MaxBody = defaultMaxBody
+	}
+	settleHuma()
+	gin.SetMode(gin.ReleaseMode)
+	router := gin.New()
+	router.HandleMethodNotAllowed = true
+	router.RedirectTrailingSlash = false // a client that is sent elsewhere loses its body
+	if err := router.SetTrustedProxies(nil); err != nil {
+		return nil, err
+	}
+	s := &server{Options: o, router: router}
+	observe, err := s.measure()
+	if err != nil {
+		return nil, err
+	}
+	router.Use(otelgin.Middleware("posthorn", otelgin.WithFilter(isTraced)), s.identify, observe, s.recover, s.limitHeaders)
+	router.NoRoute(func(c *gin.Context) { s.fail(c, hooks.Refuse(hooks.NotFound, "there is nothing at this path")) })
+	router.NoMethod(func(c *gin.Context) {
+		s.write(c, newProblem(http.StatusMethodNotAllowed, "the path has no such method"))
+	})
+
+	s.huma = humagin.New(router, configuration(o))
+	s.tenants()
+	s.keys()
+	s.eventTypes()
+	s.webhooks()
+	s.events()
+	s.publishing()
+	s.deliveries()
+	s.recoveries()
+	s.health()
+	for _, mount := range o.Systems {
+		mount(router)
+	}
+	return router, s.documents()
+}

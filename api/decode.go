@@ -1,0 +1,150 @@
+package api
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+
+	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/rawjson"
+)
+
+// maxProblems bounds what is told of one request that is wrong in many places.
+const maxProblems = 100
+
+// decoder reads events out of a body that is well-formed JSON, and gathers all that is wrong with them. Data is not
+// decoded: it stays the bytes that were posted, in the body's own memory.
+type decoder struct {
+	matching bool // only type and data are fields
+	problems []FieldError
+	doubled  *Problem
+}
+
+// err says what was wrong, if anything.
+func (d *decoder) err() error {
+	switch {
+	case d.doubled != nil:
+		return d.doubled
+	case len(d.problems) > 0:
+		return newProblem(http.StatusUnprocessableEntity, "the request is not valid", d.problems...)
+	}
+	return nil
+}
+
+func (d *decoder) wrong(field, message string) {
+	if len(d.problems) < maxProblems {
+		d.problems = append(d.problems, FieldError{field, message})
+	}
+}
+
+// members walks an object; what names the object where it is none.
+func (d *decoder) members(value []byte, prefix, what string, each func(name string, value []byte)) {
+	value = rawjson.Trim(value)
+	if value[0] != '{' {
+		d.wrong(what, "must be an object")
+		return
+	}
+	var seen [4]string // more than any of our objects has, but attributes
+	names := seen[:0]
+	for quoted, pair := range rawjson.Members(value) {
+		name := rawjson.Name(quoted)
+		for _, earlier := range names {
+			if earlier == name && d.doubled == nil {
+				d.doubled = twice(prefix + name)
+			}
+		}
+		if len(names) == maxProblems {
+			d.wrong(what, fmt.Sprintf("must have at most %d fields", maxProblems))
+			return
+		}
+		names = append(names, name)
+		each(name, rawjson.Value(quoted, pair))
+	}
+}
+
+// batch reads {"events": [ … ]}.
+func (d *decoder) batch(body []byte) []hooks.EventInput {
+	var events []hooks.EventInput
+	found := false
+	d.members(body, "", "body", func(name string, value []byte) {
+		if name != "events" {
+			d.wrong(name, "is not a known field")
+			return
+		}
+		found = true
+		if value[0] != '[' {
+			d.wrong(name, "must be an array")
+			return
+		}
+		for element := range rawjson.Elements(value) {
+			if len(events) == hooks.MaxBatch {
+				d.wrong(name, fmt.Sprintf("must be 1 to %d", hooks.MaxBatch))
+				return
+			}
+			events = append(events, d.event(element, fmt.Sprintf("events[%d]", len(events))))
+		}
+	})
+	if !found {
+		d.wrong("events", "is required")
+	}
+	return events
+}
+
+// event reads one event; path names it within the body, "" = it is the body. A field that is null is absent, but for
+// data, where null is JSON like any other.
+func (d *decoder) event(value []byte, path string) hooks.EventInput {
+	var e hooks.EventInput
+	prefix, what := "", "body"
+	if path != "" {
+		prefix, what = path+".", path
+	}
+	before := len(d.problems)
+	d.members(value, prefix, what, func(name string, value []byte) {
+		switch {
+		case name == "data":
+			e.Data = slices.Clip(value) // what follows in the body is not its own
+		case name == "type":
+			e.Type = d.text(value, prefix+name)
+		case name == "id" && !d.matching:
+			e.ID = d.text(value, prefix+name)
+		case name == "attributes" && !d.matching:
+			e.Attributes = d.attributes(value, prefix+name)
+		default:
+			d.wrong(prefix+name, "is not a known field")
+		}
+	})
+	if len(d.problems) > before {
+		return e
+	}
+	if e.Type == "" {
+		d.wrong(prefix+"type", "is required")
+	}
+	if e.Data == nil {
+		d.wrong(prefix+"data", "is required")
+	}
+	return e
+}
+
+func (d *decoder) attributes(value []byte, path string) map[string]string {
+	if value[0] == 'n' {
+		return nil
+	}
+	attributes := map[string]string{}
+	d.members(value, path+".", path, func(name string, value []byte) {
+		attributes[name] = d.text(value, path+"."+name)
+	})
+	return attributes
+}
+
+// text reads a string; null is none.
+func (d *decoder) text(value []byte, field string) string {
+	switch value[0] {
+	case 'n':
+		return ""
+	case '"':
+		return rawjson.Name(value)
+	default:
+		d.wrong(field, "must be a string")
+		return ""
+	}
+}

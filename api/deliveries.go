@@ -1,0 +1,182 @@
+package api
+
+import (
+	"context"
+	"encoding/base64"
+	"net/http"
+	"time"
+	"unicode/utf8"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/models"
+)
+
+// Delivery is one event owed to one webhook, in a list.
+type Delivery struct {
+	DeliveryState
+	Attempts int `json:"attempts" doc:"POSTs made so far."`
+}
+
+// Timeline is a delivery with everything that has happened to it and everything that will.
+type Timeline struct {
+	DeliveryState
+	AttemptCount int       `json:"attempt_count" doc:"POSTs made so far."`
+	Attempts     []Attempt `json:"attempts" doc:"The POSTs, oldest first."`
+	Upcoming     []Planned `json:"upcoming" doc:"The attempts that will be made if those before them fail, soonest first."`
+	WorkflowID   *string   `json:"workflow_id" doc:"The Temporal workflow that drives it; null while that is not known." example:"deliver/evt_0198c0de-0000-7000-8000-000000000004"`
+	UIURL        *string   `json:"ui_url" doc:"That workflow in the Temporal Web UI; null without a link to it."`
+}
+
+// DeliveryState is what a delivery is and where it is.
+type DeliveryState struct {
+	ID            string                `json:"id" example:"dlv_0198c0de-0000-7000-8000-000000000005"`
+	EventID       string                `json:"event_id" example:"evt_0198c0de-0000-7000-8000-000000000004"`
+	EventType     string                `json:"event_type" example:"order.created"`
+	WebhookID     string                `json:"webhook_id" example:"wh_0198c0de-0000-7000-8000-000000000002"`
+	Status        models.DeliveryStatus `json:"status" enum:"pending,delivered,failed,held,canceled" doc:"failed: every retry is used up. held: kept for a webhook that is not active, or paused."`
+	StatusReason  *string               `json:"status_reason" doc:"Why it is held or canceled."`
+	NextAttemptAt *timestamp            `json:"next_attempt_at" nullable:"true" doc:"null unless pending."`
+	CreatedAt     timestamp             `json:"created_at"`
+	FinishedAt    *timestamp            `json:"finished_at" nullable:"true" doc:"null while pending or held."`
+}
+
+// Planned is an attempt that will be made if those before it fail.
+type Planned struct {
+	Number int       `json:"number" example:"2"`
+	At     timestamp `json:"at"`
+}
+
+// Attempt is the record of one POST of a delivery.
+type Attempt struct {
+	ID     string `json:"id" example:"att_0198c0de-0000-7000-8000-000000000006"`
+	Number int    `json:"number" doc:"From 1."`
+	Exchange
+}
+
+// Exchange is one POST and what was answered.
+type Exchange struct {
+	StartedAt            timestamp         `json:"started_at"`
+	DurationMS           int64             `json:"duration_ms" example:"23"`
+	StatusCode           *int              `json:"status_code" doc:"null = no answer came." example:"503"`
+	Error                *string           `json:"error" doc:"null = received." example:"503 Service Unavailable"`
+	RequestHeaders       map[string]string `json:"request_headers" doc:"Signatures and custom values are masked."`
+	ResponseHeaders      map[string]string `json:"response_headers"`
+	ResponseBody         string            `json:"response_body" doc:"The first 16 KiB."`
+	ResponseBodyEncoding *string           `json:"response_body_encoding" doc:"base64 if the body is not UTF-8 text; else null."`
+}
+
+func exchangeView(a *models.Attempt) Exchange {
+	v := Exchange{StartedAt: timestamp(a.StartedAt), DurationMS: a.DurationMS, StatusCode: orNull(a.StatusCode), Error: orNull(a.Error),
+		RequestHeaders: orEmpty(a.RequestHeaders), ResponseHeaders: orEmpty(a.ResponseHeaders), ResponseBody: string(a.ResponseBody)}
+	if !utf8.Valid(a.ResponseBody) {
+		v.ResponseBody = base64.StdEncoding.EncodeToString(a.ResponseBody)
+		v.ResponseBodyEncoding = new("base64")
+	}
+	return v
+}
+
+func orEmpty(m map[string]string) map[string]string {
+	if m == nil {
+		return map[string]string{}
+	}
+	return m
+}
+
+func stateView(d *models.Delivery) DeliveryState {
+	return DeliveryState{ID: d.ID, EventID: d.EventID, EventType: d.EventType, WebhookID: d.WebhookID, Status: d.Status,
+		StatusReason: orNull(d.StatusReason), NextAttemptAt: at(d.NextAttemptAt), CreatedAt: timestamp(d.CreatedAt), FinishedAt: at(d.FinishedAt)}
+}
+
+func deliveryView(d models.Delivery) Delivery {
+	return Delivery{DeliveryState: stateView(&d), Attempts: d.Attempts}
+}
+
+func timelineView(t hooks.Timeline) Timeline {
+	v := Timeline{DeliveryState: stateView(&t.Delivery), AttemptCount: t.Delivery.Attempts, Attempts: make([]Attempt, len(t.History)),
+		Upcoming: make([]Planned, len(t.Upcoming)), WorkflowID: orNull(t.WorkflowID), UIURL: orNull(t.UIURL)}
+	for i := range t.History {
+		a := &t.History[i]
+		v.Attempts[i] = Attempt{ID: a.ID, Number: a.Number, Exchange: exchangeView(a)}
+	}
+	for i, planned := range t.Upcoming {
+		v.Upcoming[i] = Planned{Number: planned.Number, At: timestamp(planned.At)}
+	}
+	return v
+}
+
+type listDeliveries struct {
+	OfTenant
+	PageParams
+	WebhookID string                `query:"webhook_id"`
+	EventID   string                `query:"event_id"`
+	EventType string                `query:"event_type"`
+	Status    models.DeliveryStatus `query:"status" enum:"pending,delivered,failed,held,canceled"`
+	Since     time.Time             `query:"since" doc:"Only those made at or after it."`
+	Until     time.Time             `query:"until" doc:"Only those made before it."`
+}
+
+type OfDelivery struct {
+	OfTenant
+	ID string `path:"id" doc:"The delivery's id."`
+}
+
+type actOnDelivery struct {
+	OfDelivery
+	Body *nothing
+}
+
+func (s *server) deliveries() {
+	const path = "/v1/tenants/{tenant}/deliveries"
+	handle(s, readers, huma.Operation{
+		OperationID: "list-deliveries", Method: http.MethodGet, Path: path, Tags: []string{tagDeliveries}, Summary: "List deliveries, newest first",
+	}, s.listDeliveries)
+	handle(s, readers, huma.Operation{
+		OperationID: "get-delivery", Method: http.MethodGet, Path: path + "/{id}", Tags: []string{tagDeliveries}, Summary: "Read a delivery's timeline",
+	}, s.getDelivery)
+	action := func(name, summary, description string, do func(context.Context, *actOnDelivery) (*answer[Timeline], error)) {
+		handle(s, owners, huma.Operation{OperationID: name + "-delivery", Method: http.MethodPost, Path: path + "/{id}/" + name,
+			Tags: []string{tagDeliveries}, Summary: summary, Description: description}, do)
+	}
+	action("retry", "Send a delivery now", "A pending one without waiting for its next attempt; a finished or held one by a new workflow, from the first step of its schedule.", s.retryDelivery)
+	action("cancel", "Cancel a delivery", "One that is pending or held.", s.cancelDelivery)
+	action("pause", "Put a pending delivery aside", "Until it is resumed.", s.pauseDelivery)
+	action("resume", "Send a held delivery", "Now, from the first step of its schedule.", s.resumeDelivery)
+}
+
+func (s *server) listDeliveries(ctx context.Context, in *listDeliveries) (*answer[list[Delivery]], error) {
+	f := models.DeliveryFilter{WebhookID: in.WebhookID, EventID: in.EventID, EventType: in.EventType, Status: in.Status, Since: in.Since, Until: in.Until}
+	rows, next, err := s.Hooks.Deliveries(ctx, in.Tenant, f, in.page())
+	if err != nil {
+		return nil, err
+	}
+	return answerWith(listOf(rows, next, deliveryView)), nil
+}
+
+func showTimeline(t hooks.Timeline, err error) (*answer[Timeline], error) {
+	if err != nil {
+		return nil, err
+	}
+	return answerWith(timelineView(t)), nil
+}
+
+func (s *server) getDelivery(ctx context.Context, in *OfDelivery) (*answer[Timeline], error) {
+	return showTimeline(s.Hooks.Delivery(ctx, in.Tenant, in.ID))
+}
+
+func (s *server) retryDelivery(ctx context.Context, in *actOnDelivery) (*answer[Timeline], error) {
+	return showTimeline(s.Hooks.RetryDelivery(ctx, in.Tenant, in.ID))
+}
+
+func (s *server) cancelDelivery(ctx context.Context, in *actOnDelivery) (*answer[Timeline], error) {
+	return showTimeline(s.Hooks.CancelDelivery(ctx, in.Tenant, in.ID, caller(ctx).Name))
+}
+
+func (s *server) pauseDelivery(ctx context.Context, in *actOnDelivery) (*answer[Timeline], error) {
+	return showTimeline(s.Hooks.PauseDelivery(ctx, in.Tenant, in.ID))
+}
+
+func (s *server) resumeDelivery(ctx context.Context, in *actOnDelivery) (*answer[Timeline], error) {
+	return showTimeline(s.Hooks.ResumeDelivery(ctx, in.Tenant, in.ID))
+}

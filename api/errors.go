@@ -1,0 +1,160 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/gin-gonic/gin"
+
+	"github.com/posthorn/posthorn/internal/hooks"
+)
+
+// statuses is the one map from refusals to HTTP. What is not a refusal is a 500, and is told to the log alone.
+var statuses = map[hooks.Code]int{
+	hooks.Invalid:      http.StatusUnprocessableEntity,
+	hooks.Unauthorized: http.StatusUnauthorized,
+	hooks.Forbidden:    http.StatusForbidden,
+	hooks.NotFound:     http.StatusNotFound,
+	hooks.Conflict:     http.StatusConflict,
+	hooks.Unavailable:  http.StatusServiceUnavailable,
+}
+
+// Problem is the body of every answer that is an error (RFC 9457).
+type Problem struct {
+	Title  string       `json:"title" doc:"The status in words." example:"Unprocessable Entity"`
+	Status int          `json:"status" doc:"The HTTP status code." example:"422"`
+	Detail string       `json:"detail" doc:"What is wrong, for people." example:"the request is not valid"`
+	Errors []FieldError `json:"errors,omitempty" doc:"What is wrong with each field of the request."`
+
+	header http.Header
+}
+
+// FieldError is what is wrong with one field of a request.
+type FieldError struct {
+	Field   string `json:"field" doc:"The field's path in the body, or the name of the parameter or header." example:"event_types[0]"`
+	Message string `json:"message" doc:"What is wrong with it." example:"\"order.craeted\" is not a known event type"`
+}
+
+func newProblem(status int, detail string, fields ...FieldError) *Problem {
+	return &Problem{Title: http.StatusText(status), Status: status, Detail: detail, Errors: fields}
+}
+
+// Error implements error.
+func (p *Problem) Error() string { return p.Detail }
+
+// GetStatus implements huma.StatusError.
+func (p *Problem) GetStatus() int { return p.Status }
+
+// GetHeaders implements huma.HeadersError.
+func (p *Problem) GetHeaders() http.Header { return p.header }
+
+// ContentType implements huma.ContentTypeFilter.
+func (p *Problem) ContentType(string) string { return problemType }
+
+const problemType = "application/problem+json"
+
+var (
+	_ huma.StatusError       = (*Problem)(nil)
+	_ huma.HeadersError      = (*Problem)(nil)
+	_ huma.ContentTypeFilter = (*Problem)(nil)
+)
+
+// problem is how an error is answered.
+func (s *server) problem(ctx context.Context, err error) *Problem {
+	var p *Problem
+	if errors.As(err, &p) {
+		return p
+	}
+	var refused *hooks.Error
+	if !errors.As(err, &refused) {
+		if ctx.Err() == nil { // else the client is gone, and waits for no answer
+			s.Log.ErrorContext(ctx, "request failed", "error", err, requestIDField, requestID(ctx))
+		}
+		return newProblem(http.StatusInternalServerError, "internal error")
+	}
+	p = newProblem(statuses[refused.Code], refused.Detail)
+	for _, f := range refused.Fields {
+		p.Errors = append(p.Errors, FieldError(f))
+	}
+	switch refused.Code {
+	case hooks.Unauthorized:
+		p.header = http.Header{"Www-Authenticate": {`Bearer realm="posthorn"`}}
+	case hooks.Unavailable:
+		p.header = http.Header{"Retry-After": {"1"}}
+	}
+	return p
+}
+
+// fail answers with an error where huma does not.
+func (s *server) fail(c *gin.Context, err error) { s.write(c, s.problem(c.Request.Context(), err)) }
+
+func (s *server) write(c *gin.Context, p *Problem) {
+	c.Abort()
+	if c.Writer.Written() {
+		return
+	}
+	for name, values := range p.header {
+		c.Writer.Header()[name] = values
+	}
+	writeJSON(c, p.Status, problemType, p)
+}
+
+func writeJSON(c *gin.Context, status int, contentType string, v any) {
+	c.Header("Content-Type", contentType)
+	c.Status(status)
+	encoder := json.NewEncoder(c.Writer)
+	encoder.SetEscapeHTML(false)
+	_ = encoder.Encode(v) // fails only if the client is gone
+}
+
+// settleHuma sets what huma keeps for the whole process: how it tells errors, and that fields are named exactly.
+var settleHuma = sync.OnceFunc(func() {
+	huma.NewError = func(status int, detail string, errs ...error) huma.StatusError { return refine(status, detail, errs) }
+	huma.ValidateStrictCasing = true
+	huma.DefaultArrayNullable = false
+})
+
+// refine puts what huma says of a request into the words and the names of every other refusal.
+func refine(status int, detail string, errs []error) *Problem {
+	if detail == "validation failed" {
+		detail = "the request is not valid"
+	}
+	p := newProblem(status, detail)
+	for _, err := range errs {
+		var told huma.ErrorDetailer
+		if errors.As(err, &told) {
+			p.Errors = append(p.Errors, fieldError(told.ErrorDetail()))
+		}
+	}
+	slices.SortFunc(p.Errors, func(a, b FieldError) int { return strings.Compare(a.Field, b.Field) })
+	p.Errors = slices.Compact(p.Errors)
+	return p
+}
+
+var missing = regexp.MustCompile(`^expected required property (\S+) to be present$`)
+
+// fieldError drops where in the request huma found the field, and what the value was: it may be a secret.
+func fieldError(d *huma.ErrorDetail) FieldError {
+	e := FieldError{Field: d.Location, Message: d.Message}
+	for _, place := range []string{"body.", "path.", "query.", "header."} {
+		e.Field = strings.TrimPrefix(e.Field, place)
+	}
+	if name := missing.FindStringSubmatch(d.Message); name != nil {
+		e.Field = strings.TrimPrefix(e.Field+"."+name[1], "body.")
+		e.Message = "is required"
+	}
+	if field, ok := strings.CutSuffix(d.Message, " "+badNumber); ok {
+		e.Field, e.Message = field, badNumber
+	}
+	if d.Message == "unexpected property" {
+		e.Message = "is not a known field"
+	}
+	return e
+}

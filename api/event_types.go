@@ -1,0 +1,155 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/posthorn/posthorn/models"
+)
+
+// EventType is an event type as the API shows it.
+type EventType struct {
+	Name          string          `json:"name" example:"order.created"`
+	Tenant        *string         `json:"tenant" doc:"Whose own it is; null for a type that all tenants share."`
+	System        *string         `json:"system" doc:"The catalogue it comes from; null if it was made through this API." example:"im4"`
+	Title         *string         `json:"title"`
+	Category      *string         `json:"category"`
+	Description   string          `json:"description" example:"An order has been placed."`
+	Documentation *string         `json:"documentation" doc:"A link to what its system says of it."`
+	Schema        json.RawMessage `json:"schema" doc:"The JSON Schema that data must fit; null = any data."`
+	Example       json.RawMessage `json:"example" doc:"An example of data: what a test sends; null = none."`
+	Deprecated    bool            `json:"deprecated"`
+	CreatedAt     timestamp       `json:"created_at"`
+	UpdatedAt     timestamp       `json:"updated_at"`
+}
+
+func eventTypeView(t models.EventType) EventType {
+	return EventType{Name: t.Name, Tenant: orNull(t.Tenant), System: orNull(t.System), Title: orNull(t.Title), Category: orNull(t.Category),
+		Description: t.Description, Documentation: orNull(t.Documentation), Schema: raw(t.Schema), Example: raw(t.Example),
+		Deprecated: t.Deprecated, CreatedAt: timestamp(t.CreatedAt), UpdatedAt: timestamp(t.UpdatedAt)}
+}
+
+// raw is a JSON text as it is, null if there is none.
+func raw(text string) json.RawMessage {
+	if text == "" {
+		return nil
+	}
+	return json.RawMessage(text)
+}
+
+// EventTypeInput is what an event type is made of.
+type EventTypeInput struct {
+	Description string          `json:"description,omitempty" doc:"At most 2000 characters." example:"An order has been placed."`
+	Schema      json.RawMessage `json:"schema,omitempty" doc:"A JSON Schema, draft 2020-12 unless $schema says otherwise. References outside it are not followed."`
+	Example     json.RawMessage `json:"example,omitempty" doc:"Data that fits the schema."`
+	Deprecated  bool            `json:"deprecated,omitempty"`
+}
+
+type OfEventType struct {
+	Name string `path:"name" doc:"The event type's name." example:"order.created"`
+}
+
+type putEventType struct {
+	OfEventType
+	Body EventTypeInput
+}
+
+type listTenantEventTypes struct {
+	OfTenant
+	PageParams
+}
+
+type putCatalog struct {
+	OfTenant
+	System string `path:"system" doc:"im4, phrase, languageweaver, ewarehousing or up42." example:"im4"`
+}
+
+func (s *server) eventTypes() {
+	const path, tag = "/v1/event-types", tagEventTypes
+	handle(s, anyone, huma.Operation{
+		OperationID: "list-event-types", Method: http.MethodGet, Path: path, Tags: []string{tag}, Summary: "List event types",
+		Description: "With an admin key those that all tenants share, with a tenant's key what the tenant can publish and register for.",
+	}, s.listEventTypes)
+	handle(s, admins, huma.Operation{
+		OperationID: "put-event-type", Method: http.MethodPut, Path: path + "/{name}", Tags: []string{tag}, Summary: "Create or replace a shared event type",
+		Description: "A name is 1 to 128 letters, digits, dots, dashes or underscores; those that begin with webhook. are Posthorn's own.",
+	}, s.putEventType)
+	handle(s, anyone, huma.Operation{
+		OperationID: "get-event-type", Method: http.MethodGet, Path: path + "/{name}", Tags: []string{tag}, Summary: "Read an event type",
+	}, s.getEventType)
+	handle(s, admins, huma.Operation{
+		OperationID: "delete-event-type", Method: http.MethodDelete, Path: path + "/{name}", Tags: []string{tag}, Summary: "Delete a shared event type",
+		Description: "Webhooks registered for it stay; they get no more of it.",
+	}, s.deleteEventType)
+	handle(s, readers, huma.Operation{
+		OperationID: "list-tenant-event-types", Method: http.MethodGet, Path: "/v1/tenants/{tenant}/event-types", Tags: []string{tag},
+		Summary: "List what a tenant can publish and register for", Description: "A tenant's own types go before shared ones of the same name.",
+	}, s.listTenantEventTypes)
+	handle(s, owners, huma.Operation{
+		OperationID: "put-catalog", Method: http.MethodPut, Path: "/v1/tenants/{tenant}/catalogs/{system}", Tags: []string{tag},
+		Summary: "Load a system's event types for a tenant", Description: "They become the tenant's own. Loading again brings them up to date.",
+	}, s.putCatalog)
+}
+
+func (s *server) listEventTypes(ctx context.Context, in *PageParams) (*answer[list[EventType]], error) {
+	return s.eventTypesOf(ctx, caller(ctx).Tenant, *in)
+}
+
+func (s *server) listTenantEventTypes(ctx context.Context, in *listTenantEventTypes) (*answer[list[EventType]], error) {
+	if _, err := s.Hooks.Tenant(ctx, in.Tenant); err != nil {
+		return nil, err
+	}
+	return s.eventTypesOf(ctx, in.Tenant, in.PageParams)
+}
+
+func (s *server) eventTypesOf(ctx context.Context, tenant string, p PageParams) (*answer[list[EventType]], error) {
+	types, err := s.Hooks.EventTypes(ctx, tenant)
+	if err != nil {
+		return nil, err
+	}
+	page, next, err := cutPage(types, p, func(t models.EventType) string { return t.Name })
+	if err != nil {
+		return nil, err
+	}
+	return answerWith(listOf(page, next, eventTypeView)), nil
+}
+
+func (s *server) putEventType(ctx context.Context, in *putEventType) (*answer[EventType], error) {
+	t, err := s.Hooks.PutEventType(ctx, models.EventType{Name: in.Name, Description: in.Body.Description,
+		Schema: text(in.Body.Schema), Example: text(in.Body.Example), Deprecated: in.Body.Deprecated})
+	if err != nil {
+		return nil, err
+	}
+	return answerWith(eventTypeView(t)), nil
+}
+
+// text is a JSON value as text; null stands for none.
+func text(value json.RawMessage) string {
+	if string(value) == "null" {
+		return ""
+	}
+	return string(value)
+}
+
+func (s *server) getEventType(ctx context.Context, in *OfEventType) (*answer[EventType], error) {
+	t, err := s.Hooks.EventType(ctx, caller(ctx).Tenant, in.Name)
+	if err != nil {
+		return nil, err
+	}
+	return answerWith(eventTypeView(t)), nil
+}
+
+func (s *server) deleteEventType(ctx context.Context, in *OfEventType) (*struct{}, error) {
+	return nil, s.Hooks.DeleteEventType(ctx, in.Name)
+}
+
+func (s *server) putCatalog(ctx context.Context, in *putCatalog) (*answer[list[EventType]], error) {
+	types, err := s.Hooks.LoadCatalog(ctx, in.Tenant, in.System)
+	if err != nil {
+		return nil, err
+	}
+	return answerWith(listOf(types, "", eventTypeView)), nil
+}

@@ -1,0 +1,103 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/posthorn/posthorn/models"
+)
+
+const (
+	eventsPath = "/v1/tenants/{tenant}/events"
+	eventPath  = eventsPath + "/{id}"
+)
+
+// Event is an event as lists show it: without its data.
+type Event struct {
+	ID         string            `json:"id" example:"evt_0198c0de-0000-7000-8000-000000000004"`
+	Type       string            `json:"type" example:"order.created"`
+	Attributes map[string]string `json:"attributes"`
+	CreatedAt  timestamp         `json:"created_at"`
+	ErasedAt   *timestamp        `json:"erased_at" nullable:"true" doc:"When its data was erased."`
+}
+
+// FullEvent is an event with its data and its deliveries.
+type FullEvent struct {
+	Event
+	Data       json.RawMessage `json:"data" doc:"As it was posted; null once erased."`
+	Deliveries []DeliveryRef   `json:"deliveries" doc:"The newest 50; the list of deliveries has them all."`
+}
+
+// DeliveryRef is a delivery of an event, in short.
+type DeliveryRef struct {
+	ID        string                `json:"id" example:"dlv_0198c0de-0000-7000-8000-000000000005"`
+	WebhookID string                `json:"webhook_id" example:"wh_0198c0de-0000-7000-8000-000000000002"`
+	Status    models.DeliveryStatus `json:"status" enum:"pending,delivered,failed,held,canceled"`
+}
+
+// shownDeliveries is how many deliveries an event is shown with.
+const shownDeliveries = 50
+
+func eventView(e models.Event) Event {
+	return Event{ID: e.ID, Type: e.Type, Attributes: orEmpty(e.Attributes), CreatedAt: timestamp(e.CreatedAt), ErasedAt: at(e.ErasedAt)}
+}
+
+type listEvents struct {
+	OfTenant
+	PageParams
+	Type  string    `query:"type" doc:"Only those of this type."`
+	Since time.Time `query:"since" doc:"Only those accepted at or after it."`
+	Until time.Time `query:"until" doc:"Only those accepted before it."`
+}
+
+type OfEvent struct {
+	OfTenant
+	ID string `path:"id" doc:"The event's id."`
+}
+
+func (s *server) events() {
+	const tag = tagEvents
+	handle(s, readers, huma.Operation{
+		OperationID: "list-events", Method: http.MethodGet, Path: eventsPath, Tags: []string{tag}, Summary: "List events, newest first",
+	}, s.listEvents)
+	handle(s, readers, huma.Operation{
+		OperationID: "get-event", Method: http.MethodGet, Path: eventPath, Tags: []string{tag}, Summary: "Read an event with its data",
+	}, s.getEvent)
+	handle(s, owners, huma.Operation{
+		OperationID: "erase-event-payload", Method: http.MethodDelete, Path: eventPath + "/payload", Tags: []string{tag}, Summary: "Erase an event's data",
+		Description: "Its record stays. What is still owed of it is canceled.",
+	}, s.erasePayload)
+}
+
+func (s *server) listEvents(ctx context.Context, in *listEvents) (*answer[list[Event]], error) {
+	f := models.EventFilter{Type: in.Type, Since: in.Since, Until: in.Until}
+	rows, next, err := s.Hooks.Events(ctx, in.Tenant, f, in.page())
+	if err != nil {
+		return nil, err
+	}
+	return answerWith(listOf(rows, next, eventView)), nil
+}
+
+func (s *server) getEvent(ctx context.Context, in *OfEvent) (*answer[FullEvent], error) {
+	e, err := s.Hooks.Event(ctx, in.Tenant, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	deliveries, _, err := s.Hooks.Deliveries(ctx, in.Tenant, models.DeliveryFilter{EventID: e.ID}, models.Page{Limit: shownDeliveries})
+	if err != nil {
+		return nil, err
+	}
+	v := FullEvent{Event: eventView(e), Data: raw(string(e.Data)), Deliveries: make([]DeliveryRef, len(deliveries))}
+	for i, d := range deliveries {
+		v.Deliveries[i] = DeliveryRef{ID: d.ID, WebhookID: d.WebhookID, Status: d.Status}
+	}
+	return answerWith(v), nil
+}
+
+func (s *server) erasePayload(ctx context.Context, in *OfEvent) (*struct{}, error) {
+	return nil, s.Hooks.ErasePayload(ctx, in.Tenant, in.ID)
+}

@@ -1,0 +1,181 @@
+package api
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"math"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/posthorn/posthorn/models"
+)
+
+// timestamp is a time in UTC with milliseconds, in RFC 3339.
+type timestamp time.Time
+
+// MarshalJSON implements json.Marshaler.
+func (t timestamp) MarshalJSON() ([]byte, error) {
+	return time.Time(t).UTC().AppendFormat(make([]byte, 0, 32), `"2006-01-02T15:04:05.000Z"`), nil
+}
+
+// Schema implements huma.SchemaProvider.
+func (timestamp) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{Type: huma.TypeString, Format: "date-time", Examples: []any{"2026-01-02T15:04:05.678Z"}}
+}
+
+// at is the timestamp of a time that may be absent.
+func at(t *time.Time) *timestamp {
+	if t == nil {
+		return nil
+	}
+	return (*timestamp)(t)
+}
+
+// orNull is v, or nil for the zero value: what is absent is null.
+func orNull[T comparable](v T) *T {
+	var zero T
+	if v == zero {
+		return nil
+	}
+	return &v
+}
+
+// maybe is an object or null, which huma documents for scalars alone.
+type maybe[T any] struct{ object *T }
+
+// MarshalJSON implements json.Marshaler.
+func (m maybe[T]) MarshalJSON() ([]byte, error) { return json.Marshal(m.object) }
+
+// Schema implements huma.SchemaProvider.
+func (maybe[T]) Schema(r huma.Registry) *huma.Schema {
+	return &huma.Schema{AnyOf: []*huma.Schema{r.Schema(typeOf[T](), true, ""), {Type: "null"}}}
+}
+
+// duration is "10s", "30m", "1h30m" … in answers; in requests a number of seconds does as well. What is neither is
+// refused by Resolve, where the field's name is known.
+type duration struct {
+	time.Duration
+	bad bool
+}
+
+// MarshalJSON implements json.Marshaler.
+func (d duration) MarshalJSON() ([]byte, error) {
+	text := d.String()
+	for _, zero := range []string{"m0s", "h0m"} { // 30m, not 30m0s
+		if strings.HasSuffix(text, zero) {
+			text = text[:len(text)-2]
+		}
+	}
+	return json.Marshal(text)
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (d *duration) UnmarshalJSON(value []byte) error {
+	var text string
+	var err error
+	if json.Unmarshal(value, &text) == nil {
+		d.Duration, err = time.ParseDuration(text)
+	} else {
+		var seconds float64
+		seconds, err = strconv.ParseFloat(string(value), 64)
+		d.Duration = time.Duration(seconds * float64(time.Second))
+		d.bad = math.Abs(seconds) > math.MaxInt64/float64(time.Second)
+	}
+	d.bad = d.bad || err != nil
+	return nil
+}
+
+// Resolve implements huma.ResolverWithPath.
+func (d *duration) Resolve(_ huma.Context, path *huma.PathBuffer) []error {
+	if !d.bad {
+		return nil
+	}
+	return []error{&huma.ErrorDetail{Location: path.String(), Message: `must be a duration such as "10s" or "30m", or a number of seconds`}}
+}
+
+// Schema implements huma.SchemaProvider. What it allows stands in extensions, which huma only prints: it would say no
+// more than that none of the two fits.
+func (duration) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{Examples: []any{"10s"}, Extensions: map[string]any{"anyOf": []any{
+		map[string]any{"type": "string", "description": "A Go duration: 10s, 30m, 1h30m."},
+		map[string]any{"type": "number", "description": "Seconds."},
+	}}}
+}
+
+// length is the duration that was asked for; nil if none was.
+func length(d *duration) *time.Duration {
+	if d == nil {
+		return nil
+	}
+	return &d.Duration
+}
+
+// PageParams are the parameters of every list.
+type PageParams struct {
+	Limit int    `query:"limit" minimum:"1" maximum:"200" default:"50" doc:"The most entries to return."`
+	After string `query:"after" maxLength:"1000" doc:"The next of the page before; absent for the first."`
+}
+
+func (p PageParams) page() models.Page { return models.Page{Limit: p.Limit, After: p.After} }
+
+// list is one page of a list.
+type list[T any] struct {
+	Data []T     `json:"data"`
+	Next *string `json:"next" doc:"What to give as after for the next page; null on the last."`
+}
+
+func listOf[M, T any](rows []M, next string, view func(M) T) list[T] {
+	l := list[T]{Data: make([]T, len(rows)), Next: orNull(next)}
+	for i, row := range rows {
+		l.Data[i] = view(row)
+	}
+	return l
+}
+
+// cutPage takes a page out of a list that is short enough to be read whole, in ascending order of key.
+func cutPage[M any](rows []M, p PageParams, key func(M) string) (page []M, next string, err error) {
+	after, err := base64.RawURLEncoding.DecodeString(p.After)
+	if err != nil {
+		return nil, "", newProblem(http.StatusUnprocessableEntity, "the request is not valid", FieldError{"after", "is not a cursor of this list"})
+	}
+	for _, row := range rows {
+		switch {
+		case key(row) <= string(after):
+		case len(page) == p.Limit:
+			return page, base64.RawURLEncoding.EncodeToString([]byte(key(page[p.Limit-1]))), nil
+		default:
+			page = append(page, row)
+		}
+	}
+	return page, "", nil
+}
+
+// answer is an operation's output that is a body and nothing else.
+type answer[T any] struct{ Body T }
+
+func answerWith[T any](body T) *answer[T] { return &answer[T]{Body: body} }
+
+// badNumber ends an error about a number that is valid JSON and no number Go has.
+const badNumber = "is out of range, or is not written as an integer"
+
+// jsonFormat is huma's reading and writing of bodies. wellFormed has seen the body before.
+var jsonFormat = huma.Format{
+	Marshal: huma.DefaultJSONFormat.Marshal,
+	Unmarshal: func(body []byte, v any) error {
+		err := json.Unmarshal(body, v)
+		var mismatch *json.UnmarshalTypeError
+		if errors.As(err, &mismatch) {
+			field := mismatch.Field
+			if field == "" {
+				field = "body"
+			}
+			return errors.New(field + " " + badNumber) // Go's own message names Go's types
+		}
+		return err
+	},
+}

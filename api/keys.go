@@ -1,0 +1,87 @@
+package api
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/posthorn/posthorn/models"
+)
+
+// Key is an API key as the API shows it: not the key itself.
+type Key struct {
+	ID        string      `json:"id" example:"key_0198c0de-0000-7000-8000-000000000001"`
+	Tenant    string      `json:"tenant" example:"acme"`
+	Name      string      `json:"name" example:"ci"`
+	Role      models.Role `json:"role" enum:"tenant,publish,read"`
+	CreatedAt timestamp   `json:"created_at"`
+}
+
+// NewKey is a key that has just been made.
+type NewKey struct {
+	Key
+	Secret string `json:"key" doc:"The key itself. It is shown this once." example:"phk_5ZGyqE…"`
+}
+
+// KeyInput is what a key is made of.
+type KeyInput struct {
+	Name string      `json:"name,omitempty" doc:"Stands as created_by on what is made with the key. At most 200 characters." example:"ci"`
+	Role models.Role `json:"role" enum:"tenant,publish,read" doc:"tenant: everything in the tenant. publish: publishing events. read: reading."`
+}
+
+func keyView(k models.APIKey) Key {
+	return Key{ID: k.ID, Tenant: k.Tenant, Name: k.Name, Role: k.Role, CreatedAt: timestamp(k.CreatedAt)}
+}
+
+type createKey struct {
+	OfTenant
+	Body KeyInput
+}
+
+type listKeys struct {
+	OfTenant
+	PageParams
+}
+
+type OfKey struct {
+	OfTenant
+	ID string `path:"id" doc:"The key's id."`
+}
+
+func (s *server) keys() {
+	handle(s, owners, huma.Operation{
+		OperationID: "create-key", Method: http.MethodPost, Path: "/v1/tenants/{tenant}/keys", Tags: []string{tagKeys}, Summary: "Create a key",
+		Description: "The answer is the only place where the key is shown.", DefaultStatus: http.StatusCreated,
+	}, s.createKey)
+	handle(s, readers, huma.Operation{
+		OperationID: "list-keys", Method: http.MethodGet, Path: "/v1/tenants/{tenant}/keys", Tags: []string{tagKeys}, Summary: "List the keys in force",
+	}, s.listKeys)
+	handle(s, owners, huma.Operation{
+		OperationID: "revoke-key", Method: http.MethodDelete, Path: "/v1/tenants/{tenant}/keys/{id}", Tags: []string{tagKeys}, Summary: "Revoke a key, at once",
+	}, s.revokeKey)
+}
+
+func (s *server) createKey(ctx context.Context, in *createKey) (*answer[NewKey], error) {
+	k, key, err := s.Hooks.CreateKey(ctx, in.Tenant, in.Body.Name, in.Body.Role)
+	if err != nil {
+		return nil, err
+	}
+	return answerWith(NewKey{keyView(k), key}), nil
+}
+
+func (s *server) listKeys(ctx context.Context, in *listKeys) (*answer[list[Key]], error) {
+	keys, err := s.Hooks.Keys(ctx, in.Tenant)
+	if err != nil {
+		return nil, err
+	}
+	page, next, err := cutPage(keys, in.PageParams, func(k models.APIKey) string { return k.ID })
+	if err != nil {
+		return nil, err
+	}
+	return answerWith(listOf(page, next, keyView)), nil
+}
+
+func (s *server) revokeKey(ctx context.Context, in *OfKey) (*struct{}, error) {
+	return nil, s.Hooks.RevokeKey(ctx, in.Tenant, in.ID)
+}

@@ -1,0 +1,151 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net"
+	"net/http"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/posthorn/posthorn/internal/rawjson"
+)
+
+// The bounds of a request.
+const (
+	defaultMaxBody = 1 << 20  // bytes
+	maxBatchBody   = 32 << 20 // bytes of a batch of events
+	maxHeaders     = 100      // header lines
+	maxHeaderBytes = 32 << 10 // all names and values together
+	maxTarget      = 8 << 10  // bytes of path and query
+)
+
+// limitHeaders refuses what no client of this API has reason to send.
+func (s *server) limitHeaders(c *gin.Context) {
+	lines, size := 0, 0
+	for name, values := range c.Request.Header {
+		lines += len(values)
+		for _, value := range values {
+			size += len(name) + len(value)
+		}
+	}
+	switch {
+	case lines > maxHeaders:
+		s.write(c, newProblem(http.StatusRequestHeaderFieldsTooLarge, fmt.Sprintf("a request may have at most %d headers", maxHeaders)))
+	case size > maxHeaderBytes:
+		s.write(c, newProblem(http.StatusRequestHeaderFieldsTooLarge, fmt.Sprintf("the headers of a request may have at most %d bytes", maxHeaderBytes)))
+	case len(c.Request.RequestURI) > maxTarget:
+		s.write(c, newProblem(http.StatusRequestURITooLong, fmt.Sprintf("path and query may have at most %d bytes", maxTarget)))
+	}
+}
+
+// bufferBody reads the body, checks what holds for every body, and puts the bytes where huma reads them.
+func (s *server) bufferBody(c *gin.Context) error {
+	body, err := readBody(c, s.MaxBody)
+	if err != nil {
+		return err
+	}
+	c.Request.Body = io.NopCloser(bytes.NewReader(body))
+	if len(body) == 0 {
+		return nil
+	}
+	return checkNames(rawjson.Trim(body), "", 2)
+}
+
+// readBody reads a JSON body of at most limit bytes. It fails with a *Problem: 415 if it says that it is something else
+// than JSON, 413 if it is longer, 400 if it is not well-formed. A request without a body gives none.
+func readBody(c *gin.Context, limit int64) ([]byte, error) {
+	r := c.Request
+	if r.Body == nil || r.Body == http.NoBody {
+		return nil, nil
+	}
+	if !isJSON(r.Header.Get("Content-Type")) {
+		return nil, newProblem(http.StatusUnsupportedMediaType, "the body must be application/json")
+	}
+	tooLarge := newProblem(http.StatusRequestEntityTooLarge, fmt.Sprintf("the body may have at most %d bytes", limit))
+	if r.ContentLength > limit {
+		return nil, tooLarge
+	}
+	var b bytes.Buffer
+	b.Grow(int(min(max(r.ContentLength, 0)+bytes.MinRead, 64<<10))) // no more on trust: the length is only a promise
+	if _, err := b.ReadFrom(http.MaxBytesReader(c.Writer, r.Body, limit)); err != nil {
+		return nil, unreadable(err, tooLarge)
+	}
+	if b.Len() == 0 {
+		return nil, nil
+	}
+	return b.Bytes(), wellFormed(b.Bytes())
+}
+
+func unreadable(err error, tooLarge *Problem) error {
+	var long *http.MaxBytesError
+	var slow net.Error
+	switch {
+	case errors.As(err, &long):
+		return tooLarge
+	case errors.As(err, &slow) && slow.Timeout():
+		return newProblem(http.StatusRequestTimeout, "the body did not arrive in time")
+	default:
+		return newProblem(http.StatusBadRequest, "the body did not arrive whole")
+	}
+}
+
+// isJSON tells whether a Content-Type is application/json. None is taken for JSON (RFC 9110, 8.3 leaves it open).
+func isJSON(contentType string) bool {
+	if contentType == "" || contentType == "application/json" {
+		return true
+	}
+	media, params, err := mime.ParseMediaType(contentType)
+	if err != nil || media != "application/json" {
+		return false
+	}
+	charset, given := params["charset"]
+	return !given || strings.EqualFold(charset, "utf-8")
+}
+
+// wellFormed refuses what is not one JSON text in UTF-8 (RFC 8259).
+func wellFormed(body []byte) error {
+	if !utf8.Valid(body) {
+		return newProblem(http.StatusBadRequest, "the body is not UTF-8")
+	}
+	if json.Valid(body) {
+		return nil
+	}
+	var v any
+	err := json.Unmarshal(body, &v)
+	var syntax *json.SyntaxError
+	if errors.As(err, &syntax) {
+		return newProblem(http.StatusBadRequest, fmt.Sprintf("the body is not JSON: %s, at byte %d", syntax, syntax.Offset))
+	}
+	return newProblem(http.StatusBadRequest, "the body is not JSON")
+}
+
+// checkNames refuses a name that an object has twice: parsers differ in which of the two counts. It looks levels deep,
+// as far as the names are ours.
+func checkNames(value []byte, path string, levels int) error {
+	if len(value) == 0 || value[0] != '{' || levels == 0 {
+		return nil
+	}
+	seen := map[string]bool{}
+	for quoted, pair := range rawjson.Members(value) {
+		name := rawjson.Name(quoted)
+		if seen[name] {
+			return twice(path + name)
+		}
+		seen[name] = true
+		if err := checkNames(rawjson.Value(quoted, pair), path+name+".", levels-1); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func twice(field string) *Problem {
+	return newProblem(http.StatusBadRequest, "the body names a field twice", FieldError{field, "is named twice"})
+}

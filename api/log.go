@@ -1,0 +1,138 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/posthorn/posthorn/internal/hooks"
+)
+
+const (
+	requestIDHeader = "X-Request-Id"
+	requestIDField  = "request_id"    // in the log
+	principalField  = "api.principal" // in the Gin context
+	maxRequestID    = 64              // bytes of a caller's own
+	unrouted        = "none"          // the route, in the metrics, of every path there is not
+)
+
+type requestIDKey struct{}
+
+// identify gives the request an id, the caller's own if it sent a plain one, and tells it in the answer.
+func (s *server) identify(c *gin.Context) {
+	id := c.GetHeader(requestIDHeader)
+	if !isPlain(id) {
+		id = uuid.NewString()
+	}
+	c.Request = c.Request.WithContext(context.WithValue(c.Request.Context(), requestIDKey{}, id))
+	c.Header(requestIDHeader, id)
+}
+
+func requestID(ctx context.Context) string {
+	id, _ := ctx.Value(requestIDKey{}).(string)
+	return id
+}
+
+// isPlain tells whether a caller's id can stand in a header and a log as it is.
+func isPlain(id string) bool {
+	if id == "" || len(id) > maxRequestID {
+		return false
+	}
+	for i := range len(id) {
+		if c := id[i]; c <= ' ' || c > '~' || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return true
+}
+
+// isTraced leaves probes and scrapes out of the traces.
+func isTraced(r *http.Request) bool {
+	switch r.URL.Path {
+	case "/healthz", "/readyz", "/metrics":
+		return false
+	}
+	return true
+}
+
+// measure makes the middleware that logs and times every request.
+func (s *server) measure() (gin.HandlerFunc, error) {
+	durations := prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "posthorn_http_request_duration_seconds", Help: "Time from a request's headers to the end of its answer, by route and status.",
+		Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
+	}, []string{"method", "route", "status"})
+	if s.Registry != nil {
+		if err := s.Registry.Register(durations); err != nil {
+			return nil, fmt.Errorf("api: register metrics: %w", err)
+		}
+	}
+	return func(c *gin.Context) {
+		begun := time.Now()
+		c.Next()
+		took, status := time.Since(begun), c.Writer.Status()
+		route := c.FullPath()
+		if route == "" {
+			route = unrouted
+		}
+		durations.WithLabelValues(knownMethod(c.Request.Method), route, strconv.Itoa(status)).Observe(took.Seconds())
+		s.logRequest(c, status, took)
+	}, nil
+}
+
+// knownMethod keeps callers from making metrics of their own.
+func knownMethod(method string) string {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+		return method
+	}
+	return "other"
+}
+
+// logRequest logs what was refused or failed, and at debug level what was not: at thousands of events a second that
+// would cost more than accepting them. Query, headers and bodies stay out of it: any may hold a secret.
+func (s *server) logRequest(c *gin.Context, status int, took time.Duration) {
+	level := slog.LevelDebug
+	switch {
+	case status >= http.StatusInternalServerError:
+		level = slog.LevelWarn
+	case status >= http.StatusBadRequest:
+		level = slog.LevelInfo
+	}
+	ctx := c.Request.Context()
+	if !s.Log.Enabled(ctx, level) {
+		return
+	}
+	attrs := []slog.Attr{
+		slog.String("method", c.Request.Method), slog.String("path", c.Request.URL.Path), slog.Int("status", status),
+		slog.Duration("took", took), slog.String("remote", c.RemoteIP()), slog.String(requestIDField, requestID(ctx)),
+	}
+	if v, ok := c.Get(principalField); ok {
+		p, _ := v.(hooks.Principal)
+		attrs = append(attrs, slog.String("key", p.KeyID), slog.String("tenant", p.Tenant))
+	}
+	s.Log.LogAttrs(ctx, level, "request", attrs...)
+}
+
+// recover answers for a handler that panics, and logs where.
+func (s *server) recover(c *gin.Context) {
+	defer func() {
+		switch v := recover(); v {
+		case nil:
+		case http.ErrAbortHandler: // asks for the connection to be cut
+			panic(v)
+		default:
+			ctx := c.Request.Context()
+			s.Log.ErrorContext(ctx, "handler panicked", "panic", fmt.Sprint(v), "stack", string(debug.Stack()), requestIDField, requestID(ctx))
+			s.write(c, newProblem(http.StatusInternalServerError, "internal error"))
+		}
+	}()
+	c.Next()
+}

@@ -1,0 +1,114 @@
+package api
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"reflect"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/gin-gonic/gin"
+)
+
+const (
+	jsonType = "application/json"
+	openType = "application/vnd.oai.openapi+json;version=3.1"
+
+	tagTenants    = "Tenants"
+	tagKeys       = "Keys"
+	tagEventTypes = "Event types"
+	tagWebhooks   = "Webhooks"
+	tagEvents     = "Events"
+	tagDeliveries = "Deliveries"
+	tagRecoveries = "Recoveries"
+	tagService    = "Service"
+)
+
+// tags in the order in which they are to be read.
+var tags = []*huma.Tag{
+	{Name: tagEvents, Description: "What happened. An event that has been accepted is delivered to every webhook that wants it."},
+	{Name: tagWebhooks, Description: "Who is told of it: a URL, the event types it gets, and the secret that signs its deliveries."},
+	{Name: tagDeliveries, Description: "One event owed to one webhook: every attempt made, and when the next ones are due."},
+	{Name: tagRecoveries, Description: "Sending again what was held for a webhook, or has failed."},
+	{Name: tagEventTypes, Description: "The kinds of events there are, and what their data looks like."},
+	{Name: tagTenants, Description: "The customers of the platform: the owners of webhooks, events and keys."},
+	{Name: tagKeys, Description: "What a tenant's programs and people authenticate with."},
+	{Name: tagService, Description: "Probes. They need no key."},
+}
+
+const introduction = `Posthorn takes events in, delivers each to every webhook that wants it as a signed POST, retries until received, and looks after the webhooks.
+
+Authenticate with "Authorization: Bearer <key>". An admin key reaches every tenant, a tenant's key only its own; what is another tenant's is not found.
+
+Errors are application/problem+json (RFC 9457), with one entry in errors for each field that is wrong. 400: the body is not JSON. 401: no valid key. 403: the key's role is not enough. 404: there is no such thing. 409: its state does not allow it, or it exists already. 413: too large. 415: not JSON. 422: well-formed but wrong. 503: not now, see Retry-After.
+
+Lists take limit and after, and give the value of the next after in next, null on the last page. Times are UTC, RFC 3339, with milliseconds. Unknown fields and parameters are refused.`
+
+// configuration is huma's: it documents, reads and writes; the routes of the document and of its pages are ours.
+func configuration(o Options) huma.Config {
+	server := o.PublicURL
+	if server == "" {
+		server = "/"
+	}
+	return huma.Config{
+		OpenAPI: &huma.OpenAPI{
+			OpenAPI: "3.1.0",
+			Info:    &huma.Info{Title: "Posthorn", Version: o.Version, Description: introduction},
+			Servers: []*huma.Server{{URL: server}},
+			Tags:    tags,
+			Components: &huma.Components{
+				Schemas: huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer),
+				SecuritySchemes: map[string]*huma.SecurityScheme{
+					"key": {Type: "http", Scheme: "bearer", Description: "An API key."},
+				},
+			},
+		},
+		Formats:                      map[string]huma.Format{jsonType: jsonFormat, "json": jsonFormat}, // "json": +json types
+		DefaultFormat:                jsonType,
+		RejectUnknownQueryParameters: true,
+	}
+}
+
+func typeOf[T any]() reflect.Type { return reflect.TypeFor[T]() }
+
+// response documents an answer that huma does not find out by itself.
+func (s *server) response(description string, body reflect.Type) *huma.Response {
+	return &huma.Response{Description: description, Content: map[string]*huma.MediaType{
+		jsonType: {Schema: s.huma.OpenAPI().Components.Schemas.Schema(body, true, "")},
+	}}
+}
+
+// documents adds the OpenAPI document and the pages made of it, when every operation is known.
+func (s *server) documents() error {
+	document := s.huma.OpenAPI()
+	problem := &huma.Response{Description: "A problem", Content: map[string]*huma.MediaType{
+		problemType: {Schema: document.Components.Schemas.Schema(typeOf[Problem](), true, "")},
+	}}
+	for _, item := range document.Paths {
+		for _, op := range operationsOf(item) {
+			op.Responses["default"] = problem
+		}
+	}
+	text, err := json.Marshal(document)
+	if err != nil {
+		return fmt.Errorf("api: OpenAPI document: %w", err)
+	}
+	page, err := renderDocs(document)
+	if err != nil {
+		return fmt.Errorf("api: documentation: %w", err)
+	}
+	s.router.GET("/openapi.json", func(c *gin.Context) { c.Data(http.StatusOK, openType, text) })
+	s.router.GET("/docs", page.serve)
+	return nil
+}
+
+// operationsOf gives the operations of a path in the order in which they are to be read.
+func operationsOf(item *huma.PathItem) []*huma.Operation {
+	var all []*huma.Operation
+	for _, op := range []*huma.Operation{item.Post, item.Get, item.Put, item.Patch, item.Delete} {
+		if op != nil {
+			all = append(all, op)
+		}
+	}
+	return all
+}

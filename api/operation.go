@@ -1,0 +1,91 @@
+package api
+
+import (
+	"context"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humagin"
+	"github.com/gin-gonic/gin"
+
+	"github.com/posthorn/posthorn/internal/hooks"
+)
+
+// handle adds an operation: huma reads and checks its parameters and body and documents them, the gate before it
+// decides who gets that far, and errors are answered as errors.go says.
+func handle[I, O any](s *server, need access, op huma.Operation, do func(context.Context, *I) (*O, error)) {
+	describe(&op, need)
+	op.Middlewares = huma.Middlewares{s.gate(need)}
+	op.MaxBodyBytes, op.BodyReadTimeout = -1, -1 // the gate has read the body
+	huma.Register(s.huma, op, func(ctx context.Context, in *I) (*O, error) {
+		out, err := do(ctx, in)
+		if err != nil {
+			return nil, s.problem(ctx, err)
+		}
+		return out, nil
+	})
+}
+
+// gate lets a request through to its operation if its key may, and its body is what a body can be. The principal goes
+// on in the context.
+func (s *server) gate(need access) func(huma.Context, func(huma.Context)) {
+	return func(ctx huma.Context, next func(huma.Context)) {
+		c := humagin.Unwrap(ctx)
+		p, err := s.admit(c, need)
+		if err == nil {
+			err = s.bufferBody(c)
+		}
+		if err != nil {
+			s.fail(c, err)
+			return
+		}
+		next(huma.WithValue(ctx, principalKey{}, p))
+	}
+}
+
+type principalKey struct{}
+
+// caller is who asks, in an operation added by handle.
+func caller(ctx context.Context) hooks.Principal {
+	p, _ := ctx.Value(principalKey{}).(hooks.Principal)
+	return p
+}
+
+// handlePlain adds an operation that is documented and routed as any other, from its input I and output O, but reads
+// and writes by itself: for where bytes must stay as they are and each microsecond counts.
+func handlePlain[I, O any](s *server, need access, op huma.Operation, do func(*gin.Context) error) {
+	describe(&op, need)
+	plain := plainAPI{s.huma, func(ctx huma.Context) {
+		c := humagin.Unwrap(ctx)
+		_, err := s.admit(c, need)
+		if err == nil {
+			err = do(c)
+		}
+		if err != nil {
+			s.fail(c, err)
+		}
+	}}
+	huma.Register[I, O](plain, op, nil)
+}
+
+// plainAPI is huma's API but for the handler it puts behind a route.
+type plainAPI struct {
+	huma.API
+	do func(huma.Context)
+}
+
+// Adapter implements huma.API.
+func (p plainAPI) Adapter() huma.Adapter { return plainAdapter{p.API.Adapter(), p.do} }
+
+type plainAdapter struct {
+	huma.Adapter
+	do func(huma.Context)
+}
+
+// Handle implements huma.Adapter.
+func (a plainAdapter) Handle(op *huma.Operation, _ func(huma.Context)) { a.Adapter.Handle(op, a.do) }
+
+// describe adds to the documentation of an operation what follows from who may use it.
+func describe(op *huma.Operation, need access) {
+	op.Security = []map[string][]string{{"key": {}}}
+	op.Extensions = map[string]any{"x-roles": need.roles()}
+}

@@ -1,0 +1,192 @@
+package api
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/gin-gonic/gin"
+
+	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/models"
+)
+
+// idempotencyHeader carries the caller's name for a request; replayedHeader tells that the answer is an earlier one's.
+const (
+	idempotencyHeader = "Idempotency-Key"
+	replayedHeader    = "Idempotency-Replayed"
+)
+
+// Accepted is an event that has been accepted: it is stored, with everything owed of it.
+type Accepted struct {
+	ID         string  `json:"id" example:"evt_0198c0de-0000-7000-8000-000000000004"`
+	WorkflowID *string `json:"workflow_id" doc:"The Temporal workflow that delivers it; null where it waits for one shared with others, or nobody wants it." example:"deliver/evt_0198c0de-0000-7000-8000-000000000004"`
+}
+
+// EventInput is an event to publish.
+type EventInput struct {
+	Type       string            `json:"type" doc:"A known event type." example:"order.created"`
+	Data       json.RawMessage   `json:"data" doc:"Any JSON that fits the type's schema. Its bytes are kept, and sent as they are."`
+	ID         string            `json:"id,omitempty" doc:"1 to 128 letters, digits, dashes, underscores or colons; default: one is made. An id is accepted once."`
+	Attributes map[string]string `json:"attributes,omitempty" doc:"What a profile's envelope carries beside the data; at most 20."`
+}
+
+// PublishParams is the input of the operations below, for the documentation.
+type PublishParams struct {
+	OfTenant
+	Key string `header:"Idempotency-Key" maxLength:"255" doc:"Same key, same answer, no second event, for 24 hours; with another body 409."`
+}
+
+type publishInput struct {
+	PublishParams
+	Body EventInput
+}
+
+type batchInput struct {
+	PublishParams
+	Body struct {
+		Events []EventInput `json:"events" minItems:"1" maxItems:"1000"`
+	} `nameHint:"BatchInput"`
+}
+
+type matchInput struct {
+	OfTenant
+	Body struct {
+		Type string          `json:"type" example:"order.created"`
+		Data json.RawMessage `json:"data"`
+	} `nameHint:"MatchInput"`
+}
+
+type publishAnswer struct {
+	Replayed bool `header:"Idempotency-Replayed"`
+	Body     Accepted
+}
+
+type batchAnswer struct {
+	Replayed bool `header:"Idempotency-Replayed"`
+	Body     Batch
+}
+
+// Batch is the events of a batch that has been accepted, in its order.
+type Batch struct {
+	Data []Accepted `json:"data"`
+}
+
+// Matches is what would become of an event at each of a tenant's webhooks.
+type Matches struct {
+	Data []Match `json:"data"`
+}
+
+// Match is what would become of an event at one webhook.
+type Match struct {
+	WebhookID string               `json:"webhook_id" example:"wh_0198c0de-0000-7000-8000-000000000002"`
+	Name      string               `json:"name" example:"Shop"`
+	URL       string               `json:"url" example:"https://shop.example/hooks"`
+	Status    models.WebhookStatus `json:"status" enum:"active,paused,deactivated,disabled"`
+	Matched   bool                 `json:"matched" doc:"It would get the event."`
+	Reason    string               `json:"reason" example:"registered for it"`
+}
+
+// publishing adds the operations that take events. They read by hand (decode.go): huma would parse each body three
+// times, and could not tell a field named twice.
+func (s *server) publishing() {
+	operation := func(id, path, summary, description string, status int) huma.Operation {
+		return huma.Operation{OperationID: id, Method: http.MethodPost, Path: path, Tags: []string{tagEvents}, Summary: summary,
+			Description: description, DefaultStatus: status}
+	}
+	const unknown = " A 5xx answer means that it is not known whether it was accepted: repeat it with the same Idempotency-Key."
+	handlePlain[publishInput, publishAnswer](s, publishers, operation("publish-event", eventsPath, "Publish an event",
+		"When it is answered the event is stored, with everything owed of it."+unknown, http.StatusAccepted), s.publish)
+	handlePlain[batchInput, batchAnswer](s, publishers, operation("publish-batch", eventsPath+"/batch", "Publish up to 1000 events",
+		"All of them are accepted, or none."+unknown, http.StatusAccepted), s.publishBatch)
+	handlePlain[matchInput, answer[Matches]](s, publishers, operation("match-event", eventsPath+"/match", "See who would get an event",
+		"Tells which webhooks would get it and which not, and why. It stores and sends nothing.", http.StatusOK), s.matchEvent)
+}
+
+func (s *server) publish(c *gin.Context) error {
+	body, err := requireBody(c, s.MaxBody)
+	if err != nil {
+		return err
+	}
+	var d decoder
+	event := d.event(body, "")
+	if err := d.err(); err != nil {
+		return err
+	}
+	published, err := s.accept(c, hooks.PublishRequest{Events: []hooks.EventInput{event}, Body: body})
+	if err != nil {
+		return err
+	}
+	writeJSON(c, http.StatusAccepted, jsonType, acceptedView(published[0]))
+	return nil
+}
+
+func (s *server) publishBatch(c *gin.Context) error {
+	body, err := requireBody(c, max(s.MaxBody, maxBatchBody))
+	if err != nil {
+		return err
+	}
+	var d decoder
+	events := d.batch(body)
+	if err := d.err(); err != nil {
+		return err
+	}
+	for i := range events {
+		if int64(len(events[i].Data)) > s.MaxBody {
+			return newProblem(http.StatusRequestEntityTooLarge, fmt.Sprintf("the data of an event may have at most %d bytes", s.MaxBody),
+				FieldError{fmt.Sprintf("events[%d].data", i), "is too large"})
+		}
+	}
+	published, err := s.accept(c, hooks.PublishRequest{Events: events, Body: body, Batch: true})
+	if err != nil {
+		return err
+	}
+	writeJSON(c, http.StatusAccepted, jsonType, Batch{listOf(published, "", acceptedView).Data})
+	return nil
+}
+
+// accept publishes, and says in the header if the answer is an earlier request's.
+func (s *server) accept(c *gin.Context, r hooks.PublishRequest) ([]hooks.Published, error) {
+	r.Key = c.GetHeader(idempotencyHeader)
+	published, err := s.Hooks.Publish(c.Request.Context(), c.Param("tenant"), r)
+	if err == nil && published[0].Replayed {
+		c.Header(replayedHeader, "true")
+	}
+	return published, err
+}
+
+func acceptedView(p hooks.Published) Accepted {
+	return Accepted{ID: p.ID, WorkflowID: orNull(p.WorkflowID)}
+}
+
+func (s *server) matchEvent(c *gin.Context) error {
+	body, err := requireBody(c, s.MaxBody)
+	if err != nil {
+		return err
+	}
+	d := decoder{matching: true}
+	event := d.event(body, "")
+	if err := d.err(); err != nil {
+		return err
+	}
+	matches, err := s.Hooks.MatchEvent(c.Request.Context(), c.Param("tenant"), event.Type, event.Data)
+	if err != nil {
+		return err
+	}
+	writeJSON(c, http.StatusOK, jsonType, Matches{listOf(matches, "", matchView).Data})
+	return nil
+}
+
+func matchView(m hooks.Match) Match {
+	return Match{WebhookID: m.Webhook.ID, Name: m.Webhook.Name, URL: m.Webhook.URL, Status: m.Webhook.Status, Matched: m.Matched, Reason: m.Reason}
+}
+
+// requireBody reads a body that must be there.
+func requireBody(c *gin.Context, limit int64) ([]byte, error) {
+	body, err := readBody(c, limit)
+	if err == nil && len(body) == 0 {
+		return nil, newProblem(http.StatusBadRequest, "a body is required")
+	}
+	return body, err
+}

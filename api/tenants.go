@@ -1,0 +1,95 @@
+package api
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/posthorn/posthorn/models"
+)
+
+// Tenant is a tenant as the API shows it.
+type Tenant struct {
+	ID          string    `json:"id" example:"acme"`
+	Name        string    `json:"name" example:"Acme Ltd"`
+	AdminEmails []string  `json:"admin_emails" doc:"Who is written to when a webhook keeps failing." example:"ops@acme.example"`
+	CreatedAt   timestamp `json:"created_at"`
+	UpdatedAt   timestamp `json:"updated_at"`
+}
+
+func tenantView(t models.Tenant) Tenant {
+	return Tenant{ID: t.ID, Name: t.Name, AdminEmails: t.AdminEmails, CreatedAt: timestamp(t.CreatedAt), UpdatedAt: timestamp(t.UpdatedAt)}
+}
+
+// TenantInput is what a tenant is made of.
+type TenantInput struct {
+	Name        string   `json:"name,omitempty" doc:"At most 200 characters." example:"Acme Ltd"`
+	AdminEmails []string `json:"admin_emails,omitempty" doc:"At most 20 addresses." example:"ops@acme.example"`
+}
+
+// OfTenant is the path parameter of everything that belongs to a tenant.
+type OfTenant struct {
+	Tenant string `path:"tenant" doc:"The tenant's id." example:"acme"`
+}
+
+type putTenant struct {
+	OfTenant
+	Body TenantInput
+}
+
+type tenantAnswer struct {
+	Status int
+	Body   Tenant
+}
+
+func (s *server) tenants() {
+	handle(s, admins, huma.Operation{
+		OperationID: "put-tenant", Method: http.MethodPut, Path: "/v1/tenants/{tenant}", Tags: []string{tagTenants},
+		Summary:     "Create or replace a tenant",
+		Description: "The id is the caller's choice: 1 to 64 letters, digits, dots, dashes or underscores. What the body leaves out becomes empty.",
+		Responses:   map[string]*huma.Response{"201": s.response("Created", typeOf[Tenant]()), "200": s.response("Replaced", typeOf[Tenant]())},
+	}, s.putTenant)
+	handle(s, admins, huma.Operation{
+		OperationID: "list-tenants", Method: http.MethodGet, Path: "/v1/tenants", Tags: []string{tagTenants}, Summary: "List tenants",
+	}, s.listTenants)
+	handle(s, readers, huma.Operation{
+		OperationID: "get-tenant", Method: http.MethodGet, Path: "/v1/tenants/{tenant}", Tags: []string{tagTenants}, Summary: "Read a tenant",
+	}, s.getTenant)
+	handle(s, admins, huma.Operation{
+		OperationID: "delete-tenant", Method: http.MethodDelete, Path: "/v1/tenants/{tenant}", Tags: []string{tagTenants}, Summary: "Delete a tenant",
+		Description: "With its keys, webhooks, events and deliveries. What is owed to its webhooks is not sent any more.",
+	}, s.deleteTenant)
+}
+
+func (s *server) putTenant(ctx context.Context, in *putTenant) (*tenantAnswer, error) {
+	t, created, err := s.Hooks.PutTenant(ctx, models.Tenant{ID: in.Tenant, Name: in.Body.Name, AdminEmails: in.Body.AdminEmails})
+	if err != nil {
+		return nil, err
+	}
+	status := http.StatusOK
+	if created {
+		status = http.StatusCreated
+	}
+	return &tenantAnswer{Status: status, Body: tenantView(t)}, nil
+}
+
+func (s *server) listTenants(ctx context.Context, in *PageParams) (*answer[list[Tenant]], error) {
+	rows, next, err := s.Hooks.Tenants(ctx, in.page())
+	if err != nil {
+		return nil, err
+	}
+	return answerWith(listOf(rows, next, tenantView)), nil
+}
+
+func (s *server) getTenant(ctx context.Context, in *OfTenant) (*answer[Tenant], error) {
+	t, err := s.Hooks.Tenant(ctx, in.Tenant)
+	if err != nil {
+		return nil, err
+	}
+	return answerWith(tenantView(t)), nil
+}
+
+func (s *server) deleteTenant(ctx context.Context, in *OfTenant) (*struct{}, error) {
+	return nil, s.Hooks.DeleteTenant(ctx, in.Tenant)
+}

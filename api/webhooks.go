@@ -1,0 +1,246 @@
+package api
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/models"
+)
+
+const (
+	webhooksPath = "/v1/tenants/{tenant}/webhooks"
+	webhookPath  = webhooksPath + "/{id}"
+)
+
+// WebhookInput is what a webhook is made of. Absent or null is the default.
+type WebhookInput struct {
+	URL         string             `json:"url" doc:"Where to POST: https, unless this installation allows http; no credentials, no private address." example:"https://shop.example/hooks"`
+	EventTypes  *[]string          `json:"event_types,omitempty" doc:"The types to send, wildcards as in order.* included. Empty = all but Posthorn's own." example:"order.*"`
+	Name        *string            `json:"name,omitempty" doc:"At most 200 characters." example:"Shop"`
+	Description *string            `json:"description,omitempty" doc:"At most 2000 characters."`
+	Secret      *string            `json:"secret,omitempty" doc:"The signing secret; default: one is made."`
+	Headers     *map[string]string `json:"headers,omitempty" doc:"Headers to send with every POST."`
+	Active      *bool              `json:"active,omitempty" doc:"false = disabled until it is enabled." default:"true"`
+	Retry       *RetryInput        `json:"retry,omitempty"`
+	Timeout     *duration          `json:"timeout,omitempty" doc:"How long the receiver has to answer, 100ms to 1m. Default: the installation's, 15s."`
+	MaxInFlight *int               `json:"max_in_flight,omitempty" minimum:"0" maximum:"1000" doc:"The most POSTs to it at once, by each worker; 0 = the installation's default."`
+	RateLimit   *float64           `json:"rate_limit,omitempty" minimum:"0" maximum:"10000" doc:"The most deliveries per second; 0 = no limit."`
+	Profile     string             `json:"profile,omitempty" doc:"How deliveries look on the wire: standard, im4, phrase, languageweaver, ewarehousing or up42." default:"standard"`
+}
+
+// WebhookPatch is what can be changed of a webhook. Absent or null leaves a field as it is.
+type WebhookPatch struct {
+	URL         *string            `json:"url,omitempty" doc:"As for a new webhook."`
+	EventTypes  *[]string          `json:"event_types,omitempty" doc:"Replaces the types as a whole."`
+	Name        *string            `json:"name,omitempty"`
+	Description *string            `json:"description,omitempty"`
+	Headers     *map[string]string `json:"headers,omitempty" doc:"Replaces the headers as a whole."`
+	Active      *bool              `json:"active,omitempty" doc:"true enables, false disables."`
+	Retry       *RetryInput        `json:"retry,omitempty" doc:"Replaces the schedule as a whole; {} goes back to the installation's."`
+	Timeout     *duration          `json:"timeout,omitempty" doc:"0 goes back to the installation's."`
+	MaxInFlight *int               `json:"max_in_flight,omitempty" minimum:"0" maximum:"1000" doc:"0 goes back to the installation's."`
+	RateLimit   *float64           `json:"rate_limit,omitempty" minimum:"0" maximum:"10000" doc:"0 = no limit."`
+}
+
+// RetryInput is a retry schedule. What it leaves out, or sets to 0 but for max, is the installation's.
+type RetryInput struct {
+	Initial     *duration `json:"initial,omitempty" doc:"The wait before the first retry, at most 24h."`
+	Backoff     *float64  `json:"backoff,omitempty" doc:"How many times longer each wait is than the one before, 1 to 10." example:"2"`
+	MaxInterval *duration `json:"max_interval,omitempty" doc:"The longest wait, at most 24h."`
+	Max         *int      `json:"max,omitempty" doc:"Retries after the first attempt, 0 to 100; 0 = none." example:"10"`
+}
+
+func (r *RetryInput) retry() *models.Retry {
+	if r == nil {
+		return nil
+	}
+	out := &models.Retry{Max: r.Max}
+	if r.Initial != nil {
+		out.Initial = r.Initial.Duration
+	}
+	if r.Backoff != nil {
+		out.Backoff = *r.Backoff
+	}
+	if r.MaxInterval != nil {
+		out.MaxInterval = r.MaxInterval.Duration
+	}
+	return out
+}
+
+// Webhook is a webhook as the API shows it.
+type Webhook struct {
+	ID             string               `json:"id" example:"wh_0198c0de-0000-7000-8000-000000000002"`
+	Tenant         string               `json:"tenant" example:"acme"`
+	URL            string               `json:"url" example:"https://shop.example/hooks"`
+	Name           string               `json:"name" example:"Shop"`
+	Description    string               `json:"description"`
+	EventTypes     []string             `json:"event_types" example:"order.*"`
+	Status         models.WebhookStatus `json:"status" enum:"active,paused,deactivated,disabled" doc:"What is due to a webhook that is not active is held."`
+	StatusReason   *string              `json:"status_reason" doc:"Why it is not active."`
+	FailedAttempts int64                `json:"failed_attempts" doc:"Failed receptions since the last one that succeeded; with some profiles, since it was enabled."`
+	LastFailure    maybe[Failure]       `json:"last_failure"`
+	LastSuccessAt  *timestamp           `json:"last_success_at" nullable:"true"`
+	Headers        map[string]string    `json:"headers" doc:"The names of its headers; the values are masked."`
+	Retry          Retry                `json:"retry" doc:"The schedule in force, the installation's defaults included."`
+	Timeout        duration             `json:"timeout" doc:"The timeout in force."`
+	MaxInFlight    *int                 `json:"max_in_flight" doc:"null = the installation's default."`
+	RateLimit      *float64             `json:"rate_limit" doc:"null = no limit."`
+	Profile        string               `json:"profile" example:"standard"`
+	CreatedAt      timestamp            `json:"created_at"`
+	UpdatedAt      timestamp            `json:"updated_at"`
+	CreatedBy      string               `json:"created_by" doc:"The name of the key it was made with."`
+	UpdatedBy      string               `json:"updated_by"`
+}
+
+// Failure is the last failed reception of a webhook.
+type Failure struct {
+	At         timestamp `json:"at"`
+	StatusCode *int      `json:"status_code" doc:"null = no answer came." example:"503"`
+	Error      string    `json:"error" example:"503 Service Unavailable"`
+}
+
+// Retry is a retry schedule in force: after failure n the wait is initial × backoff^(n-1), at most max_interval.
+type Retry struct {
+	Initial     duration `json:"initial"`
+	Backoff     float64  `json:"backoff" example:"2"`
+	MaxInterval duration `json:"max_interval"`
+	Max         int      `json:"max" example:"10"`
+}
+
+func (s *server) webhookView(w models.Webhook) (Webhook, error) {
+	headers, err := s.Hooks.Headers(&w)
+	if err != nil {
+		return Webhook{}, err
+	}
+	policy, timeout := s.Hooks.Effective(&w)
+	v := Webhook{ID: w.ID, Tenant: w.Tenant, URL: w.URL, Name: w.Name, Description: w.Description, EventTypes: w.EventTypes,
+		Status: w.Status, StatusReason: orNull(w.StatusReason), FailedAttempts: w.Health.Failed, LastSuccessAt: at(w.Health.LastSuccessAt),
+		Headers: headers, Profile: w.Profile, CreatedAt: timestamp(w.CreatedAt), UpdatedAt: timestamp(w.UpdatedAt),
+		CreatedBy: w.CreatedBy, UpdatedBy: w.UpdatedBy, MaxInFlight: orNull(w.MaxInFlight), RateLimit: orNull(w.RateLimit),
+		Retry: Retry{Initial: duration{Duration: policy.Initial}, Backoff: policy.Backoff,
+			MaxInterval: duration{Duration: policy.MaxInterval}, Max: policy.Max},
+		Timeout: duration{Duration: timeout}}
+	if w.Health.LastFailureAt != nil {
+		v.LastFailure.object = &Failure{At: timestamp(*w.Health.LastFailureAt), StatusCode: orNull(w.Health.LastStatus), Error: w.Health.LastError}
+	}
+	return v, nil
+}
+
+// showWebhook answers an operation with the webhook it is about.
+func (s *server) showWebhook(w models.Webhook, err error) (*answer[Webhook], error) {
+	if err != nil {
+		return nil, err
+	}
+	v, err := s.webhookView(w)
+	if err != nil {
+		return nil, err
+	}
+	return answerWith(v), nil
+}
+
+// NewWebhook is a webhook that has just been made.
+type NewWebhook struct {
+	Webhook
+	Secret *string `json:"secret" doc:"The signing secret, shown this once; null = deliveries are not signed." example:"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"`
+}
+
+type createWebhook struct {
+	OfTenant
+	Body WebhookInput
+}
+
+type createdWebhook struct {
+	Location string `header:"Location"`
+	Body     NewWebhook
+}
+
+type listWebhooks struct {
+	OfTenant
+	PageParams
+	URL       string               `query:"url" doc:"Only those with exactly this URL."`
+	EventType string               `query:"event_type" doc:"Only those that would get events of this type."`
+	Status    models.WebhookStatus `query:"status" enum:"active,paused,deactivated,disabled" doc:"Only those in this status."`
+	Profile   string               `query:"profile" doc:"Only those with this profile."`
+}
+
+type OfWebhook struct {
+	OfTenant
+	ID string `path:"id" doc:"The webhook's id."`
+}
+
+type patchWebhook struct {
+	OfWebhook
+	Body WebhookPatch
+}
+
+func (s *server) webhooks() {
+	const tag = tagWebhooks
+	handle(s, owners, huma.Operation{
+		OperationID: "create-webhook", Method: http.MethodPost, Path: webhooksPath, Tags: []string{tag}, Summary: "Register a webhook",
+		Description: "The answer is the only place where its signing secret is shown.", DefaultStatus: http.StatusCreated,
+	}, s.createWebhook)
+	handle(s, readers, huma.Operation{
+		OperationID: "list-webhooks", Method: http.MethodGet, Path: webhooksPath, Tags: []string{tag}, Summary: "List webhooks, oldest first",
+	}, s.listWebhooks)
+	handle(s, readers, huma.Operation{
+		OperationID: "get-webhook", Method: http.MethodGet, Path: webhookPath, Tags: []string{tag}, Summary: "Read a webhook",
+	}, s.getWebhook)
+	handle(s, owners, huma.Operation{
+		OperationID: "patch-webhook", Method: http.MethodPatch, Path: webhookPath, Tags: []string{tag}, Summary: "Change a webhook",
+		Description: "Changes what the body names. A secret is changed by rotating it.",
+	}, s.patchWebhook)
+	handle(s, owners, huma.Operation{
+		OperationID: "delete-webhook", Method: http.MethodDelete, Path: webhookPath, Tags: []string{tag}, Summary: "Delete a webhook",
+		Description: "What is owed to it is canceled.",
+	}, s.deleteWebhook)
+	s.webhookActions()
+}
+
+func (s *server) createWebhook(ctx context.Context, in *createWebhook) (*createdWebhook, error) {
+	b := in.Body
+	w, secret, err := s.Hooks.CreateWebhook(ctx, in.Tenant, hooks.WebhookChange{URL: &b.URL, EventTypes: b.EventTypes, Name: b.Name,
+		Description: b.Description, Secret: b.Secret, Headers: b.Headers, Active: b.Active, Retry: b.Retry.retry(), Timeout: length(b.Timeout),
+		MaxInFlight: b.MaxInFlight, RateLimit: b.RateLimit, Profile: b.Profile, By: caller(ctx).Name})
+	if err != nil {
+		return nil, err
+	}
+	v, err := s.webhookView(w)
+	if err != nil {
+		return nil, err
+	}
+	return &createdWebhook{Location: s.PublicURL + "/v1/tenants/" + w.Tenant + "/webhooks/" + w.ID, Body: NewWebhook{v, orNull(secret)}}, nil
+}
+
+func (s *server) listWebhooks(ctx context.Context, in *listWebhooks) (*answer[list[Webhook]], error) {
+	f := models.WebhookFilter{URL: in.URL, Status: in.Status, Profile: in.Profile, EventType: in.EventType}
+	rows, next, err := s.Hooks.Webhooks(ctx, in.Tenant, f, in.page())
+	if err != nil {
+		return nil, err
+	}
+	out := list[Webhook]{Data: make([]Webhook, len(rows)), Next: orNull(next)}
+	for i, w := range rows {
+		if out.Data[i], err = s.webhookView(w); err != nil {
+			return nil, err
+		}
+	}
+	return answerWith(out), nil
+}
+
+func (s *server) getWebhook(ctx context.Context, in *OfWebhook) (*answer[Webhook], error) {
+	return s.showWebhook(s.Hooks.Webhook(ctx, in.Tenant, in.ID))
+}
+
+func (s *server) patchWebhook(ctx context.Context, in *patchWebhook) (*answer[Webhook], error) {
+	b := in.Body
+	return s.showWebhook(s.Hooks.UpdateWebhook(ctx, in.Tenant, in.ID, hooks.WebhookChange{URL: b.URL, EventTypes: b.EventTypes, Name: b.Name,
+		Description: b.Description, Headers: b.Headers, Active: b.Active, Retry: b.Retry.retry(), Timeout: length(b.Timeout),
+		MaxInFlight: b.MaxInFlight, RateLimit: b.RateLimit, By: caller(ctx).Name}))
+}
+
+func (s *server) deleteWebhook(ctx context.Context, in *OfWebhook) (*struct{}, error) {
+	_, err := s.Hooks.DeleteWebhook(ctx, in.Tenant, in.ID)
+	return nil, err
+}

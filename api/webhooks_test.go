@@ -1,0 +1,272 @@
+package api_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/posthorn/posthorn/internal/hookstest"
+)
+
+// receiver is a webhook's receiver that answers as it is told; 204 until then.
+type receiver struct {
+	*httptest.Server
+	status atomic.Int32
+	body   atomic.Pointer[string]
+}
+
+func newReceiver(t *testing.T) *receiver {
+	t.Helper()
+	r := &receiver{}
+	r.status.Store(http.StatusNoContent)
+	r.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(int(r.status.Load()))
+		if body := r.body.Load(); body != nil {
+			_, _ = w.Write([]byte(*body))
+		}
+	}))
+	t.Cleanup(r.Close)
+	return r
+}
+
+func (r *receiver) answers(status int, body string) {
+	r.status.Store(int32(status))
+	r.body.Store(&body)
+}
+
+// webhook registers a webhook for acme and gives its id.
+func (e *env) webhook(url string) string {
+	e.t.Helper()
+	return e.call("POST /v1/tenants/acme/webhooks", `{"url":"`+url+`"}`).is(http.StatusCreated).text("id")
+}
+
+func TestWebhookIsMadeWithAllItCanHave(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	created := e.call("POST /v1/tenants/acme/webhooks", `{"url":"https://shop.example/hooks","event_types":["order.*"],"name":"Shop","description":"d",
+		"headers":{"X-Token":"s3cret-token"},"retry":{"initial":"30s","backoff":1.5,"max_interval":3600,"max":0},"timeout":2.5,"max_in_flight":4,"rate_limit":0.5}`).
+		is(http.StatusCreated)
+	w := created.json()
+	require.Regexp(t, `^whsec_`, w["secret"])
+	require.Equal(t, "/v1/tenants/acme/webhooks/"+created.text("id"), created.header.Get("Location"))
+	require.Equal(t, map[string]any{"initial": "30s", "backoff": 1.5, "max_interval": "1h", "max": 0.0}, w["retry"])
+	require.Equal(t, "2.5s", w["timeout"])
+	require.Equal(t, "active", w["status"])
+	require.Equal(t, "tenant", w["created_by"], "the name of the key")
+	require.Equal(t, []any{"order.*"}, w["event_types"])
+	require.InDelta(t, 4, w["max_in_flight"], 0)
+	require.NotContains(t, created.body, "s3cret-token")
+	require.Contains(t, w["headers"], "X-Token")
+
+	delete(w, "secret")
+	read := e.call("GET /v1/tenants/acme/webhooks/"+created.text("id"), "").is(http.StatusOK)
+	require.Equal(t, w, read.json(), "all but the secret")
+}
+
+func TestWebhookDefaults(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	w := e.call("POST /v1/tenants/acme/webhooks", `{"url":"https://shop.example/hooks","name":null}`).is(http.StatusCreated).json()
+	require.Equal(t, map[string]any{"initial": "10s", "backoff": 2.0, "max_interval": "30m", "max": 10.0}, w["retry"])
+	require.Equal(t, "15s", w["timeout"])
+	require.Equal(t, "standard", w["profile"])
+	for _, absent := range []string{"status_reason", "last_failure", "last_success_at", "max_in_flight", "rate_limit"} {
+		value, there := w[absent]
+		require.True(t, there && value == nil, absent)
+	}
+	disabled := e.call("POST /v1/tenants/acme/webhooks", `{"url":"https://shop.example/hooks","active":false}`).is(http.StatusCreated)
+	require.Equal(t, "disabled", disabled.text("status"))
+	unsigned := e.call("POST /v1/tenants/acme/webhooks", `{"url":"https://shop.example/hooks","profile":"im4"}`).is(http.StatusCreated)
+	require.Nil(t, unsigned.json()["secret"])
+}
+
+func TestWebhookPatchChangesWhatItNames(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	path := "/v1/tenants/acme/webhooks/" + e.call("POST /v1/tenants/acme/webhooks",
+		`{"url":"https://shop.example/hooks","name":"Shop","headers":{"X-A":"1"},"retry":{"max":3},"timeout":"5s"}`).text("id")
+
+	w := e.call("PATCH "+path, `{"name":"Store","event_types":["order.paid"]}`).is(http.StatusOK).json()
+	require.Equal(t, "Store", w["name"])
+	require.Equal(t, "https://shop.example/hooks", w["url"])
+	require.Contains(t, w["headers"], "X-A")
+	require.Equal(t, "5s", w["timeout"])
+
+	w = e.call("PATCH "+path, `{"retry":{},"timeout":0,"headers":{},"active":false}`).is(http.StatusOK).json()
+	require.Equal(t, "15s", w["timeout"])
+	require.InDelta(t, 10, w["retry"].(map[string]any)["max"], 0)
+	require.Empty(t, w["headers"])
+	require.Equal(t, "disabled", w["status"])
+
+	e.call("DELETE "+path, "").is(http.StatusNoContent)
+	e.call("GET "+path, "").is(http.StatusNotFound)
+	e.call("PATCH "+path, `{"name":"x"}`).is(http.StatusNotFound)
+	e.call("DELETE "+path, "").is(http.StatusNotFound)
+}
+
+func TestWebhookLists(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	orders := e.call("POST /v1/tenants/acme/webhooks", `{"url":"https://a.example/","event_types":["order.*"]}`).text("id")
+	paid := e.call("POST /v1/tenants/acme/webhooks", `{"url":"https://b.example/?x=1&y=2","event_types":["order.paid"],"active":false}`).text("id")
+	for query, want := range map[string][]string{
+		"":                        {orders, paid},
+		"?url=https://a.example/": {orders},
+		"?url=https%3A%2F%2Fb.example%2F%3Fx%3D1%26y%3D2": {paid},
+		"?status=disabled":                     {paid},
+		"?event_type=order.created":            {orders},
+		"?event_type=order.paid":               {orders, paid},
+		"?event_type=nobody.wants":             nil,
+		"?event_type=order.paid&status=active": {orders},
+		"?profile=im4":                         nil,
+	} {
+		var ids []string
+		for _, w := range e.call("GET /v1/tenants/acme/webhooks"+query, "").is(http.StatusOK).data() {
+			ids = append(ids, w["id"].(string))
+		}
+		require.Equal(t, want, ids, query)
+	}
+	require.Equal(t, []string{"status"}, e.call("GET /v1/tenants/acme/webhooks?status=asleep", "").is(http.StatusUnprocessableEntity).fields())
+}
+
+func TestWebhookLifecycle(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	path := "/v1/tenants/acme/webhooks/" + e.webhook("https://shop.example/hooks")
+	act := func(action, body string, status int) answer {
+		t.Helper()
+		return e.call("POST "+path+"/"+action, body).is(status)
+	}
+	act("resume", "", http.StatusOK) // active already: nothing to do
+	require.Equal(t, "paused", act("pause", "{}", http.StatusOK).text("status"))
+	event := e.Publish("acme", "order.created", `{}`)
+	require.Equal(t, "held", string(e.Deliveries("acme", event)[0].Status))
+	act("recover", "", http.StatusConflict)
+	require.Equal(t, "active", act("resume", "", http.StatusOK).text("status"))
+
+	disabled := act("disable", `{"reason":"moving house"}`, http.StatusOK)
+	require.Equal(t, "moving house", disabled.text("status_reason"))
+	act("pause", "", http.StatusConflict)
+	act("resume", "", http.StatusConflict)
+	enabled := act("enable", "", http.StatusOK).json()
+	require.Equal(t, "active", enabled["status"])
+	require.Nil(t, enabled["recovery"])
+
+	act("disable", "", http.StatusOK)
+	e.Publish("acme", "order.created", `{}`)
+	recovery, _ := act("enable", `{"recover":true}`, http.StatusOK).json()["recovery"].(map[string]any)
+	require.Equal(t, "running", recovery["status"])
+	require.Contains(t, e.Engine.Recoveries(), recovery["id"])
+}
+
+func TestRecovery(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	webhook := e.webhook("https://shop.example/hooks")
+	e.call("POST /v1/tenants/acme/webhooks/"+webhook+"/disable", "")
+	for range 3 {
+		e.Publish("acme", "order.created", `{}`)
+	}
+	e.call("POST /v1/tenants/acme/webhooks/"+webhook+"/enable", "")
+	started := e.call("POST /v1/tenants/acme/webhooks/"+webhook+"/recover",
+		`{"since":"2020-01-01T00:00:00+01:00","statuses":["held"],"rate":5}`).is(http.StatusAccepted)
+	want := started.json()
+	require.InDelta(t, 3, want["total"], 0)
+	require.InDelta(t, 0, want["released"], 0)
+	require.InDelta(t, 5, want["rate"], 0)
+	require.Equal(t, []any{"held"}, want["statuses"])
+	require.Equal(t, "2019-12-31T23:00:00.000Z", want["since"])
+	require.Equal(t, webhook, want["webhook_id"])
+	require.Nil(t, want["finished_at"])
+
+	path := "/v1/tenants/acme/recoveries/" + started.text("id")
+	require.Equal(t, want, e.call("GET "+path, "").is(http.StatusOK).json())
+	released, err := e.Hooks.ReleasePage(t.Context(), started.text("id"))
+	require.NoError(t, err)
+	require.Positive(t, released.Released)
+	require.InDelta(t, released.Released, e.call("GET "+path, "").json()["released"], 0)
+	canceled := e.call("POST "+path+"/cancel", "").is(http.StatusOK)
+	require.Equal(t, "canceled", canceled.text("status"))
+	require.NotEmpty(t, canceled.text("finished_at"))
+	e.call("GET /v1/tenants/acme/recoveries/rec_none", "").is(http.StatusNotFound)
+}
+
+func TestTestingAWebhookPostsNow(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	r := newReceiver(t)
+	path := "/v1/tenants/acme/webhooks/" + e.call("POST /v1/tenants/acme/webhooks", `{"url":"`+r.URL+`","event_types":["order.*"],"active":false}`).text("id")
+
+	report := e.call("POST "+path+"/test", "").is(http.StatusOK).json()
+	require.InDelta(t, 2, report["tests_run"], 0)
+	require.InDelta(t, 2, report["tests_succeeded"], 0)
+	require.InDelta(t, 0, report["tests_failed"], 0)
+
+	r.answers(http.StatusTeapot, "short and stout")
+	report = e.call("POST "+path+"/test", `{"event_type":"order.paid"}`).is(http.StatusOK).json()
+	require.InDelta(t, 1, report["tests_failed"], 0)
+	test, _ := report["tests"].([]any)[0].(map[string]any)
+	require.Equal(t, "order.paid", test["event_type"])
+	require.Equal(t, false, test["received"])
+	require.InDelta(t, 418, test["status_code"], 0)
+	require.Equal(t, "short and stout", test["response_body"])
+	require.NotEmpty(t, test["error"])
+
+	require.Equal(t, []string{"event_type"}, e.call("POST "+path+"/test", `{"event_type":"user.created"}`).is(http.StatusUnprocessableEntity).fields())
+	require.Empty(t, e.call("GET /v1/tenants/acme/deliveries", "").data(), "a test is not recorded")
+}
+
+func TestRotateSecret(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	created := e.call("POST /v1/tenants/acme/webhooks", `{"url":"https://shop.example/hooks"}`)
+	path := "POST /v1/tenants/acme/webhooks/" + created.text("id") + "/secret/rotate"
+	first := e.call(path, "").is(http.StatusOK).text("secret")
+	require.NotEqual(t, created.text("secret"), first)
+	require.NotEqual(t, first, e.call(path, `{"overlap":"1h"}`).is(http.StatusOK).text("secret"))
+	require.NotEqual(t, first, e.call(path, `{"overlap":0}`).is(http.StatusOK).text("secret"))
+	own := "whsec_" + strings.Repeat("MTIzNDU2", 4)
+	require.Equal(t, own, e.call(path, `{"secret":"`+own+`"}`).is(http.StatusOK).text("secret"))
+	for body, field := range map[string]string{`{"overlap":"a while"}`: "overlap", `{"overlap":"800h"}`: "overlap", `{"secret":"short"}`: "secret"} {
+		refused := e.call(path, body).is(http.StatusUnprocessableEntity)
+		require.Equal(t, []string{field}, refused.fields())
+		require.NotContains(t, refused.body, "short\"")
+	}
+}
+
+func TestWebhookShowsItsHealth(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	r := newReceiver(t)
+	id := e.webhook(r.URL)
+	r.answers(http.StatusServiceUnavailable, "")
+	event := e.Publish("acme", "order.created", `{}`)
+	e.Attempt("acme", e.Deliveries("acme", event)[0].ID)
+	w := e.call("GET /v1/tenants/acme/webhooks/"+id, "").json()
+	require.InDelta(t, 1, w["failed_attempts"], 0)
+	failure, _ := w["last_failure"].(map[string]any)
+	require.InDelta(t, 503, failure["status_code"], 0)
+	require.Equal(t, "503 Service Unavailable", failure["error"])
+
+	r.answers(http.StatusNoContent, "")
+	e.Attempt("acme", e.Deliveries("acme", event)[0].ID)
+	w = e.call("GET /v1/tenants/acme/webhooks/"+id, "").json()
+	require.InDelta(t, 0, w["failed_attempts"], 0)
+	require.NotNil(t, w["last_success_at"])
+}
+
+func TestProductionRefusesDestinations(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t, hookstest.Strict)
+	for _, url := range []string{"http://shop.example/", "https://127.0.0.1/", "https://localhost/", "https://10.1.2.3/", "https://[::1]/", "https://169.254.169.254/latest",
+		"https://user:pass@shop.example/", "ftp://shop.example/", "shop.example", "https://", "", "https://shop.example/#top", "https://2130706433/"} {
+		refused := e.call("POST /v1/tenants/acme/webhooks", `{"url":"`+url+`"}`).is(http.StatusUnprocessableEntity)
+		require.Equal(t, []string{"url"}, refused.fields(), url)
+		require.NotContains(t, refused.body, "user:pass")
+	}
+	require.Empty(t, e.call("GET /v1/tenants/acme/webhooks", "").data())
+}
