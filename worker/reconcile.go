@@ -177,6 +177,14 @@ func (r *Reconciler) measure(ctx context.Context) error {
 		age = r.Store.Now().Sub(*b.OldestDue).Seconds()
 	}
 	r.Metrics.OldestDue.Set(age)
+	webhooks, err := r.Store.WebhookCounts(ctx)
+	if err != nil {
+		return err
+	}
+	r.Metrics.Webhooks.Reset()
+	for status, n := range webhooks {
+		r.Metrics.Webhooks.WithLabelValues(string(status)).Set(float64(n))
+	}
 	r.Metrics.Backlog.Reset()
 	for _, w := range top {
 		r.Metrics.Backlog.WithLabelValues(w.WebhookID).Set(float64(w.Pending))

@@ -103,7 +103,7 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 	a.hooks = hooks.New(hooks.Options{Store: a.store, Box: box, Guard: a.sender.Guard(), Poster: a.sender, Engine: a.engine,
 		AdminKey: o.Config.AdminKey.Reveal(), Timeout: o.Config.Timeout, Threshold: int64(o.Config.FailureThreshold),
 		Retry:    backoff.Policy{Initial: retry.Initial, Backoff: retry.Backoff, MaxInterval: retry.MaxInterval, Max: retry.Max},
-		GroupMax: o.Config.GroupMax, Dev: o.Dev, Log: o.Log})
+		GroupMax: o.Config.GroupMax, Dev: o.Dev, Metrics: a.metrics, Log: o.Log})
 	return a, nil
 }
 

@@ -9,9 +9,12 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/posthorn/posthorn/internal/backoff"
 	"github.com/posthorn/posthorn/internal/groupcommit"
 	"github.com/posthorn/posthorn/internal/handoff"
+	"github.com/posthorn/posthorn/internal/metrics"
 	"github.com/posthorn/posthorn/internal/secrets"
 	"github.com/posthorn/posthorn/internal/sender"
 	"github.com/posthorn/posthorn/models"
@@ -54,7 +57,7 @@ type URLChecker interface {
 	CheckURL(ctx context.Context, raw string) error
 }
 
-// Options is what a Service needs. All fields but Log and Now are required.
+// Options is what a Service needs. All fields but Metrics, Log and Now are required.
 type Options struct {
 	Store     *models.Store
 	Box       *secrets.Box
@@ -67,6 +70,7 @@ type Options struct {
 	Threshold int64 // failed receptions until a webhook is deactivated
 	GroupMax  int   // most deliveries in one dispatch; 1 = no sharing
 	Dev       bool  // loopback receivers over plain http are allowed, whatever a profile asks for
+	Metrics   *metrics.Metrics
 	Log       *slog.Logger
 	Now       func() time.Time
 }
@@ -85,6 +89,9 @@ func New(o Options) *Service {
 	}
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Metrics == nil {
+		o.Metrics = metrics.New(prometheus.NewRegistry())
 	}
 	o.GroupMax = min(o.GroupMax, models.MaxDispatch)
 	s := &Service{Options: o}

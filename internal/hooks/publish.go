@@ -104,6 +104,7 @@ func (s *Service) publish(ctx context.Context, v *view, tenant string, r Publish
 	if err != nil || result.Replayed {
 		a.abandon()
 	} else {
+		s.Metrics.Accepted.Add(float64(len(events)))
 		fault.Point("after-accept")
 		a.start()
 	}

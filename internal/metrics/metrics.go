@@ -15,7 +15,7 @@ type Metrics struct {
 	DispatchSize   prometheus.Histogram
 	Waiting        prometheus.Gauge
 	Catches        prometheus.Counter
-	Deactivated    prometheus.Counter
+	Webhooks       *prometheus.GaugeVec // by status
 	Notified       *prometheus.CounterVec // by result
 	Pending        prometheus.Gauge
 	Held           prometheus.Gauge
@@ -54,7 +54,6 @@ func New(r prometheus.Registerer) *Metrics {
 		DispatchSize:   histogram("dispatch_deliveries", "Deliveries a dispatch was started with.", []float64{1, 2, 4, 8, 16, 32, 64, 128, 256}),
 		Waiting:        gauge("waiting_deliveries", "Accepted deliveries that wait in this process for a shared dispatch."),
 		Catches:        counter("reconciler_catches_total", "Deliveries the reconciler had to dispatch again. In health it does not move."),
-		Deactivated:    counter("webhooks_deactivated_total", "Webhooks this process took out of service."),
 		Notified:       counters("notifications_total", "result", "Notifications to administrators: sent or failed."),
 		Pending:        gauge("backlog_pending_deliveries", "Deliveries that are pending, in the whole installation."),
 		Held:           gauge("backlog_held_deliveries", "Deliveries that are held, in the whole installation."),
@@ -62,6 +61,7 @@ func New(r prometheus.Registerer) *Metrics {
 	}
 	m.Backlog = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "posthorn_webhook_backlog_deliveries",
 		Help: "Pending deliveries of the webhooks with the longest queues."}, []string{"webhook"})
-	r.MustRegister(m.Backlog)
+	m.Webhooks = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "posthorn_webhooks", Help: "Webhooks, by status."}, []string{"status"})
+	r.MustRegister(m.Backlog, m.Webhooks)
 	return m
 }
