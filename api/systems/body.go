@@ -54,7 +54,7 @@ func (q *Request) Parse(body []byte, v any) error {
 		return q.Invalid(mistyped.Field, "must be %s", kind(mistyped.Type))
 	}
 	if unknown, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok { // encoding/json has no type for it
-		return q.Invalid(strings.Trim(unknown, `"`), "is not known")
+		return q.unknown(strings.Trim(unknown, `"`))
 	}
 	return q.malformed("the body must be a JSON object")
 }
@@ -76,6 +76,14 @@ func kind(t reflect.Type) string {
 	}
 }
 
+// unknown refuses a name that nobody knows, and repeats only its beginning.
+func (q *Request) unknown(name string) error {
+	if len(name) > 100 {
+		name = strings.ToValidUTF8(name[:100], "") + "…"
+	}
+	return q.Invalid(name, "is not known")
+}
+
 // FormValues reads a form-encoded body (application/x-www-form-urlencoded, whatever it is called) with no other than
 // the known names.
 func (q *Request) FormValues(known ...string) (url.Values, error) {
@@ -83,13 +91,18 @@ func (q *Request) FormValues(known ...string) (url.Values, error) {
 	if err != nil {
 		return nil, err
 	}
+	return q.ParseForm(body, known...)
+}
+
+// ParseForm is FormValues for a body that has been read already.
+func (q *Request) ParseForm(body []byte, known ...string) (url.Values, error) {
 	values, err := url.ParseQuery(string(body))
 	if err != nil {
 		return nil, q.malformed("the body must be form-encoded")
 	}
 	for name := range values {
 		if !slices.Contains(known, name) {
-			return nil, q.Invalid(name, "is not known")
+			return nil, q.unknown(name)
 		}
 	}
 	return values, nil

@@ -1,0 +1,248 @@
+// Package im4 serves the webhook API of InMemory4 under /im4, as 000_ed37d8588410fc3f.txt documents it: one settings
+// object per client. docs/systems/im4.md says what was chosen where the document is silent.
+//
+// It holds the mapping alone: what may change is said in internal/hooks. It must not import another system's package.
+package im4
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"mime"
+	"net/http"
+	"slices"
+	"strconv"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/posthorn/posthorn/api/systems"
+	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/wire"
+	"github.com/posthorn/posthorn/models"
+)
+
+// Mount serves the API on a router whose base path is "/".
+func Mount(r gin.IRouter, o systems.Options) {
+	api := systems.New(systems.Form{
+		System:    wire.ProfileIM4,
+		Key:       systems.Bearer,
+		Challenge: "Bearer",
+		Invalid:   http.StatusUnprocessableEntity,
+		Fields:    map[string]string{"url": "webhook_url"},
+		Refuse:    refuse,
+	}, o)
+	api.Handle(http.MethodPost, "/webhooks", save)
+	api.Handle(http.MethodGet, "/webhooks", show)
+	api.Handle(http.MethodPost, "/webhooks/test", test)
+	api.Mount(r)
+}
+
+// refuse answers {"message":"…"}, and for a 422 {"message":"…","errors":{"webhook_url":["…"]}}.
+func refuse(c *gin.Context, r systems.Refusal) {
+	body := gin.H{"message": r.Message}
+	if r.Status == http.StatusUnprocessableEntity {
+		byField := map[string][]string{}
+		for _, f := range r.Fields {
+			byField[f.Field] = append(byField[f.Field], f.Message)
+		}
+		if len(r.Fields) == 0 {
+			byField["body"] = []string{r.Message}
+		}
+		body["errors"] = byField
+	}
+	c.PureJSON(r.Status, body)
+}
+
+// settings is the one object a client has. A URL with all flags false is kept and sent nothing but the test event.
+type settings struct {
+	URL                 *string `json:"webhook_url"`
+	ProofreadingCreated bool    `json:"webhook_proofreading_created"`
+	ProofreadingChanged bool    `json:"webhook_proofreading_changed"`
+	OrderCreated        bool    `json:"webhook_order_created"`
+	OrderChanged        bool    `json:"webhook_order_changed"`
+}
+
+// flag is a setting that switches an event, which is not always called alike (seed 000).
+type flag struct {
+	name, event string
+	of          func(*settings) *bool
+}
+
+var flags = []flag{
+	{"webhook_proofreading_created", "proofreading.sent", func(s *settings) *bool { return &s.ProofreadingCreated }},
+	{"webhook_proofreading_changed", "proofreading.updated", func(s *settings) *bool { return &s.ProofreadingChanged }},
+	{"webhook_order_created", "order.created", func(s *settings) *bool { return &s.OrderCreated }},
+	{"webhook_order_changed", "order.changed", func(s *settings) *bool { return &s.OrderChanged }},
+}
+
+// eventTypes are the events that are switched on.
+func (s *settings) eventTypes() []string {
+	var names []string
+	for _, f := range flags {
+		if *f.of(s) {
+			names = append(names, f.event)
+		}
+	}
+	if names == nil {
+		return []string{models.NoEventTypes}
+	}
+	return names
+}
+
+// current gives the tenant's settings and the webhook that holds them, nil if the URL is null. Of several webhooks of
+// this profile, which only /v1 can make, it is the first.
+func current(q *systems.Request) (settings, *models.Webhook, error) {
+	var s settings
+	webhooks, err := q.Webhooks()
+	if err != nil {
+		return s, nil, err
+	}
+	if len(webhooks) == 0 {
+		_, err := q.API.Hooks.SystemSettings(q.Ctx(), q.Tenant, wire.ProfileIM4, &s)
+		return s, nil, err
+	}
+	w := &webhooks[0]
+	s.URL = &w.URL
+	for _, f := range flags {
+		*f.of(&s) = w.Wants(f.event)
+	}
+	return s, w, nil
+}
+
+func show(q *systems.Request) error {
+	s, _, err := current(q)
+	if err != nil {
+		return err
+	}
+	q.PureJSON(http.StatusOK, s)
+	return nil
+}
+
+func save(q *systems.Request) error {
+	s, err := read(q)
+	if err != nil {
+		return err
+	}
+	if s.URL == nil {
+		err = clear(q, s)
+	} else {
+		err = keep(q, s)
+	}
+	if err != nil {
+		return err
+	}
+	q.PureJSON(http.StatusOK, gin.H{"message": "Settings updated successfully."})
+	return nil
+}
+
+// clear removes the webhook, and all others of this profile, and remembers the flags.
+func clear(q *systems.Request, s settings) error {
+	webhooks, err := q.Webhooks()
+	if err != nil {
+		return err
+	}
+	if err := q.API.Hooks.KeepSystemSettings(q.Ctx(), q.Tenant, wire.ProfileIM4, s); err != nil {
+		return err
+	}
+	for _, w := range webhooks {
+		if _, err := q.API.Hooks.DeleteWebhook(q.Ctx(), q.Tenant, w.ID); err != nil && !is(err, hooks.NotFound) {
+			return err
+		}
+	}
+	return nil
+}
+
+// keep makes the webhook or changes it. Saving is the only way by which a client of InMemory4 can put back into
+// service what failed too often; what was paused or disabled through /v1 stays so. The key that saves is the one that
+// deliveries are signed with.
+func keep(q *systems.Request, s settings) error {
+	names, key := s.eventTypes(), q.Who.Secret()
+	c := hooks.WebhookChange{URL: s.URL, EventTypes: &names, Secret: &key, Only: true}
+	_, w, err := current(q)
+	if err == nil && w == nil {
+		if _, err = q.Create(c); is(err, hooks.Conflict) { // made by another request meanwhile
+			_, w, err = current(q)
+		}
+	}
+	if err == nil && w != nil {
+		if w.Status == models.WebhookDeactivated {
+			c.Active = new(true)
+		}
+		_, err = q.Update(*w, c)
+	}
+	if err != nil {
+		return err
+	}
+	return q.API.Hooks.KeepSystemSettings(q.Ctx(), q.Tenant, wire.ProfileIM4, nil)
+}
+
+func is(err error, code hooks.Code) bool {
+	var refused *hooks.Error
+	return errors.As(err, &refused) && refused.Code == code
+}
+
+// test sends {"event":"test","message":"Hello!"}, now. Its answer says that it was sent; the receiver sees the rest.
+func test(q *systems.Request) error {
+	_, w, err := current(q)
+	switch {
+	case err != nil:
+		return err
+	case w == nil:
+		return q.Invalid("webhook_url", "is not set")
+	}
+	if _, err := q.API.Hooks.SendExample(q.Ctx(), q.Tenant, w.ID, "test"); err != nil {
+		return err
+	}
+	q.PureJSON(http.StatusOK, gin.H{"message": "Test event sent."})
+	return nil
+}
+
+// read takes the settings from JSON, by whatever name, or from a form. webhook_url must be there, if only as null; a
+// flag that is left out is false.
+func read(q *systems.Request) (settings, error) {
+	var s settings
+	body, err := q.Body()
+	if err != nil {
+		return s, err
+	}
+	t, _, _ := mime.ParseMediaType(q.GetHeader("Content-Type"))
+	if t == "application/x-www-form-urlencoded" && !bytes.HasPrefix(bytes.TrimSpace(body), []byte("{")) { // curl calls all a form
+		return readForm(q, body)
+	}
+	var given map[string]json.RawMessage
+	if err := q.Parse(body, &given); err != nil {
+		return s, err
+	}
+	if _, ok := given["webhook_url"]; !ok {
+		return s, q.Invalid("webhook_url", "is required; it may be null")
+	}
+	for _, f := range flags {
+		if string(given[f.name]) == "null" {
+			return s, q.Invalid(f.name, "must be a boolean")
+		}
+	}
+	return s, q.Parse(body, &s)
+}
+
+// readForm reads a form, in which an empty URL is null and a boolean is true, false, 1 or 0.
+func readForm(q *systems.Request, body []byte) (settings, error) {
+	var s settings
+	values, err := q.ParseForm(body, "webhook_url", flags[0].name, flags[1].name, flags[2].name, flags[3].name)
+	switch {
+	case err != nil:
+		return s, err
+	case !values.Has("webhook_url"):
+		return s, q.Invalid("webhook_url", "is required; it may be empty")
+	}
+	if address := values.Get("webhook_url"); address != "" {
+		s.URL = &address
+	}
+	for _, f := range flags {
+		value := values.Get(f.name)
+		if !slices.Contains([]string{"", "true", "false", "1", "0"}, value) {
+			return s, q.Invalid(f.name, "must be a boolean")
+		}
+		*f.of(&s), _ = strconv.ParseBool(value) // "" stays false
+	}
+	return s, nil
+}

@@ -1,0 +1,295 @@
+package im4_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/posthorn/posthorn/api/im4"
+	"github.com/posthorn/posthorn/api/systems/systemstest"
+	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/hookstest"
+	"github.com/posthorn/posthorn/internal/wire"
+	"github.com/posthorn/posthorn/models"
+)
+
+const (
+	path     = "/im4/webhooks"
+	jsonType = "application/json"
+	formType = "application/x-www-form-urlencoded"
+	saved    = `{"message":"Settings updated successfully."}`
+	nothing  = `{"webhook_url":null,"webhook_proofreading_created":false,"webhook_proofreading_changed":false,
+		"webhook_order_created":false,"webhook_order_changed":false}`
+)
+
+func bearer(key string) string { return "Bearer " + key }
+
+func save(b *systemstest.Bench, key, body string) *httptest.ResponseRecorder {
+	return b.Do(systemstest.Call{Method: http.MethodPost, Path: path, Authorization: bearer(key), Type: jsonType, Body: body})
+}
+
+func show(b *systemstest.Bench, key string) *httptest.ResponseRecorder {
+	return b.Do(systemstest.Call{Method: http.MethodGet, Path: path, Authorization: bearer(key)})
+}
+
+// settings are in the document's order: proofreading created and changed, order created and changed.
+func settings(url string, flags ...string) string {
+	return `{"webhook_url":` + url + `,"webhook_proofreading_created":` + flags[0] + `,"webhook_proofreading_changed":` + flags[1] +
+		`,"webhook_order_created":` + flags[2] + `,"webhook_order_changed":` + flags[3] + `}`
+}
+
+// TestDocument makes the document's three requests, with JSON and with a form, and compares whole answers.
+func TestDocument(t *testing.T) {
+	t.Parallel()
+	b := systemstest.New(t, im4.Mount)
+	systemstest.RequireJSON(t, 200, nothing, show(b, b.Key))
+
+	want := settings(`"https://client.example/im4"`, "true", "false", "true", "false")
+	systemstest.RequireJSON(t, 200, saved, save(b, b.Key, want))
+	systemstest.RequireJSON(t, 200, want, show(b, b.Key))
+	systemstest.RequireJSON(t, 200, nothing, show(b, b.OtherKey))
+
+	form := systemstest.Call{Method: http.MethodPost, Path: path, Authorization: bearer(b.Key), Type: formType + "; charset=utf-8",
+		Body: "webhook_url=https%3A%2F%2Fclient.example%2Fother&webhook_proofreading_changed=1&webhook_order_created=false&webhook_order_changed=true"}
+	systemstest.RequireJSON(t, 200, saved, b.Do(form))
+	systemstest.RequireJSON(t, 200, settings(`"https://client.example/other"`, "false", "true", "false", "true"), show(b, b.Key))
+	require.Len(t, b.Webhooks(systemstest.Tenant), 1, "one settings object, one webhook")
+
+	form.Body = `{"webhook_url":"https://client.example/json"}` // as `curl -d` sends it
+	systemstest.RequireJSON(t, 200, saved, b.Do(form))
+	systemstest.RequireJSON(t, 200, settings(`"https://client.example/json"`, "false", "false", "false", "false"), show(b, b.Key))
+
+	form.Body = "webhook_url="
+	systemstest.RequireJSON(t, 200, saved, b.Do(form))
+	systemstest.RequireJSON(t, 200, nothing, show(b, b.Key))
+	require.Empty(t, b.Webhooks(systemstest.Tenant))
+}
+
+// TestFlagsSwitchTheirEvents takes each flag alone: names of flags and events are not the same.
+func TestFlagsSwitchTheirEvents(t *testing.T) {
+	t.Parallel()
+	for flag, event := range map[string]string{
+		"webhook_proofreading_created": "proofreading.sent",
+		"webhook_proofreading_changed": "proofreading.updated",
+		"webhook_order_created":        "order.created",
+		"webhook_order_changed":        "order.changed",
+	} {
+		b := systemstest.New(t, im4.Mount)
+		receiver := systemstest.NewReceiver(t)
+		systemstest.RequireJSON(t, 200, saved, save(b, b.Key, `{"webhook_url":"`+receiver.URL+`","`+flag+`":true}`))
+		require.Equal(t, []string{event}, b.Webhooks(systemstest.Tenant)[0].EventTypes)
+		for _, published := range []string{"proofreading.sent", "proofreading.updated", "order.created", "order.changed"} {
+			id := b.Publish(systemstest.Tenant, published, `{"project_id":1,"order_id":2,"proofreading_batch_id":3}`)
+			require.Equal(t, published == event, len(b.Deliveries(systemstest.Tenant, id)) == 1, "%s with %s", published, flag)
+		}
+	}
+}
+
+func TestWithAllFlagsOffOnlyTheTestEventIsSent(t *testing.T) {
+	t.Parallel()
+	b := systemstest.New(t, im4.Mount)
+	receiver := systemstest.NewReceiver(t)
+	body := settings(`"`+receiver.URL+`"`, "false", "false", "false", "false")
+	systemstest.RequireJSON(t, 200, saved, save(b, b.Key, `{"webhook_url":"`+receiver.URL+`"}`))
+	systemstest.RequireJSON(t, 200, body, show(b, b.Key))
+	_, err := b.Hooks.LoadCatalog(t.Context(), systemstest.Tenant, "im4")
+	require.NoError(t, err)
+	require.Empty(t, b.Deliveries(systemstest.Tenant, b.Publish(systemstest.Tenant, "order.created", `{"project_id":1,"order_id":2}`)))
+	require.Equal(t, 200, b.Do(systemstest.Call{Method: http.MethodPost, Path: path + "/test", Authorization: bearer(b.Key)}).Code)
+	require.Len(t, receiver.Take(), 1)
+}
+
+func TestANullURLKeepsTheFlagsAndNothingElse(t *testing.T) {
+	t.Parallel()
+	b := systemstest.New(t, im4.Mount)
+	save(b, b.Key, settings(`"https://client.example/"`, "true", "true", "true", "true"))
+	_, err := b.Hooks.LoadCatalog(t.Context(), systemstest.Tenant, "im4")
+	require.NoError(t, err)
+	owed := b.Publish(systemstest.Tenant, "order.created", `{"project_id":1,"order_id":2}`)
+
+	want := settings("null", "false", "true", "false", "true")
+	systemstest.RequireJSON(t, 200, saved, save(b, b.Key, want))
+	systemstest.RequireJSON(t, 200, want, show(b, b.Key))
+	require.Empty(t, b.Webhooks(systemstest.Tenant))
+	require.Equal(t, models.Canceled, b.Deliveries(systemstest.Tenant, owed)[0].Status)
+	systemstest.RequireJSON(t, 422, `{"message":"the request is not valid","errors":{"webhook_url":["is not set"]}}`,
+		b.Do(systemstest.Call{Method: http.MethodPost, Path: path + "/test", Authorization: bearer(b.Key)}))
+
+	save(b, b.Key, settings(`"https://client.example/"`, "true", "false", "false", "false"))
+	w := b.Webhooks(systemstest.Tenant)[0]
+	_, err = b.Hooks.DeleteWebhook(t.Context(), systemstest.Tenant, w.ID)
+	require.NoError(t, err)
+	systemstest.RequireJSON(t, 200, nothing, show(b, b.Key)) // and not what was kept before the URL was set
+}
+
+// TestReceiver checks what arrives as the document tells receivers to: the flat body, and the key as the signature.
+func TestReceiver(t *testing.T) {
+	t.Parallel()
+	b := systemstest.New(t, im4.Mount)
+	receiver := systemstest.NewReceiver(t)
+	save(b, b.Key, settings(`"`+receiver.URL+`"`, "true", "true", "true", "true"))
+
+	require.Equal(t, 200, b.Do(systemstest.Call{Method: http.MethodPost, Path: path + "/test", Authorization: bearer(b.Key)}).Code)
+	for _, event := range []struct{ name, data string }{
+		{"order.created", `{"project_id":12,"order_id":34}`},
+		{"order.changed", `{"project_id":12,"order_id":34}`},
+		{"proofreading.sent", `{"project_id":12,"proofreading_batch_id":5}`},
+		{"proofreading.updated", `{"project_id":12,"proofreading_batch_id":5}`},
+	} {
+		require.Equal(t, wire.Masked, b.Deliver(systemstest.Tenant, event.name, event.data).RequestHeaders["Signature"])
+	}
+	var bodies []string
+	for _, got := range receiver.Take() {
+		require.Equal(t, b.Key, got.Header.Get("Signature"))
+		require.Equal(t, jsonType, got.Header.Get("Content-Type"))
+		bodies = append(bodies, got.Body)
+	}
+	require.Equal(t, []string{
+		`{"event":"test","message":"Hello!"}`,
+		`{"event":"order.created","project_id":12,"order_id":34}`,
+		`{"event":"order.changed","project_id":12,"order_id":34}`,
+		`{"event":"proofreading.sent","project_id":12,"proofreading_batch_id":5}`,
+		`{"event":"proofreading.updated","project_id":12,"proofreading_batch_id":5}`,
+	}, bodies)
+
+	// The key that saves the settings next signs from then on.
+	second := b.Env.Key(systemstest.Tenant, models.RoleTenant)
+	save(b, second, settings(`"`+receiver.URL+`"`, "true", "true", "true", "true"))
+	b.Deliver(systemstest.Tenant, "order.created", `{"project_id":12,"order_id":34}`)
+	require.Equal(t, second, receiver.Take()[0].Header.Get("Signature"))
+}
+
+func TestTheTestEventIsTheDocumentsWhateverTheTenantCallsTest(t *testing.T) {
+	t.Parallel()
+	b := systemstest.New(t, im4.Mount)
+	receiver := systemstest.NewReceiver(t)
+	_, err := b.Hooks.PutEventType(t.Context(), models.EventType{Name: "test", Example: `{"mine":true}`})
+	require.NoError(t, err)
+	save(b, b.Key, settings(`"`+receiver.URL+`"`, "true", "true", "true", "true"))
+	receiver.Answer(500) // the call answers that it was sent, not what became of it
+	require.Equal(t, 200, b.Do(systemstest.Call{Method: http.MethodPost, Path: path + "/test", Authorization: bearer(b.Key)}).Code)
+	require.Equal(t, `{"event":"test","message":"Hello!"}`, receiver.Take()[0].Body)
+}
+
+// TestCrossView follows one webhook through both APIs.
+func TestCrossView(t *testing.T) {
+	t.Parallel()
+	b := systemstest.New(t, im4.Mount)
+	receiver := systemstest.NewReceiver(t)
+	all := settings(`"`+receiver.URL+`"`, "true", "true", "true", "true")
+	save(b, b.Key, all)
+	w := b.Webhooks(systemstest.Tenant)[0]
+	require.Equal(t, "im4", w.Profile)
+	require.Empty(t, b.Webhooks(systemstest.Other))
+
+	status := func() models.WebhookStatus { return b.Webhooks(systemstest.Tenant)[0].Status }
+	_, err := b.Hooks.Disable(t.Context(), systemstest.Tenant, w.ID, "", "test")
+	require.NoError(t, err)
+	save(b, b.Key, all)
+	require.Equal(t, models.WebhookDisabled, status(), "what its owner took out of service stays so")
+	_, err = b.Hooks.Enable(t.Context(), systemstest.Tenant, w.ID, "test")
+	require.NoError(t, err)
+
+	// A receiver that is gone deactivates the webhook; saving the settings is how an InMemory4 client gets it back.
+	require.NoError(t, b.Hooks.Gone(t.Context(), &w))
+	require.Equal(t, models.WebhookDeactivated, status())
+	held := b.Publish(systemstest.Tenant, "order.created", `{"project_id":12,"order_id":34}`)
+	require.Equal(t, models.Held, b.Deliveries(systemstest.Tenant, held)[0].Status)
+	save(b, b.Key, all)
+	require.Equal(t, models.WebhookActive, status())
+	_, err = b.Hooks.Recover(t.Context(), systemstest.Tenant, w.ID, hooks.RecoveryRequest{})
+	require.NoError(t, err)
+
+	// What /v1 changes is seen here.
+	_, err = b.Hooks.UpdateWebhook(t.Context(), systemstest.Tenant, w.ID, hooks.WebhookChange{EventTypes: &[]string{"order.*"}})
+	require.NoError(t, err)
+	systemstest.RequireJSON(t, 200, settings(`"`+receiver.URL+`"`, "false", "false", "true", "true"), show(b, b.Key))
+}
+
+func TestSettingsSavedAtOnceMakeOneWebhook(t *testing.T) {
+	t.Parallel()
+	b := systemstest.New(t, im4.Mount)
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			if w := save(b, b.Key, settings(`"https://client.example/"`, "true", "false", "false", "false")); w.Code != http.StatusOK {
+				t.Errorf("%d %s", w.Code, w.Body)
+			}
+		})
+	}
+	wg.Wait()
+	require.Len(t, b.Webhooks(systemstest.Tenant), 1)
+}
+
+func TestAccess(t *testing.T) {
+	t.Parallel()
+	b := systemstest.New(t, im4.Mount)
+	save(b, b.Key, settings(`"https://client.example/"`, "true", "false", "false", "false"))
+	systemstest.RequireAccess(t, b, systemstest.Access{
+		Calls: []systemstest.Call{
+			{Method: "POST", Path: path, Type: jsonType, Body: `{"webhook_url":null}`},
+			{Method: "GET", Path: path},
+			{Method: "POST", Path: path + "/test"},
+		},
+		Authorization: bearer,
+		Refused:       `{"message":"x"}`,
+	})
+}
+
+func TestBadInput(t *testing.T) {
+	t.Parallel()
+	b := systemstest.New(t, im4.Mount, hookstest.Strict)
+	save(b, b.Key, settings(`"https://client.example/"`, "true", "false", "false", "false"))
+	post := func(body string) systemstest.Call {
+		return systemstest.Call{Method: "POST", Path: path, Type: jsonType, Body: body}
+	}
+	form := func(body string) systemstest.Call {
+		return systemstest.Call{Method: "POST", Path: path, Type: formType, Body: body}
+	}
+	invalid := func(field, message string) string {
+		return `{"message":"the request is not valid","errors":{"` + field + `":["` + message + `"]}}`
+	}
+	malformed := func(message string) string {
+		return `{"message":"` + message + `","errors":{"body":["` + message + `"]}}`
+	}
+	object := malformed("the body must be a JSON object")
+	systemstest.RequireRefused(t, b, "", bearer(b.Key), []systemstest.BadInput{
+		{Name: "no body", Call: post(""), Status: 422, Want: object},
+		{Name: "not JSON", Call: post("{"), Status: 422, Want: object},
+		{Name: "a list", Call: post("[]"), Status: 422, Want: object},
+		{Name: "two objects", Call: post(`{"webhook_url":null}{}`), Status: 422, Want: malformed("the body must be one JSON object")},
+		{Name: "null", Call: post("null"), Status: 422, Want: invalid("webhook_url", "is required; it may be null")},
+		{Name: "empty", Call: post("{}"), Status: 422, Want: invalid("webhook_url", "is required; it may be null")},
+		{Name: "no URL", Call: post(`{"webhook_order_created":true}`), Status: 422, Want: invalid("webhook_url", "is required; it may be null")},
+		{Name: "URL as number", Call: post(`{"webhook_url":1}`), Status: 422, Want: invalid("webhook_url", "must be a string")},
+		{Name: "empty URL", Call: post(`{"webhook_url":""}`), Status: 422,
+			Want: invalid("webhook_url", "destination not allowed: the URL must be https")},
+		{Name: "http", Call: post(`{"webhook_url":"http://client.example/"}`), Status: 422,
+			Want: invalid("webhook_url", "destination not allowed: the URL must be https")},
+		{Name: "flag as text", Call: post(`{"webhook_url":null,"webhook_order_created":"true"}`), Status: 422,
+			Want: invalid("webhook_order_created", "must be a boolean")},
+		{Name: "flag as number", Call: post(`{"webhook_url":null,"webhook_order_changed":1}`), Status: 422,
+			Want: invalid("webhook_order_changed", "must be a boolean")},
+		{Name: "flag as null", Call: post(`{"webhook_url":null,"webhook_order_changed":null}`), Status: 422,
+			Want: invalid("webhook_order_changed", "must be a boolean")},
+		{Name: "unknown member", Call: post(`{"webhook_url":null,"webhook_project_created":true}`), Status: 422,
+			Want: invalid("webhook_project_created", "is not known")},
+		{Name: "form without URL", Call: form("webhook_order_created=1"), Status: 422, Want: invalid("webhook_url", "is required; it may be empty")},
+		{Name: "form with a flag that is none", Call: form("webhook_url=&webhook_order_created=yes"), Status: 422,
+			Want: invalid("webhook_order_created", "must be a boolean")},
+		{Name: "form with an unknown name", Call: form("webhook_url=&colour=red"), Status: 422, Want: invalid("colour", "is not known")},
+		{Name: "malformed form", Call: form("webhook_url=%zz"), Status: 422, Want: malformed("the body must be form-encoded")},
+	})
+	require.Contains(t, show(b, b.Key).Body.String(), "https://client.example/")
+}
+
+func TestPlainHTTPIsRefusedEvenWhereTheInstallationAllowsIt(t *testing.T) {
+	t.Parallel()
+	b := systemstest.New(t, im4.Mount)
+	b.Hooks.Dev = false // the guard lets loopback pass, the profile does not
+	w := save(b, b.Key, `{"webhook_url":"http://127.0.0.1:9000/"}`)
+	systemstest.RequireJSON(t, 422, `{"message":"the request is not valid","errors":{"webhook_url":["must be https"]}}`, w)
+}
