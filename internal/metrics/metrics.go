@@ -15,7 +15,7 @@ type Metrics struct {
 	DispatchSize   prometheus.Histogram
 	Waiting        prometheus.Gauge
 	Catches        prometheus.Counter
-	Webhooks       *prometheus.GaugeVec // by status
+	Webhooks       *prometheus.GaugeVec   // by status
 	Notified       *prometheus.CounterVec // by result
 	Pending        prometheus.Gauge
 	Held           prometheus.Gauge
