@@ -50,7 +50,14 @@ func (a access) grants(p hooks.Principal) bool {
 // admit finds out who asks and whether they may: Unauthorized without a key in force, NotFound for another tenant's
 // path (whether there is such a tenant is not theirs to know), Forbidden if the role is not enough.
 func (s *server) admit(c *gin.Context, need access) (hooks.Principal, error) {
-	p, err := s.Hooks.Authenticate(c.Request.Context(), bearer(c.GetHeader("Authorization")))
+	ctx, key := c.Request.Context(), bearer(c.GetHeader("Authorization"))
+	var p hooks.Principal
+	var err error
+	if need == publishers {
+		p, err = s.Hooks.AuthenticatePublisher(ctx, c.Param("tenant"), key)
+	} else {
+		p, err = s.Hooks.Authenticate(ctx, key)
+	}
 	if err != nil {
 		return p, err
 	}
@@ -62,6 +69,13 @@ func (s *server) admit(c *gin.Context, need access) (hooks.Principal, error) {
 		return p, hooks.Refuse(hooks.Forbidden, "a key with the role %q may not do this", p.Role)
 	}
 	return p, nil
+}
+
+// principal is who asks, of a request that admit has let through.
+func principal(c *gin.Context) hooks.Principal {
+	v, _ := c.Get(principalField)
+	p, _ := v.(hooks.Principal)
+	return p
 }
 
 // bearer takes the key out of an Authorization header (RFC 6750, 2.1), "" if there is none.

@@ -12,8 +12,6 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
-
-	"github.com/posthorn/posthorn/internal/hooks"
 )
 
 const (
@@ -114,8 +112,7 @@ func (s *server) logRequest(c *gin.Context, status int, took time.Duration) {
 		slog.String("method", c.Request.Method), slog.String("path", c.Request.URL.Path), slog.Int("status", status),
 		slog.Duration("took", took), slog.String("remote", c.RemoteIP()), slog.String(requestIDField, requestID(ctx)),
 	}
-	if v, ok := c.Get(principalField); ok {
-		p, _ := v.(hooks.Principal)
+	if p := principal(c); p.KeyID != "" {
 		attrs = append(attrs, slog.String("key", p.KeyID), slog.String("tenant", p.Tenant))
 	}
 	s.Log.LogAttrs(ctx, level, "request", attrs...)

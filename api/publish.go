@@ -148,7 +148,7 @@ func (s *server) publishBatch(c *gin.Context) error {
 
 // accept publishes, and says in the header if the answer is an earlier request's.
 func (s *server) accept(c *gin.Context, r hooks.PublishRequest) ([]hooks.Published, error) {
-	r.Key = c.GetHeader(idempotencyHeader)
+	r.Key, r.By = c.GetHeader(idempotencyHeader), principal(c)
 	published, err := s.Hooks.Publish(c.Request.Context(), c.Param("tenant"), r)
 	if err == nil && published[0].Replayed {
 		c.Header(replayedHeader, "true")

@@ -33,7 +33,12 @@ func (APIKey) TableName() string { return "api_keys" }
 // CreateAPIKey stores a key. ErrNotFound if the tenant does not exist.
 func (s *Store) CreateAPIKey(ctx context.Context, k *APIKey) error {
 	k.CreatedAt = s.now()
-	return found(s.db.WithContext(ctx).Create(k).Error)
+	return s.Tx(ctx, func(tx *Store) error {
+		if err := tx.touchWebhooks(ctx, k.Tenant); err != nil {
+			return err
+		}
+		return found(tx.db.WithContext(ctx).Create(k).Error)
+	})
 }
 
 // APIKeyByHash finds the key that is in force and hashes to hash.
@@ -50,12 +55,17 @@ func (s *Store) APIKeys(ctx context.Context, tenant string) ([]APIKey, error) {
 	return rows, err
 }
 
-// RevokeAPIKey ends a key at once.
+// RevokeAPIKey ends a key at once: the tenant's new version tells those who have it in memory.
 func (s *Store) RevokeAPIKey(ctx context.Context, tenant, id string) error {
-	result := s.db.WithContext(ctx).Model(&APIKey{}).Where("tenant = ? AND id = ? AND revoked_at IS NULL", tenant, id).
-		Update("revoked_at", s.now())
-	if result.Error == nil && result.RowsAffected == 0 {
-		return ErrNotFound
-	}
-	return result.Error
+	return s.Tx(ctx, func(tx *Store) error {
+		if err := tx.touchWebhooks(ctx, tenant); err != nil {
+			return err
+		}
+		result := tx.db.WithContext(ctx).Model(&APIKey{}).Where("tenant = ? AND id = ? AND revoked_at IS NULL", tenant, id).
+			Update("revoked_at", tx.now())
+		if result.Error == nil && result.RowsAffected == 0 {
+			return ErrNotFound
+		}
+		return result.Error
+	})
 }

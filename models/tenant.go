@@ -10,8 +10,8 @@ type Tenant struct {
 	ID          string
 	Name        string
 	AdminEmails []string `gorm:"serializer:json"`
-	// Version counts the changes to the tenant's webhooks and event types; what is cached of them is good while it
-	// stays the same.
+	// Version counts the changes to the tenant's webhooks, event types and keys; what is cached of them is good while
+	// it stays the same.
 	Version   int64
 	CreatedAt time.Time
 	UpdatedAt time.Time
@@ -93,7 +93,7 @@ func (s *Store) TenantVersions(ctx context.Context, ids []string) (map[string]in
 	return versions, nil
 }
 
-// touchWebhooks says that the tenant's webhooks have changed. It also serialises the changes to one tenant's webhooks.
+// touchWebhooks says that the tenant's webhooks, event types or keys have changed. It also serialises such changes.
 func (s *Store) touchWebhooks(ctx context.Context, tenant string) error {
 	result := s.db.WithContext(ctx).Exec("UPDATE tenants SET version = version + 1 WHERE id = ?", tenant)
 	if result.Error == nil && result.RowsAffected == 0 {

@@ -44,6 +44,32 @@ func (p Principal) May(tenant string, roles ...models.Role) bool {
 
 // Authenticate finds out whose key this is. Unauthorized for anything that is not a key in force.
 func (s *Service) Authenticate(ctx context.Context, key string) (Principal, error) {
+	return s.authenticate(key, func(hash []byte) (models.APIKey, error) { return s.Store.APIKeyByHash(ctx, hash) })
+}
+
+// AuthenticatePublisher is Authenticate for publishing to a tenant: a key of the tenant that is in memory is not
+// looked up. Publish finds out, in the transaction that accepts, if it has been revoked meanwhile.
+func (s *Service) AuthenticatePublisher(ctx context.Context, tenant, key string) (Principal, error) {
+	return s.authenticate(key, func(hash []byte) (models.APIKey, error) {
+		if v, ok := s.directory.views.Get(tenant); ok {
+			if k, ok := v.keys[string(hash)]; ok {
+				return k, nil
+			}
+		}
+		return s.Store.APIKeyByHash(ctx, hash)
+	})
+}
+
+// inForce tells whether the principal's key is still one of the tenant's, as the view has it.
+func (p Principal) inForce(v *view) bool {
+	if p.key == "" || p.Role == models.RoleAdmin {
+		return true
+	}
+	_, ok := v.keys[string(secrets.HashAPIKey(p.key))]
+	return ok
+}
+
+func (s *Service) authenticate(key string, find func(hash []byte) (models.APIKey, error)) (Principal, error) {
 	refused := Refuse(Unauthorized, "a valid API key is required")
 	if key == "" {
 		return Principal{}, refused
@@ -54,7 +80,7 @@ func (s *Service) Authenticate(ctx context.Context, key string) (Principal, erro
 			return Principal{KeyID: "admin", Name: "admin", Role: models.RoleAdmin, key: key}, nil
 		}
 	}
-	k, err := s.Store.APIKeyByHash(ctx, secrets.HashAPIKey(key))
+	k, err := find(secrets.HashAPIKey(key))
 	switch {
 	case errors.Is(err, models.ErrNotFound):
 		return Principal{}, refused
@@ -97,5 +123,7 @@ func (s *Service) Keys(ctx context.Context, tenant string) ([]models.APIKey, err
 
 // RevokeKey ends a key at once.
 func (s *Service) RevokeKey(ctx context.Context, tenant, id string) error {
-	return known(s.Store.RevokeAPIKey(ctx, tenant, id), "key")
+	err := known(s.Store.RevokeAPIKey(ctx, tenant, id), "key")
+	s.directory.forget(tenant)
+	return err
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// directory keeps what publishing and sending need to know of tenants in memory: their webhooks by event type and
-// their event types. A view is good while the tenant's version stays the same. Accepting checks the version in its
+// directory keeps what publishing and sending need to know of tenants in memory: their webhooks by event type, their
+// event types and their keys. A view is good while the tenant's version stays the same. Accepting checks the version in its
 // own transaction; sending looks at it again when the view is older than maxAge.
 type directory struct {
 	service *Service
@@ -34,6 +34,7 @@ type view struct {
 	exact    map[string][]*entry // webhooks by the event types they name
 	patterns []*entry            // webhooks that name none, or wildcards
 	types    map[string]*eventType
+	keys     map[string]models.APIKey // by hash
 
 	mu        sync.Mutex
 	checkedAt time.Time
@@ -111,12 +112,19 @@ func (d *directory) read(ctx context.Context, tenant string) (*view, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &view{version: version, checkedAt: now, webhooks: make(map[string]*entry, len(webhooks)),
+	keys, err := d.service.Store.APIKeys(ctx, tenant)
+	if err != nil {
+		return nil, err
+	}
+	v := &view{version: version, keys: make(map[string]models.APIKey, len(keys)), checkedAt: now, webhooks: make(map[string]*entry, len(webhooks)),
 		exact: map[string][]*entry{}, types: make(map[string]*eventType, len(types))}
 	for i := range webhooks {
 		e := &entry{webhook: webhooks[i]}
 		v.webhooks[e.webhook.ID] = e
 		v.file(e)
+	}
+	for _, key := range keys {
+		v.keys[string(key.Hash)] = key
 	}
 	for i := range types {
 		v.types[types[i].Name] = &eventType{EventType: types[i]}

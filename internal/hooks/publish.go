@@ -41,9 +41,10 @@ type Published struct {
 // PublishRequest is one publish call: all of its events are accepted, or none.
 type PublishRequest struct {
 	Events []EventInput
-	Key    string // idempotency key, or ""
-	Body   []byte // of the request; compared when the key is seen again
-	Batch  bool   // names fields "events[i].…" in errors
+	Key    string    // idempotency key, or ""
+	Body   []byte    // of the request; compared when the key is seen again
+	Batch  bool      // names fields "events[i].…" in errors
+	By     Principal // who publishes; the zero value is Posthorn itself
 }
 
 // Publish accepts events: when it returns without an error they are stored and will be delivered. An error that is
@@ -57,6 +58,14 @@ func (s *Service) Publish(ctx context.Context, tenant string, r PublishRequest) 
 		return nil, err
 	}
 	for tries := 0; ; tries++ {
+		if !r.By.inForce(v) { // revoked, or newer than the view
+			if v, err = s.directory.load(ctx, tenant); err != nil {
+				return nil, err
+			}
+			if !r.By.inForce(v) {
+				return nil, Refuse(Unauthorized, "a valid API key is required")
+			}
+		}
 		published, err := s.publish(ctx, v, tenant, r)
 		if !errors.Is(err, models.ErrStale) || tries == 10 {
 			return published, err
