@@ -206,7 +206,8 @@ func (a *App) work(ctx context.Context, background *sync.WaitGroup) (stop func()
 		until(ctx, a.Log, "worker", w.Start)
 		a.started.Store(ctx.Err() == nil)
 	})
-	reconciler := &worker.Reconciler{Store: a.store, Engine: a.engine, Threshold: int64(a.Config.FailureThreshold), Metrics: a.metrics, Log: a.Log}
+	reconciler := &worker.Reconciler{Store: a.store, Engine: a.engine, Threshold: int64(a.Config.FailureThreshold), Metrics: a.metrics, Log: a.Log,
+		Every: a.Config.Reconcile.Every, Overdue: a.Config.Reconcile.After}
 	background.Go(func() { reconciler.Run(ctx) })
 	return func() {
 		if a.started.Load() {

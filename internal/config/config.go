@@ -30,8 +30,9 @@ type Config struct {
 	Timeout       time.Duration `name:"timeout" env:"POSTHORN_TIMEOUT" default:"15s" help:"How long a receiver has to answer. Default ${default}." group:"Delivery"`
 	Retry         Retry         `embed:"" prefix:"retry-" group:"Delivery"`
 	// FailureThreshold is how many failed receptions deactivate a webhook.
-	FailureThreshold int      `name:"failure-threshold" env:"POSTHORN_FAILURE_THRESHOLD" default:"3000" help:"Failed receptions until a webhook is deactivated. Default ${default}." group:"Delivery"`
-	Retention        Duration `name:"retention" env:"POSTHORN_RETENTION" default:"14d" help:"How long finished events, deliveries and attempts are kept; pending and held ones stay. Default ${default}." group:"Stores"`
+	FailureThreshold int       `name:"failure-threshold" env:"POSTHORN_FAILURE_THRESHOLD" default:"3000" help:"Failed receptions until a webhook is deactivated. Default ${default}." group:"Delivery"`
+	Reconcile        Reconcile `embed:"" prefix:"reconcile-" group:"Delivery"`
+	Retention        Duration  `name:"retention" env:"POSTHORN_RETENTION" default:"14d" help:"How long finished events, deliveries and attempts are kept; pending and held ones stay. Default ${default}." group:"Stores"`
 
 	// SMTPURL empty means that no mail is sent.
 	SMTPURL  Secret `name:"smtp-url" env:"POSTHORN_SMTP_URL" help:"Mail server for notifications: smtp[s]://user:pass@host:port. Empty: no mail." group:"Mail"`
@@ -51,4 +52,13 @@ type Retry struct {
 	MaxInterval time.Duration `name:"max-interval" env:"POSTHORN_RETRY_MAX_INTERVAL" default:"30m" help:"Longest wait. Default ${default}."`
 	// Max is how many retries follow the first attempt. 0 means none.
 	Max int `name:"max" env:"POSTHORN_RETRY_MAX" default:"10" help:"Retries after the first attempt; 0 is none. Default ${default}."`
+}
+
+// Reconcile is when a worker looks for what was accepted and is not being driven.
+type Reconcile struct {
+	// After is how long a delivery must have been due before its workflow is asked after. Posthorn keeps what it has just
+	// accepted in memory for 10 s: with less than that a delivery whose start is slow may be sent twice.
+	After time.Duration `name:"after" env:"POSTHORN_RECONCILE_AFTER" default:"1m" help:"How long a delivery must be overdue before it is looked into. Default ${default}."`
+	// Every is the time between two looks.
+	Every time.Duration `name:"every" env:"POSTHORN_RECONCILE_EVERY" default:"10s" help:"How often each worker looks for deliveries that nothing drives. Default ${default}."`
 }

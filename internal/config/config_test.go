@@ -49,7 +49,7 @@ func defaults() Config {
 	return Config{
 		Addr: "127.0.0.1:8080", TaskQueue: "posthorn", GroupMax: 256, Timeout: 15 * time.Second,
 		Retry:            Retry{Initial: 10 * time.Second, Backoff: 2, MaxInterval: 30 * time.Minute, Max: 10},
-		FailureThreshold: 3000, Retention: Duration(14 * 24 * time.Hour),
+		FailureThreshold: 3000, Retention: Duration(14 * 24 * time.Hour), Reconcile: Reconcile{After: time.Minute, Every: 10 * time.Second},
 		MailFrom: "Posthorn <posthorn@localhost>", LogLevel: slog.LevelInfo, LogFormat: "text",
 	}
 }
@@ -76,6 +76,8 @@ func TestEnvironment(t *testing.T) {
 		"POSTHORN_RETRY_MAX":          "0",
 		"POSTHORN_TIMEOUT":            "3s",
 		"POSTHORN_FAILURE_THRESHOLD":  "7",
+		"POSTHORN_RECONCILE_AFTER":    "20s",
+		"POSTHORN_RECONCILE_EVERY":    "2s",
 		"POSTHORN_SMTP_URL":           "smtps://u:hunter2@mail.example",
 		"POSTHORN_MAIL_FROM":          "ops@example.com",
 		"POSTHORN_GROUP_MAX":          "1",
@@ -96,7 +98,7 @@ func TestEnvironment(t *testing.T) {
 		AllowHTTP:     true,
 		AllowNetworks: Networks{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.168.1.7/32"), netip.MustParsePrefix("fd00::/8")},
 		Retry:         Retry{Initial: time.Second, Backoff: 1.5, MaxInterval: time.Minute},
-		Timeout:       3 * time.Second, FailureThreshold: 7,
+		Timeout:       3 * time.Second, FailureThreshold: 7, Reconcile: Reconcile{After: 20 * time.Second, Every: 2 * time.Second},
 		SMTPURL: "smtps://u:hunter2@mail.example", MailFrom: "ops@example.com",
 		GroupMax: 1, TaskQueue: "blue", PublicURL: "https://hooks.example.com/base/", TemporalUIURL: "http://127.0.0.1:8233",
 		Retention: Duration(36 * time.Hour), LogLevel: slog.LevelDebug, LogFormat: "json", OTLPEndpoint: "http://collector:4318",
@@ -115,7 +117,7 @@ func TestEmptyVariablesAreUnset(t *testing.T) {
 	clean(t)
 	config := reflect.TypeFor[Config]()
 	retry := reflect.TypeFor[Retry]()
-	for _, fields := range []reflect.Type{config, retry} {
+	for _, fields := range []reflect.Type{config, retry, reflect.TypeFor[Reconcile]()} {
 		for field := range fields.Fields() {
 			if name := field.Tag.Get("env"); name != "" {
 				t.Setenv(name, "")
@@ -178,6 +180,8 @@ func TestValidate(t *testing.T) {
 		{"negative retries", func(c *Config) { c.Retry.Max = -1 }, "POSTHORN_RETRY_MAX must be"},
 		{"too many retries", func(c *Config) { c.Retry.Max = MaxRetries + 1 }, "POSTHORN_RETRY_MAX must be"},
 		{"threshold 0", func(c *Config) { c.FailureThreshold = 0 }, "POSTHORN_FAILURE_THRESHOLD must be"},
+		{"reconciling at once", func(c *Config) { c.Reconcile.After = 0 }, "POSTHORN_RECONCILE_AFTER must be"},
+		{"reconciling all the time", func(c *Config) { c.Reconcile.Every = 0 }, "POSTHORN_RECONCILE_EVERY must be"},
 		{"no retention", func(c *Config) { c.Retention = 0 }, "POSTHORN_RETENTION must be"},
 		{"mail server", func(c *Config) { c.SMTPURL = "smtp://127.0.0.1:1025" }, ""},
 		{"mail server by http", func(c *Config) { c.SMTPURL = "http://u:hunter2@mail" }, "POSTHORN_SMTP_URL must be"},

@@ -51,6 +51,8 @@ func (c Config) Validate() error {
 	p.check("POSTHORN_RETRY_MAX_INTERVAL", c.Retry.MaxInterval >= c.Retry.Initial, "must not be less than POSTHORN_RETRY_INITIAL")
 	p.check("POSTHORN_RETRY_MAX", c.Retry.Max >= 0 && c.Retry.Max <= MaxRetries, fmt.Sprintf("must be 0 to %d", MaxRetries))
 	p.check("POSTHORN_FAILURE_THRESHOLD", c.FailureThreshold >= 1, "must be at least 1")
+	p.check("POSTHORN_RECONCILE_AFTER", c.Reconcile.After > 0, "must be more than 0")
+	p.check("POSTHORN_RECONCILE_EVERY", c.Reconcile.Every > 0, "must be more than 0")
 	p.check("POSTHORN_RETENTION", c.Retention > 0, "must be more than 0")
 	p.add("POSTHORN_SMTP_URL", checkSMTPURL(c.SMTPURL.Reveal()))
 	p.add("POSTHORN_MAIL_FROM", checkMailFrom(c.MailFrom))
