@@ -23,13 +23,18 @@ func (s *Service) SystemWebhooks(ctx context.Context, tenant, profile string) ([
 	return slices.DeleteFunc(all, func(w models.Webhook) bool { return w.Profile != profile }), nil
 }
 
-// WithCatalog does what registers a webhook for event types of a system's catalogue. If the tenant turns out not to
-// know them yet, what it lacks of the catalogue is loaded and do runs again: a client of the original has no call
-// to load a catalogue with. What the tenant knows already stays as it is.
+// WithCatalog does what registers a webhook for event types that the caller knows to be of a system's catalogue. If
+// all that is wrong is that the tenant does not know them yet, what it lacks of the catalogue is loaded and do runs
+// again: a client of the original has no call to load a catalogue with. What the tenant knows already stays as it is,
+// and so does everything if something else is wrong too; only that is then told.
 func (s *Service) WithCatalog(ctx context.Context, tenant, system string, do func() error) error {
 	err := do()
-	if !onlyTypesUnknown(err) {
+	var refused *Error
+	if !errors.As(err, &refused) || !slices.ContainsFunc(refused.Fields, ofEventTypes) {
 		return err
+	}
+	if rest := slices.DeleteFunc(slices.Clone(refused.Fields), ofEventTypes); len(rest) > 0 {
+		return &Error{Code: refused.Code, Detail: refused.Detail, Fields: rest}
 	}
 	if err := s.completeCatalog(ctx, tenant, system); err != nil {
 		return err
@@ -37,13 +42,7 @@ func (s *Service) WithCatalog(ctx context.Context, tenant, system string, do fun
 	return do()
 }
 
-func onlyTypesUnknown(err error) bool {
-	var refused *Error
-	if !errors.As(err, &refused) || len(refused.Fields) == 0 {
-		return false
-	}
-	return !slices.ContainsFunc(refused.Fields, func(f FieldError) bool { return !strings.HasPrefix(f.Field, "event_types[") })
-}
+func ofEventTypes(f FieldError) bool { return strings.HasPrefix(f.Field, "event_types[") }
 
 func (s *Service) completeCatalog(ctx context.Context, tenant, system string) error {
 	listed, _ := catalog.Load(system)
