@@ -14,6 +14,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
+	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -37,8 +39,9 @@ var guardScript string
 
 // Options choose how a cluster runs.
 type Options struct {
-	// Fast gives up durability over a crash of the machine (fsync, synchronous_commit and full_page_writes off).
-	// A server killed on a machine that lives on loses nothing by it.
+	// Fast gives up durability over a crash of the machine (fsync and full_page_writes off), and over one of the server
+	// what was committed in its last fraction of a second (synchronous_commit off). With the setting synchronous_commit=on a
+	// server killed on a machine that lives on loses nothing.
 	Fast bool
 	// Settings are further server settings as name=value; they win over this package's own.
 	Settings []string
@@ -48,10 +51,10 @@ type Options struct {
 type Cluster struct {
 	url   string
 	guard *exec.Cmd
-	alive io.Closer     // the guard's standard input: closing it stops the server
-	ended chan struct{} // closed when the guard has ended, the server stopped and the directory gone
-	err   error         // why the guard ended; read after ended
-	log   bytes.Buffer  // what the server wrote; read after ended
+	alive io.WriteCloser // the guard's standard input: closing it stops the server
+	ended chan struct{}  // closed when the guard has ended, the server stopped and the directory gone
+	err   error          // why the guard ended; read after ended
+	log   bytes.Buffer   // what the server wrote; read after ended
 }
 
 // Start creates a cluster in a temporary directory and starts its server on a free port of the loopback interface. It
@@ -153,20 +156,81 @@ func (c *Cluster) Stop() error {
 	}
 }
 
+// Kill ends the server as kill -9 does, and keeps its data for Restart. It returns when the server is down.
+func (c *Cluster) Kill(ctx context.Context) error {
+	if err := os.WriteFile(c.path(killedFile), nil, 0o600); err != nil {
+		return fmt.Errorf("kill postgres: %w", err)
+	}
+	text, err := os.ReadFile(filepath.Join(dataDir(c.guard.Dir), "postmaster.pid"))
+	if err != nil {
+		return fmt.Errorf("kill postgres: %w", err)
+	}
+	line, _, _ := strings.Cut(string(text), "\n")
+	pid, err := strconv.Atoi(line)
+	if err != nil {
+		return fmt.Errorf("kill postgres: %w", err)
+	}
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		return fmt.Errorf("kill postgres: %w", err)
+	}
+	return c.poll(ctx, "kill postgres", func() error {
+		_, err := os.Stat(c.path(downFile))
+		return err
+	})
+}
+
+// Restart starts a server that Kill has ended. It returns when the server accepts connections.
+func (c *Cluster) Restart(ctx context.Context) error {
+	err := c.poll(ctx, "restart postgres", func() error {
+		// The guard is waiting, also where a server has been started, has found processes of the one before, and given up.
+		if os.Remove(c.path(downFile)) == nil {
+			if _, err := io.WriteString(c.alive, "start\n"); err != nil {
+				return err
+			}
+		}
+		return c.answers(ctx)
+	})
+	if err != nil {
+		return err
+	}
+	return os.Remove(c.path(killedFile))
+}
+
+// What stands between us and the guard, in the cluster's directory.
+const (
+	killedFile = "killed"
+	downFile   = "down"
+)
+
+func (c *Cluster) path(name string) string { return filepath.Join(c.guard.Dir, name) }
+
 // awaitReady waits until the server answers.
 func (c *Cluster) awaitReady(ctx context.Context) error {
+	return c.poll(ctx, "start postgres", func() error { return c.answers(ctx) })
+}
+
+func (c *Cluster) answers(ctx context.Context) error {
+	conn, err := pgx.Connect(ctx, c.url)
+	if err != nil {
+		return err
+	}
+	return conn.Close(ctx)
+}
+
+// poll waits until check succeeds, the guard has ended, or ctx.
+func (c *Cluster) poll(ctx context.Context, doing string, check func() error) error {
 	retry := time.NewTicker(20 * time.Millisecond)
 	defer retry.Stop()
 	for {
-		conn, err := pgx.Connect(ctx, c.url)
+		err := check()
 		if err == nil {
-			return conn.Close(ctx)
+			return nil
 		}
 		select {
 		case <-c.ended:
-			return fmt.Errorf("start postgres: %w: %s", c.err, lastLines(c.log.Bytes()))
+			return fmt.Errorf("%s: %w: %s", doing, c.err, lastLines(c.log.Bytes()))
 		case <-ctx.Done():
-			return fmt.Errorf("start postgres: %w (last: %w)", ctx.Err(), err)
+			return fmt.Errorf("%s: %w (last: %w)", doing, ctx.Err(), err)
 		case <-retry.C:
 		}
 	}

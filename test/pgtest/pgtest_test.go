@@ -101,6 +101,34 @@ func TestStopReportsAServerThatDied(t *testing.T) {
 	require.ErrorContains(t, c.Stop(), "ended by itself")
 }
 
+func TestKilledServerComesBackWithWhatWasCommitted(t *testing.T) {
+	t.Parallel()
+
+	c, err := Start(t.Context(), Options{Fast: true, Settings: []string{"synchronous_commit=on"}})
+	require.NoError(t, err)
+	execute(t, c.URL(), `CREATE TABLE kept (id int)`)
+	for round := range 3 {
+		execute(t, c.URL(), `INSERT INTO kept VALUES (1)`)
+		require.NoError(t, c.Kill(t.Context()))
+		_, err = pgx.Connect(t.Context(), c.URL())
+		require.Error(t, err)
+		require.NoError(t, c.Restart(t.Context()))
+		require.Equal(t, round+1, query[int](t, c.URL(), `SELECT count(*) FROM kept`))
+	}
+	require.NoError(t, c.Stop())
+	require.NoDirExists(t, c.guard.Dir)
+}
+
+func TestStopRemovesAKilledServer(t *testing.T) {
+	t.Parallel()
+
+	c, err := Start(t.Context(), Options{Fast: true})
+	require.NoError(t, err)
+	require.NoError(t, c.Kill(t.Context()))
+	require.NoError(t, c.Stop())
+	require.NoDirExists(t, c.guard.Dir)
+}
+
 func TestStartReportsWhatTheServerSaid(t *testing.T) {
 	t.Parallel()
 
