@@ -225,7 +225,9 @@ func TestBadInput(t *testing.T) {
 	t.Parallel()
 	b := systemstest.New(t, up42.Mount)
 	one := collection + "/" + create(t, b, sample)
-	post := func(body string) systemstest.Call { return systemstest.Call{Method: "POST", Path: collection, Body: body} }
+	post := func(body string) systemstest.Call {
+		return systemstest.Call{Method: "POST", Path: collection, Body: body}
+	}
 	put := func(body string) systemstest.Call { return systemstest.Call{Method: "PUT", Path: one, Body: body} }
 	with := func(member string) string {
 		return `{"events":["order.status"],"name":"n","url":"https://a.example/",` + member + `}`
