@@ -42,16 +42,22 @@ const ReceptionFailed = "ReceptionFailed"
 // again, it sends only what is still pending. Deliveries whose webhook has enough in flight are left over.
 func (a *Deliveries) FirstAttempts(ctx context.Context, dispatchID string) (workflows.Round, error) {
 	work := a.Desk.Take(dispatchID)
+	defer a.Desk.Done(dispatchID)
 	if work == nil {
 		var err error
 		if work, err = a.load(ctx, dispatchID); err != nil {
 			return workflows.Round{}, err
 		}
 	}
-	return a.round(ctx, dispatchID, work, true, func(context.Context) {})
+	return a.round(ctx, dispatchID, work, true)
 }
 
-// AttemptMany makes the first POSTs to one webhook that were over its cap.
+// beatEvery is how often AttemptMany says that it is alive. It is well under a POST's time, and the heartbeat
+// timeout is above it.
+const beatEvery = 5 * time.Second
+
+// AttemptMany makes the first POSTs to one webhook that were over its cap. They may wait long for room at it, behind
+// those of other dispatches.
 func (a *Deliveries) AttemptMany(ctx context.Context, in workflows.AttemptManyInput) (workflows.Round, error) {
 	keys := make([]models.DeliveryKey, len(in.Deliveries))
 	for i, l := range in.Deliveries {
@@ -61,7 +67,30 @@ func (a *Deliveries) AttemptMany(ctx context.Context, in workflows.AttemptManyIn
 	if err != nil {
 		return workflows.Round{}, err
 	}
-	return a.round(ctx, in.DispatchID, work, false, func(ctx context.Context) { activity.RecordHeartbeat(ctx) })
+	defer every(beatEvery, func() { activity.RecordHeartbeat(ctx) })()
+	return a.round(ctx, in.DispatchID, work, false)
+}
+
+// every calls do again and again until stop is called, which waits for the last call to end.
+func every(interval time.Duration, do func()) (stop func()) {
+	done := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		ticker := time.NewTicker(interval)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ticker.C:
+				do()
+			case <-done:
+				return
+			}
+		}
+	})
+	return func() {
+		close(done)
+		wg.Wait()
+	}
 }
 
 // load reads a dispatch's work from the outbox. None is left if the entry is gone.
@@ -105,7 +134,7 @@ func (a *Deliveries) read(ctx context.Context, dispatchID string, keys []models.
 
 // round attempts several deliveries at once and gathers what came of them. capped leaves over what is above a
 // webhook's cap; otherwise the cap is what bounds the round itself.
-func (a *Deliveries) round(ctx context.Context, dispatchID string, work []handoff.Work, capped bool, beat func(context.Context)) (workflows.Round, error) {
+func (a *Deliveries) round(ctx context.Context, dispatchID string, work []handoff.Work, capped bool) (workflows.Round, error) {
 	var (
 		mu      sync.Mutex
 		round   workflows.Round
@@ -141,7 +170,6 @@ func (a *Deliveries) round(ctx context.Context, dispatchID string, work []handof
 			default:
 				tally(&round, outcome.Status)
 			}
-			beat(ctx)
 		})
 	}
 	wg.Wait()
@@ -163,13 +191,21 @@ func tally(r *workflows.Round, status string) {
 	}
 }
 
+// job is one attempt to make.
+type job struct {
+	dispatchID string
+	work       handoff.Work
+	lastOf     func(final bool) string // the dispatch that this end finishes, "" = none
+	posted     func()                  // called when the POST has ended, before it is recorded
+}
+
 // inLane attempts one delivery when its webhook has room. ok is false if it has none for now.
 func (a *Deliveries) inLane(ctx context.Context, dispatchID string, w handoff.Work, capped bool, lastOf func(bool) string) (_ workflows.Outcome, ok bool, _ error) {
 	r, outcome, err := a.receiver(ctx, &w.Delivery)
 	if err != nil || r == nil {
 		return outcome, true, err
 	}
-	if wait := w.Delivery.NextAttemptAt; wait != nil && wait.After(a.Now().Add(time.Second)) {
+	if a.early(&w.Delivery) {
 		return workflows.Outcome{Left: a.leftover(r, &w.Delivery, "")}, true, nil
 	}
 	leave, ok := a.Lanes.Enter(ctx, w.Delivery.WebhookID, r.Webhook.MaxInFlight, capped)
@@ -180,15 +216,43 @@ func (a *Deliveries) inLane(ctx context.Context, dispatchID string, w handoff.Wo
 		return workflows.Outcome{Left: a.leftover(r, &w.Delivery, "")}, false, nil
 	}
 	defer leave()
-	outcome, _, err = a.attempt(ctx, dispatchID, r, w, lastOf)
+	if !capped { // the wait for room may have been long
+		return a.afterWait(ctx, job{dispatchID, w, lastOf, leave})
+	}
+	outcome, _, err = a.attempt(ctx, r, job{dispatchID, w, lastOf, leave})
 	return outcome, true, err
+}
+
+// afterWait attempts a delivery that has waited for room, if it is still as it was.
+func (a *Deliveries) afterWait(ctx context.Context, j job) (_ workflows.Outcome, ok bool, _ error) {
+	d := &j.work.Delivery
+	now, outcome, err := a.current(ctx, d.Tenant, d.ID, d.Generation)
+	if err != nil || now == nil {
+		return outcome, true, err
+	}
+	r, outcome, err := a.receiver(ctx, &now.Delivery)
+	if err != nil || r == nil {
+		return outcome, true, err
+	}
+	if a.early(&now.Delivery) {
+		return workflows.Outcome{Left: a.leftover(r, &now.Delivery, "")}, true, nil
+	}
+	j.work = *now
+	outcome, _, err = a.attempt(ctx, r, j)
+	return outcome, true, err
+}
+
+// early tells whether a delivery is to wait longer: it has been attempted, recorded, and is asked for again after a
+// crash. Clocks that differ a little are no reason to wait.
+func (a *Deliveries) early(d *models.Delivery) bool {
+	return d.NextAttemptAt != nil && d.NextAttemptAt.After(a.Now().Add(time.Second))
 }
 
 // Attempt makes one POST of one delivery. A failed reception that is to be tried again is returned as an error that
 // tells Temporal when, so that the Web UI shows attempt n of m, the last failure and the next time.
 func (a *Deliveries) Attempt(ctx context.Context, in workflows.AttemptInput) (workflows.Outcome, error) {
 	l := in.Delivery
-	w, outcome, err := a.current(ctx, in)
+	w, outcome, err := a.current(ctx, l.Tenant, l.Delivery, l.Generation)
 	if err != nil || w == nil {
 		return outcome, err
 	}
@@ -196,27 +260,31 @@ func (a *Deliveries) Attempt(ctx context.Context, in workflows.AttemptInput) (wo
 	if err != nil || r == nil {
 		return outcome, err
 	}
-	outcome, result, err := a.attempt(ctx, in.DispatchID, r, *w, func(bool) string { return "" })
+	if a.early(&w.Delivery) {
+		return workflows.Outcome{Left: a.leftover(r, &w.Delivery, l.Last)}, nil
+	}
+	outcome, result, err := a.attempt(ctx, r, job{in.DispatchID, *w, func(bool) string { return "" }, func() {}})
 	if err != nil || outcome.Left == nil {
 		return outcome, err
 	}
-	if outcome.Left.Remaining <= 0 || activity.GetInfo(ctx).Attempt >= int32(l.Remaining) {
+	if activity.GetInfo(ctx).Attempt >= int32(l.Remaining) {
 		return outcome, nil // a crash has used up one of Temporal's attempts: the workflow goes on with what remains
 	}
-	return outcome, temporal.NewApplicationErrorWithOptions(result.Error, ReceptionFailed,
-		temporal.ApplicationErrorOptions{NextRetryDelay: outcome.Left.Wait, Category: temporal.ApplicationErrorCategoryBenign})
+	return outcome, temporal.NewApplicationErrorWithOptions(result.Error, ReceptionFailed, temporal.ApplicationErrorOptions{
+		NextRetryDelay: max(outcome.Left.Wait, time.Millisecond), // 0 would mean the policy's own interval
+		Category:       temporal.ApplicationErrorCategoryBenign})
 }
 
-// current reads the delivery if it is still as the workflow knows it; otherwise it says how it has ended.
-func (a *Deliveries) current(ctx context.Context, in workflows.AttemptInput) (*handoff.Work, workflows.Outcome, error) {
-	d, err := a.Store.Delivery(ctx, in.Delivery.Tenant, in.Delivery.Delivery)
+// current reads the delivery if it is still as it was known; otherwise it says how it has ended.
+func (a *Deliveries) current(ctx context.Context, tenant, id string, generation int) (*handoff.Work, workflows.Outcome, error) {
+	d, err := a.Store.Delivery(ctx, tenant, id)
 	stopped := workflows.Outcome{Status: workflows.Stopped}
 	switch {
 	case errors.Is(err, models.ErrNotFound):
 		return nil, stopped, nil
 	case err != nil:
 		return nil, stopped, err
-	case d.Generation != in.Delivery.Generation:
+	case d.Generation != generation:
 		return nil, stopped, nil
 	case d.Status == models.Delivered:
 		return nil, workflows.Outcome{Status: workflows.Delivered}, nil
@@ -231,7 +299,8 @@ func (a *Deliveries) current(ctx context.Context, in workflows.AttemptInput) (*h
 
 // LookUp says what has become of a delivery whose activity ended without saying so, and what is left of it.
 func (a *Deliveries) LookUp(ctx context.Context, in workflows.AttemptInput) (workflows.Outcome, error) {
-	w, outcome, err := a.current(ctx, in)
+	l := in.Delivery
+	w, outcome, err := a.current(ctx, l.Tenant, l.Delivery, l.Generation)
 	if err != nil || w == nil {
 		return outcome, err
 	}
@@ -239,7 +308,7 @@ func (a *Deliveries) LookUp(ctx context.Context, in workflows.AttemptInput) (wor
 	if err != nil || r == nil {
 		return outcome, err
 	}
-	return workflows.Outcome{Left: a.leftover(r, &w.Delivery, in.Delivery.Last)}, nil
+	return workflows.Outcome{Left: a.leftover(r, &w.Delivery, l.Last)}, nil
 }
 
 // Finish removes the outbox entry of a dispatch that nothing is left of.
@@ -259,16 +328,33 @@ func (a *Deliveries) receiver(ctx context.Context, d *models.Delivery) (*hooks.R
 	case err != nil:
 		return nil, stopped, err
 	case r.Webhook.Status != models.WebhookActive:
-		return nil, stopped, a.Store.HoldDelivery(ctx, d, r.Webhook.Status)
+		return nil, stopped, a.hold(ctx, d)
 	}
 	return r, workflows.Outcome{}, nil
 }
 
+// hold puts a delivery aside whose webhook is not active. What is known of it here may be a second old: held by
+// mistake, a delivery would stay so, for what releases the held may have run already.
+func (a *Deliveries) hold(ctx context.Context, d *models.Delivery) error {
+	switch w, err := a.Store.Webhook(ctx, d.Tenant, d.WebhookID); {
+	case errors.Is(err, models.ErrNotFound):
+		return a.Store.CancelDelivery(ctx, d, "webhook deleted")
+	case err != nil:
+		return err
+	case w.Status == models.WebhookActive:
+		return temporal.NewApplicationErrorWithOptions("the webhook has just been made active", "WebhookChanging",
+			temporal.ApplicationErrorOptions{NextRetryDelay: time.Second})
+	default:
+		return a.Store.HoldDelivery(ctx, d, w.Status)
+	}
+}
+
 // attempt POSTs and records. The outcome has something left if another attempt follows.
-func (a *Deliveries) attempt(ctx context.Context, dispatchID string, r *hooks.Receiver, w handoff.Work, lastOf func(final bool) string) (workflows.Outcome, sender.Result, error) {
-	d := w.Delivery
+func (a *Deliveries) attempt(ctx context.Context, r *hooks.Receiver, j job) (workflows.Outcome, sender.Result, error) {
+	d := j.work.Delivery
 	fault.Point("before-post")
-	attempt, result := a.Hooks.Post(ctx, r, w.Event)
+	attempt, result := a.Hooks.Post(ctx, r, j.work.Event)
+	j.posted() // there is room for the next POST while this one is being recorded
 	fault.Point("after-post")
 	if result.Aborted {
 		// The activity was stopped, not the receiver slow: the POST may or may not have arrived, and is made again.
@@ -276,7 +362,7 @@ func (a *Deliveries) attempt(ctx context.Context, dispatchID string, r *hooks.Re
 	}
 	a.Metrics.AttemptSeconds.Observe(result.Duration.Seconds())
 	attempt.DeliveryID = d.ID
-	record := &models.Record{Attempt: attempt, Generation: d.Generation, DispatchID: dispatchID, CountsInTotal: r.CountsInTotal}
+	record := &models.Record{Attempt: attempt, Generation: d.Generation, DispatchID: j.dispatchID, CountsInTotal: r.CountsInTotal}
 	ended := result.StartedAt.Add(result.Duration)
 	if result.Outcome == sender.Received {
 		record.Status = models.Delivered
@@ -286,7 +372,7 @@ func (a *Deliveries) attempt(ctx context.Context, dispatchID string, r *hooks.Re
 		record.Status = models.Pending
 		record.NextAttemptAt = ended.Add(r.Policy.Delay(d.ID, d.Failures, result.RetryAfter)).UTC().Truncate(time.Millisecond)
 	}
-	recorded, err := a.Recorder.Record(ctx, record, lastOf(record.Status != models.Pending))
+	recorded, err := a.Recorder.Record(ctx, record, j.lastOf(record.Status != models.Pending))
 	if err != nil {
 		return workflows.Outcome{}, result, err
 	}
@@ -295,6 +381,9 @@ func (a *Deliveries) attempt(ctx context.Context, dispatchID string, r *hooks.Re
 	if result.Outcome == sender.Gone {
 		if err := a.Hooks.Gone(ctx, r.Webhook); err != nil {
 			return workflows.Outcome{}, result, err
+		}
+		if record.Status == models.Pending { // it has been held, with all that was pending for the webhook
+			return workflows.Outcome{Status: workflows.Stopped}, result, nil
 		}
 	}
 	d.Attempts, d.NextAttemptAt = attemptsAfter(d, record), nil
@@ -337,12 +426,18 @@ func (a *Deliveries) note(ctx context.Context, r *hooks.Receiver, record *models
 // leftover is what the workflow must know to go on with a delivery.
 func (a *Deliveries) leftover(r *hooks.Receiver, d *models.Delivery, last string) *workflows.Leftover {
 	l := &workflows.Leftover{Tenant: d.Tenant, Delivery: d.ID, Webhook: d.WebhookID, Generation: d.Generation,
-		Number: d.Attempts + 1, Remaining: r.Policy.Max + 1 - d.Failures, Timeout: r.Timeout, Last: last}
-	if u, err := url.Parse(r.Webhook.URL); err == nil {
-		l.Host = u.Host
-	}
+		Number: d.Attempts + 1, Remaining: r.Policy.Max + 1 - d.Failures, Timeout: r.Timeout, Host: host(r.Webhook), Last: last}
 	if d.NextAttemptAt != nil {
 		l.Wait = max(0, d.NextAttemptAt.Sub(a.Now())).Round(time.Millisecond)
 	}
 	return l
+}
+
+// host is what may be told of a webhook's URL: path and query may be secrets.
+func host(w *models.Webhook) string {
+	u, err := url.Parse(w.URL)
+	if err != nil {
+		return ""
+	}
+	return u.Host
 }

@@ -30,7 +30,7 @@ type lane struct {
 func NewLanes() *Lanes { return &Lanes{open: map[string]*lane{}} }
 
 // Enter takes a place at the webhook. limit is how many there are, 0 = DefaultInFlight; hurry gives up after a
-// moment. leave must be called if ok.
+// moment. leave must be called if ok; a second call does nothing.
 func (l *Lanes) Enter(ctx context.Context, webhookID string, limit int, hurry bool) (leave func(), ok bool) {
 	if limit <= 0 {
 		limit = DefaultInFlight
@@ -52,10 +52,10 @@ func (l *Lanes) Enter(ctx context.Context, webhookID string, limit int, hurry bo
 		l.left(webhookID, at)
 		return nil, false
 	}
-	return func() {
+	return sync.OnceFunc(func() {
 		at.room.Release(1)
 		l.left(webhookID, at)
-	}, true
+	}), true
 }
 
 // left forgets a webhook nobody is sending to.

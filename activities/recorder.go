@@ -1,7 +1,9 @@
 package activities
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -9,11 +11,16 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
+// Attempts stores attempts; *models.Store does. An error that models.IsOutage knows may not be met again.
+type Attempts interface {
+	Record(ctx context.Context, group []*models.Record, done []string) ([]models.Recorded, error)
+}
+
 // Recorder stores attempts: those that end at the same time share a transaction.
 type Recorder struct {
-	store *models.Store
+	store Attempts
 	log   *slog.Logger
-	group *groupcommit.Group[entry, models.Recorded]
+	group *groupcommit.Group[entry, recorded]
 }
 
 // entry is one attempt, and the dispatch that it finishes, if it does.
@@ -22,8 +29,18 @@ type entry struct {
 	done   string
 }
 
+// recorded is what came of one entry.
+type recorded struct {
+	models.Recorded
+	err error
+}
+
+// errRecorded is met where the database had committed an attempt but could not say so before it went away. What
+// has become of the delivery stands there.
+var errRecorded = errors.New("the attempt has been recorded already")
+
 // NewRecorder makes a Recorder.
-func NewRecorder(store *models.Store, log *slog.Logger) *Recorder {
+func NewRecorder(store Attempts, log *slog.Logger) *Recorder {
 	r := &Recorder{store: store, log: log}
 	// As many records as there are deliveries in flight may wait: they are bounded by the worker's slots, and have
 	// all been sent already, so none may be turned away.
@@ -33,14 +50,15 @@ func NewRecorder(store *models.Store, log *slog.Logger) *Recorder {
 
 // Record returns when the attempt is durable. done names the dispatch it finishes, "" if it finishes none.
 func (r *Recorder) Record(ctx context.Context, record *models.Record, done string) (models.Recorded, error) {
-	return r.group.Do(ctx, entry{record, done})
+	result, err := r.group.Do(ctx, entry{record, done})
+	return result.Recorded, cmp.Or(err, result.err)
 }
 
 // patience is for how long a record is tried again while the database is away. It ends before the activity's time
 // does: giving up means another POST.
 const patience = 20 * time.Second
 
-func (r *Recorder) flush(ctx context.Context, entries []entry) ([]models.Recorded, error) {
+func (r *Recorder) flush(ctx context.Context, entries []entry) ([]recorded, error) {
 	records := make([]*models.Record, len(entries))
 	var done []string
 	for i, e := range entries {
@@ -49,6 +67,22 @@ func (r *Recorder) flush(ctx context.Context, entries []entry) ([]models.Recorde
 			done = append(done, e.done)
 		}
 	}
+	stored, err := r.persist(ctx, records, done)
+	if err == nil {
+		results := make([]recorded, len(entries))
+		for i := range stored {
+			results[i].Recorded = stored[i]
+		}
+		return results, nil
+	}
+	if models.IsOutage(err) {
+		return nil, err
+	}
+	return r.oneByOne(ctx, entries)
+}
+
+// persist stores records in one transaction, and waits for a database that is away to come back.
+func (r *Recorder) persist(ctx context.Context, records []*models.Record, done []string) ([]models.Recorded, error) {
 	started := time.Now()
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
 		results, err := r.store.Record(ctx, records, done)
@@ -56,9 +90,6 @@ func (r *Recorder) flush(ctx context.Context, entries []entry) ([]models.Recorde
 			return results, nil
 		}
 		r.log.WarnContext(ctx, "attempts not recorded", "attempts", len(records), "error", err)
-		if !models.IsOutage(err) && len(entries) > 1 {
-			return r.oneByOne(ctx, entries)
-		}
 		if !models.IsOutage(err) || time.Since(started)+wait > patience {
 			return nil, err
 		}
@@ -67,22 +98,27 @@ func (r *Recorder) flush(ctx context.Context, entries []entry) ([]models.Recorde
 }
 
 // oneByOne finds the record the database does not take, so that it fails alone.
-func (r *Recorder) oneByOne(ctx context.Context, entries []entry) ([]models.Recorded, error) {
-	results := make([]models.Recorded, len(entries))
+func (r *Recorder) oneByOne(ctx context.Context, entries []entry) ([]recorded, error) {
+	results := make([]recorded, len(entries))
 	for i, e := range entries {
 		var done []string
 		if e.done != "" {
 			done = []string{e.done}
 		}
-		one, err := r.store.Record(ctx, []*models.Record{e.record}, done)
-		if err != nil {
-			if models.IsOutage(err) {
-				return nil, err
+		stored, err := r.persist(ctx, []*models.Record{e.record}, done)
+		switch {
+		case err == nil:
+			results[i].Recorded = stored[0]
+		case models.IsOutage(err):
+			for j := i; j < len(results); j++ {
+				results[j].err = err
 			}
+			return results, nil
+		case models.IsUniqueViolation(err):
+			results[i].err = errRecorded
+		default: // to try again would mean to POST again, for ever
 			r.log.ErrorContext(ctx, "an attempt cannot be recorded", "delivery", e.record.Attempt.DeliveryID, "error", err)
-			continue
 		}
-		results[i] = one[0]
 	}
 	return results, nil
 }

@@ -93,11 +93,13 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 	}
 	a.sender = sender.New(sender.Config{AllowHTTP: o.Config.AllowHTTP, AllowNetworks: o.Config.AllowNetworks,
 		AllowLoopbackHTTP: o.Dev, UserAgent: "Posthorn/" + o.Version})
+	a.desk = handoff.NewDesk(handoffBytes, time.Now)
+	var shared *handoff.Desk // with the starter of dispatches, if this process works on them too
 	if o.Worker && o.API {
-		a.desk = handoff.NewDesk(handoffBytes, time.Now)
+		shared = a.desk
 	}
 	a.engine = engine.New(engine.Options{Client: o.Temporal, Queues: workflows.NewQueues(o.Config.TaskQueue), Outbox: a.store,
-		Desk: a.desk, Metrics: a.metrics, Log: o.Log, Slots: slotsPerCore * runtime.GOMAXPROCS(0), GroupMax: o.Config.GroupMax,
+		Desk: shared, Metrics: a.metrics, Log: o.Log, Slots: slotsPerCore * runtime.GOMAXPROCS(0), GroupMax: o.Config.GroupMax,
 		UIURL: o.Config.TemporalUIURL, Namespace: o.Namespace, Retention: o.Config.Retention.Std()})
 	retry := o.Config.Retry
 	a.hooks = hooks.New(hooks.Options{Store: a.store, Box: box, Guard: a.sender.Guard(), Poster: a.sender, Engine: a.engine,
@@ -201,17 +203,25 @@ func (a *App) work(ctx context.Context, background *sync.WaitGroup) (stop func()
 		Housekeeping: &activities.Housekeeping{Hooks: a.hooks, Store: a.store, Retention: a.Config.Retention.Std(),
 			Now: time.Now},
 	}
-	w := worker.New(a.Temporal, workflows.NewQueues(a.Config.TaskQueue), all)
+	var polling *worker.Worker
 	background.Go(func() {
-		until(ctx, a.Log, "worker", w.Start)
-		a.started.Store(ctx.Err() == nil)
+		until(ctx, a.Log, "worker", func() error {
+			// A new one for every try: the SDK's worker takes a second Start for granted, and then does not poll.
+			w := worker.New(a.Temporal, workflows.NewQueues(a.Config.TaskQueue), all)
+			if err := w.Start(); err != nil {
+				return err
+			}
+			polling = w
+			a.started.Store(true)
+			return nil
+		})
 	})
 	reconciler := &worker.Reconciler{Store: a.store, Engine: a.engine, Threshold: int64(a.Config.FailureThreshold), Metrics: a.metrics, Log: a.Log,
 		Every: a.Config.Reconcile.Every, Overdue: a.Config.Reconcile.After}
 	background.Go(func() { reconciler.Run(ctx) })
 	return func() {
-		if a.started.Load() {
-			w.Stop()
+		if polling != nil { // the background work has ended
+			polling.Stop()
 		}
 	}
 }

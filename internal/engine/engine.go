@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
+	"golang.org/x/time/rate"
 
 	"github.com/posthorn/posthorn/internal/fault"
 	"github.com/posthorn/posthorn/internal/handoff"
@@ -55,6 +57,9 @@ type Engine struct {
 
 	mu       sync.Mutex
 	free     int            // start slots
+	own      *rate.Limiter  // workflows of a single event
+	shared   time.Time      // when the last shared dispatch was started
+	planned  bool           // the next one is
 	waiting  []handoff.Work // for a shared dispatch
 	admitted int            // waiting, or about to
 	room     chan struct{}  // closed and replaced whenever a slot or room becomes free
@@ -72,7 +77,7 @@ func New(o Options) *Engine {
 	if o.MaxWaiting == 0 {
 		o.MaxWaiting = 10_000
 	}
-	return &Engine{Options: o, free: o.Slots, room: make(chan struct{}), nudges: map[string]*nudge{}, launches: make(chan struct{}, max(1, o.Slots))}
+	return &Engine{Options: o, free: o.Slots, own: rate.NewLimiter(ownPerCore*rate.Limit(runtime.GOMAXPROCS(0)), o.Slots), room: make(chan struct{}), nudges: map[string]*nudge{}, launches: make(chan struct{}, max(1, o.Slots))}
 }
 
 // Close waits for the starts under way.
@@ -115,11 +120,11 @@ func (e *Engine) heard(err error) {
 	e.mu.Unlock()
 }
 
-// start starts one dispatch's workflow. It may exist: then there is nothing to do.
-func (e *Engine) start(d *models.Dispatch, work []handoff.Work) {
+// start starts one dispatch's workflow, and tells whether it did. It may exist: then there is nothing to do.
+func (e *Engine) start(d *models.Dispatch, work []handoff.Work) (started bool) {
 	if e.away() {
 		e.Metrics.Starts.WithLabelValues("failed").Inc()
-		return
+		return false
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
@@ -137,7 +142,9 @@ func (e *Engine) start(d *models.Dispatch, work []handoff.Work) {
 	default:
 		e.Metrics.Starts.WithLabelValues("started").Inc()
 		e.Metrics.DispatchSize.Observe(float64(len(d.Deliveries)))
+		return true
 	}
+	return false
 }
 
 // taskTimeout is how long a workflow task of a dispatch may be silent before another worker gets it: how soon

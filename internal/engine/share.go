@@ -12,17 +12,28 @@ import (
 // admitFor is how long a caller waits for room before it is told to come back later.
 const admitFor = 5 * time.Second
 
-// lingerFor is how long a slot is kept for a dispatch whose first attempts have not begun in this process: another
-// worker has it then.
-const lingerFor = time.Second
+// The pace of starts. A workflow costs the engine far more than a delivery does, so beyond an everyday rate
+// deliveries share workflows: it is that rate which decides, for a slot that is free says nothing of the load.
+const (
+	// ownPerCore is how many events a second and a core get a workflow of their own.
+	ownPerCore = 40
+	// shareEvery is the least time between two shared dispatches that are not full: what arrives meanwhile goes together.
+	shareEvery = 15 * time.Millisecond
+	// holdFor is how long a dispatch that waits for slow receivers holds its slot.
+	holdFor = 250 * time.Millisecond
+	// keepFor is how long work is kept for a dispatch that has not begun in this process: another one has it then.
+	keepFor = 2 * time.Second
+)
 
 // Reserve takes a start slot if one is free, or with wait becomes free in time. While Temporal is away there is
 // always one: nothing is started then.
 func (e *Engine) Reserve(ctx context.Context, wait bool) bool {
 	reserve := func() bool {
-		// Those who wait for a shared dispatch come first.
-		if !e.isAway() && (e.free <= 0 || len(e.waiting) > 0) {
-			return false
+		if !e.isAway() {
+			// Those who wait for a shared dispatch come first.
+			if e.free <= 0 || len(e.waiting) > 0 || (e.GroupMax > 1 && !e.own.Allow()) {
+				return false
+			}
 		}
 		e.free--
 		return true
@@ -70,36 +81,41 @@ func (e *Engine) Release() {
 	e.mu.Unlock()
 }
 
-// Start starts the dispatches of one reserved slot. The slot is free again when Temporal has them and this
-// process's worker, where there is one, has begun them.
+// Start starts the dispatches of one reserved slot. The slot is free again when Temporal has them and this process's
+// worker, where there is one, has made their first attempts or waits for slow receivers.
 func (e *Engine) Start(dispatches []models.Dispatch, work map[string][]handoff.Work) {
-	steps := &sync.WaitGroup{}
+	var started sync.WaitGroup
 	for i := range dispatches {
 		d := &dispatches[i]
-		e.hand(d, work[d.ID], steps)
-		steps.Add(1)
+		started.Add(1)
 		e.jobs.Go(func() {
-			defer steps.Done()
-			e.start(d, work[d.ID])
+			defer started.Done()
+			e.startHere(d, work[d.ID])
 		})
 	}
 	e.jobs.Go(func() {
-		steps.Wait()
+		started.Wait()
 		e.Release()
 	})
 }
 
-// hand leaves the work on the desk for this process's worker, and makes steps wait until it has been taken.
-func (e *Engine) hand(d *models.Dispatch, work []handoff.Work, steps *sync.WaitGroup) {
+// startHere starts one dispatch with its work at hand for this process's worker, and returns when it is no load any more.
+func (e *Engine) startHere(d *models.Dispatch, work []handoff.Work) {
 	if e.Desk == nil || len(work) == 0 {
+		e.start(d, work)
 		return
 	}
-	steps.Add(1)
-	timer := time.AfterFunc(lingerFor, func() { e.Desk.Take(d.ID) })
-	e.Desk.Put(d.ID, work, func() {
-		timer.Stop()
-		steps.Done()
-	})
+	done := e.Desk.Put(d.ID, work)
+	time.AfterFunc(keepFor, func() { e.Desk.Done(d.ID) })
+	if !e.start(d, work) {
+		return
+	}
+	hold := time.NewTimer(holdFor)
+	defer hold.Stop()
+	select {
+	case <-done:
+	case <-hold.C:
+	}
 }
 
 // Admit waits for room for n deliveries to wait in. While Temporal is away there is always room: nothing waits then.
@@ -138,15 +154,28 @@ func (e *Engine) Queue(work []handoff.Work) {
 	e.share()
 }
 
-// share gives every free slot a group of what waits.
+// share gives free slots groups of what waits: a full one at once, any other when it is time.
 func (e *Engine) share() {
 	for e.free > 0 && len(e.waiting) > 0 {
+		if wait := shareEvery - time.Since(e.shared); wait > 0 && len(e.waiting) < e.GroupMax {
+			if !e.planned {
+				e.planned = true
+				time.AfterFunc(wait, func() {
+					e.mu.Lock()
+					defer e.mu.Unlock()
+					e.planned = false
+					e.share()
+				})
+			}
+			return
+		}
 		n := min(len(e.waiting), e.GroupMax)
 		group := e.waiting[:n:n]
 		if e.waiting = e.waiting[n:]; len(e.waiting) == 0 {
 			e.waiting = nil
 		}
 		e.free--
+		e.shared = time.Now()
 		e.withdraw(n)
 		e.jobs.Go(func() { e.startShared(group) })
 	}

@@ -22,63 +22,70 @@ type Work struct {
 // meanwhile, and its state is to be read again.
 const fresh = 10 * time.Second
 
-// Desk holds the work of dispatches that have not begun. Its memory is bounded.
+// Desk holds the work of dispatches that have been started here and not been done. Its memory is bounded.
 type Desk struct {
 	limit int
 	now   func() time.Time
 
 	mu    sync.Mutex
 	bytes int
-	held  map[string]parcel
+	held  map[string]*parcel
 }
 
 type parcel struct {
 	work  []Work
 	bytes int
-	taken func()
+	done  chan struct{}
 }
 
 // NewDesk makes a Desk that holds at most limit bytes of event data.
 func NewDesk(limit int, now func() time.Time) *Desk {
-	return &Desk{limit: limit, now: now, held: map[string]parcel{}}
+	return &Desk{limit: limit, now: now, held: map[string]*parcel{}}
 }
 
-// Put leaves a dispatch's work; taken is called once, when it is taken or dropped. Where there is no room it is
-// dropped at once.
-func (d *Desk) Put(dispatchID string, work []Work, taken func()) {
-	p := parcel{work: work, taken: taken}
+// Put leaves a dispatch's work. done is closed when its first attempts have been made in this process, or it has
+// been dropped. Where there is no room for the work only that is followed.
+func (d *Desk) Put(dispatchID string, work []Work) (done <-chan struct{}) {
+	p := &parcel{work: work, done: make(chan struct{})}
 	for _, w := range work {
 		p.bytes += len(w.Event.Data) + 512
 	}
 	d.mu.Lock()
-	room := d.bytes+p.bytes <= d.limit
-	if room {
-		d.held[dispatchID] = p
-		d.bytes += p.bytes
+	defer d.mu.Unlock()
+	if d.bytes+p.bytes > d.limit {
+		p.work, p.bytes = nil, 0
 	}
-	d.mu.Unlock()
-	if !room {
-		taken()
-	}
+	d.held[dispatchID] = p
+	d.bytes += p.bytes
+	return p.done
 }
 
 // Take fetches a dispatch's work, once; nil if there is none or it is too old.
 func (d *Desk) Take(dispatchID string) []Work {
 	d.mu.Lock()
-	p, ok := d.held[dispatchID]
-	if ok {
-		delete(d.held, dispatchID)
-		d.bytes -= p.bytes
-	}
-	d.mu.Unlock()
-	if !ok {
+	defer d.mu.Unlock()
+	p := d.held[dispatchID]
+	if p == nil {
 		return nil
 	}
-	p.taken()
-	for _, w := range p.work {
+	work := p.work
+	d.bytes -= p.bytes
+	p.work, p.bytes = nil, 0
+	for _, w := range work {
 		if d.now().Sub(w.Delivery.CreatedAt) > fresh {
 			return nil
 		}
 	}
-	return p.work
+	return work
+}
+
+// Done forgets a dispatch: its first attempts have been made, or are another process's.
+func (d *Desk) Done(dispatchID string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if p := d.held[dispatchID]; p != nil {
+		delete(d.held, dispatchID)
+		d.bytes -= p.bytes
+		close(p.done)
+	}
 }

@@ -79,17 +79,25 @@ func (d *directory) current(ctx context.Context, tenant string) (*view, error) {
 	if fresh {
 		return v, nil
 	}
+	v, _, err := d.renew(ctx, tenant, v)
+	return v, err
+}
+
+// renew gives the view of the tenant as it is now: the same one if nothing has changed.
+func (d *directory) renew(ctx context.Context, tenant string, v *view) (_ *view, changed bool, err error) {
+	now := d.service.Now()
 	versions, err := d.service.Store.TenantVersions(ctx, []string{tenant})
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	if version, ok := versions[tenant]; !ok || version != v.version {
-		return d.load(ctx, tenant)
+		v, err = d.load(ctx, tenant)
+		return v, true, err
 	}
 	v.mu.Lock()
 	v.checkedAt = now
 	v.mu.Unlock()
-	return v, nil
+	return v, false, nil
 }
 
 // load reads the tenant from the database; callers at once share the reading.

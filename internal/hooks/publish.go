@@ -58,23 +58,29 @@ func (s *Service) Publish(ctx context.Context, tenant string, r PublishRequest) 
 		return nil, err
 	}
 	for tries := 0; ; tries++ {
-		if !r.By.inForce(v) { // revoked, or newer than the view
-			if v, err = s.directory.load(ctx, tenant); err != nil {
-				return nil, err
-			}
-			if !r.By.inForce(v) {
-				return nil, Refuse(Unauthorized, "a valid API key is required")
-			}
-		}
 		published, err := s.publish(ctx, v, tenant, r)
-		if !errors.Is(err, models.ErrStale) || tries == 10 {
+		if tries == 10 || !mayBeOutdated(err) {
 			return published, err
 		}
-		// The tenant's webhooks have changed since: match anew, against what they are now.
-		if v, err = s.directory.load(ctx, tenant); err != nil {
+		// The view may be older than the tenant: a new event type, another webhook, a key that was revoked.
+		newer, changed, loadErr := s.directory.renew(ctx, tenant, v)
+		if loadErr != nil {
+			return nil, loadErr
+		}
+		if !changed && !errors.Is(err, models.ErrStale) {
 			return nil, err
 		}
+		v = newer
 	}
+}
+
+// mayBeOutdated tells whether an error may come of a view that is too old.
+func mayBeOutdated(err error) bool {
+	var refused *Error
+	if errors.As(err, &refused) {
+		return refused.Code == Invalid || refused.Code == Unauthorized
+	}
+	return errors.Is(err, models.ErrStale)
 }
 
 func checkKey(key string) error {
@@ -90,6 +96,9 @@ func checkKey(key string) error {
 }
 
 func (s *Service) publish(ctx context.Context, v *view, tenant string, r PublishRequest) ([]Published, error) {
+	if !r.By.inForce(v) {
+		return nil, Refuse(Unauthorized, "a valid API key is required")
+	}
 	events, err := s.checkEvents(ctx, v, tenant, r)
 	if err != nil {
 		return nil, err

@@ -1,0 +1,310 @@
+package activities_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/temporal"
+
+	"github.com/posthorn/posthorn/internal/handoff"
+	"github.com/posthorn/posthorn/internal/hookstest"
+	"github.com/posthorn/posthorn/internal/sender"
+	"github.com/posthorn/posthorn/models"
+	"github.com/posthorn/posthorn/workflows"
+)
+
+func TestFirstAttemptsReadTheOutbox(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.hook("/a")
+	b.hook("/b")
+	d := b.publish()
+
+	require.Equal(t, workflows.Round{Delivered: 2}, b.first(d.ID))
+	require.Equal(t, 1, b.receiver.got("/a"))
+	require.Equal(t, 1, b.receiver.got("/b"))
+	for _, key := range d.Deliveries {
+		delivery := b.read(key.ID)
+		require.Equal(t, models.Delivered, delivery.Status)
+		require.NotNil(t, delivery.FinishedAt)
+	}
+	require.True(t, b.finished(d.ID))
+	require.Empty(t, b.failed.list())
+
+	require.Zero(t, b.first(d.ID), "nothing is left of it")
+	require.Equal(t, 1, b.receiver.got("/a"))
+}
+
+func TestFirstAttemptsTakeWhatLiesOnTheDesk(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.hook("/a")
+	d := b.publish()
+	delivery := b.delivery(d)
+	event, err := b.Env.Store.Event(t.Context(), tenant, delivery.EventID)
+	require.NoError(t, err)
+	// The outbox knows no dispatch of this name: what is sent can only come from the desk.
+	done := b.Desk.Put("on-the-desk", []handoff.Work{{Delivery: delivery, Event: &event}})
+
+	require.Equal(t, workflows.Round{Delivered: 1}, b.first("on-the-desk"))
+	<-done
+	require.Equal(t, 1, b.receiver.got("/a"))
+	require.Equal(t, "on-the-desk", b.delivery(d).DispatchID)
+	require.Zero(t, b.first("on-the-desk"))
+	require.Equal(t, 1, b.receiver.got("/a"))
+}
+
+func TestNineAreDeliveredAndTheTenthIsLeftOver(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for i := range 9 {
+		b.hook(fmt.Sprintf("/%d", i))
+	}
+	failing := b.hook("/failing")
+	b.receiver.answer("/failing", http.StatusInternalServerError)
+	d := b.publish()
+
+	round := b.first(d.ID)
+	require.Equal(t, 9, round.Delivered)
+	require.Empty(t, round.OverCap)
+	require.Len(t, round.Waiting, 1)
+	left := round.Waiting[0]
+	stored := b.read(left.Delivery)
+	policy, timeout := b.Env.Hooks.Effective(&failing)
+	wait := policy.Delay(left.Delivery, 1, 0)
+	require.InDelta(t, wait, left.Wait, float64(time.Second))
+	require.LessOrEqual(t, left.Wait, wait)
+	require.Equal(t, workflows.Leftover{Tenant: tenant, Delivery: left.Delivery, Webhook: failing.ID, Host: b.receiver.url[len("http://"):],
+		Number: 2, Remaining: policy.Max, Wait: left.Wait, Timeout: timeout, Last: "500 Internal Server Error"}, left)
+	require.Equal(t, models.Pending, stored.Status)
+	require.Equal(t, d.ID, stored.DispatchID)
+	require.Equal(t, []string{failing.ID}, b.failed.list())
+	require.False(t, b.finished(d.ID))
+
+	attempts, err := b.Env.Store.Attempts(t.Context(), tenant, left.Delivery)
+	require.NoError(t, err)
+	require.Len(t, attempts, 1)
+	require.WithinDuration(t, attempts[0].StartedAt.Add(time.Duration(attempts[0].DurationMS)*time.Millisecond+wait), *stored.NextAttemptAt, 2*time.Millisecond)
+}
+
+func TestRunAgainTheySendOnlyWhatIsPendingAndDue(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.hook("/good")
+	b.hook("/failing")
+	b.receiver.answer("/failing", http.StatusBadGateway)
+	d := b.publish()
+	left := b.first(d.ID).Waiting[0]
+
+	again := b.first(d.ID)
+	require.Zero(t, again.Delivered)
+	require.Len(t, again.Waiting, 1)
+	require.Equal(t, 2, again.Waiting[0].Number)
+	require.Positive(t, again.Waiting[0].Wait, "what was promised is kept")
+	require.Equal(t, 1, b.receiver.got("/failing"))
+
+	b.due(left)
+	require.Equal(t, 3, b.first(d.ID).Waiting[0].Number)
+	require.Equal(t, 2, b.receiver.got("/failing"))
+	require.Equal(t, 1, b.receiver.got("/good"))
+}
+
+func TestNoRetriesMeansOneAttempt(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.hook("/a", retries(0))
+	b.receiver.answer("/a", http.StatusInternalServerError)
+	d := b.publish()
+
+	require.Equal(t, workflows.Round{Failed: 1}, b.first(d.ID))
+	delivery := b.delivery(d)
+	require.Equal(t, models.Failed, delivery.Status)
+	require.Nil(t, delivery.NextAttemptAt)
+	require.Equal(t, 1, delivery.Attempts)
+	require.True(t, b.finished(d.ID))
+}
+
+// pend makes a delivery pending whatever its webhook is, as a change that crossed the webhook's would.
+func (b *bundle) pend(d models.Dispatch) models.Dispatch {
+	b.t.Helper()
+	_, fresh, err := b.Env.Store.ChangeDelivery(b.t.Context(), tenant, d.Deliveries[0].ID, func(d *models.Delivery, _ models.WebhookStatus) error {
+		d.Release(b.Env.Store.Now())
+		return nil
+	})
+	require.NoError(b.t, err)
+	return *fresh
+}
+
+func TestAWebhookThatIsNotActiveWhenItIsTimeToSend(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		change func(b *bundle, w models.Webhook) error
+		status models.DeliveryStatus
+		reason string
+	}{
+		"paused": {func(b *bundle, w models.Webhook) error {
+			_, err := b.Env.Hooks.Pause(t.Context(), tenant, w.ID, "test")
+			return err
+		}, models.Held, "webhook paused"},
+		"disabled": {func(b *bundle, w models.Webhook) error {
+			_, err := b.Env.Hooks.Disable(t.Context(), tenant, w.ID, "", "test")
+			return err
+		}, models.Held, "webhook disabled"},
+		"deactivated": {func(b *bundle, w models.Webhook) error { return b.Env.Hooks.Gone(t.Context(), &w) },
+			models.Held, "webhook deactivated"},
+		"deleted": {func(b *bundle, w models.Webhook) error {
+			_, err := b.Env.Hooks.DeleteWebhook(t.Context(), tenant, w.ID)
+			return err
+		}, models.Canceled, "webhook deleted"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			w := b.hook("/a")
+			d := b.publish()
+			require.NoError(t, c.change(b, w))
+			d = b.pend(d)
+
+			require.Equal(t, workflows.Round{Stopped: 1}, b.first(d.ID))
+			require.Zero(t, b.receiver.got("/a"))
+			delivery := b.delivery(d)
+			require.Equal(t, c.status, delivery.Status)
+			require.Equal(t, c.reason, delivery.StatusReason)
+		})
+	}
+}
+
+func TestAnOldViewOfAWebhookHoldsNothing(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	w := b.hook("/a")
+	d := b.publish()
+	_, err := b.Env.Hooks.Pause(t.Context(), tenant, w.ID, "test")
+	require.NoError(t, err)
+	_, err = b.Env.Hooks.Receiver(t.Context(), tenant, w.ID) // this process remembers it as paused
+	require.NoError(t, err)
+	// Another process resumes it: this one has not heard.
+	_, _, err = b.Env.Store.SetWebhookStatus(t.Context(), tenant, w.ID, models.StatusChange{To: models.WebhookActive})
+	require.NoError(t, err)
+	d = b.pend(d)
+
+	_, err = b.FirstAttempts(t.Context(), d.ID)
+	var again *temporal.ApplicationError
+	require.ErrorAs(t, err, &again)
+	require.Equal(t, time.Second, again.NextRetryDelay())
+	require.Equal(t, models.Pending, b.delivery(d).Status)
+
+	b.Clock.Advance(again.NextRetryDelay())
+	require.Equal(t, workflows.Round{Delivered: 1}, b.first(d.ID))
+}
+
+func TestOverTheCapIsLeftToTheFairLane(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	w := b.hook("/a", inFlight(1))
+	b.Engine.SetBusy(true)
+	b.Publish(tenant, eventType, payload)
+	queued := b.Engine.Queued()
+	d, err := b.Env.Store.CreateSharedDispatch(t.Context(), []models.DeliveryKey{{Tenant: tenant, ID: queued[0].Delivery.ID}})
+	require.NoError(t, err)
+	leave, ok := b.Lanes.Enter(t.Context(), w.ID, 1, false)
+	require.True(t, ok)
+
+	round := b.first(d.ID)
+	require.Len(t, round.OverCap, 1)
+	over := round.OverCap[0]
+	require.Equal(t, workflows.Round{OverCap: round.OverCap}, round)
+	require.Equal(t, 1, over.Number)
+	require.Equal(t, 11, over.Remaining)
+	require.Zero(t, b.receiver.got("/a"))
+	require.Equal(t, d.ID, b.read(over.Delivery).DispatchID, "the reconciler must know whom to ask")
+
+	leave()
+	in := workflows.AttemptManyInput{DispatchID: d.ID, Deliveries: round.OverCap}
+	round, err = run[workflows.Round](b, workflows.AttemptMany, b.AttemptMany, in)
+	require.NoError(t, err)
+	require.Equal(t, workflows.Round{Delivered: 1}, round)
+	require.Zero(t, b.Lanes.Open())
+
+	round, err = run[workflows.Round](b, workflows.AttemptMany, b.AttemptMany, in)
+	require.NoError(t, err)
+	require.Zero(t, round, "run again it finds nothing pending")
+	require.Equal(t, 1, b.receiver.got("/a"))
+}
+
+func TestWhatChangesWhileItWaitsForRoomIsNotSent(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		change func(b *bundle, id string) error
+		want   func(t *testing.T, r workflows.Round)
+	}{
+		"canceled": {func(b *bundle, id string) error {
+			_, err := b.Env.Hooks.CancelDelivery(t.Context(), tenant, id, "test")
+			return err
+		}, func(t *testing.T, r workflows.Round) { require.Equal(t, workflows.Round{Stopped: 1}, r) }},
+		"paused": {func(b *bundle, id string) error {
+			_, err := b.Env.Hooks.Pause(t.Context(), tenant, b.read(id).WebhookID, "test")
+			return err
+		}, func(t *testing.T, r workflows.Round) { require.Equal(t, workflows.Round{Stopped: 1}, r) }},
+		"attempted by a twin": {func(b *bundle, id string) error {
+			b.receiver.answer("/a", http.StatusInternalServerError)
+			b.Env.Attempt(tenant, id)
+			return nil
+		}, func(t *testing.T, r workflows.Round) {
+			require.Len(t, r.Waiting, 1)
+			require.Equal(t, 2, r.Waiting[0].Number)
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			w := b.hook("/a", inFlight(1))
+			d := b.publish()
+			over := workflows.Leftover{Tenant: tenant, Delivery: d.Deliveries[0].ID, Webhook: w.ID}
+			leave, ok := b.Lanes.Enter(t.Context(), w.ID, 1, false)
+			require.True(t, ok)
+			ended := make(chan workflows.Round, 1)
+			go func() {
+				round, _ := run[workflows.Round](b, workflows.AttemptMany, b.AttemptMany, workflows.AttemptManyInput{DispatchID: d.ID, Deliveries: []workflows.Leftover{over}})
+				ended <- round
+			}()
+			require.Eventually(t, func() bool { return b.Lanes.Users(w.ID) == 2 }, 10*time.Second, time.Millisecond)
+
+			require.NoError(t, c.change(b, over.Delivery))
+			before := b.receiver.got("/a")
+			leave()
+			c.want(t, <-ended)
+			require.Equal(t, before, b.receiver.got("/a"))
+		})
+	}
+}
+
+// posterFunc is a hooks.Poster.
+type posterFunc func(ctx context.Context, r sender.Request) sender.Result
+
+func (f posterFunc) Post(ctx context.Context, r sender.Request) sender.Result { return f(ctx, r) }
+
+func TestAPOSTThatWasCutOffIsNoReception(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancelCause(t.Context())
+	stopping := errors.New("the worker is stopping")
+	b := setup(t, hookstest.WithPoster(posterFunc(func(context.Context, sender.Request) sender.Result {
+		cancel(stopping)
+		return sender.Result{Aborted: true, Error: "canceled"}
+	})))
+	b.hook("/a")
+	d := b.publish()
+
+	_, err := b.FirstAttempts(ctx, d.ID)
+	require.ErrorIs(t, err, stopping)
+	delivery := b.delivery(d)
+	require.Equal(t, models.Pending, delivery.Status)
+	require.Zero(t, delivery.Attempts)
+	require.Zero(t, delivery.Failures)
+	require.Zero(t, b.Lanes.Open())
+}

@@ -1,0 +1,250 @@
+package activities_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/stretchr/testify/require"
+
+	"github.com/posthorn/posthorn/activities"
+	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/metrics"
+	"github.com/posthorn/posthorn/internal/notify"
+	"github.com/posthorn/posthorn/internal/sender"
+	"github.com/posthorn/posthorn/models"
+	"github.com/posthorn/posthorn/workflows"
+)
+
+// mailer keeps what it is to send. errs are the answers to the first mails, in order.
+type mailer struct {
+	mu       sync.Mutex
+	disabled bool
+	errs     []error
+	sent     []notify.Mail
+}
+
+func (m *mailer) Enabled() bool { return !m.disabled }
+
+func (m *mailer) Send(_ context.Context, mail notify.Mail) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.errs) > 0 {
+		err := m.errs[0]
+		m.errs = m.errs[1:]
+		return err
+	}
+	m.sent = append(m.sent, mail)
+	return nil
+}
+
+// few lets a webhook be deactivated after ten failures.
+func few(_ *sender.Config, o *hooks.Options) { o.Threshold = 10 }
+
+func health(t *testing.T) (*bundle, *activities.Health, *mailer) {
+	t.Helper()
+	b := setup(t, few)
+	_, _, err := b.Env.Hooks.PutTenant(t.Context(), models.Tenant{ID: tenant, Name: "Acme", AdminEmails: []string{"ops@acme.test"}})
+	require.NoError(t, err)
+	m := &mailer{}
+	return b, &activities.Health{Hooks: b.Env.Hooks, Store: b.Env.Store, Mailer: m, PublicURL: "https://posthorn.test/",
+		Metrics: metrics.New(prometheus.NewRegistry()), Log: quiet}, m
+}
+
+// fail records n failed receptions of a webhook.
+func (b *bundle) fail(w models.Webhook, n int) {
+	b.t.Helper()
+	group := make([]*models.Record, n)
+	for i := range group {
+		group[i] = &models.Record{Status: models.Pending, Attempt: models.Attempt{Tenant: tenant, ID: models.NewID(models.PrefixAttempt),
+			DeliveryID: models.NewID(models.PrefixDelivery), WebhookID: w.ID, StartedAt: b.Clock.Now(), StatusCode: 500, Error: "500 Internal Server Error"}}
+	}
+	_, err := b.Env.Store.Record(b.t.Context(), group, nil)
+	require.NoError(b.t, err)
+}
+
+func judge(t *testing.T, h *activities.Health, w models.Webhook) workflows.Health {
+	t.Helper()
+	found, err := h.Judge(t.Context(), w.ID)
+	require.NoError(t, err)
+	return found
+}
+
+func TestJudgeWarnsAndDeactivates(t *testing.T) {
+	t.Parallel()
+	b, h, _ := health(t)
+	w := b.hook("/hook/with-a-secret?token=another", func(c *hooks.WebhookChange) { name := "Shop"; c.Name = &name })
+	b.receiver.answer("/hook/with-a-secret", http.StatusInternalServerError)
+	d := b.publish()
+	host := b.receiver.url[len("http://"):]
+
+	require.Equal(t, workflows.Health{Status: "active", Name: "Shop", Host: host, Threshold: 10, Unsent: []string{}}, judge(t, h, w))
+
+	var unsent []string
+	for i, step := range []struct {
+		failures      int
+		status        string
+		notifications int
+	}{
+		{4, "active", 0},
+		{1, "active", 1}, // 50 %
+		{3, "active", 1},
+		{1, "active", 2}, // 90 %
+		{0, "active", 2},
+		{1, "deactivated", 3},
+		{0, "deactivated", 3},
+	} {
+		if step.failures > 0 {
+			b.fail(w, step.failures)
+		}
+		found := judge(t, h, w)
+		require.Equal(t, step.status, found.Status, "step %d", i)
+		require.Len(t, found.Unsent, step.notifications, "step %d", i)
+		unsent = found.Unsent
+		text, err := json.Marshal(found)
+		require.NoError(t, err)
+		require.NotContains(t, string(text), "secret", "the history is open to whoever sees the Web UI")
+		require.NotContains(t, string(text), "token")
+	}
+	require.Equal(t, models.Held, b.delivery(d).Status)
+	kinds := make([]models.NotificationKind, len(unsent))
+	for i, id := range unsent {
+		n, err := b.Env.Store.Notification(t.Context(), id)
+		require.NoError(t, err)
+		kinds[i] = n.Kind
+	}
+	require.Equal(t, []models.NotificationKind{models.NotifyWarning, models.NotifyWarning, models.NotifyDeactivated}, kinds)
+}
+
+func TestJudgeOfADeletedWebhook(t *testing.T) {
+	t.Parallel()
+	b, h, _ := health(t)
+	w := b.hook("/a")
+	_, err := b.Env.Hooks.DeleteWebhook(t.Context(), tenant, w.ID)
+	require.NoError(t, err)
+	require.Equal(t, workflows.Health{Gone: true}, judge(t, h, w))
+}
+
+// deactivated gives a webhook that has been deactivated, and what is to be told of it.
+func deactivated(t *testing.T, b *bundle, h *activities.Health) (models.Webhook, string) {
+	t.Helper()
+	w := b.hook("/a?token=secret", func(c *hooks.WebhookChange) { name := "Shop"; c.Name = &name })
+	b.fail(w, 10)
+	found := judge(t, h, w)
+	require.Len(t, found.Unsent, 1)
+	return w, found.Unsent[0]
+}
+
+// operational gives the operational events of the tenant.
+func (b *bundle) operational() []models.Event {
+	b.t.Helper()
+	events, _, err := b.Env.Store.Events(b.t.Context(), tenant, models.EventFilter{Type: "webhook.deactivated"}, models.Page{Limit: 10})
+	require.NoError(b.t, err)
+	return events
+}
+
+func TestNotifyMailsAndPublishes(t *testing.T) {
+	t.Parallel()
+	b, h, m := health(t)
+	types := []string{"webhook.*"}
+	subscriber := b.hook("/subscriber", func(c *hooks.WebhookChange) { c.EventTypes = &types })
+	w, id := deactivated(t, b, h)
+
+	for range 2 { // run again it does nothing
+		require.NoError(t, h.Notify(t.Context(), id))
+	}
+	require.Len(t, m.sent, 1)
+	mail := m.sent[0]
+	require.Equal(t, []string{"ops@acme.test"}, mail.To)
+	require.Equal(t, `Webhook "Shop" was deactivated`, mail.Subject)
+	require.Contains(t, mail.Text, "10 receptions failed")
+	require.Contains(t, mail.Text, "https://posthorn.test/v1/tenants/acme/webhooks/"+w.ID)
+	require.NotContains(t, mail.Text, "token")
+	require.Equal(t, id, mail.MessageID)
+	require.Empty(t, judge(t, h, w).Unsent)
+
+	events := b.operational()
+	require.Len(t, events, 1)
+	event, err := b.Env.Store.Event(t.Context(), tenant, events[0].ID)
+	require.NoError(t, err)
+	var data struct {
+		Webhook        struct{ ID, Tenant, Name, Status string }
+		FailedAttempts int `json:"failed_attempts"`
+		Threshold      int
+		LastFailure    struct {
+			StatusCode int `json:"status_code"`
+			Error      string
+		} `json:"last_failure"`
+	}
+	require.NoError(t, json.Unmarshal(event.Data, &data))
+	require.Equal(t, w.ID, data.Webhook.ID)
+	require.Equal(t, "deactivated", data.Webhook.Status)
+	require.Equal(t, 10, data.FailedAttempts)
+	require.Equal(t, 10, data.Threshold)
+	require.Equal(t, 500, data.LastFailure.StatusCode)
+	deliveries := b.Env.Deliveries(tenant, event.ID)
+	require.Len(t, deliveries, 1, "it goes to who asked for it, and not to the webhook itself")
+	require.Equal(t, subscriber.ID, deliveries[0].WebhookID)
+}
+
+func TestNotifyIsRepeatedUntilItGoesOut(t *testing.T) {
+	t.Parallel()
+	b, h, m := health(t)
+	w, id := deactivated(t, b, h)
+	m.errs = []error{errors.New("no route to the mail server"), errors.New("try again later")}
+
+	for range 2 {
+		require.ErrorContains(t, h.Notify(t.Context(), id), "mail")
+		require.Equal(t, []string{id}, judge(t, h, w).Unsent)
+	}
+	require.NoError(t, h.Notify(t.Context(), id))
+	require.Len(t, m.sent, 1)
+	require.Empty(t, judge(t, h, w).Unsent)
+	require.Len(t, b.operational(), 1, "it is one event, however often the mail was tried")
+}
+
+func TestNotifyEndsWhereNoMailCanGo(t *testing.T) {
+	t.Parallel()
+	for name, arrange := range map[string]func(b *bundle, m *mailer){
+		"no mail server": func(_ *bundle, m *mailer) { m.disabled = true },
+		"every recipient refused": func(_ *bundle, m *mailer) {
+			m.errs = []error{fmt.Errorf("ops@acme.test: %w", notify.ErrRefused)}
+		},
+		"no administrators": func(b *bundle, _ *mailer) {
+			_, _, err := b.Env.Hooks.PutTenant(t.Context(), models.Tenant{ID: tenant, Name: "Acme"})
+			require.NoError(b.t, err)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b, h, m := health(t)
+			w, id := deactivated(t, b, h)
+			arrange(b, m)
+			require.NoError(t, h.Notify(t.Context(), id))
+			require.Empty(t, m.sent)
+			require.Empty(t, judge(t, h, w).Unsent)
+			require.Len(t, b.operational(), 1, "the operational event is published all the same")
+		})
+	}
+}
+
+func TestNotifyOfWhatIsGone(t *testing.T) {
+	t.Parallel()
+	b, h, m := health(t)
+	w, id := deactivated(t, b, h)
+	_, err := b.Env.Hooks.DeleteWebhook(t.Context(), tenant, w.ID)
+	require.NoError(t, err)
+
+	require.NoError(t, h.Notify(t.Context(), id))
+	require.NoError(t, h.Notify(t.Context(), "ntf_missing"))
+	require.Empty(t, m.sent)
+	require.Empty(t, b.operational())
+	n, err := b.Env.Store.Notification(t.Context(), id)
+	require.NoError(t, err)
+	require.NotNil(t, n.SentAt)
+}

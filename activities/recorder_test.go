@@ -1,0 +1,177 @@
+package activities_test
+
+import (
+	"context"
+	"database/sql/driver"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/posthorn/posthorn/activities"
+	"github.com/posthorn/posthorn/models"
+	"github.com/posthorn/posthorn/workflows"
+)
+
+// attemptsFunc is an activities.Attempts.
+type attemptsFunc func(ctx context.Context, group []*models.Record, done []string) ([]models.Recorded, error)
+
+func (f attemptsFunc) Record(ctx context.Context, group []*models.Record, done []string) ([]models.Recorded, error) {
+	return f(ctx, group, done)
+}
+
+// errAway is what a database that is away is met with.
+var errAway = fmt.Errorf("cannot connect: %w", driver.ErrBadConn)
+
+// errPoison is what SQLite refuses a value with.
+type errPoison struct{}
+
+func (errPoison) Error() string { return "constraint failed" }
+func (errPoison) Code() int     { return 275 }
+
+func TestARecordOutlastsAnOutage(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.hook("/a")
+	calls := 0
+	b.Recorder = activities.NewRecorder(attemptsFunc(func(ctx context.Context, group []*models.Record, done []string) ([]models.Recorded, error) {
+		if calls++; calls <= 3 {
+			return nil, errAway
+		}
+		return b.Env.Store.Record(ctx, group, done)
+	}), quiet)
+	d := b.publish()
+
+	require.Equal(t, workflows.Round{Delivered: 1}, b.first(d.ID))
+	require.Equal(t, 4, calls)
+	require.Equal(t, 1, b.receiver.got("/a"), "it is not POSTed again")
+	require.Equal(t, 1, b.delivery(d).Attempts)
+	require.True(t, b.finished(d.ID))
+}
+
+// The database commits, and goes away before it can say so.
+func TestARecordWhoseAnswerWasLostIsNotRepeated(t *testing.T) {
+	t.Parallel()
+	for name, status := range map[string]int{"received": 200, "failed": 500} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			b.hook("/a")
+			b.receiver.answer("/a", status)
+			lost := false
+			b.Recorder = activities.NewRecorder(attemptsFunc(func(ctx context.Context, group []*models.Record, done []string) ([]models.Recorded, error) {
+				results, err := b.Env.Store.Record(ctx, group, done)
+				if !lost && err == nil {
+					lost = true
+					return nil, errAway
+				}
+				return results, err
+			}), quiet)
+			d := b.publish()
+
+			_, err := b.FirstAttempts(t.Context(), d.ID)
+			require.Error(t, err, "what has become of it must be looked up")
+			round := b.first(d.ID)
+			require.Equal(t, 1, b.receiver.got("/a"))
+			delivery := b.delivery(d)
+			require.Equal(t, 1, delivery.Attempts)
+			if status == 200 {
+				require.Equal(t, models.Delivered, delivery.Status)
+				require.Zero(t, round)
+				return
+			}
+			require.Equal(t, 1, delivery.Failures)
+			require.Len(t, round.Waiting, 1)
+			require.Positive(t, round.Waiting[0].Wait)
+		})
+	}
+}
+
+func TestARecordIsGivenUpWhenTheOutageLasts(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := activities.NewRecorder(attemptsFunc(func(context.Context, []*models.Record, []string) ([]models.Recorded, error) {
+			return nil, errAway
+		}), quiet)
+		started := time.Now()
+		_, err := r.Record(t.Context(), &models.Record{}, "")
+		require.ErrorIs(t, err, driver.ErrBadConn)
+		require.InDelta(t, activities.Patience, time.Since(started), float64(2*time.Second))
+		require.LessOrEqual(t, time.Since(started), activities.Patience)
+	})
+}
+
+func TestAPoisonousRecordFailsAlone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		busy := make(chan struct{})
+		var groups []int
+		var finished []string
+		var mu sync.Mutex
+		r := activities.NewRecorder(attemptsFunc(func(_ context.Context, group []*models.Record, done []string) ([]models.Recorded, error) {
+			<-busy
+			mu.Lock()
+			defer mu.Unlock()
+			groups = append(groups, len(group))
+			for _, record := range group {
+				if record.Attempt.DeliveryID == "poison" {
+					return nil, errPoison{}
+				}
+			}
+			finished = append(finished, done...)
+			results := make([]models.Recorded, len(group))
+			for i := range results {
+				results[i].Applied = true
+			}
+			return results, nil
+		}), quiet)
+
+		applied := map[string]bool{}
+		record := func(id, done string) {
+			go func() {
+				result, err := r.Record(t.Context(), &models.Record{Attempt: models.Attempt{DeliveryID: id}}, done)
+				mu.Lock()
+				defer mu.Unlock()
+				if err != nil {
+					t.Error(err)
+				}
+				applied[id] = result.Applied
+			}()
+			synctest.Wait()
+		}
+		record("first", "") // each of the two lanes is kept busy by one
+		record("second", "")
+		record("third", "dispatch-3")
+		record("poison", "dispatch-4")
+		record("fifth", "dispatch-5")
+		close(busy)
+		synctest.Wait()
+
+		mu.Lock()
+		defer mu.Unlock()
+		require.Equal(t, map[string]bool{"first": true, "second": true, "third": true, "poison": false, "fifth": true}, applied)
+		require.ElementsMatch(t, []int{1, 1, 3, 1, 1, 1}, groups)
+		require.ElementsMatch(t, []string{"dispatch-3", "dispatch-5"}, finished, "what could not be recorded is not finished")
+	})
+}
+
+func TestAnOutageEndsTheSearchForPoison(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		first := true
+		r := activities.NewRecorder(attemptsFunc(func(context.Context, []*models.Record, []string) ([]models.Recorded, error) {
+			if first {
+				first = false
+				return nil, errPoison{}
+			}
+			return nil, errAway
+		}), quiet)
+		started := time.Now()
+		_, err := r.Record(t.Context(), &models.Record{}, "")
+		require.ErrorIs(t, err, driver.ErrBadConn)
+		require.LessOrEqual(t, time.Since(started), activities.Patience)
+	})
+}

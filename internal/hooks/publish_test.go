@@ -1,0 +1,184 @@
+package hooks_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/hookstest"
+	"github.com/posthorn/posthorn/models"
+)
+
+// twoProcesses gives two services on one database, as two API processes are, with a tenant that both know.
+func twoProcesses(t *testing.T) (env *hookstest.Env, other *hooks.Service, w models.Webhook) {
+	t.Helper()
+	env = hookstest.New(t)
+	env.EventTypes("order.created")
+	env.Tenant("acme")
+	w = env.Webhook("acme", "https://shop.example/hooks")
+	other = hooks.New(env.Hooks.Options)
+	_, err := other.Publish(t.Context(), "acme", event("order.created"))
+	require.NoError(t, err)
+	return env, other, w
+}
+
+func event(eventType string) hooks.PublishRequest {
+	return hooks.PublishRequest{Events: []hooks.EventInput{{Type: eventType, Data: json.RawMessage(`{}`)}}}
+}
+
+func requireRefused(t *testing.T, err error, code hooks.Code) {
+	t.Helper()
+	var refused *hooks.Error
+	require.ErrorAs(t, err, &refused)
+	require.Equal(t, code, refused.Code, refused)
+}
+
+func TestAnotherProcessesChangesCountFromTheNextEventOn(t *testing.T) {
+	t.Parallel()
+	env, other, w := twoProcesses(t)
+	_, err := env.Hooks.Disable(t.Context(), "acme", w.ID, "", "test")
+	require.NoError(t, err)
+
+	published, err := other.Publish(t.Context(), "acme", event("order.created"))
+	require.NoError(t, err)
+	deliveries := env.Deliveries("acme", published[0].ID)
+	require.Len(t, deliveries, 1)
+	require.Equal(t, models.Held, deliveries[0].Status)
+
+	_, err = env.Hooks.PutEventType(t.Context(), models.EventType{Name: "order.shipped"})
+	require.NoError(t, err)
+	_, err = other.Publish(t.Context(), "acme", event("order.shipped"))
+	require.NoError(t, err, "a new type is known at once")
+
+	require.NoError(t, env.Hooks.DeleteTenant(t.Context(), "acme"))
+	_, err = other.Publish(t.Context(), "acme", event("order.created"))
+	requireRefused(t, err, hooks.NotFound)
+}
+
+func TestAKeyIsRevokedAtOnceInEveryProcess(t *testing.T) {
+	t.Parallel()
+	env, other, _ := twoProcesses(t)
+	k, key, err := env.Hooks.CreateKey(t.Context(), "acme", "ci", models.RolePublish)
+	require.NoError(t, err)
+
+	request := event("order.created")
+	request.By, err = other.AuthenticatePublisher(t.Context(), "acme", key)
+	require.NoError(t, err)
+	_, err = other.Publish(t.Context(), "acme", request)
+	require.NoError(t, err, "a key that is newer than what the process has in memory")
+
+	require.NoError(t, env.Hooks.RevokeKey(t.Context(), "acme", k.ID))
+	request.By, err = other.AuthenticatePublisher(t.Context(), "acme", key)
+	if err == nil { // from memory: the transaction that accepts has the last word
+		_, err = other.Publish(t.Context(), "acme", request)
+	}
+	requireRefused(t, err, hooks.Unauthorized)
+}
+
+func TestWithoutAFreeSlotEventsWaitForASharedDispatch(t *testing.T) {
+	t.Parallel()
+	env, _, _ := twoProcesses(t)
+	env.Engine.SetBusy(true)
+	published, err := env.Hooks.Publish(t.Context(), "acme", event("order.created"))
+	require.NoError(t, err)
+	require.Empty(t, published[0].WorkflowID)
+	require.Empty(t, env.Deliveries("acme", published[0].ID)[0].DispatchID)
+	slots, room := env.Engine.Outstanding()
+	require.Zero(t, slots)
+	require.Zero(t, room, "what was admitted has been queued")
+
+	env.Engine.SetFull(true)
+	_, err = env.Hooks.Publish(t.Context(), "acme", event("order.created"))
+	requireRefused(t, err, hooks.Unavailable)
+}
+
+func TestWhatIsNotStoredGivesItsPlaceBack(t *testing.T) {
+	t.Parallel()
+	env, _, _ := twoProcesses(t)
+	request := event("order.created")
+	request.Events[0].ID = "mine-1"
+	for _, busy := range []bool{false, true} {
+		env.Engine.SetBusy(busy)
+		_, err := env.Hooks.Publish(t.Context(), "acme", request)
+		if !busy {
+			require.NoError(t, err)
+			_, err = env.Hooks.Publish(t.Context(), "acme", request)
+		}
+		requireRefused(t, err, hooks.Conflict)
+		slots, room := env.Engine.Outstanding()
+		require.Zero(t, slots)
+		require.Zero(t, room)
+	}
+}
+
+func TestAnEventWithManyDeliveriesTakesSeveralDispatches(t *testing.T) {
+	t.Parallel()
+	env := hookstest.New(t)
+	env.EventTypes("order.created")
+	env.Tenant("acme")
+	const webhooks = models.MaxDispatch + 44
+	for i := range webhooks {
+		env.Webhook("acme", fmt.Sprintf("https://shop%d.example/hooks", i))
+	}
+	id := env.Publish("acme", "order.created", `{}`)
+	dispatches := env.Engine.Dispatches()
+	require.Len(t, dispatches, 2)
+	require.Equal(t, id, dispatches[0].ID)
+	require.Len(t, dispatches[0].Deliveries, models.MaxDispatch)
+	require.Len(t, dispatches[1].Deliveries, 44)
+}
+
+func TestTheSameKeyAtOnceIsOneEvent(t *testing.T) {
+	t.Parallel()
+	env, other, _ := twoProcesses(t)
+	request := event("order.created")
+	request.Key, request.Body = "order-17", []byte("body")
+	ids := make([]string, 32)
+	var wg sync.WaitGroup
+	for i := range ids {
+		wg.Go(func() {
+			service := env.Hooks
+			if i%2 == 1 {
+				service = other
+			}
+			published, err := service.Publish(t.Context(), "acme", request)
+			if err == nil {
+				ids[i] = published[0].ID
+			}
+		})
+	}
+	wg.Wait()
+	for _, id := range ids {
+		require.Equal(t, ids[0], id)
+	}
+	require.NotEmpty(t, ids[0])
+	request.Body = []byte("another body")
+	_, err := env.Hooks.Publish(t.Context(), "acme", request)
+	requireRefused(t, err, hooks.Conflict)
+}
+
+func TestErrorsNameEveryField(t *testing.T) {
+	t.Parallel()
+	env := hookstest.New(t)
+	env.Tenant("acme")
+	_, err := env.Hooks.PutEventType(t.Context(), models.EventType{Name: "order.created",
+		Schema: `{"type":"object","required":["id","lines"],"properties":{"id":{"type":"integer"},"lines":{"type":"array","items":{"type":"string"}}}}`})
+	require.NoError(t, err)
+	_, err = env.Hooks.Publish(t.Context(), "acme", hooks.PublishRequest{Batch: true, Events: []hooks.EventInput{
+		{Type: "order.created", Data: json.RawMessage(`{"id":"x","lines":["a",7]}`)},
+		{Type: "no.such", Data: json.RawMessage(`{}`)},
+		{ID: "a.b", Type: "order.created", Data: json.RawMessage(`{"id":1,"lines":[]}`)},
+	}})
+	var refused *hooks.Error
+	require.True(t, errors.As(err, &refused))
+	var fields []string
+	for _, f := range refused.Fields {
+		fields = append(fields, f.Field)
+	}
+	require.ElementsMatch(t, []string{"events[0].data.id", "events[0].data.lines.1", "events[1].type", "events[2].id"}, fields)
+}
