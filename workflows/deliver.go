@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"go.temporal.io/sdk/temporal"
@@ -17,10 +18,11 @@ func Deliver(ctx workflow.Context, in DeliverInput) (DeliverResult, error) {
 
 // dispatch is the state of one Deliver.
 type dispatch struct {
-	in       DeliverInput
-	result   DeliverResult
-	open     []*Leftover // in the order they came up, for the table of details
-	retrying bool
+	in     DeliverInput
+	result DeliverResult
+	open   []*Leftover // being retried, in the order they came up
+	queued int         // first attempts that wait in the fair lane
+	shown  string      // the status that the list shows
 }
 
 func (d *dispatch) run(ctx workflow.Context) (DeliverResult, error) {
@@ -28,27 +30,33 @@ func (d *dispatch) run(ctx workflow.Context) (DeliverResult, error) {
 	if err != nil {
 		return d.result, err
 	}
-	if d.take(round); len(round.Waiting)+len(round.OverCap) > 0 {
+	d.take(round)
+	if len(round.Waiting)+len(round.OverCap) > 0 {
 		d.followAll(ctx, round)
 		if err := d.finish(ctx); err != nil {
 			return d.result, err
 		}
 	}
-	return d.result, d.show(ctx, d.status())
+	d.show(ctx)
+	return d.result, nil
 }
 
 // recordTimeout is what an activity gets on top of the POST: time to read, and to record through a short outage of
 // the database.
 const recordTimeout = 30 * time.Second
 
+// unbounded is for how long a local activity is repeated. Where it is not set the SDK takes StartToClose for the whole,
+// the wait for a slot included: a backlog, or a database that is away for longer, would fail the workflow.
+const unbounded = 10 * 365 * 24 * time.Hour
+
 // firstAttempts POSTs everything that is pending. Nothing bounds its retries: an accepted event is never given up
 // because the database was away.
 func (d *dispatch) firstAttempts(ctx workflow.Context) (Round, error) {
 	ctx = workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{
-		// Not ScheduleToClose: that would count the wait for a slot, and fail a backlog.
-		StartToCloseTimeout: time.Minute + recordTimeout,
-		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: time.Minute},
-		Summary:             "first attempts",
+		ScheduleToCloseTimeout: unbounded,
+		StartToCloseTimeout:    time.Minute + recordTimeout,
+		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: time.Minute},
+		Summary:                "first attempts",
 	})
 	var round Round
 	err := workflow.ExecuteLocalActivity(ctx, FirstAttempts, d.in.DispatchID).Get(ctx, &round)
@@ -65,10 +73,6 @@ func (d *dispatch) take(r Round) {
 // followAll drives what is left over, all at once. A dispatch has at most 256 deliveries, which bounds the timers
 // and activities outstanding.
 func (d *dispatch) followAll(ctx workflow.Context, round Round) {
-	d.retrying = len(round.Waiting) > 0
-	if err := d.show(ctx, d.status()); err != nil {
-		workflow.GetLogger(ctx).Warn("search attribute not set", "error", err)
-	}
 	wg := workflow.NewWaitGroup(ctx)
 	start := func(work func(workflow.Context)) {
 		wg.Add(1)
@@ -84,9 +88,16 @@ func (d *dispatch) followAll(ctx workflow.Context, round Round) {
 		}
 	}
 	follow(round.Waiting)
+	d.queued = len(round.OverCap)
 	for _, many := range byWebhook(round.OverCap) {
-		start(func(ctx workflow.Context) { follow(d.attemptMany(ctx, many)) })
+		start(func(ctx workflow.Context) {
+			left := d.attemptMany(ctx, many)
+			d.queued -= len(many)
+			follow(left)
+			d.show(ctx)
+		})
 	}
+	d.show(ctx)
 	wg.Wait(ctx)
 }
 
@@ -137,7 +148,7 @@ func (d *dispatch) attemptMany(ctx workflow.Context, many []Leftover) []Leftover
 // Temporal. An activity that ends without a recorded end (a crashed worker, a database that was away) has used up
 // Temporal's attempts but not the receiver's, and is scheduled again with what remains.
 func (d *dispatch) follow(ctx workflow.Context, l *Leftover) {
-	defer d.close(l)
+	defer d.close(ctx, l)
 	for {
 		timer := workflow.TimerOptions{Summary: fmt.Sprintf("attempt %d of %s to %s", l.Number, l.Delivery, l.Host)}
 		if err := workflow.NewTimerWithOptions(ctx, l.Wait, timer).Get(ctx, nil); err != nil {
@@ -154,6 +165,7 @@ func (d *dispatch) follow(ctx workflow.Context, l *Leftover) {
 			return
 		case outcome.Left != nil:
 			*l = *outcome.Left
+			d.show(ctx)
 		default:
 			d.end(outcome.Status)
 			return
@@ -192,8 +204,9 @@ func (d *dispatch) finish(ctx workflow.Context) error {
 // short is for local activities that only ask the database, which may be away for as long as it likes.
 func short(ctx workflow.Context) workflow.Context {
 	return workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{
-		StartToCloseTimeout: recordTimeout,
-		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: time.Minute},
+		ScheduleToCloseTimeout: unbounded,
+		StartToCloseTimeout:    recordTimeout,
+		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: time.Minute},
 	})
 }
 
@@ -209,20 +222,18 @@ func (d *dispatch) end(status string) {
 }
 
 // close takes a delivery off the table.
-func (d *dispatch) close(l *Leftover) {
-	for i, other := range d.open {
-		if other == l {
-			d.open = append(d.open[:i], d.open[i+1:]...)
-			return
-		}
-	}
+func (d *dispatch) close(ctx workflow.Context, l *Leftover) {
+	d.open = slices.DeleteFunc(d.open, func(other *Leftover) bool { return other == l })
+	d.show(ctx)
 }
 
 // status is the worst of what there is to say of the dispatch.
 func (d *dispatch) status() string {
 	switch {
-	case len(d.open) > 0 || d.retrying && d.result.Delivered+d.result.Failed+d.result.Stopped == 0:
+	case len(d.open) > 0:
 		return StatusRetrying
+	case d.queued > 0:
+		return StatusPending
 	case d.result.Failed > 0:
 		return Failed
 	case d.result.Stopped > 0 && d.result.Delivered == 0:
@@ -232,9 +243,16 @@ func (d *dispatch) status() string {
 	}
 }
 
-// show tells the Web UI how the dispatch stands: in the list by a search attribute, on its page by a table that is
-// made when somebody looks.
-func (d *dispatch) show(ctx workflow.Context, status string) error {
+// show tells the Web UI how the dispatch stands: in the list by a search attribute, which is an event of the history
+// and so set only when it changes, and on its page by a table.
+func (d *dispatch) show(ctx workflow.Context) {
 	workflow.SetCurrentDetails(ctx, d.table())
-	return workflow.UpsertTypedSearchAttributes(ctx, StatusAttribute.ValueSet(status))
+	status := d.status()
+	if status == d.shown {
+		return
+	}
+	d.shown = status
+	if err := workflow.UpsertTypedSearchAttributes(ctx, StatusAttribute.ValueSet(status)); err != nil {
+		workflow.GetLogger(ctx).Warn("search attribute not set", "error", err)
+	}
 }

@@ -8,10 +8,15 @@ import (
 // maxRows bounds the table of deliveries on a workflow's page; the details may have 20,000 bytes.
 const maxRows = 40
 
-// table shows a dispatch as Markdown: how many of its deliveries ended how, and those that are being retried.
+// table shows a dispatch as Markdown: how many of its deliveries stand how, and those that are being retried. What
+// comes of each retry is on the page already, with the activity that makes them.
 func (d *dispatch) table() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d delivered, %d failed, %d stopped, %d being retried\n", d.result.Delivered, d.result.Failed, d.result.Stopped, len(d.open))
+	fmt.Fprintf(&b, "%d delivered, %d failed, %d stopped, %d being retried", d.result.Delivered, d.result.Failed, d.result.Stopped, len(d.open))
+	if d.queued > 0 {
+		fmt.Fprintf(&b, ", %d waiting for their first attempt", d.queued)
+	}
+	b.WriteString("\n")
 	if len(d.open) == 0 {
 		return b.String()
 	}

@@ -79,7 +79,7 @@ type Health struct {
 	Status    string
 	Reason    string
 	Name      string
-	URL       string
+	Host      string // of its URL, the rest of which may be a secret
 	Failed    int64
 	Threshold int64
 	Epoch     int64

@@ -95,7 +95,7 @@ func (w *watch) notify(ctx workflow.Context, id string) {
 
 func (w *watch) show(ctx workflow.Context, h Health) error {
 	workflow.SetCurrentDetails(ctx, fmt.Sprintf("**%s** %s\n\n%d of %d failed receptions (epoch %d). %s\n\nLast failure: %s\n",
-		h.Status, cell(h.URL), h.Failed, h.Threshold, h.Epoch, cell(h.Reason), cell(h.LastError)))
+		h.Status, cell(h.Host), h.Failed, h.Threshold, h.Epoch, cell(h.Reason), cell(h.LastError)))
 	if h.Status == w.shown {
 		return nil
 	}
