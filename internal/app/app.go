@@ -253,7 +253,7 @@ func (a *App) ready(ctx context.Context) error {
 
 func (a *App) handler() (http.Handler, error) {
 	handler, err := api.New(api.Options{Hooks: a.hooks, Store: a.store, Ready: a.ready, Version: a.Version, PublicURL: a.Config.PublicURL,
-		Log: a.Log, Registry: a.registry})
+		Log: a.Log, Registry: a.registry, Systems: a.systems()})
 	if err != nil || a.API {
 		return handler, err
 	}
