@@ -124,7 +124,7 @@ func save(q *systems.Request) error {
 		return err
 	}
 	if s.URL == nil {
-		err = clear(q, s)
+		err = unset(q, s)
 	} else {
 		err = keep(q, s)
 	}
@@ -135,8 +135,8 @@ func save(q *systems.Request) error {
 	return nil
 }
 
-// clear removes the webhook, and all others of this profile, and remembers the flags.
-func clear(q *systems.Request, s settings) error {
+// unset removes the webhook, and all others of this profile, and remembers the flags.
+func unset(q *systems.Request, s settings) error {
 	webhooks, err := q.Webhooks()
 	if err != nil {
 		return err

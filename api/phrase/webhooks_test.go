@@ -18,15 +18,15 @@ import (
 )
 
 const (
-	path     = "/phrase/web/api2/v2/webhooks"
-	jsonType = "application/json"
-	refused  = `{"errorCode":"x","errorDescription":"x"}`
+	path      = "/phrase/web/api2/v2/webhooks"
+	mediaType = "application/json"
+	refused   = `{"errorCode":"x","errorDescription":"x"}`
 )
 
 func apiToken(key string) string { return "ApiToken " + key }
 
 func do(b *systemstest.Bench, method, path, body string) *httptest.ResponseRecorder {
-	return b.Do(systemstest.Call{Method: method, Path: path, Authorization: apiToken(b.Key), Type: jsonType, Body: body})
+	return b.Do(systemstest.Call{Method: method, Path: path, Authorization: apiToken(b.Key), Type: mediaType, Body: body})
 }
 
 func create(t *testing.T, b *systemstest.Bench, body string) string {
@@ -98,7 +98,7 @@ func TestDefaults(t *testing.T) {
 func TestEveryEventCanBeRegistered(t *testing.T) {
 	t.Parallel()
 	b := systemstest.New(t, phrase.Mount)
-	for _, event := range strings.Fields(`JOB_STATUS_CHANGED JOB_CREATED JOB_ASSIGNED JOB_DUE_DATE_CHANGED JOB_UPDATED PROJECT_CREATED
+	for event := range strings.FieldsSeq(`JOB_STATUS_CHANGED JOB_CREATED JOB_ASSIGNED JOB_DUE_DATE_CHANGED JOB_UPDATED PROJECT_CREATED
 		PROJECT_STATUS_CHANGED PROJECT_DUE_DATE_CHANGED PROJECT_TEMPLATE_CREATED PROJECT_TEMPLATE_UPDATED PROJECT_TEMPLATE_DELETED
 		SHARED_PROJECT_ASSIGNED PROJECT_METADATA_UPDATED PRE_TRANSLATION_FINISHED ANALYSIS_CREATED CONTINUOUS_JOB_UPDATED JOB_DELETED
 		JOB_TARGET_UPDATED JOB_EXPORTED JOB_UNEXPORTED PROJECT_DELETED`) {
@@ -212,7 +212,7 @@ func TestReceiver(t *testing.T) {
 	require.Len(t, got, 1)
 	require.Regexp(t, `^\{"jobParts": \[\{"id": 9, "uid": "ipmdz5p0sagqcOYaijTZU2"\}\],"event":"JOB_CREATED","timestamp":\d+,"eventUid":"`+id+`"\}$`, got[0].Body)
 	require.Equal(t, "token-1", got[0].Header.Get("x-memsource-token"))
-	require.Equal(t, jsonType, got[0].Header.Get("Content-Type"))
+	require.Equal(t, mediaType, got[0].Header.Get("Content-Type"))
 }
 
 // TestCrossView follows one webhook through both APIs: disabled, failing, deactivated at the threshold and enabled.
@@ -338,7 +338,7 @@ func TestBadInput(t *testing.T) {
 			{"name too long", with(`"name":"` + strings.Repeat("n", 201) + `"`), ""},
 			{"unknown member", with(`"colour":"red"`), invalid("colour is not known")},
 		} {
-			c.Type, c.Body = jsonType, in.body
+			c.Type, c.Body = mediaType, in.body
 			inputs = append(inputs, systemstest.BadInput{Name: c.Method + " " + in.name, Call: c, Status: 400, Want: in.want})
 		}
 	}

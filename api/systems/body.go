@@ -60,7 +60,7 @@ func (q *Request) Parse(body []byte, v any) error {
 }
 
 func (q *Request) malformed(message string) error {
-	return &Refusal{Status: q.API.Form.Invalid, Message: message}
+	return &Refusal{Status: q.API.Invalid, Message: message}
 }
 
 func kind(t reflect.Type) string {

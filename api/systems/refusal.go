@@ -12,7 +12,7 @@ import (
 
 // Refusal is why a request was not carried out, for a system to put into its own shape. Nothing in it comes from the
 // inside.
-type Refusal struct {
+type Refusal struct { //nolint:errname // mostly it is what an answer is made of
 	Status  int
 	Message string
 	Fields  []hooks.FieldError // named as the system names them

@@ -32,7 +32,7 @@ func (q *Request) MaySeeSecrets() bool { return q.Who.May(q.Tenant) }
 
 // Invalid refuses the request for one field.
 func (q *Request) Invalid(field, format string, args ...any) error {
-	return &Refusal{Status: q.API.Form.Invalid, Message: "the request is not valid",
+	return &Refusal{Status: q.API.Invalid, Message: "the request is not valid",
 		Fields: []hooks.FieldError{{Field: field, Message: fmt.Sprintf(format, args...)}}}
 }
 

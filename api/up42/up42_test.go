@@ -17,7 +17,7 @@ import (
 
 const (
 	collection = "/up42/workspaces/acme/webhooks"
-	jsonType   = "application/json"
+	mediaType  = "application/json"
 	refused    = `{"data":null,"error":{"code":"x","message":"x"}}`
 	// sample is the document's own request body.
 	sample = `{
@@ -33,7 +33,7 @@ func bearer(key string) string { return "Bearer " + key }
 
 func create(t *testing.T, b *systemstest.Bench, body string) string {
 	t.Helper()
-	w := b.Do(systemstest.Call{Method: http.MethodPost, Path: collection, Authorization: bearer(b.Key), Type: jsonType, Body: body})
+	w := b.Do(systemstest.Call{Method: http.MethodPost, Path: collection, Authorization: bearer(b.Key), Type: mediaType, Body: body})
 	require.Equal(t, http.StatusCreated, w.Code, w.Body.String())
 	return systemstest.Text(t, w, "data", "id")
 }
@@ -43,7 +43,7 @@ func TestDocument(t *testing.T) {
 	t.Parallel()
 	b := systemstest.New(t, up42.Mount)
 	do := func(method, path, body string) systemstest.Call {
-		return systemstest.Call{Method: method, Path: path, Authorization: bearer(b.Key), Type: jsonType, Body: body}
+		return systemstest.Call{Method: method, Path: path, Authorization: bearer(b.Key), Type: mediaType, Body: body}
 	}
 	volatile := []string{"id", "createdAt", "updatedAt"}
 
@@ -132,7 +132,7 @@ func TestReceiver(t *testing.T) {
 		got := receiver.Take()
 		require.Len(t, got, 1)
 		require.Regexp(t, `^\{"event":"order\.status","timestamp":"[^"]+","data":\{"orderId":"o-1","status":"FULFILLED"\}\}$`, got[0].Body)
-		require.Equal(t, jsonType, got[0].Header.Get("Content-Type"))
+		require.Equal(t, mediaType, got[0].Header.Get("Content-Type"))
 		if secret == "" {
 			require.Empty(t, got[0].Header.Get("webhook-signature"))
 			continue

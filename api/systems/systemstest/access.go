@@ -132,7 +132,8 @@ func RequireRefused(t *testing.T, b *Bench, shape, authorization string, inputs 
 			} else {
 				require.JSONEq(t, in.Want, w.Body.String())
 			}
-			require.Equal(t, before, [][]models.Webhook{b.Webhooks(Tenant), b.Webhooks(Other)})
+			after := [][]models.Webhook{b.Webhooks(Tenant), b.Webhooks(Other)}
+			require.Equal(t, before, after)
 		})
 	}
 }

@@ -135,6 +135,12 @@ func (r *Receiver) Take() []Received {
 	return got
 }
 
+// RequireBytes compares a body byte by byte: a signature is over bytes, and not over what they mean.
+func RequireBytes(t testing.TB, want, got string) {
+	t.Helper()
+	require.Equal(t, want, got)
+}
+
 // RequireJSON compares a whole JSON answer. Members of the masked names, at any depth, must be texts that are not
 // empty, and may differ.
 func RequireJSON(t testing.TB, status int, want string, w *httptest.ResponseRecorder, masked ...string) {
