@@ -16,6 +16,7 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/contrib/instrumentation/github.com/gin-gonic/gin/otelgin"
+	"go.opentelemetry.io/otel/metric/noop"
 
 	"github.com/posthorn/posthorn/internal/hooks"
 	"github.com/posthorn/posthorn/models"
@@ -69,7 +70,8 @@ func New(o Options) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	router.Use(otelgin.Middleware("posthorn", otelgin.WithFilter(isTraced)), s.identify, observe, s.recover, s.limitHeaders)
+	traced := otelgin.Middleware("posthorn", otelgin.WithFilter(isTraced), otelgin.WithMeterProvider(noop.NewMeterProvider())) // observe measures
+	router.Use(traced, s.identify, observe, s.recover, s.limitHeaders)
 	router.NoRoute(func(c *gin.Context) { s.fail(c, hooks.Refuse(hooks.NotFound, "there is nothing at this path")) })
 	router.NoMethod(func(c *gin.Context) {
 		s.write(c, newProblem(http.StatusMethodNotAllowed, "the path has no such method"))

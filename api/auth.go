@@ -1,6 +1,7 @@
 package api
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/gin-gonic/gin"
@@ -16,7 +17,8 @@ type access int
 const (
 	anyone     access = iota // any key in force
 	readers                  // roles tenant and read
-	publishers               // roles tenant and publish
+	publishers               // roles tenant and publish, where Hooks.Publish finds out if the key has been revoked
+	matchers                 // the same roles
 	owners                   // role tenant
 	admins                   // admin keys alone
 )
@@ -28,7 +30,7 @@ func (a access) roles() []models.Role {
 		return []models.Role{models.RoleAdmin, models.RoleTenant, models.RolePublish, models.RoleRead}
 	case readers:
 		return []models.Role{models.RoleAdmin, models.RoleTenant, models.RoleRead}
-	case publishers:
+	case publishers, matchers:
 		return []models.Role{models.RoleAdmin, models.RoleTenant, models.RolePublish}
 	case owners:
 		return []models.Role{models.RoleAdmin, models.RoleTenant}
@@ -39,12 +41,7 @@ func (a access) roles() []models.Role {
 
 // grants tells whether the principal has the access within its own tenant.
 func (a access) grants(p hooks.Principal) bool {
-	for _, role := range a.roles() {
-		if p.Role == role {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(a.roles(), p.Role)
 }
 
 // admit finds out who asks and whether they may: Unauthorized without a key in force, NotFound for another tenant's

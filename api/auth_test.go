@@ -99,6 +99,21 @@ func TestWhoMayDoWhat(t *testing.T) {
 	}
 }
 
+func TestAKeyRevokedInAnotherProcessIsRevokedHere(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	for _, route := range []string{"/events", "/events/match", "/webhooks"} {
+		created := e.call("POST /v1/tenants/acme/keys", `{"role":"tenant"}`)
+		r := request{method: http.MethodPost, path: "/v1/tenants/acme/events", body: `{"type":"order.created","data":{}}`, key: created.text("key")}
+		e.do(r).is(http.StatusAccepted) // so that the key is in memory
+		require.NoError(t, e.Store.RevokeAPIKey(t.Context(), "acme", created.text("id")))
+		if r.path = "/v1/tenants/acme" + route; route == "/webhooks" {
+			r.body = `{"url":"https://shop.example/"}`
+		}
+		e.do(r).is(http.StatusUnauthorized)
+	}
+}
+
 func TestTheKeyIsABearerToken(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)

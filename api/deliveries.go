@@ -94,7 +94,7 @@ func deliveryView(d models.Delivery) Delivery {
 }
 
 func timelineView(t hooks.Timeline) Timeline {
-	v := Timeline{DeliveryState: stateView(&t.Delivery), AttemptCount: t.Delivery.Attempts, Attempts: make([]Attempt, len(t.History)),
+	v := Timeline{DeliveryState: stateView(&t.Delivery), AttemptCount: t.Attempts, Attempts: make([]Attempt, len(t.History)),
 		Upcoming: make([]Planned, len(t.Upcoming)), WorkflowID: orNull(t.WorkflowID), UIURL: orNull(t.UIURL)}
 	for i := range t.History {
 		a := &t.History[i]
@@ -117,6 +117,7 @@ type listDeliveries struct {
 	Until     time.Time             `query:"until" doc:"Only those made before it."`
 }
 
+// OfDelivery is the path of what is about one delivery.
 type OfDelivery struct {
 	OfTenant
 	ID string `path:"id" doc:"The delivery's id."`

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 	"regexp"
 	"slices"
@@ -26,8 +27,14 @@ var statuses = map[hooks.Code]int{
 	hooks.Unavailable:  http.StatusServiceUnavailable,
 }
 
+// headers are what a refusal is answered with beside its problem.
+var headers = map[hooks.Code]http.Header{
+	hooks.Unauthorized: {"Www-Authenticate": {`Bearer realm="posthorn"`}},
+	hooks.Unavailable:  {"Retry-After": {"1"}},
+}
+
 // Problem is the body of every answer that is an error (RFC 9457).
-type Problem struct {
+type Problem struct { //nolint:errname // it names the schema, too
 	Title  string       `json:"title" doc:"The status in words." example:"Unprocessable Entity"`
 	Status int          `json:"status" doc:"The HTTP status code." example:"422"`
 	Detail string       `json:"detail" doc:"What is wrong, for people." example:"the request is not valid"`
@@ -80,14 +87,9 @@ func (s *server) problem(ctx context.Context, err error) *Problem {
 		return newProblem(http.StatusInternalServerError, "internal error")
 	}
 	p = newProblem(statuses[refused.Code], refused.Detail)
+	p.header = headers[refused.Code]
 	for _, f := range refused.Fields {
 		p.Errors = append(p.Errors, FieldError(f))
-	}
-	switch refused.Code {
-	case hooks.Unauthorized:
-		p.header = http.Header{"Www-Authenticate": {`Bearer realm="posthorn"`}}
-	case hooks.Unavailable:
-		p.header = http.Header{"Retry-After": {"1"}}
 	}
 	return p
 }
@@ -100,9 +102,7 @@ func (s *server) write(c *gin.Context, p *Problem) {
 	if c.Writer.Written() {
 		return
 	}
-	for name, values := range p.header {
-		c.Writer.Header()[name] = values
-	}
+	maps.Copy(c.Writer.Header(), p.header)
 	writeJSON(c, p.Status, problemType, p)
 }
 
@@ -111,7 +111,7 @@ func writeJSON(c *gin.Context, status int, contentType string, v any) {
 	c.Status(status)
 	encoder := json.NewEncoder(c.Writer)
 	encoder.SetEscapeHTML(false)
-	_ = encoder.Encode(v) // fails only if the client is gone
+	_ = encoder.Encode(v) //nolint:errchkjson // what is encoded are our own types: it fails only if the client is gone
 }
 
 // settleHuma sets what huma keeps for the whole process: how it tells errors, and that fields are named exactly.

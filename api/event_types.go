@@ -48,6 +48,7 @@ type EventTypeInput struct {
 	Deprecated  bool            `json:"deprecated,omitempty"`
 }
 
+// OfEventType is the path of what is about one event type.
 type OfEventType struct {
 	Name string `path:"name" doc:"The event type's name." example:"order.created"`
 }

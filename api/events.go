@@ -54,7 +54,7 @@ type listEvents struct {
 	Until time.Time `query:"until" doc:"Only those accepted before it."`
 }
 
-type OfEvent struct {
+type ofEvent struct {
 	OfTenant
 	ID string `path:"id" doc:"The event's id."`
 }
@@ -82,7 +82,7 @@ func (s *server) listEvents(ctx context.Context, in *listEvents) (*answer[list[E
 	return answerWith(listOf(rows, next, eventView)), nil
 }
 
-func (s *server) getEvent(ctx context.Context, in *OfEvent) (*answer[FullEvent], error) {
+func (s *server) getEvent(ctx context.Context, in *ofEvent) (*answer[FullEvent], error) {
 	e, err := s.Hooks.Event(ctx, in.Tenant, in.ID)
 	if err != nil {
 		return nil, err
@@ -98,6 +98,6 @@ func (s *server) getEvent(ctx context.Context, in *OfEvent) (*answer[FullEvent],
 	return answerWith(v), nil
 }
 
-func (s *server) erasePayload(ctx context.Context, in *OfEvent) (*struct{}, error) {
+func (s *server) erasePayload(ctx context.Context, in *ofEvent) (*struct{}, error) {
 	return nil, s.Hooks.ErasePayload(ctx, in.Tenant, in.ID)
 }

@@ -58,7 +58,7 @@ func (maybe[T]) Schema(r huma.Registry) *huma.Schema {
 
 // duration is "10s", "30m", "1h30m" … in answers; in requests a number of seconds does as well. What is neither is
 // refused by Resolve, where the field's name is known.
-type duration struct {
+type duration struct { //nolint:recvcheck // UnmarshalJSON and Resolve change it or look at where it is; the others take a copy
 	time.Duration
 	bad bool
 }
@@ -168,8 +168,7 @@ var jsonFormat = huma.Format{
 	Marshal: huma.DefaultJSONFormat.Marshal,
 	Unmarshal: func(body []byte, v any) error {
 		err := json.Unmarshal(body, v)
-		var mismatch *json.UnmarshalTypeError
-		if errors.As(err, &mismatch) {
+		if mismatch, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 			field := mismatch.Field
 			if field == "" {
 				field = "body"

@@ -44,7 +44,7 @@ type listKeys struct {
 	PageParams
 }
 
-type OfKey struct {
+type ofKey struct {
 	OfTenant
 	ID string `path:"id" doc:"The key's id."`
 }
@@ -82,6 +82,6 @@ func (s *server) listKeys(ctx context.Context, in *listKeys) (*answer[list[Key]]
 	return answerWith(listOf(page, next, keyView)), nil
 }
 
-func (s *server) revokeKey(ctx context.Context, in *OfKey) (*struct{}, error) {
+func (s *server) revokeKey(ctx context.Context, in *ofKey) (*struct{}, error) {
 	return nil, s.Hooks.RevokeKey(ctx, in.Tenant, in.ID)
 }

@@ -119,8 +119,7 @@ func wellFormed(body []byte) error {
 	}
 	var v any
 	err := json.Unmarshal(body, &v)
-	var syntax *json.SyntaxError
-	if errors.As(err, &syntax) {
+	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
 		return newProblem(http.StatusBadRequest, fmt.Sprintf("the body is not JSON: %s, at byte %d", syntax, syntax.Offset))
 	}
 	return newProblem(http.StatusBadRequest, "the body is not JSON")

@@ -35,7 +35,7 @@ func TestDocumentListsTheContractAndNothingElse(t *testing.T) {
 		op := documented[r.route]
 		require.NotNil(t, op, r.route)
 		roles := []any{"admin"}
-		for _, role := range strings.Fields(r.roles) {
+		for role := range strings.FieldsSeq(r.roles) {
 			roles = append(roles, role)
 		}
 		require.Equal(t, roles, op["x-roles"], r.route)

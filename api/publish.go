@@ -100,7 +100,7 @@ func (s *server) publishing() {
 		"When it is answered the event is stored, with everything owed of it."+unknown, http.StatusAccepted), s.publish)
 	handlePlain[batchInput, batchAnswer](s, publishers, operation("publish-batch", eventsPath+"/batch", "Publish up to 1000 events",
 		"All of them are accepted, or none."+unknown, http.StatusAccepted), s.publishBatch)
-	handlePlain[matchInput, answer[Matches]](s, publishers, operation("match-event", eventsPath+"/match", "See who would get an event",
+	handlePlain[matchInput, answer[Matches]](s, matchers, operation("match-event", eventsPath+"/match", "See who would get an event",
 		"Tells which webhooks would get it and which not, and why. It stores and sends nothing.", http.StatusOK), s.matchEvent)
 }
 

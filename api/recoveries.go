@@ -38,6 +38,7 @@ func recoveryView(r models.Recovery) Recovery {
 		Statuses: r.Statuses, Since: at(r.Since), Until: timestamp(r.Until), CreatedAt: timestamp(r.CreatedAt), FinishedAt: at(r.FinishedAt)}
 }
 
+// OfRecovery is the path of what is about one recovery.
 type OfRecovery struct {
 	OfTenant
 	ID string `path:"id" doc:"The recovery's id."`

@@ -80,11 +80,11 @@ func (e *env) entries(message string) []map[string]any {
 	var found []map[string]any
 	for decoder := json.NewDecoder(strings.NewReader(e.log.String())); ; {
 		var entry map[string]any
-		if err := decoder.Decode(&entry); errors.Is(err, io.EOF) {
+		err := decoder.Decode(&entry)
+		if errors.Is(err, io.EOF) {
 			return found
-		} else {
-			require.NoError(e.t, err)
 		}
+		require.NoError(e.t, err)
 		if entry["msg"] == message {
 			found = append(found, entry)
 		}

@@ -28,7 +28,8 @@ type TenantInput struct {
 	AdminEmails []string `json:"admin_emails,omitempty" doc:"At most 20 addresses." example:"ops@acme.example"`
 }
 
-// OfTenant is the path parameter of everything that belongs to a tenant.
+// OfTenant is the path of what belongs to a tenant. Like the others of its kind it is exported for huma, which passes
+// over embedded types that are not.
 type OfTenant struct {
 	Tenant string `path:"tenant" doc:"The tenant's id." example:"acme"`
 }

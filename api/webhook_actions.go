@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"net/http"
-	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -120,7 +119,7 @@ func (s *server) testWebhook(ctx context.Context, in *testWebhook) (*answer[Test
 }
 
 func (s *server) rotateSecret(ctx context.Context, in *rotateSecret) (*answer[Rotated], error) {
-	overlap, secret := time.Duration(hooks.DefaultOverlap), ""
+	overlap, secret := hooks.DefaultOverlap, ""
 	if in.Body != nil {
 		secret = in.Body.Secret
 		if in.Body.Overlap != nil {

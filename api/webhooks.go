@@ -166,6 +166,7 @@ type listWebhooks struct {
 	Profile   string               `query:"profile" doc:"Only those with this profile."`
 }
 
+// OfWebhook is the path of what is about one webhook.
 type OfWebhook struct {
 	OfTenant
 	ID string `path:"id" doc:"The webhook's id."`

@@ -31,7 +31,7 @@ const Threshold = 3000
 
 // Env is one installation, empty but for the operational event types.
 type Env struct {
-	t      testing.TB
+	tb     testing.TB
 	Store  *models.Store
 	Hooks  *hooks.Service
 	Engine *Engine
@@ -51,18 +51,18 @@ func WithPoster(p hooks.Poster) Option {
 }
 
 // New makes an Env that ends with the test.
-func New(t testing.TB, options ...Option) *Env {
-	t.Helper()
+func New(tb testing.TB, options ...Option) *Env {
+	tb.Helper()
 	clock := &Clock{}
-	store, err := models.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "posthorn.db"), models.Options{Now: clock.Now})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, store.Close()) })
-	require.NoError(t, store.Migrate(t.Context()))
+	store, err := models.Open(tb.Context(), "sqlite:"+filepath.Join(tb.TempDir(), "posthorn.db"), models.Options{Now: clock.Now})
+	require.NoError(tb, err)
+	tb.Cleanup(func() { require.NoError(tb, store.Close()) })
+	require.NoError(tb, store.Migrate(tb.Context()))
 
 	keyset, err := secrets.NewKeyset()
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	box, err := secrets.OpenBox(keyset)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 
 	engine := &Engine{}
 	c := sender.Config{AllowLoopbackHTTP: true, Resolver: noNames{}, Now: clock.Now}
@@ -72,76 +72,76 @@ func New(t testing.TB, options ...Option) *Env {
 		option(&c, &o)
 	}
 	client := sender.New(c)
-	t.Cleanup(client.Close)
+	tb.Cleanup(client.Close)
 	o.Guard = client.Guard()
 	if o.Poster == nil {
 		o.Poster = client
 	}
 	service := hooks.New(o)
-	require.NoError(t, service.EnsureOperationalTypes(t.Context()))
-	return &Env{t: t, Store: store, Hooks: service, Engine: engine, Clock: clock}
+	require.NoError(tb, service.EnsureOperationalTypes(tb.Context()))
+	return &Env{tb: tb, Store: store, Hooks: service, Engine: engine, Clock: clock}
 }
 
 // Tenant creates a tenant and gives a key for it with role tenant.
 func (e *Env) Tenant(id string) (key string) {
-	e.t.Helper()
-	_, _, err := e.Hooks.PutTenant(e.t.Context(), models.Tenant{ID: id, Name: id})
-	require.NoError(e.t, err)
+	e.tb.Helper()
+	_, _, err := e.Hooks.PutTenant(e.tb.Context(), models.Tenant{ID: id, Name: id})
+	require.NoError(e.tb, err)
 	return e.Key(id, models.RoleTenant)
 }
 
 // Key makes a key for the tenant.
 func (e *Env) Key(tenant string, role models.Role) string {
-	e.t.Helper()
-	_, key, err := e.Hooks.CreateKey(e.t.Context(), tenant, string(role), role)
-	require.NoError(e.t, err)
+	e.tb.Helper()
+	_, key, err := e.Hooks.CreateKey(e.tb.Context(), tenant, string(role), role)
+	require.NoError(e.tb, err)
 	return key
 }
 
 // EventTypes makes event types without a schema that all tenants share.
 func (e *Env) EventTypes(names ...string) {
-	e.t.Helper()
+	e.tb.Helper()
 	for _, name := range names {
-		_, err := e.Hooks.PutEventType(e.t.Context(), models.EventType{Name: name})
-		require.NoError(e.t, err)
+		_, err := e.Hooks.PutEventType(e.tb.Context(), models.EventType{Name: name})
+		require.NoError(e.tb, err)
 	}
 }
 
 // Webhook registers a standard webhook for every event type.
 func (e *Env) Webhook(tenant, url string) models.Webhook {
-	e.t.Helper()
-	w, _, err := e.Hooks.CreateWebhook(e.t.Context(), tenant, hooks.WebhookChange{URL: &url, By: "test"})
-	require.NoError(e.t, err)
+	e.tb.Helper()
+	w, _, err := e.Hooks.CreateWebhook(e.tb.Context(), tenant, hooks.WebhookChange{URL: &url, By: "test"})
+	require.NoError(e.tb, err)
 	return w
 }
 
 // Publish publishes one event and gives its id.
 func (e *Env) Publish(tenant, eventType, data string) string {
-	e.t.Helper()
-	published, err := e.Hooks.Publish(e.t.Context(), tenant, hooks.PublishRequest{Events: []hooks.EventInput{{Type: eventType, Data: []byte(data)}}})
-	require.NoError(e.t, err)
+	e.tb.Helper()
+	published, err := e.Hooks.Publish(e.tb.Context(), tenant, hooks.PublishRequest{Events: []hooks.EventInput{{Type: eventType, Data: []byte(data)}}})
+	require.NoError(e.tb, err)
 	return published[0].ID
 }
 
 // Deliveries reads the deliveries of an event.
 func (e *Env) Deliveries(tenant, eventID string) []models.Delivery {
-	e.t.Helper()
-	rows, _, err := e.Store.Deliveries(e.t.Context(), tenant, models.DeliveryFilter{EventID: eventID}, models.Page{Limit: models.MaxDispatch})
-	require.NoError(e.t, err)
+	e.tb.Helper()
+	rows, _, err := e.Store.Deliveries(e.tb.Context(), tenant, models.DeliveryFilter{EventID: eventID}, models.Page{Limit: models.MaxDispatch})
+	require.NoError(e.tb, err)
 	return rows
 }
 
 // Attempt makes one real attempt of a pending delivery and records it, as the engine would.
 func (e *Env) Attempt(tenant, deliveryID string) models.Attempt {
-	e.t.Helper()
-	ctx := e.t.Context()
+	e.tb.Helper()
+	ctx := e.tb.Context()
 	d, err := e.Store.Delivery(ctx, tenant, deliveryID)
-	require.NoError(e.t, err)
+	require.NoError(e.tb, err)
 	event, err := e.Store.Event(ctx, tenant, d.EventID)
-	require.NoError(e.t, err)
+	require.NoError(e.tb, err)
 	e.Clock.Advance(2 * time.Second) // past what the use cases remember of the webhook
 	r, err := e.Hooks.Receiver(ctx, tenant, d.WebhookID)
-	require.NoError(e.t, err)
+	require.NoError(e.tb, err)
 	attempt, result := e.Hooks.Post(ctx, r, &event)
 	attempt.DeliveryID = d.ID
 	record := models.Record{Attempt: attempt, Generation: d.Generation, DispatchID: d.DispatchID, CountsInTotal: r.CountsInTotal}
@@ -155,7 +155,7 @@ func (e *Env) Attempt(tenant, deliveryID string) models.Attempt {
 		record.NextAttemptAt = e.Store.Now().Add(r.Policy.Delay(d.ID, failures, result.RetryAfter))
 	}
 	_, err = e.Store.Record(ctx, []*models.Record{&record}, nil)
-	require.NoError(e.t, err)
+	require.NoError(e.tb, err)
 	return record.Attempt
 }
 

@@ -67,12 +67,12 @@ func FuzzWalk(f *testing.F) {
 			return
 		}
 		valid := json.Valid(data)
-		switch {
-		case data[0] == '{':
+		switch data[0] {
+		case '{':
 			for name, pair := range rawjson.Members(data) {
 				require.True(t, !valid || json.Valid(rawjson.Value(name, pair)), "%q", pair)
 			}
-		case data[0] == '[':
+		case '[':
 			n := 0
 			for element := range rawjson.Elements(data) {
 				require.True(t, !valid || json.Valid(element), "%q", element)
