@@ -70,6 +70,7 @@ type App struct {
 	registry *prometheus.Registry
 	desk     *handoff.Desk
 	started  atomic.Bool // the worker polls
+	prepared atomic.Bool // the namespace has what it must have
 }
 
 // New wires a process. Close must be called.
@@ -178,14 +179,10 @@ func (a *App) shutDown(server *http.Server) {
 
 // prepare makes what the namespace must have, and says when everything is up.
 func (a *App) prepare(ctx context.Context, addr net.Addr) {
+	until(ctx, a.Log, "search attributes", func() error { return engine.EnsureSearchAttributes(ctx, a.Temporal, a.Namespace) })
+	a.prepared.Store(ctx.Err() == nil)
 	if a.Worker {
-		until(ctx, a.Log, "search attributes", func() error { return engine.EnsureSearchAttributes(ctx, a.Temporal, a.Namespace) })
-		until(ctx, a.Log, "worker", func() error {
-			if !a.started.Load() {
-				return errors.New("not polling yet")
-			}
-			return nil
-		})
+		until(ctx, a.Log, "worker", func() error { return a.ready(ctx) })
 		worker.EnsureSchedules(ctx, a.Temporal, a.Config.TaskQueue, a.Log)
 	}
 	if a.Options.Ready != nil && ctx.Err() == nil {
@@ -245,7 +242,12 @@ func until(ctx context.Context, log *slog.Logger, what string, try func() error)
 
 // ready tells whether this process can do its work. A worker must have begun once; an API accepts without Temporal.
 func (a *App) ready(ctx context.Context) error {
-	if a.Worker && !a.started.Load() {
+	switch {
+	case !a.Worker:
+		return nil
+	case !a.prepared.Load():
+		return errors.New("the namespace is not ready: Temporal has not been reached, or does not know the search attributes yet")
+	case !a.started.Load():
 		return errors.New("the worker has not started: Temporal has not been reached")
 	}
 	return nil

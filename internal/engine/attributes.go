@@ -9,13 +9,15 @@ import (
 	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/operatorservice/v1"
 	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 
 	"github.com/posthorn/posthorn/workflows"
 )
 
-// EnsureSearchAttributes registers Posthorn's search attributes in the namespace, those that are missing. It may run
-// at once in several processes.
+// EnsureSearchAttributes registers Posthorn's search attributes in the namespace, those that are missing. It fails
+// until they can be used, which is some seconds later: Temporal's services read namespaces anew at intervals, and
+// refuse to start a workflow with an attribute they have not seen. It may run at once in several processes.
 func EnsureSearchAttributes(ctx context.Context, c client.Client, namespace string) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
@@ -28,10 +30,22 @@ func EnsureSearchAttributes(ctx context.Context, c client.Client, namespace stri
 		_, ok := there.GetCustomAttributes()[name]
 		return ok
 	})
-	if len(missing) == 0 {
-		return nil
+	if len(missing) > 0 {
+		if err := addSearchAttributes(ctx, c, namespace, missing); err != nil {
+			return err
+		}
 	}
-	_, err = c.OperatorService().AddSearchAttributes(ctx, &operatorservice.AddSearchAttributesRequest{Namespace: namespace, SearchAttributes: missing})
+	for name := range workflows.SearchAttributes() {
+		_, err := c.CountWorkflow(ctx, &workflowservice.CountWorkflowExecutionsRequest{Namespace: namespace, Query: name + ` = "none"`})
+		if err != nil {
+			return fmt.Errorf("engine: search attribute %s cannot be used yet: %w", name, err)
+		}
+	}
+	return nil
+}
+
+func addSearchAttributes(ctx context.Context, c client.Client, namespace string, missing map[string]enums.IndexedValueType) error {
+	_, err := c.OperatorService().AddSearchAttributes(ctx, &operatorservice.AddSearchAttributesRequest{Namespace: namespace, SearchAttributes: missing})
 	var exists *serviceerror.AlreadyExists
 	if err != nil && !errors.As(err, &exists) {
 		return fmt.Errorf("engine: add search attributes: %w", err)
