@@ -1,0 +1,86 @@
+// Package e2e drives the real programs over HTTP: the same behaviours on `posthorn dev`, which keeps everything in SQLite,
+// and on `posthorn serve` with Postgres and a Temporal of its own; then what several processes, restarts and settings
+// make of an installation.
+package e2e
+
+import (
+	"os"
+	"testing"
+
+	"github.com/posthorn/posthorn/test/harness"
+	"github.com/posthorn/posthorn/test/pgtest"
+)
+
+var programs harness.Programs
+
+func TestMain(m *testing.M) { os.Exit(harness.Main(m, &programs)) }
+
+// behaviours are what every installation does.
+var behaviours = []struct {
+	name string
+	show func(*tenant)
+}{
+	{"an event arrives as a signed POST", eventArrives},
+	{"every attempt sends the same bytes", attemptsAreAlike},
+	{"a key makes one event of many requests", keyMakesOneEvent},
+	{"a batch is accepted whole or not at all", batchIsWhole},
+	{"ten webhooks, one failing", oneOfTenFails},
+	{"the timeline keeps its promises", timelineIsKept},
+	{"Retry-After is honoured up to the cap", retryAfterIsHonoured},
+	{"410 deactivates at once", goneDeactivates},
+	{"redirects are not followed", redirectsAreNotFollowed},
+	{"a receiver that does not answer is tried again", slowReceiverIsRetried},
+	{"pause holds and resume releases", pauseHolds},
+	{"a disabled webhook's deliveries wait for recover", disabledWaitsForRecover},
+	{"one delivery is retried, canceled, paused", oneDeliveryIsSteered},
+	{"a webhook that keeps failing is looked after", failingWebhookIsLookedAfter},
+	{"both secrets sign while they overlap", secretsOverlap},
+	{"bad input changes nothing", badInputChangesNothing},
+	{"forbidden destinations are refused", destinationsAreRefused},
+	{"Temporal lists workflows by tenant, webhook and status", workflowsAreListed},
+}
+
+// TestDev is everything on `posthorn dev`.
+func TestDev(t *testing.T) {
+	t.Parallel()
+	t.Run("behaviour", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t, "dev", func(env ...string) *harness.Installation { return harness.NewDev(t, &programs, env...) })
+		w.show(t)
+	})
+	t.Run("a restart keeps everything", func(t *testing.T) {
+		t.Parallel()
+		restartKeepsEverything(t)
+	})
+}
+
+// TestProduction is everything on Postgres and a Temporal server apart.
+func TestProduction(t *testing.T) {
+	t.Parallel()
+	temporal := harness.NewTemporal(t, &programs, harness.Sibling(t, pgtest.URL(t), "temporal"))
+	t.Run("behaviour", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t, "serve", func(env ...string) *harness.Installation { return newProduction(t, temporal, env...) })
+		w.show(t)
+	})
+	for name, show := range map[string]func(*testing.T, *harness.Temporal){
+		"one api and two workers deliver":               apiAndWorkersDeliver,
+		"the guard acts when an address is dialled":     guardActsWhenDialling,
+		"the guard acts when a webhook is registered":   guardActsWhenRegistering,
+		"every event has its workflow where none share": everyEventHasItsWorkflow,
+		"SIGTERM loses nothing and sends nothing twice": stoppingLosesNothing,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			show(t, temporal)
+		})
+	}
+}
+
+// newProduction is an installation with a schema on a database of its own.
+func newProduction(t *testing.T, temporal *harness.Temporal, env ...string) *harness.Installation {
+	t.Helper()
+	i := harness.NewInstallation(t, &programs, pgtest.URL(t), temporal, env...)
+	i.Migrate(t)
+	return i
+}

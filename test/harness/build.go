@@ -1,0 +1,113 @@
+package harness
+
+import (
+	"flag"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// serverTag is Temporal's own: it leaves the gRPC variants of Google's storage client out.
+const serverTag = "disable_grpc_modules"
+
+// sideBySide is how many tests run at once at least: they wait for processes and timers most of the time.
+const sideBySide = "8"
+
+// Programs are the paths of the real programs.
+type Programs struct {
+	Posthorn string // all-in-one: the one with dev
+	Lean     string // what production runs
+	Temporal string // the embedded Temporal server as a process of its own
+}
+
+// Main is the TestMain of a package of end-to-end tests: it builds the programs with further build tags, runs the
+// tests, and gives the exit code.
+func Main(m *testing.M, programs *Programs, tags ...string) int {
+	flag.Parse()
+	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
+		_ = f.Value.Set(sideBySide)
+	}
+	dir, err := programs.build(tags)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "build the programs under test:", err)
+		return 1
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	return m.Run()
+}
+
+// build builds the programs and gives the directory with them, which is this run's own. Go keeps what it links in
+// the repository's cache, so that nothing is linked again that has not changed.
+func (p *Programs) build(tags []string) (dir string, err error) {
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		return "", err
+	}
+	if err := dependOnSources(root); err != nil {
+		return "", err
+	}
+	kept := filepath.Join(root, ".cache", "test", strings.Join(append([]string{"bin"}, tags...), "-"))
+	if err := os.MkdirAll(kept, 0o755); err != nil {
+		return "", err
+	}
+	unlock, err := lock(kept + ".lock")
+	if err != nil {
+		return "", err
+	}
+	defer unlock()
+	for _, command := range []struct{ dir, output, packages string }{
+		{"devserver", kept + "/", "./cmd/..."},
+		{".", kept + "/posthorn-lean", "./cmd/posthorn"},
+	} {
+		c := exec.Command("go", "build", "-buildvcs=false", "-tags", strings.Join(append(tags, serverTag), ","),
+			"-ldflags", "-s -w -X main.version=under-test", "-o", command.output, command.packages)
+		c.Dir = filepath.Join(root, command.dir)
+		c.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := c.CombinedOutput(); err != nil {
+			return "", fmt.Errorf("%s: %w\n%s", c, err, out)
+		}
+	}
+	// The next run may link anew while this one starts processes still.
+	if dir, err = os.MkdirTemp(filepath.Dir(kept), "run-"); err != nil {
+		return "", err
+	}
+	for name, path := range map[string]*string{"posthorn": &p.Posthorn, "posthorn-lean": &p.Lean, "temporal": &p.Temporal} {
+		*path = filepath.Join(dir, name)
+		if err := os.Link(filepath.Join(kept, name), *path); err != nil {
+			return dir, err
+		}
+	}
+	return dir, nil
+}
+
+// dependOnSources opens every directory of the module. Go notes what a test opens: a result it has kept is not shown
+// again once a source file has changed, although no program under test is imported.
+func dependOnSources(root string) error {
+	return filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || !entry.IsDir() {
+			return err
+		}
+		switch name := entry.Name(); {
+		case strings.HasPrefix(name, ".") && path != root, path == filepath.Join(root, "bin"), path == filepath.Join(root, "data"):
+			return fs.SkipDir
+		}
+		return nil
+	})
+}
+
+// lock waits until no other process has the lock.
+func lock(path string) (unlock func(), err error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
+		return nil, err
+	}
+	return func() { _ = f.Close() }, nil
+}

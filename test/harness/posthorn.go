@@ -1,0 +1,210 @@
+package harness
+
+import (
+	"crypto/rand"
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"go.temporal.io/sdk/client"
+	temporallog "go.temporal.io/sdk/log"
+)
+
+// Installation is what the processes of one Posthorn share.
+type Installation struct {
+	Programs *Programs
+	AdminKey string
+	// TemporalAddr is where Temporal is.
+	TemporalAddr string
+	// Env configures every process of it, as "NAME=value".
+	Env []string
+
+	data string // of dev; "" = production
+}
+
+// NewInstallation is a production on this database and Temporal. Like every installation in these tests it may send to
+// receivers on this machine over plain http, unless its Env says otherwise. Its schema is yet to be migrated.
+func NewInstallation(tb testing.TB, programs *Programs, databaseURL string, temporal *Temporal, env ...string) *Installation {
+	tb.Helper()
+	keyset, err := exec.Command(programs.Lean, "keyset", "new").Output()
+	if err != nil {
+		tb.Fatalf("make a keyset: %v", err)
+	}
+	i := &Installation{Programs: programs, AdminKey: "admin-" + rand.Text(), TemporalAddr: temporal.Addr}
+	i.Env = append([]string{
+		"POSTHORN_DATABASE_URL=" + databaseURL,
+		"POSTHORN_ENCRYPTION_KEYSET=" + strings.TrimSpace(string(keyset)),
+		"POSTHORN_ADMIN_KEY=" + i.AdminKey,
+		"POSTHORN_TASK_QUEUE=" + rand.Text(),
+		"POSTHORN_ALLOW_HTTP=true",
+		"POSTHORN_ALLOW_NETWORKS=127.0.0.0/8",
+		"TEMPORAL_ADDRESS=" + temporal.Addr,
+	}, env...)
+	return i
+}
+
+// NewDev is an installation of `posthorn dev`, in a directory of its own.
+func NewDev(tb testing.TB, programs *Programs, env ...string) *Installation {
+	tb.Helper()
+	i := &Installation{Programs: programs, AdminKey: "admin-" + rand.Text(), TemporalAddr: FreeAddr(tb), data: filepath.Join(tb.TempDir(), "data")}
+	i.Env = append([]string{"POSTHORN_ADMIN_KEY=" + i.AdminKey}, env...)
+	return i
+}
+
+// IsDev tells whether the installation is a `posthorn dev`.
+func (i *Installation) IsDev() bool { return i.data != "" }
+
+// Setting gives a variable of the installation's environment.
+func (i *Installation) Setting(name string) string {
+	for _, pair := range slices.Backward(i.Env) {
+		if value, ok := strings.CutPrefix(pair, name+"="); ok {
+			return value
+		}
+	}
+	return ""
+}
+
+// Keyset is the installation's encryption keyset.
+func (i *Installation) Keyset(tb testing.TB) string {
+	tb.Helper()
+	if !i.IsDev() {
+		return i.Setting("POSTHORN_ENCRYPTION_KEYSET")
+	}
+	text, err := os.ReadFile(filepath.Join(i.data, "keyset"))
+	if err != nil {
+		tb.Fatalf("read the keyset: %v", err)
+	}
+	return strings.TrimSpace(string(text))
+}
+
+// Migrate brings the schema up to date.
+func (i *Installation) Migrate(tb testing.TB) {
+	tb.Helper()
+	c := exec.Command(i.Programs.Lean, "migrate")
+	c.Env = append(cleanEnv(), i.Env...)
+	if out, err := c.CombinedOutput(); err != nil {
+		tb.Fatalf("migrate: %v\n%s", err, out)
+	}
+}
+
+// Server is a process of an installation: dev, serve, api or worker.
+type Server struct {
+	*Process
+	API
+}
+
+// Start starts a process of the installation and waits until it is ready. env goes before the installation's.
+func (i *Installation) Start(tb testing.TB, command string, env ...string) *Server {
+	tb.Helper()
+	s := i.Launch(tb, command, env...)
+	s.AwaitReady(tb)
+	return s
+}
+
+// Launch starts a process of the installation and does not wait for it.
+func (i *Installation) Launch(tb testing.TB, command string, env ...string) *Server {
+	tb.Helper()
+	c := Command{Name: "posthorn " + command, Path: i.Programs.Lean, Args: []string{command, "--addr", FreeAddr(tb)}}
+	c.Env = append(slices.Clone(i.Env), env...)
+	if i.IsDev() {
+		c.Path = i.Programs.Posthorn
+		c.Args = append(c.Args, "--temporal-addr", i.TemporalAddr, "--ui-addr", FreeAddr(tb), "--data", i.data)
+	}
+	return &Server{Start(tb, c), API{URL: "http://" + c.Args[2], Key: i.AdminKey}}
+}
+
+// Again starts the process anew, as it was started before but for env, which goes before everything. It may be
+// running no more.
+func (s *Server) Again(tb testing.TB, env ...string) *Server {
+	tb.Helper()
+	c := s.Command
+	c.Env = append(slices.Clone(c.Env), env...)
+	again := &Server{Start(tb, c), s.API}
+	again.AwaitReady(tb)
+	return again
+}
+
+// AwaitReady waits until the process says that it is ready.
+func (s *Server) AwaitReady(tb testing.TB) {
+	tb.Helper()
+	Until(tb, func() error {
+		if err := s.err(); err != nil {
+			tb.Fatal(err)
+		}
+		return s.Ready(tb.Context())
+	})
+}
+
+// Temporal is a Temporal server on Postgres, in a process of its own.
+type Temporal struct {
+	*Process
+	Addr string
+}
+
+// NewTemporal starts a Temporal server that keeps everything in the database at postgresURL and its sibling.
+func NewTemporal(tb testing.TB, programs *Programs, postgresURL string) *Temporal {
+	tb.Helper()
+	addr := FreeAddr(tb)
+	t := &Temporal{Start(tb, Command{Name: "temporal", Path: programs.Temporal, Args: []string{"-addr", addr, "-postgres", postgresURL}}), addr}
+	t.AwaitReady(tb)
+	return t
+}
+
+// Again starts the server anew on the same store and address. It may be running no more.
+func (t *Temporal) Again(tb testing.TB) *Temporal {
+	tb.Helper()
+	again := &Temporal{Start(tb, t.Command), t.Addr}
+	again.AwaitReady(tb)
+	return again
+}
+
+// AwaitReady waits until the server says that it is ready.
+func (t *Temporal) AwaitReady(tb testing.TB) {
+	tb.Helper()
+	Until(tb, func() error {
+		if err := t.err(); err != nil {
+			tb.Fatal(err)
+		}
+		if !strings.HasPrefix(t.Out(), "ready ") {
+			return fmt.Errorf("Temporal is not ready at %s", t.Addr)
+		}
+		return nil
+	})
+}
+
+// DialTemporal connects to an installation's Temporal, as someone who looks at its workflows does.
+func DialTemporal(tb testing.TB, addr string) client.Client {
+	tb.Helper()
+	c, err := client.Dial(client.Options{HostPort: addr, Logger: silence{}})
+	if err != nil {
+		tb.Fatalf("connect to Temporal: %v", err)
+	}
+	tb.Cleanup(c.Close)
+	return c
+}
+
+// silence keeps the SDK from writing into the tests' output.
+type silence struct{}
+
+var _ temporallog.Logger = silence{}
+
+func (silence) Debug(string, ...any) {}
+func (silence) Info(string, ...any)  {}
+func (silence) Warn(string, ...any)  {}
+func (silence) Error(string, ...any) {}
+
+// Sibling gives the URL of another database of the same cluster, named after the first.
+func Sibling(tb testing.TB, databaseURL, suffix string) string {
+	tb.Helper()
+	u, err := url.Parse(databaseURL)
+	if err != nil {
+		tb.Fatalf("database URL: %v", err)
+	}
+	u.Path += "_" + suffix
+	return u.String()
+}

@@ -1,0 +1,141 @@
+package harness
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Command is how a process is started, any number of times.
+type Command struct {
+	Name string // for the tests' log
+	Path string
+	Args []string
+	Env  []string // on top of the test's own, without what would configure Posthorn or Temporal
+}
+
+// Process is a process under test. It ends with its test, at the latest.
+type Process struct {
+	Command
+	tb      testing.TB
+	cmd     *exec.Cmd
+	out     output // standard output
+	log     output // standard error
+	ended   chan struct{}
+	failure error // how it ended; read after ended
+}
+
+// stopPatience is how long a process may take to stop when it is asked to.
+const stopPatience = 90 * time.Second
+
+// Start starts a process.
+func Start(tb testing.TB, c Command) *Process {
+	tb.Helper()
+	p := &Process{Command: c, tb: tb, ended: make(chan struct{})}
+	p.cmd = exec.Command(c.Path, c.Args...)
+	p.cmd.Env = append(cleanEnv(), c.Env...)
+	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.log
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // an interrupt is for the tests, which then stop it
+	if err := p.cmd.Start(); err != nil {
+		tb.Fatalf("start %s: %v", c.Name, err)
+	}
+	undertaker().watch(p.cmd.Process.Pid)
+	go func() {
+		p.failure = p.cmd.Wait()
+		undertaker().forget(p.cmd.Process.Pid)
+		close(p.ended)
+	}()
+	tb.Cleanup(func() {
+		p.Kill()
+		if tb.Failed() {
+			tb.Logf("the end of what %s wrote:\n%s%s", c.Name, tail(p.out.String()), tail(p.log.String()))
+		}
+	})
+	return p
+}
+
+// cleanEnv is the environment without the variables that configure what is under test.
+func cleanEnv() []string {
+	return slices.DeleteFunc(os.Environ(), func(pair string) bool {
+		return strings.HasPrefix(pair, "POSTHORN_") || strings.HasPrefix(pair, "TEMPORAL_") || strings.HasPrefix(pair, "OTEL_")
+	})
+}
+
+// Kill ends the process as kill -9 does. One that has ended is left alone.
+func (p *Process) Kill() {
+	_ = p.cmd.Process.Kill()
+	<-p.ended
+}
+
+// Stop asks the process to end, waits until it has, and fails the test unless it says that all is well.
+func (p *Process) Stop() {
+	p.tb.Helper()
+	_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-p.ended:
+		if p.failure != nil {
+			p.tb.Fatalf("%s was asked to stop and failed: %v", p.Name, p.failure)
+		}
+	case <-time.After(stopPatience):
+		p.tb.Fatalf("%s was asked to stop and does not", p.Name)
+	}
+}
+
+// AwaitEnd waits until the process has ended by itself.
+func (p *Process) AwaitEnd() error {
+	p.tb.Helper()
+	select {
+	case <-p.ended:
+		return p.failure
+	case <-time.After(Patience):
+		p.tb.Fatalf("%s has not ended", p.Name)
+		return nil
+	}
+}
+
+// err tells how the process ended, nil while it runs.
+func (p *Process) err() error {
+	select {
+	case <-p.ended:
+		return fmt.Errorf("%s has ended: %v", p.Name, p.failure)
+	default:
+		return nil
+	}
+}
+
+// Out is what the process has written to standard output so far.
+func (p *Process) Out() string { return p.out.String() }
+
+// Log is what the process has written to standard error so far.
+func (p *Process) Log() string { return p.log.String() }
+
+// output keeps what a process writes.
+type output struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.String()
+}
+
+// tail is the end of a text, enough to see what went wrong.
+func tail(text string) string {
+	const most = 8 << 10
+	return text[max(0, len(text)-most):]
+}
