@@ -59,6 +59,17 @@ race: export CGO_ENABLED := 1
 race: ## test the main module under the race detector (needs a C compiler)
 	@$(PGTEST) go test -race -timeout 30m $(TESTFLAGS) ./...
 
+# Flags for test/bench, as in `make bench BENCHFLAGS='-modes serve -scenarios saturate -scale 0.2 -out -'`.
+BENCHFLAGS ?=
+
+.PHONY: bench
+bench: build build-lean build-temporal ## measure everything on a private, durable PostgreSQL and write docs/benchmarks.md (half an hour)
+	go run ./test/pgtest/cmd/pgtest -- go run ./test/bench -out docs/benchmarks.md $(BENCHFLAGS)
+
+.PHONY: build-temporal
+build-temporal:
+	cd devserver && go build -tags $(SERVER_TAGS) -ldflags '$(LDFLAGS)' -o ../bin/temporal ./cmd/temporal
+
 .PHONY: lint
 lint: lint-format lint-vet lint-golangci lint-workflows ## check formatting, go vet, golangci-lint, determinism of workflows
 

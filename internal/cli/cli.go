@@ -27,6 +27,7 @@ type commands struct {
 	Worker      WorkerCommand      `cmd:"" help:"A worker alone."`
 	Migrate     MigrateCommand     `cmd:"" help:"Bring the database schema up to date."`
 	Listen      ListenCommand      `cmd:"" help:"A sample receiver: verifies signatures, prints what arrives, can misbehave."`
+	Bench       BenchCommand       `cmd:"" help:"Measure a running Posthorn: load generator, receiver, and a report."`
 	Keyset      KeysetCommand      `cmd:"" help:"Encryption keysets: make one, or add a key to one."`
 	Healthcheck HealthcheckCommand `cmd:"" help:"Ask a running Posthorn whether it is ready; for container health checks."`
 	Version     kong.VersionFlag   `help:"Print the version."`

@@ -1,0 +1,112 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Options say what is measured, and how. The command line has their defaults.
+type Options struct {
+	URL      string // of the Posthorn under test; http
+	AdminKey string
+	// Scenarios are run in this order; none = all.
+	Scenarios []string
+	// Duration is how long the measured load lasts; WarmUp how long the load before it, which is not measured.
+	Duration, WarmUp time.Duration
+	// Patience bounds the wait, after the load, until everything is delivered and recorded.
+	Patience time.Duration
+	Callers  int     // that publish one event after the other, where the load is a closed loop
+	Rate     float64 // events per second of the scenario latency
+	Payload  int     // bytes of each event's data
+	Tenants  int     // among which the events are spread, each with webhooks of its own
+	Idle     int     // webhooks more in each tenant, that want other events
+	// FailShare is the part of the deliveries whose first attempt the receiver fails, in the scenario failing.
+	FailShare float64
+	// Receiver is the loopback address to receive at; port 0 takes a free one.
+	Receiver string
+	// Processes are measured on the side.
+	Processes []Process
+	// DatabaseURL names the PostgreSQL cluster whose statistics are read; "" = none are.
+	DatabaseURL string
+	// MetricsURLs are scraped for how Posthorn used its engine: of every process that starts workflows or works; none = it is not told.
+	MetricsURLs []string
+	// Progress shows a line that changes, on a terminal; nil = none.
+	Progress io.Writer
+}
+
+// maxDuration is what the ledger's microseconds last for, with the phases around the load.
+const maxDuration = 30 * time.Minute
+
+func (o Options) validate() error {
+	var problems []error
+	check := func(ok bool, what string) {
+		if !ok {
+			problems = append(problems, errors.New(what))
+		}
+	}
+	check(o.Duration > 0 && o.Duration <= maxDuration, "the duration must be positive and at most 30m")
+	check(o.WarmUp >= 0 && o.WarmUp <= maxDuration, "the warm-up must be at most 30m")
+	check(o.Patience > 0 && o.Patience <= maxDuration, "the patience must be positive and at most 30m")
+	check(o.Callers > 0 && o.Callers <= 4096, "there must be 1 to 4096 callers")
+	check(o.Rate > 0 && o.Rate <= 10_000, "the rate must be positive and at most 10000/s")
+	check(o.Payload >= 0 && o.Payload <= 256<<10, "the payload must be at most 262144 bytes")
+	check(o.Tenants > 0 && o.Tenants <= 1000, "there must be 1 to 1000 tenants")
+	check(o.Idle >= 0 && o.Idle <= 100_000, "there must be at most 100000 idle webhooks")
+	check(o.FailShare >= 0 && o.FailShare <= 1, "the share that fails must be 0 to 1")
+	for _, name := range o.Scenarios {
+		_, ok := scenarios[name]
+		check(ok, fmt.Sprintf("there is no scenario %q", name))
+	}
+	return errors.Join(problems...)
+}
+
+// Run runs the scenarios. The report has what was measured, up to the error if there is one.
+func Run(ctx context.Context, o Options) (Report, error) {
+	if len(o.Scenarios) == 0 {
+		o.Scenarios = Scenarios()
+	}
+	report := Report{At: time.Now().UTC(), Machine: machine(procDir), Options: o.told()}
+	if err := o.validate(); err != nil {
+		return report, err
+	}
+	t, err := newTarget(o.URL, o.AdminKey)
+	if err != nil {
+		return report, err
+	}
+	var conn *pgx.Conn
+	if o.DatabaseURL != "" {
+		if conn, err = pgx.Connect(ctx, o.DatabaseURL); err != nil {
+			return report, fmt.Errorf("database: %w", err)
+		}
+		defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+		if report.Postgres, err = postgresSettings(ctx, conn); err != nil {
+			return report, err
+		}
+	}
+	for _, name := range o.Scenarios {
+		r := &run{o: o, name: name, scenario: scenarios[name], target: t, db: conn}
+		result, err := r.run(ctx)
+		if err != nil {
+			return report, fmt.Errorf("%s: %w", name, err)
+		}
+		report.Results = append(report.Results, *result)
+	}
+	return report, nil
+}
+
+// Scenarios are the names of all scenarios, in the order in which they are run.
+func Scenarios() []string {
+	return slices.SortedFunc(maps.Keys(scenarios), func(a, b string) int { return scenarios[a].order - scenarios[b].order })
+}
+
+// procDir is where Linux tells of processes.
+const procDir = "/proc"
+
+func sorted[V any](m map[float64]V) []float64 { return slices.Sorted(maps.Keys(m)) }

@@ -1,0 +1,267 @@
+package bench
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Process is a process to measure, together with all that descend from it: PostgreSQL has one for each connection.
+type Process struct {
+	Name string
+	PID  int
+}
+
+// ticksPerSecond is USER_HZ, the unit of times in /proc/<pid>/stat: 100 on every architecture Go runs on (proc(5)).
+const ticksPerSecond = 100
+
+// stat is what /proc/<pid>/stat says.
+type stat struct {
+	parent int
+	// cpu counts the process itself and the descendants that have ended and been waited for.
+	cpu time.Duration
+}
+
+// parseStat reads one line of /proc/<pid>/stat (proc_pid_stat(5)). The name, in parentheses, may hold anything.
+func parseStat(line []byte) (stat, error) {
+	end := bytes.LastIndexByte(line, ')')
+	fields := strings.Fields(string(line[end+1:]))
+	const first = 3 // the number, in the manual, of the field after the name
+	const ppid, utime, cstime = 4, 14, 17
+	if end < 0 || len(fields) <= cstime-first {
+		return stat{}, fmt.Errorf("malformed stat: %q", line)
+	}
+	var s stat
+	var err error
+	if s.parent, err = strconv.Atoi(fields[ppid-first]); err != nil {
+		return stat{}, err
+	}
+	for _, field := range fields[utime-first : cstime-first+1] { // user and system, then the children's
+		ticks, err := strconv.ParseInt(field, 10, 64)
+		if err != nil {
+			return stat{}, err
+		}
+		s.cpu += time.Duration(ticks) * (time.Second / ticksPerSecond)
+	}
+	return s, nil
+}
+
+// readStats reads every process's stat. Those that end meanwhile are left out.
+func readStats(proc string) (map[int]stat, error) {
+	paths, err := filepath.Glob(filepath.Join(proc, "[0-9]*", "stat"))
+	if err != nil {
+		return nil, err
+	}
+	all := make(map[int]stat, len(paths))
+	for _, path := range paths {
+		line, err := os.ReadFile(path)
+		if err != nil {
+			continue
+		}
+		s, err := parseStat(line)
+		if err != nil {
+			return nil, err
+		}
+		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+		if err != nil {
+			return nil, err
+		}
+		all[pid] = s
+	}
+	return all, nil
+}
+
+// family gives a process and all that descend from it.
+func family(all map[int]stat, root int) []int {
+	pids := []int{root}
+	for i := 0; i < len(pids); i++ {
+		for pid, s := range all {
+			if s.parent == pids[i] && !slices.Contains(pids, pid) {
+				pids = append(pids, pid)
+			}
+		}
+	}
+	return pids
+}
+
+// memory is a process's proportional set size in bytes, which counts what several share once, a part for each; where
+// the system does not tell that, the resident set. A process that has ended has none.
+func memory(proc string, pid int) int64 {
+	dir := filepath.Join(proc, strconv.Itoa(pid))
+	if text, err := os.ReadFile(filepath.Join(dir, "smaps_rollup")); err == nil {
+		if n, ok := kilobytes(text, "Pss:"); ok {
+			return n
+		}
+	}
+	text, err := os.ReadFile(filepath.Join(dir, "status"))
+	if err != nil {
+		return 0
+	}
+	n, _ := kilobytes(text, "VmRSS:")
+	return n
+}
+
+// kilobytes finds a line such as `Pss:   123 kB`, and gives its bytes.
+func kilobytes(text []byte, name string) (int64, bool) {
+	for line := range bytes.Lines(text) {
+		fields := strings.Fields(string(line))
+		if len(fields) >= 2 && fields[0] == name {
+			n, err := strconv.ParseInt(fields[1], 10, 64)
+			return n << 10, err == nil
+		}
+	}
+	return 0, false
+}
+
+// busy is the processor time that everything on the machine has used, from the first line of /proc/stat.
+func busy(proc string) (time.Duration, error) {
+	text, err := os.ReadFile(filepath.Join(proc, "stat"))
+	if err != nil {
+		return 0, err
+	}
+	line, _, _ := bytes.Cut(text, []byte("\n"))
+	fields := strings.Fields(string(line))
+	const idle, iowait, steal = 4, 5, 8 // guest times, after them, are part of the user's
+	if len(fields) <= steal || fields[0] != "cpu" {
+		return 0, fmt.Errorf("malformed %s/stat: %q", proc, line)
+	}
+	var ticks int64
+	for i := 1; i < steal; i++ {
+		if i == idle || i == iowait {
+			continue
+		}
+		n, err := strconv.ParseInt(fields[i], 10, 64)
+		if err != nil {
+			return 0, err
+		}
+		ticks += n
+	}
+	return time.Duration(ticks) * (time.Second / ticksPerSecond), nil
+}
+
+// watch samples the memory of processes once a second, and takes the difference of their processor times.
+type watch struct {
+	proc      string
+	processes []Process // the last is this one
+	before    []time.Duration
+	hostThen  time.Duration
+	quit      chan struct{}
+	done      sync.WaitGroup
+
+	peaks []int64
+	peak  int64 // of all together
+}
+
+// sampleEvery is often enough for a peak that lasts, and seldom enough not to be a load itself.
+const sampleEvery = time.Second
+
+// startWatch begins to measure the processes, and this one. Where there is no /proc nothing is measured: the watch is nil.
+func startWatch(proc string, processes []Process) (*watch, error) {
+	hostThen, err := busy(proc)
+	if errors.Is(err, os.ErrNotExist) || len(processes) == 0 {
+		return nil, nil //nolint:nilnil // nothing is measured, and nothing is wrong
+	}
+	if err != nil {
+		return nil, err
+	}
+	processes = append(slices.Clone(processes), Process{"load and receiver", os.Getpid()})
+	w := &watch{proc: proc, processes: processes, hostThen: hostThen, quit: make(chan struct{}), peaks: make([]int64, len(processes))}
+	if w.before, err = w.sample(); err != nil {
+		return nil, err
+	}
+	w.done.Go(func() {
+		ticker := time.NewTicker(sampleEvery)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-w.quit:
+				return
+			case <-ticker.C:
+				_, _ = w.sample() // a process that ends is reported by stop
+			}
+		}
+	})
+	return w, nil
+}
+
+// sample notes peaks of memory and gives the processor times so far.
+func (w *watch) sample() ([]time.Duration, error) {
+	all, err := readStats(w.proc)
+	if err != nil {
+		return nil, err
+	}
+	times := make([]time.Duration, len(w.processes))
+	var total int64
+	for i, p := range w.processes {
+		if _, ok := all[p.PID]; !ok {
+			return nil, fmt.Errorf("process %s (%d) does not run", p.Name, p.PID)
+		}
+		var bytes int64
+		for _, pid := range family(all, p.PID) {
+			times[i] += all[pid].cpu
+			bytes += memory(w.proc, pid)
+		}
+		w.peaks[i] = max(w.peaks[i], bytes)
+		if i < len(w.processes)-1 {
+			total += bytes
+		}
+	}
+	w.peak = max(w.peak, total)
+	return times, nil
+}
+
+// ProcessUsage is what one process, with its descendants, used in a run.
+type ProcessUsage struct {
+	Name       string  `json:"name"`
+	CPUSeconds float64 `json:"cpu_seconds"`
+	PeakMiB    float64 `json:"peak_mib"`
+}
+
+// Usage is what all measured processes used in a run.
+type Usage struct {
+	Processes      []ProcessUsage `json:"processes"`
+	CPUSeconds     float64        `json:"cpu_seconds"`                        // of all of them
+	CPUPerThousand float64        `json:"cpu_seconds_per_thousand,omitempty"` // deliveries
+	PeakMiB        float64        `json:"peak_mib"`                           // of all together
+	// Load is this process, load and receiver; it is in no sum.
+	Load ProcessUsage `json:"load"`
+	// HostCPUSeconds is what everything on the machine used.
+	HostCPUSeconds float64 `json:"host_cpu_seconds"`
+}
+
+// stop ends measuring.
+func (w *watch) stop() (*Usage, error) {
+	if w == nil {
+		return nil, nil //nolint:nilnil // nothing was measured
+	}
+	close(w.quit)
+	w.done.Wait()
+	after, err := w.sample()
+	if err != nil {
+		return nil, err
+	}
+	host, err := busy(w.proc)
+	if err != nil {
+		return nil, err
+	}
+	u := &Usage{PeakMiB: mebibytes(w.peak), HostCPUSeconds: (host - w.hostThen).Seconds()}
+	for i, p := range w.processes {
+		used := ProcessUsage{p.Name, (after[i] - w.before[i]).Seconds(), mebibytes(w.peaks[i])}
+		if i == len(w.processes)-1 {
+			u.Load = used
+			break
+		}
+		u.Processes = append(u.Processes, used)
+		u.CPUSeconds += used.CPUSeconds
+	}
+	return u, nil
+}
+
+func mebibytes(n int64) float64 { return float64(n) / (1 << 20) }

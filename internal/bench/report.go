@@ -1,0 +1,157 @@
+package bench
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+// Report is everything that was measured, and on what.
+type Report struct {
+	At       time.Time         `json:"at"`
+	Machine  Machine           `json:"machine"`
+	Options  Told              `json:"options"`
+	Postgres map[string]string `json:"postgres,omitempty"` // settings that matter
+	Results  []Result          `json:"results"`
+}
+
+// Told is what of the options a reader needs to repeat the run.
+type Told struct {
+	DurationSeconds float64 `json:"duration_seconds"`
+	WarmUpSeconds   float64 `json:"warm_up_seconds"`
+	PayloadBytes    int     `json:"payload_bytes"`
+	Tenants         int     `json:"tenants"`
+	IdleWebhooks    int     `json:"idle_webhooks"`
+}
+
+func (o Options) told() Told {
+	return Told{DurationSeconds: o.Duration.Seconds(), WarmUpSeconds: o.WarmUp.Seconds(), PayloadBytes: o.Payload, Tenants: o.Tenants, IdleWebhooks: o.Idle}
+}
+
+// Result is what a scenario gave.
+type Result struct {
+	Scenario string `json:"scenario"`
+	Load     string `json:"load"`
+	// Seconds are from the first POST of an event until everything accepted was delivered and recorded.
+	Seconds float64 `json:"seconds"`
+	// Drained is false if that did not come about in time: then deliveries are still on their way.
+	Drained bool `json:"drained"`
+
+	Accepted          int64   `json:"accepted"` // events
+	AcceptedPerSecond float64 `json:"accepted_per_second"`
+	Refused           int64   `json:"refused"` // events answered with 503 or 429
+	Unknown           int64   `json:"unknown"` // events without an answer, or with another 5xx
+
+	Deliveries          int64   `json:"deliveries"`
+	DeliveriesPerSecond float64 `json:"deliveries_per_second"`
+
+	EndToEnd *Percentiles `json:"end_to_end"` // from the start of the POST to the reception
+	Call     *Percentiles `json:"call"`       // from the start of the POST to its 202
+
+	Usage     *Usage     `json:"usage,omitempty"`
+	Database  *Database  `json:"database,omitempty"`
+	Workflows *Workflows `json:"workflows,omitempty"`
+	Count     Count      `json:"count"`
+}
+
+// Count is where every delivery has gone, the warm-up's included.
+type Count struct {
+	Events int64 `json:"events"` // accepted
+	Owed   int64 `json:"owed"`   // deliveries of them
+
+	// What Posthorn says of them.
+	Delivered int64 `json:"delivered"`
+	Pending   int64 `json:"pending"`
+	Held      int64 `json:"held"`
+	Failed    int64 `json:"failed"`
+	Canceled  int64 `json:"canceled"`
+
+	// What the receiver says.
+	Received   int64 `json:"received"`   // each once
+	Duplicates int64 `json:"duplicates"` // received again
+	Refusals   int64 `json:"refusals"`   // failed on purpose
+	Strange    int64 `json:"strange"`    // requests that were no deliveries
+
+	// Complete: nothing that was accepted is missing, and nothing is called delivered that did not arrive.
+	Complete bool `json:"complete"`
+}
+
+// judge tells whether the count is complete. doubtful deliveries may be there or not: their events were not answered with 202.
+func (c *Count) judge(doubtful int64) {
+	all := c.Delivered + c.Pending + c.Held + c.Failed + c.Canceled
+	c.Complete = c.Owed <= all && all <= c.Owed+doubtful && c.Delivered <= c.Received && c.Canceled == 0
+}
+
+// Complete tells whether every scenario's count is.
+func (r *Report) Complete() bool {
+	for i := range r.Results {
+		if !r.Results[i].Count.Complete {
+			return false
+		}
+	}
+	return true
+}
+
+// Text writes the report for people.
+func (r *Report) Text(w io.Writer) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s, %s\n", r.At.Format(time.RFC3339), r.Machine)
+	for i := range r.Results {
+		b.WriteByte('\n')
+		r.Results[i].text(&b)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func (r *Result) text(w io.Writer) {
+	fmt.Fprintf(w, "%s: %s\n", r.Scenario, r.Load)
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	line := func(name, format string, values ...any) {
+		fmt.Fprintf(table, "  %s\t"+format+"\n", append([]any{name}, values...)...)
+	}
+	line("accepted", "%d events, %.0f/s; %d refused, %d unknown", r.Accepted, r.AcceptedPerSecond, r.Refused, r.Unknown)
+	rest := ""
+	if !r.Drained {
+		rest = "; NOT ALL IN TIME"
+	}
+	line("delivered", "%d in %.1f s, %.0f/s%s", r.Deliveries, r.Seconds, r.DeliveriesPerSecond, rest)
+	for _, p := range []struct {
+		name string
+		*Percentiles
+	}{{"end to end", r.EndToEnd}, {"call", r.Call}} {
+		if p.Percentiles != nil {
+			line(p.name, "p50 %.1f ms, p90 %.1f, p99 %.1f, p99.9 %.1f, max %.1f", p.P50, p.P90, p.P99, p.P999, p.Max)
+		}
+	}
+	if u := r.Usage; u != nil {
+		line("processor", "%.2f s%s; machine %.2f s, of that load and receiver %.2f s", u.CPUSeconds, perThousand(u), u.HostCPUSeconds, u.Load.CPUSeconds)
+		line("memory", "%.0f MiB at most, all together", u.PeakMiB)
+		for _, p := range u.Processes {
+			line("  "+p.Name, "%.2f s, %.0f MiB", p.CPUSeconds, p.PeakMiB)
+		}
+	}
+	if d := r.Database; d != nil {
+		line("database", "%.2f transactions and %.0f bytes of WAL a delivery; %v", d.TransactionsPerDelivery, d.WALBytesPerDelivery, d.Transactions)
+	}
+	if f := r.Workflows; f != nil {
+		line("workflows", "%d started, %.3f an event, %.1f deliveries each; %d caught by the reconciler", f.Starts, f.StartsPerEvent, f.MeanSize, f.Catches)
+	}
+	c := r.Count
+	verdict := "complete"
+	if !c.Complete {
+		verdict = "NOT COMPLETE"
+	}
+	line("count", "%d owed = %d delivered + %d pending + %d held + %d failed + %d canceled: %s", c.Owed, c.Delivered, c.Pending, c.Held, c.Failed, c.Canceled, verdict)
+	line("receiver", "%d received, %d duplicates, %d failed on purpose, %d strange", c.Received, c.Duplicates, c.Refusals, c.Strange)
+	_ = table.Flush()
+}
+
+func perThousand(u *Usage) string {
+	if u.CPUPerThousand == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", %.2f s per 1,000 deliveries", u.CPUPerThousand)
+}

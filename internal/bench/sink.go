@@ -1,0 +1,181 @@
+package bench
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// sink is the receiver: an HTTP/1.1 server that knows POST and nothing else, and records into a ledger.
+type sink struct {
+	listener net.Listener
+	ledger   *ledger
+	strange  atomic.Int64 // requests that were no deliveries of this run
+
+	mu    sync.Mutex
+	conns map[net.Conn]struct{}
+	wg    sync.WaitGroup
+}
+
+// hookPath is where a hook is reached: hookPath + its index.
+const hookPath = "/hooks/"
+
+// listen opens a sink on the loopback interface.
+func listen(ctx context.Context, address string) (*sink, error) {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("receiver: %w", err)
+	}
+	if ip := listener.Addr().(*net.TCPAddr).IP; !ip.IsLoopback() {
+		_ = listener.Close()
+		return nil, fmt.Errorf("receiver: %s is not a loopback address", ip)
+	}
+	s := &sink{listener: listener, conns: map[net.Conn]struct{}{}}
+	return s, nil
+}
+
+// url is where the hook with this index is reached.
+func (s *sink) url(index int) string {
+	return "http://" + s.listener.Addr().String() + hookPath + strconv.Itoa(index)
+}
+
+// serve receives into the ledger until close.
+func (s *sink) serve(l *ledger) {
+	s.ledger = l
+	s.wg.Go(func() {
+		for {
+			conn, err := s.listener.Accept()
+			if err != nil {
+				return
+			}
+			if !s.open(conn) {
+				return
+			}
+			s.wg.Go(func() {
+				defer s.closed(conn)
+				s.converse(conn)
+			})
+		}
+	})
+}
+
+func (s *sink) open(conn net.Conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.conns == nil {
+		_ = conn.Close()
+		return false
+	}
+	s.conns[conn] = struct{}{}
+	return true
+}
+
+func (s *sink) closed(conn net.Conn) {
+	_ = conn.Close()
+	s.mu.Lock()
+	delete(s.conns, conn)
+	s.mu.Unlock()
+}
+
+// close stops receiving and waits for the connections' ends.
+func (s *sink) close() {
+	_ = s.listener.Close()
+	s.mu.Lock()
+	for conn := range s.conns {
+		_ = conn.Close()
+	}
+	s.conns = nil
+	s.mu.Unlock()
+	s.wg.Wait()
+}
+
+var (
+	answer204 = []byte("HTTP/1.1 204 No Content\r\n\r\n")
+	answer500 = []byte("HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n")
+	answer404 = []byte("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+)
+
+// sinkBuffer holds a delivery's header and body of the usual size.
+const sinkBuffer = 8 << 10
+
+// converse answers one connection's requests, one after the other.
+func (s *sink) converse(conn net.Conn) {
+	in := bufio.NewReaderSize(conn, sinkBuffer)
+	for {
+		h, seq, err := s.read(in)
+		if err != nil {
+			if !errors.Is(err, errIdle) && !errors.Is(err, net.ErrClosed) {
+				s.strange.Add(1)
+			}
+			return
+		}
+		reply := answer404
+		if h != nil {
+			stamp := s.ledger.stamp(time.Now())
+			if h.delay > 0 {
+				time.Sleep(h.delay)
+			}
+			if reply = answer204; h.receive(seq, stamp) == 500 {
+				reply = answer500
+			}
+		} else {
+			s.strange.Add(1)
+		}
+		if _, err := conn.Write(reply); err != nil {
+			return
+		}
+	}
+}
+
+// errIdle: the connection ended between two requests.
+var errIdle = errors.New("no further request")
+
+// read reads one request. The hook is nil if it is not a delivery of this run.
+func (s *sink) read(in *bufio.Reader) (*hook, int, error) {
+	line, err := readLine(in)
+	if err != nil {
+		return nil, 0, errIdle
+	}
+	h := s.find(line)
+	fields, err := readHeader(in)
+	if err != nil {
+		return nil, 0, err
+	}
+	if fields.chunked {
+		return nil, 0, errors.New("a delivery without a length")
+	}
+	// The sequence number is the first thing of the data, however long that is.
+	start, err := in.Peek(min(fields.length, in.Size()))
+	if err != nil {
+		return nil, 0, err
+	}
+	seq := -1
+	if _, after, ok := bytes.Cut(start, []byte(seqMark)); ok && len(after) > seqDigits {
+		seq = digits(after[:seqDigits])
+	}
+	if seq < 0 || seq >= maxEvents || !fields.named {
+		h = nil
+	}
+	if _, err = in.Discard(fields.length); err != nil {
+		return nil, 0, err
+	}
+	return h, seq, nil
+}
+
+// find gives the hook that a request line names: POST /hooks/7 HTTP/1.1.
+func (s *sink) find(line []byte) *hook {
+	rest, ok := bytes.CutPrefix(line, []byte("POST "+hookPath))
+	number, _, _ := bytes.Cut(rest, []byte(" "))
+	index, err := strconv.Atoi(string(number))
+	if !ok || err != nil || index < 0 || index >= len(s.ledger.hooks) {
+		return nil
+	}
+	return s.ledger.hooks[index]
+}

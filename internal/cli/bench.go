@@ -1,0 +1,83 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/posthorn/posthorn/internal/bench"
+	"github.com/posthorn/posthorn/internal/config"
+)
+
+// BenchCommand is `posthorn bench`: it measures a running Posthorn, this one's or another's.
+type BenchCommand struct {
+	Scenarios []string `arg:"" optional:"" name:"scenario" help:"What to measure: latency, saturate, fanout, noisy, batch, failing. Default: all, in this order."`
+
+	URL      string        `default:"http://127.0.0.1:8080" help:"The Posthorn to measure. It must be allowed to deliver to loopback addresses over http: posthorn dev is, others with POSTHORN_ALLOW_HTTP=true and POSTHORN_ALLOW_NETWORKS=127.0.0.0/8. Default ${default}." group:"Target"`
+	AdminKey config.Secret `name:"admin-key" env:"POSTHORN_ADMIN_KEY" required:"" help:"Its admin key: tenants, event types and webhooks are made for each scenario, and deleted after it." group:"Target"`
+	Receiver string        `default:"127.0.0.1:0" help:"Loopback address to receive at; port 0 takes a free one. Default ${default}." group:"Target"`
+
+	Duration  time.Duration `default:"30s" help:"How long each scenario's load lasts. Default ${default}." group:"Load"`
+	WarmUp    time.Duration `name:"warm-up" default:"2s" help:"How long the same load lasts before it is measured. Default ${default}." group:"Load"`
+	Patience  time.Duration `default:"60s" help:"How long to wait after the load until everything is delivered and recorded. Default ${default}." group:"Load"`
+	Callers   int           `default:"64" help:"Callers that publish one event after the other, in saturate, fanout and failing. Default ${default}." group:"Load"`
+	Rate      float64       `default:"20" help:"Events per second in latency. Default ${default}." group:"Load"`
+	Payload   int           `default:"1024" help:"Bytes of each event's data. Default ${default}." group:"Load"`
+	Tenants   int           `default:"1" help:"Tenants to spread the events among. Default ${default}." group:"Load"`
+	Idle      int           `default:"0" help:"Webhooks more in each tenant, which want other events. Default ${default}." group:"Load"`
+	FailShare float64       `name:"fail-share" default:"0.1" help:"Part of the first attempts answered with 500 in failing. Default ${default}." group:"Load"`
+
+	Process     map[string]int `placeholder:"NAME=PID" help:"Measure a process, with its descendants, under a name; any number of times." group:"Measure"`
+	DatabaseURL config.Secret  `name:"database-url" help:"PostgreSQL cluster whose transactions and WAL are counted: postgres://…; default none." group:"Measure"`
+	MetricsURL  []string       `name:"metrics-url" help:"Metrics of every process of the target. Default: /metrics at --url." group:"Measure"`
+	JSON        bool           `name:"json" help:"Print the report as JSON." group:"Measure"`
+}
+
+// errIncomplete: deliveries are missing, which is worse than slow.
+var errIncomplete = errors.New("the count is not complete: deliveries are missing, or were called delivered and did not arrive")
+
+// Run measures and prints a report, of what has been measured by then if ctx ends.
+func (c *BenchCommand) Run(ctx context.Context, env Environment) error {
+	o := bench.Options{URL: c.URL, AdminKey: c.AdminKey.Reveal(), Scenarios: c.Scenarios, Receiver: c.Receiver,
+		Duration: c.Duration, WarmUp: c.WarmUp, Patience: c.Patience, Callers: c.Callers, Rate: c.Rate, Payload: c.Payload,
+		Tenants: c.Tenants, Idle: c.Idle, FailShare: c.FailShare, DatabaseURL: c.DatabaseURL.Reveal(), MetricsURLs: c.MetricsURL,
+		Progress: terminal(os.Stderr)}
+	if len(o.MetricsURLs) == 0 {
+		o.MetricsURLs = []string{strings.TrimRight(c.URL, "/") + "/metrics"}
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Process)) {
+		o.Processes = append(o.Processes, bench.Process{Name: name, PID: c.Process[name]})
+	}
+	report, err := bench.Run(ctx, o)
+	if len(report.Results) > 0 {
+		err = errors.Join(err, c.print(env.Out, &report))
+	}
+	if err == nil && !report.Complete() {
+		err = errIncomplete
+	}
+	return err
+}
+
+func (c *BenchCommand) print(out io.Writer, report *bench.Report) error {
+	if !c.JSON {
+		return report.Text(out)
+	}
+	encoder := json.NewEncoder(out)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(report)
+}
+
+// terminal is the file if somebody looks at it; nil if it is redirected.
+func terminal(f *os.File) io.Writer {
+	info, err := f.Stat()
+	if err != nil || info.Mode()&os.ModeCharDevice == 0 {
+		return nil
+	}
+	return f
+}

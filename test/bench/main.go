@@ -1,0 +1,167 @@
+// Command bench runs the benchmarks of docs/benchmarks.md and writes that page:
+//
+//	go run ./test/pgtest/cmd/pgtest -- go run ./test/bench -out docs/benchmarks.md
+//
+// It owns starting everything that a Posthorn consists of, in the arrangements worth comparing, and the page. What is
+// measured and how is internal/bench's, which it runs as a process of its own: `posthorn bench --json`. `make bench`
+// builds what it starts. PostgreSQL is the one of test/pgtest, with its durability on.
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/posthorn/posthorn/internal/bench"
+	"github.com/posthorn/posthorn/test/pgtest"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1) //nolint:gocritic // stop has nothing left to do
+	}
+}
+
+// settings are the command's flags.
+type settings struct {
+	bin, out         string
+	modes, scenarios []string
+	scale            float64
+	postgres         string // URL of the cluster
+	keep             bool
+	extra            []string // further flags of posthorn bench
+}
+
+func run(ctx context.Context, args []string) error {
+	s := settings{postgres: os.Getenv(pgtest.EnvURL)}
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	flags.StringVar(&s.bin, "bin", "bin", "`directory` of posthorn, posthorn-lean and temporal")
+	flags.StringVar(&s.out, "out", "-", "write the page to this `file`; - is standard output")
+	flags.Float64Var(&s.scale, "scale", 1, "run each load this many times as long")
+	flags.BoolVar(&s.keep, "keep", false, "keep the processes' logs and say where they are")
+	list := func(to *[]string) func(string) error {
+		return func(text string) error {
+			*to = strings.Split(text, ",")
+			return nil
+		}
+	}
+	flags.Func("modes", "`list` of arrangements to measure (default: all)", list(&s.modes))
+	flags.Func("scenarios", "`list` of scenarios to run (default: what each arrangement is measured with)", list(&s.scenarios))
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	s.extra = flags.Args()
+	var p page
+	for _, m := range modes {
+		if s.modes != nil && !slices.Contains(s.modes, m.name) {
+			continue
+		}
+		report, err := s.measure(ctx, m)
+		if err != nil {
+			return fmt.Errorf("%s: %w", m.name, err)
+		}
+		p.add(m, report)
+	}
+	if len(p.columns) == 0 {
+		return errors.New("no such mode")
+	}
+	var text bytes.Buffer
+	p.write(&text)
+	if s.out == "-" {
+		_, err := os.Stdout.Write(text.Bytes())
+		return err
+	}
+	return os.WriteFile(s.out, text.Bytes(), 0o644) //nolint:gosec // A page to be read by everybody.
+}
+
+// lengths are how long each scenario's load lasts: long enough for what it is to show.
+var lengths = map[string]time.Duration{
+	"latency": time.Minute, "saturate": 30 * time.Second, "fanout": 20 * time.Second,
+	"noisy": time.Minute, "batch": 10 * time.Second, "failing": 20 * time.Second,
+}
+
+// measure brings an arrangement up and runs its scenarios, one after the other.
+func (s *settings) measure(ctx context.Context, m mode) (*bench.Report, error) {
+	dir, err := os.MkdirTemp("", "posthorn-bench-")
+	if err != nil {
+		return nil, err
+	}
+	if s.keep {
+		fmt.Fprintln(os.Stderr, m.name+": logs in", dir)
+	} else {
+		defer func() { _ = os.RemoveAll(dir) }()
+	}
+	st := &stack{settings: s, dir: dir}
+	defer st.stop()
+	if err := m.start(st, ctx); err != nil {
+		return nil, errors.Join(err, st.logs())
+	}
+	names := m.scenarios
+	if s.scenarios != nil {
+		names = s.scenarios
+	}
+	var whole *bench.Report
+	for _, name := range names {
+		fmt.Fprintf(os.Stderr, "%s: %s\n", m.name, name)
+		report, err := s.scenario(ctx, st, name)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("%s: %w", name, err), st.logs())
+		}
+		if whole == nil {
+			whole = report
+		} else {
+			whole.Results = append(whole.Results, report.Results...)
+		}
+	}
+	return whole, nil
+}
+
+// scenario runs posthorn bench.
+func (s *settings) scenario(ctx context.Context, st *stack, name string) (*bench.Report, error) {
+	args := []string{"bench", name, "--json", "--url", st.url, "--admin-key", adminKey,
+		"--duration", (time.Duration(s.scale * float64(lengths[name]))).String()}
+	for _, p := range st.processes {
+		args = append(args, "--process", p.Name+"="+strconv.Itoa(p.PID))
+	}
+	for _, url := range st.metrics {
+		args = append(args, "--metrics-url", url)
+	}
+	if st.database != "" {
+		args = append(args, "--database-url", st.database)
+	}
+	cmd := exec.CommandContext(ctx, filepath.Join(s.bin, "posthorn-lean"), append(args, s.extra...)...)
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // so that it clears away
+	cmd.WaitDelay = time.Minute
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("%w\n%s", err, out)
+	}
+	var report bench.Report
+	if err := json.Unmarshal(out, &report); err != nil {
+		return nil, err
+	}
+	fmt.Fprintln(os.Stderr, indent(&report))
+	return &report, nil
+}
+
+func indent(r *bench.Report) string {
+	var b strings.Builder
+	_ = r.Text(&b)
+	return strings.ReplaceAll(b.String(), "\n", "\n    ")
+}

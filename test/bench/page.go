@@ -1,0 +1,216 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/posthorn/posthorn/internal/bench"
+)
+
+// page is docs/benchmarks.md.
+type page struct{ columns []column }
+
+// column is an arrangement with its results.
+type column struct {
+	mode
+	report  *bench.Report
+	results map[string]*bench.Result
+}
+
+func (p *page) add(m mode, r *bench.Report) {
+	c := column{mode: m, report: r, results: map[string]*bench.Result{}}
+	for i := range r.Results {
+		c.results[r.Results[i].Scenario] = &r.Results[i]
+	}
+	p.columns = append(p.columns, c)
+}
+
+// goal is one line of the table: what must be reached, what would be better, and what was.
+type goal struct {
+	what, must, aim string
+	scenario        string
+	got             func(r *bench.Result) string
+}
+
+var goals = []goal{
+	{"end to end at 20 events/s, p50 / p99", "12 / 40 ms", "6 / 20 ms", "latency", endToEnd},
+	{"sustained, post → delivered and recorded, 64 callers", "2,000/s", "4,000/s", "saturate", perSecond},
+	{"CPU-seconds per 1,000 deliveries, all processes but load and receiver", "≤ 1.0", "0.6", "saturate", func(r *bench.Result) string {
+		if r.Usage == nil {
+			return ""
+		}
+		return fmt.Sprintf("%.2f", r.Usage.CPUPerThousand)
+	}},
+	{"1 event → 10 webhooks, deliveries", "3,000/s", "6,000/s", "fanout", perSecond},
+	{"another webhook's p50 / p99 while 3,000 deliveries wait on a 1 s receiver, 5 events/s", "20 / 100 ms", "10 / 50 ms", "noisy", endToEnd},
+	{"ingest through the batch call, accepted durably", "8,000/s", "20,000/s", "batch", func(r *bench.Result) string {
+		return thousands(r.AcceptedPerSecond) + "/s"
+	}},
+	{"memory at saturation, all processes", "≤ 800 MiB", "", "saturate", func(r *bench.Result) string {
+		if r.Usage == nil {
+			return ""
+		}
+		return fmt.Sprintf("%.0f MiB", r.Usage.PeakMiB)
+	}},
+}
+
+func endToEnd(r *bench.Result) string {
+	if r.EndToEnd == nil {
+		return ""
+	}
+	return fmt.Sprintf("%.1f / %.1f ms", r.EndToEnd.P50, r.EndToEnd.P99)
+}
+
+func perSecond(r *bench.Result) string {
+	text := thousands(r.DeliveriesPerSecond) + "/s"
+	if !r.Drained {
+		text += ", not all in time"
+	}
+	return text
+}
+
+func thousands(f float64) string {
+	digits := fmt.Sprintf("%.0f", f)
+	for i := len(digits) - 3; i > 0; i -= 3 {
+		digits = digits[:i] + "," + digits[i:]
+	}
+	return digits
+}
+
+// write writes the page.
+func (p *page) write(w io.Writer) {
+	first := p.columns[0].report
+	fmt.Fprintf(w, `# Benchmarks
+
+Written by %[1]smake bench%[1]s, which repeats them: everything on one machine, load generator and receiver included. They take
+their part of its processors, so that the figures are a floor for a machine of that size.
+
+%[2]s, %[3]s. Each event has %[4]d bytes of data. What is accepted is committed before it is answered, and what is
+delivered is recorded before it counts: a rate is everything delivered over the time from the first call until the last
+record.
+`, "`", first.At.Format("2 January 2006"), first.Machine, first.Options.PayloadBytes)
+	if s := p.postgres(); s != "" {
+		fmt.Fprintf(w, "\nPostgreSQL: %s. Temporal: the server Posthorn embeds, as a process of its own, %d history shards.\n", s, shards)
+	}
+	p.goals(w)
+	for _, c := range p.columns {
+		c.details(w)
+	}
+}
+
+func (p *page) postgres() string {
+	for _, c := range p.columns {
+		if s := c.report.Postgres; len(s) > 0 {
+			var parts []string
+			for _, name := range slices.Sorted(maps.Keys(s)) {
+				parts = append(parts, name+" "+s[name])
+			}
+			return strings.Join(parts, ", ")
+		}
+	}
+	return ""
+}
+
+func (p *page) goals(w io.Writer) {
+	fmt.Fprint(w, "\n## Goals and results\n\n|  | must reach | aim |")
+	for _, c := range p.columns {
+		fmt.Fprintf(w, " %s |", c.name)
+	}
+	fmt.Fprint(w, "\n|---|---|---|"+strings.Repeat("---|", len(p.columns))+"\n")
+	for _, g := range goals {
+		fmt.Fprintf(w, "| %s | %s | %s |", g.what, g.must, g.aim)
+		for _, c := range p.columns {
+			text := "–"
+			if r := c.results[g.scenario]; r != nil {
+				text = g.got(r)
+			}
+			fmt.Fprintf(w, " %s |", text)
+		}
+		fmt.Fprintln(w)
+	}
+	fmt.Fprintln(w)
+	for _, c := range p.columns {
+		fmt.Fprintf(w, "- **%s**: %s\n", c.name, c.about)
+	}
+}
+
+// details writes everything that was measured of one arrangement.
+func (c *column) details(w io.Writer) {
+	fmt.Fprintf(w, "\n## %s\n\n", c.name)
+	var rows [][]string
+	row := func(name string, cell func(*bench.Result) string) {
+		r := []string{name}
+		for i := range c.report.Results {
+			r = append(r, cell(&c.report.Results[i]))
+		}
+		rows = append(rows, r)
+	}
+	row("", func(r *bench.Result) string { return r.Scenario })
+	row("accepted", func(r *bench.Result) string {
+		return thousands(float64(r.Accepted)) + ", " + thousands(r.AcceptedPerSecond) + "/s"
+	})
+	row("refused, unknown", func(r *bench.Result) string { return fmt.Sprintf("%d, %d", r.Refused, r.Unknown) })
+	row("delivered", func(r *bench.Result) string { return thousands(float64(r.Deliveries)) + ", " + perSecond(r) })
+	row("end to end, p50 / p90 / p99 / max, ms", func(r *bench.Result) string { return spread(r.EndToEnd) })
+	row("call, p50 / p90 / p99 / max, ms", func(r *bench.Result) string { return spread(r.Call) })
+	row("workflows per event", optional(func(r *bench.Result) *bench.Workflows { return r.Workflows }, func(f *bench.Workflows) string { return fmt.Sprintf("%.3f", f.StartsPerEvent) }))
+	row("deliveries per dispatch", optional(func(r *bench.Result) *bench.Workflows { return r.Workflows }, func(f *bench.Workflows) string { return fmt.Sprintf("%.1f", f.MeanSize) }))
+	row("caught by the reconciler", optional(func(r *bench.Result) *bench.Workflows { return r.Workflows }, func(f *bench.Workflows) string { return fmt.Sprint(f.Catches) }))
+	database := func(r *bench.Result) *bench.Database { return r.Database }
+	row("transactions per delivery", optional(database, func(d *bench.Database) string { return fmt.Sprintf("%.2f", d.TransactionsPerDelivery) }))
+	row("bytes of WAL per delivery", optional(database, func(d *bench.Database) string { return thousands(d.WALBytesPerDelivery) }))
+	usage := func(r *bench.Result) *bench.Usage { return r.Usage }
+	row("CPU-seconds per 1,000 deliveries", optional(usage, func(u *bench.Usage) string { return fmt.Sprintf("%.2f", u.CPUPerThousand) }))
+	row("CPU-seconds by process", optional(usage, byProcess(func(p bench.ProcessUsage) string { return fmt.Sprintf("%.1f", p.CPUSeconds) })))
+	row("CPU-seconds of load and receiver, of the machine", optional(usage, func(u *bench.Usage) string { return fmt.Sprintf("%.1f, %.1f", u.Load.CPUSeconds, u.HostCPUSeconds) }))
+	row("peak memory, MiB", optional(usage, func(u *bench.Usage) string { return fmt.Sprintf("%.0f", u.PeakMiB) }))
+	row("peak memory by process, MiB", optional(usage, byProcess(func(p bench.ProcessUsage) string { return fmt.Sprintf("%.0f", p.PeakMiB) })))
+	row("owed = delivered + pending + held + failed", func(r *bench.Result) string {
+		text := fmt.Sprintf("%d = %d + %d + %d + %d", r.Count.Owed, r.Count.Delivered, r.Count.Pending, r.Count.Held, r.Count.Failed)
+		if !r.Count.Complete {
+			text += " **incomplete**"
+		}
+		return text
+	})
+	row("received twice", func(r *bench.Result) string { return fmt.Sprint(r.Count.Duplicates) })
+	for i, r := range rows {
+		fmt.Fprintf(w, "| %s |\n", strings.Join(r, " | "))
+		if i == 0 {
+			fmt.Fprintf(w, "|%s\n", strings.Repeat("---|", len(r)))
+		}
+	}
+	fmt.Fprintln(w)
+	for _, r := range c.report.Results {
+		fmt.Fprintf(w, "- %s: %s\n", r.Scenario, r.Load)
+	}
+}
+
+func spread(p *bench.Percentiles) string {
+	if p == nil {
+		return "–"
+	}
+	return fmt.Sprintf("%.1f / %.1f / %.1f / %.1f", p.P50, p.P90, p.P99, p.Max)
+}
+
+// optional shows what may not have been measured.
+func optional[T any](of func(*bench.Result) *T, show func(*T) string) func(*bench.Result) string {
+	return func(r *bench.Result) string {
+		if v := of(r); v != nil {
+			return show(v)
+		}
+		return "–"
+	}
+}
+
+func byProcess(show func(bench.ProcessUsage) string) func(*bench.Usage) string {
+	return func(u *bench.Usage) string {
+		var parts []string
+		for _, p := range u.Processes {
+			parts = append(parts, p.Name+" "+show(p))
+		}
+		return strings.Join(parts, ", ")
+	}
+}

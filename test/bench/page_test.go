@@ -1,0 +1,52 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/posthorn/posthorn/internal/bench"
+)
+
+func TestPageShowsGoalsBesideResults(t *testing.T) {
+	t.Parallel()
+	usage := &bench.Usage{Processes: []bench.ProcessUsage{{Name: "postgres", CPUSeconds: 3, PeakMiB: 100}, {Name: "posthorn", CPUSeconds: 5, PeakMiB: 50}},
+		CPUPerThousand: 0.8, PeakMiB: 150}
+	var p page
+	p.add(mode{name: "serve", about: "all of it"}, &bench.Report{
+		Options: bench.Told{PayloadBytes: 1024}, Postgres: map[string]string{"fsync": "on", "synchronous_commit": "on"},
+		Results: []bench.Result{
+			{Scenario: "latency", Drained: true, EndToEnd: &bench.Percentiles{P50: 7.25, P99: 21}, Count: bench.Count{Complete: true}},
+			{Scenario: "saturate", Load: "64 callers", Drained: true, DeliveriesPerSecond: 12345.6, Usage: usage,
+				Database: &bench.Database{TransactionsPerDelivery: 1.5, WALBytesPerDelivery: 4096}, Workflows: &bench.Workflows{StartsPerEvent: .01},
+				Count: bench.Count{Owed: 9, Delivered: 7, Held: 1, Failed: 1, Duplicates: 4, Complete: true}},
+		}})
+	p.add(mode{name: "dev", about: "in one"}, &bench.Report{Results: []bench.Result{
+		{Scenario: "saturate", DeliveriesPerSecond: 999}}})
+	var b strings.Builder
+	p.write(&b)
+	for _, want := range []string{
+		"PostgreSQL: fsync on, synchronous_commit on.",
+		"|  | must reach | aim | serve | dev |\n|---|---|---|---|---|\n",
+		"| end to end at 20 events/s, p50 / p99 | 12 / 40 ms | 6 / 20 ms | 7.2 / 21.0 ms | – |\n",
+		"64 callers | 2,000/s | 4,000/s | 12,346/s | 999/s, not all in time |\n",
+		"| ≤ 1.0 | 0.6 | 0.80 |  |\n",
+		"- **dev**: in one\n",
+		"\n## serve\n\n|  | latency | saturate |\n|---|---|---|\n",
+		"| CPU-seconds by process | – | postgres 3.0, posthorn 5.0 |\n",
+		"| transactions per delivery | – | 1.50 |\n",
+		"| 9 = 7 + 0 + 1 + 1 |\n",
+		"| 0 = 0 + 0 + 0 + 0 **incomplete** |\n",
+		"- saturate: 64 callers\n",
+	} {
+		require.Contains(t, b.String(), want)
+	}
+}
+
+func TestThousands(t *testing.T) {
+	t.Parallel()
+	for want, f := range map[string]float64{"0": .4, "999": 999.4, "1,000": 999.5, "12,346": 12345.6, "1,234,567": 1234567} {
+		require.Equal(t, want, thousands(f))
+	}
+}

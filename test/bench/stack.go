@@ -1,0 +1,309 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/posthorn/posthorn/internal/bench"
+	"github.com/posthorn/posthorn/test/pgtest"
+	"github.com/posthorn/posthorn/workflows"
+)
+
+// mode is an arrangement of processes to measure.
+type mode struct {
+	name, about string
+	scenarios   []string
+	start       func(*stack, context.Context) error
+}
+
+var modes = []mode{
+	{"serve", "PostgreSQL, Temporal and `posthorn serve`, a process each", bench.Scenarios(), (*stack).serve},
+	{"workers-1", "PostgreSQL, Temporal, `posthorn api` and one `posthorn worker`", []string{"latency", "saturate"}, workers(1)},
+	{"workers-2", "the same with two workers", []string{"saturate"}, workers(2)},
+	{"workers-4", "the same with four workers", []string{"saturate"}, workers(4)},
+	{"dev", "`posthorn dev`: everything in one process, on SQLite", []string{"latency", "saturate", "fanout", "noisy", "batch"}, (*stack).dev},
+}
+
+// adminKey guards what lives for minutes, on the loopback interface.
+const adminKey = "phk_for_the_benchmark_only_0123456789"
+
+// stack is one arrangement, running.
+type stack struct {
+	*settings
+	dir       string // of logs and data
+	url       string // of the API
+	metrics   []string
+	database  string // the cluster's URL; "" where there is none
+	processes []bench.Process
+	running   []*program
+}
+
+// program is a started program.
+type program struct {
+	name string
+	cmd  *exec.Cmd
+	log  string // file
+	done chan struct{}
+}
+
+// stopTimeout is how long a program may take to end when it is asked to.
+const stopTimeout = 30 * time.Second
+
+// run starts a program that runs until the stack is stopped, and measures it.
+func (st *stack) run(name string, env []string, path string, args ...string) (*program, error) {
+	p := &program{name: name, log: filepath.Join(st.dir, name+".log"), done: make(chan struct{})}
+	log, err := os.Create(p.log)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = log.Close() }()                         // the program has its own handle
+	p.cmd = exec.Command(filepath.Join(st.bin, path), args...) //nolint:noctx // Stopped by stop, in an order.
+	p.cmd.Env = append(os.Environ(), env...)
+	p.cmd.Stdout, p.cmd.Stderr = log, log
+	// Ctrl-C is for us, who then stop everything.
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	if err := p.cmd.Start(); err != nil {
+		return nil, err
+	}
+	go func() {
+		_ = p.cmd.Wait()
+		close(p.done)
+	}()
+	st.running = append(st.running, p)
+	st.processes = append(st.processes, bench.Process{Name: name, PID: p.cmd.Process.Pid})
+	return p, nil
+}
+
+// stop ends the programs, the last first.
+func (st *stack) stop() {
+	for _, p := range slices.Backward(st.running) {
+		_ = p.cmd.Process.Signal(syscall.SIGTERM)
+		select {
+		case <-p.done:
+		case <-time.After(stopTimeout):
+			_ = p.cmd.Process.Kill()
+			<-p.done
+		}
+	}
+}
+
+// logs gives the ends of the programs' logs, for an error.
+func (st *stack) logs() error {
+	var all []error
+	for _, p := range st.running {
+		text, err := os.ReadFile(p.log)
+		if err != nil {
+			all = append(all, err)
+			continue
+		}
+		const most = 2 << 10
+		text = text[max(0, len(text)-most):]
+		all = append(all, fmt.Errorf("%s said: %s", p.name, bytes.TrimSpace(text)))
+	}
+	return errors.Join(all...)
+}
+
+// cluster makes two databases on the cluster: ours, and the engine's.
+func (st *stack) cluster(ctx context.Context) (ours, engines string, err error) {
+	if st.postgres == "" {
+		return "", "", fmt.Errorf("%s is not set: run this through test/pgtest/cmd/pgtest, as make bench does", pgtest.EnvURL)
+	}
+	st.database = st.postgres
+	conn, err := pgx.Connect(ctx, st.postgres)
+	if err != nil {
+		return "", "", err
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	var lockFile string
+	if err := conn.QueryRow(ctx, `SELECT pg_read_file('postmaster.pid')`).Scan(&lockFile); err != nil {
+		return "", "", err
+	}
+	firstLine, _, _ := strings.Cut(lockFile, "\n")
+	pid, err := strconv.Atoi(strings.TrimSpace(firstLine))
+	if err != nil {
+		return "", "", err
+	}
+	st.processes = append(st.processes, bench.Process{Name: "postgres", PID: pid})
+	name := "bench_" + strings.ToLower(rand.Text()[:8])
+	if _, err := conn.Exec(ctx, `CREATE DATABASE `+pgx.Identifier{name}.Sanitize()+` TEMPLATE template0`); err != nil {
+		return "", "", err
+	}
+	return withDatabase(st.postgres, name), withDatabase(st.postgres, name+"_temporal"), nil
+}
+
+func withDatabase(cluster, name string) string {
+	u, err := url.Parse(cluster)
+	if err != nil {
+		panic(err) // it has been connected to
+	}
+	u.Path = "/" + name
+	return u.String()
+}
+
+// shards of Temporal's history: what `dev` has, and enough for one machine.
+const shards = 4
+
+// engine starts Temporal on PostgreSQL.
+func (st *stack) engine(ctx context.Context, database string) (address string, err error) {
+	if address, err = freeAddress(ctx); err != nil {
+		return "", err
+	}
+	args := []string{"-postgres", database, "-addr", address, "-shards", strconv.Itoa(shards)}
+	for name, kind := range workflows.SearchAttributes() {
+		args = append(args, "-search-attribute", name+"="+kind.String())
+	}
+	p, err := st.run("temporal", nil, "temporal", args...)
+	if err != nil {
+		return "", err
+	}
+	return address, await(ctx, p, func() bool {
+		text, err := os.ReadFile(p.log)
+		return err == nil && bytes.Contains(text, []byte("ready "))
+	})
+}
+
+// posthorn prepares PostgreSQL and Temporal, and gives the environment that Posthorn's processes share.
+func (st *stack) posthorn(ctx context.Context) ([]string, error) {
+	ours, engines, err := st.cluster(ctx)
+	if err != nil {
+		return nil, err
+	}
+	address, err := st.engine(ctx, engines)
+	if err != nil {
+		return nil, err
+	}
+	lean := filepath.Join(st.bin, "posthorn-lean")
+	keyset, err := exec.CommandContext(ctx, lean, "keyset", "new").Output()
+	if err != nil {
+		return nil, fmt.Errorf("keyset: %w", err)
+	}
+	env := []string{"POSTHORN_DATABASE_URL=" + ours, "POSTHORN_ENCRYPTION_KEYSET=" + strings.TrimSpace(string(keyset)), "POSTHORN_ADMIN_KEY=" + adminKey,
+		"POSTHORN_ALLOW_HTTP=true", "POSTHORN_ALLOW_NETWORKS=127.0.0.0/8", "TEMPORAL_ADDRESS=" + address}
+	migrate := exec.CommandContext(ctx, lean, "migrate")
+	migrate.Env = append(os.Environ(), env...)
+	if out, err := migrate.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("migrate: %w: %s", err, out)
+	}
+	return env, nil
+}
+
+// role starts one process of Posthorn and waits until it is ready.
+func (st *stack) role(ctx context.Context, name, role string, env []string) error {
+	address, err := freeAddress(ctx)
+	if err != nil {
+		return err
+	}
+	p, err := st.run(name, append(env, "POSTHORN_ADDR="+address), "posthorn-lean", role)
+	if err != nil {
+		return err
+	}
+	return st.ready(ctx, p, "http://"+address)
+}
+
+// ready waits for a process of Posthorn. The first of them is the one that is published to.
+func (st *stack) ready(ctx context.Context, p *program, base string) error {
+	if st.url == "" {
+		st.url = base
+	}
+	st.metrics = append(st.metrics, base+"/metrics")
+	return await(ctx, p, func() bool {
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/readyz", nil)
+		if err != nil {
+			return false
+		}
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			return false
+		}
+		_ = response.Body.Close()
+		return response.StatusCode == http.StatusOK
+	})
+}
+
+func (st *stack) serve(ctx context.Context) error {
+	env, err := st.posthorn(ctx)
+	if err != nil {
+		return err
+	}
+	return st.role(ctx, "posthorn", "serve", env)
+}
+
+func workers(n int) func(*stack, context.Context) error {
+	return func(st *stack, ctx context.Context) error {
+		env, err := st.posthorn(ctx)
+		if err != nil {
+			return err
+		}
+		if err := st.role(ctx, "api", "api", env); err != nil {
+			return err
+		}
+		for i := range n {
+			if err := st.role(ctx, "worker "+strconv.Itoa(i+1), "worker", env); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+func (st *stack) dev(ctx context.Context) error {
+	var at [3]string
+	for i := range at {
+		var err error
+		if at[i], err = freeAddress(ctx); err != nil {
+			return err
+		}
+	}
+	p, err := st.run("posthorn dev", nil, "posthorn", "dev", "--addr", at[0], "--ui-addr", at[1], "--temporal-addr", at[2],
+		"--data", filepath.Join(st.dir, "data"), "--admin-key", adminKey)
+	if err != nil {
+		return err
+	}
+	return st.ready(ctx, p, "http://"+at[0])
+}
+
+// readyTimeout bounds the start of one process.
+const readyTimeout = time.Minute
+
+// await waits until a program is ready.
+func await(ctx context.Context, p *program, ready func() bool) error {
+	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
+	defer cancel()
+	ticker := time.NewTicker(50 * time.Millisecond)
+	defer ticker.Stop()
+	for !ready() {
+		select {
+		case <-p.done:
+			return fmt.Errorf("%s ended: %s", p.name, p.cmd.ProcessState)
+		case <-ctx.Done():
+			return fmt.Errorf("%s is not ready: %w", p.name, ctx.Err())
+		case <-ticker.C:
+		}
+	}
+	return nil
+}
+
+func freeAddress(ctx context.Context) (string, error) {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = l.Close() }()
+	return l.Addr().String(), nil
+}
