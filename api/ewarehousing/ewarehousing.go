@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/gin-gonic/gin"
 
@@ -25,6 +26,8 @@ const (
 	defaultLimit = 50
 	maxLimit     = 500
 	maxPage      = 1_000_000
+
+	timeout = 10 * time.Second // in which the vendor's receivers have to answer; /v1 can change it
 )
 
 // Mount serves the API on a router whose base path is "/". Paths end in a slash, and are found without it too.
@@ -132,6 +135,7 @@ func create(q *systems.Request) error {
 	if err != nil {
 		return err
 	}
+	c.Timeout = new(timeout)
 	w, err := q.Create(c)
 	if err != nil {
 		return err

@@ -250,6 +250,7 @@ func TestCrossView(t *testing.T) {
 	require.Equal(t, "wh_"+id, w.ID)
 	require.Equal(t, "ewarehousing", w.Profile)
 	require.Equal(t, []string{"stock.updated"}, w.EventTypes)
+	require.Equal(t, int64(10_000), w.TimeoutMS)
 	require.Empty(t, b.Webhooks(systemstest.Other))
 
 	require.NoError(t, b.Hooks.Gone(t.Context(), &w))

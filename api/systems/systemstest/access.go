@@ -78,12 +78,12 @@ func RequireAccess(t *testing.T, b *Bench, a Access) {
 
 // RequireShape compares an answer with a JSON text in which every text and number stands for any of its kind; a text
 // must not be empty.
-func RequireShape(t testing.TB, want string, w *httptest.ResponseRecorder) {
-	t.Helper()
+func RequireShape(tb testing.TB, want string, w *httptest.ResponseRecorder) {
+	tb.Helper()
 	var expected, actual any
-	require.NoError(t, json.Unmarshal([]byte(want), &expected))
-	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &actual), w.Body.String())
-	require.Equal(t, shape(expected), shape(actual), w.Body.String())
+	require.NoError(tb, json.Unmarshal([]byte(want), &expected))
+	require.NoError(tb, json.Unmarshal(w.Body.Bytes(), &actual), w.Body.String())
+	require.Equal(tb, shape(expected), shape(actual), w.Body.String())
 }
 
 func shape(v any) any {

@@ -42,13 +42,13 @@ type Bench struct {
 var quiet = sync.OnceFunc(func() { gin.SetMode(gin.TestMode) }) // Gin prints its routes otherwise
 
 // New makes a Bench that ends with the test.
-func New(t testing.TB, mount func(gin.IRouter, systems.Options), options ...hookstest.Option) *Bench {
-	t.Helper()
+func New(tb testing.TB, mount func(gin.IRouter, systems.Options), options ...hookstest.Option) *Bench {
+	tb.Helper()
 	quiet()
-	env := hookstest.New(t, options...)
+	env := hookstest.New(tb, options...)
 	router := gin.New()
 	mount(router, systems.Options{Hooks: env.Hooks, PublicURL: PublicURL})
-	return &Bench{Env: env, t: t, Handler: router, Key: env.Tenant(Tenant), OtherKey: env.Tenant(Other)}
+	return &Bench{Env: env, t: tb, Handler: router, Key: env.Tenant(Tenant), OtherKey: env.Tenant(Other)}
 }
 
 // Call is one request.
@@ -105,7 +105,8 @@ type Received struct {
 }
 
 // NewReceiver makes a receiver that answers 200 until told otherwise.
-func NewReceiver(t testing.TB) *Receiver {
+func NewReceiver(tb testing.TB) *Receiver {
+	tb.Helper()
 	r := &Receiver{status: http.StatusOK}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		body, _ := io.ReadAll(q.Body)
@@ -114,7 +115,7 @@ func NewReceiver(t testing.TB) *Receiver {
 		r.got = append(r.got, Received{q.Header, string(body)})
 		w.WriteHeader(r.status)
 	}))
-	t.Cleanup(server.Close)
+	tb.Cleanup(server.Close)
 	r.URL = server.URL
 	return r
 }
@@ -136,21 +137,21 @@ func (r *Receiver) Take() []Received {
 }
 
 // RequireBytes compares a body byte by byte: a signature is over bytes, and not over what they mean.
-func RequireBytes(t testing.TB, want, got string) {
-	t.Helper()
-	require.Equal(t, want, got)
+func RequireBytes(tb testing.TB, want, got string) {
+	tb.Helper()
+	require.Equal(tb, want, got)
 }
 
 // RequireJSON compares a whole JSON answer. Members of the masked names, at any depth, must be texts that are not
 // empty, and may differ.
-func RequireJSON(t testing.TB, status int, want string, w *httptest.ResponseRecorder, masked ...string) {
-	t.Helper()
-	require.Equal(t, status, w.Code, w.Body.String())
-	require.Equal(t, "application/json; charset=utf-8", w.Header().Get("Content-Type"))
+func RequireJSON(tb testing.TB, status int, want string, w *httptest.ResponseRecorder, masked ...string) {
+	tb.Helper()
+	require.Equal(tb, status, w.Code, w.Body.String())
+	require.Equal(tb, "application/json; charset=utf-8", w.Header().Get("Content-Type"))
 	var expected, actual any
-	require.NoError(t, json.Unmarshal([]byte(want), &expected), "the expectation is not JSON")
-	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &actual), w.Body.String())
-	require.Equal(t, mask(expected, masked), mask(actual, masked))
+	require.NoError(tb, json.Unmarshal([]byte(want), &expected), "the expectation is not JSON")
+	require.NoError(tb, json.Unmarshal(w.Body.Bytes(), &actual), w.Body.String())
+	require.Equal(tb, mask(expected, masked), mask(actual, masked))
 }
 
 func mask(v any, names []string) any {
@@ -173,16 +174,16 @@ func mask(v any, names []string) any {
 }
 
 // Text reads one text member of a JSON answer by its path.
-func Text(t testing.TB, w *httptest.ResponseRecorder, path ...string) string {
-	t.Helper()
+func Text(tb testing.TB, w *httptest.ResponseRecorder, path ...string) string {
+	tb.Helper()
 	var v any
-	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &v), w.Body.String())
+	require.NoError(tb, json.Unmarshal(w.Body.Bytes(), &v), w.Body.String())
 	for _, name := range path {
 		object, ok := v.(map[string]any)
-		require.True(t, ok, w.Body.String())
+		require.True(tb, ok, w.Body.String())
 		v = object[name]
 	}
 	text, ok := v.(string)
-	require.True(t, ok, w.Body.String())
+	require.True(tb, ok, w.Body.String())
 	return text
 }

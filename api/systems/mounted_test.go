@@ -1,0 +1,107 @@
+package systems_test
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/gin-gonic/gin"
+	"github.com/stretchr/testify/require"
+
+	"github.com/posthorn/posthorn/api"
+	"github.com/posthorn/posthorn/api/ewarehousing"
+	"github.com/posthorn/posthorn/api/im4"
+	"github.com/posthorn/posthorn/api/languageweaver"
+	"github.com/posthorn/posthorn/api/phrase"
+	"github.com/posthorn/posthorn/api/systems"
+	"github.com/posthorn/posthorn/api/up42"
+	"github.com/posthorn/posthorn/internal/hookstest"
+)
+
+// system is how a webhook is made and listed through one of the systems, and what shows that it is out of service.
+type system struct {
+	name                 string
+	mount                func(gin.IRouter, systems.Options)
+	authorization        string // KEY stands for the key
+	create, body, listed string
+	out                  string // in the list once /v1 has disabled it; "" = this API does not show it
+	notFound             string // of GET <prefix>/nothing
+}
+
+var five = []system{
+	{"im4", im4.Mount, "Bearer KEY", "/im4/webhooks", `{"webhook_url":"https://a.example/im4","webhook_order_created":true}`, "/im4/webhooks",
+		"", `{"message":"there is no such resource"}`},
+	{"phrase", phrase.Mount, "ApiToken KEY", "/phrase/web/api2/v2/webhooks", `{"url":"https://a.example/phrase","events":["JOB_CREATED"]}`,
+		"/phrase/web/api2/v2/webhooks", `"status":"DISABLED"`, `{"errorCode":"ObjectNotFound","errorDescription":"there is no such resource"}`},
+	{"languageweaver", languageweaver.Mount, "Basic KEY", "/languageweaver/api/v2/webhooks",
+		"url=https://a.example/languageweaver&events=translation.created", "/languageweaver/api/v2/webhooks", "",
+		`{"error":{"code":404,"message":"Not Found","details":"there is no such resource"}}`},
+	{"ewarehousing", ewarehousing.Mount, "Bearer KEY", "/ewarehousing/webhooks/",
+		`{"url":"https://a.example/ewarehousing","group":"stock","action":"updated","hash_secret":"s"}`, "/ewarehousing/webhooks/", "",
+		`{"code":404,"message":"there is no such resource"}`},
+	{"up42", up42.Mount, "Bearer KEY", "/up42/workspaces/TENANT/webhooks",
+		`{"url":"https://a.example/up42","name":"n","events":["order.status"],"active":true}`, "/up42/workspaces/TENANT/webhooks",
+		`"active":false`, `{"data":null,"error":{"code":"NOT_FOUND","message":"there is no such resource"}}`},
+}
+
+// TestOneInstallationServesAllSystemsAndTheNativeAPI makes a webhook through each system on one router and follows it
+// through /v1: it is seen there, disabled and enabled, and by nobody else.
+func TestOneInstallationServesAllSystemsAndTheNativeAPI(t *testing.T) {
+	t.Parallel()
+	env := hookstest.New(t)
+	var mounts []func(gin.IRouter)
+	for _, s := range five {
+		mounts = append(mounts, func(r gin.IRouter) { s.mount(r, systems.Options{Hooks: env.Hooks}) })
+	}
+	handler, err := api.New(api.Options{Hooks: env.Hooks, Store: env.Store, Systems: mounts})
+	require.NoError(t, err)
+	keys := map[string]string{"acme": env.Tenant("acme"), "globex": env.Tenant("globex")}
+	do := func(method, target, authorization, body string) *httptest.ResponseRecorder {
+		r := httptest.NewRequestWithContext(t.Context(), method, target, strings.NewReader(body))
+		r.Header.Set("Authorization", authorization)
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, r)
+		return w
+	}
+	v1 := func(method, tenant, path string) string {
+		w := do(method, "/v1/tenants/"+tenant+"/webhooks"+path, "Bearer "+keys[tenant], "")
+		require.Equal(t, http.StatusOK, w.Code, w.Body.String())
+		return w.Body.String()
+	}
+	for _, s := range five {
+		as := func(tenant, method, target, body string) *httptest.ResponseRecorder {
+			key := keys[tenant]
+			if strings.HasPrefix(s.authorization, "Basic") {
+				key = base64.StdEncoding.EncodeToString([]byte(key + ":"))
+			}
+			return do(method, strings.Replace(target, "TENANT", tenant, 1), strings.Replace(s.authorization, "KEY", key, 1), body)
+		}
+		made := as("acme", http.MethodPost, s.create, s.body)
+		require.Less(t, made.Code, 300, "%s: %s", s.name, made.Body)
+		require.Contains(t, as("acme", http.MethodGet, s.listed, "").Body.String(), "https://a.example/"+s.name)
+
+		var page struct {
+			Data []struct{ ID, URL, Profile, Status string }
+		}
+		require.NoError(t, json.Unmarshal([]byte(v1(http.MethodGet, "acme", "?url=https://a.example/"+s.name)), &page))
+		require.Len(t, page.Data, 1)
+		require.Equal(t, s.name, page.Data[0].Profile)
+		require.Equal(t, "active", page.Data[0].Status)
+
+		v1(http.MethodPost, "acme", "/"+page.Data[0].ID+"/disable")
+		require.Contains(t, as("acme", http.MethodGet, s.listed, "").Body.String(), s.out)
+		v1(http.MethodPost, "acme", "/"+page.Data[0].ID+"/enable")
+		if s.out != "" {
+			require.NotContains(t, as("acme", http.MethodGet, s.listed, "").Body.String(), s.out)
+		}
+
+		require.NotContains(t, as("globex", http.MethodGet, s.listed, "").Body.String(), "a.example")
+		require.JSONEq(t, s.notFound, as("acme", http.MethodGet, "/"+s.name+"/nothing", "").Body.String())
+	}
+	require.NotContains(t, v1(http.MethodGet, "globex", ""), "a.example")
+	require.Equal(t, len(five), strings.Count(v1(http.MethodGet, "acme", ""), `"profile"`), "and no system sees another's")
+	require.Equal(t, http.StatusNotFound, do(http.MethodGet, "/im5/webhooks", "", "").Code)
+}
