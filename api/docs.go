@@ -6,6 +6,7 @@ import (
 	_ "embed" // the page's template and style
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"html/template"
 	"maps"
 	"net/http"
@@ -14,6 +15,8 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/gin-gonic/gin"
+
+	"github.com/posthorn/posthorn/models"
 )
 
 //go:embed docs.html
@@ -47,11 +50,10 @@ func (g docsGroup) Anchor() string { return strings.ReplaceAll(strings.ToLower(g
 // docsOperation is an operation as the page shows it.
 type docsOperation struct {
 	*huma.Operation
-	Roles    string
-	Body     []docsField
-	Request  string // an example
-	Answers  []docsAnswer
-	Required bool // a key
+	Roles   string // "" = no key is needed
+	Body    []docsField
+	Curl    string // an example
+	Answers []docsAnswer
 }
 
 // docsField is a field of a body, or a parameter.
@@ -73,7 +75,7 @@ func renderDocs(document *huma.OpenAPI) (docsPage, error) {
 	if err != nil {
 		return page, err
 	}
-	writer := docsWriter{document.Components.Schemas}
+	writer := docsWriter{document.Components.Schemas, document.Servers[0].URL}
 	var groups []docsGroup
 	for _, tag := range document.Tags {
 		group := docsGroup{Tag: tag}
@@ -96,22 +98,28 @@ func renderDocs(document *huma.OpenAPI) (docsPage, error) {
 }
 
 // docsWriter turns schemas into what people read.
-type docsWriter struct{ schemas huma.Registry }
+type docsWriter struct {
+	schemas huma.Registry
+	base    string // of the URLs in examples
+}
 
 func (w docsWriter) operation(op *huma.Operation) docsOperation {
-	o := docsOperation{Operation: op, Required: len(op.Security) > 0}
-	if roles, err := json.Marshal(op.Extensions["x-roles"]); err == nil && o.Required {
-		o.Roles = strings.NewReplacer(`"`, "", "[", "", "]", "", ",", ", ").Replace(string(roles))
+	o := docsOperation{Operation: op, Curl: w.curl(op)}
+	roles, _ := op.Extensions["x-roles"].([]models.Role)
+	for i, role := range roles {
+		if i > 0 {
+			o.Roles += ", "
+		}
+		o.Roles += string(role)
 	}
 	if op.RequestBody != nil {
-		schema := op.RequestBody.Content[jsonType].Schema
-		o.Body, o.Request = w.fields(schema), w.example(schema)
+		o.Body = w.fields(op.RequestBody.Content[jsonType].Schema)
 	}
 	for _, status := range slices.Sorted(maps.Keys(op.Responses)) {
 		response := op.Responses[status]
 		answer := docsAnswer{Status: status, Description: response.Description}
 		if content := response.Content[jsonType]; content != nil {
-			answer.Fields, answer.Example = w.fields(content.Schema), w.example(content.Schema)
+			answer.Fields, answer.Example = w.fields(content.Schema), indented(w.value(content.Schema))
 		}
 		if status != "default" {
 			o.Answers = append(o.Answers, answer)
@@ -188,18 +196,60 @@ func typeName(s *huma.Schema) string {
 	return name
 }
 
-// example makes up a value, indented.
-func (w docsWriter) example(s *huma.Schema) string {
+// curl is an operation as a command to paste.
+func (w docsWriter) curl(op *huma.Operation) string {
+	path := op.Path
+	for _, p := range op.Parameters {
+		if p.In == "path" && len(p.Schema.Examples) > 0 {
+			path = strings.ReplaceAll(path, "{"+p.Name+"}", fmt.Sprint(p.Schema.Examples[0]))
+		}
+	}
+	base := w.base
+	if base == "/" {
+		base = "http://127.0.0.1:8080" // where it listens unless it is told otherwise
+	}
+	command := "curl"
+	if op.Method != http.MethodGet {
+		command += " -X " + op.Method
+	}
+	command += " " + base + path
+	if len(op.Security) > 0 {
+		command += " \\\n  -H \"Authorization: Bearer $KEY\""
+	}
+	if op.RequestBody != nil {
+		command += " \\\n  -H 'Content-Type: application/json' \\\n  -d '" + indented(op.RequestBody.Content[jsonType].Example) + "'"
+	}
+	return command
+}
+
+func indented(value any) string {
 	var out bytes.Buffer
 	encoder := json.NewEncoder(&out)
 	encoder.SetEscapeHTML(false)
 	encoder.SetIndent("", "  ")
-	if err := encoder.Encode(w.value(s)); err != nil {
+	if err := encoder.Encode(value); err != nil {
 		return ""
 	}
-	return out.String()
+	return strings.TrimSuffix(out.String(), "\n")
 }
 
+// request makes up a body with what is required and what has an example of its own.
+func (w docsWriter) request(s *huma.Schema) any {
+	s = w.resolve(s)
+	body := map[string]any{}
+	for name, property := range s.Properties {
+		inner := w.resolve(property)
+		switch required := slices.Contains(s.Required, name); {
+		case inner.Type == huma.TypeArray && w.resolve(inner.Items).Properties != nil:
+			body[name] = []any{w.request(inner.Items)}
+		case required || len(property.Examples) > 0:
+			body[name] = w.value(property)
+		}
+	}
+	return body
+}
+
+// value makes up a value with all that it can have.
 func (w docsWriter) value(s *huma.Schema) any {
 	if len(s.Examples) > 0 {
 		return s.Examples[0]

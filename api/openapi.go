@@ -84,9 +84,14 @@ func (s *server) documents() error {
 	problem := &huma.Response{Description: "A problem", Content: map[string]*huma.MediaType{
 		problemType: {Schema: document.Components.Schemas.Schema(typeOf[Problem](), true, "")},
 	}}
+	examples := docsWriter{schemas: document.Components.Schemas}
 	for _, item := range document.Paths {
 		for _, op := range operationsOf(item) {
 			op.Responses["default"] = problem
+			if op.RequestBody != nil {
+				content := op.RequestBody.Content[jsonType]
+				content.Example = examples.request(content.Schema)
+			}
 		}
 	}
 	text, err := json.Marshal(document)

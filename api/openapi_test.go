@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/posthorn/posthorn/api"
+	"github.com/posthorn/posthorn/internal/hookstest"
 )
 
 // operations gives the operations of the document as "METHOD /path".
@@ -106,6 +107,26 @@ func TestRequestsFitTheDocument(t *testing.T) {
 		require.NoError(t, theDocument().schema(t, pointer).Validate(body), r.route)
 		body.(map[string]any)["colour"] = "red"
 		require.Error(t, theDocument().schema(t, pointer).Validate(body), r.route)
+	}
+}
+
+// TestExamplesAreAccepted: what the document shows as a request can be sent as it is.
+func TestExamplesAreAccepted(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	for _, r := range contract {
+		ids := map[string]string{"webhooks": e.webhook("https://shop.example/hooks")}
+		method, path, _ := strings.Cut(r.route, " ")
+		pointer := "/paths/" + strings.ReplaceAll(path, "/", "~1") + "/" + strings.ToLower(method) + "/requestBody/content/application~1json"
+		content := theDocument().at(pointer)
+		if content == nil || strings.Contains(path, "{id}") && !strings.Contains(path, "/webhooks/") {
+			continue
+		}
+		body, err := json.Marshal(content["example"])
+		require.NoError(t, err)
+		r.body = string(body)
+		answer := e.do(r.request("acme", ids, hookstest.AdminKey))
+		require.Less(t, answer.status, 300, "%s %s: %s", r.route, r.body, answer.body)
 	}
 }
 
