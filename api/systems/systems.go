@@ -88,7 +88,9 @@ func (a *API) Handle(method, path string, h Handler) {
 // Mount serves the API at "/<system>" of a router whose own base path is "/". Everything below the prefix is the
 // system's: its refusals of unknown paths and methods too.
 func (a *API) Mount(r gin.IRouter) {
-	r.Any("/"+a.System+"/*path", func(c *gin.Context) { a.engine.ServeHTTP(c.Writer, c.Request) })
+	for _, path := range []string{"/" + a.System, "/" + a.System + "/*path"} {
+		r.Any(path, func(c *gin.Context) { a.engine.ServeHTTP(c.Writer, c.Request) })
+	}
 }
 
 // admit finds out who asks and for which tenant.

@@ -63,7 +63,7 @@ func RequireAccess(t *testing.T, b *Bench, a Access) {
 		require.Equal(t, http.StatusOK, b.Do(c).Code, "a key with role read may %s %s", c.Method, c.Path)
 	}
 	prefix := a.Calls[0].Path[:strings.Index(a.Calls[0].Path[1:], "/")+1]
-	for _, path := range []string{prefix + "/", prefix + "/nothing", a.Calls[0].Path + "/%00/x/y/z"} {
+	for _, path := range []string{prefix, prefix + "/", prefix + "/nothing", a.Calls[0].Path + "/%00/x/y/z"} {
 		refused(http.StatusNotFound, Call{Method: http.MethodGet, Path: path, Authorization: a.Authorization(b.Key)})
 	}
 	refused(http.StatusMethodNotAllowed, Call{Method: http.MethodTrace, Path: a.Calls[0].Path, Authorization: a.Authorization(b.Key)})
