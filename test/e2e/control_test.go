@@ -10,7 +10,7 @@ import (
 
 func pauseHolds(x *tenant) {
 	r := harness.NewReceiver(x, harness.FailFirst(1))
-	w := x.hook(r.URL, retries(3, "1h"))
+	w := x.hook(r.URL, harness.Retries(3, "1h"))
 	retrying := x.publish(0).ID
 	x.awaitAttempts(retrying, 1)
 
@@ -51,7 +51,7 @@ func disabledWaitsForRecover(x *tenant) {
 
 func oneDeliveryIsSteered(x *tenant) {
 	r := harness.NewReceiver(x, harness.Status(http.StatusBadGateway))
-	x.hook(r.URL, retries(3, "1h"))
+	x.hook(r.URL, harness.Retries(3, "1h"))
 	retried, canceled, paused := x.publish(1).ID, x.publish(2).ID, x.publish(3).ID
 	for _, event := range []string{retried, canceled, paused} {
 		x.awaitAttempts(event, 1)

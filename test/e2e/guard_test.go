@@ -47,7 +47,6 @@ func guardActsWhenDialling(t *testing.T, temporal *harness.Temporal) {
 	i := newProduction(t, temporal)
 	api := i.Start(t, "api").API
 	i.Start(t, "worker", "POSTHORN_ALLOW_NETWORKS=")
-	registerTypes(t, api)
 	for _, host := range []string{"127.0.0.1", "localhost", "receiver.localhost"} {
 		x := newTenant(t, api)
 		r := harness.NewReceiver(t, nil)

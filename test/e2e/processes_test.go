@@ -18,10 +18,9 @@ func apiAndWorkersDeliver(t *testing.T, temporal *harness.Temporal) {
 	i := newProduction(t, temporal)
 	api := i.Start(t, "api")
 	workers := []*harness.Server{i.Start(t, "worker"), i.Start(t, "worker")}
-	registerTypes(t, api.API)
 	x := newTenant(t, api.API)
 	r := harness.NewReceiver(t, harness.FailFirst(1))
-	w := x.hook(r.URL, retries(3, "200ms"))
+	w := x.hook(r.URL, harness.Retries(3, "200ms"))
 
 	x.publishMany(40)
 	x.awaitAll(w, "delivered", 40)
@@ -45,7 +44,6 @@ func apiAndWorkersDeliver(t *testing.T, temporal *harness.Temporal) {
 func everyEventHasItsWorkflow(t *testing.T, temporal *harness.Temporal) {
 	i := newProduction(t, temporal, "POSTHORN_GROUP_MAX=1")
 	s := i.Start(t, "serve")
-	registerTypes(t, s.API)
 	x := newTenant(t, s.API)
 	r := harness.NewReceiver(t, nil)
 	w := x.hook(r.URL)
@@ -76,7 +74,6 @@ func everyEventHasItsWorkflow(t *testing.T, temporal *harness.Temporal) {
 // begun, it arrives once.
 func stoppingLosesNothing(t *testing.T, temporal *harness.Temporal) {
 	s := newProduction(t, temporal).Start(t, "serve")
-	registerTypes(t, s.API)
 	x := newTenant(t, s.API)
 	arrived := make(chan struct{})
 	var once sync.Once
@@ -134,10 +131,9 @@ func stoppingLosesNothing(t *testing.T, temporal *harness.Temporal) {
 func restartKeepsEverything(t *testing.T) {
 	i := harness.NewDev(t, &programs)
 	s := i.Start(t, "dev")
-	registerTypes(t, s.API)
 	x := newTenant(t, s.API)
 	r := harness.NewReceiver(t, harness.FailFirst(1))
-	w := x.hook(r.URL, retries(5, "3s"))
+	w := x.hook(r.URL, harness.Retries(5, "3s"))
 	delivered, retrying := x.publish(1).ID, x.publish(2).ID
 	x.await(delivered, "delivered")
 	x.act(w, "pause", nil)

@@ -51,7 +51,7 @@ func eventArrives(x *tenant) {
 
 func attemptsAreAlike(x *tenant) {
 	r := harness.NewReceiver(x, harness.FailFirst(3))
-	w := x.hook(r.URL, retries(5, "100ms"))
+	w := x.hook(r.URL, harness.Retries(5, "100ms"))
 
 	event := x.publish(1).ID
 

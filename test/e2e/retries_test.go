@@ -17,7 +17,7 @@ const early = 20 * time.Millisecond
 
 func oneOfTenFails(x *tenant) {
 	bad := harness.NewReceiver(x, harness.Status(http.StatusServiceUnavailable))
-	failing := x.hook(bad.URL, retries(5, "1h"))
+	failing := x.hook(bad.URL, harness.Retries(5, "1h"))
 	good := make([]*harness.Receiver, 9)
 	for i := range good {
 		good[i] = harness.NewReceiver(x, nil)
@@ -118,7 +118,7 @@ func retryAfterIsHonoured(x *tenant) {
 
 func goneDeactivates(x *tenant) {
 	r := harness.NewReceiver(x, harness.Status(http.StatusGone))
-	w := x.hook(r.URL, retries(5, "100ms"))
+	w := x.hook(r.URL, harness.Retries(5, "100ms"))
 
 	event := x.publish(1).ID
 
@@ -139,7 +139,7 @@ func redirectsAreNotFollowed(x *tenant) {
 		w.Header().Set("Location", elsewhere.URL)
 		w.WriteHeader(http.StatusTemporaryRedirect)
 	})
-	x.hook(r.URL, retries(1, "50ms"))
+	x.hook(r.URL, harness.Retries(1, "50ms"))
 
 	d := x.await(x.publish(1).ID, "failed")
 
@@ -159,7 +159,7 @@ func slowReceiverIsRetried(x *tenant) {
 		}
 	})
 	x.Cleanup(func() { close(release) })
-	x.hook(r.URL, retries(30, "100ms"), object{"timeout": "500ms"})
+	x.hook(r.URL, harness.Retries(30, "100ms"), object{"timeout": "500ms"})
 
 	d := x.await(x.publish(1).ID, "delivered")
 

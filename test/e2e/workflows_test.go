@@ -14,7 +14,7 @@ func workflowsAreListed(x *tenant) {
 	temporal := harness.DialTemporal(x, x.world.TemporalAddr)
 	good, bad := harness.NewReceiver(x, nil), harness.NewReceiver(x, harness.Status(http.StatusInternalServerError))
 	receiving := x.hook(good.URL, object{"event_types": []string{"order.created"}})
-	failing := x.hook(bad.URL, object{"event_types": []string{"order.paid"}}, retries(2, "1h"))
+	failing := x.hook(bad.URL, object{"event_types": []string{"order.paid"}}, harness.Retries(2, "1h"))
 
 	delivered := x.await(x.publish(1).ID, "delivered").WorkflowID
 	paid := harness.Read[harness.Accepted](x, x.api.Call(x, http.StatusAccepted, "POST "+x.path("/events"), `{"type":"order.paid","data":{}}`))

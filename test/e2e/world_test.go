@@ -1,10 +1,8 @@
 package e2e
 
 import (
-	"crypto/rand"
 	"fmt"
 	"net/http"
-	"strings"
 	"sync"
 	"testing"
 
@@ -25,7 +23,7 @@ type world struct {
 	confidential *confidential
 }
 
-type object = map[string]any
+type object = harness.Object
 
 func newWorld(t *testing.T, command string, install func(env ...string) *harness.Installation) *world {
 	t.Helper()
@@ -33,22 +31,7 @@ func newWorld(t *testing.T, command string, install func(env ...string) *harness
 	w.Installation = install("POSTHORN_LOG_LEVEL=debug", "POSTHORN_SMTP_URL=smtp://"+w.mails.addr, fmt.Sprintf("POSTHORN_FAILURE_THRESHOLD=%d", threshold))
 	w.server = w.Start(t, command)
 	w.confidential.keep(w.AdminKey, w.Keyset(t), w.Setting("POSTHORN_DATABASE_URL"))
-	registerTypes(t, w.server.API)
 	return w
-}
-
-// registerTypes makes the event types the tests publish.
-func registerTypes(t *testing.T, api harness.API) {
-	t.Helper()
-	for name, schema := range map[string]any{
-		"order.created": nil, "order.paid": nil,
-		"invoice.sent": object{"type": "object", "required": []string{"number", "total"}, "properties": object{
-			"number": object{"type": "string"}, "total": object{"type": "number", "minimum": 0}}},
-	} {
-		reply, err := api.Do(t.Context(), "PUT /v1/event-types/"+name, object{"description": name, "schema": schema})
-		require.NoError(t, err)
-		require.Contains(t, []int{http.StatusOK, http.StatusCreated}, reply.Status, "%s", reply.Body)
-	}
 }
 
 // show runs all behaviours side by side, and looks afterwards at what they have left behind.
@@ -70,6 +53,7 @@ func (w *world) show(t *testing.T) {
 type tenant struct {
 	*testing.T
 	world *world
+	made  harness.Tenant
 	api   harness.API // with a key of the tenant's own
 	id    string
 	admin string // the administrator's address
@@ -86,34 +70,22 @@ func (w *world) tenant(t *testing.T) *tenant {
 // newTenant makes a tenant of an installation that is not a world.
 func newTenant(t *testing.T, api harness.API) *tenant {
 	t.Helper()
-	x := &tenant{T: t, id: "t-" + strings.ToLower(rand.Text()[:12])}
-	x.admin = "ops@" + x.id + ".example"
-	api.Call(t, http.StatusCreated, "PUT /v1/tenants/"+x.id, object{"name": t.Name()[:min(200, len(t.Name()))], "admin_emails": []string{x.admin}})
-	x.api = harness.API{URL: api.URL}
-	x.api.Key = x.newKey(api, "tenant")
-	return x
+	made := harness.NewTenant(t, api)
+	return &tenant{T: t, made: made, api: made.API, id: made.ID, admin: made.Admin}
 }
 
 // newKey makes a key with a role.
 func (x *tenant) newKey(api harness.API, role string) string {
 	x.Helper()
-	reply := api.Call(x, http.StatusCreated, "POST "+x.path("/keys"), object{"name": role, "role": role})
-	return harness.Read[struct{ Key string }](x, reply).Key
+	return x.made.NewKey(x, api, role)
 }
 
-func (x *tenant) path(rest string) string { return "/v1/tenants/" + x.id + rest }
+func (x *tenant) path(rest string) string { return x.made.Path(rest) }
 
 // hook registers a webhook for all events; fields are put on top.
 func (x *tenant) hook(url string, fields ...object) harness.Webhook {
 	x.Helper()
-	input := object{"url": url}
-	for _, f := range fields {
-		for name, value := range f {
-			input[name] = value
-		}
-	}
-	w := harness.Read[harness.Webhook](x, x.api.Call(x, http.StatusCreated, "POST "+x.path("/webhooks"), input))
-	require.NotEmpty(x, w.Secret)
+	w := x.made.Hook(x, url, fields...)
 	x.keep(w.Secret)
 	return w
 }
@@ -251,11 +223,6 @@ func (x *tenant) awaitRecovery(id string, released int) {
 		require.Equal(x, released, r.Released)
 		return nil
 	})
-}
-
-// retries is a schedule of at most n retries that wait about as long as each other.
-func retries(n int, wait string) object {
-	return object{"retry": object{"initial": wait, "backoff": 1, "max_interval": wait, "max": n}}
 }
 
 // mailbox keeps the mail that arrives, by recipient.

@@ -1,0 +1,110 @@
+package crash
+
+import (
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/posthorn/posthorn/test/harness"
+	"github.com/posthorn/posthorn/test/pgtest"
+)
+
+// patient leaves the reconciler time: as long as work is kept in memory, nothing is doubted that is only slow.
+var patient = []string{"POSTHORN_RECONCILE_AFTER=12s", "POSTHORN_RECONCILE_EVERY=1s"}
+
+// deaths is how often each part dies under load.
+func deaths() int {
+	if testing.Short() {
+		return 1
+	}
+	return 3
+}
+
+// dice gives the random instants of a test. What it rolls is logged.
+type dice struct {
+	t   *testing.T
+	rng *rand.Rand
+}
+
+func newDice(t *testing.T) dice {
+	t.Helper()
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	return dice{t, rand.New(rand.NewPCG(seed, 0))}
+}
+
+// wait waits for some time up to most.
+func (d dice) wait(most time.Duration) { <-time.After(time.Duration(d.rng.Int64N(int64(most)))) }
+
+// production is one whole installation, every part of which can die.
+type production struct {
+	postgres    *pgtest.Cluster
+	temporal    *harness.Temporal
+	api, worker *harness.Server
+}
+
+func newMortalProduction(t *testing.T) *production {
+	t.Helper()
+	// A commit that was answered must survive the server; the machine lives on.
+	postgres, err := pgtest.Start(t.Context(), pgtest.Options{Fast: true, Settings: []string{"synchronous_commit=on"}})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, postgres.Stop()) })
+	p := &production{postgres: postgres}
+	p.temporal = harness.NewTemporal(t, &programs, harness.Sibling(t, postgres.URL(), "temporal"))
+	i := harness.NewInstallation(t, &programs, postgres.URL(), p.temporal, patient...)
+	i.Migrate(t)
+	p.api, p.worker = i.Start(t, "api"), i.Start(t, "worker")
+	return p
+}
+
+// killPostgres kills the database under everything, Temporal included.
+func (p *production) killPostgres(t *testing.T) { require.NoError(t, p.postgres.Kill(t.Context())) }
+func (p *production) restartPostgres(t *testing.T) {
+	require.NoError(t, p.postgres.Restart(t.Context()))
+}
+
+// The parts share an installation and die one after the other: a test of one finds what the one before has left.
+func TestDeathUnderLoad(t *testing.T) {
+	t.Parallel()
+	p := newMortalProduction(t)
+	for _, part := range []struct {
+		name          string
+		kill, restart func(t *testing.T)
+	}{
+		{"api", func(*testing.T) { p.api.Kill() }, func(t *testing.T) { p.api = p.api.Again(t) }},
+		{"worker", func(*testing.T) { p.worker.Kill() }, func(t *testing.T) { p.worker = p.worker.Again(t) }},
+		{"Temporal", func(*testing.T) { p.temporal.Kill() }, func(t *testing.T) { p.temporal = p.temporal.Again(t) }},
+		{"Postgres", p.killPostgres, p.restartPostgres},
+	} {
+		t.Run(part.name, func(t *testing.T) {
+			chance := newDice(t)
+			l := startLoad(t, p.api.API)
+			for range deaths() {
+				l.receiver.Await(t, len(l.receiver.Posts())+20) // it is in full swing
+				chance.wait(time.Second)
+				l.around(func() {
+					part.kill(t)
+					chance.wait(time.Second)
+				}, func() { part.restart(t) })
+			}
+			l.settle()
+		})
+	}
+	t.Run("Temporal away", func(t *testing.T) { acceptsWithoutTemporal(t, p) })
+	t.Run("Postgres away", func(t *testing.T) { refusesWithoutPostgres(t, p) })
+}
+
+func TestDeathOfDevUnderLoad(t *testing.T) {
+	t.Parallel()
+	chance := newDice(t)
+	s := harness.NewDev(t, &programs, patient...).Start(t, "dev")
+	l := startLoad(t, s.API)
+	for range deaths() {
+		l.receiver.Await(t, len(l.receiver.Posts())+20)
+		chance.wait(time.Second)
+		l.around(s.Kill, func() { s = s.Again(t) })
+	}
+	l.settle()
+}

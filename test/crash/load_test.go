@@ -1,0 +1,121 @@
+package crash
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/posthorn/posthorn/test/harness"
+)
+
+const (
+	callers   = 4
+	callEvery = 15 * time.Millisecond // by each caller: what a loaded machine can keep up with
+)
+
+// load publishes events until it is stopped. Whatever is answered with an error or not at all is published again with
+// the same key, as the API's contract has it: so every event is accepted in the end.
+type load struct {
+	t        *testing.T
+	tenant   harness.Tenant
+	receiver *harness.Receiver
+	stop     context.CancelFunc
+	callers  sync.WaitGroup
+
+	mu       sync.Mutex
+	accepted map[string]bool
+	// may is how many POSTs of an event there may be beyond the first: one for every death while it was on its way.
+	may map[string]int
+}
+
+// startLoad begins to publish for a tenant of its own, to a receiver that takes a moment to answer.
+func startLoad(t *testing.T, api harness.API) *load {
+	t.Helper()
+	l := &load{t: t, tenant: harness.NewTenant(t, api), accepted: map[string]bool{}, may: map[string]int{}}
+	l.receiver = harness.NewReceiver(t, func(http.ResponseWriter, int) { <-time.After(10 * time.Millisecond) })
+	l.tenant.Hook(t, l.receiver.URL, harness.Retries(100, "1s"))
+	ctx, stop := context.WithCancel(t.Context())
+	l.stop = stop
+	for caller := range callers {
+		l.callers.Go(func() {
+			ticker := time.NewTicker(callEvery)
+			defer ticker.Stop()
+			for n := 0; ctx.Err() == nil; n++ {
+				l.publish(fmt.Sprintf("%d/%d", caller, n), event(n), ticker)
+				<-ticker.C
+			}
+		})
+	}
+	return l
+}
+
+// publish publishes one event until it is accepted.
+func (l *load) publish(key string, event harness.Object, pace *time.Ticker) {
+	for l.t.Context().Err() == nil {
+		reply, err := l.tenant.Do(l.t.Context(), "POST "+l.tenant.Path("/events"), event, "Idempotency-Key", key)
+		switch {
+		case err != nil, reply.Status >= http.StatusInternalServerError: // unknown: the same again
+		case reply.Status == http.StatusAccepted:
+			l.mu.Lock()
+			l.accepted[harness.Read[harness.Accepted](l.t, reply).ID] = true
+			l.mu.Unlock()
+			return
+		default:
+			l.t.Errorf("publish answered %d: %s", reply.Status, reply.Body)
+			return
+		}
+		<-pace.C
+	}
+}
+
+// around kills something and brings it back, and notes what was on its way meanwhile: what has been sent, but was not
+// on record before.
+func (l *load) around(kill, restart func()) {
+	l.t.Helper()
+	recorded := l.receiver.Counts()
+	for _, d := range harness.All[harness.Delivery](l.t, l.tenant, "/deliveries?status=pending") {
+		delete(recorded, d.EventID)
+	}
+	kill()
+	for id := range l.receiver.Counts() {
+		if recorded[id] == 0 {
+			l.may[id]++
+		}
+	}
+	restart()
+}
+
+// settle stops publishing, waits until everything is delivered, and asserts that nothing is lost, made twice, or sent
+// more often than it may be.
+func (l *load) settle() {
+	l.t.Helper()
+	l.stop()
+	l.callers.Wait()
+	require.NotEmpty(l.t, l.accepted)
+	harness.Until(l.t, func() error {
+		if left := harness.All[harness.Delivery](l.t, l.tenant, "/deliveries?status=pending"); len(left) > 0 {
+			return fmt.Errorf("%d of %d deliveries are pending", len(left), len(l.accepted))
+		}
+		return nil
+	})
+	delivered := map[string]bool{}
+	for _, d := range harness.All[harness.Delivery](l.t, l.tenant, "/deliveries?") {
+		require.Equal(l.t, "delivered", d.Status)
+		require.False(l.t, delivered[d.EventID], "two deliveries of %s", d.EventID)
+		delivered[d.EventID] = true
+	}
+	require.Equal(l.t, l.accepted, delivered, "what was accepted is what was delivered")
+	extra := 0
+	counts := l.receiver.Counts()
+	for id, n := range counts {
+		require.LessOrEqual(l.t, n, 1+l.may[id], "POSTs of %s", id)
+		extra += n - 1
+	}
+	require.Len(l.t, counts, len(l.accepted))
+	l.t.Logf("%d events, %d were on their way at a death, %d POSTs were made again", len(counts), len(l.may), extra)
+}

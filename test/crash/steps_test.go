@@ -1,0 +1,143 @@
+package crash
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"os/exec"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/posthorn/posthorn/test/harness"
+	"github.com/posthorn/posthorn/test/pgtest"
+)
+
+// steps are the fault points, in the order in which an event passes them, and how many POSTs a death there may lead
+// to. Only a POST that has been made and not been recorded is made again.
+var steps = []struct {
+	name        string
+	inAPI       bool // else in the worker
+	least, most int
+}{
+	{"before-accept", true, 1, 1},
+	{"after-accept", true, 1, 1},
+	{"after-start", true, 1, 2}, // the POST may be on its way by then
+	{"before-post", false, 1, 1},
+	{"after-post", false, 2, 2},
+	{"after-record", false, 1, 1},
+}
+
+// shapes are the ways to run Posthorn. Each starts an installation that dies at a step, and gives its API and the
+// process that will die.
+var shapes = []struct {
+	name  string
+	start func(t *testing.T, temporal *harness.Temporal, fault string, inAPI bool) (api harness.API, mortal *harness.Server)
+}{
+	{"dev", func(t *testing.T, _ *harness.Temporal, fault string, _ bool) (harness.API, *harness.Server) {
+		s := harness.NewDev(t, &programs, impatient...).Start(t, "dev", fault)
+		return s.API, s
+	}},
+	{"serve", func(t *testing.T, temporal *harness.Temporal, fault string, _ bool) (harness.API, *harness.Server) {
+		s := newProduction(t, temporal, impatient...).Start(t, "serve", fault)
+		return s.API, s
+	}},
+	{"api and worker", func(t *testing.T, temporal *harness.Temporal, fault string, inAPI bool) (harness.API, *harness.Server) {
+		i := newProduction(t, temporal, impatient...)
+		if inAPI {
+			i.Start(t, "worker")
+			s := i.Start(t, "api", fault)
+			return s.API, s
+		}
+		return i.Start(t, "api").API, i.Start(t, "worker", fault)
+	}},
+}
+
+func TestDeathAtEveryStep(t *testing.T) {
+	t.Parallel()
+	temporal := harness.NewTemporal(t, &programs, harness.Sibling(t, pgtest.URL(t), "temporal"))
+	for _, shape := range shapes {
+		t.Run(shape.name, func(t *testing.T) {
+			t.Parallel()
+			for _, step := range steps {
+				t.Run(step.name, func(t *testing.T) {
+					t.Parallel()
+					api, mortal := shape.start(t, temporal, "POSTHORN_FAULT="+step.name, step.inAPI)
+					r := harness.NewReceiver(t, nil)
+					x := harness.NewTenant(t, api)
+					w := x.Hook(t, r.URL)
+
+					first, unknown := publish(t, x)
+					requireKilled(t, mortal.AwaitEnd())
+					require.True(t, unknown == nil || step.inAPI, "nothing has happened to the API: %v", unknown)
+					mortal.Again(t, "POSTHORN_FAULT=")
+					accepted := first
+					if unknown != nil {
+						harness.Until(t, func() (err error) {
+							accepted, err = publish(t, x)
+							return err
+						})
+					}
+
+					again, err := publish(t, x)
+					require.NoError(t, err)
+					require.Equal(t, accepted, again, "the key still stands for the same event")
+					require.Len(t, harness.All[harness.Event](t, x, "/events?"), 1)
+					d := awaitDelivered(t, x)
+					require.Equal(t, accepted.ID, d.EventID)
+					require.Len(t, d.Attempts, 1, "it is on record once")
+					require.True(t, d.Attempts[0].Received())
+					posts := r.Posts()
+					require.GreaterOrEqual(t, len(posts), step.least)
+					require.LessOrEqual(t, len(posts), step.most)
+					for _, p := range posts {
+						require.Equal(t, accepted.ID, p.ID())
+						require.Equal(t, string(posts[0].Body), string(p.Body))
+						require.NoError(t, p.Verify(w.Secret))
+					}
+				})
+			}
+		})
+	}
+}
+
+// publish publishes the one event of a test. An error means that it is not known whether it was accepted.
+func publish(t *testing.T, x harness.Tenant) (harness.Accepted, error) {
+	t.Helper()
+	reply, err := x.Do(t.Context(), "POST "+x.Path("/events"), event(1), "Idempotency-Key", "only")
+	if err == nil && reply.Status >= http.StatusInternalServerError {
+		err = fmt.Errorf("answered %d", reply.Status)
+	}
+	if err != nil {
+		return harness.Accepted{}, err
+	}
+	require.Equal(t, http.StatusAccepted, reply.Status, "%s", reply.Body)
+	return harness.Read[harness.Accepted](t, reply), nil
+}
+
+// awaitDelivered waits until the one delivery of a test is delivered.
+func awaitDelivered(t *testing.T, x harness.Tenant) (d harness.Timeline) {
+	t.Helper()
+	harness.Until(t, func() error {
+		list := harness.All[harness.Delivery](t, x, "/deliveries?")
+		if len(list) != 1 {
+			return fmt.Errorf("there are %d deliveries", len(list))
+		}
+		d = harness.Get[harness.Timeline](t, x.API, x.Path("/deliveries/"+list[0].ID))
+		if d.Status != "delivered" {
+			return fmt.Errorf("the delivery is %s after %d attempts", d.Status, len(d.Attempts))
+		}
+		return nil
+	})
+	return d
+}
+
+func requireKilled(t *testing.T, err error) {
+	t.Helper()
+	var exit *exec.ExitError
+	require.True(t, errors.As(err, &exit), "the process ended: %v", err)
+	status, ok := exit.Sys().(syscall.WaitStatus)
+	require.True(t, ok)
+	require.Equal(t, syscall.SIGKILL, status.Signal())
+}
