@@ -184,8 +184,8 @@ func TestAPOSTThatCrossesACancelDoesNotCount(t *testing.T) {
 	b.hook("/a")
 	d, left := leftOver(b)
 	b.receiver.mu.Lock()
-	b.receiver.answers["/a"] = func(w http.ResponseWriter, _ *http.Request) {
-		_, err := b.Env.Hooks.CancelDelivery(t.Context(), tenant, left.Delivery, "test")
+	b.receiver.answers["/a"] = func(w http.ResponseWriter, r *http.Request) {
+		_, err := b.Env.Hooks.CancelDelivery(r.Context(), tenant, left.Delivery, "test")
 		if err != nil {
 			t.Error(err)
 		}

@@ -5,9 +5,10 @@ var Every = every
 
 // BeatEvery and Patience are the bounds that tests measure against.
 const (
-	BeatEvery = beatEvery
-	LaneWait  = laneWait
-	Patience  = patience
+	BeatEvery  = beatEvery
+	LaneWait   = laneWait
+	ManyAtOnce = manyAtOnce
+	Patience   = patience
 )
 
 // Open counts the webhooks that somebody is sending to, or waiting for.

@@ -206,14 +206,13 @@ func TestAnOldViewOfAWebhookHoldsNothing(t *testing.T) {
 func TestOverTheCapIsLeftToTheFairLane(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	w := b.hook("/a", inFlight(1))
+	w := b.hook("/a")
 	b.Engine.SetBusy(true)
 	b.Publish(tenant, eventType, payload)
 	queued := b.Engine.Queued()
 	d, err := b.Env.Store.CreateSharedDispatch(t.Context(), []models.DeliveryKey{{Tenant: tenant, ID: queued[0].Delivery.ID}})
 	require.NoError(t, err)
-	leave, ok := b.Lanes.Enter(t.Context(), w.ID, 1, false)
-	require.True(t, ok)
+	leave := b.fill(w.ID)
 
 	round := b.first(d.ID)
 	require.Len(t, round.OverCap, 1)
@@ -237,7 +236,12 @@ func TestOverTheCapIsLeftToTheFairLane(t *testing.T) {
 	require.Equal(t, 1, b.receiver.got("/a"))
 }
 
-func TestWhatChangesWhileItWaitsForRoomIsNotSent(t *testing.T) {
+func stoppedOne(t *testing.T, r workflows.Round) {
+	t.Helper()
+	require.Equal(t, workflows.Round{Stopped: 1}, r)
+}
+
+func TestWhatChangesWhileItWaitsForItsTurnIsNotSent(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		change func(b *bundle, id string) error
@@ -246,15 +250,13 @@ func TestWhatChangesWhileItWaitsForRoomIsNotSent(t *testing.T) {
 		"canceled": {func(b *bundle, id string) error {
 			_, err := b.Env.Hooks.CancelDelivery(t.Context(), tenant, id, "test")
 			return err
-		}, func(t *testing.T, r workflows.Round) { require.Equal(t, workflows.Round{Stopped: 1}, r) }},
-		"paused": {func(b *bundle, id string) error {
-			_, err := b.Env.Hooks.Pause(t.Context(), tenant, b.read(id).WebhookID, "test")
-			return err
-		}, func(t *testing.T, r workflows.Round) { require.Equal(t, workflows.Round{Stopped: 1}, r) }},
+		}, func(t *testing.T, r workflows.Round) { require.Equal(t, 1, r.Stopped) }},
 		"attempted by a twin": {func(b *bundle, id string) error {
-			b.receiver.answer("/a", http.StatusInternalServerError)
-			b.Env.Attempt(tenant, id)
-			return nil
+			d := b.read(id)
+			_, err := b.Env.Store.Record(t.Context(), []*models.Record{{Status: models.Pending, NextAttemptAt: b.Clock.Now().Add(time.Minute),
+				Attempt: models.Attempt{Tenant: tenant, ID: models.NewID(models.PrefixAttempt), DeliveryID: id, WebhookID: d.WebhookID,
+					StartedAt: b.Clock.Now(), StatusCode: http.StatusInternalServerError}}}, nil)
+			return err
 		}, func(t *testing.T, r workflows.Round) {
 			require.Len(t, r.Waiting, 1)
 			require.Equal(t, 2, r.Waiting[0].Number)
@@ -262,24 +264,40 @@ func TestWhatChangesWhileItWaitsForRoomIsNotSent(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := setup(t)
-			w := b.hook("/a", inFlight(1))
-			d := b.publish()
-			over := workflows.Leftover{Tenant: tenant, Delivery: d.Deliveries[0].ID, Webhook: w.ID}
-			leave, ok := b.Lanes.Enter(t.Context(), w.ID, 1, false)
-			require.True(t, ok)
+			const many = activities.ManyAtOnce
+			posting, release := make(chan struct{}, many+1), make(chan struct{})
+			b := setup(t, hookstest.WithPoster(posterFunc(func(context.Context, sender.Request) sender.Result {
+				posting <- struct{}{}
+				<-release
+				return sender.Result{Outcome: sender.Received, StatusCode: http.StatusNoContent}
+			})))
+			w := b.hook("/a")
+			b.Engine.SetBusy(true)
+			for range many + 1 {
+				b.Publish(tenant, eventType, payload)
+			}
+			var over []workflows.Leftover
+			var keys []models.DeliveryKey
+			for _, q := range b.Engine.Queued() {
+				over = append(over, workflows.Leftover{Tenant: tenant, Delivery: q.Delivery.ID, Webhook: w.ID})
+				keys = append(keys, models.DeliveryKey{Tenant: tenant, ID: q.Delivery.ID})
+			}
+			d, err := b.Env.Store.CreateSharedDispatch(t.Context(), keys)
+			require.NoError(t, err)
 			ended := make(chan workflows.Round, 1)
 			go func() {
-				round, _ := run[workflows.Round](b, workflows.AttemptMany, b.AttemptMany, workflows.AttemptManyInput{DispatchID: d.ID, Deliveries: []workflows.Leftover{over}})
+				round, _ := run[workflows.Round](b, workflows.AttemptMany, b.AttemptMany, workflows.AttemptManyInput{DispatchID: d.ID, Deliveries: over})
 				ended <- round
 			}()
-			require.Eventually(t, func() bool { return b.Lanes.Users(w.ID) == 2 }, 10*time.Second, time.Millisecond)
-
-			require.NoError(t, c.change(b, over.Delivery))
-			before := b.receiver.got("/a")
-			leave()
-			c.want(t, <-ended)
-			require.Equal(t, before, b.receiver.got("/a"))
+			for range many {
+				<-posting
+			}
+			require.NoError(t, c.change(b, b.unattempted(keys)))
+			close(release)
+			round := <-ended
+			c.want(t, round)
+			require.Equal(t, many, round.Delivered)
+			require.Empty(t, posting)
 		})
 	}
 }

@@ -13,60 +13,37 @@ import (
 
 func TestLanesBoundWhatIsInFlight(t *testing.T) {
 	t.Parallel()
-	for name, c := range map[string]struct{ limit, places int }{
-		"default":    {0, activities.DefaultInFlight},
-		"one":        {1, 1},
-		"its own":    {40, 40},
-		"not below ": {-1, activities.DefaultInFlight},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				lanes := activities.NewLanes()
-				var leave []func()
-				for range c.places {
-					out, ok := lanes.Enter(t.Context(), "whk_a", c.limit, true)
-					require.True(t, ok)
-					leave = append(leave, out)
-				}
-				started := time.Now()
-				_, ok := lanes.Enter(t.Context(), "whk_a", c.limit, true)
-				require.False(t, ok)
-				require.Equal(t, activities.LaneWait, time.Since(started))
-
-				other, ok := lanes.Enter(t.Context(), "whk_b", c.limit, true)
-				require.True(t, ok, "a full webhook is in nobody's way")
-				require.Equal(t, 2, lanes.Open())
-				other()
-				for _, out := range leave {
-					out()
-				}
-				require.Zero(t, lanes.Open())
-			})
-		})
-	}
-}
-
-func TestLanesLetInWhoWaits(t *testing.T) {
-	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		lanes := activities.NewLanes()
-		leave, ok := lanes.Enter(t.Context(), "whk_a", 1, true)
-		require.True(t, ok)
-		entered := make(chan func(), 2)
-		for _, hurry := range []bool{true, false} {
-			go func() {
-				if out, ok := lanes.Enter(t.Context(), "whk_a", 1, hurry); ok {
-					entered <- out
-				}
-			}()
+		var leave []func()
+		for range activities.DefaultInFlight {
+			out, ok := lanes.Enter(t.Context(), "wh_a")
+			require.True(t, ok)
+			leave = append(leave, out)
 		}
+		started := time.Now()
+		_, ok := lanes.Enter(t.Context(), "wh_a")
+		require.False(t, ok)
+		require.Equal(t, activities.LaneWait, time.Since(started))
+
+		other, ok := lanes.Enter(t.Context(), "wh_b")
+		require.True(t, ok, "a full webhook is in nobody's way")
+		require.Equal(t, 2, lanes.Open())
+		other()
+
+		entered := make(chan func(), 1)
+		go func() {
+			if out, ok := lanes.Enter(t.Context(), "wh_a"); ok {
+				entered <- out
+			}
+		}()
 		synctest.Wait()
-		require.Equal(t, 3, lanes.Users("whk_a"))
-		time.Sleep(10 * activities.LaneWait) // of the bubble's time
-		require.Equal(t, 2, lanes.Users("whk_a"), "who was in a hurry has left")
-		leave()
+		leave[0]()
+		leave[0]() // a second call does nothing
 		(<-entered)()
+		for _, out := range leave[1:] {
+			out()
+		}
 		require.Zero(t, lanes.Open())
 	})
 }
@@ -75,20 +52,20 @@ func TestLanesForgetWhoGivesUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		lanes := activities.NewLanes()
-		leave, ok := lanes.Enter(t.Context(), "whk_a", 1, false)
-		require.True(t, ok)
+		for range activities.DefaultInFlight {
+			_, ok := lanes.Enter(t.Context(), "wh_a")
+			require.True(t, ok)
+		}
 		ctx, cancel := context.WithCancel(t.Context())
 		gaveUp := make(chan bool)
 		go func() {
-			_, ok := lanes.Enter(ctx, "whk_a", 1, false)
+			_, ok := lanes.Enter(ctx, "wh_a")
 			gaveUp <- !ok
 		}()
 		synctest.Wait()
 		cancel()
 		require.True(t, <-gaveUp)
-		require.Equal(t, 1, lanes.Users("whk_a"))
-		leave()
-		require.Zero(t, lanes.Open())
+		require.Equal(t, activities.DefaultInFlight, lanes.Users("wh_a"))
 	})
 }
 

@@ -26,11 +26,11 @@ func (f attemptsFunc) Record(ctx context.Context, group []*models.Record, done [
 // errAway is what a database that is away is met with.
 var errAway = fmt.Errorf("cannot connect: %w", driver.ErrBadConn)
 
-// errPoison is what SQLite refuses a value with.
-type errPoison struct{}
+// poisonError is what SQLite refuses a value with.
+type poisonError struct{}
 
-func (errPoison) Error() string { return "constraint failed" }
-func (errPoison) Code() int     { return 275 }
+func (poisonError) Error() string { return "constraint failed" }
+func (poisonError) Code() int     { return 275 }
 
 func TestARecordOutlastsAnOutage(t *testing.T) {
 	t.Parallel()
@@ -118,7 +118,7 @@ func TestAPoisonousRecordFailsAlone(t *testing.T) {
 			groups = append(groups, len(group))
 			for _, record := range group {
 				if record.Attempt.DeliveryID == "poison" {
-					return nil, errPoison{}
+					return nil, poisonError{}
 				}
 			}
 			finished = append(finished, done...)
@@ -165,7 +165,7 @@ func TestAnOutageEndsTheSearchForPoison(t *testing.T) {
 		r := activities.NewRecorder(attemptsFunc(func(context.Context, []*models.Record, []string) ([]models.Recorded, error) {
 			if first {
 				first = false
-				return nil, errPoison{}
+				return nil, poisonError{}
 			}
 			return nil, errAway
 		}), quiet)

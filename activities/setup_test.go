@@ -33,19 +33,19 @@ const (
 type bundle struct {
 	*hookstest.Env
 	*activities.Deliveries
-	t        testing.TB
+	t        *testing.T
 	receiver *receiver
 	failed   *names
 }
 
-func setup(t testing.TB, options ...hookstest.Option) *bundle {
+func setup(t *testing.T, options ...hookstest.Option) *bundle {
 	t.Helper()
 	env := hookstest.New(t, options...)
 	env.Tenant(tenant)
 	env.EventTypes(eventType)
 	b := &bundle{Env: env, t: t, receiver: newReceiver(t), failed: &names{}}
 	b.Deliveries = &activities.Deliveries{Hooks: env.Hooks, Store: env.Store, Desk: handoff.NewDesk(1<<20, env.Clock.Now),
-		Recorder: activities.NewRecorder(env.Store, quiet), Lanes: activities.NewLanes(), Failed: b.failed.add,
+		Recorder: activities.NewRecorder(env.Store, quiet), Lanes: activities.NewLanes(), Limits: activities.NewLimits(env.Store, env.Clock.Now), Failed: b.failed.add,
 		Metrics: metrics.New(prometheus.NewRegistry()), Log: quiet, Now: env.Clock.Now}
 	return b
 }
@@ -79,7 +79,8 @@ type receiver struct {
 	posts   map[string]int
 }
 
-func newReceiver(t testing.TB) *receiver {
+func newReceiver(t *testing.T) *receiver {
+	t.Helper()
 	r := &receiver{answers: map[string]http.HandlerFunc{}, posts: map[string]int{}}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
 		r.mu.Lock()
@@ -203,3 +204,21 @@ func (b *bundle) attempt(dispatchID string, l workflows.Leftover) (workflows.Out
 
 // due puts the clock forward to a little after a leftover's next attempt.
 func (b *bundle) due(l workflows.Leftover) { b.Clock.Advance(l.Wait + 10*time.Millisecond) }
+
+// fill takes every place at a webhook, until leave is called.
+func (b *bundle) fill(webhookID string) (leave func()) {
+	var all []func()
+	for range activities.DefaultInFlight {
+		out, ok := b.Lanes.Enter(b.T.Context(), webhookID)
+		require.True(b.T, ok)
+		all = append(all, out)
+	}
+	return func() {
+		for _, out := range all {
+			out()
+		}
+	}
+}
+
+// unattempted gives the first of the deliveries that nobody is attempting: the one whose turn has not come.
+func (b *bundle) unattempted(keys []models.DeliveryKey) string { return keys[len(keys)-1].ID }

@@ -180,7 +180,7 @@ func (d *dispatch) attempt(ctx workflow.Context, l *Leftover) (Outcome, error) {
 		TaskQueue:           d.in.Queue,
 		StartToCloseTimeout: l.Timeout + recordTimeout,
 		RetryPolicy: &temporal.RetryPolicy{InitialInterval: 5 * time.Second, BackoffCoefficient: 2, MaximumInterval: 30 * time.Minute,
-			MaximumAttempts: int32(max(1, l.Remaining))}, // Temporal reads 0 as without end
+			MaximumAttempts: int32(max(1, l.Remaining))}, //nolint:gosec // at most 101; Temporal reads 0 as without end
 		Priority: temporal.Priority{FairnessKey: l.Webhook},
 		Summary:  fmt.Sprintf("%s to %s", l.Delivery, l.Host),
 	})

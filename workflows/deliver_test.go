@@ -28,6 +28,7 @@ type desk struct {
 }
 
 func newDesk(t *testing.T, round workflows.Round) *desk {
+	t.Helper()
 	d := &desk{story: newStory(t)}
 	d.does(workflows.FirstAttempts, func(context.Context, string) (workflows.Round, error) { return round, nil })
 	d.does(workflows.Finish, func(_ context.Context, id string) error {
@@ -200,7 +201,7 @@ func TestACanceledWorkflowLetsGo(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t, workflows.Round{Waiting: []workflows.Leftover{leftover("whk_1", "dlv_1", 3)},
 		OverCap: []workflows.Leftover{leftover("whk_2", "dlv_2", 3)}})
-	d.does(workflows.AttemptMany, func(ctx context.Context, _ workflows.AttemptManyInput) (workflows.Round, error) {
+	d.does(workflows.AttemptMany, func(context.Context, workflows.AttemptManyInput) (workflows.Round, error) {
 		return workflows.Round{}, errors.New("not now")
 	})
 	d.RegisterDelayedCallback(d.CancelWorkflow, 5*time.Second)

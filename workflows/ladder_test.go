@@ -33,8 +33,8 @@ type promises struct {
 	times [][]hooks.Planned
 }
 
-func (p *promises) note() {
-	timeline, err := p.h.Hooks.Delivery(p.h.t.Context(), tenant, p.id)
+func (p *promises) note(ctx context.Context) {
+	timeline, err := p.h.Hooks.Delivery(ctx, tenant, p.id)
 	if err != nil {
 		p.h.t.Error(err)
 	}
@@ -47,11 +47,11 @@ func (p *promises) note() {
 func (p *promises) watched() map[string]any {
 	return map[string]any{
 		workflows.FirstAttempts: func(ctx context.Context, id string) (workflows.Round, error) {
-			defer p.note()
+			defer p.note(ctx)
 			return inTime(p.h, p.h.deliveries.FirstAttempts)(ctx, id)
 		},
 		workflows.Attempt: func(ctx context.Context, in workflows.AttemptInput) (workflows.Outcome, error) {
-			defer p.note()
+			defer p.note(ctx)
 			return inTime(p.h, p.h.deliveries.Attempt)(ctx, in)
 		},
 	}

@@ -43,7 +43,7 @@ type story struct {
 	options  []workflow.ActivityOptions // of the regular activities, in the order they were scheduled
 }
 
-func newStory(t testing.TB) *story {
+func newStory(t *testing.T) *story {
 	t.Helper()
 	suite := &testsuite.WorkflowTestSuite{}
 	suite.SetLogger(log.NewStructuredLogger(quiet))
@@ -118,7 +118,7 @@ func (s *story) ExecuteWorkflow(name string, in ...any) {
 }
 
 // deliver runs Deliver to its end.
-func (s *story) deliver(t testing.TB, dispatchID string) workflows.DeliverResult {
+func (s *story) deliver(t *testing.T, dispatchID string) workflows.DeliverResult {
 	t.Helper()
 	s.ExecuteWorkflow(workflows.DeliverType, workflows.DeliverInput{DispatchID: dispatchID, Queue: lane})
 	require.True(t, s.IsWorkflowCompleted())
@@ -132,7 +132,7 @@ func (s *story) deliver(t testing.TB, dispatchID string) workflows.DeliverResult
 // follows that of the story being run.
 type house struct {
 	*hookstest.Env
-	t          testing.TB
+	t          *testing.T
 	deliveries *activities.Deliveries
 	health     *activities.Health
 	keeper     *activities.Housekeeping
@@ -144,7 +144,7 @@ type house struct {
 	posts  map[string][]time.Time                // when, by URL
 }
 
-func newHouse(t testing.TB, answer func(url string, n int) sender.Result) *house {
+func newHouse(t *testing.T, answer func(url string, n int) sender.Result) *house {
 	t.Helper()
 	h := &house{t: t, answer: answer, posts: map[string][]time.Time{}, mailer: &mailer{}}
 	h.Env = hookstest.New(t, hookstest.WithPoster(h))
@@ -153,7 +153,7 @@ func newHouse(t testing.TB, answer func(url string, n int) sender.Result) *house
 	h.EventTypes(eventType)
 	m := metrics.New(prometheus.NewRegistry())
 	h.deliveries = &activities.Deliveries{Hooks: h.Hooks, Store: h.Store, Desk: handoff.NewDesk(1<<20, h.Clock.Now),
-		Recorder: activities.NewRecorder(h.Store, quiet), Lanes: activities.NewLanes(), Failed: func(string) {},
+		Recorder: activities.NewRecorder(h.Store, quiet), Lanes: activities.NewLanes(), Limits: activities.NewLimits(h.Store, h.Clock.Now), Failed: func(string) {},
 		Metrics: m, Log: quiet, Now: h.Clock.Now}
 	h.health = &activities.Health{Hooks: h.Hooks, Store: h.Store, Mailer: h.mailer, Metrics: m, Log: quiet}
 	h.keeper = &activities.Housekeeping{Hooks: h.Hooks, Store: h.Store, Now: h.Clock.Now}
@@ -202,13 +202,13 @@ func (h *house) open(instead map[string]any) *story {
 	h.story = s
 	h.mu.Unlock()
 	s.SetStartTime(h.Clock.Now())
-	real := map[string]any{
+	own := map[string]any{
 		workflows.FirstAttempts: inTime(h, h.deliveries.FirstAttempts), workflows.AttemptMany: inTime(h, h.deliveries.AttemptMany),
 		workflows.Attempt: inTime(h, h.deliveries.Attempt), workflows.LookUp: inTime(h, h.deliveries.LookUp),
 		workflows.Finish: h.deliveries.Finish, workflows.Judge: inTime(h, h.health.Judge), workflows.Notify: h.health.Notify,
 		workflows.ReleasePage: inTime(h, h.keeper.ReleasePage),
 	}
-	for name, do := range real {
+	for name, do := range own {
 		if instead[name] != nil {
 			do = instead[name]
 		}

@@ -15,13 +15,13 @@ import (
 )
 
 // fail records n failed receptions of a webhook. It is called while a story runs, so it does not end the test.
-func (h *house) fail(w models.Webhook, n int) {
+func (h *house) fail(ctx context.Context, w models.Webhook, n int) {
 	group := make([]*models.Record, n)
 	for i := range group {
 		group[i] = &models.Record{Status: models.Pending, Attempt: models.Attempt{Tenant: tenant, ID: models.NewID(models.PrefixAttempt),
 			DeliveryID: models.NewID(models.PrefixDelivery), WebhookID: w.ID, StartedAt: h.Clock.Now(), StatusCode: 500, Error: "500 Internal Server Error"}}
 	}
-	if _, err := h.Store.Record(h.t.Context(), group, nil); err != nil {
+	if _, err := h.Store.Record(ctx, group, nil); err != nil {
 		h.t.Error(err)
 	}
 }
@@ -79,7 +79,7 @@ func TestThreeThousandFailuresDeactivate(t *testing.T) {
 	for i, step := range steps {
 		at := time.Duration(i+1) * time.Hour
 		s.RegisterDelayedCallback(func() {
-			h.fail(w, step.failures)
+			h.fail(t.Context(), w, step.failures)
 			s.SignalWorkflow(workflows.JudgeSignal, nil)
 		}, at)
 		s.RegisterDelayedCallback(func() {
@@ -110,7 +110,7 @@ func TestASignalAboutTheTimeBeforeDoesNothing(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, received)
 	w := h.hook(receiverURL)
-	h.fail(w, hookstest.Threshold)
+	h.fail(t.Context(), w, hookstest.Threshold)
 	s := h.open(nil)
 	s.RegisterDelayedCallback(func() {
 		if _, err := h.Hooks.Enable(t.Context(), tenant, w.ID, "test"); err != nil {
@@ -137,7 +137,7 @@ func TestANotificationIsRepeatedWhileTheWatchGoesOn(t *testing.T) {
 	h := newHouse(t, received)
 	w := h.hook(receiverURL)
 	h.mailer.down = 6
-	h.fail(w, 1500)
+	h.fail(t.Context(), w, 1500)
 	judged := 0
 	s := h.open(map[string]any{workflows.Judge: func(ctx context.Context, id string) (workflows.Health, error) {
 		judged++
@@ -146,7 +146,7 @@ func TestANotificationIsRepeatedWhileTheWatchGoesOn(t *testing.T) {
 	// The tries are 5, 10, 20, 40, 80 and 160 seconds apart.
 	for i := range 5 {
 		s.RegisterDelayedCallback(func() {
-			h.fail(w, 10)
+			h.fail(t.Context(), w, 10)
 			s.SignalWorkflow(workflows.JudgeSignal, nil)
 		}, time.Duration(i+1)*30*time.Second)
 	}
@@ -172,7 +172,7 @@ func TestContinueAsNewLosesNothing(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, received)
 	w := h.hook(receiverURL)
-	h.fail(w, hookstest.Threshold-2)
+	h.fail(t.Context(), w, hookstest.Threshold-2)
 	h.mailer.down = 1000 // what is to be told is carried over too
 	signals := 0
 	var s *story
@@ -180,7 +180,7 @@ func TestContinueAsNewLosesNothing(t *testing.T) {
 		health, err := inTime(h, h.health.Judge)(ctx, id)
 		if signals >= 500 {
 			// The last look of the run has been taken: now the count goes over the threshold.
-			h.fail(w, 1)
+			h.fail(ctx, w, 1)
 			s.SignalWorkflow(workflows.JudgeSignal, nil)
 		}
 		return health, err
@@ -188,7 +188,7 @@ func TestContinueAsNewLosesNothing(t *testing.T) {
 	for i := range 6 {
 		s.RegisterDelayedCallback(func() {
 			if i == 4 {
-				h.fail(w, 1)
+				h.fail(t.Context(), w, 1)
 			}
 			signals += 100
 			for range 99 {
