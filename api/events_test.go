@@ -1,6 +1,8 @@
 package api_test
 
 import (
+	"bytes"
+	"encoding/json"
 	"net/http"
 	"strings"
 	"testing"
@@ -25,11 +27,10 @@ func TestDataStaysAsItWasPosted(t *testing.T) {
 		stored, err := e.Store.Event(t.Context(), "acme", id)
 		require.NoError(t, err)
 		require.Equal(t, data, string(stored.Data))
+		var want bytes.Buffer
+		require.NoError(t, json.Compact(&want, []byte(data)))
 		read := e.call("GET /v1/tenants/acme/events/"+id, "").is(http.StatusOK)
-		require.JSONEq(t, `{"v":`+strings.ReplaceAll(data, "1e400", "0")+`}`, `{"v":`+strings.ReplaceAll(rawMember(t, read.body, "data"), "1e400", "0")+`}`)
-		for _, kept := range []string{"1.0", "1e400", "12345678901234567890.10", `\u00e9\/ é \ud83d\ude00 <&> \u2028`, "0.10"} {
-			require.Equal(t, strings.Contains(data, kept), strings.Contains(read.body, kept), kept)
-		}
+		require.Equal(t, want.String(), rawMember(t, read.body, "data"), "all but the white space between")
 	}
 }
 
