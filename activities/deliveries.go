@@ -6,11 +6,13 @@ import (
 	"log/slog"
 	"net/url"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/posthorn/posthorn/internal/fault"
 	"github.com/posthorn/posthorn/internal/handoff"
@@ -28,6 +30,7 @@ type Deliveries struct {
 	Desk     *handoff.Desk
 	Recorder *Recorder
 	Lanes    *Lanes
+	Limits   *Limits
 	// Failed is told of webhooks whose failure count has risen.
 	Failed  func(webhookID string)
 	Metrics *metrics.Metrics
@@ -56,8 +59,8 @@ func (a *Deliveries) FirstAttempts(ctx context.Context, dispatchID string) (work
 // timeout is above it.
 const beatEvery = 5 * time.Second
 
-// AttemptMany makes the first POSTs to one webhook that were over its cap. They may wait long for room at it, behind
-// those of other dispatches.
+// AttemptMany makes the first POSTs to one webhook that were over its cap. The fair lane bounds them by its slots: a
+// slow receiver may have many of those, but the next that is free goes to another webhook first.
 func (a *Deliveries) AttemptMany(ctx context.Context, in workflows.AttemptManyInput) (workflows.Round, error) {
 	keys := make([]models.DeliveryKey, len(in.Deliveries))
 	for i, l := range in.Deliveries {
@@ -70,6 +73,9 @@ func (a *Deliveries) AttemptMany(ctx context.Context, in workflows.AttemptManyIn
 	defer every(beatEvery, func() { activity.RecordHeartbeat(ctx) })()
 	return a.round(ctx, in.DispatchID, work, false)
 }
+
+// manyAtOnce is how many POSTs one AttemptMany makes at once.
+const manyAtOnce = 16
 
 // every calls do again and again until stop is called, which waits for the last call to end.
 func every(interval time.Duration, do func()) (stop func()) {
@@ -133,16 +139,22 @@ func (a *Deliveries) read(ctx context.Context, dispatchID string, keys []models.
 }
 
 // round attempts several deliveries at once and gathers what came of them. capped leaves over what is above a
-// webhook's cap; otherwise the cap is what bounds the round itself.
+// webhook's cap; otherwise manyAtOnce bounds the round.
 func (a *Deliveries) round(ctx context.Context, dispatchID string, work []handoff.Work, capped bool) (workflows.Round, error) {
 	var (
 		mu      sync.Mutex
 		round   workflows.Round
 		failure error
 		over    []models.Delivery
+		late    []models.Postponed
 		left    = len(work) // deliveries that may still be left over
 		wg      sync.WaitGroup
+		room    = semaphore.NewWeighted(manyAtOnce)
 	)
+	slots, err := a.reserve(ctx, work)
+	if err != nil {
+		return round, err
+	}
 	// lastOf tells the dispatch that this end finishes: the one after which nothing of it is left.
 	lastOf := func(final bool) string {
 		mu.Lock()
@@ -154,9 +166,15 @@ func (a *Deliveries) round(ctx context.Context, dispatchID string, work []handof
 		}
 		return ""
 	}
-	for _, w := range work {
+	for i, w := range work {
+		if !capped && room.Acquire(ctx, 1) != nil {
+			break
+		}
 		wg.Go(func() {
-			outcome, ok, err := a.inLane(ctx, dispatchID, w, capped, lastOf)
+			if !capped {
+				defer room.Release(1)
+			}
+			outcome, ok, err := a.inLane(ctx, job{dispatchID, w, lastOf, func() {}}, slots[i], capped)
 			mu.Lock()
 			defer mu.Unlock()
 			switch {
@@ -166,6 +184,9 @@ func (a *Deliveries) round(ctx context.Context, dispatchID string, work []handof
 				over = append(over, w.Delivery)
 				round.OverCap = append(round.OverCap, *outcome.Left)
 			case outcome.Left != nil:
+				if outcome.Left.Denied > 0 || outcome.Left.Reserved {
+					late = append(late, a.postponed(dispatchID, &w.Delivery, outcome.Left))
+				}
 				round.Waiting = append(round.Waiting, *outcome.Left)
 			default:
 				tally(&round, outcome.Status)
@@ -173,8 +194,15 @@ func (a *Deliveries) round(ctx context.Context, dispatchID string, work []handof
 		})
 	}
 	wg.Wait()
+	if failure == nil {
+		failure = ctx.Err()
+	}
 	if failure != nil {
 		return workflows.Round{}, failure
+	}
+	slices.SortFunc(late, func(a, b models.Postponed) int { return strings.Compare(a.Delivery.ID, b.Delivery.ID) })
+	if err := a.Store.Postpone(ctx, late); err != nil {
+		return workflows.Round{}, err
 	}
 	// From now on the reconciler asks this dispatch's workflow whether it is alive, however long they wait.
 	return round, a.Store.Claim(ctx, dispatchID, slices.DeleteFunc(over, func(d models.Delivery) bool { return d.DispatchID != "" }))
@@ -199,45 +227,36 @@ type job struct {
 	posted     func()                  // called when the POST has ended, before it is recorded
 }
 
-// inLane attempts one delivery when its webhook has room. ok is false if it has none for now.
-func (a *Deliveries) inLane(ctx context.Context, dispatchID string, w handoff.Work, capped bool, lastOf func(bool) string) (_ workflows.Outcome, ok bool, _ error) {
-	r, outcome, err := a.receiver(ctx, &w.Delivery)
+// inLane attempts one delivery when its webhook has room for it. ok is false if it has none for now and the delivery
+// is the fair lane's.
+func (a *Deliveries) inLane(ctx context.Context, j job, slot time.Time, capped bool) (_ workflows.Outcome, ok bool, _ error) {
+	d := &j.work.Delivery
+	if !capped { // it may have waited long for its turn
+		now, outcome, err := a.current(ctx, d.Tenant, d.ID, d.Generation)
+		if err != nil || now == nil {
+			return outcome, true, err
+		}
+		j.work = *now
+	}
+	r, outcome, err := a.receiver(ctx, d)
 	if err != nil || r == nil {
 		return outcome, true, err
 	}
-	if a.early(&w.Delivery) {
-		return workflows.Outcome{Left: a.leftover(r, &w.Delivery, "")}, true, nil
+	if a.early(d) {
+		return workflows.Outcome{Left: a.leftover(r, d, "")}, true, nil
 	}
-	leave, ok := a.Lanes.Enter(ctx, w.Delivery.WebhookID, r.Webhook.MaxInFlight, capped)
-	if !ok {
-		if ctx.Err() != nil {
-			return outcome, true, ctx.Err()
-		}
-		return workflows.Outcome{Left: a.leftover(r, &w.Delivery, "")}, false, nil
+	leave, left, err := a.enter(ctx, r, d, slot, 0)
+	if err != nil || left != nil {
+		return workflows.Outcome{Left: left}, true, err
 	}
 	defer leave()
-	if !capped { // the wait for room may have been long
-		return a.afterWait(ctx, job{dispatchID, w, lastOf, leave})
+	if capped && r.Webhook.MaxInFlight == 0 {
+		if leave, ok = a.Lanes.Enter(ctx, d.WebhookID); !ok {
+			return workflows.Outcome{Left: a.leftover(r, d, "")}, false, ctx.Err()
+		}
+		defer leave()
 	}
-	outcome, _, err = a.attempt(ctx, r, job{dispatchID, w, lastOf, leave})
-	return outcome, true, err
-}
-
-// afterWait attempts a delivery that has waited for room, if it is still as it was.
-func (a *Deliveries) afterWait(ctx context.Context, j job) (_ workflows.Outcome, ok bool, _ error) {
-	d := &j.work.Delivery
-	now, outcome, err := a.current(ctx, d.Tenant, d.ID, d.Generation)
-	if err != nil || now == nil {
-		return outcome, true, err
-	}
-	r, outcome, err := a.receiver(ctx, &now.Delivery)
-	if err != nil || r == nil {
-		return outcome, true, err
-	}
-	if a.early(&now.Delivery) {
-		return workflows.Outcome{Left: a.leftover(r, &now.Delivery, "")}, true, nil
-	}
-	j.work = *now
+	j.posted = leave
 	outcome, _, err = a.attempt(ctx, r, j)
 	return outcome, true, err
 }
@@ -263,7 +282,12 @@ func (a *Deliveries) Attempt(ctx context.Context, in workflows.AttemptInput) (wo
 	if a.early(&w.Delivery) {
 		return workflows.Outcome{Left: a.leftover(r, &w.Delivery, l.Last)}, nil
 	}
-	outcome, result, err := a.attempt(ctx, r, job{in.DispatchID, *w, func(bool) string { return "" }, func() {}})
+	leave, left, err := a.enterAgain(ctx, r, in, &w.Delivery)
+	if err != nil || left != nil {
+		return workflows.Outcome{Left: left}, err
+	}
+	defer leave()
+	outcome, result, err := a.attempt(ctx, r, job{in.DispatchID, *w, func(bool) string { return "" }, leave})
 	if err != nil || outcome.Left == nil {
 		return outcome, err
 	}

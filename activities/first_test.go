@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/temporal"
 
+	"github.com/posthorn/posthorn/activities"
 	"github.com/posthorn/posthorn/internal/handoff"
 	"github.com/posthorn/posthorn/internal/hookstest"
 	"github.com/posthorn/posthorn/internal/sender"
@@ -269,7 +270,7 @@ func TestWhatChangesWhileItWaitsForItsTurnIsNotSent(t *testing.T) {
 			b := setup(t, hookstest.WithPoster(posterFunc(func(context.Context, sender.Request) sender.Result {
 				posting <- struct{}{}
 				<-release
-				return sender.Result{Outcome: sender.Received, StatusCode: http.StatusNoContent}
+				return sender.Result{StartedAt: time.Now(), Outcome: sender.Received, StatusCode: http.StatusNoContent}
 			})))
 			w := b.hook("/a")
 			b.Engine.SetBusy(true)

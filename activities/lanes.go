@@ -8,14 +8,14 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// DefaultInFlight is how many POSTs this process makes to one webhook at once, unless the webhook says otherwise.
+// DefaultInFlight is how many first attempts this process makes at one webhook at once.
 const DefaultInFlight = 16
 
 // laneWait is how long a first attempt waits for room at its webhook before it is left to the fair lane: a fast
 // receiver makes room in time, a slow one does not, and then it is behind itself that its deliveries wait.
 const laneWait = 250 * time.Millisecond
 
-// Lanes bounds the POSTs in flight to each webhook, in this process.
+// Lanes bounds the first attempts in flight to each webhook, in this process.
 type Lanes struct {
 	mu   sync.Mutex
 	open map[string]*lane
@@ -29,25 +29,18 @@ type lane struct {
 // NewLanes makes Lanes.
 func NewLanes() *Lanes { return &Lanes{open: map[string]*lane{}} }
 
-// Enter takes a place at the webhook. limit is how many there are, 0 = DefaultInFlight; hurry gives up after a
-// moment. leave must be called if ok; a second call does nothing.
-func (l *Lanes) Enter(ctx context.Context, webhookID string, limit int, hurry bool) (leave func(), ok bool) {
-	if limit <= 0 {
-		limit = DefaultInFlight
-	}
+// Enter takes a place at the webhook, waiting a moment for one. leave must be called if ok; a second call does nothing.
+func (l *Lanes) Enter(ctx context.Context, webhookID string) (leave func(), ok bool) {
 	l.mu.Lock()
 	at := l.open[webhookID]
 	if at == nil {
-		at = &lane{room: semaphore.NewWeighted(int64(limit))}
+		at = &lane{room: semaphore.NewWeighted(DefaultInFlight)}
 		l.open[webhookID] = at
 	}
 	at.users++
 	l.mu.Unlock()
-	if hurry {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, laneWait)
-		defer cancel()
-	}
+	ctx, cancel := context.WithTimeout(ctx, laneWait)
+	defer cancel()
 	if at.room.Acquire(ctx, 1) != nil {
 		l.left(webhookID, at)
 		return nil, false

@@ -116,9 +116,22 @@ func (r *Recorder) oneByOne(ctx context.Context, entries []entry) ([]recorded, e
 			return results, nil
 		case models.IsUniqueViolation(err):
 			results[i].err = errRecorded
-		default: // to try again would mean to POST again, for ever
-			r.log.ErrorContext(ctx, "an attempt cannot be recorded", "delivery", e.record.Attempt.DeliveryID, "error", err)
+		default: // something in the answer: without a record of any kind the delivery would be sent again, for ever
+			r.log.ErrorContext(ctx, "an attempt cannot be recorded as it was", "delivery", e.record.Attempt.DeliveryID, "error", err)
+			if stored, results[i].err = r.persist(ctx, []*models.Record{bare(e.record)}, done); results[i].err == nil {
+				results[i].Recorded = stored[0]
+			}
 		}
 	}
 	return results, nil
+}
+
+// bare is a record without what came from outside.
+func bare(record *models.Record) *models.Record {
+	plain := *record
+	plain.Attempt.RequestHeaders, plain.Attempt.ResponseHeaders, plain.Attempt.ResponseBody = nil, nil, nil
+	if plain.Attempt.Error != "" {
+		plain.Attempt.Error = "the failure cannot be shown"
+	}
+	return &plain
 }

@@ -209,8 +209,8 @@ func (b *bundle) due(l workflows.Leftover) { b.Clock.Advance(l.Wait + 10*time.Mi
 func (b *bundle) fill(webhookID string) (leave func()) {
 	var all []func()
 	for range activities.DefaultInFlight {
-		out, ok := b.Lanes.Enter(b.T.Context(), webhookID)
-		require.True(b.T, ok)
+		out, ok := b.Lanes.Enter(b.t.Context(), webhookID)
+		require.True(b.t, ok)
 		all = append(all, out)
 	}
 	return func() {

@@ -28,6 +28,8 @@ type Leftover struct {
 	Wait       time.Duration // until the next attempt
 	Timeout    time.Duration // of one POST
 	Last       string        `json:",omitempty"` // how the last attempt failed
+	Reserved   bool          `json:",omitempty"` // the wait ends at the time that the webhook's rate gives it
+	Denied     int           `json:",omitempty"` // times in a row that the webhook had too many in flight
 }
 
 // Round is what came of attempting several deliveries.

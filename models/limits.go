@@ -1,0 +1,73 @@
+package models
+
+import (
+	"context"
+	"time"
+)
+
+// ReservePace reserves the times of the webhook's next n deliveries at a rate per second: the first may be sent at
+// the time returned, each next 1/rate later. All processes reserve from the same clock hand, so together they keep
+// to the rate (the generic cell rate algorithm, ITU-T I.371, without a burst).
+func (s *Store) ReservePace(ctx context.Context, webhookID string, rate float64, n int) (time.Time, error) {
+	now := s.now().UnixMicro()
+	taken := int64(float64(n) / rate * 1e6)
+	var next int64
+	err := s.db.WithContext(ctx).Raw(`INSERT INTO webhook_paces (webhook_id, next_us) VALUES (?, ?)
+		ON CONFLICT (webhook_id) DO UPDATE SET next_us = ? + CASE WHEN webhook_paces.next_us > ? THEN webhook_paces.next_us ELSE ? END
+		RETURNING next_us`, webhookID, now+taken, taken, now, now).Scan(&next).Error
+	return time.UnixMicro(next - taken).UTC(), err
+}
+
+// Lease asks for places in flight at a webhook with so many in all, for a process. It gets what other processes
+// leave of them, at most want, until expires; an earlier lease of the same process is replaced.
+func (s *Store) Lease(ctx context.Context, webhookID, holder string, want, limit int, ttl time.Duration) (granted int, err error) {
+	err = s.Tx(ctx, func(tx *Store) error {
+		var w Webhook
+		if err := found(tx.forUpdate(alive(tx.db.WithContext(ctx))).Select("id").Take(&w, "id = ?", webhookID).Error); err != nil {
+			return err
+		}
+		var taken int64
+		now := tx.now()
+		err := tx.db.WithContext(ctx).Raw(`SELECT COALESCE(sum(places), 0) FROM webhook_leases
+			WHERE webhook_id = ? AND holder <> ? AND expires_at > ?`, webhookID, holder, now).Scan(&taken).Error
+		if err != nil {
+			return err
+		}
+		granted = max(0, min(want, limit-int(taken)))
+		if granted == 0 {
+			return tx.db.WithContext(ctx).Exec(`DELETE FROM webhook_leases WHERE webhook_id = ? AND (holder = ? OR expires_at <= ?)`,
+				webhookID, holder, now).Error
+		}
+		return tx.db.WithContext(ctx).Exec(`INSERT INTO webhook_leases (webhook_id, holder, places, expires_at) VALUES (?, ?, ?, ?)
+			ON CONFLICT (webhook_id, holder) DO UPDATE SET places = excluded.places, expires_at = excluded.expires_at`,
+			webhookID, holder, granted, now.Add(ttl)).Error
+	})
+	return granted, err
+}
+
+// Postponed is a delivery that a webhook's limits do not let through before a time.
+type Postponed struct {
+	Delivery   Delivery
+	DispatchID string
+	At         time.Time
+}
+
+var postponedColumns = []column[Postponed]{
+	{"tenant", "text", func(p *Postponed) any { return p.Delivery.Tenant }},
+	{"id", "text", func(p *Postponed) any { return p.Delivery.ID }},
+	{"generation", "bigint", func(p *Postponed) any { return int64(p.Delivery.Generation) }},
+	{"dispatch_id", "text", func(p *Postponed) any { return p.DispatchID }},
+	{"at", "timestamptz", func(p *Postponed) any { return timeOf(p.At) }},
+}
+
+// Postpone notes when deliveries will be attempted that their webhooks' limits do not let through now.
+func (s *Store) Postpone(ctx context.Context, deliveries []Postponed) error {
+	return bulk(ctx, s, deliveries, postponedColumns, `UPDATE deliveries SET next_attempt_at = v.at, dispatch_id = v.dispatch_id
+		FROM v WHERE deliveries.tenant = v.tenant AND deliveries.id = v.id
+		AND deliveries.status = 'pending' AND deliveries.generation = v.generation`, nil)
+}
+
+// forgetPace frees the times reserved for deliveries that are not going to be sent at them: they have been put aside.
+func (s *Store) forgetPace(ctx context.Context, webhookID string) error {
+	return s.db.WithContext(ctx).Exec("DELETE FROM webhook_paces WHERE webhook_id = ?", webhookID).Error
+}
