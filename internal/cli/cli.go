@@ -15,6 +15,7 @@ import (
 	"github.com/alecthomas/kong"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/contrib/envconfig"
+	"go.temporal.io/sdk/contrib/opentelemetry"
 	temporallog "go.temporal.io/sdk/log"
 
 	"github.com/posthorn/posthorn/internal/config"
@@ -68,8 +69,9 @@ func Logger(c config.Config) *slog.Logger {
 	return slog.New(slog.NewTextHandler(os.Stderr, o))
 }
 
-// dial makes the Temporal client the standard TEMPORAL_ variables and profile ask for. It connects when it is first used.
-func dial(log *slog.Logger) (client.Client, string, error) {
+// dial makes the Temporal client the standard TEMPORAL_ variables and profile ask for. It connects when it is first
+// used. traced follows workflows and activities in the traces.
+func dial(log *slog.Logger, traced bool) (client.Client, string, error) {
 	o, err := envconfig.LoadDefaultClientOptions()
 	if err != nil {
 		return nil, "", fmt.Errorf("temporal: %w", err)
@@ -78,6 +80,13 @@ func dial(log *slog.Logger) (client.Client, string, error) {
 		o.Namespace = client.DefaultNamespace
 	}
 	o.Logger = TemporalLogger(log)
+	if traced {
+		tracing, err := opentelemetry.NewTracingInterceptor(opentelemetry.TracerOptions{})
+		if err != nil {
+			return nil, "", fmt.Errorf("temporal: %w", err)
+		}
+		o.Interceptors = append(o.Interceptors, tracing)
+	}
 	c, err := client.NewLazyClient(o)
 	return c, o.Namespace, err
 }

@@ -51,7 +51,7 @@ func run(ctx context.Context, env Environment, c config.Config, o app.Options) e
 		return err
 	}
 	defer stopTracing()
-	if o.Temporal, o.Namespace, err = dial(log); err != nil {
+	if o.Temporal, o.Namespace, err = dial(log, c.OTLPEndpoint != ""); err != nil {
 		return err
 	}
 	defer o.Temporal.Close()
