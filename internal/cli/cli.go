@@ -15,7 +15,6 @@ import (
 	"github.com/alecthomas/kong"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/contrib/envconfig"
-	"go.temporal.io/sdk/contrib/opentelemetry"
 	temporallog "go.temporal.io/sdk/log"
 
 	"github.com/posthorn/posthorn/internal/config"
@@ -70,8 +69,8 @@ func Logger(c config.Config) *slog.Logger {
 }
 
 // dial makes the Temporal client the standard TEMPORAL_ variables and profile ask for. It connects when it is first
-// used. traced follows workflows and activities in the traces.
-func dial(log *slog.Logger, traced bool) (client.Client, string, error) {
+// used.
+func dial(c config.Config, log *slog.Logger) (client.Client, string, error) {
 	o, err := envconfig.LoadDefaultClientOptions()
 	if err != nil {
 		return nil, "", fmt.Errorf("temporal: %w", err)
@@ -80,15 +79,11 @@ func dial(log *slog.Logger, traced bool) (client.Client, string, error) {
 		o.Namespace = client.DefaultNamespace
 	}
 	o.Logger = TemporalLogger(log)
-	if traced {
-		tracing, err := opentelemetry.NewTracingInterceptor(opentelemetry.TracerOptions{})
-		if err != nil {
-			return nil, "", fmt.Errorf("temporal: %w", err)
-		}
-		o.Interceptors = append(o.Interceptors, tracing)
+	if o.Interceptors, err = Tracing(c); err != nil {
+		return nil, "", err
 	}
-	c, err := client.NewLazyClient(o)
-	return c, o.Namespace, err
+	t, err := client.NewLazyClient(o)
+	return t, o.Namespace, err
 }
 
 // TemporalLogger makes Temporal's SDK log through slog, what is of interest only: it reports every POST that is to

@@ -46,12 +46,12 @@ func run(ctx context.Context, env Environment, c config.Config, o app.Options) e
 	}
 	log := Logger(c)
 	slog.SetDefault(log)
-	stopTracing, err := startTracing(ctx, c, env.Version)
+	stopTracing, err := StartTracing(ctx, c, env.Version)
 	if err != nil {
 		return err
 	}
 	defer stopTracing()
-	if o.Temporal, o.Namespace, err = dial(log, c.OTLPEndpoint != ""); err != nil {
+	if o.Temporal, o.Namespace, err = dial(c, log); err != nil {
 		return err
 	}
 	defer o.Temporal.Close()

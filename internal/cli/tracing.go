@@ -11,13 +11,15 @@ import (
 	"go.opentelemetry.io/otel/sdk/resource"
 	"go.opentelemetry.io/otel/sdk/trace"
 	semconv "go.opentelemetry.io/otel/semconv/v1.37.0"
+	"go.temporal.io/sdk/contrib/opentelemetry"
+	"go.temporal.io/sdk/interceptor"
 
 	"github.com/posthorn/posthorn/internal/config"
 )
 
-// startTracing sends traces to an OpenTelemetry collector, if the configuration names one. The exporter reads the
+// StartTracing sends traces to an OpenTelemetry collector, if the configuration names one. The exporter reads the
 // OTEL_ variables itself.
-func startTracing(ctx context.Context, c config.Config, version string) (stop func(), err error) {
+func StartTracing(ctx context.Context, c config.Config, version string) (stop func(), err error) {
 	if c.OTLPEndpoint == "" {
 		return func() {}, nil
 	}
@@ -34,4 +36,17 @@ func startTracing(ctx context.Context, c config.Config, version string) (stop fu
 		defer cancel()
 		_ = provider.Shutdown(ctx)
 	}, nil
+}
+
+// Tracing gives the interceptors of the Temporal client that follow workflows and activities in the traces; none
+// where there is no collector.
+func Tracing(c config.Config) ([]interceptor.ClientInterceptor, error) {
+	if c.OTLPEndpoint == "" {
+		return nil, nil
+	}
+	tracing, err := opentelemetry.NewTracingInterceptor(opentelemetry.TracerOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("tracing: %w", err)
+	}
+	return []interceptor.ClientInterceptor{tracing}, nil
 }

@@ -49,7 +49,17 @@ func (c *DevCommand) Run(ctx context.Context, env cli.Environment) error {
 		return err
 	}
 	defer server.Stop()
-	temporal, err := client.Dial(client.Options{HostPort: server.FrontendAddr(), Namespace: client.DefaultNamespace, Logger: cli.TemporalLogger(log)})
+	stopTracing, err := cli.StartTracing(ctx, c.Config, env.Version)
+	if err != nil {
+		return err
+	}
+	defer stopTracing()
+	tracing, err := cli.Tracing(c.Config)
+	if err != nil {
+		return err
+	}
+	temporal, err := client.Dial(client.Options{HostPort: server.FrontendAddr(), Namespace: client.DefaultNamespace,
+		Logger: cli.TemporalLogger(log), Interceptors: tracing})
 	if err != nil {
 		return fmt.Errorf("embedded Temporal: %w", err)
 	}
