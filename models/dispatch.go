@@ -100,8 +100,9 @@ func (s *Store) DispatchChecked(ctx context.Context, ids []string) error {
 }
 
 // Redispatch gives up the dead dispatches and puts what is pending of them, and whatever is pending and overdue
-// since before without a dispatch, into new ones. Rows another reconciler holds are skipped. It returns the new
-// dispatches for the caller to start, at most limit deliveries in all.
+// since before without a dispatch, into new ones. Rows another reconciler holds are skipped, and what a shared dispatch
+// has not noted itself on yet is noted as its. It returns the new dispatches for the caller to start, at most limit
+// deliveries in all.
 func (s *Store) Redispatch(ctx context.Context, dead []string, before time.Time, limit int) ([]Dispatch, error) {
 	var fresh []Dispatch
 	err := s.Tx(ctx, func(tx *Store) error {
@@ -117,7 +118,10 @@ func (s *Store) Redispatch(ctx context.Context, dead []string, before time.Time,
 		if err := tx.db.WithContext(ctx).Raw(q, before.UTC(), dead, limit).Scan(&rows).Error; err != nil {
 			return err
 		}
-		var err error
+		rows, err := tx.adopt(ctx, rows)
+		if err != nil {
+			return err
+		}
 		if fresh, err = tx.dispatchAnew(ctx, rows, false); err != nil {
 			return err
 		}
