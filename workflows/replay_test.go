@@ -1,0 +1,109 @@
+package workflows_test
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/log"
+	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/posthorn/posthorn/workflows"
+)
+
+// histories are what Temporal kept of real runs; `make histories` makes them anew.
+var histories = []string{
+	"deliver-received", "deliver-retried", "deliver-exhausted", "deliver-mixed", "deliver-over-cap", "deliver-in-turn",
+	"deliver-paused", "deliver-gone", "deliver-canceled", "watch-continued", "watch-deactivated", "recover", "retain",
+}
+
+func history(name string) string { return filepath.Join("testdata", name+".json") }
+
+func replay(name string, stories map[string]any) error {
+	replayer := worker.NewWorkflowReplayer()
+	for name, story := range stories {
+		replayer.RegisterWorkflowWithOptions(story, workflow.RegisterOptions{Name: name})
+	}
+	return replayer.ReplayWorkflowHistoryFromJSONFile(log.NewStructuredLogger(quiet), history(name))
+}
+
+// A workflow that runs while a new version is deployed must be able to go on in it: what it has done so far is done
+// again from its history, and must come out the same.
+func TestWorkflowsGoOnFromTheirHistories(t *testing.T) {
+	t.Parallel()
+	for _, name := range histories {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			require.NoError(t, replay(name, map[string]any{workflows.DeliverType: workflows.Deliver, workflows.WatchType: workflows.WatchWebhook,
+				workflows.RecoverType: workflows.Recover, workflows.RetainType: workflows.Retain}))
+		})
+	}
+	files, err := filepath.Glob(history("*"))
+	require.NoError(t, err)
+	require.Len(t, files, len(histories), "every history is replayed")
+}
+
+func TestAReplayNoticesAChange(t *testing.T) {
+	t.Parallel()
+	retries := func(ctx workflow.Context, in workflows.DeliverInput) (workflows.DeliverResult, error) {
+		if err := workflow.Sleep(ctx, 1); err != nil { // before the first attempts, where there was none
+			return workflows.DeliverResult{}, err
+		}
+		return workflows.Deliver(ctx, in)
+	}
+	require.ErrorContains(t, replay("deliver-retried", map[string]any{workflows.DeliverType: retries}), "TMPRL1100")
+}
+
+// Whoever sees the Web UI sees histories: ids may stand there, and nothing that is a tenant's secret.
+func TestHistoriesHoldNoSecrets(t *testing.T) {
+	t.Parallel()
+	for _, name := range histories {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			text, err := os.ReadFile(history(name))
+			require.NoError(t, err)
+			shown := string(text) + decoded(t, text)
+			for _, secret := range []string{"secret-payload", "secret-path", "secret-header", "whsec_", "v1,"} {
+				require.NotContains(t, shown, secret)
+			}
+			if strings.HasPrefix(name, "deliver") {
+				require.Contains(t, shown, "DispatchID", "payloads have been decoded")
+			}
+		})
+	}
+}
+
+// decoded gives all payloads of a history in clear.
+func decoded(t *testing.T, text []byte) string {
+	t.Helper()
+	var all any
+	require.NoError(t, json.Unmarshal(text, &all))
+	var b bytes.Buffer
+	var walk func(any)
+	walk = func(value any) {
+		switch v := value.(type) {
+		case map[string]any:
+			if data, ok := v["data"].(string); ok {
+				plain, err := base64.StdEncoding.DecodeString(data)
+				require.NoError(t, err)
+				b.Write(plain)
+				b.WriteByte('\n')
+			}
+			for _, field := range v {
+				walk(field)
+			}
+		case []any:
+			for _, item := range v {
+				walk(item)
+			}
+		}
+	}
+	walk(all)
+	return b.String()
+}
