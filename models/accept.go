@@ -2,9 +2,13 @@ package models
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -42,8 +46,9 @@ type Accepted struct {
 // Accept stores a group of acceptances in one transaction. An acceptance that cannot be stored ends with an error
 // of its own and does not disturb the others; the returned error means that nothing at all was stored.
 func (s *Store) Accept(ctx context.Context, group []*Acceptance) ([]Accepted, error) {
-	results := make([]Accepted, len(group))
+	var results []Accepted
 	err := s.Tx(ctx, func(tx *Store) error {
+		results = make([]Accepted, len(group))
 		a := acceptor{Store: tx, group: group, results: results, first: make([]int, len(group))}
 		return a.run(ctx)
 	})
@@ -199,70 +204,102 @@ var eventColumns = []column[Event]{
 }
 
 // insertEvents stores the events. A request any of whose ids is taken gets ErrDuplicateEvent, and what this
-// transaction had stored of it is taken back.
+// transaction had stored of it is taken back. Requests of the group with an id in common go into different rounds:
+// the second is refused only if the first has been stored in the end.
 func (a *acceptor) insertEvents(ctx context.Context) error {
-	owner := map[string]int{}
-	for i, request := range a.group {
-		for _, e := range request.Events {
-			if !a.open(i) {
-				break
-			}
-			id := e.Tenant + "\x00" + e.ID
-			if _, taken := owner[id]; taken {
-				a.results[i].Err = ErrDuplicateEvent
-				break
-			}
-			owner[id] = i
+	var left []int
+	for i := range a.group {
+		if a.open(i) {
+			left = append(left, i)
 		}
 	}
-	events := gatherOpen(a, func(r *Acceptance) []Event { return r.Events })
-	stored := make(map[string]bool, len(events))
+	taken := map[DeliveryKey]bool{} // ids of events that exist, as far as is known yet
+	for len(left) > 0 {
+		var round []int
+		round, left = a.nextRound(left, taken)
+		if err := a.insertRound(ctx, round, taken); err != nil {
+			return err
+		}
+	}
+	return a.dropKeys(ctx)
+}
+
+func keyOf(e *Event) DeliveryKey { return DeliveryKey{Tenant: e.Tenant, ID: e.ID} }
+
+// nextRound takes the requests that have no id in common with one before, and leaves the others for later. Those
+// with an id that is taken, or twice the same, are refused.
+func (a *acceptor) nextRound(left []int, taken map[DeliveryKey]bool) (round, later []int) {
+	claimed := map[DeliveryKey]bool{}
+	for _, i := range left {
+		events := a.group[i].Events
+		own := make(map[DeliveryKey]bool, len(events))
+		refused, waits := false, false
+		for e := range events {
+			key := keyOf(&events[e])
+			refused = refused || taken[key] || own[key]
+			waits = waits || claimed[key]
+			own[key] = true
+		}
+		switch {
+		case refused:
+			a.results[i].Err = ErrDuplicateEvent
+		case waits:
+			later = append(later, i)
+		default:
+			round = append(round, i)
+			maps.Copy(claimed, own)
+		}
+	}
+	return round, later
+}
+
+// insertRound stores the events of requests that have none in common, and notes which ids are taken now.
+func (a *acceptor) insertRound(ctx context.Context, round []int, taken map[DeliveryKey]bool) error {
+	var events []Event
+	for _, i := range round {
+		events = append(events, a.group[i].Events...)
+	}
+	slices.SortFunc(events, func(x, y Event) int { // in one order everywhere: no two groups can deadlock
+		return cmp.Or(strings.Compare(x.Tenant, y.Tenant), strings.Compare(x.ID, y.ID))
+	})
+	stored := make(map[DeliveryKey]bool, len(events))
 	err := bulk(ctx, a.Store, events, eventColumns, `INSERT INTO events (tenant, id, type, data, attributes, created_at)
 		SELECT tenant, id, type, data, attributes, created_at FROM v WHERE true
 		ON CONFLICT (tenant, id) DO NOTHING RETURNING tenant, id`, func(rows *sql.Rows) error {
-		var tenant, id string
-		err := rows.Scan(&tenant, &id)
-		stored[tenant+"\x00"+id] = true
+		var key DeliveryKey
+		err := rows.Scan(&key.Tenant, &key.ID)
+		stored[key] = true
 		return err
 	})
-	if err != nil || len(stored) == len(events) {
-		return a.dropKeys(ctx, err)
+	if err != nil {
+		return err
 	}
-	for i, request := range a.group {
-		if !a.open(i) {
-			continue
+	var undo []Event
+	for _, i := range round {
+		mine := a.group[i].Events
+		if slices.ContainsFunc(mine, func(e Event) bool { return !stored[keyOf(&e)] }) {
+			a.results[i].Err = ErrDuplicateEvent
 		}
-		for _, e := range request.Events {
-			if !stored[e.Tenant+"\x00"+e.ID] {
-				a.results[i].Err = ErrDuplicateEvent
-			}
-		}
-		if a.results[i].Err == nil {
-			continue
-		}
-		for _, e := range request.Events {
-			if !stored[e.Tenant+"\x00"+e.ID] {
-				continue
-			}
-			if err := a.db.WithContext(ctx).Exec("DELETE FROM events WHERE tenant = ? AND id = ?", e.Tenant, e.ID).Error; err != nil {
-				return err
+		for _, e := range mine {
+			if stored[keyOf(&e)] && a.results[i].Err != nil {
+				undo = append(undo, e)
+			} else {
+				taken[keyOf(&e)] = true
 			}
 		}
 	}
-	return a.dropKeys(ctx, nil)
+	return bulk(ctx, a.Store, undo, eventColumns[:2], `DELETE FROM events WHERE (tenant, id) IN (SELECT tenant, id FROM v)`, nil)
 }
 
 // dropKeys forgets the idempotency keys of requests that were refused as duplicates: only a success is repeated.
-func (a *acceptor) dropKeys(ctx context.Context, err error) error {
+func (a *acceptor) dropKeys(ctx context.Context) error {
+	var keys []idempotencyKey
 	for i, request := range a.group {
-		if err != nil {
-			return err
-		}
 		if request.Key != "" && a.first[i] == i && errors.Is(a.results[i].Err, ErrDuplicateEvent) {
-			err = a.db.WithContext(ctx).Exec("DELETE FROM idempotency_keys WHERE tenant = ? AND key = ?", request.Tenant, request.Key).Error
+			keys = append(keys, idempotencyKey{tenant: request.Tenant, key: request.Key})
 		}
 	}
-	return err
+	return bulk(ctx, a.Store, keys, keyColumns[:2], `DELETE FROM idempotency_keys WHERE (tenant, key) IN (SELECT tenant, key FROM v)`, nil)
 }
 
 var deliveryColumns = []column[Delivery]{
@@ -274,7 +311,7 @@ var deliveryColumns = []column[Delivery]{
 	{"status", "text", func(d *Delivery) any { return string(d.Status) }},
 	{"status_reason", "text", func(d *Delivery) any { return d.StatusReason }},
 	{"dispatch_id", "text", func(d *Delivery) any { return d.DispatchID }},
-	{"next_attempt_at", "timestamptz", func(d *Delivery) any { return d.NextAttemptAt }},
+	{"next_attempt_at", "timestamptz", func(d *Delivery) any { return timeAt(d.NextAttemptAt) }},
 	{"created_at", "timestamptz", func(d *Delivery) any { return timeOf(d.CreatedAt) }},
 }
 
@@ -292,9 +329,11 @@ func (a *acceptor) insertRest(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// A dispatch is named after its event. The entry of an earlier event of that name, which went with its tenant, may be left.
 	dispatches := gatherOpen(a, func(r *Acceptance) []Dispatch { return r.Dispatches })
 	return bulk(ctx, a.Store, dispatches, dispatchColumns, `INSERT INTO dispatches (id, deliveries, created_at, checked_at)
-		SELECT id, deliveries, created_at, created_at FROM v`, nil)
+		SELECT id, deliveries, created_at, created_at FROM v WHERE true ON CONFLICT (id) DO UPDATE SET
+		deliveries = excluded.deliveries, created_at = excluded.created_at, checked_at = excluded.checked_at`, nil)
 }
 
 // ForgetKeys removes up to limit idempotency keys older than before.

@@ -16,8 +16,8 @@ type Attempt struct {
 	DurationMS      int64
 	StatusCode      int               // 0 = no answer
 	Error           string            // empty if received
-	RequestHeaders  map[string]string `gorm:"serializer:json"` // secrets masked
-	ResponseHeaders map[string]string `gorm:"serializer:json"`
+	RequestHeaders  map[string]string `gorm:"serializer:json;not null"` // secrets masked
+	ResponseHeaders map[string]string `gorm:"serializer:json;not null"`
 	ResponseBody    []byte            // the first 16 KiB
 }
 

@@ -110,13 +110,21 @@ func gather[V any](rows int, value func(int) any) []V {
 	return out
 }
 
-// timeOf gives a time as bulk wants it: a pointer, nil for the zero time.
+// timeOf gives a time as bulk wants it: in UTC and whole milliseconds; nil for the zero time.
 func timeOf(t time.Time) *time.Time {
 	if t.IsZero() {
 		return nil
 	}
-	t = t.UTC()
+	t = t.UTC().Truncate(time.Millisecond)
 	return &t
+}
+
+// timeAt is timeOf for a time that may be missing.
+func timeAt(t *time.Time) *time.Time {
+	if t == nil {
+		return nil
+	}
+	return timeOf(*t)
 }
 
 // jsonText encodes a value that always can be.

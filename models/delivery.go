@@ -10,7 +10,8 @@ import (
 // DeliveryStatus is where a delivery is. docs/states.md draws the arrows.
 type DeliveryStatus string
 
-// pending → delivered | failed | held | canceled; held → pending | canceled; failed → pending.
+// pending → delivered | failed | held | canceled; held → pending | canceled; failed → pending (retry, recovery);
+// delivered | canceled → pending (retry by hand).
 const (
 	Pending   DeliveryStatus = "pending"
 	Delivered DeliveryStatus = "delivered"
@@ -82,7 +83,7 @@ func (s *Store) Deliveries(ctx context.Context, tenant string, f DeliveryFilter,
 		q = q.Where("id < ?", IDBefore(PrefixDelivery, f.Until))
 	}
 	if p.After != "" {
-		parts, err := parseCursor(p.After, 1)
+		parts, err := parseCursor(listDeliveries, p.After, 1)
 		if err != nil {
 			return nil, "", err
 		}
@@ -92,7 +93,7 @@ func (s *Store) Deliveries(ctx context.Context, tenant string, f DeliveryFilter,
 	if err := q.Find(&rows).Error; err != nil {
 		return nil, "", err
 	}
-	rows, next := cut(rows, p.Limit, func(d Delivery) string { return cursor(d.ID) })
+	rows, next := cut(rows, p.Limit, func(d Delivery) string { return cursor(listDeliveries, d.ID) })
 	return rows, next, nil
 }
 
@@ -131,6 +132,7 @@ type DeliveryKey struct {
 // change returns an error to leave everything as it is.
 func (s *Store) ChangeDelivery(ctx context.Context, tenant, id string, change func(*Delivery, WebhookStatus) error) (d Delivery, dispatch *Dispatch, err error) {
 	err = s.Tx(ctx, func(tx *Store) error {
+		d, dispatch = Delivery{}, nil
 		if err := found(tx.forUpdate(tx.db.WithContext(ctx)).Take(&d, "tenant = ? AND id = ?", tenant, id).Error); err != nil {
 			return err
 		}
@@ -198,7 +200,6 @@ func (s *Store) CancelDelivery(ctx context.Context, d *Delivery, reason string) 
 func (s *Store) cancelOwed(ctx context.Context, where, reason string, args ...any) error {
 	return s.db.WithContext(ctx).Model(&Delivery{}).Where(where, args...).
 		Where("status IN ('pending', 'held', 'failed') AND status <> 'failed'"). // the predicate of the index deliveries_open
-
 		Updates(map[string]any{"status": Canceled, "status_reason": reason, "generation": gorm.Expr("generation + 1"),
 			"next_attempt_at": nil, "finished_at": s.now()}).Error
 }

@@ -2,6 +2,7 @@ package models
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -14,7 +15,7 @@ const MaxDispatch = 256
 // when the last of them is finished.
 type Dispatch struct {
 	ID         string
-	Deliveries []DeliveryKey `gorm:"serializer:json"`
+	Deliveries []DeliveryKey `gorm:"serializer:json;not null"`
 	CreatedAt  time.Time
 	CheckedAt  time.Time
 }
@@ -96,6 +97,7 @@ func (s *Store) DispatchChecked(ctx context.Context, ids []string) error {
 	if len(ids) == 0 {
 		return nil
 	}
+	ids = slices.Sorted(slices.Values(ids)) // in one order everywhere
 	return s.db.WithContext(ctx).Exec(`UPDATE dispatches SET checked_at = ? WHERE id IN ?`, s.now(), ids).Error
 }
 
@@ -105,15 +107,17 @@ func (s *Store) DispatchChecked(ctx context.Context, ids []string) error {
 // deliveries in all.
 func (s *Store) Redispatch(ctx context.Context, dead []string, before time.Time, limit int) ([]Dispatch, error) {
 	var fresh []Dispatch
+	if len(dead) == 0 {
+		dead = []string{""}
+	}
+	dead = slices.Sorted(slices.Values(dead)) // in one order everywhere: two reconcilers cannot deadlock
 	err := s.Tx(ctx, func(tx *Store) error {
+		fresh = nil
 		var rows []Delivery
 		q := `SELECT d.* FROM deliveries d WHERE d.status = 'pending' AND d.next_attempt_at < ? AND (d.dispatch_id IN ?
 			OR NOT EXISTS (SELECT 1 FROM dispatches p WHERE p.id = d.dispatch_id)) ORDER BY d.next_attempt_at LIMIT ?`
 		if tx.postgres {
 			q += ` FOR UPDATE OF d SKIP LOCKED`
-		}
-		if len(dead) == 0 {
-			dead = []string{""}
 		}
 		if err := tx.db.WithContext(ctx).Raw(q, before.UTC(), dead, limit).Scan(&rows).Error; err != nil {
 			return err
@@ -125,8 +129,9 @@ func (s *Store) Redispatch(ctx context.Context, dead []string, before time.Time,
 		if fresh, err = tx.dispatchAnew(ctx, rows, false); err != nil {
 			return err
 		}
-		return tx.db.WithContext(ctx).Exec(`DELETE FROM dispatches WHERE id IN ? AND NOT EXISTS (
-			SELECT 1 FROM deliveries d WHERE d.dispatch_id = dispatches.id AND d.status = 'pending')`, dead).Error
+		// What is pending of a dead dispatch and not here (not due yet, locked, over the limit) is found later, by
+		// having no dispatch.
+		return tx.db.WithContext(ctx).Exec(`DELETE FROM dispatches WHERE id IN ?`, dead).Error
 	})
 	return fresh, err
 }
@@ -174,14 +179,13 @@ func (s *Store) SweepDispatches(ctx context.Context, before time.Time, limit int
 	}
 	var done, busy []string
 	for _, p := range old {
-		rows, err := s.DeliveriesByID(ctx, p.Deliveries)
-		if err != nil {
+		left, err := s.isLeft(ctx, &p)
+		switch {
+		case err != nil:
 			return 0, err
-		}
-		mine := func(d Delivery) bool { return d.Status == Pending && (d.DispatchID == p.ID || d.DispatchID == "") }
-		if slices.ContainsFunc(rows, mine) {
+		case left:
 			busy = append(busy, p.ID)
-		} else {
+		default:
 			done = append(done, p.ID)
 		}
 	}
@@ -194,6 +198,24 @@ func (s *Store) SweepDispatches(ctx context.Context, before time.Time, limit int
 
 // FinishDispatch removes an outbox entry, unless something of it is pending still.
 func (s *Store) FinishDispatch(ctx context.Context, id string) error {
-	return s.db.WithContext(ctx).Exec(`DELETE FROM dispatches WHERE id = ? AND NOT EXISTS (
-		SELECT 1 FROM deliveries d WHERE d.dispatch_id = dispatches.id AND d.status = 'pending')`, id).Error
+	p, err := s.Dispatch(ctx, id)
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if left, err := s.isLeft(ctx, &p); err != nil || left {
+		return err
+	}
+	return s.db.WithContext(ctx).Exec("DELETE FROM dispatches WHERE id = ?", id).Error
+}
+
+// isLeft tells whether any of a dispatch's deliveries is pending and still its own. What once is not never will be
+// again: whatever becomes pending anew has a new dispatch.
+func (s *Store) isLeft(ctx context.Context, p *Dispatch) (bool, error) {
+	rows, err := s.DeliveriesByID(ctx, p.Deliveries)
+	return slices.ContainsFunc(rows, func(d Delivery) bool {
+		return d.Status == Pending && (d.DispatchID == p.ID || d.DispatchID == "")
+	}), err
 }

@@ -2,7 +2,6 @@ package models
 
 import (
 	"context"
-	"fmt"
 	"time"
 )
 
@@ -12,7 +11,7 @@ type Event struct {
 	ID         string
 	Type       string
 	Data       []byte
-	Attributes map[string]string `gorm:"serializer:json"`
+	Attributes map[string]string `gorm:"serializer:json;not null"`
 	CreatedAt  time.Time
 	ErasedAt   *time.Time
 }
@@ -43,7 +42,7 @@ func (s *Store) Events(ctx context.Context, tenant string, f EventFilter, p Page
 		q = q.Where("created_at < ?", f.Until.UTC())
 	}
 	if p.After != "" {
-		parts, err := parseCursor(p.After, 2)
+		parts, err := parseCursor(listEvents, p.After, 2)
 		if err != nil {
 			return nil, "", err
 		}
@@ -58,10 +57,13 @@ func (s *Store) Events(ctx context.Context, tenant string, f EventFilter, p Page
 		return nil, "", err
 	}
 	rows, next := cut(rows, p.Limit, func(e Event) string {
-		return cursor(e.CreatedAt.UTC().Format(time.RFC3339Nano), e.ID)
+		return cursor(listEvents, e.CreatedAt.UTC().Format(time.RFC3339Nano), e.ID)
 	})
 	return rows, next, nil
 }
+
+// reasonErased is noted on the deliveries of an erased event that have not been received. No recovery releases them.
+const reasonErased = "payload erased"
 
 // EraseEvent removes the event's data and attributes, keeps its record, and cancels what is still owed of it.
 func (s *Store) EraseEvent(ctx context.Context, tenant, id string) error {
@@ -75,45 +77,13 @@ func (s *Store) EraseEvent(ctx context.Context, tenant, id string) error {
 		if err != nil {
 			return err
 		}
-		return tx.cancelOwed(ctx, "tenant = ? AND event_id = ?", "payload erased", tenant, id)
-	})
-}
-
-// DeleteFinished removes up to limit of each of: attempts, deliveries and events older than before that nothing is
-// owed of any more. It returns how many rows went; 0 = nothing is left to remove.
-func (s *Store) DeleteFinished(ctx context.Context, before time.Time, limit int) (int64, error) {
-	before = before.UTC()
-	steps := []struct {
-		query string
-		args  []any
-	}{
-		// What is pending or held stays however old, with its attempts and its event.
-		{`DELETE FROM attempts WHERE (tenant, id) IN (SELECT a.tenant, a.id FROM attempts a
-			LEFT JOIN deliveries d ON d.tenant = a.tenant AND d.id = a.delivery_id
-			WHERE a.id < ? AND (d.id IS NULL OR (d.status NOT IN ('pending', 'held') AND d.finished_at < ?)) LIMIT ?)`,
-			[]any{IDBefore(PrefixAttempt, before), before, limit}},
-		{`DELETE FROM deliveries WHERE (tenant, id) IN (SELECT d.tenant, d.id FROM deliveries d
-			WHERE d.id < ? AND d.status NOT IN ('pending', 'held') AND d.finished_at < ?
-			AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.delivery_id = d.id) LIMIT ?)`,
-			[]any{IDBefore(PrefixDelivery, before), before, limit}},
-		{`DELETE FROM events WHERE (tenant, id) IN (SELECT e.tenant, e.id FROM events e
-			WHERE e.created_at < ? AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.tenant = e.tenant AND d.event_id = e.id) LIMIT ?)`,
-			[]any{before, limit}},
-		{`DELETE FROM notifications WHERE id IN (SELECT id FROM notifications WHERE created_at < ? AND sent_at IS NOT NULL LIMIT ?)`,
-			[]any{before, limit}},
-		{`DELETE FROM recoveries WHERE id IN (SELECT id FROM recoveries WHERE finished_at < ? LIMIT ?)`, []any{before, limit}},
-		{`DELETE FROM replays WHERE (tenant, attempt_id) IN (SELECT tenant, attempt_id FROM replays WHERE replayed_at < ? LIMIT ?)`,
-			[]any{before, limit}},
-	}
-	var n int64
-	for _, step := range steps {
-		result := s.db.WithContext(ctx).Exec(step.query, step.args...)
-		if result.Error != nil {
-			return n, fmt.Errorf("models: retention: %w", result.Error)
+		err = tx.db.WithContext(ctx).Exec(`UPDATE deliveries SET status_reason = ? WHERE tenant = ? AND event_id = ? AND status = 'failed'`,
+			reasonErased, tenant, id).Error
+		if err != nil {
+			return err
 		}
-		n += result.RowsAffected
-	}
-	return n, nil
+		return tx.cancelOwed(ctx, "tenant = ? AND event_id = ?", reasonErased, tenant, id)
+	})
 }
 
 // EventsByID reads the events with these keys that exist, of one tenant or of several.

@@ -44,7 +44,7 @@ type Notification struct {
 	Tenant    string
 	WebhookID string
 	Kind      NotificationKind
-	Detail    NotificationDetail `gorm:"serializer:json"`
+	Detail    NotificationDetail `gorm:"serializer:json;not null"`
 	CreatedAt time.Time
 	SentAt    *time.Time
 }
@@ -97,8 +97,10 @@ func (s *Store) JudgeWebhook(ctx context.Context, id string, threshold int64) (W
 				continue
 			}
 			w.Health.Warned = mark
-			if err := tx.db.WithContext(ctx).Model(&w.Health).Select("warned").Updates(&w.Health).Error; err != nil {
-				return err
+			// The count may have been brought back since it was read: then there is nothing to warn of.
+			result := tx.db.WithContext(ctx).Model(&w.Health).Where("failed >= ?", MarkAt(threshold, mark)).Update("warned", mark)
+			if result.Error != nil || result.RowsAffected == 0 {
+				return result.Error
 			}
 			reason := fmt.Sprintf("%d of %d failed receptions", w.Health.Failed, threshold)
 			return tx.notify(ctx, &w, NotifyWarning, threshold, mark, reason)

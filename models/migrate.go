@@ -2,7 +2,6 @@ package models
 
 import (
 	"context"
-	"database/sql"
 	"embed"
 	"fmt"
 	"strings"
@@ -18,6 +17,8 @@ var migrationFiles embed.FS
 var migrations = []string{
 	"0001_initial",
 	"0002_systems",
+	"0003_retention",
+	"0004_limits",
 }
 
 // migrateLock is the advisory lock key that keeps two migrations at once from running into each other.
@@ -28,24 +29,19 @@ func (s *Store) Migrate(ctx context.Context) error {
 	if !s.postgres {
 		return s.migrate(s.db.WithContext(ctx))
 	}
-	pool, err := s.db.DB()
-	if err != nil {
-		return err
-	}
-	conn, err := pool.Conn(ctx)
-	if err != nil {
-		return fmt.Errorf("models: migrate: %w", err)
-	}
-	defer func() { _ = conn.Close() }()
-	if _, err := conn.ExecContext(ctx, `SELECT pg_advisory_lock($1)`, int64(migrateLock)); err != nil {
-		return fmt.Errorf("models: migrate: lock: %w", err)
-	}
-	defer unlock(conn)
-	return s.migrate(s.db.WithContext(ctx))
+	// All on one connection: those who wait for the lock must not keep its holder from getting another.
+	return s.db.WithContext(ctx).Connection(func(db *gorm.DB) error {
+		conn := db.Statement.ConnPool
+		if _, err := conn.ExecContext(ctx, `SELECT pg_advisory_lock($1)`, int64(migrateLock)); err != nil {
+			return fmt.Errorf("models: migrate: lock: %w", err)
+		}
+		defer unlock(conn)
+		return s.migrate(db.Session(&gorm.Session{}))
+	})
 }
 
 // unlock outlives the caller's context: a cancelled migration must not leave the pooled connection holding the lock.
-func unlock(conn *sql.Conn) {
+func unlock(conn gorm.ConnPool) {
 	_, _ = conn.ExecContext(context.Background(), `SELECT pg_advisory_unlock($1)`, int64(migrateLock))
 }
 

@@ -1,9 +1,11 @@
 package models
 
 import (
+	"bytes"
 	"encoding/base64"
 	"errors"
 	"strings"
+	"unicode/utf8"
 )
 
 // Page asks for one page of a list: at most Limit rows after the cursor After ("" = from the start).
@@ -15,22 +17,32 @@ type Page struct {
 // ErrBadCursor is returned for a cursor this list did not give out.
 var ErrBadCursor = errors.New("models: not a cursor of this list")
 
-// cursor encodes the sort key of the last row; clients treat it as opaque.
-func cursor(parts ...string) string {
-	return base64.RawURLEncoding.EncodeToString([]byte(strings.Join(parts, "\x1f")))
+// The lists that give out cursors.
+const (
+	listTenants    = "tenants"
+	listWebhooks   = "webhooks"
+	listEvents     = "events"
+	listDeliveries = "deliveries"
+)
+
+const cursorSeparator = "\x1f"
+
+// cursor encodes the sort key of the last row of a list's page; clients treat it as opaque.
+func cursor(list string, parts ...string) string {
+	return base64.RawURLEncoding.EncodeToString([]byte(list + cursorSeparator + strings.Join(parts, cursorSeparator)))
 }
 
-// parseCursor gives back the n parts of a cursor.
-func parseCursor(c string, n int) ([]string, error) {
+// parseCursor gives back the n parts of a cursor of the list. They are text that the database takes.
+func parseCursor(list, c string, n int) ([]string, error) {
 	raw, err := base64.RawURLEncoding.DecodeString(c)
-	if err != nil {
+	if err != nil || !utf8.Valid(raw) || bytes.IndexByte(raw, 0) >= 0 {
 		return nil, ErrBadCursor
 	}
-	parts := strings.Split(string(raw), "\x1f")
-	if len(parts) != n {
+	parts := strings.Split(string(raw), cursorSeparator)
+	if len(parts) != 1+n || parts[0] != list {
 		return nil, ErrBadCursor
 	}
-	return parts, nil
+	return parts[1:], nil
 }
 
 // cut takes the page of limit rows out of limit+1, and the cursor to the next one ("" at the end).

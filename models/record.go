@@ -38,8 +38,9 @@ func (r *Record) DeliveryKey() DeliveryKey {
 // Record stores a group of attempts, moves their deliveries and counts their webhooks' failures, in one
 // transaction. done are dispatches that these records finish; their outbox entries go.
 func (s *Store) Record(ctx context.Context, group []*Record, done []string) ([]Recorded, error) {
-	results := make([]Recorded, len(group))
+	var results []Recorded
 	err := s.Tx(ctx, func(tx *Store) error {
+		results = make([]Recorded, len(group))
 		r := recorder{Store: tx, group: group, results: results}
 		return r.run(ctx, done)
 	})
@@ -54,25 +55,31 @@ type recorder struct {
 }
 
 func (r *recorder) run(ctx context.Context, done []string) error {
+	left := make([]int, len(r.group))
+	for i, record := range r.group {
+		left[i] = i
+		record.Attempt.Number = 0
+	}
 	// A multi-row update takes each row once: a second attempt of the same delivery goes into a second round.
-	for left := slices.Clone(r.group); len(left) > 0; {
-		var round, again []*Record
-		seen := map[DeliveryKey]bool{}
-		for _, record := range left {
-			if key := record.DeliveryKey(); seen[key] {
-				again = append(again, record)
+	for len(left) > 0 {
+		var again []int
+		round := make(map[DeliveryKey]int, len(left))
+		for _, i := range left {
+			key := r.group[i].DeliveryKey()
+			if _, ok := round[key]; ok {
+				again = append(again, i)
 			} else {
-				seen[key] = true
-				round = append(round, record)
+				round[key] = i
 			}
 		}
-		slices.SortFunc(round, func(a, b *Record) int { return strings.Compare(a.Attempt.DeliveryID, b.Attempt.DeliveryID) })
 		if err := r.move(ctx, round); err != nil {
 			return err
 		}
 		left = again
 	}
-	if err := bulk(ctx, r.Store, r.group, attemptColumns, `INSERT INTO attempts
+	// An attempt without a number is of a delivery that has been removed meanwhile, with its tenant.
+	kept := slices.DeleteFunc(slices.Clone(r.group), func(record *Record) bool { return record.Attempt.Number == 0 })
+	if err := bulk(ctx, r.Store, kept, attemptColumns, `INSERT INTO attempts
 		(tenant, id, delivery_id, webhook_id, number, started_at, duration_ms, status_code, error, request_headers, response_headers, response_body)
 		SELECT tenant, id, delivery_id, webhook_id, number, started_at, duration_ms, status_code, error, request_headers, response_headers, response_body
 		FROM v`, nil); err != nil {
@@ -116,14 +123,9 @@ func finishedAt(r *Record) *time.Time {
 	return timeOf(r.Attempt.StartedAt.Add(time.Duration(r.Attempt.DurationMS) * time.Millisecond))
 }
 
-// move changes the deliveries that are still as the attempts found them, and numbers the attempts.
-func (r *recorder) move(ctx context.Context, round []*Record) error {
-	index := make(map[DeliveryKey]int, len(round))
-	for i, record := range r.group {
-		if slices.Contains(round, record) {
-			index[record.DeliveryKey()] = i
-		}
-	}
+// move changes the deliveries of one round that are still as the attempts found them, and numbers the attempts.
+// round has the index in the group of each delivery's record.
+func (r *recorder) move(ctx context.Context, round map[DeliveryKey]int) error {
 	number := func(applied bool) func(*sql.Rows) error {
 		return func(rows *sql.Rows) error {
 			var key DeliveryKey
@@ -131,29 +133,35 @@ func (r *recorder) move(ctx context.Context, round []*Record) error {
 			if err := rows.Scan(&key.Tenant, &key.ID, &attempts); err != nil {
 				return err
 			}
-			i := index[key]
-			delete(index, key)
+			i := round[key]
+			delete(round, key)
 			r.group[i].Attempt.Number = attempts
 			r.results[i].Applied = applied
 			return nil
 		}
 	}
-	err := bulk(ctx, r.Store, round, moveColumns, `UPDATE deliveries SET attempts = attempts + 1, failures = failures + v.failure,
+	err := bulk(ctx, r.Store, r.sorted(round), moveColumns, `UPDATE deliveries SET attempts = attempts + 1, failures = failures + v.failure,
 		status = v.status, status_reason = '', next_attempt_at = v.next_at, finished_at = v.finished_at, dispatch_id = v.dispatch_id
 		FROM v WHERE deliveries.tenant = v.tenant AND deliveries.id = v.id
 		AND deliveries.status = 'pending' AND deliveries.generation = v.generation
 		RETURNING deliveries.tenant, deliveries.id, deliveries.attempts`, number(true))
-	if err != nil || len(index) == 0 {
+	if err != nil {
 		return err
 	}
-	var fenced []*Record
-	for _, i := range index {
-		fenced = append(fenced, r.group[i])
-	}
-	slices.SortFunc(fenced, func(a, b *Record) int { return strings.Compare(a.Attempt.DeliveryID, b.Attempt.DeliveryID) })
-	return bulk(ctx, r.Store, fenced, moveColumns[:2], `UPDATE deliveries SET attempts = attempts + 1
+	// What was not as expected has been changed from outside, and only counts the attempt.
+	return bulk(ctx, r.Store, r.sorted(round), moveColumns[:2], `UPDATE deliveries SET attempts = attempts + 1
 		FROM v WHERE deliveries.tenant = v.tenant AND deliveries.id = v.id
 		RETURNING deliveries.tenant, deliveries.id, deliveries.attempts`, number(false))
+}
+
+// sorted gives the records of a round in the order in which all groups take them.
+func (r *recorder) sorted(round map[DeliveryKey]int) []*Record {
+	records := make([]*Record, 0, len(round))
+	for _, i := range round {
+		records = append(records, r.group[i])
+	}
+	slices.SortFunc(records, func(a, b *Record) int { return strings.Compare(a.Attempt.DeliveryID, b.Attempt.DeliveryID) })
+	return records
 }
 
 var attemptColumns = []column[*Record]{
@@ -193,18 +201,25 @@ type tally struct {
 // webhook would otherwise be rewritten with every group.
 const freshness = 10 * time.Second
 
+func (t *tally) staleBefore() time.Time {
+	if t.success.IsZero() {
+		return t.success
+	}
+	return t.success.Add(-freshness)
+}
+
 var tallyColumns = []column[*tally]{
 	{"webhook_id", "text", func(t **tally) any { return (*t).webhookID }},
 	{"reset", "boolean", func(t **tally) any { return (*t).reset }},
 	{"added", "bigint", func(t **tally) any { return (*t).added }},
 	{"success_at", "timestamptz", func(t **tally) any { return timeOf((*t).success) }},
-	{"stale_at", "timestamptz", func(t **tally) any { return timeOf((*t).success.Add(-freshness)) }},
+	{"stale_at", "timestamptz", func(t **tally) any { return timeOf((*t).staleBefore()) }},
 	{"failure_at", "timestamptz", func(t **tally) any { return timeOf((*t).failure) }},
 	{"last_status", "bigint", func(t **tally) any { return int64((*t).lastStatus) }},
 	{"last_error", "text", func(t **tally) any { return (*t).lastError }},
 }
 
-// count moves the webhooks' failure counts. Webhooks are taken in the order of their ids, so that two groups at once cannot deadlock.
+// count moves the webhooks' failure counts.
 func (r *recorder) count(ctx context.Context) error {
 	tallies := map[string]*tally{}
 	for _, record := range r.group {
@@ -224,34 +239,35 @@ func (r *recorder) count(ctx context.Context) error {
 		t.added++
 		t.failure, t.lastStatus, t.lastError = a.StartedAt, a.StatusCode, a.Error
 	}
-	var quiet, failing []*tally // without and with a failure to note
+	all := make([]*tally, 0, len(tallies))
 	for _, id := range sortedKeys(tallies) {
-		if t := tallies[id]; t.failure.IsZero() {
-			quiet = append(quiet, t)
-		} else {
-			failing = append(failing, t)
-		}
+		all = append(all, tallies[id])
 	}
-	err := bulk(ctx, r.Store, quiet, tallyColumns[:5], `UPDATE webhook_health SET
-		failed = CASE WHEN v.reset THEN 0 ELSE webhook_health.failed END,
-		warned = CASE WHEN v.reset THEN 0 ELSE webhook_health.warned END, last_success_at = v.success_at
-		FROM v WHERE webhook_health.webhook_id = v.webhook_id AND ((v.reset AND webhook_health.failed <> 0)
-		OR webhook_health.last_success_at IS NULL OR webhook_health.last_success_at < v.stale_at)`, nil)
-	if err != nil {
-		return err
+	lock := ""
+	if r.postgres {
+		lock = "FOR UPDATE OF h"
 	}
+	// The rows that change are locked in one order before any of them does: whatever the plan, two groups cannot deadlock.
 	counts := map[string]int64{}
-	err = bulk(ctx, r.Store, failing, tallyColumns, `UPDATE webhook_health SET
+	err := bulk(ctx, r.Store, all, tallyColumns, `, moved AS (
+		SELECT h.webhook_id FROM webhook_health h JOIN v ON v.webhook_id = h.webhook_id
+		WHERE v.failure_at IS NOT NULL OR (v.reset AND h.failed <> 0) OR h.last_success_at IS NULL OR h.last_success_at < v.stale_at
+		ORDER BY h.webhook_id `+lock+`)
+		UPDATE webhook_health SET
 		failed = v.added + CASE WHEN v.reset THEN 0 ELSE webhook_health.failed END,
 		warned = CASE WHEN v.reset THEN 0 ELSE webhook_health.warned END,
 		last_success_at = COALESCE(v.success_at, webhook_health.last_success_at),
-		last_failure_at = v.failure_at, last_status = v.last_status, last_error = v.last_error
-		FROM v WHERE webhook_health.webhook_id = v.webhook_id
+		last_failure_at = COALESCE(v.failure_at, webhook_health.last_failure_at),
+		last_status = CASE WHEN v.failure_at IS NULL THEN webhook_health.last_status ELSE v.last_status END,
+		last_error = CASE WHEN v.failure_at IS NULL THEN webhook_health.last_error ELSE v.last_error END
+		FROM v WHERE webhook_health.webhook_id = v.webhook_id AND v.webhook_id IN (SELECT webhook_id FROM moved)
 		RETURNING webhook_health.webhook_id, webhook_health.failed`, func(rows *sql.Rows) error {
 		var id string
 		var n int64
 		err := rows.Scan(&id, &n)
-		counts[id] = n
+		if !tallies[id].failure.IsZero() {
+			counts[id] = n
+		}
 		return err
 	})
 	for i, record := range r.group {

@@ -26,7 +26,7 @@ type Recovery struct {
 	Tenant    string
 	WebhookID string
 	Status    RecoveryStatus
-	Statuses  []DeliveryStatus `gorm:"serializer:json"`
+	Statuses  []DeliveryStatus `gorm:"serializer:json;not null"`
 	Reason    string           // only what is held for this reason; "" = any
 	Since     *time.Time       // only deliveries made at or after it
 	Until     time.Time        // and before it, so that what fails again meanwhile is not taken twice
@@ -43,7 +43,8 @@ type Recovery struct {
 // scope selects the deliveries that a recovery has still to release.
 func (r *Recovery) scope(db *gorm.DB) *gorm.DB {
 	// The first condition is the predicate of the index deliveries_open.
-	q := db.Model(&Delivery{}).Where("webhook_id = ? AND status IN ('pending', 'held', 'failed')", r.WebhookID)
+	q := db.Model(&Delivery{}).Where("webhook_id = ? AND status IN ('pending', 'held', 'failed')", r.WebhookID).
+		Where("status_reason <> ?", reasonErased) // there is nothing left to send
 	if r.Sweep {
 		q = q.Where("status = ?", Held)
 	} else {
@@ -68,6 +69,11 @@ func (s *Store) CreateRecovery(ctx context.Context, r *Recovery) error {
 	r.ID, r.Status, r.CreatedAt = NewID(PrefixRecovery), RecoveryRunning, s.now()
 	if r.Until.IsZero() {
 		r.Until = r.CreatedAt.Add(time.Millisecond)
+	}
+	r.Since, r.Until = timeAt(r.Since), *timeOf(r.Until)
+	var w Webhook
+	if err := alive(s.db.WithContext(ctx)).Select("id").Take(&w, "tenant = ? AND id = ?", r.Tenant, r.WebhookID).Error; err != nil {
+		return found(err)
 	}
 	if err := r.scope(s.db.WithContext(ctx)).Count(&r.Total).Error; err != nil {
 		return err
@@ -112,6 +118,7 @@ func (r *Recovery) PageSize() int {
 func (s *Store) ReleasePage(ctx context.Context, id string) (r Recovery, fresh []Dispatch, err error) {
 	err = s.Tx(ctx, func(tx *Store) error {
 		db := tx.db.WithContext(ctx)
+		r, fresh = Recovery{}, nil
 		if err := found(tx.forUpdate(db).Take(&r, "id = ?", id).Error); err != nil || r.Status != RecoveryRunning {
 			return err
 		}

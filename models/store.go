@@ -5,12 +5,15 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"log/slog"
+	"math/rand/v2"
 	"net/url"
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
+	"github.com/jackc/pgx/v5/stdlib"
 	"gorm.io/driver/postgres"
 	"gorm.io/driver/sqlite"
 	"gorm.io/gorm"
@@ -29,6 +32,7 @@ var (
 type Store struct {
 	db       *gorm.DB
 	postgres bool
+	inTx     bool // the handle that Tx gives to its function
 	now      func() time.Time
 }
 
@@ -55,20 +59,25 @@ func Open(ctx context.Context, databaseURL string, o Options) (*Store, error) {
 		dialector = sqlite.Dialector{DriverName: "sqlite", DSN: sqliteDSN(strings.TrimPrefix(databaseURL, "sqlite:"))}
 		o.MaxConns = min(o.MaxConns, 8)
 	case strings.HasPrefix(databaseURL, "postgres://"), strings.HasPrefix(databaseURL, "postgresql://"):
-		dialector = postgres.Open(databaseURL)
+		pool, err := postgresPool(databaseURL)
+		if err != nil {
+			return nil, fmt.Errorf("models: open: %w", err)
+		}
+		dialector = postgres.New(postgres.Config{Conn: pool})
 		s.postgres = true
 	default:
 		return nil, errors.New("models: the database URL must begin with postgres:// or sqlite:")
 	}
 	db, err := gorm.Open(dialector, &gorm.Config{
-		Logger:                 logger.NewSlogLogger(slog.Default(), logger.Config{LogLevel: logger.Error, IgnoreRecordNotFoundError: true}),
+		// Errors are returned, and logged by whoever handles them. GORM would log the statements too, with what is in them.
+		Logger:                 logger.Discard,
 		SkipDefaultTransaction: true,
 		PrepareStmt:            false, // pgx caches prepared statements by itself
 		NowFunc:                s.now,
 		DisableAutomaticPing:   true,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("models: open: %w", redact(err))
+		return nil, fmt.Errorf("models: open: %w", err)
 	}
 	s.db = db
 	pool, err := db.DB()
@@ -80,9 +89,22 @@ func Open(ctx context.Context, databaseURL string, o Options) (*Store, error) {
 	pool.SetConnMaxLifetime(30 * time.Minute)
 	if err := pool.PingContext(ctx); err != nil {
 		_ = pool.Close()
-		return nil, fmt.Errorf("models: open: %w", redact(err))
+		return nil, fmt.Errorf("models: open: %w", err)
 	}
 	return s, nil
+}
+
+// postgresPool makes a pool whose connections give times in UTC, as they are stored, wherever the process runs.
+func postgresPool(databaseURL string) (*sql.DB, error) {
+	config, err := pgx.ParseConfig(databaseURL)
+	if err != nil {
+		return nil, errors.New("the database URL cannot be parsed") // err repeats some of it
+	}
+	return stdlib.OpenDB(*config, stdlib.OptionAfterConnect(func(_ context.Context, conn *pgx.Conn) error {
+		conn.TypeMap().RegisterType(&pgtype.Type{Name: "timestamptz", OID: pgtype.TimestamptzOID,
+			Codec: &pgtype.TimestamptzCodec{ScanLocation: time.UTC}})
+		return nil
+	})), nil
 }
 
 // sqliteDSN sets the pragmas Posthorn's promises rest on: synchronous=FULL so that a commit survives a power
@@ -95,16 +117,9 @@ func sqliteDSN(path string) string {
 	q.Add("_pragma", "foreign_keys(ON)")
 	q.Set("_txlock", "immediate")
 	q.Set("_time_format", "sqlite")
-	return "file:" + path + "?" + q.Encode()
-}
-
-// redact drops what a driver's error may repeat of the connection string.
-func redact(err error) error {
-	var parse *pgconn.ParseConfigError
-	if errors.As(err, &parse) {
-		return errors.New("the database URL cannot be parsed")
-	}
-	return err
+	q.Set("_timezone", "UTC")
+	// Escaped, as the name is a URI: "#" or "?" in a directory's name would end it, and another file would be opened.
+	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + q.Encode()
 }
 
 // Close ends all connections.
@@ -134,11 +149,38 @@ func (s *Store) Pool() sql.DBStats {
 	return pool.Stats()
 }
 
+const (
+	// txTries is how often a transaction is run before the database's refusal to let it commit is the caller's problem.
+	txTries = 5
+	// txWait is the longest wait before the second run; it grows with every further one. The wait is random: who lost a
+	// deadlock should not meet the winner again before that has gone on.
+	txWait = 20 * time.Millisecond
+)
+
 // Tx runs fn in one transaction; everything fn does through the Store it is given commits together or not at all.
+// Where PostgreSQL gives the transaction up for the sake of others (a deadlock, a serialization failure), fn is run
+// again, so it must begin anew each time. Within fn another Tx is part of the same transaction.
 func (s *Store) Tx(ctx context.Context, fn func(tx *Store) error) error {
-	return s.db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
-		return fn(&Store{db: tx, postgres: s.postgres, now: s.now})
-	})
+	for try := 1; ; try++ {
+		err := s.db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
+			return fn(&Store{db: tx, postgres: s.postgres, inTx: true, now: s.now})
+		})
+		if s.inTx || try == txTries || !isGivenUp(err) {
+			return err
+		}
+		select {
+		case <-time.After(rand.N(time.Duration(try) * txWait)):
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
+// isGivenUp tells whether PostgreSQL ended a transaction that can succeed if it is run again: SQLSTATE 40001
+// (serialization_failure) and 40P01 (deadlock_detected).
+func isGivenUp(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && (pg.Code == "40001" || pg.Code == "40P01")
 }
 
 // Now is the store's clock: UTC, in whole milliseconds, as everything is stored.
@@ -179,7 +221,8 @@ func IsUniqueViolation(err error) bool {
 // IsOutage tells an error of a database that is away, overloaded or restarting, which another try may not meet, from
 // one it would meet again.
 func IsOutage(err error) bool {
-	if err == nil {
+	switch {
+	case err == nil, errors.Is(err, context.Canceled), errors.Is(err, ErrNotFound), errors.Is(err, ErrConflict):
 		return false
 	}
 	var pg *pgconn.PgError

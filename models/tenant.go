@@ -3,13 +3,15 @@ package models
 import (
 	"context"
 	"time"
+
+	"gorm.io/gorm/clause"
 )
 
 // Tenant is a customer of the platform: the owner of webhooks, events and keys.
 type Tenant struct {
 	ID          string
 	Name        string
-	AdminEmails []string `gorm:"serializer:json"`
+	AdminEmails []string `gorm:"serializer:json;not null"`
 	// Version counts the changes to the tenant's webhooks, event types and keys; what is cached of them is good while
 	// it stays the same.
 	Version   int64
@@ -21,18 +23,18 @@ type Tenant struct {
 func (s *Store) PutTenant(ctx context.Context, t *Tenant) (created bool, err error) {
 	err = s.Tx(ctx, func(tx *Store) error {
 		now := tx.now()
-		result := tx.db.WithContext(ctx).Model(&Tenant{ID: t.ID}).Select("name", "admin_emails", "updated_at").
-			Updates(&Tenant{Name: t.Name, AdminEmails: t.AdminEmails, UpdatedAt: now})
-		if result.Error != nil {
+		t.CreatedAt, t.UpdatedAt = now, now
+		result := tx.db.WithContext(ctx).Clauses(clause.OnConflict{DoNothing: true}).Create(t) // of several at once, one creates
+		if created = result.RowsAffected == 1; created || result.Error != nil {
 			return result.Error
 		}
-		if created = result.RowsAffected == 0; !created {
-			return tx.db.WithContext(ctx).Take(t, "id = ?", t.ID).Error
+		err := tx.db.WithContext(ctx).Model(t).Select("name", "admin_emails", "updated_at").Updates(t).Error
+		if err != nil {
+			return err
 		}
-		t.CreatedAt, t.UpdatedAt = now, now
-		return tx.db.WithContext(ctx).Create(t).Error
+		return tx.db.WithContext(ctx).Take(t, "id = ?", t.ID).Error
 	})
-	return created, found(err)
+	return created, err
 }
 
 // Tenant reads one tenant.
@@ -46,7 +48,7 @@ func (s *Store) Tenant(ctx context.Context, id string) (Tenant, error) {
 func (s *Store) Tenants(ctx context.Context, p Page) ([]Tenant, string, error) {
 	q := s.db.WithContext(ctx).Order("id").Limit(p.Limit + 1)
 	if p.After != "" {
-		after, err := parseCursor(p.After, 1)
+		after, err := parseCursor(listTenants, p.After, 1)
 		if err != nil {
 			return nil, "", err
 		}
@@ -56,24 +58,24 @@ func (s *Store) Tenants(ctx context.Context, p Page) ([]Tenant, string, error) {
 	if err := q.Find(&rows).Error; err != nil {
 		return nil, "", err
 	}
-	rows, next := cut(rows, p.Limit, func(t Tenant) string { return cursor(t.ID) })
+	rows, next := cut(rows, p.Limit, func(t Tenant) string { return cursor(listTenants, t.ID) })
 	return rows, next, nil
 }
 
 // DeleteTenant removes the tenant and everything it owns.
 func (s *Store) DeleteTenant(ctx context.Context, id string) error {
 	return s.Tx(ctx, func(tx *Store) error {
+		if err := tx.touchWebhooks(ctx, id); err != nil { // first the tenant, then what is its own: as every other change does
+			return err
+		}
 		db := tx.db.WithContext(ctx)
-		for _, table := range []string{"attempts", "deliveries", "events", "idempotency_keys", "event_types"} {
+		// Deliveries before attempts: that waits for those being recorded, and none is recorded of a delivery that is gone.
+		for _, table := range []string{"deliveries", "attempts", "events", "idempotency_keys", "event_types"} {
 			if err := db.Exec("DELETE FROM "+table+" WHERE tenant = ?", id).Error; err != nil {
 				return err
 			}
 		}
-		result := db.Delete(&Tenant{}, "id = ?", id) // keys, webhooks, recoveries and notifications go with it
-		if result.Error == nil && result.RowsAffected == 0 {
-			return ErrNotFound
-		}
-		return result.Error
+		return db.Delete(&Tenant{}, "id = ?", id).Error // keys, webhooks, recoveries and notifications go with it
 	})
 }
 

@@ -38,13 +38,13 @@ type Webhook struct {
 	URL          string
 	Name         string
 	Description  string
-	EventTypes   []string `gorm:"serializer:json"` // empty = every type but the operational ones; "order.*" wildcards
+	EventTypes   []string `gorm:"serializer:json;not null"` // empty = every type but the operational ones; "order.*" wildcards
 	Status       WebhookStatus
 	StatusReason string
 	Headers      []byte
 	Secrets      []byte
-	Settings     map[string]string `gorm:"serializer:json"` // what the webhook's profile needs beside the rest
-	Retry        Retry             `gorm:"serializer:json"`
+	Settings     map[string]string `gorm:"serializer:json;not null"` // what the webhook's profile needs beside the rest
+	Retry        Retry             `gorm:"serializer:json;not null"`
 	TimeoutMS    int64             // 0 = the installation's default
 	MaxInFlight  int               // 0 = the installation's default
 	RateLimit    float64           // deliveries per second; 0 = unlimited
@@ -85,6 +85,7 @@ func MatchesType(pattern, eventType string) bool {
 func (s *Store) CreateWebhook(ctx context.Context, w *Webhook) error {
 	w.CreatedAt = s.now()
 	w.UpdatedAt = w.CreatedAt
+	w.Headers, w.Secrets = notNil(w.Headers), notNil(w.Secrets)
 	w.Health = WebhookHealth{WebhookID: w.ID}
 	return s.Tx(ctx, func(tx *Store) error {
 		if err := tx.touchWebhooks(ctx, w.Tenant); err != nil {
@@ -131,7 +132,7 @@ func (s *Store) Webhooks(ctx context.Context, tenant string, f WebhookFilter, p 
 	}
 	after := ""
 	if p.After != "" {
-		parts, err := parseCursor(p.After, 1)
+		parts, err := parseCursor(listWebhooks, p.After, 1)
 		if err != nil {
 			return nil, "", err
 		}
@@ -153,7 +154,7 @@ func (s *Store) Webhooks(ctx context.Context, tenant string, f WebhookFilter, p 
 			break
 		}
 	}
-	kept, next := cut(kept, p.Limit, func(w Webhook) string { return cursor(w.ID) })
+	kept, next := cut(kept, p.Limit, func(w Webhook) string { return cursor(listWebhooks, w.ID) })
 	return kept, next, nil
 }
 
@@ -184,12 +185,14 @@ func (s *Store) UpdateWebhook(ctx context.Context, tenant, id string, change fun
 			return err
 		}
 		w.UpdatedAt = tx.now()
+		w.Headers, w.Secrets = notNil(w.Headers), notNil(w.Secrets) // SQLite's driver reads an empty value as nil
 		return tx.db.WithContext(ctx).Omit("Health").Save(&w).Error
 	})
 	return w, err
 }
 
 func (s *Store) lockWebhook(ctx context.Context, tenant, id string, w *Webhook) error {
+	*w = Webhook{}
 	return found(s.forUpdate(alive(s.db.WithContext(ctx))).Preload("Health").Take(w, "tenant = ? AND id = ?", tenant, id).Error)
 }
 
@@ -198,22 +201,33 @@ type StatusChange struct {
 	To     WebhookStatus
 	Reason string
 	By     string
+	// Reset brings the failure count back to 0 and raises its epoch, whatever the status was.
+	Reset bool
 	// From names the statuses the change is allowed from; empty = any.
 	From []WebhookStatus
 }
 
 // SetWebhookStatus changes a webhook's status together with what follows from it: leaving active holds what is
-// pending; becoming active again after deactivation resets the failure count and raises its epoch. changed is
+// pending. changed is
 // false if the webhook was in that status already or is in none of c.From.
 func (s *Store) SetWebhookStatus(ctx context.Context, tenant, id string, c StatusChange) (w Webhook, changed bool, err error) {
 	err = s.Tx(ctx, func(tx *Store) error {
+		changed = false
 		if err := tx.touchWebhooks(ctx, tenant); err != nil {
 			return err
 		}
 		if err := tx.lockWebhook(ctx, tenant, id, &w); err != nil {
 			return err
 		}
-		if w.Status == c.To || (len(c.From) > 0 && !slices.Contains(c.From, w.Status)) {
+		if len(c.From) > 0 && !slices.Contains(c.From, w.Status) {
+			return nil
+		}
+		if c.Reset {
+			if err := tx.resetHealth(ctx, &w.Health); err != nil {
+				return err
+			}
+		}
+		if w.Status == c.To {
 			return nil
 		}
 		changed = true
@@ -223,17 +237,15 @@ func (s *Store) SetWebhookStatus(ctx context.Context, tenant, id string, c Statu
 }
 
 func (s *Store) applyStatus(ctx context.Context, w *Webhook, c StatusChange) error {
-	if c.To == WebhookActive && w.Status != WebhookPaused {
-		if err := s.resetHealth(ctx, &w.Health); err != nil {
-			return err
-		}
-	}
 	w.Status, w.StatusReason, w.UpdatedBy, w.UpdatedAt = c.To, c.Reason, c.By, s.now()
 	err := s.db.WithContext(ctx).Model(w).Omit("Health").Select("status", "status_reason", "updated_by", "updated_at").Updates(w).Error
 	if err != nil || c.To == WebhookActive {
 		return err
 	}
-	return s.holdPending(ctx, w.ID, HeldReason(c.To))
+	if err := s.holdPending(ctx, w.ID, HeldReason(c.To)); err != nil {
+		return err
+	}
+	return s.forgetPace(ctx, w.ID)
 }
 
 // DeleteWebhook marks the webhook deleted and cancels what is owed to it. Its record stays for the deliveries that
