@@ -1,0 +1,9 @@
+package models
+
+import "gorm.io/gorm"
+
+// DB lets tests look at what no method shows: row counts, planner statistics.
+func (s *Store) DB() *gorm.DB { return s.db }
+
+// IsPostgres tells tests which database they run on.
+func (s *Store) IsPostgres() bool { return s.postgres }

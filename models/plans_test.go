@@ -1,0 +1,226 @@
+package models_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/posthorn/posthorn/models"
+)
+
+// reads is what a transaction has read of the tables that grow: how often from end to end, and how many rows.
+type reads struct {
+	Scans int64
+	Rows  int64
+}
+
+// counting runs a query in a transaction that is rolled back, and tells what it read. It asks PostgreSQL's statistics
+// of the running transaction, so it is about the statements that are really sent, with their real parameters.
+func (s *database) counting(t *testing.T, query func(ctx context.Context, tx *models.Store) error) (r reads) {
+	t.Helper()
+	read := func(tx *models.Store) (r reads, err error) {
+		err = tx.DB().Raw(`SELECT COALESCE(sum(seq_scan), 0) AS scans, COALESCE(sum(seq_tup_read + COALESCE(idx_tup_fetch, 0)), 0) AS rows
+			FROM pg_stat_xact_user_tables WHERE relname IN ('events', 'deliveries', 'attempts')`).Scan(&r).Error
+		return r, err
+	}
+	err := s.Tx(t.Context(), func(tx *models.Store) error {
+		before, err := read(tx)
+		require.NoError(t, err)
+		require.NoError(t, query(t.Context(), tx))
+		after, err := read(tx)
+		require.NoError(t, err)
+		r = reads{after.Scans - before.Scans, after.Rows - before.Rows}
+		return context.Canceled
+	})
+	require.ErrorIs(t, err, context.Canceled)
+	return r
+}
+
+// crowd fills the tables: 20 webhooks of 4 tenants with 1,500 deliveries each, of which most were delivered, one in 15
+// has failed, one in 30 is held since long ago and one in 100 is pending.
+func (s *database) crowd(t *testing.T) (webhooks []models.Webhook) {
+	t.Helper()
+	for i := range 20 {
+		tenant := fmt.Sprintf("tenant-%d", i%4)
+		if i < 4 {
+			s.Tenant(t, tenant)
+		}
+		webhooks = append(webhooks, s.Webhook(t, tenant))
+	}
+	for _, w := range webhooks {
+		for _, statement := range []string{
+			`INSERT INTO events (tenant, id, type, data, attributes, created_at)
+				SELECT @tenant, 'evt_00' || to_hex(1000000 + n) || @webhook, 'order.created', '{}', 'null', CAST(@start AS timestamptz) + n * interval '1 minute'
+				FROM generate_series(0, 1499) n`,
+			`INSERT INTO deliveries (tenant, id, event_id, event_type, webhook_id, status, status_reason, attempts, failures, generation,
+					dispatch_id, next_attempt_at, created_at, finished_at)
+				SELECT tenant, 'dlv_' || right(id, -4), id, type, @webhook, status, '', 1, 0, 0, '',
+					CASE WHEN status = 'pending' THEN created_at END, created_at, CASE WHEN status IN ('delivered', 'failed') THEN created_at END
+				FROM (SELECT *, CASE WHEN n % 100 = 0 THEN 'pending' WHEN n % 30 = 1 THEN 'held' WHEN n % 15 = 2 THEN 'failed' ELSE 'delivered' END AS status
+					FROM (SELECT *, row_number() OVER (ORDER BY id) AS n FROM events WHERE id LIKE '%' || @webhook) numbered) e`,
+			`INSERT INTO attempts (tenant, id, delivery_id, webhook_id, number, started_at, duration_ms, status_code, error,
+					request_headers, response_headers, response_body)
+				SELECT tenant, 'att_' || right(id, -4), id, webhook_id, 1, created_at, 1, 200, '', '{}', '{}', ''
+				FROM deliveries WHERE webhook_id = @webhook`,
+		} {
+			err := s.DB().Exec(statement, map[string]any{"tenant": w.Tenant, "webhook": w.ID, "start": s.Now().Add(-1500 * time.Minute)}).Error
+			require.NoError(t, err)
+		}
+	}
+	require.NoError(t, s.DB().Exec(`VACUUM ANALYZE`).Error)
+	return webhooks
+}
+
+// No query of the running service reads a table that grows from end to end, nor many more rows than it is about.
+func TestQueriesUseIndexes(t *testing.T) {
+	t.Parallel()
+	s := postgres(t)
+	webhooks := s.crowd(t)
+	w := webhooks[7]
+	page := models.Page{Limit: 50}
+	sample, _, err := s.Deliveries(t.Context(), w.Tenant, models.DeliveryFilter{WebhookID: w.ID, Status: models.Pending}, page)
+	require.NoError(t, err)
+	d := sample[3]
+	before := s.Now().Add(-time.Minute)
+	const perWebhook, pending, open = 1500, 300, 2700 + 300
+
+	for _, tt := range []struct {
+		name  string
+		most  int64 // rows read
+		query func(ctx context.Context, tx *models.Store) error
+	}{
+		{"overdue dispatches", pending, func(ctx context.Context, tx *models.Store) error {
+			_, err := tx.OverdueDispatches(ctx, before, 500)
+			return err
+		}},
+		{"dispatch again", pending + 4*50, func(ctx context.Context, tx *models.Store) error {
+			fresh, err := tx.Redispatch(ctx, []string{"dead"}, before, 50)
+			require.NotEmpty(t, fresh)
+			return err
+		}},
+		{"backlog", 3*pending + open, func(ctx context.Context, tx *models.Store) error {
+			_, _, err := tx.Backlog(ctx, 20)
+			return err
+		}},
+		{"accept", 20, func(ctx context.Context, tx *models.Store) error {
+			results, err := tx.Accept(ctx, []*models.Acceptance{s.Acceptance(t, w.Tenant, w)})
+			require.NoError(t, results[0].Err)
+			return err
+		}},
+		{"record", 20, func(ctx context.Context, tx *models.Store) error {
+			results, err := tx.Record(ctx, []*models.Record{s.Attempted(d, models.Delivered)}, []string{"done"})
+			require.True(t, results[0].Applied)
+			return err
+		}},
+		{"record what was changed", 20, func(ctx context.Context, tx *models.Store) error {
+			stale := d
+			stale.Generation--
+			_, err := tx.Record(ctx, []*models.Record{s.Attempted(stale, models.Delivered)}, nil)
+			return err
+		}},
+		{"change a delivery", 10, func(ctx context.Context, tx *models.Store) error {
+			_, _, err := tx.ChangeDelivery(ctx, d.Tenant, d.ID, func(*models.Delivery, models.WebhookStatus) error { return nil })
+			return err
+		}},
+		{"claim", 20, func(ctx context.Context, tx *models.Store) error { return tx.Claim(ctx, "p", sample[:10]) }},
+		{"finish a dispatch", 20, func(ctx context.Context, tx *models.Store) error {
+			p, err := tx.CreateSharedDispatch(ctx, keysOf(sample[:10]...))
+			require.NoError(t, err)
+			return tx.FinishDispatch(ctx, p.ID)
+		}},
+		{"timeline", 5, func(ctx context.Context, tx *models.Store) error {
+			if _, err := tx.Delivery(ctx, d.Tenant, d.ID); err != nil {
+				return err
+			}
+			attempts, err := tx.Attempts(ctx, d.Tenant, d.ID)
+			require.Len(t, attempts, 1)
+			return err
+		}},
+		{"pause a webhook", perWebhook / 3, func(ctx context.Context, tx *models.Store) error {
+			_, _, err := tx.SetWebhookStatus(ctx, w.Tenant, w.ID, models.StatusChange{To: models.WebhookPaused})
+			return err
+		}},
+		{"delete a webhook", perWebhook / 3, func(ctx context.Context, tx *models.Store) error {
+			_, err := tx.DeleteWebhook(ctx, w.Tenant, w.ID)
+			return err
+		}},
+		{"erase", 20, func(ctx context.Context, tx *models.Store) error { return tx.EraseEvent(ctx, d.Tenant, d.EventID) }},
+		{"recover", perWebhook, func(ctx context.Context, tx *models.Store) error {
+			r := models.Recovery{Tenant: w.Tenant, WebhookID: w.ID, Statuses: heldAndFailed}
+			if err := tx.CreateRecovery(ctx, &r); err != nil {
+				return err
+			}
+			_, fresh, err := tx.ReleasePage(ctx, r.ID)
+			require.NotEmpty(t, fresh)
+			return err
+		}},
+		{"deliveries of a tenant", 60, func(ctx context.Context, tx *models.Store) error {
+			rows, _, err := tx.Deliveries(ctx, w.Tenant, models.DeliveryFilter{}, page)
+			require.Len(t, rows, 50)
+			return err
+		}},
+		{"deliveries of a webhook", 6 * 60, func(ctx context.Context, tx *models.Store) error {
+			_, _, err := tx.Deliveries(ctx, w.Tenant, models.DeliveryFilter{WebhookID: w.ID}, page)
+			return err
+		}},
+		{"deliveries of a webhook in a status", perWebhook, func(ctx context.Context, tx *models.Store) error {
+			_, _, err := tx.Deliveries(ctx, w.Tenant, models.DeliveryFilter{WebhookID: w.ID, Status: models.Held}, page)
+			return err
+		}},
+		{"deliveries of an event", 5, func(ctx context.Context, tx *models.Store) error {
+			rows, _, err := tx.Deliveries(ctx, w.Tenant, models.DeliveryFilter{EventID: d.EventID}, page)
+			require.Len(t, rows, 1)
+			return err
+		}},
+		{"events of a tenant", 60, func(ctx context.Context, tx *models.Store) error {
+			rows, next, err := tx.Events(ctx, w.Tenant, models.EventFilter{}, page)
+			require.Len(t, rows, 50)
+			require.NotEmpty(t, next)
+			return err
+		}},
+		{"events since", 60, func(ctx context.Context, tx *models.Store) error {
+			_, _, err := tx.Events(ctx, w.Tenant, models.EventFilter{Since: s.Now().Add(-time.Hour), Until: s.Now()}, page)
+			return err
+		}},
+		{"retention of deliveries", 10 * 100, func(ctx context.Context, tx *models.Store) error {
+			n, err := tx.DeleteFinished(ctx, s.Now().Add(-12*time.Hour), 100)
+			require.Equal(t, int64(300), n)
+			return err
+		}},
+		{"retention with nothing to remove", 5, func(ctx context.Context, tx *models.Store) error {
+			_, err := tx.DeleteFinished(ctx, s.Now().Add(-48*time.Hour), 100)
+			return err
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got := s.counting(t, tt.query)
+			t.Logf("%+v", got)
+			require.Zero(t, got.Scans, "read from end to end")
+			require.LessOrEqual(t, got.Rows, tt.most, "rows read")
+		})
+	}
+}
+
+// What each step of retention reads does not grow with how many steps went before it.
+func TestRetentionIsNotQuadratic(t *testing.T) {
+	t.Parallel()
+	s := postgres(t)
+	s.crowd(t)
+	const limit = 500
+	var rows []int64
+	for range 20 {
+		var n int64
+		got := s.counting(t, func(ctx context.Context, tx *models.Store) (err error) {
+			n, err = tx.DeleteFinished(ctx, s.Now(), limit)
+			return err
+		})
+		require.Equal(t, int64(3*limit), n)
+		rows = append(rows, got.Rows)
+		_, err := s.DeleteFinished(t.Context(), s.Now(), limit) // for good this time
+		require.NoError(t, err)
+	}
+	require.LessOrEqual(t, rows[len(rows)-1], 2*rows[0]+limit, "%v", rows)
+}

@@ -1,0 +1,158 @@
+package models_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/posthorn/posthorn/models"
+)
+
+const retention = 14 * 24 * time.Hour
+
+// expire runs retention until nothing is left to remove, and gives how many rows went in each step.
+func (s *database) expire(tb testing.TB, limit int) []int64 {
+	tb.Helper()
+	var steps []int64
+	for range 1000 {
+		n, err := s.DeleteFinished(tb.Context(), s.Now().Add(-retention), limit)
+		require.NoError(tb, err)
+		if n == 0 {
+			return steps
+		}
+		steps = append(steps, n)
+	}
+	require.Fail(tb, "retention does not end")
+	return nil
+}
+
+func TestRetentionKeepsWhatIsOwedHoweverOld(t *testing.T) {
+	stores(t, func(t *testing.T, s *database) {
+		tenant := s.Tenant(t, "acme")
+		w := s.Webhook(t, tenant)
+		old := map[models.DeliveryStatus]models.Delivery{}
+		for _, status := range statuses {
+			d := s.Publish(t, tenant, w)[0]
+			s.MustRecord(t, s.Attempted(d, models.Pending))
+			switch status {
+			case models.Delivered, models.Failed:
+				s.MustRecord(t, s.Attempted(d, status))
+			case models.Held:
+				require.NoError(t, s.HoldDelivery(t.Context(), &d, models.WebhookPaused))
+			case models.Canceled:
+				require.NoError(t, s.CancelDelivery(t.Context(), &d, "not wanted"))
+			}
+			old[status] = d
+		}
+		half := s.Publish(t, tenant, w, w) // one delivered, one pending
+		s.MustRecord(t, s.Attempted(half[0], models.Delivered))
+		unwanted := s.Acceptance(t, tenant)
+		s.mustAccept(t, unwanted)
+		s.Clock.Advance(retention)
+		late := s.deliveryOf(t, w, models.Pending)
+		s.MustRecord(t, s.Attempted(late, models.Delivered))
+		require.Empty(t, s.expire(t, 100), "not older than the retention yet")
+
+		s.Clock.Advance(time.Second)
+		s.expire(t, 100)
+		exists := func(d models.Delivery, delivery, event bool) {
+			_, err := s.Delivery(t.Context(), d.Tenant, d.ID)
+			require.Equal(t, delivery, err == nil)
+			_, err = s.Event(t.Context(), d.Tenant, d.EventID)
+			require.Equal(t, event, err == nil)
+			attempts, err := s.Attempts(t.Context(), d.Tenant, d.ID)
+			require.NoError(t, err)
+			require.Equal(t, delivery, len(attempts) > 0)
+		}
+		for status, d := range old {
+			kept := status == models.Pending || status == models.Held
+			exists(d, kept, kept)
+		}
+		exists(half[0], false, true)
+		_, err := s.Event(t.Context(), tenant, unwanted.Events[0].ID)
+		require.ErrorIs(t, err, models.ErrNotFound)
+		exists(late, true, true)
+
+		s.MustRecord(t, s.Attempted(half[1], models.Delivered))
+		s.Clock.Advance(retention + time.Second)
+		s.expire(t, 100)
+		exists(half[1], false, false)
+		require.Equal(t, 2, s.Count(t, "events"))
+		require.Equal(t, 2, s.Count(t, "attempts"))
+	})
+}
+
+// A delivery that was made long ago and finished today is kept from today on.
+func TestRetentionCountsFromTheEnd(t *testing.T) {
+	stores(t, func(t *testing.T, s *database) {
+		w := s.Webhook(t, s.Tenant(t, "acme"))
+		d := s.deliveryOf(t, w, models.Held)
+		s.Clock.Advance(10 * retention)
+		require.NoError(t, s.CancelDelivery(t.Context(), &d, "not wanted"))
+		s.Clock.Advance(retention)
+		require.Empty(t, s.expire(t, 10))
+		s.Clock.Advance(time.Second)
+		require.NotEmpty(t, s.expire(t, 10))
+	})
+}
+
+func TestRetentionGoesInBoundedSteps(t *testing.T) {
+	stores(t, func(t *testing.T, s *database) {
+		w := s.Webhook(t, s.Tenant(t, "acme"))
+		a := &models.Acceptance{Tenant: "acme", Version: s.Version(t, "acme")}
+		for i := range 25 {
+			s.Add(a, fmt.Sprint(i), w)
+		}
+		for i := range 7 {
+			s.Add(a, fmt.Sprint("unwanted-", i))
+		}
+		s.mustAccept(t, a)
+		var group []*models.Record
+		for _, d := range a.Deliveries {
+			group = append(group, s.Attempted(d, models.Failed))
+		}
+		s.MustRecord(t, group...)
+		s.Clock.Advance(retention + time.Hour)
+		// Ten deliveries with an attempt and an event each; then the last five and what nobody wanted.
+		require.Equal(t, []int64{30, 30, 15 + 7}, s.expire(t, 10))
+		for _, table := range []string{"events", "deliveries", "attempts"} {
+			require.Zero(t, s.Count(t, table), table)
+		}
+	})
+}
+
+func TestRetentionRemovesOldRecords(t *testing.T) {
+	stores(t, func(t *testing.T, s *database) {
+		w := s.Webhook(t, s.Tenant(t, "acme"))
+		s.fail(t, w, 1)
+		attempts, err := s.Attempts(t.Context(), "acme", s.Publish(t, "acme", w)[0].ID)
+		require.NoError(t, err)
+		require.Empty(t, attempts)
+		s.judge(t, w, 2)
+		sent := s.notifications(t, w)[0]
+		require.NoError(t, s.NotificationSent(t.Context(), sent.ID))
+		s.fail(t, w, 1)
+		s.judge(t, w, 2)
+		unsent := s.notifications(t, w)[0]
+		require.NoError(t, s.NoteReplay(t.Context(), "acme", "att_1"))
+		_, _, err = s.SetWebhookStatus(t.Context(), "acme", w.ID, models.StatusChange{To: models.WebhookActive})
+		require.NoError(t, err)
+		done, _ := s.Recover(t, models.Recovery{Tenant: "acme", WebhookID: w.ID, Statuses: heldAndFailed})
+		running := models.Recovery{Tenant: "acme", WebhookID: w.ID, Statuses: heldAndFailed}
+		require.NoError(t, s.CreateRecovery(t.Context(), &running))
+
+		s.Clock.Advance(retention + time.Hour)
+		s.expire(t, 100)
+		_, err = s.Notification(t.Context(), sent.ID)
+		require.ErrorIs(t, err, models.ErrNotFound)
+		_, err = s.Notification(t.Context(), unsent.ID)
+		require.NoError(t, err, "until it has gone out")
+		_, err = s.Recovery(t.Context(), "acme", done.ID)
+		require.ErrorIs(t, err, models.ErrNotFound)
+		_, err = s.Recovery(t.Context(), "acme", running.ID)
+		require.NoError(t, err)
+		require.Zero(t, s.Count(t, "replays"))
+	})
+}
