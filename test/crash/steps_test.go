@@ -69,7 +69,7 @@ func TestDeathAtEveryStep(t *testing.T) {
 					w := x.Hook(t, r.URL)
 
 					first, unknown := publish(t, x)
-					requireKilled(t, mortal.AwaitEnd())
+					requireKilled(t, mortal.AwaitEnd(t))
 					require.True(t, unknown == nil || step.inAPI, "nothing has happened to the API: %v", unknown)
 					mortal.Again(t, "POSTHORN_FAULT=")
 					accepted := first

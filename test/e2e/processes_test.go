@@ -36,7 +36,7 @@ func apiAndWorkersDeliver(t *testing.T, temporal *harness.Temporal) {
 		require.Contains(t, string(s.Call(t, http.StatusOK, "GET /metrics", nil).Body), "posthorn_")
 	}
 	// One worker carries on when the other stops.
-	workers[0].Stop()
+	workers[0].Stop(t)
 	x.publishMany(5)
 	x.awaitAll(w, "delivered", 45)
 }
@@ -102,7 +102,7 @@ func stoppingLosesNothing(t *testing.T, temporal *harness.Temporal) {
 		})
 	}
 	<-arrived
-	s.Stop()
+	s.Stop(t)
 	wg.Wait()
 	require.GreaterOrEqual(t, len(accepted), 20)
 
@@ -146,7 +146,7 @@ func restartKeepsEverything(t *testing.T) {
 	x.awaitAttempts(open, 1)
 	before := x.only(delivered)
 
-	s.Stop()
+	s.Stop(t)
 	r.SetAnswer(nil)
 	s.Again(t)
 

@@ -124,7 +124,7 @@ func (s *Server) Again(tb testing.TB, env ...string) *Server {
 	tb.Helper()
 	c := s.Command
 	c.Env = append(slices.Clone(c.Env), env...)
-	again := &Server{Start(tb, c), s.API}
+	again := &Server{Start(s.owner, c), s.API}
 	again.AwaitReady(tb)
 	return again
 }
@@ -158,7 +158,7 @@ func NewTemporal(tb testing.TB, programs *Programs, postgresURL string) *Tempora
 // Again starts the server anew on the same store and address. It may be running no more.
 func (t *Temporal) Again(tb testing.TB) *Temporal {
 	tb.Helper()
-	again := &Temporal{Start(tb, t.Command), t.Addr}
+	again := &Temporal{Start(t.owner, t.Command), t.Addr}
 	again.AwaitReady(tb)
 	return again
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -21,10 +22,10 @@ type Command struct {
 	Env  []string // on top of the test's own, without what would configure Posthorn or Temporal
 }
 
-// Process is a process under test. It ends with its test, at the latest.
+// Process is a process under test. It ends with the test that it was first started in, at the latest.
 type Process struct {
 	Command
-	tb      testing.TB
+	owner   testing.TB
 	cmd     *exec.Cmd
 	out     output // standard output
 	log     output // standard error
@@ -38,7 +39,7 @@ const stopPatience = 90 * time.Second
 // Start starts a process.
 func Start(tb testing.TB, c Command) *Process {
 	tb.Helper()
-	p := &Process{Command: c, tb: tb, ended: make(chan struct{})}
+	p := &Process{Command: c, owner: tb, ended: make(chan struct{})}
 	p.cmd = exec.Command(c.Path, c.Args...)
 	p.cmd.Env = append(cleanEnv(), c.Env...)
 	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.log
@@ -55,10 +56,19 @@ func Start(tb testing.TB, c Command) *Process {
 	tb.Cleanup(func() {
 		p.Kill()
 		if tb.Failed() {
-			tb.Logf("the end of what %s wrote:\n%s%s", c.Name, tail(p.out.String()), tail(p.log.String()))
+			p.report()
 		}
 	})
 	return p
+}
+
+// report tells what the process wrote: the end of it in the test's log, and all of it with `go test -artifacts`.
+func (p *Process) report() {
+	p.owner.Logf("the end of what %s wrote:\n%s%s", p.Name, tail(p.out.String()), tail(p.log.String()))
+	path := filepath.Join(p.owner.ArtifactDir(), fmt.Sprintf("%s-%d.log", strings.ReplaceAll(p.Name, " ", "-"), p.cmd.Process.Pid))
+	if err := os.WriteFile(path, []byte(p.out.String()+p.log.String()), 0o600); err != nil {
+		p.owner.Log(err)
+	}
 }
 
 // cleanEnv is the environment without the variables that configure what is under test.
@@ -75,27 +85,27 @@ func (p *Process) Kill() {
 }
 
 // Stop asks the process to end, waits until it has, and fails the test unless it says that all is well.
-func (p *Process) Stop() {
-	p.tb.Helper()
+func (p *Process) Stop(tb testing.TB) {
+	tb.Helper()
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-p.ended:
 		if p.failure != nil {
-			p.tb.Fatalf("%s was asked to stop and failed: %v", p.Name, p.failure)
+			tb.Fatalf("%s was asked to stop and failed: %v", p.Name, p.failure)
 		}
 	case <-time.After(stopPatience):
-		p.tb.Fatalf("%s was asked to stop and does not", p.Name)
+		tb.Fatalf("%s was asked to stop and does not", p.Name)
 	}
 }
 
 // AwaitEnd waits until the process has ended by itself.
-func (p *Process) AwaitEnd() error {
-	p.tb.Helper()
+func (p *Process) AwaitEnd(tb testing.TB) error {
+	tb.Helper()
 	select {
 	case <-p.ended:
 		return p.failure
 	case <-time.After(Patience):
-		p.tb.Fatalf("%s has not ended", p.Name)
+		tb.Fatalf("%s has not ended", p.Name)
 		return nil
 	}
 }
@@ -136,6 +146,6 @@ func (o *output) String() string {
 
 // tail is the end of a text, enough to see what went wrong.
 func tail(text string) string {
-	const most = 8 << 10
+	const most = 2 << 10
 	return text[max(0, len(text)-most):]
 }
