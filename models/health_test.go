@@ -148,7 +148,7 @@ func TestEnablingResetsTheCountAndRaisesTheEpoch(t *testing.T) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))
 		s.fail(t, w, 10)
 		s.judge(t, w, 10)
-		now, changed, err := s.SetWebhookStatus(t.Context(), w.Tenant, w.ID, models.StatusChange{To: models.WebhookActive, By: "key_1"})
+		now, changed, err := s.SetWebhookStatus(t.Context(), w.Tenant, w.ID, models.StatusChange{To: models.WebhookActive, Reset: true, By: "key_1"})
 		require.NoError(t, err)
 		require.True(t, changed)
 		require.Equal(t, models.WebhookActive, now.Status)
@@ -165,6 +165,13 @@ func TestEnablingResetsTheCountAndRaisesTheEpoch(t *testing.T) {
 		require.NoError(t, err)
 		require.False(t, changed)
 		require.Equal(t, int64(1), s.health(t, w).Epoch)
+
+		s.fail(t, w, 3)
+		now, changed, err = s.SetWebhookStatus(t.Context(), w.Tenant, w.ID, models.StatusChange{To: models.WebhookActive, Reset: true})
+		require.NoError(t, err)
+		require.False(t, changed, "it was active")
+		require.Zero(t, now.Health.Failed)
+		require.Equal(t, int64(2), s.health(t, w).Epoch, "reset all the same")
 	})
 }
 

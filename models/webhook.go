@@ -208,8 +208,7 @@ type StatusChange struct {
 }
 
 // SetWebhookStatus changes a webhook's status together with what follows from it: leaving active holds what is
-// pending. changed is
-// false if the webhook was in that status already or is in none of c.From.
+// pending. changed is false if the webhook was in that status already or is in none of c.From.
 func (s *Store) SetWebhookStatus(ctx context.Context, tenant, id string, c StatusChange) (w Webhook, changed bool, err error) {
 	err = s.Tx(ctx, func(tx *Store) error {
 		changed = false
