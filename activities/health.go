@@ -44,7 +44,7 @@ func (a *Health) Judge(ctx context.Context, webhookID string) (workflows.Health,
 		return workflows.Health{}, err
 	}
 	unsent, err := a.Store.UnsentNotifications(ctx, webhookID)
-	return workflows.Health{Status: string(w.Status), Reason: w.StatusReason, Name: w.Name, Host: host(&w), Failed: w.Health.Failed,
+	return workflows.Health{Tenant: w.Tenant, Status: string(w.Status), Reason: w.StatusReason, Name: w.Name, Host: host(&w), Failed: w.Health.Failed,
 		Threshold: a.Hooks.Threshold, Epoch: w.Health.Epoch, LastError: w.Health.LastError, Unsent: unsent}, err
 }
 

@@ -83,7 +83,7 @@ func TestJudgeWarnsAndDeactivates(t *testing.T) {
 	d := b.publish()
 	host := b.receiver.url[len("http://"):]
 
-	require.Equal(t, workflows.Health{Status: "active", Name: "Shop", Host: host, Threshold: 10, Unsent: []string{}}, judge(t, h, w))
+	require.Equal(t, workflows.Health{Tenant: tenant, Status: "active", Name: "Shop", Host: host, Threshold: 10, Unsent: []string{}}, judge(t, h, w))
 
 	var unsent []string
 	for i, step := range []struct {

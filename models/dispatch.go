@@ -18,13 +18,15 @@ type Dispatch struct {
 	Deliveries []DeliveryKey `gorm:"serializer:json;not null"`
 	CreatedAt  time.Time
 	CheckedAt  time.Time
+	// Owed is the deliveries themselves, where they are at hand: for what the Web UI shows of it.
+	Owed []Delivery `gorm:"-"`
 }
 
 // newDispatch names the dispatch after what it is for, so that it is found in the Web UI, and after the generation,
 // so that the workflow of an earlier one is another. Generation 0 is the event's first dispatch.
 func (s *Store) newDispatch(name string, generation int, deliveries []Delivery) *Dispatch {
 	now := s.now()
-	d := &Dispatch{ID: name, CreatedAt: now, CheckedAt: now}
+	d := &Dispatch{ID: name, CreatedAt: now, CheckedAt: now, Owed: deliveries}
 	if generation > 0 {
 		d.ID = fmt.Sprintf("%s/%d", name, generation)
 	}

@@ -20,13 +20,13 @@ func (d *dispatch) table() string {
 	if len(d.open) == 0 {
 		return b.String()
 	}
-	b.WriteString("\n| delivery | webhook | to | next attempt | last failure |\n|---|---|---|---|---|\n")
+	b.WriteString("\n| delivery | webhook | to | first failed with | now |\n|---|---|---|---|---|\n")
 	for i, l := range d.open {
 		if i == maxRows {
 			fmt.Fprintf(&b, "\nand %d more\n", len(d.open)-maxRows)
 			break
 		}
-		fmt.Fprintf(&b, "| %s | %s | %s | %d | %s |\n", l.Delivery, l.Webhook, cell(l.Host), l.Number, cell(l.Last))
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | see Pending Activities |\n", l.Delivery, l.Webhook, cell(l.Host), cell(l.Last))
 	}
 	return b.String()
 }

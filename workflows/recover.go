@@ -24,8 +24,12 @@ func Recover(ctx workflow.Context, in RecoverInput) (Progress, error) {
 		}
 		in.Pages++
 		workflow.SetCurrentDetails(ctx, fmt.Sprintf("%s: %d of %d released, in %d pages\n", p.Status, p.Released, p.Total, in.Pages))
-		if !p.Running {
-			return p, workflow.UpsertTypedSearchAttributes(ctx, StatusAttribute.ValueSet(p.Status))
+		if in.Pages == 1 || !p.Running {
+			err := workflow.UpsertTypedSearchAttributes(ctx, StatusAttribute.ValueSet(p.Status),
+				TenantAttribute.ValueSet([]string{p.Tenant}), WebhookAttribute.ValueSet([]string{p.Webhook}))
+			if err != nil || !p.Running {
+				return p, err
+			}
 		}
 		if err := workflow.Sleep(ctx, max(p.Pause, breath)); err != nil {
 			return p, err

@@ -54,8 +54,8 @@ func TestRecoverReleasesPageByPage(t *testing.T) {
 	require.Equal(t, int64(600), r.Total)
 
 	s := h.open(nil)
-	require.Equal(t, workflows.Progress{Status: "completed", Released: 600, Total: 600}, s.release(t, r.ID))
-	require.Equal(t, []string{"completed"}, s.statuses)
+	require.Equal(t, workflows.Progress{Tenant: tenant, Webhook: r.WebhookID, Status: "completed", Released: 600, Total: 600}, s.release(t, r.ID))
+	require.Equal(t, []string{"running", "completed"}, s.statuses)
 	var sizes []int
 	for _, d := range h.Engine.Dispatches() {
 		sizes = append(sizes, len(d.Deliveries))
@@ -115,7 +115,7 @@ func TestRecoverStopsWhenItIsCanceledOrItsWebhookIs(t *testing.T) {
 			p := s.release(t, r.ID)
 			require.Equal(t, c.status, p.Status)
 			require.Equal(t, int64(30), p.Released, "what was released stays so")
-			require.Equal(t, []string{c.status}, s.statuses)
+			require.Equal(t, []string{"running", c.status}, s.statuses)
 		})
 	}
 }

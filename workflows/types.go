@@ -78,6 +78,7 @@ type WatchInput struct{ WebhookID string }
 // Health is what a look at a webhook found, after doing what was due.
 type Health struct {
 	Gone      bool // the webhook has been deleted
+	Tenant    string
 	Status    string
 	Reason    string
 	Name      string
@@ -97,6 +98,8 @@ type RecoverInput struct {
 
 // Progress is where a recovery is.
 type Progress struct {
+	Tenant   string
+	Webhook  string
 	Status   string
 	Running  bool
 	Released int64

@@ -100,5 +100,5 @@ func (w *watch) show(ctx workflow.Context, h Health) error {
 		return nil
 	}
 	w.shown = h.Status
-	return workflow.UpsertTypedSearchAttributes(ctx, StatusAttribute.ValueSet(h.Status))
+	return workflow.UpsertTypedSearchAttributes(ctx, StatusAttribute.ValueSet(h.Status), TenantAttribute.ValueSet([]string{h.Tenant}))
 }

@@ -3,7 +3,8 @@
 package backoff
 
 import (
-	"hash/fnv"
+	"crypto/sha256"
+	"encoding/binary"
 	"math"
 	"strconv"
 	"time"
@@ -41,9 +42,8 @@ func (p Policy) Delay(deliveryID string, failures int, retryAfter time.Duration)
 
 // spread gives a number in [-1, 1) for a delivery and a failure.
 func spread(deliveryID string, failures int) float64 {
-	h := fnv.New64a()
-	_, _ = h.Write([]byte(deliveryID + "/" + strconv.Itoa(failures)))
-	return float64(int64(h.Sum64()>>11))/float64(1<<52) - 1
+	sum := sha256.Sum256([]byte(deliveryID + "/" + strconv.Itoa(failures))) // mixes well; a simpler hash hardly notices the number
+	return float64(binary.BigEndian.Uint64(sum[:])>>11)/float64(1<<52) - 1
 }
 
 // Upcoming gives the times of all attempts that would follow if every one failed: next is when the next one is due,

@@ -36,6 +36,21 @@ func TestJitterIsSpreadAndRepeatable(t *testing.T) {
 	require.InDelta(t, 11, high.Seconds(), 0.1)
 }
 
+func TestJitterDiffersFromOneRetryToTheNext(t *testing.T) {
+	t.Parallel()
+	var shorter, longer int
+	for n := 1; n <= 8; n++ {
+		nominal := 10 * time.Second << (n - 1)
+		if backoff.Default.Delay("dlv_1", n, 0) < nominal {
+			shorter++
+		} else {
+			longer++
+		}
+	}
+	require.Positive(t, shorter)
+	require.Positive(t, longer)
+}
+
 func TestRetryAfter(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {

@@ -19,7 +19,7 @@ const (
 	// MaxGroup is the most deliveries in one dispatch, and the default.
 	MaxGroup = 256
 	// MaxTimeout is the longest time a receiver can be given.
-	MaxTimeout = 5 * time.Minute
+	MaxTimeout = time.Minute
 	// MaxRetries is the most retries after a first attempt.
 	MaxRetries = 1000
 )

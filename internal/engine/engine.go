@@ -86,9 +86,10 @@ func (e *Engine) Close() { e.jobs.Wait() }
 // WorkflowID is the workflow id of a dispatch.
 func (e *Engine) WorkflowID(dispatchID string) string { return workflows.DeliverID(dispatchID) }
 
-// WorkflowURL is where the Web UI shows a workflow; "" if it is not known where the Web UI is.
-func (e *Engine) WorkflowURL(workflowID string) string {
-	if e.UIURL == "" || workflowID == "" {
+// WorkflowURL is where the Web UI shows a workflow that ended at a time, or has not; "" if it is not known where the
+// Web UI is, or it has forgotten the workflow.
+func (e *Engine) WorkflowURL(workflowID string, ended *time.Time) string {
+	if e.UIURL == "" || workflowID == "" || (ended != nil && time.Since(*ended) > e.Retention) {
 		return ""
 	}
 	return fmt.Sprintf("%s/namespaces/%s/workflows/%s", strings.TrimRight(e.UIURL, "/"), url.PathEscape(e.Namespace), url.PathEscape(workflowID))
@@ -214,34 +215,34 @@ func (e *Engine) Ready(ctx context.Context) error {
 
 // describe says in the Web UI's terms what a dispatch is: search attributes, one line, and a paragraph.
 func describe(d *models.Dispatch, work []handoff.Work) (temporal.SearchAttributes, string, string) {
-	var tenants, types, webhooks set
-	for _, w := range work {
-		tenants.add(w.Delivery.Tenant)
-		types.add(w.Delivery.EventType)
-		webhooks.add(w.Delivery.WebhookID)
+	var tenants, types, webhooks, events set
+	add := func(owed *models.Delivery) {
+		tenants.add(owed.Tenant)
+		types.add(owed.EventType)
+		webhooks.add(owed.WebhookID)
+		events.add(owed.EventID)
 	}
-	for _, key := range d.Deliveries { // of a dispatch started again only the tenants are known here
-		tenants.add(key.Tenant)
+	for i := range work {
+		add(&work[i].Delivery)
 	}
-	updates := []temporal.SearchAttributeUpdate{workflows.TenantAttribute.ValueSet(tenants), workflows.StatusAttribute.ValueSet(workflows.StatusPending)}
-	if len(work) == 0 {
-		summary := fmt.Sprintf("%d deliveries, dispatched again", len(d.Deliveries))
-		return temporal.NewSearchAttributes(updates...), summary, ""
+	for i := range d.Owed {
+		add(&d.Owed[i])
 	}
-	updates = append(updates, workflows.EventTypeAttribute.ValueSet(types), workflows.WebhookAttribute.ValueSet(webhooks))
-	events := set{}
-	for _, w := range work {
-		events.add(w.Event.ID)
-	}
-	summary := fmt.Sprintf("%s to %d webhooks", types[0], len(work))
-	if len(work) == 1 {
-		summary = fmt.Sprintf("%s to %s", types[0], webhooks[0])
-	}
-	if len(events) > 1 {
-		summary = fmt.Sprintf("%d deliveries, shared dispatch", len(work))
-	}
+	attributes := temporal.NewSearchAttributes(workflows.StatusAttribute.ValueSet(workflows.StatusPending), workflows.TenantAttribute.ValueSet(tenants),
+		workflows.EventTypeAttribute.ValueSet(types), workflows.WebhookAttribute.ValueSet(webhooks))
 	details := "tenants: " + strings.Join(tenants, ", ") + "\n\nevents: " + strings.Join(events, ", ") + "\n\nwebhooks: " + strings.Join(webhooks, ", ")
-	return temporal.NewSearchAttributes(updates...), summary, details
+	return attributes, summary(d, types, webhooks, events), details
+}
+
+func summary(d *models.Dispatch, types, webhooks, events set) string {
+	switch {
+	case len(types) == 0 || len(events) > 1:
+		return fmt.Sprintf("%d deliveries, shared dispatch", len(d.Deliveries))
+	case len(d.Deliveries) == 1:
+		return fmt.Sprintf("%s to %s", types[0], webhooks[0])
+	default:
+		return fmt.Sprintf("%s to %d webhooks", types[0], len(d.Deliveries))
+	}
 }
 
 // set is a few different values in the order they came.

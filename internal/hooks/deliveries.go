@@ -48,7 +48,7 @@ func (s *Service) timeline(ctx context.Context, d models.Delivery) (Timeline, er
 	}
 	if d.DispatchID != "" {
 		t.WorkflowID = s.Engine.WorkflowID(d.DispatchID)
-		t.UIURL = s.Engine.WorkflowURL(t.WorkflowID)
+		t.UIURL = s.Engine.WorkflowURL(t.WorkflowID, d.FinishedAt)
 	}
 	if d.Status != models.Pending || d.NextAttemptAt == nil {
 		return t, nil

@@ -42,9 +42,10 @@ type Engine interface {
 	Judge(webhookID string)
 	// Recover starts a recovery's workflow.
 	Recover(recoveryID string)
-	// WorkflowIDs and links as the Web UI knows them.
+	// WorkflowID is the workflow of a dispatch.
 	WorkflowID(dispatchID string) string
-	WorkflowURL(workflowID string) string
+	// WorkflowURL is where the Web UI shows a workflow that ended at a time (nil = it has not); "" = nowhere.
+	WorkflowURL(workflowID string, ended *time.Time) string
 }
 
 // Poster makes one POST; *sender.Client does.

@@ -14,9 +14,9 @@ func (s *Service) Enable(ctx context.Context, tenant, id, by string) (models.Web
 		return w, err
 	}
 	if w.Status == models.WebhookPaused {
-		return s.Resume(ctx, tenant, id, by)
+		return s.resume(ctx, tenant, id, by, true)
 	}
-	return s.setStatus(ctx, tenant, id, models.StatusChange{To: models.WebhookActive, By: by})
+	return s.setStatus(ctx, tenant, id, models.StatusChange{To: models.WebhookActive, Reset: true, By: by})
 }
 
 // Disable takes a webhook out of service until it is enabled. What is due to it is held.
@@ -43,7 +43,12 @@ func (s *Service) Pause(ctx context.Context, tenant, id, by string) (models.Webh
 
 // Resume makes a paused webhook active and releases what the pause held.
 func (s *Service) Resume(ctx context.Context, tenant, id, by string) (models.Webhook, error) {
-	w, err := s.setStatus(ctx, tenant, id, models.StatusChange{To: models.WebhookActive, By: by, From: []models.WebhookStatus{models.WebhookPaused}})
+	return s.resume(ctx, tenant, id, by, false)
+}
+
+func (s *Service) resume(ctx context.Context, tenant, id, by string, reset bool) (models.Webhook, error) {
+	w, err := s.setStatus(ctx, tenant, id, models.StatusChange{To: models.WebhookActive, Reset: reset, By: by,
+		From: []models.WebhookStatus{models.WebhookPaused}})
 	if err != nil {
 		return w, err
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"regexp"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/posthorn/posthorn/internal/fault"
@@ -180,7 +181,9 @@ func (s *Service) checkEvents(ctx context.Context, v *view, tenant string, r Pub
 		} else if !eventID.MatchString(in.ID) {
 			p.add(prefix+"id", "must be 1 to 128 letters, digits, dashes, underscores or colons, and begin with a letter or digit")
 		}
-		if err := s.checkEvent(&p, v, prefix, in); err != nil {
+		if strings.HasPrefix(in.Type, models.OperationalPrefix) && r.By.KeyID != "" {
+			p.add(prefix+"type", "events that begin with %q are published by Posthorn alone", models.OperationalPrefix)
+		} else if err := s.checkEvent(&p, v, prefix, in); err != nil {
 			return nil, err
 		}
 		events[i] = models.Event{Tenant: tenant, ID: in.ID, Type: in.Type, Data: in.Data, Attributes: in.Attributes, CreatedAt: now}

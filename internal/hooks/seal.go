@@ -74,7 +74,7 @@ func (s *Service) Headers(w *models.Webhook) (map[string]string, error) {
 	}
 	masked := make(map[string]string, len(o.headers))
 	for name := range o.headers {
-		masked[name] = "•••"
+		masked[name] = wire.Masked
 	}
 	return masked, nil
 }

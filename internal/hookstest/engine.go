@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/posthorn/posthorn/internal/handoff"
 	"github.com/posthorn/posthorn/internal/hooks"
@@ -128,6 +129,6 @@ func (e *Engine) Recover(recoveryID string) {
 func (e *Engine) WorkflowID(dispatchID string) string { return "deliver/" + dispatchID }
 
 // WorkflowURL implements hooks.Engine.
-func (e *Engine) WorkflowURL(workflowID string) string {
+func (e *Engine) WorkflowURL(workflowID string, _ *time.Time) string {
 	return "http://ui.test/workflows/" + workflowID
 }
