@@ -234,8 +234,7 @@ func (s *stage) canceled(ctx context.Context, tenant string) ([]told, error) {
 		return nil, err
 	}
 	err = s.temporal.GetWorkflow(ctx, id, "").Get(ctx, nil)
-	var canceled *temporal.CanceledError
-	if !errors.As(err, &canceled) {
+	if _, ok := errors.AsType[*temporal.CanceledError](err); !ok {
 		return nil, fmt.Errorf("it was not canceled: %w", err)
 	}
 	return []told{{tenant, id, ""}}, nil
@@ -266,8 +265,7 @@ func (s *stage) watched(ctx context.Context, tenant string) ([]told, error) {
 		return nil, err
 	}
 	err = s.temporal.GetWorkflow(ctx, id, first).GetWithOptions(ctx, nil, client.WorkflowRunGetOptions{DisableFollowingRuns: true})
-	var next *workflow.ContinueAsNewError
-	if !errors.As(err, &next) {
+	if _, ok := errors.AsType[*workflow.ContinueAsNewError](err); !ok {
 		return nil, fmt.Errorf("it did not continue as new: %w", err)
 	}
 	if err := s.fail(ctx, tenant, threshold-threshold/2); err != nil {

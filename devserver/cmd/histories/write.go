@@ -33,7 +33,8 @@ func (s *stage) write(ctx context.Context, directory string, run told) error {
 	return os.WriteFile(filepath.Join(directory, run.file+".json"), append(text, "\n]}\n"...), 0o644) //nolint:gosec // it is published
 }
 
-// anonymous rewrites an event's JSON with its fields in order and its identities replaced: process and host names.
+// anonymous rewrites an event's JSON with its fields in order, and without the names of host and process that stand in
+// identities and in the queues of single workers.
 func anonymous(event []byte) ([]byte, error) {
 	var value any
 	decoder := json.NewDecoder(bytes.NewReader(event))
@@ -41,23 +42,26 @@ func anonymous(event []byte) ([]byte, error) {
 	if err := decoder.Decode(&value); err != nil {
 		return nil, err
 	}
-	replaceIdentity(value)
+	replaceNames(value)
 	return json.Marshal(value)
 }
 
-func replaceIdentity(value any) {
+func replaceNames(value any) {
 	switch v := value.(type) {
 	case map[string]any:
+		if v["kind"] == "TASK_QUEUE_KIND_STICKY" {
+			v["name"] = "worker"
+		}
 		for name, field := range v {
 			if name == "identity" {
 				v[name] = "worker"
 			} else {
-				replaceIdentity(field)
+				replaceNames(field)
 			}
 		}
 	case []any:
 		for _, item := range v {
-			replaceIdentity(item)
+			replaceNames(item)
 		}
 	}
 }
