@@ -11,6 +11,7 @@ import (
 
 // acceptsWithoutTemporal publishes while Temporal is down: it is accepted, and delivered when Temporal is back.
 func acceptsWithoutTemporal(t *testing.T, p *production) {
+	t.Helper()
 	x := harness.NewTenant(t, p.api.API)
 	r := harness.NewReceiver(t, nil)
 	x.Hook(t, r.URL)
@@ -31,6 +32,7 @@ func acceptsWithoutTemporal(t *testing.T, p *production) {
 
 // refusesWithoutPostgres publishes while the database is down: it is refused, and nothing of it is there afterwards.
 func refusesWithoutPostgres(t *testing.T, p *production) {
+	t.Helper()
 	x := harness.NewTenant(t, p.api.API)
 	r := harness.NewReceiver(t, nil)
 	x.Hook(t, r.URL)

@@ -59,25 +59,36 @@ func newMortalProduction(t *testing.T) *production {
 	return p
 }
 
-// killPostgres kills the database under everything, Temporal included.
-func (p *production) killPostgres(t *testing.T) { require.NoError(t, p.postgres.Kill(t.Context())) }
-func (p *production) restartPostgres(t *testing.T) {
-	require.NoError(t, p.postgres.Restart(t.Context()))
+// part is something that can die, by kill -9, and come back.
+type part struct {
+	name          string
+	kill, restart func(testing.TB)
+}
+
+func (p *production) parts() []part {
+	return []part{
+		{"api", func(testing.TB) { p.api.Kill() }, func(tb testing.TB) { tb.Helper(); p.api = p.api.Again(tb) }},
+		{"worker", func(testing.TB) { p.worker.Kill() }, func(tb testing.TB) { tb.Helper(); p.worker = p.worker.Again(tb) }},
+		{"Temporal", func(testing.TB) { p.temporal.Kill() }, func(tb testing.TB) { tb.Helper(); p.temporal = p.temporal.Again(tb) }},
+		{"Postgres", p.killPostgres, p.restartPostgres}, // the database of all, Temporal included
+	}
+}
+
+func (p *production) killPostgres(tb testing.TB) {
+	tb.Helper()
+	require.NoError(tb, p.postgres.Kill(tb.Context()))
+}
+
+func (p *production) restartPostgres(tb testing.TB) {
+	tb.Helper()
+	require.NoError(tb, p.postgres.Restart(tb.Context()))
 }
 
 // The parts share an installation and die one after the other: a test of one finds what the one before has left.
 func TestDeathUnderLoad(t *testing.T) {
 	t.Parallel()
 	p := newMortalProduction(t)
-	for _, part := range []struct {
-		name          string
-		kill, restart func(t *testing.T)
-	}{
-		{"api", func(*testing.T) { p.api.Kill() }, func(t *testing.T) { p.api = p.api.Again(t) }},
-		{"worker", func(*testing.T) { p.worker.Kill() }, func(t *testing.T) { p.worker = p.worker.Again(t) }},
-		{"Temporal", func(*testing.T) { p.temporal.Kill() }, func(t *testing.T) { p.temporal = p.temporal.Again(t) }},
-		{"Postgres", p.killPostgres, p.restartPostgres},
-	} {
+	for _, part := range p.parts() {
 		t.Run(part.name, func(t *testing.T) {
 			chance := newDice(t)
 			l := startLoad(t, p.api.API)

@@ -40,14 +40,14 @@ func startLoad(t *testing.T, api harness.API) *load {
 	l := &load{t: t, tenant: harness.NewTenant(t, api), accepted: map[string]bool{}, may: map[string]int{}}
 	l.receiver = harness.NewReceiver(t, func(http.ResponseWriter, int) { <-time.After(10 * time.Millisecond) })
 	l.tenant.Hook(t, l.receiver.URL, harness.Retries(100, "1s"))
-	ctx, stop := context.WithCancel(t.Context())
+	stopped, stop := context.WithCancel(t.Context())
 	l.stop = stop
 	for caller := range callers {
 		l.callers.Go(func() {
 			ticker := time.NewTicker(callEvery)
 			defer ticker.Stop()
-			for n := 0; ctx.Err() == nil; n++ {
-				l.publish(fmt.Sprintf("%d/%d", caller, n), event(n), ticker)
+			for n := 0; stopped.Err() == nil; n++ {
+				l.publish(fmt.Sprintf("%d/%d", caller, n), event(n), ticker) //nolint:contextcheck // What has been begun is finished.
 				<-ticker.C
 			}
 		})
@@ -57,8 +57,9 @@ func startLoad(t *testing.T, api harness.API) *load {
 
 // publish publishes one event until it is accepted.
 func (l *load) publish(key string, event harness.Object, pace *time.Ticker) {
-	for l.t.Context().Err() == nil {
-		reply, err := l.tenant.Do(l.t.Context(), "POST "+l.tenant.Path("/events"), event, "Idempotency-Key", key)
+	ctx := l.t.Context()
+	for ctx.Err() == nil {
+		reply, err := l.tenant.Do(ctx, "POST "+l.tenant.Path("/events"), event, "Idempotency-Key", key)
 		switch {
 		case err != nil, reply.Status >= http.StatusInternalServerError: // unknown: the same again
 		case reply.Status == http.StatusAccepted:

@@ -1,7 +1,6 @@
 package crash
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"os/exec"
@@ -36,14 +35,17 @@ var shapes = []struct {
 	start func(t *testing.T, temporal *harness.Temporal, fault string, inAPI bool) (api harness.API, mortal *harness.Server)
 }{
 	{"dev", func(t *testing.T, _ *harness.Temporal, fault string, _ bool) (harness.API, *harness.Server) {
+		t.Helper()
 		s := harness.NewDev(t, &programs, impatient...).Start(t, "dev", fault)
 		return s.API, s
 	}},
 	{"serve", func(t *testing.T, temporal *harness.Temporal, fault string, _ bool) (harness.API, *harness.Server) {
+		t.Helper()
 		s := newProduction(t, temporal, impatient...).Start(t, "serve", fault)
 		return s.API, s
 	}},
 	{"api and worker", func(t *testing.T, temporal *harness.Temporal, fault string, inAPI bool) (harness.API, *harness.Server) {
+		t.Helper()
 		i := newProduction(t, temporal, impatient...)
 		if inAPI {
 			i.Start(t, "worker")
@@ -136,7 +138,7 @@ func awaitDelivered(t *testing.T, x harness.Tenant) (d harness.Timeline) {
 func requireKilled(t *testing.T, err error) {
 	t.Helper()
 	var exit *exec.ExitError
-	require.True(t, errors.As(err, &exit), "the process ended: %v", err)
+	require.ErrorAs(t, err, &exit)
 	status, ok := exit.Sys().(syscall.WaitStatus)
 	require.True(t, ok)
 	require.Equal(t, syscall.SIGKILL, status.Signal())

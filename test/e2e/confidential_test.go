@@ -68,6 +68,7 @@ func (c *confidential) in(text []byte, except ...string) (found []string) {
 }
 
 func (c *confidential) absentFromLogs(t *testing.T, w *world) {
+	t.Helper()
 	require.Greater(t, len(c.secrets), len(behaviours), "there are secrets to look for")
 	log := w.server.Log()
 	require.Contains(t, log, "level=DEBUG", "the log is as talkative as it can be")
@@ -77,6 +78,7 @@ func (c *confidential) absentFromLogs(t *testing.T, w *world) {
 }
 
 func (c *confidential) absentFromHistories(t *testing.T, w *world) {
+	t.Helper()
 	temporal := harness.DialTemporal(t, w.TemporalAddr)
 	kinds := map[string]int{}
 	var page []byte
@@ -100,6 +102,7 @@ func (c *confidential) absentFromHistories(t *testing.T, w *world) {
 }
 
 func (c *confidential) absentFromHistory(t *testing.T, w *world, e *workflow.WorkflowExecutionInfo) {
+	t.Helper()
 	temporal := harness.DialTemporal(t, w.TemporalAddr)
 	events := temporal.GetWorkflowHistory(t.Context(), e.GetExecution().GetWorkflowId(), e.GetExecution().GetRunId(), false,
 		enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)

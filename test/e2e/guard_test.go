@@ -33,6 +33,7 @@ func destinationsAreRefused(x *tenant) {
 
 // guardActsWhenRegistering is a production as it is meant to be: no plain http, nothing on this machine.
 func guardActsWhenRegistering(t *testing.T, temporal *harness.Temporal) {
+	t.Helper()
 	api := newProduction(t, temporal, "POSTHORN_ALLOW_HTTP=", "POSTHORN_ALLOW_NETWORKS=").Start(t, "api").API
 	r := harness.NewReceiver(t, nil)
 	secure := strings.Replace(r.URL, "http:", "https:", 1)
@@ -44,6 +45,7 @@ func guardActsWhenRegistering(t *testing.T, temporal *harness.Temporal) {
 // guardActsWhenDialling has an API that lets a destination through and a worker that does not: what was acceptable
 // when it was registered, or resolved to something else then, is stopped when it is dialled.
 func guardActsWhenDialling(t *testing.T, temporal *harness.Temporal) {
+	t.Helper()
 	i := newProduction(t, temporal)
 	api := i.Start(t, "api").API
 	i.Start(t, "worker", "POSTHORN_ALLOW_NETWORKS=")

@@ -15,6 +15,7 @@ import (
 )
 
 func apiAndWorkersDeliver(t *testing.T, temporal *harness.Temporal) {
+	t.Helper()
 	i := newProduction(t, temporal)
 	api := i.Start(t, "api")
 	workers := []*harness.Server{i.Start(t, "worker"), i.Start(t, "worker")}
@@ -42,6 +43,7 @@ func apiAndWorkersDeliver(t *testing.T, temporal *harness.Temporal) {
 }
 
 func everyEventHasItsWorkflow(t *testing.T, temporal *harness.Temporal) {
+	t.Helper()
 	i := newProduction(t, temporal, "POSTHORN_GROUP_MAX=1")
 	s := i.Start(t, "serve")
 	x := newTenant(t, s.API)
@@ -73,6 +75,7 @@ func everyEventHasItsWorkflow(t *testing.T, temporal *harness.Temporal) {
 // stoppingLosesNothing asks a busy process to stop. What it has accepted arrives, and as it may finish what it has
 // begun, it arrives once.
 func stoppingLosesNothing(t *testing.T, temporal *harness.Temporal) {
+	t.Helper()
 	s := newProduction(t, temporal).Start(t, "serve")
 	x := newTenant(t, s.API)
 	arrived := make(chan struct{})
@@ -129,6 +132,7 @@ func stoppingLosesNothing(t *testing.T, temporal *harness.Temporal) {
 }
 
 func restartKeepsEverything(t *testing.T) {
+	t.Helper()
 	i := harness.NewDev(t, &programs)
 	s := i.Start(t, "dev")
 	x := newTenant(t, s.API)

@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"io/fs"
@@ -52,7 +53,7 @@ func (p *Programs) build(tags []string) (dir string, err error) {
 		return "", err
 	}
 	kept := filepath.Join(root, ".cache", "test", strings.Join(append([]string{"bin"}, tags...), "-"))
-	if err := os.MkdirAll(kept, 0o755); err != nil {
+	if err := os.MkdirAll(kept, 0o750); err != nil {
 		return "", err
 	}
 	unlock, err := lock(kept + ".lock")
@@ -64,7 +65,7 @@ func (p *Programs) build(tags []string) (dir string, err error) {
 		{"devserver", kept + "/", "./cmd/..."},
 		{".", kept + "/posthorn-lean", "./cmd/posthorn"},
 	} {
-		c := exec.Command("go", "build", "-buildvcs=false", "-tags", strings.Join(append(tags, serverTag), ","),
+		c := exec.CommandContext(context.Background(), "go", "build", "-buildvcs=false", "-tags", strings.Join(append(tags, serverTag), ","),
 			"-ldflags", "-s -w -X main.version=under-test", "-o", command.output, command.packages)
 		c.Dir = filepath.Join(root, command.dir)
 		c.Env = append(os.Environ(), "CGO_ENABLED=0")
@@ -102,7 +103,7 @@ func dependOnSources(root string) error {
 
 // lock waits until no other process has the lock.
 func lock(path string) (unlock func(), err error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err
 	}

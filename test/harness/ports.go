@@ -26,7 +26,7 @@ func FreeAddr(tb testing.TB) string {
 	portsMu.Lock()
 	defer portsMu.Unlock()
 	for range 1000 {
-		port := firstPort + rand.IntN(lastPort-firstPort)
+		port := firstPort + rand.IntN(lastPort-firstPort) //nolint:gosec // Nobody guesses it.
 		if ports[port] {
 			continue
 		}

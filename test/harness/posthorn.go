@@ -31,7 +31,7 @@ type Installation struct {
 // receivers on this machine over plain http, unless its Env says otherwise. Its schema is yet to be migrated.
 func NewInstallation(tb testing.TB, programs *Programs, databaseURL string, temporal *Temporal, env ...string) *Installation {
 	tb.Helper()
-	keyset, err := exec.Command(programs.Lean, "keyset", "new").Output()
+	keyset, err := exec.CommandContext(tb.Context(), programs.Lean, "keyset", "new").Output()
 	if err != nil {
 		tb.Fatalf("make a keyset: %v", err)
 	}
@@ -85,7 +85,7 @@ func (i *Installation) Keyset(tb testing.TB) string {
 // Migrate brings the schema up to date.
 func (i *Installation) Migrate(tb testing.TB) {
 	tb.Helper()
-	c := exec.Command(i.Programs.Lean, "migrate")
+	c := exec.CommandContext(tb.Context(), i.Programs.Lean, "migrate")
 	c.Env = append(cleanEnv(), i.Env...)
 	if out, err := c.CombinedOutput(); err != nil {
 		tb.Fatalf("migrate: %v\n%s", err, out)

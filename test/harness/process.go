@@ -40,7 +40,7 @@ const stopPatience = 90 * time.Second
 func Start(tb testing.TB, c Command) *Process {
 	tb.Helper()
 	p := &Process{Command: c, owner: tb, ended: make(chan struct{})}
-	p.cmd = exec.Command(c.Path, c.Args...)
+	p.cmd = exec.Command(c.Path, c.Args...) //nolint:noctx // It ends with its test, by Kill.
 	p.cmd.Env = append(cleanEnv(), c.Env...)
 	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.log
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // an interrupt is for the tests, which then stop it
@@ -114,7 +114,7 @@ func (p *Process) AwaitEnd(tb testing.TB) error {
 func (p *Process) err() error {
 	select {
 	case <-p.ended:
-		return fmt.Errorf("%s has ended: %v", p.Name, p.failure)
+		return fmt.Errorf("%s has ended: %w", p.Name, p.failure)
 	default:
 		return nil
 	}

@@ -3,6 +3,7 @@ package harness
 import (
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -106,11 +107,7 @@ func (r *Receiver) Posts() []Post {
 func (r *Receiver) Counts() map[string]int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	counts := make(map[string]int, len(r.counts))
-	for id, n := range r.counts {
-		counts[id] = n
-	}
-	return counts
+	return maps.Clone(r.counts)
 }
 
 // Await waits until at least n POSTs have arrived, and gives them.
