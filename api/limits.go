@@ -9,6 +9,7 @@ import (
 	"mime"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"unicode/utf8"
 
@@ -42,7 +43,18 @@ func (s *server) limitHeaders(c *gin.Context) {
 		s.write(c, newProblem(http.StatusRequestHeaderFieldsTooLarge, fmt.Sprintf("the headers of a request may have at most %d bytes", maxHeaderBytes)))
 	case len(c.Request.RequestURI) > maxTarget:
 		s.write(c, newProblem(http.StatusRequestURITooLong, fmt.Sprintf("path and query may have at most %d bytes", maxTarget)))
+	case !isText(c.Request.URL.Path) || !isText(c.Request.URL.RawQuery):
+		s.write(c, newProblem(http.StatusBadRequest, "path and query must be UTF-8 text without NUL characters"))
 	}
+}
+
+// isText tells whether escaped text can be looked for in every database.
+func isText(escaped string) bool {
+	text, err := url.QueryUnescape(escaped)
+	if err != nil {
+		text = escaped // whoever reads it says what is wrong
+	}
+	return utf8.ValidString(text) && !strings.ContainsRune(text, 0)
 }
 
 // bufferBody reads the body, checks what holds for every body, and puts the bytes where huma reads them.

@@ -155,3 +155,23 @@ func (s *Store) finishRecovery(ctx context.Context, r *Recovery, status Recovery
 	r.Status, r.FinishedAt = status, &now
 	return s.db.WithContext(ctx).Model(r).Select("status", "finished_at").Updates(r).Error
 }
+
+// RecoverStranded makes recoveries for what is held for a pause of webhooks that are active, and older than before:
+// its event was being accepted while the webhook was resumed. For the reconciler.
+func (s *Store) RecoverStranded(ctx context.Context, before time.Time, limit int) error {
+	var webhooks []Webhook
+	err := alive(s.db.WithContext(ctx)).Select("id", "tenant").Where(`status = ? AND EXISTS (SELECT 1 FROM deliveries d
+		WHERE d.webhook_id = webhooks.id AND d.status IN ('pending', 'held', 'failed') AND d.status = 'held' AND d.status_reason = ? AND d.id < ?)
+		AND NOT EXISTS (SELECT 1 FROM recoveries r WHERE r.webhook_id = webhooks.id AND r.status = ?)`,
+		WebhookActive, heldPaused, IDBefore(PrefixDelivery, before), RecoveryRunning).Limit(limit).Find(&webhooks).Error
+	if err != nil {
+		return err
+	}
+	for _, w := range webhooks {
+		err := s.CreateRecovery(ctx, &Recovery{Tenant: w.Tenant, WebhookID: w.ID, Statuses: []DeliveryStatus{Held}, Reason: heldPaused})
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return err
+		}
+	}
+	return nil
+}

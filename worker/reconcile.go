@@ -146,6 +146,10 @@ func (r *Reconciler) webhooks(ctx context.Context) error {
 }
 
 func (r *Reconciler) recoveries(ctx context.Context) error {
+	// A publish that was under way when a webhook was resumed may have left a delivery held behind the resume's back.
+	if err := r.Store.RecoverStranded(ctx, r.Store.Now().Add(-r.Overdue), judgedAtOnce); err != nil {
+		return err
+	}
 	ids, err := r.Store.RunningRecoveries(ctx, judgedAtOnce)
 	for _, id := range ids {
 		r.Engine.Recover(id)
@@ -155,8 +159,14 @@ func (r *Reconciler) recoveries(ctx context.Context) error {
 
 func (r *Reconciler) sweep(ctx context.Context) error {
 	now := r.Store.Now()
-	if _, err := r.Store.ForgetKeys(ctx, now.Add(-idempotencyLife), sweptAtOnce); err != nil {
-		return err
+	for {
+		n, err := r.Store.ForgetKeys(ctx, now.Add(-idempotencyLife), sweptAtOnce)
+		if err != nil {
+			return err
+		}
+		if n < sweptAtOnce {
+			break
+		}
 	}
 	_, err := r.Store.SweepDispatches(ctx, now.Add(-sweepAfter), sweptAtOnce)
 	return err
