@@ -134,10 +134,6 @@ func retries(n int) func(*hooks.WebhookChange) {
 	return func(c *hooks.WebhookChange) { c.Retry = &models.Retry{Max: &n} }
 }
 
-func inFlight(n int) func(*hooks.WebhookChange) {
-	return func(c *hooks.WebhookChange) { c.MaxInFlight = &n }
-}
-
 // publish publishes an event and gives the dispatch that was started for it.
 func (b *bundle) publish() models.Dispatch {
 	b.t.Helper()
