@@ -146,7 +146,7 @@ func (s *Store) dispatchAnew(ctx context.Context, rows []Delivery, restart bool)
 		schedule = "failures = 0, "
 	}
 	var fresh []Dispatch
-	for chunk := range slices.Chunk(rows, MaxDispatch) {
+	for chunk := range slices.Chunk(rows, s.groupMax) {
 		p := s.newDispatch(NewID(PrefixDispatch), 0, chunk)
 		if len(chunk) == 1 {
 			p = s.newDispatch(chunk[0].EventID+"/"+chunk[0].ID[len(PrefixDelivery):], chunk[0].Generation+1, chunk)

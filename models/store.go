@@ -34,12 +34,16 @@ type Store struct {
 	postgres bool
 	inTx     bool // the handle that Tx gives to its function
 	now      func() time.Time
+	groupMax int
 }
 
 // Options tunes Open. The zero value is usable.
 type Options struct {
 	// MaxConns bounds the connections to PostgreSQL. Default 20.
 	MaxConns int
+	// GroupMax is the most deliveries of several events that are dispatched anew together, at most MaxDispatch, which is the
+	// default.
+	GroupMax int
 	// Now is the clock; default time.Now.
 	Now func() time.Time
 }
@@ -52,7 +56,10 @@ func Open(ctx context.Context, databaseURL string, o Options) (*Store, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	s := &Store{now: func() time.Time { return o.Now().UTC().Truncate(time.Millisecond) }}
+	if o.GroupMax == 0 {
+		o.GroupMax = MaxDispatch
+	}
+	s := &Store{now: func() time.Time { return o.Now().UTC().Truncate(time.Millisecond) }, groupMax: min(o.GroupMax, MaxDispatch)}
 	var dialector gorm.Dialector
 	switch {
 	case strings.HasPrefix(databaseURL, "sqlite:"):
@@ -163,7 +170,7 @@ const (
 func (s *Store) Tx(ctx context.Context, fn func(tx *Store) error) error {
 	for try := 1; ; try++ {
 		err := s.db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
-			return fn(&Store{db: tx, postgres: s.postgres, inTx: true, now: s.now})
+			return fn(&Store{db: tx, postgres: s.postgres, inTx: true, now: s.now, groupMax: s.groupMax})
 		})
 		if s.inTx || try == txTries || !isGivenUp(err) {
 			return err

@@ -85,7 +85,7 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 	if a.mailer, err = notify.NewMailer(o.Config.SMTPURL.Reveal(), o.Config.MailFrom); err != nil {
 		return nil, err
 	}
-	if a.store, err = models.Open(ctx, o.Config.DatabaseURL.Reveal(), models.Options{}); err != nil {
+	if a.store, err = models.Open(ctx, o.Config.DatabaseURL.Reveal(), models.Options{GroupMax: o.Config.GroupMax}); err != nil {
 		return nil, err
 	}
 	if err := a.store.Migrated(ctx); err != nil {
