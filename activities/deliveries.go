@@ -291,7 +291,7 @@ func (a *Deliveries) Attempt(ctx context.Context, in workflows.AttemptInput) (wo
 	if err != nil || outcome.Left == nil {
 		return outcome, err
 	}
-	if activity.GetInfo(ctx).Attempt >= int32(l.Remaining) {
+	if int(activity.GetInfo(ctx).Attempt) >= l.Remaining {
 		return outcome, nil // a crash has used up one of Temporal's attempts: the workflow goes on with what remains
 	}
 	return outcome, temporal.NewApplicationErrorWithOptions(result.Error, ReceptionFailed, temporal.ApplicationErrorOptions{
@@ -434,6 +434,7 @@ func (a *Deliveries) note(ctx context.Context, r *hooks.Receiver, record *models
 		outcome = "failed"
 	case sender.Gone:
 		outcome = "gone"
+	case sender.Received:
 	}
 	a.Metrics.Attempts.WithLabelValues(outcome).Inc()
 	if record.Status != models.Pending {

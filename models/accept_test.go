@@ -95,7 +95,7 @@ func TestAcceptRefusesOne(t *testing.T) {
 		want  error
 	}{
 		{"unknown tenant", func(_ *testing.T, _ *database, a *models.Acceptance) { a.Tenant = "nobody" }, models.ErrNotFound},
-		{"stale version", func(t *testing.T, s *database, a *models.Acceptance) { a.Version-- }, models.ErrStale},
+		{"stale version", func(_ *testing.T, _ *database, a *models.Acceptance) { a.Version-- }, models.ErrStale},
 		{"an id that exists", func(t *testing.T, s *database, a *models.Acceptance) {
 			w := s.Webhook(t, a.Tenant)
 			earlier := &models.Acceptance{Tenant: a.Tenant, Version: s.Version(t, a.Tenant)}
@@ -104,7 +104,7 @@ func TestAcceptRefusesOne(t *testing.T) {
 			s.mustAccept(t, earlier)
 			s.Add(a, "taken", w)
 		}, models.ErrDuplicateEvent},
-		{"an id twice", func(t *testing.T, s *database, a *models.Acceptance) {
+		{"an id twice", func(_ *testing.T, s *database, a *models.Acceptance) {
 			s.Add(a, "twice")
 			s.Add(a, "twice")
 		}, models.ErrDuplicateEvent},

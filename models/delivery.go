@@ -2,6 +2,7 @@ package models
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"gorm.io/gorm"
@@ -138,11 +139,10 @@ func (s *Store) ChangeDelivery(ctx context.Context, tenant, id string, change fu
 		}
 		var w Webhook
 		status := WebhookStatus("") // of a webhook that has been deleted
-		switch err := found(alive(tx.db.WithContext(ctx)).Take(&w, "id = ?", d.WebhookID).Error); err {
-		case nil:
+		switch err := found(alive(tx.db.WithContext(ctx)).Take(&w, "id = ?", d.WebhookID).Error); {
+		case err == nil:
 			status = w.Status
-		case ErrNotFound:
-		default:
+		case !errors.Is(err, ErrNotFound):
 			return err
 		}
 		if err := change(&d, status); err != nil {
@@ -229,11 +229,10 @@ func (s *Store) Backlog(ctx context.Context, limit int) (b Backlog, top []Webhoo
 	var oldest Delivery
 	err = found(db.Select("next_attempt_at").Where("status = 'pending' AND next_attempt_at < ?", s.now()).
 		Order("next_attempt_at").Take(&oldest).Error)
-	switch err {
-	case nil:
+	switch {
+	case err == nil:
 		b.OldestDue = oldest.NextAttemptAt
-	case ErrNotFound:
-	default:
+	case !errors.Is(err, ErrNotFound):
 		return b, nil, err
 	}
 	err = db.Raw(`SELECT webhook_id, count(*) AS pending FROM deliveries WHERE status = 'pending'

@@ -3,6 +3,7 @@ package models
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -91,8 +92,7 @@ func (s *Store) JudgeWebhook(ctx context.Context, id string, threshold int64) (W
 			reason := fmt.Sprintf("%d receptions failed", w.Health.Failed)
 			return tx.deactivate(ctx, &w, threshold, reason)
 		}
-		for i := len(WarningMarks) - 1; i >= 0; i-- {
-			mark := WarningMarks[i]
+		for _, mark := range slices.Backward(WarningMarks) {
 			if w.Health.Failed < MarkAt(threshold, mark) || w.Health.Warned >= mark {
 				continue
 			}

@@ -30,7 +30,7 @@ func IDBefore(prefix string, t time.Time) string {
 	var u uuid.UUID
 	ms := t.UnixMilli()
 	for i := range 6 {
-		u[i] = byte(ms >> (40 - 8*i))
+		u[i] = byte(ms >> (40 - 8*i)) //nolint:gosec // the lowest byte is what is wanted
 	}
 	return prefix + u.String()
 }

@@ -180,7 +180,7 @@ func TestARecoverySweepsUpWhatWasHeldMeanwhile(t *testing.T) {
 		require.NoError(t, err)
 		require.True(t, now.Sweep)
 		require.Equal(t, models.RecoveryRunning, now.Status)
-		now, fresh, err := s.ReleasePage(t.Context(), r.ID)
+		_, fresh, err := s.ReleasePage(t.Context(), r.ID)
 		require.NoError(t, err)
 		require.ElementsMatch(t, keysOf(*d, recent), fresh[0].Deliveries)
 		now, _, err = s.ReleasePage(t.Context(), r.ID)

@@ -73,7 +73,7 @@ func Open(ctx context.Context, databaseURL string, o Options) (*Store, error) {
 		dialector = postgres.New(postgres.Config{Conn: pool})
 		s.postgres = true
 	default:
-		return nil, errors.New("models: the database URL must begin with postgres:// or sqlite:")
+		return nil, errors.New("models: the database URL must begin with postgres:// or sqlite:<path>")
 	}
 	db, err := gorm.Open(dialector, &gorm.Config{
 		// Errors are returned, and logged by whoever handles them. GORM would log the statements too, with what is in them.
@@ -176,7 +176,7 @@ func (s *Store) Tx(ctx context.Context, fn func(tx *Store) error) error {
 			return err
 		}
 		select {
-		case <-time.After(rand.N(time.Duration(try) * txWait)):
+		case <-time.After(rand.N(time.Duration(try) * txWait)): //nolint:gosec // spreads waits, guards nothing
 		case <-ctx.Done():
 			return err
 		}
@@ -217,8 +217,7 @@ func found(err error) error {
 
 // IsUniqueViolation tells a duplicate key from any other failure, on both databases.
 func IsUniqueViolation(err error) bool {
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) {
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return pg.Code == "23505"
 	}
 	var lite interface{ Code() int }
@@ -232,8 +231,7 @@ func IsOutage(err error) bool {
 	case err == nil, errors.Is(err, context.Canceled), errors.Is(err, ErrNotFound), errors.Is(err, ErrConflict):
 		return false
 	}
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) {
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
 		switch pg.Code[:2] {
 		case "08", "40", "53", "55", "57", "58": // connection, rollback, resources, not in state, operator, system
 			return true

@@ -185,8 +185,8 @@ func (a *App) prepare(ctx context.Context, addr net.Addr) {
 		until(ctx, a.Log, "worker", func() error { return a.ready(ctx) })
 		worker.EnsureSchedules(ctx, a.Temporal, a.Config.TaskQueue, a.Log)
 	}
-	if a.Options.Ready != nil && ctx.Err() == nil {
-		a.Options.Ready(addr)
+	if a.Ready != nil && ctx.Err() == nil {
+		a.Ready(addr)
 	}
 }
 
@@ -241,7 +241,7 @@ func until(ctx context.Context, log *slog.Logger, what string, try func() error)
 }
 
 // ready tells whether this process can do its work. A worker must have begun once; an API accepts without Temporal.
-func (a *App) ready(ctx context.Context) error {
+func (a *App) ready(context.Context) error {
 	switch {
 	case !a.Worker:
 		return nil

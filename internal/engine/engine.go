@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/url"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -252,10 +253,8 @@ func (s *set) add(value string) {
 	if len(*s) == workflows.MaxAttributeValues {
 		return
 	}
-	for _, v := range *s {
-		if v == value {
-			return
-		}
+	if slices.Contains(*s, value) {
+		return
 	}
 	*s = append(*s, value)
 }

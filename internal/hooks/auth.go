@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
+	"slices"
 
 	"github.com/posthorn/posthorn/internal/secrets"
 	"github.com/posthorn/posthorn/models"
@@ -34,12 +35,7 @@ func (p Principal) May(tenant string, roles ...models.Role) bool {
 	if p.Role == models.RoleTenant {
 		return true
 	}
-	for _, r := range roles {
-		if p.Role == r {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(roles, p.Role)
 }
 
 // Authenticate finds out whose key this is. Unauthorized for anything that is not a key in force.
@@ -97,7 +93,7 @@ func (s *Service) CreateKey(ctx context.Context, tenant, name string, role model
 	switch role {
 	case models.RoleTenant, models.RolePublish, models.RoleRead:
 	default:
-		p.add("role", "must be tenant, publish or read")
+		p.addf("role", "must be tenant, publish or read")
 	}
 	if err := p.err(); err != nil {
 		return models.APIKey{}, "", err

@@ -53,7 +53,7 @@ func (s *Service) Calls(ctx context.Context, tenant string, f models.CallFilter,
 func (s *Service) ReplayCalls(ctx context.Context, tenant, profile string, ids []string) error {
 	var p problems
 	if len(ids) == 0 || len(ids) > MaxReplay {
-		p.add("calls", "must be 1 to %d", MaxReplay)
+		p.addf("calls", "must be 1 to %d", MaxReplay)
 		return p.err()
 	}
 	rows, _, err := s.Store.Calls(ctx, tenant, models.CallFilter{Profile: profile, IDs: ids}, len(ids), 0)
@@ -65,13 +65,13 @@ func (s *Service) ReplayCalls(ctx context.Context, tenant, profile string, ids [
 		k := slices.IndexFunc(rows, func(c models.Call) bool { return c.ID == id })
 		switch {
 		case k < 0:
-			p.add(index("calls", i), "there is no such call")
+			p.addf(index("calls", i), "there is no such call")
 		case rows[k].Obstacle == models.ObstacleDeleted:
-			p.add(index("calls", i), "its webhook has been deleted")
+			p.addf(index("calls", i), "its webhook has been deleted")
 		case rows[k].Obstacle == models.ObstacleInactive:
-			p.add(index("calls", i), "its webhook is not active")
+			p.addf(index("calls", i), "its webhook is not active")
 		case rows[k].Obstacle == models.ObstacleErased:
-			p.add(index("calls", i), "its event's payload has been erased")
+			p.addf(index("calls", i), "its event's payload has been erased")
 		default:
 			calls = append(calls, rows[k])
 		}

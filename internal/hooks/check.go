@@ -9,9 +9,9 @@ import (
 func checkLength(p *problems, field, text string, most int) {
 	switch {
 	case utf8.RuneCountInString(text) > most:
-		p.add(field, "must be at most %d characters", most)
+		p.addf(field, "must be at most %d characters", most)
 	case !utf8.ValidString(text), containsNUL(text):
-		p.add(field, "must be UTF-8 text without NUL characters")
+		p.addf(field, "must be UTF-8 text without NUL characters")
 	}
 }
 

@@ -53,16 +53,21 @@ func Refuse(code Code, format string, args ...any) *Error {
 // problems gathers what is wrong with a request, so that all of it is told at once.
 type problems []FieldError
 
-func (p *problems) add(field, format string, args ...any) {
+func (p *problems) addf(field, format string, args ...any) {
 	*p = append(*p, FieldError{field, fmt.Sprintf(format, args...)})
 }
 
 // err is nil if there are no problems.
-func (p problems) err() error {
-	if len(p) == 0 {
+func (p *problems) err() error {
+	if len(*p) == 0 {
 		return nil
 	}
-	return &Error{Code: Invalid, Detail: "the request is not valid", Fields: p}
+	return invalid(*p...)
+}
+
+// invalid is the Error of a request in which fields are wrong.
+func invalid(fields ...FieldError) *Error {
+	return &Error{Code: Invalid, Detail: "the request is not valid", Fields: fields}
 }
 
 // known turns the models' errors into refusals; what names the thing that was looked for.
@@ -71,7 +76,7 @@ func known(err error, what string) error {
 	case errors.Is(err, models.ErrNotFound):
 		return Refuse(NotFound, "there is no such %s", what)
 	case errors.Is(err, models.ErrBadCursor):
-		return &Error{Code: Invalid, Detail: "the request is not valid", Fields: []FieldError{{"after", "is not a cursor of this list"}}}
+		return invalid(FieldError{"after", "is not a cursor of this list"})
 	default:
 		return err
 	}

@@ -66,7 +66,7 @@ var english = message.NewPrinter(language.English)
 func validate(schema *jsonschema.Schema, data []byte) ([]FieldError, error) {
 	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(data))
 	if err != nil {
-		return []FieldError{{"data", "is not JSON"}}, nil
+		return []FieldError{{"data", "is not JSON"}}, nil //nolint:nilerr // it is the event's fault, and told as such
 	}
 	err = schema.Validate(value)
 	var invalid *jsonschema.ValidationError
@@ -95,23 +95,23 @@ func (s *Service) PutEventType(ctx context.Context, t models.EventType) (models.
 	var p problems
 	switch {
 	case !eventTypeName.MatchString(t.Name):
-		p.add("name", "must be 1 to 128 letters, digits, dots, dashes or underscores, and begin with a letter or digit")
+		p.addf("name", "must be 1 to 128 letters, digits, dots, dashes or underscores, and begin with a letter or digit")
 	case strings.HasPrefix(t.Name, models.OperationalPrefix):
-		p.add("name", "names that begin with %q are Posthorn's own", models.OperationalPrefix)
+		p.addf("name", "names that begin with %q are Posthorn's own", models.OperationalPrefix)
 	}
 	checkLength(&p, "description", t.Description, 2000)
 	if t.Schema != "" {
 		schema, err := compileSchema([]byte(t.Schema))
 		switch {
 		case err != nil:
-			p.add("schema", "is not a JSON Schema: %s", firstLine(err.Error()))
+			p.addf("schema", "is not a JSON Schema: %s", firstLine(err.Error()))
 		case t.Example != "":
 			violations, err := validate(schema, []byte(t.Example))
 			if err != nil {
 				return t, err
 			}
 			for _, v := range violations {
-				p.add("example"+strings.TrimPrefix(v.Field, "data"), "%s", v.Message)
+				p.addf("example"+strings.TrimPrefix(v.Field, "data"), "%s", v.Message)
 			}
 		}
 	}

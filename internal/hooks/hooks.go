@@ -22,7 +22,7 @@ import (
 
 // Engine drives what must still happen. None of its methods waits for the engine: what cannot be started now is
 // started by the reconciler later.
-type Engine interface {
+type Engine interface { //nolint:interfacebloat // one engine, asked for one thing after the other; hookstest has the other one
 	// Reserve takes a start slot if one is free, or, with wait, becomes free in a bounded time. It must be followed by
 	// Start or Release.
 	Reserve(ctx context.Context, wait bool) bool

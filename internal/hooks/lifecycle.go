@@ -2,6 +2,7 @@ package hooks
 
 import (
 	"context"
+	"errors"
 
 	"github.com/posthorn/posthorn/models"
 )
@@ -86,7 +87,7 @@ func (s *Service) Gone(ctx context.Context, w *models.Webhook) error {
 		s.directory.forget(w.Tenant)
 		s.Engine.Judge(w.ID)
 	}
-	if known(err, "webhook") != err { // deleted meanwhile: there is nothing to deactivate
+	if errors.Is(err, models.ErrNotFound) { // deleted meanwhile: there is nothing to deactivate
 		return nil
 	}
 	return err

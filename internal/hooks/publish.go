@@ -77,8 +77,7 @@ func (s *Service) Publish(ctx context.Context, tenant string, r PublishRequest) 
 
 // mayBeOutdated tells whether an error may come of a view that is too old.
 func mayBeOutdated(err error) bool {
-	var refused *Error
-	if errors.As(err, &refused) {
+	if refused, ok := errors.AsType[*Error](err); ok {
 		return refused.Code == Invalid || refused.Code == Unauthorized
 	}
 	return errors.Is(err, models.ErrStale)
@@ -86,11 +85,11 @@ func mayBeOutdated(err error) bool {
 
 func checkKey(key string) error {
 	if len(key) > 255 {
-		return &Error{Code: Invalid, Detail: "the request is not valid", Fields: []FieldError{{"Idempotency-Key", "must be at most 255 characters"}}}
+		return invalid(FieldError{"Idempotency-Key", "must be at most 255 characters"})
 	}
 	for _, c := range key {
 		if c < 0x20 || c > 0x7e {
-			return &Error{Code: Invalid, Detail: "the request is not valid", Fields: []FieldError{{"Idempotency-Key", "must be printable ASCII"}}}
+			return invalid(FieldError{"Idempotency-Key", "must be printable ASCII"})
 		}
 	}
 	return nil
@@ -100,7 +99,7 @@ func (s *Service) publish(ctx context.Context, v *view, tenant string, r Publish
 	if !r.By.inForce(v) {
 		return nil, Refuse(Unauthorized, "a valid API key is required")
 	}
-	events, err := s.checkEvents(ctx, v, tenant, r)
+	events, err := s.checkEvents(v, tenant, r)
 	if err != nil {
 		return nil, err
 	}
@@ -163,10 +162,10 @@ func answer(published []Published) string {
 }
 
 // checkEvents turns the input into events, or says all that is wrong with it.
-func (s *Service) checkEvents(ctx context.Context, v *view, tenant string, r PublishRequest) ([]models.Event, error) {
+func (s *Service) checkEvents(v *view, tenant string, r PublishRequest) ([]models.Event, error) {
 	var p problems
 	if len(r.Events) == 0 || len(r.Events) > MaxBatch {
-		p.add("events", "must be 1 to %d", MaxBatch)
+		p.addf("events", "must be 1 to %d", MaxBatch)
 		return nil, p.err()
 	}
 	now := s.Now().UTC().Truncate(time.Millisecond)
@@ -179,10 +178,10 @@ func (s *Service) checkEvents(ctx context.Context, v *view, tenant string, r Pub
 		if in.ID == "" {
 			in.ID = models.NewID(models.PrefixEvent)
 		} else if !eventID.MatchString(in.ID) {
-			p.add(prefix+"id", "must be 1 to 128 letters, digits, dashes, underscores or colons, and begin with a letter or digit")
+			p.addf(prefix+"id", "must be 1 to 128 letters, digits, dashes, underscores or colons, and begin with a letter or digit")
 		}
 		if strings.HasPrefix(in.Type, models.OperationalPrefix) && r.By.KeyID != "" {
-			p.add(prefix+"type", "events that begin with %q are published by Posthorn alone", models.OperationalPrefix)
+			p.addf(prefix+"type", "events that begin with %q are published by Posthorn alone", models.OperationalPrefix)
 		} else if err := s.checkEvent(&p, v, prefix, in); err != nil {
 			return nil, err
 		}
@@ -193,7 +192,7 @@ func (s *Service) checkEvents(ctx context.Context, v *view, tenant string, r Pub
 
 func (s *Service) checkEvent(p *problems, v *view, prefix string, in EventInput) error {
 	if len(in.Attributes) > 20 {
-		p.add(prefix+"attributes", "must be at most 20")
+		p.addf(prefix+"attributes", "must be at most 20")
 	}
 	for name, value := range in.Attributes {
 		checkLength(p, prefix+"attributes."+name, value, 1000)
@@ -201,11 +200,11 @@ func (s *Service) checkEvent(p *problems, v *view, prefix string, in EventInput)
 	}
 	t, ok := v.types[in.Type]
 	if !ok {
-		p.add(prefix+"type", "%q is not a known event type", in.Type)
+		p.addf(prefix+"type", "%q is not a known event type", in.Type)
 		return nil
 	}
 	if !json.Valid(in.Data) {
-		p.add(prefix+"data", "must be JSON")
+		p.addf(prefix+"data", "must be JSON")
 		return nil
 	}
 	violations, err := t.violations(in.Data)
@@ -213,7 +212,7 @@ func (s *Service) checkEvent(p *problems, v *view, prefix string, in EventInput)
 		return err
 	}
 	for _, violation := range violations {
-		p.add(prefix+violation.Field, "%s", violation.Message)
+		p.addf(prefix+violation.Field, "%s", violation.Message)
 	}
 	return nil
 }

@@ -2,7 +2,6 @@ package hooks_test
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -175,7 +174,7 @@ func TestErrorsNameEveryField(t *testing.T) {
 		{ID: "a.b", Type: "order.created", Data: json.RawMessage(`{"id":1,"lines":[]}`)},
 	}})
 	var refused *hooks.Error
-	require.True(t, errors.As(err, &refused))
+	require.ErrorAs(t, err, &refused)
 	var fields []string
 	for _, f := range refused.Fields {
 		fields = append(fields, f.Field)

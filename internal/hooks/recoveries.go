@@ -22,14 +22,14 @@ func (s *Service) Recover(ctx context.Context, tenant, id string, r RecoveryRequ
 	}
 	for i, status := range r.Statuses {
 		if status != models.Held && status != models.Failed {
-			p.add(index("statuses", i), "must be held or failed")
+			p.addf(index("statuses", i), "must be held or failed")
 		}
 	}
 	if !(r.Rate >= 0 && r.Rate <= 10_000) {
-		p.add("rate", "must be from 0 to 10000 deliveries per second")
+		p.addf("rate", "must be from 0 to 10000 deliveries per second")
 	}
 	if r.Since != nil && r.Until != nil && !r.Since.Before(*r.Until) {
-		p.add("until", "must be after since")
+		p.addf("until", "must be after since")
 	}
 	if err := p.err(); err != nil {
 		return models.Recovery{}, err

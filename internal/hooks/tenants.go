@@ -15,15 +15,15 @@ var tenantID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 func (s *Service) PutTenant(ctx context.Context, t models.Tenant) (_ models.Tenant, created bool, err error) {
 	var p problems
 	if !tenantID.MatchString(t.ID) {
-		p.add("tenant", "must be 1 to 64 letters, digits, dots, dashes or underscores, and begin with a letter or digit")
+		p.addf("tenant", "must be 1 to 64 letters, digits, dots, dashes or underscores, and begin with a letter or digit")
 	}
 	checkLength(&p, "name", t.Name, 200)
 	if len(t.AdminEmails) > 20 {
-		p.add("admin_emails", "must be at most 20")
+		p.addf("admin_emails", "must be at most 20")
 	}
 	for i, address := range t.AdminEmails {
 		if parsed, err := mail.ParseAddress(address); err != nil || parsed.Address != address || len(address) > 254 {
-			p.add(index("admin_emails", i), "is not an e-mail address")
+			p.addf(index("admin_emails", i), "is not an e-mail address")
 		}
 	}
 	if err := p.err(); err != nil {

@@ -56,8 +56,7 @@ func (s *Service) TestWebhook(ctx context.Context, tenant, id, eventType string)
 		}
 	}
 	if len(chosen) == 0 && eventType != "" {
-		return TestReport{}, &Error{Code: Invalid, Detail: "the request is not valid",
-			Fields: []FieldError{{"event_type", "the webhook is not registered for it"}}}
+		return TestReport{}, invalid(FieldError{"event_type", "the webhook is not registered for it"})
 	}
 	opened, err := s.unseal(&w)
 	if err != nil {

@@ -100,7 +100,7 @@ func (s *Service) UpdateWebhook(ctx context.Context, tenant, id string, c Webhoo
 func (s *Service) apply(ctx context.Context, w *models.Webhook, o *sealed, c WebhookChange) error {
 	var p problems
 	if !wire.Known(w.Profile) {
-		p.add("profile", "must be one of %s", strings.Join(wire.Profiles(), ", "))
+		p.addf("profile", "must be one of %s", strings.Join(wire.Profiles(), ", "))
 		return p.err()
 	}
 	if c.URL != nil {
@@ -124,14 +124,14 @@ func (s *Service) apply(ctx context.Context, w *models.Webhook, o *sealed, c Web
 		o.secrets = []signingSecret{}
 		if *c.Secret != "" || rulesOf(w.Profile).makesSecret {
 			if err := wire.ValidSecret(w.Profile, *c.Secret); err != nil {
-				p.add("secret", "%s", err)
+				p.addf("secret", "%s", err)
 			}
 			o.secrets = []signingSecret{{Value: *c.Secret}}
 		}
 	}
 	if c.Headers != nil {
 		if err := wire.ValidHeaders(*c.Headers); err != nil {
-			p.add("headers", "%s", err)
+			p.addf("headers", "%s", err)
 		}
 		o.headers = *c.Headers
 	}
@@ -152,33 +152,33 @@ func (s *Service) applyLimits(p *problems, w *models.Webhook, c WebhookChange) {
 	}
 	if c.Timeout != nil {
 		if w.TimeoutMS = c.Timeout.Milliseconds(); *c.Timeout != 0 && (*c.Timeout < 100*time.Millisecond || *c.Timeout > maxTimeout) {
-			p.add("timeout", "must be from 100ms to %s", maxTimeout)
+			p.addf("timeout", "must be from 100ms to %s", maxTimeout)
 		}
 	}
 	if c.MaxInFlight != nil {
 		if w.MaxInFlight = *c.MaxInFlight; w.MaxInFlight < 0 || w.MaxInFlight > 1000 {
-			p.add("max_in_flight", "must be from 0 to 1000")
+			p.addf("max_in_flight", "must be from 0 to 1000")
 		}
 	}
 	if c.RateLimit != nil {
 		if w.RateLimit = *c.RateLimit; !(w.RateLimit >= 0 && w.RateLimit <= 10_000) {
-			p.add("rate_limit", "must be from 0 to 10000")
+			p.addf("rate_limit", "must be from 0 to 10000")
 		}
 	}
 }
 
 func checkRetry(p *problems, r models.Retry) {
 	if r.Initial < 0 || r.Initial > maxInterval {
-		p.add("retry.initial", "must be from 1ms to %s", maxInterval)
+		p.addf("retry.initial", "must be from 1ms to %s", maxInterval)
 	}
 	if r.Backoff != 0 && !(r.Backoff >= 1 && r.Backoff <= 10) {
-		p.add("retry.backoff", "must be from 1 to 10")
+		p.addf("retry.backoff", "must be from 1 to 10")
 	}
 	if r.MaxInterval < 0 || r.MaxInterval > maxInterval {
-		p.add("retry.max_interval", "must be from 1ms to %s", maxInterval)
+		p.addf("retry.max_interval", "must be from 1ms to %s", maxInterval)
 	}
 	if r.Max != nil && (*r.Max < 0 || *r.Max > maxRetries) {
-		p.add("retry.max", "must be from 0 to %d", maxRetries)
+		p.addf("retry.max", "must be from 0 to %d", maxRetries)
 	}
 }
 
@@ -197,12 +197,12 @@ func (s *Service) CheckURL(ctx context.Context, profile, raw string) error {
 
 func (s *Service) checkURL(ctx context.Context, p *problems, profile, raw string) {
 	if err := s.Guard.CheckURL(ctx, raw); err != nil {
-		p.add("url", "%s", err)
+		p.addf("url", "%s", err)
 		return
 	}
 	if rulesOf(profile).https && !s.Dev {
 		if u, err := url.Parse(raw); err != nil || u.Scheme != "https" {
-			p.add("url", "must be https")
+			p.addf("url", "must be https")
 		}
 	}
 }
@@ -210,7 +210,7 @@ func (s *Service) checkURL(ctx context.Context, p *problems, profile, raw string
 // checkEventTypes refuses types that are not known to the tenant, and wildcards that match none that is.
 func (s *Service) checkEventTypes(ctx context.Context, p *problems, tenant string, names []string) error {
 	if len(names) > maxEventTypes {
-		p.add("event_types", "must be at most %d", maxEventTypes)
+		p.addf("event_types", "must be at most %d", maxEventTypes)
 		return nil
 	}
 	types, err := s.Store.EventTypes(ctx, tenant)
@@ -223,11 +223,11 @@ func (s *Service) checkEventTypes(ctx context.Context, p *problems, tenant strin
 		switch {
 		case name == models.NoEventTypes:
 		case strings.Count(name, "*") > 1 || (strings.Contains(name, "*") && name != "*" && !strings.HasSuffix(name, ".*")):
-			p.add(index("event_types", i), "%q: a wildcard is the last part of a name, as in order.*", name)
+			p.addf(index("event_types", i), "%q: a wildcard is the last part of a name, as in order.*", name)
 		case !known && wildcard:
-			p.add(index("event_types", i), "%q matches no known event type", name)
+			p.addf(index("event_types", i), "%q matches no known event type", name)
 		case !known:
-			p.add(index("event_types", i), "%q is not a known event type", name)
+			p.addf(index("event_types", i), "%q is not a known event type", name)
 		}
 	}
 	return nil
@@ -266,7 +266,7 @@ const DefaultOverlap = 24 * time.Hour
 func (s *Service) RotateSecret(ctx context.Context, tenant, id string, overlap time.Duration, secret, by string) (string, error) {
 	var p problems
 	if overlap < 0 || overlap > 30*24*time.Hour {
-		p.add("overlap", "must be from 0s to 720h")
+		p.addf("overlap", "must be from 0s to 720h")
 	}
 	if err := p.err(); err != nil {
 		return "", err
@@ -277,7 +277,7 @@ func (s *Service) RotateSecret(ctx context.Context, tenant, id string, overlap t
 	now := s.Now().UTC()
 	_, err := s.Store.UpdateWebhook(ctx, tenant, id, func(w *models.Webhook) error {
 		if err := wire.ValidSecret(w.Profile, secret); err != nil {
-			p.add("secret", "%s", err)
+			p.addf("secret", "%s", err)
 			return p.err()
 		}
 		o, err := s.unseal(w)

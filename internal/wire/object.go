@@ -119,6 +119,6 @@ func appendUnusualString(b []byte, s string) []byte {
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)
 	enc.SetEscapeHTML(false)
-	_ = enc.Encode(s) // a string always encodes, and a Buffer always takes it
+	_ = enc.Encode(s) //nolint:errchkjson // a string always encodes, and a Buffer always takes it
 	return append(b, bytes.TrimSuffix(buf.Bytes(), []byte("\n"))...)
 }

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-const headerMemsourceToken = "X-Memsource-Token"
+const headerMemsourceToken = "X-Memsource-Token" //nolint:gosec // the name of a header, not a credential
 
 // phrase is Memsource, now Phrase TMS (source: 001_114d07e2f43a1b51.txt and the vendor's public SDKs). The body is the
 // event's own object, then what the system adds at its top level:

@@ -41,7 +41,7 @@ func TestStandardWebhooksLibraryVerifies(t *testing.T) {
 		}},
 	} {
 		m := build(t, tc.profile, tc.active...)
-		require.Equal(t, len(tc.active), len(strings.Fields(m.Header.Get("Webhook-Signature"))))
+		require.Len(t, strings.Fields(m.Header.Get("Webhook-Signature")), len(tc.active))
 		require.Equal(t, "1767323349", m.Header.Get("Webhook-Timestamp"), "seconds of the attempt, cut off")
 		require.Equal(t, "evt_019b7c1e-7d2a-7c3b-9f00-1234567890ab", m.Header.Get("Webhook-Id"))
 
