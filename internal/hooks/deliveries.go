@@ -32,12 +32,18 @@ func (s *Service) Deliveries(ctx context.Context, tenant string, f models.Delive
 }
 
 // Delivery reads a delivery's timeline.
-func (s *Service) Delivery(ctx context.Context, tenant, id string) (Timeline, error) {
-	d, err := s.Store.Delivery(ctx, tenant, id)
-	if err != nil {
-		return Timeline{}, known(err, "delivery")
+func (s *Service) Delivery(ctx context.Context, tenant, id string) (t Timeline, err error) {
+	for range 3 {
+		d, err := s.Store.Delivery(ctx, tenant, id)
+		if err != nil {
+			return Timeline{}, known(err, "delivery")
+		}
+		// An attempt recorded between the two reads would stand in the history of a delivery that knows nothing of it.
+		if t, err = s.timeline(ctx, d); err != nil || len(t.History) <= d.Attempts {
+			return t, err
+		}
 	}
-	return s.timeline(ctx, d)
+	return t, err
 }
 
 func (s *Service) timeline(ctx context.Context, d models.Delivery) (Timeline, error) {
