@@ -99,6 +99,10 @@ $(WORKFLOWCHECK):
 	GOBIN=$(TOOLS) go install go.temporal.io/sdk/contrib/tools/workflowcheck@$(WORKFLOWCHECK_VERSION)
 	mv $(TOOLS)/workflowcheck $@
 
+.PHONY: histories
+histories: ## run the stories whose histories the replay tests replay, and keep what Temporal kept of them
+	cd devserver && go run -tags $(SERVER_TAGS) ./cmd/histories ../workflows/testdata
+
 .PHONY: clean
 clean: ## remove what was built; keeps ./data
 	rm -rf bin .cache
