@@ -4,21 +4,15 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"net/url"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
-	"golang.org/x/sync/semaphore"
 
-	"github.com/posthorn/posthorn/internal/fault"
 	"github.com/posthorn/posthorn/internal/handoff"
 	"github.com/posthorn/posthorn/internal/hooks"
 	"github.com/posthorn/posthorn/internal/metrics"
-	"github.com/posthorn/posthorn/internal/sender"
 	"github.com/posthorn/posthorn/models"
 	"github.com/posthorn/posthorn/workflows"
 )
@@ -138,135 +132,6 @@ func (a *Deliveries) read(ctx context.Context, dispatchID string, keys []models.
 	return work, nil
 }
 
-// round attempts several deliveries at once and gathers what came of them. capped leaves over what is above a
-// webhook's cap; otherwise manyAtOnce bounds the round.
-func (a *Deliveries) round(ctx context.Context, dispatchID string, work []handoff.Work, capped bool) (workflows.Round, error) {
-	var (
-		mu      sync.Mutex
-		round   workflows.Round
-		failure error
-		over    []models.Delivery
-		late    []models.Postponed
-		left    = len(work) // deliveries that may still be left over
-		wg      sync.WaitGroup
-		room    = semaphore.NewWeighted(manyAtOnce)
-	)
-	slots, err := a.reserve(ctx, work)
-	if err != nil {
-		return round, err
-	}
-	// lastOf tells the dispatch that this end finishes: the one after which nothing of it is left.
-	lastOf := func(final bool) string {
-		mu.Lock()
-		defer mu.Unlock()
-		if final {
-			if left--; left == 0 && capped {
-				return dispatchID
-			}
-		}
-		return ""
-	}
-	for i, w := range work {
-		if !capped && room.Acquire(ctx, 1) != nil {
-			break
-		}
-		wg.Go(func() {
-			if !capped {
-				defer room.Release(1)
-			}
-			outcome, ok, err := a.inLane(ctx, job{dispatchID, w, lastOf, func() {}}, slots[i], capped)
-			mu.Lock()
-			defer mu.Unlock()
-			switch {
-			case err != nil:
-				failure = err
-			case !ok:
-				over = append(over, w.Delivery)
-				round.OverCap = append(round.OverCap, *outcome.Left)
-			case outcome.Left != nil:
-				if outcome.Left.Denied > 0 || outcome.Left.Reserved {
-					late = append(late, a.postponed(dispatchID, &w.Delivery, outcome.Left))
-				}
-				round.Waiting = append(round.Waiting, *outcome.Left)
-			default:
-				tally(&round, outcome.Status)
-			}
-		})
-	}
-	wg.Wait()
-	if failure == nil {
-		failure = ctx.Err()
-	}
-	if failure != nil {
-		return workflows.Round{}, failure
-	}
-	slices.SortFunc(late, func(a, b models.Postponed) int { return strings.Compare(a.Delivery.ID, b.Delivery.ID) })
-	if err := a.Store.Postpone(ctx, late); err != nil {
-		return workflows.Round{}, err
-	}
-	// From now on the reconciler asks this dispatch's workflow whether it is alive, however long they wait.
-	return round, a.Store.Claim(ctx, dispatchID, slices.DeleteFunc(over, func(d models.Delivery) bool { return d.DispatchID != "" }))
-}
-
-func tally(r *workflows.Round, status string) {
-	switch status {
-	case workflows.Delivered:
-		r.Delivered++
-	case workflows.Failed:
-		r.Failed++
-	default:
-		r.Stopped++
-	}
-}
-
-// job is one attempt to make.
-type job struct {
-	dispatchID string
-	work       handoff.Work
-	lastOf     func(final bool) string // the dispatch that this end finishes, "" = none
-	posted     func()                  // called when the POST has ended, before it is recorded
-}
-
-// inLane attempts one delivery when its webhook has room for it. ok is false if it has none for now and the delivery
-// is the fair lane's.
-func (a *Deliveries) inLane(ctx context.Context, j job, slot time.Time, capped bool) (_ workflows.Outcome, ok bool, _ error) {
-	d := &j.work.Delivery
-	if !capped { // it may have waited long for its turn
-		now, outcome, err := a.current(ctx, d.Tenant, d.ID, d.Generation)
-		if err != nil || now == nil {
-			return outcome, true, err
-		}
-		j.work = *now
-	}
-	r, outcome, err := a.receiver(ctx, d)
-	if err != nil || r == nil {
-		return outcome, true, err
-	}
-	if a.early(d) {
-		return workflows.Outcome{Left: a.leftover(r, d, "")}, true, nil
-	}
-	leave, left, err := a.enter(ctx, r, d, slot, 0)
-	if err != nil || left != nil {
-		return workflows.Outcome{Left: left}, true, err
-	}
-	defer leave()
-	if capped && r.Webhook.MaxInFlight == 0 {
-		if leave, ok = a.Lanes.Enter(ctx, d.WebhookID); !ok {
-			return workflows.Outcome{Left: a.leftover(r, d, "")}, false, ctx.Err()
-		}
-		defer leave()
-	}
-	j.posted = leave
-	outcome, _, err = a.attempt(ctx, r, j)
-	return outcome, true, err
-}
-
-// early tells whether a delivery is to wait longer: it has been attempted, recorded, and is asked for again after a
-// crash. Clocks that differ a little are no reason to wait.
-func (a *Deliveries) early(d *models.Delivery) bool {
-	return d.NextAttemptAt != nil && d.NextAttemptAt.After(a.Now().Add(time.Second))
-}
-
 // Attempt makes one POST of one delivery. A failed reception that is to be tried again is returned as an error that
 // tells Temporal when, so that the Web UI shows attempt n of m, the last failure and the next time.
 func (a *Deliveries) Attempt(ctx context.Context, in workflows.AttemptInput) (workflows.Outcome, error) {
@@ -371,98 +236,4 @@ func (a *Deliveries) hold(ctx context.Context, d *models.Delivery) error {
 	default:
 		return a.Store.HoldDelivery(ctx, d, w.Status)
 	}
-}
-
-// attempt POSTs and records. The outcome has something left if another attempt follows.
-func (a *Deliveries) attempt(ctx context.Context, r *hooks.Receiver, j job) (workflows.Outcome, sender.Result, error) {
-	d := j.work.Delivery
-	fault.Point("before-post")
-	attempt, result := a.Hooks.Post(ctx, r, j.work.Event)
-	j.posted() // there is room for the next POST while this one is being recorded
-	fault.Point("after-post")
-	if result.Aborted {
-		// The activity was stopped, not the receiver slow: the POST may or may not have arrived, and is made again.
-		return workflows.Outcome{}, result, context.Cause(ctx)
-	}
-	a.Metrics.AttemptSeconds.Observe(result.Duration.Seconds())
-	attempt.DeliveryID = d.ID
-	record := &models.Record{Attempt: attempt, Generation: d.Generation, DispatchID: j.dispatchID, CountsInTotal: r.CountsInTotal}
-	ended := result.StartedAt.Add(result.Duration)
-	if result.Outcome == sender.Received {
-		record.Status = models.Delivered
-	} else if d.Failures++; r.Policy.Exhausted(d.Failures) {
-		record.Status = models.Failed
-	} else {
-		record.Status = models.Pending
-		record.NextAttemptAt = ended.Add(r.Policy.Delay(d.ID, d.Failures, result.RetryAfter)).UTC().Truncate(time.Millisecond)
-	}
-	recorded, err := a.Recorder.Record(ctx, record, j.lastOf(record.Status != models.Pending))
-	if err != nil {
-		return workflows.Outcome{}, result, err
-	}
-	fault.Point("after-record")
-	a.note(ctx, r, record, result)
-	if result.Outcome == sender.Gone {
-		if err := a.Hooks.Gone(ctx, r.Webhook); err != nil {
-			return workflows.Outcome{}, result, err
-		}
-		if record.Status == models.Pending { // it has been held, with all that was pending for the webhook
-			return workflows.Outcome{Status: workflows.Stopped}, result, nil
-		}
-	}
-	d.Attempts, d.NextAttemptAt = attemptsAfter(d, record), nil
-	switch {
-	case !recorded.Applied:
-		return workflows.Outcome{Status: workflows.Stopped}, result, nil
-	case record.Status == models.Pending:
-		d.NextAttemptAt = &record.NextAttemptAt
-		return workflows.Outcome{Left: a.leftover(r, &d, result.Error)}, result, nil
-	default:
-		return workflows.Outcome{Status: string(record.Status)}, result, nil
-	}
-}
-
-func attemptsAfter(d models.Delivery, r *models.Record) int {
-	return max(d.Attempts+1, r.Attempt.Number)
-}
-
-// note tells the metrics, the log and the webhook's health workflow of an attempt.
-func (a *Deliveries) note(ctx context.Context, r *hooks.Receiver, record *models.Record, result sender.Result) {
-	outcome := "received"
-	switch result.Outcome {
-	case sender.Failed:
-		outcome = "failed"
-	case sender.Gone:
-		outcome = "gone"
-	case sender.Received:
-	}
-	a.Metrics.Attempts.WithLabelValues(outcome).Inc()
-	if record.Status != models.Pending {
-		a.Metrics.Deliveries.WithLabelValues(string(record.Status)).Inc()
-	}
-	if record.Received() {
-		return
-	}
-	a.Failed(r.Webhook.ID)
-	a.Log.InfoContext(ctx, "reception failed", "tenant", r.Webhook.Tenant, "webhook", r.Webhook.ID, "delivery", record.Attempt.DeliveryID,
-		"attempt", record.Attempt.Number, "status_code", result.StatusCode, "error", result.Error)
-}
-
-// leftover is what the workflow must know to go on with a delivery.
-func (a *Deliveries) leftover(r *hooks.Receiver, d *models.Delivery, last string) *workflows.Leftover {
-	l := &workflows.Leftover{Tenant: d.Tenant, Delivery: d.ID, Webhook: d.WebhookID, Generation: d.Generation,
-		Number: d.Attempts + 1, Remaining: r.Policy.Max + 1 - d.Failures, Timeout: r.Timeout, Host: host(r.Webhook), Last: last}
-	if d.NextAttemptAt != nil {
-		l.Wait = max(0, d.NextAttemptAt.Sub(a.Now())).Round(time.Millisecond)
-	}
-	return l
-}
-
-// host is what may be told of a webhook's URL: path and query may be secrets.
-func host(w *models.Webhook) string {
-	u, err := url.Parse(w.URL)
-	if err != nil {
-		return ""
-	}
-	return u.Host
 }

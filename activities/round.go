@@ -1,0 +1,144 @@
+package activities
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+
+	"github.com/posthorn/posthorn/internal/handoff"
+	"github.com/posthorn/posthorn/models"
+	"github.com/posthorn/posthorn/workflows"
+)
+
+// round attempts several deliveries at once and gathers what came of them. capped leaves over what is above a
+// webhook's cap; otherwise manyAtOnce bounds the round.
+func (a *Deliveries) round(ctx context.Context, dispatchID string, work []handoff.Work, capped bool) (workflows.Round, error) {
+	var (
+		mu      sync.Mutex
+		round   workflows.Round
+		failure error
+		over    []models.Delivery
+		late    []models.Postponed
+		left    = len(work) // deliveries that may still be left over
+		wg      sync.WaitGroup
+		room    = semaphore.NewWeighted(manyAtOnce)
+	)
+	slots, err := a.reserve(ctx, work)
+	if err != nil {
+		return round, err
+	}
+	// lastOf tells the dispatch that this end finishes: the one after which nothing of it is left.
+	lastOf := func(final bool) string {
+		mu.Lock()
+		defer mu.Unlock()
+		if final {
+			if left--; left == 0 && capped {
+				return dispatchID
+			}
+		}
+		return ""
+	}
+	for i, w := range work {
+		if !capped && room.Acquire(ctx, 1) != nil {
+			break
+		}
+		wg.Go(func() {
+			if !capped {
+				defer room.Release(1)
+			}
+			outcome, ok, err := a.inLane(ctx, job{dispatchID, w, lastOf, func() {}}, slots[i], capped)
+			mu.Lock()
+			defer mu.Unlock()
+			switch {
+			case err != nil:
+				failure = err
+			case !ok:
+				over = append(over, w.Delivery)
+				round.OverCap = append(round.OverCap, *outcome.Left)
+			case outcome.Left != nil:
+				if outcome.Left.Denied > 0 || outcome.Left.Reserved {
+					late = append(late, a.postponed(dispatchID, &w.Delivery, outcome.Left))
+				}
+				round.Waiting = append(round.Waiting, *outcome.Left)
+			default:
+				tally(&round, outcome.Status)
+			}
+		})
+	}
+	wg.Wait()
+	if failure == nil {
+		failure = ctx.Err()
+	}
+	if failure != nil {
+		return workflows.Round{}, failure
+	}
+	slices.SortFunc(late, func(a, b models.Postponed) int { return strings.Compare(a.Delivery.ID, b.Delivery.ID) })
+	if err := a.Store.Postpone(ctx, late); err != nil {
+		return workflows.Round{}, err
+	}
+	// From now on the reconciler asks this dispatch's workflow whether it is alive, however long they wait.
+	return round, a.Store.Claim(ctx, dispatchID, slices.DeleteFunc(over, func(d models.Delivery) bool { return d.DispatchID != "" }))
+}
+
+func tally(r *workflows.Round, status string) {
+	switch status {
+	case workflows.Delivered:
+		r.Delivered++
+	case workflows.Failed:
+		r.Failed++
+	default:
+		r.Stopped++
+	}
+}
+
+// job is one attempt to make.
+type job struct {
+	dispatchID string
+	work       handoff.Work
+	lastOf     func(final bool) string // the dispatch that this end finishes, "" = none
+	posted     func()                  // called when the POST has ended, before it is recorded
+}
+
+// inLane attempts one delivery when its webhook has room for it. ok is false if it has none for now and the delivery
+// is the fair lane's.
+func (a *Deliveries) inLane(ctx context.Context, j job, slot time.Time, capped bool) (_ workflows.Outcome, ok bool, _ error) {
+	d := &j.work.Delivery
+	if !capped { // it may have waited long for its turn
+		now, outcome, err := a.current(ctx, d.Tenant, d.ID, d.Generation)
+		if err != nil || now == nil {
+			return outcome, true, err
+		}
+		j.work = *now
+	}
+	r, outcome, err := a.receiver(ctx, d)
+	if err != nil || r == nil {
+		return outcome, true, err
+	}
+	if a.early(d) {
+		return workflows.Outcome{Left: a.leftover(r, d, "")}, true, nil
+	}
+	leave, left, err := a.enter(ctx, r, d, slot, 0)
+	if err != nil || left != nil {
+		return workflows.Outcome{Left: left}, true, err
+	}
+	defer leave()
+	if capped && r.Webhook.MaxInFlight == 0 {
+		if leave, ok = a.Lanes.Enter(ctx, d.WebhookID); !ok {
+			return workflows.Outcome{Left: a.leftover(r, d, "")}, false, ctx.Err()
+		}
+		defer leave()
+	}
+	j.posted = leave
+	outcome, _, err = a.attempt(ctx, r, j)
+	return outcome, true, err
+}
+
+// early tells whether a delivery is to wait longer: it has been attempted, recorded, and is asked for again after a
+// crash. Clocks that differ a little are no reason to wait.
+func (a *Deliveries) early(d *models.Delivery) bool {
+	return d.NextAttemptAt != nil && d.NextAttemptAt.After(a.Now().Add(time.Second))
+}
