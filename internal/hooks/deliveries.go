@@ -32,7 +32,8 @@ func (s *Service) Deliveries(ctx context.Context, tenant string, f models.Delive
 }
 
 // Delivery reads a delivery's timeline.
-func (s *Service) Delivery(ctx context.Context, tenant, id string) (t Timeline, err error) {
+func (s *Service) Delivery(ctx context.Context, tenant, id string) (Timeline, error) {
+	var t Timeline
 	for range 3 {
 		d, err := s.Store.Delivery(ctx, tenant, id)
 		if err != nil {
@@ -43,7 +44,7 @@ func (s *Service) Delivery(ctx context.Context, tenant, id string) (t Timeline, 
 			return t, err
 		}
 	}
-	return t, err
+	return t, nil
 }
 
 func (s *Service) timeline(ctx context.Context, d models.Delivery) (Timeline, error) {

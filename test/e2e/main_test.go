@@ -45,7 +45,9 @@ func TestDev(t *testing.T) {
 	t.Parallel()
 	t.Run("behaviour", func(t *testing.T) {
 		t.Parallel()
-		w := newWorld(t, "dev", func(env ...string) *harness.Installation { return harness.NewDev(t, &programs, env...) })
+		w := newWorld(t, "dev", func(env ...string) *harness.Installation {
+			return harness.NewDev(t, &programs, append(patience[:2:2], env...)...)
+		})
 		w.show(t)
 	})
 	t.Run("a restart keeps everything", func(t *testing.T) {
@@ -77,10 +79,14 @@ func TestProduction(t *testing.T) {
 	}
 }
 
+// patience has the reconciler look sooner than by default, so that a machine too slow to start a workflow in time is
+// only slow.
+var patience = []string{"POSTHORN_RECONCILE_AFTER=20s", "POSTHORN_RECONCILE_EVERY=2s"}
+
 // newProduction is an installation with a schema on a database of its own.
 func newProduction(t *testing.T, temporal *harness.Temporal, env ...string) *harness.Installation {
 	t.Helper()
-	i := harness.NewInstallation(t, &programs, pgtest.URL(t), temporal, env...)
+	i := harness.NewInstallation(t, &programs, pgtest.URL(t), temporal, append(patience[:2:2], env...)...)
 	i.Migrate(t)
 	return i
 }

@@ -17,7 +17,7 @@ import (
 const serverTag = "disable_grpc_modules"
 
 // sideBySide is how many tests run at once at least: they wait for processes and timers most of the time.
-const sideBySide = "8"
+const sideBySide = "6"
 
 // Programs are the paths of the real programs.
 type Programs struct {
@@ -39,6 +39,13 @@ func Main(m *testing.M, programs *Programs, tags ...string) int {
 		return 1
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
+	// Packages are tested side by side, and these would take each other's time.
+	unlock, err := lock(filepath.Join(filepath.Dir(dir), "turn.lock"))
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "wait for our turn:", err)
+		return 1
+	}
+	defer unlock()
 	return m.Run()
 }
 
