@@ -94,11 +94,30 @@ func Open(ctx context.Context, databaseURL string, o Options) (*Store, error) {
 	pool.SetMaxOpenConns(o.MaxConns)
 	pool.SetMaxIdleConns(o.MaxConns)
 	pool.SetConnMaxLifetime(30 * time.Minute)
-	if err := pool.PingContext(ctx); err != nil {
+	if err := s.connect(ctx); err != nil {
 		_ = pool.Close()
 		return nil, fmt.Errorf("models: open: %w", err)
 	}
 	return s, nil
+}
+
+// connectFor is how long a new SQLite file that others are opening too is waited for.
+const connectFor = 15 * time.Second
+
+// connect makes the first connection. SQLite does not queue those who switch a new file to WAL at once, however long
+// their busy timeout: all but one are refused, and try again.
+func (s *Store) connect(ctx context.Context) error {
+	for began := time.Now(); ; {
+		err := s.Ping(ctx)
+		if err == nil || s.postgres || !IsOutage(err) || time.Since(began) > connectFor {
+			return err
+		}
+		select {
+		case <-time.After(rand.N(txWait)): //nolint:gosec // spreads waits, guards nothing
+		case <-ctx.Done():
+			return err
+		}
+	}
 }
 
 // postgresPool makes a pool whose connections give times in UTC, as they are stored, wherever the process runs.
