@@ -109,7 +109,7 @@ const connectFor = 15 * time.Second
 func (s *Store) connect(ctx context.Context) error {
 	for began := time.Now(); ; {
 		err := s.Ping(ctx)
-		if err == nil || s.postgres || !IsOutage(err) || time.Since(began) > connectFor {
+		if !isBusy(err) || time.Since(began) > connectFor {
 			return err
 		}
 		select {
@@ -118,6 +118,12 @@ func (s *Store) connect(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// isBusy tells whether SQLite refused because another connection has the file.
+func isBusy(err error) bool {
+	var lite interface{ Code() int }
+	return errors.As(err, &lite) && lite.Code()&0xff == 5
 }
 
 // postgresPool makes a pool whose connections give times in UTC, as they are stored, wherever the process runs.
