@@ -1,0 +1,302 @@
+package engine_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/client"
+
+	"github.com/posthorn/posthorn/internal/engine"
+	"github.com/posthorn/posthorn/internal/handoff"
+	"github.com/posthorn/posthorn/internal/metrics"
+	"github.com/posthorn/posthorn/models"
+	"github.com/posthorn/posthorn/workflows"
+)
+
+// temporal is the few calls of a Temporal client that the engine makes.
+type temporal struct {
+	client.Client
+
+	mu      sync.Mutex
+	err     error
+	started []client.StartWorkflowOptions
+	signals []string
+}
+
+func (c *temporal) ExecuteWorkflow(_ context.Context, o client.StartWorkflowOptions, _ any, _ ...any) (client.WorkflowRun, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil {
+		return nil, c.err
+	}
+	c.started = append(c.started, o)
+	return nil, nil //nolint:nilnil // nobody looks at the run
+}
+
+func (c *temporal) SignalWithStartWorkflow(_ context.Context, id, _ string, _ any, _ client.StartWorkflowOptions, _ any, _ ...any) (client.WorkflowRun, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.signals = append(c.signals, id)
+	return nil, c.err
+}
+
+func (c *temporal) fail(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.err = err
+}
+
+func (c *temporal) starts() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.started)
+}
+
+// outbox remembers the sizes of the shared dispatches written.
+type outbox struct {
+	mu    sync.Mutex
+	sizes []int
+}
+
+func (o *outbox) CreateSharedDispatch(_ context.Context, keys []models.DeliveryKey) (models.Dispatch, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.sizes = append(o.sizes, len(keys))
+	return models.Dispatch{ID: fmt.Sprintf("dsp_%d", len(o.sizes)), Deliveries: keys}, nil
+}
+
+const slots = 4
+
+// setup makes an engine with a few slots; it must run in a synctest bubble, where time passes only when all wait.
+func setup(change ...func(*engine.Options)) (*engine.Engine, *temporal, *outbox) {
+	c, o := &temporal{}, &outbox{}
+	options := engine.Options{Client: c, Queues: workflows.NewQueues("test"), Outbox: o, Metrics: metrics.New(prometheus.NewRegistry()),
+		Log: slog.New(slog.DiscardHandler), Slots: slots, GroupMax: 256, MaxWaiting: 1000}
+	for _, f := range change {
+		f(&options)
+	}
+	return engine.New(options), c, o
+}
+
+func work(n int) []handoff.Work {
+	all := make([]handoff.Work, n)
+	for i := range all {
+		all[i] = handoff.Work{Event: &models.Event{ID: fmt.Sprintf("evt_%d", i)}, Delivery: models.Delivery{Tenant: "acme",
+			ID: fmt.Sprintf("dlv_%d", i), EventID: fmt.Sprintf("evt_%d", i), EventType: "order.created", WebhookID: fmt.Sprintf("wh_%d", i)}}
+	}
+	return all
+}
+
+// own starts one event's own dispatch, if it gets a slot.
+func own(e *engine.Engine, id string) bool {
+	if !e.Reserve(context.Background(), false) {
+		return false
+	}
+	e.Start([]models.Dispatch{{ID: id, Deliveries: make([]models.DeliveryKey, 1)}}, nil)
+	return true
+}
+
+func TestAtAnEverydayRateEachEventHasItsOwnWorkflow(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		e, c, _ := setup()
+		for i := range 100 { // twenty a second
+			require.True(t, own(e, fmt.Sprint(i)), "event %d", i)
+			time.Sleep(50 * time.Millisecond)
+		}
+		require.Equal(t, 100, c.starts())
+		e.Close()
+	})
+}
+
+func TestBeyondItEventsShareWorkflows(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		e, _, o := setup()
+		const n = 3000
+		var alone, shared int
+		for i := range n { // a thousand a second
+			if own(e, fmt.Sprint(i)) {
+				alone++
+			} else {
+				require.True(t, e.Admit(t.Context(), 1))
+				e.Queue(work(1))
+				shared++
+			}
+			time.Sleep(time.Millisecond)
+		}
+		time.Sleep(time.Second)
+		total := 0
+		for _, size := range o.sizes {
+			total += size
+		}
+		require.Equal(t, shared, total, "nobody is forgotten")
+		require.Equal(t, n, alone+shared)
+		require.Less(t, len(o.sizes), n/10)
+		e.Close()
+	})
+}
+
+func TestAFullGroupStartsAtOnceAndAnyOtherWhenItIsTime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		e, c, o := setup()
+		require.True(t, e.Admit(t.Context(), 256+10))
+		began := time.Now()
+		e.Queue(work(256))
+		e.Queue(work(10))
+		synctest.Wait()
+		require.Equal(t, []int{256}, o.sizes)
+		require.Zero(t, time.Since(began))
+		time.Sleep(20 * time.Millisecond)
+		synctest.Wait()
+		require.Equal(t, []int{256, 10}, o.sizes)
+		require.Equal(t, 2, c.starts())
+		e.Close()
+	})
+}
+
+func TestASlotIsHeldUntilTheFirstAttemptsAreMade(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		desk := handoff.NewDesk(1<<20, time.Now)
+		e, _, _ := setup(func(o *engine.Options) { o.Desk = desk })
+		start := func(id string) bool {
+			if !e.Reserve(t.Context(), false) {
+				return false
+			}
+			e.Start([]models.Dispatch{{ID: id}}, map[string][]handoff.Work{id: work(1)})
+			synctest.Wait()
+			return true
+		}
+		for i := range slots {
+			require.True(t, start(fmt.Sprint(i)))
+		}
+		require.False(t, start("one too many"))
+		desk.Done("0")
+		time.Sleep(100 * time.Millisecond) // by the rate alone it could have been started then
+		require.True(t, start("in the place of 0"))
+		require.False(t, start("one too many"))
+		time.Sleep(300 * time.Millisecond) // slow receivers do not keep their slots
+		require.True(t, start("after a while"))
+		time.Sleep(time.Minute)
+		e.Close()
+	})
+}
+
+func TestWaitersAreBoundedAndToldSo(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		e, _, _ := setup()
+		require.True(t, e.Admit(t.Context(), 5000), "a lone request may be larger than the bound")
+		began := time.Now()
+		require.False(t, e.Admit(t.Context(), 1))
+		require.Equal(t, 5*time.Second, time.Since(began))
+
+		admitted := make(chan bool)
+		go func() { admitted <- e.Admit(t.Context(), 1) }()
+		synctest.Wait()
+		e.Withdraw(5000)
+		require.True(t, <-admitted)
+		e.Close()
+	})
+}
+
+func TestStrictlyAWorkflowPerEventWaitsForASlot(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		e, _, _ := setup(func(o *engine.Options) { o.GroupMax = 1 })
+		for range slots {
+			require.True(t, e.Reserve(t.Context(), true))
+		}
+		got := make(chan bool)
+		go func() { got <- e.Reserve(t.Context(), true) }()
+		synctest.Wait()
+		e.Release()
+		require.True(t, <-got)
+		require.False(t, e.Reserve(t.Context(), true), "not for ever")
+		e.Close()
+	})
+}
+
+func TestWhileTemporalIsAwayAcceptingGoesOn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		e, c, o := setup()
+		c.fail(serviceerror.NewUnavailable("away"))
+		require.True(t, own(e, "the first finds out"))
+		synctest.Wait()
+		for range 10 * slots {
+			require.True(t, e.Reserve(t.Context(), false))
+			e.Release()
+			require.True(t, e.Admit(t.Context(), 5000))
+			e.Queue(work(5000))
+		}
+		require.Empty(t, o.sizes, "the reconciler has them")
+
+		c.fail(nil)
+		time.Sleep(2 * time.Second)
+		require.True(t, own(e, "and back"))
+		synctest.Wait()
+		require.Equal(t, 1, c.starts())
+		e.Close()
+	})
+}
+
+func TestAFailingWebhookIsLookedAtOnceASecond(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		e, c, _ := setup()
+		for range 1000 { // for two seconds
+			e.Failed("wh_1")
+			time.Sleep(2 * time.Millisecond)
+		}
+		time.Sleep(2 * time.Second)
+		c.mu.Lock()
+		require.Len(t, c.signals, 3, "at once, and then once a second, the last failure included")
+		require.Equal(t, workflows.WatchID("wh_1"), c.signals[0])
+		c.mu.Unlock()
+		e.Judge("wh_1")
+		synctest.Wait()
+		require.Len(t, c.signals, 4)
+		e.Close()
+	})
+}
+
+func TestWhatTheWebUIShowsIsBounded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		e, c, _ := setup()
+		require.True(t, e.Admit(t.Context(), 256))
+		e.Queue(work(256))
+		synctest.Wait()
+		e.Close()
+		o := c.started[0]
+		webhooks, ok := o.TypedSearchAttributes.GetKeywordList(workflows.WebhookAttribute)
+		require.True(t, ok)
+		require.Len(t, webhooks, workflows.MaxAttributeValues)
+		require.Equal(t, "256 deliveries, shared dispatch", o.StaticSummary)
+		require.Less(t, len(o.StaticDetails), 20_000)
+	})
+}
+
+func TestNoLinkToWhatTemporalHasForgotten(t *testing.T) {
+	t.Parallel()
+	e, _, _ := setup(func(o *engine.Options) {
+		o.UIURL, o.Namespace, o.Retention = "http://ui.example/", "default", time.Hour
+	})
+	recent, old := time.Now().Add(-time.Minute), time.Now().Add(-2*time.Hour)
+	const want = "http://ui.example/namespaces/default/workflows/deliver%2Fevt_1"
+	require.Equal(t, want, e.WorkflowURL("deliver/evt_1", nil))
+	require.Equal(t, want, e.WorkflowURL("deliver/evt_1", &recent))
+	require.Empty(t, e.WorkflowURL("deliver/evt_1", &old))
+	require.Empty(t, e.WorkflowURL("", nil))
+}
