@@ -28,8 +28,7 @@ func machine(proc string) Machine {
 		}
 	}
 	if text, err := os.ReadFile(filepath.Join(proc, "meminfo")); err == nil {
-		n, _ := kilobytes(text, "MemTotal:")
-		m.MemoryMiB = int(n >> 20)
+		m.MemoryMiB = int(kilobytes(text, "MemTotal:") >> 20)
 	}
 	if text, err := os.ReadFile(filepath.Join(proc, "sys/kernel/osrelease")); err == nil {
 		m.System += " " + strings.TrimSpace(string(text))

@@ -62,11 +62,12 @@ func (p *fakeProc) host(user int) {
 	p.write("stat", fmt.Sprintf("cpu  %d 20 30 99999 88888 40 50 60 7 8\ncpu0 1 2 3\n", user))
 }
 
-// process sets a process's parent, processor time in hundredths of seconds, and proportional memory.
+// process sets a process's parent, processor time in hundredths of seconds, and memory of its own beside 8 MiB that it
+// shares.
 func (p *fakeProc) process(pid, parent, ticks, mib int) {
 	name := strconv.Itoa(pid)
 	p.write(name+"/stat", fmt.Sprintf("%d (x y) S %d 0 0 0 0 0 0 0 0 0 %d 0 0 0 20", pid, parent, ticks))
-	p.write(name+"/smaps_rollup", fmt.Sprintf("00400000-7fff rollup\nRss: 999999 kB\nPss:  %d kB\n", mib<<10))
+	p.write(name+"/status", fmt.Sprintf("Name:\tx y\nVmRSS:\t  99999 kB\nRssAnon:\t  %d kB\nRssFile:\t 3072 kB\nRssShmem:\t    5120 kB\n", mib<<10))
 }
 
 func TestWatchCountsDescendants(t *testing.T) {
@@ -87,10 +88,10 @@ func TestWatchCountsDescendants(t *testing.T) {
 	p.process(os.Getpid(), 1, 50, 2)
 	u, err := w.stop()
 	require.NoError(t, err)
-	require.Equal(t, []ProcessUsage{{"postgres", 1.81, 116}, {"temporal", 1, 30}}, u.Processes)
+	require.Equal(t, []ProcessUsage{{"postgres", 1.81, 116 + 8}, {"temporal", 1, 30 + 8}}, u.Processes)
 	require.InDelta(t, 2.81, u.CPUSeconds, 1e-9)
-	require.InDelta(t, 136, u.PeakMiB, 1e-9, "at one time")
-	require.Equal(t, ProcessUsage{"load and receiver", .5, 2}, u.Load)
+	require.InDelta(t, 116+8+20+8, u.PeakMiB, 1e-9, "at one time")
+	require.Equal(t, ProcessUsage{"load and receiver", .5, 2 + 8}, u.Load)
 	require.InDelta(t, 10, u.HostCPUSeconds, 1e-9)
 }
 
@@ -117,12 +118,12 @@ func TestNothingIsWatchedWhereNothingTells(t *testing.T) {
 	require.Nil(t, u)
 }
 
-func TestMemoryIsResidentWhereShareIsNotTold(t *testing.T) {
+func TestMemoryCountsWhatIsSharedOnce(t *testing.T) {
 	t.Parallel()
 	p := newFakeProc(t)
-	p.write("5/status", "Name:\tx\nVmPeak:\t999 kB\nVmRSS:\t   2048 kB\n")
-	require.EqualValues(t, 2<<20, memory(p.dir, 5))
-	require.Zero(t, memory(p.dir, 6), "has ended")
+	p.write("5/status", "RssAnon:\t 1024 kB\nRssFile:\t 2048 kB\nRssShmem:\t 8192 kB\n")
+	p.write("6/status", "RssAnon:\t 3072 kB\nRssFile:\t 4096 kB\nRssShmem:\t 2048 kB\n")
+	require.EqualValues(t, (1+3+4+8)<<20, memory(p.dir, []int{5, 6, 7}), "7 has ended")
 }
 
 func TestBusyLeavesOutIdling(t *testing.T) {
