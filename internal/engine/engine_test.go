@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -73,6 +74,19 @@ func (o *outbox) CreateSharedDispatch(_ context.Context, keys []models.DeliveryK
 	return models.Dispatch{ID: fmt.Sprintf("dsp_%d", len(o.sizes)), Deliveries: keys}, nil
 }
 
+// written gives the sizes so far.
+func (o *outbox) written() []int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.Clone(o.sizes)
+}
+
+func (c *temporal) signaled() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.signals)
+}
+
 const slots = 4
 
 // setup makes an engine with a few slots; it must run in a synctest bubble, where time passes only when all wait.
@@ -135,12 +149,12 @@ func TestBeyondItEventsShareWorkflows(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		total := 0
-		for _, size := range o.sizes {
+		for _, size := range o.written() {
 			total += size
 		}
 		require.Equal(t, shared, total, "nobody is forgotten")
 		require.Equal(t, n, alone+shared)
-		require.Less(t, len(o.sizes), n/10)
+		require.Less(t, len(o.written()), n/10)
 		e.Close()
 	})
 }
@@ -154,11 +168,11 @@ func TestAFullGroupStartsAtOnceAndAnyOtherWhenItIsTime(t *testing.T) {
 		e.Queue(work(256))
 		e.Queue(work(10))
 		synctest.Wait()
-		require.Equal(t, []int{256}, o.sizes)
+		require.Equal(t, []int{256}, o.written())
 		require.Zero(t, time.Since(began))
 		time.Sleep(20 * time.Millisecond)
 		synctest.Wait()
-		require.Equal(t, []int{256, 10}, o.sizes)
+		require.Equal(t, []int{256, 10}, o.written())
 		require.Equal(t, 2, c.starts())
 		e.Close()
 	})
@@ -240,7 +254,7 @@ func TestWhileTemporalIsAwayAcceptingGoesOn(t *testing.T) {
 			require.True(t, e.Admit(t.Context(), 5000))
 			e.Queue(work(5000))
 		}
-		require.Empty(t, o.sizes, "the reconciler has them")
+		require.Empty(t, o.written(), "the reconciler has them")
 
 		c.fail(nil)
 		time.Sleep(2 * time.Second)
@@ -260,13 +274,11 @@ func TestAFailingWebhookIsLookedAtOnceASecond(t *testing.T) {
 			time.Sleep(2 * time.Millisecond)
 		}
 		time.Sleep(2 * time.Second)
-		c.mu.Lock()
-		require.Len(t, c.signals, 3, "at once, and then once a second, the last failure included")
-		require.Equal(t, workflows.WatchID("wh_1"), c.signals[0])
-		c.mu.Unlock()
+		require.Len(t, c.signaled(), 3, "at once, and then once a second, the last failure included")
+		require.Equal(t, workflows.WatchID("wh_1"), c.signaled()[0])
 		e.Judge("wh_1")
 		synctest.Wait()
-		require.Len(t, c.signals, 4)
+		require.Len(t, c.signaled(), 4)
 		e.Close()
 	})
 }
