@@ -63,7 +63,11 @@ func Open(ctx context.Context, databaseURL string, o Options) (*Store, error) {
 	var dialector gorm.Dialector
 	switch {
 	case strings.HasPrefix(databaseURL, "sqlite:"):
-		dialector = sqlite.Dialector{DriverName: "sqlite", DSN: sqliteDSN(strings.TrimPrefix(databaseURL, "sqlite:"))}
+		pool, err := sqlitePool(ctx, strings.TrimPrefix(databaseURL, "sqlite:"))
+		if err != nil {
+			return nil, fmt.Errorf("models: open: %w", err)
+		}
+		dialector = sqlite.Dialector{Conn: pool}
 		o.MaxConns = min(o.MaxConns, 8)
 	case strings.HasPrefix(databaseURL, "postgres://"), strings.HasPrefix(databaseURL, "postgresql://"):
 		pool, err := postgresPool(databaseURL)
@@ -94,7 +98,7 @@ func Open(ctx context.Context, databaseURL string, o Options) (*Store, error) {
 	pool.SetMaxOpenConns(o.MaxConns)
 	pool.SetMaxIdleConns(o.MaxConns)
 	pool.SetConnMaxLifetime(30 * time.Minute)
-	if err := s.connect(ctx); err != nil {
+	if err := pool.PingContext(ctx); err != nil {
 		_ = pool.Close()
 		return nil, fmt.Errorf("models: open: %w", err)
 	}
@@ -104,18 +108,25 @@ func Open(ctx context.Context, databaseURL string, o Options) (*Store, error) {
 // connectFor is how long a new SQLite file that others are opening too is waited for.
 const connectFor = 15 * time.Second
 
-// connect makes the first connection. SQLite does not queue those who switch a new file to WAL at once, however long
-// their busy timeout: all but one are refused, and try again.
-func (s *Store) connect(ctx context.Context) error {
+// sqlitePool makes a pool with one connection. SQLite does not queue those who switch a new file to WAL at once, however
+// long their busy timeout: all but one are refused, and try again.
+func sqlitePool(ctx context.Context, path string) (*sql.DB, error) {
+	pool, err := sql.Open("sqlite", sqliteDSN(path))
+	if err != nil {
+		return nil, err
+	}
 	for began := time.Now(); ; {
-		err := s.Ping(ctx)
-		if !isBusy(err) || time.Since(began) > connectFor {
-			return err
+		err := pool.PingContext(ctx)
+		if err == nil {
+			return pool, nil
+		}
+		if !isBusy(err) || time.Since(began) > connectFor || ctx.Err() != nil {
+			_ = pool.Close()
+			return nil, err
 		}
 		select {
 		case <-time.After(rand.N(txWait)): //nolint:gosec // spreads waits, guards nothing
 		case <-ctx.Done():
-			return err
 		}
 	}
 }
