@@ -154,7 +154,7 @@ func (s *settings) scenario(ctx context.Context, st *stack, name string) (*bench
 	}
 	var report bench.Report
 	if err := json.Unmarshal(out, &report); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("interrupted, or no report: %w", err)
 	}
 	fmt.Fprintln(os.Stderr, indent(&report))
 	return &report, nil

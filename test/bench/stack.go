@@ -278,8 +278,8 @@ func (st *stack) dev(ctx context.Context) error {
 	return st.ready(ctx, p, "http://"+at[0])
 }
 
-// readyTimeout bounds the start of one process.
-const readyTimeout = time.Minute
+// readyTimeout bounds the start of one process. Temporal's makes two schemas, which takes a while on a busy machine.
+const readyTimeout = 3 * time.Minute
 
 // await waits until a program is ready.
 func await(ctx context.Context, p *program, ready func() bool) error {
