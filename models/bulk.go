@@ -57,6 +57,35 @@ func bulkChunk[T any](ctx context.Context, s *Store, rows []T, columns []column[
 	return result.Err()
 }
 
+// was is the status that rows must have to be changed, as a column: written as a constant it would make PostgreSQL
+// prefer an index of the rows that have it, of which there were few when it last counted and may now be a hundred thousand.
+func was[T any](status DeliveryStatus) column[T] {
+	return column[T]{"was", "text", func(*T) any { return string(status) }}
+}
+
+// rowKeyColumns are the columns of a DeliveryKey.
+var rowKeyColumns = []column[DeliveryKey]{
+	{"tenant", "text", func(k *DeliveryKey) any { return k.Tenant }},
+	{"id", "text", func(k *DeliveryKey) any { return k.ID }},
+}
+
+// byKey reads the rows of a table that exist, of one tenant or of several.
+func byKey[T any](ctx context.Context, s *Store, table string, keys []DeliveryKey) ([]T, error) {
+	all := make([]T, 0, len(keys))
+	err := bulk(ctx, s, keys, rowKeyColumns, "SELECT t.* FROM v JOIN "+table+" t ON t.tenant = v.tenant AND t.id = v.id", func(rows *sql.Rows) error {
+		var row T
+		if err := s.db.ScanRows(rows, &row); err != nil {
+			return err
+		}
+		all = append(all, row)
+		return nil
+	})
+	return all, err
+}
+
+// idColumns are the column of bare ids.
+var idColumns = []column[string]{{"id", "text", func(id *string) any { return *id }}}
+
 // common writes the common table "v" and its arguments.
 func (s *Store) common(rows, columns int, column func(int) (name, kind string), value func(row, col int) any) (string, []any) {
 	names, sources := make([]string, columns), make([]string, columns)

@@ -107,19 +107,7 @@ func (s *Store) Delivery(ctx context.Context, tenant, id string) (Delivery, erro
 
 // DeliveriesByID reads the deliveries with these ids that exist, of one tenant or of several.
 func (s *Store) DeliveriesByID(ctx context.Context, keys []DeliveryKey) ([]Delivery, error) {
-	byTenant := map[string][]string{}
-	for _, k := range keys {
-		byTenant[k.Tenant] = append(byTenant[k.Tenant], k.ID)
-	}
-	var all []Delivery
-	for tenant, ids := range byTenant {
-		var rows []Delivery
-		if err := s.db.WithContext(ctx).Where("tenant = ? AND id IN ?", tenant, ids).Find(&rows).Error; err != nil {
-			return nil, err
-		}
-		all = append(all, rows...)
-	}
-	return all, nil
+	return byKey[Delivery](ctx, s, "deliveries", keys)
 }
 
 // DeliveryKey names a delivery. The JSON names are short because it is kept by the hundred in dispatches and histories.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -60,18 +61,17 @@ func (s *Store) Claim(ctx context.Context, dispatchID string, deliveries []Deliv
 	if len(deliveries) == 0 {
 		return nil
 	}
-	byTenant := map[string][]string{}
-	for _, d := range deliveries {
-		byTenant[d.Tenant] = append(byTenant[d.Tenant], d.ID)
-	}
-	for _, tenant := range sortedKeys(byTenant) {
-		err := s.db.WithContext(ctx).Exec(`UPDATE deliveries SET dispatch_id = ? WHERE tenant = ? AND id IN ? AND status = 'pending' AND dispatch_id = ''`,
-			dispatchID, tenant, byTenant[tenant]).Error
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	columns := append(slices.Clone(deliveryKeyColumns), was[Delivery](Pending),
+		column[Delivery]{"dispatch_id", "text", func(*Delivery) any { return dispatchID }})
+	deliveries = slices.SortedFunc(slices.Values(deliveries), func(a, b Delivery) int { return strings.Compare(a.ID, b.ID) }) // in one order everywhere
+	return bulk(ctx, s, deliveries, columns, `UPDATE deliveries SET dispatch_id = v.dispatch_id FROM v
+		WHERE deliveries.tenant = v.tenant AND deliveries.id = v.id AND deliveries.status = v.was AND deliveries.dispatch_id = ''`, nil)
+}
+
+// deliveryKeyColumns are the columns of a delivery's key.
+var deliveryKeyColumns = []column[Delivery]{
+	{"tenant", "text", func(d *Delivery) any { return d.Tenant }},
+	{"id", "text", func(d *Delivery) any { return d.ID }},
 }
 
 func sortedKeys[V any](m map[string]V) []string {
@@ -154,17 +154,13 @@ func (s *Store) dispatchAnew(ctx context.Context, rows []Delivery, restart bool)
 		if err := s.createDispatch(ctx, p); err != nil {
 			return nil, err
 		}
-		byTenant := map[string][]string{}
-		for _, d := range chunk {
-			byTenant[d.Tenant] = append(byTenant[d.Tenant], d.ID)
-		}
-		for _, tenant := range sortedKeys(byTenant) {
-			err := s.db.WithContext(ctx).Exec(`UPDATE deliveries SET `+schedule+`dispatch_id = ?, generation = generation + 1,
-				status = 'pending', status_reason = '', finished_at = NULL,
-				next_attempt_at = ? WHERE tenant = ? AND id IN ?`, p.ID, s.now(), tenant, byTenant[tenant]).Error
-			if err != nil {
-				return nil, err
-			}
+		now := s.now()
+		columns := append(slices.Clone(deliveryKeyColumns), column[Delivery]{"dispatch_id", "text", func(*Delivery) any { return p.ID }},
+			column[Delivery]{"now", "timestamptz", func(*Delivery) any { return &now }})
+		if err := bulk(ctx, s, chunk, columns, `UPDATE deliveries SET `+schedule+`dispatch_id = v.dispatch_id, generation = generation + 1,
+			status = 'pending', status_reason = '', finished_at = NULL, next_attempt_at = v.now
+			FROM v WHERE deliveries.tenant = v.tenant AND deliveries.id = v.id`, nil); err != nil {
+			return nil, err
 		}
 		fresh = append(fresh, *p)
 	}

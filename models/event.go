@@ -2,6 +2,8 @@ package models
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 )
 
@@ -88,19 +90,14 @@ func (s *Store) EraseEvent(ctx context.Context, tenant, id string) error {
 
 // EventsByID reads the events with these keys that exist, of one tenant or of several.
 func (s *Store) EventsByID(ctx context.Context, keys []DeliveryKey) (map[DeliveryKey]*Event, error) {
-	byTenant := map[string][]string{}
+	different := map[DeliveryKey]bool{} // several deliveries may be of one event
 	for _, k := range keys {
-		byTenant[k.Tenant] = append(byTenant[k.Tenant], k.ID)
+		different[k] = true
 	}
-	events := make(map[DeliveryKey]*Event, len(keys))
-	for tenant, ids := range byTenant {
-		var rows []Event
-		if err := s.db.WithContext(ctx).Where("tenant = ? AND id IN ?", tenant, ids).Find(&rows).Error; err != nil {
-			return nil, err
-		}
-		for i := range rows {
-			events[DeliveryKey{Tenant: tenant, ID: rows[i].ID}] = &rows[i]
-		}
+	rows, err := byKey[Event](ctx, s, "events", slices.Collect(maps.Keys(different)))
+	events := make(map[DeliveryKey]*Event, len(rows))
+	for i := range rows {
+		events[DeliveryKey{Tenant: rows[i].Tenant, ID: rows[i].ID}] = &rows[i]
 	}
-	return events, nil
+	return events, err
 }

@@ -88,7 +88,7 @@ func (r *recorder) run(ctx context.Context, done []string) error {
 	if err := r.count(ctx); err != nil || len(done) == 0 {
 		return err
 	}
-	return r.db.WithContext(ctx).Exec("DELETE FROM dispatches WHERE id IN ?", done).Error
+	return bulk(ctx, r.Store, done, idColumns, "DELETE FROM dispatches WHERE id IN (SELECT id FROM v)", nil)
 }
 
 var moveColumns = []column[*Record]{
@@ -100,6 +100,7 @@ var moveColumns = []column[*Record]{
 	{"next_at", "timestamptz", func(r **Record) any { return nextAt(*r) }},
 	{"finished_at", "timestamptz", func(r **Record) any { return finishedAt(*r) }},
 	{"dispatch_id", "text", func(r **Record) any { return (*r).DispatchID }},
+	was[*Record](Pending),
 }
 
 func failure(r *Record) int64 {
@@ -143,7 +144,7 @@ func (r *recorder) move(ctx context.Context, round map[DeliveryKey]int) error {
 	err := bulk(ctx, r.Store, r.sorted(round), moveColumns, `UPDATE deliveries SET attempts = attempts + 1, failures = failures + v.failure,
 		status = v.status, status_reason = '', next_attempt_at = v.next_at, finished_at = v.finished_at, dispatch_id = v.dispatch_id
 		FROM v WHERE deliveries.tenant = v.tenant AND deliveries.id = v.id
-		AND deliveries.status = 'pending' AND deliveries.generation = v.generation
+		AND deliveries.status = v.was AND deliveries.generation = v.generation
 		RETURNING deliveries.tenant, deliveries.id, deliveries.attempts`, number(true))
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package models
 
 import (
 	"context"
+	"database/sql"
 	"time"
 
 	"gorm.io/gorm/clause"
@@ -81,18 +82,15 @@ func (s *Store) DeleteTenant(ctx context.Context, id string) error {
 
 // TenantVersions reads the versions of several tenants' webhooks at once. Tenants that do not exist are left out.
 func (s *Store) TenantVersions(ctx context.Context, ids []string) (map[string]int64, error) {
-	var rows []struct {
-		ID      string
-		Version int64
-	}
-	if err := s.db.WithContext(ctx).Model(&Tenant{}).Select("id", "version").Where("id IN ?", ids).Find(&rows).Error; err != nil {
-		return nil, err
-	}
-	versions := make(map[string]int64, len(rows))
-	for _, r := range rows {
-		versions[r.ID] = r.Version
-	}
-	return versions, nil
+	versions := make(map[string]int64, len(ids))
+	err := bulk(ctx, s, ids, idColumns, "SELECT id, version FROM tenants WHERE id IN (SELECT id FROM v)", func(rows *sql.Rows) error {
+		var id string
+		var version int64
+		err := rows.Scan(&id, &version)
+		versions[id] = version
+		return err
+	})
+	return versions, err
 }
 
 // touchWebhooks says that the tenant's webhooks, event types or keys have changed. It also serialises such changes.

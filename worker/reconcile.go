@@ -68,6 +68,9 @@ func (r *Reconciler) Run(ctx context.Context) {
 
 // Look reconciles once.
 func (r *Reconciler) Look(ctx context.Context) error {
+	if _, err := r.Store.FollowGrowth(ctx); err != nil {
+		return err
+	}
 	if err := r.measure(ctx); err != nil {
 		return err
 	}

@@ -27,6 +27,8 @@ type Options struct {
 	Payload  int     // bytes of each event's data
 	Tenants  int     // among which the events are spread, each with webhooks of its own
 	Idle     int     // webhooks more in each tenant, that want other events
+	// Keep leaves the tenants and all that was stored for them where they are.
+	Keep bool
 	// FailShare is the part of the deliveries whose first attempt the receiver fails, in the scenario failing.
 	FailShare float64
 	// Receiver is the loopback address to receive at; port 0 takes a free one.

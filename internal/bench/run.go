@@ -127,8 +127,11 @@ func (r *run) setUp(ctx context.Context) error {
 	return g.Wait()
 }
 
-// clear deletes what setUp made, also after ctx has ended.
+// clear deletes what setUp made, unless it is to be kept, also after ctx has ended.
 func (r *run) clear(ctx context.Context) error {
+	if r.o.Keep {
+		return nil
+	}
 	r.progress.phase("clearing away")
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*manageTimeout)
 	defer cancel()

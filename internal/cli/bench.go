@@ -31,6 +31,7 @@ type BenchCommand struct {
 	Payload   int           `default:"1024" help:"Bytes of each event's data. Default ${default}." group:"Load"`
 	Tenants   int           `default:"1" help:"Tenants to spread the events among. Default ${default}." group:"Load"`
 	Idle      int           `default:"0" help:"Webhooks more in each tenant, which want other events. Default ${default}." group:"Load"`
+	Keep      bool          `name:"keep" help:"Leave the tenants and what was stored for them: for a database that is thrown away." group:"Load"`
 	FailShare float64       `name:"fail-share" default:"0.1" help:"Part of the first attempts answered with 500 in failing. Default ${default}." group:"Load"`
 
 	Process     map[string]int `placeholder:"NAME=PID" help:"Measure a process, with its descendants, under a name; any number of times." group:"Measure"`
@@ -46,7 +47,7 @@ var errIncomplete = errors.New("the count is not complete: deliveries are missin
 func (c *BenchCommand) Run(ctx context.Context, env Environment) error {
 	o := bench.Options{URL: c.URL, AdminKey: c.AdminKey.Reveal(), Scenarios: c.Scenarios, Receiver: c.Receiver,
 		Duration: c.Duration, WarmUp: c.WarmUp, Patience: c.Patience, Callers: c.Callers, Rate: c.Rate, Payload: c.Payload,
-		Tenants: c.Tenants, Idle: c.Idle, FailShare: c.FailShare, DatabaseURL: c.DatabaseURL.Reveal(), MetricsURLs: c.MetricsURL,
+		Tenants: c.Tenants, Idle: c.Idle, Keep: c.Keep, FailShare: c.FailShare, DatabaseURL: c.DatabaseURL.Reveal(), MetricsURLs: c.MetricsURL,
 		Progress: terminal(os.Stderr)}
 	if len(o.MetricsURLs) == 0 {
 		o.MetricsURLs = []string{strings.TrimRight(c.URL, "/") + "/metrics"}

@@ -56,10 +56,13 @@ type Options struct {
 type Engine struct {
 	Options
 
+	sharedMost int // shared dispatches on their way at once
+
 	mu       sync.Mutex
 	free     int            // start slots
 	own      *rate.Limiter  // workflows of a single event
-	shared   time.Time      // when the last shared dispatch was started
+	sharing  int            // shared dispatches on their way
+	shared   time.Time      // when the last of them was started
 	planned  bool           // the next one is
 	waiting  []handoff.Work // for a shared dispatch
 	admitted int            // waiting, or about to
@@ -78,7 +81,9 @@ func New(o Options) *Engine {
 	if o.MaxWaiting == 0 {
 		o.MaxWaiting = 10_000
 	}
-	return &Engine{Options: o, free: o.Slots, own: rate.NewLimiter(ownPerCore*rate.Limit(runtime.GOMAXPROCS(0)), o.Slots), room: make(chan struct{}), nudges: map[string]*nudge{}, launches: make(chan struct{}, max(1, o.Slots))}
+	cores := runtime.GOMAXPROCS(0)
+	return &Engine{Options: o, free: o.Slots, own: rate.NewLimiter(rate.Limit(ownPerCore*cores), o.Slots),
+		sharedMost: max(sharedLeast, sharedPerCore*cores), room: make(chan struct{}), nudges: map[string]*nudge{}, launches: make(chan struct{}, max(1, o.Slots))}
 }
 
 // Close waits for the starts under way.

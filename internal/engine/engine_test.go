@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -155,6 +156,9 @@ func TestBeyondItEventsShareWorkflows(t *testing.T) {
 		require.Equal(t, shared, total, "nobody is forgotten")
 		require.Equal(t, n, alone+shared)
 		require.Less(t, len(o.written()), n/10)
+		require.LessOrEqual(t, alone, 2*slots, "in a crowd none has one of its own")
+		time.Sleep(2 * time.Second)
+		require.True(t, own(e, "the first after it"))
 		e.Close()
 	})
 }
@@ -170,10 +174,29 @@ func TestAFullGroupStartsAtOnceAndAnyOtherWhenItIsTime(t *testing.T) {
 		synctest.Wait()
 		require.Equal(t, []int{256}, o.written())
 		require.Zero(t, time.Since(began))
-		time.Sleep(20 * time.Millisecond)
+		time.Sleep(50 * time.Millisecond)
 		synctest.Wait()
 		require.Equal(t, []int{256, 10}, o.written())
 		require.Equal(t, 2, c.starts())
+		e.Close()
+	})
+}
+
+func TestFewSharedDispatchesAreOnTheirWayAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		desk := handoff.NewDesk(1<<20, time.Now)
+		most := max(2, runtime.GOMAXPROCS(0))
+		e, _, o := setup(func(o *engine.Options) { o.Desk, o.Slots = desk, 2*most })
+		require.True(t, e.Admit(t.Context(), (most+2)*256))
+		e.Queue(work((most + 2) * 256))
+		synctest.Wait()
+		require.Len(t, o.written(), most)
+		desk.Done("dsp_1")
+		synctest.Wait()
+		require.Len(t, o.written(), most+1)
+		time.Sleep(time.Minute) // slow receivers do not keep their places
+		require.Len(t, o.written(), most+2)
 		e.Close()
 	})
 }

@@ -15,10 +15,17 @@ const admitFor = 5 * time.Second
 // The pace of starts. A workflow costs the engine far more than a delivery does, so beyond an everyday rate
 // deliveries share workflows: it is that rate which decides, for a slot that is free says nothing of the load.
 const (
-	// ownPerCore is how many events a second and a core get a workflow of their own.
+	// ownPerCore is how many events a second and a core get a workflow of their own. Where more come none does: in a
+	// crowd the own ones would take most of what there is to share.
 	ownPerCore = 40
+	// crowdFor is how long after a crowd no event gets one.
+	crowdFor = time.Second
+	// sharedPerCore is how many shared dispatches are on their way at once. While they are the next gathers what
+	// arrives: more of them would be smaller, and wait for each other. sharedLeast is for a single core.
+	sharedPerCore = 1
+	sharedLeast   = 2
 	// shareEvery is the least time between two shared dispatches that are not full: what arrives meanwhile goes together.
-	shareEvery = 15 * time.Millisecond
+	shareEvery = 40 * time.Millisecond
 	// holdFor is how long a dispatch that waits for slow receivers holds its slot.
 	holdFor = 250 * time.Millisecond
 	// keepFor is how long work is kept for a dispatch that has not begun in this process: another one has it then.
@@ -29,11 +36,10 @@ const (
 // always one: nothing is started then.
 func (e *Engine) Reserve(ctx context.Context, wait bool) bool {
 	reserve := func() bool {
-		if !e.isAway() {
-			// Those who wait for a shared dispatch come first.
-			if e.free <= 0 || len(e.waiting) > 0 || (e.GroupMax > 1 && !e.own.Allow()) {
-				return false
-			}
+		alone := e.GroupMax == 1 || e.everyday()
+		// Those who wait for a shared dispatch come first.
+		if !e.isAway() && (e.free <= 0 || len(e.waiting) > 0 || !alone) {
+			return false
 		}
 		e.free--
 		return true
@@ -156,7 +162,7 @@ func (e *Engine) Queue(work []handoff.Work) {
 
 // share gives free slots groups of what waits: a full one at once, any other when it is time.
 func (e *Engine) share() {
-	for e.free > 0 && len(e.waiting) > 0 {
+	for e.free > 0 && e.sharing < e.sharedMost && len(e.waiting) > 0 {
 		if wait := shareEvery - time.Since(e.shared); wait > 0 && len(e.waiting) < e.GroupMax {
 			if !e.planned {
 				e.planned = true
@@ -175,6 +181,7 @@ func (e *Engine) share() {
 			e.waiting = nil
 		}
 		e.free--
+		e.sharing++
 		e.shared = time.Now()
 		e.withdraw(n)
 		e.jobs.Go(func() { e.startShared(group) })
@@ -184,6 +191,12 @@ func (e *Engine) share() {
 // startShared writes the outbox entry of a group and starts it. Where it cannot be written the reconciler finds
 // the deliveries without a dispatch.
 func (e *Engine) startShared(group []handoff.Work) {
+	release := func() {
+		e.mu.Lock()
+		e.sharing--
+		e.mu.Unlock()
+		e.Release()
+	}
 	keys := make([]models.DeliveryKey, len(group))
 	for i, w := range group {
 		keys[i] = models.DeliveryKey{Tenant: w.Delivery.Tenant, ID: w.Delivery.ID}
@@ -193,8 +206,20 @@ func (e *Engine) startShared(group []handoff.Work) {
 	cancel()
 	if err != nil {
 		e.Log.Warn("shared dispatch not written; the reconciler will", "deliveries", len(group), "error", err)
-		e.Release()
+		release()
 		return
 	}
-	e.Start([]models.Dispatch{d}, map[string][]handoff.Work{d.ID: group})
+	e.startHere(&d, group)
+	release()
+}
+
+// everyday tells events that come at an everyday rate from a crowd. Each counts, whether or not it gets a workflow of
+// its own, so that in a crowd none does until it has gone.
+func (e *Engine) everyday() bool {
+	turn := e.own.Reserve()
+	late := turn.Delay()
+	if late > crowdFor {
+		turn.Cancel()
+	}
+	return late == 0
 }

@@ -133,7 +133,7 @@ func (s *settings) measure(ctx context.Context, m mode) (*bench.Report, error) {
 
 // scenario runs posthorn bench.
 func (s *settings) scenario(ctx context.Context, st *stack, name string) (*bench.Report, error) {
-	args := []string{"bench", name, "--json", "--url", st.url, "--admin-key", adminKey,
+	args := []string{"bench", name, "--json", "--keep", "--url", st.url, "--admin-key", adminKey,
 		"--duration", (time.Duration(s.scale * float64(lengths[name]))).String()}
 	for _, p := range st.processes {
 		args = append(args, "--process", p.Name+"="+strconv.Itoa(p.PID))

@@ -1,0 +1,32 @@
+package models
+
+import (
+	"context"
+	"strings"
+)
+
+// growing are the tables that grow with the events: whose statistics decide the plans of what is done for each.
+var growing = []string{"events", "deliveries", "attempts", "dispatches"}
+
+// FollowGrowth renews the statistics of tables that have changed by more rows than they were last known to have, and
+// names them. PostgreSQL's autovacuum does so too, a minute later: until then the plans of a young or emptied table
+// are kept, which take ever longer as it grows. SQLite plans without statistics.
+func (s *Store) FollowGrowth(ctx context.Context) ([]string, error) {
+	if !s.postgres {
+		return nil, nil
+	}
+	var outgrown []string
+	err := s.db.WithContext(ctx).Raw(`SELECT c.relname FROM pg_class c JOIN pg_stat_user_tables s ON s.relid = c.oid
+		WHERE c.oid IN (SELECT to_regclass(t) FROM unnest(string_to_array(?, ',')) t)
+		AND s.n_mod_since_analyze > 1000 + greatest(c.reltuples, 0) ORDER BY c.relname`, strings.Join(growing, ",")).Scan(&outgrown).Error
+	if err != nil {
+		return nil, err
+	}
+	for _, table := range outgrown {
+		// Another process may be at it already.
+		if err := s.db.WithContext(ctx).Exec("ANALYZE (SKIP_LOCKED) " + table).Error; err != nil {
+			return outgrown, err
+		}
+	}
+	return outgrown, nil
+}

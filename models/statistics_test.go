@@ -1,0 +1,72 @@
+package models_test
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/posthorn/posthorn/models"
+)
+
+func TestStatisticsFollowGrowth(t *testing.T) {
+	t.Parallel()
+	s := postgres(t)
+	s.crowd(t)
+	require.NoError(t, s.DB().Exec(`INSERT INTO dispatches (id, deliveries, created_at, checked_at)
+		SELECT 'p' || n, '[]', now(), now() FROM generate_series(1, 1500) n`).Error)
+	// What a connection has done PostgreSQL counts a moment later.
+	var outgrown []string
+	follow := func() (err error) {
+		outgrown, err = s.FollowGrowth(t.Context())
+		return err
+	}
+	require.Eventually(t, func() bool { return follow() == nil && slices.Contains(outgrown, "dispatches") }, 30*time.Second, 100*time.Millisecond)
+	require.Eventually(t, func() bool { return follow() == nil && len(outgrown) == 0 }, 30*time.Second, 100*time.Millisecond)
+}
+
+// A backlog that has come up since PostgreSQL last counted makes no statement slower: pending rows were none then.
+func TestPlansForABacklogThatNobodyHasCounted(t *testing.T) {
+	t.Parallel()
+	s := postgres(t)
+	w := s.crowd(t)[0]
+	require.NoError(t, s.DB().Exec(`UPDATE deliveries SET status = 'delivered', next_attempt_at = NULL WHERE status = 'pending'`).Error)
+	require.NoError(t, s.DB().Exec(`VACUUM ANALYZE`).Error)
+	require.NoError(t, s.DB().Exec(`UPDATE deliveries SET status = 'pending', next_attempt_at = created_at WHERE status = 'delivered'`).Error)
+
+	rows, _, err := s.Deliveries(t.Context(), w.Tenant, models.DeliveryFilter{WebhookID: w.ID, Status: models.Pending}, models.Page{Limit: 40})
+	require.NoError(t, err)
+	require.Len(t, rows, 40)
+	for name, query := range map[string]func(ctx context.Context, tx *models.Store) error{
+		"record": func(ctx context.Context, tx *models.Store) error {
+			var group []*models.Record
+			for _, d := range rows {
+				group = append(group, s.Attempted(d, models.Delivered))
+			}
+			_, err := tx.Record(ctx, group, nil)
+			return err
+		},
+		"claim": func(ctx context.Context, tx *models.Store) error { return tx.Claim(ctx, "p", rows) },
+		"read": func(ctx context.Context, tx *models.Store) error {
+			_, err := tx.DeliveriesByID(ctx, keysOf(rows...))
+			return err
+		},
+		"events": func(ctx context.Context, tx *models.Store) error {
+			var keys []models.DeliveryKey
+			for _, d := range rows {
+				keys = append(keys, models.DeliveryKey{Tenant: d.Tenant, ID: d.EventID})
+			}
+			events, err := tx.EventsByID(ctx, keys)
+			require.Len(t, events, len(rows))
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := s.counting(t, query)
+			require.Zero(t, got.Scans, "read from end to end")
+			require.LessOrEqual(t, got.Rows, int64(4*len(rows)), "rows read")
+		})
+	}
+}
