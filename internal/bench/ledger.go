@@ -66,6 +66,8 @@ type hook struct {
 	id     string // Posthorn's
 	tenant string
 	delay  time.Duration // before every answer
+	limits
+	seen sightings
 	// share is the part of the events whose first attempt is answered with 500.
 	share float64
 

@@ -14,6 +14,7 @@ import (
 // counters are Posthorn's own figures, over all its processes.
 type counters struct {
 	starts, catches float64
+	goroutines      float64
 	sizes           dispatchSizes
 }
 
@@ -56,6 +57,9 @@ func (c *counters) add(text io.Reader) error {
 	}
 	c.starts += sum(families["posthorn_workflow_starts_total"], "started")
 	c.catches += sum(families["posthorn_reconciler_catches_total"], "")
+	for _, m := range families["go_goroutines"].GetMetric() {
+		c.goroutines += m.GetGauge().GetValue()
+	}
 	for _, m := range families["posthorn_dispatch_deliveries"].GetMetric() {
 		h := m.GetHistogram()
 		c.sizes.count += float64(h.GetSampleCount())
@@ -87,6 +91,8 @@ type Workflows struct {
 	Sizes []SizeBucket `json:"sizes"`
 	// Catches are deliveries that only the reconciler set off. In health there are none.
 	Catches int64 `json:"reconciler_catches"`
+	// Goroutines are those of all processes when all was delivered.
+	Goroutines int64 `json:"goroutines"`
 }
 
 // SizeBucket counts the dispatches of a size.
@@ -97,7 +103,7 @@ type SizeBucket struct {
 
 // since gives what happened between two scrapes, events of which were accepted.
 func (c *counters) since(before *counters, events int64) *Workflows {
-	w := &Workflows{Starts: int64(c.starts - before.starts), Catches: int64(c.catches - before.catches)}
+	w := &Workflows{Starts: int64(c.starts - before.starts), Catches: int64(c.catches - before.catches), Goroutines: int64(c.goroutines)}
 	if events > 0 {
 		w.StartsPerEvent = float64(w.Starts) / float64(events)
 	}

@@ -24,10 +24,11 @@ type Told struct {
 	PayloadBytes    int     `json:"payload_bytes"`
 	Tenants         int     `json:"tenants"`
 	IdleWebhooks    int     `json:"idle_webhooks"`
+	StoredEvents    int     `json:"stored_events"`
 }
 
 func (o Options) told() Told {
-	return Told{DurationSeconds: o.Duration.Seconds(), WarmUpSeconds: o.WarmUp.Seconds(), PayloadBytes: o.Payload, Tenants: o.Tenants, IdleWebhooks: o.Idle}
+	return Told{DurationSeconds: o.Duration.Seconds(), WarmUpSeconds: o.WarmUp.Seconds(), PayloadBytes: o.Payload, Tenants: o.Tenants, IdleWebhooks: o.Idle, StoredEvents: o.Stored}
 }
 
 // Result is what a scenario gave.
@@ -50,6 +51,9 @@ type Result struct {
 	EndToEnd *Percentiles `json:"end_to_end"` // from the start of the POST to the reception
 	Call     *Percentiles `json:"call"`       // from the start of the POST to its 202
 
+	List *Percentiles `json:"list"` // reading a page of what is stored, afterwards
+
+	Limits    *Limits    `json:"limits,omitempty"`
 	Usage     *Usage     `json:"usage,omitempty"`
 	Database  *Database  `json:"database,omitempty"`
 	Workflows *Workflows `json:"workflows,omitempty"`
@@ -121,10 +125,13 @@ func (r *Result) text(w io.Writer) {
 	for _, p := range []struct {
 		name string
 		*Percentiles
-	}{{"end to end", r.EndToEnd}, {"call", r.Call}} {
+	}{{"end to end", r.EndToEnd}, {"call", r.Call}, {"list", r.List}} {
 		if p.Percentiles != nil {
 			line(p.name, "p50 %.1f ms, p90 %.1f, p99 %.1f, p99.9 %.1f, max %.1f", p.P50, p.P90, p.P99, p.P999, p.Max)
 		}
+	}
+	if l := r.Limits; l != nil {
+		line("limits", "%.1f/s of %g/s; at most %d in flight of %d", l.Rate, l.RateLimit, l.InFlight, l.MaxInFlight)
 	}
 	if u := r.Usage; u != nil {
 		line("processor", "%.2f s%s; machine %.2f s, of that load and receiver %.2f s", u.CPUSeconds, perThousand(u), u.HostCPUSeconds, u.Load.CPUSeconds)
@@ -137,7 +144,8 @@ func (r *Result) text(w io.Writer) {
 		line("database", "%.2f transactions and %.0f bytes of WAL a delivery; %v", d.TransactionsPerDelivery, d.WALBytesPerDelivery, d.Transactions)
 	}
 	if f := r.Workflows; f != nil {
-		line("workflows", "%d started, %.3f an event, %.1f deliveries each; %d caught by the reconciler", f.Starts, f.StartsPerEvent, f.MeanSize, f.Catches)
+		line("workflows", "%d started, %.3f an event, %.1f deliveries each; %d caught by the reconciler; %d goroutines afterwards",
+			f.Starts, f.StartsPerEvent, f.MeanSize, f.Catches, f.Goroutines)
 	}
 	c := r.Count
 	verdict := "complete"

@@ -26,6 +26,7 @@ type run struct {
 	tenants  []string
 	main     *stream // what is measured
 	slow     *stream // what is in its way; nil but in noisy
+	stored   *stream // what was there before; nil if nothing was
 }
 
 // run sets up, loads, measures, counts and clears away.
@@ -43,6 +44,11 @@ func (r *run) run(ctx context.Context) (_ *Result, err error) {
 	if err := r.setUp(ctx); err != nil {
 		return nil, err
 	}
+	if r.stored != nil {
+		if err := r.store(ctx); err != nil {
+			return nil, err
+		}
+	}
 	r.progress.follow(r.main)
 	return r.measure(ctx)
 }
@@ -58,8 +64,20 @@ func (r *run) plan() {
 		share = r.o.FailShare
 	}
 	r.main = r.stream("bench."+id+".main", r.scenario.fanout, r.scenario.batch, 0, share)
+	if r.scenario.limited {
+		for i, h := range r.main.hooks {
+			if i%r.scenario.fanout == 0 {
+				h.rateLimit = limitRate
+			} else {
+				h.maxInFlight, h.delay = limitInFlight, limitAnswer
+			}
+		}
+	}
 	if r.scenario.prepare != nil {
 		r.slow = r.stream("bench."+id+".slow", 1, 1, slowAnswer, 0)
+	}
+	if r.o.Stored > 0 {
+		r.stored = r.stream("bench."+id+".stored", 1, batchSize, 0, 0)
 	}
 }
 
@@ -77,11 +95,19 @@ func (r *run) stream(eventType string, fanout, batch int, delay time.Duration, s
 	return s
 }
 
-func (r *run) streams() []*stream {
+// counted are the streams whose deliveries are counted.
+func (r *run) counted() []*stream {
 	if r.slow == nil {
 		return []*stream{r.main}
 	}
 	return []*stream{r.main, r.slow}
+}
+
+func (r *run) streams() []*stream {
+	if r.stored == nil {
+		return r.counted()
+	}
+	return append(r.counted(), r.stored)
 }
 
 // idleType is what the idle webhooks want; nothing is published of it.
@@ -92,9 +118,9 @@ const setUpAtOnce = 8
 
 func (r *run) setUp(ctx context.Context) error {
 	r.progress.phase("setting up")
-	types := []string{r.main.eventType, r.idleType()}
-	if r.slow != nil {
-		types = append(types, r.slow.eventType)
+	types := []string{r.idleType()}
+	for _, s := range r.streams() {
+		types = append(types, s.eventType)
 	}
 	for _, name := range types {
 		if err := r.target.putEventType(ctx, name); err != nil {
@@ -111,7 +137,7 @@ func (r *run) setUp(ctx context.Context) error {
 	for _, s := range r.streams() {
 		for _, h := range s.hooks {
 			g.Go(func() (err error) {
-				h.id, err = r.target.createWebhook(ctx, h.tenant, r.sink.url(h.index), s.eventType)
+				h.id, err = r.target.createWebhook(ctx, h.tenant, r.sink.url(h.index), s.eventType, h.limits)
 				return err
 			})
 		}
@@ -119,12 +145,23 @@ func (r *run) setUp(ctx context.Context) error {
 	for _, tenant := range r.tenants {
 		for range r.o.Idle {
 			g.Go(func() error {
-				_, err := r.target.createWebhook(ctx, tenant, r.sink.url(0), r.idleType())
+				_, err := r.target.createWebhook(ctx, tenant, r.sink.url(0), r.idleType(), limits{})
 				return err
 			})
 		}
 	}
 	return g.Wait()
+}
+
+// store publishes what is there before anything is measured. Its webhooks are paused, so that it stays as it is.
+func (r *run) store(ctx context.Context) error {
+	r.progress.phase("storing events")
+	for _, h := range r.stored.hooks {
+		if err := r.target.pause(ctx, h); err != nil {
+			return err
+		}
+	}
+	return r.closedLoop(ctx, r.stored, batchCallers, maxDuration, int64(r.o.Stored*r.o.Tenants))
 }
 
 // clear deletes what setUp made, unless it is to be kept, also after ctx has ended.
@@ -208,6 +245,9 @@ func (r *run) measure(ctx context.Context) (*Result, error) {
 	}
 	s := r.main
 	s.calls = nil
+	for _, h := range s.hooks {
+		h.seen.reset()
+	}
 	from, accepted, refused, unknown, arrived := int(r.ledger.next.Load()), s.accepted.Load(), s.refused.Load(), s.unknown.Load(), received(s.hooks)
 
 	r.progress.phase("measuring")
@@ -220,7 +260,7 @@ func (r *run) measure(ctx context.Context) (*Result, error) {
 	r.progress.phase("delivering the rest")
 	drained, err := r.drain(ctx)
 	ended := time.Now()
-	result := &Result{Scenario: r.name, Load: r.scenario.about(r.o), Seconds: ended.Sub(began).Seconds(), Drained: drained,
+	result := &Result{Scenario: r.name, Load: r.scenario.about(r.o) + r.o.beside(), Seconds: ended.Sub(began).Seconds(), Drained: drained,
 		Accepted: s.accepted.Load() - accepted, Refused: s.refused.Load() - refused, Unknown: s.unknown.Load() - unknown,
 		Deliveries: received(s.hooks) - arrived}
 	settleErr := r.settle(ctx)
@@ -241,6 +281,12 @@ func (r *run) measure(ctx context.Context) (*Result, error) {
 		latencies = append(latencies, r.ledger.latencies(p, from, to)...)
 	}
 	result.EndToEnd, result.Call = percentiles(latencies), percentiles(s.calls)
+	if r.scenario.limited {
+		result.Limits = s.limits()
+	}
+	if result.List, err = r.list(ctx); err != nil {
+		return nil, err
+	}
 	result.Count, err = r.count(ctx)
 	return result, err
 }
@@ -308,7 +354,7 @@ func until(ctx context.Context, ask func() (bool, error)) error {
 // What is still on its way is paused first: it is counted state after state, and must not change between two.
 func (r *run) count(ctx context.Context) (Count, error) {
 	r.progress.phase("counting")
-	for _, s := range r.streams() {
+	for _, s := range r.counted() {
 		for _, h := range s.hooks {
 			pending, err := r.target.pending(ctx, h)
 			if err == nil && pending {
@@ -321,7 +367,7 @@ func (r *run) count(ctx context.Context) (Count, error) {
 	}
 	c := Count{Strange: r.sink.strange.Load()}
 	var doubtful int64
-	for _, s := range r.streams() {
+	for _, s := range r.counted() {
 		c.Events += s.accepted.Load()
 		c.Owed += s.accepted.Load() * int64(s.fanout)
 		doubtful += (s.refused.Load() + s.unknown.Load()) * int64(s.fanout)

@@ -36,6 +36,7 @@ type posthorn struct {
 type fakeWebhook struct {
 	tenant, url, eventType string
 	status                 map[string]int
+	paused                 bool
 }
 
 func newPosthorn(t *testing.T) *posthorn {
@@ -52,6 +53,9 @@ func newPosthorn(t *testing.T) *posthorn {
 	mux.HandleFunc("POST /v1/tenants/{tenant}/events", p.publish)
 	mux.HandleFunc("POST /v1/tenants/{tenant}/events/batch", p.publish)
 	mux.HandleFunc("GET /v1/tenants/{tenant}/deliveries", p.deliveries)
+	nothing := func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"data":[],"next":null}`) }
+	mux.HandleFunc("GET /v1/tenants/{tenant}/events", nothing)
+	mux.HandleFunc("GET /v1/tenants/{tenant}/webhooks", nothing)
 	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, exposition) })
 	p.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/metrics" && r.Header.Get("Authorization") != "Bearer key" {
@@ -95,7 +99,7 @@ func (p *posthorn) createWebhook(w http.ResponseWriter, r *http.Request) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	id := fmt.Sprintf("wh_%d", len(p.webhooks))
-	p.webhooks[id] = &fakeWebhook{r.PathValue("tenant"), in.URL, in.EventTypes[0], map[string]int{}}
+	p.webhooks[id] = &fakeWebhook{r.PathValue("tenant"), in.URL, in.EventTypes[0], map[string]int{}, false}
 	w.WriteHeader(http.StatusCreated)
 	_, _ = fmt.Fprintf(w, `{"id":%q}`, id)
 }
@@ -104,6 +108,7 @@ func (p *posthorn) pause(_ http.ResponseWriter, r *http.Request) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	h := p.webhooks[r.PathValue("id")]
+	h.paused = true
 	h.status["held"] += h.status["pending"]
 	h.status["pending"] = 0
 }
@@ -144,6 +149,9 @@ func (p *posthorn) publish(w http.ResponseWriter, r *http.Request) {
 // owe makes a delivery. What would wait for the slow receiver stays pending.
 func (p *posthorn) owe(h *fakeWebhook, e fakeEvent) {
 	switch {
+	case h.paused:
+		h.status["held"]++
+		return
 	case strings.HasSuffix(e.Type, ".slow"):
 		h.status["pending"]++
 		return
@@ -193,8 +201,11 @@ func (p *posthorn) deliveries(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	limit, _ := strconv.Atoi(q.Get("limit"))
 	after, _ := strconv.Atoi(q.Get("after"))
+	n := 0
 	p.mu.Lock()
-	n := p.webhooks[q.Get("webhook_id")].status[q.Get("status")]
+	if h := p.webhooks[q.Get("webhook_id")]; h != nil {
+		n = h.status[q.Get("status")]
+	}
 	p.mu.Unlock()
 	next := "null"
 	if after+limit < n {
@@ -206,7 +217,7 @@ func (p *posthorn) deliveries(w http.ResponseWriter, r *http.Request) {
 
 func (p *posthorn) options(scenario string) Options {
 	return Options{URL: p.server.URL, AdminKey: "key", Scenarios: []string{scenario}, Duration: 100 * time.Millisecond, WarmUp: 20 * time.Millisecond,
-		Patience: 30 * time.Second, Callers: 4, Rate: 200, Tenants: 1, Receiver: "127.0.0.1:0", Payload: 64, FailShare: .5, MetricsURLs: []string{p.server.URL + "/metrics"}}
+		Patience: 30 * time.Second, Callers: 4, Rate: 200, Tenants: 1, Receiver: "127.0.0.1:0", Payload: 64, Backlog: 300, FailShare: .5, MetricsURLs: []string{p.server.URL + "/metrics"}}
 }
 
 func TestEveryScenarioMeasuresAndClearsAway(t *testing.T) {
@@ -233,11 +244,17 @@ func TestEveryScenarioMeasuresAndClearsAway(t *testing.T) {
 			require.Zero(t, r.Count.Duplicates)
 			require.Zero(t, r.Count.Strange)
 			require.NotNil(t, r.Workflows)
+			require.Positive(t, r.List.Count)
 			switch name {
 			case "failing":
 				require.Positive(t, r.Count.Refusals)
 			case "noisy":
-				require.EqualValues(t, slowBacklog, r.Count.Held, "what was on its way is paused")
+				require.EqualValues(t, 300, r.Count.Held, "what was on its way is paused")
+			case "limits":
+				require.InDelta(t, limitRate, r.Limits.RateLimit, 0)
+				require.Positive(t, r.Limits.Rate)
+				require.Equal(t, limitInFlight, r.Limits.MaxInFlight)
+				require.Positive(t, r.Limits.InFlight)
 			}
 			require.Empty(t, p.tenants)
 			require.Empty(t, p.types)
@@ -261,6 +278,24 @@ func TestTenantsShareTheLoad(t *testing.T) {
 			require.Positive(t, h.status["delivered"], h.tenant)
 		}
 	}
+}
+
+func TestWhatIsStoredBeforehandIsHeld(t *testing.T) {
+	t.Parallel()
+	p := newPosthorn(t)
+	o := p.options("latency")
+	o.Stored, o.Keep = 2000, true
+	report, err := Run(t.Context(), o)
+	require.NoError(t, err)
+	require.True(t, report.Complete())
+	require.Len(t, p.tenants, 1, "kept")
+	held := 0
+	for _, h := range p.webhooks {
+		if strings.HasSuffix(h.eventType, ".stored") {
+			held += h.status["held"]
+		}
+	}
+	require.Equal(t, 2000, held)
 }
 
 func TestRefusalsAreWaitedOut(t *testing.T) {
@@ -325,6 +360,8 @@ func TestRunGivesUp(t *testing.T) {
 		{"no URL", func(o *Options) { o.URL = "ftp://x" }, "not an http URL"},
 		{"no such scenario", func(o *Options) { o.Scenarios = []string{"chaos"} }, `no scenario "chaos"`},
 		{"too long", func(o *Options) { o.Duration = time.Hour }, "at most 30m"},
+		{"no backlog", func(o *Options) { o.Backlog = 0 }, "backlog"},
+		{"not whole thousands", func(o *Options) { o.Stored = 1500 }, "thousands"},
 		{"not a receiver", func(o *Options) { o.Receiver = "0.0.0.0:0" }, "not a loopback address"},
 		{"no database", func(o *Options) { o.DatabaseURL = "postgres://127.0.0.1:1/x" }, "database"},
 		{"no process", func(o *Options) { o.Processes = []Process{{"gone", 1 << 30}} }, "does not run"},

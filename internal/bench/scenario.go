@@ -18,6 +18,8 @@ type scenario struct {
 	// prepare, if set, comes after the warm-up and before what is measured.
 	prepare func(ctx context.Context, r *run) error
 	load    func(ctx context.Context, r *run, d time.Duration) error
+	// limited means that the webhooks have limits of their own.
+	limited bool
 	// crowded means that the measured deliveries share Posthorn with others, so that figures per delivery mean nothing.
 	crowded bool
 }
@@ -26,9 +28,13 @@ const (
 	wide         = 10   // webhooks in fanout
 	batchSize    = 1000 // events, the most a call takes
 	batchCallers = 4
-	slowBacklog  = 3000 // deliveries that wait in noisy
 	slowAnswer   = time.Second
-	quietRate    = 5 // events per second beside them
+	quietRate    = 5 // events per second beside what waits for it
+
+	// In limits one webhook has a rate, and the other a number in flight and an answer that takes a while.
+	limitRate     = 50.0
+	limitInFlight = 8
+	limitAnswer   = 50 * time.Millisecond
 )
 
 var scenarios = map[string]*scenario{
@@ -39,7 +45,7 @@ var scenarios = map[string]*scenario{
 	"noisy": {order: 4, fanout: 1, batch: 1, crowded: true, prepare: fillSlow,
 		load: func(ctx context.Context, r *run, d time.Duration) error { return r.atRate(ctx, r.main, quietRate, d) },
 		about: func(o Options) string {
-			return fmt.Sprintf("%d events/s for %s, while %d deliveries wait on another webhook that takes %s", quietRate, o.Duration, slowBacklog, slowAnswer)
+			return fmt.Sprintf("%d events/s for %s, while %d deliveries wait on another webhook that takes %s", quietRate, o.Duration, o.Backlog, slowAnswer)
 		}},
 	"batch": {order: 5, fanout: 1, batch: batchSize,
 		load: func(ctx context.Context, r *run, d time.Duration) error {
@@ -47,6 +53,19 @@ var scenarios = map[string]*scenario{
 		},
 		about: func(o Options) string {
 			return fmt.Sprintf("%d callers with batches of %d, closed loop for %s", batchCallers, batchSize, o.Duration)
+		}},
+	"overload": {order: 7, fanout: 1, batch: batchSize,
+		load: flood,
+		about: func(o Options) string {
+			return fmt.Sprintf("%d callers with batches of %d, closed loop for %s: more than can be taken", o.Callers, batchSize, o.Duration)
+		}},
+	"limits": {order: 8, fanout: 2, batch: 1, limited: true,
+		load: func(ctx context.Context, r *run, d time.Duration) error {
+			return r.closedLoop(ctx, r.main, r.o.Callers, r.o.Patience, max(2, int64(limitRate*d.Seconds())))
+		},
+		about: func(o Options) string {
+			return fmt.Sprintf("%.0f events at once to a webhook with a rate_limit of %g/s and one with a max_in_flight of %d that takes %s",
+				limitRate*o.Duration.Seconds(), limitRate, limitInFlight, limitAnswer)
 		}},
 	"failing": {order: 6, fanout: 1, batch: 1, fails: true, load: flood,
 		about: func(o Options) string {
@@ -64,15 +83,26 @@ func flood(ctx context.Context, r *run, d time.Duration) error {
 
 func aboutFlood(more string) func(Options) string {
 	return func(o Options) string {
-		if o.Tenants > 1 {
-			more = fmt.Sprintf(", %d tenants%s", o.Tenants, more)
-		}
 		return fmt.Sprintf("%d callers, closed loop for %s%s", o.Callers, o.Duration, more)
 	}
+}
+
+// beside tells what there is besides the scenario's own.
+func (o Options) beside() (text string) {
+	if o.Tenants > 1 {
+		text += fmt.Sprintf("; %d tenants", o.Tenants)
+	}
+	if o.Idle > 0 {
+		text += fmt.Sprintf("; %d webhooks more in the tenant", o.Idle)
+	}
+	if o.Stored > 0 {
+		text += fmt.Sprintf("; %d events stored before", o.Stored)
+	}
+	return text
 }
 
 // fillSlow publishes what then waits for the slow receiver.
 func fillSlow(ctx context.Context, r *run) error {
 	r.progress.phase("filling the slow webhook's queue")
-	return r.closedLoop(ctx, r.slow, r.o.Callers, r.o.Patience, slowBacklog)
+	return r.closedLoop(ctx, r.slow, r.o.Callers, r.o.Patience, int64(r.o.Backlog))
 }

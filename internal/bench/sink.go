@@ -119,9 +119,11 @@ func (s *sink) converse(conn net.Conn) {
 		reply := answer404
 		if h != nil {
 			stamp := s.ledger.stamp(time.Now())
+			h.seen.arrive(stamp)
 			if h.delay > 0 {
 				time.Sleep(h.delay)
 			}
+			h.seen.leave()
 			if reply = answer204; h.receive(seq, stamp) == 500 {
 				reply = answer500
 			}

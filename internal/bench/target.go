@@ -90,9 +90,15 @@ func (t *target) deleteEventType(ctx context.Context, name string) error {
 }
 
 // createWebhook registers a receiver of one event type. Its first retry comes after a second.
-func (t *target) createWebhook(ctx context.Context, tenant, receiver, eventType string) (id string, err error) {
+func (t *target) createWebhook(ctx context.Context, tenant, receiver, eventType string, l limits) (id string, err error) {
 	in := map[string]any{"url": receiver, "event_types": []string{eventType}, "name": "benchmark",
 		"retry": map[string]any{"initial": "1s", "max_interval": "1m"}}
+	if l.rateLimit > 0 {
+		in["rate_limit"] = l.rateLimit
+	}
+	if l.maxInFlight > 0 {
+		in["max_in_flight"] = l.maxInFlight
+	}
 	var out struct{ ID string }
 	err = t.do(ctx, http.MethodPost, "/v1/tenants/"+tenant+"/webhooks", in, &out)
 	return out.ID, err
@@ -118,6 +124,14 @@ func (t *target) page(ctx context.Context, h *hook, status string, limit int, af
 		next = *out.Next
 	}
 	return len(out.Data), next, err
+}
+
+// lists are the pages that administrators look at most: what has come last, what became of it, and what waits.
+func (t *target) lists(h *hook) []string {
+	tenant := "/v1/tenants/" + h.tenant
+	return []string{tenant + "/events?limit=50", tenant + "/deliveries?limit=50", tenant + "/deliveries?limit=50&webhook_id=" + h.id,
+		tenant + "/deliveries?limit=50&webhook_id=" + h.id + "&status=delivered", tenant + "/deliveries?limit=50&webhook_id=" + h.id + "&status=held",
+		tenant + "/webhooks?limit=50"}
 }
 
 // pageSize is the largest page Posthorn gives.

@@ -17,7 +17,7 @@ import (
 
 // BenchCommand is `posthorn bench`: it measures a running Posthorn, this one's or another's.
 type BenchCommand struct {
-	Scenarios []string `arg:"" optional:"" name:"scenario" help:"What to measure: latency, saturate, fanout, noisy, batch, failing. Default: all, in this order."`
+	Scenarios []string `arg:"" optional:"" name:"scenario" help:"What to measure: latency, saturate, fanout, noisy, batch, failing, overload, limits. Default: all, in this order."`
 
 	URL      string        `default:"http://127.0.0.1:8080" help:"The Posthorn to measure. It must be allowed to deliver to loopback addresses over http: posthorn dev is, others with POSTHORN_ALLOW_HTTP=true and POSTHORN_ALLOW_NETWORKS=127.0.0.0/8. Default ${default}." group:"Target"`
 	AdminKey config.Secret `name:"admin-key" env:"POSTHORN_ADMIN_KEY" required:"" help:"Its admin key: tenants, event types and webhooks are made for each scenario, and deleted after it." group:"Target"`
@@ -31,6 +31,8 @@ type BenchCommand struct {
 	Payload   int           `default:"1024" help:"Bytes of each event's data. Default ${default}." group:"Load"`
 	Tenants   int           `default:"1" help:"Tenants to spread the events among. Default ${default}." group:"Load"`
 	Idle      int           `default:"0" help:"Webhooks more in each tenant, which want other events. Default ${default}." group:"Load"`
+	Backlog   int           `default:"3000" help:"Deliveries that wait on the slow webhook in noisy. Default ${default}." group:"Load"`
+	Stored    int           `default:"0" help:"Events stored in each tenant beforehand, in thousands that are whole; they are held for a paused webhook." group:"Load"`
 	Keep      bool          `name:"keep" help:"Leave the tenants and what was stored for them: for a database that is thrown away." group:"Load"`
 	FailShare float64       `name:"fail-share" default:"0.1" help:"Part of the first attempts answered with 500 in failing. Default ${default}." group:"Load"`
 
@@ -47,7 +49,7 @@ var errIncomplete = errors.New("the count is not complete: deliveries are missin
 func (c *BenchCommand) Run(ctx context.Context, env Environment) error {
 	o := bench.Options{URL: c.URL, AdminKey: c.AdminKey.Reveal(), Scenarios: c.Scenarios, Receiver: c.Receiver,
 		Duration: c.Duration, WarmUp: c.WarmUp, Patience: c.Patience, Callers: c.Callers, Rate: c.Rate, Payload: c.Payload,
-		Tenants: c.Tenants, Idle: c.Idle, Keep: c.Keep, FailShare: c.FailShare, DatabaseURL: c.DatabaseURL.Reveal(), MetricsURLs: c.MetricsURL,
+		Tenants: c.Tenants, Idle: c.Idle, Backlog: c.Backlog, Stored: c.Stored, Keep: c.Keep, FailShare: c.FailShare, DatabaseURL: c.DatabaseURL.Reveal(), MetricsURLs: c.MetricsURL,
 		Progress: terminal(os.Stderr)}
 	if len(o.MetricsURLs) == 0 {
 		o.MetricsURLs = []string{strings.TrimRight(c.URL, "/") + "/metrics"}

@@ -89,12 +89,6 @@ func run(ctx context.Context, args []string) error {
 	return os.WriteFile(s.out, text.Bytes(), 0o644) //nolint:gosec // A page to be read by everybody.
 }
 
-// lengths are how long each scenario's load lasts: long enough for what it is to show.
-var lengths = map[string]time.Duration{
-	"latency": time.Minute, "saturate": 30 * time.Second, "fanout": 20 * time.Second,
-	"noisy": time.Minute, "batch": 10 * time.Second, "failing": 20 * time.Second,
-}
-
 // measure brings an arrangement up and runs its scenarios, one after the other.
 func (s *settings) measure(ctx context.Context, m mode) (*bench.Report, error) {
 	dir, err := os.MkdirTemp("", "posthorn-bench-")
@@ -111,16 +105,15 @@ func (s *settings) measure(ctx context.Context, m mode) (*bench.Report, error) {
 	if err := m.start(st, ctx); err != nil {
 		return nil, errors.Join(err, st.logs())
 	}
-	names := m.scenarios
-	if s.scenarios != nil {
-		names = s.scenarios
-	}
 	var whole *bench.Report
-	for _, name := range names {
-		fmt.Fprintf(os.Stderr, "%s: %s\n", m.name, name)
-		report, err := s.scenario(ctx, st, name)
+	for _, l := range m.loads {
+		if s.scenarios != nil && !slices.Contains(s.scenarios, l.scenario) {
+			continue
+		}
+		fmt.Fprintf(os.Stderr, "%s: %s\n", m.name, l.name)
+		report, err := s.load(ctx, st, l)
 		if err != nil {
-			return nil, errors.Join(fmt.Errorf("%s: %w", name, err), st.logs())
+			return nil, errors.Join(fmt.Errorf("%s: %w", l.name, err), st.logs())
 		}
 		if whole == nil {
 			whole = report
@@ -128,13 +121,16 @@ func (s *settings) measure(ctx context.Context, m mode) (*bench.Report, error) {
 			whole.Results = append(whole.Results, report.Results...)
 		}
 	}
+	if whole == nil {
+		return nil, errors.New("it has no such scenario")
+	}
 	return whole, nil
 }
 
-// scenario runs posthorn bench.
-func (s *settings) scenario(ctx context.Context, st *stack, name string) (*bench.Report, error) {
-	args := []string{"bench", name, "--json", "--keep", "--url", st.url, "--admin-key", adminKey,
-		"--duration", (time.Duration(s.scale * float64(lengths[name]))).String()}
+// load runs posthorn bench.
+func (s *settings) load(ctx context.Context, st *stack, l load) (*bench.Report, error) {
+	args := append([]string{"bench", l.scenario, "--json", "--keep", "--url", st.url, "--admin-key", adminKey,
+		"--duration", (time.Duration(s.scale * float64(l.length))).String()}, l.flags...)
 	for _, p := range st.processes {
 		args = append(args, "--process", p.Name+"="+strconv.Itoa(p.PID))
 	}
@@ -155,6 +151,9 @@ func (s *settings) scenario(ctx context.Context, st *stack, name string) (*bench
 	var report bench.Report
 	if err := json.Unmarshal(out, &report); err != nil {
 		return nil, fmt.Errorf("interrupted, or no report: %w", err)
+	}
+	for i := range report.Results {
+		report.Results[i].Scenario = l.name
 	}
 	fmt.Fprintln(os.Stderr, indent(&report))
 	return &report, nil

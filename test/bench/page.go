@@ -115,14 +115,18 @@ func (p *page) postgres() string {
 }
 
 func (p *page) goals(w io.Writer) {
+	// What grows is measured with loads of its own.
+	columns := slices.DeleteFunc(slices.Clone(p.columns), func(c column) bool {
+		return !slices.ContainsFunc(goals, func(g goal) bool { return c.results[g.scenario] != nil })
+	})
 	fmt.Fprint(w, "\n## Goals and results\n\n|  | must reach | aim |")
-	for _, c := range p.columns {
+	for _, c := range columns {
 		fmt.Fprintf(w, " %s |", c.name)
 	}
-	fmt.Fprint(w, "\n|---|---|---|"+strings.Repeat("---|", len(p.columns))+"\n")
+	fmt.Fprint(w, "\n|---|---|---|"+strings.Repeat("---|", len(columns))+"\n")
 	for _, g := range goals {
 		fmt.Fprintf(w, "| %s | %s | %s |", g.what, g.must, g.aim)
-		for _, c := range p.columns {
+		for _, c := range columns {
 			text := "–"
 			if r := c.results[g.scenario]; r != nil {
 				text = g.got(r)
@@ -156,10 +160,17 @@ func (c *column) details(w io.Writer) {
 	row("delivered", func(r *bench.Result) string { return thousands(float64(r.Deliveries)) + ", " + perSecond(r) })
 	row("end to end, p50 / p90 / p99 / max, ms", func(r *bench.Result) string { return spread(r.EndToEnd) })
 	row("call, p50 / p90 / p99 / max, ms", func(r *bench.Result) string { return spread(r.Call) })
+	row("reading a page of a list, p50 / p90 / p99 / max, ms", func(r *bench.Result) string { return spread(r.List) })
+	if slices.ContainsFunc(c.report.Results, func(r bench.Result) bool { return r.Limits != nil }) {
+		row("received, of the rate_limit; in flight, of max_in_flight", optional(func(r *bench.Result) *bench.Limits { return r.Limits }, func(l *bench.Limits) string {
+			return fmt.Sprintf("%.1f/s of %g/s; %d of %d", l.Rate, l.RateLimit, l.InFlight, l.MaxInFlight)
+		}))
+	}
 	row("workflows per event", optional(func(r *bench.Result) *bench.Workflows { return r.Workflows }, func(f *bench.Workflows) string { return fmt.Sprintf("%.3f", f.StartsPerEvent) }))
 	row("deliveries per dispatch", optional(func(r *bench.Result) *bench.Workflows { return r.Workflows }, func(f *bench.Workflows) string { return fmt.Sprintf("%.1f", f.MeanSize) }))
 	row("caught by the reconciler", optional(func(r *bench.Result) *bench.Workflows { return r.Workflows }, func(f *bench.Workflows) string { return fmt.Sprint(f.Catches) }))
 	database := func(r *bench.Result) *bench.Database { return r.Database }
+	row("goroutines afterwards", optional(func(r *bench.Result) *bench.Workflows { return r.Workflows }, func(f *bench.Workflows) string { return fmt.Sprint(f.Goroutines) }))
 	row("transactions per delivery", optional(database, func(d *bench.Database) string { return fmt.Sprintf("%.2f", d.TransactionsPerDelivery) }))
 	row("bytes of WAL per delivery", optional(database, func(d *bench.Database) string { return thousands(d.WALBytesPerDelivery) }))
 	usage := func(r *bench.Result) *bench.Usage { return r.Usage }

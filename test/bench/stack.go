@@ -28,16 +28,17 @@ import (
 // mode is an arrangement of processes to measure.
 type mode struct {
 	name, about string
-	scenarios   []string
+	loads       []load
 	start       func(*stack, context.Context) error
 }
 
 var modes = []mode{
-	{"serve", "PostgreSQL, Temporal and `posthorn serve`, a process each", bench.Scenarios(), (*stack).serve},
-	{"workers-1", "PostgreSQL, Temporal, `posthorn api` and one `posthorn worker`", []string{"latency", "saturate"}, workers(1)},
-	{"workers-2", "the same with two workers", []string{"saturate"}, workers(2)},
-	{"workers-4", "the same with four workers", []string{"saturate"}, workers(4)},
-	{"dev", "`posthorn dev`: everything in one process, on SQLite", []string{"latency", "saturate", "fanout", "noisy", "batch"}, (*stack).dev},
+	{"serve", "PostgreSQL, Temporal and `posthorn serve`, a process each", all(), (*stack).serve},
+	{"workers-1", "PostgreSQL, Temporal, `posthorn api` and one `posthorn worker`", plain("latency", "saturate", "fanout"), workers(1)},
+	{"workers-2", "the same with two workers", plain("saturate", "fanout", "limits"), workers(2)},
+	{"workers-4", "the same with four workers", plain("saturate", "fanout", "limits"), workers(4)},
+	{"growth", "`serve` again, with ever more to look through", growth(), (*stack).serve},
+	{"dev", "`posthorn dev`: everything in one process, on SQLite", plain("latency", "saturate", "fanout", "noisy", "batch"), (*stack).dev},
 }
 
 // adminKey guards what lives for minutes, on the loopback interface.

@@ -1,0 +1,59 @@
+package main
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/posthorn/posthorn/internal/bench"
+)
+
+// load is one run of posthorn bench: a scenario, and what makes it different from the scenario's own run.
+type load struct {
+	name     string
+	scenario string
+	length   time.Duration
+	flags    []string
+}
+
+// lengths are how long each scenario's load lasts: long enough for what it is to show.
+var lengths = map[string]time.Duration{
+	"latency": time.Minute, "saturate": 30 * time.Second, "fanout": 20 * time.Second, "noisy": time.Minute,
+	"batch": 10 * time.Second, "failing": 20 * time.Second, "overload": 15 * time.Second, "limits": 20 * time.Second,
+}
+
+// plain are the scenarios as they are.
+func plain(scenarios ...string) (loads []load) {
+	for _, name := range scenarios {
+		loads = append(loads, load{name: name, scenario: name, length: lengths[name]})
+	}
+	return loads
+}
+
+// growth is how the cost grows with what is there: tenants that share the load, webhooks in the tenant, events that
+// are stored, deliveries that wait. Nothing is cleared away, so that the later find what the earlier have left.
+func growth() (loads []load) {
+	add := func(name, scenario string, length time.Duration, flags ...string) {
+		loads = append(loads, load{name, scenario, length, flags})
+	}
+	const short, steady = 10 * time.Second, 20 * time.Second
+	for _, n := range []int{1, 100, 1000} {
+		add("tenants "+strconv.Itoa(n), "saturate", short, "--tenants", strconv.Itoa(n))
+	}
+	for _, n := range []int{10, 100, 1000, 10_000} {
+		add("webhooks "+strconv.Itoa(n), "saturate", short, "--idle", strconv.Itoa(n-1))
+	}
+	for _, n := range []int{100_000, 1_000_000} {
+		for _, scenario := range []string{"latency", "saturate"} {
+			length := short
+			if scenario == "latency" {
+				length = steady
+			}
+			add("stored "+strconv.Itoa(n/1000)+"k, "+scenario, scenario, length, "--stored", strconv.Itoa(n))
+		}
+	}
+	add("backlog 100k", "noisy", steady, "--backlog", "100000", "--patience", "10m")
+	return loads
+}
+
+// all are the scenarios of posthorn bench.
+func all() []load { return plain(bench.Scenarios()...) }
