@@ -43,7 +43,8 @@ type Options struct {
 	Slots int
 	// GroupMax is the most deliveries in one shared dispatch.
 	GroupMax int
-	// MaxWaiting bounds the accepted deliveries that wait for a shared dispatch. Default 10,000.
+	// MaxWaiting bounds the accepted deliveries that wait for a shared dispatch: what a machine makes in about half a
+	// minute. Default 100,000.
 	MaxWaiting int
 	// UIURL is the base of the Web UI's addresses; "" = no links.
 	UIURL     string
@@ -65,6 +66,7 @@ type Engine struct {
 	shared   time.Time      // when the last of them was started
 	planned  bool           // the next one is
 	waiting  []handoff.Work // for a shared dispatch
+	kept     int            // bytes of event data with them
 	admitted int            // waiting, or about to
 	room     chan struct{}  // closed and replaced whenever a slot or room becomes free
 	down     time.Time      // until when Temporal is taken to be away
@@ -79,7 +81,7 @@ var _ hooks.Engine = (*Engine)(nil)
 // New makes an Engine.
 func New(o Options) *Engine {
 	if o.MaxWaiting == 0 {
-		o.MaxWaiting = 10_000
+		o.MaxWaiting = 100_000
 	}
 	cores := runtime.GOMAXPROCS(0)
 	return &Engine{Options: o, free: o.Slots, own: rate.NewLimiter(rate.Limit(ownPerCore*cores), o.Slots),

@@ -201,6 +201,38 @@ func TestFewSharedDispatchesAreOnTheirWayAtOnce(t *testing.T) {
 	})
 }
 
+func TestWhatWaitsKeepsSoMuchDataInMemoryAndNoMore(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		desk := handoff.NewDesk(1<<30, time.Now)
+		e, _, o := setup(func(o *engine.Options) { o.Desk, o.GroupMax = desk, 8 })
+		all := work(48)
+		for i := range all {
+			all[i].Event.Data = make([]byte, 1<<20)
+			all[i].Delivery.CreatedAt = time.Now()
+		}
+		require.True(t, e.Admit(t.Context(), len(all)))
+		e.Queue(all)
+		for i := range 6 {
+			synctest.Wait()
+			require.Greater(t, len(o.written()), i)
+			id := fmt.Sprintf("dsp_%d", i+1)
+			if i < 4 {
+				require.Len(t, desk.Take(id), 8, id)
+			} else {
+				require.Empty(t, desk.Take(id), "%s is read from the database", id)
+			}
+			desk.Done(id)
+		}
+		require.True(t, e.Admit(t.Context(), 8))
+		e.Queue(all[:8])
+		synctest.Wait()
+		require.Len(t, desk.Take("dsp_7"), 8, "there is room again")
+		desk.Done("dsp_7")
+		e.Close()
+	})
+}
+
 func TestASlotIsHeldUntilTheFirstAttemptsAreMade(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

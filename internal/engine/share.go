@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -28,6 +29,9 @@ const (
 	shareEvery = 40 * time.Millisecond
 	// holdFor is how long a dispatch that waits for slow receivers holds its slot.
 	holdFor = 250 * time.Millisecond
+	// keepBytes bounds the event data that waits in memory for a shared dispatch. What is beyond is read from the
+	// database when its turn comes.
+	keepBytes = 32 << 20
 	// keepFor is how long work is kept for a dispatch that has not begun in this process: another one has it then.
 	keepFor = 2 * time.Second
 )
@@ -111,7 +115,11 @@ func (e *Engine) startHere(d *models.Dispatch, work []handoff.Work) {
 		e.start(d, work)
 		return
 	}
-	done := e.Desk.Put(d.ID, work)
+	handed := work
+	if slices.ContainsFunc(work, func(w handoff.Work) bool { return w.Event == nil }) {
+		handed = nil
+	}
+	done := e.Desk.Put(d.ID, handed)
 	time.AfterFunc(keepFor, func() { e.Desk.Done(d.ID) })
 	if !e.start(d, work) {
 		return
@@ -156,7 +164,14 @@ func (e *Engine) Queue(work []handoff.Work) {
 		e.withdraw(len(work))
 		return
 	}
-	e.waiting = append(e.waiting, work...)
+	for _, w := range work {
+		if e.kept+len(w.Event.Data) > keepBytes {
+			w.Event = nil
+		} else {
+			e.kept += len(w.Event.Data)
+		}
+		e.waiting = append(e.waiting, w)
+	}
 	e.share()
 }
 
@@ -175,17 +190,29 @@ func (e *Engine) share() {
 			}
 			return
 		}
-		n := min(len(e.waiting), e.GroupMax)
-		group := e.waiting[:n:n]
-		if e.waiting = e.waiting[n:]; len(e.waiting) == 0 {
-			e.waiting = nil
-		}
+		group := e.next()
 		e.free--
 		e.sharing++
 		e.shared = time.Now()
-		e.withdraw(n)
+		e.withdraw(len(group))
 		e.jobs.Go(func() { e.startShared(group) })
 	}
+}
+
+// next takes what has waited longest, as much as a dispatch may have.
+func (e *Engine) next() []handoff.Work {
+	n := min(len(e.waiting), e.GroupMax)
+	group := slices.Clone(e.waiting[:n])
+	clear(e.waiting[:n]) // the array may live on for long
+	if e.waiting = e.waiting[n:]; len(e.waiting) == 0 {
+		e.waiting = nil
+	}
+	for _, w := range group {
+		if w.Event != nil {
+			e.kept -= len(w.Event.Data)
+		}
+	}
+	return group
 }
 
 // startShared writes the outbox entry of a group and starts it. Where it cannot be written the reconciler finds
