@@ -6,6 +6,10 @@ import "time"
 type DeliverInput struct {
 	DispatchID string
 	Queue      string // of the fair lane
+	// Together is set for new dispatches: retries that fall due together are made together. Those that were started
+	// before there was such a way keep to theirs, which their histories tell. It is told here and not asked of
+	// workflow.GetVersion, whose marker and search attribute every dispatch would pay for, retries or none.
+	Together bool `json:",omitempty"`
 }
 
 // DeliverResult is how a dispatch ended.
@@ -41,7 +45,7 @@ type Round struct {
 	OverCap   []Leftover `json:",omitempty"` // not attempted: their webhook has enough in flight
 }
 
-// AttemptManyInput names deliveries of one webhook that have not been attempted.
+// AttemptManyInput names deliveries of one webhook of which one attempt each is to be made.
 type AttemptManyInput struct {
 	DispatchID string
 	Deliveries []Leftover
