@@ -3,11 +3,13 @@ package workflows
 import (
 	"cmp"
 	"slices"
+	"time"
 )
 
-// window is the part of the shortest wait by which others may be longer and still end with it. It takes in most of
-// what the jitter of one step of a schedule spreads, and bounds how much later than promised an attempt is made.
-const window = 5
+// window is how much longer than the shortest wait another may be and still end with it. It takes in most of what the
+// jitter spreads in one step of a schedule, and bounds how much later than promised an attempt is made: what is overdue
+// by a minute looks to the reconciler, and to whoever watches the metrics, as if nobody drove it.
+func window(shortest time.Duration) time.Duration { return min(shortest/5, 30*time.Second) }
 
 // together groups deliveries whose next attempts are made together: those of one webhook whose waits end within a
 // window of each other, the shortest wait first. What the webhook's own limits put off stays alone: it has a time of
@@ -21,7 +23,7 @@ func together(left []Leftover) [][]Leftover {
 			groups = append(groups, []Leftover{l})
 			continue
 		}
-		if i, ok := latest[l.Webhook]; ok && l.Wait <= groups[i][0].Wait+groups[i][0].Wait/window {
+		if i, ok := latest[l.Webhook]; ok && l.Wait <= groups[i][0].Wait+window(groups[i][0].Wait) {
 			groups[i] = append(groups[i], l)
 			continue
 		}
