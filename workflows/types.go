@@ -7,8 +7,8 @@ type DeliverInput struct {
 	DispatchID string
 	Queue      string // of the fair lane
 	// Together is set for new dispatches: retries that fall due together are made together. Those that were started
-	// before there was such a way keep to theirs, which their histories tell. It is told here and not asked of
-	// workflow.GetVersion, whose marker and search attribute every dispatch would pay for, retries or none.
+	// before there was such a way keep to theirs, as their histories do. It is told here, where it costs nothing, and
+	// not asked of workflow.GetVersion, which writes a marker and a search attribute.
 	Together bool `json:",omitempty"`
 }
 
