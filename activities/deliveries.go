@@ -17,7 +17,7 @@ import (
 	"github.com/posthorn/posthorn/workflows"
 )
 
-// Deliveries makes attempts. All fields are required.
+// Deliveries makes attempts. All exported fields are required.
 type Deliveries struct {
 	Hooks    *hooks.Service
 	Store    *models.Store
@@ -30,6 +30,8 @@ type Deliveries struct {
 	Metrics *metrics.Metrics
 	Log     *slog.Logger
 	Now     func() time.Time
+
+	turns turns
 }
 
 // ReceptionFailed is the type of the error by which Attempt asks Temporal for the next attempt.
@@ -38,35 +40,78 @@ const ReceptionFailed = "ReceptionFailed"
 // FirstAttempts makes the first POST of every delivery of a dispatch, all at once, and records each as it ends. Run
 // again, it sends only what is still pending. Deliveries whose webhook has enough in flight are left over.
 func (a *Deliveries) FirstAttempts(ctx context.Context, dispatchID string) (workflows.Round, error) {
+	end, err := a.turns.take(ctx, dispatchID)
+	if err != nil {
+		return workflows.Round{}, err
+	}
+	defer end()
 	work := a.Desk.Take(dispatchID)
 	defer a.Desk.Done(dispatchID)
 	if work == nil {
-		var err error
 		if work, err = a.load(ctx, dispatchID); err != nil {
 			return workflows.Round{}, err
 		}
 	}
-	return a.round(ctx, dispatchID, work, true)
+	jobs := make([]job, len(work))
+	for i, w := range work {
+		jobs[i] = job{dispatchID: dispatchID, work: w}
+	}
+	return a.round(ctx, dispatchID, jobs, true)
 }
 
 // beatEvery is how often AttemptMany says that it is alive. It is well under a POST's time, and the heartbeat
 // timeout is above it.
 const beatEvery = 5 * time.Second
 
-// AttemptMany makes the first POSTs to one webhook that were over its cap. The fair lane bounds them by its slots: a
-// slow receiver may have many of those, but the next that is free goes to another webhook first.
+// AttemptMany makes one POST each of several deliveries to one webhook: first ones that were over its cap, or retries
+// that are due together. The fair lane bounds them by its slots: a slow receiver may have many of those, but the next
+// that is free goes to another webhook first. Run again, it sends only what is still pending and due.
 func (a *Deliveries) AttemptMany(ctx context.Context, in workflows.AttemptManyInput) (workflows.Round, error) {
+	defer every(beatEvery, func() { activity.RecordHeartbeat(ctx) })()
+	again := activity.GetInfo(ctx).Attempt > 1
 	keys := make([]models.DeliveryKey, len(in.Deliveries))
+	names := make([]string, len(in.Deliveries))
+	known := make(map[string]workflows.Leftover, len(in.Deliveries))
 	for i, l := range in.Deliveries {
 		keys[i] = models.DeliveryKey{Tenant: l.Tenant, ID: l.Delivery}
+		names[i] = nameOf(l.Tenant, l.Delivery)
+		l.Reserved = l.Reserved && !again // a retry has a time of its own
+		known[names[i]] = l
 	}
-	work, err := a.read(ctx, in.DispatchID, keys)
+	end, err := a.turns.take(ctx, names...)
 	if err != nil {
 		return workflows.Round{}, err
 	}
-	defer every(beatEvery, func() { activity.RecordHeartbeat(ctx) })()
-	return a.round(ctx, in.DispatchID, work, false)
+	defer end()
+	readAt := a.Now()
+	before := workflows.Round{Stopped: len(keys)} // what has ended already: all that is not found
+	work, err := a.read(ctx, keys, func(d *models.Delivery) bool {
+		before.Stopped--
+		status := ended(d, known[nameOf(d.Tenant, d.ID)].Generation)
+		if status != "" {
+			tally(&before, status)
+		}
+		return status == ""
+	})
+	if err != nil {
+		return workflows.Round{}, err
+	}
+	jobs := make([]job, len(work))
+	for i, w := range work {
+		jobs[i] = job{dispatchID: in.DispatchID, work: w, readAt: readAt, known: known[nameOf(w.Delivery.Tenant, w.Delivery.ID)]}
+	}
+	round, err := a.round(ctx, in.DispatchID, jobs, false)
+	if err != nil {
+		return workflows.Round{}, err
+	}
+	round.Delivered += before.Delivered
+	round.Failed += before.Failed
+	round.Stopped += before.Stopped
+	return round, nil
 }
+
+// nameOf names a delivery in this process.
+func nameOf(tenant, delivery string) string { return tenant + "/" + delivery }
 
 // manyAtOnce is how many POSTs one AttemptMany makes at once.
 const manyAtOnce = 16
@@ -102,11 +147,13 @@ func (a *Deliveries) load(ctx context.Context, dispatchID string) ([]handoff.Wor
 	if err != nil {
 		return nil, err
 	}
-	return a.read(ctx, dispatchID, d.Deliveries)
+	return a.read(ctx, d.Deliveries, func(d *models.Delivery) bool {
+		return d.Status == models.Pending && (d.DispatchID == dispatchID || d.DispatchID == "")
+	})
 }
 
-// read gives what is pending of the deliveries and still this dispatch's, with their events.
-func (a *Deliveries) read(ctx context.Context, dispatchID string, keys []models.DeliveryKey) ([]handoff.Work, error) {
+// read gives those of the deliveries that are to be attempted, with their events.
+func (a *Deliveries) read(ctx context.Context, keys []models.DeliveryKey, due func(*models.Delivery) bool) ([]handoff.Work, error) {
 	deliveries, err := a.Store.DeliveriesByID(ctx, keys)
 	if err != nil {
 		return nil, err
@@ -114,7 +161,7 @@ func (a *Deliveries) read(ctx context.Context, dispatchID string, keys []models.
 	var work []handoff.Work
 	var events []models.DeliveryKey
 	for _, d := range deliveries {
-		if d.Status == models.Pending && (d.DispatchID == dispatchID || d.DispatchID == "") {
+		if due(&d) {
 			work = append(work, handoff.Work{Delivery: d})
 			events = append(events, models.DeliveryKey{Tenant: d.Tenant, ID: d.EventID})
 		}
@@ -152,7 +199,7 @@ func (a *Deliveries) Attempt(ctx context.Context, in workflows.AttemptInput) (wo
 		return workflows.Outcome{Left: left}, err
 	}
 	defer leave()
-	outcome, result, err := a.attempt(ctx, r, job{in.DispatchID, *w, func(bool) string { return "" }, leave})
+	outcome, result, err := a.attempt(ctx, r, job{dispatchID: in.DispatchID, work: *w, lastOf: func(bool) string { return "" }, posted: leave})
 	if err != nil || outcome.Left == nil {
 		return outcome, err
 	}
@@ -167,23 +214,33 @@ func (a *Deliveries) Attempt(ctx context.Context, in workflows.AttemptInput) (wo
 // current reads the delivery if it is still as it was known; otherwise it says how it has ended.
 func (a *Deliveries) current(ctx context.Context, tenant, id string, generation int) (*handoff.Work, workflows.Outcome, error) {
 	d, err := a.Store.Delivery(ctx, tenant, id)
-	stopped := workflows.Outcome{Status: workflows.Stopped}
 	switch {
 	case errors.Is(err, models.ErrNotFound):
-		return nil, stopped, nil
+		return nil, workflows.Outcome{Status: workflows.Stopped}, nil
 	case err != nil:
-		return nil, stopped, err
-	case d.Generation != generation:
-		return nil, stopped, nil
-	case d.Status == models.Delivered:
-		return nil, workflows.Outcome{Status: workflows.Delivered}, nil
-	case d.Status == models.Failed:
-		return nil, workflows.Outcome{Status: workflows.Failed}, nil
-	case d.Status != models.Pending:
-		return nil, stopped, nil
+		return nil, workflows.Outcome{}, err
+	}
+	if status := ended(&d, generation); status != "" {
+		return nil, workflows.Outcome{Status: status}, nil
 	}
 	e, err := a.Store.Event(ctx, d.Tenant, d.EventID)
 	return &handoff.Work{Delivery: d, Event: &e}, workflows.Outcome{}, err
+}
+
+// ended says how a delivery has ended that is not as it was known; "" if it has not.
+func ended(d *models.Delivery, generation int) string {
+	switch {
+	case d.Generation != generation:
+		return workflows.Stopped
+	case d.Status == models.Pending:
+		return ""
+	case d.Status == models.Delivered:
+		return workflows.Delivered
+	case d.Status == models.Failed:
+		return workflows.Failed
+	default:
+		return workflows.Stopped
+	}
 }
 
 // LookUp says what has become of a delivery whose activity ended without saying so, and what is left of it.

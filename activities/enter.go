@@ -6,7 +6,6 @@ import (
 
 	"go.temporal.io/sdk/activity"
 
-	"github.com/posthorn/posthorn/internal/handoff"
 	"github.com/posthorn/posthorn/internal/hooks"
 	"github.com/posthorn/posthorn/models"
 	"github.com/posthorn/posthorn/workflows"
@@ -20,16 +19,16 @@ const (
 	deniedMost   = time.Minute
 )
 
-// reserve gives each delivery the time its webhook's rate allows it, the zero time where there is no rate. A
-// webhook's deliveries are reserved together.
-func (a *Deliveries) reserve(ctx context.Context, work []handoff.Work) ([]time.Time, error) {
-	slots := make([]time.Time, len(work))
+// reserve gives each delivery the time its webhook's rate allows it, the zero time where there is no rate, or where its
+// time has come already. A webhook's deliveries are reserved together.
+func (a *Deliveries) reserve(ctx context.Context, jobs []job) ([]time.Time, error) {
+	slots := make([]time.Time, len(jobs))
 	paced := map[string][]int{}
 	rates := map[string]float64{}
-	for i, w := range work {
-		d := &w.Delivery
+	for i, j := range jobs {
+		d := &j.work.Delivery
 		r, err := a.Hooks.Receiver(ctx, d.Tenant, d.WebhookID)
-		if err != nil || r.Webhook.RateLimit == 0 || a.early(d) { // an error comes up again when it is attempted
+		if err != nil || r.Webhook.RateLimit == 0 || j.known.Reserved || a.early(d) { // an error comes up again when it is attempted
 			continue
 		}
 		paced[d.WebhookID] = append(paced[d.WebhookID], i)
@@ -48,11 +47,12 @@ func (a *Deliveries) reserve(ctx context.Context, work []handoff.Work) ([]time.T
 }
 
 // enter waits, for a moment, until the webhook's own limits allow a POST: slot is the time its rate gives it.
-// Otherwise left says for how long the delivery is put off; that is not a failed reception.
-func (a *Deliveries) enter(ctx context.Context, r *hooks.Receiver, d *models.Delivery, slot time.Time, denied int) (leave func(), left *workflows.Leftover, err error) {
+// Otherwise left says for how long the delivery is put off; that is not a failed reception. known is what was put off
+// already.
+func (a *Deliveries) enter(ctx context.Context, r *hooks.Receiver, d *models.Delivery, slot time.Time, known workflows.Leftover) (leave func(), left *workflows.Leftover, err error) {
 	wait := slot.Sub(a.Now())
 	if wait > laneWait {
-		left = a.leftover(r, d, "")
+		left = a.leftover(r, d, known.Last)
 		left.Wait, left.Reserved = wait.Round(time.Millisecond), true
 		return nil, left, nil
 	}
@@ -72,9 +72,9 @@ func (a *Deliveries) enter(ctx context.Context, r *hooks.Receiver, d *models.Del
 	if err != nil || ok {
 		return leave, nil, err
 	}
-	left = a.leftover(r, d, "")
-	left.Wait, left.Denied = deniedWait(d.ID, denied), denied+1
-	left.Reserved = !slot.IsZero() // its turn at the rate has come; it is not to queue for it anew
+	left = a.leftover(r, d, known.Last)
+	left.Wait, left.Denied = deniedWait(d.ID, known.Denied), known.Denied+1
+	left.Reserved = known.Reserved || !slot.IsZero() // its turn at the rate has come; it is not to queue for it anew
 	return nil, left, nil
 }
 
@@ -91,20 +91,19 @@ func deniedWait(deliveryID string, denied int) time.Duration {
 // enterAgain is enter for a delivery that waited in a workflow. What is put off is noted on the delivery at once.
 func (a *Deliveries) enterAgain(ctx context.Context, r *hooks.Receiver, in workflows.AttemptInput, d *models.Delivery) (leave func(), left *workflows.Leftover, err error) {
 	var slot time.Time
-	reserved := in.Delivery.Reserved && activity.GetInfo(ctx).Attempt == 1 // a retry has a time of its own
-	if r.Webhook.RateLimit > 0 && !reserved {
+	known := in.Delivery
+	known.Reserved = known.Reserved && activity.GetInfo(ctx).Attempt == 1 // a retry has a time of its own
+	if r.Webhook.RateLimit > 0 && !known.Reserved {
 		slots, err := a.Limits.Reserve(ctx, d.WebhookID, r.Webhook.RateLimit, 1)
 		if err != nil {
 			return nil, nil, err
 		}
 		slot = slots[0]
 	}
-	leave, left, err = a.enter(ctx, r, d, slot, in.Delivery.Denied)
+	leave, left, err = a.enter(ctx, r, d, slot, known)
 	if err != nil || left == nil {
 		return leave, nil, err
 	}
-	left.Last = in.Delivery.Last
-	left.Reserved = left.Reserved || reserved
 	return nil, left, a.Store.Postpone(ctx, []models.Postponed{a.postponed(in.DispatchID, d, left)})
 }
 

@@ -1,5 +1,7 @@
 package activities
 
+import "context"
+
 // Every is every, for tests.
 var Every = every
 
@@ -26,4 +28,9 @@ func (l *Lanes) Users(webhookID string) int {
 		return at.users
 	}
 	return 0
+}
+
+// TakeTurn is turns.take.
+func (a *Deliveries) TakeTurn(ctx context.Context, names ...string) (end func(), err error) {
+	return a.turns.take(ctx, names...)
 }

@@ -16,18 +16,19 @@ import (
 
 // round attempts several deliveries at once and gathers what came of them. capped leaves over what is above a
 // webhook's cap; otherwise manyAtOnce bounds the round.
-func (a *Deliveries) round(ctx context.Context, dispatchID string, work []handoff.Work, capped bool) (workflows.Round, error) {
+func (a *Deliveries) round(ctx context.Context, dispatchID string, jobs []job, capped bool) (workflows.Round, error) {
 	var (
 		mu      sync.Mutex
 		round   workflows.Round
+		since   []time.Time // when it was that they were to wait, of round.Waiting
 		failure error
 		over    []models.Delivery
 		late    []models.Postponed
-		left    = len(work) // deliveries that may still be left over
+		left    = len(jobs) // deliveries that may still be left over
 		wg      sync.WaitGroup
 		room    = semaphore.NewWeighted(manyAtOnce)
 	)
-	slots, err := a.reserve(ctx, work)
+	slots, err := a.reserve(ctx, jobs)
 	if err != nil {
 		return round, err
 	}
@@ -42,7 +43,7 @@ func (a *Deliveries) round(ctx context.Context, dispatchID string, work []handof
 		}
 		return ""
 	}
-	for i, w := range work {
+	for i, j := range jobs {
 		if !capped && room.Acquire(ctx, 1) != nil {
 			break
 		}
@@ -50,20 +51,21 @@ func (a *Deliveries) round(ctx context.Context, dispatchID string, work []handof
 			if !capped {
 				defer room.Release(1)
 			}
-			outcome, ok, err := a.inLane(ctx, job{dispatchID, w, lastOf, func() {}}, slots[i], capped)
+			j.lastOf = lastOf
+			outcome, ok, err := a.inLane(ctx, j, slots[i], capped)
 			mu.Lock()
 			defer mu.Unlock()
 			switch {
 			case err != nil:
 				failure = err
 			case !ok:
-				over = append(over, w.Delivery)
+				over = append(over, j.work.Delivery)
 				round.OverCap = append(round.OverCap, *outcome.Left)
 			case outcome.Left != nil:
 				if outcome.Left.Denied > 0 || outcome.Left.Reserved {
-					late = append(late, a.postponed(dispatchID, &w.Delivery, outcome.Left))
+					late = append(late, a.postponed(dispatchID, &j.work.Delivery, outcome.Left))
 				}
-				round.Waiting = append(round.Waiting, *outcome.Left)
+				round.Waiting, since = append(round.Waiting, *outcome.Left), append(since, a.Now())
 			default:
 				tally(&round, outcome.Status)
 			}
@@ -75,6 +77,10 @@ func (a *Deliveries) round(ctx context.Context, dispatchID string, work []handof
 	}
 	if failure != nil {
 		return workflows.Round{}, failure
+	}
+	for i, at := range since { // the workflow begins to count when the slowest has ended
+		l := &round.Waiting[i]
+		l.Wait = max(0, l.Wait-a.Now().Sub(at)).Round(time.Millisecond)
 	}
 	slices.SortFunc(late, func(a, b models.Postponed) int { return strings.Compare(a.Delivery.ID, b.Delivery.ID) })
 	if err := a.Store.Postpone(ctx, late); err != nil {
@@ -99,15 +105,21 @@ func tally(r *workflows.Round, status string) {
 type job struct {
 	dispatchID string
 	work       handoff.Work
+	readAt     time.Time               // when the work was read from the database
+	known      workflows.Leftover      // what the workflow knows of it, nothing before the first attempt
 	lastOf     func(final bool) string // the dispatch that this end finishes, "" = none
 	posted     func()                  // called when the POST has ended, before it is recorded
 }
+
+// fresh is how old what was read may be for a POST. One that is made of a delivery that has changed since is recorded,
+// and changes nothing.
+const fresh = time.Second
 
 // inLane attempts one delivery when its webhook has room for it. ok is false if it has none for now and the delivery
 // is the fair lane's.
 func (a *Deliveries) inLane(ctx context.Context, j job, slot time.Time, capped bool) (_ workflows.Outcome, ok bool, _ error) {
 	d := &j.work.Delivery
-	if !capped { // it may have waited long for its turn
+	if !capped && a.Now().Sub(j.readAt) > fresh { // it has waited for its turn
 		now, outcome, err := a.current(ctx, d.Tenant, d.ID, d.Generation)
 		if err != nil || now == nil {
 			return outcome, true, err
@@ -119,9 +131,9 @@ func (a *Deliveries) inLane(ctx context.Context, j job, slot time.Time, capped b
 		return outcome, true, err
 	}
 	if a.early(d) {
-		return workflows.Outcome{Left: a.leftover(r, d, "")}, true, nil
+		return workflows.Outcome{Left: a.leftover(r, d, j.known.Last)}, true, nil
 	}
-	leave, left, err := a.enter(ctx, r, d, slot, 0)
+	leave, left, err := a.enter(ctx, r, d, slot, j.known)
 	if err != nil || left != nil {
 		return workflows.Outcome{Left: left}, true, err
 	}

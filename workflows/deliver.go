@@ -9,8 +9,9 @@ import (
 	"go.temporal.io/sdk/workflow"
 )
 
-// Deliver drives one dispatch until none of its deliveries is left: first attempts in one local activity, then each
-// delivery that was not received by itself, under a Temporal retry policy.
+// Deliver drives one dispatch until none of its deliveries is left: first attempts in one local activity, then what was
+// not received. Of that, a webhook's deliveries that fall due together are retried together, and each other one by
+// itself, under a Temporal retry policy.
 func Deliver(ctx workflow.Context, in DeliverInput) (DeliverResult, error) {
 	d := &dispatch{in: in}
 	return d.run(ctx)
@@ -81,17 +82,27 @@ func (d *dispatch) followAll(ctx workflow.Context, round Round) {
 			work(ctx)
 		})
 	}
-	follow := func(ls []Leftover) {
-		for _, l := range ls {
-			d.open = append(d.open, &l)
-			start(func(ctx workflow.Context) { d.follow(ctx, &l) })
+	var follow func(left []Leftover)
+	follow = func(left []Leftover) {
+		for _, group := range d.groups(left) {
+			rows := d.list(group)
+			start(func(ctx workflow.Context) {
+				if len(rows) == 1 {
+					d.follow(ctx, rows[0])
+					return
+				}
+				left := d.retryMany(ctx, group)
+				d.unlist(rows)
+				follow(left)
+				d.show(ctx)
+			})
 		}
 	}
 	follow(round.Waiting)
 	d.queued = len(round.OverCap)
 	for _, many := range byWebhook(round.OverCap) {
 		start(func(ctx workflow.Context) {
-			left := d.attemptMany(ctx, many)
+			left := d.attemptMany(ctx, many, fmt.Sprintf("%d deliveries to %s", len(many), many[0].Host))
 			d.queued -= len(many)
 			follow(left)
 			d.show(ctx)
@@ -99,6 +110,14 @@ func (d *dispatch) followAll(ctx workflow.Context, round Round) {
 	}
 	d.show(ctx)
 	wg.Wait(ctx)
+}
+
+// groups tells what of the deliveries left over is retried together.
+func (d *dispatch) groups(left []Leftover) [][]Leftover {
+	if d.in.Together {
+		return together(left)
+	}
+	return alone(left)
 }
 
 // byWebhook groups what is over the cap, in the order it came.
@@ -117,9 +136,21 @@ func byWebhook(over []Leftover) [][]Leftover {
 	return groups
 }
 
-// attemptMany makes the first attempts of what was over a webhook's cap, in the fair lane: there a slow receiver
+// retryMany makes the next attempts of deliveries to one webhook when the last of them is due: none comes early. What
+// is to be retried after that is returned.
+func (d *dispatch) retryMany(ctx workflow.Context, many []Leftover) []Leftover {
+	summary := fmt.Sprintf("retry of %d deliveries to %s", len(many), many[0].Host)
+	wait := many[len(many)-1].Wait
+	if err := workflow.NewTimerWithOptions(ctx, wait, workflow.TimerOptions{Summary: summary}).Get(ctx, nil); err != nil {
+		d.result.Stopped += len(many)
+		return nil
+	}
+	return d.attemptMany(ctx, many, summary)
+}
+
+// attemptMany makes one attempt of each of several deliveries to one webhook, in the fair lane: there a slow receiver
 // waits behind itself. It returns what is to be retried.
-func (d *dispatch) attemptMany(ctx workflow.Context, many []Leftover) []Leftover {
+func (d *dispatch) attemptMany(ctx workflow.Context, many []Leftover, summary string) []Leftover {
 	first := many[0]
 	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		TaskQueue:           d.in.Queue,
@@ -127,7 +158,7 @@ func (d *dispatch) attemptMany(ctx workflow.Context, many []Leftover) []Leftover
 		HeartbeatTimeout:    first.Timeout + recordTimeout,
 		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: time.Minute},
 		Priority:            temporal.Priority{FairnessKey: first.Webhook},
-		Summary:             fmt.Sprintf("%d deliveries to %s", len(many), first.Host),
+		Summary:             summary,
 	})
 	var round Round
 	for {
@@ -148,7 +179,10 @@ func (d *dispatch) attemptMany(ctx workflow.Context, many []Leftover) []Leftover
 // Temporal. An activity that ends without a recorded end (a crashed worker, a database that was away) has used up
 // Temporal's attempts but not the receiver's, and is scheduled again with what remains.
 func (d *dispatch) follow(ctx workflow.Context, l *Leftover) {
-	defer d.close(ctx, l)
+	defer func() {
+		d.unlist([]*Leftover{l})
+		d.show(ctx)
+	}()
 	for {
 		timer := workflow.TimerOptions{Summary: fmt.Sprintf("attempt %d of %s to %s", l.Number, l.Delivery, l.Host)}
 		if err := workflow.NewTimerWithOptions(ctx, l.Wait, timer).Get(ctx, nil); err != nil {
@@ -221,10 +255,19 @@ func (d *dispatch) end(status string) {
 	}
 }
 
-// close takes a delivery off the table.
-func (d *dispatch) close(ctx workflow.Context, l *Leftover) {
-	d.open = slices.DeleteFunc(d.open, func(other *Leftover) bool { return other == l })
-	d.show(ctx)
+// list puts deliveries on the table of those being retried, and gives their rows.
+func (d *dispatch) list(group []Leftover) []*Leftover {
+	rows := make([]*Leftover, len(group))
+	for i := range group {
+		rows[i] = &group[i]
+	}
+	d.open = append(d.open, rows...)
+	return rows
+}
+
+// unlist takes rows off the table.
+func (d *dispatch) unlist(rows []*Leftover) {
+	d.open = slices.DeleteFunc(d.open, func(l *Leftover) bool { return slices.Contains(rows, l) })
 }
 
 // status is the worst of what there is to say of the dispatch.

@@ -205,7 +205,7 @@ func TestACanceledWorkflowLetsGo(t *testing.T) {
 		return workflows.Round{}, errors.New("not now")
 	})
 	d.RegisterDelayedCallback(d.CancelWorkflow, 5*time.Second)
-	d.ExecuteWorkflow(workflows.DeliverType, workflows.DeliverInput{DispatchID: "evt_1", Queue: lane})
+	d.ExecuteWorkflow(workflows.DeliverType, workflows.DeliverInput{DispatchID: "evt_1", Queue: lane, Together: true})
 	require.True(t, d.IsWorkflowCompleted())
 	var canceled *temporal.CanceledError
 	require.ErrorAs(t, d.GetWorkflowError(), &canceled, "it is closed as canceled, and the reconciler takes over")

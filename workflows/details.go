@@ -20,7 +20,7 @@ func (d *dispatch) table() string {
 	if len(d.open) == 0 {
 		return b.String()
 	}
-	b.WriteString("\n| delivery | webhook | to | first failed with | now |\n|---|---|---|---|---|\n")
+	b.WriteString("\n| delivery | webhook | to | failed with | now |\n|---|---|---|---|---|\n")
 	for i, l := range d.open {
 		if i == maxRows {
 			fmt.Fprintf(&b, "\nand %d more\n", len(d.open)-maxRows)

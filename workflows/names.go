@@ -18,7 +18,7 @@ const (
 // The activity types.
 const (
 	FirstAttempts = "FirstAttempts" // local: the first POST of every delivery of a dispatch
-	AttemptMany   = "AttemptMany"   // the first POSTs to one webhook that were over its cap
+	AttemptMany   = "AttemptMany"   // a POST each to one webhook: first ones that were over its cap, or retries due together
 	Attempt       = "Attempt"       // one POST of one delivery, with all its retries
 	LookUp        = "LookUp"        // local: what is left of a delivery whose activity ended without a record
 	Finish        = "Finish"        // local: closes the outbox entry of a dispatch

@@ -19,7 +19,7 @@ import (
 
 // histories are what Temporal kept of real runs; `make histories` makes them anew.
 var histories = []string{
-	"deliver-received", "deliver-retried", "deliver-exhausted", "deliver-mixed", "deliver-over-cap", "deliver-in-turn",
+	"deliver-received", "deliver-retried", "deliver-exhausted", "deliver-mixed", "deliver-over-cap", "deliver-in-turn", "deliver-together",
 	"deliver-paused", "deliver-gone", "deliver-canceled", "watch-continued", "watch-deactivated", "recover", "retain",
 }
 

@@ -6,6 +6,10 @@ import "time"
 type DeliverInput struct {
 	DispatchID string
 	Queue      string // of the fair lane
+	// Together is set for new dispatches: retries that fall due together are made together. Those that were started
+	// before there was such a way keep to theirs, as their histories do. It is told here, where it costs nothing, and
+	// not asked of workflow.GetVersion, which writes a marker and a search attribute.
+	Together bool `json:",omitempty"`
 }
 
 // DeliverResult is how a dispatch ended.
@@ -41,7 +45,7 @@ type Round struct {
 	OverCap   []Leftover `json:",omitempty"` // not attempted: their webhook has enough in flight
 }
 
-// AttemptManyInput names deliveries of one webhook that have not been attempted.
+// AttemptManyInput names deliveries of one webhook of which one attempt each is to be made.
 type AttemptManyInput struct {
 	DispatchID string
 	Deliveries []Leftover

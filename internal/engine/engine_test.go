@@ -30,16 +30,17 @@ type temporal struct {
 	mu      sync.Mutex
 	err     error
 	started []client.StartWorkflowOptions
+	inputs  []any
 	signals []string
 }
 
-func (c *temporal) ExecuteWorkflow(_ context.Context, o client.StartWorkflowOptions, _ any, _ ...any) (client.WorkflowRun, error) {
+func (c *temporal) ExecuteWorkflow(_ context.Context, o client.StartWorkflowOptions, _ any, in ...any) (client.WorkflowRun, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.err != nil {
 		return nil, c.err
 	}
-	c.started = append(c.started, o)
+	c.started, c.inputs = append(c.started, o), append(c.inputs, in...)
 	return nil, nil //nolint:nilnil // nobody looks at the run
 }
 
@@ -128,6 +129,7 @@ func TestAtAnEverydayRateEachEventHasItsOwnWorkflow(t *testing.T) {
 			time.Sleep(50 * time.Millisecond)
 		}
 		require.Equal(t, 100, c.starts())
+		require.Equal(t, workflows.DeliverInput{DispatchID: "0", Queue: "test-deliveries", Together: true}, c.inputs[0])
 		e.Close()
 	})
 }

@@ -45,6 +45,7 @@ func (s *stage) tellAll(ctx context.Context, directory string) error {
 		"deliver-mixed":     s.mixed,
 		"deliver-over-cap":  s.overCap,
 		"deliver-in-turn":   s.inTurn,
+		"deliver-together":  s.together,
 		"deliver-paused":    s.paused,
 		"deliver-gone":      s.gone,
 		"deliver-canceled":  s.canceled,
@@ -160,6 +161,14 @@ func (s *stage) inTurn(ctx context.Context, tenant string) ([]told, error) {
 		return nil, err
 	}
 	return s.share(ctx, tenant, 4)
+}
+
+// together is a shared dispatch whose deliveries fail together, and are retried so.
+func (s *stage) together(ctx context.Context, tenant string) ([]told, error) {
+	if _, err := s.hook(ctx, tenant, "fails-twice", 2*time.Second, 3); err != nil {
+		return nil, err
+	}
+	return s.share(ctx, tenant, 6)
 }
 
 // share publishes events that share a workflow, and waits for it to end.
