@@ -56,7 +56,9 @@ func (a *Deliveries) FirstAttempts(ctx context.Context, dispatchID string) (work
 	for i, w := range work {
 		jobs[i] = job{dispatchID: dispatchID, work: w}
 	}
-	return a.round(ctx, dispatchID, jobs, true)
+	round, err := a.round(ctx, dispatchID, jobs, true)
+	round.Together = len(round.Waiting)+len(round.OverCap) > 0
+	return round, err
 }
 
 // beatEvery is how often AttemptMany says that it is alive. It is well under a POST's time, and the heartbeat

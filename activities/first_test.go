@@ -218,7 +218,7 @@ func TestOverTheCapIsLeftToTheFairLane(t *testing.T) {
 	round := b.first(d.ID)
 	require.Len(t, round.OverCap, 1)
 	over := round.OverCap[0]
-	require.Equal(t, workflows.Round{OverCap: round.OverCap}, round)
+	require.Equal(t, workflows.Round{OverCap: round.OverCap, Together: true}, round)
 	require.Equal(t, 1, over.Number)
 	require.Equal(t, 11, over.Remaining)
 	require.Zero(t, b.receiver.got("/a"))

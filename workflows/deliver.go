@@ -24,6 +24,8 @@ type dispatch struct {
 	open   []*Leftover // being retried, in the order they came up
 	queued int         // first attempts that wait in the fair lane
 	shown  string      // the status that the list shows
+	// together says that retries that fall due together are made together.
+	together bool
 }
 
 func (d *dispatch) run(ctx workflow.Context) (DeliverResult, error) {
@@ -61,6 +63,7 @@ func (d *dispatch) firstAttempts(ctx workflow.Context) (Round, error) {
 	})
 	var round Round
 	err := workflow.ExecuteLocalActivity(ctx, FirstAttempts, d.in.DispatchID).Get(ctx, &round)
+	d.together = round.Together
 	return round, err
 }
 
@@ -114,7 +117,7 @@ func (d *dispatch) followAll(ctx workflow.Context, round Round) {
 
 // groups tells what of the deliveries left over is retried together.
 func (d *dispatch) groups(left []Leftover) [][]Leftover {
-	if d.in.Together {
+	if d.together {
 		return together(left)
 	}
 	return alone(left)

@@ -29,6 +29,13 @@ type desk struct {
 
 func newDesk(t *testing.T, round workflows.Round) *desk {
 	t.Helper()
+	round.Together = true
+	return oldDesk(t, round)
+}
+
+// oldDesk answers as a worker does that knows of no retries together.
+func oldDesk(t *testing.T, round workflows.Round) *desk {
+	t.Helper()
 	d := &desk{story: newStory(t)}
 	d.does(workflows.FirstAttempts, func(context.Context, string) (workflows.Round, error) { return round, nil })
 	d.does(workflows.Finish, func(_ context.Context, id string) error {
@@ -205,7 +212,7 @@ func TestACanceledWorkflowLetsGo(t *testing.T) {
 		return workflows.Round{}, errors.New("not now")
 	})
 	d.RegisterDelayedCallback(d.CancelWorkflow, 5*time.Second)
-	d.ExecuteWorkflow(workflows.DeliverType, workflows.DeliverInput{DispatchID: "evt_1", Queue: lane, Together: true})
+	d.ExecuteWorkflow(workflows.DeliverType, workflows.DeliverInput{DispatchID: "evt_1", Queue: lane})
 	require.True(t, d.IsWorkflowCompleted())
 	var canceled *temporal.CanceledError
 	require.ErrorAs(t, d.GetWorkflowError(), &canceled, "it is closed as canceled, and the reconciler takes over")

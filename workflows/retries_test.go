@@ -100,7 +100,7 @@ func TestRetriesThatFallDueTogetherAreOneActivity(t *testing.T) {
 
 func TestADispatchFromBeforeRetriesEachByItself(t *testing.T) {
 	t.Parallel()
-	d := newDesk(t, workflows.Round{Waiting: waiting("whk_1", 5)})
+	d := oldDesk(t, workflows.Round{Waiting: waiting("whk_1", 5)})
 	calls := 0
 	d.does(workflows.Attempt, func(context.Context, workflows.AttemptInput) (workflows.Outcome, error) {
 		calls++
@@ -121,7 +121,7 @@ func TestACanceledWorkflowLetsGoOfWhatIsRetriedTogether(t *testing.T) {
 				return workflows.Round{}, errors.New("not now")
 			})
 			d.RegisterDelayedCallback(d.CancelWorkflow, at)
-			d.ExecuteWorkflow(workflows.DeliverType, workflows.DeliverInput{DispatchID: "evt_1", Queue: lane, Together: true})
+			d.ExecuteWorkflow(workflows.DeliverType, workflows.DeliverInput{DispatchID: "evt_1", Queue: lane})
 			require.True(t, d.IsWorkflowCompleted())
 			var canceled *temporal.CanceledError
 			require.ErrorAs(t, d.GetWorkflowError(), &canceled)

@@ -120,7 +120,7 @@ func (s *story) ExecuteWorkflow(name string, in ...any) {
 // deliver runs Deliver to its end.
 func (s *story) deliver(t *testing.T, dispatchID string) workflows.DeliverResult {
 	t.Helper()
-	s.ExecuteWorkflow(workflows.DeliverType, workflows.DeliverInput{DispatchID: dispatchID, Queue: lane, Together: true})
+	s.ExecuteWorkflow(workflows.DeliverType, workflows.DeliverInput{DispatchID: dispatchID, Queue: lane})
 	require.True(t, s.IsWorkflowCompleted())
 	require.NoError(t, s.GetWorkflowError())
 	var result workflows.DeliverResult

@@ -9,7 +9,7 @@ import (
 // window is how much longer than the shortest wait another may be and still end with it. It takes in most of what the
 // jitter spreads in one step of a schedule, and bounds how much later than promised an attempt is made: what is overdue
 // by a minute looks to the reconciler, and to whoever watches the metrics, as if nobody drove it.
-func window(shortest time.Duration) time.Duration { return min(shortest/5, 30*time.Second) }
+func window(shortest time.Duration) time.Duration { return min(shortest/4, 30*time.Second) }
 
 // together groups deliveries whose next attempts are made together: those of one webhook whose waits end within a
 // window of each other, the shortest wait first. What the webhook's own limits put off stays alone: it has a time of

@@ -23,7 +23,7 @@ func TestWhatFallsDueTogether(t *testing.T) {
 	}{
 		"nothing":              {nil, nil},
 		"one":                  {waits("a", 10), [][]Leftover{waits("a", 10)}},
-		"within a fifth":       {waits("a", 12, 10, 11), [][]Leftover{waits("a", 10, 11, 12)}},
+		"within a quarter":     {waits("a", 12, 10, 11), [][]Leftover{waits("a", 10, 11, 12)}},
 		"beyond":               {waits("a", 13, 10, 12, 14), [][]Leftover{waits("a", 10, 12), waits("a", 13, 14)}},
 		"long waits":           {waits("a", time.Hour, time.Hour+30*time.Second, time.Hour+31*time.Second), [][]Leftover{waits("a", time.Hour, time.Hour+30*time.Second), waits("a", time.Hour+31*time.Second)}},
 		"due at once":          {waits("a", 0, 1, 0), [][]Leftover{waits("a", 0, 0), waits("a", 1)}},

@@ -6,10 +6,6 @@ import "time"
 type DeliverInput struct {
 	DispatchID string
 	Queue      string // of the fair lane
-	// Together is set for new dispatches: retries that fall due together are made together. Those that were started
-	// before there was such a way keep to theirs, as their histories do. It is told here, where it costs nothing, and
-	// not asked of workflow.GetVersion, which writes a marker and a search attribute.
-	Together bool `json:",omitempty"`
 }
 
 // DeliverResult is how a dispatch ended.
@@ -43,6 +39,10 @@ type Round struct {
 	Stopped   int        `json:",omitempty"`
 	Waiting   []Leftover `json:",omitempty"` // to be retried
 	OverCap   []Leftover `json:",omitempty"` // not attempted: their webhook has enough in flight
+	// Together is set by the first attempts: retries that fall due together are made together. Dispatches begun by a
+	// worker that knew no such way keep to theirs, as their histories do. It comes with what is recorded anyway, and is
+	// not asked of workflow.GetVersion, which writes a marker and a search attribute.
+	Together bool `json:",omitempty"`
 }
 
 // AttemptManyInput names deliveries of one webhook of which one attempt each is to be made.

@@ -138,7 +138,7 @@ func (e *Engine) start(d *models.Dispatch, work []handoff.Work) (started bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
 	_, err := e.Client.ExecuteWorkflow(ctx, e.options(d, work), workflows.DeliverType,
-		workflows.DeliverInput{DispatchID: d.ID, Queue: e.Queues.Deliveries(), Together: true})
+		workflows.DeliverInput{DispatchID: d.ID, Queue: e.Queues.Deliveries()})
 	fault.Point("after-start")
 	e.heard(err)
 	var exists *serviceerror.WorkflowExecutionAlreadyStarted

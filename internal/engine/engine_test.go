@@ -129,7 +129,7 @@ func TestAtAnEverydayRateEachEventHasItsOwnWorkflow(t *testing.T) {
 			time.Sleep(50 * time.Millisecond)
 		}
 		require.Equal(t, 100, c.starts())
-		require.Equal(t, workflows.DeliverInput{DispatchID: "0", Queue: "test-deliveries", Together: true}, c.inputs[0])
+		require.Equal(t, workflows.DeliverInput{DispatchID: "0", Queue: "test-deliveries"}, c.inputs[0])
 		e.Close()
 	})
 }
