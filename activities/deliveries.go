@@ -144,10 +144,11 @@ func (a *Deliveries) Attempt(ctx context.Context, in workflows.AttemptInput) (wo
 	if err != nil || r == nil {
 		return outcome, err
 	}
-	if a.early(&w.Delivery) {
+	reserved := l.Reserved && activity.GetInfo(ctx).Attempt == 1 // a retry has a time of its own
+	if !reserved && a.early(&w.Delivery) {
 		return workflows.Outcome{Left: a.leftover(r, &w.Delivery, l.Last)}, nil
 	}
-	leave, left, err := a.enterAgain(ctx, r, in, &w.Delivery)
+	leave, left, err := a.enterAgain(ctx, r, in, &w.Delivery, reserved)
 	if err != nil || left != nil {
 		return workflows.Outcome{Left: left}, err
 	}

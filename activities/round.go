@@ -60,8 +60,8 @@ func (a *Deliveries) round(ctx context.Context, dispatchID string, work []handof
 				over = append(over, w.Delivery)
 				round.OverCap = append(round.OverCap, *outcome.Left)
 			case outcome.Left != nil:
-				if outcome.Left.Denied > 0 || outcome.Left.Reserved {
-					late = append(late, a.postponed(dispatchID, &w.Delivery, outcome.Left))
+				if !outcome.Left.Due.IsZero() {
+					late = append(late, postponed(dispatchID, &w.Delivery, outcome.Left))
 				}
 				round.Waiting = append(round.Waiting, *outcome.Left)
 			default:
@@ -121,7 +121,7 @@ func (a *Deliveries) inLane(ctx context.Context, j job, slot time.Time, capped b
 	if a.early(d) {
 		return workflows.Outcome{Left: a.leftover(r, d, "")}, true, nil
 	}
-	leave, left, err := a.enter(ctx, r, d, slot, 0)
+	leave, left, err := a.enter(ctx, r, d, slot, laneWait)
 	if err != nil || left != nil {
 		return workflows.Outcome{Left: left}, true, err
 	}
