@@ -142,7 +142,7 @@ func rateIsKept(x *limited) {
 		}
 	}
 	x.Logf("%d of %d seconds were too fast", fast, events)
-	require.Less(x, fast, events/4)
+	require.Less(x, fast, events/2)
 }
 
 // gate is a receiver that answers a POST when it is told to, and sees how many are waiting.
