@@ -57,7 +57,7 @@ func TestBackPressure(t *testing.T) {
 	require.Greater(t, took, 4*time.Second, "there might have been room")
 	require.NotEmpty(t, reply.Header.Get("Retry-After"))
 	require.Equal(t, "application/problem+json", reply.Header.Get("Content-Type"))
-	require.EqualValues(t, http.StatusServiceUnavailable, harness.Read[struct{ Status int }](t, reply).Status)
+	require.Equal(t, http.StatusServiceUnavailable, harness.Read[struct{ Status int }](t, reply).Status)
 	stored := map[string]int{}
 	for _, e := range harness.All[harness.Event](t, x.made, "/events?") {
 		stored[e.ID] = webhooks
