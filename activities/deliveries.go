@@ -70,14 +70,12 @@ const beatEvery = 5 * time.Second
 // that is free goes to another webhook first. Run again, it sends only what is still pending and due.
 func (a *Deliveries) AttemptMany(ctx context.Context, in workflows.AttemptManyInput) (workflows.Round, error) {
 	defer every(beatEvery, func() { activity.RecordHeartbeat(ctx) })()
-	again := activity.GetInfo(ctx).Attempt > 1
 	keys := make([]models.DeliveryKey, len(in.Deliveries))
 	names := make([]string, len(in.Deliveries))
 	known := make(map[string]workflows.Leftover, len(in.Deliveries))
 	for i, l := range in.Deliveries {
 		keys[i] = models.DeliveryKey{Tenant: l.Tenant, ID: l.Delivery}
 		names[i] = nameOf(l.Tenant, l.Delivery)
-		l.Reserved = l.Reserved && !again // a retry has a time of its own
 		known[names[i]] = l
 	}
 	end, err := a.turns.take(ctx, names...)
@@ -193,10 +191,11 @@ func (a *Deliveries) Attempt(ctx context.Context, in workflows.AttemptInput) (wo
 	if err != nil || r == nil {
 		return outcome, err
 	}
-	if a.early(&w.Delivery) {
+	reserved := l.Reserved && activity.GetInfo(ctx).Attempt == 1 // a retry has a time of its own
+	if !reserved && a.early(&w.Delivery) {
 		return workflows.Outcome{Left: a.leftover(r, &w.Delivery, l.Last)}, nil
 	}
-	leave, left, err := a.enterAgain(ctx, r, in, &w.Delivery)
+	leave, left, err := a.enterAgain(ctx, r, in, &w.Delivery, reserved)
 	if err != nil || left != nil {
 		return workflows.Outcome{Left: left}, err
 	}

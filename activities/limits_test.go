@@ -2,8 +2,10 @@ package activities_test
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -52,9 +54,10 @@ func TestWhatIsOverTheRateIsPutOffAndNotFailed(t *testing.T) {
 	require.LessOrEqual(t, left.Wait, 10*time.Second)
 	delivery := b.delivery(d)
 	require.Zero(t, delivery.Attempts)
-	require.WithinDuration(t, b.Clock.Now().Add(left.Wait), *delivery.NextAttemptAt, 5*time.Second)
+	require.WithinDuration(t, left.Due, *delivery.NextAttemptAt, time.Millisecond)
+	require.Less(t, left.Wait, left.Due.Sub(b.Clock.Now()), "the last of it is waited for exactly")
 
-	b.Clock.Advance(left.Wait)
+	b.Clock.Advance(left.Wait + time.Second)
 	outcome, err := run[workflows.Outcome](b, workflows.Attempt, b.Deliveries.Attempt, workflows.AttemptInput{DispatchID: d.ID, Delivery: left})
 	require.NoError(t, err)
 	require.Equal(t, workflows.Delivered, outcome.Status)
@@ -70,10 +73,12 @@ func TestPlacesInFlightAreSharedByAllWorkers(t *testing.T) {
 	var leave []func()
 	for i := range 40 {
 		b.Clock.Advance(150 * time.Millisecond)
-		out, ok, err := workers[i%2].Enter(t.Context(), w.ID, limit)
+		out, turn, err := workers[i%2].Enter(t.Context(), w.ID, limit)
 		require.NoError(t, err)
-		if ok {
+		if out != nil {
 			leave = append(leave, out)
+		} else {
+			require.Positive(t, turn)
 		}
 		require.LessOrEqual(t, len(leave), limit)
 	}
@@ -83,8 +88,9 @@ func TestPlacesInFlightAreSharedByAllWorkers(t *testing.T) {
 	var entered int
 	for i := range 40 {
 		b.Clock.Advance(time.Second)
-		if _, ok, err := workers[i%2].Enter(t.Context(), w.ID, limit); ok {
-			require.NoError(t, err)
+		out, _, err := workers[i%2].Enter(t.Context(), w.ID, limit)
+		require.NoError(t, err)
+		if out != nil {
 			entered++
 		}
 	}
@@ -96,45 +102,155 @@ func TestAKilledWorkersPlacesComeBack(t *testing.T) {
 	b := setup(t)
 	w := b.hook("/a")
 	killed := activities.NewLimits(b.Env.Store, b.Clock.Now)
-	_, ok, err := killed.Enter(t.Context(), w.ID, 1)
+	leave, _, err := killed.Enter(t.Context(), w.ID, 1)
 	require.NoError(t, err)
-	require.True(t, ok)
+	require.NotNil(t, leave)
 	other := activities.NewLimits(b.Env.Store, b.Clock.Now)
-	_, ok, err = other.Enter(t.Context(), w.ID, 1)
+	leave, _, err = other.Enter(t.Context(), w.ID, 1)
 	require.NoError(t, err)
-	require.False(t, ok)
+	require.Nil(t, leave)
 	b.Clock.Advance(time.Minute)
-	_, ok, err = other.Enter(t.Context(), w.ID, 1)
+	leave, _, err = other.Enter(t.Context(), w.ID, 1)
 	require.NoError(t, err)
-	require.True(t, ok)
+	require.NotNil(t, leave)
 }
 
-func TestWhatFindsNoPlaceWaitsLongerEachTime(t *testing.T) {
+func TestWhatFindsNoPlaceIsPutOffAndNotFailed(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	most := 1
 	w := b.hook("/a", limited(hooks.WebhookChange{MaxInFlight: &most}))
-	leave, ok, err := b.Limits.Enter(t.Context(), w.ID, most)
+	leave, _, err := b.Limits.Enter(t.Context(), w.ID, most)
 	require.NoError(t, err)
-	require.True(t, ok)
+	require.NotNil(t, leave)
 	d := b.publish()
 	round := b.first(d.ID)
 	require.Len(t, round.Waiting, 1)
 	left := round.Waiting[0]
-	require.Equal(t, 1, left.Denied)
-	before := left.Wait
+	require.False(t, left.Due.IsZero())
 	b.Clock.Advance(left.Wait)
 	outcome, err := run[workflows.Outcome](b, workflows.Attempt, b.Deliveries.Attempt, workflows.AttemptInput{DispatchID: d.ID, Delivery: left})
 	require.NoError(t, err)
-	require.Equal(t, 2, outcome.Left.Denied)
-	require.Greater(t, outcome.Left.Wait, before)
+	require.False(t, outcome.Left.Due.IsZero())
 	require.Equal(t, left.Remaining, outcome.Left.Remaining, "no reception is used up")
+	require.WithinDuration(t, b.Clock.Now().Add(outcome.Left.Wait), *b.delivery(d).NextAttemptAt, time.Second)
 
 	leave()
 	b.Clock.Advance(outcome.Left.Wait)
 	outcome, err = run[workflows.Outcome](b, workflows.Attempt, b.Deliveries.Attempt, workflows.AttemptInput{DispatchID: d.ID, Delivery: *outcome.Left})
 	require.NoError(t, err)
 	require.Equal(t, workflows.Delivered, outcome.Status)
+}
+
+// places is a LeaseStore of one worker's, who gets what there is.
+type places struct {
+	mu     sync.Mutex
+	there  int
+	leased time.Time // when last
+}
+
+func (p *places) ReservePace(context.Context, string, float64, int) (time.Time, error) {
+	return time.Time{}, errors.ErrUnsupported
+}
+
+func (p *places) Lease(_ context.Context, _, _ string, want, _ int, _ time.Duration) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.leased = time.Now()
+	return min(want, p.there), nil
+}
+
+func (p *places) last() time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.leased
+}
+
+func TestTurnsKeepToWhatTheReceiverTakes(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const limit = 2
+		l := activities.NewLimits(&places{there: limit}, time.Now)
+		enter := func() (func(), time.Duration) {
+			leave, turn, err := l.Enter(t.Context(), "wh_a", limit)
+			require.NoError(t, err)
+			return leave, turn
+		}
+		for range 30 { // the receiver takes 4 s, each time
+			leave, _ := enter()
+			require.NotNil(t, leave)
+			time.Sleep(4 * time.Second)
+			leave()
+		}
+		for range limit {
+			time.Sleep(time.Second)
+			leave, _ := enter()
+			require.NotNil(t, leave)
+			t.Cleanup(leave)
+		}
+		var turns []time.Duration
+		for range 100 {
+			leave, turn := enter()
+			require.Nil(t, leave)
+			turns = append(turns, turn)
+		}
+		for i := range 50 { // a place is free every 2 s, and twice as many are asked back
+			require.InDelta(t, time.Duration(i)*time.Second+100*time.Millisecond, turns[i], float64(100*time.Millisecond))
+		}
+		for _, turn := range turns {
+			require.LessOrEqual(t, turn, 90*time.Second)
+		}
+	})
+}
+
+func TestALeaseIsRenewedAsLongAsAPOSTTakes(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := &places{there: 1}
+		l := activities.NewLimits(store, time.Now)
+		leave, _, err := l.Enter(t.Context(), "wh_a", 1)
+		require.NoError(t, err)
+		time.Sleep(time.Minute)
+		require.Less(t, time.Since(store.last()), 10*time.Second, "nobody has entered meanwhile")
+		leave()
+		time.Sleep(time.Minute)
+		require.Greater(t, time.Since(store.last()), 50*time.Second, "it is not kept for nothing")
+	})
+}
+
+func TestATimeThatWasMissedLapsesOnce(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	rate := 0.1
+	b.hook("/a", limited(hooks.WebhookChange{RateLimit: &rate}))
+	var waiting []workflows.AttemptInput
+	for range 5 {
+		d := b.publish()
+		for _, left := range b.first(d.ID).Waiting {
+			waiting = append(waiting, workflows.AttemptInput{DispatchID: d.ID, Delivery: left})
+		}
+	}
+	require.Len(t, waiting, 4)
+	attempt := func(in workflows.AttemptInput) workflows.Outcome {
+		outcome, err := run[workflows.Outcome](b, workflows.Attempt, b.Deliveries.Attempt, in)
+		require.NoError(t, err)
+		return outcome
+	}
+
+	b.Clock.Advance(time.Hour) // the workers were away, or all but
+	require.Equal(t, workflows.Delivered, attempt(waiting[0]).Status)
+	for i, in := range waiting[1:] {
+		left := attempt(in).Left
+		require.NotNil(t, left, "they do not come all at once")
+		require.True(t, left.Lapsed)
+		require.InDelta(t, time.Duration(i+1)*10*time.Second, left.Due.Sub(b.Clock.Now()), float64(time.Second))
+		waiting[i+1].Delivery = *left
+	}
+	require.Equal(t, 2, b.receiver.got("/a"))
+	b.Clock.Advance(time.Hour)
+	for _, in := range waiting[1:] {
+		require.Equal(t, workflows.Delivered, attempt(in).Status, "where everything is late it is not put off for ever")
+	}
 }
 
 func TestLimitsHoldUnderConcurrency(t *testing.T) {
@@ -150,8 +266,8 @@ func TestLimitsHoldUnderConcurrency(t *testing.T) {
 		for range 8 {
 			wg.Go(func() {
 				for range 20 {
-					leave, ok, err := l.Enter(context.Background(), w.ID, limit)
-					if err != nil || !ok {
+					leave, _, err := l.Enter(context.Background(), w.ID, limit)
+					if err != nil || leave == nil {
 						b.Clock.Advance(20 * time.Millisecond)
 						continue
 					}

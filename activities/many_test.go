@@ -156,33 +156,28 @@ func TestRetriesTogetherKeepToTheirWebhooksRate(t *testing.T) {
 	require.Len(t, round.Waiting, 2)
 	for _, l := range round.Waiting {
 		require.True(t, l.Reserved)
+		require.False(t, l.Due.IsZero(), "it is not retried with others")
 		require.Equal(t, 2, l.Number)
 		require.Equal(t, "500 Internal Server Error", l.Last, "being put off is no attempt")
 		require.WithinDuration(t, b.Clock.Now().Add(l.Wait), *b.read(l.Delivery).NextAttemptAt, 5*time.Second)
 	}
-	require.Equal(t, workflows.Round{Delivered: 2}, b.again(d.ID, round.Waiting), "they do not queue for their times again")
-	next, err := b.Limits.Reserve(t.Context(), w.ID, rate, 1)
-	require.NoError(t, err)
-	require.WithinDuration(t, b.Clock.Now().Add(100*time.Second), next[0], 5*time.Second, "nor did they take others")
 }
 
-func TestRetriesTogetherThatFindNoPlaceWaitLongerEachTime(t *testing.T) {
+func TestRetriesTogetherThatFindNoPlaceTakeTurns(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	one := 1
 	w := b.hook("/a", limited(hooks.WebhookChange{MaxInFlight: &one}))
-	_, ok, err := b.Limits.Enter(t.Context(), w.ID, one)
+	leave, _, err := b.Limits.Enter(t.Context(), w.ID, one)
 	require.NoError(t, err)
-	require.True(t, ok)
+	require.NotNil(t, leave)
 	d, left := b.shared(1)
-	left[0].Denied, left[0].Reserved, left[0].Last = 3, true, "timeout"
+	left[0].Last = "timeout"
 	round, err := b.many(d.ID, left...)
 	require.NoError(t, err)
 	require.Len(t, round.Waiting, 1)
-	require.Equal(t, 4, round.Waiting[0].Denied)
-	require.True(t, round.Waiting[0].Reserved)
+	require.False(t, round.Waiting[0].Due.IsZero())
 	require.Equal(t, "timeout", round.Waiting[0].Last)
-	require.Greater(t, round.Waiting[0].Wait, 3*time.Second)
 }
 
 func TestWaitsBeginWhenTheSlowestHasEnded(t *testing.T) {

@@ -62,8 +62,8 @@ func (a *Deliveries) round(ctx context.Context, dispatchID string, jobs []job, c
 				over = append(over, j.work.Delivery)
 				round.OverCap = append(round.OverCap, *outcome.Left)
 			case outcome.Left != nil:
-				if outcome.Left.Denied > 0 || outcome.Left.Reserved {
-					late = append(late, a.postponed(dispatchID, &j.work.Delivery, outcome.Left))
+				if !outcome.Left.Due.IsZero() {
+					late = append(late, postponed(dispatchID, &j.work.Delivery, outcome.Left))
 				}
 				round.Waiting, since = append(round.Waiting, *outcome.Left), append(since, a.Now())
 			default:
@@ -133,9 +133,13 @@ func (a *Deliveries) inLane(ctx context.Context, j job, slot time.Time, capped b
 	if a.early(d) {
 		return workflows.Outcome{Left: a.leftover(r, d, j.known.Last)}, true, nil
 	}
-	leave, left, err := a.enter(ctx, r, d, slot, j.known)
-	if err != nil || left != nil {
-		return workflows.Outcome{Left: left}, true, err
+	leave, left, err := a.enter(ctx, r, d, slot, laneWait)
+	if err != nil {
+		return workflows.Outcome{}, true, err
+	}
+	if left != nil {
+		left.Last = j.known.Last
+		return workflows.Outcome{Left: left}, true, nil
 	}
 	defer leave()
 	if capped && r.Webhook.MaxInFlight == 0 {

@@ -195,8 +195,6 @@ func (s *Store) cancelOwed(ctx context.Context, where, reason string, args ...an
 // Backlog counts what is not finished, by webhook status of the deliveries, for the metrics.
 type Backlog struct {
 	Pending, Held int64
-	// OldestDue is when the longest overdue pending delivery was due; nil if none is overdue.
-	OldestDue *time.Time
 }
 
 // WebhookBacklog is the number of pending deliveries of one webhook.
@@ -205,25 +203,28 @@ type WebhookBacklog struct {
 	Pending   int64
 }
 
-// Backlog measures what is waiting; top names the webhooks with the longest queues, at most limit.
+// Backlog measures what is waiting; top names the webhooks with the longest queues, at most limit. It counts, and so
+// takes as long as there is much of it.
 func (s *Store) Backlog(ctx context.Context, limit int) (b Backlog, top []WebhookBacklog, err error) {
 	db := s.db.WithContext(ctx)
 	if err = db.Raw(`SELECT count(*) FROM deliveries WHERE status = 'pending'`).Scan(&b.Pending).Error; err != nil {
 		return b, nil, err
 	}
-	if err = db.Raw(`SELECT count(*) FROM deliveries WHERE status IN ('pending', 'held', 'failed') AND status = 'held'`).Scan(&b.Held).Error; err != nil {
-		return b, nil, err
-	}
-	var oldest Delivery
-	err = found(db.Select("next_attempt_at").Where("status = 'pending' AND next_attempt_at < ?", s.now()).
-		Order("next_attempt_at").Take(&oldest).Error)
-	switch {
-	case err == nil:
-		b.OldestDue = oldest.NextAttemptAt
-	case !errors.Is(err, ErrNotFound):
+	if err = db.Raw(`SELECT count(*) FROM deliveries WHERE status = 'held'`).Scan(&b.Held).Error; err != nil {
 		return b, nil, err
 	}
 	err = db.Raw(`SELECT webhook_id, count(*) AS pending FROM deliveries WHERE status = 'pending'
 		GROUP BY webhook_id ORDER BY pending DESC LIMIT ?`, limit).Scan(&top).Error
 	return b, top, err
+}
+
+// OldestDue is when the longest overdue pending delivery was due; nil if none is overdue.
+func (s *Store) OldestDue(ctx context.Context) (*time.Time, error) {
+	var oldest Delivery
+	err := found(s.db.WithContext(ctx).Select("next_attempt_at").Where("status = 'pending' AND next_attempt_at < ?", s.now()).
+		Order("next_attempt_at").Take(&oldest).Error)
+	if errors.Is(err, ErrNotFound) {
+		return nil, nil //nolint:nilnil // None is.
+	}
+	return oldest.NextAttemptAt, err
 }

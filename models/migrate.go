@@ -19,6 +19,7 @@ var migrations = []string{
 	"0002_systems",
 	"0003_retention",
 	"0004_limits",
+	"0005_held",
 }
 
 // migrateLock is the advisory lock key that keeps two migrations at once from running into each other.

@@ -85,7 +85,13 @@ func TestQueriesUseIndexes(t *testing.T) {
 	require.NoError(t, err)
 	d := sample[3]
 	before := s.Now().Add(-time.Minute)
-	const perWebhook, pending, open = 1500, 300, 2700 + 300
+	const perWebhook, perTenant, pending, open = 1500, 5 * 1500, 300, 2700 + 300
+	calls := func(f models.CallFilter) func(context.Context, *models.Store) error {
+		return func(ctx context.Context, tx *models.Store) error {
+			_, _, err := tx.Calls(ctx, w.Tenant, f, 50, 0)
+			return err
+		}
+	}
 
 	for _, tt := range []struct {
 		name  string
@@ -103,6 +109,10 @@ func TestQueriesUseIndexes(t *testing.T) {
 		}},
 		{"backlog", 3*pending + open, func(ctx context.Context, tx *models.Store) error {
 			_, _, err := tx.Backlog(ctx, 20)
+			return err
+		}},
+		{"oldest due", 1, func(ctx context.Context, tx *models.Store) error {
+			_, err := tx.OldestDue(ctx)
 			return err
 		}},
 		{"accept", 20, func(ctx context.Context, tx *models.Store) error {
@@ -194,6 +204,32 @@ func TestQueriesUseIndexes(t *testing.T) {
 			_, err := tx.DeleteFinished(ctx, s.Now().Add(-48*time.Hour), 100)
 			return err
 		}},
+		{"sweep of keys", 5, func(ctx context.Context, tx *models.Store) error {
+			_, err := tx.ForgetKeys(ctx, before, 100)
+			return err
+		}},
+		{"webhooks' health", 5, func(ctx context.Context, tx *models.Store) error {
+			_, err := tx.NeedHealthCheck(ctx, 3000, 100)
+			return err
+		}},
+		{"recoveries", 5, func(ctx context.Context, tx *models.Store) error {
+			_, err := tx.RunningRecoveries(ctx, 100)
+			return err
+		}},
+		{"what a resume left", 20, func(ctx context.Context, tx *models.Store) error {
+			return tx.RecoverStranded(ctx, before, 100)
+		}},
+		// The total of calls is exact: it costs what there is to be counted.
+		{"calls of a tenant", perTenant + 4*60, calls(models.CallFilter{})},
+		{"calls of a profile", perTenant + 4*60, calls(models.CallFilter{Profile: "standard"})},
+		{"calls of a webhook", perTenant + 4*60, calls(models.CallFilter{WebhookID: w.ID})},
+		{"calls with ids", 2 * 20, calls(models.CallFilter{IDs: []string{"att_" + d.ID[4:], "none"}})},
+		{"calls of an event", 2 * 20, calls(models.CallFilter{EventID: d.EventID})},
+		{"repeats of a call", 2 * 20, calls(models.CallFilter{ParentID: "att_" + d.ID[4:]})},
+		{"calls with a status", perTenant + 4*60, calls(models.CallFilter{StatusCode: 500})},
+		{"calls not received", perTenant + 4*60, calls(models.CallFilter{Received: new(false)})},
+		{"calls of types", 3*perTenant + 4*60, calls(models.CallFilter{EventTypes: []string{"order.created"}})},
+		{"latest calls", 5*perTenant + 4*60, calls(models.CallFilter{Latest: true})},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got := s.counting(t, tt.query)

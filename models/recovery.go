@@ -161,7 +161,7 @@ func (s *Store) finishRecovery(ctx context.Context, r *Recovery, status Recovery
 func (s *Store) RecoverStranded(ctx context.Context, before time.Time, limit int) error {
 	var webhooks []Webhook
 	err := alive(s.db.WithContext(ctx)).Select("id", "tenant").Where(`status = ? AND EXISTS (SELECT 1 FROM deliveries d
-		WHERE d.webhook_id = webhooks.id AND d.status IN ('pending', 'held', 'failed') AND d.status = 'held' AND d.status_reason = ? AND d.id < ?)
+		WHERE d.webhook_id = webhooks.id AND d.status = 'held' AND d.status_reason = ? AND d.id < ?)
 		AND NOT EXISTS (SELECT 1 FROM recoveries r WHERE r.webhook_id = webhooks.id AND r.status = ?)`,
 		WebhookActive, heldPaused, IDBefore(PrefixDelivery, before), RecoveryRunning).Limit(limit).Find(&webhooks).Error
 	if err != nil {

@@ -32,6 +32,9 @@ type Reconciler struct {
 	// Every is the time between two looks, default 10 s; Overdue how long a delivery must have been due before its
 	// dispatch is doubted, default 1 minute.
 	Every, Overdue time.Duration
+
+	// When the steps that read whole tables come up again.
+	measureNext, sweepNext time.Time
 }
 
 // The bounds of one look.
@@ -42,6 +45,8 @@ const (
 	judgedAtOnce       = 100  // webhooks
 	idempotencyLife    = 24 * time.Hour
 	sweepAfter         = time.Hour
+	sweepEvery         = 5 * time.Minute // it reads all dispatches there are
+	measureRest        = 50              // times as long as measuring took, there is none: a backlog of millions is counted for long
 )
 
 // Run looks until ctx ends.
@@ -171,25 +176,44 @@ func (r *Reconciler) sweep(ctx context.Context) error {
 			break
 		}
 	}
+	if now.Before(r.sweepNext) {
+		return nil
+	}
+	r.sweepNext = now.Add(sweepEvery)
 	_, err := r.Store.SweepDispatches(ctx, now.Add(-sweepAfter), sweptAtOnce)
 	return err
+}
+
+// rest puts off the next count by how long the last has taken.
+func (r *Reconciler) rest(begun time.Time) {
+	ended := r.Store.Now()
+	r.measureNext = ended.Add(measureRest * ended.Sub(begun))
 }
 
 // measuredBacklogs is how many webhooks are named in the metrics.
 const measuredBacklogs = 20
 
 func (r *Reconciler) measure(ctx context.Context) error {
+	oldest, err := r.Store.OldestDue(ctx)
+	if err != nil {
+		return err
+	}
+	begun := r.Store.Now()
+	age := 0.0
+	if oldest != nil {
+		age = begun.Sub(*oldest).Seconds()
+	}
+	r.Metrics.OldestDue.Set(age)
+	if begun.Before(r.measureNext) {
+		return nil
+	}
 	b, top, err := r.Store.Backlog(ctx, measuredBacklogs)
 	if err != nil {
 		return err
 	}
+	r.rest(begun)
 	r.Metrics.Pending.Set(float64(b.Pending))
 	r.Metrics.Held.Set(float64(b.Held))
-	age := 0.0
-	if b.OldestDue != nil {
-		age = r.Store.Now().Sub(*b.OldestDue).Seconds()
-	}
-	r.Metrics.OldestDue.Set(age)
 	webhooks, err := r.Store.WebhookCounts(ctx)
 	if err != nil {
 		return err

@@ -374,3 +374,25 @@ func TestItLooksAgainAndAgain(t *testing.T) {
 	cancel()
 	<-ended
 }
+
+func TestALongBacklogIsCountedSeldom(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.Webhook(tenant, "https://receiver.example/hook")
+	b.publish()
+	b.look()
+	require.InDelta(t, 1, value(t, b.m.Pending), 0)
+	b.CountedFor(2 * time.Second)
+
+	b.publish()
+	b.Clock.Advance(90 * time.Second)
+	b.look()
+	require.InDelta(t, 1, value(t, b.m.Pending), 0, "it took 2 s: the next time is 100 s later")
+	require.Positive(t, value(t, b.m.OldestDue), "what an alert asks for is told at every look")
+	b.Clock.Advance(10 * time.Second)
+	b.look()
+	require.InDelta(t, 2, value(t, b.m.Pending), 0)
+	b.publish()
+	b.look()
+	require.InDelta(t, 3, value(t, b.m.Pending), 0)
+}

@@ -19,7 +19,7 @@ func together(left []Leftover) [][]Leftover {
 	var groups [][]Leftover
 	latest := map[string]int{} // the group that a webhook's next delivery may join
 	for _, l := range left {
-		if l.Reserved || l.Denied > 0 {
+		if !l.Due.IsZero() {
 			groups = append(groups, []Leftover{l})
 			continue
 		}

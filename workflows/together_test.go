@@ -16,20 +16,19 @@ func TestWhatFallsDueTogether(t *testing.T) {
 		}
 		return left
 	}
-	reserved, denied := Leftover{Webhook: "a", Wait: 10, Reserved: true}, Leftover{Webhook: "a", Wait: 10, Denied: 1}
+	off := Leftover{Webhook: "a", Wait: 10, Due: time.Unix(1, 0)}
 	for name, c := range map[string]struct {
 		left []Leftover
 		want [][]Leftover
 	}{
-		"nothing":              {nil, nil},
-		"one":                  {waits("a", 10), [][]Leftover{waits("a", 10)}},
-		"within a quarter":     {waits("a", 12, 10, 11), [][]Leftover{waits("a", 10, 11, 12)}},
-		"beyond":               {waits("a", 13, 10, 12, 14), [][]Leftover{waits("a", 10, 12), waits("a", 13, 14)}},
-		"long waits":           {waits("a", time.Hour, time.Hour+30*time.Second, time.Hour+31*time.Second), [][]Leftover{waits("a", time.Hour, time.Hour+30*time.Second), waits("a", time.Hour+31*time.Second)}},
-		"due at once":          {waits("a", 0, 1, 0), [][]Leftover{waits("a", 0, 0), waits("a", 1)}},
-		"of several webhooks":  {append(waits("a", 10, 11), waits("b", 10, 30)...), [][]Leftover{waits("a", 10, 11), waits("b", 10), waits("b", 30)}},
-		"at a time of its own": {append(waits("a", 10, 10), reserved, reserved), [][]Leftover{waits("a", 10, 10), {reserved}, {reserved}}},
-		"turned away":          {append(waits("a", 10, 11), denied, denied), [][]Leftover{waits("a", 10, 11), {denied}, {denied}}},
+		"nothing":             {nil, nil},
+		"one":                 {waits("a", 10), [][]Leftover{waits("a", 10)}},
+		"within a quarter":    {waits("a", 12, 10, 11), [][]Leftover{waits("a", 10, 11, 12)}},
+		"beyond":              {waits("a", 13, 10, 12, 14), [][]Leftover{waits("a", 10, 12), waits("a", 13, 14)}},
+		"long waits":          {waits("a", time.Hour, time.Hour+30*time.Second, time.Hour+31*time.Second), [][]Leftover{waits("a", time.Hour, time.Hour+30*time.Second), waits("a", time.Hour+31*time.Second)}},
+		"due at once":         {waits("a", 0, 1, 0), [][]Leftover{waits("a", 0, 0), waits("a", 1)}},
+		"of several webhooks": {append(waits("a", 10, 11), waits("b", 10, 30)...), [][]Leftover{waits("a", 10, 11), waits("b", 10), waits("b", 30)}},
+		"put off by limits":   {append(waits("a", 10, 10), off, off), [][]Leftover{waits("a", 10, 10), {off}, {off}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -28,8 +28,9 @@ type Leftover struct {
 	Wait       time.Duration // until the next attempt
 	Timeout    time.Duration // of one POST
 	Last       string        `json:",omitempty"` // how the last attempt failed
-	Reserved   bool          `json:",omitempty"` // the wait ends at the time that the webhook's rate gives it
-	Denied     int           `json:",omitempty"` // times in a row that the webhook had too many in flight
+	Due        time.Time     `json:",omitzero"`  // when the webhook's own limits, which have put it off, let it through
+	Reserved   bool          `json:",omitempty"` // the webhook's rate has given it a time
+	Lapsed     bool          `json:",omitempty"` // it has missed such a time
 }
 
 // Round is what came of attempting several deliveries.

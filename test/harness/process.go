@@ -84,6 +84,19 @@ func (p *Process) Kill() {
 	<-p.ended
 }
 
+// Suspend stops the process where it is: its connections stay, and nothing is answered. It ends with Resume, or Kill.
+func (p *Process) Suspend(tb testing.TB) { p.signal(tb, syscall.SIGSTOP) }
+
+// Resume lets a suspended process go on.
+func (p *Process) Resume(tb testing.TB) { p.signal(tb, syscall.SIGCONT) }
+
+func (p *Process) signal(tb testing.TB, signal syscall.Signal) {
+	tb.Helper()
+	if err := p.cmd.Process.Signal(signal); err != nil {
+		tb.Fatalf("%s: %v", p.Name, err)
+	}
+}
+
 // Stop asks the process to end, waits until it has, and fails the test unless it says that all is well.
 func (p *Process) Stop(tb testing.TB) {
 	tb.Helper()
