@@ -43,8 +43,8 @@ type Options struct {
 	Slots int
 	// GroupMax is the most deliveries in one shared dispatch.
 	GroupMax int
-	// MaxWaiting bounds the accepted deliveries that wait for a shared dispatch: what a machine makes in about half a
-	// minute. Default 100,000.
+	// MaxWaiting bounds the accepted deliveries that wait for a shared dispatch. Default 400 dispatches full, which is
+	// 102,400 and about half a minute's work.
 	MaxWaiting int
 	// UIURL is the base of the Web UI's addresses; "" = no links.
 	UIURL     string
@@ -81,7 +81,7 @@ var _ hooks.Engine = (*Engine)(nil)
 // New makes an Engine.
 func New(o Options) *Engine {
 	if o.MaxWaiting == 0 {
-		o.MaxWaiting = 100_000
+		o.MaxWaiting = 400 * o.GroupMax
 	}
 	cores := runtime.GOMAXPROCS(0)
 	return &Engine{Options: o, free: o.Slots, own: rate.NewLimiter(rate.Limit(ownPerCore*cores), o.Slots),
