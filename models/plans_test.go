@@ -176,7 +176,22 @@ func TestQueriesUseIndexes(t *testing.T) {
 			_, _, err := tx.Deliveries(ctx, w.Tenant, models.DeliveryFilter{WebhookID: w.ID}, page)
 			return err
 		}},
-		{"deliveries of a webhook in a status", perWebhook, func(ctx context.Context, tx *models.Store) error {
+		{"deliveries of a webhook that were canceled", open / 2, func(ctx context.Context, tx *models.Store) error {
+			rows, _, err := tx.Deliveries(ctx, w.Tenant, models.DeliveryFilter{WebhookID: w.ID, Status: models.Canceled}, page)
+			require.Empty(t, rows)
+			return err
+		}},
+		{"deliveries of a tenant that failed", perWebhook, func(ctx context.Context, tx *models.Store) error {
+			rows, _, err := tx.Deliveries(ctx, w.Tenant, models.DeliveryFilter{Status: models.Failed}, page)
+			require.Len(t, rows, 50)
+			return err
+		}},
+		{"deliveries of a tenant that were canceled", open / 2, func(ctx context.Context, tx *models.Store) error {
+			rows, _, err := tx.Deliveries(ctx, w.Tenant, models.DeliveryFilter{Status: models.Canceled}, page)
+			require.Empty(t, rows)
+			return err
+		}},
+		{"deliveries of a webhook in a status", 3 * 60, func(ctx context.Context, tx *models.Store) error {
 			_, _, err := tx.Deliveries(ctx, w.Tenant, models.DeliveryFilter{WebhookID: w.ID, Status: models.Held}, page)
 			return err
 		}},

@@ -60,16 +60,16 @@ type Engine struct {
 	sharedMost int // shared dispatches on their way at once
 
 	mu       sync.Mutex
-	free     int            // start slots
-	own      *rate.Limiter  // workflows of a single event
-	sharing  int            // shared dispatches on their way
-	shared   time.Time      // when the last of them was started
-	planned  bool           // the next one is
-	waiting  []handoff.Work // for a shared dispatch
-	kept     int            // bytes of event data with them
-	admitted int            // waiting, or about to
-	room     chan struct{}  // closed and replaced whenever a slot or room becomes free
-	down     time.Time      // until when Temporal is taken to be away
+	free     int           // start slots
+	own      *rate.Limiter // workflows of a single event
+	sharing  int           // shared dispatches on their way
+	shared   time.Time     // when the last of them was started
+	planned  bool          // the next one is
+	waiting  line          // for a shared dispatch
+	kept     int           // bytes of event data with them
+	admitted int           // waiting, or about to
+	room     chan struct{} // closed and replaced whenever a slot or room becomes free
+	down     time.Time     // until when Temporal is taken to be away
 	nudges   map[string]*nudge
 
 	launches chan struct{} // bounds the launches at once

@@ -42,7 +42,7 @@ func (e *Engine) Reserve(ctx context.Context, wait bool) bool {
 	reserve := func() bool {
 		alone := e.GroupMax == 1 || e.everyday()
 		// Those who wait for a shared dispatch come first.
-		if !e.isAway() && (e.free <= 0 || len(e.waiting) > 0 || !alone) {
+		if !e.isAway() && (e.free <= 0 || e.waiting.len() > 0 || !alone) {
 			return false
 		}
 		e.free--
@@ -153,7 +153,7 @@ func (e *Engine) Withdraw(n int) {
 func (e *Engine) withdraw(n int) {
 	e.admitted -= n
 	e.freed()
-	e.Metrics.Waiting.Set(float64(len(e.waiting)))
+	e.Metrics.Waiting.Set(float64(e.waiting.len()))
 }
 
 // Queue lets admitted deliveries wait for the next shared dispatch. While Temporal is away they are left to the reconciler.
@@ -170,15 +170,15 @@ func (e *Engine) Queue(work []handoff.Work) {
 		} else {
 			e.kept += len(w.Event.Data)
 		}
-		e.waiting = append(e.waiting, w)
+		e.waiting.add(w)
 	}
 	e.share()
 }
 
 // share gives free slots groups of what waits: a full one at once, any other when it is time.
 func (e *Engine) share() {
-	for e.free > 0 && e.sharing < e.sharedMost && len(e.waiting) > 0 {
-		if wait := shareEvery - time.Since(e.shared); wait > 0 && len(e.waiting) < e.GroupMax {
+	for e.free > 0 && e.sharing < e.sharedMost && e.waiting.len() > 0 {
+		if wait := shareEvery - time.Since(e.shared); wait > 0 && e.waiting.len() < e.GroupMax {
 			if !e.planned {
 				e.planned = true
 				time.AfterFunc(wait, func() {
@@ -199,14 +199,9 @@ func (e *Engine) share() {
 	}
 }
 
-// next takes what has waited longest, as much as a dispatch may have.
+// next takes what a dispatch may have of what waits.
 func (e *Engine) next() []handoff.Work {
-	n := min(len(e.waiting), e.GroupMax)
-	group := slices.Clone(e.waiting[:n])
-	clear(e.waiting[:n]) // the array may live on for long
-	if e.waiting = e.waiting[n:]; len(e.waiting) == 0 {
-		e.waiting = nil
-	}
+	group := e.waiting.take(e.GroupMax)
 	for _, w := range group {
 		if w.Event != nil {
 			e.kept -= len(w.Event.Data)

@@ -1,0 +1,70 @@
+package engine
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/posthorn/posthorn/internal/handoff"
+	"github.com/posthorn/posthorn/models"
+)
+
+func TestWebhooksTakeTurns(t *testing.T) {
+	t.Parallel()
+	var l line
+	add := func(webhook string, n int) {
+		for i := range n {
+			l.add(handoff.Work{Delivery: models.Delivery{WebhookID: webhook, ID: fmt.Sprintf("%s%d", webhook, i)}})
+		}
+	}
+	take := func(most int) (ids []string) {
+		for _, w := range l.take(most) {
+			ids = append(ids, w.Delivery.ID)
+		}
+		return ids
+	}
+	add("a", 1000)
+	require.Equal(t, []string{"a0", "a1", "a2"}, take(3))
+	add("b", 2)
+	require.Equal(t, []string{"a3", "a4", "b0", "b1"}, take(4))
+	add("b", 1)
+	add("c", 5)
+	require.Equal(t, []string{"a5", "b0", "c0"}, take(3), "an equal part of each")
+	require.Equal(t, 994+4, l.len())
+	require.Len(t, take(2000), 998)
+	require.Zero(t, l.len())
+	require.Empty(t, l.queues)
+	require.Empty(t, take(1))
+
+	for i := range 10 { // more webhooks than there is room
+		add(fmt.Sprint(i), 2)
+	}
+	first := take(4)
+	require.Equal(t, []string{"00", "10", "20", "30"}, first)
+	require.Equal(t, []string{"40", "50", "60", "70"}, take(4), "those who have not had a turn")
+}
+
+// BenchmarkLine is what waiting and being taken costs a delivery, behind a hundred thousand of others.
+func BenchmarkLine(b *testing.B) {
+	for _, webhooks := range []int{1, 100, 10_000} {
+		b.Run(fmt.Sprint(webhooks), func(b *testing.B) {
+			var l line
+			next := 0
+			add := func() {
+				l.add(handoff.Work{Delivery: models.Delivery{WebhookID: fmt.Sprint(next % webhooks)}})
+				next++
+			}
+			for range 100_000 {
+				add()
+			}
+			b.ResetTimer()
+			for b.Loop() {
+				for range models.MaxDispatch {
+					add()
+				}
+				l.take(models.MaxDispatch)
+			}
+		})
+	}
+}
