@@ -70,13 +70,13 @@ type DeliveryFilter struct {
 
 // predicate is what an index is made of that finds the rarer statuses: PostgreSQL does not know it of a parameter.
 func (f *DeliveryFilter) predicate() string {
-	switch {
-	case f.Status == "" || f.Status == Delivered:
-		return ""
-	case f.WebhookID != "" && f.Status != Canceled:
-		return "status IN ('pending', 'held', 'failed')" // deliveries_open
+	switch f.Status {
+	case Held, Failed, Canceled:
+		return "status IN ('held', 'failed', 'canceled')"
+	case Pending:
+		return "status = 'pending'"
 	default:
-		return "status <> 'delivered'" // deliveries_undelivered
+		return ""
 	}
 }
 

@@ -20,7 +20,7 @@ var migrations = []string{
 	"0003_retention",
 	"0004_limits",
 	"0005_held",
-	"0006_undelivered",
+	"0006_stopped",
 }
 
 // migrateLock is the advisory lock key that keeps two migrations at once from running into each other.

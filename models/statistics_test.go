@@ -70,3 +70,58 @@ func TestPlansForABacklogThatNobodyHasCounted(t *testing.T) {
 		})
 	}
 }
+
+// A tenant that has come since PostgreSQL last counted has, as far as it knows, next to nothing: its lists are read in
+// their order all the same, not sorted from everything there is.
+func TestListsOfATenantThatNobodyHasCounted(t *testing.T) {
+	t.Parallel()
+	s := postgres(t)
+	s.crowd(t)
+	fresh := s.Tenant(t, "fresh")
+	w := s.Webhook(t, fresh)
+	for _, statement := range []string{
+		`INSERT INTO events (tenant, id, type, data, attributes, created_at)
+			SELECT @tenant, 'evt_00' || to_hex(1000000 + n), 'order.created', '{}', 'null', CAST(@start AS timestamptz) + n * interval '1 second'
+			FROM generate_series(0, 4999) n`,
+		`INSERT INTO deliveries (tenant, id, event_id, event_type, webhook_id, status, status_reason, attempts, failures, generation,
+				dispatch_id, next_attempt_at, created_at, finished_at)
+			SELECT tenant, 'dlv_' || right(id, -4), id, type, @webhook, 'delivered', '', 1, 0, 0, '', NULL, created_at, created_at
+			FROM events WHERE tenant = @tenant`,
+	} {
+		require.NoError(t, s.DB().Exec(statement, map[string]any{"tenant": fresh, "webhook": w.ID, "start": s.Now().Add(-2 * time.Hour)}).Error)
+	}
+	page := models.Page{Limit: 50}
+	for name, query := range map[string]func(ctx context.Context, tx *models.Store) error{
+		"events": func(ctx context.Context, tx *models.Store) error {
+			_, _, err := tx.Events(ctx, fresh, models.EventFilter{}, page)
+			return err
+		},
+		"deliveries": func(ctx context.Context, tx *models.Store) error {
+			_, _, err := tx.Deliveries(ctx, fresh, models.DeliveryFilter{}, page)
+			return err
+		},
+		"deliveries of a webhook": func(ctx context.Context, tx *models.Store) error {
+			_, _, err := tx.Deliveries(ctx, fresh, models.DeliveryFilter{WebhookID: w.ID}, page)
+			return err
+		},
+		"received": func(ctx context.Context, tx *models.Store) error {
+			_, _, err := tx.Deliveries(ctx, fresh, models.DeliveryFilter{WebhookID: w.ID, Status: models.Delivered}, page)
+			return err
+		},
+		"held": func(ctx context.Context, tx *models.Store) error {
+			_, _, err := tx.Deliveries(ctx, fresh, models.DeliveryFilter{WebhookID: w.ID, Status: models.Held}, page)
+			return err
+		},
+		"failed": func(ctx context.Context, tx *models.Store) error {
+			_, _, err := tx.Deliveries(ctx, fresh, models.DeliveryFilter{Status: models.Failed}, page)
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := s.counting(t, query)
+			t.Logf("%+v", got)
+			require.Zero(t, got.Scans, "read from end to end")
+			require.LessOrEqual(t, got.Rows, int64(2*page.Limit), "rows read")
+		})
+	}
+}
