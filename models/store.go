@@ -138,8 +138,10 @@ func isBusy(err error) bool {
 }
 
 // planner tells PostgreSQL that reading here and there costs little more than reading on, as it is on every disk made
-// for databases. Its default, made for turning disks, reads a whole young table where an index finds the rows.
-const planner = "SET random_page_cost = 1.1"
+// for databases; its default, made for turning disks, reads a whole young table where an index finds the rows. And not
+// to gather rows from several indexes to sort them: of a tenant that it has not counted yet it takes there to be a few,
+// reads ten thousand, and sorts them, where one index has them in the order of the list.
+const planner = "SET random_page_cost = 1.1; SET enable_bitmapscan = off"
 
 // postgresPool makes a pool whose connections give times in UTC, as they are stored, wherever the process runs.
 func postgresPool(databaseURL string) (*sql.DB, error) {
