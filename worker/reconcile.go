@@ -45,6 +45,7 @@ const (
 	judgedAtOnce       = 100  // webhooks
 	idempotencyLife    = 24 * time.Hour
 	sweepAfter         = time.Hour
+	lookEvery          = 10 * time.Second
 	sweepEvery         = 5 * time.Minute // it reads all dispatches there are
 	measureRest        = 50              // times as long as measuring took, there is none: a backlog of millions is counted for long
 )
@@ -52,7 +53,7 @@ const (
 // Run looks until ctx ends.
 func (r *Reconciler) Run(ctx context.Context) {
 	if r.Every == 0 {
-		r.Every = 10 * time.Second
+		r.Every = lookEvery
 	}
 	if r.Overdue == 0 {
 		r.Overdue = time.Minute
@@ -187,7 +188,10 @@ func (r *Reconciler) sweep(ctx context.Context) error {
 // rest puts off the next count by how long the last has taken.
 func (r *Reconciler) rest(begun time.Time) {
 	ended := r.Store.Now()
-	r.measureNext = ended.Add(measureRest * ended.Sub(begun))
+	r.measureNext = ended
+	if rest := measureRest * ended.Sub(begun); rest > lookEvery {
+		r.measureNext = ended.Add(rest)
+	}
 }
 
 // measuredBacklogs is how many webhooks are named in the metrics.
