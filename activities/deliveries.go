@@ -72,11 +72,11 @@ func (a *Deliveries) AttemptMany(ctx context.Context, in workflows.AttemptManyIn
 	defer every(beatEvery, func() { activity.RecordHeartbeat(ctx) })()
 	keys := make([]models.DeliveryKey, len(in.Deliveries))
 	names := make([]string, len(in.Deliveries))
-	known := make(map[string]workflows.Leftover, len(in.Deliveries))
+	known := make(map[models.DeliveryKey]workflows.Leftover, len(in.Deliveries))
 	for i, l := range in.Deliveries {
 		keys[i] = models.DeliveryKey{Tenant: l.Tenant, ID: l.Delivery}
-		names[i] = nameOf(l.Tenant, l.Delivery)
-		known[names[i]] = l
+		names[i] = l.Tenant + "/" + l.Delivery
+		known[keys[i]] = l
 	}
 	end, err := a.turns.take(ctx, names...)
 	if err != nil {
@@ -87,7 +87,7 @@ func (a *Deliveries) AttemptMany(ctx context.Context, in workflows.AttemptManyIn
 	before := workflows.Round{Stopped: len(keys)} // what has ended already: all that is not found
 	work, err := a.read(ctx, keys, func(d *models.Delivery) bool {
 		before.Stopped--
-		status := ended(d, known[nameOf(d.Tenant, d.ID)].Generation)
+		status := ended(d, known[d.Key()].Generation)
 		if status != "" {
 			tally(&before, status)
 		}
@@ -98,7 +98,7 @@ func (a *Deliveries) AttemptMany(ctx context.Context, in workflows.AttemptManyIn
 	}
 	jobs := make([]job, len(work))
 	for i, w := range work {
-		jobs[i] = job{dispatchID: in.DispatchID, work: w, readAt: readAt, known: known[nameOf(w.Delivery.Tenant, w.Delivery.ID)]}
+		jobs[i] = job{dispatchID: in.DispatchID, work: w, readAt: readAt, known: known[w.Delivery.Key()]}
 	}
 	round, err := a.round(ctx, in.DispatchID, jobs, false)
 	if err != nil {
@@ -109,9 +109,6 @@ func (a *Deliveries) AttemptMany(ctx context.Context, in workflows.AttemptManyIn
 	round.Stopped += before.Stopped
 	return round, nil
 }
-
-// nameOf names a delivery in this process.
-func nameOf(tenant, delivery string) string { return tenant + "/" + delivery }
 
 // manyAtOnce is how many POSTs one AttemptMany makes at once.
 const manyAtOnce = 16
@@ -147,9 +144,7 @@ func (a *Deliveries) load(ctx context.Context, dispatchID string) ([]handoff.Wor
 	if err != nil {
 		return nil, err
 	}
-	return a.read(ctx, d.Deliveries, func(d *models.Delivery) bool {
-		return d.Status == models.Pending && (d.DispatchID == dispatchID || d.DispatchID == "")
-	})
+	return a.read(ctx, d.Deliveries, func(d *models.Delivery) bool { return d.LeftOf(dispatchID) })
 }
 
 // read gives those of the deliveries that are to be attempted, with their events.

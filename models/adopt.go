@@ -21,7 +21,7 @@ func (s *Store) adopt(ctx context.Context, rows []Delivery) ([]Delivery, error) 
 		if len(unclaimed) == 0 || d.CreatedAt.Before(oldest.CreatedAt) {
 			oldest = d
 		}
-		unclaimed[DeliveryKey{Tenant: d.Tenant, ID: d.ID}] = d
+		unclaimed[d.Key()] = d
 	}
 	adopted := map[DeliveryKey]bool{}
 	after := ""
@@ -49,5 +49,5 @@ func (s *Store) adopt(ctx context.Context, rows []Delivery) ([]Delivery, error) 
 		}
 		after = page[len(page)-1].ID
 	}
-	return slices.DeleteFunc(rows, func(d Delivery) bool { return adopted[DeliveryKey{Tenant: d.Tenant, ID: d.ID}] }), nil
+	return slices.DeleteFunc(rows, func(d Delivery) bool { return adopted[d.Key()] }), nil
 }

@@ -129,6 +129,14 @@ type DeliveryKey struct {
 	ID     string `json:"d"`
 }
 
+// Key names the delivery.
+func (d *Delivery) Key() DeliveryKey { return DeliveryKey{Tenant: d.Tenant, ID: d.ID} }
+
+// LeftOf tells whether the delivery is pending and the dispatch's to drive: noted as its, or as nobody's yet.
+func (d *Delivery) LeftOf(dispatchID string) bool {
+	return d.Status == Pending && (d.DispatchID == dispatchID || d.DispatchID == "")
+}
+
 // ChangeDelivery locks one delivery, lets change alter it, raises its generation and stores it. If the delivery is
 // pending afterwards, a dispatch that drives it is written beside it and returned for the caller to start.
 // change returns an error to leave everything as it is.

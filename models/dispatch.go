@@ -32,7 +32,7 @@ func (s *Store) newDispatch(name string, generation int, deliveries []Delivery) 
 		d.ID = fmt.Sprintf("%s/%d", name, generation)
 	}
 	for _, delivery := range deliveries {
-		d.Deliveries = append(d.Deliveries, DeliveryKey{Tenant: delivery.Tenant, ID: delivery.ID})
+		d.Deliveries = append(d.Deliveries, delivery.Key())
 	}
 	return d
 }
@@ -61,17 +61,11 @@ func (s *Store) Claim(ctx context.Context, dispatchID string, deliveries []Deliv
 	if len(deliveries) == 0 {
 		return nil
 	}
-	columns := append(slices.Clone(deliveryKeyColumns), was[Delivery](Pending),
+	columns := append(slices.Clone(deliveryColumns[:2]), was[Delivery](Pending),
 		column[Delivery]{"dispatch_id", "text", func(*Delivery) any { return dispatchID }})
 	deliveries = slices.SortedFunc(slices.Values(deliveries), func(a, b Delivery) int { return strings.Compare(a.ID, b.ID) }) // in one order everywhere
 	return bulk(ctx, s, deliveries, columns, `UPDATE deliveries SET dispatch_id = v.dispatch_id FROM v
 		WHERE deliveries.tenant = v.tenant AND deliveries.id = v.id AND deliveries.status = v.was AND deliveries.dispatch_id = ''`, nil)
-}
-
-// deliveryKeyColumns are the columns of a delivery's key.
-var deliveryKeyColumns = []column[Delivery]{
-	{"tenant", "text", func(d *Delivery) any { return d.Tenant }},
-	{"id", "text", func(d *Delivery) any { return d.ID }},
 }
 
 func sortedKeys[V any](m map[string]V) []string {
@@ -155,7 +149,7 @@ func (s *Store) dispatchAnew(ctx context.Context, rows []Delivery, restart bool)
 			return nil, err
 		}
 		now := s.now()
-		columns := append(slices.Clone(deliveryKeyColumns), column[Delivery]{"dispatch_id", "text", func(*Delivery) any { return p.ID }},
+		columns := append(slices.Clone(deliveryColumns[:2]), column[Delivery]{"dispatch_id", "text", func(*Delivery) any { return p.ID }},
 			column[Delivery]{"now", "timestamptz", func(*Delivery) any { return &now }})
 		if err := bulk(ctx, s, chunk, columns, `UPDATE deliveries SET `+schedule+`dispatch_id = v.dispatch_id, generation = generation + 1,
 			status = 'pending', status_reason = '', finished_at = NULL, next_attempt_at = v.now
@@ -213,7 +207,5 @@ func (s *Store) FinishDispatch(ctx context.Context, id string) error {
 // again: whatever becomes pending anew has a new dispatch.
 func (s *Store) isLeft(ctx context.Context, p *Dispatch) (bool, error) {
 	rows, err := s.DeliveriesByID(ctx, p.Deliveries)
-	return slices.ContainsFunc(rows, func(d Delivery) bool {
-		return d.Status == Pending && (d.DispatchID == p.ID || d.DispatchID == "")
-	}), err
+	return slices.ContainsFunc(rows, func(d Delivery) bool { return d.LeftOf(p.ID) }), err
 }

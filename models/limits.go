@@ -58,13 +58,14 @@ var postponedColumns = []column[Postponed]{
 	{"generation", "bigint", func(p *Postponed) any { return int64(p.Delivery.Generation) }},
 	{"dispatch_id", "text", func(p *Postponed) any { return p.DispatchID }},
 	{"at", "timestamptz", func(p *Postponed) any { return timeOf(p.At) }},
+	was[Postponed](Pending),
 }
 
 // Postpone notes when deliveries will be attempted that their webhooks' limits do not let through now.
 func (s *Store) Postpone(ctx context.Context, deliveries []Postponed) error {
 	return bulk(ctx, s, deliveries, postponedColumns, `UPDATE deliveries SET next_attempt_at = v.at, dispatch_id = v.dispatch_id
 		FROM v WHERE deliveries.tenant = v.tenant AND deliveries.id = v.id
-		AND deliveries.status = 'pending' AND deliveries.generation = v.generation`, nil)
+		AND deliveries.status = v.was AND deliveries.generation = v.generation`, nil)
 }
 
 // forgetPace frees the times reserved for deliveries that are not going to be sent at them: they have been put aside.

@@ -48,6 +48,13 @@ func TestPlansForABacklogThatNobodyHasCounted(t *testing.T) {
 			_, err := tx.Record(ctx, group, nil)
 			return err
 		},
+		"postpone": func(ctx context.Context, tx *models.Store) error {
+			var late []models.Postponed
+			for _, d := range rows {
+				late = append(late, models.Postponed{Delivery: d, DispatchID: "p", At: s.Now()})
+			}
+			return tx.Postpone(ctx, late)
+		},
 		"claim": func(ctx context.Context, tx *models.Store) error { return tx.Claim(ctx, "p", rows) },
 		"read": func(ctx context.Context, tx *models.Store) error {
 			_, err := tx.DeliveriesByID(ctx, keysOf(rows...))

@@ -213,26 +213,24 @@ func (e *Engine) next() []handoff.Work {
 // startShared writes the outbox entry of a group and starts it. Where it cannot be written the reconciler finds
 // the deliveries without a dispatch.
 func (e *Engine) startShared(group []handoff.Work) {
-	release := func() {
+	defer func() {
 		e.mu.Lock()
 		e.sharing--
 		e.mu.Unlock()
 		e.Release()
-	}
+	}()
 	keys := make([]models.DeliveryKey, len(group))
 	for i, w := range group {
-		keys[i] = models.DeliveryKey{Tenant: w.Delivery.Tenant, ID: w.Delivery.ID}
+		keys[i] = w.Delivery.Key()
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	d, err := e.Outbox.CreateSharedDispatch(ctx, keys)
 	cancel()
 	if err != nil {
 		e.Log.Warn("shared dispatch not written; the reconciler will", "deliveries", len(group), "error", err)
-		release()
 		return
 	}
 	e.startHere(&d, group)
-	release()
 }
 
 // everyday tells events that come at an everyday rate from a crowd. Each counts, whether or not it gets a workflow of

@@ -298,7 +298,7 @@ func (a *acceptance) dispatch(e *models.Event, chosen bool, deliveries []int) st
 		for _, k := range deliveries[:n] {
 			delivery := &a.request.Deliveries[k]
 			delivery.DispatchID = id
-			d.Deliveries = append(d.Deliveries, models.DeliveryKey{Tenant: delivery.Tenant, ID: delivery.ID})
+			d.Deliveries = append(d.Deliveries, delivery.Key())
 			a.work[id] = append(a.work[id], handoff.Work{Delivery: *delivery, Event: e})
 		}
 		a.request.Dispatches = append(a.request.Dispatches, d)

@@ -141,7 +141,7 @@ func (s *settings) load(ctx context.Context, st *stack, l load) (*bench.Report, 
 		args = append(args, "--database-url", st.database)
 	}
 	cmd := exec.CommandContext(ctx, filepath.Join(s.bin, "posthorn-lean"), append(args, s.extra...)...)
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // so that it clears away
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // as Ctrl-C would end it
 	cmd.WaitDelay = time.Minute
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
