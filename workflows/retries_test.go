@@ -169,7 +169,7 @@ func TestTheWholeLadderTogether(t *testing.T) {
 			wait := policy.Delay(key.ID, i+1, 0)
 			waited := attempts[i+1].StartedAt.Sub(attempts[i].StartedAt)
 			require.Greater(t, waited, wait-lateness, "retry %d", i+1)
-			require.Less(t, waited, wait+min(wait/5, 30*time.Second)+lateness, "retry %d", i+1)
+			require.Less(t, waited, wait+min(wait/4, 30*time.Second)+lateness, "retry %d", i+1)
 		}
 	}
 	require.Less(t, len(s.options), n*10/2, "activities")
