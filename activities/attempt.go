@@ -41,6 +41,9 @@ func (a *Deliveries) attempt(ctx context.Context, r *hooks.Receiver, j job) (wor
 	}
 	fault.Point("after-record")
 	a.note(ctx, r, record, result)
+	if recorded.Applied && record.Status != models.Pending {
+		a.Metrics.Deliveries.WithLabelValues(string(record.Status)).Inc()
+	}
 	if result.Outcome == sender.Gone {
 		if err := a.Hooks.Gone(ctx, r.Webhook); err != nil {
 			return workflows.Outcome{}, result, err
@@ -76,9 +79,6 @@ func (a *Deliveries) note(ctx context.Context, r *hooks.Receiver, record *models
 	case sender.Received:
 	}
 	a.Metrics.Attempts.WithLabelValues(outcome).Inc()
-	if record.Status != models.Pending {
-		a.Metrics.Deliveries.WithLabelValues(string(record.Status)).Inc()
-	}
 	if record.Received() {
 		return
 	}

@@ -204,6 +204,29 @@ func TestAPOSTThatCrossesACancelDoesNotCount(t *testing.T) {
 	require.Len(t, attempts, 2)
 }
 
+// What is under way when its webhook is paused, and is received, is not held for another POST.
+func TestAPOSTThatCrossesAPauseAndIsReceivedIsDelivered(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	webhook := b.hook("/a")
+	d, left := leftOver(b)
+	b.receiver.mu.Lock()
+	b.receiver.answers["/a"] = func(w http.ResponseWriter, r *http.Request) {
+		if _, err := b.Env.Hooks.Pause(r.Context(), tenant, webhook.ID, "test"); err != nil {
+			t.Error(err)
+		}
+		w.WriteHeader(http.StatusNoContent)
+	}
+	b.receiver.mu.Unlock()
+
+	outcome, err := b.attempt(d.ID, left)
+	require.NoError(t, err)
+	require.Equal(t, workflows.Outcome{Status: workflows.Delivered}, outcome)
+	delivery := b.delivery(d)
+	require.Equal(t, models.Delivered, delivery.Status)
+	require.Empty(t, delivery.StatusReason)
+}
+
 func TestGoneDeactivatesAtOnce(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

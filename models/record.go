@@ -24,7 +24,7 @@ type Record struct {
 func (r *Record) Received() bool { return r.Status == Delivered }
 
 // Recorded is what came of a Record. Applied is false if the delivery had been changed from outside meanwhile: then
-// only the attempt was stored. Failed is the webhook's failure count after the group, 0 if this group has no failure of it.
+// only the attempt was stored, unless it is one that was received of a delivery that is still owed. Failed is the webhook's failure count after the group, 0 if this group has no failure of it.
 type Recorded struct {
 	Applied bool
 	Failed  int64
@@ -124,8 +124,8 @@ func finishedAt(r *Record) *time.Time {
 	return timeOf(r.Attempt.StartedAt.Add(time.Duration(r.Attempt.DurationMS) * time.Millisecond))
 }
 
-// move changes the deliveries of one round that are still as the attempts found them, and numbers the attempts.
-// round has the index in the group of each delivery's record.
+// move changes the deliveries of one round that are still as the attempts found them, or still owed where they were
+// received, and numbers the attempts. round has the index in the group of each delivery's record.
 func (r *recorder) move(ctx context.Context, round map[DeliveryKey]int) error {
 	number := func(applied bool) func(*sql.Rows) error {
 		return func(rows *sql.Rows) error {
@@ -149,7 +149,17 @@ func (r *recorder) move(ctx context.Context, round map[DeliveryKey]int) error {
 	if err != nil {
 		return err
 	}
-	// What was not as expected has been changed from outside, and only counts the attempt.
+	// What was not as expected has been changed from outside. Received is received: whatever it waits for, the next
+	// attempt would send it twice.
+	received := slices.DeleteFunc(r.sorted(round), func(record *Record) bool { return !record.Received() })
+	err = bulk(ctx, r.Store, received, moveColumns, `UPDATE deliveries SET attempts = attempts + 1,
+		status = v.status, status_reason = '', next_attempt_at = NULL, finished_at = v.finished_at
+		FROM v WHERE deliveries.tenant = v.tenant AND deliveries.id = v.id AND deliveries.finished_at IS NULL
+		RETURNING deliveries.tenant, deliveries.id, deliveries.attempts`, number(true))
+	if err != nil {
+		return err
+	}
+	// Anything else only counts the attempt.
 	return bulk(ctx, r.Store, r.sorted(round), moveColumns[:2], `UPDATE deliveries SET attempts = attempts + 1
 		FROM v WHERE deliveries.tenant = v.tenant AND deliveries.id = v.id
 		RETURNING deliveries.tenant, deliveries.id, deliveries.attempts`, number(false))
