@@ -1,6 +1,6 @@
 // Package api is Posthorn's native HTTP API, /v1, with its OpenAPI document, its documentation pages, and the probes and
 // metrics of the process. There is one file per resource; auth.go says who may do what, errors.go how every error is
-// answered, limits.go what is refused before it is looked at.
+// answered, limits.go and bodies.go what is refused before it is looked at.
 //
 // It maps requests to use cases and answers to JSON, and decides nothing else. It must not import activities, worker,
 // workflows or Temporal. Each outside system's API is a package of its own below this one, which must not import this.
@@ -39,6 +39,8 @@ type Options struct {
 	Systems []func(gin.IRouter)
 	// MaxBody is the largest request body in bytes, of a batch's every event its largest data. Default 1 MiB.
 	MaxBody int64
+	// BodyRoom is how many bytes of bodies all requests together may hold. Default 64 MiB, and twice MaxBody at least.
+	BodyRoom int64
 }
 
 // server is the API with what its handlers need.
@@ -57,6 +59,9 @@ func New(o Options) (http.Handler, error) {
 	if o.MaxBody == 0 {
 		o.MaxBody = defaultMaxBody
 	}
+	if o.BodyRoom == 0 {
+		o.BodyRoom = max(bodyRoom, 2*o.MaxBody)
+	}
 	settleHuma()
 	gin.SetMode(gin.ReleaseMode)
 	router := gin.New()
@@ -71,7 +76,7 @@ func New(o Options) (http.Handler, error) {
 		return nil, err
 	}
 	traced := otelgin.Middleware("posthorn", otelgin.WithFilter(isTraced), otelgin.WithMeterProvider(noop.NewMeterProvider())) // observe measures
-	router.Use(traced, s.identify, observe, s.recover, s.limitHeaders)
+	router.Use(traced, s.identify, observe, s.recover, s.limitHeaders, boundBodies(o.BodyRoom))
 	router.NoRoute(func(c *gin.Context) { s.fail(c, hooks.Refuse(hooks.NotFound, "there is nothing at this path")) })
 	router.NoMethod(func(c *gin.Context) {
 		s.write(c, newProblem(http.StatusMethodNotAllowed, "the path has no such method"))

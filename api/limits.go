@@ -15,6 +15,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"github.com/posthorn/posthorn/internal/hooks"
 	"github.com/posthorn/posthorn/internal/rawjson"
 )
 
@@ -98,7 +99,10 @@ func readBody(c *gin.Context, limit int64) ([]byte, error) {
 func unreadable(err error, tooLarge *Problem) error {
 	var long *http.MaxBytesError
 	var slow net.Error
+	var refused *hooks.Error
 	switch {
+	case errors.As(err, &refused):
+		return err
 	case errors.As(err, &long):
 		return tooLarge
 	case errors.As(err, &slow) && slow.Timeout():

@@ -10,6 +10,8 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+
+	"github.com/posthorn/posthorn/internal/hooks"
 )
 
 // MaxBody is the largest request body, in bytes.
@@ -19,7 +21,10 @@ const MaxBody = 1 << 20
 func (q *Request) Body() ([]byte, error) {
 	body, err := io.ReadAll(http.MaxBytesReader(q.Writer, q.Request.Body, MaxBody))
 	var large *http.MaxBytesError
+	var refused *hooks.Error
 	switch {
+	case errors.As(err, &refused):
+		return nil, err
 	case errors.As(err, &large):
 		return nil, &Refusal{Status: http.StatusRequestEntityTooLarge, Message: "the body must be at most 1 MiB"}
 	case err != nil:

@@ -1,12 +1,14 @@
 package systems_test
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gin-gonic/gin"
 	"github.com/stretchr/testify/require"
@@ -104,4 +106,34 @@ func TestOneInstallationServesAllSystemsAndTheNativeAPI(t *testing.T) {
 	require.NotContains(t, v1(http.MethodGet, "globex", ""), "a.example")
 	require.Equal(t, len(five), strings.Count(v1(http.MethodGet, "acme", ""), `"profile"`), "and no system sees another's")
 	require.Equal(t, http.StatusNotFound, do(http.MethodGet, "/im5/webhooks", "", "").Code)
+}
+
+// A body that there is no room for is no malformed one.
+func TestAllSystemsAnswer503WithoutRoomForABody(t *testing.T) {
+	t.Parallel()
+	env := hookstest.New(t)
+	o := api.Options{Hooks: env.Hooks, Store: env.Store, BodyRoom: 1}
+	for _, s := range five {
+		o.Systems = append(o.Systems, func(r gin.IRouter) { s.mount(r, systems.Options{Hooks: env.Hooks}) })
+	}
+	handler, err := api.New(o)
+	require.NoError(t, err)
+	key := env.Tenant("acme")
+	for _, s := range five {
+		authorization := strings.Replace(s.authorization, "KEY", key, 1)
+		if strings.HasPrefix(authorization, "Basic") {
+			authorization = "Basic " + base64.StdEncoding.EncodeToString([]byte(key+":"))
+		}
+		impatient, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+		r := httptest.NewRequestWithContext(impatient, http.MethodPost, strings.Replace(s.create, "TENANT", "acme", 1), strings.NewReader(s.body))
+		r.Header.Set("Authorization", authorization)
+		if !strings.HasPrefix(s.body, "{") {
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		}
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, r)
+		cancel()
+		require.Equal(t, http.StatusServiceUnavailable, w.Code, "%s: %s", s.name, w.Body)
+		require.Equal(t, "1", w.Header().Get("Retry-After"), s.name)
+	}
 }

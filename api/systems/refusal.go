@@ -57,8 +57,11 @@ func (a *API) refuse(c *gin.Context, err error) {
 			"path", c.Request.URL.Path, "error", err)
 		own = &Refusal{Status: http.StatusInternalServerError, Message: "something went wrong inside; it has been logged"}
 	}
-	if own.Status == http.StatusUnauthorized {
+	switch own.Status {
+	case http.StatusUnauthorized:
 		c.Header("WWW-Authenticate", a.Challenge)
+	case http.StatusServiceUnavailable:
+		c.Header("Retry-After", "1")
 	}
 	a.Refuse(c, *own)
 }
