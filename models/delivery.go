@@ -3,6 +3,7 @@ package models
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"gorm.io/gorm"
@@ -195,9 +196,13 @@ func (s *Store) holdPending(ctx context.Context, webhookID, reason string) error
 
 // HoldDelivery puts aside one pending delivery whose webhook turned out not to be active when it was to be sent.
 func (s *Store) HoldDelivery(ctx context.Context, d *Delivery, status WebhookStatus) error {
-	return s.db.WithContext(ctx).Exec(`UPDATE deliveries SET status = 'held', status_reason = ?, generation = generation + 1,
-		next_attempt_at = NULL WHERE tenant = ? AND id = ? AND status = 'pending' AND generation = ?`,
-		HeldReason(status), d.Tenant, d.ID, d.Generation).Error
+	columns := append(slices.Clone(deliveryColumns[:2]), was[Delivery](Pending),
+		column[Delivery]{"generation", "bigint", func(d *Delivery) any { return int64(d.Generation) }},
+		column[Delivery]{"reason", "text", func(*Delivery) any { return HeldReason(status) }})
+	return bulk(ctx, s, []Delivery{*d}, columns, `UPDATE deliveries SET status = 'held', status_reason = v.reason,
+		generation = deliveries.generation + 1, next_attempt_at = NULL
+		FROM v WHERE deliveries.tenant = v.tenant AND deliveries.id = v.id
+		AND deliveries.status = v.was AND deliveries.generation = v.generation`, nil)
 }
 
 // CancelDelivery ends one pending delivery that can no longer be made.

@@ -135,6 +135,10 @@ func TestQueriesUseIndexes(t *testing.T) {
 			_, _, err := tx.ChangeDelivery(ctx, d.Tenant, d.ID, func(*models.Delivery, models.WebhookStatus) error { return nil })
 			return err
 		}},
+		{"put one delivery aside", 5, func(ctx context.Context, tx *models.Store) error {
+			return tx.HoldDelivery(ctx, &d, models.WebhookPaused)
+		}},
+		{"cancel one delivery", 5, func(ctx context.Context, tx *models.Store) error { return tx.CancelDelivery(ctx, &d, "not wanted") }},
 		{"claim", 20, func(ctx context.Context, tx *models.Store) error { return tx.Claim(ctx, "p", sample[:10]) }},
 		{"finish a dispatch", 20, func(ctx context.Context, tx *models.Store) error {
 			p, err := tx.CreateSharedDispatch(ctx, keysOf(sample[:10]...))

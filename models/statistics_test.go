@@ -48,6 +48,21 @@ func TestPlansForABacklogThatNobodyHasCounted(t *testing.T) {
 			_, err := tx.Record(ctx, group, nil)
 			return err
 		},
+		"record what was changed": func(ctx context.Context, tx *models.Store) error {
+			var group []*models.Record
+			for _, d := range rows {
+				d.Generation--
+				group = append(group, s.Attempted(d, models.Delivered))
+			}
+			_, err := tx.Record(ctx, group, nil)
+			return err
+		},
+		"put one aside": func(ctx context.Context, tx *models.Store) error {
+			return tx.HoldDelivery(ctx, &rows[0], models.WebhookPaused)
+		},
+		"cancel one": func(ctx context.Context, tx *models.Store) error {
+			return tx.CancelDelivery(ctx, &rows[0], "not wanted")
+		},
 		"postpone": func(ctx context.Context, tx *models.Store) error {
 			var late []models.Postponed
 			for _, d := range rows {
