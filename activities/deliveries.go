@@ -61,8 +61,8 @@ func (a *Deliveries) FirstAttempts(ctx context.Context, dispatchID string) (work
 	return round, err
 }
 
-// beatEvery is how often AttemptMany says that it is alive. It is well under a POST's time, and the heartbeat
-// timeout is above it.
+// beatEvery is how often an activity that makes POSTs says that it is alive, well within the heartbeat timeout. One
+// that ends sooner never does.
 const beatEvery = 5 * time.Second
 
 // AttemptMany makes one POST each of several deliveries to one webhook: first ones that were over its cap, or retries
@@ -177,6 +177,7 @@ func (a *Deliveries) read(ctx context.Context, keys []models.DeliveryKey, due fu
 // Attempt makes one POST of one delivery. A failed reception that is to be tried again is returned as an error that
 // tells Temporal when, so that the Web UI shows attempt n of m, the last failure and the next time.
 func (a *Deliveries) Attempt(ctx context.Context, in workflows.AttemptInput) (workflows.Outcome, error) {
+	defer every(beatEvery, func() { activity.RecordHeartbeat(ctx) })()
 	l := in.Delivery
 	w, outcome, err := a.current(ctx, l.Tenant, l.Delivery, l.Generation)
 	if err != nil || w == nil {

@@ -48,6 +48,10 @@ func (d *dispatch) run(ctx workflow.Context) (DeliverResult, error) {
 // the database.
 const recordTimeout = 30 * time.Second
 
+// silence is how long nothing may be heard of an activity that makes POSTs until another worker takes it for dead: one
+// that was killed keeps nothing from being sent for longer, however slow the receiver may be.
+const silence = 30 * time.Second
+
 // unbounded is for how long a local activity is repeated. Where it is not set the SDK takes StartToClose for the whole,
 // the wait for a slot included: a backlog, or a database that is away for longer, would fail the workflow.
 const unbounded = 10 * 365 * 24 * time.Hour
@@ -158,7 +162,7 @@ func (d *dispatch) attemptMany(ctx workflow.Context, many []Leftover, summary st
 	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		TaskQueue:           d.in.Queue,
 		StartToCloseTimeout: time.Duration(len(many))*first.Timeout + recordTimeout,
-		HeartbeatTimeout:    first.Timeout + recordTimeout,
+		HeartbeatTimeout:    silence,
 		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: time.Minute},
 		Priority:            temporal.Priority{FairnessKey: first.Webhook},
 		Summary:             summary,
@@ -216,6 +220,7 @@ func (d *dispatch) attempt(ctx workflow.Context, l *Leftover) (Outcome, error) {
 	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		TaskQueue:           d.in.Queue,
 		StartToCloseTimeout: l.Timeout + recordTimeout,
+		HeartbeatTimeout:    silence,
 		RetryPolicy: &temporal.RetryPolicy{InitialInterval: 5 * time.Second, BackoffCoefficient: 2, MaximumInterval: 30 * time.Minute,
 			MaximumAttempts: int32(max(1, l.Remaining))}, //nolint:gosec // at most 101; Temporal reads 0 as without end
 		Priority: temporal.Priority{FairnessKey: l.Webhook},

@@ -102,6 +102,7 @@ func TestARetryIsAnActivityOfTheFairLane(t *testing.T) {
 	require.Equal(t, lane, info.TaskQueue)
 	require.Equal(t, []string{"whk_1"}, d.keys())
 	require.Equal(t, 45*time.Second, info.StartToCloseTimeout, "the POST's timeout, and time to record")
+	require.Equal(t, 30*time.Second, info.HeartbeatTimeout, "a worker that died is missed")
 	require.Equal(t, int32(10), d.options[0].RetryPolicy.MaximumAttempts)
 	require.Equal(t, []string{workflows.StatusRetrying, workflows.Delivered}, d.statuses)
 	require.Equal(t, []string{"evt_1"}, d.finished)

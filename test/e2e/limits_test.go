@@ -251,7 +251,8 @@ func killedWorkersPlacesComeBack(x *limited) {
 	const events, limit = 30, 4
 	killed := x.worker()
 	g := newGate(x)
-	w := x.hook(g.url, object{"max_in_flight": limit, "timeout": "30s"})
+	// What the dead worker was about to send comes back when Temporal has not heard of it for half a minute.
+	w := x.hook(g.url, object{"max_in_flight": limit, "timeout": "1m"})
 	x.flood(events)
 	g.await(x, "they are taken", func() bool { return g.waiting == limit })
 	x.worker()
