@@ -28,7 +28,9 @@ type Options struct {
 	Tenants  int     // among which the events are spread, each with webhooks of its own
 	Idle     int     // webhooks more in each tenant, that want other events
 	Backlog  int     // deliveries that wait on the slow webhook of the scenario noisy
-	Stored   int     // events stored in each tenant beforehand, and held for a paused webhook
+	// Slow is how long the slow webhook takes for each.
+	Slow   time.Duration
+	Stored int // events stored in each tenant beforehand, and held for a paused webhook
 	// Keep leaves the tenants and all that was stored for them where they are.
 	Keep bool
 	// FailShare is the part of the deliveries whose first attempt the receiver fails, in the scenario failing.
@@ -64,6 +66,7 @@ func (o Options) validate() error {
 	check(o.Tenants > 0 && o.Tenants <= 1000, "there must be 1 to 1000 tenants")
 	check(o.Idle >= 0 && o.Idle <= 100_000, "there must be at most 100000 idle webhooks")
 	check(o.Backlog > 0 && o.Backlog <= maxEvents/2, fmt.Sprintf("the backlog must be 1 to %d deliveries", maxEvents/2))
+	check(o.Slow > 0 && o.Slow <= time.Minute, "the slow webhook must take some time, and at most 1m")
 	check(o.Stored >= 0 && o.Stored <= maxEvents/2 && o.Stored%batchSize == 0, fmt.Sprintf("the events stored beforehand must be thousands, and at most %d", maxEvents/2))
 	check(o.FailShare >= 0 && o.FailShare <= 1, "the share that fails must be 0 to 1")
 	for _, name := range o.Scenarios {

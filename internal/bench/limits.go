@@ -1,6 +1,10 @@
 package bench
 
-import "sync/atomic"
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+)
 
 // limits are what a webhook is registered with; 0 = none.
 type limits struct {
@@ -10,23 +14,27 @@ type limits struct {
 
 // sightings are what the receiver sees of how a webhook's limits are kept.
 type sightings struct {
-	arrived     atomic.Int64
-	first, last atomic.Uint32 // stamps
-	inFlight    atomic.Int64
-	most        atomic.Int64 // in flight at once
+	timed    bool // arrivals are noted
+	mu       sync.Mutex
+	arrivals []uint32 // stamps
+	inFlight atomic.Int64
+	most     atomic.Int64 // in flight at once
 }
 
 // reset forgets all but what is in flight.
 func (s *sightings) reset() {
-	s.arrived.Store(0)
-	s.first.Store(never)
+	s.mu.Lock()
+	s.arrivals = nil
+	s.mu.Unlock()
 	s.most.Store(s.inFlight.Load())
 }
 
 func (s *sightings) arrive(stamp uint32) {
-	s.arrived.Add(1)
-	s.first.CompareAndSwap(never, stamp)
-	s.last.Store(stamp)
+	if s.timed {
+		s.mu.Lock()
+		s.arrivals = append(s.arrivals, stamp)
+		s.mu.Unlock()
+	}
 	for now := s.inFlight.Add(1); ; {
 		most := s.most.Load()
 		if now <= most || s.most.CompareAndSwap(most, now) {
@@ -37,21 +45,32 @@ func (s *sightings) arrive(stamp uint32) {
 
 func (s *sightings) leave() { s.inFlight.Add(-1) }
 
-// rate is how many arrived in a second, from the first to the last.
-func (s *sightings) rate() float64 {
-	n, first, last := s.arrived.Load(), s.first.Load(), s.last.Load()
-	if n < 2 || last <= first {
-		return 0
+// rate is how many arrived in a second, from the first to the last; most is how many in any one second.
+func (s *sightings) rate() (rate float64, most int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	slices.Sort(s.arrivals)
+	from := 0
+	for i, stamp := range s.arrivals {
+		for stamp-s.arrivals[from] >= 1e6 {
+			from++
+		}
+		most = max(most, i-from+1)
 	}
-	return float64(n-1) / (float64(last-first) / 1e6)
+	if n := len(s.arrivals); n > 1 && s.arrivals[n-1] > s.arrivals[0] {
+		rate = float64(n-1) / (float64(s.arrivals[n-1]-s.arrivals[0]) / 1e6)
+	}
+	return rate, most
 }
 
 // Limits is how webhooks' own limits were kept, by all workers together.
 type Limits struct {
-	RateLimit   float64 `json:"rate_limit"` // deliveries per second
-	Rate        float64 `json:"rate"`       // as received
-	MaxInFlight int     `json:"max_in_flight"`
-	InFlight    int     `json:"in_flight"` // at once, as received
+	RateLimit float64 `json:"rate_limit"` // deliveries per second
+	// Rate is as received, from the first to the last; MostInASecond in any one second.
+	Rate          float64 `json:"rate"`
+	MostInASecond int     `json:"most_in_a_second"`
+	MaxInFlight   int     `json:"max_in_flight"`
+	InFlight      int     `json:"in_flight"` // at once, as received
 }
 
 // limits gives the worst of the stream's webhooks.
@@ -59,7 +78,8 @@ func (s *stream) limits() *Limits {
 	l := &Limits{}
 	for _, h := range s.hooks {
 		if h.rateLimit > 0 {
-			l.RateLimit, l.Rate = h.rateLimit, max(l.Rate, h.seen.rate())
+			rate, most := h.seen.rate()
+			l.RateLimit, l.Rate, l.MostInASecond = h.rateLimit, max(l.Rate, rate), max(l.MostInASecond, most)
 		}
 		if h.maxInFlight > 0 {
 			l.MaxInFlight, l.InFlight = h.maxInFlight, max(l.InFlight, int(h.seen.most.Load()))

@@ -51,6 +51,9 @@ type Result struct {
 	EndToEnd *Percentiles `json:"end_to_end"` // from the start of the POST to the reception
 	Call     *Percentiles `json:"call"`       // from the start of the POST to its 202
 
+	// Waiting is how many deliveries waited for the slow receiver when they were fewest, while the load lasted.
+	Waiting int64 `json:"waiting,omitempty"`
+
 	List *Percentiles `json:"list"` // reading a page of what is stored, afterwards
 
 	Limits    *Limits    `json:"limits,omitempty"`
@@ -130,8 +133,11 @@ func (r *Result) text(w io.Writer) {
 			line(p.name, "p50 %.1f ms, p90 %.1f, p99 %.1f, p99.9 %.1f, max %.1f", p.P50, p.P90, p.P99, p.P999, p.Max)
 		}
 	}
+	if r.Waiting > 0 {
+		line("beside", "at least %d waited for the slow receiver", r.Waiting)
+	}
 	if l := r.Limits; l != nil {
-		line("limits", "%.1f/s of %g/s; at most %d in flight of %d", l.Rate, l.RateLimit, l.InFlight, l.MaxInFlight)
+		line("limits", "%.1f/s of %g/s, at most %d in one second; at most %d in flight of %d", l.Rate, l.RateLimit, l.MostInASecond, l.InFlight, l.MaxInFlight)
 	}
 	if u := r.Usage; u != nil {
 		line("processor", "%.2f s%s; machine %.2f s, of that load and receiver %.2f s", u.CPUSeconds, perThousand(u), u.HostCPUSeconds, u.Load.CPUSeconds)

@@ -25,7 +25,7 @@ type run struct {
 	progress *progress
 	tenants  []string
 	main     *stream // what is measured
-	slow     *stream // what is in its way; nil but in noisy
+	slow     *stream // what waits beside it; nil but in noisy
 	stored   *stream // what was there before; nil if nothing was
 }
 
@@ -67,14 +67,14 @@ func (r *run) plan() {
 	if r.scenario.limited {
 		for i, h := range r.main.hooks {
 			if i%r.scenario.fanout == 0 {
-				h.rateLimit = limitRate
+				h.rateLimit, h.seen.timed = limitRate, true
 			} else {
 				h.maxInFlight, h.delay = limitInFlight, limitAnswer
 			}
 		}
 	}
-	if r.scenario.prepare != nil {
-		r.slow = r.stream("bench."+id+".slow", 1, 1, slowAnswer, 0)
+	if r.scenario.beside {
+		r.slow = r.stream("bench."+id+".slow", 1, min(slowBatch, r.o.Backlog), r.o.Slow, 0)
 	}
 	if r.o.Stored > 0 {
 		r.stored = r.stream("bench."+id+".stored", 1, batchSize, 0, 0)
@@ -161,7 +161,14 @@ func (r *run) store(ctx context.Context) error {
 			return err
 		}
 	}
-	return r.closedLoop(ctx, r.stored, batchCallers, maxDuration, int64(r.o.Stored*r.o.Tenants))
+	want := int64(r.o.Stored * r.o.Tenants)
+	if err := r.closedLoop(ctx, r.stored, batchCallers, maxDuration, want); err != nil {
+		return err
+	}
+	if stored := r.stored.accepted.Load(); stored < want {
+		return fmt.Errorf("%d of %d events were stored: the rest was refused", stored, want)
+	}
+	return nil
 }
 
 // clear deletes what setUp made, unless it is to be kept, also after ctx has ended.
@@ -223,12 +230,16 @@ func (r *run) measure(ctx context.Context) (*Result, error) {
 		if err := r.scenario.load(ctx, r, r.o.WarmUp); err != nil {
 			return nil, err
 		}
-		if _, err := r.drain(ctx); err != nil {
+		switch drained, err := r.drain(ctx); {
+		case err != nil:
 			return nil, err
+		case !drained:
+			return nil, errors.New("what warmed it up was not delivered in time")
 		}
 	}
-	if r.scenario.prepare != nil {
-		if err := r.scenario.prepare(ctx, r); err != nil {
+	beside := &backlog{r, r.slow}
+	if r.slow != nil {
+		if err := beside.fill(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -251,16 +262,23 @@ func (r *run) measure(ctx context.Context) (*Result, error) {
 	from, accepted, refused, unknown, arrived := int(r.ledger.next.Load()), s.accepted.Load(), s.refused.Load(), s.unknown.Load(), received(s.hooks)
 
 	r.progress.phase("measuring")
+	var fewest int64
+	stop := func() (int64, error) { return 0, nil }
+	if r.slow != nil {
+		stop = beside.keep(ctx)
+	}
 	began := time.Now()
-	if err := r.scenario.load(ctx, r, r.o.Duration); err != nil {
+	err = r.scenario.load(ctx, r, r.o.Duration)
+	loaded := time.Now()
+	fewest, stopErr := stop()
+	if err := errors.Join(err, stopErr); err != nil {
 		_, _ = watch.stop()
 		return nil, err
 	}
-	loaded := time.Now()
 	r.progress.phase("delivering the rest")
 	drained, err := r.drain(ctx)
 	ended := time.Now()
-	result := &Result{Scenario: r.name, Load: r.scenario.about(r.o) + r.o.beside(), Seconds: ended.Sub(began).Seconds(), Drained: drained,
+	result := &Result{Scenario: r.name, Load: r.scenario.about(r.o) + r.o.beside(), Seconds: ended.Sub(began).Seconds(), Drained: drained, Waiting: fewest,
 		Accepted: s.accepted.Load() - accepted, Refused: s.refused.Load() - refused, Unknown: s.unknown.Load() - unknown,
 		Deliveries: received(s.hooks) - arrived}
 	settleErr := r.settle(ctx)
@@ -322,11 +340,18 @@ func (r *run) drain(ctx context.Context) (bool, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, r.o.Patience, errPatience)
 	defer cancel()
 	err := until(ctx, func() (bool, error) { return received(s.hooks) >= s.accepted.Load()*int64(s.fanout), nil })
-	for i := 0; i < len(s.hooks) && err == nil; i++ {
-		err = until(ctx, func() (bool, error) {
-			pending, err := r.target.pending(ctx, s.hooks[i])
-			return !pending, err
-		})
+	if err == nil {
+		g, ctx := errgroup.WithContext(ctx)
+		g.SetLimit(setUpAtOnce)
+		for _, h := range s.hooks {
+			g.Go(func() error {
+				return until(ctx, func() (bool, error) {
+					pending, err := r.target.pending(ctx, h)
+					return !pending, err
+				})
+			})
+		}
+		err = g.Wait()
 	}
 	if errors.Is(context.Cause(ctx), errPatience) {
 		return false, nil
@@ -351,8 +376,9 @@ func until(ctx context.Context, ask func() (bool, error)) error {
 }
 
 // count compares what was accepted, the warm-up included, with what Posthorn and the receiver say has become of it.
-// What is still on its way is paused first: it is counted state after state, and must not change between two.
-func (r *run) count(ctx context.Context) (Count, error) {
+// What is still on its way is paused first: it is counted state after state, and must not change between two. POSTs that
+// are on their way already are not held back by that, so it is counted again as long as something is missing.
+func (r *run) count(ctx context.Context) (c Count, err error) {
 	r.progress.phase("counting")
 	for _, s := range r.counted() {
 		for _, h := range s.hooks {
@@ -365,6 +391,19 @@ func (r *run) count(ctx context.Context) (Count, error) {
 			}
 		}
 	}
+	patient, cancel := context.WithTimeout(ctx, r.o.Patience)
+	defer cancel()
+	err = until(patient, func() (bool, error) {
+		c, err = r.countOnce(ctx)
+		return c.Complete, err
+	})
+	if patient.Err() != nil {
+		err = ctx.Err()
+	}
+	return c, err
+}
+
+func (r *run) countOnce(ctx context.Context) (Count, error) {
 	c := Count{Strange: r.sink.strange.Load()}
 	var doubtful int64
 	for _, s := range r.counted() {

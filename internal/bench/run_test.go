@@ -25,6 +25,7 @@ type posthorn struct {
 
 	// How it misbehaves.
 	lose, twice, refuse, lie bool
+	slow                     bool // delivers to the slow receiver, too
 
 	mu       sync.Mutex
 	calls    int
@@ -146,13 +147,13 @@ func (p *posthorn) publish(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusAccepted)
 }
 
-// owe makes a delivery. What would wait for the slow receiver stays pending.
+// owe makes a delivery. What would wait for the slow receiver stays pending, unless p delivers it.
 func (p *posthorn) owe(h *fakeWebhook, e fakeEvent) {
 	switch {
 	case h.paused:
 		h.status["held"]++
 		return
-	case strings.HasSuffix(e.Type, ".slow"):
+	case strings.HasSuffix(e.Type, ".slow") && !p.slow:
 		h.status["pending"]++
 		return
 	case p.lose && p.calls == 10:
@@ -217,7 +218,7 @@ func (p *posthorn) deliveries(w http.ResponseWriter, r *http.Request) {
 
 func (p *posthorn) options(scenario string) Options {
 	return Options{URL: p.server.URL, AdminKey: "key", Scenarios: []string{scenario}, Duration: 100 * time.Millisecond, WarmUp: 20 * time.Millisecond,
-		Patience: 30 * time.Second, Callers: 4, Rate: 200, Tenants: 1, Receiver: "127.0.0.1:0", Payload: 64, Backlog: 300, FailShare: .5, MetricsURLs: []string{p.server.URL + "/metrics"}}
+		Patience: 30 * time.Second, Callers: 4, Rate: 200, Tenants: 1, Receiver: "127.0.0.1:0", Payload: 64, Backlog: 500, Slow: 10 * time.Millisecond, FailShare: .5, MetricsURLs: []string{p.server.URL + "/metrics"}}
 }
 
 func TestEveryScenarioMeasuresAndClearsAway(t *testing.T) {
@@ -249,7 +250,8 @@ func TestEveryScenarioMeasuresAndClearsAway(t *testing.T) {
 			case "failing":
 				require.Positive(t, r.Count.Refusals)
 			case "noisy":
-				require.EqualValues(t, 300, r.Count.Held, "what was on its way is paused")
+				require.EqualValues(t, 500, r.Waiting)
+				require.EqualValues(t, 500, r.Count.Held, "what was on its way is paused")
 			case "limits":
 				require.InDelta(t, limitRate, r.Limits.RateLimit, 0)
 				require.Positive(t, r.Limits.Rate)
@@ -260,6 +262,19 @@ func TestEveryScenarioMeasuresAndClearsAway(t *testing.T) {
 			require.Empty(t, p.types)
 		})
 	}
+}
+
+func TestWhatIsDeliveredOfABacklogIsAdded(t *testing.T) {
+	t.Parallel()
+	p := newPosthorn(t)
+	p.slow = true
+	o := p.options("noisy")
+	report, err := Run(t.Context(), o)
+	require.NoError(t, err)
+	require.True(t, report.Complete())
+	r := report.Results[0]
+	require.Less(t, r.Waiting, int64(o.Backlog), "it is delivered")
+	require.Greater(t, r.Count.Owed-r.Accepted, int64(o.Backlog), "and filled up")
 }
 
 func TestTenantsShareTheLoad(t *testing.T) {

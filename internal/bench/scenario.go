@@ -15,9 +15,9 @@ type scenario struct {
 	// batch is how many events one call publishes.
 	batch int
 	fails bool // the receiver fails a share
-	// prepare, if set, comes after the warm-up and before what is measured.
-	prepare func(ctx context.Context, r *run) error
-	load    func(ctx context.Context, r *run, d time.Duration) error
+	// beside means that a backlog for a slow receiver waits all the while.
+	beside bool
+	load   func(ctx context.Context, r *run, d time.Duration) error
 	// limited means that the webhooks have limits of their own.
 	limited bool
 	// crowded means that the measured deliveries share Posthorn with others, so that figures per delivery mean nothing.
@@ -28,8 +28,8 @@ const (
 	wide         = 10   // webhooks in fanout
 	batchSize    = 1000 // events, the most a call takes
 	batchCallers = 4
-	slowAnswer   = time.Second
-	quietRate    = 5 // events per second beside what waits for it
+	slowBatch    = 250 // events, of what waits for the slow receiver: few calls, and dispatches that are nearly full
+	quietRate    = 5   // events per second beside it
 
 	// In limits one webhook has a rate, and the other a number in flight and an answer that takes a while.
 	limitRate     = 50.0
@@ -42,10 +42,10 @@ var scenarios = map[string]*scenario{
 		about: func(o Options) string { return fmt.Sprintf("%g events/s for %s", o.Rate, o.Duration) }},
 	"saturate": {order: 2, fanout: 1, batch: 1, load: flood, about: aboutFlood("")},
 	"fanout":   {order: 3, fanout: wide, batch: 1, load: flood, about: aboutFlood(fmt.Sprintf(", each event to %d webhooks", wide))},
-	"noisy": {order: 4, fanout: 1, batch: 1, crowded: true, prepare: fillSlow,
+	"noisy": {order: 4, fanout: 1, batch: 1, crowded: true, beside: true,
 		load: func(ctx context.Context, r *run, d time.Duration) error { return r.atRate(ctx, r.main, quietRate, d) },
 		about: func(o Options) string {
-			return fmt.Sprintf("%d events/s for %s, while %d deliveries wait on another webhook that takes %s", quietRate, o.Duration, o.Backlog, slowAnswer)
+			return fmt.Sprintf("%d events/s for %s, while %d deliveries wait on another webhook that takes %s: as many as are delivered are added", quietRate, o.Duration, o.Backlog, o.Slow)
 		}},
 	"batch": {order: 5, fanout: 1, batch: batchSize,
 		load: func(ctx context.Context, r *run, d time.Duration) error {
@@ -99,10 +99,4 @@ func (o Options) beside() (text string) {
 		text += fmt.Sprintf("; %d events stored before", o.Stored)
 	}
 	return text
-}
-
-// fillSlow publishes what then waits for the slow receiver.
-func fillSlow(ctx context.Context, r *run) error {
-	r.progress.phase("filling the slow webhook's queue")
-	return r.closedLoop(ctx, r.slow, r.o.Callers, r.o.Patience, int64(r.o.Backlog))
 }

@@ -26,12 +26,13 @@ type BenchCommand struct {
 	Duration  time.Duration `default:"30s" help:"How long each scenario's load lasts. Default ${default}." group:"Load"`
 	WarmUp    time.Duration `name:"warm-up" default:"2s" help:"How long the same load lasts before it is measured. Default ${default}." group:"Load"`
 	Patience  time.Duration `default:"60s" help:"How long to wait after the load until everything is delivered and recorded. Default ${default}." group:"Load"`
-	Callers   int           `default:"64" help:"Callers that publish one event after the other, in saturate, fanout and failing. Default ${default}." group:"Load"`
+	Callers   int           `default:"64" help:"Callers that publish one request after the other, in saturate, fanout, failing, overload and limits. Default ${default}." group:"Load"`
 	Rate      float64       `default:"20" help:"Events per second in latency. Default ${default}." group:"Load"`
 	Payload   int           `default:"1024" help:"Bytes of each event's data. Default ${default}." group:"Load"`
 	Tenants   int           `default:"1" help:"Tenants to spread the events among. Default ${default}." group:"Load"`
 	Idle      int           `default:"0" help:"Webhooks more in each tenant, which want other events. Default ${default}." group:"Load"`
 	Backlog   int           `default:"3000" help:"Deliveries that wait on the slow webhook in noisy. Default ${default}." group:"Load"`
+	Slow      time.Duration `default:"1s" help:"How long the slow webhook takes for each. Default ${default}." group:"Load"`
 	Stored    int           `default:"0" help:"Events stored in each tenant beforehand, in thousands that are whole; they are held for a paused webhook." group:"Load"`
 	Keep      bool          `name:"keep" help:"Leave the tenants and what was stored for them: for a database that is thrown away." group:"Load"`
 	FailShare float64       `name:"fail-share" default:"0.1" help:"Part of the first attempts answered with 500 in failing. Default ${default}." group:"Load"`
@@ -49,8 +50,8 @@ var errIncomplete = errors.New("the count is not complete: deliveries are missin
 func (c *BenchCommand) Run(ctx context.Context, env Environment) error {
 	o := bench.Options{URL: c.URL, AdminKey: c.AdminKey.Reveal(), Scenarios: c.Scenarios, Receiver: c.Receiver,
 		Duration: c.Duration, WarmUp: c.WarmUp, Patience: c.Patience, Callers: c.Callers, Rate: c.Rate, Payload: c.Payload,
-		Tenants: c.Tenants, Idle: c.Idle, Backlog: c.Backlog, Stored: c.Stored, Keep: c.Keep, FailShare: c.FailShare, DatabaseURL: c.DatabaseURL.Reveal(), MetricsURLs: c.MetricsURL,
-		Progress: terminal(os.Stderr)}
+		Tenants: c.Tenants, Idle: c.Idle, Backlog: c.Backlog, Slow: c.Slow, Stored: c.Stored, Keep: c.Keep, FailShare: c.FailShare,
+		DatabaseURL: c.DatabaseURL.Reveal(), MetricsURLs: c.MetricsURL, Progress: terminal(os.Stderr)}
 	if len(o.MetricsURLs) == 0 {
 		o.MetricsURLs = []string{strings.TrimRight(c.URL, "/") + "/metrics"}
 	}

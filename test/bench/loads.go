@@ -51,7 +51,7 @@ func growth() (loads []load) {
 			add("stored "+strconv.Itoa(n/1000)+"k, "+scenario, scenario, length, "--stored", strconv.Itoa(n))
 		}
 	}
-	add("backlog 100k", "noisy", steady, "--backlog", "100000", "--patience", "10m")
+	add("backlog 100k", "noisy", steady, "--backlog", "100000", "--slow", "10s", "--patience", "10m")
 	return loads
 }
 

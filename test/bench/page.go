@@ -127,7 +127,7 @@ func (p *page) goals(w io.Writer) {
 	for _, g := range goals {
 		fmt.Fprintf(w, "| %s | %s | %s |", g.what, g.must, g.aim)
 		for _, c := range columns {
-			text := "–"
+			text := none
 			if r := c.results[g.scenario]; r != nil {
 				text = g.got(r)
 			}
@@ -161,9 +161,12 @@ func (c *column) details(w io.Writer) {
 	row("end to end, p50 / p90 / p99 / max, ms", func(r *bench.Result) string { return spread(r.EndToEnd) })
 	row("call, p50 / p90 / p99 / max, ms", func(r *bench.Result) string { return spread(r.Call) })
 	row("reading a page of a list, p50 / p90 / p99 / max, ms", func(r *bench.Result) string { return spread(r.List) })
+	if slices.ContainsFunc(c.report.Results, func(r bench.Result) bool { return r.Waiting > 0 }) {
+		row("waiting for the slow receiver, at least", func(r *bench.Result) string { return figure("%.0f", float64(r.Waiting)) })
+	}
 	if slices.ContainsFunc(c.report.Results, func(r bench.Result) bool { return r.Limits != nil }) {
 		row("received, of the rate_limit; in flight, of max_in_flight", optional(func(r *bench.Result) *bench.Limits { return r.Limits }, func(l *bench.Limits) string {
-			return fmt.Sprintf("%.1f/s of %g/s; %d of %d", l.Rate, l.RateLimit, l.InFlight, l.MaxInFlight)
+			return fmt.Sprintf("%.1f/s, at most %d in one second, of %g/s; %d of %d", l.Rate, l.MostInASecond, l.RateLimit, l.InFlight, l.MaxInFlight)
 		}))
 	}
 	row("workflows per event", optional(func(r *bench.Result) *bench.Workflows { return r.Workflows }, func(f *bench.Workflows) string { return fmt.Sprintf("%.3f", f.StartsPerEvent) }))
@@ -171,10 +174,15 @@ func (c *column) details(w io.Writer) {
 	row("caught by the reconciler", optional(func(r *bench.Result) *bench.Workflows { return r.Workflows }, func(f *bench.Workflows) string { return fmt.Sprint(f.Catches) }))
 	database := func(r *bench.Result) *bench.Database { return r.Database }
 	row("goroutines afterwards", optional(func(r *bench.Result) *bench.Workflows { return r.Workflows }, func(f *bench.Workflows) string { return fmt.Sprint(f.Goroutines) }))
-	row("transactions per delivery", optional(database, func(d *bench.Database) string { return fmt.Sprintf("%.2f", d.TransactionsPerDelivery) }))
-	row("bytes of WAL per delivery", optional(database, func(d *bench.Database) string { return thousands(d.WALBytesPerDelivery) }))
+	row("transactions per delivery", optional(database, func(d *bench.Database) string { return figure("%.2f", d.TransactionsPerDelivery) }))
+	row("bytes of WAL per delivery", optional(database, func(d *bench.Database) string {
+		if d.WALBytesPerDelivery == 0 {
+			return none
+		}
+		return thousands(d.WALBytesPerDelivery)
+	}))
 	usage := func(r *bench.Result) *bench.Usage { return r.Usage }
-	row("CPU-seconds per 1,000 deliveries", optional(usage, func(u *bench.Usage) string { return fmt.Sprintf("%.2f", u.CPUPerThousand) }))
+	row("CPU-seconds per 1,000 deliveries", optional(usage, func(u *bench.Usage) string { return figure("%.2f", u.CPUPerThousand) }))
 	row("CPU-seconds by process", optional(usage, byProcess(func(p bench.ProcessUsage) string { return fmt.Sprintf("%.1f", p.CPUSeconds) })))
 	row("CPU-seconds of load and receiver, of the machine", optional(usage, func(u *bench.Usage) string { return fmt.Sprintf("%.1f, %.1f", u.Load.CPUSeconds, u.HostCPUSeconds) }))
 	row("peak memory, MiB", optional(usage, func(u *bench.Usage) string { return fmt.Sprintf("%.0f", u.PeakMiB) }))
@@ -201,9 +209,20 @@ func (c *column) details(w io.Writer) {
 
 func spread(p *bench.Percentiles) string {
 	if p == nil {
-		return "–"
+		return none
 	}
 	return fmt.Sprintf("%.1f / %.1f / %.1f / %.1f", p.P50, p.P90, p.P99, p.Max)
+}
+
+// none stands where nothing was measured.
+const none = "–"
+
+// figure shows what is 0 only where it means nothing: per delivery, while others share the machine.
+func figure(format string, f float64) string {
+	if f == 0 {
+		return none
+	}
+	return fmt.Sprintf(format, f)
 }
 
 // optional shows what may not have been measured.
@@ -212,7 +231,7 @@ func optional[T any](of func(*bench.Result) *T, show func(*T) string) func(*benc
 		if v := of(r); v != nil {
 			return show(v)
 		}
-		return "–"
+		return none
 	}
 }
 
