@@ -267,7 +267,7 @@ func (a *Deliveries) receiver(ctx context.Context, d *models.Delivery) (*hooks.R
 	var refused *hooks.Error
 	switch {
 	case errors.As(err, &refused) && refused.Code == hooks.NotFound:
-		return nil, stopped, a.Store.CancelDelivery(ctx, d, "webhook deleted")
+		return nil, stopped, a.hold(ctx, d)
 	case err != nil:
 		return nil, stopped, err
 	case r.Webhook.Status != models.WebhookActive:
@@ -276,8 +276,9 @@ func (a *Deliveries) receiver(ctx context.Context, d *models.Delivery) (*hooks.R
 	return r, workflows.Outcome{}, nil
 }
 
-// hold puts a delivery aside whose webhook is not active. What is known of it here may be a second old: held by
-// mistake, a delivery would stay so, for what releases the held may have run already.
+// hold puts a delivery aside whose webhook is not active, or cancels it if that has been deleted. What is known of it
+// here may be a second old: held by mistake, a delivery would stay so, for what releases the held may have run already;
+// canceled by mistake it would be lost.
 func (a *Deliveries) hold(ctx context.Context, d *models.Delivery) error {
 	switch w, err := a.Store.Webhook(ctx, d.Tenant, d.WebhookID); {
 	case errors.Is(err, models.ErrNotFound):

@@ -13,6 +13,7 @@ import (
 
 	"github.com/posthorn/posthorn/activities"
 	"github.com/posthorn/posthorn/internal/handoff"
+	"github.com/posthorn/posthorn/internal/hooks"
 	"github.com/posthorn/posthorn/internal/hookstest"
 	"github.com/posthorn/posthorn/internal/sender"
 	"github.com/posthorn/posthorn/models"
@@ -202,6 +203,25 @@ func TestAnOldViewOfAWebhookHoldsNothing(t *testing.T) {
 
 	b.Clock.Advance(again.NextRetryDelay())
 	require.Equal(t, workflows.Round{Delivered: 1}, b.first(d.ID))
+}
+
+// A webhook that was made through another process within the last second is not taken for deleted.
+func TestAnOldViewWithoutAWebhookCancelsNothing(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.hook("/a")
+	old := b.publish() // this process has a view of the tenant
+	require.Equal(t, workflows.Round{Delivered: 1}, b.first(old.ID))
+
+	other, url := b.Another(), b.receiver.url+"/b"
+	_, _, err := other.CreateWebhook(t.Context(), tenant, hooks.WebhookChange{URL: &url, By: "test"})
+	require.NoError(t, err)
+	_, err = other.Publish(t.Context(), tenant, hooks.PublishRequest{Events: []hooks.EventInput{{Type: eventType, Data: []byte(payload)}}})
+	require.NoError(t, err)
+	d := b.Engine.Dispatches()[1]
+
+	require.Equal(t, workflows.Round{Delivered: 2}, b.first(d.ID))
+	require.Equal(t, 1, b.receiver.got("/b"))
 }
 
 func TestOverTheCapIsLeftToTheFairLane(t *testing.T) {

@@ -27,8 +27,13 @@ func (s *Service) Receiver(ctx context.Context, tenant, id string) (*Receiver, e
 		return nil, err
 	}
 	e, ok := v.webhooks[id]
-	if !ok {
-		return nil, Refuse(NotFound, "there is no such webhook")
+	if !ok { // it may have been made through another process within the last second
+		if v, _, err = s.directory.renew(ctx, tenant, v); err != nil {
+			return nil, err
+		}
+		if e, ok = v.webhooks[id]; !ok {
+			return nil, Refuse(NotFound, "there is no such webhook")
+		}
 	}
 	e.open.Do(func() { e.opened, e.err = s.unseal(&e.webhook) })
 	if e.err != nil {

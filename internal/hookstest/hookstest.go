@@ -36,6 +36,8 @@ type Env struct {
 	Hooks  *hooks.Service
 	Engine *Engine
 	Clock  *Clock
+
+	options hooks.Options
 }
 
 // Option changes the sender's or the use cases' configuration before they are made.
@@ -79,8 +81,11 @@ func New(tb testing.TB, options ...Option) *Env {
 	}
 	service := hooks.New(o)
 	require.NoError(tb, service.EnsureOperationalTypes(tb.Context()))
-	return &Env{tb: tb, Store: store, Hooks: service, Engine: engine, Clock: clock}
+	return &Env{tb: tb, Store: store, Hooks: service, Engine: engine, Clock: clock, options: o}
 }
+
+// Another is the use cases as another process of the same installation has them: what it does this one has not heard of.
+func (e *Env) Another() *hooks.Service { return hooks.New(e.options) }
 
 // Tenant creates a tenant and gives a key for it with role tenant.
 func (e *Env) Tenant(id string) (key string) {
