@@ -75,7 +75,7 @@ func (a *Deliveries) AttemptMany(ctx context.Context, in workflows.AttemptManyIn
 	known := make(map[models.DeliveryKey]workflows.Leftover, len(in.Deliveries))
 	for i, l := range in.Deliveries {
 		keys[i] = models.DeliveryKey{Tenant: l.Tenant, ID: l.Delivery}
-		names[i] = l.Tenant + "/" + l.Delivery
+		names[i] = turnAt(l)
 		known[keys[i]] = l
 	}
 	end, err := a.turns.take(ctx, names...)
@@ -112,6 +112,9 @@ func (a *Deliveries) AttemptMany(ctx context.Context, in workflows.AttemptManyIn
 
 // manyAtOnce is how many POSTs one AttemptMany makes at once.
 const manyAtOnce = 16
+
+// turnAt names the turn of who makes a delivery's next attempt.
+func turnAt(l workflows.Leftover) string { return l.Tenant + "/" + l.Delivery }
 
 // every calls do again and again until stop is called, which waits for the last call to end.
 func every(interval time.Duration, do func()) (stop func()) {
@@ -179,6 +182,11 @@ func (a *Deliveries) read(ctx context.Context, keys []models.DeliveryKey, due fu
 func (a *Deliveries) Attempt(ctx context.Context, in workflows.AttemptInput) (workflows.Outcome, error) {
 	defer every(beatEvery, func() { activity.RecordHeartbeat(ctx) })()
 	l := in.Delivery
+	end, err := a.turns.take(ctx, turnAt(l))
+	if err != nil {
+		return workflows.Outcome{}, err
+	}
+	defer end()
 	w, outcome, err := a.current(ctx, l.Tenant, l.Delivery, l.Generation)
 	if err != nil || w == nil {
 		return outcome, err

@@ -166,3 +166,33 @@ func TestDeliveriesThatAreStillBeingAttemptedAreNotAttemptedTwice(t *testing.T) 
 	require.Equal(t, workflows.Round{Delivered: 1, Stopped: 1}, <-both, "it reads anew")
 	require.Empty(t, g.posting)
 }
+
+// An activity that Temporal has not heard of for too long is given out again, to the process that still makes it.
+func TestADeliveryThatIsStillBeingAttemptedIsNotAttemptedTwice(t *testing.T) {
+	t.Parallel()
+	g := newGate()
+	b := setup(t, hookstest.WithPoster(g))
+	b.hook("/a")
+	d, left := b.shared(1)
+	outcomes := make(chan workflows.Outcome, 2)
+	try := func() {
+		outcome, err := b.attempt(d.ID, left[0])
+		if err != nil {
+			t.Error(err)
+		}
+		outcomes <- outcome
+	}
+	go try()
+	<-g.posting
+	stopped, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := b.TakeTurn(stopped, tenant+"/"+left[0].Delivery)
+	require.ErrorIs(t, err, context.Canceled, "it is being attempted")
+
+	go try()
+	close(g.open)
+	for range 2 {
+		require.Equal(t, workflows.Outcome{Status: workflows.Delivered}, <-outcomes)
+	}
+	require.Empty(t, g.posting, "the second finds it delivered")
+}

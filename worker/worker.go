@@ -52,6 +52,7 @@ func New(c client.Client, q workflows.Queues, a Activities) *Worker {
 		deliveries: sdk.New(c, q.Deliveries(), sdk.Options{
 			DisableWorkflowWorker:              true,
 			MaxConcurrentActivityExecutionSize: concurrentDeliveries,
+			MaxHeartbeatThrottleInterval:       heartbeatEvery,
 			WorkerStopTimeout:                  stopTimeout,
 		}),
 	}
@@ -60,6 +61,10 @@ func New(c client.Client, q workflows.Queues, a Activities) *Worker {
 	w.deliveries.RegisterActivityWithOptions(a.Deliveries.AttemptMany, activity.RegisterOptions{Name: workflows.AttemptMany})
 	return w
 }
+
+// heartbeatEvery is how often Temporal is told at most that an activity is alive. The SDK's own, four fifths of the
+// heartbeat timeout, leaves a starved machine or a slow Temporal too little of it.
+const heartbeatEvery = 10 * time.Second
 
 // stopTimeout is how long POSTs under way may take to end when the process is asked to stop.
 const stopTimeout = 20 * time.Second
