@@ -28,6 +28,7 @@ const (
 	heldDeactivated = "webhook deactivated"
 	heldDisabled    = "webhook disabled"
 	heldByHand      = "paused"
+	heldCanceled    = "recovery canceled"
 )
 
 // HeldReason is the reason noted on the deliveries held for a webhook in this status.
@@ -192,6 +193,12 @@ func (d *Delivery) Cancel(now time.Time, reason string) {
 func (s *Store) holdPending(ctx context.Context, webhookID, reason string) error {
 	return s.db.WithContext(ctx).Exec(`UPDATE deliveries SET status = 'held', status_reason = ?, generation = generation + 1,
 		next_attempt_at = NULL WHERE webhook_id = ? AND status = 'pending'`, reason, webhookID).Error
+}
+
+// keepHeld keeps what a pause holds from being released with the pause: there is another reason now.
+func (s *Store) keepHeld(ctx context.Context, webhookID, reason string) error {
+	return s.db.WithContext(ctx).Exec(`UPDATE deliveries SET status_reason = ? WHERE webhook_id = ? AND status = 'held' AND status_reason = ?`,
+		reason, webhookID, heldPaused).Error
 }
 
 // HoldDelivery puts aside one pending delivery whose webhook turned out not to be active when it was to be sent.

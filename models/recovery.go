@@ -88,14 +88,22 @@ func (s *Store) Recovery(ctx context.Context, tenant, id string) (Recovery, erro
 	return r, found(err)
 }
 
-// CancelRecovery ends a running recovery; what it has released stays released.
-func (s *Store) CancelRecovery(ctx context.Context, tenant, id string) (Recovery, error) {
-	err := s.db.WithContext(ctx).Model(&Recovery{}).Where("tenant = ? AND id = ? AND status = ?", tenant, id, RecoveryRunning).
-		Updates(map[string]any{"status": RecoveryCanceled, "finished_at": s.now()}).Error
-	if err != nil {
-		return Recovery{}, err
-	}
-	return s.Recovery(ctx, tenant, id)
+// CancelRecovery ends a running recovery; what it has released stays released, and what it has not stays held until
+// another.
+func (s *Store) CancelRecovery(ctx context.Context, tenant, id string) (r Recovery, err error) {
+	err = s.Tx(ctx, func(tx *Store) error {
+		if err := found(tx.forUpdate(tx.db.WithContext(ctx)).Take(&r, "tenant = ? AND id = ?", tenant, id).Error); err != nil {
+			return err
+		}
+		if r.Status != RecoveryRunning {
+			return nil
+		}
+		if err := tx.finishRecovery(ctx, &r, RecoveryCanceled); err != nil {
+			return err
+		}
+		return tx.keepHeld(ctx, r.WebhookID, heldCanceled)
+	})
+	return r, err
 }
 
 // RunningRecoveries gives the ids of recoveries that are not finished, oldest first.

@@ -311,6 +311,45 @@ func TestARecoveryLeavesWhatHasBeenErased(t *testing.T) {
 	})
 }
 
+// What a pause held, and somebody has decided on since, is not released as if the pause had left it behind.
+func TestWhatIsToStayHeldIsNotRecovered(t *testing.T) {
+	stores(t, func(t *testing.T, s *database) {
+		tenant := s.Tenant(t, "acme")
+		set := func(w models.Webhook, to models.WebhookStatus) {
+			t.Helper()
+			_, changed, err := s.SetWebhookStatus(t.Context(), tenant, w.ID, models.StatusChange{To: to})
+			require.NoError(t, err)
+			require.True(t, changed)
+		}
+		disabled, canceled := s.Webhook(t, tenant), s.Webhook(t, tenant)
+		waits, left := s.Publish(t, tenant, disabled)[0], s.Publish(t, tenant, canceled)[0]
+		for _, w := range []models.Webhook{disabled, canceled} {
+			set(w, models.WebhookPaused)
+		}
+		set(disabled, models.WebhookDisabled)
+		set(disabled, models.WebhookActive)
+		set(canceled, models.WebhookActive)
+		r := models.Recovery{Tenant: tenant, WebhookID: canceled.ID, Statuses: []models.DeliveryStatus{models.Held}, Rate: 1}
+		require.NoError(t, s.CreateRecovery(t.Context(), &r))
+		ended, err := s.CancelRecovery(t.Context(), tenant, r.ID)
+		require.NoError(t, err)
+		require.Equal(t, models.RecoveryCanceled, ended.Status)
+		require.NotNil(t, ended.FinishedAt)
+
+		s.Clock.Advance(time.Hour)
+		require.NoError(t, s.RecoverStranded(t.Context(), s.Now(), 10))
+		ids, err := s.RunningRecoveries(t.Context(), 10)
+		require.NoError(t, err)
+		require.Empty(t, ids)
+		require.Equal(t, "webhook disabled", s.Reload(t, waits).StatusReason)
+		require.Equal(t, "recovery canceled", s.Reload(t, left).StatusReason)
+		for _, w := range []models.Webhook{disabled, canceled} {
+			_, pages := s.Recover(t, models.Recovery{Tenant: tenant, WebhookID: w.ID, Statuses: []models.DeliveryStatus{models.Held}})
+			require.Len(t, pages, 1, "when it is asked for")
+		}
+	})
+}
+
 func TestWhatAPauseLeftBehindIsRecovered(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme")) // active: nothing is held for a pause but by an accident of time

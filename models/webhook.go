@@ -244,6 +244,11 @@ func (s *Store) applyStatus(ctx context.Context, w *Webhook, c StatusChange) err
 	if err := s.holdPending(ctx, w.ID, HeldReason(c.To)); err != nil {
 		return err
 	}
+	if c.To != WebhookPaused {
+		if err := s.keepHeld(ctx, w.ID, HeldReason(c.To)); err != nil {
+			return err
+		}
+	}
 	return s.forgetPace(ctx, w.ID)
 }
 
