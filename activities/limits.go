@@ -23,8 +23,9 @@ const (
 	// asksPerPlace is how many are asked back for each place that is expected to become free: some come to a worker
 	// that has none, and a place that nobody takes is lost.
 	asksPerPlace = 2
-	// turnMost is the longest wait, or nearly: what was expected of a receiver may be wrong by then.
-	turnMost = time.Minute
+	// turnMost is the longest wait, or nearly: what was expected of a receiver may be wrong by then. Each who asks in vain
+	// costs an activity and a dozen events of its workflow's history, so that thousands cannot ask every minute.
+	turnMost = 10 * time.Minute
 	// tookAtFirst is taken for the time of a POST as long as none has ended here.
 	tookAtFirst = time.Second
 )

@@ -189,16 +189,16 @@ func TestTurnsKeepToWhatTheReceiverTakes(t *testing.T) {
 			t.Cleanup(leave)
 		}
 		var turns []time.Duration
-		for range 100 {
+		for range 1000 {
 			leave, turn := enter()
 			require.Nil(t, leave)
 			turns = append(turns, turn)
 		}
-		for i := range 50 { // a place is free every 2 s, and twice as many are asked back
+		for i := range 500 { // a place is free every 2 s, and twice as many are asked back
 			require.InDelta(t, time.Duration(i)*time.Second+100*time.Millisecond, turns[i], float64(100*time.Millisecond))
 		}
 		for _, turn := range turns {
-			require.LessOrEqual(t, turn, 90*time.Second)
+			require.LessOrEqual(t, turn, 15*time.Minute)
 		}
 	})
 }
