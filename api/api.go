@@ -50,8 +50,7 @@ type server struct {
 	huma   huma.API
 }
 
-// New makes the handler of everything Posthorn serves over HTTP but the console. It fails if the Registry has these
-// metrics already.
+// New makes the handler of everything Posthorn serves over HTTP. It fails if the Registry has these metrics already.
 func New(o Options) (http.Handler, error) {
 	if o.Log == nil {
 		o.Log = slog.Default()
