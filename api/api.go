@@ -1,4 +1,4 @@
-// Package api is Posthorn's native HTTP API, /v1, with its OpenAPI document, its documentation pages, and the probes and
+// Package api is Posthorn's native HTTP API, /v1, with its OpenAPI document, its documentation page, and the probes and
 // metrics of the process. There is one file per resource; auth.go says who may do what, errors.go how every error is
 // answered, limits.go and bodies.go what is refused before it is looked at.
 //
@@ -50,8 +50,7 @@ type server struct {
 	huma   huma.API
 }
 
-// New makes the handler of everything Posthorn serves over HTTP but the console. It fails if the Registry has these
-// metrics already.
+// New makes the handler of everything Posthorn serves over HTTP. It fails if the Registry has these metrics already.
 func New(o Options) (http.Handler, error) {
 	if o.Log == nil {
 		o.Log = slog.Default()

@@ -140,7 +140,7 @@ func (s *server) deliveries() {
 		handle(s, owners, huma.Operation{OperationID: name + "-delivery", Method: http.MethodPost, Path: path + "/{id}/" + name,
 			Tags: []string{tagDeliveries}, Summary: summary, Description: description}, do)
 	}
-	action("retry", "Send a delivery now", "A pending one without waiting for its next attempt; a finished or held one by a new workflow, from the first step of its schedule.", s.retryDelivery)
+	action("retry", "Send a delivery now", "By a new workflow: a pending one without waiting for its next attempt, a finished or held one from the first step of its schedule.", s.retryDelivery)
 	action("cancel", "Cancel a delivery", "One that is pending or held.", s.cancelDelivery)
 	action("pause", "Put a pending delivery aside", "Until it is resumed.", s.pauseDelivery)
 	action("resume", "Send a held delivery", "Now, from the first step of its schedule.", s.resumeDelivery)

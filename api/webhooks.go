@@ -41,7 +41,7 @@ type WebhookPatch struct {
 	Active      *bool              `json:"active,omitempty" doc:"true enables, false disables."`
 	Retry       *RetryInput        `json:"retry,omitempty" doc:"Replaces the schedule as a whole; {} goes back to the installation's."`
 	Timeout     *duration          `json:"timeout,omitempty" doc:"0 goes back to the installation's."`
-	MaxInFlight *int               `json:"max_in_flight,omitempty" minimum:"0" maximum:"1000" doc:"0 goes back to the installation's."`
+	MaxInFlight *int               `json:"max_in_flight,omitempty" minimum:"0" maximum:"1000" doc:"0 = no limit of its own."`
 	RateLimit   *float64           `json:"rate_limit,omitempty" minimum:"0" maximum:"10000" doc:"0 = no limit."`
 }
 
@@ -86,7 +86,7 @@ type Webhook struct {
 	Headers        map[string]string    `json:"headers" doc:"The names of its headers; the values are masked."`
 	Retry          Retry                `json:"retry" doc:"The schedule in force, the installation's defaults included."`
 	Timeout        duration             `json:"timeout" doc:"The timeout in force."`
-	MaxInFlight    *int                 `json:"max_in_flight" doc:"null = the installation's default."`
+	MaxInFlight    *int                 `json:"max_in_flight" doc:"null = no limit of its own."`
 	RateLimit      *float64             `json:"rate_limit" doc:"null = no limit."`
 	Profile        string               `json:"profile" example:"standard"`
 	CreatedAt      timestamp            `json:"created_at"`

@@ -17,7 +17,7 @@ type Config struct {
 
 	Addr      string `name:"addr" env:"POSTHORN_ADDR" default:"127.0.0.1:8080" help:"Address to listen on, as host:port; \":8080\" is every interface. Default ${default}." group:"HTTP"`
 	AdminKey  Secret `name:"admin-key" env:"POSTHORN_ADMIN_KEY" help:"API key that reaches every tenant." group:"HTTP"`
-	PublicURL string `name:"public-url" env:"POSTHORN_PUBLIC_URL" help:"Base of the links to this installation in answers, pages and mails. Empty: no links." group:"HTTP"`
+	PublicURL string `name:"public-url" env:"POSTHORN_PUBLIC_URL" help:"Base of the links to this installation in answers and mails. Empty: mails have none." group:"HTTP"`
 
 	// TaskQueue is the prefix of all task queue names.
 	TaskQueue string `name:"task-queue" env:"POSTHORN_TASK_QUEUE" default:"posthorn" help:"Prefix of the task queues, so that two installations can share a namespace. Default ${default}." group:"Temporal"`

@@ -24,7 +24,7 @@ type WebhookChange struct {
 	Active      *bool // false makes the webhook disabled; default true
 	Retry       *models.Retry
 	Timeout     *time.Duration // 0 = the installation's default
-	MaxInFlight *int           // 0 = the installation's default
+	MaxInFlight *int           // 0 = no limit of its own
 	RateLimit   *float64       // deliveries per second; 0 = unlimited
 	Profile     string         // only when it is made; default standard
 	Only        bool           // only when it is made: Conflict if the tenant has one of the profile already

@@ -13,7 +13,7 @@ func webhookMail() WebhookMail {
 		Tenant: "acme", TenantName: "Acme & Söhne", WebhookID: "wh_1", WebhookName: "orders", URL: "https://hooks.acme.example/in?token=hunter2",
 		Reason: "3000 receptions failed", Failed: 1500, Threshold: 3000,
 		LastFailureAt: time.Date(2026, 11, 21, 21, 5, 6, 0, time.FixedZone("CET", 3600)), LastStatus: 503, LastError: "503 Service Unavailable",
-		Link: "https://posthorn.example/console/webhooks/wh_1?a=1&b=2", To: []string{"a@acme.example"}, NotificationID: "ntf_1",
+		Link: "https://posthorn.example/v1/tenants/acme/webhooks/wh_1?a=1&b=2", To: []string{"a@acme.example"}, NotificationID: "ntf_1",
 	}
 }
 
@@ -36,10 +36,10 @@ Last failure: 21 November 2026, 20:05:06 UTC
 Status:       503
 Error:        503 Service Unavailable
 
-Look at it: https://posthorn.example/console/webhooks/wh_1?a=1&b=2
+Look at it: https://posthorn.example/v1/tenants/acme/webhooks/wh_1?a=1&b=2
 `, got.Text)
 	require.Contains(t, got.HTML, "<strong>orders</strong> of Acme &amp; Söhne is failing.")
-	require.Contains(t, got.HTML, `<a href="https://posthorn.example/console/webhooks/wh_1?a=1&amp;b=2">`)
+	require.Contains(t, got.HTML, `<a href="https://posthorn.example/v1/tenants/acme/webhooks/wh_1?a=1&amp;b=2">`)
 }
 
 func TestWebhookDeactivated(t *testing.T) {
