@@ -90,7 +90,8 @@ func (a *Deliveries) note(ctx context.Context, r *hooks.Receiver, record *models
 // leftover is what the workflow must know to go on with a delivery.
 func (a *Deliveries) leftover(r *hooks.Receiver, d *models.Delivery, last string) *workflows.Leftover {
 	l := &workflows.Leftover{Tenant: d.Tenant, Delivery: d.ID, Webhook: d.WebhookID, Generation: d.Generation,
-		Number: d.Attempts + 1, Remaining: r.Policy.Max + 1 - d.Failures, Timeout: r.Timeout, Host: host(r.Webhook), Last: last}
+		Number: d.Attempts + 1, Remaining: r.Policy.Max + 1 - d.Failures, Timeout: r.Timeout, Host: host(r.Webhook), Last: last,
+		Places: r.Webhook.MaxInFlight > 0}
 	if d.NextAttemptAt != nil {
 		l.Wait = max(0, d.NextAttemptAt.Sub(a.Now())).Round(time.Millisecond)
 	}

@@ -3,6 +3,7 @@ package activities
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -34,8 +35,11 @@ type Deliveries struct {
 	turns turns
 }
 
-// ReceptionFailed is the type of the error by which Attempt asks Temporal for the next attempt.
-const ReceptionFailed = "ReceptionFailed"
+// The types of the errors by which Attempt asks Temporal to call it again.
+const (
+	ReceptionFailed = "ReceptionFailed" // for the next attempt
+	NoPlace         = "NoPlace"         // for this one: its webhook has as much in flight as it may
+)
 
 // FirstAttempts makes the first POST of every delivery of a dispatch, all at once, and records each as it ends. Run
 // again, it sends only what is still pending. Deliveries whose webhook has enough in flight are left over.
@@ -200,19 +204,29 @@ func (a *Deliveries) Attempt(ctx context.Context, in workflows.AttemptInput) (wo
 		return workflows.Outcome{Left: a.leftover(r, &w.Delivery, l.Last)}, nil
 	}
 	leave, left, err := a.enterAgain(ctx, r, in, &w.Delivery, reserved)
-	if err != nil || left != nil {
-		return workflows.Outcome{Left: left}, err
+	switch {
+	case err != nil:
+		return workflows.Outcome{}, err
+	case left != nil && l.Places && !left.Reserved: // where a rate has given it a time, the workflow keeps that in mind
+		return workflows.Outcome{}, again(fmt.Sprintf("waits for one of %d places in flight", r.Webhook.MaxInFlight), NoPlace, left.Wait)
+	case left != nil:
+		return workflows.Outcome{Left: left}, nil
 	}
 	defer leave()
 	outcome, result, err := a.attempt(ctx, r, job{dispatchID: in.DispatchID, work: *w, lastOf: func(bool) string { return "" }, posted: leave})
 	if err != nil || outcome.Left == nil {
 		return outcome, err
 	}
-	if int(activity.GetInfo(ctx).Attempt) >= l.Remaining {
+	if !l.Places && int(activity.GetInfo(ctx).Attempt) >= l.Remaining {
 		return outcome, nil // a crash has used up one of Temporal's attempts: the workflow goes on with what remains
 	}
-	return outcome, temporal.NewApplicationErrorWithOptions(result.Error, ReceptionFailed, temporal.ApplicationErrorOptions{
-		NextRetryDelay: max(outcome.Left.Wait, time.Millisecond), // 0 would mean the policy's own interval
+	return outcome, again(result.Error, ReceptionFailed, outcome.Left.Wait)
+}
+
+// again asks Temporal to call an activity again after a while.
+func again(message, kind string, after time.Duration) error {
+	return temporal.NewApplicationErrorWithOptions(message, kind, temporal.ApplicationErrorOptions{
+		NextRetryDelay: max(after, time.Millisecond), // 0 would mean the policy's own interval
 		Category:       temporal.ApplicationErrorCategoryBenign})
 }
 

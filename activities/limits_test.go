@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/temporal"
 
 	"github.com/posthorn/posthorn/activities"
 	"github.com/posthorn/posthorn/internal/hooks"
@@ -128,16 +129,21 @@ func TestWhatFindsNoPlaceIsPutOffAndNotFailed(t *testing.T) {
 	require.Len(t, round.Waiting, 1)
 	left := round.Waiting[0]
 	require.False(t, left.Due.IsZero())
+	require.True(t, left.Places)
 	b.Clock.Advance(left.Wait)
-	outcome, err := run[workflows.Outcome](b, workflows.Attempt, b.Deliveries.Attempt, workflows.AttemptInput{DispatchID: d.ID, Delivery: left})
-	require.NoError(t, err)
-	require.False(t, outcome.Left.Due.IsZero())
-	require.Equal(t, left.Remaining, outcome.Left.Remaining, "no reception is used up")
-	require.WithinDuration(t, b.Clock.Now().Add(outcome.Left.Wait), *b.delivery(d).NextAttemptAt, time.Second)
+	_, err = b.attempt(d.ID, left)
+	var again *temporal.ApplicationError
+	require.ErrorAs(t, err, &again, "it asks as a retry: the workflow's history stays as it is")
+	require.Equal(t, activities.NoPlace, again.Type())
+	require.False(t, again.NonRetryable())
+	require.Equal(t, temporal.ApplicationErrorCategoryBenign, again.Category())
+	require.Positive(t, again.NextRetryDelay())
+	require.Zero(t, b.delivery(d).Failures, "no reception is used up")
+	require.WithinDuration(t, b.Clock.Now().Add(again.NextRetryDelay()), *b.delivery(d).NextAttemptAt, time.Second)
 
 	leave()
-	b.Clock.Advance(outcome.Left.Wait)
-	outcome, err = run[workflows.Outcome](b, workflows.Attempt, b.Deliveries.Attempt, workflows.AttemptInput{DispatchID: d.ID, Delivery: *outcome.Left})
+	b.Clock.Advance(again.NextRetryDelay())
+	outcome, err := b.attempt(d.ID, left)
 	require.NoError(t, err)
 	require.Equal(t, workflows.Delivered, outcome.Status)
 }

@@ -217,14 +217,18 @@ func (d *dispatch) follow(ctx workflow.Context, l *Leftover) {
 // attempt makes one delivery's attempts until it is received or has used up what remains. Its interval is computed
 // by the activity, for each retry anew; the policy's own applies only after a crash.
 func (d *dispatch) attempt(ctx workflow.Context, l *Leftover) (Outcome, error) {
+	retries := &temporal.RetryPolicy{InitialInterval: 5 * time.Second, BackoffCoefficient: 2, MaximumInterval: 30 * time.Minute,
+		MaximumAttempts: int32(max(1, l.Remaining))} //nolint:gosec // at most 101; Temporal reads 0 as without end
+	if l.Places { // whoever finds none asks again as a retry, without end: the history does not grow with the queue
+		retries.MaximumAttempts, retries.MaximumInterval = 0, time.Minute
+	}
 	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		TaskQueue:           d.in.Queue,
 		StartToCloseTimeout: l.Timeout + recordTimeout,
 		HeartbeatTimeout:    silence,
-		RetryPolicy: &temporal.RetryPolicy{InitialInterval: 5 * time.Second, BackoffCoefficient: 2, MaximumInterval: 30 * time.Minute,
-			MaximumAttempts: int32(max(1, l.Remaining))}, //nolint:gosec // at most 101; Temporal reads 0 as without end
-		Priority: temporal.Priority{FairnessKey: l.Webhook},
-		Summary:  fmt.Sprintf("%s to %s", l.Delivery, l.Host),
+		RetryPolicy:         retries,
+		Priority:            temporal.Priority{FairnessKey: l.Webhook},
+		Summary:             fmt.Sprintf("%s to %s", l.Delivery, l.Host),
 	})
 	var outcome Outcome
 	err := workflow.ExecuteActivity(ctx, Attempt, AttemptInput{DispatchID: d.in.DispatchID, Delivery: *l}).Get(ctx, &outcome)

@@ -12,6 +12,7 @@ import (
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
 
+	"github.com/posthorn/posthorn/activities"
 	"github.com/posthorn/posthorn/workflows"
 )
 
@@ -106,6 +107,27 @@ func TestARetryIsAnActivityOfTheFairLane(t *testing.T) {
 	require.Equal(t, int32(10), d.options[0].RetryPolicy.MaximumAttempts)
 	require.Equal(t, []string{workflows.StatusRetrying, workflows.Delivered}, d.statuses)
 	require.Equal(t, []string{"evt_1"}, d.finished)
+}
+
+// Who waits for a place in flight asks again and again, which is no attempt: nothing of it is in the history.
+func TestWhatWaitsForAPlaceAsksAsOftenAsItMust(t *testing.T) {
+	t.Parallel()
+	left := leftover("whk_1", "dlv_1", 2)
+	left.Places = true
+	d := newDesk(t, workflows.Round{Waiting: []workflows.Leftover{left}})
+	asked := 0
+	d.does(workflows.Attempt, func(context.Context, workflows.AttemptInput) (workflows.Outcome, error) {
+		if asked++; asked < 10 { // as often as the test environment makes of "without end"
+			return workflows.Outcome{}, temporal.NewApplicationErrorWithOptions("no place", activities.NoPlace,
+				temporal.ApplicationErrorOptions{NextRetryDelay: 10 * time.Second})
+		}
+		return workflows.Outcome{Status: workflows.Delivered}, nil
+	})
+	require.Equal(t, workflows.DeliverResult{Delivered: 1}, d.deliver(t, "evt_1"))
+	require.Equal(t, 10, asked)
+	require.Len(t, d.options, 1, "all as one activity")
+	require.Zero(t, d.options[0].RetryPolicy.MaximumAttempts)
+	require.Equal(t, time.Minute, d.options[0].RetryPolicy.MaximumInterval, "after a crash, however often it has asked")
 }
 
 func TestWhatIsLeftAfterACrashIsScheduledAgainWithWhatRemains(t *testing.T) {

@@ -31,6 +31,7 @@ type Leftover struct {
 	Due        time.Time     `json:",omitzero"`  // when the webhook's own limits, which have put it off, let it through
 	Reserved   bool          `json:",omitempty"` // the webhook's rate has given it a time
 	Lapsed     bool          `json:",omitempty"` // it has missed such a time
+	Places     bool          `json:",omitempty"` // the webhook bounds what is in flight: it may be put off any number of times
 }
 
 // Round is what came of attempting several deliveries.
