@@ -17,6 +17,7 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
 	"golang.org/x/time/rate"
+	"google.golang.org/grpc/codes"
 
 	"github.com/posthorn/posthorn/internal/fault"
 	"github.com/posthorn/posthorn/internal/handoff"
@@ -69,7 +70,7 @@ type Engine struct {
 	kept     int           // bytes of event data with them
 	admitted int           // waiting, or about to
 	room     chan struct{} // closed and replaced whenever a slot or room becomes free
-	down     time.Time     // until when Temporal is taken to be away
+	down     time.Time     // until when Temporal is taken to be away; zero since it answered
 	nudges   map[string]*nudge
 
 	launches chan struct{} // bounds the launches at once
@@ -103,30 +104,40 @@ func (e *Engine) WorkflowURL(workflowID string, ended *time.Time) string {
 	return fmt.Sprintf("%s/namespaces/%s/workflows/%s", strings.TrimRight(e.UIURL, "/"), url.PathEscape(e.Namespace), url.PathEscape(workflowID))
 }
 
-// startTimeout bounds one call to Temporal.
+// startTimeout bounds one call to Temporal. The SDK gives a call half of it, in which it repeats what fails.
 const startTimeout = 10 * time.Second
 
 // downFor is for how long no start is tried after Temporal did not answer one.
 const downFor = time.Second
 
-// away tells whether Temporal is taken to be away. The first call after a while gets through, to find out.
+// away tells whether Temporal is taken to be away. The first call after a while gets through, to find out; to the
+// others it stays away until that one knows, as they would hold slots, and publishers, for as long as it does.
 func (e *Engine) away() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.isAway()
+	if e.isAway() {
+		return true
+	}
+	if !e.down.IsZero() {
+		e.down = time.Now().Add(startTimeout)
+	}
+	return false
 }
 
 func (e *Engine) isAway() bool { return time.Now().Before(e.down) }
 
-// heard notes whether Temporal answered. An error it answered with is an answer.
+// heard notes whether Temporal answered. An error it answered with is an answer. One that is not there is rarely
+// Unavailable: the SDK repeats the call until its time is up, and reports that.
 func (e *Engine) heard(err error) {
-	var unavailable *serviceerror.Unavailable
-	if !errors.As(err, &unavailable) && !errors.Is(err, context.DeadlineExceeded) {
-		return
-	}
 	e.mu.Lock()
-	e.down = time.Now().Add(downFor)
-	e.mu.Unlock()
+	defer e.mu.Unlock()
+	switch serviceerror.ToStatus(err).Code() {
+	case codes.Unavailable, codes.DeadlineExceeded:
+		e.down = time.Now().Add(downFor)
+	case codes.Canceled: // by the caller, and says nothing of Temporal
+	default:
+		e.down = time.Time{}
+	}
 }
 
 // start starts one dispatch's workflow, and tells whether it did. It may exist: then there is nothing to do.
@@ -204,12 +215,12 @@ func (e *Engine) Alive(ctx context.Context, dispatchID string) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	d, err := e.Client.DescribeWorkflowExecution(ctx, workflows.DeliverID(dispatchID), "")
+	e.heard(err)
 	var missing *serviceerror.NotFound
 	switch {
 	case errors.As(err, &missing):
 		return false, nil
 	case err != nil:
-		e.heard(err)
 		return false, err
 	}
 	return d.GetWorkflowExecutionInfo().GetStatus() == enums.WORKFLOW_EXECUTION_STATUS_RUNNING, nil
