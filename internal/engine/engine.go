@@ -264,15 +264,18 @@ func summary(d *models.Dispatch, types, webhooks, events set) string {
 	}
 }
 
-// set is a few different values in the order they came.
+// set is a few different values in the order they came, as many as a search attribute may have.
 type set []string
 
 func (s *set) add(value string) {
-	if len(*s) == workflows.MaxAttributeValues {
+	if len(*s) == workflows.MaxAttributeValues || slices.Contains(*s, value) {
 		return
 	}
-	if slices.Contains(*s, value) {
-		return
+	size := len("[]")
+	for _, other := range append(*s, value) {
+		size += len(other) + len(`"",`) // none has a character that JSON escapes
 	}
-	*s = append(*s, value)
+	if size <= workflows.MaxAttributeBytes {
+		*s = append(*s, value)
+	}
 }

@@ -15,6 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
+	temporalsdk "go.temporal.io/sdk/temporal"
 
 	"github.com/posthorn/posthorn/internal/engine"
 	"github.com/posthorn/posthorn/internal/handoff"
@@ -354,6 +356,31 @@ func TestWhatTheWebUIShowsIsBounded(t *testing.T) {
 		require.Len(t, webhooks, workflows.MaxAttributeValues)
 		require.Equal(t, "256 deliveries, shared dispatch", o.StaticSummary)
 		require.Less(t, len(o.StaticDetails), 20_000)
+	})
+}
+
+func TestLongNamesDoNotKeepASharedDispatchFromStarting(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		e, c, _ := setup()
+		all := work(256)
+		for i := range all {
+			d := &all[i].Delivery
+			d.Tenant, d.EventType = fmt.Sprintf("%064d", i), fmt.Sprintf("%0128d", i) // the longest there are
+		}
+		require.True(t, e.Admit(t.Context(), len(all)))
+		e.Queue(all)
+		synctest.Wait()
+		e.Close()
+		attributes := c.started[0].TypedSearchAttributes
+		for _, key := range []temporalsdk.SearchAttributeKeyKeywordList{workflows.TenantAttribute, workflows.EventTypeAttribute, workflows.WebhookAttribute} {
+			values, ok := attributes.GetKeywordList(key)
+			require.True(t, ok)
+			payload, err := converter.GetDefaultDataConverter().ToPayload(values)
+			require.NoError(t, err)
+			require.LessOrEqual(t, len(payload.GetData()), 2048, "Temporal would refuse %s", key.GetName())
+			require.True(t, len(payload.GetData()) > 1800 || len(values) == workflows.MaxAttributeValues, "as many as may be")
+		}
 	})
 }
 
