@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.temporal.io/api/enums/v1"
@@ -75,6 +76,9 @@ type Engine struct {
 
 	launches chan struct{} // bounds the launches at once
 	jobs     sync.WaitGroup
+	closing  atomic.Bool
+	ctx      context.Context //nolint:containedctx // of what outlives its request, until Close is done
+	end      context.CancelFunc
 }
 
 var _ hooks.Engine = (*Engine)(nil)
@@ -85,12 +89,27 @@ func New(o Options) *Engine {
 		o.MaxWaiting = 400 * o.GroupMax
 	}
 	cores := runtime.GOMAXPROCS(0)
-	return &Engine{Options: o, free: o.Slots, own: rate.NewLimiter(rate.Limit(ownPerCore*cores), o.Slots),
+	e := &Engine{Options: o, free: o.Slots, own: rate.NewLimiter(rate.Limit(ownPerCore*cores), o.Slots),
 		sharedMost: max(sharedLeast, sharedPerCore*cores), room: make(chan struct{}), nudges: map[string]*nudge{}, launches: make(chan struct{}, max(1, o.Slots))}
+	e.ctx, e.end = context.WithCancel(context.Background())
+	return e
 }
 
-// Close waits for the starts under way.
-func (e *Engine) Close() { e.jobs.Wait() }
+// closeFor bounds Close: whoever stops the process waits for requests and POSTs under way before, and not for ever.
+const closeFor = 5 * time.Second
+
+// Close starts what waits, and waits for the starts under way. What does not begin in time, or comes later, is left to
+// the reconciler.
+func (e *Engine) Close() {
+	e.closing.Store(true)
+	e.mu.Lock()
+	e.share()
+	e.mu.Unlock()
+	late := time.AfterFunc(closeFor, e.end)
+	e.jobs.Wait()
+	late.Stop()
+	e.end()
+}
 
 // WorkflowID is the workflow id of a dispatch.
 func (e *Engine) WorkflowID(dispatchID string) string { return workflows.DeliverID(dispatchID) }
@@ -124,7 +143,8 @@ func (e *Engine) away() bool {
 	return false
 }
 
-func (e *Engine) isAway() bool { return time.Now().Before(e.down) }
+// isAway is true, too, of an engine that is closed: it starts nothing any more, and keeps nobody waiting.
+func (e *Engine) isAway() bool { return e.ctx.Err() != nil || time.Now().Before(e.down) }
 
 // heard notes whether Temporal answered. An error it answered with is an answer. One that is not there is rarely
 // Unavailable: the SDK repeats the call until its time is up, and reports that.
@@ -146,7 +166,7 @@ func (e *Engine) start(d *models.Dispatch, work []handoff.Work) (started bool) {
 		e.Metrics.Starts.WithLabelValues("failed").Inc()
 		return false
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	ctx, cancel := context.WithTimeout(e.ctx, startTimeout)
 	defer cancel()
 	_, err := e.Client.ExecuteWorkflow(ctx, e.options(d, work), workflows.DeliverType,
 		workflows.DeliverInput{DispatchID: d.ID, Queue: e.Queues.Deliveries()})
@@ -199,7 +219,7 @@ func (e *Engine) Launch(dispatches ...models.Dispatch) {
 // Recover starts a recovery's workflow; one that runs already is left alone.
 func (e *Engine) Recover(recoveryID string) {
 	e.jobs.Go(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+		ctx, cancel := context.WithTimeout(e.ctx, startTimeout)
 		defer cancel()
 		_, err := e.Client.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 			ID: workflows.RecoverID(recoveryID), TaskQueue: e.Queues.Main(), StaticSummary: "recovery " + recoveryID,

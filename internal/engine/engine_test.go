@@ -67,11 +67,18 @@ func (c *temporal) starts() int {
 
 // outbox remembers the sizes of the shared dispatches written.
 type outbox struct {
+	takes time.Duration // to write one
+
 	mu    sync.Mutex
 	sizes []int
 }
 
-func (o *outbox) CreateSharedDispatch(_ context.Context, keys []models.DeliveryKey) (models.Dispatch, error) {
+func (o *outbox) CreateSharedDispatch(ctx context.Context, keys []models.DeliveryKey) (models.Dispatch, error) {
+	select {
+	case <-ctx.Done():
+		return models.Dispatch{}, ctx.Err()
+	case <-time.After(o.takes):
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.sizes = append(o.sizes, len(keys))
