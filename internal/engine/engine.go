@@ -74,7 +74,7 @@ type Engine struct {
 	down     time.Time     // until when Temporal is taken to be away; zero since it answered
 	nudges   map[string]*nudge
 
-	launches chan struct{} // bounds the launches at once
+	launches chan struct{} // bounds the starts without a slot of their own at once
 	jobs     sync.WaitGroup
 	closing  atomic.Bool
 	ctx      context.Context //nolint:containedctx // of what outlives its request, until Close is done
@@ -208,12 +208,15 @@ func (e *Engine) options(d *models.Dispatch, work []handoff.Work) client.StartWo
 // Launch starts dispatches without a slot.
 func (e *Engine) Launch(dispatches ...models.Dispatch) {
 	for i := range dispatches {
-		e.jobs.Go(func() {
-			e.launches <- struct{}{}
-			defer func() { <-e.launches }()
-			e.start(&dispatches[i], nil)
-		})
+		e.jobs.Go(func() { e.launch(&dispatches[i], nil) })
 	}
+}
+
+// launch starts one beside the slots: as many at once as there are slots.
+func (e *Engine) launch(d *models.Dispatch, work []handoff.Work) {
+	e.launches <- struct{}{}
+	defer func() { <-e.launches }()
+	e.startHere(d, work)
 }
 
 // Recover starts a recovery's workflow; one that runs already is left alone.

@@ -29,8 +29,12 @@ import (
 type temporal struct {
 	client.Client
 
+	takes time.Duration // to start one
+
 	mu      sync.Mutex
 	err     error
+	now     int // being started
+	most    int // at once, so far
 	started []client.StartWorkflowOptions
 	inputs  []any
 	signals []string
@@ -39,6 +43,12 @@ type temporal struct {
 func (c *temporal) ExecuteWorkflow(_ context.Context, o client.StartWorkflowOptions, _ any, in ...any) (client.WorkflowRun, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.now++
+	c.most = max(c.most, c.now)
+	c.mu.Unlock()
+	time.Sleep(c.takes)
+	c.mu.Lock()
+	c.now--
 	if c.err != nil {
 		return nil, c.err
 	}
@@ -303,6 +313,27 @@ func TestStrictlyAWorkflowPerEventWaitsForASlot(t *testing.T) {
 		e.Release()
 		require.True(t, <-got)
 		require.False(t, e.Reserve(t.Context(), true), "not for ever")
+		e.Close()
+	})
+}
+
+func TestALargeBatchDoesNotStartAllAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		e, c, _ := setup(func(o *engine.Options) { o.GroupMax = 1 })
+		c.takes = 10 * time.Millisecond
+		batch := make([]models.Dispatch, 1000)
+		for i := range batch {
+			batch[i].ID = fmt.Sprint(i)
+		}
+		require.True(t, e.Reserve(t.Context(), true))
+		e.Start(batch, nil)
+		time.Sleep(time.Minute)
+		require.Equal(t, 1000, c.starts())
+		require.Equal(t, 1+slots, c.most, "its slot, and as many beside them as there are")
+		for range slots {
+			require.True(t, e.Reserve(t.Context(), true), "the slots are free again")
+		}
 		e.Close()
 	})
 }

@@ -91,21 +91,21 @@ func (e *Engine) Release() {
 	e.mu.Unlock()
 }
 
-// Start starts the dispatches of one reserved slot. The slot is free again when Temporal has them and this process's
-// worker, where there is one, has made their first attempts or waits for slow receivers.
+// Start starts the dispatches of one reserved slot: the first in it, and the others, of which a batch may have a
+// thousand, among the launches. The slot is free again when Temporal has them and this process's worker, where there is
+// one, has made their first attempts or waits for slow receivers.
 func (e *Engine) Start(dispatches []models.Dispatch, work map[string][]handoff.Work) {
-	var started sync.WaitGroup
-	for i := range dispatches {
-		d := &dispatches[i]
-		started.Add(1)
-		e.jobs.Go(func() {
-			defer started.Done()
-			e.startHere(d, work[d.ID])
-		})
-	}
 	e.jobs.Go(func() {
+		defer e.Release()
+		var started sync.WaitGroup
+		for i := range dispatches {
+			d, start := &dispatches[i], e.launch
+			if i == 0 {
+				start = e.startHere
+			}
+			started.Go(func() { start(d, work[d.ID]) })
+		}
 		started.Wait()
-		e.Release()
 	})
 }
 
