@@ -89,5 +89,9 @@ func SearchAttributes() map[string]enums.IndexedValueType {
 	}
 }
 
-// MaxAttributeValues bounds the values of a keyword list: an attribute may have 2 KiB. More are left out.
-const MaxAttributeValues = 40
+// MaxAttributeValues and MaxAttributeBytes bound a keyword list, whose JSON may have 2 KiB: Temporal starts no workflow
+// that has more. What is over is left out.
+const (
+	MaxAttributeValues = 40
+	MaxAttributeBytes  = 2000
+)

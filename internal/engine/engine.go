@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.temporal.io/api/enums/v1"
@@ -17,6 +18,7 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
 	"golang.org/x/time/rate"
+	"google.golang.org/grpc/codes"
 
 	"github.com/posthorn/posthorn/internal/fault"
 	"github.com/posthorn/posthorn/internal/handoff"
@@ -69,11 +71,14 @@ type Engine struct {
 	kept     int           // bytes of event data with them
 	admitted int           // waiting, or about to
 	room     chan struct{} // closed and replaced whenever a slot or room becomes free
-	down     time.Time     // until when Temporal is taken to be away
+	down     time.Time     // until when Temporal is taken to be away; zero since it answered
 	nudges   map[string]*nudge
 
-	launches chan struct{} // bounds the launches at once
+	launches chan struct{} // bounds the starts without a slot of their own at once
 	jobs     sync.WaitGroup
+	closing  atomic.Bool
+	ctx      context.Context //nolint:containedctx // of what outlives its request, until Close is done
+	end      context.CancelFunc
 }
 
 var _ hooks.Engine = (*Engine)(nil)
@@ -84,12 +89,27 @@ func New(o Options) *Engine {
 		o.MaxWaiting = 400 * o.GroupMax
 	}
 	cores := runtime.GOMAXPROCS(0)
-	return &Engine{Options: o, free: o.Slots, own: rate.NewLimiter(rate.Limit(ownPerCore*cores), o.Slots),
+	e := &Engine{Options: o, free: o.Slots, own: rate.NewLimiter(rate.Limit(ownPerCore*cores), o.Slots),
 		sharedMost: max(sharedLeast, sharedPerCore*cores), room: make(chan struct{}), nudges: map[string]*nudge{}, launches: make(chan struct{}, max(1, o.Slots))}
+	e.ctx, e.end = context.WithCancel(context.Background())
+	return e
 }
 
-// Close waits for the starts under way.
-func (e *Engine) Close() { e.jobs.Wait() }
+// closeFor bounds Close: whoever stops the process waits for requests and POSTs under way before, and not for ever.
+const closeFor = 5 * time.Second
+
+// Close starts what waits, and waits for the starts under way. What does not begin in time, or comes later, is left to
+// the reconciler.
+func (e *Engine) Close() {
+	e.closing.Store(true)
+	e.mu.Lock()
+	e.share()
+	e.mu.Unlock()
+	late := time.AfterFunc(closeFor, e.end)
+	e.jobs.Wait()
+	late.Stop()
+	e.end()
+}
 
 // WorkflowID is the workflow id of a dispatch.
 func (e *Engine) WorkflowID(dispatchID string) string { return workflows.DeliverID(dispatchID) }
@@ -103,30 +123,41 @@ func (e *Engine) WorkflowURL(workflowID string, ended *time.Time) string {
 	return fmt.Sprintf("%s/namespaces/%s/workflows/%s", strings.TrimRight(e.UIURL, "/"), url.PathEscape(e.Namespace), url.PathEscape(workflowID))
 }
 
-// startTimeout bounds one call to Temporal.
+// startTimeout bounds one call to Temporal. The SDK gives a call half of it, in which it repeats what fails.
 const startTimeout = 10 * time.Second
 
 // downFor is for how long no start is tried after Temporal did not answer one.
 const downFor = time.Second
 
-// away tells whether Temporal is taken to be away. The first call after a while gets through, to find out.
+// away tells whether Temporal is taken to be away. The first call after a while gets through, to find out; to the
+// others it stays away until that one knows, as they would hold slots, and publishers, for as long as it does.
 func (e *Engine) away() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.isAway()
+	if e.isAway() {
+		return true
+	}
+	if !e.down.IsZero() {
+		e.down = time.Now().Add(startTimeout)
+	}
+	return false
 }
 
-func (e *Engine) isAway() bool { return time.Now().Before(e.down) }
+// isAway is true, too, of an engine that is closed: it starts nothing any more, and keeps nobody waiting.
+func (e *Engine) isAway() bool { return e.ctx.Err() != nil || time.Now().Before(e.down) }
 
-// heard notes whether Temporal answered. An error it answered with is an answer.
+// heard notes whether Temporal answered. An error it answered with is an answer. One that is not there is rarely
+// Unavailable: the SDK repeats the call until its time is up, and reports that.
 func (e *Engine) heard(err error) {
-	var unavailable *serviceerror.Unavailable
-	if !errors.As(err, &unavailable) && !errors.Is(err, context.DeadlineExceeded) {
-		return
-	}
 	e.mu.Lock()
-	e.down = time.Now().Add(downFor)
-	e.mu.Unlock()
+	defer e.mu.Unlock()
+	switch serviceerror.ToStatus(err).Code() {
+	case codes.Unavailable, codes.DeadlineExceeded:
+		e.down = time.Now().Add(downFor)
+	case codes.Canceled: // by the caller, and says nothing of Temporal
+	default:
+		e.down = time.Time{}
+	}
 }
 
 // start starts one dispatch's workflow, and tells whether it did. It may exist: then there is nothing to do.
@@ -135,7 +166,7 @@ func (e *Engine) start(d *models.Dispatch, work []handoff.Work) (started bool) {
 		e.Metrics.Starts.WithLabelValues("failed").Inc()
 		return false
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	ctx, cancel := context.WithTimeout(e.ctx, startTimeout)
 	defer cancel()
 	_, err := e.Client.ExecuteWorkflow(ctx, e.options(d, work), workflows.DeliverType,
 		workflows.DeliverInput{DispatchID: d.ID, Queue: e.Queues.Deliveries()})
@@ -177,18 +208,21 @@ func (e *Engine) options(d *models.Dispatch, work []handoff.Work) client.StartWo
 // Launch starts dispatches without a slot.
 func (e *Engine) Launch(dispatches ...models.Dispatch) {
 	for i := range dispatches {
-		e.jobs.Go(func() {
-			e.launches <- struct{}{}
-			defer func() { <-e.launches }()
-			e.start(&dispatches[i], nil)
-		})
+		e.jobs.Go(func() { e.launch(&dispatches[i], nil) })
 	}
+}
+
+// launch starts one beside the slots: as many at once as there are slots.
+func (e *Engine) launch(d *models.Dispatch, work []handoff.Work) {
+	e.launches <- struct{}{}
+	defer func() { <-e.launches }()
+	e.startHere(d, work)
 }
 
 // Recover starts a recovery's workflow; one that runs already is left alone.
 func (e *Engine) Recover(recoveryID string) {
 	e.jobs.Go(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+		ctx, cancel := context.WithTimeout(e.ctx, startTimeout)
 		defer cancel()
 		_, err := e.Client.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 			ID: workflows.RecoverID(recoveryID), TaskQueue: e.Queues.Main(), StaticSummary: "recovery " + recoveryID,
@@ -204,12 +238,12 @@ func (e *Engine) Alive(ctx context.Context, dispatchID string) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	d, err := e.Client.DescribeWorkflowExecution(ctx, workflows.DeliverID(dispatchID), "")
+	e.heard(err)
 	var missing *serviceerror.NotFound
 	switch {
 	case errors.As(err, &missing):
 		return false, nil
 	case err != nil:
-		e.heard(err)
 		return false, err
 	}
 	return d.GetWorkflowExecutionInfo().GetStatus() == enums.WORKFLOW_EXECUTION_STATUS_RUNNING, nil
@@ -253,15 +287,18 @@ func summary(d *models.Dispatch, types, webhooks, events set) string {
 	}
 }
 
-// set is a few different values in the order they came.
+// set is a few different values in the order they came, as many as a search attribute may have.
 type set []string
 
 func (s *set) add(value string) {
-	if len(*s) == workflows.MaxAttributeValues {
+	if len(*s) == workflows.MaxAttributeValues || slices.Contains(*s, value) {
 		return
 	}
-	if slices.Contains(*s, value) {
-		return
+	size := len("[]")
+	for _, other := range append(*s, value) {
+		size += len(other) + len(`"",`) // none has a character that JSON escapes
 	}
-	*s = append(*s, value)
+	if size <= workflows.MaxAttributeBytes {
+		*s = append(*s, value)
+	}
 }

@@ -15,6 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
+	temporalsdk "go.temporal.io/sdk/temporal"
 
 	"github.com/posthorn/posthorn/internal/engine"
 	"github.com/posthorn/posthorn/internal/handoff"
@@ -27,8 +29,12 @@ import (
 type temporal struct {
 	client.Client
 
+	takes time.Duration // to start one
+
 	mu      sync.Mutex
 	err     error
+	now     int // being started
+	most    int // at once, so far
 	started []client.StartWorkflowOptions
 	inputs  []any
 	signals []string
@@ -37,6 +43,12 @@ type temporal struct {
 func (c *temporal) ExecuteWorkflow(_ context.Context, o client.StartWorkflowOptions, _ any, in ...any) (client.WorkflowRun, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.now++
+	c.most = max(c.most, c.now)
+	c.mu.Unlock()
+	time.Sleep(c.takes)
+	c.mu.Lock()
+	c.now--
 	if c.err != nil {
 		return nil, c.err
 	}
@@ -65,11 +77,18 @@ func (c *temporal) starts() int {
 
 // outbox remembers the sizes of the shared dispatches written.
 type outbox struct {
+	takes time.Duration // to write one
+
 	mu    sync.Mutex
 	sizes []int
 }
 
-func (o *outbox) CreateSharedDispatch(_ context.Context, keys []models.DeliveryKey) (models.Dispatch, error) {
+func (o *outbox) CreateSharedDispatch(ctx context.Context, keys []models.DeliveryKey) (models.Dispatch, error) {
+	select {
+	case <-ctx.Done():
+		return models.Dispatch{}, ctx.Err()
+	case <-time.After(o.takes):
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.sizes = append(o.sizes, len(keys))
@@ -298,6 +317,27 @@ func TestStrictlyAWorkflowPerEventWaitsForASlot(t *testing.T) {
 	})
 }
 
+func TestALargeBatchDoesNotStartAllAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		e, c, _ := setup(func(o *engine.Options) { o.GroupMax = 1 })
+		c.takes = 10 * time.Millisecond
+		batch := make([]models.Dispatch, 1000)
+		for i := range batch {
+			batch[i].ID = fmt.Sprint(i)
+		}
+		require.True(t, e.Reserve(t.Context(), true))
+		e.Start(batch, nil)
+		time.Sleep(time.Minute)
+		require.Equal(t, 1000, c.starts())
+		require.Equal(t, 1+slots, c.most, "its slot, and as many beside them as there are")
+		for range slots {
+			require.True(t, e.Reserve(t.Context(), true), "the slots are free again")
+		}
+		e.Close()
+	})
+}
+
 func TestWhileTemporalIsAwayAcceptingGoesOn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -354,6 +394,31 @@ func TestWhatTheWebUIShowsIsBounded(t *testing.T) {
 		require.Len(t, webhooks, workflows.MaxAttributeValues)
 		require.Equal(t, "256 deliveries, shared dispatch", o.StaticSummary)
 		require.Less(t, len(o.StaticDetails), 20_000)
+	})
+}
+
+func TestLongNamesDoNotKeepASharedDispatchFromStarting(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		e, c, _ := setup()
+		all := work(256)
+		for i := range all {
+			d := &all[i].Delivery
+			d.Tenant, d.EventType = fmt.Sprintf("%064d", i), fmt.Sprintf("%0128d", i) // the longest there are
+		}
+		require.True(t, e.Admit(t.Context(), len(all)))
+		e.Queue(all)
+		synctest.Wait()
+		e.Close()
+		attributes := c.started[0].TypedSearchAttributes
+		for _, key := range []temporalsdk.SearchAttributeKeyKeywordList{workflows.TenantAttribute, workflows.EventTypeAttribute, workflows.WebhookAttribute} {
+			values, ok := attributes.GetKeywordList(key)
+			require.True(t, ok)
+			payload, err := converter.GetDefaultDataConverter().ToPayload(values)
+			require.NoError(t, err)
+			require.LessOrEqual(t, len(payload.GetData()), 2048, "Temporal would refuse %s", key.GetName())
+			require.True(t, len(payload.GetData()) > 1800 || len(values) == workflows.MaxAttributeValues, "as many as may be")
+		}
 	})
 }
 

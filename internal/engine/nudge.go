@@ -70,7 +70,7 @@ func (e *Engine) signal(webhookID string) {
 	if e.away() {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	ctx, cancel := context.WithTimeout(e.ctx, startTimeout)
 	defer cancel()
 	_, err := e.Client.SignalWithStartWorkflow(ctx, workflows.WatchID(webhookID), workflows.JudgeSignal, nil, client.StartWorkflowOptions{
 		ID: workflows.WatchID(webhookID), TaskQueue: e.Queues.Main(),

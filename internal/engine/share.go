@@ -91,27 +91,28 @@ func (e *Engine) Release() {
 	e.mu.Unlock()
 }
 
-// Start starts the dispatches of one reserved slot. The slot is free again when Temporal has them and this process's
-// worker, where there is one, has made their first attempts or waits for slow receivers.
+// Start starts the dispatches of one reserved slot: the first in it, and the others, of which a batch may have a
+// thousand, among the launches. The slot is free again when Temporal has them and this process's worker, where there is
+// one, has made their first attempts or waits for slow receivers.
 func (e *Engine) Start(dispatches []models.Dispatch, work map[string][]handoff.Work) {
-	var started sync.WaitGroup
-	for i := range dispatches {
-		d := &dispatches[i]
-		started.Add(1)
-		e.jobs.Go(func() {
-			defer started.Done()
-			e.startHere(d, work[d.ID])
-		})
-	}
 	e.jobs.Go(func() {
+		defer e.Release()
+		var started sync.WaitGroup
+		for i := range dispatches {
+			d, start := &dispatches[i], e.launch
+			if i == 0 {
+				start = e.startHere
+			}
+			started.Go(func() { start(d, work[d.ID]) })
+		}
 		started.Wait()
-		e.Release()
 	})
 }
 
-// startHere starts one dispatch with its work at hand for this process's worker, and returns when it is no load any more.
+// startHere starts one dispatch with its work at hand for this process's worker, which is gone when the engine closes,
+// and returns when it is no load any more.
 func (e *Engine) startHere(d *models.Dispatch, work []handoff.Work) {
-	if e.Desk == nil || len(work) == 0 {
+	if e.Desk == nil || len(work) == 0 || e.closing.Load() {
 		e.start(d, work)
 		return
 	}
@@ -175,10 +176,11 @@ func (e *Engine) Queue(work []handoff.Work) {
 	e.share()
 }
 
-// share gives free slots groups of what waits: a full one at once, any other when it is time.
+// share gives free slots groups of what waits: a full one at once, any other when it is time, or there will be no more.
 func (e *Engine) share() {
-	for e.free > 0 && e.sharing < e.sharedMost && e.waiting.len() > 0 {
-		if wait := shareEvery - time.Since(e.shared); wait > 0 && e.waiting.len() < e.GroupMax {
+	for e.ctx.Err() == nil && e.free > 0 && e.sharing < e.sharedMost && e.waiting.len() > 0 {
+		wait := shareEvery - time.Since(e.shared)
+		if wait > 0 && e.waiting.len() < e.GroupMax && !e.closing.Load() {
 			if !e.planned {
 				e.planned = true
 				time.AfterFunc(wait, func() {
@@ -223,7 +225,7 @@ func (e *Engine) startShared(group []handoff.Work) {
 	for i, w := range group {
 		keys[i] = w.Delivery.Key()
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	ctx, cancel := context.WithTimeout(e.ctx, startTimeout)
 	d, err := e.Outbox.CreateSharedDispatch(ctx, keys)
 	cancel()
 	if err != nil {

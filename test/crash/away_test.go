@@ -1,34 +1,72 @@
 package crash
 
 import (
+	"errors"
+	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/posthorn/posthorn/test/harness"
 )
 
-// acceptsWithoutTemporal publishes while Temporal is down: it is accepted, and delivered when Temporal is back.
+// acceptsWithoutTemporal publishes while Temporal is down: it is accepted, and delivered when Temporal is back. Nothing is
+// shared, so that publishers would wait for start slots, of which there are fewer, if it were not known to be down.
 func acceptsWithoutTemporal(t *testing.T, p *production) {
 	t.Helper()
+	sharing := p.api
+	sharing.Kill()
+	p.api = sharing.Again(t, "POSTHORN_GROUP_MAX=1")
+	defer func() {
+		p.api.Kill()
+		p.api = sharing.Again(t)
+	}()
 	x := harness.NewTenant(t, p.api.API)
 	r := harness.NewReceiver(t, nil)
 	x.Hook(t, r.URL)
+	_, err := publish(t, x)
+	require.NoError(t, err)
+	awaitDelivered(t, x)
 	p.temporal.Kill()
 
-	accepted, err := publish(t, x)
+	const more = 500
+	post := func() error {
+		reply, err := x.Do(t.Context(), "POST "+x.Path("/events"), event(2))
+		if err == nil && reply.Status != http.StatusAccepted {
+			err = fmt.Errorf("answered %d: %s", reply.Status, reply.Body)
+		}
+		return err
+	}
+	require.NoError(t, post())
+	harness.Until(t, func() error {
+		if body := string(p.api.Call(t, http.StatusOK, "GET /metrics", nil).Body); !strings.Contains(body, failedStarts) {
+			return errors.New("nobody knows yet that Temporal is away")
+		}
+		return nil
+	})
+	var all errgroup.Group
+	for range more - 1 {
+		all.Go(post)
+	}
+	require.NoError(t, all.Wait())
 
-	require.NoError(t, err)
 	require.Equal(t, http.StatusOK, ready(t, p.api), "an API accepts without Temporal")
-	d := harness.All[harness.Delivery](t, x, "/deliveries?")
-	require.Len(t, d, 1)
-	require.Equal(t, "pending", d[0].Status)
-	require.Empty(t, r.Posts())
+	require.Len(t, harness.All[harness.Delivery](t, x, "/deliveries?status=pending&"), more)
+	require.Len(t, r.Posts(), 1)
 	p.temporal = p.temporal.Again(t)
-	awaitDelivered(t, x)
-	require.Equal(t, map[string]int{accepted.ID: 1}, r.Counts())
+	harness.Until(t, func() error {
+		if n := len(r.Counts()); n != 1+more {
+			return fmt.Errorf("%d events of %d have been received", n, 1+more)
+		}
+		return nil
+	})
 }
+
+// failedStarts is in the metrics once a start has failed.
+const failedStarts = `posthorn_workflow_starts_total{result="failed"}`
 
 // refusesWithoutPostgres publishes while the database is down: it is refused, and nothing of it is there afterwards.
 func refusesWithoutPostgres(t *testing.T, p *production) {
