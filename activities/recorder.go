@@ -58,6 +58,10 @@ func (r *Recorder) Record(ctx context.Context, record *models.Record, done strin
 // does: giving up means another POST.
 const patience = 20 * time.Second
 
+// tryFor is how much of that one try may take: over a connection whose other end has gone without a word, it would take
+// all of it, and the next one finds the database that has taken over.
+const tryFor = 10 * time.Second
+
 func (r *Recorder) flush(ctx context.Context, entries []entry) ([]recorded, error) {
 	records := make([]*models.Record, len(entries))
 	var done []string
@@ -83,9 +87,11 @@ func (r *Recorder) flush(ctx context.Context, entries []entry) ([]recorded, erro
 
 // persist stores records in one transaction, and waits for a database that is away to come back.
 func (r *Recorder) persist(ctx context.Context, records []*models.Record, done []string) ([]models.Recorded, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	started := time.Now()
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
-		results, err := r.store.Record(ctx, records, done)
+		results, err := r.try(ctx, records, done)
 		if err == nil {
 			return results, nil
 		}
@@ -95,6 +101,12 @@ func (r *Recorder) persist(ctx context.Context, records []*models.Record, done [
 		}
 		time.Sleep(wait)
 	}
+}
+
+func (r *Recorder) try(ctx context.Context, records []*models.Record, done []string) ([]models.Recorded, error) {
+	ctx, cancel := context.WithTimeout(ctx, tryFor)
+	defer cancel()
+	return r.store.Record(ctx, records, done)
 }
 
 // oneByOne finds the record the database does not take, so that it fails alone.

@@ -104,6 +104,37 @@ func TestARecordIsGivenUpWhenTheOutageLasts(t *testing.T) {
 	})
 }
 
+// A connection whose other end has gone is silent: what is sent over it is neither answered nor refused.
+func TestARecordOutlastsASilentConnection(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		silent int // connections
+		want   error
+		took   time.Duration
+	}{
+		"the next one answers": {1, nil, activities.TryFor + 50*time.Millisecond},
+		"none answers":         {100, context.DeadlineExceeded, activities.Patience},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				calls := 0
+				r := activities.NewRecorder(attemptsFunc(func(ctx context.Context, group []*models.Record, _ []string) ([]models.Recorded, error) {
+					if calls++; calls <= c.silent {
+						<-ctx.Done()
+						return nil, ctx.Err()
+					}
+					return make([]models.Recorded, len(group)), nil
+				}), quiet)
+				started := time.Now()
+				_, err := r.Record(t.Context(), &models.Record{}, "")
+				require.ErrorIs(t, err, c.want)
+				require.Equal(t, c.took, time.Since(started))
+			})
+		})
+	}
+}
+
 func TestAPoisonousRecordFailsAlone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -1,15 +1,21 @@
 package hooks_test
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"path/filepath"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/posthorn/posthorn/internal/hooks"
 	"github.com/posthorn/posthorn/internal/hookstest"
+	"github.com/posthorn/posthorn/internal/sender"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -113,6 +119,44 @@ func TestWhatIsNotStoredGivesItsPlaceBack(t *testing.T) {
 		require.Zero(t, slots)
 		require.Zero(t, room)
 	}
+}
+
+// A database that does not answer is waited for, but not for ever, and what its callers are told is no refusal: it may
+// have stored what they published.
+func TestACommitThatIsNotAnsweredIsUnknown(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store, err := models.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "posthorn.db"), models.Options{MaxConns: 1})
+		require.NoError(t, err)
+		defer func() { require.NoError(t, store.Close()) }()
+		require.NoError(t, store.Migrate(t.Context()))
+		env := hookstest.New(t, func(_ *sender.Config, o *hooks.Options) { o.Store = store })
+		env.EventTypes("order.created")
+		env.Tenant("acme")
+		env.Webhook("acme", "https://shop.example/hooks")
+		env.Publish("acme", "order.created", `{}`)
+
+		taken, ended := make(chan struct{}), make(chan error, 1)
+		go func() {
+			ended <- store.Tx(context.Background(), func(*models.Store) error {
+				close(taken)
+				time.Sleep(time.Minute) // of the test's time
+				return nil
+			})
+		}()
+		<-taken
+		started := time.Now()
+		_, err = env.Hooks.Publish(t.Context(), "acme", event("order.created"))
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		_, refused := errors.AsType[*hooks.Error](err)
+		require.False(t, refused)
+		require.Equal(t, 10*time.Second, time.Since(started))
+		slots, _ := env.Engine.Outstanding()
+		require.Zero(t, slots)
+
+		require.NoError(t, <-ended)
+		env.Publish("acme", "order.created", `{}`)
+	})
 }
 
 func TestAnEventWithManyDeliveriesTakesSeveralDispatches(t *testing.T) {
