@@ -159,6 +159,53 @@ func TestACommitThatIsNotAnsweredIsUnknown(t *testing.T) {
 	})
 }
 
+// hangUp is an engine whose caller goes away when there is a place for what it publishes.
+type hangUp struct {
+	hooks.Engine
+	caller context.CancelFunc
+}
+
+func (h *hangUp) Reserve(ctx context.Context, wait bool) bool {
+	defer h.caller()
+	return h.Engine.Reserve(ctx, wait)
+}
+
+// What is in a commit already is stored whether its caller waits or not, and so has to be started.
+func TestACallerWhoHangsUpDuringTheCommitIsPublishedFor(t *testing.T) {
+	t.Parallel()
+	for name, busy := range map[string]bool{"in a workflow of its own": false, "in a shared one": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			env, _, _ := twoProcesses(t)
+			env.Engine.SetBusy(busy)
+			before := len(env.Engine.Dispatches())
+			ctx, cancel := context.WithCancel(t.Context())
+			o := env.Hooks.Options
+			o.Engine = &hangUp{o.Engine, cancel}
+			service := hooks.New(o)
+			request := event("order.created")
+			request.Key, request.Body = "order-17", []byte("body")
+			_, err := service.Publish(ctx, "acme", request)
+			require.NoError(t, err)
+			require.ErrorIs(t, ctx.Err(), context.Canceled)
+
+			again, err := env.Hooks.Publish(t.Context(), "acme", request)
+			require.NoError(t, err)
+			require.True(t, again[0].Replayed)
+			if busy {
+				require.Len(t, env.Engine.Queued(), 1)
+			} else {
+				started := env.Engine.Dispatches()[before:]
+				require.Len(t, started, 1)
+				require.Equal(t, again[0].WorkflowID, env.Engine.WorkflowID(started[0].ID), "what is answered is there")
+			}
+			slots, room := env.Engine.Outstanding()
+			require.Zero(t, slots)
+			require.Zero(t, room)
+		})
+	}
+}
+
 func TestAnEventWithManyDeliveriesTakesSeveralDispatches(t *testing.T) {
 	t.Parallel()
 	env := hookstest.New(t)
