@@ -35,7 +35,7 @@ func (a *Deliveries) attempt(ctx context.Context, r *hooks.Receiver, j job) (wor
 		record.Status = models.Pending
 		record.NextAttemptAt = ended.Add(r.Policy.Delay(d.ID, d.Failures, result.RetryAfter)).UTC().Truncate(time.Millisecond)
 	}
-	recorded, err := a.Recorder.Record(ctx, record, j.lastOf(record.Status != models.Pending))
+	recorded, err := a.Recorder.Record(ctx, record, j.of)
 	if err != nil {
 		return workflows.Outcome{}, result, err
 	}

@@ -213,7 +213,7 @@ func (a *Deliveries) Attempt(ctx context.Context, in workflows.AttemptInput) (wo
 		return workflows.Outcome{Left: left}, nil
 	}
 	defer leave()
-	outcome, result, err := a.attempt(ctx, r, job{dispatchID: in.DispatchID, work: *w, lastOf: func(bool) string { return "" }, posted: leave})
+	outcome, result, err := a.attempt(ctx, r, job{dispatchID: in.DispatchID, work: *w, posted: leave})
 	if err != nil || outcome.Left == nil {
 		return outcome, err
 	}

@@ -11,6 +11,7 @@ const (
 	LaneWait   = laneWait
 	ManyAtOnce = manyAtOnce
 	Patience   = patience
+	TryFor     = tryFor
 )
 
 // Open counts the webhooks that somebody is sending to, or waiting for.

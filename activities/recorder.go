@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/posthorn/posthorn/internal/groupcommit"
@@ -18,15 +19,30 @@ type Attempts interface {
 
 // Recorder stores attempts: those that end at the same time share a transaction.
 type Recorder struct {
-	store Attempts
-	log   *slog.Logger
-	group *groupcommit.Group[entry, recorded]
+	attempts Attempts
+	log      *slog.Logger
+	group    *groupcommit.Group[entry, recorded]
 }
 
-// entry is one attempt, and the dispatch that it finishes, if it does.
+// Remainder is how much of a dispatch is left: its deliveries but for those whose end is durable. Its entry of the outbox
+// must not go before there are none: by it what had not been recorded is found when the process has been killed.
+type Remainder struct {
+	dispatchID string
+	left       atomic.Int64
+	finished   atomic.Bool // the entry has gone with the last record
+}
+
+// NewRemainder is of a dispatch of which n deliveries are left.
+func NewRemainder(dispatchID string, n int) *Remainder {
+	r := &Remainder{dispatchID: dispatchID}
+	r.left.Store(int64(n))
+	return r
+}
+
+// entry is one attempt, and the remainder that it takes its delivery off, nil if it is not the delivery's end.
 type entry struct {
 	record *models.Record
-	done   string
+	of     *Remainder
 }
 
 // recorded is what came of one entry.
@@ -40,17 +56,21 @@ type recorded struct {
 var errRecorded = errors.New("the attempt has been recorded already")
 
 // NewRecorder makes a Recorder.
-func NewRecorder(store Attempts, log *slog.Logger) *Recorder {
-	r := &Recorder{store: store, log: log}
+func NewRecorder(attempts Attempts, log *slog.Logger) *Recorder {
+	r := &Recorder{attempts: attempts, log: log}
 	// As many records as there are deliveries in flight may wait: they are bounded by the worker's slots, and have
 	// all been sent already, so none may be turned away.
 	r.group = groupcommit.New(r.flush, groupcommit.Options{Lanes: 2, MaxQueue: 1 << 20})
 	return r
 }
 
-// Record returns when the attempt is durable. done names the dispatch it finishes, "" if it finishes none.
-func (r *Recorder) Record(ctx context.Context, record *models.Record, done string) (models.Recorded, error) {
-	result, err := r.group.Do(ctx, entry{record, done})
+// Record returns when the attempt is durable. If it is its delivery's last, it is taken off the dispatch's remainder; of
+// is nil where others see to the outbox.
+func (r *Recorder) Record(ctx context.Context, record *models.Record, of *Remainder) (models.Recorded, error) {
+	if record.Status == models.Pending {
+		of = nil
+	}
+	result, err := r.group.Do(ctx, entry{record, of})
 	return result.Recorded, cmp.Or(err, result.err)
 }
 
@@ -58,16 +78,16 @@ func (r *Recorder) Record(ctx context.Context, record *models.Record, done strin
 // does: giving up means another POST.
 const patience = 20 * time.Second
 
+// tryFor is how much of that one try may take: over a connection whose other end has gone without a word, it would take
+// all of it, and the next one finds the database that has taken over.
+const tryFor = 10 * time.Second
+
 func (r *Recorder) flush(ctx context.Context, entries []entry) ([]recorded, error) {
 	records := make([]*models.Record, len(entries))
-	var done []string
 	for i, e := range entries {
 		records[i] = e.record
-		if e.done != "" {
-			done = append(done, e.done)
-		}
 	}
-	stored, err := r.persist(ctx, records, done)
+	stored, err := r.store(ctx, entries, records...)
 	if err == nil {
 		results := make([]recorded, len(entries))
 		for i := range stored {
@@ -81,11 +101,40 @@ func (r *Recorder) flush(ctx context.Context, entries []entry) ([]recorded, erro
 	return r.oneByOne(ctx, entries)
 }
 
+// store stores the records of entries, and with them removes the dispatches of which nothing is left then. What another
+// lane has not stored yet counts as left, though it may be a moment later.
+func (r *Recorder) store(ctx context.Context, entries []entry, records ...*models.Record) ([]models.Recorded, error) {
+	ends := map[*Remainder]int64{}
+	var last []*Remainder
+	var done []string
+	for _, e := range entries {
+		if e.of == nil {
+			continue
+		}
+		if ends[e.of]++; ends[e.of] == e.of.left.Load() {
+			last, done = append(last, e.of), append(done, e.of.dispatchID)
+		}
+	}
+	stored, err := r.persist(ctx, records, done)
+	if err != nil {
+		return nil, err
+	}
+	for of, n := range ends {
+		of.left.Add(-n)
+	}
+	for _, of := range last {
+		of.finished.Store(true)
+	}
+	return stored, nil
+}
+
 // persist stores records in one transaction, and waits for a database that is away to come back.
 func (r *Recorder) persist(ctx context.Context, records []*models.Record, done []string) ([]models.Recorded, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	started := time.Now()
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
-		results, err := r.store.Record(ctx, records, done)
+		results, err := r.try(ctx, records, done)
 		if err == nil {
 			return results, nil
 		}
@@ -97,15 +146,17 @@ func (r *Recorder) persist(ctx context.Context, records []*models.Record, done [
 	}
 }
 
+func (r *Recorder) try(ctx context.Context, records []*models.Record, done []string) ([]models.Recorded, error) {
+	ctx, cancel := context.WithTimeout(ctx, tryFor)
+	defer cancel()
+	return r.attempts.Record(ctx, records, done)
+}
+
 // oneByOne finds the record the database does not take, so that it fails alone.
 func (r *Recorder) oneByOne(ctx context.Context, entries []entry) ([]recorded, error) {
 	results := make([]recorded, len(entries))
 	for i, e := range entries {
-		var done []string
-		if e.done != "" {
-			done = []string{e.done}
-		}
-		stored, err := r.persist(ctx, []*models.Record{e.record}, done)
+		stored, err := r.store(ctx, entries[i:i+1], e.record)
 		switch {
 		case err == nil:
 			results[i].Recorded = stored[0]
@@ -118,7 +169,7 @@ func (r *Recorder) oneByOne(ctx context.Context, entries []entry) ([]recorded, e
 			results[i].err = errRecorded
 		default: // something in the answer: without a record of any kind the delivery would be sent again, for ever
 			r.log.ErrorContext(ctx, "an attempt cannot be recorded as it was", "delivery", e.record.Attempt.DeliveryID, "error", err)
-			if stored, results[i].err = r.persist(ctx, []*models.Record{bare(e.record)}, done); results[i].err == nil {
+			if stored, results[i].err = r.store(ctx, entries[i:i+1], bare(e.record)); results[i].err == nil {
 				results[i].Recorded = stored[0]
 			}
 		}

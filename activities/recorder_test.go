@@ -4,11 +4,14 @@ import (
 	"context"
 	"database/sql/driver"
 	"fmt"
+	"net/http"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/posthorn/posthorn/activities"
@@ -90,6 +93,98 @@ func TestARecordWhoseAnswerWasLostIsNotRepeated(t *testing.T) {
 	}
 }
 
+func TestTheOutboxEntryOutlastsEveryRecord(t *testing.T) {
+	t.Parallel()
+	for name, fails := range map[string]bool{"another is recorded a moment later": false, "another cannot be recorded": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			b.hook("/slow")
+			b.hook("/fast")
+			recording, recorded := make(chan struct{}), make(chan struct{})
+			b.receiver.handle("/slow", func(w http.ResponseWriter, _ *http.Request) {
+				<-recording // the other's record is in a lane of its own
+				w.WriteHeader(http.StatusNoContent)
+			})
+			d := b.publish()
+			var first atomic.Pointer[models.Record]
+			b.Recorder = activities.NewRecorder(attemptsFunc(func(ctx context.Context, group []*models.Record, done []string) ([]models.Recorded, error) {
+				if first.CompareAndSwap(nil, group[0]) {
+					close(recording)
+					<-recorded
+				} else if first.Load().Attempt.ID != group[0].Attempt.ID {
+					defer close(recorded)
+					results, err := b.Env.Store.Record(ctx, group, done)
+					_, missing := b.Env.Store.Dispatch(ctx, d.ID)
+					assert.NoError(t, missing, "a kill now must leave something to find the other by")
+					return results, err
+				}
+				if fails {
+					return nil, poisonError{}
+				}
+				return b.Env.Store.Record(ctx, group, done)
+			}), quiet)
+
+			round, err := b.FirstAttempts(t.Context(), d.ID)
+			if fails {
+				require.ErrorAs(t, err, &poisonError{})
+				require.False(t, b.finished(d.ID))
+				b.Recorder = activities.NewRecorder(b.Env.Store, quiet)
+				require.Equal(t, workflows.Round{Delivered: 1}, b.first(d.ID))
+			} else {
+				require.NoError(t, err)
+				require.Equal(t, workflows.Round{Delivered: 2}, round)
+			}
+			require.Equal(t, 1, b.receiver.got("/slow"))
+			require.True(t, b.finished(d.ID))
+		})
+	}
+}
+
+func TestTheLastRecordTakesTheOutboxEntryWithIt(t *testing.T) {
+	t.Parallel()
+	var groups [][]string
+	r := activities.NewRecorder(attemptsFunc(func(_ context.Context, group []*models.Record, done []string) ([]models.Recorded, error) {
+		groups = append(groups, done)
+		return make([]models.Recorded, len(group)), nil
+	}), quiet)
+	of := activities.NewRemainder("dispatch", 2)
+	for _, status := range []models.DeliveryStatus{models.Pending, models.Delivered, models.Failed} {
+		_, err := r.Record(t.Context(), &models.Record{Status: status}, of)
+		require.NoError(t, err)
+	}
+	require.Equal(t, [][]string{nil, nil, {"dispatch"}}, groups)
+}
+
+func TestTheLastRecordsTakeTheOutboxEntryWithThem(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		busy := make(chan struct{})
+		finished := map[int][]string{} // by the size of the group
+		var mu sync.Mutex
+		r := activities.NewRecorder(attemptsFunc(func(_ context.Context, group []*models.Record, done []string) ([]models.Recorded, error) {
+			<-busy
+			mu.Lock()
+			defer mu.Unlock()
+			finished[len(group)] = done
+			return make([]models.Recorded, len(group)), nil
+		}), quiet)
+		of := activities.NewRemainder("dispatch", 3)
+		for _, of := range []*activities.Remainder{nil, nil, of, of, of} { // each of the two lanes is kept busy by one
+			go func() {
+				_, err := r.Record(t.Context(), &models.Record{Status: models.Delivered}, of)
+				assert.NoError(t, err)
+			}()
+			synctest.Wait()
+		}
+		close(busy)
+		synctest.Wait()
+		mu.Lock()
+		defer mu.Unlock()
+		require.Equal(t, map[int][]string{1: nil, 3: {"dispatch"}}, finished)
+	})
+}
+
 func TestARecordIsGivenUpWhenTheOutageLasts(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -97,11 +192,42 @@ func TestARecordIsGivenUpWhenTheOutageLasts(t *testing.T) {
 			return nil, errAway
 		}), quiet)
 		started := time.Now()
-		_, err := r.Record(t.Context(), &models.Record{}, "")
+		_, err := r.Record(t.Context(), &models.Record{}, nil)
 		require.ErrorIs(t, err, driver.ErrBadConn)
 		require.InDelta(t, activities.Patience, time.Since(started), float64(2*time.Second))
 		require.LessOrEqual(t, time.Since(started), activities.Patience)
 	})
+}
+
+// A connection whose other end has gone is silent: what is sent over it is neither answered nor refused.
+func TestARecordOutlastsASilentConnection(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		silent int // connections
+		want   error
+		took   time.Duration
+	}{
+		"the next one answers": {1, nil, activities.TryFor + 50*time.Millisecond},
+		"none answers":         {100, context.DeadlineExceeded, activities.Patience},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				calls := 0
+				r := activities.NewRecorder(attemptsFunc(func(ctx context.Context, group []*models.Record, _ []string) ([]models.Recorded, error) {
+					if calls++; calls <= c.silent {
+						<-ctx.Done()
+						return nil, ctx.Err()
+					}
+					return make([]models.Recorded, len(group)), nil
+				}), quiet)
+				started := time.Now()
+				_, err := r.Record(t.Context(), &models.Record{}, nil)
+				require.ErrorIs(t, err, c.want)
+				require.Equal(t, c.took, time.Since(started))
+			})
+		})
+	}
 }
 
 func TestAPoisonousRecordFailsAlone(t *testing.T) {
@@ -132,7 +258,8 @@ func TestAPoisonousRecordFailsAlone(t *testing.T) {
 		applied := map[string]bool{}
 		record := func(id, done string) {
 			go func() {
-				result, err := r.Record(t.Context(), &models.Record{Attempt: models.Attempt{DeliveryID: id, ResponseBody: []byte(id)}}, done)
+				result, err := r.Record(t.Context(), &models.Record{Attempt: models.Attempt{DeliveryID: id, ResponseBody: []byte(id)}},
+					activities.NewRemainder(done, 1))
 				mu.Lock()
 				defer mu.Unlock()
 				if err != nil {
@@ -142,8 +269,8 @@ func TestAPoisonousRecordFailsAlone(t *testing.T) {
 			}()
 			synctest.Wait()
 		}
-		record("first", "") // each of the two lanes is kept busy by one
-		record("second", "")
+		record("first", "dispatch-1") // each of the two lanes is kept busy by one
+		record("second", "dispatch-2")
 		record("third", "dispatch-3")
 		record("poison", "dispatch-4")
 		record("fifth", "dispatch-5")
@@ -154,7 +281,7 @@ func TestAPoisonousRecordFailsAlone(t *testing.T) {
 		defer mu.Unlock()
 		require.Equal(t, map[string]bool{"first": true, "second": true, "third": true, "poison": true, "fifth": true}, applied)
 		require.ElementsMatch(t, []int{1, 1, 3, 1, 1, 1, 1}, groups)
-		require.ElementsMatch(t, []string{"dispatch-3", "dispatch-4", "dispatch-5"}, finished)
+		require.ElementsMatch(t, []string{"dispatch-1", "dispatch-2", "dispatch-3", "dispatch-4", "dispatch-5"}, finished)
 	})
 }
 
@@ -170,7 +297,7 @@ func TestAnOutageEndsTheSearchForPoison(t *testing.T) {
 			return nil, errAway
 		}), quiet)
 		started := time.Now()
-		_, err := r.Record(t.Context(), &models.Record{}, "")
+		_, err := r.Record(t.Context(), &models.Record{}, nil)
 		require.ErrorIs(t, err, driver.ErrBadConn)
 		require.LessOrEqual(t, time.Since(started), activities.Patience)
 	})

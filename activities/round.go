@@ -24,7 +24,6 @@ func (a *Deliveries) round(ctx context.Context, dispatchID string, jobs []job, c
 		failure error
 		over    []models.Delivery
 		late    []models.Postponed
-		left    = len(jobs) // deliveries that may still be left over
 		wg      sync.WaitGroup
 		room    = semaphore.NewWeighted(manyAtOnce)
 	)
@@ -32,16 +31,9 @@ func (a *Deliveries) round(ctx context.Context, dispatchID string, jobs []job, c
 	if err != nil {
 		return round, err
 	}
-	// lastOf tells the dispatch that this end finishes: the one after which nothing of it is left.
-	lastOf := func(final bool) string {
-		mu.Lock()
-		defer mu.Unlock()
-		if final {
-			if left--; left == 0 && capped {
-				return dispatchID
-			}
-		}
-		return ""
+	var of *Remainder
+	if capped { // they are all there is of the dispatch
+		of = NewRemainder(dispatchID, len(jobs))
 	}
 	for i, j := range jobs {
 		if !capped && room.Acquire(ctx, 1) != nil {
@@ -51,7 +43,7 @@ func (a *Deliveries) round(ctx context.Context, dispatchID string, jobs []job, c
 			if !capped {
 				defer room.Release(1)
 			}
-			j.lastOf = lastOf
+			j.of = of
 			outcome, ok, err := a.inLane(ctx, j, slots[i], capped)
 			mu.Lock()
 			defer mu.Unlock()
@@ -86,6 +78,10 @@ func (a *Deliveries) round(ctx context.Context, dispatchID string, jobs []job, c
 	if err := a.Store.Postpone(ctx, late); err != nil {
 		return workflows.Round{}, err
 	}
+	if capped && len(round.Waiting)+len(round.OverCap) == 0 && !of.finished.Load() {
+		// The last were recorded at once, in two lanes, or held or canceled.
+		return round, a.Store.FinishDispatch(ctx, dispatchID)
+	}
 	// From now on the reconciler asks this dispatch's workflow whether it is alive, however long they wait.
 	return round, a.Store.Claim(ctx, dispatchID, slices.DeleteFunc(over, func(d models.Delivery) bool { return d.DispatchID != "" }))
 }
@@ -105,10 +101,10 @@ func tally(r *workflows.Round, status string) {
 type job struct {
 	dispatchID string
 	work       handoff.Work
-	readAt     time.Time               // when the work was read from the database
-	known      workflows.Leftover      // what the workflow knows of it, nothing before the first attempt
-	lastOf     func(final bool) string // the dispatch that this end finishes, "" = none
-	posted     func()                  // called when the POST has ended, before it is recorded
+	readAt     time.Time          // when the work was read from the database
+	known      workflows.Leftover // what the workflow knows of it, nothing before the first attempt
+	of         *Remainder         // of the dispatch, nil where others see to its outbox entry
+	posted     func()             // called when the POST has ended, before it is recorded
 }
 
 // fresh is how old what was read may be for a POST. One that is made of a delivery that has changed since is recorded,

@@ -100,14 +100,18 @@ func newReceiver(t *testing.T) *receiver {
 
 // answer makes a path answer with this status and these headers, given as name, value.
 func (r *receiver) answer(path string, status int, header ...string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.answers[path] = func(w http.ResponseWriter, _ *http.Request) {
+	r.handle(path, func(w http.ResponseWriter, _ *http.Request) {
 		for i := 0; i < len(header); i += 2 {
 			w.Header().Set(header[i], header[i+1])
 		}
 		w.WriteHeader(status)
-	}
+	})
+}
+
+func (r *receiver) handle(path string, answer http.HandlerFunc) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.answers[path] = answer
 }
 
 // got counts the POSTs a path has had.

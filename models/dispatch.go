@@ -56,7 +56,7 @@ func (s *Store) Dispatch(ctx context.Context, id string) (Dispatch, error) {
 }
 
 // Claim notes on deliveries which dispatch drives them, where that is not known yet: those that a shared dispatch
-// leaves waiting. Deliveries of another generation are left alone.
+// leaves waiting. What has been dispatched anew meanwhile has a dispatch, and is left alone.
 func (s *Store) Claim(ctx context.Context, dispatchID string, deliveries []Delivery) error {
 	if len(deliveries) == 0 {
 		return nil

@@ -45,6 +45,14 @@ func (s *Store) Lease(ctx context.Context, webhookID, holder string, want, limit
 	return granted, err
 }
 
+// ForgetLeases removes up to limit leases that ended before a time: those of processes that are gone, which nobody renews.
+func (s *Store) ForgetLeases(ctx context.Context, before time.Time, limit int) (int64, error) {
+	// Asked again of each row: a process that had been suspended may renew its lease meanwhile.
+	result := s.db.WithContext(ctx).Exec(`DELETE FROM webhook_leases WHERE expires_at < ? AND (webhook_id, holder) IN (
+		SELECT webhook_id, holder FROM webhook_leases WHERE expires_at < ? LIMIT ?)`, before.UTC(), before.UTC(), limit)
+	return result.RowsAffected, result.Error
+}
+
 // Postponed is a delivery that a webhook's limits do not let through before a time.
 type Postponed struct {
 	Delivery   Delivery

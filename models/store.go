@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"net/url"
 	"strings"
 	"time"
@@ -143,11 +144,31 @@ func isBusy(err error) bool {
 // reads ten thousand, and sorts them, where one index has them in the order of the list.
 const planner = "SET random_page_cost = 1.1; SET enable_bitmapscan = off"
 
-// postgresPool makes a pool whose connections give times in UTC, as they are stored, wherever the process runs.
-func postgresPool(databaseURL string) (*sql.DB, error) {
+// dialFor is how long a connection may take to come about, where the URL does not say (connect_timeout): of a server that
+// has gone, TCP would wait for two minutes for an answer.
+const dialFor = 5 * time.Second
+
+// keepAlive finds out within 11 s that the other end of an idle connection has gone without a word: of a pool full of
+// them, each would otherwise cost one caller all of its time.
+var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 5 * time.Second, Interval: 2 * time.Second, Count: 3}
+
+func postgresConfig(databaseURL string) (*pgx.ConnConfig, error) {
 	config, err := pgx.ParseConfig(databaseURL)
 	if err != nil {
 		return nil, errors.New("the database URL cannot be parsed") // err repeats some of it
+	}
+	if config.ConnectTimeout == 0 {
+		config.ConnectTimeout = dialFor
+	}
+	config.DialFunc = (&net.Dialer{KeepAliveConfig: keepAlive}).DialContext
+	return config, nil
+}
+
+// postgresPool makes a pool whose connections give times in UTC, as they are stored, wherever the process runs.
+func postgresPool(databaseURL string) (*sql.DB, error) {
+	config, err := postgresConfig(databaseURL)
+	if err != nil {
+		return nil, err
 	}
 	return stdlib.OpenDB(*config, stdlib.OptionAfterConnect(func(ctx context.Context, conn *pgx.Conn) error {
 		if _, err := conn.Exec(ctx, planner); err != nil {
@@ -286,7 +307,7 @@ func IsOutage(err error) bool {
 	var lite interface{ Code() int }
 	if errors.As(err, &lite) {
 		switch lite.Code() & 0xff {
-		case 5, 6, 10, 13, 14: // busy, locked, I/O, full, cannot open
+		case 5, 6, 9, 10, 13, 14: // busy, locked, interrupted by a deadline, I/O, full, cannot open
 			return true
 		}
 		return false

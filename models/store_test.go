@@ -336,6 +336,7 @@ func TestIsOutage(t *testing.T) {
 		{"bad text", &pgconn.PgError{Code: "22021"}, false},
 		{"SQLite busy", sqliteError(5), true},
 		{"SQLite busy, extended", sqliteError(5 | 2<<8), true},
+		{"SQLite interrupted", sqliteError(9), true},
 		{"SQLite full", sqliteError(13), true},
 		{"SQLite constraint", sqliteError(2067), false},
 	} {

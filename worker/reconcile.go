@@ -181,7 +181,11 @@ func (r *Reconciler) sweep(ctx context.Context) error {
 		return nil
 	}
 	r.sweepNext = now.Add(sweepEvery)
-	_, err := r.Store.SweepDispatches(ctx, now.Add(-sweepAfter), sweptAtOnce)
+	before := now.Add(-sweepAfter)
+	if _, err := r.Store.ForgetLeases(ctx, before, sweptAtOnce); err != nil {
+		return err
+	}
+	_, err := r.Store.SweepDispatches(ctx, before, sweptAtOnce)
 	return err
 }
 

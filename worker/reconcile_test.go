@@ -266,6 +266,21 @@ func TestWhatIsNotPendingIsNotDispatched(t *testing.T) {
 	}
 }
 
+func TestTheLeasesOfProcessesThatAreGoneAreSwept(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	w := b.Webhook(tenant, "https://receiver.example/hook")
+	for _, holder := range []string{"a", "b"} {
+		_, err := b.Env.Store.Lease(t.Context(), w.ID, holder, 1, 5, time.Minute)
+		require.NoError(t, err)
+	}
+	b.Clock.Advance(2 * time.Hour)
+	b.look()
+	left, err := b.Env.Store.ForgetLeases(t.Context(), b.Env.Store.Now(), 10)
+	require.NoError(t, err)
+	require.Zero(t, left)
+}
+
 // fail records n failed receptions.
 func (b *bundle) fail(w models.Webhook, n int) {
 	b.t.Helper()

@@ -83,6 +83,10 @@ type Service struct {
 	accept    *groupcommit.Group[*models.Acceptance, models.Accepted]
 }
 
+// acceptFor is how long a commit of what is published may take; its callers are then told that it is unknown what has
+// become of it.
+const acceptFor = 10 * time.Second
+
 // New makes a Service.
 func New(o Options) *Service {
 	if o.Log == nil {
@@ -97,6 +101,6 @@ func New(o Options) *Service {
 	o.GroupMax = min(o.GroupMax, models.MaxDispatch)
 	s := &Service{Options: o}
 	s.directory = newDirectory(s)
-	s.accept = groupcommit.New(o.Store.Accept, groupcommit.Options{Lanes: 2})
+	s.accept = groupcommit.New(o.Store.Accept, groupcommit.Options{Lanes: 2, Timeout: acceptFor})
 	return s
 }

@@ -115,7 +115,8 @@ func (s *Service) publish(ctx context.Context, v *view, tenant string, r Publish
 		a.request.BodyHash, a.request.Answer = hash[:], answer(a.published)
 	}
 	fault.Point("before-accept")
-	result, err := s.accept.Do(ctx, a.request)
+	// A caller who hangs up does not end the commit: what it stores must be started.
+	result, err := s.accept.Do(context.WithoutCancel(ctx), a.request)
 	if err == nil {
 		err = result.Err
 	}

@@ -1,15 +1,21 @@
 package hooks_test
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"path/filepath"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/posthorn/posthorn/internal/hooks"
 	"github.com/posthorn/posthorn/internal/hookstest"
+	"github.com/posthorn/posthorn/internal/sender"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -112,6 +118,91 @@ func TestWhatIsNotStoredGivesItsPlaceBack(t *testing.T) {
 		slots, room := env.Engine.Outstanding()
 		require.Zero(t, slots)
 		require.Zero(t, room)
+	}
+}
+
+// A database that does not answer is waited for, but not for ever, and what its callers are told is no refusal: it may
+// have stored what they published.
+func TestACommitThatIsNotAnsweredIsUnknown(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store, err := models.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "posthorn.db"), models.Options{MaxConns: 1})
+		require.NoError(t, err)
+		defer func() { require.NoError(t, store.Close()) }()
+		require.NoError(t, store.Migrate(t.Context()))
+		env := hookstest.New(t, func(_ *sender.Config, o *hooks.Options) { o.Store = store })
+		env.EventTypes("order.created")
+		env.Tenant("acme")
+		env.Webhook("acme", "https://shop.example/hooks")
+		env.Publish("acme", "order.created", `{}`)
+
+		taken, ended := make(chan struct{}), make(chan error, 1)
+		go func() {
+			ended <- store.Tx(context.Background(), func(*models.Store) error {
+				close(taken)
+				time.Sleep(time.Minute) // of the test's time
+				return nil
+			})
+		}()
+		<-taken
+		started := time.Now()
+		_, err = env.Hooks.Publish(t.Context(), "acme", event("order.created"))
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		_, refused := errors.AsType[*hooks.Error](err)
+		require.False(t, refused)
+		require.Equal(t, 10*time.Second, time.Since(started))
+		slots, _ := env.Engine.Outstanding()
+		require.Zero(t, slots)
+
+		require.NoError(t, <-ended)
+		env.Publish("acme", "order.created", `{}`)
+	})
+}
+
+// hangUp is an engine whose caller goes away when there is a place for what it publishes.
+type hangUp struct {
+	hooks.Engine
+	caller context.CancelFunc
+}
+
+func (h *hangUp) Reserve(ctx context.Context, wait bool) bool {
+	defer h.caller()
+	return h.Engine.Reserve(ctx, wait)
+}
+
+// What is in a commit already is stored whether its caller waits or not, and so has to be started.
+func TestACallerWhoHangsUpDuringTheCommitIsPublishedFor(t *testing.T) {
+	t.Parallel()
+	for name, busy := range map[string]bool{"in a workflow of its own": false, "in a shared one": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			env, _, _ := twoProcesses(t)
+			env.Engine.SetBusy(busy)
+			before := len(env.Engine.Dispatches())
+			ctx, cancel := context.WithCancel(t.Context())
+			o := env.Hooks.Options
+			o.Engine = &hangUp{o.Engine, cancel}
+			service := hooks.New(o)
+			request := event("order.created")
+			request.Key, request.Body = "order-17", []byte("body")
+			_, err := service.Publish(ctx, "acme", request)
+			require.NoError(t, err)
+			require.ErrorIs(t, ctx.Err(), context.Canceled)
+
+			again, err := env.Hooks.Publish(t.Context(), "acme", request)
+			require.NoError(t, err)
+			require.True(t, again[0].Replayed)
+			if busy {
+				require.Len(t, env.Engine.Queued(), 1)
+			} else {
+				started := env.Engine.Dispatches()[before:]
+				require.Len(t, started, 1)
+				require.Equal(t, again[0].WorkflowID, env.Engine.WorkflowID(started[0].ID), "what is answered is there")
+			}
+			slots, room := env.Engine.Outstanding()
+			require.Zero(t, slots)
+			require.Zero(t, room)
+		})
 	}
 }
 

@@ -1,0 +1,36 @@
+package models_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestForgetLeases(t *testing.T) {
+	stores(t, func(t *testing.T, s *database) {
+		w := s.Webhook(t, s.Tenant(t, "acme"))
+		lease := func(holder string) {
+			granted, err := s.Lease(t.Context(), w.ID, holder, 1, 5, time.Minute)
+			require.NoError(t, err)
+			require.Equal(t, 1, granted)
+		}
+		forget := func(want int64) {
+			n, err := s.ForgetLeases(t.Context(), s.Now().Add(-time.Hour), 2)
+			require.NoError(t, err)
+			require.Equal(t, want, n)
+		}
+		for _, holder := range []string{"a", "b", "c", "renewed"} {
+			lease(holder)
+		}
+		s.Clock.Advance(30 * time.Minute)
+		lease("renewed")
+		s.Clock.Advance(31 * time.Minute)
+		forget(0)
+		s.Clock.Advance(time.Second)
+		forget(2)
+		forget(1)
+		forget(0)
+		require.Equal(t, 1, s.Count(t, "webhook_leases"))
+	})
+}
