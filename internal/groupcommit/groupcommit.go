@@ -8,7 +8,6 @@ import (
 	"context"
 	"errors"
 	"sync"
-	"time"
 )
 
 // ErrFull is returned when too many callers are waiting already.
@@ -19,9 +18,6 @@ type Options struct {
 	MaxGroup int // most items in one flush; default 512
 	MaxQueue int // most items waiting; default 16 × MaxGroup
 	Lanes    int // flushes that may run at once; default 1
-	// Timeout ends the context of a flush: a lane must not wait for as long as TCP does for a database that has gone
-	// without a word. Default none: flush bounds itself.
-	Timeout time.Duration
 }
 
 // Group gathers items of type T for flush, which stores them all in one transaction and answers with one R each.
@@ -44,7 +40,8 @@ type outcome[R any] struct {
 	err    error
 }
 
-// New makes a Group. An error from flush goes to every caller of that group.
+// New makes a Group. An error from flush goes to every caller of that group. flush bounds its time: its context has no
+// end, and a lane must not wait for as long as TCP does for a database that has gone without a word.
 func New[T, R any](flush func(context.Context, []T) ([]R, error), o Options) *Group[T, R] {
 	if o.MaxGroup == 0 {
 		o.MaxGroup = 512
@@ -106,11 +103,6 @@ func (g *Group[T, R]) commit(ctx context.Context, group []waiting[T, R]) {
 	items := make([]T, len(group))
 	for i, w := range group {
 		items[i] = w.item
-	}
-	if g.opts.Timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, g.opts.Timeout)
-		defer cancel()
 	}
 	results, err := g.flush(ctx, items)
 	for i, w := range group {

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"sync"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -109,28 +107,4 @@ func TestACrowdThatIsTooLargeIsTurnedAway(t *testing.T) {
 	require.ErrorIs(t, err, groupcommit.ErrFull)
 	close(release)
 	wg.Wait()
-}
-
-func TestACommitThatIsNeverAnsweredGivesItsLaneBack(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		const timeout = 10 * time.Second
-		g := groupcommit.New(func(ctx context.Context, items []int) ([]int, error) {
-			if items[0] < 0 {
-				<-ctx.Done()
-			}
-			return items, ctx.Err()
-		}, groupcommit.Options{Timeout: timeout})
-		started := time.Now()
-		var wg sync.WaitGroup
-		wg.Go(func() {
-			_, err := g.Do(t.Context(), -1)
-			require.ErrorIs(t, err, context.DeadlineExceeded)
-		})
-		synctest.Wait()
-		_, err := g.Do(t.Context(), 1)
-		require.NoError(t, err, "the next has all of its time")
-		require.Equal(t, timeout, time.Since(started))
-		wg.Wait()
-	})
 }

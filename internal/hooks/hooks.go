@@ -83,9 +83,13 @@ type Service struct {
 	accept    *groupcommit.Group[*models.Acceptance, models.Accepted]
 }
 
-// acceptFor is how long a commit of what is published may take; its callers are then told that it is unknown what has
-// become of it.
-const acceptFor = 10 * time.Second
+// acceptFor is how long a commit of what is published may take, and acceptEach how much longer for each of its rows, ten
+// times what a row takes. Its callers are then told that it is unknown what has become of it: over a connection whose
+// other end has gone without a word it would take a quarter of an hour.
+const (
+	acceptFor  = 10 * time.Second
+	acceptEach = time.Millisecond
+)
 
 // New makes a Service.
 func New(o Options) *Service {
@@ -101,6 +105,17 @@ func New(o Options) *Service {
 	o.GroupMax = min(o.GroupMax, models.MaxDispatch)
 	s := &Service{Options: o}
 	s.directory = newDirectory(s)
-	s.accept = groupcommit.New(o.Store.Accept, groupcommit.Options{Lanes: 2, Timeout: acceptFor})
+	s.accept = groupcommit.New(s.commit, groupcommit.Options{Lanes: 2})
 	return s
+}
+
+// commit stores what has been published at the same time.
+func (s *Service) commit(ctx context.Context, group []*models.Acceptance) ([]models.Accepted, error) {
+	rows := 0
+	for _, a := range group {
+		rows += len(a.Events) + len(a.Deliveries)
+	}
+	ctx, cancel := context.WithTimeout(ctx, acceptFor+time.Duration(rows)*acceptEach)
+	defer cancel()
+	return s.Store.Accept(ctx, group)
 }
