@@ -115,7 +115,7 @@ func (a *Deliveries) AttemptMany(ctx context.Context, in workflows.AttemptManyIn
 }
 
 // manyAtOnce is how many POSTs one AttemptMany makes at once.
-const manyAtOnce = 16
+const manyAtOnce = workflows.PacedMost
 
 // turnAt names the turn of who makes a delivery's next attempt.
 func turnAt(l workflows.Leftover) string { return l.Tenant + "/" + l.Delivery }

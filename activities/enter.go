@@ -11,6 +11,7 @@ import (
 
 // reserve gives each delivery the time its webhook's rate allows it, the zero time where there is no rate. A
 // webhook's deliveries are reserved together.
+// What has a time keeps it, unless it has missed it.
 func (a *Deliveries) reserve(ctx context.Context, jobs []job) ([]time.Time, error) {
 	slots := make([]time.Time, len(jobs))
 	paced := map[string][]int{}
@@ -18,7 +19,14 @@ func (a *Deliveries) reserve(ctx context.Context, jobs []job) ([]time.Time, erro
 	for i, j := range jobs {
 		d := &j.work.Delivery
 		r, err := a.Hooks.Receiver(ctx, d.Tenant, d.WebhookID)
-		if err != nil || r.Webhook.RateLimit == 0 || a.early(d) { // an error comes up again when it is attempted
+		if err != nil || r.Webhook.RateLimit == 0 { // an error comes up again when it is attempted
+			continue
+		}
+		if j.known.Reserved {
+			if slots[i] = j.known.Due; !a.lapses(&jobs[i].known) {
+				continue
+			}
+		} else if a.early(d) {
 			continue
 		}
 		paced[d.WebhookID] = append(paced[d.WebhookID], i)
@@ -55,15 +63,15 @@ func (a *Deliveries) enter(ctx context.Context, r *hooks.Receiver, d *models.Del
 	if wait > moment {
 		left = a.leftover(r, d, "")
 		left.Due, left.Reserved, left.Wait = slot, true, max(0, wait-ahead(r)).Round(time.Millisecond)
+		left.Paced = r.Webhook.MaxInFlight == 0
 		return nil, left, nil
 	}
-	if wait > 0 {
-		timer := time.NewTimer(wait)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			return nil, nil, ctx.Err()
+	if err := sleep(ctx, wait); err != nil {
+		return nil, nil, err
+	}
+	if !slot.IsZero() {
+		if err := a.Limits.Space(ctx, d.WebhookID, r.Webhook.RateLimit); err != nil {
+			return nil, nil, err
 		}
 	}
 	if r.Webhook.MaxInFlight == 0 {
@@ -80,21 +88,43 @@ func (a *Deliveries) enter(ctx context.Context, r *hooks.Receiver, d *models.Del
 	return nil, left, nil
 }
 
+// sleep waits, unless ctx ends first.
+func sleep(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return nil
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // lapsesAfter is by how much a delivery may miss the time its rate gave it. What is later than that gets another, or
 // all that waited while the workers were away would come at once. But only once: where everything is late, each would
 // wait for ever.
 const lapsesAfter = 2 * time.Second
+
+// lapses tells whether a delivery needs another time at the rate than the one it was given, and notes that on it.
+func (a *Deliveries) lapses(l *workflows.Leftover) bool {
+	if l.Lapsed || a.Now().Sub(l.Due) <= lapsesAfter {
+		return false
+	}
+	l.Lapsed = true
+	return true
+}
 
 // enterAgain is enter for a delivery that waited in a workflow. What is put off is noted on the delivery at once.
 // reserved tells whether what put it off has given it a time.
 func (a *Deliveries) enterAgain(ctx context.Context, r *hooks.Receiver, in workflows.AttemptInput, d *models.Delivery, reserved bool) (leave func(), left *workflows.Leftover, err error) {
 	l := in.Delivery
 	var slot time.Time
-	lapsed := l.Lapsed
 	if r.Webhook.RateLimit > 0 {
-		slot = l.Due
-		if late := a.Now().Sub(slot) > lapsesAfter; !reserved || late && !lapsed {
-			lapsed = reserved
+		slot, l.Lapsed = l.Due, reserved && l.Lapsed
+		if !reserved || a.lapses(&l) {
 			slots, err := a.Limits.Reserve(ctx, d.WebhookID, r.Webhook.RateLimit, 1)
 			if err != nil {
 				return nil, nil, err
@@ -106,7 +136,7 @@ func (a *Deliveries) enterAgain(ctx context.Context, r *hooks.Receiver, in workf
 	if err != nil || left == nil {
 		return leave, nil, err
 	}
-	left.Last, left.Lapsed = l.Last, lapsed
+	left.Last, left.Lapsed = l.Last, l.Lapsed
 	return nil, left, a.Store.Postpone(ctx, []models.Postponed{postponed(in.DispatchID, d, left)})
 }
 

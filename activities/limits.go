@@ -32,7 +32,8 @@ const (
 
 // LeaseStore is what Limits needs of models.Store.
 type LeaseStore interface {
-	ReservePace(ctx context.Context, webhookID string, rate float64, n int) (time.Time, error)
+	ReservePace(ctx context.Context, webhookID string, perSecond float64, n int) (time.Time, error)
+	TakePace(ctx context.Context, webhookID string, perSecond float64) (time.Time, error)
 	Lease(ctx context.Context, webhookID, holder string, want, limit int, ttl time.Duration) (int, error)
 }
 
@@ -67,13 +68,24 @@ func NewLimits(store LeaseStore, now func() time.Time) *Limits {
 }
 
 // Reserve gives the times at which the webhook's next n deliveries may be sent.
-func (l *Limits) Reserve(ctx context.Context, webhookID string, rate float64, n int) ([]time.Time, error) {
-	first, err := l.store.ReservePace(ctx, webhookID, rate, n)
+func (l *Limits) Reserve(ctx context.Context, webhookID string, perSecond float64, n int) ([]time.Time, error) {
+	first, err := l.store.ReservePace(ctx, webhookID, perSecond, n)
 	times := make([]time.Time, n)
 	for i := range times {
-		times[i] = first.Add(time.Duration(float64(i) / rate * float64(time.Second)))
+		times[i] = first.Add(time.Duration(float64(i) / perSecond * float64(time.Second)))
 	}
 	return times, err
+}
+
+// Space waits where a POST to the webhook would come too fast after those of all workers before it: what was late, for a
+// machine was busy, would come together with what is due. It waits for a moment at most: where the times are further
+// apart than that, those that are late are few.
+func (l *Limits) Space(ctx context.Context, webhookID string, perSecond float64) error {
+	at, err := l.store.TakePace(ctx, webhookID, perSecond)
+	if err != nil {
+		return err
+	}
+	return sleep(ctx, min(at.Sub(l.now()), aheadMost))
 }
 
 // Enter takes a place at a webhook that has limit of them for all workers; leave gives it back. leave is nil if there

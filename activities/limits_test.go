@@ -13,6 +13,7 @@ import (
 
 	"github.com/posthorn/posthorn/activities"
 	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/models"
 	"github.com/posthorn/posthorn/workflows"
 )
 
@@ -159,6 +160,10 @@ func (p *places) ReservePace(context.Context, string, float64, int) (time.Time, 
 	return time.Time{}, errors.ErrUnsupported
 }
 
+func (p *places) TakePace(context.Context, string, float64) (time.Time, error) {
+	return time.Time{}, errors.ErrUnsupported
+}
+
 func (p *places) Lease(_ context.Context, _, _ string, want, _ int, _ time.Duration) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -290,4 +295,73 @@ func TestLimitsHoldUnderConcurrency(t *testing.T) {
 	wg.Wait()
 	require.Positive(t, most)
 	require.LessOrEqual(t, most, limit)
+}
+
+// What a rate has put off is called together, and each keeps the time that it was given.
+func TestTimesAtARateAreKeptTogether(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	rate := 20.0
+	b.hook("/a", limited(hooks.WebhookChange{RateLimit: &rate}))
+	d, left := b.paced(10)
+	require.NotEmpty(t, left)
+	round, err := b.many(d.ID, left...)
+	require.NoError(t, err)
+	require.Equal(t, workflows.Round{Delivered: len(left)}, round)
+	for _, l := range left {
+		attempts, err := b.Env.Store.Attempts(t.Context(), tenant, l.Delivery)
+		require.NoError(t, err)
+		require.Len(t, attempts, 1)
+		require.WithinRange(t, attempts[0].StartedAt, l.Due.Add(-2*time.Millisecond), l.Due.Add(time.Minute), "not before its time")
+	}
+}
+
+func TestTimesAtARateThatWereMissedTogetherLapse(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	rate := 0.1
+	b.hook("/a", limited(hooks.WebhookChange{RateLimit: &rate}))
+	d, left := b.paced(5)
+	require.Len(t, left, 4)
+	b.Clock.Advance(time.Hour)
+	round, err := b.many(d.ID, left...)
+	require.NoError(t, err)
+	require.Equal(t, 1, round.Delivered)
+	require.Len(t, round.Waiting, 3, "they do not come all at once")
+	for _, l := range round.Waiting {
+		require.True(t, l.Lapsed)
+		require.True(t, l.Reserved)
+		require.WithinDuration(t, b.Clock.Now().Add(20*time.Second), l.Due, 11*time.Second)
+	}
+}
+
+// What comes late, from whichever worker, is not sent faster than the rate.
+func TestWhatIsLateKeepsToTheRateToo(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	w := b.hook("/a")
+	const rate, n = 50, 30
+	workers := []*activities.Limits{activities.NewLimits(b.Env.Store, b.Clock.Now), activities.NewLimits(b.Env.Store, b.Clock.Now)}
+	began := time.Now()
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() {
+			if err := workers[i%2].Space(context.Background(), w.ID, rate); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	require.GreaterOrEqual(t, time.Since(began), (n-6)*time.Second/rate, "a tenth of a second's worth may be ahead")
+}
+
+// paced publishes n events as one dispatch, and gives what their webhook's rate has put off of them.
+func (b *bundle) paced(n int) (models.Dispatch, []workflows.Leftover) {
+	b.t.Helper()
+	d, _ := b.shared(n)
+	round := b.first(d.ID)
+	for _, l := range round.Waiting {
+		require.True(b.t, l.Paced)
+	}
+	return d, round.Waiting
 }

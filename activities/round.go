@@ -115,6 +115,13 @@ const fresh = time.Second
 // is the fair lane's.
 func (a *Deliveries) inLane(ctx context.Context, j job, slot time.Time, capped bool) (_ workflows.Outcome, ok bool, _ error) {
 	d := &j.work.Delivery
+	if j.known.Paced { // it was called for the first of several
+		if wait := slot.Sub(a.Now()); wait <= aheadMost+workflows.PacedFor {
+			if err := sleep(ctx, wait); err != nil {
+				return workflows.Outcome{}, false, err
+			}
+		}
+	}
 	if !capped && a.Now().Sub(j.readAt) > fresh { // it has waited for its turn
 		now, outcome, err := a.current(ctx, d.Tenant, d.ID, d.Generation)
 		if err != nil || now == nil {
@@ -126,7 +133,7 @@ func (a *Deliveries) inLane(ctx context.Context, j job, slot time.Time, capped b
 	if err != nil || r == nil {
 		return outcome, true, err
 	}
-	if a.early(d) {
+	if !j.known.Reserved && a.early(d) {
 		return workflows.Outcome{Left: a.leftover(r, d, j.known.Last)}, true, nil
 	}
 	leave, left, err := a.enter(ctx, r, d, slot, laneWait)
@@ -134,7 +141,7 @@ func (a *Deliveries) inLane(ctx context.Context, j job, slot time.Time, capped b
 		return workflows.Outcome{}, true, err
 	}
 	if left != nil {
-		left.Last = j.known.Last
+		left.Last, left.Lapsed = j.known.Last, j.known.Lapsed
 		return workflows.Outcome{Left: left}, true, nil
 	}
 	defer leave()

@@ -18,6 +18,21 @@ func (s *Store) ReservePace(ctx context.Context, webhookID string, rate float64,
 	return time.UnixMicro(next - taken).UTC(), err
 }
 
+// paceSpare is by how much POSTs may be ahead of a rate: machines are not exact to the millisecond.
+const paceSpare = 100 * time.Millisecond
+
+// TakePace gives the time from which the webhook's next POST keeps to a rate per second together with those of all
+// processes that were made before it, whatever times they had been reserved.
+func (s *Store) TakePace(ctx context.Context, webhookID string, rate float64) (time.Time, error) {
+	now := s.now().UnixMicro()
+	from, taken := now-paceSpare.Microseconds(), int64(1e6/rate)
+	var sent int64
+	err := s.db.WithContext(ctx).Raw(`INSERT INTO webhook_paces (webhook_id, next_us, sent_us) VALUES (?, ?, ?)
+		ON CONFLICT (webhook_id) DO UPDATE SET sent_us = ? + CASE WHEN webhook_paces.sent_us > ? THEN webhook_paces.sent_us ELSE ? END
+		RETURNING sent_us`, webhookID, now, from+taken, taken, from, from).Scan(&sent).Error
+	return time.UnixMicro(sent - taken).UTC(), err
+}
+
 // Lease asks for places in flight at a webhook with so many in all, for a process. It gets what other processes
 // leave of them, at most want, until expires; an earlier lease of the same process is replaced.
 func (s *Store) Lease(ctx context.Context, webhookID, holder string, want, limit int, ttl time.Duration) (granted int, err error) {

@@ -34,3 +34,26 @@ func TestForgetLeases(t *testing.T) {
 		require.Equal(t, 1, s.Count(t, "webhook_leases"))
 	})
 }
+
+// Whatever has been planned, and however late it comes: POSTs are spaced by the rate, but for a tenth of a second.
+func TestPacesAreTakenOneAfterTheOther(t *testing.T) {
+	stores(t, func(t *testing.T, s *database) {
+		w := s.Webhook(t, s.Tenant(t, "acme"))
+		_, err := s.ReservePace(t.Context(), w.ID, 10, 100)
+		require.NoError(t, err)
+		take := func() time.Duration {
+			t.Helper()
+			at, err := s.TakePace(t.Context(), w.ID, 20)
+			require.NoError(t, err)
+			return at.Sub(s.Now())
+		}
+		for i := range 10 {
+			require.Equal(t, time.Duration(i-2)*50*time.Millisecond, take())
+		}
+		s.Clock.Advance(time.Hour)
+		require.Equal(t, -100*time.Millisecond, take(), "what was not used is not saved up")
+		next, err := s.ReservePace(t.Context(), w.ID, 10, 1)
+		require.NoError(t, err)
+		require.Equal(t, s.Now(), next, "they do not touch what is planned")
+	})
+}

@@ -21,6 +21,7 @@ var migrations = []string{
 	"0004_limits",
 	"0005_held",
 	"0006_stopped",
+	"0007_paces",
 }
 
 // migrateLock is the advisory lock key that keeps two migrations at once from running into each other.

@@ -144,10 +144,15 @@ func byWebhook(over []Leftover) [][]Leftover {
 }
 
 // retryMany makes the next attempts of deliveries to one webhook when the last of them is due: none comes early. What
-// is to be retried after that is returned.
+// has times at the webhook's rate is called for the first, and each waits for its own. What is to be retried after that
+// is returned.
 func (d *dispatch) retryMany(ctx workflow.Context, many []Leftover) []Leftover {
 	summary := fmt.Sprintf("retry of %d deliveries to %s", len(many), many[0].Host)
 	wait := many[len(many)-1].Wait
+	if many[0].Paced {
+		summary = fmt.Sprintf("%d deliveries to %s, at its rate", len(many), many[0].Host)
+		wait = many[0].Wait
+	}
 	if err := workflow.NewTimerWithOptions(ctx, wait, workflow.TimerOptions{Summary: summary}).Get(ctx, nil); err != nil {
 		d.result.Stopped += len(many)
 		return nil

@@ -11,26 +11,47 @@ import (
 // by a minute looks to the reconciler, and to whoever watches the metrics, as if nobody drove it.
 func window(shortest time.Duration) time.Duration { return min(shortest/4, 30*time.Second) }
 
+// What the webhook's rate has given times of their own is called for the first of them, and each is attempted at its
+// own: PacedFor bounds how long they wait in the activity, and PacedMost is how many it attempts at once.
+const (
+	PacedFor  = time.Second
+	PacedMost = 16
+)
+
 // together groups deliveries whose next attempts are made together: those of one webhook whose waits end within a
-// window of each other, the shortest wait first. What the webhook's own limits put off stays alone: it has a time of
-// its own at the rate, or its wait differs on purpose from those it would meet at the few places in flight.
+// window of each other, or whose times at its rate are close, the shortest wait first. What found no place in flight
+// stays alone: its wait differs on purpose from those it would meet there.
 func together(left []Leftover) [][]Leftover {
 	left = slices.SortedStableFunc(slices.Values(left), func(a, b Leftover) int { return cmp.Compare(a.Wait, b.Wait) })
 	var groups [][]Leftover
-	latest := map[string]int{} // the group that a webhook's next delivery may join
+	type kind struct {
+		webhook string
+		paced   bool
+	}
+	latest := map[kind]int{} // the group that a webhook's next delivery may join
 	for _, l := range left {
-		if !l.Due.IsZero() {
+		of := kind{l.Webhook, l.Paced}
+		i, ok := latest[of]
+		switch {
+		case !l.Due.IsZero() && !l.Paced:
 			groups = append(groups, []Leftover{l})
-			continue
-		}
-		if i, ok := latest[l.Webhook]; ok && l.Wait <= groups[i][0].Wait+window(groups[i][0].Wait) {
+		case ok && l.joins(groups[i]):
 			groups[i] = append(groups[i], l)
-			continue
+		default:
+			latest[of] = len(groups)
+			groups = append(groups, []Leftover{l})
 		}
-		latest[l.Webhook] = len(groups)
-		groups = append(groups, []Leftover{l})
 	}
 	return groups
+}
+
+// joins tells whether a delivery is attempted with those of a group that wait no longer.
+func (l *Leftover) joins(group []Leftover) bool {
+	shortest := group[0].Wait
+	if l.Paced {
+		return len(group) < PacedMost && l.Wait <= shortest+PacedFor
+	}
+	return l.Wait <= shortest+window(shortest)
 }
 
 // alone makes a group of each.

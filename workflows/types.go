@@ -30,6 +30,7 @@ type Leftover struct {
 	Last       string        `json:",omitempty"` // how the last attempt failed
 	Due        time.Time     `json:",omitzero"`  // when the webhook's own limits, which have put it off, let it through
 	Reserved   bool          `json:",omitempty"` // the webhook's rate has given it a time
+	Paced      bool          `json:",omitempty"` // those of its webhook with times close to it may be attempted together
 	Lapsed     bool          `json:",omitempty"` // it has missed such a time
 	Places     bool          `json:",omitempty"` // the webhook bounds what is in flight: it may be put off any number of times
 }
