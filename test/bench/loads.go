@@ -17,8 +17,8 @@ type load struct {
 
 // lengths are how long each scenario's load lasts: long enough for what it is to show.
 var lengths = map[string]time.Duration{
-	"latency": time.Minute, "saturate": 30 * time.Second, "fanout": 20 * time.Second, "noisy": time.Minute,
-	"batch": 10 * time.Second, "failing": 20 * time.Second, "overload": 15 * time.Second, "limits": 20 * time.Second,
+	"latency": time.Minute, "saturate": 20 * time.Second, "fanout": 10 * time.Second, "noisy": time.Minute,
+	"batch": 10 * time.Second, "failing": 15 * time.Second, "overload": 10 * time.Second, "limits": 20 * time.Second,
 }
 
 // plain are the scenarios as they are.
