@@ -15,6 +15,11 @@ import (
 // attempt POSTs and records. The outcome has something left if another attempt follows.
 func (a *Deliveries) attempt(ctx context.Context, r *hooks.Receiver, j job) (workflows.Outcome, sender.Result, error) {
 	d := j.work.Delivery
+	if rate := r.Webhook.RateLimit; rate > 0 {
+		if err := a.Limits.Space(ctx, d.WebhookID, rate); err != nil {
+			return workflows.Outcome{}, sender.Result{}, err
+		}
+	}
 	fault.Point("before-post")
 	attempt, result := a.Hooks.Post(ctx, r, j.work.Event)
 	j.posted() // there is room for the next POST while this one is being recorded

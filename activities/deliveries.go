@@ -69,11 +69,16 @@ func (a *Deliveries) FirstAttempts(ctx context.Context, dispatchID string) (work
 // that ends sooner never does.
 const beatEvery = 5 * time.Second
 
+// beat says that the activity is alive until stop is called.
+func beat(ctx context.Context) (stop func()) {
+	return every(beatEvery, func() { activity.RecordHeartbeat(ctx) })
+}
+
 // AttemptMany makes one POST each of several deliveries to one webhook: first ones that were over its cap, or retries
 // that are due together. The fair lane bounds them by its slots: a slow receiver may have many of those, but the next
 // that is free goes to another webhook first. Run again, it sends only what is still pending and due.
 func (a *Deliveries) AttemptMany(ctx context.Context, in workflows.AttemptManyInput) (workflows.Round, error) {
-	defer every(beatEvery, func() { activity.RecordHeartbeat(ctx) })()
+	defer beat(ctx)()
 	keys := make([]models.DeliveryKey, len(in.Deliveries))
 	names := make([]string, len(in.Deliveries))
 	known := make(map[models.DeliveryKey]workflows.Leftover, len(in.Deliveries))
@@ -184,7 +189,7 @@ func (a *Deliveries) read(ctx context.Context, keys []models.DeliveryKey, due fu
 // Attempt makes one POST of one delivery. A failed reception that is to be tried again is returned as an error that
 // tells Temporal when, so that the Web UI shows attempt n of m, the last failure and the next time.
 func (a *Deliveries) Attempt(ctx context.Context, in workflows.AttemptInput) (workflows.Outcome, error) {
-	defer every(beatEvery, func() { activity.RecordHeartbeat(ctx) })()
+	defer beat(ctx)()
 	l := in.Delivery
 	end, err := a.turns.take(ctx, turnAt(l))
 	if err != nil {

@@ -10,8 +10,7 @@ import (
 )
 
 // reserve gives each delivery the time its webhook's rate allows it, the zero time where there is no rate. A
-// webhook's deliveries are reserved together.
-// What has a time keeps it, unless it has missed it.
+// webhook's deliveries are reserved together. What has a time keeps it, unless it has missed it.
 func (a *Deliveries) reserve(ctx context.Context, jobs []job) ([]time.Time, error) {
 	slots := make([]time.Time, len(jobs))
 	paced := map[string][]int{}
@@ -68,11 +67,6 @@ func (a *Deliveries) enter(ctx context.Context, r *hooks.Receiver, d *models.Del
 	}
 	if err := sleep(ctx, wait); err != nil {
 		return nil, nil, err
-	}
-	if !slot.IsZero() {
-		if err := a.Limits.Space(ctx, d.WebhookID, r.Webhook.RateLimit); err != nil {
-			return nil, nil, err
-		}
 	}
 	if r.Webhook.MaxInFlight == 0 {
 		return func() {}, nil, nil

@@ -24,7 +24,7 @@ const (
 	// that has none, and a place that nobody takes is lost.
 	asksPerPlace = 2
 	// turnMost is the longest wait, or nearly: what was expected of a receiver may be wrong by then. Each who asks in vain
-	// costs an activity and a dozen events of its workflow's history, so that thousands cannot ask every minute.
+	// costs an activity, so that thousands cannot ask every minute.
 	turnMost = 10 * time.Minute
 	// tookAtFirst is taken for the time of a POST as long as none has ended here.
 	tookAtFirst = time.Second
