@@ -331,9 +331,9 @@ func (a *acceptor) insertRest(ctx context.Context) error {
 	}
 	// A dispatch is named after its event. The entry of an earlier event of that name, which went with its tenant, may be left.
 	dispatches := gatherOpen(a, func(r *Acceptance) []Dispatch { return r.Dispatches })
-	return bulk(ctx, a.Store, dispatches, dispatchColumns, `INSERT INTO dispatches (id, deliveries, created_at, checked_at)
-		SELECT id, deliveries, created_at, created_at FROM v WHERE true ON CONFLICT (id) DO UPDATE SET
-		deliveries = excluded.deliveries, created_at = excluded.created_at, checked_at = excluded.checked_at`, nil)
+	return bulk(ctx, a.Store, dispatches, dispatchColumns, `INSERT INTO dispatches (id, deliveries, created_at, checked_at, claimed)
+		SELECT id, deliveries, created_at, created_at, true FROM v WHERE true ON CONFLICT (id) DO UPDATE SET
+		deliveries = excluded.deliveries, created_at = excluded.created_at, checked_at = excluded.checked_at, claimed = true`, nil)
 }
 
 // ForgetKeys removes up to limit idempotency keys older than before.

@@ -220,7 +220,7 @@ func (s *Store) CancelDelivery(ctx context.Context, d *Delivery, reason string) 
 // cancelOwed ends what is pending or held among the deliveries that where selects.
 func (s *Store) cancelOwed(ctx context.Context, where, reason string, args ...any) error {
 	return s.db.WithContext(ctx).Model(&Delivery{}).Where(where, args...).
-		Where("status IN ('pending', 'held', 'failed') AND status <> 'failed'"). // the predicate of the index deliveries_open
+		Where("status IN ('pending', 'held')").
 		Updates(map[string]any{"status": Canceled, "status_reason": reason, "generation": gorm.Expr("generation + 1"),
 			"next_attempt_at": nil, "finished_at": s.now()}).Error
 }

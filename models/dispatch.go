@@ -19,6 +19,8 @@ type Dispatch struct {
 	Deliveries []DeliveryKey `gorm:"serializer:json;not null"`
 	CreatedAt  time.Time
 	CheckedAt  time.Time
+	// Claimed says that the dispatch is noted on its deliveries. A shared one begins without: see adopt.go.
+	Claimed bool
 	// Owed is the deliveries themselves, where they are at hand: for what the Web UI shows of it.
 	Owed []Delivery `gorm:"-"`
 }
@@ -27,7 +29,7 @@ type Dispatch struct {
 // so that the workflow of an earlier one is another. Generation 0 is the event's first dispatch.
 func (s *Store) newDispatch(name string, generation int, deliveries []Delivery) *Dispatch {
 	now := s.now()
-	d := &Dispatch{ID: name, CreatedAt: now, CheckedAt: now, Owed: deliveries}
+	d := &Dispatch{ID: name, CreatedAt: now, CheckedAt: now, Claimed: true, Owed: deliveries}
 	if generation > 0 {
 		d.ID = fmt.Sprintf("%s/%d", name, generation)
 	}

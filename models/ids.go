@@ -18,6 +18,7 @@ const (
 	PrefixKey          = "key_"
 	PrefixRecovery     = "rec_"
 	PrefixNotification = "ntf_"
+	PrefixJob          = "job_"
 )
 
 // NewID makes an id with the given prefix.

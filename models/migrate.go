@@ -22,6 +22,7 @@ var migrations = []string{
 	"0005_held",
 	"0006_stopped",
 	"0007_paces",
+	"0008_mass",
 }
 
 // migrateLock is the advisory lock key that keeps two migrations at once from running into each other.

@@ -18,6 +18,11 @@ type Record struct {
 	DispatchID    string // the dispatch that made the attempt
 	// CountsInTotal says that a success does not bring the webhook's failure count back to 0.
 	CountsInTotal bool
+	// Epoch is the webhook's WebhookHealth.Epoch when the POST began. A failure of an earlier epoch is recorded and not
+	// counted.
+	Epoch int64
+	// Uncounted says that a failure is not the receiver's: it uses up no retry and is not counted.
+	Uncounted bool
 }
 
 // Received tells whether the attempt succeeded.
@@ -25,9 +30,14 @@ func (r *Record) Received() bool { return r.Status == Delivered }
 
 // Recorded is what came of a Record. Applied is false if the delivery had been changed from outside meanwhile: then
 // only the attempt was stored, unless it is one that was received of a delivery that is still owed. Failed is the webhook's failure count after the group, 0 if this group has no failure of it.
+//
+// Before is that count before the group. Locked says that somebody else has the delivery's row, or its webhook's: nothing
+// was stored, and the record is to be made again in a moment.
 type Recorded struct {
 	Applied bool
 	Failed  int64
+	Before  int64
+	Locked  bool
 }
 
 // DeliveryKey names the delivery the record is about.

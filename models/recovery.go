@@ -42,8 +42,8 @@ type Recovery struct {
 
 // scope selects the deliveries that a recovery has still to release.
 func (r *Recovery) scope(db *gorm.DB) *gorm.DB {
-	// The first condition is the predicate of the index deliveries_open.
-	q := db.Model(&Delivery{}).Where("webhook_id = ? AND status IN ('pending', 'held', 'failed')", r.WebhookID).
+	// The first condition is the predicate of the index deliveries_stopped_webhook.
+	q := db.Model(&Delivery{}).Where("webhook_id = ? AND status IN ('held', 'failed', 'canceled')", r.WebhookID).
 		Where("status_reason <> ?", reasonErased) // there is nothing left to send
 	if r.Sweep {
 		q = q.Where("status = ?", Held)

@@ -13,16 +13,16 @@ import (
 
 func TestPutTenantCreatesAndReplaces(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
-		first := models.Tenant{ID: "acme", Name: "Acme", AdminEmails: []string{"ops@example.com"}}
+		first := models.Tenant{ID: "acme", Slug: "acme", Name: "Acme", AdminEmails: []string{"ops@example.com"}}
 		created, err := s.PutTenant(t.Context(), &first)
 		require.NoError(t, err)
 		require.True(t, created)
 		made := s.Now()
-		require.Equal(t, models.Tenant{ID: "acme", Name: "Acme", AdminEmails: []string{"ops@example.com"}, CreatedAt: made, UpdatedAt: made}, first)
+		require.Equal(t, models.Tenant{ID: "acme", Slug: "acme", Name: "Acme", AdminEmails: []string{"ops@example.com"}, CreatedAt: made, UpdatedAt: made}, first)
 
 		w := s.Webhook(t, "acme")
 		s.Clock.Advance(1e9)
-		second := models.Tenant{ID: "acme", Name: "Acme Inc."}
+		second := models.Tenant{ID: "acme", Slug: "acme", Name: "Acme Inc."}
 		created, err = s.PutTenant(t.Context(), &second)
 		require.NoError(t, err)
 		require.False(t, created)

@@ -1,6 +1,7 @@
 package models
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"time"
@@ -10,7 +11,10 @@ import (
 
 // Tenant is a customer of the platform: the owner of webhooks, events and keys.
 type Tenant struct {
-	ID          string
+	ID string
+	// Slug is what the tenant is called outside. Everything that hangs on the tenant names its ID, which no other tenant
+	// ever has: the slug of a deleted one is free at once.
+	Slug        string
 	Name        string
 	AdminEmails []string `gorm:"serializer:json;not null"`
 	// Version counts the changes to the tenant's webhooks, event types and keys; what is cached of them is good while
@@ -18,6 +22,7 @@ type Tenant struct {
 	Version   int64
 	CreatedAt time.Time
 	UpdatedAt time.Time
+	DeletedAt *time.Time // what it owned goes in pages
 }
 
 // PutTenant creates the tenant or replaces its name and addresses; created tells which.
@@ -25,6 +30,7 @@ func (s *Store) PutTenant(ctx context.Context, t *Tenant) (created bool, err err
 	err = s.Tx(ctx, func(tx *Store) error {
 		now := tx.now()
 		t.CreatedAt, t.UpdatedAt = now, now
+		t.Slug = cmp.Or(t.Slug, t.ID)
 		result := tx.db.WithContext(ctx).Clauses(clause.OnConflict{DoNothing: true}).Create(t) // of several at once, one creates
 		if created = result.RowsAffected == 1; created || result.Error != nil {
 			return result.Error

@@ -48,6 +48,8 @@ type Webhook struct {
 	TimeoutMS    int64             // 0 = the installation's default
 	MaxInFlight  int               // 0 = the installation's default
 	RateLimit    float64           // deliveries per second; 0 = unlimited
+	Epoch        int64             // raised with every change of status: what is about an earlier one changes nothing
+	Version      int64             // the tenant's version at the webhook's last change
 	CreatedBy    string
 	UpdatedBy    string
 	CreatedAt    time.Time

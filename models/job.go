@@ -1,0 +1,120 @@
+package models
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"gorm.io/gorm/clause"
+)
+
+// Job is the rest of a large act. The act itself changes one row, which decides at once what is sent; the job changes
+// the rows that hang on it, page by page, each page in a short transaction of its own. It survives a kill: where it is
+// stands in its row, which goes when nothing is left to do.
+type Job struct {
+	ID        string
+	Kind      JobKind
+	Tenant    string
+	WebhookID string
+	EventID   string
+	Subject   string // what else it is about: a recovery's id
+	Reason    string // noted on the rows
+	Epoch     int64  // of the webhook's status; a job about an earlier status has nothing left to do
+	Position  string // the last row seen
+	Members   []byte // of a fan-out: the ids of the webhooks
+	Touched   int64  // rows changed so far
+	Errors    int    // pages that failed, one after the other
+	DueAt     time.Time
+	CreatedAt time.Time
+}
+
+// JobKind is what a job does.
+type JobKind string
+
+// jobPages makes one page of a job, by kind. A page runs in a transaction that holds the job's row. It returns done
+// when nothing is left.
+var jobPages = map[JobKind]func(context.Context, *Store, *Job) (JobPage, error){}
+
+// JobPage is what came of one page.
+type JobPage struct {
+	Done bool
+	Rows int64 // changed
+	// Fresh are dispatches that the page wrote, for the caller to start.
+	Fresh []Dispatch
+	// Judge are webhooks whose health workflows have something to find out.
+	Judge []string
+}
+
+// jobRows is how many rows a page changes at most.
+const jobRows = 1000
+
+// addJob stores a job beside the act whose rest it is.
+func (s *Store) addJob(ctx context.Context, j Job) error {
+	j.ID, j.CreatedAt = NewID(PrefixJob), s.now()
+	j.DueAt, j.Members = j.CreatedAt, notNil(j.Members)
+	return s.db.WithContext(ctx).Create(&j).Error
+}
+
+// The waits of a job whose page failed: the first, and the longest.
+const (
+	jobRetry    = time.Second
+	jobRetryMax = time.Minute
+)
+
+// RunJob makes one page of the job that has waited longest, and says which job it was; "" if none is due. Jobs that
+// another process has a page of are passed over. When a page fails its job waits for a while, so that the others go on.
+func (s *Store) RunJob(ctx context.Context) (job Job, page JobPage, err error) {
+	err = s.Tx(ctx, func(tx *Store) error {
+		job, page = Job{}, JobPage{}
+		q := tx.db.WithContext(ctx).Where("due_at <= ?", tx.now()).Order("due_at, id")
+		if tx.postgres {
+			q = q.Clauses(clause.Locking{Strength: clause.LockingStrengthUpdate, Options: clause.LockingOptionsSkipLocked})
+		}
+		if err := found(q.Take(&job).Error); err != nil {
+			return err
+		}
+		run, ok := jobPages[job.Kind]
+		if !ok {
+			return fmt.Errorf("models: no such kind of job: %s", job.Kind)
+		}
+		var err error
+		if page, err = run(ctx, tx, &job); err != nil {
+			return err
+		}
+		job.Touched += page.Rows
+		if page.Done {
+			return tx.db.WithContext(ctx).Delete(&Job{}, "id = ?", job.ID).Error
+		}
+		job.Errors, job.DueAt = 0, tx.now()
+		return tx.db.WithContext(ctx).Model(&job).Select("position", "touched", "errors", "due_at").Updates(&job).Error
+	})
+	switch {
+	case errors.Is(err, ErrNotFound) && job.ID == "":
+		return Job{}, JobPage{}, nil
+	case err != nil && job.ID != "":
+		return job, JobPage{}, errors.Join(err, s.putOffJob(context.WithoutCancel(ctx), &job))
+	}
+	return job, page, err
+}
+
+// putOffJob lets a job whose page failed wait.
+func (s *Store) putOffJob(ctx context.Context, j *Job) error {
+	wait := min(jobRetryMax, jobRetry<<min(j.Errors, 6))
+	return s.db.WithContext(ctx).Model(&Job{}).Where("id = ?", j.ID).
+		Updates(map[string]any{"errors": j.Errors + 1, "due_at": s.now().Add(wait)}).Error
+}
+
+// Jobs counts the jobs that are not done, by kind, for the metrics.
+func (s *Store) Jobs(ctx context.Context) (map[JobKind]int64, error) {
+	var rows []struct {
+		Kind JobKind
+		N    int64
+	}
+	err := s.db.WithContext(ctx).Model(&Job{}).Select("kind, count(*) AS n").Group("kind").Scan(&rows).Error
+	counts := make(map[JobKind]int64, len(rows))
+	for _, r := range rows {
+		counts[r.Kind] = r.N
+	}
+	return counts, err
+}

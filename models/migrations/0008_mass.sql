@@ -1,0 +1,52 @@
+-- What lets a large act change one row at once and the rest in pages.
+
+-- The rest of a large act: which rows are still to follow. See job.go.
+CREATE TABLE jobs (
+    id         text PRIMARY KEY,
+    kind       text NOT NULL,
+    tenant     text NOT NULL,
+    webhook_id text NOT NULL,
+    event_id   text NOT NULL,
+    subject    text NOT NULL,
+    reason     text NOT NULL,
+    epoch      bigint NOT NULL,
+    position   text NOT NULL,
+    members    bytea NOT NULL,
+    touched    bigint NOT NULL,
+    errors     integer NOT NULL,
+    due_at     timestamptz NOT NULL,
+    created_at timestamptz NOT NULL
+);
+CREATE INDEX jobs_due ON jobs (due_at, id);
+CREATE INDEX jobs_webhook ON jobs (webhook_id, id);
+CREATE INDEX jobs_event ON jobs (tenant, event_id);
+
+-- epoch rises with every change of status, so that a page about an earlier status changes nothing. version is the
+-- tenant's version at the webhook's last change, so that what is cached of a tenant can be brought up to date by what
+-- has changed.
+ALTER TABLE webhooks ADD COLUMN epoch bigint NOT NULL DEFAULT 0;
+ALTER TABLE webhooks ADD COLUMN version bigint NOT NULL DEFAULT 0;
+CREATE INDEX webhooks_version ON webhooks (tenant, version);
+
+-- slug is what the tenant is called outside. Rows hang on the id, so that the name of a deleted tenant is free at once.
+ALTER TABLE tenants ADD COLUMN slug text NOT NULL DEFAULT '';
+ALTER TABLE tenants ADD COLUMN deleted_at timestamptz;
+UPDATE tenants SET slug = id;
+CREATE UNIQUE INDEX tenants_slug ON tenants (slug) WHERE deleted_at IS NULL;
+
+-- The version of the event types that all tenants share: one row.
+CREATE TABLE shared_catalog (
+    id      integer PRIMARY KEY,
+    version bigint NOT NULL
+);
+INSERT INTO shared_catalog (id, version) VALUES (1, 1);
+
+-- claimed: the dispatch is noted on its deliveries. A shared dispatch begins without.
+ALTER TABLE dispatches ADD COLUMN claimed boolean NOT NULL DEFAULT false;
+CREATE INDEX dispatches_unclaimed ON dispatches (id) WHERE NOT claimed;
+
+-- The reconciler walks what is due in this order; pages walk what is pending for a webhook in the other.
+DROP INDEX deliveries_due;
+CREATE INDEX deliveries_due ON deliveries (next_attempt_at, id) WHERE status = 'pending';
+DROP INDEX deliveries_open;
+CREATE INDEX deliveries_pending ON deliveries (webhook_id, id) WHERE status = 'pending';

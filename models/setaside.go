@@ -1,0 +1,88 @@
+package models
+
+import (
+	"context"
+	"database/sql"
+	"slices"
+	"strings"
+	"time"
+)
+
+// reasonDeleted is noted on what was owed to a webhook that has been deleted.
+const reasonDeleted = "webhook deleted"
+
+// setAside is one delivery that is not to be sent, and why.
+type setAside struct {
+	DeliveryKey
+	status DeliveryStatus
+	reason string
+	at     *time.Time // when it ended; nil if it is held
+}
+
+var setAsideColumns = []column[setAside]{
+	{"tenant", "text", func(d *setAside) any { return d.Tenant }},
+	{"id", "text", func(d *setAside) any { return d.ID }},
+	{"status", "text", func(d *setAside) any { return string(d.status) }},
+	{"reason", "text", func(d *setAside) any { return d.reason }},
+	{"finished_at", "timestamptz", func(d *setAside) any { return d.at }},
+}
+
+var foundColumns = []column[Delivery]{
+	{"tenant", "text", func(d *Delivery) any { return d.Tenant }},
+	{"id", "text", func(d *Delivery) any { return d.ID }},
+	{"generation", "bigint", func(d *Delivery) any { return int64(d.Generation) }},
+	was[Delivery](Pending),
+}
+
+// SetAside holds or cancels those of the pending deliveries that turned out not to be sent: their webhook is not active,
+// or has been deleted, or their event has been erased. The database decides, in one short transaction: a caller's view of
+// a webhook may be a second old. left are those that are to be sent after all.
+//
+// What a job or the recorder holds just then is passed over: it is being changed already. The webhooks are locked
+// against a change of status: what resumes one finds all that was held for it.
+func (s *Store) SetAside(ctx context.Context, deliveries []Delivery) (left []DeliveryKey, err error) {
+	if len(deliveries) == 0 {
+		return nil, nil
+	}
+	deliveries = slices.SortedFunc(slices.Values(deliveries), func(a, b Delivery) int { return strings.Compare(a.ID, b.ID) })
+	err = s.Tx(ctx, func(tx *Store) error {
+		left = nil
+		now := timeOf(tx.now())
+		lock := ""
+		if tx.postgres {
+			lock = " FOR SHARE OF w FOR UPDATE OF d SKIP LOCKED"
+		}
+		var aside []setAside
+		err := bulk(ctx, tx, deliveries, foundColumns, `SELECT d.tenant, d.id, w.status, w.deleted_at IS NOT NULL, e.erased_at IS NOT NULL
+			FROM v JOIN deliveries d ON d.tenant = v.tenant AND d.id = v.id AND d.status = v.was AND d.generation = v.generation
+			JOIN webhooks w ON w.id = d.webhook_id JOIN events e ON e.tenant = d.tenant AND e.id = d.event_id
+			ORDER BY d.id`+lock, func(rows *sql.Rows) error {
+			var d setAside
+			var status WebhookStatus
+			var deleted, erased bool
+			if err := rows.Scan(&d.Tenant, &d.ID, &status, &deleted, &erased); err != nil {
+				return err
+			}
+			switch {
+			case deleted:
+				d.status, d.reason, d.at = Canceled, reasonDeleted, now
+			case erased:
+				d.status, d.reason, d.at = Canceled, reasonErased, now
+			case status != WebhookActive:
+				d.status, d.reason = Held, HeldReason(status)
+			default:
+				left = append(left, d.DeliveryKey)
+				return nil
+			}
+			aside = append(aside, d)
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		return bulk(ctx, tx, aside, setAsideColumns, `UPDATE deliveries SET status = v.status, status_reason = v.reason,
+			generation = generation + 1, next_attempt_at = NULL, finished_at = v.finished_at
+			FROM v WHERE deliveries.tenant = v.tenant AND deliveries.id = v.id`, nil)
+	})
+	return left, err
+}
