@@ -23,7 +23,7 @@ type Recovery struct {
 	ID         string                  `json:"id" example:"rec_0198c0de-0000-7000-8000-000000000003"`
 	WebhookID  string                  `json:"webhook_id"`
 	Status     models.RecoveryStatus   `json:"status" enum:"running,completed,canceled,stopped" doc:"stopped: the webhook was not active any more."`
-	Total      int64                   `json:"total" doc:"Deliveries to release, as counted at the start."`
+	Total      *int64                  `json:"total" nullable:"true" doc:"Deliveries to release, as counted at the start; null until they are counted."`
 	Released   int64                   `json:"released" doc:"Deliveries released so far."`
 	Rate       *float64                `json:"rate" doc:"Deliveries per second; null = no limit."`
 	Statuses   []models.DeliveryStatus `json:"statuses" enum:"held,failed"`
@@ -34,7 +34,11 @@ type Recovery struct {
 }
 
 func recoveryView(r models.Recovery) Recovery {
-	return Recovery{ID: r.ID, WebhookID: r.WebhookID, Status: r.Status, Total: r.Total, Released: r.Released, Rate: orNull(r.Rate),
+	var total *int64
+	if r.Total != models.TotalUnknown {
+		total = &r.Total
+	}
+	return Recovery{ID: r.ID, WebhookID: r.WebhookID, Status: r.Status, Total: total, Released: r.Released, Rate: orNull(r.Rate),
 		Statuses: r.Statuses, Since: at(r.Since), Until: timestamp(r.Until), CreatedAt: timestamp(r.CreatedAt), FinishedAt: at(r.FinishedAt)}
 }
 

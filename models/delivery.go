@@ -120,6 +120,31 @@ func (s *Store) Delivery(ctx context.Context, tenant, id string) (Delivery, erro
 	return d, found(err)
 }
 
+// Effective gives a delivery the status that counts: what its row says may lag behind while a job follows what was done to
+// its webhook or its event.
+func (s *Store) Effective(ctx context.Context, d *Delivery) error {
+	if d.Status != Pending && d.Status != Held {
+		return nil
+	}
+	var now struct {
+		Status          WebhookStatus
+		Deleted, Erased bool
+	}
+	err := s.db.WithContext(ctx).Raw(`SELECT w.status, w.deleted_at IS NOT NULL AS deleted, e.erased_at IS NOT NULL AS erased
+		FROM webhooks w, events e WHERE w.id = ? AND e.tenant = ? AND e.id = ?`, d.WebhookID, d.Tenant, d.EventID).Scan(&now).Error
+	switch {
+	case err != nil:
+		return err
+	case now.Deleted:
+		d.Cancel(s.now(), reasonDeleted)
+	case now.Erased:
+		d.Cancel(s.now(), reasonErased)
+	case d.Status == Pending && now.Status != "" && now.Status != WebhookActive:
+		d.Status, d.StatusReason, d.NextAttemptAt = Held, HeldReason(now.Status), nil
+	}
+	return nil
+}
+
 // DeliveriesByID reads the deliveries with these ids that exist, of one tenant or of several.
 func (s *Store) DeliveriesByID(ctx context.Context, keys []DeliveryKey) ([]Delivery, error) {
 	return byKey[Delivery](ctx, s, "deliveries", keys)
@@ -187,18 +212,6 @@ func (d *Delivery) Hold() {
 // Cancel ends a delivery that is not to be made any more.
 func (d *Delivery) Cancel(now time.Time, reason string) {
 	d.Status, d.StatusReason, d.NextAttemptAt, d.FinishedAt = Canceled, reason, nil, &now
-}
-
-// holdPending puts aside everything pending for a webhook.
-func (s *Store) holdPending(ctx context.Context, webhookID, reason string) error {
-	return s.db.WithContext(ctx).Exec(`UPDATE deliveries SET status = 'held', status_reason = ?, generation = generation + 1,
-		next_attempt_at = NULL WHERE webhook_id = ? AND status = 'pending'`, reason, webhookID).Error
-}
-
-// keepHeld keeps what a pause holds from being released with the pause: there is another reason now.
-func (s *Store) keepHeld(ctx context.Context, webhookID, reason string) error {
-	return s.db.WithContext(ctx).Exec(`UPDATE deliveries SET status_reason = ? WHERE webhook_id = ? AND status = 'held' AND status_reason = ?`,
-		reason, webhookID, heldPaused).Error
 }
 
 // HoldDelivery puts aside one pending delivery whose webhook turned out not to be active when it was to be sent.

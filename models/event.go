@@ -67,9 +67,11 @@ func (s *Store) Events(ctx context.Context, tenant string, f EventFilter, p Page
 // reasonErased is noted on the deliveries of an erased event that have not been received. No recovery releases them.
 const reasonErased = "payload erased"
 
-// EraseEvent removes the event's data and attributes, keeps its record, and cancels what is still owed of it.
+// EraseEvent removes the event's data and attributes and keeps its record; nothing of it is sent from then on. What is
+// still owed of it is canceled by a job.
 func (s *Store) EraseEvent(ctx context.Context, tenant, id string) error {
-	return s.Tx(ctx, func(tx *Store) error {
+	job := ""
+	err := s.Tx(ctx, func(tx *Store) error {
 		var e Event
 		if err := found(tx.forUpdate(tx.db.WithContext(ctx)).Omit("data").Take(&e, "tenant = ? AND id = ?", tenant, id).Error); err != nil {
 			return err
@@ -79,13 +81,13 @@ func (s *Store) EraseEvent(ctx context.Context, tenant, id string) error {
 		if err != nil {
 			return err
 		}
-		err = tx.db.WithContext(ctx).Exec(`UPDATE deliveries SET status_reason = ? WHERE tenant = ? AND event_id = ? AND status = 'failed'`,
-			reasonErased, tenant, id).Error
-		if err != nil {
-			return err
-		}
-		return tx.cancelOwed(ctx, "tenant = ? AND event_id = ?", reasonErased, tenant, id)
+		job, err = tx.addJob(ctx, Job{Kind: jobErase, Tenant: tenant, EventID: id, Reason: reasonErased})
+		return err
 	})
+	if err == nil {
+		s.follow(ctx, job)
+	}
+	return err
 }
 
 // EventsByID reads the events with these keys that exist, of one tenant or of several.

@@ -8,8 +8,8 @@ import (
 )
 
 // WebhookHealth is a webhook's failure count. A success brings it back to 0, unless the webhook's profile counts
-// in total. Epoch is raised whenever the webhook is enabled again, so that a late signal about the time before
-// cannot deactivate it anew.
+// in total. Epoch is raised whenever the webhook is enabled or deactivated: POSTs that began in an earlier one are
+// recorded and do not count.
 type WebhookHealth struct {
 	WebhookID     string `gorm:"primaryKey"`
 	Failed        int64
@@ -69,45 +69,58 @@ func MarkAt(threshold int64, percent int) int64 {
 	return max(1, (threshold*int64(percent)+99)/100)
 }
 
-// JudgeWebhook looks at a webhook's count and does what is due: deactivates at the threshold (holding what is
-// pending) or notes a warning. It returns the webhook, and is a no-op when nothing is due. ErrNotFound if the
+// due returns what the count asks for: deactivation, or a warning at a mark; 0 and false if neither.
+func (h *WebhookHealth) due(threshold int64) (mark int, deactivate bool) {
+	if h.Failed >= threshold {
+		return 0, true
+	}
+	for _, mark := range slices.Backward(WarningMarks) {
+		if h.Failed >= MarkAt(threshold, mark) && h.Warned < mark {
+			return mark, false
+		}
+	}
+	return 0, false
+}
+
+// JudgeWebhook looks at a webhook's count and does what is due: deactivates it at the threshold or notes a warning. It
+// returns the webhook. It changes nothing, the tenant's version included, when nothing is due. ErrNotFound if the
 // webhook is gone.
 func (s *Store) JudgeWebhook(ctx context.Context, id string, threshold int64) (Webhook, error) {
 	w, err := s.WebhookByID(ctx, id)
-	if err != nil || w.Status != WebhookActive || w.Health.Failed < MarkAt(threshold, WarningMarks[0]) {
+	if err != nil || w.Status != WebhookActive {
 		return w, err
 	}
-	tenant := w.Tenant
-	err = s.Tx(ctx, func(tx *Store) error {
-		if err := tx.touchWebhooks(ctx, tenant); err != nil {
-			return err
-		}
-		if err := tx.lockWebhook(ctx, tenant, id, &w); err != nil {
-			return err
-		}
-		if w.Status != WebhookActive {
-			return nil
-		}
-		if w.Health.Failed >= threshold {
-			reason := fmt.Sprintf("%d receptions failed", w.Health.Failed)
-			return tx.deactivate(ctx, &w, threshold, reason)
-		}
-		for _, mark := range slices.Backward(WarningMarks) {
-			if w.Health.Failed < MarkAt(threshold, mark) || w.Health.Warned >= mark {
-				continue
-			}
-			w.Health.Warned = mark
-			// The count may have been brought back since it was read: then there is nothing to warn of.
-			result := tx.db.WithContext(ctx).Model(&w.Health).Where("failed >= ?", MarkAt(threshold, mark)).Update("warned", mark)
-			if result.Error != nil || result.RowsAffected == 0 {
-				return result.Error
-			}
-			reason := fmt.Sprintf("%d of %d failed receptions", w.Health.Failed, threshold)
-			return tx.notify(ctx, &w, NotifyWarning, threshold, mark, reason)
-		}
-		return nil
-	})
+	switch mark, deactivate := w.Health.due(threshold); {
+	case deactivate:
+		_, err = s.deactivate(ctx, &w, threshold, func(h *WebhookHealth) (string, bool) {
+			return fmt.Sprintf("%d receptions failed", h.Failed), h.Failed >= threshold
+		})
+	case mark > 0:
+		err = s.Tx(ctx, func(tx *Store) error { return tx.warn(ctx, &w, threshold) })
+	}
 	return w, err
+}
+
+// lockHealth reads the webhook's health and keeps the recorder from changing it until the transaction ends.
+func (s *Store) lockHealth(ctx context.Context, w *Webhook) error {
+	w.Health = WebhookHealth{}
+	return found(s.forUpdate(s.db.WithContext(ctx)).Take(&w.Health, "webhook_id = ?", w.ID).Error)
+}
+
+// warn notes the warning that is due, if it still is.
+func (s *Store) warn(ctx context.Context, w *Webhook, threshold int64) error {
+	if err := s.lockHealth(ctx, w); err != nil {
+		return err
+	}
+	mark, deactivate := w.Health.due(threshold)
+	if mark == 0 || deactivate {
+		return nil
+	}
+	w.Health.Warned = mark
+	if err := s.db.WithContext(ctx).Model(&w.Health).Update("warned", mark).Error; err != nil {
+		return err
+	}
+	return s.notify(ctx, w, NotifyWarning, threshold, mark, fmt.Sprintf("%d of %d failed receptions", w.Health.Failed, threshold))
 }
 
 // DeactivateWebhook takes an active webhook out of service at once, for a reason other than its count, and notes
@@ -117,27 +130,46 @@ func (s *Store) DeactivateWebhook(ctx context.Context, id string, threshold int6
 	if err != nil {
 		return false, err
 	}
-	tenant := w.Tenant
+	return s.deactivate(ctx, &w, threshold, func(*WebhookHealth) (string, bool) { return reason, true })
+}
+
+// deactivate takes a webhook out of service if it is active and the verdict on its count, which is locked, is to. What
+// is pending is held by a job. The epoch of its count rises: POSTs that are under way are recorded, and do not count.
+func (s *Store) deactivate(ctx context.Context, w *Webhook, threshold int64, verdict func(*WebhookHealth) (reason string, is bool)) (changed bool, err error) {
+	tenant, job := w.Tenant, ""
 	err = s.Tx(ctx, func(tx *Store) error {
+		changed, job = false, ""
 		if err := tx.touchWebhooks(ctx, tenant); err != nil {
 			return err
 		}
-		if err := tx.lockWebhook(ctx, tenant, id, &w); err != nil {
+		if err := tx.lockWebhook(ctx, tenant, w.ID, w); err != nil {
 			return err
 		}
-		if changed = w.Status == WebhookActive; !changed {
+		if w.Status != WebhookActive {
 			return nil
 		}
-		return tx.deactivate(ctx, &w, threshold, reason)
+		if err := tx.lockHealth(ctx, w); err != nil {
+			return err
+		}
+		reason, is := verdict(&w.Health)
+		if !is {
+			return nil
+		}
+		changed = true
+		var err error
+		if job, err = tx.applyStatus(ctx, w, StatusChange{To: WebhookDeactivated, Reason: reason}); err != nil {
+			return err
+		}
+		w.Health.Epoch++
+		if err := tx.db.WithContext(ctx).Model(&w.Health).Select("epoch").Updates(&w.Health).Error; err != nil {
+			return err
+		}
+		return tx.notify(ctx, w, NotifyDeactivated, threshold, 0, reason)
 	})
-	return changed, err
-}
-
-func (s *Store) deactivate(ctx context.Context, w *Webhook, threshold int64, reason string) error {
-	if err := s.applyStatus(ctx, w, StatusChange{To: WebhookDeactivated, Reason: reason}); err != nil {
-		return err
+	if err == nil {
+		s.follow(ctx, job)
 	}
-	return s.notify(ctx, w, NotifyDeactivated, threshold, 0, reason)
+	return changed, err
 }
 
 func (s *Store) notify(ctx context.Context, w *Webhook, kind NotificationKind, threshold int64, mark int, reason string) error {
@@ -167,6 +199,11 @@ func (s *Store) Notification(ctx context.Context, id string) (Notification, erro
 // NotificationSent notes that a notification has gone out.
 func (s *Store) NotificationSent(ctx context.Context, id string) error {
 	return s.db.WithContext(ctx).Model(&Notification{ID: id}).Update("sent_at", s.now()).Error
+}
+
+// nobodyToTell notes that a deleted webhook's notifications are not to go out any more.
+func (s *Store) nobodyToTell(ctx context.Context, webhookID string) error {
+	return s.db.WithContext(ctx).Model(&Notification{}).Where("webhook_id = ? AND sent_at IS NULL", webhookID).Update("sent_at", s.now()).Error
 }
 
 // NeedHealthCheck finds the webhooks whose health workflow has something to do that it may have missed: active over

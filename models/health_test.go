@@ -154,7 +154,7 @@ func TestEnablingResetsTheCountAndRaisesTheEpoch(t *testing.T) {
 		require.Equal(t, models.WebhookActive, now.Status)
 		require.Empty(t, now.StatusReason)
 		require.Equal(t, "key_1", now.UpdatedBy)
-		require.Equal(t, int64(1), now.Health.Epoch)
+		require.Equal(t, int64(2), now.Health.Epoch, "deactivated, and enabled")
 		require.Zero(t, now.Health.Failed)
 		require.Zero(t, now.Health.Warned)
 		require.NotNil(t, now.Health.LastFailureAt, "stays on record")
@@ -164,14 +164,14 @@ func TestEnablingResetsTheCountAndRaisesTheEpoch(t *testing.T) {
 		_, changed, err = s.SetWebhookStatus(t.Context(), w.Tenant, w.ID, models.StatusChange{To: models.WebhookActive})
 		require.NoError(t, err)
 		require.False(t, changed)
-		require.Equal(t, int64(1), s.health(t, w).Epoch)
+		require.Equal(t, int64(2), s.health(t, w).Epoch)
 
 		s.fail(t, w, 3)
 		now, changed, err = s.SetWebhookStatus(t.Context(), w.Tenant, w.ID, models.StatusChange{To: models.WebhookActive, Reset: true})
 		require.NoError(t, err)
 		require.False(t, changed, "it was active")
 		require.Zero(t, now.Health.Failed)
-		require.Equal(t, int64(2), s.health(t, w).Epoch, "reset all the same")
+		require.Equal(t, int64(3), s.health(t, w).Epoch, "reset all the same")
 	})
 }
 

@@ -34,7 +34,13 @@ type JobKind string
 
 // jobPages makes one page of a job, by kind. A page runs in a transaction that holds the job's row. It returns done
 // when nothing is left.
-var jobPages = map[JobKind]func(context.Context, *Store, *Job) (JobPage, error){}
+var jobPages = map[JobKind]func(context.Context, *Store, *Job) (JobPage, error){
+	jobHold:   holdPage,
+	jobCancel: cancelPage,
+	jobKeep:   keepPage,
+	jobErase:  erasePage,
+	jobCount:  countPage,
+}
 
 // JobPage is what came of one page.
 type JobPage struct {
@@ -50,24 +56,38 @@ type JobPage struct {
 const jobRows = 1000
 
 // addJob stores a job beside the act whose rest it is.
-func (s *Store) addJob(ctx context.Context, j Job) error {
+func (s *Store) addJob(ctx context.Context, j Job) (id string, err error) {
 	j.ID, j.CreatedAt = NewID(PrefixJob), s.now()
 	j.DueAt, j.Members = j.CreatedAt, notNil(j.Members)
-	return s.db.WithContext(ctx).Create(&j).Error
+	return j.ID, s.db.WithContext(ctx).Create(&j).Error
+}
+
+// follow makes the first page of a job right after its act has been committed: where a page is all there is, everything
+// has followed when the act returns. Whatever goes wrong is left to the runner.
+func (s *Store) follow(ctx context.Context, id string) {
+	if id != "" && !s.inTx {
+		_, _, _ = s.runJob(ctx, "id = ?", id)
+	}
 }
 
 // The waits of a job whose page failed: the first, and the longest.
 const (
 	jobRetry    = time.Second
 	jobRetryMax = time.Minute
+	// jobIdle is the wait of a job of which a page could change nothing.
+	jobIdle = 100 * time.Millisecond
 )
 
 // RunJob makes one page of the job that has waited longest, and says which job it was; "" if none is due. Jobs that
 // another process has a page of are passed over. When a page fails its job waits for a while, so that the others go on.
 func (s *Store) RunJob(ctx context.Context) (job Job, page JobPage, err error) {
+	return s.runJob(ctx, "due_at <= ?", s.now())
+}
+
+func (s *Store) runJob(ctx context.Context, where string, args ...any) (job Job, page JobPage, err error) {
 	err = s.Tx(ctx, func(tx *Store) error {
 		job, page = Job{}, JobPage{}
-		q := tx.db.WithContext(ctx).Where("due_at <= ?", tx.now()).Order("due_at, id")
+		q := tx.db.WithContext(ctx).Where(where, args...).Order("due_at, id")
 		if tx.postgres {
 			q = q.Clauses(clause.Locking{Strength: clause.LockingStrengthUpdate, Options: clause.LockingOptionsSkipLocked})
 		}
@@ -87,6 +107,9 @@ func (s *Store) RunJob(ctx context.Context) (job Job, page JobPage, err error) {
 			return tx.db.WithContext(ctx).Delete(&Job{}, "id = ?", job.ID).Error
 		}
 		job.Errors, job.DueAt = 0, tx.now()
+		if page.Rows == 0 { // what is left is locked
+			job.DueAt = job.DueAt.Add(jobIdle)
+		}
 		return tx.db.WithContext(ctx).Model(&job).Select("position", "touched", "errors", "due_at").Updates(&job).Error
 	})
 	switch {

@@ -235,9 +235,6 @@ func TestQueriesUseIndexes(t *testing.T) {
 			_, err := tx.RunningRecoveries(ctx, 100)
 			return err
 		}},
-		{"what a resume left", 20, func(ctx context.Context, tx *models.Store) error {
-			return tx.RecoverStranded(ctx, before, 100)
-		}},
 		// The total of calls is exact: it costs what there is to be counted.
 		{"calls of a tenant", perTenant + 4*60, calls(models.CallFilter{})},
 		{"calls of a profile", perTenant + 4*60, calls(models.CallFilter{Profile: "standard"})},

@@ -47,9 +47,20 @@ func (r *Record) DeliveryKey() DeliveryKey {
 
 // Record stores a group of attempts, moves their deliveries and counts their webhooks' failures, in one
 // transaction. done are dispatches that these records finish; their outbox entries go.
+//
+// Where somebody else holds a row for longer than the pool's lock_timeout, the rest of the group is recorded without what
+// is locked; that is marked in its result.
 func (s *Store) Record(ctx context.Context, group []*Record, done []string) ([]Recorded, error) {
+	results, err := s.record(ctx, group, done)
+	if !IsLocked(err) {
+		return results, err
+	}
+	return s.recordUnlocked(ctx, group, done)
+}
+
+func (s *Store) record(ctx context.Context, group []*Record, done []string) ([]Recorded, error) {
 	var results []Recorded
-	err := s.Tx(ctx, func(tx *Store) error {
+	err := s.tx(ctx, isGivenUp, func(tx *Store) error {
 		results = make([]Recorded, len(group))
 		r := recorder{Store: tx, group: group, results: results}
 		return r.run(ctx, done)
@@ -114,7 +125,7 @@ var moveColumns = []column[*Record]{
 }
 
 func failure(r *Record) int64 {
-	if r.Received() {
+	if r.Received() || r.Uncounted {
 		return 0
 	}
 	return 1
@@ -210,6 +221,7 @@ func notNil(b []byte) []byte {
 // tally is what a group means for one webhook's health.
 type tally struct {
 	webhookID  string
+	epoch      int64 // of the failures; those of an earlier one do not count
 	reset      bool  // a success came, and the failures before it do not count any more
 	added      int64 // failures after it
 	success    time.Time
@@ -231,6 +243,7 @@ func (t *tally) staleBefore() time.Time {
 
 var tallyColumns = []column[*tally]{
 	{"webhook_id", "text", func(t **tally) any { return (*t).webhookID }},
+	{"epoch", "bigint", func(t **tally) any { return (*t).epoch }},
 	{"reset", "boolean", func(t **tally) any { return (*t).reset }},
 	{"added", "bigint", func(t **tally) any { return (*t).added }},
 	{"success_at", "timestamptz", func(t **tally) any { return timeOf((*t).success) }},
@@ -240,8 +253,20 @@ var tallyColumns = []column[*tally]{
 	{"last_error", "text", func(t **tally) any { return (*t).lastError }},
 }
 
-// count moves the webhooks' failure counts.
-func (r *recorder) count(ctx context.Context) error {
+// fail adds a failure.
+func (t *tally) fail(r *Record) {
+	switch {
+	case r.Epoch > t.epoch:
+		t.epoch, t.added = r.Epoch, 1
+	case r.Epoch == t.epoch:
+		t.added++
+	}
+	a := &r.Attempt
+	t.failure, t.lastStatus, t.lastError = a.StartedAt, a.StatusCode, a.Error
+}
+
+// tallies sums the group up by webhook.
+func (r *recorder) tallies() map[string]*tally {
 	tallies := map[string]*tally{}
 	for _, record := range r.group {
 		a := &record.Attempt
@@ -250,16 +275,22 @@ func (r *recorder) count(ctx context.Context) error {
 			t = &tally{webhookID: a.WebhookID}
 			tallies[a.WebhookID] = t
 		}
-		if record.Received() {
+		switch {
+		case record.Received():
 			t.success = a.StartedAt
 			if !record.CountsInTotal {
 				t.reset, t.added = true, 0
 			}
-			continue
+		case !record.Uncounted:
+			t.fail(record)
 		}
-		t.added++
-		t.failure, t.lastStatus, t.lastError = a.StartedAt, a.StatusCode, a.Error
 	}
+	return tallies
+}
+
+// count moves the webhooks' failure counts.
+func (r *recorder) count(ctx context.Context) error {
+	tallies := r.tallies()
 	all := make([]*tally, 0, len(tallies))
 	for _, id := range sortedKeys(tallies) {
 		all = append(all, tallies[id])
@@ -268,31 +299,39 @@ func (r *recorder) count(ctx context.Context) error {
 	if r.postgres {
 		lock = "FOR UPDATE OF h"
 	}
+	type counted struct{ before, after int64 }
+	counts := map[string]counted{}
 	// The rows that change are locked in one order before any of them does: whatever the plan, two groups cannot deadlock.
-	counts := map[string]int64{}
 	err := bulk(ctx, r.Store, all, tallyColumns, `, moved AS (
 		SELECT h.webhook_id FROM webhook_health h JOIN v ON v.webhook_id = h.webhook_id
-		WHERE v.failure_at IS NOT NULL OR (v.reset AND h.failed <> 0) OR h.last_success_at IS NULL OR h.last_success_at < v.stale_at
+		WHERE v.failure_at IS NOT NULL OR (v.reset AND h.failed <> 0) OR (v.success_at IS NOT NULL AND (h.last_success_at IS NULL OR h.last_success_at < v.stale_at))
 		ORDER BY h.webhook_id `+lock+`)
 		UPDATE webhook_health SET
-		failed = v.added + CASE WHEN v.reset THEN 0 ELSE webhook_health.failed END,
+		failed = CASE WHEN v.epoch = webhook_health.epoch THEN v.added ELSE 0 END + CASE WHEN v.reset THEN 0 ELSE webhook_health.failed END,
 		warned = CASE WHEN v.reset THEN 0 ELSE webhook_health.warned END,
 		last_success_at = COALESCE(v.success_at, webhook_health.last_success_at),
 		last_failure_at = COALESCE(v.failure_at, webhook_health.last_failure_at),
 		last_status = CASE WHEN v.failure_at IS NULL THEN webhook_health.last_status ELSE v.last_status END,
 		last_error = CASE WHEN v.failure_at IS NULL THEN webhook_health.last_error ELSE v.last_error END
 		FROM v WHERE webhook_health.webhook_id = v.webhook_id AND v.webhook_id IN (SELECT webhook_id FROM moved)
-		RETURNING webhook_health.webhook_id, webhook_health.failed`, func(rows *sql.Rows) error {
+		RETURNING webhook_health.webhook_id, webhook_health.failed, webhook_health.epoch`, func(rows *sql.Rows) error {
 		var id string
-		var n int64
-		err := rows.Scan(&id, &n)
-		if !tallies[id].failure.IsZero() {
-			counts[id] = n
+		var after, epoch int64
+		if err := rows.Scan(&id, &after, &epoch); err != nil {
+			return err
 		}
-		return err
+		if t := tallies[id]; !t.failure.IsZero() {
+			before := after
+			if t.epoch == epoch {
+				before -= t.added
+			}
+			counts[id] = counted{before, after}
+		}
+		return nil
 	})
 	for i, record := range r.group {
-		r.results[i].Failed = counts[record.Attempt.WebhookID]
+		c := counts[record.Attempt.WebhookID]
+		r.results[i].Before, r.results[i].Failed = c.before, c.after
 	}
 	return err
 }

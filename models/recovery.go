@@ -34,7 +34,7 @@ type Recovery struct {
 	// Sweep says that Until has been reached and what was held at the last moment is being looked for.
 	Sweep      bool
 	Position   string // the last delivery looked at
-	Total      int64  // deliveries to release, as counted at the start
+	Total      int64  // deliveries to release, as counted at the start; TotalUnknown until a job has counted them
 	Released   int64
 	CreatedAt  time.Time
 	FinishedAt *time.Time
@@ -64,7 +64,13 @@ func (r *Recovery) holds() bool {
 	return slices.Contains(r.Statuses, Held) && !r.Until.Before(r.CreatedAt)
 }
 
-// CreateRecovery counts what there is to release and stores the recovery. ErrNotFound if there is no such webhook.
+// TotalUnknown is the Total of a recovery that has not been counted yet.
+const TotalUnknown = -1
+
+// countedAtOnce is the most deliveries that are counted when a recovery is made; a job counts more.
+const countedAtOnce = 10_000
+
+// CreateRecovery stores a recovery and counts what there is to release. ErrNotFound if there is no such webhook.
 func (s *Store) CreateRecovery(ctx context.Context, r *Recovery) error {
 	r.ID, r.Status, r.CreatedAt = NewID(PrefixRecovery), RecoveryRunning, s.now()
 	if r.Until.IsZero() {
@@ -75,10 +81,21 @@ func (s *Store) CreateRecovery(ctx context.Context, r *Recovery) error {
 	if err := alive(s.db.WithContext(ctx)).Select("id").Take(&w, "tenant = ? AND id = ?", r.Tenant, r.WebhookID).Error; err != nil {
 		return found(err)
 	}
-	if err := r.scope(s.db.WithContext(ctx)).Count(&r.Total).Error; err != nil {
+	bounded := r.scope(s.db.WithContext(ctx)).Select("id").Limit(countedAtOnce + 1)
+	if err := s.db.WithContext(ctx).Table("(?) AS first", bounded).Count(&r.Total).Error; err != nil {
 		return err
 	}
-	return s.db.WithContext(ctx).Create(r).Error
+	if r.Total <= countedAtOnce {
+		return s.db.WithContext(ctx).Create(r).Error
+	}
+	r.Total = TotalUnknown
+	return s.Tx(ctx, func(tx *Store) error {
+		if err := tx.db.WithContext(ctx).Create(r).Error; err != nil {
+			return err
+		}
+		_, err := tx.addJob(ctx, Job{Kind: jobCount, Tenant: r.Tenant, WebhookID: r.WebhookID, Subject: r.ID})
+		return err
+	})
 }
 
 // Recovery reads one recovery of the tenant.
@@ -91,7 +108,9 @@ func (s *Store) Recovery(ctx context.Context, tenant, id string) (Recovery, erro
 // CancelRecovery ends a running recovery; what it has released stays released, and what it has not stays held until
 // another.
 func (s *Store) CancelRecovery(ctx context.Context, tenant, id string) (r Recovery, err error) {
+	job := ""
 	err = s.Tx(ctx, func(tx *Store) error {
+		job = ""
 		if err := found(tx.forUpdate(tx.db.WithContext(ctx)).Take(&r, "tenant = ? AND id = ?", tenant, id).Error); err != nil {
 			return err
 		}
@@ -101,8 +120,20 @@ func (s *Store) CancelRecovery(ctx context.Context, tenant, id string) (r Recove
 		if err := tx.finishRecovery(ctx, &r, RecoveryCanceled); err != nil {
 			return err
 		}
-		return tx.keepHeld(ctx, r.WebhookID, heldCanceled)
+		var w Webhook
+		err := found(alive(tx.db.WithContext(ctx)).Select("epoch").Take(&w, "id = ?", r.WebhookID).Error)
+		if errors.Is(err, ErrNotFound) { // what is held is being canceled
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		job, err = tx.addJob(ctx, Job{Kind: jobKeep, Tenant: tenant, WebhookID: r.WebhookID, Epoch: w.Epoch, Reason: heldCanceled})
+		return err
 	})
+	if err == nil {
+		s.follow(ctx, job)
+	}
 	return r, err
 }
 
@@ -162,24 +193,4 @@ func (s *Store) finishRecovery(ctx context.Context, r *Recovery, status Recovery
 	now := s.now()
 	r.Status, r.FinishedAt = status, &now
 	return s.db.WithContext(ctx).Model(r).Select("status", "finished_at").Updates(r).Error
-}
-
-// RecoverStranded makes recoveries for what is held for a pause of webhooks that are active, and older than before:
-// its event was being accepted while the webhook was resumed. For the reconciler.
-func (s *Store) RecoverStranded(ctx context.Context, before time.Time, limit int) error {
-	var webhooks []Webhook
-	err := alive(s.db.WithContext(ctx)).Select("id", "tenant").Where(`status = ? AND EXISTS (SELECT 1 FROM deliveries d
-		WHERE d.webhook_id = webhooks.id AND d.status = 'held' AND d.status_reason = ? AND d.id < ?)
-		AND NOT EXISTS (SELECT 1 FROM recoveries r WHERE r.webhook_id = webhooks.id AND r.status = ?)`,
-		WebhookActive, heldPaused, IDBefore(PrefixDelivery, before), RecoveryRunning).Limit(limit).Find(&webhooks).Error
-	if err != nil {
-		return err
-	}
-	for _, w := range webhooks {
-		err := s.CreateRecovery(ctx, &Recovery{Tenant: w.Tenant, WebhookID: w.ID, Statuses: []DeliveryStatus{Held}, Reason: heldPaused})
-		if err != nil && !errors.Is(err, ErrNotFound) {
-			return err
-		}
-	}
-	return nil
 }

@@ -337,7 +337,6 @@ func TestWhatIsToStayHeldIsNotRecovered(t *testing.T) {
 		require.NotNil(t, ended.FinishedAt)
 
 		s.Clock.Advance(time.Hour)
-		require.NoError(t, s.RecoverStranded(t.Context(), s.Now(), 10))
 		ids, err := s.RunningRecoveries(t.Context(), 10)
 		require.NoError(t, err)
 		require.Empty(t, ids)
@@ -347,28 +346,5 @@ func TestWhatIsToStayHeldIsNotRecovered(t *testing.T) {
 			_, pages := s.Recover(t, models.Recovery{Tenant: tenant, WebhookID: w.ID, Statuses: []models.DeliveryStatus{models.Held}})
 			require.Len(t, pages, 1, "when it is asked for")
 		}
-	})
-}
-
-func TestWhatAPauseLeftBehindIsRecovered(t *testing.T) {
-	stores(t, func(t *testing.T, s *database) {
-		w := s.Webhook(t, s.Tenant(t, "acme")) // active: nothing is held for a pause but by an accident of time
-		stranded := s.held(t, w, 2)
-		require.NoError(t, s.RecoverStranded(t.Context(), s.Now(), 10))
-		ids, err := s.RunningRecoveries(t.Context(), 10)
-		require.NoError(t, err)
-		require.Empty(t, ids, "they may have been accepted just now")
-
-		s.Clock.Advance(time.Minute)
-		for range 2 { // the second finds it under way
-			require.NoError(t, s.RecoverStranded(t.Context(), s.Now(), 10))
-		}
-		ids, err = s.RunningRecoveries(t.Context(), 10)
-		require.NoError(t, err)
-		require.Len(t, ids, 1)
-		_, fresh, err := s.ReleasePage(t.Context(), ids[0])
-		require.NoError(t, err)
-		require.Len(t, fresh, 1)
-		require.Len(t, fresh[0].Deliveries, len(stranded))
 	})
 }

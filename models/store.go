@@ -234,11 +234,16 @@ const (
 // Where PostgreSQL gives the transaction up for the sake of others (a deadlock, a serialization failure), fn is run
 // again, so it must begin anew each time. Within fn another Tx is part of the same transaction.
 func (s *Store) Tx(ctx context.Context, fn func(tx *Store) error) error {
+	return s.tx(ctx, func(err error) bool { return isGivenUp(err) || IsLocked(err) }, fn)
+}
+
+// tx runs fn in a transaction, again and again while again says so of its error.
+func (s *Store) tx(ctx context.Context, again func(error) bool, fn func(tx *Store) error) error {
 	for try := 1; ; try++ {
 		err := s.db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
 			return fn(&Store{db: tx, postgres: s.postgres, inTx: true, now: s.now, groupMax: s.groupMax})
 		})
-		if s.inTx || try == txTries || !isGivenUp(err) {
+		if s.inTx || try == txTries || !again(err) {
 			return err
 		}
 		select {
@@ -254,6 +259,13 @@ func (s *Store) Tx(ctx context.Context, fn func(tx *Store) error) error {
 func isGivenUp(err error) bool {
 	var pg *pgconn.PgError
 	return errors.As(err, &pg) && (pg.Code == "40001" || pg.Code == "40P01")
+}
+
+// IsLocked reports whether a statement gave up waiting for a row that another transaction holds: SQLSTATE 55P03
+// (lock_not_available).
+func IsLocked(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == "55P03"
 }
 
 // Now is the store's clock: UTC, in whole milliseconds, as everything is stored.

@@ -184,6 +184,7 @@ func (s *database) Attempted(d models.Delivery, status models.DeliveryStatus) *m
 	if status == models.Pending {
 		r.NextAttemptAt = now.Add(time.Minute)
 	}
+	s.DB().Raw("SELECT epoch FROM webhook_health WHERE webhook_id = ?", d.WebhookID).Scan(&r.Epoch)
 	return r
 }
 

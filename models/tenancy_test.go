@@ -26,7 +26,7 @@ func TestPutTenantCreatesAndReplaces(t *testing.T) {
 		created, err = s.PutTenant(t.Context(), &second)
 		require.NoError(t, err)
 		require.False(t, created)
-		want := models.Tenant{ID: "acme", Name: "Acme Inc.", Version: 1, CreatedAt: made, UpdatedAt: s.Now()}
+		want := models.Tenant{ID: "acme", Slug: "acme", Name: "Acme Inc.", Version: 1, CreatedAt: made, UpdatedAt: s.Now()}
 		require.Equal(t, want, second)
 		stored, err := s.Store.Tenant(t.Context(), "acme")
 		require.NoError(t, err)

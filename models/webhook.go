@@ -207,20 +207,24 @@ type StatusChange struct {
 	Reset bool
 	// From names the statuses the change is allowed from; empty = any.
 	From []WebhookStatus
+	// Recover, if set, is stored with the change, or where the webhook has the status already.
+	Recover *Recovery
 }
 
-// SetWebhookStatus changes a webhook's status together with what follows from it: leaving active holds what is
-// pending. changed is false if the webhook was in that status already or is in none of c.From.
+// SetWebhookStatus changes a webhook's status. That alone decides whether anything is sent to it. What is pending for a
+// webhook that is not active any more is held by a job. changed is false if the webhook was in that status already or is
+// in none of c.From.
 func (s *Store) SetWebhookStatus(ctx context.Context, tenant, id string, c StatusChange) (w Webhook, changed bool, err error) {
+	job := ""
 	err = s.Tx(ctx, func(tx *Store) error {
-		changed = false
+		changed, job = false, ""
 		if err := tx.touchWebhooks(ctx, tenant); err != nil {
 			return err
 		}
 		if err := tx.lockWebhook(ctx, tenant, id, &w); err != nil {
 			return err
 		}
-		if len(c.From) > 0 && !slices.Contains(c.From, w.Status) {
+		if len(c.From) > 0 && !slices.Contains(c.From, w.Status) && (c.Recover == nil || w.Status != c.To) {
 			return nil
 		}
 		if c.Reset {
@@ -228,36 +232,44 @@ func (s *Store) SetWebhookStatus(ctx context.Context, tenant, id string, c Statu
 				return err
 			}
 		}
-		if w.Status == c.To {
+		if changed = w.Status != c.To; changed {
+			var err error
+			if job, err = tx.applyStatus(ctx, &w, c); err != nil {
+				return err
+			}
+		}
+		if c.Recover == nil {
 			return nil
 		}
-		changed = true
-		return tx.applyStatus(ctx, &w, c)
+		return tx.CreateRecovery(ctx, c.Recover)
 	})
+	if err == nil {
+		s.follow(ctx, job)
+	}
 	return w, changed, err
 }
 
-func (s *Store) applyStatus(ctx context.Context, w *Webhook, c StatusChange) error {
+// applyStatus changes the status of a webhook that is locked, and leaves a job to hold what is pending if it is not
+// active any more.
+func (s *Store) applyStatus(ctx context.Context, w *Webhook, c StatusChange) (job string, err error) {
 	w.Status, w.StatusReason, w.UpdatedBy, w.UpdatedAt = c.To, c.Reason, c.By, s.now()
-	err := s.db.WithContext(ctx).Model(w).Omit("Health").Select("status", "status_reason", "updated_by", "updated_at").Updates(w).Error
+	w.Epoch++
+	err = s.db.WithContext(ctx).Model(w).Omit("Health").
+		Select("status", "status_reason", "epoch", "updated_by", "updated_at").Updates(w).Error
 	if err != nil || c.To == WebhookActive {
-		return err
+		return "", err
 	}
-	if err := s.holdPending(ctx, w.ID, HeldReason(c.To)); err != nil {
-		return err
+	if err := s.forgetPace(ctx, w.ID); err != nil {
+		return "", err
 	}
-	if c.To != WebhookPaused {
-		if err := s.keepHeld(ctx, w.ID, HeldReason(c.To)); err != nil {
-			return err
-		}
-	}
-	return s.forgetPace(ctx, w.ID)
+	return s.addJob(ctx, Job{Kind: jobHold, Tenant: w.Tenant, WebhookID: w.ID, Epoch: w.Epoch, Reason: HeldReason(c.To)})
 }
 
-// DeleteWebhook marks the webhook deleted and cancels what is owed to it. Its record stays for the deliveries that
-// name it, its secrets do not.
+// DeleteWebhook marks the webhook deleted; nothing is sent to it from then on. What is owed to it is canceled by a job.
+// Its record stays for the deliveries that name it, its secrets do not.
 func (s *Store) DeleteWebhook(ctx context.Context, tenant, id string) (Webhook, error) {
 	var w Webhook
+	job := ""
 	err := s.Tx(ctx, func(tx *Store) error {
 		if err := tx.touchWebhooks(ctx, tenant); err != nil {
 			return err
@@ -271,8 +283,15 @@ func (s *Store) DeleteWebhook(ctx context.Context, tenant, id string) (Webhook, 
 		if err != nil {
 			return err
 		}
-		return tx.cancelOwed(ctx, "webhook_id = ?", "webhook deleted", id)
+		if err := tx.nobodyToTell(ctx, id); err != nil {
+			return err
+		}
+		job, err = tx.addJob(ctx, Job{Kind: jobCancel, Tenant: tenant, WebhookID: id, Reason: reasonDeleted})
+		return err
 	})
+	if err == nil {
+		s.follow(ctx, job)
+	}
 	return w, err
 }
 

@@ -155,10 +155,6 @@ func (r *Reconciler) webhooks(ctx context.Context) error {
 }
 
 func (r *Reconciler) recoveries(ctx context.Context) error {
-	// A publish that was under way when a webhook was resumed may have left a delivery held behind the resume's back.
-	if err := r.Store.RecoverStranded(ctx, r.Store.Now().Add(-r.Overdue), judgedAtOnce); err != nil {
-		return err
-	}
 	ids, err := r.Store.RunningRecoveries(ctx, judgedAtOnce)
 	for _, id := range ids {
 		r.Engine.Recover(id)

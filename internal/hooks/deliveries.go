@@ -48,8 +48,11 @@ func (s *Service) Delivery(ctx context.Context, tenant, id string) (Timeline, er
 }
 
 func (s *Service) timeline(ctx context.Context, d models.Delivery) (Timeline, error) {
+	err := s.Store.Effective(ctx, &d)
 	t := Timeline{Delivery: d}
-	var err error
+	if err != nil {
+		return t, err
+	}
 	if t.History, err = s.Store.Attempts(ctx, d.Tenant, d.ID); err != nil {
 		return t, err
 	}
@@ -117,9 +120,12 @@ func (s *Service) CancelDelivery(ctx context.Context, tenant, id, by string) (Ti
 
 // PauseDelivery puts a pending delivery aside until it is resumed.
 func (s *Service) PauseDelivery(ctx context.Context, tenant, id string) (Timeline, error) {
-	return s.changeDelivery(ctx, tenant, id, func(d *models.Delivery, _ models.WebhookStatus, _ time.Time) error {
+	return s.changeDelivery(ctx, tenant, id, func(d *models.Delivery, webhook models.WebhookStatus, _ time.Time) error {
 		if d.Status != models.Pending {
 			return Refuse(Conflict, "the delivery is %s; only a pending one can be paused", d.Status)
+		}
+		if webhook != models.WebhookActive {
+			return Refuse(Conflict, "the webhook is not active; nothing is sent to it")
 		}
 		d.Hold()
 		return nil

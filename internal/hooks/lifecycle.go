@@ -48,18 +48,18 @@ func (s *Service) Resume(ctx context.Context, tenant, id, by string) (models.Web
 }
 
 func (s *Service) resume(ctx context.Context, tenant, id, by string, reset bool) (models.Webhook, error) {
+	recovery := &models.Recovery{Tenant: tenant, WebhookID: id, Statuses: []models.DeliveryStatus{models.Held},
+		Reason: models.HeldReason(models.WebhookPaused)}
 	w, err := s.setStatus(ctx, tenant, id, models.StatusChange{To: models.WebhookActive, Reset: reset, By: by,
-		From: []models.WebhookStatus{models.WebhookPaused}})
+		From: []models.WebhookStatus{models.WebhookPaused}, Recover: recovery})
 	if err != nil {
 		return w, err
 	}
 	if w.Status != models.WebhookActive {
 		return w, Refuse(Conflict, "the webhook is %s; only a paused one can be resumed", w.Status)
 	}
-	// Also where it was active already: a resume that stopped half-way is finished by the next.
-	_, err = s.recover(ctx, &models.Recovery{Tenant: tenant, WebhookID: id, Statuses: []models.DeliveryStatus{models.Held},
-		Reason: models.HeldReason(models.WebhookPaused)})
-	return w, err
+	s.Engine.Recover(recovery.ID)
+	return w, nil
 }
 
 func (s *Service) setStatus(ctx context.Context, tenant, id string, c models.StatusChange) (models.Webhook, error) {

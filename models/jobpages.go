@@ -1,0 +1,239 @@
+package models
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+
+	"gorm.io/gorm"
+)
+
+// The jobs that follow a change of a webhook, an event or a recovery.
+const (
+	// jobHold puts aside what is pending for a webhook that is not active any more.
+	jobHold JobKind = "hold"
+	// jobCancel ends what is owed to a deleted webhook.
+	jobCancel JobKind = "cancel"
+	// jobKeep notes another reason on what a pause holds, so that no resume releases it.
+	jobKeep JobKind = "keep"
+	// jobErase ends what is owed of an erased event.
+	jobErase JobKind = "erase"
+	// jobCount counts what a large recovery has to release.
+	jobCount JobKind = "count"
+)
+
+// walk is one pass of a job over deliveries, in the order of their ids.
+type walk struct {
+	of   string // the condition that selects them, beside their status
+	args []any
+	from DeliveryStatus
+	set  string // what changes; v.reason is the job's reason, v.now the time
+}
+
+// place is where a job of several walks stands.
+type place struct {
+	walk  int
+	after string // the last delivery seen
+	again string // where the next round begins, if rows were passed over that somebody else had locked; "" = nowhere
+	round bool   // rows were passed over in this round
+}
+
+const placeForm = "%d %t %q %q"
+
+func (j *Job) place() (p place) {
+	if j.Position != "" {
+		if _, err := fmt.Sscanf(j.Position, placeForm, &p.walk, &p.round, &p.after, &p.again); err != nil {
+			panic("models: a job's position cannot be read: " + j.Position) // only this file writes it
+		}
+	}
+	return p
+}
+
+func (j *Job) move(p place) { j.Position = fmt.Sprintf(placeForm, p.walk, p.round, p.after, p.again) }
+
+// walkPage makes one page of a job that walks over deliveries: of one walk after the other, until the page is full. Rows
+// that somebody else has locked are passed over, so that a page never waits and nobody waits for it for long; the walk
+// comes back to them in another round.
+func (s *Store) walkPage(ctx context.Context, j *Job, walks ...walk) (page JobPage, err error) {
+	at, room := j.place(), jobRows
+	for at.walk < len(walks) && room > 0 {
+		w := walks[at.walk]
+		keys, err := s.walkKeys(ctx, &w, at.after, room)
+		if err != nil {
+			return page, err
+		}
+		changed, err := s.walkChange(ctx, &w, j.Reason, keys)
+		if err != nil {
+			return page, err
+		}
+		page.Rows += int64(changed)
+		if changed < len(keys) && !at.round {
+			at.round, at.again = true, at.after
+		}
+		switch {
+		case len(keys) == room:
+			at.after = keys[len(keys)-1].ID
+		case at.round: // in another page: they are locked now
+			j.move(place{walk: at.walk, after: at.again})
+			return page, nil
+		default:
+			at = place{walk: at.walk + 1}
+		}
+		room -= len(keys)
+	}
+	page.Done = at.walk == len(walks)
+	j.move(at)
+	return page, nil
+}
+
+// walkKeys names the next deliveries of a walk.
+func (s *Store) walkKeys(ctx context.Context, w *walk, after string, most int) (keys []DeliveryKey, err error) {
+	// The status is a constant: PostgreSQL cannot match a partial index against a bound parameter.
+	err = s.db.WithContext(ctx).Model(&Delivery{}).Select("tenant", "id").Where(w.of, w.args...).
+		Where(statusIs(w.from)).Where("id > ?", after).Order("id").Limit(most).Scan(&keys).Error
+	return keys, err
+}
+
+// statusIs is the condition that a delivery has a status, with the predicate of the partial index that finds it.
+func statusIs(status DeliveryStatus) string {
+	f := DeliveryFilter{Status: status}
+	condition := "status = '" + string(status) + "'"
+	if predicate := f.predicate(); predicate != "" && predicate != condition {
+		condition += " AND " + predicate
+	}
+	return condition
+}
+
+// What a walk changes.
+const (
+	setHeld     = "status = 'held', status_reason = v.reason, generation = deliveries.generation + 1, next_attempt_at = NULL"
+	setCanceled = "status = 'canceled', status_reason = v.reason, generation = deliveries.generation + 1, next_attempt_at = NULL, finished_at = v.now"
+	setReason   = "status_reason = v.reason"
+)
+
+// walkChange changes those of the deliveries that are still as the walk wants them and that nobody else has locked.
+func (s *Store) walkChange(ctx context.Context, w *walk, reason string, keys []DeliveryKey) (changed int, err error) {
+	now := timeOf(s.now())
+	columns := append(slices.Clone(rowKeyColumns), was[DeliveryKey](w.from),
+		column[DeliveryKey]{"reason", "text", func(*DeliveryKey) any { return reason }},
+		column[DeliveryKey]{"now", "timestamptz", func(*DeliveryKey) any { return now }})
+	of, lock := "v", ""
+	if s.postgres {
+		of, lock = "locked AS v", `, locked AS MATERIALIZED (SELECT v.* FROM v JOIN deliveries d ON d.tenant = v.tenant AND d.id = v.id
+			AND d.status = v.was ORDER BY d.id FOR UPDATE OF d SKIP LOCKED) `
+	}
+	err = bulk(ctx, s, keys, columns, lock+"UPDATE deliveries SET "+w.set+" FROM "+of+` WHERE deliveries.tenant = v.tenant
+		AND deliveries.id = v.id AND deliveries.status = v.was RETURNING deliveries.id`, func(*sql.Rows) error { changed++; return nil })
+	return changed, err
+}
+
+// jobWebhook reads the webhook that a job is about, and on PostgreSQL locks it against a change of status: whatever
+// changes it finds all that this page has done. Pages do not wait for each other.
+func (s *Store) jobWebhook(ctx context.Context, j *Job) (w Webhook, err error) {
+	lock := ""
+	if s.postgres {
+		lock = " FOR SHARE"
+	}
+	err = found(s.db.WithContext(ctx).Raw("SELECT id, status, epoch, deleted_at FROM webhooks WHERE id = ?"+lock, j.WebhookID).Take(&w).Error)
+	return w, err
+}
+
+func holdPage(ctx context.Context, s *Store, j *Job) (JobPage, error) {
+	w, err := s.jobWebhook(ctx, j)
+	switch {
+	case errors.Is(err, ErrNotFound), err == nil && (w.DeletedAt != nil || w.Epoch != j.Epoch):
+		return JobPage{Done: true}, nil // the webhook has another status, or none: what follows from that is another job's
+	case err != nil:
+		return JobPage{}, err
+	}
+	walks := []walk{{of: "webhook_id = ?", args: []any{j.WebhookID}, from: Pending, set: setHeld}}
+	if j.Reason != heldPaused {
+		walks = append(walks, keepWalk(j))
+	}
+	return s.walkPage(ctx, j, walks...)
+}
+
+// keepWalk notes the job's reason on what is held because the webhook was paused.
+func keepWalk(j *Job) walk {
+	return walk{of: "webhook_id = ? AND status_reason = ?", args: []any{j.WebhookID, heldPaused}, from: Held, set: setReason}
+}
+
+func keepPage(ctx context.Context, s *Store, j *Job) (JobPage, error) {
+	w, err := s.jobWebhook(ctx, j)
+	switch {
+	case errors.Is(err, ErrNotFound), err == nil && (w.DeletedAt != nil || w.Epoch != j.Epoch):
+		return JobPage{Done: true}, nil
+	case err != nil:
+		return JobPage{}, err
+	}
+	return s.walkPage(ctx, j, keepWalk(j))
+}
+
+func cancelPage(ctx context.Context, s *Store, j *Job) (JobPage, error) {
+	of := walk{of: "webhook_id = ?", args: []any{j.WebhookID}, from: Pending, set: setCanceled}
+	then := of
+	then.from = Held
+	return s.walkPage(ctx, j, of, then)
+}
+
+func erasePage(ctx context.Context, s *Store, j *Job) (JobPage, error) {
+	pending := walk{of: "tenant = ? AND event_id = ?", args: []any{j.Tenant, j.EventID}, from: Pending, set: setCanceled}
+	held, failed := pending, pending
+	held.from, failed.from = Held, Failed
+	failed.set = setReason // no recovery releases it
+	failed.of += " AND status_reason <> ?"
+	failed.args = []any{j.Tenant, j.EventID, j.Reason}
+	return s.walkPage(ctx, j, pending, held, failed)
+}
+
+// countRows is how many rows one page of a count reads.
+const countRows = 10_000
+
+// countPage counts more of what a recovery has to release. What the recovery has passed meanwhile is counted as released.
+func countPage(ctx context.Context, s *Store, j *Job) (JobPage, error) {
+	var r Recovery
+	switch err := found(s.db.WithContext(ctx).Take(&r, "id = ?", j.Subject).Error); {
+	case errors.Is(err, ErrNotFound):
+		return JobPage{Done: true}, nil
+	case err != nil:
+		return JobPage{}, err
+	}
+	page := JobPage{Rows: -j.Touched} // Touched is the count so far
+	counted, after := j.Touched, j.Position
+	if r.Position > after {
+		counted, after = r.Released, r.Position
+	}
+	var rest struct {
+		N    int64
+		Last string
+	}
+	if r.Status == RecoveryRunning && !r.Sweep {
+		scope := r
+		scope.Position = after
+		ids := scope.scope(s.db.WithContext(ctx)).Select("id").Order("id").Limit(countRows)
+		if err := s.db.WithContext(ctx).Table("(?) AS page", ids).Select("count(*) AS n, COALESCE(max(id), '') AS last").Scan(&rest).Error; err != nil {
+			return JobPage{}, err
+		}
+	} else {
+		counted = r.Released
+	}
+	counted += rest.N
+	page.Rows += counted
+	if j.Position = rest.Last; rest.N == countRows {
+		return page, nil
+	}
+	page.Done = true
+	return page, s.db.WithContext(ctx).Model(&Recovery{}).Where("id = ? AND total = ?", r.ID, TotalUnknown).Update("total", counted).Error
+}
+
+// hasJob reports whether a job of the kind is open for what the condition selects.
+func (s *Store) hasJob(ctx context.Context, kind JobKind, where string, args ...any) (bool, error) {
+	var j Job
+	err := found(s.db.WithContext(ctx).Session(&gorm.Session{}).Select("id").Where("kind = ?", kind).Where(where, args...).Take(&j).Error)
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
