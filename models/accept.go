@@ -46,6 +46,7 @@ type Accepted struct {
 // Accept stores a group of acceptances in one transaction. An acceptance that cannot be stored ends with an error
 // of its own and does not disturb the others; the returned error means that nothing at all was stored.
 func (s *Store) Accept(ctx context.Context, group []*Acceptance) ([]Accepted, error) {
+	s.noteTraffic()
 	var results []Accepted
 	err := s.Tx(ctx, func(tx *Store) error {
 		results = make([]Accepted, len(group))

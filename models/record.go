@@ -51,6 +51,7 @@ func (r *Record) DeliveryKey() DeliveryKey {
 // Where somebody else holds a row for longer than the pool's lock_timeout, the rest of the group is recorded without what
 // is locked; that is marked in its result.
 func (s *Store) Record(ctx context.Context, group []*Record, done []string) ([]Recorded, error) {
+	s.noteTraffic()
 	results, err := s.record(ctx, group, done)
 	if !IsLocked(err) {
 		return results, err

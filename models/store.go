@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -36,6 +37,7 @@ type Store struct {
 	inTx     bool // the handle that Tx gives to its function
 	now      func() time.Time
 	groupMax int
+	traffic  *atomic.Int64 // when an event was last accepted or an attempt recorded, in nanoseconds since 1970
 }
 
 // Options tunes Open. The zero value is usable.
@@ -60,7 +62,7 @@ func Open(ctx context.Context, databaseURL string, o Options) (*Store, error) {
 	if o.GroupMax == 0 {
 		o.GroupMax = MaxDispatch
 	}
-	s := &Store{now: func() time.Time { return o.Now().UTC().Truncate(time.Millisecond) }, groupMax: min(o.GroupMax, MaxDispatch)}
+	s := &Store{now: func() time.Time { return o.Now().UTC().Truncate(time.Millisecond) }, groupMax: min(o.GroupMax, MaxDispatch), traffic: &atomic.Int64{}}
 	var dialector gorm.Dialector
 	switch {
 	case strings.HasPrefix(databaseURL, "sqlite:"):
@@ -142,7 +144,7 @@ func isBusy(err error) bool {
 // for databases; its default, made for turning disks, reads a whole young table where an index finds the rows. And not
 // to gather rows from several indexes to sort them: of a tenant that it has not counted yet it takes there to be a few,
 // reads ten thousand, and sorts them, where one index has them in the order of the list.
-const planner = "SET random_page_cost = 1.1; SET enable_bitmapscan = off"
+const planner = "SET random_page_cost = 1.1; SET enable_bitmapscan = off; SET lock_timeout = 250"
 
 // dialFor is how long a connection may take to come about, where the URL does not say (connect_timeout): of a server that
 // has gone, TCP would wait for two minutes for an answer.
@@ -241,7 +243,7 @@ func (s *Store) Tx(ctx context.Context, fn func(tx *Store) error) error {
 func (s *Store) tx(ctx context.Context, again func(error) bool, fn func(tx *Store) error) error {
 	for try := 1; ; try++ {
 		err := s.db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
-			return fn(&Store{db: tx, postgres: s.postgres, inTx: true, now: s.now, groupMax: s.groupMax})
+			return fn(&Store{db: tx, postgres: s.postgres, inTx: true, now: s.now, groupMax: s.groupMax, traffic: s.traffic})
 		})
 		if s.inTx || try == txTries || !again(err) {
 			return err
@@ -270,6 +272,11 @@ func IsLocked(err error) bool {
 
 // Now is the store's clock: UTC, in whole milliseconds, as everything is stored.
 func (s *Store) Now() time.Time { return s.now() }
+
+// LastTraffic is when this process last accepted an event or recorded an attempt: background work steps back for it.
+func (s *Store) LastTraffic() time.Time { return time.Unix(0, s.traffic.Load()) }
+
+func (s *Store) noteTraffic() { s.traffic.Store(s.now().UnixNano()) }
 
 // forUpdate locks the rows read until the transaction ends. SQLite has one writer at a time and needs no lock.
 func (s *Store) forUpdate(db *gorm.DB) *gorm.DB {

@@ -15,6 +15,7 @@ type Metrics struct {
 	DispatchSize   prometheus.Histogram
 	Waiting        prometheus.Gauge
 	Catches        prometheus.Counter
+	JobRows        *prometheus.CounterVec // by kind of job
 	Webhooks       *prometheus.GaugeVec   // by status
 	Notified       *prometheus.CounterVec // by result
 	Pending        prometheus.Gauge
@@ -54,6 +55,7 @@ func New(r prometheus.Registerer) *Metrics {
 		DispatchSize:   histogram("dispatch_deliveries", "Deliveries a dispatch was started with.", []float64{1, 2, 4, 8, 16, 32, 64, 128, 256}),
 		Waiting:        gauge("waiting_deliveries", "Accepted deliveries that wait in this process for a shared dispatch."),
 		Catches:        counter("reconciler_catches_total", "Deliveries the reconciler had to dispatch again. In health it does not move."),
+		JobRows:        counters("job_rows_total", "kind", "Rows changed by the pages that follow a large act, by kind of job: hold, cancel, keep, erase, count, fanout or purge."),
 		Notified:       counters("notifications_total", "result", "Notifications to administrators: sent or failed."),
 		Pending:        gauge("backlog_pending_deliveries", "Deliveries that are pending, in the whole installation. Counted at every look of the reconciler, or less often where counting takes long."),
 		Held:           gauge("backlog_held_deliveries", "Deliveries that are held, in the whole installation. Counted as the pending are."),

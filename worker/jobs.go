@@ -1,0 +1,86 @@
+package worker
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/posthorn/posthorn/internal/metrics"
+	"github.com/posthorn/posthorn/models"
+)
+
+// JobStore is what Jobs needs of models.Store.
+type JobStore interface {
+	RunJob(ctx context.Context) (models.Job, models.JobPage, error)
+	// LastTraffic is when this process last accepted an event or recorded an attempt.
+	LastTraffic() time.Time
+}
+
+// JobEngine is what Jobs needs of internal/engine.
+type JobEngine interface {
+	// LaunchWait starts dispatches and returns when they are started or given up.
+	LaunchWait(ctx context.Context, dispatches ...models.Dispatch)
+	// Judge wakes a webhook's health workflow.
+	Judge(webhookID string)
+}
+
+// Jobs makes the pages of large acts: what follows when a webhook with a million deliveries is paused, or a tenant is
+// deleted. Every worker runs one, without a leader. It makes a page at a time, and steps back while there is traffic.
+type Jobs struct {
+	Store   JobStore
+	Engine  JobEngine
+	Metrics *metrics.Metrics
+	Log     *slog.Logger
+	Now     func() time.Time
+}
+
+const (
+	// jobsIdle is the time between two looks while no job is due.
+	jobsIdle = 500 * time.Millisecond
+	// trafficFor is how long after the last event or attempt there is traffic to step back for.
+	trafficFor = 500 * time.Millisecond
+	// stepBack is how many times as long as a page took the next one is put off while there is traffic.
+	stepBack = 2
+)
+
+// Run makes pages until ctx ends.
+func (j *Jobs) Run(ctx context.Context) {
+	for ctx.Err() == nil {
+		wait := j.page(ctx)
+		if wait <= 0 {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(wait):
+		}
+	}
+}
+
+// page makes one page and returns how long to wait before the next.
+func (j *Jobs) page(ctx context.Context) time.Duration {
+	began := j.Now()
+	job, page, err := j.Store.RunJob(ctx)
+	took := j.Now().Sub(began)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return 0
+	case err != nil:
+		j.Log.WarnContext(ctx, "a page of a job failed; it is made again later", "job", job.ID, "kind", job.Kind, "error", err)
+		return jobsIdle
+	case job.ID == "":
+		return jobsIdle
+	}
+	j.Metrics.JobRows.WithLabelValues(string(job.Kind)).Add(float64(max(0, page.Rows)))
+	for _, id := range page.Judge {
+		j.Engine.Judge(id)
+	}
+	j.Engine.LaunchWait(ctx, page.Fresh...)
+	if page.Done {
+		j.Log.InfoContext(ctx, "job done", "job", job.ID, "kind", job.Kind, "tenant", job.Tenant, "webhook", job.WebhookID, "rows", job.Touched)
+	}
+	if j.Now().Sub(j.Store.LastTraffic()) < trafficFor {
+		return stepBack * took
+	}
+	return 0
+}
