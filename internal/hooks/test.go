@@ -34,7 +34,7 @@ type TestResult struct {
 	// Received reports whether the receiver has answered with success. Where Posthorn could not send, it is false, and the
 	// attempt's error says so.
 	Received bool
-	Attempt   models.Attempt
+	Attempt  models.Attempt
 }
 
 // maxTests bounds the POSTs of one test call.
