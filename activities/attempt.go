@@ -81,6 +81,8 @@ func (a *Deliveries) note(ctx context.Context, r *hooks.Receiver, record *models
 		outcome = "failed"
 	case sender.Gone:
 		outcome = "gone"
+	case sender.Local:
+		outcome = "local"
 	case sender.Received:
 	}
 	a.Metrics.Attempts.WithLabelValues(outcome).Inc()

@@ -45,6 +45,7 @@ func (c Config) Validate() error {
 	p.add("POSTHORN_TEMPORAL_UI_URL", checkBaseURL(c.TemporalUIURL))
 	p.check("POSTHORN_TASK_QUEUE", taskQueuePattern.MatchString(c.TaskQueue), "must be 1 to 64 letters, digits, dots, dashes or underscores, the first a letter or digit")
 	p.check("POSTHORN_GROUP_MAX", c.GroupMax >= 1 && c.GroupMax <= MaxGroup, fmt.Sprintf("must be 1 to %d", MaxGroup))
+	p.check("POSTHORN_MAX_POSTS", c.MaxPosts >= 0 && c.MaxPosts <= MaxPosts, fmt.Sprintf("must be 1 to %d, or 0 for the default", MaxPosts))
 	p.check("POSTHORN_TIMEOUT", c.Timeout > 0 && c.Timeout <= MaxTimeout, fmt.Sprintf("must be more than 0 and at most %s", MaxTimeout))
 	p.check("POSTHORN_RETRY_INITIAL", c.Retry.Initial > 0, "must be more than 0")
 	p.check("POSTHORN_RETRY_BACKOFF", c.Retry.Backoff >= 1 && !math.IsInf(c.Retry.Backoff, 0), "must be at least 1")

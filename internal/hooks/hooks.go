@@ -17,6 +17,7 @@ import (
 	"github.com/posthorn/posthorn/internal/metrics"
 	"github.com/posthorn/posthorn/internal/secrets"
 	"github.com/posthorn/posthorn/internal/sender"
+	"github.com/posthorn/posthorn/internal/slots"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -58,12 +59,13 @@ type URLChecker interface {
 	CheckURL(ctx context.Context, raw string) error
 }
 
-// Options is what a Service needs. All fields but Metrics, Log and Now are required.
+// Options is what a Service needs. All fields but Posts, Metrics, Log and Now are required.
 type Options struct {
 	Store     *models.Store
 	Box       *secrets.Box
 	Guard     URLChecker
 	Poster    Poster
+	Posts     *slots.Slots // shared with deliveries; bounds test POSTs too. Default: slots of its own
 	Engine    Engine
 	AdminKey  string         // bootstrap admin key; "" = no admin access
 	Retry     backoff.Policy // the installation's defaults
@@ -91,6 +93,9 @@ const (
 	acceptEach = time.Millisecond
 )
 
+// defaultPosts is how many test POSTs may be in flight where Options has no Posts.
+const defaultPosts = 256
+
 // New makes a Service.
 func New(o Options) *Service {
 	if o.Log == nil {
@@ -98,6 +103,9 @@ func New(o Options) *Service {
 	}
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Posts == nil {
+		o.Posts = slots.New(slots.Options{Capacity: defaultPosts})
 	}
 	if o.Metrics == nil {
 		o.Metrics = metrics.New(prometheus.NewRegistry())

@@ -31,8 +31,10 @@ func (r TestReport) Succeeded() int {
 // TestResult is one real POST of an example event.
 type TestResult struct {
 	EventType string
-	Received  bool
-	Attempt   models.Attempt
+	// Received reports whether the receiver has answered with success. Where Posthorn could not send, it is false, and the
+	// attempt's error says so.
+	Received bool
+	Attempt  models.Attempt
 }
 
 // maxTests bounds the POSTs of one test call.
@@ -113,7 +115,17 @@ func (s *Service) test(ctx context.Context, r *Receiver, eventType string, examp
 	}
 	e := &models.Event{Tenant: r.Webhook.Tenant, ID: models.NewID(models.PrefixEvent), Type: eventType, Data: example,
 		CreatedAt: s.Now().UTC().Truncate(time.Millisecond)}
+	release, err := s.Posts.Acquire(ctx, r.Webhook.Tenant, sender.Host(r.Webhook.URL))
+	if err != nil {
+		result := sender.Result{StartedAt: s.Now(), Outcome: sender.Local, Reason: sender.ReasonCanceled, Aborted: true,
+			Error: "not sent: the caller gave up before there was a free slot"}
+		return TestResult{EventType: eventType, Attempt: s.attempt(r, result, nil)}
+	}
+	defer release()
 	attempt, result := s.Post(ctx, r, e)
 	attempt.Number = 1
+	if result.Outcome == sender.Local && !result.Aborted {
+		s.Metrics.LocalFailures.WithLabelValues(string(result.Reason)).Inc()
+	}
 	return TestResult{EventType: eventType, Received: result.Outcome == sender.Received, Attempt: attempt}
 }

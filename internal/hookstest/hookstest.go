@@ -148,6 +148,7 @@ func (e *Env) Attempt(tenant, deliveryID string) models.Attempt {
 	r, err := e.Hooks.Receiver(ctx, tenant, d.WebhookID)
 	require.NoError(e.tb, err)
 	attempt, result := e.Hooks.Post(ctx, r, &event)
+	require.NotEqual(e.tb, sender.Local, result.Outcome, "%s: %s", result.Reason, result.Error) // nothing to record
 	attempt.DeliveryID = d.ID
 	record := models.Record{Attempt: attempt, Generation: d.Generation, DispatchID: d.DispatchID, CountsInTotal: r.CountsInTotal}
 	switch failures := d.Failures + 1; {

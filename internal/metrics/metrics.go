@@ -10,6 +10,7 @@ type Metrics struct {
 	Accepted       prometheus.Counter
 	Attempts       *prometheus.CounterVec // by outcome
 	AttemptSeconds prometheus.Histogram
+	LocalFailures  *prometheus.CounterVec // by reason
 	Deliveries     *prometheus.CounterVec // finished, by status
 	Starts         *prometheus.CounterVec // of workflows, by result
 	DispatchSize   prometheus.Histogram
@@ -48,8 +49,9 @@ func New(r prometheus.Registerer) *Metrics {
 	}
 	m := &Metrics{
 		Accepted:       counter("events_accepted_total", "Events stored, each with everything owed of it."),
-		Attempts:       counters("attempts_total", "outcome", "POSTs made, by outcome: received, failed or gone."),
+		Attempts:       counters("attempts_total", "outcome", "POSTs made, by outcome: received, failed or gone; local could not be made and counts for nobody."),
 		AttemptSeconds: histogram("attempt_duration_seconds", "How long POSTs took.", []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 15, 30, 60}),
+		LocalFailures:  counters("local_failures_total", "reason", "POSTs that Posthorn could not make, by what it lacked: file_descriptors, ports, memory, network, resolver or certificates."),
 		Deliveries:     counters("deliveries_finished_total", "status", "Deliveries that ended: delivered or failed."),
 		Starts:         counters("workflow_starts_total", "result", "Dispatch workflows started, by result: started, exists or failed."),
 		DispatchSize:   histogram("dispatch_deliveries", "Deliveries a dispatch was started with.", []float64{1, 2, 4, 8, 16, 32, 64, 128, 256}),
@@ -66,4 +68,29 @@ func New(r prometheus.Registerer) *Metrics {
 	m.Webhooks = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "posthorn_webhooks", Help: "Webhooks, by status."}, []string{"status"})
 	r.MustRegister(m.Backlog, m.Webhooks)
 	return m
+}
+
+// Posts is how many POSTs may be in flight, are, and wait for a slot.
+type Posts struct{ Max, InFlight, Waiting int }
+
+// WatchPosts registers gauges of the POSTs of this process, read when they are asked for.
+func WatchPosts(r prometheus.Registerer, read func() Posts) {
+	gauge := func(name, help string, value func(Posts) int) {
+		r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "posthorn_" + name, Help: help},
+			func() float64 { return float64(value(read())) }))
+	}
+	gauge("posts_max", "POSTs that this process makes at a time at most.", func(p Posts) int { return p.Max })
+	gauge("posts_in_flight", "POSTs in flight in this process.", func(p Posts) int { return p.InFlight })
+	gauge("posts_waiting", "POSTs that wait for a slot in this process.", func(p Posts) int { return p.Waiting })
+}
+
+// WatchBreaker registers a gauge that is 1 while the breaker of this process is open.
+func WatchBreaker(r prometheus.Registerer, open func() bool) {
+	r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "posthorn_egress_breaker_open",
+		Help: "1 while nearly all hosts fail at once in this process, so that failures are charged to nobody."}, func() float64 {
+		if open() {
+			return 1
+		}
+		return 0
+	}))
 }

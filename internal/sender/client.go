@@ -13,6 +13,9 @@ import (
 	"crypto/x509"
 	"net/http"
 	"net/netip"
+	"net/url"
+	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -79,6 +82,7 @@ type Client struct {
 	// Plain http has a transport of its own, so that its connection pool can hold only connections that were checked
 	// against the rule for plain http when they were dialled.
 	secure, plain *http.Transport
+	canary        *canary
 	userAgent     string
 	responseLimit int64
 	now           func() time.Time
@@ -95,8 +99,14 @@ func New(cfg Config) *Client {
 		cfg.Now = time.Now
 	}
 	guard := NewGuard(cfg)
+	if cfg.RootCAs == nil {
+		// The system's are read once and for all. Without a file descriptor for it at that moment, none would ever be
+		// trusted, so it must not be that of the first POST.
+		_, _ = x509.SystemCertPool()
+	}
 	return &Client{
 		guard:         guard,
+		canary:        &canary{resolver: guard.names.resolver, now: cfg.Now},
 		secure:        newTransport(cfg, newDialer(guard.names, guard.controlSecure)),
 		plain:         newTransport(cfg, newDialer(guard.names, guard.controlPlain)),
 		userAgent:     cfg.UserAgent,
@@ -140,6 +150,16 @@ func (c *Client) Close() {
 	c.plain.CloseIdleConnections()
 }
 
+// Host returns the host of a URL in lower case, without its port, or "" if it has none. Limits and measurements of a host
+// go by it.
+func Host(rawURL string) string {
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		return ""
+	}
+	return strings.ToLower(strings.TrimSuffix(u.Hostname(), "."))
+}
+
 // Request is one POST.
 type Request struct {
 	// URL of the receiver. Credentials in it are refused.
@@ -170,7 +190,8 @@ func (c *Client) exchange(parent context.Context, r Request) Result {
 	if timeout <= 0 {
 		timeout = DefaultTimeout
 	}
-	ctx, cancel := context.WithTimeout(parent, timeout)
+	var phase phase
+	ctx, cancel := context.WithTimeout(withPhase(parent, &phase), timeout)
 	defer cancel()
 
 	req, err := c.newRequest(ctx, r)
@@ -185,7 +206,10 @@ func (c *Client) exchange(parent context.Context, r Request) Result {
 	resp, err := transport.RoundTrip(req)
 	if err != nil {
 		if parent.Err() != nil {
-			return Result{Outcome: Failed, Aborted: true, Error: "canceled before the receiver answered"}
+			return Result{Outcome: Local, Reason: ReasonCanceled, Aborted: true, Error: "canceled before the receiver answered"}
+		}
+		if reason := c.own(err, ctx.Err(), &phase); reason != "" {
+			return Result{Outcome: Local, Reason: reason, Error: localText}
 		}
 		return Result{Outcome: Failed, Error: failureText(err, ctx.Err(), timeout)}
 	}
@@ -200,6 +224,39 @@ func (c *Client) exchange(parent context.Context, r Request) Result {
 	}
 	result.Body, result.BodyTruncated = readBody(resp, c.responseLimit)
 	return result
+}
+
+// own returns why a failure is Posthorn's own, or "" if it is the receiver's.
+func (c *Client) own(err, ctxErr error, p *phase) Reason {
+	if reason := localReason(err, hasRoute); reason != "" {
+		return reason
+	}
+	// If the time of the exchange ended during the look-up, err says nothing of it.
+	if unansweredLookup(err) || ctxErr != nil && p.resolving.Load() {
+		if !c.canary.resolverIsUp() {
+			return ReasonResolver
+		}
+	}
+	return ""
+}
+
+// phase is how far an exchange has come. The dialer, which the transport runs in a goroutine of its own, notes it.
+type phase struct{ resolving atomic.Bool }
+
+type phaseKey struct{}
+
+func withPhase(ctx context.Context, p *phase) context.Context {
+	return context.WithValue(ctx, phaseKey{}, p)
+}
+
+// resolving notes that the exchange of ctx waits for a name until the function that it returns is called.
+func resolving(ctx context.Context) (done func()) {
+	p, ok := ctx.Value(phaseKey{}).(*phase)
+	if !ok {
+		return func() {}
+	}
+	p.resolving.Store(true)
+	return func() { p.resolving.Store(false) }
 }
 
 func (c *Client) newRequest(ctx context.Context, r Request) (*http.Request, error) {

@@ -203,9 +203,13 @@ func TestPostLimitsNameResolution(t *testing.T) {
 	})
 }
 
+// hangingResolver is up, but the names that it is asked for have no servers that answer.
 type hangingResolver struct{}
 
 func (hangingResolver) LookupNetIP(ctx context.Context, _, host string) ([]netip.Addr, error) {
+	if host == canaryName {
+		return nil, &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}
+	}
 	<-ctx.Done()
 	return nil, &net.DNSError{Err: "i/o timeout", Name: host, IsTimeout: true}
 }
@@ -219,7 +223,8 @@ func TestPostIsAbortedWithItsCaller(t *testing.T) {
 		<-r.Context().Done()
 	})
 	result := newTestClient(t, Config{}).Post(ctx, Request{URL: url, Timeout: long})
-	require.Equal(t, Failed, result.Outcome)
+	require.Equal(t, Local, result.Outcome)
+	require.Equal(t, ReasonCanceled, result.Reason)
 	require.True(t, result.Aborted)
 	require.Equal(t, "canceled before the receiver answered", result.Error)
 }

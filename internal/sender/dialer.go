@@ -42,7 +42,9 @@ func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, e
 	if err != nil {
 		return nil, fmt.Errorf("port of %q: %w", address, err)
 	}
+	resolved := resolving(ctx)
 	addrs, err := d.names.lookup(ctx, host)
+	resolved()
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +65,7 @@ func withPort(addrs []netip.Addr, port uint16) []netip.AddrPort {
 }
 
 // race tries the family of the first address, and after fallbackDelay, or at once when that fails, the other. The first
-// connection wins. It fails with the first family's error.
+// connection wins. It fails with the first family's error, unless only the other's is Posthorn's own.
 func (d *dialer) race(ctx context.Context, network string, targets []netip.AddrPort) (net.Conn, error) {
 	first, second := splitFamilies(targets)
 	if len(second) == 0 {
@@ -93,7 +95,7 @@ func (d *dialer) race(ctx context.Context, network string, targets []netip.AddrP
 	fallback := time.NewTimer(d.fallbackDelay)
 	defer fallback.Stop()
 
-	var firstErr error
+	var firstErr, secondErr error
 	running, secondStarted := 1, false
 	for {
 		select {
@@ -105,6 +107,8 @@ func (d *dialer) race(ctx context.Context, network string, targets []netip.AddrP
 			running--
 			if got.first {
 				firstErr = got.err
+			} else {
+				secondErr = got.err
 			}
 		}
 		if !secondStarted {
@@ -113,12 +117,13 @@ func (d *dialer) race(ctx context.Context, network string, targets []netip.AddrP
 			go start(second, false)
 		}
 		if running == 0 {
-			return nil, firstErr
+			return nil, worse(firstErr, secondErr)
 		}
 	}
 }
 
-// serial tries one address after another, each with its share of the time left, and fails with the first error.
+// serial tries one address after another, each with its share of the time left, and fails with the first error, unless
+// only a later one is Posthorn's own.
 func (d *dialer) serial(ctx context.Context, network string, targets []netip.AddrPort) (net.Conn, error) {
 	var firstErr error
 	for i, target := range targets {
@@ -126,9 +131,7 @@ func (d *dialer) serial(ctx context.Context, network string, targets []netip.Add
 		if err == nil {
 			return conn, nil
 		}
-		if firstErr == nil {
-			firstErr = err
-		}
+		firstErr = worse(firstErr, err)
 		if ctx.Err() != nil {
 			break
 		}
@@ -137,6 +140,14 @@ func (d *dialer) serial(ctx context.Context, network string, targets []netip.Add
 		return nil, errors.New("no address to dial")
 	}
 	return nil, firstErr
+}
+
+// worse returns first, unless only next is a failure of Posthorn's own: without that, the address might have answered.
+func worse(first, next error) error {
+	if first == nil || next != nil && localReason(first, hasRoute) == "" && localReason(next, hasRoute) != "" {
+		return next
+	}
+	return first
 }
 
 func (d *dialer) connectWithin(ctx context.Context, network string, target netip.AddrPort, sharers int) (net.Conn, error) {

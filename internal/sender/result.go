@@ -11,13 +11,17 @@ import (
 type Outcome int
 
 const (
-	// Failed is every end that is neither Received nor Gone: another status (3xx included), a timeout, no connection, a
-	// destination that is not allowed.
+	// Failed is every other end: another status (3xx included), a timeout, no connection, a destination that is not
+	// allowed.
 	Failed Outcome = iota
 	// Received is any 2xx status.
 	Received
 	// Gone is status 410: the receiver asks never to be called again.
 	Gone
+	// Local is a failure of Posthorn itself, such as a lack of file descriptors, or a caller that gave up. It says nothing
+	// about the receiver and must not be counted against it. The receiver may have got the request all the same, so that
+	// sending it again may send it twice.
+	Local
 )
 
 // String returns the outcome in lower case, for logs and metric labels.
@@ -27,6 +31,8 @@ func (o Outcome) String() string {
 		return "received"
 	case Gone:
 		return "gone"
+	case Local:
+		return "local"
 	default:
 		return "failed"
 	}
@@ -50,8 +56,9 @@ type Result struct {
 	// RetryAfter is how long the receiver asked to be left alone, from a 429 or 503. 0 means it did not say.
 	RetryAfter time.Duration
 	Outcome    Outcome
-	// Aborted is true if the caller's context ended before an answer. The exchange then says nothing about the receiver
-	// and must not be counted against it.
+	// Reason is set if Outcome is Local.
+	Reason Reason
+	// Aborted is true if the caller's context ended before an answer. Outcome is then Local.
 	Aborted bool
 }
 
