@@ -91,6 +91,13 @@ const (
 	acceptEach = time.Millisecond
 )
 
+// acceptRows is the most rows that publish calls of several callers store in one transaction. Everybody whose call is in
+// it waits for all of it.
+const acceptRows = 2000
+
+// rows returns how many rows a publish call stores.
+func rows(a *models.Acceptance) int { return len(a.Events) + len(a.Deliveries) }
+
 // New makes a Service.
 func New(o Options) *Service {
 	if o.Log == nil {
@@ -105,17 +112,18 @@ func New(o Options) *Service {
 	o.GroupMax = min(o.GroupMax, models.MaxDispatch)
 	s := &Service{Options: o}
 	s.directory = newDirectory(s)
-	s.accept = groupcommit.New(s.commit, groupcommit.Options{Lanes: 2})
+	s.accept = groupcommit.New(s.commit, groupcommit.Options[*models.Acceptance]{Lanes: 2, Weight: rows, MaxWeight: acceptRows,
+		Key: func(a *models.Acceptance) string { return a.Tenant }})
 	return s
 }
 
 // commit stores what has been published at the same time.
 func (s *Service) commit(ctx context.Context, group []*models.Acceptance) ([]models.Accepted, error) {
-	rows := 0
+	n := 0
 	for _, a := range group {
-		rows += len(a.Events) + len(a.Deliveries)
+		n += rows(a)
 	}
-	ctx, cancel := context.WithTimeout(ctx, acceptFor+time.Duration(rows)*acceptEach)
+	ctx, cancel := context.WithTimeout(ctx, acceptFor+time.Duration(n)*acceptEach)
 	defer cancel()
 	return s.Store.Accept(ctx, group)
 }
