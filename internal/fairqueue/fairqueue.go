@@ -95,9 +95,6 @@ func (q *Queue[K, T]) PopMany(items []T, most int) []T {
 	return items
 }
 
-// Pass lets the key whose turn it is wait for its next turn. There must be one.
-func (q *Queue[K, T]) Pass() { q.take(q.first, 0) }
-
 // take removes n items of the first lane, and ends its turn.
 func (q *Queue[K, T]) take(l *lane[K, T], n int) {
 	clear(l.items[l.head : l.head+n]) // the array may live on for long

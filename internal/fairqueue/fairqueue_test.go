@@ -26,14 +26,10 @@ func TestKeysTakeTurns(t *testing.T) {
 	require.Zero(t, item)
 
 	var got []int
-	for q.Len() > 4 {
-		got = append(got, q.Pop())
-	}
-	q.Pass() // a waits for its next turn
 	for q.Len() > 0 {
 		got = append(got, q.Pop())
 	}
-	require.Equal(t, []int{0, 10, 20, 21, 1, 2, 3}, got)
+	require.Equal(t, []int{0, 10, 20, 1, 21, 2, 3}, got)
 	require.Zero(t, q.Keys())
 }
 
