@@ -45,7 +45,7 @@ func (a *Deliveries) attempt(ctx context.Context, r *hooks.Receiver, j job) (wor
 		return workflows.Outcome{}, result, err
 	}
 	fault.Point("after-record")
-	a.note(ctx, r, record, result)
+	a.note(ctx, r, record, recorded, result)
 	if recorded.Applied && record.Status != models.Pending {
 		a.Metrics.Deliveries.WithLabelValues(string(record.Status)).Inc()
 	}
@@ -74,7 +74,7 @@ func attemptsAfter(d models.Delivery, r *models.Record) int {
 }
 
 // note tells the metrics, the log and the webhook's health workflow of an attempt.
-func (a *Deliveries) note(ctx context.Context, r *hooks.Receiver, record *models.Record, result sender.Result) {
+func (a *Deliveries) note(ctx context.Context, r *hooks.Receiver, record *models.Record, recorded models.Recorded, result sender.Result) {
 	outcome := "received"
 	switch result.Outcome {
 	case sender.Failed:
@@ -89,7 +89,7 @@ func (a *Deliveries) note(ctx context.Context, r *hooks.Receiver, record *models
 	if record.Received() {
 		return
 	}
-	a.Failed(r.Webhook.ID)
+	a.Failed(r.Webhook.ID, recorded.Before, recorded.Failed)
 	a.Log.InfoContext(ctx, "reception failed", "tenant", r.Webhook.Tenant, "webhook", r.Webhook.ID, "delivery", record.Attempt.DeliveryID,
 		"attempt", record.Attempt.Number, "status_code", result.StatusCode, "error", result.Error)
 }

@@ -26,8 +26,8 @@ type Deliveries struct {
 	Recorder *Recorder
 	Lanes    *Lanes
 	Limits   *Limits
-	// Failed is told of webhooks whose failure count has risen.
-	Failed  func(webhookID string)
+	// Failed is told what a failed reception's group moved its webhook's failure count from and to; 0 = not counted.
+	Failed  func(webhookID string, before, after int64)
 	Metrics *metrics.Metrics
 	Log     *slog.Logger
 	Now     func() time.Time

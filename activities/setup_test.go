@@ -45,7 +45,8 @@ func setup(t *testing.T, options ...hookstest.Option) *bundle {
 	env.EventTypes(eventType)
 	b := &bundle{Env: env, t: t, receiver: newReceiver(t), failed: &names{}}
 	b.Deliveries = &activities.Deliveries{Hooks: env.Hooks, Store: env.Store, Desk: handoff.NewDesk(1<<20, env.Clock.Now),
-		Recorder: activities.NewRecorder(env.Store, quiet), Lanes: activities.NewLanes(), Limits: activities.NewLimits(env.Store, env.Clock.Now), Failed: b.failed.add,
+		Recorder: activities.NewRecorder(env.Store, quiet), Lanes: activities.NewLanes(), Limits: activities.NewLimits(env.Store, env.Clock.Now), 
+		Failed:  func(id string, _, _ int64) { b.failed.add(id) },
 		Metrics: metrics.New(prometheus.NewRegistry()), Log: quiet, Now: env.Clock.Now}
 	return b
 }

@@ -295,7 +295,7 @@ func TestAcceptUnderConcurrency(t *testing.T) {
 		others := []*models.Store{s.Open(t)}
 		groups := make([]*groupcommit.Group[*models.Acceptance, models.Accepted], 0, 2)
 		for _, store := range append(others, s.Store) {
-			groups = append(groups, groupcommit.New(store.Accept, groupcommit.Options{Lanes: 2, MaxGroup: 16}))
+			groups = append(groups, groupcommit.New(store.Accept, groupcommit.Options[*models.Acceptance]{Lanes: 2, MaxGroup: 16}))
 		}
 
 		var mu sync.Mutex

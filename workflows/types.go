@@ -6,6 +6,8 @@ import "time"
 type DeliverInput struct {
 	DispatchID string
 	Queue      string // of the fair lane
+	Tenant     string `json:",omitempty"` // whose deliveries they are; "" = several tenants', or not known
+	Size       int    `json:",omitempty"` // how many deliveries there are; 0 = not known
 }
 
 // DeliverResult is how a dispatch ended.

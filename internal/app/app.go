@@ -100,7 +100,7 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 		shared = a.desk
 	}
 	a.engine = engine.New(engine.Options{Client: o.Temporal, Queues: workflows.NewQueues(o.Config.TaskQueue), Outbox: a.store,
-		Desk: shared, Metrics: a.metrics, Log: o.Log, Slots: slotsPerCore * runtime.GOMAXPROCS(0), GroupMax: o.Config.GroupMax,
+		Desk: shared, Metrics: a.metrics, Log: o.Log, Threshold: int64(o.Config.FailureThreshold), Judge: a.judge, Slots: slotsPerCore * runtime.GOMAXPROCS(0), GroupMax: o.Config.GroupMax,
 		UIURL: o.Config.TemporalUIURL, Namespace: o.Namespace, Retention: o.Config.Retention.Std()})
 	retry := o.Config.Retry
 	a.hooks = hooks.New(hooks.Options{Store: a.store, Box: box, Guard: a.sender.Guard(), Poster: a.sender, Engine: a.engine,
@@ -108,6 +108,15 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 		Retry:    backoff.Policy{Initial: retry.Initial, Backoff: retry.Backoff, MaxInterval: retry.MaxInterval, Max: retry.Max},
 		GroupMax: o.Config.GroupMax, Dev: o.Dev, Metrics: a.metrics, Log: o.Log})
 	return a, nil
+}
+
+// judge deactivates a webhook that has reached the threshold, without Temporal. One that has been deleted needs nothing.
+func (a *App) judge(ctx context.Context, webhookID string) error {
+	_, err := a.hooks.Judge(ctx, webhookID)
+	if refused, ok := errors.AsType[*hooks.Error](err); ok && refused.Code == hooks.NotFound {
+		return nil
+	}
+	return err
 }
 
 // Close releases what New opened.

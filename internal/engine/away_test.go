@@ -149,7 +149,7 @@ func TestATemporalThatWasThereAndIsAwayIsFoundOut(t *testing.T) {
 					t.Helper()
 					began := time.Now()
 					for range 2 { // each as many as may wait
-						require.True(t, e.Admit(t.Context(), 1000))
+						require.True(t, e.Admit(t.Context(), "acme", 1000))
 						e.Queue(work(1000))
 					}
 					require.True(t, own(e, "left to the reconciler"))

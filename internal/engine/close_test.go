@@ -15,7 +15,7 @@ func TestWhatWaitsIsStartedBeforeTheEngineCloses(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e, c, o := setup(func(o *engine.Options) { o.Desk = handoff.NewDesk(1<<20, time.Now) })
-		require.True(t, e.Admit(t.Context(), 1+10+20*256))
+		require.True(t, e.Admit(t.Context(), "acme", 1+10+20*256))
 		e.Queue(work(1))
 		e.Queue(work(10)) // it is not time for them yet
 		synctest.Wait()
@@ -37,19 +37,19 @@ func TestAnEngineThatIsClosedStartsNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e, c, o := setup()
-		require.True(t, e.Admit(t.Context(), 2))
+		require.True(t, e.Admit(t.Context(), "acme", 2))
 		e.Queue(work(1))
 		synctest.Wait()
 		e.Queue(work(1)) // planned
-		e.Failed("wh_1")
+		e.Failed("wh_1", 1, 2)
 		synctest.Wait()
-		e.Failed("wh_1") // planned
+		e.Failed("wh_1", 1, 2) // planned
 		e.Close()
 		starts, signals := c.starts(), c.signaled()
 		require.Equal(t, 2, starts)
 
 		require.True(t, own(e, "of a request that was cut off"))
-		require.True(t, e.Admit(t.Context(), 5000))
+		require.True(t, e.Admit(t.Context(), "acme", 5000))
 		e.Queue(work(5000))
 		time.Sleep(time.Minute)
 		require.Equal(t, starts, c.starts())
@@ -63,7 +63,7 @@ func TestAnEngineClosesInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e, c, o := setup(func(o *engine.Options) { o.GroupMax = 2 })
 		o.takes = 100 * time.Millisecond
-		require.True(t, e.Admit(t.Context(), 600))
+		require.True(t, e.Admit(t.Context(), "acme", 600))
 		e.Queue(work(600))
 		began := time.Now()
 		e.Close()

@@ -1,18 +1,19 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
 	"runtime"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	lru "github.com/hashicorp/golang-lru/v2"
 	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
@@ -28,9 +29,10 @@ import (
 	"github.com/posthorn/posthorn/workflows"
 )
 
-// Outbox writes the entries of shared dispatches; *models.Store does.
+// Outbox writes the entries of shared dispatches, and reads those of others; *models.Store does.
 type Outbox interface {
 	CreateSharedDispatch(ctx context.Context, keys []models.DeliveryKey) (models.Dispatch, error)
+	Dispatch(ctx context.Context, id string) (models.Dispatch, error)
 }
 
 // Options is what an Engine needs.
@@ -41,6 +43,10 @@ type Options struct {
 	Desk    *handoff.Desk // nil where no worker runs in this process
 	Metrics *metrics.Metrics
 	Log     *slog.Logger
+	// Threshold is how many failed receptions deactivate a webhook. Judge looks at the count of one and deactivates it
+	// if it is due: in this process, for when Temporal is slow or away. nil = only health workflows do.
+	Threshold int64
+	Judge     func(ctx context.Context, webhookID string) error
 	// Slots bounds the dispatches being started at once. Temporal collapses under too many: 20 to 30 a core.
 	Slots int
 	// GroupMax is the most deliveries in one shared dispatch.
@@ -61,20 +67,23 @@ type Engine struct {
 
 	sharedMost int // shared dispatches on their way at once
 
-	mu       sync.Mutex
-	free     int           // start slots
-	own      *rate.Limiter // workflows of a single event
-	sharing  int           // shared dispatches on their way
-	shared   time.Time     // when the last of them was started
-	planned  bool          // the next one is
-	waiting  line          // for a shared dispatch
-	kept     int           // bytes of event data with them
-	admitted int           // waiting, or about to
-	room     chan struct{} // closed and replaced whenever a slot or room becomes free
-	down     time.Time     // until when Temporal is taken to be away; zero since it answered
-	nudges   map[string]*nudge
+	mu        sync.Mutex
+	free      int                               // start slots
+	own       *rate.Limiter                     // workflows of a single event
+	modest    *rate.Limiter                     // those of tenants with few, in a crowd
+	paces     *lru.Cache[string, *rate.Limiter] // events of a tenant
+	loads     map[string]load                   // by tenant
+	sharing   int                               // shared dispatches on their way
+	shared    time.Time                         // when the last of them was started
+	planned   bool                              // the next one is
+	waiting   line                              // for a shared dispatch
+	keptBytes int                               // event data with them
+	admitted  int                               // waiting, or about to; of one tenant as many as may
+	room      chan struct{}                     // closed and replaced whenever a slot or room becomes free
+	down      time.Time                         // until when Temporal is taken to be away; zero since it answered
 
-	launches chan struct{} // bounds the starts without a slot of their own at once
+	launches crew[launch]
+	signals  *signals
 	jobs     sync.WaitGroup
 	closing  atomic.Bool
 	ctx      context.Context //nolint:containedctx // of what outlives its request, until Close is done
@@ -88,9 +97,23 @@ func New(o Options) *Engine {
 	if o.MaxWaiting == 0 {
 		o.MaxWaiting = 400 * o.GroupMax
 	}
+	paces, err := lru.New[string, *rate.Limiter](maxPaces)
+	if err != nil {
+		panic(err) // only for a size below 1
+	}
 	cores := runtime.GOMAXPROCS(0)
-	e := &Engine{Options: o, free: o.Slots, own: rate.NewLimiter(rate.Limit(ownPerCore*cores), o.Slots),
-		sharedMost: max(sharedLeast, sharedPerCore*cores), room: make(chan struct{}), nudges: map[string]*nudge{}, launches: make(chan struct{}, max(1, o.Slots))}
+	e := &Engine{
+		Options:    o,
+		sharedMost: max(sharedLeast, sharedPerCore*cores),
+		free:       o.Slots,
+		own:        rate.NewLimiter(rate.Limit(ownPerCore*cores), o.Slots),
+		modest:     rate.NewLimiter(rate.Limit(modestPerCore*cores), o.Slots),
+		paces:      paces,
+		loads:      map[string]load{},
+		room:       make(chan struct{}),
+	}
+	e.launches = crew[launch]{do: e.launch, most: max(1, o.Slots), room: maxLaunches, jobs: &e.jobs}
+	e.signals = newSignals(e)
 	e.ctx, e.end = context.WithCancel(context.Background())
 	return e
 }
@@ -169,7 +192,7 @@ func (e *Engine) start(d *models.Dispatch, work []handoff.Work) (started bool) {
 	ctx, cancel := context.WithTimeout(e.ctx, startTimeout)
 	defer cancel()
 	_, err := e.Client.ExecuteWorkflow(ctx, e.options(d, work), workflows.DeliverType,
-		workflows.DeliverInput{DispatchID: d.ID, Queue: e.Queues.Deliveries()})
+		workflows.DeliverInput{DispatchID: d.ID, Queue: e.Queues.Deliveries(), Tenant: tenantOf(d), Size: len(d.Deliveries)})
 	fault.Point("after-start")
 	e.heard(err)
 	var exists *serviceerror.WorkflowExecutionAlreadyStarted
@@ -200,23 +223,34 @@ func (e *Engine) options(d *models.Dispatch, work []handoff.Work) client.StartWo
 		// ExecuteWorkflow would otherwise take a workflow that runs already for a success.
 		WorkflowExecutionErrorWhenAlreadyStarted: true,
 		EnableEagerStart:                         e.Desk != nil,
+		Priority:                                 temporal.Priority{FairnessKey: fairness(d)},
 	}
 	o.TypedSearchAttributes, o.StaticSummary, o.StaticDetails = describe(d, work)
 	return o
 }
 
-// Launch starts dispatches without a slot.
-func (e *Engine) Launch(dispatches ...models.Dispatch) {
-	for i := range dispatches {
-		e.jobs.Go(func() { e.launch(&dispatches[i], nil) })
+// The fairness keys of workflows that are no tenant's. They begin with what no tenant's id has.
+const (
+	fairShared   = "*shared" // dispatches of several tenants
+	fairHealth   = "*health"
+	fairRecovery = "*recovery"
+)
+
+// tenantOf returns the tenant that a dispatch is of; "" if it is of several.
+func tenantOf(d *models.Dispatch) string {
+	tenant := ""
+	for i := range d.Deliveries {
+		if i > 0 && d.Deliveries[i].Tenant != tenant {
+			return ""
+		}
+		tenant = d.Deliveries[i].Tenant
 	}
+	return tenant
 }
 
-// launch starts one beside the slots: as many at once as there are slots.
-func (e *Engine) launch(d *models.Dispatch, work []handoff.Work) {
-	e.launches <- struct{}{}
-	defer func() { <-e.launches }()
-	e.startHere(d, work)
+// fairness returns a dispatch's key on the main queue: when a backlog waits there, tenants take turns.
+func fairness(d *models.Dispatch) string {
+	return cmp.Or(tenantOf(d), fairShared)
 }
 
 // Recover starts a recovery's workflow; one that runs already is left alone.
@@ -226,6 +260,7 @@ func (e *Engine) Recover(recoveryID string) {
 		defer cancel()
 		_, err := e.Client.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 			ID: workflows.RecoverID(recoveryID), TaskQueue: e.Queues.Main(), StaticSummary: "recovery " + recoveryID,
+			Priority: temporal.Priority{FairnessKey: fairRecovery},
 		}, workflows.RecoverType, workflows.RecoverInput{RecoveryID: recoveryID})
 		if e.heard(err); err != nil {
 			e.Log.Warn("recovery not started; the reconciler will", "recovery", recoveryID, "error", err)
@@ -253,52 +288,4 @@ func (e *Engine) Alive(ctx context.Context, dispatchID string) (bool, error) {
 func (e *Engine) Ready(ctx context.Context) error {
 	_, err := e.Client.CheckHealth(ctx, &client.CheckHealthRequest{})
 	return err
-}
-
-// describe says in the Web UI's terms what a dispatch is: search attributes, one line, and a paragraph.
-func describe(d *models.Dispatch, work []handoff.Work) (temporal.SearchAttributes, string, string) {
-	var tenants, types, webhooks, events set
-	add := func(owed *models.Delivery) {
-		tenants.add(owed.Tenant)
-		types.add(owed.EventType)
-		webhooks.add(owed.WebhookID)
-		events.add(owed.EventID)
-	}
-	for i := range work {
-		add(&work[i].Delivery)
-	}
-	for i := range d.Owed {
-		add(&d.Owed[i])
-	}
-	attributes := temporal.NewSearchAttributes(workflows.StatusAttribute.ValueSet(workflows.StatusPending), workflows.TenantAttribute.ValueSet(tenants),
-		workflows.EventTypeAttribute.ValueSet(types), workflows.WebhookAttribute.ValueSet(webhooks))
-	details := "tenants: " + strings.Join(tenants, ", ") + "\n\nevents: " + strings.Join(events, ", ") + "\n\nwebhooks: " + strings.Join(webhooks, ", ")
-	return attributes, summary(d, types, webhooks, events), details
-}
-
-func summary(d *models.Dispatch, types, webhooks, events set) string {
-	switch {
-	case len(types) == 0 || len(events) > 1:
-		return fmt.Sprintf("%d deliveries, shared dispatch", len(d.Deliveries))
-	case len(d.Deliveries) == 1:
-		return fmt.Sprintf("%s to %s", types[0], webhooks[0])
-	default:
-		return fmt.Sprintf("%s to %d webhooks", types[0], len(d.Deliveries))
-	}
-}
-
-// set is a few different values in the order they came, as many as a search attribute may have.
-type set []string
-
-func (s *set) add(value string) {
-	if len(*s) == workflows.MaxAttributeValues || slices.Contains(*s, value) {
-		return
-	}
-	size := len("[]")
-	for _, other := range append(*s, value) {
-		size += len(other) + len(`"",`) // none has a character that JSON escapes
-	}
-	if size <= workflows.MaxAttributeBytes {
-		*s = append(*s, value)
-	}
 }

@@ -29,7 +29,8 @@ import (
 type temporal struct {
 	client.Client
 
-	takes time.Duration // to start one
+	takes       time.Duration // to start one
+	signalTakes time.Duration
 
 	mu      sync.Mutex
 	err     error
@@ -38,6 +39,8 @@ type temporal struct {
 	started []client.StartWorkflowOptions
 	inputs  []any
 	signals []string
+
+	signalOptions []client.StartWorkflowOptions
 }
 
 func (c *temporal) ExecuteWorkflow(_ context.Context, o client.StartWorkflowOptions, _ any, in ...any) (client.WorkflowRun, error) {
@@ -56,10 +59,11 @@ func (c *temporal) ExecuteWorkflow(_ context.Context, o client.StartWorkflowOpti
 	return nil, nil //nolint:nilnil // nobody looks at the run
 }
 
-func (c *temporal) SignalWithStartWorkflow(_ context.Context, id, _ string, _ any, _ client.StartWorkflowOptions, _ any, _ ...any) (client.WorkflowRun, error) {
+func (c *temporal) SignalWithStartWorkflow(_ context.Context, id, _ string, _ any, o client.StartWorkflowOptions, _ any, _ ...any) (client.WorkflowRun, error) {
+	time.Sleep(c.signalTakes)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.signals = append(c.signals, id)
+	c.signals, c.signalOptions = append(c.signals, id), append(c.signalOptions, o)
 	return nil, c.err
 }
 
@@ -81,6 +85,7 @@ type outbox struct {
 
 	mu    sync.Mutex
 	sizes []int
+	gone  map[string]bool // dispatches
 }
 
 func (o *outbox) CreateSharedDispatch(ctx context.Context, keys []models.DeliveryKey) (models.Dispatch, error) {
@@ -93,6 +98,15 @@ func (o *outbox) CreateSharedDispatch(ctx context.Context, keys []models.Deliver
 	defer o.mu.Unlock()
 	o.sizes = append(o.sizes, len(keys))
 	return models.Dispatch{ID: fmt.Sprintf("dsp_%d", len(o.sizes)), Deliveries: keys}, nil
+}
+
+func (o *outbox) Dispatch(_ context.Context, id string) (models.Dispatch, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.gone[id] {
+		return models.Dispatch{}, models.ErrNotFound
+	}
+	return models.Dispatch{ID: id}, nil
 }
 
 // written gives the sizes so far.
@@ -132,10 +146,10 @@ func work(n int) []handoff.Work {
 
 // own starts one event's own dispatch, if it gets a slot.
 func own(e *engine.Engine, id string) bool {
-	if !e.Reserve(context.Background(), false) {
+	if !e.Reserve(context.Background(), "acme", false) {
 		return false
 	}
-	e.Start([]models.Dispatch{{ID: id, Deliveries: make([]models.DeliveryKey, 1)}}, nil)
+	e.Start("acme", []models.Dispatch{{ID: id, Deliveries: []models.DeliveryKey{{Tenant: "acme", ID: "dlv_1"}}}}, nil)
 	return true
 }
 
@@ -148,7 +162,7 @@ func TestAtAnEverydayRateEachEventHasItsOwnWorkflow(t *testing.T) {
 			time.Sleep(50 * time.Millisecond)
 		}
 		require.Equal(t, 100, c.starts())
-		require.Equal(t, workflows.DeliverInput{DispatchID: "0", Queue: "test-deliveries"}, c.inputs[0])
+		require.Equal(t, workflows.DeliverInput{DispatchID: "0", Queue: "test-deliveries", Tenant: "acme", Size: 1}, c.inputs[0])
 		e.Close()
 	})
 }
@@ -163,7 +177,7 @@ func TestBeyondItEventsShareWorkflows(t *testing.T) {
 			if own(e, fmt.Sprint(i)) {
 				alone++
 			} else {
-				require.True(t, e.Admit(t.Context(), 1))
+				require.True(t, e.Admit(t.Context(), "acme", 1))
 				e.Queue(work(1))
 				shared++
 			}
@@ -188,7 +202,7 @@ func TestAFullGroupStartsAtOnceAndAnyOtherWhenItIsTime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e, c, o := setup()
-		require.True(t, e.Admit(t.Context(), 256+10))
+		require.True(t, e.Admit(t.Context(), "acme", 256+10))
 		began := time.Now()
 		e.Queue(work(256))
 		e.Queue(work(10))
@@ -209,7 +223,7 @@ func TestFewSharedDispatchesAreOnTheirWayAtOnce(t *testing.T) {
 		desk := handoff.NewDesk(1<<20, time.Now)
 		most := max(2, runtime.GOMAXPROCS(0))
 		e, _, o := setup(func(o *engine.Options) { o.Desk, o.Slots = desk, 2*most })
-		require.True(t, e.Admit(t.Context(), (most+2)*256))
+		require.True(t, e.Admit(t.Context(), "acme", (most+2)*256))
 		e.Queue(work((most + 2) * 256))
 		synctest.Wait()
 		require.Len(t, o.written(), most)
@@ -232,7 +246,7 @@ func TestWhatWaitsKeepsSoMuchDataInMemoryAndNoMore(t *testing.T) {
 			all[i].Event.Data = make([]byte, 1<<20)
 			all[i].Delivery.CreatedAt = time.Now()
 		}
-		require.True(t, e.Admit(t.Context(), len(all)))
+		require.True(t, e.Admit(t.Context(), "acme", len(all)))
 		e.Queue(all)
 		for i := range 6 {
 			synctest.Wait()
@@ -245,7 +259,7 @@ func TestWhatWaitsKeepsSoMuchDataInMemoryAndNoMore(t *testing.T) {
 			}
 			desk.Done(id)
 		}
-		require.True(t, e.Admit(t.Context(), 8))
+		require.True(t, e.Admit(t.Context(), "acme", 8))
 		e.Queue(all[:8])
 		synctest.Wait()
 		require.Len(t, desk.Take("dsp_7"), 8, "there is room again")
@@ -260,10 +274,10 @@ func TestASlotIsHeldUntilTheFirstAttemptsAreMade(t *testing.T) {
 		desk := handoff.NewDesk(1<<20, time.Now)
 		e, _, _ := setup(func(o *engine.Options) { o.Desk = desk })
 		start := func(id string) bool {
-			if !e.Reserve(t.Context(), false) {
+			if !e.Reserve(t.Context(), "acme", false) {
 				return false
 			}
-			e.Start([]models.Dispatch{{ID: id}}, map[string][]handoff.Work{id: work(1)})
+			e.Start("acme", []models.Dispatch{{ID: id}}, map[string][]handoff.Work{id: work(1)})
 			synctest.Wait()
 			return true
 		}
@@ -286,15 +300,15 @@ func TestWaitersAreBoundedAndToldSo(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e, _, _ := setup()
-		require.True(t, e.Admit(t.Context(), 5000), "a lone request may be larger than the bound")
+		require.True(t, e.Admit(t.Context(), "acme", 5000), "a lone request may be larger than the bound")
 		began := time.Now()
-		require.False(t, e.Admit(t.Context(), 1))
+		require.False(t, e.Admit(t.Context(), "acme", 1))
 		require.Equal(t, 5*time.Second, time.Since(began))
 
 		admitted := make(chan bool)
-		go func() { admitted <- e.Admit(t.Context(), 1) }()
+		go func() { admitted <- e.Admit(t.Context(), "acme", 1) }()
 		synctest.Wait()
-		e.Withdraw(5000)
+		e.Withdraw("acme", 5000)
 		require.True(t, <-admitted)
 		e.Close()
 	})
@@ -305,14 +319,14 @@ func TestStrictlyAWorkflowPerEventWaitsForASlot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e, _, _ := setup(func(o *engine.Options) { o.GroupMax = 1 })
 		for range slots {
-			require.True(t, e.Reserve(t.Context(), true))
+			require.True(t, e.Reserve(t.Context(), "acme", true))
 		}
 		got := make(chan bool)
-		go func() { got <- e.Reserve(t.Context(), true) }()
+		go func() { got <- e.Reserve(t.Context(), "acme", true) }()
 		synctest.Wait()
-		e.Release()
+		e.Release("acme")
 		require.True(t, <-got)
-		require.False(t, e.Reserve(t.Context(), true), "not for ever")
+		require.False(t, e.Reserve(t.Context(), "acme", true), "not for ever")
 		e.Close()
 	})
 }
@@ -326,13 +340,13 @@ func TestALargeBatchDoesNotStartAllAtOnce(t *testing.T) {
 		for i := range batch {
 			batch[i].ID = fmt.Sprint(i)
 		}
-		require.True(t, e.Reserve(t.Context(), true))
-		e.Start(batch, nil)
+		require.True(t, e.Reserve(t.Context(), "acme", true))
+		e.Start("acme", batch, nil)
 		time.Sleep(time.Minute)
 		require.Equal(t, 1000, c.starts())
 		require.Equal(t, 1+slots, c.most, "its slot, and as many beside them as there are")
 		for range slots {
-			require.True(t, e.Reserve(t.Context(), true), "the slots are free again")
+			require.True(t, e.Reserve(t.Context(), "acme", true), "the slots are free again")
 		}
 		e.Close()
 	})
@@ -346,9 +360,9 @@ func TestWhileTemporalIsAwayAcceptingGoesOn(t *testing.T) {
 		require.True(t, own(e, "the first finds out"))
 		synctest.Wait()
 		for range 10 * slots {
-			require.True(t, e.Reserve(t.Context(), false))
-			e.Release()
-			require.True(t, e.Admit(t.Context(), 5000))
+			require.True(t, e.Reserve(t.Context(), "acme", false))
+			e.Release("acme")
+			require.True(t, e.Admit(t.Context(), "acme", 5000))
 			e.Queue(work(5000))
 		}
 		require.Empty(t, o.written(), "the reconciler has them")
@@ -362,29 +376,11 @@ func TestWhileTemporalIsAwayAcceptingGoesOn(t *testing.T) {
 	})
 }
 
-func TestAFailingWebhookIsLookedAtOnceASecond(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		e, c, _ := setup()
-		for range 1000 { // for two seconds
-			e.Failed("wh_1")
-			time.Sleep(2 * time.Millisecond)
-		}
-		time.Sleep(2 * time.Second)
-		require.Len(t, c.signaled(), 3, "at once, and then once a second, the last failure included")
-		require.Equal(t, workflows.WatchID("wh_1"), c.signaled()[0])
-		e.Judge("wh_1")
-		synctest.Wait()
-		require.Len(t, c.signaled(), 4)
-		e.Close()
-	})
-}
-
 func TestWhatTheWebUIShowsIsBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e, c, _ := setup()
-		require.True(t, e.Admit(t.Context(), 256))
+		require.True(t, e.Admit(t.Context(), "acme", 256))
 		e.Queue(work(256))
 		synctest.Wait()
 		e.Close()
@@ -406,7 +402,7 @@ func TestLongNamesDoNotKeepASharedDispatchFromStarting(t *testing.T) {
 			d := &all[i].Delivery
 			d.Tenant, d.EventType = fmt.Sprintf("%064d", i), fmt.Sprintf("%0128d", i) // the longest there are
 		}
-		require.True(t, e.Admit(t.Context(), len(all)))
+		require.True(t, e.Admit(t.Context(), "acme", len(all)))
 		e.Queue(all)
 		synctest.Wait()
 		e.Close()

@@ -1,62 +1,108 @@
 package engine
 
 import (
-	"slices"
+	"container/list"
 
+	"github.com/posthorn/posthorn/internal/fairqueue"
 	"github.com/posthorn/posthorn/internal/handoff"
 )
 
-// line is what waits for a shared dispatch. Each webhook has a queue of its own, and they take turns: a hundred
-// thousand deliveries to one are not before the next to another.
+// line is what waits for a shared dispatch. Tenants take turns, and within a tenant its webhooks do: a hundred thousand
+// deliveries to one are not before the next to another. A tenant of whom more waits than a dispatch takes is a crowd,
+// and gets dispatches of its own: nobody else's deliveries go among them.
 type line struct {
-	queues map[string][]handoff.Work // by webhook
-	turns  []string                  // webhooks with something that waits, the next first
-	n      int
+	tenants map[string]*list.Element // of turns
+	turns   list.List                // of *queue, the next first
+	n       int
+	alone   bool // the last dispatch was a crowd's own
+}
+
+// queue is what waits of one tenant.
+type queue struct {
+	tenant string
+	work   fairqueue.Queue[string, handoff.Work] // by webhook
 }
 
 func (l *line) len() int { return l.n }
 
+// of returns how many deliveries of a tenant wait.
+func (l *line) of(tenant string) int {
+	if e := l.tenants[tenant]; e != nil {
+		return e.Value.(*queue).work.Len()
+	}
+	return 0
+}
+
 func (l *line) add(w handoff.Work) {
-	webhook := w.Delivery.WebhookID
-	if l.queues == nil {
-		l.queues = map[string][]handoff.Work{}
+	tenant := w.Delivery.Tenant
+	if l.tenants == nil {
+		l.tenants = map[string]*list.Element{}
 	}
-	if len(l.queues[webhook]) == 0 {
-		l.turns = append(l.turns, webhook)
+	e := l.tenants[tenant]
+	if e == nil {
+		e = l.turns.PushBack(&queue{tenant: tenant})
+		l.tenants[tenant] = e
 	}
-	l.queues[webhook] = append(l.queues[webhook], w)
+	e.Value.(*queue).work.Push(w.Delivery.WebhookID, w)
 	l.n++
 }
 
-// take takes most deliveries, or all there are: an equal part from each webhook's queue, what has waited longest first.
-func (l *line) take(most int) []handoff.Work {
+// take takes up to most deliveries of the tenants that may be served; nil = all may. Crowds and the rest take turns.
+func (l *line) take(most int, may func(tenant string) bool) []handoff.Work {
+	crowd, rest := l.next(most, may)
+	if crowd != nil && (len(rest) == 0 || !l.alone) {
+		l.alone, rest = true, []*list.Element{crowd}
+	} else {
+		l.alone = false
+	}
 	group := make([]handoff.Work, 0, min(most, l.n))
-	for len(group) < most && len(l.turns) > 0 {
-		part := max(1, (most-len(group))/len(l.turns))
-		for range len(l.turns) {
+	for len(group) < most && len(rest) > 0 {
+		part := max(1, (most-len(group))/len(rest))
+		left := rest[:0]
+		for _, e := range rest {
 			if len(group) == most {
 				break
 			}
-			group = append(group, l.next(part)...)
+			q := e.Value.(*queue)
+			group = q.take(group, min(part, most-len(group)))
+			if q.work.Len() > 0 {
+				left = append(left, e)
+				l.turns.MoveToBack(e)
+			} else {
+				l.turns.Remove(e)
+				delete(l.tenants, q.tenant)
+			}
 		}
+		rest = left
 	}
 	l.n -= len(group)
 	return group
 }
 
-// next gives the webhook whose turn it is most of its deliveries.
-func (l *line) next(most int) []handoff.Work {
-	webhook := l.turns[0]
-	l.turns = l.turns[1:]
-	queue := l.queues[webhook]
-	n := min(most, len(queue))
-	part := slices.Clone(queue[:n])
-	clear(queue[:n]) // the array may live on for long
-	if n == len(queue) {
-		delete(l.queues, webhook)
-	} else {
-		l.queues[webhook] = queue[n:]
-		l.turns = append(l.turns, webhook)
+// next returns the crowd whose turn it is, and of the other tenants as many as can have a delivery in one dispatch.
+func (l *line) next(most int, may func(tenant string) bool) (crowd *list.Element, rest []*list.Element) {
+	for e := l.turns.Front(); e != nil && len(rest) < most; e = e.Next() {
+		q := e.Value.(*queue)
+		switch {
+		case may != nil && !may(q.tenant):
+		case q.work.Len() < most:
+			rest = append(rest, e)
+		case crowd == nil:
+			crowd = e
+		}
 	}
-	return part
+	return crowd, rest
+}
+
+// take adds up to most of the tenant's deliveries to a group: an equal part of each webhook's, what has waited longest
+// first.
+func (q *queue) take(group []handoff.Work, most int) []handoff.Work {
+	end := len(group) + most
+	for len(group) < end && q.work.Len() > 0 {
+		part := max(1, (end-len(group))/q.work.Keys())
+		for range min(q.work.Keys(), end-len(group)) {
+			group = q.work.PopMany(group, min(part, end-len(group)))
+		}
+	}
+	return group
 }

@@ -19,7 +19,7 @@ func TestWebhooksTakeTurns(t *testing.T) {
 		}
 	}
 	take := func(most int) (ids []string) {
-		for _, w := range l.take(most) {
+		for _, w := range l.take(most, nil) {
 			ids = append(ids, w.Delivery.ID)
 		}
 		return ids
@@ -34,7 +34,8 @@ func TestWebhooksTakeTurns(t *testing.T) {
 	require.Equal(t, 994+4, l.len())
 	require.Len(t, take(2000), 998)
 	require.Zero(t, l.len())
-	require.Empty(t, l.queues)
+	require.Empty(t, l.tenants)
+	require.Zero(t, l.turns.Len())
 	require.Empty(t, take(1))
 
 	for i := range 10 { // more webhooks than there is room
@@ -63,7 +64,7 @@ func BenchmarkLine(b *testing.B) {
 				for range models.MaxDispatch {
 					add()
 				}
-				l.take(models.MaxDispatch)
+				l.take(models.MaxDispatch, nil)
 			}
 		})
 	}

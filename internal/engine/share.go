@@ -2,8 +2,6 @@ package engine
 
 import (
 	"context"
-	"slices"
-	"sync"
 	"time"
 
 	"github.com/posthorn/posthorn/internal/handoff"
@@ -13,146 +11,69 @@ import (
 // admitFor is how long a caller waits for room before it is told to come back later.
 const admitFor = 5 * time.Second
 
-// The pace of starts. A workflow costs the engine far more than a delivery does, so beyond an everyday rate
-// deliveries share workflows: it is that rate which decides, for a slot that is free says nothing of the load.
+// What is shared.
 const (
-	// ownPerCore is how many events a second and a core get a workflow of their own. Where more come none does: in a
-	// crowd the own ones would take most of what there is to share.
-	ownPerCore = 40
-	// crowdFor is how long after a crowd no event gets one.
-	crowdFor = time.Second
 	// sharedPerCore is how many shared dispatches are on their way at once. While they are the next gathers what
-	// arrives: more of them would be smaller, and wait for each other. sharedLeast is for a single core.
+	// arrives: more of them would be smaller, and wait for each other. sharedLeast is for a single core. sharedKept are
+	// there in addition, for tenants with nothing on its way.
 	sharedPerCore = 1
 	sharedLeast   = 2
+	sharedKept    = 1
 	// shareEvery is the least time between two shared dispatches that are not full: what arrives meanwhile goes together.
 	shareEvery = 40 * time.Millisecond
-	// holdFor is how long a dispatch that waits for slow receivers holds its slot.
-	holdFor = 250 * time.Millisecond
 	// keepBytes bounds the event data that waits in memory for a shared dispatch. What is beyond is read from the
 	// database when its turn comes.
 	keepBytes = 32 << 20
-	// keepFor is how long work is kept for a dispatch that has not begun in this process: another one has it then.
-	keepFor = 2 * time.Second
 )
 
-// Reserve takes a start slot if one is free, or with wait becomes free in time. While Temporal is away there is
-// always one: nothing is started then.
-func (e *Engine) Reserve(ctx context.Context, wait bool) bool {
-	reserve := func() bool {
-		alone := e.GroupMax == 1 || e.everyday()
-		// Those who wait for a shared dispatch come first.
-		if !e.isAway() && (e.free <= 0 || e.waiting.len() > 0 || !alone) {
+// Admit waits for room for n deliveries of a tenant to wait in. While Temporal is away there is always room: nothing
+// waits then.
+func (e *Engine) Admit(ctx context.Context, tenant string, n int) bool {
+	return e.await(ctx, func() bool {
+		if !e.isAway() && !e.roomFor(tenant, n) {
 			return false
 		}
-		e.free--
+		e.admit(tenant, n)
 		return true
+	})
+}
+
+// tenantMost is the most deliveries of one tenant that may wait: a quarter of the room is for others.
+func (e *Engine) tenantMost() int { return max(1, e.MaxWaiting-e.MaxWaiting/4) }
+
+// roomFor reports whether there is room for n more deliveries of a tenant. A request of one that has none waiting may be
+// larger than the tenant's part: it counts as that.
+func (e *Engine) roomFor(tenant string, n int) bool {
+	has := e.loadOf(tenant).admitted
+	if has > 0 && has+n > e.tenantMost() {
+		return false
 	}
-	if wait {
-		return e.await(ctx, reserve)
-	}
+	return e.admitted == 0 || e.admitted+e.counted(has+n)-e.counted(has) <= e.MaxWaiting
+}
+
+// counted is what a tenant's deliveries count in the room of all.
+func (e *Engine) counted(n int) int { return min(n, e.tenantMost()) }
+
+// admit changes how many deliveries of a tenant wait.
+func (e *Engine) admit(tenant string, n int) {
+	has := e.loadOf(tenant).admitted
+	e.admitted += e.counted(has+n) - e.counted(has)
+	e.change(tenant, 0, n)
+}
+
+// Withdraw gives back the room of n deliveries of a tenant.
+func (e *Engine) Withdraw(tenant string, n int) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return reserve()
-}
-
-// await tries until it succeeds, whenever something has become free, for a bounded time.
-func (e *Engine) await(ctx context.Context, try func() bool) bool {
-	ctx, cancel := context.WithTimeout(ctx, admitFor)
-	defer cancel()
-	for {
-		e.mu.Lock()
-		if try() {
-			e.mu.Unlock()
-			return true
-		}
-		room := e.room
-		e.mu.Unlock()
-		select {
-		case <-room:
-		case <-ctx.Done():
-			return false
-		}
-	}
-}
-
-// freed wakes those who wait for something to become free.
-func (e *Engine) freed() {
-	close(e.room)
-	e.room = make(chan struct{})
-}
-
-// Release gives a slot back; what waits takes it.
-func (e *Engine) Release() {
-	e.mu.Lock()
-	e.free++
-	e.share()
+	e.admit(tenant, -n)
 	e.freed()
-	e.mu.Unlock()
 }
 
-// Start starts the dispatches of one reserved slot: the first in it, and the others, of which a batch may have a
-// thousand, among the launches. The slot is free again when Temporal has them and this process's worker, where there is
-// one, has made their first attempts or waits for slow receivers.
-func (e *Engine) Start(dispatches []models.Dispatch, work map[string][]handoff.Work) {
-	e.jobs.Go(func() {
-		defer e.Release()
-		var started sync.WaitGroup
-		for i := range dispatches {
-			d, start := &dispatches[i], e.launch
-			if i == 0 {
-				start = e.startHere
-			}
-			started.Go(func() { start(d, work[d.ID]) })
-		}
-		started.Wait()
-	})
-}
-
-// startHere starts one dispatch with its work at hand for this process's worker, which is gone when the engine closes,
-// and returns when it is no load any more.
-func (e *Engine) startHere(d *models.Dispatch, work []handoff.Work) {
-	if e.Desk == nil || len(work) == 0 || e.closing.Load() {
-		e.start(d, work)
-		return
+// leave gives back the room of deliveries that wait no longer.
+func (e *Engine) leave(group []handoff.Work) {
+	for i := range group {
+		e.admit(group[i].Delivery.Tenant, -1)
 	}
-	handed := work
-	if slices.ContainsFunc(work, func(w handoff.Work) bool { return w.Event == nil }) {
-		handed = nil
-	}
-	done := e.Desk.Put(d.ID, handed)
-	time.AfterFunc(keepFor, func() { e.Desk.Done(d.ID) })
-	if !e.start(d, work) {
-		return
-	}
-	hold := time.NewTimer(holdFor)
-	defer hold.Stop()
-	select {
-	case <-done:
-	case <-hold.C:
-	}
-}
-
-// Admit waits for room for n deliveries to wait in. While Temporal is away there is always room: nothing waits then.
-func (e *Engine) Admit(ctx context.Context, n int) bool {
-	return e.await(ctx, func() bool {
-		if !e.isAway() && e.admitted > 0 && e.admitted+n > e.MaxWaiting {
-			return false
-		}
-		e.admitted += n
-		return true
-	})
-}
-
-// Withdraw gives back the room of n deliveries.
-func (e *Engine) Withdraw(n int) {
-	e.mu.Lock()
-	e.withdraw(n)
-	e.mu.Unlock()
-}
-
-func (e *Engine) withdraw(n int) {
-	e.admitted -= n
 	e.freed()
 	e.Metrics.Waiting.Set(float64(e.waiting.len()))
 }
@@ -162,14 +83,14 @@ func (e *Engine) Queue(work []handoff.Work) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.isAway() {
-		e.withdraw(len(work))
+		e.leave(work)
 		return
 	}
 	for _, w := range work {
-		if e.kept+len(w.Event.Data) > keepBytes {
+		if e.keptBytes+len(w.Event.Data) > keepBytes {
 			w.Event = nil
 		} else {
-			e.kept += len(w.Event.Data)
+			e.keptBytes += len(w.Event.Data)
 		}
 		e.waiting.add(w)
 	}
@@ -178,48 +99,81 @@ func (e *Engine) Queue(work []handoff.Work) {
 
 // share gives free slots groups of what waits: a full one at once, any other when it is time, or there will be no more.
 func (e *Engine) share() {
-	for e.ctx.Err() == nil && e.free > 0 && e.sharing < e.sharedMost && e.waiting.len() > 0 {
+	for e.ctx.Err() == nil && e.waiting.len() > 0 {
+		var may func(tenant string) bool // all
+		if e.free <= 0 || e.sharing >= e.sharedMost {
+			if e.free <= -e.kept() || e.sharing >= e.sharedMost+sharedKept {
+				return
+			}
+			may = func(tenant string) bool { return e.loadOf(tenant).slots == 0 }
+		}
 		wait := shareEvery - time.Since(e.shared)
 		if wait > 0 && e.waiting.len() < e.GroupMax && !e.closing.Load() {
-			if !e.planned {
-				e.planned = true
-				time.AfterFunc(wait, func() {
-					e.mu.Lock()
-					defer e.mu.Unlock()
-					e.planned = false
-					e.share()
-				})
-			}
+			e.shareIn(wait)
 			return
 		}
-		group := e.next()
+		group := e.next(may)
+		if len(group) == 0 {
+			return
+		}
 		e.free--
 		e.sharing++
 		e.shared = time.Now()
-		e.withdraw(len(group))
-		e.jobs.Go(func() { e.startShared(group) })
+		tenants := tenantsOf(group)
+		for tenant := range tenants {
+			e.change(tenant, 1, 0)
+		}
+		e.leave(group)
+		e.jobs.Go(func() { e.startShared(group, tenants) })
 	}
 }
 
-// next takes what a dispatch may have of what waits.
-func (e *Engine) next() []handoff.Work {
-	group := e.waiting.take(e.GroupMax)
+// shareIn plans the next dispatch that is not full.
+func (e *Engine) shareIn(wait time.Duration) {
+	if e.planned {
+		return
+	}
+	e.planned = true
+	time.AfterFunc(wait, func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.planned = false
+		e.share()
+	})
+}
+
+// next takes what a dispatch may have of what waits of the tenants that may be served.
+func (e *Engine) next(may func(tenant string) bool) []handoff.Work {
+	group := e.waiting.take(e.GroupMax, may)
 	for _, w := range group {
 		if w.Event != nil {
-			e.kept -= len(w.Event.Data)
+			e.keptBytes -= len(w.Event.Data)
 		}
 	}
 	return group
 }
 
+func tenantsOf(group []handoff.Work) map[string]bool {
+	tenants := map[string]bool{}
+	for i := range group {
+		tenants[group[i].Delivery.Tenant] = true
+	}
+	return tenants
+}
+
 // startShared writes the outbox entry of a group and starts it. Where it cannot be written the reconciler finds
 // the deliveries without a dispatch.
-func (e *Engine) startShared(group []handoff.Work) {
+func (e *Engine) startShared(group []handoff.Work, tenants map[string]bool) {
 	defer func() {
 		e.mu.Lock()
+		defer e.mu.Unlock()
+		for tenant := range tenants {
+			e.change(tenant, -1, 0)
+		}
 		e.sharing--
-		e.mu.Unlock()
-		e.Release()
+		e.free++
+		e.share()
+		e.freed()
 	}()
 	keys := make([]models.DeliveryKey, len(group))
 	for i, w := range group {
@@ -233,15 +187,4 @@ func (e *Engine) startShared(group []handoff.Work) {
 		return
 	}
 	e.startHere(&d, group)
-}
-
-// everyday tells events that come at an everyday rate from a crowd. Each counts, whether or not it gets a workflow of
-// its own, so that in a crowd none does until it has gone.
-func (e *Engine) everyday() bool {
-	turn := e.own.Reserve()
-	late := turn.Delay()
-	if late > crowdFor {
-		turn.Cancel()
-	}
-	return late == 0
 }

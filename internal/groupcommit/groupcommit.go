@@ -1,32 +1,42 @@
 // Package groupcommit lets concurrent callers share one transaction: whoever arrives while a commit is under way
 // rides on the next one. There is no timer; a lone caller commits at once, a crowd commits together.
 //
-// It knows nothing of what is committed and must not import any package of Posthorn.
+// It knows nothing of what is committed and must not import any package of Posthorn except fairqueue.
 package groupcommit
 
 import (
 	"context"
 	"errors"
 	"sync"
+
+	"github.com/posthorn/posthorn/internal/fairqueue"
 )
 
 // ErrFull is returned when too many callers are waiting already.
 var ErrFull = errors.New("groupcommit: too many are waiting")
 
-// Options tunes a Group. Zero values mean the defaults.
-type Options struct {
+// Options tunes a Group of items of type T. Zero values mean the defaults.
+type Options[T any] struct {
 	MaxGroup int // most items in one flush; default 512
 	MaxQueue int // most items waiting; default 16 × MaxGroup
 	Lanes    int // flushes that may run at once; default 1
+	// Weight returns how much an item adds to a flush, such as its rows; default 1 for each. MaxWeight is the most
+	// weight in one flush, default without a bound. An item that is heavier is flushed alone.
+	Weight    func(T) int
+	MaxWeight int
+	// Key returns whose an item is, such as a tenant. When more items wait than one flush takes, their keys take turns.
+	// One key may have at most nine tenths of the queue. Default: the same key for all, and the whole queue.
+	Key func(T) string
 }
 
 // Group gathers items of type T for flush, which stores them all in one transaction and answers with one R each.
 type Group[T, R any] struct {
-	flush func(context.Context, []T) ([]R, error)
-	opts  Options
+	flush  func(context.Context, []T) ([]R, error)
+	opts   Options[T]
+	keyMax int // most items of one key waiting
 
 	mu    sync.Mutex
-	queue []waiting[T, R]
+	queue fairqueue.Queue[string, waiting[T, R]]
 	busy  int // lanes at work
 }
 
@@ -42,7 +52,7 @@ type outcome[R any] struct {
 
 // New makes a Group. An error from flush goes to every caller of that group. flush bounds its time: its context has no
 // end, and a lane must not wait for as long as TCP does for a database that has gone without a word.
-func New[T, R any](flush func(context.Context, []T) ([]R, error), o Options) *Group[T, R] {
+func New[T, R any](flush func(context.Context, []T) ([]R, error), o Options[T]) *Group[T, R] {
 	if o.MaxGroup == 0 {
 		o.MaxGroup = 512
 	}
@@ -52,20 +62,28 @@ func New[T, R any](flush func(context.Context, []T) ([]R, error), o Options) *Gr
 	if o.Lanes == 0 {
 		o.Lanes = 1
 	}
-	return &Group[T, R]{flush: flush, opts: o}
+	g := &Group[T, R]{flush: flush, opts: o, keyMax: o.MaxQueue}
+	if o.Key != nil {
+		g.keyMax -= o.MaxQueue / 10
+	}
+	return g
 }
 
 // Do returns when item has been stored or could not be. If ctx ends first Do returns its error, and whether the
 // item has been stored is unknown.
 func (g *Group[T, R]) Do(ctx context.Context, item T) (R, error) {
 	w := waiting[T, R]{item: item, done: make(chan outcome[R], 1)}
+	key := ""
+	if g.opts.Key != nil {
+		key = g.opts.Key(item)
+	}
 	g.mu.Lock()
-	if len(g.queue) >= g.opts.MaxQueue {
+	if g.queue.Len() >= g.opts.MaxQueue || g.opts.Key != nil && g.queue.Of(key) >= g.keyMax {
 		g.mu.Unlock()
 		var zero R
 		return zero, ErrFull
 	}
-	g.queue = append(g.queue, w)
+	g.queue.Push(key, w)
 	if g.busy < g.opts.Lanes {
 		g.busy++
 		// The commit belongs to all who share it: it must not end with the request of the one who happened to begin it.
@@ -85,18 +103,41 @@ func (g *Group[T, R]) Do(ctx context.Context, item T) (R, error) {
 func (g *Group[T, R]) work(ctx context.Context) {
 	for {
 		g.mu.Lock()
-		n := min(len(g.queue), g.opts.MaxGroup)
-		if n == 0 {
-			g.queue = nil // lets go of a burst's memory
+		group := g.next()
+		if len(group) == 0 {
 			g.busy--
 			g.mu.Unlock()
 			return
 		}
-		group := g.queue[:n:n]
-		g.queue = g.queue[n:]
 		g.mu.Unlock()
 		g.commit(ctx, group)
 	}
+}
+
+// next takes the items of the next flush.
+func (g *Group[T, R]) next() []waiting[T, R] {
+	n := min(g.queue.Len(), g.opts.MaxGroup)
+	if g.opts.MaxWeight == 0 && g.queue.Keys() == 1 {
+		return g.queue.PopMany(make([]waiting[T, R], 0, n), n)
+	}
+	group, weight := make([]waiting[T, R], 0, n), 0
+	for len(group) < n {
+		if g.opts.MaxWeight > 0 {
+			_, w := g.queue.Peek()
+			if weight += g.weight(w.item); weight > g.opts.MaxWeight && len(group) > 0 {
+				break
+			}
+		}
+		group = append(group, g.queue.Pop())
+	}
+	return group
+}
+
+func (g *Group[T, R]) weight(item T) int {
+	if g.opts.Weight == nil {
+		return 1
+	}
+	return g.opts.Weight(item)
 }
 
 func (g *Group[T, R]) commit(ctx context.Context, group []waiting[T, R]) {
@@ -118,5 +159,5 @@ func (g *Group[T, R]) commit(ctx context.Context, group []waiting[T, R]) {
 func (g *Group[T, R]) Waiting() int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return len(g.queue)
+	return g.queue.Len()
 }

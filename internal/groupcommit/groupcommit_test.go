@@ -5,7 +5,9 @@ import (
 	"errors"
 	"sync"
 	"testing"
+	"testing/synctest"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/posthorn/posthorn/internal/groupcommit"
@@ -16,7 +18,7 @@ func TestALoneCallerCommitsAtOnce(t *testing.T) {
 	g := groupcommit.New(func(_ context.Context, items []int) ([]int, error) {
 		require.Equal(t, []int{7}, items)
 		return []int{14}, nil
-	}, groupcommit.Options{})
+	}, groupcommit.Options[int]{})
 	got, err := g.Do(t.Context(), 7)
 	require.NoError(t, err)
 	require.Equal(t, 14, got)
@@ -29,7 +31,7 @@ func TestWhoArrivesDuringACommitRidesOnTheNext(t *testing.T) {
 		entered <- len(items)
 		<-release
 		return items, nil
-	}, groupcommit.Options{MaxGroup: 4})
+	}, groupcommit.Options[int]{MaxGroup: 4})
 	var wg sync.WaitGroup
 	call := func(i int) {
 		wg.Go(func() {
@@ -59,7 +61,7 @@ func TestAFailedCommitFailsItsWholeGroupAndNoOther(t *testing.T) {
 			return nil, broken
 		}
 		return items, nil
-	}, groupcommit.Options{})
+	}, groupcommit.Options[int]{})
 	_, err := g.Do(t.Context(), -1)
 	require.ErrorIs(t, err, broken)
 	_, err = g.Do(t.Context(), 1)
@@ -75,7 +77,7 @@ func TestACallerWhoGivesUpDoesNotEndTheCommit(t *testing.T) {
 		<-release
 		finished <- ctx.Err()
 		return items, nil
-	}, groupcommit.Options{})
+	}, groupcommit.Options[int]{})
 	ctx, cancel := context.WithCancel(t.Context())
 	returned := make(chan error, 1)
 	go func() {
@@ -96,7 +98,7 @@ func TestACrowdThatIsTooLargeIsTurnedAway(t *testing.T) {
 		entered <- struct{}{}
 		<-release
 		return items, nil
-	}, groupcommit.Options{MaxGroup: 1, MaxQueue: 1})
+	}, groupcommit.Options[int]{MaxGroup: 1, MaxQueue: 1})
 	var wg sync.WaitGroup
 	wg.Go(func() { _, _ = g.Do(context.Background(), 1) })
 	<-entered
@@ -107,4 +109,100 @@ func TestACrowdThatIsTooLargeIsTurnedAway(t *testing.T) {
 	require.ErrorIs(t, err, groupcommit.ErrFull)
 	close(release)
 	wg.Wait()
+}
+
+// crowd makes a group whose lane is busy until release is closed, and queues items behind it one after the other. groups
+// has what was flushed after that.
+func crowd(t *testing.T, o groupcommit.Options[item], items ...item) (groups [][]item) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		g := groupcommit.New(func(_ context.Context, items []item) ([]int, error) {
+			<-release
+			groups = append(groups, items)
+			return make([]int, len(items)), nil
+		}, o)
+		for _, i := range append([]item{{key: "first"}}, items...) {
+			go func() {
+				_, err := g.Do(t.Context(), i)
+				assert.NoError(t, err)
+			}()
+			synctest.Wait()
+		}
+		close(release)
+		synctest.Wait()
+	})
+	return groups[1:]
+}
+
+type item struct {
+	key    string
+	weight int
+	n      int
+}
+
+func key(i item) string { return i.key }
+func weight(i item) int { return i.weight }
+
+func TestKeysTakeTurnsWhenMoreWaitsThanOneGroupTakes(t *testing.T) {
+	t.Parallel()
+	var all []item
+	for i := range 1000 {
+		all = append(all, item{key: "huge", n: i})
+	}
+	all = append(all, item{key: "small"}, item{key: "other"}, item{key: "other", n: 1})
+	groups := crowd(t, groupcommit.Options[item]{MaxGroup: 100, Key: key}, all...)
+	require.Equal(t, []item{{key: "huge"}, {key: "small"}, {key: "other"}, {key: "huge", n: 1}, {key: "other", n: 1}, {key: "huge", n: 2}}, groups[0][:6])
+	next := 0
+	for _, group := range groups {
+		require.LessOrEqual(t, len(group), 100)
+		for _, i := range group {
+			if i.key == "huge" {
+				require.Equal(t, next, i.n, "first in, first out")
+				next++
+			}
+		}
+	}
+	require.Equal(t, 1000, next)
+	require.Len(t, groups, 11)
+}
+
+func TestAGroupIsBoundedByWeight(t *testing.T) {
+	t.Parallel()
+	o := groupcommit.Options[item]{Weight: weight, MaxWeight: 10}
+	groups := crowd(t, o, item{weight: 4}, item{weight: 6}, item{weight: 1}, item{weight: 500}, item{weight: 9}, item{weight: 2})
+	require.Equal(t, [][]item{{{weight: 4}, {weight: 6}}, {{weight: 1}}, {{weight: 500}}, {{weight: 9}}, {{weight: 2}}}, groups)
+}
+
+func TestOneKeyLeavesRoomInTheQueueForOthers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		g := groupcommit.New(func(_ context.Context, items []item) ([]item, error) {
+			<-release
+			return items, nil
+		}, groupcommit.Options[item]{MaxGroup: 1, MaxQueue: 20, Key: key})
+		full := 0
+		call := func(key string) {
+			go func() {
+				if _, err := g.Do(t.Context(), item{key: key}); errors.Is(err, groupcommit.ErrFull) {
+					full++
+				}
+			}()
+			synctest.Wait()
+		}
+		for range 1 + 18 { // one is being flushed
+			call("huge")
+		}
+		require.Zero(t, full)
+		call("huge")
+		require.Equal(t, 1, full)
+		call("small")
+		call("small")
+		require.Equal(t, 1, full)
+		call("small")
+		require.Equal(t, 2, full, "the queue is full")
+		close(release)
+		synctest.Wait()
+	})
 }

@@ -24,19 +24,20 @@ import (
 // Engine drives what must still happen. None of its methods waits for the engine: what cannot be started now is
 // started by the reconciler later.
 type Engine interface { //nolint:interfacebloat // one engine, asked for one thing after the other; hookstest has the other one
-	// Reserve takes a start slot if one is free, or, with wait, becomes free in a bounded time. It must be followed by
-	// Start or Release.
-	Reserve(ctx context.Context, wait bool) bool
-	// Release gives a reserved slot back.
-	Release()
-	// Start starts the dispatches of one reserved slot. work may be nil: it is then read from the database.
-	Start(dispatches []models.Dispatch, work map[string][]handoff.Work)
+	// Reserve takes a start slot for an event of a tenant if one is free, or, with wait, becomes free in a bounded time.
+	// It must be followed by Start or Release.
+	Reserve(ctx context.Context, tenant string, wait bool) bool
+	// Release gives a tenant's reserved slot back.
+	Release(tenant string)
+	// Start starts the dispatches of a tenant's reserved slot. work may be nil: it is then read from the database.
+	Start(tenant string, dispatches []models.Dispatch, work map[string][]handoff.Work)
 	// Launch starts dispatches without a slot: a retry, a resume, a recovery's page.
 	Launch(dispatches ...models.Dispatch)
-	// Admit waits, for a bounded time, for room for n deliveries to wait for a shared dispatch. False = there is none.
-	Admit(ctx context.Context, n int) bool
-	// Withdraw gives back the room admitted for n deliveries that were not stored.
-	Withdraw(n int)
+	// Admit waits, for a bounded time, for room for n deliveries of a tenant to wait for a shared dispatch. False = there
+	// is none.
+	Admit(ctx context.Context, tenant string, n int) bool
+	// Withdraw gives back the room admitted for n deliveries of a tenant that were not stored.
+	Withdraw(tenant string, n int)
 	// Queue lets admitted deliveries wait for the next shared dispatch.
 	Queue(work []handoff.Work)
 	// Judge wakes the webhook's health workflow.
@@ -96,6 +97,13 @@ const (
 // defaultPosts is how many test POSTs may be in flight where Options has no Posts.
 const defaultPosts = 256
 
+// acceptRows is the most rows that publish calls of several callers store in one transaction. Everybody whose call is in
+// it waits for all of it.
+const acceptRows = 2000
+
+// rows returns how many rows a publish call stores.
+func rows(a *models.Acceptance) int { return len(a.Events) + len(a.Deliveries) }
+
 // New makes a Service.
 func New(o Options) *Service {
 	if o.Log == nil {
@@ -113,17 +121,18 @@ func New(o Options) *Service {
 	o.GroupMax = min(o.GroupMax, models.MaxDispatch)
 	s := &Service{Options: o}
 	s.directory = newDirectory(s)
-	s.accept = groupcommit.New(s.commit, groupcommit.Options{Lanes: 2})
+	s.accept = groupcommit.New(s.commit, groupcommit.Options[*models.Acceptance]{Lanes: 2, Weight: rows, MaxWeight: acceptRows,
+		Key: func(a *models.Acceptance) string { return a.Tenant }})
 	return s
 }
 
 // commit stores what has been published at the same time.
 func (s *Service) commit(ctx context.Context, group []*models.Acceptance) ([]models.Accepted, error) {
-	rows := 0
+	n := 0
 	for _, a := range group {
-		rows += len(a.Events) + len(a.Deliveries)
+		n += rows(a)
 	}
-	ctx, cancel := context.WithTimeout(ctx, acceptFor+time.Duration(rows)*acceptEach)
+	ctx, cancel := context.WithTimeout(ctx, acceptFor+time.Duration(n)*acceptEach)
 	defer cancel()
 	return s.Store.Accept(ctx, group)
 }

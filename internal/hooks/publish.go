@@ -258,9 +258,9 @@ func (a *acceptance) plan(ctx context.Context, r PublishRequest) bool {
 	}
 	share := s.GroupMax > 1
 	// A batch of many events would take many slots at once: it shares from the beginning.
-	own := n > 0 && (!share || len(pending) == 1) && s.Engine.Reserve(ctx, !share)
+	own := n > 0 && (!share || len(pending) == 1) && s.Engine.Reserve(ctx, a.request.Tenant, !share)
 	a.reserved = own
-	if n > 0 && !own && (!share || !s.Engine.Admit(ctx, n)) {
+	if n > 0 && !own && (!share || !s.Engine.Admit(ctx, a.request.Tenant, n)) {
 		return false
 	}
 	a.work = map[string][]handoff.Work{}
@@ -312,7 +312,7 @@ func (a *acceptance) dispatch(e *models.Event, chosen bool, deliveries []int) st
 func (a *acceptance) start() {
 	engine := a.service.Engine
 	if a.reserved {
-		engine.Start(a.request.Dispatches, a.work)
+		engine.Start(a.request.Tenant, a.request.Dispatches, a.work)
 	}
 	if len(a.waiting) > 0 {
 		engine.Queue(a.waiting)
@@ -323,9 +323,9 @@ func (a *acceptance) start() {
 func (a *acceptance) abandon() {
 	engine := a.service.Engine
 	if a.reserved {
-		engine.Release()
+		engine.Release(a.request.Tenant)
 	}
 	if len(a.waiting) > 0 {
-		engine.Withdraw(len(a.waiting))
+		engine.Withdraw(a.request.Tenant, len(a.waiting))
 	}
 }

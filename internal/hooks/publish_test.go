@@ -165,9 +165,9 @@ type hangUp struct {
 	caller context.CancelFunc
 }
 
-func (h *hangUp) Reserve(ctx context.Context, wait bool) bool {
+func (h *hangUp) Reserve(ctx context.Context, tenant string, wait bool) bool {
 	defer h.caller()
-	return h.Engine.Reserve(ctx, wait)
+	return h.Engine.Reserve(ctx, tenant, wait)
 }
 
 // What is in a commit already is stored whether its caller waits or not, and so has to be started.

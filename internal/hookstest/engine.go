@@ -69,7 +69,7 @@ func (e *Engine) locked(do func()) {
 }
 
 // Reserve implements hooks.Engine.
-func (e *Engine) Reserve(context.Context, bool) (ok bool) {
+func (e *Engine) Reserve(context.Context, string, bool) (ok bool) {
 	e.locked(func() {
 		if ok = !e.busy; ok {
 			e.reserved++
@@ -79,10 +79,10 @@ func (e *Engine) Reserve(context.Context, bool) (ok bool) {
 }
 
 // Release implements hooks.Engine.
-func (e *Engine) Release() { e.locked(func() { e.reserved-- }) }
+func (e *Engine) Release(string) { e.locked(func() { e.reserved-- }) }
 
 // Start implements hooks.Engine.
-func (e *Engine) Start(dispatches []models.Dispatch, _ map[string][]handoff.Work) {
+func (e *Engine) Start(_ string, dispatches []models.Dispatch, _ map[string][]handoff.Work) {
 	e.locked(func() {
 		e.reserved--
 		e.dispatches = append(e.dispatches, dispatches...)
@@ -94,8 +94,13 @@ func (e *Engine) Launch(dispatches ...models.Dispatch) {
 	e.locked(func() { e.dispatches = append(e.dispatches, dispatches...) })
 }
 
+// LaunchWait implements worker.Engine.
+func (e *Engine) LaunchWait(_ context.Context, dispatches ...models.Dispatch) {
+	e.Launch(dispatches...)
+}
+
 // Admit implements hooks.Engine.
-func (e *Engine) Admit(_ context.Context, n int) (ok bool) {
+func (e *Engine) Admit(_ context.Context, _ string, n int) (ok bool) {
 	e.locked(func() {
 		if ok = !e.full; ok {
 			e.admitted += n
@@ -105,7 +110,7 @@ func (e *Engine) Admit(_ context.Context, n int) (ok bool) {
 }
 
 // Withdraw implements hooks.Engine.
-func (e *Engine) Withdraw(n int) { e.locked(func() { e.admitted -= n }) }
+func (e *Engine) Withdraw(_ string, n int) { e.locked(func() { e.admitted -= n }) }
 
 // Queue implements hooks.Engine.
 func (e *Engine) Queue(work []handoff.Work) {

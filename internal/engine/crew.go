@@ -1,0 +1,48 @@
+package engine
+
+import (
+	"sync"
+
+	"github.com/posthorn/posthorn/internal/fairqueue"
+)
+
+// crew works on a fair queue with a bounded number of goroutines, which end when nothing waits.
+type crew[T any] struct {
+	do   func(T)
+	most int // goroutines
+	room int // most items that wait
+	jobs *sync.WaitGroup
+
+	mu    sync.Mutex
+	queue fairqueue.Queue[string, T]
+	busy  int
+}
+
+// add queues an item behind those of its key, and reports whether there was room for it.
+func (c *crew[T]) add(key string, item T) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.queue.Len() >= c.room {
+		return false
+	}
+	c.queue.Push(key, item)
+	if c.busy < c.most {
+		c.busy++
+		c.jobs.Go(c.work)
+	}
+	return true
+}
+
+func (c *crew[T]) work() {
+	for {
+		c.mu.Lock()
+		if c.queue.Len() == 0 {
+			c.busy--
+			c.mu.Unlock()
+			return
+		}
+		item := c.queue.Pop()
+		c.mu.Unlock()
+		c.do(item)
+	}
+}

@@ -1,0 +1,111 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/posthorn/posthorn/internal/handoff"
+	"github.com/posthorn/posthorn/models"
+)
+
+const (
+	// holdFor is how long a dispatch that waits for slow receivers holds its slot.
+	holdFor = 250 * time.Millisecond
+	// keepFor: if a dispatch has not started here by then, another process has picked it up, and the work that is kept
+	// for it in memory is dropped.
+	keepFor = 2 * time.Second
+	// maxLaunches bounds the dispatches that wait to be started without a slot. The reconciler starts what is beyond.
+	maxLaunches = 10_000
+	// launchFresh is how long a dispatch may have waited and be started unseen. One that has waited longer may have been
+	// replaced by the reconciler: its outbox row is gone then.
+	launchFresh = 10 * time.Second
+)
+
+// launch is a dispatch to be started beside the slots.
+type launch struct {
+	ctx      context.Context //nolint:containedctx // of the caller that waits; nil = none does
+	dispatch *models.Dispatch
+	work     []handoff.Work
+	queued   time.Time
+	done     func() // nil, or called when it was started or given up
+}
+
+// Launch starts dispatches without a slot, and does not wait for them.
+func (e *Engine) Launch(dispatches ...models.Dispatch) {
+	for i := range dispatches {
+		e.enqueue(launch{dispatch: &dispatches[i]})
+	}
+}
+
+// LaunchWait starts dispatches without a slot, and returns when each was started or given up, or ctx ends. What was not
+// started by then is the reconciler's.
+func (e *Engine) LaunchWait(ctx context.Context, dispatches ...models.Dispatch) {
+	ended := make(chan struct{}, len(dispatches))
+	for i := range dispatches {
+		e.enqueue(launch{ctx: ctx, dispatch: &dispatches[i], done: func() { ended <- struct{}{} }})
+	}
+	for range dispatches {
+		select {
+		case <-ended:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// enqueue lets a dispatch wait for its launch: tenants take turns.
+func (e *Engine) enqueue(l launch) {
+	l.queued = time.Now()
+	if e.launches.add(fairness(l.dispatch), l) {
+		return
+	}
+	e.Metrics.Starts.WithLabelValues("failed").Inc()
+	if l.done != nil {
+		l.done()
+	}
+}
+
+// launch starts one dispatch beside the slots: as many at once as there are slots.
+func (e *Engine) launch(l launch) {
+	if l.done != nil {
+		defer l.done()
+	}
+	if (l.ctx != nil && l.ctx.Err() != nil) || (time.Since(l.queued) > launchFresh && e.replaced(l.dispatch)) {
+		return
+	}
+	e.startHere(l.dispatch, l.work)
+}
+
+// replaced reports whether nothing is left of a dispatch, or others drive it.
+func (e *Engine) replaced(d *models.Dispatch) bool {
+	ctx, cancel := context.WithTimeout(e.ctx, startTimeout)
+	defer cancel()
+	_, err := e.Outbox.Dispatch(ctx, d.ID)
+	return errors.Is(err, models.ErrNotFound)
+}
+
+// startHere starts one dispatch with its work at hand for this process's worker, which is gone when the engine closes,
+// and returns when it is no load any more.
+func (e *Engine) startHere(d *models.Dispatch, work []handoff.Work) {
+	if e.Desk == nil || len(work) == 0 || e.closing.Load() {
+		e.start(d, work)
+		return
+	}
+	handed := work
+	if slices.ContainsFunc(work, func(w handoff.Work) bool { return w.Event == nil }) {
+		handed = nil
+	}
+	done := e.Desk.Put(d.ID, handed)
+	time.AfterFunc(keepFor, func() { e.Desk.Done(d.ID) })
+	if !e.start(d, work) {
+		return
+	}
+	hold := time.NewTimer(holdFor)
+	defer hold.Stop()
+	select {
+	case <-done:
+	case <-hold.C:
+	}
+}

@@ -1,0 +1,131 @@
+// Package fairqueue is a queue whose keys take turns: first in, first out within a key, one key after the other between
+// them. An item with a key of its own is next but one, however many items of another key wait.
+//
+// It must not import any package of Posthorn.
+package fairqueue
+
+// Queue holds items by key. The zero value is empty and ready. It is not safe for concurrent use.
+type Queue[K comparable, T any] struct {
+	lanes map[K]*lane[K, T]
+	first *lane[K, T] // whose turn it is; nil if nothing waits
+	last  *lane[K, T]
+	spare *lane[K, T] // an empty one, to be used again
+	n     int
+	peak  int // most keys since the map was made
+}
+
+// lane is what waits of one key, at least one item: items[head:]. Lanes are linked in the order of their turns.
+type lane[K comparable, T any] struct {
+	key   K
+	items []T
+	head  int
+	next  *lane[K, T]
+}
+
+func (l *lane[K, T]) len() int { return len(l.items) - l.head }
+
+// What is kept when nothing waits any more: a map of at most keepLanes keys and room for keepItems items. A burst's
+// memory is let go.
+const (
+	keepLanes = 64
+	keepItems = 1024
+)
+
+// Len returns how many items wait.
+func (q *Queue[K, T]) Len() int { return q.n }
+
+// Of returns how many items of a key wait.
+func (q *Queue[K, T]) Of(key K) int {
+	if l := q.lanes[key]; l != nil {
+		return l.len()
+	}
+	return 0
+}
+
+// Keys returns how many keys have items that wait.
+func (q *Queue[K, T]) Keys() int { return len(q.lanes) }
+
+// Push appends an item to its key's.
+func (q *Queue[K, T]) Push(key K, item T) {
+	q.n++
+	l := q.lanes[key]
+	if l == nil {
+		l = q.open(key)
+	}
+	if len(l.items) == cap(l.items) && l.head > len(l.items)/2 {
+		n := copy(l.items, l.items[l.head:])
+		clear(l.items[n:])
+		l.items, l.head = l.items[:n], 0
+	}
+	l.items = append(l.items, item)
+}
+
+func (q *Queue[K, T]) open(key K) *lane[K, T] {
+	l := q.spare
+	if q.spare = nil; l == nil {
+		l = &lane[K, T]{}
+	}
+	l.key = key
+	if q.lanes == nil {
+		q.lanes = map[K]*lane[K, T]{}
+	}
+	q.lanes[key] = l
+	q.peak = max(q.peak, len(q.lanes))
+	q.append(l)
+	return l
+}
+
+// Peek returns the next item and its key without taking it. There must be one.
+func (q *Queue[K, T]) Peek() (K, T) { return q.first.key, q.first.items[q.first.head] }
+
+// Pop takes the next item. There must be one.
+func (q *Queue[K, T]) Pop() T {
+	l := q.first
+	item := l.items[l.head]
+	q.take(l, 1)
+	return item
+}
+
+// PopMany takes up to most items of the key whose turn it is, and adds them to items. There must be one.
+func (q *Queue[K, T]) PopMany(items []T, most int) []T {
+	l := q.first
+	n := min(most, l.len())
+	items = append(items, l.items[l.head:l.head+n]...)
+	q.take(l, n)
+	return items
+}
+
+// take removes n items of the first lane, and ends its turn.
+func (q *Queue[K, T]) take(l *lane[K, T], n int) {
+	clear(l.items[l.head : l.head+n]) // the array may live on for long
+	l.head += n
+	q.n -= n
+	if l.len() > 0 {
+		if l != q.last {
+			q.first = l.next
+			q.append(l)
+		}
+		return
+	}
+	if q.first = l.next; q.first == nil {
+		q.last = nil
+	}
+	delete(q.lanes, l.key)
+	if q.n == 0 && q.peak > keepLanes {
+		q.lanes, q.peak = nil, 0
+	}
+	l.next = nil
+	if l.items, l.head = l.items[:0], 0; cap(l.items) <= keepItems {
+		q.spare = l
+	}
+}
+
+func (q *Queue[K, T]) append(l *lane[K, T]) {
+	l.next = nil
+	if q.last == nil {
+		q.first = l
+	} else {
+		q.last.next = l
+	}
+	q.last = l
+}

@@ -1,0 +1,65 @@
+package fairqueue_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/posthorn/posthorn/internal/fairqueue"
+)
+
+func TestKeysTakeTurns(t *testing.T) {
+	t.Parallel()
+	var q fairqueue.Queue[string, int]
+	for i := range 4 {
+		q.Push("a", i)
+	}
+	q.Push("b", 10)
+	q.Push("c", 20)
+	q.Push("c", 21)
+	require.Equal(t, 7, q.Len())
+	require.Equal(t, 3, q.Keys())
+	require.Equal(t, 4, q.Of("a"))
+	require.Zero(t, q.Of("d"))
+	key, item := q.Peek()
+	require.Equal(t, "a", key)
+	require.Zero(t, item)
+
+	var got []int
+	for q.Len() > 0 {
+		got = append(got, q.Pop())
+	}
+	require.Equal(t, []int{0, 10, 20, 1, 21, 2, 3}, got)
+	require.Zero(t, q.Keys())
+}
+
+func TestManyOfOneKeyAreTakenInOneTurn(t *testing.T) {
+	t.Parallel()
+	var q fairqueue.Queue[string, int]
+	for i := range 5 {
+		q.Push("a", i)
+		q.Push("b", 10+i)
+	}
+	got := q.PopMany(nil, 3)
+	got = q.PopMany(got, 100)
+	got = q.PopMany(got, 100)
+	require.Equal(t, []int{0, 1, 2, 10, 11, 12, 13, 14, 3, 4}, got)
+	require.Zero(t, q.Len())
+	q.Push("a", 7)
+	require.Equal(t, 7, q.Pop(), "it can be used again")
+}
+
+// BenchmarkQueue is what waiting and being taken costs an item, behind a hundred thousand others of a thousand keys.
+func BenchmarkQueue(b *testing.B) {
+	var q fairqueue.Queue[int, int]
+	for i := range 100_000 {
+		q.Push(i%1000, i)
+	}
+	b.ReportAllocs()
+	i := 0
+	for b.Loop() {
+		q.Push(i%1000, i)
+		q.Pop()
+		i++
+	}
+}
