@@ -139,10 +139,7 @@ func (s *Store) deactivate(ctx context.Context, w *Webhook, threshold int64, ver
 	tenant, job := w.Tenant, ""
 	err = s.Tx(ctx, func(tx *Store) error {
 		changed, job = false, ""
-		if err := tx.touchWebhooks(ctx, tenant); err != nil {
-			return err
-		}
-		if err := tx.lockWebhook(ctx, tenant, w.ID, w); err != nil {
+		if err := tx.changeWebhook(ctx, tenant, w.ID, w); err != nil {
 			return err
 		}
 		if w.Status != WebhookActive {

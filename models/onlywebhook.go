@@ -6,7 +6,7 @@ import "context"
 // several at once, one wins.
 func (s *Store) CreateOnlyWebhook(ctx context.Context, w *Webhook) error {
 	return s.Tx(ctx, func(tx *Store) error {
-		if err := tx.touchWebhooks(ctx, w.Tenant); err != nil { // locks the tenant: the others wait here
+		if _, err := tx.touchWebhooks(ctx, w.Tenant); err != nil { // locks the tenant: the others wait here
 			return err
 		}
 		var n int64
