@@ -18,7 +18,7 @@ var (
 	ErrDuplicateEvent = errors.New("models: an event with this id exists")
 	// ErrKeyReused: the idempotency key was used for another request.
 	ErrKeyReused = errors.New("models: idempotency key used for another request")
-	// ErrStale: the tenant's webhooks have changed since the events were matched; match them again.
+	// ErrStale: the tenant's webhooks or the event types have changed since the events were matched; match them again.
 	ErrStale = errors.New("models: webhooks have changed")
 )
 
@@ -26,7 +26,9 @@ var (
 type Acceptance struct {
 	Tenant  string
 	Version int64 // of the tenant's webhooks that the events were matched against
-	Events  []Event
+	// SharedVersion is that of the event types all tenants share, which the events were checked against; 0 = none of them.
+	SharedVersion int64
+	Events        []Event
 	// Deliveries name the dispatch in Dispatches that drives them, or "" where they wait for a shared one.
 	Deliveries []Delivery
 	Dispatches []Dispatch
@@ -119,7 +121,7 @@ func (a *acceptor) checkVersions(ctx context.Context) error {
 		switch version, ok := versions[request.Tenant]; {
 		case !ok:
 			a.results[i].Err = ErrNotFound
-		case version != request.Version:
+		case version != request.Version, request.SharedVersion != 0 && request.SharedVersion != versions[""]:
 			a.results[i].Err = ErrStale
 		}
 	}

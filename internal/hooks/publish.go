@@ -95,15 +95,15 @@ func checkKey(key string) error {
 	return nil
 }
 
-func (s *Service) publish(ctx context.Context, v *view, tenant string, r PublishRequest) ([]Published, error) {
-	if !r.By.inForce(v) {
+func (s *Service) publish(ctx context.Context, v snapshot, tenant string, r PublishRequest) ([]Published, error) {
+	if !r.By.inForce(v.view) {
 		return nil, Refuse(Unauthorized, "a valid API key is required")
 	}
 	events, err := s.checkEvents(v, tenant, r)
 	if err != nil {
 		return nil, err
 	}
-	a := &acceptance{service: s, request: &models.Acceptance{Tenant: tenant, Version: v.version, Events: events, Key: r.Key}}
+	a := &acceptance{service: s, request: &models.Acceptance{Tenant: tenant, Version: v.version, SharedVersion: v.shared.version, Events: events, Key: r.Key}}
 	for i := range events {
 		a.match(v, &events[i])
 	}
@@ -163,7 +163,7 @@ func answer(published []Published) string {
 }
 
 // checkEvents turns the input into events, or says all that is wrong with it.
-func (s *Service) checkEvents(v *view, tenant string, r PublishRequest) ([]models.Event, error) {
+func (s *Service) checkEvents(v snapshot, tenant string, r PublishRequest) ([]models.Event, error) {
 	var p problems
 	if len(r.Events) == 0 || len(r.Events) > MaxBatch {
 		p.addf("events", "must be 1 to %d", MaxBatch)
@@ -191,7 +191,7 @@ func (s *Service) checkEvents(v *view, tenant string, r PublishRequest) ([]model
 	return events, p.err()
 }
 
-func (s *Service) checkEvent(p *problems, v *view, prefix string, in EventInput) error {
+func (s *Service) checkEvent(p *problems, v snapshot, prefix string, in EventInput) error {
 	if len(in.Attributes) > 20 {
 		p.addf(prefix+"attributes", "must be at most 20")
 	}
@@ -199,8 +199,8 @@ func (s *Service) checkEvent(p *problems, v *view, prefix string, in EventInput)
 		checkLength(p, prefix+"attributes."+name, value, 1000)
 		checkLength(p, prefix+"attributes", name, 100)
 	}
-	t, ok := v.types[in.Type]
-	if !ok {
+	t := v.eventType(in.Type)
+	if t == nil {
 		p.addf(prefix+"type", "%q is not a known event type", in.Type)
 		return nil
 	}
@@ -229,7 +229,7 @@ type acceptance struct {
 }
 
 // match makes the deliveries that are owed of an event: pending, or held where the webhook is not active.
-func (a *acceptance) match(v *view, e *models.Event) {
+func (a *acceptance) match(v snapshot, e *models.Event) {
 	for _, entry := range v.match(e.Type) {
 		d := models.Delivery{Tenant: e.Tenant, ID: models.NewID(models.PrefixDelivery), EventID: e.ID, EventType: e.Type,
 			WebhookID: entry.webhook.ID, Status: models.Pending, CreatedAt: e.CreatedAt, NextAttemptAt: &e.CreatedAt}
