@@ -34,7 +34,7 @@ func (s *Store) PutEventTypes(ctx context.Context, types []EventType) error {
 	if len(types) == 0 {
 		return nil
 	}
-	return s.Tx(ctx, func(tx *Store) error {
+	return s.changeTenant(ctx, types[0].Tenant, func(tx *Store) error {
 		if err := tx.lockTypes(ctx, types[0].Tenant); err != nil {
 			return err
 		}
@@ -152,7 +152,7 @@ func (s *Store) Schemas(ctx context.Context, tenant string) (map[string]string, 
 
 // DeleteEventType removes one type of the tenant ("" = shared).
 func (s *Store) DeleteEventType(ctx context.Context, tenant, name string) error {
-	return s.Tx(ctx, func(tx *Store) error {
+	return s.changeTenant(ctx, tenant, func(tx *Store) error {
 		if err := tx.touchTypes(ctx, tenant); err != nil {
 			return err
 		}

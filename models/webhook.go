@@ -89,7 +89,7 @@ func (s *Store) CreateWebhook(ctx context.Context, w *Webhook) error {
 	w.UpdatedAt = w.CreatedAt
 	w.Headers, w.Secrets = notNil(w.Headers), notNil(w.Secrets)
 	w.Health = WebhookHealth{WebhookID: w.ID}
-	return s.Tx(ctx, func(tx *Store) (err error) {
+	return s.changeTenant(ctx, w.Tenant, func(tx *Store) (err error) {
 		if w.Version, err = tx.touchWebhooks(ctx, w.Tenant); err != nil {
 			return err
 		}
@@ -164,7 +164,7 @@ func (s *Store) Webhooks(ctx context.Context, tenant string, f WebhookFilter, p 
 // it as it is. It must not read anything: it runs in the transaction. Status changes have methods of their own.
 func (s *Store) UpdateWebhook(ctx context.Context, tenant, id string, change func(*Webhook) error) (Webhook, error) {
 	var w Webhook
-	err := s.Tx(ctx, func(tx *Store) error {
+	err := s.changeTenant(ctx, tenant, func(tx *Store) error {
 		if err := tx.changeWebhook(ctx, tenant, id, &w); err != nil {
 			return err
 		}
@@ -215,7 +215,7 @@ type StatusChange struct {
 // in none of c.From.
 func (s *Store) SetWebhookStatus(ctx context.Context, tenant, id string, c StatusChange) (w Webhook, changed bool, err error) {
 	job := ""
-	err = s.Tx(ctx, func(tx *Store) error {
+	err = s.changeTenant(ctx, tenant, func(tx *Store) error {
 		changed, job = false, ""
 		if err := tx.changeWebhook(ctx, tenant, id, &w); err != nil {
 			return err
@@ -266,7 +266,7 @@ func (s *Store) applyStatus(ctx context.Context, w *Webhook, c StatusChange) (jo
 func (s *Store) DeleteWebhook(ctx context.Context, tenant, id string) (Webhook, error) {
 	var w Webhook
 	job := ""
-	err := s.Tx(ctx, func(tx *Store) error {
+	err := s.changeTenant(ctx, tenant, func(tx *Store) error {
 		if err := tx.changeWebhook(ctx, tenant, id, &w); err != nil {
 			return err
 		}

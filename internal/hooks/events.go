@@ -24,6 +24,11 @@ func (s *Service) Events(ctx context.Context, tenant string, f models.EventFilte
 	return rows, next, known(err, "event")
 }
 
+// FanningOut gives those of the tenant's events whose deliveries are not all there yet.
+func (s *Service) FanningOut(ctx context.Context, tenant string, ids ...string) (map[string]bool, error) {
+	return s.Store.FanningOut(ctx, tenant, ids)
+}
+
 // ErasePayload removes an event's data, keeps its record, and cancels what is still owed of it.
 func (s *Service) ErasePayload(ctx context.Context, tenant, id string) error {
 	return known(s.Store.EraseEvent(ctx, tenant, id), "event")

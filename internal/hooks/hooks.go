@@ -113,7 +113,7 @@ func New(o Options) *Service {
 func (s *Service) commit(ctx context.Context, group []*models.Acceptance) ([]models.Accepted, error) {
 	rows := 0
 	for _, a := range group {
-		rows += len(a.Events) + len(a.Deliveries)
+		rows += a.Rows()
 	}
 	ctx, cancel := context.WithTimeout(ctx, acceptFor+time.Duration(rows)*acceptEach)
 	defer cancel()
