@@ -23,6 +23,7 @@ type Event struct {
 	Attributes map[string]string `json:"attributes"`
 	CreatedAt  timestamp         `json:"created_at"`
 	ErasedAt   *timestamp        `json:"erased_at" nullable:"true" doc:"When its data was erased."`
+	FannedOut  bool              `json:"fanned_out" example:"true" doc:"All its deliveries exist. False for a while after an event was accepted that more than 1,000 webhooks want: the deliveries follow, to exactly the webhooks that wanted it when it was accepted."`
 }
 
 // FullEvent is an event with its data and its deliveries.
@@ -42,8 +43,9 @@ type DeliveryRef struct {
 // shownDeliveries is how many deliveries an event is shown with.
 const shownDeliveries = 50
 
-func eventView(e models.Event) Event {
-	return Event{ID: e.ID, Type: e.Type, Attributes: orEmpty(e.Attributes), CreatedAt: timestamp(e.CreatedAt), ErasedAt: at(e.ErasedAt)}
+func eventView(e models.Event, fanningOut map[string]bool) Event {
+	return Event{ID: e.ID, Type: e.Type, Attributes: orEmpty(e.Attributes), CreatedAt: timestamp(e.CreatedAt), ErasedAt: at(e.ErasedAt),
+		FannedOut: !fanningOut[e.ID]}
 }
 
 type listEvents struct {
@@ -79,7 +81,15 @@ func (s *server) listEvents(ctx context.Context, in *listEvents) (*answer[list[E
 	if err != nil {
 		return nil, err
 	}
-	return answerWith(listOf(rows, next, eventView)), nil
+	ids := make([]string, len(rows))
+	for i, e := range rows {
+		ids[i] = e.ID
+	}
+	fanningOut, err := s.Hooks.FanningOut(ctx, in.Tenant, ids...)
+	if err != nil {
+		return nil, err
+	}
+	return answerWith(listOf(rows, next, func(e models.Event) Event { return eventView(e, fanningOut) })), nil
 }
 
 func (s *server) getEvent(ctx context.Context, in *ofEvent) (*answer[FullEvent], error) {
@@ -87,11 +97,15 @@ func (s *server) getEvent(ctx context.Context, in *ofEvent) (*answer[FullEvent],
 	if err != nil {
 		return nil, err
 	}
+	fanningOut, err := s.Hooks.FanningOut(ctx, in.Tenant, e.ID) // before the deliveries: if it is over they are all there
+	if err != nil {
+		return nil, err
+	}
 	deliveries, _, err := s.Hooks.Deliveries(ctx, in.Tenant, models.DeliveryFilter{EventID: e.ID}, models.Page{Limit: shownDeliveries})
 	if err != nil {
 		return nil, err
 	}
-	v := FullEvent{Event: eventView(e), Data: raw(string(e.Data)), Deliveries: make([]DeliveryRef, len(deliveries))}
+	v := FullEvent{Event: eventView(e, fanningOut), Data: raw(string(e.Data)), Deliveries: make([]DeliveryRef, len(deliveries))}
 	for i, d := range deliveries {
 		v.Deliveries[i] = DeliveryRef{ID: d.ID, WebhookID: d.WebhookID, Status: d.Status}
 	}

@@ -18,7 +18,7 @@ var (
 	ErrDuplicateEvent = errors.New("models: an event with this id exists")
 	// ErrKeyReused: the idempotency key was used for another request.
 	ErrKeyReused = errors.New("models: idempotency key used for another request")
-	// ErrStale: the tenant's webhooks have changed since the events were matched; match them again.
+	// ErrStale: the tenant's webhooks or the event types have changed since the events were matched; match them again.
 	ErrStale = errors.New("models: webhooks have changed")
 )
 
@@ -26,13 +26,25 @@ var (
 type Acceptance struct {
 	Tenant  string
 	Version int64 // of the tenant's webhooks that the events were matched against
-	Events  []Event
+	// SharedVersion is that of the event types all tenants share, which the events were checked against; 0 = none of them.
+	SharedVersion int64
+	Events        []Event
 	// Deliveries name the dispatch in Dispatches that drives them, or "" where they wait for a shared one.
 	Deliveries []Delivery
 	Dispatches []Dispatch
-	Key        string // idempotency key, or ""
-	BodyHash   []byte // SHA-256 of the request, compared when the key is seen again
-	Answer     string // what to answer when the key is seen again
+	FanOuts    []FanOut // of the events that have no deliveries yet
+	Key        string   // idempotency key, or ""
+	BodyHash   []byte   // SHA-256 of the request, compared when the key is seen again
+	Answer     string   // what to answer when the key is seen again
+}
+
+// Rows is about how many rows the acceptance stores. What a fan-out weighs grows with its members, but slowly.
+func (r *Acceptance) Rows() int {
+	n := len(r.Events) + len(r.Deliveries)
+	for _, f := range r.FanOuts {
+		n += 1 + len(f.Members)/(100*memberSize)
+	}
+	return n
 }
 
 // Accepted is how an Acceptance ended. Replayed says that the key had been seen: nothing was stored, and Answer is
@@ -66,7 +78,7 @@ type acceptor struct {
 }
 
 func (a *acceptor) run(ctx context.Context) error {
-	for _, step := range []func(context.Context) error{a.checkVersions, a.claimKeys, a.insertEvents, a.insertRest} {
+	for _, step := range []func(context.Context) error{a.checkVersions, a.claimKeys, a.insertEvents, a.insertRest, a.insertFanOuts} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -105,25 +117,41 @@ func gatherOpen[T any](a *acceptor, of func(*Acceptance) []T) []T {
 	return all
 }
 
+// checkVersions ends the requests whose tenant is not as it was when their events were matched.
 func (a *acceptor) checkVersions(ctx context.Context) error {
-	tenants := map[string]bool{}
+	tenants, held := map[string]bool{}, map[string]bool{}
 	for _, request := range a.group {
 		tenants[request.Tenant] = true
+		if request.holds() {
+			held[request.Tenant] = true
+		}
 	}
 	versions, err := a.TenantVersions(ctx, sortedKeys(tenants))
 	if err != nil {
 		return err
 	}
+	locked, err := a.lockVersions(ctx, sortedKeys(held))
+	if err != nil {
+		return err
+	}
 	for i, request := range a.group {
 		a.first[i] = i
-		switch version, ok := versions[request.Tenant]; {
+		version, ok := versions[request.Tenant]
+		switch {
 		case !ok:
 			a.results[i].Err = ErrNotFound
-		case version != request.Version:
+		case version != request.Version, request.SharedVersion != 0 && request.SharedVersion != versions[""],
+			request.holds() && locked[request.Tenant] != request.Version:
 			a.results[i].Err = ErrStale
 		}
 	}
 	return nil
+}
+
+// holds reports whether any of the deliveries is held. Then its webhook must not be enabled before they are stored: what
+// releases them would miss them.
+func (r *Acceptance) holds() bool {
+	return slices.ContainsFunc(r.Deliveries, func(d Delivery) bool { return d.Status == Held })
 }
 
 type idempotencyKey struct {
@@ -330,9 +358,13 @@ func (a *acceptor) insertRest(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// A dispatch is named after its event. The entry of an earlier event of that name, which went with its tenant, may be left.
-	dispatches := gatherOpen(a, func(r *Acceptance) []Dispatch { return r.Dispatches })
-	return bulk(ctx, a.Store, dispatches, dispatchColumns, `INSERT INTO dispatches (id, deliveries, created_at, checked_at, claimed)
+	return a.insertDispatches(ctx, gatherOpen(a, func(r *Acceptance) []Dispatch { return r.Dispatches }))
+}
+
+// insertDispatches stores dispatches that are noted on their deliveries. One may be named after its event: the entry of an
+// earlier event of that name, which went with its tenant, may be left.
+func (s *Store) insertDispatches(ctx context.Context, dispatches []Dispatch) error {
+	return bulk(ctx, s, dispatches, dispatchColumns, `INSERT INTO dispatches (id, deliveries, created_at, checked_at, claimed)
 		SELECT id, deliveries, created_at, created_at, true FROM v WHERE true ON CONFLICT (id) DO UPDATE SET
 		deliveries = excluded.deliveries, created_at = excluded.created_at, checked_at = excluded.checked_at, claimed = true`, nil)
 }

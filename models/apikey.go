@@ -33,8 +33,8 @@ func (APIKey) TableName() string { return "api_keys" }
 // CreateAPIKey stores a key. ErrNotFound if the tenant does not exist.
 func (s *Store) CreateAPIKey(ctx context.Context, k *APIKey) error {
 	k.CreatedAt = s.now()
-	return s.Tx(ctx, func(tx *Store) error {
-		if err := tx.touchWebhooks(ctx, k.Tenant); err != nil {
+	return s.changeTenant(ctx, k.Tenant, func(tx *Store) error {
+		if _, err := tx.touchWebhooks(ctx, k.Tenant); err != nil {
 			return err
 		}
 		return found(tx.db.WithContext(ctx).Create(k).Error)
@@ -57,8 +57,8 @@ func (s *Store) APIKeys(ctx context.Context, tenant string) ([]APIKey, error) {
 
 // RevokeAPIKey ends a key at once: the tenant's new version tells those who have it in memory.
 func (s *Store) RevokeAPIKey(ctx context.Context, tenant, id string) error {
-	return s.Tx(ctx, func(tx *Store) error {
-		if err := tx.touchWebhooks(ctx, tenant); err != nil {
+	return s.changeTenant(ctx, tenant, func(tx *Store) error {
+		if _, err := tx.touchWebhooks(ctx, tenant); err != nil {
 			return err
 		}
 		result := tx.db.WithContext(ctx).Model(&APIKey{}).Where("tenant = ? AND id = ? AND revoked_at IS NULL", tenant, id).

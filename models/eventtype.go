@@ -2,9 +2,8 @@ package models
 
 import (
 	"context"
+	"database/sql"
 	"time"
-
-	"gorm.io/gorm/clause"
 )
 
 // EventType is a kind of event. Tenant is empty for a type that every tenant shares.
@@ -23,29 +22,90 @@ type EventType struct {
 	UpdatedAt     time.Time
 }
 
-// PutEventTypes creates or replaces event types, all of the same tenant ("" = shared), in one transaction.
+// sameAs reports whether putting o would change nothing.
+func (t EventType) sameAs(o *EventType) bool {
+	t.CreatedAt, t.UpdatedAt = o.CreatedAt, o.UpdatedAt
+	return t == *o
+}
+
+// PutEventTypes creates or replaces event types, all of the same tenant ("" = shared), in one transaction. Those that
+// are the same already stay untouched; if all are, no version changes and nobody reads anything again. It sets their times.
 func (s *Store) PutEventTypes(ctx context.Context, types []EventType) error {
 	if len(types) == 0 {
 		return nil
 	}
-	now := s.now()
-	for i := range types {
-		types[i].CreatedAt, types[i].UpdatedAt = now, now
-	}
-	return s.Tx(ctx, func(tx *Store) error {
+	return s.changeTenant(ctx, types[0].Tenant, func(tx *Store) error {
+		if err := tx.lockTypes(ctx, types[0].Tenant); err != nil {
+			return err
+		}
+		changed, err := tx.changedTypes(ctx, types)
+		if err != nil || len(changed) == 0 {
+			return err
+		}
 		if err := tx.touchTypes(ctx, types[0].Tenant); err != nil {
 			return err
 		}
-		return tx.upsertTypes(ctx, types)
+		return tx.upsertTypes(ctx, changed)
 	})
 }
 
+// changedTypes gives those of the types that differ from what is stored, and sets the times of all.
+func (s *Store) changedTypes(ctx context.Context, types []EventType) ([]EventType, error) {
+	stored := make(map[string]*EventType, len(types))
+	err := bulk(ctx, s, types, typeColumns[:2], "SELECT t.* FROM v JOIN event_types t ON t.tenant = v.tenant AND t.name = v.name", func(rows *sql.Rows) error {
+		var t EventType
+		err := s.db.ScanRows(rows, &t)
+		stored[t.Name] = &t
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	now := s.now()
+	last := make(map[string]int, len(types)) // of a name put twice the last counts
+	for i := range types {
+		last[types[i].Name] = i
+	}
+	var changed []EventType
+	for i := range types {
+		t := &types[i]
+		was := stored[t.Name]
+		t.CreatedAt, t.UpdatedAt = now, now
+		switch {
+		case was != nil && t.sameAs(was):
+			t.CreatedAt, t.UpdatedAt = was.CreatedAt, was.UpdatedAt
+			continue
+		case was != nil:
+			t.CreatedAt = was.CreatedAt
+		}
+		if last[t.Name] == i {
+			changed = append(changed, *t)
+		}
+	}
+	return changed, nil
+}
+
+var typeColumns = []column[EventType]{
+	{"tenant", "text", func(t *EventType) any { return t.Tenant }},
+	{"name", "text", func(t *EventType) any { return t.Name }},
+	{"system", "text", func(t *EventType) any { return t.System }},
+	{"title", "text", func(t *EventType) any { return t.Title }},
+	{"category", "text", func(t *EventType) any { return t.Category }},
+	{"description", "text", func(t *EventType) any { return t.Description }},
+	{"documentation", "text", func(t *EventType) any { return t.Documentation }},
+	{"schema", "text", func(t *EventType) any { return t.Schema }},
+	{"example", "text", func(t *EventType) any { return t.Example }},
+	{"deprecated", "boolean", func(t *EventType) any { return t.Deprecated }},
+	{"created_at", "timestamptz", func(t *EventType) any { return timeOf(t.CreatedAt) }},
+	{"updated_at", "timestamptz", func(t *EventType) any { return timeOf(t.UpdatedAt) }},
+}
+
 func (s *Store) upsertTypes(ctx context.Context, types []EventType) error {
-	return s.db.WithContext(ctx).Clauses(clause.OnConflict{
-		Columns: []clause.Column{{Name: "tenant"}, {Name: "name"}},
-		DoUpdates: clause.AssignmentColumns([]string{"system", "title", "category", "description", "documentation",
-			"schema", "example", "deprecated", "updated_at"}),
-	}).Create(&types).Error
+	return bulk(ctx, s, types, typeColumns, `INSERT INTO event_types (tenant, name, system, title, category, description, documentation,
+		schema, example, deprecated, created_at, updated_at) SELECT * FROM v WHERE true ON CONFLICT (tenant, name) DO UPDATE SET
+		system = excluded.system, title = excluded.title, category = excluded.category, description = excluded.description,
+		documentation = excluded.documentation, schema = excluded.schema, example = excluded.example,
+		deprecated = excluded.deprecated, updated_at = excluded.updated_at`, nil)
 }
 
 // EventTypes gives every type the tenant can use by name: its own before the shared ones. With tenant "" only the
@@ -65,9 +125,34 @@ func (s *Store) EventTypes(ctx context.Context, tenant string) ([]EventType, err
 	return kept, nil
 }
 
+// EventTypeNames gives the names of the types that the tenant can use.
+func (s *Store) EventTypeNames(ctx context.Context, tenant string) ([]string, error) {
+	var names []string
+	err := s.db.WithContext(ctx).Model(&EventType{}).Distinct("name").Where("tenant IN ?", []string{"", tenant}).Order("name").Pluck("name", &names).Error
+	return names, err
+}
+
+// Schemas gives the schemas of the tenant's own types by name ("" = of the shared ones); "" where a type has none.
+func (s *Store) Schemas(ctx context.Context, tenant string) (map[string]string, error) {
+	rows, err := s.db.WithContext(ctx).Raw("SELECT name, schema FROM event_types WHERE tenant = ?", tenant).Rows()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }()
+	schemas := map[string]string{}
+	for rows.Next() {
+		var name, schema string
+		if err := rows.Scan(&name, &schema); err != nil {
+			return nil, err
+		}
+		schemas[name] = schema
+	}
+	return schemas, rows.Err()
+}
+
 // DeleteEventType removes one type of the tenant ("" = shared).
 func (s *Store) DeleteEventType(ctx context.Context, tenant, name string) error {
-	return s.Tx(ctx, func(tx *Store) error {
+	return s.changeTenant(ctx, tenant, func(tx *Store) error {
 		if err := tx.touchTypes(ctx, tenant); err != nil {
 			return err
 		}
@@ -79,10 +164,21 @@ func (s *Store) DeleteEventType(ctx context.Context, tenant, name string) error 
 	})
 }
 
-// touchTypes says that the types of a tenant have changed, or those of all.
+// lockTypes locks what touchTypes raises, so that changes of types come one after the other. ErrNotFound if there is no
+// such tenant.
+func (s *Store) lockTypes(ctx context.Context, tenant string) error {
+	q := s.forUpdate(s.db.WithContext(ctx)).Select("version")
+	if tenant == "" {
+		return found(q.Table("shared_catalog").Take(new(struct{ Version int64 })).Error)
+	}
+	return found(q.Take(&Tenant{}, "id = ? AND deleted_at IS NULL", tenant).Error)
+}
+
+// touchTypes raises the version of a tenant, or that of the types that all tenants share, because its types change.
 func (s *Store) touchTypes(ctx context.Context, tenant string) error {
 	if tenant == "" {
-		return s.db.WithContext(ctx).Exec("UPDATE tenants SET version = version + 1").Error
+		return s.db.WithContext(ctx).Exec("UPDATE shared_catalog SET version = version + 1").Error
 	}
-	return s.touchWebhooks(ctx, tenant)
+	_, err := s.touchWebhooks(ctx, tenant)
+	return err
 }

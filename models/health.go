@@ -137,12 +137,9 @@ func (s *Store) DeactivateWebhook(ctx context.Context, id string, threshold int6
 // is pending is held by a job. The epoch of its count rises: POSTs that are under way are recorded, and do not count.
 func (s *Store) deactivate(ctx context.Context, w *Webhook, threshold int64, verdict func(*WebhookHealth) (reason string, is bool)) (changed bool, err error) {
 	tenant, job := w.Tenant, ""
-	err = s.Tx(ctx, func(tx *Store) error {
+	err = s.changeTenant(ctx, tenant, func(tx *Store) error {
 		changed, job = false, ""
-		if err := tx.touchWebhooks(ctx, tenant); err != nil {
-			return err
-		}
-		if err := tx.lockWebhook(ctx, tenant, w.ID, w); err != nil {
+		if err := tx.changeWebhook(ctx, tenant, w.ID, w); err != nil {
 			return err
 		}
 		if w.Status != WebhookActive {

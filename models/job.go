@@ -40,6 +40,7 @@ var jobPages = map[JobKind]func(context.Context, *Store, *Job) (JobPage, error){
 	jobKeep:   keepPage,
 	jobErase:  erasePage,
 	jobCount:  countPage,
+	jobFanOut: fanOutPage,
 }
 
 // JobPage is what came of one page.
@@ -87,7 +88,7 @@ func (s *Store) RunJob(ctx context.Context) (job Job, page JobPage, err error) {
 func (s *Store) runJob(ctx context.Context, where string, args ...any) (job Job, page JobPage, err error) {
 	err = s.Tx(ctx, func(tx *Store) error {
 		job, page = Job{}, JobPage{}
-		q := tx.db.WithContext(ctx).Where(where, args...).Order("due_at, id")
+		q := tx.db.WithContext(ctx).Omit("members").Where(where, args...).Order("due_at, id") // members may be long
 		if tx.postgres {
 			q = q.Clauses(clause.Locking{Strength: clause.LockingStrengthUpdate, Options: clause.LockingOptionsSkipLocked})
 		}

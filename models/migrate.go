@@ -75,10 +75,12 @@ func (s *Store) migrate(db *gorm.DB) error {
 }
 
 // dialect splits a migration into statements in this database's words. The files are written for PostgreSQL; what
-// SQLite says otherwise is little: times are its driver's TIMESTAMP, and a table has no storage parameters.
+// SQLite says otherwise is little: times are its driver's TIMESTAMP, and neither a table nor a column has storage
+// parameters.
 func (s *Store) dialect(text string) []string {
 	if !s.postgres {
-		text = strings.NewReplacer("timestamptz", "timestamp", "bytea", "blob", "WITH (fillfactor = 80)", "").Replace(text)
+		text = strings.NewReplacer("timestamptz", "timestamp", "bytea", "blob", "WITH (fillfactor = 80)", "",
+			"ALTER TABLE jobs ALTER COLUMN members SET STORAGE EXTERNAL;\n", "").Replace(text)
 	}
 	var statements []string
 	for statement := range strings.SplitSeq(text, ";\n") {

@@ -5,8 +5,8 @@ import "context"
 // CreateOnlyWebhook stores a new webhook unless the tenant has one of its profile already: then ErrConflict. Of
 // several at once, one wins.
 func (s *Store) CreateOnlyWebhook(ctx context.Context, w *Webhook) error {
-	return s.Tx(ctx, func(tx *Store) error {
-		if err := tx.touchWebhooks(ctx, w.Tenant); err != nil { // locks the tenant: the others wait here
+	return s.changeTenant(ctx, w.Tenant, func(tx *Store) error {
+		if _, err := tx.touchWebhooks(ctx, w.Tenant); err != nil { // locks the tenant: the others wait here
 			return err
 		}
 		var n int64

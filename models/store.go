@@ -37,6 +37,7 @@ type Store struct {
 	inTx     bool // the handle that Tx gives to its function
 	now      func() time.Time
 	groupMax int
+	changes  *inTurn       // of tenants
 	traffic  *atomic.Int64 // when an event was last accepted or an attempt recorded, in nanoseconds since 1970
 }
 
@@ -62,7 +63,7 @@ func Open(ctx context.Context, databaseURL string, o Options) (*Store, error) {
 	if o.GroupMax == 0 {
 		o.GroupMax = MaxDispatch
 	}
-	s := &Store{now: func() time.Time { return o.Now().UTC().Truncate(time.Millisecond) }, groupMax: min(o.GroupMax, MaxDispatch), traffic: &atomic.Int64{}}
+	s := &Store{now: func() time.Time { return o.Now().UTC().Truncate(time.Millisecond) }, groupMax: min(o.GroupMax, MaxDispatch), changes: &inTurn{}, traffic: &atomic.Int64{}}
 	var dialector gorm.Dialector
 	switch {
 	case strings.HasPrefix(databaseURL, "sqlite:"):

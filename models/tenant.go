@@ -72,7 +72,7 @@ func (s *Store) Tenants(ctx context.Context, p Page) ([]Tenant, string, error) {
 // DeleteTenant removes the tenant and everything it owns.
 func (s *Store) DeleteTenant(ctx context.Context, id string) error {
 	return s.Tx(ctx, func(tx *Store) error {
-		if err := tx.touchWebhooks(ctx, id); err != nil { // first the tenant, then what is its own: as every other change does
+		if _, err := tx.touchWebhooks(ctx, id); err != nil { // first the tenant, then what is its own: as every other change does
 			return err
 		}
 		db := tx.db.WithContext(ctx)
@@ -86,10 +86,28 @@ func (s *Store) DeleteTenant(ctx context.Context, id string) error {
 	})
 }
 
-// TenantVersions reads the versions of several tenants' webhooks at once. Tenants that do not exist are left out.
+// tenantVersions reads the versions of the tenants in v that exist.
+const tenantVersions = "SELECT id, version FROM tenants WHERE id IN (SELECT id FROM v) AND deleted_at IS NULL"
+
+// TenantVersions reads the versions of several tenants' webhooks at once, and under "" the version of the event types that
+// all tenants share. Tenants that do not exist are left out.
 func (s *Store) TenantVersions(ctx context.Context, ids []string) (map[string]int64, error) {
-	versions := make(map[string]int64, len(ids))
-	err := bulk(ctx, s, ids, idColumns, "SELECT id, version FROM tenants WHERE id IN (SELECT id FROM v)", func(rows *sql.Rows) error {
+	return s.versions(ctx, ids, tenantVersions+" UNION ALL SELECT '', version FROM shared_catalog")
+}
+
+// lockVersions reads the versions of several tenants and keeps them from changing until the transaction ends. A tenant
+// that is being changed at the moment is left out: waiting for it would hold up all the others of the transaction.
+func (s *Store) lockVersions(ctx context.Context, ids []string) (map[string]int64, error) {
+	query := tenantVersions + " ORDER BY id"
+	if s.postgres { // SQLite has one writer at a time
+		query += " FOR SHARE SKIP LOCKED"
+	}
+	return s.versions(ctx, ids, query)
+}
+
+func (s *Store) versions(ctx context.Context, ids []string, query string) (map[string]int64, error) {
+	versions := make(map[string]int64, len(ids)+1)
+	err := bulk(ctx, s, ids, idColumns, query, func(rows *sql.Rows) error {
 		var id string
 		var version int64
 		err := rows.Scan(&id, &version)
@@ -99,11 +117,13 @@ func (s *Store) TenantVersions(ctx context.Context, ids []string) (map[string]in
 	return versions, err
 }
 
-// touchWebhooks says that the tenant's webhooks, event types or keys have changed. It also serialises such changes.
-func (s *Store) touchWebhooks(ctx context.Context, tenant string) error {
-	result := s.db.WithContext(ctx).Exec("UPDATE tenants SET version = version + 1 WHERE id = ?", tenant)
+// touchWebhooks raises the tenant's version, because its webhooks, event types or keys change, and returns it. It also
+// serialises such changes, so that versions are in the order of the commits.
+func (s *Store) touchWebhooks(ctx context.Context, tenant string) (version int64, err error) {
+	result := s.db.WithContext(ctx).Raw("UPDATE tenants SET version = version + 1 WHERE id = ? AND deleted_at IS NULL RETURNING version", tenant).
+		Scan(&version)
 	if result.Error == nil && result.RowsAffected == 0 {
-		return ErrNotFound
+		return 0, ErrNotFound
 	}
-	return result.Error
+	return version, result.Error
 }

@@ -89,8 +89,8 @@ func (s *Store) CreateWebhook(ctx context.Context, w *Webhook) error {
 	w.UpdatedAt = w.CreatedAt
 	w.Headers, w.Secrets = notNil(w.Headers), notNil(w.Secrets)
 	w.Health = WebhookHealth{WebhookID: w.ID}
-	return s.Tx(ctx, func(tx *Store) error {
-		if err := tx.touchWebhooks(ctx, w.Tenant); err != nil {
+	return s.changeTenant(ctx, w.Tenant, func(tx *Store) (err error) {
+		if w.Version, err = tx.touchWebhooks(ctx, w.Tenant); err != nil {
 			return err
 		}
 		return found(tx.db.WithContext(ctx).Create(w).Error)
@@ -122,7 +122,7 @@ type WebhookFilter struct {
 
 // Webhooks lists a tenant's webhooks, oldest first.
 func (s *Store) Webhooks(ctx context.Context, tenant string, f WebhookFilter, p Page) ([]Webhook, string, error) {
-	q := alive(s.db.WithContext(ctx)).Preload("Health").Where("tenant = ?", tenant).Order("id")
+	q := alive(s.db.WithContext(ctx)).Joins("Health").Where("tenant = ?", tenant).Order("id") // joined: no parameter for each row
 	if f.URL != "" {
 		q = q.Where("url = ?", f.URL)
 	}
@@ -160,27 +160,12 @@ func (s *Store) Webhooks(ctx context.Context, tenant string, f WebhookFilter, p 
 	return kept, next, nil
 }
 
-// AllWebhooks reads every webhook of the tenant and the version they are of: what an event is matched against.
-func (s *Store) AllWebhooks(ctx context.Context, tenant string) ([]Webhook, int64, error) {
-	var t Tenant
-	var rows []Webhook
-	// The version first: a change that slips in between makes the set look older than it is, and is read again.
-	if err := s.db.WithContext(ctx).Select("version").Take(&t, "id = ?", tenant).Error; err != nil {
-		return nil, 0, found(err)
-	}
-	err := alive(s.db.WithContext(ctx)).Preload("Health").Where("tenant = ?", tenant).Order("id").Find(&rows).Error
-	return rows, t.Version, err
-}
-
 // UpdateWebhook locks the webhook, lets change alter it, and stores the result. change returns an error to leave
-// it as it is. Status changes have methods of their own.
+// it as it is. It must not read anything: it runs in the transaction. Status changes have methods of their own.
 func (s *Store) UpdateWebhook(ctx context.Context, tenant, id string, change func(*Webhook) error) (Webhook, error) {
 	var w Webhook
-	err := s.Tx(ctx, func(tx *Store) error {
-		if err := tx.touchWebhooks(ctx, tenant); err != nil {
-			return err
-		}
-		if err := tx.lockWebhook(ctx, tenant, id, &w); err != nil {
+	err := s.changeTenant(ctx, tenant, func(tx *Store) error {
+		if err := tx.changeWebhook(ctx, tenant, id, &w); err != nil {
 			return err
 		}
 		if err := change(&w); err != nil {
@@ -191,6 +176,20 @@ func (s *Store) UpdateWebhook(ctx context.Context, tenant, id string, change fun
 		return tx.db.WithContext(ctx).Omit("Health").Save(&w).Error
 	})
 	return w, err
+}
+
+// changeWebhook begins a change of a webhook: it raises the tenant's version, notes it on the webhook, so that what is
+// cached of the tenant can be brought up to date by what has changed, and reads and locks the webhook.
+func (s *Store) changeWebhook(ctx context.Context, tenant, id string, w *Webhook) error {
+	version, err := s.touchWebhooks(ctx, tenant)
+	if err != nil {
+		return err
+	}
+	err = s.db.WithContext(ctx).Exec("UPDATE webhooks SET version = ? WHERE id = ? AND tenant = ? AND deleted_at IS NULL", version, id, tenant).Error
+	if err != nil {
+		return err
+	}
+	return s.lockWebhook(ctx, tenant, id, w)
 }
 
 func (s *Store) lockWebhook(ctx context.Context, tenant, id string, w *Webhook) error {
@@ -216,12 +215,9 @@ type StatusChange struct {
 // in none of c.From.
 func (s *Store) SetWebhookStatus(ctx context.Context, tenant, id string, c StatusChange) (w Webhook, changed bool, err error) {
 	job := ""
-	err = s.Tx(ctx, func(tx *Store) error {
+	err = s.changeTenant(ctx, tenant, func(tx *Store) error {
 		changed, job = false, ""
-		if err := tx.touchWebhooks(ctx, tenant); err != nil {
-			return err
-		}
-		if err := tx.lockWebhook(ctx, tenant, id, &w); err != nil {
+		if err := tx.changeWebhook(ctx, tenant, id, &w); err != nil {
 			return err
 		}
 		if len(c.From) > 0 && !slices.Contains(c.From, w.Status) && (c.Recover == nil || w.Status != c.To) {
@@ -270,11 +266,8 @@ func (s *Store) applyStatus(ctx context.Context, w *Webhook, c StatusChange) (jo
 func (s *Store) DeleteWebhook(ctx context.Context, tenant, id string) (Webhook, error) {
 	var w Webhook
 	job := ""
-	err := s.Tx(ctx, func(tx *Store) error {
-		if err := tx.touchWebhooks(ctx, tenant); err != nil {
-			return err
-		}
-		if err := tx.lockWebhook(ctx, tenant, id, &w); err != nil {
+	err := s.changeTenant(ctx, tenant, func(tx *Store) error {
+		if err := tx.changeWebhook(ctx, tenant, id, &w); err != nil {
 			return err
 		}
 		now := tx.now()

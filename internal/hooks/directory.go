@@ -2,121 +2,142 @@ package hooks
 
 import (
 	"context"
-	"sync"
+	"strconv"
+	"sync/atomic"
 	"time"
 
-	lru "github.com/hashicorp/golang-lru/v2"
 	"golang.org/x/sync/singleflight"
 
 	"github.com/posthorn/posthorn/models"
 )
 
 // directory keeps what publishing and sending need to know of tenants in memory: their webhooks by event type, their
-// event types and their keys. A view is good while the tenant's version stays the same. Accepting checks the version in its
-// own transaction; sending looks at it again when the view is older than maxAge.
+// event types and their keys, and once for all of them the event types that all tenants share. A view is good while the
+// tenant's version stays the same. Accepting checks the version in its own transaction; sending looks at it again when
+// the view is older than maxAge. A view that is too old is brought up to date by what has changed since.
 type directory struct {
 	service *Service
 	loads   singleflight.Group
-	views   *lru.Cache[string, *view]
+	views   *viewCache
+	shared  atomic.Pointer[sharedTypes]
 }
-
-// maxTenants bounds the tenants kept in memory; the least recently used go first.
-const maxTenants = 10_000
 
 // maxAge is for how long sending trusts a view: the longest a worker may go on sending to a webhook that was
 // disabled through another process.
 const maxAge = time.Second
 
-// view is one tenant as it was at a version. It is never changed, but for checkedAt and the lazily opened parts.
-type view struct {
-	version  int64
-	webhooks map[string]*entry
-	exact    map[string][]*entry // webhooks by the event types they name
-	patterns []*entry            // webhooks that name none, or wildcards
-	types    map[string]*eventType
-	keys     map[string]models.APIKey // by hash
-
-	mu        sync.Mutex
-	checkedAt time.Time
+// snapshot is what is known of a tenant: what is its own, and what all tenants share.
+type snapshot struct {
+	*view
+	shared *sharedTypes
 }
 
-type entry struct {
-	webhook models.Webhook
-	open    sync.Once
-	opened  *sealed
-	err     error
+// eventType gives the type that the tenant knows by this name, nil if none: its own goes before a shared one.
+func (s snapshot) eventType(name string) *eventType {
+	if t, ok := s.types[name]; ok {
+		return t
+	}
+	return s.shared.types[name]
 }
 
 func newDirectory(s *Service) *directory {
-	views, err := lru.New[string, *view](maxTenants)
-	if err != nil {
-		panic(err) // only for a size below 1
-	}
-	return &directory{service: s, views: views}
+	return &directory{service: s, views: newViewCache(maxViewBytes)}
 }
 
-// forget drops what is known of a tenant; the next to ask reads it anew.
-func (d *directory) forget(tenant string) { d.views.Remove(tenant) }
-
-// cached gives the view of the tenant however old it is, for callers who check its version themselves.
-func (d *directory) cached(ctx context.Context, tenant string) (*view, error) {
+// forget makes the next to ask compare what is known of a tenant with the database: something has been changed here.
+func (d *directory) forget(tenant string) {
 	if v, ok := d.views.Get(tenant); ok {
-		return v, nil
+		v.checked(time.Time{})
+	}
+}
+
+// cached gives what is known of the tenant however old it is, for callers who check its version themselves.
+func (d *directory) cached(ctx context.Context, tenant string) (snapshot, error) {
+	v, ok := d.views.Get(tenant)
+	if shared := d.shared.Load(); ok && shared != nil && !v.checkedAt().IsZero() {
+		return snapshot{v, shared}, nil
 	}
 	return d.load(ctx, tenant)
 }
 
 // current gives a view of the tenant that was right at most maxAge ago.
 func (d *directory) current(ctx context.Context, tenant string) (*view, error) {
-	v, ok := d.views.Get(tenant)
-	if !ok {
-		return d.load(ctx, tenant)
-	}
-	now := d.service.Now()
-	v.mu.Lock()
-	fresh := now.Sub(v.checkedAt) < maxAge
-	v.mu.Unlock()
-	if fresh {
+	if v, ok := d.views.Get(tenant); ok && d.service.Now().Sub(v.checkedAt()) < maxAge {
 		return v, nil
 	}
-	v, _, err := d.renew(ctx, tenant, v)
-	return v, err
+	s, err := d.load(ctx, tenant)
+	return s.view, err
 }
 
-// renew gives the view of the tenant as it is now: the same one if nothing has changed.
-func (d *directory) renew(ctx context.Context, tenant string, v *view) (_ *view, changed bool, err error) {
+// renew gives what is known of the tenant now; changed reports whether that is something else.
+func (d *directory) renew(ctx context.Context, tenant string, old snapshot) (_ snapshot, changed bool, err error) {
+	s, err := d.load(ctx, tenant)
+	return s, err == nil && (s.version != old.version || s.shared.version != old.shared.version), err
+}
+
+// load compares what is known of the tenant with the database, and reads what has changed.
+func (d *directory) load(ctx context.Context, tenant string) (snapshot, error) {
+	v, known := d.views.Get(tenant) // before the versions: it is no newer than they are
 	now := d.service.Now()
 	versions, err := d.service.Store.TenantVersions(ctx, []string{tenant})
 	if err != nil {
-		return nil, false, err
+		return snapshot{}, err
 	}
-	if version, ok := versions[tenant]; !ok || version != v.version {
-		v, err = d.load(ctx, tenant)
-		return v, true, err
+	version, ok := versions[tenant]
+	if !ok {
+		d.views.remove(tenant)
+		return snapshot{}, Refuse(NotFound, "there is no such tenant")
 	}
-	v.mu.Lock()
-	v.checkedAt = now
-	v.mu.Unlock()
-	return v, false, nil
+	shared, err := d.loadShared(ctx, versions[""])
+	if err != nil {
+		return snapshot{}, err
+	}
+	if !known || v.version != version {
+		if v, err = d.loadView(ctx, tenant, version, known && v.version > version); err != nil {
+			return snapshot{}, err
+		}
+	}
+	v.checked(now)
+	return snapshot{v, shared}, nil
 }
 
-// load reads the tenant from the database; callers at once share the reading.
-func (d *directory) load(ctx context.Context, tenant string) (*view, error) {
-	loaded, err, _ := d.loads.Do(tenant, func() (any, error) { return d.read(context.WithoutCancel(ctx), tenant) })
+// loadView gives a view of the tenant that is of the version or a later one; callers at once share the reading. anew
+// leaves aside what is in memory: the database has gone back behind it, as when a backup was restored.
+func (d *directory) loadView(ctx context.Context, tenant string, version int64, anew bool) (*view, error) {
+	loaded, err, _ := d.loads.Do(tenant+"/"+strconv.FormatInt(version, 10), func() (any, error) {
+		old, ok := d.views.Get(tenant)
+		switch {
+		case !ok || anew:
+			old = &view{version: -1}
+		case old.version >= version:
+			return old, nil
+		}
+		v, err := d.read(context.WithoutCancel(ctx), tenant, version, old)
+		if err == nil {
+			d.views.add(tenant, v, anew)
+		}
+		return v, err
+	})
 	if err != nil {
-		d.forget(tenant)
 		return nil, err
 	}
 	return loaded.(*view), nil
 }
 
-func (d *directory) read(ctx context.Context, tenant string) (*view, error) {
-	now := d.service.Now()
-	webhooks, version, err := d.service.Store.AllWebhooks(ctx, tenant)
+// read makes a view of the tenant out of an older one and what has changed since; of version -1 there is nothing.
+// Whatever changes while it reads is of a later version, and read once more the next time.
+func (d *directory) read(ctx context.Context, tenant string, version int64, old *view) (*view, error) {
+	var webhooks []models.Webhook
+	var err error
+	if old.version < 0 {
+		webhooks, _, err = d.service.Store.AllWebhooks(ctx, tenant)
+	} else {
+		webhooks, err = d.service.Store.WebhooksSince(ctx, tenant, old.version)
+	}
 	if err != nil {
 		return nil, known(err, "tenant")
 	}
-	types, err := d.service.Store.EventTypes(ctx, tenant)
+	schemas, err := d.service.Store.Schemas(ctx, tenant)
 	if err != nil {
 		return nil, err
 	}
@@ -124,47 +145,31 @@ func (d *directory) read(ctx context.Context, tenant string) (*view, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &view{version: version, keys: make(map[string]models.APIKey, len(keys)), checkedAt: now, webhooks: make(map[string]*entry, len(webhooks)),
-		exact: map[string][]*entry{}, types: make(map[string]*eventType, len(types))}
-	for i := range webhooks {
-		e := &entry{webhook: webhooks[i]}
-		v.webhooks[e.webhook.ID] = e
-		v.file(e)
-	}
-	for _, key := range keys {
-		v.keys[string(key.Hash)] = key
-	}
-	for i := range types {
-		v.types[types[i].Name] = &eventType{EventType: types[i]}
-	}
-	d.views.Add(tenant, v)
-	return v, nil
+	return old.next(version, webhooks, schemas, keys), nil
 }
 
-// file puts a webhook where matching finds it.
-func (v *view) file(e *entry) {
-	for _, pattern := range e.webhook.EventTypes {
-		if pattern[len(pattern)-1] == '*' {
-			v.patterns = append(v.patterns, e)
-			return
+// loadShared gives the event types that all tenants share, of the version or a later one.
+func (d *directory) loadShared(ctx context.Context, version int64) (*sharedTypes, error) {
+	if s := d.shared.Load(); s != nil && s.version == version {
+		return s, nil
+	}
+	loaded, err, _ := d.loads.Do("/"+strconv.FormatInt(version, 10), func() (any, error) {
+		schemas, err := d.service.Store.Schemas(context.WithoutCancel(ctx), "")
+		if err != nil {
+			return nil, err
 		}
-	}
-	if len(e.webhook.EventTypes) == 0 {
-		v.patterns = append(v.patterns, e)
-		return
-	}
-	for _, name := range e.webhook.EventTypes {
-		v.exact[name] = append(v.exact[name], e)
-	}
-}
-
-// match gives the webhooks that want events of this type, without looking at the others.
-func (v *view) match(eventType string) []*entry {
-	matched := append([]*entry(nil), v.exact[eventType]...)
-	for _, e := range v.patterns {
-		if e.webhook.Wants(eventType) {
-			matched = append(matched, e)
+		old := d.shared.Load()
+		s := &sharedTypes{version: version}
+		if old != nil {
+			s.types = typesOf(schemas, old.types)
+		} else {
+			s.types = typesOf(schemas, nil)
 		}
+		d.shared.CompareAndSwap(old, s)
+		return s, nil
+	})
+	if err != nil {
+		return nil, err
 	}
-	return matched
+	return loaded.(*sharedTypes), nil
 }

@@ -3,6 +3,8 @@ package hooks
 import (
 	"context"
 	"encoding/json"
+	"maps"
+	"slices"
 
 	"github.com/posthorn/posthorn/models"
 )
@@ -22,12 +24,17 @@ func (s *Service) Events(ctx context.Context, tenant string, f models.EventFilte
 	return rows, next, known(err, "event")
 }
 
+// FanningOut gives those of the tenant's events whose deliveries are not all there yet.
+func (s *Service) FanningOut(ctx context.Context, tenant string, ids ...string) (map[string]bool, error) {
+	return s.Store.FanningOut(ctx, tenant, ids)
+}
+
 // ErasePayload removes an event's data, keeps its record, and cancels what is still owed of it.
 func (s *Service) ErasePayload(ctx context.Context, tenant, id string) error {
 	return known(s.Store.EraseEvent(ctx, tenant, id), "event")
 }
 
-// Match is what would become of an event at one webhook.
+// Match is what would become of an event at one webhook, of which it has what sending needs.
 type Match struct {
 	Webhook models.Webhook
 	Matched bool
@@ -47,12 +54,9 @@ func (s *Service) MatchEvent(ctx context.Context, tenant, eventType string, data
 	if err := p.err(); err != nil {
 		return nil, err
 	}
-	webhooks, _, err := s.Store.AllWebhooks(ctx, tenant)
-	if err != nil {
-		return nil, known(err, "tenant")
-	}
-	matches := make([]Match, len(webhooks))
-	for i, w := range webhooks {
+	matches := make([]Match, len(v.webhooks))
+	for i, id := range slices.Sorted(maps.Keys(v.webhooks)) {
+		w := v.webhooks[id].webhook
 		m := Match{Webhook: w, Matched: w.Wants(eventType)}
 		switch {
 		case m.Matched && w.Status != models.WebhookActive:

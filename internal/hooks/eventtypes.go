@@ -19,9 +19,9 @@ import (
 // eventTypeName is what an event type may be called.
 var eventTypeName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
 
-// eventType is an event type with its schema, compiled when it is first needed.
+// eventType is the schema of an event type, compiled when it is first needed.
 type eventType struct {
-	models.EventType
+	text   string // "" = none
 	once   sync.Once
 	schema *jsonschema.Schema
 	err    error
@@ -29,10 +29,10 @@ type eventType struct {
 
 // violations names everything in data that the type's schema does not allow.
 func (t *eventType) violations(data []byte) ([]FieldError, error) {
-	if t.Schema == "" {
+	if t.text == "" {
 		return nil, nil
 	}
-	t.once.Do(func() { t.schema, t.err = compileSchema([]byte(t.Schema)) })
+	t.once.Do(func() { t.schema, t.err = compileSchema([]byte(t.text)) })
 	if t.err != nil {
 		return nil, t.err
 	}
@@ -121,7 +121,6 @@ func (s *Service) PutEventType(ctx context.Context, t models.EventType) (models.
 	if err := s.Store.PutEventTypes(ctx, []models.EventType{t}); err != nil {
 		return t, err
 	}
-	s.directory.views.Purge()
 	return s.EventType(ctx, "", t.Name)
 }
 
@@ -154,9 +153,7 @@ func (s *Service) DeleteEventType(ctx context.Context, name string) error {
 	if strings.HasPrefix(name, models.OperationalPrefix) {
 		return Refuse(Conflict, "the event types that begin with %q are Posthorn's own", models.OperationalPrefix)
 	}
-	err := known(s.Store.DeleteEventType(ctx, "", name), "event type")
-	s.directory.views.Purge()
-	return err
+	return known(s.Store.DeleteEventType(ctx, "", name), "event type")
 }
 
 // LoadCatalog makes a system's event types the tenant's own, and returns them.
@@ -174,7 +171,8 @@ func (s *Service) LoadCatalog(ctx context.Context, tenant, system string) ([]mod
 	return types, known(err, "tenant")
 }
 
-// EnsureOperationalTypes stores the types of the events Posthorn publishes itself. Run at every start.
+// EnsureOperationalTypes stores the types of the events Posthorn publishes itself. Run at every start: it changes nothing
+// where they are stored already.
 func (s *Service) EnsureOperationalTypes(ctx context.Context) error {
 	return s.Store.PutEventTypes(ctx, fromCatalog("", "posthorn", catalog.Operational()))
 }

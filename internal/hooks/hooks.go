@@ -101,9 +101,6 @@ const defaultPosts = 256
 // it waits for all of it.
 const acceptRows = 2000
 
-// rows returns how many rows a publish call stores.
-func rows(a *models.Acceptance) int { return len(a.Events) + len(a.Deliveries) }
-
 // New makes a Service.
 func New(o Options) *Service {
 	if o.Log == nil {
@@ -121,7 +118,7 @@ func New(o Options) *Service {
 	o.GroupMax = min(o.GroupMax, models.MaxDispatch)
 	s := &Service{Options: o}
 	s.directory = newDirectory(s)
-	s.accept = groupcommit.New(s.commit, groupcommit.Options[*models.Acceptance]{Lanes: 2, Weight: rows, MaxWeight: acceptRows,
+	s.accept = groupcommit.New(s.commit, groupcommit.Options[*models.Acceptance]{Lanes: 2, Weight: (*models.Acceptance).Rows, MaxWeight: acceptRows,
 		Key: func(a *models.Acceptance) string { return a.Tenant }})
 	return s
 }
@@ -130,7 +127,7 @@ func New(o Options) *Service {
 func (s *Service) commit(ctx context.Context, group []*models.Acceptance) ([]models.Accepted, error) {
 	n := 0
 	for _, a := range group {
-		n += rows(a)
+		n += a.Rows()
 	}
 	ctx, cancel := context.WithTimeout(ctx, acceptFor+time.Duration(n)*acceptEach)
 	defer cancel()

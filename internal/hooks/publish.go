@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"math/rand/v2"
 	"regexp"
 	"strconv"
 	"strings"
@@ -48,6 +49,12 @@ type PublishRequest struct {
 	By     Principal // who publishes; the zero value is Posthorn itself
 }
 
+// The tries of a publish whose tenant is being changed, and the longest wait before the second one.
+const (
+	staleTries = 10
+	staleWait  = 2 * time.Millisecond
+)
+
 // Publish accepts events: when it returns without an error they are stored and will be delivered. An error that is
 // not a refusal means that it is unknown whether they are.
 func (s *Service) Publish(ctx context.Context, tenant string, r PublishRequest) ([]Published, error) {
@@ -60,8 +67,14 @@ func (s *Service) Publish(ctx context.Context, tenant string, r PublishRequest) 
 	}
 	for tries := 0; ; tries++ {
 		published, err := s.publish(ctx, v, tenant, r)
-		if tries == 10 || !mayBeOutdated(err) {
+		switch {
+		case !mayBeOutdated(err):
 			return published, err
+		case tries == staleTries:
+			if errors.Is(err, models.ErrStale) {
+				err = Refuse(Unavailable, "the tenant's webhooks keep changing; retry shortly")
+			}
+			return nil, err
 		}
 		// The view may be older than the tenant: a new event type, another webhook, a key that was revoked.
 		newer, changed, loadErr := s.directory.renew(ctx, tenant, v)
@@ -70,6 +83,13 @@ func (s *Service) Publish(ctx context.Context, tenant string, r PublishRequest) 
 		}
 		if !changed && !errors.Is(err, models.ErrStale) {
 			return nil, err
+		}
+		if !changed { // a change is under way, and not committed yet
+			select {
+			case <-time.After(rand.N(staleWait << tries)): //nolint:gosec // spreads waits, guards nothing
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
 		}
 		v = newer
 	}
@@ -95,17 +115,19 @@ func checkKey(key string) error {
 	return nil
 }
 
-func (s *Service) publish(ctx context.Context, v *view, tenant string, r PublishRequest) ([]Published, error) {
-	if !r.By.inForce(v) {
+func (s *Service) publish(ctx context.Context, v snapshot, tenant string, r PublishRequest) ([]Published, error) {
+	if !r.By.inForce(v.view) {
 		return nil, Refuse(Unauthorized, "a valid API key is required")
 	}
 	events, err := s.checkEvents(v, tenant, r)
 	if err != nil {
 		return nil, err
 	}
-	a := &acceptance{service: s, request: &models.Acceptance{Tenant: tenant, Version: v.version, Events: events, Key: r.Key}}
+	a := &acceptance{service: s, request: &models.Acceptance{Tenant: tenant, Version: v.version, SharedVersion: v.shared.version, Events: events, Key: r.Key}}
 	for i := range events {
-		a.match(v, &events[i])
+		if err := a.match(v, &events[i]); err != nil {
+			return nil, err
+		}
 	}
 	if !a.plan(ctx, r) {
 		return nil, Refuse(Unavailable, "more is waiting than can be started just now")
@@ -163,7 +185,7 @@ func answer(published []Published) string {
 }
 
 // checkEvents turns the input into events, or says all that is wrong with it.
-func (s *Service) checkEvents(v *view, tenant string, r PublishRequest) ([]models.Event, error) {
+func (s *Service) checkEvents(v snapshot, tenant string, r PublishRequest) ([]models.Event, error) {
 	var p problems
 	if len(r.Events) == 0 || len(r.Events) > MaxBatch {
 		p.addf("events", "must be 1 to %d", MaxBatch)
@@ -191,7 +213,7 @@ func (s *Service) checkEvents(v *view, tenant string, r PublishRequest) ([]model
 	return events, p.err()
 }
 
-func (s *Service) checkEvent(p *problems, v *view, prefix string, in EventInput) error {
+func (s *Service) checkEvent(p *problems, v snapshot, prefix string, in EventInput) error {
 	if len(in.Attributes) > 20 {
 		p.addf(prefix+"attributes", "must be at most 20")
 	}
@@ -199,8 +221,8 @@ func (s *Service) checkEvent(p *problems, v *view, prefix string, in EventInput)
 		checkLength(p, prefix+"attributes."+name, value, 1000)
 		checkLength(p, prefix+"attributes", name, 100)
 	}
-	t, ok := v.types[in.Type]
-	if !ok {
+	t := v.eventType(in.Type)
+	if t == nil {
 		p.addf(prefix+"type", "%q is not a known event type", in.Type)
 		return nil
 	}
@@ -226,18 +248,8 @@ type acceptance struct {
 	work      map[string][]handoff.Work // by dispatch
 	waiting   []handoff.Work            // for a shared dispatch
 	reserved  bool
-}
-
-// match makes the deliveries that are owed of an event: pending, or held where the webhook is not active.
-func (a *acceptance) match(v *view, e *models.Event) {
-	for _, entry := range v.match(e.Type) {
-		d := models.Delivery{Tenant: e.Tenant, ID: models.NewID(models.PrefixDelivery), EventID: e.ID, EventType: e.Type,
-			WebhookID: entry.webhook.ID, Status: models.Pending, CreatedAt: e.CreatedAt, NextAttemptAt: &e.CreatedAt}
-		if status := entry.webhook.Status; status != models.WebhookActive {
-			d.Status, d.StatusReason, d.NextAttemptAt = models.Held, models.HeldReason(status), nil
-		}
-		a.request.Deliveries = append(a.request.Deliveries, d)
-	}
+	members   map[string][]byte // of fan-outs, by event type
+	reached   int               // deliveries of the fan-outs
 }
 
 // plan decides who will drive the deliveries. While start slots are free every event gets a workflow of its own;

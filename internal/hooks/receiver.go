@@ -28,10 +28,11 @@ func (s *Service) Receiver(ctx context.Context, tenant, id string) (*Receiver, e
 	}
 	e, ok := v.webhooks[id]
 	if !ok { // it may have been made through another process within the last second
-		if v, _, err = s.directory.renew(ctx, tenant, v); err != nil {
+		now, err := s.directory.load(ctx, tenant)
+		if err != nil {
 			return nil, err
 		}
-		if e, ok = v.webhooks[id]; !ok {
+		if e, ok = now.webhooks[id]; !ok {
 			return nil, Refuse(NotFound, "there is no such webhook")
 		}
 	}

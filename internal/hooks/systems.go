@@ -14,13 +14,20 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
+// systemPage is how many of a system's webhooks are read at once.
+const systemPage = 1000
+
 // SystemWebhooks gives all of the tenant's webhooks of one profile, oldest first.
 func (s *Service) SystemWebhooks(ctx context.Context, tenant, profile string) ([]models.Webhook, error) {
-	all, _, err := s.Store.AllWebhooks(ctx, tenant)
-	if err != nil {
-		return nil, known(err, "tenant")
+	var all []models.Webhook
+	for page := (models.Page{Limit: systemPage}); ; {
+		rows, next, err := s.Webhooks(ctx, tenant, models.WebhookFilter{Profile: profile}, page)
+		all = append(all, rows...)
+		if err != nil || next == "" {
+			return all, err
+		}
+		page.After = next
 	}
-	return slices.DeleteFunc(all, func(w models.Webhook) bool { return w.Profile != profile }), nil
 }
 
 // WithCatalog does what registers a webhook for event types that the caller knows to be of a system's catalogue. If
@@ -46,13 +53,11 @@ func ofEventTypes(f FieldError) bool { return strings.HasPrefix(f.Field, "event_
 
 func (s *Service) completeCatalog(ctx context.Context, tenant, system string) error {
 	listed, _ := catalog.Load(system)
-	types, err := s.Store.EventTypes(ctx, tenant)
+	names, err := s.Store.EventTypeNames(ctx, tenant)
 	if err != nil {
 		return err
 	}
-	listed = slices.DeleteFunc(listed, func(t catalog.EventType) bool {
-		return slices.ContainsFunc(types, func(known models.EventType) bool { return known.Name == t.Name })
-	})
+	listed = slices.DeleteFunc(listed, func(t catalog.EventType) bool { return slices.Contains(names, t.Name) })
 	err = s.Store.PutEventTypes(ctx, fromCatalog(tenant, system, listed))
 	s.directory.forget(tenant)
 	return known(err, "tenant")

@@ -84,7 +84,7 @@ func (s *Service) TestURL(ctx context.Context, tenant, profile, url, secret, eve
 		change.Secret = &secret
 	}
 	w.Profile = profile
-	if err := s.apply(ctx, &w, opened, change); err != nil {
+	if err := s.make(ctx, &w, opened, change); err != nil {
 		return TestResult{}, err
 	}
 	return s.test(ctx, s.receiver(&w, opened), eventType, s.example(ctx, tenant, profile, eventType)), nil

@@ -54,7 +54,7 @@ func (s *Service) CreateWebhook(ctx context.Context, tenant string, c WebhookCha
 	w := models.Webhook{ID: models.NewID(models.PrefixWebhook), Tenant: tenant, Profile: c.Profile, Status: models.WebhookActive,
 		CreatedBy: c.By, UpdatedBy: c.By, EventTypes: []string{}, Settings: map[string]string{}}
 	o := &sealed{headers: map[string]string{}, secrets: []signingSecret{}}
-	if err := s.apply(ctx, &w, o, c); err != nil {
+	if err := s.make(ctx, &w, o, c); err != nil {
 		return w, "", err
 	}
 	if c.Active != nil && !*c.Active {
@@ -78,13 +78,21 @@ func (s *Service) CreateWebhook(ctx context.Context, tenant string, c WebhookCha
 
 // UpdateWebhook changes what c names. Active goes through enable and disable.
 func (s *Service) UpdateWebhook(ctx context.Context, tenant, id string, c WebhookChange) (models.Webhook, error) {
+	was, err := s.Webhook(ctx, tenant, id)
+	if err != nil {
+		return was, err
+	}
+	found, err := s.checkChange(ctx, tenant, was.Profile, c)
+	if err != nil {
+		return was, err
+	}
 	w, err := s.Store.UpdateWebhook(ctx, tenant, id, func(w *models.Webhook) error {
 		o, err := s.unseal(w)
 		if err != nil {
 			return err
 		}
 		w.UpdatedBy = c.By
-		return s.apply(ctx, w, o, c)
+		return s.apply(found, w, o, c)
 	})
 	s.directory.forget(tenant)
 	if err != nil || c.Active == nil {
@@ -96,21 +104,37 @@ func (s *Service) UpdateWebhook(ctx context.Context, tenant, id string, c Webhoo
 	return s.Disable(ctx, tenant, id, "", c.By)
 }
 
-// apply checks a change and carries it out on w and its sealed part, or says all that is wrong with it.
-func (s *Service) apply(ctx context.Context, w *models.Webhook, o *sealed, c WebhookChange) error {
-	var p problems
-	if !wire.Known(w.Profile) {
-		p.addf("profile", "must be one of %s", strings.Join(wire.Profiles(), ", "))
-		return p.err()
+// make is apply for a webhook that is being made.
+func (s *Service) make(ctx context.Context, w *models.Webhook, o *sealed, c WebhookChange) error {
+	found, err := s.checkChange(ctx, w.Tenant, w.Profile, c)
+	if err != nil {
+		return err
+	}
+	return s.apply(found, w, o, c)
+}
+
+// checkChange finds what is wrong with those parts of a change that only the network or the database can judge. It must
+// not run in a transaction: a transaction that waits for a resolver, or for another connection, holds up everybody.
+func (s *Service) checkChange(ctx context.Context, tenant, profile string, c WebhookChange) (found problems, err error) {
+	if !wire.Known(profile) {
+		found.addf("profile", "must be one of %s", strings.Join(wire.Profiles(), ", "))
+		return nil, found.err()
 	}
 	if c.URL != nil {
-		s.checkURL(ctx, &p, w.Profile, *c.URL)
-		w.URL = *c.URL
+		s.checkURL(ctx, &found, profile, *c.URL)
 	}
 	if c.EventTypes != nil {
-		if err := s.checkEventTypes(ctx, &p, w.Tenant, *c.EventTypes); err != nil {
-			return err
-		}
+		err = s.checkEventTypes(ctx, &found, tenant, *c.EventTypes)
+	}
+	return found, err
+}
+
+// apply carries out a change on w and its sealed part, or says all that is wrong with it: what checkChange found and the
+// rest. It may run in a transaction.
+func (s *Service) apply(found problems, w *models.Webhook, o *sealed, c WebhookChange) error {
+	p := slices.Clone(found) // a transaction may run again
+	set(&w.URL, c.URL)
+	if c.EventTypes != nil {
 		w.EventTypes = slices.Compact(slices.Sorted(slices.Values(*c.EventTypes)))
 		if w.EventTypes == nil {
 			w.EventTypes = []string{}
@@ -213,12 +237,12 @@ func (s *Service) checkEventTypes(ctx context.Context, p *problems, tenant strin
 		p.addf("event_types", "must be at most %d", maxEventTypes)
 		return nil
 	}
-	types, err := s.Store.EventTypes(ctx, tenant)
+	types, err := s.Store.EventTypeNames(ctx, tenant)
 	if err != nil {
 		return err
 	}
 	for i, name := range names {
-		known := slices.ContainsFunc(types, func(t models.EventType) bool { return models.MatchesType(name, t.Name) })
+		known := slices.ContainsFunc(types, func(t string) bool { return models.MatchesType(name, t) })
 		wildcard := strings.HasSuffix(name, "*")
 		switch {
 		case name == models.NoEventTypes:
@@ -277,8 +301,7 @@ func (s *Service) RotateSecret(ctx context.Context, tenant, id string, overlap t
 	now := s.Now().UTC()
 	_, err := s.Store.UpdateWebhook(ctx, tenant, id, func(w *models.Webhook) error {
 		if err := wire.ValidSecret(w.Profile, secret); err != nil {
-			p.addf("secret", "%s", err)
-			return p.err()
+			return invalid(FieldError{"secret", err.Error()})
 		}
 		o, err := s.unseal(w)
 		if err != nil {

@@ -150,7 +150,8 @@ func (e *Env) Attempt(tenant, deliveryID string) models.Attempt {
 	attempt, result := e.Hooks.Post(ctx, r, &event)
 	require.NotEqual(e.tb, sender.Local, result.Outcome, "%s: %s", result.Reason, result.Error) // nothing to record
 	attempt.DeliveryID = d.ID
-	record := models.Record{Attempt: attempt, Generation: d.Generation, DispatchID: d.DispatchID, CountsInTotal: r.CountsInTotal}
+	record := models.Record{Attempt: attempt, Generation: d.Generation, DispatchID: d.DispatchID, CountsInTotal: r.CountsInTotal,
+		Epoch: r.Webhook.Health.Epoch}
 	switch failures := d.Failures + 1; {
 	case result.Outcome == sender.Received:
 		record.Status = models.Delivered

@@ -17,6 +17,8 @@ CREATE TABLE jobs (
     due_at     timestamptz NOT NULL,
     created_at timestamptz NOT NULL
 );
+-- A page reads a part of the members: uncompressed, PostgreSQL need not read the rest.
+ALTER TABLE jobs ALTER COLUMN members SET STORAGE EXTERNAL;
 CREATE INDEX jobs_due ON jobs (due_at, id);
 CREATE INDEX jobs_webhook ON jobs (webhook_id, id);
 CREATE INDEX jobs_event ON jobs (tenant, event_id);

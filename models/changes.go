@@ -1,0 +1,73 @@
+package models
+
+import (
+	"context"
+	"sync"
+)
+
+// changeTries is how often a change of a tenant is run that finds the tenant locked for as long as lock_timeout lasts.
+const changeTries = 8
+
+// changeTenant runs fn in one transaction, as Tx does, for what begins with touchWebhooks. Changes of one tenant come one after
+// the other anyway: those of this process wait for their turn before they take a connection, so that a crowd of them
+// leaves the others to everybody else.
+func (s *Store) changeTenant(ctx context.Context, tenant string, fn func(tx *Store) error) error {
+	if s.inTx {
+		return s.Tx(ctx, fn)
+	}
+	done, err := s.changes.wait(ctx, tenant)
+	if err != nil {
+		return err
+	}
+	defer done()
+	for try := 1; ; try++ {
+		err := s.Tx(ctx, fn)
+		if !IsLocked(err) || try == changeTries || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
+// inTurn lets those who name the same thing go one after the other.
+type inTurn struct {
+	mu    sync.Mutex
+	queue map[string]*turn
+}
+
+type turn struct {
+	free chan struct{} // holds one value while nobody has the turn
+	want int           // those who have it or wait for it
+}
+
+// wait returns when it is the caller's turn, which lasts until done is called, or when ctx ends.
+func (q *inTurn) wait(ctx context.Context, name string) (done func(), err error) {
+	q.mu.Lock()
+	if q.queue == nil {
+		q.queue = map[string]*turn{}
+	}
+	t := q.queue[name]
+	if t == nil {
+		t = &turn{free: make(chan struct{}, 1)}
+		t.free <- struct{}{}
+		q.queue[name] = t
+	}
+	t.want++
+	q.mu.Unlock()
+	leave := func() {
+		q.mu.Lock()
+		if t.want--; t.want == 0 {
+			delete(q.queue, name)
+		}
+		q.mu.Unlock()
+	}
+	select {
+	case <-t.free:
+		return func() {
+			t.free <- struct{}{}
+			leave()
+		}, nil
+	case <-ctx.Done():
+		leave()
+		return nil, ctx.Err()
+	}
+}

@@ -1,0 +1,207 @@
+package models
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/google/uuid"
+)
+
+// FanOutAbove is the most webhooks of one event whose deliveries are stored with it. Those of an event that more webhooks
+// want follow in pages.
+const FanOutAbove = 1000
+
+// jobFanOut makes the deliveries of an event that many webhooks want. Its members are the webhooks that matched when the
+// event was accepted, and its position is how many of them are done.
+const jobFanOut JobKind = "fanout"
+
+// FanOut is an event whose deliveries follow in pages.
+type FanOut struct {
+	EventID string
+	Members []byte // the webhooks that matched: see Members
+}
+
+// memberSize is the bytes of a UUID.
+const memberSize = len(uuid.UUID{})
+
+// Members puts webhooks' ids together as a FanOut has them: the 16 bytes of each UUID, in the order of the ids. A page
+// reads its part of them alone.
+func Members(ids []string) ([]byte, error) {
+	members := make([]byte, 0, len(ids)*memberSize)
+	for _, id := range slices.Sorted(slices.Values(ids)) {
+		if !HasIDForm(PrefixWebhook, id) {
+			return nil, fmt.Errorf("models: %q is not the id of a webhook", id)
+		}
+		u := uuid.MustParse(id[len(PrefixWebhook):])
+		members = append(members, u[:]...)
+	}
+	return members, nil
+}
+
+func memberIDs(members []byte) []string {
+	ids := make([]string, 0, len(members)/memberSize)
+	for part := range slices.Chunk(members, memberSize) {
+		ids = append(ids, PrefixWebhook+uuid.UUID(part).String())
+	}
+	return ids
+}
+
+var fanOutColumns = []column[Job]{
+	{"id", "text", func(j *Job) any { return j.ID }},
+	{"kind", "text", func(j *Job) any { return string(j.Kind) }},
+	{"tenant", "text", func(j *Job) any { return j.Tenant }},
+	{"event_id", "text", func(j *Job) any { return j.EventID }},
+	{"members", "bytea", func(j *Job) any { return j.Members }},
+	{"at", "timestamptz", func(j *Job) any { return timeOf(j.CreatedAt) }},
+}
+
+// insertFanOuts stores the jobs of the events whose deliveries follow.
+func (a *acceptor) insertFanOuts(ctx context.Context) error {
+	jobs := gatherOpen(a, func(r *Acceptance) []Job {
+		var jobs []Job
+		for _, f := range r.FanOuts {
+			jobs = append(jobs, Job{ID: NewID(PrefixJob), Kind: jobFanOut, Tenant: r.Tenant, EventID: f.EventID, Members: f.Members, CreatedAt: a.now()})
+		}
+		return jobs
+	})
+	return bulk(ctx, a.Store, jobs, fanOutColumns, `INSERT INTO jobs
+		(id, kind, tenant, webhook_id, event_id, subject, reason, epoch, position, members, touched, errors, due_at, created_at)
+		SELECT id, kind, tenant, '', event_id, '', '', 0, '', members, 0, 0, at, at FROM v`, nil)
+}
+
+// fanOutPage makes the deliveries to the next webhooks that matched the event, as their statuses are now, and the
+// dispatches of those to be sent. Nothing follows of an event that has been erased, or is gone with its tenant.
+func fanOutPage(ctx context.Context, s *Store, j *Job) (JobPage, error) {
+	e, err := s.fanOutEvent(ctx, j)
+	if err != nil || e == nil {
+		return JobPage{Done: err == nil}, err
+	}
+	done := 0
+	if j.Position != "" {
+		if done, err = strconv.Atoi(j.Position); err != nil {
+			return JobPage{}, fmt.Errorf("models: position of job %s: %w", j.ID, err)
+		}
+	}
+	var members []byte
+	var size int
+	err = s.db.WithContext(ctx).Raw("SELECT substr(members, ?, ?), length(members) FROM jobs WHERE id = ?",
+		done*memberSize+1, jobRows*memberSize, j.ID).Row().Scan(&members, &size)
+	if err != nil {
+		return JobPage{}, err
+	}
+	ids := memberIDs(members)
+	deliveries, err := s.fanOutDeliveries(ctx, e, ids)
+	if err != nil {
+		return JobPage{}, err
+	}
+	page := JobPage{Rows: int64(len(deliveries)), Fresh: s.fanOutDispatches(deliveries)}
+	err = bulk(ctx, s, deliveries, fannedColumns, `INSERT INTO deliveries
+		(tenant, id, event_id, event_type, webhook_id, status, status_reason, attempts, failures, generation, dispatch_id, next_attempt_at, created_at, finished_at)
+		SELECT tenant, id, event_id, event_type, webhook_id, status, status_reason, 0, 0, 0, dispatch_id, next_attempt_at, created_at, finished_at FROM v`, nil)
+	if err != nil {
+		return JobPage{}, err
+	}
+	done += len(ids)
+	j.Position, page.Done = strconv.Itoa(done), done*memberSize >= size
+	return page, s.insertDispatches(ctx, page.Fresh)
+}
+
+var fannedColumns = append(slices.Clone(deliveryColumns),
+	column[Delivery]{"finished_at", "timestamptz", func(d *Delivery) any { return timeAt(d.FinishedAt) }})
+
+// fanOutEvent reads the event of a job without its data, nil if nothing of it is owed any more. It stays as it is until
+// the page is stored: erasing it then finds all the deliveries there are.
+func (s *Store) fanOutEvent(ctx context.Context, j *Job) (*Event, error) {
+	query := `SELECT e.type, e.erased_at FROM events e JOIN tenants t ON t.id = e.tenant AND t.deleted_at IS NULL
+		WHERE e.tenant = ? AND e.id = ?`
+	if s.postgres {
+		query += " FOR SHARE OF e"
+	}
+	var rows []Event
+	err := s.db.WithContext(ctx).Raw(query, j.Tenant, j.EventID).Scan(&rows).Error
+	if err != nil || len(rows) == 0 || rows[0].ErasedAt != nil {
+		return nil, err
+	}
+	return &Event{Tenant: j.Tenant, ID: j.EventID, Type: rows[0].Type}, nil
+}
+
+// fanOutDeliveries makes an event's deliveries to webhooks, in the order of their ids: pending, held or, where a webhook
+// has been deleted meanwhile, canceled. On PostgreSQL the webhooks' statuses stay as they are until the page is stored:
+// a change of one finds all the deliveries that it is about.
+func (s *Store) fanOutDeliveries(ctx context.Context, e *Event, ids []string) ([]Delivery, error) {
+	query := `SELECT w.id, w.status, w.deleted_at IS NOT NULL FROM v JOIN webhooks w ON w.id = v.id AND w.tenant = v.tenant ORDER BY w.id`
+	if s.postgres {
+		query += " FOR SHARE OF w"
+	}
+	keys := make([]DeliveryKey, len(ids))
+	for i, id := range ids {
+		keys[i] = DeliveryKey{Tenant: e.Tenant, ID: id}
+	}
+	now := s.now()
+	deliveries := make([]Delivery, 0, len(ids))
+	err := bulk(ctx, s, keys, rowKeyColumns, query, func(rows *sql.Rows) error {
+		d := Delivery{Tenant: e.Tenant, ID: NewID(PrefixDelivery), EventID: e.ID, EventType: e.Type, Status: Pending, CreatedAt: now}
+		var status WebhookStatus
+		var deleted bool
+		if err := rows.Scan(&d.WebhookID, &status, &deleted); err != nil {
+			return err
+		}
+		switch {
+		case deleted:
+			d.Status, d.StatusReason, d.FinishedAt = Canceled, reasonDeleted, &now
+		case status != WebhookActive:
+			d.Status, d.StatusReason = Held, HeldReason(status)
+		default:
+			d.NextAttemptAt = &now
+		}
+		deliveries = append(deliveries, d)
+		return nil
+	})
+	return deliveries, err
+}
+
+// fanOutDispatches puts the pending ones of an event's deliveries into dispatches, and notes on each which is its own.
+// Where sharing is forbidden they may share one still: they are of one event.
+func (s *Store) fanOutDispatches(deliveries []Delivery) []Dispatch {
+	most := s.groupMax
+	if most == 1 {
+		most = MaxDispatch
+	}
+	var pending []*Delivery
+	for i := range deliveries {
+		if deliveries[i].Status == Pending {
+			pending = append(pending, &deliveries[i])
+		}
+	}
+	var fresh []Dispatch
+	for chunk := range slices.Chunk(pending, most) {
+		id := NewID(PrefixDispatch)
+		owed := make([]Delivery, len(chunk))
+		for i, d := range chunk {
+			d.DispatchID = id
+			owed[i] = *d
+		}
+		fresh = append(fresh, *s.newDispatch(id, 0, owed))
+	}
+	return fresh
+}
+
+// FanningOut gives those of the tenant's events whose deliveries are not all there yet.
+func (s *Store) FanningOut(ctx context.Context, tenant string, eventIDs []string) (map[string]bool, error) {
+	keys := make([]DeliveryKey, len(eventIDs))
+	for i, id := range eventIDs {
+		keys[i] = DeliveryKey{Tenant: tenant, ID: id}
+	}
+	open := map[string]bool{}
+	err := bulk(ctx, s, keys, rowKeyColumns, `SELECT j.event_id FROM v JOIN jobs j ON j.tenant = v.tenant AND j.event_id = v.id
+		WHERE j.kind = 'fanout'`, func(rows *sql.Rows) error {
+		var id string
+		err := rows.Scan(&id)
+		open[id] = true
+		return err
+	})
+	return open, err
+}

@@ -1,0 +1,201 @@
+package models_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/posthorn/posthorn/models"
+)
+
+// parameters counts the statements that do sends, and gives for each kind the most parameters that one of them has.
+func (s *database) parameters(t *testing.T, do func() error) (statements int, most map[string]int) {
+	t.Helper()
+	store := s.Store
+	defer func() { s.Store = store }()
+	s.Store = s.Open(t)
+	most = map[string]int{}
+	s.Watch(func(statement string, n int) {
+		statements++
+		kind, _, _ := strings.Cut(statement, " IN (") // lists differ in length
+		kind, _, _ = strings.Cut(kind, "VALUES")
+		most[kind] = max(most[kind], n)
+	})
+	require.NoError(t, do())
+	return statements, most
+}
+
+// crowdOfWebhooks adds webhooks to a tenant, each of its own id.
+func (s *database) crowdOfWebhooks(t *testing.T, tenant string, from, to int) {
+	t.Helper()
+	const numbers = `WITH RECURSIVE n(i) AS (SELECT CAST(@from AS bigint) UNION ALL SELECT i + 1 FROM n WHERE i + 1 < @to) `
+	insert := func(statement string) {
+		require.NoError(t, s.DB().Exec(numbers+statement, map[string]any{"from": from, "to": to, "tenant": tenant, "at": s.Now()}).Error)
+	}
+	if s.IsPostgres() {
+		insert(`INSERT INTO webhooks SELECT 'wh_00000000-0000-7000-8000-' || lpad(CAST(i AS text), 12, '0'), @tenant, 'standard', 'https://example.com/', '', '', '[]', 'active',
+			'', '', '', '{}', '{}', 0, 0, 0, '', '', @at, @at, NULL, 0, 0 FROM n`)
+	} else {
+		insert(`INSERT INTO webhooks SELECT printf('wh_00000000-0000-7000-8000-%012d', i), @tenant, 'standard', 'https://example.com/', '', '', '[]', 'active',
+			'', x'', x'', '{}', '{}', 0, 0, 0, '', '', @at, @at, NULL, 0, 0 FROM n`)
+	}
+	require.NoError(t, s.DB().Exec(`INSERT INTO webhook_health SELECT id, 0, 3, 0, NULL, 0, '', NULL FROM webhooks w
+		WHERE NOT EXISTS (SELECT 1 FROM webhook_health h WHERE h.webhook_id = w.id)`).Error)
+}
+
+// A3: reading the webhooks of a tenant takes no statement with a parameter for each of them.
+func TestWebhooksAreReadWithTheSameParametersHoweverMany(t *testing.T) {
+	stores(t, func(t *testing.T, s *database) {
+		tenant := s.Tenant(t, "acme")
+		s.crowdOfWebhooks(t, tenant, 0, 3)
+		reads := map[string]func() error{
+			"all":   func() error { _, _, err := s.AllWebhooks(t.Context(), tenant); return err },
+			"since": func() error { _, err := s.WebhooksSince(t.Context(), tenant, -1); return err },
+			"list": func() error {
+				_, _, err := s.Webhooks(t.Context(), tenant, models.WebhookFilter{}, models.Page{Limit: 1000})
+				return err
+			},
+		}
+		type sent struct {
+			statements int
+			most       map[string]int
+		}
+		few := map[string]sent{}
+		for name, read := range reads {
+			n, most := s.parameters(t, read)
+			few[name] = sent{n, most}
+		}
+		s.crowdOfWebhooks(t, tenant, 3, 40)
+		for name, read := range reads {
+			n, most := s.parameters(t, read)
+			require.Equal(t, few[name], sent{n, most}, name)
+		}
+	})
+}
+
+// A3: a tenant of more webhooks than one statement reads is read in pages, and none is missed or read twice.
+func TestWebhooksAreReadInPages(t *testing.T) {
+	stores(t, func(t *testing.T, s *database) {
+		tenant := s.Tenant(t, "acme")
+		const n = 5000 + 3
+		s.crowdOfWebhooks(t, tenant, 0, n)
+		for name, read := range map[string]func() ([]models.Webhook, error){
+			"all": func() ([]models.Webhook, error) {
+				all, _, err := s.AllWebhooks(t.Context(), tenant)
+				return all, err
+			},
+			"since": func() ([]models.Webhook, error) { return s.WebhooksSince(t.Context(), tenant, -1) },
+		} {
+			var all []models.Webhook
+			statements, _ := s.parameters(t, func() (err error) { all, err = read(); return err })
+			require.LessOrEqual(t, statements, 3, name)
+			require.Len(t, all, n, name)
+			for i, w := range all {
+				require.Equal(t, fmt.Sprintf("wh_00000000-0000-7000-8000-%012d", i), w.ID, name)
+			}
+			require.Equal(t, int64(3), all[n-1].Health.Epoch)
+		}
+	})
+}
+
+// Every change of a webhook is among what has changed since the version before it, and nothing else is.
+func TestWebhooksSinceAreThoseThatChanged(t *testing.T) {
+	stores(t, func(t *testing.T, s *database) {
+		ctx := t.Context()
+		tenant := s.Tenant(t, "acme")
+		w, other := s.Webhook(t, tenant), s.Webhook(t, tenant)
+		only := models.Webhook{ID: models.NewID(models.PrefixWebhook), Tenant: tenant, Profile: "im4", Status: models.WebhookActive}
+		status := func(c models.StatusChange) func() error {
+			return func() error {
+				_, _, err := s.SetWebhookStatus(ctx, tenant, w.ID, c)
+				return err
+			}
+		}
+		for _, change := range []struct {
+			name string
+			id   string
+			do   func() error
+		}{
+			{"update", w.ID, func() error {
+				_, err := s.UpdateWebhook(ctx, tenant, w.ID, func(w *models.Webhook) error { w.EventTypes = []string{"order.*"}; return nil })
+				return err
+			}},
+			{"pause", w.ID, status(models.StatusChange{To: models.WebhookPaused})},
+			{"resume", w.ID, status(models.StatusChange{To: models.WebhookActive})},
+			{"reset", w.ID, status(models.StatusChange{To: models.WebhookActive, Reset: true})},
+			{"deactivate", w.ID, func() error { _, err := s.DeactivateWebhook(ctx, w.ID, 3000, "gone"); return err }},
+			{"create the only one", only.ID, func() error { return s.CreateOnlyWebhook(ctx, &only) }},
+			{"delete", w.ID, func() error { _, err := s.DeleteWebhook(ctx, tenant, w.ID); return err }},
+		} {
+			before := s.Version(t, tenant)
+			s.Clock.Advance(time.Second)
+			require.NoError(t, change.do(), change.name)
+			rows, err := s.WebhooksSince(ctx, tenant, before)
+			require.NoError(t, err, change.name)
+			require.Len(t, rows, 1, change.name)
+			require.Equal(t, change.id, rows[0].ID, change.name)
+			require.Equal(t, s.Version(t, tenant), rows[0].Version, change.name)
+			require.Equal(t, change.name == "delete", rows[0].DeletedAt != nil)
+			if change.name == "reset" {
+				require.Equal(t, int64(1), rows[0].Health.Epoch)
+			}
+		}
+		all, version, err := s.AllWebhooks(ctx, tenant)
+		require.NoError(t, err)
+		require.Equal(t, s.Version(t, tenant), version)
+		require.Len(t, all, 2)
+		require.Equal(t, other.ID, all[0].ID)
+	})
+}
+
+// A13: what is put as it is already changes nothing, and nobody reads anything again.
+func TestEventTypesThatAreTheSameRaiseNoVersion(t *testing.T) {
+	stores(t, func(t *testing.T, s *database) {
+		ctx := t.Context()
+		s.Tenant(t, "acme")
+		s.Tenant(t, "globex")
+		versions := func() map[string]int64 {
+			v, err := s.TenantVersions(ctx, []string{"acme", "globex"})
+			require.NoError(t, err)
+			return v
+		}
+		for _, tenant := range []string{"", "acme"} {
+			before := versions()
+			types := func(title string) []models.EventType {
+				return []models.EventType{{Tenant: tenant, Name: "a", Title: "A", Schema: "{}"}, {Tenant: tenant, Name: "b", Title: title, Deprecated: true}}
+			}
+			require.NoError(t, s.PutEventTypes(ctx, types("B")))
+			made := s.Now()
+			before[tenant]++
+			require.Equal(t, before, versions())
+
+			s.Clock.Advance(time.Second)
+			again := types("B")
+			writes := 0
+			require.NoError(t, func() error {
+				store := s.Open(t)
+				store.Watch(func(statement string, _ int) {
+					if strings.Contains(statement, "UPDATE ") && !strings.Contains(statement, "FOR UPDATE") || strings.Contains(statement, "INSERT") {
+						writes++
+					}
+				})
+				return store.PutEventTypes(ctx, again)
+			}())
+			require.Zero(t, writes)
+			require.Equal(t, before, versions())
+			require.Equal(t, made, again[0].UpdatedAt)
+
+			require.NoError(t, s.PutEventTypes(ctx, types("changed")))
+			before[tenant]++
+			require.Equal(t, before, versions())
+			all, err := s.EventTypes(ctx, tenant)
+			require.NoError(t, err)
+			require.Equal(t, made, all[0].UpdatedAt, "one is as it was")
+			require.Equal(t, s.Now(), all[1].UpdatedAt)
+			require.Equal(t, made, all[1].CreatedAt)
+		}
+	})
+}
