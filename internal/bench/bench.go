@@ -76,12 +76,17 @@ func (o Options) validate() error {
 	return errors.Join(problems...)
 }
 
+// NewReport returns a report of this machine without results.
+func NewReport(o Options) Report {
+	return Report{At: time.Now().UTC(), Machine: machine(procDir), Options: o.told()}
+}
+
 // Run runs the scenarios. The report has what was measured, up to the error if there is one.
 func Run(ctx context.Context, o Options) (Report, error) {
 	if len(o.Scenarios) == 0 {
 		o.Scenarios = Scenarios()
 	}
-	report := Report{At: time.Now().UTC(), Machine: machine(procDir), Options: o.told()}
+	report := NewReport(o)
 	if err := o.validate(); err != nil {
 		return report, err
 	}

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"math"
 	"sync/atomic"
 	"time"
 )
@@ -50,10 +51,15 @@ func (l *ledger) post(first, n int, at time.Time) {
 
 // latencies gives the times from sending to the first reception, for the events [from, to) that have arrived.
 func (l *ledger) latencies(received place, from, to int) []uint32 {
-	all := make([]uint32, 0, to-from)
+	return l.latenciesBefore(received, from, to, math.MaxUint32)
+}
+
+// latenciesBefore leaves out the events that were sent at or after a time.
+func (l *ledger) latenciesBefore(received place, from, to int, before uint32) []uint32 {
+	var all []uint32
 	for seq := from; seq < to; seq++ {
 		sent, first := l.sent[seq].Load(), received[seq].Load()
-		if sent >= offset && first >= sent {
+		if sent >= offset && sent < before && first >= sent {
 			all = append(all, first-sent)
 		}
 	}
@@ -70,6 +76,8 @@ type hook struct {
 	seen sightings
 	// share is the part of the events whose first attempt is answered with 500.
 	share float64
+	// fails reports whether a POST that arrives at this time is answered with 500; nil = none is but for share.
+	fails func(stamp uint32) bool
 
 	first      place        // by sequence number: when it was received first
 	received   atomic.Int64 // events, each once
@@ -91,6 +99,10 @@ func (l *ledger) addHook(tenant string, first place, delay time.Duration, share 
 
 // receive notes the arrival of an event and decides on the status to answer with.
 func (h *hook) receive(seq int, stamp uint32) int {
+	if h.fails != nil && h.fails(stamp) {
+		h.refusals.Add(1)
+		return 500
+	}
 	at := &h.first[seq]
 	if h.share > 0 && unlucky(seq, h.share) && at.CompareAndSwap(never, refused) {
 		h.refusals.Add(1)

@@ -10,7 +10,12 @@ import (
 type limits struct {
 	rateLimit   float64 // deliveries per second
 	maxInFlight int
+	// retry is its retry schedule; nil = retries that come soon, empty = the installation's default.
+	retry map[string]any
 }
+
+// retryNever is the schedule of a webhook that gets one attempt of each delivery.
+var retryNever = map[string]any{"max": 0}
 
 // sightings are what the receiver sees of how a webhook's limits are kept.
 type sightings struct {
@@ -44,6 +49,28 @@ func (s *sightings) arrive(stamp uint32) {
 }
 
 func (s *sightings) leave() { s.inFlight.Add(-1) }
+
+// count returns how many arrived later than after.
+func (s *sightings) count(after uint32) (n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, stamp := range s.arrivals {
+		if stamp > after {
+			n++
+		}
+	}
+	return n
+}
+
+// nth returns when the nth arrived, counted from 1; false if fewer have.
+func (s *sightings) nth(n int) (stamp uint32, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.arrivals) < n {
+		return 0, false
+	}
+	return slices.Sorted(slices.Values(s.arrivals))[n-1], true
+}
 
 // rate is how many arrived in a second, from the first to the last; most is how many in any one second.
 func (s *sightings) rate() (rate float64, most int) {

@@ -15,6 +15,7 @@ type Report struct {
 	Options  Told              `json:"options"`
 	Postgres map[string]string `json:"postgres,omitempty"` // settings that matter
 	Results  []Result          `json:"results"`
+	Mass     []Figure          `json:"mass,omitempty"`
 }
 
 // Told is what of the options a reader needs to repeat the run.
@@ -109,8 +110,25 @@ func (r *Report) Text(w io.Writer) error {
 		b.WriteByte('\n')
 		r.Results[i].text(&b)
 	}
+	if len(r.Mass) > 0 {
+		massText(&b, r.Mass)
+	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// massText writes the figures of mass, part by part.
+func massText(w io.Writer, figures []Figure) {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	part := ""
+	for _, f := range figures {
+		if f.Part != part {
+			fmt.Fprintf(table, "\n%s\t\n", f.Part)
+			part = f.Part
+		}
+		fmt.Fprintf(table, "  %s\t%s\n", f.What, f.Got)
+	}
+	_ = table.Flush()
 }
 
 func (r *Result) text(w io.Writer) {

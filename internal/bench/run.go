@@ -82,11 +82,15 @@ func (r *run) plan() {
 }
 
 func (r *run) stream(eventType string, fanout, batch int, delay time.Duration, share float64) *stream {
+	return r.streamIn(r.tenants, eventType, fanout, batch, delay, share)
+}
+
+func (r *run) streamIn(tenants []string, eventType string, fanout, batch int, delay time.Duration, share float64) *stream {
 	s := &stream{eventType: eventType, fanout: fanout, batch: batch}
 	for range fanout {
 		s.places = append(s.places, newPlace())
 	}
-	for _, tenant := range r.tenants {
+	for _, tenant := range tenants {
 		s.requests = append(s.requests, publish(r.target.base, r.target.key, tenant, eventType, batch, r.o.Payload))
 		for _, p := range s.places {
 			s.hooks = append(s.hooks, r.ledger.addHook(tenant, p, delay, share))

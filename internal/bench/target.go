@@ -89,10 +89,14 @@ func (t *target) deleteEventType(ctx context.Context, name string) error {
 	return t.do(ctx, http.MethodDelete, "/v1/event-types/"+name, nil, nil)
 }
 
-// createWebhook registers a receiver of one event type. Its first retry comes after a second.
+// createWebhook registers a receiver of one event type. Its first retry comes after a second, unless its limits say otherwise.
 func (t *target) createWebhook(ctx context.Context, tenant, receiver, eventType string, l limits) (id string, err error) {
-	in := map[string]any{"url": receiver, "event_types": []string{eventType}, "name": "benchmark",
-		"retry": map[string]any{"initial": "1s", "max_interval": "1m"}}
+	in := map[string]any{"url": receiver, "event_types": []string{eventType}, "name": "benchmark"}
+	if l.retry == nil {
+		in["retry"] = map[string]any{"initial": "1s", "max_interval": "1m"}
+	} else if len(l.retry) > 0 {
+		in["retry"] = l.retry
+	}
 	if l.rateLimit > 0 {
 		in["rate_limit"] = l.rateLimit
 	}
@@ -107,6 +111,13 @@ func (t *target) createWebhook(ctx context.Context, tenant, receiver, eventType 
 // pause makes Posthorn hold what is pending for a webhook.
 func (t *target) pause(ctx context.Context, h *hook) error {
 	return t.do(ctx, http.MethodPost, "/v1/tenants/"+h.tenant+"/webhooks/"+h.id+"/pause", nil, nil)
+}
+
+// status reads a webhook's status.
+func (t *target) status(ctx context.Context, h *hook) (string, error) {
+	var out struct{ Status string }
+	err := t.do(ctx, http.MethodGet, "/v1/tenants/"+h.tenant+"/webhooks/"+h.id, nil, &out)
+	return out.Status, err
 }
 
 // page reads one page of the deliveries to a webhook that have a status.

@@ -44,15 +44,16 @@ type settings struct {
 	scale            float64
 	postgres         string // URL of the cluster
 	keep             bool
+	mass             bench.MassOptions
 	extra            []string // further flags of posthorn bench
 }
 
 func run(ctx context.Context, args []string) error {
-	s := settings{postgres: os.Getenv(pgtest.EnvURL)}
+	s := settings{postgres: os.Getenv(pgtest.EnvURL), mass: bench.DefaultMass()}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.StringVar(&s.bin, "bin", "bin", "`directory` of posthorn, posthorn-lean and temporal")
 	flags.StringVar(&s.out, "out", "-", "write the page to this `file`; - is standard output")
-	flags.Float64Var(&s.scale, "scale", 1, "run each load this many times as long")
+	flags.Float64Var(&s.scale, "scale", 1, "run each load this many times as long, and mass this many times as large")
 	flags.BoolVar(&s.keep, "keep", false, "keep the processes' logs and say where they are")
 	list := func(to *[]string) func(string) error {
 		return func(text string) error {
@@ -60,15 +61,22 @@ func run(ctx context.Context, args []string) error {
 			return nil
 		}
 	}
+	flags.Func("parts", "`list` of the parts of mass to run: "+strings.Join(bench.MassParts(), ", ")+" (default: all)", list(&s.mass.Parts))
+	flags.Func("backlogs", "`list` of the deliveries that wait in mass for a dead webhook, one run for each", s.backlogs)
+	flags.IntVar(&s.mass.Stored, "stored", s.mass.Stored, "deliveries stored in mass before an act on all of them")
+	flags.IntVar(&s.mass.Webhooks, "webhooks", s.mass.Webhooks, "webhooks of the wide tenant in mass")
+	flags.DurationVar(&s.mass.Load, "load", s.mass.Load, "how long the neighbour publishes in each part of mass")
+	flags.DurationVar(&s.mass.Watch, "watch", s.mass.Watch, "the longest wait in mass")
 	flags.Func("modes", "`list` of arrangements to measure (default: all)", list(&s.modes))
 	flags.Func("scenarios", "`list` of scenarios to run (default: what each arrangement is measured with)", list(&s.scenarios))
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	s.extra = flags.Args()
+	s.mass = s.mass.Scaled(s.scale)
 	var p page
 	for _, m := range modes {
-		if s.modes != nil && !slices.Contains(s.modes, m.name) {
+		if s.modes != nil && !slices.Contains(s.modes, m.name) || !s.wants(m) {
 			continue
 		}
 		report, err := s.measure(ctx, m)
@@ -78,7 +86,7 @@ func run(ctx context.Context, args []string) error {
 		p.add(m, report)
 	}
 	if len(p.columns) == 0 {
-		return errors.New("no such mode")
+		return errors.New("no such mode, or it is not measured with such a scenario")
 	}
 	var text bytes.Buffer
 	p.write(&text)
@@ -89,8 +97,57 @@ func run(ctx context.Context, args []string) error {
 	return os.WriteFile(s.out, text.Bytes(), 0o644) //nolint:gosec // A page to be read by everybody.
 }
 
-// measure brings an arrangement up and runs its scenarios, one after the other.
+// massName is the scenario that brings up Posthorn itself, part by part.
+const massName = "mass"
+
+// payload is the bytes of an event's data in mass, as in the other scenarios.
+const payload = 1024
+
+func (s *settings) wanted(scenario string) bool {
+	return s.scenarios == nil || slices.Contains(s.scenarios, scenario)
+}
+
+// wants reports whether the arrangement has anything to be measured with.
+func (s *settings) wants(m mode) bool {
+	return m.mass != nil && s.wanted(massName) || slices.ContainsFunc(m.loads, func(l load) bool { return s.wanted(l.scenario) })
+}
+
+// backlogs reads a list of numbers.
+func (s *settings) backlogs(text string) error {
+	s.mass.Backlogs = nil
+	for field := range strings.SplitSeq(text, ",") {
+		n, err := strconv.Atoi(field)
+		if err != nil || n <= 0 {
+			return fmt.Errorf("%q is no number of deliveries", field)
+		}
+		s.mass.Backlogs = append(s.mass.Backlogs, n)
+	}
+	return nil
+}
+
+// measure runs an arrangement's scenarios: mass, which brings it up itself, last.
 func (s *settings) measure(ctx context.Context, m mode) (*bench.Report, error) {
+	report := bench.NewReport(bench.Options{Payload: payload})
+	if slices.ContainsFunc(m.loads, func(l load) bool { return s.wanted(l.scenario) }) {
+		loaded, err := s.loads(ctx, m)
+		if err != nil {
+			return nil, err
+		}
+		report = *loaded
+	}
+	if m.mass == nil || !s.wanted(massName) {
+		return &report, nil
+	}
+	fmt.Fprintf(os.Stderr, "%s: %s\n", m.name, massName)
+	var err error
+	report.Mass, err = bench.Mass(ctx, bench.Options{AdminKey: adminKey, Receiver: "127.0.0.1:0", Payload: payload}, s.mass,
+		&stage{settings: s, mode: m})
+	fmt.Fprintln(os.Stderr, indent(&bench.Report{At: report.At, Machine: report.Machine, Mass: report.Mass}))
+	return &report, err
+}
+
+// loads brings an arrangement up and runs what loads it, one after the other.
+func (s *settings) loads(ctx context.Context, m mode) (*bench.Report, error) {
 	dir, err := os.MkdirTemp("", "posthorn-bench-")
 	if err != nil {
 		return nil, err
@@ -107,7 +164,7 @@ func (s *settings) measure(ctx context.Context, m mode) (*bench.Report, error) {
 	}
 	var whole *bench.Report
 	for _, l := range m.loads {
-		if s.scenarios != nil && !slices.Contains(s.scenarios, l.scenario) {
+		if !s.wanted(l.scenario) {
 			continue
 		}
 		fmt.Fprintf(os.Stderr, "%s: %s\n", m.name, l.name)
@@ -120,9 +177,6 @@ func (s *settings) measure(ctx context.Context, m mode) (*bench.Report, error) {
 		} else {
 			whole.Results = append(whole.Results, report.Results...)
 		}
-	}
-	if whole == nil {
-		return nil, errors.New("it has no such scenario")
 	}
 	return whole, nil
 }

@@ -96,7 +96,11 @@ record.
 		fmt.Fprintf(w, "\nPostgreSQL: %s. Temporal: the server Posthorn embeds, as a process of its own, %d history shards.\n", s, shards)
 	}
 	p.goals(w)
+	p.mass(w)
 	for _, c := range p.columns {
+		if len(c.report.Results) == 0 {
+			continue
+		}
 		c.details(w)
 	}
 }

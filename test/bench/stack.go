@@ -30,15 +30,16 @@ type mode struct {
 	name, about string
 	loads       []load
 	start       func(*stack, context.Context) error
+	mass        func(*stage, context.Context) error // brings up what works, for mass; nil = it is not measured with that
 }
 
 var modes = []mode{
-	{"serve", "PostgreSQL, Temporal and `posthorn serve`, a process each", all(), (*stack).serve},
-	{"workers-1", "PostgreSQL, Temporal, `posthorn api` and one `posthorn worker`", plain("latency", "saturate", "fanout"), workers(1)},
-	{"workers-2", "the same with two workers", plain("saturate", "fanout", "limits"), workers(2)},
-	{"workers-4", "the same with four workers", plain("saturate", "fanout", "limits"), workers(4)},
-	{"growth", "`serve` again, with ever more to look through", growth(), (*stack).serve},
-	{"dev", "`posthorn dev`: everything in one process, on SQLite", plain("latency", "saturate", "fanout", "noisy", "batch"), (*stack).dev},
+	{"serve", "PostgreSQL, Temporal and `posthorn serve`, a process each", all(), (*stack).serve, (*stage).serve},
+	{"workers-1", "PostgreSQL, Temporal, `posthorn api` and one `posthorn worker`", plain("latency", "saturate", "fanout"), workers(1), (*stage).worker},
+	{"workers-2", "the same with two workers", plain("saturate", "fanout", "limits"), workers(2), nil},
+	{"workers-4", "the same with four workers", plain("saturate", "fanout", "limits"), workers(4), nil},
+	{"growth", "`serve` again, with ever more to look through", growth(), (*stack).serve, nil},
+	{"dev", "`posthorn dev`: everything in one process, on SQLite", plain("latency", "saturate", "fanout", "noisy", "batch"), (*stack).dev, nil},
 }
 
 // adminKey guards what lives for minutes, on the loopback interface.
@@ -50,7 +51,8 @@ type stack struct {
 	dir       string // of logs and data
 	url       string // of the API
 	metrics   []string
-	database  string // the cluster's URL; "" where there is none
+	database  string   // the cluster's URL; "" where there is none
+	databases []string // the names of ours and of the engine's
 	processes []bench.Process
 	running   []*program
 }
@@ -142,6 +144,7 @@ func (st *stack) cluster(ctx context.Context) (ours, engines string, err error) 
 	}
 	st.processes = append(st.processes, bench.Process{Name: "postgres", PID: pid})
 	name := "bench_" + strings.ToLower(rand.Text()[:8])
+	st.databases = []string{name, name + "_temporal"}
 	if _, err := conn.Exec(ctx, `CREATE DATABASE `+pgx.Identifier{name}.Sanitize()+` TEMPLATE template0`); err != nil {
 		return "", "", err
 	}
@@ -210,7 +213,11 @@ func (st *stack) role(ctx context.Context, name, role string, env []string) erro
 	if err != nil {
 		return err
 	}
-	p, err := st.run(name, append(env, "POSTHORN_ADDR="+address), "posthorn-lean", role)
+	return st.roleAt(ctx, name, role, address, env)
+}
+
+func (st *stack) roleAt(ctx context.Context, name, role, address string, env []string) error {
+	p, err := st.run(name, append(slices.Clone(env), "POSTHORN_ADDR="+address), "posthorn-lean", role)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,219 @@
+package bench
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// MassOptions say which parts of mass are run, and how large they are.
+type MassOptions struct {
+	// Parts are run in the order of MassParts; none = all.
+	Parts    []string
+	Backlogs []int // deliveries that wait for a dead webhook when the workers start, one run for each
+	Stored   int   // deliveries stored before an act on all of them
+	Webhooks int   // of the wide tenant; half of them want the one event
+	// Load is how long the neighbour publishes; Watch bounds every wait.
+	Load, Watch time.Duration
+}
+
+// DefaultMass is mass at its full size.
+func DefaultMass() MassOptions {
+	return MassOptions{Backlogs: []int{50_000, 200_000}, Stored: 1_000_000, Webhooks: 100_000, Load: time.Minute, Watch: 2 * time.Minute}
+}
+
+// Scaled returns the options at a part of their size. Times shrink less than sizes, as waits must stay meaningful.
+func (o MassOptions) Scaled(scale float64) MassOptions {
+	size := func(n int) int { return max(batchSize, int(scale*float64(n))/batchSize*batchSize) }
+	o.Backlogs = slices.Clone(o.Backlogs)
+	for i := range o.Backlogs {
+		o.Backlogs[i] = size(o.Backlogs[i])
+	}
+	o.Stored, o.Webhooks = size(o.Stored), size(o.Webhooks)
+	o.Load = min(o.Load, max(10*time.Second, time.Duration(scale*float64(o.Load))))
+	o.Watch = min(o.Watch, max(30*time.Second, time.Duration(scale*float64(o.Watch))))
+	return o
+}
+
+// Stage brings up Posthorn for a part of mass: what accepts first, what works later.
+type Stage interface {
+	// Begin brings up a Posthorn with databases of its own that accepts and does not send. settings are further
+	// environment variables.
+	Begin(ctx context.Context, settings ...string) error
+	// Work has it send, and returns when it is ready to.
+	Work(ctx context.Context) error
+	// End stops it and removes its databases.
+	End(ctx context.Context)
+
+	URL() string
+	Processes() []Process
+	Metrics() []string
+}
+
+// Figure is one line of what a part of mass found out.
+type Figure struct {
+	Part string `json:"part"` // with its size
+	What string `json:"what"`
+	Must string `json:"must,omitempty"`
+	Got  string `json:"got"`
+}
+
+// mass is the run of one part.
+type mass struct {
+	run
+
+	stage   Stage
+	size    MassOptions
+	part    string
+	id      string
+	figures []Figure
+}
+
+// massPart is a part of mass: a run, or several of different sizes.
+type massPart struct {
+	name string
+	runs func(o MassOptions) []massRun
+}
+
+type massRun struct {
+	name string
+	run  func(*mass, context.Context) error
+}
+
+func once(name string, run func(*mass, context.Context) error) func(MassOptions) []massRun {
+	return func(MassOptions) []massRun { return []massRun{{name, run}} }
+}
+
+var massParts = []massPart{
+	{"quiet", once("quiet", (*mass).quiet)},
+	{"dead", deadRuns},
+}
+
+// MassParts are the names of the parts, in the order in which they are run.
+func MassParts() (names []string) {
+	for _, p := range massParts {
+		names = append(names, p.name)
+	}
+	return names
+}
+
+// Mass runs the parts of mass. A part that goes wrong says so in its figures, and the others are run all the same.
+func Mass(ctx context.Context, o Options, size MassOptions, stage Stage) ([]Figure, error) {
+	for _, name := range size.Parts {
+		if !slices.Contains(MassParts(), name) {
+			return nil, fmt.Errorf("mass has no part %q", name)
+		}
+	}
+	var figures []Figure
+	for _, p := range massParts {
+		if len(size.Parts) > 0 && !slices.Contains(size.Parts, p.name) {
+			continue
+		}
+		for _, r := range p.runs(size) {
+			m := &mass{run: run{o: o, name: r.name}, stage: stage, size: size, part: r.name, id: strings.ToLower(rand.Text()[:8])}
+			if err := m.perform(ctx, r.run); err != nil {
+				m.note("went wrong", "", "%v", err)
+			}
+			if ctx.Err() != nil {
+				return figures, ctx.Err()
+			}
+			figures = append(figures, m.figures...)
+		}
+	}
+	return figures, nil
+}
+
+// perform runs a part between the receiver's start and its end.
+func (m *mass) perform(ctx context.Context, run func(*mass, context.Context) error) (err error) {
+	m.ledger = newLedger()
+	if m.sink, err = listen(ctx, m.o.Receiver); err != nil {
+		return err
+	}
+	defer m.sink.close()
+	m.progress = startProgress(m.o.Progress, m.name)
+	defer m.progress.stop()
+	defer m.stage.End(context.WithoutCancel(ctx))
+	return run(m, ctx)
+}
+
+func (m *mass) note(what, must, format string, values ...any) {
+	m.figures = append(m.figures, Figure{m.part, what, must, fmt.Sprintf(format, values...)})
+}
+
+// begin brings up what accepts.
+func (m *mass) begin(ctx context.Context, settings ...string) error {
+	m.progress.phase("bringing it up")
+	if err := m.stage.Begin(ctx, settings...); err != nil {
+		return err
+	}
+	var err error
+	m.target, err = newTarget(m.stage.URL(), m.o.AdminKey)
+	return err
+}
+
+// register makes the streams' tenants, event types and webhooks, and begins to receive. It is called once.
+func (m *mass) register(ctx context.Context, streams ...*stream) error {
+	m.sink.serve(m.ledger)
+	for _, s := range streams {
+		if err := m.target.putEventType(ctx, s.eventType); err != nil {
+			return err
+		}
+		for _, h := range s.hooks {
+			if err := m.target.putTenant(ctx, h.tenant); err != nil {
+				return err
+			}
+			var err error
+			if h.id, err = m.target.createWebhook(ctx, h.tenant, m.sink.url(h.index), s.eventType, h.limits); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// crowd is the stream of a tenant whose webhook is in trouble.
+func (m *mass) crowd(name string, batch int) *stream {
+	s := m.streamIn([]string{"bench-" + m.id + "-" + name}, "bench."+m.id+"."+name, 1, batch, 0, 0)
+	s.hooks[0].retry, s.hooks[0].seen.timed = map[string]any{}, true
+	return s
+}
+
+// fill has the API accept n events of a stream.
+func (m *mass) fill(ctx context.Context, s *stream, n int) error {
+	m.progress.follow(s)
+	m.progress.phase("accepting a backlog")
+	began := time.Now()
+	if err := m.closedLoop(ctx, s, batchCallers, maxDuration, int64(n)); err != nil {
+		return err
+	}
+	if accepted := s.accepted.Load(); accepted < int64(n) {
+		return fmt.Errorf("%d of %d events were accepted", accepted, n)
+	}
+	m.note("accepted by the API alone", "", "%s/s", grouped(float64(n)/time.Since(began).Seconds()))
+	return nil
+}
+
+// errWatch ends a wait that has lasted as long as it may.
+var errWatch = errors.New("watched long enough")
+
+// waitFor asks until it is so, and returns how long that took; never if it was not so in time. An error of ask counts as
+// no: Posthorn may be too busy to answer.
+func (m *mass) waitFor(ctx context.Context, every time.Duration, ask func(ctx context.Context) (bool, error)) (took time.Duration, ok bool) {
+	began := time.Now()
+	ctx, cancel := context.WithTimeoutCause(ctx, m.size.Watch, errWatch)
+	defer cancel()
+	for {
+		if yes, err := ask(ctx); err == nil && yes {
+			return time.Since(began), true
+		}
+		if !sleep(ctx, every) {
+			return time.Since(began), false
+		}
+	}
+}
+
+func (m *mass) never() string { return fmt.Sprintf("never (watched %.0f s)", m.size.Watch.Seconds()) }

@@ -1,0 +1,72 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/posthorn/posthorn/internal/bench"
+)
+
+// mass writes what the arrangements do when everything fails, beside one another.
+func (p *page) mass(w io.Writer) {
+	columns := slices.DeleteFunc(slices.Clone(p.columns), func(c column) bool { return len(c.report.Mass) == 0 })
+	if len(columns) == 0 {
+		return
+	}
+	fmt.Fprint(w, `
+## When everything fails
+
+The scenario `+"`mass`"+`. Each part has databases of its own. What accepts runs first and stores a backlog, then the workers
+start into it. The neighbour is another tenant that publishes 5 events a second to a healthy webhook from the moment the
+workers are ready; its times are end to end, and an event that did not arrive counts as the slowest. "quiet" is the same
+without anything else.
+`)
+	fmt.Fprint(w, "\n| part |  | must reach |")
+	for _, c := range columns {
+		fmt.Fprintf(w, " %s |", c.name)
+	}
+	fmt.Fprint(w, "\n|---|---|---|"+strings.Repeat("---|", len(columns))+"\n")
+	part := ""
+	for _, f := range figuresOf(columns) {
+		name := ""
+		if f.Part != part {
+			name, part = "**"+f.Part+"**", f.Part
+		}
+		fmt.Fprintf(w, "| %s | %s | %s |", name, f.What, f.Must)
+		for _, c := range columns {
+			fmt.Fprintf(w, " %s |", found(c.report.Mass, f))
+		}
+		fmt.Fprintln(w)
+	}
+}
+
+// figuresOf are the lines that any of the columns has, in the order of the parts.
+func figuresOf(columns []column) (all []bench.Figure) {
+	for _, c := range columns {
+		for _, f := range c.report.Mass {
+			if slices.ContainsFunc(all, func(g bench.Figure) bool { return same(f, g) }) {
+				continue
+			}
+			// Beside the others of its part.
+			at := len(all)
+			for i, g := range all {
+				if g.Part == f.Part {
+					at = i + 1
+				}
+			}
+			all = slices.Insert(all, at, f)
+		}
+	}
+	return all
+}
+
+func same(f, g bench.Figure) bool { return f.Part == g.Part && f.What == g.What }
+
+func found(figures []bench.Figure, f bench.Figure) string {
+	if i := slices.IndexFunc(figures, func(g bench.Figure) bool { return same(f, g) }); i >= 0 {
+		return figures[i].Got
+	}
+	return none
+}

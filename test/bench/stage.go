@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"syscall"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/posthorn/posthorn/internal/bench"
+)
+
+// stage is an arrangement for one part of mass after the other, each with databases of its own.
+type stage struct {
+	*settings
+
+	mode mode
+	st   *stack
+	env  []string
+	api  string // its address, for the part's whole length
+}
+
+var _ bench.Stage = (*stage)(nil)
+
+// Begin starts PostgreSQL's databases, Temporal and `posthorn api`.
+func (g *stage) Begin(ctx context.Context, settings ...string) error {
+	dir, err := os.MkdirTemp("", "posthorn-bench-")
+	if err != nil {
+		return err
+	}
+	if g.keep {
+		fmt.Fprintln(os.Stderr, g.mode.name+": logs in", dir)
+	}
+	g.st = &stack{settings: g.settings, dir: dir}
+	if g.env, err = g.st.posthorn(ctx); err != nil {
+		return err
+	}
+	g.env = append(g.env, settings...)
+	if g.api, err = freeAddress(ctx); err != nil {
+		return err
+	}
+	return g.st.roleAt(ctx, "api", "api", g.api, g.env)
+}
+
+// Work starts what sends.
+func (g *stage) Work(ctx context.Context) error { return g.mode.mass(g, ctx) }
+
+// serve puts `posthorn serve` into the place of the API.
+func (g *stage) serve(ctx context.Context) error {
+	g.st.remove("api")
+	return g.st.roleAt(ctx, "posthorn", "serve", g.api, g.env)
+}
+
+// worker starts `posthorn worker` beside the API.
+func (g *stage) worker(ctx context.Context) error { return g.st.role(ctx, "worker 1", "worker", g.env) }
+
+// End kills everything, as nothing that it has is wanted any more.
+func (g *stage) End(ctx context.Context) {
+	if g.st == nil {
+		return
+	}
+	for _, p := range slices.Backward(g.st.running) {
+		_ = p.cmd.Process.Kill()
+		<-p.done
+	}
+	if conn, err := pgx.Connect(ctx, g.postgres); err == nil {
+		for _, name := range g.st.databases {
+			_, _ = conn.Exec(ctx, `DROP DATABASE IF EXISTS `+pgx.Identifier{name}.Sanitize()+` WITH (FORCE)`)
+		}
+		_ = conn.Close(ctx)
+	}
+	if !g.keep {
+		_ = os.RemoveAll(g.st.dir)
+	}
+	g.st = nil
+}
+
+// URL is the API's.
+func (g *stage) URL() string { return g.st.url }
+
+// Processes are those that run, PostgreSQL and Temporal included.
+func (g *stage) Processes() []bench.Process { return g.st.processes }
+
+// Metrics are those of all of Posthorn's processes.
+func (g *stage) Metrics() []string { return g.st.metrics }
+
+// remove ends a program and forgets it.
+func (st *stack) remove(name string) {
+	st.running = slices.DeleteFunc(st.running, func(p *program) bool {
+		if p.name != name {
+			return false
+		}
+		_ = p.cmd.Process.Signal(syscall.SIGTERM)
+		<-p.done
+		return true
+	})
+	st.processes = slices.DeleteFunc(st.processes, func(p bench.Process) bool { return p.Name == name })
+	st.metrics = nil
+}
