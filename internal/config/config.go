@@ -28,7 +28,7 @@ type Config struct {
 	AllowHTTP     bool     `name:"allow-http" env:"POSTHORN_ALLOW_HTTP" help:"Allow receivers on plain http." group:"Delivery"`
 	AllowNetworks Networks `name:"allow-networks" env:"POSTHORN_ALLOW_NETWORKS" placeholder:"CIDR,…" help:"Networks that the destination guard lets through although they are not public." group:"Delivery"`
 	// MaxPosts is how many POSTs this process makes at a time. 0 means what PostLimit derives.
-	MaxPosts int           `name:"max-posts" env:"POSTHORN_MAX_POSTS" placeholder:"N" help:"POSTs in flight of this process, 1 to 4096. Default: a quarter of its file-descriptor limit, less 128, but 16 to 4096." group:"Delivery"`
+	MaxPosts int           `name:"max-posts" env:"POSTHORN_MAX_POSTS" placeholder:"N" help:"POSTs in flight of this process, 1 to 4096. Default: a quarter of its file descriptors beyond the first 128, but 16 to 4096." group:"Delivery"`
 	Timeout  time.Duration `name:"timeout" env:"POSTHORN_TIMEOUT" default:"15s" help:"How long a receiver has to answer. Default ${default}." group:"Delivery"`
 	Retry    Retry         `embed:"" prefix:"retry-" group:"Delivery"`
 	// FailureThreshold is how many failed receptions deactivate a webhook.
