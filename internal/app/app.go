@@ -23,6 +23,7 @@ import (
 	"github.com/posthorn/posthorn/api"
 	"github.com/posthorn/posthorn/internal/backoff"
 	"github.com/posthorn/posthorn/internal/config"
+	"github.com/posthorn/posthorn/internal/egress"
 	"github.com/posthorn/posthorn/internal/engine"
 	"github.com/posthorn/posthorn/internal/handoff"
 	"github.com/posthorn/posthorn/internal/hooks"
@@ -30,6 +31,7 @@ import (
 	"github.com/posthorn/posthorn/internal/notify"
 	"github.com/posthorn/posthorn/internal/secrets"
 	"github.com/posthorn/posthorn/internal/sender"
+	"github.com/posthorn/posthorn/internal/slots"
 	"github.com/posthorn/posthorn/models"
 	"github.com/posthorn/posthorn/worker"
 	"github.com/posthorn/posthorn/workflows"
@@ -65,6 +67,8 @@ type App struct {
 	hooks    *hooks.Service
 	engine   *engine.Engine
 	sender   *sender.Client
+	posts    *slots.Slots
+	breaker  *egress.Breaker
 	mailer   *notify.Mailer
 	metrics  *metrics.Metrics
 	registry *prometheus.Registry
@@ -93,7 +97,8 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 		return nil, err
 	}
 	a.sender = sender.New(sender.Config{AllowHTTP: o.Config.AllowHTTP, AllowNetworks: o.Config.AllowNetworks,
-		AllowLoopbackHTTP: o.Dev, UserAgent: "Posthorn/" + o.Version})
+		AllowLoopbackHTTP: o.Dev, UserAgent: "Posthorn/" + o.Version, MaxIdleConns: o.Config.IdleLimit()})
+	a.posts, a.breaker = a.newPosts(), a.newBreaker()
 	a.desk = handoff.NewDesk(handoffBytes, time.Now)
 	var shared *handoff.Desk // with the starter of dispatches, if this process works on them too
 	if o.Worker && o.API {
@@ -103,7 +108,7 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 		Desk: shared, Metrics: a.metrics, Log: o.Log, Threshold: int64(o.Config.FailureThreshold), Judge: a.judge, Slots: slotsPerCore * runtime.GOMAXPROCS(0), GroupMax: o.Config.GroupMax,
 		UIURL: o.Config.TemporalUIURL, Namespace: o.Namespace, Retention: o.Config.Retention.Std()})
 	retry := o.Config.Retry
-	a.hooks = hooks.New(hooks.Options{Store: a.store, Box: box, Guard: a.sender.Guard(), Poster: a.sender, Engine: a.engine,
+	a.hooks = hooks.New(hooks.Options{Store: a.store, Box: box, Guard: a.sender.Guard(), Poster: a.sender, Posts: a.posts, Engine: a.engine,
 		AdminKey: o.Config.AdminKey.Reveal(), Timeout: o.Config.Timeout, Threshold: int64(o.Config.FailureThreshold),
 		Retry:    backoff.Policy{Initial: retry.Initial, Backoff: retry.Backoff, MaxInterval: retry.MaxInterval, Max: retry.Max},
 		GroupMax: o.Config.GroupMax, Dev: o.Dev, Metrics: a.metrics, Log: o.Log})

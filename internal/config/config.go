@@ -25,12 +25,12 @@ type Config struct {
 	GroupMax      int    `name:"group-max" env:"POSTHORN_GROUP_MAX" default:"256" help:"Most deliveries in one dispatch; 1 is strictly a workflow per event. Default ${default}." group:"Temporal"`
 	TemporalUIURL string `name:"temporal-ui-url" env:"POSTHORN_TEMPORAL_UI_URL" help:"Base of the links to the Temporal Web UI. Empty: no links." group:"Temporal"`
 
-	AllowHTTP     bool          `name:"allow-http" env:"POSTHORN_ALLOW_HTTP" help:"Allow receivers on plain http." group:"Delivery"`
-	AllowNetworks Networks      `name:"allow-networks" env:"POSTHORN_ALLOW_NETWORKS" placeholder:"CIDR,…" help:"Networks that the destination guard lets through although they are not public." group:"Delivery"`
+	AllowHTTP     bool     `name:"allow-http" env:"POSTHORN_ALLOW_HTTP" help:"Allow receivers on plain http." group:"Delivery"`
+	AllowNetworks Networks `name:"allow-networks" env:"POSTHORN_ALLOW_NETWORKS" placeholder:"CIDR,…" help:"Networks that the destination guard lets through although they are not public." group:"Delivery"`
 	// MaxPosts is how many POSTs this process makes at a time. 0 means what PostLimit derives.
-	MaxPosts      int           `name:"max-posts" env:"POSTHORN_MAX_POSTS" placeholder:"N" help:"POSTs in flight of this process, 1 to 4096. Default: a quarter of its file-descriptor limit, less 128, but 16 to 4096." group:"Delivery"`
-	Timeout       time.Duration `name:"timeout" env:"POSTHORN_TIMEOUT" default:"15s" help:"How long a receiver has to answer. Default ${default}." group:"Delivery"`
-	Retry         Retry         `embed:"" prefix:"retry-" group:"Delivery"`
+	MaxPosts int           `name:"max-posts" env:"POSTHORN_MAX_POSTS" placeholder:"N" help:"POSTs in flight of this process, 1 to 4096. Default: a quarter of its file descriptors beyond the first 128, but 16 to 4096." group:"Delivery"`
+	Timeout  time.Duration `name:"timeout" env:"POSTHORN_TIMEOUT" default:"15s" help:"How long a receiver has to answer. Default ${default}." group:"Delivery"`
+	Retry    Retry         `embed:"" prefix:"retry-" group:"Delivery"`
 	// FailureThreshold is how many failed receptions deactivate a webhook.
 	FailureThreshold int       `name:"failure-threshold" env:"POSTHORN_FAILURE_THRESHOLD" default:"3000" help:"Failed receptions until a webhook is deactivated. Default ${default}." group:"Delivery"`
 	Reconcile        Reconcile `embed:"" prefix:"reconcile-" group:"Delivery"`

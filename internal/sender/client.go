@@ -65,7 +65,8 @@ type Config struct {
 	// MaxConnsPerHost bounds all connections to one host, idle or not. 0, the default, means no bound: how many POSTs
 	// are in flight is the caller's to decide.
 	MaxConnsPerHost int
-	// MaxIdleConnsPerHost and MaxIdleConns bound the idle connections kept. Defaults as the constants of that name.
+	// MaxIdleConnsPerHost and MaxIdleConns bound the idle connections kept, of https and plain http each. Defaults as the
+	// constants of that name.
 	MaxIdleConnsPerHost int
 	MaxIdleConns        int
 	// Resolver answers names. Default net.DefaultResolver.
@@ -94,7 +95,7 @@ func New(cfg Config) *Client {
 	cfg.UserAgent = cmp.Or(cfg.UserAgent, DefaultUserAgent)
 	cfg.ResponseLimit = cmp.Or(cfg.ResponseLimit, DefaultResponseLimit)
 	cfg.MaxIdleConns = cmp.Or(cfg.MaxIdleConns, DefaultMaxIdleConns)
-	cfg.MaxIdleConnsPerHost = cmp.Or(cfg.MaxIdleConnsPerHost, DefaultMaxIdleConnsPerHost)
+	cfg.MaxIdleConnsPerHost = min(cmp.Or(cfg.MaxIdleConnsPerHost, DefaultMaxIdleConnsPerHost), cfg.MaxIdleConns)
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}

@@ -317,5 +317,6 @@ func TestIdleConnectionsAreBounded(t *testing.T) {
 	client := newTestClient(t, Config{MaxIdleConns: 7})
 	for _, transport := range []*http.Transport{client.secure, client.plain} {
 		require.Equal(t, 7, transport.MaxIdleConns)
+		require.Equal(t, 7, transport.MaxIdleConnsPerHost)
 	}
 }
