@@ -6,11 +6,12 @@ package fairqueue
 
 // Queue holds items by key. The zero value is empty and ready. It is not safe for concurrent use.
 type Queue[K comparable, T any] struct {
-	lanes map[K]*lane[K, T]
-	first *lane[K, T] // whose turn it is; nil if nothing waits
+	lanes map[K]*lane[K, T] // all but perhaps one that is alone
+	first *lane[K, T]       // whose turn it is; nil if nothing waits
 	last  *lane[K, T]
 	spare *lane[K, T] // an empty one, to be used again
 	n     int
+	keys  int
 	peak  int // most keys since the map was made
 }
 
@@ -36,19 +37,26 @@ func (q *Queue[K, T]) Len() int { return q.n }
 
 // Of returns how many items of a key wait.
 func (q *Queue[K, T]) Of(key K) int {
-	if l := q.lanes[key]; l != nil {
+	if l := q.find(key); l != nil {
 		return l.len()
 	}
 	return 0
 }
 
+func (q *Queue[K, T]) find(key K) *lane[K, T] {
+	if q.first == nil || q.first.key == key {
+		return q.first
+	}
+	return q.lanes[key]
+}
+
 // Keys returns how many keys have items that wait.
-func (q *Queue[K, T]) Keys() int { return len(q.lanes) }
+func (q *Queue[K, T]) Keys() int { return q.keys }
 
 // Push appends an item to its key's.
 func (q *Queue[K, T]) Push(key K, item T) {
 	q.n++
-	l := q.lanes[key]
+	l := q.find(key)
 	if l == nil {
 		l = q.open(key)
 	}
@@ -66,11 +74,14 @@ func (q *Queue[K, T]) open(key K) *lane[K, T] {
 		l = &lane[K, T]{}
 	}
 	l.key = key
-	if q.lanes == nil {
-		q.lanes = map[K]*lane[K, T]{}
+	if q.first != nil {
+		if q.lanes == nil {
+			q.lanes = map[K]*lane[K, T]{}
+		}
+		q.lanes[q.first.key], q.lanes[key] = q.first, l
 	}
-	q.lanes[key] = l
-	q.peak = max(q.peak, len(q.lanes))
+	q.keys++
+	q.peak = max(q.peak, q.keys)
 	q.append(l)
 	return l
 }
@@ -110,6 +121,7 @@ func (q *Queue[K, T]) take(l *lane[K, T], n int) {
 	if q.first = l.next; q.first == nil {
 		q.last = nil
 	}
+	q.keys--
 	delete(q.lanes, l.key)
 	if q.n == 0 && q.peak > keepLanes {
 		q.lanes, q.peak = nil, 0

@@ -1,6 +1,7 @@
 package fairqueue_test
 
 import (
+	"math/rand/v2"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -62,4 +63,46 @@ func BenchmarkQueue(b *testing.B) {
 		q.Pop()
 		i++
 	}
+}
+
+// A queue gives back what was put in: each key's items in their order, and no key twice before another that waited.
+func TestAnyMixtureComesOutFairly(t *testing.T) {
+	t.Parallel()
+	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the same mixture each time
+	var q fairqueue.Queue[int, [2]int]
+	pushed, popped, n := map[int]int{}, map[int]int{}, 0
+	for range 20_000 {
+		if random.IntN(100) < 49 || n == 0 {
+			key := random.IntN(1 + random.IntN(100))
+			q.Push(key, [2]int{key, pushed[key]})
+			pushed[key]++
+			n++
+		} else {
+			key, next := q.Peek()
+			got := q.Pop()
+			require.Equal(t, next, got)
+			require.Equal(t, [2]int{key, popped[key]}, got)
+			popped[key]++
+			n--
+			if other, _ := peek(&q); q.Keys() > 1 {
+				require.NotEqual(t, key, other, "its turn is over")
+			}
+		}
+		require.Equal(t, n, q.Len())
+		keys := 0
+		for key := range pushed {
+			require.Equal(t, pushed[key]-popped[key], q.Of(key))
+			if q.Of(key) > 0 {
+				keys++
+			}
+		}
+		require.Equal(t, keys, q.Keys())
+	}
+}
+
+func peek(q *fairqueue.Queue[int, [2]int]) (key int, item [2]int) {
+	if q.Len() == 0 {
+		return 0, item
+	}
+	return q.Peek()
 }

@@ -101,6 +101,13 @@ const defaultPosts = 256
 // it waits for all of it.
 const acceptRows = 2000
 
+// newAccept lets publish calls that come at the same time share a commit. When more come than one takes, tenants take
+// turns.
+func newAccept(commit func(context.Context, []*models.Acceptance) ([]models.Accepted, error)) *groupcommit.Group[*models.Acceptance, models.Accepted] {
+	return groupcommit.New(commit, groupcommit.Options[*models.Acceptance]{Lanes: 2, Weight: (*models.Acceptance).Rows, MaxWeight: acceptRows,
+		Key: func(a *models.Acceptance) string { return a.Tenant }})
+}
+
 // New makes a Service.
 func New(o Options) *Service {
 	if o.Log == nil {
@@ -118,8 +125,7 @@ func New(o Options) *Service {
 	o.GroupMax = min(o.GroupMax, models.MaxDispatch)
 	s := &Service{Options: o}
 	s.directory = newDirectory(s)
-	s.accept = groupcommit.New(s.commit, groupcommit.Options[*models.Acceptance]{Lanes: 2, Weight: (*models.Acceptance).Rows, MaxWeight: acceptRows,
-		Key: func(a *models.Acceptance) string { return a.Tenant }})
+	s.accept = newAccept(s.commit)
 	return s
 }
 
