@@ -31,7 +31,7 @@ func (o MassOptions) Scaled(scale float64) MassOptions {
 	size := func(n int) int { return max(batchSize, int(scale*float64(n))/batchSize*batchSize) }
 	o.Backlogs = slices.Clone(o.Backlogs)
 	for i := range o.Backlogs {
-		o.Backlogs[i] = size(o.Backlogs[i])
+		o.Backlogs[i] = max(2*threshold, size(o.Backlogs[i])) // enough to be deactivated for
 	}
 	o.Stored, o.Webhooks = size(o.Stored), size(o.Webhooks)
 	o.Load = min(o.Load, max(10*time.Second, time.Duration(scale*float64(o.Load))))
