@@ -63,7 +63,7 @@ race: ## test the main module under the race detector (needs a C compiler)
 BENCHFLAGS ?=
 
 .PHONY: bench
-bench: build build-lean build-temporal ## measure everything on a private, durable PostgreSQL and write docs/benchmarks.md (twenty minutes)
+bench: build build-lean build-temporal ## measure everything on a private, durable PostgreSQL and write docs/benchmarks.md (two hours)
 	go run ./test/pgtest/cmd/pgtest -- go run ./test/bench -out docs/benchmarks.md $(BENCHFLAGS)
 
 .PHONY: build-temporal

@@ -43,6 +43,8 @@ type Options struct {
 	DatabaseURL string
 	// MetricsURLs are scraped for how Posthorn used its engine: of every process that starts workflows or works; none = it is not told.
 	MetricsURLs []string
+	// Mass says how large the scenario mass is.
+	Mass MassOptions
 	// Progress shows a line that changes, on a terminal; nil = none.
 	Progress io.Writer
 }
@@ -71,6 +73,7 @@ func (o Options) validate() error {
 	check(o.FailShare >= 0 && o.FailShare <= 1, "the share that fails must be 0 to 1")
 	for _, name := range o.Scenarios {
 		_, ok := scenarios[name]
+		ok = ok || name == MassName
 		check(ok, fmt.Sprintf("there is no scenario %q", name))
 	}
 	return errors.Join(problems...)
@@ -105,6 +108,12 @@ func Run(ctx context.Context, o Options) (Report, error) {
 		}
 	}
 	for _, name := range o.Scenarios {
+		if name == MassName {
+			if report.Mass, err = Mass(ctx, o, o.Mass, running{o}); err != nil {
+				return report, err
+			}
+			continue
+		}
 		r := &run{o: o, name: name, scenario: scenarios[name], target: t, db: conn}
 		result, err := r.run(ctx)
 		if err != nil {
@@ -115,7 +124,10 @@ func Run(ctx context.Context, o Options) (Report, error) {
 	return report, nil
 }
 
-// Scenarios are the names of all scenarios, in the order in which they are run.
+// MassName is the scenario of mass.go, which is run only where it is asked for: it is a matter of an hour.
+const MassName = "mass"
+
+// Scenarios are the names of all other scenarios, in the order in which they are run.
 func Scenarios() []string {
 	return slices.SortedFunc(maps.Keys(scenarios), func(a, b string) int { return scenarios[a].order - scenarios[b].order })
 }

@@ -76,8 +76,12 @@ type hook struct {
 	seen sightings
 	// share is the part of the events whose first attempt is answered with 500.
 	share float64
-	// fails reports whether a POST that arrives at this time is answered with 500; nil = none is but for share.
-	fails func(stamp uint32) bool
+	// refuse returns the status that a POST that arrives at this time is refused with, 0 for none; nil = share decides.
+	refuse func(stamp uint32) int
+
+	// numbered says that many webhooks with one event share this receiver: each has its number after the path, and its
+	// reception is noted at that number instead of the event's.
+	numbered bool
 
 	first      place        // by sequence number: when it was received first
 	received   atomic.Int64 // events, each once
@@ -99,9 +103,11 @@ func (l *ledger) addHook(tenant string, first place, delay time.Duration, share 
 
 // receive notes the arrival of an event and decides on the status to answer with.
 func (h *hook) receive(seq int, stamp uint32) int {
-	if h.fails != nil && h.fails(stamp) {
-		h.refusals.Add(1)
-		return 500
+	if h.refuse != nil {
+		if status := h.refuse(stamp); status != 0 {
+			h.refusals.Add(1)
+			return status
+		}
 	}
 	at := &h.first[seq]
 	if h.share > 0 && unlucky(seq, h.share) && at.CompareAndSwap(never, refused) {

@@ -31,7 +31,7 @@ func (o MassOptions) Scaled(scale float64) MassOptions {
 	size := func(n int) int { return max(batchSize, int(scale*float64(n))/batchSize*batchSize) }
 	o.Backlogs = slices.Clone(o.Backlogs)
 	for i := range o.Backlogs {
-		o.Backlogs[i] = size(o.Backlogs[i])
+		o.Backlogs[i] = max(2*threshold, size(o.Backlogs[i])) // enough to be deactivated for
 	}
 	o.Stored, o.Webhooks = size(o.Stored), size(o.Webhooks)
 	o.Load = min(o.Load, max(10*time.Second, time.Duration(scale*float64(o.Load))))
@@ -52,7 +52,36 @@ type Stage interface {
 	URL() string
 	Processes() []Process
 	Metrics() []string
+	Storage
 }
+
+// Storage is what of the stage's database a part of mass needs that the API does not do a million times. The errors of a
+// Posthorn that is in use already are ErrInUse.
+type Storage interface {
+	// Store adds n pending deliveries like the newest of the webhook, each of an event of its own with the next sequence
+	// number, that are due in a while, or were due if that is negative.
+	Store(ctx context.Context, webhook string, n, first int, due time.Duration) error
+	// Widen adds n webhooks like this one for an event type, each with its number after the URL.
+	Widen(ctx context.Context, webhook string, n int, url, eventType string) error
+	// Left reports whether the webhook has deliveries that stand in one of these ways, or any if none are given.
+	Left(ctx context.Context, webhook string, ways ...Standing) (bool, error)
+	// Count counts the webhook's deliveries with a status.
+	Count(ctx context.Context, webhook, status string) (int, error)
+	// Transactions returns how many there have been in Posthorn's database and in Temporal's.
+	Transactions(ctx context.Context) (ours, engines int64, err error)
+}
+
+// Standing is a delivery's status and, where Reason is not empty, its status_reason.
+type Standing struct{ Status, Reason string }
+
+var (
+	pending     = Standing{Status: "pending"}
+	held        = Standing{Status: "held"}
+	heldByPause = Standing{"held", "webhook paused"}
+)
+
+// ErrInUse is returned for what is done only to a database that is thrown away afterwards.
+var ErrInUse = errors.New("it is measured only by make bench, which has a database of its own to fill")
 
 // Figure is one line of what a part of mass found out.
 type Figure struct {
@@ -70,6 +99,7 @@ type mass struct {
 	size    MassOptions
 	part    string
 	id      string
+	types   []string // event types made
 	figures []Figure
 }
 
@@ -88,9 +118,27 @@ func once(name string, run func(*mass, context.Context) error) func(MassOptions)
 	return func(MassOptions) []massRun { return []massRun{{name, run}} }
 }
 
+// besideOrNot runs a part first alone, for its rates, and then beside the neighbour.
+func besideOrNot(name string, run func(m *mass, ctx context.Context, beside bool) error) func(MassOptions) []massRun {
+	return func(MassOptions) []massRun {
+		return []massRun{
+			{name, func(m *mass, ctx context.Context) error { return run(m, ctx, false) }},
+			{name + ", with a neighbour", func(m *mass, ctx context.Context) error { return run(m, ctx, true) }},
+		}
+	}
+}
+
 var massParts = []massPart{
 	{"quiet", once("quiet", (*mass).quiet)},
 	{"dead", deadRuns},
+	{"slow", once("slow", (*mass).slow)},
+	{"flapping", once("flapping", (*mass).flapping)},
+	{"gone", besideOrNot("gone", (*mass).gone)},
+	{"hold", besideOrNot("hold", (*mass).hold)},
+	{"tenant", besideOrNot("tenant", (*mass).tenant)},
+	{"wide", once("wide", (*mass).wide)},
+	{"outage", outageRuns},
+	{"cheap", once("cheap", (*mass).cheap)},
 }
 
 // MassParts are the names of the parts, in the order in which they are run.
@@ -137,7 +185,22 @@ func (m *mass) perform(ctx context.Context, run func(*mass, context.Context) err
 	m.progress = startProgress(m.o.Progress, m.name)
 	defer m.progress.stop()
 	defer m.stage.End(context.WithoutCancel(ctx))
+	if m.inUse() && !m.o.Keep {
+		defer m.clear(context.WithoutCancel(ctx))
+	}
 	return run(m, ctx)
+}
+
+// clear deletes the tenants and event types that a part has made.
+func (m *mass) clear(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, 2*manageTimeout)
+	defer cancel()
+	for _, tenant := range m.tenants {
+		_ = m.target.deleteTenant(ctx, tenant)
+	}
+	for _, name := range m.types {
+		_ = m.target.deleteEventType(ctx, name)
+	}
 }
 
 func (m *mass) note(what, must, format string, values ...any) {
@@ -162,7 +225,11 @@ func (m *mass) register(ctx context.Context, streams ...*stream) error {
 		if err := m.target.putEventType(ctx, s.eventType); err != nil {
 			return err
 		}
+		m.types = append(m.types, s.eventType)
 		for _, h := range s.hooks {
+			if !slices.Contains(m.tenants, h.tenant) {
+				m.tenants = append(m.tenants, h.tenant)
+			}
 			if err := m.target.putTenant(ctx, h.tenant); err != nil {
 				return err
 			}
@@ -182,8 +249,37 @@ func (m *mass) crowd(name string, batch int) *stream {
 	return s
 }
 
+// work has it send, and begin with what has been stored for the streams.
+func (m *mass) work(ctx context.Context, streams ...*stream) error {
+	m.progress.phase("starting what sends")
+	if err := m.stage.Work(ctx); err != nil || !m.inUse() {
+		return err
+	}
+	for _, s := range streams {
+		for _, h := range s.hooks {
+			if err := m.target.resume(ctx, h); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// inUse reports whether Posthorn runs already, so that it cannot be kept from sending.
+func (m *mass) inUse() bool {
+	_, yes := m.stage.(running)
+	return yes
+}
+
 // fill has the API accept n events of a stream.
 func (m *mass) fill(ctx context.Context, s *stream, n int) error {
+	if m.inUse() {
+		for _, h := range s.hooks {
+			if err := m.target.pause(ctx, h); err != nil {
+				return err
+			}
+		}
+	}
 	m.progress.follow(s)
 	m.progress.phase("accepting a backlog")
 	began := time.Now()

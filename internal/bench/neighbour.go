@@ -65,42 +65,68 @@ func short(d time.Duration) string {
 }
 
 // heard is what a neighbour saw: in the first while, when it is worst, and in all.
-type heard struct{ first, all Beside }
+type heard struct {
+	first, all Beside
+	lasted     time.Duration
+	err        error // why it could not go on
+}
 
 // firstFor is how long the first while is.
 const firstFor = 20 * time.Second
 
-// publish publishes for as long as the load lasts, waits as long again for what has not arrived, and returns how long
+// publish publishes until the load ends, or ctx does, waits a while for what has not arrived, and returns how long
 // everything took. It ends early if the neighbour cannot publish at all.
-func (n *neighbour) publish(ctx context.Context) (h heard) {
+func (n *neighbour) publish(ctx context.Context, load time.Duration) (h heard) {
 	m, s := n.mass, n.stream
 	from, accepted, lost := int(m.ledger.next.Load()), s.accepted.Load(), s.refused.Load()+s.unknown.Load()
 	split := m.ledger.stamp(time.Now().Add(firstFor))
-	if err := m.atRate(ctx, s, quietRate, m.size.Load); err != nil && ctx.Err() == nil {
-		m.note("the neighbour could not publish", "", "%v", err)
+	began := time.Now()
+	if err := m.atRate(ctx, s, quietRate, load); err != nil && ctx.Err() == nil {
+		h.err = err
 	}
+	h.lasted = time.Since(began)
 	sent, refused := int(s.accepted.Load()-accepted), int(s.refused.Load()+s.unknown.Load()-lost)
 	arrived := func(before uint32) []uint32 {
 		return m.ledger.latenciesBefore(s.places[0], from, min(int(m.ledger.next.Load()), maxEvents), before)
 	}
 	const end = math.MaxUint32
-	for last := time.Now().Add(m.size.Load); len(arrived(end)) < sent && time.Now().Before(last) && sleep(ctx, askLast); {
+	for last := time.Now().Add(m.size.Load); len(arrived(end)) < sent && time.Now().Before(last); {
+		time.Sleep(askLast)
 	}
 	first := min(sent, int(quietRate*firstFor.Seconds()))
-	return heard{beside(arrived(split), first, 0), beside(arrived(end), sent, refused)}
+	h.first, h.all = beside(arrived(split), first, 0), beside(arrived(end), sent, refused)
+	return h
 }
 
-// start lets the neighbour publish on the side. The result comes when it is through.
-func (n *neighbour) start(ctx context.Context) <-chan heard {
+// start lets the neighbour publish on the side for as long as the load lasts. wait waits for the end.
+func (n *neighbour) start(ctx context.Context) (wait func() heard) {
 	result := make(chan heard, 1)
-	go func() { result <- n.publish(ctx) }()
-	return result
+	go func() { result <- n.publish(ctx, n.mass.size.Load) }()
+	return func() heard { return <-result }
+}
+
+// during lets the neighbour publish on the side until stop is called, and for a first while in any case.
+func (n *neighbour) during(ctx context.Context) (stop func() heard) {
+	ctx, cancel := context.WithCancel(ctx)
+	result := make(chan heard, 1)
+	began := time.Now()
+	go func() { result <- n.publish(ctx, maxDuration) }()
+	return func() heard {
+		sleep(ctx, time.Until(began.Add(min(firstFor, n.mass.size.Load))))
+		cancel()
+		return <-result
+	}
 }
 
 // heard adds what the neighbour saw to the figures.
 func (m *mass) heard(h heard, must string) {
-	m.note(fmt.Sprintf("the neighbour's p50 / p99 in the first %.0f s", firstFor.Seconds()), must, "%v", h.first)
-	m.note(fmt.Sprintf("the neighbour's p50 / p99 in %.0f s", m.size.Load.Seconds()), must, "%v", h.all)
+	if h.lasted > firstFor {
+		m.note(fmt.Sprintf("the neighbour's p50 / p99 in the first %.0f s", firstFor.Seconds()), must, "%v", h.first)
+	}
+	m.note("the neighbour's p50 / p99 in all", must, "%v in %.0f s", h.all, h.lasted.Seconds())
+	if h.err != nil {
+		m.note("the neighbour could not publish", "", "%v", h.err)
+	}
 }
 
 // mustBeside is what the neighbour must see on a machine of two cores.
@@ -120,6 +146,6 @@ func (m *mass) quiet(ctx context.Context) error {
 	}
 	m.progress.follow(n.stream)
 	m.progress.phase("measuring")
-	m.heard(n.publish(ctx), "")
+	m.heard(n.publish(ctx, m.size.Load), "")
 	return nil
 }

@@ -99,6 +99,7 @@ func (s *sink) close() {
 var (
 	answer204 = []byte("HTTP/1.1 204 No Content\r\n\r\n")
 	answer500 = []byte("HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n")
+	answer410 = []byte("HTTP/1.1 410 Gone\r\nContent-Length: 0\r\n\r\n")
 	answer404 = []byte("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
 )
 
@@ -124,8 +125,13 @@ func (s *sink) converse(conn net.Conn) {
 				time.Sleep(h.delay)
 			}
 			h.seen.leave()
-			if reply = answer204; h.receive(seq, stamp) == 500 {
+			switch h.receive(seq, stamp) {
+			case 500:
 				reply = answer500
+			case 410:
+				reply = answer410
+			default:
+				reply = answer204
 			}
 		} else {
 			s.strange.Add(1)
@@ -145,7 +151,7 @@ func (s *sink) read(in *bufio.Reader) (*hook, int, error) {
 	if err != nil {
 		return nil, 0, errIdle
 	}
-	h := s.find(line)
+	h, number := s.find(line)
 	fields, err := readHeader(in)
 	if err != nil {
 		return nil, 0, err
@@ -162,6 +168,9 @@ func (s *sink) read(in *bufio.Reader) (*hook, int, error) {
 	if _, after, ok := bytes.Cut(start, []byte(seqMark)); ok && len(after) > seqDigits {
 		seq = digits(after[:seqDigits])
 	}
+	if h != nil && h.numbered {
+		seq = number
+	}
 	if seq < 0 || seq >= maxEvents || !fields.named {
 		h = nil
 	}
@@ -171,13 +180,20 @@ func (s *sink) read(in *bufio.Reader) (*hook, int, error) {
 	return h, seq, nil
 }
 
-// find gives the hook that a request line names: POST /hooks/7 HTTP/1.1.
-func (s *sink) find(line []byte) *hook {
+// find gives the hook that a request line names, and the number after it if there is one: POST /hooks/7/123 HTTP/1.1.
+func (s *sink) find(line []byte) (h *hook, number int) {
 	rest, ok := bytes.CutPrefix(line, []byte("POST "+hookPath))
-	number, _, _ := bytes.Cut(rest, []byte(" "))
-	index, err := strconv.Atoi(string(number))
+	path, _, _ := bytes.Cut(rest, []byte(" "))
+	first, second, more := bytes.Cut(path, []byte("/"))
+	index, err := strconv.Atoi(string(first))
 	if !ok || err != nil || index < 0 || index >= len(s.ledger.hooks) {
-		return nil
+		return nil, 0
 	}
-	return s.ledger.hooks[index]
+	h = s.ledger.hooks[index]
+	if more {
+		if number, err = strconv.Atoi(string(second)); err != nil || !h.numbered {
+			return nil, 0
+		}
+	}
+	return h, number
 }

@@ -120,6 +120,11 @@ func (t *target) status(ctx context.Context, h *hook) (string, error) {
 	return out.Status, err
 }
 
+// resume makes Posthorn send to a webhook again, what it held included.
+func (t *target) resume(ctx context.Context, h *hook) error {
+	return t.do(ctx, http.MethodPost, "/v1/tenants/"+h.tenant+"/webhooks/"+h.id+"/resume", nil, nil)
+}
+
 // page reads one page of the deliveries to a webhook that have a status.
 func (t *target) page(ctx context.Context, h *hook, status string, limit int, after string) (n int, next string, err error) {
 	query := url.Values{"webhook_id": {h.id}, "status": {status}, "limit": {fmt.Sprint(limit)}}

@@ -17,7 +17,7 @@ import (
 
 // BenchCommand is `posthorn bench`: it measures a running Posthorn, this one's or another's.
 type BenchCommand struct {
-	Scenarios []string `arg:"" optional:"" name:"scenario" help:"What to measure: latency, saturate, fanout, noisy, batch, failing, overload, limits. Default: all, in this order."`
+	Scenarios []string `arg:"" optional:"" name:"scenario" help:"What to measure: latency, saturate, fanout, noisy, batch, failing, overload, limits; mass. Default: all but mass, in this order."`
 
 	URL      string        `default:"http://127.0.0.1:8080" help:"The Posthorn to measure. It must be allowed to deliver to loopback addresses over http: posthorn dev is, others with POSTHORN_ALLOW_HTTP=true and POSTHORN_ALLOW_NETWORKS=127.0.0.0/8. Default ${default}." group:"Target"`
 	AdminKey config.Secret `name:"admin-key" env:"POSTHORN_ADMIN_KEY" required:"" help:"Its admin key: tenants, event types and webhooks are made for each scenario, and deleted after it." group:"Target"`
@@ -37,6 +37,9 @@ type BenchCommand struct {
 	Keep      bool          `name:"keep" help:"Leave the tenants and what was stored for them: for a database that is thrown away." group:"Load"`
 	FailShare float64       `name:"fail-share" default:"0.1" help:"Part of the first attempts answered with 500 in failing. Default ${default}." group:"Load"`
 
+	Parts []string `name:"parts" help:"Parts of mass to run. Default: all: quiet, dead, slow, flapping. The others need a database that is thrown away: see make bench." group:"Mass"`
+	Scale float64  `name:"scale" default:"0.1" help:"How large mass is, of its full size. Default ${default}." group:"Mass"`
+
 	Process     map[string]int `placeholder:"NAME=PID" help:"Measure a process, with its descendants, under a name; any number of times." group:"Measure"`
 	DatabaseURL config.Secret  `name:"database-url" help:"PostgreSQL cluster whose transactions and WAL are counted: postgres://…; default none." group:"Measure"`
 	MetricsURL  []string       `name:"metrics-url" help:"Metrics of every process of the target. Default: /metrics at --url." group:"Measure"`
@@ -51,7 +54,11 @@ func (c *BenchCommand) Run(ctx context.Context, env Environment) error {
 	o := bench.Options{URL: c.URL, AdminKey: c.AdminKey.Reveal(), Scenarios: c.Scenarios, Receiver: c.Receiver,
 		Duration: c.Duration, WarmUp: c.WarmUp, Patience: c.Patience, Callers: c.Callers, Rate: c.Rate, Payload: c.Payload,
 		Tenants: c.Tenants, Idle: c.Idle, Backlog: c.Backlog, Slow: c.Slow, Stored: c.Stored, Keep: c.Keep, FailShare: c.FailShare,
+		Mass:        bench.DefaultMass().Scaled(c.Scale),
 		DatabaseURL: c.DatabaseURL.Reveal(), MetricsURLs: c.MetricsURL, Progress: terminal(os.Stderr)}
+	if o.Mass.Parts = c.Parts; len(o.Mass.Parts) == 0 {
+		o.Mass.Parts = []string{"quiet", "dead", "slow", "flapping"}
+	}
 	if len(o.MetricsURLs) == 0 {
 		o.MetricsURLs = []string{strings.TrimRight(c.URL, "/") + "/metrics"}
 	}
@@ -59,7 +66,7 @@ func (c *BenchCommand) Run(ctx context.Context, env Environment) error {
 		o.Processes = append(o.Processes, bench.Process{Name: name, PID: c.Process[name]})
 	}
 	report, err := bench.Run(ctx, o)
-	if len(report.Results) > 0 {
+	if len(report.Results)+len(report.Mass) > 0 {
 		err = errors.Join(err, c.print(env.Out, &report))
 	}
 	if err == nil && !report.Complete() {

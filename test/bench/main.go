@@ -97,9 +97,6 @@ func run(ctx context.Context, args []string) error {
 	return os.WriteFile(s.out, text.Bytes(), 0o644) //nolint:gosec // A page to be read by everybody.
 }
 
-// massName is the scenario that brings up Posthorn itself, part by part.
-const massName = "mass"
-
 // payload is the bytes of an event's data in mass, as in the other scenarios.
 const payload = 1024
 
@@ -109,7 +106,7 @@ func (s *settings) wanted(scenario string) bool {
 
 // wants reports whether the arrangement has anything to be measured with.
 func (s *settings) wants(m mode) bool {
-	return m.mass != nil && s.wanted(massName) || slices.ContainsFunc(m.loads, func(l load) bool { return s.wanted(l.scenario) })
+	return m.mass != nil && s.wanted(bench.MassName) || slices.ContainsFunc(m.loads, func(l load) bool { return s.wanted(l.scenario) })
 }
 
 // backlogs reads a list of numbers.
@@ -135,10 +132,10 @@ func (s *settings) measure(ctx context.Context, m mode) (*bench.Report, error) {
 		}
 		report = *loaded
 	}
-	if m.mass == nil || !s.wanted(massName) {
+	if m.mass == nil || !s.wanted(bench.MassName) {
 		return &report, nil
 	}
-	fmt.Fprintf(os.Stderr, "%s: %s\n", m.name, massName)
+	fmt.Fprintf(os.Stderr, "%s: %s\n", m.name, bench.MassName)
 	var err error
 	report.Mass, err = bench.Mass(ctx, bench.Options{AdminKey: adminKey, Receiver: "127.0.0.1:0", Payload: payload}, s.mass,
 		&stage{settings: s, mode: m})

@@ -123,6 +123,10 @@ func (p *page) goals(w io.Writer) {
 	columns := slices.DeleteFunc(slices.Clone(p.columns), func(c column) bool {
 		return !slices.ContainsFunc(goals, func(g goal) bool { return c.results[g.scenario] != nil })
 	})
+	if len(columns) == 0 {
+		p.arrangements(w)
+		return
+	}
 	fmt.Fprint(w, "\n## Goals and results\n\n|  | must reach | aim |")
 	for _, c := range columns {
 		fmt.Fprintf(w, " %s |", c.name)
@@ -139,6 +143,11 @@ func (p *page) goals(w io.Writer) {
 		}
 		fmt.Fprintln(w)
 	}
+	p.arrangements(w)
+}
+
+// arrangements tells what the columns are.
+func (p *page) arrangements(w io.Writer) {
 	fmt.Fprintln(w)
 	for _, c := range p.columns {
 		fmt.Fprintf(w, "- **%s**: %s\n", c.name, c.about)

@@ -50,3 +50,59 @@ func TestThousands(t *testing.T) {
 		require.Equal(t, want, thousands(f))
 	}
 }
+
+func TestPageShowsMassBesideItself(t *testing.T) {
+	t.Parallel()
+	var p page
+	p.add(mode{name: "serve", about: "all of it"}, &bench.Report{Mass: []bench.Figure{
+		{Part: "quiet", What: "p50 / p99", Got: "10 / 40"},
+		{Part: "dead", What: "POSTs", Must: "few", Got: "3,100"},
+		{Part: "dead", What: "p50 / p99", Got: "12 / 60"},
+	}})
+	p.add(mode{name: "dev", about: "in one"}, &bench.Report{Results: []bench.Result{{Scenario: "saturate"}}})
+	p.add(mode{name: "workers-1", about: "apart"}, &bench.Report{Mass: []bench.Figure{
+		{Part: "dead", What: "went wrong", Got: "a timeout"},
+		{Part: "hold", What: "pause is answered", Got: "3.0 ms"},
+	}})
+	var b strings.Builder
+	p.write(&b)
+	require.Contains(t, b.String(), `
+## When everything fails
+`)
+	require.Contains(t, b.String(), `
+| part |  | must reach | serve | workers-1 |
+|---|---|---|---|---|
+| **quiet** | p50 / p99 |  | 10 / 40 | – |
+| **dead** | POSTs | few | 3,100 | – |
+|  | p50 / p99 |  | 12 / 60 | – |
+|  | went wrong |  | – | a timeout |
+| **hold** | pause is answered |  | – | 3.0 ms |
+`)
+	require.NotContains(t, b.String(), "\n## serve\n", "an arrangement that only mass was run with has no table of its own")
+}
+
+func TestBacklogsAreNumbers(t *testing.T) {
+	t.Parallel()
+	var s settings
+	require.NoError(t, s.backlogs("50000,200000"))
+	require.Equal(t, []int{50_000, 200_000}, s.mass.Backlogs)
+	for _, text := range []string{"", "0", "-5", "1,x", "1,"} {
+		require.ErrorContains(t, s.backlogs(text), "is no number of deliveries", text)
+	}
+}
+
+func TestMassIsMeasuredWhereItIsWanted(t *testing.T) {
+	t.Parallel()
+	wanted := func(scenarios ...string) (names []string) {
+		s := settings{scenarios: scenarios}
+		for _, m := range modes {
+			if s.wants(m) {
+				names = append(names, m.name)
+			}
+		}
+		return names
+	}
+	require.Equal(t, []string{"serve", "workers-1"}, wanted("mass"))
+	require.Equal(t, []string{"serve", "workers-2", "workers-4"}, wanted("limits"))
+	require.Len(t, wanted(), len(modes))
+}

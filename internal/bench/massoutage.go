@@ -1,0 +1,60 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// halves is how long it must have taken for its two halves to be compared.
+const halves = 10 * time.Second
+
+func outageRuns(o MassOptions) []massRun {
+	outage := func(name string, n, groupMax int, beside bool) massRun {
+		name = fmt.Sprintf("outage, %s, POSTHORN_GROUP_MAX=%d%s", grouped(float64(n)), groupMax, name)
+		return massRun{name, func(m *mass, ctx context.Context) error { return m.outage(ctx, n, groupMax, beside) }}
+	}
+	return []massRun{
+		outage("", o.Stored, 256, false), outage(", with a neighbour", o.Stored, 256, true), outage("", max(1, o.Stored/10), 1, false),
+	}
+}
+
+// outage lets workers start where deliveries are overdue that no workflow drives.
+func (m *mass) outage(ctx context.Context, n, groupMax int, beside bool) error {
+	s, neighbour, err := m.storedCrowd(ctx, "outage", n, -later, fmt.Sprintf("POSTHORN_GROUP_MAX=%d", groupMax))
+	if err != nil {
+		return err
+	}
+	if beside {
+		wait := neighbour.start(ctx)
+		defer func() { m.heard(wait(), mustBeside) }()
+	}
+	m.progress.phase("waiting until all is taken over")
+	h := s.hooks[0]
+	began := time.Now()
+	var taken float64
+	var taking, half time.Duration
+	var atHalf float64
+	m.waitFor(ctx, 500*time.Millisecond, func(ctx context.Context) (bool, error) {
+		counters, err := scrape(ctx, m.stage.Metrics())
+		if err != nil {
+			return false, err
+		}
+		now := time.Since(began)
+		if counters.catches > taken {
+			taken, taking = counters.catches, now
+		}
+		if now < m.size.Watch/2 && taken < float64(n)/2 {
+			half, atHalf = now, taken
+		}
+		return h.received.Load() >= int64(n), nil
+	})
+	const must = "2,000/s"
+	m.note("taken over", must, "%s in %s", grouped(taken), perSecond(int(taken), taking))
+	if rest := taking - half; taking > halves {
+		m.note("… in the first half, the second", "the same", "%s/s, %s/s", grouped(atHalf/half.Seconds()), grouped((taken-atHalf)/rest.Seconds()))
+	}
+	received := int(h.received.Load())
+	m.note("received", "", "%s in %s; %s twice", grouped(float64(received)), perSecond(received, time.Since(began)), grouped(float64(h.duplicates.Load())))
+	return nil
+}

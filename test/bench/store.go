@@ -1,0 +1,233 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/posthorn/posthorn/internal/bench"
+	"github.com/posthorn/posthorn/internal/secrets"
+)
+
+// Storing what the API would take hours for. Rows are copies of one that Posthorn has made, so that this knows only the
+// columns in which they differ.
+
+// storeAtOnce bounds one statement.
+const storeAtOnce = 100_000
+
+// storedAge is how long ago the stored rows say that they were made.
+const storedAge = 2 * time.Hour
+
+// database connects to Posthorn's.
+func (g *stage) database(ctx context.Context) (*pgx.Conn, error) {
+	return pgx.Connect(ctx, withDatabase(g.postgres, g.st.databases[0]))
+}
+
+// copyRows inserts copies of the row that a condition names, numbered by i. set has the expressions of the columns that
+// differ; t is the row.
+func copyRows(ctx context.Context, conn *pgx.Conn, table, condition, argument string, n int, set map[string]string) error {
+	rows, err := conn.Query(ctx, `SELECT attname FROM pg_attribute WHERE attrelid = $1::text::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum`, table)
+	if err != nil {
+		return err
+	}
+	columns, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(set)) {
+		if !slices.Contains(columns, name) {
+			return fmt.Errorf("%s has no column %s", table, name)
+		}
+	}
+	values := make([]string, len(columns))
+	for i, name := range columns {
+		if values[i] = "t." + name; set[name] != "" {
+			values[i] = set[name]
+		}
+	}
+	for from := 1; from <= n; from += storeAtOnce {
+		result, err := conn.Exec(ctx, fmt.Sprintf(`INSERT INTO %s (%s) SELECT %s FROM (SELECT * FROM %s WHERE %s LIMIT 1) t, generate_series(%d, %d) i`,
+			table, strings.Join(columns, ", "), strings.Join(values, ", "), table, condition, from, min(n, from+storeAtOnce-1)), argument)
+		if err != nil {
+			return fmt.Errorf("store %s: %w", table, err)
+		}
+		if result.RowsAffected() == 0 {
+			return fmt.Errorf("%s has no row to copy", table)
+		}
+	}
+	return nil
+}
+
+// idAt is the expression of the ids of rows numbered by i: a prefix and a UUIDv7, a thousand in each millisecond before a
+// time.
+func idAt(prefix string, before time.Time, n int) string {
+	millisecond := fmt.Sprintf("lpad(to_hex(%d + i / 1000), 12, '0')", before.UnixMilli()-int64(n/1000)-1)
+	return fmt.Sprintf("'%s' || left(%s, 8) || '-' || right(%s, 4) || '-7' || lpad(to_hex(i %% 1000), 3, '0') || '-8000-' || lpad(to_hex(i), 12, '0')",
+		prefix, millisecond, millisecond)
+}
+
+// tidy leaves the tables as they would be if their rows had been there for long.
+func tidy(ctx context.Context, conn *pgx.Conn, tables ...string) error {
+	for _, table := range tables {
+		if _, err := conn.Exec(ctx, "VACUUM (ANALYZE) "+table); err != nil {
+			return err
+		}
+	}
+	_, err := conn.Exec(ctx, "CHECKPOINT")
+	return err
+}
+
+// Store stores deliveries and their events.
+func (g *stage) Store(ctx context.Context, webhook string, n, first int, due time.Duration) error {
+	conn, err := g.database(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	made := time.Now().Add(-storedAge)
+	at := func(t time.Time) string { return "'" + t.UTC().Format(time.RFC3339Nano) + "'::timestamptz" }
+	event := idAt("evt_", made, n)
+	const newest = "WHERE webhook_id = $1 ORDER BY id DESC LIMIT 1"
+	if err := copyRows(ctx, conn, "events", "(tenant, id) = (SELECT tenant, event_id FROM deliveries "+newest+")", webhook, n, map[string]string{
+		"id": event, "created_at": at(made),
+		"data": fmt.Sprintf(`overlay(t.data placing convert_to(lpad((%d + i - 1)::text, 8, '0'), 'UTF8') from position('"seq":"'::bytea in t.data) + 7 for 8)`, first),
+	}); err != nil {
+		return err
+	}
+	if err := copyRows(ctx, conn, "deliveries", "id = (SELECT id FROM deliveries "+newest+")", webhook, n, map[string]string{
+		"id": idAt("dlv_", made, n), "event_id": event, "status": "'pending'", "status_reason": "''", "attempts": "0", "failures": "0",
+		"generation": "0", "dispatch_id": "''", "next_attempt_at": at(time.Now().Add(due)), "created_at": at(made), "finished_at": "NULL",
+	}); err != nil {
+		return err
+	}
+	return tidy(ctx, conn, "events", "deliveries")
+}
+
+// Widen stores webhooks. Their secrets are sealed for each, so they come from here.
+func (g *stage) Widen(ctx context.Context, webhook string, n int, url, eventType string) error {
+	conn, err := g.database(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	box, err := secrets.OpenBox(g.keyset())
+	if err != nil {
+		return err
+	}
+	made := time.Now().Add(-storedAge)
+	var ids []string
+	rows, err := conn.Query(ctx, fmt.Sprintf("SELECT %s FROM generate_series(1, %d) i", idAt("wh_", made, n), n))
+	if err != nil {
+		return err
+	}
+	if ids, err = pgx.CollectRows(rows, pgx.RowTo[string]); err != nil {
+		return err
+	}
+	var sealedHeaders, sealedSecrets []byte
+	if err := conn.QueryRow(ctx, "SELECT headers, secrets FROM webhooks WHERE id = $1", webhook).Scan(&sealedHeaders, &sealedSecrets); err != nil {
+		return err
+	}
+	headers, err := box.Open(sealedHeaders, webhook+"/headers")
+	if err != nil {
+		return err
+	}
+	signing, err := box.Open(sealedSecrets, webhook+"/secrets")
+	if err != nil {
+		return err
+	}
+	if _, err := conn.Exec(ctx, "CREATE TEMPORARY TABLE sealed (i bigint PRIMARY KEY, headers bytea, secrets bytea)"); err != nil {
+		return err
+	}
+	_, err = conn.CopyFrom(ctx, pgx.Identifier{"sealed"}, []string{"i", "headers", "secrets"}, pgx.CopyFromSlice(n, func(i int) ([]any, error) {
+		h, err := box.Seal(headers, ids[i]+"/headers")
+		if err != nil {
+			return nil, err
+		}
+		s, err := box.Seal(signing, ids[i]+"/secrets")
+		return []any{i + 1, h, s}, err
+	}))
+	if err != nil {
+		return err
+	}
+	if _, err := conn.Exec(ctx, "UPDATE tenants SET version = version + 1 WHERE id = (SELECT tenant FROM webhooks WHERE id = $1)", webhook); err != nil {
+		return err
+	}
+	if err := copyRows(ctx, conn, "webhooks", "id = $1", webhook, n, map[string]string{
+		"id": idAt("wh_", made, n), "url": fmt.Sprintf("'%s' || i", url), "event_types": fmt.Sprintf(`'["%s"]'`, eventType),
+		"headers": "(SELECT headers FROM sealed WHERE sealed.i = i.i)", "secrets": "(SELECT secrets FROM sealed WHERE sealed.i = i.i)",
+		"version": "(SELECT version FROM tenants WHERE id = t.tenant)",
+	}); err != nil {
+		return err
+	}
+	if err := copyRows(ctx, conn, "webhook_health", "webhook_id = $1", webhook, n, map[string]string{"webhook_id": idAt("wh_", made, n)}); err != nil {
+		return err
+	}
+	return tidy(ctx, conn, "webhooks", "webhook_health")
+}
+
+// Left asks for one row.
+func (g *stage) Left(ctx context.Context, webhook string, ways ...bench.Standing) (left bool, err error) {
+	conn, err := g.database(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	if len(ways) == 0 {
+		ways = []bench.Standing{{}}
+	}
+	for _, way := range ways {
+		// The values stand in the statement so that partial indexes serve it.
+		query := "SELECT EXISTS (SELECT 1 FROM deliveries WHERE webhook_id = $1"
+		if way.Status != "" {
+			query += " AND status = '" + way.Status + "'"
+		}
+		if way.Reason != "" {
+			query += " AND status_reason = '" + way.Reason + "'"
+		}
+		if err := conn.QueryRow(ctx, query+")", webhook).Scan(&left); err != nil || left {
+			return left, err
+		}
+	}
+	return false, nil
+}
+
+// Count counts.
+func (g *stage) Count(ctx context.Context, webhook, status string) (n int, err error) {
+	conn, err := g.database(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	err = conn.QueryRow(ctx, "SELECT count(*) FROM deliveries WHERE webhook_id = $1 AND status = $2", webhook, status).Scan(&n)
+	return n, err
+}
+
+// Transactions reads PostgreSQL's statistics, which lag by a second. Its connection is to neither of the two databases.
+func (g *stage) Transactions(ctx context.Context) (ours, engines int64, err error) {
+	conn, err := pgx.Connect(ctx, g.postgres)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	const query = "SELECT coalesce(sum(xact_commit + xact_rollback), 0)::bigint FROM pg_stat_database WHERE datname = $1"
+	if err := conn.QueryRow(ctx, query, g.st.databases[0]).Scan(&ours); err != nil {
+		return 0, 0, err
+	}
+	err = conn.QueryRow(ctx, query, g.st.databases[1]).Scan(&engines)
+	return ours, engines, err
+}
+
+// keyset is the one that Posthorn's processes have.
+func (g *stage) keyset() string {
+	for _, setting := range g.env {
+		if value, ok := strings.CutPrefix(setting, "POSTHORN_ENCRYPTION_KEYSET="); ok {
+			return value
+		}
+	}
+	return ""
+}
