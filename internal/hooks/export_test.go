@@ -2,6 +2,9 @@ package hooks
 
 import "context"
 
+// Direct sets the most deliveries of one event, and of one request, that are stored with them.
+func (s *Service) Direct(event, request int) { s.fanOutAbove, s.maxDirect = event, request }
+
 // TypeOf gives the type that a tenant knows by this name, to compare its identity.
 func (s *Service) TypeOf(ctx context.Context, tenant, name string) (any, error) {
 	v, err := s.directory.cached(ctx, tenant)
