@@ -53,6 +53,38 @@ func TestPublishAnswersWithTheWorkflow(t *testing.T) {
 	require.Equal(t, "pending", deliveries[0].(map[string]any)["status"])
 }
 
+// Of an event that many webhooks want it is said whether its deliveries are all there, alone and in lists.
+func TestAnEventSaysWhetherItIsFannedOut(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	require.NoError(t, e.Store.Tx(t.Context(), func(tx *models.Store) error {
+		for range models.FanOutAbove + 1 {
+			w := models.Webhook{ID: models.NewID(models.PrefixWebhook), Tenant: "acme", Profile: "standard", Status: models.WebhookActive,
+				URL: "https://shop.example/", EventTypes: []string{"order.paid"}}
+			if err := tx.CreateWebhook(t.Context(), &w); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	narrow := e.call(eventsRoute, `{"type":"order.created","data":{}}`).is(http.StatusAccepted).text("id")
+	wide := e.call(eventsRoute, `{"type":"order.paid","data":{}}`).is(http.StatusAccepted)
+	require.Nil(t, wide.json()["workflow_id"])
+	said := func() (alone, first, second any) {
+		list := e.call("GET /v1/tenants/acme/events", "").data()
+		require.Equal(t, []any{wide.text("id"), narrow}, []any{list[0]["id"], list[1]["id"]})
+		return e.call("GET /v1/tenants/acme/events/"+wide.text("id"), "").json()["fanned_out"], list[0]["fanned_out"], list[1]["fanned_out"]
+	}
+	alone, first, second := said()
+	require.Equal(t, []any{false, false, true}, []any{alone, first, second})
+	for range 2 {
+		_, _, err := e.Store.RunJob(t.Context())
+		require.NoError(t, err)
+	}
+	alone, first, second = said()
+	require.Equal(t, []any{true, true, true}, []any{alone, first, second})
+}
+
 func TestPublishThatFindsNoRoomSaysWhenToComeBack(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)

@@ -86,6 +86,18 @@ func byKey[T any](ctx context.Context, s *Store, table string, keys []DeliveryKe
 // idColumns are the column of bare ids.
 var idColumns = []column[string]{{"id", "text", func(id *string) any { return *id }}}
 
+// oneOf is the condition that a column has one of several values, and its one parameter.
+func (s *Store) oneOf(column string, values []string) (condition string, parameter string) {
+	if !s.postgres {
+		return column + " IN (SELECT value FROM json_each(?))", jsonText(values)
+	}
+	quoted := make([]string, len(values))
+	for i, v := range values {
+		quoted[i] = `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(v) + `"`
+	}
+	return column + " = ANY(CAST(? AS text[]))", "{" + strings.Join(quoted, ",") + "}"
+}
+
 // common writes the common table "v" and its arguments.
 func (s *Store) common(rows, columns int, column func(int) (name, kind string), value func(row, col int) any) (string, []any) {
 	names, sources := make([]string, columns), make([]string, columns)

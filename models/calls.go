@@ -87,10 +87,10 @@ func (s *Store) calls(ctx context.Context, tenant string, f CallFilter, whole bo
 		}
 	}
 	if len(f.IDs) > 0 {
-		q = q.Where("a.id IN ?", f.IDs)
+		q = q.Where(s.oneOf("a.id", f.IDs))
 	}
 	if len(f.EventTypes) > 0 {
-		q = q.Where("d.event_type IN ?", f.EventTypes)
+		q = q.Where(s.oneOf("d.event_type", f.EventTypes))
 	}
 	if f.ParentID != "" {
 		q = q.Where("a.number > 1 AND a.delivery_id = (SELECT p.delivery_id FROM attempts p WHERE p.tenant = ? AND p.id = ? AND p.number = 1)",

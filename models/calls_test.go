@@ -53,7 +53,7 @@ func TestCalls(t *testing.T) {
 			{"all", models.CallFilter{}, []string{x1, a2, b1, a1}},
 			{"profile", models.CallFilter{Profile: "standard"}, []string{x1, a2, b1, a1}},
 			{"other profile", models.CallFilter{Profile: "phrase"}, []string{}},
-			{"ids", models.CallFilter{IDs: []string{a1, x1, c1, "none"}}, []string{x1, a1}},
+			{"ids", models.CallFilter{IDs: []string{a1, x1, c1, "none", `"a\b",{}`, ""}}, []string{x1, a1}},
 			{"event type", models.CallFilter{EventTypes: []string{"order.created", "x"}}, []string{x1, a2, b1, a1}},
 			{"other event type", models.CallFilter{EventTypes: []string{"x"}}, []string{}},
 			{"webhook", models.CallFilter{WebhookID: second.ID}, []string{x1}},

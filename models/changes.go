@@ -5,9 +5,6 @@ import (
 	"sync"
 )
 
-// changeTries is how often a change of a tenant is run that finds the tenant locked for as long as lock_timeout lasts.
-const changeTries = 8
-
 // changeTenant runs fn in one transaction, as Tx does, for what begins with touchWebhooks. Changes of one tenant come one after
 // the other anyway: those of this process wait for their turn before they take a connection, so that a crowd of them
 // leaves the others to everybody else.
@@ -20,12 +17,7 @@ func (s *Store) changeTenant(ctx context.Context, tenant string, fn func(tx *Sto
 		return err
 	}
 	defer done()
-	for try := 1; ; try++ {
-		err := s.Tx(ctx, fn)
-		if !IsLocked(err) || try == changeTries || ctx.Err() != nil {
-			return err
-		}
-	}
+	return s.Tx(ctx, fn)
 }
 
 // inTurn lets those who name the same thing go one after the other.

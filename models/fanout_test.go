@@ -274,3 +274,12 @@ func TestAnAcceptanceWithHeldDeliveriesKeepsTheStatus(t *testing.T) {
 	require.NoError(t, s.acceptErrors(t, a)[0], "it was not enabled in the end")
 	s.requireStored(t, a, true)
 }
+
+// A22: what an acceptance weighs in a commit is what it stores.
+func TestRowsOfAnAcceptance(t *testing.T) {
+	t.Parallel()
+	a := models.Acceptance{Events: make([]models.Event, 3), Deliveries: make([]models.Delivery, 5)}
+	require.Equal(t, 8, a.Rows())
+	a.FanOuts = []models.FanOut{{Members: make([]byte, 16*50_000)}}
+	require.Equal(t, 8+1+500, a.Rows())
+}

@@ -76,6 +76,21 @@ func TestWebhooksAreReadWithTheSameParametersHoweverMany(t *testing.T) {
 	})
 }
 
+// A3: neither does looking for several calls.
+func TestCallsAreFoundWithTheSameParametersHoweverManyAreNamed(t *testing.T) {
+	stores(t, func(t *testing.T, s *database) {
+		names := strings.Split(strings.Repeat("att_x ", 40), " ")
+		find := func(n int) map[string]int {
+			_, most := s.parameters(t, func() error {
+				_, _, err := s.Calls(t.Context(), "acme", models.CallFilter{IDs: names[:n], EventTypes: names[:n]}, 10, 0)
+				return err
+			})
+			return most
+		}
+		require.Equal(t, find(2), find(40))
+	})
+}
+
 // A3: a tenant of more webhooks than one statement reads is read in pages, and none is missed or read twice.
 func TestWebhooksAreReadInPages(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {

@@ -83,7 +83,9 @@ type Options struct {
 type Service struct {
 	Options
 	directory *directory
-	accept    *groupcommit.Group[*models.Acceptance, models.Accepted]
+	// The bounds above which deliveries follow in pages: of one event, and of one request.
+	fanOutAbove, maxDirect int
+	accept                 *groupcommit.Group[*models.Acceptance, models.Accepted]
 }
 
 // acceptFor is how long a commit of what is published may take, and acceptEach how much longer for each of its rows, ten
@@ -123,7 +125,7 @@ func New(o Options) *Service {
 		o.Metrics = metrics.New(prometheus.NewRegistry())
 	}
 	o.GroupMax = min(o.GroupMax, models.MaxDispatch)
-	s := &Service{Options: o}
+	s := &Service{Options: o, fanOutAbove: models.FanOutAbove, maxDirect: maxDirect}
 	s.directory = newDirectory(s)
 	s.accept = newAccept(s.commit)
 	return s

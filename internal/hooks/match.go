@@ -15,7 +15,7 @@ const (
 // match makes what is owed of an event: its deliveries, or, where they are many, one fan-out from which they follow.
 func (a *acceptance) match(v snapshot, e *models.Event) error {
 	matched := v.match(e.Type)
-	if n := len(matched); n > models.FanOutAbove || len(a.request.Deliveries)+n > maxDirect {
+	if n := len(matched); n > a.service.fanOutAbove || len(a.request.Deliveries)+n > a.service.maxDirect {
 		return a.fanOut(matched, e)
 	}
 	for _, entry := range matched {

@@ -79,8 +79,10 @@ func (v *view) change(changed []models.Webhook) {
 	if len(changed) == 0 && v.webhooks != nil {
 		return
 	}
-	all := make(map[string]*entry, len(v.webhooks)+len(changed))
-	maps.Copy(all, v.webhooks)
+	all := maps.Clone(v.webhooks)
+	if all == nil {
+		all = make(map[string]*entry, len(changed))
+	}
 	v.webhooks = all
 	last := make(map[string]int, len(changed)) // of a webhook that changed while it was read the last counts
 	for i := range changed {
@@ -124,8 +126,10 @@ func (v *view) refile(gone map[*entry]bool, added []*entry) {
 			fresh[name] = append(fresh[name], e)
 		}
 	}
-	exact := make(map[string][]*entry, len(v.exact)+len(fresh))
-	maps.Copy(exact, v.exact)
+	exact := maps.Clone(v.exact)
+	if exact == nil {
+		exact = make(map[string][]*entry, len(fresh))
+	}
 	v.exact = exact
 	for name := range fresh {
 		switch {
@@ -142,15 +146,18 @@ func (v *view) refile(gone map[*entry]bool, added []*entry) {
 
 // refiled gives a copy of a list without what is gone and with what is fresh, in the order of the ids.
 func refiled(list []*entry, gone map[*entry]bool, fresh []*entry) []*entry {
+	byID := func(a, b *entry) int { return strings.Compare(a.webhook.ID, b.webhook.ID) }
+	slices.SortFunc(fresh, byID)
 	kept := make([]*entry, 0, len(list)+len(fresh))
 	for _, e := range list {
+		for len(fresh) > 0 && byID(fresh[0], e) < 0 {
+			kept, fresh = append(kept, fresh[0]), fresh[1:]
+		}
 		if !gone[e] {
 			kept = append(kept, e)
 		}
 	}
-	kept = append(kept, fresh...)
-	slices.SortFunc(kept, func(a, b *entry) int { return strings.Compare(a.webhook.ID, b.webhook.ID) })
-	return kept
+	return append(kept, fresh...)
 }
 
 // lists names the lists in which matching finds the webhook.
