@@ -2,7 +2,6 @@ package models
 
 import (
 	"context"
-	"database/sql"
 
 	"gorm.io/gorm"
 )
@@ -26,37 +25,6 @@ func (s *Store) MeasureClock(ctx context.Context) error {
 		return err
 	}
 	return s.clock.measure(ctx, pool)
-}
-
-// DropNotifications is dropNotifications, for tests.
-func (s *Store) DropNotifications(ctx context.Context, webhookID string) error {
-	return s.dropNotifications(ctx, webhookID)
-}
-
-// statements counts what a transaction sends.
-type statements struct {
-	*sql.Tx
-	n *int
-}
-
-func (s *statements) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
-	*s.n++
-	return s.Tx.ExecContext(ctx, query, args...)
-}
-
-func (s *statements) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	*s.n++
-	return s.Tx.QueryContext(ctx, query, args...)
-}
-
-// Statements counts the statements of do, which runs in one transaction.
-func (s *Store) Statements(ctx context.Context, do func(tx *Store) error) (n int, err error) {
-	err = s.Tx(ctx, func(tx *Store) error {
-		n = 0
-		tx.db.Statement.ConnPool = &statements{tx.db.Statement.ConnPool.(*sql.Tx), &n}
-		return do(tx)
-	})
-	return n, err
 }
 
 // MigrateLock is migrateLock, for tests.
