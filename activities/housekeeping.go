@@ -34,18 +34,18 @@ func (a *Housekeeping) ReleasePage(ctx context.Context, recoveryID string) (work
 	return p, err
 }
 
-// expiredAtOnce is how many rows of a kind one statement deletes.
+// expiredAtOnce is how many rows of a kind one step looks at.
 const expiredAtOnce = 1000
 
 // RemoveExpired deletes finished events, deliveries and attempts older than the retention, and returns how many
 // rows went. What is pending or held stays.
 func (a *Housekeeping) RemoveExpired(ctx context.Context) (int64, error) {
-	before := a.Now().Add(-a.Retention)
+	run := a.Store.Expire(a.Now().Add(-a.Retention), expiredAtOnce)
 	var removed int64
 	for {
-		n, err := a.Store.DeleteFinished(ctx, before, expiredAtOnce)
+		n, more, err := run.Step(ctx)
 		removed += n
-		if err != nil || n == 0 {
+		if err != nil || !more {
 			return removed, err
 		}
 		activity.RecordHeartbeat(ctx, removed)

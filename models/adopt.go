@@ -3,51 +3,61 @@ package models
 import (
 	"context"
 	"slices"
+	"strings"
 )
 
-// adoptedAtOnce is how many dispatches are read at once to find whose a delivery is.
-const adoptedAtOnce = 500
+// adoptedAtOnce is how many shared dispatches one transaction notes on their deliveries, of which each has up to MaxDispatch.
+const adoptedAtOnce = 10
 
-// adopt notes on deliveries which shared dispatch they are of, and gives those that are of none. A shared dispatch
-// notes itself on what it leaves waiting only: as long as its first attempts are not made its deliveries look as if
-// nothing drove them, and would be sent twice if they were dispatched again.
-func (s *Store) adopt(ctx context.Context, rows []Delivery) ([]Delivery, error) {
-	unclaimed := map[DeliveryKey]Delivery{}
-	var oldest Delivery
-	for _, d := range rows {
-		if d.DispatchID != "" {
-			continue
-		}
-		if len(unclaimed) == 0 || d.CreatedAt.Before(oldest.CreatedAt) {
-			oldest = d
-		}
-		unclaimed[d.Key()] = d
-	}
-	adopted := map[DeliveryKey]bool{}
-	after := ""
-	for len(adopted) < len(unclaimed) {
+// Adopt notes shared dispatches on their deliveries that name none yet, and returns how many dispatches it read. A shared
+// dispatch is noted only on what its first attempts leave waiting: until then its deliveries look as if nothing drove
+// them, and would be sent twice if they were dispatched again. Each is adopted once.
+func (s *Store) Adopt(ctx context.Context) (n int, err error) {
+	for after := ""; ; {
 		var page []Dispatch
-		err := s.db.WithContext(ctx).Where("id > ? AND id LIKE ? AND created_at >= ?", after, PrefixDispatch+"%", oldest.CreatedAt.UTC()).
-			Order("id").Limit(adoptedAtOnce).Find(&page).Error
-		if err != nil {
-			return nil, err
+		err := s.db.WithContext(ctx).Where("NOT claimed AND id > ?", after).Order("id").Limit(adoptedAtOnce).Find(&page).Error
+		if err != nil || len(page) == 0 {
+			return n, err
 		}
-		for _, p := range page {
-			var mine []Delivery
-			for _, key := range p.Deliveries {
-				if d, ok := unclaimed[key]; ok {
-					mine = append(mine, d)
-					adopted[key] = true
-				}
-			}
-			if err := s.Claim(ctx, p.ID, mine); err != nil {
-				return nil, err
-			}
+		if err := s.adopt(ctx, page); err != nil {
+			return n, err
 		}
+		n += len(page)
 		if len(page) < adoptedAtOnce {
-			break
+			return n, nil
 		}
 		after = page[len(page)-1].ID
 	}
-	return slices.DeleteFunc(rows, func(d Delivery) bool { return adopted[d.Key()] }), nil
+}
+
+// adopted is a delivery and the shared dispatch that it is of.
+type adopted struct {
+	DeliveryKey
+	dispatchID string
+}
+
+var adoptedColumns = []column[adopted]{
+	{"tenant", "text", func(a *adopted) any { return a.Tenant }},
+	{"id", "text", func(a *adopted) any { return a.ID }},
+	{"dispatch_id", "text", func(a *adopted) any { return a.dispatchID }},
+	was[adopted](Pending),
+}
+
+// adopt locks the deliveries before the dispatches, like what records attempts.
+func (s *Store) adopt(ctx context.Context, page []Dispatch) error {
+	var deliveries []adopted
+	ids := make([]string, len(page))
+	for i, p := range page {
+		ids[i] = p.ID
+		for _, key := range p.Deliveries {
+			deliveries = append(deliveries, adopted{key, p.ID})
+		}
+	}
+	slices.SortFunc(deliveries, func(a, b adopted) int { return strings.Compare(a.ID, b.ID) }) // in one order everywhere
+	return s.Tx(ctx, func(tx *Store) error {
+		if err := bulk(ctx, tx, deliveries, adoptedColumns, claim, nil); err != nil {
+			return err
+		}
+		return bulk(ctx, tx, ids, idColumns, `UPDATE dispatches SET claimed = true FROM v WHERE dispatches.id = v.id`, nil)
+	})
 }

@@ -1,6 +1,7 @@
 package models_test
 
 import (
+	"context"
 	"slices"
 	"sync"
 	"testing"
@@ -34,19 +35,41 @@ func (s *database) undispatched(tb testing.TB, n int, webhooks ...models.Webhook
 	return a.Deliveries
 }
 
+// overdue gives the dispatches to be asked after.
 func (s *database) overdue(tb testing.TB) []string {
 	tb.Helper()
-	ids, err := s.OverdueDispatches(tb.Context(), s.Now().Add(-time.Minute), 100)
+	before := s.Now().Add(-time.Minute)
+	page, err := s.Store.Overdue(tb.Context(), before, models.Mark{}, 1000)
 	require.NoError(tb, err)
-	slices.Sort(ids)
-	return ids
+	return page.Doubtful(before)
 }
 
 func (s *database) redispatch(tb testing.TB, dead ...string) []models.Dispatch {
 	tb.Helper()
-	fresh, err := s.Redispatch(tb.Context(), dead, s.Now().Add(-time.Minute), 1000)
+	fresh, err := redispatch(tb.Context(), s.Store, dead, s.Now().Add(-time.Minute), 1000)
 	require.NoError(tb, err)
 	return fresh
+}
+
+// redispatch takes over what is overdue on the first page, as the reconciler does: all dispatches but the dead are alive.
+func redispatch(ctx context.Context, s *models.Store, dead []string, before time.Time, limit int) ([]models.Dispatch, error) {
+	page, err := s.Overdue(ctx, before, models.Mark{}, limit)
+	if err != nil {
+		return nil, err
+	}
+	if page.Nameless() {
+		if _, err := s.Adopt(ctx); err != nil {
+			return nil, err
+		}
+		if page, err = s.Overdue(ctx, before, models.Mark{}, limit); err != nil {
+			return nil, err
+		}
+	}
+	fresh, err := s.TakeOver(ctx, page.Undriven(dead), before, s.GroupMax())
+	if err != nil {
+		return nil, err
+	}
+	return fresh, s.ForgetDispatches(ctx, dead)
 }
 
 func TestADispatchIsOverdueWithItsDeliveries(t *testing.T) {
@@ -60,16 +83,17 @@ func TestADispatchIsOverdueWithItsDeliveries(t *testing.T) {
 		s.Clock.Advance(time.Second)
 		require.Equal(t, []string{forgotten.DispatchID}, s.overdue(t), "once, however many of its deliveries are")
 
-		require.NoError(t, s.DispatchChecked(t.Context(), s.overdue(t)))
+		require.NoError(t, s.DispatchesChecked(t.Context(), s.overdue(t)))
 		require.Empty(t, s.overdue(t), "alive")
 		s.Clock.Advance(2 * time.Minute)
 		both := []string{retrying.DispatchID, forgotten.DispatchID}
 		slices.Sort(both)
 		require.Equal(t, both, s.overdue(t), "to be looked at again")
-		one, err := s.OverdueDispatches(t.Context(), s.Now().Add(-time.Minute), 1)
+		one, err := s.Store.Overdue(t.Context(), s.Now().Add(-time.Minute), models.Mark{}, 1)
 		require.NoError(t, err)
-		require.Len(t, one, 1)
-		require.NoError(t, s.DispatchChecked(t.Context(), nil))
+		require.Len(t, one.Deliveries, 1)
+		require.True(t, one.More)
+		require.NoError(t, s.DispatchesChecked(t.Context(), nil))
 	})
 }
 
@@ -133,7 +157,7 @@ func TestRedispatchIsBounded(t *testing.T) {
 		s.Clock.Advance(time.Hour)
 		var sizes []int
 		for _, limit := range []int{600, 600, 600} {
-			fresh, err := s.Redispatch(t.Context(), nil, s.Now().Add(-time.Minute), limit)
+			fresh, err := redispatch(t.Context(), s.Store, nil, s.Now().Add(-time.Minute), limit)
 			require.NoError(t, err)
 			for _, p := range fresh {
 				sizes = append(sizes, len(p.Deliveries))
@@ -164,7 +188,7 @@ func TestReconcilersAtOnceNeverTakeTheSame(t *testing.T) {
 			}
 			wg.Go(func() {
 				for range 8 {
-					fresh, err := store.Redispatch(t.Context(), order, s.Now().Add(-time.Minute), 50)
+					fresh, err := redispatch(t.Context(), store, order, s.Now().Add(-time.Minute), 50)
 					if err != nil {
 						t.Error(err)
 						return
@@ -269,8 +293,9 @@ func TestSweepDispatches(t *testing.T) {
 			require.NoError(t, s.CancelDelivery(t.Context(), &d, "not wanted"))
 		}
 		for _, want := range []int64{1, 0} {
-			n, err := s.SweepDispatches(t.Context(), s.Now().Add(-time.Hour), 100)
+			n, next, err := s.SweepDispatches(t.Context(), "", s.Now().Add(-time.Hour), 100)
 			require.NoError(t, err)
+			require.Empty(t, next)
 			require.Equal(t, want, n)
 		}
 		_, err = s.Dispatch(t.Context(), canceled.DispatchID)

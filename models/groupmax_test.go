@@ -19,7 +19,7 @@ func TestRedispatchKeepsToTheGroup(t *testing.T) {
 		require.NoError(t, err)
 		defer func() { require.NoError(t, small.Close()) }()
 
-		fresh, err := small.Redispatch(t.Context(), nil, s.Now().Add(-time.Minute), 1000)
+		fresh, err := redispatch(t.Context(), small, nil, s.Now().Add(-time.Minute), 1000)
 		require.NoError(t, err)
 		var sizes []int
 		for _, p := range fresh {

@@ -202,18 +202,3 @@ func (s *Store) NotificationSent(ctx context.Context, id string) error {
 func (s *Store) nobodyToTell(ctx context.Context, webhookID string) error {
 	return s.db.WithContext(ctx).Model(&Notification{}).Where("webhook_id = ? AND sent_at IS NULL", webhookID).Update("sent_at", s.now()).Error
 }
-
-// NeedHealthCheck finds the webhooks whose health workflow has something to do that it may have missed: active over
-// the threshold or a mark, or with a notification that has not gone out. For the reconciler.
-func (s *Store) NeedHealthCheck(ctx context.Context, threshold int64, limit int) ([]string, error) {
-	var ids []string
-	err := s.db.WithContext(ctx).Raw(`
-		SELECT w.id FROM webhooks w JOIN webhook_health h ON h.webhook_id = w.id
-		WHERE w.status = ? AND w.deleted_at IS NULL AND (h.failed >= ? OR (h.failed >= ? AND h.warned < ?) OR (h.failed >= ? AND h.warned < ?))
-		UNION
-		SELECT webhook_id FROM notifications WHERE sent_at IS NULL AND created_at < ?
-		LIMIT ?`,
-		WebhookActive, threshold, MarkAt(threshold, WarningMarks[0]), WarningMarks[0], MarkAt(threshold, WarningMarks[1]), WarningMarks[1],
-		s.now().Add(-time.Minute), limit).Scan(&ids).Error
-	return ids, err
-}

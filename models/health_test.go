@@ -241,7 +241,7 @@ func TestNeedHealthCheckFindsWhatWasMissed(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		tenant := s.Tenant(t, "acme")
 		need := func() []string {
-			ids, err := s.NeedHealthCheck(t.Context(), 10, 100)
+			ids, _, err := s.NeedHealthCheck(t.Context(), 10, "", 100)
 			require.NoError(t, err)
 			return ids
 		}
@@ -265,7 +265,7 @@ func TestNeedHealthCheckFindsWhatWasMissed(t *testing.T) {
 			}
 		}
 		require.Empty(t, need())
-		ids, err := s.NeedHealthCheck(t.Context(), 2, 1)
+		ids, _, err := s.NeedHealthCheck(t.Context(), 2, "", 1)
 		require.NoError(t, err)
 		require.Len(t, ids, 1, "bounded")
 		_, err = s.Notification(t.Context(), "ntf_none")

@@ -2,6 +2,7 @@ package models
 
 import (
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -21,18 +22,36 @@ const (
 	PrefixJob          = "job_"
 )
 
+// idsAhead is by how many milliseconds the database's clock is ahead of the process's: the times in ids are compared with
+// times that are stored.
+var idsAhead atomic.Int64
+
 // NewID makes an id with the given prefix.
-func NewID(prefix string) string {
-	return prefix + uuid.Must(uuid.NewV7()).String()
+func NewID(prefix string) string { return newID(prefix, idsAhead.Load()) }
+
+func newID(prefix string, ahead int64) string {
+	u := uuid.Must(uuid.NewV7())
+	if ahead != 0 {
+		var ms int64
+		for _, b := range u[:6] {
+			ms = ms<<8 | int64(b)
+		}
+		putMillis(&u, ms+ahead)
+	}
+	return prefix + u.String()
+}
+
+// putMillis writes the time into a UUIDv7.
+func putMillis(u *uuid.UUID, ms int64) {
+	for i := range 6 {
+		u[i] = byte(ms >> (40 - 8*i)) //nolint:gosec // the lowest byte is what is wanted
+	}
 }
 
 // IDBefore gives the smallest id with this prefix that could have been made at t: ids made earlier sort before it.
 func IDBefore(prefix string, t time.Time) string {
 	var u uuid.UUID
-	ms := t.UnixMilli()
-	for i := range 6 {
-		u[i] = byte(ms >> (40 - 8*i)) //nolint:gosec // the lowest byte is what is wanted
-	}
+	putMillis(&u, t.UnixMilli())
 	return prefix + u.String()
 }
 

@@ -12,9 +12,11 @@ func (s *Store) ReservePace(ctx context.Context, webhookID string, rate float64,
 	now := s.now().UnixMicro()
 	taken := int64(float64(n) / rate * 1e6)
 	var next int64
-	err := s.db.WithContext(ctx).Raw(`INSERT INTO webhook_paces (webhook_id, next_us) VALUES (?, ?)
-		ON CONFLICT (webhook_id) DO UPDATE SET next_us = ? + CASE WHEN webhook_paces.next_us > ? THEN webhook_paces.next_us ELSE ? END
-		RETURNING next_us`, webhookID, now+taken, taken, now, now).Scan(&next).Error
+	err := s.again(ctx, func() error {
+		return s.db.WithContext(ctx).Raw(`INSERT INTO webhook_paces (webhook_id, next_us) VALUES (?, ?)
+			ON CONFLICT (webhook_id) DO UPDATE SET next_us = ? + CASE WHEN webhook_paces.next_us > ? THEN webhook_paces.next_us ELSE ? END
+			RETURNING next_us`, webhookID, now+taken, taken, now, now).Scan(&next).Error
+	})
 	return time.UnixMicro(next - taken).UTC(), err
 }
 
@@ -86,9 +88,11 @@ var postponedColumns = []column[Postponed]{
 
 // Postpone notes when deliveries will be attempted that their webhooks' limits do not let through now.
 func (s *Store) Postpone(ctx context.Context, deliveries []Postponed) error {
-	return bulk(ctx, s, deliveries, postponedColumns, `UPDATE deliveries SET next_attempt_at = v.at, dispatch_id = v.dispatch_id
-		FROM v WHERE deliveries.tenant = v.tenant AND deliveries.id = v.id
-		AND deliveries.status = v.was AND deliveries.generation = v.generation`, nil)
+	return s.again(ctx, func() error {
+		return bulk(ctx, s, deliveries, postponedColumns, `UPDATE deliveries SET next_attempt_at = v.at, dispatch_id = v.dispatch_id
+			FROM v WHERE deliveries.tenant = v.tenant AND deliveries.id = v.id
+			AND deliveries.status = v.was AND deliveries.generation = v.generation`, nil)
+	})
 }
 
 // forgetPace frees the times reserved for deliveries that are not going to be sent at them: they have been put aside.

@@ -28,6 +28,9 @@ var migrations = []string{
 // migrateLock is the advisory lock key that keeps two migrations at once from running into each other.
 const migrateLock = 0x706f7374686f726e // "posthorn"
 
+// migrateWait is how long a change of a table waits for what uses the table. All that comes after it waits behind it.
+const migrateWait = "30s"
+
 // Migrate brings the schema up to date. It may be run twice, and at once from two places.
 func (s *Store) Migrate(ctx context.Context) error {
 	if !s.postgres {
@@ -36,10 +39,18 @@ func (s *Store) Migrate(ctx context.Context) error {
 	// All on one connection: those who wait for the lock must not keep its holder from getting another.
 	return s.db.WithContext(ctx).Connection(func(db *gorm.DB) error {
 		conn := db.Statement.ConnPool
+		// The lock is held for as long as another process migrates, and a table may be in use when it is changed.
+		if _, err := conn.ExecContext(ctx, "SET lock_timeout = 0"); err != nil {
+			return fmt.Errorf("models: migrate: %w", err)
+		}
+		defer func() { _, _ = conn.ExecContext(context.Background(), waitForLocks) }()
 		if _, err := conn.ExecContext(ctx, `SELECT pg_advisory_lock($1)`, int64(migrateLock)); err != nil {
 			return fmt.Errorf("models: migrate: lock: %w", err)
 		}
 		defer unlock(conn)
+		if _, err := conn.ExecContext(ctx, "SET lock_timeout = '"+migrateWait+"'"); err != nil {
+			return fmt.Errorf("models: migrate: %w", err)
+		}
 		return s.migrate(db.Session(&gorm.Session{}))
 	})
 }

@@ -308,9 +308,9 @@ func TestRecordingHoldingAndReconcilingAtOnce(t *testing.T) {
 			}
 			before := s.Now().Add(-time.Minute)
 			at(func() error { _, err := s.Record(t.Context(), group, nil); return err })
-			at(func() error { _, err := other.Redispatch(t.Context(), nil, before, 1000); return err })
+			at(func() error { _, err := redispatch(t.Context(), other, nil, before, 1000); return err })
 			at(func() error {
-				_, err := s.Redispatch(t.Context(), []string{a.Dispatches[1].ID, a.Dispatches[0].ID}, before, 1000)
+				_, err := redispatch(t.Context(), s.Store, []string{a.Dispatches[1].ID, a.Dispatches[0].ID}, before, 1000)
 				return err
 			})
 			at(func() error {

@@ -137,13 +137,6 @@ func (s *Store) CancelRecovery(ctx context.Context, tenant, id string) (r Recove
 	return r, err
 }
 
-// RunningRecoveries gives the ids of recoveries that are not finished, oldest first.
-func (s *Store) RunningRecoveries(ctx context.Context, limit int) ([]string, error) {
-	var ids []string
-	err := s.db.WithContext(ctx).Model(&Recovery{}).Where("status = ?", RecoveryRunning).Order("id").Limit(limit).Pluck("id", &ids).Error
-	return ids, err
-}
-
 // PageSize is how many deliveries are released at once: a second's worth at the recovery's rate, at most a dispatch full.
 func (r *Recovery) PageSize() int {
 	if r.Rate <= 0 {

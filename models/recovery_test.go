@@ -217,7 +217,7 @@ func TestACanceledRecoveryReleasesNoMore(t *testing.T) {
 		s.Clock.Advance(time.Minute)
 		r := models.Recovery{Tenant: "acme", WebhookID: w.ID, Statuses: heldAndFailed, Rate: 1}
 		require.NoError(t, s.CreateRecovery(t.Context(), &r))
-		running, err := s.RunningRecoveries(t.Context(), 10)
+		running, _, err := s.RunningRecoveries(t.Context(), "", 10)
 		require.NoError(t, err)
 		require.Equal(t, []string{r.ID}, running)
 		_, fresh, err := s.ReleasePage(t.Context(), r.ID)
@@ -243,7 +243,7 @@ func TestACanceledRecoveryReleasesNoMore(t *testing.T) {
 			}
 		}
 		require.Equal(t, 2, held)
-		running, err = s.RunningRecoveries(t.Context(), 10)
+		running, _, err = s.RunningRecoveries(t.Context(), "", 10)
 		require.NoError(t, err)
 		require.Empty(t, running)
 	})
@@ -337,7 +337,7 @@ func TestWhatIsToStayHeldIsNotRecovered(t *testing.T) {
 		require.NotNil(t, ended.FinishedAt)
 
 		s.Clock.Advance(time.Hour)
-		ids, err := s.RunningRecoveries(t.Context(), 10)
+		ids, _, err := s.RunningRecoveries(t.Context(), "", 10)
 		require.NoError(t, err)
 		require.Empty(t, ids)
 		require.Equal(t, "webhook disabled", s.Reload(t, waits).StatusReason)

@@ -4,45 +4,93 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 	"time"
 )
 
-// DeleteFinished removes what is older than before and finished, in one bounded step: up to limit deliveries with
-// their attempts, and the events of which no delivery is left. Once there are fewer than limit it removes events that
-// nobody was owed, and sent notifications, finished recoveries and replays, up to limit of each. It returns how many
-// rows went; 0 = nothing is left to remove.
-//
-// What is pending or held stays however old, with its attempts and its event. Each step finds its rows by an index on
-// when they were finished, so that its cost does not grow with what stays.
-func (s *Store) DeleteFinished(ctx context.Context, before time.Time, limit int) (int64, error) {
-	before = before.UTC()
-	n, full, err := s.deleteDeliveries(ctx, before, limit)
-	if err == nil && !full {
-		var rest int64
-		rest, err = s.deleteRest(ctx, before, limit)
-		n += rest
-	}
-	if err != nil {
-		return n, fmt.Errorf("models: retention: %w", err)
-	}
-	return n, nil
+// Expiry is one run of the retention. It remembers where it is in each table, so that a step does not read again what
+// earlier ones have passed over. It is not safe for concurrent use.
+type Expiry struct {
+	store  *Store
+	before time.Time
+	limit  int
+
+	finished time.Time // deliveries that finished before it are done with
+	at       int       // the table whose turn it is
+	position expiryMark
 }
 
-// deleteDeliveries removes up to limit deliveries and what belongs to them. full says that there may be more.
-func (s *Store) deleteDeliveries(ctx context.Context, before time.Time, limit int) (n int64, full bool, err error) {
-	err = s.Tx(ctx, func(tx *Store) error {
+// Expire begins a run that removes what finished before a time. A step looks at up to limit rows of a table.
+func (s *Store) Expire(before time.Time, limit int) *Expiry {
+	return &Expiry{store: s, before: before.UTC(), limit: limit}
+}
+
+// attemptsFactor is how many attempts a step removes for each of its deliveries: where they have more, it takes fewer.
+const attemptsFactor = 4
+
+// Step makes one bounded step: it removes deliveries with their attempts, and the events of which no delivery is left. After
+// the last of those it goes on to events that nobody was owed, sent notifications, finished recoveries and replays. n is how
+// many rows went; more reports whether there is another step to make.
+//
+// What is pending or held stays however old, with its attempts and its event.
+func (e *Expiry) Step(ctx context.Context) (n int64, more bool, err error) {
+	if e.at == 0 {
+		var full bool
+		if n, full, err = e.deliveries(ctx); err != nil || full {
+			return n, true, expiryError(err)
+		}
+		e.at = 1
+	}
+	for e.at <= len(expiring) {
+		removed, full, err := e.rest(ctx, expiring[e.at-1])
+		n += removed
+		if err != nil || full {
+			return n, true, expiryError(err)
+		}
+		e.at, e.position = e.at+1, expiryMark{}
+	}
+	return n, false, nil
+}
+
+func expiryError(err error) error {
+	if err != nil {
+		return fmt.Errorf("models: retention: %w", err)
+	}
+	return nil
+}
+
+// deliveries removes a page of deliveries and what belongs to them. full reports whether there may be more.
+func (e *Expiry) deliveries(ctx context.Context) (n int64, full bool, err error) {
+	reached := e.finished
+	err = e.store.Tx(ctx, func(tx *Store) error {
 		n = 0
-		query := `SELECT tenant, id, event_id FROM deliveries
-			WHERE finished_at < ? AND status NOT IN ('pending', 'held') ORDER BY finished_at LIMIT ?`
+		query := `SELECT tenant, id, event_id, attempts, finished_at FROM deliveries
+			WHERE finished_at >= ? AND finished_at < ? AND status NOT IN ('pending', 'held') ORDER BY finished_at LIMIT ?`
 		if tx.postgres {
 			query += ` FOR UPDATE SKIP LOCKED`
 		}
 		var old []Delivery
-		if err := tx.db.WithContext(ctx).Raw(query, before, limit).Scan(&old).Error; err != nil {
+		if err := tx.db.WithContext(ctx).Raw(query, e.finished.UTC(), e.before, e.limit).Scan(&old).Error; err != nil {
 			return err
 		}
-		full = len(old) == limit
+		full = len(old) == e.limit
+		most := attemptsFactor * e.limit
+		attempts := 0
+		if at := slices.IndexFunc(old, func(d Delivery) bool { attempts += d.Attempts; return attempts > most }); at >= 0 {
+			old, full = old[:max(1, at)], true
+		}
+		if len(old) == 0 {
+			return nil
+		}
+		reached = *old[len(old)-1].FinishedAt
 		count := func(*sql.Rows) error { n++; return nil }
+		if old[0].Attempts > most { // it is alone
+			result := tx.db.WithContext(ctx).Exec(`DELETE FROM attempts WHERE (tenant, id) IN (
+				SELECT tenant, id FROM attempts WHERE tenant = ? AND delivery_id = ? LIMIT ?)`, old[0].Tenant, old[0].ID, most)
+			if n = result.RowsAffected; result.Error != nil || n == int64(most) {
+				return result.Error
+			}
+		}
 		for _, statement := range []string{
 			`DELETE FROM attempts WHERE (tenant, delivery_id) IN (SELECT tenant, id FROM v) RETURNING id`,
 			`DELETE FROM deliveries WHERE (tenant, id) IN (SELECT tenant, id FROM v) RETURNING id`,
@@ -55,23 +103,51 @@ func (s *Store) deleteDeliveries(ctx context.Context, before time.Time, limit in
 		}
 		return nil
 	})
+	if err == nil {
+		e.finished = reached
+	}
 	return n, full, err
 }
 
-// deleteRest removes what no delivery keeps.
-func (s *Store) deleteRest(ctx context.Context, before time.Time, limit int) (n int64, err error) {
-	for _, statement := range []string{
-		`DELETE FROM events WHERE (tenant, id) IN (SELECT e.tenant, e.id FROM events e WHERE e.created_at < ? AND NOT EXISTS (
-			SELECT 1 FROM deliveries d WHERE d.tenant = e.tenant AND d.event_id = e.id) ORDER BY e.created_at LIMIT ?)`,
-		`DELETE FROM notifications WHERE id IN (SELECT id FROM notifications WHERE created_at < ? AND sent_at IS NOT NULL LIMIT ?)`,
-		`DELETE FROM recoveries WHERE id IN (SELECT id FROM recoveries WHERE finished_at < ? LIMIT ?)`,
-		`DELETE FROM replays WHERE (tenant, attempt_id) IN (SELECT tenant, attempt_id FROM replays WHERE replayed_at < ? LIMIT ?)`,
-	} {
-		result := s.db.WithContext(ctx).Exec(statement, before, limit)
-		if result.Error != nil {
-			return n, result.Error
-		}
-		n += result.RowsAffected
+// expiringTable is a table of which rows go by themselves.
+type expiringTable struct {
+	name string
+	// position is the columns by which it is read, as those of expiryMark; rows is what is read of it after a position, in
+	// which order, and primary is its primary key.
+	position, rows, order, primary string
+	// gone is the condition on which a row, called r, goes.
+	gone string
+}
+
+// expiryMark is the last row of a table that was looked at.
+type expiryMark struct {
+	At         time.Time
+	Tenant, ID string
+}
+
+// expiring are the tables after the deliveries.
+var expiring = []expiringTable{
+	{"events", "created_at AS at, tenant, id", "(created_at, tenant, id) > (@at, @tenant, @id) AND created_at < @before", "created_at, tenant, id",
+		"tenant, id", "NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.tenant = r.tenant AND d.event_id = r.id)"},
+	{"notifications", "id", "id > @id", "id", "id", "r.sent_at IS NOT NULL AND r.created_at < @before"},
+	{"recoveries", "id", "id > @id", "id", "id", "r.finished_at < @before"},
+	{"replays", "tenant, attempt_id AS id", "(tenant, attempt_id) > (@tenant, @id)", "tenant, attempt_id", "tenant, attempt_id", "r.replayed_at < @before"},
+}
+
+// rest removes what has expired of a page of a table. full reports whether there may be another page.
+func (e *Expiry) rest(ctx context.Context, t expiringTable) (n int64, full bool, err error) {
+	args := map[string]any{"at": e.position.At.UTC(), "tenant": e.position.Tenant, "id": e.position.ID, "before": e.before,
+		"limit": e.limit, "others": e.limit - 1}
+	var last []expiryMark
+	page := " FROM " + t.name + " WHERE " + t.rows + " ORDER BY " + t.order
+	db := e.store.db.WithContext(ctx)
+	if err := db.Raw("SELECT "+t.position+page+" LIMIT 1 OFFSET @others", args).Scan(&last).Error; err != nil {
+		return 0, false, err
 	}
-	return n, nil
+	result := db.Exec("DELETE FROM "+t.name+" WHERE ("+t.primary+") IN (SELECT "+t.primary+" FROM (SELECT *"+page+" LIMIT @limit) r WHERE "+t.gone+")", args)
+	if result.Error != nil || len(last) == 0 {
+		return result.RowsAffected, false, result.Error
+	}
+	e.position = last[0]
+	return result.RowsAffected, true, nil
 }

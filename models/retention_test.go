@@ -1,6 +1,7 @@
 package models_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -16,13 +17,16 @@ const retention = 14 * 24 * time.Hour
 func (s *database) expire(tb testing.TB, limit int) []int64 {
 	tb.Helper()
 	var steps []int64
+	run := s.Expire(s.Now().Add(-retention), limit)
 	for range 1000 {
-		n, err := s.DeleteFinished(tb.Context(), s.Now().Add(-retention), limit)
+		n, more, err := run.Step(tb.Context())
 		require.NoError(tb, err)
-		if n == 0 {
+		if n > 0 {
+			steps = append(steps, n)
+		}
+		if !more {
 			return steps
 		}
-		steps = append(steps, n)
 	}
 	require.Fail(tb, "retention does not end")
 	return nil
@@ -155,4 +159,53 @@ func TestRetentionRemovesOldRecords(t *testing.T) {
 		require.NoError(t, err)
 		require.Zero(t, s.Count(t, "replays"))
 	})
+}
+
+// A delivery's attempts count too: a step removes as many rows, whatever a delivery has.
+func TestRetentionBoundsTheAttemptsOfAStep(t *testing.T) {
+	stores(t, func(t *testing.T, s *database) {
+		w := s.Webhook(t, s.Tenant(t, "acme"))
+		tried := func(n int) {
+			d := s.Publish(t, "acme", w)[0]
+			for range n - 1 {
+				s.MustRecord(t, s.Attempted(d, models.Pending))
+			}
+			s.MustRecord(t, s.Attempted(d, models.Failed))
+			s.Clock.Advance(time.Second)
+		}
+		for _, n := range []int{19, 1, 1, 5, 4} {
+			tried(n)
+		}
+		s.Clock.Advance(retention)
+		// Eight attempts at most: of the first delivery by themselves, and of two others where they have no more together.
+		require.Equal(t, []int64{8, 8, 3 + 2, 2 + 4, 5 + 2, 4 + 2}, s.expire(t, 2))
+		require.Zero(t, s.Count(t, "attempts"))
+	})
+}
+
+// Events that stay, for they are still owed, are looked at once in a run.
+func TestRetentionPassesOverWhatStaysOnce(t *testing.T) {
+	t.Parallel()
+	s := postgres(t)
+	w := s.Webhook(t, s.Tenant(t, "acme"))
+	const kept, limit = 3000, 100
+	s.overdueCrowd(t, w, kept)
+	unwanted := s.Acceptance(t, "acme")
+	s.mustAccept(t, unwanted)
+	s.Clock.Advance(retention + 2*time.Hour)
+	run := s.Expire(s.Now().Add(-retention), limit)
+	var removed int64
+	steps := 0
+	for more := true; more; steps++ {
+		got := s.countingOf(t, func(ctx context.Context, tx *models.Store) error {
+			_, _, err := run.On(tx).Step(ctx)
+			return err
+		}, "events", "deliveries")
+		require.LessOrEqual(t, got.Rows, int64(5*limit), "step %d", steps)
+		n, m, err := run.Step(t.Context())
+		require.NoError(t, err)
+		removed, more = removed+n, m
+	}
+	require.Equal(t, int64(1), removed)
+	require.Equal(t, kept/limit+1, steps)
 }

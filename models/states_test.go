@@ -81,7 +81,7 @@ func TestEveryArrowAndNoOther(t *testing.T) {
 		}, arrows{models.Held: models.Pending, models.Failed: models.Pending}, false},
 		{"dispatched again", func(t *testing.T, s *database, d models.Delivery) {
 			s.Clock.Advance(time.Hour)
-			_, err := s.Redispatch(t.Context(), []string{d.DispatchID}, s.Now().Add(-time.Minute), 100)
+			_, err := redispatch(t.Context(), s.Store, []string{d.DispatchID}, s.Now().Add(-time.Minute), 100)
 			require.NoError(t, err)
 		}, arrows{models.Pending: models.Pending}, false},
 	}
@@ -151,7 +151,7 @@ func TestReceivedUnderAStaleGenerationIsDelivered(t *testing.T) {
 	changes := map[string]func(*testing.T, *database, models.Delivery){
 		"dispatched again": func(t *testing.T, s *database, d models.Delivery) {
 			s.Clock.Advance(time.Hour)
-			fresh, err := s.Redispatch(t.Context(), []string{d.DispatchID}, s.Now().Add(-time.Minute), 100)
+			fresh, err := redispatch(t.Context(), s.Store, []string{d.DispatchID}, s.Now().Add(-time.Minute), 100)
 			require.NoError(t, err)
 			require.Len(t, fresh, 1)
 		},

@@ -35,7 +35,7 @@ type Store struct {
 	db       *gorm.DB
 	postgres bool
 	inTx     bool // the handle that Tx gives to its function
-	now      func() time.Time
+	clock    *clock
 	groupMax int
 	changes  *inTurn       // of tenants
 	traffic  *atomic.Int64 // when an event was last accepted or an attempt recorded, in nanoseconds since 1970
@@ -48,8 +48,11 @@ type Options struct {
 	// GroupMax is the most deliveries of several events that are dispatched anew together, at most MaxDispatch, which is the
 	// default.
 	GroupMax int
-	// Now is the clock; default time.Now.
+	// Now is the process's clock. The default is time.Now, corrected on PostgreSQL by how far the database's is ahead of
+	// it; one that is given is corrected only with Correct.
 	Now func() time.Time
+	// Correct makes the Store follow the database's clock although Now is given: for tests with a clock that is wrong.
+	Correct bool
 }
 
 // Open connects to "postgres://…" or "sqlite:<path>". It does not migrate.
@@ -57,13 +60,14 @@ func Open(ctx context.Context, databaseURL string, o Options) (*Store, error) {
 	if o.MaxConns == 0 {
 		o.MaxConns = 20
 	}
-	if o.Now == nil {
-		o.Now = time.Now
+	real := o.Now == nil
+	if real {
+		o.Now, o.Correct = time.Now, true
 	}
 	if o.GroupMax == 0 {
 		o.GroupMax = MaxDispatch
 	}
-	s := &Store{now: func() time.Time { return o.Now().UTC().Truncate(time.Millisecond) }, groupMax: min(o.GroupMax, MaxDispatch), changes: &inTurn{}, traffic: &atomic.Int64{}}
+	s := &Store{clock: &clock{process: o.Now}, groupMax: min(o.GroupMax, MaxDispatch), changes: &inTurn{}, traffic: &atomic.Int64{}}
 	var dialector gorm.Dialector
 	switch {
 	case strings.HasPrefix(databaseURL, "sqlite:"):
@@ -106,6 +110,12 @@ func Open(ctx context.Context, databaseURL string, o Options) (*Store, error) {
 		_ = pool.Close()
 		return nil, fmt.Errorf("models: open: %w", err)
 	}
+	if s.postgres && o.Correct {
+		if err := s.clock.follow(ctx, pool, real); err != nil {
+			_ = pool.Close()
+			return nil, fmt.Errorf("models: open: %w", err)
+		}
+	}
 	return s, nil
 }
 
@@ -145,7 +155,11 @@ func isBusy(err error) bool {
 // for databases; its default, made for turning disks, reads a whole young table where an index finds the rows. And not
 // to gather rows from several indexes to sort them: of a tenant that it has not counted yet it takes there to be a few,
 // reads ten thousand, and sorts them, where one index has them in the order of the list.
-const planner = "SET random_page_cost = 1.1; SET enable_bitmapscan = off; SET lock_timeout = 250"
+const planner = "SET random_page_cost = 1.1; SET enable_bitmapscan = off"
+
+// waitForLocks bounds the wait for a row that another transaction has locked. Transactions are short: a row that is
+// locked for longer is one of a large act's page, or locked by hand, and what else there is to do need not wait for it.
+const waitForLocks = "SET lock_timeout = 250"
 
 // dialFor is how long a connection may take to come about, where the URL does not say (connect_timeout): of a server that
 // has gone, TCP would wait for two minutes for an answer.
@@ -174,7 +188,7 @@ func postgresPool(databaseURL string) (*sql.DB, error) {
 		return nil, err
 	}
 	return stdlib.OpenDB(*config, stdlib.OptionAfterConnect(func(ctx context.Context, conn *pgx.Conn) error {
-		if _, err := conn.Exec(ctx, planner); err != nil {
+		if _, err := conn.Exec(ctx, planner+"; "+waitForLocks); err != nil {
 			return err
 		}
 		conn.TypeMap().RegisterType(&pgtype.Type{Name: "timestamptz", OID: pgtype.TimestamptzOID,
@@ -200,6 +214,7 @@ func sqliteDSN(path string) string {
 
 // Close ends all connections.
 func (s *Store) Close() error {
+	s.clock.close()
 	pool, err := s.db.DB()
 	if err != nil {
 		return err
@@ -234,18 +249,29 @@ const (
 )
 
 // Tx runs fn in one transaction; everything fn does through the Store it is given commits together or not at all.
-// Where PostgreSQL gives the transaction up for the sake of others (a deadlock, a serialization failure), fn is run
-// again, so it must begin anew each time. Within fn another Tx is part of the same transaction.
+// Where PostgreSQL gives the transaction up for the sake of others (a deadlock, a serialization failure, a row that stays
+// locked), fn is run again from its beginning. Within fn another Tx is part of the same transaction.
 func (s *Store) Tx(ctx context.Context, fn func(tx *Store) error) error {
-	return s.tx(ctx, func(err error) bool { return isGivenUp(err) || IsLocked(err) }, fn)
+	return s.tx(ctx, isWorthAnother, fn)
 }
 
 // tx runs fn in a transaction, again and again while again says so of its error.
 func (s *Store) tx(ctx context.Context, again func(error) bool, fn func(tx *Store) error) error {
-	for try := 1; ; try++ {
-		err := s.db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
-			return fn(&Store{db: tx, postgres: s.postgres, inTx: true, now: s.now, groupMax: s.groupMax, traffic: s.traffic})
+	return s.repeat(ctx, again, func() error {
+		return s.db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
+			return fn(&Store{db: tx, postgres: s.postgres, inTx: true, clock: s.clock, groupMax: s.groupMax, traffic: s.traffic})
 		})
+	})
+}
+
+// again runs a statement that is a transaction by itself as Tx does.
+func (s *Store) again(ctx context.Context, run func() error) error {
+	return s.repeat(ctx, isWorthAnother, run)
+}
+
+func (s *Store) repeat(ctx context.Context, again func(error) bool, run func() error) error {
+	for try := 1; ; try++ {
+		err := run()
 		if s.inTx || try == txTries || !again(err) {
 			return err
 		}
@@ -257,22 +283,31 @@ func (s *Store) tx(ctx context.Context, again func(error) bool, fn func(tx *Stor
 	}
 }
 
-// isGivenUp tells whether PostgreSQL ended a transaction that can succeed if it is run again: SQLSTATE 40001
+// lockNotAvailable is the SQLSTATE of a wait for a lock that took longer than lock_timeout.
+const lockNotAvailable = "55P03"
+
+// isGivenUp reports whether PostgreSQL ended a transaction that can succeed if it is run again: SQLSTATE 40001
 // (serialization_failure) and 40P01 (deadlock_detected).
 func isGivenUp(err error) bool {
 	var pg *pgconn.PgError
 	return errors.As(err, &pg) && (pg.Code == "40001" || pg.Code == "40P01")
 }
 
-// IsLocked reports whether a statement gave up waiting for a row that another transaction holds: SQLSTATE 55P03
-// (lock_not_available).
+func isWorthAnother(err error) bool { return isGivenUp(err) || IsLocked(err) }
+
+// IsLocked reports whether a statement gave up because another transaction kept a row locked.
 func IsLocked(err error) bool {
-	var pg *pgconn.PgError
-	return errors.As(err, &pg) && pg.Code == "55P03"
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && pg.Code == lockNotAvailable
 }
 
 // Now is the store's clock: UTC, in whole milliseconds, as everything is stored.
 func (s *Store) Now() time.Time { return s.now() }
+
+func (s *Store) now() time.Time { return s.clock.now().Truncate(time.Millisecond) }
+
+// Clock is the store's clock as exact as the process has it: for what measures, or compares with what is stored.
+func (s *Store) Clock() time.Time { return s.clock.now() }
 
 // LastTraffic is when this process last accepted an event or recorded an attempt: background work steps back for it.
 func (s *Store) LastTraffic() time.Time { return time.Unix(0, s.traffic.Load()) }
@@ -318,6 +353,9 @@ func IsOutage(err error) bool {
 		return false
 	}
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
+		if pg.Code == lockNotAvailable { // the database is well: only that row is not to be had
+			return false
+		}
 		switch pg.Code[:2] {
 		case "08", "40", "53", "55", "57", "58": // connection, rollback, resources, not in state, operator, system
 			return true

@@ -331,6 +331,8 @@ func TestIsOutage(t *testing.T) {
 		{"deadline", context.DeadlineExceeded, true},
 		{"too many connections", &pgconn.PgError{Code: "53300"}, true},
 		{"shutting down", &pgconn.PgError{Code: "57P01"}, true},
+		{"a row is locked", &pgconn.PgError{Code: "55P03"}, false},
+		{"not in state", &pgconn.PgError{Code: "55000"}, true},
 		{"deadlock", &pgconn.PgError{Code: "40P01"}, true},
 		{"read-only after a failover", &pgconn.PgError{Code: "25006"}, true},
 		{"unique violation", &pgconn.PgError{Code: "23505"}, false},

@@ -288,19 +288,5 @@ func (s *Store) DeleteWebhook(ctx context.Context, tenant, id string) (Webhook, 
 	return w, err
 }
 
-// WebhookCounts counts the webhooks of the installation by status, for the metrics.
-func (s *Store) WebhookCounts(ctx context.Context) (map[WebhookStatus]int64, error) {
-	var rows []struct {
-		Status WebhookStatus
-		N      int64
-	}
-	err := alive(s.db.WithContext(ctx).Model(&Webhook{})).Select("status, count(*) AS n").Group("status").Scan(&rows).Error
-	counts := make(map[WebhookStatus]int64, len(rows))
-	for _, r := range rows {
-		counts[r.Status] = r.N
-	}
-	return counts, err
-}
-
 // alive is the scope of webhooks that have not been deleted.
 func alive(db *gorm.DB) *gorm.DB { return db.Where("deleted_at IS NULL") }

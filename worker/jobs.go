@@ -18,8 +18,8 @@ type JobStore interface {
 
 // JobEngine is what Jobs needs of internal/engine.
 type JobEngine interface {
-	// LaunchWait starts dispatches and returns when they are started or given up.
-	LaunchWait(ctx context.Context, dispatches ...models.Dispatch)
+	// LaunchWait starts dispatches and returns how many were started, when each was or has been given up.
+	LaunchWait(ctx context.Context, dispatches ...models.Dispatch) (started int)
 	// Judge wakes a webhook's health workflow.
 	Judge(webhookID string)
 }

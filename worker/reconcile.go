@@ -2,10 +2,10 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"sync"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/posthorn/posthorn/internal/metrics"
 	"github.com/posthorn/posthorn/models"
@@ -13,9 +13,11 @@ import (
 
 // Engine is what the reconciler needs of internal/engine.
 type Engine interface {
-	Alive(ctx context.Context, dispatchID string) (bool, error)
+	// Alive reports which dispatches have a workflow that is running or paused.
+	Alive(ctx context.Context, dispatchIDs []string) (map[string]bool, error)
 	Ready(ctx context.Context) error
-	Launch(dispatches ...models.Dispatch)
+	// LaunchWait starts dispatches and returns how many were started, when each was or has been given up.
+	LaunchWait(ctx context.Context, dispatches ...models.Dispatch) (started int)
 	Judge(webhookID string)
 	Recover(recoveryID string)
 }
@@ -35,20 +37,48 @@ type Reconciler struct {
 
 	// When the steps that read whole tables come up again.
 	measureNext, sweepNext time.Time
+	// Where the next look of each kind begins: the last id that was looked at.
+	healthAt, recoveryAt string
 }
 
 // The bounds of one look.
 const (
-	checkedAtOnce      = 500  // workflows asked after
-	redispatchedAtOnce = 2560 // deliveries
-	sweptAtOnce        = 1000 // rows of each kind
-	judgedAtOnce       = 100  // webhooks
-	idempotencyLife    = 24 * time.Hour
-	sweepAfter         = time.Hour
-	lookEvery          = 10 * time.Second
-	sweepEvery         = 5 * time.Minute // it reads all dispatches there are
-	measureRest        = 50              // times as long as measuring took, there is none: a backlog of millions is counted for long
+	judgedAtOnce    = 100  // webhooks woken
+	recoveredAtOnce = 100  // recoveries started
+	sweptAtOnce     = 1000 // keys and leases
+	entriesAtOnce   = 100  // entries of the outbox, of up to models.MaxDispatch deliveries
+	idempotencyLife = 24 * time.Hour
+	sweepAfter      = time.Hour
+	lookEvery       = 10 * time.Second
+	sweepEvery      = 5 * time.Minute // it reads all dispatches there are
 )
+
+// For how many times as long as a loop took it rests, if that is longer than the time between two looks.
+const (
+	loopRest    = 19 // 5 % of the time
+	measureRest = 50 // 2 %: a backlog of millions is counted for long
+)
+
+// loop is one of the things that the reconciler looks after. Each has a goroutine of its own, so that none waits for
+// another that is slow or fails.
+type loop struct {
+	name string
+	// look looks once. found reports that there was something to do: there may be more.
+	look func(context.Context) (found bool, err error)
+	// temporal is set if it can do nothing while Temporal is away.
+	temporal bool
+}
+
+func (r *Reconciler) loops() []loop {
+	return []loop{
+		{"statistics", r.follow, false},
+		{"backlog", r.measure, false},
+		{"sweep", r.sweep, false},
+		{"deliveries", r.deliveries, true},
+		{"webhooks", r.webhooks, true},
+		{"recoveries", r.recoveries, true},
+	}
+}
 
 // Run looks until ctx ends.
 func (r *Reconciler) Run(ctx context.Context) {
@@ -58,177 +88,114 @@ func (r *Reconciler) Run(ctx context.Context) {
 	if r.Overdue == 0 {
 		r.Overdue = time.Minute
 	}
-	ticker := time.NewTicker(r.Every)
-	defer ticker.Stop()
-	for {
-		if err := r.Look(ctx); err != nil && ctx.Err() == nil {
-			r.Log.WarnContext(ctx, "reconciling goes on at the next look", "error", err)
+	var running sync.WaitGroup
+	for _, l := range r.loops() {
+		running.Go(func() { r.run(ctx, l) })
+	}
+	running.Wait()
+}
+
+// run looks again and again. A look that found nothing and took long is followed by a rest in proportion.
+func (r *Reconciler) run(ctx context.Context, l loop) {
+	for ctx.Err() == nil {
+		begun := time.Now()
+		found, err := r.once(ctx, l)
+		if err != nil && ctx.Err() == nil {
+			r.Log.WarnContext(ctx, "reconciling goes on at the next look", "loop", l.name, "error", err)
+		}
+		wait := r.Every
+		if !found {
+			wait = max(wait, loopRest*time.Since(begun))
 		}
 		select {
 		case <-ctx.Done():
-			return
-		case <-ticker.C:
+		case <-time.After(wait):
 		}
 	}
 }
 
-// Look reconciles once.
+// once looks once, if it can. While Temporal is away nothing can be said of any workflow, nor started.
+func (r *Reconciler) once(ctx context.Context, l loop) (found bool, err error) {
+	if l.temporal {
+		if err := r.Engine.Ready(ctx); err != nil {
+			return true, err // whatever that took, it says nothing of the loop
+		}
+	}
+	begun := time.Now()
+	defer func() { r.Metrics.LoopSeconds.WithLabelValues(l.name).Observe(time.Since(begun).Seconds()) }()
+	return l.look(ctx)
+}
+
+// Look does everything once.
 func (r *Reconciler) Look(ctx context.Context) error {
-	if _, err := r.Store.FollowGrowth(ctx); err != nil {
-		return err
+	var all error
+	for _, l := range r.loops() {
+		_, err := r.once(ctx, l)
+		all = errors.Join(all, err)
 	}
-	if err := r.measure(ctx); err != nil {
-		return err
-	}
-	// While Temporal is away nothing can be said of any workflow, nor started.
-	if err := r.Engine.Ready(ctx); err != nil {
-		return err
-	}
-	for _, step := range []func(context.Context) error{r.deliveries, r.webhooks, r.recoveries, r.sweep} {
-		if err := step(ctx); err != nil {
-			return err
-		}
-	}
-	return nil
+	return all
 }
 
-// deliveries dispatches again what is overdue and not being driven, until there is no more of it.
-func (r *Reconciler) deliveries(ctx context.Context) error {
-	before := r.Store.Now().Add(-r.Overdue)
-	for {
-		doubtful, err := r.Store.OverdueDispatches(ctx, before, checkedAtOnce)
+func (r *Reconciler) follow(ctx context.Context) (bool, error) {
+	_, err := r.Store.FollowGrowth(ctx)
+	return false, err
+}
+
+// webhooks wakes health workflows that have missed something, from where the last look ended.
+func (r *Reconciler) webhooks(ctx context.Context) (bool, error) {
+	for woken := 0; woken < judgedAtOnce; {
+		ids, next, err := r.Store.NeedHealthCheck(ctx, r.Threshold, r.healthAt, judgedAtOnce-woken)
 		if err != nil {
-			return err
+			return false, err
 		}
-		dead, alive, err := r.check(ctx, doubtful)
-		if err != nil {
-			return err
+		for _, id := range ids {
+			r.Engine.Judge(id)
 		}
-		if err := r.Store.DispatchChecked(ctx, alive); err != nil {
-			return err
-		}
-		fresh, err := r.Store.Redispatch(ctx, dead, before, redispatchedAtOnce)
-		if err != nil {
-			return err
-		}
-		for _, d := range fresh {
-			r.Metrics.Catches.Add(float64(len(d.Deliveries)))
-			r.Log.WarnContext(ctx, "dispatched again", "dispatch", d.ID, "deliveries", len(d.Deliveries))
-		}
-		r.Engine.Launch(fresh...)
-		if len(fresh) == 0 && len(doubtful) < checkedAtOnce {
-			return nil
+		woken += len(ids)
+		if r.healthAt = next; next == "" {
+			break
 		}
 	}
+	return false, nil
 }
 
-// check asks Temporal which of the dispatches are being driven.
-func (r *Reconciler) check(ctx context.Context, ids []string) (dead, alive []string, err error) {
-	running := make([]bool, len(ids))
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(8)
-	for i, id := range ids {
-		g.Go(func() (err error) {
-			running[i], err = r.Engine.Alive(ctx, id)
-			return err
-		})
+// recoveries starts recoveries that stand still, from where the last look ended.
+func (r *Reconciler) recoveries(ctx context.Context) (bool, error) {
+	ids, next, err := r.Store.RunningRecoveries(ctx, r.recoveryAt, recoveredAtOnce)
+	if err != nil {
+		return false, err
 	}
-	if err := g.Wait(); err != nil {
-		return nil, nil, err
-	}
-	for i, id := range ids {
-		if running[i] {
-			alive = append(alive, id)
-		} else {
-			dead = append(dead, id)
-		}
-	}
-	return dead, alive, nil
-}
-
-func (r *Reconciler) webhooks(ctx context.Context) error {
-	ids, err := r.Store.NeedHealthCheck(ctx, r.Threshold, judgedAtOnce)
-	for _, id := range ids {
-		r.Engine.Judge(id)
-	}
-	return err
-}
-
-func (r *Reconciler) recoveries(ctx context.Context) error {
-	ids, err := r.Store.RunningRecoveries(ctx, judgedAtOnce)
 	for _, id := range ids {
 		r.Engine.Recover(id)
 	}
-	return err
+	r.recoveryAt = next
+	return false, nil
 }
 
-func (r *Reconciler) sweep(ctx context.Context) error {
+func (r *Reconciler) sweep(ctx context.Context) (bool, error) {
 	now := r.Store.Now()
 	for {
 		n, err := r.Store.ForgetKeys(ctx, now.Add(-idempotencyLife), sweptAtOnce)
 		if err != nil {
-			return err
+			return false, err
 		}
 		if n < sweptAtOnce {
 			break
 		}
 	}
 	if now.Before(r.sweepNext) {
-		return nil
+		return true, nil
 	}
 	r.sweepNext = now.Add(sweepEvery)
 	before := now.Add(-sweepAfter)
 	if _, err := r.Store.ForgetLeases(ctx, before, sweptAtOnce); err != nil {
-		return err
+		return false, err
 	}
-	_, err := r.Store.SweepDispatches(ctx, before, sweptAtOnce)
-	return err
-}
-
-// rest puts off the next count by how long the last has taken.
-func (r *Reconciler) rest(begun time.Time) {
-	ended := r.Store.Now()
-	r.measureNext = ended
-	if rest := measureRest * ended.Sub(begun); rest > lookEvery {
-		r.measureNext = ended.Add(rest)
+	for after := ""; ; {
+		_, next, err := r.Store.SweepDispatches(ctx, after, before, entriesAtOnce)
+		if err != nil || next == "" {
+			return false, err
+		}
+		after = next
 	}
-}
-
-// measuredBacklogs is how many webhooks are named in the metrics.
-const measuredBacklogs = 20
-
-func (r *Reconciler) measure(ctx context.Context) error {
-	oldest, err := r.Store.OldestDue(ctx)
-	if err != nil {
-		return err
-	}
-	begun := r.Store.Now()
-	age := 0.0
-	if oldest != nil {
-		age = begun.Sub(*oldest).Seconds()
-	}
-	r.Metrics.OldestDue.Set(age)
-	if begun.Before(r.measureNext) {
-		return nil
-	}
-	b, top, err := r.Store.Backlog(ctx, measuredBacklogs)
-	if err != nil {
-		return err
-	}
-	r.rest(begun)
-	r.Metrics.Pending.Set(float64(b.Pending))
-	r.Metrics.Held.Set(float64(b.Held))
-	webhooks, err := r.Store.WebhookCounts(ctx)
-	if err != nil {
-		return err
-	}
-	r.Metrics.Webhooks.Reset()
-	for status, n := range webhooks {
-		r.Metrics.Webhooks.WithLabelValues(string(status)).Set(float64(n))
-	}
-	r.Metrics.Backlog.Reset()
-	for _, w := range top {
-		r.Metrics.Backlog.WithLabelValues(w.WebhookID).Set(float64(w.Pending))
-	}
-	return nil
 }

@@ -28,10 +28,11 @@ const (
 // engine says what a Temporal would, and remembers what it is asked for.
 type engine struct {
 	*hookstest.Engine
-	away    error           // answer to Ready
-	silent  error           // answer to Alive
-	running map[string]bool // dispatches whose workflows are running
-	asked   chan<- struct{} // hears of each look
+	away      error           // answer to Ready
+	silent    error           // answer to Alive
+	running   map[string]bool // dispatches whose workflows are running
+	questions map[string]int  // how often each was asked after
+	asked     chan<- struct{} // hears of each look
 }
 
 func (e *engine) Ready(ctx context.Context) error {
@@ -44,8 +45,13 @@ func (e *engine) Ready(ctx context.Context) error {
 	return e.away
 }
 
-func (e *engine) Alive(_ context.Context, dispatchID string) (bool, error) {
-	return e.running[dispatchID], e.silent
+func (e *engine) Alive(_ context.Context, dispatchIDs []string) (map[string]bool, error) {
+	alive := map[string]bool{}
+	for _, id := range dispatchIDs {
+		e.questions[id]++
+		alive[id] = e.running[id]
+	}
+	return alive, e.silent
 }
 
 // bundle is an installation whose reconciler looks when it is told to.
@@ -62,7 +68,7 @@ func setup(t *testing.T, options ...hookstest.Option) *bundle {
 	env := hookstest.New(t, options...)
 	env.Tenant(tenant)
 	env.EventTypes(eventType)
-	b := &bundle{Env: env, t: t, engine: &engine{Engine: env.Engine, running: map[string]bool{}}, m: metrics.New(prometheus.NewRegistry())}
+	b := &bundle{Env: env, t: t, engine: &engine{Engine: env.Engine, running: map[string]bool{}, questions: map[string]int{}}, m: metrics.New(prometheus.NewRegistry())}
 	b.Reconciler = &worker.Reconciler{Store: env.Store, Engine: b.engine, Threshold: hookstest.Threshold, Metrics: b.m,
 		Log: slog.New(slog.DiscardHandler), Every: 10 * time.Second, Overdue: time.Minute}
 	return b

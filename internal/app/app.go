@@ -97,9 +97,9 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 		return nil, err
 	}
 	a.sender = sender.New(sender.Config{AllowHTTP: o.Config.AllowHTTP, AllowNetworks: o.Config.AllowNetworks,
-		AllowLoopbackHTTP: o.Dev, UserAgent: "Posthorn/" + o.Version, MaxIdleConns: o.Config.IdleLimit()})
+		AllowLoopbackHTTP: o.Dev, UserAgent: "Posthorn/" + o.Version, MaxIdleConns: o.Config.IdleLimit(), Now: a.store.Clock})
 	a.posts, a.breaker = a.newPosts(), a.newBreaker()
-	a.desk = handoff.NewDesk(handoffBytes, time.Now)
+	a.desk = handoff.NewDesk(handoffBytes, a.store.Clock)
 	var shared *handoff.Desk // with the starter of dispatches, if this process works on them too
 	if o.Worker && o.API {
 		shared = a.desk
@@ -111,7 +111,7 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 	a.hooks = hooks.New(hooks.Options{Store: a.store, Box: box, Guard: a.sender.Guard(), Poster: a.sender, Posts: a.posts, Engine: a.engine,
 		AdminKey: o.Config.AdminKey.Reveal(), Timeout: o.Config.Timeout, Threshold: int64(o.Config.FailureThreshold),
 		Retry:    backoff.Policy{Initial: retry.Initial, Backoff: retry.Backoff, MaxInterval: retry.MaxInterval, Max: retry.Max},
-		GroupMax: o.Config.GroupMax, Dev: o.Dev, Metrics: a.metrics, Log: o.Log})
+		GroupMax: o.Config.GroupMax, Dev: o.Dev, Metrics: a.metrics, Log: o.Log, Now: a.store.Clock})
 	return a, nil
 }
 
@@ -207,12 +207,12 @@ func (a *App) prepare(ctx context.Context, addr net.Addr) {
 // work starts the worker, as soon as Temporal is there, and the reconciler. It returns what stops them.
 func (a *App) work(ctx context.Context, background *sync.WaitGroup) (stop func()) {
 	deliveries := &activities.Deliveries{Hooks: a.hooks, Store: a.store, Desk: a.desk, Recorder: activities.NewRecorder(a.store, a.Log),
-		Lanes: activities.NewLanes(), Limits: activities.NewLimits(a.store, time.Now), Failed: a.engine.Failed, Metrics: a.metrics, Log: a.Log, Now: time.Now}
+		Lanes: activities.NewLanes(), Limits: activities.NewLimits(a.store, a.store.Clock), Failed: a.engine.Failed, Metrics: a.metrics, Log: a.Log, Now: a.store.Clock}
 	all := worker.Activities{
 		Deliveries: deliveries,
 		Health:     &activities.Health{Hooks: a.hooks, Store: a.store, Mailer: a.mailer, PublicURL: a.Config.PublicURL, Metrics: a.metrics, Log: a.Log},
 		Housekeeping: &activities.Housekeeping{Hooks: a.hooks, Store: a.store, Retention: a.Config.Retention.Std(),
-			Now: time.Now},
+			Now: a.store.Clock},
 	}
 	var polling *worker.Worker
 	background.Go(func() {

@@ -268,22 +268,6 @@ func (e *Engine) Recover(recoveryID string) {
 	})
 }
 
-// Alive tells whether a dispatch's workflow is running. An error means that Temporal did not say.
-func (e *Engine) Alive(ctx context.Context, dispatchID string) (bool, error) {
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
-	defer cancel()
-	d, err := e.Client.DescribeWorkflowExecution(ctx, workflows.DeliverID(dispatchID), "")
-	e.heard(err)
-	var missing *serviceerror.NotFound
-	switch {
-	case errors.As(err, &missing):
-		return false, nil
-	case err != nil:
-		return false, err
-	}
-	return d.GetWorkflowExecutionInfo().GetStatus() == enums.WORKFLOW_EXECUTION_STATUS_RUNNING, nil
-}
-
 // Ready tells whether Temporal answers.
 func (e *Engine) Ready(ctx context.Context) error {
 	_, err := e.Client.CheckHealth(ctx, &client.CheckHealthRequest{})

@@ -29,7 +29,7 @@ type launch struct {
 	dispatch *models.Dispatch
 	work     []handoff.Work
 	queued   time.Time
-	done     func() // nil, or called when it was started or given up
+	done     func(started bool) // nil, or called when it was started or given up
 }
 
 // Launch starts dispatches without a slot, and does not wait for them.
@@ -39,20 +39,24 @@ func (e *Engine) Launch(dispatches ...models.Dispatch) {
 	}
 }
 
-// LaunchWait starts dispatches without a slot, and returns when each was started or given up, or ctx ends. What was not
-// started by then is the reconciler's.
-func (e *Engine) LaunchWait(ctx context.Context, dispatches ...models.Dispatch) {
-	ended := make(chan struct{}, len(dispatches))
+// LaunchWait starts dispatches without a slot, and returns how many Temporal has started, when each was started or given
+// up or ctx ends. What was not started by then is the reconciler's.
+func (e *Engine) LaunchWait(ctx context.Context, dispatches ...models.Dispatch) (started int) {
+	ended := make(chan bool, len(dispatches))
 	for i := range dispatches {
-		e.enqueue(launch{ctx: ctx, dispatch: &dispatches[i], done: func() { ended <- struct{}{} }})
+		e.enqueue(launch{ctx: ctx, dispatch: &dispatches[i], done: func(started bool) { ended <- started }})
 	}
 	for range dispatches {
 		select {
-		case <-ended:
+		case ok := <-ended:
+			if ok {
+				started++
+			}
 		case <-ctx.Done():
-			return
+			return started
 		}
 	}
+	return started
 }
 
 // enqueue lets a dispatch wait for its launch: tenants take turns.
@@ -63,19 +67,20 @@ func (e *Engine) enqueue(l launch) {
 	}
 	e.Metrics.Starts.WithLabelValues("failed").Inc()
 	if l.done != nil {
-		l.done()
+		l.done(false)
 	}
 }
 
 // launch starts one dispatch beside the slots: as many at once as there are slots.
 func (e *Engine) launch(l launch) {
+	started := false
 	if l.done != nil {
-		defer l.done()
+		defer func() { l.done(started) }()
 	}
 	if (l.ctx != nil && l.ctx.Err() != nil) || (time.Since(l.queued) > launchFresh && e.replaced(l.dispatch)) {
 		return
 	}
-	e.startHere(l.dispatch, l.work)
+	started = e.startHere(l.dispatch, l.work)
 }
 
 // replaced reports whether nothing is left of a dispatch, or others drive it.
@@ -87,11 +92,10 @@ func (e *Engine) replaced(d *models.Dispatch) bool {
 }
 
 // startHere starts one dispatch with its work at hand for this process's worker, which is gone when the engine closes,
-// and returns when it is no load any more.
-func (e *Engine) startHere(d *models.Dispatch, work []handoff.Work) {
+// and returns when it is no load any more. It reports whether Temporal has it.
+func (e *Engine) startHere(d *models.Dispatch, work []handoff.Work) (started bool) {
 	if e.Desk == nil || len(work) == 0 || e.closing.Load() {
-		e.start(d, work)
-		return
+		return e.start(d, work)
 	}
 	handed := work
 	if slices.ContainsFunc(work, func(w handoff.Work) bool { return w.Event == nil }) {
@@ -100,7 +104,7 @@ func (e *Engine) startHere(d *models.Dispatch, work []handoff.Work) {
 	done := e.Desk.Put(d.ID, handed)
 	time.AfterFunc(keepFor, func() { e.Desk.Done(d.ID) })
 	if !e.start(d, work) {
-		return
+		return false
 	}
 	hold := time.NewTimer(holdFor)
 	defer hold.Stop()
@@ -108,4 +112,5 @@ func (e *Engine) startHere(d *models.Dispatch, work []handoff.Work) {
 	case <-done:
 	case <-hold.C:
 	}
+	return true
 }

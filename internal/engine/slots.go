@@ -97,7 +97,7 @@ func (e *Engine) Start(tenant string, dispatches []models.Dispatch, work map[str
 		var launched sync.WaitGroup
 		for i := 1; i < len(dispatches); i++ {
 			launched.Add(1)
-			e.enqueue(launch{dispatch: &dispatches[i], work: work[dispatches[i].ID], done: launched.Done})
+			e.enqueue(launch{dispatch: &dispatches[i], work: work[dispatches[i].ID], done: func(bool) { launched.Done() }})
 		}
 		if len(dispatches) > 0 {
 			e.startHere(&dispatches[0], work[dispatches[0].ID])

@@ -95,8 +95,9 @@ func (e *Engine) Launch(dispatches ...models.Dispatch) {
 }
 
 // LaunchWait implements worker.Engine.
-func (e *Engine) LaunchWait(_ context.Context, dispatches ...models.Dispatch) {
+func (e *Engine) LaunchWait(_ context.Context, dispatches ...models.Dispatch) (started int) {
 	e.Launch(dispatches...)
+	return len(dispatches)
 }
 
 // Admit implements hooks.Engine.

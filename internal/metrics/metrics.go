@@ -22,7 +22,8 @@ type Metrics struct {
 	Pending        prometheus.Gauge
 	Held           prometheus.Gauge
 	OldestDue      prometheus.Gauge
-	Backlog        *prometheus.GaugeVec // by webhook
+	Backlog        *prometheus.GaugeVec     // by webhook
+	LoopSeconds    *prometheus.HistogramVec // of the reconciler, by loop
 }
 
 // New makes the metrics and registers them.
@@ -66,7 +67,9 @@ func New(r prometheus.Registerer) *Metrics {
 	m.Backlog = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "posthorn_webhook_backlog_deliveries",
 		Help: "Pending deliveries of the webhooks with the longest queues."}, []string{"webhook"})
 	m.Webhooks = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "posthorn_webhooks", Help: "Webhooks, by status."}, []string{"status"})
-	r.MustRegister(m.Backlog, m.Webhooks)
+	m.LoopSeconds = prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "posthorn_reconciler_loop_seconds",
+		Help: "How long the reconciler's loops took for one look each.", Buckets: []float64{.01, .1, .5, 1, 5, 10, 30, 60, 300}}, []string{"loop"})
+	r.MustRegister(m.Backlog, m.Webhooks, m.LoopSeconds)
 	return m
 }
 

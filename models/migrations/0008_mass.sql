@@ -56,3 +56,6 @@ CREATE INDEX deliveries_pending ON deliveries (webhook_id, id) WHERE status = 'p
 -- It was for finding what a resume had left behind; nothing is left behind any more. With statistics that lag, PostgreSQL
 -- preferred it for the pages of a webhook and sorted everything that is held.
 DROP INDEX deliveries_held;
+
+-- The reconciler looks for the recoveries that run, among all that are kept.
+CREATE INDEX recoveries_running ON recoveries (id) WHERE status = 'running';

@@ -244,6 +244,7 @@ func (o Options) arguments(port int) []string {
 		"unix_socket_directories=", // the default directory need not exist or be ours
 		"max_connections=300",      // packages are tested side by side
 		"timezone=UTC",
+		"deadlock_timeout=100ms", // before lock_timeout ends the wait: tests count the deadlocks
 	}
 	if o.Fast {
 		settings = append(settings, "fsync=off", "synchronous_commit=off", "full_page_writes=off")

@@ -1,0 +1,187 @@
+package models
+
+import (
+	"context"
+	"database/sql"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Mark is a place among the pending deliveries in the order in which they fall due. The zero Mark is before all of them.
+type Mark struct {
+	At time.Time
+	ID string
+}
+
+// Overdue is a page of pending deliveries whose attempt should have been made.
+type Overdue struct {
+	Deliveries []Delivery
+	// Checked says of the dispatches that the deliveries name, and that exist, when each was last known to be driven.
+	Checked map[string]time.Time
+	// Next is where the next page begins; More reports whether there may be one.
+	Next Mark
+	More bool
+}
+
+// Overdue reads a page of the deliveries that have been due since before, those after the mark that have waited longest.
+// What it reads does not depend on how many there are.
+func (s *Store) Overdue(ctx context.Context, before time.Time, after Mark, limit int) (Overdue, error) {
+	page := Overdue{Checked: map[string]time.Time{}, Next: after}
+	err := s.db.WithContext(ctx).Where("status = 'pending' AND next_attempt_at < ? AND (next_attempt_at, id) > (?, ?)",
+		before.UTC(), after.At.UTC(), after.ID).Order("next_attempt_at, id").Limit(limit).Find(&page.Deliveries).Error
+	if err != nil || len(page.Deliveries) == 0 {
+		return page, err
+	}
+	last := page.Deliveries[len(page.Deliveries)-1]
+	page.Next, page.More = Mark{*last.NextAttemptAt, last.ID}, len(page.Deliveries) == limit
+	named := map[string]bool{}
+	for _, d := range page.Deliveries {
+		if d.DispatchID != "" {
+			named[d.DispatchID] = true
+		}
+	}
+	err = bulk(ctx, s, sortedKeys(named), idColumns, `SELECT p.id, p.checked_at FROM v JOIN dispatches p ON p.id = v.id`, func(rows *sql.Rows) error {
+		var id string
+		var at time.Time
+		err := rows.Scan(&id, &at)
+		page.Checked[id] = at
+		return err
+	})
+	return page, err
+}
+
+// Doubtful names the dispatches that have not been known to be driven since before: their workflows are to be asked after.
+func (o *Overdue) Doubtful(before time.Time) []string {
+	ids := slices.Sorted(maps.Keys(o.Checked))
+	return slices.DeleteFunc(ids, func(id string) bool { return !o.Checked[id].Before(before) })
+}
+
+// Nameless reports whether there is a delivery that names no dispatch: a shared one may have it.
+func (o *Overdue) Nameless() bool {
+	return slices.ContainsFunc(o.Deliveries, func(d Delivery) bool { return d.DispatchID == "" })
+}
+
+// Undriven gives the deliveries that nothing drives: their dispatch does not exist, or is among the dead.
+func (o *Overdue) Undriven(dead []string) []Delivery {
+	driven := maps.Clone(o.Checked)
+	for _, id := range dead {
+		delete(driven, id)
+	}
+	var rows []Delivery
+	for _, d := range o.Deliveries {
+		if _, ok := driven[d.DispatchID]; !ok {
+			rows = append(rows, d)
+		}
+	}
+	return rows
+}
+
+// DispatchesChecked notes that the dispatches are being driven, so that they are not asked after again at once.
+func (s *Store) DispatchesChecked(ctx context.Context, ids []string) error {
+	now := s.now()
+	columns := append(slices.Clone(idColumns), column[string]{"now", "timestamptz", func(*string) any { return &now }})
+	ids = slices.Sorted(slices.Values(ids)) // in one order everywhere
+	return s.again(ctx, func() error {
+		return bulk(ctx, s, ids, columns, `UPDATE dispatches SET checked_at = v.now FROM v WHERE dispatches.id = v.id`, nil)
+	})
+}
+
+// ForgetDispatches removes outbox entries that nothing drives. What they still owe is found by having no dispatch.
+func (s *Store) ForgetDispatches(ctx context.Context, ids []string) error {
+	ids = slices.Sorted(slices.Values(ids)) // in one order everywhere
+	return s.again(ctx, func() error {
+		return bulk(ctx, s, ids, idColumns, `DELETE FROM dispatches WHERE id IN (SELECT id FROM v)`, nil)
+	})
+}
+
+// takenOver is a delivery that nothing drives, and whether it can be sent: its webhook is active and its event has data.
+type takenOver struct {
+	Delivery
+	Sendable bool
+}
+
+// GroupMax is the most deliveries of several events that the operator allows in one dispatch.
+func (s *Store) GroupMax() int { return s.groupMax }
+
+// TakeOver puts deliveries that nothing drives into new dispatches of at most most, for the caller to start. Those that have changed since they were read, are not
+// overdue since before any more, or are locked by another process are passed over; those that cannot be sent are put
+// aside.
+func (s *Store) TakeOver(ctx context.Context, deliveries []Delivery, before time.Time, most int) (fresh []Dispatch, err error) {
+	before = before.UTC()
+	columns := append(slices.Clone(foundColumns), column[Delivery]{"dispatch_id", "text", func(d *Delivery) any { return d.DispatchID }},
+		column[Delivery]{"before", "timestamptz", func(*Delivery) any { return &before }})
+	deliveries = slices.SortedFunc(slices.Values(deliveries), func(a, b Delivery) int { return strings.Compare(a.ID, b.ID) })
+	var aside []Delivery
+	err = s.Tx(ctx, func(tx *Store) error {
+		aside, fresh = nil, nil
+		lock := ""
+		if tx.postgres {
+			lock = " FOR UPDATE OF d SKIP LOCKED"
+		}
+		var rows []Delivery
+		err := bulk(ctx, tx, deliveries, columns, `SELECT d.*, w.status = 'active' AND w.deleted_at IS NULL AND e.erased_at IS NULL AS sendable
+			FROM v JOIN deliveries d ON d.tenant = v.tenant AND d.id = v.id AND d.status = v.was AND d.generation = v.generation
+				AND d.dispatch_id = v.dispatch_id AND d.next_attempt_at < v.before
+			JOIN webhooks w ON w.id = d.webhook_id JOIN events e ON e.tenant = d.tenant AND e.id = d.event_id
+			ORDER BY d.id`+lock, func(result *sql.Rows) error {
+			var d takenOver
+			if err := tx.db.ScanRows(result, &d); err != nil {
+				return err
+			}
+			if d.Sendable {
+				rows = append(rows, d.Delivery)
+			} else {
+				aside = append(aside, d.Delivery)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		fresh, err = tx.dispatchIn(ctx, rows, most, false)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	_, err = s.SetAside(ctx, aside) // what can be sent after all is found at the next look
+	return fresh, err
+}
+
+// SweepDispatches looks at a page of the outbox and removes the entries older than before of which nothing is pending any
+// more: those whose last deliveries were held or canceled rather than recorded. next is where the following page
+// begins, "" after the last.
+func (s *Store) SweepDispatches(ctx context.Context, after string, before time.Time, limit int) (n int64, next string, err error) {
+	var page []Dispatch
+	if err := s.db.WithContext(ctx).Where("id > ?", after).Order("id").Limit(limit).Find(&page).Error; err != nil {
+		return 0, "", err
+	}
+	if len(page) == limit {
+		next = page[limit-1].ID
+	}
+	old := map[string]bool{}
+	var owed []adopted
+	for _, p := range page {
+		if !p.CreatedAt.Before(before) || !p.CheckedAt.Before(before) {
+			continue
+		}
+		old[p.ID] = true
+		for _, key := range p.Deliveries {
+			owed = append(owed, adopted{key, p.ID})
+		}
+	}
+	err = bulk(ctx, s, owed, adoptedColumns, `SELECT v.dispatch_id FROM v JOIN deliveries d ON d.tenant = v.tenant AND d.id = v.id
+		AND d.status = v.was AND d.dispatch_id IN (v.dispatch_id, '')`, func(rows *sql.Rows) error {
+		var id string
+		err := rows.Scan(&id)
+		delete(old, id)
+		return err
+	})
+	if err != nil {
+		return 0, "", err
+	}
+	err = s.ForgetDispatches(ctx, sortedKeys(old))
+	return int64(len(old)), next, err
+}
