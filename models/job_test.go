@@ -108,7 +108,9 @@ func TestALargeActChangesOnePageAndLeavesAJob(t *testing.T) {
 			_, err := s.DeleteWebhook(context.Background(), w.Tenant, w.ID)
 			return err
 		}, "canceled webhook deleted"},
-		{"erase", func(s *database, w models.Webhook) error { return s.EraseEvent(context.Background(), w.Tenant, "evt_wide") }, "canceled payload erased"},
+		{"erase", func(s *database, w models.Webhook) error {
+			return s.EraseEvent(context.Background(), w.Tenant, "evt_wide")
+		}, "canceled payload erased"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			stores(t, func(t *testing.T, s *database) {
@@ -277,7 +279,10 @@ func TestEffectiveStatus(t *testing.T) {
 				_, _, err := s.SetWebhookStatus(t.Context(), tenant, w.ID, models.StatusChange{To: models.WebhookPaused})
 				return err
 			}, models.Held, "webhook paused"},
-			{func(w models.Webhook, _ string) error { _, err := s.DeleteWebhook(t.Context(), tenant, w.ID); return err }, models.Canceled, "webhook deleted"},
+			{func(w models.Webhook, _ string) error {
+				_, err := s.DeleteWebhook(t.Context(), tenant, w.ID)
+				return err
+			}, models.Canceled, "webhook deleted"},
 			{func(_ models.Webhook, e string) error { return s.EraseEvent(t.Context(), tenant, e) }, models.Canceled, "payload erased"},
 		} {
 			w := s.Webhook(t, tenant)

@@ -14,7 +14,9 @@ import (
 func TestALockedRowHoldsUpItsOwnRecordOnly(t *testing.T) {
 	t.Parallel()
 	for name, lock := range map[string]func(mine models.Delivery) (query, id string){
-		"the delivery": func(d models.Delivery) (string, string) { return "SELECT 1 FROM deliveries WHERE id = ? FOR UPDATE", d.ID },
+		"the delivery": func(d models.Delivery) (string, string) {
+			return "SELECT 1 FROM deliveries WHERE id = ? FOR UPDATE", d.ID
+		},
 		"the webhook's count": func(d models.Delivery) (string, string) {
 			return "SELECT 1 FROM webhook_health WHERE webhook_id = ? FOR UPDATE", d.WebhookID
 		},

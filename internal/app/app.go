@@ -230,6 +230,8 @@ func (a *App) work(ctx context.Context, background *sync.WaitGroup) (stop func()
 	reconciler := &worker.Reconciler{Store: a.store, Engine: a.engine, Threshold: int64(a.Config.FailureThreshold), Metrics: a.metrics, Log: a.Log,
 		Every: a.Config.Reconcile.Every, Overdue: a.Config.Reconcile.After}
 	background.Go(func() { reconciler.Run(ctx) })
+	jobs := &worker.Jobs{Store: a.store, Engine: a.engine, Metrics: a.metrics, Log: a.Log, Now: a.store.Clock}
+	background.Go(func() { jobs.Run(ctx) })
 	return func() {
 		if polling != nil { // the background work has ended
 			polling.Stop()

@@ -161,7 +161,20 @@ func TestOneConnectionIsEnough(t *testing.T) {
 			{"its pages", jobs},
 			{"erase", func(ctx context.Context) error { return h.ErasePayload(ctx, tenant, event) }},
 			{"keep settings", func(ctx context.Context) error { return h.KeepSystemSettings(ctx, tenant, "im4", map[string]string{}) }},
-			{"retain", func(ctx context.Context) error { _, err := store.DeleteFinished(ctx, store.Now(), 10); return err }},
+			{"retain", func(ctx context.Context) error { _, _, err := store.Expire(store.Now(), 10).Step(ctx); return err }},
+			{"take over", func(ctx context.Context) error {
+				page, err := store.Overdue(ctx, store.Now().Add(time.Hour), models.Mark{}, 100)
+				if err != nil {
+					return err
+				}
+				_, err = store.TakeOver(ctx, page.Deliveries, store.Now().Add(time.Hour), 100)
+				return err
+			}},
+			{"adopt", func(ctx context.Context) error { _, err := store.Adopt(ctx); return err }},
+			{"sweep", func(ctx context.Context) error {
+				_, _, err := store.SweepDispatches(ctx, "", store.Now(), 100)
+				return err
+			}},
 			{"match", func(ctx context.Context) error {
 				_, err := h.MatchEvent(ctx, tenant, "order.created", []byte(`{}`))
 				return err
