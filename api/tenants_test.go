@@ -3,7 +3,6 @@ package api_test
 import (
 	"net/http"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -93,13 +92,10 @@ func TestADeletedTenantsNameStartsClean(t *testing.T) {
 	e.asAdmin("PUT /v1/tenants/"+again.ID, `{}`).is(http.StatusUnprocessableEntity)
 	require.Equal(t, "Acme once more", e.asAdmin("PUT /v1/tenants/acme", `{"name":"Acme once more"}`).is(http.StatusOK).text("name"))
 
-	for range 2 { // the rest follows
-		for job := "the first"; job != ""; {
-			j, _, err := e.Store.RunJob(t.Context())
-			require.NoError(t, err)
-			job = j.ID
-		}
-		e.Clock.Advance(2 * time.Minute)
+	for job := "the first"; job != ""; { // the rest follows
+		j, _, err := e.Store.RunJob(t.Context())
+		require.NoError(t, err)
+		job = j.ID
 	}
 	jobs, err := e.Store.Jobs(t.Context())
 	require.NoError(t, err)

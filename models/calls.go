@@ -117,7 +117,7 @@ type Replay struct {
 
 // NoteReplay notes that an attempt is being repeated on request. ErrNotFound if the tenant does not exist.
 func (s *Store) NoteReplay(ctx context.Context, tenant, attemptID string) error {
-	return s.Tx(ctx, func(tx *Store) error {
+	return s.changeTenant(ctx, tenant, func(tx *Store) error {
 		if err := tx.holdTenant(ctx, tenant); err != nil {
 			return err
 		}

@@ -11,24 +11,6 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// runJobs runs all jobs to their end, the ones that are not due yet too, and gives what their pages did.
-func (s *database) runJobs(t *testing.T) (pages []models.JobPage) {
-	t.Helper()
-	for range 3 {
-		for {
-			job, page, err := s.RunJob(t.Context())
-			require.NoError(t, err)
-			if job.ID == "" {
-				break
-			}
-			pages = append(pages, page)
-		}
-		s.Clock.Advance(2 * time.Minute)
-	}
-	require.Zero(t, s.Count(t, "jobs"))
-	return pages
-}
-
 // tenantTables are the tables that have a column tenant.
 func (s *database) tenantTables(t *testing.T) (tables []string) {
 	t.Helper()
@@ -145,43 +127,13 @@ func TestPurgeRemovesWhatADeletedTenantOwnsAndNothingElse(t *testing.T) {
 			}
 			require.Less(t, n, 100)
 		}
-		require.Equal(t, map[string]int{"jobs": 1}, s.of(t, acme), "a last look is still to come")
 		require.Len(t, judge, 25+2, "webhooks with failures, whose health workflows are to find them gone")
-		s.Clock.Advance(2 * time.Minute)
-		for range 2 {
-			_, _, err := s.RunJob(t.Context())
-			require.NoError(t, err)
-		}
 		require.Empty(t, s.of(t, acme))
 		require.Equal(t, before, s.of(t, globex))
 		require.Equal(t, kept, s.of(t, again))
 		var health int
 		require.NoError(t, s.DB().Raw(`SELECT count(*) FROM webhook_health h WHERE NOT EXISTS (SELECT 1 FROM webhooks w WHERE w.id = h.webhook_id)`).Scan(&health).Error)
 		require.Zero(t, health)
-	})
-}
-
-// A publish that was under way when its tenant was deleted may be stored after the purge has passed.
-func TestWhatIsStoredBehindAPurgeIsRemovedToo(t *testing.T) {
-	stores(t, func(t *testing.T, s *database) {
-		tenant := s.Tenant(t, "acme")
-		w := s.Webhook(t, tenant)
-		late := s.Publish(t, tenant, w)[0]
-		event, err := s.Event(t.Context(), tenant, late.EventID)
-		require.NoError(t, err)
-		require.NoError(t, s.DeleteTenant(t.Context(), tenant))
-		for range 2 {
-			_, _, err := s.RunJob(t.Context())
-			require.NoError(t, err)
-		}
-		require.Zero(t, s.Count(t, "deliveries"))
-		require.NoError(t, s.DB().Create(&late).Error)
-		require.NoError(t, s.DB().Create(&event).Error)
-		job, _, err := s.RunJob(t.Context())
-		require.NoError(t, err)
-		require.Empty(t, job.ID, "not before such a publish must have ended")
-		s.runJobs(t)
-		require.Empty(t, s.of(t, tenant))
 	})
 }
 
@@ -241,7 +193,7 @@ func TestADeletedTenantIsNotFound(t *testing.T) {
 		}
 		versions, err := s.TenantVersions(ctx, []string{tenant})
 		require.NoError(t, err)
-		require.Empty(t, versions)
+		require.NotContains(t, versions, tenant)
 		tenants, _, err := s.Tenants(ctx, models.Page{Limit: 10})
 		require.NoError(t, err)
 		require.Empty(t, tenants)

@@ -89,7 +89,7 @@ func (s *Store) CreateRecovery(ctx context.Context, r *Recovery) error {
 	if uncounted {
 		r.Total = TotalUnknown
 	}
-	return s.Tx(ctx, func(tx *Store) error {
+	return s.changeTenant(ctx, r.Tenant, func(tx *Store) error {
 		if err := tx.holdTenant(ctx, r.Tenant); err != nil {
 			return err
 		}

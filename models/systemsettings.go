@@ -29,7 +29,7 @@ func (s *Store) SystemSettings(ctx context.Context, tenant, system string) (Syst
 // PutSystemSettings replaces what a system keeps for a tenant. ErrNotFound if the tenant does not exist.
 func (s *Store) PutSystemSettings(ctx context.Context, tenant, system, settings string) error {
 	row := SystemSettings{Tenant: tenant, System: system, Settings: settings, UpdatedAt: s.now()}
-	return s.Tx(ctx, func(tx *Store) error {
+	return s.changeTenant(ctx, tenant, func(tx *Store) error {
 		if err := tx.holdTenant(ctx, tenant); err != nil {
 			return err
 		}

@@ -118,7 +118,7 @@ func (s *Store) Tenants(ctx context.Context, p Page) ([]Tenant, string, error) {
 // free. What it owned goes in the pages of a job. The row stays, without what it said of people, so that no other tenant
 // is ever given its id.
 func (s *Store) DeleteTenant(ctx context.Context, id string) error {
-	return s.Tx(ctx, func(tx *Store) error {
+	return s.changeTenant(ctx, id, func(tx *Store) error {
 		result := tx.db.WithContext(ctx).Exec(`UPDATE tenants SET version = version + 1, name = '', admin_emails = '[]',
 			updated_at = ?, deleted_at = ? WHERE id = ? AND deleted_at IS NULL`, tx.now(), tx.now(), id)
 		if result.Error != nil {
