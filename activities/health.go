@@ -44,7 +44,7 @@ func (a *Health) Judge(ctx context.Context, webhookID string) (workflows.Health,
 		return workflows.Health{}, err
 	}
 	unsent, err := a.Store.UnsentNotifications(ctx, webhookID)
-	return workflows.Health{Tenant: w.Tenant, Status: string(w.Status), Reason: w.StatusReason, Name: w.Name, Host: host(&w), Failed: w.Health.Failed,
+	return workflows.Health{Tenant: models.TenantSlug(w.Tenant), Status: string(w.Status), Reason: w.StatusReason, Name: w.Name, Host: host(&w), Failed: w.Health.Failed,
 		Threshold: a.Hooks.Threshold, Epoch: w.Health.Epoch, LastError: w.Health.LastError, Unsent: unsent}, err
 }
 
@@ -128,7 +128,7 @@ func operational(n *models.Notification, w *models.Webhook) operationalData {
 		status = models.WebhookDeactivated
 	}
 	data := operationalData{FailedAttempts: n.Detail.Failed, Threshold: n.Detail.Threshold, Reason: n.Detail.Reason,
-		Webhook: operationalWebhook{ID: w.ID, Tenant: w.Tenant, Name: w.Name, URL: w.URL, Status: string(status)}}
+		Webhook: operationalWebhook{ID: w.ID, Tenant: models.TenantSlug(w.Tenant), Name: w.Name, URL: w.URL, Status: string(status)}}
 	if at := n.Detail.LastFailureAt; at != nil {
 		data.LastFailure = &lastFailure{At: at.UTC().Format("2006-01-02T15:04:05.000Z07:00"), Error: n.Detail.LastError}
 		if code := n.Detail.LastStatus; code != 0 {
@@ -147,14 +147,14 @@ func (a *Health) mail(ctx context.Context, n *models.Notification, w *models.Web
 		a.Log.WarnContext(ctx, "no mail sent: no SMTP server or no administrators", "tenant", n.Tenant, "webhook", n.WebhookID)
 		return nil
 	}
-	mail := notify.WebhookMail{Tenant: t.ID, TenantName: t.Name, WebhookID: w.ID, WebhookName: w.Name, URL: w.URL, Reason: n.Detail.Reason,
+	mail := notify.WebhookMail{Tenant: t.Slug, TenantName: t.Name, WebhookID: w.ID, WebhookName: w.Name, URL: w.URL, Reason: n.Detail.Reason,
 		Failed: int(n.Detail.Failed), Threshold: int(n.Detail.Threshold), LastStatus: n.Detail.LastStatus, LastError: n.Detail.LastError,
 		To: t.AdminEmails, NotificationID: n.ID}
 	if n.Detail.LastFailureAt != nil {
 		mail.LastFailureAt = *n.Detail.LastFailureAt
 	}
 	if a.PublicURL != "" {
-		mail.Link = strings.TrimRight(a.PublicURL, "/") + "/v1/tenants/" + t.ID + "/webhooks/" + w.ID
+		mail.Link = strings.TrimRight(a.PublicURL, "/") + "/v1/tenants/" + t.Slug + "/webhooks/" + w.ID
 	}
 	if n.Kind == models.NotifyDeactivated {
 		return a.Mailer.Send(ctx, notify.WebhookDeactivated(mail))

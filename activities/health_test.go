@@ -248,3 +248,41 @@ func TestNotifyOfWhatIsGone(t *testing.T) {
 	require.NoError(t, err)
 	require.NotNil(t, n.SentAt)
 }
+
+// A tenant's webhooks go with it at once, before their rows do: their health workflows end.
+func TestJudgeAndNotifyOfADeletedTenant(t *testing.T) {
+	t.Parallel()
+	b, h, m := health(t)
+	w, id := deactivated(t, b, h)
+	require.NoError(t, b.Env.Hooks.DeleteTenant(t.Context(), tenant))
+	require.Equal(t, workflows.Health{Gone: true}, judge(t, h, w))
+	require.NoError(t, h.Notify(t.Context(), id))
+	require.Empty(t, m.sent)
+}
+
+// Mails, operational events and search attributes call a tenant by its name, whatever its id is.
+func TestNotifyNamesTheTenantByItsSlug(t *testing.T) {
+	t.Parallel()
+	b, h, m := health(t)
+	again, _ := b.Env.TenantAgain(tenant)
+	_, _, err := b.Env.Hooks.PutTenant(t.Context(), models.Tenant{ID: tenant, AdminEmails: []string{"ops@acme.test"}})
+	require.NoError(t, err)
+	url := b.receiver.url + "/a"
+	w, _, err := b.Env.Hooks.CreateWebhook(t.Context(), again, hooks.WebhookChange{URL: &url, By: "test"})
+	require.NoError(t, err)
+	b.fail(w, 10)
+	found := judge(t, h, w)
+	require.Equal(t, tenant, found.Tenant)
+	require.Len(t, found.Unsent, 1)
+	require.NoError(t, h.Notify(t.Context(), found.Unsent[0]))
+
+	require.Len(t, m.sent, 1)
+	require.Contains(t, m.sent[0].Text, "https://posthorn.test/v1/tenants/"+tenant+"/webhooks/"+w.ID)
+	require.NotContains(t, m.sent[0].Text, again)
+	events, _, err := b.Env.Store.Events(t.Context(), again, models.EventFilter{Type: "webhook.deactivated"}, models.Page{Limit: 10})
+	require.NoError(t, err)
+	require.Len(t, events, 1)
+	event, err := b.Env.Store.Event(t.Context(), again, events[0].ID)
+	require.NoError(t, err)
+	require.Contains(t, string(event.Data), `"tenant":"`+tenant+`"`)
+}

@@ -27,7 +27,7 @@ func (a *Housekeeping) ReleasePage(ctx context.Context, recoveryID string) (work
 	if errors.As(err, &refused) && refused.Code == hooks.NotFound { // its tenant has been deleted
 		return workflows.Progress{Status: string(models.RecoveryCanceled)}, nil
 	}
-	p := workflows.Progress{Tenant: r.Tenant, Webhook: r.WebhookID, Status: string(r.Status), Running: r.Status == models.RecoveryRunning, Released: r.Released, Total: max(0, r.Total)}
+	p := workflows.Progress{Tenant: models.TenantSlug(r.Tenant), Webhook: r.WebhookID, Status: string(r.Status), Running: r.Status == models.RecoveryRunning, Released: r.Released, Total: max(0, r.Total)}
 	if r.Rate > 0 {
 		p.Pause = time.Duration(float64(r.PageSize()) / r.Rate * float64(time.Second))
 	}

@@ -21,6 +21,7 @@ const (
 	matchers                 // the same roles
 	owners                   // role tenant
 	admins                   // admin keys alone
+	founders                 // the same keys, for the tenant that the path names, which need not exist
 )
 
 // roles names the roles that have the access, for the documentation.
@@ -45,13 +46,14 @@ func (a access) grants(p hooks.Principal) bool {
 }
 
 // admit finds out who asks and whether they may: Unauthorized without a key in force, NotFound for another tenant's
-// path (whether there is such a tenant is not theirs to know), Forbidden if the role is not enough.
+// path (whether there is such a tenant is not theirs to know), Forbidden if the role is not enough. From here on the
+// path names the tenant by its id.
 func (s *server) admit(c *gin.Context, need access) (hooks.Principal, error) {
-	ctx, key := c.Request.Context(), bearer(c.GetHeader("Authorization"))
+	ctx, key, slug := c.Request.Context(), bearer(c.GetHeader("Authorization")), c.Param("tenant")
 	var p hooks.Principal
 	var err error
 	if need == publishers {
-		p, err = s.Hooks.AuthenticatePublisher(ctx, c.Param("tenant"), key)
+		p, err = s.Hooks.AuthenticatePublisher(ctx, slug, key)
 	} else {
 		p, err = s.Hooks.Authenticate(ctx, key)
 	}
@@ -59,13 +61,36 @@ func (s *server) admit(c *gin.Context, need access) (hooks.Principal, error) {
 		return p, err
 	}
 	c.Set(principalField, p)
-	if tenant := c.Param("tenant"); tenant != "" && p.Role != models.RoleAdmin && tenant != p.Tenant {
-		return p, hooks.Refuse(hooks.NotFound, "there is no such tenant")
+	if slug != "" {
+		if err := s.resolveTenant(c, p, slug, need); err != nil {
+			return p, err
+		}
 	}
 	if !need.grants(p) {
 		return p, hooks.Refuse(hooks.Forbidden, "a key with the role %q may not do this", p.Role)
 	}
 	return p, nil
+}
+
+// resolveTenant puts the tenant's id in the place of its slug.
+func (s *server) resolveTenant(c *gin.Context, p hooks.Principal, slug string, need access) error {
+	if need == founders && p.Role == models.RoleAdmin {
+		return nil
+	}
+	find := s.Hooks.TenantID
+	if need == publishers {
+		find = s.Hooks.PublisherTenantID
+	}
+	id, err := find(c.Request.Context(), p, slug)
+	if err != nil {
+		return err
+	}
+	for i := range c.Params {
+		if c.Params[i].Key == "tenant" {
+			c.Params[i].Value = id
+		}
+	}
+	return nil
 }
 
 // principal is who asks, of a request that admit has let through.

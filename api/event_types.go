@@ -27,7 +27,7 @@ type EventType struct {
 }
 
 func eventTypeView(t models.EventType) EventType {
-	return EventType{Name: t.Name, Tenant: orNull(t.Tenant), System: orNull(t.System), Title: orNull(t.Title), Category: orNull(t.Category),
+	return EventType{Name: t.Name, Tenant: orNull(models.TenantSlug(t.Tenant)), System: orNull(t.System), Title: orNull(t.Title), Category: orNull(t.Category),
 		Description: t.Description, Documentation: orNull(t.Documentation), Schema: raw(t.Schema), Example: raw(t.Example),
 		Deprecated: t.Deprecated, CreatedAt: timestamp(t.CreatedAt), UpdatedAt: timestamp(t.UpdatedAt)}
 }

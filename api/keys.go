@@ -31,7 +31,7 @@ type KeyInput struct {
 }
 
 func keyView(k models.APIKey) Key {
-	return Key{ID: k.ID, Tenant: k.Tenant, Name: k.Name, Role: k.Role, CreatedAt: timestamp(k.CreatedAt)}
+	return Key{ID: k.ID, Tenant: models.TenantSlug(k.Tenant), Name: k.Name, Role: k.Role, CreatedAt: timestamp(k.CreatedAt)}
 }
 
 type createKey struct {

@@ -19,7 +19,7 @@ type Tenant struct {
 }
 
 func tenantView(t models.Tenant) Tenant {
-	return Tenant{ID: t.ID, Name: t.Name, AdminEmails: t.AdminEmails, CreatedAt: timestamp(t.CreatedAt), UpdatedAt: timestamp(t.UpdatedAt)}
+	return Tenant{ID: t.Slug, Name: t.Name, AdminEmails: t.AdminEmails, CreatedAt: timestamp(t.CreatedAt), UpdatedAt: timestamp(t.UpdatedAt)}
 }
 
 // TenantInput is what a tenant is made of.
@@ -45,7 +45,7 @@ type tenantAnswer struct {
 }
 
 func (s *server) tenants() {
-	handle(s, admins, huma.Operation{
+	handle(s, founders, huma.Operation{
 		OperationID: "put-tenant", Method: http.MethodPut, Path: "/v1/tenants/{tenant}", Tags: []string{tagTenants},
 		Summary:     "Create or replace a tenant",
 		Description: "The id is the caller's choice: 1 to 64 letters, digits, dots, dashes or underscores. What the body leaves out becomes empty.",
@@ -59,7 +59,7 @@ func (s *server) tenants() {
 	}, s.getTenant)
 	handle(s, admins, huma.Operation{
 		OperationID: "delete-tenant", Method: http.MethodDelete, Path: "/v1/tenants/{tenant}", Tags: []string{tagTenants}, Summary: "Delete a tenant",
-		Description: "With its keys, webhooks, events and deliveries. What is owed to its webhooks is not sent any more.",
+		Description: "With its keys, webhooks, events and deliveries. It answers at once, and the id is free again; what the tenant owned is removed in the background. What is owed to its webhooks is not sent any more.",
 	}, s.deleteTenant)
 }
 

@@ -5,6 +5,9 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/posthorn/posthorn/internal/hookstest"
+	"github.com/posthorn/posthorn/models"
 )
 
 func TestTenants(t *testing.T) {
@@ -26,6 +29,84 @@ func TestTenants(t *testing.T) {
 	e.asAdmin("DELETE /v1/tenants/globex", "").is(http.StatusNoContent)
 	e.asAdmin("GET /v1/tenants/globex", "").is(http.StatusNotFound)
 	e.asAdmin("DELETE /v1/tenants/globex", "").is(http.StatusNotFound)
+}
+
+// The name of a deleted tenant is free at once, with everything that was used under it, and nothing of the old shows.
+func TestADeletedTenantsNameStartsClean(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	publish := func(key string) answer {
+		return e.do(request{method: http.MethodPost, path: "/v1/tenants/acme/events", key: key, header: map[string]string{"Idempotency-Key": "order-1"},
+			body: `{"type":"order.created","data":{"n":1},"id":"order-1"}`})
+	}
+	webhook := func() answer {
+		return e.call("POST /v1/tenants/acme/webhooks", `{"url":"https://shop.example/hooks"}`).is(http.StatusCreated)
+	}
+	oldWebhook := webhook().text("id")
+	first := publish(e.key).is(http.StatusAccepted)
+	oldDelivery := e.call("GET /v1/tenants/acme/deliveries", "").data()[0]["id"].(string)
+	oldKey := e.key
+	for _, need := range []string{"", hookstest.AdminKey} { // in memory
+		e.do(request{method: http.MethodPost, path: "/v1/tenants/acme/events", key: need, body: `{"type":"order.created","data":1}`}).is(http.StatusAccepted)
+	}
+
+	e.asAdmin("DELETE /v1/tenants/acme", "").is(http.StatusNoContent)
+	e.call("GET /v1/tenants/acme", "").is(http.StatusUnauthorized)
+	publish(oldKey).is(http.StatusUnauthorized)
+	for _, route := range []string{"GET /v1/tenants/acme", "GET /v1/tenants/acme/deliveries/" + oldDelivery, "GET /v1/tenants/acme/events",
+		"GET /v1/tenants/acme/event-types", "DELETE /v1/tenants/acme"} {
+		e.asAdmin(route, "").is(http.StatusNotFound)
+	}
+	publish(hookstest.AdminKey).is(http.StatusNotFound)
+	require.Empty(t, e.asAdmin("GET /v1/tenants", "").data())
+
+	require.Equal(t, "acme", e.asAdmin("PUT /v1/tenants/acme", `{"name":"Acme again"}`).is(http.StatusCreated).text("id"))
+	created := e.asAdmin("POST /v1/tenants/acme/keys", `{"name":"new","role":"tenant"}`).is(http.StatusCreated)
+	require.Equal(t, "acme", created.text("tenant"))
+	e.key = created.text("key")
+	publish(oldKey).is(http.StatusUnauthorized)
+	for _, list := range []string{"webhooks", "events", "deliveries"} {
+		require.Empty(t, e.call("GET /v1/tenants/acme/"+list, "").is(http.StatusOK).data(), list)
+	}
+	require.Len(t, e.call("GET /v1/tenants/acme/keys", "").is(http.StatusOK).data(), 1)
+	for _, gone := range []string{"webhooks/" + oldWebhook, "deliveries/" + oldDelivery, "events/order-1"} {
+		e.call("GET /v1/tenants/acme/"+gone, "").is(http.StatusNotFound)
+		e.asAdmin("GET /v1/tenants/acme/"+gone, "").is(http.StatusNotFound)
+	}
+
+	made := webhook()
+	require.Equal(t, "acme", made.text("tenant"))
+	require.Equal(t, "/v1/tenants/acme/webhooks/"+made.text("id"), made.header.Get("Location"))
+	second := publish(e.key).is(http.StatusAccepted)
+	require.Empty(t, second.header.Get("Idempotency-Replayed"))
+	require.NotEqual(t, first.text("workflow_id"), second.text("workflow_id"), "the first one's workflow may still run")
+	require.Equal(t, "true", publish(e.key).is(http.StatusAccepted).header.Get("Idempotency-Replayed"))
+	e.asAdmin("POST /v1/tenants/acme/events", `{"type":"order.created","data":1}`).is(http.StatusAccepted)
+	again, err := e.Store.TenantBySlug(t.Context(), "acme")
+	require.NoError(t, err)
+	for _, path := range []string{"", "/webhooks", "/keys", "/events", "/event-types"} {
+		require.NotContains(t, e.call("GET /v1/tenants/acme"+path, "").is(http.StatusOK).body, again.ID)
+		e.asAdmin("GET /v1/tenants/"+again.ID+path, "").is(http.StatusNotFound)
+		e.call("GET /v1/tenants/"+again.ID+path, "").is(http.StatusNotFound)
+	}
+	e.asAdmin("PUT /v1/tenants/"+again.ID, `{}`).is(http.StatusUnprocessableEntity)
+	require.Equal(t, "Acme once more", e.asAdmin("PUT /v1/tenants/acme", `{"name":"Acme once more"}`).is(http.StatusOK).text("name"))
+
+	for job := "the first"; job != ""; { // the rest follows
+		j, _, err := e.Store.RunJob(t.Context())
+		require.NoError(t, err)
+		job = j.ID
+	}
+	jobs, err := e.Store.Jobs(t.Context())
+	require.NoError(t, err)
+	require.Empty(t, jobs)
+	events, _, err := e.Store.Events(t.Context(), "acme", models.EventFilter{}, models.Page{Limit: 10})
+	require.NoError(t, err)
+	require.Empty(t, events, "what hung on the first tenant's id")
+	require.Len(t, e.call("GET /v1/tenants/acme/events", "").data(), 2)
+	require.Len(t, e.call("GET /v1/tenants/acme/deliveries", "").data(), 2)
+	require.Len(t, e.call("GET /v1/tenants/acme/webhooks", "").data(), 1)
+	e.call("GET /v1/tenants/acme/events/order-1", "").is(http.StatusOK)
 }
 
 func TestKeysAreShownOnceAndRevokedAtOnce(t *testing.T) {

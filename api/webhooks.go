@@ -116,7 +116,7 @@ func (s *server) webhookView(w models.Webhook) (Webhook, error) {
 		return Webhook{}, err
 	}
 	policy, timeout := s.Hooks.Effective(&w)
-	v := Webhook{ID: w.ID, Tenant: w.Tenant, URL: w.URL, Name: w.Name, Description: w.Description, EventTypes: w.EventTypes,
+	v := Webhook{ID: w.ID, Tenant: models.TenantSlug(w.Tenant), URL: w.URL, Name: w.Name, Description: w.Description, EventTypes: w.EventTypes,
 		Status: w.Status, StatusReason: orNull(w.StatusReason), FailedAttempts: w.Health.Failed, LastSuccessAt: at(w.Health.LastSuccessAt),
 		Headers: headers, Profile: w.Profile, CreatedAt: timestamp(w.CreatedAt), UpdatedAt: timestamp(w.UpdatedAt),
 		CreatedBy: w.CreatedBy, UpdatedBy: w.UpdatedBy, MaxInFlight: orNull(w.MaxInFlight), RateLimit: orNull(w.RateLimit),
@@ -212,7 +212,7 @@ func (s *server) createWebhook(ctx context.Context, in *createWebhook) (*created
 	if err != nil {
 		return nil, err
 	}
-	return &createdWebhook{Location: s.PublicURL + "/v1/tenants/" + w.Tenant + "/webhooks/" + w.ID, Body: NewWebhook{v, orNull(secret)}}, nil
+	return &createdWebhook{Location: s.PublicURL + "/v1/tenants/" + v.Tenant + "/webhooks/" + w.ID, Body: NewWebhook{v, orNull(secret)}}, nil
 }
 
 func (s *server) listWebhooks(ctx context.Context, in *listWebhooks) (*answer[list[Webhook]], error) {

@@ -236,19 +236,27 @@ func TestTheKeyOfARefusedRequestIsFree(t *testing.T) {
 	})
 }
 
-// A tenant that is deleted may leave a dispatch of an event behind whose id its successor uses again.
-func TestAcceptReplacesADispatchLeftBehind(t *testing.T) {
+// The name of a deleted tenant is another tenant's at once, with the same event ids and keys: the rows of the first hang
+// on another id.
+func TestAcceptForATenantWithADeletedOnesName(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		request := func() *models.Acceptance {
-			w := s.Webhook(t, s.Tenant(t, "acme"))
-			a := &models.Acceptance{Tenant: "acme", Version: s.Version(t, "acme")}
+			tenant := s.Tenant(t, "acme")
+			w := s.Webhook(t, tenant)
+			a := &models.Acceptance{Tenant: tenant, Version: s.Version(t, tenant), Key: "k", BodyHash: []byte("body")}
 			s.Add(a, "invoice-1", w)
 			return a
 		}
-		s.mustAccept(t, request())
-		require.NoError(t, s.DeleteTenant(t.Context(), "acme"))
+		first := request()
+		s.mustAccept(t, first)
+		require.NoError(t, s.DeleteTenant(t.Context(), first.Tenant))
+		results, err := s.Accept(t.Context(), []*models.Acceptance{first})
+		require.NoError(t, err)
+		require.ErrorIs(t, results[0].Err, models.ErrNotFound)
 		again := request()
 		s.mustAccept(t, again)
+		s.requireStored(t, again, true)
+		s.runJobs(t)
 		s.requireStored(t, again, true)
 	})
 }

@@ -41,10 +41,11 @@ func (s *Store) CreateAPIKey(ctx context.Context, k *APIKey) error {
 	})
 }
 
-// APIKeyByHash finds the key that is in force and hashes to hash.
+// APIKeyByHash finds the key that is in force and hashes to hash. The keys of a deleted tenant are not.
 func (s *Store) APIKeyByHash(ctx context.Context, hash []byte) (APIKey, error) {
 	var k APIKey
-	err := s.db.WithContext(ctx).Take(&k, "hash = ? AND revoked_at IS NULL", hash).Error
+	err := s.db.WithContext(ctx).Take(&k, `hash = ? AND revoked_at IS NULL AND NOT EXISTS (
+			SELECT 1 FROM tenants t WHERE t.id = api_keys.tenant AND t.deleted_at IS NOT NULL)`, hash).Error
 	return k, found(err)
 }
 

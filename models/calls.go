@@ -115,10 +115,15 @@ type Replay struct {
 	ReplayedAt time.Time
 }
 
-// NoteReplay notes that an attempt is being repeated on request.
+// NoteReplay notes that an attempt is being repeated on request. ErrNotFound if the tenant does not exist.
 func (s *Store) NoteReplay(ctx context.Context, tenant, attemptID string) error {
-	return s.db.WithContext(ctx).Clauses(clause.OnConflict{
-		Columns:   []clause.Column{{Name: "tenant"}, {Name: "attempt_id"}},
-		DoUpdates: clause.AssignmentColumns([]string{"replayed_at"}),
-	}).Create(&Replay{Tenant: tenant, AttemptID: attemptID, ReplayedAt: s.now()}).Error
+	return s.changeTenant(ctx, tenant, func(tx *Store) error {
+		if err := tx.holdTenant(ctx, tenant); err != nil {
+			return err
+		}
+		return tx.db.WithContext(ctx).Clauses(clause.OnConflict{
+			Columns:   []clause.Column{{Name: "tenant"}, {Name: "attempt_id"}},
+			DoUpdates: clause.AssignmentColumns([]string{"replayed_at"}),
+		}).Create(&Replay{Tenant: tenant, AttemptID: attemptID, ReplayedAt: tx.now()}).Error
+	})
 }

@@ -130,6 +130,8 @@ func TestAReplayIsNotedAndNotedAgain(t *testing.T) {
 			require.True(t, s.Now().Equal(*replayedAt()), replayedAt())
 		}
 		require.NoError(t, s.DeleteTenant(t.Context(), tenant))
+		require.ErrorIs(t, s.NoteReplay(t.Context(), tenant, id), models.ErrNotFound)
+		s.runJobs(t)
 		require.Equal(t, 1, s.Count(t, "replays"))
 	})
 }

@@ -41,6 +41,7 @@ var jobPages = map[JobKind]func(context.Context, *Store, *Job) (JobPage, error){
 	jobErase:  erasePage,
 	jobCount:  countPage,
 	jobFanOut: fanOutPage,
+	JobPurge:  purgePage,
 }
 
 // JobPage is what came of one page.

@@ -121,7 +121,8 @@ func (s *Store) TakeOver(ctx context.Context, deliveries []Delivery, before time
 			lock = " FOR UPDATE OF d SKIP LOCKED"
 		}
 		var rows []Delivery
-		err := bulk(ctx, tx, deliveries, columns, `SELECT d.*, w.status = 'active' AND w.deleted_at IS NULL AND e.erased_at IS NULL AS sendable
+		err := bulk(ctx, tx, deliveries, columns, `SELECT d.*, w.status = 'active' AND w.deleted_at IS NULL AND e.erased_at IS NULL
+			AND NOT EXISTS (SELECT 1 FROM tenants t WHERE t.id = d.tenant AND t.deleted_at IS NOT NULL) AS sendable
 			FROM v JOIN deliveries d ON d.tenant = v.tenant AND d.id = v.id AND d.status = v.was AND d.generation = v.generation
 				AND d.dispatch_id = v.dispatch_id AND d.next_attempt_at < v.before
 			JOIN webhooks w ON w.id = d.webhook_id JOIN events e ON e.tenant = d.tenant AND e.id = d.event_id

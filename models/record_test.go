@@ -184,6 +184,7 @@ func TestRecordLeavesNothingOfADeliveryThatIsGone(t *testing.T) {
 		gone, there := s.Tenant(t, "gone"), s.Tenant(t, "there")
 		lost, kept := s.Publish(t, gone, s.Webhook(t, gone))[0], s.Publish(t, there, s.Webhook(t, there))[0]
 		require.NoError(t, s.DeleteTenant(t.Context(), gone))
+		s.runJobs(t)
 		results := s.MustRecord(t, s.Attempted(lost, models.Pending), s.Attempted(kept, models.Pending))
 		require.Equal(t, []models.Recorded{{}, {Applied: true, Failed: 1}}, results)
 		require.Equal(t, 1, s.Count(t, "attempts"))

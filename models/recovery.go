@@ -85,12 +85,15 @@ func (s *Store) CreateRecovery(ctx context.Context, r *Recovery) error {
 	if err := s.db.WithContext(ctx).Table("(?) AS first", bounded).Count(&r.Total).Error; err != nil {
 		return err
 	}
-	if r.Total <= countedAtOnce {
-		return s.db.WithContext(ctx).Create(r).Error
+	uncounted := r.Total > countedAtOnce
+	if uncounted {
+		r.Total = TotalUnknown
 	}
-	r.Total = TotalUnknown
-	return s.Tx(ctx, func(tx *Store) error {
-		if err := tx.db.WithContext(ctx).Create(r).Error; err != nil {
+	return s.changeTenant(ctx, r.Tenant, func(tx *Store) error {
+		if err := tx.holdTenant(ctx, r.Tenant); err != nil {
+			return err
+		}
+		if err := tx.db.WithContext(ctx).Create(r).Error; err != nil || !uncounted {
 			return err
 		}
 		_, err := tx.addJob(ctx, Job{Kind: jobCount, Tenant: r.Tenant, WebhookID: r.WebhookID, Subject: r.ID})

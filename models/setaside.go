@@ -53,7 +53,9 @@ func (s *Store) SetAside(ctx context.Context, deliveries []Delivery) (left []Del
 			lock = " FOR SHARE OF w FOR UPDATE OF d SKIP LOCKED"
 		}
 		var aside []setAside
-		err := bulk(ctx, tx, deliveries, foundColumns, `SELECT d.tenant, d.id, w.status, w.deleted_at IS NOT NULL, e.erased_at IS NOT NULL
+		err := bulk(ctx, tx, deliveries, foundColumns, `SELECT d.tenant, d.id, w.status,
+			w.deleted_at IS NOT NULL OR EXISTS (SELECT 1 FROM tenants t WHERE t.id = d.tenant AND t.deleted_at IS NOT NULL),
+			e.erased_at IS NOT NULL
 			FROM v JOIN deliveries d ON d.tenant = v.tenant AND d.id = v.id AND d.status = v.was AND d.generation = v.generation
 			JOIN webhooks w ON w.id = d.webhook_id JOIN events e ON e.tenant = d.tenant AND e.id = d.event_id
 			ORDER BY d.id`+lock, func(rows *sql.Rows) error {

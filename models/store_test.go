@@ -94,12 +94,13 @@ func (s *database) Open(tb testing.TB) *models.Store {
 	return store
 }
 
-// Tenant creates a tenant.
-func (s *database) Tenant(tb testing.TB, id string) string {
+// Tenant creates a tenant and gives its id.
+func (s *database) Tenant(tb testing.TB, slug string) string {
 	tb.Helper()
-	_, err := s.PutTenant(tb.Context(), &models.Tenant{ID: id, Name: id})
+	t := models.Tenant{Slug: slug, Name: slug}
+	_, err := s.PutTenant(tb.Context(), &t)
 	require.NoError(tb, err)
-	return id
+	return t.ID
 }
 
 // Webhook registers an active webhook for every event type.

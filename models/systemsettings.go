@@ -26,13 +26,18 @@ func (s *Store) SystemSettings(ctx context.Context, tenant, system string) (Syst
 	return row, found(err)
 }
 
-// PutSystemSettings replaces what a system keeps for a tenant.
+// PutSystemSettings replaces what a system keeps for a tenant. ErrNotFound if the tenant does not exist.
 func (s *Store) PutSystemSettings(ctx context.Context, tenant, system, settings string) error {
 	row := SystemSettings{Tenant: tenant, System: system, Settings: settings, UpdatedAt: s.now()}
-	return s.db.WithContext(ctx).Clauses(clause.OnConflict{
-		Columns:   []clause.Column{{Name: "tenant"}, {Name: "system"}},
-		DoUpdates: clause.AssignmentColumns([]string{"settings", "updated_at"}),
-	}).Create(&row).Error
+	return s.changeTenant(ctx, tenant, func(tx *Store) error {
+		if err := tx.holdTenant(ctx, tenant); err != nil {
+			return err
+		}
+		return tx.db.WithContext(ctx).Clauses(clause.OnConflict{
+			Columns:   []clause.Column{{Name: "tenant"}, {Name: "system"}},
+			DoUpdates: clause.AssignmentColumns([]string{"settings", "updated_at"}),
+		}).Create(&row).Error
+	})
 }
 
 // DeleteSystemSettings forgets what a system keeps for a tenant.

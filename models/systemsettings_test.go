@@ -30,6 +30,8 @@ func TestSystemSettings(t *testing.T) {
 		require.Equal(t, "none", read(tenant, "im4"))
 		require.Equal(t, `{}`, read(other, "im4"))
 		require.NoError(t, s.DeleteTenant(t.Context(), other))
+		require.ErrorIs(t, s.PutSystemSettings(t.Context(), other, "im4", `{}`), models.ErrNotFound)
+		s.runJobs(t)
 		require.Equal(t, "none", read(other, "im4"))
 	})
 }

@@ -3,9 +3,12 @@ package models
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"database/sql"
+	"strings"
 	"time"
 
+	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 )
 
@@ -22,67 +25,110 @@ type Tenant struct {
 	Version   int64
 	CreatedAt time.Time
 	UpdatedAt time.Time
-	DeletedAt *time.Time // what it owned goes in pages
+	DeletedAt *time.Time
 }
 
-// PutTenant creates the tenant or replaces its name and addresses; created tells which.
+// slugEnd ends the slug in the id of a tenant whose name has been used before. No name contains it.
+const slugEnd = "~"
+
+// TenantSlug returns what the tenant with this id is called outside.
+func TenantSlug(id string) string {
+	slug, _, _ := strings.Cut(id, slugEnd)
+	return slug
+}
+
+// nextTenantID makes an id for a tenant with a name that an earlier one had.
+func nextTenantID(slug string) string {
+	return slug + slugEnd + strings.ToLower(rand.Text()[:8])
+}
+
+// PutTenant creates the tenant that is called t.Slug (t.ID where there is no slug), or replaces its name and addresses;
+// created reports which. t.ID is the slug unless an earlier tenant had it.
 func (s *Store) PutTenant(ctx context.Context, t *Tenant) (created bool, err error) {
+	t.Slug = cmp.Or(t.Slug, t.ID)
 	err = s.Tx(ctx, func(tx *Store) error {
-		now := tx.now()
-		t.CreatedAt, t.UpdatedAt = now, now
-		t.Slug = cmp.Or(t.Slug, t.ID)
-		result := tx.db.WithContext(ctx).Clauses(clause.OnConflict{DoNothing: true}).Create(t) // of several at once, one creates
-		if created = result.RowsAffected == 1; created || result.Error != nil {
-			return result.Error
-		}
-		err := tx.db.WithContext(ctx).Model(t).Select("name", "admin_emails", "updated_at").Updates(t).Error
-		if err != nil {
-			return err
-		}
-		return tx.db.WithContext(ctx).Take(t, "id = ?", t.ID).Error
+		created, err = tx.putTenant(ctx, t)
+		return err
 	})
 	return created, err
+}
+
+func (s *Store) putTenant(ctx context.Context, t *Tenant) (created bool, err error) {
+	db, now := s.db.WithContext(ctx), s.now()
+	t.CreatedAt, t.UpdatedAt, t.DeletedAt = now, now, nil
+	// Of several at once, one creates: the others wait for it, insert nothing and replace what it has made.
+	for range 3 {
+		result := called(db, t.Slug).Model(&Tenant{}).Select("name", "admin_emails", "updated_at").Updates(t)
+		if result.Error != nil {
+			return false, result.Error
+		}
+		if result.RowsAffected == 1 {
+			*t = Tenant{Slug: t.Slug}
+			return false, called(db, t.Slug).Take(t).Error
+		}
+		for _, id := range []string{t.Slug, nextTenantID(t.Slug)} {
+			t.ID = id
+			result := db.Clauses(clause.OnConflict{DoNothing: true}).Create(t)
+			if result.Error != nil || result.RowsAffected == 1 {
+				return result.Error == nil, result.Error
+			}
+		}
+	}
+	return false, ErrConflict // it was made and deleted again each time
+}
+
+// called is the scope of the tenant that is called slug now.
+func called(db *gorm.DB, slug string) *gorm.DB {
+	return db.Where("slug = ? AND deleted_at IS NULL", slug)
 }
 
 // Tenant reads one tenant.
 func (s *Store) Tenant(ctx context.Context, id string) (Tenant, error) {
 	var t Tenant
-	err := s.db.WithContext(ctx).Take(&t, "id = ?", id).Error
+	err := s.db.WithContext(ctx).Take(&t, "id = ? AND deleted_at IS NULL", id).Error
 	return t, found(err)
 }
 
-// Tenants lists all tenants by id.
+// TenantBySlug reads the tenant that is called slug now.
+func (s *Store) TenantBySlug(ctx context.Context, slug string) (Tenant, error) {
+	var t Tenant
+	err := called(s.db.WithContext(ctx), slug).Take(&t).Error
+	return t, found(err)
+}
+
+// Tenants lists all tenants by slug.
 func (s *Store) Tenants(ctx context.Context, p Page) ([]Tenant, string, error) {
-	q := s.db.WithContext(ctx).Order("id").Limit(p.Limit + 1)
+	q := s.db.WithContext(ctx).Where("deleted_at IS NULL").Order("slug").Limit(p.Limit + 1)
 	if p.After != "" {
 		after, err := parseCursor(listTenants, p.After, 1)
 		if err != nil {
 			return nil, "", err
 		}
-		q = q.Where("id > ?", after[0])
+		q = q.Where("slug > ?", after[0])
 	}
 	var rows []Tenant
 	if err := q.Find(&rows).Error; err != nil {
 		return nil, "", err
 	}
-	rows, next := cut(rows, p.Limit, func(t Tenant) string { return cursor(listTenants, t.ID) })
+	rows, next := cut(rows, p.Limit, func(t Tenant) string { return cursor(listTenants, t.Slug) })
 	return rows, next, nil
 }
 
-// DeleteTenant removes the tenant and everything it owns.
+// DeleteTenant ends the tenant at once: nothing finds it any more, its keys fail, nothing is sent for it, and its slug is
+// free. What it owned goes in the pages of a job. The row stays, without what it said of people, so that no other tenant
+// is ever given its id.
 func (s *Store) DeleteTenant(ctx context.Context, id string) error {
-	return s.Tx(ctx, func(tx *Store) error {
-		if _, err := tx.touchWebhooks(ctx, id); err != nil { // first the tenant, then what is its own: as every other change does
-			return err
+	return s.changeTenant(ctx, id, func(tx *Store) error {
+		result := tx.db.WithContext(ctx).Exec(`UPDATE tenants SET version = version + 1, name = '', admin_emails = '[]',
+			updated_at = ?, deleted_at = ? WHERE id = ? AND deleted_at IS NULL`, tx.now(), tx.now(), id)
+		if result.Error != nil {
+			return result.Error
 		}
-		db := tx.db.WithContext(ctx)
-		// Deliveries before attempts: that waits for those being recorded, and none is recorded of a delivery that is gone.
-		for _, table := range []string{"deliveries", "attempts", "events", "idempotency_keys", "event_types"} {
-			if err := db.Exec("DELETE FROM "+table+" WHERE tenant = ?", id).Error; err != nil {
-				return err
-			}
+		if result.RowsAffected == 0 {
+			return ErrNotFound
 		}
-		return db.Delete(&Tenant{}, "id = ?", id).Error // keys, webhooks, recoveries and notifications go with it
+		_, err := tx.addJob(ctx, Job{Kind: JobPurge, Tenant: id})
+		return err
 	})
 }
 
@@ -90,7 +136,7 @@ func (s *Store) DeleteTenant(ctx context.Context, id string) error {
 const tenantVersions = "SELECT id, version FROM tenants WHERE id IN (SELECT id FROM v) AND deleted_at IS NULL"
 
 // TenantVersions reads the versions of several tenants' webhooks at once, and under "" the version of the event types that
-// all tenants share. Tenants that do not exist are left out.
+// all tenants share. Tenants that do not exist, or have been deleted, are left out.
 func (s *Store) TenantVersions(ctx context.Context, ids []string) (map[string]int64, error) {
 	return s.versions(ctx, ids, tenantVersions+" UNION ALL SELECT '', version FROM shared_catalog")
 }
@@ -118,7 +164,8 @@ func (s *Store) versions(ctx context.Context, ids []string, query string) (map[s
 }
 
 // touchWebhooks raises the tenant's version, because its webhooks, event types or keys change, and returns it. It also
-// serialises such changes, so that versions are in the order of the commits.
+// serialises such changes, so that versions are in the order of the commits. ErrNotFound if the tenant does not exist or
+// has been deleted.
 func (s *Store) touchWebhooks(ctx context.Context, tenant string) (version int64, err error) {
 	result := s.db.WithContext(ctx).Raw("UPDATE tenants SET version = version + 1 WHERE id = ? AND deleted_at IS NULL RETURNING version", tenant).
 		Scan(&version)
@@ -126,4 +173,15 @@ func (s *Store) touchWebhooks(ctx context.Context, tenant string) (version int64
 		return 0, ErrNotFound
 	}
 	return version, result.Error
+}
+
+// holdTenant keeps the tenant from being deleted until the transaction ends, for what is stored without a new version.
+// ErrNotFound if the tenant does not exist or has been deleted.
+func (s *Store) holdTenant(ctx context.Context, tenant string) error {
+	q := s.db.WithContext(ctx)
+	if s.postgres {
+		q = q.Clauses(clause.Locking{Strength: clause.LockingStrengthShare})
+	}
+	var t Tenant
+	return found(q.Select("id").Take(&t, "id = ? AND deleted_at IS NULL", tenant).Error)
 }

@@ -288,5 +288,8 @@ func (s *Store) DeleteWebhook(ctx context.Context, tenant, id string) (Webhook, 
 	return w, err
 }
 
-// alive is the scope of webhooks that have not been deleted.
-func alive(db *gorm.DB) *gorm.DB { return db.Where("deleted_at IS NULL") }
+// alive is the scope of webhooks that have not been deleted, alone or with their tenant.
+func alive(db *gorm.DB) *gorm.DB {
+	return db.Where(`webhooks.deleted_at IS NULL AND NOT EXISTS (
+		SELECT 1 FROM tenants t WHERE t.id = webhooks.tenant AND t.deleted_at IS NOT NULL)`)
+}

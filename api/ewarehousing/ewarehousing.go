@@ -67,7 +67,7 @@ type webhook struct {
 
 func shown(w *models.Webhook) webhook {
 	group, action := topic(w)
-	return webhook{ID: systems.ID(w), URL: w.URL, Group: group, Action: action, Customer: w.Tenant}
+	return webhook{ID: systems.ID(w), URL: w.URL, Group: group, Action: action, Customer: models.TenantSlug(w.Tenant)}
 }
 
 // topic takes a webhook's event type apart. What /v1 has registered for several, or by wildcard, shows its first, and

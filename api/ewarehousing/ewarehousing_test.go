@@ -365,3 +365,23 @@ func TestPlainHTTPIsRefusedEvenWhereTheInstallationAllowsIt(t *testing.T) {
 	w := b.Do(systemstest.Call{Method: "POST", Path: path, Authorization: bearer(b.Key), Body: body("http://127.0.0.1:9000/", "stock.updated")})
 	systemstest.RequireJSON(t, 400, `{"code":400,"message":"url must be https"}`, w)
 }
+
+// A tenant is called by its name, whatever its id is.
+func TestCustomerIsTheTenantsName(t *testing.T) {
+	t.Parallel()
+	b := systemstest.New(t, ewarehousing.Mount)
+	receiver := systemstest.NewReceiver(t)
+	create(t, b, body(receiver.URL, "stock.updated"))
+	old := b.Key
+	var id string
+	id, b.Key = b.TenantAgain(systemstest.Tenant)
+	list := systemstest.Call{Method: http.MethodGet, Path: path, Authorization: bearer(old)}
+	require.Equal(t, http.StatusUnauthorized, b.Do(list).Code)
+	list.Authorization = bearer(b.Key)
+	require.NotContains(t, b.Do(list).Body.String(), receiver.URL)
+
+	create(t, b, body(receiver.URL, "stock.updated"))
+	require.Contains(t, b.Do(list).Body.String(), `"customer":"`+systemstest.Tenant+`"`)
+	b.Deliver(id, "stock.updated", `{"id":"x"}`)
+	require.Contains(t, receiver.Take()[0].Body, `"customer":"`+systemstest.Tenant+`"`)
+}

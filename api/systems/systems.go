@@ -101,8 +101,14 @@ func (a *API) admit(c *gin.Context) (*Request, error) {
 	}
 	tenant := who.Tenant
 	if named := c.Param(a.TenantParam); named != "" {
-		if tenant = named; !Plain(tenant) {
+		switch {
+		case !Plain(named):
 			return nil, hooks.Refuse(hooks.NotFound, "there is no such tenant")
+		case who.Role != models.RoleAdmin && named != models.TenantSlug(tenant):
+			return nil, hooks.Refuse(hooks.Forbidden, "the key does not allow this")
+		}
+		if tenant, err = a.Hooks.TenantID(c.Request.Context(), who, named); err != nil {
+			return nil, err
 		}
 	}
 	var roles []models.Role

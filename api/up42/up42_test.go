@@ -276,3 +276,25 @@ func TestBadInput(t *testing.T) {
 		{Name: "test of no such webhook", Call: systemstest.Call{Method: "POST", Path: collection + "/x/tests"}, Status: 404},
 	})
 }
+
+// A workspace is called by its tenant's name, whatever the tenant's id is.
+func TestAWorkspaceWithADeletedOnesName(t *testing.T) {
+	t.Parallel()
+	b := systemstest.New(t, up42.Mount)
+	create(t, b, sample)
+	old := b.Key
+	var id string
+	id, b.Key = b.TenantAgain(systemstest.Tenant)
+	do := func(path, key string) int {
+		return b.Do(systemstest.Call{Method: http.MethodGet, Path: path, Authorization: bearer(key)}).Code
+	}
+	require.Empty(t, b.Webhooks(id))
+	create(t, b, sample)
+	require.Len(t, b.Webhooks(id), 1)
+	require.Equal(t, http.StatusUnauthorized, do(collection, old))
+	require.Equal(t, http.StatusOK, do(collection, b.Key))
+	require.Equal(t, http.StatusOK, do(collection, hookstest.AdminKey))
+	inside := strings.Replace(collection, systemstest.Tenant, id, 1)
+	require.Equal(t, http.StatusForbidden, do(inside, b.Key))
+	require.Equal(t, http.StatusNotFound, do(inside, hookstest.AdminKey))
+}

@@ -16,7 +16,7 @@ import (
 func describe(d *models.Dispatch, work []handoff.Work) (temporal.SearchAttributes, string, string) {
 	var tenants, types, webhooks, events set
 	add := func(owed *models.Delivery) {
-		tenants.add(owed.Tenant)
+		tenants.add(models.TenantSlug(owed.Tenant))
 		types.add(owed.EventType)
 		webhooks.add(owed.WebhookID)
 		events.add(owed.EventID)

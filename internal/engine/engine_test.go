@@ -400,7 +400,7 @@ func TestLongNamesDoNotKeepASharedDispatchFromStarting(t *testing.T) {
 		all := work(256)
 		for i := range all {
 			d := &all[i].Delivery
-			d.Tenant, d.EventType = fmt.Sprintf("%064d", i), fmt.Sprintf("%0128d", i) // the longest there are
+			d.Tenant, d.EventType = fmt.Sprintf("%064d~abcdefgh", i), fmt.Sprintf("%0128d", i) // the longest there are
 		}
 		require.True(t, e.Admit(t.Context(), "acme", len(all)))
 		e.Queue(all)
@@ -410,6 +410,7 @@ func TestLongNamesDoNotKeepASharedDispatchFromStarting(t *testing.T) {
 		for _, key := range []temporalsdk.SearchAttributeKeyKeywordList{workflows.TenantAttribute, workflows.EventTypeAttribute, workflows.WebhookAttribute} {
 			values, ok := attributes.GetKeywordList(key)
 			require.True(t, ok)
+			require.NotContains(t, fmt.Sprint(values), "~", "tenants are called by their names")
 			payload, err := converter.GetDefaultDataConverter().ToPayload(values)
 			require.NoError(t, err)
 			require.LessOrEqual(t, len(payload.GetData()), 2048, "Temporal would refuse %s", key.GetName())

@@ -13,7 +13,7 @@ import (
 
 // Principal is who is asking: an API key that is in force.
 type Principal struct {
-	Tenant string // "" for an admin
+	Tenant string // its id; "" for an admin
 	KeyID  string
 	Name   string // of the key; stands as created_by on what it makes
 	Role   models.Role
@@ -43,16 +43,24 @@ func (s *Service) Authenticate(ctx context.Context, key string) (Principal, erro
 	return s.authenticate(key, func(hash []byte) (models.APIKey, error) { return s.Store.APIKeyByHash(ctx, hash) })
 }
 
-// AuthenticatePublisher is Authenticate for publishing to a tenant: a key of the tenant that is in memory is not
-// looked up. Publish finds out, in the transaction that accepts, if it has been revoked meanwhile.
-func (s *Service) AuthenticatePublisher(ctx context.Context, tenant, key string) (Principal, error) {
+// AuthenticatePublisher is Authenticate for publishing to the tenant called slug: a key of the tenant that is in memory
+// is not looked up. Publish finds out, in the transaction that accepts, if it has been revoked meanwhile.
+func (s *Service) AuthenticatePublisher(ctx context.Context, slug, key string) (Principal, error) {
 	return s.authenticate(key, func(hash []byte) (models.APIKey, error) {
-		if v, ok := s.directory.views.Get(tenant); ok {
+		id, ok := s.ids.Get(slug)
+		if !ok {
+			id = slug
+		}
+		if v, ok := s.directory.views.Get(id); ok {
 			if k, ok := v.keys[string(hash)]; ok {
 				return k, nil
 			}
 		}
-		return s.Store.APIKeyByHash(ctx, hash)
+		k, err := s.Store.APIKeyByHash(ctx, hash)
+		if err == nil && models.TenantSlug(k.Tenant) == slug {
+			s.ids.Add(slug, k.Tenant)
+		}
+		return k, err
 	})
 }
 

@@ -39,7 +39,7 @@ func (s *Service) Calls(ctx context.Context, tenant string, f models.CallFilter,
 			continue
 		}
 		// The same event makes the same body on every attempt, so it is built again rather than stored with each.
-		w := wire.Webhook{ID: r.WebhookID, Tenant: tenant, URL: r.URL, Profile: f.Profile}
+		w := wire.Webhook{ID: r.WebhookID, Tenant: models.TenantSlug(tenant), URL: r.URL, Profile: f.Profile}
 		if calls[i].Body, err = wire.Body(w, onWire(e)); err != nil {
 			return nil, 0, err
 		}

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"time"
 
+	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/posthorn/posthorn/internal/backoff"
@@ -83,6 +84,7 @@ type Options struct {
 type Service struct {
 	Options
 	directory *directory
+	ids       *lru.Cache[string, string] // of tenants by slug; what is in it was right once
 	// The bounds above which deliveries follow in pages: of one event, and of one request.
 	fanOutAbove, maxDirect int
 	accept                 *groupcommit.Group[*models.Acceptance, models.Accepted]
@@ -127,6 +129,11 @@ func New(o Options) *Service {
 	o.GroupMax = min(o.GroupMax, models.MaxDispatch)
 	s := &Service{Options: o, fanOutAbove: models.FanOutAbove, maxDirect: maxDirect}
 	s.directory = newDirectory(s)
+	ids, err := lru.New[string, string](maxTenants)
+	if err != nil {
+		panic(err) // only for a size below 1
+	}
+	s.ids = ids
 	s.accept = newAccept(s.commit)
 	return s
 }

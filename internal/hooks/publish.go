@@ -58,6 +58,23 @@ const (
 // Publish accepts events: when it returns without an error they are stored and will be delivered. An error that is
 // not a refusal means that it is unknown whether they are.
 func (s *Service) Publish(ctx context.Context, tenant string, r PublishRequest) ([]Published, error) {
+	published, err := s.publishTo(ctx, tenant, r)
+	if refused, ok := errors.AsType[*Error](err); !ok || refused.Code != NotFound {
+		return published, err
+	}
+	// Another process has deleted the tenant. It may have made another one of that name, which is the one an admin means.
+	s.directory.views.remove(tenant)
+	if r.By.Role != models.RoleAdmin {
+		return nil, err
+	}
+	id, lookErr := s.TenantID(ctx, r.By, models.TenantSlug(tenant))
+	if lookErr != nil || id == tenant {
+		return nil, err
+	}
+	return s.publishTo(ctx, id, r)
+}
+
+func (s *Service) publishTo(ctx context.Context, tenant string, r PublishRequest) ([]Published, error) {
 	if err := checkKey(r.Key); err != nil {
 		return nil, err
 	}

@@ -65,6 +65,87 @@ func TestAnotherProcessesChangesCountFromTheNextEventOn(t *testing.T) {
 	requireRefused(t, err, hooks.NotFound)
 }
 
+// Another process knows the tenant from before it was deleted and made again.
+func TestATenantMadeAgainIsFoundByEveryProcess(t *testing.T) {
+	t.Parallel()
+	env, other, w := twoProcesses(t)
+	old := env.Key("acme", models.RoleTenant)
+	admin, err := other.AuthenticatePublisher(t.Context(), "acme", hookstest.AdminKey)
+	require.NoError(t, err)
+	id, err := other.PublisherTenantID(t.Context(), admin, "acme")
+	require.NoError(t, err)
+	require.Equal(t, "acme", id)
+	request := event("order.created")
+	request.By, err = other.AuthenticatePublisher(t.Context(), "acme", old)
+	require.NoError(t, err)
+	_, err = other.Publish(t.Context(), "acme", request)
+	require.NoError(t, err)
+
+	again, key := env.TenantAgain("acme")
+	nothing, cancel := context.WithCancel(t.Context())
+	cancel() // what asks the database now fails
+	id, err = other.PublisherTenantID(nothing, admin, "acme")
+	require.NoError(t, err, "from memory, though it is not so any more")
+	require.Equal(t, "acme", id)
+	request = event("order.created")
+	request.By = admin
+	published, err := other.Publish(t.Context(), id, request)
+	require.NoError(t, err)
+	_, err = env.Hooks.Event(t.Context(), again, published[0].ID)
+	require.NoError(t, err, "an admin means the tenant that has the name now")
+	id, err = other.PublisherTenantID(nothing, admin, "acme")
+	require.NoError(t, err)
+	require.Equal(t, again, id)
+
+	p, err := other.AuthenticatePublisher(t.Context(), "acme", key)
+	require.NoError(t, err)
+	id, err = other.PublisherTenantID(nothing, p, "acme")
+	require.NoError(t, err)
+	require.Equal(t, again, id)
+	request.By = p
+	_, err = other.Publish(t.Context(), id, request)
+	require.NoError(t, err)
+	_, err = other.AuthenticatePublisher(nothing, "acme", key)
+	require.NoError(t, err, "a key that is in memory is not looked up")
+	_, err = other.AuthenticatePublisher(t.Context(), "acme", old)
+	requireRefused(t, err, hooks.Unauthorized)
+
+	env.Clock.Advance(2 * time.Second)
+	for _, s := range []*hooks.Service{env.Hooks, other} {
+		_, err = s.Receiver(t.Context(), "acme", w.ID)
+		requireRefused(t, err, hooks.NotFound)
+	}
+	for slug, p := range map[string]hooks.Principal{again: p, "globex": p, "acme~": admin} {
+		_, err = other.TenantID(t.Context(), p, slug)
+		requireRefused(t, err, hooks.NotFound)
+	}
+}
+
+// A key that another process knows from memory is refused with the tenant's deletion.
+func TestADeletedTenantsKeyFailsAtOnceInEveryProcess(t *testing.T) {
+	t.Parallel()
+	env, other, _ := twoProcesses(t)
+	key := env.Key("acme", models.RolePublish)
+	request := event("order.created")
+	var err error
+	request.By, err = other.AuthenticatePublisher(t.Context(), "acme", key)
+	require.NoError(t, err)
+	_, err = other.Publish(t.Context(), "acme", request)
+	require.NoError(t, err)
+	require.NoError(t, env.Hooks.DeleteTenant(t.Context(), "acme"))
+
+	request.By, err = other.AuthenticatePublisher(t.Context(), "acme", key)
+	require.NoError(t, err, "from memory: the transaction that accepts has the last word")
+	_, err = other.Publish(t.Context(), "acme", request)
+	requireRefused(t, err, hooks.NotFound)
+	for _, s := range []*hooks.Service{env.Hooks, other} {
+		_, err = s.AuthenticatePublisher(t.Context(), "acme", key)
+		requireRefused(t, err, hooks.Unauthorized)
+		_, err = s.Authenticate(t.Context(), key)
+		requireRefused(t, err, hooks.Unauthorized)
+	}
+}
+
 func TestAKeyIsRevokedAtOnceInEveryProcess(t *testing.T) {
 	t.Parallel()
 	env, other, _ := twoProcesses(t)

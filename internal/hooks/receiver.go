@@ -107,5 +107,5 @@ func (s *Service) attempt(r *Receiver, result sender.Result, sent map[string]str
 }
 
 func onWire(e *models.Event) wire.Event {
-	return wire.Event{ID: e.ID, Tenant: e.Tenant, Type: e.Type, Timestamp: e.CreatedAt, Data: e.Data, Attributes: e.Attributes}
+	return wire.Event{ID: e.ID, Tenant: models.TenantSlug(e.Tenant), Type: e.Type, Timestamp: e.CreatedAt, Data: e.Data, Attributes: e.Attributes}
 }

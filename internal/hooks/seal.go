@@ -90,6 +90,6 @@ func (s *Service) Secret(w *models.Webhook) (string, error) {
 
 // onWire is the webhook as internal/wire wants it.
 func (o *sealed) onWire(w *models.Webhook, at time.Time) wire.Webhook {
-	return wire.Webhook{ID: w.ID, Tenant: w.Tenant, URL: w.URL, Profile: w.Profile, Headers: o.headers,
+	return wire.Webhook{ID: w.ID, Tenant: models.TenantSlug(w.Tenant), URL: w.URL, Profile: w.Profile, Headers: o.headers,
 		Secrets: o.active(at), Settings: w.Settings}
 }

@@ -79,9 +79,10 @@ func (s *Service) SendExample(ctx context.Context, tenant, id, eventType string)
 
 // Preview gives the body that a webhook of this profile would get for the example of an event type.
 func (s *Service) Preview(ctx context.Context, tenant, profile, eventType string) ([]byte, error) {
-	e := wire.Event{ID: models.NewID(models.PrefixEvent), Tenant: tenant, Type: eventType,
+	slug := models.TenantSlug(tenant)
+	e := wire.Event{ID: models.NewID(models.PrefixEvent), Tenant: slug, Type: eventType,
 		Timestamp: s.Now().UTC().Truncate(time.Millisecond), Data: s.example(ctx, tenant, profile, eventType)}
-	return wire.Body(wire.Webhook{Tenant: tenant, Profile: profile}, e)
+	return wire.Body(wire.Webhook{Tenant: slug, Profile: profile}, e)
 }
 
 // SystemSettings reads what a system keeps for the tenant into v. False = it keeps nothing, and v is as it was.

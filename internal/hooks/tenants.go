@@ -8,13 +8,14 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// tenantID is what a tenant may be called: it stands in paths, workflow ids and search attributes.
-var tenantID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+// tenantSlug is what a tenant may be called: it stands in paths, workflow ids and search attributes.
+var tenantSlug = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
-// PutTenant creates a tenant or replaces its name and its administrators' addresses.
+// PutTenant creates the tenant that is called t.ID, or replaces its name and its administrators' addresses. The tenant
+// returned has the id that everything of it hangs on: another one if an earlier tenant was called so.
 func (s *Service) PutTenant(ctx context.Context, t models.Tenant) (_ models.Tenant, created bool, err error) {
 	var p problems
-	if !tenantID.MatchString(t.ID) {
+	if !tenantSlug.MatchString(t.ID) {
 		p.addf("tenant", "must be 1 to 64 letters, digits, dots, dashes or underscores, and begin with a letter or digit")
 	}
 	checkLength(&p, "name", t.Name, 200)
@@ -32,8 +33,34 @@ func (s *Service) PutTenant(ctx context.Context, t models.Tenant) (_ models.Tena
 	if t.AdminEmails == nil {
 		t.AdminEmails = []string{}
 	}
+	t.Slug = t.ID
 	created, err = s.Store.PutTenant(ctx, &t)
 	return t, created, err
+}
+
+// TenantID returns the id of the tenant that the principal calls slug. NotFound if it may not know of such a tenant.
+func (s *Service) TenantID(ctx context.Context, p Principal, slug string) (string, error) {
+	if p.Role != models.RoleAdmin {
+		if models.TenantSlug(p.Tenant) != slug {
+			return "", Refuse(NotFound, "there is no such tenant")
+		}
+		return p.Tenant, nil
+	}
+	t, err := s.Store.TenantBySlug(ctx, slug)
+	if err != nil {
+		return "", known(err, "tenant")
+	}
+	s.ids.Add(slug, t.ID)
+	return t.ID, nil
+}
+
+// PublisherTenantID is TenantID from memory, for publishing. What is in memory may be the id of a tenant that another
+// process has deleted: Publish finds out.
+func (s *Service) PublisherTenantID(ctx context.Context, p Principal, slug string) (string, error) {
+	if id, ok := s.ids.Get(slug); ok && p.Role == models.RoleAdmin {
+		return id, nil
+	}
+	return s.TenantID(ctx, p, slug)
 }
 
 // Tenant reads one tenant.
@@ -48,9 +75,11 @@ func (s *Service) Tenants(ctx context.Context, page models.Page) ([]models.Tenan
 	return rows, next, known(err, "tenant")
 }
 
-// DeleteTenant removes a tenant with everything it owns. What is owed to its webhooks is not sent any more.
+// DeleteTenant deletes a tenant at once, and everything it owns in pages that follow. What is owed to its webhooks is not
+// sent any more.
 func (s *Service) DeleteTenant(ctx context.Context, id string) error {
 	err := known(s.Store.DeleteTenant(ctx, id), "tenant")
-	s.directory.forget(id)
+	s.ids.Remove(models.TenantSlug(id))
+	s.directory.views.remove(id)
 	return err
 }

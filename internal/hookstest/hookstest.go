@@ -88,11 +88,24 @@ func New(tb testing.TB, options ...Option) *Env {
 func (e *Env) Another() *hooks.Service { return hooks.New(e.options) }
 
 // Tenant creates a tenant and gives a key for it with role tenant.
-func (e *Env) Tenant(id string) (key string) {
+func (e *Env) Tenant(slug string) (key string) {
 	e.tb.Helper()
-	_, _, err := e.Hooks.PutTenant(e.tb.Context(), models.Tenant{ID: id, Name: id})
+	t, _, err := e.Hooks.PutTenant(e.tb.Context(), models.Tenant{ID: slug, Name: slug})
 	require.NoError(e.tb, err)
-	return e.Key(id, models.RoleTenant)
+	return e.Key(t.ID, models.RoleTenant)
+}
+
+// TenantAgain deletes a tenant and creates another one of its name. It gives the new one's id and a key for it.
+func (e *Env) TenantAgain(slug string) (id, key string) {
+	e.tb.Helper()
+	old, err := e.Store.TenantBySlug(e.tb.Context(), slug)
+	require.NoError(e.tb, err)
+	require.NoError(e.tb, e.Hooks.DeleteTenant(e.tb.Context(), old.ID))
+	key = e.Tenant(slug)
+	t, err := e.Store.TenantBySlug(e.tb.Context(), slug)
+	require.NoError(e.tb, err)
+	require.NotEqual(e.tb, old.ID, t.ID)
+	return t.ID, key
 }
 
 // Key makes a key for the tenant.

@@ -22,6 +22,7 @@ ALTER TABLE jobs ALTER COLUMN members SET STORAGE EXTERNAL;
 CREATE INDEX jobs_due ON jobs (due_at, id);
 CREATE INDEX jobs_webhook ON jobs (webhook_id, id);
 CREATE INDEX jobs_event ON jobs (tenant, event_id);
+CREATE INDEX jobs_tenant ON jobs (tenant, id);
 
 -- epoch rises with every change of status, so that a page about an earlier status changes nothing. version is the
 -- tenant's version at the webhook's last change, so that what is cached of a tenant can be brought up to date by what
@@ -35,6 +36,11 @@ ALTER TABLE tenants ADD COLUMN slug text NOT NULL DEFAULT '';
 ALTER TABLE tenants ADD COLUMN deleted_at timestamptz;
 UPDATE tenants SET slug = id;
 CREATE UNIQUE INDEX tenants_slug ON tenants (slug) WHERE deleted_at IS NULL;
+
+-- What a deleted tenant owned goes in pages, each of which begins where the one before has ended: see purge.go.
+CREATE INDEX webhooks_deleted ON webhooks (tenant, id) WHERE deleted_at IS NOT NULL;
+CREATE INDEX recoveries_tenant ON recoveries (tenant, id);
+CREATE INDEX notifications_tenant ON notifications (tenant, id);
 
 -- The version of the event types that all tenants share: one row.
 CREATE TABLE shared_catalog (

@@ -13,7 +13,7 @@ import (
 
 // seed makes the tenant and the event types that the first curl needs. What is there already is left as it is.
 func seed(ctx context.Context, s *hooks.Service) error {
-	if _, err := s.Tenant(ctx, "demo"); err == nil {
+	if _, err := s.Store.TenantBySlug(ctx, "demo"); err == nil {
 		return nil
 	}
 	if _, _, err := s.PutTenant(ctx, models.Tenant{ID: "demo", Name: "Demo"}); err != nil {

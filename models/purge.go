@@ -1,0 +1,105 @@
+package models
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// JobPurge removes what a deleted tenant owned.
+const JobPurge JobKind = "purge"
+
+// owned is a table in which tenants have rows. An index finds a tenant's rows in the order of key, so that a page begins
+// where the one before has ended, and does not pass over what that one has left dead.
+type owned struct {
+	table, key string
+	where      string // the predicate of the index, or what is to stay
+	weight     int    // of a row, in rows of the page; 0 = 1
+	lock       bool   // lock the rows in one order: others lock many of them, too
+}
+
+// ownedTables are the tables in the order in which they are emptied. Whatever adds rows for a tenant holds the tenant's
+// row, so that all of them were there when it was deleted, or adds them to what goes first here: a fan-out's page to its
+// job, an attempt to its delivery. Deliveries go before their webhooks, which say of those that are still pending why they
+// are not sent.
+var ownedTables = []owned{
+	{table: "jobs", key: "id", where: "kind <> 'purge'"},
+	{table: "api_keys", key: "id"},
+	{table: "deliveries", key: "id", lock: true},
+	{table: "attempts", key: "id"},
+	{table: "events", key: "id", weight: 4}, // up to a megabyte each
+	{table: "idempotency_keys", key: "key"},
+	{table: "webhooks", key: "id", where: "deleted_at IS NULL"},
+	{table: "webhooks", key: "id", where: "deleted_at IS NOT NULL"},
+	{table: "recoveries", key: "id"},
+	{table: "notifications", key: "id"},
+	{table: "replays", key: "attempt_id"},
+	{table: "event_types", key: "name"},
+	{table: "system_settings", key: "system"},
+}
+
+// purgePage removes up to jobRows rows. The job's position is the index of the table and the last key removed from it.
+func purgePage(ctx context.Context, s *Store, j *Job) (page JobPage, err error) {
+	at, after := purgePosition(j.Position)
+	for room := jobRows; at < len(ownedTables); {
+		t := ownedTables[at]
+		limit := room / max(1, t.weight)
+		if limit == 0 {
+			break
+		}
+		keys, err := t.remove(ctx, s, j.Tenant, after, limit, &page)
+		if err != nil {
+			return page, fmt.Errorf("models: purge %s: %w", t.table, err)
+		}
+		if len(keys) < limit {
+			at, after = at+1, ""
+		} else {
+			after = keys[len(keys)-1].ID
+		}
+		room -= len(keys) * max(1, t.weight)
+	}
+	j.Position, page.Done = strconv.Itoa(at)+" "+after, at == len(ownedTables)
+	return page, nil
+}
+
+func purgePosition(position string) (at int, after string) {
+	number, after, _ := strings.Cut(position, " ")
+	at, _ = strconv.Atoi(number) // 0 at the start
+	return at, after
+}
+
+// remove deletes the tenant's next rows after a key, and returns their keys in order.
+func (t *owned) remove(ctx context.Context, s *Store, tenant, after string, limit int, page *JobPage) ([]DeliveryKey, error) {
+	query := "SELECT tenant, " + t.key + " AS id FROM " + t.table + " WHERE tenant = ? AND " + t.key + " > ?"
+	if t.where != "" {
+		query += " AND " + t.where
+	}
+	query += " ORDER BY " + t.key + " LIMIT ?"
+	if t.lock && s.postgres {
+		query += " FOR UPDATE"
+	}
+	var keys []DeliveryKey
+	if err := s.db.WithContext(ctx).Raw(query, tenant, after, limit).Scan(&keys).Error; err != nil || len(keys) == 0 {
+		return nil, err
+	}
+	if t.table == "webhooks" {
+		if err := s.failing(ctx, keys, page); err != nil {
+			return nil, err
+		}
+	}
+	page.Rows += int64(len(keys))
+	return keys, bulk(ctx, s, keys, rowKeyColumns, "DELETE FROM "+t.table+" WHERE (tenant, "+t.key+") IN (SELECT tenant, id FROM v)", nil)
+}
+
+// failing notes those of the webhooks that have had failures: their health workflows are to find them gone, and end.
+func (s *Store) failing(ctx context.Context, webhooks []DeliveryKey, page *JobPage) error {
+	return bulk(ctx, s, webhooks, rowKeyColumns, `SELECT h.webhook_id FROM v JOIN webhook_health h ON h.webhook_id = v.id
+		WHERE h.last_failure_at IS NOT NULL`, func(rows *sql.Rows) error {
+		var id string
+		err := rows.Scan(&id)
+		page.Judge = append(page.Judge, id)
+		return err
+	})
+}
