@@ -44,6 +44,10 @@ func (d *dispatch) run(ctx workflow.Context) (DeliverResult, error) {
 	return d.result, nil
 }
 
+// longestPost is the longest time that a webhook may give its receiver. An activity gets as much whatever its webhook gave
+// when it was scheduled: that may change while the activity waits, and heartbeats tell of workers that died.
+const longestPost = time.Minute
+
 // recordTimeout is what an activity gets on top of the POST: time to read, and to record through a short outage of
 // the database.
 const recordTimeout = 30 * time.Second
@@ -61,12 +65,12 @@ const unbounded = 10 * 365 * 24 * time.Hour
 func (d *dispatch) firstAttempts(ctx workflow.Context) (Round, error) {
 	ctx = workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{
 		ScheduleToCloseTimeout: unbounded,
-		StartToCloseTimeout:    time.Minute + recordTimeout,
+		StartToCloseTimeout:    longestPost + recordTimeout,
 		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: time.Minute},
 		Summary:                "first attempts",
 	})
 	var round Round
-	err := workflow.ExecuteLocalActivity(ctx, FirstAttempts, d.in.DispatchID).Get(ctx, &round)
+	err := workflow.ExecuteLocalActivity(ctx, FirstAttempts, FirstAttemptsInput{DispatchID: d.in.DispatchID, Tenant: d.in.Tenant}).Get(ctx, &round)
 	d.together = round.Together
 	return round, err
 }
@@ -149,7 +153,7 @@ func byWebhook(over []Leftover) [][]Leftover {
 func (d *dispatch) retryMany(ctx workflow.Context, many []Leftover) []Leftover {
 	summary := fmt.Sprintf("retry of %d deliveries to %s", len(many), many[0].Host)
 	wait := many[len(many)-1].Wait
-	if many[0].Paced {
+	if many[0].Kind == AtRate {
 		summary = fmt.Sprintf("%d deliveries to %s, at its rate", len(many), many[0].Host)
 		wait = many[0].Wait
 	}
@@ -166,7 +170,7 @@ func (d *dispatch) attemptMany(ctx workflow.Context, many []Leftover, summary st
 	first := many[0]
 	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		TaskQueue:           d.in.Queue,
-		StartToCloseTimeout: time.Duration(len(many))*first.Timeout + recordTimeout,
+		StartToCloseTimeout: time.Duration(len(many))*longestPost + recordTimeout,
 		HeartbeatTimeout:    silence,
 		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: time.Minute},
 		Priority:            temporal.Priority{FairnessKey: first.Webhook},
@@ -224,12 +228,12 @@ func (d *dispatch) follow(ctx workflow.Context, l *Leftover) {
 func (d *dispatch) attempt(ctx workflow.Context, l *Leftover) (Outcome, error) {
 	retries := &temporal.RetryPolicy{InitialInterval: 5 * time.Second, BackoffCoefficient: 2, MaximumInterval: 30 * time.Minute,
 		MaximumAttempts: int32(max(1, l.Remaining))} //nolint:gosec // at most 101; Temporal reads 0 as without end
-	if l.Places { // whoever finds none asks again as a retry, without end: the history does not grow with the queue
+	if l.Kind == ForSlot { // it asks again as a retry, without end: the history does not grow with the queue
 		retries.MaximumAttempts, retries.MaximumInterval = 0, time.Minute
 	}
 	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		TaskQueue:           d.in.Queue,
-		StartToCloseTimeout: l.Timeout + recordTimeout,
+		StartToCloseTimeout: longestPost + recordTimeout,
 		HeartbeatTimeout:    silence,
 		RetryPolicy:         retries,
 		Priority:            temporal.Priority{FairnessKey: l.Webhook},

@@ -1,7 +1,8 @@
-package activities_test
+package delivery_test
 
 import (
 	"context"
+	"github.com/posthorn/posthorn/internal/delivery"
 	"net/http"
 	"sync"
 	"testing"
@@ -9,26 +10,24 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/posthorn/posthorn/activities"
 	"github.com/posthorn/posthorn/internal/hooks"
 	"github.com/posthorn/posthorn/internal/hookstest"
 	"github.com/posthorn/posthorn/internal/sender"
 	"github.com/posthorn/posthorn/models"
-	"github.com/posthorn/posthorn/workflows"
 )
 
 // shared publishes n events and gives the dispatch that they share, and its deliveries, which have not been attempted.
-func (b *bundle) shared(n int) (models.Dispatch, []workflows.Leftover) {
+func (b *bundle) shared(n int) (models.Dispatch, []delivery.Leftover) {
 	b.t.Helper()
 	b.Engine.SetBusy(true)
 	for range n {
 		b.Publish(tenant, eventType, payload)
 	}
 	var keys []models.DeliveryKey
-	var left []workflows.Leftover
+	var left []delivery.Leftover
 	for _, q := range b.Engine.Queued() {
 		keys = append(keys, models.DeliveryKey{Tenant: tenant, ID: q.Delivery.ID})
-		left = append(left, workflows.Leftover{Tenant: tenant, Delivery: q.Delivery.ID, Webhook: q.Delivery.WebhookID})
+		left = append(left, delivery.Leftover{Tenant: tenant, Delivery: q.Delivery.ID, Webhook: q.Delivery.WebhookID})
 	}
 	d, err := b.Env.Store.CreateSharedDispatch(b.t.Context(), keys)
 	require.NoError(b.t, err)
@@ -36,19 +35,19 @@ func (b *bundle) shared(n int) (models.Dispatch, []workflows.Leftover) {
 }
 
 // many runs AttemptMany.
-func (b *bundle) many(dispatchID string, left ...workflows.Leftover) (workflows.Round, error) {
+func (b *bundle) many(dispatchID string, left ...delivery.Leftover) (delivery.Batch, error) {
 	b.t.Helper()
-	return run[workflows.Round](b, workflows.AttemptMany, b.AttemptMany, workflows.AttemptManyInput{DispatchID: dispatchID, Deliveries: left})
+	return b.Many(b.t.Context(), delivery.ManyInput{DispatchID: dispatchID, Deliveries: left})
 }
 
 // again runs AttemptMany when the last of the deliveries is due.
-func (b *bundle) again(dispatchID string, left []workflows.Leftover) workflows.Round {
+func (b *bundle) again(dispatchID string, left []delivery.Leftover) delivery.Batch {
 	b.t.Helper()
 	var wait time.Duration
 	for _, l := range left {
 		wait = max(wait, l.Wait)
 	}
-	b.due(workflows.Leftover{Wait: wait})
+	b.due(delivery.Leftover{Wait: wait})
 	round, err := b.many(dispatchID, left...)
 	require.NoError(b.t, err)
 	return round
@@ -78,14 +77,14 @@ func TestRetriesAreMadeTogetherUntilTheyAreUsedUp(t *testing.T) {
 		round = b.again(d.ID, early.Waiting)
 		require.Equal(t, 3*retry+3, b.receiver.got("/a"))
 	}
-	require.Equal(t, workflows.Round{Failed: 3}, round)
+	require.Equal(t, delivery.Batch{Failed: 3}, round)
 }
 
 // failures gives what the last attempts of deliveries failed with, and the numbers of the next.
-func failures(r workflows.Round) []workflows.Leftover {
-	var all []workflows.Leftover
+func failures(r delivery.Batch) []delivery.Leftover {
+	var all []delivery.Leftover
 	for _, l := range r.Waiting {
-		all = append(all, workflows.Leftover{Delivery: l.Delivery, Number: l.Number, Remaining: l.Remaining, Last: l.Last})
+		all = append(all, delivery.Leftover{Delivery: l.Delivery, Number: l.Number, Remaining: l.Remaining, Last: l.Last})
 	}
 	return all
 }
@@ -103,7 +102,7 @@ func TestRetriesTogetherSayHowEachEnded(t *testing.T) {
 	require.NoError(t, err)
 	missing := left[1]
 	missing.Delivery = models.NewID(models.PrefixDelivery)
-	require.Equal(t, workflows.Round{Delivered: 2, Stopped: 2}, b.again(d.ID, append(left, missing)),
+	require.Equal(t, delivery.Batch{Delivered: 2, Stopped: 2}, b.again(d.ID, append(left, missing)),
 		"what another dispatch drives now is not this one's")
 	require.Equal(t, models.Pending, b.read(left[0].Delivery).Status)
 	require.Equal(t, 5, b.receiver.got("/a"))
@@ -130,7 +129,7 @@ func TestRetriesTogetherStopWithTheirWebhook(t *testing.T) {
 			d, _ := b.shared(3)
 			left := b.first(d.ID).Waiting
 			c.change(b, w)
-			require.Equal(t, workflows.Round{Stopped: 3}, b.again(d.ID, left))
+			require.Equal(t, delivery.Batch{Stopped: 3}, b.again(d.ID, left))
 			require.Equal(t, c.posts, b.receiver.got("/a") > 3)
 			for _, l := range left {
 				require.Equal(t, models.Held, b.read(l.Delivery).Status)
@@ -155,7 +154,7 @@ func TestRetriesTogetherKeepToTheirWebhooksRate(t *testing.T) {
 	require.Equal(t, 1, round.Delivered)
 	require.Len(t, round.Waiting, 2)
 	for _, l := range round.Waiting {
-		require.True(t, l.Reserved)
+		require.Equal(t, delivery.AtRate, l.Kind)
 		require.False(t, l.Due.IsZero(), "it is not retried with others")
 		require.Equal(t, 2, l.Number)
 		require.Equal(t, "500 Internal Server Error", l.Last, "being put off is no attempt")
@@ -163,7 +162,7 @@ func TestRetriesTogetherKeepToTheirWebhooksRate(t *testing.T) {
 	}
 }
 
-func TestRetriesTogetherThatFindNoPlaceTakeTurns(t *testing.T) {
+func TestRetriesTogetherThatFindNoPlaceLocks(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	one := 1
@@ -197,7 +196,7 @@ func TestWaitsBeginWhenTheSlowestHasEnded(t *testing.T) {
 		switch n {
 		case 1: // the last has its turn when this one has ended
 			return sender.Result{StartedAt: b.Clock.Now(), Outcome: sender.Failed, StatusCode: http.StatusInternalServerError, Error: "500"}
-		case activities.ManyAtOnce + 1:
+		case delivery.ManyAtOnce + 1:
 			b.Clock.Advance(slow)
 			close(passed)
 		default:
@@ -206,7 +205,7 @@ func TestWaitsBeginWhenTheSlowestHasEnded(t *testing.T) {
 		return sender.Result{StartedAt: b.Clock.Now(), Outcome: sender.Received, StatusCode: http.StatusNoContent}
 	})))
 	w := b.hook("/a")
-	d, left := b.shared(activities.ManyAtOnce + 1)
+	d, left := b.shared(delivery.ManyAtOnce + 1)
 	round, err := b.many(d.ID, left...)
 	require.NoError(t, err)
 	require.Len(t, round.Waiting, 1)
@@ -221,8 +220,8 @@ func TestWhatHasJustBeenReadIsNotReadAgain(t *testing.T) {
 		waited time.Duration
 		posts  int
 	}{
-		"it has just been read": {time.Second, activities.ManyAtOnce + 1},
-		"it has waited":         {time.Second + time.Millisecond, activities.ManyAtOnce},
+		"it has just been read": {time.Second, delivery.ManyAtOnce + 1},
+		"it has waited":         {time.Second + time.Millisecond, delivery.ManyAtOnce},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -236,13 +235,13 @@ func TestWhatHasJustBeenReadIsNotReadAgain(t *testing.T) {
 				return now
 			}
 			b.hook("/a")
-			d, left := b.shared(activities.ManyAtOnce + 1)
-			ended := make(chan workflows.Round, 1)
+			d, left := b.shared(delivery.ManyAtOnce + 1)
+			ended := make(chan delivery.Batch, 1)
 			go func() {
 				round, _ := b.many(d.ID, left...)
 				ended <- round
 			}()
-			for range activities.ManyAtOnce {
+			for range delivery.ManyAtOnce {
 				<-g.posting
 			}
 			waiting := b.unattempted(d.Deliveries)
@@ -252,8 +251,8 @@ func TestWhatHasJustBeenReadIsNotReadAgain(t *testing.T) {
 			now = now.Add(c.waited)
 			mu.Unlock()
 			close(g.open)
-			require.Equal(t, workflows.Round{Delivered: activities.ManyAtOnce, Stopped: 1}, <-ended)
-			require.Equal(t, c.posts, activities.ManyAtOnce+len(g.posting))
+			require.Equal(t, delivery.Batch{Delivered: delivery.ManyAtOnce, Stopped: 1}, <-ended)
+			require.Equal(t, c.posts, delivery.ManyAtOnce+len(g.posting))
 			last := b.read(waiting)
 			require.Equal(t, models.Canceled, last.Status, "a POST that comes too late changes nothing")
 			require.Equal(t, len(g.posting), last.Attempts)
