@@ -120,7 +120,7 @@ func TestASignalAboutTheTimeBeforeDoesNothing(t *testing.T) {
 	}, time.Hour)
 	s.RegisterDelayedCallback(func() {
 		found, err := h.Hooks.Webhook(t.Context(), tenant, w.ID)
-		if err != nil || found.Status != models.WebhookActive || found.Health.Failed != 0 || found.Health.Epoch != 1 {
+		if err != nil || found.Status != models.WebhookActive || found.Health.Failed != 0 || found.Health.Epoch != 2 {
 			t.Errorf("%s, %d counted, epoch %d, %v", found.Status, found.Health.Failed, found.Health.Epoch, err)
 		}
 		h.remove(s, w)

@@ -185,8 +185,10 @@ func (b *batch) close(ctx context.Context) (Batch, error) {
 		l.Wait = max(0, l.Wait-b.Now().Sub(at)).Round(time.Millisecond)
 	}
 	slices.SortFunc(b.late, func(a, b models.Postponed) int { return strings.Compare(a.Delivery.ID, b.Delivery.ID) })
-	if err := b.Store.Postpone(ctx, b.late); err != nil {
-		return Batch{}, err
+	if len(b.late) > 0 {
+		if err := b.Store.Postpone(ctx, b.late); err != nil {
+			return Batch{}, err
+		}
 	}
 	if b.sum.Delivered+b.sum.Failed+b.sum.Stopped > 0 || b.delayed < len(b.sum.Waiting) || b.of != nil {
 		b.sum.Again, b.sum.Reason = 0, ""
@@ -221,6 +223,9 @@ func (b *batch) setAside(ctx context.Context) error {
 	deliveries := make([]models.Delivery, len(b.aside))
 	for i, j := range b.aside {
 		deliveries[i] = j.delivery
+	}
+	if len(deliveries) == 0 {
+		return nil
 	}
 	left, err := b.Store.SetAside(ctx, deliveries)
 	if err != nil {

@@ -18,10 +18,24 @@ type Slots interface {
 	Acquire(ctx context.Context, tenant, host string) (release func(), err error)
 }
 
+// Store is what a Courier needs of models.Store.
+type Store interface {
+	Dispatch(ctx context.Context, id string) (models.Dispatch, error)
+	Delivery(ctx context.Context, tenant, id string) (models.Delivery, error)
+	DeliveriesByID(ctx context.Context, keys []models.DeliveryKey) ([]models.Delivery, error)
+	EventsByID(ctx context.Context, keys []models.DeliveryKey) (map[models.DeliveryKey]*models.Event, error)
+	SetAside(ctx context.Context, deliveries []models.Delivery) (left []models.DeliveryKey, err error)
+	Postpone(ctx context.Context, deliveries []models.Postponed) error
+	Claim(ctx context.Context, dispatchID string, deliveries []models.Delivery) error
+	FinishDispatch(ctx context.Context, id string) error
+}
+
+var _ Store = (*models.Store)(nil)
+
 // Courier makes attempts of deliveries. Fields are required unless they say otherwise.
 type Courier struct {
 	Hooks    *hooks.Service
-	Store    *models.Store
+	Store    Store
 	Desk     *handoff.Desk
 	Recorder *Recorder
 	Cap      *Cap

@@ -12,6 +12,9 @@ const (
 	AtOnce     = batchesAtOnce
 )
 
+// ErrNoSlot is errNoSlot.
+var ErrNoSlot = errNoSlot
+
 // Open counts the webhooks that somebody sends to, or waits for.
 func (c *Cap) Open() int {
 	c.mu.Lock()
