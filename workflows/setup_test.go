@@ -139,10 +139,11 @@ type house struct {
 	keeper     *activities.Housekeeping
 	mailer     *mailer
 
-	mu     sync.Mutex
-	story  *story
-	answer func(url string, n int) sender.Result // n counts the POSTs to the URL, from 1
-	posts  map[string][]time.Time                // when, by URL
+	mu       sync.Mutex
+	story    *story
+	answer   func(url string, n int) sender.Result // n counts the POSTs to the URL, from 1
+	posts    map[string][]time.Time                // when, by URL
+	timeouts []time.Duration                       // of the POSTs
 }
 
 func newHouse(t *testing.T, answer func(url string, n int) sender.Result) *house {
@@ -167,6 +168,7 @@ func (h *house) Post(_ context.Context, r sender.Request) sender.Result {
 	defer h.mu.Unlock()
 	now := h.Clock.Now()
 	h.posts[r.URL] = append(h.posts[r.URL], now)
+	h.timeouts = append(h.timeouts, r.Timeout)
 	result := h.answer(r.URL, len(h.posts[r.URL]))
 	result.StartedAt, result.Duration = now, 5*time.Millisecond
 	return result
