@@ -2,6 +2,7 @@ package activities
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -29,6 +30,7 @@ func (a *Deliveries) FirstAttempts(ctx context.Context, in workflows.FirstAttemp
 	batch, err := a.Courier.First(ctx, delivery.FirstInput{DispatchID: in.DispatchID, Tenant: in.Tenant})
 	round := roundOf(&batch)
 	round.Together = len(round.Waiting)+len(round.OverCap) > 0
+	round.Continues = round.Together
 	return round, err
 }
 
@@ -41,7 +43,9 @@ func (a *Deliveries) AttemptMany(ctx context.Context, in workflows.AttemptManyIn
 	for i := range in.Deliveries {
 		known[i] = fromWire(&in.Deliveries[i])
 	}
-	batch, err := a.Courier.Many(ctx, delivery.ManyInput{DispatchID: in.DispatchID, Deliveries: known})
+	posting, end := uncanceled(ctx)
+	defer end()
+	batch, err := a.Courier.Many(posting, delivery.ManyInput{DispatchID: in.DispatchID, Deliveries: known, Stop: ctx.Done()})
 	switch {
 	case err != nil:
 		return workflows.Round{}, err
@@ -61,7 +65,9 @@ func (a *Deliveries) Attempt(ctx context.Context, in workflows.AttemptInput) (wo
 	if attempt > 1 && known.Kind == delivery.AtRate {
 		known.Kind, known.Due = delivery.BackOff, time.Time{} // a retry has a time of its own
 	}
-	outcome, err := a.Courier.Retry(ctx, delivery.RetryInput{DispatchID: in.DispatchID, Delivery: known})
+	posting, end := uncanceled(ctx)
+	defer end()
+	outcome, err := a.Courier.Retry(posting, delivery.RetryInput{DispatchID: in.DispatchID, Delivery: known})
 	switch {
 	case err != nil:
 		return workflows.Outcome{}, err
@@ -98,6 +104,27 @@ func (a *Deliveries) LookUp(ctx context.Context, in workflows.AttemptInput) (wor
 // Finish removes the outbox entry of a dispatch that nothing is left of.
 func (a *Deliveries) Finish(ctx context.Context, dispatchID string) error {
 	return a.Courier.Store.FinishDispatch(ctx, dispatchID)
+}
+
+// uncanceled is ctx without Temporal's wish that the activity ends: a POST that is under way ends by itself and is
+// recorded, whatever becomes of its workflow. It ends with the activity's time, and with the worker's.
+func uncanceled(ctx context.Context) (_ context.Context, end context.CancelFunc) {
+	stopping := activity.GetWorkerStopChannel(ctx)
+	free, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	unhook := context.AfterFunc(ctx, func() {
+		select {
+		case <-stopping:
+			cancel(context.Cause(ctx))
+		default:
+			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+				cancel(context.Cause(ctx))
+			}
+		}
+	})
+	return free, func() {
+		unhook()
+		cancel(nil)
+	}
 }
 
 // beatEvery is how often an activity that makes POSTs says that it is alive, well within the heartbeat timeout. One

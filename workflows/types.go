@@ -11,6 +11,14 @@ type DeliverInput struct {
 	Queue      string // of the fair lane
 	Tenant     string `json:",omitempty"` // of all its deliveries; "" = of several, or unknown
 	Size       int    `json:",omitempty"` // how many deliveries it has; 0 = unknown
+	// Carried is what an earlier run left; nil in the first.
+	Carried *Carried `json:",omitempty"`
+}
+
+// Carried is what a run of a dispatch hands on to the next.
+type Carried struct {
+	Result  DeliverResult // so far
+	Waiting []Leftover
 }
 
 // FirstAttemptsInput names a dispatch whose first attempts are to be made.
@@ -88,6 +96,8 @@ type Round struct {
 	// worker that knew no such way keep to theirs, as their histories do. It comes with what is recorded anyway, and is
 	// not asked of workflow.GetVersion, which writes a marker and a search attribute.
 	Together bool `json:",omitempty"`
+	// Continues is set like Together: the workflow continues as new when Temporal suggests it.
+	Continues bool `json:",omitempty"`
 }
 
 // AttemptManyInput names deliveries of one webhook of which one attempt each is to be made.

@@ -59,7 +59,7 @@ func (b *batch) add(j *job) func(ended, error) {
 
 // wait takes in a delivery that is left over.
 func (b *batch) wait(j *job, e ended) {
-	if !e.left.Due.IsZero() {
+	if e.left.Due.After(b.Now()) {
 		b.late = append(b.late, postponed(b.dispatchID, &j.delivery, e.left, e.noted))
 		if e.left.Kind == BackOff {
 			b.delayed++
@@ -125,12 +125,21 @@ func (b *batch) choose(ctx context.Context, jobs []*job) ([]*job, error) {
 	return chosen, nil
 }
 
-// attemptAll attempts jobs to one webhook, manyAtOnce at a time.
-func (b *batch) attemptAll(ctx context.Context, jobs []*job) {
+// attemptAll attempts jobs to one webhook, manyAtOnce at a time, until it is stopped.
+func (b *batch) attemptAll(ctx context.Context, jobs []*job, stop <-chan struct{}) {
 	room := semaphore.NewWeighted(manyAtOnce)
 	for _, j := range jobs {
 		if room.Acquire(ctx, 1) != nil {
 			break
+		}
+		select {
+		case <-stop:
+			room.Release(1)
+			left := j.known
+			left.Wait = 0
+			b.add(j)(ended{left: &left}, nil)
+			continue
+		default:
 		}
 		b.run(func() {
 			defer room.Release(1)

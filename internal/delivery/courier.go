@@ -93,6 +93,8 @@ func (c *Courier) First(ctx context.Context, in FirstInput) (Batch, error) {
 type ManyInput struct {
 	DispatchID string
 	Deliveries []Leftover
+	// Stop, when closed, lets no more attempts begin: what has not been attempted is left over. nil = never.
+	Stop <-chan struct{}
 }
 
 // Many makes one POST each of several deliveries to one webhook: first ones that were over its cap, or retries that are
@@ -124,7 +126,7 @@ func (c *Courier) Many(ctx context.Context, in ManyInput) (Batch, error) {
 		return Batch{}, err
 	}
 	c.readLater(ctx, jobs, manyAtOnce)
-	b.attemptAll(ctx, jobs)
+	b.attemptAll(ctx, jobs, in.Stop)
 	return b.close(ctx)
 }
 

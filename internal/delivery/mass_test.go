@@ -348,3 +348,28 @@ func TestAFailureIsToldWithTheCounts(t *testing.T) {
 	}
 	require.Equal(t, []count{{0, 1}, {1, 2}, {2, 3}}, told)
 }
+
+// A batch that is asked to stop finishes what is under way and leaves the rest over.
+func TestABatchThatIsStoppedLeavesTheRestOver(t *testing.T) {
+	t.Parallel()
+	g := newGate()
+	b := setup(t, hookstest.WithPoster(g))
+	b.hook("/a")
+	d, left := b.shared(delivery.ManyAtOnce + 5)
+	stop, ended := make(chan struct{}), make(chan delivery.Batch, 1)
+	go func() {
+		batch, _ := b.Many(t.Context(), delivery.ManyInput{DispatchID: d.ID, Deliveries: left, Stop: stop})
+		ended <- batch
+	}()
+	for range delivery.ManyAtOnce {
+		<-g.posting
+	}
+	close(stop)
+	close(g.open)
+	batch := <-ended
+	require.Equal(t, delivery.ManyAtOnce, batch.Delivered)
+	require.Len(t, batch.Waiting, 5)
+	for _, l := range batch.Waiting {
+		require.Contains(t, left, l)
+	}
+}
