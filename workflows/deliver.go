@@ -349,7 +349,7 @@ func (d *dispatch) status() string {
 func (d *dispatch) show(ctx workflow.Context) {
 	workflow.SetCurrentDetails(ctx, d.table())
 	status := d.status()
-	if status == d.shown {
+	if status == d.shown || d.leaving { // the next run shows it
 		return
 	}
 	d.shown = status
