@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/posthorn/posthorn/internal/catalog"
+	"github.com/posthorn/posthorn/internal/delivery"
 	"github.com/posthorn/posthorn/internal/hooks"
 	"github.com/posthorn/posthorn/internal/metrics"
 	"github.com/posthorn/posthorn/internal/notify"
@@ -44,7 +45,7 @@ func (a *Health) Judge(ctx context.Context, webhookID string) (workflows.Health,
 		return workflows.Health{}, err
 	}
 	unsent, err := a.Store.UnsentNotifications(ctx, webhookID)
-	return workflows.Health{Tenant: models.TenantSlug(w.Tenant), Status: string(w.Status), Reason: w.StatusReason, Name: w.Name, Host: host(&w), Failed: w.Health.Failed,
+	return workflows.Health{Tenant: models.TenantSlug(w.Tenant), Status: string(w.Status), Reason: w.StatusReason, Name: w.Name, Host: delivery.Host(&w), Failed: w.Health.Failed,
 		Threshold: a.Hooks.Threshold, Epoch: w.Health.Epoch, LastError: w.Health.LastError, Unsent: unsent}, err
 }
 

@@ -2,14 +2,14 @@ package activities_test
 
 import (
 	"context"
-	"net/http"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/temporal"
 
 	"github.com/posthorn/posthorn/activities"
+	"github.com/posthorn/posthorn/internal/delivery"
 	"github.com/posthorn/posthorn/internal/hooks"
 	"github.com/posthorn/posthorn/internal/hookstest"
 	"github.com/posthorn/posthorn/internal/sender"
@@ -17,246 +17,96 @@ import (
 	"github.com/posthorn/posthorn/workflows"
 )
 
-// shared publishes n events and gives the dispatch that they share, and its deliveries, which have not been attempted.
-func (b *bundle) shared(n int) (models.Dispatch, []workflows.Leftover) {
+// posterFunc is a hooks.Poster.
+type posterFunc func(ctx context.Context, r sender.Request) sender.Result
+
+func (f posterFunc) Post(ctx context.Context, r sender.Request) sender.Result { return f(ctx, r) }
+
+// waiting publishes an event of which nothing has been attempted.
+func (b *bundle) waiting() (models.Dispatch, workflows.Leftover) {
 	b.t.Helper()
-	b.Engine.SetBusy(true)
-	for range n {
-		b.Publish(tenant, eventType, payload)
-	}
-	var keys []models.DeliveryKey
-	var left []workflows.Leftover
-	for _, q := range b.Engine.Queued() {
-		keys = append(keys, models.DeliveryKey{Tenant: tenant, ID: q.Delivery.ID})
-		left = append(left, workflows.Leftover{Tenant: tenant, Delivery: q.Delivery.ID, Webhook: q.Delivery.WebhookID})
-	}
-	d, err := b.Env.Store.CreateSharedDispatch(b.t.Context(), keys)
-	require.NoError(b.t, err)
-	return d, left
+	d := b.publish()
+	row := b.delivery(d)
+	return d, workflows.Leftover{Tenant: tenant, Delivery: row.ID, Webhook: row.WebhookID, Number: 1, Remaining: 11}
 }
 
-// many runs AttemptMany.
-func (b *bundle) many(dispatchID string, left ...workflows.Leftover) (workflows.Round, error) {
-	b.t.Helper()
-	return run[workflows.Round](b, workflows.AttemptMany, b.AttemptMany, workflows.AttemptManyInput{DispatchID: dispatchID, Deliveries: left})
+// asked requires that an activity asks Temporal to call it again without an attempt.
+func asked(t *testing.T, err error) *temporal.ApplicationError {
+	t.Helper()
+	var again *temporal.ApplicationError
+	require.ErrorAs(t, err, &again)
+	require.Equal(t, activities.NoPlace, again.Type())
+	require.False(t, again.NonRetryable())
+	require.Equal(t, temporal.ApplicationErrorCategoryBenign, again.Category())
+	require.GreaterOrEqual(t, again.NextRetryDelay(), 100*time.Millisecond)
+	return again
 }
 
-// again runs AttemptMany when the last of the deliveries is due.
-func (b *bundle) again(dispatchID string, left []workflows.Leftover) workflows.Round {
-	b.t.Helper()
-	var wait time.Duration
-	for _, l := range left {
-		wait = max(wait, l.Wait)
-	}
-	b.due(workflows.Leftover{Wait: wait})
-	round, err := b.many(dispatchID, left...)
-	require.NoError(b.t, err)
-	return round
-}
-
-func TestRetriesAreMadeTogetherUntilTheyAreUsedUp(t *testing.T) {
+func TestABatchThatIsPutOffAsksAsARetry(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
-	w := b.hook("/a", retries(2))
-	b.receiver.answer("/a", http.StatusInternalServerError)
-	d, _ := b.shared(3)
-	policy, _ := b.Env.Hooks.Effective(&w)
-	round := b.first(d.ID)
-	for retry := 1; retry <= 2; retry++ {
-		require.Len(t, round.Waiting, 3)
-		for _, l := range round.Waiting {
-			require.Equal(t, retry+1, l.Number)
-			require.Equal(t, 3-retry, l.Remaining)
-			require.Equal(t, "500 Internal Server Error", l.Last)
-			require.InDelta(t, policy.Delay(l.Delivery, retry, 0), l.Wait, float64(time.Second))
-		}
-		early, err := b.many(d.ID, round.Waiting...)
-		require.NoError(t, err)
-		require.Len(t, early.Waiting, 3, "asked for before they are due, they wait")
-		require.ElementsMatch(t, failures(round), failures(early))
-		require.Equal(t, 3*retry, b.receiver.got("/a"))
-		round = b.again(d.ID, early.Waiting)
-		require.Equal(t, 3*retry+3, b.receiver.got("/a"))
-	}
-	require.Equal(t, workflows.Round{Failed: 3}, round)
-}
-
-// failures gives what the last attempts of deliveries failed with, and the numbers of the next.
-func failures(r workflows.Round) []workflows.Leftover {
-	var all []workflows.Leftover
-	for _, l := range r.Waiting {
-		all = append(all, workflows.Leftover{Delivery: l.Delivery, Number: l.Number, Remaining: l.Remaining, Last: l.Last})
-	}
-	return all
-}
-
-func TestRetriesTogetherSayHowEachEnded(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
+	b := setup(t, hookstest.WithPoster(posterFunc(func(context.Context, sender.Request) sender.Result {
+		return sender.Result{Outcome: sender.Local}
+	})))
 	b.hook("/a")
-	b.receiver.answer("/a", http.StatusServiceUnavailable)
-	d, _ := b.shared(3)
-	left := b.first(d.ID).Waiting
-	require.Len(t, left, 3)
-	b.receiver.answer("/a", http.StatusOK)
-	_, err := b.Env.Hooks.RetryDelivery(t.Context(), tenant, left[0].Delivery)
-	require.NoError(t, err)
-	missing := left[1]
-	missing.Delivery = models.NewID(models.PrefixDelivery)
-	require.Equal(t, workflows.Round{Delivered: 2, Stopped: 2}, b.again(d.ID, append(left, missing)),
-		"what another dispatch drives now is not this one's")
-	require.Equal(t, models.Pending, b.read(left[0].Delivery).Status)
-	require.Equal(t, 5, b.receiver.got("/a"))
+	d, l := b.waiting()
+	_, err := run[workflows.Round](b, workflows.AttemptMany, b.AttemptMany, workflows.AttemptManyInput{DispatchID: d.ID, Deliveries: []workflows.Leftover{l}})
+	asked(t, err)
 }
 
-func TestRetriesTogetherStopWithTheirWebhook(t *testing.T) {
-	t.Parallel()
-	for name, c := range map[string]struct {
-		change func(b *bundle, w models.Webhook)
-		posts  bool
-		reason string
-	}{
-		"paused": {func(b *bundle, w models.Webhook) {
-			_, err := b.Env.Hooks.Pause(t.Context(), tenant, w.ID, "test")
-			require.NoError(b.t, err)
-		}, false, "webhook paused"},
-		"gone": {func(b *bundle, _ models.Webhook) { b.receiver.answer("/a", http.StatusGone) }, true, "webhook deactivated"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			b := setup(t)
-			w := b.hook("/a")
-			b.receiver.answer("/a", http.StatusInternalServerError)
-			d, _ := b.shared(3)
-			left := b.first(d.ID).Waiting
-			c.change(b, w)
-			require.Equal(t, workflows.Round{Stopped: 3}, b.again(d.ID, left))
-			require.Equal(t, c.posts, b.receiver.got("/a") > 3)
-			for _, l := range left {
-				require.Equal(t, models.Held, b.read(l.Delivery).Status)
-				require.Equal(t, c.reason, b.read(l.Delivery).StatusReason)
-			}
-		})
-	}
-}
-
-func TestRetriesTogetherKeepToTheirWebhooksRate(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	w := b.hook("/a")
-	b.receiver.answer("/a", http.StatusInternalServerError)
-	d, _ := b.shared(3)
-	left := b.first(d.ID).Waiting
-	rate := 0.01
-	_, err := b.Env.Hooks.UpdateWebhook(t.Context(), tenant, w.ID, hooks.WebhookChange{RateLimit: &rate, By: "test"})
-	require.NoError(t, err)
-	b.receiver.answer("/a", http.StatusOK)
-	round := b.again(d.ID, left)
-	require.Equal(t, 1, round.Delivered)
-	require.Len(t, round.Waiting, 2)
-	for _, l := range round.Waiting {
-		require.True(t, l.Reserved)
-		require.False(t, l.Due.IsZero(), "it is not retried with others")
-		require.Equal(t, 2, l.Number)
-		require.Equal(t, "500 Internal Server Error", l.Last, "being put off is no attempt")
-		require.WithinDuration(t, b.Clock.Now().Add(l.Wait), *b.read(l.Delivery).NextAttemptAt, 5*time.Second)
-	}
-}
-
-func TestRetriesTogetherThatFindNoPlaceTakeTurns(t *testing.T) {
+func TestWhatWaitsForASlotAsksAsARetry(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	one := 1
-	w := b.hook("/a", limited(hooks.WebhookChange{MaxInFlight: &one}))
-	leave, _, err := b.Limits.Enter(t.Context(), w.ID, one)
+	w := b.hook("/a", func(c *hooks.WebhookChange) { c.MaxInFlight = &one })
+	leave, _, err := b.Courier.Limits.Enter(t.Context(), w.ID, one)
 	require.NoError(t, err)
-	require.NotNil(t, leave)
-	d, left := b.shared(1)
-	left[0].Last = "timeout"
-	round, err := b.many(d.ID, left...)
+	d, l := b.waiting()
+	outcome, err := b.attempt(d.ID, l)
+	require.NoError(t, err, "the workflow hears of it once")
+	require.Equal(t, workflows.ForSlot, outcome.Left.Kind)
+	b.Clock.Advance(outcome.Left.Wait)
+	_, err = b.attempt(d.ID, *outcome.Left)
+	again := asked(t, err)
+	require.Equal(t, "waits for one of 1 places in flight", again.Message())
+
+	leave()
+	b.Clock.Advance(again.NextRetryDelay())
+	outcome, err = b.attempt(d.ID, *outcome.Left)
 	require.NoError(t, err)
-	require.Len(t, round.Waiting, 1)
-	require.False(t, round.Waiting[0].Due.IsZero())
-	require.Equal(t, "timeout", round.Waiting[0].Last)
+	require.Equal(t, workflows.Delivered, outcome.Status)
 }
 
-func TestWaitsBeginWhenTheSlowestHasEnded(t *testing.T) {
+// What a webhook with both limits has to wait for is asked for as a Temporal retry, too (A9).
+func TestWhatWaitsForItsPaceAndAPlaceAsksAsARetry(t *testing.T) {
 	t.Parallel()
-	const slow = 4 * time.Second
-	var (
-		mu     sync.Mutex
-		posts  int
-		b      *bundle
-		passed = make(chan struct{})
-	)
-	b = setup(t, hookstest.WithPoster(posterFunc(func(context.Context, sender.Request) sender.Result {
-		mu.Lock()
-		posts++
-		n := posts
-		mu.Unlock()
-		switch n {
-		case 1: // the last has its turn when this one has ended
-			return sender.Result{StartedAt: b.Clock.Now(), Outcome: sender.Failed, StatusCode: http.StatusInternalServerError, Error: "500"}
-		case activities.ManyAtOnce + 1:
-			b.Clock.Advance(slow)
-			close(passed)
-		default:
-			<-passed
-		}
-		return sender.Result{StartedAt: b.Clock.Now(), Outcome: sender.Received, StatusCode: http.StatusNoContent}
-	})))
-	w := b.hook("/a")
-	d, left := b.shared(activities.ManyAtOnce + 1)
-	round, err := b.many(d.ID, left...)
+	b := setup(t)
+	one, rate := 1, 0.1
+	b.hook("/a", func(c *hooks.WebhookChange) { c.MaxInFlight, c.RateLimit = &one, &rate })
+	require.Equal(t, workflows.Round{Delivered: 1}, b.first(b.publish().ID))
+	d := b.publish()
+	left := b.first(d.ID).Waiting
+	require.Len(t, left, 1)
+	require.Equal(t, workflows.ForSlot, left[0].Kind)
+	require.InDelta(t, 10*time.Second, left[0].Wait, float64(2*time.Second))
+	row := b.delivery(d)
+	require.Zero(t, row.Attempts)
+	require.WithinDuration(t, left[0].Due, *row.NextAttemptAt, time.Millisecond)
+
+	b.Clock.Advance(left[0].Wait + time.Second)
+	other := b.publish()
+	require.Equal(t, workflows.Round{Delivered: 1}, b.first(other.ID), "another takes the time")
+	_, err := b.attempt(d.ID, left[0])
+	again := asked(t, err)
+	b.Clock.Advance(again.NextRetryDelay() + time.Second)
+	outcome, err := b.attempt(d.ID, left[0])
 	require.NoError(t, err)
-	require.Len(t, round.Waiting, 1)
-	policy, _ := b.Env.Hooks.Effective(&w)
-	l := round.Waiting[0]
-	require.InDelta(t, policy.Delay(l.Delivery, 1, 0)-slow, l.Wait, float64(time.Second))
+	require.Equal(t, workflows.Delivered, outcome.Status)
+	require.Equal(t, 3, b.receiver.got("/a"))
 }
 
-func TestWhatHasJustBeenReadIsNotReadAgain(t *testing.T) {
+// The workflows and what they call agree on what is attempted together.
+func TestTheBoundsOfABatchAtARateAgree(t *testing.T) {
 	t.Parallel()
-	for name, c := range map[string]struct {
-		waited time.Duration
-		posts  int
-	}{
-		"it has just been read": {time.Second, activities.ManyAtOnce + 1},
-		"it has waited":         {time.Second + time.Millisecond, activities.ManyAtOnce},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			g := newGate()
-			b := setup(t, hookstest.WithPoster(g))
-			var mu sync.Mutex
-			now := b.Clock.Now()
-			b.Now = func() time.Time {
-				mu.Lock()
-				defer mu.Unlock()
-				return now
-			}
-			b.hook("/a")
-			d, left := b.shared(activities.ManyAtOnce + 1)
-			ended := make(chan workflows.Round, 1)
-			go func() {
-				round, _ := b.many(d.ID, left...)
-				ended <- round
-			}()
-			for range activities.ManyAtOnce {
-				<-g.posting
-			}
-			waiting := b.unattempted(d.Deliveries)
-			_, err := b.Env.Hooks.CancelDelivery(t.Context(), tenant, waiting, "test")
-			require.NoError(t, err)
-			mu.Lock()
-			now = now.Add(c.waited)
-			mu.Unlock()
-			close(g.open)
-			require.Equal(t, workflows.Round{Delivered: activities.ManyAtOnce, Stopped: 1}, <-ended)
-			require.Equal(t, c.posts, activities.ManyAtOnce+len(g.posting))
-			last := b.read(waiting)
-			require.Equal(t, models.Canceled, last.Status, "a POST that comes too late changes nothing")
-			require.Equal(t, len(g.posting), last.Attempts)
-		})
-	}
+	require.Equal(t, workflows.PacedMost, delivery.PacedMost)
+	require.Equal(t, workflows.PacedFor, delivery.PacedFor)
 }

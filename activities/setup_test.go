@@ -15,6 +15,7 @@ import (
 	"go.temporal.io/sdk/testsuite"
 
 	"github.com/posthorn/posthorn/activities"
+	"github.com/posthorn/posthorn/internal/delivery"
 	"github.com/posthorn/posthorn/internal/handoff"
 	"github.com/posthorn/posthorn/internal/hooks"
 	"github.com/posthorn/posthorn/internal/hookstest"
@@ -44,10 +45,9 @@ func setup(t *testing.T, options ...hookstest.Option) *bundle {
 	env.Tenant(tenant)
 	env.EventTypes(eventType)
 	b := &bundle{Env: env, t: t, receiver: newReceiver(t), failed: &names{}}
-	b.Deliveries = &activities.Deliveries{Hooks: env.Hooks, Store: env.Store, Desk: handoff.NewDesk(1<<20, env.Clock.Now),
-		Recorder: activities.NewRecorder(env.Store, quiet), Lanes: activities.NewLanes(), Limits: activities.NewLimits(env.Store, env.Clock.Now), 
-		Failed:  func(id string, _, _ int64) { b.failed.add(id) },
-		Metrics: metrics.New(prometheus.NewRegistry()), Log: quiet, Now: env.Clock.Now}
+	b.Deliveries = &activities.Deliveries{Courier: &delivery.Courier{Hooks: env.Hooks, Store: env.Store, Desk: handoff.NewDesk(1<<20, env.Clock.Now),
+		Recorder: delivery.NewRecorder(env.Store, quiet), Cap: delivery.NewCap(), Limits: delivery.NewLimits(env.Store, env.Clock.Now),
+		Failed: func(id string, _, _ int64) { b.failed.add(id) }, Metrics: metrics.New(prometheus.NewRegistry()), Log: quiet, Now: env.Clock.Now}}
 	return b
 }
 
@@ -166,7 +166,7 @@ func (b *bundle) read(id string) models.Delivery {
 // first runs FirstAttempts.
 func (b *bundle) first(dispatchID string) workflows.Round {
 	b.t.Helper()
-	round, err := b.FirstAttempts(b.t.Context(), dispatchID)
+	round, err := b.FirstAttempts(b.t.Context(), workflows.FirstAttemptsInput{DispatchID: dispatchID})
 	require.NoError(b.t, err)
 	return round
 }
@@ -205,21 +205,3 @@ func (b *bundle) attempt(dispatchID string, l workflows.Leftover) (workflows.Out
 
 // due puts the clock forward to a little after a leftover's next attempt.
 func (b *bundle) due(l workflows.Leftover) { b.Clock.Advance(l.Wait + 10*time.Millisecond) }
-
-// fill takes every place at a webhook, until leave is called.
-func (b *bundle) fill(webhookID string) (leave func()) {
-	var all []func()
-	for range activities.DefaultInFlight {
-		out, ok := b.Lanes.Enter(b.t.Context(), webhookID)
-		require.True(b.t, ok)
-		all = append(all, out)
-	}
-	return func() {
-		for _, out := range all {
-			out()
-		}
-	}
-}
-
-// unattempted gives the first of the deliveries that nobody is attempting: the one whose turn has not come.
-func (b *bundle) unattempted(keys []models.DeliveryKey) string { return keys[len(keys)-1].ID }

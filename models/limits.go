@@ -35,6 +35,26 @@ func (s *Store) TakePace(ctx context.Context, webhookID string, rate float64) (t
 	return time.UnixMicro(sent - taken).UTC(), err
 }
 
+// TryPace is TakePace for a caller that waits for within at most: it takes the time only if that comes by then.
+func (s *Store) TryPace(ctx context.Context, webhookID string, rate float64, within time.Duration) (at time.Time, taken bool, err error) {
+	now := s.now().UnixMicro()
+	from, step := now-paceSpare.Microseconds(), int64(1e6/rate)
+	var sent int64
+	err = s.again(ctx, func() error {
+		result := s.db.WithContext(ctx).Raw(`INSERT INTO webhook_paces (webhook_id, next_us, sent_us) VALUES (?, ?, ?)
+			ON CONFLICT (webhook_id) DO UPDATE SET sent_us = ? + CASE WHEN webhook_paces.sent_us > ? THEN webhook_paces.sent_us ELSE ? END
+			WHERE webhook_paces.sent_us <= ?
+			RETURNING sent_us`, webhookID, now, from+step, step, from, from, now+within.Microseconds()).Scan(&sent)
+		taken = result.RowsAffected > 0
+		return result.Error
+	})
+	if err != nil || taken {
+		return time.UnixMicro(sent - step).UTC(), taken && err == nil, err
+	}
+	err = s.db.WithContext(ctx).Raw("SELECT sent_us FROM webhook_paces WHERE webhook_id = ?", webhookID).Scan(&sent).Error
+	return time.UnixMicro(sent).UTC(), false, err
+}
+
 // Lease asks for places in flight at a webhook with so many in all, for a process. It gets what other processes
 // leave of them, at most want, until expires; an earlier lease of the same process is replaced.
 func (s *Store) Lease(ctx context.Context, webhookID, holder string, want, limit int, ttl time.Duration) (granted int, err error) {
@@ -70,11 +90,12 @@ func (s *Store) ForgetLeases(ctx context.Context, before time.Time, limit int) (
 	return result.RowsAffected, result.Error
 }
 
-// Postponed is a delivery that a webhook's limits do not let through before a time.
+// Postponed is a delivery that is not attempted before a time.
 type Postponed struct {
 	Delivery   Delivery
 	DispatchID string
 	At         time.Time
+	Reason     string // shown as status_reason until the next attempt; "" where the webhook's own limits put it off
 }
 
 var postponedColumns = []column[Postponed]{
@@ -83,13 +104,14 @@ var postponedColumns = []column[Postponed]{
 	{"generation", "bigint", func(p *Postponed) any { return int64(p.Delivery.Generation) }},
 	{"dispatch_id", "text", func(p *Postponed) any { return p.DispatchID }},
 	{"at", "timestamptz", func(p *Postponed) any { return timeOf(p.At) }},
+	{"reason", "text", func(p *Postponed) any { return p.Reason }},
 	was[Postponed](Pending),
 }
 
-// Postpone notes when deliveries will be attempted that their webhooks' limits do not let through now.
+// Postpone notes when deliveries will be attempted that cannot be sent now.
 func (s *Store) Postpone(ctx context.Context, deliveries []Postponed) error {
 	return s.again(ctx, func() error {
-		return bulk(ctx, s, deliveries, postponedColumns, `UPDATE deliveries SET next_attempt_at = v.at, dispatch_id = v.dispatch_id
+		return bulk(ctx, s, deliveries, postponedColumns, `UPDATE deliveries SET next_attempt_at = v.at, dispatch_id = v.dispatch_id, status_reason = v.reason
 			FROM v WHERE deliveries.tenant = v.tenant AND deliveries.id = v.id
 			AND deliveries.status = v.was AND deliveries.generation = v.generation`, nil)
 	})

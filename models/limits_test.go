@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/posthorn/posthorn/models"
 )
 
 func TestForgetLeases(t *testing.T) {
@@ -55,5 +57,45 @@ func TestPacesAreTakenOneAfterTheOther(t *testing.T) {
 		next, err := s.ReservePace(t.Context(), w.ID, 10, 1)
 		require.NoError(t, err)
 		require.Equal(t, s.Now(), next, "they do not touch what is planned")
+	})
+}
+
+// A time at a rate is only taken by a caller that will wait for it.
+func TestAPaceThatIsTooFarIsNotTaken(t *testing.T) {
+	stores(t, func(t *testing.T, s *database) {
+		w := s.Webhook(t, s.Tenant(t, "acme"))
+		try := func(within time.Duration) (time.Duration, bool) {
+			at, taken, err := s.TryPace(t.Context(), w.ID, 0.5, within)
+			require.NoError(t, err)
+			return at.Sub(s.Now()).Round(100 * time.Millisecond), taken
+		}
+		wait, taken := try(time.Second)
+		require.True(t, taken)
+		require.LessOrEqual(t, wait, time.Duration(0))
+		for range 3 {
+			wait, taken = try(time.Second)
+			require.False(t, taken)
+			require.InDelta(t, 2*time.Second, wait, float64(200*time.Millisecond), "asking does not move it")
+		}
+		s.Clock.Advance(1500 * time.Millisecond)
+		wait, taken = try(time.Second)
+		require.True(t, taken)
+		require.InDelta(t, 500*time.Millisecond, wait, float64(200*time.Millisecond))
+		_, taken = try(time.Second)
+		require.False(t, taken)
+		at, err := s.TakePace(t.Context(), w.ID, 0.5)
+		require.NoError(t, err)
+		require.InDelta(t, 2500*time.Millisecond, at.Sub(s.Now()), float64(300*time.Millisecond), "both keep to one clock hand")
+	})
+}
+
+func TestPostponeShowsWhy(t *testing.T) {
+	stores(t, func(t *testing.T, s *database) {
+		e := s.undispatched(t, 1, s.Webhook(t, s.Tenant(t, "acme")))[0]
+		require.NoError(t, s.Postpone(t.Context(), []models.Postponed{{Delivery: e, DispatchID: "d", At: s.Now().Add(time.Minute), Reason: "why"}}))
+		d, err := s.Delivery(t.Context(), e.Tenant, e.ID)
+		require.NoError(t, err)
+		require.Equal(t, "why", d.StatusReason)
+		require.Equal(t, models.Pending, d.Status)
 	})
 }

@@ -26,16 +26,27 @@ type dispatch struct {
 	shown  string      // the status that the list shows
 	// together says that retries that fall due together are made together.
 	together bool
+	// continues says that the workflow continues as new when its history has become long.
+	continues bool
+
+	root    workflow.Context   // ends when the workflow is canceled
+	wg      workflow.WaitGroup // of what is being followed
+	leaving bool               // it is about to continue as new
+	carried []Leftover         // what the next run goes on with
 }
 
 func (d *dispatch) run(ctx workflow.Context) (DeliverResult, error) {
-	round, err := d.firstAttempts(ctx)
+	d.root = ctx
+	round, err := d.begin(ctx)
 	if err != nil {
 		return d.result, err
 	}
 	d.take(round)
 	if len(round.Waiting)+len(round.OverCap) > 0 {
 		d.followAll(ctx, round)
+		if len(d.carried) > 0 && ctx.Err() == nil {
+			return d.result, d.continueAsNew(ctx)
+		}
 		if err := d.finish(ctx); err != nil {
 			return d.result, err
 		}
@@ -43,6 +54,25 @@ func (d *dispatch) run(ctx workflow.Context) (DeliverResult, error) {
 	d.show(ctx)
 	return d.result, nil
 }
+
+// begin makes the first attempts, or goes on with what an earlier run left.
+func (d *dispatch) begin(ctx workflow.Context) (Round, error) {
+	if c := d.in.Carried; c != nil {
+		d.result, d.together, d.continues = c.Result, true, true
+		return Round{Waiting: c.Waiting}, nil
+	}
+	if d.queued = d.in.Size; d.queued > 0 {
+		workflow.SetCurrentDetails(ctx, d.table())
+	}
+	round, err := d.firstAttempts(ctx)
+	d.queued = 0
+	d.together, d.continues = round.Together, round.Continues
+	return round, err
+}
+
+// longestPost is the longest time that a webhook may give its receiver. An activity gets as much whatever its webhook gave
+// when it was scheduled: that may change while the activity waits, and heartbeats tell of workers that died.
+const longestPost = time.Minute
 
 // recordTimeout is what an activity gets on top of the POST: time to read, and to record through a short outage of
 // the database.
@@ -61,13 +91,12 @@ const unbounded = 10 * 365 * 24 * time.Hour
 func (d *dispatch) firstAttempts(ctx workflow.Context) (Round, error) {
 	ctx = workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{
 		ScheduleToCloseTimeout: unbounded,
-		StartToCloseTimeout:    time.Minute + recordTimeout,
+		StartToCloseTimeout:    longestPost + recordTimeout,
 		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: time.Minute},
 		Summary:                "first attempts",
 	})
 	var round Round
-	err := workflow.ExecuteLocalActivity(ctx, FirstAttempts, d.in.DispatchID).Get(ctx, &round)
-	d.together = round.Together
+	err := workflow.ExecuteLocalActivity(ctx, FirstAttempts, FirstAttemptsInput{DispatchID: d.in.DispatchID, Tenant: d.in.Tenant}).Get(ctx, &round)
 	return round, err
 }
 
@@ -81,42 +110,50 @@ func (d *dispatch) take(r Round) {
 // followAll drives what is left over, all at once. A dispatch has at most 256 deliveries, which bounds the timers
 // and activities outstanding.
 func (d *dispatch) followAll(ctx workflow.Context, round Round) {
-	wg := workflow.NewWaitGroup(ctx)
-	start := func(work func(workflow.Context)) {
-		wg.Add(1)
-		workflow.Go(ctx, func(ctx workflow.Context) {
-			defer wg.Done()
-			work(ctx)
-		})
+	d.wg = workflow.NewWaitGroup(ctx)
+	if d.continues {
+		var stop workflow.CancelFunc
+		ctx, stop = workflow.WithCancel(ctx)
+		done := d.leaveInTime(ctx, stop)
+		defer done()
 	}
-	var follow func(left []Leftover)
-	follow = func(left []Leftover) {
-		for _, group := range d.groups(left) {
-			rows := d.list(group)
-			start(func(ctx workflow.Context) {
-				if len(rows) == 1 {
-					d.follow(ctx, rows[0])
-					return
-				}
-				left := d.retryMany(ctx, group)
-				d.unlist(rows)
-				follow(left)
-				d.show(ctx)
-			})
-		}
-	}
-	follow(round.Waiting)
+	d.followGroups(ctx, round.Waiting)
 	d.queued = len(round.OverCap)
 	for _, many := range byWebhook(round.OverCap) {
-		start(func(ctx workflow.Context) {
+		d.start(ctx, func(ctx workflow.Context) {
 			left := d.attemptMany(ctx, many, fmt.Sprintf("%d deliveries to %s", len(many), many[0].Host))
 			d.queued -= len(many)
-			follow(left)
-			d.show(ctx)
+			d.followGroups(ctx, left)
 		})
 	}
 	d.show(ctx)
-	wg.Wait(ctx)
+	d.wg.Wait(d.root)
+}
+
+// start does work beside all else.
+func (d *dispatch) start(ctx workflow.Context, work func(workflow.Context)) {
+	d.wg.Add(1)
+	workflow.Go(ctx, func(ctx workflow.Context) {
+		defer d.wg.Done()
+		work(ctx)
+		d.show(ctx)
+	})
+}
+
+// followGroups drives what is left over: what falls due together as one, and each other delivery by itself.
+func (d *dispatch) followGroups(ctx workflow.Context, left []Leftover) {
+	for _, group := range d.groups(left) {
+		rows := d.list(group)
+		d.start(ctx, func(ctx workflow.Context) {
+			if len(rows) == 1 {
+				d.follow(ctx, rows[0])
+				return
+			}
+			left := d.retryMany(ctx, group)
+			d.unlist(rows)
+			d.followGroups(ctx, left)
+		})
+	}
 }
 
 // groups tells what of the deliveries left over is retried together.
@@ -149,12 +186,13 @@ func byWebhook(over []Leftover) [][]Leftover {
 func (d *dispatch) retryMany(ctx workflow.Context, many []Leftover) []Leftover {
 	summary := fmt.Sprintf("retry of %d deliveries to %s", len(many), many[0].Host)
 	wait := many[len(many)-1].Wait
-	if many[0].Paced {
+	if many[0].Kind == AtRate {
 		summary = fmt.Sprintf("%d deliveries to %s, at its rate", len(many), many[0].Host)
 		wait = many[0].Wait
 	}
+	began := workflow.Now(ctx)
 	if err := workflow.NewTimerWithOptions(ctx, wait, workflow.TimerOptions{Summary: summary}).Get(ctx, nil); err != nil {
-		d.result.Stopped += len(many)
+		d.letGo(workflow.Now(ctx).Sub(began), many...)
 		return nil
 	}
 	return d.attemptMany(ctx, many, summary)
@@ -166,8 +204,9 @@ func (d *dispatch) attemptMany(ctx workflow.Context, many []Leftover, summary st
 	first := many[0]
 	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		TaskQueue:           d.in.Queue,
-		StartToCloseTimeout: time.Duration(len(many))*first.Timeout + recordTimeout,
+		StartToCloseTimeout: time.Duration(len(many))*longestPost + recordTimeout,
 		HeartbeatTimeout:    silence,
+		WaitForCancellation: d.continues,
 		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: time.Minute},
 		Priority:            temporal.Priority{FairnessKey: first.Webhook},
 		Summary:             summary,
@@ -178,8 +217,8 @@ func (d *dispatch) attemptMany(ctx workflow.Context, many []Leftover, summary st
 		if err == nil {
 			break
 		}
-		if ctx.Err() != nil { // the workflow is being canceled: the reconciler takes over
-			d.result.Stopped += len(many)
+		if ctx.Err() != nil {
+			d.letGo(many[len(many)-1].Wait, many...) // they are due
 			return nil
 		}
 	}
@@ -191,14 +230,12 @@ func (d *dispatch) attemptMany(ctx workflow.Context, many []Leftover, summary st
 // Temporal. An activity that ends without a recorded end (a crashed worker, a database that was away) has used up
 // Temporal's attempts but not the receiver's, and is scheduled again with what remains.
 func (d *dispatch) follow(ctx workflow.Context, l *Leftover) {
-	defer func() {
-		d.unlist([]*Leftover{l})
-		d.show(ctx)
-	}()
+	defer d.unlist([]*Leftover{l})
 	for {
+		began := workflow.Now(ctx)
 		timer := workflow.TimerOptions{Summary: fmt.Sprintf("attempt %d of %s to %s", l.Number, l.Delivery, l.Host)}
 		if err := workflow.NewTimerWithOptions(ctx, l.Wait, timer).Get(ctx, nil); err != nil {
-			d.result.Stopped++
+			d.letGo(workflow.Now(ctx).Sub(began), *l)
 			return
 		}
 		outcome, err := d.attempt(ctx, l)
@@ -224,13 +261,14 @@ func (d *dispatch) follow(ctx workflow.Context, l *Leftover) {
 func (d *dispatch) attempt(ctx workflow.Context, l *Leftover) (Outcome, error) {
 	retries := &temporal.RetryPolicy{InitialInterval: 5 * time.Second, BackoffCoefficient: 2, MaximumInterval: 30 * time.Minute,
 		MaximumAttempts: int32(max(1, l.Remaining))} //nolint:gosec // at most 101; Temporal reads 0 as without end
-	if l.Places { // whoever finds none asks again as a retry, without end: the history does not grow with the queue
+	if l.Kind == ForSlot { // it asks again as a retry, without end: the history does not grow with the queue
 		retries.MaximumAttempts, retries.MaximumInterval = 0, time.Minute
 	}
 	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		TaskQueue:           d.in.Queue,
-		StartToCloseTimeout: l.Timeout + recordTimeout,
+		StartToCloseTimeout: longestPost + recordTimeout,
 		HeartbeatTimeout:    silence,
+		WaitForCancellation: d.continues,
 		RetryPolicy:         retries,
 		Priority:            temporal.Priority{FairnessKey: l.Webhook},
 		Summary:             fmt.Sprintf("%s to %s", l.Delivery, l.Host),
@@ -242,6 +280,9 @@ func (d *dispatch) attempt(ctx workflow.Context, l *Leftover) (Outcome, error) {
 
 // lookUp asks the database what has become of a delivery.
 func (d *dispatch) lookUp(ctx workflow.Context, l *Leftover) (Outcome, error) {
+	if d.leaving && d.root.Err() == nil { // what was being attempted has been stopped, and its end is asked for all the same
+		ctx, _ = workflow.NewDisconnectedContext(ctx)
+	}
 	var outcome Outcome
 	err := workflow.ExecuteLocalActivity(short(ctx), LookUp, AttemptInput{DispatchID: d.in.DispatchID, Delivery: *l}).Get(ctx, &outcome)
 	return outcome, err
@@ -308,7 +349,7 @@ func (d *dispatch) status() string {
 func (d *dispatch) show(ctx workflow.Context) {
 	workflow.SetCurrentDetails(ctx, d.table())
 	status := d.status()
-	if status == d.shown {
+	if status == d.shown || d.leaving { // the next run shows it
 		return
 	}
 	d.shown = status

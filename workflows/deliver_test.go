@@ -38,7 +38,7 @@ func newDesk(t *testing.T, round workflows.Round) *desk {
 func oldDesk(t *testing.T, round workflows.Round) *desk {
 	t.Helper()
 	d := &desk{story: newStory(t)}
-	d.does(workflows.FirstAttempts, func(context.Context, string) (workflows.Round, error) { return round, nil })
+	d.does(workflows.FirstAttempts, func(context.Context, workflows.FirstAttemptsInput) (workflows.Round, error) { return round, nil })
 	d.does(workflows.Finish, func(_ context.Context, id string) error {
 		d.mu.Lock()
 		defer d.mu.Unlock()
@@ -73,7 +73,7 @@ func TestFirstAttemptsAreNeverGivenUp(t *testing.T) {
 	t.Parallel()
 	s := newStory(t)
 	calls := 0
-	s.does(workflows.FirstAttempts, func(context.Context, string) (workflows.Round, error) {
+	s.does(workflows.FirstAttempts, func(context.Context, workflows.FirstAttemptsInput) (workflows.Round, error) {
 		if calls++; calls < 9 {
 			return workflows.Round{}, errors.New("the database is away")
 		}
@@ -102,7 +102,7 @@ func TestARetryIsAnActivityOfTheFairLane(t *testing.T) {
 	require.Equal(t, workflows.AttemptInput{DispatchID: "evt_1", Delivery: left}, got)
 	require.Equal(t, lane, info.TaskQueue)
 	require.Equal(t, []string{"whk_1"}, d.keys())
-	require.Equal(t, 45*time.Second, info.StartToCloseTimeout, "the POST's timeout, and time to record")
+	require.Equal(t, 90*time.Second, info.StartToCloseTimeout, "the longest timeout, and time to record")
 	require.Equal(t, 30*time.Second, info.HeartbeatTimeout, "a worker that died is missed")
 	require.Equal(t, int32(10), d.options[0].RetryPolicy.MaximumAttempts)
 	require.Equal(t, []string{workflows.StatusRetrying, workflows.Delivered}, d.statuses)
@@ -113,7 +113,7 @@ func TestARetryIsAnActivityOfTheFairLane(t *testing.T) {
 func TestWhatWaitsForAPlaceAsksAsOftenAsItMust(t *testing.T) {
 	t.Parallel()
 	left := leftover("whk_1", "dlv_1", 2)
-	left.Places = true
+	left.Kind = workflows.ForSlot
 	d := newDesk(t, workflows.Round{Waiting: []workflows.Leftover{left}})
 	asked := 0
 	d.does(workflows.Attempt, func(context.Context, workflows.AttemptInput) (workflows.Outcome, error) {
@@ -206,7 +206,7 @@ func TestOverTheCapGoesToTheFairLaneByWebhook(t *testing.T) {
 	})
 	require.Equal(t, workflows.DeliverResult{Delivered: 3, Failed: 1, Stopped: 1}, d.deliver(t, "evt_1"))
 	require.Equal(t, map[string][]string{"whk_1": {"dlv_1", "dlv_3", "dlv_4"}, "whk_2": {"dlv_2"}}, many)
-	require.Equal(t, map[string]time.Duration{"whk_1": 75 * time.Second, "whk_2": 45 * time.Second}, timeouts)
+	require.Equal(t, map[string]time.Duration{"whk_1": 210 * time.Second, "whk_2": 90 * time.Second}, timeouts)
 	require.Equal(t, []string{"whk_1", "whk_2", "whk_1"}, d.keys())
 	require.Equal(t, workflows.StatusPending, d.statuses[0])
 	require.Equal(t, workflows.Failed, d.statuses[len(d.statuses)-1])

@@ -46,9 +46,9 @@ func (p *promises) note(ctx context.Context) {
 // watched makes the deliveries' activities note what was promised after each.
 func (p *promises) watched() map[string]any {
 	return map[string]any{
-		workflows.FirstAttempts: func(ctx context.Context, id string) (workflows.Round, error) {
+		workflows.FirstAttempts: func(ctx context.Context, in workflows.FirstAttemptsInput) (workflows.Round, error) {
 			defer p.note(ctx)
-			return inTime(p.h, p.h.deliveries.FirstAttempts)(ctx, id)
+			return inTime(p.h, p.h.deliveries.FirstAttempts)(ctx, in)
 		},
 		workflows.Attempt: func(ctx context.Context, in workflows.AttemptInput) (workflows.Outcome, error) {
 			defer p.note(ctx)

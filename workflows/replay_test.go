@@ -20,6 +20,7 @@ import (
 // histories are what Temporal kept of real runs; `make histories` makes them anew.
 var histories = []string{
 	"deliver-received", "deliver-retried", "deliver-exhausted", "deliver-mixed", "deliver-over-cap", "deliver-in-turn", "deliver-together",
+	"deliver-at-rate", "deliver-for-slot", "deliver-rate-and-slot", "deliver-mass-hold", "deliver-continued", "deliver-carried",
 	"deliver-paused", "deliver-gone", "deliver-canceled", "watch-continued", "watch-deactivated", "recover", "retain",
 }
 

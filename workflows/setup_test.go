@@ -19,6 +19,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/posthorn/posthorn/activities"
+	"github.com/posthorn/posthorn/internal/delivery"
 	"github.com/posthorn/posthorn/internal/handoff"
 	"github.com/posthorn/posthorn/internal/hooks"
 	"github.com/posthorn/posthorn/internal/hookstest"
@@ -138,10 +139,11 @@ type house struct {
 	keeper     *activities.Housekeeping
 	mailer     *mailer
 
-	mu     sync.Mutex
-	story  *story
-	answer func(url string, n int) sender.Result // n counts the POSTs to the URL, from 1
-	posts  map[string][]time.Time                // when, by URL
+	mu       sync.Mutex
+	story    *story
+	answer   func(url string, n int) sender.Result // n counts the POSTs to the URL, from 1
+	posts    map[string][]time.Time                // when, by URL
+	timeouts []time.Duration                       // of the POSTs
 }
 
 func newHouse(t *testing.T, answer func(url string, n int) sender.Result) *house {
@@ -152,9 +154,9 @@ func newHouse(t *testing.T, answer func(url string, n int) sender.Result) *house
 	require.NoError(t, err)
 	h.EventTypes(eventType)
 	m := metrics.New(prometheus.NewRegistry())
-	h.deliveries = &activities.Deliveries{Hooks: h.Hooks, Store: h.Store, Desk: handoff.NewDesk(1<<20, h.Clock.Now),
-		Recorder: activities.NewRecorder(h.Store, quiet), Lanes: activities.NewLanes(), Limits: activities.NewLimits(h.Store, h.Clock.Now), Failed: func(string, int64, int64) {},
-		Metrics: m, Log: quiet, Now: h.Clock.Now}
+	h.deliveries = &activities.Deliveries{Courier: &delivery.Courier{Hooks: h.Hooks, Store: h.Store, Desk: handoff.NewDesk(1<<20, h.Clock.Now),
+		Recorder: delivery.NewRecorder(h.Store, quiet), Cap: delivery.NewCap(), Limits: delivery.NewLimits(h.Store, h.Clock.Now),
+		Failed: func(string, int64, int64) {}, Metrics: m, Log: quiet, Now: h.Clock.Now}}
 	h.health = &activities.Health{Hooks: h.Hooks, Store: h.Store, Mailer: h.mailer, Metrics: m, Log: quiet}
 	h.keeper = &activities.Housekeeping{Hooks: h.Hooks, Store: h.Store, Now: h.Clock.Now}
 	return h
@@ -166,6 +168,7 @@ func (h *house) Post(_ context.Context, r sender.Request) sender.Result {
 	defer h.mu.Unlock()
 	now := h.Clock.Now()
 	h.posts[r.URL] = append(h.posts[r.URL], now)
+	h.timeouts = append(h.timeouts, r.Timeout)
 	result := h.answer(r.URL, len(h.posts[r.URL]))
 	result.StartedAt, result.Duration = now, 5*time.Millisecond
 	return result

@@ -24,16 +24,16 @@ const (
 func together(left []Leftover) [][]Leftover {
 	left = slices.SortedStableFunc(slices.Values(left), func(a, b Leftover) int { return cmp.Compare(a.Wait, b.Wait) })
 	var groups [][]Leftover
-	type kind struct {
+	type lane struct {
 		webhook string
-		paced   bool
+		kind    Kind
 	}
-	latest := map[kind]int{} // the group that a webhook's next delivery may join
+	latest := map[lane]int{} // the group that a webhook's next delivery may join
 	for _, l := range left {
-		of := kind{l.Webhook, l.Paced}
+		of := lane{l.Webhook, l.Kind}
 		i, ok := latest[of]
 		switch {
-		case !l.Due.IsZero() && !l.Paced:
+		case l.Kind == ForSlot:
 			groups = append(groups, []Leftover{l})
 		case ok && l.joins(groups[i]):
 			groups[i] = append(groups[i], l)
@@ -48,7 +48,7 @@ func together(left []Leftover) [][]Leftover {
 // joins tells whether a delivery is attempted with those of a group that wait no longer.
 func (l *Leftover) joins(group []Leftover) bool {
 	shortest := group[0].Wait
-	if l.Paced {
+	if l.Kind == AtRate {
 		return len(group) < PacedMost && l.Wait <= shortest+PacedFor
 	}
 	return l.Wait <= shortest+window(shortest)

@@ -16,11 +16,11 @@ func TestWhatFallsDueTogether(t *testing.T) {
 		}
 		return left
 	}
-	off := Leftover{Webhook: "a", Wait: 10, Due: time.Unix(1, 0)}
+	off := Leftover{Webhook: "a", Wait: 10, Due: time.Unix(1, 0), Kind: ForSlot}
 	paced := func(webhook string, all ...time.Duration) []Leftover {
 		left := waits(webhook, all...)
 		for i := range left {
-			left[i].Due, left[i].Reserved, left[i].Paced = time.Unix(1, 0), true, true
+			left[i].Due, left[i].Kind = time.Unix(1, 0), AtRate
 		}
 		return left
 	}

@@ -1,13 +1,30 @@
 package workflows
 
-import "time"
+import (
+	"encoding/json"
+	"time"
+)
 
 // DeliverInput starts a dispatch. Its deliveries are read from the outbox.
 type DeliverInput struct {
 	DispatchID string
 	Queue      string // of the fair lane
-	Tenant     string `json:",omitempty"` // whose deliveries they are; "" = several tenants', or not known
-	Size       int    `json:",omitempty"` // how many deliveries there are; 0 = not known
+	Tenant     string `json:",omitempty"` // of all its deliveries; "" = of several, or unknown
+	Size       int    `json:",omitempty"` // how many deliveries it has; 0 = unknown
+	// Carried is what an earlier run left; nil in the first.
+	Carried *Carried `json:",omitempty"`
+}
+
+// Carried is what a run of a dispatch hands on to the next.
+type Carried struct {
+	Result  DeliverResult // so far
+	Waiting []Leftover
+}
+
+// FirstAttemptsInput names a dispatch whose first attempts are to be made.
+type FirstAttemptsInput struct {
+	DispatchID string
+	Tenant     string `json:",omitempty"`
 }
 
 // DeliverResult is how a dispatch ended.
@@ -30,11 +47,42 @@ type Leftover struct {
 	Wait       time.Duration // until the next attempt
 	Timeout    time.Duration // of one POST
 	Last       string        `json:",omitempty"` // how the last attempt failed
-	Due        time.Time     `json:",omitzero"`  // when the webhook's own limits, which have put it off, let it through
-	Reserved   bool          `json:",omitempty"` // the webhook's rate has given it a time
-	Paced      bool          `json:",omitempty"` // those of its webhook with times close to it may be attempted together
-	Lapsed     bool          `json:",omitempty"` // it has missed such a time
-	Places     bool          `json:",omitempty"` // the webhook bounds what is in flight: it may be put off any number of times
+	Kind       Kind          `json:",omitempty"` // what it waits for
+	Due        time.Time     `json:",omitzero"`  // when it was put off to; zero after an attempt
+	Lapsed     bool          `json:",omitempty"` // AtRate: it has missed the time it was given once
+}
+
+// Kind is what a delivery that is left over waits for.
+type Kind string
+
+const (
+	// BackOff waits for the next step of its retry schedule, or for Posthorn's own trouble to end.
+	BackOff Kind = ""
+	// AtRate waits for the time, Due, that its webhook's rate has given it. Those close together are attempted together.
+	AtRate Kind = "rate"
+	// ForSlot waits for a slot in flight: it may be put off any number of times.
+	ForSlot Kind = "slot"
+)
+
+// UnmarshalJSON reads a leftover, also as builds before Kind wrote it: dispatches that they began go on.
+func (l *Leftover) UnmarshalJSON(text []byte) error {
+	type plain Leftover
+	var read struct {
+		plain
+		Reserved, Paced, Places bool
+	}
+	if err := json.Unmarshal(text, &read); err != nil {
+		return err
+	}
+	*l = Leftover(read.plain)
+	switch {
+	case l.Kind != BackOff:
+	case read.Paced:
+		l.Kind = AtRate
+	case (read.Reserved || read.Places) && !l.Due.IsZero():
+		l.Kind = ForSlot
+	}
+	return nil
 }
 
 // Round is what came of attempting several deliveries.
@@ -48,6 +96,8 @@ type Round struct {
 	// worker that knew no such way keep to theirs, as their histories do. It comes with what is recorded anyway, and is
 	// not asked of workflow.GetVersion, which writes a marker and a search attribute.
 	Together bool `json:",omitempty"`
+	// Continues is set like Together: the workflow continues as new when Temporal suggests it.
+	Continues bool `json:",omitempty"`
 }
 
 // AttemptManyInput names deliveries of one webhook of which one attempt each is to be made.

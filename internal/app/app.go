@@ -206,8 +206,7 @@ func (a *App) prepare(ctx context.Context, addr net.Addr) {
 
 // work starts the worker, as soon as Temporal is there, and the reconciler. It returns what stops them.
 func (a *App) work(ctx context.Context, background *sync.WaitGroup) (stop func()) {
-	deliveries := &activities.Deliveries{Hooks: a.hooks, Store: a.store, Desk: a.desk, Recorder: activities.NewRecorder(a.store, a.Log),
-		Lanes: activities.NewLanes(), Limits: activities.NewLimits(a.store, a.store.Clock), Failed: a.engine.Failed, Metrics: a.metrics, Log: a.Log, Now: a.store.Clock}
+	deliveries := &activities.Deliveries{Courier: a.courier()}
 	all := worker.Activities{
 		Deliveries: deliveries,
 		Health:     &activities.Health{Hooks: a.hooks, Store: a.store, Mailer: a.mailer, PublicURL: a.Config.PublicURL, Metrics: a.metrics, Log: a.Log},

@@ -2,6 +2,8 @@ package hooks
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/posthorn/posthorn/internal/backoff"
@@ -19,6 +21,9 @@ type Receiver struct {
 	CountsInTotal bool
 	opened        *sealed
 }
+
+// ErrSealed means that a webhook's headers or secrets cannot be opened. It says nothing about any other webhook.
+var ErrSealed = errors.New("the webhook's secrets cannot be opened")
 
 // Receiver gives the webhook as it was at most a second ago. NotFound if it has been deleted.
 func (s *Service) Receiver(ctx context.Context, tenant, id string) (*Receiver, error) {
@@ -38,7 +43,7 @@ func (s *Service) Receiver(ctx context.Context, tenant, id string) (*Receiver, e
 	}
 	e.open.Do(func() { e.opened, e.err = s.unseal(&e.webhook) })
 	if e.err != nil {
-		return nil, e.err
+		return nil, fmt.Errorf("%w: %w", ErrSealed, e.err)
 	}
 	return s.receiver(&e.webhook, e.opened), nil
 }

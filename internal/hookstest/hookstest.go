@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/posthorn/posthorn/internal/backoff"
+	"github.com/posthorn/posthorn/internal/delivery"
 	"github.com/posthorn/posthorn/internal/hooks"
 	"github.com/posthorn/posthorn/internal/secrets"
 	"github.com/posthorn/posthorn/internal/sender"
@@ -165,15 +166,8 @@ func (e *Env) Attempt(tenant, deliveryID string) models.Attempt {
 	attempt.DeliveryID = d.ID
 	record := models.Record{Attempt: attempt, Generation: d.Generation, DispatchID: d.DispatchID, CountsInTotal: r.CountsInTotal,
 		Epoch: r.Webhook.Health.Epoch}
-	switch failures := d.Failures + 1; {
-	case result.Outcome == sender.Received:
-		record.Status = models.Delivered
-	case r.Policy.Exhausted(failures):
-		record.Status = models.Failed
-	default:
-		record.Status = models.Pending
-		record.NextAttemptAt = e.Store.Now().Add(r.Policy.Delay(d.ID, failures, result.RetryAfter))
-	}
+	decision := delivery.Decide(&d, r.Policy, &result, false)
+	record.Status, record.NextAttemptAt = decision.Status, decision.Next
 	_, err = e.Store.Record(ctx, []*models.Record{&record}, nil)
 	require.NoError(e.tb, err)
 	return record.Attempt

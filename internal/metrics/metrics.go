@@ -12,6 +12,7 @@ type Metrics struct {
 	AttemptSeconds prometheus.Histogram
 	LocalFailures  *prometheus.CounterVec // by reason
 	Deliveries     *prometheus.CounterVec // finished, by status
+	PutOff         *prometheus.CounterVec // for trouble of our own, by reason
 	Starts         *prometheus.CounterVec // of workflows, by result
 	DispatchSize   prometheus.Histogram
 	Waiting        prometheus.Gauge
@@ -54,6 +55,7 @@ func New(r prometheus.Registerer) *Metrics {
 		AttemptSeconds: histogram("attempt_duration_seconds", "How long POSTs took.", []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 15, 30, 60}),
 		LocalFailures:  counters("local_failures_total", "reason", "POSTs that Posthorn could not make, by what it lacked: file_descriptors, ports, memory, network, resolver or certificates."),
 		Deliveries:     counters("deliveries_finished_total", "status", "Deliveries that ended: delivered or failed."),
+		PutOff:         counters("deliveries_put_off_total", "reason", "Deliveries put off without an attempt, for trouble that is not the receiver's: unreadable or no_slot."),
 		Starts:         counters("workflow_starts_total", "result", "Dispatch workflows started, by result: started, exists or failed."),
 		DispatchSize:   histogram("dispatch_deliveries", "Deliveries a dispatch was started with.", []float64{1, 2, 4, 8, 16, 32, 64, 128, 256}),
 		Waiting:        gauge("waiting_deliveries", "Accepted deliveries that wait in this process for a shared dispatch."),

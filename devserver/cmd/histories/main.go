@@ -50,12 +50,23 @@ func run(ctx context.Context, args []string) error {
 	defer cancel()
 	quiet := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
 
+	if err := play(ctx, args[0], quiet, nil, (*stage).stories); err != nil {
+		return err
+	}
+	return play(ctx, args[0], quiet, map[string]any{"limit.historyCount.suggestContinueAsNew": longHistory}, (*stage).longStories)
+}
+
+// longHistory is how many events make a history long in the second theatre. Temporal's own number would be a long story.
+const longHistory = 20
+
+// play runs a Posthorn on a Temporal of its own, lets the stories happen in it, and writes their histories down.
+func play(ctx context.Context, directory string, quiet *slog.Logger, settings map[string]any, stories func(*stage) map[string]story) error {
 	data, err := os.MkdirTemp("", "histories")
 	if err != nil {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(data) }()
-	server, err := devserver.Start(ctx, devserver.Options{SearchAttributes: workflows.SearchAttributes(), Logger: quiet})
+	server, err := devserver.Start(ctx, devserver.Options{SearchAttributes: workflows.SearchAttributes(), DynamicConfig: settings, Logger: quiet})
 	if err != nil {
 		return err
 	}
@@ -76,7 +87,7 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	err = s.tellAll(ctx, args[0])
+	err = s.tellAll(ctx, directory, stories(s))
 	return errors.Join(err, down())
 }
 

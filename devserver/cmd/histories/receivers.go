@@ -58,6 +58,10 @@ func (r *receivers) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 		if n <= 2 {
 			status = http.StatusServiceUnavailable
 		}
+	case "fails-often":
+		if n <= 3 { // six deliveries stay below the threshold
+			status = http.StatusServiceUnavailable
+		}
 	case "gone-then":
 		status = http.StatusGone
 		if n == 1 {

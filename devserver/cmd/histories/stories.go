@@ -36,23 +36,39 @@ type stage struct {
 // told is a run of a workflow, and the file its history goes to.
 type told struct{ file, workflowID, runID string }
 
+// story happens in a tenant of its own, which has its name, and gives the runs whose histories tell of it.
+type story func(ctx context.Context, tenant string) ([]told, error)
+
+func (s *stage) stories() map[string]story {
+	return map[string]story{
+		"deliver-received":      s.received,
+		"deliver-retried":       s.retried,
+		"deliver-exhausted":     s.exhausted,
+		"deliver-mixed":         s.mixed,
+		"deliver-over-cap":      s.overCap,
+		"deliver-in-turn":       s.inTurn,
+		"deliver-together":      s.together,
+		"deliver-paused":        s.paused,
+		"deliver-gone":          s.gone,
+		"deliver-canceled":      s.canceled,
+		"deliver-at-rate":       s.atRate,
+		"deliver-for-slot":      s.inTurn,
+		"deliver-rate-and-slot": s.atRateInTurn,
+		"deliver-mass-hold":     s.massHold,
+		"watch":                 s.watched,
+		"recover":               s.recovered,
+		"retain":                s.retained,
+	}
+}
+
+// longStories happen where histories are taken to be long soon.
+func (s *stage) longStories() map[string]story {
+	return map[string]story{"deliver-continued": s.continued}
+}
+
 // tellAll lets every story happen, and writes the histories down.
-func (s *stage) tellAll(ctx context.Context, directory string) error {
-	for name, story := range map[string]func(ctx context.Context, tenant string) ([]told, error){
-		"deliver-received":  s.received,
-		"deliver-retried":   s.retried,
-		"deliver-exhausted": s.exhausted,
-		"deliver-mixed":     s.mixed,
-		"deliver-over-cap":  s.overCap,
-		"deliver-in-turn":   s.inTurn,
-		"deliver-together":  s.together,
-		"deliver-paused":    s.paused,
-		"deliver-gone":      s.gone,
-		"deliver-canceled":  s.canceled,
-		"watch":             s.watched,
-		"recover":           s.recovered,
-		"retain":            s.retained,
-	} {
+func (s *stage) tellAll(ctx context.Context, directory string, stories map[string]story) error {
+	for name, story := range stories {
 		if _, _, err := s.hooks.PutTenant(ctx, models.Tenant{ID: name, Name: name, AdminEmails: []string{"ops@" + name + ".example"}}); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
@@ -146,7 +162,7 @@ func (s *stage) overCap(ctx context.Context, tenant string) ([]told, error) {
 	if _, err := s.hook(ctx, tenant, "slow", time.Second, 3); err != nil {
 		return nil, err
 	}
-	return s.share(ctx, tenant, 24) // a webhook gets 16 first attempts at once
+	return s.share(ctx, tenant, 24, models.Delivered) // a webhook gets 16 first attempts at once
 }
 
 // inTurn is a shared dispatch to a webhook that takes one POST at a time: what finds it busy is put off, and put off
@@ -160,7 +176,60 @@ func (s *stage) inTurn(ctx context.Context, tenant string) ([]told, error) {
 	if _, err := s.hooks.UpdateWebhook(ctx, tenant, w.ID, hooks.WebhookChange{MaxInFlight: &one, By: "histories"}); err != nil {
 		return nil, err
 	}
-	return s.share(ctx, tenant, 4)
+	return s.share(ctx, tenant, 4, models.Delivered)
+}
+
+// atRate is a shared dispatch to a webhook that takes two deliveries a second: they are put off, and called together.
+func (s *stage) atRate(ctx context.Context, tenant string) ([]told, error) {
+	return s.limited(ctx, tenant, 2, 0)
+}
+
+// atRateInTurn is the same with one POST at a time.
+func (s *stage) atRateInTurn(ctx context.Context, tenant string) ([]told, error) {
+	return s.limited(ctx, tenant, 2, 1)
+}
+
+func (s *stage) limited(ctx context.Context, tenant string, rate float64, inFlight int) ([]told, error) {
+	w, err := s.hook(ctx, tenant, "receives", time.Second, 3)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := s.hooks.UpdateWebhook(ctx, tenant, w.ID, hooks.WebhookChange{RateLimit: &rate, MaxInFlight: &inFlight, By: "histories"}); err != nil {
+		return nil, err
+	}
+	return s.share(ctx, tenant, 6, models.Delivered)
+}
+
+// massHold is a shared dispatch that is open when its webhook is deactivated: what waits for its retry is held.
+func (s *stage) massHold(ctx context.Context, tenant string) ([]told, error) {
+	if _, err := s.hook(ctx, tenant, "fails", 3*time.Second, 3); err != nil {
+		return nil, err
+	}
+	return s.share(ctx, tenant, threshold+4, models.Held)
+}
+
+// continued is a shared dispatch whose deliveries fail until its history is long, and are received in the next run.
+func (s *stage) continued(ctx context.Context, tenant string) ([]told, error) {
+	url := s.receivers + "fails-often"
+	retries := 20
+	_, _, err := s.hooks.CreateWebhook(ctx, tenant, hooks.WebhookChange{URL: &url, Headers: &map[string]string{"X-Key": secretHeader},
+		Retry: &models.Retry{Initial: 500 * time.Millisecond, Backoff: 1, Max: &retries}, By: "histories"})
+	if err != nil {
+		return nil, err
+	}
+	runs, err := s.share(ctx, tenant, 6, models.Delivered)
+	if err != nil {
+		return nil, err
+	}
+	d, err := s.temporal.DescribeWorkflowExecution(ctx, runs[0].workflowID, "")
+	if err != nil {
+		return nil, err
+	}
+	first, last := d.GetWorkflowExecutionInfo().GetFirstRunId(), d.GetWorkflowExecutionInfo().GetExecution().GetRunId()
+	if first == last {
+		return nil, errors.New("it did not continue as new")
+	}
+	return []told{{tenant, runs[0].workflowID, first}, {"deliver-carried", runs[0].workflowID, last}}, nil
 }
 
 // together is a shared dispatch whose deliveries fail together, and are retried so.
@@ -168,11 +237,11 @@ func (s *stage) together(ctx context.Context, tenant string) ([]told, error) {
 	if _, err := s.hook(ctx, tenant, "fails-twice", 2*time.Second, 3); err != nil {
 		return nil, err
 	}
-	return s.share(ctx, tenant, 6)
+	return s.share(ctx, tenant, 6, models.Delivered)
 }
 
-// share publishes events that share a workflow, and waits for it to end.
-func (s *stage) share(ctx context.Context, tenant string, events int) ([]told, error) {
+// share publishes events that share a workflow, and waits for it to end with all deliveries as they are to become.
+func (s *stage) share(ctx context.Context, tenant string, events int, become models.DeliveryStatus) ([]told, error) {
 	batch := make([]hooks.EventInput, events)
 	for i := range batch {
 		batch[i] = hooks.EventInput{Type: eventType, Data: []byte(payload)}
@@ -182,7 +251,7 @@ func (s *stage) share(ctx context.Context, tenant string, events int) ([]told, e
 	}
 	var last models.Delivery
 	err := until(ctx, func() (bool, error) {
-		rows, _, err := s.hooks.Deliveries(ctx, tenant, models.DeliveryFilter{Status: models.Delivered}, models.Page{Limit: events})
+		rows, _, err := s.hooks.Deliveries(ctx, tenant, models.DeliveryFilter{Status: become}, models.Page{Limit: events})
 		if err == nil && len(rows) == events {
 			last = rows[0]
 		}

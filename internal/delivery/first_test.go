@@ -1,23 +1,21 @@
-package activities_test
+package delivery_test
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/posthorn/posthorn/internal/delivery"
 	"net/http"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.temporal.io/sdk/temporal"
 
-	"github.com/posthorn/posthorn/activities"
 	"github.com/posthorn/posthorn/internal/handoff"
 	"github.com/posthorn/posthorn/internal/hooks"
 	"github.com/posthorn/posthorn/internal/hookstest"
 	"github.com/posthorn/posthorn/internal/sender"
 	"github.com/posthorn/posthorn/models"
-	"github.com/posthorn/posthorn/workflows"
 )
 
 func TestFirstAttemptsReadTheOutbox(t *testing.T) {
@@ -27,13 +25,13 @@ func TestFirstAttemptsReadTheOutbox(t *testing.T) {
 	b.hook("/b")
 	d := b.publish()
 
-	require.Equal(t, workflows.Round{Delivered: 2}, b.first(d.ID))
+	require.Equal(t, delivery.Batch{Delivered: 2}, b.first(d.ID))
 	require.Equal(t, 1, b.receiver.got("/a"))
 	require.Equal(t, 1, b.receiver.got("/b"))
 	for _, key := range d.Deliveries {
-		delivery := b.read(key.ID)
-		require.Equal(t, models.Delivered, delivery.Status)
-		require.NotNil(t, delivery.FinishedAt)
+		row := b.read(key.ID)
+		require.Equal(t, models.Delivered, row.Status)
+		require.NotNil(t, row.FinishedAt)
 	}
 	require.True(t, b.finished(d.ID))
 	require.Empty(t, b.failed.list())
@@ -47,13 +45,13 @@ func TestFirstAttemptsTakeWhatLiesOnTheDesk(t *testing.T) {
 	b := setup(t)
 	b.hook("/a")
 	d := b.publish()
-	delivery := b.delivery(d)
-	event, err := b.Env.Store.Event(t.Context(), tenant, delivery.EventID)
+	row := b.delivery(d)
+	event, err := b.Env.Store.Event(t.Context(), tenant, row.EventID)
 	require.NoError(t, err)
 	// The outbox knows no dispatch of this name: what is sent can only come from the desk.
-	done := b.Desk.Put("on-the-desk", []handoff.Work{{Delivery: delivery, Event: &event}})
+	done := b.Desk.Put("on-the-desk", []handoff.Work{{Delivery: row, Event: &event}})
 
-	require.Equal(t, workflows.Round{Delivered: 1}, b.first("on-the-desk"))
+	require.Equal(t, delivery.Batch{Delivered: 1}, b.first("on-the-desk"))
 	<-done
 	require.Equal(t, 1, b.receiver.got("/a"))
 	require.Equal(t, "on-the-desk", b.delivery(d).DispatchID)
@@ -81,7 +79,7 @@ func TestNineAreDeliveredAndTheTenthIsLeftOver(t *testing.T) {
 	wait := policy.Delay(left.Delivery, 1, 0)
 	require.InDelta(t, wait, left.Wait, float64(time.Second))
 	require.LessOrEqual(t, left.Wait, wait)
-	require.Equal(t, workflows.Leftover{Tenant: tenant, Delivery: left.Delivery, Webhook: failing.ID, Host: b.receiver.url[len("http://"):],
+	require.Equal(t, delivery.Leftover{Tenant: tenant, Delivery: left.Delivery, Webhook: failing.ID, Host: b.receiver.url[len("http://"):],
 		Number: 2, Remaining: policy.Max, Wait: left.Wait, Timeout: timeout, Last: "500 Internal Server Error"}, left)
 	require.Equal(t, models.Pending, stored.Status)
 	require.Equal(t, d.ID, stored.DispatchID)
@@ -123,11 +121,11 @@ func TestNoRetriesMeansOneAttempt(t *testing.T) {
 	b.receiver.answer("/a", http.StatusInternalServerError)
 	d := b.publish()
 
-	require.Equal(t, workflows.Round{Failed: 1}, b.first(d.ID))
-	delivery := b.delivery(d)
-	require.Equal(t, models.Failed, delivery.Status)
-	require.Nil(t, delivery.NextAttemptAt)
-	require.Equal(t, 1, delivery.Attempts)
+	require.Equal(t, delivery.Batch{Failed: 1}, b.first(d.ID))
+	row := b.delivery(d)
+	require.Equal(t, models.Failed, row.Status)
+	require.Nil(t, row.NextAttemptAt)
+	require.Equal(t, 1, row.Attempts)
 	require.True(t, b.finished(d.ID))
 }
 
@@ -172,11 +170,11 @@ func TestAWebhookThatIsNotActiveWhenItIsTimeToSend(t *testing.T) {
 			require.NoError(t, c.change(b, w))
 			d = b.pend(d)
 
-			require.Equal(t, workflows.Round{Stopped: 1}, b.first(d.ID))
+			require.Equal(t, delivery.Batch{Stopped: 1}, b.first(d.ID))
 			require.Zero(t, b.receiver.got("/a"))
-			delivery := b.delivery(d)
-			require.Equal(t, c.status, delivery.Status)
-			require.Equal(t, c.reason, delivery.StatusReason)
+			row := b.delivery(d)
+			require.Equal(t, c.status, row.Status)
+			require.Equal(t, c.reason, row.StatusReason)
 		})
 	}
 }
@@ -195,14 +193,13 @@ func TestAnOldViewOfAWebhookHoldsNothing(t *testing.T) {
 	require.NoError(t, err)
 	d = b.pend(d)
 
-	_, err = b.FirstAttempts(t.Context(), d.ID)
-	var again *temporal.ApplicationError
-	require.ErrorAs(t, err, &again)
-	require.Equal(t, time.Second, again.NextRetryDelay())
+	waiting := b.first(d.ID).Waiting
+	require.Len(t, waiting, 1, "the database knows better")
+	require.InDelta(t, time.Second, waiting[0].Wait, float64(100*time.Millisecond))
 	require.Equal(t, models.Pending, b.delivery(d).Status)
 
-	b.Clock.Advance(again.NextRetryDelay())
-	require.Equal(t, workflows.Round{Delivered: 1}, b.first(d.ID))
+	b.Clock.Advance(waiting[0].Wait + time.Second)
+	require.Equal(t, delivery.Batch{Delivered: 1}, b.first(d.ID))
 }
 
 // A webhook that was made through another process within the last second is not taken for deleted.
@@ -211,7 +208,7 @@ func TestAnOldViewWithoutAWebhookCancelsNothing(t *testing.T) {
 	b := setup(t)
 	b.hook("/a")
 	old := b.publish() // this process has a view of the tenant
-	require.Equal(t, workflows.Round{Delivered: 1}, b.first(old.ID))
+	require.Equal(t, delivery.Batch{Delivered: 1}, b.first(old.ID))
 
 	other, url := b.Another(), b.receiver.url+"/b"
 	_, _, err := other.CreateWebhook(t.Context(), tenant, hooks.WebhookChange{URL: &url, By: "test"})
@@ -220,7 +217,7 @@ func TestAnOldViewWithoutAWebhookCancelsNothing(t *testing.T) {
 	require.NoError(t, err)
 	d := b.Engine.Dispatches()[1]
 
-	require.Equal(t, workflows.Round{Delivered: 2}, b.first(d.ID))
+	require.Equal(t, delivery.Batch{Delivered: 2}, b.first(d.ID))
 	require.Equal(t, 1, b.receiver.got("/b"))
 }
 
@@ -238,26 +235,26 @@ func TestOverTheCapIsLeftToTheFairLane(t *testing.T) {
 	round := b.first(d.ID)
 	require.Len(t, round.OverCap, 1)
 	over := round.OverCap[0]
-	require.Equal(t, workflows.Round{OverCap: round.OverCap, Together: true}, round)
+	require.Equal(t, delivery.Batch{OverCap: round.OverCap}, round)
 	require.Equal(t, 1, over.Number)
 	require.Equal(t, 11, over.Remaining)
 	require.Zero(t, b.receiver.got("/a"))
 	require.Equal(t, d.ID, b.read(over.Delivery).DispatchID, "the reconciler must know whom to ask")
 
 	leave()
-	in := workflows.AttemptManyInput{DispatchID: d.ID, Deliveries: round.OverCap}
-	round, err = run[workflows.Round](b, workflows.AttemptMany, b.AttemptMany, in)
+	in := delivery.ManyInput{DispatchID: d.ID, Deliveries: round.OverCap}
+	round, err = b.Many(t.Context(), in)
 	require.NoError(t, err)
-	require.Equal(t, workflows.Round{Delivered: 1}, round)
-	require.Zero(t, b.Lanes.Open())
+	require.Equal(t, delivery.Batch{Delivered: 1}, round)
+	require.Zero(t, b.Cap.Open())
 
-	round, err = run[workflows.Round](b, workflows.AttemptMany, b.AttemptMany, in)
+	round, err = b.Many(t.Context(), in)
 	require.NoError(t, err)
-	require.Equal(t, workflows.Round{Delivered: 1}, round, "run again it finds nothing pending, and says how it ended")
+	require.Equal(t, delivery.Batch{Delivered: 1}, round, "run again it finds nothing pending, and says how it ended")
 	require.Equal(t, 1, b.receiver.got("/a"))
 }
 
-func stoppedOne(t *testing.T, r workflows.Round) {
+func stoppedOne(t *testing.T, r delivery.Batch) {
 	t.Helper()
 	require.Equal(t, 1, r.Stopped)
 }
@@ -266,7 +263,7 @@ func TestWhatChangesWhileItWaitsForItsTurnIsNotSent(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		change func(b *bundle, id string) error
-		want   func(t *testing.T, r workflows.Round)
+		want   func(t *testing.T, r delivery.Batch)
 	}{
 		"canceled": {func(b *bundle, id string) error {
 			_, err := b.Env.Hooks.CancelDelivery(t.Context(), tenant, id, "test")
@@ -278,7 +275,7 @@ func TestWhatChangesWhileItWaitsForItsTurnIsNotSent(t *testing.T) {
 				Attempt: models.Attempt{Tenant: tenant, ID: models.NewID(models.PrefixAttempt), DeliveryID: id, WebhookID: d.WebhookID,
 					StartedAt: b.Clock.Now(), StatusCode: http.StatusInternalServerError}}}, nil)
 			return err
-		}, func(t *testing.T, r workflows.Round) {
+		}, func(t *testing.T, r delivery.Batch) {
 			t.Helper()
 			require.Len(t, r.Waiting, 1)
 			require.Equal(t, 2, r.Waiting[0].Number)
@@ -286,7 +283,7 @@ func TestWhatChangesWhileItWaitsForItsTurnIsNotSent(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			const many = activities.ManyAtOnce
+			const many = delivery.ManyAtOnce
 			posting, release := make(chan struct{}, many+1), make(chan struct{})
 			b := setup(t, hookstest.WithPoster(posterFunc(func(context.Context, sender.Request) sender.Result {
 				posting <- struct{}{}
@@ -298,17 +295,17 @@ func TestWhatChangesWhileItWaitsForItsTurnIsNotSent(t *testing.T) {
 			for range many + 1 {
 				b.Publish(tenant, eventType, payload)
 			}
-			var over []workflows.Leftover
+			var over []delivery.Leftover
 			var keys []models.DeliveryKey
 			for _, q := range b.Engine.Queued() {
-				over = append(over, workflows.Leftover{Tenant: tenant, Delivery: q.Delivery.ID, Webhook: w.ID})
+				over = append(over, delivery.Leftover{Tenant: tenant, Delivery: q.Delivery.ID, Webhook: w.ID})
 				keys = append(keys, models.DeliveryKey{Tenant: tenant, ID: q.Delivery.ID})
 			}
 			d, err := b.Env.Store.CreateSharedDispatch(t.Context(), keys)
 			require.NoError(t, err)
-			ended := make(chan workflows.Round, 1)
+			ended := make(chan delivery.Batch, 1)
 			go func() {
-				round, _ := run[workflows.Round](b, workflows.AttemptMany, b.AttemptMany, workflows.AttemptManyInput{DispatchID: d.ID, Deliveries: over})
+				round, _ := b.Many(b.t.Context(), delivery.ManyInput{DispatchID: d.ID, Deliveries: over})
 				ended <- round
 			}()
 			for range many {
@@ -341,11 +338,11 @@ func TestAPOSTThatWasCutOffIsNoReception(t *testing.T) {
 	b.hook("/a")
 	d := b.publish()
 
-	_, err := b.FirstAttempts(ctx, d.ID)
+	_, err := b.First(ctx, delivery.FirstInput{DispatchID: d.ID})
 	require.ErrorIs(t, err, stopping)
-	delivery := b.delivery(d)
-	require.Equal(t, models.Pending, delivery.Status)
-	require.Zero(t, delivery.Attempts)
-	require.Zero(t, delivery.Failures)
-	require.Zero(t, b.Lanes.Open())
+	row := b.delivery(d)
+	require.Equal(t, models.Pending, row.Status)
+	require.Zero(t, row.Attempts)
+	require.Zero(t, row.Failures)
+	require.Zero(t, b.Cap.Open())
 }

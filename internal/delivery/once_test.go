@@ -1,8 +1,9 @@
-package activities_test
+package delivery_test
 
 import (
 	"context"
 	"errors"
+	"github.com/posthorn/posthorn/internal/delivery"
 	"net/http"
 	"sync"
 	"testing"
@@ -11,33 +12,31 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/posthorn/posthorn/activities"
 	"github.com/posthorn/posthorn/internal/handoff"
 	"github.com/posthorn/posthorn/internal/hookstest"
 	"github.com/posthorn/posthorn/internal/sender"
-	"github.com/posthorn/posthorn/workflows"
 )
 
 func TestATurnIsWaitedFor(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		a := &activities.Deliveries{}
-		end, err := a.TakeTurn(t.Context(), "a", "b")
+		a := &delivery.Courier{}
+		end, err := a.Lock(t.Context(), "a", "b")
 		require.NoError(t, err)
-		other, err := a.TakeTurn(t.Context(), "c")
+		other, err := a.Lock(t.Context(), "c")
 		require.NoError(t, err, "others are in nobody's way")
 
 		waited := make(chan time.Duration)
 		began := time.Now()
 		go func() {
-			end, err := a.TakeTurn(t.Context(), "d", "c", "b")
+			end, err := a.Lock(t.Context(), "d", "c", "b")
 			if err == nil {
 				end()
 			}
 			waited <- time.Since(began)
 		}()
 		synctest.Wait()
-		free, err := a.TakeTurn(t.Context(), "d")
+		free, err := a.Lock(t.Context(), "d")
 		require.NoError(t, err, "who waits keeps nobody else waiting")
 		free()
 		time.Sleep(time.Second) // in the bubble's time
@@ -50,16 +49,16 @@ func TestATurnIsWaitedFor(t *testing.T) {
 
 func TestWhoIsStoppedDoesNotWaitForATurn(t *testing.T) {
 	t.Parallel()
-	a := &activities.Deliveries{}
-	end, err := a.TakeTurn(t.Context(), "a")
+	a := &delivery.Courier{}
+	end, err := a.Lock(t.Context(), "a")
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancelCause(t.Context())
 	stopping := errors.New("the worker is stopping")
 	cancel(stopping)
-	_, err = a.TakeTurn(ctx, "a")
+	_, err = a.Lock(ctx, "a")
 	require.ErrorIs(t, err, stopping)
 	end()
-	_, err = a.TakeTurn(ctx, "a")
+	_, err = a.Lock(ctx, "a")
 	require.NoError(t, err)
 }
 
@@ -95,14 +94,14 @@ func TestFirstAttemptsThatAreStillBeingMadeAreNotMadeTwice(t *testing.T) {
 	b := setup(t, hookstest.WithPoster(g))
 	b.hook("/a")
 	d := b.publish()
-	delivery := b.delivery(d)
-	event, err := b.Env.Store.Event(t.Context(), tenant, delivery.EventID)
+	row := b.delivery(d)
+	event, err := b.Env.Store.Event(t.Context(), tenant, row.EventID)
 	require.NoError(t, err)
-	done := b.Desk.Put(d.ID, []handoff.Work{{Delivery: delivery, Event: &event}})
+	done := b.Desk.Put(d.ID, []handoff.Work{{Delivery: row, Event: &event}})
 
-	rounds := make(chan workflows.Round, 2)
+	rounds := make(chan delivery.Batch, 2)
 	try := func(ctx context.Context) {
-		round, err := b.FirstAttempts(ctx, d.ID)
+		round, err := b.First(ctx, delivery.FirstInput{DispatchID: d.ID})
 		if err != nil {
 			t.Error(err)
 		}
@@ -113,7 +112,7 @@ func TestFirstAttemptsThatAreStillBeingMadeAreNotMadeTwice(t *testing.T) {
 
 	stopped, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err = b.FirstAttempts(stopped, d.ID)
+	_, err = b.First(stopped, delivery.FirstInput{DispatchID: d.ID})
 	require.ErrorIs(t, err, context.Canceled)
 	select {
 	case <-done:
@@ -125,7 +124,7 @@ func TestFirstAttemptsThatAreStillBeingMadeAreNotMadeTwice(t *testing.T) {
 	go try(watched{t.Context(), sync.OnceFunc(func() { close(waits) })})
 	<-waits
 	close(g.open)
-	require.Equal(t, workflows.Round{Delivered: 1}, <-rounds)
+	require.Equal(t, delivery.Batch{Delivered: 1}, <-rounds)
 	require.Zero(t, <-rounds, "nothing is left to the second")
 	require.Empty(t, g.posting)
 	<-done
@@ -137,8 +136,8 @@ func TestDeliveriesThatAreStillBeingAttemptedAreNotAttemptedTwice(t *testing.T) 
 	b := setup(t, hookstest.WithPoster(g))
 	b.hook("/a")
 	d, left := b.shared(2)
-	many := func(of ...workflows.Leftover) <-chan workflows.Round {
-		ended := make(chan workflows.Round, 1)
+	many := func(of ...delivery.Leftover) <-chan delivery.Batch {
+		ended := make(chan delivery.Batch, 1)
 		go func() {
 			round, err := b.many(d.ID, of...)
 			if err != nil {
@@ -152,9 +151,9 @@ func TestDeliveriesThatAreStillBeingAttemptedAreNotAttemptedTwice(t *testing.T) 
 	<-g.posting
 	stopped, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err := b.TakeTurn(stopped, tenant+"/"+left[0].Delivery)
+	_, err := b.Lock(stopped, tenant+"/"+left[0].Delivery)
 	require.ErrorIs(t, err, context.Canceled, "it is being attempted")
-	end, err := b.TakeTurn(stopped, tenant+"/"+left[1].Delivery)
+	end, err := b.Lock(stopped, tenant+"/"+left[1].Delivery)
 	require.NoError(t, err)
 
 	both := many(left...)
@@ -162,8 +161,8 @@ func TestDeliveriesThatAreStillBeingAttemptedAreNotAttemptedTwice(t *testing.T) 
 	require.NoError(t, err)
 	end()
 	close(g.open)
-	require.Equal(t, workflows.Round{Delivered: 1}, <-first)
-	require.Equal(t, workflows.Round{Delivered: 1, Stopped: 1}, <-both, "it reads anew")
+	require.Equal(t, delivery.Batch{Delivered: 1}, <-first)
+	require.Equal(t, delivery.Batch{Delivered: 1, Stopped: 1}, <-both, "it reads anew")
 	require.Empty(t, g.posting)
 }
 
@@ -174,7 +173,7 @@ func TestADeliveryThatIsStillBeingAttemptedIsNotAttemptedTwice(t *testing.T) {
 	b := setup(t, hookstest.WithPoster(g))
 	b.hook("/a")
 	d, left := b.shared(1)
-	outcomes := make(chan workflows.Outcome, 2)
+	outcomes := make(chan delivery.Outcome, 2)
 	try := func() {
 		outcome, err := b.attempt(d.ID, left[0])
 		if err != nil {
@@ -186,13 +185,13 @@ func TestADeliveryThatIsStillBeingAttemptedIsNotAttemptedTwice(t *testing.T) {
 	<-g.posting
 	stopped, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err := b.TakeTurn(stopped, tenant+"/"+left[0].Delivery)
+	_, err := b.Lock(stopped, tenant+"/"+left[0].Delivery)
 	require.ErrorIs(t, err, context.Canceled, "it is being attempted")
 
 	go try()
 	close(g.open)
 	for range 2 {
-		require.Equal(t, workflows.Outcome{Status: workflows.Delivered}, <-outcomes)
+		require.Equal(t, delivery.Outcome{End: delivery.Delivered}, <-outcomes)
 	}
 	require.Empty(t, g.posting, "the second finds it delivered")
 }

@@ -1,9 +1,10 @@
-package activities_test
+package delivery_test
 
 import (
 	"context"
 	"database/sql/driver"
 	"fmt"
+	"github.com/posthorn/posthorn/internal/delivery"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -14,12 +15,10 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/posthorn/posthorn/activities"
 	"github.com/posthorn/posthorn/models"
-	"github.com/posthorn/posthorn/workflows"
 )
 
-// attemptsFunc is an activities.Attempts.
+// attemptsFunc is a delivery.Attempts.
 type attemptsFunc func(ctx context.Context, group []*models.Record, done []string) ([]models.Recorded, error)
 
 func (f attemptsFunc) Record(ctx context.Context, group []*models.Record, done []string) ([]models.Recorded, error) {
@@ -40,7 +39,7 @@ func TestARecordOutlastsAnOutage(t *testing.T) {
 	b := setup(t)
 	b.hook("/a")
 	calls := 0
-	b.Recorder = activities.NewRecorder(attemptsFunc(func(ctx context.Context, group []*models.Record, done []string) ([]models.Recorded, error) {
+	b.Recorder = delivery.NewRecorder(attemptsFunc(func(ctx context.Context, group []*models.Record, done []string) ([]models.Recorded, error) {
 		if calls++; calls <= 3 {
 			return nil, errAway
 		}
@@ -48,7 +47,7 @@ func TestARecordOutlastsAnOutage(t *testing.T) {
 	}), quiet)
 	d := b.publish()
 
-	require.Equal(t, workflows.Round{Delivered: 1}, b.first(d.ID))
+	require.Equal(t, delivery.Batch{Delivered: 1}, b.first(d.ID))
 	require.Equal(t, 4, calls)
 	require.Equal(t, 1, b.receiver.got("/a"), "it is not POSTed again")
 	require.Equal(t, 1, b.delivery(d).Attempts)
@@ -65,7 +64,7 @@ func TestARecordWhoseAnswerWasLostIsNotRepeated(t *testing.T) {
 			b.hook("/a")
 			b.receiver.answer("/a", status)
 			lost := false
-			b.Recorder = activities.NewRecorder(attemptsFunc(func(ctx context.Context, group []*models.Record, done []string) ([]models.Recorded, error) {
+			b.Recorder = delivery.NewRecorder(attemptsFunc(func(ctx context.Context, group []*models.Record, done []string) ([]models.Recorded, error) {
 				results, err := b.Env.Store.Record(ctx, group, done)
 				if !lost && err == nil {
 					lost = true
@@ -75,18 +74,18 @@ func TestARecordWhoseAnswerWasLostIsNotRepeated(t *testing.T) {
 			}), quiet)
 			d := b.publish()
 
-			_, err := b.FirstAttempts(t.Context(), d.ID)
+			_, err := b.First(t.Context(), delivery.FirstInput{DispatchID: d.ID})
 			require.Error(t, err, "what has become of it must be looked up")
 			round := b.first(d.ID)
 			require.Equal(t, 1, b.receiver.got("/a"))
-			delivery := b.delivery(d)
-			require.Equal(t, 1, delivery.Attempts)
+			row := b.delivery(d)
+			require.Equal(t, 1, row.Attempts)
 			if status == 200 {
-				require.Equal(t, models.Delivered, delivery.Status)
+				require.Equal(t, models.Delivered, row.Status)
 				require.Zero(t, round)
 				return
 			}
-			require.Equal(t, 1, delivery.Failures)
+			require.Equal(t, 1, row.Failures)
 			require.Len(t, round.Waiting, 1)
 			require.Positive(t, round.Waiting[0].Wait)
 		})
@@ -108,7 +107,7 @@ func TestTheOutboxEntryOutlastsEveryRecord(t *testing.T) {
 			})
 			d := b.publish()
 			var first atomic.Pointer[models.Record]
-			b.Recorder = activities.NewRecorder(attemptsFunc(func(ctx context.Context, group []*models.Record, done []string) ([]models.Recorded, error) {
+			b.Recorder = delivery.NewRecorder(attemptsFunc(func(ctx context.Context, group []*models.Record, done []string) ([]models.Recorded, error) {
 				if first.CompareAndSwap(nil, group[0]) {
 					close(recording)
 					<-recorded
@@ -125,15 +124,15 @@ func TestTheOutboxEntryOutlastsEveryRecord(t *testing.T) {
 				return b.Env.Store.Record(ctx, group, done)
 			}), quiet)
 
-			round, err := b.FirstAttempts(t.Context(), d.ID)
+			round, err := b.First(t.Context(), delivery.FirstInput{DispatchID: d.ID})
 			if fails {
 				require.ErrorAs(t, err, &poisonError{})
 				require.False(t, b.finished(d.ID))
-				b.Recorder = activities.NewRecorder(b.Env.Store, quiet)
-				require.Equal(t, workflows.Round{Delivered: 1}, b.first(d.ID))
+				b.Recorder = delivery.NewRecorder(b.Env.Store, quiet)
+				require.Equal(t, delivery.Batch{Delivered: 1}, b.first(d.ID))
 			} else {
 				require.NoError(t, err)
-				require.Equal(t, workflows.Round{Delivered: 2}, round)
+				require.Equal(t, delivery.Batch{Delivered: 2}, round)
 			}
 			require.Equal(t, 1, b.receiver.got("/slow"))
 			require.True(t, b.finished(d.ID))
@@ -144,11 +143,11 @@ func TestTheOutboxEntryOutlastsEveryRecord(t *testing.T) {
 func TestTheLastRecordTakesTheOutboxEntryWithIt(t *testing.T) {
 	t.Parallel()
 	var groups [][]string
-	r := activities.NewRecorder(attemptsFunc(func(_ context.Context, group []*models.Record, done []string) ([]models.Recorded, error) {
+	r := delivery.NewRecorder(attemptsFunc(func(_ context.Context, group []*models.Record, done []string) ([]models.Recorded, error) {
 		groups = append(groups, done)
 		return make([]models.Recorded, len(group)), nil
 	}), quiet)
-	of := activities.NewRemainder("dispatch", 2)
+	of := delivery.NewRemainder("dispatch", 2)
 	for _, status := range []models.DeliveryStatus{models.Pending, models.Delivered, models.Failed} {
 		_, err := r.Record(t.Context(), &models.Record{Status: status}, of)
 		require.NoError(t, err)
@@ -162,15 +161,15 @@ func TestTheLastRecordsTakeTheOutboxEntryWithThem(t *testing.T) {
 		busy := make(chan struct{})
 		finished := map[int][]string{} // by the size of the group
 		var mu sync.Mutex
-		r := activities.NewRecorder(attemptsFunc(func(_ context.Context, group []*models.Record, done []string) ([]models.Recorded, error) {
+		r := delivery.NewRecorder(attemptsFunc(func(_ context.Context, group []*models.Record, done []string) ([]models.Recorded, error) {
 			<-busy
 			mu.Lock()
 			defer mu.Unlock()
 			finished[len(group)] = done
 			return make([]models.Recorded, len(group)), nil
 		}), quiet)
-		of := activities.NewRemainder("dispatch", 3)
-		for _, of := range []*activities.Remainder{nil, nil, of, of, of} { // each of the two lanes is kept busy by one
+		of := delivery.NewRemainder("dispatch", 3)
+		for _, of := range []*delivery.Remainder{nil, nil, of, of, of} { // each of the two lanes is kept busy by one
 			go func() {
 				_, err := r.Record(t.Context(), &models.Record{Status: models.Delivered}, of)
 				assert.NoError(t, err)
@@ -188,14 +187,14 @@ func TestTheLastRecordsTakeTheOutboxEntryWithThem(t *testing.T) {
 func TestARecordIsGivenUpWhenTheOutageLasts(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r := activities.NewRecorder(attemptsFunc(func(context.Context, []*models.Record, []string) ([]models.Recorded, error) {
+		r := delivery.NewRecorder(attemptsFunc(func(context.Context, []*models.Record, []string) ([]models.Recorded, error) {
 			return nil, errAway
 		}), quiet)
 		started := time.Now()
 		_, err := r.Record(t.Context(), &models.Record{}, nil)
 		require.ErrorIs(t, err, driver.ErrBadConn)
-		require.InDelta(t, activities.Patience, time.Since(started), float64(2*time.Second))
-		require.LessOrEqual(t, time.Since(started), activities.Patience)
+		require.InDelta(t, delivery.Patience, time.Since(started), float64(2*time.Second))
+		require.LessOrEqual(t, time.Since(started), delivery.Patience)
 	})
 }
 
@@ -207,14 +206,14 @@ func TestARecordOutlastsASilentConnection(t *testing.T) {
 		want   error
 		took   time.Duration
 	}{
-		"the next one answers": {1, nil, activities.TryFor + 50*time.Millisecond},
-		"none answers":         {100, context.DeadlineExceeded, activities.Patience},
+		"the next one answers": {1, nil, delivery.TryFor + 50*time.Millisecond},
+		"none answers":         {100, context.DeadlineExceeded, delivery.Patience},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				calls := 0
-				r := activities.NewRecorder(attemptsFunc(func(ctx context.Context, group []*models.Record, _ []string) ([]models.Recorded, error) {
+				r := delivery.NewRecorder(attemptsFunc(func(ctx context.Context, group []*models.Record, _ []string) ([]models.Recorded, error) {
 					if calls++; calls <= c.silent {
 						<-ctx.Done()
 						return nil, ctx.Err()
@@ -237,7 +236,7 @@ func TestAPoisonousRecordFailsAlone(t *testing.T) {
 		var groups []int
 		var finished []string
 		var mu sync.Mutex
-		r := activities.NewRecorder(attemptsFunc(func(_ context.Context, group []*models.Record, done []string) ([]models.Recorded, error) {
+		r := delivery.NewRecorder(attemptsFunc(func(_ context.Context, group []*models.Record, done []string) ([]models.Recorded, error) {
 			<-busy
 			mu.Lock()
 			defer mu.Unlock()
@@ -259,7 +258,7 @@ func TestAPoisonousRecordFailsAlone(t *testing.T) {
 		record := func(id, done string) {
 			go func() {
 				result, err := r.Record(t.Context(), &models.Record{Attempt: models.Attempt{DeliveryID: id, ResponseBody: []byte(id)}},
-					activities.NewRemainder(done, 1))
+					delivery.NewRemainder(done, 1))
 				mu.Lock()
 				defer mu.Unlock()
 				if err != nil {
@@ -289,7 +288,7 @@ func TestAnOutageEndsTheSearchForPoison(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		first := true
-		r := activities.NewRecorder(attemptsFunc(func(context.Context, []*models.Record, []string) ([]models.Recorded, error) {
+		r := delivery.NewRecorder(attemptsFunc(func(context.Context, []*models.Record, []string) ([]models.Recorded, error) {
 			if first {
 				first = false
 				return nil, poisonError{}
@@ -299,6 +298,6 @@ func TestAnOutageEndsTheSearchForPoison(t *testing.T) {
 		started := time.Now()
 		_, err := r.Record(t.Context(), &models.Record{}, nil)
 		require.ErrorIs(t, err, driver.ErrBadConn)
-		require.LessOrEqual(t, time.Since(started), activities.Patience)
+		require.LessOrEqual(t, time.Since(started), delivery.Patience)
 	})
 }

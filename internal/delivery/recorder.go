@@ -1,10 +1,11 @@
-package activities
+package delivery
 
 import (
 	"cmp"
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -24,12 +25,12 @@ type Recorder struct {
 	group    *groupcommit.Group[entry, recorded]
 }
 
-// Remainder is how much of a dispatch is left: its deliveries but for those whose end is durable. Its entry of the outbox
-// must not go before there are none: by it what had not been recorded is found when the process has been killed.
+// Remainder counts a dispatch's deliveries whose end is not committed yet. The outbox row may be deleted only when it
+// reaches zero: after a crash the row is how unrecorded work is found.
 type Remainder struct {
 	dispatchID string
 	left       atomic.Int64
-	finished   atomic.Bool // the entry has gone with the last record
+	finished   atomic.Bool // the row has gone with the last record
 }
 
 // NewRemainder is of a dispatch of which n deliveries are left.
@@ -69,14 +70,36 @@ func NewRecorder(attempts Attempts, log *slog.Logger) *Recorder {
 }
 
 // Record returns when the attempt is durable. If it is its delivery's last, it is taken off the dispatch's remainder; of
-// is nil where others see to the outbox.
+// is nil if the caller removes the outbox row itself.
+//
+// Where somebody else has the delivery's row, or its webhook's, only this record waits; the others of its group are done.
 func (r *Recorder) Record(ctx context.Context, record *models.Record, of *Remainder) (models.Recorded, error) {
 	if record.Status == models.Pending {
 		of = nil
 	}
-	result, err := r.group.Do(ctx, entry{record, of})
-	return result.Recorded, cmp.Or(err, result.err)
+	started := time.Now()
+	for wait := lockedFirst; ; wait = min(2*wait, lockedMost) {
+		result, err := r.group.Do(ctx, entry{record, of})
+		if err := cmp.Or(err, result.err); err != nil || !result.Locked {
+			return result.Recorded, err
+		}
+		if time.Since(started)+wait > patience {
+			return models.Recorded{}, errLocked
+		}
+		if err := sleep(ctx, wait); err != nil {
+			return models.Recorded{}, err
+		}
+	}
 }
+
+// lockedFirst and lockedMost are the waits of a record whose rows somebody else has locked.
+const (
+	lockedFirst = 100 * time.Millisecond
+	lockedMost  = time.Second
+)
+
+// errLocked is met where somebody else keeps a delivery's row locked for longer than a record may wait.
+var errLocked = errors.New("the delivery's row is locked")
 
 // patience is for how long a record is tried again while the database is away. It ends before the activity's time
 // does: giving up means another POST.
@@ -123,8 +146,15 @@ func (r *Recorder) store(ctx context.Context, entries []entry, records ...*model
 	if err != nil {
 		return nil, err
 	}
-	for of, n := range ends {
-		of.left.Add(-n)
+	for i, e := range entries {
+		if e.of == nil {
+			continue
+		}
+		if stored[i].Locked {
+			last = slices.DeleteFunc(last, func(of *Remainder) bool { return of == e.of })
+		} else {
+			e.of.left.Add(-1)
+		}
 	}
 	for _, of := range last {
 		of.finished.Store(true)

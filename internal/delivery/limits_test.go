@@ -1,20 +1,18 @@
-package activities_test
+package delivery_test
 
 import (
 	"context"
 	"errors"
+	"github.com/posthorn/posthorn/internal/delivery"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.temporal.io/sdk/temporal"
 
-	"github.com/posthorn/posthorn/activities"
 	"github.com/posthorn/posthorn/internal/hooks"
 	"github.com/posthorn/posthorn/models"
-	"github.com/posthorn/posthorn/workflows"
 )
 
 func limited(c hooks.WebhookChange) func(*hooks.WebhookChange) {
@@ -25,9 +23,9 @@ func TestARateIsKeptByAllWorkersTogether(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	w := b.hook("/a")
-	first, second := activities.NewLimits(b.Env.Store, b.Clock.Now), activities.NewLimits(b.Env.Store, b.Clock.Now)
+	first, second := delivery.NewLimits(b.Env.Store, b.Clock.Now), delivery.NewLimits(b.Env.Store, b.Clock.Now)
 	var all []time.Time
-	for _, l := range []*activities.Limits{first, second, first} {
+	for _, l := range []*delivery.Limits{first, second, first} {
 		times, err := l.Reserve(t.Context(), w.ID, 10, 5)
 		require.NoError(t, err)
 		all = append(all, times...)
@@ -46,23 +44,23 @@ func TestWhatIsOverTheRateIsPutOffAndNotFailed(t *testing.T) {
 	b := setup(t)
 	rate := 0.1
 	b.hook("/a", limited(hooks.WebhookChange{RateLimit: &rate}))
-	require.Equal(t, workflows.Round{Delivered: 1}, b.first(b.publish().ID))
+	require.Equal(t, delivery.Batch{Delivered: 1}, b.first(b.publish().ID))
 	d := b.publish()
 	round := b.first(d.ID)
 	require.Len(t, round.Waiting, 1)
 	left := round.Waiting[0]
-	require.True(t, left.Reserved)
-	require.Greater(t, left.Wait, activities.LaneWait)
+	require.Equal(t, delivery.AtRate, left.Kind)
+	require.Greater(t, left.Wait, delivery.CapWait)
 	require.LessOrEqual(t, left.Wait, 10*time.Second)
-	delivery := b.delivery(d)
-	require.Zero(t, delivery.Attempts)
-	require.WithinDuration(t, left.Due, *delivery.NextAttemptAt, time.Millisecond)
+	row := b.delivery(d)
+	require.Zero(t, row.Attempts)
+	require.WithinDuration(t, left.Due, *row.NextAttemptAt, time.Millisecond)
 	require.Less(t, left.Wait, left.Due.Sub(b.Clock.Now()), "the last of it is waited for exactly")
 
 	b.Clock.Advance(left.Wait + time.Second)
-	outcome, err := run[workflows.Outcome](b, workflows.Attempt, b.Deliveries.Attempt, workflows.AttemptInput{DispatchID: d.ID, Delivery: left})
+	outcome, err := b.Retry(b.t.Context(), delivery.RetryInput{DispatchID: d.ID, Delivery: left})
 	require.NoError(t, err)
-	require.Equal(t, workflows.Delivered, outcome.Status)
+	require.Equal(t, delivery.Delivered, outcome.End)
 	require.Equal(t, 2, b.receiver.got("/a"))
 }
 
@@ -71,7 +69,7 @@ func TestPlacesInFlightAreSharedByAllWorkers(t *testing.T) {
 	b := setup(t)
 	w := b.hook("/a")
 	const limit = 5
-	workers := []*activities.Limits{activities.NewLimits(b.Env.Store, b.Clock.Now), activities.NewLimits(b.Env.Store, b.Clock.Now)}
+	workers := []*delivery.Limits{delivery.NewLimits(b.Env.Store, b.Clock.Now), delivery.NewLimits(b.Env.Store, b.Clock.Now)}
 	var leave []func()
 	for i := range 40 {
 		b.Clock.Advance(150 * time.Millisecond)
@@ -103,11 +101,11 @@ func TestAKilledWorkersPlacesComeBack(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	w := b.hook("/a")
-	killed := activities.NewLimits(b.Env.Store, b.Clock.Now)
+	killed := delivery.NewLimits(b.Env.Store, b.Clock.Now)
 	leave, _, err := killed.Enter(t.Context(), w.ID, 1)
 	require.NoError(t, err)
 	require.NotNil(t, leave)
-	other := activities.NewLimits(b.Env.Store, b.Clock.Now)
+	other := delivery.NewLimits(b.Env.Store, b.Clock.Now)
 	leave, _, err = other.Enter(t.Context(), w.ID, 1)
 	require.NoError(t, err)
 	require.Nil(t, leave)
@@ -130,23 +128,22 @@ func TestWhatFindsNoPlaceIsPutOffAndNotFailed(t *testing.T) {
 	require.Len(t, round.Waiting, 1)
 	left := round.Waiting[0]
 	require.False(t, left.Due.IsZero())
-	require.True(t, left.Places)
+	require.Equal(t, delivery.ForSlot, left.Kind)
 	b.Clock.Advance(left.Wait)
-	_, err = b.attempt(d.ID, left)
-	var again *temporal.ApplicationError
-	require.ErrorAs(t, err, &again, "it asks as a retry: the workflow's history stays as it is")
-	require.Equal(t, activities.NoPlace, again.Type())
-	require.False(t, again.NonRetryable())
-	require.Equal(t, temporal.ApplicationErrorCategoryBenign, again.Category())
-	require.Positive(t, again.NextRetryDelay())
-	require.Zero(t, b.delivery(d).Failures, "no reception is used up")
-	require.WithinDuration(t, b.Clock.Now().Add(again.NextRetryDelay()), *b.delivery(d).NextAttemptAt, time.Second)
-
-	leave()
-	b.Clock.Advance(again.NextRetryDelay())
 	outcome, err := b.attempt(d.ID, left)
 	require.NoError(t, err)
-	require.Equal(t, workflows.Delivered, outcome.Status)
+	require.False(t, outcome.Attempted)
+	require.Equal(t, "waits for one of 1 places in flight", outcome.Reason)
+	require.Equal(t, delivery.ForSlot, outcome.Left.Kind)
+	require.Positive(t, outcome.Left.Wait)
+	require.Zero(t, b.delivery(d).Failures, "no reception is used up")
+	require.WithinDuration(t, b.Clock.Now().Add(outcome.Left.Wait), *b.delivery(d).NextAttemptAt, time.Second)
+
+	leave()
+	b.Clock.Advance(outcome.Left.Wait)
+	outcome, err = b.attempt(d.ID, left)
+	require.NoError(t, err)
+	require.Equal(t, delivery.Delivered, outcome.End)
 }
 
 // places is a LeaseStore of one worker's, who gets what there is.
@@ -162,6 +159,10 @@ func (p *places) ReservePace(context.Context, string, float64, int) (time.Time, 
 
 func (p *places) TakePace(context.Context, string, float64) (time.Time, error) {
 	return time.Time{}, errors.ErrUnsupported
+}
+
+func (p *places) TryPace(context.Context, string, float64, time.Duration) (time.Time, bool, error) {
+	return time.Time{}, false, errors.ErrUnsupported
 }
 
 func (p *places) Lease(_ context.Context, _, _ string, want, _ int, _ time.Duration) (int, error) {
@@ -181,7 +182,7 @@ func TestTurnsKeepToWhatTheReceiverTakes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const limit = 2
-		l := activities.NewLimits(&places{there: limit}, time.Now)
+		l := delivery.NewLimits(&places{there: limit}, time.Now)
 		enter := func() (func(), time.Duration) {
 			leave, turn, err := l.Enter(t.Context(), "wh_a", limit)
 			require.NoError(t, err)
@@ -218,7 +219,7 @@ func TestALeaseIsRenewedAsLongAsAPOSTTakes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := &places{there: 1}
-		l := activities.NewLimits(store, time.Now)
+		l := delivery.NewLimits(store, time.Now)
 		leave, _, err := l.Enter(t.Context(), "wh_a", 1)
 		require.NoError(t, err)
 		time.Sleep(time.Minute)
@@ -234,22 +235,22 @@ func TestATimeThatWasMissedLapsesOnce(t *testing.T) {
 	b := setup(t)
 	rate := 0.1
 	b.hook("/a", limited(hooks.WebhookChange{RateLimit: &rate}))
-	var waiting []workflows.AttemptInput
+	var waiting []delivery.RetryInput
 	for range 5 {
 		d := b.publish()
 		for _, left := range b.first(d.ID).Waiting {
-			waiting = append(waiting, workflows.AttemptInput{DispatchID: d.ID, Delivery: left})
+			waiting = append(waiting, delivery.RetryInput{DispatchID: d.ID, Delivery: left})
 		}
 	}
 	require.Len(t, waiting, 4)
-	attempt := func(in workflows.AttemptInput) workflows.Outcome {
-		outcome, err := run[workflows.Outcome](b, workflows.Attempt, b.Deliveries.Attempt, in)
+	attempt := func(in delivery.RetryInput) delivery.Outcome {
+		outcome, err := b.Retry(b.t.Context(), in)
 		require.NoError(t, err)
 		return outcome
 	}
 
 	b.Clock.Advance(time.Hour) // the workers were away, or all but
-	require.Equal(t, workflows.Delivered, attempt(waiting[0]).Status)
+	require.Equal(t, delivery.Delivered, attempt(waiting[0]).End)
 	for i, in := range waiting[1:] {
 		left := attempt(in).Left
 		require.NotNil(t, left, "they do not come all at once")
@@ -260,7 +261,7 @@ func TestATimeThatWasMissedLapsesOnce(t *testing.T) {
 	require.Equal(t, 2, b.receiver.got("/a"))
 	b.Clock.Advance(time.Hour)
 	for _, in := range waiting[1:] {
-		require.Equal(t, workflows.Delivered, attempt(in).Status, "where everything is late it is not put off for ever")
+		require.Equal(t, delivery.Delivered, attempt(in).End, "where everything is late it is not put off for ever")
 	}
 }
 
@@ -273,7 +274,7 @@ func TestLimitsHoldUnderConcurrency(t *testing.T) {
 	inFlight, most := 0, 0
 	var wg sync.WaitGroup
 	for range 4 {
-		l := activities.NewLimits(b.Env.Store, b.Clock.Now)
+		l := delivery.NewLimits(b.Env.Store, b.Clock.Now)
 		for range 8 {
 			wg.Go(func() {
 				for range 20 {
@@ -307,7 +308,7 @@ func TestTimesAtARateAreKeptTogether(t *testing.T) {
 	require.NotEmpty(t, left)
 	round, err := b.many(d.ID, left...)
 	require.NoError(t, err)
-	require.Equal(t, workflows.Round{Delivered: len(left)}, round)
+	require.Equal(t, delivery.Batch{Delivered: len(left)}, round)
 	for _, l := range left {
 		attempts, err := b.Env.Store.Attempts(t.Context(), tenant, l.Delivery)
 		require.NoError(t, err)
@@ -330,7 +331,7 @@ func TestTimesAtARateThatWereMissedTogetherLapse(t *testing.T) {
 	require.Len(t, round.Waiting, 3, "they do not come all at once")
 	for _, l := range round.Waiting {
 		require.True(t, l.Lapsed)
-		require.True(t, l.Reserved)
+		require.Equal(t, delivery.AtRate, l.Kind)
 		require.WithinDuration(t, b.Clock.Now().Add(20*time.Second), l.Due, 11*time.Second)
 	}
 }
@@ -341,7 +342,7 @@ func TestWhatIsLateKeepsToTheRateToo(t *testing.T) {
 	b := setup(t)
 	w := b.hook("/a")
 	const rate, n = 50, 30
-	workers := []*activities.Limits{activities.NewLimits(b.Env.Store, b.Clock.Now), activities.NewLimits(b.Env.Store, b.Clock.Now)}
+	workers := []*delivery.Limits{delivery.NewLimits(b.Env.Store, b.Clock.Now), delivery.NewLimits(b.Env.Store, b.Clock.Now)}
 	began := time.Now()
 	var wg sync.WaitGroup
 	for i := range n {
@@ -356,12 +357,12 @@ func TestWhatIsLateKeepsToTheRateToo(t *testing.T) {
 }
 
 // paced publishes n events as one dispatch, and gives what their webhook's rate has put off of them.
-func (b *bundle) paced(n int) (models.Dispatch, []workflows.Leftover) {
+func (b *bundle) paced(n int) (models.Dispatch, []delivery.Leftover) {
 	b.t.Helper()
 	d, _ := b.shared(n)
 	round := b.first(d.ID)
 	for _, l := range round.Waiting {
-		require.True(b.t, l.Paced)
+		require.Equal(b.t, delivery.AtRate, l.Kind)
 	}
 	return d, round.Waiting
 }

@@ -1,8 +1,7 @@
-package activities
+package delivery
 
 import (
 	"context"
-	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -18,22 +17,15 @@ const (
 	askEvery   = 100 * time.Millisecond // for places that others had a moment ago
 )
 
-// The turns of those who find no place.
-const (
-	// asksPerPlace is how many are asked back for each place that is expected to become free: some come to a worker
-	// that has none, and a place that nobody takes is lost.
-	asksPerPlace = 2
-	// turnMost is the longest wait, or nearly: what was expected of a receiver may be wrong by then. Each who asks in vain
-	// costs an activity, so that thousands cannot ask every minute.
-	turnMost = 10 * time.Minute
-	// tookAtFirst is taken for the time of a POST as long as none has ended here.
-	tookAtFirst = time.Second
-)
+// asksPerPlace is how many are asked back for each slot that is expected to become free: some come to a worker that has
+// none, and a slot that nobody takes is lost.
+const asksPerPlace = 2
 
 // LeaseStore is what Limits needs of models.Store.
 type LeaseStore interface {
 	ReservePace(ctx context.Context, webhookID string, perSecond float64, n int) (time.Time, error)
 	TakePace(ctx context.Context, webhookID string, perSecond float64) (time.Time, error)
+	TryPace(ctx context.Context, webhookID string, perSecond float64, within time.Duration) (at time.Time, taken bool, err error)
 	Lease(ctx context.Context, webhookID, holder string, want, limit int, ttl time.Duration) (int, error)
 }
 
@@ -57,9 +49,8 @@ type hold struct {
 	granted, used int
 	asked         time.Time // when places were asked for last
 	renewed       time.Time
-	renewing      bool          // there is a timer that will
-	took          time.Duration // of a POST, lately
-	next          time.Time     // the turn of the next who finds no place
+	renewing      bool // there is a timer that will
+	turns         turns
 }
 
 // NewLimits makes the Limits of one process.
@@ -77,15 +68,32 @@ func (l *Limits) Reserve(ctx context.Context, webhookID string, perSecond float6
 	return times, err
 }
 
-// Space waits where a POST to the webhook would come too fast after those of all workers before it: what was late, for a
-// machine was busy, would come together with what is due. It waits for a moment at most: where the times are further
-// apart than that, those that are late are few.
+// Space enforces the rate right before a POST. Times are reserved ahead, so a late delivery could otherwise go out together
+// with one that is on time. It waits for a moment at most: where the times are further apart, few are late.
 func (l *Limits) Space(ctx context.Context, webhookID string, perSecond float64) error {
 	at, err := l.store.TakePace(ctx, webhookID, perSecond)
 	if err != nil {
 		return err
 	}
 	return sleep(ctx, min(at.Sub(l.now()), aheadMost))
+}
+
+// Pace is Space for a webhook that bounds what is in flight, too: it takes the next time at the rate only if that comes
+// within a moment, and waits for it. Otherwise turn says how long to wait before asking again. So what waits for the rate
+// holds no place in flight, and queues in one place only.
+func (l *Limits) Pace(ctx context.Context, webhookID string, perSecond float64, moment time.Duration) (turn time.Duration, err error) {
+	at, taken, err := l.store.TryPace(ctx, webhookID, perSecond, moment)
+	if err != nil {
+		return 0, err
+	}
+	now := l.now()
+	if taken {
+		return 0, sleep(ctx, at.Sub(now))
+	}
+	h := l.hold(webhookID)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.turns.give(now, at.Sub(now), time.Duration(float64(time.Second)/(asksPerPlace*perSecond))), nil
 }
 
 // Enter takes a place at a webhook that has limit of them for all workers; leave gives it back. leave is nil if there
@@ -102,7 +110,7 @@ func (l *Limits) Enter(ctx context.Context, webhookID string, limit int) (leave 
 		}
 	}
 	if h.used >= min(h.granted, limit) {
-		return nil, h.turn(now), nil
+		return nil, h.turns.give(now, askEvery, h.turns.took/time.Duration(asksPerPlace*limit)), nil
 	}
 	h.used++
 	l.renewLater(webhookID, h)
@@ -110,7 +118,7 @@ func (l *Limits) Enter(ctx context.Context, webhookID string, limit int) (leave 
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		h.used--
-		h.took += (l.now().Sub(now) - h.took) / 4
+		h.turns.measure(l.now().Sub(now))
 	}), 0, nil
 }
 
@@ -119,7 +127,7 @@ func (l *Limits) hold(webhookID string) *hold {
 	defer l.mu.Unlock()
 	h := l.holds[webhookID]
 	if h == nil {
-		h = &hold{took: tookAtFirst}
+		h = &hold{turns: newTurns()}
 		l.holds[webhookID] = h
 	}
 	return h
@@ -156,17 +164,4 @@ func (l *Limits) renewLater(webhookID string, h *hold) {
 		_ = l.ask(ctx, webhookID, h) // again at the next time; who enters meanwhile is told of a database that is away
 		l.renewLater(webhookID, h)
 	})
-}
-
-// turn gives those who find no place the times at which places are expected to be free, one after the other.
-func (h *hold) turn(now time.Time) time.Duration {
-	at := now.Add(askEvery)
-	if h.next.After(at) {
-		at = h.next
-	}
-	if wait := at.Sub(now); wait > turnMost {
-		return turnMost/2 + rand.N(turnMost) //nolint:gosec // Nobody guesses it.
-	}
-	h.next = at.Add(h.took / time.Duration(asksPerPlace*h.limit))
-	return at.Sub(now)
 }

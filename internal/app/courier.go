@@ -1,0 +1,30 @@
+package app
+
+import (
+	"runtime"
+
+	"github.com/posthorn/posthorn/internal/delivery"
+	"github.com/posthorn/posthorn/internal/slots"
+)
+
+// loadsPerCore is how many dispatches are read from the database at once: what waits for its turn costs no connection.
+const loadsPerCore = 4
+
+// courier makes the attempts of this process.
+func (a *App) courier() *delivery.Courier {
+	return &delivery.Courier{
+		Hooks:    a.hooks,
+		Store:    a.store,
+		Desk:     a.desk,
+		Recorder: delivery.NewRecorder(a.store, a.Log),
+		Cap:      delivery.NewCap(),
+		Limits:   delivery.NewLimits(a.store, a.store.Clock),
+		Loads:    slots.New(slots.Options{Capacity: loadsPerCore * runtime.GOMAXPROCS(0)}),
+		Posts:    a.posts,
+		Breaker:  a.breaker,
+		Failed:   a.engine.Failed,
+		Metrics:  a.metrics,
+		Log:      a.Log,
+		Now:      a.store.Clock,
+	}
+}

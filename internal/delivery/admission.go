@@ -1,0 +1,251 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/models"
+)
+
+// lookAgain is how old the view of a receiver may be right before a POST. What waited longer looks again, so that no POST
+// starts later than 2 s after its webhook was paused, deactivated or deleted; the view itself is at most a second old.
+const lookAgain = 200 * time.Millisecond
+
+// slotWait and firstSlotWait are for how long a retry and a first attempt wait for a POST slot. Beyond that they ask again
+// later, and keep no worker busy meanwhile.
+const (
+	slotWait      = 5 * time.Second
+	firstSlotWait = time.Second
+)
+
+// admit lets a job through to its POST: its webhook is active, its time at the webhook's rate has come, it has a place in
+// flight there and a POST slot of the process, and its event is at hand. ok is false if not; e then says what becomes of
+// it. Waiting is no failure.
+func (c *Courier) admit(ctx context.Context, j *job) (e ended, ok bool, err error) {
+	for _, step := range []func(context.Context, *job) (ended, bool, error){
+		c.look, c.due, c.place, c.postSlot, c.fetch, c.pace, c.lookOnceMore,
+	} {
+		if e, ok, err = step(ctx, j); err != nil || !ok {
+			return e, false, err
+		}
+	}
+	return ended{}, true, nil
+}
+
+// look finds the delivery's webhook.
+func (c *Courier) look(ctx context.Context, j *job) (ended, bool, error) {
+	j.lookedAt = c.Now()
+	r, err := c.Hooks.Receiver(ctx, j.delivery.Tenant, j.delivery.WebhookID)
+	var refused *hooks.Error
+	switch {
+	case errors.As(err, &refused) && refused.Code == hooks.NotFound:
+		return ended{aside: true}, false, nil
+	case errors.Is(err, hooks.ErrSealed):
+		return c.unreadable(ctx, j, reasonUnreadable, err), false, nil
+	case err != nil:
+		return ended{}, false, err
+	case r.Webhook.Status != models.WebhookActive:
+		return ended{aside: true}, false, nil
+	}
+	j.receiver = r
+	return ended{}, true, nil
+}
+
+// lookOnceMore is look for what has waited since.
+func (c *Courier) lookOnceMore(ctx context.Context, j *job) (ended, bool, error) {
+	if c.Now().Sub(j.lookedAt) <= lookAgain {
+		return ended{}, true, nil
+	}
+	return c.look(ctx, j)
+}
+
+// due keeps a job until its time at the webhook's rate, if that comes within its moment.
+func (c *Courier) due(ctx context.Context, j *job) (ended, bool, error) {
+	if j.known.Kind != AtRate && c.early(&j.delivery) {
+		return ended{left: c.leftover(j.receiver, &j.delivery, j.known.Last)}, false, nil
+	}
+	if j.receiver.Webhook.RateLimit == 0 || j.receiver.Webhook.MaxInFlight > 0 {
+		return ended{}, true, nil
+	}
+	wait := j.slot.Sub(c.Now())
+	if wait > j.moment {
+		return c.atRate(j, wait), false, nil
+	}
+	return ended{}, true, sleep(ctx, wait)
+}
+
+// atRate puts a job off to the time that its webhook's rate has given it.
+func (c *Courier) atRate(j *job, wait time.Duration) ended {
+	left := c.leftover(j.receiver, &j.delivery, j.known.Last)
+	left.Kind, left.Due, left.Lapsed = AtRate, j.slot, j.known.Lapsed
+	left.Wait = max(0, wait-ahead(j.receiver)).Round(time.Millisecond)
+	return ended{left: left}
+}
+
+// place takes a place in flight at the webhook: of those that all workers share, or of the first attempts of this one.
+func (c *Courier) place(ctx context.Context, j *job) (ended, bool, error) {
+	limit := j.receiver.Webhook.MaxInFlight
+	switch {
+	case limit > 0 && j.ticket != nil: // it had none when the ticket was made out
+		j.ticket.Drop()
+		j.ticket = nil
+		fallthrough
+	case limit > 0 && len(j.held) == 0:
+		leave, turn, err := c.Limits.Enter(ctx, j.delivery.WebhookID, limit)
+		if err != nil {
+			return ended{}, false, err
+		}
+		if leave == nil {
+			return c.forSlot(j, turn, fmt.Sprintf("waits for one of %d places in flight", limit)), false, nil
+		}
+		j.held = append(j.held, leave)
+	case j.ticket != nil:
+		leave, ok := j.ticket.Enter(ctx)
+		j.ticket = nil
+		if !ok {
+			return c.overCap(j), false, ctx.Err()
+		}
+		j.held = append(j.held, leave)
+	}
+	return ended{}, true, nil
+}
+
+// forSlot lets a job take its turn among those that wait for its webhook's limits.
+func (c *Courier) forSlot(j *job, turn time.Duration, reason string) ended {
+	e := c.putOff(j, turn, reason)
+	e.left.Kind, e.noted = ForSlot, ""
+	return e
+}
+
+func (c *Courier) overCap(j *job) ended {
+	return ended{left: c.leftover(j.receiver, &j.delivery, ""), overCap: true}
+}
+
+// errNoSlot ends the wait for a POST slot.
+var errNoSlot = errors.New("no POST slot")
+
+// postSlot takes one of the process's POST slots.
+func (c *Courier) postSlot(ctx context.Context, j *job) (ended, bool, error) {
+	if c.Posts == nil {
+		return ended{}, true, nil
+	}
+	waiting, cancel := context.WithTimeoutCause(ctx, j.patience, errNoSlot)
+	defer cancel()
+	release, err := c.Posts.Acquire(waiting, j.delivery.Tenant, Host(j.receiver.Webhook))
+	switch {
+	case err == nil:
+		j.held = append(j.held, release)
+		return ended{}, true, nil
+	case ctx.Err() != nil:
+		return ended{}, false, context.Cause(ctx)
+	case !errors.Is(err, errNoSlot):
+		return ended{}, false, err
+	case j.first:
+		return c.overCap(j), false, nil
+	}
+	c.Metrics.PutOff.WithLabelValues("no_slot").Inc()
+	e := c.putOff(j, slotWait/2+rand.N(slotWait), "waits for a POST slot of this process") //nolint:gosec // Nobody guesses it.
+	e.noted, e.noSlot = "", true
+	return e, false, nil
+}
+
+// fetch reads the event, unless it is at hand.
+func (c *Courier) fetch(ctx context.Context, j *job) (ended, bool, error) {
+	if j.event == nil {
+		e, err := j.events.take(eventKey(&j.delivery))
+		if err != nil {
+			return ended{}, false, err
+		}
+		if e == nil {
+			return c.unreadable(ctx, j, reasonNoEvent, models.ErrNotFound), false, nil
+		}
+		j.event = e
+	}
+	return ended{aside: j.event.ErasedAt != nil}, j.event.ErasedAt == nil, nil
+}
+
+// pace keeps to the webhook's rate right before the POST.
+func (c *Courier) pace(ctx context.Context, j *job) (ended, bool, error) {
+	w := j.receiver.Webhook
+	switch {
+	case w.RateLimit == 0:
+		return ended{}, true, nil
+	case w.MaxInFlight == 0:
+		return ended{}, true, c.Limits.Space(ctx, w.ID, w.RateLimit)
+	}
+	turn, err := c.Limits.Pace(ctx, w.ID, w.RateLimit, aheadMost)
+	if err != nil || turn == 0 {
+		return ended{}, true, err
+	}
+	return c.forSlot(j, turn, fmt.Sprintf("waits for its time at %g deliveries a second", w.RateLimit)), false, nil
+}
+
+// reserve gives each job the time that its webhook's rate allows it. A webhook's jobs are reserved together. What has a
+// time keeps it, unless it has missed it. Where the number in flight is limited, too, times are taken with the place.
+func (c *Courier) reserve(ctx context.Context, jobs []*job) error {
+	paced := map[string][]*job{}
+	rates := map[string]float64{}
+	for _, j := range jobs {
+		r, err := c.Hooks.Receiver(ctx, j.delivery.Tenant, j.delivery.WebhookID)
+		// An error comes up again when it is attempted.
+		if err != nil || r.Webhook.Status != models.WebhookActive || r.Webhook.RateLimit == 0 || r.Webhook.MaxInFlight > 0 {
+			continue
+		}
+		if j.known.Kind == AtRate {
+			if j.slot = j.known.Due; !c.lapses(&j.known) {
+				continue
+			}
+		} else if c.early(&j.delivery) {
+			continue
+		}
+		paced[j.delivery.WebhookID] = append(paced[j.delivery.WebhookID], j)
+		rates[j.delivery.WebhookID] = r.Webhook.RateLimit
+	}
+	for webhookID, all := range paced {
+		times, err := c.Limits.Reserve(ctx, webhookID, rates[webhookID], len(all))
+		if err != nil {
+			return err
+		}
+		for i, j := range all {
+			j.slot = times[i]
+		}
+	}
+	return nil
+}
+
+// PacedFor bounds how long those that a rate has given times of their own wait in one batch, and PacedMost is how many
+// are in it.
+const (
+	PacedFor  = time.Second
+	PacedMost = 16
+)
+
+// aheadMost and aheadMany are how long before its time a delivery that a rate has put off is called, and how many of a
+// webhook's wait here then: Temporal's timers are late, by up to a second and many together. The last of the wait is
+// kept exactly.
+const (
+	aheadMost = time.Second
+	aheadMany = 25
+)
+
+func ahead(r *hooks.Receiver) time.Duration {
+	return time.Duration(min(1, aheadMany/r.Webhook.RateLimit) * float64(aheadMost))
+}
+
+// lapsesAfter is by how much a delivery may miss the time its rate gave it. What is later than that gets another, or
+// everything that waited while the workers were away would come at once. But only once: where everything is late, each
+// would wait for ever.
+const lapsesAfter = 2 * time.Second
+
+// lapses tells whether a delivery needs another time at the rate than the one it was given, and notes that on it.
+func (c *Courier) lapses(l *Leftover) bool {
+	if l.Lapsed || c.Now().Sub(l.Due) <= lapsesAfter {
+		return false
+	}
+	l.Lapsed = true
+	return true
+}

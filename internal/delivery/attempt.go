@@ -1,0 +1,117 @@
+package delivery
+
+import (
+	"context"
+	"time"
+
+	"github.com/posthorn/posthorn/internal/fault"
+	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/sender"
+	"github.com/posthorn/posthorn/models"
+)
+
+// ended is how one job ended: with an end, left over, over the cap, or set aside.
+type ended struct {
+	end       string
+	left      *Leftover
+	attempted bool   // left follows a reception that failed
+	reason    string // why it was put off
+	noted     string // the same for the delivery's status_reason
+	overCap   bool
+	noSlot    bool // there was no POST slot
+	aside     bool // its webhook is not active, as it seems: the database decides
+}
+
+// deliver makes one attempt: admit, send, decide, record.
+func (c *Courier) deliver(ctx context.Context, j *job) (ended, error) {
+	defer j.leave()
+	if e, ok, err := c.admit(ctx, j); err != nil || !ok {
+		return e, err
+	}
+	attempt, result := c.send(ctx, j)
+	j.leave() // there is room for the next POST while this one is being recorded
+	if result.Aborted {
+		// The activity was stopped; that says nothing about the receiver. The POST may or may not have arrived, and is made
+		// again.
+		return ended{}, context.Cause(ctx)
+	}
+	if result.Outcome == sender.Local {
+		return c.failedHere(ctx, j, &result), nil
+	}
+	c.trouble.over()
+	uncounted := c.observe(j.receiver, &result)
+	decision := Decide(&j.delivery, j.receiver.Policy, &result, uncounted)
+	return c.record(ctx, j, &models.Record{Attempt: attempt, Generation: j.delivery.Generation, DispatchID: j.dispatchID,
+		Status: decision.Status, NextAttemptAt: decision.Next, CountsInTotal: j.receiver.CountsInTotal,
+		Epoch: j.receiver.Webhook.Health.Epoch, Uncounted: uncounted}, result, decision)
+}
+
+// send makes the POST.
+func (c *Courier) send(ctx context.Context, j *job) (models.Attempt, sender.Result) {
+	fault.Point("before-post")
+	attempt, result := c.Hooks.Post(ctx, j.receiver, j.event)
+	fault.Point("after-post")
+	attempt.DeliveryID = j.delivery.ID
+	return attempt, result
+}
+
+// observe tells the breaker of a POST, and returns whether a failure is not to be counted.
+func (c *Courier) observe(r *hooks.Receiver, result *sender.Result) (uncounted bool) {
+	answered := result.StatusCode != 0
+	if c.Breaker == nil {
+		return false
+	}
+	c.Breaker.Observe(Host(r.Webhook), r.Webhook.Tenant, answered)
+	return !answered && c.Breaker.Open()
+}
+
+// record stores what came of the attempt, and says what is left of the delivery.
+func (c *Courier) record(ctx context.Context, j *job, record *models.Record, result sender.Result, decision Decision) (ended, error) {
+	c.Metrics.AttemptSeconds.Observe(result.Duration.Seconds())
+	recorded, err := c.Recorder.Record(ctx, record, j.of)
+	if err != nil {
+		return ended{}, err
+	}
+	fault.Point("after-record")
+	c.note(ctx, j.receiver, record, &recorded, result)
+	if result.Outcome == sender.Gone {
+		if err := c.Hooks.Gone(ctx, j.receiver.Webhook); err != nil {
+			return ended{}, err
+		}
+		if record.Status == models.Pending { // it is held, with all that was pending for the webhook
+			return ended{end: Stopped}, nil
+		}
+	}
+	switch {
+	case !recorded.Applied:
+		return ended{end: Stopped}, nil
+	case record.Status == models.Pending:
+		d := j.delivery
+		d.Attempts, d.Failures, d.NextAttemptAt = max(d.Attempts+1, record.Attempt.Number), decision.Failures, &record.NextAttemptAt
+		return ended{left: c.leftover(j.receiver, &d, result.Error), attempted: true}, nil
+	default:
+		return ended{end: string(record.Status)}, nil
+	}
+}
+
+// note tells the metrics, the log and the webhook's health workflow of an attempt.
+func (c *Courier) note(ctx context.Context, r *hooks.Receiver, record *models.Record, recorded *models.Recorded, result sender.Result) {
+	c.Metrics.Attempts.WithLabelValues(result.Outcome.String()).Inc()
+	if recorded.Applied && record.Status != models.Pending {
+		c.Metrics.Deliveries.WithLabelValues(string(record.Status)).Inc()
+	}
+	if record.Received() {
+		return
+	}
+	if !record.Uncounted {
+		c.Failed(r.Webhook.ID, recorded.Before, recorded.Failed)
+	}
+	c.Log.InfoContext(ctx, "reception failed", "tenant", r.Webhook.Tenant, "webhook", r.Webhook.ID, "delivery", record.Attempt.DeliveryID,
+		"attempt", record.Attempt.Number, "status_code", result.StatusCode, "error", result.Error, "counted", !record.Uncounted)
+}
+
+// early tells whether a delivery is to wait longer: it has been attempted, recorded, and is asked for again after a
+// crash. Clocks that differ a little are no reason to wait.
+func (c *Courier) early(d *models.Delivery) bool {
+	return d.NextAttemptAt != nil && d.NextAttemptAt.After(c.Now().Add(time.Second))
+}

@@ -1,0 +1,255 @@
+package delivery
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+
+	"github.com/posthorn/posthorn/models"
+)
+
+// manyAtOnce is how many POSTs one batch of retries makes at once.
+const manyAtOnce = PacedMost
+
+// batch is several deliveries attempted together, and what came of them so far.
+type batch struct {
+	*Courier
+	dispatchID string
+	of         *Remainder // of first attempts: they are all there is of the dispatch
+	wg         sync.WaitGroup
+	full       atomic.Bool // there was no POST slot for one of them
+
+	mu      sync.Mutex
+	sum     Batch
+	delayed int         // of those that wait: put off for reasons that are not their webhook's
+	since   []time.Time // for each of sum.Waiting, when its wait began
+	over    []models.Delivery
+	late    []models.Postponed
+	aside   []*job
+	failure error
+}
+
+func (b *batch) run(do func()) { b.wg.Go(do) }
+
+// add returns what takes in what came of a job.
+func (b *batch) add(j *job) func(ended, error) {
+	return func(e ended, err error) {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		switch {
+		case err != nil:
+			b.failure = err
+		case e.aside:
+			b.aside = append(b.aside, j)
+		case e.overCap:
+			b.over = append(b.over, j.delivery)
+			b.sum.OverCap = append(b.sum.OverCap, *e.left)
+		case e.left != nil:
+			b.wait(j, e)
+		default:
+			b.sum.count(e.end)
+		}
+	}
+}
+
+// wait takes in a delivery that is left over.
+func (b *batch) wait(j *job, e ended) {
+	if e.left.Due.After(b.Now()) {
+		b.late = append(b.late, postponed(b.dispatchID, &j.delivery, e.left, e.noted))
+		if e.left.Kind == BackOff {
+			b.delayed++
+			b.sum.Again, b.sum.Reason = max(b.sum.Again, e.left.Wait), e.reason
+		}
+	}
+	b.sum.Waiting, b.since = append(b.sum.Waiting, *e.left), append(b.since, b.Now())
+}
+
+// choose settles which of a dispatch's deliveries are sent at once: not those that are not to be sent, are not due, have
+// no time at their webhook's rate or no place there, or find its lane full. What is not chosen is not read any further.
+func (b *batch) choose(ctx context.Context, jobs []*job) ([]*job, error) {
+	var sent []*job
+	for _, j := range jobs {
+		j.first, j.moment, j.patience = true, capWait, firstSlotWait
+		e, ok, err := b.look(ctx, j)
+		switch {
+		case err != nil:
+			return nil, err
+		case !ok:
+			b.add(j)(e, nil)
+		default:
+			sent = append(sent, j)
+		}
+	}
+	if err := b.reserve(ctx, sent); err != nil {
+		return nil, err
+	}
+	var chosen []*job
+	open := map[string][]*job{} // of webhooks under the cap
+	var webhooks []string
+	for _, j := range sent {
+		w := j.receiver.Webhook
+		switch wait := j.slot.Sub(b.Now()); {
+		case b.early(&j.delivery):
+			b.add(j)(ended{left: b.leftover(j.receiver, &j.delivery, "")}, nil)
+		case w.MaxInFlight > 0:
+			if e, ok, err := b.place(ctx, j); err != nil || !ok {
+				b.add(j)(e, err)
+				continue
+			}
+			chosen = append(chosen, j)
+		case w.RateLimit > 0 && wait > j.moment:
+			b.add(j)(b.atRate(j, wait), nil)
+		default:
+			if open[w.ID] == nil {
+				webhooks = append(webhooks, w.ID)
+			}
+			open[w.ID] = append(open[w.ID], j)
+		}
+	}
+	for _, id := range webhooks {
+		tickets := b.Cap.Ask(id, len(open[id]))
+		for i, j := range open[id] {
+			if i >= len(tickets) {
+				b.add(j)(b.overCap(j), nil)
+				continue
+			}
+			j.ticket = tickets[i]
+			chosen = append(chosen, j)
+		}
+	}
+	return chosen, nil
+}
+
+// attemptAll attempts jobs to one webhook, manyAtOnce at a time, until it is stopped.
+func (b *batch) attemptAll(ctx context.Context, jobs []*job, stop <-chan struct{}) {
+	room := semaphore.NewWeighted(manyAtOnce)
+	for _, j := range jobs {
+		if room.Acquire(ctx, 1) != nil {
+			break
+		}
+		select {
+		case <-stop:
+			room.Release(1)
+			left := j.known
+			left.Wait = 0
+			b.add(j)(ended{left: &left}, nil)
+			continue
+		default:
+		}
+		b.run(func() {
+			defer room.Release(1)
+			e, err := b.inTurn(ctx, j)
+			if e.noSlot {
+				b.full.Store(true)
+			}
+			b.add(j)(e, err)
+		})
+	}
+}
+
+// fresh is how old what was read may be for a POST. One that is made of a delivery that has changed since is recorded,
+// and changes nothing.
+const fresh = time.Second
+
+// inTurn attempts a delivery of a batch when its turn has come.
+func (b *batch) inTurn(ctx context.Context, j *job) (ended, error) {
+	if wait := j.slot.Sub(b.Now()); j.known.Kind == AtRate && wait <= j.moment {
+		if err := sleep(ctx, wait); err != nil {
+			return ended{}, err
+		}
+	}
+	if now := b.Now(); now.Sub(j.readAt) > fresh { // it has waited for its turn
+		d, end, err := b.current(ctx, j.delivery.Tenant, j.delivery.ID, j.delivery.Generation)
+		if err != nil || d == nil {
+			return ended{end: end}, err
+		}
+		j.delivery, j.readAt = *d, now
+		b.readLater(ctx, []*job{j}, 1)
+	}
+	if b.full.Load() {
+		j.patience = 0
+	}
+	return b.deliver(ctx, j)
+}
+
+// close waits for the jobs, writes down what was put off or set aside, and gives what came of the batch.
+func (b *batch) close(ctx context.Context) (Batch, error) {
+	b.wg.Wait()
+	if b.failure == nil {
+		b.failure = ctx.Err()
+	}
+	if b.failure != nil {
+		return Batch{}, b.failure
+	}
+	if err := b.setAside(ctx); err != nil {
+		return Batch{}, err
+	}
+	for i, at := range b.since { // the workflow begins to count when the slowest has ended
+		l := &b.sum.Waiting[i]
+		l.Wait = max(0, l.Wait-b.Now().Sub(at)).Round(time.Millisecond)
+	}
+	slices.SortFunc(b.late, func(a, b models.Postponed) int { return strings.Compare(a.Delivery.ID, b.Delivery.ID) })
+	if len(b.late) > 0 {
+		if err := b.Store.Postpone(ctx, b.late); err != nil {
+			return Batch{}, err
+		}
+	}
+	if b.sum.Delivered+b.sum.Failed+b.sum.Stopped > 0 || b.delayed < len(b.sum.Waiting) || b.of != nil {
+		b.sum.Again, b.sum.Reason = 0, ""
+	}
+	if b.of != nil && len(b.sum.Waiting)+len(b.sum.OverCap) == 0 && !b.of.finished.Load() {
+		// The last were recorded at once, in two lanes, or held or canceled.
+		return b.sum, b.Store.FinishDispatch(ctx, b.dispatchID)
+	}
+	// From now on the reconciler asks this dispatch's workflow whether it is alive, however long they wait.
+	unclaimed := slices.DeleteFunc(b.over, func(d models.Delivery) bool { return d.DispatchID != "" })
+	return b.sum, b.Store.Claim(ctx, b.dispatchID, unclaimed)
+}
+
+// end is how the only delivery of a batch ended.
+func (b *Batch) end() string {
+	switch {
+	case b.Delivered > 0:
+		return Delivered
+	case b.Failed > 0:
+		return Failed
+	default:
+		return Stopped
+	}
+}
+
+// changing is for how long a delivery waits whose webhook has been made active a moment ago.
+const changing = time.Second
+
+// setAside holds or cancels what is not to be sent, all of the batch in one statement. What is known of webhooks here may
+// be a second old, so the database decides; what is to be sent after all waits for a moment.
+func (b *batch) setAside(ctx context.Context) error {
+	deliveries := make([]models.Delivery, len(b.aside))
+	for i, j := range b.aside {
+		deliveries[i] = j.delivery
+	}
+	if len(deliveries) == 0 {
+		return nil
+	}
+	left, err := b.Store.SetAside(ctx, deliveries)
+	if err != nil {
+		return err
+	}
+	for _, j := range b.aside {
+		if !slices.Contains(left, j.delivery.Key()) {
+			b.sum.Stopped++
+			continue
+		}
+		j.receiver = nil // it is not as it was looked up
+		if r, err := b.Hooks.Receiver(ctx, j.delivery.Tenant, j.delivery.WebhookID); err == nil {
+			j.receiver = r
+		}
+		b.wait(j, b.putOff(j, changing, ""))
+	}
+	return nil
+}

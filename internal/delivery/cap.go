@@ -1,0 +1,106 @@
+package delivery
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+)
+
+// DefaultInFlight is how many first attempts this process makes at one webhook at once.
+const DefaultInFlight = 16
+
+// capWait is how long a first attempt waits for room at its webhook before it is left to the fair lane: a fast receiver
+// makes room in time; a slow one does not, and then its deliveries wait behind each other.
+const capWait = 250 * time.Millisecond
+
+// Cap bounds the first attempts in flight to each webhook, in this process.
+type Cap struct {
+	mu   sync.Mutex
+	open map[string]*capped
+}
+
+// capped is one webhook that somebody sends to.
+type capped struct {
+	room  *semaphore.Weighted
+	users int           // in flight, or waiting
+	took  time.Duration // of a POST, lately; 0 = none has ended yet
+}
+
+// NewCap makes a Cap.
+func NewCap() *Cap { return &Cap{open: map[string]*capped{}} }
+
+// Ticket lets one first attempt wait for room at its webhook.
+type Ticket struct {
+	cap     *Cap
+	webhook string
+	at      *capped
+}
+
+// Ask gives tickets to as many of n first attempts as are likely to find room within capWait. The others need not even
+// be read. Each ticket must be used (Enter) or dropped.
+func (c *Cap) Ask(webhookID string, n int) []*Ticket {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	at := c.open[webhookID]
+	if at == nil {
+		at = &capped{room: semaphore.NewWeighted(DefaultInFlight)}
+	}
+	n = min(n, at.soon(n))
+	if n <= 0 {
+		return nil
+	}
+	c.open[webhookID] = at
+	at.users += n
+	tickets := make([]*Ticket, n)
+	for i := range tickets {
+		tickets[i] = &Ticket{cap: c, webhook: webhookID, at: at}
+	}
+	return tickets
+}
+
+// soon is how many more find room within capWait. What is not known of a webhook that is not full is taken to be fast; of
+// one that is full, to be slow.
+func (at *capped) soon(n int) int {
+	switch {
+	case at.took == 0 && at.users < DefaultInFlight:
+		return n
+	case at.took == 0:
+		return 2*DefaultInFlight - at.users
+	default:
+		return DefaultInFlight + max(DefaultInFlight, int(DefaultInFlight*capWait/at.took)) - at.users
+	}
+}
+
+// Enter takes a place at the webhook, and waits a moment for one. leave must be called if ok; a second call does nothing.
+func (t *Ticket) Enter(ctx context.Context) (leave func(), ok bool) {
+	ctx, cancel := context.WithTimeout(ctx, capWait)
+	defer cancel()
+	if t.at.room.Acquire(ctx, 1) != nil {
+		t.Drop()
+		return nil, false
+	}
+	entered := time.Now()
+	return sync.OnceFunc(func() {
+		t.at.room.Release(1)
+		t.cap.left(t, time.Since(entered))
+	}), true
+}
+
+// Drop gives a ticket back that was not used.
+func (t *Ticket) Drop() { t.cap.left(t, 0) }
+
+// left forgets a webhook that nobody sends to.
+func (c *Cap) left(t *Ticket, took time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if took > 0 && t.at.took == 0 {
+		t.at.took = took
+	} else if took > 0 {
+		t.at.took += (took - t.at.took) / 4
+	}
+	if t.at.users--; t.at.users == 0 && c.open[t.webhook] == t.at {
+		delete(c.open, t.webhook)
+	}
+}

@@ -1,0 +1,74 @@
+package delivery_test
+
+import (
+	"context"
+	"github.com/posthorn/posthorn/internal/delivery"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestTheCapBoundsWhatIsInFlight(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		all := delivery.NewCap()
+		var leave []func()
+		for range delivery.DefaultInFlight {
+			out, ok := enter(t.Context(), all, "wh_a")
+			require.True(t, ok)
+			leave = append(leave, out)
+		}
+		started := time.Now()
+		_, ok := enter(t.Context(), all, "wh_a")
+		require.False(t, ok)
+		require.Equal(t, delivery.CapWait, time.Since(started))
+
+		other, ok := enter(t.Context(), all, "wh_b")
+		require.True(t, ok, "a full webhook is in nobody's way")
+		require.Equal(t, 2, all.Open())
+		other()
+
+		entered := make(chan func(), 1)
+		go func() {
+			if out, ok := enter(t.Context(), all, "wh_a"); ok {
+				entered <- out
+			}
+		}()
+		synctest.Wait()
+		leave[0]()
+		leave[0]() // a second call does nothing
+		(<-entered)()
+		for _, out := range leave[1:] {
+			out()
+		}
+		require.Zero(t, all.Open())
+	})
+}
+
+func TestTheCapForgetsWhoGivesUp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		all := delivery.NewCap()
+		for range delivery.DefaultInFlight {
+			_, ok := enter(t.Context(), all, "wh_a")
+			require.True(t, ok)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		gaveUp := make(chan bool)
+		go func() {
+			_, ok := enter(ctx, all, "wh_a")
+			gaveUp <- !ok
+		}()
+		synctest.Wait()
+		cancel()
+		require.True(t, <-gaveUp)
+		require.Equal(t, delivery.DefaultInFlight, all.Users("wh_a"))
+	})
+}
+
+// enter asks for one ticket and uses it.
+func enter(ctx context.Context, c *delivery.Cap, webhookID string) (leave func(), ok bool) {
+	return c.Ask(webhookID, 1)[0].Enter(ctx)
+}

@@ -1,0 +1,206 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/posthorn/posthorn/internal/handoff"
+	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/metrics"
+	"github.com/posthorn/posthorn/models"
+)
+
+// Slots bounds what a process does at once, fairly shared among tenants and hosts.
+type Slots interface {
+	// Acquire waits for a slot until ctx ends; the error is then the cause of that.
+	Acquire(ctx context.Context, tenant, host string) (release func(), err error)
+}
+
+// Store is what a Courier needs of models.Store.
+type Store interface {
+	Dispatch(ctx context.Context, id string) (models.Dispatch, error)
+	Delivery(ctx context.Context, tenant, id string) (models.Delivery, error)
+	DeliveriesByID(ctx context.Context, keys []models.DeliveryKey) ([]models.Delivery, error)
+	EventsByID(ctx context.Context, keys []models.DeliveryKey) (map[models.DeliveryKey]*models.Event, error)
+	SetAside(ctx context.Context, deliveries []models.Delivery) (left []models.DeliveryKey, err error)
+	Postpone(ctx context.Context, deliveries []models.Postponed) error
+	Claim(ctx context.Context, dispatchID string, deliveries []models.Delivery) error
+	FinishDispatch(ctx context.Context, id string) error
+}
+
+var _ Store = (*models.Store)(nil)
+
+// Courier makes attempts of deliveries. Fields are required unless they say otherwise.
+type Courier struct {
+	Hooks    *hooks.Service
+	Store    Store
+	Desk     *handoff.Desk
+	Recorder *Recorder
+	Cap      *Cap
+	Limits   *Limits
+	Loads    Slots   // for the dispatches that are being read from the database; nil = unbounded
+	Posts    Slots   // for POSTs in flight; nil = unbounded
+	Breaker  Breaker // nil = every failure is the receiver's
+	// Failed is called when a failure has been counted: before and after are the webhook's count before and after the
+	// transaction that counted it.
+	Failed  func(webhookID string, before, after int64)
+	Metrics *metrics.Metrics
+	Log     *slog.Logger
+	Now     func() time.Time
+
+	once    once
+	crowd   crowd
+	trouble trouble
+}
+
+// FirstInput names a dispatch whose first attempts are to be made.
+type FirstInput struct {
+	DispatchID string
+	Tenant     string // of all its deliveries; "" = of several, or unknown
+}
+
+// First makes the first POST of every delivery of a dispatch, all at once, and records each as it ends. Run again, it
+// sends only what is still pending. Deliveries whose webhook has enough in flight are left over.
+func (c *Courier) First(ctx context.Context, in FirstInput) (Batch, error) {
+	unlock, err := c.once.lock(ctx, in.DispatchID)
+	if err != nil {
+		return Batch{}, err
+	}
+	defer unlock()
+	jobs := onDesk(c.Desk.Take(in.DispatchID), in.DispatchID)
+	defer c.Desk.Done(in.DispatchID)
+	if jobs == nil {
+		if jobs, err = c.load(ctx, in); err != nil {
+			return Batch{}, err
+		}
+	}
+	b := &batch{Courier: c, dispatchID: in.DispatchID, of: NewRemainder(in.DispatchID, len(jobs))}
+	chosen, err := b.choose(ctx, jobs)
+	if err != nil {
+		return Batch{}, err
+	}
+	c.readLater(ctx, chosen, loadedFirst)
+	for _, j := range chosen {
+		j.of = b.of
+		b.run(func() { b.add(j)(c.deliver(ctx, j)) })
+	}
+	return b.close(ctx)
+}
+
+// ManyInput names deliveries of one webhook of which one attempt each is to be made.
+type ManyInput struct {
+	DispatchID string
+	Deliveries []Leftover
+	// Stop, when closed, lets no more attempts begin: what has not been attempted is left over. nil = never.
+	Stop <-chan struct{}
+}
+
+// Many makes one POST each of several deliveries to one webhook: first ones that were over its cap, or retries that are
+// due together. Run again, it sends only what is still pending and due.
+func (c *Courier) Many(ctx context.Context, in ManyInput) (Batch, error) {
+	if len(in.Deliveries) == 0 {
+		return Batch{}, nil
+	}
+	leave, wait := c.crowd.enter(in.Deliveries[0].Webhook, c.Now)
+	if leave == nil {
+		return Batch{Again: wait, Reason: "waits for other batches to the same webhook"}, nil
+	}
+	defer leave()
+	names := make([]string, len(in.Deliveries))
+	for i := range in.Deliveries {
+		names[i] = in.Deliveries[i].key()
+	}
+	unlock, err := c.once.lock(ctx, names...)
+	if err != nil {
+		return Batch{}, err
+	}
+	defer unlock()
+	b := &batch{Courier: c, dispatchID: in.DispatchID}
+	jobs, err := b.readMany(ctx, in)
+	if err != nil {
+		return Batch{}, err
+	}
+	if err := c.reserve(ctx, jobs); err != nil {
+		return Batch{}, err
+	}
+	c.readLater(ctx, jobs, manyAtOnce)
+	b.attemptAll(ctx, jobs, in.Stop)
+	return b.close(ctx)
+}
+
+// RetryInput names one delivery that is to be attempted once.
+type RetryInput struct {
+	DispatchID string
+	Delivery   Leftover
+}
+
+// Retry makes one POST of one delivery.
+func (c *Courier) Retry(ctx context.Context, in RetryInput) (Outcome, error) {
+	l := in.Delivery
+	unlock, err := c.once.lock(ctx, l.key())
+	if err != nil {
+		return Outcome{}, err
+	}
+	defer unlock()
+	d, end, err := c.current(ctx, l.Tenant, l.Delivery, l.Generation)
+	if err != nil || d == nil {
+		return Outcome{End: end}, err
+	}
+	j := &job{dispatchID: in.DispatchID, delivery: *d, readAt: c.Now(), known: l, moment: aheadMost, patience: slotWait}
+	jobs := []*job{j}
+	if err := c.reserve(ctx, jobs); err != nil {
+		return Outcome{}, err
+	}
+	c.readLater(ctx, jobs, 1)
+	e, err := c.deliver(ctx, j)
+	b := &batch{Courier: c, dispatchID: in.DispatchID}
+	b.add(j)(e, err)
+	sum, err := b.close(ctx)
+	switch {
+	case err != nil:
+		return Outcome{}, err
+	case len(sum.Waiting) == 0:
+		return Outcome{End: sum.end()}, nil
+	}
+	o := Outcome{Left: &sum.Waiting[0], Attempted: e.attempted, Reason: e.reason}
+	if !o.Attempted && !o.Left.Due.IsZero() && o.Left.Kind == BackOff {
+		o.Left.Kind = ForSlot // what is put off by itself asks as often as it must
+	}
+	return o, nil
+}
+
+// LookUp says what has become of a delivery whose attempt ended without saying so, and what is left of it.
+func (c *Courier) LookUp(ctx context.Context, in RetryInput) (Outcome, error) {
+	l := in.Delivery
+	d, end, err := c.current(ctx, l.Tenant, l.Delivery, l.Generation)
+	if err != nil || d == nil {
+		return Outcome{End: end}, err
+	}
+	r, err := c.Hooks.Receiver(ctx, d.Tenant, d.WebhookID)
+	var refused *hooks.Error
+	switch {
+	case errors.As(err, &refused) && refused.Code == hooks.NotFound, errors.Is(err, hooks.ErrSealed):
+		r = nil // the next attempt finds out
+	case err != nil:
+		return Outcome{}, err
+	}
+	left := c.leftover(r, d, l.Last)
+	return Outcome{Left: left}, nil
+}
+
+// sleep waits, unless ctx ends first.
+func sleep(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return nil
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

@@ -1,0 +1,54 @@
+package delivery
+
+import (
+	"math/rand/v2"
+	"sync"
+	"time"
+)
+
+// batchesAtOnce is how many batches of one webhook this process works on at once: 256 POSTs in flight.
+const batchesAtOnce = 16
+
+// crowdLeast is the shortest wait of a batch that finds no room.
+const crowdLeast = time.Second
+
+// crowd bounds the batches of each webhook in this process. A batch that finds no room asks again later, the later the
+// more of them wait. The zero value is ready.
+type crowd struct {
+	mu   sync.Mutex
+	open map[string]*crowded
+}
+
+type crowded struct {
+	n     int // batches at work
+	turns turns
+}
+
+// enter takes room for a batch. leave is nil if there is none, and wait how long to wait before asking again.
+func (c *crowd) enter(webhookID string, now func() time.Time) (leave func(), wait time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	at := c.open[webhookID]
+	if at == nil {
+		if c.open == nil {
+			c.open = map[string]*crowded{}
+		}
+		at = &crowded{turns: newTurns()}
+		c.open[webhookID] = at
+	}
+	began := now()
+	if at.n >= batchesAtOnce {
+		wait = at.turns.give(began, crowdLeast, at.turns.took/(asksPerPlace*batchesAtOnce))
+		return nil, wait + rand.N(wait/4) //nolint:gosec // Nobody guesses it.
+	}
+	at.n++
+	return sync.OnceFunc(func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		ended := now()
+		at.turns.measure(ended.Sub(began))
+		if at.n--; at.n == 0 && at.turns.next.Before(ended) { // nobody is to come back
+			delete(c.open, webhookID)
+		}
+	}), 0
+}

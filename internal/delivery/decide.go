@@ -1,0 +1,33 @@
+package delivery
+
+import (
+	"time"
+
+	"github.com/posthorn/posthorn/internal/backoff"
+	"github.com/posthorn/posthorn/internal/sender"
+	"github.com/posthorn/posthorn/models"
+)
+
+// Decision is what an attempt means for its delivery.
+type Decision struct {
+	Status   models.DeliveryStatus // Delivered, Failed or Pending
+	Next     time.Time             // of the next attempt; zero unless Pending
+	Failures int                   // receptions that failed, this one included
+}
+
+// Decide says what an attempt means: the delivery is delivered if it was received, failed if it was not and its retries
+// are used up, and otherwise pending until the next step of its schedule. A failure that is uncounted uses up no retry,
+// and the next attempt follows after the first step.
+func Decide(d *models.Delivery, p backoff.Policy, r *sender.Result, uncounted bool) Decision {
+	if r.Outcome == sender.Received {
+		return Decision{Status: models.Delivered, Failures: d.Failures}
+	}
+	failures, step := d.Failures+1, d.Failures+1
+	if uncounted {
+		failures, step = d.Failures, 1
+	} else if p.Exhausted(failures) {
+		return Decision{Status: models.Failed, Failures: failures}
+	}
+	next := r.StartedAt.Add(r.Duration).Add(p.Delay(d.ID, step, r.RetryAfter)).UTC().Truncate(time.Millisecond)
+	return Decision{Status: models.Pending, Next: next, Failures: failures}
+}

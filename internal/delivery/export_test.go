@@ -1,0 +1,38 @@
+package delivery
+
+import "context"
+
+// The bounds that tests measure against.
+const (
+	CapWait    = capWait
+	ManyAtOnce = manyAtOnce
+	Patience   = patience
+	TryFor     = tryFor
+	LookAgain  = lookAgain
+	AtOnce     = batchesAtOnce
+)
+
+// ErrNoSlot is errNoSlot.
+var ErrNoSlot = errNoSlot
+
+// Open counts the webhooks that somebody sends to, or waits for.
+func (c *Cap) Open() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.open)
+}
+
+// Users counts who is at a webhook, or waits for it.
+func (c *Cap) Users(webhookID string) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if at := c.open[webhookID]; at != nil {
+		return at.users
+	}
+	return 0
+}
+
+// Lock is once.lock.
+func (c *Courier) Lock(ctx context.Context, names ...string) (unlock func(), err error) {
+	return c.once.lock(ctx, names...)
+}

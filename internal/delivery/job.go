@@ -1,0 +1,203 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/posthorn/posthorn/internal/handoff"
+	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/models"
+)
+
+// job is one attempt to make.
+type job struct {
+	dispatchID string
+	delivery   models.Delivery
+	readAt     time.Time
+	event      *models.Event
+	events     *chunk     // where event is read from when it is needed
+	known      Leftover   // what is known of it from before; zero before the first attempt
+	of         *Remainder // of the dispatch; nil where others see to its outbox row
+	first      bool
+
+	receiver *hooks.Receiver // as it was looked up last
+	lookedAt time.Time
+	slot     time.Time     // the time that its webhook's rate gives it
+	moment   time.Duration // for how long it may wait for that
+	patience time.Duration // for how long it may wait for a POST slot
+	ticket   *Ticket       // of a first attempt under the cap
+	held     []func()      // what it has taken: a place at the webhook, a POST slot
+}
+
+// leave gives back what the job has taken. A second call does nothing.
+func (j *job) leave() {
+	for _, leave := range j.held {
+		leave()
+	}
+	j.held = nil
+	if j.ticket != nil {
+		j.ticket.Drop()
+		j.ticket = nil
+	}
+}
+
+// onDesk makes jobs of what this process has just accepted; nil if there is nothing.
+func onDesk(work []handoff.Work, dispatchID string) []*job {
+	var jobs []*job
+	for _, w := range work {
+		jobs = append(jobs, &job{dispatchID: dispatchID, delivery: w.Delivery, event: w.Event})
+	}
+	return jobs
+}
+
+// load reads a dispatch's deliveries from the outbox, without their events. None is left if its row is gone.
+func (c *Courier) load(ctx context.Context, in FirstInput) ([]*job, error) {
+	if c.Loads != nil {
+		release, err := c.Loads.Acquire(ctx, in.Tenant, "")
+		if err != nil {
+			return nil, err
+		}
+		defer release()
+	}
+	p, err := c.Store.Dispatch(ctx, in.DispatchID)
+	if errors.Is(err, models.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	deliveries, err := c.Store.DeliveriesByID(ctx, p.Deliveries)
+	if err != nil {
+		return nil, err
+	}
+	var jobs []*job
+	for _, d := range deliveries {
+		if d.LeftOf(in.DispatchID) {
+			jobs = append(jobs, &job{dispatchID: in.DispatchID, delivery: d, readAt: c.Now()})
+		}
+	}
+	return jobs, nil
+}
+
+// readMany reads the deliveries of a batch, without their events, and counts those that have ended.
+func (b *batch) readMany(ctx context.Context, in ManyInput) ([]*job, error) {
+	keys := make([]models.DeliveryKey, len(in.Deliveries))
+	known := make(map[models.DeliveryKey]Leftover, len(in.Deliveries))
+	for i, l := range in.Deliveries {
+		keys[i] = models.DeliveryKey{Tenant: l.Tenant, ID: l.Delivery}
+		known[keys[i]] = l
+	}
+	readAt := b.Now()
+	deliveries, err := b.Store.DeliveriesByID(ctx, keys)
+	if err != nil {
+		return nil, err
+	}
+	b.sum.Stopped = len(keys) - len(deliveries) // what is not found has ended, too
+	var jobs []*job
+	for _, d := range deliveries {
+		l := known[d.Key()]
+		if end := endOf(&d, l.Generation); end != "" {
+			b.sum.count(end)
+			continue
+		}
+		j := &job{dispatchID: in.DispatchID, delivery: d, readAt: readAt, known: l, moment: capWait, patience: slotWait}
+		if l.Kind == AtRate { // the batch was called for the first of several
+			j.moment = aheadMost + PacedFor
+		}
+		jobs = append(jobs, j)
+	}
+	return jobs, nil
+}
+
+// current reads the delivery if it is still as it was known; otherwise it says how it has ended.
+func (c *Courier) current(ctx context.Context, tenant, id string, generation int) (d *models.Delivery, end string, err error) {
+	row, err := c.Store.Delivery(ctx, tenant, id)
+	switch {
+	case errors.Is(err, models.ErrNotFound):
+		return nil, Stopped, nil
+	case err != nil:
+		return nil, "", err
+	}
+	if end := endOf(&row, generation); end != "" {
+		return nil, end, nil
+	}
+	return &row, "", nil
+}
+
+// endOf says how a delivery has ended that is not as it was known; "" if it has not.
+func endOf(d *models.Delivery, generation int) string {
+	switch {
+	case d.Generation != generation:
+		return Stopped
+	case d.Status == models.Pending:
+		return ""
+	case d.Status == models.Delivered:
+		return Delivered
+	case d.Status == models.Failed:
+		return Failed
+	default:
+		return Stopped
+	}
+}
+
+// loadedFirst is how many events a batch of first attempts reads at once.
+const loadedFirst = 32
+
+// chunk is a few events that are read when the first of them is needed, and kept until the last has been.
+type chunk struct {
+	mu   sync.Mutex
+	keys []models.DeliveryKey
+	left int // jobs that have not taken theirs
+	read func([]models.DeliveryKey) (map[models.DeliveryKey]*models.Event, error)
+	got  map[models.DeliveryKey]*models.Event
+}
+
+// readLater lets jobs read their events when they are sent, at most n events in one query: what waits for its turn, or
+// is not sent at all, costs no memory.
+func (c *Courier) readLater(ctx context.Context, jobs []*job, n int) {
+	chunks := map[models.DeliveryKey]*chunk{}
+	var last *chunk
+	for _, j := range jobs {
+		if j.event != nil {
+			continue
+		}
+		key := eventKey(&j.delivery)
+		at := chunks[key]
+		if at == nil {
+			if last == nil || len(last.keys) == n {
+				last = &chunk{read: func(keys []models.DeliveryKey) (map[models.DeliveryKey]*models.Event, error) {
+					return c.Store.EventsByID(ctx, keys)
+				}}
+			}
+			at = last
+			chunks[key] = at
+			at.keys = append(at.keys, key)
+		}
+		at.left++
+		j.events = at
+	}
+}
+
+func eventKey(d *models.Delivery) models.DeliveryKey {
+	return models.DeliveryKey{Tenant: d.Tenant, ID: d.EventID}
+}
+
+// take gives an event; nil if there is none.
+func (k *chunk) take(key models.DeliveryKey) (*models.Event, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.got == nil {
+		got, err := k.read(k.keys)
+		if err != nil {
+			return nil, err
+		}
+		k.got = got
+	}
+	e := k.got[key]
+	if k.left--; k.left == 0 {
+		k.got = map[models.DeliveryKey]*models.Event{}
+	}
+	return e, nil
+}

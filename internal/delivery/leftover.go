@@ -1,0 +1,102 @@
+package delivery
+
+import (
+	"net/url"
+	"time"
+
+	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/models"
+)
+
+// Kind is what a delivery that is left over waits for.
+type Kind string
+
+const (
+	// BackOff waits for the next step of its retry schedule, or for Posthorn's own trouble to end.
+	BackOff Kind = ""
+	// AtRate waits for the time, Due, that its webhook's rate has given it.
+	AtRate Kind = "rate"
+	// ForSlot waits for a slot in flight, and asks again as often as it must.
+	ForSlot Kind = "slot"
+)
+
+// Leftover is a delivery that is not finished, and what its next attempt needs.
+type Leftover struct {
+	Tenant     string
+	Delivery   string
+	Webhook    string
+	Host       string // of the webhook's URL
+	Generation int
+	Number     int           // of the next attempt, from 1
+	Remaining  int           // attempts that may still be made, the next one included
+	Wait       time.Duration // until the next attempt
+	Timeout    time.Duration // of one POST
+	Last       string        // how the last attempt failed
+	Kind       Kind
+	Due        time.Time // when it was put off to; zero after an attempt
+	Lapsed     bool      // AtRate: it has missed the time it was given once
+}
+
+// key names what only one attempt of the delivery may hold at a time.
+func (l *Leftover) key() string { return l.Tenant + "/" + l.Delivery }
+
+// The ends of a delivery.
+const (
+	Delivered = "delivered"
+	Failed    = "failed"
+	Stopped   = "stopped" // held, canceled or taken over
+)
+
+// Outcome is how one delivery ended, or that it is left over.
+type Outcome struct {
+	End  string // Delivered, Failed or Stopped; "" = see Left
+	Left *Leftover
+	// Attempted says that Left follows a reception that failed; otherwise the delivery was put off.
+	Attempted bool
+	// Reason says why it was put off.
+	Reason string
+}
+
+// Batch is what came of attempting several deliveries.
+type Batch struct {
+	Delivered, Failed, Stopped int
+	Waiting                    []Leftover // to be retried
+	OverCap                    []Leftover // not attempted: their webhook, or the process, has enough in flight
+	// Again is set where nothing was attempted and nothing ended: the whole batch was put off, by this long.
+	Again time.Duration
+	// Reason says why.
+	Reason string
+}
+
+func (b *Batch) count(end string) {
+	switch end {
+	case Delivered:
+		b.Delivered++
+	case Failed:
+		b.Failed++
+	default:
+		b.Stopped++
+	}
+}
+
+// leftover is what the next attempt of a delivery needs. r is nil where the webhook cannot be read.
+func (c *Courier) leftover(r *hooks.Receiver, d *models.Delivery, last string) *Leftover {
+	l := &Leftover{Tenant: d.Tenant, Delivery: d.ID, Webhook: d.WebhookID, Generation: d.Generation, Number: d.Attempts + 1,
+		Remaining: 1, Last: last}
+	if r != nil {
+		l.Remaining, l.Timeout, l.Host = r.Policy.Max+1-d.Failures, r.Timeout, Host(r.Webhook)
+	}
+	if d.NextAttemptAt != nil {
+		l.Wait = max(0, d.NextAttemptAt.Sub(c.Now())).Round(time.Millisecond)
+	}
+	return l
+}
+
+// Host is the part of a webhook's URL that may be shown: path and query may be secrets.
+func Host(w *models.Webhook) string {
+	u, err := url.Parse(w.URL)
+	if err != nil {
+		return ""
+	}
+	return u.Host
+}

@@ -1,0 +1,375 @@
+package delivery_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/posthorn/posthorn/internal/delivery"
+	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/hookstest"
+	"github.com/posthorn/posthorn/models"
+)
+
+// counted is a store that counts the calls it gets.
+type counted struct {
+	*models.Store
+	mu    sync.Mutex
+	calls map[string]int
+	rows  int // handed to SetAside
+}
+
+func (b *bundle) count() *counted {
+	c := &counted{Store: b.Env.Store, calls: map[string]int{}}
+	b.Courier.Store = c
+	return c
+}
+
+func (c *counted) called(what string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.calls[what]++
+}
+
+// take gives the calls so far, and begins to count again.
+func (c *counted) take() map[string]int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	calls := c.calls
+	c.calls = map[string]int{}
+	return calls
+}
+
+func (c *counted) Dispatch(ctx context.Context, id string) (models.Dispatch, error) {
+	c.called("Dispatch")
+	return c.Store.Dispatch(ctx, id)
+}
+
+func (c *counted) Delivery(ctx context.Context, tenant, id string) (models.Delivery, error) {
+	c.called("Delivery")
+	return c.Store.Delivery(ctx, tenant, id)
+}
+
+func (c *counted) DeliveriesByID(ctx context.Context, keys []models.DeliveryKey) ([]models.Delivery, error) {
+	c.called("DeliveriesByID")
+	return c.Store.DeliveriesByID(ctx, keys)
+}
+
+func (c *counted) EventsByID(ctx context.Context, keys []models.DeliveryKey) (map[models.DeliveryKey]*models.Event, error) {
+	c.called("EventsByID")
+	return c.Store.EventsByID(ctx, keys)
+}
+
+func (c *counted) SetAside(ctx context.Context, deliveries []models.Delivery) ([]models.DeliveryKey, error) {
+	c.called("SetAside")
+	c.rows += len(deliveries)
+	return c.Store.SetAside(ctx, deliveries)
+}
+
+func (c *counted) Postpone(ctx context.Context, deliveries []models.Postponed) error {
+	c.called("Postpone")
+	return c.Store.Postpone(ctx, deliveries)
+}
+
+func (c *counted) Claim(ctx context.Context, dispatchID string, deliveries []models.Delivery) error {
+	if len(deliveries) > 0 {
+		c.called("Claim")
+	}
+	return c.Store.Claim(ctx, dispatchID, deliveries)
+}
+
+func (c *counted) FinishDispatch(ctx context.Context, id string) error {
+	c.called("FinishDispatch")
+	return c.Store.FinishDispatch(ctx, id)
+}
+
+// jobRows is how many deliveries the first page of a pause holds at once.
+const jobRows = 1000
+
+// paused gives a dispatch of n deliveries that are pending although their webhook has been paused: the pages that hold
+// them have not come to them yet.
+func (b *bundle) paused(n int) models.Dispatch {
+	b.t.Helper()
+	w := b.hook("/a")
+	b.Engine.SetBusy(true)
+	for left := jobRows + n; left > 0; left -= jobRows {
+		events := make([]hooks.EventInput, min(left, jobRows))
+		for i := range events {
+			events[i] = hooks.EventInput{Type: eventType, Data: []byte(payload)}
+		}
+		_, err := b.Env.Hooks.Publish(b.t.Context(), tenant, hooks.PublishRequest{Events: events, Batch: true})
+		require.NoError(b.t, err)
+	}
+	_, err := b.Env.Hooks.Pause(b.t.Context(), tenant, w.ID, "test")
+	require.NoError(b.t, err)
+	rows, _, err := b.Env.Store.Deliveries(b.t.Context(), tenant, models.DeliveryFilter{Status: models.Pending}, models.Page{Limit: n + 1})
+	require.NoError(b.t, err)
+	require.Len(b.t, rows, n)
+	var keys []models.DeliveryKey
+	for i := range rows {
+		keys = append(keys, rows[i].Key())
+	}
+	d, err := b.Env.Store.CreateSharedDispatch(b.t.Context(), keys)
+	require.NoError(b.t, err)
+	return d
+}
+
+// What is not to be sent costs as many statements however much there is of it, and no event is read for it (A1, A2).
+func TestWhatIsNotToBeSentIsSetAsideAtOnce(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{4, 64} {
+		b := setup(t)
+		d := b.paused(n)
+		store := b.count()
+		require.Equal(t, delivery.Batch{Stopped: n}, b.first(d.ID))
+		require.Equal(t, map[string]int{"Dispatch": 1, "DeliveriesByID": 1, "SetAside": 1, "FinishDispatch": 1}, store.take(), "%d deliveries", n)
+		require.Zero(t, b.receiver.got("/a"))
+		for _, key := range d.Deliveries {
+			require.Equal(t, "webhook paused", b.read(key.ID).StatusReason)
+		}
+		require.True(t, b.finished(d.ID))
+	}
+}
+
+func TestRetriesThatAreNotToBeMadeAreSetAsideAtOnce(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{4, 64} {
+		b := setup(t)
+		d := b.paused(n)
+		var left []delivery.Leftover
+		for _, key := range d.Deliveries {
+			row := b.read(key.ID)
+			left = append(left, delivery.Leftover{Tenant: tenant, Delivery: key.ID, Webhook: row.WebhookID, Generation: row.Generation})
+		}
+		store := b.count()
+		batch, err := b.many(d.ID, left...)
+		require.NoError(t, err)
+		require.Equal(t, delivery.Batch{Stopped: n}, batch)
+		require.Equal(t, map[string]int{"DeliveriesByID": 1, "SetAside": 1}, store.take(), "%d deliveries", n)
+	}
+}
+
+// A webhook whose lane is full costs a dispatch no event and no wait.
+func TestWhatAFullLaneCannotTakeIsNotRead(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	w := b.hook("/a")
+	d, _ := b.shared(40)
+	leave := b.fill(w.ID)
+	waiting := b.Cap.Ask(w.ID, 100)
+	require.Len(t, waiting, delivery.DefaultInFlight, "as many as may wait")
+	store := b.count()
+	batch := b.first(d.ID)
+	require.Len(t, batch.OverCap, 40)
+	require.Equal(t, map[string]int{"Dispatch": 1, "DeliveriesByID": 1, "Claim": 1}, store.take())
+	for _, ticket := range waiting {
+		ticket.Drop()
+	}
+	leave()
+	require.Zero(t, b.Cap.Open())
+}
+
+func TestWhatWaitsInVainForRoomIsNotReadEither(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	w := b.hook("/a")
+	d, _ := b.shared(40)
+	defer b.fill(w.ID)()
+	store := b.count()
+	require.Len(t, b.first(d.ID).OverCap, 40)
+	require.Zero(t, store.take()["EventsByID"])
+	require.Equal(t, delivery.DefaultInFlight, b.Cap.Users(w.ID))
+}
+
+func TestAFastReceiverGetsAllAtOnce(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.hook("/a")
+	d, _ := b.shared(100)
+	store := b.count()
+	require.Equal(t, delivery.Batch{Delivered: 100}, b.first(d.ID))
+	calls := store.take()
+	delete(calls, "FinishDispatch") // where the last are recorded in two lanes at once
+	require.Equal(t, map[string]int{"Dispatch": 1, "DeliveriesByID": 1, "EventsByID": 4}, calls, "32 events in a query")
+}
+
+// slotsFunc is a delivery.Slots.
+type slotsFunc func(ctx context.Context, tenant, host string) (func(), error)
+
+func (f slotsFunc) Acquire(ctx context.Context, tenant, host string) (func(), error) {
+	return f(ctx, tenant, host)
+}
+
+func TestOnlyWhatIsReadFromTheDatabasePassesTheGate(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.hook("/a")
+	d := b.publish()
+	held, released := 0, 0
+	b.Loads = slotsFunc(func(_ context.Context, tenant, host string) (func(), error) {
+		require.Equal(t, "acme", tenant)
+		require.Empty(t, host)
+		held++
+		return func() { released++ }, nil
+	})
+	batch, err := b.First(t.Context(), delivery.FirstInput{DispatchID: d.ID, Tenant: tenant})
+	require.NoError(t, err)
+	require.Equal(t, delivery.Batch{Delivered: 1}, batch)
+	require.Equal(t, 1, held)
+	require.Equal(t, 1, released)
+
+	b.Loads = slotsFunc(func(context.Context, string, string) (func(), error) { return nil, errors.New("the gate is closed") })
+	_, err = b.First(t.Context(), delivery.FirstInput{DispatchID: b.publish().ID})
+	require.ErrorContains(t, err, "the gate is closed")
+}
+
+// A process works on 16 batches of a webhook. Others are asked to come back, before anything is read for them.
+func TestBatchesOfOneWebhookAreBounded(t *testing.T) {
+	t.Parallel()
+	g := newGate()
+	b := setup(t, hookstest.WithPoster(g))
+	b.hook("/a")
+	d, left := b.shared(delivery.AtOnce + 40)
+	store := b.count()
+	ended := make(chan delivery.Batch, delivery.AtOnce)
+	for i := range delivery.AtOnce {
+		go func() {
+			batch, _ := b.many(d.ID, left[i])
+			ended <- batch
+		}()
+		<-g.posting
+	}
+	store.take()
+	var waits []time.Duration
+	for _, l := range left[delivery.AtOnce:] {
+		batch, err := b.many(d.ID, l)
+		require.NoError(t, err)
+		require.Positive(t, batch.Again)
+		require.Empty(t, batch.Waiting)
+		waits = append(waits, batch.Again)
+	}
+	require.Empty(t, store.take(), "nothing is read")
+	require.Greater(t, waits[39], waits[0]*3/2, "the more wait, the longer")
+
+	single := make(chan delivery.Outcome, 1)
+	go func() {
+		outcome, _ := b.attempt(d.ID, left[delivery.AtOnce])
+		single <- outcome
+	}()
+	<-g.posting // a single one is not bounded
+	close(g.open)
+	for range delivery.AtOnce {
+		require.Equal(t, 1, (<-ended).Delivered)
+	}
+	require.Equal(t, delivery.Delivered, (<-single).End)
+	batch, err := b.many(d.ID, left[delivery.AtOnce+1])
+	require.NoError(t, err)
+	require.Equal(t, delivery.Batch{Delivered: 1}, batch)
+}
+
+func TestAPOSTWaitsForASlotOfTheProcess(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.hook("/a")
+	d := b.publish()
+	full := true
+	taken, released := 0, 0
+	b.Posts = slotsFunc(func(_ context.Context, key, host string) (func(), error) {
+		require.Equal(t, tenant, key)
+		require.Equal(t, b.receiver.url[len("http://"):], host)
+		if full {
+			return nil, delivery.ErrNoSlot // as after a wait
+		}
+		taken++
+		return func() { released++ }, nil
+	})
+	over := b.first(d.ID).OverCap
+	require.Len(t, over, 1, "first attempts leave it to the fair lane")
+	batch, err := b.many(d.ID, over...)
+	require.NoError(t, err)
+	require.Positive(t, batch.Again, "the batch asks again, and the history does not grow")
+	require.Zero(t, b.receiver.got("/a"))
+	outcome, err := b.attempt(d.ID, over[0])
+	require.NoError(t, err)
+	require.False(t, outcome.Attempted)
+	require.NotNil(t, outcome.Left, "it is early now: the database knows when it is due")
+	b.due(delivery.Leftover{Wait: 10 * time.Second})
+	outcome, err = b.attempt(d.ID, over[0])
+	require.NoError(t, err)
+	require.Equal(t, delivery.ForSlot, outcome.Left.Kind)
+	row := b.delivery(d)
+	require.Zero(t, row.Attempts)
+	require.Zero(t, row.Failures)
+
+	full = false
+	b.due(delivery.Leftover{Wait: 10 * time.Second})
+	outcome, err = b.attempt(d.ID, *outcome.Left)
+	require.NoError(t, err)
+	require.Equal(t, delivery.Delivered, outcome.End)
+	require.Equal(t, 1, taken)
+	require.Equal(t, 1, released)
+}
+
+// No POST starts later than two seconds after its webhook was paused, however long it has waited.
+func TestWhatHasWaitedLooksAtItsWebhookAgain(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	w := b.hook("/a")
+	d := b.publish()
+	b.Posts = slotsFunc(func(ctx context.Context, _, _ string) (func(), error) {
+		_, err := b.Another().Pause(ctx, tenant, w.ID, "test")
+		b.Clock.Advance(time.Second + delivery.LookAgain + time.Millisecond)
+		return func() {}, err
+	})
+	require.Equal(t, delivery.Batch{Stopped: 1}, b.first(d.ID))
+	require.Zero(t, b.receiver.got("/a"))
+	require.Equal(t, "webhook paused", b.delivery(d).StatusReason)
+	require.Zero(t, b.Cap.Open())
+}
+
+func TestAFailureIsToldWithTheCounts(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	w := b.hook("/a", retries(0))
+	b.receiver.answer("/a", http.StatusInternalServerError)
+	type count struct{ before, after int64 }
+	var told []count
+	b.Failed = func(id string, before, after int64) {
+		require.Equal(t, w.ID, id)
+		told = append(told, count{before, after})
+	}
+	for range 3 {
+		b.first(b.publish().ID)
+	}
+	require.Equal(t, []count{{0, 1}, {1, 2}, {2, 3}}, told)
+}
+
+// A batch that is asked to stop finishes what is under way and leaves the rest over.
+func TestABatchThatIsStoppedLeavesTheRestOver(t *testing.T) {
+	t.Parallel()
+	g := newGate()
+	b := setup(t, hookstest.WithPoster(g))
+	b.hook("/a")
+	d, left := b.shared(delivery.ManyAtOnce + 5)
+	stop, ended := make(chan struct{}), make(chan delivery.Batch, 1)
+	go func() {
+		batch, _ := b.Many(t.Context(), delivery.ManyInput{DispatchID: d.ID, Deliveries: left, Stop: stop})
+		ended <- batch
+	}()
+	for range delivery.ManyAtOnce {
+		<-g.posting
+	}
+	close(stop)
+	close(g.open)
+	batch := <-ended
+	require.Equal(t, delivery.ManyAtOnce, batch.Delivered)
+	require.Len(t, batch.Waiting, 5)
+	for _, l := range batch.Waiting {
+		require.Contains(t, left, l)
+	}
+}

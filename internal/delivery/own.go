@@ -1,0 +1,99 @@
+package delivery
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/posthorn/posthorn/internal/sender"
+	"github.com/posthorn/posthorn/models"
+)
+
+// Breaker tells an outage of our own network from receivers that fail.
+type Breaker interface {
+	// Observe is told of every POST whether an answer came.
+	Observe(host, tenant string, answered bool)
+	// Open says that failures without a status are not the receivers' for now.
+	Open() bool
+}
+
+// The waits of a delivery that Posthorn itself could not send, and how often the log says so.
+const (
+	ownFirst      = time.Second
+	ownMost       = 30 * time.Second
+	ownLogged     = 10 * time.Second
+	unreadableFor = time.Minute
+)
+
+// The reasons shown on deliveries that are put off for trouble of our own.
+const (
+	reasonOwn        = "Posthorn could not send it; it will be tried again shortly"
+	reasonUnreadable = "Posthorn cannot read the webhook's secrets"
+	reasonNoEvent    = "Posthorn cannot read the event"
+)
+
+// trouble is a spell in which POSTs fail in this process itself. The zero value is none.
+type trouble struct {
+	mu     sync.Mutex
+	since  time.Time
+	logged time.Time
+	unsaid int // failures since the log said something
+}
+
+// met notes a failure of our own. wait is for how long its delivery is put off, the longer the spell lasts; say is how
+// many failures the log is to tell of now.
+func (t *trouble) met(now time.Time) (wait time.Duration, say int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.since.IsZero() {
+		t.since = now
+	}
+	t.unsaid++
+	if now.Sub(t.logged) >= ownLogged {
+		say, t.unsaid, t.logged = t.unsaid, 0, now
+	}
+	wait = min(max(now.Sub(t.since), ownFirst), ownMost)
+	return wait + rand.N(wait/4), say //nolint:gosec // Nobody guesses it.
+}
+
+// over notes that a POST left this process.
+func (t *trouble) over() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.since = time.Time{}
+}
+
+// failedHere puts off a delivery whose POST failed in Posthorn itself: it is no attempt, uses up no retry and counts for
+// nothing.
+func (c *Courier) failedHere(ctx context.Context, j *job, result *sender.Result) ended {
+	wait, say := c.trouble.met(c.Now())
+	c.Metrics.Attempts.WithLabelValues(result.Outcome.String()).Inc()
+	c.Metrics.LocalFailures.WithLabelValues(string(result.Reason)).Inc()
+	if say > 0 {
+		c.Log.ErrorContext(ctx, "POSTs fail in Posthorn itself; they are not charged to receivers", "failures", say, "lacking", result.Reason,
+			"error", result.Error)
+	}
+	return c.putOff(j, wait, reasonOwn)
+}
+
+// unreadable puts off a delivery whose webhook or event cannot be read. It costs itself, and no other delivery.
+func (c *Courier) unreadable(ctx context.Context, j *job, reason string, err error) ended {
+	c.Metrics.PutOff.WithLabelValues("unreadable").Inc()
+	c.Log.ErrorContext(ctx, "delivery put off", "tenant", j.delivery.Tenant, "webhook", j.delivery.WebhookID, "delivery", j.delivery.ID,
+		"reason", reason, "error", err)
+	return c.putOff(j, unreadableFor+rand.N(unreadableFor/10), reason) //nolint:gosec // Nobody guesses it.
+}
+
+// putOff lets a delivery wait without an attempt.
+func (c *Courier) putOff(j *job, wait time.Duration, reason string) ended {
+	left := c.leftover(j.receiver, &j.delivery, j.known.Last)
+	left.Wait = wait.Round(time.Millisecond)
+	left.Due = c.Now().Add(left.Wait)
+	return ended{left: left, reason: reason, noted: reason}
+}
+
+// postponed is what the database is told of a delivery that is put off.
+func postponed(dispatchID string, d *models.Delivery, left *Leftover, reason string) models.Postponed {
+	return models.Postponed{Delivery: *d, DispatchID: dispatchID, At: left.Due.UTC().Truncate(time.Millisecond), Reason: reason}
+}

@@ -1,0 +1,110 @@
+package workflows_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/posthorn/posthorn/workflows"
+)
+
+// next gives what a run hands on to the one it continues as.
+func (s *story) next(t *testing.T) workflows.DeliverInput {
+	t.Helper()
+	require.True(t, s.IsWorkflowCompleted())
+	var continued *workflow.ContinueAsNewError
+	require.ErrorAs(t, s.GetWorkflowError(), &continued)
+	require.Equal(t, workflows.DeliverType, continued.WorkflowType.Name)
+	var in workflows.DeliverInput
+	require.NoError(t, converter.GetDefaultDataConverter().FromPayloads(continued.Input, &in))
+	return in
+}
+
+// A dispatch whose history has become long continues as new: with what waits, and what has come of the rest (A22).
+func TestALongHistoryContinuesAsNew(t *testing.T) {
+	t.Parallel()
+	alone := leftover("whk_2", "dlv_alone", 10)
+	alone.Wait = time.Hour
+	busy := leftover("whk_3", "dlv_busy", 10)
+	d := newDesk(t, workflows.Round{Delivered: 5, Failed: 1, Continues: true, Waiting: append(waiting("whk_1", 3), alone, busy)})
+	d.does(workflows.Attempt, func(_ context.Context, in workflows.AttemptInput) (workflows.Outcome, error) {
+		require.Equal(t, "dlv_busy", in.Delivery.Delivery)
+		d.SetContinueAsNewSuggested(true)
+		return workflows.Outcome{Status: workflows.Delivered}, nil // it ends first
+	})
+	d.does(workflows.AttemptMany, func(_ context.Context, in workflows.AttemptManyInput) (workflows.Round, error) {
+		return workflows.Round{}, errors.New("none is due")
+	})
+	started := d.Now()
+	d.ExecuteWorkflow(workflows.DeliverType, workflows.DeliverInput{DispatchID: "evt_1", Queue: lane, Tenant: tenant})
+	in := d.next(t)
+	require.Less(t, d.Now().Sub(started), time.Minute, "timers are not waited for")
+	require.Empty(t, d.finished)
+	require.Equal(t, tenant, in.Tenant)
+	require.Equal(t, workflows.DeliverResult{Delivered: 6, Failed: 1}, in.Carried.Result)
+	require.Len(t, in.Carried.Waiting, 4)
+	for _, l := range in.Carried.Waiting {
+		want := waiting("whk_1", 3)[0].Wait
+		if l.Delivery == "dlv_alone" {
+			want = alone.Wait
+		}
+		require.InDelta(t, want-10*time.Second, l.Wait, float64(time.Second), "what it has waited counts")
+	}
+
+	again := newDesk(t, workflows.Round{})
+	again.does(workflows.AttemptMany, func(_ context.Context, in workflows.AttemptManyInput) (workflows.Round, error) {
+		return workflows.Round{Delivered: len(in.Deliveries)}, nil
+	})
+	again.does(workflows.Attempt, func(context.Context, workflows.AttemptInput) (workflows.Outcome, error) {
+		return workflows.Outcome{Status: workflows.Failed}, nil
+	})
+	again.ExecuteWorkflow(workflows.DeliverType, in)
+	require.NoError(t, again.GetWorkflowError())
+	var result workflows.DeliverResult
+	require.NoError(t, again.GetWorkflowResult(&result))
+	require.Equal(t, workflows.DeliverResult{Delivered: 9, Failed: 2}, result)
+	require.Equal(t, []string{"evt_1"}, again.finished)
+}
+
+func TestADispatchFromBeforeDoesNotContinue(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, workflows.Round{Waiting: waiting("whk_1", 3)})
+	d.SetContinueAsNewSuggested(true)
+	d.does(workflows.AttemptMany, func(_ context.Context, in workflows.AttemptManyInput) (workflows.Round, error) {
+		return workflows.Round{Delivered: len(in.Deliveries)}, nil
+	})
+	require.Equal(t, workflows.DeliverResult{Delivered: 3}, d.deliver(t, "evt_1"))
+}
+
+// Retries that wait in Temporal are stopped, and what has become of their deliveries is looked up.
+func TestWhatTemporalIsToRetryIsCarriedOver(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, workflows.Round{Continues: true, Waiting: []workflows.Leftover{leftover("whk_1", "dlv_1", 10)}})
+	d.does(workflows.Attempt, func(context.Context, workflows.AttemptInput) (workflows.Outcome, error) {
+		d.SetContinueAsNewSuggested(true)
+		return workflows.Outcome{}, errors.New("again in a while")
+	})
+	d.does(workflows.LookUp, func(_ context.Context, in workflows.AttemptInput) (workflows.Outcome, error) {
+		in.Delivery.Wait, in.Delivery.Remaining = time.Minute, 9
+		return workflows.Outcome{Left: &in.Delivery}, nil
+	})
+	d.ExecuteWorkflow(workflows.DeliverType, workflows.DeliverInput{DispatchID: "evt_1", Queue: lane})
+	in := d.next(t)
+	require.Len(t, in.Carried.Waiting, 1)
+	require.Equal(t, time.Minute, in.Carried.Waiting[0].Wait)
+	require.Equal(t, 9, in.Carried.Waiting[0].Remaining)
+}
+
+func TestACanceledWorkflowIsNotCarriedOver(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, workflows.Round{Continues: true, Waiting: []workflows.Leftover{leftover("whk_1", "dlv_1", 10)}})
+	d.RegisterDelayedCallback(d.CancelWorkflow, 5*time.Second)
+	d.ExecuteWorkflow(workflows.DeliverType, workflows.DeliverInput{DispatchID: "evt_1", Queue: lane})
+	require.ErrorContains(t, d.GetWorkflowError(), "canceled")
+	require.Empty(t, d.finished)
+}
