@@ -39,10 +39,9 @@ func (c *Courier) admit(ctx context.Context, j *job) (e ended, ok bool, err erro
 // look finds the delivery's webhook.
 func (c *Courier) look(ctx context.Context, j *job) (ended, bool, error) {
 	j.lookedAt = c.Now()
-	r, err := c.Hooks.Receiver(ctx, j.delivery.Tenant, j.delivery.WebhookID)
-	var refused *hooks.Error
+	r, err := c.receiver(ctx, j.delivery.Tenant, j.delivery.WebhookID)
 	switch {
-	case errors.As(err, &refused) && refused.Code == hooks.NotFound:
+	case errors.Is(err, errGone):
 		return ended{aside: true}, false, nil
 	case errors.Is(err, hooks.ErrSealed):
 		return c.unreadable(ctx, j, reasonUnreadable, err), false, nil
@@ -190,7 +189,7 @@ func (c *Courier) reserve(ctx context.Context, jobs []*job) error {
 	paced := map[string][]*job{}
 	rates := map[string]float64{}
 	for _, j := range jobs {
-		r, err := c.Hooks.Receiver(ctx, j.delivery.Tenant, j.delivery.WebhookID)
+		r, err := c.receiver(ctx, j.delivery.Tenant, j.delivery.WebhookID)
 		// An error comes up again when it is attempted.
 		if err != nil || r.Webhook.Status != models.WebhookActive || r.Webhook.RateLimit == 0 || r.Webhook.MaxInFlight > 0 {
 			continue

@@ -246,7 +246,7 @@ func (b *batch) setAside(ctx context.Context) error {
 			continue
 		}
 		j.receiver = nil // it is not as it was looked up
-		if r, err := b.Hooks.Receiver(ctx, j.delivery.Tenant, j.delivery.WebhookID); err == nil {
+		if r, err := b.receiver(ctx, j.delivery.Tenant, j.delivery.WebhookID); err == nil {
 			j.receiver = r
 		}
 		b.wait(j, b.putOff(j, changing, ""))

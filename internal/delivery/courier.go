@@ -52,6 +52,7 @@ type Courier struct {
 
 	once    once
 	crowd   crowd
+	gone    gone
 	trouble trouble
 }
 
@@ -178,16 +179,11 @@ func (c *Courier) LookUp(ctx context.Context, in RetryInput) (Outcome, error) {
 	if err != nil || d == nil {
 		return Outcome{End: end}, err
 	}
-	r, err := c.Hooks.Receiver(ctx, d.Tenant, d.WebhookID)
-	var refused *hooks.Error
-	switch {
-	case errors.As(err, &refused) && refused.Code == hooks.NotFound, errors.Is(err, hooks.ErrSealed):
-		r = nil // the next attempt finds out
-	case err != nil:
+	r, err := c.receiver(ctx, d.Tenant, d.WebhookID)
+	if err != nil && !errors.Is(err, errGone) && !errors.Is(err, hooks.ErrSealed) { // of those the next attempt finds out
 		return Outcome{}, err
 	}
-	left := c.leftover(r, d, l.Last)
-	return Outcome{Left: left}, nil
+	return Outcome{Left: c.leftover(r, d, l.Last)}, nil
 }
 
 // sleep waits, unless ctx ends first.

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -13,87 +13,25 @@ import (
 	"github.com/posthorn/posthorn/internal/delivery"
 	"github.com/posthorn/posthorn/internal/hooks"
 	"github.com/posthorn/posthorn/internal/hookstest"
+	"github.com/posthorn/posthorn/internal/sender"
 	"github.com/posthorn/posthorn/models"
 )
-
-// counted is a store that counts the calls it gets.
-type counted struct {
-	*models.Store
-	mu    sync.Mutex
-	calls map[string]int
-	rows  int // handed to SetAside
-}
-
-func (b *bundle) count() *counted {
-	c := &counted{Store: b.Env.Store, calls: map[string]int{}}
-	b.Courier.Store = c
-	return c
-}
-
-func (c *counted) called(what string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.calls[what]++
-}
-
-// take gives the calls so far, and begins to count again.
-func (c *counted) take() map[string]int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	calls := c.calls
-	c.calls = map[string]int{}
-	return calls
-}
-
-func (c *counted) Dispatch(ctx context.Context, id string) (models.Dispatch, error) {
-	c.called("Dispatch")
-	return c.Store.Dispatch(ctx, id)
-}
-
-func (c *counted) Delivery(ctx context.Context, tenant, id string) (models.Delivery, error) {
-	c.called("Delivery")
-	return c.Store.Delivery(ctx, tenant, id)
-}
-
-func (c *counted) DeliveriesByID(ctx context.Context, keys []models.DeliveryKey) ([]models.Delivery, error) {
-	c.called("DeliveriesByID")
-	return c.Store.DeliveriesByID(ctx, keys)
-}
-
-func (c *counted) EventsByID(ctx context.Context, keys []models.DeliveryKey) (map[models.DeliveryKey]*models.Event, error) {
-	c.called("EventsByID")
-	return c.Store.EventsByID(ctx, keys)
-}
-
-func (c *counted) SetAside(ctx context.Context, deliveries []models.Delivery) ([]models.DeliveryKey, error) {
-	c.called("SetAside")
-	c.rows += len(deliveries)
-	return c.Store.SetAside(ctx, deliveries)
-}
-
-func (c *counted) Postpone(ctx context.Context, deliveries []models.Postponed) error {
-	c.called("Postpone")
-	return c.Store.Postpone(ctx, deliveries)
-}
-
-func (c *counted) Claim(ctx context.Context, dispatchID string, deliveries []models.Delivery) error {
-	if len(deliveries) > 0 {
-		c.called("Claim")
-	}
-	return c.Store.Claim(ctx, dispatchID, deliveries)
-}
-
-func (c *counted) FinishDispatch(ctx context.Context, id string) error {
-	c.called("FinishDispatch")
-	return c.Store.FinishDispatch(ctx, id)
-}
 
 // jobRows is how many deliveries the first page of a pause holds at once.
 const jobRows = 1000
 
-// paused gives a dispatch of n deliveries that are pending although their webhook has been paused: the pages that hold
-// them have not come to them yet.
+// paused gives a dispatch of n deliveries that are pending although their webhook has been paused.
 func (b *bundle) paused(n int) models.Dispatch {
+	b.t.Helper()
+	return b.ahead(n, func(w models.Webhook) error {
+		_, err := b.Env.Hooks.Pause(b.t.Context(), tenant, w.ID, "test")
+		return err
+	})
+}
+
+// ahead gives a dispatch of n deliveries that are pending although their webhook has changed: the pages of the change have
+// not come to them yet.
+func (b *bundle) ahead(n int, change func(models.Webhook) error) models.Dispatch {
 	b.t.Helper()
 	w := b.hook("/a")
 	b.Engine.SetBusy(true)
@@ -105,8 +43,7 @@ func (b *bundle) paused(n int) models.Dispatch {
 		_, err := b.Env.Hooks.Publish(b.t.Context(), tenant, hooks.PublishRequest{Events: events, Batch: true})
 		require.NoError(b.t, err)
 	}
-	_, err := b.Env.Hooks.Pause(b.t.Context(), tenant, w.ID, "test")
-	require.NoError(b.t, err)
+	require.NoError(b.t, change(w))
 	rows, _, err := b.Env.Store.Deliveries(b.t.Context(), tenant, models.DeliveryFilter{Status: models.Pending}, models.Page{Limit: n + 1})
 	require.NoError(b.t, err)
 	require.Len(b.t, rows, n)
@@ -152,6 +89,27 @@ func TestRetriesThatAreNotToBeMadeAreSetAsideAtOnce(t *testing.T) {
 		require.Equal(t, delivery.Batch{Stopped: n}, batch)
 		require.Equal(t, map[string]int{"DeliveriesByID": 1, "SetAside": 1}, store.take(), "%d deliveries", n)
 	}
+}
+
+// The deliveries of a deleted webhook ask for it once.
+func TestADeletedWebhookIsAskedForOnce(t *testing.T) {
+	t.Parallel()
+	var looks atomic.Int64 // at the clock, which every look at a webhook takes
+	b := setup(t, func(_ *sender.Config, o *hooks.Options) {
+		now := o.Now
+		o.Now = func() time.Time {
+			looks.Add(1)
+			return now()
+		}
+	})
+	d := b.ahead(64, func(w models.Webhook) error {
+		_, err := b.Env.Hooks.DeleteWebhook(t.Context(), tenant, w.ID)
+		return err
+	})
+	looks.Store(0)
+	require.Equal(t, delivery.Batch{Stopped: 64}, b.first(d.ID))
+	require.LessOrEqual(t, looks.Load(), int64(3))
+	require.Equal(t, "webhook deleted", b.read(d.Deliveries[0].ID).StatusReason)
 }
 
 // A webhook whose lane is full costs a dispatch no event and no wait.

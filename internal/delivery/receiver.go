@@ -1,0 +1,51 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/posthorn/posthorn/internal/hooks"
+)
+
+// errGone means that a webhook has been deleted.
+var errGone = errors.New("the webhook has been deleted")
+
+// goneMost bounds how many deleted webhooks are remembered.
+const goneMost = 10_000
+
+// gone remembers webhooks that have been deleted, which is for good: to ask the database for each of their deliveries
+// would cost as much as they have. The zero value is ready.
+type gone struct {
+	mu  sync.Mutex
+	ids map[string]bool
+}
+
+func (g *gone) has(webhookID string) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.ids[webhookID]
+}
+
+func (g *gone) add(webhookID string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.ids == nil || len(g.ids) >= goneMost {
+		g.ids = map[string]bool{}
+	}
+	g.ids[webhookID] = true
+}
+
+// receiver gives a delivery's webhook as it was at most a second ago: errGone if it has been deleted, hooks.ErrSealed if
+// its secrets cannot be opened.
+func (c *Courier) receiver(ctx context.Context, tenant, webhookID string) (*hooks.Receiver, error) {
+	if c.gone.has(webhookID) {
+		return nil, errGone
+	}
+	r, err := c.Hooks.Receiver(ctx, tenant, webhookID)
+	if refused, ok := errors.AsType[*hooks.Error](err); ok && refused.Code == hooks.NotFound {
+		c.gone.add(webhookID)
+		return nil, errGone
+	}
+	return r, err
+}
