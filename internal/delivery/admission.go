@@ -11,7 +11,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// lookAgain is how old the view of a receiver may be right before a POST. What waited longer looks again, so that no POST
+// lookAgain is how old the view of a receiver may be right before a POST. A job that waited longer looks again, so that no POST
 // starts later than 2 s after its webhook was paused, deactivated or deleted; the view itself is at most a second old.
 const lookAgain = 200 * time.Millisecond
 
@@ -235,8 +235,8 @@ func ahead(r *hooks.Receiver) time.Duration {
 	return time.Duration(min(1, aheadMany/r.Webhook.RateLimit) * float64(aheadMost))
 }
 
-// lapsesAfter is by how much a delivery may miss the time its rate gave it. What is later than that gets another, or
-// everything that waited while the workers were away would come at once. But only once: where everything is late, each
+// lapsesAfter is by how much a delivery may miss the time its rate gave it. A later one gets another time, or everything
+// that waited while the workers were away would come at once. But only once: where everything is late, each
 // would wait for ever.
 const lapsesAfter = 2 * time.Second
 

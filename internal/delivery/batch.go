@@ -70,7 +70,7 @@ func (b *batch) wait(j *job, e ended) {
 }
 
 // choose settles which of a dispatch's deliveries are sent at once: not those that are not to be sent, are not due, have
-// no time at their webhook's rate or no place there, or find its lane full. What is not chosen is not read any further.
+// no time at their webhook's rate or no place there, or find its lane full. The events of the others are not read.
 func (b *batch) choose(ctx context.Context, jobs []*job) ([]*job, error) {
 	var sent []*job
 	for _, j := range jobs {
@@ -226,8 +226,8 @@ func (b *Batch) end() string {
 // changing is for how long a delivery waits whose webhook has been made active a moment ago.
 const changing = time.Second
 
-// setAside holds or cancels what is not to be sent, all of the batch in one statement. What is known of webhooks here may
-// be a second old, so the database decides; what is to be sent after all waits for a moment.
+// setAside holds or cancels what is not to be sent, all of the batch in one statement. The view of webhooks here may be
+// a second old, so the database decides; deliveries that are to be sent after all wait for a moment.
 func (b *batch) setAside(ctx context.Context) error {
 	deliveries := make([]models.Delivery, len(b.aside))
 	for i, j := range b.aside {

@@ -60,8 +60,8 @@ func (c *Cap) Ask(webhookID string, n int) []*Ticket {
 	return tickets
 }
 
-// soon is how many more find room within capWait. What is not known of a webhook that is not full is taken to be fast; of
-// one that is full, to be slow.
+// soon is how many more find room within capWait. A webhook of which no POST has ended yet is taken to be fast until it
+// is full, and then to be slow.
 func (at *capped) soon(n int) int {
 	switch {
 	case at.took == 0 && at.users < DefaultInFlight:

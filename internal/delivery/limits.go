@@ -161,7 +161,7 @@ func (l *Limits) renewLater(webhookID string, h *hold) {
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), renewEvery)
 		defer cancel()
-		_ = l.ask(ctx, webhookID, h) // again at the next time; who enters meanwhile is told of a database that is away
+		_ = l.ask(ctx, webhookID, h) // again at the next time; callers that enter meanwhile get the error
 		l.renewLater(webhookID, h)
 	})
 }

@@ -12,7 +12,7 @@ import (
 
 // Breaker tells an outage of our own network from receivers that fail.
 type Breaker interface {
-	// Observe is told of every POST whether an answer came.
+	// Observe notes whether an answer came to a POST. It is called for every POST.
 	Observe(host, tenant string, answered bool)
 	// Open says that failures without a status are not the receivers' for now.
 	Open() bool
@@ -93,7 +93,7 @@ func (c *Courier) putOff(j *job, wait time.Duration, reason string) ended {
 	return ended{left: left, reason: reason, noted: reason}
 }
 
-// postponed is what the database is told of a delivery that is put off.
+// postponed is the row that notes a delivery as put off.
 func postponed(dispatchID string, d *models.Delivery, left *Leftover, reason string) models.Postponed {
 	return models.Postponed{Delivery: *d, DispatchID: dispatchID, At: left.Due.UTC().Truncate(time.Millisecond), Reason: reason}
 }
