@@ -54,8 +54,21 @@ type JobPage struct {
 	Judge []string
 }
 
-// jobRows is how many rows a page changes at most.
-const jobRows = 1000
+// jobRows is how many rows a page changes at most, and jobRowsBeside how many while there is traffic: an attempt whose row
+// is in the page waits for its end, and so do those that are recorded with it.
+const (
+	jobRows       = 1000
+	jobRowsBeside = 200
+	jobBeside     = 500 * time.Millisecond // since the last event or attempt
+)
+
+// pageRows returns how many rows a page may change now.
+func (s *Store) pageRows() int {
+	if s.now().Sub(s.LastTraffic()) < jobBeside {
+		return jobRowsBeside
+	}
+	return jobRows
+}
 
 // addJob stores a job beside the act whose rest it is.
 func (s *Store) addJob(ctx context.Context, j Job) (id string, err error) {

@@ -38,8 +38,9 @@ var foundColumns = []column[Delivery]{
 // or has been deleted, or their event has been erased. The database decides, in one short transaction: a caller's view of
 // a webhook may be a second old. left are those that are to be sent after all.
 //
-// What a job or the recorder holds just then is passed over: it is being changed already. The webhooks are locked
-// against a change of status: what resumes one finds all that was held for it.
+// What a job will come to is left to it, and so is a row that somebody else has locked: thousands of workflows that find
+// their webhook deactivated cost a read each. What a job has passed over is found by the reconciler. The webhooks are
+// locked against a change of status: what resumes one finds all that was held for it.
 func (s *Store) SetAside(ctx context.Context, deliveries []Delivery) (left []DeliveryKey, err error) {
 	if len(deliveries) == 0 {
 		return nil, nil
@@ -58,6 +59,8 @@ func (s *Store) SetAside(ctx context.Context, deliveries []Delivery) (left []Del
 			e.erased_at IS NOT NULL
 			FROM v JOIN deliveries d ON d.tenant = v.tenant AND d.id = v.id AND d.status = v.was AND d.generation = v.generation
 			JOIN webhooks w ON w.id = d.webhook_id JOIN events e ON e.tenant = d.tenant AND e.id = d.event_id
+			WHERE NOT EXISTS (SELECT 1 FROM jobs j WHERE j.webhook_id = w.id AND (j.kind = 'cancel' OR (j.kind = 'hold'
+				AND j.epoch = w.epoch AND w.status <> 'active')))
 			ORDER BY d.id`+lock, func(rows *sql.Rows) error {
 			var d setAside
 			var status WebhookStatus

@@ -28,12 +28,13 @@ type Activities struct {
 
 // Worker polls Temporal's task queues of one installation.
 type Worker struct {
-	main, deliveries sdk.Worker
+	main, bulk, deliveries sdk.Worker
 }
 
 // How much runs at once in one process. A POST that waits costs a goroutine and little else, so there may be many;
 // what bounds them is the memory of their payloads.
 const (
+	concurrentTasks      = 1000 // of bulk workflows; one lasts as long as its dispatch's first attempts
 	concurrentDispatches = 1000 // local activities, each with up to 256 POSTs
 	concurrentDeliveries = 500  // activities of the fair lane
 	concurrentOthers     = 20   // notifications, retention
@@ -41,14 +42,19 @@ const (
 )
 
 // New makes a Worker. It does not poll before Start.
-func New(c client.Client, q workflows.Queues, a Activities) *Worker {
+func New(c client.Client, q workflows.Queues, a Activities) (*Worker, error) {
 	sdk.SetStickyWorkflowCacheSize(cachedWorkflows)
+	slots, err := tuner(a.Deliveries.Courier.Crowded)
+	if err != nil {
+		return nil, fmt.Errorf("worker: %w", err)
+	}
 	w := &Worker{
 		main: sdk.New(c, q.Main(), sdk.Options{
 			MaxConcurrentLocalActivityExecutionSize: concurrentDispatches,
 			MaxConcurrentActivityExecutionSize:      concurrentOthers,
 			WorkerStopTimeout:                       stopTimeout,
 		}),
+		bulk: sdk.New(c, q.Bulk(), sdk.Options{Tuner: slots, LocalActivityWorkerOnly: true, WorkerStopTimeout: stopTimeout}),
 		deliveries: sdk.New(c, q.Deliveries(), sdk.Options{
 			DisableWorkflowWorker:              true,
 			MaxConcurrentActivityExecutionSize: concurrentDeliveries,
@@ -57,9 +63,10 @@ func New(c client.Client, q workflows.Queues, a Activities) *Worker {
 		}),
 	}
 	Register(w.main, a)
+	Register(w.bulk, a)
 	w.deliveries.RegisterActivityWithOptions(a.Deliveries.Attempt, activity.RegisterOptions{Name: workflows.Attempt})
 	w.deliveries.RegisterActivityWithOptions(a.Deliveries.AttemptMany, activity.RegisterOptions{Name: workflows.AttemptMany})
-	return w
+	return w, nil
 }
 
 // heartbeatEvery is how often Temporal is told at most that an activity is alive. The SDK's own, four fifths of the
@@ -91,9 +98,13 @@ func (w *Worker) Start() error {
 	if err := w.main.Start(); err != nil {
 		return fmt.Errorf("worker: %w", err)
 	}
-	if err := w.deliveries.Start(); err != nil {
-		w.main.Stop()
-		return fmt.Errorf("worker: %w", err)
+	for i, next := range []sdk.Worker{w.bulk, w.deliveries} {
+		if err := next.Start(); err != nil {
+			for _, started := range []sdk.Worker{w.main, w.bulk}[:i+1] {
+				started.Stop()
+			}
+			return fmt.Errorf("worker: %w", err)
+		}
 	}
 	return nil
 }
@@ -101,6 +112,7 @@ func (w *Worker) Start() error {
 // Stop ends polling and waits for what is under way.
 func (w *Worker) Stop() {
 	w.deliveries.Stop()
+	w.bulk.Stop()
 	w.main.Stop()
 }
 

@@ -43,6 +43,21 @@ func NewQueues(prefix string) Queues { return Queues{prefix} }
 // Main is where workflows run, with their local activities and the small regular ones.
 func (q Queues) Main() string { return q.prefix }
 
+// Bulk is where dispatches of many deliveries run: a backlog of them is taken on at a pace of its own, and keeps no
+// workflow on the main queue waiting.
+func (q Queues) Bulk() string { return q.prefix + "-bulk" }
+
+// BulkFrom is how many deliveries make a dispatch one of the bulk queue.
+const BulkFrom = 32
+
+// Dispatch is the queue of a dispatch with n deliveries.
+func (q Queues) Dispatch(n int) string {
+	if n >= BulkFrom {
+		return q.Bulk()
+	}
+	return q.Main()
+}
+
 // Deliveries is the fair lane: retries, and what is over a webhook's cap, one webhook after the other by fairness key.
 func (q Queues) Deliveries() string { return q.prefix + "-deliveries" }
 

@@ -105,7 +105,7 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 		shared = a.desk
 	}
 	a.engine = engine.New(engine.Options{Client: o.Temporal, Queues: workflows.NewQueues(o.Config.TaskQueue), Outbox: a.store,
-		Desk: shared, Metrics: a.metrics, Log: o.Log, Threshold: int64(o.Config.FailureThreshold), Judge: a.judge, Slots: slotsPerCore * runtime.GOMAXPROCS(0), GroupMax: o.Config.GroupMax,
+		Desk: shared, Metrics: a.metrics, Log: o.Log, Threshold: int64(o.Config.FailureThreshold), Judge: a.judge, Sendable: a.sendable, Slots: slotsPerCore * runtime.GOMAXPROCS(0), GroupMax: o.Config.GroupMax,
 		UIURL: o.Config.TemporalUIURL, Namespace: o.Namespace, Retention: o.Config.Retention.Std()})
 	retry := o.Config.Retry
 	a.hooks = hooks.New(hooks.Options{Store: a.store, Box: box, Guard: a.sender.Guard(), Poster: a.sender, Posts: a.posts, Engine: a.engine,
@@ -122,6 +122,11 @@ func (a *App) judge(ctx context.Context, webhookID string) error {
 		return nil
 	}
 	return err
+}
+
+// sendable asks the use cases, which are made after the engine.
+func (a *App) sendable(ctx context.Context, tenant, webhookID string) bool {
+	return a.hooks.Sendable(ctx, tenant, webhookID)
 }
 
 // Close releases what New opened.
@@ -217,7 +222,10 @@ func (a *App) work(ctx context.Context, background *sync.WaitGroup) (stop func()
 	background.Go(func() {
 		until(ctx, a.Log, "worker", func() error {
 			// A new one for every try: the SDK's worker takes a second Start for granted, and then does not poll.
-			w := worker.New(a.Temporal, workflows.NewQueues(a.Config.TaskQueue), all)
+			w, err := worker.New(a.Temporal, workflows.NewQueues(a.Config.TaskQueue), all)
+			if err != nil {
+				return err
+			}
 			if err := w.Start(); err != nil {
 				return err
 			}

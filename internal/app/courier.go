@@ -8,7 +8,13 @@ import (
 )
 
 // loadsPerCore is how many dispatches are read from the database at once: what waits for its turn costs no connection.
-const loadsPerCore = 4
+const loadsPerCore = 2
+
+// loadsKept is the share of them that is kept for tenants that have none.
+const (
+	loadsKept      = 0.25
+	loadsPerTenant = 0.5 // while others wait
+)
 
 // courier makes the attempts of this process.
 func (a *App) courier() *delivery.Courier {
@@ -19,7 +25,7 @@ func (a *App) courier() *delivery.Courier {
 		Recorder: delivery.NewRecorder(a.store, a.Log),
 		Cap:      delivery.NewCap(),
 		Limits:   delivery.NewLimits(a.store, a.store.Clock),
-		Loads:    slots.New(slots.Options{Capacity: loadsPerCore * runtime.GOMAXPROCS(0)}),
+		Loads:    slots.New(slots.Options{Capacity: max(4, loadsPerCore*runtime.GOMAXPROCS(0)), Reserve: loadsKept, MaxPerTenant: loadsPerTenant}),
 		Posts:    a.posts,
 		Breaker:  a.breaker,
 		Failed:   a.engine.Failed,

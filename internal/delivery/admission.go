@@ -27,7 +27,7 @@ const (
 // it. Waiting is no failure.
 func (c *Courier) admit(ctx context.Context, j *job) (e ended, ok bool, err error) {
 	for _, step := range []func(context.Context, *job) (ended, bool, error){
-		c.look, c.due, c.place, c.postSlot, c.fetch, c.pace, c.lookOnceMore,
+		c.look, c.due, c.place, c.ease, c.postSlot, c.fetch, c.pace, c.lookOnceMore,
 	} {
 		if e, ok, err = step(ctx, j); err != nil || !ok {
 			return e, false, err
@@ -111,6 +111,11 @@ func (c *Courier) place(ctx context.Context, j *job) (ended, bool, error) {
 		j.held = append(j.held, leave)
 	}
 	return ended{}, true, nil
+}
+
+// ease keeps a job for a moment if its webhook does nothing but fail.
+func (c *Courier) ease(ctx context.Context, j *job) (ended, bool, error) {
+	return ended{}, true, c.failing.wait(ctx, j.delivery.WebhookID)
 }
 
 // forSlot lets a job take its turn among those that wait for its webhook's limits.

@@ -39,6 +39,7 @@ func (c *Courier) deliver(ctx context.Context, j *job) (ended, error) {
 		return c.failedHere(ctx, j, &result), nil
 	}
 	c.trouble.over()
+	c.failing.note(j.delivery.WebhookID, result.Outcome == sender.Received)
 	uncounted := c.observe(j.receiver, &result)
 	decision := Decide(&j.delivery, j.receiver.Policy, &result, uncounted)
 	return c.record(ctx, j, &models.Record{Attempt: attempt, Generation: j.delivery.Generation, DispatchID: j.dispatchID,

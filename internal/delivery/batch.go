@@ -112,7 +112,11 @@ func (b *batch) choose(ctx context.Context, jobs []*job) ([]*job, error) {
 		}
 	}
 	for _, id := range webhooks {
-		tickets := b.Cap.Ask(id, len(open[id]))
+		n := len(open[id])
+		if b.failing.is(id) { // it is slowed down, so that few of them would get to it in time
+			n = min(n, DefaultInFlight)
+		}
+		tickets := b.Cap.Ask(id, n)
 		for i, j := range open[id] {
 			if i >= len(tickets) {
 				b.add(j)(b.overCap(j), nil)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/posthorn/posthorn/internal/handoff"
@@ -50,11 +51,20 @@ type Courier struct {
 	Log     *slog.Logger
 	Now     func() time.Time
 
+	loading atomic.Int64 // dispatches that wait at the gate
+
 	once    once
 	crowd   crowd
 	gone    gone
 	trouble trouble
+	failing failing
 }
+
+// crowdedAbove is how many dispatches may wait at the gate before no more should come.
+const crowdedAbove = 8
+
+// Crowded reports whether enough dispatches wait to be read from the database.
+func (c *Courier) Crowded() bool { return c.loading.Load() > crowdedAbove }
 
 // FirstInput names a dispatch whose first attempts are to be made.
 type FirstInput struct {
@@ -72,14 +82,18 @@ func (c *Courier) First(ctx context.Context, in FirstInput) (Batch, error) {
 	defer unlock()
 	jobs := onDesk(c.Desk.Take(in.DispatchID), in.DispatchID)
 	defer c.Desk.Done(in.DispatchID)
+	pass := func(int, int) error { return nil }
 	if jobs == nil {
-		if jobs, err = c.load(ctx, in); err != nil {
+		if pass, err = c.gate(ctx, in.Tenant); err != nil {
 			return Batch{}, err
+		}
+		if jobs, err = c.load(ctx, in); err != nil {
+			return Batch{}, errors.Join(err, pass(0, 0))
 		}
 	}
 	b := &batch{Courier: c, dispatchID: in.DispatchID, of: NewRemainder(in.DispatchID, len(jobs))}
 	chosen, err := b.choose(ctx, jobs)
-	if err != nil {
+	if err := errors.Join(err, pass(len(jobs), len(chosen))); err != nil {
 		return Batch{}, err
 	}
 	c.readLater(ctx, chosen, loadedFirst)

@@ -56,6 +56,18 @@ func (b *bundle) ahead(n int, change func(models.Webhook) error) models.Dispatch
 	return d
 }
 
+// runJobs makes pages until no job is left.
+func (b *bundle) runJobs() {
+	b.t.Helper()
+	for {
+		job, _, err := b.Env.Store.RunJob(b.t.Context())
+		require.NoError(b.t, err)
+		if job.ID == "" {
+			return
+		}
+	}
+}
+
 // What is not to be sent costs as many statements however much there is of it, and no event is read for it (A1, A2).
 func TestWhatIsNotToBeSentIsSetAsideAtOnce(t *testing.T) {
 	t.Parallel()
@@ -66,6 +78,11 @@ func TestWhatIsNotToBeSentIsSetAsideAtOnce(t *testing.T) {
 		require.Equal(t, delivery.Batch{Stopped: n}, b.first(d.ID))
 		require.Equal(t, map[string]int{"Dispatch": 1, "DeliveriesByID": 1, "SetAside": 1, "FinishDispatch": 1}, store.take(), "%d deliveries", n)
 		require.Zero(t, b.receiver.got("/a"))
+		for _, key := range d.Deliveries {
+			require.Equal(t, models.Pending, b.read(key.ID).Status, "it is left to the job that has not come to it yet")
+		}
+		b.runJobs()
+		require.Equal(t, delivery.Batch{Stopped: 0}, b.first(d.ID))
 		for _, key := range d.Deliveries {
 			require.Equal(t, "webhook paused", b.read(key.ID).StatusReason)
 		}
@@ -109,6 +126,7 @@ func TestADeletedWebhookIsAskedForOnce(t *testing.T) {
 	looks.Store(0)
 	require.Equal(t, delivery.Batch{Stopped: 64}, b.first(d.ID))
 	require.LessOrEqual(t, looks.Load(), int64(3))
+	b.runJobs()
 	require.Equal(t, "webhook deleted", b.read(d.Deliveries[0].ID).StatusReason)
 }
 

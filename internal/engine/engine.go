@@ -47,6 +47,8 @@ type Options struct {
 	// if it is due: in this process, for when Temporal is slow or away. nil = only health workflows do.
 	Threshold int64
 	Judge     func(ctx context.Context, webhookID string) error
+	// Sendable reports whether a webhook is active, as far as this process knows. nil = all are.
+	Sendable func(ctx context.Context, tenant, webhookID string) bool
 	// Slots bounds the dispatches being started at once. Temporal collapses under too many: 20 to 30 a core.
 	Slots int
 	// GroupMax is the most deliveries in one shared dispatch.
@@ -217,7 +219,7 @@ const taskTimeout = 5 * time.Second
 func (e *Engine) options(d *models.Dispatch, work []handoff.Work) client.StartWorkflowOptions {
 	o := client.StartWorkflowOptions{
 		ID:                    workflows.DeliverID(d.ID),
-		TaskQueue:             e.Queues.Main(),
+		TaskQueue:             e.Queues.Dispatch(len(d.Deliveries)),
 		WorkflowTaskTimeout:   taskTimeout,
 		WorkflowIDReusePolicy: enums.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE_FAILED_ONLY,
 		// ExecuteWorkflow would otherwise take a workflow that runs already for a success.

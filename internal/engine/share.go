@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/posthorn/posthorn/internal/handoff"
@@ -175,6 +176,9 @@ func (e *Engine) startShared(group []handoff.Work, tenants map[string]bool) {
 		e.share()
 		e.freed()
 	}()
+	if group = e.sendable(group); len(group) == 0 {
+		return
+	}
 	keys := make([]models.DeliveryKey, len(group))
 	for i, w := range group {
 		keys[i] = w.Delivery.Key()
@@ -187,4 +191,24 @@ func (e *Engine) startShared(group []handoff.Work, tenants map[string]bool) {
 		return
 	}
 	e.startHere(&d, group)
+}
+
+// sendable returns those of a group whose webhook is active. The others are being held or canceled: a workflow for them
+// would find out just that, and a backlog of a webhook that has been deactivated would start hundreds.
+func (e *Engine) sendable(group []handoff.Work) []handoff.Work {
+	if e.Sendable == nil {
+		return group
+	}
+	ctx, cancel := context.WithTimeout(e.ctx, startTimeout)
+	defer cancel()
+	known := map[string]bool{}
+	return slices.DeleteFunc(group, func(w handoff.Work) bool {
+		d := &w.Delivery
+		is, ok := known[d.WebhookID]
+		if !ok {
+			is = e.Sendable(ctx, d.Tenant, d.WebhookID)
+			known[d.WebhookID] = is
+		}
+		return !is
+	})
 }

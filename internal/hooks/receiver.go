@@ -48,6 +48,16 @@ func (s *Service) Receiver(ctx context.Context, tenant, id string) (*Receiver, e
 	return s.receiver(&e.webhook, e.opened), nil
 }
 
+// Sendable reports whether the webhook is active, as it was at most a second ago. It is true if that cannot be known.
+func (s *Service) Sendable(ctx context.Context, tenant, id string) bool {
+	v, err := s.directory.current(ctx, tenant)
+	if err != nil {
+		return !errors.Is(err, models.ErrNotFound)
+	}
+	e, ok := v.webhooks[id]
+	return !ok || e.webhook.Status == models.WebhookActive // what is not in the view may have been made since
+}
+
 func (s *Service) receiver(w *models.Webhook, o *sealed) *Receiver {
 	r := &Receiver{Webhook: w, Policy: s.policy(w.Retry), Timeout: s.Timeout, CountsInTotal: rulesOf(w.Profile).countsInTotal, opened: o}
 	if w.TimeoutMS > 0 {

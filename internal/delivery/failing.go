@@ -1,0 +1,76 @@
+package delivery
+
+import (
+	"context"
+	"sync"
+
+	"golang.org/x/time/rate"
+)
+
+const (
+	// failingFrom is how many POSTs to a webhook must fail in a row, in this process, before it counts as failing.
+	failingFrom = 20
+	// failingPace is how many POSTs a second a failing webhook gets from this process. A dead receiver that answers at once
+	// would otherwise take every processor for its backlog. One that times out never reaches it.
+	failingPace = 1000
+	// failingMost bounds the webhooks remembered.
+	failingMost = 10_000
+)
+
+// failing slows down the POSTs to webhooks that do nothing but fail. The first success lifts that. The zero value is ready.
+type failing struct {
+	mu      sync.Mutex
+	streaks map[string]*streak
+}
+
+// streak is the failures of a webhook since its last success.
+type streak struct {
+	n    int
+	pace *rate.Limiter // nil until it counts as failing
+}
+
+// note takes in how a POST ended.
+func (f *failing) note(webhookID string, received bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	at := f.streaks[webhookID]
+	switch {
+	case received:
+		delete(f.streaks, webhookID)
+		return
+	case at == nil && len(f.streaks) >= failingMost:
+		return
+	case at == nil:
+		if f.streaks == nil {
+			f.streaks = map[string]*streak{}
+		}
+		at = &streak{}
+		f.streaks[webhookID] = at
+	}
+	if at.n++; at.n == failingFrom {
+		at.pace = rate.NewLimiter(failingPace, failingPace/20)
+	}
+}
+
+// is reports whether a webhook counts as failing.
+func (f *failing) is(webhookID string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	at := f.streaks[webhookID]
+	return at != nil && at.pace != nil
+}
+
+// wait returns when a POST to the webhook may follow those before it.
+func (f *failing) wait(ctx context.Context, webhookID string) error {
+	f.mu.Lock()
+	at := f.streaks[webhookID]
+	var pace *rate.Limiter
+	if at != nil {
+		pace = at.pace
+	}
+	f.mu.Unlock()
+	if pace == nil {
+		return nil
+	}
+	return sleep(ctx, pace.Reserve().Delay())
+}

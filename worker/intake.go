@@ -1,0 +1,51 @@
+package worker
+
+import (
+	"context"
+	"time"
+
+	sdk "go.temporal.io/sdk/worker"
+)
+
+// intakePause is the time between two looks at whether workflow tasks may be taken again.
+const intakePause = 2 * time.Millisecond
+
+// intake supplies the slots of workflow tasks. While dispatches wait in this process to be read it takes no more: they
+// would wait here, renewing their tasks all the while, and in no order. In Temporal they cost nothing, and tenants take
+// turns.
+type intake struct {
+	sdk.SlotSupplier
+
+	crowded func() bool
+}
+
+// ReserveSlot is called before a poll.
+func (s intake) ReserveSlot(ctx context.Context, info sdk.SlotReservationInfo) (*sdk.SlotPermit, error) {
+	for s.crowded() {
+		select {
+		case <-time.After(intakePause):
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+	return s.SlotSupplier.ReserveSlot(ctx, info)
+}
+
+// tuner gives the main worker its slots.
+func tuner(crowded func() bool) (sdk.WorkerTuner, error) {
+	fixed := func(n int) (sdk.SlotSupplier, error) { return sdk.NewFixedSizeSlotSupplier(n) }
+	tasks, err := fixed(concurrentTasks)
+	if err != nil {
+		return nil, err
+	}
+	local, err := fixed(concurrentDispatches)
+	if err != nil {
+		return nil, err
+	}
+	others, err := fixed(concurrentOthers)
+	if err != nil {
+		return nil, err
+	}
+	return sdk.NewCompositeTuner(sdk.CompositeTunerOptions{WorkflowSlotSupplier: intake{tasks, crowded}, LocalActivitySlotSupplier: local,
+		ActivitySlotSupplier: others, NexusSlotSupplier: others, SessionActivitySlotSupplier: others})
+}
