@@ -77,11 +77,18 @@ func (s *Store) addJob(ctx context.Context, j Job) (id string, err error) {
 	return j.ID, s.db.WithContext(ctx).Create(&j).Error
 }
 
-// follow makes the first page of a job right after its act has been committed: where a page is all there is, everything
-// has followed when the act returns. Whatever goes wrong is left to the runner.
+// follow changes the first jobRows rows right after their act has been committed: a small act is complete when it
+// returns. Whatever goes wrong is left to the runner.
 func (s *Store) follow(ctx context.Context, id string) {
-	if id != "" && !s.inTx {
-		_, _, _ = s.runJob(ctx, "id = ?", id)
+	if id == "" || s.inTx {
+		return
+	}
+	for rows := int64(0); rows < jobRows; {
+		job, page, err := s.runJob(ctx, "id = ?", id)
+		if err != nil || job.ID == "" || page.Done || page.Rows == 0 {
+			return
+		}
+		rows += page.Rows
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"os"
 	"slices"
 	"time"
 )
@@ -93,18 +92,6 @@ func (n *neighbour) publish(ctx context.Context, load time.Duration) (h heard) {
 	const end = math.MaxUint32
 	for last := time.Now().Add(m.size.Load); len(arrived(end)) < sent && time.Now().Before(last); {
 		time.Sleep(askLast)
-	}
-	prev := 0
-	for w := time.Second; w < load+10*time.Second; w += time.Second {
-		l := arrived(m.ledger.stamp(began.Add(w)))
-		if len(l) > prev {
-			fmt.Fprintf(os.Stderr, "TL %v:", w)
-			for _, x := range l[prev:] {
-				fmt.Fprintf(os.Stderr, " %d", x/1000)
-			}
-			fmt.Fprintln(os.Stderr)
-		}
-		prev = len(l)
 	}
 	first := min(sent, int(quietRate*firstFor.Seconds()))
 	h.first, h.all = beside(arrived(split), first, 0), beside(arrived(end), sent, refused)

@@ -28,7 +28,6 @@ type batch struct {
 	sum     Batch
 	delayed int         // of those that wait: put off for reasons that are not their webhook's
 	since   []time.Time // for each of sum.Waiting, when its wait began
-	over    []models.Delivery
 	late    []models.Postponed
 	aside   []*job
 	failure error
@@ -47,7 +46,6 @@ func (b *batch) add(j *job) func(ended, error) {
 		case e.aside:
 			b.aside = append(b.aside, j)
 		case e.overCap:
-			b.over = append(b.over, j.delivery)
 			b.sum.OverCap = append(b.sum.OverCap, *e.left)
 		case e.left != nil:
 			b.wait(j, e)
@@ -210,9 +208,8 @@ func (b *batch) close(ctx context.Context) (Batch, error) {
 		// The last were recorded at once, in two lanes, or held or canceled.
 		return b.sum, b.Store.FinishDispatch(ctx, b.dispatchID)
 	}
-	// From now on the reconciler asks this dispatch's workflow whether it is alive, however long they wait.
-	unclaimed := slices.DeleteFunc(b.over, func(d models.Delivery) bool { return d.DispatchID != "" })
-	return b.sum, b.Store.Claim(ctx, b.dispatchID, unclaimed)
+	// What is left over names no dispatch yet; if it is still left when the reconciler comes by, that notes it (models.Adopt).
+	return b.sum, nil
 }
 
 // end is how the only delivery of a batch ended.

@@ -142,7 +142,11 @@ func (c *Courier) Many(ctx context.Context, in ManyInput) (Batch, error) {
 	}
 	c.readLater(ctx, jobs, manyAtOnce)
 	b.attemptAll(ctx, jobs, in.Stop)
-	return b.close(ctx)
+	sum, err := b.close(ctx)
+	if err == nil && 2*sum.Stopped > len(in.Deliveries) {
+		err = sleep(ctx, stepBackMany) // before the next batch of the webhook finds out the same
+	}
+	return sum, err
 }
 
 // RetryInput names one delivery that is to be attempted once.

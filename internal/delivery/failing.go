@@ -12,7 +12,7 @@ const (
 	failingFrom = 20
 	// failingPace is how many POSTs a second a failing webhook gets from this process. A dead receiver that answers at once
 	// would otherwise take every processor for its backlog. One that times out never reaches it.
-	failingPace = 1000
+	failingPace = 500
 	// failingMost bounds the webhooks remembered.
 	failingMost = 10_000
 )

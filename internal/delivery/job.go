@@ -55,7 +55,10 @@ func onDesk(work []handoff.Work, dispatchID string) []*job {
 // stepBack is how long a dispatch keeps its place at the gate when it turns out that most of it is not to be sent now. A
 // backlog of a thousand such dispatches is in no hurry; ending their workflows as fast as they go would take every
 // processor there is.
-const stepBack = 100 * time.Millisecond
+const stepBack = 150 * time.Millisecond
+
+// stepBackMany is the same for a batch of a webhook's retries, which has one of batchesAtOnce places.
+const stepBackMany = 400 * time.Millisecond
 
 // gate lets a dispatch be read from the database: a few at once, and tenants share that fairly. pass gives the place back
 // when it is known how many of its deliveries are sent.

@@ -78,6 +78,7 @@ type Engine struct {
 	sharing   int                               // shared dispatches on their way
 	shared    time.Time                         // when the last of them was started
 	planned   bool                              // the next one is
+	lately    [2]seen                           // the tenants that published last
 	waiting   line                              // for a shared dispatch
 	keptBytes int                               // event data with them
 	admitted  int                               // waiting, or about to; of one tenant as many as may
