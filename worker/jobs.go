@@ -40,7 +40,7 @@ const (
 	// trafficFor is how long after the last event or attempt there is traffic to step back for.
 	trafficFor = 500 * time.Millisecond
 	// stepBack is how many times as long as a page took the next one is put off while there is traffic.
-	stepBack = 3
+	stepBack = 2
 )
 
 // Run makes pages until ctx ends.
