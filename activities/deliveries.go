@@ -27,7 +27,7 @@ const (
 // FirstAttempts makes the first POST of every delivery of a dispatch. Deliveries whose webhook has enough in flight are
 // left over.
 func (a *Deliveries) FirstAttempts(ctx context.Context, in workflows.FirstAttemptsInput) (workflows.Round, error) {
-	batch, err := a.Courier.First(ctx, delivery.FirstInput{DispatchID: in.DispatchID, Tenant: in.Tenant})
+	batch, err := a.Courier.First(ctx, delivery.FirstInput{DispatchID: in.DispatchID, Tenant: in.Tenant, Size: in.Size})
 	round := roundOf(&batch)
 	round.Together = len(round.Waiting)+len(round.OverCap) > 0
 	round.Continues = round.Together

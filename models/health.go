@@ -133,6 +133,16 @@ func (s *Store) DeactivateWebhook(ctx context.Context, id string, threshold int6
 	return s.deactivate(ctx, &w, threshold, func(*WebhookHealth) (string, bool) { return reason, true })
 }
 
+// DeactivateInEpoch is DeactivateWebhook for what a POST has found out that began in an epoch of the webhook's count: it
+// changes nothing if that is over.
+func (s *Store) DeactivateInEpoch(ctx context.Context, id string, threshold int64, reason string, epoch int64) (changed bool, err error) {
+	w, err := s.WebhookByID(ctx, id)
+	if err != nil {
+		return false, err
+	}
+	return s.deactivate(ctx, &w, threshold, func(h *WebhookHealth) (string, bool) { return reason, h.Epoch == epoch })
+}
+
 // deactivate takes a webhook out of service if it is active and the verdict on its count, which is locked, is to. What
 // is pending is held by a job. The epoch of its count rises: POSTs that are under way are recorded, and do not count.
 func (s *Store) deactivate(ctx context.Context, w *Webhook, threshold int64, verdict func(*WebhookHealth) (reason string, is bool)) (changed bool, err error) {

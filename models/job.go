@@ -50,6 +50,8 @@ type JobPage struct {
 	Rows int64 // changed
 	// Fresh are dispatches that the page wrote, for the caller to start.
 	Fresh []Dispatch
+	// Later is how long to wait before the next page.
+	Later time.Duration
 	// Judge are webhooks whose health workflows have something to find out.
 	Judge []string
 }
@@ -129,10 +131,11 @@ func (s *Store) runJob(ctx context.Context, where string, args ...any) (job Job,
 			return tx.db.WithContext(ctx).Delete(&Job{}, "id = ?", job.ID).Error
 		}
 		job.Errors, job.DueAt = 0, tx.now()
-		if page.Rows == 0 { // what is left is locked
+		job.DueAt = job.DueAt.Add(page.Later)
+		if page.Rows == 0 && page.Later == 0 { // what is left is locked
 			job.DueAt = job.DueAt.Add(jobIdle)
 		}
-		return tx.db.WithContext(ctx).Model(&job).Select("position", "touched", "errors", "due_at").Updates(&job).Error
+		return tx.db.WithContext(ctx).Model(&job).Select("position", "epoch", "touched", "errors", "due_at").Updates(&job).Error
 	})
 	switch {
 	case errors.Is(err, ErrNotFound) && job.ID == "":

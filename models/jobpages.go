@@ -157,7 +157,7 @@ func holdPage(ctx context.Context, s *Store, j *Job) (JobPage, error) {
 
 // keepWalk notes the job's reason on what is held because the webhook was paused.
 func keepWalk(j *Job) walk {
-	return walk{of: "webhook_id = ? AND status_reason = ?", args: []any{j.WebhookID, heldPaused}, from: Held, set: setReason}
+	return walk{of: "webhook_id = ? AND status_reason = '" + heldPaused + "'", args: []any{j.WebhookID}, from: Held, set: setReason}
 }
 
 func keepPage(ctx context.Context, s *Store, j *Job) (JobPage, error) {

@@ -126,6 +126,7 @@ func (s *Store) TakeOver(ctx context.Context, deliveries []Delivery, before time
 			FROM v JOIN deliveries d ON d.tenant = v.tenant AND d.id = v.id AND d.status = v.was AND d.generation = v.generation
 				AND d.dispatch_id = v.dispatch_id AND d.next_attempt_at < v.before
 			JOIN webhooks w ON w.id = d.webhook_id JOIN events e ON e.tenant = d.tenant AND e.id = d.event_id
+			WHERE `+noJob+`
 			ORDER BY d.id`+lock, func(result *sql.Rows) error {
 			var d takenOver
 			if err := tx.db.ScanRows(result, &d); err != nil {

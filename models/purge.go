@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // JobPurge removes what a deleted tenant owned.
@@ -40,6 +41,9 @@ var ownedTables = []owned{
 	{table: "system_settings", key: "system"},
 }
 
+// purgeAgain is how long after its first round a purge makes a second: longer than any acceptance takes.
+const purgeAgain = time.Minute
+
 // purgePage removes up to jobRows rows. The job's position is the index of the table and the last key removed from it.
 func purgePage(ctx context.Context, s *Store, j *Job) (page JobPage, err error) {
 	at, after := purgePosition(j.Position)
@@ -61,6 +65,9 @@ func purgePage(ctx context.Context, s *Store, j *Job) (page JobPage, err error) 
 		room -= len(keys) * max(1, t.weight)
 	}
 	j.Position, page.Done = strconv.Itoa(at)+" "+after, at == len(ownedTables)
+	if page.Done && j.Epoch == 0 { // what was being accepted while the tenant was deleted is committed by then
+		j.Epoch, j.Position, page.Done, page.Later = 1, "", false, purgeAgain
+	}
 	return page, nil
 }
 

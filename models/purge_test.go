@@ -111,13 +111,18 @@ func TestPurgeRemovesWhatADeletedTenantOwnsAndNothingElse(t *testing.T) {
 		kept := s.of(t, again)
 
 		processes := []*models.Store{s.Store, s.Open(t)}
-		judge := map[string]bool{}
+		judge, waited := map[string]bool{}, false
 		for n := 0; ; n++ {
 			store, o := processes[n%2].Observe()
 			job, page, err := store.RunJob(t.Context())
 			require.NoError(t, err)
-			if job.ID == "" {
+			if job.ID == "" && waited {
 				break
+			}
+			if job.ID == "" { // it looks once more for what was being accepted
+				waited = true
+				s.Clock.Advance(time.Minute)
+				continue
 			}
 			require.LessOrEqual(t, o.Most(), int64(1000), "%v", o.Rows)
 			require.LessOrEqual(t, page.Rows, int64(1000))
@@ -153,9 +158,9 @@ func TestPurgeIsLinear(t *testing.T) {
 		})
 		require.Zero(t, got.Scans, "read from end to end")
 		require.LessOrEqual(t, got.Rows, int64(4*1000), "rows read")
-		_, page, err := s.RunJob(t.Context())
+		job, _, err := s.RunJob(t.Context())
 		require.NoError(t, err)
-		done = page.Done
+		done = job.ID == "" // but for the second round, a minute later
 	}
 }
 

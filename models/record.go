@@ -23,6 +23,8 @@ type Record struct {
 	Epoch int64
 	// Uncounted says that a failure is not the receiver's: it uses up no retry and is not counted.
 	Uncounted bool
+	// Cautious says that the record's rows were locked a moment ago: its group waits for no lock.
+	Cautious bool
 }
 
 // Received tells whether the attempt succeeded.
@@ -52,6 +54,9 @@ func (r *Record) DeliveryKey() DeliveryKey {
 // is locked; that is marked in its result.
 func (s *Store) Record(ctx context.Context, group []*Record, done []string) ([]Recorded, error) {
 	s.noteTraffic()
+	if s.postgres && slices.ContainsFunc(group, func(r *Record) bool { return r.Cautious }) {
+		return s.recordUnlocked(ctx, group, done)
+	}
 	results, err := s.record(ctx, group, done)
 	if !IsLocked(err) {
 		return results, err

@@ -53,7 +53,11 @@ func (r *Recovery) scope(db *gorm.DB) *gorm.DB {
 	if r.Since != nil {
 		q = q.Where("id >= ?", IDBefore(PrefixDelivery, *r.Since))
 	}
-	if r.Reason != "" {
+	switch r.Reason {
+	case "":
+	case heldPaused: // as a constant, with the predicate of the index deliveries_paused
+		q = q.Where("status = 'held' AND status_reason = '" + heldPaused + "'")
+	default:
 		q = q.Where("status_reason = ?", r.Reason)
 	}
 	return q

@@ -34,6 +34,10 @@ var foundColumns = []column[Delivery]{
 	was[Delivery](Pending),
 }
 
+// noJob is the condition that no job is going to hold or cancel what is owed to the webhook w.
+const noJob = `NOT EXISTS (SELECT 1 FROM jobs j WHERE j.webhook_id = w.id AND (j.kind = 'cancel' OR (j.kind = 'hold'
+	AND j.epoch = w.epoch AND w.status <> 'active')))`
+
 // SetAside holds or cancels those of the pending deliveries that turned out not to be sent: their webhook is not active,
 // or has been deleted, or their event has been erased. The database decides, in one short transaction: a caller's view of
 // a webhook may be a second old. left are those that are to be sent after all.
@@ -59,8 +63,7 @@ func (s *Store) SetAside(ctx context.Context, deliveries []Delivery) (left []Del
 			e.erased_at IS NOT NULL
 			FROM v JOIN deliveries d ON d.tenant = v.tenant AND d.id = v.id AND d.status = v.was AND d.generation = v.generation
 			JOIN webhooks w ON w.id = d.webhook_id JOIN events e ON e.tenant = d.tenant AND e.id = d.event_id
-			WHERE NOT EXISTS (SELECT 1 FROM jobs j WHERE j.webhook_id = w.id AND (j.kind = 'cancel' OR (j.kind = 'hold'
-				AND j.epoch = w.epoch AND w.status <> 'active')))
+			WHERE `+noJob+`
 			ORDER BY d.id`+lock, func(rows *sql.Rows) error {
 			var d setAside
 			var status WebhookStatus

@@ -32,6 +32,8 @@ type Jobs struct {
 	Metrics *metrics.Metrics
 	Log     *slog.Logger
 	Now     func() time.Time
+
+	starts chan struct{} // of pages whose dispatches are being started
 }
 
 const (
@@ -43,8 +45,13 @@ const (
 	stepBack = 2
 )
 
+// pagesStarting is how many pages' dispatches are being started at once. A Temporal that is slow holds up fan-outs, and no
+// other job.
+const pagesStarting = 4
+
 // Run makes pages until ctx ends.
 func (j *Jobs) Run(ctx context.Context) {
+	j.starts = make(chan struct{}, pagesStarting)
 	for ctx.Err() == nil {
 		wait := j.page(ctx)
 		if wait <= 0 {
@@ -75,7 +82,13 @@ func (j *Jobs) page(ctx context.Context) time.Duration {
 	for _, id := range page.Judge {
 		j.Engine.Judge(id)
 	}
-	j.Engine.LaunchWait(ctx, page.Fresh...)
+	if len(page.Fresh) > 0 {
+		j.starts <- struct{}{}
+		go func() {
+			defer func() { <-j.starts }()
+			j.Engine.LaunchWait(ctx, page.Fresh...)
+		}()
+	}
 	if page.Done {
 		j.Log.InfoContext(ctx, "job done", "job", job.ID, "kind", job.Kind, "tenant", job.Tenant, "webhook", job.WebhookID, "rows", job.Touched)
 	}

@@ -23,6 +23,7 @@ type Carried struct {
 
 // FirstAttemptsInput names a dispatch whose first attempts are to be made.
 type FirstAttemptsInput struct {
+	Size       int `json:",omitempty"` // how many deliveries the dispatch has; 0 = unknown
 	DispatchID string
 	Tenant     string `json:",omitempty"`
 }

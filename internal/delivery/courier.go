@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/posthorn/posthorn/internal/handoff"
 	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/lately"
 	"github.com/posthorn/posthorn/internal/metrics"
 	"github.com/posthorn/posthorn/models"
 )
@@ -51,7 +53,9 @@ type Courier struct {
 	Log     *slog.Logger
 	Now     func() time.Time
 
-	loading atomic.Int64 // dispatches that wait at the gate
+	loading atomic.Int64 // large dispatches that wait at the gate
+	mu      sync.Mutex
+	lately  lately.Tenants // with first attempts
 
 	once    once
 	crowd   crowd
@@ -60,16 +64,17 @@ type Courier struct {
 	failing failing
 }
 
-// crowdedAbove is how many dispatches may wait at the gate before no more should come.
+// crowdedAbove is how many large dispatches may wait at the gate before no more should come.
 const crowdedAbove = 8
 
-// Crowded reports whether enough dispatches wait to be read from the database.
+// Crowded reports whether enough large dispatches wait to be read from the database.
 func (c *Courier) Crowded() bool { return c.loading.Load() > crowdedAbove }
 
 // FirstInput names a dispatch whose first attempts are to be made.
 type FirstInput struct {
 	DispatchID string
 	Tenant     string // of all its deliveries; "" = of several, or unknown
+	Size       int    // how many deliveries it has; 0 = unknown
 }
 
 // First makes the first POST of every delivery of a dispatch, all at once, and records each as it ends. Run again, it
@@ -82,24 +87,28 @@ func (c *Courier) First(ctx context.Context, in FirstInput) (Batch, error) {
 	defer unlock()
 	jobs := onDesk(c.Desk.Take(in.DispatchID), in.DispatchID)
 	defer c.Desk.Done(in.DispatchID)
-	pass := func(int, int) error { return nil }
+	pass := func(*batch, int, int) error { return nil }
+	c.noteTraffic(in.Tenant)
 	if jobs == nil {
-		if pass, err = c.gate(ctx, in.Tenant); err != nil {
+		if pass, err = c.gate(ctx, in); err != nil {
 			return Batch{}, err
 		}
 		if jobs, err = c.load(ctx, in); err != nil {
-			return Batch{}, errors.Join(err, pass(0, 0))
+			return Batch{}, errors.Join(err, pass(nil, 0, 0))
 		}
 	}
 	b := &batch{Courier: c, dispatchID: in.DispatchID, of: NewRemainder(in.DispatchID, len(jobs))}
 	chosen, err := b.choose(ctx, jobs)
-	if err := errors.Join(err, pass(len(jobs), len(chosen))); err != nil {
-		return Batch{}, err
+	if err != nil {
+		return Batch{}, errors.Join(err, pass(nil, 0, 0))
 	}
 	c.readLater(ctx, chosen, loadedFirst)
 	for _, j := range chosen {
 		j.of = b.of
 		b.run(func() { b.add(j)(c.deliver(ctx, j)) })
+	}
+	if err := pass(b, len(jobs), len(chosen)); err != nil {
+		return Batch{}, err
 	}
 	return b.close(ctx)
 }

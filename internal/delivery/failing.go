@@ -38,11 +38,15 @@ func (f *failing) note(webhookID string, received bool) {
 	case received:
 		delete(f.streaks, webhookID)
 		return
-	case at == nil && len(f.streaks) >= failingMost:
-		return
 	case at == nil:
 		if f.streaks == nil {
 			f.streaks = map[string]*streak{}
+		}
+		for id := range f.streaks { // any one of them makes room
+			if len(f.streaks) < failingMost {
+				break
+			}
+			delete(f.streaks, id)
 		}
 		at = &streak{}
 		f.streaks[webhookID] = at

@@ -52,35 +52,6 @@ func onDesk(work []handoff.Work, dispatchID string) []*job {
 	return jobs
 }
 
-// stepBack is how long a dispatch keeps its place at the gate when it turns out that most of it is not to be sent now. A
-// backlog of a thousand such dispatches is in no hurry; ending their workflows as fast as they go would take every
-// processor there is.
-const stepBack = 150 * time.Millisecond
-
-// stepBackMany is the same for a batch of a webhook's retries, which has one of batchesAtOnce places.
-const stepBackMany = 400 * time.Millisecond
-
-// gate lets a dispatch be read from the database: a few at once, and tenants share that fairly. pass gives the place back
-// when it is known how many of its deliveries are sent.
-func (c *Courier) gate(ctx context.Context, tenant string) (pass func(read, sent int) error, err error) {
-	if c.Loads == nil {
-		return func(int, int) error { return nil }, nil
-	}
-	c.loading.Add(1)
-	release, err := c.Loads.Acquire(ctx, tenant, "")
-	c.loading.Add(-1)
-	if err != nil {
-		return nil, err
-	}
-	return func(read, sent int) error {
-		defer release()
-		if 2*sent >= read {
-			return nil
-		}
-		return sleep(ctx, stepBack)
-	}, nil
-}
-
 // load reads a dispatch's deliveries from the outbox, without their events. None is left if its row is gone.
 func (c *Courier) load(ctx context.Context, in FirstInput) ([]*job, error) {
 	p, err := c.Store.Dispatch(ctx, in.DispatchID)

@@ -24,6 +24,7 @@ import (
 	"github.com/posthorn/posthorn/internal/fault"
 	"github.com/posthorn/posthorn/internal/handoff"
 	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/lately"
 	"github.com/posthorn/posthorn/internal/metrics"
 	"github.com/posthorn/posthorn/models"
 	"github.com/posthorn/posthorn/workflows"
@@ -78,7 +79,7 @@ type Engine struct {
 	sharing   int                               // shared dispatches on their way
 	shared    time.Time                         // when the last of them was started
 	planned   bool                              // the next one is
-	lately    [2]seen                           // the tenants that published last
+	lately    lately.Tenants                    // that publish
 	waiting   line                              // for a shared dispatch
 	keptBytes int                               // event data with them
 	admitted  int                               // waiting, or about to; of one tenant as many as may

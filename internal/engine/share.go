@@ -31,7 +31,7 @@ const (
 // waits then.
 func (e *Engine) Admit(ctx context.Context, tenant string, n int) bool {
 	return e.await(ctx, func() bool {
-		e.note(tenant)
+		e.lately.Note(tenant, time.Now())
 		if !e.isAway() && !e.roomFor(tenant, n) {
 			return false
 		}
@@ -204,23 +204,6 @@ func (e *Engine) startShared(group []handoff.Work, tenants map[string]bool) {
 // fast as they go would take every processor that Temporal has.
 const crowdRest = 80 * time.Millisecond
 
-// othersFor is for how long an event of another tenant counts.
-const othersFor = 500 * time.Millisecond
-
-// seen is when a tenant published last.
-type seen struct {
-	tenant string
-	at     time.Time
-}
-
-// note remembers who publishes: the last tenant, and the last other one.
-func (e *Engine) note(tenant string) {
-	if e.lately[0].tenant != tenant {
-		e.lately[1], e.lately[0].tenant = e.lately[0], tenant
-	}
-	e.lately[0].at = time.Now()
-}
-
 // crowdsOut reports whether a dispatch was a crowd's own, of which more waits, while another tenant publishes.
 func (e *Engine) crowdsOut(tenants map[string]bool) bool {
 	e.mu.Lock()
@@ -229,12 +212,7 @@ func (e *Engine) crowdsOut(tenants map[string]bool) bool {
 		return false
 	}
 	for tenant := range tenants {
-		if e.waiting.of(tenant) < e.GroupMax {
-			return false
-		}
-	}
-	for _, s := range e.lately {
-		if s.tenant != "" && !tenants[s.tenant] && time.Since(s.at) < othersFor {
+		if e.waiting.of(tenant) >= e.GroupMax && e.lately.Other(tenant, time.Now()) {
 			return true
 		}
 	}

@@ -53,7 +53,7 @@ func (e *Engine) change(tenant string, slots, admitted int) {
 // is away there is always one: nothing is started then.
 func (e *Engine) Reserve(ctx context.Context, tenant string, wait bool) bool {
 	reserve := func() bool {
-		e.note(tenant)
+		e.lately.Note(tenant, time.Now())
 		alone := e.GroupMax == 1 || e.everyday(tenant)
 		// What the tenant has waiting for a shared dispatch comes first. What others have does not concern it.
 		if !e.isAway() && (!alone || e.waiting.of(tenant) > 0 || !e.slotFor(tenant)) {

@@ -80,9 +80,10 @@ func (s *Service) Judge(ctx context.Context, id string) (models.Webhook, error) 
 	return w, known(err, "webhook")
 }
 
-// Gone deactivates a webhook whose receiver answered 410: it wants no more.
+// Gone deactivates a webhook whose receiver answered 410: it wants no more. w is the webhook as it was when the POST began;
+// if it has been enabled since, the answer is of no account.
 func (s *Service) Gone(ctx context.Context, w *models.Webhook) error {
-	changed, err := s.Store.DeactivateWebhook(ctx, w.ID, s.Threshold, "the receiver answered 410 Gone")
+	changed, err := s.Store.DeactivateInEpoch(ctx, w.ID, s.Threshold, "the receiver answered 410 Gone", w.Health.Epoch)
 	if changed {
 		s.directory.forget(w.Tenant)
 		s.Engine.Judge(w.ID)

@@ -65,3 +65,12 @@ DROP INDEX deliveries_held;
 
 -- The reconciler looks for the recoveries that run, among all that are kept.
 CREATE INDEX recoveries_running ON recoveries (id) WHERE status = 'running';
+
+-- What a pause holds, for the pages that release it or note another reason on it.
+CREATE INDEX deliveries_paused ON deliveries (webhook_id, id) WHERE status = 'held' AND status_reason = 'webhook paused';
+
+-- Processes of an earlier build may still run beside new ones: they know neither of slugs nor of a webhook's version.
+CREATE FUNCTION posthorn_webhook_version() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF TG_OP = 'INSERT' OR NEW.version = OLD.version THEN NEW.version := COALESCE((SELECT version FROM tenants WHERE id = NEW.tenant), NEW.version); END IF; RETURN NEW; END $$;
+CREATE TRIGGER webhooks_version BEFORE INSERT OR UPDATE ON webhooks FOR EACH ROW EXECUTE FUNCTION posthorn_webhook_version();
+CREATE FUNCTION posthorn_tenant_slug() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NEW.slug = '' THEN NEW.slug := NEW.id; END IF; RETURN NEW; END $$;
+CREATE TRIGGER tenants_slug BEFORE INSERT ON tenants FOR EACH ROW EXECUTE FUNCTION posthorn_tenant_slug();

@@ -1,0 +1,83 @@
+package delivery
+
+import (
+	"context"
+	"time"
+)
+
+const (
+	// stepBack is how long a dispatch keeps its place at the gate when it turns out that most of it is not to be sent now.
+	// A backlog of a thousand such dispatches is in no hurry; ending their workflows as fast as they go would take every
+	// processor there is.
+	stepBack = 150 * time.Millisecond
+	// stepBackMany is the same for a batch of a webhook's retries, which has one of batchesAtOnce places.
+	stepBackMany = 400 * time.Millisecond
+	// stepAside is how long a large dispatch keeps its place after its POSTs while another tenant has traffic.
+	stepAside = 150 * time.Millisecond
+	// largeFrom is how many deliveries make a dispatch large.
+	largeFrom = 32
+	// gateFor is how long a dispatch that waits for slow receivers keeps its place.
+	gateFor = 250 * time.Millisecond
+)
+
+// noteTraffic remembers whose first attempts are made.
+func (c *Courier) noteTraffic(tenant string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.lately.Note(tenant, c.Now())
+}
+
+// others reports whether another tenant has traffic.
+func (c *Courier) others(tenant string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.lately.Other(tenant, c.Now())
+}
+
+// gate lets a dispatch be read from the database and sent: a few at once, and tenants share that fairly. pass gives the
+// place back when its POSTs have been made, or after a moment where receivers are slow. jobs is how many deliveries were
+// read, and sent how many of them are sent now.
+func (c *Courier) gate(ctx context.Context, in FirstInput) (pass func(b *batch, jobs, sent int) error, err error) {
+	if c.Loads == nil {
+		return func(*batch, int, int) error { return nil }, nil
+	}
+	if in.Size >= largeFrom {
+		c.loading.Add(1)
+		defer c.loading.Add(-1)
+	}
+	release, err := c.Loads.Acquire(ctx, in.Tenant, "")
+	if err != nil {
+		return nil, err
+	}
+	return func(b *batch, jobs, sent int) error {
+		defer release()
+		switch {
+		case 2*sent < jobs:
+			return sleep(ctx, stepBack)
+		case jobs < largeFrom:
+			return nil
+		}
+		if err := b.await(ctx, gateFor); err != nil || !c.others(in.Tenant) {
+			return err
+		}
+		return sleep(ctx, stepAside)
+	}, nil
+}
+
+// await waits until all POSTs of the batch have been made, or a while.
+func (b *batch) await(ctx context.Context, most time.Duration) error {
+	ended := make(chan struct{})
+	go func() {
+		b.wg.Wait()
+		close(ended)
+	}()
+	timer := time.NewTimer(most)
+	defer timer.Stop()
+	select {
+	case <-ended:
+	case <-timer.C:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	return nil
+}
