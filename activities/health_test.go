@@ -52,7 +52,7 @@ func health(t *testing.T) (*bundle, *activities.Health, *mailer) {
 	_, _, err := b.Hooks.PutTenant(t.Context(), models.Tenant{ID: tenant, Name: "Acme", AdminEmails: []string{"ops@acme.test"}})
 	require.NoError(t, err)
 	m := &mailer{}
-	return b, &activities.Health{Hooks: b.Hooks, Store: b.Env.Store, Mailer: m, PublicURL: "https://posthorn.test/",
+	return b, &activities.Health{Hooks: b.Hooks, Store: b.Store, Mailer: m, PublicURL: "https://posthorn.test/",
 		Metrics: metrics.New(prometheus.NewRegistry()), Log: quiet}, m
 }
 

@@ -16,7 +16,7 @@ import (
 func TestReleasePageKeepsToTheRate(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	h := &activities.Housekeeping{Hooks: b.Hooks, Store: b.Env.Store, Now: b.Clock.Now}
+	h := &activities.Housekeeping{Hooks: b.Hooks, Store: b.Store, Now: b.Clock.Now}
 	w := b.hook("/a")
 	_, err := b.Hooks.Disable(t.Context(), tenant, w.ID, "", "test")
 	require.NoError(t, err)
@@ -65,7 +65,7 @@ func TestReleasePageEnds(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := setup(t)
-			h := &activities.Housekeeping{Hooks: b.Hooks, Store: b.Env.Store, Now: b.Clock.Now}
+			h := &activities.Housekeeping{Hooks: b.Hooks, Store: b.Store, Now: b.Clock.Now}
 			w := b.hook("/a")
 			r, err := b.Hooks.Recover(t.Context(), tenant, w.ID, hooks.RecoveryRequest{})
 			require.NoError(t, err)
@@ -79,7 +79,7 @@ func TestReleasePageEnds(t *testing.T) {
 	t.Run("there is no such recovery", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t)
-		h := &activities.Housekeeping{Hooks: b.Hooks, Store: b.Env.Store, Now: b.Clock.Now}
+		h := &activities.Housekeeping{Hooks: b.Hooks, Store: b.Store, Now: b.Clock.Now}
 		p, err := h.ReleasePage(t.Context(), "rec_missing")
 		require.NoError(t, err)
 		require.Equal(t, workflows.Progress{Status: "canceled"}, p)
@@ -89,7 +89,7 @@ func TestReleasePageEnds(t *testing.T) {
 func TestRemoveExpiredKeepsWhatIsOwed(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	h := &activities.Housekeeping{Hooks: b.Hooks, Store: b.Env.Store, Retention: 24 * time.Hour, Now: b.Clock.Now}
+	h := &activities.Housekeeping{Hooks: b.Hooks, Store: b.Store, Retention: 24 * time.Hour, Now: b.Clock.Now}
 	b.hook("/good")
 	b.hook("/failing")
 	b.receiver.answer("/failing", http.StatusInternalServerError)
