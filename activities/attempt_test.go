@@ -52,14 +52,14 @@ func TestAttemptAsksTemporalForTheNext(t *testing.T) {
 			require.Equal(t, temporal.ApplicationErrorCategoryBenign, next.Category())
 			require.Equal(t, strconv.Itoa(c.status)+" "+http.StatusText(c.status), next.Message())
 
-			policy, _ := b.Env.Hooks.Effective(&w)
+			policy, _ := b.Hooks.Effective(&w)
 			want := c.want(policy.Delay(left.Delivery, 2, 0))
 			require.LessOrEqual(t, next.NextRetryDelay(), want)
 			require.Greater(t, next.NextRetryDelay(), want-time.Second)
 			delivery := b.delivery(d)
 			require.Equal(t, 2, delivery.Attempts)
 			require.Equal(t, 2, delivery.Failures)
-			attempts, err := b.Env.Store.Attempts(t.Context(), tenant, delivery.ID)
+			attempts, err := b.Store.Attempts(t.Context(), tenant, delivery.ID)
 			require.NoError(t, err)
 			ended := attempts[1].StartedAt.Add(time.Duration(attempts[1].DurationMS) * time.Millisecond)
 			require.WithinDuration(t, ended.Add(want), *delivery.NextAttemptAt, 2*time.Millisecond)
@@ -139,27 +139,27 @@ func TestAnOldGenerationStops(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(b *bundle, w models.Webhook, delivery string) error{
 		"the delivery is paused": func(b *bundle, _ models.Webhook, id string) error {
-			_, err := b.Env.Hooks.PauseDelivery(t.Context(), tenant, id)
+			_, err := b.Hooks.PauseDelivery(t.Context(), tenant, id)
 			return err
 		},
 		"the delivery is canceled": func(b *bundle, _ models.Webhook, id string) error {
-			_, err := b.Env.Hooks.CancelDelivery(t.Context(), tenant, id, "test")
+			_, err := b.Hooks.CancelDelivery(t.Context(), tenant, id, "test")
 			return err
 		},
 		"the delivery is sent at once": func(b *bundle, _ models.Webhook, id string) error {
-			_, err := b.Env.Hooks.RetryDelivery(t.Context(), tenant, id)
+			_, err := b.Hooks.RetryDelivery(t.Context(), tenant, id)
 			return err
 		},
 		"the webhook is paused": func(b *bundle, w models.Webhook, _ string) error {
-			_, err := b.Env.Hooks.Pause(t.Context(), tenant, w.ID, "test")
+			_, err := b.Hooks.Pause(t.Context(), tenant, w.ID, "test")
 			return err
 		},
 		"the webhook is deleted": func(b *bundle, w models.Webhook, _ string) error {
-			_, err := b.Env.Hooks.DeleteWebhook(t.Context(), tenant, w.ID)
+			_, err := b.Hooks.DeleteWebhook(t.Context(), tenant, w.ID)
 			return err
 		},
 		"the event is erased": func(b *bundle, _ models.Webhook, id string) error {
-			return b.Env.Store.EraseEvent(t.Context(), tenant, b.read(id).EventID)
+			return b.Store.EraseEvent(t.Context(), tenant, b.read(id).EventID)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -185,7 +185,7 @@ func TestAPOSTThatCrossesACancelDoesNotCount(t *testing.T) {
 	d, left := leftOver(b)
 	b.receiver.mu.Lock()
 	b.receiver.answers["/a"] = func(w http.ResponseWriter, r *http.Request) {
-		_, err := b.Env.Hooks.CancelDelivery(r.Context(), tenant, left.Delivery, "test")
+		_, err := b.Hooks.CancelDelivery(r.Context(), tenant, left.Delivery, "test")
 		if err != nil {
 			t.Error(err)
 		}
@@ -199,7 +199,7 @@ func TestAPOSTThatCrossesACancelDoesNotCount(t *testing.T) {
 	delivery := b.delivery(d)
 	require.Equal(t, models.Canceled, delivery.Status)
 	require.Equal(t, 2, delivery.Attempts)
-	attempts, err := b.Env.Store.Attempts(t.Context(), tenant, delivery.ID)
+	attempts, err := b.Store.Attempts(t.Context(), tenant, delivery.ID)
 	require.NoError(t, err)
 	require.Len(t, attempts, 2)
 }
@@ -212,7 +212,7 @@ func TestAPOSTThatCrossesAPauseAndIsReceivedIsDelivered(t *testing.T) {
 	d, left := leftOver(b)
 	b.receiver.mu.Lock()
 	b.receiver.answers["/a"] = func(w http.ResponseWriter, r *http.Request) {
-		if _, err := b.Env.Hooks.Pause(r.Context(), tenant, webhook.ID, "test"); err != nil {
+		if _, err := b.Hooks.Pause(r.Context(), tenant, webhook.ID, "test"); err != nil {
 			t.Error(err)
 		}
 		w.WriteHeader(http.StatusNoContent)
@@ -238,7 +238,7 @@ func TestGoneDeactivatesAtOnce(t *testing.T) {
 	outcome, err := b.attempt(d.ID, left)
 	require.NoError(t, err)
 	require.Equal(t, workflows.Outcome{Status: workflows.Stopped}, outcome)
-	w, err = b.Env.Hooks.Webhook(t.Context(), tenant, w.ID)
+	w, err = b.Hooks.Webhook(t.Context(), tenant, w.ID)
 	require.NoError(t, err)
 	require.Equal(t, models.WebhookDeactivated, w.Status)
 	require.Contains(t, w.StatusReason, "410")
@@ -268,7 +268,7 @@ func TestLookUp(t *testing.T) {
 			return err
 		}, workflows.Failed},
 		"canceled": {func(b *bundle, _ models.Dispatch, l workflows.Leftover) error {
-			_, err := b.Env.Hooks.CancelDelivery(t.Context(), tenant, l.Delivery, "test")
+			_, err := b.Hooks.CancelDelivery(t.Context(), tenant, l.Delivery, "test")
 			return err
 		}, workflows.Stopped},
 	} {

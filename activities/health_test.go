@@ -49,10 +49,10 @@ func few(_ *sender.Config, o *hooks.Options) { o.Threshold = 10 }
 func health(t *testing.T) (*bundle, *activities.Health, *mailer) {
 	t.Helper()
 	b := setup(t, few)
-	_, _, err := b.Env.Hooks.PutTenant(t.Context(), models.Tenant{ID: tenant, Name: "Acme", AdminEmails: []string{"ops@acme.test"}})
+	_, _, err := b.Hooks.PutTenant(t.Context(), models.Tenant{ID: tenant, Name: "Acme", AdminEmails: []string{"ops@acme.test"}})
 	require.NoError(t, err)
 	m := &mailer{}
-	return b, &activities.Health{Hooks: b.Env.Hooks, Store: b.Env.Store, Mailer: m, PublicURL: "https://posthorn.test/",
+	return b, &activities.Health{Hooks: b.Hooks, Store: b.Store, Mailer: m, PublicURL: "https://posthorn.test/",
 		Metrics: metrics.New(prometheus.NewRegistry()), Log: quiet}, m
 }
 
@@ -64,7 +64,7 @@ func (b *bundle) fail(w models.Webhook, n int) {
 		group[i] = &models.Record{Status: models.Pending, Attempt: models.Attempt{Tenant: tenant, ID: models.NewID(models.PrefixAttempt),
 			DeliveryID: models.NewID(models.PrefixDelivery), WebhookID: w.ID, StartedAt: b.Clock.Now(), StatusCode: 500, Error: "500 Internal Server Error"}}
 	}
-	_, err := b.Env.Store.Record(b.t.Context(), group, nil)
+	_, err := b.Store.Record(b.t.Context(), group, nil)
 	require.NoError(b.t, err)
 }
 
@@ -114,7 +114,7 @@ func TestJudgeWarnsAndDeactivates(t *testing.T) {
 	require.Equal(t, models.Held, b.delivery(d).Status)
 	kinds := make([]models.NotificationKind, len(unsent))
 	for i, id := range unsent {
-		n, err := b.Env.Store.Notification(t.Context(), id)
+		n, err := b.Store.Notification(t.Context(), id)
 		require.NoError(t, err)
 		kinds[i] = n.Kind
 	}
@@ -125,7 +125,7 @@ func TestJudgeOfADeletedWebhook(t *testing.T) {
 	t.Parallel()
 	b, h, _ := health(t)
 	w := b.hook("/a")
-	_, err := b.Env.Hooks.DeleteWebhook(t.Context(), tenant, w.ID)
+	_, err := b.Hooks.DeleteWebhook(t.Context(), tenant, w.ID)
 	require.NoError(t, err)
 	require.Equal(t, workflows.Health{Gone: true}, judge(t, h, w))
 }
@@ -143,7 +143,7 @@ func deactivated(t *testing.T, b *bundle, h *activities.Health) (models.Webhook,
 // operational gives the operational events of the tenant.
 func (b *bundle) operational() []models.Event {
 	b.t.Helper()
-	events, _, err := b.Env.Store.Events(b.t.Context(), tenant, models.EventFilter{Type: "webhook.deactivated"}, models.Page{Limit: 10})
+	events, _, err := b.Store.Events(b.t.Context(), tenant, models.EventFilter{Type: "webhook.deactivated"}, models.Page{Limit: 10})
 	require.NoError(b.t, err)
 	return events
 }
@@ -170,7 +170,7 @@ func TestNotifyMailsAndPublishes(t *testing.T) {
 
 	events := b.operational()
 	require.Len(t, events, 1)
-	event, err := b.Env.Store.Event(t.Context(), tenant, events[0].ID)
+	event, err := b.Store.Event(t.Context(), tenant, events[0].ID)
 	require.NoError(t, err)
 	var data struct {
 		Webhook        struct{ ID, Tenant, Name, Status string }
@@ -216,7 +216,7 @@ func TestNotifyEndsWhereNoMailCanGo(t *testing.T) {
 			m.errs = []error{fmt.Errorf("ops@acme.test: %w", notify.ErrRefused)}
 		},
 		"no administrators": func(b *bundle, _ *mailer) {
-			_, _, err := b.Env.Hooks.PutTenant(t.Context(), models.Tenant{ID: tenant, Name: "Acme"})
+			_, _, err := b.Hooks.PutTenant(t.Context(), models.Tenant{ID: tenant, Name: "Acme"})
 			require.NoError(b.t, err)
 		},
 	} {
@@ -237,14 +237,14 @@ func TestNotifyOfWhatIsGone(t *testing.T) {
 	t.Parallel()
 	b, h, m := health(t)
 	w, id := deactivated(t, b, h)
-	_, err := b.Env.Hooks.DeleteWebhook(t.Context(), tenant, w.ID)
+	_, err := b.Hooks.DeleteWebhook(t.Context(), tenant, w.ID)
 	require.NoError(t, err)
 
 	require.NoError(t, h.Notify(t.Context(), id))
 	require.NoError(t, h.Notify(t.Context(), "ntf_missing"))
 	require.Empty(t, m.sent)
 	require.Empty(t, b.operational())
-	n, err := b.Env.Store.Notification(t.Context(), id)
+	n, err := b.Store.Notification(t.Context(), id)
 	require.NoError(t, err)
 	require.NotNil(t, n.SentAt)
 }
@@ -254,7 +254,7 @@ func TestJudgeAndNotifyOfADeletedTenant(t *testing.T) {
 	t.Parallel()
 	b, h, m := health(t)
 	w, id := deactivated(t, b, h)
-	require.NoError(t, b.Env.Hooks.DeleteTenant(t.Context(), tenant))
+	require.NoError(t, b.Hooks.DeleteTenant(t.Context(), tenant))
 	require.Equal(t, workflows.Health{Gone: true}, judge(t, h, w))
 	require.NoError(t, h.Notify(t.Context(), id))
 	require.Empty(t, m.sent)
@@ -264,11 +264,11 @@ func TestJudgeAndNotifyOfADeletedTenant(t *testing.T) {
 func TestNotifyNamesTheTenantByItsSlug(t *testing.T) {
 	t.Parallel()
 	b, h, m := health(t)
-	again, _ := b.Env.TenantAgain(tenant)
-	_, _, err := b.Env.Hooks.PutTenant(t.Context(), models.Tenant{ID: tenant, AdminEmails: []string{"ops@acme.test"}})
+	again, _ := b.TenantAgain(tenant)
+	_, _, err := b.Hooks.PutTenant(t.Context(), models.Tenant{ID: tenant, AdminEmails: []string{"ops@acme.test"}})
 	require.NoError(t, err)
 	url := b.receiver.url + "/a"
-	w, _, err := b.Env.Hooks.CreateWebhook(t.Context(), again, hooks.WebhookChange{URL: &url, By: "test"})
+	w, _, err := b.Hooks.CreateWebhook(t.Context(), again, hooks.WebhookChange{URL: &url, By: "test"})
 	require.NoError(t, err)
 	b.fail(w, 10)
 	found := judge(t, h, w)
@@ -279,10 +279,10 @@ func TestNotifyNamesTheTenantByItsSlug(t *testing.T) {
 	require.Len(t, m.sent, 1)
 	require.Contains(t, m.sent[0].Text, "https://posthorn.test/v1/tenants/"+tenant+"/webhooks/"+w.ID)
 	require.NotContains(t, m.sent[0].Text, again)
-	events, _, err := b.Env.Store.Events(t.Context(), again, models.EventFilter{Type: "webhook.deactivated"}, models.Page{Limit: 10})
+	events, _, err := b.Store.Events(t.Context(), again, models.EventFilter{Type: "webhook.deactivated"}, models.Page{Limit: 10})
 	require.NoError(t, err)
 	require.Len(t, events, 1)
-	event, err := b.Env.Store.Event(t.Context(), again, events[0].ID)
+	event, err := b.Store.Event(t.Context(), again, events[0].ID)
 	require.NoError(t, err)
 	require.Contains(t, string(event.Data), `"tenant":"`+tenant+`"`)
 }

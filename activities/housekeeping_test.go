@@ -16,16 +16,16 @@ import (
 func TestReleasePageKeepsToTheRate(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	h := &activities.Housekeeping{Hooks: b.Env.Hooks, Store: b.Env.Store, Now: b.Clock.Now}
+	h := &activities.Housekeeping{Hooks: b.Hooks, Store: b.Store, Now: b.Clock.Now}
 	w := b.hook("/a")
-	_, err := b.Env.Hooks.Disable(t.Context(), tenant, w.ID, "", "test")
+	_, err := b.Hooks.Disable(t.Context(), tenant, w.ID, "", "test")
 	require.NoError(t, err)
 	for range 5 {
 		b.Publish(tenant, eventType, payload)
 	}
-	_, err = b.Env.Hooks.Enable(t.Context(), tenant, w.ID, "test")
+	_, err = b.Hooks.Enable(t.Context(), tenant, w.ID, "test")
 	require.NoError(t, err)
-	r, err := b.Env.Hooks.Recover(t.Context(), tenant, w.ID, hooks.RecoveryRequest{Rate: 2.5})
+	r, err := b.Hooks.Recover(t.Context(), tenant, w.ID, hooks.RecoveryRequest{Rate: 2.5})
 	require.NoError(t, err)
 
 	// Pages of two, and of the pause that makes them 2.5 a second; then one look that finds nothing, and a last one
@@ -54,20 +54,20 @@ func TestReleasePageEnds(t *testing.T) {
 		status string
 	}{
 		"canceled": {func(b *bundle, r models.Recovery) error {
-			_, err := b.Env.Hooks.CancelRecovery(t.Context(), tenant, r.ID)
+			_, err := b.Hooks.CancelRecovery(t.Context(), tenant, r.ID)
 			return err
 		}, "canceled"},
 		"the webhook is paused": {func(b *bundle, r models.Recovery) error {
-			_, err := b.Env.Hooks.Pause(t.Context(), tenant, r.WebhookID, "test")
+			_, err := b.Hooks.Pause(t.Context(), tenant, r.WebhookID, "test")
 			return err
 		}, "stopped"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := setup(t)
-			h := &activities.Housekeeping{Hooks: b.Env.Hooks, Store: b.Env.Store, Now: b.Clock.Now}
+			h := &activities.Housekeeping{Hooks: b.Hooks, Store: b.Store, Now: b.Clock.Now}
 			w := b.hook("/a")
-			r, err := b.Env.Hooks.Recover(t.Context(), tenant, w.ID, hooks.RecoveryRequest{})
+			r, err := b.Hooks.Recover(t.Context(), tenant, w.ID, hooks.RecoveryRequest{})
 			require.NoError(t, err)
 			require.NoError(t, c.change(b, r))
 			p, err := h.ReleasePage(t.Context(), r.ID)
@@ -79,7 +79,7 @@ func TestReleasePageEnds(t *testing.T) {
 	t.Run("there is no such recovery", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t)
-		h := &activities.Housekeeping{Hooks: b.Env.Hooks, Store: b.Env.Store, Now: b.Clock.Now}
+		h := &activities.Housekeeping{Hooks: b.Hooks, Store: b.Store, Now: b.Clock.Now}
 		p, err := h.ReleasePage(t.Context(), "rec_missing")
 		require.NoError(t, err)
 		require.Equal(t, workflows.Progress{Status: "canceled"}, p)
@@ -89,7 +89,7 @@ func TestReleasePageEnds(t *testing.T) {
 func TestRemoveExpiredKeepsWhatIsOwed(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	h := &activities.Housekeeping{Hooks: b.Env.Hooks, Store: b.Env.Store, Retention: 24 * time.Hour, Now: b.Clock.Now}
+	h := &activities.Housekeeping{Hooks: b.Hooks, Store: b.Store, Retention: 24 * time.Hour, Now: b.Clock.Now}
 	b.hook("/good")
 	b.hook("/failing")
 	b.receiver.answer("/failing", http.StatusInternalServerError)
@@ -112,11 +112,11 @@ func TestRemoveExpiredKeepsWhatIsOwed(t *testing.T) {
 	require.Equal(t, int64(2+5), remove())
 	require.Zero(t, remove())
 	require.Equal(t, models.Pending, b.read(left.Delivery).Status)
-	_, err := b.Env.Store.Event(t.Context(), tenant, pendingEvent)
+	_, err := b.Store.Event(t.Context(), tenant, pendingEvent)
 	require.NoError(t, err)
-	attempts, err := b.Env.Store.Attempts(t.Context(), tenant, left.Delivery)
+	attempts, err := b.Store.Attempts(t.Context(), tenant, left.Delivery)
 	require.NoError(t, err)
 	require.Len(t, attempts, 1)
-	_, err = b.Env.Store.Delivery(t.Context(), tenant, done.Deliveries[0].ID)
+	_, err = b.Store.Delivery(t.Context(), tenant, done.Deliveries[0].ID)
 	require.ErrorIs(t, err, models.ErrNotFound)
 }

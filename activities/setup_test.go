@@ -36,7 +36,6 @@ type bundle struct {
 	*activities.Deliveries
 	t        *testing.T
 	receiver *receiver
-	failed   *names
 }
 
 func setup(t *testing.T, options ...hookstest.Option) *bundle {
@@ -44,32 +43,14 @@ func setup(t *testing.T, options ...hookstest.Option) *bundle {
 	env := hookstest.New(t, options...)
 	env.Tenant(tenant)
 	env.EventTypes(eventType)
-	b := &bundle{Env: env, t: t, receiver: newReceiver(t), failed: &names{}}
+	b := &bundle{Env: env, t: t, receiver: newReceiver(t)}
 	b.Deliveries = &activities.Deliveries{Courier: &delivery.Courier{Hooks: env.Hooks, Store: env.Store, Desk: handoff.NewDesk(1<<20, env.Clock.Now),
 		Recorder: delivery.NewRecorder(env.Store, quiet), Cap: delivery.NewCap(), Limits: delivery.NewLimits(env.Store, env.Clock.Now),
-		Failed: func(id string, _, _ int64) { b.failed.add(id) }, Metrics: metrics.New(prometheus.NewRegistry()), Log: quiet, Now: env.Clock.Now}}
+		Failed: func(string, int64, int64) {}, Metrics: metrics.New(prometheus.NewRegistry()), Log: quiet, Now: env.Clock.Now}}
 	return b
 }
 
 var quiet = slog.New(slog.DiscardHandler)
-
-// names is a list that several may add to.
-type names struct {
-	mu  sync.Mutex
-	all []string
-}
-
-func (n *names) add(name string) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.all = append(n.all, name)
-}
-
-func (n *names) list() []string {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return append([]string(nil), n.all...)
-}
 
 // receiver answers POSTs by their paths: those of a path that was not told otherwise with 204.
 type receiver struct {
@@ -130,7 +111,7 @@ func (b *bundle) hook(path string, changes ...func(*hooks.WebhookChange)) models
 	for _, change := range changes {
 		change(&c)
 	}
-	w, _, err := b.Env.Hooks.CreateWebhook(b.t.Context(), tenant, c)
+	w, _, err := b.Hooks.CreateWebhook(b.t.Context(), tenant, c)
 	require.NoError(b.t, err)
 	return w
 }
@@ -158,7 +139,7 @@ func (b *bundle) delivery(d models.Dispatch) models.Delivery {
 
 func (b *bundle) read(id string) models.Delivery {
 	b.t.Helper()
-	d, err := b.Env.Store.Delivery(b.t.Context(), tenant, id)
+	d, err := b.Store.Delivery(b.t.Context(), tenant, id)
 	require.NoError(b.t, err)
 	return d
 }
@@ -174,7 +155,7 @@ func (b *bundle) first(dispatchID string) workflows.Round {
 // finished tells whether the outbox entry of a dispatch is gone.
 func (b *bundle) finished(dispatchID string) bool {
 	b.t.Helper()
-	_, err := b.Env.Store.Dispatch(b.t.Context(), dispatchID)
+	_, err := b.Store.Dispatch(b.t.Context(), dispatchID)
 	if err != nil {
 		require.ErrorIs(b.t, err, models.ErrNotFound)
 	}

@@ -365,7 +365,7 @@ func (a *acceptor) insertRest(ctx context.Context) error {
 // earlier event of that name, which went with its tenant, may be left.
 func (s *Store) insertDispatches(ctx context.Context, dispatches []Dispatch) error {
 	return bulk(ctx, s, dispatches, dispatchColumns, `INSERT INTO dispatches (id, deliveries, created_at, checked_at, claimed)
-		SELECT id, deliveries, created_at, created_at, true FROM v WHERE true ON CONFLICT (id) DO UPDATE SET
+		SELECT id, deliveries, v.created_at, created_at, true FROM v WHERE true ON CONFLICT (id) DO UPDATE SET
 		deliveries = excluded.deliveries, created_at = excluded.created_at, checked_at = excluded.checked_at, claimed = true`, nil)
 }
 

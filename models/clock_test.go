@@ -62,7 +62,7 @@ func TestAProcessWithAWrongClockAgreesWithTheOthers(t *testing.T) {
 
 	d := right.Publish(t, "acme", w)[0]
 	for _, s := range []*database{ahead, right} {
-		page, err := s.Store.Overdue(t.Context(), s.Now().Add(time.Second), models.Mark{}, 10)
+		page, err := s.Overdue(t.Context(), s.Now().Add(time.Second), models.Mark{}, 10)
 		require.NoError(t, err)
 		fresh, err := s.TakeOver(t.Context(), page.Deliveries, s.Now().Add(time.Second), 1)
 		require.NoError(t, err)

@@ -3,10 +3,7 @@ package models
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
-
-	"gorm.io/gorm"
 )
 
 // DeliveryStatus is where a delivery is. docs/states.md draws the arrows.
@@ -212,28 +209,4 @@ func (d *Delivery) Hold() {
 // Cancel ends a delivery that is not to be made any more.
 func (d *Delivery) Cancel(now time.Time, reason string) {
 	d.Status, d.StatusReason, d.NextAttemptAt, d.FinishedAt = Canceled, reason, nil, &now
-}
-
-// HoldDelivery puts aside one pending delivery whose webhook turned out not to be active when it was to be sent.
-func (s *Store) HoldDelivery(ctx context.Context, d *Delivery, status WebhookStatus) error {
-	columns := append(slices.Clone(deliveryColumns[:2]), was[Delivery](Pending),
-		column[Delivery]{"generation", "bigint", func(d *Delivery) any { return int64(d.Generation) }},
-		column[Delivery]{"reason", "text", func(*Delivery) any { return HeldReason(status) }})
-	return bulk(ctx, s, []Delivery{*d}, columns, `UPDATE deliveries SET status = 'held', status_reason = v.reason,
-		generation = deliveries.generation + 1, next_attempt_at = NULL
-		FROM v WHERE deliveries.tenant = v.tenant AND deliveries.id = v.id
-		AND deliveries.status = v.was AND deliveries.generation = v.generation`, nil)
-}
-
-// CancelDelivery ends one pending delivery that can no longer be made.
-func (s *Store) CancelDelivery(ctx context.Context, d *Delivery, reason string) error {
-	return s.cancelOwed(ctx, "tenant = ? AND id = ? AND generation = ?", reason, d.Tenant, d.ID, d.Generation)
-}
-
-// cancelOwed ends what is pending or held among the deliveries that where selects.
-func (s *Store) cancelOwed(ctx context.Context, where, reason string, args ...any) error {
-	return s.db.WithContext(ctx).Model(&Delivery{}).Where(where, args...).
-		Where("status IN ('pending', 'held')").
-		Updates(map[string]any{"status": Canceled, "status_reason": reason, "generation": gorm.Expr("generation + 1"),
-			"next_attempt_at": nil, "finished_at": s.now()}).Error
 }

@@ -102,7 +102,7 @@ func (s *Store) dispatchAnew(ctx context.Context, rows []Delivery, restart bool)
 	return s.dispatchIn(ctx, rows, s.groupMax, restart)
 }
 
-// dispatchIn is dispatchAnew with at most most deliveries in each dispatch. It takes two statements, however many
+// dispatchIn is dispatchAnew with no more than most deliveries in each dispatch. It takes two statements, however many
 // dispatches there are.
 func (s *Store) dispatchIn(ctx context.Context, rows []Delivery, most int, restart bool) ([]Dispatch, error) {
 	if len(rows) == 0 {

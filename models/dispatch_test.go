@@ -39,7 +39,7 @@ func (s *database) undispatched(tb testing.TB, n int, webhooks ...models.Webhook
 func (s *database) overdue(tb testing.TB) []string {
 	tb.Helper()
 	before := s.Now().Add(-time.Minute)
-	page, err := s.Store.Overdue(tb.Context(), before, models.Mark{}, 1000)
+	page, err := s.Overdue(tb.Context(), before, models.Mark{}, 1000)
 	require.NoError(tb, err)
 	return page.Doubtful(before)
 }
@@ -89,7 +89,7 @@ func TestADispatchIsOverdueWithItsDeliveries(t *testing.T) {
 		both := []string{retrying.DispatchID, forgotten.DispatchID}
 		slices.Sort(both)
 		require.Equal(t, both, s.overdue(t), "to be looked at again")
-		one, err := s.Store.Overdue(t.Context(), s.Now().Add(-time.Minute), models.Mark{}, 1)
+		one, err := s.Overdue(t.Context(), s.Now().Add(-time.Minute), models.Mark{}, 1)
 		require.NoError(t, err)
 		require.Len(t, one.Deliveries, 1)
 		require.True(t, one.More)

@@ -2,6 +2,7 @@ package models
 
 import (
 	"context"
+	"slices"
 
 	"gorm.io/gorm"
 )
@@ -35,4 +36,24 @@ func (e *Expiry) On(tx *Store) *Expiry {
 	run := *e
 	run.store = tx
 	return &run
+}
+
+// HoldDelivery puts aside one pending delivery whose webhook turned out not to be active when it was to be sent.
+func (s *Store) HoldDelivery(ctx context.Context, d *Delivery, status WebhookStatus) error {
+	columns := append(slices.Clone(deliveryColumns[:2]), was[Delivery](Pending),
+		column[Delivery]{"generation", "bigint", func(d *Delivery) any { return int64(d.Generation) }},
+		column[Delivery]{"reason", "text", func(*Delivery) any { return HeldReason(status) }})
+	return bulk(ctx, s, []Delivery{*d}, columns, `UPDATE deliveries SET status = 'held', status_reason = v.reason,
+		generation = deliveries.generation + 1, next_attempt_at = NULL
+		FROM v WHERE deliveries.tenant = v.tenant AND deliveries.id = v.id
+		AND deliveries.status = v.was AND deliveries.generation = v.generation`, nil)
+}
+
+// CancelDelivery ends one pending delivery that can no longer be made.
+func (s *Store) CancelDelivery(ctx context.Context, d *Delivery, reason string) error {
+	return s.db.WithContext(ctx).Model(&Delivery{}).
+		Where("tenant = ? AND id = ? AND generation = ?", d.Tenant, d.ID, d.Generation).
+		Where("status IN ('pending', 'held')").
+		Updates(map[string]any{"status": Canceled, "status_reason": reason, "generation": gorm.Expr("generation + 1"),
+			"next_attempt_at": nil, "finished_at": s.now()}).Error
 }

@@ -70,7 +70,7 @@ func MarkAt(threshold int64, percent int) int64 {
 }
 
 // due returns what the count asks for: deactivation, or a warning at a mark; 0 and false if neither.
-func (h *WebhookHealth) due(threshold int64) (mark int, deactivate bool) {
+func (h WebhookHealth) due(threshold int64) (mark int, deactivate bool) {
 	if h.Failed >= threshold {
 		return 0, true
 	}

@@ -121,7 +121,7 @@ func TestALargeActChangesOnePageAndLeavesAJob(t *testing.T) {
 				}
 				s.backlog(t, w, n, event)
 				require.NoError(t, tt.act(s, w))
-				require.Greater(t, s.statuses(t, w)["pending"], 0, "the act itself does not change all of it")
+				require.Positive(t, s.statuses(t, w)["pending"], "the act itself does not change all of it")
 				s.runJobs(t)
 				require.Equal(t, map[string]int{tt.want: n}, s.statuses(t, w))
 			})
@@ -250,7 +250,7 @@ func TestPagesUseIndexes(t *testing.T) {
 		func() error { _, err := s.DeactivateWebhook(t.Context(), w.ID, 3000, "gone"); return err },
 		func() error { _, err := s.DeleteWebhook(t.Context(), w.Tenant, w.ID); return err },
 	} {
-		r := s.counting(t, func(ctx context.Context, tx *models.Store) error {
+		r := s.counting(t, func(context.Context, *models.Store) error {
 			require.NoError(t, act())
 			return nil
 		})
@@ -274,7 +274,7 @@ func TestEffectiveStatus(t *testing.T) {
 			want models.DeliveryStatus
 			why  string
 		}{
-			{func(w models.Webhook, _ string) error { return nil }, models.Pending, ""},
+			{func(models.Webhook, string) error { return nil }, models.Pending, ""},
 			{func(w models.Webhook, _ string) error {
 				_, _, err := s.SetWebhookStatus(t.Context(), tenant, w.ID, models.StatusChange{To: models.WebhookPaused})
 				return err

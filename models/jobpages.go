@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-
-	"gorm.io/gorm"
 )
 
 // The jobs that follow a change of a webhook, an event or a recovery.
@@ -226,14 +224,4 @@ func countPage(ctx context.Context, s *Store, j *Job) (JobPage, error) {
 	}
 	page.Done = true
 	return page, s.db.WithContext(ctx).Model(&Recovery{}).Where("id = ? AND total = ?", r.ID, TotalUnknown).Update("total", counted).Error
-}
-
-// hasJob reports whether a job of the kind is open for what the condition selects.
-func (s *Store) hasJob(ctx context.Context, kind JobKind, where string, args ...any) (bool, error) {
-	var j Job
-	err := found(s.db.WithContext(ctx).Session(&gorm.Session{}).Select("id").Where("kind = ?", kind).Where(where, args...).Take(&j).Error)
-	if errors.Is(err, ErrNotFound) {
-		return false, nil
-	}
-	return err == nil, err
 }

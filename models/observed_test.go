@@ -20,7 +20,7 @@ func (s *Store) Observe() (*Store, *Observed) {
 	o := &Observed{Rows: map[string]int64{}}
 	db := s.db.Session(&gorm.Session{NewDB: true})
 	pool := observedPool{db.ConnPool, o}
-	db.Config.ConnPool = pool // the session's own copy; its statement is not
+	db.ConnPool = pool // the session's own copy; its statement is not
 	db.Statement = &gorm.Statement{DB: db, ConnPool: pool, Context: s.db.Statement.Context}
 	observed := *s
 	observed.db = db

@@ -117,7 +117,7 @@ func TestPagesOfTheOverdueHaveEachOnce(t *testing.T) {
 		seen := map[string]int{}
 		pages := 0
 		for at := (models.Mark{}); ; pages++ {
-			page, err := s.Store.Overdue(t.Context(), s.Now().Add(-time.Minute), at, 20)
+			page, err := s.Overdue(t.Context(), s.Now().Add(-time.Minute), at, 20)
 			require.NoError(t, err)
 			for _, d := range page.Deliveries {
 				seen[d.ID]++
@@ -143,7 +143,7 @@ func TestTakeOverChecksAgain(t *testing.T) {
 		toPaused, toDeleted := s.undispatched(t, 1, paused)[0], s.undispatched(t, 1, deleted)[0]
 		s.Clock.Advance(2 * time.Minute)
 		before := s.Now().Add(-time.Minute)
-		page, err := s.Store.Overdue(t.Context(), before, models.Mark{}, 100)
+		page, err := s.Overdue(t.Context(), before, models.Mark{}, 100)
 		require.NoError(t, err)
 		require.Len(t, page.Deliveries, 8)
 

@@ -214,7 +214,7 @@ func TestADeletedTenantIsNotFound(t *testing.T) {
 		require.Len(t, results, 1, "what was under way is recorded, and goes with the rest")
 		var tombstone struct{ Name, AdminEmails string }
 		require.NoError(t, s.DB().Raw("SELECT name, admin_emails FROM tenants WHERE id = ?", tenant).Scan(&tombstone).Error)
-		require.Equal(t, "", tombstone.Name, "what was said of people is gone")
+		require.Empty(t, tombstone.Name, "what was said of people is gone")
 		require.Equal(t, "[]", tombstone.AdminEmails)
 	})
 }

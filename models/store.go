@@ -60,8 +60,8 @@ func Open(ctx context.Context, databaseURL string, o Options) (*Store, error) {
 	if o.MaxConns == 0 {
 		o.MaxConns = 20
 	}
-	real := o.Now == nil
-	if real {
+	realClock := o.Now == nil
+	if realClock {
 		o.Now, o.Correct = time.Now, true
 	}
 	if o.GroupMax == 0 {
@@ -111,7 +111,7 @@ func Open(ctx context.Context, databaseURL string, o Options) (*Store, error) {
 		return nil, fmt.Errorf("models: open: %w", err)
 	}
 	if s.postgres && o.Correct {
-		if err := s.clock.follow(ctx, pool, real); err != nil {
+		if err := s.clock.follow(ctx, pool, realClock); err != nil {
 			_ = pool.Close()
 			return nil, fmt.Errorf("models: open: %w", err)
 		}

@@ -40,7 +40,7 @@ func (s *database) crowdOfWebhooks(t *testing.T, tenant string, from, to int) {
 			'', '', '', '{}', '{}', 0, 0, 0, '', '', @at, @at, NULL, 0, 0 FROM n`)
 	} else {
 		insert(`INSERT INTO webhooks SELECT printf('wh_00000000-0000-7000-8000-%012d', i), @tenant, 'standard', 'https://example.com/', '', '', '[]', 'active',
-			'', x'', x'', '{}', '{}', 0, 0, 0, '', '', @at, @at, NULL, 0, 0 FROM n`)
+			'', x'',x'', '{}', '{}', 0, 0, 0, '', '', @at, @at, NULL, 0, 0 FROM n`)
 	}
 	require.NoError(t, s.DB().Exec(`INSERT INTO webhook_health SELECT id, 0, 3, 0, NULL, 0, '', NULL FROM webhooks w
 		WHERE NOT EXISTS (SELECT 1 FROM webhook_health h WHERE h.webhook_id = w.id)`).Error)
@@ -71,7 +71,8 @@ func TestWebhooksAreReadWithTheSameParametersHoweverMany(t *testing.T) {
 		s.crowdOfWebhooks(t, tenant, 3, 40)
 		for name, read := range reads {
 			n, most := s.parameters(t, read)
-			require.Equal(t, few[name], sent{n, most}, name)
+			many := sent{n, most}
+			require.Equal(t, few[name], many, name)
 		}
 	})
 }

@@ -33,16 +33,15 @@ func (s intake) ReserveSlot(ctx context.Context, info sdk.SlotReservationInfo) (
 
 // tuner gives the main worker its slots.
 func tuner(crowded func() bool) (sdk.WorkerTuner, error) {
-	fixed := func(n int) (sdk.SlotSupplier, error) { return sdk.NewFixedSizeSlotSupplier(n) }
-	tasks, err := fixed(concurrentTasks)
+	tasks, err := sdk.NewFixedSizeSlotSupplier(concurrentTasks)
 	if err != nil {
 		return nil, err
 	}
-	local, err := fixed(concurrentDispatches)
+	local, err := sdk.NewFixedSizeSlotSupplier(concurrentDispatches)
 	if err != nil {
 		return nil, err
 	}
-	others, err := fixed(concurrentOthers)
+	others, err := sdk.NewFixedSizeSlotSupplier(concurrentOthers)
 	if err != nil {
 		return nil, err
 	}

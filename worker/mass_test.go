@@ -140,7 +140,7 @@ func TestAnOutageIsCaughtUpWithWhateverTheGroup(t *testing.T) {
 				require.Equal(t, 1, times, key)
 			}
 			require.InDelta(t, n, value(t, r.Metrics.Catches), 0)
-			require.Equal(t, (n+models.MaxDispatch-1)/models.MaxDispatch, len(engine.started), "so many of them share dispatches")
+			require.Len(t, engine.started, (n+models.MaxDispatch-1)/models.MaxDispatch, "so many of them share dispatches")
 			require.Less(t, engine.goroutines, before+100)
 			require.Len(t, engine.asked, n)
 			for id, times := range engine.asked {

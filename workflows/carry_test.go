@@ -37,7 +37,7 @@ func TestALongHistoryContinuesAsNew(t *testing.T) {
 		d.SetContinueAsNewSuggested(true)
 		return workflows.Outcome{Status: workflows.Delivered}, nil // it ends first
 	})
-	d.does(workflows.AttemptMany, func(_ context.Context, in workflows.AttemptManyInput) (workflows.Round, error) {
+	d.does(workflows.AttemptMany, func(context.Context, workflows.AttemptManyInput) (workflows.Round, error) {
 		return workflows.Round{}, errors.New("none is due")
 	})
 	started := d.Now()

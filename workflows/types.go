@@ -72,7 +72,7 @@ func (l *Leftover) UnmarshalJSON(text []byte) error {
 		plain
 		Reserved, Paced, Places bool
 	}
-	if err := json.Unmarshal(text, &read); err != nil {
+	if err := json.Unmarshal(text, &read); err != nil { //nolint:musttag // the fields' names are the JSON's
 		return err
 	}
 	*l = Leftover(read.plain)

@@ -164,7 +164,7 @@ func Mass(ctx context.Context, o Options, size MassOptions, stage Stage) ([]Figu
 		for _, r := range p.runs(size) {
 			m := &mass{run: run{o: o, name: r.name}, stage: stage, size: size, part: r.name, id: strings.ToLower(rand.Text()[:8])}
 			if err := m.perform(ctx, r.run); err != nil {
-				m.note("went wrong", "", "%v", err)
+				m.notef("went wrong", "", "%v", err)
 			}
 			if ctx.Err() != nil {
 				return figures, ctx.Err()
@@ -203,7 +203,7 @@ func (m *mass) clear(ctx context.Context) {
 	}
 }
 
-func (m *mass) note(what, must, format string, values ...any) {
+func (m *mass) notef(what, must, format string, values ...any) {
 	m.figures = append(m.figures, Figure{m.part, what, must, fmt.Sprintf(format, values...)})
 }
 
@@ -289,7 +289,7 @@ func (m *mass) fill(ctx context.Context, s *stream, n int) error {
 	if accepted := s.accepted.Load(); accepted < int64(n) {
 		return fmt.Errorf("%d of %d events were accepted", accepted, n)
 	}
-	m.note("accepted by the API alone", "", "%s/s", grouped(float64(n)/time.Since(began).Seconds()))
+	m.notef("accepted by the API alone", "", "%s/s", grouped(float64(n)/time.Since(began).Seconds()))
 	return nil
 }
 

@@ -37,7 +37,7 @@ func TestBesideIsByNearestRank(t *testing.T) {
 	t.Parallel()
 	var micros []uint32
 	for i := range 300 {
-		micros = append(micros, uint32(i+1)*1000) //nolint:gosec // Small.
+		micros = append(micros, uint32(i+1)*1000)
 	}
 	b := beside(micros, 300, 0)
 	require.Equal(t, 150*time.Millisecond, b.P50)

@@ -58,9 +58,9 @@ func (m *mass) act(ctx context.Context, name, method, path string) (began, answe
 	answered = time.Now()
 	switch took := answered.Sub(began); {
 	case err != nil:
-		m.note(name+" is answered", "≤ 1 s", "%v after %s", err, short(took))
+		m.notef(name+" is answered", "≤ 1 s", "%v after %s", err, short(took))
 	default:
-		m.note(name+" is answered", "≤ 1 s", "%s", short(took))
+		m.notef(name+" is answered", "≤ 1 s", "%s", short(took))
 	}
 	return began, answered, ctx.Err()
 }
@@ -73,10 +73,10 @@ func (m *mass) follow(ctx context.Context, h *hook, n int, what string, began ti
 		return !left, err
 	})
 	if !ok {
-		m.note(what, "20,000/s", "%s", m.never())
+		m.notef(what, "20,000/s", "%s", m.never())
 		return
 	}
-	m.note(what, "20,000/s", "%s", perSecond(n, time.Since(began)))
+	m.notef(what, "20,000/s", "%s", perSecond(n, time.Since(began)))
 }
 
 // beside lets the neighbour publish until the part returns, if it is to.
@@ -111,13 +111,13 @@ func (m *mass) gone(ctx context.Context, beside bool) error {
 		return status == "deactivated", err
 	})
 	if !ok {
-		m.note("deactivated after the 410", "≤ 1 s", "%s", m.never())
+		m.notef("deactivated after the 410", "≤ 1 s", "%s", m.never())
 		return nil
 	}
 	last, _ := h.seen.nth(h.seen.count(0))
 	now := time.Now()
 	took := time.Duration(int64(m.ledger.stamp(now))-int64(last)) * time.Microsecond
-	m.note("deactivated after the 410", "≤ 1 s", "%s", short(took))
+	m.notef("deactivated after the 410", "≤ 1 s", "%s", short(took))
 	m.follow(ctx, h, n, "until all is held", now.Add(-took), pending)
 	return nil
 }
@@ -151,7 +151,7 @@ func (m *mass) hold(ctx context.Context, beside bool) error {
 	if err != nil {
 		return err
 	}
-	m.note("released and received since", "", "%s and %s in %.1f s", grouped(float64(n-still)), grouped(float64(h.received.Load())), time.Since(began).Seconds())
+	m.notef("released and received since", "", "%s and %s in %.1f s", grouped(float64(n-still)), grouped(float64(h.received.Load())), time.Since(began).Seconds())
 
 	if began, answered, err = m.act(ctx, "disable", http.MethodPost, path+"/disable"); err != nil {
 		return err
@@ -181,7 +181,7 @@ func (m *mass) tenant(ctx context.Context, beside bool) error {
 		return err
 	}
 	if err := m.again(ctx, s); err != nil {
-		m.note("the name is usable", "at once", "%v", err)
+		m.notef("the name is usable", "at once", "%v", err)
 	}
 	m.follow(ctx, h, n, "until all is gone", began)
 	return nil
@@ -206,6 +206,6 @@ func (m *mass) again(ctx context.Context, s *stream) error {
 	if !ok {
 		return fmt.Errorf("accepted after %s, received %s", short(accepted), m.never())
 	}
-	m.note("the name is usable", "at once", "tenant, webhook and event accepted after %s, received after %s", short(accepted), short(accepted+took))
+	m.notef("the name is usable", "at once", "tenant, webhook and event accepted after %s, received after %s", short(accepted), short(accepted+took))
 	return nil
 }

@@ -52,11 +52,11 @@ func (m *mass) cheap(ctx context.Context) error {
 		costs = append(costs, c)
 	}
 	idle, good, bad, all := costs[0], costs[1], costs[2], costs[3]
-	m.note("idle", "", "%.1f + %.1f transactions a second, %.2f cores", float64(idle.ours)/idle.lasted.Seconds(), float64(idle.engines)/idle.lasted.Seconds(), idle.cpu.Seconds()/idle.lasted.Seconds())
-	m.note("1 event a second to 20 webhooks: a POST that is received", "", "%v", good)
-	m.note("… that fails", "", "%v", bad)
-	m.note("… fails / is received, transactions, processor", "≤ 1.5", "%.2f, %.2f", bad.transactions()/max(.001, good.transactions()), bad.processor()/max(.001, good.processor()))
-	m.note("1 event a second to 200 webhooks that fail", "< 1 core", "%.2f cores; %d POSTs: %v each", all.cpu.Seconds()/all.lasted.Seconds(), all.posts, all)
+	m.notef("idle", "", "%.1f + %.1f transactions a second, %.2f cores", float64(idle.ours)/idle.lasted.Seconds(), float64(idle.engines)/idle.lasted.Seconds(), idle.cpu.Seconds()/idle.lasted.Seconds())
+	m.notef("1 event a second to 20 webhooks: a POST that is received", "", "%v", good)
+	m.notef("… that fails", "", "%v", bad)
+	m.notef("… fails / is received, transactions, processor", "≤ 1.5", "%.2f, %.2f", bad.transactions()/max(.001, good.transactions()), bad.processor()/max(.001, good.processor()))
+	m.notef("1 event a second to 200 webhooks that fail", "< 1 core", "%.2f cores; %d POSTs: %v each", all.cpu.Seconds()/all.lasted.Seconds(), all.posts, all)
 	return nil
 }
 

@@ -75,12 +75,12 @@ func (m *mass) dead(ctx context.Context, n int) error {
 	}
 	m.progress.phase("listening to the neighbour")
 	heard := wait()
-	m.note("deactivated after its 3,000th failure", "≤ 2 s", "%s", deactivated)
-	m.note("POSTs made to it", "", "%s", grouped(float64(h.seen.count(0))))
+	m.notef("deactivated after its 3,000th failure", "≤ 2 s", "%s", deactivated)
+	m.notef("POSTs made to it", "", "%s", grouped(float64(h.seen.count(0))))
 	if ok {
 		m.late(ctx, h, "it was deactivated", seen)
 	}
-	m.note("until all of it is held", "20,000/s", "%s", held)
+	m.notef("until all of it is held", "20,000/s", "%s", held)
 	m.heard(heard, mustBeside)
 	return nil
 }
@@ -88,7 +88,7 @@ func (m *mass) dead(ctx context.Context, n int) error {
 // late notes how many POSTs began later after an act than those that were under way.
 func (m *mass) late(ctx context.Context, h *hook, act string, at time.Time) {
 	sleep(ctx, time.Until(at.Add(2*stragglers)))
-	m.note("POSTs that began later than 2 s after "+act, "0", "%s", grouped(float64(h.seen.count(m.ledger.stamp(at.Add(stragglers))))))
+	m.notef("POSTs that began later than 2 s after "+act, "0", "%s", grouped(float64(h.seen.count(m.ledger.stamp(at.Add(stragglers))))))
 }
 
 // slow lets workers start into a backlog for a webhook that takes a second for each, and flapping for one that fails for
@@ -123,7 +123,7 @@ func (m *mass) poor(ctx context.Context, name string, receiver func(*hook)) erro
 	m.progress.phase("listening to the neighbour")
 	heard := wait()
 	n := s.hooks[0].seen.count(0)
-	m.note("POSTs made to it", "", "%s in %s", grouped(float64(n)), perSecond(n, time.Since(began)))
+	m.notef("POSTs made to it", "", "%s in %s", grouped(float64(n)), perSecond(n, time.Since(began)))
 	m.heard(heard, mustBeside)
 	return nil
 }

@@ -50,11 +50,11 @@ func (m *mass) outage(ctx context.Context, n, groupMax int, beside bool) error {
 		return h.received.Load() >= int64(n), nil
 	})
 	const must = "2,000/s"
-	m.note("taken over", must, "%s in %s", grouped(taken), perSecond(int(taken), taking))
+	m.notef("taken over", must, "%s in %s", grouped(taken), perSecond(int(taken), taking))
 	if rest := taking - half; taking > halves {
-		m.note("… in the first half, the second", "the same", "%s/s, %s/s", grouped(atHalf/half.Seconds()), grouped((taken-atHalf)/rest.Seconds()))
+		m.notef("… in the first half, the second", "the same", "%s/s, %s/s", grouped(atHalf/half.Seconds()), grouped((taken-atHalf)/rest.Seconds()))
 	}
 	received := int(h.received.Load())
-	m.note("received", "", "%s in %s; %s twice", grouped(float64(received)), perSecond(received, time.Since(began)), grouped(float64(h.duplicates.Load())))
+	m.notef("received", "", "%s in %s; %s twice", grouped(float64(received)), perSecond(received, time.Since(began)), grouped(float64(h.duplicates.Load())))
 	return nil
 }

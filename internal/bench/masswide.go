@@ -36,16 +36,16 @@ func (m *mass) wide(ctx context.Context) error {
 	}
 	took, ok := m.waitFor(ctx, askFirst, func(context.Context) (bool, error) { return own.hooks[0].received.Load() > 0, nil })
 	if !ok {
-		m.note("its first event is received", "", "%s", m.never())
+		m.notef("its first event is received", "", "%s", m.never())
 	} else if len(own.calls) > 0 {
-		m.note("its first event is accepted, received", "", "%s, %s", short(time.Duration(own.calls[0])*time.Microsecond), short(time.Duration(own.calls[0])*time.Microsecond+took))
+		m.notef("its first event is accepted, received", "", "%s, %s", short(time.Duration(own.calls[0])*time.Microsecond), short(time.Duration(own.calls[0])*time.Microsecond+took))
 	}
 	m.progress.phase("publishing to one of the webhooks")
 	sibling := &neighbour{m, own}
 	h := sibling.publish(ctx, min(firstFor, m.size.Load))
-	m.note("its events to one webhook, 5 a second: p50 / p99", "", "%v", h.all)
+	m.notef("its events to one webhook, 5 a second: p50 / p99", "", "%v", h.all)
 	if h.err != nil {
-		m.note("it could not publish", "", "%v", h.err)
+		m.notef("it could not publish", "", "%v", h.err)
 	}
 	wait := beside.start(ctx)
 	sleep(ctx, time.Second)
@@ -66,11 +66,11 @@ func (m *mass) fan(ctx context.Context, h *hook, eventType string, n int) error 
 	}
 	began := time.Now()
 	if err := m.target.do(ctx, http.MethodPost, path, in, &event); err != nil {
-		m.note("one event to "+grouped(float64(n))+" webhooks is accepted", "≤ 3 s", "%v after %s", err, short(time.Since(began)))
+		m.notef("one event to "+grouped(float64(n))+" webhooks is accepted", "≤ 3 s", "%v after %s", err, short(time.Since(began)))
 		return ctx.Err()
 	}
 	accepted := time.Now()
-	m.note("one event to "+grouped(float64(n))+" webhooks is accepted", "≤ 3 s", "%s", short(accepted.Sub(began)))
+	m.notef("one event to "+grouped(float64(n))+" webhooks is accepted", "≤ 3 s", "%s", short(accepted.Sub(began)))
 	fanned := m.never()
 	if _, ok := m.waitFor(ctx, askLast, func(ctx context.Context) (bool, error) {
 		err := m.target.do(ctx, http.MethodGet, path+"/"+event.ID, nil, &event)
@@ -80,12 +80,12 @@ func (m *mass) fan(ctx context.Context, h *hook, eventType string, n int) error 
 			fanned = "the event does not say"
 		}
 	}
-	m.note("until fanned_out", "", "%s", fanned)
+	m.notef("until fanned_out", "", "%s", fanned)
 	if _, ok := m.waitFor(ctx, askLast, func(context.Context) (bool, error) { return h.received.Load() >= int64(n), nil }); ok {
-		m.note("until all were received", "", "%s", perSecond(n, time.Since(began)))
+		m.notef("until all were received", "", "%s", perSecond(n, time.Since(began)))
 	} else {
-		m.note("until all were received", "", "%s; %s were", m.never(), grouped(float64(h.received.Load())))
+		m.notef("until all were received", "", "%s; %s were", m.never(), grouped(float64(h.received.Load())))
 	}
-	m.note("received twice", "0", "%d", h.duplicates.Load())
+	m.notef("received twice", "0", "%d", h.duplicates.Load())
 	return nil
 }

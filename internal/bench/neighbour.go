@@ -121,11 +121,11 @@ func (n *neighbour) during(ctx context.Context) (stop func() heard) {
 // heard adds what the neighbour saw to the figures.
 func (m *mass) heard(h heard, must string) {
 	if h.lasted > firstFor {
-		m.note(fmt.Sprintf("the neighbour's p50 / p99 in the first %.0f s", firstFor.Seconds()), must, "%v", h.first)
+		m.notef(fmt.Sprintf("the neighbour's p50 / p99 in the first %.0f s", firstFor.Seconds()), must, "%v", h.first)
 	}
-	m.note("the neighbour's p50 / p99 in all", must, "%v in %.0f s", h.all, h.lasted.Seconds())
+	m.notef("the neighbour's p50 / p99 in all", must, "%v in %.0f s", h.all, h.lasted.Seconds())
 	if h.err != nil {
-		m.note("the neighbour could not publish", "", "%v", h.err)
+		m.notef("the neighbour could not publish", "", "%v", h.err)
 	}
 }
 

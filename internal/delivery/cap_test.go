@@ -2,12 +2,13 @@ package delivery_test
 
 import (
 	"context"
-	"github.com/posthorn/posthorn/internal/delivery"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/posthorn/posthorn/internal/delivery"
 )
 
 func TestTheCapBoundsWhatIsInFlight(t *testing.T) {

@@ -3,7 +3,6 @@ package delivery_test
 import (
 	"context"
 	"errors"
-	"github.com/posthorn/posthorn/internal/delivery"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/posthorn/posthorn/internal/delivery"
 	"github.com/posthorn/posthorn/internal/hooks"
 	"github.com/posthorn/posthorn/models"
 )

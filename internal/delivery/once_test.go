@@ -3,7 +3,6 @@ package delivery_test
 import (
 	"context"
 	"errors"
-	"github.com/posthorn/posthorn/internal/delivery"
 	"net/http"
 	"sync"
 	"testing"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/posthorn/posthorn/internal/delivery"
 	"github.com/posthorn/posthorn/internal/handoff"
 	"github.com/posthorn/posthorn/internal/hookstest"
 	"github.com/posthorn/posthorn/internal/sender"

@@ -278,7 +278,7 @@ func TestALockedRecordWaitsAlone(t *testing.T) {
 func TestALockedRecordIsGivenUpInTime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r := delivery.NewRecorder(attemptsFunc(func(_ context.Context, group []*models.Record, _ []string) ([]models.Recorded, error) {
+		r := delivery.NewRecorder(attemptsFunc(func(context.Context, []*models.Record, []string) ([]models.Recorded, error) {
 			return []models.Recorded{{Locked: true}}, nil
 		}), quiet)
 		began := time.Now()

@@ -20,7 +20,7 @@ const (
 	// MinHosts and MinTenants must fail.
 	MinHosts   = 20
 	MinTenants = 3
-	// Fewer than one in MostAnswering of the hosts must still answer.
+	// MostAnswering says how few of the hosts must still answer: fewer than one in so many.
 	MostAnswering = 10
 )
 

@@ -68,7 +68,7 @@ func BenchmarkQueue(b *testing.B) {
 // A queue gives back what was put in: each key's items in their order, and no key twice before another that waited.
 func TestAnyMixtureComesOutFairly(t *testing.T) {
 	t.Parallel()
-	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the same mixture each time
+	random := rand.New(rand.NewPCG(1, 2)) // the same mixture each time
 	var q fairqueue.Queue[int, [2]int]
 	pushed, popped, n := map[int]int{}, map[int]int{}, 0
 	for range 20_000 {

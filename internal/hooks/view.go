@@ -132,10 +132,9 @@ func (v *view) refile(gone map[*entry]bool, added []*entry) {
 	}
 	v.exact = exact
 	for name := range fresh {
-		switch {
-		case name == anyType:
+		if name == anyType {
 			v.patterns = refiled(v.patterns, gone, fresh[name])
-		default:
+		} else {
 			exact[name] = refiled(exact[name], gone, fresh[name])
 		}
 		if len(exact[name]) == 0 {

@@ -190,7 +190,7 @@ func (s *Slots) refresh(t *tenant) {
 // limit.
 func (s *Slots) next() *lane {
 	var best *lane
-	for best == nil && !s.ready.empty() {
+	for !s.ready.empty() {
 		t := s.ready.top()
 		l := t.open.top()
 		if l.host == nil || !l.host.tight {
