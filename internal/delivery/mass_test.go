@@ -17,8 +17,8 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// jobRows is how many deliveries the first page of a pause holds at once, while there is traffic.
-const jobRows = 200
+// jobRows is how many deliveries a pause holds before it returns.
+const jobRows = 1000
 
 // paused gives a dispatch of n deliveries that are pending although their webhook has been paused.
 func (b *bundle) paused(n int) models.Dispatch {
