@@ -127,7 +127,8 @@ func (c *Courier) Many(ctx context.Context, in ManyInput) (Batch, error) {
 	if len(in.Deliveries) == 0 {
 		return Batch{}, nil
 	}
-	leave, wait := c.crowd.enter(in.Deliveries[0].Webhook, c.Now)
+	large := len(in.Deliveries) >= largeFrom
+	leave, wait := c.crowd.enter(in.Deliveries[0].Webhook, large && c.others(in.Deliveries[0].Tenant), c.Now)
 	if leave == nil {
 		return Batch{Again: wait, Reason: "waits for other batches to the same webhook"}, nil
 	}
@@ -152,10 +153,15 @@ func (c *Courier) Many(ctx context.Context, in ManyInput) (Batch, error) {
 	c.readLater(ctx, jobs, manyAtOnce)
 	b.attemptAll(ctx, jobs, in.Stop)
 	sum, err := b.close(ctx)
-	if err == nil && 2*sum.Stopped > len(in.Deliveries) {
-		err = sleep(ctx, stepBackMany) // before the next batch of the webhook finds out the same
+	switch {
+	case err != nil:
+		return sum, err
+	case 2*sum.Stopped > len(in.Deliveries): // the next batch of the webhook would find out the same
+		return sum, sleep(ctx, stepBackMany)
+	case large && c.others(in.Deliveries[0].Tenant):
+		return sum, sleep(ctx, stepAside)
 	}
-	return sum, err
+	return sum, nil
 }
 
 // RetryInput names one delivery that is to be attempted once.

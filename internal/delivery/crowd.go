@@ -9,6 +9,13 @@ import (
 // batchesAtOnce is how many batches of one webhook this process works on at once: 256 POSTs in flight.
 const batchesAtOnce = 16
 
+// batchesBeside is the same while another tenant has traffic, if the webhook is so fast that its batches would take every
+// processor: fastBatch is how long they take then.
+const (
+	batchesBeside = 2
+	fastBatch     = 4 * time.Second
+)
+
 // crowdLeast is the shortest wait of a batch that finds no room.
 const crowdLeast = time.Second
 
@@ -24,8 +31,8 @@ type crowded struct {
 	turns turns
 }
 
-// enter takes room for a batch. leave is nil if there is none, and wait how long to wait before asking again.
-func (c *crowd) enter(webhookID string, now func() time.Time) (leave func(), wait time.Duration) {
+// enter takes room for a batch. others says that another tenant has traffic. leave is nil if there is none, and wait how long to wait before asking again.
+func (c *crowd) enter(webhookID string, others bool, now func() time.Time) (leave func(), wait time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	at := c.open[webhookID]
@@ -37,7 +44,11 @@ func (c *crowd) enter(webhookID string, now func() time.Time) (leave func(), wai
 		c.open[webhookID] = at
 	}
 	began := now()
-	if at.n >= batchesAtOnce {
+	most := batchesAtOnce
+	if others && at.turns.took < fastBatch {
+		most = batchesBeside
+	}
+	if at.n >= most {
 		wait = at.turns.give(began, crowdLeast, at.turns.took/(asksPerPlace*batchesAtOnce))
 		return nil, wait + rand.N(wait/4) //nolint:gosec // Nobody guesses it.
 	}
