@@ -57,7 +57,7 @@ type recorded struct {
 var errRecorded = errors.New("the attempt has been recorded already")
 
 // recordsAtOnce is the most records in one transaction, which all of them wait for.
-const recordsAtOnce = 256
+const recordsAtOnce = 512
 
 // NewRecorder makes a Recorder.
 func NewRecorder(attempts Attempts, log *slog.Logger) *Recorder {
