@@ -194,6 +194,7 @@ func TestCrossView(t *testing.T) {
 	require.NoError(t, err)
 
 	// A receiver that is gone deactivates the webhook; saving the settings is how an InMemory4 client gets it back.
+	w = b.Webhooks(systemstest.Tenant)[0]
 	require.NoError(t, b.Hooks.Gone(t.Context(), &w))
 	require.Equal(t, models.WebhookDeactivated, status())
 	held := b.Publish(systemstest.Tenant, "order.created", `{"project_id":12,"order_id":34}`)
