@@ -16,8 +16,12 @@ const (
 	fastBatch     = 4 * time.Second
 )
 
-// crowdLeast is the shortest wait of a batch that finds no room.
-const crowdLeast = time.Second
+// crowdLeast and crowdLongest are the shortest and the longest wait of a batch that finds no room. A receiver that hung may
+// answer again at any time: what waits for it must not sleep for as long as it hung.
+const (
+	crowdLeast   = time.Second
+	crowdLongest = 15 * time.Second
+)
 
 // crowd bounds the batches of each webhook in this process. A batch that finds no room asks again later, the later the
 // more of them wait. The zero value is ready.
@@ -50,6 +54,7 @@ func (c *crowd) enter(webhookID string, others bool, now func() time.Time) (leav
 	}
 	if at.n >= most {
 		wait = at.turns.give(began, crowdLeast, at.turns.took/(asksPerPlace*batchesAtOnce))
+		wait = min(wait, crowdLongest)
 		return nil, wait + rand.N(wait/4) //nolint:gosec // Nobody guesses it.
 	}
 	at.n++
