@@ -27,6 +27,8 @@ type Job struct {
 	Errors    int    // pages that failed, one after the other
 	DueAt     time.Time
 	CreatedAt time.Time
+
+	most int // rows of the page that is being made
 }
 
 // JobKind is what a job does.
@@ -85,8 +87,9 @@ func (s *Store) follow(ctx context.Context, id string) {
 	if id == "" || s.inTx {
 		return
 	}
+	most := s.pageRows()
 	for rows := int64(0); rows < jobRows; {
-		job, page, err := s.runJob(ctx, "id = ?", id)
+		job, page, err := s.runJob(ctx, most, "id = ?", id)
 		if err != nil || job.ID == "" || page.Done || page.Rows == 0 {
 			return
 		}
@@ -105,10 +108,10 @@ const (
 // RunJob makes one page of the job that has waited longest, and says which job it was; "" if none is due. Jobs that
 // another process has a page of are passed over. When a page fails its job waits for a while, so that the others go on.
 func (s *Store) RunJob(ctx context.Context) (job Job, page JobPage, err error) {
-	return s.runJob(ctx, "due_at <= ?", s.now())
+	return s.runJob(ctx, s.pageRows(), "due_at <= ?", s.now())
 }
 
-func (s *Store) runJob(ctx context.Context, where string, args ...any) (job Job, page JobPage, err error) {
+func (s *Store) runJob(ctx context.Context, most int, where string, args ...any) (job Job, page JobPage, err error) {
 	err = s.Tx(ctx, func(tx *Store) error {
 		job, page = Job{}, JobPage{}
 		q := tx.db.WithContext(ctx).Omit("members").Where(where, args...).Order("due_at, id") // members may be long
@@ -118,6 +121,7 @@ func (s *Store) runJob(ctx context.Context, where string, args ...any) (job Job,
 		if err := found(q.Take(&job).Error); err != nil {
 			return err
 		}
+		job.most = most
 		run, ok := jobPages[job.Kind]
 		if !ok {
 			return fmt.Errorf("models: no such kind of job: %s", job.Kind)

@@ -55,7 +55,7 @@ func (j *Job) move(p place) { j.Position = fmt.Sprintf(placeForm, p.walk, p.roun
 // that somebody else has locked are passed over, so that a page never waits and nobody waits for it for long; the walk
 // comes back to them in another round.
 func (s *Store) walkPage(ctx context.Context, j *Job, walks ...walk) (page JobPage, err error) {
-	at, room := j.place(), s.pageRows()
+	at, room := j.place(), j.most
 	for at.walk < len(walks) && room > 0 {
 		w := walks[at.walk]
 		keys, err := s.walkKeys(ctx, &w, at.after, room)
