@@ -120,7 +120,7 @@ func (s *Store) dispatchIn(ctx context.Context, rows []Delivery, most int, resta
 		}
 		fresh = append(fresh, *p)
 	}
-	if err := s.db.WithContext(ctx).Create(&fresh).Error; err != nil {
+	if err := s.insertDispatches(ctx, fresh); err != nil {
 		return nil, err
 	}
 	schedule := ""

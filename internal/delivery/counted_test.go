@@ -67,13 +67,6 @@ func (c *counted) Postpone(ctx context.Context, deliveries []models.Postponed) e
 	return c.Store.Postpone(ctx, deliveries)
 }
 
-func (c *counted) Claim(ctx context.Context, dispatchID string, deliveries []models.Delivery) error {
-	if len(deliveries) > 0 {
-		c.called("Claim")
-	}
-	return c.Store.Claim(ctx, dispatchID, deliveries)
-}
-
 func (c *counted) FinishDispatch(ctx context.Context, id string) error {
 	c.called("FinishDispatch")
 	return c.Store.FinishDispatch(ctx, id)

@@ -29,7 +29,6 @@ type Store interface {
 	EventsByID(ctx context.Context, keys []models.DeliveryKey) (map[models.DeliveryKey]*models.Event, error)
 	SetAside(ctx context.Context, deliveries []models.Delivery) (left []models.DeliveryKey, err error)
 	Postpone(ctx context.Context, deliveries []models.Postponed) error
-	Claim(ctx context.Context, dispatchID string, deliveries []models.Delivery) error
 	FinishDispatch(ctx context.Context, id string) error
 }
 

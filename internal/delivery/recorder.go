@@ -83,7 +83,7 @@ func (r *Recorder) Record(ctx context.Context, record *models.Record, of *Remain
 		if err := cmp.Or(err, result.err); err != nil || !result.Locked {
 			return result.Recorded, err
 		}
-		record.Cautious = true // nobody else waits for these rows again
+		record.Cautious = true // its next group does not wait for these rows
 		if time.Since(started)+wait > patience {
 			return models.Recorded{}, errLocked
 		}

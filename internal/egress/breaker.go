@@ -1,6 +1,6 @@
 // Package egress notices when it is not receivers that fail, but the way to all of them.
 //
-// It is told how exchanges end and decides from that alone. It must not import anything of this module.
+// It decides from how exchanges end, and from nothing else. It must not import anything of this module.
 package egress
 
 import (

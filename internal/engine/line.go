@@ -9,7 +9,7 @@ import (
 
 // line is what waits for a shared dispatch. Tenants take turns, and within a tenant its webhooks do: a hundred thousand
 // deliveries to one are not before the next to another. A tenant of whom more waits than a dispatch takes is a crowd,
-// and gets dispatches of its own: nobody else's deliveries go among them.
+// and gets dispatches of its own, without deliveries of other tenants.
 type line struct {
 	tenants map[string]*list.Element // of turns
 	turns   list.List                // of *queue, the next first
