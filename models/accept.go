@@ -232,92 +232,96 @@ var eventColumns = []column[Event]{
 	{"created_at", "timestamptz", func(e *Event) any { return timeOf(e.CreatedAt) }},
 }
 
-// insertEvents stores the events. A request any of whose ids is taken gets ErrDuplicateEvent, and what this
-// transaction had stored of it is taken back. Requests of the group with an id in common go into different rounds:
-// the second is refused only if the first has been stored in the end.
+// insertEvents stores the events. A request any of whose ids is taken gets ErrDuplicateEvent, and nothing of it stays.
+// Of requests of the group with an id in common, the second is refused only if the first is stored. All ids are
+// claimed by one statement, in one order everywhere: no two groups can deadlock.
 func (a *acceptor) insertEvents(ctx context.Context) error {
-	var left []int
-	for i := range a.group {
-		if a.open(i) {
-			left = append(left, i)
+	claims := map[DeliveryKey]*Event{} // the row that claims the id: the first of the group that wants it
+	for i, request := range a.group {
+		for e := range request.Events {
+			if key := keyOf(&request.Events[e]); a.open(i) && claims[key] == nil {
+				claims[key] = &request.Events[e]
+			}
 		}
 	}
-	taken := map[DeliveryKey]bool{} // ids of events that exist, as far as is known yet
-	for len(left) > 0 {
-		var round []int
-		round, left = a.nextRound(left, taken)
-		if err := a.insertRound(ctx, round, taken); err != nil {
-			return err
+	claimed, err := a.claimEvents(ctx, claims)
+	if err != nil {
+		return err
+	}
+	owners := a.settleEvents(claimed)
+	var undo, again []Event // what is not to stay as it was claimed, and what takes its place
+	for _, key := range claimed.sorted {
+		owner := owners[key]
+		if owner == claims[key] {
+			continue
 		}
+		undo = append(undo, *claims[key])
+		if owner != nil {
+			again = append(again, *owner)
+		}
+	}
+	err = bulk(ctx, a.Store, undo, eventColumns[:2], `DELETE FROM events WHERE (tenant, id) IN (SELECT tenant, id FROM v)`, nil)
+	if err != nil {
+		return err
+	}
+	if err := bulk(ctx, a.Store, again, eventColumns, insertEvent, nil); err != nil {
+		return err
 	}
 	return a.dropKeys(ctx)
 }
 
+const insertEvent = `INSERT INTO events (tenant, id, type, data, attributes, created_at)
+	SELECT tenant, id, type, data, attributes, created_at FROM v WHERE true
+	ON CONFLICT (tenant, id) DO NOTHING RETURNING tenant, id`
+
 func keyOf(e *Event) DeliveryKey { return DeliveryKey{Tenant: e.Tenant, ID: e.ID} }
 
-// nextRound takes the requests that have no id in common with one before, and leaves the others for later. Those
-// with an id that is taken, or twice the same, are refused.
-func (a *acceptor) nextRound(left []int, taken map[DeliveryKey]bool) (round, later []int) {
-	claimed := map[DeliveryKey]bool{}
-	for _, i := range left {
-		events := a.group[i].Events
-		own := make(map[DeliveryKey]bool, len(events))
-		refused, waits := false, false
-		for e := range events {
-			key := keyOf(&events[e])
-			refused = refused || taken[key] || own[key]
-			waits = waits || claimed[key]
-			own[key] = true
-		}
-		switch {
-		case refused:
-			a.results[i].Err = ErrDuplicateEvent
-		case waits:
-			later = append(later, i)
-		default:
-			round = append(round, i)
-			maps.Copy(claimed, own)
-		}
-	}
-	return round, later
+// eventClaims are the ids that were free until this transaction stored a row for each.
+type eventClaims struct {
+	sorted []DeliveryKey
+	has    map[DeliveryKey]bool
 }
 
-// insertRound stores the events of requests that have none in common, and notes which ids are taken now.
-func (a *acceptor) insertRound(ctx context.Context, round []int, taken map[DeliveryKey]bool) error {
-	var events []Event
-	for _, i := range round {
-		events = append(events, a.group[i].Events...)
+func (a *acceptor) claimEvents(ctx context.Context, claims map[DeliveryKey]*Event) (eventClaims, error) {
+	events := make([]Event, 0, len(claims))
+	for _, e := range claims {
+		events = append(events, *e)
 	}
-	slices.SortFunc(events, func(x, y Event) int { // in one order everywhere: no two groups can deadlock
+	slices.SortFunc(events, func(x, y Event) int {
 		return cmp.Or(strings.Compare(x.Tenant, y.Tenant), strings.Compare(x.ID, y.ID))
 	})
-	stored := make(map[DeliveryKey]bool, len(events))
-	err := bulk(ctx, a.Store, events, eventColumns, `INSERT INTO events (tenant, id, type, data, attributes, created_at)
-		SELECT tenant, id, type, data, attributes, created_at FROM v WHERE true
-		ON CONFLICT (tenant, id) DO NOTHING RETURNING tenant, id`, func(rows *sql.Rows) error {
+	claimed := eventClaims{has: make(map[DeliveryKey]bool, len(events))}
+	err := bulk(ctx, a.Store, events, eventColumns, insertEvent, func(rows *sql.Rows) error {
 		var key DeliveryKey
 		err := rows.Scan(&key.Tenant, &key.ID)
-		stored[key] = true
+		claimed.sorted = append(claimed.sorted, key)
+		claimed.has[key] = true
 		return err
 	})
-	if err != nil {
-		return err
-	}
-	var undo []Event
-	for _, i := range round {
-		mine := a.group[i].Events
-		if slices.ContainsFunc(mine, func(e Event) bool { return !stored[keyOf(&e)] }) {
-			a.results[i].Err = ErrDuplicateEvent
+	return claimed, err
+}
+
+// settleEvents gives each claimed id to the first request that can have all of its ids, and refuses the others.
+func (a *acceptor) settleEvents(claimed eventClaims) map[DeliveryKey]*Event {
+	owners := make(map[DeliveryKey]*Event, len(claimed.has))
+	for i, request := range a.group {
+		if !a.open(i) {
+			continue
 		}
-		for _, e := range mine {
-			if stored[keyOf(&e)] && a.results[i].Err != nil {
-				undo = append(undo, e)
-			} else {
-				taken[keyOf(&e)] = true
+		own := make(map[DeliveryKey]*Event, len(request.Events))
+		for e := range request.Events {
+			key := keyOf(&request.Events[e])
+			if !claimed.has[key] || owners[key] != nil || own[key] != nil {
+				a.results[i].Err = ErrDuplicateEvent
+				break
 			}
+			own[key] = &request.Events[e]
+		}
+		if a.results[i].Err == nil {
+			maps.Copy(owners, own)
 		}
 	}
-	return bulk(ctx, a.Store, undo, eventColumns[:2], `DELETE FROM events WHERE (tenant, id) IN (SELECT tenant, id FROM v)`, nil)
+	return owners
 }
 
 // dropKeys forgets the idempotency keys of requests that were refused as duplicates: only a success is repeated.

@@ -144,7 +144,7 @@ func TestAcceptSettlesDuplicatesInAGroup(t *testing.T) {
 		{"one of a batch is taken", nil, [][]string{{"a"}, {"b", "a", "c"}, {"c"}}, []bool{true, false, true}},
 		{"what a refused batch had is free", []string{"x"}, [][]string{{"b", "x"}, {"b"}}, []bool{false, true}},
 		{"also where it was refused in the group", nil, [][]string{{"a"}, {"b", "a"}, {"b", "c"}}, []bool{true, false, true}},
-		{"whoever waits for it may be overtaken", []string{"x"}, [][]string{{"a", "x"}, {"a", "b"}, {"b"}, {"a"}}, []bool{false, false, true, true}},
+		{"in the order of the group", []string{"x"}, [][]string{{"a", "x"}, {"a", "b"}, {"b"}, {"a"}}, []bool{false, true, false, false}},
 		{"twice in itself", nil, [][]string{{"a", "b", "a"}, {"a"}}, []bool{false, true}},
 	}
 	stores(t, func(t *testing.T, s *database) {
