@@ -9,10 +9,10 @@ import (
 	"strings"
 
 	"github.com/posthorn/posthorn/internal/catalog"
-	"github.com/posthorn/posthorn/internal/delivery"
 	"github.com/posthorn/posthorn/internal/hooks"
 	"github.com/posthorn/posthorn/internal/metrics"
 	"github.com/posthorn/posthorn/internal/notify"
+	"github.com/posthorn/posthorn/internal/sender"
 	"github.com/posthorn/posthorn/models"
 	"github.com/posthorn/posthorn/workflows"
 )
@@ -45,7 +45,7 @@ func (a *Health) Judge(ctx context.Context, webhookID string) (workflows.Health,
 		return workflows.Health{}, err
 	}
 	unsent, err := a.Store.UnsentNotifications(ctx, webhookID)
-	return workflows.Health{Tenant: models.TenantSlug(w.Tenant), Status: string(w.Status), Reason: w.StatusReason, Name: w.Name, Host: delivery.Host(&w), Failed: w.Health.Failed,
+	return workflows.Health{Tenant: models.TenantSlug(w.Tenant), Status: string(w.Status), Reason: w.StatusReason, Name: w.Name, Host: sender.Host(w.URL), Failed: w.Health.Failed,
 		Threshold: a.Hooks.Threshold, Epoch: w.Health.Epoch, LastError: w.Health.LastError, Unsent: unsent}, err
 }
 

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -39,9 +40,16 @@ type Environment struct {
 	Out     io.Writer
 }
 
+// gcPercent is GOGC where the environment does not set it. What a process keeps is small, and nearly all it allocates goes
+// with the request or the POST: collecting half as often costs some 20 MiB and saves 5 % of the CPU.
+const gcPercent = 200
+
 // Run runs the command line and exits. dev, if not nil, is the all-in-one build's own command: a pointer to a
 // struct with kong's tags and a method Run(context.Context, Environment) error.
 func Run(version string, dev any) {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	options := []kong.Option{
 		kong.Name("posthorn"), kong.Description("Webhook delivery on Temporal."), kong.UsageOnError(), config.IgnoreEmptyVariables(),

@@ -137,9 +137,13 @@ func (c *Courier) postSlot(ctx context.Context, j *job) (ended, bool, error) {
 	if c.Posts == nil {
 		return ended{}, true, nil
 	}
+	if release, ok := c.Posts.TryAcquire(j.delivery.Tenant, j.receiver.Host); ok {
+		j.held = append(j.held, release)
+		return ended{}, true, nil
+	}
 	waiting, cancel := context.WithTimeoutCause(ctx, j.patience, errNoSlot)
 	defer cancel()
-	release, err := c.Posts.Acquire(waiting, j.delivery.Tenant, Host(j.receiver.Webhook))
+	release, err := c.Posts.Acquire(waiting, j.delivery.Tenant, j.receiver.Host)
 	switch {
 	case err == nil:
 		j.held = append(j.held, release)

@@ -62,7 +62,7 @@ func (c *Courier) observe(r *hooks.Receiver, result *sender.Result) (uncounted b
 	if c.Breaker == nil {
 		return false
 	}
-	c.Breaker.Observe(Host(r.Webhook), r.Webhook.Tenant, answered)
+	c.Breaker.Observe(r.Host, r.Webhook.Tenant, answered)
 	return !answered && c.Breaker.Open()
 }
 

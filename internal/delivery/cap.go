@@ -75,11 +75,13 @@ func (at *capped) soon(n int) int {
 
 // Enter takes a place at the webhook, and waits a moment for one. leave must be called if ok; a second call does nothing.
 func (t *Ticket) Enter(ctx context.Context) (leave func(), ok bool) {
-	ctx, cancel := context.WithTimeout(ctx, capWait)
-	defer cancel()
-	if t.at.room.Acquire(ctx, 1) != nil {
-		t.Drop()
-		return nil, false
+	if !t.at.room.TryAcquire(1) {
+		ctx, cancel := context.WithTimeout(ctx, capWait)
+		defer cancel()
+		if t.at.room.Acquire(ctx, 1) != nil {
+			t.Drop()
+			return nil, false
+		}
 	}
 	entered := time.Now()
 	return sync.OnceFunc(func() {

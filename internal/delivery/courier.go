@@ -17,6 +17,8 @@ import (
 
 // Slots bounds what a process does at once, fairly shared among tenants and hosts.
 type Slots interface {
+	// TryAcquire takes a slot if one is free and nothing waits for it.
+	TryAcquire(tenant, host string) (release func(), ok bool)
 	// Acquire waits for a slot until ctx ends; the error is then the cause of that.
 	Acquire(ctx context.Context, tenant, host string) (release func(), err error)
 }

@@ -1,7 +1,6 @@
 package delivery
 
 import (
-	"net/url"
 	"time"
 
 	"github.com/posthorn/posthorn/internal/hooks"
@@ -84,19 +83,10 @@ func (c *Courier) leftover(r *hooks.Receiver, d *models.Delivery, last string) *
 	l := &Leftover{Tenant: d.Tenant, Delivery: d.ID, Webhook: d.WebhookID, Generation: d.Generation, Number: d.Attempts + 1,
 		Remaining: 1, Last: last}
 	if r != nil {
-		l.Remaining, l.Timeout, l.Host = r.Policy.Max+1-d.Failures, r.Timeout, Host(r.Webhook)
+		l.Remaining, l.Timeout, l.Host = r.Policy.Max+1-d.Failures, r.Timeout, r.Host
 	}
 	if d.NextAttemptAt != nil {
 		l.Wait = max(0, d.NextAttemptAt.Sub(c.Now())).Round(time.Millisecond)
 	}
 	return l
-}
-
-// Host is the part of a webhook's URL that may be shown: path and query may be secrets.
-func Host(w *models.Webhook) string {
-	u, err := url.Parse(w.URL)
-	if err != nil {
-		return ""
-	}
-	return u.Host
 }

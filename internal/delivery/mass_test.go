@@ -177,6 +177,9 @@ func TestAFastReceiverGetsAllAtOnce(t *testing.T) {
 // slotsFunc is a delivery.Slots.
 type slotsFunc func(ctx context.Context, tenant, host string) (func(), error)
 
+// TryAcquire finds no slot: the function is asked.
+func (slotsFunc) TryAcquire(string, string) (func(), bool) { return nil, false }
+
 func (f slotsFunc) Acquire(ctx context.Context, tenant, host string) (func(), error) {
 	return f(ctx, tenant, host)
 }

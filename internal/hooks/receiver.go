@@ -17,6 +17,7 @@ type Receiver struct {
 	Webhook *models.Webhook
 	Policy  backoff.Policy
 	Timeout time.Duration
+	Host    string // of the webhook's URL: limits and measurements of a host go by it
 	// CountsInTotal: a success does not bring the failure count back to 0.
 	CountsInTotal bool
 	opened        *sealed
@@ -59,7 +60,7 @@ func (s *Service) Sendable(ctx context.Context, tenant, id string) bool {
 }
 
 func (s *Service) receiver(w *models.Webhook, o *sealed) *Receiver {
-	r := &Receiver{Webhook: w, Policy: s.policy(w.Retry), Timeout: s.Timeout, CountsInTotal: rulesOf(w.Profile).countsInTotal, opened: o}
+	r := &Receiver{Webhook: w, Policy: s.policy(w.Retry), Timeout: s.Timeout, Host: sender.Host(w.URL), CountsInTotal: rulesOf(w.Profile).countsInTotal, opened: o}
 	if w.TimeoutMS > 0 {
 		r.Timeout = time.Duration(w.TimeoutMS) * time.Millisecond
 	}

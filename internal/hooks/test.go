@@ -115,7 +115,7 @@ func (s *Service) test(ctx context.Context, r *Receiver, eventType string, examp
 	}
 	e := &models.Event{Tenant: r.Webhook.Tenant, ID: models.NewID(models.PrefixEvent), Type: eventType, Data: example,
 		CreatedAt: s.Now().UTC().Truncate(time.Millisecond)}
-	release, err := s.Posts.Acquire(ctx, r.Webhook.Tenant, sender.Host(r.Webhook.URL))
+	release, err := s.Posts.Acquire(ctx, r.Webhook.Tenant, r.Host)
 	if err != nil {
 		result := sender.Result{StartedAt: s.Now(), Outcome: sender.Local, Reason: sender.ReasonCanceled, Aborted: true,
 			Error: "not sent: the caller gave up before there was a free slot"}

@@ -151,14 +151,14 @@ func (c *Client) Close() {
 	c.plain.CloseIdleConnections()
 }
 
-// Host returns the host of a URL in lower case, without its port, or "" if it has none. Limits and measurements of a host
-// go by it.
+// Host returns the host of a URL in lower case, with its port if that is given, or "" if it has none. It is the part of a
+// webhook's URL that may be shown: path and query may be secrets. Limits and measurements of a host go by it.
 func Host(rawURL string) string {
 	u, err := url.Parse(rawURL)
 	if err != nil {
 		return ""
 	}
-	return strings.ToLower(strings.TrimSuffix(u.Hostname(), "."))
+	return strings.ToLower(strings.TrimSuffix(u.Host, "."))
 }
 
 // Request is one POST.

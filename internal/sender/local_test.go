@@ -301,9 +301,9 @@ func nameServer(t *testing.T, code dnsmessage.RCode) string {
 func TestHost(t *testing.T) {
 	t.Parallel()
 	for url, want := range map[string]string{
-		"https://Receiver.Example:8443/path?token=x": "receiver.example",
+		"https://Receiver.Example:8443/path?token=x": "receiver.example:8443",
 		"https://receiver.example.":                  "receiver.example",
-		"http://[2001:DB8::1]:80/":                   "2001:db8::1",
+		"http://[2001:DB8::1]:80/":                   "[2001:db8::1]:80",
 		"http://127.0.0.1/":                          "127.0.0.1",
 		"nonsense":                                   "",
 		"https://%zz/":                               "",

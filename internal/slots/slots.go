@@ -83,6 +83,18 @@ func (s *Slots) Acquire(ctx context.Context, tenant, host string) (release func(
 	return s.release(t, h), nil
 }
 
+// TryAcquire takes a slot if one is free for the tenant and the host, and nothing waits.
+func (s *Slots) TryAcquire(tenant, host string) (release func(), ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t, h, ok := s.tryEnter(tenant, host)
+	if !ok {
+		s.forget(t, h)
+		return nil, false
+	}
+	return s.release(t, h), true
+}
+
 // Usage is how many slots are in use and how many callers wait for one.
 type Usage struct{ Capacity, Used, Waiting int }
 
@@ -97,9 +109,8 @@ func (s *Slots) Usage() Usage {
 func (s *Slots) enter(tenantName, hostName string) (t *tenant, h *host, w *waiter) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	t, h = s.tenant(tenantName), s.host(hostName)
-	if s.waiting == 0 && s.mayTake(t) && !s.full(h) {
-		s.take(t, h)
+	t, h, ok := s.tryEnter(tenantName, hostName)
+	if ok {
 		return t, h, nil
 	}
 	w = s.enqueue(t, h)
@@ -108,6 +119,15 @@ func (s *Slots) enter(tenantName, hostName string) (t *tenant, h *host, w *waite
 		return t, h, nil
 	}
 	return t, h, w
+}
+
+func (s *Slots) tryEnter(tenantName, hostName string) (t *tenant, h *host, ok bool) {
+	t, h = s.tenant(tenantName), s.host(hostName)
+	if s.waiting > 0 || !s.mayTake(t) || s.full(h) {
+		return t, h, false
+	}
+	s.take(t, h)
+	return t, h, true
 }
 
 // leave takes a waiter whose context ended out of the queue, or returns the slot that it was given at the same moment.

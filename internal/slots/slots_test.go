@@ -238,3 +238,27 @@ func BenchmarkCrowded(b *testing.B) {
 		})
 	}
 }
+
+func TestTryAcquireTakesOnlyWhatIsFree(t *testing.T) {
+	t.Parallel()
+	s := New(Options{Capacity: 20, MaxPerHost: 0.5})
+	release, ok := s.TryAcquire("a", "h")
+	require.True(t, ok)
+	var held []func()
+	for {
+		r, ok := s.TryAcquire("a", "h")
+		if !ok {
+			break
+		}
+		held = append(held, r)
+	}
+	require.Less(t, len(held), 20, "a host has a limit of its own")
+	used := s.Usage().Used
+	release()
+	release()
+	require.Equal(t, used-1, s.Usage().Used)
+	for _, r := range held {
+		r()
+	}
+	require.Zero(t, s.Usage().Used)
+}
