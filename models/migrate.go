@@ -23,6 +23,7 @@ var migrations = []string{
 	"0006_stopped",
 	"0007_paces",
 	"0008_mass",
+	"0012_canary",
 }
 
 // migrateLock is the advisory lock key that keeps two migrations at once from running into each other.

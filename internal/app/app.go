@@ -92,7 +92,10 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 	if a.store, err = models.Open(ctx, o.Config.DatabaseURL.Reveal(), models.Options{GroupMax: o.Config.GroupMax}); err != nil {
 		return nil, err
 	}
-	if err := a.store.Migrated(ctx); err != nil {
+	if err = a.store.Migrated(ctx); err == nil {
+		err = hooks.CheckKeyset(ctx, a.store, box)
+	}
+	if err != nil {
 		_ = a.store.Close()
 		return nil, err
 	}

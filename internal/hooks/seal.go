@@ -37,9 +37,12 @@ func (s *Service) seal(w *models.Webhook, o *sealed) (err error) {
 	if w.Headers, err = s.sealJSON(o.headers, w.ID+"/headers"); err != nil {
 		return err
 	}
-	w.Secrets, err = s.sealJSON(o.secrets, w.ID+"/secrets")
+	w.Secrets, err = s.sealJSON(o.secrets, secretsContext(w.ID))
 	return err
 }
+
+// secretsContext binds sealed secrets to their webhook.
+func secretsContext(webhookID string) string { return webhookID + "/secrets" }
 
 func (s *Service) sealJSON(v any, about string) ([]byte, error) {
 	plain, err := json.Marshal(v)
@@ -54,7 +57,7 @@ func (s *Service) unseal(w *models.Webhook) (*sealed, error) {
 	if err := s.unsealJSON(w.Headers, w.ID+"/headers", &o.headers); err != nil {
 		return nil, err
 	}
-	return o, s.unsealJSON(w.Secrets, w.ID+"/secrets", &o.secrets)
+	return o, s.unsealJSON(w.Secrets, secretsContext(w.ID), &o.secrets)
 }
 
 func (s *Service) unsealJSON(box []byte, about string, v any) error {

@@ -56,7 +56,10 @@ func RotateKeyset(current string) (string, error) {
 }
 
 // Box seals secrets for the database and opens them again. It is safe for concurrent use.
-type Box struct{ aead tink.AEAD }
+type Box struct {
+	aead tink.AEAD
+	keys *keyset.Handle
+}
 
 // OpenBox returns the Box of a keyset from NewKeyset or RotateKeyset. Tink's own JSON form, as tinkey writes it, is
 // accepted too, plain or in base64. It fails with ErrKeyset.
@@ -69,7 +72,7 @@ func OpenBox(keysetText string) (*Box, error) {
 	if err != nil {
 		return nil, ErrKeyset // a Tink keyset, but for signing or some other purpose
 	}
-	return &Box{aead: primitive}, nil
+	return &Box{aead: primitive, keys: handle}, nil
 }
 
 // Seal encrypts plain. The context, for example "webhook/wh_…", is not stored: the same one must be given to Open, so that

@@ -1,0 +1,65 @@
+package secrets
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/tink-crypto/tink-go/v2/aead"
+	"github.com/tink-crypto/tink-go/v2/keyset"
+)
+
+// KeyID names a key of a keyset. It is no secret: every value that the key seals begins with it.
+type KeyID uint32
+
+// Primary returns the id of the key that seals.
+func (b *Box) Primary() KeyID {
+	entry, err := b.keys.Primary()
+	if err != nil {
+		panic(err) // Tink makes no handle without a primary key
+	}
+	return KeyID(entry.KeyID())
+}
+
+// Keys returns the ids of the keys that can open what they sealed, in the order of the keyset.
+func (b *Box) Keys() []KeyID {
+	var ids []KeyID
+	for i := range b.keys.Len() {
+		if entry, err := b.keys.Entry(i); err == nil && entry.KeyStatus() == keyset.Enabled {
+			ids = append(ids, KeyID(entry.KeyID()))
+		}
+	}
+	return ids
+}
+
+// SealWith is Seal with the given key of the keyset instead of its primary one.
+func (b *Box) SealWith(id KeyID, plain []byte, context string) ([]byte, error) {
+	manager := keyset.NewManagerFromHandle(b.keys) // works on a copy
+	if err := manager.SetPrimary(uint32(id)); err != nil {
+		return nil, fmt.Errorf("seal %s: key %d: %w", context, id, err)
+	}
+	handle, err := manager.Handle()
+	if err != nil {
+		return nil, fmt.Errorf("seal %s: key %d: %w", context, id, err)
+	}
+	primitive, err := aead.New(handle)
+	if err != nil {
+		return nil, fmt.Errorf("seal %s: key %d: %w", context, id, err)
+	}
+	return (&Box{aead: primitive, keys: handle}).Seal(plain, context)
+}
+
+// What a sealed value begins with: a byte for the kind of prefix, then the key's id. Keysets made elsewhere may have keys
+// without such a prefix ("RAW").
+const (
+	tinkPrefix    = 0x01
+	crunchyPrefix = 0x00
+	prefixLength  = 5
+)
+
+// SealedBy returns the id of the key that sealed a value. ok is false if the value does not say so.
+func SealedBy(sealed []byte) (id KeyID, ok bool) {
+	if len(sealed) < prefixLength || (sealed[0] != tinkPrefix && sealed[0] != crunchyPrefix) {
+		return 0, false
+	}
+	return KeyID(binary.BigEndian.Uint32(sealed[1:prefixLength])), true
+}
