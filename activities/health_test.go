@@ -4,12 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
+	"log/slog"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 	"github.com/stretchr/testify/require"
 
 	"github.com/posthorn/posthorn/activities"
@@ -21,26 +23,28 @@ import (
 	"github.com/posthorn/posthorn/workflows"
 )
 
-// mailer keeps what it is to send. errs are the answers to the first mails, in order.
+// mailer keeps what it is to send. errs are the answers to the first mails, in order; refused is how many addresses of
+// each mail are refused.
 type mailer struct {
 	mu       sync.Mutex
 	disabled bool
 	errs     []error
+	refused  int
 	sent     []notify.Mail
 }
 
 func (m *mailer) Enabled() bool { return !m.disabled }
 
-func (m *mailer) Send(_ context.Context, mail notify.Mail) error {
+func (m *mailer) Send(_ context.Context, mail notify.Mail) (notify.Receipt, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if len(m.errs) > 0 {
 		err := m.errs[0]
 		m.errs = m.errs[1:]
-		return err
+		return notify.Receipt{Of: len(mail.To)}, err
 	}
 	m.sent = append(m.sent, mail)
-	return nil
+	return notify.Receipt{Taken: len(mail.To) - m.refused, Of: len(mail.To)}, nil
 }
 
 // few lets a webhook be deactivated after ten failures.
@@ -201,34 +205,97 @@ func TestNotifyIsRepeatedUntilItGoesOut(t *testing.T) {
 	for range 2 {
 		require.ErrorContains(t, h.Notify(t.Context(), id), "mail")
 		require.Equal(t, []string{id}, judge(t, h, w).Unsent)
+		require.Equal(t, models.NoticeFailed, b.notice(w).Result, "and not yet given up")
 	}
 	require.NoError(t, h.Notify(t.Context(), id))
 	require.Len(t, m.sent, 1)
 	require.Empty(t, judge(t, h, w).Unsent)
 	require.Len(t, b.operational(), 1, "it is one event, however often the mail was tried")
+	require.Equal(t, models.NoticeSent, b.notice(w).Result)
 }
 
-func TestNotifyEndsWhereNoMailCanGo(t *testing.T) {
+// notice is what the webhook says of its latest notification.
+func (b *bundle) notice(w models.Webhook) models.Notice {
+	b.t.Helper()
+	found, err := b.Store.WebhookByID(b.t.Context(), w.ID)
+	require.NoError(b.t, err)
+	require.NotNil(b.t, found.Health.LastNotice)
+	return *found.Health.LastNotice
+}
+
+// notified gives how many notifications were counted, by result.
+func notified(t *testing.T, h *activities.Health) map[string]float64 {
+	t.Helper()
+	counts := map[string]float64{}
+	for _, result := range []string{"sent", "skipped", "failed"} {
+		var m dto.Metric
+		require.NoError(t, h.Metrics.Notified.WithLabelValues(result).Write(&m))
+		counts[result] = m.GetCounter().GetValue()
+	}
+	return counts
+}
+
+func TestNotifySaysWhomItHasReached(t *testing.T) {
 	t.Parallel()
-	for name, arrange := range map[string]func(b *bundle, m *mailer){
-		"no mail server": func(_ *bundle, m *mailer) { m.disabled = true },
-		"every recipient refused": func(_ *bundle, m *mailer) {
-			m.errs = []error{fmt.Errorf("ops@acme.test: %w", notify.ErrRefused)}
-		},
-		"no administrators": func(b *bundle, _ *mailer) {
-			_, _, err := b.Hooks.PutTenant(t.Context(), models.Tenant{ID: tenant, Name: "Acme"})
+	operational := []string{"webhook.*"}
+	everyone := []string{"a@acme.test", "b@acme.test", "c@acme.test"}
+	noServer := func(_ *bundle, m *mailer) { m.disabled = true }
+	subscribe := func(b *bundle) models.Webhook {
+		return b.hook("/subscriber", func(c *hooks.WebhookChange) { c.EventTypes = &operational })
+	}
+	for name, tt := range map[string]struct {
+		emails  []string
+		arrange func(b *bundle, m *mailer)
+		result  models.NoticeResult
+		detail  string
+		log     string
+	}{
+		"everybody": {everyone, nil, models.NoticeSent, "", "administrators notified"},
+		"some addresses are refused": {everyone, func(_ *bundle, m *mailer) { m.refused = 1 }, models.NoticeSent,
+			"the mail server refused 1 of 3 addresses of the administrators", "some administrators not notified"},
+		"every address is refused": {everyone, func(_ *bundle, m *mailer) { m.errs = []error{notify.ErrRefused} }, models.NoticeFailed,
+			"the mail server refused all 3 addresses of the administrators; no active webhook takes the operational event", "administrators not notified"},
+		"no mail server": {everyone, noServer, models.NoticeSkipped,
+			"no mail was sent: no mail server is configured; no active webhook takes the operational event", "nobody notified"},
+		"no administrators": {nil, nil, models.NoticeSkipped,
+			"no mail was sent: the tenant has no administrators; no active webhook takes the operational event", "nobody notified"},
+		"the event only": {everyone, func(b *bundle, m *mailer) { noServer(b, m); subscribe(b) }, models.NoticeSent,
+			"no mail was sent: no mail server is configured; the operational event was sent", "by the operational event only"},
+		"the event is held": {everyone, func(b *bundle, m *mailer) {
+			noServer(b, m)
+			_, err := b.Hooks.Pause(t.Context(), tenant, subscribe(b).ID, "test")
 			require.NoError(b.t, err)
-		},
+		}, models.NoticeSkipped, "no mail was sent: no mail server is configured; no active webhook takes the operational event", "nobody notified"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b, h, m := health(t)
+			var log strings.Builder
+			h.Log = slog.New(slog.NewTextHandler(&log, nil))
+			_, _, err := b.Hooks.PutTenant(t.Context(), models.Tenant{ID: tenant, Name: "Acme", AdminEmails: tt.emails})
+			require.NoError(t, err)
 			w, id := deactivated(t, b, h)
-			arrange(b, m)
+			if tt.arrange != nil {
+				tt.arrange(b, m)
+			}
 			require.NoError(t, h.Notify(t.Context(), id))
-			require.Empty(t, m.sent)
+			require.NoError(t, h.Notify(t.Context(), id))
 			require.Empty(t, judge(t, h, w).Unsent)
 			require.Len(t, b.operational(), 1, "the operational event is published all the same")
+
+			counts := map[string]float64{"sent": 0, "skipped": 0, "failed": 0}
+			counts[string(tt.result)] = 1
+			require.Equal(t, counts, notified(t, h))
+			notice := b.notice(w)
+			require.Equal(t, models.Notice{ID: id, Kind: models.NotifyDeactivated, At: notice.At, Result: tt.result, Detail: tt.detail}, notice)
+			n, err := b.Store.Notification(t.Context(), id)
+			require.NoError(t, err)
+			require.Equal(t, tt.result, n.Result)
+			require.Contains(t, log.String(), tt.log)
+			require.NotContains(t, log.String(), "@acme.test")
+			if tt.result != models.NoticeSent {
+				require.NotContains(t, log.String(), `msg="administrators notified"`)
+			}
 		})
 	}
 }
@@ -247,6 +314,7 @@ func TestNotifyOfWhatIsGone(t *testing.T) {
 	n, err := b.Store.Notification(t.Context(), id)
 	require.NoError(t, err)
 	require.NotNil(t, n.SentAt)
+	require.Equal(t, models.NoticeSkipped, n.Result)
 }
 
 // A tenant's webhooks go with it at once, before their rows do: their health workflows end.

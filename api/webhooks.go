@@ -83,6 +83,7 @@ type Webhook struct {
 	FailedAttempts int64                `json:"failed_attempts" doc:"Failed receptions since the last one that succeeded; with some profiles, since it was enabled."`
 	LastFailure    maybe[Failure]       `json:"last_failure"`
 	LastSuccessAt  *timestamp           `json:"last_success_at" nullable:"true"`
+	LastNotice     maybe[Notice]        `json:"last_notification"`
 	Headers        map[string]string    `json:"headers" doc:"The names of its headers; the values are masked."`
 	Retry          Retry                `json:"retry" doc:"The schedule in force, the installation's defaults included."`
 	Timeout        duration             `json:"timeout" doc:"The timeout in force."`
@@ -100,6 +101,14 @@ type Failure struct {
 	At         timestamp `json:"at"`
 	StatusCode *int      `json:"status_code" doc:"null = no answer came." example:"503"`
 	Error      string    `json:"error" example:"503 Service Unavailable"`
+}
+
+// Notice is what has become of the latest notification about a webhook.
+type Notice struct {
+	Kind   models.NotificationKind `json:"kind" enum:"warning,deactivated"`
+	At     timestamp               `json:"at" doc:"When that was decided, or last tried."`
+	Result models.NoticeResult     `json:"result" enum:"sent,skipped,failed" doc:"sent: somebody was reached. skipped: nobody was. failed: the mail server refused, or has not taken the mail yet."`
+	Detail *string                 `json:"detail" doc:"Who was not told, and why; null = everybody was." example:"no mail was sent: no mail server is configured; no active webhook takes the operational event"`
 }
 
 // Retry is a retry schedule in force: after failure n the wait is initial × backoff^(n-1), at most max_interval.
@@ -125,6 +134,9 @@ func (s *server) webhookView(w models.Webhook) (Webhook, error) {
 		Timeout: duration{Duration: timeout}}
 	if w.Health.LastFailureAt != nil {
 		v.LastFailure.object = &Failure{At: timestamp(*w.Health.LastFailureAt), StatusCode: orNull(w.Health.LastStatus), Error: w.Health.LastError}
+	}
+	if n := w.Health.LastNotice; n != nil {
+		v.LastNotice.object = &Notice{Kind: n.Kind, At: timestamp(n.At), Result: n.Result, Detail: orNull(n.Detail)}
 	}
 	return v, nil
 }

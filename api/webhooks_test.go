@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/posthorn/posthorn/internal/hookstest"
+	"github.com/posthorn/posthorn/models"
 )
 
 // receiver is a webhook's receiver that answers as it is told; 204 until then.
@@ -74,7 +75,7 @@ func TestWebhookDefaults(t *testing.T) {
 	require.Equal(t, map[string]any{"initial": "10s", "backoff": 2.0, "max_interval": "30m", "max": 10.0}, w["retry"])
 	require.Equal(t, "15s", w["timeout"])
 	require.Equal(t, "standard", w["profile"])
-	for _, absent := range []string{"status_reason", "last_failure", "last_success_at", "max_in_flight", "rate_limit"} {
+	for _, absent := range []string{"status_reason", "last_failure", "last_success_at", "last_notification", "max_in_flight", "rate_limit"} {
 		value, there := w[absent]
 		require.True(t, there && value == nil, absent)
 	}
@@ -257,6 +258,28 @@ func TestWebhookShowsItsHealth(t *testing.T) {
 	w = e.call("GET /v1/tenants/acme/webhooks/"+id, "").json()
 	require.InDelta(t, 0, w["failed_attempts"], 0)
 	require.NotNil(t, w["last_success_at"])
+}
+
+func TestWebhookShowsWhomItCouldNotTell(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	id := e.webhook("https://shop.example/hooks")
+	n := models.Notification{ID: "ntf_2", WebhookID: id, Kind: models.NotifyWarning}
+	require.NoError(t, e.Store.NotificationEnded(t.Context(), &n, models.NoticeSkipped, "no mail was sent"))
+	for _, w := range []map[string]any{
+		e.call("GET /v1/tenants/acme/webhooks/"+id, "").is(http.StatusOK).json(),
+		e.call("GET /v1/tenants/acme/webhooks", "").is(http.StatusOK).data()[0],
+	} {
+		notice, _ := w["last_notification"].(map[string]any)
+		require.Equal(t, "warning", notice["kind"])
+		require.Equal(t, "skipped", notice["result"])
+		require.Equal(t, "no mail was sent", notice["detail"])
+		require.NotEmpty(t, notice["at"])
+	}
+	require.NoError(t, e.Store.NotificationEnded(t.Context(), &n, models.NoticeSent, ""))
+	w := e.call("GET /v1/tenants/acme/webhooks/"+id, "").is(http.StatusOK).json()
+	require.Equal(t, "sent", w["last_notification"].(map[string]any)["result"])
+	require.Nil(t, w["last_notification"].(map[string]any)["detail"])
 }
 
 func TestProductionRefusesDestinations(t *testing.T) {

@@ -19,6 +19,7 @@ type WebhookHealth struct {
 	LastStatus    int // of the last failure; 0 = no answer
 	LastError     string
 	LastSuccessAt *time.Time
+	LastNotice    *Notice `gorm:"serializer:json"` // what has become of the latest notification
 }
 
 // TableName names the table.
@@ -28,37 +29,6 @@ func (s *Store) resetHealth(ctx context.Context, h *WebhookHealth) error {
 	h.Failed, h.Warned = 0, 0
 	h.Epoch++
 	return s.db.WithContext(ctx).Model(h).Select("failed", "warned", "epoch").Updates(h).Error
-}
-
-// NotificationKind is what the administrators of a tenant are told.
-type NotificationKind string
-
-// The notifications about a webhook.
-const (
-	NotifyWarning     NotificationKind = "warning"
-	NotifyDeactivated NotificationKind = "deactivated"
-)
-
-// Notification is one message to a tenant's administrators, kept until it has gone out and afterwards as a record.
-type Notification struct {
-	ID        string
-	Tenant    string
-	WebhookID string
-	Kind      NotificationKind
-	Detail    NotificationDetail `gorm:"serializer:json;not null"`
-	CreatedAt time.Time
-	SentAt    *time.Time
-}
-
-// NotificationDetail is what was true of the webhook when the notification was decided on.
-type NotificationDetail struct {
-	Failed        int64      `json:"failed"`
-	Threshold     int64      `json:"threshold"`
-	Mark          int        `json:"mark,omitempty"` // percent of the threshold
-	Reason        string     `json:"reason"`
-	LastFailureAt *time.Time `json:"last_failure_at,omitempty"`
-	LastStatus    int        `json:"last_status,omitempty"`
-	LastError     string     `json:"last_error,omitempty"`
 }
 
 // WarningMarks are the percentages of the threshold at which the administrators are warned.
@@ -186,29 +156,4 @@ func (s *Store) notify(ctx context.Context, w *Webhook, kind NotificationKind, t
 		Detail: NotificationDetail{Failed: h.Failed, Threshold: threshold, Mark: mark, Reason: reason,
 			LastFailureAt: h.LastFailureAt, LastStatus: h.LastStatus, LastError: h.LastError},
 	}).Error
-}
-
-// UnsentNotifications gives the ids of what a webhook's administrators have not been told yet, oldest first.
-func (s *Store) UnsentNotifications(ctx context.Context, webhookID string) ([]string, error) {
-	var ids []string
-	err := s.db.WithContext(ctx).Model(&Notification{}).Where("webhook_id = ? AND sent_at IS NULL", webhookID).
-		Order("id").Limit(20).Pluck("id", &ids).Error
-	return ids, err
-}
-
-// Notification reads one notification.
-func (s *Store) Notification(ctx context.Context, id string) (Notification, error) {
-	var n Notification
-	err := s.db.WithContext(ctx).Take(&n, "id = ?", id).Error
-	return n, found(err)
-}
-
-// NotificationSent notes that a notification has gone out.
-func (s *Store) NotificationSent(ctx context.Context, id string) error {
-	return s.db.WithContext(ctx).Model(&Notification{ID: id}).Update("sent_at", s.now()).Error
-}
-
-// nobodyToTell notes that a deleted webhook's notifications are not to go out any more.
-func (s *Store) nobodyToTell(ctx context.Context, webhookID string) error {
-	return s.db.WithContext(ctx).Model(&Notification{}).Where("webhook_id = ? AND sent_at IS NULL", webhookID).Update("sent_at", s.now()).Error
 }

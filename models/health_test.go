@@ -258,7 +258,7 @@ func TestNeedHealthCheckFindsWhatWasMissed(t *testing.T) {
 		require.ElementsMatch(t, []string{warn.ID, over.ID}, need(), "not gone out")
 		for _, w := range []models.Webhook{warn, over} {
 			for _, n := range s.notifications(t, w) {
-				require.NoError(t, s.NotificationSent(t.Context(), n.ID))
+				require.NoError(t, s.NotificationEnded(t.Context(), &n, models.NoticeSent, ""))
 				sent, err := s.Notification(t.Context(), n.ID)
 				require.NoError(t, err)
 				require.Equal(t, s.Now(), *sent.SentAt)
@@ -278,4 +278,62 @@ func TestMarkAt(t *testing.T) {
 	for _, tt := range []struct{ threshold, percent, want int64 }{{3000, 50, 1500}, {3000, 90, 2700}, {3, 50, 2}, {1, 50, 1}, {1, 90, 1}} {
 		require.Equal(t, tt.want, models.MarkAt(tt.threshold, int(tt.percent)))
 	}
+}
+
+// What has become of a notification stands on its webhook, and a later one's result is not covered by an earlier one's.
+func TestAWebhookSaysWhatHasBecomeOfItsNotifications(t *testing.T) {
+	stores(t, func(t *testing.T, s *database) {
+		w := s.Webhook(t, s.Tenant(t, "acme"))
+		require.Nil(t, s.health(t, w).LastNotice)
+		s.fail(t, w, 10)
+		_, err := s.JudgeWebhook(t.Context(), w.ID, 10)
+		require.NoError(t, err)
+		n := s.notifications(t, w)[0]
+		require.NoError(t, s.NotificationTried(t.Context(), &n, "later"))
+		require.Len(t, s.notifications(t, w), 1, "it is tried again")
+		require.Equal(t, &models.Notice{ID: n.ID, Kind: models.NotifyDeactivated, At: s.Now(), Result: models.NoticeFailed, Detail: "later"},
+			s.health(t, w).LastNotice)
+
+		require.NoError(t, s.NotificationEnded(t.Context(), &n, models.NoticeSkipped, "nobody"))
+		require.Empty(t, s.notifications(t, w))
+		ended, err := s.Notification(t.Context(), n.ID)
+		require.NoError(t, err)
+		require.Equal(t, models.NoticeSkipped, ended.Result)
+		require.NotNil(t, ended.SentAt)
+		earlier := models.Notification{ID: "ntf_0", WebhookID: w.ID, Kind: models.NotifyWarning}
+		require.NoError(t, s.NotificationEnded(t.Context(), &earlier, models.NoticeSent, ""))
+
+		_, _, err = s.SetWebhookStatus(t.Context(), w.Tenant, w.ID, models.StatusChange{To: models.WebhookActive, Reset: true})
+		require.NoError(t, err)
+		listed, _, err := s.Webhooks(t.Context(), w.Tenant, models.WebhookFilter{}, models.Page{Limit: 10})
+		require.NoError(t, err)
+		require.Len(t, listed, 1)
+		for _, notice := range []*models.Notice{s.health(t, w).LastNotice, listed[0].Health.LastNotice} {
+			require.Equal(t, models.NoticeSkipped, notice.Result)
+			require.Equal(t, "nobody", notice.Detail)
+		}
+	})
+}
+
+// An event that is only held reaches nobody, and one that is being fanned out reaches somebody.
+func TestIsGoingOut(t *testing.T) {
+	stores(t, func(t *testing.T, s *database) {
+		w := s.Webhook(t, s.Tenant(t, "acme"))
+		d := s.Publish(t, w.Tenant, w)[0]
+		is := func() bool {
+			is, err := s.IsGoingOut(t.Context(), w.Tenant, d.EventID)
+			require.NoError(t, err)
+			return is
+		}
+		for status, want := range map[models.DeliveryStatus]bool{models.Pending: true, models.Delivered: true, models.Failed: true,
+			models.Held: false, models.Canceled: false} {
+			require.NoError(t, s.DB().Exec("UPDATE deliveries SET status = ? WHERE id = ?", status, d.ID).Error)
+			require.Equal(t, want, is(), status)
+		}
+		event, _ := s.fanOut(t, s.Tenant(t, "wide"), 3)
+		require.Empty(t, s.owed(t, "wide", event))
+		fanning, err := s.IsGoingOut(t.Context(), "wide", event)
+		require.NoError(t, err)
+		require.True(t, fanning)
+	})
 }

@@ -136,7 +136,7 @@ func TestRetentionRemovesOldRecords(t *testing.T) {
 		require.Empty(t, attempts)
 		s.judge(t, w, 2)
 		sent := s.notifications(t, w)[0]
-		require.NoError(t, s.NotificationSent(t.Context(), sent.ID))
+		require.NoError(t, s.NotificationEnded(t.Context(), &sent, models.NoticeSent, ""))
 		s.fail(t, w, 1)
 		s.judge(t, w, 2)
 		unsent := s.notifications(t, w)[0]

@@ -42,7 +42,8 @@ func (s *database) crowdOfWebhooks(t *testing.T, tenant string, from, to int) {
 		insert(`INSERT INTO webhooks SELECT printf('wh_00000000-0000-7000-8000-%012d', i), @tenant, 'standard', 'https://example.com/', '', '', '[]', 'active',
 			'', x'',x'', '{}', '{}', 0, 0, 0, '', '', @at, @at, NULL, 0, 0 FROM n`)
 	}
-	require.NoError(t, s.DB().Exec(`INSERT INTO webhook_health SELECT id, 0, 3, 0, NULL, 0, '', NULL FROM webhooks w
+	require.NoError(t, s.DB().Exec(`INSERT INTO webhook_health (webhook_id, failed, epoch, warned, last_failure_at, last_status, last_error, last_success_at)
+		SELECT id, 0, 3, 0, NULL, 0, '', NULL FROM webhooks w
 		WHERE NOT EXISTS (SELECT 1 FROM webhook_health h WHERE h.webhook_id = w.id)`).Error)
 }
 

@@ -324,7 +324,7 @@ func TestAWebhookThatMissedItsSignalIsWoken(t *testing.T) {
 	expect(1, "it has not gone out")
 	unsent, err := b.Env.Store.UnsentNotifications(t.Context(), w.ID)
 	require.NoError(t, err)
-	require.NoError(t, b.Env.Store.NotificationSent(t.Context(), unsent[0]))
+	require.NoError(t, b.Env.Store.NotificationEnded(t.Context(), &models.Notification{ID: unsent[0]}, models.NoticeSent, ""))
 	expect(0, "it has")
 	b.fail(w, hookstest.Threshold-1500)
 	expect(1, "it is over the threshold and active")

@@ -61,7 +61,7 @@ func New(r prometheus.Registerer) *Metrics {
 		Waiting:        gauge("waiting_deliveries", "Accepted deliveries that wait in this process for a shared dispatch."),
 		Catches:        counter("reconciler_catches_total", "Deliveries the reconciler had to dispatch again. In health it does not move."),
 		JobRows:        counters("job_rows_total", "kind", "Rows changed by the pages that follow a large act, by kind of job: hold, cancel, keep, erase, count, fanout or purge."),
-		Notified:       counters("notifications_total", "result", "Notifications to administrators: sent or failed."),
+		Notified:       counters("notifications_total", "result", "Notifications to administrators: sent, skipped (nobody was reached) or failed."),
 		Pending:        gauge("backlog_pending_deliveries", "Deliveries that are pending, in the whole installation. Counted at every look of the reconciler, or less often where counting takes long."),
 		Held:           gauge("backlog_held_deliveries", "Deliveries that are held, in the whole installation. Counted as the pending are."),
 		OldestDue:      gauge("oldest_undispatched_seconds", "How long the longest overdue pending delivery has been due; 0 = none is overdue."),

@@ -10,7 +10,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/mail"
 	"net/netip"
@@ -117,48 +116,53 @@ func isLoopback(host string) bool {
 // Enabled reports whether there is a mail server to send through.
 func (m *Mailer) Enabled() bool { return m != nil }
 
-// Send delivers the mail to the server, one message per recipient, and returns nil once the server has taken it for all
-// of them. A recipient that is refused for good is logged and left out; if that leaves nobody, the error is ErrRefused.
-// Any other error is worth another try: it sends to all again, with the same Message-ID.
-func (m *Mailer) Send(ctx context.Context, letter Mail) error {
+// Receipt says for how many of a mail's recipients the server has taken it. An address that is named twice counts once.
+type Receipt struct{ Taken, Of int }
+
+// Send delivers the mail to the server, one message per recipient, and returns without an error once the server has
+// decided about each of them. A recipient whose address is invalid or refused for good is left out, and missing in the
+// receipt; if that leaves nobody, the error is ErrRefused. Any other error is worth another try: it sends to all again,
+// with the same Message-ID.
+func (m *Mailer) Send(ctx context.Context, letter Mail) (Receipt, error) {
 	if !m.Enabled() {
-		return ErrDisabled
+		return Receipt{}, ErrDisabled
 	}
 	if len(letter.To) == 0 {
-		return ErrNoRecipients
+		return Receipt{}, ErrNoRecipients
 	}
-	messages, err := m.compose(letter)
+	messages, invalid, err := m.compose(letter)
+	receipt := Receipt{Of: len(messages) + invalid}
 	if err != nil {
-		return err
+		return receipt, err
 	}
 	if len(messages) == 0 {
-		return fmt.Errorf("%w: no valid address among %d", ErrRefused, len(letter.To))
+		return receipt, fmt.Errorf("%w: no valid address among %d", ErrRefused, invalid)
 	}
-	if err := m.deliver(ctx, messages); err != nil {
-		return fmt.Errorf("send mail: %w", err)
+	if receipt.Taken, err = m.deliver(ctx, messages); err != nil {
+		return receipt, fmt.Errorf("send mail: %w", err)
 	}
-	return nil
+	return receipt, nil
 }
 
-func (m *Mailer) compose(letter Mail) ([]*gomail.Msg, error) {
-	var messages []*gomail.Msg
+// compose makes a message for each recipient with a valid address, and counts the others.
+func (m *Mailer) compose(letter Mail) (messages []*gomail.Msg, invalid int, err error) {
 	seen := make(map[string]bool, len(letter.To))
 	for _, to := range letter.To {
 		recipient, err := mail.ParseAddress(to)
 		if err != nil {
-			slog.Warn("left out an invalid recipient of a notification", "message_id", letter.MessageID)
+			invalid++
 			continue
 		}
 		if key := strings.ToLower(recipient.Address); !seen[key] {
 			seen[key] = true
 			message, err := m.message(letter, recipient)
 			if err != nil {
-				return nil, err
+				return nil, invalid, err
 			}
 			messages = append(messages, message)
 		}
 	}
-	return messages, nil
+	return messages, invalid, nil
 }
 
 func (m *Mailer) message(letter Mail, to *mail.Address) (*gomail.Msg, error) {
@@ -199,21 +203,22 @@ func messageIDChars(id string) string {
 	}, id)
 }
 
-func (m *Mailer) deliver(ctx context.Context, messages []*gomail.Msg) error {
+// deliver sends the messages and returns how many the server has taken.
+func (m *Mailer) deliver(ctx context.Context, messages []*gomail.Msg) (taken int, err error) {
 	sending, done := context.WithCancel(ctx)
 	defer done()
 	client, err := m.newClient(sending)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	conn, err := client.DialToSMTPClientWithContext(sending)
 	if err != nil {
-		return cmp.Or(ctx.Err(), fmt.Errorf("connect to the mail server: %w", err))
+		return 0, cmp.Or(ctx.Err(), fmt.Errorf("connect to the mail server: %w", err))
 	}
 	// Each message keeps its own error, so the joined one has nothing to add; neither has a failure to say goodbye.
 	_ = client.SendWithSMTPClient(conn, messages...)
 	_ = client.CloseWithSMTPClient(conn)
-	return m.verdict(ctx, messages)
+	return verdict(ctx, messages)
 }
 
 // newClient returns a client for one Send: unlike go-mail's own connections, its connection ends with ctx.
@@ -256,31 +261,44 @@ func (m *Mailer) dial(ctx context.Context, network, address string) (net.Conn, e
 }
 
 // verdict sums up what became of the messages.
-func (m *Mailer) verdict(ctx context.Context, messages []*gomail.Msg) error {
+func verdict(ctx context.Context, messages []*gomail.Msg) (taken int, err error) {
 	var refused, failed []error
 	for _, message := range messages {
 		err := message.SendError()
 		switch {
 		case message.IsDelivered(): // an error after that is none of ours
+			taken++
 		case isRefusal(err):
-			refused = append(refused, err)
+			refused = append(refused, withoutAddress(err))
 		default:
-			failed = append(failed, cmp.Or(err, errors.New("the connection failed before the message was sent")))
+			failed = append(failed, cmp.Or(withoutAddress(err), errors.New("the connection failed before the message was sent")))
 		}
 	}
 	switch {
 	case len(failed) > 0:
-		return cmp.Or(ctx.Err(), errors.Join(failed...))
+		return taken, cmp.Or(ctx.Err(), errors.Join(failed...))
 	case len(refused) == len(messages):
-		return fmt.Errorf("%w: %w", ErrRefused, errors.Join(refused...))
-	case len(refused) > 0:
-		slog.WarnContext(ctx, "the mail server refused some recipients of a notification", "refused", len(refused), "of", len(messages))
+		return 0, fmt.Errorf("%w: %w", ErrRefused, errors.Join(refused...))
 	}
-	return nil
+	return taken, nil
 }
 
 // isRefusal reports whether the server rejected the recipient, or the message to them, with a permanent (5xx) reply.
 func isRefusal(err error) bool {
 	sendErr, ok := errors.AsType[*gomail.SendError](err)
 	return ok && sendErr.ErrorCode() >= 500 && (sendErr.Reason == gomail.ErrSMTPRcptTo || sendErr.Reason == gomail.ErrSMTPDataClose)
+}
+
+// withoutAddress returns what went wrong with a message without whom it was for: errors are logged, and stand in
+// Temporal's histories. The server's own words may repeat the address, so its codes have to do.
+func withoutAddress(err error) error {
+	sendErr, ok := errors.AsType[*gomail.SendError](err)
+	switch {
+	case !ok:
+		return err
+	case sendErr.ErrorCode() == 0:
+		return fmt.Errorf("%s failed", sendErr.Reason)
+	}
+	return fmt.Errorf("%s: the server answered %s", sendErr.Reason,
+		strings.TrimSpace(strconv.Itoa(sendErr.ErrorCode())+" "+sendErr.EnhancedStatusCode()))
 }

@@ -39,6 +39,14 @@ func serverTLS(t *testing.T) *tls.Config {
 	return &tls.Config{Certificates: server.TLS.Certificates, MinVersion: tls.VersionTLS12}
 }
 
+// send sends to recipients of whom none is refused.
+func send(t *testing.T, mailer *Mailer, l Mail) {
+	t.Helper()
+	receipt, err := mailer.Send(t.Context(), l)
+	require.NoError(t, err)
+	require.Equal(t, Receipt{Taken: len(l.To), Of: len(l.To)}, receipt)
+}
+
 func received(t *testing.T, server *smtptest.Server) smtptest.Message {
 	t.Helper()
 	select {
@@ -72,7 +80,7 @@ func TestSend(t *testing.T) {
 			server := smtptest.New(t, tt.server)
 			mailer := newMailer(t, tt.scheme+server.Addr)
 			require.True(t, mailer.Enabled())
-			require.NoError(t, mailer.Send(t.Context(), letter()))
+			send(t, mailer, letter())
 
 			got := received(t, server)
 			require.Equal(t, tt.tls, got.TLS)
@@ -96,15 +104,15 @@ func TestSendKeepsTheMessageID(t *testing.T) {
 	t.Parallel()
 	server := smtptest.New(t, smtptest.Config{})
 	mailer := newMailer(t, "smtp://"+server.Addr)
-	require.NoError(t, mailer.Send(t.Context(), letter()))
-	require.NoError(t, mailer.Send(t.Context(), letter()))
+	send(t, mailer, letter())
+	send(t, mailer, letter())
 	first, again := received(t, server), received(t, server)
 	require.Equal(t, first.Header.Get("Message-Id"), again.Header.Get("Message-Id"))
 
 	nameless := letter()
 	nameless.MessageID, nameless.HTML = "", ""
-	require.NoError(t, mailer.Send(t.Context(), nameless))
-	require.NoError(t, mailer.Send(t.Context(), nameless))
+	send(t, mailer, nameless)
+	send(t, mailer, nameless)
 	one, two := received(t, server), received(t, server)
 	require.NotEmpty(t, one.Header.Get("Message-Id"))
 	require.NotEqual(t, one.Header.Get("Message-Id"), two.Header.Get("Message-Id"))
@@ -117,7 +125,9 @@ func TestSendWritesToEachRecipientAlone(t *testing.T) {
 	server := smtptest.New(t, smtptest.Config{})
 	l := letter()
 	l.To = []string{"one@example.com", "Two <two@example.com>", "ONE@example.com", "not an address", "three@example.com\r\nBcc: evil@example.com"}
-	require.NoError(t, newMailer(t, "smtp://"+server.Addr).Send(t.Context(), l))
+	receipt, err := newMailer(t, "smtp://"+server.Addr).Send(t.Context(), l)
+	require.NoError(t, err)
+	require.Equal(t, Receipt{Taken: 2, Of: 4}, receipt, "two are invalid, and one is named twice")
 	one, two := received(t, server), received(t, server)
 	require.Equal(t, []string{"one@example.com", "two@example.com"}, []string{one.To, two.To})
 	require.Equal(t, `"Two" <two@example.com>`, two.Header.Get("To"))
@@ -131,7 +141,7 @@ func TestSendIsSafeFromHeaderInjection(t *testing.T) {
 	l.Subject = "Hi\r\nBcc: evil@example.com\r\n\r\n<script>"
 	l.MessageID = "a>\r\nBcc: evil@example.com"
 	l.Text = "line\r\n.\r\nMAIL FROM:<evil@example.com>\n"
-	require.NoError(t, newMailer(t, "smtp://"+server.Addr).Send(t.Context(), l))
+	send(t, newMailer(t, "smtp://"+server.Addr), l)
 	got := received(t, server)
 	require.Equal(t, "Hi Bcc: evil@example.com <script>", got.Subject)
 	require.NotContains(t, got.Header, "Bcc")
@@ -142,7 +152,7 @@ func TestSendIsSafeFromHeaderInjection(t *testing.T) {
 
 func TestSendTellsRefusalFromFailure(t *testing.T) {
 	t.Parallel()
-	refuse := &smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 1, 1}, Message: "no such user"}
+	refuse := &smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 1, 1}, Message: "<gone@a.test> is no user here"}
 	later := &smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 3, 0}, Message: "try later"}
 	reply := func(to string) error {
 		switch {
@@ -177,8 +187,12 @@ func TestSendTellsRefusalFromFailure(t *testing.T) {
 			server := smtptest.New(t, tt.server)
 			l := letter()
 			l.To = strings.Fields(tt.to)
-			err := newMailer(t, "smtp://"+server.Addr).Send(t.Context(), l)
+			receipt, err := newMailer(t, "smtp://"+server.Addr).Send(t.Context(), l)
 			require.Equal(t, tt.failed, err != nil, "%v", err)
+			require.Equal(t, Receipt{Taken: tt.arrived, Of: len(l.To)}, receipt)
+			if err != nil {
+				require.NotContains(t, err.Error(), "a.test", "addresses have no place in logs and histories")
+			}
 			require.Equal(t, tt.refused, errors.Is(err, ErrRefused), "%v", err)
 			require.Len(t, server.Messages, tt.arrived)
 		})
@@ -190,21 +204,24 @@ func TestSendFails(t *testing.T) {
 	closed, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	require.NoError(t, closed.Close())
-	require.Error(t, newMailer(t, "smtp://"+closed.Addr().String()).Send(t.Context(), letter()), "nobody listens")
+	_, err = newMailer(t, "smtp://"+closed.Addr().String()).Send(t.Context(), letter())
+	require.Error(t, err, "nobody listens")
 
 	locked := smtptest.New(t, smtptest.Config{User: "u", Password: "p"})
-	err = newMailer(t, "smtp://u:hunter2@"+locked.Addr).Send(t.Context(), letter())
+	_, err = newMailer(t, "smtp://u:hunter2@"+locked.Addr).Send(t.Context(), letter())
 	require.Error(t, err, "wrong password")
 	require.NotContains(t, err.Error(), "hunter2")
 	require.NotErrorIs(t, err, ErrRefused)
 
 	open := smtptest.New(t, smtptest.Config{})
-	require.Error(t, newMailer(t, "smtp://u:hunter2@"+open.Addr).Send(t.Context(), letter()), "no login offered")
+	_, err = newMailer(t, "smtp://u:hunter2@"+open.Addr).Send(t.Context(), letter())
+	require.Error(t, err, "no login offered")
 	require.Empty(t, open.Messages)
 
 	nobody := letter()
 	nobody.To = nil
-	require.ErrorIs(t, newMailer(t, "smtp://"+open.Addr).Send(t.Context(), nobody), ErrNoRecipients)
+	_, err = newMailer(t, "smtp://"+open.Addr).Send(t.Context(), nobody)
+	require.ErrorIs(t, err, ErrNoRecipients)
 }
 
 func TestSendVerifiesTheCertificate(t *testing.T) {
@@ -214,7 +231,8 @@ func TestSendVerifiesTheCertificate(t *testing.T) {
 		mailer := newMailer(t, "smtp://"+server.Addr)
 		mailer.implicitTLS = implicit
 		mailer.tls.InsecureSkipVerify = false // as it is for another machine
-		require.ErrorContains(t, mailer.Send(t.Context(), letter()), "certificate")
+		_, err := mailer.Send(t.Context(), letter())
+		require.ErrorContains(t, err, "certificate")
 		require.Empty(t, server.Messages)
 	}
 	for smtpURL, verified := range map[string]bool{
@@ -258,7 +276,8 @@ func TestSendEndsWithItsContext(t *testing.T) {
 		}
 	}()
 	started := time.Now()
-	require.ErrorIs(t, newMailer(t, "smtp://"+listener.Addr().String()).Send(ctx, letter()), context.Canceled)
+	_, err = newMailer(t, "smtp://"+listener.Addr().String()).Send(ctx, letter())
+	require.ErrorIs(t, err, context.Canceled)
 	require.Less(t, time.Since(started), commandTimeout/2)
 	<-ended
 }
@@ -269,7 +288,8 @@ func TestNewMailer(t *testing.T) {
 	require.NoError(t, err)
 	require.Nil(t, none)
 	require.False(t, none.Enabled())
-	require.ErrorIs(t, none.Send(t.Context(), letter()), ErrDisabled)
+	_, err = none.Send(t.Context(), letter())
+	require.ErrorIs(t, err, ErrDisabled)
 
 	for smtpURL, port := range map[string]int{
 		"smtp://mail.example": 587, "smtps://mail.example": 465, "smtp://mail.example:25": 25, "smtps://[::1]:1465": 1465,

@@ -1,0 +1,117 @@
+package models
+
+import (
+	"context"
+	"time"
+)
+
+// NotificationKind is what the administrators of a tenant are told.
+type NotificationKind string
+
+// The notifications about a webhook.
+const (
+	NotifyWarning     NotificationKind = "warning"
+	NotifyDeactivated NotificationKind = "deactivated"
+)
+
+// Notification is one message to a tenant's administrators, kept until it has gone out and afterwards as a record.
+type Notification struct {
+	ID        string
+	Tenant    string
+	WebhookID string
+	Kind      NotificationKind
+	Detail    NotificationDetail `gorm:"serializer:json;not null"`
+	CreatedAt time.Time
+	SentAt    *time.Time   // when it was finished, whatever the result
+	Result    NoticeResult // "" = not finished, or finished by an earlier build
+}
+
+// NotificationDetail is what was true of the webhook when the notification was decided on.
+type NotificationDetail struct {
+	Failed        int64      `json:"failed"`
+	Threshold     int64      `json:"threshold"`
+	Mark          int        `json:"mark,omitempty"` // percent of the threshold
+	Reason        string     `json:"reason"`
+	LastFailureAt *time.Time `json:"last_failure_at,omitempty"`
+	LastStatus    int        `json:"last_status,omitempty"`
+	LastError     string     `json:"last_error,omitempty"`
+}
+
+// NoticeResult is what has become of a notification.
+type NoticeResult string
+
+// The results of a notification.
+const (
+	NoticeSent    NoticeResult = "sent"    // somebody was reached
+	NoticeSkipped NoticeResult = "skipped" // nobody was to be reached, or there was no way to
+	NoticeFailed  NoticeResult = "failed"  // the mail server has not taken it for anybody
+)
+
+// Notice is what has become of the latest notification about a webhook.
+type Notice struct {
+	ID     string           `json:"id"`
+	Kind   NotificationKind `json:"kind"`
+	At     time.Time        `json:"at"`
+	Result NoticeResult     `json:"result"`
+	Detail string           `json:"detail,omitempty"` // who was not told and why, "" = everybody was
+}
+
+// UnsentNotifications gives the ids of what a webhook's administrators have not been told yet, oldest first.
+func (s *Store) UnsentNotifications(ctx context.Context, webhookID string) ([]string, error) {
+	var ids []string
+	err := s.db.WithContext(ctx).Model(&Notification{}).Where("webhook_id = ? AND sent_at IS NULL", webhookID).
+		Order("id").Limit(20).Pluck("id", &ids).Error
+	return ids, err
+}
+
+// Notification reads one notification.
+func (s *Store) Notification(ctx context.Context, id string) (Notification, error) {
+	var n Notification
+	err := s.db.WithContext(ctx).Take(&n, "id = ?", id).Error
+	return n, found(err)
+}
+
+// NotificationEnded notes what has become of a notification, on itself and on its webhook. It is not sent again.
+func (s *Store) NotificationEnded(ctx context.Context, n *Notification, result NoticeResult, detail string) error {
+	return s.Tx(ctx, func(tx *Store) error {
+		err := tx.db.WithContext(ctx).Model(&Notification{ID: n.ID}).Updates(map[string]any{"sent_at": tx.now(), "result": result}).Error
+		if err != nil {
+			return err
+		}
+		return tx.noteNotice(ctx, n, result, detail)
+	})
+}
+
+// NotificationTried notes on its webhook that a notification has not gone out yet.
+func (s *Store) NotificationTried(ctx context.Context, n *Notification, detail string) error {
+	return s.Tx(ctx, func(tx *Store) error { return tx.noteNotice(ctx, n, NoticeFailed, detail) })
+}
+
+// noteNotice notes on a webhook what has become of a notification, unless it has a later one. A webhook that is gone
+// needs nothing.
+func (s *Store) noteNotice(ctx context.Context, n *Notification, result NoticeResult, detail string) error {
+	var rows []WebhookHealth
+	if err := s.forUpdate(s.db.WithContext(ctx)).Limit(1).Find(&rows, "webhook_id = ?", n.WebhookID).Error; err != nil {
+		return err
+	}
+	if len(rows) == 0 || rows[0].LastNotice != nil && rows[0].LastNotice.ID > n.ID {
+		return nil
+	}
+	rows[0].LastNotice = &Notice{ID: n.ID, Kind: n.Kind, At: s.now(), Result: result, Detail: detail}
+	return s.db.WithContext(ctx).Model(&rows[0]).Select("last_notice").Updates(&rows[0]).Error
+}
+
+// nobodyToTell notes that a deleted webhook's notifications are not to go out any more.
+func (s *Store) nobodyToTell(ctx context.Context, webhookID string) error {
+	return s.db.WithContext(ctx).Model(&Notification{}).Where("webhook_id = ? AND sent_at IS NULL", webhookID).
+		Updates(map[string]any{"sent_at": s.now(), "result": NoticeSkipped}).Error
+}
+
+// IsGoingOut reports whether an event is being sent, or has been, to at least one webhook: what is held reaches nobody.
+func (s *Store) IsGoingOut(ctx context.Context, tenant, eventID string) (bool, error) {
+	var is bool
+	err := s.db.WithContext(ctx).Raw(`SELECT EXISTS (SELECT 1 FROM deliveries WHERE tenant = @tenant AND event_id = @event
+		AND status NOT IN ('held', 'canceled')) OR EXISTS (SELECT 1 FROM jobs WHERE tenant = @tenant AND event_id = @event AND kind = @fanout)`,
+		map[string]any{"tenant": tenant, "event": eventID, "fanout": jobFanOut}).Scan(&is).Error
+	return is, err
+}
