@@ -33,7 +33,7 @@ func (s *server) health() {
 	probe("/healthz", "Is the process alive?", "Says nothing of what it depends on.", func(c *gin.Context) {
 		writeJSON(c, http.StatusOK, jsonType, Health{"ok"})
 	})
-	probe("/readyz", "Can it serve?", "Asks the database, its schema and the engine. 503 names those that are not ready.", s.ready)
+	probe("/readyz", "Can it serve?", "Asks the database, its schema and Temporal. 503 names those that are not ready.", s.ready)
 	if s.Registry != nil {
 		s.router.GET("/metrics", gin.WrapH(promhttp.HandlerFor(s.Registry, promhttp.HandlerOpts{})))
 	}
@@ -48,7 +48,7 @@ func (s *server) ready(c *gin.Context) {
 	}{
 		{"database", "does not answer", s.Store.Ping},
 		{"schema", "is not up to date", s.Store.Migrated},
-		{"engine", "cannot be reached", s.Ready},
+		{"temporal", "Temporal cannot be reached", s.Ready},
 	}
 	p := newProblem(http.StatusServiceUnavailable, "not ready")
 	for _, check := range checks {

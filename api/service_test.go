@@ -31,7 +31,8 @@ func TestProbes(t *testing.T) {
 
 	down = errors.New("dial 10.0.0.9: refused")
 	refused := probe(http.MethodGet, "/readyz").is(http.StatusServiceUnavailable)
-	require.Equal(t, []string{"engine"}, refused.fields())
+	require.Equal(t, []string{"temporal"}, refused.fields())
+	require.Contains(t, refused.body, "Temporal cannot be reached")
 	require.NotContains(t, refused.body, "10.0.0.9")
 	require.Contains(t, e.log.String(), "10.0.0.9")
 	probe(http.MethodGet, "/healthz").is(http.StatusOK)

@@ -16,6 +16,19 @@ type addresses struct {
 	ui                                  netip.AddrPort // invalid without UI
 }
 
+// AddressError says that the server cannot listen on an address. Option names the field of Options that it is from, ""
+// if it is from none.
+type AddressError struct {
+	Option string
+	Err    error
+}
+
+// Error implements error.
+func (e *AddressError) Error() string { return e.Err.Error() }
+
+// Unwrap gives the cause.
+func (e *AddressError) Unwrap() error { return e.Err }
+
 // reserve finds an address for every part, the given ones for frontend and UI and free ones for the others, and makes
 // sure that none is taken. The server knows no listeners but binds them itself, so the ports are held all at once, to
 // be different, and then let go.
@@ -29,21 +42,21 @@ func reserve(ctx context.Context, o Options) (addresses, error) {
 	}()
 	var a addresses
 	for _, part := range []struct {
-		addr string
-		into *netip.AddrPort
+		option, addr string
+		into         *netip.AddrPort
 	}{
-		{o.TemporalAddr, &a.frontend},
-		{"127.0.0.1:0", &a.history},
-		{"127.0.0.1:0", &a.matching},
-		{"127.0.0.1:0", &a.worker},
-		{o.UIAddr, &a.ui},
+		{"TemporalAddr", o.TemporalAddr, &a.frontend},
+		{"", "127.0.0.1:0", &a.history},
+		{"", "127.0.0.1:0", &a.matching},
+		{"", "127.0.0.1:0", &a.worker},
+		{"UIAddr", o.UIAddr, &a.ui},
 	} {
 		if part.addr == "" {
 			continue
 		}
 		l, err := listen.Listen(ctx, "tcp", part.addr)
 		if err != nil {
-			return addresses{}, fmt.Errorf("address %s: %w", part.addr, err)
+			return addresses{}, &AddressError{Option: part.option, Err: fmt.Errorf("address %s: %w", part.addr, err)}
 		}
 		held = append(held, l)
 		bound := l.Addr().(*net.TCPAddr).AddrPort()

@@ -6,7 +6,6 @@ package app
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -48,6 +47,8 @@ type Options struct {
 	Worker    bool // run workflows, activities and the reconciler
 	Dev       bool // allow loopback receivers over plain http
 	Log       *slog.Logger
+	// TemporalAddress is where Temporal is expected, for the log.
+	TemporalAddress string
 	// Seed, if set, runs once when everything is wired, before the API listens.
 	Seed func(ctx context.Context, s *hooks.Service) error
 	// Ready, if set, is called with the address the API listens at, once it does and the worker has started.
@@ -153,9 +154,9 @@ func (a *App) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", a.Config.Addr)
+	listener, err := config.Listen(ctx, "--addr (POSTHORN_ADDR)", a.Config.Addr)
 	if err != nil {
-		return fmt.Errorf("listen: %w", err)
+		return err
 	}
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute,
 		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(a.Log.Handler(), slog.LevelDebug)}
@@ -201,10 +202,10 @@ func (a *App) shutDown(server *http.Server) {
 
 // prepare makes what the namespace must have, and says when everything is up.
 func (a *App) prepare(ctx context.Context, addr net.Addr) {
-	until(ctx, a.Log, "search attributes", func() error { return engine.EnsureSearchAttributes(ctx, a.Temporal, a.Namespace) })
+	until(ctx, a.temporalLog(), "search attributes", func() error { return engine.EnsureSearchAttributes(ctx, a.Temporal, a.Namespace) })
 	a.prepared.Store(ctx.Err() == nil)
 	if a.Worker {
-		until(ctx, a.Log, "worker", func() error { return a.ready(ctx) })
+		until(ctx, a.temporalLog(), "worker", func() error { return a.ready(ctx) })
 		worker.EnsureSchedules(ctx, a.Temporal, a.Config.TaskQueue, a.Log)
 	}
 	if a.Ready != nil && ctx.Err() == nil {
@@ -223,7 +224,7 @@ func (a *App) work(ctx context.Context, background *sync.WaitGroup) (stop func()
 	}
 	var polling *worker.Worker
 	background.Go(func() {
-		until(ctx, a.Log, "worker", func() error {
+		until(ctx, a.temporalLog(), "worker", func() error {
 			// A new one for every try: the SDK's worker takes a second Start for granted, and then does not poll.
 			w, err := worker.New(a.Temporal, workflows.NewQueues(a.Config.TaskQueue), all)
 			if err != nil {
@@ -247,6 +248,11 @@ func (a *App) work(ctx context.Context, background *sync.WaitGroup) (stop func()
 			polling.Stop()
 		}
 	}
+}
+
+// temporalLog is the log of what waits for Temporal: it says where Temporal is expected, and what sets that.
+func (a *App) temporalLog() *slog.Logger {
+	return a.Log.With("address", a.TemporalAddress, "hint", "TEMPORAL_ADDRESS says where it is")
 }
 
 // until tries something until it succeeds or ctx ends: Temporal may come up after us, or go and come back.

@@ -14,8 +14,6 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
-	"go.temporal.io/sdk/client"
-	"go.temporal.io/sdk/contrib/envconfig"
 	temporallog "go.temporal.io/sdk/log"
 
 	"github.com/posthorn/posthorn/internal/config"
@@ -51,20 +49,47 @@ func Run(version string, dev any) {
 		debug.SetGCPercent(gcPercent)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	options := []kong.Option{
-		kong.Name("posthorn"), kong.Description("Webhook delivery on Temporal."), kong.UsageOnError(), config.IgnoreEmptyVariables(),
-		kong.Vars{"version": version}, kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(Environment{Version: version, Out: os.Stdout}),
+	parser := newParser(dev, kong.Vars{"version": version}, kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.Bind(Environment{Version: version, Out: os.Stdout}))
+	parsed, err := parser.Parse(os.Args[1:])
+	if err != nil {
+		stop()
+		os.Exit(usageError(os.Stderr, err))
 	}
-	if dev != nil {
-		options = append(options, kong.DynamicCommand("dev", "Everything in one process: Temporal, its Web UI, SQLite, API and worker.", "", dev))
-	}
-	parsed := kong.Parse(&commands{}, options...)
-	err := parsed.Run()
+	err = parsed.Run()
 	stop()
 	if err != nil && !errors.Is(err, context.Canceled) {
 		fmt.Fprintln(os.Stderr, "posthorn:", err)
 		os.Exit(1)
 	}
+}
+
+func newParser(dev any, options ...kong.Option) *kong.Kong {
+	options = append(options, kong.Name("posthorn"), kong.Description("Webhook delivery on Temporal."), config.IgnoreEmptyVariables())
+	if dev != nil {
+		options = append(options, kong.DynamicCommand("dev", "Everything in one process: Temporal, its Web UI, SQLite, API and worker.", "", dev))
+	}
+	parser, err := kong.New(&commands{}, options...)
+	if err != nil {
+		panic(err) // the commands are part of the program
+	}
+	return parser
+}
+
+// usageError prints what is wrong with a command line and where its help is, and returns the exit code.
+func usageError(out io.Writer, err error) int {
+	command := "posthorn"
+	if wrong, ok := errors.AsType[*kong.ParseError](err); ok {
+		if selected := wrong.Context.Selected(); selected != nil {
+			command = selected.FullPath()
+		}
+	}
+	_, _ = fmt.Fprintf(out, "posthorn: %v\nSee \"%s --help\".\n", err, command)
+	var coder kong.ExitCoder
+	if errors.As(err, &coder) {
+		return coder.ExitCode()
+	}
+	return 1
 }
 
 // Logger makes the logger a configuration asks for.
@@ -74,24 +99,6 @@ func Logger(c config.Config) *slog.Logger {
 		return slog.New(slog.NewJSONHandler(os.Stderr, o))
 	}
 	return slog.New(slog.NewTextHandler(os.Stderr, o))
-}
-
-// dial makes the Temporal client the standard TEMPORAL_ variables and profile ask for. It connects when it is first
-// used.
-func dial(c config.Config, log *slog.Logger) (client.Client, string, error) {
-	o, err := envconfig.LoadDefaultClientOptions()
-	if err != nil {
-		return nil, "", fmt.Errorf("temporal: %w", err)
-	}
-	if o.Namespace == "" {
-		o.Namespace = client.DefaultNamespace
-	}
-	o.Logger = TemporalLogger(log)
-	if o.Interceptors, err = Tracing(c); err != nil {
-		return nil, "", err
-	}
-	t, err := client.NewLazyClient(o)
-	return t, o.Namespace, err
 }
 
 // TemporalLogger makes Temporal's SDK log through slog, what is of interest only: it reports every POST that is to

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -15,6 +14,8 @@ import (
 	"time"
 
 	webhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
+
+	"github.com/posthorn/posthorn/internal/config"
 )
 
 // ListenCommand is `posthorn listen`: a receiver to try things with.
@@ -35,7 +36,7 @@ func (c *ListenCommand) Run(ctx context.Context, env Environment) error {
 			return fmt.Errorf("--secret: %w", err)
 		}
 	}
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", c.Addr)
+	listener, err := config.Listen(ctx, "--addr", c.Addr)
 	if err != nil {
 		return err
 	}

@@ -10,10 +10,18 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
+// processHelp is the help of the commands that need a database and Temporal.
+const processHelp = `Required: --database-url (POSTHORN_DATABASE_URL) and --encryption-keyset (POSTHORN_ENCRYPTION_KEYSET).
+
+Temporal is found as Temporal's own tools find it: TEMPORAL_ADDRESS (default localhost:7233), TEMPORAL_NAMESPACE (default "default"), TEMPORAL_API_KEY, the TEMPORAL_TLS variables, and Temporal's configuration file.`
+
 // ServeCommand is `posthorn serve`.
 type ServeCommand struct {
 	config.Config `embed:""`
 }
+
+// Help adds to the command's help.
+func (*ServeCommand) Help() string { return processHelp }
 
 // Run serves the API and works.
 func (c *ServeCommand) Run(ctx context.Context, env Environment) error {
@@ -25,6 +33,9 @@ type APICommand struct {
 	config.Config `embed:""`
 }
 
+// Help adds to the command's help.
+func (*APICommand) Help() string { return processHelp }
+
 // Run serves the API.
 func (c *APICommand) Run(ctx context.Context, env Environment) error {
 	return run(ctx, env, c.Config, app.Options{API: true})
@@ -34,6 +45,9 @@ func (c *APICommand) Run(ctx context.Context, env Environment) error {
 type WorkerCommand struct {
 	config.Config `embed:""`
 }
+
+// Help adds to the command's help.
+func (*WorkerCommand) Help() string { return processHelp }
 
 // Run works.
 func (c *WorkerCommand) Run(ctx context.Context, env Environment) error {
@@ -51,10 +65,12 @@ func run(ctx context.Context, env Environment, c config.Config, o app.Options) e
 		return err
 	}
 	defer stopTracing()
-	if o.Temporal, o.Namespace, err = dial(c, log); err != nil {
+	temporal, err := dial(c, log)
+	if err != nil {
 		return err
 	}
-	defer o.Temporal.Close()
+	defer temporal.Close()
+	o.Temporal, o.Namespace, o.TemporalAddress = temporal.Client, temporal.namespace, temporal.address
 	o.Config, o.Version, o.Log = c, env.Version, log
 	a, err := app.New(ctx, o)
 	if err != nil {

@@ -12,8 +12,8 @@ import (
 // Config is what Posthorn can be told, with kong's tags: commands embed it. A flag goes before its variable, a variable
 // before the default. Fields whose zero value is legal say what it means.
 type Config struct {
-	DatabaseURL      Secret `name:"database-url" env:"POSTHORN_DATABASE_URL" help:"Database: postgres://… or sqlite:<path>." group:"Stores"`
-	EncryptionKeyset Secret `name:"encryption-keyset" env:"POSTHORN_ENCRYPTION_KEYSET" help:"Keyset that encrypts secrets at rest; \"posthorn keyset new\" prints one." group:"Stores"`
+	DatabaseURL      Secret `name:"database-url" env:"POSTHORN_DATABASE_URL" help:"Database: postgres://… or sqlite:<path>. Required, except in dev." group:"Stores"`
+	EncryptionKeyset Secret `name:"encryption-keyset" env:"POSTHORN_ENCRYPTION_KEYSET" help:"Keyset that encrypts secrets at rest; \"posthorn keyset new\" prints one. Required, except in dev." group:"Stores"`
 
 	Addr      string `name:"addr" env:"POSTHORN_ADDR" default:"127.0.0.1:8080" help:"Address to listen on, as host:port; \":8080\" is every interface. Default ${default}." group:"HTTP"`
 	AdminKey  Secret `name:"admin-key" env:"POSTHORN_ADMIN_KEY" help:"API key that reaches every tenant." group:"HTTP"`
