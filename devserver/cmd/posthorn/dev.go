@@ -31,6 +31,11 @@ type DevCommand struct {
 
 // Run runs everything until ctx ends.
 func (c *DevCommand) Run(ctx context.Context, env cli.Environment) error {
+	release, err := lockData(c.Data)
+	if err != nil {
+		return err
+	}
+	defer release()
 	if err := c.prepare(); err != nil {
 		return err
 	}
@@ -46,7 +51,7 @@ func (c *DevCommand) Run(ctx context.Context, env cli.Environment) error {
 		DatabaseFile: filepath.Join(c.Data, "temporal.db"), Retention: c.Retention.Std(),
 		SearchAttributes: workflows.SearchAttributes(), Logger: log})
 	if err != nil {
-		return err
+		return namingFlag(err)
 	}
 	defer server.Stop()
 	stopTracing, err := cli.StartTracing(ctx, c.Config, env.Version)
@@ -67,7 +72,7 @@ func (c *DevCommand) Run(ctx context.Context, env cli.Environment) error {
 	if c.TemporalUIURL == "" {
 		c.TemporalUIURL = server.UIURL()
 	}
-	a, err := app.New(ctx, app.Options{Config: c.Config, Version: env.Version, Temporal: temporal, Namespace: client.DefaultNamespace,
+	a, err := app.New(ctx, app.Options{Config: c.Config, Version: env.Version, Temporal: temporal, Namespace: client.DefaultNamespace, TemporalAddress: server.FrontendAddr(),
 		API: true, Worker: true, Dev: true, Log: log, Seed: seed,
 		Ready: func(addr net.Addr) { c.welcome(env, addr, server) }})
 	if err != nil {
@@ -77,11 +82,23 @@ func (c *DevCommand) Run(ctx context.Context, env cli.Environment) error {
 	return a.Run(ctx)
 }
 
-// prepare makes the data directory, and in it what `serve` is given from outside.
-func (c *DevCommand) prepare() error {
-	if err := os.MkdirAll(c.Data, 0o700); err != nil {
+// namingFlag names the flag of an address that the embedded server cannot listen on.
+func namingFlag(err error) error {
+	taken, ok := errors.AsType[*devserver.AddressError](err)
+	if !ok {
 		return err
 	}
+	switch taken.Option {
+	case "TemporalAddr":
+		return config.ListenError("--temporal-addr", err)
+	case "UIAddr":
+		return config.ListenError("--ui-addr", err)
+	}
+	return err
+}
+
+// prepare makes in the data directory what `serve` is given from outside.
+func (c *DevCommand) prepare() error {
 	if c.DatabaseURL == "" {
 		c.DatabaseURL = config.Secret("sqlite:" + filepath.Join(c.Data, "posthorn.db"))
 	}
