@@ -18,16 +18,16 @@ type mailer struct {
 
 func (m *mailer) Enabled() bool { return true }
 
-func (m *mailer) Send(_ context.Context, mail notify.Mail) error {
+func (m *mailer) Send(_ context.Context, mail notify.Mail) (notify.Receipt, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.down > 0 {
 		m.down--
 		m.refusals++
-		return errors.New("the mail server is down")
+		return notify.Receipt{Of: len(mail.To)}, errors.New("the mail server is down")
 	}
 	m.sent = append(m.sent, mail)
-	return nil
+	return notify.Receipt{Taken: len(mail.To), Of: len(mail.To)}, nil
 }
 
 // subjects gives what was sent.
