@@ -346,19 +346,21 @@ var deliveryColumns = []column[Delivery]{
 	{"dispatch_id", "text", func(d *Delivery) any { return d.DispatchID }},
 	{"next_attempt_at", "timestamptz", func(d *Delivery) any { return timeAt(d.NextAttemptAt) }},
 	{"created_at", "timestamptz", func(d *Delivery) any { return timeOf(d.CreatedAt) }},
+	{"process", "bigint", func(d *Delivery) any { return d.holder() }},
 }
 
 var dispatchColumns = []column[Dispatch]{
 	{"id", "text", func(d *Dispatch) any { return d.ID }},
 	{"deliveries", "text", func(d *Dispatch) any { return jsonText(d.Deliveries) }},
 	{"created_at", "timestamptz", func(d *Dispatch) any { return timeOf(d.CreatedAt) }},
+	{"process", "bigint", func(d *Dispatch) any { return d.Process }},
 }
 
 func (a *acceptor) insertRest(ctx context.Context) error {
 	deliveries := gatherOpen(a, func(r *Acceptance) []Delivery { return r.Deliveries })
 	err := bulk(ctx, a.Store, deliveries, deliveryColumns, `INSERT INTO deliveries
-		(tenant, id, event_id, event_type, webhook_id, status, status_reason, attempts, failures, generation, dispatch_id, next_attempt_at, created_at)
-		SELECT tenant, id, event_id, event_type, webhook_id, status, status_reason, 0, 0, 0, dispatch_id, next_attempt_at, created_at FROM v`, nil)
+		(tenant, id, event_id, event_type, webhook_id, status, status_reason, attempts, failures, generation, dispatch_id, next_attempt_at, created_at, process)
+		SELECT tenant, id, event_id, event_type, webhook_id, status, status_reason, 0, 0, 0, dispatch_id, next_attempt_at, created_at, NULLIF(process, 0) FROM v`, nil)
 	if err != nil {
 		return err
 	}
@@ -368,9 +370,10 @@ func (a *acceptor) insertRest(ctx context.Context) error {
 // insertDispatches stores dispatches that are noted on their deliveries. One may be named after its event: the entry of an
 // earlier event of that name, which went with its tenant, may be left.
 func (s *Store) insertDispatches(ctx context.Context, dispatches []Dispatch) error {
-	return bulk(ctx, s, dispatches, dispatchColumns, `INSERT INTO dispatches (id, deliveries, created_at, checked_at, claimed)
-		SELECT id, deliveries, v.created_at, created_at, true FROM v WHERE true ON CONFLICT (id) DO UPDATE SET
-		deliveries = excluded.deliveries, created_at = excluded.created_at, checked_at = excluded.checked_at, claimed = true`, nil)
+	return bulk(ctx, s, dispatches, dispatchColumns, `INSERT INTO dispatches (id, deliveries, created_at, checked_at, process, claimed)
+		SELECT id, deliveries, v.created_at, created_at, NULLIF(process, 0), true FROM v WHERE true ON CONFLICT (id) DO UPDATE SET
+		deliveries = excluded.deliveries, created_at = excluded.created_at, checked_at = excluded.checked_at,
+		process = excluded.process, claimed = true`, nil)
 }
 
 // ForgetKeys removes up to limit idempotency keys older than before.

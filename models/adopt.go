@@ -13,20 +13,34 @@ const adoptedAtOnce = 10
 // dispatch is noted only on what its first attempts leave waiting: until then its deliveries look as if nothing drove
 // them, and would be sent twice if they were dispatched again. Each is adopted once.
 func (s *Store) Adopt(ctx context.Context) (n int, err error) {
+	return s.adoptAll(ctx, func(*Dispatch) bool { return true })
+}
+
+// AdoptOf is Adopt for the shared dispatches that some processes had to start.
+func (s *Store) AdoptOf(ctx context.Context, processes []Process) error {
+	_, err := s.adoptAll(ctx, func(d *Dispatch) bool {
+		return slices.ContainsFunc(processes, func(p Process) bool { return p.ID == d.Process })
+	})
+	return err
+}
+
+func (s *Store) adoptAll(ctx context.Context, wanted func(*Dispatch) bool) (n int, err error) {
 	for after := ""; ; {
 		var page []Dispatch
 		err := s.db.WithContext(ctx).Where("NOT claimed AND id > ?", after).Order("id").Limit(adoptedAtOnce).Find(&page).Error
 		if err != nil || len(page) == 0 {
 			return n, err
 		}
+		size, last := len(page), page[len(page)-1].ID
+		page = slices.DeleteFunc(page, func(d Dispatch) bool { return !wanted(&d) })
 		if err := s.adopt(ctx, page); err != nil {
 			return n, err
 		}
 		n += len(page)
-		if len(page) < adoptedAtOnce {
+		if size < adoptedAtOnce {
 			return n, nil
 		}
-		after = page[len(page)-1].ID
+		after = last
 	}
 }
 
@@ -45,6 +59,9 @@ var adoptedColumns = []column[adopted]{
 
 // adopt locks the deliveries before the dispatches, like what records attempts.
 func (s *Store) adopt(ctx context.Context, page []Dispatch) error {
+	if len(page) == 0 {
+		return nil
+	}
 	var deliveries []adopted
 	ids := make([]string, len(page))
 	for i, p := range page {

@@ -81,6 +81,9 @@ func (c *clock) measure(ctx context.Context, pool *sql.DB) error {
 	return nil
 }
 
+// follows reports whether the clock is the database's.
+func (c *clock) follows() bool { return c.stop != nil }
+
 func (c *clock) close() {
 	if c.stop != nil {
 		c.stop()

@@ -53,8 +53,10 @@ type Delivery struct {
 	Failures     int // of them failed since the retry schedule (re)started
 	// Generation is raised by every change from outside the engine (hold, cancel, retry …). The engine's own
 	// changes name the generation they are about; one that is not current changes nothing.
-	Generation    int
-	DispatchID    string     // the dispatch that drives it; "" = none, or not yet known
+	Generation int
+	DispatchID string // the dispatch that drives it; "" = none, or not yet known
+	// Process is the process in whose memory it waits for a shared dispatch, while it names none; 0 = not known.
+	Process       int64
 	NextAttemptAt *time.Time // nil unless pending
 	CreatedAt     time.Time
 	FinishedAt    *time.Time // nil while pending or held
@@ -159,6 +161,14 @@ func (d *Delivery) Key() DeliveryKey { return DeliveryKey{Tenant: d.Tenant, ID: 
 // LeftOf tells whether the delivery is pending and the dispatch's to drive: noted as its, or as nobody's yet.
 func (d *Delivery) LeftOf(dispatchID string) bool {
 	return d.Status == Pending && (d.DispatchID == dispatchID || d.DispatchID == "")
+}
+
+// holder is the process that its row names: the one in whose memory the delivery waits, if it does.
+func (d *Delivery) holder() int64 {
+	if d.Status != Pending || d.DispatchID != "" {
+		return 0
+	}
+	return d.Process
 }
 
 // ChangeDelivery locks one delivery, lets change alter it, raises its generation and stores it. If the delivery is

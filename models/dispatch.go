@@ -19,6 +19,8 @@ type Dispatch struct {
 	Deliveries []DeliveryKey `gorm:"serializer:json;not null"`
 	CreatedAt  time.Time
 	CheckedAt  time.Time
+	// Process is the process that has to start its workflow; 0 = not known.
+	Process int64
 	// Claimed says that the dispatch is noted on its deliveries. A shared one begins without: see adopt.go.
 	Claimed bool
 	// Owed is the deliveries themselves, where they are at hand: for what the Web UI shows of it.
@@ -29,7 +31,7 @@ type Dispatch struct {
 // so that the workflow of an earlier one is another. Generation 0 is the event's first dispatch.
 func (s *Store) newDispatch(name string, generation int, deliveries []Delivery) *Dispatch {
 	now := s.now()
-	d := &Dispatch{ID: name, CreatedAt: now, CheckedAt: now, Claimed: true, Owed: deliveries}
+	d := &Dispatch{ID: name, CreatedAt: now, CheckedAt: now, Process: s.ProcessID(), Claimed: true, Owed: deliveries}
 	if generation > 0 {
 		d.ID = fmt.Sprintf("%s/%d", name, generation)
 	}
@@ -46,7 +48,7 @@ func (s *Store) createDispatch(ctx context.Context, d *Dispatch) error {
 // CreateSharedDispatch writes a dispatch for deliveries that were accepted without one.
 func (s *Store) CreateSharedDispatch(ctx context.Context, keys []DeliveryKey) (Dispatch, error) {
 	now := s.now()
-	d := Dispatch{ID: NewID(PrefixDispatch), Deliveries: keys, CreatedAt: now, CheckedAt: now}
+	d := Dispatch{ID: NewID(PrefixDispatch), Deliveries: keys, CreatedAt: now, CheckedAt: now, Process: s.ProcessID()}
 	return d, s.createDispatch(ctx, &d)
 }
 

@@ -3,6 +3,7 @@ package models
 import (
 	"context"
 	"slices"
+	"time"
 
 	"gorm.io/gorm"
 )
@@ -57,3 +58,6 @@ func (s *Store) CancelDelivery(ctx context.Context, d *Delivery, reason string) 
 		Updates(map[string]any{"status": Canceled, "status_reason": reason, "generation": gorm.Expr("generation + 1"),
 			"next_attempt_at": nil, "finished_at": s.now()}).Error
 }
+
+// PresenceClock gives the clock by which a process knows how long it has been silent.
+func (s *Store) PresenceClock(now func() time.Time) { s.presence.now = now }

@@ -90,6 +90,15 @@ func (s *Store) ForgetLeases(ctx context.Context, before time.Time, limit int) (
 	return result.RowsAffected, result.Error
 }
 
+// FreeLeases gives back the places of processes that are gone.
+func (s *Store) FreeLeases(ctx context.Context, gone []Process) error {
+	holders := make([]string, len(gone))
+	for i, p := range gone {
+		holders[i] = leaseHolder(p.ID)
+	}
+	return s.db.WithContext(ctx).Exec("DELETE FROM webhook_leases WHERE holder IN ?", holders).Error
+}
+
 // Postponed is a delivery that is not attempted before a time.
 type Postponed struct {
 	Delivery   Delivery

@@ -23,6 +23,7 @@ var migrations = []string{
 	"0006_stopped",
 	"0007_paces",
 	"0008_mass",
+	"0009_processes",
 	"0012_canary",
 }
 

@@ -20,6 +20,8 @@ type Overdue struct {
 	Deliveries []Delivery
 	// Checked says of the dispatches that the deliveries name, and that exist, when each was last known to be driven.
 	Checked map[string]time.Time
+	// Starter says of the same dispatches which process has to start them; 0 = not known.
+	Starter map[string]int64
 	// Next is where the next page begins; More reports whether there may be one.
 	Next Mark
 	More bool
@@ -28,7 +30,7 @@ type Overdue struct {
 // Overdue reads a page of the deliveries that have been due since before, those after the mark that have waited longest.
 // What it reads does not depend on how many there are.
 func (s *Store) Overdue(ctx context.Context, before time.Time, after Mark, limit int) (Overdue, error) {
-	page := Overdue{Checked: map[string]time.Time{}, Next: after}
+	page := Overdue{Checked: map[string]time.Time{}, Starter: map[string]int64{}, Next: after}
 	err := s.db.WithContext(ctx).Where("status = 'pending' AND next_attempt_at < ? AND (next_attempt_at, id) > (?, ?)",
 		before.UTC(), after.At.UTC(), after.ID).Order("next_attempt_at, id").Limit(limit).Find(&page.Deliveries).Error
 	if err != nil || len(page.Deliveries) == 0 {
@@ -42,14 +44,38 @@ func (s *Store) Overdue(ctx context.Context, before time.Time, after Mark, limit
 			named[d.DispatchID] = true
 		}
 	}
-	err = bulk(ctx, s, sortedKeys(named), idColumns, `SELECT p.id, p.checked_at FROM v JOIN dispatches p ON p.id = v.id`, func(rows *sql.Rows) error {
+	err = bulk(ctx, s, sortedKeys(named), idColumns, `SELECT p.id, p.checked_at, COALESCE(p.process, 0) FROM v JOIN dispatches p ON p.id = v.id`, func(rows *sql.Rows) error {
 		var id string
 		var at time.Time
-		err := rows.Scan(&id, &at)
-		page.Checked[id] = at
+		var process int64
+		err := rows.Scan(&id, &at, &process)
+		page.Checked[id], page.Starter[id] = at, process
 		return err
 	})
 	return page, err
+}
+
+// HeldBy gives of the page what gone processes held: deliveries that waited in their memory, and those whose dispatch they
+// had to start. With them it gives deliveries whose dispatch has been removed as dead, by a walk that did not get further.
+func (o *Overdue) HeldBy(gone []Process) Overdue {
+	is := make(map[int64]bool, len(gone))
+	for _, p := range gone {
+		is[p.ID] = true
+	}
+	held := Overdue{Checked: map[string]time.Time{}, Starter: o.Starter, Next: o.Next, More: o.More}
+	for id, process := range o.Starter {
+		if is[process] {
+			held.Checked[id] = o.Checked[id]
+		}
+	}
+	for _, d := range o.Deliveries {
+		starter, exists := o.Starter[d.DispatchID]
+		switch {
+		case d.DispatchID == "" && is[d.Process], d.DispatchID != "" && !exists, is[starter]:
+			held.Deliveries = append(held.Deliveries, d)
+		}
+	}
+	return held
 }
 
 // Doubtful names the dispatches that have not been known to be driven since before: their workflows are to be asked after.

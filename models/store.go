@@ -39,6 +39,7 @@ type Store struct {
 	groupMax int
 	changes  *inTurn       // of tenants
 	traffic  *atomic.Int64 // when an event was last accepted or an attempt recorded, in nanoseconds since 1970
+	presence *presence     // what the other processes know of this one
 }
 
 // Options tunes Open. The zero value is usable.
@@ -67,7 +68,8 @@ func Open(ctx context.Context, databaseURL string, o Options) (*Store, error) {
 	if o.GroupMax == 0 {
 		o.GroupMax = MaxDispatch
 	}
-	s := &Store{clock: &clock{process: o.Now}, groupMax: min(o.GroupMax, MaxDispatch), changes: &inTurn{}, traffic: &atomic.Int64{}}
+	s := &Store{clock: &clock{process: o.Now}, groupMax: min(o.GroupMax, MaxDispatch), changes: &inTurn{}, traffic: &atomic.Int64{},
+		presence: newPresence()}
 	var dialector gorm.Dialector
 	switch {
 	case strings.HasPrefix(databaseURL, "sqlite:"):
@@ -259,7 +261,7 @@ func (s *Store) Tx(ctx context.Context, fn func(tx *Store) error) error {
 func (s *Store) tx(ctx context.Context, again func(error) bool, fn func(tx *Store) error) error {
 	return s.repeat(ctx, again, func() error {
 		return s.db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
-			return fn(&Store{db: tx, postgres: s.postgres, inTx: true, clock: s.clock, groupMax: s.groupMax, traffic: s.traffic})
+			return fn(&Store{db: tx, postgres: s.postgres, inTx: true, clock: s.clock, groupMax: s.groupMax, traffic: s.traffic, presence: s.presence})
 		})
 	})
 }

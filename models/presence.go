@@ -1,0 +1,174 @@
+package models
+
+import (
+	"context"
+	"os"
+	"strconv"
+	"sync"
+	"time"
+)
+
+const (
+	// beatEvery is how often a process says that it runs.
+	beatEvery = time.Second
+	// beatFor bounds one try to say so.
+	beatFor = 2 * time.Second
+	// ownFor is how long after it last said so a process may act on what it holds in memory. It ends before others may
+	// take the process for gone.
+	ownFor = SilentFor - time.Second
+)
+
+// presence is what this process knows of its own row in processes.
+type presence struct {
+	kind, host string
+	now        func() time.Time // the monotonic clock: a step of the time is no silence
+
+	mu     sync.Mutex
+	id     int64     // 0 = it has not joined
+	said   time.Time // when it last began to say that it runs, and succeeded
+	lapsed bool      // it has let go of what it held
+	wake   chan struct{}
+
+	stop    context.CancelFunc
+	stopped sync.WaitGroup
+}
+
+func newPresence() *presence { return &presence{now: time.Now, wake: make(chan struct{}, 1)} }
+
+// Join lets the other processes know of this one, and goes on doing so until Leave. What is accepted before is found only
+// when it is overdue.
+func (s *Store) Join(ctx context.Context, kind string) error {
+	p := s.presence
+	p.kind = kind
+	p.host, _ = os.Hostname()
+	if err := s.Beat(ctx); err != nil {
+		return err
+	}
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	p.stop = stop
+	p.stopped.Go(func() { s.keepBeating(background) })
+	return nil
+}
+
+// keepBeating says every beatEvery that this process runs, and once in between if it has let go of something.
+func (s *Store) keepBeating(ctx context.Context) {
+	ticker := time.NewTicker(beatEvery)
+	defer ticker.Stop()
+	wake := s.presence.wake
+	for {
+		select {
+		case <-ticker.C:
+			wake = s.presence.wake
+		case <-wake:
+			wake = nil // until the next tick: a process that lets go again and again makes few rows
+		case <-ctx.Done():
+			return
+		}
+		_ = s.Beat(ctx) // what fails is a database that is away: everybody else says so
+	}
+}
+
+// Beat says once that this process runs. A process that others have declared gone, or that has let go of what it held,
+// goes on under another id: what hangs on the old one is for others to take over.
+func (s *Store) Beat(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, beatFor)
+	defer cancel()
+	p := s.presence
+	p.mu.Lock()
+	id, lapsed, began := p.id, p.lapsed, p.now()
+	p.mu.Unlock()
+	if id != 0 && !lapsed {
+		switch runs, err := s.touch(ctx, id); {
+		case err != nil:
+			return err
+		case runs:
+			p.mu.Lock()
+			p.said = began
+			p.mu.Unlock()
+			return nil
+		}
+	}
+	id, err := s.register(ctx, p.kind, p.host, id)
+	if err != nil {
+		return err
+	}
+	p.mu.Lock()
+	p.id, p.said, p.lapsed = id, began, false
+	p.mu.Unlock()
+	return nil
+}
+
+// Leave says that this process ends. What it still holds is for others to take over at once.
+func (s *Store) Leave(ctx context.Context) error {
+	p := s.presence
+	if p.stop == nil {
+		return nil
+	}
+	p.stop()
+	p.stopped.Wait()
+	p.mu.Lock()
+	id := p.id
+	p.id = 0
+	p.mu.Unlock()
+	return s.resign(ctx, id)
+}
+
+// ProcessID is the id under which this process holds what it accepts now; 0 = it has not joined. Where it has let go of
+// what it holds, others take over what it accepts until it has another id, too.
+func (s *Store) ProcessID() int64 {
+	p := s.presence
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.id
+}
+
+// known reports whether the others take this process for alive.
+func (p *presence) known() bool { return p.id != 0 && !p.lapsed && p.now().Sub(p.said) < ownFor }
+
+// Owns reports whether what this process holds under an id is still its own. After a time in which the process was
+// suspended, or could not reach the database, others may have taken it over. What is held under no id is found only when
+// it is overdue, and so it is its own.
+func (s *Store) Owns(id int64) bool {
+	p := s.presence
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if id == 0 || p.id == id && p.known() {
+		return true
+	}
+	if p.id == id {
+		p.letGo()
+	}
+	return false
+}
+
+// LetGo gives up what this process holds: others take it over, except what is being driven already. It is for a process
+// that could not start some of it.
+func (s *Store) LetGo() {
+	p := s.presence
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.id != 0 {
+		p.letGo()
+	}
+}
+
+func (p *presence) letGo() {
+	p.lapsed = true
+	select {
+	case p.wake <- struct{}{}:
+	default: // it is awake
+	}
+}
+
+// LeaseHolder names this process in leases; "" if it has not joined.
+func (s *Store) LeaseHolder() string {
+	p := s.presence
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.id == 0 {
+		return ""
+	}
+	return leaseHolder(p.id)
+}
+
+func leaseHolder(id int64) string { return "process " + strconv.FormatInt(id, 10) }

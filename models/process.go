@@ -1,0 +1,125 @@
+package models
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+)
+
+// Process is a running Posthorn process, as the others see it. What it holds in memory carries its id in the database,
+// so that others can take it over when the process is gone.
+type Process struct {
+	ID        int64
+	Kind      string // api, worker, serve or dev
+	Host      string
+	StartedAt time.Time
+	SeenAt    time.Time  // when it last said that it runs
+	GoneAt    *time.Time // since when it counts as gone; nil while it runs
+	WalkedAt  *time.Time // when a worker last began to take over what it held
+}
+
+const (
+	// SilentFor is how long a process may be silent before it counts as gone.
+	SilentFor = 5 * time.Second
+	// walkAgain is how long after one walk over what a gone process held the next may begin. A walk passes over rows that
+	// are locked, and a process that was only suspended may commit something when it continues.
+	walkAgain = 10 * time.Second
+	// goneAtOnce is how many gone processes one walk is for.
+	goneAtOnce = 100
+)
+
+// dbNow is the present in a statement. Times that processes compare with each other are the database's, even while a
+// process's clock is wrong.
+func (s *Store) dbNow() clause.Expr {
+	if s.postgres && s.clock.follows() {
+		return gorm.Expr("clock_timestamp()")
+	}
+	return gorm.Expr("?", s.now())
+}
+
+// dbAgo is a time before dbNow.
+func (s *Store) dbAgo(d time.Duration) clause.Expr {
+	if s.postgres && s.clock.follows() {
+		return gorm.Expr("clock_timestamp() - make_interval(secs => ?)", d.Seconds())
+	}
+	return gorm.Expr("?", s.now().Add(-d))
+}
+
+// newProcessID makes an id that no other process has: the time in milliseconds, and 22 random bits.
+func newProcessID(now time.Time) int64 { return now.UnixMilli()<<22 | rand.Int64N(1<<22) } //nolint:gosec // tells processes apart, guards nothing
+
+// register adds a process. If it replaces an earlier self, that one is gone from now on.
+func (s *Store) register(ctx context.Context, kind, host string, replaces int64) (id int64, err error) {
+	id = newProcessID(s.now())
+	return id, s.Tx(ctx, func(tx *Store) error {
+		db := tx.db.WithContext(ctx)
+		if err := tx.resign(ctx, replaces); err != nil {
+			return err
+		}
+		if !tx.postgres { // SQLite has one process: all earlier ones have ended
+			err := db.Exec("UPDATE processes SET gone_at = ? WHERE gone_at IS NULL", tx.now()).Error
+			if err != nil {
+				return err
+			}
+		}
+		return db.Exec("INSERT INTO processes (id, kind, host, started_at, seen_at) VALUES (?, ?, ?, ?, ?)",
+			id, kind, host, tx.dbNow(), tx.dbNow()).Error
+	})
+}
+
+// resign declares a process gone, by itself. If others have done so before, they look again at what it held.
+func (s *Store) resign(ctx context.Context, id int64) error {
+	return s.db.WithContext(ctx).Exec("UPDATE processes SET gone_at = ?, walked_at = NULL WHERE id = ?", s.dbNow(), id).Error
+}
+
+// touch notes that a process runs. It reports false if others take it for gone.
+func (s *Store) touch(ctx context.Context, id int64) (bool, error) {
+	result := s.db.WithContext(ctx).Exec("UPDATE processes SET seen_at = ? WHERE id = ? AND gone_at IS NULL", s.dbNow(), id)
+	return result.RowsAffected > 0, result.Error
+}
+
+// Runs reports whether a process is known to run: it has not been silent, nor been declared gone.
+func (s *Store) Runs(ctx context.Context, id int64) (runs bool, err error) {
+	err = s.db.WithContext(ctx).Raw("SELECT count(*) > 0 FROM processes WHERE id = ? AND gone_at IS NULL AND seen_at >= ?",
+		id, s.dbAgo(SilentFor)).Scan(&runs).Error
+	return runs, err
+}
+
+// DeclareGone declares the processes gone that have been silent for SilentFor, and returns them. It is for a caller that
+// has watched them for as long: after an outage of the database all have been silent.
+func (s *Store) DeclareGone(ctx context.Context) (gone []Process, err error) {
+	err = s.db.WithContext(ctx).Raw("UPDATE processes SET gone_at = ? WHERE gone_at IS NULL AND seen_at < ? RETURNING *",
+		s.dbNow(), s.dbAgo(SilentFor)).Scan(&gone).Error
+	return gone, err
+}
+
+// ClaimGone returns the gone processes whose work is to be taken over now. No other worker gets them for a while.
+func (s *Store) ClaimGone(ctx context.Context) (gone []Process, err error) {
+	lock := ""
+	if s.postgres {
+		lock = " FOR UPDATE SKIP LOCKED"
+	}
+	err = s.db.WithContext(ctx).Raw(`UPDATE processes SET walked_at = ? WHERE id IN (SELECT id FROM processes
+		WHERE gone_at IS NOT NULL AND (walked_at IS NULL OR walked_at < ?) ORDER BY id LIMIT ?`+lock+`) RETURNING *`,
+		s.dbNow(), s.dbAgo(walkAgain), goneAtOnce).Scan(&gone).Error
+	return gone, err
+}
+
+// KeepGone keeps the claim on gone processes: a walk over millions of rows takes longer than the others wait.
+func (s *Store) KeepGone(ctx context.Context, ids []int64) error {
+	return s.db.WithContext(ctx).Exec("UPDATE processes SET walked_at = ? WHERE id IN ?", s.dbNow(), ids).Error
+}
+
+// ReleaseGone lets the work of gone processes be claimed again at once.
+func (s *Store) ReleaseGone(ctx context.Context, ids []int64) error {
+	return s.db.WithContext(ctx).Exec("UPDATE processes SET walked_at = NULL WHERE id IN ?", ids).Error
+}
+
+// ForgetGone removes processes that have been gone for longer than a time. What they held and nobody has taken over by
+// then is overdue, and found like all that is.
+func (s *Store) ForgetGone(ctx context.Context, after time.Duration) error {
+	return s.db.WithContext(ctx).Exec("DELETE FROM processes WHERE gone_at < ?", s.dbAgo(after)).Error
+}
