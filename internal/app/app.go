@@ -109,7 +109,7 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 		shared = a.desk
 	}
 	a.engine = engine.New(engine.Options{Client: o.Temporal, Queues: workflows.NewQueues(o.Config.TaskQueue), Outbox: a.store,
-		Desk: shared, Metrics: a.metrics, Log: o.Log, Threshold: int64(o.Config.FailureThreshold), Judge: a.judge, Sendable: a.sendable, Slots: slotsPerCore * runtime.GOMAXPROCS(0), GroupMax: o.Config.GroupMax,
+		Desk: shared, Metrics: a.metrics, Log: o.Log, Threshold: int64(o.Config.FailureThreshold), Judge: a.judge, Sendable: a.sendable, Owns: a.store.Owns, LetGo: a.store.LetGo, Slots: slotsPerCore * runtime.GOMAXPROCS(0), GroupMax: o.Config.GroupMax,
 		UIURL: o.Config.TemporalUIURL, Namespace: o.Namespace, Retention: o.Config.Retention.Std()})
 	retry := o.Config.Retry
 	a.hooks = hooks.New(hooks.Options{Store: a.store, Box: box, Guard: a.sender.Guard(), Poster: a.sender, Posts: a.posts, Engine: a.engine,
@@ -137,11 +137,15 @@ func (a *App) sendable(ctx context.Context, tenant, webhookID string) bool {
 func (a *App) Close() {
 	a.engine.Close()
 	a.sender.Close()
+	a.leave()
 	_ = a.store.Close()
 }
 
 // Run serves until ctx ends, then stops taking in, lets what is under way end, and returns.
 func (a *App) Run(ctx context.Context) error {
+	if err := a.store.Join(ctx, a.kind()); err != nil {
+		return err
+	}
 	if err := a.hooks.EnsureOperationalTypes(ctx); err != nil {
 		return err
 	}
@@ -215,7 +219,7 @@ func (a *App) prepare(ctx context.Context, addr net.Addr) {
 
 // work starts the worker, as soon as Temporal is there, and the reconciler. It returns what stops them.
 func (a *App) work(ctx context.Context, background *sync.WaitGroup) (stop func()) {
-	deliveries := &activities.Deliveries{Courier: a.courier()}
+	deliveries := &activities.Deliveries{Courier: a.courier(), Processes: a.store}
 	all := worker.Activities{
 		Deliveries: deliveries,
 		Health:     &activities.Health{Hooks: a.hooks, Store: a.store, Mailer: a.mailer, PublicURL: a.Config.PublicURL, Metrics: a.metrics, Log: a.Log},

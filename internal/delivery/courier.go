@@ -49,7 +49,9 @@ type Courier struct {
 	Breaker  Breaker // nil = every failure is the receiver's
 	// Failed is called when a failure has been counted: before and after are the webhook's count before and after the
 	// transaction that counted it.
-	Failed  func(webhookID string, before, after int64)
+	Failed func(webhookID string, before, after int64)
+	// Owns reports whether what was accepted under a process id is still this process's; nil = always.
+	Owns    func(process int64) bool
 	Metrics *metrics.Metrics
 	Log     *slog.Logger
 	Now     func() time.Time
@@ -86,7 +88,7 @@ func (c *Courier) First(ctx context.Context, in FirstInput) (Batch, error) {
 		return Batch{}, err
 	}
 	defer unlock()
-	jobs := onDesk(c.Desk.Take(in.DispatchID), in.DispatchID)
+	jobs := c.onDesk(in.DispatchID)
 	defer c.Desk.Done(in.DispatchID)
 	pass := func(*batch, int, int) error { return nil }
 	c.noteTraffic(in.Tenant)

@@ -3,6 +3,7 @@ package delivery
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -43,8 +44,13 @@ func (j *job) leave() {
 	}
 }
 
-// onDesk makes jobs of what this process has just accepted; nil if there is nothing.
-func onDesk(work []handoff.Work, dispatchID string) []*job {
+// onDesk makes jobs of what this process has just accepted; nil if there is nothing, or others may have taken it over: what
+// is left of it then stands in the database.
+func (c *Courier) onDesk(dispatchID string) []*job {
+	work := c.Desk.Take(dispatchID)
+	if c.Owns != nil && slices.ContainsFunc(work, func(w handoff.Work) bool { return !c.Owns(w.Delivery.Process) }) {
+		return nil
+	}
 	var jobs []*job
 	for _, w := range work {
 		jobs = append(jobs, &job{dispatchID: dispatchID, delivery: w.Delivery, event: w.Event})

@@ -10,7 +10,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// The times of leases. A process that was killed keeps its places from the others for leaseFor at most.
+// The times of leases. The places of a process that is gone are given back for it; leaseFor is for when nobody does.
 const (
 	leaseFor   = 15 * time.Second
 	renewEvery = 5 * time.Second
@@ -35,7 +35,7 @@ var _ LeaseStore = (*models.Store)(nil)
 // times reserved in the database, the number by places leased there. Webhooks without limits cost nothing.
 type Limits struct {
 	store  LeaseStore
-	holder string
+	holder func() string
 	now    func() time.Time
 
 	mu    sync.Mutex
@@ -53,9 +53,16 @@ type hold struct {
 	turns         turns
 }
 
-// NewLimits makes the Limits of one process.
+// NewLimits makes the Limits of one process, which holds its leases under a name of its own.
 func NewLimits(store LeaseStore, now func() time.Time) *Limits {
-	return &Limits{store: store, holder: uuid.NewString(), now: now, holds: map[string]*hold{}}
+	name := uuid.NewString()
+	return NewLimitsOf(func() string { return name }, store, now)
+}
+
+// NewLimitsOf makes the Limits of a process whose leases are held under a name. If others have declared the process gone
+// and given its places back, it goes on under another name.
+func NewLimitsOf(holder func() string, store LeaseStore, now func() time.Time) *Limits {
+	return &Limits{store: store, holder: holder, now: now, holds: map[string]*hold{}}
 }
 
 // Reserve gives the times at which the webhook's next n deliveries may be sent.
@@ -137,7 +144,7 @@ func (l *Limits) hold(webhookID string) *hold {
 // it is one short statement, and those who wait for it want its answer.
 func (l *Limits) ask(ctx context.Context, webhookID string, h *hold) error {
 	now := l.now() // the lease begins after this
-	granted, err := l.store.Lease(ctx, webhookID, l.holder, min(h.limit, 2*h.used+1), h.limit, leaseFor)
+	granted, err := l.store.Lease(ctx, webhookID, l.holder(), min(h.limit, 2*h.used+1), h.limit, leaseFor)
 	if err != nil {
 		return err
 	}

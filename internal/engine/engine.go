@@ -50,6 +50,12 @@ type Options struct {
 	Judge     func(ctx context.Context, webhookID string) error
 	// Sendable reports whether a webhook is active, as far as this process knows. nil = all are.
 	Sendable func(ctx context.Context, tenant, webhookID string) bool
+	// Owns reports whether what was accepted under a process id is still this process's to start. Others take over what a
+	// process holds that has been silent. nil = always.
+	Owns func(process int64) bool
+	// LetGo lets other processes take over at once what this one holds and has not started: it is called when Temporal
+	// answers again after an outage in which starts failed. nil = the reconciler finds it when it is overdue.
+	LetGo func()
 	// Slots bounds the dispatches being started at once. Temporal collapses under too many: 20 to 30 a core.
 	Slots int
 	// GroupMax is the most deliveries in one shared dispatch.
@@ -85,6 +91,9 @@ type Engine struct {
 	admitted  int                               // waiting, or about to; of one tenant as many as may
 	room      chan struct{}                     // closed and replaced whenever a slot or room becomes free
 	down      time.Time                         // until when Temporal is taken to be away; zero since it answered
+	answered  time.Time                         // when it last did
+	outage    time.Time                         // when the last outage ended
+	gaveUp    bool                              // something that was to be started has not been
 
 	launches crew[launch]
 	signals  *signals
@@ -184,13 +193,15 @@ func (e *Engine) heard(err error) {
 	case codes.Canceled: // by the caller, and says nothing of Temporal
 	default:
 		e.down = time.Time{}
+		e.back()
 	}
 }
 
 // start starts one dispatch's workflow, and tells whether it did. It may exist: then there is nothing to do.
 func (e *Engine) start(d *models.Dispatch, work []handoff.Work) (started bool) {
-	if e.away() {
+	if !e.owns(d.Process) || e.away() {
 		e.Metrics.Starts.WithLabelValues("failed").Inc()
+		e.giveUp()
 		return false
 	}
 	ctx, cancel := context.WithTimeout(e.ctx, startTimeout)
@@ -205,6 +216,7 @@ func (e *Engine) start(d *models.Dispatch, work []handoff.Work) (started bool) {
 		e.Metrics.Starts.WithLabelValues("exists").Inc()
 	case err != nil:
 		e.Metrics.Starts.WithLabelValues("failed").Inc()
+		e.giveUp()
 		e.Log.Warn("dispatch not started; the reconciler will", "dispatch", d.ID, "error", err)
 	default:
 		e.Metrics.Starts.WithLabelValues("started").Inc()
@@ -214,7 +226,10 @@ func (e *Engine) start(d *models.Dispatch, work []handoff.Work) (started bool) {
 	return false
 }
 
-// taskTimeout is how long a workflow task of a dispatch may be silent before another worker gets it: how soon
+// owns reports whether what was accepted under a process id is still this process's to start.
+func (e *Engine) owns(process int64) bool { return e.Owns == nil || e.Owns(process) }
+
+// taskTimeout is how long a workflow task may be silent before another worker gets it: how soon
 // deliveries go on after a worker was killed.
 const taskTimeout = 5 * time.Second
 
@@ -263,7 +278,7 @@ func (e *Engine) Recover(recoveryID string) {
 		ctx, cancel := context.WithTimeout(e.ctx, startTimeout)
 		defer cancel()
 		_, err := e.Client.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
-			ID: workflows.RecoverID(recoveryID), TaskQueue: e.Queues.Main(), StaticSummary: "recovery " + recoveryID,
+			ID: workflows.RecoverID(recoveryID), TaskQueue: e.Queues.Main(), WorkflowTaskTimeout: taskTimeout, StaticSummary: "recovery " + recoveryID,
 			Priority: temporal.Priority{FairnessKey: fairRecovery},
 		}, workflows.RecoverType, workflows.RecoverInput{RecoveryID: recoveryID})
 		if e.heard(err); err != nil {

@@ -67,6 +67,12 @@ func (c *temporal) SignalWithStartWorkflow(_ context.Context, id, _ string, _ an
 	return nil, c.err
 }
 
+func (c *temporal) CheckHealth(context.Context, *client.CheckHealthRequest) (*client.CheckHealthResponse, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return &client.CheckHealthResponse{}, c.err
+}
+
 func (c *temporal) fail(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -84,6 +90,7 @@ type outbox struct {
 	takes time.Duration // to write one
 
 	mu    sync.Mutex
+	err   error
 	sizes []int
 	gone  map[string]bool // dispatches
 }
@@ -96,8 +103,17 @@ func (o *outbox) CreateSharedDispatch(ctx context.Context, keys []models.Deliver
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if o.err != nil {
+		return models.Dispatch{}, o.err
+	}
 	o.sizes = append(o.sizes, len(keys))
 	return models.Dispatch{ID: fmt.Sprintf("dsp_%d", len(o.sizes)), Deliveries: keys}, nil
+}
+
+func (o *outbox) fail(err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.err = err
 }
 
 func (o *outbox) Dispatch(_ context.Context, id string) (models.Dispatch, error) {

@@ -85,6 +85,7 @@ func (e *Engine) Queue(work []handoff.Work) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.isAway() {
+		e.gave()
 		e.leave(work)
 		return
 	}
@@ -177,6 +178,7 @@ func (e *Engine) startShared(group []handoff.Work, tenants map[string]bool) {
 		e.share()
 		e.freed()
 	}()
+	group = slices.DeleteFunc(group, func(w handoff.Work) bool { return !e.owns(w.Delivery.Process) })
 	if group = e.sendable(group); len(group) == 0 {
 		return
 	}
@@ -188,6 +190,9 @@ func (e *Engine) startShared(group []handoff.Work, tenants map[string]bool) {
 	d, err := e.Outbox.CreateSharedDispatch(ctx, keys)
 	cancel()
 	if err != nil {
+		if e.LetGo != nil { // as soon as the database is there again
+			e.LetGo()
+		}
 		e.Log.Warn("shared dispatch not written; the reconciler will", "deliveries", len(group), "error", err)
 		return
 	}

@@ -155,7 +155,7 @@ func (e *Engine) wake(w wake) {
 	defer cancel()
 	id := workflows.WatchID(w.webhookID)
 	_, err := e.Client.SignalWithStartWorkflow(ctx, id, workflows.JudgeSignal, nil, client.StartWorkflowOptions{
-		ID: id, TaskQueue: e.Queues.Main(), Priority: temporal.Priority{FairnessKey: fairHealth},
+		ID: id, TaskQueue: e.Queues.Main(), WorkflowTaskTimeout: taskTimeout, Priority: temporal.Priority{FairnessKey: fairHealth},
 		StaticSummary:         "health of " + w.webhookID,
 		TypedSearchAttributes: temporal.NewSearchAttributes(workflows.WebhookAttribute.ValueSet([]string{w.webhookID})),
 	}, workflows.WatchType, workflows.WatchInput{WebhookID: w.webhookID})

@@ -265,6 +265,7 @@ type acceptance struct {
 	work      map[string][]handoff.Work // by dispatch
 	waiting   []handoff.Work            // for a shared dispatch
 	reserved  bool
+	process   int64             // that holds what is to start
 	members   map[string][]byte // of fan-outs, by event type
 	reached   int               // deliveries of the fan-outs
 }
@@ -293,6 +294,12 @@ func (a *acceptance) plan(ctx context.Context, r PublishRequest) bool {
 		return false
 	}
 	a.work = map[string][]handoff.Work{}
+	a.process = s.Store.ProcessID()
+	for _, indexes := range pending {
+		for _, k := range indexes {
+			a.request.Deliveries[k].Process = a.process
+		}
+	}
 	for i, e := range a.request.Events {
 		published := Published{ID: e.ID}
 		if own && len(pending[e.ID]) > 0 {
@@ -324,7 +331,7 @@ func (a *acceptance) dispatch(e *models.Event, chosen bool, deliveries []int) st
 			id += "/part-" + strconv.Itoa(part+1)
 		}
 		n := min(len(deliveries), most)
-		d := models.Dispatch{ID: id, CreatedAt: e.CreatedAt, CheckedAt: e.CreatedAt}
+		d := models.Dispatch{ID: id, CreatedAt: e.CreatedAt, CheckedAt: e.CreatedAt, Process: a.process}
 		for _, k := range deliveries[:n] {
 			delivery := &a.request.Deliveries[k]
 			delivery.DispatchID = id

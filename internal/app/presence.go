@@ -1,0 +1,32 @@
+package app
+
+import (
+	"context"
+	"time"
+)
+
+// kind is what the process is called among the others.
+func (a *App) kind() string {
+	switch {
+	case a.Dev:
+		return "dev"
+	case a.API && a.Worker:
+		return "serve"
+	case a.API:
+		return "api"
+	default:
+		return "worker"
+	}
+}
+
+// leaveFor bounds the word of farewell: without it the others wait until the process has been silent for long enough.
+const leaveFor = 2 * time.Second
+
+// leave lets the other processes know that this one has ended.
+func (a *App) leave() {
+	ctx, cancel := context.WithTimeout(context.Background(), leaveFor)
+	defer cancel()
+	if err := a.store.Leave(ctx); err != nil {
+		a.Log.Warn("the end of this process is not known yet; others find out in a few seconds", "error", err)
+	}
+}

@@ -1,0 +1,92 @@
+package engine_test
+
+import (
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/api/serviceerror"
+
+	"github.com/posthorn/posthorn/internal/engine"
+	"github.com/posthorn/posthorn/models"
+)
+
+// What others have taken over, because this process was suspended, is not started by it any more.
+func TestWhatOthersHaveTakenOverIsNotStarted(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		e, c, o := setup(func(o *engine.Options) { o.Owns = func(process int64) bool { return process == 2 } })
+		held := work(10)
+		for i := range held {
+			held[i].Delivery.Process = int64(1 + i%2)
+		}
+		require.True(t, e.Admit(t.Context(), "acme", len(held)))
+		e.Queue(held)
+		time.Sleep(time.Second)
+		require.Equal(t, []int{5}, o.written())
+
+		require.Zero(t, e.LaunchWait(t.Context(), models.Dispatch{ID: "dsp_old", Process: 1}))
+		before := c.starts()
+		require.Equal(t, 1, e.LaunchWait(t.Context(), models.Dispatch{ID: "dsp_new", Process: 2}))
+		require.Equal(t, before+1, c.starts())
+		e.Close()
+	})
+}
+
+// After an outage of Temporal what was given up meanwhile is left to others at once; a call that failed while others were
+// answered is no outage.
+func TestAfterAnOutageOfTemporalWhatWasGivenUpIsLeftToOthers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		let := 0
+		e, c, _ := setup(func(o *engine.Options) { o.LetGo = func() { let++ } })
+		start := func(id string) {
+			t.Helper()
+			require.True(t, own(e, id))
+			synctest.Wait()
+		}
+		for range 10 {
+			start("while it is there")
+			time.Sleep(1100 * time.Millisecond)
+		}
+		c.fail(serviceerror.NewUnavailable("restarting"))
+		start("given up")
+		c.fail(nil)
+		time.Sleep(1100 * time.Millisecond)
+		start("back after a moment")
+		require.Zero(t, let)
+
+		c.fail(serviceerror.NewUnavailable("restarting"))
+		for range 5 {
+			time.Sleep(1100 * time.Millisecond)
+			start("given up")
+		}
+		require.Zero(t, let, "it is away still")
+		c.fail(nil)
+		time.Sleep(1100 * time.Millisecond)
+		require.Equal(t, 1, let, "it is back, though nothing is started that would find out")
+		start("as ever")
+		require.Equal(t, 1, let)
+		time.Sleep(10 * time.Second)
+		start("nothing was given up since")
+		require.Equal(t, 1, let)
+		e.Close()
+	})
+}
+
+// What could not be written because the database was away is left to others as soon as it is back.
+func TestWhatCouldNotBeWrittenIsLeftToOthers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		let := 0
+		e, _, o := setup(func(o *engine.Options) { o.LetGo = func() { let++ } })
+		o.fail(errors.New("the database is away"))
+		require.True(t, e.Admit(t.Context(), "acme", 1))
+		e.Queue(work(1))
+		time.Sleep(time.Second)
+		require.Equal(t, 1, let)
+		e.Close()
+	})
+}
