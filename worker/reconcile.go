@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -39,6 +40,8 @@ type Reconciler struct {
 	measureNext, sweepNext time.Time
 	// Where the next look of each kind begins: the last id that was looked at.
 	healthAt, recoveryAt string
+	watch                watch         // of the other processes
+	declared             chan struct{} // a process has been declared gone
 }
 
 // The bounds of one look.
@@ -67,16 +70,22 @@ type loop struct {
 	look func(context.Context) (found bool, err error)
 	// temporal is set if it can do nothing while Temporal is away.
 	temporal bool
+	// every is the time between two looks; 0 = the reconciler's.
+	every time.Duration
+	// wake lets the next look begin at once; nil = nothing does.
+	wake <-chan struct{}
 }
 
 func (r *Reconciler) loops() []loop {
 	return []loop{
-		{"statistics", r.follow, false},
-		{"backlog", r.measure, false},
-		{"sweep", r.sweep, false},
-		{"deliveries", r.deliveries, true},
-		{"webhooks", r.webhooks, true},
-		{"recoveries", r.recoveries, true},
+		{name: "statistics", look: r.follow},
+		{name: "backlog", look: r.measure},
+		{name: "sweep", look: r.sweep},
+		{name: "deliveries", look: r.deliveries, temporal: true},
+		{name: "webhooks", look: r.webhooks, temporal: true},
+		{name: "recoveries", look: r.recoveries, temporal: true},
+		{name: "processes", look: r.processes, every: watchEvery},
+		{name: "takeover", look: r.gone, every: watchEvery, wake: r.declared},
 	}
 }
 
@@ -88,6 +97,7 @@ func (r *Reconciler) Run(ctx context.Context) {
 	if r.Overdue == 0 {
 		r.Overdue = time.Minute
 	}
+	r.declared = make(chan struct{}, 1)
 	var running sync.WaitGroup
 	for _, l := range r.loops() {
 		running.Go(func() { r.run(ctx, l) })
@@ -103,12 +113,13 @@ func (r *Reconciler) run(ctx context.Context, l loop) {
 		if err != nil && ctx.Err() == nil {
 			r.Log.WarnContext(ctx, "reconciling goes on at the next look", "loop", l.name, "error", err)
 		}
-		wait := r.Every
+		wait := cmp.Or(l.every, r.Every)
 		if !found {
 			wait = max(wait, loopRest*time.Since(begun))
 		}
 		select {
 		case <-ctx.Done():
+		case <-l.wake:
 		case <-time.After(wait):
 		}
 	}
@@ -182,6 +193,9 @@ func (r *Reconciler) sweep(ctx context.Context) (bool, error) {
 		if n < sweptAtOnce {
 			break
 		}
+	}
+	if err := r.Store.ForgetGone(ctx, r.Overdue+goneFor); err != nil {
+		return false, err
 	}
 	if now.Before(r.sweepNext) {
 		return true, nil

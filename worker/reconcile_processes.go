@@ -1,0 +1,133 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/posthorn/posthorn/models"
+)
+
+const (
+	// watchEvery is the time between two looks at the other processes.
+	watchEvery = 500 * time.Millisecond
+	// watchGap is the longest time between two looks that still count as watching.
+	watchGap = 3 * time.Second
+	// goneFor is for how long what a gone process held is looked for, beyond the time after which all that is overdue is
+	// found.
+	goneFor = time.Minute
+)
+
+// watch is since when this process has watched the others without a gap. The zero value is ready.
+type watch struct {
+	now         func() time.Time // nil = time.Now, which no step of the clock moves
+	since, last time.Time
+}
+
+// look notes a look at the others, and reports whether they have been watched for as long as one may be silent. Right after
+// an outage of the database, or when this process was suspended, all of them seem silent, and none is gone.
+func (w *watch) look() (long bool) {
+	now := time.Now()
+	if w.now != nil {
+		now = w.now()
+	}
+	if w.last.IsZero() || now.Sub(w.last) > watchGap {
+		w.since = now
+	}
+	w.last = now
+	return now.Sub(w.since) >= models.SilentFor
+}
+
+// processes declares the processes gone that have been silent.
+func (r *Reconciler) processes(ctx context.Context) (found bool, err error) {
+	if err := r.Store.Ping(ctx); err != nil {
+		r.watch.last = time.Time{}
+		return true, err
+	}
+	if !r.watch.look() {
+		return false, nil
+	}
+	gone, err := r.Store.DeclareGone(ctx)
+	if err != nil {
+		r.watch.last = time.Time{}
+		return true, err
+	}
+	for _, p := range gone {
+		r.Log.WarnContext(ctx, "process gone; taking over what it held", "process", p.ID, "kind", p.Kind, "host", p.Host, "seen", p.SeenAt)
+	}
+	if len(gone) > 0 {
+		select {
+		case r.declared <- struct{}{}:
+		default: // nobody waits, or it is known
+		}
+	}
+	return len(gone) > 0, nil
+}
+
+// gone takes over what gone processes held: the places that they had leased, the deliveries that waited in their memory,
+// and the dispatches that they had not started. Each process is seen to by one worker at a time.
+func (r *Reconciler) gone(ctx context.Context) (found bool, err error) {
+	gone, err := r.Store.ClaimGone(ctx)
+	if err != nil || len(gone) == 0 {
+		return false, err
+	}
+	ids := make([]int64, len(gone))
+	for i, p := range gone {
+		ids[i] = p.ID
+	}
+	err = r.Store.FreeLeases(ctx, gone)
+	if err == nil {
+		err = r.Engine.Ready(ctx)
+	}
+	if err == nil {
+		err = r.takeOverFrom(ctx, gone, ids)
+	}
+	if err != nil {
+		return true, errors.Join(err, r.Store.ReleaseGone(ctx, ids))
+	}
+	return true, nil
+}
+
+// takeOverFrom walks over what fell due while the processes ran, and dispatches again what they held, however short it has
+// been overdue.
+func (r *Reconciler) takeOverFrom(ctx context.Context, gone []models.Process, ids []int64) error {
+	first := slices.MinFunc(gone, func(a, b models.Process) int { return a.StartedAt.Compare(b.StartedAt) })
+	last := slices.MaxFunc(gone, func(a, b models.Process) int { return a.GoneAt.Compare(*b.GoneAt) })
+	before := r.Store.Now()
+	if end := last.GoneAt.Add(clockSlack); end.Before(before) {
+		before = end
+	}
+	p := pass{Reconciler: r}
+	for after := (models.Mark{At: first.StartedAt.Add(-clockSlack)}); ; {
+		page, err := r.Store.Overdue(ctx, before, after, overdueAtOnce)
+		if err != nil {
+			return err
+		}
+		held := page.HeldBy(gone)
+		if !p.adopted && held.Nameless() {
+			p.adopted = true
+			if err := r.Store.AdoptOf(ctx, gone); err != nil {
+				return err
+			}
+			continue // the names of the shared dispatches that they had written are known now
+		}
+		dead, err := r.check(ctx, held.Doubtful(*last.GoneAt))
+		if err != nil {
+			return err
+		}
+		if err := p.takeOver(ctx, held.Undriven(dead), before); err != nil {
+			return err
+		}
+		if err := r.Store.ForgetDispatches(ctx, dead); err != nil || !page.More {
+			return err
+		}
+		if err := r.Store.KeepGone(ctx, ids); err != nil {
+			return err
+		}
+		after = page.Next
+	}
+}
+
+// clockSlack is by how much a process's idea of the database's time may be wrong.
+const clockSlack = 2 * time.Second
