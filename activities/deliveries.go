@@ -3,7 +3,6 @@ package activities
 import (
 	"context"
 	"errors"
-	"sync"
 	"time"
 
 	"go.temporal.io/sdk/activity"
@@ -16,6 +15,8 @@ import (
 // Deliveries makes attempts: a delivery.Courier in Temporal's terms.
 type Deliveries struct {
 	Courier *delivery.Courier
+	// Processes knows which processes run. nil = an activity that was silent is taken to be a dead worker's.
+	Processes Processes
 }
 
 // The types of the errors by which activities ask Temporal to call them again.
@@ -38,7 +39,10 @@ func (a *Deliveries) FirstAttempts(ctx context.Context, in workflows.FirstAttemp
 // slots: a slow receiver may have many of those, but the next that is free goes to another webhook first. A batch that
 // was put off as a whole asks for itself again as a Temporal retry, so that the history does not grow.
 func (a *Deliveries) AttemptMany(ctx context.Context, in workflows.AttemptManyInput) (workflows.Round, error) {
-	defer beat(ctx)()
+	if err := a.elsewhere(ctx); err != nil {
+		return workflows.Round{}, err
+	}
+	defer a.beat(ctx)()
 	known := make([]delivery.Leftover, len(in.Deliveries))
 	for i := range in.Deliveries {
 		known[i] = fromWire(&in.Deliveries[i])
@@ -48,7 +52,7 @@ func (a *Deliveries) AttemptMany(ctx context.Context, in workflows.AttemptManyIn
 	batch, err := a.Courier.Many(posting, delivery.ManyInput{DispatchID: in.DispatchID, Deliveries: known, Stop: ctx.Done()})
 	switch {
 	case err != nil:
-		return workflows.Round{}, err
+		return workflows.Round{}, later(ctx, err, manyFirst)
 	case batch.Again > 0:
 		return workflows.Round{}, again(batch.Reason, NoPlace, batch.Again)
 	}
@@ -58,7 +62,10 @@ func (a *Deliveries) AttemptMany(ctx context.Context, in workflows.AttemptManyIn
 // Attempt makes one POST of one delivery. A failed reception that is to be tried again is returned as an error that
 // tells Temporal when, so that the Web UI shows attempt n of m, the last failure and the next time.
 func (a *Deliveries) Attempt(ctx context.Context, in workflows.AttemptInput) (workflows.Outcome, error) {
-	defer beat(ctx)()
+	if err := a.elsewhere(ctx); err != nil {
+		return workflows.Outcome{}, err
+	}
+	defer a.beat(ctx)()
 	known := fromWire(&in.Delivery)
 	attempt := int(activity.GetInfo(ctx).Attempt)
 	endless := known.Kind == delivery.ForSlot
@@ -70,7 +77,7 @@ func (a *Deliveries) Attempt(ctx context.Context, in workflows.AttemptInput) (wo
 	outcome, err := a.Courier.Retry(posting, delivery.RetryInput{DispatchID: in.DispatchID, Delivery: known})
 	switch {
 	case err != nil:
-		return workflows.Outcome{}, err
+		return workflows.Outcome{}, later(ctx, err, oneFirst)
 	case outcome.Left == nil:
 		return workflows.Outcome{Status: outcome.End}, nil
 	case outcome.Attempted && (endless || attempt < in.Delivery.Remaining):
@@ -89,6 +96,24 @@ func again(message, kind string, after time.Duration) error {
 	return temporal.NewApplicationErrorWithOptions(message, kind, temporal.ApplicationErrorOptions{
 		NextRetryDelay: max(after, time.Millisecond), // 0 would mean the policy's own interval
 		Category:       temporal.ApplicationErrorCategoryBenign})
+}
+
+// The waits before an activity is called again that failed through trouble of Posthorn's own, such as a database that is
+// away: the first of one delivery, the first of a batch, and the longest.
+const (
+	oneFirst  = 5 * time.Second
+	manyFirst = time.Second
+	laterMost = time.Minute
+)
+
+// later asks for another call, the later the more calls there have been: the trouble may last. The retry policy's own
+// interval is short, as it is for an activity whose worker was killed.
+func later(ctx context.Context, err error, first time.Duration) error {
+	if ctx.Err() != nil {
+		return err
+	}
+	wait := min(laterMost, first<<min(activity.GetInfo(ctx).Attempt-1, 10))
+	return temporal.NewApplicationErrorWithOptions(err.Error(), "", temporal.ApplicationErrorOptions{Cause: err, NextRetryDelay: wait})
 }
 
 // LookUp says what has become of a delivery whose activity ended without saying so, and what is left of it.
@@ -124,36 +149,5 @@ func uncanceled(ctx context.Context) (_ context.Context, end context.CancelFunc)
 	return free, func() {
 		unhook()
 		cancel(nil)
-	}
-}
-
-// beatEvery is how often an activity that makes POSTs says that it is alive, well within the heartbeat timeout. One
-// that ends sooner never does.
-const beatEvery = 5 * time.Second
-
-// beat says that the activity is alive until stop is called.
-func beat(ctx context.Context) (stop func()) {
-	return every(beatEvery, func() { activity.RecordHeartbeat(ctx) })
-}
-
-// every calls do again and again until stop is called, which waits for the last call to end.
-func every(interval time.Duration, do func()) (stop func()) {
-	done := make(chan struct{})
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		ticker := time.NewTicker(interval)
-		defer ticker.Stop()
-		for {
-			select {
-			case <-ticker.C:
-				do()
-			case <-done:
-				return
-			}
-		}
-	})
-	return func() {
-		close(done)
-		wg.Wait()
 	}
 }

@@ -71,7 +71,7 @@ func New(c client.Client, q workflows.Queues, a Activities) (*Worker, error) {
 
 // heartbeatEvery is how often Temporal is told at most that an activity is alive. The SDK's own, four fifths of the
 // heartbeat timeout, leaves a starved machine or a slow Temporal too little of it.
-const heartbeatEvery = 10 * time.Second
+const heartbeatEvery = 2 * time.Second
 
 // stopTimeout is how long POSTs under way may take to end when the process is asked to stop.
 const stopTimeout = 20 * time.Second

@@ -78,9 +78,14 @@ const longestPost = time.Minute
 // the database.
 const recordTimeout = 30 * time.Second
 
-// silence is how long nothing may be heard of an activity that makes POSTs until another worker takes it for dead: one
-// that was killed keeps nothing from being sent for longer, however slow the receiver may be.
-const silence = 30 * time.Second
+// silence is the heartbeat timeout. If an activity that makes POSTs has sent no heartbeat for this long, its worker is
+// presumed dead, and another one takes over: within ten seconds of a kill, however slow the receiver may be.
+const silence = 6 * time.Second
+
+// afterCrash is how long after a missed heartbeat the next worker gets an activity that makes POSTs. It does not grow with
+// the attempts made: a worker that was killed says nothing of the receiver. What fails otherwise says itself when it is to
+// be called again.
+const afterCrash = time.Second
 
 // unbounded is for how long a local activity is repeated. Where it is not set the SDK takes StartToClose for the whole,
 // the wait for a slot included: a backlog, or a database that is away for longer, would fail the workflow.
@@ -207,7 +212,7 @@ func (d *dispatch) attemptMany(ctx workflow.Context, many []Leftover, summary st
 		StartToCloseTimeout: time.Duration(len(many))*longestPost + recordTimeout,
 		HeartbeatTimeout:    silence,
 		WaitForCancellation: d.continues,
-		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: time.Minute},
+		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: afterCrash, BackoffCoefficient: 1, MaximumInterval: time.Minute},
 		Priority:            temporal.Priority{FairnessKey: first.Webhook},
 		Summary:             summary,
 	})
@@ -259,7 +264,7 @@ func (d *dispatch) follow(ctx workflow.Context, l *Leftover) {
 // attempt makes one delivery's attempts until it is received or has used up what remains. Its interval is computed
 // by the activity, for each retry anew; the policy's own applies only after a crash.
 func (d *dispatch) attempt(ctx workflow.Context, l *Leftover) (Outcome, error) {
-	retries := &temporal.RetryPolicy{InitialInterval: 5 * time.Second, BackoffCoefficient: 2, MaximumInterval: 30 * time.Minute,
+	retries := &temporal.RetryPolicy{InitialInterval: afterCrash, BackoffCoefficient: 1, MaximumInterval: 30 * time.Minute,
 		MaximumAttempts: int32(max(1, l.Remaining))} //nolint:gosec // at most 101; Temporal reads 0 as without end
 	if l.Kind == ForSlot { // it asks again as a retry, without end: the history does not grow with the queue
 		retries.MaximumAttempts, retries.MaximumInterval = 0, time.Minute

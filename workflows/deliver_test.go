@@ -103,8 +103,10 @@ func TestARetryIsAnActivityOfTheFairLane(t *testing.T) {
 	require.Equal(t, lane, info.TaskQueue)
 	require.Equal(t, []string{"whk_1"}, d.keys())
 	require.Equal(t, 90*time.Second, info.StartToCloseTimeout, "the longest timeout, and time to record")
-	require.Equal(t, 30*time.Second, info.HeartbeatTimeout, "a worker that died is missed")
+	require.Equal(t, 6*time.Second, info.HeartbeatTimeout, "a worker that died is missed")
 	require.Equal(t, int32(10), d.options[0].RetryPolicy.MaximumAttempts)
+	require.Equal(t, time.Second, d.options[0].RetryPolicy.InitialInterval, "the next worker has it soon after a crash,")
+	require.InDelta(t, 1, d.options[0].RetryPolicy.BackoffCoefficient, 0, "however many attempts there were")
 	require.Equal(t, []string{workflows.StatusRetrying, workflows.Delivered}, d.statuses)
 	require.Equal(t, []string{"evt_1"}, d.finished)
 }
@@ -127,7 +129,7 @@ func TestWhatWaitsForAPlaceAsksAsOftenAsItMust(t *testing.T) {
 	require.Equal(t, 10, asked)
 	require.Len(t, d.options, 1, "all as one activity")
 	require.Zero(t, d.options[0].RetryPolicy.MaximumAttempts)
-	require.Equal(t, time.Minute, d.options[0].RetryPolicy.MaximumInterval, "after a crash, however often it has asked")
+	require.Equal(t, time.Minute, d.options[0].RetryPolicy.MaximumInterval, "however often it has asked")
 }
 
 func TestWhatIsLeftAfterACrashIsScheduledAgainWithWhatRemains(t *testing.T) {

@@ -59,7 +59,7 @@ func TestRetriesThatFallDueTogetherAreOneActivity(t *testing.T) {
 		rounds = append(rounds, in.Deliveries)
 		info := activity.GetInfo(ctx)
 		if info.TaskQueue != lane || in.DispatchID != "evt_1" || info.StartToCloseTimeout != time.Duration(len(in.Deliveries))*time.Minute+30*time.Second ||
-			info.HeartbeatTimeout != 30*time.Second {
+			info.HeartbeatTimeout != 6*time.Second {
 			t.Errorf("on queue %s, for dispatch %s, at most %s, %s of silence", info.TaskQueue, in.DispatchID, info.StartToCloseTimeout, info.HeartbeatTimeout)
 		}
 		tables = append(tables, d.table(t))

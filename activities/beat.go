@@ -1,0 +1,97 @@
+package activities
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+)
+
+// Processes knows which processes run; *models.Store does.
+type Processes interface {
+	// ProcessID is this process's id; 0 = nobody knows of it.
+	ProcessID() int64
+	// Runs reports whether a process is known to run.
+	Runs(ctx context.Context, process int64) (bool, error)
+}
+
+// beatEvery is how often an activity that makes POSTs says that it is alive, well within the heartbeat timeout. One
+// that ends sooner never does.
+const beatEvery = 2 * time.Second
+
+// sign is what a heartbeat says: which process makes the POSTs. The zero sign says that the call has ended.
+type sign struct {
+	Process int64
+	At      time.Time
+}
+
+// beat says that the activity is alive until stop is called.
+func (a *Deliveries) beat(ctx context.Context) (stop func()) {
+	said := false
+	end := every(beatEvery, func() {
+		said = true
+		activity.RecordHeartbeat(ctx, a.sign())
+	})
+	return func() {
+		end()
+		if said { // what is called next need not wait for this call
+			activity.RecordHeartbeat(ctx, sign{})
+		}
+	}
+}
+
+func (a *Deliveries) sign() sign {
+	if a.Processes == nil {
+		return sign{}
+	}
+	return sign{a.Processes.ProcessID(), a.Courier.Now()}
+}
+
+const (
+	// elsewhereAgain is how long after a call that found another process at work the next one is made.
+	elsewhereAgain = 2 * time.Second
+	// elsewhereMost is for how long a process may be at work that sends no heartbeats: as long as one POST may take, and
+	// its record.
+	elsewhereMost = 90 * time.Second
+)
+
+// elsewhere asks for a later call if an earlier one still makes its POSTs in another process. On a starved machine, or
+// with a slow Temporal, heartbeats may be missed though the worker is alive: what it has sent and not recorded yet would
+// be sent twice. In this process the Courier sees to that.
+func (a *Deliveries) elsewhere(ctx context.Context) error {
+	if a.Processes == nil || !activity.HasHeartbeatDetails(ctx) {
+		return nil
+	}
+	var s sign
+	if activity.GetHeartbeatDetails(ctx, &s) != nil || s.Process == 0 || s.Process == a.Processes.ProcessID() ||
+		a.Courier.Now().Sub(s.At) > elsewhereMost {
+		return nil
+	}
+	if runs, err := a.Processes.Runs(ctx, s.Process); err != nil || !runs {
+		return nil //nolint:nilerr // a database that is away lets the attempt fail
+	}
+	return again("another worker is still at it", NoPlace, elsewhereAgain)
+}
+
+// every calls do again and again until stop is called, which waits for the last call to end.
+func every(interval time.Duration, do func()) (stop func()) {
+	done := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		ticker := time.NewTicker(interval)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ticker.C:
+				do()
+			case <-done:
+				return
+			}
+		}
+	})
+	return func() {
+		close(done)
+		wg.Wait()
+	}
+}

@@ -1,0 +1,96 @@
+package activities_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/log"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/testsuite"
+
+	"github.com/posthorn/posthorn/internal/hookstest"
+	"github.com/posthorn/posthorn/internal/sender"
+	"github.com/posthorn/posthorn/workflows"
+)
+
+// processes says which processes run; this one is 1.
+type processes map[int64]bool
+
+func (processes) ProcessID() int64 { return 1 }
+
+func (p processes) Runs(_ context.Context, process int64) (bool, error) { return p[process], nil }
+
+// next calls Attempt after a call whose last heartbeat said something.
+func (b *bundle) next(said any, in workflows.AttemptInput) error {
+	b.t.Helper()
+	suite := &testsuite.WorkflowTestSuite{}
+	suite.SetLogger(log.NewStructuredLogger(quiet))
+	env := suite.NewTestActivityEnvironment()
+	env.SetHeartbeatDetails(said)
+	env.RegisterActivityWithOptions(b.Deliveries.Attempt, activity.RegisterOptions{Name: workflows.Attempt})
+	_, err := env.ExecuteActivity(workflows.Attempt, in)
+	return err
+}
+
+// A heartbeat that was missed does not mean that the worker is dead: what a process that runs still POSTs is not POSTed by
+// another.
+func TestWhatAnotherProcessStillMakesIsNotMadeTwice(t *testing.T) {
+	t.Parallel()
+	type said struct {
+		Process int64
+		At      time.Time
+	}
+	for name, c := range map[string]struct {
+		said said
+		ago  time.Duration
+		made bool
+	}{
+		"it runs":                   {said{Process: 2}, 7 * time.Second, false},
+		"it was killed":             {said{Process: 3}, 7 * time.Second, true},
+		"it is this one":            {said{Process: 1}, 7 * time.Second, true},
+		"its call has ended":        {said{}, 7 * time.Second, true},
+		"no POST takes so long":     {said{Process: 2}, 91 * time.Second, true},
+		"it may take a while still": {said{Process: 2}, 89 * time.Second, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			posts := 0
+			b := setup(t, hookstest.WithPoster(posterFunc(func(context.Context, sender.Request) sender.Result {
+				posts++
+				return sender.Result{Outcome: sender.Received, StatusCode: 204, StartedAt: time.Now()}
+			})))
+			b.Processes = processes{1: true, 2: true}
+			b.hook("/a")
+			d, l := b.waiting()
+			c.said.At = b.Clock.Now().Add(-c.ago)
+			err := b.next(c.said, workflows.AttemptInput{DispatchID: d.ID, Delivery: l})
+			if c.made {
+				require.NoError(t, err)
+				require.Equal(t, 1, posts)
+				return
+			}
+			require.Equal(t, 2*time.Second, asked(t, err).NextRetryDelay())
+			require.Zero(t, posts)
+		})
+	}
+}
+
+// What fails through trouble of Posthorn's own says itself when it is to be called again: the retry policy's interval is
+// for a worker that was killed, and short.
+func TestTroubleOfOurOwnSaysWhenToCallAgain(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.hook("/a")
+	d, l := b.waiting()
+	require.NoError(t, b.Env.Store.Close())
+	_, err := b.attempt(d.ID, l)
+	var again *temporal.ApplicationError
+	require.ErrorAs(t, err, &again)
+	require.Equal(t, 5*time.Second, again.NextRetryDelay())
+	_, err = run[workflows.Round](b, workflows.AttemptMany, b.AttemptMany, workflows.AttemptManyInput{DispatchID: d.ID, Deliveries: []workflows.Leftover{l}})
+	require.ErrorAs(t, err, &again)
+	require.Equal(t, time.Second, again.NextRetryDelay())
+}
