@@ -61,3 +61,35 @@ func (s *Store) CancelDelivery(ctx context.Context, d *Delivery, reason string) 
 
 // PresenceClock gives the clock by which a process knows how long it has been silent.
 func (s *Store) PresenceClock(now func() time.Time) { s.presence.now = now }
+
+// CountedMost is countedMost, for tests.
+const CountedMost = countedMost
+
+// Migrations are migrations, for tests.
+var Migrations = migrations
+
+// OnlineMark is online, for tests.
+const OnlineMark = online
+
+// MigrationText is the text of a migration.
+var MigrationText = migrationText
+
+// Apply applies a migration of a test's.
+func (s *Store) Apply(ctx context.Context, id, text string) error {
+	return s.migrating(ctx, func(m *migrator) error { return m.apply(ctx, id, text) })
+}
+
+// StatementsOf are a migration's statements on PostgreSQL, without comments before them.
+func StatementsOf(text string) []string {
+	statements := (&Store{postgres: true}).dialect(text)
+	for i := range statements {
+		statements[i] = bare(statements[i])
+	}
+	return statements
+}
+
+// ReaderInUse is how many connections for Read are in use.
+func (s *Store) ReaderInUse() int { return s.reader.Pool().InUse }
+
+// ReaderMost is how many connections for Read there may be.
+func (s *Store) ReaderMost() int { return s.reader.Pool().MaxOpenConnections }

@@ -4,9 +4,11 @@ import (
 	"context"
 	"embed"
 	"fmt"
+	"math/rand/v2"
+	"regexp"
 	"strings"
+	"time"
 
-	"github.com/go-gormigrate/gormigrate/v2"
 	"gorm.io/gorm"
 )
 
@@ -14,6 +16,10 @@ import (
 var migrationFiles embed.FS
 
 // migrations in the order they are applied. A migration that has been released is never edited: add another.
+//
+// One whose first line is "-- online" runs statement by statement, outside of a transaction: for CREATE INDEX
+// CONCURRENTLY and DROP INDEX CONCURRENTLY. It may be ended in the middle, and is then run again from its beginning: its
+// statements must allow that (IF NOT EXISTS, IF EXISTS). Every other one is one transaction.
 var migrations = []string{
 	"0001_initial",
 	"0002_systems",
@@ -24,86 +30,228 @@ var migrations = []string{
 	"0007_paces",
 	"0008_mass",
 	"0009_processes",
+	"0010_autovacuum",
 	"0012_canary",
 }
 
-// migrateLock is the advisory lock key that keeps two migrations at once from running into each other.
-const migrateLock = 0x706f7374686f726e // "posthorn"
+// online begins the migrations that run outside of a transaction.
+const online = "-- online\n"
 
-// migrateWait is how long a change of a table waits for what uses the table. All that comes after it waits behind it.
-const migrateWait = "30s"
+const (
+	// migrateLock is the advisory lock key that keeps two migrations at once from running into each other.
+	migrateLock = 0x706f7374686f726e // "posthorn"
+	// migrateWait is how long a change of a table waits for what uses the table, in milliseconds. All that comes after it
+	// waits behind it: it gives up before others do (waitForLocks), and tries again.
+	migrateWait = 100
+	// migratePause is the longest pause before the first further try; it doubles up to migratePauseMost, so that what
+	// waited behind a try has gone on before the next.
+	migratePause     = 200 * time.Millisecond
+	migratePauseMost = 5 * time.Second
+	// migrateFor is how long one migration is tried while others keep the table locked.
+	migrateFor = 10 * time.Minute
+	// migrateLook is the time between two looks at whether another migration is done.
+	migrateLook = 200 * time.Millisecond
+)
 
-// Migrate brings the schema up to date. It may be run twice, and at once from two places.
+// Migrate brings the schema up to date. It may be run twice, at once from two places, and while processes work.
 func (s *Store) Migrate(ctx context.Context) error {
-	if !s.postgres {
-		return s.migrate(s.db.WithContext(ctx))
-	}
-	// All on one connection: those who wait for the lock must not keep its holder from getting another.
-	return s.db.WithContext(ctx).Connection(func(db *gorm.DB) error {
-		conn := db.Statement.ConnPool
-		// The lock is held for as long as another process migrates, and a table may be in use when it is changed.
-		if _, err := conn.ExecContext(ctx, "SET lock_timeout = 0"); err != nil {
-			return fmt.Errorf("models: migrate: %w", err)
-		}
-		defer func() { _, _ = conn.ExecContext(context.Background(), waitForLocks) }()
-		if _, err := conn.ExecContext(ctx, `SELECT pg_advisory_lock($1)`, int64(migrateLock)); err != nil {
-			return fmt.Errorf("models: migrate: lock: %w", err)
-		}
-		defer unlock(conn)
-		if _, err := conn.ExecContext(ctx, "SET lock_timeout = '"+migrateWait+"'"); err != nil {
-			return fmt.Errorf("models: migrate: %w", err)
-		}
-		return s.migrate(db.Session(&gorm.Session{}))
-	})
-}
-
-// unlock outlives the caller's context: a cancelled migration must not leave the pooled connection holding the lock.
-func unlock(conn gorm.ConnPool) {
-	_, _ = conn.ExecContext(context.Background(), `SELECT pg_advisory_unlock($1)`, int64(migrateLock))
-}
-
-func (s *Store) migrate(db *gorm.DB) error {
-	steps := make([]*gormigrate.Migration, 0, len(migrations))
-	for _, id := range migrations {
-		text, err := migrationFiles.ReadFile("migrations/" + id + ".sql")
-		if err != nil {
-			return fmt.Errorf("models: migrate: %w", err)
-		}
-		statements := s.dialect(string(text))
-		steps = append(steps, &gormigrate.Migration{ID: id, Migrate: func(tx *gorm.DB) error {
-			for _, statement := range statements {
-				if err := tx.Exec(statement).Error; err != nil {
-					return fmt.Errorf("%s: %w", id, err)
-				}
-			}
-			return nil
-		}})
-	}
-	options := *gormigrate.DefaultOptions
-	options.UseTransaction = true
-	if err := gormigrate.New(db, &options, steps).Migrate(); err != nil {
+	if err := s.migrate(ctx); err != nil {
 		return fmt.Errorf("models: migrate: %w", err)
 	}
 	return nil
 }
 
-// dialect splits a migration into statements in this database's words. The files are written for PostgreSQL; what
-// SQLite says otherwise is little: times are its driver's TIMESTAMP, and neither a table nor a column has storage
-// parameters.
+func (s *Store) migrate(ctx context.Context) error {
+	return s.migrating(ctx, func(m *migrator) error {
+		for _, id := range migrations {
+			text, err := migrationText(id)
+			if err != nil {
+				return err
+			}
+			if err := m.apply(ctx, id, text); err != nil {
+				return fmt.Errorf("%s: %w", id, err)
+			}
+		}
+		return nil
+	})
+}
+
+// migrating runs fn while no other process migrates.
+func (s *Store) migrating(ctx context.Context, fn func(*migrator) error) error {
+	m := &migrator{Store: s, db: s.db}
+	if s.postgres {
+		// Connections of its own: what one of them is set to, and what it locks, is no other's business.
+		pool := bound(s.server.pool(""), 2)
+		defer func() { _ = pool.Close() }()
+		turn, err := takeTurn(ctx, pool)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = turn.Rollback() }()
+		if m.db, err = s.orm(postgresOn(pool)); err != nil {
+			return err
+		}
+	}
+	// The length is what the library gave the column that kept this table first.
+	if err := m.db.WithContext(ctx).Exec("CREATE TABLE IF NOT EXISTS migrations (id varchar(255) PRIMARY KEY)").Error; err != nil {
+		return err
+	}
+	return fn(m)
+}
+
+// further are the texts of migrations that only test builds have.
+var further = map[string]string{}
+
+func migrationText(id string) (string, error) {
+	if text, ok := further[id]; ok {
+		return text, nil
+	}
+	text, err := migrationFiles.ReadFile("migrations/" + id + ".sql")
+	return string(text), err
+}
+
+// migrator applies migrations.
+type migrator struct {
+	*Store
+
+	db *gorm.DB
+}
+
+// apply applies one migration, unless it has been.
+func (m *migrator) apply(ctx context.Context, id, text string) error {
+	db := m.db.WithContext(ctx)
+	if done, err := isApplied(db, id); done || err != nil {
+		return err
+	}
+	if m.postgres && strings.HasPrefix(text, online) {
+		for _, statement := range m.dialect(text) {
+			if err := m.persist(ctx, func() error { return m.runOnline(db, statement) }); err != nil {
+				return err
+			}
+		}
+		return db.Exec("INSERT INTO migrations (id) VALUES (?)", id).Error
+	}
+	return m.persist(ctx, func() error {
+		return db.Transaction(func(tx *gorm.DB) error {
+			// SQLite: another process may have, as its transactions wait for each other.
+			if done, err := isApplied(tx, id); done || err != nil {
+				return err
+			}
+			if err := m.waitBriefly(tx); err != nil {
+				return err
+			}
+			for _, statement := range m.dialect(text) {
+				if err := tx.Exec(statement).Error; err != nil {
+					return err
+				}
+			}
+			return tx.Exec("INSERT INTO migrations (id) VALUES (?)", id).Error
+		})
+	})
+}
+
+func isApplied(db *gorm.DB, id string) (bool, error) {
+	var n int64
+	err := db.Table("migrations").Where("id = ?", id).Count(&n).Error
+	return n > 0, err
+}
+
+// persist runs a step again while what it needs is locked by others.
+func (m *migrator) persist(ctx context.Context, step func() error) error {
+	pause := migratePause
+	for began := time.Now(); ; pause = min(2*pause, migratePauseMost) {
+		err := step()
+		if !IsLocked(err) && !isGivenUp(err) {
+			return err
+		}
+		if time.Since(began) > migrateFor {
+			return fmt.Errorf("others have kept a table locked for %s: look for long transactions in pg_stat_activity: %w", migrateFor, err)
+		}
+		select {
+		case <-time.After(pause/2 + rand.N(pause/2)): //nolint:gosec // spreads waits, guards nothing
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
+// waitBriefly bounds the waits for locks in a transaction.
+func (m *migrator) waitBriefly(tx *gorm.DB) error {
+	if !m.postgres {
+		return nil
+	}
+	return tx.Exec(fmt.Sprintf("SET LOCAL lock_timeout = %d", migrateWait)).Error
+}
+
+var (
+	concurrently = regexp.MustCompile(`^(CREATE (?:UNIQUE )?INDEX|DROP INDEX) CONCURRENTLY\b`)
+	newIndex     = regexp.MustCompile(`^CREATE (?:UNIQUE )?INDEX CONCURRENTLY IF NOT EXISTS (\w+) ON`)
+)
+
+// runOnline runs one statement outside of a transaction. Those that say CONCURRENTLY lock out nothing but other changes
+// of the table: they wait for as long as there are older transactions. Others wait briefly.
+func (m *migrator) runOnline(db *gorm.DB, statement string) error {
+	statement = bare(statement)
+	if !concurrently.MatchString(statement) {
+		return db.Transaction(func(tx *gorm.DB) error {
+			if err := m.waitBriefly(tx); err != nil {
+				return err
+			}
+			return tx.Exec(statement).Error
+		})
+	}
+	if index := newIndex.FindStringSubmatch(statement); index != nil {
+		if err := dropInvalid(db, index[1]); err != nil {
+			return err
+		}
+	}
+	return db.Exec(statement).Error
+}
+
+// dropInvalid removes what a CREATE INDEX CONCURRENTLY has left behind that was ended in the middle: to IF NOT EXISTS it
+// is an index, to queries it is not.
+func dropInvalid(db *gorm.DB, index string) error {
+	var n int64
+	err := db.Raw(`SELECT count(*) FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+		WHERE c.relname = ? AND pg_table_is_visible(c.oid) AND NOT i.indisvalid`, index).Scan(&n).Error
+	if err != nil || n == 0 {
+		return err
+	}
+	return db.Exec("DROP INDEX CONCURRENTLY IF EXISTS " + index).Error
+}
+
+// bare is a statement without the comments before it.
+func bare(statement string) string {
+	for {
+		statement = strings.TrimSpace(statement)
+		if !strings.HasPrefix(statement, "--") {
+			return statement
+		}
+		_, statement, _ = strings.Cut(statement, "\n")
+	}
+}
+
+// sqliteWords are PostgreSQL's words in SQLite's: times are its driver's TIMESTAMP, and it has neither storage parameters
+// nor anyone to keep waiting.
+var sqliteWords = strings.NewReplacer("timestamptz", "timestamp", "bytea", "blob", "WITH (fillfactor = 80)", "",
+	"INDEX CONCURRENTLY", "INDEX")
+
+// postgresOnly are statements that SQLite does without: how a table is stored and vacuumed, and triggers for the sake of
+// an earlier build beside this one, as SQLite has one process.
+var postgresOnly = regexp.MustCompile(`^(CREATE FUNCTION|CREATE TRIGGER|ALTER TABLE \w+ SET \(|ALTER TABLE \w+ ALTER COLUMN \w+ SET STORAGE)`)
+
+// dialect splits a migration into statements in this database's words. The files are written for PostgreSQL.
 func (s *Store) dialect(text string) []string {
 	if !s.postgres {
-		text = strings.NewReplacer("timestamptz", "timestamp", "bytea", "blob", "WITH (fillfactor = 80)", "",
-			"ALTER TABLE jobs ALTER COLUMN members SET STORAGE EXTERNAL;\n", "").Replace(text)
+		text = sqliteWords.Replace(text)
 	}
 	var statements []string
 	for statement := range strings.SplitSeq(text, ";\n") {
-		// SQLite has one process, so that no earlier build ever runs beside this one.
-		if !s.postgres && (strings.Contains(statement, "CREATE FUNCTION") || strings.Contains(statement, "CREATE TRIGGER")) {
+		plain := bare(statement)
+		if plain == "" || !s.postgres && postgresOnly.MatchString(plain) {
 			continue
 		}
-		if strings.TrimSpace(statement) != "" {
-			statements = append(statements, statement)
-		}
+		statements = append(statements, statement)
 	}
 	return statements
 }

@@ -6,17 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/pgtype"
-	"github.com/jackc/pgx/v5/stdlib"
-	"gorm.io/driver/postgres"
 	"gorm.io/driver/sqlite"
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
@@ -33,6 +29,9 @@ var (
 // Store is a handle on the database. It is safe for concurrent use.
 type Store struct {
 	db       *gorm.DB
+	reader   *Store // what Read gives
+	readFor  time.Duration
+	server   *server // nil on SQLite
 	postgres bool
 	inTx     bool // the handle that Tx gives to its function
 	clock    *clock
@@ -44,8 +43,10 @@ type Store struct {
 
 // Options tunes Open. The zero value is usable.
 type Options struct {
-	// MaxConns bounds the connections to PostgreSQL. Default 20.
+	// MaxConns bounds the connections to PostgreSQL, those for Read included. Default 20.
 	MaxConns int
+	// ReadFor bounds a Read. Default 5 s.
+	ReadFor time.Duration
 	// GroupMax is the most deliveries of several events that are dispatched anew together, at most MaxDispatch, which is the
 	// default.
 	GroupMax int
@@ -68,28 +69,74 @@ func Open(ctx context.Context, databaseURL string, o Options) (*Store, error) {
 	if o.GroupMax == 0 {
 		o.GroupMax = MaxDispatch
 	}
+	if o.ReadFor == 0 {
+		o.ReadFor = readFor
+	}
 	s := &Store{clock: &clock{process: o.Now}, groupMax: min(o.GroupMax, MaxDispatch), changes: &inTurn{}, traffic: &atomic.Int64{},
-		presence: newPresence()}
-	var dialector gorm.Dialector
+		presence: newPresence(), readFor: o.ReadFor}
+	pool, err := s.connect(ctx, databaseURL, o)
+	if err != nil {
+		return nil, fmt.Errorf("models: open: %w", err)
+	}
+	if err := pool.PingContext(ctx); err != nil {
+		_ = s.Close()
+		return nil, fmt.Errorf("models: open: %w", err)
+	}
+	if s.postgres && o.Correct {
+		if err := s.clock.follow(ctx, pool, realClock); err != nil {
+			_ = s.Close()
+			return nil, fmt.Errorf("models: open: %w", err)
+		}
+	}
+	return s, nil
+}
+
+// connect makes the pools, and returns the main one.
+func (s *Store) connect(ctx context.Context, databaseURL string, o Options) (pool *sql.DB, err error) {
 	switch {
 	case strings.HasPrefix(databaseURL, "sqlite:"):
-		pool, err := sqlitePool(ctx, strings.TrimPrefix(databaseURL, "sqlite:"))
-		if err != nil {
-			return nil, fmt.Errorf("models: open: %w", err)
+		if pool, err = sqlitePool(ctx, strings.TrimPrefix(databaseURL, "sqlite:")); err != nil {
+			return nil, err
 		}
-		dialector = sqlite.Dialector{Conn: pool}
-		o.MaxConns = min(o.MaxConns, 8)
+		bound(pool, min(o.MaxConns, 8))
+		s.reader = s
+		s.db, err = s.orm(sqlite.Dialector{Conn: pool})
+		return pool, err
 	case strings.HasPrefix(databaseURL, "postgres://"), strings.HasPrefix(databaseURL, "postgresql://"):
-		pool, err := postgresPool(databaseURL)
+		config, err := postgresConfig(databaseURL)
 		if err != nil {
-			return nil, fmt.Errorf("models: open: %w", err)
+			return nil, err
 		}
-		dialector = postgres.New(postgres.Config{Conn: pool})
-		s.postgres = true
+		s.postgres, s.server = true, &server{config: config}
+		reads := max(1, o.MaxConns/readShare)
+		pool = bound(s.server.pool(session), max(1, o.MaxConns-reads))
+		if s.db, err = s.orm(postgresOn(conns{pool, s.server})); err != nil {
+			return nil, err
+		}
+		reading := bound(s.server.pool(readSession+strconv.FormatInt(statementTimeout(s.readFor), 10)), reads)
+		reader := new(Store)
+		*reader = *s
+		reader.reader = reader
+		if reader.db, err = s.orm(postgresOn(conns{reading, s.server})); err != nil {
+			return nil, err
+		}
+		s.reader = reader
+		return pool, nil
 	default:
-		return nil, errors.New("models: the database URL must begin with postgres:// or sqlite:<path>")
+		return nil, errors.New("the database URL must begin with postgres:// or sqlite:<path>")
 	}
-	db, err := gorm.Open(dialector, &gorm.Config{
+}
+
+// bound says how many connections a pool has at most.
+func bound(pool *sql.DB, most int) *sql.DB {
+	pool.SetMaxOpenConns(most)
+	pool.SetMaxIdleConns(most)
+	pool.SetConnMaxLifetime(30 * time.Minute)
+	return pool
+}
+
+func (s *Store) orm(dialector gorm.Dialector) (*gorm.DB, error) {
+	return gorm.Open(dialector, &gorm.Config{
 		// Errors are returned, and logged by whoever handles them. GORM would log the statements too, with what is in them.
 		Logger:                 logger.Discard,
 		SkipDefaultTransaction: true,
@@ -97,28 +144,6 @@ func Open(ctx context.Context, databaseURL string, o Options) (*Store, error) {
 		NowFunc:                s.now,
 		DisableAutomaticPing:   true,
 	})
-	if err != nil {
-		return nil, fmt.Errorf("models: open: %w", err)
-	}
-	s.db = db
-	pool, err := db.DB()
-	if err != nil {
-		return nil, fmt.Errorf("models: open: %w", err)
-	}
-	pool.SetMaxOpenConns(o.MaxConns)
-	pool.SetMaxIdleConns(o.MaxConns)
-	pool.SetConnMaxLifetime(30 * time.Minute)
-	if err := pool.PingContext(ctx); err != nil {
-		_ = pool.Close()
-		return nil, fmt.Errorf("models: open: %w", err)
-	}
-	if s.postgres && o.Correct {
-		if err := s.clock.follow(ctx, pool, realClock); err != nil {
-			_ = pool.Close()
-			return nil, fmt.Errorf("models: open: %w", err)
-		}
-	}
-	return s, nil
 }
 
 // connectFor is how long a new SQLite file that others are opening too is waited for.
@@ -153,52 +178,6 @@ func isBusy(err error) bool {
 	return errors.As(err, &lite) && lite.Code()&0xff == 5
 }
 
-// planner tells PostgreSQL that reading here and there costs little more than reading on, as it is on every disk made
-// for databases; its default, made for turning disks, reads a whole young table where an index finds the rows. And not
-// to gather rows from several indexes to sort them: of a tenant that it has not counted yet it takes there to be a few,
-// reads ten thousand, and sorts them, where one index has them in the order of the list.
-const planner = "SET random_page_cost = 1.1; SET enable_bitmapscan = off"
-
-// waitForLocks bounds the wait for a row that another transaction has locked. Transactions are short: a row that is
-// locked for longer is one of a large act's page, or locked by hand, and what else there is to do need not wait for it.
-const waitForLocks = "SET lock_timeout = 250"
-
-// dialFor is how long a connection may take to come about, where the URL does not say (connect_timeout): of a server that
-// has gone, TCP would wait for two minutes for an answer.
-const dialFor = 5 * time.Second
-
-// keepAlive finds out within 11 s that the other end of an idle connection has gone without a word: of a pool full of
-// them, each would otherwise cost one caller all of its time.
-var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 5 * time.Second, Interval: 2 * time.Second, Count: 3}
-
-func postgresConfig(databaseURL string) (*pgx.ConnConfig, error) {
-	config, err := pgx.ParseConfig(databaseURL)
-	if err != nil {
-		return nil, errors.New("the database URL cannot be parsed") // err repeats some of it
-	}
-	if config.ConnectTimeout == 0 {
-		config.ConnectTimeout = dialFor
-	}
-	config.DialFunc = (&net.Dialer{KeepAliveConfig: keepAlive}).DialContext
-	return config, nil
-}
-
-// postgresPool makes a pool whose connections give times in UTC, as they are stored, wherever the process runs.
-func postgresPool(databaseURL string) (*sql.DB, error) {
-	config, err := postgresConfig(databaseURL)
-	if err != nil {
-		return nil, err
-	}
-	return stdlib.OpenDB(*config, stdlib.OptionAfterConnect(func(ctx context.Context, conn *pgx.Conn) error {
-		if _, err := conn.Exec(ctx, planner+"; "+waitForLocks); err != nil {
-			return err
-		}
-		conn.TypeMap().RegisterType(&pgtype.Type{Name: "timestamptz", OID: pgtype.TimestamptzOID,
-			Codec: &pgtype.TimestamptzCodec{ScanLocation: time.UTC}})
-		return nil
-	})), nil
-}
-
 // sqliteDSN sets the pragmas Posthorn's promises rest on: synchronous=FULL so that a commit survives a power
 // cut, immediate transactions so that two writers wait for each other instead of failing half-way.
 func sqliteDSN(path string) string {
@@ -217,11 +196,15 @@ func sqliteDSN(path string) string {
 // Close ends all connections.
 func (s *Store) Close() error {
 	s.clock.close()
-	pool, err := s.db.DB()
-	if err != nil {
-		return err
+	var errs []error
+	for _, db := range []*gorm.DB{s.db, s.reader.db} {
+		pool, err := db.DB()
+		if err == nil {
+			err = pool.Close() // of SQLite's, which is both, a second time: that is allowed
+		}
+		errs = append(errs, err)
 	}
-	return pool.Close()
+	return errors.Join(errs...)
 }
 
 // Ping tells whether the database answers.
@@ -252,7 +235,7 @@ const (
 
 // Tx runs fn in one transaction; everything fn does through the Store it is given commits together or not at all.
 // Where PostgreSQL gives the transaction up for the sake of others (a deadlock, a serialization failure, a row that stays
-// locked), fn is run again from its beginning. Within fn another Tx is part of the same transaction.
+// locked), or a migration has changed a table under it, fn is run again from its beginning. Within fn another Tx is part of the same transaction.
 func (s *Store) Tx(ctx context.Context, fn func(tx *Store) error) error {
 	return s.tx(ctx, isWorthAnother, fn)
 }
@@ -261,7 +244,7 @@ func (s *Store) Tx(ctx context.Context, fn func(tx *Store) error) error {
 func (s *Store) tx(ctx context.Context, again func(error) bool, fn func(tx *Store) error) error {
 	return s.repeat(ctx, again, func() error {
 		return s.db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
-			return fn(&Store{db: tx, postgres: s.postgres, inTx: true, clock: s.clock, groupMax: s.groupMax, traffic: s.traffic, presence: s.presence})
+			return fn(&Store{db: tx, postgres: s.postgres, server: s.server, inTx: true, clock: s.clock, groupMax: s.groupMax, traffic: s.traffic})
 		})
 	})
 }
@@ -274,7 +257,7 @@ func (s *Store) again(ctx context.Context, run func() error) error {
 func (s *Store) repeat(ctx context.Context, again func(error) bool, run func() error) error {
 	for try := 1; ; try++ {
 		err := run()
-		if s.inTx || try == txTries || !again(err) {
+		if s.inTx || try == txTries || !again(err) && !s.isStale(err) {
 			return err
 		}
 		select {
@@ -294,6 +277,9 @@ func isGivenUp(err error) bool {
 	var pg *pgconn.PgError
 	return errors.As(err, &pg) && (pg.Code == "40001" || pg.Code == "40P01")
 }
+
+// isStale reports whether the schema has changed under a statement of a transaction, which can then be run again.
+func (s *Store) isStale(err error) bool { return s.server != nil && s.server.isStale(err) }
 
 func isWorthAnother(err error) bool { return isGivenUp(err) || IsLocked(err) }
 

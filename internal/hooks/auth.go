@@ -122,7 +122,12 @@ func (s *Service) Keys(ctx context.Context, tenant string) ([]models.APIKey, err
 	if _, err := s.Tenant(ctx, tenant); err != nil {
 		return nil, err
 	}
-	return s.Store.APIKeys(ctx, tenant)
+	var keys []models.APIKey
+	err := s.Store.Read(ctx, func(ctx context.Context, store *models.Store) (err error) {
+		keys, err = store.APIKeys(ctx, tenant)
+		return err
+	})
+	return keys, known(err, "key")
 }
 
 // RevokeKey ends a key at once.

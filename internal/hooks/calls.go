@@ -17,19 +17,26 @@ type Call struct {
 // MaxReplay is the most calls one request may replay.
 const MaxReplay = 100
 
-// Calls lists a tenant's calls, newest first: limit of them after the first offset, and how many there are.
+// Calls lists a tenant's calls, newest first: limit of them after the first offset, and how many there are, as
+// models.Store.Calls counts them.
 func (s *Service) Calls(ctx context.Context, tenant string, f models.CallFilter, limit, offset int) ([]Call, int64, error) {
-	rows, total, err := s.Store.Calls(ctx, tenant, f, limit, offset)
+	var rows []models.Call
+	var total int64
+	var keys []models.DeliveryKey
+	var events map[models.DeliveryKey]*models.Event
+	err := s.Store.Read(ctx, func(ctx context.Context, store *models.Store) (err error) {
+		if rows, total, err = store.Calls(ctx, tenant, f, limit, offset); err != nil {
+			return err
+		}
+		keys = make([]models.DeliveryKey, len(rows))
+		for i, r := range rows {
+			keys[i] = models.DeliveryKey{Tenant: tenant, ID: r.EventID}
+		}
+		events, err = store.EventsByID(ctx, keys)
+		return err
+	})
 	if err != nil {
-		return nil, 0, err
-	}
-	keys := make([]models.DeliveryKey, len(rows))
-	for i, r := range rows {
-		keys[i] = models.DeliveryKey{Tenant: tenant, ID: r.EventID}
-	}
-	events, err := s.Store.EventsByID(ctx, keys)
-	if err != nil {
-		return nil, 0, err
+		return nil, 0, known(err, "call")
 	}
 	calls := make([]Call, len(rows))
 	for i, r := range rows {
@@ -56,7 +63,7 @@ func (s *Service) ReplayCalls(ctx context.Context, tenant, profile string, ids [
 		p.addf("calls", "must be 1 to %d", MaxReplay)
 		return p.err()
 	}
-	rows, _, err := s.Store.Calls(ctx, tenant, models.CallFilter{Profile: profile, IDs: ids}, len(ids), 0)
+	rows, err := s.called(ctx, tenant, models.CallFilter{Profile: profile, IDs: ids}, len(ids))
 	if err != nil {
 		return err
 	}
@@ -86,12 +93,21 @@ func (s *Service) ReplayCalls(ctx context.Context, tenant, profile string, ids [
 // delivery that was tried several times its last call counts. What cannot be replayed now is passed over.
 func (s *Service) ReplayLatest(ctx context.Context, tenant string, f models.CallFilter, n int) error {
 	f.Latest = true
-	calls, _, err := s.Store.Calls(ctx, tenant, f, n, 0)
+	calls, err := s.called(ctx, tenant, f, n)
 	if err != nil {
 		return err
 	}
 	slices.Reverse(calls)
 	return s.replay(ctx, tenant, calls)
+}
+
+// called finds the latest n calls that the filter keeps.
+func (s *Service) called(ctx context.Context, tenant string, f models.CallFilter, n int) (rows []models.Call, err error) {
+	err = s.Store.Read(ctx, func(ctx context.Context, store *models.Store) (err error) {
+		rows, _, err = store.Calls(ctx, tenant, f, n, 0)
+		return err
+	})
+	return rows, known(err, "call")
 }
 
 // replay retries the calls' deliveries in order, each delivery once, and notes on every call that it was.

@@ -27,33 +27,41 @@ func (s *Service) Deliveries(ctx context.Context, tenant string, f models.Delive
 	if _, err := s.Tenant(ctx, tenant); err != nil {
 		return nil, "", err
 	}
-	rows, next, err := s.Store.Deliveries(ctx, tenant, f, page)
+	var rows []models.Delivery
+	var next string
+	err := s.Store.Read(ctx, func(ctx context.Context, store *models.Store) (err error) {
+		rows, next, err = store.Deliveries(ctx, tenant, f, page)
+		return err
+	})
 	return rows, next, known(err, "delivery")
 }
 
 // Delivery reads a delivery's timeline.
 func (s *Service) Delivery(ctx context.Context, tenant, id string) (Timeline, error) {
 	var t Timeline
-	for range 3 {
-		d, err := s.Store.Delivery(ctx, tenant, id)
-		if err != nil {
-			return Timeline{}, known(err, "delivery")
+	err := s.Store.Read(ctx, func(ctx context.Context, store *models.Store) error {
+		for range 3 {
+			d, err := store.Delivery(ctx, tenant, id)
+			if err != nil {
+				return err
+			}
+			// An attempt recorded between the two reads would stand in the history of a delivery that knows nothing of it.
+			if t, err = s.timeline(ctx, store, d); err != nil || len(t.History) <= d.Attempts {
+				return err
+			}
 		}
-		// An attempt recorded between the two reads would stand in the history of a delivery that knows nothing of it.
-		if t, err = s.timeline(ctx, d); err != nil || len(t.History) <= d.Attempts {
-			return t, err
-		}
-	}
-	return t, nil
+		return nil
+	})
+	return t, known(err, "delivery")
 }
 
-func (s *Service) timeline(ctx context.Context, d models.Delivery) (Timeline, error) {
-	err := s.Store.Effective(ctx, &d)
+func (s *Service) timeline(ctx context.Context, store *models.Store, d models.Delivery) (Timeline, error) {
+	err := store.Effective(ctx, &d)
 	t := Timeline{Delivery: d}
 	if err != nil {
 		return t, err
 	}
-	if t.History, err = s.Store.Attempts(ctx, d.Tenant, d.ID); err != nil {
+	if t.History, err = store.Attempts(ctx, d.Tenant, d.ID); err != nil {
 		return t, err
 	}
 	if d.DispatchID != "" {
@@ -155,5 +163,5 @@ func (s *Service) changeDelivery(ctx context.Context, tenant, id string, change 
 	if dispatch != nil {
 		s.Engine.Launch(*dispatch)
 	}
-	return s.timeline(ctx, d)
+	return s.timeline(ctx, s.Store, d)
 }

@@ -77,6 +77,8 @@ func known(err error, what string) error {
 		return Refuse(NotFound, "there is no such %s", what)
 	case errors.Is(err, models.ErrBadCursor):
 		return invalid(FieldError{"after", "is not a cursor of this list"})
+	case errors.Is(err, models.ErrSlow):
+		return Refuse(Unavailable, "reading this takes too long: ask for less, such as a shorter time or an id, or retry shortly")
 	default:
 		return err
 	}

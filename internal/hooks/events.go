@@ -11,7 +11,11 @@ import (
 
 // Event reads one event.
 func (s *Service) Event(ctx context.Context, tenant, id string) (models.Event, error) {
-	e, err := s.Store.Event(ctx, tenant, id)
+	var e models.Event
+	err := s.Store.Read(ctx, func(ctx context.Context, store *models.Store) (err error) {
+		e, err = store.Event(ctx, tenant, id)
+		return err
+	})
 	return e, known(err, "event")
 }
 
@@ -20,13 +24,23 @@ func (s *Service) Events(ctx context.Context, tenant string, f models.EventFilte
 	if _, err := s.Tenant(ctx, tenant); err != nil {
 		return nil, "", err
 	}
-	rows, next, err := s.Store.Events(ctx, tenant, f, page)
+	var rows []models.Event
+	var next string
+	err := s.Store.Read(ctx, func(ctx context.Context, store *models.Store) (err error) {
+		rows, next, err = store.Events(ctx, tenant, f, page)
+		return err
+	})
 	return rows, next, known(err, "event")
 }
 
 // FanningOut gives those of the tenant's events whose deliveries are not all there yet.
 func (s *Service) FanningOut(ctx context.Context, tenant string, ids ...string) (map[string]bool, error) {
-	return s.Store.FanningOut(ctx, tenant, ids)
+	var left map[string]bool
+	err := s.Store.Read(ctx, func(ctx context.Context, store *models.Store) (err error) {
+		left, err = store.FanningOut(ctx, tenant, ids)
+		return err
+	})
+	return left, known(err, "event")
 }
 
 // ErasePayload removes an event's data, keeps its record, and cancels what is still owed of it.

@@ -131,7 +131,12 @@ func firstLine(text string) string {
 
 // EventTypes lists what a tenant can publish and register for; with tenant "" what all tenants share.
 func (s *Service) EventTypes(ctx context.Context, tenant string) ([]models.EventType, error) {
-	return s.Store.EventTypes(ctx, tenant)
+	var types []models.EventType
+	err := s.Store.Read(ctx, func(ctx context.Context, store *models.Store) (err error) {
+		types, err = store.EventTypes(ctx, tenant)
+		return err
+	})
+	return types, known(err, "event type")
 }
 
 // EventType reads one type as the tenant sees it.

@@ -71,7 +71,12 @@ func (s *Service) Tenant(ctx context.Context, id string) (models.Tenant, error) 
 
 // Tenants lists all tenants.
 func (s *Service) Tenants(ctx context.Context, page models.Page) ([]models.Tenant, string, error) {
-	rows, next, err := s.Store.Tenants(ctx, page)
+	var rows []models.Tenant
+	var next string
+	err := s.Store.Read(ctx, func(ctx context.Context, store *models.Store) (err error) {
+		rows, next, err = store.Tenants(ctx, page)
+		return err
+	})
 	return rows, next, known(err, "tenant")
 }
 

@@ -268,7 +268,12 @@ func (s *Service) Webhooks(ctx context.Context, tenant string, f models.WebhookF
 	if _, err := s.Tenant(ctx, tenant); err != nil {
 		return nil, "", err
 	}
-	rows, next, err := s.Store.Webhooks(ctx, tenant, f, page)
+	var rows []models.Webhook
+	var next string
+	err := s.Store.Read(ctx, func(ctx context.Context, store *models.Store) (err error) {
+		rows, next, err = store.Webhooks(ctx, tenant, f, page)
+		return err
+	})
 	return rows, next, known(err, "webhook")
 }
 

@@ -7,40 +7,54 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
+	"strings"
 )
 
-// installers are the package managers we know, with the commands that install a PostgreSQL server.
+// installers are the package managers we know, with the commands that install a package.
 var installers = []struct {
-	program  string
-	commands [][]string
+	program string
+	// update refreshes the lists, and is empty where install does so by itself.
+	update, install []string
+	server, bouncer string // the packages
 }{
-	{"apt-get", [][]string{
-		{"apt-get", "update", "-q"},
-		{"apt-get", "install", "-q", "-y", "--no-install-recommends", "postgresql"},
-	}},
-	{"apk", [][]string{{"apk", "add", "--no-cache", "postgresql", "postgresql-contrib"}}},
-	{"dnf", [][]string{{"dnf", "install", "-y", "postgresql-server"}}},
+	{"apt-get", []string{"apt-get", "update", "-q"}, []string{"apt-get", "install", "-q", "-y", "--no-install-recommends"}, "postgresql", "pgbouncer"},
+	{"apk", nil, []string{"apk", "add", "--no-cache"}, "postgresql postgresql-contrib", "pgbouncer"},
+	{"dnf", nil, []string{"dnf", "install", "-y"}, "postgresql-server", "pgbouncer"},
 }
 
-// Install makes sure that a PostgreSQL server is installed: if none is found it installs the distribution's package,
-// through sudo unless we are root, and reports to w.
+// Install makes sure that a PostgreSQL server and pgbouncer are installed: what is not found it installs from the
+// distribution's packages, through sudo unless we are root, and reports to w.
 func Install(ctx context.Context, w io.Writer) error {
-	if _, err := findBinaries(); err == nil {
+	_, noServer := findBinaries()
+	_, noBouncer := findBouncer()
+	if noServer == nil && noBouncer == nil {
 		return nil
 	}
 	for _, i := range installers {
 		if _, err := exec.LookPath(i.program); err != nil {
 			continue
 		}
-		for _, command := range i.commands {
+		command := slices.Clone(i.install)
+		if noServer != nil {
+			command = append(command, strings.Fields(i.server)...)
+		}
+		if noBouncer != nil {
+			command = append(command, i.bouncer)
+		}
+		for _, command := range [][]string{i.update, command} {
+			if len(command) == 0 {
+				continue
+			}
 			if err := runAsRoot(ctx, w, command); err != nil {
-				return fmt.Errorf("install PostgreSQL: %w", err)
+				return fmt.Errorf("install PostgreSQL and pgbouncer: %w", err)
 			}
 		}
-		_, err := findBinaries()
-		return err
+		_, noServer = findBinaries()
+		_, noBouncer = findBouncer()
+		break
 	}
-	return errNoBinaries
+	return errors.Join(noServer, noBouncer)
 }
 
 // runAsRoot runs a command of the package manager and asks no questions.

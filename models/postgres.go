@@ -1,0 +1,167 @@
+package models
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"net"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
+	"github.com/jackc/pgx/v5/stdlib"
+	"gorm.io/gorm"
+)
+
+// planner tells PostgreSQL that reading here and there costs little more than reading on, as it is on every disk made
+// for databases; its default, made for turning disks, reads a whole young table where an index finds the rows. And not
+// to gather rows from several indexes to sort them: of a tenant that it has not counted yet it takes there to be a few,
+// reads ten thousand, and sorts them, where one index has them in the order of the list.
+const planner = "SET random_page_cost = 1.1; SET enable_bitmapscan = off"
+
+// waitForLocks bounds the wait for a row that another transaction has locked. Transactions are short: a row that is
+// locked for longer is one of a large act's page, or locked by hand, and what else there is to do need not wait for it.
+const waitForLocks = "SET lock_timeout = 250"
+
+// session is what a connection is set to when it is made.
+const session = planner + "; " + waitForLocks
+
+// readSession is session for the connections that Read uses: they only read, and no statement takes longer than its
+// caller waits. PostgreSQL ends it a little sooner, as a caller that goes away costs the connection.
+const readSession = session + "; SET default_transaction_read_only = on; SET statement_timeout = "
+
+// dialFor is how long a connection may take to come about, where the URL does not say (connect_timeout): of a server that
+// has gone, TCP would wait for two minutes for an answer.
+const dialFor = 5 * time.Second
+
+// keepAlive finds out within 11 s that the other end of an idle connection has gone without a word: of a pool full of
+// them, each would otherwise cost one caller all of its time.
+var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 5 * time.Second, Interval: 2 * time.Second, Count: 3}
+
+func postgresConfig(databaseURL string) (*pgx.ConnConfig, error) {
+	config, err := pgx.ParseConfig(databaseURL)
+	if err != nil {
+		return nil, errors.New("the database URL cannot be parsed") // err repeats some of it
+	}
+	if config.ConnectTimeout == 0 {
+		config.ConnectTimeout = dialFor
+	}
+	config.DialFunc = (&net.Dialer{KeepAliveConfig: keepAlive}).DialContext
+	return config, nil
+}
+
+// server is one PostgreSQL as the pools of a Store see it.
+type server struct {
+	config *pgx.ConnConfig
+	// schema rises whenever a statement turns out to be prepared for a schema that has changed.
+	schema atomic.Int64
+}
+
+// pooled reports whether a pooler may give every transaction another session (pgbouncer in transaction mode). The URL
+// says so by switching named statements off with default_query_exec_mode. Nothing is kept in a session then.
+func (p *server) pooled() bool {
+	return p.config.DefaultQueryExecMode != pgx.QueryExecModeCacheStatement
+}
+
+// pool makes a pool whose connections give times in UTC, as they are stored, wherever the process runs.
+func (p *server) pool(settings string) *sql.DB {
+	return stdlib.OpenDB(*p.config, stdlib.OptionAfterConnect(func(ctx context.Context, conn *pgx.Conn) error {
+		conn.TypeMap().RegisterType(&pgtype.Type{Name: "timestamptz", OID: pgtype.TimestamptzOID,
+			Codec: &pgtype.TimestamptzCodec{ScanLocation: time.UTC}})
+		conn.PgConn().CustomData()[schemaKey] = p.schema.Load()
+		if p.pooled() || settings == "" {
+			return nil
+		}
+		_, err := conn.Exec(ctx, settings)
+		return err
+	}), stdlib.OptionResetSession(p.renew))
+}
+
+const schemaKey = "posthorn.schema"
+
+// renew forgets the statements that a connection has prepared if the schema has changed since.
+func (p *server) renew(ctx context.Context, conn *pgx.Conn) error {
+	now, data := p.schema.Load(), conn.PgConn().CustomData()
+	if data[schemaKey] == now {
+		return nil
+	}
+	if err := conn.DeallocateAll(ctx); err != nil {
+		return err
+	}
+	data[schemaKey] = now
+	return nil
+}
+
+// isStale reports whether a statement was prepared for a schema that has changed since. A migration does that to the
+// processes that run beside it. All connections then prepare their statements again.
+func (p *server) isStale(err error) bool {
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok {
+		return false
+	}
+	stale := pg.Code == "0A000" && strings.Contains(pg.Message, "cached plan must not change result type") ||
+		pg.Code == "08P01" && strings.Contains(pg.Message, "result formats") // the description of it that we keep
+	if stale {
+		p.schema.Add(1)
+	}
+	return stale
+}
+
+// conns is a pool that runs a statement again, outside of a transaction, if the schema has changed under it.
+type conns struct {
+	*sql.DB
+
+	server *server
+}
+
+var (
+	_ gorm.ConnPool       = conns{}
+	_ gorm.TxBeginner     = conns{}
+	_ gorm.GetDBConnector = conns{}
+)
+
+// GetDBConn gives GORM the pool itself.
+func (c conns) GetDBConn() (*sql.DB, error) { return c.DB, nil }
+
+// BeginTx begins a transaction. Where there is no session to set, the transaction is.
+func (c conns) BeginTx(ctx context.Context, o *sql.TxOptions) (*sql.Tx, error) {
+	tx, err := c.DB.BeginTx(ctx, o)
+	if err != nil || !c.server.pooled() {
+		return tx, err
+	}
+	if _, err := tx.ExecContext(ctx, strings.ReplaceAll(session, "SET ", "SET LOCAL ")); err != nil {
+		_ = tx.Rollback()
+		return nil, err
+	}
+	return tx, nil
+}
+
+// ExecContext runs a statement.
+func (c conns) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	result, err := c.DB.ExecContext(ctx, query, args...)
+	if c.server.isStale(err) {
+		return c.DB.ExecContext(ctx, query, args...)
+	}
+	return result, err
+}
+
+// QueryContext runs a query.
+func (c conns) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	rows, err := c.DB.QueryContext(ctx, query, args...) //nolint:rowserrcheck,sqlclosecheck // the caller's
+	if c.server.isStale(err) {
+		return c.DB.QueryContext(ctx, query, args...)
+	}
+	return rows, err
+}
+
+// QueryRowContext runs a query of one row.
+func (c conns) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
+	row := c.DB.QueryRowContext(ctx, query, args...)
+	if c.server.isStale(row.Err()) {
+		return c.DB.QueryRowContext(ctx, query, args...)
+	}
+	return row
+}
