@@ -28,6 +28,8 @@ type Options struct {
 	Store *models.Store // asked by /readyz alone
 	// Ready says why the engine cannot be reached; nil = nothing to ask.
 	Ready func(context.Context) error
+	// Draining reports whether the process has been asked to stop: it is not ready from then on. nil = never.
+	Draining func() bool
 	// Version stands in the OpenAPI document.
 	Version string
 	// PublicURL is the base of this installation as its clients see it; "" = links are relative.

@@ -33,13 +33,17 @@ func (s *server) health() {
 	probe("/healthz", "Is the process alive?", "Says nothing of what it depends on.", func(c *gin.Context) {
 		writeJSON(c, http.StatusOK, jsonType, Health{"ok"})
 	})
-	probe("/readyz", "Can it serve?", "Asks the database, its schema and Temporal. 503 names those that are not ready.", s.ready)
+	probe("/readyz", "Can it serve?", "Asks the database, its schema and Temporal. 503 names those that are not ready, or says that the process is stopping.", s.ready)
 	if s.Registry != nil {
 		s.router.GET("/metrics", gin.WrapH(promhttp.HandlerFor(s.Registry, promhttp.HandlerOpts{})))
 	}
 }
 
 func (s *server) ready(c *gin.Context) {
+	if s.Draining != nil && s.Draining() {
+		s.write(c, newProblem(http.StatusServiceUnavailable, "not ready", FieldError{"process", "is stopping"}))
+		return
+	}
 	ctx, cancel := context.WithTimeout(c.Request.Context(), probeTimeout)
 	defer cancel()
 	checks := []struct {

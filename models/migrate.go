@@ -32,6 +32,7 @@ var migrations = []string{
 	"0009_processes",
 	"0010_autovacuum",
 	"0012_canary",
+	"0013_leases_holder",
 }
 
 // online begins the migrations that run outside of a transaction.

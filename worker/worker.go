@@ -8,10 +8,12 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/interceptor"
 	sdk "go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
@@ -42,7 +44,7 @@ const (
 )
 
 // New makes a Worker. It does not poll before Start.
-func New(c client.Client, q workflows.Queues, a Activities) (*Worker, error) {
+func New(c client.Client, q workflows.Queues, a Activities, d Deployment) (*Worker, error) {
 	sdk.SetStickyWorkflowCacheSize(cachedWorkflows)
 	slots, err := tuner(a.Deliveries.Courier.Crowded)
 	if err != nil {
@@ -53,13 +55,17 @@ func New(c client.Client, q workflows.Queues, a Activities) (*Worker, error) {
 			MaxConcurrentLocalActivityExecutionSize: concurrentDispatches,
 			MaxConcurrentActivityExecutionSize:      concurrentOthers,
 			WorkerStopTimeout:                       stopTimeout,
+			Interceptors:                            interceptors,
+			DeploymentOptions:                       d.options(),
 		}),
-		bulk: sdk.New(c, q.Bulk(), sdk.Options{Tuner: slots, LocalActivityWorkerOnly: true, WorkerStopTimeout: stopTimeout}),
+		bulk: sdk.New(c, q.Bulk(), sdk.Options{Tuner: slots, LocalActivityWorkerOnly: true, WorkerStopTimeout: stopTimeout,
+			Interceptors: interceptors, DeploymentOptions: d.options()}),
 		deliveries: sdk.New(c, q.Deliveries(), sdk.Options{
 			DisableWorkflowWorker:              true,
 			MaxConcurrentActivityExecutionSize: concurrentDeliveries,
 			MaxHeartbeatThrottleInterval:       heartbeatEvery,
 			WorkerStopTimeout:                  stopTimeout,
+			DeploymentOptions:                  d.options(),
 		}),
 	}
 	Register(w.main, a)
@@ -69,20 +75,21 @@ func New(c client.Client, q workflows.Queues, a Activities) (*Worker, error) {
 	return w, nil
 }
 
+// interceptors change workflows in test builds.
+var interceptors []interceptor.WorkerInterceptor
+
 // heartbeatEvery is how often Temporal is told at most that an activity is alive. The SDK's own, four fifths of the
 // heartbeat timeout, leaves a starved machine or a slow Temporal too little of it.
 const heartbeatEvery = 2 * time.Second
 
-// stopTimeout is how long POSTs under way may take to end when the process is asked to stop.
-const stopTimeout = 20 * time.Second
+// stopTimeout bounds how long the SDK waits for what is under way when it is stopped, for each kind of task by itself. It
+// only has to be longer than what Stop is given.
+const stopTimeout = time.Minute
 
 // Register registers the workflows, and the activities that run on the main queue.
 func Register(r sdk.Registry, a Activities) {
-	for name, story := range map[string]any{
-		workflows.DeliverType: workflows.Deliver, workflows.WatchType: workflows.WatchWebhook,
-		workflows.RecoverType: workflows.Recover, workflows.RetainType: workflows.Retain,
-	} {
-		r.RegisterWorkflowWithOptions(story, workflow.RegisterOptions{Name: name})
+	for name, story := range stories {
+		r.RegisterWorkflowWithOptions(story.run, workflow.RegisterOptions{Name: name, VersioningBehavior: story.behavior})
 	}
 	for name, method := range map[string]any{
 		workflows.FirstAttempts: a.Deliveries.FirstAttempts, workflows.LookUp: a.Deliveries.LookUp, workflows.Finish: a.Deliveries.Finish,
@@ -109,11 +116,24 @@ func (w *Worker) Start() error {
 	return nil
 }
 
-// Stop ends polling and waits for what is under way.
-func (w *Worker) Stop() {
-	w.deliveries.Stop()
-	w.bulk.Stop()
-	w.main.Stop()
+// Stop ends polling on all task queues at once, waits for what is under way, and reports whether that has ended before
+// ctx.
+func (w *Worker) Stop(ctx context.Context) bool {
+	var parts sync.WaitGroup
+	for _, part := range []sdk.Worker{w.deliveries, w.bulk, w.main} {
+		parts.Go(part.Stop)
+	}
+	ended := make(chan struct{})
+	go func() {
+		parts.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // EnsureSchedules makes the schedules that keep house. It tries until it has, or ctx ends.

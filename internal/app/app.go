@@ -76,6 +76,7 @@ type App struct {
 	desk     *handoff.Desk
 	started  atomic.Bool // the worker polls
 	prepared atomic.Bool // the namespace has what it must have
+	draining atomic.Bool // asked to stop
 }
 
 // New wires a process. Close must be called.
@@ -83,6 +84,9 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 	a := &App{Options: o, registry: prometheus.NewRegistry()}
 	a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	a.metrics = metrics.New(a.registry)
+	if err := o.Config.CheckVersion(o.Version); err != nil {
+		return nil, err
+	}
 	box, err := secrets.OpenBox(o.Config.EncryptionKeyset.Reveal())
 	if err != nil {
 		return nil, err
@@ -162,7 +166,7 @@ func (a *App) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute,
+	server := &http.Server{Handler: a.closing(handler), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute,
 		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(a.Log.Handler(), slog.LevelDebug)}
 	failed := make(chan error, 1)
 	go func() {
@@ -176,32 +180,21 @@ func (a *App) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	background.Go(func() { a.prepare(ctx, listener.Addr()) })
-	var stopWorker func()
+	var stopWorker func(context.Context)
 	if a.Worker {
 		stopWorker = a.work(ctx, &background)
 	}
+	linger := time.Duration(0)
 	select {
 	case <-ctx.Done():
+		if a.API && !a.Dev {
+			linger = lingerFor
+		}
 	case err = <-failed:
 		cancel()
 	}
-	a.shutDown(server)
-	background.Wait()
-	if stopWorker != nil {
-		stopWorker()
-	}
+	a.drain(server, linger, background.Wait, stopWorker)
 	return err
-}
-
-// shutDownFor is how long requests under way may take when the process is asked to stop.
-const shutDownFor = 15 * time.Second
-
-func (a *App) shutDown(server *http.Server) {
-	ctx, cancel := context.WithTimeout(context.Background(), shutDownFor)
-	defer cancel()
-	if err := server.Shutdown(ctx); err != nil {
-		a.Log.Warn("requests were cut off", "error", err)
-	}
 }
 
 // prepare makes what the namespace must have, and says when everything is up.
@@ -217,8 +210,9 @@ func (a *App) prepare(ctx context.Context, addr net.Addr) {
 	}
 }
 
-// work starts the worker, as soon as Temporal is there, and the reconciler. It returns what stops them.
-func (a *App) work(ctx context.Context, background *sync.WaitGroup) (stop func()) {
+// work starts the worker, as soon as Temporal is there, and the reconciler. It returns what stops the worker, in the time
+// of its context.
+func (a *App) work(ctx context.Context, background *sync.WaitGroup) (stop func(context.Context)) {
 	deliveries := &activities.Deliveries{Courier: a.courier(), Processes: a.store}
 	all := worker.Activities{
 		Deliveries: deliveries,
@@ -230,7 +224,7 @@ func (a *App) work(ctx context.Context, background *sync.WaitGroup) (stop func()
 	background.Go(func() {
 		until(ctx, a.temporalLog(), "worker", func() error {
 			// A new one for every try: the SDK's worker takes a second Start for granted, and then does not poll.
-			w, err := worker.New(a.Temporal, workflows.NewQueues(a.Config.TaskQueue), all)
+			w, err := worker.New(a.Temporal, workflows.NewQueues(a.Config.TaskQueue), all, worker.Deployment{Name: a.Config.Deployment, BuildID: a.Version})
 			if err != nil {
 				return err
 			}
@@ -247,9 +241,12 @@ func (a *App) work(ctx context.Context, background *sync.WaitGroup) (stop func()
 	background.Go(func() { reconciler.Run(ctx) })
 	jobs := &worker.Jobs{Store: a.store, Engine: a.engine, Metrics: a.metrics, Log: a.Log, Now: a.store.Clock}
 	background.Go(func() { jobs.Run(ctx) })
-	return func() {
-		if polling != nil { // the background work has ended
-			polling.Stop()
+	return func(ctx context.Context) {
+		if polling == nil { // the background work has ended
+			return
+		}
+		if !polling.Stop(ctx) {
+			a.Log.Warn("POSTs were cut off")
 		}
 	}
 }
@@ -290,7 +287,7 @@ func (a *App) ready(context.Context) error {
 }
 
 func (a *App) handler() (http.Handler, error) {
-	handler, err := api.New(api.Options{Hooks: a.hooks, Store: a.store, Ready: a.ready, Version: a.Version, PublicURL: a.Config.PublicURL,
+	handler, err := api.New(api.Options{Hooks: a.hooks, Store: a.store, Ready: a.ready, Draining: a.draining.Load, Version: a.Version, PublicURL: a.Config.PublicURL,
 		Log: a.Log, Registry: a.registry, Systems: a.systems()})
 	if err != nil || a.API {
 		return handler, err

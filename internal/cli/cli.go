@@ -49,6 +49,7 @@ func Run(version string, dev any) {
 		debug.SetGCPercent(gcPercent)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	parser := newParser(dev, kong.Vars{"version": version}, kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(Environment{Version: version, Out: os.Stdout}))
 	parsed, err := parser.Parse(os.Args[1:])

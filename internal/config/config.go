@@ -22,7 +22,9 @@ type Config struct {
 	// TaskQueue is the prefix of all task queue names.
 	TaskQueue string `name:"task-queue" env:"POSTHORN_TASK_QUEUE" default:"posthorn" help:"Prefix of the task queues, so that two installations can share a namespace. Default ${default}." group:"Temporal"`
 	// GroupMax is the most deliveries in one dispatch, 1 to MaxGroup.
-	GroupMax      int    `name:"group-max" env:"POSTHORN_GROUP_MAX" default:"256" help:"Most deliveries in one dispatch; 1 is strictly a workflow per event. Default ${default}." group:"Temporal"`
+	GroupMax int `name:"group-max" env:"POSTHORN_GROUP_MAX" default:"256" help:"Most deliveries in one dispatch; 1 is strictly a workflow per event. Default ${default}." group:"Temporal"`
+	// Deployment empty means that workers are not versioned.
+	Deployment    string `name:"deployment" env:"POSTHORN_DEPLOYMENT" placeholder:"NAME" help:"Temporal Worker Deployment that the workers are versions of, each by its build's version. Empty: workers are not versioned." group:"Temporal"`
 	TemporalUIURL string `name:"temporal-ui-url" env:"POSTHORN_TEMPORAL_UI_URL" help:"Base of the links to the Temporal Web UI. Empty: no links." group:"Temporal"`
 
 	AllowHTTP     bool     `name:"allow-http" env:"POSTHORN_ALLOW_HTTP" help:"Allow receivers on plain http." group:"Delivery"`

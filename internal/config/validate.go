@@ -33,6 +33,9 @@ const (
 
 var taskQueuePattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
+// deploymentPattern leaves out the dot and the colon, which stand between a deployment's name and a build id.
+var deploymentPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$`)
+
 // Validate checks every value that is set and returns all problems, each naming its variable and none quoting a secret.
 // What is not set is no problem of its own: commands differ in what they need, and say so with Require. Kong calls Validate
 // when it has parsed a command that embeds Config.
@@ -45,6 +48,7 @@ func (c Config) Validate() error {
 	p.add("POSTHORN_TEMPORAL_UI_URL", checkBaseURL(c.TemporalUIURL))
 	p.check("POSTHORN_TASK_QUEUE", taskQueuePattern.MatchString(c.TaskQueue), "must be 1 to 64 letters, digits, dots, dashes or underscores, the first a letter or digit")
 	p.check("POSTHORN_GROUP_MAX", c.GroupMax >= 1 && c.GroupMax <= MaxGroup, fmt.Sprintf("must be 1 to %d", MaxGroup))
+	p.check("POSTHORN_DEPLOYMENT", c.Deployment == "" || deploymentPattern.MatchString(c.Deployment), "must be 1 to 64 letters, digits, dashes or underscores, the first a letter or digit")
 	p.check("POSTHORN_MAX_POSTS", c.MaxPosts >= 0 && c.MaxPosts <= MaxPosts, fmt.Sprintf("must be 1 to %d, or 0 for the default", MaxPosts))
 	p.check("POSTHORN_TIMEOUT", c.Timeout > 0 && c.Timeout <= MaxTimeout, fmt.Sprintf("must be more than 0 and at most %s", MaxTimeout))
 	p.check("POSTHORN_RETRY_INITIAL", c.Retry.Initial > 0, "must be more than 0")
@@ -69,6 +73,14 @@ func (c Config) Require(variables ...string) error {
 		p.check(variable, values[variable] != "", "must be set")
 	}
 	return errors.Join(p...)
+}
+
+// CheckVersion refuses a build that cannot be told from others where workers are versioned by it.
+func (c Config) CheckVersion(version string) error {
+	if c.Deployment != "" && (version == "" || version == "dev") {
+		return errors.New("POSTHORN_DEPLOYMENT needs a build with a version (-ldflags '-X main.version=…'), as it is the build id")
+	}
+	return nil
 }
 
 type problems []error

@@ -131,8 +131,8 @@ func New(o Options) *Engine {
 	return e
 }
 
-// closeFor bounds Close: whoever stops the process waits for requests and POSTs under way before, and not for ever.
-const closeFor = 5 * time.Second
+// CloseFor bounds Close. It is the last part of the time that a process has to stop.
+const CloseFor = 5 * time.Second
 
 // Close starts what waits, and waits for the starts under way. What does not begin in time, or comes later, is left to
 // the reconciler.
@@ -141,7 +141,7 @@ func (e *Engine) Close() {
 	e.mu.Lock()
 	e.share()
 	e.mu.Unlock()
-	late := time.AfterFunc(closeFor, e.end)
+	late := time.AfterFunc(CloseFor, e.end)
 	e.jobs.Wait()
 	late.Stop()
 	e.end()

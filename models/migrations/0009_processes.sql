@@ -14,6 +14,3 @@ CREATE TABLE processes (
 -- dispatch's workflow. Neither is indexed: only what is overdue is asked for its process, and only when one is gone.
 ALTER TABLE deliveries ADD COLUMN process bigint;
 ALTER TABLE dispatches ADD COLUMN process bigint;
-
--- A process's leases go with it.
-CREATE INDEX webhook_leases_holder ON webhook_leases (holder);

@@ -71,6 +71,9 @@ func TestProduction(t *testing.T) {
 		"the guard acts when a webhook is registered":   guardActsWhenRegistering,
 		"every event has its workflow where none share": everyEventHasItsWorkflow,
 		"SIGTERM loses nothing and sends nothing twice": stoppingLosesNothing,
+		"a process that stops says so first":            stoppingIsAnnounced,
+		"a second SIGTERM ends a process at once":       secondSignalEnds,
+		"pgbouncer in transaction mode is enough":       pgbouncerIsEnough,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -72,12 +72,8 @@ func (p *Programs) build(tags []string) (dir string, err error) {
 		{"devserver", kept + "/", "./cmd/..."},
 		{".", kept + "/posthorn-lean", "./cmd/posthorn"},
 	} {
-		c := exec.CommandContext(context.Background(), "go", "build", "-buildvcs=false", "-tags", strings.Join(append(tags, serverTag), ","),
-			"-ldflags", "-s -w -X main.version=under-test", "-o", command.output, command.packages)
-		c.Dir = filepath.Join(root, command.dir)
-		c.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if out, err := c.CombinedOutput(); err != nil {
-			return "", fmt.Errorf("%s: %w\n%s", c, err, out)
+		if err := compile(filepath.Join(root, command.dir), "under-test", command.output, command.packages, tags); err != nil {
+			return "", err
 		}
 	}
 	// The next run may link anew while this one starts processes still.
@@ -91,6 +87,27 @@ func (p *Programs) build(tags []string) (dir string, err error) {
 		}
 	}
 	return dir, nil
+}
+
+func compile(dir, version, output, packages string, tags []string) error {
+	c := exec.CommandContext(context.Background(), "go", "build", "-buildvcs=false", "-tags", strings.Join(append(tags[:len(tags):len(tags)], serverTag), ","),
+		"-ldflags", "-s -w -X main.version="+version, "-o", output, packages)
+	c.Dir = dir
+	c.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := c.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w\n%s", c, err, out)
+	}
+	return nil
+}
+
+// Variant builds another version of what production runs, with build tags, and gives its path.
+func (p *Programs) Variant(tb testing.TB, version string, tags ...string) string {
+	tb.Helper()
+	path := p.Lean + "-" + version
+	if err := compile("../..", version, path, "./cmd/posthorn", tags); err != nil {
+		tb.Fatal(err)
+	}
+	return path
 }
 
 // dependOnSources opens every directory of the module. Go notes what a test opens: a result it has kept is not shown

@@ -97,6 +97,9 @@ func (p *Process) signal(tb testing.TB, signal syscall.Signal) {
 	}
 }
 
+// Terminate asks the process to end, and does not wait.
+func (p *Process) Terminate(tb testing.TB) { p.signal(tb, syscall.SIGTERM) }
+
 // Stop asks the process to end, waits until it has, and fails the test unless it says that all is well.
 func (p *Process) Stop(tb testing.TB) {
 	tb.Helper()

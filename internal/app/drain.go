@@ -1,0 +1,55 @@
+package app
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/posthorn/posthorn/internal/engine"
+)
+
+// DrainFor is how long a process takes to stop at most, from the signal to its end: all phases together. Whatever kills
+// processes that do not stop (docker stop, systemd, Kubernetes) must wait for longer.
+const DrainFor = 45 * time.Second
+
+const (
+	// lingerFor is how long a process that is no longer ready goes on serving, so that load balancers have taken it out
+	// before its listener closes.
+	lingerFor = 5 * time.Second
+	// requestsFor is how long requests under way may take once the listener is closed. POSTs to receivers then have at
+	// least 18 s left, more than receivers are given to answer by default.
+	requestsFor = 15 * time.Second
+)
+
+// drain stops the process in the order that loses nothing: it says that it is not ready, closes the listener, lets
+// requests end, then POSTs. Close starts what waits for a workflow afterwards. stopWorker is nil where no worker runs,
+// and linger is 0 where no load balancer sends requests.
+func (a *App) drain(server *http.Server, linger time.Duration, background func(), stopWorker func(context.Context)) {
+	deadline := time.Now().Add(DrainFor - engine.CloseFor - leaveFor)
+	a.draining.Store(true)
+	a.Log.Info("draining", "at most", DrainFor)
+	time.Sleep(linger)
+	requests, cancel := context.WithTimeout(context.Background(), requestsFor)
+	defer cancel()
+	if err := server.Shutdown(requests); err != nil {
+		a.Log.Warn("requests were cut off", "error", err)
+		_ = server.Close()
+	}
+	background()
+	if stopWorker == nil {
+		return
+	}
+	posts, cancel := context.WithDeadline(context.Background(), deadline)
+	defer cancel()
+	stopWorker(posts)
+}
+
+// closing has clients open no request on a connection of a process that drains: it is closed after its answer.
+func (a *App) closing(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if a.draining.Load() {
+			w.Header().Set("Connection", "close")
+		}
+		next.ServeHTTP(w, r)
+	})
+}

@@ -1,0 +1,34 @@
+package worker
+
+import (
+	sdk "go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/posthorn/posthorn/workflows"
+)
+
+// Deployment names this build among the versions of a Temporal Worker Deployment. Without a Name workers are not
+// versioned: any of them gets any workflow.
+type Deployment struct {
+	Name    string
+	BuildID string
+}
+
+func (d Deployment) options() sdk.DeploymentOptions {
+	if d.Name == "" {
+		return sdk.DeploymentOptions{}
+	}
+	return sdk.DeploymentOptions{UseVersioning: true, Version: sdk.WorkerDeploymentVersion{DeploymentName: d.Name, BuildID: d.BuildID}}
+}
+
+// stories are the workflows, and what becomes of one that runs when another version becomes the current one. A dispatch
+// is short, and ends in the version that it began in. The others may run for months: they go over at their next task.
+var stories = map[string]struct {
+	run      any
+	behavior workflow.VersioningBehavior
+}{
+	workflows.DeliverType: {workflows.Deliver, workflow.VersioningBehaviorPinned},
+	workflows.WatchType:   {workflows.WatchWebhook, workflow.VersioningBehaviorAutoUpgrade},
+	workflows.RecoverType: {workflows.Recover, workflow.VersioningBehaviorAutoUpgrade},
+	workflows.RetainType:  {workflows.Retain, workflow.VersioningBehaviorAutoUpgrade},
+}
