@@ -35,10 +35,15 @@ func (w *watched) QueryRowContext(ctx context.Context, query string, args ...any
 
 type watchedPool struct{ watched }
 
-func (p *watchedPool) GetDBConn() (*sql.DB, error) { return p.ConnPool.(*sql.DB), nil }
+func (p *watchedPool) GetDBConn() (*sql.DB, error) {
+	if pool, ok := p.ConnPool.(*sql.DB); ok {
+		return pool, nil
+	}
+	return p.ConnPool.(gorm.GetDBConnector).GetDBConn()
+}
 
 func (p *watchedPool) BeginTx(ctx context.Context, o *sql.TxOptions) (gorm.ConnPool, error) {
-	tx, err := p.ConnPool.(*sql.DB).BeginTx(ctx, o)
+	tx, err := p.ConnPool.(gorm.TxBeginner).BeginTx(ctx, o)
 	if err != nil {
 		return nil, err
 	}

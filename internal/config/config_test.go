@@ -103,7 +103,7 @@ func TestEnvironment(t *testing.T) {
 		MaxPosts:      99,
 		Timeout:       3 * time.Second, FailureThreshold: 7, Reconcile: Reconcile{After: 20 * time.Second, Every: 2 * time.Second},
 		SMTPURL: "smtps://u:hunter2@mail.example", MailFrom: "ops@example.com",
-		GroupMax: 1, TaskQueue: "blue", PublicURL: "https://hooks.example.com/base/", TemporalUIURL: "http://127.0.0.1:8233",
+		GroupMax: 1, TaskQueue: "blue", Deployment: "posthorn", PublicURL: "https://hooks.example.com/base/", TemporalUIURL: "http://127.0.0.1:8233",
 		Retention: Duration(36 * time.Hour), LogLevel: slog.LevelDebug, LogFormat: "json", OTLPEndpoint: "http://collector:4318",
 	}, got)
 

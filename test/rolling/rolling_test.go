@@ -10,7 +10,7 @@ import (
 )
 
 // between is how many events are accepted between two replacements.
-const between = 40
+const between = 20
 
 // installation is what is replaced.
 type installation struct {
