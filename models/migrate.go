@@ -24,6 +24,7 @@ var migrations = []string{
 	"0007_paces",
 	"0008_mass",
 	"0009_processes",
+	"0011_installation",
 	"0012_canary",
 }
 
