@@ -79,7 +79,7 @@ func (a *Deliveries) Attempt(ctx context.Context, in workflows.AttemptInput) (wo
 	case err != nil:
 		return workflows.Outcome{}, later(ctx, err, oneFirst)
 	case outcome.Left == nil:
-		return workflows.Outcome{Status: outcome.End}, nil
+		return outcomeOf(&outcome), nil
 	case outcome.Attempted && (endless || attempt < in.Delivery.Remaining):
 		return workflows.Outcome{}, again(outcome.Left.Last, ReceptionFailed, outcome.Left.Wait)
 	case !outcome.Attempted && endless && outcome.Left.Kind == delivery.ForSlot:
@@ -87,8 +87,7 @@ func (a *Deliveries) Attempt(ctx context.Context, in workflows.AttemptInput) (wo
 	}
 	// It waits for something else than before, or a crash has used up one of Temporal's attempts: the workflow goes on with
 	// what remains.
-	left := toWire(outcome.Left)
-	return workflows.Outcome{Left: &left}, nil
+	return outcomeOf(&outcome), nil
 }
 
 // again asks Temporal to call an activity again after a while.
@@ -119,11 +118,10 @@ func later(ctx context.Context, err error, first time.Duration) error {
 // LookUp says what has become of a delivery whose activity ended without saying so, and what is left of it.
 func (a *Deliveries) LookUp(ctx context.Context, in workflows.AttemptInput) (workflows.Outcome, error) {
 	outcome, err := a.Courier.LookUp(ctx, delivery.RetryInput{DispatchID: in.DispatchID, Delivery: fromWire(&in.Delivery)})
-	if err != nil || outcome.Left == nil {
-		return workflows.Outcome{Status: outcome.End}, err
+	if err != nil {
+		return workflows.Outcome{}, err
 	}
-	left := toWire(outcome.Left)
-	return workflows.Outcome{Left: &left}, nil
+	return outcomeOf(&outcome), nil
 }
 
 // Finish removes the outbox entry of a dispatch that nothing is left of.

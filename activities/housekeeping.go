@@ -8,6 +8,7 @@ import (
 	"go.temporal.io/sdk/activity"
 
 	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/sender"
 	"github.com/posthorn/posthorn/models"
 	"github.com/posthorn/posthorn/workflows"
 )
@@ -27,11 +28,24 @@ func (a *Housekeeping) ReleasePage(ctx context.Context, recoveryID string) (work
 	if errors.As(err, &refused) && refused.Code == hooks.NotFound { // its tenant has been deleted
 		return workflows.Progress{Status: string(models.RecoveryCanceled)}, nil
 	}
-	p := workflows.Progress{Tenant: models.TenantSlug(r.Tenant), Webhook: r.WebhookID, Status: string(r.Status), Running: r.Status == models.RecoveryRunning, Released: r.Released, Total: max(0, r.Total)}
+	var name, host string
+	if w, found := a.webhook(ctx, r.WebhookID); found {
+		name, host = w.Name, sender.Host(w.URL)
+	}
+	p := workflows.Progress{Name: name, Host: host, Tenant: models.TenantSlug(r.Tenant), Webhook: r.WebhookID, Status: string(r.Status), Running: r.Status == models.RecoveryRunning, Released: r.Released, Total: max(0, r.Total)}
 	if r.Rate > 0 {
 		p.Pause = time.Duration(float64(r.PageSize()) / r.Rate * float64(time.Second))
 	}
 	return p, err
+}
+
+// webhook reads a webhook for its name. A page that has been released is not made again because that fails.
+func (a *Housekeeping) webhook(ctx context.Context, id string) (models.Webhook, bool) {
+	if id == "" {
+		return models.Webhook{}, false
+	}
+	w, err := a.Store.WebhookByID(ctx, id)
+	return w, err == nil
 }
 
 // expiredAtOnce is how many rows of a kind one step looks at.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/posthorn/posthorn/activities"
 	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/sender"
 	"github.com/posthorn/posthorn/models"
 	"github.com/posthorn/posthorn/workflows"
 )
@@ -33,11 +34,11 @@ func TestReleasePageKeepsToTheRate(t *testing.T) {
 	for _, released := range []int64{2, 4, 5, 5} {
 		p, err := h.ReleasePage(t.Context(), r.ID)
 		require.NoError(t, err)
-		require.Equal(t, workflows.Progress{Tenant: tenant, Webhook: w.ID, Status: "running", Running: true, Released: released, Total: 5, Pause: 800 * time.Millisecond}, p)
+		require.Equal(t, workflows.Progress{Tenant: tenant, Webhook: w.ID, Host: sender.Host(w.URL), Status: "running", Running: true, Released: released, Total: 5, Pause: 800 * time.Millisecond}, p)
 	}
 	p, err := h.ReleasePage(t.Context(), r.ID)
 	require.NoError(t, err)
-	require.Equal(t, workflows.Progress{Tenant: tenant, Webhook: w.ID, Status: "completed", Released: 5, Total: 5, Pause: 800 * time.Millisecond}, p)
+	require.Equal(t, workflows.Progress{Tenant: tenant, Webhook: w.ID, Host: sender.Host(w.URL), Status: "completed", Released: 5, Total: 5, Pause: 800 * time.Millisecond}, p)
 
 	delivered := 0
 	for _, d := range b.Engine.Dispatches() {
@@ -72,7 +73,7 @@ func TestReleasePageEnds(t *testing.T) {
 			require.NoError(t, c.change(b, r))
 			p, err := h.ReleasePage(t.Context(), r.ID)
 			require.NoError(t, err)
-			require.Equal(t, workflows.Progress{Tenant: tenant, Webhook: w.ID, Status: c.status}, p)
+			require.Equal(t, workflows.Progress{Tenant: tenant, Webhook: w.ID, Host: sender.Host(w.URL), Status: c.status}, p)
 		})
 	}
 

@@ -82,7 +82,7 @@ func TestWhatWaitsForItsPaceAndAPlaceAsksAsARetry(t *testing.T) {
 	b := setup(t)
 	one, rate := 1, 0.1
 	b.hook("/a", func(c *hooks.WebhookChange) { c.MaxInFlight, c.RateLimit = &one, &rate })
-	require.Equal(t, workflows.Round{Delivered: 1}, b.first(b.publish().ID))
+	require.Equal(t, workflows.Round{Summary: "Received", Delivered: 1}, b.first(b.publish().ID))
 	d := b.publish()
 	left := b.first(d.ID).Waiting
 	require.Len(t, left, 1)
@@ -94,7 +94,7 @@ func TestWhatWaitsForItsPaceAndAPlaceAsksAsARetry(t *testing.T) {
 
 	b.Clock.Advance(left[0].Wait + time.Second)
 	other := b.publish()
-	require.Equal(t, workflows.Round{Delivered: 1}, b.first(other.ID), "another takes the time")
+	require.Equal(t, workflows.Round{Summary: "Received", Delivered: 1}, b.first(other.ID), "another takes the time")
 	_, err := b.attempt(d.ID, left[0])
 	again := asked(t, err)
 	b.Clock.Advance(again.NextRetryDelay() + time.Second)

@@ -93,6 +93,7 @@ func New(o Options) (http.Handler, error) {
 	s.deliveries()
 	s.recoveries()
 	s.health()
+	s.console()
 	for _, mount := range o.Systems {
 		mount(router)
 	}

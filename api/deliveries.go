@@ -36,7 +36,7 @@ type DeliveryState struct {
 	EventType     string                `json:"event_type" example:"order.created"`
 	WebhookID     string                `json:"webhook_id" example:"wh_0198c0de-0000-7000-8000-000000000002"`
 	Status        models.DeliveryStatus `json:"status" enum:"pending,delivered,failed,held,canceled" doc:"failed: every retry is used up. held: kept for a webhook that is not active, or paused."`
-	StatusReason  *string               `json:"status_reason" doc:"Why it is held or canceled."`
+	StatusReason  *string               `json:"status_reason" doc:"Why it is held or canceled, or was put off. 'paused in Temporal', of one delivery alone: it waits for somebody to resume its workflow or activity there."`
 	NextAttemptAt *timestamp            `json:"next_attempt_at" nullable:"true" doc:"null unless pending."`
 	CreatedAt     timestamp             `json:"created_at"`
 	FinishedAt    *timestamp            `json:"finished_at" nullable:"true" doc:"null while pending or held."`

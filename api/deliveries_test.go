@@ -3,6 +3,8 @@ package api_test
 import (
 	"encoding/base64"
 	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -139,5 +141,42 @@ func TestDeliveryLists(t *testing.T) {
 	}
 	for query, field := range map[string]string{"?status=lost": "status", "?since=1700000000": "since", "?until=now": "until"} {
 		require.Equal(t, []string{field}, e.call("GET /v1/tenants/acme/deliveries"+query, "").is(http.StatusUnprocessableEntity).fields())
+	}
+}
+
+// A pending delivery that somebody has paused in Temporal says so (A10).
+func TestADeliveryThatIsPausedInTemporalSaysSo(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	e.webhook("https://shop.example/hooks")
+	path := "/v1/tenants/acme/deliveries/" + e.deliveryOf("order.created")
+	require.Nil(t, e.call("GET "+path, "").is(http.StatusOK).json()["status_reason"])
+	e.Engine.Pause(e.Engine.Dispatches()[0].ID)
+	paused := e.call("GET "+path, "").is(http.StatusOK).json()
+	require.Equal(t, "pending", paused["status"])
+	require.Equal(t, "paused in Temporal", paused["status_reason"])
+	held := e.call("POST "+path+"/pause", "").is(http.StatusOK).json()
+	require.Equal(t, "paused", held["status_reason"], "it does not wait for Temporal any more")
+}
+
+// The links that the Temporal Web UI shows lead to the delivery.
+func TestLinksToDeliveriesLeadToTheAPI(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	const path = "/tenants/acme/deliveries/dlv_0198c0de-0000-7000-8000-000000000005"
+	for link, want := range map[string]string{
+		"/console" + path:                        "/v1" + path,
+		"/console/tenants/acme/deliveries/dlv_1": "",
+		"/console/tenants/acme/deliveries/wh_0198c0de-0000-7000-8000-000000000005": "",
+		"/console/tenants/-/deliveries/dlv_0198c0de-0000-7000-8000-000000000005":   "",
+	} {
+		response := httptest.NewRecorder()
+		e.handler.ServeHTTP(response, httptest.NewRequest(http.MethodGet, link, nil))
+		if want == "" {
+			require.Equal(t, http.StatusNotFound, response.Code, link)
+			continue
+		}
+		require.Equal(t, http.StatusFound, response.Code)
+		require.True(t, strings.HasSuffix(response.Header().Get("Location"), want), response.Header().Get("Location"))
 	}
 }

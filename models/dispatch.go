@@ -144,3 +144,28 @@ func (s *Store) isLeft(ctx context.Context, p *Dispatch) (bool, error) {
 	rows, err := s.DeliveriesByID(ctx, p.Deliveries)
 	return slices.ContainsFunc(rows, func(d Delivery) bool { return d.LeftOf(p.ID) }), err
 }
+
+// redispatchDue is how far ahead a delivery may be due that Redispatch moves: it has just been made, or made due.
+const redispatchDue = time.Minute
+
+// Redispatch puts what is left of a dispatch into new ones, for the caller to start, and removes it: its workflow id is
+// another's. What is locked, or has changed, is left to the reconciler.
+func (s *Store) Redispatch(ctx context.Context, id string) ([]Dispatch, error) {
+	p, err := s.Dispatch(ctx, id)
+	if errors.Is(err, ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	rows, err := s.DeliveriesByID(ctx, p.Deliveries)
+	if err != nil {
+		return nil, err
+	}
+	rows = slices.DeleteFunc(rows, func(d Delivery) bool { return !d.LeftOf(id) })
+	fresh, err := s.TakeOver(ctx, rows, s.now().Add(redispatchDue), s.groupMax)
+	if err != nil {
+		return nil, err
+	}
+	return fresh, s.ForgetDispatches(ctx, []string{id})
+}

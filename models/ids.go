@@ -20,6 +20,7 @@ const (
 	PrefixRecovery     = "rec_"
 	PrefixNotification = "ntf_"
 	PrefixJob          = "job_"
+	PrefixInstallation = "ins_"
 )
 
 // idsAhead is by how many milliseconds the database's clock is ahead of the process's: the times in ids are compared with

@@ -31,6 +31,7 @@ var migrations = []string{
 	"0008_mass",
 	"0009_processes",
 	"0010_autovacuum",
+	"0011_installation",
 	"0012_canary",
 	"0013_leases_holder",
 }

@@ -112,6 +112,13 @@ func (s *Store) Recovery(ctx context.Context, tenant, id string) (Recovery, erro
 	return r, found(err)
 }
 
+// RecoveryByID reads a recovery whoever owns it: for the engine, which knows the id from its own records.
+func (s *Store) RecoveryByID(ctx context.Context, id string) (Recovery, error) {
+	var r Recovery
+	err := s.db.WithContext(ctx).Take(&r, "id = ?", id).Error
+	return r, found(err)
+}
+
 // CancelRecovery ends a running recovery; what it has released stays released, and what it has not stays held until
 // another.
 func (s *Store) CancelRecovery(ctx context.Context, tenant, id string) (r Recovery, err error) {

@@ -11,6 +11,15 @@ import (
 // reasonDeleted is noted on what was owed to a webhook that has been deleted.
 const reasonDeleted = "webhook deleted"
 
+// The reasons of deliveries that are canceled for good.
+const (
+	ReasonWebhookDeleted = reasonDeleted
+	ReasonErased         = reasonErased
+)
+
+// ReasonPaused is the reason of a delivery that somebody put aside by hand.
+const ReasonPaused = heldByHand
+
 // setAside is one delivery that is not to be sent, and why.
 type setAside struct {
 	DeliveryKey

@@ -78,6 +78,10 @@ func (p *patient) Judge(id string) {
 	p.judged[id]++
 }
 
+func (p *patient) PausedDispatches(context.Context) (map[string]bool, error) {
+	return map[string]bool{}, nil
+}
+
 func (p *patient) Recover(id string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

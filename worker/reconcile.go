@@ -16,6 +16,8 @@ import (
 type Engine interface {
 	// Alive reports which dispatches have a workflow that is running or paused.
 	Alive(ctx context.Context, dispatchIDs []string) (map[string]bool, error)
+	// PausedDispatches lists dispatches that somebody has paused in Temporal: their workflow, or an activity of it.
+	PausedDispatches(ctx context.Context) (map[string]bool, error)
 	Ready(ctx context.Context) error
 	// LaunchWait starts dispatches and returns how many were started, when each was or has been given up.
 	LaunchWait(ctx context.Context, dispatches ...models.Dispatch) (started int)

@@ -29,6 +29,7 @@ type pass struct {
 	*Reconciler
 	found   int  // deliveries that nothing drove, so far
 	adopted bool // the shared dispatches are noted on their deliveries
+	paused  pausedCount
 }
 
 // deliveries dispatches again what is overdue and not being driven.
@@ -47,6 +48,7 @@ func (r *Reconciler) deliveries(ctx context.Context) (found bool, err error) {
 			}
 			continue // their names are known now
 		}
+		p.notePaused(ctx, &page)
 		dead, err := r.check(ctx, page.Doubtful(before))
 		if err != nil {
 			return p.found > 0, err
@@ -54,8 +56,12 @@ func (r *Reconciler) deliveries(ctx context.Context) (found bool, err error) {
 		if err := p.takeOver(ctx, page.Undriven(dead), before); err != nil {
 			return p.found > 0, err
 		}
-		if err := r.Store.ForgetDispatches(ctx, dead); err != nil || !page.More {
+		if err := r.Store.ForgetDispatches(ctx, dead); err != nil {
 			return p.found > 0, err
+		}
+		if !page.More {
+			r.Metrics.Paused.Set(float64(p.paused.n))
+			return p.found > 0, nil
 		}
 		after = page.Next
 	}

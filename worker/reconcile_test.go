@@ -417,3 +417,21 @@ func TestALongBacklogIsCountedSeldom(t *testing.T) {
 	b.look()
 	require.InDelta(t, 3, value(t, b.m.Pending), 0)
 }
+
+// What somebody has paused in Temporal is overdue for a reason: it is left alone, and counted (A10).
+func TestWhatIsPausedInTemporalIsCountedAndLeftAlone(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.Webhook(tenant, "https://receiver.example/hook")
+	_, id := b.publish()
+	_, other := b.publish()
+	b.engine.running[id], b.engine.running[other] = true, true
+	b.Env.Engine.Pause(id)
+	require.Empty(t, b.look())
+	require.Zero(t, value(t, b.m.Paused), "it is not overdue")
+	b.Clock.Advance(2 * time.Minute)
+	require.Empty(t, b.look())
+	require.InDelta(t, 1, value(t, b.m.Paused), 0)
+	require.Empty(t, b.look())
+	require.InDelta(t, 1, value(t, b.m.Paused), 0, "as long as it is paused, also when its dispatch is not asked after")
+}

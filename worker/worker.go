@@ -7,7 +7,6 @@ package worker
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"sync"
 	"time"
 
@@ -55,11 +54,20 @@ func New(c client.Client, q workflows.Queues, a Activities, d Deployment) (*Work
 			MaxConcurrentLocalActivityExecutionSize: concurrentDispatches,
 			MaxConcurrentActivityExecutionSize:      concurrentOthers,
 			WorkerStopTimeout:                       stopTimeout,
+			WorkflowPanicPolicy:                     panicPolicy,
+			DeadlockDetectionTimeout:                deadlockAfter,
 			Interceptors:                            interceptors,
 			DeploymentOptions:                       d.options(),
 		}),
-		bulk: sdk.New(c, q.Bulk(), sdk.Options{Tuner: slots, LocalActivityWorkerOnly: true, WorkerStopTimeout: stopTimeout,
-			Interceptors: interceptors, DeploymentOptions: d.options()}),
+		bulk: sdk.New(c, q.Bulk(), sdk.Options{
+			Tuner:                    slots,
+			LocalActivityWorkerOnly:  true,
+			WorkerStopTimeout:        stopTimeout,
+			WorkflowPanicPolicy:      panicPolicy,
+			DeadlockDetectionTimeout: deadlockAfter,
+			Interceptors:             interceptors,
+			DeploymentOptions:        d.options(),
+		}),
 		deliveries: sdk.New(c, q.Deliveries(), sdk.Options{
 			DisableWorkflowWorker:              true,
 			MaxConcurrentActivityExecutionSize: concurrentDeliveries,
@@ -77,6 +85,14 @@ func New(c client.Client, q workflows.Queues, a Activities, d Deployment) (*Work
 
 // interceptors change workflows in test builds.
 var interceptors []interceptor.WorkerInterceptor
+
+// panicPolicy ends a workflow that cannot go on, because its code panics or does not match its history. It would otherwise
+// stay open and count as driving its deliveries for ever; now the reconciler replaces it.
+const panicPolicy = sdk.FailWorkflow
+
+// deadlockAfter is how long a workflow task may compute before the SDK takes it for a panic. It is longer than the timeout of
+// any workflow task, so that a machine that is starved for a second fails no workflow: its late answer is refused.
+const deadlockAfter = 15 * time.Second
 
 // heartbeatEvery is how often Temporal is told at most that an activity is alive. The SDK's own, four fifths of the
 // heartbeat timeout, leaves a starved machine or a slow Temporal too little of it.
@@ -133,21 +149,5 @@ func (w *Worker) Stop(ctx context.Context) bool {
 		return true
 	case <-ctx.Done():
 		return false
-	}
-}
-
-// EnsureSchedules makes the schedules that keep house. It tries until it has, or ctx ends.
-func EnsureSchedules(ctx context.Context, c client.Client, prefix string, log *slog.Logger) {
-	for {
-		err := ensureRetention(ctx, c, prefix)
-		if err == nil || ctx.Err() != nil {
-			return
-		}
-		log.WarnContext(ctx, "schedules not made yet", "error", err)
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(10 * time.Second):
-		}
 	}
 }

@@ -24,7 +24,7 @@ func (d *dispatch) leaveInTime(ctx workflow.Context, stop workflow.CancelFunc) (
 // those that were to be attempted together. Where the workflow is being canceled, the reconciler takes over.
 func (d *dispatch) letGo(waited time.Duration, left ...Leftover) {
 	if !d.leaving || d.root.Err() != nil {
-		d.result.Stopped += len(left)
+		d.abandon(left...)
 		return
 	}
 	last := left[len(left)-1].Wait

@@ -46,7 +46,7 @@ func TestALongHistoryContinuesAsNew(t *testing.T) {
 	require.Less(t, d.Now().Sub(started), time.Minute, "timers are not waited for")
 	require.Empty(t, d.finished)
 	require.Equal(t, tenant, in.Tenant)
-	require.Equal(t, workflows.DeliverResult{Delivered: 6, Failed: 1}, in.Carried.Result)
+	require.Equal(t, workflows.DeliverResult{Delivered: 6, Failed: 1, Unlisted: 1}, in.Carried.Result)
 	require.Len(t, in.Carried.Waiting, 4)
 	for _, l := range in.Carried.Waiting {
 		want := waiting("whk_1", 3)[0].Wait
@@ -67,7 +67,9 @@ func TestALongHistoryContinuesAsNew(t *testing.T) {
 	require.NoError(t, again.GetWorkflowError())
 	var result workflows.DeliverResult
 	require.NoError(t, again.GetWorkflowResult(&result))
-	require.Equal(t, workflows.DeliverResult{Delivered: 9, Failed: 2}, result)
+	require.Equal(t, "9 delivered, 2 failed.", result.Summary, "of both runs")
+	require.Equal(t, "dlv_alone", result.NotDelivered[0].Delivery)
+	require.Equal(t, 1, result.Unlisted, "the first run's, of which nothing was told")
 	require.Equal(t, []string{"evt_1"}, again.finished)
 }
 

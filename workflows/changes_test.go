@@ -85,7 +85,11 @@ func TestChangesDuringRetries(t *testing.T) {
 				}
 			}, 5*time.Second)
 
-			require.Equal(t, workflows.DeliverResult{Stopped: 1}, s.deliver(t, d.ID))
+			want := map[models.DeliveryStatus]workflows.DeliverResult{models.Held: {Held: 1}, models.Canceled: {Canceled: 1}, models.Pending: {Superseded: 1}}
+			require.Equal(t, want[c.status], s.deliver(t, d.ID))
+			require.Len(t, s.told.NotDelivered, 1)
+			require.Equal(t, id, s.told.NotDelivered[0].Delivery)
+			require.NotEmpty(t, s.told.NotDelivered[0].Reason)
 			require.Len(t, h.got(receiverURL), 1, "the old generation sends no more")
 			require.Equal(t, c.status, h.delivery(id).Status)
 			if c.resume == nil {

@@ -23,7 +23,9 @@ type dispatch struct {
 	result DeliverResult
 	open   []*Leftover // being retried, in the order they came up
 	queued int         // first attempts that wait in the fair lane
-	shown  string      // the status that the list shows
+	// rowBytes is how much room the rows of the result take.
+	rowBytes int
+	shown    string // the status that the list shows
 	// together says that retries that fall due together are made together.
 	together bool
 	// continues says that the workflow continues as new when its history has become long.
@@ -48,11 +50,21 @@ func (d *dispatch) run(ctx workflow.Context) (DeliverResult, error) {
 			return d.result, d.continueAsNew(ctx)
 		}
 		if err := d.finish(ctx); err != nil {
-			return d.result, err
+			return d.result, d.canceledWith(ctx, err)
 		}
 	}
 	d.show(ctx)
+	d.result.Summary = d.sentence()
 	return d.result, nil
+}
+
+// canceledWith gives the error of a workflow that was canceled the result, which the Web UI shows with it.
+func (d *dispatch) canceledWith(ctx workflow.Context, err error) error {
+	if ctx.Err() == nil || !temporal.IsCanceledError(err) {
+		return err
+	}
+	d.result.Summary = d.sentence()
+	return temporal.NewCanceledError(d.result)
 }
 
 // begin makes the first attempts, or goes on with what an earlier run left.
@@ -107,9 +119,17 @@ func (d *dispatch) firstAttempts(ctx workflow.Context) (Round, error) {
 
 // take adds a round's ends to the result.
 func (d *dispatch) take(r Round) {
+	told := r.Held + r.Canceled + r.Superseded
 	d.result.Delivered += r.Delivered
 	d.result.Failed += r.Failed
-	d.result.Stopped += r.Stopped
+	d.result.Held += r.Held
+	d.result.Canceled += r.Canceled
+	d.result.Superseded += r.Superseded
+	d.result.Stopped += max(0, r.Stopped-told) // of a build that did not tell them apart
+	for _, e := range r.NotDelivered {
+		d.note(e)
+	}
+	d.result.Unlisted += max(0, r.Failed+told-len(r.NotDelivered))
 }
 
 // followAll drives what is left over, all at once. A dispatch has at most 256 deliveries, which bounds the timers
@@ -126,7 +146,7 @@ func (d *dispatch) followAll(ctx workflow.Context, round Round) {
 	d.queued = len(round.OverCap)
 	for _, many := range byWebhook(round.OverCap) {
 		d.start(ctx, func(ctx workflow.Context) {
-			left := d.attemptMany(ctx, many, fmt.Sprintf("%d deliveries to %s", len(many), many[0].Host))
+			left := d.attemptMany(ctx, many, fmt.Sprintf("first attempts of %s to %s", counted(len(many), "delivery", "deliveries"), many[0].to()))
 			d.queued -= len(many)
 			d.followGroups(ctx, left)
 		})
@@ -154,7 +174,7 @@ func (d *dispatch) followGroups(ctx workflow.Context, left []Leftover) {
 				d.follow(ctx, rows[0])
 				return
 			}
-			left := d.retryMany(ctx, group)
+			left := d.retryMany(ctx, group, rows)
 			d.unlist(rows)
 			d.followGroups(ctx, left)
 		})
@@ -187,12 +207,12 @@ func byWebhook(over []Leftover) [][]Leftover {
 
 // retryMany makes the next attempts of deliveries to one webhook when the last of them is due: none comes early. What
 // has times at the webhook's rate is called for the first, and each waits for its own. What is to be retried after that
-// is returned.
-func (d *dispatch) retryMany(ctx workflow.Context, many []Leftover) []Leftover {
-	summary := fmt.Sprintf("retry of %d deliveries to %s", len(many), many[0].Host)
+// is returned. rows are their rows in the table.
+func (d *dispatch) retryMany(ctx workflow.Context, many []Leftover, rows []*Leftover) []Leftover {
+	summary := fmt.Sprintf("retry of %d deliveries to %s", len(many), many[0].to())
 	wait := many[len(many)-1].Wait
 	if many[0].Kind == AtRate {
-		summary = fmt.Sprintf("%d deliveries to %s, at its rate", len(many), many[0].Host)
+		summary = fmt.Sprintf("%d deliveries to %s, at its rate", len(many), many[0].to())
 		wait = many[0].Wait
 	}
 	began := workflow.Now(ctx)
@@ -200,7 +220,16 @@ func (d *dispatch) retryMany(ctx workflow.Context, many []Leftover) []Leftover {
 		d.letGo(workflow.Now(ctx).Sub(began), many...)
 		return nil
 	}
+	d.call(ctx, rows...)
 	return d.attemptMany(ctx, many, summary)
+}
+
+// call notes in the table that the wait of deliveries is over.
+func (d *dispatch) call(ctx workflow.Context, rows ...*Leftover) {
+	for _, l := range rows {
+		l.called = true
+	}
+	workflow.SetCurrentDetails(ctx, d.table())
 }
 
 // attemptMany makes one attempt of each of several deliveries to one webhook, in the fair lane: there a slow receiver
@@ -238,24 +267,25 @@ func (d *dispatch) follow(ctx workflow.Context, l *Leftover) {
 	defer d.unlist([]*Leftover{l})
 	for {
 		began := workflow.Now(ctx)
-		timer := workflow.TimerOptions{Summary: fmt.Sprintf("attempt %d of %s to %s", l.Number, l.Delivery, l.Host)}
+		timer := workflow.TimerOptions{Summary: fmt.Sprintf("wait for attempt %d: %s", l.Number, l.what())}
 		if err := workflow.NewTimerWithOptions(ctx, l.Wait, timer).Get(ctx, nil); err != nil {
 			d.letGo(workflow.Now(ctx).Sub(began), *l)
 			return
 		}
+		d.call(ctx, l)
 		outcome, err := d.attempt(ctx, l)
 		if err != nil {
 			outcome, err = d.lookUp(ctx, l)
 		}
 		switch {
-		case err != nil:
-			d.result.Stopped++
+		case err != nil: // it is being canceled
+			d.abandon(*l)
 			return
 		case outcome.Left != nil:
 			*l = *outcome.Left
 			d.show(ctx)
 		default:
-			d.end(outcome.Status)
+			d.end(outcome, l)
 			return
 		}
 	}
@@ -276,7 +306,7 @@ func (d *dispatch) attempt(ctx workflow.Context, l *Leftover) (Outcome, error) {
 		WaitForCancellation: d.continues,
 		RetryPolicy:         retries,
 		Priority:            temporal.Priority{FairnessKey: l.Webhook},
-		Summary:             fmt.Sprintf("%s to %s", l.Delivery, l.Host),
+		Summary:             l.what() + ", " + l.Delivery,
 	})
 	var outcome Outcome
 	err := workflow.ExecuteActivity(ctx, Attempt, AttemptInput{DispatchID: d.in.DispatchID, Delivery: *l}).Get(ctx, &outcome)
@@ -307,14 +337,39 @@ func short(ctx workflow.Context) workflow.Context {
 	})
 }
 
-func (d *dispatch) end(status string) {
-	switch status {
+// end adds how one delivery ended to the result.
+func (d *dispatch) end(outcome Outcome, l *Leftover) {
+	switch outcome.Status {
 	case Delivered:
 		d.result.Delivered++
+		return
 	case Failed:
 		d.result.Failed++
+	case Held:
+		d.result.Held++
+	case Canceled:
+		d.result.Canceled++
+	case Superseded:
+		d.result.Superseded++
 	default:
 		d.result.Stopped++
+	}
+	if outcome.Ended != nil {
+		d.note(*outcome.Ended)
+		return
+	}
+	row := d.retrying(l)
+	row.Status, row.Reason = outcome.Status, l.Last
+	d.note(*row)
+}
+
+// abandon ends the following of deliveries because the workflow was canceled: the reconciler dispatches them again.
+func (d *dispatch) abandon(left ...Leftover) {
+	d.result.Superseded += len(left)
+	for i := range left {
+		row := d.retrying(&left[i])
+		row.Status, row.Reason = Superseded, "this workflow was canceled; Posthorn dispatches the delivery again"
+		d.note(*row)
 	}
 }
 
@@ -342,7 +397,15 @@ func (d *dispatch) status() string {
 		return StatusPending
 	case d.result.Failed > 0:
 		return Failed
-	case d.result.Stopped > 0 && d.result.Delivered == 0:
+	case d.result.Held > 0:
+		return Held
+	case d.result.Delivered > 0:
+		return Delivered
+	case d.result.Canceled > 0:
+		return Canceled
+	case d.result.Superseded > 0:
+		return Superseded
+	case d.result.Stopped > 0:
 		return Stopped
 	default:
 		return Delivered

@@ -169,8 +169,8 @@ func TestGoneEndsTheRetries(t *testing.T) {
 	d := h.publish()
 	s := h.open(nil)
 
-	require.Equal(t, workflows.DeliverResult{Stopped: 1}, s.deliver(t, d.ID))
-	require.Equal(t, []string{workflows.StatusRetrying, workflows.Stopped}, s.statuses)
+	require.Equal(t, workflows.DeliverResult{Held: 1}, s.deliver(t, d.ID))
+	require.Equal(t, []string{workflows.StatusRetrying, workflows.Held}, s.statuses)
 	require.Len(t, h.got(receiverURL), 2)
 	w, err := h.Hooks.Webhook(t.Context(), tenant, w.ID)
 	require.NoError(t, err)

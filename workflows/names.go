@@ -61,19 +61,31 @@ func (q Queues) Dispatch(n int) string {
 // Deliveries is the fair lane: retries, and what is over a webhook's cap, one webhook after the other by fairness key.
 func (q Queues) Deliveries() string { return q.prefix + "-deliveries" }
 
-// The prefixes of workflow ids.
+// DefaultPrefix is the prefix of the installation that says nothing else.
+const DefaultPrefix = "posthorn"
+
+// What workflow ids begin with, behind the installation's part.
 const (
 	deliverPrefix = "deliver/"
 	watchPrefix   = "webhook/"
 	recoverPrefix = "recover/"
 )
 
-// DeliverID is the workflow id of a dispatch.
-func DeliverID(dispatchID string) string { return deliverPrefix + dispatchID }
+// id is a workflow id of this installation. Event ids that publishers choose may be the same in two installations, so that
+// the ids of each begin with its prefix. The default one has none: its ids are as they were before there were others.
+func (q Queues) id(kind, id string) string {
+	if q.prefix == DefaultPrefix {
+		return kind + id
+	}
+	return q.prefix + "/" + kind + id
+}
 
-// DispatchID gives the dispatch back that a workflow id is of; "" if it is of none.
-func DispatchID(workflowID string) string {
-	id, ok := strings.CutPrefix(workflowID, deliverPrefix)
+// DeliverID is the workflow id of a dispatch.
+func (q Queues) DeliverID(dispatchID string) string { return q.id(deliverPrefix, dispatchID) }
+
+// DispatchID gives the dispatch back that a workflow id is of; "" if it is of none of this installation.
+func (q Queues) DispatchID(workflowID string) string {
+	id, ok := strings.CutPrefix(workflowID, q.DeliverID(""))
 	if !ok {
 		return ""
 	}
@@ -81,10 +93,10 @@ func DispatchID(workflowID string) string {
 }
 
 // WatchID is the workflow id of a webhook's health.
-func WatchID(webhookID string) string { return watchPrefix + webhookID }
+func (q Queues) WatchID(webhookID string) string { return q.id(watchPrefix, webhookID) }
 
 // RecoverID is the workflow id of a recovery.
-func RecoverID(recoveryID string) string { return recoverPrefix + recoveryID }
+func (q Queues) RecoverID(recoveryID string) string { return q.id(recoverPrefix, recoveryID) }
 
 // The search attributes, by which the Web UI's list is filtered. SQL visibility stores have room for three keyword lists.
 var (

@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -23,7 +24,8 @@ func Recover(ctx workflow.Context, in RecoverInput) (Progress, error) {
 			return p, err
 		}
 		in.Pages++
-		workflow.SetCurrentDetails(ctx, fmt.Sprintf("%s: %d of %d released, in %d pages\n", p.Status, p.Released, p.Total, in.Pages))
+		p.Summary = p.sentence(in.Pages)
+		workflow.SetCurrentDetails(ctx, cell(p.Summary)+"\n")
 		if in.Pages == 1 || !p.Running {
 			err := workflow.UpsertTypedSearchAttributes(ctx, StatusAttribute.ValueSet(p.Status),
 				TenantAttribute.ValueSet([]string{p.Tenant}), WebhookAttribute.ValueSet([]string{p.Webhook}))
@@ -31,9 +33,26 @@ func Recover(ctx workflow.Context, in RecoverInput) (Progress, error) {
 				return p, err
 			}
 		}
-		if err := workflow.Sleep(ctx, max(p.Pause, breath)); err != nil {
+		pause := workflow.NewTimerWithOptions(ctx, max(p.Pause, breath), workflow.TimerOptions{Summary: "pause before the next page"})
+		if err := pause.Get(ctx, nil); err != nil {
 			return p, err
 		}
 	}
 	return Progress{}, workflow.NewContinueAsNewError(ctx, RecoverType, in)
+}
+
+// sentence says where the recovery is.
+func (p *Progress) sentence(pages int) string {
+	how := map[string]string{
+		"running":   "is running",
+		"completed": "has released everything there was",
+		"canceled":  "was canceled",
+		"stopped":   "stopped, because the webhook is not active any more",
+	}[p.Status]
+	released := fmt.Sprintf("%d of %d deliveries released", p.Released, p.Total)
+	if p.Total < p.Released || p.Total == 0 { // they have not been counted yet
+		released = counted(int(p.Released), "delivery", "deliveries") + " released"
+	}
+	return fmt.Sprintf("The recovery of %s of %s %s: %s, after %s.", Named(p.Name, p.Host, p.Webhook), cmp.Or(p.Tenant, "a deleted tenant"),
+		cmp.Or(how, p.Status), released, counted(pages, "look", "looks"))
 }

@@ -91,7 +91,7 @@ func TestRetriesThatFallDueTogetherAreOneActivity(t *testing.T) {
 			require.Equal(t, slices.Contains(rounds[i], l), strings.Contains(table, l.Delivery), table)
 		}
 	}
-	require.Equal(t, "23 delivered, 1 failed, 1 stopped, 0 being retried\n", d.table(t))
+	require.Equal(t, "23 delivered, 1 failed, 1 held, canceled or superseded\n", d.table(t))
 	require.Equal(t, []string{"whk_2", "whk_1", "whk_1", "whk_1"}, d.keys())
 	require.Equal(t, "retry of 5 deliveries to whk_1.example", d.options[1].Summary)
 	require.Equal(t, 4, timers, "one for each activity")
@@ -188,8 +188,10 @@ func TestATogetherRetriedWebhookThatIsPausedStops(t *testing.T) {
 		}
 	}, 5*time.Second)
 
-	require.Equal(t, workflows.DeliverResult{Stopped: 4}, s.deliver(t, d.ID))
-	require.Equal(t, []string{workflows.StatusRetrying, workflows.Stopped}, s.statuses)
+	require.Equal(t, workflows.DeliverResult{Held: 4}, s.deliver(t, d.ID))
+	require.Equal(t, []string{workflows.StatusRetrying, workflows.Held}, s.statuses)
+	require.Len(t, s.told.NotDelivered, 4)
+	require.Equal(t, "webhook paused", s.told.NotDelivered[0].Reason)
 	for _, key := range d.Deliveries {
 		require.Equal(t, models.Held, h.delivery(key.ID).Status)
 	}

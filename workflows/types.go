@@ -7,12 +7,24 @@ import (
 
 // DeliverInput starts a dispatch. Its deliveries are read from the outbox.
 type DeliverInput struct {
+	// About says what the dispatch is, for whoever reads it in the Web UI; nil if an earlier build started it.
+	About      *About `json:",omitempty"`
 	DispatchID string
 	Queue      string // of the fair lane
-	Tenant     string `json:",omitempty"` // of all its deliveries; "" = of several, or unknown
+	Tenant     string `json:",omitempty"` // the id of the tenant of all its deliveries; "" = of several, or unknown
 	Size       int    `json:",omitempty"` // how many deliveries it has; 0 = unknown
 	// Carried is what an earlier run left; nil in the first.
 	Carried *Carried `json:",omitempty"`
+}
+
+// About names what a dispatch delivers to whom. The workflow decides nothing by it.
+type About struct {
+	What       string   `json:",omitempty"` // as a phrase: "order.created of acme to Orders (receiver.example)"
+	Tenants    []string `json:",omitempty"` // as they are called outside; the first few, like those below
+	EventTypes []string `json:",omitempty"`
+	Webhooks   []string `json:",omitempty"` // name, host and id of each
+	Deliveries int      `json:",omitempty"` // how many there are
+	Console    string   `json:",omitempty"` // the base of links to deliveries; "" = no links
 }
 
 // Carried is what a run of a dispatch hands on to the next.
@@ -28,20 +40,45 @@ type FirstAttemptsInput struct {
 	Tenant     string `json:",omitempty"`
 }
 
-// DeliverResult is how a dispatch ended.
+// DeliverResult is how a dispatch ended: a sentence, how many deliveries became what, and a row for each that was not
+// delivered.
 type DeliverResult struct {
-	Delivered int `json:",omitempty"`
-	Failed    int `json:",omitempty"`
-	// Stopped were held, canceled or taken over meanwhile: they are not this dispatch's any more.
+	Summary    string `json:",omitempty"`
+	Delivered  int    `json:",omitempty"`
+	Failed     int    `json:",omitempty"`
+	Held       int    `json:",omitempty"`
+	Canceled   int    `json:",omitempty"`
+	Superseded int    `json:",omitempty"` // another dispatch drives them now, or has ended them
+	// Stopped were held, canceled or superseded, as builds counted them that did not tell these apart.
 	Stopped int `json:",omitempty"`
+	// NotDelivered has at most maxRows rows and maxRowBytes bytes; Unlisted counts what is beyond.
+	NotDelivered []Ended `json:",omitempty"`
+	Unlisted     int     `json:",omitempty"`
+}
+
+// Ended is a delivery that was not received although its dispatch is done with it, and why.
+type Ended struct {
+	Status    string // failed, held, canceled or superseded
+	Reason    string `json:",omitempty"`
+	Tenant    string // as it is called outside
+	EventType string `json:",omitempty"`
+	Webhook   string
+	Name      string `json:",omitempty"` // of the webhook
+	Host      string `json:",omitempty"` // of the webhook's URL, the rest of which may be a secret
+	Delivery  string
+	Attempts  int    // POSTs made
+	Link      string `json:",omitempty"` // to the delivery
 }
 
 // Leftover is a delivery that is not finished, and what its next attempt needs.
 type Leftover struct {
-	Tenant     string
+	Tenant     string // its id
+	Slug       string `json:",omitempty"` // what it is called outside, where that is not its id
 	Delivery   string
+	EventType  string `json:",omitempty"` // for the summaries, like the webhook's name and host
 	Webhook    string
-	Host       string // of the webhook's URL, for the summaries
+	Name       string `json:",omitempty"` // of the webhook
+	Host       string // of the webhook's URL, the rest of which may be a secret
 	Generation int
 	Number     int           // of the next attempt, from 1
 	Remaining  int           // attempts that may still be made, the next one included
@@ -51,6 +88,8 @@ type Leftover struct {
 	Kind       Kind          `json:",omitempty"` // what it waits for
 	Due        time.Time     `json:",omitzero"`  // when it was put off to; zero after an attempt
 	Lapsed     bool          `json:",omitempty"` // AtRate: it has missed the time it was given once
+
+	called bool // its wait is over: an activity attempts it
 }
 
 // Kind is what a delivery that is left over waits for.
@@ -88,11 +127,17 @@ func (l *Leftover) UnmarshalJSON(text []byte) error {
 
 // Round is what came of attempting several deliveries.
 type Round struct {
-	Delivered int        `json:",omitempty"`
-	Failed    int        `json:",omitempty"`
-	Stopped   int        `json:",omitempty"`
-	Waiting   []Leftover `json:",omitempty"` // to be retried
-	OverCap   []Leftover `json:",omitempty"` // not attempted: their webhook has enough in flight
+	Summary    string `json:",omitempty"` // for the Web UI
+	Delivered  int    `json:",omitempty"`
+	Failed     int    `json:",omitempty"`
+	Held       int    `json:",omitempty"`
+	Canceled   int    `json:",omitempty"`
+	Superseded int    `json:",omitempty"`
+	// Stopped is the sum of these three, and all that earlier builds know of them.
+	Stopped      int        `json:",omitempty"`
+	NotDelivered []Ended    `json:",omitempty"` // the first of those that ended so
+	Waiting      []Leftover `json:",omitempty"` // to be retried
+	OverCap      []Leftover `json:",omitempty"` // not attempted: their webhook has enough in flight
 	// Together is set by the first attempts: retries that fall due together are made together. Dispatches begun by a
 	// worker that knew no such way keep to theirs, as their histories do. It comes with what is recorded anyway, and is
 	// not asked of workflow.GetVersion, which writes a marker and a search attribute.
@@ -115,15 +160,20 @@ type AttemptInput struct {
 
 // Outcome is how one delivery ended, or that it is left over still.
 type Outcome struct {
-	Status string    // delivered, failed or stopped; "" = see Left
-	Left   *Leftover `json:",omitempty"`
+	Summary string    `json:",omitempty"` // for the Web UI
+	Status  string    // delivered, failed, held, canceled or superseded; "" = see Left
+	Ended   *Ended    `json:",omitempty"` // says why it was not delivered
+	Left    *Leftover `json:",omitempty"`
 }
 
 // The outcomes of a delivery.
 const (
-	Delivered = "delivered"
-	Failed    = "failed"
-	Stopped   = "stopped"
+	Delivered  = "delivered"
+	Failed     = "failed"
+	Held       = "held"
+	Canceled   = "canceled"
+	Superseded = "superseded" // another dispatch drives it now, or has ended it
+	Stopped    = "stopped"    // held, canceled or superseded: what builds said that did not tell these apart
 )
 
 // The values of the search attribute PosthornStatus, beside the outcomes.
@@ -133,7 +183,31 @@ const (
 )
 
 // WatchInput starts a webhook's health workflow.
-type WatchInput struct{ WebhookID string }
+type WatchInput struct {
+	WebhookID string
+	// What is known of the webhook, for the Web UI; "" = not yet.
+	Tenant string `json:",omitempty"` // as it is called outside
+	Name   string `json:",omitempty"`
+	Host   string `json:",omitempty"`
+	// Last is what the run before saw last; nil in the first.
+	Last *WatchResult `json:",omitempty"`
+}
+
+// WatchResult is how the watch of a webhook ended, with what was last seen of it.
+type WatchResult struct {
+	Summary       string
+	Tenant        string `json:",omitempty"`
+	WebhookID     string
+	Name          string `json:",omitempty"`
+	Host          string `json:",omitempty"`
+	Status        string `json:",omitempty"` // before it was deleted
+	Reason        string `json:",omitempty"`
+	Failed        int64  // receptions that counted towards Threshold
+	Threshold     int64
+	LastError     string `json:",omitempty"`
+	Notifications int    `json:",omitempty"` // that went out, or that nobody could get
+	Signals       int    `json:",omitempty"` // taken
+}
 
 // Health is what a look at a webhook found, after doing what was due.
 type Health struct {
@@ -153,13 +227,20 @@ type Health struct {
 // RecoverInput starts a recovery.
 type RecoverInput struct {
 	RecoveryID string
-	Pages      int // made by earlier runs of it
+	Pages      int    // made by earlier runs of it
+	Tenant     string `json:",omitempty"` // as it is called outside; for the Web UI, like what follows
+	WebhookID  string `json:",omitempty"`
+	Name       string `json:",omitempty"` // of the webhook
+	Host       string `json:",omitempty"`
 }
 
 // Progress is where a recovery is.
 type Progress struct {
+	Summary  string `json:",omitempty"` // for the Web UI
 	Tenant   string
 	Webhook  string
+	Name     string `json:",omitempty"` // of the webhook
+	Host     string `json:",omitempty"`
 	Status   string
 	Running  bool
 	Released int64

@@ -1,7 +1,9 @@
 package workflows
 
 import (
+	"cmp"
 	"fmt"
+	"strings"
 	"time"
 
 	"go.temporal.io/sdk/temporal"
@@ -15,9 +17,16 @@ const signalsARun = 500
 // WatchWebhook looks after one webhook for as long as it exists. A signal wakes it; it reads the failure count,
 // deactivates the webhook at the threshold, and tells the administrators until that has gone out. The count is not
 // in the signal: it may have been reset since.
-func WatchWebhook(ctx workflow.Context, in WatchInput) error {
+func WatchWebhook(ctx workflow.Context, in WatchInput) (WatchResult, error) {
 	w := &watch{in: in, signals: workflow.GetSignalChannel(ctx, JudgeSignal), sending: map[string]bool{}}
-	return w.run(ctx)
+	w.last = WatchResult{Tenant: in.Tenant, Name: in.Name, Host: in.Host}
+	if in.Last != nil {
+		w.last = *in.Last
+	}
+	w.last.WebhookID = in.WebhookID
+	err := w.run(ctx)
+	w.last.Summary = w.sentence()
+	return w.last, err
 }
 
 // watch is the state of one WatchWebhook.
@@ -28,6 +37,7 @@ type watch struct {
 	sending map[string]bool // notifications on their way
 	sent    int             // notifications that went out and have not been looked at yet
 	shown   string
+	last    WatchResult // what was last seen of the webhook
 }
 
 func (w *watch) run(ctx workflow.Context) error {
@@ -47,6 +57,8 @@ func (w *watch) run(ctx workflow.Context) error {
 		}
 		if w.seen >= signalsARun || workflow.GetInfo(ctx).GetContinueAsNewSuggested() {
 			w.drain() // what is in the channel is answered by the judgement the next run begins with
+			last := w.last
+			w.in.Last = &last
 			return workflow.NewContinueAsNewError(ctx, WatchType, w.in)
 		}
 		if err := workflow.Await(ctx, func() bool { return w.signals.Len() > 0 || w.sent > 0 }); err != nil {
@@ -61,6 +73,7 @@ func (w *watch) run(ctx workflow.Context) error {
 func (w *watch) drain() {
 	for w.signals.ReceiveAsync(nil) {
 		w.seen++
+		w.last.Signals++
 	}
 }
 
@@ -82,20 +95,55 @@ func (w *watch) notify(ctx workflow.Context, id string) {
 	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout: 2 * time.Minute,
 		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: 5 * time.Second, BackoffCoefficient: 2, MaximumInterval: 10 * time.Minute},
-		Summary:             "notify the administrators: " + id,
+		Summary:             "tell the administrators of " + w.last.Tenant + " about " + w.named() + ": " + id,
 	})
 	workflow.Go(ctx, func(ctx workflow.Context) {
 		err := workflow.ExecuteActivity(ctx, Notify, id).Get(ctx, nil)
 		delete(w.sending, id)
 		if err == nil {
 			w.sent++
+			w.last.Notifications++
 		}
 	})
 }
 
+// named names the webhook.
+func (w *watch) named() string { return Named(w.last.Name, w.last.Host, w.in.WebhookID) }
+
+// sentence says how the watch ended: with its webhook, of which it tells what was last seen.
+func (w *watch) sentence() string {
+	text := fmt.Sprintf("Webhook %s of %s was deleted. ", w.named(), cmp.Or(w.last.Tenant, "an unknown tenant"))
+	if w.last.Status != "" {
+		text += fmt.Sprintf("It was %s, with %d of %d failed receptions. ", w.last.Status, w.last.Failed, w.last.Threshold)
+	}
+	if w.last.LastError != "" {
+		text += fmt.Sprintf("Its last failure: %s. ", strings.TrimSuffix(w.last.LastError, "."))
+	}
+	return text + counted(w.last.Notifications, "notification", "notifications") + " to its administrators had been settled."
+}
+
+// see keeps what was found of the webhook for the result.
+func (w *watch) see(h Health) {
+	r := &w.last
+	r.Tenant, r.Name, r.Host, r.Status, r.Reason = h.Tenant, short120(h.Name), short120(h.Host), h.Status, short120(h.Reason)
+	r.Failed, r.Threshold, r.LastError = h.Failed, h.Threshold, short120(h.LastError)
+}
+
 func (w *watch) show(ctx workflow.Context, h Health) error {
-	workflow.SetCurrentDetails(ctx, fmt.Sprintf("**%s** %s\n\n%d of %d failed receptions (epoch %d). %s\n\nLast failure: %s\n",
-		h.Status, cell(h.Host), h.Failed, h.Threshold, h.Epoch, cell(h.Reason), cell(h.LastError)))
+	w.see(h)
+	var b strings.Builder
+	fmt.Fprintf(&b, "Webhook **%s** of %s is **%s**", cell(w.named()), cell(h.Tenant), h.Status)
+	if h.Reason != "" {
+		fmt.Fprintf(&b, ": %s", cell(h.Reason))
+	}
+	fmt.Fprintf(&b, ".\n\n%d of the %d failed receptions that deactivate it.\n", h.Failed, h.Threshold)
+	if h.LastError != "" {
+		fmt.Fprintf(&b, "\nLast failure: %s\n", cell(h.LastError))
+	}
+	if len(h.Unsent) > 0 {
+		fmt.Fprintf(&b, "\n%s to send.\n", counted(len(h.Unsent), "notification", "notifications"))
+	}
+	workflow.SetCurrentDetails(ctx, b.String())
 	if h.Status == w.shown {
 		return nil
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
@@ -92,6 +93,11 @@ func TestThreeThousandFailuresDeactivate(t *testing.T) {
 	s.RegisterDelayedCallback(func() { h.remove(s, w) }, 10*time.Hour)
 
 	require.NoError(t, s.watch(w), "the workflow ends with its webhook")
+	var result workflows.WatchResult
+	require.NoError(t, s.GetWorkflowResult(&result))
+	require.Equal(t, "Webhook receiver.example of acme was deleted. It was deactivated, with 3000 of 3000 failed receptions. "+
+		"Its last failure: 500 Internal Server Error. 3 notifications to its administrators had been settled.", result.Summary)
+	require.Equal(t, int64(hookstest.Threshold), result.Failed, "what was last seen, not what is left of a deleted webhook")
 	require.Equal(t, []string{
 		`Webhook "receiver.example" is failing: 1500 of 3000 failures until it is deactivated`,
 		`Webhook "receiver.example" is failing: 2700 of 3000 failures until it is deactivated`,
@@ -203,6 +209,11 @@ func TestContinueAsNewLosesNothing(t *testing.T) {
 	require.Empty(t, h.mailer.subjects())
 
 	h.mailer.down = 0
+	var next *workflow.ContinueAsNewError
+	require.ErrorAs(t, s.GetWorkflowError(), &next)
+	var in workflows.WatchInput
+	require.NoError(t, converter.GetDefaultDataConverter().FromPayloads(next.Input, &in))
+	require.Equal(t, int64(hookstest.Threshold-1), in.Last.Failed, "the next run knows what this one saw")
 	s = h.open(nil)
 	s.RegisterDelayedCallback(func() {
 		if status := h.status(w); status != models.WebhookDeactivated {

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -77,6 +78,9 @@ type App struct {
 	started  atomic.Bool // the worker polls
 	prepared atomic.Bool // the namespace has what it must have
 	draining atomic.Bool // asked to stop
+
+	installation string      // the id of the database's
+	claimed      atomic.Bool // the task queues are the installation's
 }
 
 // New wires a process. Close must be called.
@@ -114,7 +118,7 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 	}
 	a.engine = engine.New(engine.Options{Client: o.Temporal, Queues: workflows.NewQueues(o.Config.TaskQueue), Outbox: a.store,
 		Desk: shared, Metrics: a.metrics, Log: o.Log, Threshold: int64(o.Config.FailureThreshold), Judge: a.judge, Sendable: a.sendable, Owns: a.store.Owns, LetGo: a.store.LetGo, Slots: slotsPerCore * runtime.GOMAXPROCS(0), GroupMax: o.Config.GroupMax,
-		UIURL: o.Config.TemporalUIURL, Namespace: o.Namespace, Retention: o.Config.Retention.Std()})
+		Named: a.named, Webhook: a.webhook, Recovered: a.recovered, ConsoleURL: consoleURL(o), UIURL: o.Config.TemporalUIURL, Namespace: o.Namespace, Retention: o.Config.Retention.Std()})
 	retry := o.Config.Retry
 	a.hooks = hooks.New(hooks.Options{Store: a.store, Box: box, Guard: a.sender.Guard(), Poster: a.sender, Posts: a.posts, Engine: a.engine,
 		AdminKey: o.Config.AdminKey.Reveal(), Timeout: o.Config.Timeout, Threshold: int64(o.Config.FailureThreshold),
@@ -135,6 +139,41 @@ func (a *App) judge(ctx context.Context, webhookID string) error {
 // sendable asks the use cases, which are made after the engine.
 func (a *App) sendable(ctx context.Context, tenant, webhookID string) bool {
 	return a.hooks.Sendable(ctx, tenant, webhookID)
+}
+
+// named asks the use cases, which are made after the engine.
+func (a *App) named(tenant, webhookID string) (name, host string) {
+	return a.hooks.Named(tenant, webhookID)
+}
+
+// webhook reads what the Web UI says of a webhook; nothing of one that cannot be read.
+func (a *App) webhook(ctx context.Context, id string) (tenant, name, host string) {
+	w, err := a.store.WebhookByID(ctx, id)
+	if err != nil {
+		return "", "", ""
+	}
+	return w.Tenant, w.Name, sender.Host(w.URL)
+}
+
+// recovered reads which webhook a recovery is of; "" of one that cannot be read.
+func (a *App) recovered(ctx context.Context, id string) string {
+	r, err := a.store.RecoveryByID(ctx, id)
+	if err != nil {
+		return ""
+	}
+	return r.WebhookID
+}
+
+// consoleURL is the base of the links to deliveries; "" = none. A `dev` knows where it listens.
+func consoleURL(o Options) string {
+	base := strings.TrimRight(o.Config.PublicURL, "/")
+	if base == "" && o.Dev {
+		base = "http://" + o.Config.Addr
+	}
+	if base == "" {
+		return ""
+	}
+	return base + "/console"
 }
 
 // Close releases what New opened.
@@ -162,13 +201,19 @@ func (a *App) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if a.installation, err = a.store.InstallationID(ctx); err != nil {
+		return err
+	}
+	if taken, ok := errors.AsType[*worker.TakenError](a.claimSoon(ctx)); ok {
+		return taken
+	}
 	listener, err := config.Listen(ctx, "--addr (POSTHORN_ADDR)", a.Config.Addr)
 	if err != nil {
 		return err
 	}
 	server := &http.Server{Handler: a.closing(handler), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute,
 		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(a.Log.Handler(), slog.LevelDebug)}
-	failed := make(chan error, 1)
+	failed := make(chan error, 2)
 	go func() {
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			failed <- err
@@ -179,7 +224,11 @@ func (a *App) Run(ctx context.Context) error {
 	var background sync.WaitGroup
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	background.Go(func() { a.prepare(ctx, listener.Addr()) })
+	background.Go(func() {
+		if err := a.prepare(ctx, listener.Addr()); err != nil {
+			failed <- err
+		}
+	})
 	var stopWorker func(context.Context)
 	if a.Worker {
 		stopWorker = a.work(ctx, &background)
@@ -197,17 +246,49 @@ func (a *App) Run(ctx context.Context) error {
 	return err
 }
 
-// prepare makes what the namespace must have, and says when everything is up.
-func (a *App) prepare(ctx context.Context, addr net.Addr) {
+// firstClaim bounds the claim of the task queues before this process listens. Temporal may be away: then it is claimed later.
+const firstClaim = 2 * time.Second
+
+// claim makes sure that the task queues are this installation's, once.
+func (a *App) claim(ctx context.Context) error {
+	if a.claimed.Load() {
+		return nil
+	}
+	err := worker.Claim(ctx, a.Temporal, a.Config.TaskQueue, a.installation)
+	a.claimed.Store(err == nil)
+	return err
+}
+
+// claimSoon is claim for a moment.
+func (a *App) claimSoon(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, firstClaim)
+	defer cancel()
+	return a.claim(ctx)
+}
+
+// prepare makes what the namespace must have, and says when everything is up. An error means that this process must not
+// go on.
+func (a *App) prepare(ctx context.Context, addr net.Addr) error {
+	var taken *worker.TakenError
+	until(ctx, a.temporalLog(), "task queues", func() error {
+		err := a.claim(ctx)
+		if errors.As(err, &taken) {
+			return nil
+		}
+		return err
+	})
+	if taken != nil {
+		return taken
+	}
 	until(ctx, a.temporalLog(), "search attributes", func() error { return engine.EnsureSearchAttributes(ctx, a.Temporal, a.Namespace) })
 	a.prepared.Store(ctx.Err() == nil)
 	if a.Worker {
 		until(ctx, a.temporalLog(), "worker", func() error { return a.ready(ctx) })
-		worker.EnsureSchedules(ctx, a.Temporal, a.Config.TaskQueue, a.Log)
 	}
 	if a.Ready != nil && ctx.Err() == nil {
 		a.Ready(addr)
 	}
+	return nil
 }
 
 // work starts the worker, as soon as Temporal is there, and the reconciler. It returns what stops the worker, in the time
@@ -223,6 +304,9 @@ func (a *App) work(ctx context.Context, background *sync.WaitGroup) (stop func(c
 	var polling *worker.Worker
 	background.Go(func() {
 		until(ctx, a.temporalLog(), "worker", func() error {
+			if !a.claimed.Load() {
+				return errors.New("the task queues have not been claimed")
+			}
 			// A new one for every try: the SDK's worker takes a second Start for granted, and then does not poll.
 			w, err := worker.New(a.Temporal, workflows.NewQueues(a.Config.TaskQueue), all, worker.Deployment{Name: a.Config.Deployment, BuildID: a.Version})
 			if err != nil {

@@ -42,13 +42,14 @@ func (c *Courier) look(ctx context.Context, j *job) (ended, bool, error) {
 	r, err := c.receiver(ctx, j.delivery.Tenant, j.delivery.WebhookID)
 	switch {
 	case errors.Is(err, errGone):
-		return ended{aside: true}, false, nil
+		return ended{aside: true, end: Canceled, reason: models.ReasonWebhookDeleted}, false, nil
 	case errors.Is(err, hooks.ErrSealed):
 		return c.unreadable(ctx, j, reasonUnreadable, err), false, nil
 	case err != nil:
 		return ended{}, false, err
 	case r.Webhook.Status != models.WebhookActive:
-		return ended{aside: true}, false, nil
+		j.receiver = r
+		return ended{aside: true, end: Held, reason: heldReason(r)}, false, nil
 	}
 	j.receiver = r
 	return ended{}, true, nil
@@ -173,7 +174,10 @@ func (c *Courier) fetch(ctx context.Context, j *job) (ended, bool, error) {
 		}
 		j.event = e
 	}
-	return ended{aside: j.event.ErasedAt != nil}, j.event.ErasedAt == nil, nil
+	if j.event.ErasedAt != nil {
+		return ended{aside: true, end: Canceled, reason: models.ReasonErased}, false, nil
+	}
+	return ended{}, true, nil
 }
 
 // pace keeps to the webhook's rate right before the POST.

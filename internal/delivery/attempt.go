@@ -15,7 +15,8 @@ type ended struct {
 	end       string
 	left      *Leftover
 	attempted bool   // left follows a reception that failed
-	reason    string // why it was put off
+	posts     int    // made since the delivery was read
+	reason    string // why it was put off, or ended so
 	noted     string // the same for the delivery's status_reason
 	overCap   bool
 	noSlot    bool // there was no POST slot
@@ -80,19 +81,32 @@ func (c *Courier) record(ctx context.Context, j *job, record *models.Record, res
 			return ended{}, err
 		}
 		if record.Status == models.Pending { // it is held, with all that was pending for the webhook
-			return ended{end: Stopped}, nil
+			return ended{end: Held, reason: reasonGone, posts: 1}, nil
 		}
 	}
 	switch {
 	case !recorded.Applied:
-		return ended{end: Stopped}, nil
+		return c.changedMeanwhile(ctx, j)
 	case record.Status == models.Pending:
 		d := j.delivery
 		d.Attempts, d.Failures, d.NextAttemptAt = max(d.Attempts+1, record.Attempt.Number), decision.Failures, &record.NextAttemptAt
 		return ended{left: c.leftover(j.receiver, &d, result.Error), attempted: true}, nil
 	default:
-		return ended{end: string(record.Status)}, nil
+		return ended{end: string(record.Status), reason: result.Error, posts: 1}, nil
 	}
+}
+
+// changedMeanwhile says how a delivery ended that was changed from outside while its POST was under way.
+func (c *Courier) changedMeanwhile(ctx context.Context, j *job) (ended, error) {
+	d, end, err := c.current(ctx, j.delivery.Tenant, j.delivery.ID, j.delivery.Generation)
+	if err != nil {
+		return ended{}, err
+	}
+	if d != nil || end.end == Delivered || end.end == Failed { // another attempt of the same dispatch has recorded it
+		end = ended{end: Superseded, reason: reasonOther}
+	}
+	end.posts = 1
+	return end, nil
 }
 
 // note tells the metrics, the log and the webhook's health workflow of an attempt.

@@ -44,19 +44,25 @@ func (b *batch) add(j *job) func(ended, error) {
 		case err != nil:
 			b.failure = err
 		case e.aside:
+			j.why = e
 			b.aside = append(b.aside, j)
 		case e.overCap:
 			b.sum.OverCap = append(b.sum.OverCap, *e.left)
 		case e.left != nil:
 			b.wait(j, e)
 		default:
-			b.sum.count(e.end)
+			d := j.delivery
+			d.Attempts += e.posts
+			b.sum.end(asEnded(j.receiver, &d, &j.known, e.end, e.reason))
 		}
 	}
 }
 
 // wait takes in a delivery that is left over.
 func (b *batch) wait(j *job, e ended) {
+	if e.attempted {
+		b.sum.Refused++
+	}
 	if e.left.Due.After(b.Now()) {
 		b.late = append(b.late, postponed(b.dispatchID, &j.delivery, e.left, e.noted))
 		if e.left.Kind == BackOff {
@@ -168,7 +174,7 @@ func (b *batch) inTurn(ctx context.Context, j *job) (ended, error) {
 	if now := b.Now(); now.Sub(j.readAt) > fresh { // it has waited for its turn
 		d, end, err := b.current(ctx, j.delivery.Tenant, j.delivery.ID, j.delivery.Generation)
 		if err != nil || d == nil {
-			return ended{end: end}, err
+			return end, err
 		}
 		j.delivery, j.readAt = *d, now
 		b.readLater(ctx, []*job{j}, 1)
@@ -201,7 +207,7 @@ func (b *batch) close(ctx context.Context) (Batch, error) {
 			return Batch{}, err
 		}
 	}
-	if b.sum.Delivered+b.sum.Failed+b.sum.Stopped > 0 || b.delayed < len(b.sum.Waiting) || b.of != nil {
+	if b.sum.Delivered+b.sum.Failed+b.sum.Stopped() > 0 || b.delayed < len(b.sum.Waiting) || b.of != nil {
 		b.sum.Again, b.sum.Reason = 0, ""
 	}
 	if b.of != nil && len(b.sum.Waiting)+len(b.sum.OverCap) == 0 && !b.of.finished.Load() {
@@ -212,16 +218,12 @@ func (b *batch) close(ctx context.Context) (Batch, error) {
 	return b.sum, nil
 }
 
-// end is how the only delivery of a batch ended.
-func (b *Batch) end() string {
-	switch {
-	case b.Delivered > 0:
-		return Delivered
-	case b.Failed > 0:
-		return Failed
-	default:
-		return Stopped
+// outcome is how the only delivery of a batch ended.
+func (b *Batch) outcome() Outcome {
+	if len(b.Ended) == 0 {
+		return Outcome{End: Delivered}
 	}
+	return Outcome{End: b.Ended[0].Status, Ended: &b.Ended[0]}
 }
 
 // changing is for how long a delivery waits whose webhook has been made active a moment ago.
@@ -243,7 +245,7 @@ func (b *batch) setAside(ctx context.Context) error {
 	}
 	for _, j := range b.aside {
 		if !slices.Contains(left, j.delivery.Key()) {
-			b.sum.Stopped++
+			b.sum.end(asEnded(j.receiver, &j.delivery, &j.known, j.why.end, j.why.reason))
 			continue
 		}
 		j.receiver = nil // it is not as it was looked up

@@ -92,15 +92,19 @@ func (c *Courier) First(ctx context.Context, in FirstInput) (Batch, error) {
 	defer c.Desk.Done(in.DispatchID)
 	pass := func(*batch, int, int) error { return nil }
 	c.noteTraffic(in.Tenant)
+	var ends []Ended
 	if jobs == nil {
 		if pass, err = c.gate(ctx, in); err != nil {
 			return Batch{}, err
 		}
-		if jobs, err = c.load(ctx, in); err != nil {
+		if jobs, ends, err = c.load(ctx, in); err != nil {
 			return Batch{}, errors.Join(err, pass(nil, 0, 0))
 		}
 	}
 	b := &batch{Courier: c, dispatchID: in.DispatchID, of: NewRemainder(in.DispatchID, len(jobs))}
+	for _, e := range ends {
+		b.sum.end(e)
+	}
 	chosen, err := b.choose(ctx, jobs)
 	if err != nil {
 		return Batch{}, errors.Join(err, pass(nil, 0, 0))
@@ -159,7 +163,7 @@ func (c *Courier) Many(ctx context.Context, in ManyInput) (Batch, error) {
 	switch {
 	case err != nil:
 		return sum, err
-	case 2*sum.Stopped > len(in.Deliveries): // the next batch of the webhook would find out the same
+	case 2*sum.Stopped() > len(in.Deliveries): // the next batch of the webhook would find out the same
 		return sum, sleep(ctx, stepBackMany)
 	case large && c.others(in.Deliveries[0].Tenant):
 		return sum, sleep(ctx, stepAside)
@@ -183,7 +187,7 @@ func (c *Courier) Retry(ctx context.Context, in RetryInput) (Outcome, error) {
 	defer unlock()
 	d, end, err := c.current(ctx, l.Tenant, l.Delivery, l.Generation)
 	if err != nil || d == nil {
-		return Outcome{End: end}, err
+		return endedBefore(&l, end), err
 	}
 	j := &job{dispatchID: in.DispatchID, delivery: *d, readAt: c.Now(), known: l, moment: aheadMost, patience: slotWait}
 	jobs := []*job{j}
@@ -199,7 +203,7 @@ func (c *Courier) Retry(ctx context.Context, in RetryInput) (Outcome, error) {
 	case err != nil:
 		return Outcome{}, err
 	case len(sum.Waiting) == 0:
-		return Outcome{End: sum.end()}, nil
+		return sum.outcome(), nil
 	}
 	o := Outcome{Left: &sum.Waiting[0], Attempted: e.attempted, Reason: e.reason}
 	if !o.Attempted && !o.Left.Due.IsZero() && o.Left.Kind == BackOff {
@@ -213,13 +217,22 @@ func (c *Courier) LookUp(ctx context.Context, in RetryInput) (Outcome, error) {
 	l := in.Delivery
 	d, end, err := c.current(ctx, l.Tenant, l.Delivery, l.Generation)
 	if err != nil || d == nil {
-		return Outcome{End: end}, err
+		return endedBefore(&l, end), err
 	}
 	r, err := c.receiver(ctx, d.Tenant, d.WebhookID)
 	if err != nil && !errors.Is(err, errGone) && !errors.Is(err, hooks.ErrSealed) { // of those the next attempt finds out
 		return Outcome{}, err
 	}
 	return Outcome{Left: c.leftover(r, d, l.Last)}, nil
+}
+
+// endedBefore is the outcome of a delivery that had ended when it was looked at.
+func endedBefore(l *Leftover, e ended) Outcome {
+	if e.end == "" || e.end == Delivered {
+		return Outcome{End: e.end}
+	}
+	row := asEnded(nil, &models.Delivery{Tenant: l.Tenant, ID: l.Delivery, Attempts: l.Number - 1}, l, e.end, e.reason)
+	return Outcome{End: e.end, Ended: &row}
 }
 
 // sleep waits, unless ctx ends first.

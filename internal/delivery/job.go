@@ -30,6 +30,7 @@ type job struct {
 	patience time.Duration // for how long it may wait for a POST slot
 	ticket   *Ticket       // of a first attempt under the cap
 	held     []func()      // what it has taken: a place at the webhook, a POST slot
+	why      ended         // it is set aside
 }
 
 // leave gives back what the job has taken. A second call does nothing.
@@ -58,26 +59,33 @@ func (c *Courier) onDesk(dispatchID string) []*job {
 	return jobs
 }
 
-// load reads a dispatch's deliveries from the outbox, without their events. None is left if its row is gone.
-func (c *Courier) load(ctx context.Context, in FirstInput) ([]*job, error) {
+// load reads a dispatch's deliveries from the outbox, without their events: those that are left, and how the others ended.
+// Nothing is known of any if its row is gone.
+func (c *Courier) load(ctx context.Context, in FirstInput) (jobs []*job, ends []Ended, err error) {
 	p, err := c.Store.Dispatch(ctx, in.DispatchID)
 	if errors.Is(err, models.ErrNotFound) {
-		return nil, nil
+		return nil, nil, nil
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	deliveries, err := c.Store.DeliveriesByID(ctx, p.Deliveries)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var jobs []*job
 	for _, d := range deliveries {
 		if d.LeftOf(in.DispatchID) {
 			jobs = append(jobs, &job{dispatchID: in.DispatchID, delivery: d, readAt: c.Now()})
+			continue
 		}
+		generation := d.Generation
+		if d.DispatchID != in.DispatchID {
+			generation = -1 // none of this dispatch
+		}
+		end, reason := endOf(&d, generation)
+		ends = append(ends, asEnded(nil, &d, &Leftover{}, end, reason))
 	}
-	return jobs, nil
+	return jobs, ends, nil
 }
 
 // readMany reads the deliveries of a batch, without their events, and counts those that have ended.
@@ -93,12 +101,12 @@ func (b *batch) readMany(ctx context.Context, in ManyInput) ([]*job, error) {
 	if err != nil {
 		return nil, err
 	}
-	b.sum.Stopped = len(keys) - len(deliveries) // what is not found has ended, too
 	var jobs []*job
 	for _, d := range deliveries {
 		l := known[d.Key()]
-		if end := endOf(&d, l.Generation); end != "" {
-			b.sum.count(end)
+		delete(known, d.Key())
+		if end, reason := endOf(&d, l.Generation); end != "" {
+			b.sum.end(asEnded(nil, &d, &l, end, reason))
 			continue
 		}
 		j := &job{dispatchID: in.DispatchID, delivery: d, readAt: readAt, known: l, moment: capWait, patience: slotWait}
@@ -107,38 +115,28 @@ func (b *batch) readMany(ctx context.Context, in ManyInput) ([]*job, error) {
 		}
 		jobs = append(jobs, j)
 	}
+	for _, key := range keys { // what is not found has ended, too
+		if l, missing := known[key]; missing {
+			b.sum.end(asEnded(nil, &models.Delivery{Tenant: key.Tenant, ID: key.ID, Attempts: l.Number - 1}, &l, Canceled, reasonRemoved))
+			delete(known, key)
+		}
+	}
 	return jobs, nil
 }
 
 // current reads the delivery if it is still as it was known; otherwise it says how it has ended.
-func (c *Courier) current(ctx context.Context, tenant, id string, generation int) (d *models.Delivery, end string, err error) {
+func (c *Courier) current(ctx context.Context, tenant, id string, generation int) (d *models.Delivery, end ended, err error) {
 	row, err := c.Store.Delivery(ctx, tenant, id)
 	switch {
 	case errors.Is(err, models.ErrNotFound):
-		return nil, Stopped, nil
+		return nil, ended{end: Canceled, reason: reasonRemoved}, nil
 	case err != nil:
-		return nil, "", err
+		return nil, ended{}, err
 	}
-	if end := endOf(&row, generation); end != "" {
-		return nil, end, nil
+	if end, reason := endOf(&row, generation); end != "" {
+		return nil, ended{end: end, reason: reason}, nil
 	}
-	return &row, "", nil
-}
-
-// endOf says how a delivery has ended that is not as it was known; "" if it has not.
-func endOf(d *models.Delivery, generation int) string {
-	switch {
-	case d.Generation != generation:
-		return Stopped
-	case d.Status == models.Pending:
-		return ""
-	case d.Status == models.Delivered:
-		return Delivered
-	case d.Status == models.Failed:
-		return Failed
-	default:
-		return Stopped
-	}
+	return &row, ended{}, nil
 }
 
 // loadedFirst is how many events a batch of first attempts reads at once.

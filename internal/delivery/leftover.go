@@ -23,7 +23,9 @@ const (
 type Leftover struct {
 	Tenant     string
 	Delivery   string
+	EventType  string
 	Webhook    string
+	Name       string // of the webhook
 	Host       string // of the webhook's URL
 	Generation int
 	Number     int           // of the next attempt, from 1
@@ -39,17 +41,11 @@ type Leftover struct {
 // key names what only one attempt of the delivery may hold at a time.
 func (l *Leftover) key() string { return l.Tenant + "/" + l.Delivery }
 
-// The ends of a delivery.
-const (
-	Delivered = "delivered"
-	Failed    = "failed"
-	Stopped   = "stopped" // held, canceled or taken over
-)
-
 // Outcome is how one delivery ended, or that it is left over.
 type Outcome struct {
-	End  string // Delivered, Failed or Stopped; "" = see Left
-	Left *Leftover
+	End   string // "" = see Left
+	Ended *Ended // says why, unless it was delivered
+	Left  *Leftover
 	// Attempted says that Left follows a reception that failed; otherwise the delivery was put off.
 	Attempted bool
 	// Reason says why it was put off.
@@ -58,32 +54,26 @@ type Outcome struct {
 
 // Batch is what came of attempting several deliveries.
 type Batch struct {
-	Delivered, Failed, Stopped int
-	Waiting                    []Leftover // to be retried
-	OverCap                    []Leftover // not attempted: their webhook, or the process, has enough in flight
+	Delivered, Failed, Held, Canceled, Superseded int
+	Ended                                         []Ended    // those that were not delivered, endedMost at most
+	Refused                                       int        // of those that wait: attempted, and not received
+	Waiting                                       []Leftover // to be retried
+	OverCap                                       []Leftover // not attempted: their webhook, or the process, has enough in flight
 	// Again is set where nothing was attempted and nothing ended: the whole batch was put off, by this long.
 	Again time.Duration
 	// Reason says why.
 	Reason string
 }
 
-func (b *Batch) count(end string) {
-	switch end {
-	case Delivered:
-		b.Delivered++
-	case Failed:
-		b.Failed++
-	default:
-		b.Stopped++
-	}
-}
+// Stopped is how many deliveries the dispatch is done with although they did not end with an attempt of its own.
+func (b *Batch) Stopped() int { return b.Held + b.Canceled + b.Superseded }
 
 // leftover is what the next attempt of a delivery needs. r is nil where the webhook cannot be read.
 func (c *Courier) leftover(r *hooks.Receiver, d *models.Delivery, last string) *Leftover {
-	l := &Leftover{Tenant: d.Tenant, Delivery: d.ID, Webhook: d.WebhookID, Generation: d.Generation, Number: d.Attempts + 1,
+	l := &Leftover{Tenant: d.Tenant, Delivery: d.ID, EventType: d.EventType, Webhook: d.WebhookID, Generation: d.Generation, Number: d.Attempts + 1,
 		Remaining: 1, Last: last}
 	if r != nil {
-		l.Remaining, l.Timeout, l.Host = r.Policy.Max+1-d.Failures, r.Timeout, r.Host
+		l.Remaining, l.Timeout, l.Name, l.Host = r.Policy.Max+1-d.Failures, r.Timeout, r.Webhook.Name, r.Host
 	}
 	if d.NextAttemptAt != nil {
 		l.Wait = max(0, d.NextAttemptAt.Sub(c.Now())).Round(time.Millisecond)

@@ -75,14 +75,14 @@ func TestWhatIsNotToBeSentIsSetAsideAtOnce(t *testing.T) {
 		b := setup(t)
 		d := b.paused(n)
 		store := b.count()
-		require.Equal(t, delivery.Batch{Stopped: n}, b.first(d.ID))
+		require.Equal(t, delivery.Batch{Held: n}, b.first(d.ID))
 		require.Equal(t, map[string]int{"Dispatch": 1, "DeliveriesByID": 1, "SetAside": 1, "FinishDispatch": 1}, store.take(), "%d deliveries", n)
 		require.Zero(t, b.receiver.got("/a"))
 		for _, key := range d.Deliveries {
 			require.Equal(t, models.Pending, b.read(key.ID).Status, "it is left to the job that has not come to it yet")
 		}
 		b.runJobs()
-		require.Equal(t, delivery.Batch{Stopped: 0}, b.first(d.ID))
+		require.Equal(t, delivery.Batch{Held: n}, b.first(d.ID), "it says so, too, of what the job held")
 		for _, key := range d.Deliveries {
 			require.Equal(t, "webhook paused", b.read(key.ID).StatusReason)
 		}
@@ -103,7 +103,7 @@ func TestRetriesThatAreNotToBeMadeAreSetAsideAtOnce(t *testing.T) {
 		store := b.count()
 		batch, err := b.many(d.ID, left...)
 		require.NoError(t, err)
-		require.Equal(t, delivery.Batch{Stopped: n}, batch)
+		require.Equal(t, delivery.Batch{Held: n}, plain(batch))
 		require.Equal(t, map[string]int{"DeliveriesByID": 1, "SetAside": 1}, store.take(), "%d deliveries", n)
 	}
 }
@@ -124,7 +124,7 @@ func TestADeletedWebhookIsAskedForOnce(t *testing.T) {
 		return err
 	})
 	looks.Store(0)
-	require.Equal(t, delivery.Batch{Stopped: 64}, b.first(d.ID))
+	require.Equal(t, delivery.Batch{Canceled: 64}, b.first(d.ID))
 	require.LessOrEqual(t, looks.Load(), int64(3))
 	b.runJobs()
 	require.Equal(t, "webhook deleted", b.read(d.Deliveries[0].ID).StatusReason)
@@ -305,7 +305,7 @@ func TestWhatHasWaitedLooksAtItsWebhookAgain(t *testing.T) {
 		b.Clock.Advance(time.Second + delivery.LookAgain + time.Millisecond)
 		return func() {}, err
 	})
-	require.Equal(t, delivery.Batch{Stopped: 1}, b.first(d.ID))
+	stoppedOne(t, b.first(d.ID))
 	require.Zero(t, b.receiver.got("/a"))
 	require.Equal(t, "webhook paused", b.delivery(d).StatusReason)
 	require.Zero(t, b.Cap.Open())

@@ -129,7 +129,7 @@ func TestTheOutboxEntryOutlastsEveryRecord(t *testing.T) {
 				require.ErrorAs(t, err, &poisonError{})
 				require.False(t, b.finished(d.ID))
 				b.Recorder = delivery.NewRecorder(b.Env.Store, quiet)
-				require.Equal(t, delivery.Batch{Delivered: 1}, b.first(d.ID))
+				require.Equal(t, delivery.Batch{Delivered: 2}, b.first(d.ID), "one of them before")
 			} else {
 				require.NoError(t, err)
 				require.Equal(t, delivery.Batch{Delivered: 2}, round)

@@ -163,7 +163,13 @@ func (b *bundle) first(dispatchID string) delivery.Batch {
 	b.t.Helper()
 	round, err := b.First(b.t.Context(), delivery.FirstInput{DispatchID: dispatchID})
 	require.NoError(b.t, err)
-	return round
+	return plain(round)
+}
+
+// plain is what became of a batch, without why.
+func plain(b delivery.Batch) delivery.Batch {
+	b.Ended, b.Refused = nil, 0
+	return b
 }
 
 // finished tells whether the outbox entry of a dispatch is gone.

@@ -11,8 +11,6 @@ import (
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/api/workflowservice/v1"
 	"golang.org/x/sync/errgroup"
-
-	"github.com/posthorn/posthorn/workflows"
 )
 
 const (
@@ -69,7 +67,7 @@ func (e *Engine) list(ctx context.Context, ids []string, alive map[string]bool) 
 	defer cancel()
 	names := make([]string, len(ids))
 	for i, id := range ids {
-		names[i] = "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(workflows.DeliverID(id)) + "'"
+		names[i] = "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(e.Queues.DeliverID(id)) + "'"
 	}
 	answer, err := e.Client.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{
 		PageSize: int32(len(ids)), //nolint:gosec // listedAtOnce at most
@@ -77,7 +75,7 @@ func (e *Engine) list(ctx context.Context, ids []string, alive map[string]bool) 
 	})
 	e.heard(err)
 	for _, execution := range answer.GetExecutions() {
-		if id := workflows.DispatchID(execution.GetExecution().GetWorkflowId()); id != "" {
+		if id := e.Queues.DispatchID(execution.GetExecution().GetWorkflowId()); id != "" {
 			alive[id] = true
 		}
 	}
@@ -88,7 +86,7 @@ func (e *Engine) list(ctx context.Context, ids []string, alive map[string]bool) 
 func (e *Engine) running(ctx context.Context, dispatchID string) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	d, err := e.Client.DescribeWorkflowExecution(ctx, workflows.DeliverID(dispatchID), "")
+	d, err := e.Client.DescribeWorkflowExecution(ctx, e.Queues.DeliverID(dispatchID), "")
 	e.heard(err)
 	var missing *serviceerror.NotFound
 	switch {

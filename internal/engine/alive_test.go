@@ -30,6 +30,8 @@ type visible struct {
 	statuses map[string]enums.WorkflowExecutionStatus // of those that exist
 	noList   error
 	noAnswer error
+	paused   []string                          // workflows that the visibility store says are
+	pending  []*workflowpb.PendingActivityInfo // of each workflow
 
 	mu        sync.Mutex
 	lists     int
@@ -44,6 +46,12 @@ func (v *visible) ListWorkflow(_ context.Context, in *workflowservice.ListWorkfl
 		return nil, v.noList
 	}
 	out := &workflowservice.ListWorkflowExecutionsResponse{}
+	if strings.Contains(in.GetQuery(), "TemporalPauseInfo") {
+		for _, id := range v.paused {
+			out.Executions = append(out.Executions, &workflowpb.WorkflowExecutionInfo{Execution: &commonpb.WorkflowExecution{WorkflowId: id}})
+		}
+		return out, nil
+	}
 	for id := range v.listed {
 		if strings.Contains(in.GetQuery(), "'"+id+"'") {
 			out.Executions = append(out.Executions, &workflowpb.WorkflowExecutionInfo{Execution: &commonpb.WorkflowExecution{WorkflowId: id}})
@@ -66,22 +74,23 @@ func (v *visible) DescribeWorkflowExecution(_ context.Context, id, _ string) (*w
 	if !ok {
 		return nil, serviceerror.NewNotFound("no such workflow")
 	}
-	return &workflowservice.DescribeWorkflowExecutionResponse{WorkflowExecutionInfo: &workflowpb.WorkflowExecutionInfo{Status: status}}, nil
+	return &workflowservice.DescribeWorkflowExecutionResponse{WorkflowExecutionInfo: &workflowpb.WorkflowExecutionInfo{Status: status}, PendingActivities: v.pending}, nil
 }
 
 // seen makes an engine on a Temporal where of 250 dispatches most run and are listed, and a few are not.
 func seen() (*engine.Engine, *visible, []string) {
 	v := &visible{listed: map[string]bool{}, statuses: map[string]enums.WorkflowExecutionStatus{
-		"deliver/evt_7":   enums.WORKFLOW_EXECUTION_STATUS_RUNNING, // the visibility store lags
-		"deliver/evt_107": enums.WORKFLOW_EXECUTION_STATUS_PAUSED,
-		"deliver/evt_207": enums.WORKFLOW_EXECUTION_STATUS_TERMINATED,
+		"test/deliver/evt_7":   enums.WORKFLOW_EXECUTION_STATUS_RUNNING, // the visibility store lags
+		"test/deliver/evt_107": enums.WORKFLOW_EXECUTION_STATUS_PAUSED,
+		"test/deliver/evt_207": enums.WORKFLOW_EXECUTION_STATUS_TERMINATED,
+		"test/deliver/evt_208": enums.WORKFLOW_EXECUTION_STATUS_FAILED, // its code panicked
 	}}
 	var ids []string
 	for i := range 250 {
 		id := fmt.Sprintf("evt_%d", i)
 		ids = append(ids, id)
 		if i%100 > 8 || i%100 < 6 {
-			v.listed["deliver/"+id] = true
+			v.listed["test/deliver/"+id] = true
 		}
 	}
 	e, _, _ := setup(func(o *engine.Options) { o.Client = v })
@@ -98,13 +107,14 @@ func TestOnlyWhatIsNotListedIsAskedAbout(t *testing.T) {
 	require.Equal(t, 3, v.lists, "a hundred at once")
 	slices.Sort(v.described)
 	for i, id := range unlisted {
-		require.Equal(t, "deliver/"+id, v.described[i])
+		require.Equal(t, "test/deliver/"+id, v.described[i])
 	}
 	require.Len(t, v.described, len(unlisted))
 	require.Len(t, alive, 250-len(unlisted)+2)
 	require.True(t, alive["evt_7"], "it runs, though the visibility store does not know yet")
 	require.True(t, alive["evt_107"], "a paused workflow goes on when it is resumed")
 	require.False(t, alive["evt_207"], "terminated")
+	require.False(t, alive["evt_208"], "it cannot go on")
 	require.False(t, alive["evt_6"], "never started")
 
 	none, err := e.Alive(t.Context(), nil)

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,14 +13,46 @@ import (
 	"github.com/posthorn/posthorn/workflows"
 )
 
-// describe says in the Web UI's terms what a dispatch is: search attributes, one line, and a paragraph.
-func describe(d *models.Dispatch, work []handoff.Work) (temporal.SearchAttributes, string, string) {
-	var tenants, types, webhooks, events set
+// The bounds of what a workflow's input and page name one by one.
+const (
+	namedMost  = 5  // tenants, event types and webhooks
+	linkedMost = 10 // deliveries
+)
+
+// told is what the Web UI says of a dispatch before anything has come of it.
+type told struct {
+	tenants, types, webhooks, events set
+	names                            []string // of the first webhooks, as far as they are known
+	rows                             []string // of the first deliveries, as Markdown
+	deliveries                       int
+	what                             string // it delivers to whom, as a phrase
+	console                          string
+}
+
+// describe gathers what the Web UI says of a dispatch.
+func (e *Engine) describe(d *models.Dispatch, work []handoff.Work) *told {
+	t := &told{deliveries: len(d.Deliveries), console: e.ConsoleURL}
 	add := func(owed *models.Delivery) {
-		tenants.add(models.TenantSlug(owed.Tenant))
-		types.add(owed.EventType)
-		webhooks.add(owed.WebhookID)
-		events.add(owed.EventID)
+		known := len(t.webhooks)
+		t.tenants.add(models.TenantSlug(owed.Tenant))
+		t.types.add(owed.EventType)
+		t.webhooks.add(owed.WebhookID)
+		t.events.add(owed.EventID)
+		listed, named := len(t.rows) < linkedMost, len(t.webhooks) > known && known < namedMost
+		if !listed && !named {
+			return
+		}
+		name := owed.WebhookID
+		if e.Named != nil {
+			n, host := e.Named(owed.Tenant, owed.WebhookID)
+			name = workflows.Named(brief(n), brief(host), owed.WebhookID)
+		}
+		if named {
+			t.names = append(t.names, name)
+		}
+		if listed {
+			t.rows = append(t.rows, t.row(owed, name))
+		}
 	}
 	for i := range work {
 		add(&work[i].Delivery)
@@ -27,21 +60,132 @@ func describe(d *models.Dispatch, work []handoff.Work) (temporal.SearchAttribute
 	for i := range d.Owed {
 		add(&d.Owed[i])
 	}
-	attributes := temporal.NewSearchAttributes(workflows.StatusAttribute.ValueSet(workflows.StatusPending), workflows.TenantAttribute.ValueSet(tenants),
-		workflows.EventTypeAttribute.ValueSet(types), workflows.WebhookAttribute.ValueSet(webhooks))
-	details := "tenants: " + strings.Join(tenants, ", ") + "\n\nevents: " + strings.Join(events, ", ") + "\n\nwebhooks: " + strings.Join(webhooks, ", ")
-	return attributes, summary(d, types, webhooks, events), details
+	t.what = t.phrase()
+	return t
 }
 
-func summary(d *models.Dispatch, types, webhooks, events set) string {
-	switch {
-	case len(types) == 0 || len(events) > 1:
-		return fmt.Sprintf("%d deliveries, shared dispatch", len(d.Deliveries))
-	case len(d.Deliveries) == 1:
-		return fmt.Sprintf("%s to %s", types[0], webhooks[0])
-	default:
-		return fmt.Sprintf("%s to %d webhooks", types[0], len(d.Deliveries))
+// phrase says what the dispatch delivers to whom.
+func (t *told) phrase() string {
+	of := ""
+	if len(t.tenants) == 1 {
+		of = " of " + t.tenants[0]
 	}
+	all := fmt.Sprintf("%d deliveries", t.deliveries)
+	if len(t.types) == 1 {
+		all = fmt.Sprintf("%d × %s", t.deliveries, t.types[0])
+	}
+	switch {
+	case len(t.types) == 0: // nothing of it is at hand
+		return all
+	case t.deliveries == 1:
+		return t.types[0] + of + " to " + t.names[0]
+	case len(t.webhooks) == 1:
+		return all + of + " to " + t.names[0]
+	case len(t.events) == 1:
+		return fmt.Sprintf("%s%s to %d webhooks", t.types[0], of, t.deliveries)
+	case len(t.tenants) > 1:
+		return all + " of several tenants"
+	default:
+		return all + of + " to several webhooks"
+	}
+}
+
+// row is a line about one delivery, with a link to it.
+func (t *told) row(d *models.Delivery, name string) string {
+	delivery := d.ID
+	if t.console != "" {
+		delivery = fmt.Sprintf("[%s](%s/tenants/%s/deliveries/%s)", d.ID, t.console, models.TenantSlug(d.Tenant), d.ID)
+	}
+	return fmt.Sprintf("- %s to %s: %s", d.EventType, plain.Replace(name), delivery)
+}
+
+// plain keeps a name that somebody chose from being read as Markdown.
+var plain = strings.NewReplacer("|", "/", "\n", " ", "\r", " ", "<", "‹", ">", "›", "`", "'", "[", "(", "]", ")", "*", "∗", "_", "\\_")
+
+// details is a paragraph about the dispatch.
+func (t *told) details() string {
+	if len(t.webhooks) == 0 {
+		return ""
+	}
+	text := strings.Join(t.rows, "\n")
+	if more := t.deliveries - len(t.rows); more > 0 {
+		text += fmt.Sprintf("\n- and %d more", more)
+	}
+	return text + "\n\ntenants: " + strings.Join(t.tenants, ", ") + "\n\nevents: " + strings.Join(t.events, ", ") +
+		"\n\nwebhooks: " + strings.Join(t.webhooks, ", ")
+}
+
+// attributes are the search attributes.
+func (t *told) attributes() temporal.SearchAttributes {
+	return temporal.NewSearchAttributes(workflows.StatusAttribute.ValueSet(workflows.StatusPending), workflows.TenantAttribute.ValueSet(t.tenants),
+		workflows.EventTypeAttribute.ValueSet(t.types), workflows.WebhookAttribute.ValueSet(t.webhooks))
+}
+
+// about is what the workflow's input says.
+func (t *told) about() *workflows.About {
+	a := &workflows.About{What: t.what, Tenants: first(t.tenants, namedMost), EventTypes: first(t.types, namedMost), Deliveries: t.deliveries, Console: t.console}
+	for i, name := range t.names {
+		if id := t.webhooks[i]; name != id {
+			name += ", " + id
+		}
+		a.Webhooks = append(a.Webhooks, name)
+	}
+	return a
+}
+
+func first(values []string, n int) []string { return values[:min(n, len(values))] }
+
+// brief cuts a name that somebody chose.
+func brief(text string) string {
+	const most = 60
+	if len(text) > most {
+		text = strings.ToValidUTF8(text[:most], "") + "…"
+	}
+	return text
+}
+
+// watchInput is what a webhook's health workflow is started with.
+func (e *Engine) watchInput(ctx context.Context, webhookID string) workflows.WatchInput {
+	in := workflows.WatchInput{WebhookID: webhookID}
+	if e.Webhook != nil {
+		tenant, name, host := e.Webhook(ctx, webhookID)
+		in.Tenant, in.Name, in.Host = models.TenantSlug(tenant), brief(name), brief(host)
+	}
+	return in
+}
+
+// recoverInput is what a recovery's workflow is started with.
+func (e *Engine) recoverInput(ctx context.Context, recoveryID string) workflows.RecoverInput {
+	in := workflows.RecoverInput{RecoveryID: recoveryID}
+	if e.Recovered == nil {
+		return in
+	}
+	if id := e.Recovered(ctx, recoveryID); id != "" {
+		w := e.watchInput(ctx, id)
+		in.WebhookID, in.Tenant, in.Name, in.Host = id, w.Tenant, w.Name, w.Host
+	}
+	return in
+}
+
+// recoveryOf is the summary of a recovery's workflow.
+func recoveryOf(in workflows.RecoverInput) string {
+	if in.WebhookID == "" {
+		return "recovery " + in.RecoveryID
+	}
+	text := "recovery of " + workflows.Named(in.Name, in.Host, in.WebhookID)
+	if in.Tenant != "" {
+		text += " of " + in.Tenant
+	}
+	return text
+}
+
+// healthOf is the summary of a health workflow.
+func healthOf(in workflows.WatchInput) string {
+	text := "health of " + workflows.Named(in.Name, in.Host, in.WebhookID)
+	if in.Tenant != "" {
+		text += " of " + in.Tenant
+	}
+	return text
 }
 
 // set is a few different values in the order they came, as many as a search attribute may have.

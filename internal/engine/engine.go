@@ -34,6 +34,8 @@ import (
 type Outbox interface {
 	CreateSharedDispatch(ctx context.Context, keys []models.DeliveryKey) (models.Dispatch, error)
 	Dispatch(ctx context.Context, id string) (models.Dispatch, error)
+	// Redispatch puts what is left of a dispatch into new ones, for the caller to start.
+	Redispatch(ctx context.Context, id string) ([]models.Dispatch, error)
 }
 
 // Options is what an Engine needs.
@@ -56,6 +58,13 @@ type Options struct {
 	// LetGo lets other processes take over at once what this one holds and has not started: it is called when Temporal
 	// answers again after an outage in which starts failed. nil = the reconciler finds it when it is overdue.
 	LetGo func()
+	// Named gives a webhook's name and host as this process last knew them, without asking the database; "" = unknown. nil =
+	// none is known.
+	Named func(tenant, webhookID string) (name, host string)
+	// Webhook reads a webhook's tenant, name and host: for health workflows, which are rarely started. nil = unknown.
+	Webhook func(ctx context.Context, webhookID string) (tenant, name, host string)
+	// Recovered reads which webhook a recovery is of; "" = unknown. nil = unknown.
+	Recovered func(ctx context.Context, recoveryID string) (webhookID string)
 	// Slots bounds the dispatches being started at once. Temporal collapses under too many: 20 to 30 a core.
 	Slots int
 	// GroupMax is the most deliveries in one shared dispatch.
@@ -63,9 +72,10 @@ type Options struct {
 	// MaxWaiting bounds the accepted deliveries that wait for a shared dispatch. Default 400 dispatches full, which is
 	// 102,400 and about half a minute's work.
 	MaxWaiting int
-	// UIURL is the base of the Web UI's addresses; "" = no links.
-	UIURL     string
-	Namespace string
+	// UIURL is the base of the Web UI's addresses, and ConsoleURL that of Posthorn's own pages; "" = no links.
+	UIURL      string
+	ConsoleURL string
+	Namespace  string
 	// Retention is for how long the Web UI can show a closed workflow.
 	Retention time.Duration
 }
@@ -148,7 +158,7 @@ func (e *Engine) Close() {
 }
 
 // WorkflowID is the workflow id of a dispatch.
-func (e *Engine) WorkflowID(dispatchID string) string { return workflows.DeliverID(dispatchID) }
+func (e *Engine) WorkflowID(dispatchID string) string { return e.Queues.DeliverID(dispatchID) }
 
 // WorkflowURL is where the Web UI shows a workflow that ended at a time, or has not; "" if it is not known where the
 // Web UI is, or it has forgotten the workflow.
@@ -197,23 +207,35 @@ func (e *Engine) heard(err error) {
 	}
 }
 
-// start starts one dispatch's workflow, and tells whether it did. It may exist: then there is nothing to do.
+// start starts one dispatch's workflow, and reports whether it did.
 func (e *Engine) start(d *models.Dispatch, work []handoff.Work) (started bool) {
+	started, exists := e.try(d, work)
+	if exists {
+		e.startAnew(d)
+	}
+	return started
+}
+
+// try starts one dispatch's workflow. exists says that Temporal has another one of its id.
+func (e *Engine) try(d *models.Dispatch, work []handoff.Work) (started, exists bool) {
 	if !e.owns(d.Process) || e.away() {
 		e.Metrics.Starts.WithLabelValues("failed").Inc()
 		e.giveUp()
-		return false
+		return false, false
 	}
 	ctx, cancel := context.WithTimeout(e.ctx, startTimeout)
 	defer cancel()
-	_, err := e.Client.ExecuteWorkflow(ctx, e.options(d, work), workflows.DeliverType,
-		workflows.DeliverInput{DispatchID: d.ID, Queue: e.Queues.Deliveries(), Tenant: tenantOf(d), Size: len(d.Deliveries)})
+	options, about := e.options(d, work)
+	_, err := e.Client.ExecuteWorkflow(ctx, options, workflows.DeliverType,
+		workflows.DeliverInput{About: about, DispatchID: d.ID, Queue: e.Queues.Deliveries(), Tenant: tenantOf(d), Size: len(d.Deliveries)})
 	fault.Point("after-start")
 	e.heard(err)
-	var exists *serviceerror.WorkflowExecutionAlreadyStarted
+	var other *serviceerror.WorkflowExecutionAlreadyStarted
 	switch {
-	case errors.As(err, &exists):
+	case errors.As(err, &other):
 		e.Metrics.Starts.WithLabelValues("exists").Inc()
+		e.Log.Error("Temporal has a workflow of this id that is not of this dispatch; the deliveries get another", "dispatch", d.ID, "workflow", options.ID)
+		return false, true
 	case err != nil:
 		e.Metrics.Starts.WithLabelValues("failed").Inc()
 		e.giveUp()
@@ -221,9 +243,24 @@ func (e *Engine) start(d *models.Dispatch, work []handoff.Work) (started bool) {
 	default:
 		e.Metrics.Starts.WithLabelValues("started").Inc()
 		e.Metrics.DispatchSize.Observe(float64(len(d.Deliveries)))
-		return true
+		return true, false
 	}
-	return false
+	return false, false
+}
+
+// startAnew starts the deliveries of a dispatch under other ids, because a workflow has its id: one of another
+// installation, or of a time that this database does not know of. What cannot be moved is the reconciler's.
+func (e *Engine) startAnew(d *models.Dispatch) {
+	ctx, cancel := context.WithTimeout(e.ctx, startTimeout)
+	defer cancel()
+	fresh, err := e.Outbox.Redispatch(ctx, d.ID)
+	if err != nil {
+		e.Log.Warn("deliveries not dispatched under another id; the reconciler will", "dispatch", d.ID, "error", err)
+		return
+	}
+	for i := range fresh {
+		e.try(&fresh[i], nil)
+	}
 }
 
 // owns reports whether what was accepted under a process id is still this process's to start.
@@ -233,9 +270,10 @@ func (e *Engine) owns(process int64) bool { return e.Owns == nil || e.Owns(proce
 // deliveries go on after a worker was killed.
 const taskTimeout = 5 * time.Second
 
-func (e *Engine) options(d *models.Dispatch, work []handoff.Work) client.StartWorkflowOptions {
+func (e *Engine) options(d *models.Dispatch, work []handoff.Work) (client.StartWorkflowOptions, *workflows.About) {
+	t := e.describe(d, work)
 	o := client.StartWorkflowOptions{
-		ID:                    workflows.DeliverID(d.ID),
+		ID:                    e.Queues.DeliverID(d.ID),
 		TaskQueue:             e.Queues.Dispatch(len(d.Deliveries)),
 		WorkflowTaskTimeout:   taskTimeout,
 		WorkflowIDReusePolicy: enums.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE_FAILED_ONLY,
@@ -244,8 +282,8 @@ func (e *Engine) options(d *models.Dispatch, work []handoff.Work) client.StartWo
 		EnableEagerStart:                         e.Desk != nil,
 		Priority:                                 temporal.Priority{FairnessKey: fairness(d)},
 	}
-	o.TypedSearchAttributes, o.StaticSummary, o.StaticDetails = describe(d, work)
-	return o
+	o.TypedSearchAttributes, o.StaticSummary, o.StaticDetails = t.attributes(), t.what, t.details()
+	return o, t.about()
 }
 
 // The fairness keys of workflows that are no tenant's. They begin with what no tenant's id has.
@@ -277,10 +315,11 @@ func (e *Engine) Recover(recoveryID string) {
 	e.jobs.Go(func() {
 		ctx, cancel := context.WithTimeout(e.ctx, startTimeout)
 		defer cancel()
+		in := e.recoverInput(ctx, recoveryID)
 		_, err := e.Client.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
-			ID: workflows.RecoverID(recoveryID), TaskQueue: e.Queues.Main(), WorkflowTaskTimeout: taskTimeout, StaticSummary: "recovery " + recoveryID,
+			ID: e.Queues.RecoverID(recoveryID), TaskQueue: e.Queues.Main(), WorkflowTaskTimeout: taskTimeout, StaticSummary: recoveryOf(in),
 			Priority: temporal.Priority{FairnessKey: fairRecovery},
-		}, workflows.RecoverType, workflows.RecoverInput{RecoveryID: recoveryID})
+		}, workflows.RecoverType, in)
 		if e.heard(err); err != nil {
 			e.Log.Warn("recovery not started; the reconciler will", "recovery", recoveryID, "error", err)
 		}

@@ -34,8 +34,9 @@ type temporal struct {
 
 	mu      sync.Mutex
 	err     error
-	now     int // being started
-	most    int // at once, so far
+	taken   map[string]bool // workflow ids that exist
+	now     int             // being started
+	most    int             // at once, so far
 	started []client.StartWorkflowOptions
 	inputs  []any
 	signals []string
@@ -54,6 +55,9 @@ func (c *temporal) ExecuteWorkflow(_ context.Context, o client.StartWorkflowOpti
 	c.now--
 	if c.err != nil {
 		return nil, c.err
+	}
+	if c.taken[o.ID] {
+		return nil, serviceerror.NewWorkflowExecutionAlreadyStarted("it exists", "", "")
 	}
 	c.started, c.inputs = append(c.started, o), append(c.inputs, in...)
 	return nil, nil //nolint:nilnil // nobody looks at the run
@@ -93,6 +97,14 @@ type outbox struct {
 	err   error
 	sizes []int
 	gone  map[string]bool // dispatches
+	moved []string        // dispatches that were put into others
+}
+
+func (o *outbox) Redispatch(_ context.Context, id string) ([]models.Dispatch, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.moved = append(o.moved, id)
+	return []models.Dispatch{{ID: id + "/1", Deliveries: []models.DeliveryKey{{Tenant: "acme", ID: "dlv_1"}}}}, nil
 }
 
 func (o *outbox) CreateSharedDispatch(ctx context.Context, keys []models.DeliveryKey) (models.Dispatch, error) {
@@ -178,7 +190,9 @@ func TestAtAnEverydayRateEachEventHasItsOwnWorkflow(t *testing.T) {
 			time.Sleep(50 * time.Millisecond)
 		}
 		require.Equal(t, 100, c.starts())
-		require.Equal(t, workflows.DeliverInput{DispatchID: "0", Queue: "test-deliveries", Tenant: "acme", Size: 1}, c.inputs[0])
+		require.Equal(t, workflows.DeliverInput{About: &workflows.About{What: "1 deliveries", Deliveries: 1}, DispatchID: "0", Queue: "test-deliveries",
+			Tenant: "acme", Size: 1}, c.inputs[0])
+		require.Equal(t, "test/deliver/0", c.started[0].ID, "no other installation's workflow has this id")
 		e.Close()
 	})
 }
@@ -404,7 +418,7 @@ func TestWhatTheWebUIShowsIsBounded(t *testing.T) {
 		webhooks, ok := o.TypedSearchAttributes.GetKeywordList(workflows.WebhookAttribute)
 		require.True(t, ok)
 		require.Len(t, webhooks, workflows.MaxAttributeValues)
-		require.Equal(t, "256 deliveries, shared dispatch", o.StaticSummary)
+		require.Equal(t, "256 × order.created of acme to several webhooks", o.StaticSummary)
 		require.Less(t, len(o.StaticDetails), 20_000)
 	})
 }

@@ -153,12 +153,13 @@ func (e *Engine) wake(w wake) {
 	}
 	ctx, cancel := context.WithTimeout(e.ctx, startTimeout)
 	defer cancel()
-	id := workflows.WatchID(w.webhookID)
+	id := e.Queues.WatchID(w.webhookID)
+	in := e.watchInput(ctx, w.webhookID)
 	_, err := e.Client.SignalWithStartWorkflow(ctx, id, workflows.JudgeSignal, nil, client.StartWorkflowOptions{
 		ID: id, TaskQueue: e.Queues.Main(), WorkflowTaskTimeout: taskTimeout, Priority: temporal.Priority{FairnessKey: fairHealth},
-		StaticSummary:         "health of " + w.webhookID,
+		StaticSummary:         healthOf(in),
 		TypedSearchAttributes: temporal.NewSearchAttributes(workflows.WebhookAttribute.ValueSet([]string{w.webhookID})),
-	}, workflows.WatchType, workflows.WatchInput{WebhookID: w.webhookID})
+	}, workflows.WatchType, in)
 	if e.heard(err); err != nil {
 		e.Log.Warn("health workflow not woken", "webhook", w.webhookID, "error", err)
 	}

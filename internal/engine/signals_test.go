@@ -74,7 +74,7 @@ func TestTheFirstFailureOfAFlappingWebhookIsSignalledOnceAMinuteToo(t *testing.T
 			time.Sleep(time.Second)
 		}
 		synctest.Wait()
-		require.Equal(t, []string{workflows.WatchID("wh_1"), workflows.WatchID("wh_1")}, c.signaled())
+		require.Equal(t, []string{workflows.NewQueues("test").WatchID("wh_1"), workflows.NewQueues("test").WatchID("wh_1")}, c.signaled())
 		e.Close()
 	})
 }
@@ -197,7 +197,7 @@ func TestSignalsAreFewAtOnceAndTheUrgentDoNotWaitBehindTheOthers(t *testing.T) {
 		e.Judge("wh_urgent")
 		e.Judge("wh_urgent")
 		time.Sleep(250 * time.Millisecond)
-		require.Contains(t, c.signaled(), workflows.WatchID("wh_urgent"))
+		require.Contains(t, c.signaled(), workflows.NewQueues("test").WatchID("wh_urgent"))
 		require.LessOrEqual(t, len(c.signaled()), 8)
 		time.Sleep(time.Minute)
 		require.Len(t, c.signaled(), 1001, "what waits already is not queued again")

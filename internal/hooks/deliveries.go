@@ -16,6 +16,9 @@ type Timeline struct {
 	UIURL      string
 }
 
+// reasonPaused is shown of a pending delivery that waits for somebody to resume it in Temporal.
+const reasonPaused = "paused in Temporal"
+
 // Planned is an attempt that will be made if those before it fail.
 type Planned struct {
 	Number int
@@ -70,6 +73,9 @@ func (s *Service) timeline(ctx context.Context, store *models.Store, d models.De
 	}
 	if d.Status != models.Pending || d.NextAttemptAt == nil {
 		return t, nil
+	}
+	if d.DispatchID != "" && s.Engine.Paused(ctx, d.DispatchID, d.WebhookID) {
+		t.StatusReason = reasonPaused
 	}
 	r, err := s.Receiver(ctx, d.Tenant, d.WebhookID)
 	if err != nil {

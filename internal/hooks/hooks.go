@@ -47,6 +47,9 @@ type Engine interface { //nolint:interfacebloat // one engine, asked for one thi
 	Recover(recoveryID string)
 	// WorkflowID is the workflow of a dispatch.
 	WorkflowID(dispatchID string) string
+	// Paused reports whether somebody has paused the dispatch's workflow in Temporal, or an activity of it that delivers to
+	// the webhook. It answers within a few seconds, and no if it cannot know.
+	Paused(ctx context.Context, dispatchID, webhookID string) bool
 	// WorkflowURL is where the Web UI shows a workflow that ended at a time (nil = it has not); "" = nowhere.
 	WorkflowURL(workflowID string, ended *time.Time) string
 }

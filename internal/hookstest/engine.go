@@ -2,6 +2,7 @@ package hookstest
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -24,6 +25,29 @@ type Engine struct {
 	queued     []handoff.Work
 	judged     []string
 	recoveries []string
+	paused     map[string]bool
+}
+
+// Pause says that a dispatch is paused in Temporal.
+func (e *Engine) Pause(dispatchID string) {
+	e.locked(func() {
+		if e.paused == nil {
+			e.paused = map[string]bool{}
+		}
+		e.paused[dispatchID] = true
+	})
+}
+
+// Paused implements hooks.Engine.
+func (e *Engine) Paused(_ context.Context, dispatchID, _ string) (paused bool) {
+	e.locked(func() { paused = e.paused[dispatchID] })
+	return paused
+}
+
+// PausedDispatches implements worker.Engine.
+func (e *Engine) PausedDispatches(context.Context) (all map[string]bool, _ error) {
+	e.locked(func() { all = maps.Clone(e.paused) })
+	return all, nil
 }
 
 // SetBusy says that no start slot is free: what is accepted then waits for a shared dispatch.

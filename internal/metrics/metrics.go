@@ -23,6 +23,7 @@ type Metrics struct {
 	Pending        prometheus.Gauge
 	Held           prometheus.Gauge
 	OldestDue      prometheus.Gauge
+	Paused         prometheus.Gauge
 	Backlog        *prometheus.GaugeVec     // by webhook
 	LoopSeconds    *prometheus.HistogramVec // of the reconciler, by loop
 }
@@ -65,6 +66,7 @@ func New(r prometheus.Registerer) *Metrics {
 		Pending:        gauge("backlog_pending_deliveries", "Deliveries that are pending, in the whole installation. Counted at every look of the reconciler, or less often where counting takes long."),
 		Held:           gauge("backlog_held_deliveries", "Deliveries that are held, in the whole installation. Counted as the pending are."),
 		OldestDue:      gauge("oldest_undispatched_seconds", "How long the longest overdue pending delivery has been due; 0 = none is overdue."),
+		Paused:         gauge("paused_in_temporal", "Overdue deliveries whose workflow, or an activity of it, somebody has paused in Temporal."),
 	}
 	m.Backlog = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "posthorn_webhook_backlog_deliveries",
 		Help: "Pending deliveries of the webhooks with the longest queues."}, []string{"webhook"})

@@ -55,7 +55,7 @@ func TestTerminatedWorkflowLosesNothing(t *testing.T) {
 		require.NoError(t, err)
 		r.Await(t, 1)
 
-		terminate("deliver/" + accepted.ID)
+		terminate(i.DeliverID(accepted.ID))
 		close(terminated)
 
 		after := awaitDelivered(t, x)

@@ -66,7 +66,7 @@ func everyEventHasItsWorkflow(t *testing.T, temporal *harness.Temporal) {
 	client := harness.DialTemporal(t, i.TemporalAddr)
 	workflows := map[string]bool{}
 	for _, a := range accepted {
-		require.Equal(t, "deliver/"+a.ID, a.WorkflowID)
+		require.Equal(t, i.DeliverID(a.ID), a.WorkflowID)
 		id := x.only(a.ID).WorkflowID
 		_, err := client.DescribeWorkflowExecution(t.Context(), id, "")
 		require.NoError(t, err)

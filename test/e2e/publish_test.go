@@ -23,7 +23,7 @@ func eventArrives(x *tenant) {
 	d := x.await(accepted.ID, "delivered")
 	require.Equal(x, w.ID, d.WebhookID)
 	if accepted.WorkflowID != "" { // else so much is published at once that it shares one
-		require.Equal(x, "deliver/"+accepted.ID, accepted.WorkflowID)
+		require.Equal(x, x.world.DeliverID(accepted.ID), accepted.WorkflowID)
 		require.Equal(x, accepted.WorkflowID, d.WorkflowID)
 	}
 	posts := r.Posts()

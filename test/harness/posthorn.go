@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"cmp"
 	"crypto/rand"
 	"fmt"
 	"net/url"
@@ -13,6 +14,8 @@ import (
 
 	"go.temporal.io/sdk/client"
 	temporallog "go.temporal.io/sdk/log"
+
+	"github.com/posthorn/posthorn/workflows"
 )
 
 // Installation is what the processes of one Posthorn share.
@@ -54,6 +57,11 @@ func NewDev(tb testing.TB, programs *Programs, env ...string) *Installation {
 	i := &Installation{Programs: programs, AdminKey: "admin-" + rand.Text(), TemporalAddr: FreeAddr(tb), data: filepath.Join(tb.TempDir(), "data")}
 	i.Env = append([]string{"POSTHORN_ADMIN_KEY=" + i.AdminKey}, env...)
 	return i
+}
+
+// DeliverID is the workflow id of an event's own dispatch.
+func (i *Installation) DeliverID(eventID string) string {
+	return workflows.NewQueues(cmp.Or(i.Setting("POSTHORN_TASK_QUEUE"), workflows.DefaultPrefix)).DeliverID(eventID)
 }
 
 // IsDev tells whether the installation is a `posthorn dev`.

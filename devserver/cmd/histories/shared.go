@@ -7,7 +7,6 @@ import (
 
 	"github.com/posthorn/posthorn/internal/hooks"
 	"github.com/posthorn/posthorn/models"
-	"github.com/posthorn/posthorn/workflows"
 )
 
 // overCap is a shared dispatch of which a part had to go to the fair lane.
@@ -113,6 +112,6 @@ func (s *stage) share(ctx context.Context, tenant string, events int, become mod
 	if err != nil {
 		return nil, err
 	}
-	id := workflows.DeliverID(last.DispatchID)
+	id := queues.DeliverID(last.DispatchID)
 	return []told{{tenant, id, ""}}, s.end(ctx, id)
 }

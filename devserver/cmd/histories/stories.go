@@ -26,6 +26,8 @@ const (
 	secretHeader = "secret-header"
 )
 
+var queues = workflows.NewQueues(queue)
+
 // stage is where the stories play.
 type stage struct {
 	hooks     *hooks.Service
@@ -218,7 +220,7 @@ func (s *stage) watched(ctx context.Context, tenant string) ([]told, error) {
 	if err != nil {
 		return nil, err
 	}
-	id := workflows.WatchID(w.ID)
+	id := queues.WatchID(w.ID)
 	if err := s.fail(ctx, tenant, threshold/2); err != nil {
 		return nil, err
 	}
@@ -321,12 +323,12 @@ func (s *stage) recovered(ctx context.Context, tenant string) ([]told, error) {
 	if err != nil {
 		return nil, err
 	}
-	id := workflows.RecoverID(r.ID)
+	id := queues.RecoverID(r.ID)
 	return []told{{tenant, id, ""}}, s.end(ctx, id)
 }
 
 func (s *stage) retained(ctx context.Context, tenant string) ([]told, error) {
-	run, err := s.temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: tenant, TaskQueue: workflows.NewQueues(queue).Main()}, workflows.RetainType)
+	run, err := s.temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: tenant, TaskQueue: queues.Main()}, workflows.RetainType)
 	if err != nil {
 		return nil, err
 	}
