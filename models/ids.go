@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/posthorn/posthorn/internal/fault"
 )
 
 // The prefixes of Posthorn's ids. What follows the prefix is a UUIDv7 (RFC 9562), so ids sort by time and cannot
@@ -27,7 +29,9 @@ const (
 var idsAhead atomic.Int64
 
 // NewID makes an id with the given prefix.
-func NewID(prefix string) string { return newID(prefix, idsAhead.Load()) }
+func NewID(prefix string) string {
+	return newID(prefix, idsAhead.Load()+fault.Ahead().Milliseconds())
+}
 
 func newID(prefix string, ahead int64) string {
 	u := uuid.Must(uuid.NewV7())

@@ -7,6 +7,8 @@ import (
 	"io"
 	"os"
 	"os/exec"
+
+	"github.com/posthorn/posthorn/internal/localpg"
 )
 
 // installers are the package managers we know, with the commands that install a PostgreSQL server.
@@ -25,7 +27,7 @@ var installers = []struct {
 // Install makes sure that a PostgreSQL server is installed: if none is found it installs the distribution's package,
 // through sudo unless we are root, and reports to w.
 func Install(ctx context.Context, w io.Writer) error {
-	if _, err := findBinaries(); err == nil {
+	if _, err := localpg.FindBinaries(); err == nil {
 		return nil
 	}
 	for _, i := range installers {
@@ -37,10 +39,10 @@ func Install(ctx context.Context, w io.Writer) error {
 				return fmt.Errorf("install PostgreSQL: %w", err)
 			}
 		}
-		_, err := findBinaries()
+		_, err := localpg.FindBinaries()
 		return err
 	}
-	return errNoBinaries
+	return localpg.ErrNoBinaries
 }
 
 // runAsRoot runs a command of the package manager and asks no questions.
