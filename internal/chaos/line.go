@@ -18,6 +18,8 @@ type Line struct {
 	// Recovery is the time from the fault's end (for a kill, from the kill) until all that had been accepted was delivered
 	// and an event published through each API arrived within a second. In seconds; negative if that did not come about.
 	Recovery float64 `json:"recovery"`
+	// Waited is what a long recovery waited for last.
+	Waited string `json:"waited,omitempty"`
 
 	Accepted int `json:"accepted"` // pairs of event and webhook
 	Unknown  int `json:"unknown"`  // pairs of calls without a clear answer
@@ -74,6 +76,9 @@ func (l Line) String() string {
 	text := fmt.Sprintf("#%d %s: recovered in %.1f s; %d accepted, %d unknown, %d POSTs; lost %d, stuck %d; repeated %d (+%d unexplained), unrecorded %d (+%d unexplained)",
 		l.Number+1, l.About, l.Recovery, l.Accepted, l.Unknown, l.Posts, l.Lost, l.Stuck,
 		l.Duplicates, l.DuplicatesUnexplained, l.Unrecorded, l.UnrecordedUnexplained)
+	if l.Waited != "" {
+		text += "\n  waited: " + l.Waited
+	}
 	if l.Problem != "" {
 		text += "\n  problem: " + strings.TrimSpace(l.Problem)
 	}

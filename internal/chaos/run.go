@@ -92,7 +92,7 @@ func (r *runner) part(ctx context.Context) (err error) {
 	p.stage.receivers.calm.Store(true)
 	p.load = startLoad(ctx, p.stage, r.Rate, r.Seed+uint64(r.next)) //nolint:gosec // A number that differs from part to part.
 	defer p.load.end()
-	if _, err := p.recovered(ctx, "first", time.Now()); err != nil {
+	if _, _, err := p.recovered(ctx, "first", time.Now()); err != nil {
 		return fmt.Errorf("nothing is delivered before the first fault: %w", err)
 	}
 	steady := true
@@ -226,8 +226,11 @@ func (p *part) inject(ctx context.Context, faults []fault, delays []time.Duratio
 func (p *part) judge(ctx context.Context, line *Line, name string, from time.Time) bool {
 	var problems error
 	a := audit{stage: p.stage, before: from, windows: p.windows}
-	took, err := p.recovered(ctx, name, from)
+	took, waited, err := p.recovered(ctx, name, from)
 	line.Recovery = took.Seconds()
+	if took > recoverWithin && waited != nil {
+		line.Waited = waited.Error()
+	}
 	if err != nil {
 		line.Recovery = -1
 		line.Stuck = p.stage.ledger.undelivered(from)
@@ -245,10 +248,10 @@ func (p *part) judge(ctx context.Context, line *Line, name string, from time.Tim
 }
 
 // recovered waits until everything that was accepted before a time is delivered, and recorded, and an event that is
-// published through each API arrives within a second. It returns how long after that time this was.
-func (p *part) recovered(ctx context.Context, name string, from time.Time) (time.Duration, error) {
+// published through each API arrives within a second. It returns how long after that time this was, and what was waited for last.
+func (p *part) recovered(ctx context.Context, name string, from time.Time) (took time.Duration, waited, err error) {
 	tries := 0
-	err := until(ctx, patience, func(ctx context.Context) error {
+	look := func(ctx context.Context) error {
 		if n := p.stage.ledger.undelivered(from); n > 0 {
 			return fmt.Errorf("%d accepted pairs have not been received", n)
 		}
@@ -263,8 +266,15 @@ func (p *part) recovered(ctx context.Context, name string, from time.Time) (time
 		}
 		tries++
 		return p.stage.probe(ctx, fmt.Sprintf("%s-%d", name, tries))
+	}
+	err = until(ctx, patience, func(ctx context.Context) error {
+		err := look(ctx)
+		if err != nil {
+			waited = err
+		}
+		return err
 	})
-	return time.Since(from), err
+	return time.Since(from), waited, err
 }
 
 // copies sees to it that there is a copy of Temporal's database when one is soon to be needed, and, when it is needed,
@@ -284,7 +294,7 @@ func (p *part) copies(ctx context.Context, n int) error {
 			return fmt.Errorf("copy Temporal's database: %w", err)
 		}
 		p.windows = append(p.windows, window{"Temporal's database copied", p.stage.postgres.copied.Add(-copyTook), time.Now()})
-		if _, err := p.recovered(ctx, fmt.Sprintf("copy-%d", n), time.Now()); err != nil {
+		if _, _, err := p.recovered(ctx, fmt.Sprintf("copy-%d", n), time.Now()); err != nil {
 			return fmt.Errorf("after Temporal's database was copied: %w", err)
 		}
 	}
