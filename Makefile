@@ -75,7 +75,7 @@ chaos: build-temporal ## break a whole Posthorn in every way and count what is l
 	go build -tags faults -ldflags '$(LDFLAGS)' -o $(CHAOS)/bin/posthorn-lean ./cmd/posthorn
 	ln -f bin/temporal $(CHAOS)/bin/temporal
 	@$(if $(RESUME),,rm -f $(CHAOS)/run.jsonl)
-	$(CHAOS)/bin/posthorn-lean chaos --bin $(CHAOS)/bin --state $(CHAOS)/run.jsonl $(if $(RESUME),--resume) \
+	$(CHAOS)/bin/posthorn-lean chaos --bin $(CHAOS)/bin --out docs/reliability.md --state $(CHAOS)/run.jsonl $(if $(RESUME),--resume) \
 		$(if $(SEED),--seed $(SEED)) $(if $(FAULTS),--faults $(FAULTS)) $(CHAOSFLAGS)
 
 .PHONY: build-temporal
