@@ -43,11 +43,8 @@ func read() {
 	}
 }
 
-// Now returns the process's time, steps included.
-func Now() time.Time { return time.Now().Add(Ahead()) }
-
-// Ahead returns how far the process's clock has been stepped.
-func Ahead() time.Duration {
+// Now returns the process's time, steps included. As with a clock that is set, it has no part in the monotonic clock.
+func Now() time.Time {
 	follow()
-	return time.Duration(ahead.Load())
+	return time.Now().Round(0).Add(time.Duration(ahead.Load()))
 }
