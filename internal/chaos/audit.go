@@ -274,8 +274,8 @@ func (a *audit) history(p pair, o *owed, f *finding) string {
 	}
 	fmt.Fprintf(&b, "event %s for %s of %s: asked %s, accepted %s, unknown %s; lost %t, stuck %t\n", p.event, manners[p.hook%len(manners)], tenantOf(p),
 		at(o.asked), at(o.accepted), at(o.unknown), f.lost, f.stuck)
-	fmt.Fprintf(&b, "  /v1: %s %s %s, %d attempts, made %s\n", cmp.Or(f.delivery.ID, "no delivery"), f.delivery.Status, f.delivery.StatusReason, f.delivery.Attempts,
-		at(f.delivery.CreatedAt))
+	fmt.Fprintf(&b, "  /v1: %s %s %s, %d attempts, made %s, next attempt %s\n", cmp.Or(f.delivery.ID, "no delivery"), f.delivery.Status,
+		f.delivery.StatusReason, f.delivery.Attempts, at(f.delivery.CreatedAt), at(f.delivery.NextAttemptAt))
 	for i := range o.posts {
 		fmt.Fprintf(&b, "  received %s, answered %s with %d, timestamp %s\n", at(o.posts[i].at), at(o.posts[i].left), o.posts[i].status, o.posts[i].stamp)
 	}
@@ -289,22 +289,23 @@ func (a *audit) history(p pair, o *owed, f *finding) string {
 	return b.String()
 }
 
-// overdue tells the histories of pairs that were not delivered in time.
-func (a *audit) overdue(ctx context.Context, line *Line) {
+// overdue returns the histories of pairs that have not been received, the oldest first.
+func (a *audit) overdue(ctx context.Context, most int) (histories []string) {
 	due := a.stage.ledger.due(a.before)
 	for _, p := range slices.SortedFunc(maps.Keys(due), func(x, y pair) int { return due[x].accepted.Compare(due[y].accepted) }) {
-		if len(line.Histories) >= mostHistories {
-			return
+		if len(histories) >= most {
+			break
 		}
 		o := due[p]
-		if o.received {
+		if o.received || o.accepted.IsZero() {
 			continue
 		}
-		f := &finding{stuck: true}
+		f := &finding{}
 		if d, ok, err := a.find(ctx, p); err == nil && ok {
 			f.delivery = d
 			f.attempts, _ = a.stage.api.attempts(ctx, tenantOf(p), d.ID) // what can be read is told
 		}
-		line.Histories = append(line.Histories, a.history(p, &o, f))
+		histories = append(histories, a.history(p, &o, f))
 	}
+	return histories
 }

@@ -107,6 +107,8 @@ type delivery struct {
 	StatusReason string    `json:"status_reason"`
 	Attempts     int       `json:"attempts"`
 	CreatedAt    time.Time `json:"created_at"`
+	// NextAttemptAt is zero unless it is pending.
+	NextAttemptAt time.Time `json:"next_attempt_at"`
 }
 
 // attempt is a POST on record.

@@ -18,7 +18,7 @@ type Line struct {
 	// Recovery is the time from the fault's end (for a kill, from the kill) until all that had been accepted was delivered
 	// and an event published through each API arrived within a second. In seconds; negative if that did not come about.
 	Recovery float64 `json:"recovery"`
-	// Waited is what a long recovery waited for last.
+	// Waited is what a recovery was waiting for when it became long.
 	Waited string `json:"waited,omitempty"`
 
 	Accepted int `json:"accepted"` // pairs of event and webhook
@@ -77,7 +77,7 @@ func (l Line) String() string {
 		l.Number+1, l.About, l.Recovery, l.Accepted, l.Unknown, l.Posts, l.Lost, l.Stuck,
 		l.Duplicates, l.DuplicatesUnexplained, l.Unrecorded, l.UnrecordedUnexplained)
 	if l.Waited != "" {
-		text += "\n  waited: " + l.Waited
+		text += "\n  waited: " + strings.ReplaceAll(strings.TrimSpace(l.Waited), "\n", "\n  ")
 	}
 	if l.Problem != "" {
 		text += "\n  problem: " + strings.TrimSpace(l.Problem)

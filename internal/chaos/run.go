@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -228,14 +229,14 @@ func (p *part) judge(ctx context.Context, line *Line, name string, from time.Tim
 	a := audit{stage: p.stage, before: from, windows: p.windows}
 	took, waited, err := p.recovered(ctx, name, from)
 	line.Recovery = took.Seconds()
-	if took > recoverWithin && waited != nil {
-		line.Waited = waited.Error()
+	if took > recoverWithin {
+		line.Waited = waited
 	}
 	if err != nil {
 		line.Recovery = -1
 		line.Stuck = p.stage.ledger.undelivered(from)
 		problems = fmt.Errorf("not recovered: %w", err)
-		a.overdue(ctx, line)
+		line.Histories = a.overdue(ctx, mostHistories)
 	} else {
 		problems = errors.Join(a.run(ctx, line), p.stage.ready(ctx))
 	}
@@ -248,8 +249,9 @@ func (p *part) judge(ctx context.Context, line *Line, name string, from time.Tim
 }
 
 // recovered waits until everything that was accepted before a time is delivered, and recorded, and an event that is
-// published through each API arrives within a second. It returns how long after that time this was, and what was waited for last.
-func (p *part) recovered(ctx context.Context, name string, from time.Time) (took time.Duration, waited, err error) {
+// published through each API arrives within a second. It returns how long after that time this was, and what was waited for when
+// it became long.
+func (p *part) recovered(ctx context.Context, name string, from time.Time) (took time.Duration, waited string, err error) {
 	tries := 0
 	look := func(ctx context.Context) error {
 		if n := p.stage.ledger.undelivered(from); n > 0 {
@@ -269,8 +271,12 @@ func (p *part) recovered(ctx context.Context, name string, from time.Time) (took
 	}
 	err = until(ctx, patience, func(ctx context.Context) error {
 		err := look(ctx)
-		if err != nil {
-			waited = err
+		if err != nil && (waited == "" || time.Since(from) < recoverWithin) {
+			waited = err.Error()
+			if time.Since(from) > recoverWithin-lookEvery {
+				a := audit{stage: p.stage, before: from, windows: p.windows}
+				waited += "\n" + strings.Join(a.overdue(ctx, 2), "")
+			}
 		}
 		return err
 	})
