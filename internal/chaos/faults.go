@@ -18,7 +18,9 @@ type fault struct {
 	// length is the time between begin and end.
 	length time.Duration
 	// instant: it is over when it has begun, and the recovery counts from then.
-	instant    bool
+	instant bool
+	// clean: it is no reason for a POST without a record, or for a second one.
+	clean      bool
 	begin, end func(context.Context, *stage) error
 }
 
@@ -86,7 +88,7 @@ func restarted(r *rand.Rand, role string) fault {
 	if role == postgresName {
 		signal = syscall.SIGINT // its own SIGTERM waits until every client has gone
 	}
-	return fault{about: "restart " + name, end: nothing, begin: func(ctx context.Context, s *stage) error {
+	return fault{about: "restart " + name, clean: role == apiRole || role == workerRole, end: nothing, begin: func(ctx context.Context, s *stage) error {
 		p := s.process(name)
 		p.again(0)
 		return p.end(ctx, signal)

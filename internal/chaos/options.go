@@ -20,6 +20,9 @@ type Options struct {
 	Kinds []string
 	// Rate is how many publish calls are made in a second.
 	Rate float64
+	// RecoverWithin bounds the recovery after a kill of one process of Posthorn; 0 = it is measured only, as on a machine that
+	// has other things to do.
+	RecoverWithin time.Duration
 	// Bin is the directory of posthorn-lean and temporal. Clock steps need a posthorn-lean built with the tag faults.
 	Bin string
 	// PostgresBin is the directory of initdb and postgres; "" = the newest of those in the usual places.

@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/posthorn/posthorn/internal/bench"
 	"github.com/posthorn/posthorn/internal/localpg"
@@ -21,10 +22,10 @@ import (
 // marker ends what people write in the page of the report. What follows is the report's.
 const marker = "<!-- What follows is written by `make chaos`. -->"
 
-// WriteReport writes the table to a page below its marker, or to out if there is no page.
-func WriteReport(page string, out io.Writer, lines []Line, versions Versions) error {
+// WriteReport writes the table to a page below its marker, or to out if there is no page. within is Options.RecoverWithin.
+func WriteReport(page string, out io.Writer, lines []Line, within time.Duration, versions Versions) error {
 	var table bytes.Buffer
-	report(&table, lines, versions)
+	report(&table, lines, within, versions)
 	if page == "" {
 		_, err := out.Write(table.Bytes())
 		return err
@@ -92,7 +93,7 @@ func (r *row) percentile(share float64) float64 {
 
 const noFault = "no fault"
 
-func report(w io.Writer, lines []Line, v Versions) {
+func report(w io.Writer, lines []Line, within time.Duration, v Versions) {
 	rows, total, disk := map[string]*row{}, &row{}, ""
 	broken := 0
 	for i := range lines {
@@ -105,7 +106,7 @@ func report(w io.Writer, lines []Line, v Versions) {
 		if l.Disk != "" {
 			disk = l.Disk
 		}
-		if !l.kept() {
+		if !l.kept(within) {
 			broken++
 		}
 	}

@@ -55,7 +55,7 @@ func Run(ctx context.Context, o Options) (lines []Line, err error) {
 			return r.lines, err
 		}
 	}
-	if slices.ContainsFunc(r.lines, func(l Line) bool { return !l.kept() }) {
+	if slices.ContainsFunc(r.lines, func(l Line) bool { return !l.kept(o.RecoverWithin) }) {
 		return r.lines, ErrBroken
 	}
 	return r.lines, ctx.Err()
@@ -104,7 +104,7 @@ func (r *runner) part(ctx context.Context) (err error) {
 		}
 		r.next++
 		steady = ok
-		kept = kept && line.kept()
+		kept = kept && line.kept(p.RecoverWithin)
 		if err := p.keep(line); err != nil {
 			return err
 		}
@@ -116,7 +116,7 @@ func (r *runner) part(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	kept = kept && line.kept()
+	kept = kept && line.kept(p.RecoverWithin)
 	return p.keep(line)
 }
 
@@ -138,8 +138,10 @@ const (
 	leastUnrest, mostUnrest = 500 * time.Millisecond, 1500 * time.Millisecond
 	// stagger is how far apart faults begin that come at once.
 	stagger = 1500 * time.Millisecond
+	// long is when a recovery is long enough to note what it waits for.
+	long = 10 * time.Second
 	// patience is the longest recovery. What is not delivered then is stuck.
-	patience = 3 * time.Minute
+	patience = 5 * time.Minute
 	// lookAhead is how many faults before Temporal's database is set back it is copied.
 	lookAhead = 6
 	// setBackBy is the least time that the database is set back by, copyLife the age at which a copy is made again.
@@ -211,7 +213,9 @@ func (p *part) inject(ctx context.Context, faults []fault, delays []time.Duratio
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			p.windows = append(p.windows, w)
+			if !f.clean {
+				p.windows = append(p.windows, w)
+			}
 			if over.After(from) {
 				from = over
 			}
@@ -229,7 +233,7 @@ func (p *part) judge(ctx context.Context, line *Line, name string, from time.Tim
 	a := audit{stage: p.stage, before: from, windows: p.windows}
 	took, waited, err := p.recovered(ctx, name, from)
 	line.Recovery = took.Seconds()
-	if took > recoverWithin {
+	if took > long {
 		line.Waited = waited
 	}
 	if err != nil {
@@ -271,9 +275,9 @@ func (p *part) recovered(ctx context.Context, name string, from time.Time) (took
 	}
 	err = until(ctx, patience, func(ctx context.Context) error {
 		err := look(ctx)
-		if err != nil && (waited == "" || time.Since(from) < recoverWithin) {
+		if err != nil && (waited == "" || time.Since(from) < long) {
 			waited = err.Error()
-			if time.Since(from) > recoverWithin-lookEvery {
+			if time.Since(from) > long-2*lookEvery {
 				a := audit{stage: p.stage, before: from, windows: p.windows}
 				waited += "\n" + strings.Join(a.overdue(ctx, 2), "")
 			}

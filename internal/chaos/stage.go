@@ -273,22 +273,26 @@ func dial(ctx context.Context, addr string) error {
 }
 
 // lookEvery is the time between two looks at something that is waited for.
-const lookEvery = 50 * time.Millisecond
+const lookEvery = 100 * time.Millisecond
 
 // until waits until check finds nothing wrong. The error is what was wrong last.
 func until(ctx context.Context, most time.Duration, check func(context.Context) error) error {
 	within, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
+	var last error
 	for {
 		err := check(within)
 		if err == nil {
 			return nil
 		}
+		if last == nil || within.Err() == nil { // that time is up says nothing of what was wrong
+			last = err
+		}
 		if !sleep(within, lookEvery) {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			return fmt.Errorf("waited for %s: %w", most, err)
+			return fmt.Errorf("waited for %s: %w", most, last)
 		}
 	}
 }

@@ -18,6 +18,8 @@ type ChaosCommand struct {
 	Kinds    []string      `name:"kinds" placeholder:"WORD,…" help:"Make only kinds of faults with one of these words in their names."`
 	Rate     float64       `default:"20" help:"Publish calls a second. Default ${default}."`
 
+	RecoverWithin time.Duration `name:"recover-within" default:"10s" help:"Bound on the recovery after a kill of one API or worker; 0 = it is measured only. Default ${default}."`
+
 	Bin         string `name:"bin" default:"bin" type:"existingdir" help:"Directory of posthorn-lean and temporal. Clock steps need a posthorn-lean built with -tags faults. Default ${default}."`
 	PostgresBin string `name:"postgres-bin" type:"existingdir" help:"Directory of initdb and postgres. Default: the newest in the usual places."`
 
@@ -34,12 +36,13 @@ func (c *ChaosCommand) Run(ctx context.Context, env Environment) error {
 		c.Duration = defaultChaos
 	}
 	lines, err := chaos.Run(ctx, chaos.Options{Seed: c.Seed, Faults: c.Faults, Duration: c.Duration, Kinds: c.Kinds, Rate: c.Rate,
-		Bin: c.Bin, PostgresBin: c.PostgresBin, State: c.State, Resume: c.Resume, Progress: os.Stderr})
+		RecoverWithin: c.RecoverWithin,
+		Bin:           c.Bin, PostgresBin: c.PostgresBin, State: c.State, Resume: c.Resume, Progress: os.Stderr})
 	if len(lines) == 0 {
 		return err
 	}
 	if errors.Is(err, chaos.ErrBroken) {
 		err = fmt.Errorf("seed %d: %w; %s has the histories", lines[0].Seed, err, c.State)
 	}
-	return errors.Join(err, chaos.WriteReport(c.Out, env.Out, lines, chaos.FindVersions(c.Bin, c.PostgresBin)))
+	return errors.Join(err, chaos.WriteReport(c.Out, env.Out, lines, c.RecoverWithin, chaos.FindVersions(c.Bin, c.PostgresBin)))
 }

@@ -28,7 +28,7 @@ func TestFaultLedger(t *testing.T) {
 	if testing.Short() {
 		length = "30s"
 	}
-	command := exec.CommandContext(t.Context(), programs.Lean, "chaos", "--seed", "11", "--duration", length, "--kinds", kinds,
+	command := exec.CommandContext(t.Context(), programs.Lean, "chaos", "--seed", "11", "--duration", length, "--kinds", kinds, "--recover-within", "0", // other tests take the time
 		"--bin", filepath.Dir(programs.Lean), "--state", filepath.Join(t.TempDir(), "run.jsonl"))
 	command.Cancel = func() error { return command.Process.Signal(syscall.SIGTERM) } // it stops what it has started
 	command.WaitDelay = time.Minute
