@@ -66,7 +66,8 @@ func always(plan func(*rand.Rand) fault) func(*rand.Rand) []fault {
 	return func(r *rand.Rand) []fault { return []fault{plan(r)} }
 }
 
-// several picks two or three kinds. Those that set something up beforehand, or leave something behind, come alone.
+// several picks two or three kinds for different places: one fault would end another on the same link. Those that set
+// something up beforehand, or leave something behind, come alone.
 func several(all []kind) func(*rand.Rand) []fault {
 	var eligible []kind
 	for _, k := range all {
@@ -75,12 +76,19 @@ func several(all []kind) func(*rand.Rand) []fault {
 		}
 	}
 	return func(r *rand.Rand) (faults []fault) {
-		for _, i := range r.Perm(len(eligible))[:2+r.IntN(2)] {
-			faults = append(faults, eligible[i].plan(r)...)
+		count, places := 2+r.IntN(2), map[string]bool{}
+		for _, i := range r.Perm(len(eligible)) {
+			if k := eligible[i]; len(faults) < count && !places[k.place()] {
+				places[k.place()] = true
+				faults = append(faults, k.plan(r)...)
+			}
 		}
 		return faults
 	}
 }
+
+// place is the last word of a kind's name: the process or the link.
+func (k kind) place() string { return k.name[strings.LastIndexByte(k.name, ' ')+1:] }
 
 // schedule deals the faults of a seed. Each number has its fault, whichever numbers were dealt before.
 type schedule struct {
