@@ -110,7 +110,8 @@ func (s *stage) startPosthorn(ctx context.Context, o *Options) error {
 		return fmt.Errorf("make a keyset: %w", err)
 	}
 	env := append(cleanEnv(), "POSTHORN_ENCRYPTION_KEYSET="+strings.TrimSpace(string(keyset)), "POSTHORN_ADMIN_KEY="+s.adminKey,
-		"POSTHORN_ALLOW_HTTP=true", "POSTHORN_ALLOW_NETWORKS=127.0.0.0/8")
+		"POSTHORN_ALLOW_HTTP=true", "POSTHORN_ALLOW_NETWORKS=127.0.0.0/8",
+		"HOME="+s.dir) // where no configuration of a Temporal client is
 	migrate := exec.CommandContext(ctx, path, "migrate")
 	migrate.Env = append(slices.Clone(env), "POSTHORN_DATABASE_URL="+s.postgres.url(s.postgres.addr, ourDatabase))
 	if out, err := migrate.CombinedOutput(); err != nil {
