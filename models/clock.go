@@ -9,37 +9,42 @@ import (
 )
 
 // clock is the time of everything that is stored. On PostgreSQL it is the database's, so that processes whose machines
-// disagree about the time agree about leases, rates and when a delivery is due.
+// disagree about the time agree about leases, rates and when a delivery is due. Between two measurements it goes by the
+// monotonic clock: setting a machine's clock, forwards or back, does not move it.
 type clock struct {
-	process func() time.Time
-	ahead   atomic.Int64 // of the process, nanoseconds that the database is
-	stop    context.CancelFunc
-	stopped sync.WaitGroup
+	process  func() time.Time
+	measured atomic.Pointer[measurement] // nil = it is the process's clock
+	stop     context.CancelFunc
+	stopped  sync.WaitGroup
 }
 
+// measurement is what time it was in the database, and the monotonic reading of this process then.
+type measurement struct{ there, here time.Time }
+
 // now returns the time in UTC, to the precision of the process's clock.
-func (c *clock) now() time.Time { return c.process().Add(time.Duration(c.ahead.Load())).UTC() }
+func (c *clock) now() time.Time {
+	if m := c.measured.Load(); m != nil {
+		return m.there.Add(time.Since(m.here)).UTC()
+	}
+	return c.process().UTC()
+}
 
 const (
 	// clockEvery is the time between two measurements.
 	clockEvery = 10 * time.Second
 	// clockTries is how often one measurement asks; the answer that came fastest is the most exact.
 	clockTries = 3
-	// clockFor bounds one measurement: without an answer the process goes on with the offset that it has.
+	// clockFor bounds one measurement: without an answer the process goes on with the one before.
 	clockFor = 5 * time.Second
 )
 
-// follow measures the offset, and again every clockEvery until close is called. If ids is set, ids are made by this clock.
+// follow measures the time, and again every clockEvery until close is called. If ids is set, ids are made by this clock.
 func (c *clock) follow(ctx context.Context, pool *sql.DB, ids bool) error {
-	measure := func(ctx context.Context) error {
-		err := c.measure(ctx, pool)
-		if err == nil && ids {
-			idsAhead.Store(c.ahead.Load() / int64(time.Millisecond))
-		}
+	if err := c.measure(ctx, pool); err != nil {
 		return err
 	}
-	if err := measure(ctx); err != nil {
-		return err
+	if ids {
+		idsClock.Store(c)
 	}
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	c.stop = stop
@@ -49,7 +54,7 @@ func (c *clock) follow(ctx context.Context, pool *sql.DB, ids bool) error {
 		for {
 			select {
 			case <-ticker.C:
-				_ = measure(background) // what fails is a database that is away: everybody else says so
+				_ = c.measure(background, pool) // what fails is a database that is away: everybody else says so
 			case <-background.Done():
 				return
 			}
@@ -58,26 +63,29 @@ func (c *clock) follow(ctx context.Context, pool *sql.DB, ids bool) error {
 	return nil
 }
 
-// measure asks the database what time it is. The answer was given half a round trip ago; an offset within that error of
-// the one in use changes nothing.
+// measure asks the database what time it is. The answer was given half a round trip ago; a difference within that error
+// of the time so far changes nothing.
 func (c *clock) measure(ctx context.Context, pool *sql.DB) error {
 	ctx, cancel := context.WithTimeout(ctx, clockFor)
 	defer cancel()
-	var offset, best time.Duration
+	var m measurement
+	var best time.Duration
 	for try := range clockTries {
 		var there time.Time
 		asked := time.Now()
-		here := c.process()
 		if err := pool.QueryRowContext(ctx, "SELECT clock_timestamp()").Scan(&there); err != nil {
 			return err
 		}
 		if took := time.Since(asked); try == 0 || took < best {
-			offset, best = there.Sub(here.Add(took/2)), took
+			m, best = measurement{there, asked.Add(took / 2)}, took
 		}
 	}
-	if moved := offset - time.Duration(c.ahead.Load()); moved.Abs() > best/2+time.Millisecond {
-		c.ahead.Store(int64(offset))
+	if last := c.measured.Load(); last != nil {
+		if moved := m.there.Sub(last.there) - m.here.Sub(last.here); moved.Abs() <= best/2+time.Millisecond {
+			return nil
+		}
 	}
+	c.measured.Store(&m)
 	return nil
 }
 

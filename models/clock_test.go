@@ -30,6 +30,8 @@ func TestAProcessWithAWrongClockAgreesWithTheOthers(t *testing.T) {
 	near(right.Now(), ahead.Now(), "now")
 	near(right.Store.Clock(), ahead.Store.Clock(), "the clock")
 	wrong.at = wrong.at.Add(-3 * time.Hour) // somebody has set it
+	near(right.Now(), ahead.Now(), "now, before it is measured again")
+	near(right.Store.Clock(), ahead.Store.Clock(), "the clock, before it is measured again")
 	require.NoError(t, ahead.MeasureClock(t.Context()))
 	near(right.Now(), ahead.Now(), "now, measured again")
 	wrong.at = time.Now().Add(time.Hour)
@@ -85,5 +87,15 @@ func TestIDsAreOfTheDatabasesTime(t *testing.T) {
 		require.True(t, models.HasIDForm(models.PrefixEvent, id))
 		require.Greater(t, id, models.IDBefore(models.PrefixEvent, at.Add(-time.Millisecond)))
 		require.Less(t, id, models.IDBefore(models.PrefixEvent, at.Add(5*time.Second)))
+	}
+}
+
+// Where the process's clock is set while it runs, ids go on in order and with the database's time.
+func TestIDsFollowAClockThatIsSet(t *testing.T) {
+	store, err := models.Open(t.Context(), pgtest.URL(t), models.Options{})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = store.Close() })
+	for _, step := range []time.Duration{0, time.Hour, -time.Hour, 0} {
+		require.InDelta(t, -step.Milliseconds(), models.IDsOffset(time.Now().Add(step)), 3)
 	}
 }

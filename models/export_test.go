@@ -20,6 +20,9 @@ func (s *Store) IsPostgres() bool { return s.postgres }
 // NewIDAhead is NewID where the database's clock is some milliseconds ahead.
 var NewIDAhead = newID
 
+// IDsOffset is idsOffset, for tests.
+var IDsOffset = idsOffset
+
 // MeasureClock measures now what is measured every few seconds.
 func (s *Store) MeasureClock(ctx context.Context) error {
 	pool, err := s.db.DB()

@@ -23,12 +23,33 @@ const (
 	PrefixInstallation = "ins_"
 )
 
-// idsAhead is by how many milliseconds the database's clock is ahead of the process's: the times in ids are compared with
-// times that are stored.
+// idsClock is the clock that ids are made by, as the times in ids are compared with times that are stored; nil = the
+// process's.
+var idsClock atomic.Pointer[clock]
+
+// idsAhead is by how many milliseconds idsClock is ahead of the process's clock, for which UUIDs are made.
 var idsAhead atomic.Int64
 
+// idsSlack is how many milliseconds idsAhead may be wrong. Without it, ids made one after the other would not always be in
+// order: the two clocks are not read at the same instant.
+const idsSlack = 2
+
 // NewID makes an id with the given prefix.
-func NewID(prefix string) string { return newID(prefix, idsAhead.Load()) }
+func NewID(prefix string) string { return newID(prefix, idsOffset(time.Now())) }
+
+// idsOffset returns how far idsClock is ahead of the process's clock, which shows wall. It changes when either is set.
+func idsOffset(wall time.Time) int64 {
+	kept := idsAhead.Load()
+	c := idsClock.Load()
+	if c == nil {
+		return kept
+	}
+	if ahead := c.now().Sub(wall.Round(0)).Milliseconds(); ahead > kept+idsSlack || ahead < kept-idsSlack {
+		idsAhead.Store(ahead)
+		return ahead
+	}
+	return kept
+}
 
 func newID(prefix string, ahead int64) string {
 	u := uuid.Must(uuid.NewV7())

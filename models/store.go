@@ -18,6 +18,8 @@ import (
 	"gorm.io/gorm/clause"
 	"gorm.io/gorm/logger"
 	_ "modernc.org/sqlite" // registers the driver "sqlite", which needs no cgo
+
+	"github.com/posthorn/posthorn/internal/fault"
 )
 
 // The errors a query can end with that a caller is expected to tell apart. Everything else is an outage or a bug.
@@ -64,7 +66,7 @@ func Open(ctx context.Context, databaseURL string, o Options) (*Store, error) {
 	}
 	realClock := o.Now == nil
 	if realClock {
-		o.Now, o.Correct = time.Now, true
+		o.Now, o.Correct = fault.Now, true
 	}
 	if o.GroupMax == 0 {
 		o.GroupMax = MaxDispatch

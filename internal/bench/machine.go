@@ -17,6 +17,9 @@ type Machine struct {
 	System    string `json:"system"`
 }
 
+// ThisMachine describes the machine that this process runs on.
+func ThisMachine() Machine { return machine(procDir) }
+
 func machine(proc string) Machine {
 	m := Machine{CPUs: runtime.NumCPU(), System: runtime.GOOS + "/" + runtime.GOARCH}
 	if text, err := os.ReadFile(filepath.Join(proc, "cpuinfo")); err == nil {

@@ -27,6 +27,7 @@ type commands struct {
 	Migrate     MigrateCommand     `cmd:"" help:"Bring the database schema up to date."`
 	Listen      ListenCommand      `cmd:"" help:"A sample receiver: verifies signatures, prints what arrives, can misbehave."`
 	Bench       BenchCommand       `cmd:"" help:"Measure a running Posthorn: load generator, receiver, and a report."`
+	Chaos       ChaosCommand       `cmd:"" help:"The fault ledger: break a whole Posthorn in every way, and count what is lost. See make chaos."`
 	Keyset      KeysetCommand      `cmd:"" help:"Encryption keysets: make one, or add a key to one."`
 	Healthcheck HealthcheckCommand `cmd:"" help:"Ask a running Posthorn whether it is ready; for container health checks."`
 	Version     kong.VersionFlag   `help:"Print the version."`

@@ -1,4 +1,7 @@
-// Package fault marks the steps between accepting an event and recording its delivery at which a process may die.
-// In an ordinary build a Point is nothing; in one with the build tag "faults" it can kill the process, so that the
-// tests of test/crash can stop it at each step and see that nothing is lost.
+// Package fault holds what only tests of failures need. It marks the steps between accepting an event and recording its
+// delivery at which a process may die, and lets a test step the clock of one process.
+//
+// In an ordinary build a Point is nothing and Now is time.Now. In one with the build tag "faults" a Point can kill the
+// process, so that the tests of test/crash can stop it at each step, and the clock follows a file that `posthorn chaos`
+// writes.
 package fault

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/posthorn/posthorn/internal/localpg"
 )
 
 var errNoBouncer = errors.New("no pgbouncer found; `make test` installs it, or install your distribution's pgbouncer")
@@ -58,11 +60,11 @@ func startBouncer(tb testing.TB, path, databaseURL string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	owner, err := findOwner() // pgbouncer does not run as root either
+	owner, err := localpg.FindOwner() // pgbouncer does not run as root either
 	if err != nil {
 		return "", err
 	}
-	dir, err := owner.tempDir()
+	dir, err := owner.TempDir("posthorn-pgbouncer-")
 	if err != nil {
 		return "", err
 	}
@@ -72,7 +74,7 @@ func startBouncer(tb testing.TB, path, databaseURL string) (string, error) {
 		return "", err
 	}
 	config := filepath.Join(dir, "pgbouncer.ini")
-	if err := owner.writeFile(config, fmt.Sprintf(`[databases]
+	if err := owner.WriteFile(config, fmt.Sprintf(`[databases]
 %s = host=%s port=%d user=%s password=%s
 [pgbouncer]
 listen_addr = 127.0.0.1
@@ -87,7 +89,7 @@ max_client_conn = 300
 	}
 	var log strings.Builder
 	guard := exec.Command("sh", "-c", bouncerScript, "guard", path, config) //nolint:noctx // it ends with its input
-	guard.Dir, guard.Stderr, guard.SysProcAttr = dir, &log, owner.attributes()
+	guard.Dir, guard.Stderr, guard.SysProcAttr = dir, &log, owner.Attributes()
 	alive, err := guard.StdinPipe()
 	if err != nil {
 		return "", err
@@ -114,7 +116,7 @@ max_client_conn = 300
 		select {
 		case <-time.After(20 * time.Millisecond):
 		case <-ctx.Done():
-			return "", fmt.Errorf("%w: %s", err, lastLines([]byte(stop())))
+			return "", fmt.Errorf("%w: %s", err, stop())
 		}
 	}
 }

@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/posthorn/posthorn/internal/localpg"
 )
 
 const (
@@ -63,7 +65,7 @@ type Cluster struct {
 //
 // PostgreSQL refuses to run as root, so root hands the cluster to the user postgres, or nobody.
 func Start(ctx context.Context, o Options) (*Cluster, error) {
-	bin, err := findBinaries()
+	bin, err := localpg.FindBinaries()
 	if err != nil {
 		return nil, err
 	}
@@ -79,11 +81,11 @@ func start(ctx context.Context, bin string, o Options) (_ *Cluster, err error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 
-	owner, err := findOwner()
+	owner, err := localpg.FindOwner()
 	if err != nil {
 		return nil, err
 	}
-	dir, err := owner.tempDir()
+	dir, err := owner.TempDir("posthorn-pgtest-")
 	if err != nil {
 		return nil, err
 	}
@@ -93,7 +95,7 @@ func start(ctx context.Context, bin string, o Options) (_ *Cluster, err error) {
 		}
 	}()
 	password := rand.Text()
-	if err := initialise(ctx, bin, dir, owner, password); err != nil {
+	if err := localpg.Initialise(ctx, bin, dir, owner, superuser, password); err != nil {
 		return nil, err
 	}
 	port, err := freePort(ctx)
@@ -110,11 +112,11 @@ func start(ctx context.Context, bin string, o Options) (_ *Cluster, err error) {
 		}).String(),
 		ended: make(chan struct{}),
 	}
-	args := append([]string{"-c", guardScript, "guard", dir, filepath.Join(bin, "postgres"), "-D", dataDir(dir)}, o.arguments(port)...)
+	args := append([]string{"-c", guardScript, "guard", dir, filepath.Join(bin, "postgres"), "-D", localpg.DataDir(dir)}, o.arguments(port)...)
 	c.guard = exec.Command("sh", args...) //nolint:noctx // Not bound to ctx: the cluster outlives the call that starts it.
 	c.guard.Dir = dir
 	c.guard.Stderr = &c.log
-	c.guard.SysProcAttr = owner.attributes()
+	c.guard.SysProcAttr = owner.Attributes()
 	// A process group of its own: Ctrl-C is for the tests, which then stop the server.
 	c.guard.SysProcAttr.Setpgid = true
 	if c.alive, err = c.guard.StdinPipe(); err != nil {
@@ -142,7 +144,7 @@ func (c *Cluster) URL() string { return c.url }
 func (c *Cluster) Stop() error {
 	select {
 	case <-c.ended:
-		return fmt.Errorf("postgres ended by itself: %w: %s", c.err, lastLines(c.log.Bytes()))
+		return fmt.Errorf("postgres ended by itself: %w: %s", c.err, localpg.LastLines(c.log.Bytes()))
 	default:
 	}
 	if err := c.alive.Close(); err != nil {
@@ -161,7 +163,7 @@ func (c *Cluster) Kill(ctx context.Context) error {
 	if err := os.WriteFile(c.path(killedFile), nil, 0o600); err != nil {
 		return fmt.Errorf("kill postgres: %w", err)
 	}
-	text, err := os.ReadFile(filepath.Join(dataDir(c.guard.Dir), "postmaster.pid"))
+	text, err := os.ReadFile(filepath.Join(localpg.DataDir(c.guard.Dir), "postmaster.pid"))
 	if err != nil {
 		return fmt.Errorf("kill postgres: %w", err)
 	}
@@ -228,7 +230,7 @@ func (c *Cluster) poll(ctx context.Context, doing string, check func() error) er
 		}
 		select {
 		case <-c.ended:
-			return fmt.Errorf("%s: %w: %s", doing, c.err, lastLines(c.log.Bytes()))
+			return fmt.Errorf("%s: %w: %s", doing, c.err, localpg.LastLines(c.log.Bytes()))
 		case <-ctx.Done():
 			return fmt.Errorf("%s: %w (last: %w)", doing, ctx.Err(), err)
 		case <-retry.C:
@@ -256,25 +258,6 @@ func (o Options) arguments(port int) []string {
 	return args
 }
 
-// initialise runs initdb in dir.
-func initialise(ctx context.Context, bin, dir string, owner owner, password string) error {
-	passwordFile := filepath.Join(dir, "password")
-	if err := owner.writeFile(passwordFile, password); err != nil {
-		return err
-	}
-	cmd := exec.CommandContext(ctx, filepath.Join(bin, "initdb"),
-		"--pgdata", dataDir(dir), "--username", superuser, "--pwfile", passwordFile, "--auth", "scram-sha-256",
-		"--encoding", "UTF8", "--no-locale", "--no-sync")
-	cmd.Dir = dir
-	cmd.SysProcAttr = owner.attributes()
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("initdb: %w: %s", err, lastLines(out))
-	}
-	return nil
-}
-
-func dataDir(dir string) string { return filepath.Join(dir, "data") }
-
 func freePort(ctx context.Context) (int, error) {
 	var config net.ListenConfig
 	l, err := config.Listen(ctx, "tcp", "127.0.0.1:0")
@@ -283,11 +266,4 @@ func freePort(ctx context.Context) (int, error) {
 	}
 	defer func() { _ = l.Close() }()
 	return l.Addr().(*net.TCPAddr).Port, nil
-}
-
-// lastLines returns the end of a program's output, enough to see what went wrong.
-func lastLines(out []byte) []byte {
-	const most = 2 << 10
-	out = bytes.TrimSpace(out)
-	return out[max(0, len(out)-most):]
 }

@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+
+	"github.com/posthorn/posthorn/internal/localpg"
 )
 
 // installers are the package managers we know, with the commands that install a package.
@@ -26,7 +28,7 @@ var installers = []struct {
 // Install makes sure that a PostgreSQL server and pgbouncer are installed: what is not found it installs from the
 // distribution's packages, through sudo unless we are root, and reports to w.
 func Install(ctx context.Context, w io.Writer) error {
-	_, noServer := findBinaries()
+	_, noServer := localpg.FindBinaries()
 	_, noBouncer := findBouncer()
 	if noServer == nil && noBouncer == nil {
 		return nil
@@ -50,7 +52,7 @@ func Install(ctx context.Context, w io.Writer) error {
 				return fmt.Errorf("install PostgreSQL and pgbouncer: %w", err)
 			}
 		}
-		_, noServer = findBinaries()
+		_, noServer = localpg.FindBinaries()
 		_, noBouncer = findBouncer()
 		break
 	}

@@ -1,7 +1,8 @@
 // Package pgtest gives tests a real, private PostgreSQL.
 //
 // It owns finding the server's programs, a throw-away cluster, and one empty database per test. It knows nothing of
-// Posthorn: it must not import any other package of this module, so that every one of them can use it in its tests.
+// Posthorn: of this module it must not import any package but internal/localpg, so that every one of them can use it in
+// its tests.
 // It runs on Unix only.
 //
 // `make test` starts one cluster for all packages through the command in cmd/pgtest and names it in

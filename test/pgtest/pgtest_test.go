@@ -16,6 +16,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
+
+	"github.com/posthorn/posthorn/internal/localpg"
 )
 
 // envOwner makes this test binary start a cluster, print its URL and directory, and wait to be killed.
@@ -90,7 +92,7 @@ func TestStopReportsAServerThatDied(t *testing.T) {
 
 	c, err := Start(t.Context(), Options{Fast: true})
 	require.NoError(t, err)
-	lockFile, err := os.ReadFile(filepath.Join(dataDir(c.guard.Dir), "postmaster.pid"))
+	lockFile, err := os.ReadFile(filepath.Join(localpg.DataDir(c.guard.Dir), "postmaster.pid"))
 	require.NoError(t, err)
 	firstLine, _, _ := strings.Cut(string(lockFile), "\n")
 	pid, err := strconv.Atoi(firstLine)
@@ -166,46 +168,6 @@ func TestClusterEndsWithItsOwner(t *testing.T) {
 	}, stopTimeout, 10*time.Millisecond, "cluster left behind in %s", dir)
 	_, err = pgx.Connect(t.Context(), url)
 	require.Error(t, err)
-}
-
-func TestNewestBinaries(t *testing.T) {
-	t.Parallel()
-
-	root := t.TempDir()
-	for dir, programs := range map[string][]string{
-		"postgresql/9.6/bin": {"initdb", "postgres"},
-		"postgresql/15/bin":  {"initdb", "postgres"},
-		"postgresql/17/bin":  {"initdb"}, // a client package
-		"libexec/postgresql": {"initdb", "postgres"},
-	} {
-		for _, program := range programs {
-			path := filepath.Join(root, dir, program)
-			require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
-			require.NoError(t, os.WriteFile(path, nil, 0o755))
-		}
-	}
-	for _, tt := range []struct {
-		name  string
-		globs []string
-		want  string
-	}{
-		{"highest complete version", []string{"libexec/postgresql*", "postgresql/*/bin"}, "postgresql/15/bin"},
-		{"no version in the name", []string{"libexec/postgresql*"}, "libexec/postgresql"},
-		{"nothing there", []string{"opt/*"}, ""},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			var globs []string
-			for _, g := range tt.globs {
-				globs = append(globs, filepath.Join(root, g))
-			}
-			got, ok := newestBinaries(globs)
-			require.Equal(t, tt.want != "", ok)
-			if ok {
-				require.Equal(t, filepath.Join(root, tt.want), got)
-			}
-		})
-	}
 }
 
 // line reads the owner's two lines.

@@ -1,4 +1,4 @@
-package pgtest
+package localpg
 
 import (
 	"cmp"
@@ -10,8 +10,8 @@ import (
 	"strconv"
 )
 
-// errNoBinaries says that no PostgreSQL server is installed where we look.
-var errNoBinaries = errors.New("no PostgreSQL server found (initdb and postgres); `make test` installs it, or install your distribution's postgresql")
+// ErrNoBinaries says that no PostgreSQL server is installed where we look.
+var ErrNoBinaries = errors.New("no PostgreSQL server found (initdb and postgres); `make test` installs it, or install your distribution's postgresql")
 
 // binaryGlobs are the directories with server programs that distributions keep out of PATH.
 var binaryGlobs = []string{
@@ -24,15 +24,15 @@ var binaryGlobs = []string{
 	"/usr/local/opt/postgresql@*/bin",
 }
 
-// findBinaries returns the directory with initdb and postgres: of those that lie in the usual places the newest, else
+// FindBinaries returns the directory with initdb and postgres: of those that lie in the usual places the newest, else
 // the one in PATH.
-func findBinaries() (string, error) {
+func FindBinaries() (string, error) {
 	if dir, ok := newestBinaries(binaryGlobs); ok {
 		return dir, nil
 	}
 	path, err := exec.LookPath("initdb")
 	if err != nil {
-		return "", errNoBinaries
+		return "", ErrNoBinaries
 	}
 	// Programs in PATH are often links to a directory that has both.
 	if target, err := filepath.EvalSymlinks(path); err == nil {
@@ -41,7 +41,7 @@ func findBinaries() (string, error) {
 	if dir := filepath.Dir(path); hasBinaries(dir) {
 		return dir, nil
 	}
-	return "", errNoBinaries
+	return "", ErrNoBinaries
 }
 
 // newestBinaries returns the directory with the highest version in its name.

@@ -1,0 +1,55 @@
+package chaos
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"time"
+)
+
+// Options say what a run is. The command line has their defaults.
+type Options struct {
+	// Seed decides which faults are made, in which order, on which processes, and for how long; 0 = that of the run that is
+	// resumed, else any.
+	Seed uint64
+	// Faults is how many faults the run has; 0 = as many as begin within Duration.
+	Faults int
+	// Duration is the time after which no further fault begins; 0 = no limit.
+	Duration time.Duration
+	// Kinds are parts of the names of the kinds of faults to make; none = all kinds.
+	Kinds []string
+	// Rate is how many publish calls are made in a second.
+	Rate float64
+	// RecoverWithin bounds the recovery after a kill of one process of Posthorn; 0 = it is measured only, as on a machine that
+	// has other things to do.
+	RecoverWithin time.Duration
+	// Bin is the directory of posthorn-lean and temporal. Clock steps need a posthorn-lean built with the tag faults.
+	Bin string
+	// PostgresBin is the directory of initdb and postgres; "" = the newest of those in the usual places.
+	PostgresBin string
+	// State is the file with a line for each fault.
+	State string
+	// Resume continues the run in State. Otherwise there must be none.
+	Resume bool
+	// Progress gets a line for each fault.
+	Progress io.Writer
+}
+
+const mostFaults = 100_000
+
+func (o *Options) validate() error {
+	switch {
+	case o.Faults < 0 || o.Faults > mostFaults:
+		return fmt.Errorf("there may be at most %d faults", mostFaults)
+	case o.Duration < 0, o.Faults == 0 && o.Duration == 0:
+		return errors.New("a number of faults or a duration must be set")
+	case o.Rate <= 0 || o.Rate > 500:
+		return errors.New("the rate must be more than 0 and at most 500 a second")
+	case o.State == "":
+		return errors.New("a state file must be named")
+	}
+	return nil
+}
+
+// ErrBroken is the verdict of a run that broke a promise.
+var ErrBroken = errors.New("a promise was broken")

@@ -1,0 +1,48 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/posthorn/posthorn/internal/chaos"
+)
+
+// ChaosCommand is `posthorn chaos`: the fault ledger. `make chaos` builds what it needs and runs it.
+type ChaosCommand struct {
+	Seed     uint64        `placeholder:"N" help:"Decides the faults. Default: any, or that of the run that is resumed."`
+	Faults   int           `placeholder:"N" help:"How many faults the run has. Default: as many as begin within --duration."`
+	Duration time.Duration `default:"0" help:"No fault begins after it. Default: 20m, or no limit with --faults."`
+	Kinds    []string      `name:"kinds" placeholder:"WORD,…" help:"Make only kinds of faults with one of these words in their names."`
+	Rate     float64       `default:"20" help:"Publish calls a second. Default ${default}."`
+
+	RecoverWithin time.Duration `name:"recover-within" default:"10s" help:"Bound on the recovery after a kill of one API or worker; 0 = it is measured only. Default ${default}."`
+
+	Bin         string `name:"bin" default:"bin" type:"existingdir" help:"Directory of posthorn-lean and temporal. Clock steps need a posthorn-lean built with -tags faults. Default ${default}."`
+	PostgresBin string `name:"postgres-bin" type:"existingdir" help:"Directory of initdb and postgres. Default: the newest in the usual places."`
+
+	State  string `name:"state" default:"chaos.jsonl" help:"File that gets a line for each fault. Default ${default}."`
+	Resume bool   `name:"resume" help:"Continue the run in the state file, up to --faults in all."`
+	Out    string `name:"out" placeholder:"FILE" help:"Write the report into this page, below its marker. Default: print it."`
+}
+
+const defaultChaos = 20 * time.Minute
+
+// Run makes the faults and writes the report, of what has been made by then if ctx ends.
+func (c *ChaosCommand) Run(ctx context.Context, env Environment) error {
+	if c.Duration == 0 && c.Faults == 0 {
+		c.Duration = defaultChaos
+	}
+	lines, err := chaos.Run(ctx, chaos.Options{Seed: c.Seed, Faults: c.Faults, Duration: c.Duration, Kinds: c.Kinds, Rate: c.Rate,
+		RecoverWithin: c.RecoverWithin,
+		Bin:           c.Bin, PostgresBin: c.PostgresBin, State: c.State, Resume: c.Resume, Progress: os.Stderr})
+	if len(lines) == 0 {
+		return err
+	}
+	if errors.Is(err, chaos.ErrBroken) {
+		err = fmt.Errorf("seed %d: %w; %s has the histories", lines[0].Seed, err, c.State)
+	}
+	return errors.Join(err, chaos.WriteReport(c.Out, env.Out, lines, c.RecoverWithin, chaos.FindVersions(c.Bin, c.PostgresBin)))
+}
