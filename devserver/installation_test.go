@@ -83,10 +83,10 @@ func TestAWorkflowThatCannotGoOnFails(t *testing.T) {
 	other.Stop()
 
 	w, err := worker.New(c, queues, worker.Activities{Deliveries: &activities.Deliveries{Courier: &delivery.Courier{}},
-		Health: &activities.Health{}, Housekeeping: &activities.Housekeeping{}})
+		Health: &activities.Health{}, Housekeeping: &activities.Housekeeping{}}, worker.Deployment{})
 	require.NoError(t, err)
 	require.NoError(t, w.Start())
-	t.Cleanup(w.Stop)
+	t.Cleanup(func() { w.Stop(context.Background()) })
 	require.NoError(t, c.SignalWorkflow(ctx, id, "", "wake", nil))
 	require.Eventually(t, func() bool { return status(ctx, c, id) == enumspb.WORKFLOW_EXECUTION_STATUS_FAILED }, settle, 50*time.Millisecond)
 
