@@ -17,6 +17,7 @@ import (
 type window struct {
 	about    string
 	from, to time.Time
+	lasting  bool // to is yet to be set to the recovery
 }
 
 // recordWithin is how long after the answer to a POST its record may still be on its way: a fault in that time hits it.

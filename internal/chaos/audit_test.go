@@ -12,7 +12,7 @@ import (
 func TestExplain(t *testing.T) {
 	t.Parallel()
 	began := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	fault := window{"kill", began, began.Add(time.Second)}
+	fault := window{about: "kill", from: began, to: began.Add(time.Second)}
 	arrived := func(after time.Duration, status int, stamp string) post {
 		return post{at: began.Add(after), left: began.Add(after + 10*time.Millisecond), status: status, stamp: stamp}
 	}

@@ -20,7 +20,10 @@ type fault struct {
 	// instant: it is over when it has begun, and the recovery counts from then.
 	instant bool
 	// clean: it is no reason for a POST without a record, or for a second one.
-	clean      bool
+	clean bool
+	// lasting: Temporal or PostgreSQL, or the way to them, has to recover from it, and until then Temporal may have work done
+	// twice. It hits what is in flight until the recovery.
+	lasting    bool
 	begin, end func(context.Context, *stage) error
 }
 
@@ -50,16 +53,19 @@ func mostly(r *rand.Rand, least, usual, most time.Duration) time.Duration {
 // killed is kill -9. What depends on a killed Temporal or PostgreSQL feels it until that is back.
 func killed(r *rand.Rand, role string) fault {
 	name, again := instance(r, role), between(r, time.Second, 3*time.Second)
-	f := fault{about: fmt.Sprintf("kill -9 %s, started again after %s", name, again), instant: true, end: nothing}
+	f := fault{about: fmt.Sprintf("kill -9 %s, started again after %s", name, again), instant: true, lasting: isStore(role), end: nothing}
 	f.begin = func(_ context.Context, s *stage) error {
 		s.process(name).kill(again)
 		return nil
 	}
-	if role == postgresName || role == temporalName {
+	if isStore(role) {
 		f.end = func(ctx context.Context, s *stage) error { return s.up(ctx, role) }
 	}
 	return f
 }
+
+// isStore reports whether a process is not Posthorn's own.
+func isStore(role string) bool { return role == postgresName || role == temporalName }
 
 // up waits until Temporal or PostgreSQL answers.
 func (s *stage) up(ctx context.Context, role string) error {
@@ -78,7 +84,7 @@ func suspended(r *rand.Rand, role string) fault {
 			return nil
 		}
 	}
-	return fault{about: fmt.Sprintf("suspend %s for %s", name, length), length: length, begin: send(syscall.SIGSTOP), end: send(syscall.SIGCONT)}
+	return fault{about: fmt.Sprintf("suspend %s for %s", name, length), length: length, lasting: isStore(role), begin: send(syscall.SIGSTOP), end: send(syscall.SIGCONT)}
 }
 
 // restarted is SIGTERM, as a deployment sends it. It lasts until the process has ended.
@@ -88,7 +94,7 @@ func restarted(r *rand.Rand, role string) fault {
 	if role == postgresName {
 		signal = syscall.SIGINT // its own SIGTERM waits until every client has gone
 	}
-	return fault{about: "restart " + name, clean: role == apiRole || role == workerRole, end: nothing, begin: func(ctx context.Context, s *stage) error {
+	return fault{about: "restart " + name, clean: !isStore(role), lasting: isStore(role), end: nothing, begin: func(ctx context.Context, s *stage) error {
 		p := s.process(name)
 		p.again(0)
 		return p.end(ctx, signal)
@@ -96,7 +102,7 @@ func restarted(r *rand.Rand, role string) fault {
 }
 
 func restartedAtOnce(*rand.Rand) fault {
-	return fault{about: "pg_ctl restart -m immediate", begin: func(ctx context.Context, s *stage) error { return s.postgres.restartAtOnce(ctx) },
+	return fault{about: "pg_ctl restart -m immediate", lasting: true, begin: func(ctx context.Context, s *stage) error { return s.postgres.restartAtOnce(ctx) },
 		end: func(ctx context.Context, s *stage) error { return s.postgres.await(ctx) }}
 }
 
@@ -123,7 +129,7 @@ func through(from, to string, do func(*link)) func(context.Context, *stage) erro
 func partitioned(r *rand.Rand, pick [2]string) fault {
 	from, to, about := ends(r, pick)
 	length := mostly(r, time.Second, 5*time.Second, 15*time.Second)
-	return fault{about: fmt.Sprintf("partition %s for %s", about, length), length: length,
+	return fault{about: fmt.Sprintf("partition %s for %s", about, length), length: length, lasting: isStore(to),
 		begin: through(from, to, func(l *link) { l.set(conditions{blocked: true}) }),
 		end:   through(from, to, func(l *link) { l.set(conditions{}) })}
 }
@@ -136,7 +142,7 @@ func halfOpened(r *rand.Rand, pick [2]string) fault {
 	if r.IntN(2) == 0 {
 		d, way = toClient, "back"
 	}
-	return fault{about: fmt.Sprintf("half-open connections %s for %s, nothing comes %s", about, length, way), length: length,
+	return fault{about: fmt.Sprintf("half-open connections %s for %s, nothing comes %s", about, length, way), length: length, lasting: isStore(to),
 		begin: through(from, to, func(l *link) { l.freeze(d) }), end: through(from, to, (*link).thaw)}
 }
 
@@ -150,14 +156,14 @@ func slowed(r *rand.Rand, pick [2]string) fault {
 		c.rate = 64 << (10 + r.IntN(3))
 		about += fmt.Sprintf(", %d KiB/s", c.rate>>10)
 	}
-	return fault{about: about, length: length, begin: through(from, to, func(l *link) { l.set(c) }),
+	return fault{about: about, length: length, lasting: isStore(to), begin: through(from, to, func(l *link) { l.set(c) }),
 		end: through(from, to, func(l *link) { l.set(conditions{}) })}
 }
 
 // fullDisk is a file system without room. PostgreSQL may end of it.
 func fullDisk(r *rand.Rand) fault {
 	length := between(r, time.Second, 4*time.Second)
-	return fault{about: fmt.Sprintf("disk full for %s", length), length: length,
+	return fault{about: fmt.Sprintf("disk full for %s", length), length: length, lasting: true,
 		begin: func(_ context.Context, s *stage) error { return s.postgres.disk.fill() },
 		end: func(ctx context.Context, s *stage) error {
 			if err := s.postgres.disk.free(); err != nil {
@@ -189,7 +195,7 @@ func steppedClock(r *rand.Rand, role string) fault {
 
 // setBack replaces Temporal's database by a copy. The runner has seen to it that there is one of a minute ago.
 func setBack(*rand.Rand) fault {
-	return fault{about: "Temporal's database set back", end: nothing, begin: func(ctx context.Context, s *stage) error {
+	return fault{about: "Temporal's database set back", lasting: true, end: nothing, begin: func(ctx context.Context, s *stage) error {
 		return s.withoutTemporal(ctx, s.postgres.restoreTemporal)
 	}}
 }

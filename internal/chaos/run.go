@@ -197,7 +197,7 @@ func (p *part) inject(ctx context.Context, faults []fault, delays []time.Duratio
 	for i, f := range faults {
 		working.Go(func() {
 			sleep(ctx, delays[i])
-			w := window{about: f.about, from: time.Now()}
+			w := window{about: f.about, from: time.Now(), lasting: f.lasting}
 			beginErr := f.begin(ctx, p.stage)
 			over := time.Now()
 			if !f.instant {
@@ -233,6 +233,11 @@ func (p *part) judge(ctx context.Context, line *Line, name string, from time.Tim
 	a := audit{stage: p.stage, before: from, windows: p.windows}
 	took, waited, err := p.recovered(ctx, name, from)
 	line.Recovery = took.Seconds()
+	for i := range p.windows {
+		if w := &p.windows[i]; w.lasting {
+			w.to, w.lasting = from.Add(took), false
+		}
+	}
 	if took > long {
 		line.Waited = waited
 	}
@@ -303,7 +308,7 @@ func (p *part) copies(ctx context.Context, n int) error {
 		if err := p.stage.withoutTemporal(ctx, p.stage.postgres.copyTemporal); err != nil {
 			return fmt.Errorf("copy Temporal's database: %w", err)
 		}
-		p.windows = append(p.windows, window{"Temporal's database copied", p.stage.postgres.copied.Add(-copyTook), time.Now()})
+		p.windows = append(p.windows, window{about: "Temporal's database copied", from: p.stage.postgres.copied.Add(-copyTook), to: time.Now()})
 		if _, _, err := p.recovered(ctx, fmt.Sprintf("copy-%d", n), time.Now()); err != nil {
 			return fmt.Errorf("after Temporal's database was copied: %w", err)
 		}
