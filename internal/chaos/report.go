@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -88,7 +89,7 @@ func (r *row) add(l *Line) {
 // percentile of the recoveries; nearest rank.
 func (r *row) percentile(share float64) float64 {
 	all := slices.Sorted(slices.Values(r.recoveries))
-	return all[min(len(all)-1, int(share*float64(len(all))))]
+	return all[max(0, int(math.Ceil(share*float64(len(all))))-1)]
 }
 
 const noFault = "no fault"

@@ -58,7 +58,7 @@ func TestReportSumsAllLines(t *testing.T) {
 	require.NotContains(t, string(text), "an earlier run")
 	for _, want := range []string{
 		"Seed 9, 3 faults, ", "The full disk was a mount.", "Broken promises: 2.",
-		"| kill api | 2 | 1,234 | 0 | 0 | 0 | 2 / 0 | 2 / 0 | 12.0 / 12.0 |",
+		"| kill api | 2 | 1,234 | 0 | 0 | 0 | 2 / 0 | 2 / 0 | 4.0 / 12.0 |",
 		"| full disk | 1 | 1 | 3 | 1 | 0 | 0 / 0 | 0 / 0 | 1.0 / 1.0 |",
 		"| **all** | 3 | 1,235 | 3 | 1 | 0 | 2 / 0 | 2 / 0 |",
 	} {
