@@ -64,12 +64,15 @@ func (a *Deliveries) elsewhere(ctx context.Context) error {
 		return nil
 	}
 	var s sign
-	if activity.GetHeartbeatDetails(ctx, &s) != nil || s.Process == 0 || s.Process == a.Processes.ProcessID() ||
-		a.Courier.Now().Sub(s.At) > elsewhereMost {
+	if err := activity.GetHeartbeatDetails(ctx, &s); err != nil {
+		s = sign{} // an earlier build's heartbeat said something else
+	}
+	if s.Process == 0 || s.Process == a.Processes.ProcessID() || a.Courier.Now().Sub(s.At) > elsewhereMost {
 		return nil
 	}
-	if runs, err := a.Processes.Runs(ctx, s.Process); err != nil || !runs {
-		return nil //nolint:nilerr // a database that is away lets the attempt fail
+	runs, err := a.Processes.Runs(ctx, s.Process)
+	if err != nil || !runs {
+		return err
 	}
 	return again("another worker is still at it", NoPlace, elsewhereAgain)
 }

@@ -85,7 +85,7 @@ func TestTroubleOfOurOwnSaysWhenToCallAgain(t *testing.T) {
 	b := setup(t)
 	b.hook("/a")
 	d, l := b.waiting()
-	require.NoError(t, b.Env.Store.Close())
+	require.NoError(t, b.Store.Close())
 	_, err := b.attempt(d.ID, l)
 	var again *temporal.ApplicationError
 	require.ErrorAs(t, err, &again)

@@ -150,7 +150,7 @@ func (c conns) ExecContext(ctx context.Context, query string, args ...any) (sql.
 
 // QueryContext runs a query.
 func (c conns) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	rows, err := c.DB.QueryContext(ctx, query, args...) //nolint:rowserrcheck,sqlclosecheck // the caller's
+	rows, err := c.DB.QueryContext(ctx, query, args...)
 	if c.server.isStale(err) {
 		return c.DB.QueryContext(ctx, query, args...)
 	}

@@ -36,7 +36,7 @@ func Claim(ctx context.Context, c client.Client, prefix, installation string) er
 	ctx, cancel := context.WithTimeout(ctx, claimTimeout)
 	defer cancel()
 	id := workflows.RetainSchedule(prefix)
-	schedule, err := c.ScheduleClient().Create(ctx, client.ScheduleOptions{
+	_, err := c.ScheduleClient().Create(ctx, client.ScheduleOptions{
 		ID:      id,
 		Spec:    client.ScheduleSpec{Intervals: []client.ScheduleIntervalSpec{{Every: time.Hour}}},
 		Overlap: enums.SCHEDULE_OVERLAP_POLICY_SKIP,
@@ -46,7 +46,7 @@ func Claim(ctx context.Context, c client.Client, prefix, installation string) er
 	if err == nil || !errors.Is(err, temporal.ErrScheduleAlreadyRunning) {
 		return err
 	}
-	schedule = c.ScheduleClient().GetHandle(ctx, id)
+	schedule := c.ScheduleClient().GetHandle(ctx, id)
 	owner, err := ownerOf(ctx, schedule)
 	if err != nil {
 		return err

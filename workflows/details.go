@@ -91,7 +91,7 @@ func (d *dispatch) link(e *Ended) string {
 func (d *dispatch) note(e Ended) {
 	e.Reason, e.Name, e.Host, e.EventType = short120(e.Reason), short120(e.Name), short120(e.Host), short120(e.EventType)
 	e.Link = d.link(&e)
-	text, err := json.Marshal(e)
+	text, err := json.Marshal(e) //nolint:musttag // the fields are named as the Web UI shows them
 	if err != nil || len(d.result.NotDelivered) == maxRows || d.noted()+len(text) > maxRowBytes {
 		d.result.Unlisted++
 		return
@@ -103,7 +103,7 @@ func (d *dispatch) note(e Ended) {
 // noted is how many bytes the rows take. Those of an earlier run are measured once.
 func (d *dispatch) noted() int {
 	if d.rowBytes == 0 && len(d.result.NotDelivered) > 0 {
-		text, err := json.Marshal(d.result.NotDelivered)
+		text, err := json.Marshal(d.result.NotDelivered) //nolint:musttag // as above
 		if err != nil {
 			return maxRowBytes
 		}

@@ -50,18 +50,18 @@ const (
 const mostAnswer = 16 << 20
 
 // call makes one call to one API. in and out are JSON, nil for none.
-func (c *client) call(ctx context.Context, api, method, path, idempotencyKey string, in, out any) (outcome, int, error) {
+func (c *client) call(ctx context.Context, api, method, path, idempotencyKey string, in, out any) (outcome, error) {
 	var body io.Reader
 	if in != nil {
 		text, err := json.Marshal(in)
 		if err != nil {
-			return refused, 0, err
+			return refused, err
 		}
 		body = bytes.NewReader(text)
 	}
 	request, err := http.NewRequestWithContext(ctx, method, api+path, body)
 	if err != nil {
-		return refused, 0, err
+		return refused, err
 	}
 	request.Header.Set("Authorization", "Bearer "+c.key)
 	if in != nil {
@@ -73,28 +73,28 @@ func (c *client) call(ctx context.Context, api, method, path, idempotencyKey str
 	response, err := c.http.Do(request)
 	if err != nil {
 		if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
-			return refused, 0, err
+			return refused, err
 		}
-		return unknown, 0, err
+		return unknown, err
 	}
 	defer func() { _ = response.Body.Close() }()
 	text, err := io.ReadAll(io.LimitReader(response.Body, mostAnswer))
 	switch {
 	case response.StatusCode >= http.StatusInternalServerError:
-		return unknown, response.StatusCode, fmt.Errorf("%s %s: %s: %s", method, path, response.Status, text)
+		return unknown, fmt.Errorf("%s %s: %s: %s", method, path, response.Status, text)
 	case err != nil:
-		return unknown, 0, err
+		return unknown, err
 	case response.StatusCode >= http.StatusMultipleChoices:
-		return answered, response.StatusCode, fmt.Errorf("%s %s: %s: %s", method, path, response.Status, text)
+		return answered, fmt.Errorf("%s %s: %s: %s", method, path, response.Status, text)
 	case out == nil:
-		return answered, response.StatusCode, nil
+		return answered, nil
 	}
-	return answered, response.StatusCode, json.Unmarshal(text, out)
+	return answered, json.Unmarshal(text, out)
 }
 
 // get reads something from one of the APIs.
 func (c *client) get(ctx context.Context, path string, out any) error {
-	_, _, err := c.call(ctx, c.pick(), http.MethodGet, path, "", nil, out)
+	_, err := c.call(ctx, c.pick(), http.MethodGet, path, "", nil, out)
 	return err
 }
 

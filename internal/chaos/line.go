@@ -65,7 +65,7 @@ const (
 )
 
 // String is a line for people.
-func (l Line) String() string {
+func (l *Line) String() string {
 	text := fmt.Sprintf("#%d %s: recovered in %.1f s; %d accepted, %d unknown, %d POSTs; lost %d, stuck %d; repeated %d (+%d unexplained), unrecorded %d (+%d unexplained)",
 		l.Number+1, l.About, l.Recovery, l.Accepted, l.Unknown, l.Posts, l.Lost, l.Stuck,
 		l.Duplicates, l.DuplicatesUnexplained, l.Unrecorded, l.UnrecordedUnexplained)
@@ -75,8 +75,9 @@ func (l Line) String() string {
 	if l.Problem != "" {
 		text += "\n  problem: " + strings.TrimSpace(l.Problem)
 	}
+	var histories strings.Builder
 	for _, h := range l.Histories {
-		text += "\n  " + strings.ReplaceAll(strings.TrimSpace(h), "\n", "\n  ")
+		histories.WriteString("\n  " + strings.ReplaceAll(strings.TrimSpace(h), "\n", "\n  "))
 	}
-	return text
+	return text + histories.String()
 }

@@ -29,7 +29,7 @@ func (s *stage) populate(ctx context.Context) error {
 		return err
 	}
 	put := func(method, path string, in, out any) error {
-		_, _, err := s.api.call(ctx, s.api.pick(), method, path, "", in, out)
+		_, err := s.api.call(ctx, s.api.pick(), method, path, "", in, out)
 		return err
 	}
 	types := []string{typeForAll}
@@ -203,7 +203,7 @@ func (s *stage) post(ctx context.Context, api, tenant string, events []event) (o
 		path += "/batch"
 		in = map[string]any{"events": events}
 	}
-	result, _, err := s.api.call(ctx, api, http.MethodPost, path, key, in, nil)
+	result, err := s.api.call(ctx, api, http.MethodPost, path, key, in, nil)
 	return result, err
 }
 

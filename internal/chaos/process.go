@@ -3,6 +3,7 @@
 package chaos
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -187,12 +188,6 @@ func (p *process) hold() (release func()) {
 	}
 }
 
-func (p *process) running() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.pid != 0
-}
-
 // close ends the process for good.
 func (p *process) close() {
 	if p.stop == nil {
@@ -213,7 +208,7 @@ func descendants(pid int) (all []int) {
 			continue // it has just ended
 		}
 		// pid (name) state ppid …; the name may have anything in it.
-		_, rest, _ := strings.Cut(string(text[strings.LastIndexByte(string(text), ')')+1:]), " ")
+		_, rest, _ := strings.Cut(string(text[bytes.LastIndexByte(text, ')')+1:]), " ")
 		fields := strings.Fields(rest)
 		if len(fields) < 2 {
 			continue

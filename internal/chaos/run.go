@@ -43,7 +43,7 @@ func Run(ctx context.Context, o Options) (lines []Line, err error) {
 	if err := r.fits(); err != nil {
 		return nil, err
 	}
-	r.say("seed %d", o.Seed)
+	r.sayf("seed %d", o.Seed)
 	for i := range r.lines {
 		r.next = max(r.next, r.lines[i].Number+1)
 	}
@@ -83,7 +83,7 @@ func (r *runner) part(ctx context.Context) (err error) {
 			kept = false
 		}
 		if !kept {
-			r.say("the logs are in %s", p.stage.dir)
+			r.sayf("the logs are in %s", p.stage.dir)
 		}
 		err = errors.Join(err, p.stage.close(!kept))
 	}()
@@ -123,11 +123,11 @@ func (r *runner) part(ctx context.Context) (err error) {
 // keep writes a line, and tells what it says.
 func (p *part) keep(line *Line) error {
 	p.lines = append(p.lines, *line)
-	p.say("%s", line)
+	p.sayf("%s", line)
 	return appendLine(p.state, line)
 }
 
-func (r *runner) say(format string, values ...any) {
+func (r *runner) sayf(format string, values ...any) {
 	if r.Progress != nil {
 		_, _ = fmt.Fprintf(r.Progress, format+"\n", values...)
 	}

@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -35,5 +34,5 @@ func TestFaultLedger(t *testing.T) {
 	out, err := command.CombinedOutput()
 	t.Logf("%s", out)
 	require.NoError(t, err)
-	require.True(t, strings.Contains(string(out), "| **all** |"), "the report is printed")
+	require.Contains(t, string(out), "| **all** |", "the report is printed")
 }

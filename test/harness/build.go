@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -90,7 +91,7 @@ func (p *Programs) build(tags []string) (dir string, err error) {
 }
 
 func compile(dir, version, output, packages string, tags []string) error {
-	c := exec.CommandContext(context.Background(), "go", "build", "-buildvcs=false", "-tags", strings.Join(append(tags[:len(tags):len(tags)], serverTag), ","),
+	c := exec.CommandContext(context.Background(), "go", "build", "-buildvcs=false", "-tags", strings.Join(append(slices.Clip(tags), serverTag), ","),
 		"-ldflags", "-s -w -X main.version="+version, "-o", output, packages)
 	c.Dir = dir
 	c.Env = append(os.Environ(), "CGO_ENABLED=0")

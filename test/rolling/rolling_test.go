@@ -35,7 +35,7 @@ func (i *installation) replace(t *testing.T, x *traffic, program string, env ...
 	for k, s := range i.processes {
 		x.await(between)
 		s.Stop(t)
-		s.Command.Path = program
+		s.Path = program
 		i.processes[k] = s.Again(t, env...)
 	}
 	x.await(between)
