@@ -19,10 +19,10 @@ var errLocked = errors.New("locked by another process")
 // lockData makes the data directory and takes it for this process. Two processes on one directory would fight over one
 // database of Temporal's. The kernel releases the lock when the process ends, however it ends; the file stays.
 func lockData(dir string) (release func(), err error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := os.MkdirAll(dir, 0o700); err != nil { //nolint:gosec // the directory is what --data says
 		return nil, err
 	}
-	file, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE, 0o600)
+	file, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // in it
 	if err != nil {
 		return nil, err
 	}
