@@ -269,6 +269,7 @@ func TestWhatIsDeliveredOfABacklogIsAdded(t *testing.T) {
 	p := newPosthorn(t)
 	p.slow = true
 	o := p.options("noisy")
+	o.Duration, o.Patience = time.Second, 2*time.Minute // to be seen between two fillings, also on a busy machine
 	report, err := Run(t.Context(), o)
 	require.NoError(t, err)
 	require.True(t, report.Complete())

@@ -60,8 +60,13 @@ func NewDev(tb testing.TB, programs *Programs, env ...string) *Installation {
 }
 
 // DeliverID is the workflow id of an event's own dispatch.
-func (i *Installation) DeliverID(eventID string) string {
-	return workflows.NewQueues(cmp.Or(i.Setting("POSTHORN_TASK_QUEUE"), workflows.DefaultPrefix)).DeliverID(eventID)
+func (i *Installation) DeliverID(eventID string) string { return i.queues().DeliverID(eventID) }
+
+// WatchID is the workflow id of a webhook's health.
+func (i *Installation) WatchID(webhookID string) string { return i.queues().WatchID(webhookID) }
+
+func (i *Installation) queues() workflows.Queues {
+	return workflows.NewQueues(cmp.Or(i.Setting("POSTHORN_TASK_QUEUE"), workflows.DefaultPrefix))
 }
 
 // IsDev tells whether the installation is a `posthorn dev`.

@@ -76,7 +76,7 @@ func versionsRun(t *testing.T, temporal *harness.Temporal) {
 	_, build = behavior(began.WorkflowID)
 	require.Equal(t, "under-test", build, "a dispatch ends where it began")
 	harness.Until(t, func() error {
-		how, build := behavior("webhook/" + w.ID)
+		how, build := behavior(i.WatchID(w.ID))
 		if how != enums.VERSIONING_BEHAVIOR_AUTO_UPGRADE || build != "upgraded" {
 			return fmt.Errorf("the webhook's health is %s in %s", how, build)
 		}
