@@ -13,7 +13,7 @@ const (
 	// stepBackMany is the same for a batch of a webhook's retries, which has one of batchesAtOnce places.
 	stepBackMany = 400 * time.Millisecond
 	// stepAside is how long a large dispatch keeps its place after its POSTs while another tenant has traffic.
-	stepAside = 300 * time.Millisecond
+	stepAside = 450 * time.Millisecond
 	// largeFrom is how many deliveries make a dispatch large.
 	largeFrom = 32
 	// gateFor is how long a dispatch that waits for slow receivers keeps its place.
