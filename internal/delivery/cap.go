@@ -60,14 +60,17 @@ func (c *Cap) Ask(webhookID string, n int) []*Ticket {
 	return tickets
 }
 
-// soon is how many more find room within capWait. A webhook of which no POST has ended yet is taken to be fast until it
-// is full, and then to be slow.
+// unknownMost is how many may be there while no POST has ended yet: in a crowd that says little of the receiver, and what
+// finds no room costs an activity in the fair lane, which is dearer than a wait.
+const unknownMost = 8 * DefaultInFlight
+
+// soon is how many more find room within capWait, judged by the POSTs of late.
 func (at *capped) soon(n int) int {
 	switch {
 	case at.took == 0 && at.users < DefaultInFlight:
 		return n
 	case at.took == 0:
-		return 2*DefaultInFlight - at.users
+		return unknownMost - at.users
 	default:
 		return DefaultInFlight + max(DefaultInFlight, int(DefaultInFlight*capWait/at.took)) - at.users
 	}
