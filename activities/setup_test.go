@@ -45,7 +45,7 @@ func setup(t *testing.T, options ...hookstest.Option) *bundle {
 	env.EventTypes(eventType)
 	b := &bundle{Env: env, t: t, receiver: newReceiver(t)}
 	b.Deliveries = &activities.Deliveries{Courier: &delivery.Courier{Hooks: env.Hooks, Store: env.Store, Desk: handoff.NewDesk(1<<20, env.Clock.Now),
-		Recorder: delivery.NewRecorder(env.Store, quiet), Cap: delivery.NewCap(), Limits: delivery.NewLimits(env.Store, env.Clock.Now),
+		Recorder: delivery.NewRecorder(env.Store, quiet), Cap: delivery.NewCap(), Limits: delivery.NewLimits(env.Store.LeaseHolder, env.Store, env.Clock.Now),
 		Failed: func(string, int64, int64) {}, Metrics: metrics.New(prometheus.NewRegistry()), Log: quiet, Now: env.Clock.Now}}
 	return b
 }

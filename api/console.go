@@ -2,7 +2,6 @@ package api
 
 import (
 	"net/http"
-	"regexp"
 	"strings"
 
 	"github.com/gin-gonic/gin"
@@ -11,15 +10,12 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// slugForm is what a tenant in a link looks like.
-var slugForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
-
 // console sends the links to deliveries, which the Temporal Web UI shows, on to the API. They lead to the same delivery when
 // there is a page for it. It needs no key: the API asks for one.
 func (s *server) console() {
 	s.router.GET("/console/tenants/:tenant/deliveries/:id", func(c *gin.Context) {
 		tenant, id := c.Param("tenant"), c.Param("id")
-		if !slugForm.MatchString(tenant) || !models.HasIDForm(models.PrefixDelivery, id) {
+		if !hooks.IsTenantSlug(tenant) || !models.HasIDForm(models.PrefixDelivery, id) {
 			s.fail(c, hooks.Refuse(hooks.NotFound, "there is nothing at this path"))
 			return
 		}

@@ -12,19 +12,13 @@ import (
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
-
-	"github.com/posthorn/posthorn/devserver"
 )
 
 // TestWorkflowTasksTakeTurns: a backlog of one tenant's workflows is not before another's one, by the fairness key that
 // each was started with.
 func TestWorkflowTasksTakeTurns(t *testing.T) {
 	t.Parallel()
-	ctx := bounded(t)
-	s, err := devserver.Start(ctx, devserver.Options{})
-	require.NoError(t, err)
-	t.Cleanup(s.Stop)
-	c := connect(t, s.FrontendAddr())
+	ctx, c := bare(t)
 	const queue = "crowded"
 	begin := func(tenant string, n int) {
 		for i := range n {

@@ -1,11 +1,15 @@
 package devserver_test
 
 import (
+	"context"
 	"database/sql"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/client"
+
+	"github.com/posthorn/posthorn/devserver"
 )
 
 // assertion is what EventuallyWithT gives to its condition.
@@ -27,4 +31,14 @@ func execute(t *testing.T, file, statement string) {
 	defer func() { require.NoError(t, db.Close()) }()
 	_, err = db.ExecContext(t.Context(), statement)
 	require.NoError(t, err)
+}
+
+// bare starts a server with nothing set, and connects to it.
+func bare(t *testing.T) (context.Context, client.Client) {
+	t.Helper()
+	ctx := bounded(t)
+	s, err := devserver.Start(ctx, devserver.Options{})
+	require.NoError(t, err)
+	t.Cleanup(s.Stop)
+	return ctx, connect(t, s.FrontendAddr())
 }

@@ -14,7 +14,6 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/posthorn/posthorn/activities"
-	"github.com/posthorn/posthorn/devserver"
 	"github.com/posthorn/posthorn/internal/delivery"
 	"github.com/posthorn/posthorn/internal/engine"
 	"github.com/posthorn/posthorn/internal/metrics"
@@ -25,11 +24,7 @@ import (
 // TestATaskQueueIsOneInstallations: a second database under one task queue is refused (A11).
 func TestATaskQueueIsOneInstallations(t *testing.T) {
 	t.Parallel()
-	ctx := bounded(t)
-	s, err := devserver.Start(ctx, devserver.Options{})
-	require.NoError(t, err)
-	t.Cleanup(s.Stop)
-	c := connect(t, s.FrontendAddr())
+	ctx, c := bare(t)
 	claim := func(prefix, installation string) error { return worker.Claim(ctx, c, prefix, installation) }
 
 	require.NoError(t, claim("posthorn", "ins_1"))
@@ -60,11 +55,7 @@ func TestATaskQueueIsOneInstallations(t *testing.T) {
 // TestAWorkflowThatCannotGoOnFails: it ends instead of staying open, so that the reconciler replaces it (A10).
 func TestAWorkflowThatCannotGoOnFails(t *testing.T) {
 	t.Parallel()
-	ctx := bounded(t)
-	s, err := devserver.Start(ctx, devserver.Options{})
-	require.NoError(t, err)
-	t.Cleanup(s.Stop)
-	c := connect(t, s.FrontendAddr())
+	ctx, c := bare(t)
 	queues := workflows.NewQueues("broken")
 	id := queues.DeliverID("evt_1")
 
@@ -73,7 +64,7 @@ func TestAWorkflowThatCannotGoOnFails(t *testing.T) {
 	other.RegisterWorkflowWithOptions(func(ctx workflow.Context, _ workflows.DeliverInput) error { return workflow.Sleep(ctx, time.Hour) },
 		workflow.RegisterOptions{Name: workflows.DeliverType})
 	require.NoError(t, other.Start())
-	_, err = c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: id, TaskQueue: queues.Main(), WorkflowTaskTimeout: time.Second},
+	_, err := c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: id, TaskQueue: queues.Main(), WorkflowTaskTimeout: time.Second},
 		workflows.DeliverType, workflows.DeliverInput{DispatchID: "evt_1"})
 	require.NoError(t, err)
 	require.Eventually(t, func() bool {

@@ -250,7 +250,7 @@ func (a *acceptor) insertEvents(ctx context.Context) error {
 	}
 	owners := a.settleEvents(claimed)
 	var undo, again []Event // what is not to stay as it was claimed, and what takes its place
-	for _, key := range claimed.sorted {
+	for key := range claimed {
 		owner := owners[key]
 		if owner == claims[key] {
 			continue
@@ -276,13 +276,8 @@ const insertEvent = `INSERT INTO events (tenant, id, type, data, attributes, cre
 
 func keyOf(e *Event) DeliveryKey { return DeliveryKey{Tenant: e.Tenant, ID: e.ID} }
 
-// eventClaims are the ids that were free until this transaction stored a row for each.
-type eventClaims struct {
-	sorted []DeliveryKey
-	has    map[DeliveryKey]bool
-}
-
-func (a *acceptor) claimEvents(ctx context.Context, claims map[DeliveryKey]*Event) (eventClaims, error) {
+// claimEvents stores the rows, and returns the ids that were free until then.
+func (a *acceptor) claimEvents(ctx context.Context, claims map[DeliveryKey]*Event) (map[DeliveryKey]bool, error) {
 	events := make([]Event, 0, len(claims))
 	for _, e := range claims {
 		events = append(events, *e)
@@ -290,20 +285,19 @@ func (a *acceptor) claimEvents(ctx context.Context, claims map[DeliveryKey]*Even
 	slices.SortFunc(events, func(x, y Event) int {
 		return cmp.Or(strings.Compare(x.Tenant, y.Tenant), strings.Compare(x.ID, y.ID))
 	})
-	claimed := eventClaims{has: make(map[DeliveryKey]bool, len(events))}
+	claimed := make(map[DeliveryKey]bool, len(events))
 	err := bulk(ctx, a.Store, events, eventColumns, insertEvent, func(rows *sql.Rows) error {
 		var key DeliveryKey
 		err := rows.Scan(&key.Tenant, &key.ID)
-		claimed.sorted = append(claimed.sorted, key)
-		claimed.has[key] = true
+		claimed[key] = true
 		return err
 	})
 	return claimed, err
 }
 
 // settleEvents gives each claimed id to the first request that can have all of its ids, and refuses the others.
-func (a *acceptor) settleEvents(claimed eventClaims) map[DeliveryKey]*Event {
-	owners := make(map[DeliveryKey]*Event, len(claimed.has))
+func (a *acceptor) settleEvents(claimed map[DeliveryKey]bool) map[DeliveryKey]*Event {
+	owners := make(map[DeliveryKey]*Event, len(claimed))
 	for i, request := range a.group {
 		if !a.open(i) {
 			continue
@@ -311,7 +305,7 @@ func (a *acceptor) settleEvents(claimed eventClaims) map[DeliveryKey]*Event {
 		own := make(map[DeliveryKey]*Event, len(request.Events))
 		for e := range request.Events {
 			key := keyOf(&request.Events[e])
-			if !claimed.has[key] || owners[key] != nil || own[key] != nil {
+			if !claimed[key] || owners[key] != nil || own[key] != nil {
 				a.results[i].Err = ErrDuplicateEvent
 				break
 			}

@@ -24,7 +24,7 @@ const (
 	heldPaused      = "webhook paused"
 	heldDeactivated = "webhook deactivated"
 	heldDisabled    = "webhook disabled"
-	heldByHand      = "paused"
+	ReasonPaused    = "paused"
 	heldCanceled    = "recovery canceled"
 )
 
@@ -135,9 +135,9 @@ func (s *Store) Effective(ctx context.Context, d *Delivery) error {
 	case err != nil:
 		return err
 	case now.Deleted:
-		d.Cancel(s.now(), reasonDeleted)
+		d.Cancel(s.now(), ReasonDeleted)
 	case now.Erased:
-		d.Cancel(s.now(), reasonErased)
+		d.Cancel(s.now(), ReasonErased)
 	case d.Status == Pending && now.Status != "" && now.Status != WebhookActive:
 		d.Status, d.StatusReason, d.NextAttemptAt = Held, HeldReason(now.Status), nil
 	}
@@ -213,7 +213,7 @@ func (d *Delivery) Release(now time.Time) {
 
 // Hold puts a pending delivery aside by hand.
 func (d *Delivery) Hold() {
-	d.Status, d.StatusReason, d.NextAttemptAt = Held, heldByHand, nil
+	d.Status, d.StatusReason, d.NextAttemptAt = Held, ReasonPaused, nil
 }
 
 // Cancel ends a delivery that is not to be made any more.

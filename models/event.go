@@ -64,8 +64,8 @@ func (s *Store) Events(ctx context.Context, tenant string, f EventFilter, p Page
 	return rows, next, nil
 }
 
-// reasonErased is noted on the deliveries of an erased event that have not been received. No recovery releases them.
-const reasonErased = "payload erased"
+// ReasonErased is noted on the deliveries of an erased event that have not been received. No recovery releases them.
+const ReasonErased = "payload erased"
 
 // EraseEvent removes the event's data and attributes and keeps its record; nothing of it is sent from then on. What is
 // still owed of it is canceled by a job.
@@ -81,7 +81,7 @@ func (s *Store) EraseEvent(ctx context.Context, tenant, id string) error {
 		if err != nil {
 			return err
 		}
-		job, err = tx.addJob(ctx, Job{Kind: jobErase, Tenant: tenant, EventID: id, Reason: reasonErased})
+		job, err = tx.addJob(ctx, Job{Kind: jobErase, Tenant: tenant, EventID: id, Reason: ReasonErased})
 		return err
 	})
 	if err == nil {

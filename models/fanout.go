@@ -151,7 +151,7 @@ func (s *Store) fanOutDeliveries(ctx context.Context, e *Event, ids []string) ([
 		}
 		switch {
 		case deleted:
-			d.Status, d.StatusReason, d.FinishedAt = Canceled, reasonDeleted, &now
+			d.Status, d.StatusReason, d.FinishedAt = Canceled, ReasonDeleted, &now
 		case status != WebhookActive:
 			d.Status, d.StatusReason = Held, HeldReason(status)
 		default:

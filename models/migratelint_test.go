@@ -18,7 +18,7 @@ var (
 	lintDropIndex   = regexp.MustCompile(`(?i)^DROP INDEX (CONCURRENTLY )?(IF EXISTS )?\w+`)
 	lintAlter       = regexp.MustCompile(`(?i)^ALTER TABLE (?:IF EXISTS )?(?:ONLY )?(\w+) `)
 	lintWrite       = regexp.MustCompile(`(?i)^(UPDATE|DELETE FROM|INSERT INTO) (\w+)`)
-	// lintScans reads or rewrites a whole table while nobody else may use it.
+	// lintScans reads or rewrites a whole table, and keeps all others from using it meanwhile.
 	lintScans = map[string]*regexp.Regexp{
 		"rewrites the table":                      regexp.MustCompile(`(?i)ALTER COLUMN \w+ (SET DATA )?TYPE|SET (LOGGED|UNLOGGED|TABLESPACE)|CLUSTER|GENERATED ALWAYS AS \(`),
 		"reads the table for NOT NULL":            regexp.MustCompile(`(?i)ALTER COLUMN \w+ SET NOT NULL`),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -22,7 +23,8 @@ const (
 var ErrSlow = errors.New("models: the read took too long")
 
 // Read runs fn, which reads for a caller of an API, with a Store that has connections of its own and a deadline. It is
-// for lists, counts and whatever else may have to look at many rows. On SQLite only the deadline is its own.
+// for lists, counts and whatever else may have to look at many rows. On SQLite only the deadline is its own. fn is run again if
+// its connection has been ended by a server that was restarted.
 func (s *Store) Read(ctx context.Context, fn func(ctx context.Context, s *Store) error) error {
 	if s.inTx {
 		return fn(ctx, s)
@@ -30,10 +32,23 @@ func (s *Store) Read(ctx context.Context, fn func(ctx context.Context, s *Store)
 	bounded, cancel := context.WithTimeout(ctx, s.readFor)
 	defer cancel()
 	err := fn(bounded, s.reader)
+	for try := 1; isDropped(err) && try <= droppedTries && bounded.Err() == nil; try++ {
+		err = fn(bounded, s.reader)
+	}
 	if err != nil && ctx.Err() == nil && (bounded.Err() != nil || isTimedOut(err) || IsLocked(err)) {
 		return fmt.Errorf("%w: %w", ErrSlow, err)
 	}
 	return err
+}
+
+// droppedTries is how often Read runs fn again because the server had ended a connection: each of those that wait unused
+// finds that out by itself, and few calls read.
+const droppedTries = 5
+
+// isDropped reports whether the server has ended the connection, as when it is restarted. A new one may work.
+func isDropped(err error) bool {
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && (pg.Code == "57P01" || pg.Code == "57P02") || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 // isTimedOut reports whether PostgreSQL ended a statement at its statement_timeout.

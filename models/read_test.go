@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/posthorn/posthorn/models"
@@ -98,4 +99,37 @@ func TestCallsAreCountedAsFarAsNeeded(t *testing.T) {
 			require.Equal(t, int64(tt.total), total)
 		}
 	})
+}
+
+// A server that was restarted has ended the connections that wait unused. No caller sees that.
+func TestAReadOutlivesItsConnections(t *testing.T) {
+	t.Parallel()
+	s := postgres(t)
+	s.Tenant(t, "acme")
+	store := s.openReading(t, time.Minute)
+	list := func(ctx context.Context, s *models.Store) error {
+		_, _, err := s.Tenants(ctx, models.Page{Limit: 1})
+		return err
+	}
+	for range 3 {
+		var at sync.WaitGroup // all of the connections are open then
+		at.Add(store.ReaderMost())
+		var wg sync.WaitGroup
+		for range store.ReaderMost() {
+			wg.Go(func() {
+				assert.NoError(t, store.Read(t.Context(), func(ctx context.Context, s *models.Store) error {
+					return s.Tx(ctx, func(tx *models.Store) error {
+						err := list(ctx, tx)
+						at.Done()
+						at.Wait()
+						return err
+					})
+				}))
+			})
+		}
+		wg.Wait()
+		require.NoError(t, s.DB().Exec(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+			WHERE datname = current_database() AND pid <> pg_backend_pid()`).Error)
+		require.NoError(t, store.Read(t.Context(), list))
+	}
 }

@@ -44,7 +44,7 @@ type Recovery struct {
 func (r *Recovery) scope(db *gorm.DB) *gorm.DB {
 	// The first condition is the predicate of the index deliveries_stopped_webhook.
 	q := db.Model(&Delivery{}).Where("webhook_id = ? AND status IN ('held', 'failed', 'canceled')", r.WebhookID).
-		Where("status_reason <> ?", reasonErased) // there is nothing left to send
+		Where("status_reason <> ?", ReasonErased) // there is nothing left to send
 	if r.Sweep {
 		q = q.Where("status = ?", Held)
 	} else {
@@ -112,7 +112,7 @@ func (s *Store) Recovery(ctx context.Context, tenant, id string) (Recovery, erro
 	return r, found(err)
 }
 
-// RecoveryByID reads a recovery whoever owns it: for the engine, which knows the id from its own records.
+// RecoveryByID reads a recovery of any tenant: for the engine, which knows the id from its own records.
 func (s *Store) RecoveryByID(ctx context.Context, id string) (Recovery, error) {
 	var r Recovery
 	err := s.db.WithContext(ctx).Take(&r, "id = ?", id).Error

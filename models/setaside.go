@@ -8,17 +8,8 @@ import (
 	"time"
 )
 
-// reasonDeleted is noted on what was owed to a webhook that has been deleted.
-const reasonDeleted = "webhook deleted"
-
-// The reasons of deliveries that are canceled for good.
-const (
-	ReasonWebhookDeleted = reasonDeleted
-	ReasonErased         = reasonErased
-)
-
-// ReasonPaused is the reason of a delivery that somebody put aside by hand.
-const ReasonPaused = heldByHand
+// ReasonDeleted is noted on what was owed to a webhook that has been deleted.
+const ReasonDeleted = "webhook deleted"
 
 // setAside is one delivery that is not to be sent, and why.
 type setAside struct {
@@ -82,9 +73,9 @@ func (s *Store) SetAside(ctx context.Context, deliveries []Delivery) (left []Del
 			}
 			switch {
 			case deleted:
-				d.status, d.reason, d.at = Canceled, reasonDeleted, now
+				d.status, d.reason, d.at = Canceled, ReasonDeleted, now
 			case erased:
-				d.status, d.reason, d.at = Canceled, reasonErased, now
+				d.status, d.reason, d.at = Canceled, ReasonErased, now
 			case status != WebhookActive:
 				d.status, d.reason = Held, HeldReason(status)
 			default:

@@ -104,7 +104,7 @@ func (s *Store) Webhook(ctx context.Context, tenant, id string) (Webhook, error)
 	return w, found(err)
 }
 
-// WebhookByID reads a webhook whoever owns it: for the engine, which knows the id from its own records.
+// WebhookByID reads a webhook of any tenant: for the engine, which knows the id from its own records.
 func (s *Store) WebhookByID(ctx context.Context, id string) (Webhook, error) {
 	var w Webhook
 	err := alive(s.db.WithContext(ctx)).Preload("Health").Take(&w, "id = ?", id).Error
@@ -279,7 +279,7 @@ func (s *Store) DeleteWebhook(ctx context.Context, tenant, id string) (Webhook, 
 		if err := tx.nobodyToTell(ctx, id); err != nil {
 			return err
 		}
-		job, err = tx.addJob(ctx, Job{Kind: jobCancel, Tenant: tenant, WebhookID: id, Reason: reasonDeleted})
+		job, err = tx.addJob(ctx, Job{Kind: jobCancel, Tenant: tenant, WebhookID: id, Reason: ReasonDeleted})
 		return err
 	})
 	if err == nil {

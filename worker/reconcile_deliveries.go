@@ -24,44 +24,78 @@ const (
 var errNotStarted = errors.New("none of the dispatches was started")
 
 // pass is one walk over what is overdue, in the order in which it fell due. It reads each page once; what it takes over
-// is due anew, and so behind it.
+// falls due again behind it.
 type pass struct {
 	*Reconciler
-	found   int  // deliveries that nothing drove, so far
-	adopted bool // the shared dispatches are noted on their deliveries
-	paused  pausedCount
+	// from is where the walk begins, and before until when what it reads fell due.
+	from   models.Mark
+	before time.Time
+	// doubt is since when a dispatch must not have been known to be driven to be asked after.
+	doubt time.Time
+	// of picks what the walk is about from a page; nil = all of it.
+	of func(page *models.Overdue) models.Overdue
+	// adopt notes the shared dispatches on their deliveries.
+	adopt func(context.Context) error
+	// note is called with each page; nil = nothing is.
+	note func(ctx context.Context, page *models.Overdue)
+	// between is called before a further page is read; nil = nothing is.
+	between func(context.Context) error
+
+	found int // deliveries that nothing drove, so far
 }
 
 // deliveries dispatches again what is overdue and not being driven.
 func (r *Reconciler) deliveries(ctx context.Context) (found bool, err error) {
 	before := r.Store.Now().Add(-r.Overdue)
-	p := pass{Reconciler: r}
-	for after := (models.Mark{}); ; {
-		page, err := r.Store.Overdue(ctx, before, after, overdueAtOnce)
+	paused := pausedCount{Reconciler: r}
+	p := pass{Reconciler: r, before: before, doubt: before,
+		note: paused.note,
+		adopt: func(ctx context.Context) error {
+			_, err := r.Store.Adopt(ctx)
+			return err
+		}}
+	if err := p.walk(ctx); err != nil {
+		return p.found > 0, err
+	}
+	r.Metrics.Paused.Set(float64(paused.n))
+	return p.found > 0, nil
+}
+
+// walk makes the pass.
+func (p *pass) walk(ctx context.Context) error {
+	adopted := false
+	for after := p.from; ; {
+		page, err := p.Store.Overdue(ctx, p.before, after, overdueAtOnce)
 		if err != nil {
-			return p.found > 0, err
+			return err
 		}
-		if !p.adopted && page.Nameless() {
-			p.adopted = true
-			if _, err := r.Store.Adopt(ctx); err != nil {
-				return p.found > 0, err
+		if p.of != nil {
+			page = p.of(&page)
+		}
+		if !adopted && page.Nameless() {
+			adopted = true
+			if err := p.adopt(ctx); err != nil {
+				return err
 			}
 			continue // their names are known now
 		}
-		p.notePaused(ctx, &page)
-		dead, err := r.check(ctx, page.Doubtful(before))
+		if p.note != nil {
+			p.note(ctx, &page)
+		}
+		dead, err := p.check(ctx, page.Doubtful(p.doubt))
 		if err != nil {
-			return p.found > 0, err
+			return err
 		}
-		if err := p.takeOver(ctx, page.Undriven(dead), before); err != nil {
-			return p.found > 0, err
+		if err := p.takeOver(ctx, page.Undriven(dead)); err != nil {
+			return err
 		}
-		if err := r.Store.ForgetDispatches(ctx, dead); err != nil {
-			return p.found > 0, err
+		if err := p.Store.ForgetDispatches(ctx, dead); err != nil || !page.More {
+			return err
 		}
-		if !page.More {
-			r.Metrics.Paused.Set(float64(p.paused.n))
-			return p.found > 0, nil
+		if p.between != nil {
+			if err := p.between(ctx); err != nil {
+				return err
+			}
 		}
 		after = page.Next
 	}
@@ -85,14 +119,14 @@ func (r *Reconciler) check(ctx context.Context, doubtful []string) (dead []strin
 }
 
 // takeOver puts deliveries into new dispatches and waits until those have been started, or given up, a few at a time.
-func (p *pass) takeOver(ctx context.Context, deliveries []models.Delivery, before time.Time) error {
+func (p *pass) takeOver(ctx context.Context, deliveries []models.Delivery) error {
 	p.found += len(deliveries)
 	most := p.Store.GroupMax()
 	if p.found > sharedFrom {
 		most = models.MaxDispatch
 	}
 	for chunk := range slices.Chunk(deliveries, min(overdueAtOnce, startsAtOnce*most)) {
-		fresh, err := p.Store.TakeOver(ctx, chunk, before, most)
+		fresh, err := p.Store.TakeOver(ctx, chunk, p.before, most)
 		if err := errors.Join(err, p.launch(ctx, fresh)); err != nil {
 			return err
 		}

@@ -98,35 +98,11 @@ func (r *Reconciler) takeOverFrom(ctx context.Context, gone []models.Process, id
 	if end := last.GoneAt.Add(clockSlack); end.Before(before) {
 		before = end
 	}
-	p := pass{Reconciler: r}
-	for after := (models.Mark{At: first.StartedAt.Add(-clockSlack)}); ; {
-		page, err := r.Store.Overdue(ctx, before, after, overdueAtOnce)
-		if err != nil {
-			return err
-		}
-		held := page.HeldBy(gone)
-		if !p.adopted && held.Nameless() {
-			p.adopted = true
-			if err := r.Store.AdoptOf(ctx, gone); err != nil {
-				return err
-			}
-			continue // the names of the shared dispatches that they had written are known now
-		}
-		dead, err := r.check(ctx, held.Doubtful(*last.GoneAt))
-		if err != nil {
-			return err
-		}
-		if err := p.takeOver(ctx, held.Undriven(dead), before); err != nil {
-			return err
-		}
-		if err := r.Store.ForgetDispatches(ctx, dead); err != nil || !page.More {
-			return err
-		}
-		if err := r.Store.KeepGone(ctx, ids); err != nil {
-			return err
-		}
-		after = page.Next
-	}
+	p := pass{Reconciler: r, from: models.Mark{At: first.StartedAt.Add(-clockSlack)}, before: before, doubt: *last.GoneAt,
+		of:      func(page *models.Overdue) models.Overdue { return page.HeldBy(gone) },
+		adopt:   func(ctx context.Context) error { return r.Store.AdoptOf(ctx, gone) },
+		between: func(ctx context.Context) error { return r.Store.KeepGone(ctx, ids) }}
+	return p.walk(ctx)
 }
 
 // clockSlack is by how much a process's idea of the database's time may be wrong.

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// The bounds of what is told of deliveries one by one, in a table or in a result: Temporal keeps 20,000 bytes of details.
+// The bounds of the rows about single deliveries, in a table or in a result: Temporal keeps 20,000 bytes of details.
 const (
 	maxRows     = 40
 	maxRowBytes = 18_000
@@ -210,10 +210,13 @@ func cell(text string) string {
 	return short120(text)
 }
 
-// short120 cuts a text to 120 bytes.
-func short120(text string) string {
-	if len(text) > 120 {
-		text = strings.ToValidUTF8(text[:120], "") + "…"
+// short120 is Short with 120 bytes.
+func short120(text string) string { return Short(text, 120) }
+
+// Short cuts a text that somebody else wrote to a number of bytes.
+func Short(text string, most int) string {
+	if len(text) > most {
+		text = text[:most] + "…"
 	}
 	return strings.ToValidUTF8(text, "")
 }

@@ -158,7 +158,7 @@ func newHouse(t *testing.T, answer func(url string, n int) sender.Result) *house
 	h.EventTypes(eventType)
 	m := metrics.New(prometheus.NewRegistry())
 	h.deliveries = &activities.Deliveries{Courier: &delivery.Courier{Hooks: h.Hooks, Store: h.Store, Desk: handoff.NewDesk(1<<20, h.Clock.Now),
-		Recorder: delivery.NewRecorder(h.Store, quiet), Cap: delivery.NewCap(), Limits: delivery.NewLimits(h.Store, h.Clock.Now),
+		Recorder: delivery.NewRecorder(h.Store, quiet), Cap: delivery.NewCap(), Limits: delivery.NewLimits(h.Store.LeaseHolder, h.Store, h.Clock.Now),
 		Failed: func(string, int64, int64) {}, Metrics: m, Log: quiet, Now: h.Clock.Now}}
 	h.health = &activities.Health{Hooks: h.Hooks, Store: h.Store, Mailer: h.mailer, Metrics: m, Log: quiet}
 	h.keeper = &activities.Housekeeping{Hooks: h.Hooks, Store: h.Store, Now: h.Clock.Now}

@@ -7,7 +7,7 @@ import (
 
 // DeliverInput starts a dispatch. Its deliveries are read from the outbox.
 type DeliverInput struct {
-	// About says what the dispatch is, for whoever reads it in the Web UI; nil if an earlier build started it.
+	// About says in the Web UI what the dispatch is; nil if an earlier build started it.
 	About      *About `json:",omitempty"`
 	DispatchID string
 	Queue      string // of the fair lane

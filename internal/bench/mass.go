@@ -289,7 +289,7 @@ func (m *mass) fill(ctx context.Context, s *stream, n int) error {
 	if accepted := s.accepted.Load(); accepted < int64(n) {
 		return fmt.Errorf("%d of %d events were accepted", accepted, n)
 	}
-	m.notef("accepted by the API alone", "", "%s/s", grouped(float64(n)/time.Since(began).Seconds()))
+	m.notef("accepted by the API alone", "", "%s/s", Grouped(float64(n)/time.Since(began).Seconds()))
 	return nil
 }
 

@@ -47,7 +47,7 @@ func TestBesideIsByNearestRank(t *testing.T) {
 func TestFiguresAreReadable(t *testing.T) {
 	t.Parallel()
 	for want, f := range map[string]float64{"0": .4, "999": 999.4, "1,000": 999.5, "189,920": 189920, "1,234,567": 1234567} {
-		require.Equal(t, want, grouped(f))
+		require.Equal(t, want, Grouped(f))
 	}
 	for want, d := range map[string]time.Duration{"0.3 ms": 300 * time.Microsecond, "999.0 ms": 999 * time.Millisecond, "13.8 s": 13800 * time.Millisecond, "never": -1} {
 		require.Equal(t, want, short(d))

@@ -151,7 +151,7 @@ func (m *mass) hold(ctx context.Context, beside bool) error {
 	if err != nil {
 		return err
 	}
-	m.notef("released and received since", "", "%s and %s in %.1f s", grouped(float64(n-still)), grouped(float64(h.received.Load())), time.Since(began).Seconds())
+	m.notef("released and received since", "", "%s and %s in %.1f s", Grouped(float64(n-still)), Grouped(float64(h.received.Load())), time.Since(began).Seconds())
 
 	if began, answered, err = m.act(ctx, "disable", http.MethodPost, path+"/disable"); err != nil {
 		return err

@@ -18,7 +18,7 @@ func broken(uint32) int { return http.StatusInternalServerError }
 
 func deadRuns(o MassOptions) (all []massRun) {
 	for _, n := range o.Backlogs {
-		all = append(all, massRun{"dead, " + grouped(float64(n)), func(m *mass, ctx context.Context) error { return m.dead(ctx, n) }})
+		all = append(all, massRun{"dead, " + Grouped(float64(n)), func(m *mass, ctx context.Context) error { return m.dead(ctx, n) }})
 	}
 	return all
 }
@@ -76,7 +76,7 @@ func (m *mass) dead(ctx context.Context, n int) error {
 	m.progress.phase("listening to the neighbour")
 	heard := wait()
 	m.notef("deactivated after its 3,000th failure", "≤ 2 s", "%s", deactivated)
-	m.notef("POSTs made to it", "", "%s", grouped(float64(h.seen.count(0))))
+	m.notef("POSTs made to it", "", "%s", Grouped(float64(h.seen.count(0))))
 	if ok {
 		m.late(ctx, h, "it was deactivated", seen)
 	}
@@ -88,7 +88,7 @@ func (m *mass) dead(ctx context.Context, n int) error {
 // late notes how many POSTs began later after an act than those that were under way.
 func (m *mass) late(ctx context.Context, h *hook, act string, at time.Time) {
 	sleep(ctx, time.Until(at.Add(2*stragglers)))
-	m.notef("POSTs that began later than 2 s after "+act, "0", "%s", grouped(float64(h.seen.count(m.ledger.stamp(at.Add(stragglers))))))
+	m.notef("POSTs that began later than 2 s after "+act, "0", "%s", Grouped(float64(h.seen.count(m.ledger.stamp(at.Add(stragglers))))))
 }
 
 // slow lets workers start into a backlog for a webhook that takes a second for each, and flapping for one that fails for
@@ -123,18 +123,18 @@ func (m *mass) poor(ctx context.Context, name string, receiver func(*hook)) erro
 	m.progress.phase("listening to the neighbour")
 	heard := wait()
 	n := s.hooks[0].seen.count(0)
-	m.notef("POSTs made to it", "", "%s in %s", grouped(float64(n)), perSecond(n, time.Since(began)))
+	m.notef("POSTs made to it", "", "%s in %s", Grouped(float64(n)), perSecond(n, time.Since(began)))
 	m.heard(heard, mustBeside)
 	return nil
 }
 
 // perSecond shows how long n took, and how many that were in a second.
 func perSecond(n int, took time.Duration) string {
-	return fmt.Sprintf("%.1f s, %s/s", took.Seconds(), grouped(float64(n)/max(took.Seconds(), .001)))
+	return fmt.Sprintf("%.1f s, %s/s", took.Seconds(), Grouped(float64(n)/max(took.Seconds(), .001)))
 }
 
-// grouped shows a number with its thousands apart.
-func grouped(f float64) string {
+// Grouped shows a number with its thousands apart.
+func Grouped(f float64) string {
 	digits := fmt.Sprintf("%.0f", f)
 	for i := len(digits) - 3; i > 0; i -= 3 {
 		digits = digits[:i] + "," + digits[i:]

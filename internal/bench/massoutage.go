@@ -11,7 +11,7 @@ const halves = 10 * time.Second
 
 func outageRuns(o MassOptions) []massRun {
 	outage := func(name string, n, groupMax int, beside bool) massRun {
-		name = fmt.Sprintf("outage, %s, POSTHORN_GROUP_MAX=%d%s", grouped(float64(n)), groupMax, name)
+		name = fmt.Sprintf("outage, %s, POSTHORN_GROUP_MAX=%d%s", Grouped(float64(n)), groupMax, name)
 		return massRun{name, func(m *mass, ctx context.Context) error { return m.outage(ctx, n, groupMax, beside) }}
 	}
 	return []massRun{
@@ -50,11 +50,11 @@ func (m *mass) outage(ctx context.Context, n, groupMax int, beside bool) error {
 		return h.received.Load() >= int64(n), nil
 	})
 	const must = "2,000/s"
-	m.notef("taken over", must, "%s in %s", grouped(taken), perSecond(int(taken), taking))
+	m.notef("taken over", must, "%s in %s", Grouped(taken), perSecond(int(taken), taking))
 	if rest := taking - half; taking > halves {
-		m.notef("… in the first half, the second", "the same", "%s/s, %s/s", grouped(atHalf/half.Seconds()), grouped((taken-atHalf)/rest.Seconds()))
+		m.notef("… in the first half, the second", "the same", "%s/s, %s/s", Grouped(atHalf/half.Seconds()), Grouped((taken-atHalf)/rest.Seconds()))
 	}
 	received := int(h.received.Load())
-	m.notef("received", "", "%s in %s; %s twice", grouped(float64(received)), perSecond(received, time.Since(began)), grouped(float64(h.duplicates.Load())))
+	m.notef("received", "", "%s in %s; %s twice", Grouped(float64(received)), perSecond(received, time.Since(began)), Grouped(float64(h.duplicates.Load())))
 	return nil
 }

@@ -66,11 +66,11 @@ func (m *mass) fan(ctx context.Context, h *hook, eventType string, n int) error 
 	}
 	began := time.Now()
 	if err := m.target.do(ctx, http.MethodPost, path, in, &event); err != nil {
-		m.notef("one event to "+grouped(float64(n))+" webhooks is accepted", "≤ 3 s", "%v after %s", err, short(time.Since(began)))
+		m.notef("one event to "+Grouped(float64(n))+" webhooks is accepted", "≤ 3 s", "%v after %s", err, short(time.Since(began)))
 		return ctx.Err()
 	}
 	accepted := time.Now()
-	m.notef("one event to "+grouped(float64(n))+" webhooks is accepted", "≤ 3 s", "%s", short(accepted.Sub(began)))
+	m.notef("one event to "+Grouped(float64(n))+" webhooks is accepted", "≤ 3 s", "%s", short(accepted.Sub(began)))
 	fanned := m.never()
 	if _, ok := m.waitFor(ctx, askLast, func(ctx context.Context) (bool, error) {
 		err := m.target.do(ctx, http.MethodGet, path+"/"+event.ID, nil, &event)
@@ -84,7 +84,7 @@ func (m *mass) fan(ctx context.Context, h *hook, eventType string, n int) error 
 	if _, ok := m.waitFor(ctx, askLast, func(context.Context) (bool, error) { return h.received.Load() >= int64(n), nil }); ok {
 		m.notef("until all were received", "", "%s", perSecond(n, time.Since(began)))
 	} else {
-		m.notef("until all were received", "", "%s; %s were", m.never(), grouped(float64(h.received.Load())))
+		m.notef("until all were received", "", "%s; %s were", m.never(), Grouped(float64(h.received.Load())))
 	}
 	m.notef("received twice", "0", "%d", h.duplicates.Load())
 	return nil

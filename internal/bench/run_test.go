@@ -185,14 +185,14 @@ func (p *posthorn) owe(h *fakeWebhook, e fakeEvent) {
 }
 
 func (p *posthorn) post(url string, body []byte) bool {
-	request, err := http.NewRequest(http.MethodPost, url, bytes.NewReader(body))
+	request, err := http.NewRequestWithContext(p.t.Context(), http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {
 		return true
 	}
 	request.Header["webhook-id"] = []string{"evt_1"}
 	response, err := p.client.Do(request)
 	if err != nil {
-		return true // the run has ended
+		return p.t.Context().Err() != nil // a connection may fail on a busy machine: it is sent again until the test ends
 	}
 	_ = response.Body.Close()
 	return response.StatusCode == http.StatusNoContent

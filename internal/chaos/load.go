@@ -203,8 +203,7 @@ func (s *stage) post(ctx context.Context, api, tenant string, events []event) (o
 		path += "/batch"
 		in = map[string]any{"events": events}
 	}
-	result, err := s.api.call(ctx, api, http.MethodPost, path, key, in, nil)
-	return result, err
+	return s.api.call(ctx, api, http.MethodPost, path, key, in, nil)
 }
 
 const (

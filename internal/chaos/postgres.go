@@ -16,6 +16,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/posthorn/posthorn/internal/freeport"
 	"github.com/posthorn/posthorn/internal/localpg"
 )
 
@@ -70,7 +71,7 @@ func newPostgres(ctx context.Context, bin, dir, log string) (*postgres, error) {
 	if err := localpg.Initialise(ctx, bin, dir, owner, superuser, p.password); err != nil {
 		return fail(err)
 	}
-	if p.addr, err = freeAddr(ctx); err != nil {
+	if p.addr, err = freeport.Addr(ctx, nil); err != nil {
 		return fail(err)
 	}
 	_, port, err := net.SplitHostPort(p.addr)

@@ -120,14 +120,14 @@ func report(w io.Writer, lines []Line, within time.Duration, v Versions) {
 		faults -= rest.count
 	}
 	total.count = faults
-	_, _ = fmt.Fprintf(w, "Seed %d, %s faults, %s to %s. %s; Go %s, PostgreSQL %s, Temporal %s.\n\n", lines[0].Seed, thousands(faults),
+	_, _ = fmt.Fprintf(w, "Seed %d, %s faults, %s to %s. %s; Go %s, PostgreSQL %s, Temporal %s.\n\n", lines[0].Seed, bench.Grouped(float64(faults)),
 		lines[0].Begun.Format("2 January 2006, 15:04"), lines[len(lines)-1].Begun.Format("2 January 2006, 15:04 MST"), bench.ThisMachine(),
 		strings.TrimPrefix(v.Go, "go"), v.Postgres, v.Temporal)
 	if disk != "" {
 		_, _ = fmt.Fprintf(w, "The full disk was %s.\n\n", disk)
 	}
 	_, _ = fmt.Fprintf(w, "Broken promises: %d. %s pairs of event and webhook were accepted; of %s pairs the publisher could not know it, and %s of those had been.\n\n",
-		broken, thousands(total.Accepted), thousands(total.Unknown), thousands(total.Stored))
+		broken, bench.Grouped(float64(total.Accepted)), bench.Grouped(float64(total.Unknown)), bench.Grouped(float64(total.Stored)))
 	_, _ = fmt.Fprintln(w, "| fault | count | accepted | unknown | lost | stuck | received again: explained / not | POSTs without a record: explained / not | recovery p50 / max, s |")
 	_, _ = fmt.Fprintln(w, "|---|--:|--:|--:|--:|--:|--:|--:|--:|")
 	for _, kind := range slices.Sorted(maps.Keys(rows)) {
@@ -137,15 +137,6 @@ func report(w io.Writer, lines []Line, within time.Duration, v Versions) {
 }
 
 func (r *row) write(w io.Writer, name string) {
-	_, _ = fmt.Fprintf(w, "| %s | %s | %s | %s | %d | %d | %d / %d | %d / %d | %.1f / %.1f |\n", name, thousands(r.count), thousands(r.Accepted), thousands(r.Unknown),
+	_, _ = fmt.Fprintf(w, "| %s | %s | %s | %s | %d | %d | %d / %d | %d / %d | %.1f / %.1f |\n", name, bench.Grouped(float64(r.count)), bench.Grouped(float64(r.Accepted)), bench.Grouped(float64(r.Unknown)),
 		r.Lost, r.Stuck, r.Duplicates, r.DuplicatesUnexplained, r.Unrecorded, r.UnrecordedUnexplained, r.percentile(0.5), r.percentile(1))
-}
-
-// thousands writes a number with commas.
-func thousands(n int) string {
-	text := fmt.Sprint(n)
-	for i := len(text) - 3; i > 0; i -= 3 {
-		text = text[:i] + "," + text[i:]
-	}
-	return text
 }

@@ -7,7 +7,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"math/big"
 	"net"
 	"net/http"
 	"os"
@@ -16,6 +15,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/posthorn/posthorn/internal/freeport"
 )
 
 // stage is one whole Posthorn, running.
@@ -92,7 +93,7 @@ func (s *stage) startTemporal(ctx context.Context, o *Options) error {
 	if err != nil {
 		return err
 	}
-	addr, err := freeAddr(ctx)
+	addr, err := freeport.Addr(ctx, nil)
 	if err != nil {
 		return err
 	}
@@ -142,7 +143,7 @@ func (s *stage) startRole(ctx context.Context, name, role, path string, env []st
 	if err != nil {
 		return err
 	}
-	addr, err := freeAddr(ctx)
+	addr, err := freeport.Addr(ctx, nil)
 	if err != nil {
 		return err
 	}
@@ -245,24 +246,6 @@ func cleanEnv() []string {
 	return slices.DeleteFunc(os.Environ(), func(pair string) bool {
 		return strings.HasPrefix(pair, "POSTHORN_") || strings.HasPrefix(pair, "TEMPORAL_") || strings.HasPrefix(pair, "OTEL_") || strings.HasPrefix(pair, "PG")
 	})
-}
-
-// Ports below those that the system gives to whoever asks for any: nothing takes them while a process is down.
-const firstPort, ports = 20_000, 12_000
-
-// freeAddr returns a loopback address that is free now.
-func freeAddr(ctx context.Context) (string, error) {
-	for range 100 {
-		n, err := rand.Int(rand.Reader, big.NewInt(ports))
-		if err != nil {
-			return "", err
-		}
-		addr := fmt.Sprintf("127.0.0.1:%d", firstPort+n.Int64())
-		if l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr); err == nil {
-			return addr, l.Close()
-		}
-	}
-	return "", errors.New("no port is free")
 }
 
 func dial(ctx context.Context, addr string) error {

@@ -42,14 +42,14 @@ func (c *Courier) look(ctx context.Context, j *job) (ended, bool, error) {
 	r, err := c.receiver(ctx, j.delivery.Tenant, j.delivery.WebhookID)
 	switch {
 	case errors.Is(err, errGone):
-		return ended{aside: true, end: Canceled, reason: models.ReasonWebhookDeleted}, false, nil
+		return ended{aside: true, end: Canceled, reason: models.ReasonDeleted}, false, nil
 	case errors.Is(err, hooks.ErrSealed):
 		return c.unreadable(ctx, j, reasonUnreadable, err), false, nil
 	case err != nil:
 		return ended{}, false, err
 	case r.Webhook.Status != models.WebhookActive:
 		j.receiver = r
-		return ended{aside: true, end: Held, reason: heldReason(r)}, false, nil
+		return ended{aside: true, end: Held, reason: models.HeldReason(r.Webhook.Status)}, false, nil
 	}
 	j.receiver = r
 	return ended{}, true, nil

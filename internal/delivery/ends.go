@@ -95,6 +95,3 @@ func asEnded(r *hooks.Receiver, d *models.Delivery, known *Leftover, end, reason
 	}
 	return e
 }
-
-// heldReason says why a delivery is held that has just been set aside for its webhook.
-func heldReason(r *hooks.Receiver) string { return models.HeldReason(r.Webhook.Status) }

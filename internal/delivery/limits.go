@@ -5,8 +5,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -53,15 +51,9 @@ type hold struct {
 	turns         turns
 }
 
-// NewLimits makes the Limits of one process, which holds its leases under a name of its own.
-func NewLimits(store LeaseStore, now func() time.Time) *Limits {
-	name := uuid.NewString()
-	return NewLimitsOf(func() string { return name }, store, now)
-}
-
-// NewLimitsOf makes the Limits of a process whose leases are held under a name. If others have declared the process gone
+// NewLimits makes the Limits of a process whose leases are held under a name. If others have declared the process gone
 // and given its places back, it goes on under another name.
-func NewLimitsOf(holder func() string, store LeaseStore, now func() time.Time) *Limits {
+func NewLimits(holder func() string, store LeaseStore, now func() time.Time) *Limits {
 	return &Limits{store: store, holder: holder, now: now, holds: map[string]*hold{}}
 }
 

@@ -2,6 +2,7 @@ package delivery_test
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"sync"
 	"testing"
@@ -19,11 +20,17 @@ func limited(c hooks.WebhookChange) func(*hooks.WebhookChange) {
 	return func(to *hooks.WebhookChange) { to.RateLimit, to.MaxInFlight = c.RateLimit, c.MaxInFlight }
 }
 
+// newLimits makes the Limits of a process of its own.
+func newLimits(store delivery.LeaseStore, now func() time.Time) *delivery.Limits {
+	name := rand.Text()
+	return delivery.NewLimits(func() string { return name }, store, now)
+}
+
 func TestARateIsKeptByAllWorkersTogether(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	w := b.hook("/a")
-	first, second := delivery.NewLimits(b.Env.Store, b.Clock.Now), delivery.NewLimits(b.Env.Store, b.Clock.Now)
+	first, second := newLimits(b.Env.Store, b.Clock.Now), newLimits(b.Env.Store, b.Clock.Now)
 	var all []time.Time
 	for _, l := range []*delivery.Limits{first, second, first} {
 		times, err := l.Reserve(t.Context(), w.ID, 10, 5)
@@ -69,7 +76,7 @@ func TestPlacesInFlightAreSharedByAllWorkers(t *testing.T) {
 	b := setup(t)
 	w := b.hook("/a")
 	const limit = 5
-	workers := []*delivery.Limits{delivery.NewLimits(b.Env.Store, b.Clock.Now), delivery.NewLimits(b.Env.Store, b.Clock.Now)}
+	workers := []*delivery.Limits{newLimits(b.Env.Store, b.Clock.Now), newLimits(b.Env.Store, b.Clock.Now)}
 	var leave []func()
 	for i := range 40 {
 		b.Clock.Advance(150 * time.Millisecond)
@@ -101,11 +108,11 @@ func TestAKilledWorkersPlacesComeBack(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	w := b.hook("/a")
-	killed := delivery.NewLimits(b.Env.Store, b.Clock.Now)
+	killed := newLimits(b.Env.Store, b.Clock.Now)
 	leave, _, err := killed.Enter(t.Context(), w.ID, 1)
 	require.NoError(t, err)
 	require.NotNil(t, leave)
-	other := delivery.NewLimits(b.Env.Store, b.Clock.Now)
+	other := newLimits(b.Env.Store, b.Clock.Now)
 	leave, _, err = other.Enter(t.Context(), w.ID, 1)
 	require.NoError(t, err)
 	require.Nil(t, leave)
@@ -182,7 +189,7 @@ func TestTurnsKeepToWhatTheReceiverTakes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const limit = 2
-		l := delivery.NewLimits(&places{there: limit}, time.Now)
+		l := newLimits(&places{there: limit}, time.Now)
 		enter := func() (func(), time.Duration) {
 			leave, turn, err := l.Enter(t.Context(), "wh_a", limit)
 			require.NoError(t, err)
@@ -219,7 +226,7 @@ func TestALeaseIsRenewedAsLongAsAPOSTTakes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := &places{there: 1}
-		l := delivery.NewLimits(store, time.Now)
+		l := newLimits(store, time.Now)
 		leave, _, err := l.Enter(t.Context(), "wh_a", 1)
 		require.NoError(t, err)
 		time.Sleep(time.Minute)
@@ -274,7 +281,7 @@ func TestLimitsHoldUnderConcurrency(t *testing.T) {
 	inFlight, most := 0, 0
 	var wg sync.WaitGroup
 	for range 4 {
-		l := delivery.NewLimits(b.Env.Store, b.Clock.Now)
+		l := newLimits(b.Env.Store, b.Clock.Now)
 		for range 8 {
 			wg.Go(func() {
 				for range 20 {
@@ -342,7 +349,7 @@ func TestWhatIsLateKeepsToTheRateToo(t *testing.T) {
 	b := setup(t)
 	w := b.hook("/a")
 	const rate, n = 50, 30
-	workers := []*delivery.Limits{delivery.NewLimits(b.Env.Store, b.Clock.Now), delivery.NewLimits(b.Env.Store, b.Clock.Now)}
+	workers := []*delivery.Limits{newLimits(b.Env.Store, b.Clock.Now), newLimits(b.Env.Store, b.Clock.Now)}
 	began := time.Now()
 	var wg sync.WaitGroup
 	for i := range n {

@@ -162,7 +162,7 @@ func TestDeliveriesThatAreStillBeingAttemptedAreNotAttemptedTwice(t *testing.T) 
 	end()
 	close(g.open)
 	require.Equal(t, delivery.Batch{Delivered: 1}, <-first)
-	require.Equal(t, delivery.Batch{Delivered: 1, Canceled: 1}, plain(<-both), "it reads anew")
+	require.Equal(t, delivery.Batch{Delivered: 1, Canceled: 1}, plain(<-both), "it reads the delivery again")
 	require.Empty(t, g.posting)
 }
 

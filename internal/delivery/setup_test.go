@@ -41,7 +41,7 @@ func setup(t *testing.T, options ...hookstest.Option) *bundle {
 	env.EventTypes(eventType)
 	b := &bundle{Env: env, t: t, receiver: newReceiver(t), failed: &names{}}
 	b.Courier = &delivery.Courier{Hooks: env.Hooks, Store: env.Store, Desk: handoff.NewDesk(1<<20, env.Clock.Now),
-		Recorder: delivery.NewRecorder(env.Store, quiet), Cap: delivery.NewCap(), Limits: delivery.NewLimits(env.Store, env.Clock.Now),
+		Recorder: delivery.NewRecorder(env.Store, quiet), Cap: delivery.NewCap(), Limits: delivery.NewLimits(env.Store.LeaseHolder, env.Store, env.Clock.Now),
 		Failed: func(id string, _, _ int64) { b.failed.add(id) }, Metrics: metrics.New(prometheus.NewRegistry()), Log: quiet, Now: env.Clock.Now}
 	return b
 }

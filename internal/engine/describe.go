@@ -136,13 +136,7 @@ func (t *told) about() *workflows.About {
 func first(values []string, n int) []string { return values[:min(n, len(values))] }
 
 // brief cuts a name that somebody chose.
-func brief(text string) string {
-	const most = 60
-	if len(text) > most {
-		text = strings.ToValidUTF8(text[:most], "") + "…"
-	}
-	return text
-}
+func brief(text string) string { return workflows.Short(text, 60) }
 
 // watchInput is what a webhook's health workflow is started with.
 func (e *Engine) watchInput(ctx context.Context, webhookID string) workflows.WatchInput {

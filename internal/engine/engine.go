@@ -211,7 +211,7 @@ func (e *Engine) heard(err error) {
 func (e *Engine) start(d *models.Dispatch, work []handoff.Work) (started bool) {
 	started, exists := e.try(d, work)
 	if exists {
-		e.startAnew(d)
+		e.startAgain(d)
 	}
 	return started
 }
@@ -248,9 +248,9 @@ func (e *Engine) try(d *models.Dispatch, work []handoff.Work) (started, exists b
 	return false, false
 }
 
-// startAnew starts the deliveries of a dispatch under other ids, because a workflow has its id: one of another
+// startAgain starts the deliveries of a dispatch under other ids, because a workflow has its id: one of another
 // installation, or of a time that this database does not know of. What cannot be moved is the reconciler's.
-func (e *Engine) startAnew(d *models.Dispatch) {
+func (e *Engine) startAgain(d *models.Dispatch) {
 	ctx, cancel := context.WithTimeout(e.ctx, startTimeout)
 	defer cancel()
 	fresh, err := e.Outbox.Redispatch(ctx, d.ID)

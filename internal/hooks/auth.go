@@ -122,12 +122,9 @@ func (s *Service) Keys(ctx context.Context, tenant string) ([]models.APIKey, err
 	if _, err := s.Tenant(ctx, tenant); err != nil {
 		return nil, err
 	}
-	var keys []models.APIKey
-	err := s.Store.Read(ctx, func(ctx context.Context, store *models.Store) (err error) {
-		keys, err = store.APIKeys(ctx, tenant)
-		return err
+	return read(ctx, s, "key", func(ctx context.Context, store *models.Store) ([]models.APIKey, error) {
+		return store.APIKeys(ctx, tenant)
 	})
-	return keys, known(err, "key")
 }
 
 // RevokeKey ends a key at once.

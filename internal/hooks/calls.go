@@ -102,12 +102,11 @@ func (s *Service) ReplayLatest(ctx context.Context, tenant string, f models.Call
 }
 
 // called finds the latest n calls that the filter keeps.
-func (s *Service) called(ctx context.Context, tenant string, f models.CallFilter, n int) (rows []models.Call, err error) {
-	err = s.Store.Read(ctx, func(ctx context.Context, store *models.Store) (err error) {
-		rows, _, err = store.Calls(ctx, tenant, f, n, 0)
-		return err
+func (s *Service) called(ctx context.Context, tenant string, f models.CallFilter, n int) ([]models.Call, error) {
+	return read(ctx, s, "call", func(ctx context.Context, store *models.Store) ([]models.Call, error) {
+		rows, _, err := store.Calls(ctx, tenant, f, n, 0)
+		return rows, err
 	})
-	return rows, known(err, "call")
 }
 
 // replay retries the calls' deliveries in order, each delivery once, and notes on every call that it was.

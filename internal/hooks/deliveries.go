@@ -30,13 +30,9 @@ func (s *Service) Deliveries(ctx context.Context, tenant string, f models.Delive
 	if _, err := s.Tenant(ctx, tenant); err != nil {
 		return nil, "", err
 	}
-	var rows []models.Delivery
-	var next string
-	err := s.Store.Read(ctx, func(ctx context.Context, store *models.Store) (err error) {
-		rows, next, err = store.Deliveries(ctx, tenant, f, page)
-		return err
+	return readPage(ctx, s, "delivery", func(ctx context.Context, store *models.Store) ([]models.Delivery, string, error) {
+		return store.Deliveries(ctx, tenant, f, page)
 	})
-	return rows, next, known(err, "delivery")
 }
 
 // Delivery reads a delivery's timeline.

@@ -11,12 +11,9 @@ import (
 
 // Event reads one event.
 func (s *Service) Event(ctx context.Context, tenant, id string) (models.Event, error) {
-	var e models.Event
-	err := s.Store.Read(ctx, func(ctx context.Context, store *models.Store) (err error) {
-		e, err = store.Event(ctx, tenant, id)
-		return err
+	return read(ctx, s, "event", func(ctx context.Context, store *models.Store) (models.Event, error) {
+		return store.Event(ctx, tenant, id)
 	})
-	return e, known(err, "event")
 }
 
 // Events lists a tenant's events without their data.
@@ -24,23 +21,16 @@ func (s *Service) Events(ctx context.Context, tenant string, f models.EventFilte
 	if _, err := s.Tenant(ctx, tenant); err != nil {
 		return nil, "", err
 	}
-	var rows []models.Event
-	var next string
-	err := s.Store.Read(ctx, func(ctx context.Context, store *models.Store) (err error) {
-		rows, next, err = store.Events(ctx, tenant, f, page)
-		return err
+	return readPage(ctx, s, "event", func(ctx context.Context, store *models.Store) ([]models.Event, string, error) {
+		return store.Events(ctx, tenant, f, page)
 	})
-	return rows, next, known(err, "event")
 }
 
 // FanningOut gives those of the tenant's events whose deliveries are not all there yet.
 func (s *Service) FanningOut(ctx context.Context, tenant string, ids ...string) (map[string]bool, error) {
-	var left map[string]bool
-	err := s.Store.Read(ctx, func(ctx context.Context, store *models.Store) (err error) {
-		left, err = store.FanningOut(ctx, tenant, ids)
-		return err
+	return read(ctx, s, "event", func(ctx context.Context, store *models.Store) (map[string]bool, error) {
+		return store.FanningOut(ctx, tenant, ids)
 	})
-	return left, known(err, "event")
 }
 
 // ErasePayload removes an event's data, keeps its record, and cancels what is still owed of it.

@@ -131,12 +131,9 @@ func firstLine(text string) string {
 
 // EventTypes lists what a tenant can publish and register for; with tenant "" what all tenants share.
 func (s *Service) EventTypes(ctx context.Context, tenant string) ([]models.EventType, error) {
-	var types []models.EventType
-	err := s.Store.Read(ctx, func(ctx context.Context, store *models.Store) (err error) {
-		types, err = store.EventTypes(ctx, tenant)
-		return err
+	return read(ctx, s, "event type", func(ctx context.Context, store *models.Store) ([]models.EventType, error) {
+		return store.EventTypes(ctx, tenant)
 	})
-	return types, known(err, "event type")
 }
 
 // EventType reads one type as the tenant sees it.

@@ -11,11 +11,14 @@ import (
 // tenantSlug is what a tenant may be called: it stands in paths, workflow ids and search attributes.
 var tenantSlug = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
+// IsTenantSlug reports whether a tenant may be called so.
+func IsTenantSlug(name string) bool { return tenantSlug.MatchString(name) }
+
 // PutTenant creates the tenant that is called t.ID, or replaces its name and its administrators' addresses. The tenant
 // returned has the id that everything of it hangs on: another one if an earlier tenant was called so.
 func (s *Service) PutTenant(ctx context.Context, t models.Tenant) (_ models.Tenant, created bool, err error) {
 	var p problems
-	if !tenantSlug.MatchString(t.ID) {
+	if !IsTenantSlug(t.ID) {
 		p.addf("tenant", "must be 1 to 64 letters, digits, dots, dashes or underscores, and begin with a letter or digit")
 	}
 	checkLength(&p, "name", t.Name, 200)
@@ -71,13 +74,9 @@ func (s *Service) Tenant(ctx context.Context, id string) (models.Tenant, error) 
 
 // Tenants lists all tenants.
 func (s *Service) Tenants(ctx context.Context, page models.Page) ([]models.Tenant, string, error) {
-	var rows []models.Tenant
-	var next string
-	err := s.Store.Read(ctx, func(ctx context.Context, store *models.Store) (err error) {
-		rows, next, err = store.Tenants(ctx, page)
-		return err
+	return readPage(ctx, s, "tenant", func(ctx context.Context, store *models.Store) ([]models.Tenant, string, error) {
+		return store.Tenants(ctx, page)
 	})
-	return rows, next, known(err, "tenant")
 }
 
 // DeleteTenant deletes a tenant at once, and everything it owns in pages that follow. What is owed to its webhooks is not

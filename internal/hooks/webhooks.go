@@ -268,13 +268,9 @@ func (s *Service) Webhooks(ctx context.Context, tenant string, f models.WebhookF
 	if _, err := s.Tenant(ctx, tenant); err != nil {
 		return nil, "", err
 	}
-	var rows []models.Webhook
-	var next string
-	err := s.Store.Read(ctx, func(ctx context.Context, store *models.Store) (err error) {
-		rows, next, err = store.Webhooks(ctx, tenant, f, page)
-		return err
+	return readPage(ctx, s, "webhook", func(ctx context.Context, store *models.Store) ([]models.Webhook, string, error) {
+		return store.Webhooks(ctx, tenant, f, page)
 	})
-	return rows, next, known(err, "webhook")
 }
 
 // DeleteWebhook removes a webhook and cancels what is owed to it. It returns the webhook as it was.

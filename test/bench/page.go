@@ -47,7 +47,7 @@ var goals = []goal{
 	{"1 event → 10 webhooks, deliveries", "3,000/s", "6,000/s", "fanout", perSecond},
 	{"another webhook's p50 / p99 while 3,000 deliveries wait on a 1 s receiver, 5 events/s", "20 / 100 ms", "10 / 50 ms", "noisy", endToEnd},
 	{"ingest through the batch call, accepted durably", "8,000/s", "20,000/s", "batch", func(r *bench.Result) string {
-		return thousands(r.AcceptedPerSecond) + "/s"
+		return bench.Grouped(r.AcceptedPerSecond) + "/s"
 	}},
 	{"memory at saturation, all processes", "≤ 800 MiB", "", "saturate", func(r *bench.Result) string {
 		if r.Usage == nil {
@@ -65,19 +65,11 @@ func endToEnd(r *bench.Result) string {
 }
 
 func perSecond(r *bench.Result) string {
-	text := thousands(r.DeliveriesPerSecond) + "/s"
+	text := bench.Grouped(r.DeliveriesPerSecond) + "/s"
 	if !r.Drained {
 		text += ", not all in time"
 	}
 	return text
-}
-
-func thousands(f float64) string {
-	digits := fmt.Sprintf("%.0f", f)
-	for i := len(digits) - 3; i > 0; i -= 3 {
-		digits = digits[:i] + "," + digits[i:]
-	}
-	return digits
 }
 
 // write writes the page.
@@ -167,10 +159,10 @@ func (c *column) details(w io.Writer) {
 	}
 	row("", func(r *bench.Result) string { return r.Scenario })
 	row("accepted", func(r *bench.Result) string {
-		return thousands(float64(r.Accepted)) + ", " + thousands(r.AcceptedPerSecond) + "/s"
+		return bench.Grouped(float64(r.Accepted)) + ", " + bench.Grouped(r.AcceptedPerSecond) + "/s"
 	})
 	row("refused, unknown", func(r *bench.Result) string { return fmt.Sprintf("%d, %d", r.Refused, r.Unknown) })
-	row("delivered", func(r *bench.Result) string { return thousands(float64(r.Deliveries)) + ", " + perSecond(r) })
+	row("delivered", func(r *bench.Result) string { return bench.Grouped(float64(r.Deliveries)) + ", " + perSecond(r) })
 	row("end to end, p50 / p90 / p99 / max, ms", func(r *bench.Result) string { return spread(r.EndToEnd) })
 	row("call, p50 / p90 / p99 / max, ms", func(r *bench.Result) string { return spread(r.Call) })
 	row("reading a page of a list, p50 / p90 / p99 / max, ms", func(r *bench.Result) string { return spread(r.List) })
@@ -192,7 +184,7 @@ func (c *column) details(w io.Writer) {
 		if d.WALBytesPerDelivery == 0 {
 			return none
 		}
-		return thousands(d.WALBytesPerDelivery)
+		return bench.Grouped(d.WALBytesPerDelivery)
 	}))
 	usage := func(r *bench.Result) *bench.Usage { return r.Usage }
 	row("CPU-seconds per 1,000 deliveries", optional(usage, func(u *bench.Usage) string { return figure("%.2f", u.CPUPerThousand) }))

@@ -47,7 +47,7 @@ func TestPageShowsGoalsBesideResults(t *testing.T) {
 func TestThousands(t *testing.T) {
 	t.Parallel()
 	for want, f := range map[string]float64{"0": .4, "999": 999.4, "1,000": 999.5, "12,346": 12345.6, "1,234,567": 1234567} {
-		require.Equal(t, want, thousands(f))
+		require.Equal(t, want, bench.Grouped(f))
 	}
 }
 
