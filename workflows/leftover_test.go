@@ -33,3 +33,40 @@ func TestALeftoverOfAnEarlierBuild(t *testing.T) {
 		require.Equal(t, want, got)
 	}
 }
+
+// What several deliveries share is written once, in their order, and is read as if each were written by itself.
+func TestLeftoversShareWhatIsTheSame(t *testing.T) {
+	t.Parallel()
+	due := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	one := Leftover{Tenant: "acme", Delivery: "dlv_1", EventType: "order.created", Webhook: "wh_1", Name: "Orders", Host: "receiver.example",
+		Number: 2, Remaining: 9, Wait: 31 * time.Second, Timeout: 30 * time.Second, Last: "the receiver answered 503"}
+	two, other, rated := one, one, one
+	two.Delivery, two.Wait = "dlv_2", 0
+	other.Delivery, other.EventType, other.called = "dlv_3", "order.paid", true
+	rated.Delivery, rated.Kind, rated.Due, rated.Lapsed = "dlv_4", AtRate, due, true
+	for name, all := range map[string]Leftovers{"none": nil, "one": {one}, "in a row": {one, two}, "apart": {one, other, two}, "kinds": {rated, one, rated, rated}} {
+		text, err := json.Marshal(AttemptManyInput{Deliveries: all})
+		require.NoError(t, err)
+		var got AttemptManyInput
+		require.NoError(t, json.Unmarshal(text, &got))
+		want := append(Leftovers(nil), all...)
+		for i := range want {
+			want[i].called = false
+		}
+		require.Equal(t, want, got.Deliveries, "%s: %s", name, text)
+		byThemselves, err := json.Marshal([]Leftover(all))
+		require.NoError(t, err)
+		var apart Leftovers
+		require.NoError(t, json.Unmarshal(byThemselves, &apart), "as builds before wrote it")
+		require.Equal(t, want, apart, "%s: %s", name, byThemselves)
+	}
+	var many Leftovers
+	for i := range 256 {
+		l := one
+		l.Delivery, l.Wait = "dlv_01a22378-dc05-7c9e-b7d5-e71af4894af0", time.Duration(30_000+i)*time.Millisecond
+		many = append(many, l)
+	}
+	text, err := json.Marshal(many)
+	require.NoError(t, err)
+	require.Less(t, len(text), 256*90)
+}

@@ -1,9 +1,6 @@
 package workflows
 
-import (
-	"encoding/json"
-	"time"
-)
+import "time"
 
 // DeliverInput starts a dispatch. Its deliveries are read from the outbox.
 type DeliverInput struct {
@@ -30,7 +27,7 @@ type About struct {
 // Carried is what a run of a dispatch hands on to the next.
 type Carried struct {
 	Result  DeliverResult // so far
-	Waiting []Leftover
+	Waiting Leftovers
 }
 
 // FirstAttemptsInput names a dispatch whose first attempts are to be made.
@@ -70,61 +67,6 @@ type Ended struct {
 	Link      string `json:",omitempty"` // to the delivery
 }
 
-// Leftover is a delivery that is not finished, and what its next attempt needs.
-type Leftover struct {
-	Tenant     string // its id
-	Slug       string `json:",omitempty"` // what it is called outside, where that is not its id
-	Delivery   string
-	EventType  string `json:",omitempty"` // for the summaries, like the webhook's name and host
-	Webhook    string
-	Name       string `json:",omitempty"` // of the webhook
-	Host       string // of the webhook's URL, the rest of which may be a secret
-	Generation int
-	Number     int           // of the next attempt, from 1
-	Remaining  int           // attempts that may still be made, the next one included
-	Wait       time.Duration // until the next attempt
-	Timeout    time.Duration // of one POST
-	Last       string        `json:",omitempty"` // how the last attempt failed
-	Kind       Kind          `json:",omitempty"` // what it waits for
-	Due        time.Time     `json:",omitzero"`  // when it was put off to; zero after an attempt
-	Lapsed     bool          `json:",omitempty"` // AtRate: it has missed the time it was given once
-
-	called bool // its wait is over: an activity attempts it
-}
-
-// Kind is what a delivery that is left over waits for.
-type Kind string
-
-const (
-	// BackOff waits for the next step of its retry schedule, or for Posthorn's own trouble to end.
-	BackOff Kind = ""
-	// AtRate waits for the time, Due, that its webhook's rate has given it. Those close together are attempted together.
-	AtRate Kind = "rate"
-	// ForSlot waits for a slot in flight: it may be put off any number of times.
-	ForSlot Kind = "slot"
-)
-
-// UnmarshalJSON reads a leftover, also as builds before Kind wrote it: dispatches that they began go on.
-func (l *Leftover) UnmarshalJSON(text []byte) error {
-	type plain Leftover
-	var read struct {
-		plain
-		Reserved, Paced, Places bool
-	}
-	if err := json.Unmarshal(text, &read); err != nil { //nolint:musttag // the fields' names are the JSON's
-		return err
-	}
-	*l = Leftover(read.plain)
-	switch {
-	case l.Kind != BackOff:
-	case read.Paced:
-		l.Kind = AtRate
-	case (read.Reserved || read.Places) && !l.Due.IsZero():
-		l.Kind = ForSlot
-	}
-	return nil
-}
-
 // Round is what came of attempting several deliveries.
 type Round struct {
 	Summary    string `json:",omitempty"` // for the Web UI
@@ -134,10 +76,10 @@ type Round struct {
 	Canceled   int    `json:",omitempty"`
 	Superseded int    `json:",omitempty"`
 	// Stopped is the sum of these three, and all that earlier builds know of them.
-	Stopped      int        `json:",omitempty"`
-	NotDelivered []Ended    `json:",omitempty"` // the first of those that ended so
-	Waiting      []Leftover `json:",omitempty"` // to be retried
-	OverCap      []Leftover `json:",omitempty"` // not attempted: their webhook has enough in flight
+	Stopped      int       `json:",omitempty"`
+	NotDelivered []Ended   `json:",omitempty"` // the first of those that ended so
+	Waiting      Leftovers `json:",omitempty"` // to be retried
+	OverCap      Leftovers `json:",omitempty"` // not attempted: their webhook has enough in flight
 	// Together is set by the first attempts: retries that fall due together are made together. Dispatches begun by a
 	// worker that knew no such way keep to theirs, as their histories do. It comes with what is recorded anyway, and is
 	// not asked of workflow.GetVersion, which writes a marker and a search attribute.
@@ -149,7 +91,7 @@ type Round struct {
 // AttemptManyInput names deliveries of one webhook of which one attempt each is to be made.
 type AttemptManyInput struct {
 	DispatchID string
-	Deliveries []Leftover
+	Deliveries Leftovers
 }
 
 // AttemptInput names one delivery to be attempted until it is received or its retries are used up.

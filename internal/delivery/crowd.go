@@ -21,6 +21,9 @@ const (
 const (
 	crowdLeast   = time.Second
 	crowdLongest = 15 * time.Second
+	// besideLongest is the longest wait at a fast webhook while another tenant has traffic: it does not hang, and each
+	// batch that asks in vain costs Temporal and this process what one at work costs them.
+	besideLongest = 2 * time.Minute
 )
 
 // crowd bounds the batches of each webhook in this process. A batch that finds no room asks again later, the later the
@@ -48,13 +51,13 @@ func (c *crowd) enter(webhookID string, others bool, now func() time.Time) (leav
 		c.open[webhookID] = at
 	}
 	began := now()
-	most := batchesAtOnce
+	most, longest := batchesAtOnce, crowdLongest
 	if others && at.turns.took < fastBatch {
-		most = batchesBeside
+		most, longest = batchesBeside, besideLongest
 	}
 	if at.n >= most {
-		wait = at.turns.give(began, crowdLeast, at.turns.took/(asksPerPlace*batchesAtOnce))
-		wait = min(wait, crowdLongest)
+		wait = at.turns.give(began, crowdLeast, at.turns.took/time.Duration(asksPerPlace*most))
+		wait = min(wait, longest)
 		return nil, wait + rand.N(wait/4) //nolint:gosec // Nobody guesses it.
 	}
 	at.n++
