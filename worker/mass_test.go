@@ -158,6 +158,22 @@ func TestAnOutageIsCaughtUpWithWhateverTheGroup(t *testing.T) {
 	}
 }
 
+// Beside another tenant a takeover pauses after each part of it, and takes over everything all the same.
+func TestATakeoverStepsAsideForOthers(t *testing.T) {
+	t.Parallel()
+	const n = 3000
+	r, engine, _ := outage(t, models.MaxDispatch, n)
+	var asked []string
+	r.Others = func(tenant string) bool {
+		asked = append(asked, tenant)
+		return true
+	}
+	require.NoError(t, r.Look(t.Context()))
+	require.Len(t, asked, 2, "once for each %d deliveries", 10*models.MaxDispatch)
+	require.NotEmpty(t, asked[0])
+	require.Len(t, engine.started, (n+models.MaxDispatch-1)/models.MaxDispatch)
+}
+
 // A few keep to what the operator allows, and are started before more are made.
 func TestAFewThatAreCaughtKeepToTheGroup(t *testing.T) {
 	t.Parallel()

@@ -37,6 +37,8 @@ type Reconciler struct {
 	// Every is the time between two looks, default 10 s; Overdue how long a delivery must have been due before its
 	// dispatch is doubted, default 1 minute.
 	Every, Overdue time.Duration
+	// Others reports whether a tenant other than this one has had first attempts here a moment ago; nil = none ever has.
+	Others func(tenant string) bool
 
 	// When the steps that read whole tables come up again.
 	measureNext, sweepNext time.Time

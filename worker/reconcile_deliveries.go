@@ -19,6 +19,8 @@ const (
 	// startsAtOnce is how many dispatches are made before their starts are waited for: what waits for a start is never
 	// overdue again before it has been tried.
 	startsAtOnce = 64
+	// aside is the pause after each of these while another tenant has traffic. It leaves about 3,000 deliveries a second.
+	aside = 300 * time.Millisecond
 )
 
 var errNotStarted = errors.New("none of the dispatches was started")
@@ -130,8 +132,26 @@ func (p *pass) takeOver(ctx context.Context, deliveries []models.Delivery) error
 		if err := errors.Join(err, p.launch(ctx, fresh)); err != nil {
 			return err
 		}
+		if err := p.stepAside(ctx, chunk); err != nil {
+			return err
+		}
 	}
 	return nil
+}
+
+// stepAside pauses after deliveries of one tenant while another has traffic.
+func (p *pass) stepAside(ctx context.Context, taken []models.Delivery) error {
+	tenant := taken[0].Tenant
+	several := slices.ContainsFunc(taken, func(d models.Delivery) bool { return d.Tenant != tenant })
+	if p.Others == nil || several || !p.Others(tenant) {
+		return nil
+	}
+	select {
+	case <-time.After(aside):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // launch starts what has been taken over. An error means that Temporal is not up to more.

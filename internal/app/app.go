@@ -294,7 +294,8 @@ func (a *App) prepare(ctx context.Context, addr net.Addr) error {
 // work starts the worker, as soon as Temporal is there, and the reconciler. It returns what stops the worker, in the time
 // of its context.
 func (a *App) work(ctx context.Context, background *sync.WaitGroup) (stop func(context.Context)) {
-	deliveries := &activities.Deliveries{Courier: a.courier(), Processes: a.store}
+	courier := a.courier()
+	deliveries := &activities.Deliveries{Courier: courier, Processes: a.store}
 	all := worker.Activities{
 		Deliveries: deliveries,
 		Health:     &activities.Health{Hooks: a.hooks, Store: a.store, Mailer: a.mailer, PublicURL: a.Config.PublicURL, Metrics: a.metrics, Log: a.Log},
@@ -321,7 +322,7 @@ func (a *App) work(ctx context.Context, background *sync.WaitGroup) (stop func(c
 		})
 	})
 	reconciler := &worker.Reconciler{Store: a.store, Engine: a.engine, Threshold: int64(a.Config.FailureThreshold), Metrics: a.metrics, Log: a.Log,
-		Every: a.Config.Reconcile.Every, Overdue: a.Config.Reconcile.After}
+		Every: a.Config.Reconcile.Every, Overdue: a.Config.Reconcile.After, Others: courier.Others}
 	background.Go(func() { reconciler.Run(ctx) })
 	jobs := &worker.Jobs{Store: a.store, Engine: a.engine, Metrics: a.metrics, Log: a.Log, Now: a.store.Clock}
 	background.Go(func() { jobs.Run(ctx) })

@@ -23,6 +23,9 @@ type target struct {
 // manageTimeout bounds one call that sets up, counts or clears away. A large tenant takes a while to delete.
 const manageTimeout = 2 * time.Minute
 
+// unusedFor is how long an unused connection is kept: less than Posthorn keeps it, or a call would meet its end.
+const unusedFor = time.Minute
+
 func newTarget(base, key string) (*target, error) {
 	u, err := url.Parse(base)
 	if err != nil || u.Scheme != "http" || u.Host == "" {
@@ -31,7 +34,7 @@ func newTarget(base, key string) (*target, error) {
 	if u.Port() == "" {
 		u.Host += ":80"
 	}
-	return &target{base: u, key: key, client: &http.Client{Timeout: manageTimeout, Transport: &http.Transport{MaxIdleConnsPerHost: 16}}}, nil
+	return &target{base: u, key: key, client: &http.Client{Timeout: manageTimeout, Transport: &http.Transport{MaxIdleConnsPerHost: 16, IdleConnTimeout: unusedFor}}}, nil
 }
 
 var errNotFound = errors.New("not found")

@@ -135,7 +135,7 @@ func (c *Courier) Many(ctx context.Context, in ManyInput) (Batch, error) {
 		return Batch{}, nil
 	}
 	large := len(in.Deliveries) >= largeFrom
-	leave, wait := c.crowd.enter(in.Deliveries[0].Webhook, large && c.others(in.Deliveries[0].Tenant), c.Now)
+	leave, wait := c.crowd.enter(in.Deliveries[0].Webhook, large && c.Others(in.Deliveries[0].Tenant), c.Now)
 	if leave == nil {
 		return Batch{Again: wait, Reason: "waits for other batches to the same webhook"}, nil
 	}
@@ -165,7 +165,7 @@ func (c *Courier) Many(ctx context.Context, in ManyInput) (Batch, error) {
 		return sum, err
 	case 2*sum.Stopped() > len(in.Deliveries): // the next batch of the webhook would find out the same
 		return sum, sleep(ctx, stepBackMany)
-	case large && c.others(in.Deliveries[0].Tenant):
+	case large && c.Others(in.Deliveries[0].Tenant):
 		return sum, sleep(ctx, stepAside)
 	}
 	return sum, nil

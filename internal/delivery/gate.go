@@ -27,8 +27,8 @@ func (c *Courier) noteTraffic(tenant string) {
 	c.lately.Note(tenant, c.Now())
 }
 
-// others reports whether another tenant has traffic.
-func (c *Courier) others(tenant string) bool {
+// Others reports whether a tenant other than this one has had first attempts a moment ago.
+func (c *Courier) Others(tenant string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.lately.Other(tenant, c.Now())
@@ -57,7 +57,7 @@ func (c *Courier) gate(ctx context.Context, in FirstInput) (pass func(b *batch, 
 		case jobs < largeFrom:
 			return nil
 		}
-		if err := b.await(ctx, gateFor); err != nil || !c.others(in.Tenant) {
+		if err := b.await(ctx, gateFor); err != nil || !c.Others(in.Tenant) {
 			return err
 		}
 		return sleep(ctx, stepAside)
