@@ -22,6 +22,8 @@ type Overdue struct {
 	Checked map[string]time.Time
 	// Starter says of the same dispatches which process has to start them; 0 = not known.
 	Starter map[string]int64
+	// Unchecked has those of them that have never been asked after: when they were made says nothing of who drives them.
+	Unchecked map[string]bool
 	// Next is where the next page begins; More reports whether there may be one.
 	Next Mark
 	More bool
@@ -30,7 +32,7 @@ type Overdue struct {
 // Overdue reads a page of the deliveries that have been due since before, those after the mark that have waited longest.
 // What it reads does not depend on how many there are.
 func (s *Store) Overdue(ctx context.Context, before time.Time, after Mark, limit int) (Overdue, error) {
-	page := Overdue{Checked: map[string]time.Time{}, Starter: map[string]int64{}, Next: after}
+	page := Overdue{Checked: map[string]time.Time{}, Starter: map[string]int64{}, Unchecked: map[string]bool{}, Next: after}
 	err := s.db.WithContext(ctx).Where("status = 'pending' AND next_attempt_at < ? AND (next_attempt_at, id) > (?, ?)",
 		before.UTC(), after.At.UTC(), after.ID).Order("next_attempt_at, id").Limit(limit).Find(&page.Deliveries).Error
 	if err != nil || len(page.Deliveries) == 0 {
@@ -44,12 +46,13 @@ func (s *Store) Overdue(ctx context.Context, before time.Time, after Mark, limit
 			named[d.DispatchID] = true
 		}
 	}
-	err = bulk(ctx, s, sortedKeys(named), idColumns, `SELECT p.id, p.checked_at, COALESCE(p.process, 0) FROM v JOIN dispatches p ON p.id = v.id`, func(rows *sql.Rows) error {
+	err = bulk(ctx, s, sortedKeys(named), idColumns, `SELECT p.id, p.checked_at, COALESCE(p.process, 0), p.checked_at = p.created_at FROM v JOIN dispatches p ON p.id = v.id`, func(rows *sql.Rows) error {
 		var id string
 		var at time.Time
 		var process int64
-		err := rows.Scan(&id, &at, &process)
-		page.Checked[id], page.Starter[id] = at, process
+		var unchecked bool
+		err := rows.Scan(&id, &at, &process, &unchecked)
+		page.Checked[id], page.Starter[id], page.Unchecked[id] = at, process, unchecked
 		return err
 	})
 	return page, err
@@ -64,7 +67,11 @@ func (o *Overdue) HeldBy(gone []Process) Overdue {
 	}
 	held := Overdue{Checked: map[string]time.Time{}, Starter: o.Starter, Next: o.Next, More: o.More}
 	for id, process := range o.Starter {
-		if is[process] {
+		switch {
+		case !is[process]:
+		case o.Unchecked[id]: // a process may commit something after it has been declared gone
+			held.Checked[id] = time.Time{}
+		default:
 			held.Checked[id] = o.Checked[id]
 		}
 	}

@@ -129,6 +129,9 @@ func (p *pass) takeOver(ctx context.Context, deliveries []models.Delivery) error
 	}
 	for chunk := range slices.Chunk(deliveries, min(overdueAtOnce, startsAtOnce*most)) {
 		fresh, err := p.Store.TakeOver(ctx, chunk, p.before, most)
+		if err != nil {
+			p.Store.LetGo() // it may have been committed: then this process has dispatches that it does not know of
+		}
 		if err := errors.Join(err, p.launch(ctx, fresh)); err != nil {
 			return err
 		}

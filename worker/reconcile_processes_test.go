@@ -121,3 +121,24 @@ func TestThePlacesOfAKilledProcessAreFreeWithinSeconds(t *testing.T) {
 	b.silent()
 	require.Equal(t, 1, take("another"))
 }
+
+// A process that has been declared gone may still commit what it was accepting. It starts none of that, so that others take
+// it over within seconds, too.
+func TestWhatAGoneProcessStillAcceptsIsDispatchedAgainWithinSeconds(t *testing.T) {
+	t.Parallel()
+	b, process := watched(t)
+	for range 6 {
+		b.Clock.Advance(time.Second)
+		require.Empty(t, b.look())
+	}
+	late, id := b.publish()
+	require.Equal(t, process, b.Env.Store.ProcessID())
+	var launched []models.Dispatch
+	for range 15 {
+		b.Clock.Advance(time.Second)
+		launched = append(launched, b.look()...)
+	}
+	require.Len(t, launched, 1)
+	require.Equal(t, launched[0].ID, b.read(late).DispatchID)
+	require.Equal(t, 1, b.engine.questions[id])
+}

@@ -104,6 +104,7 @@ type Engine struct {
 	answered  time.Time                         // when it last did
 	outage    time.Time                         // when the last outage ended
 	gaveUp    bool                              // something that was to be started has not been
+	later     int                               // dispatches that are to be started a little later
 
 	launches crew[launch]
 	signals  *signals
@@ -210,8 +211,12 @@ func (e *Engine) heard(err error) {
 // start starts one dispatch's workflow, and reports whether it did.
 func (e *Engine) start(d *models.Dispatch, work []handoff.Work) (started bool) {
 	started, exists := e.try(d, work)
-	if exists {
+	switch {
+	case exists:
+		e.Log.Error("Temporal has a workflow of this id that is not of this dispatch; the deliveries get another", "dispatch", d.ID, "workflow", e.WorkflowID(d.ID))
 		e.startAgain(d)
+	case !started:
+		e.startLater(d)
 	}
 	return started
 }
@@ -234,12 +239,11 @@ func (e *Engine) try(d *models.Dispatch, work []handoff.Work) (started, exists b
 	switch {
 	case errors.As(err, &other):
 		e.Metrics.Starts.WithLabelValues("exists").Inc()
-		e.Log.Error("Temporal has a workflow of this id that is not of this dispatch; the deliveries get another", "dispatch", d.ID, "workflow", options.ID)
 		return false, true
 	case err != nil:
 		e.Metrics.Starts.WithLabelValues("failed").Inc()
 		e.giveUp()
-		e.Log.Warn("dispatch not started; the reconciler will", "dispatch", d.ID, "error", err)
+		e.Log.Warn("dispatch not started", "dispatch", d.ID, "error", err)
 	default:
 		e.Metrics.Starts.WithLabelValues("started").Inc()
 		e.Metrics.DispatchSize.Observe(float64(len(d.Deliveries)))

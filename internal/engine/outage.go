@@ -3,6 +3,8 @@ package engine
 import (
 	"context"
 	"time"
+
+	"github.com/posthorn/posthorn/models"
 )
 
 const (
@@ -11,6 +13,10 @@ const (
 	outageFrom = 3 * time.Second
 	// probeEvery is the time between two questions whether Temporal is back.
 	probeEvery = time.Second
+	// laterBy is when a dispatch that was given up is tried again, and laterMost how many wait for that. Beyond them, and
+	// after an outage, others take it over.
+	laterBy   = 2 * time.Second
+	laterMost = 64
 )
 
 // gave notes that something was not started, and has Temporal asked whether it is back: perhaps nothing else will be
@@ -60,4 +66,40 @@ func (e *Engine) probe() {
 		e.back()
 		e.gaveUp = false
 	}
+}
+
+// startLater tries again to start a dispatch that was given up: part of Temporal may be away for a moment, as when one of
+// its shards cannot be read.
+func (e *Engine) startLater(d *models.Dispatch) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.later == laterMost || e.closing.Load() {
+		return
+	}
+	e.later++
+	time.AfterFunc(laterBy, func() {
+		again := e.tryLater(d)
+		e.mu.Lock()
+		e.later--
+		e.mu.Unlock()
+		if again {
+			e.startLater(d)
+		}
+	})
+}
+
+// tryLater tries to start a dispatch that was given up, and reports whether it is still to be started. A workflow that
+// exists is the one that was given up too early.
+func (e *Engine) tryLater(d *models.Dispatch) (again bool) {
+	if e.closing.Load() || !e.owns(d.Process) || e.replaced(d) {
+		return false
+	}
+	e.mu.Lock()
+	away := e.isAway()
+	e.mu.Unlock()
+	if away {
+		return true
+	}
+	started, exists := e.try(d, nil)
+	return !started && !exists
 }

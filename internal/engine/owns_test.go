@@ -90,3 +90,39 @@ func TestWhatCouldNotBeWrittenIsLeftToOthers(t *testing.T) {
 		e.Close()
 	})
 }
+
+// What could not be started while others were is tried again after a moment, until it is started or is others'.
+func TestWhatWasGivenUpIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		owned := true
+		e, c, o := setup(func(o *engine.Options) { o.Owns = func(int64) bool { return owned } })
+		c.fail(serviceerror.NewUnavailable("one shard"))
+		require.Zero(t, e.LaunchWait(t.Context(), models.Dispatch{ID: "dsp_1"}))
+		time.Sleep(3 * time.Second)
+		require.Zero(t, c.starts())
+		c.fail(nil)
+		time.Sleep(5 * time.Second)
+		require.Equal(t, 1, c.starts())
+		time.Sleep(time.Minute)
+		require.Equal(t, 1, c.starts(), "once it is started")
+
+		c.fail(serviceerror.NewUnavailable("one shard"))
+		require.Zero(t, e.LaunchWait(t.Context(), models.Dispatch{ID: "dsp_2"}, models.Dispatch{ID: "dsp_3"}))
+		o.mu.Lock()
+		o.gone = map[string]bool{"dsp_2": true}
+		o.mu.Unlock()
+		c.fail(nil)
+		time.Sleep(5 * time.Second)
+		require.Equal(t, 2, c.starts(), "not what has been dispatched otherwise")
+
+		c.fail(serviceerror.NewUnavailable("one shard"))
+		require.Zero(t, e.LaunchWait(t.Context(), models.Dispatch{ID: "dsp_4"}))
+		owned = false
+		c.fail(nil)
+		time.Sleep(5 * time.Second)
+		require.Equal(t, 2, c.starts(), "not what others have taken over")
+		require.Empty(t, o.moved)
+		e.Close()
+	})
+}
