@@ -49,7 +49,7 @@ var operations = []operation{
 
 	{route: "GET /v1/event-types", roles: all},
 	{route: "PUT /v1/event-types/:name", roles: "admin", body: `{"description":"Changed","schema":{"type":"object"}}`, audit: "event_type.created"},
-	{route: "GET /v1/event-types/:name", roles: all},
+	{route: "GET /v1/event-types/:name", roles: all, first: (*world).ownType},
 	{route: "DELETE /v1/event-types/:name", roles: "admin", audit: "event_type.deleted", first: (*world).ownType},
 	{route: "GET /v1/tenants/:tenant/event-types", roles: reader},
 	{route: "PUT /v1/tenants/:tenant/catalogs/:system", roles: owner, audit: "catalog.loaded"},

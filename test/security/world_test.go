@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -54,7 +55,7 @@ func newWorld(t *testing.T) *world {
 	w := &world{Env: hookstest.New(t, hookstest.WithPoster(receives{})), t: t}
 	var inner []gin.RouteInfo
 	var names []string
-	o := api.Options{Hooks: w.Hooks, Store: w.Store, Registry: prometheus.NewRegistry()}
+	o := api.Options{Hooks: w.Hooks, Store: w.Store, Registry: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler)}
 	for _, mount := range five {
 		o.Systems = append(o.Systems, func(r gin.IRouter) {
 			mount(r, systems.Options{Hooks: w.Hooks, Mounted: func(a *systems.API) {
