@@ -38,9 +38,9 @@ type Store struct {
 	inTx     bool // the handle that Tx gives to its function
 	clock    *clock
 	groupMax int
-	changes  *inTurn       // of tenants
-	traffic  *atomic.Int64 // when an event was last accepted or an attempt recorded, in nanoseconds since 1970
-	presence *presence     // what the other processes know of this one
+	changes  *inTurn                          // of tenants
+	traffic  *atomic.Int64                    // when an event was last accepted or an attempt recorded, in nanoseconds since 1970
+	presence *presence                        // what the other processes know of this one
 	actor    func(context.Context) AuditActor // who makes the changes of a context; nil = Posthorn itself
 	auditIDs *auditIDs
 }

@@ -246,7 +246,7 @@ func (s *Store) SetWebhookStatus(ctx context.Context, tenant, id string, c Statu
 				return err
 			}
 		}
-		if !changed && c.Recover == nil && !(c.Reset && counted) {
+		if !changed && c.Recover == nil && (!c.Reset || !counted) {
 			return nil
 		}
 		return tx.auditStatus(ctx, &w, was, c)
