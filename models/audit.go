@@ -96,26 +96,29 @@ func (s *Store) audit(ctx context.Context, tenant string, action AuditAction, ta
 		maps.Copy(changes, note.Changes)
 	}
 	actor := AuditActor{}
-	if s.actor != nil {
-		actor = s.actor(ctx)
+	if s.log.actor != nil {
+		actor = s.log.actor(ctx)
 	}
 	if actor.Kind == "" { // nobody has asked for it
 		actor.Kind, actor.Name = ActorSystem, ActorPosthorn
 	}
 	now := s.now()
-	return s.db.WithContext(ctx).Create(&AuditEntry{ID: s.auditIDs.next(now), At: now, Tenant: tenant, TenantSlug: TenantSlug(tenant),
+	return s.db.WithContext(ctx).Create(&AuditEntry{ID: s.log.nextID(now), At: now, Tenant: tenant, TenantSlug: TenantSlug(tenant),
 		ActorKind: actor.Kind, ActorID: actor.ID, ActorName: actor.Name, Action: action, TargetKind: target.Kind, TargetID: target.ID,
 		Changes: changes.bounded(), RequestID: actor.RequestID, Address: actor.Address}).Error
 }
 
-// auditIDs makes the ids of entries. They sort by At, and those that one process makes in the same millisecond as they were made.
-type auditIDs struct {
+// auditing is what a Store needs for the audit log.
+type auditing struct {
+	actor func(context.Context) AuditActor // who makes the changes of a context; nil = Posthorn itself
+
 	mu   sync.Mutex
 	last int64  // the latest At, in milliseconds since 1970
 	seq  uint16 // of the latest entry within that millisecond: the 12 bits that follow the time in a UUIDv7
 }
 
-func (a *auditIDs) next(at time.Time) string {
+// nextID makes the id of an entry. Ids sort by At, and those that one process makes in the same millisecond as they were made.
+func (a *auditing) nextID(at time.Time) string {
 	u := uuid.Must(uuid.NewV7())
 	a.mu.Lock()
 	defer a.mu.Unlock()

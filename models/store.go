@@ -38,11 +38,10 @@ type Store struct {
 	inTx     bool // the handle that Tx gives to its function
 	clock    *clock
 	groupMax int
-	changes  *inTurn                          // of tenants
-	traffic  *atomic.Int64                    // when an event was last accepted or an attempt recorded, in nanoseconds since 1970
-	presence *presence                        // what the other processes know of this one
-	actor    func(context.Context) AuditActor // who makes the changes of a context; nil = Posthorn itself
-	auditIDs *auditIDs
+	changes  *inTurn       // of tenants
+	traffic  *atomic.Int64 // when an event was last accepted or an attempt recorded, in nanoseconds since 1970
+	presence *presence     // what the other processes know of this one
+	log      *auditing
 }
 
 // Options tunes Open. The zero value is usable.
@@ -79,7 +78,7 @@ func Open(ctx context.Context, databaseURL string, o Options) (*Store, error) {
 		o.ReadFor = readFor
 	}
 	s := &Store{clock: &clock{process: o.Now}, groupMax: min(o.GroupMax, MaxDispatch), changes: &inTurn{}, traffic: &atomic.Int64{},
-		presence: newPresence(), readFor: o.ReadFor, actor: o.Actor, auditIDs: &auditIDs{}}
+		presence: newPresence(), readFor: o.ReadFor, log: &auditing{actor: o.Actor}}
 	pool, err := s.connect(ctx, databaseURL, o)
 	if err != nil {
 		return nil, fmt.Errorf("models: open: %w", err)
@@ -250,8 +249,7 @@ func (s *Store) Tx(ctx context.Context, fn func(tx *Store) error) error {
 func (s *Store) tx(ctx context.Context, again func(error) bool, fn func(tx *Store) error) error {
 	return s.repeat(ctx, again, func() error {
 		return s.db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
-			return fn(&Store{db: tx, postgres: s.postgres, server: s.server, inTx: true, clock: s.clock, groupMax: s.groupMax, traffic: s.traffic, presence: s.presence,
-				actor: s.actor, auditIDs: s.auditIDs})
+			return fn(&Store{db: tx, postgres: s.postgres, server: s.server, inTx: true, clock: s.clock, groupMax: s.groupMax, traffic: s.traffic, presence: s.presence, log: s.log})
 		})
 	})
 }

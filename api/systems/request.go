@@ -21,8 +21,6 @@ type Request struct {
 	API    *API
 	Who    hooks.Principal
 	Tenant string
-
-	shown []string // ids of the webhooks whose secrets the answer shows
 }
 
 // Ctx is the request's context.
@@ -31,24 +29,6 @@ func (q *Request) Ctx() context.Context { return q.Request.Context() }
 // MaySeeSecrets tells whether what the system's own API shows of a webhook's secret may be shown: a key that can only
 // read must not be able to forge deliveries with what it reads.
 func (q *Request) MaySeeSecrets() bool { return q.Who.May(q.Tenant) }
-
-// Secret gives a webhook's newest signing secret for the answer; "" if it has none, or the key may not see it. The handler calls
-// NoteShown before it answers.
-func (q *Request) Secret(w *models.Webhook) (string, error) {
-	if !q.MaySeeSecrets() {
-		return "", nil
-	}
-	secret, err := q.API.Hooks.Secret(w)
-	if secret != "" {
-		q.shown = append(q.shown, w.ID)
-	}
-	return secret, err
-}
-
-// NoteShown logs whose secrets the answer is about to show, all of them in one entry.
-func (q *Request) NoteShown() error {
-	return q.API.Hooks.NoteShown(q.Ctx(), q.Tenant, q.shown...)
-}
 
 // Invalid refuses the request for one field.
 func (q *Request) Invalid(field, format string, args ...any) error {

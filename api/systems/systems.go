@@ -93,13 +93,8 @@ func (a *API) Mount(r gin.IRouter) {
 	for _, path := range []string{"/" + a.System, "/" + a.System + "/*path"} {
 		r.Any(path, func(c *gin.Context) { a.engine.ServeHTTP(c.Writer, c.Request) })
 	}
-	if a.Mounted != nil {
-		a.Mounted(a)
-	}
+	a.mounted()
 }
-
-// Routes are the API's routes, as Gin writes them.
-func (a *API) Routes() gin.RoutesInfo { return a.engine.Routes() }
 
 // admit finds out who asks and for which tenant.
 func (a *API) admit(c *gin.Context) (*Request, error) {
