@@ -141,7 +141,7 @@ func (w *world) furnish(x *things, o operation) {
 	require.NoError(w.t, err)
 	require.Len(w.t, webhooks, 1)
 	x.ids["webhook"] = webhooks[0].ID
-	keys, err := w.Hooks.Keys(ctx, x.slug)
+	keys, err := w.Store.APIKeys(ctx, x.slug)
 	require.NoError(w.t, err)
 	x.ids["key"] = keys[len(keys)-1].ID
 	x.ids["event"] = w.Publish(x.slug, eventType, `{"jobParts":[]}`)
