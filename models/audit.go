@@ -100,7 +100,7 @@ func (s *Store) audit(ctx context.Context, tenant string, action AuditAction, ta
 		actor = s.log.actor(ctx)
 	}
 	if actor.Kind == "" { // nobody has asked for it
-		actor.Kind, actor.Name = ActorSystem, ActorPosthorn
+		actor.Kind, actor.Name = ActorSystem, "posthorn"
 	}
 	now := s.now()
 	return s.db.WithContext(ctx).Create(&AuditEntry{ID: s.log.nextID(now), At: now, Tenant: tenant, TenantSlug: TenantSlug(tenant),

@@ -66,6 +66,3 @@ const (
 	ActorKey    = "key"    // a key of the tenant's
 	ActorSystem = "system" // Posthorn itself
 )
-
-// ActorPosthorn is the name of the actor where Posthorn acts by itself.
-const ActorPosthorn = "posthorn"
