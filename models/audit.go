@@ -60,6 +60,8 @@ type AuditNote struct {
 	Action  AuditAction  // in the place of the method's own; "" = that
 	Changes AuditChanges // beside the method's own
 	Nothing bool         // nothing has changed, or it is logged already: there is no entry
+	// Automatic: it is Posthorn's own doing, also where somebody's call leads to it.
+	Automatic bool
 }
 
 type auditNoteKey struct{}
@@ -84,9 +86,16 @@ func Unaudited(ctx context.Context) context.Context {
 
 // audit writes the entry of a change, in the transaction that makes it.
 func (s *Store) audit(ctx context.Context, tenant string, action AuditAction, target AuditTarget, changes AuditChanges) error {
+	actor := AuditActor{}
+	if s.log.actor != nil {
+		actor = s.log.actor(ctx)
+	}
 	if note, ok := ctx.Value(auditNoteKey{}).(*AuditNote); ok {
 		if note.Nothing {
 			return nil
+		}
+		if note.Automatic {
+			actor = AuditActor{RequestID: actor.RequestID}
 		}
 		action = cmp.Or(note.Action, action)
 		changes = maps.Clone(changes)
@@ -94,10 +103,6 @@ func (s *Store) audit(ctx context.Context, tenant string, action AuditAction, ta
 			changes = AuditChanges{}
 		}
 		maps.Copy(changes, note.Changes)
-	}
-	actor := AuditActor{}
-	if s.log.actor != nil {
-		actor = s.log.actor(ctx)
 	}
 	if actor.Kind == "" { // nobody has asked for it
 		actor.Kind, actor.Name = ActorSystem, "posthorn"

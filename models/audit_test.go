@@ -3,6 +3,7 @@ package models_test
 import (
 	"context"
 	"errors"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -169,6 +170,27 @@ func TestAutomaticDeactivationIsLogged(t *testing.T) {
 		require.Equal(t, map[string]any{"from": "active", "to": "deactivated"}, rows[0].Changes["status"])
 		require.Equal(t, map[string]any{"from": nil, "to": "the receiver answered 410 Gone"}, rows[0].Changes["status_reason"])
 	})
+}
+
+// Also where a call leads to it: deactivating is what Posthorn does.
+func TestWhatIsAutomaticIsPosthorns(t *testing.T) {
+	t.Parallel()
+	store, err := models.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "posthorn.db"), models.Options{Actor: func(context.Context) models.AuditActor {
+		return models.AuditActor{Kind: models.ActorKey, ID: "key_1", Name: "ci", Address: "192.0.2.7", RequestID: "call-7"}
+	}})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, store.Close()) })
+	require.NoError(t, store.Migrate(t.Context()))
+	s := &database{Store: store, Clock: newClock()}
+	w := s.Webhook(t, s.Tenant(t, "acme"))
+	_, err = s.DeactivateWebhook(t.Context(), w.ID, 10, "its key has been revoked")
+	require.NoError(t, err)
+	by := func(action models.AuditAction) models.AuditActor {
+		e := s.entries(t, models.AuditFilter{Action: action})[0]
+		return models.AuditActor{Kind: e.ActorKind, ID: e.ActorID, Name: e.ActorName, Address: e.Address, RequestID: e.RequestID}
+	}
+	require.Equal(t, models.AuditActor{Kind: "key", ID: "key_1", Name: "ci", Address: "192.0.2.7", RequestID: "call-7"}, by(models.AuditWebhookCreated))
+	require.Equal(t, models.AuditActor{Kind: "system", Name: "posthorn", RequestID: "call-7"}, by(models.AuditWebhookDeactivated))
 }
 
 // The changes of one entry are bounded, whatever was changed.

@@ -138,7 +138,7 @@ func (s *Store) deactivate(ctx context.Context, w *Webhook, threshold int64, ver
 		if job, err = tx.applyStatus(ctx, w, change); err != nil {
 			return err
 		}
-		if err := tx.auditStatus(ctx, w, WebhookActive, change); err != nil {
+		if err := tx.auditStatus(WithAuditNote(ctx, &AuditNote{Automatic: true}), w, WebhookActive, change); err != nil {
 			return err
 		}
 		w.Health.Epoch++
