@@ -18,7 +18,9 @@ type Housekeeping struct {
 	Hooks     *hooks.Service
 	Store     *models.Store
 	Retention time.Duration // of finished events, deliveries and attempts
-	Now       func() time.Time
+	// AuditRetention is for how long entries of the audit log are kept; 0 = for good.
+	AuditRetention time.Duration
+	Now            func() time.Time
 }
 
 // ReleasePage makes the next page of a recovery's deliveries pending and starts what drives them.
@@ -51,10 +53,13 @@ func (a *Housekeeping) webhook(ctx context.Context, id string) (models.Webhook, 
 // expiredAtOnce is how many rows of a kind one step looks at.
 const expiredAtOnce = 1000
 
-// RemoveExpired deletes finished events, deliveries and attempts older than the retention, and returns how many
-// rows went. What is pending or held stays.
+// RemoveExpired deletes finished events, deliveries and attempts older than the retention, and entries of the audit log older
+// than theirs. It returns how many rows went. What is pending or held stays.
 func (a *Housekeeping) RemoveExpired(ctx context.Context) (int64, error) {
 	run := a.Store.Expire(a.Now().Add(-a.Retention), expiredAtOnce)
+	if a.AuditRetention > 0 {
+		run.AuditBefore(a.Now().Add(-a.AuditRetention))
+	}
 	var removed int64
 	for {
 		n, more, err := run.Step(ctx)

@@ -121,3 +121,25 @@ func TestRemoveExpiredKeepsWhatIsOwed(t *testing.T) {
 	_, err = b.Store.Delivery(t.Context(), tenant, done.Deliveries[0].ID)
 	require.ErrorIs(t, err, models.ErrNotFound)
 }
+
+func TestRemoveExpiredRemovesOldEntriesOfTheAuditLog(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	h := &activities.Housekeeping{Hooks: b.Hooks, Store: b.Store, Retention: 24 * time.Hour, AuditRetention: 400 * 24 * time.Hour, Now: b.Clock.Now}
+	b.hook("/good")
+	entries := func() int {
+		rows, _, err := b.Store.AuditLog(t.Context(), models.AuditFilter{}, models.Page{Limit: 100})
+		require.NoError(t, err)
+		return len(rows)
+	}
+	before := entries()
+	require.NotZero(t, before)
+	b.Clock.Advance(399 * 24 * time.Hour)
+	_, err := run[int64](b, workflows.RemoveExpired, h.RemoveExpired)
+	require.NoError(t, err)
+	require.Equal(t, before, entries())
+	b.Clock.Advance(2 * 24 * time.Hour)
+	_, err = run[int64](b, workflows.RemoveExpired, h.RemoveExpired)
+	require.NoError(t, err)
+	require.Zero(t, entries())
+}

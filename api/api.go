@@ -92,6 +92,7 @@ func New(o Options) (http.Handler, error) {
 	s.publishing()
 	s.deliveries()
 	s.recoveries()
+	s.audit()
 	s.health()
 	s.console()
 	for _, mount := range o.Systems {

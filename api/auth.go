@@ -61,6 +61,9 @@ func (s *server) admit(c *gin.Context, need access) (hooks.Principal, error) {
 		return p, err
 	}
 	c.Set(principalField, p)
+	if need != publishers { // what is published is recorded with the event
+		c.Request = c.Request.WithContext(hooks.Acting(ctx, p))
+	}
 	if slug != "" {
 		if err := s.resolveTenant(c, p, slug, need); err != nil {
 			return p, err

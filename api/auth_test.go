@@ -60,6 +60,8 @@ var contract = []route{
 	{"POST /v1/tenants/{tenant}/deliveries/{id}/cancel", "tenant", ""},
 	{"POST /v1/tenants/{tenant}/deliveries/{id}/pause", "tenant", ""},
 	{"POST /v1/tenants/{tenant}/deliveries/{id}/resume", "tenant", ""},
+	{"GET /v1/audit", "", ""},
+	{"GET /v1/tenants/{tenant}/audit", "tenant read", ""},
 }
 
 // request fills the route in; ids gives the id for each kind of thing.

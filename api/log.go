@@ -12,6 +12,8 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/posthorn/posthorn/internal/hooks"
 )
 
 const (
@@ -30,7 +32,8 @@ func (s *server) identify(c *gin.Context) {
 	if !isPlain(id) {
 		id = uuid.NewString()
 	}
-	c.Request = c.Request.WithContext(context.WithValue(c.Request.Context(), requestIDKey{}, id))
+	actor := hooks.Actor{Address: c.RemoteIP(), RequestID: id}
+	c.Request = c.Request.WithContext(hooks.WithActor(context.WithValue(c.Request.Context(), requestIDKey{}, id), actor))
 	c.Header(requestIDHeader, id)
 }
 

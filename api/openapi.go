@@ -21,6 +21,7 @@ const (
 	tagEvents     = "Events"
 	tagDeliveries = "Deliveries"
 	tagRecoveries = "Recoveries"
+	tagAudit      = "Audit log"
 	tagService    = "Service"
 )
 
@@ -33,6 +34,7 @@ var tags = []*huma.Tag{
 	{Name: tagEventTypes, Description: "The kinds of events there are, and what their data looks like."},
 	{Name: tagTenants, Description: "The customers of the platform: the owners of webhooks, events and keys."},
 	{Name: tagKeys, Description: "What a tenant's programs and people authenticate with."},
+	{Name: tagAudit, Description: "Who changed what, through any API: written in the transaction that makes the change, and never altered."},
 	{Name: tagService, Description: "Probes. They need no key."},
 }
 

@@ -37,7 +37,10 @@ func (s *Store) CreateAPIKey(ctx context.Context, k *APIKey) error {
 		if _, err := tx.touchWebhooks(ctx, k.Tenant); err != nil {
 			return err
 		}
-		return found(tx.db.WithContext(ctx).Create(k).Error)
+		if err := tx.db.WithContext(ctx).Create(k).Error; err != nil {
+			return found(err)
+		}
+		return tx.audit(ctx, k.Tenant, AuditKeyCreated, AuditTarget{"key", k.ID}, AuditChanges{"name": FromTo(nil, k.Name), "role": FromTo(nil, string(k.Role))})
 	})
 }
 
@@ -67,6 +70,9 @@ func (s *Store) RevokeAPIKey(ctx context.Context, tenant, id string) error {
 		if result.Error == nil && result.RowsAffected == 0 {
 			return ErrNotFound
 		}
-		return result.Error
+		if result.Error != nil {
+			return result.Error
+		}
+		return tx.audit(ctx, tenant, AuditKeyRevoked, AuditTarget{"key", id}, nil)
 	})
 }

@@ -188,7 +188,11 @@ func (s *Store) ChangeDelivery(ctx context.Context, tenant, id string, change fu
 		case !errors.Is(err, ErrNotFound):
 			return err
 		}
+		was := d.Status
 		if err := change(&d, status); err != nil {
+			return err
+		}
+		if err := tx.auditDelivery(ctx, &d, was); err != nil {
 			return err
 		}
 		d.Generation++

@@ -81,8 +81,10 @@ func (s *Store) EraseEvent(ctx context.Context, tenant, id string) error {
 		if err != nil {
 			return err
 		}
-		job, err = tx.addJob(ctx, Job{Kind: jobErase, Tenant: tenant, EventID: id, Reason: ReasonErased})
-		return err
+		if job, err = tx.addJob(ctx, Job{Kind: jobErase, Tenant: tenant, EventID: id, Reason: ReasonErased}); err != nil || e.ErasedAt != nil {
+			return err
+		}
+		return tx.audit(ctx, tenant, AuditEventErased, AuditTarget{"event", id}, nil)
 	})
 	if err == nil {
 		s.follow(ctx, job)

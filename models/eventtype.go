@@ -38,35 +38,37 @@ func (s *Store) PutEventTypes(ctx context.Context, types []EventType) error {
 		if err := tx.lockTypes(ctx, types[0].Tenant); err != nil {
 			return err
 		}
-		changed, err := tx.changedTypes(ctx, types)
+		changed, stored, err := tx.changedTypes(ctx, types)
 		if err != nil || len(changed) == 0 {
 			return err
 		}
 		if err := tx.touchTypes(ctx, types[0].Tenant); err != nil {
 			return err
 		}
-		return tx.upsertTypes(ctx, changed)
+		if err := tx.upsertTypes(ctx, changed); err != nil {
+			return err
+		}
+		return tx.auditTypes(ctx, changed, stored)
 	})
 }
 
-// changedTypes gives those of the types that differ from what is stored, and sets the times of all.
-func (s *Store) changedTypes(ctx context.Context, types []EventType) ([]EventType, error) {
-	stored := make(map[string]*EventType, len(types))
-	err := bulk(ctx, s, types, typeColumns[:2], "SELECT t.* FROM v JOIN event_types t ON t.tenant = v.tenant AND t.name = v.name", func(rows *sql.Rows) error {
+// changedTypes gives those of the types that differ from what is stored, and what is stored. It sets the times of all.
+func (s *Store) changedTypes(ctx context.Context, types []EventType) (changed []EventType, stored map[string]*EventType, err error) {
+	stored = make(map[string]*EventType, len(types))
+	err = bulk(ctx, s, types, typeColumns[:2], "SELECT t.* FROM v JOIN event_types t ON t.tenant = v.tenant AND t.name = v.name", func(rows *sql.Rows) error {
 		var t EventType
 		err := s.db.ScanRows(rows, &t)
 		stored[t.Name] = &t
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	now := s.now()
 	last := make(map[string]int, len(types)) // of a name put twice the last counts
 	for i := range types {
 		last[types[i].Name] = i
 	}
-	var changed []EventType
 	for i := range types {
 		t := &types[i]
 		was := stored[t.Name]
@@ -82,7 +84,7 @@ func (s *Store) changedTypes(ctx context.Context, types []EventType) ([]EventTyp
 			changed = append(changed, *t)
 		}
 	}
-	return changed, nil
+	return changed, stored, nil
 }
 
 var typeColumns = []column[EventType]{
@@ -160,7 +162,10 @@ func (s *Store) DeleteEventType(ctx context.Context, tenant, name string) error 
 		if result.Error == nil && result.RowsAffected == 0 {
 			return ErrNotFound
 		}
-		return result.Error
+		if result.Error != nil {
+			return result.Error
+		}
+		return tx.audit(ctx, tenant, AuditEventTypeDeleted, AuditTarget{"event_type", name}, nil)
 	})
 }
 

@@ -134,7 +134,11 @@ func (s *Store) deactivate(ctx context.Context, w *Webhook, threshold int64, ver
 		}
 		changed = true
 		var err error
-		if job, err = tx.applyStatus(ctx, w, StatusChange{To: WebhookDeactivated, Reason: reason}); err != nil {
+		change := StatusChange{To: WebhookDeactivated, Reason: reason}
+		if job, err = tx.applyStatus(ctx, w, change); err != nil {
+			return err
+		}
+		if err := tx.auditStatus(WithAuditNote(ctx, &AuditNote{Automatic: true}), w, WebhookActive, change); err != nil {
 			return err
 		}
 		w.Health.Epoch++

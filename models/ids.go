@@ -21,6 +21,7 @@ const (
 	PrefixNotification = "ntf_"
 	PrefixJob          = "job_"
 	PrefixInstallation = "ins_"
+	PrefixAudit        = "aud_"
 )
 
 // idsClock is the clock that ids are made by, as the times in ids are compared with times that are stored; nil = the

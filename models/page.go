@@ -23,6 +23,7 @@ const (
 	listWebhooks   = "webhooks"
 	listEvents     = "events"
 	listDeliveries = "deliveries"
+	listAudit      = "audit"
 )
 
 const cursorSeparator = "\x1f"

@@ -3,6 +3,7 @@ package models_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -11,7 +12,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// tenantTables are the tables that have a column tenant.
+// tenantTables are the tables that have a column tenant, except the audit log: it keeps its entries of a deleted tenant.
 func (s *database) tenantTables(t *testing.T) (tables []string) {
 	t.Helper()
 	query := `SELECT table_name FROM information_schema.columns WHERE table_schema = 'public' AND column_name = 'tenant' ORDER BY 1`
@@ -19,7 +20,7 @@ func (s *database) tenantTables(t *testing.T) (tables []string) {
 		query = `SELECT m.name FROM sqlite_master m JOIN pragma_table_info(m.name) c WHERE m.type = 'table' AND c.name = 'tenant' ORDER BY 1`
 	}
 	require.NoError(t, s.DB().Raw(query).Scan(&tables).Error)
-	return tables
+	return slices.DeleteFunc(tables, func(table string) bool { return table == "audit_log" })
 }
 
 // of counts a tenant's rows in every table that has any.
@@ -81,7 +82,7 @@ func TestDeleteTenantDoesNotGrow(t *testing.T) {
 			s.much(t, tenant, n)
 			store, o := s.Observe()
 			require.NoError(t, store.DeleteTenant(t.Context(), tenant))
-			require.LessOrEqual(t, len(o.Statements), 2)
+			require.LessOrEqual(t, len(o.Statements), 3)
 			require.Equal(t, int64(1), o.Most(), "rows changed")
 			seen = append(seen, o)
 		}

@@ -97,7 +97,10 @@ func (s *Store) CreateRecovery(ctx context.Context, r *Recovery) error {
 		if err := tx.holdTenant(ctx, r.Tenant); err != nil {
 			return err
 		}
-		if err := tx.db.WithContext(ctx).Create(r).Error; err != nil || !uncounted {
+		if err := tx.db.WithContext(ctx).Create(r).Error; err != nil {
+			return err
+		}
+		if err := tx.auditRecovery(ctx, r, AuditRecoveryCreated); err != nil || !uncounted {
 			return err
 		}
 		_, err := tx.addJob(ctx, Job{Kind: jobCount, Tenant: r.Tenant, WebhookID: r.WebhookID, Subject: r.ID})
@@ -132,6 +135,9 @@ func (s *Store) CancelRecovery(ctx context.Context, tenant, id string) (r Recove
 			return nil
 		}
 		if err := tx.finishRecovery(ctx, &r, RecoveryCanceled); err != nil {
+			return err
+		}
+		if err := tx.auditRecovery(ctx, &r, AuditRecoveryCanceled); err != nil {
 			return err
 		}
 		var w Webhook

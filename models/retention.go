@@ -11,9 +11,10 @@ import (
 // Expiry is one run of the retention. It remembers where it is in each table, so that a step does not read again what
 // earlier ones have passed over. It is not safe for concurrent use.
 type Expiry struct {
-	store  *Store
-	before time.Time
-	limit  int
+	store       *Store
+	before      time.Time
+	auditBefore string // the first id of the audit log that stays; "" = all stay
+	limit       int
 
 	finished time.Time // deliveries that finished before it are done with
 	at       int       // the table whose turn it is
@@ -25,12 +26,15 @@ func (s *Store) Expire(before time.Time, limit int) *Expiry {
 	return &Expiry{store: s, before: before.UTC(), limit: limit}
 }
 
+// AuditBefore makes the run remove entries of the audit log, too: those from before a time.
+func (e *Expiry) AuditBefore(t time.Time) { e.auditBefore = auditBound(t) }
+
 // attemptsFactor is how many attempts a step removes for each of its deliveries: where they have more, it takes fewer.
 const attemptsFactor = 4
 
 // Step makes one bounded step: it removes deliveries with their attempts, and the events of which no delivery is left. After
-// the last of those it goes on to events that nobody was owed, sent notifications, finished recoveries and replays. n is how
-// many rows went; more reports whether there is another step to make.
+// the last of those it goes on to events that nobody was owed, sent notifications, finished recoveries, entries of the audit
+// log (AuditBefore) and replays. n is how many rows went; more reports whether there is another step to make.
 //
 // What is pending or held stays however old, with its attempts and its event.
 func (e *Expiry) Step(ctx context.Context) (n int64, more bool, err error) {
@@ -131,12 +135,13 @@ var expiring = []expiringTable{
 		"tenant, id", "NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.tenant = r.tenant AND d.event_id = r.id)"},
 	{"notifications", "id", "id > @id", "id", "id", "r.sent_at IS NOT NULL AND r.created_at < @before"},
 	{"recoveries", "id", "id > @id", "id", "id", "r.finished_at < @before"},
+	{"audit_log", "id", "id > @id AND id < @audit", "id", "id", "true"},
 	{"replays", "tenant, attempt_id AS id", "(tenant, attempt_id) > (@tenant, @id)", "tenant, attempt_id", "tenant, attempt_id", "r.replayed_at < @before"},
 }
 
 // rest removes what has expired of a page of a table. full reports whether there may be another page.
 func (e *Expiry) rest(ctx context.Context, t expiringTable) (n int64, full bool, err error) {
-	args := map[string]any{"at": e.position.At.UTC(), "tenant": e.position.Tenant, "id": e.position.ID, "before": e.before,
+	args := map[string]any{"at": e.position.At.UTC(), "tenant": e.position.Tenant, "id": e.position.ID, "before": e.before, "audit": e.auditBefore,
 		"limit": e.limit, "others": e.limit - 1}
 	var last []expiryMark
 	page := " FROM " + t.name + " WHERE " + t.rows + " ORDER BY " + t.order

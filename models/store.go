@@ -41,6 +41,7 @@ type Store struct {
 	changes  *inTurn       // of tenants
 	traffic  *atomic.Int64 // when an event was last accepted or an attempt recorded, in nanoseconds since 1970
 	presence *presence     // what the other processes know of this one
+	log      *auditing
 }
 
 // Options tunes Open. The zero value is usable.
@@ -55,6 +56,8 @@ type Options struct {
 	// Now is the process's clock. The default is time.Now, corrected on PostgreSQL by how far the database's is ahead of
 	// it; one that is given is corrected only with Correct.
 	Now func() time.Time
+	// Actor says who makes the changes of a context, for the audit log. Default: Posthorn itself.
+	Actor func(context.Context) AuditActor
 	// Correct makes the Store follow the database's clock although Now is given: for tests with a clock that is wrong.
 	Correct bool
 }
@@ -75,7 +78,7 @@ func Open(ctx context.Context, databaseURL string, o Options) (*Store, error) {
 		o.ReadFor = readFor
 	}
 	s := &Store{clock: &clock{process: o.Now}, groupMax: min(o.GroupMax, MaxDispatch), changes: &inTurn{}, traffic: &atomic.Int64{},
-		presence: newPresence(), readFor: o.ReadFor}
+		presence: newPresence(), readFor: o.ReadFor, log: &auditing{actor: o.Actor}}
 	pool, err := s.connect(ctx, databaseURL, o)
 	if err != nil {
 		return nil, fmt.Errorf("models: open: %w", err)
@@ -246,7 +249,7 @@ func (s *Store) Tx(ctx context.Context, fn func(tx *Store) error) error {
 func (s *Store) tx(ctx context.Context, again func(error) bool, fn func(tx *Store) error) error {
 	return s.repeat(ctx, again, func() error {
 		return s.db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
-			return fn(&Store{db: tx, postgres: s.postgres, server: s.server, inTx: true, clock: s.clock, groupMax: s.groupMax, traffic: s.traffic, presence: s.presence})
+			return fn(&Store{db: tx, postgres: s.postgres, server: s.server, inTx: true, clock: s.clock, groupMax: s.groupMax, traffic: s.traffic, presence: s.presence, log: s.log})
 		})
 	})
 }

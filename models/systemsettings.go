@@ -2,6 +2,7 @@ package models
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"gorm.io/gorm/clause"
@@ -33,14 +34,23 @@ func (s *Store) PutSystemSettings(ctx context.Context, tenant, system, settings 
 		if err := tx.holdTenant(ctx, tenant); err != nil {
 			return err
 		}
-		return tx.db.WithContext(ctx).Clauses(clause.OnConflict{
+		was, err := tx.SystemSettings(ctx, tenant, system)
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return err
+		}
+		err = tx.db.WithContext(ctx).Clauses(clause.OnConflict{
 			Columns:   []clause.Column{{Name: "tenant"}, {Name: "system"}},
 			DoUpdates: clause.AssignmentColumns([]string{"settings", "updated_at"}),
 		}).Create(&row).Error
+		if err != nil || was.Settings == settings {
+			return err
+		}
+		return tx.auditSettings(ctx, &was, &row)
 	})
 }
 
-// DeleteSystemSettings forgets what a system keeps for a tenant.
+// DeleteSystemSettings forgets what a system keeps for a tenant, because a webhook holds it now: the audit log has that
+// webhook's change.
 func (s *Store) DeleteSystemSettings(ctx context.Context, tenant, system string) error {
 	return s.db.WithContext(ctx).Delete(&SystemSettings{}, "tenant = ? AND system = ?", tenant, system).Error
 }

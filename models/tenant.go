@@ -47,8 +47,14 @@ func nextTenantID(slug string) string {
 func (s *Store) PutTenant(ctx context.Context, t *Tenant) (created bool, err error) {
 	t.Slug = cmp.Or(t.Slug, t.ID)
 	err = s.Tx(ctx, func(tx *Store) error {
-		created, err = tx.putTenant(ctx, t)
-		return err
+		was, err := tx.lockTenant(ctx, t.Slug)
+		if err != nil {
+			return err
+		}
+		if created, err = tx.putTenant(ctx, t); err != nil {
+			return err
+		}
+		return tx.auditTenant(ctx, &was, t)
 	})
 	return created, err
 }
@@ -127,8 +133,10 @@ func (s *Store) DeleteTenant(ctx context.Context, id string) error {
 		if result.RowsAffected == 0 {
 			return ErrNotFound
 		}
-		_, err := tx.addJob(ctx, Job{Kind: JobPurge, Tenant: id})
-		return err
+		if _, err := tx.addJob(ctx, Job{Kind: JobPurge, Tenant: id}); err != nil {
+			return err
+		}
+		return tx.audit(ctx, id, AuditTenantDeleted, AuditTarget{"tenant", TenantSlug(id)}, nil)
 	})
 }
 

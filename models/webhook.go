@@ -93,7 +93,10 @@ func (s *Store) CreateWebhook(ctx context.Context, w *Webhook) error {
 		if w.Version, err = tx.touchWebhooks(ctx, w.Tenant); err != nil {
 			return err
 		}
-		return found(tx.db.WithContext(ctx).Create(w).Error)
+		if err := tx.db.WithContext(ctx).Create(w).Error; err != nil {
+			return found(err)
+		}
+		return tx.audit(ctx, w.Tenant, AuditWebhookCreated, AuditTarget{"webhook", w.ID}, nil)
 	})
 }
 
@@ -173,7 +176,10 @@ func (s *Store) UpdateWebhook(ctx context.Context, tenant, id string, change fun
 		}
 		w.UpdatedAt = tx.now()
 		w.Headers, w.Secrets = notNil(w.Headers), notNil(w.Secrets) // SQLite's driver reads an empty value as nil
-		return tx.db.WithContext(ctx).Omit("Health").Save(&w).Error
+		if err := tx.db.WithContext(ctx).Omit("Health").Save(&w).Error; err != nil {
+			return err
+		}
+		return tx.audit(ctx, tenant, AuditWebhookUpdated, AuditTarget{"webhook", id}, nil)
 	})
 	return w, err
 }
@@ -223,6 +229,7 @@ func (s *Store) SetWebhookStatus(ctx context.Context, tenant, id string, c Statu
 		if len(c.From) > 0 && !slices.Contains(c.From, w.Status) && (c.Recover == nil || w.Status != c.To) {
 			return nil
 		}
+		was, counted := w.Status, w.Health.Failed > 0 || w.Health.Warned > 0
 		if c.Reset {
 			if err := tx.resetHealth(ctx, &w.Health); err != nil {
 				return err
@@ -234,10 +241,15 @@ func (s *Store) SetWebhookStatus(ctx context.Context, tenant, id string, c Statu
 				return err
 			}
 		}
-		if c.Recover == nil {
+		if c.Recover != nil {
+			if err := tx.CreateRecovery(Unaudited(ctx), c.Recover); err != nil {
+				return err
+			}
+		}
+		if !changed && c.Recover == nil && (!c.Reset || !counted) {
 			return nil
 		}
-		return tx.CreateRecovery(ctx, c.Recover)
+		return tx.auditStatus(ctx, &w, was, c)
 	})
 	if err == nil {
 		s.follow(ctx, job)
@@ -279,8 +291,10 @@ func (s *Store) DeleteWebhook(ctx context.Context, tenant, id string) (Webhook, 
 		if err := tx.nobodyToTell(ctx, id); err != nil {
 			return err
 		}
-		job, err = tx.addJob(ctx, Job{Kind: jobCancel, Tenant: tenant, WebhookID: id, Reason: ReasonDeleted})
-		return err
+		if job, err = tx.addJob(ctx, Job{Kind: jobCancel, Tenant: tenant, WebhookID: id, Reason: ReasonDeleted}); err != nil {
+			return err
+		}
+		return tx.audit(ctx, tenant, AuditWebhookDeleted, AuditTarget{"webhook", id}, AuditChanges{"url": FromTo(AuditURL(w.URL), nil), "name": FromTo(w.Name, nil)})
 	})
 	if err == nil {
 		s.follow(ctx, job)

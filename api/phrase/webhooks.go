@@ -69,10 +69,7 @@ func shown(q *systems.Request, w *models.Webhook) (webhook, error) {
 	if t, ok := w.Settings[settingTokenType]; ok {
 		v.SecretTokenType = &t
 	}
-	if !q.MaySeeSecrets() {
-		return v, nil
-	}
-	token, err := q.API.Hooks.Secret(w)
+	token, err := q.Secret(w)
 	if token != "" {
 		v.SecretToken = &token
 	}
@@ -81,6 +78,9 @@ func shown(q *systems.Request, w *models.Webhook) (webhook, error) {
 
 func answer(q *systems.Request, status int, w *models.Webhook) error {
 	v, err := shown(q, w)
+	if err == nil && status != http.StatusCreated { // whoever makes a webhook has just sent its token
+		err = q.NoteShown()
+	}
 	if err != nil {
 		return err
 	}
@@ -322,6 +322,9 @@ func list(q *systems.Request) error {
 			return err
 		}
 		content = append(content, v)
+	}
+	if err := q.NoteShown(); err != nil {
+		return err
 	}
 	return answerPage(q, p, int64(len(all)), content)
 }

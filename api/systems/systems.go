@@ -24,6 +24,8 @@ type Options struct {
 	PublicURL string
 	// Log gets what went wrong inside; default slog.Default().
 	Log *slog.Logger
+	// Mounted, if set, is called with the API's routes: the tests of who may do what walk them.
+	Mounted func(*API)
 }
 
 // Form is what is a system's own.
@@ -91,6 +93,7 @@ func (a *API) Mount(r gin.IRouter) {
 	for _, path := range []string{"/" + a.System, "/" + a.System + "/*path"} {
 		r.Any(path, func(c *gin.Context) { a.engine.ServeHTTP(c.Writer, c.Request) })
 	}
+	a.mounted()
 }
 
 // admit finds out who asks and for which tenant.
@@ -99,6 +102,7 @@ func (a *API) admit(c *gin.Context) (*Request, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.Request = c.Request.WithContext(hooks.Acting(c.Request.Context(), who))
 	tenant := who.Tenant
 	if named := c.Param(a.TenantParam); named != "" {
 		switch {

@@ -86,16 +86,16 @@ type webhook struct {
 func shown(q *systems.Request, w *models.Webhook) (webhook, error) {
 	v := webhook{ID: systems.ID(w), URL: w.URL, Name: w.Name, Active: w.Status == models.WebhookActive, Events: q.Events(w),
 		CreatedAt: instant(w.CreatedAt), UpdatedAt: instant(w.UpdatedAt)}
-	if !q.MaySeeSecrets() {
-		return v, nil
-	}
 	var err error
-	v.Secret, err = q.API.Hooks.Secret(w)
+	v.Secret, err = q.Secret(w)
 	return v, err
 }
 
 func answerWebhook(q *systems.Request, status int, w *models.Webhook) error {
 	v, err := shown(q, w)
+	if err == nil && status != http.StatusCreated { // whoever makes a webhook has just sent its secret
+		err = q.NoteShown()
+	}
 	if err != nil {
 		return err
 	}
@@ -165,6 +165,9 @@ func list(q *systems.Request) error {
 		if data[i], err = shown(q, &webhooks[i]); err != nil {
 			return err
 		}
+	}
+	if err := q.NoteShown(); err != nil {
+		return err
 	}
 	return answer(q, http.StatusOK, data)
 }

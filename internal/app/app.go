@@ -98,7 +98,7 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 	if a.mailer, err = notify.NewMailer(o.Config.SMTPURL.Reveal(), o.Config.MailFrom); err != nil {
 		return nil, err
 	}
-	if a.store, err = models.Open(ctx, o.Config.DatabaseURL.Reveal(), models.Options{GroupMax: o.Config.GroupMax}); err != nil {
+	if a.store, err = models.Open(ctx, o.Config.DatabaseURL.Reveal(), models.Options{GroupMax: o.Config.GroupMax, Actor: hooks.AuditActor}); err != nil {
 		return nil, err
 	}
 	if err = a.store.Migrated(ctx); err == nil {
@@ -300,7 +300,7 @@ func (a *App) work(ctx context.Context, background *sync.WaitGroup) (stop func(c
 		Deliveries: deliveries,
 		Health:     &activities.Health{Hooks: a.hooks, Store: a.store, Mailer: a.mailer, PublicURL: a.Config.PublicURL, Metrics: a.metrics, Log: a.Log},
 		Housekeeping: &activities.Housekeeping{Hooks: a.hooks, Store: a.store, Retention: a.Config.Retention.Std(),
-			Now: a.store.Clock},
+			AuditRetention: a.Config.AuditRetention.Std(), Now: a.store.Clock},
 	}
 	var polling *worker.Worker
 	background.Go(func() {

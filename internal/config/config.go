@@ -37,6 +37,7 @@ type Config struct {
 	FailureThreshold int       `name:"failure-threshold" env:"POSTHORN_FAILURE_THRESHOLD" default:"3000" help:"Failed receptions until a webhook is deactivated. Default ${default}." group:"Delivery"`
 	Reconcile        Reconcile `embed:"" prefix:"reconcile-" group:"Delivery"`
 	Retention        Duration  `name:"retention" env:"POSTHORN_RETENTION" default:"14d" help:"How long finished events, deliveries and attempts are kept; pending and held ones stay. Default ${default}." group:"Stores"`
+	AuditRetention   Duration  `name:"audit-retention" env:"POSTHORN_AUDIT_RETENTION" default:"400d" help:"How long entries of the audit log are kept. Default ${default}." group:"Stores"`
 
 	// SMTPURL empty means that no mail is sent.
 	SMTPURL  Secret `name:"smtp-url" env:"POSTHORN_SMTP_URL" help:"Mail server for notifications: smtp[s]://user:pass@host:port. Empty: no mail." group:"Mail"`

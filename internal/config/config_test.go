@@ -49,7 +49,7 @@ func defaults() Config {
 	return Config{
 		Addr: "127.0.0.1:8080", TaskQueue: "posthorn", GroupMax: 256, Timeout: 15 * time.Second,
 		Retry:            Retry{Initial: 10 * time.Second, Backoff: 2, MaxInterval: 30 * time.Minute, Max: 10},
-		FailureThreshold: 3000, Retention: Duration(14 * 24 * time.Hour), Reconcile: Reconcile{After: time.Minute, Every: 10 * time.Second},
+		FailureThreshold: 3000, Retention: Duration(14 * 24 * time.Hour), AuditRetention: Duration(400 * 24 * time.Hour), Reconcile: Reconcile{After: time.Minute, Every: 10 * time.Second},
 		MailFrom: "Posthorn <posthorn@localhost>", LogLevel: slog.LevelInfo, LogFormat: "text",
 	}
 }
@@ -87,6 +87,7 @@ func TestEnvironment(t *testing.T) {
 		"POSTHORN_PUBLIC_URL":         "https://hooks.example.com/base/",
 		"POSTHORN_TEMPORAL_UI_URL":    "http://127.0.0.1:8233",
 		"POSTHORN_RETENTION":          "36h",
+		"POSTHORN_AUDIT_RETENTION":    "90d",
 		"POSTHORN_LOG_LEVEL":          "debug",
 		"POSTHORN_LOG_FORMAT":         "json",
 		"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318",
@@ -104,7 +105,7 @@ func TestEnvironment(t *testing.T) {
 		Timeout:       3 * time.Second, FailureThreshold: 7, Reconcile: Reconcile{After: 20 * time.Second, Every: 2 * time.Second},
 		SMTPURL: "smtps://u:hunter2@mail.example", MailFrom: "ops@example.com",
 		GroupMax: 1, TaskQueue: "blue", Deployment: "posthorn", PublicURL: "https://hooks.example.com/base/", TemporalUIURL: "http://127.0.0.1:8233",
-		Retention: Duration(36 * time.Hour), LogLevel: slog.LevelDebug, LogFormat: "json", OTLPEndpoint: "http://collector:4318",
+		Retention: Duration(36 * time.Hour), AuditRetention: Duration(90 * 24 * time.Hour), LogLevel: slog.LevelDebug, LogFormat: "json", OTLPEndpoint: "http://collector:4318",
 	}, got)
 
 	got, err = parse(t, "--addr=127.0.0.1:1", "--retry-max=3", "--retention=2d", "--allow-networks=")
@@ -191,6 +192,7 @@ func TestValidate(t *testing.T) {
 		{"reconciling at once", func(c *Config) { c.Reconcile.After = 0 }, "POSTHORN_RECONCILE_AFTER must be"},
 		{"reconciling all the time", func(c *Config) { c.Reconcile.Every = 0 }, "POSTHORN_RECONCILE_EVERY must be"},
 		{"no retention", func(c *Config) { c.Retention = 0 }, "POSTHORN_RETENTION must be"},
+		{"no retention of the audit log", func(c *Config) { c.AuditRetention = 0 }, "POSTHORN_AUDIT_RETENTION must be"},
 		{"mail server", func(c *Config) { c.SMTPURL = "smtp://127.0.0.1:1025" }, ""},
 		{"mail server by http", func(c *Config) { c.SMTPURL = "http://u:hunter2@mail" }, "POSTHORN_SMTP_URL must be"},
 		{"mail server without host", func(c *Config) { c.SMTPURL = "smtp://u:hunter2@:25" }, "POSTHORN_SMTP_URL must be"},

@@ -59,6 +59,7 @@ func (c Config) Validate() error {
 	p.check("POSTHORN_RECONCILE_AFTER", c.Reconcile.After > 0, "must be more than 0")
 	p.check("POSTHORN_RECONCILE_EVERY", c.Reconcile.Every > 0, "must be more than 0")
 	p.check("POSTHORN_RETENTION", c.Retention > 0, "must be more than 0")
+	p.check("POSTHORN_AUDIT_RETENTION", c.AuditRetention > 0, "must be more than 0")
 	p.add("POSTHORN_SMTP_URL", checkSMTPURL(c.SMTPURL.Reveal()))
 	p.add("POSTHORN_MAIL_FROM", checkMailFrom(c.MailFrom))
 	p.check("POSTHORN_LOG_FORMAT", slices.Contains([]string{"text", "json"}, c.LogFormat), "must be text or json")

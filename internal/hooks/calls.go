@@ -112,12 +112,14 @@ func (s *Service) called(ctx context.Context, tenant string, f models.CallFilter
 // replay retries the calls' deliveries in order, each delivery once, and notes on every call that it was.
 func (s *Service) replay(ctx context.Context, tenant string, calls []models.Call) error {
 	started := make(map[string]bool, len(calls))
+	// The first delivery's change is logged, for all of them.
+	noted := models.WithAuditNote(ctx, &models.AuditNote{Action: models.AuditDeliveryReplayed, Changes: models.AuditChanges{"calls": len(calls)}})
 	for _, c := range calls {
 		if !started[c.DeliveryID] {
-			if _, err := s.RetryDelivery(ctx, tenant, c.DeliveryID); err != nil {
+			if _, err := s.RetryDelivery(noted, tenant, c.DeliveryID); err != nil {
 				return err
 			}
-			started[c.DeliveryID] = true
+			started[c.DeliveryID], noted = true, models.Unaudited(ctx)
 		}
 		if err := s.Store.NoteReplay(ctx, tenant, c.ID); err != nil {
 			return err

@@ -90,6 +90,7 @@ func (s *Service) RetryDelivery(ctx context.Context, tenant, id string) (Timelin
 	if err != nil {
 		return Timeline{}, err
 	}
+	ctx = models.WithAuditAction(ctx, models.AuditDeliveryRetried)
 	return s.changeDelivery(ctx, tenant, id, func(d *models.Delivery, webhook models.WebhookStatus, now time.Time) error {
 		switch {
 		case webhook == "":

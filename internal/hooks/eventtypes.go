@@ -176,7 +176,7 @@ func (s *Service) LoadCatalog(ctx context.Context, tenant, system string) ([]mod
 // EnsureOperationalTypes stores the types of the events Posthorn publishes itself. Run at every start: it changes nothing
 // where they are stored already.
 func (s *Service) EnsureOperationalTypes(ctx context.Context) error {
-	return s.Store.PutEventTypes(ctx, fromCatalog("", "posthorn", catalog.Operational()))
+	return s.Store.PutEventTypes(models.Unaudited(ctx), fromCatalog("", "posthorn", catalog.Operational()))
 }
 
 func fromCatalog(tenant, system string, listed []catalog.EventType) []models.EventType {

@@ -64,7 +64,7 @@ func (s *Service) CreateWebhook(ctx context.Context, tenant string, c WebhookCha
 	if c.Only {
 		create = s.Store.CreateOnlyWebhook
 	}
-	if err := create(ctx, &w); errors.Is(err, models.ErrConflict) {
+	if err := create(models.WithAuditNote(ctx, noteMade(&w, o)), &w); errors.Is(err, models.ErrConflict) {
 		return w, "", Refuse(Conflict, "there is a webhook of this profile already")
 	} else if err != nil {
 		return w, "", known(err, "tenant")
@@ -86,13 +86,19 @@ func (s *Service) UpdateWebhook(ctx context.Context, tenant, id string, c Webhoo
 	if err != nil {
 		return was, err
 	}
-	w, err := s.Store.UpdateWebhook(ctx, tenant, id, func(w *models.Webhook) error {
+	note := &models.AuditNote{}
+	w, err := s.Store.UpdateWebhook(models.WithAuditNote(ctx, note), tenant, id, func(w *models.Webhook) error {
 		o, err := s.unseal(w)
 		if err != nil {
 			return err
 		}
+		was := faceOf(w, o)
 		w.UpdatedBy = c.By
-		return s.apply(found, w, o, c)
+		if err := s.apply(found, w, o, c); err != nil {
+			return err
+		}
+		noteChanged(note, was, faceOf(w, o))
+		return nil
 	})
 	s.directory.forget(tenant)
 	if err != nil || c.Active == nil {
@@ -300,7 +306,9 @@ func (s *Service) RotateSecret(ctx context.Context, tenant, id string, overlap t
 		secret = secrets.NewSigningSecret()
 	}
 	now := s.Now().UTC()
-	_, err := s.Store.UpdateWebhook(ctx, tenant, id, func(w *models.Webhook) error {
+	note := &models.AuditNote{Action: models.AuditWebhookSecretRotated,
+		Changes: models.AuditChanges{"secret": "changed", "overlap": overlap.String()}}
+	_, err := s.Store.UpdateWebhook(models.WithAuditNote(ctx, note), tenant, id, func(w *models.Webhook) error {
 		if err := wire.ValidSecret(w.Profile, secret); err != nil {
 			return invalid(FieldError{"secret", err.Error()})
 		}

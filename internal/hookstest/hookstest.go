@@ -57,7 +57,7 @@ func WithPoster(p hooks.Poster) Option {
 func New(tb testing.TB, options ...Option) *Env {
 	tb.Helper()
 	clock := &Clock{}
-	store, err := models.Open(tb.Context(), "sqlite:"+filepath.Join(tb.TempDir(), "posthorn.db"), models.Options{Now: clock.Now})
+	store, err := models.Open(tb.Context(), "sqlite:"+filepath.Join(tb.TempDir(), "posthorn.db"), models.Options{Now: clock.Now, Actor: hooks.AuditActor})
 	require.NoError(tb, err)
 	tb.Cleanup(func() { require.NoError(tb, store.Close()) })
 	require.NoError(tb, store.Migrate(tb.Context()))

@@ -1,0 +1,102 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/posthorn/posthorn/models"
+)
+
+// AuditEntry is one change, and who made it.
+type AuditEntry struct {
+	ID        string             `json:"id" example:"aud_0198c0de-0000-7000-8000-000000000007"`
+	At        timestamp          `json:"at"`
+	Tenant    *string            `json:"tenant" doc:"The tenant's id; null where the change is about the whole installation." example:"acme"`
+	Actor     AuditActor         `json:"actor"`
+	Action    models.AuditAction `json:"action" doc:"What was done: docs/security.md lists the actions." example:"webhook.updated"`
+	Target    AuditTarget        `json:"target"`
+	Changes   map[string]any     `json:"changes" doc:"The fields that changed. Secrets and the values of headers are never in it, and URLs stand without their query."`
+	RequestID *string            `json:"request_id" doc:"The X-Request-Id of the call's answer; null where Posthorn acted by itself."`
+	Address   *string            `json:"address" doc:"The caller's IP address; null to a tenant's keys where the platform's staff called." example:"192.0.2.7"`
+}
+
+// AuditActor is who made a change.
+type AuditActor struct {
+	Kind string `json:"kind" enum:"admin,staff,key,system" doc:"key: one of the tenant's keys. admin: an admin key. staff: somebody of the platform's, of whom a tenant's keys see no more. system: Posthorn itself."`
+	ID   string `json:"id,omitempty" doc:"The key's id." example:"key_0198c0de-0000-7000-8000-000000000001"`
+	Name string `json:"name,omitempty" doc:"The key's name." example:"ci"`
+}
+
+// AuditTarget is what a change is about.
+type AuditTarget struct {
+	Kind string `json:"kind" doc:"tenant, key, event_type, catalog, webhook, recovery, delivery, event or settings." example:"webhook"`
+	ID   string `json:"id" example:"wh_0198c0de-0000-7000-8000-000000000002"`
+}
+
+func auditView(e models.AuditEntry) AuditEntry {
+	changes := map[string]any(e.Changes)
+	if changes == nil {
+		changes = map[string]any{}
+	}
+	return AuditEntry{ID: e.ID, At: timestamp(e.At), Tenant: orNull(e.TenantSlug), Actor: AuditActor{e.ActorKind, e.ActorID, e.ActorName},
+		Action: e.Action, Target: AuditTarget{e.TargetKind, e.TargetID}, Changes: changes, RequestID: orNull(e.RequestID), Address: orNull(e.Address)}
+}
+
+// AuditParams are the filters of the audit log.
+type AuditParams struct {
+	PageParams
+	Action string    `query:"action" doc:"Only this action." example:"webhook.updated"`
+	Actor  string    `query:"actor" maxLength:"256" doc:"Only what was done by the key with this id, by staff, or by system (Posthorn itself)." example:"key_0198c0de-0000-7000-8000-000000000001"`
+	Target string    `query:"target" maxLength:"256" doc:"Only what is about the thing with this id."`
+	Since  time.Time `query:"since" doc:"Only changes made at or after it."`
+	Until  time.Time `query:"until" doc:"Only changes made before it."`
+}
+
+type auditOfTenant struct {
+	OfTenant
+	AuditParams
+}
+
+type auditOfAll struct {
+	AuditParams
+	Tenant string `query:"tenant" maxLength:"256" doc:"Only those of tenants that are or were called so." example:"acme"`
+}
+
+func (s *server) audit() {
+	const description = "Who changed what, when, from where, through any API. An entry is written in the transaction that makes the change. Calls that were refused or changed nothing have none."
+	handle(s, readers, huma.Operation{
+		OperationID: "list-tenant-audit", Method: http.MethodGet, Path: "/v1/tenants/{tenant}/audit", Tags: []string{tagAudit},
+		Summary: "List a tenant's changes, newest first", Description: description + " Entries of an earlier tenant with this id are not among them.",
+	}, s.listTenantAudit)
+	handle(s, admins, huma.Operation{
+		OperationID: "list-audit", Method: http.MethodGet, Path: "/v1/audit", Tags: []string{tagAudit},
+		Summary: "List the changes of all tenants, newest first", Description: description + " Deleted tenants' are among them.",
+	}, s.listAudit)
+}
+
+func (s *server) listTenantAudit(ctx context.Context, in *auditOfTenant) (*answer[list[AuditEntry]], error) {
+	if _, err := s.Hooks.Tenant(ctx, in.Tenant); err != nil {
+		return nil, err
+	}
+	return s.auditLog(ctx, in.Tenant, "", in.AuditParams)
+}
+
+func (s *server) listAudit(ctx context.Context, in *auditOfAll) (*answer[list[AuditEntry]], error) {
+	return s.auditLog(ctx, "", in.Tenant, in.AuditParams)
+}
+
+func (s *server) auditLog(ctx context.Context, tenant, slug string, in AuditParams) (*answer[list[AuditEntry]], error) {
+	if in.Action != "" && !slices.Contains(models.AuditActions, models.AuditAction(in.Action)) {
+		return nil, newProblem(http.StatusUnprocessableEntity, "the request is not valid", FieldError{"action", "is not an action of the audit log"})
+	}
+	f := models.AuditFilter{TenantSlug: slug, Action: models.AuditAction(in.Action), TargetID: in.Target, Since: in.Since, Until: in.Until}
+	rows, next, err := s.Hooks.AuditLog(ctx, caller(ctx), tenant, f, in.Actor, in.page())
+	if err != nil {
+		return nil, err
+	}
+	return answerWith(listOf(rows, next, auditView)), nil
+}

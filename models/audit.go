@@ -1,0 +1,207 @@
+package models
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"maps"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// AuditEntry is one change, and who made it.
+type AuditEntry struct {
+	ID         string // holds At
+	At         time.Time
+	Tenant     string // the tenant's id; "" = the whole installation
+	TenantSlug string
+	ActorKind  string
+	ActorID    string
+	ActorName  string
+	Action     AuditAction
+	TargetKind string
+	TargetID   string
+	Changes    AuditChanges `gorm:"serializer:json;not null"`
+	RequestID  string
+	Address    string
+}
+
+// TableName names the table.
+func (AuditEntry) TableName() string { return "audit_log" }
+
+// AuditActor is who makes a change; without a Kind it is Posthorn itself.
+type AuditActor struct{ Kind, ID, Name, Address, RequestID string }
+
+// AuditChanges is what a change did to each field: never a secret, nor a header's value.
+type AuditChanges map[string]any
+
+// maxAuditChanges bounds an entry's changes, in bytes of JSON. Of larger ones the names of the fields are kept.
+const maxAuditChanges = 8 << 10
+
+// bounded gives changes that are small enough to be stored.
+func (c AuditChanges) bounded() AuditChanges {
+	if c == nil {
+		return AuditChanges{}
+	}
+	if text, err := json.Marshal(c); err == nil && len(text) <= maxAuditChanges {
+		return c
+	}
+	names := make(AuditChanges, len(c))
+	for name := range c {
+		names[name] = auditChanged
+	}
+	return names
+}
+
+// AuditNote is what the caller of a method that makes a change knows of it for the audit log, and the method does not.
+type AuditNote struct {
+	Action  AuditAction  // in the place of the method's own; "" = that
+	Changes AuditChanges // beside the method's own
+	Nothing bool         // nothing has changed, or it is logged already: there is no entry
+	// Automatic: it is Posthorn's own doing, also where somebody's call leads to it.
+	Automatic bool
+}
+
+type auditNoteKey struct{}
+
+// WithAuditNote returns a context whose changes are logged with the note. It may be filled in until they are.
+func WithAuditNote(ctx context.Context, note *AuditNote) context.Context {
+	return context.WithValue(ctx, auditNoteKey{}, note)
+}
+
+// WithAuditAction returns a context whose changes are logged as the action, unless it has a note already.
+func WithAuditAction(ctx context.Context, action AuditAction) context.Context {
+	if _, ok := ctx.Value(auditNoteKey{}).(*AuditNote); ok {
+		return ctx
+	}
+	return WithAuditNote(ctx, &AuditNote{Action: action})
+}
+
+// Unaudited returns a context whose changes are not logged: they are part of one that is.
+func Unaudited(ctx context.Context) context.Context {
+	return WithAuditNote(ctx, &AuditNote{Nothing: true})
+}
+
+// audit writes the entry of a change, in the transaction that makes it.
+func (s *Store) audit(ctx context.Context, tenant string, action AuditAction, target AuditTarget, changes AuditChanges) error {
+	actor := AuditActor{}
+	if s.log.actor != nil {
+		actor = s.log.actor(ctx)
+	}
+	if note, ok := ctx.Value(auditNoteKey{}).(*AuditNote); ok {
+		if note.Nothing {
+			return nil
+		}
+		if note.Automatic {
+			actor = AuditActor{RequestID: actor.RequestID}
+		}
+		action = cmp.Or(note.Action, action)
+		changes = maps.Clone(changes)
+		if changes == nil {
+			changes = AuditChanges{}
+		}
+		maps.Copy(changes, note.Changes)
+	}
+	if actor.Kind == "" { // nobody has asked for it
+		actor.Kind, actor.Name = ActorSystem, "posthorn"
+	}
+	now := s.now()
+	return s.db.WithContext(ctx).Create(&AuditEntry{ID: s.log.nextID(now), At: now, Tenant: tenant, TenantSlug: TenantSlug(tenant),
+		ActorKind: actor.Kind, ActorID: actor.ID, ActorName: actor.Name, Action: action, TargetKind: target.Kind, TargetID: target.ID,
+		Changes: changes.bounded(), RequestID: actor.RequestID, Address: actor.Address}).Error
+}
+
+// auditing is what a Store needs for the audit log.
+type auditing struct {
+	actor func(context.Context) AuditActor // who makes the changes of a context; nil = Posthorn itself
+
+	mu   sync.Mutex
+	last int64  // the latest At, in milliseconds since 1970
+	seq  uint16 // of the latest entry within that millisecond: the 12 bits that follow the time in a UUIDv7
+}
+
+// nextID makes the id of an entry. Ids sort by At, and those that one process makes in the same millisecond as they were made.
+func (a *auditing) nextID(at time.Time) string {
+	u := uuid.Must(uuid.NewV7())
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if ms := at.UnixMilli(); ms != a.last {
+		a.last, a.seq = ms, 0
+	} else if a.seq < 0xfff {
+		a.seq++
+	}
+	putMillis(&u, a.last)
+	u[6], u[7] = 0x70|byte(a.seq>>8), byte(a.seq&0xff)
+	return PrefixAudit + u.String()
+}
+
+// auditBound is the smallest id of an entry made at t or later.
+func auditBound(t time.Time) string {
+	if whole := t.Truncate(time.Millisecond); whole.Before(t) {
+		t = whole.Add(time.Millisecond)
+	}
+	const most = 1<<48 - 1 // of the milliseconds that an id can hold
+	return IDBefore(PrefixAudit, time.UnixMilli(min(max(t.UnixMilli(), 0), most)))
+}
+
+// AuditFilter narrows the audit log; zero values do not. Since is inclusive, Until exclusive.
+type AuditFilter struct {
+	Tenant       string // the id of a tenant: entries of an earlier one with its name are not its
+	TenantSlug   string // of all tenants that have been called so
+	Action       AuditAction
+	ActorID      string
+	ActorKinds   []string
+	TargetID     string
+	Since, Until time.Time
+}
+
+// AuditLog lists entries, newest first.
+func (s *Store) AuditLog(ctx context.Context, f AuditFilter, p Page) ([]AuditEntry, string, error) {
+	q := s.db.WithContext(ctx).Order("id DESC").Limit(p.Limit + 1)
+	if f.Tenant != "" {
+		f.TenantSlug = TenantSlug(f.Tenant) // is what the index is of
+	}
+	for column, value := range map[string]string{"tenant": f.Tenant, "tenant_slug": f.TenantSlug, "action": string(f.Action),
+		"actor_id": f.ActorID, "target_id": f.TargetID} {
+		if value != "" {
+			q = q.Where(column+" = ?", value)
+		}
+	}
+	if len(f.ActorKinds) > 0 {
+		q = q.Where("actor_kind IN ?", f.ActorKinds)
+	}
+	if !f.Since.IsZero() {
+		q = q.Where("id >= ?", auditBound(f.Since))
+	}
+	if !f.Until.IsZero() {
+		q = q.Where("id < ?", auditBound(f.Until))
+	}
+	if p.After != "" {
+		parts, err := parseCursor(listAudit, p.After, 1)
+		if err != nil {
+			return nil, "", err
+		}
+		q = q.Where("id < ?", parts[0])
+	}
+	var rows []AuditEntry
+	if err := q.Find(&rows).Error; err != nil {
+		return nil, "", err
+	}
+	rows, next := cut(rows, p.Limit, func(e AuditEntry) string { return cursor(listAudit, e.ID) })
+	return rows, next, nil
+}
+
+// NoteShown logs that the secrets of webhooks were shown, before they are.
+func (s *Store) NoteShown(ctx context.Context, tenant string, webhookIDs ...string) error {
+	if len(webhookIDs) == 0 {
+		return nil
+	}
+	target, changes := AuditTarget{"webhook", webhookIDs[0]}, AuditChanges(nil)
+	if len(webhookIDs) > 1 {
+		target = AuditTarget{"tenant", TenantSlug(tenant)}
+		changes = AuditChanges{"webhooks": auditList(webhookIDs)}
+	}
+	return s.audit(ctx, tenant, AuditWebhookSecretShown, target, changes)
+}

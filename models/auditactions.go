@@ -1,0 +1,68 @@
+package models
+
+// AuditAction is what was done, in the audit log's fixed vocabulary.
+type AuditAction string
+
+// The actions. docs/security.md says what each stands for.
+const (
+	AuditTenantCreated AuditAction = "tenant.created"
+	AuditTenantUpdated AuditAction = "tenant.updated"
+	AuditTenantDeleted AuditAction = "tenant.deleted"
+
+	AuditKeyCreated AuditAction = "key.created"
+	AuditKeyRevoked AuditAction = "key.revoked"
+
+	AuditEventTypeCreated AuditAction = "event_type.created"
+	AuditEventTypeUpdated AuditAction = "event_type.updated"
+	AuditEventTypeDeleted AuditAction = "event_type.deleted"
+	AuditCatalogLoaded    AuditAction = "catalog.loaded" // a system's event types became a tenant's own
+
+	AuditWebhookCreated       AuditAction = "webhook.created"
+	AuditWebhookUpdated       AuditAction = "webhook.updated"
+	AuditWebhookDeleted       AuditAction = "webhook.deleted"
+	AuditWebhookEnabled       AuditAction = "webhook.enabled"
+	AuditWebhookDisabled      AuditAction = "webhook.disabled"
+	AuditWebhookPaused        AuditAction = "webhook.paused"
+	AuditWebhookResumed       AuditAction = "webhook.resumed"
+	AuditWebhookDeactivated   AuditAction = "webhook.deactivated" // by Posthorn
+	AuditWebhookSecretRotated AuditAction = "webhook.secret_rotated"
+	AuditWebhookSecretShown   AuditAction = "webhook.secret_shown" // by the API of a system that shows secrets
+
+	AuditRecoveryCreated  AuditAction = "recovery.created"
+	AuditRecoveryCanceled AuditAction = "recovery.canceled"
+
+	AuditDeliveryRetried  AuditAction = "delivery.retried"
+	AuditDeliveryReplayed AuditAction = "delivery.replayed" // by a system's call log, several at once
+	AuditDeliveryCanceled AuditAction = "delivery.canceled"
+	AuditDeliveryPaused   AuditAction = "delivery.paused"
+	AuditDeliveryResumed  AuditAction = "delivery.resumed"
+
+	AuditEventErased     AuditAction = "event.erased"
+	AuditSettingsUpdated AuditAction = "settings.updated" // a system's, where no webhook holds them
+)
+
+// AuditActions are all actions, as the documentation lists them.
+var AuditActions = []AuditAction{
+	AuditTenantCreated, AuditTenantUpdated, AuditTenantDeleted,
+	AuditKeyCreated, AuditKeyRevoked,
+	AuditEventTypeCreated, AuditEventTypeUpdated, AuditEventTypeDeleted, AuditCatalogLoaded,
+	AuditWebhookCreated, AuditWebhookUpdated, AuditWebhookDeleted, AuditWebhookEnabled, AuditWebhookDisabled, AuditWebhookPaused,
+	AuditWebhookResumed, AuditWebhookDeactivated, AuditWebhookSecretRotated, AuditWebhookSecretShown,
+	AuditRecoveryCreated, AuditRecoveryCanceled,
+	AuditDeliveryRetried, AuditDeliveryReplayed, AuditDeliveryCanceled, AuditDeliveryPaused, AuditDeliveryResumed,
+	AuditEventErased, AuditSettingsUpdated,
+}
+
+// AuditTarget is what a change is about.
+type AuditTarget struct {
+	Kind string // tenant, key, event_type, catalog, webhook, recovery, delivery, event or settings
+	ID   string
+}
+
+// The kinds of actors.
+const (
+	ActorAdmin  = "admin"  // an admin key
+	ActorStaff  = "staff"  // a person of the platform's
+	ActorKey    = "key"    // a key of the tenant's
+	ActorSystem = "system" // Posthorn itself
+)

@@ -1,0 +1,139 @@
+package models
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+)
+
+// lockTenant reads and locks the tenant that is called slug; the zero Tenant if there is none.
+func (s *Store) lockTenant(ctx context.Context, slug string) (Tenant, error) {
+	var t Tenant
+	err := found(s.forUpdate(called(s.db.WithContext(ctx), slug)).Take(&t).Error)
+	if errors.Is(err, ErrNotFound) {
+		return Tenant{}, nil
+	}
+	return t, err
+}
+
+// auditTenant logs what was changed of a tenant; was is the zero Tenant if it is new. Of addresses, which are about people, the
+// log has the number.
+func (s *Store) auditTenant(ctx context.Context, was, is *Tenant) error {
+	action, changes := AuditTenantUpdated, AuditChanges{}
+	if was.ID == "" {
+		action = AuditTenantCreated
+	}
+	changes.Between(map[string]any{"name": was.Name}, map[string]any{"name": is.Name})
+	if !slices.Equal(was.AdminEmails, is.AdminEmails) {
+		changes["admin_emails"] = FromTo(len(was.AdminEmails), len(is.AdminEmails))
+	}
+	if action == AuditTenantUpdated && len(changes) == 0 {
+		return nil
+	}
+	return s.audit(ctx, is.ID, action, AuditTarget{"tenant", is.Slug}, changes)
+}
+
+// auditStatus logs a change of a webhook's status.
+func (s *Store) auditStatus(ctx context.Context, w *Webhook, was WebhookStatus, c StatusChange) error {
+	action := AuditWebhookDeactivated
+	switch {
+	case c.To == WebhookActive && (c.Reset || c.Recover == nil):
+		action = AuditWebhookEnabled
+	case c.To == WebhookActive:
+		action = AuditWebhookResumed
+	case c.To == WebhookPaused:
+		action = AuditWebhookPaused
+	case c.To == WebhookDisabled:
+		action = AuditWebhookDisabled
+	}
+	changes := AuditChanges{}
+	changes.Between(map[string]any{"status": string(was)}, map[string]any{"status": string(c.To)})
+	if c.Reason != "" {
+		changes["status_reason"] = FromTo(nil, c.Reason)
+	}
+	if c.Recover != nil {
+		changes["recovery"] = FromTo(nil, c.Recover.ID)
+	}
+	return s.audit(ctx, w.Tenant, action, AuditTarget{"webhook", w.ID}, changes)
+}
+
+// auditTypes logs changed event types: one by itself, several as the catalogue of a system.
+func (s *Store) auditTypes(ctx context.Context, changed []EventType, stored map[string]*EventType) error {
+	first := changed[0]
+	if first.System != "" {
+		changes := AuditChanges{}
+		for _, t := range changed {
+			if stored[t.Name] == nil {
+				changes.count("added")
+			} else {
+				changes.count("updated")
+			}
+		}
+		return s.audit(ctx, first.Tenant, AuditCatalogLoaded, AuditTarget{"catalog", first.System}, changes)
+	}
+	for _, t := range changed {
+		action, was, changes := AuditEventTypeUpdated, stored[t.Name], AuditChanges{}
+		if was == nil {
+			action, was = AuditEventTypeCreated, &EventType{}
+		}
+		changes.Between(map[string]any{"description": was.Description, "deprecated": was.Deprecated},
+			map[string]any{"description": t.Description, "deprecated": t.Deprecated})
+		changes.Hidden("schema", was.Schema != t.Schema)
+		changes.Hidden("example", was.Example != t.Example)
+		if err := s.audit(ctx, t.Tenant, action, AuditTarget{"event_type", t.Name}, changes); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c AuditChanges) count(name string) {
+	n, _ := c[name].(int)
+	c[name] = n + 1
+}
+
+// auditRecovery logs that a recovery began or was canceled.
+func (s *Store) auditRecovery(ctx context.Context, r *Recovery, action AuditAction) error {
+	changes := AuditChanges{"webhook_id": r.WebhookID}
+	if action == AuditRecoveryCreated {
+		changes["statuses"], changes["until"], changes["rate"] = r.Statuses, r.Until, r.Rate
+		if r.Since != nil {
+			changes["since"] = *r.Since
+		}
+	}
+	return s.audit(ctx, r.Tenant, action, AuditTarget{"recovery", r.ID}, changes)
+}
+
+// auditDelivery logs what was done to one delivery. What it is now says what that was, where the context does not.
+func (s *Store) auditDelivery(ctx context.Context, d *Delivery, was DeliveryStatus) error {
+	action := AuditDeliveryRetried
+	switch {
+	case d.Status == Canceled:
+		action = AuditDeliveryCanceled
+	case d.Status == Held:
+		action = AuditDeliveryPaused
+	case was == Held:
+		action = AuditDeliveryResumed
+	}
+	return s.audit(ctx, d.Tenant, action, AuditTarget{"delivery", d.ID},
+		AuditChanges{"status": FromTo(string(was), string(d.Status)), "webhook_id": d.WebhookID, "event_id": d.EventID})
+}
+
+// auditSettings logs what was changed of a system's settings: switches with their values, all else by name.
+func (s *Store) auditSettings(ctx context.Context, was, is *SystemSettings) error {
+	fields := func(text string) map[string]any {
+		values := map[string]any{}
+		_ = json.Unmarshal([]byte(text), &values) // "" = none
+		return values
+	}
+	before, after, changes := fields(was.Settings), fields(is.Settings), AuditChanges{}
+	for name, value := range after {
+		if _, ok := value.(bool); ok {
+			changes.Between(map[string]any{name: before[name]}, map[string]any{name: value})
+		} else {
+			changes.Hidden(name, jsonText(before[name]) != jsonText(value))
+		}
+	}
+	return s.audit(ctx, is.Tenant, AuditSettingsUpdated, AuditTarget{"settings", is.System}, changes)
+}

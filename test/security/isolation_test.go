@@ -1,0 +1,114 @@
+package security_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/posthorn/posthorn/internal/hookstest"
+)
+
+// TestNoTenantReachesAnother calls every operation with keys of every role of one tenant, about the things of another one: in
+// the path, in the body and in the query. Each call is answered exactly as the same call about what does not exist, and
+// nothing of the other tenant changes.
+func TestNoTenantReachesAnother(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	roles := w.roles()
+	type pair struct{ victim, attacker *things }
+	pairs := map[string]pair{}
+	for _, o := range operations { // the first of each system
+		if _, ok := pairs[o.system()]; ok {
+			continue
+		}
+		p := pair{w.tenant(), w.tenant(roles...)}
+		w.furnish(p.victim, o)
+		w.furnish(p.attacker, o)
+		pairs[o.system()] = p
+	}
+	native := pairs[""].victim
+	_, err := w.Hooks.LoadCatalog(t.Context(), native.slug, "phrase")
+	require.NoError(t, err)
+	native.ids["name"] = "JOB_CREATED" // a type that only this tenant has
+
+	before := map[string]string{}
+	for system, p := range pairs {
+		before[system] = w.snapshot(p.victim)
+	}
+	for _, o := range operations {
+		if o.roles == "anyone" {
+			continue
+		}
+		t.Run(o.route, func(t *testing.T) {
+			p, none := pairs[o.system()], w.ghosts("")
+			for role, key := range p.attacker.keys {
+				same := func(slug, noSlug string, x *things, statuses ...int) {
+					t.Helper()
+					theirs, nobodys := w.reach(o, slug, x, key), w.reach(o, noSlug, none, key)
+					require.Equal(t, nobodys.Code, theirs.Code, "%s: %s", role, theirs.Body)
+					require.Equal(t, plain(nobodys.Body.String(), noSlug, none), plain(theirs.Body.String(), slug, x), "%s", role)
+					if len(statuses) > 0 {
+						require.Contains(t, statuses, theirs.Code, "%s: %s", role, theirs.Body)
+					}
+				}
+				if o.namesTenant() {
+					same(p.victim.slug, "no-such-tenant", p.victim, http.StatusForbidden, http.StatusNotFound)
+				}
+				switch {
+				case o.namesThings():
+					same(p.attacker.slug, p.attacker.slug, p.victim, http.StatusForbidden, http.StatusNotFound)
+				case strings.Contains(o.body, "{call}"):
+					same(p.attacker.slug, p.attacker.slug, p.victim, http.StatusForbidden, http.StatusNotFound, http.StatusBadRequest, http.StatusUnprocessableEntity)
+				case strings.Contains(o.query, "{"):
+					same(p.attacker.slug, p.attacker.slug, p.victim)
+				}
+			}
+			require.Equal(t, before[o.system()], w.snapshot(p.victim), "nothing has changed")
+		})
+	}
+}
+
+// namesTenant reports whether a tenant stands in the path.
+func (o operation) namesTenant() bool {
+	return strings.Contains(o.route, "/:tenant") || strings.Contains(o.route, "/:workspace")
+}
+
+// namesThings reports whether something of a tenant's stands in the path.
+func (o operation) namesThings() bool {
+	for _, name := range []string{"/:id", "/:uid", "/:uuid", "/:name"} {
+		if strings.Contains(o.route, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// plain is an answer without what was asked about: it may be repeated.
+func plain(body, slug string, x *things) string {
+	pairs := []string{slug, "TENANT"}
+	for kind, id := range x.ids {
+		pairs = append(pairs, id, kind)
+		if kind == "webhook" {
+			pairs = append(pairs, bare(id), kind)
+		}
+	}
+	return strings.NewReplacer(pairs...).Replace(body)
+}
+
+// snapshot is all that an admin reads of a tenant.
+func (w *world) snapshot(x *things) string {
+	w.t.Helper()
+	var text strings.Builder
+	for _, path := range []string{"", "/keys", "/webhooks", "/webhooks/:id", "/events", "/events/:id", "/deliveries", "/recoveries/:id", "/event-types", "/audit"} {
+		o := operation{route: "GET /v1/tenants/:tenant" + path}
+		if strings.HasPrefix(path, "/recoveries") && x.ids["recovery"] == "" {
+			continue
+		}
+		answer := w.reach(o, x.slug, x, hookstest.AdminKey)
+		require.Equal(w.t, http.StatusOK, answer.Code, "%s: %s", o.route, answer.Body)
+		text.WriteString(answer.Body.String())
+	}
+	return text.String()
+}

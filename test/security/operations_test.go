@@ -1,0 +1,134 @@
+package security_test
+
+// operation is one route of an API with what the tests of this package need to know of it. TestEveryRouteIsKnown fails for a
+// route that is mounted and not in the table.
+type operation struct {
+	route string // as Gin writes it
+	// roles are those that may, admin included; "anyone" needs no key.
+	roles string
+	// body is one with which it succeeds. In body and query {webhook}, {event}, {delivery}, {recovery}, {call} and {uuid} (the
+	// webhook's id without its prefix) stand for things of the tenant.
+	body, query string
+	form        bool // body is a form
+	// audit are the actions that a call writes, nothing if it changes nothing. It must be given for whatever is no GET.
+	audit string
+	// first brings the tenant's things into the state in which the operation succeeds.
+	first func(*world, *things)
+}
+
+// nothing is the audit of an operation that changes nothing: what it does is not management.
+const nothing = "nothing"
+
+const (
+	all    = "admin tenant publish read"
+	reader = "admin tenant read"
+	owner  = "admin tenant"
+	writer = "admin tenant publish"
+
+	// The systems' APIs without a tenant in their paths take a tenant's keys alone.
+	systemReader = "tenant read"
+	systemOwner  = "tenant"
+)
+
+// operations are all routes of all APIs.
+var operations = []operation{
+	{route: "GET /healthz", roles: "anyone"},
+	{route: "GET /readyz", roles: "anyone"},
+	{route: "GET /metrics", roles: "anyone"},
+	{route: "GET /openapi.json", roles: "anyone"},
+	{route: "GET /docs", roles: "anyone"},
+	{route: "GET /console/tenants/:tenant/deliveries/:id", roles: "anyone"},
+
+	{route: "GET /v1/tenants", roles: "admin"},
+	{route: "PUT /v1/tenants/:tenant", roles: "admin", body: `{"name":"Renamed"}`, audit: "tenant.updated"},
+	{route: "GET /v1/tenants/:tenant", roles: reader},
+	{route: "DELETE /v1/tenants/:tenant", roles: "admin", audit: "tenant.deleted"},
+	{route: "POST /v1/tenants/:tenant/keys", roles: owner, body: `{"name":"ci","role":"read"}`, audit: "key.created"},
+	{route: "GET /v1/tenants/:tenant/keys", roles: reader},
+	{route: "DELETE /v1/tenants/:tenant/keys/:id", roles: owner, audit: "key.revoked"},
+
+	{route: "GET /v1/event-types", roles: all},
+	{route: "PUT /v1/event-types/:name", roles: "admin", body: `{"description":"Changed","schema":{"type":"object"}}`, audit: "event_type.created"},
+	{route: "GET /v1/event-types/:name", roles: all, first: (*world).ownType},
+	{route: "DELETE /v1/event-types/:name", roles: "admin", audit: "event_type.deleted", first: (*world).ownType},
+	{route: "GET /v1/tenants/:tenant/event-types", roles: reader},
+	{route: "PUT /v1/tenants/:tenant/catalogs/:system", roles: owner, audit: "catalog.loaded"},
+
+	{route: "POST /v1/tenants/:tenant/webhooks", roles: owner, body: `{"url":"https://receiver.example/new?token=t0ken","headers":{"X-Auth":"s3cret"}}`, audit: "webhook.created"},
+	{route: "GET /v1/tenants/:tenant/webhooks", roles: reader},
+	{route: "GET /v1/tenants/:tenant/webhooks/:id", roles: reader},
+	{route: "PATCH /v1/tenants/:tenant/webhooks/:id", roles: owner, body: `{"name":"Renamed","headers":{"X-Auth":"s3cret"}}`, audit: "webhook.updated"},
+	{route: "DELETE /v1/tenants/:tenant/webhooks/:id", roles: owner, audit: "webhook.deleted"},
+	{route: "POST /v1/tenants/:tenant/webhooks/:id/test", roles: owner, audit: nothing},
+	{route: "POST /v1/tenants/:tenant/webhooks/:id/secret/rotate", roles: owner, audit: "webhook.secret_rotated"},
+	{route: "POST /v1/tenants/:tenant/webhooks/:id/enable", roles: owner, audit: "webhook.enabled", first: (*world).disabled},
+	{route: "POST /v1/tenants/:tenant/webhooks/:id/disable", roles: owner, audit: "webhook.disabled"},
+	{route: "POST /v1/tenants/:tenant/webhooks/:id/pause", roles: owner, audit: "webhook.paused"},
+	{route: "POST /v1/tenants/:tenant/webhooks/:id/resume", roles: owner, audit: "webhook.resumed", first: (*world).paused},
+	{route: "POST /v1/tenants/:tenant/webhooks/:id/recover", roles: owner, audit: "recovery.created"},
+	{route: "GET /v1/tenants/:tenant/recoveries/:id", roles: reader},
+	{route: "POST /v1/tenants/:tenant/recoveries/:id/cancel", roles: owner, audit: "recovery.canceled"},
+
+	{route: "POST /v1/tenants/:tenant/events", roles: writer, body: `{"type":"thing.done","data":{}}`, audit: nothing},
+	{route: "POST /v1/tenants/:tenant/events/batch", roles: writer, body: `{"events":[{"type":"thing.done","data":{}}]}`, audit: nothing},
+	{route: "POST /v1/tenants/:tenant/events/match", roles: writer, body: `{"type":"thing.done","data":{}}`, audit: nothing},
+	{route: "GET /v1/tenants/:tenant/events", roles: reader},
+	{route: "GET /v1/tenants/:tenant/events/:id", roles: reader},
+	{route: "DELETE /v1/tenants/:tenant/events/:id/payload", roles: owner, audit: "event.erased"},
+
+	{route: "GET /v1/tenants/:tenant/deliveries", roles: reader, query: "webhook_id={webhook}&event_id={event}"},
+	{route: "GET /v1/tenants/:tenant/deliveries/:id", roles: reader},
+	{route: "POST /v1/tenants/:tenant/deliveries/:id/retry", roles: owner, audit: "delivery.retried"},
+	{route: "POST /v1/tenants/:tenant/deliveries/:id/cancel", roles: owner, audit: "delivery.canceled"},
+	{route: "POST /v1/tenants/:tenant/deliveries/:id/pause", roles: owner, audit: "delivery.paused"},
+	{route: "POST /v1/tenants/:tenant/deliveries/:id/resume", roles: owner, audit: "delivery.resumed", first: (*world).aside},
+
+	{route: "GET /v1/audit", roles: "admin", query: "target={webhook}"},
+	{route: "GET /v1/tenants/:tenant/audit", roles: reader, query: "target={webhook}"},
+
+	{route: "POST /im4/webhooks", roles: "tenant settings", body: `{"webhook_url":"https://receiver.example/im4","webhook_order_created":false}`, audit: "webhook.updated"},
+	{route: "GET /im4/webhooks", roles: systemReader},
+	{route: "POST /im4/webhooks/test", roles: systemOwner, audit: nothing},
+
+	{route: "POST /phrase/web/api2/v2/webhooks", roles: systemOwner, body: `{"url":"https://receiver.example/new","events":["JOB_CREATED"],"secretToken":"s3cret"}`, audit: "webhook.created"},
+	{route: "GET /phrase/web/api2/v2/webhooks", roles: systemReader, audit: "webhook.secret_shown"},
+	{route: "GET /phrase/web/api2/v2/webhooks/previews", roles: systemReader},
+	{route: "GET /phrase/web/api2/v2/webhooks/:uid", roles: systemReader, audit: "webhook.secret_shown"},
+	{route: "PUT /phrase/web/api2/v2/webhooks/:uid", roles: systemOwner, body: `{"url":"https://receiver.example/phrase","events":["JOB_CREATED"],"name":"Renamed"}`, audit: "webhook.updated webhook.secret_shown"},
+	{route: "DELETE /phrase/web/api2/v2/webhooks/:uid", roles: systemOwner, audit: "webhook.deleted"},
+	{route: "POST /phrase/web/api2/v2/webhooks/:uid/test", roles: systemOwner, query: "event=JOB_CREATED", audit: nothing},
+	{route: "GET /phrase/web/api2/v1/webhooksCalls", roles: systemReader, query: "webhookUid={uuid}&webhookEventUid={event}&parentUid={call}"},
+	{route: "POST /phrase/web/api2/v1/webhooksCalls/replay", roles: systemOwner, body: `{"webhookCalls":[{"uid":"{call}"}]}`, audit: "delivery.replayed"},
+	{route: "POST /phrase/web/api2/v1/webhooksCalls/replay/latest", roles: systemOwner, audit: "delivery.replayed"},
+
+	{route: "GET /languageweaver/api/v2/webhooks", roles: systemReader},
+	{route: "POST /languageweaver/api/v2/webhooks", roles: systemOwner, form: true, body: "url=https://receiver.example/new&events=translation.created", audit: "webhook.created"},
+	{route: "PUT /languageweaver/api/v2/webhooks/test", roles: systemOwner, form: true, body: "url=https://receiver.example/languageweaver", audit: nothing},
+	{route: "GET /languageweaver/api/v2/webhooks/:uuid", roles: systemReader},
+	{route: "PUT /languageweaver/api/v2/webhooks/:uuid", roles: systemOwner, form: true, body: "url=https://receiver.example/languageweaver&events=translation.created&description=Changed", audit: "webhook.updated"},
+	{route: "DELETE /languageweaver/api/v2/webhooks/:uuid", roles: systemOwner, audit: "webhook.deleted"},
+
+	{route: "GET /ewarehousing/webhooks", roles: systemReader},
+	{route: "POST /ewarehousing/webhooks", roles: systemOwner, body: `{"url":"https://receiver.example/new","group":"stock","action":"updated","hash_secret":"s3cret"}`, audit: "webhook.created"},
+	{route: "GET /ewarehousing/webhooks/:id", roles: systemReader},
+	{route: "PATCH /ewarehousing/webhooks/:id", roles: systemOwner, body: `{"url":"https://receiver.example/changed"}`, audit: "webhook.updated"},
+	{route: "PUT /ewarehousing/webhooks/:id", roles: systemOwner, body: `{"hash_secret":"s3cret"}`, audit: "webhook.updated"},
+	{route: "DELETE /ewarehousing/webhooks/:id", roles: systemOwner, audit: "webhook.deleted"},
+
+	{route: "GET /up42/webhooks/events", roles: reader},
+	{route: "POST /up42/workspaces/:workspace/webhooks", roles: owner, body: `{"url":"https://receiver.example/new","name":"n","events":["order.status"],"active":true,"secret":"s3cret"}`, audit: "webhook.created"},
+	{route: "GET /up42/workspaces/:workspace/webhooks", roles: reader, audit: "webhook.secret_shown"},
+	{route: "GET /up42/workspaces/:workspace/webhooks/:id", roles: reader, audit: "webhook.secret_shown"},
+	{route: "PUT /up42/workspaces/:workspace/webhooks/:id", roles: owner, body: `{"name":"Renamed"}`, audit: "webhook.updated webhook.secret_shown"},
+	{route: "DELETE /up42/workspaces/:workspace/webhooks/:id", roles: owner, audit: "webhook.deleted"},
+	{route: "POST /up42/workspaces/:workspace/webhooks/:id/tests", roles: owner, audit: nothing},
+}
+
+// made are the calls that make a webhook through each system.
+var made = map[string]operation{
+	"im4":            {route: "POST /im4/webhooks", body: `{"webhook_url":"https://receiver.example/im4","webhook_order_created":true}`},
+	"phrase":         {route: "POST /phrase/web/api2/v2/webhooks", body: `{"url":"https://receiver.example/phrase","events":["JOB_CREATED"],"secretToken":"s3cret"}`},
+	"languageweaver": {route: "POST /languageweaver/api/v2/webhooks", form: true, body: "url=https://receiver.example/languageweaver&events=translation.created"},
+	"ewarehousing":   {route: "POST /ewarehousing/webhooks", body: `{"url":"https://receiver.example/ewarehousing","group":"stock","action":"updated","hash_secret":"first"}`},
+	"up42":           {route: "POST /up42/workspaces/:workspace/webhooks", body: `{"url":"https://receiver.example/up42","name":"n","events":["order.status"],"active":true,"secret":"s3cret"}`},
+}

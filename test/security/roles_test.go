@@ -1,0 +1,91 @@
+package security_test
+
+import (
+	"flag"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/posthorn/posthorn/internal/hookstest"
+	"github.com/posthorn/posthorn/models"
+)
+
+var update = flag.Bool("update", false, "write the table of roles into docs/security.md")
+
+// TestRolesMayWhatTheTableSays calls every operation with a key of every role, about things that do not exist: a role that may
+// gets a 404 or the like, another one a 403.
+func TestRolesMayWhatTheTableSays(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	roles := w.roles()
+	x := w.tenant(roles...)
+	x.keys[models.RoleAdmin] = hookstest.AdminKey
+	for _, o := range operations {
+		t.Run(o.route, func(t *testing.T) {
+			open := o.roles == "anyone"
+			for _, role := range append(roles, models.RoleAdmin) {
+				none := w.ghosts(x.slug)
+				slug := x.slug
+				if role == models.RoleAdmin { // deleting the tenant would take the other roles' ground away
+					slug = "no-such-tenant"
+				}
+				status := w.reach(o, slug, none, x.keys[role]).Code
+				may := open || slices.Contains(strings.Fields(o.roles), string(role))
+				require.Equal(t, may, status != http.StatusForbidden && status != http.StatusUnauthorized, "%s: %d", role, status)
+				require.Less(t, status, 500, "%s", role)
+			}
+			for _, wrong := range []string{"", "phk_unknown"} {
+				require.Equal(t, open, w.reach(o, x.slug, w.ghosts(x.slug), wrong).Code != http.StatusUnauthorized)
+			}
+		})
+	}
+}
+
+const (
+	tableBegin = "<!-- roles: written by go test ./test/security -run TestTheDocumentShowsTheRoles -update -->\n"
+	tableEnd   = "<!-- end of roles -->\n"
+)
+
+// roleTable is the table of docs/security.md.
+func roleTable() string {
+	columns := []models.Role{models.RoleAdmin, models.RoleTenant, models.RolePublish, models.RoleRead, "settings"}
+	var b strings.Builder
+	b.WriteString("| operation |")
+	for _, role := range columns {
+		b.WriteString(" `" + string(role) + "` |")
+	}
+	b.WriteString("\n|---|" + strings.Repeat("---|", len(columns)) + "\n")
+	for _, o := range operations {
+		if o.roles == "anyone" {
+			continue
+		}
+		b.WriteString("| `" + o.route + "` |")
+		for _, role := range columns {
+			if slices.Contains(strings.Fields(o.roles), string(role)) {
+				b.WriteString(" yes |")
+			} else {
+				b.WriteString(" – |")
+			}
+		}
+		b.WriteString("\n")
+	}
+	return b.String()
+}
+
+func TestTheDocumentShowsTheRoles(t *testing.T) {
+	t.Parallel()
+	text := document(t)
+	before, rest, ok := strings.Cut(text, tableBegin)
+	require.True(t, ok, "docs/security.md has no place for the table of roles")
+	table, after, ok := strings.Cut(rest, tableEnd)
+	require.True(t, ok)
+	if *update {
+		require.NoError(t, os.WriteFile(documentPath, []byte(before+tableBegin+roleTable()+tableEnd+after), 0o600))
+		return
+	}
+	require.Equal(t, roleTable(), table)
+}

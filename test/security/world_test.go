@@ -1,0 +1,277 @@
+// Package security_test holds what is promised of all operations of all APIs against the routes that are really mounted: who
+// may do what, that no tenant reaches another, and that no change goes unlogged. docs/security.md is held against it.
+package security_test
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/stretchr/testify/require"
+
+	"github.com/posthorn/posthorn/api"
+	"github.com/posthorn/posthorn/api/ewarehousing"
+	"github.com/posthorn/posthorn/api/im4"
+	"github.com/posthorn/posthorn/api/languageweaver"
+	"github.com/posthorn/posthorn/api/phrase"
+	"github.com/posthorn/posthorn/api/systems"
+	"github.com/posthorn/posthorn/api/up42"
+	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/hookstest"
+	"github.com/posthorn/posthorn/internal/sender"
+	"github.com/posthorn/posthorn/models"
+)
+
+// five are the outside systems' APIs.
+var five = []func(gin.IRouter, systems.Options){im4.Mount, phrase.Mount, languageweaver.Mount, ewarehousing.Mount, up42.Mount}
+
+// receives takes every POST.
+type receives struct{}
+
+func (receives) Post(context.Context, sender.Request) sender.Result {
+	return sender.Result{StartedAt: time.Now(), StatusCode: http.StatusOK, Outcome: sender.Received}
+}
+
+// world is a whole installation behind all its APIs.
+type world struct {
+	*hookstest.Env
+	t       *testing.T
+	handler http.Handler
+	routes  []string
+	tenants int
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	w := &world{Env: hookstest.New(t, hookstest.WithPoster(receives{})), t: t}
+	var inner []gin.RouteInfo
+	var names []string
+	o := api.Options{Hooks: w.Hooks, Store: w.Store, Registry: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler)}
+	for _, mount := range five {
+		o.Systems = append(o.Systems, func(r gin.IRouter) {
+			mount(r, systems.Options{Hooks: w.Hooks, Mounted: func(a *systems.API) {
+				inner, names = append(inner, a.Routes()...), append(names, "/"+a.System)
+			}})
+		})
+	}
+	handler, err := api.New(o)
+	require.NoError(t, err)
+	w.handler = handler
+	router, ok := handler.(interface{ Routes() gin.RoutesInfo })
+	require.True(t, ok, "the handler does not tell its routes")
+	for _, r := range append(router.Routes(), inner...) {
+		ofSystem := slices.ContainsFunc(names, func(name string) bool { return r.Path == name || r.Path == name+"/*path" })
+		if ofSystem || r.Method == http.MethodHead || r.Method == http.MethodOptions { // its own routes are among inner; a HEAD is a GET
+			continue
+		}
+		w.routes = append(w.routes, r.Method+" "+strings.TrimSuffix(r.Path, "/"))
+	}
+	slices.Sort(w.routes)
+	w.routes = slices.Compact(w.routes)
+	w.EventTypes("thing.done")
+	return w
+}
+
+// things are what a tenant has, by their ids.
+type things struct {
+	slug, key string
+	keys      map[models.Role]string
+	ids       map[string]string // webhook, event, delivery, recovery, key, call, name
+}
+
+// roles are the roles of tenants' keys. One that this build does not know yet is left out.
+func (w *world) roles() []models.Role {
+	var known []models.Role
+	for _, role := range []models.Role{models.RoleTenant, models.RolePublish, models.RoleRead, "settings"} {
+		if _, _, err := w.Hooks.CreateKey(w.t.Context(), w.tenant().slug, "probe", role); err == nil {
+			known = append(known, role)
+		}
+	}
+	return known
+}
+
+// tenant makes a tenant with nothing but keys.
+func (w *world) tenant(roles ...models.Role) *things {
+	w.t.Helper()
+	w.tenants++
+	slug := fmt.Sprintf("tenant-%d", w.tenants)
+	x := &things{slug: slug, key: w.Tenant(slug), keys: map[models.Role]string{}, ids: map[string]string{"name": "thing." + slug}}
+	for _, role := range roles {
+		x.keys[role] = w.Key(slug, role)
+	}
+	return x
+}
+
+// system is the system that a route belongs to; "" = /v1.
+func (o operation) system() string {
+	_, path, _ := strings.Cut(o.route, " ")
+	first, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	if _, ok := made[first]; ok {
+		return first
+	}
+	return ""
+}
+
+// furnish gives the tenant one of everything, its webhook by the API of the operation.
+func (w *world) furnish(x *things, o operation) {
+	w.t.Helper()
+	ctx := w.t.Context()
+	eventType, profile := "thing.done", "standard"
+	if system := o.system(); system == "" {
+		w.Webhook(x.slug, "https://receiver.example/hook?token=t0ken")
+	} else {
+		create := made[system]
+		answer := w.do(create, x, x.key)
+		require.Less(w.t, answer.Code, 300, "%s: %s", create.route, answer.Body)
+		profile = system
+		if system == "phrase" {
+			eventType = "JOB_CREATED"
+		}
+	}
+	webhooks, _, err := w.Hooks.Webhooks(ctx, x.slug, models.WebhookFilter{Profile: profile}, models.Page{Limit: 1})
+	require.NoError(w.t, err)
+	require.Len(w.t, webhooks, 1)
+	x.ids["webhook"] = webhooks[0].ID
+	keys, err := w.Store.APIKeys(ctx, x.slug)
+	require.NoError(w.t, err)
+	x.ids["key"] = keys[len(keys)-1].ID
+	x.ids["event"] = w.Publish(x.slug, eventType, `{"jobParts":[]}`)
+	deliveries := w.Deliveries(x.slug, x.ids["event"])
+	if len(deliveries) == 0 { // the system's webhook does not want it
+		return
+	}
+	x.ids["delivery"] = deliveries[0].ID
+	if o.system() != "" {
+		x.ids["call"] = w.Attempt(x.slug, deliveries[0].ID).ID
+	}
+	recovery, err := w.Hooks.Recover(ctx, x.slug, x.ids["webhook"], hooks.RecoveryRequest{})
+	require.NoError(w.t, err)
+	x.ids["recovery"] = recovery.ID
+}
+
+// ghosts are ids of the form of everything a tenant has, of nothing.
+func (w *world) ghosts(slug string) *things {
+	return &things{slug: slug, ids: map[string]string{"webhook": models.NewID(models.PrefixWebhook), "event": models.NewID(models.PrefixEvent),
+		"delivery": models.NewID(models.PrefixDelivery), "recovery": models.NewID(models.PrefixRecovery), "key": models.NewID(models.PrefixKey),
+		"call": models.NewID(models.PrefixAttempt), "name": "thing.none"}}
+}
+
+// kinds are what the segment before a parameter says the parameter is an id of.
+var kinds = map[string]string{"webhooks": "webhook", "events": "event", "deliveries": "delivery", "recoveries": "recovery", "keys": "key"}
+
+// target fills in a route: the tenant by its slug, everything else of a tenant by the things' ids. A parameter that it does not
+// know fails the test.
+func (w *world) target(o operation, slug string, x *things) (method, target string) {
+	w.t.Helper()
+	method, path, _ := strings.Cut(o.route, " ")
+	segments := strings.Split(path, "/")
+	for i, segment := range segments {
+		name, ok := strings.CutPrefix(segment, ":")
+		if !ok {
+			continue
+		}
+		switch name {
+		case "tenant", "workspace":
+			segments[i] = slug
+		case "system":
+			segments[i] = "up42"
+		case "name":
+			segments[i] = x.ids["name"]
+		case "id", "uid", "uuid":
+			kind := kinds[segments[i-1]]
+			require.NotEmpty(w.t, kind, "%s: it is not known what %s is an id of", o.route, segment)
+			if segments[i] = x.ids[kind]; o.system() != "" {
+				segments[i] = bare(x.ids[kind])
+			}
+		default:
+			require.Fail(w.t, "a parameter that this test cannot fill in", "%s: %s", o.route, segment)
+		}
+	}
+	target = strings.Join(segments, "/")
+	if o.query != "" {
+		target += "?" + x.fill(o.query)
+	}
+	return method, target
+}
+
+func bare(id string) string { return strings.TrimPrefix(id, models.PrefixWebhook) }
+
+// fill puts ids in the places of their names.
+func (x *things) fill(text string) string {
+	pairs := []string{"{uuid}", bare(x.ids["webhook"])}
+	for kind, id := range x.ids {
+		pairs = append(pairs, "{"+kind+"}", id)
+	}
+	return strings.NewReplacer(pairs...).Replace(text)
+}
+
+// do makes a call about a tenant's own things.
+func (w *world) do(o operation, x *things, key string) *httptest.ResponseRecorder {
+	w.t.Helper()
+	return w.reach(o, x.slug, x, key)
+}
+
+// reach makes a call whose path names the tenant called slug, about the things.
+func (w *world) reach(o operation, slug string, x *things, key string) *httptest.ResponseRecorder {
+	w.t.Helper()
+	method, target := w.target(o, slug, x)
+	r := httptest.NewRequestWithContext(w.t.Context(), method, target, strings.NewReader(x.fill(o.body)))
+	r.RemoteAddr = "192.0.2.7:4711"
+	if o.form {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	} else if o.body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	switch {
+	case key == "":
+	case o.system() == "languageweaver":
+		r.Header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(key+":")))
+	default:
+		r.Header.Set("Authorization", "Bearer "+key)
+	}
+	answer := httptest.NewRecorder()
+	w.handler.ServeHTTP(answer, r)
+	return answer
+}
+
+// The states that some operations need.
+
+func (w *world) ownType(x *things) { w.EventTypes(x.ids["name"]) }
+
+func (w *world) disabled(x *things) {
+	_, err := w.Hooks.Disable(w.t.Context(), x.slug, x.ids["webhook"], "", "test")
+	require.NoError(w.t, err)
+}
+
+func (w *world) paused(x *things) {
+	_, err := w.Hooks.Pause(w.t.Context(), x.slug, x.ids["webhook"], "test")
+	require.NoError(w.t, err)
+}
+
+func (w *world) aside(x *things) {
+	_, err := w.Hooks.PauseDelivery(w.t.Context(), x.slug, x.ids["delivery"])
+	require.NoError(w.t, err)
+}
+
+// TestEveryRouteIsKnown: a route that is added is in the table of operations, or this fails.
+func TestEveryRouteIsKnown(t *testing.T) {
+	t.Parallel()
+	var known []string
+	for _, o := range operations {
+		known = append(known, o.route)
+		if method, _, _ := strings.Cut(o.route, " "); method != http.MethodGet {
+			require.NotEmpty(t, o.audit, "%s: what does it write into the audit log?", o.route)
+		}
+	}
+	slices.Sort(known)
+	require.Equal(t, newWorld(t).routes, known)
+}
