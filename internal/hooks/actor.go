@@ -1,12 +1,16 @@
 package hooks
 
-import "context"
+import (
+	"context"
+
+	"github.com/posthorn/posthorn/models"
+)
 
 // Actor is who makes a change, for the record: a key, or a person who is known in some other way.
 type Actor struct {
-	// Kind is "admin", "key" (a tenant's), "staff" or "system". "" means that it is not known.
+	// Kind is one of the Actor… constants. "" means that it is not known.
 	Kind string
-	// ID is the key's id. An admin key's is "admin:" and its name.
+	// ID is the key's id. Of an admin key it is "admin", or "admin:" and its name.
 	ID string
 	// Name is what the key is called.
 	Name string
@@ -15,6 +19,12 @@ type Actor struct {
 	// RequestID is the id in the answer's X-Request-Id.
 	RequestID string
 }
+
+// The kinds of actors.
+const (
+	ActorAdmin = "admin" // an admin key
+	ActorKey   = "key"   // a tenant's key
+)
 
 type actorKey struct{}
 
@@ -27,4 +37,15 @@ func WithActor(ctx context.Context, a Actor) context.Context {
 func ActorOf(ctx context.Context) Actor {
 	a, _ := ctx.Value(actorKey{}).(Actor)
 	return a
+}
+
+// Acting returns the context of a request that has been authenticated: its actor, whose address and id are known already,
+// is the principal's key.
+func Acting(ctx context.Context, p Principal) context.Context {
+	a := ActorOf(ctx)
+	a.Kind, a.ID, a.Name = ActorKey, p.KeyID, p.Name
+	if p.Role == models.RoleAdmin {
+		a.Kind = ActorAdmin
+	}
+	return WithActor(ctx, a)
 }
