@@ -75,8 +75,8 @@ func (g *Gate) Check(r *http.Request) *Refusal {
 	if refused := checkSize(r); refused != nil {
 		return refused
 	}
-	if !isText(r.URL.Path) || !isText(r.URL.RawQuery) {
-		return &Refusal{http.StatusBadRequest, "path and query must be UTF-8 text without NUL characters"}
+	if !isText(r.URL.RawQuery) {
+		return &Refusal{http.StatusBadRequest, "the query must be UTF-8 text without NUL characters"}
 	}
 	if !plainPath(r.URL) {
 		return &Refusal{http.StatusNotFound, "there is nothing at this path"}
@@ -106,19 +106,22 @@ func checkSize(r *http.Request) *Refusal {
 	return nil
 }
 
-// isText reports whether escaped text can be looked for in every database.
+// isText reports whether escaped text is storable.
 func isText(escaped string) bool {
 	text, err := url.QueryUnescape(escaped)
 	if err != nil {
 		text = escaped // what reads it says what is wrong
 	}
-	return utf8.ValidString(text) && !strings.ContainsRune(text, 0)
+	return storable(text)
 }
 
-// plainPath reports whether a path means the same to everybody who reads it. A proxy may resolve dot segments, merge
+// storable reports whether every database can compare a text with what it keeps.
+func storable(text string) bool { return utf8.ValidString(text) && strings.IndexByte(text, 0) < 0 }
+
+// plainPath reports whether a path is text and means the same to everybody who reads it. A proxy may resolve dot segments, merge
 // slashes or decode an encoded one where Posthorn does not, and would then have checked another path.
 func plainPath(u *url.URL) bool {
-	if strings.Contains(strings.ToLower(u.RawPath), "%2f") || strings.Contains(u.Path, "//") {
+	if strings.Contains(strings.ToLower(u.RawPath), "%2f") || strings.Contains(u.Path, "//") || !storable(u.Path) {
 		return false
 	}
 	if !strings.Contains(u.Path, "/.") {

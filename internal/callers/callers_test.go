@@ -52,8 +52,10 @@ func TestPathsThatOthersReadOtherwiseAreNotThere(t *testing.T) {
 		"/v1/tenants//webhooks":           http.StatusNotFound,
 		"//v1/tenants":                    http.StatusNotFound,
 		"/v1/tenants/acme?a=..%2f/../b":   0,
-		"/v1/tenants/a%00b":               http.StatusBadRequest,
-		"/v1/tenants/a%ff":                http.StatusBadRequest,
+		"/v1/tenants/a%00b":               http.StatusNotFound,
+		"/v1/tenants/a%ff":                http.StatusNotFound,
+		"/v1/tenants?url=%00":             http.StatusBadRequest,
+		"/v1/tenants?url=%ff":             http.StatusBadRequest,
 		"/" + strings.Repeat("x", 9*1024): http.StatusRequestURITooLong,
 	} {
 		r := httptest.NewRequest(http.MethodGet, "/", nil)

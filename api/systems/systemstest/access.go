@@ -71,10 +71,9 @@ func RequireAccess(t *testing.T, b *Bench, a Access) {
 	}
 	prefix := a.Calls[0].Path[:strings.Index(a.Calls[0].Path[1:], "/")+1]
 	for _, path := range []string{prefix, prefix + "/", prefix + "/nothing", a.Calls[0].Path + "/x/y/z", prefix + "/./webhooks", a.Calls[0].Path + "/%2e%2e",
-		a.Calls[0].Path + "/a%2fb", prefix + "//webhooks"} {
+		a.Calls[0].Path + "/a%2fb", a.Calls[0].Path + "/%00/x/y/z", prefix + "//webhooks"} {
 		refused(http.StatusNotFound, Call{Method: http.MethodGet, Path: path, Authorization: a.Authorization(b.Key)})
 	}
-	refused(http.StatusBadRequest, Call{Method: http.MethodGet, Path: a.Calls[0].Path + "/%00", Authorization: a.Authorization(b.Key)})
 	refused(http.StatusMethodNotAllowed, Call{Method: http.MethodTrace, Path: a.Calls[0].Path, Authorization: a.Authorization(b.Key)})
 	for _, c := range a.Calls {
 		if c.Body != "" {
