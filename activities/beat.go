@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"go.temporal.io/sdk/activity"
+
+	"github.com/posthorn/posthorn/internal/panics"
 )
 
 // Processes knows which processes run; *models.Store does.
@@ -87,7 +89,7 @@ func every(interval time.Duration, do func()) (stop func()) {
 		for {
 			select {
 			case <-ticker.C:
-				do()
+				panics.Safely("a heartbeat", do)
 			case <-done:
 				return
 			}

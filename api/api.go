@@ -1,6 +1,6 @@
 // Package api is Posthorn's native HTTP API, /v1, with its OpenAPI document, its documentation page, and the probes and
 // metrics of the process. There is one file per resource; auth.go says who may do what, errors.go how every error is
-// answered, limits.go and bodies.go what is refused before it is looked at.
+// answered, gate.go, limits.go and bodies.go what is refused before it is looked at.
 //
 // It maps requests to use cases and answers to JSON, and decides nothing else. It must not import activities, worker,
 // workflows or Temporal. Each outside system's API is a package of its own below this one, which must not import this.
@@ -18,6 +18,7 @@ import (
 	"go.opentelemetry.io/contrib/instrumentation/github.com/gin-gonic/gin/otelgin"
 	"go.opentelemetry.io/otel/metric/noop"
 
+	"github.com/posthorn/posthorn/internal/callers"
 	"github.com/posthorn/posthorn/internal/hooks"
 	"github.com/posthorn/posthorn/models"
 )
@@ -37,8 +38,13 @@ type Options struct {
 	Log       *slog.Logger // default slog.Default()
 	// Registry takes the API's own metrics and is served at /metrics; nil = neither.
 	Registry *prometheus.Registry
-	// Systems mount the outside systems' APIs, each under its own prefix.
+	// Systems mount the outside systems' APIs, each under its own prefix. They judge requests themselves, by the same Gate,
+	// and refuse in their own shapes.
 	Systems []func(gin.IRouter)
+	// Gate judges requests before their keys are looked at. Default callers.Default().
+	Gate *callers.Gate
+	// ProbesOnly serves the probes and metrics, and nothing else.
+	ProbesOnly bool
 	// MaxBody is the largest request body in bytes, of a batch's every event its largest data. Default 1 MiB.
 	MaxBody int64
 	// BodyRoom is how many bytes of bodies all requests together may hold. Default 64 MiB, and twice MaxBody at least.
@@ -56,6 +62,9 @@ type server struct {
 func New(o Options) (http.Handler, error) {
 	if o.Log == nil {
 		o.Log = slog.Default()
+	}
+	if o.Gate == nil {
+		o.Gate = callers.Default()
 	}
 	if o.MaxBody == 0 {
 		o.MaxBody = defaultMaxBody
@@ -77,13 +86,27 @@ func New(o Options) (http.Handler, error) {
 		return nil, err
 	}
 	traced := otelgin.Middleware("posthorn", otelgin.WithFilter(isTraced), otelgin.WithMeterProvider(noop.NewMeterProvider())) // observe measures
-	router.Use(traced, s.identify, observe, s.recover, s.limitHeaders, boundBodies(o.BodyRoom))
+	router.Use(traced, s.identify, observe, s.recover, boundBodies(o.BodyRoom))
+	systems := map[string]bool{}
+	if !o.ProbesOnly {
+		for _, mount := range o.Systems {
+			mount(router)
+		}
+		for _, route := range router.Routes() {
+			systems[route.Path] = true
+		}
+	}
+	router.Use(s.judge) // for what is added from here on
 	router.NoRoute(func(c *gin.Context) { s.fail(c, hooks.Refuse(hooks.NotFound, "there is nothing at this path")) })
 	router.NoMethod(func(c *gin.Context) {
 		s.write(c, newProblem(http.StatusMethodNotAllowed, "the path has no such method"))
 	})
 
 	s.huma = humagin.New(router, configuration(o))
+	s.health()
+	if o.ProbesOnly {
+		return router, nil
+	}
 	s.tenants()
 	s.keys()
 	s.eventTypes()
@@ -93,10 +116,10 @@ func New(o Options) (http.Handler, error) {
 	s.deliveries()
 	s.recoveries()
 	s.audit()
-	s.health()
 	s.console()
-	for _, mount := range o.Systems {
-		mount(router)
+	if err := s.documents(); err != nil {
+		return nil, err
 	}
-	return router, s.documents()
+	addTwins(router, systems)
+	return router, nil
 }

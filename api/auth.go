@@ -15,7 +15,7 @@ import (
 type access int
 
 const (
-	anyone     access = iota // any key in force
+	anyone     access = iota // roles tenant, publish and read
 	readers                  // roles tenant and read
 	publishers               // roles tenant and publish, where Hooks.Publish finds out if the key has been revoked
 	matchers                 // the same roles
@@ -45,9 +45,9 @@ func (a access) grants(p hooks.Principal) bool {
 	return slices.Contains(a.roles(), p.Role)
 }
 
-// admit finds out who asks and whether they may: Unauthorized without a key in force, NotFound for another tenant's
-// path (whether there is such a tenant is not theirs to know), Forbidden if the role is not enough. From here on the
-// path names the tenant by its id.
+// admit finds out who asks and whether they may: Unauthorized without a key in force, TooMany if it calls too often,
+// NotFound for another tenant's path (whether there is such a tenant is not theirs to know), Forbidden if the role is not
+// enough. From here on the path names the tenant by its id, and the context the actor.
 func (s *server) admit(c *gin.Context, need access) (hooks.Principal, error) {
 	ctx, key, slug := c.Request.Context(), bearer(c.GetHeader("Authorization")), c.Param("tenant")
 	var p hooks.Principal

@@ -33,8 +33,6 @@ type docsPage struct {
 
 func (p docsPage) serve(c *gin.Context) {
 	c.Header("Content-Security-Policy", p.policy)
-	c.Header("X-Content-Type-Options", "nosniff")
-	c.Header("Referrer-Policy", "no-referrer")
 	c.Data(http.StatusOK, "text/html; charset=utf-8", p.html)
 }
 

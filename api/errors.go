@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -25,6 +26,7 @@ var statuses = map[hooks.Code]int{
 	hooks.NotFound:     http.StatusNotFound,
 	hooks.Conflict:     http.StatusConflict,
 	hooks.Unavailable:  http.StatusServiceUnavailable,
+	hooks.TooMany:      http.StatusTooManyRequests,
 }
 
 // headers are what a refusal is answered with beside its problem.
@@ -88,6 +90,9 @@ func (s *server) problem(ctx context.Context, err error) *Problem {
 	}
 	p = newProblem(statuses[refused.Code], refused.Detail)
 	p.header = headers[refused.Code]
+	if refused.RetryAfter > 0 {
+		p.header = http.Header{"Retry-After": {strconv.Itoa(refused.RetryAfter)}}
+	}
 	for _, f := range refused.Fields {
 		p.Errors = append(p.Errors, FieldError(f))
 	}

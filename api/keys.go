@@ -14,8 +14,9 @@ type Key struct {
 	ID        string      `json:"id" example:"key_0198c0de-0000-7000-8000-000000000001"`
 	Tenant    string      `json:"tenant" example:"acme"`
 	Name      string      `json:"name" example:"ci"`
-	Role      models.Role `json:"role" enum:"tenant,publish,read"`
+	Role      models.Role `json:"role" enum:"tenant,publish,read,settings"`
 	CreatedAt timestamp   `json:"created_at"`
+	LastUsed  *timestamp  `json:"last_used_at" nullable:"true" doc:"When it was last used, to about a minute; null = not yet."`
 }
 
 // NewKey is a key that has just been made.
@@ -27,11 +28,11 @@ type NewKey struct {
 // KeyInput is what a key is made of.
 type KeyInput struct {
 	Name string      `json:"name,omitempty" doc:"Stands as created_by on what is made with the key. At most 200 characters." example:"ci"`
-	Role models.Role `json:"role" enum:"tenant,publish,read" doc:"tenant: everything in the tenant. publish: publishing events. read: reading."`
+	Role models.Role `json:"role" enum:"tenant,publish,read,settings" doc:"tenant: everything in the tenant. publish: publishing events. read: reading. settings: saving InMemory4's settings, and nothing else."`
 }
 
 func keyView(k models.APIKey) Key {
-	return Key{ID: k.ID, Tenant: models.TenantSlug(k.Tenant), Name: k.Name, Role: k.Role, CreatedAt: timestamp(k.CreatedAt)}
+	return Key{ID: k.ID, Tenant: models.TenantSlug(k.Tenant), Name: k.Name, Role: k.Role, CreatedAt: timestamp(k.CreatedAt), LastUsed: at(k.LastUsedAt)}
 }
 
 type createKey struct {

@@ -9,7 +9,6 @@ import (
 	"mime"
 	"net"
 	"net/http"
-	"net/url"
 	"strings"
 	"unicode/utf8"
 
@@ -19,44 +18,11 @@ import (
 	"github.com/posthorn/posthorn/internal/rawjson"
 )
 
-// The bounds of a request.
+// The bounds of bodies.
 const (
 	defaultMaxBody = 1 << 20  // bytes
 	maxBatchBody   = 32 << 20 // bytes of a batch of events
-	maxHeaders     = 100      // header lines
-	maxHeaderBytes = 32 << 10 // all names and values together
-	maxTarget      = 8 << 10  // bytes of path and query
 )
-
-// limitHeaders refuses what no client of this API has reason to send.
-func (s *server) limitHeaders(c *gin.Context) {
-	lines, size := 0, 0
-	for name, values := range c.Request.Header {
-		lines += len(values)
-		for _, value := range values {
-			size += len(name) + len(value)
-		}
-	}
-	switch {
-	case lines > maxHeaders:
-		s.write(c, newProblem(http.StatusRequestHeaderFieldsTooLarge, fmt.Sprintf("a request may have at most %d headers", maxHeaders)))
-	case size > maxHeaderBytes:
-		s.write(c, newProblem(http.StatusRequestHeaderFieldsTooLarge, fmt.Sprintf("the headers of a request may have at most %d bytes", maxHeaderBytes)))
-	case len(c.Request.RequestURI) > maxTarget:
-		s.write(c, newProblem(http.StatusRequestURITooLong, fmt.Sprintf("path and query may have at most %d bytes", maxTarget)))
-	case !isText(c.Request.URL.Path) || !isText(c.Request.URL.RawQuery):
-		s.write(c, newProblem(http.StatusBadRequest, "path and query must be UTF-8 text without NUL characters"))
-	}
-}
-
-// isText tells whether escaped text can be looked for in every database.
-func isText(escaped string) bool {
-	text, err := url.QueryUnescape(escaped)
-	if err != nil {
-		text = escaped // whoever reads it says what is wrong
-	}
-	return utf8.ValidString(text) && !strings.ContainsRune(text, 0)
-}
 
 // bufferBody reads the body, checks what holds for every body, and puts the bytes where huma reads them.
 func (s *server) bufferBody(c *gin.Context) error {

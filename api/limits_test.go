@@ -262,18 +262,19 @@ func TestSmallerLimits(t *testing.T) {
 func TestPathsAndMethodsThatAreNot(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
-	for _, path := range []string{"/", "/v1", "/v1/", "/v2/tenants", "/v1/tenants/", "/v1/tenants/acme/webhooks/", "/v1/tenants/acme/secrets", "/metricsx", "/v1/tenants/a%2Fb"} {
+	for _, path := range []string{"/", "/v1", "/v1/", "/v2/tenants", "/v1/tenants/acme/secrets", "/metricsx", "/v1/tenants/a%2Fb", "/v1/tenants//webhooks",
+		"/v1/tenants/acme/webhooks//", "/v1/./tenants", "/v1/tenants/acme/../acme", "/v1/tenants/%2e%2E/tenants", "/docs/.", "/healthz/../v1/tenants"} {
 		e.call("GET "+path, "").is(http.StatusNotFound)
 		e.do(request{method: http.MethodGet, path: path, key: "-"}).is(http.StatusNotFound)
 	}
 	for route, allow := range map[string]string{
-		"OPTIONS /v1/tenants/acme/events": "POST",
-		"HEAD /v1/tenants/acme/events":    "GET",
-		"PUT /v1/tenants/acme/webhooks":   "POST",
-		"POST /v1/tenants":                "GET",
-		"TRACE /healthz":                  "GET",
-		"DELETE /docs":                    "GET",
-		"BREW /v1/event-types/order.paid": "PUT",
+		"OPTIONS /v1/tenants/acme/events":           "POST",
+		"HEAD /v1/tenants/acme/recoveries/x/cancel": "POST",
+		"PUT /v1/tenants/acme/webhooks":             "POST",
+		"POST /v1/tenants":                          "GET",
+		"TRACE /healthz":                            "GET",
+		"DELETE /docs":                              "GET",
+		"BREW /v1/event-types/order.paid":           "PUT",
 	} {
 		refused := e.call(route, "").is(http.StatusMethodNotAllowed)
 		require.Contains(t, refused.header.Get("Allow"), allow, route)

@@ -5,15 +5,17 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"runtime/debug"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/gin-gonic/gin"
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/posthorn/posthorn/internal/callers"
 	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/panics"
 )
 
 const (
@@ -24,23 +26,20 @@ const (
 	unrouted        = "none"          // the route, in the metrics, of every path there is not
 )
 
-type requestIDKey struct{}
-
-// identify gives the request an id, the caller's own if it sent a plain one, and tells it in the answer.
+// identify gives the request an id, the caller's own if it sent a plain one, tells it in the answer, and notes where the
+// request comes from. Every answer gets its headers here.
 func (s *server) identify(c *gin.Context) {
 	id := c.GetHeader(requestIDHeader)
 	if !isPlain(id) {
 		id = uuid.NewString()
 	}
-	actor := hooks.Actor{Address: c.RemoteIP(), RequestID: id}
-	c.Request = c.Request.WithContext(hooks.WithActor(context.WithValue(c.Request.Context(), requestIDKey{}, id), actor))
+	actor := hooks.Actor{Address: s.Gate.Address(c.Request), RequestID: id}
+	c.Request = c.Request.WithContext(hooks.WithActor(c.Request.Context(), actor))
+	callers.Harden(c.Writer.Header(), c.Request)
 	c.Header(requestIDHeader, id)
 }
 
-func requestID(ctx context.Context) string {
-	id, _ := ctx.Value(requestIDKey{}).(string)
-	return id
-}
+func requestID(ctx context.Context) string { return hooks.ActorOf(ctx).RequestID }
 
 // isPlain tells whether a caller's id can stand in a header and a log as it is.
 func isPlain(id string) bool {
@@ -79,7 +78,7 @@ func (s *server) measure() (gin.HandlerFunc, error) {
 		begun := time.Now()
 		c.Next()
 		took, status := time.Since(begun), c.Writer.Status()
-		route := c.FullPath()
+		route := strings.TrimSuffix(c.FullPath(), "/")
 		if route == "" {
 			route = unrouted
 		}
@@ -113,7 +112,7 @@ func (s *server) logRequest(c *gin.Context, status int, took time.Duration) {
 	}
 	attrs := []slog.Attr{
 		slog.String("method", c.Request.Method), slog.String("path", c.Request.URL.Path), slog.Int("status", status),
-		slog.Duration("took", took), slog.String("remote", c.RemoteIP()), slog.String(requestIDField, requestID(ctx)),
+		slog.Duration("took", took), slog.String("remote", hooks.ActorOf(ctx).Address), slog.String(requestIDField, requestID(ctx)),
 	}
 	if p := principal(c); p.KeyID != "" {
 		attrs = append(attrs, slog.String("key", p.KeyID), slog.String("tenant", p.Tenant))
@@ -121,7 +120,7 @@ func (s *server) logRequest(c *gin.Context, status int, took time.Duration) {
 	s.Log.LogAttrs(ctx, level, "request", attrs...)
 }
 
-// recover answers for a handler that panics, and logs where.
+// recover answers for a handler that panics.
 func (s *server) recover(c *gin.Context) {
 	defer func() {
 		switch v := recover(); v {
@@ -129,8 +128,7 @@ func (s *server) recover(c *gin.Context) {
 		case http.ErrAbortHandler: // asks for the connection to be cut
 			panic(v)
 		default:
-			ctx := c.Request.Context()
-			s.Log.ErrorContext(ctx, "handler panicked", "panic", fmt.Sprint(v), "stack", string(debug.Stack()), requestIDField, requestID(ctx))
+			panics.Note(s.Log, "a request", v, "method", c.Request.Method, "route", c.FullPath(), requestIDField, requestID(c.Request.Context()))
 			s.write(c, newProblem(http.StatusInternalServerError, "internal error"))
 		}
 	}()

@@ -42,7 +42,7 @@ const introduction = `Posthorn takes events in, delivers each to every webhook t
 
 Authenticate with "Authorization: Bearer <key>". An admin key reaches every tenant, a tenant's key only its own; what is another tenant's is not found.
 
-Errors are application/problem+json (RFC 9457), with one entry in errors for each field that is wrong. 400: the body is not JSON. 401: no valid key. 403: the key's role is not enough. 404: there is no such thing. 409: its state does not allow it, or it exists already. 413: too large. 415: not JSON. 422: well-formed but wrong. 503: not now, see Retry-After.
+Errors are application/problem+json (RFC 9457), with one entry in errors for each field that is wrong. 400: the body is not JSON. 401: no valid key. 403: the key's role is not enough. 404: there is no such thing. 409: its state does not allow it, or it exists already. 413: too large. 415: not JSON. 422: well-formed but wrong. 429: this key calls too often, see Retry-After. 503: not now, see Retry-After.
 
 Lists take limit and after, and give the value of the next after in next, null on the last page. Times are UTC, RFC 3339, with milliseconds. Unknown fields and parameters are refused.`
 

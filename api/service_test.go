@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/posthorn/posthorn/api"
+	"github.com/posthorn/posthorn/internal/hookstest"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -138,8 +139,8 @@ func TestInternalErrorsAreLoggedAndNotTold(t *testing.T) {
 	e.Hooks.Store = store
 	for _, r := range []request{
 		{method: http.MethodGet, path: "/v1/tenants/acme", key: key},
-		{method: http.MethodGet, path: "/v1/tenants", key: "admin-key-for-tests"},
-		{method: http.MethodPost, path: "/v1/tenants/acme/events", body: `{"type":"order.created","data":{}}`, key: "admin-key-for-tests"},
+		{method: http.MethodGet, path: "/v1/tenants", key: hookstest.AdminKey},
+		{method: http.MethodPost, path: "/v1/tenants/acme/events", body: `{"type":"order.created","data":{}}`, key: hookstest.AdminKey},
 	} {
 		failed := e.do(r).is(http.StatusInternalServerError)
 		require.Equal(t, "internal error", failed.text("detail"))
@@ -161,7 +162,7 @@ func TestAPanicIsAnInternalError(t *testing.T) {
 	e := newEnvWith(t, func(o *api.Options) { o.Systems = []func(gin.IRouter){mounted} })
 	failed := e.call("GET /system/panic", "").is(http.StatusInternalServerError)
 	require.NotContains(t, failed.body, "cat")
-	entries := e.entries("handler panicked")
+	entries := e.entries("panic")
 	require.Len(t, entries, 1)
 	require.Contains(t, entries[0]["stack"], "service_test.go")
 	require.PanicsWithValue(t, http.ErrAbortHandler, func() { e.call("GET /system/abort", "") })

@@ -76,7 +76,7 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 		return nil, fmt.Errorf("temporal: %w", err)
 	}
 	if addrs.ui.IsValid() {
-		if s.ui, err = startUI(ctx, addrs.ui, s.frontend, o.Namespace); err != nil {
+		if s.ui, err = startUI(ctx, addrs.ui, s.frontend, o.Namespace, o.UIHosts); err != nil {
 			return nil, fmt.Errorf("temporal web ui: %w", err)
 		}
 	}

@@ -85,7 +85,7 @@ func TestInMemory(t *testing.T) {
 	t.Parallel()
 	ctx := bounded(t)
 
-	s, err := devserver.Start(ctx, devserver.Options{UIAddr: "127.0.0.1:0", SearchAttributes: attributes})
+	s, err := devserver.Start(ctx, devserver.Options{UIAddr: "127.0.0.1:0", UIHosts: []string{"https://ui.example.com"}, SearchAttributes: attributes})
 	require.NoError(t, err)
 	t.Cleanup(s.Stop)
 	c := connect(t, s.FrontendAddr())
@@ -144,6 +144,21 @@ func TestInMemory(t *testing.T) {
 
 		require.Contains(t, get(ctx, t, s.UIURL()+"/api/v1/namespaces/default/workflows?query="+`Tenant%3D%22acme%22`), `"first"`,
 			"the page lists what the server has")
+	})
+
+	t.Run("refuses foreign host names", func(t *testing.T) {
+		for host, want := range map[string]int{"evil.example": http.StatusForbidden, "evil.example:8233": http.StatusForbidden,
+			"localhost:8233": http.StatusOK, "127.0.0.1": http.StatusOK, "ui.example.com": http.StatusOK} {
+			for _, path := range []string{"/", "/api/v1/settings", "/api/v1/namespaces", "/healthz", "/_app/version.json"} {
+				request, err := http.NewRequestWithContext(ctx, http.MethodGet, s.UIURL()+path, http.NoBody)
+				require.NoError(t, err)
+				request.Host = host
+				response, err := http.DefaultClient.Do(request)
+				require.NoError(t, err)
+				_ = response.Body.Close()
+				require.Equal(t, want, response.StatusCode, "%s %s", host, path)
+			}
+		}
 	})
 
 	t.Run("stops", func(t *testing.T) {

@@ -17,6 +17,8 @@ type Options struct {
 	TemporalAddr string
 	// UIAddr is the host:port of the Web UI; port 0 takes a free one. Empty: no Web UI.
 	UIAddr string
+	// UIHosts are URLs whose hosts the Web UI answers to, beside loopback names and what it listens on.
+	UIHosts []string
 
 	// DatabaseFile is the path of a SQLite file, created if missing, in a directory that exists. It must not be in use by
 	// another server. Empty: everything is kept in memory, unless PostgresURL is set.

@@ -2,51 +2,108 @@ package devserver
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"net"
 	"net/http"
 	"net/netip"
-	"strconv"
-	"strings"
+	"time"
 
-	uiserver "github.com/temporalio/ui-server/v2/server"
+	"github.com/labstack/echo/v4"
+	"github.com/labstack/echo/v4/middleware"
+	uiapi "github.com/temporalio/ui-server/v2/server/api"
+	uiauth "github.com/temporalio/ui-server/v2/server/auth"
 	uiconfig "github.com/temporalio/ui-server/v2/server/config"
-	uioptions "github.com/temporalio/ui-server/v2/server/server_options"
+	uicors "github.com/temporalio/ui-server/v2/server/cors"
+	uicsrf "github.com/temporalio/ui-server/v2/server/csrf"
+	uiheaders "github.com/temporalio/ui-server/v2/server/headers"
+	uiroute "github.com/temporalio/ui-server/v2/server/route"
+	uiassets "github.com/temporalio/ui-server/v2/ui"
+
+	"github.com/posthorn/posthorn/internal/callers"
 )
 
 // webUI is Temporal's Web UI, served from assets in its Go module.
 type webUI struct {
 	url    string
-	server *uiserver.Server
+	server *http.Server
 }
 
-// startUI serves the Web UI for the server at frontend and waits until it answers.
-func startUI(ctx context.Context, addr netip.AddrPort, frontend, namespace string) (*webUI, error) {
-	port := ":" + strconv.Itoa(int(addr.Port()))
-	ui := &webUI{
-		url: "http://" + dialable(addr),
-		server: uiserver.NewServer(uioptions.WithConfigProvider(&uiconfig.Config{
-			TemporalGRPCAddress: frontend,
-			Host:                strings.TrimSuffix(addr.String(), port), // in brackets if it is IPv6
-			Port:                int(addr.Port()),
-			EnableUI:            true,
-			DefaultNamespace:    namespace,
-			HideLogs:            true,
-			// The page is served over plain http, where browsers keep no cookie that is marked secure.
-			CORS: uiconfig.CORS{CookieInsecure: true},
-			// Nothing here calls home.
-			DisableNewsFetch:   true,
-			NotifyOnNewVersion: false,
-		})),
+// startUI serves the Web UI for the server at frontend and waits until it answers. It answers to loopback names, to the
+// address it listens on, and to the hosts of the given URLs.
+func startUI(ctx context.Context, addr netip.AddrPort, frontend, namespace string, urls []string) (*webUI, error) {
+	pages, err := uiPages(&uiconfig.Config{
+		TemporalGRPCAddress: frontend,
+		Host:                addr.Addr().String(),
+		Port:                int(addr.Port()),
+		EnableUI:            true,
+		DefaultNamespace:    namespace,
+		HideLogs:            true,
+		// The page is served over plain http, where browsers keep no cookie that is marked secure.
+		CORS: uiconfig.CORS{CookieInsecure: true},
+		// Nothing here calls home.
+		DisableNewsFetch:   true,
+		NotifyOnNewVersion: false,
+	})
+	if err != nil {
+		return nil, err
 	}
-	// Start returns when Stop is called, always with nil: an address that it cannot bind ends the process, which is why
-	// reserve has tried it before.
-	go func() { _ = ui.server.Start() }()
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr.String())
+	if err != nil {
+		return nil, &AddressError{Option: "UIAddr", Err: fmt.Errorf("address %s: %w", addr, err)}
+	}
+	ui := &webUI{url: "http://" + dialable(addr), server: &http.Server{
+		Handler: ownHosts(callers.LocalHosts(addr.String(), urls...), pages), ReadHeaderTimeout: 10 * time.Second}}
+	go func() { _ = ui.server.Serve(listener) }() // until stop
 	if err := ui.await(ctx); err != nil {
 		ui.stop()
 		return nil, err
 	}
 	return ui, nil
 }
+
+// ownHosts refuses requests whose Host names another site: a page of that site could start and terminate workflows through
+// the browser of somebody who looks at it.
+func ownHosts(own func(host string) bool, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !own(r.Host) {
+			http.Error(w, "the Host header names another site: use a loopback name, or set POSTHORN_TEMPORAL_UI_URL", http.StatusForbidden)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// uiPages puts the Web UI together as its own server does, which has no place for a handler before its own.
+func uiPages(c *uiconfig.Config) (http.Handler, error) {
+	provider, err := uiconfig.NewConfigProviderWithRefresh(c)
+	if err != nil {
+		return nil, err
+	}
+	assets, err := uiassets.Assets()
+	if err == nil {
+		assets, err = fs.Sub(assets, "local")
+	}
+	if err != nil {
+		return nil, err
+	}
+	e := echo.New()
+	secureCookie := !c.CORS.CookieInsecure
+	e.Use(middleware.Recover(), middleware.Gzip(), uicors.CORSMiddleware(uicors.CORSConfig{
+		AllowHeaders: []string{echo.HeaderOrigin, echo.HeaderContentType, echo.HeaderAccept, echo.HeaderXCSRFToken,
+			echo.HeaderAuthorization, uiauth.AuthorizationExtrasHeader, callerType},
+		AllowCredentials: true,
+		ConfigProvider:   provider,
+	}), middleware.Secure(), uicsrf.EnsureTokenCookie(secureCookie), middleware.CSRFWithConfig(uicsrf.MiddlewareConfig(provider, secureCookie)))
+	uiroute.SetHealthRoute(e)
+	uiroute.SetAuthRoutes(e, provider)
+	uiroute.SetRenderRoute(e, "/")
+	forwarded := []uiapi.Middleware{uiheaders.WithForwardHeaders([]string{uiauth.AuthorizationExtrasHeader, callerType})}
+	return e, errors.Join(uiroute.SetAPIRoutes(e, provider, forwarded), uiroute.SetUIRoutes(e, c.PublicPath, assets, provider))
+}
+
+const callerType = "Caller-Type"
 
 func (ui *webUI) await(ctx context.Context) error {
 	return poll(ctx, func() error {
@@ -66,4 +123,4 @@ func (ui *webUI) await(ctx context.Context) error {
 	})
 }
 
-func (ui *webUI) stop() { ui.server.Stop() }
+func (ui *webUI) stop() { _ = ui.server.Close() }

@@ -14,6 +14,8 @@ const (
 	RoleTenant  Role = "tenant"
 	RolePublish Role = "publish"
 	RoleRead    Role = "read"
+	// RoleSettings saves InMemory4's settings, and nothing else: receivers of InMemory4 are shown the key that did.
+	RoleSettings Role = "settings"
 )
 
 // APIKey is a tenant's credential. Only its SHA-256 is kept.
@@ -25,6 +27,8 @@ type APIKey struct {
 	Hash      []byte
 	CreatedAt time.Time
 	RevokedAt *time.Time
+	// LastUsedAt is right to about a minute. nil = it has not been used.
+	LastUsedAt *time.Time
 }
 
 // TableName names the table; GORM would say a_p_i_keys.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/posthorn/posthorn/internal/metrics"
+	"github.com/posthorn/posthorn/internal/panics"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -53,7 +54,8 @@ const pagesStarting = 4
 func (j *Jobs) Run(ctx context.Context) {
 	j.starts = make(chan struct{}, pagesStarting)
 	for ctx.Err() == nil {
-		wait := j.page(ctx)
+		wait := jobsIdle // after a panic
+		panics.Safely("a page of a job", func() { wait = j.page(ctx) })
 		if wait <= 0 {
 			continue
 		}
@@ -86,7 +88,7 @@ func (j *Jobs) page(ctx context.Context) time.Duration {
 		j.starts <- struct{}{}
 		go func() {
 			defer func() { <-j.starts }()
-			j.Engine.LaunchWait(ctx, page.Fresh...)
+			panics.Safely("the start of a page's dispatches", func() { j.Engine.LaunchWait(ctx, page.Fresh...) })
 		}()
 	}
 	if page.Done {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/posthorn/posthorn/internal/metrics"
+	"github.com/posthorn/posthorn/internal/panics"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -136,6 +137,7 @@ func (r *Reconciler) once(ctx context.Context, l loop) (found bool, err error) {
 			return true, err // whatever that took, it says nothing of the loop
 		}
 	}
+	defer panics.Into(&err, "the reconciler's loop "+l.name)
 	begun := time.Now()
 	defer func() { r.Metrics.LoopSeconds.WithLabelValues(l.name).Observe(time.Since(begun).Seconds()) }()
 	return l.look(ctx)

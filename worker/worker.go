@@ -73,6 +73,7 @@ func New(c client.Client, q workflows.Queues, a Activities, d Deployment) (*Work
 			MaxConcurrentActivityExecutionSize: concurrentDeliveries,
 			MaxHeartbeatThrottleInterval:       heartbeatEvery,
 			WorkerStopTimeout:                  stopTimeout,
+			Interceptors:                       interceptors,
 			DeploymentOptions:                  d.options(),
 		}),
 	}
@@ -83,8 +84,8 @@ func New(c client.Client, q workflows.Queues, a Activities, d Deployment) (*Work
 	return w, nil
 }
 
-// interceptors change workflows in test builds.
-var interceptors []interceptor.WorkerInterceptor
+// interceptors see to panics of activities. Test builds add what changes workflows.
+var interceptors = []interceptor.WorkerInterceptor{&catching{}}
 
 // panicPolicy ends a workflow that cannot go on, because its code panics or does not match its history. It would otherwise
 // stay open and count as driving its deliveries for ever; now the reconciler replaces it.

@@ -31,7 +31,7 @@ func Mount(r gin.IRouter, o systems.Options) {
 		Fields:    map[string]string{"url": "webhook_url"},
 		Refuse:    refuse,
 	}, o)
-	api.Handle(http.MethodPost, "/webhooks", save)
+	api.Handle(http.MethodPost, "/webhooks", save, models.RoleSettings)
 	api.Handle(http.MethodGet, "/webhooks", show)
 	api.Handle(http.MethodPost, "/webhooks/test", test)
 	api.Mount(r)

@@ -237,6 +237,7 @@ func TestAccess(t *testing.T) {
 		},
 		Authorization: bearer,
 		Refused:       `{"message":"x"}`,
+		Settings:      "POST " + path,
 	})
 }
 

@@ -32,6 +32,7 @@ func Mount(r gin.IRouter, o systems.Options) {
 		Challenge: `Basic realm="Language Weaver Edge", charset="UTF-8"`,
 		Invalid:   http.StatusBadRequest,
 		Fields:    map[string]string{"event_types": "events"},
+		CORS:      true,
 		Refuse:    refuse,
 	}, o)
 	api.Handle(http.MethodGet, "/api/v2/webhooks", list)

@@ -6,6 +6,7 @@
 package phrase
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"time"
@@ -56,13 +57,14 @@ var errorCodes = map[int]string{
 	http.StatusMethodNotAllowed:      "MethodNotAllowed",
 	http.StatusConflict:              "Conflict",
 	http.StatusRequestEntityTooLarge: "RequestTooLarge",
+	http.StatusTooManyRequests:       "TooManyRequests",
 	http.StatusServiceUnavailable:    "ServiceUnavailable",
 	http.StatusInternalServerError:   "InternalError",
 }
 
 // refuse answers {"errorCode":"ObjectNotFound","errorDescription":"…"}.
 func refuse(c *gin.Context, r systems.Refusal) {
-	c.PureJSON(r.Status, gin.H{"errorCode": errorCodes[r.Status], "errorDescription": r.Error()})
+	c.PureJSON(r.Status, gin.H{"errorCode": cmp.Or(errorCodes[r.Status], "InvalidRequest"), "errorDescription": r.Error()})
 }
 
 // instant is a time as the API writes it.

@@ -3,6 +3,7 @@ package systems
 import (
 	"errors"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/gin-gonic/gin"
@@ -30,14 +31,18 @@ func (r *Refusal) Error() string {
 	return strings.Join(parts, "; ")
 }
 
-// statuses is the one map from refusals to HTTP, but for Invalid, which is each system's own.
+// statuses is the one map from refusals to HTTP, except for Invalid, which is each system's own.
 var statuses = map[hooks.Code]int{
 	hooks.Unauthorized: http.StatusUnauthorized,
 	hooks.Forbidden:    http.StatusForbidden,
 	hooks.NotFound:     http.StatusNotFound,
 	hooks.Conflict:     http.StatusConflict,
 	hooks.Unavailable:  http.StatusServiceUnavailable,
+	hooks.TooMany:      http.StatusTooManyRequests,
 }
+
+// inside is all that is told of what went wrong inside.
+const inside = "something went wrong inside; it has been logged"
 
 func (a *API) refuse(c *gin.Context, err error) {
 	var own *Refusal
@@ -46,6 +51,9 @@ func (a *API) refuse(c *gin.Context, err error) {
 	case errors.As(err, &own):
 	case errors.As(err, &refused):
 		own = &Refusal{Status: a.Invalid, Message: refused.Detail}
+		if refused.RetryAfter > 0 {
+			c.Header("Retry-After", strconv.Itoa(refused.RetryAfter))
+		}
 		if status, ok := statuses[refused.Code]; ok {
 			own.Status = status
 		}
@@ -55,7 +63,7 @@ func (a *API) refuse(c *gin.Context, err error) {
 	default:
 		a.Log.ErrorContext(c.Request.Context(), "request failed", "system", a.System, "method", c.Request.Method,
 			"path", c.Request.URL.Path, "error", err)
-		own = &Refusal{Status: http.StatusInternalServerError, Message: "something went wrong inside; it has been logged"}
+		own = &Refusal{Status: http.StatusInternalServerError, Message: inside}
 	}
 	switch own.Status {
 	case http.StatusUnauthorized:

@@ -144,7 +144,7 @@ func (q *Request) BaseURL() string {
 	switch {
 	case q.API.PublicURL != "":
 		return q.API.PublicURL
-	case q.Request.TLS != nil:
+	case q.API.Gate.Secure(q.Request):
 		return "https://" + q.Request.Host
 	}
 	return "http://" + q.Request.Host

@@ -13,6 +13,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"github.com/posthorn/posthorn/internal/callers"
 	"github.com/posthorn/posthorn/internal/hooks"
 	"github.com/posthorn/posthorn/models"
 )
@@ -26,6 +27,8 @@ type Options struct {
 	Log *slog.Logger
 	// Mounted, if set, is called with the API's routes: the tests of who may do what walk them.
 	Mounted func(*API)
+	// Gate judges requests before their keys are looked at. Default callers.Default().
+	Gate *callers.Gate
 }
 
 // Form is what is a system's own.
@@ -42,6 +45,8 @@ type Form struct {
 	Invalid int
 	// Fields gives the system's names of what hooks.FieldError calls otherwise.
 	Fields map[string]string
+	// CORS lets pages of the installation's listed origins call this API, as the original promises.
+	CORS bool
 	// Refuse writes a refusal in the system's shape.
 	Refuse func(*gin.Context, Refusal)
 }
@@ -62,9 +67,13 @@ func New(f Form, o Options) *API {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
+	if o.Gate == nil {
+		o.Gate = callers.Default()
+	}
 	a := &API{Form: f, Options: o, engine: gin.New()}
 	a.engine.HandleMethodNotAllowed = true
 	a.engine.RedirectTrailingSlash = false // a redirect loses the body of a POST; paths are as documented
+	a.engine.Use(a.recover, a.judge)
 	a.engine.NoRoute(func(c *gin.Context) {
 		f.Refuse(c, Refusal{Status: http.StatusNotFound, Message: "there is no such resource"})
 	})
@@ -74,10 +83,15 @@ func New(f Form, o Options) *API {
 	return a
 }
 
-// Handle adds a route below the system's prefix. A key with role read may GET; everything else takes role tenant.
-func (a *API) Handle(method, path string, h Handler) {
-	a.engine.Handle(method, "/"+a.System+path, func(c *gin.Context) {
-		q, err := a.admit(c)
+// Handle adds a route below the system's prefix, for HEAD too if it is for GET. Keys with role read may GET; everything
+// else takes role tenant, or one of roles.
+func (a *API) Handle(method, path string, h Handler, roles ...models.Role) {
+	methods := []string{method}
+	if method == http.MethodGet {
+		methods, roles = append(methods, http.MethodHead), append(roles, models.RoleRead)
+	}
+	a.engine.Match(methods, "/"+a.System+path, func(c *gin.Context) {
+		q, err := a.admit(c, roles)
 		if err == nil {
 			err = h(q)
 		}
@@ -96,8 +110,8 @@ func (a *API) Mount(r gin.IRouter) {
 	a.mounted()
 }
 
-// admit finds out who asks and for which tenant.
-func (a *API) admit(c *gin.Context) (*Request, error) {
+// admit finds out who asks and for which tenant. Keys of the roles may do it, beside those that may do everything.
+func (a *API) admit(c *gin.Context, roles []models.Role) (*Request, error) {
 	who, err := a.Hooks.Authenticate(c.Request.Context(), a.Key(c.Request))
 	if err != nil {
 		return nil, err
@@ -114,10 +128,6 @@ func (a *API) admit(c *gin.Context) (*Request, error) {
 		if tenant, err = a.Hooks.TenantID(c.Request.Context(), who, named); err != nil {
 			return nil, err
 		}
-	}
-	var roles []models.Role
-	if c.Request.Method == http.MethodGet {
-		roles = append(roles, models.RoleRead)
 	}
 	switch {
 	case tenant == "" && a.TenantParam == "":

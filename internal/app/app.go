@@ -91,6 +91,10 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 	if err := o.Config.CheckVersion(o.Version); err != nil {
 		return nil, err
 	}
+	admins, err := adminKeys(o.Config)
+	if err != nil {
+		return nil, err
+	}
 	box, err := secrets.OpenBox(o.Config.EncryptionKeyset.Reveal())
 	if err != nil {
 		return nil, err
@@ -121,7 +125,7 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 		Named: a.named, Webhook: a.webhook, Recovered: a.recovered, ConsoleURL: consoleURL(o), UIURL: o.Config.TemporalUIURL, Namespace: o.Namespace, Retention: o.Config.Retention.Std()})
 	retry := o.Config.Retry
 	a.hooks = hooks.New(hooks.Options{Store: a.store, Box: box, Guard: a.sender.Guard(), Poster: a.sender, Posts: a.posts, Engine: a.engine,
-		AdminKey: o.Config.AdminKey.Reveal(), Timeout: o.Config.Timeout, Threshold: int64(o.Config.FailureThreshold),
+		AdminKey: o.Config.AdminKey.Reveal(), AdminKeys: admins, RequestRate: o.Config.RequestRate, Timeout: o.Config.Timeout, Threshold: int64(o.Config.FailureThreshold),
 		Retry:    backoff.Policy{Initial: retry.Initial, Backoff: retry.Backoff, MaxInterval: retry.MaxInterval, Max: retry.Max},
 		GroupMax: o.Config.GroupMax, Dev: o.Dev, Metrics: a.metrics, Log: o.Log, Now: a.store.Clock})
 	return a, nil
@@ -181,6 +185,7 @@ func (a *App) Close() {
 	a.engine.Close()
 	a.sender.Close()
 	a.leave()
+	a.hooks.Close()
 	_ = a.store.Close()
 }
 
@@ -372,14 +377,10 @@ func (a *App) ready(context.Context) error {
 }
 
 func (a *App) handler() (http.Handler, error) {
-	handler, err := api.New(api.Options{Hooks: a.hooks, Store: a.store, Ready: a.ready, Draining: a.draining.Load, Version: a.Version, PublicURL: a.Config.PublicURL,
-		Log: a.Log, Registry: a.registry, Systems: a.systems()})
-	if err != nil || a.API {
-		return handler, err
+	gate, err := gateOf(a.Config, a.Dev)
+	if err != nil {
+		return nil, err
 	}
-	probes := http.NewServeMux() // a worker answers nothing else
-	for _, path := range []string{"/healthz", "/readyz", "/metrics"} {
-		probes.Handle(path, handler)
-	}
-	return probes, nil
+	return api.New(api.Options{Hooks: a.hooks, Store: a.store, Ready: a.ready, Draining: a.draining.Load, Version: a.Version, PublicURL: a.Config.PublicURL,
+		Log: a.Log, Registry: a.registry, Systems: a.systems(gate), Gate: gate, ProbesOnly: !a.API})
 }

@@ -11,11 +11,12 @@ import (
 	"github.com/posthorn/posthorn/api/phrase"
 	"github.com/posthorn/posthorn/api/systems"
 	"github.com/posthorn/posthorn/api/up42"
+	"github.com/posthorn/posthorn/internal/callers"
 )
 
 // systems gives the management APIs of the outside systems, each to be mounted under its own prefix.
-func (a *App) systems() []func(gin.IRouter) {
-	o := systems.Options{Hooks: a.hooks, PublicURL: strings.TrimRight(a.Config.PublicURL, "/"), Log: a.Log}
+func (a *App) systems(gate *callers.Gate) []func(gin.IRouter) {
+	o := systems.Options{Hooks: a.hooks, PublicURL: strings.TrimRight(a.Config.PublicURL, "/"), Log: a.Log, Gate: gate}
 	var mounts []func(gin.IRouter)
 	for _, mount := range []func(gin.IRouter, systems.Options){im4.Mount, phrase.Mount, languageweaver.Mount, ewarehousing.Mount, up42.Mount} {
 		mounts = append(mounts, func(r gin.IRouter) { mount(r, o) })

@@ -16,8 +16,16 @@ type Config struct {
 	EncryptionKeyset Secret `name:"encryption-keyset" env:"POSTHORN_ENCRYPTION_KEYSET" help:"Keyset that encrypts secrets at rest; \"posthorn keyset new\" prints one. Required, except in dev." group:"Stores"`
 
 	Addr      string `name:"addr" env:"POSTHORN_ADDR" default:"127.0.0.1:8080" help:"Address to listen on, as host:port; \":8080\" is every interface. Default ${default}." group:"HTTP"`
-	AdminKey  Secret `name:"admin-key" env:"POSTHORN_ADMIN_KEY" help:"API key that reaches every tenant." group:"HTTP"`
+	AdminKey  Secret `name:"admin-key" env:"POSTHORN_ADMIN_KEY" help:"API key that reaches every tenant, of at least 24 characters." group:"HTTP"`
 	PublicURL string `name:"public-url" env:"POSTHORN_PUBLIC_URL" help:"Base of the links to this installation in answers and mails. Empty: mails have none." group:"HTTP"`
+	// AdminKeys are more admin keys, as Admins reads them.
+	AdminKeys Secret `name:"admin-keys" env:"POSTHORN_ADMIN_KEYS" placeholder:"NAME=KEY,…" help:"More admin keys, each with the name under which it acts." group:"HTTP"`
+	// RequestRate is in calls a second. 0 means no limit.
+	RequestRate float64 `name:"request-rate" env:"POSTHORN_REQUEST_RATE" default:"0" placeholder:"N" help:"Calls a second for each key, and ten times as many for each tenant, in this process; bursts of twice that. Default: no limit." group:"HTTP"`
+	// TrustedProxies empty means that nobody's X-Forwarded-For and X-Forwarded-Proto are read.
+	TrustedProxies Networks `name:"trusted-proxies" env:"POSTHORN_TRUSTED_PROXIES" placeholder:"CIDR,…" help:"Networks of the proxies whose X-Forwarded-For and X-Forwarded-Proto are believed. Empty: none." group:"HTTP"`
+	// CORSOrigins empty switches CORS off.
+	CORSOrigins Origins `name:"cors-origins" env:"POSTHORN_CORS_ORIGINS" placeholder:"ORIGIN,…" help:"Origins whose pages may call the API from a browser, such as https://app.example.com. Empty: none." group:"HTTP"`
 
 	// TaskQueue is the prefix of all task queue names.
 	TaskQueue string `name:"task-queue" env:"POSTHORN_TASK_QUEUE" default:"posthorn" help:"Prefix of the task queues, so that two installations can share a namespace. Default ${default}." group:"Temporal"`

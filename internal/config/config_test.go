@@ -66,7 +66,11 @@ func TestEnvironment(t *testing.T) {
 	for name, value := range map[string]string{
 		"POSTHORN_DATABASE_URL":       "postgres://u:hunter2@db/posthorn?sslmode=disable",
 		"POSTHORN_ADDR":               ":9090",
-		"POSTHORN_ADMIN_KEY":          "phk_admin",
+		"POSTHORN_ADMIN_KEY":          longKey,
+		"POSTHORN_ADMIN_KEYS":         "alice=" + otherKey,
+		"POSTHORN_REQUEST_RATE":       "2.5",
+		"POSTHORN_TRUSTED_PROXIES":    "10.0.0.0/8",
+		"POSTHORN_CORS_ORIGINS":       "https://app.example.com",
 		"POSTHORN_ENCRYPTION_KEYSET":  "keyset",
 		"POSTHORN_ALLOW_HTTP":         "true",
 		"POSTHORN_ALLOW_NETWORKS":     "10.0.0.0/8, 192.168.1.7,fd00::/8",
@@ -97,7 +101,8 @@ func TestEnvironment(t *testing.T) {
 	got, err := parse(t)
 	require.NoError(t, err)
 	require.Equal(t, Config{
-		DatabaseURL: "postgres://u:hunter2@db/posthorn?sslmode=disable", Addr: ":9090", AdminKey: "phk_admin", EncryptionKeyset: "keyset",
+		DatabaseURL: "postgres://u:hunter2@db/posthorn?sslmode=disable", Addr: ":9090", AdminKey: longKey, EncryptionKeyset: "keyset",
+		AdminKeys: "alice=" + otherKey, RequestRate: 2.5, TrustedProxies: Networks{netip.MustParsePrefix("10.0.0.0/8")}, CORSOrigins: Origins{"https://app.example.com"},
 		AllowHTTP:     true,
 		AllowNetworks: Networks{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.168.1.7/32"), netip.MustParsePrefix("fd00::/8")},
 		Retry:         Retry{Initial: time.Second, Backoff: 1.5, MaxInterval: time.Minute},
@@ -235,7 +240,7 @@ func TestRequire(t *testing.T) {
 func TestSecretsAreNotPrinted(t *testing.T) {
 	t.Parallel()
 	c := defaults()
-	c.DatabaseURL, c.AdminKey, c.EncryptionKeyset, c.SMTPURL = "hunter2", "hunter2", "hunter2", "hunter2"
+	c.DatabaseURL, c.AdminKey, c.AdminKeys, c.EncryptionKeyset, c.SMTPURL = "hunter2", "hunter2", "a=hunter2", "hunter2", "hunter2"
 	var out bytes.Buffer
 	for _, handler := range []slog.Handler{slog.NewTextHandler(&out, nil), slog.NewJSONHandler(&out, nil)} {
 		slog.New(handler).Info("start", "config", c, "pointer", &c, "key", c.AdminKey)

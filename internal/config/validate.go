@@ -22,6 +22,8 @@ const (
 	MaxTimeout = time.Minute
 	// MaxRetries is the most retries after a first attempt.
 	MaxRetries = 1000
+	// MaxRate is the most calls a second that a key can be limited to.
+	MaxRate = 1_000_000
 )
 
 // Names of variables that some commands require, for Require.
@@ -44,6 +46,9 @@ func (c Config) Validate() error {
 	p.add(DatabaseURL, checkDatabaseURL(c.DatabaseURL.Reveal()))
 	p.add("POSTHORN_ADDR", checkAddr(c.Addr))
 	p.add(AdminKey, checkAdminKey(c.AdminKey.Reveal()))
+	_, err := c.Admins()
+	p.add("POSTHORN_ADMIN_KEYS", err)
+	p.check("POSTHORN_REQUEST_RATE", c.RequestRate >= 0 && c.RequestRate <= MaxRate, fmt.Sprintf("must be 0 to %d calls a second", MaxRate))
 	p.add("POSTHORN_PUBLIC_URL", checkBaseURL(c.PublicURL))
 	p.add("POSTHORN_TEMPORAL_UI_URL", checkBaseURL(c.TemporalUIURL))
 	p.check("POSTHORN_TASK_QUEUE", taskQueuePattern.MatchString(c.TaskQueue), "must be 1 to 64 letters, digits, dots, dashes or underscores, the first a letter or digit")
@@ -122,13 +127,6 @@ func checkAddr(value string) error {
 	}
 	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
 		return errors.New("must end in a port from 0 to 65535")
-	}
-	return nil
-}
-
-func checkAdminKey(value string) error {
-	if strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return errors.New("must be visible ASCII characters without blanks, as it is sent in a header")
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/posthorn/posthorn/internal/fault"
 	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/panics"
 	"github.com/posthorn/posthorn/internal/sender"
 	"github.com/posthorn/posthorn/models"
 )
@@ -23,9 +24,14 @@ type ended struct {
 	aside     bool // its webhook is not active, as it seems: the database decides
 }
 
-// deliver makes one attempt: admit, send, decide, record.
-func (c *Courier) deliver(ctx context.Context, j *job) (ended, error) {
+// deliver makes one attempt: admit, send, decide, record. One that panics is put off, and costs no other delivery.
+func (c *Courier) deliver(ctx context.Context, j *job) (e ended, err error) {
 	defer j.leave()
+	defer func() {
+		if v := recover(); v != nil {
+			e, err = c.unreadable(ctx, j, reasonPanicked, panics.Note(c.Log, "an attempt", v)), nil
+		}
+	}()
 	if e, ok, err := c.admit(ctx, j); err != nil || !ok {
 		return e, err
 	}

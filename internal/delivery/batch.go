@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/semaphore"
 
+	"github.com/posthorn/posthorn/internal/panics"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -33,7 +34,17 @@ type batch struct {
 	failure error
 }
 
-func (b *batch) run(do func()) { b.wg.Go(do) }
+// run works on a job beside the others. If it panics outside of its attempt the batch fails, and Temporal has it made again.
+func (b *batch) run(do func()) {
+	b.wg.Go(func() {
+		defer panics.Catch("an attempt", func(err error) {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.failure = err
+		})
+		do()
+	})
+}
 
 // add returns what takes in what came of a job.
 func (b *batch) add(j *job) func(ended, error) {

@@ -31,6 +31,7 @@ const (
 	reasonOwn        = "Posthorn could not send it; it will be tried again shortly"
 	reasonUnreadable = "Posthorn cannot read the webhook's secrets"
 	reasonNoEvent    = "Posthorn cannot read the event"
+	reasonPanicked   = "Posthorn failed while it made the attempt"
 )
 
 // trouble is a spell in which POSTs fail in this process itself. The zero value is none.

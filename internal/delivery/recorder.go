@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/posthorn/posthorn/internal/groupcommit"
+	"github.com/posthorn/posthorn/internal/panics"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -110,7 +111,8 @@ const patience = 20 * time.Second
 // all of it, and the next one finds the database that has taken over.
 const tryFor = 10 * time.Second
 
-func (r *Recorder) flush(ctx context.Context, entries []entry) ([]recorded, error) {
+func (r *Recorder) flush(ctx context.Context, entries []entry) (_ []recorded, err error) {
+	defer panics.Into(&err, "the recording of attempts")
 	records := make([]*models.Record, len(entries))
 	for i, e := range entries {
 		records[i] = e.record

@@ -11,6 +11,8 @@ import (
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/api/workflowservice/v1"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/posthorn/posthorn/internal/panics"
 )
 
 const (
@@ -48,7 +50,8 @@ func (e *Engine) ask(ctx context.Context, ids []string, alive map[string]bool) e
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(describedAtOnce)
 	for _, id := range unlisted {
-		g.Go(func() error {
+		g.Go(func() (err error) {
+			defer panics.Into(&err, "the engine")
 			running, err := e.running(ctx, id)
 			mu.Lock()
 			defer mu.Unlock()

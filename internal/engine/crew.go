@@ -4,6 +4,7 @@ import (
 	"sync"
 
 	"github.com/posthorn/posthorn/internal/fairqueue"
+	"github.com/posthorn/posthorn/internal/panics"
 )
 
 // crew works on a fair queue with a bounded number of goroutines, which end when nothing waits.
@@ -43,6 +44,6 @@ func (c *crew[T]) work() {
 		}
 		item := c.queue.Pop()
 		c.mu.Unlock()
-		c.do(item)
+		panics.Safely("the engine", func() { c.do(item) })
 	}
 }

@@ -26,6 +26,7 @@ import (
 	"github.com/posthorn/posthorn/internal/hooks"
 	"github.com/posthorn/posthorn/internal/lately"
 	"github.com/posthorn/posthorn/internal/metrics"
+	"github.com/posthorn/posthorn/internal/panics"
 	"github.com/posthorn/posthorn/models"
 	"github.com/posthorn/posthorn/workflows"
 )
@@ -314,9 +315,14 @@ func fairness(d *models.Dispatch) string {
 	return cmp.Or(tenantOf(d), fairShared)
 }
 
+// spawn does something behind the caller's back, before Close returns. What panics is left to the reconciler.
+func (e *Engine) spawn(do func()) {
+	e.jobs.Go(func() { panics.Safely("the engine", do) })
+}
+
 // Recover starts a recovery's workflow; one that runs already is left alone.
 func (e *Engine) Recover(recoveryID string) {
-	e.jobs.Go(func() {
+	e.spawn(func() {
 		ctx, cancel := context.WithTimeout(e.ctx, startTimeout)
 		defer cancel()
 		in := e.recoverInput(ctx, recoveryID)

@@ -127,7 +127,7 @@ func (e *Engine) share() {
 			e.change(tenant, 1, 0)
 		}
 		e.leave(group)
-		e.jobs.Go(func() { e.startShared(group, tenants) })
+		e.spawn(func() { e.startShared(group, tenants) })
 	}
 }
 

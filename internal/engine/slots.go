@@ -93,7 +93,7 @@ func (e *Engine) Release(tenant string) {
 // thousand, among the launches. The slot is free again when Temporal has them and this process's worker, where there is
 // one, has made their first attempts or waits for slow receivers.
 func (e *Engine) Start(tenant string, dispatches []models.Dispatch, work map[string][]handoff.Work) {
-	e.jobs.Go(func() {
+	e.spawn(func() {
 		defer e.Release(tenant)
 		var launched sync.WaitGroup
 		for i := 1; i < len(dispatches); i++ {

@@ -19,6 +19,7 @@ const (
 	NotFound     Code = "not_found"    // there is no such thing, or it is another tenant's
 	Conflict     Code = "conflict"     // it exists already, or its state does not allow it
 	Unavailable  Code = "unavailable"  // not now: repeat it later
+	TooMany      Code = "too_many"     // this caller calls too often: Error.RetryAfter says when it may again
 )
 
 // Error is a refusal that may be told to the caller word for word.
@@ -26,6 +27,8 @@ type Error struct {
 	Code   Code
 	Detail string
 	Fields []FieldError
+	// RetryAfter is in seconds, at least 1 with TooMany. 0 = there is nothing to say.
+	RetryAfter int
 }
 
 // FieldError is what is wrong with one field of the request, named as /v1 names it ("url", "events[2].type").

@@ -16,6 +16,7 @@ import (
 	"github.com/posthorn/posthorn/internal/groupcommit"
 	"github.com/posthorn/posthorn/internal/handoff"
 	"github.com/posthorn/posthorn/internal/metrics"
+	"github.com/posthorn/posthorn/internal/panics"
 	"github.com/posthorn/posthorn/internal/secrets"
 	"github.com/posthorn/posthorn/internal/sender"
 	"github.com/posthorn/posthorn/internal/slots"
@@ -64,7 +65,7 @@ type URLChecker interface {
 	CheckURL(ctx context.Context, raw string) error
 }
 
-// Options is what a Service needs. All fields but Posts, Metrics, Log and Now are required.
+// Options is what a Service needs. Those without a default are required.
 type Options struct {
 	Store     *models.Store
 	Box       *secrets.Box
@@ -72,15 +73,20 @@ type Options struct {
 	Poster    Poster
 	Posts     *slots.Slots // shared with deliveries; bounds test POSTs too. Default: slots of its own
 	Engine    Engine
-	AdminKey  string         // bootstrap admin key; "" = no admin access
+	AdminKey  string         // bootstrap admin key; "" = none
+	AdminKeys []AdminKey     // more of them, each with a name
 	Retry     backoff.Policy // the installation's defaults
 	Timeout   time.Duration
 	Threshold int64 // failed receptions until a webhook is deactivated
-	GroupMax  int   // most deliveries in one dispatch; 1 = no sharing
-	Dev       bool  // loopback receivers over plain http are allowed, whatever a profile asks for
-	Metrics   *metrics.Metrics
-	Log       *slog.Logger
-	Now       func() time.Time
+	// RequestRate is how many calls a second each key may make in this process, and each tenant ten times as many. 0 = any.
+	RequestRate float64
+	GroupMax    int              // most deliveries in one dispatch; 1 = no sharing
+	Dev         bool             // loopback receivers over plain http are allowed, whatever a profile asks for
+	Metrics     *metrics.Metrics // default: metrics that nobody reads
+	Log         *slog.Logger     // default: slog.Default()
+	Now         func() time.Time // default: time.Now
+	// Pause makes a failed authentication wait; default: for that long, or until ctx ends.
+	Pause func(context.Context, time.Duration)
 }
 
 // Service is the use cases. It is safe for concurrent use.
@@ -91,6 +97,11 @@ type Service struct {
 	// The bounds above which deliveries follow in pages: of one event, and of one request.
 	fanOutAbove, maxDirect int
 	accept                 *groupcommit.Group[*models.Acceptance, models.Accepted]
+	// What callers do, in this process.
+	admins  []adminKey
+	guesses *guesses
+	rates   *rates
+	uses    *keyUses
 }
 
 // acceptFor is how long a commit of what is published may take, and acceptEach how much longer for each of its rows, ten
@@ -132,17 +143,18 @@ func New(o Options) *Service {
 	o.GroupMax = min(o.GroupMax, models.MaxDispatch)
 	s := &Service{Options: o, fanOutAbove: models.FanOutAbove, maxDirect: maxDirect}
 	s.directory = newDirectory(s)
-	ids, err := lru.New[string, string](maxTenants)
-	if err != nil {
-		panic(err) // only for a size below 1
-	}
-	s.ids = ids
+	s.ids = newLRU[string, string](maxTenants)
+	s.admins, s.guesses, s.rates, s.uses = hashed(o.AdminKeys), newGuesses(o.Pause), newRates(o.RequestRate), newKeyUses(o.Store.KeyUsed)
 	s.accept = newAccept(s.commit)
 	return s
 }
 
+// Close waits for what is being written behind callers' backs. The Store must be open until then.
+func (s *Service) Close() { s.uses.close() }
+
 // commit stores what has been published at the same time.
-func (s *Service) commit(ctx context.Context, group []*models.Acceptance) ([]models.Accepted, error) {
+func (s *Service) commit(ctx context.Context, group []*models.Acceptance) (accepted []models.Accepted, err error) {
+	defer panics.Into(&err, "the commit of what was published")
 	n := 0
 	for _, a := range group {
 		n += a.Rows()

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/posthorn/posthorn/internal/catalog"
+	"github.com/posthorn/posthorn/internal/panics"
 	"github.com/posthorn/posthorn/internal/sender"
 	"github.com/posthorn/posthorn/models"
 )
@@ -68,7 +69,11 @@ func (s *Service) TestWebhook(ctx context.Context, tenant, id, eventType string)
 	report := TestReport{StartedAt: s.Now().UTC(), Tests: make([]TestResult, len(chosen))}
 	var wg sync.WaitGroup
 	for i, t := range chosen {
-		wg.Go(func() { report.Tests[i] = s.test(ctx, r, t.Name, []byte(t.Example)) })
+		wg.Go(func() {
+			defer panics.Catch("a test")
+			report.Tests[i].EventType = t.Name
+			report.Tests[i] = s.test(ctx, r, t.Name, []byte(t.Example))
+		})
 	}
 	wg.Wait()
 	return report, nil

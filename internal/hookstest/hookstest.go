@@ -25,7 +25,7 @@ import (
 )
 
 // AdminKey is the bootstrap admin key of every Env.
-const AdminKey = "admin-key-for-tests"
+const AdminKey = "admin-key-for-tests-only"
 
 // Threshold is the number of failed receptions that deactivates a webhook in every Env.
 const Threshold = 3000
@@ -37,6 +37,8 @@ type Env struct {
 	Hooks  *hooks.Service
 	Engine *Engine
 	Clock  *Clock
+	// Pauses are the waits of failed authentications, none of which takes any time here.
+	Pauses *Pauses
 
 	options hooks.Options
 }
@@ -67,10 +69,11 @@ func New(tb testing.TB, options ...Option) *Env {
 	box, err := secrets.OpenBox(keyset)
 	require.NoError(tb, err)
 
-	engine := &Engine{}
+	engine, pauses := &Engine{}, &Pauses{}
 	c := sender.Config{AllowLoopbackHTTP: true, Resolver: noNames{}, Now: clock.Now}
 	o := hooks.Options{Store: store, Box: box, Engine: engine, AdminKey: AdminKey, Retry: backoff.Default, Timeout: sender.DefaultTimeout,
-		Threshold: Threshold, GroupMax: models.MaxDispatch, Dev: true, Log: slog.New(slog.DiscardHandler), Now: clock.Now}
+		Threshold: Threshold, GroupMax: models.MaxDispatch, Dev: true, Log: slog.New(slog.DiscardHandler), Now: clock.Now,
+		Pause: pauses.add}
 	for _, option := range options {
 		option(&c, &o)
 	}
@@ -81,12 +84,17 @@ func New(tb testing.TB, options ...Option) *Env {
 		o.Poster = client
 	}
 	service := hooks.New(o)
+	tb.Cleanup(service.Close)
 	require.NoError(tb, service.EnsureOperationalTypes(tb.Context()))
-	return &Env{tb: tb, Store: store, Hooks: service, Engine: engine, Clock: clock, options: o}
+	return &Env{tb: tb, Store: store, Hooks: service, Engine: engine, Clock: clock, Pauses: pauses, options: o}
 }
 
 // Another is the use cases as another process of the same installation has them: what it does this one has not heard of.
-func (e *Env) Another() *hooks.Service { return hooks.New(e.options) }
+func (e *Env) Another() *hooks.Service {
+	s := hooks.New(e.options)
+	e.tb.Cleanup(s.Close)
+	return s
+}
 
 // Tenant creates a tenant and gives a key for it with role tenant.
 func (e *Env) Tenant(slug string) (key string) {

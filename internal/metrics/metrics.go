@@ -28,6 +28,10 @@ type Metrics struct {
 	LoopSeconds    *prometheus.HistogramVec // of the reconciler, by loop
 }
 
+// Panics counts what is recovered from, in the whole process: wherever it happens, nothing has to be handed there.
+var Panics = prometheus.NewCounter(prometheus.CounterOpts{Name: "posthorn_panics_total",
+	Help: "Panics that were caught, logged and survived. Each is a fault of Posthorn's."})
+
 // New makes the metrics and registers them.
 func New(r prometheus.Registerer) *Metrics {
 	counter := func(name, help string) prometheus.Counter {
@@ -73,7 +77,7 @@ func New(r prometheus.Registerer) *Metrics {
 	m.Webhooks = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "posthorn_webhooks", Help: "Webhooks, by status."}, []string{"status"})
 	m.LoopSeconds = prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "posthorn_reconciler_loop_seconds",
 		Help: "How long the reconciler's loops took for one look each.", Buckets: []float64{.01, .1, .5, 1, 5, 10, 30, 60, 300}}, []string{"loop"})
-	r.MustRegister(m.Backlog, m.Webhooks, m.LoopSeconds)
+	r.MustRegister(m.Backlog, m.Webhooks, m.LoopSeconds, Panics)
 	return m
 }
 

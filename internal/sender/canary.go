@@ -9,6 +9,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/posthorn/posthorn/internal/panics"
 )
 
 const (
@@ -66,7 +68,8 @@ func (c *canary) resolverIsUp() bool {
 func (c *canary) look(done chan struct{}) {
 	ctx, cancel := context.WithTimeout(context.Background(), connectTimeout)
 	defer cancel()
-	_, err := c.resolver.LookupNetIP(ctx, "ip", canaryName)
+	err := error(&panics.Error{Where: "the resolver"})
+	panics.Safely("the resolver", func() { _, err = c.resolver.LookupNetIP(ctx, "ip", canaryName) })
 
 	c.mu.Lock()
 	defer c.mu.Unlock()

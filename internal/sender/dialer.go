@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"syscall"
 	"time"
+
+	"github.com/posthorn/posthorn/internal/panics"
 )
 
 const (
@@ -82,7 +84,9 @@ func (d *dialer) race(ctx context.Context, network string, targets []netip.AddrP
 	over := make(chan struct{})
 	defer close(over)
 	start := func(targets []netip.AddrPort, isFirst bool) {
-		conn, err := d.serial(ctx, network, targets)
+		var conn net.Conn
+		err := error(&panics.Error{Where: "the dialer"})
+		panics.Safely("the dialer", func() { conn, err = d.serial(ctx, network, targets) })
 		select {
 		case outcomes <- outcome{conn, err, isFirst}:
 		case <-over:

@@ -22,6 +22,8 @@ type Access struct {
 	Authorization func(key string) string
 	// Refused is the shape of a refusal, as JSON in which every text and number stands for any of its kind.
 	Refused string
+	// Settings is the one call that a key with role settings may make, "METHOD /path"; "" = none.
+	Settings string
 	// AdminAllowed: admin keys may call what names its tenant.
 	AdminAllowed bool
 }
@@ -41,7 +43,7 @@ func RequireAccess(t *testing.T, b *Bench, a Access) {
 	keyID, revoked, err := b.Hooks.CreateKey(t.Context(), Tenant, "revoked", models.RoleTenant)
 	require.NoError(t, err)
 	require.NoError(t, b.Hooks.RevokeKey(t.Context(), Tenant, keyID.ID))
-	read, publish := b.Env.Key(Tenant, models.RoleRead), b.Env.Key(Tenant, models.RolePublish)
+	read, publish, settings := b.Env.Key(Tenant, models.RoleRead), b.Env.Key(Tenant, models.RolePublish), b.Env.Key(Tenant, models.RoleSettings)
 
 	for _, c := range a.Calls {
 		refused(http.StatusUnauthorized, c)
@@ -51,6 +53,9 @@ func RequireAccess(t *testing.T, b *Bench, a Access) {
 		}
 		c.Authorization = a.Authorization(publish)
 		refused(http.StatusForbidden, c)
+		if c.Authorization = a.Authorization(settings); c.Method+" "+c.Path != a.Settings {
+			refused(http.StatusForbidden, c)
+		}
 		if !a.AdminAllowed {
 			c.Authorization = a.Authorization(hookstest.AdminKey)
 			refused(http.StatusForbidden, c)
@@ -61,9 +66,12 @@ func RequireAccess(t *testing.T, b *Bench, a Access) {
 			continue
 		}
 		require.Equal(t, http.StatusOK, b.Do(c).Code, "a key with role read may %s %s", c.Method, c.Path)
+		c.Method = http.MethodHead
+		require.Equal(t, http.StatusOK, b.Do(c).Code, "HEAD %s", c.Path)
 	}
 	prefix := a.Calls[0].Path[:strings.Index(a.Calls[0].Path[1:], "/")+1]
-	for _, path := range []string{prefix, prefix + "/", prefix + "/nothing", a.Calls[0].Path + "/%00/x/y/z"} {
+	for _, path := range []string{prefix, prefix + "/", prefix + "/nothing", a.Calls[0].Path + "/x/y/z", prefix + "/./webhooks", a.Calls[0].Path + "/%2e%2e",
+		a.Calls[0].Path + "/a%2fb", a.Calls[0].Path + "/%00/x/y/z", prefix + "//webhooks"} {
 		refused(http.StatusNotFound, Call{Method: http.MethodGet, Path: path, Authorization: a.Authorization(b.Key)})
 	}
 	refused(http.StatusMethodNotAllowed, Call{Method: http.MethodTrace, Path: a.Calls[0].Path, Authorization: a.Authorization(b.Key)})

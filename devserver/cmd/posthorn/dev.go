@@ -47,7 +47,7 @@ func (c *DevCommand) Run(ctx context.Context, env cli.Environment) error {
 	if err := c.migrate(ctx); err != nil {
 		return err
 	}
-	server, err := devserver.Start(ctx, devserver.Options{TemporalAddr: c.TemporalAddr, UIAddr: c.UIAddr,
+	server, err := devserver.Start(ctx, devserver.Options{TemporalAddr: c.TemporalAddr, UIAddr: c.UIAddr, UIHosts: []string{c.PublicURL, c.TemporalUIURL},
 		DatabaseFile: filepath.Join(c.Data, "temporal.db"), Retention: c.Retention.Std(),
 		SearchAttributes: workflows.SearchAttributes(), Logger: log})
 	if err != nil {

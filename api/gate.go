@@ -1,0 +1,46 @@
+package api
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/gin-gonic/gin"
+)
+
+// judge refuses what the installation's Gate does, in this API's shape, and answers browsers that ask what a page may send.
+func (s *server) judge(c *gin.Context) {
+	preflight := s.Gate.CORS(c.Writer.Header(), c.Request)
+	switch refused := s.Gate.Check(c.Request); {
+	case refused != nil:
+		s.write(c, newProblem(refused.Status, refused.Detail))
+	case preflight:
+		c.AbortWithStatus(http.StatusNoContent)
+	}
+}
+
+// addTwins lets every route be reached with a slash at its end too, and HEAD go where GET does: net/http leaves the body
+// out. The paths in without have seen to that themselves.
+func addTwins(router *gin.Engine, without map[string]bool) {
+	routes := router.Routes()
+	known := map[string]bool{}
+	for _, route := range routes {
+		known[route.Method+" "+route.Path] = true
+	}
+	add := func(method, path string, do gin.HandlerFunc) {
+		if !known[method+" "+path] {
+			known[method+" "+path] = true
+			router.Handle(method, path, do)
+		}
+	}
+	for _, route := range routes {
+		if without[route.Path] {
+			continue
+		}
+		for _, path := range []string{route.Path, strings.TrimSuffix(route.Path, "/") + "/"} {
+			add(route.Method, path, route.HandlerFunc)
+			if route.Method == http.MethodGet {
+				add(http.MethodHead, path, route.HandlerFunc)
+			}
+		}
+	}
+}

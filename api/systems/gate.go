@@ -1,0 +1,42 @@
+package systems
+
+import (
+	"net/http"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/panics"
+)
+
+// judge refuses what the installation's Gate does, in the system's shape, and answers browsers that ask what a page may
+// send.
+func (a *API) judge(c *gin.Context) {
+	preflight := a.CORS && a.Gate.CORS(c.Writer.Header(), c.Request)
+	switch refused := a.Gate.Check(c.Request); {
+	case refused != nil:
+		c.Abort()
+		a.refuse(c, &Refusal{Status: refused.Status, Message: refused.Detail})
+	case preflight:
+		c.AbortWithStatus(http.StatusNoContent)
+	}
+}
+
+// recover answers for a handler that panics, in the system's shape.
+func (a *API) recover(c *gin.Context) {
+	defer func() {
+		switch v := recover(); v {
+		case nil:
+		case http.ErrAbortHandler: // asks for the connection to be cut
+			panic(v)
+		default:
+			panics.Note(a.Log, "a request", v, "system", a.System, "method", c.Request.Method, "route", c.FullPath(),
+				"request_id", hooks.ActorOf(c.Request.Context()).RequestID)
+			c.Abort()
+			if !c.Writer.Written() {
+				a.refuse(c, &Refusal{Status: http.StatusInternalServerError, Message: inside})
+			}
+		}
+	}()
+	c.Next()
+}

@@ -1,0 +1,31 @@
+package app
+
+import (
+	"fmt"
+
+	"github.com/posthorn/posthorn/internal/callers"
+	"github.com/posthorn/posthorn/internal/config"
+	"github.com/posthorn/posthorn/internal/hooks"
+)
+
+// gateOf is what judges requests. A `dev` answers to its own names only: browsers on its machine look at other sites too.
+func gateOf(c config.Config, dev bool) (*callers.Gate, error) {
+	o := callers.Options{Proxies: c.TrustedProxies, Origins: c.CORSOrigins, PublicURL: c.PublicURL}
+	if dev {
+		o.Host = callers.LocalHosts(c.Addr, c.PublicURL)
+	}
+	return callers.New(o)
+}
+
+// adminKeys are the admin keys that have names.
+func adminKeys(c config.Config) ([]hooks.AdminKey, error) {
+	admins, err := c.Admins()
+	if err != nil {
+		return nil, fmt.Errorf("POSTHORN_ADMIN_KEYS: %w", err)
+	}
+	keys := make([]hooks.AdminKey, len(admins))
+	for i, a := range admins {
+		keys[i] = hooks.AdminKey{Name: a.Name, Key: a.Key.Reveal()}
+	}
+	return keys, nil
+}

@@ -1,0 +1,136 @@
+// Package callers judges requests by what they are sent with, before anybody asks whose they are: the address they come
+// from, the host and the path they name, their size, and the page that a browser sends them from.
+//
+// It answers nothing itself: each API puts a refusal into its own shape. It must not import any package of Posthorn.
+package callers
+
+import (
+	"fmt"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"unicode/utf8"
+)
+
+// The bounds of a request without its body.
+const (
+	maxHeaders     = 100      // header lines
+	maxHeaderBytes = 32 << 10 // all names and values together
+	maxTarget      = 8 << 10  // bytes of path and query
+)
+
+// Options is what a Gate lets through. The zero value trusts no proxy and no other site, and knows every host name.
+type Options struct {
+	// Host reports whether a Host header names this installation. nil = every one does.
+	Host func(host string) bool
+	// Proxies are the networks of the proxies whose X-Forwarded-For and X-Forwarded-Proto count.
+	Proxies []netip.Prefix
+	// Origins are those whose pages may call the API (CORS), as browsers send them: https://app.example.com.
+	Origins []string
+	// PublicURL is where browsers see the installation. "" = where requests say.
+	PublicURL string
+}
+
+// Gate judges requests. It is safe for concurrent use.
+type Gate struct {
+	Options
+	sameSite *http.CrossOriginProtection
+	origins  map[string]bool
+}
+
+// New makes a Gate. It fails if an origin is none.
+func New(o Options) (*Gate, error) {
+	g := &Gate{Options: o, sameSite: http.NewCrossOriginProtection(), origins: map[string]bool{}}
+	for _, origin := range o.Origins {
+		if err := g.sameSite.AddTrustedOrigin(origin); err != nil {
+			return nil, fmt.Errorf("callers: %w", err)
+		}
+		g.origins[origin] = true
+	}
+	if u, err := url.Parse(o.PublicURL); err == nil && u.Host != "" {
+		if err := g.sameSite.AddTrustedOrigin(strings.ToLower(u.Scheme + "://" + u.Host)); err != nil {
+			return nil, fmt.Errorf("callers: %w", err)
+		}
+	}
+	return g, nil
+}
+
+// Default is a Gate with the zero Options.
+func Default() *Gate {
+	return &Gate{sameSite: http.NewCrossOriginProtection()}
+}
+
+// Refusal is why a request is not looked at.
+type Refusal struct {
+	Status int
+	Detail string
+}
+
+// Check judges a request; nil = it may go on.
+func (g *Gate) Check(r *http.Request) *Refusal {
+	if g.Host != nil && !g.Host(r.Host) {
+		return &Refusal{http.StatusForbidden, "the Host header names another site: use a loopback name, or set POSTHORN_PUBLIC_URL"}
+	}
+	if refused := checkSize(r); refused != nil {
+		return refused
+	}
+	if !isText(r.URL.RawQuery) {
+		return &Refusal{http.StatusBadRequest, "the query must be UTF-8 text without NUL characters"}
+	}
+	if !plainPath(r.URL) {
+		return &Refusal{http.StatusNotFound, "there is nothing at this path"}
+	}
+	if g.sameSite.Check(r) != nil {
+		return &Refusal{http.StatusForbidden, "the request was sent by a page of another site"}
+	}
+	return nil
+}
+
+func checkSize(r *http.Request) *Refusal {
+	lines, size := 0, 0
+	for name, values := range r.Header {
+		lines += len(values)
+		for _, value := range values {
+			size += len(name) + len(value)
+		}
+	}
+	switch {
+	case lines > maxHeaders:
+		return &Refusal{http.StatusRequestHeaderFieldsTooLarge, fmt.Sprintf("a request may have at most %d headers", maxHeaders)}
+	case size > maxHeaderBytes:
+		return &Refusal{http.StatusRequestHeaderFieldsTooLarge, fmt.Sprintf("the headers of a request may have at most %d bytes", maxHeaderBytes)}
+	case len(r.RequestURI) > maxTarget:
+		return &Refusal{http.StatusRequestURITooLong, fmt.Sprintf("path and query may have at most %d bytes", maxTarget)}
+	}
+	return nil
+}
+
+// isText reports whether escaped text is storable.
+func isText(escaped string) bool {
+	text, err := url.QueryUnescape(escaped)
+	if err != nil {
+		text = escaped // what reads it says what is wrong
+	}
+	return storable(text)
+}
+
+// storable reports whether every database can compare a text with what it keeps.
+func storable(text string) bool { return utf8.ValidString(text) && strings.IndexByte(text, 0) < 0 }
+
+// plainPath reports whether a path is text and means the same to everybody who reads it. A proxy may resolve dot segments, merge
+// slashes or decode an encoded one where Posthorn does not, and would then have checked another path.
+func plainPath(u *url.URL) bool {
+	if strings.Contains(strings.ToLower(u.RawPath), "%2f") || strings.Contains(u.Path, "//") || !storable(u.Path) {
+		return false
+	}
+	if !strings.Contains(u.Path, "/.") {
+		return true
+	}
+	for segment := range strings.SplitSeq(u.Path, "/") {
+		if segment == "." || segment == ".." {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,34 @@
+package callers
+
+import "net/http"
+
+// The headers by which a browser is told what a page of a listed origin may send and read. Cookies are never among them.
+var (
+	corsVary    = []string{"Origin"}
+	corsMethods = []string{"GET, HEAD, POST, PUT, PATCH, DELETE"}
+	corsHeaders = []string{"Authorization, Content-Type, Idempotency-Key, X-Request-Id"}
+	corsExposed = []string{"X-Request-Id, Retry-After, Idempotency-Replayed"}
+	corsMaxAge  = []string{"600"} // seconds
+)
+
+// CORS adds to the headers of an answer what lets a page of a listed origin read it. It reports whether the request is a
+// preflight of such a page, which needs no more than these headers.
+func (g *Gate) CORS(h http.Header, r *http.Request) (preflight bool) {
+	if len(g.origins) == 0 {
+		return false
+	}
+	h["Vary"] = append(h["Vary"], corsVary...)
+	origin := r.Header.Get("Origin")
+	if !g.origins[origin] {
+		return false
+	}
+	h.Set("Access-Control-Allow-Origin", origin)
+	h["Access-Control-Expose-Headers"] = corsExposed
+	if r.Method != http.MethodOptions {
+		return false
+	}
+	h["Access-Control-Allow-Methods"] = corsMethods
+	h["Access-Control-Allow-Headers"] = corsHeaders
+	h["Access-Control-Max-Age"] = corsMaxAge
+	return true
+}

@@ -1,0 +1,73 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+// MinAdminKey is the least length of an admin key, in characters.
+const MinAdminKey = 24
+
+// firstAdmin is the name of the key in POSTHORN_ADMIN_KEY.
+const firstAdmin = "admin"
+
+var adminNamePattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+
+// Admin is an admin key and the name under which it acts.
+type Admin struct {
+	Name string
+	Key  Secret
+}
+
+// Admins reads AdminKeys. Its error names every entry that is wrong, and quotes no key. To replace a key without a gap,
+// add the new one beside the old one, restart every process, and then take the old one out.
+func (c Config) Admins() ([]Admin, error) {
+	if c.AdminKeys == "" {
+		return nil, nil
+	}
+	var admins []Admin
+	var p []error
+	names, keys := map[string]bool{}, map[string]bool{}
+	if c.AdminKey != "" {
+		names[firstAdmin], keys[c.AdminKey.Reveal()] = true, true
+	}
+	n := 0
+	for entry := range strings.SplitSeq(c.AdminKeys.Reveal(), ",") {
+		n++
+		name, key, ok := strings.Cut(strings.TrimSpace(entry), "=")
+		err := checkAdminKey(key)
+		switch {
+		case !ok || !adminNamePattern.MatchString(name): // what is there may be a key
+			p = append(p, fmt.Errorf("entry %d must be name=key; a name has 1 to 64 letters, digits, dots, dashes or underscores", n))
+		case err != nil:
+			p = append(p, fmt.Errorf("entry %d (%s): the key %w", n, name, err))
+		case key == "":
+			p = append(p, fmt.Errorf("entry %d (%s) has no key", n, name))
+		case names[name]:
+			p = append(p, fmt.Errorf("entry %d: the name %s is taken", n, name))
+		case keys[key]:
+			p = append(p, fmt.Errorf("entry %d (%s) has the key of another one", n, name))
+		}
+		names[name], keys[key] = true, true
+		admins = append(admins, Admin{name, Secret(key)})
+	}
+	if len(p) > 0 {
+		return nil, errors.Join(p...)
+	}
+	return admins, nil
+}
+
+// checkAdminKey refuses what cannot be sent in a header, or can be guessed. No key at all is none that is wrong.
+func checkAdminKey(value string) error {
+	switch {
+	case value == "":
+		return nil
+	case strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r > '~' }):
+		return errors.New("must be visible ASCII characters without blanks, as it is sent in a header")
+	case len(value) < MinAdminKey:
+		return fmt.Errorf("must have at least %d characters, as \"openssl rand -hex 24\" makes them", MinAdminKey)
+	}
+	return nil
+}

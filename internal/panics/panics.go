@@ -1,0 +1,50 @@
+// Package panics turns a panic into an error that is counted and logged, so that one fault ends neither the process nor
+// what others wait for.
+//
+// It must not import any package of Posthorn except metrics.
+package panics
+
+import (
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+
+	"github.com/posthorn/posthorn/internal/metrics"
+)
+
+// Error says that something panicked. Its text does not repeat the value, which may hold data; the log does.
+type Error struct{ Where string }
+
+// Error implements error.
+func (e *Error) Error() string { return e.Where + " panicked; the log says where" }
+
+// Note counts and logs the value that a panic was recovered with. The function that recovers must call it, so that the
+// stack is that of the panic.
+func Note(log *slog.Logger, where string, value any, attrs ...any) *Error {
+	metrics.Panics.Inc()
+	log.Error("panic", append([]any{"in", where, "panic", fmt.Sprint(value), "stack", string(debug.Stack())}, attrs...)...)
+	return &Error{where}
+}
+
+// Into is deferred: a panic of the function that defers it becomes its error.
+func Into(err *error, where string) {
+	if v := recover(); v != nil {
+		*err = Note(slog.Default(), where, v)
+	}
+}
+
+// Catch is deferred by functions that return nothing. then, if given, gets the error.
+func Catch(where string, then ...func(error)) {
+	if v := recover(); v != nil {
+		err := Note(slog.Default(), where, v)
+		for _, do := range then {
+			do(err)
+		}
+	}
+}
+
+// Safely calls do. A panic ends the call, and nothing else.
+func Safely(where string, do func()) {
+	defer Catch(where)
+	do()
+}

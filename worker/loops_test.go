@@ -1,0 +1,52 @@
+package worker_test
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/stretchr/testify/require"
+
+	"github.com/posthorn/posthorn/internal/metrics"
+	"github.com/posthorn/posthorn/models"
+	"github.com/posthorn/posthorn/worker"
+)
+
+func TestALoopThatPanicsLooksAgain(t *testing.T) {
+	b := setup(t)
+	before := value(t, metrics.Panics)
+	err := b.Once(t.Context(), func(context.Context) (bool, error) { panic("the cat sat on the keyboard") })
+	require.EqualError(t, err, "the reconciler's loop test panicked; the log says where")
+	require.InDelta(t, before+1, value(t, metrics.Panics), 0)
+	require.NoError(t, b.Once(t.Context(), func(context.Context) (bool, error) { return false, nil }))
+}
+
+// panickingJobs panics at the first page, and ends the test's context at the second.
+type panickingJobs struct {
+	pages int
+	end   context.CancelFunc
+}
+
+func (p *panickingJobs) RunJob(context.Context) (models.Job, models.JobPage, error) {
+	if p.pages++; p.pages == 1 {
+		panic("the cat sat on the keyboard")
+	}
+	p.end()
+	return models.Job{}, models.JobPage{}, nil
+}
+
+func (*panickingJobs) LastTraffic() time.Time { return time.Time{} }
+
+func TestAJobThatPanicsIsNotTheLast(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		store := &panickingJobs{end: cancel}
+		jobs := &worker.Jobs{Store: store, Metrics: metrics.New(prometheus.NewRegistry()), Log: slog.New(slog.DiscardHandler), Now: time.Now}
+		jobs.Run(ctx)
+		require.Equal(t, 2, store.pages)
+	})
+}
