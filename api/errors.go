@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -19,12 +20,14 @@ import (
 
 // statuses is the one map from refusals to HTTP. What is not a refusal is a 500, and is told to the log alone.
 var statuses = map[hooks.Code]int{
+	hooks.Slow:         http.StatusRequestTimeout,
 	hooks.Invalid:      http.StatusUnprocessableEntity,
 	hooks.Unauthorized: http.StatusUnauthorized,
 	hooks.Forbidden:    http.StatusForbidden,
 	hooks.NotFound:     http.StatusNotFound,
 	hooks.Conflict:     http.StatusConflict,
 	hooks.Unavailable:  http.StatusServiceUnavailable,
+	hooks.TooMany:      http.StatusTooManyRequests,
 }
 
 // headers are what a refusal is answered with beside its problem.
@@ -88,6 +91,9 @@ func (s *server) problem(ctx context.Context, err error) *Problem {
 	}
 	p = newProblem(statuses[refused.Code], refused.Detail)
 	p.header = headers[refused.Code]
+	if refused.RetryAfter > 0 {
+		p.header = http.Header{"Retry-After": {strconv.Itoa(refused.RetryAfter)}}
+	}
 	for _, f := range refused.Fields {
 		p.Errors = append(p.Errors, FieldError(f))
 	}

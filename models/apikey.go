@@ -30,11 +30,14 @@ type APIKey struct {
 // TableName names the table; GORM would say a_p_i_keys.
 func (APIKey) TableName() string { return "api_keys" }
 
-// CreateAPIKey stores a key. ErrNotFound if the tenant does not exist.
+// CreateAPIKey stores a key. ErrNotFound if the tenant does not exist, a *FullError if it has as many as it may have.
 func (s *Store) CreateAPIKey(ctx context.Context, k *APIKey) error {
 	k.CreatedAt = s.now()
 	return s.changeTenant(ctx, k.Tenant, func(tx *Store) error {
 		if _, err := tx.touchWebhooks(ctx, k.Tenant); err != nil {
+			return err
+		}
+		if err := tx.takePlace(ctx, k.Tenant, countKeys); err != nil {
 			return err
 		}
 		return found(tx.db.WithContext(ctx).Create(k).Error)
@@ -67,6 +70,9 @@ func (s *Store) RevokeAPIKey(ctx context.Context, tenant, id string) error {
 		if result.Error == nil && result.RowsAffected == 0 {
 			return ErrNotFound
 		}
-		return result.Error
+		if result.Error != nil {
+			return result.Error
+		}
+		return tx.freePlace(ctx, tenant, countKeys)
 	})
 }

@@ -34,6 +34,8 @@ var migrations = []string{
 	"0011_installation",
 	"0012_canary",
 	"0013_leases_holder",
+	"0015_tenant_limits",
+	"0015_keys_in_force",
 }
 
 // online begins the migrations that run outside of a transaction.

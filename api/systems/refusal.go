@@ -3,6 +3,7 @@ package systems
 import (
 	"errors"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/gin-gonic/gin"
@@ -32,11 +33,13 @@ func (r *Refusal) Error() string {
 
 // statuses is the one map from refusals to HTTP, but for Invalid, which is each system's own.
 var statuses = map[hooks.Code]int{
+	hooks.Slow:         http.StatusRequestTimeout,
 	hooks.Unauthorized: http.StatusUnauthorized,
 	hooks.Forbidden:    http.StatusForbidden,
 	hooks.NotFound:     http.StatusNotFound,
 	hooks.Conflict:     http.StatusConflict,
 	hooks.Unavailable:  http.StatusServiceUnavailable,
+	hooks.TooMany:      http.StatusTooManyRequests,
 }
 
 func (a *API) refuse(c *gin.Context, err error) {
@@ -46,6 +49,9 @@ func (a *API) refuse(c *gin.Context, err error) {
 	case errors.As(err, &own):
 	case errors.As(err, &refused):
 		own = &Refusal{Status: a.Invalid, Message: refused.Detail}
+		if refused.RetryAfter > 0 {
+			c.Header("Retry-After", strconv.Itoa(refused.RetryAfter))
+		}
 		if status, ok := statuses[refused.Code]; ok {
 			own.Status = status
 		}

@@ -15,9 +15,12 @@ type Config struct {
 	DatabaseURL      Secret `name:"database-url" env:"POSTHORN_DATABASE_URL" help:"Database: postgres://… or sqlite:<path>. Required, except in dev." group:"Stores"`
 	EncryptionKeyset Secret `name:"encryption-keyset" env:"POSTHORN_ENCRYPTION_KEYSET" help:"Keyset that encrypts secrets at rest; \"posthorn keyset new\" prints one. Required, except in dev." group:"Stores"`
 
-	Addr      string `name:"addr" env:"POSTHORN_ADDR" default:"127.0.0.1:8080" help:"Address to listen on, as host:port; \":8080\" is every interface. Default ${default}." group:"HTTP"`
-	AdminKey  Secret `name:"admin-key" env:"POSTHORN_ADMIN_KEY" help:"API key that reaches every tenant." group:"HTTP"`
-	PublicURL string `name:"public-url" env:"POSTHORN_PUBLIC_URL" help:"Base of the links to this installation in answers and mails. Empty: mails have none." group:"HTTP"`
+	Addr     string `name:"addr" env:"POSTHORN_ADDR" default:"127.0.0.1:8080" help:"Address to listen on, as host:port; \":8080\" is every interface. Default ${default}." group:"HTTP"`
+	AdminKey Secret `name:"admin-key" env:"POSTHORN_ADMIN_KEY" help:"API key that reaches every tenant." group:"HTTP"`
+	// MaxWebhooks and MaxKeys bound what each tenant has, 1 to MaxWebhooks and MaxKeys. A tenant may be given limits of its own.
+	MaxWebhooks int    `name:"max-webhooks" env:"POSTHORN_MAX_WEBHOOKS" default:"10000" placeholder:"N" help:"Webhooks that a tenant without a limit of its own may have. Default ${default}." group:"HTTP"`
+	MaxKeys     int    `name:"max-keys" env:"POSTHORN_MAX_KEYS" default:"1000" placeholder:"N" help:"Keys in force that a tenant without a limit of its own may have. Default ${default}." group:"HTTP"`
+	PublicURL   string `name:"public-url" env:"POSTHORN_PUBLIC_URL" help:"Base of the links to this installation in answers and mails. Empty: mails have none." group:"HTTP"`
 
 	// TaskQueue is the prefix of all task queue names.
 	TaskQueue string `name:"task-queue" env:"POSTHORN_TASK_QUEUE" default:"posthorn" help:"Prefix of the task queues, so that two installations can share a namespace. Default ${default}." group:"Temporal"`

@@ -13,12 +13,14 @@ type Code string
 
 // The refusals. Anything else that goes wrong is not an Error, and is the caller's "internal error".
 const (
+	Slow         Code = "slow"         // the request did not arrive in time
 	Invalid      Code = "invalid"      // the request is well-formed but wrong
 	Unauthorized Code = "unauthorized" // no key, or not one in force
 	Forbidden    Code = "forbidden"    // the key's role does not allow it
 	NotFound     Code = "not_found"    // there is no such thing, or it is another tenant's
 	Conflict     Code = "conflict"     // it exists already, or its state does not allow it
 	Unavailable  Code = "unavailable"  // not now: repeat it later
+	TooMany      Code = "too_many"     // this caller calls too often: Error.RetryAfter says when it may again
 )
 
 // Error is a refusal that may be told to the caller word for word.
@@ -26,6 +28,8 @@ type Error struct {
 	Code   Code
 	Detail string
 	Fields []FieldError
+	// RetryAfter is in seconds, at least 1 with TooMany. 0 = there is nothing to say.
+	RetryAfter int
 }
 
 // FieldError is what is wrong with one field of the request, named as /v1 names it ("url", "events[2].type").
@@ -79,7 +83,9 @@ func known(err error, what string) error {
 		return invalid(FieldError{"after", "is not a cursor of this list"})
 	case errors.Is(err, models.ErrSlow):
 		return Refuse(Unavailable, "reading this takes too long: ask for less, such as a shorter time or an id, or retry shortly")
-	default:
-		return err
 	}
+	if full, ok := errors.AsType[*models.FullError](err); ok {
+		return Refuse(Conflict, "the limit of %d %s is reached", full.Limit, full.Kind)
+	}
+	return err
 }
