@@ -18,6 +18,7 @@ import (
 	"go.opentelemetry.io/contrib/instrumentation/github.com/gin-gonic/gin/otelgin"
 	"go.opentelemetry.io/otel/metric/noop"
 
+	"github.com/posthorn/posthorn/internal/bodyroom"
 	"github.com/posthorn/posthorn/internal/hooks"
 	"github.com/posthorn/posthorn/models"
 )
@@ -41,7 +42,7 @@ type Options struct {
 	Systems []func(gin.IRouter)
 	// MaxBody is the largest request body in bytes, of a batch's every event its largest data. Default 1 MiB.
 	MaxBody int64
-	// BodyRoom is how many bytes of bodies all requests together may hold. Default 64 MiB, and twice MaxBody at least.
+	// BodyRoom is how many bytes of bodies all requests together may hold. Default 96 MiB, and three times MaxBody at least.
 	BodyRoom int64
 }
 
@@ -61,7 +62,7 @@ func New(o Options) (http.Handler, error) {
 		o.MaxBody = defaultMaxBody
 	}
 	if o.BodyRoom == 0 {
-		o.BodyRoom = max(bodyRoom, 2*o.MaxBody)
+		o.BodyRoom = max(bodyroom.Default, 3*o.MaxBody)
 	}
 	settleHuma()
 	gin.SetMode(gin.ReleaseMode)
@@ -77,7 +78,7 @@ func New(o Options) (http.Handler, error) {
 		return nil, err
 	}
 	traced := otelgin.Middleware("posthorn", otelgin.WithFilter(isTraced), otelgin.WithMeterProvider(noop.NewMeterProvider())) // observe measures
-	router.Use(traced, s.identify, observe, s.recover, s.limitHeaders, boundBodies(o.BodyRoom))
+	router.Use(traced, s.identify, observe, s.recover, s.limitHeaders, boundBodies(bodyroom.New(o.BodyRoom)))
 	router.NoRoute(func(c *gin.Context) { s.fail(c, hooks.Refuse(hooks.NotFound, "there is nothing at this path")) })
 	router.NoMethod(func(c *gin.Context) {
 		s.write(c, newProblem(http.StatusMethodNotAllowed, "the path has no such method"))

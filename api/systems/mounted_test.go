@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -135,5 +136,35 @@ func TestAllSystemsAnswer503WithoutRoomForABody(t *testing.T) {
 		cancel()
 		require.Equal(t, http.StatusServiceUnavailable, w.Code, "%s: %s", s.name, w.Body)
 		require.Equal(t, "1", w.Header().Get("Retry-After"), s.name)
+	}
+}
+
+// slowBody is a body whose sender has been too slow.
+type slowBody struct{}
+
+func (slowBody) Read([]byte) (int, error) { return 0, os.ErrDeadlineExceeded }
+
+// A body that comes too slowly is no malformed one.
+func TestAllSystemsAnswer408ToASlowSender(t *testing.T) {
+	t.Parallel()
+	env := hookstest.New(t)
+	o := api.Options{Hooks: env.Hooks, Store: env.Store}
+	for _, s := range five {
+		o.Systems = append(o.Systems, func(r gin.IRouter) { s.mount(r, systems.Options{Hooks: env.Hooks}) })
+	}
+	handler, err := api.New(o)
+	require.NoError(t, err)
+	key := env.Tenant("acme")
+	for _, s := range five {
+		authorization := strings.Replace(s.authorization, "KEY", key, 1)
+		if strings.HasPrefix(authorization, "Basic") {
+			authorization = "Basic " + base64.StdEncoding.EncodeToString([]byte(key+":"))
+		}
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, strings.Replace(s.create, "TENANT", "acme", 1), slowBody{})
+		r.Header.Set("Authorization", authorization)
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, r)
+		require.Equal(t, http.StatusRequestTimeout, w.Code, "%s: %s", s.name, w.Body)
+		require.Contains(t, w.Body.String(), "did not arrive in time", s.name)
 	}
 }

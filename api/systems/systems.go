@@ -77,7 +77,7 @@ func (a *API) Handle(method, path string, h Handler) {
 	a.engine.Handle(method, "/"+a.System+path, func(c *gin.Context) {
 		q, err := a.admit(c)
 		if err == nil {
-			err = h(q)
+			err = q.work(h)
 		}
 		if err != nil {
 			a.refuse(c, err)
