@@ -45,8 +45,8 @@ type TenantPatch struct {
 
 // LimitsPatch is what can be changed of a tenant's limits.
 type LimitsPatch struct {
-	Webhooks optional[int64] `json:"webhooks,omitempty" doc:"The most webhooks, 0 to 1000000. null = the installation's limit."`
-	Keys     optional[int64] `json:"keys,omitempty" doc:"The most keys in force, 0 to 100000. null = the installation's limit."`
+	Webhooks optional[int64] `json:"webhooks,omitempty" minimum:"0" maximum:"1000000" doc:"The most webhooks. null = the installation's limit."`
+	Keys     optional[int64] `json:"keys,omitempty" minimum:"0" maximum:"100000" doc:"The most keys in force. null = the installation's limit."`
 }
 
 // limitOf is what a field says of a limit; nil if it is absent.

@@ -172,9 +172,9 @@ func TestOneTenantLeavesItsNeighbourAlone(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				s := newSiege(t)
+				defer close(s.silence)
 				attack(s)
 				s.live()
-				close(s.silence)
 			})
 		})
 	}
@@ -285,6 +285,7 @@ func (s *siege) requests() {
 			}
 		}()
 	}
+	synctest.Wait()
 	for _, path := range []string{"/v1:/deliveries", "/v1:/events", "/v1:/keys", "/phrase/web/api2/v1/webhooksCalls"} {
 		counts := s.crowd(20, func(int) *httptest.ResponseRecorder { return s.call("hostile", http.MethodGet, path, nil) })
 		require.Empty(s.t, counts(), "they wait")
