@@ -1,15 +1,13 @@
 package api_test
 
 import (
-	"context"
-	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"strings"
 	"testing"
-	"time"
+	"testing/synctest"
 
 	"github.com/stretchr/testify/require"
 
@@ -18,18 +16,14 @@ import (
 
 func TestABodyWithoutRoomIsAnsweredWith503(t *testing.T) {
 	t.Parallel()
-	e := newEnvWith(t, func(o *api.Options) { o.BodyRoom = 10 })
-	for _, path := range []string{"/events", "/events/batch", "/webhooks"} {
-		ctx, cancel := context.WithTimeoutCause(t.Context(), 10*time.Millisecond, errors.New("the caller is impatient"))
-		r := httptest.NewRequestWithContext(ctx, http.MethodPost, "/v1/tenants/acme"+path, strings.NewReader(`{"type":"order.created","data":{}}`))
-		r.Header.Set("Authorization", "Bearer "+e.key)
-		answer := httptest.NewRecorder()
-		e.handler.ServeHTTP(answer, r)
-		cancel()
-		require.Equal(t, http.StatusServiceUnavailable, answer.Code, answer.Body)
-		require.Equal(t, "1", answer.Header().Get("Retry-After"))
-		require.Contains(t, answer.Body.String(), "too many request bodies")
-	}
+	synctest.Test(t, func(t *testing.T) {
+		e := newEnvWith(t, func(o *api.Options) { o.BodyRoom = 10 })
+		for _, path := range []string{"/events", "/events/batch", "/webhooks"} {
+			answer := e.call("POST /v1/tenants/acme"+path, `{"type":"order.created","data":{}}`).is(http.StatusServiceUnavailable)
+			require.Equal(t, "1", answer.header.Get("Retry-After"))
+			require.Contains(t, answer.body, "too many request bodies")
+		}
+	})
 }
 
 // stalled is a body whose sender has been too slow.

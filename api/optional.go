@@ -8,7 +8,7 @@ import (
 )
 
 // optional is a field of a change that may be absent, which leaves things as they are, or null, which unsets them.
-type optional[T any] struct { //nolint:recvcheck // UnmarshalJSON changes it, Schema is asked of the type
+type optional[T any] struct {
 	given bool
 	value *T // nil = null
 }

@@ -38,15 +38,15 @@ type TenantInput struct {
 
 // TenantPatch is what can be changed of a tenant. What is absent stays as it is; null unsets.
 type TenantPatch struct {
-	Name        optional[string]      `json:"name,omitempty" doc:"At most 200 characters."`
-	AdminEmails optional[[]string]    `json:"admin_emails,omitempty" doc:"Replaces the addresses as a whole."`
-	Limits      optional[LimitsPatch] `json:"limits,omitempty" doc:"null gives the tenant the installation's limits."`
+	Name        optional[string]      `json:"name,omitzero" doc:"At most 200 characters."`
+	AdminEmails optional[[]string]    `json:"admin_emails,omitzero" doc:"Replaces the addresses as a whole."`
+	Limits      optional[LimitsPatch] `json:"limits,omitzero" doc:"null gives the tenant the installation's limits."`
 }
 
 // LimitsPatch is what can be changed of a tenant's limits.
 type LimitsPatch struct {
-	Webhooks optional[int64] `json:"webhooks,omitempty" minimum:"0" maximum:"1000000" doc:"The most webhooks. null = the installation's limit."`
-	Keys     optional[int64] `json:"keys,omitempty" minimum:"0" maximum:"100000" doc:"The most keys in force. null = the installation's limit."`
+	Webhooks optional[int64] `json:"webhooks,omitzero" minimum:"0" maximum:"1000000" doc:"The most webhooks. null = the installation's limit."`
+	Keys     optional[int64] `json:"keys,omitzero" minimum:"0" maximum:"100000" doc:"The most keys in force. null = the installation's limit."`
 }
 
 // limitOf is what a field says of a limit; nil if it is absent.

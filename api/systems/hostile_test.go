@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -107,11 +108,7 @@ func (s *siege) crowd(n int, call func(i int) *httptest.ResponseRecorder) (count
 		synctest.Wait()
 		mu.Lock()
 		defer mu.Unlock()
-		all := map[int]int{}
-		for status, n := range answers {
-			all[status] = n
-		}
-		return all
+		return maps.Clone(answers)
 	}
 }
 

@@ -32,14 +32,15 @@ type desk struct {
 	t       *testing.T
 	room    *bodyroom.Room
 	client  *http.Client
-	answer  chan struct{}
-	answers chan string // "tenant status" of each call that has ended
+	mu      sync.Mutex
+	holds   map[string]chan struct{} // by tenant: closed when what it holds may be answered
+	answers chan string              // "tenant status" of each call that has ended
 }
 
 // newDesk must be called in a bubble. h2: HTTP/2, else HTTP/1.1.
 func newDesk(t *testing.T, bytes int64, h2 bool) *desk {
 	t.Helper()
-	d := &desk{t: t, room: bodyroom.New(bytes), answer: make(chan struct{}), answers: make(chan string, 1000)}
+	d := &desk{t: t, room: bodyroom.New(bytes), holds: map[string]chan struct{}{}, answers: make(chan string, 1000)}
 	var protocols http.Protocols
 	protocols.SetHTTP1(!h2)
 	protocols.SetUnencryptedHTTP2(h2)
@@ -73,10 +74,25 @@ func (d *desk) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusBadRequest)
 	case r.Header.Get("Hold") != "":
 		select {
-		case <-d.answer:
+		case <-d.hold(r.Header.Get("Tenant")):
 		case <-r.Context().Done():
 		}
 	}
+}
+
+func (d *desk) hold(tenant string) chan struct{} {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.holds[tenant] == nil {
+		d.holds[tenant] = make(chan struct{})
+	}
+	return d.holds[tenant]
+}
+
+// release lets what a tenant holds be answered.
+func (d *desk) release(tenant string) {
+	close(d.hold(tenant))
+	synctest.Wait()
 }
 
 // upload is a body on its way.
@@ -167,7 +183,7 @@ func TestABodyTakesRoomAsItArrives(t *testing.T) {
 		u.send(largest - 3000).end()
 		held, _ = d.room.Held()
 		require.InDelta(t, largest, held, 64)
-		close(d.answer)
+		d.release("acme")
 		require.Equal(t, []string{"acme 200"}, d.ended())
 		held, _ = d.room.Held()
 		require.Zero(t, held)
@@ -222,33 +238,30 @@ func TestATenthIsKeptForTenantsThatHoldNothing(t *testing.T) {
 	})
 }
 
-// Of those that wait for room the tenant that holds the fewest bytes is next.
+// Of those that wait for room the tenant that holds the fewest bytes is next, however long another has waited.
 func TestTheTenantThatHoldsFewestIsNext(t *testing.T) {
 	protocols(t, func(t *testing.T, h2 bool) {
 		d := newDesk(t, room, h2)
-		full := d.post("big", "k1", -1, true).send(largest - 1)
-		full.end()
-		other := d.post("other", "k2", -1, true).send(largest - 1)
-		other.end()
-		big := d.post("big", "k3", -1, true).send(largest / 2) // all that is left
-		_, waiting := d.room.Held()
-		require.Positive(t, waiting)
-		small := d.post("small", "k4", -1, true).send(largest / 2)
-		held, waiting := d.room.Held()
-		require.Positive(t, waiting)
-		d.answer <- struct{}{} // one is answered, and what it held goes to those that wait
-		answers := d.ended()
-		require.Len(t, answers, 1)
-		after, _ := d.room.Held()
-		require.Less(t, after, held)
-		small.end()
-		big.end()
-		close(d.answer)
-		time.Sleep(bodyroom.Whole)
-		for _, a := range d.ended() {
-			require.True(t, strings.HasSuffix(a, " 200") || a == "big 503", a)
-			require.NotEqual(t, "small 503", a)
+		bit := d.post("bit", "k", -1, true).send(1000)
+		bit.end()
+		for i := range 2 {
+			d.post(fmt.Sprint("full", i), fmt.Sprint("k", i), -1, true).send(largest - 1).end()
 		}
+		big := d.post("big", "k2", -1, false).send(largest / 2) // all that is left
+		_, waiting := d.room.Held()
+		require.Equal(t, 1, waiting)
+		small := d.post("small", "k3", -1, false).send(700)
+		small.end()
+		_, waiting = d.room.Held()
+		require.Equal(t, 2, waiting)
+		require.Empty(t, d.ended())
+
+		d.release("bit")
+		require.ElementsMatch(t, []string{"bit 200", "small 200"}, d.ended())
+		d.release("full0")
+		big.end()
+		require.ElementsMatch(t, []string{"full0 200", "big 200"}, d.ended())
+		d.release("full1")
 	})
 }
 
@@ -319,7 +332,7 @@ func TestTheEndOfABodyEndsItsDeadline(t *testing.T) {
 		d.post("acme", "k", -1, true).send(kilo).end()
 		time.Sleep(10 * bodyroom.Pause)
 		require.Empty(t, d.ended())
-		close(d.answer)
+		d.release("acme")
 		require.Equal(t, []string{"acme 200"}, d.ended())
 		d.call("acme", "k", kilo) // on the same connection
 		require.Equal(t, []string{"acme 200"}, d.ended())
