@@ -18,6 +18,7 @@ import (
 	"go.opentelemetry.io/contrib/instrumentation/github.com/gin-gonic/gin/otelgin"
 	"go.opentelemetry.io/otel/metric/noop"
 
+	"github.com/posthorn/posthorn/internal/bodyroom"
 	"github.com/posthorn/posthorn/internal/callers"
 	"github.com/posthorn/posthorn/internal/hooks"
 	"github.com/posthorn/posthorn/models"
@@ -47,7 +48,7 @@ type Options struct {
 	ProbesOnly bool
 	// MaxBody is the largest request body in bytes, of a batch's every event its largest data. Default 1 MiB.
 	MaxBody int64
-	// BodyRoom is how many bytes of bodies all requests together may hold. Default 64 MiB, and twice MaxBody at least.
+	// BodyRoom is how many bytes of bodies all requests together may hold. Default 96 MiB, and three times MaxBody at least.
 	BodyRoom int64
 }
 
@@ -70,7 +71,7 @@ func New(o Options) (http.Handler, error) {
 		o.MaxBody = defaultMaxBody
 	}
 	if o.BodyRoom == 0 {
-		o.BodyRoom = max(bodyRoom, 2*o.MaxBody)
+		o.BodyRoom = max(bodyroom.Default, 3*o.MaxBody)
 	}
 	settleHuma()
 	gin.SetMode(gin.ReleaseMode)
@@ -86,7 +87,7 @@ func New(o Options) (http.Handler, error) {
 		return nil, err
 	}
 	traced := otelgin.Middleware("posthorn", otelgin.WithFilter(isTraced), otelgin.WithMeterProvider(noop.NewMeterProvider())) // observe measures
-	router.Use(traced, s.identify, observe, s.recover, boundBodies(o.BodyRoom))
+	router.Use(traced, s.identify, observe, s.recover, boundBodies(bodyroom.New(o.BodyRoom)))
 	systems := map[string]bool{}
 	if !o.ProbesOnly {
 		for _, mount := range o.Systems {

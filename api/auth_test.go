@@ -25,6 +25,7 @@ var contract = []route{
 	{"PUT /v1/tenants/{tenant}", "", `{}`},
 	{"GET /v1/tenants", "", ""},
 	{"GET /v1/tenants/{tenant}", "tenant read", ""},
+	{"PATCH /v1/tenants/{tenant}", "", `{}`},
 	{"DELETE /v1/tenants/{tenant}", "", ""},
 	{"POST /v1/tenants/{tenant}/keys", "tenant", `{"role":"read"}`},
 	{"GET /v1/tenants/{tenant}/keys", "tenant read", ""},

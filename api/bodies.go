@@ -1,63 +1,55 @@
 package api
 
 import (
-	"context"
-	"io"
-	"net/http"
-	"time"
+	"cmp"
 
 	"github.com/gin-gonic/gin"
-	"golang.org/x/sync/semaphore"
 
+	"github.com/posthorn/posthorn/internal/bodyroom"
 	"github.com/posthorn/posthorn/internal/hooks"
 )
 
-const (
-	// bodyRoom is how many bytes of bodies all requests together may hold: two of the largest.
-	bodyRoom = 2 * maxBatchBody
-	// bodyWait is how long a body waits for room, before its sender is told to come back.
-	bodyWait = 5 * time.Second
-)
-
-// boundBodies keeps the bodies of all requests that are under way within room bytes: each is bounded by itself, but a
-// thousand callers are not. What has arrived counts until the request is answered.
-func boundBodies(room int64) gin.HandlerFunc {
-	held := semaphore.NewWeighted(room)
+// boundBodies keeps the bodies of all requests that are under way within a room that tenants share: each is bounded by
+// itself, but a thousand callers are not. What has arrived counts until the request is answered.
+func boundBodies(room *bodyroom.Room) gin.HandlerFunc {
 	return func(c *gin.Context) {
-		r := c.Request
-		if r.Body == nil || r.Body == http.NoBody {
+		answered := room.Bound(c.Writer, c.Request)
+		if answered == nil {
 			return
 		}
-		body := &heldBody{ReadCloser: r.Body, ctx: r.Context(), room: held}
-		r.Body = body
-		defer func() { held.Release(body.size) }()
+		defer answered()
 		c.Next()
 	}
 }
 
-// heldBody is a body that takes room for what has been read of it.
-type heldBody struct {
-	io.ReadCloser
-	ctx  context.Context //nolint:containedctx // a Reader is given none
-	room *semaphore.Weighted
-	size int64
+// chargeBody says whose the request's body is. A key of the installation's is charged to the tenant that the path names,
+// and has no share of its own: it serves all tenants.
+func chargeBody(c *gin.Context, p hooks.Principal) {
+	if p.Tenant == "" {
+		bodyroom.Charge(c.Request, served(c, p), "")
+		return
+	}
+	bodyroom.Charge(c.Request, p.Tenant, p.KeyID)
 }
 
-// Read implements io.Reader.
-func (b *heldBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	if n > 0 && !b.hold(int64(n)) {
-		return 0, hooks.Refuse(hooks.Unavailable, "more requests are under way than there is memory for just now")
+// enter waits until the request may be worked on: tenants take turns. Its body of size bytes has arrived. leave must be called when it is
+// answered.
+func (s *server) enter(c *gin.Context, p hooks.Principal, size int) (leave func(), err error) {
+	tenant := served(c, p)
+	ctx, stand, err := s.Hooks.Enter(c.Request.Context(), tenant)
+	if err != nil {
+		return nil, err
 	}
-	return n, err
+	c.Request = c.Request.WithContext(ctx)
+	done, err := s.Hooks.Expand(ctx, tenant, size)
+	if err != nil {
+		stand()
+		return nil, err
+	}
+	return func() { done(); stand() }, nil
 }
 
-func (b *heldBody) hold(n int64) bool {
-	ctx, cancel := context.WithTimeout(b.ctx, bodyWait)
-	defer cancel()
-	if b.room.Acquire(ctx, n) != nil {
-		return false
-	}
-	b.size += n
-	return true
+// served is the tenant that a request is charged to; of those that name none it is the installation's key.
+func served(c *gin.Context, p hooks.Principal) string {
+	return cmp.Or(p.Tenant, c.Param("tenant"), p.KeyID)
 }

@@ -20,6 +20,7 @@ import (
 
 // statuses is the one map from refusals to HTTP. What is not a refusal is a 500, and is told to the log alone.
 var statuses = map[hooks.Code]int{
+	hooks.Slow:         http.StatusRequestTimeout,
 	hooks.Invalid:      http.StatusUnprocessableEntity,
 	hooks.Unauthorized: http.StatusUnauthorized,
 	hooks.Forbidden:    http.StatusForbidden,

@@ -30,7 +30,7 @@ func (s *server) bufferBody(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	c.Request.Body = io.NopCloser(bytes.NewReader(body))
+	c.Request.Body, c.Request.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	if len(body) == 0 {
 		return nil
 	}
@@ -52,7 +52,7 @@ func readBody(c *gin.Context, limit int64) ([]byte, error) {
 		return nil, tooLarge
 	}
 	var b bytes.Buffer
-	b.Grow(int(min(max(r.ContentLength, 0)+bytes.MinRead, 64<<10))) // no more on trust: the length is only a promise
+	b.Grow(int(min(max(r.ContentLength, 0)+bytes.MinRead, 8<<10))) // no more on trust: the length is only a promise
 	if _, err := b.ReadFrom(http.MaxBytesReader(c.Writer, r.Body, limit)); err != nil {
 		return nil, unreadable(err, tooLarge)
 	}

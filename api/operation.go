@@ -32,7 +32,14 @@ func (s *server) gate(need access) func(huma.Context, func(huma.Context)) {
 		c := humagin.Unwrap(ctx)
 		p, err := s.admit(c, need)
 		if err == nil {
+			chargeBody(c, p)
 			err = s.bufferBody(c)
+		}
+		if err == nil {
+			var leave func()
+			if leave, err = s.enter(c, p, int(c.Request.ContentLength)); err == nil {
+				defer leave()
+			}
 		}
 		if err != nil {
 			s.fail(c, err)
@@ -56,8 +63,9 @@ func handlePlain[I, O any](s *server, need access, op huma.Operation, do func(*g
 	describe(&op, need)
 	plain := plainAPI{s.huma, func(ctx huma.Context) {
 		c := humagin.Unwrap(ctx)
-		_, err := s.admit(c, need)
+		p, err := s.admit(c, need)
 		if err == nil {
+			chargeBody(c, p)
 			err = do(c)
 		}
 		if err != nil {

@@ -170,6 +170,11 @@ func (s *server) matchEvent(c *gin.Context) error {
 	if err := d.err(); err != nil {
 		return err
 	}
+	leave, err := s.enter(c, principal(c), len(body))
+	if err != nil {
+		return err
+	}
+	defer leave()
 	matches, err := s.Hooks.MatchEvent(c.Request.Context(), c.Param("tenant"), event.Type, event.Data)
 	if err != nil {
 		return err

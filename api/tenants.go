@@ -6,6 +6,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/posthorn/posthorn/internal/hooks"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -14,18 +15,54 @@ type Tenant struct {
 	ID          string    `json:"id" example:"acme"`
 	Name        string    `json:"name" example:"Acme Ltd"`
 	AdminEmails []string  `json:"admin_emails" doc:"Who is written to when a webhook keeps failing." example:"ops@acme.example"`
+	Limits      Limits    `json:"limits"`
 	CreatedAt   timestamp `json:"created_at"`
 	UpdatedAt   timestamp `json:"updated_at"`
 }
 
+// Limits are how much a tenant may have.
+type Limits struct {
+	Webhooks *int64 `json:"webhooks" doc:"The most webhooks; null = what the installation allows every tenant (POSTHORN_MAX_WEBHOOKS)." example:"500"`
+	Keys     *int64 `json:"keys" doc:"The most keys in force; null = what the installation allows every tenant (POSTHORN_MAX_KEYS)." example:"20"`
+}
+
 func tenantView(t models.Tenant) Tenant {
-	return Tenant{ID: t.Slug, Name: t.Name, AdminEmails: t.AdminEmails, CreatedAt: timestamp(t.CreatedAt), UpdatedAt: timestamp(t.UpdatedAt)}
+	return Tenant{ID: t.Slug, Name: t.Name, AdminEmails: t.AdminEmails, Limits: Limits{t.MaxWebhooks, t.MaxKeys}, CreatedAt: timestamp(t.CreatedAt), UpdatedAt: timestamp(t.UpdatedAt)}
 }
 
 // TenantInput is what a tenant is made of.
 type TenantInput struct {
 	Name        string   `json:"name,omitempty" doc:"At most 200 characters." example:"Acme Ltd"`
 	AdminEmails []string `json:"admin_emails,omitempty" doc:"At most 20 addresses." example:"ops@acme.example"`
+}
+
+// TenantPatch is what can be changed of a tenant. What is absent stays as it is; null unsets.
+type TenantPatch struct {
+	Name        optional[string]      `json:"name,omitzero" doc:"At most 200 characters."`
+	AdminEmails optional[[]string]    `json:"admin_emails,omitzero" doc:"Replaces the addresses as a whole."`
+	Limits      optional[LimitsPatch] `json:"limits,omitzero" doc:"null gives the tenant the installation's limits."`
+}
+
+// LimitsPatch is what can be changed of a tenant's limits.
+type LimitsPatch struct {
+	Webhooks optional[int64] `json:"webhooks,omitzero" minimum:"0" maximum:"1000000" doc:"The most webhooks. null = the installation's limit."`
+	Keys     optional[int64] `json:"keys,omitzero" minimum:"0" maximum:"100000" doc:"The most keys in force. null = the installation's limit."`
+}
+
+// limitOf is what a field says of a limit; nil if it is absent.
+func limitOf(o optional[int64]) *hooks.Limit {
+	if !o.given {
+		return nil
+	}
+	return &hooks.Limit{Most: o.value}
+}
+
+func (p *TenantPatch) change() hooks.TenantChange {
+	limits := LimitsPatch{}
+	if p.Limits.given {
+		limits = *p.Limits.or(LimitsPatch{Webhooks: optional[int64]{given: true}, Keys: optional[int64]{given: true}})
+	}
+	return hooks.TenantChange{Name: p.Name.or(""), AdminEmails: p.AdminEmails.or(nil), MaxWebhooks: limitOf(limits.Webhooks), MaxKeys: limitOf(limits.Keys)}
 }
 
 // OfTenant is the path of what belongs to a tenant. Like the others of its kind it is exported for huma, which passes
@@ -39,6 +76,11 @@ type putTenant struct {
 	Body TenantInput
 }
 
+type patchTenant struct {
+	OfTenant
+	Body TenantPatch
+}
+
 type tenantAnswer struct {
 	Status int
 	Body   Tenant
@@ -48,7 +90,7 @@ func (s *server) tenants() {
 	handle(s, founders, huma.Operation{
 		OperationID: "put-tenant", Method: http.MethodPut, Path: "/v1/tenants/{tenant}", Tags: []string{tagTenants},
 		Summary:     "Create or replace a tenant",
-		Description: "The id is the caller's choice: 1 to 64 letters, digits, dots, dashes or underscores. What the body leaves out becomes empty.",
+		Description: "The id is the caller's choice: 1 to 64 letters, digits, dots, dashes or underscores. What the body leaves out becomes empty. The tenant's limits stay.",
 		Responses:   map[string]*huma.Response{"201": s.response("Created", typeOf[Tenant]()), "200": s.response("Replaced", typeOf[Tenant]())},
 	}, s.putTenant)
 	handle(s, admins, huma.Operation{
@@ -57,6 +99,10 @@ func (s *server) tenants() {
 	handle(s, readers, huma.Operation{
 		OperationID: "get-tenant", Method: http.MethodGet, Path: "/v1/tenants/{tenant}", Tags: []string{tagTenants}, Summary: "Read a tenant",
 	}, s.getTenant)
+	handle(s, admins, huma.Operation{
+		OperationID: "patch-tenant", Method: http.MethodPatch, Path: "/v1/tenants/{tenant}", Tags: []string{tagTenants}, Summary: "Change a tenant, or its limits",
+		Description: "Changes what the body names. A limit below what the tenant has removes nothing: it only stops new webhooks or keys, which are answered 409.",
+	}, s.patchTenant)
 	handle(s, admins, huma.Operation{
 		OperationID: "delete-tenant", Method: http.MethodDelete, Path: "/v1/tenants/{tenant}", Tags: []string{tagTenants}, Summary: "Delete a tenant",
 		Description: "With its keys, webhooks, events and deliveries. It answers at once, and the id is free again; what the tenant owned is removed in the background. What is owed to its webhooks is not sent any more.",
@@ -85,6 +131,14 @@ func (s *server) listTenants(ctx context.Context, in *PageParams) (*answer[list[
 
 func (s *server) getTenant(ctx context.Context, in *OfTenant) (*answer[Tenant], error) {
 	t, err := s.Hooks.Tenant(ctx, in.Tenant)
+	if err != nil {
+		return nil, err
+	}
+	return answerWith(tenantView(t)), nil
+}
+
+func (s *server) patchTenant(ctx context.Context, in *patchTenant) (*answer[Tenant], error) {
+	t, err := s.Hooks.UpdateTenant(ctx, in.Tenant, in.Body.change())
 	if err != nil {
 		return nil, err
 	}

@@ -1,8 +1,12 @@
 package api_test
 
 import (
+	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -165,5 +169,78 @@ func TestPages(t *testing.T) {
 			require.Equal(t, []string{"after"}, e.asAdmin("GET "+path+"?after=~", "").is(http.StatusUnprocessableEntity).fields())
 			require.Equal(t, []string{"colour"}, e.asAdmin("GET "+path+"?colour=red", "").is(http.StatusUnprocessableEntity).fields())
 		})
+	}
+}
+
+func TestATenantIsChangedByWhatTheBodyNames(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	patch := func(body string) answer { return e.asAdmin("PATCH /v1/tenants/globex", body) }
+	patch(`{"name":"n"}`).is(http.StatusNotFound)
+	before := e.asAdmin("PUT /v1/tenants/globex", `{"name":"Globex","admin_emails":["ops@globex.example"]}`).is(http.StatusCreated).json()
+	none := map[string]any{"webhooks": nil, "keys": nil}
+	require.Equal(t, none, before["limits"])
+
+	e.Clock.Advance(time.Second)
+	require.Equal(t, before, patch(`{}`).is(http.StatusOK).json(), "nothing has changed")
+	require.Equal(t, before, patch(`{"name":"Globex","admin_emails":["ops@globex.example"],"limits":{"webhooks":null}}`).is(http.StatusOK).json())
+	changed := patch(`{"limits":{"webhooks":5}}`).is(http.StatusOK).json()
+	require.Equal(t, map[string]any{"webhooks": 5.0, "keys": nil}, changed["limits"])
+	require.Equal(t, before["name"], changed["name"])
+	require.Equal(t, before["admin_emails"], changed["admin_emails"])
+	require.NotEqual(t, before["updated_at"], changed["updated_at"])
+	require.Equal(t, changed, e.asAdmin("GET /v1/tenants/globex", "").is(http.StatusOK).json())
+	both := map[string]any{"webhooks": 5.0, "keys": 0.0}
+	require.Equal(t, both, patch(`{"limits":{"keys":0}}`).is(http.StatusOK).json()["limits"])
+	require.Equal(t, both, e.asAdmin("PUT /v1/tenants/globex", `{"name":"Globex Inc"}`).is(http.StatusOK).json()["limits"], "PUT leaves them")
+	require.Equal(t, map[string]any{"webhooks": nil, "keys": 0.0}, patch(`{"limits":{"webhooks":null}}`).is(http.StatusOK).json()["limits"])
+	unset := patch(`{"name":null,"admin_emails":null,"limits":null}`).is(http.StatusOK).json()
+	require.Empty(t, unset["name"])
+	require.Equal(t, []any{}, unset["admin_emails"])
+	require.Equal(t, none, unset["limits"])
+
+	for body, fields := range map[string][]string{
+		`{"limits":{"webhooks":-1,"keys":-1}}`:                               {"limits.keys", "limits.webhooks"},
+		`{"limits":{"webhooks":1000001,"keys":100001}}`:                      {"limits.keys", "limits.webhooks"},
+		`{"limits":{"webhooks":"5","keys":1.5}}`:                             {"limits.keys", "limits.webhooks"},
+		`{"limits":{"webhooks":1e30,"events":1}}`:                            {"limits.events", "limits.webhooks"},
+		`{"limits":5,"name":7,"admin_emails":"a"}`:                           {"admin_emails", "limits", "name"},
+		`{"uid":"u","metadata":{},"id":"globex"}`:                            {"id", "metadata", "uid"},
+		`{"name":"` + strings.Repeat("n", 201) + `","admin_emails":["a b"]}`: {"admin_emails[0]", "name"},
+	} {
+		refused := patch(body).is(http.StatusUnprocessableEntity)
+		got := refused.fields()
+		slices.Sort(got)
+		require.Equal(t, fields, got, body)
+		require.Equal(t, unset, e.asAdmin("GET /v1/tenants/globex", "").json(), body)
+	}
+	e.call("PATCH /v1/tenants/acme", `{"limits":{"webhooks":5}}`).is(http.StatusForbidden)
+	e.call("PATCH /v1/tenants/globex", `{"limits":{"webhooks":5}}`).is(http.StatusNotFound)
+}
+
+// A limit below what the tenant has removes nothing; it stops new ones.
+func TestALimitStopsNewOnes(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	for _, one := range []struct{ list, body, limit string }{
+		{"webhooks", `{"url":"https://shop.example/"}`, `{"limits":{"webhooks":%d}}`},
+		{"keys", `{"role":"read"}`, `{"limits":{"keys":%d}}`},
+	} {
+		route := " /v1/tenants/acme/" + one.list
+		limit := func(n int) {
+			e.asAdmin("PATCH /v1/tenants/acme", fmt.Sprintf(one.limit, n)).is(http.StatusOK)
+		}
+		first := e.call("POST"+route, one.body).is(http.StatusCreated).text("id")
+		e.call("POST"+route, one.body).is(http.StatusCreated)
+		have := len(e.call("GET"+route, "").data())
+		limit(1)
+		refused := e.call("POST"+route, one.body).is(http.StatusConflict)
+		require.Equal(t, "the limit of 1 "+one.list+" is reached", refused.text("detail"))
+		require.Len(t, e.call("GET"+route, "").data(), have)
+		limit(have)
+		e.asAdmin("POST"+route, one.body).is(http.StatusConflict) // whoever asks
+		e.call("DELETE"+route+"/"+first, "").is(http.StatusNoContent)
+		e.call("POST"+route, one.body).is(http.StatusCreated)
+		e.call("POST"+route, one.body).is(http.StatusConflict)
 	}
 }

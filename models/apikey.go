@@ -34,11 +34,14 @@ type APIKey struct {
 // TableName names the table; GORM would say a_p_i_keys.
 func (APIKey) TableName() string { return "api_keys" }
 
-// CreateAPIKey stores a key. ErrNotFound if the tenant does not exist.
+// CreateAPIKey stores a key. ErrNotFound if the tenant does not exist, a *FullError if it has as many as it may have.
 func (s *Store) CreateAPIKey(ctx context.Context, k *APIKey) error {
 	k.CreatedAt = s.now()
 	return s.changeTenant(ctx, k.Tenant, func(tx *Store) error {
 		if _, err := tx.touchWebhooks(ctx, k.Tenant); err != nil {
+			return err
+		}
+		if err := tx.takePlace(ctx, k.Tenant, countKeys); err != nil {
 			return err
 		}
 		if err := tx.db.WithContext(ctx).Create(k).Error; err != nil {
@@ -76,6 +79,9 @@ func (s *Store) RevokeAPIKey(ctx context.Context, tenant, id string) error {
 		}
 		if result.Error != nil {
 			return result.Error
+		}
+		if err := tx.freePlace(ctx, tenant, countKeys); err != nil {
+			return err
 		}
 		return tx.audit(ctx, tenant, AuditKeyRevoked, AuditTarget{"key", id}, nil)
 	})

@@ -30,6 +30,7 @@ func (t EventType) sameAs(o *EventType) bool {
 
 // PutEventTypes creates or replaces event types, all of the same tenant ("" = shared), in one transaction. Those that
 // are the same already stay untouched; if all are, no version changes and nobody reads anything again. It sets their times.
+// A *FullError if there would be too many, or too many bytes of them.
 func (s *Store) PutEventTypes(ctx context.Context, types []EventType) error {
 	if len(types) == 0 {
 		return nil
@@ -48,8 +49,40 @@ func (s *Store) PutEventTypes(ctx context.Context, types []EventType) error {
 		if err := tx.upsertTypes(ctx, changed); err != nil {
 			return err
 		}
+		if err := tx.boundTypes(ctx, types[0].Tenant); err != nil {
+			return err
+		}
 		return tx.auditTypes(ctx, changed, stored)
 	})
+}
+
+// The bounds of a tenant's own event types, and of those that all tenants share: every process that serves the tenant keeps
+// them in memory.
+const (
+	maxOwnTypes        = 1000
+	maxOwnTypeBytes    = 4 << 20
+	maxSharedTypes     = 10_000
+	maxSharedTypeBytes = 32 << 20
+)
+
+// boundTypes returns a *FullError if the types of a tenant ("" = shared) have become too many.
+func (s *Store) boundTypes(ctx context.Context, tenant string) error {
+	most, mostBytes := int64(maxOwnTypes), int64(maxOwnTypeBytes)
+	if tenant == "" {
+		most, mostBytes = maxSharedTypes, maxSharedTypeBytes
+	}
+	var are struct{ N, Bytes int64 }
+	err := s.db.WithContext(ctx).Raw(`SELECT count(*) AS n, COALESCE(sum(octet_length(description) + octet_length(schema) + octet_length(example)), 0) AS bytes
+		FROM event_types WHERE tenant = ?`, tenant).Scan(&are).Error
+	switch {
+	case err != nil:
+		return err
+	case are.N > most:
+		return &FullError{Kind: "event types", Limit: most}
+	case are.Bytes > mostBytes:
+		return &FullError{Kind: "bytes of event types", Limit: mostBytes}
+	}
+	return nil
 }
 
 // changedTypes gives those of the types that differ from what is stored, and what is stored. It sets the times of all.

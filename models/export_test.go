@@ -93,6 +93,3 @@ func StatementsOf(text string) []string {
 
 // ReaderInUse is how many connections for Read are in use.
 func (s *Store) ReaderInUse() int { return s.reader.Pool().InUse }
-
-// ReaderMost is how many connections for Read there may be.
-func (s *Store) ReaderMost() int { return s.reader.Pool().MaxOpenConnections }

@@ -35,6 +35,8 @@ var migrations = []string{
 	"0012_canary",
 	"0013_leases_holder",
 	"0014_key_use",
+	"0015_keys_in_force",
+	"0015_tenant_limits",
 	"0018_audit",
 }
 

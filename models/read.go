@@ -41,6 +41,9 @@ func (s *Store) Read(ctx context.Context, fn func(ctx context.Context, s *Store)
 	return err
 }
 
+// Readers is how many Reads can run at once.
+func (s *Store) Readers() int { return s.reader.Pool().MaxOpenConnections }
+
 // droppedTries is how often Read runs fn again because the server had ended a connection: each of those that wait unused
 // finds that out by itself, and few calls read.
 const droppedTries = 5

@@ -60,7 +60,7 @@ func TestReadsDoNotStarveWrites(t *testing.T) {
 	for range 30 { // more than there are connections of both kinds
 		wg.Go(func() { _ = store.Read(ctx, endless) })
 	}
-	require.Eventually(t, func() bool { return store.ReaderInUse() == store.ReaderMost() }, 20*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return store.ReaderInUse() == store.Readers() }, 20*time.Second, time.Millisecond)
 	for range 10 {
 		a := s.Acceptance(t, "acme", w)
 		results, err := store.Accept(t.Context(), []*models.Acceptance{a})
@@ -113,9 +113,9 @@ func TestAReadOutlivesItsConnections(t *testing.T) {
 	}
 	for range 3 {
 		var at sync.WaitGroup // all of the connections are open then
-		at.Add(store.ReaderMost())
+		at.Add(store.Readers())
 		var wg sync.WaitGroup
-		for range store.ReaderMost() {
+		for range store.Readers() {
 			wg.Go(func() {
 				assert.NoError(t, store.Read(t.Context(), func(ctx context.Context, s *models.Store) error {
 					return s.Tx(ctx, func(tx *models.Store) error {

@@ -38,6 +38,7 @@ type Store struct {
 	inTx     bool // the handle that Tx gives to its function
 	clock    *clock
 	groupMax int
+	limits   tenantLimits
 	changes  *inTurn       // of tenants
 	traffic  *atomic.Int64 // when an event was last accepted or an attempt recorded, in nanoseconds since 1970
 	presence *presence     // what the other processes know of this one
@@ -53,6 +54,9 @@ type Options struct {
 	// GroupMax is the most deliveries of several events that are dispatched anew together, at most MaxDispatch, which is the
 	// default.
 	GroupMax int
+	// MaxWebhooks and MaxKeys are how many webhooks, and keys in force, a tenant without limits of its own may have. Default
+	// DefaultMaxWebhooks and DefaultMaxKeys.
+	MaxWebhooks, MaxKeys int64
 	// Now is the process's clock. The default is time.Now, corrected on PostgreSQL by how far the database's is ahead of
 	// it; one that is given is corrected only with Correct.
 	Now func() time.Time
@@ -77,7 +81,7 @@ func Open(ctx context.Context, databaseURL string, o Options) (*Store, error) {
 	if o.ReadFor == 0 {
 		o.ReadFor = readFor
 	}
-	s := &Store{clock: &clock{process: o.Now}, groupMax: min(o.GroupMax, MaxDispatch), changes: &inTurn{}, traffic: &atomic.Int64{},
+	s := &Store{clock: &clock{process: o.Now}, groupMax: min(o.GroupMax, MaxDispatch), limits: o.tenantLimits(), changes: &inTurn{}, traffic: &atomic.Int64{},
 		presence: newPresence(), readFor: o.ReadFor, log: &auditing{actor: o.Actor}}
 	pool, err := s.connect(ctx, databaseURL, o)
 	if err != nil {
@@ -249,7 +253,7 @@ func (s *Store) Tx(ctx context.Context, fn func(tx *Store) error) error {
 func (s *Store) tx(ctx context.Context, again func(error) bool, fn func(tx *Store) error) error {
 	return s.repeat(ctx, again, func() error {
 		return s.db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
-			return fn(&Store{db: tx, postgres: s.postgres, server: s.server, inTx: true, clock: s.clock, groupMax: s.groupMax, traffic: s.traffic, presence: s.presence, log: s.log})
+			return fn(&Store{db: tx, postgres: s.postgres, server: s.server, inTx: true, clock: s.clock, groupMax: s.groupMax, limits: s.limits, traffic: s.traffic, presence: s.presence, log: s.log})
 		})
 	})
 }

@@ -22,10 +22,12 @@ type Tenant struct {
 	AdminEmails []string `gorm:"serializer:json;not null"`
 	// Version counts the changes to the tenant's webhooks, event types and keys; what is cached of them is good while
 	// it stays the same.
-	Version   int64
-	CreatedAt time.Time
-	UpdatedAt time.Time
-	DeletedAt *time.Time
+	Version int64
+	// MaxWebhooks and MaxKeys are the tenant's own limits; nil = the installation's.
+	MaxWebhooks, MaxKeys *int64
+	CreatedAt            time.Time
+	UpdatedAt            time.Time
+	DeletedAt            *time.Time
 }
 
 // slugEnd ends the slug in the id of a tenant whose name has been used before. No name contains it.
@@ -172,11 +174,12 @@ func (s *Store) versions(ctx context.Context, ids []string, query string) (map[s
 }
 
 // touchWebhooks raises the tenant's version, because its webhooks, event types or keys change, and returns it. It also
-// serialises such changes, so that versions are in the order of the commits. ErrNotFound if the tenant does not exist or
-// has been deleted.
+// serialises such changes, so that versions are in the order of the commits. Counts that were right stay so: who adds or
+// removes something calls takePlace or freePlace next. ErrNotFound if the tenant does not exist or has been deleted.
 func (s *Store) touchWebhooks(ctx context.Context, tenant string) (version int64, err error) {
-	result := s.db.WithContext(ctx).Raw("UPDATE tenants SET version = version + 1 WHERE id = ? AND deleted_at IS NULL RETURNING version", tenant).
-		Scan(&version)
+	result := s.db.WithContext(ctx).Raw(`UPDATE tenants SET version = version + 1,
+		counted = CASE WHEN counted = version THEN version + 1 ELSE counted END
+		WHERE id = ? AND deleted_at IS NULL RETURNING version`, tenant).Scan(&version)
 	if result.Error == nil && result.RowsAffected == 0 {
 		return 0, ErrNotFound
 	}

@@ -56,6 +56,9 @@ type Webhook struct {
 	UpdatedAt    time.Time
 	DeletedAt    *time.Time
 
+	// Apart: Headers and Secrets are too long to be kept in memory for each webhook, and have been left out.
+	Apart bool `gorm:"-"`
+
 	Health WebhookHealth `gorm:"foreignKey:WebhookID"`
 }
 
@@ -83,7 +86,7 @@ func MatchesType(pattern, eventType string) bool {
 	return pattern == eventType
 }
 
-// CreateWebhook stores a new webhook with its health row.
+// CreateWebhook stores a new webhook with its health row. A *FullError if the tenant has as many as it may have.
 func (s *Store) CreateWebhook(ctx context.Context, w *Webhook) error {
 	w.CreatedAt = s.now()
 	w.UpdatedAt = w.CreatedAt
@@ -91,6 +94,9 @@ func (s *Store) CreateWebhook(ctx context.Context, w *Webhook) error {
 	w.Health = WebhookHealth{WebhookID: w.ID}
 	return s.changeTenant(ctx, w.Tenant, func(tx *Store) (err error) {
 		if w.Version, err = tx.touchWebhooks(ctx, w.Tenant); err != nil {
+			return err
+		}
+		if err = tx.takePlace(ctx, w.Tenant, countWebhooks); err != nil {
 			return err
 		}
 		if err := tx.db.WithContext(ctx).Create(w).Error; err != nil {
@@ -280,6 +286,9 @@ func (s *Store) DeleteWebhook(ctx context.Context, tenant, id string) (Webhook, 
 	job := ""
 	err := s.changeTenant(ctx, tenant, func(tx *Store) error {
 		if err := tx.changeWebhook(ctx, tenant, id, &w); err != nil {
+			return err
+		}
+		if err := tx.freePlace(ctx, tenant, countWebhooks); err != nil {
 			return err
 		}
 		now := tx.now()

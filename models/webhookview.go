@@ -9,8 +9,15 @@ import (
 // viewPage is how many webhooks one statement reads of a tenant.
 const viewPage = 5000
 
+// viewSealed is how long a webhook's sealed headers and secrets may be together to be kept in memory, in bytes. Few have more,
+// and those that have could fill it.
+const viewSealed = "2048"
+
 // viewQuery reads of webhooks what publishing and sending need.
-const viewQuery = `SELECT w.id, w.profile, w.url, w.name, w.event_types, w.status, w.headers, w.secrets, w.settings, w.retry, w.timeout_ms,
+const viewQuery = `SELECT w.id, w.profile, w.url, w.name, w.event_types, w.status,
+	CASE WHEN length(w.headers) + length(w.secrets) <= ` + viewSealed + ` THEN w.headers END,
+	CASE WHEN length(w.headers) + length(w.secrets) <= ` + viewSealed + ` THEN w.secrets END,
+	CASE WHEN length(w.headers) + length(w.secrets) <= ` + viewSealed + ` THEN 0 ELSE 1 END, w.settings, w.retry, w.timeout_ms,
 	w.max_in_flight, w.rate_limit, w.epoch, w.version, w.deleted_at, h.epoch
 	FROM webhooks w JOIN webhook_health h ON h.webhook_id = w.id WHERE w.tenant = ? AND `
 
@@ -89,7 +96,7 @@ type viewTexts struct {
 
 func (t *viewTexts) scan(rows *sql.Rows, w *Webhook) error {
 	var types, settings, retry string
-	err := rows.Scan(&w.ID, &w.Profile, &w.URL, &w.Name, &types, &w.Status, &w.Headers, &w.Secrets, &settings, &retry, &w.TimeoutMS,
+	err := rows.Scan(&w.ID, &w.Profile, &w.URL, &w.Name, &types, &w.Status, &w.Headers, &w.Secrets, &w.Apart, &settings, &retry, &w.TimeoutMS,
 		&w.MaxInFlight, &w.RateLimit, &w.Epoch, &w.Version, &w.DeletedAt, &w.Health.Epoch)
 	if err != nil {
 		return err

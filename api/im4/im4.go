@@ -160,8 +160,11 @@ func keep(q *systems.Request, s settings) error {
 	c := hooks.WebhookChange{URL: s.URL, EventTypes: &names, Secret: &key, Only: true}
 	_, w, err := current(q)
 	if err == nil && w == nil {
-		if _, err = q.Create(c); is(err, hooks.Conflict) { // made by another request meanwhile
-			_, w, err = current(q)
+		if _, err = q.Create(c); is(err, hooks.Conflict) { // made by another request meanwhile, or the tenant has too many
+			refused := err
+			if _, w, err = current(q); err == nil && w == nil {
+				err = refused
+			}
 		}
 	}
 	if err == nil && w != nil {

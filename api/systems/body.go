@@ -11,11 +11,49 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/posthorn/posthorn/internal/bodyroom"
 	"github.com/posthorn/posthorn/internal/hooks"
 )
 
 // MaxBody is the largest request body, in bytes.
 const MaxBody = 1 << 20
+
+// work carries the request out, when its body has arrived and it is its tenant's turn.
+func (q *Request) work(h Handler) error {
+	if err := q.receive(); err != nil {
+		return err
+	}
+	ctx, leave, err := q.API.Hooks.Enter(q.Ctx(), q.Tenant)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	q.Request = q.Request.WithContext(ctx)
+	return h(q)
+}
+
+// receive reads the request's body into memory, as far as Body reads it. An administrator's key has no share of the room
+// for bodies: it serves all tenants.
+func (q *Request) receive() error {
+	if q.Request.Body == nil || q.Request.Body == http.NoBody {
+		return nil
+	}
+	key := q.Who.KeyID
+	if q.Who.Tenant == "" {
+		key = ""
+	}
+	bodyroom.Charge(q.Request, q.Tenant, key)
+	body, err := io.ReadAll(io.LimitReader(q.Request.Body, MaxBody+1))
+	var refused *hooks.Error
+	switch {
+	case errors.As(err, &refused):
+		return err
+	case err != nil:
+		return &Refusal{Status: http.StatusBadRequest, Message: "the body could not be read"}
+	}
+	q.Request.Body = io.NopCloser(bytes.NewReader(body))
+	return nil
+}
 
 // Body reads the request's body. What is too large is refused with 413.
 func (q *Request) Body() ([]byte, error) {

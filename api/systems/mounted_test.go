@@ -1,14 +1,15 @@
 package systems_test
 
 import (
-	"context"
 	"encoding/base64"
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
-	"time"
+	"testing/synctest"
 
 	"github.com/gin-gonic/gin"
 	"github.com/stretchr/testify/require"
@@ -108,14 +109,15 @@ func TestOneInstallationServesAllSystemsAndTheNativeAPI(t *testing.T) {
 	require.Equal(t, http.StatusNotFound, do(http.MethodGet, "/im5/webhooks", "", "").Code)
 }
 
-// A body that there is no room for is no malformed one.
-func TestAllSystemsAnswer503WithoutRoomForABody(t *testing.T) {
-	t.Parallel()
+// post makes the call by which a webhook is made through each system, with a body, and looks at the answer.
+func post(t *testing.T, change func(*api.Options), body func(system) io.Reader, look func(system, *httptest.ResponseRecorder)) {
+	t.Helper()
 	env := hookstest.New(t)
-	o := api.Options{Hooks: env.Hooks, Store: env.Store, BodyRoom: 1}
+	o := api.Options{Hooks: env.Hooks, Store: env.Store}
 	for _, s := range five {
 		o.Systems = append(o.Systems, func(r gin.IRouter) { s.mount(r, systems.Options{Hooks: env.Hooks}) })
 	}
+	change(&o)
 	handler, err := api.New(o)
 	require.NoError(t, err)
 	key := env.Tenant("acme")
@@ -124,16 +126,39 @@ func TestAllSystemsAnswer503WithoutRoomForABody(t *testing.T) {
 		if strings.HasPrefix(authorization, "Basic") {
 			authorization = "Basic " + base64.StdEncoding.EncodeToString([]byte(key+":"))
 		}
-		impatient, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
-		r := httptest.NewRequestWithContext(impatient, http.MethodPost, strings.Replace(s.create, "TENANT", "acme", 1), strings.NewReader(s.body))
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, strings.Replace(s.create, "TENANT", "acme", 1), body(s))
 		r.Header.Set("Authorization", authorization)
 		if !strings.HasPrefix(s.body, "{") {
 			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		}
 		w := httptest.NewRecorder()
 		handler.ServeHTTP(w, r)
-		cancel()
-		require.Equal(t, http.StatusServiceUnavailable, w.Code, "%s: %s", s.name, w.Body)
-		require.Equal(t, "1", w.Header().Get("Retry-After"), s.name)
+		look(s, w)
 	}
+}
+
+// A body that there is no room for is no malformed one.
+func TestAllSystemsAnswer503WithoutRoomForABody(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		post(t, func(o *api.Options) { o.BodyRoom = 1 }, func(s system) io.Reader { return strings.NewReader(s.body) },
+			func(s system, w *httptest.ResponseRecorder) {
+				require.Equal(t, http.StatusServiceUnavailable, w.Code, "%s: %s", s.name, w.Body)
+				require.Equal(t, "1", w.Header().Get("Retry-After"), s.name)
+			})
+	})
+}
+
+// slowBody is a body whose sender has been too slow.
+type slowBody struct{}
+
+func (slowBody) Read([]byte) (int, error) { return 0, os.ErrDeadlineExceeded }
+
+// A body that comes too slowly is no malformed one.
+func TestAllSystemsAnswer408ToASlowSender(t *testing.T) {
+	t.Parallel()
+	post(t, func(*api.Options) {}, func(system) io.Reader { return slowBody{} }, func(s system, w *httptest.ResponseRecorder) {
+		require.Equal(t, http.StatusRequestTimeout, w.Code, "%s: %s", s.name, w.Body)
+		require.Contains(t, w.Body.String(), "did not arrive in time", s.name)
+	})
 }

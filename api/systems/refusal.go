@@ -33,6 +33,7 @@ func (r *Refusal) Error() string {
 
 // statuses is the one map from refusals to HTTP, except for Invalid, which is each system's own.
 var statuses = map[hooks.Code]int{
+	hooks.Slow:         http.StatusRequestTimeout,
 	hooks.Unauthorized: http.StatusUnauthorized,
 	hooks.Forbidden:    http.StatusForbidden,
 	hooks.NotFound:     http.StatusNotFound,

@@ -93,7 +93,7 @@ func (a *API) Handle(method, path string, h Handler, roles ...models.Role) {
 	a.engine.Match(methods, "/"+a.System+path, func(c *gin.Context) {
 		q, err := a.admit(c, roles)
 		if err == nil {
-			err = h(q)
+			err = q.work(h)
 		}
 		if err != nil {
 			a.refuse(c, err)

@@ -23,6 +23,7 @@ import (
 	"github.com/posthorn/posthorn/api"
 	"github.com/posthorn/posthorn/internal/backoff"
 	"github.com/posthorn/posthorn/internal/config"
+	"github.com/posthorn/posthorn/internal/delivery"
 	"github.com/posthorn/posthorn/internal/egress"
 	"github.com/posthorn/posthorn/internal/engine"
 	"github.com/posthorn/posthorn/internal/handoff"
@@ -70,6 +71,7 @@ type App struct {
 	engine   *engine.Engine
 	sender   *sender.Client
 	posts    *slots.Slots
+	limits   *delivery.Limits // of webhooks: deliveries and tests keep them together
 	breaker  *egress.Breaker
 	mailer   *notify.Mailer
 	metrics  *metrics.Metrics
@@ -102,7 +104,8 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 	if a.mailer, err = notify.NewMailer(o.Config.SMTPURL.Reveal(), o.Config.MailFrom); err != nil {
 		return nil, err
 	}
-	if a.store, err = models.Open(ctx, o.Config.DatabaseURL.Reveal(), models.Options{GroupMax: o.Config.GroupMax, Actor: hooks.AuditActor}); err != nil {
+	if a.store, err = models.Open(ctx, o.Config.DatabaseURL.Reveal(), models.Options{GroupMax: o.Config.GroupMax,
+		MaxWebhooks: int64(o.Config.MaxWebhooks), MaxKeys: int64(o.Config.MaxKeys), Actor: hooks.AuditActor}); err != nil {
 		return nil, err
 	}
 	if err = a.store.Migrated(ctx); err == nil {
@@ -115,6 +118,7 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 	a.sender = sender.New(sender.Config{AllowHTTP: o.Config.AllowHTTP, AllowNetworks: o.Config.AllowNetworks,
 		AllowLoopbackHTTP: o.Dev, UserAgent: "Posthorn/" + o.Version, MaxIdleConns: o.Config.IdleLimit(), Now: a.store.Clock})
 	a.posts, a.breaker = a.newPosts(), a.newBreaker()
+	a.limits = delivery.NewLimits(a.store.LeaseHolder, a.store, a.store.Clock)
 	a.desk = handoff.NewDesk(handoffBytes, a.store.Clock)
 	var shared *handoff.Desk // with the starter of dispatches, if this process works on them too
 	if o.Worker && o.API {
@@ -124,7 +128,7 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 		Desk: shared, Metrics: a.metrics, Log: o.Log, Threshold: int64(o.Config.FailureThreshold), Judge: a.judge, Sendable: a.sendable, Owns: a.store.Owns, LetGo: a.store.LetGo, Slots: slotsPerCore * runtime.GOMAXPROCS(0), GroupMax: o.Config.GroupMax,
 		Named: a.named, Webhook: a.webhook, Recovered: a.recovered, ConsoleURL: consoleURL(o), UIURL: o.Config.TemporalUIURL, Namespace: o.Namespace, Retention: o.Config.Retention.Std()})
 	retry := o.Config.Retry
-	a.hooks = hooks.New(hooks.Options{Store: a.store, Box: box, Guard: a.sender.Guard(), Poster: a.sender, Posts: a.posts, Engine: a.engine,
+	a.hooks = hooks.New(hooks.Options{Store: a.store, Box: box, Guard: a.sender.Guard(), Poster: a.sender, Posts: a.posts, Limits: a.limits, Engine: a.engine,
 		AdminKey: o.Config.AdminKey.Reveal(), AdminKeys: admins, RequestRate: o.Config.RequestRate, Timeout: o.Config.Timeout, Threshold: int64(o.Config.FailureThreshold),
 		Retry:    backoff.Policy{Initial: retry.Initial, Backoff: retry.Backoff, MaxInterval: retry.MaxInterval, Max: retry.Max},
 		GroupMax: o.Config.GroupMax, Dev: o.Dev, Metrics: a.metrics, Log: o.Log, Now: a.store.Clock})

@@ -24,7 +24,7 @@ func (a *App) courier() *delivery.Courier {
 		Desk:     a.desk,
 		Recorder: delivery.NewRecorder(a.store, a.Log),
 		Cap:      delivery.NewCap(),
-		Limits:   delivery.NewLimits(a.store.LeaseHolder, a.store, a.store.Clock),
+		Limits:   a.limits,
 		Loads:    slots.New(slots.Options{Capacity: max(4, loadsPerCore*runtime.GOMAXPROCS(0)), Reserve: loadsKept, MaxPerTenant: loadsPerTenant}),
 		Posts:    a.posts,
 		Breaker:  a.breaker,

@@ -47,7 +47,7 @@ func clean(t *testing.T) {
 
 func defaults() Config {
 	return Config{
-		Addr: "127.0.0.1:8080", TaskQueue: "posthorn", GroupMax: 256, Timeout: 15 * time.Second,
+		Addr: "127.0.0.1:8080", MaxWebhooks: 10_000, MaxKeys: 1000, TaskQueue: "posthorn", GroupMax: 256, Timeout: 15 * time.Second,
 		Retry:            Retry{Initial: 10 * time.Second, Backoff: 2, MaxInterval: 30 * time.Minute, Max: 10},
 		FailureThreshold: 3000, Retention: Duration(14 * 24 * time.Hour), AuditRetention: Duration(400 * 24 * time.Hour), Reconcile: Reconcile{After: time.Minute, Every: 10 * time.Second},
 		MailFrom: "Posthorn <posthorn@localhost>", LogLevel: slog.LevelInfo, LogFormat: "text",
@@ -79,6 +79,8 @@ func TestEnvironment(t *testing.T) {
 		"POSTHORN_RETRY_MAX_INTERVAL": "1m",
 		"POSTHORN_RETRY_MAX":          "0",
 		"POSTHORN_MAX_POSTS":          "99",
+		"POSTHORN_MAX_WEBHOOKS":       "20000",
+		"POSTHORN_MAX_KEYS":           "5",
 		"POSTHORN_TIMEOUT":            "3s",
 		"POSTHORN_FAILURE_THRESHOLD":  "7",
 		"POSTHORN_RECONCILE_AFTER":    "20s",
@@ -106,6 +108,8 @@ func TestEnvironment(t *testing.T) {
 		AllowHTTP:     true,
 		AllowNetworks: Networks{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.168.1.7/32"), netip.MustParsePrefix("fd00::/8")},
 		Retry:         Retry{Initial: time.Second, Backoff: 1.5, MaxInterval: time.Minute},
+		MaxWebhooks:   20_000,
+		MaxKeys:       5,
 		MaxPosts:      99,
 		Timeout:       3 * time.Second, FailureThreshold: 7, Reconcile: Reconcile{After: 20 * time.Second, Every: 2 * time.Second},
 		SMTPURL: "smtps://u:hunter2@mail.example", MailFrom: "ops@example.com",
@@ -182,6 +186,11 @@ func TestValidate(t *testing.T) {
 		{"most POSTs", func(c *Config) { c.MaxPosts = MaxPosts }, ""},
 		{"too many POSTs", func(c *Config) { c.MaxPosts = MaxPosts + 1 }, "POSTHORN_MAX_POSTS must be"},
 		{"negative POSTs", func(c *Config) { c.MaxPosts = -1 }, "POSTHORN_MAX_POSTS must be"},
+		{"no webhooks", func(c *Config) { c.MaxWebhooks = 0 }, "POSTHORN_MAX_WEBHOOKS must be"},
+		{"most webhooks", func(c *Config) { c.MaxWebhooks = MaxWebhooks }, ""},
+		{"too many webhooks", func(c *Config) { c.MaxWebhooks = MaxWebhooks + 1 }, "POSTHORN_MAX_WEBHOOKS must be"},
+		{"no keys", func(c *Config) { c.MaxKeys = 0 }, "POSTHORN_MAX_KEYS must be"},
+		{"too many keys", func(c *Config) { c.MaxKeys = MaxKeys + 1 }, "POSTHORN_MAX_KEYS must be"},
 		{"no timeout", func(c *Config) { c.Timeout = 0 }, "POSTHORN_TIMEOUT must be"},
 		{"longest timeout", func(c *Config) { c.Timeout = MaxTimeout }, ""},
 		{"longer timeout", func(c *Config) { c.Timeout = MaxTimeout + 1 }, "POSTHORN_TIMEOUT must be"},

@@ -56,25 +56,52 @@ func TestAViewFollowsChanges(t *testing.T) {
 // A14: the views in memory are bounded by their bytes; those used least recently go.
 func TestViewsAreBoundedByBytes(t *testing.T) {
 	t.Parallel()
-	c := newViewCache(1000)
-	for i := range 4 {
-		c.add(fmt.Sprint(i), &view{bytes: 300}, false)
+	c := newViewCache(100_000) // 75,000 for views below 1,562 bytes
+	for i := range 100 {
+		c.add(fmt.Sprint(i), &view{bytes: 1500}, false)
 		_, ok := c.Get("0")
 		require.True(t, ok)
 	}
-	require.LessOrEqual(t, c.bytes, 1000)
-	require.Equal(t, []string{"2", "3", "0"}, c.views.Keys())
+	require.Equal(t, 75_000, c.usual.bytes)
+	require.Equal(t, 50, c.usual.views.Len())
+	_, ok := c.Get("50")
+	require.False(t, ok)
 
-	c.add("3", &view{version: 1, bytes: 400}, false)
-	require.Equal(t, 1000, c.bytes, "a view goes with the one that follows it")
-	c.add("3", &view{bytes: 1}, false)
-	require.Equal(t, 1000, c.bytes, "an older one is not kept")
-	c.add("huge", &view{bytes: 5000}, false)
-	require.Equal(t, []string{"huge"}, c.views.Keys(), "the last one stays, however large")
-	c.add("1", &view{bytes: 300}, false)
-	require.Equal(t, 300, c.bytes)
-	c.remove("1")
-	require.Zero(t, c.bytes)
+	c.add("99", &view{version: 1, bytes: 1400}, false)
+	require.Equal(t, 74_900, c.usual.bytes, "a view goes with the one that follows it")
+	c.add("99", &view{bytes: 1}, false)
+	require.Equal(t, 74_900, c.usual.bytes, "an older one is not kept")
+	c.remove("99")
+	require.Equal(t, 73_500, c.usual.bytes)
+}
+
+// A tenant with much to remember displaces others that have, and none of those that have little.
+func TestLargeViewsDisplaceLargeOnes(t *testing.T) {
+	t.Parallel()
+	c := newViewCache(100_000) // 25,000 for views from 1,562 bytes
+	for i := range 40 {
+		c.add(fmt.Sprint("small", i), &view{bytes: 1500}, false)
+	}
+	for i := range 10 {
+		c.add(fmt.Sprint("large", i), &view{bytes: 10_000}, false)
+		c.add("huge", &view{bytes: 1_000_000}, false)
+		require.Equal(t, []string{"huge"}, c.large.views.Keys(), "the last one stays, however large")
+	}
+	c.add("large", &view{bytes: 10_000}, false)
+	c.add("larger", &view{bytes: 11_000}, false)
+	require.Equal(t, []string{"large", "larger"}, c.large.views.Keys())
+	require.Equal(t, 21_000, c.large.bytes)
+	require.Equal(t, 40, c.usual.views.Len(), "all of the small ones are there")
+
+	c.add("small0", &view{version: 1, bytes: 2000}, false) // it grows
+	require.Equal(t, 39, c.usual.views.Len())
+	v, ok := c.Get("small0")
+	require.True(t, ok)
+	require.Equal(t, int64(1), v.version)
+	c.add("small0", &view{bytes: 1}, false)
+	require.Equal(t, 39, c.usual.views.Len(), "an older one is not kept")
+	c.remove("small0")
+	require.Equal(t, 21_000, c.large.bytes)
 }
 
 // A large view is as cheap to bring up to date as it is to copy its lists.

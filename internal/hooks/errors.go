@@ -13,6 +13,7 @@ type Code string
 
 // The refusals. Anything else that goes wrong is not an Error, and is the caller's "internal error".
 const (
+	Slow         Code = "slow"         // the request did not arrive in time
 	Invalid      Code = "invalid"      // the request is well-formed but wrong
 	Unauthorized Code = "unauthorized" // no key, or not one in force
 	Forbidden    Code = "forbidden"    // the key's role does not allow it
@@ -82,7 +83,9 @@ func known(err error, what string) error {
 		return invalid(FieldError{"after", "is not a cursor of this list"})
 	case errors.Is(err, models.ErrSlow):
 		return Refuse(Unavailable, "reading this takes too long: ask for less, such as a shorter time or an id, or retry shortly")
-	default:
-		return err
 	}
+	if full, ok := errors.AsType[*models.FullError](err); ok {
+		return Refuse(Conflict, "the limit of %d %s is reached", full.Limit, full.Kind)
+	}
+	return err
 }

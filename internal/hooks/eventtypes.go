@@ -119,7 +119,7 @@ func (s *Service) PutEventType(ctx context.Context, t models.EventType) (models.
 		return t, err
 	}
 	if err := s.Store.PutEventTypes(ctx, []models.EventType{t}); err != nil {
-		return t, err
+		return t, known(err, "event type")
 	}
 	return s.EventType(ctx, "", t.Name)
 }

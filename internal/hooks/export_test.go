@@ -1,6 +1,9 @@
 package hooks
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // Direct sets the most deliveries of one event, and of one request, that are stored with them.
 func (s *Service) Direct(event, request int) { s.fanOutAbove, s.maxDirect = event, request }
@@ -21,4 +24,17 @@ func (s *Service) EntryOf(ctx context.Context, tenant, id string) (any, error) {
 		return nil, err
 	}
 	return v.webhooks[id], nil
+}
+
+// WaitForTests sets for how long test POSTs wait.
+func (s *Service) WaitForTests(d time.Duration) { s.trials.wait = d }
+
+// IsApart reports whether what is kept of a webhook is without its headers and secrets.
+func (s *Service) IsApart(ctx context.Context, tenant, id string) bool {
+	v, err := s.directory.load(ctx, tenant)
+	if err != nil {
+		panic(err)
+	}
+	w := &v.webhooks[id].webhook
+	return w.Apart && w.Headers == nil && w.Secrets == nil
 }

@@ -55,6 +55,16 @@ type Engine interface { //nolint:interfacebloat // one engine, asked for one thi
 	WorkflowURL(workflowID string, ended *time.Time) string
 }
 
+// Limits keeps to what webhooks ask for, together with all deliveries; *delivery.Limits does.
+type Limits interface {
+	// Enter takes a place at a webhook that has limit of them for all workers, and leave gives it back. leave is nil if there
+	// is none for now, and turn how long to wait before asking again.
+	Enter(ctx context.Context, webhookID string, limit int) (leave func(), turn time.Duration, err error)
+	// Pace waits for the webhook's next time at a rate, if that comes within a moment. Otherwise turn is how long to wait
+	// before asking again.
+	Pace(ctx context.Context, webhookID string, perSecond float64, moment time.Duration) (turn time.Duration, err error)
+}
+
 // Poster makes one POST; *sender.Client does.
 type Poster interface {
 	Post(ctx context.Context, r sender.Request) sender.Result
@@ -72,6 +82,7 @@ type Options struct {
 	Guard     URLChecker
 	Poster    Poster
 	Posts     *slots.Slots // shared with deliveries; bounds test POSTs too. Default: slots of its own
+	Limits    Limits       // keeps test POSTs within their webhooks' limits. Default: nothing does
 	Engine    Engine
 	AdminKey  string         // bootstrap admin key; "" = none
 	AdminKeys []AdminKey     // more of them, each with a name
@@ -94,6 +105,8 @@ type Service struct {
 	Options
 	directory *directory
 	ids       *lru.Cache[string, string] // of tenants by slug; what is in it was right once
+	trials    trials
+	seats     seats
 	// The bounds above which deliveries follow in pages: of one event, and of one request.
 	fanOutAbove, maxDirect int
 	accept                 *groupcommit.Group[*models.Acceptance, models.Accepted]
@@ -146,6 +159,7 @@ func New(o Options) *Service {
 	s.ids = newLRU[string, string](maxTenants)
 	s.admins, s.guesses, s.rates, s.uses = hashed(o.AdminKeys), newGuesses(o.Pause), newRates(o.RequestRate), newKeyUses(o.Store.KeyUsed)
 	s.accept = newAccept(s.commit)
+	s.seats = newSeats(o.Store.Readers())
 	return s
 }
 

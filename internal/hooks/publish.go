@@ -136,7 +136,12 @@ func (s *Service) publish(ctx context.Context, v snapshot, tenant string, r Publ
 	if !r.By.inForce(v.view) {
 		return nil, Refuse(Unauthorized, "a valid API key is required")
 	}
+	done, err := s.Expand(ctx, tenant, len(r.Body))
+	if err != nil {
+		return nil, err
+	}
 	events, err := s.checkEvents(v, tenant, r)
+	done()
 	if err != nil {
 		return nil, err
 	}

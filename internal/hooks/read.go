@@ -6,10 +6,16 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// read reads something for a caller: on the connections for that, and within its deadline. what is what the error calls it.
+// read reads something for a caller: on the connections for that, in its tenant's turn, and within its deadline. what is
+// what the error calls it.
 func read[T any](ctx context.Context, s *Service, what string, fn func(context.Context, *models.Store) (T, error)) (T, error) {
 	var out T
-	err := s.Store.Read(ctx, func(ctx context.Context, store *models.Store) (err error) {
+	release, err := await(ctx, s.seats.reads, seated(ctx))
+	if err != nil {
+		return out, err
+	}
+	defer release()
+	err = s.Store.Read(ctx, func(ctx context.Context, store *models.Store) (err error) {
 		out, err = fn(ctx, store)
 		return err
 	})

@@ -42,11 +42,27 @@ func (s *Service) Receiver(ctx context.Context, tenant, id string) (*Receiver, e
 			return nil, Refuse(NotFound, "there is no such webhook")
 		}
 	}
+	if e.webhook.Apart {
+		return s.apart(ctx, e)
+	}
 	e.open.Do(func() { e.opened, e.err = s.unseal(&e.webhook) })
 	if e.err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrSealed, e.err)
 	}
 	return s.receiver(&e.webhook, e.opened), nil
+}
+
+// apart is Receiver for a webhook whose headers are too large to be kept in memory: they are read for each POST.
+func (s *Service) apart(ctx context.Context, e *entry) (*Receiver, error) {
+	w, err := s.Webhook(ctx, e.webhook.Tenant, e.webhook.ID)
+	if err != nil {
+		return nil, err
+	}
+	opened, err := s.unseal(&w)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrSealed, err)
+	}
+	return s.receiver(&e.webhook, opened), nil
 }
 
 // Sendable reports whether the webhook is active, as it was at most a second ago. It is true if that cannot be known.

@@ -74,7 +74,7 @@ func (s *Service) SendExample(ctx context.Context, tenant, id, eventType string)
 	if err != nil {
 		return TestResult{}, err
 	}
-	return s.test(ctx, s.receiver(&w, opened), eventType, s.example(ctx, tenant, w.Profile, eventType)), nil
+	return s.testOnce(ctx, s.receiver(&w, opened), eventType, s.example(ctx, tenant, w.Profile, eventType))
 }
 
 // Preview gives the body that a webhook of this profile would get for the example of an event type.

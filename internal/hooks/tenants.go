@@ -21,15 +21,7 @@ func (s *Service) PutTenant(ctx context.Context, t models.Tenant) (_ models.Tena
 	if !IsTenantSlug(t.ID) {
 		p.addf("tenant", "must be 1 to 64 letters, digits, dots, dashes or underscores, and begin with a letter or digit")
 	}
-	checkLength(&p, "name", t.Name, 200)
-	if len(t.AdminEmails) > 20 {
-		p.addf("admin_emails", "must be at most 20")
-	}
-	for i, address := range t.AdminEmails {
-		if parsed, err := mail.ParseAddress(address); err != nil || parsed.Address != address || len(address) > 254 {
-			p.addf(index("admin_emails", i), "is not an e-mail address")
-		}
-	}
+	checkTenant(&p, &t)
 	if err := p.err(); err != nil {
 		return t, false, err
 	}
@@ -39,6 +31,19 @@ func (s *Service) PutTenant(ctx context.Context, t models.Tenant) (_ models.Tena
 	t.Slug = t.ID
 	created, err = s.Store.PutTenant(ctx, &t)
 	return t, created, err
+}
+
+// checkTenant finds what is wrong with a tenant's name and its administrators' addresses.
+func checkTenant(p *problems, t *models.Tenant) {
+	checkLength(p, "name", t.Name, 200)
+	if len(t.AdminEmails) > 20 {
+		p.addf("admin_emails", "must be at most 20")
+	}
+	for i, address := range t.AdminEmails {
+		if parsed, err := mail.ParseAddress(address); err != nil || parsed.Address != address || len(address) > 254 {
+			p.addf(index("admin_emails", i), "is not an e-mail address")
+		}
+	}
 }
 
 // TenantID returns the id of the tenant that the principal calls slug. NotFound if it may not know of such a tenant.

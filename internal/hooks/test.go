@@ -42,7 +42,8 @@ type TestResult struct {
 const maxTests = 20
 
 // TestWebhook POSTs an example of each event type the webhook is registered for, or of the one named, now: real
-// POSTs, signed as any other, but not recorded and not counted. The webhook's status does not matter.
+// POSTs, signed as any other, but not recorded and not counted. The webhook's status does not matter, its limits do.
+// TooMany if the webhook or its tenant has as many tests under way as it may have.
 func (s *Service) TestWebhook(ctx context.Context, tenant, id, eventType string) (TestReport, error) {
 	w, err := s.Webhook(ctx, tenant, id)
 	if err != nil {
@@ -65,6 +66,12 @@ func (s *Service) TestWebhook(ctx context.Context, tenant, id, eventType string)
 	if err != nil {
 		return TestReport{}, err
 	}
+	end, err := s.trials.begin(tenant, w.ID)
+	if err != nil {
+		return TestReport{}, err
+	}
+	defer end()
+	stand(ctx)
 	r := s.receiver(&w, opened)
 	report := TestReport{StartedAt: s.Now().UTC(), Tests: make([]TestResult, len(chosen))}
 	var wg sync.WaitGroup
@@ -80,7 +87,7 @@ func (s *Service) TestWebhook(ctx context.Context, tenant, id, eventType string)
 }
 
 // TestURL POSTs an example of one event type, as a webhook of this profile would get it, to a URL that need not be
-// registered. secret "" = unsigned, or signed with a secret made for it, as the profile has it.
+// registered. secret "" = unsigned, or signed with a secret made for it, as the profile has it. TooMany as for TestWebhook.
 func (s *Service) TestURL(ctx context.Context, tenant, profile, url, secret, eventType string) (TestResult, error) {
 	w := models.Webhook{ID: models.NewID(models.PrefixWebhook), Tenant: tenant}
 	opened := &sealed{}
@@ -92,7 +99,18 @@ func (s *Service) TestURL(ctx context.Context, tenant, profile, url, secret, eve
 	if err := s.make(ctx, &w, opened, change); err != nil {
 		return TestResult{}, err
 	}
-	return s.test(ctx, s.receiver(&w, opened), eventType, s.example(ctx, tenant, profile, eventType)), nil
+	return s.testOnce(ctx, s.receiver(&w, opened), eventType, s.example(ctx, tenant, profile, eventType))
+}
+
+// testOnce is a test call of one POST.
+func (s *Service) testOnce(ctx context.Context, r *Receiver, eventType string, example []byte) (TestResult, error) {
+	end, err := s.trials.begin(r.Webhook.Tenant, r.Webhook.ID)
+	if err != nil {
+		return TestResult{}, err
+	}
+	defer end()
+	stand(ctx)
+	return s.test(ctx, r, eventType, example), nil
 }
 
 // example finds the example of an event type: the tenant's own before that of the system's catalogue. What only a
@@ -120,11 +138,9 @@ func (s *Service) test(ctx context.Context, r *Receiver, eventType string, examp
 	}
 	e := &models.Event{Tenant: r.Webhook.Tenant, ID: models.NewID(models.PrefixEvent), Type: eventType, Data: example,
 		CreatedAt: s.Now().UTC().Truncate(time.Millisecond)}
-	release, err := s.Posts.Acquire(ctx, r.Webhook.Tenant, r.Host)
+	release, err := s.admitTest(ctx, r)
 	if err != nil {
-		result := sender.Result{StartedAt: s.Now(), Outcome: sender.Local, Reason: sender.ReasonCanceled, Aborted: true,
-			Error: "not sent: the caller gave up before there was a free slot"}
-		return TestResult{EventType: eventType, Attempt: s.attempt(r, result, nil)}
+		return TestResult{EventType: eventType, Attempt: s.attempt(r, s.notSent(ctx, r, err), nil)}
 	}
 	defer release()
 	attempt, result := s.Post(ctx, r, e)

@@ -40,10 +40,14 @@ const (
 	keyBytes   = 500
 )
 
-// size is about what the webhook takes in memory. Lists of event types are shared by webhooks that have the same.
+// size is about what the webhook takes in memory, or less: lists of event types are shared by webhooks that have the same.
 func (e *entry) size() int {
 	w := &e.webhook
-	return entryBytes + len(w.URL) + len(w.Name) + 2*(len(w.Headers)+len(w.Secrets)) + 16*len(w.EventTypes)
+	n := entryBytes + len(w.URL) + len(w.Name) + 2*(len(w.Headers)+len(w.Secrets))
+	for _, name := range w.EventTypes {
+		n += 16 + len(name)
+	}
+	return n
 }
 
 func (v *view) checked(at time.Time) {

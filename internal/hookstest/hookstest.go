@@ -73,7 +73,7 @@ func New(tb testing.TB, options ...Option) *Env {
 	c := sender.Config{AllowLoopbackHTTP: true, Resolver: noNames{}, Now: clock.Now}
 	o := hooks.Options{Store: store, Box: box, Engine: engine, AdminKey: AdminKey, Retry: backoff.Default, Timeout: sender.DefaultTimeout,
 		Threshold: Threshold, GroupMax: models.MaxDispatch, Dev: true, Log: slog.New(slog.DiscardHandler), Now: clock.Now,
-		Pause: pauses.add}
+		Pause: pauses.add, Limits: delivery.NewLimits(store.LeaseHolder, store, clock.Now)}
 	for _, option := range options {
 		option(&c, &o)
 	}

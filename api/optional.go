@@ -1,0 +1,39 @@
+package api
+
+import (
+	"encoding/json"
+	"reflect"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+// optional is a field of a change that may be absent, which leaves things as they are, or null, which unsets them.
+type optional[T any] struct {
+	given bool
+	value *T // nil = null
+}
+
+// UnmarshalJSON implements json.Unmarshaler. It is not called for a field that is absent.
+func (o *optional[T]) UnmarshalJSON(value []byte) error {
+	o.given = true
+	if string(value) == "null" {
+		return nil
+	}
+	o.value = new(T)
+	return json.Unmarshal(value, o.value)
+}
+
+// or is what the field says: nil if it is absent, unset if it is null.
+func (o optional[T]) or(unset T) *T {
+	if o.given && o.value == nil {
+		return &unset
+	}
+	return o.value
+}
+
+// Schema implements huma.SchemaProvider.
+func (optional[T]) Schema(r huma.Registry) *huma.Schema {
+	s := huma.SchemaFromType(r, reflect.TypeFor[T]())
+	s.Nullable = true
+	return s
+}

@@ -1,0 +1,141 @@
+package bodyroom
+
+import (
+	"context"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/posthorn/posthorn/internal/hooks"
+)
+
+// The times of a body.
+const (
+	// Wait is how long a body waits for room at most, before its sender is answered that there is none.
+	Wait = 5 * time.Second
+	// Pause is for how long a sender may send nothing.
+	Pause = 5 * time.Second
+	// Rate is how many bytes a second a sender must send, after Pause.
+	Rate = 8 << 10
+	// Whole is how long a body may take in all.
+	Whole = time.Minute
+	// most is how much is read at once.
+	most = 64 << 10
+)
+
+// patience is Wait or a little less. Of bodies that wait for each other some give up first, and the others find room.
+func patience() time.Duration {
+	return Wait - rand.N(Wait/5) //nolint:gosec // spreads waits, guards nothing
+}
+
+// body is a body within a Room.
+type body struct {
+	io.ReadCloser
+	ctx         context.Context //nolint:containedctx // a Reader is given none
+	room        *Room
+	tenant, key string
+	connection  *http.ResponseController
+
+	read, held int64    // bytes
+	first      func()   // gives back the first part of the room
+	more       []func() // the others
+	failed     error
+
+	begun time.Time
+	until time.Time // when the sender has been too slow
+	set   time.Time // what the connection knows of it
+}
+
+var (
+	errSlow = hooks.Refuse(hooks.Slow, "the body did not arrive in time")
+	errRoom = hooks.Refuse(hooks.Unavailable, "too many request bodies in flight; retry shortly")
+)
+
+// Read implements io.Reader. Its errors are refusals where it is the room or the sender's pace that ends the body.
+func (b *body) Read(p []byte) (int, error) {
+	if b.failed != nil {
+		return 0, b.failed
+	}
+	b.expect()
+	n, err := b.ReadCloser.Read(p[:min(len(p), most)])
+	b.read += int64(n)
+	if n > 0 {
+		b.grant(time.Duration(n) * time.Second / Rate)
+		if !b.hold() {
+			b.failed = errRoom
+			return 0, b.failed
+		}
+	}
+	if err != nil {
+		err = b.end(err)
+	}
+	return n, err
+}
+
+// expect bounds the next wait for the sender.
+func (b *body) expect() {
+	if b.begun.IsZero() {
+		b.begun = time.Now()
+		b.until = b.begun.Add(Pause)
+	}
+	if b.until.Sub(b.set) > Pause/20 { // a little early does not matter, and costs less
+		b.set = b.until
+		_ = b.connection.SetReadDeadline(b.until) // a test's recorder has none
+	}
+}
+
+// grant gives the sender time for what it has sent.
+func (b *body) grant(d time.Duration) {
+	b.until = b.until.Add(d)
+	for _, end := range []time.Time{time.Now().Add(Pause), b.begun.Add(Whole)} {
+		if b.until.After(end) {
+			b.until = end
+		}
+	}
+}
+
+// end notes that nothing more is read.
+func (b *body) end(err error) error {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		b.failed = errSlow
+		return b.failed // the deadline stays: the server must not wait for the rest
+	}
+	b.failed = err
+	if errors.Is(err, io.EOF) {
+		_ = b.connection.SetReadDeadline(time.Time{}) // nor may it take the end of the wait for that of the caller
+	}
+	return err
+}
+
+// hold takes room for what has been read. Waiting for it is not charged to the sender.
+func (b *body) hold() bool {
+	for b.held < b.read {
+		began := time.Now()
+		release, bytes, err := b.room.take(b.ctx, b.tenant, b.key, b.held)
+		if err != nil {
+			return false
+		}
+		waited := time.Since(began)
+		b.begun, b.until = b.begun.Add(waited), b.until.Add(waited)
+		if b.held += bytes; b.first == nil {
+			b.first = release
+		} else {
+			b.more = append(b.more, release)
+		}
+	}
+	return true
+}
+
+// answered gives all room back.
+func (b *body) answered() {
+	if b.first != nil {
+		b.first()
+	}
+	for _, release := range b.more {
+		release()
+	}
+	b.first, b.more = nil, nil
+}

@@ -1,0 +1,108 @@
+package models
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"reflect"
+	"slices"
+)
+
+// The limits of a tenant, where neither it nor Options has others.
+const (
+	DefaultMaxWebhooks = 10_000
+	DefaultMaxKeys     = 1_000
+)
+
+// FullError means that a tenant, or all of them together, have as many of something as they may have.
+type FullError struct {
+	Kind  string // "webhooks", "keys", "event types" or "bytes of event types"
+	Limit int64
+}
+
+// Error implements error.
+func (e *FullError) Error() string {
+	return fmt.Sprintf("models: the limit of %d %s is reached", e.Limit, e.Kind)
+}
+
+// tenantLimits are the installation's limits of what a tenant has.
+type tenantLimits struct{ webhooks, keys int64 }
+
+func (o *Options) tenantLimits() tenantLimits {
+	return tenantLimits{webhooks: cmp.Or(o.MaxWebhooks, DefaultMaxWebhooks), keys: cmp.Or(o.MaxKeys, DefaultMaxKeys)}
+}
+
+// countedThing is something of which a tenant has a number, by the columns of tenants that keep the number and the limit.
+type countedThing struct {
+	kind, column, limit string
+	most                func(tenantLimits) int64
+}
+
+var (
+	countWebhooks = countedThing{"webhooks", "webhook_count", "max_webhooks", func(l tenantLimits) int64 { return l.webhooks }}
+	countKeys     = countedThing{"keys", "key_count", "max_keys", func(l tenantLimits) int64 { return l.keys }}
+)
+
+// takePlace counts one more of what the tenant has, or returns a *FullError. It follows touchWebhooks in the same
+// transaction, which has locked the tenant's row: of several at the last place one gets it, whatever process they are in.
+func (s *Store) takePlace(ctx context.Context, tenant string, c countedThing) error {
+	most := c.most(s.limits)
+	take := func() (bool, error) {
+		result := s.db.WithContext(ctx).Exec("UPDATE tenants SET "+c.column+" = "+c.column+" + 1 WHERE id = ? AND counted = version AND "+
+			c.column+" < COALESCE("+c.limit+", ?)", tenant, most)
+		return result.RowsAffected == 1, result.Error
+	}
+	if ok, err := take(); ok || err != nil {
+		return err
+	}
+	var is struct {
+		IsRight bool // the counts are
+		Most    int64
+	}
+	err := s.db.WithContext(ctx).Raw("SELECT counted = version AS is_right, COALESCE("+c.limit+", ?) AS most FROM tenants WHERE id = ?", most, tenant).Scan(&is).Error
+	if err != nil {
+		return err
+	}
+	if !is.IsRight {
+		if err := s.count(ctx, tenant); err != nil {
+			return err
+		}
+		if ok, err := take(); ok || err != nil {
+			return err
+		}
+	}
+	return &FullError{Kind: c.kind, Limit: is.Most}
+}
+
+// freePlace counts one less of what the tenant has. It follows touchWebhooks, as takePlace does.
+func (s *Store) freePlace(ctx context.Context, tenant string, c countedThing) error {
+	return s.db.WithContext(ctx).Exec("UPDATE tenants SET "+c.column+" = "+c.column+" - 1 WHERE id = ? AND counted = version", tenant).Error
+}
+
+// count counts the rows: once for each tenant, and after an earlier build has changed something.
+func (s *Store) count(ctx context.Context, tenant string) error {
+	return s.db.WithContext(ctx).Exec(`UPDATE tenants SET counted = version,
+		webhook_count = (SELECT count(*) FROM webhooks w WHERE w.tenant = tenants.id AND w.deleted_at IS NULL),
+		key_count = (SELECT count(*) FROM api_keys k WHERE k.tenant = tenants.id AND k.revoked_at IS NULL)
+		WHERE id = ?`, tenant).Error
+}
+
+// UpdateTenant locks the tenant, lets change alter its name, addresses and limits, and stores the result. If change
+// alters nothing, nothing is written. ErrNotFound if there is no such tenant.
+func (s *Store) UpdateTenant(ctx context.Context, id string, change func(*Tenant) error) (Tenant, error) {
+	var t Tenant
+	err := s.changeTenant(ctx, id, func(tx *Store) error {
+		t = Tenant{}
+		if err := found(tx.forUpdate(tx.db.WithContext(ctx)).Take(&t, "id = ? AND deleted_at IS NULL", id).Error); err != nil {
+			return err
+		}
+		was := t
+		was.AdminEmails = slices.Clone(t.AdminEmails)
+		if err := change(&t); err != nil || reflect.DeepEqual(was, t) {
+			return err
+		}
+		t.UpdatedAt = tx.now()
+		return tx.db.WithContext(ctx).Model(&t).Select("name", "admin_emails", "max_webhooks", "max_keys", "updated_at").Updates(&t).Error
+	})
+	return t, err
+}
