@@ -46,7 +46,26 @@ func (s *server) limitHeaders(c *gin.Context) {
 		s.write(c, newProblem(http.StatusRequestURITooLong, fmt.Sprintf("path and query may have at most %d bytes", maxTarget)))
 	case !isText(c.Request.URL.Path) || !isText(c.Request.URL.RawQuery):
 		s.write(c, newProblem(http.StatusBadRequest, "path and query must be UTF-8 text without NUL characters"))
+	case !isPlainPath(c.Request.URL):
+		s.fail(c, hooks.Refuse(hooks.NotFound, "there is nothing at this path"))
 	}
+}
+
+// isPlainPath tells whether everybody on the way reads a path alike: it has no segment that is a dot or two, and no slash that
+// is encoded, which would be routed as one that is not.
+func isPlainPath(u *url.URL) bool {
+	if strings.Contains(strings.ToLower(u.RawPath), "%2f") { // it is set only where the path says something in an unusual way
+		return false
+	}
+	if !strings.Contains(u.Path, "/.") {
+		return true
+	}
+	for segment := range strings.SplitSeq(u.Path, "/") {
+		if segment == "." || segment == ".." {
+			return false
+		}
+	}
+	return true
 }
 
 // isText tells whether escaped text can be looked for in every database.
@@ -78,8 +97,14 @@ func readBody(c *gin.Context, limit int64) ([]byte, error) {
 	if r.Body == nil || r.Body == http.NoBody {
 		return nil, nil
 	}
-	if !isJSON(r.Header.Get("Content-Type")) {
-		return nil, newProblem(http.StatusUnsupportedMediaType, "the body must be application/json")
+	if types := r.Header.Values("Content-Type"); len(types) > 1 || len(types) == 1 && !isJSON(types[0]) {
+		return nil, newProblem(http.StatusUnsupportedMediaType, "the body must be application/json", FieldError{"Content-Type", "must be application/json"})
+	}
+	if len(r.Header.Values("Content-Encoding")) > 0 {
+		encoded := newProblem(http.StatusUnsupportedMediaType, "the body must be sent as it is, without a Content-Encoding",
+			FieldError{"Content-Encoding", "is not taken"})
+		encoded.header = http.Header{"Accept-Encoding": {"identity"}} // RFC 9110, 15.5.16
+		return nil, encoded
 	}
 	tooLarge := newProblem(http.StatusRequestEntityTooLarge, fmt.Sprintf("the body may have at most %d bytes", limit))
 	if r.ContentLength > limit {

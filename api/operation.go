@@ -32,6 +32,9 @@ func (s *server) gate(need access) func(huma.Context, func(huma.Context)) {
 		c := humagin.Unwrap(ctx)
 		p, err := s.admit(c, need)
 		if err == nil {
+			err = checkQuery(ctx.Operation(), c.Request.URL.RawQuery)
+		}
+		if err == nil {
 			err = s.bufferBody(c)
 		}
 		if err != nil {
@@ -57,6 +60,9 @@ func handlePlain[I, O any](s *server, need access, op huma.Operation, do func(*g
 	plain := plainAPI{s.huma, func(ctx huma.Context) {
 		c := humagin.Unwrap(ctx)
 		_, err := s.admit(c, need)
+		if err == nil {
+			err = checkQuery(ctx.Operation(), c.Request.URL.RawQuery)
+		}
 		if err == nil {
 			err = do(c)
 		}

@@ -1,6 +1,10 @@
 package hooks
 
-import "context"
+import (
+	"context"
+
+	"github.com/posthorn/posthorn/models"
+)
 
 // Direct sets the most deliveries of one event, and of one request, that are stored with them.
 func (s *Service) Direct(event, request int) { s.fanOutAbove, s.maxDirect = event, request }
@@ -21,4 +25,13 @@ func (s *Service) EntryOf(ctx context.Context, tenant, id string) (any, error) {
 		return nil, err
 	}
 	return v.webhooks[id], nil
+}
+
+// Signing gives the secrets of a webhook that sign now, newest first.
+func (s *Service) Signing(w *models.Webhook) ([]string, error) {
+	o, err := s.unseal(w)
+	if err != nil {
+		return nil, err
+	}
+	return o.active(s.Now()), nil
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/posthorn/posthorn/internal/cut"
 	"github.com/posthorn/posthorn/internal/fault"
 	"github.com/posthorn/posthorn/internal/groupcommit"
 	"github.com/posthorn/posthorn/internal/handoff"
@@ -240,7 +241,7 @@ func (s *Service) checkEvent(p *problems, v snapshot, prefix string, in EventInp
 	}
 	t := v.eventType(in.Type)
 	if t == nil {
-		p.addf(prefix+"type", "%q is not a known event type", in.Type)
+		p.addf(prefix+"type", "%q is not a known event type", cut.Text(in.Type, shownName))
 		return nil
 	}
 	if !json.Valid(in.Data) {
