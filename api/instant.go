@@ -3,6 +3,7 @@ package api
 import (
 	"encoding/json"
 	"errors"
+	"regexp"
 	"strings"
 	"time"
 
@@ -19,13 +20,17 @@ type instant struct { //nolint:recvcheck // UnmarshalText, UnmarshalJSON and Res
 	bad   string // what is wrong with it
 }
 
+// rfc3339 is the shape that Go's own parser is lax about: digits, a point before fractions, a zone of less than a day.
+var rfc3339 = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)$`)
+
 const notRFC3339 = `must be a time in RFC 3339, such as "2026-01-02T15:04:05Z" or "2026-01-02T15:04:05.678+01:00"`
 
 func (i *instant) read(text string) (wrong string) {
-	err := i.Time.UnmarshalText([]byte(strings.ToUpper(text))) // "t" and "z" are RFC 3339, too
+	text = strings.ToUpper(text) // "t" and "z" are RFC 3339, too
+	t, err := time.Parse(time.RFC3339Nano, text)
 	switch {
-	case err == nil:
-		i.given = true
+	case err == nil && rfc3339.MatchString(text):
+		i.Time, i.given = t, true
 		return ""
 	case strings.Contains(text, " "):
 		return notRFC3339 + `; in a query "+" is written as "%2B"`

@@ -116,7 +116,7 @@ func length(d *duration) *time.Duration {
 // PageParams are the parameters of every list.
 type PageParams struct {
 	Limit int    `query:"limit" minimum:"1" maximum:"200" default:"50" doc:"The most entries to return."`
-	After string `query:"after" maxLength:"1000" doc:"Cursor: the previous page's next, with the same filters. Omit it for the first page."`
+	After string `query:"after" maxLength:"1000" doc:"Cursor: the previous page's next, with the same filters. Omit it, or leave it empty, for the first page."`
 }
 
 func (p PageParams) page() models.Page { return models.Page{Limit: p.Limit, After: p.After} }

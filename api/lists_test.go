@@ -70,14 +70,18 @@ func TestListsRefuseQueriesThatSayNothingOrTwoThings(t *testing.T) {
 		refused := func(query string, fields ...string) {
 			t.Helper()
 			a := e.asAdmin("GET "+path+"?"+query, "").is(http.StatusUnprocessableEntity)
-			require.Equal(t, fields, a.fields(), "%s?%s", path, query)
+			require.ElementsMatch(t, fields, a.fields(), "%s?%s", path, query)
 		}
 		for _, name := range names {
 			v := url.QueryEscape(cmpOr(value[name], "x"))
 			refused(name+"="+v+"&"+name+"="+v, name)
+			refused(strings.ToUpper(name)+"="+v, strings.ToUpper(name))
+			if name == "after" { // empty it is the first page's
+				e.asAdmin("GET "+path+"?after=", "").is(http.StatusOK)
+				continue
+			}
 			refused(name+"=", name)
 			refused(name, name)
-			refused(strings.ToUpper(name)+"="+v, strings.ToUpper(name))
 			refused("nonsense=1&"+name+"=", name, "nonsense") // all of them at once
 		}
 		for _, limit := range []string{"0", "-1", "201", "99999999999999999999", "ten", "1.5", "1e2", "0x10", "%201"} {

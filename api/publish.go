@@ -57,7 +57,7 @@ const maxMatches = 1000
 type matchInput struct {
 	OfTenant
 	Limit int    `query:"limit" minimum:"1" maximum:"1000" default:"1000" doc:"The most webhooks to tell of."`
-	After string `query:"after" maxLength:"1000" doc:"Cursor: the previous page's next, with the same type. Omit it for the first page."`
+	After string `query:"after" maxLength:"1000" doc:"Cursor: the previous page's next, with the same type. Omit it, or leave it empty, for the first page."`
 	Body  struct {
 		Type string          `json:"type" example:"order.created"`
 		Data json.RawMessage `json:"data"`

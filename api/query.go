@@ -16,7 +16,7 @@ import (
 
 // pageOf reads the parameters of a list where huma does not: at most, and by default, most entries.
 func pageOf(c *gin.Context, most int) (models.Page, error) {
-	p := models.Page{Limit: most, After: c.Query("after")}
+	p := models.Page{Limit: most, After: c.Query(afterParam)}
 	if text, given := c.GetQuery("limit"); given {
 		limit, err := strconv.Atoi(text)
 		if err != nil || limit < 1 || limit > most {
@@ -26,6 +26,9 @@ func pageOf(c *gin.Context, most int) (models.Page, error) {
 	}
 	return p, nil
 }
+
+// afterParam is the parameter of every list that takes a cursor.
+const afterParam = "after"
 
 // checkQuery refuses a query that does not say one thing: parameters that the operation does not have, one that is given
 // twice, one without a value. A filter that is passed over without a word answers another question than was asked.
@@ -47,7 +50,7 @@ func checkQuery(op *huma.Operation, rawQuery string) error {
 			wrong = append(wrong, FieldError{shortName(name), "is not a known parameter"})
 		case len(given) > 1:
 			wrong = append(wrong, FieldError{name, "is given twice"})
-		case given[0] == "":
+		case given[0] == "" && name != afterParam: // an empty cursor is the first page's
 			wrong = append(wrong, FieldError{name, "is empty; leave it out if it is not meant"})
 		}
 	}

@@ -65,7 +65,10 @@ func (s *Service) Publish(ctx context.Context, tenant string, r PublishRequest) 
 	}
 	// Another process has deleted the tenant. It may have made another one of that name, which is the one an admin means.
 	s.directory.views.remove(tenant)
-	if r.By.Role != models.RoleAdmin {
+	if r.By.Role != models.RoleAdmin { // with it went the key, which was in memory
+		if _, keyErr := s.Authenticate(ctx, r.By.key); r.By.key != "" && keyErr != nil {
+			return nil, keyErr
+		}
 		return nil, err
 	}
 	id, lookErr := s.TenantID(ctx, r.By, models.TenantSlug(tenant))
