@@ -287,7 +287,7 @@ func TestBadInput(t *testing.T) {
 				invalid("events must be of translation.created, translation.statusChanged, adaptedlp.created, adaptedlp.statusChanged")},
 			{"event of the test call", form("https://a.example", "sampleEvent"), ""},
 			{"empty url", form("", "translation.created"), ""},
-			{"http", form("http://a.example", "translation.created"), invalid("url destination not allowed: the URL must be https, or http to a loopback address")},
+			{"http", form("http://a.example", "translation.created"), invalid("url destination not allowed: the URL must be https")},
 			{"loopback", form("https://127.0.0.1", "translation.created"), ""},
 			{"description too long", form("https://a.example", "translation.created") + "&description=" + strings.Repeat("d", 2001), ""},
 			{"description not UTF-8", form("https://a.example", "translation.created") + "&description=%ff", ""},

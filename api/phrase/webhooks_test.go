@@ -327,7 +327,7 @@ func TestBadInput(t *testing.T) {
 			{"events as text", `{"url":"https://a.example","events":"JOB_CREATED"}`, invalid("events must be a list")},
 			{"event as number", `{"url":"https://a.example","events":[1]}`, invalid("events must be a string")},
 			{"url as number", `{"url":1,"events":["JOB_CREATED"]}`, invalid("url must be a string")},
-			{"http", `{"url":"http://a.example","events":["JOB_CREATED"]}`, invalid("url destination not allowed: the URL must be https, or http to a loopback address")},
+			{"http", `{"url":"http://a.example","events":["JOB_CREATED"]}`, invalid("url destination not allowed: the URL must be https")},
 			{"private address", `{"url":"https://10.1.2.3","events":["JOB_CREATED"]}`, ""},
 			{"status", with(`"status":"enabled"`), invalid("status must be ENABLED or DISABLED")},
 			{"status as boolean", with(`"status":true`), invalid("status must be a string")},
