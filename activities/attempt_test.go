@@ -10,6 +10,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/posthorn/posthorn/activities"
+	"github.com/posthorn/posthorn/internal/hooks"
 	"github.com/posthorn/posthorn/models"
 	"github.com/posthorn/posthorn/workflows"
 )
@@ -315,4 +316,19 @@ func TestFinishKeepsWhatIsPending(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, b.Finish(t.Context(), d.ID))
 	require.True(t, b.finished(d.ID))
+}
+
+// A retry that is due within a second is no retry of Temporal's, which would come after a second: the workflow calls it at
+// once, and it waits for its time itself.
+func TestAttemptLeavesAShortWaitToTheWorkflow(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.hook("/a", func(c *hooks.WebhookChange) { c.Retry = &models.Retry{Initial: 100 * time.Millisecond} })
+	d, left := leftOver(b)
+	require.Zero(t, left.Wait)
+	outcome, err := b.attempt(d.ID, left)
+	require.NoError(t, err)
+	require.NotNil(t, outcome.Left)
+	require.Zero(t, outcome.Left.Wait)
+	require.Equal(t, 3, outcome.Left.Number)
 }

@@ -80,13 +80,13 @@ func (a *Deliveries) Attempt(ctx context.Context, in workflows.AttemptInput) (wo
 		return workflows.Outcome{}, later(ctx, err, oneFirst)
 	case outcome.Left == nil:
 		return outcomeOf(&outcome), nil
-	case outcome.Attempted && (endless || attempt < in.Delivery.Remaining):
+	case outcome.Attempted && outcome.Left.Wait > 0 && (endless || attempt < in.Delivery.Remaining):
 		return workflows.Outcome{}, again(outcome.Left.Last, ReceptionFailed, outcome.Left.Wait)
 	case !outcome.Attempted && endless && outcome.Left.Kind == delivery.ForSlot:
 		return workflows.Outcome{}, again(outcome.Reason, NoPlace, outcome.Left.Wait)
 	}
-	// It waits for something else than before, or a crash has used up one of Temporal's attempts: the workflow goes on with
-	// what remains.
+	// It waits for something else than before, or not as long as Temporal would let it, or a crash has used up one of
+	// Temporal's attempts: the workflow goes on with what remains.
 	return outcomeOf(&outcome), nil
 }
 

@@ -177,7 +177,7 @@ func TestNotifyMailsAndPublishes(t *testing.T) {
 	event, err := b.Store.Event(t.Context(), tenant, events[0].ID)
 	require.NoError(t, err)
 	var data struct {
-		Webhook        struct{ ID, Tenant, Name, Status string }
+		Webhook        struct{ ID, Tenant, Name, Status, URL string }
 		FailedAttempts int `json:"failed_attempts"`
 		Threshold      int
 		LastFailure    struct {
@@ -188,6 +188,7 @@ func TestNotifyMailsAndPublishes(t *testing.T) {
 	require.NoError(t, json.Unmarshal(event.Data, &data))
 	require.Equal(t, w.ID, data.Webhook.ID)
 	require.Equal(t, "deactivated", data.Webhook.Status)
+	require.Equal(t, b.receiver.url+"/a", data.Webhook.URL, "it goes to another receiver, whom the query does not concern")
 	require.Equal(t, 10, data.FailedAttempts)
 	require.Equal(t, 10, data.Threshold)
 	require.Equal(t, 500, data.LastFailure.StatusCode)

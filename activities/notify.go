@@ -165,7 +165,8 @@ func operational(n *models.Notification, w *models.Webhook) operationalData {
 		status = models.WebhookDeactivated
 	}
 	data := operationalData{FailedAttempts: n.Detail.Failed, Threshold: n.Detail.Threshold, Reason: n.Detail.Reason,
-		Webhook: operationalWebhook{ID: w.ID, Tenant: models.TenantSlug(w.Tenant), Name: w.Name, URL: w.URL, Status: string(status)}}
+		Webhook: operationalWebhook{ID: w.ID, Tenant: models.TenantSlug(w.Tenant), Name: w.Name,
+			URL: hooks.URLWithoutQuery(w.URL), Status: string(status)}} // it goes to other receivers
 	if at := n.Detail.LastFailureAt; at != nil {
 		data.LastFailure = &lastFailure{At: at.UTC().Format("2006-01-02T15:04:05.000Z07:00"), Error: n.Detail.LastError}
 		if code := n.Detail.LastStatus; code != 0 {

@@ -33,7 +33,7 @@ func (d *decoder) err() error {
 
 func (d *decoder) wrong(field, message string) {
 	if len(d.problems) < maxProblems {
-		d.problems = append(d.problems, FieldError{field, message})
+		d.problems = append(d.problems, FieldError{shortName(field), message})
 	}
 }
 

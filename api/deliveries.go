@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/base64"
 	"net/http"
-	"time"
 	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -113,8 +112,8 @@ type listDeliveries struct {
 	EventID   string                `query:"event_id"`
 	EventType string                `query:"event_type"`
 	Status    models.DeliveryStatus `query:"status" enum:"pending,delivered,failed,held,canceled"`
-	Since     time.Time             `query:"since" doc:"Only those made at or after it."`
-	Until     time.Time             `query:"until" doc:"Only those made before it."`
+	Since     instant               `query:"since" doc:"Only those made at or after it."`
+	Until     instant               `query:"until" doc:"Only those made before it."`
 }
 
 // OfDelivery is the path of what is about one delivery.
@@ -147,7 +146,8 @@ func (s *server) deliveries() {
 }
 
 func (s *server) listDeliveries(ctx context.Context, in *listDeliveries) (*answer[list[Delivery]], error) {
-	f := models.DeliveryFilter{WebhookID: in.WebhookID, EventID: in.EventID, EventType: in.EventType, Status: in.Status, Since: in.Since, Until: in.Until}
+	f := models.DeliveryFilter{WebhookID: in.WebhookID, EventID: in.EventID, EventType: in.EventType, Status: in.Status,
+		Since: in.Since.bound(), Until: in.Until.bound()}
 	rows, next, err := s.Hooks.Deliveries(ctx, in.Tenant, f, in.page())
 	if err != nil {
 		return nil, err

@@ -15,6 +15,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/gin-gonic/gin"
 
+	"github.com/posthorn/posthorn/internal/cut"
 	"github.com/posthorn/posthorn/internal/hooks"
 )
 
@@ -144,11 +145,20 @@ func refine(status int, detail string, errs []error) *Problem {
 	return p
 }
 
+// shortName is the name of a field as errors repeat it: it may be anything that a caller has sent.
+func shortName(name string) string { return cut.Text(name, 200) }
+
+// ownWords are what huma says in words that are not a reader's.
+var ownWords = map[string]string{
+	"unexpected property": "is not a known field",
+	"invalid integer":     "must be a whole number",
+}
+
 var missing = regexp.MustCompile(`^expected required property (\S+) to be present$`)
 
 // fieldError drops where in the request huma found the field, and what the value was: it may be a secret.
 func fieldError(d *huma.ErrorDetail) FieldError {
-	e := FieldError{Field: d.Location, Message: d.Message}
+	e := FieldError{Field: shortName(d.Location), Message: d.Message}
 	for _, place := range []string{"body.", "path.", "query.", "header."} {
 		e.Field = strings.TrimPrefix(e.Field, place)
 	}
@@ -159,8 +169,9 @@ func fieldError(d *huma.ErrorDetail) FieldError {
 	if field, ok := strings.CutSuffix(d.Message, " "+badNumber); ok {
 		e.Field, e.Message = field, badNumber
 	}
-	if d.Message == "unexpected property" {
-		e.Message = "is not a known field"
+	e.Message = strings.TrimPrefix(e.Message, "invalid value: ") // of a parameter that has words of its own
+	if own, ok := ownWords[e.Message]; ok {
+		e.Message = own
 	}
 	return e
 }

@@ -3,10 +3,13 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
+	"reflect"
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/posthorn/posthorn/internal/hooks"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -42,6 +45,7 @@ func raw(text string) json.RawMessage {
 
 // EventTypeInput is what an event type is made of.
 type EventTypeInput struct {
+	EventTypeReadOnly
 	Description string          `json:"description,omitempty" doc:"At most 2000 characters." example:"An order has been placed."`
 	Schema      json.RawMessage `json:"schema,omitempty" doc:"A JSON Schema, draft 2020-12 unless $schema says otherwise. References outside it are not followed."`
 	Example     json.RawMessage `json:"example,omitempty" doc:"Data that fits the schema."`
@@ -76,7 +80,7 @@ func (s *server) eventTypes() {
 	}, s.listEventTypes)
 	handle(s, admins, huma.Operation{
 		OperationID: "put-event-type", Method: http.MethodPut, Path: path + "/{name}", Tags: []string{tag}, Summary: "Create or replace a shared event type",
-		Description: "A name is 1 to 128 letters, digits, dots, dashes or underscores; those that begin with webhook. are Posthorn's own.",
+		Description: "A name is 1 to 128 letters, digits, dots, dashes or underscores; those that begin with webhook. are Posthorn's own. A type may be put as it was read: what is the same already stays untouched.",
 	}, s.putEventType)
 	handle(s, anyone, huma.Operation{
 		OperationID: "get-event-type", Method: http.MethodGet, Path: path + "/{name}", Tags: []string{tag}, Summary: "Read an event type",
@@ -107,24 +111,39 @@ func (s *server) listTenantEventTypes(ctx context.Context, in *listTenantEventTy
 }
 
 func (s *server) eventTypesOf(ctx context.Context, tenant string, p PageParams) (*answer[list[EventType]], error) {
-	types, err := s.Hooks.EventTypes(ctx, tenant)
+	types, next, err := s.Hooks.EventTypes(ctx, tenant, p.page())
 	if err != nil {
 		return nil, err
 	}
-	page, next, err := cutPage(types, p, func(t models.EventType) string { return t.Name })
-	if err != nil {
-		return nil, err
-	}
-	return answerWith(listOf(page, next, eventTypeView)), nil
+	return answerWith(listOf(types, next, eventTypeView)), nil
 }
 
 func (s *server) putEventType(ctx context.Context, in *putEventType) (*answer[EventType], error) {
+	wrong, err := s.changedOfType(ctx, in)
+	if err != nil {
+		return nil, err
+	}
 	t, err := s.Hooks.PutEventType(ctx, models.EventType{Name: in.Name, Description: in.Body.Description,
-		Schema: text(in.Body.Schema), Example: text(in.Body.Example), Deprecated: in.Body.Deprecated})
+		Schema: text(in.Body.Schema), Example: text(in.Body.Example), Deprecated: in.Body.Deprecated}, wrong...)
 	if err != nil {
 		return nil, err
 	}
 	return answerWith(eventTypeView(t)), nil
+}
+
+// changedOfType names the read-only fields that differ from the type as it is. One that is being made has its name.
+func (s *server) changedOfType(ctx context.Context, in *putEventType) ([]hooks.FieldError, error) {
+	if reflect.ValueOf(in.Body.EventTypeReadOnly).IsZero() {
+		return nil, nil
+	}
+	t, err := s.Hooks.EventType(ctx, "", in.Name)
+	if refused, ok := errors.AsType[*hooks.Error](err); ok && refused.Code == hooks.NotFound {
+		return changed(in.Body.EventTypeReadOnly, map[string]string{"name": in.Name})
+	}
+	if err != nil {
+		return nil, err
+	}
+	return changed(in.Body.EventTypeReadOnly, eventTypeView(t))
 }
 
 // text is a JSON value as text; null stands for none.

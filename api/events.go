@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -51,9 +50,9 @@ func eventView(e models.Event, fanningOut map[string]bool) Event {
 type listEvents struct {
 	OfTenant
 	PageParams
-	Type  string    `query:"type" doc:"Only those of this type."`
-	Since time.Time `query:"since" doc:"Only those accepted at or after it."`
-	Until time.Time `query:"until" doc:"Only those accepted before it."`
+	Type  string  `query:"type" doc:"Only those of this type."`
+	Since instant `query:"since" doc:"Only those accepted at or after it."`
+	Until instant `query:"until" doc:"Only those accepted before it."`
 }
 
 type ofEvent struct {
@@ -76,7 +75,7 @@ func (s *server) events() {
 }
 
 func (s *server) listEvents(ctx context.Context, in *listEvents) (*answer[list[Event]], error) {
-	f := models.EventFilter{Type: in.Type, Since: in.Since, Until: in.Until}
+	f := models.EventFilter{Type: in.Type, Since: in.Since.bound(), Until: in.Until.bound()}
 	rows, next, err := s.Hooks.Events(ctx, in.Tenant, f, in.page())
 	if err != nil {
 		return nil, err

@@ -1,11 +1,9 @@
 package api
 
 import (
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"math"
-	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -118,7 +116,7 @@ func length(d *duration) *time.Duration {
 // PageParams are the parameters of every list.
 type PageParams struct {
 	Limit int    `query:"limit" minimum:"1" maximum:"200" default:"50" doc:"The most entries to return."`
-	After string `query:"after" maxLength:"1000" doc:"The next of the page before; absent for the first."`
+	After string `query:"after" maxLength:"1000" doc:"Cursor: the previous page's next, with the same filters. Omit it, or leave it empty, for the first page."`
 }
 
 func (p PageParams) page() models.Page { return models.Page{Limit: p.Limit, After: p.After} }
@@ -135,24 +133,6 @@ func listOf[M, T any](rows []M, next string, view func(M) T) list[T] {
 		l.Data[i] = view(row)
 	}
 	return l
-}
-
-// cutPage takes a page out of a list that is short enough to be read whole, in ascending order of key.
-func cutPage[M any](rows []M, p PageParams, key func(M) string) (page []M, next string, err error) {
-	after, err := base64.RawURLEncoding.DecodeString(p.After)
-	if err != nil {
-		return nil, "", newProblem(http.StatusUnprocessableEntity, "the request is not valid", FieldError{"after", "is not a cursor of this list"})
-	}
-	for _, row := range rows {
-		switch {
-		case key(row) <= string(after):
-		case len(page) == p.Limit:
-			return page, base64.RawURLEncoding.EncodeToString([]byte(key(page[p.Limit-1]))), nil
-		default:
-			page = append(page, row)
-		}
-	}
-	return page, "", nil
 }
 
 // answer is an operation's output that is a body and nothing else.

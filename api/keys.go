@@ -72,15 +72,11 @@ func (s *server) createKey(ctx context.Context, in *createKey) (*answer[NewKey],
 }
 
 func (s *server) listKeys(ctx context.Context, in *listKeys) (*answer[list[Key]], error) {
-	keys, err := s.Hooks.Keys(ctx, in.Tenant)
+	keys, next, err := s.Hooks.Keys(ctx, in.Tenant, in.page())
 	if err != nil {
 		return nil, err
 	}
-	page, next, err := cutPage(keys, in.PageParams, func(k models.APIKey) string { return k.ID })
-	if err != nil {
-		return nil, err
-	}
-	return answerWith(listOf(page, next, keyView)), nil
+	return answerWith(listOf(keys, next, keyView)), nil
 }
 
 func (s *server) revokeKey(ctx context.Context, in *ofKey) (*struct{}, error) {

@@ -44,8 +44,14 @@ func readBody(c *gin.Context, limit int64) ([]byte, error) {
 	if r.Body == nil || r.Body == http.NoBody {
 		return nil, nil
 	}
-	if !isJSON(r.Header.Get("Content-Type")) {
-		return nil, newProblem(http.StatusUnsupportedMediaType, "the body must be application/json")
+	if types := r.Header.Values("Content-Type"); len(types) > 1 || len(types) == 1 && !isJSON(types[0]) {
+		return nil, newProblem(http.StatusUnsupportedMediaType, "the body must be application/json", FieldError{"Content-Type", "must be application/json"})
+	}
+	if len(r.Header.Values("Content-Encoding")) > 0 {
+		encoded := newProblem(http.StatusUnsupportedMediaType, "the body must be sent as it is, without a Content-Encoding",
+			FieldError{"Content-Encoding", "is not taken"})
+		encoded.header = http.Header{"Accept-Encoding": {"identity"}} // RFC 9110, 15.5.16
+		return nil, encoded
 	}
 	tooLarge := newProblem(http.StatusRequestEntityTooLarge, fmt.Sprintf("the body may have at most %d bytes", limit))
 	if r.ContentLength > limit {

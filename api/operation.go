@@ -33,6 +33,9 @@ func (s *server) gate(need access) func(huma.Context, func(huma.Context)) {
 		p, err := s.admit(c, need)
 		if err == nil {
 			chargeBody(c, p)
+			err = checkQuery(ctx.Operation(), c.Request.URL.RawQuery)
+		}
+		if err == nil {
 			err = s.bufferBody(c)
 		}
 		if err == nil {
@@ -66,6 +69,9 @@ func handlePlain[I, O any](s *server, need access, op huma.Operation, do func(*g
 		p, err := s.admit(c, need)
 		if err == nil {
 			chargeBody(c, p)
+			err = checkQuery(ctx.Operation(), c.Request.URL.RawQuery)
+		}
+		if err == nil {
 			err = do(c)
 		}
 		if err != nil {

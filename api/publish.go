@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/gin-gonic/gin"
@@ -50,9 +51,14 @@ type batchInput struct {
 	} `nameHint:"BatchInput"`
 }
 
+// maxMatches is the most webhooks that one answer tells of, and how many it tells of unless asked for less.
+const maxMatches = 1000
+
 type matchInput struct {
 	OfTenant
-	Body struct {
+	Limit int    `query:"limit" minimum:"1" maximum:"1000" default:"1000" doc:"The most webhooks to tell of."`
+	After string `query:"after" maxLength:"1000" doc:"Cursor: the previous page's next, with the same type. Omit it, or leave it empty, for the first page."`
+	Body  struct {
 		Type string          `json:"type" example:"order.created"`
 		Data json.RawMessage `json:"data"`
 	} `nameHint:"MatchInput"`
@@ -73,16 +79,11 @@ type Batch struct {
 	Data []Accepted `json:"data"`
 }
 
-// Matches is what would become of an event at each of a tenant's webhooks.
-type Matches struct {
-	Data []Match `json:"data"`
-}
-
 // Match is what would become of an event at one webhook.
 type Match struct {
 	WebhookID string               `json:"webhook_id" example:"wh_0198c0de-0000-7000-8000-000000000002"`
 	Name      string               `json:"name" example:"Shop"`
-	URL       string               `json:"url" example:"https://shop.example/hooks"`
+	URL       string               `json:"url" example:"https://shop.example/hooks" doc:"To a key with the role publish only scheme and host."`
 	Status    models.WebhookStatus `json:"status" enum:"active,paused,deactivated,disabled"`
 	Matched   bool                 `json:"matched" doc:"It would get the event."`
 	Reason    string               `json:"reason" example:"registered for it"`
@@ -100,8 +101,8 @@ func (s *server) publishing() {
 		"When it is answered the event is stored, with everything owed of it."+unknown, http.StatusAccepted), s.publish)
 	handlePlain[batchInput, batchAnswer](s, publishers, operation("publish-batch", eventsPath+"/batch", "Publish up to 1000 events",
 		"All of them are accepted, or none."+unknown, http.StatusAccepted), s.publishBatch)
-	handlePlain[matchInput, answer[Matches]](s, matchers, operation("match-event", eventsPath+"/match", "See who would get an event",
-		"Tells which webhooks would get it and which not, and why. It stores and sends nothing.", http.StatusOK), s.matchEvent)
+	handlePlain[matchInput, answer[list[Match]]](s, matchers, operation("match-event", eventsPath+"/match", "See who would get an event",
+		"Tells which webhooks would get it and which not, and why, oldest first. It stores and sends nothing.", http.StatusOK), s.matchEvent)
 }
 
 func (s *server) publish(c *gin.Context) error {
@@ -148,12 +149,33 @@ func (s *server) publishBatch(c *gin.Context) error {
 
 // accept publishes, and says in the header if the answer is an earlier request's.
 func (s *server) accept(c *gin.Context, r hooks.PublishRequest) ([]hooks.Published, error) {
-	r.Key, r.By = c.GetHeader(idempotencyHeader), principal(c)
+	key, err := idempotencyKey(c.Request.Header)
+	if err != nil {
+		return nil, err
+	}
+	r.Key, r.By = key, principal(c)
 	published, err := s.Hooks.Publish(c.Request.Context(), c.Param("tenant"), r)
 	if err == nil && published[0].Replayed {
 		c.Header(replayedHeader, "true")
 	}
 	return published, err
+}
+
+// idempotencyKey is the key of a request, "" if it has none. A header that is there and says nothing, or two things, is
+// refused: its sender believes that the request can be repeated.
+func idempotencyKey(header http.Header) (string, error) {
+	wrong := ""
+	switch keys := header.Values(idempotencyHeader); {
+	case len(keys) == 0:
+		return "", nil
+	case len(keys) > 1:
+		wrong = "is given twice"
+	case strings.TrimSpace(keys[0]) == "":
+		wrong = "must not be blank"
+	default:
+		return keys[0], nil
+	}
+	return "", newProblem(http.StatusUnprocessableEntity, "the request is not valid", FieldError{idempotencyHeader, wrong})
 }
 
 func acceptedView(p hooks.Published) Accepted {
@@ -175,11 +197,23 @@ func (s *server) matchEvent(c *gin.Context) error {
 		return err
 	}
 	defer leave()
-	matches, err := s.Hooks.MatchEvent(c.Request.Context(), c.Param("tenant"), event.Type, event.Data)
+	page, err := pageOf(c, maxMatches)
 	if err != nil {
 		return err
 	}
-	writeJSON(c, http.StatusOK, jsonType, Matches{listOf(matches, "", matchView).Data})
+	matches, next, err := s.Hooks.MatchEvent(c.Request.Context(), c.Param("tenant"), event.Type, event.Data, page)
+	if err != nil {
+		return err
+	}
+	view := matchView
+	if principal(c).Role == models.RolePublish {
+		view = func(m hooks.Match) Match {
+			v := matchView(m)
+			v.URL = hooks.URLOrigin(v.URL)
+			return v
+		}
+	}
+	writeJSON(c, http.StatusOK, jsonType, listOf(matches, next, view))
 	return nil
 }
 

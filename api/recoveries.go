@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"net/http"
-	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -12,10 +11,10 @@ import (
 
 // RecoveryInput says what a recovery sends again.
 type RecoveryInput struct {
-	Since    *time.Time `json:"since,omitempty" doc:"Only deliveries made at or after it."`
-	Until    *time.Time `json:"until,omitempty" doc:"Only deliveries made before it. Default: now."`
-	Statuses []string   `json:"statuses,omitempty" enum:"held,failed" doc:"Default: both."`
-	Rate     float64    `json:"rate,omitempty" minimum:"0" maximum:"10000" doc:"The most deliveries to release per second; 0 = no limit."`
+	Since    *instant `json:"since,omitempty" doc:"Only deliveries made at or after it."`
+	Until    *instant `json:"until,omitempty" doc:"Only deliveries made before it. Default: now." example:"\"2026-01-03T15:04:05Z\""`
+	Statuses []string `json:"statuses,omitempty" enum:"held,failed" doc:"Default: both."`
+	Rate     float64  `json:"rate,omitempty" minimum:"0" maximum:"10000" doc:"The most deliveries to release per second; 0 = no limit."`
 }
 
 // Recovery is a recovery and how far it has got.

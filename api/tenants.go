@@ -2,7 +2,9 @@ package api
 
 import (
 	"context"
+	"errors"
 	"net/http"
+	"reflect"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -32,6 +34,7 @@ func tenantView(t models.Tenant) Tenant {
 
 // TenantInput is what a tenant is made of.
 type TenantInput struct {
+	TenantReadOnly
 	Name        string   `json:"name,omitempty" doc:"At most 200 characters." example:"Acme Ltd"`
 	AdminEmails []string `json:"admin_emails,omitempty" doc:"At most 20 addresses." example:"ops@acme.example"`
 }
@@ -90,7 +93,7 @@ func (s *server) tenants() {
 	handle(s, founders, huma.Operation{
 		OperationID: "put-tenant", Method: http.MethodPut, Path: "/v1/tenants/{tenant}", Tags: []string{tagTenants},
 		Summary:     "Create or replace a tenant",
-		Description: "The id is the caller's choice: 1 to 64 letters, digits, dots, dashes or underscores. What the body leaves out becomes empty. The tenant's limits stay.",
+		Description: "The id is the caller's choice: 1 to 64 letters, digits, dots, dashes or underscores. What the body leaves out becomes empty. The tenant's limits stay. A tenant may be put as it was read: what is the same already stays untouched.",
 		Responses:   map[string]*huma.Response{"201": s.response("Created", typeOf[Tenant]()), "200": s.response("Replaced", typeOf[Tenant]())},
 	}, s.putTenant)
 	handle(s, admins, huma.Operation{
@@ -110,7 +113,11 @@ func (s *server) tenants() {
 }
 
 func (s *server) putTenant(ctx context.Context, in *putTenant) (*tenantAnswer, error) {
-	t, created, err := s.Hooks.PutTenant(ctx, models.Tenant{ID: in.Tenant, Name: in.Body.Name, AdminEmails: in.Body.AdminEmails})
+	wrong, err := s.changedOfTenant(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	t, created, err := s.Hooks.PutTenant(ctx, models.Tenant{ID: in.Tenant, Name: in.Body.Name, AdminEmails: in.Body.AdminEmails}, wrong...)
 	if err != nil {
 		return nil, err
 	}
@@ -119,6 +126,21 @@ func (s *server) putTenant(ctx context.Context, in *putTenant) (*tenantAnswer, e
 		status = http.StatusCreated
 	}
 	return &tenantAnswer{Status: status, Body: tenantView(t)}, nil
+}
+
+// changedOfTenant names the read-only fields that differ from the tenant as it is. One that is being made has its id.
+func (s *server) changedOfTenant(ctx context.Context, in *putTenant) ([]hooks.FieldError, error) {
+	if reflect.ValueOf(in.Body.TenantReadOnly).IsZero() {
+		return nil, nil
+	}
+	t, err := s.Store.TenantBySlug(ctx, in.Tenant)
+	switch {
+	case errors.Is(err, models.ErrNotFound):
+		return changed(in.Body.TenantReadOnly, map[string]string{"id": in.Tenant})
+	case err != nil:
+		return nil, err
+	}
+	return changed(in.Body.TenantReadOnly, tenantView(t))
 }
 
 func (s *server) listTenants(ctx context.Context, in *PageParams) (*answer[list[Tenant]], error) {

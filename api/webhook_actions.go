@@ -168,7 +168,7 @@ func (s *server) resumeWebhook(ctx context.Context, in *actOnWebhook) (*answer[W
 func (s *server) recoverWebhook(ctx context.Context, in *recoverWebhook) (*answer[Recovery], error) {
 	request := hooks.RecoveryRequest{}
 	if b := in.Body; b != nil {
-		request = hooks.RecoveryRequest{Since: b.Since, Until: b.Until, Rate: b.Rate}
+		request = hooks.RecoveryRequest{Since: timeOf(b.Since), Until: timeOf(b.Until), Rate: b.Rate}
 		for _, status := range b.Statuses {
 			request.Statuses = append(request.Statuses, models.DeliveryStatus(status))
 		}

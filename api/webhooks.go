@@ -33,11 +33,12 @@ type WebhookInput struct {
 
 // WebhookPatch is what can be changed of a webhook. Absent or null leaves a field as it is.
 type WebhookPatch struct {
+	WebhookReadOnly
 	URL         *string            `json:"url,omitempty" doc:"As for a new webhook."`
 	EventTypes  *[]string          `json:"event_types,omitempty" doc:"Replaces the types as a whole."`
 	Name        *string            `json:"name,omitempty"`
 	Description *string            `json:"description,omitempty"`
-	Headers     *map[string]string `json:"headers,omitempty" doc:"Replaces the headers as a whole."`
+	Headers     *map[string]string `json:"headers,omitempty" doc:"Replaces the headers as a whole. A masked value keeps the one that the header has."`
 	Active      *bool              `json:"active,omitempty" doc:"true enables, false disables."`
 	Retry       *RetryInput        `json:"retry,omitempty" doc:"Replaces the schedule as a whole; {} goes back to the installation's."`
 	Timeout     *duration          `json:"timeout,omitempty" doc:"0 goes back to the installation's."`
@@ -74,7 +75,7 @@ func (r *RetryInput) retry() *models.Retry {
 type Webhook struct {
 	ID             string               `json:"id" example:"wh_0198c0de-0000-7000-8000-000000000002"`
 	Tenant         string               `json:"tenant" example:"acme"`
-	URL            string               `json:"url" example:"https://shop.example/hooks"`
+	URL            string               `json:"url" example:"https://shop.example/hooks" doc:"To a key with the role read without its query, which may hold a token."`
 	Name           string               `json:"name" example:"Shop"`
 	Description    string               `json:"description"`
 	EventTypes     []string             `json:"event_types" example:"order.*"`
@@ -203,7 +204,7 @@ func (s *server) webhooks() {
 	}, s.getWebhook)
 	handle(s, owners, huma.Operation{
 		OperationID: "patch-webhook", Method: http.MethodPatch, Path: webhookPath, Tags: []string{tag}, Summary: "Change a webhook",
-		Description: "Changes what the body names. A secret is changed by rotating it.",
+		Description: "Changes what the body names; what it only repeats changes nothing, so that a webhook can be sent back as it was read. A secret is changed by rotating it.",
 	}, s.patchWebhook)
 	handle(s, owners, huma.Operation{
 		OperationID: "delete-webhook", Method: http.MethodDelete, Path: webhookPath, Tags: []string{tag}, Summary: "Delete a webhook",
@@ -238,19 +239,39 @@ func (s *server) listWebhooks(ctx context.Context, in *listWebhooks) (*answer[li
 		if out.Data[i], err = s.webhookView(w); err != nil {
 			return nil, err
 		}
+		hideQuery(ctx, &out.Data[i])
 	}
 	return answerWith(out), nil
 }
 
 func (s *server) getWebhook(ctx context.Context, in *OfWebhook) (*answer[Webhook], error) {
-	return s.showWebhook(s.Hooks.Webhook(ctx, in.Tenant, in.ID))
+	shown, err := s.showWebhook(s.Hooks.Webhook(ctx, in.Tenant, in.ID))
+	if err == nil {
+		hideQuery(ctx, &shown.Body)
+	}
+	return shown, err
+}
+
+// hideQuery leaves a URL's query out for those who may only read.
+func hideQuery(ctx context.Context, w *Webhook) {
+	if caller(ctx).Role == models.RoleRead {
+		w.URL = hooks.URLWithoutQuery(w.URL)
+	}
 }
 
 func (s *server) patchWebhook(ctx context.Context, in *patchWebhook) (*answer[Webhook], error) {
 	b := in.Body
+	now, err := s.showWebhook(s.Hooks.Webhook(ctx, in.Tenant, in.ID))
+	if err != nil {
+		return nil, err
+	}
+	wrong, err := changed(b.WebhookReadOnly, now.Body)
+	if err != nil {
+		return nil, err
+	}
 	return s.showWebhook(s.Hooks.UpdateWebhook(ctx, in.Tenant, in.ID, hooks.WebhookChange{URL: b.URL, EventTypes: b.EventTypes, Name: b.Name,
 		Description: b.Description, Headers: b.Headers, Active: b.Active, Retry: b.Retry.retry(), Timeout: length(b.Timeout),
-		MaxInFlight: b.MaxInFlight, RateLimit: b.RateLimit, By: caller(ctx).Name}))
+		MaxInFlight: b.MaxInFlight, RateLimit: b.RateLimit, By: caller(ctx).Name, Wrong: wrong}))
 }
 
 func (s *server) deleteWebhook(ctx context.Context, in *OfWebhook) (*struct{}, error) {

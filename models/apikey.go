@@ -66,6 +66,25 @@ func (s *Store) APIKeys(ctx context.Context, tenant string) ([]APIKey, error) {
 	return rows, err
 }
 
+// APIKeyPage lists a tenant's keys in force, oldest first, a page at a time.
+func (s *Store) APIKeyPage(ctx context.Context, tenant string, p Page) ([]APIKey, string, error) {
+	q := s.db.WithContext(ctx).Where("tenant = ? AND revoked_at IS NULL", tenant).Order("id").Limit(p.Limit + 1)
+	cursors := cursorsOf(listKeys, tenant)
+	if p.After != "" {
+		key, err := cursors.parse(p.After, 1)
+		if err != nil {
+			return nil, "", err
+		}
+		q = q.Where("id > ?", key[0])
+	}
+	var rows []APIKey
+	if err := q.Find(&rows).Error; err != nil {
+		return nil, "", err
+	}
+	rows, next := cut(rows, p.Limit, func(k APIKey) string { return cursors.next(k.ID) })
+	return rows, next, nil
+}
+
 // RevokeAPIKey ends a key at once: the tenant's new version tells those who have it in memory.
 func (s *Store) RevokeAPIKey(ctx context.Context, tenant, id string) error {
 	return s.changeTenant(ctx, tenant, func(tx *Store) error {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"maps"
 	"sync"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -157,6 +158,11 @@ type AuditFilter struct {
 	Since, Until time.Time
 }
 
+// cursors are those of the list that the filter makes.
+func (f *AuditFilter) cursors() cursors {
+	return cursorsOf(listAudit, f.Tenant, f.TenantSlug, string(f.Action), f.ActorID, strings.Join(f.ActorKinds, " "), f.TargetID, boundText(f.Since), boundText(f.Until))
+}
+
 // AuditLog lists entries, newest first.
 func (s *Store) AuditLog(ctx context.Context, f AuditFilter, p Page) ([]AuditEntry, string, error) {
 	q := s.db.WithContext(ctx).Order("id DESC").Limit(p.Limit + 1)
@@ -178,8 +184,9 @@ func (s *Store) AuditLog(ctx context.Context, f AuditFilter, p Page) ([]AuditEnt
 	if !f.Until.IsZero() {
 		q = q.Where("id < ?", auditBound(f.Until))
 	}
+	c := f.cursors()
 	if p.After != "" {
-		parts, err := parseCursor(listAudit, p.After, 1)
+		parts, err := c.parse(p.After, 1)
 		if err != nil {
 			return nil, "", err
 		}
@@ -189,7 +196,7 @@ func (s *Store) AuditLog(ctx context.Context, f AuditFilter, p Page) ([]AuditEnt
 	if err := q.Find(&rows).Error; err != nil {
 		return nil, "", err
 	}
-	rows, next := cut(rows, p.Limit, func(e AuditEntry) string { return cursor(listAudit, e.ID) })
+	rows, next := cut(rows, p.Limit, func(e AuditEntry) string { return c.next(e.ID) })
 	return rows, next, nil
 }
 

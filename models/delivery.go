@@ -69,6 +69,10 @@ type DeliveryFilter struct {
 	Since, Until                  time.Time
 }
 
+// idsApart is how far the time in a delivery's id may be from its created_at. Ids find the rows of a time window in the
+// order that lists have, and created_at decides.
+const idsApart = time.Second
+
 // predicate is what an index is made of that finds the rarer statuses: PostgreSQL does not know it of a parameter.
 func (f *DeliveryFilter) predicate() string {
 	switch f.Status {
@@ -92,23 +96,26 @@ func (s *Store) Deliveries(ctx context.Context, tenant string, f DeliveryFilter,
 	}
 	q = q.Where(f.predicate())
 	if !f.Since.IsZero() {
-		q = q.Where("id >= ?", IDBefore(PrefixDelivery, f.Since))
+		since := Bound(f.Since)
+		q = q.Where("id >= ? AND created_at >= ?", IDBefore(PrefixDelivery, since.Add(-idsApart)), since)
 	}
 	if !f.Until.IsZero() {
-		q = q.Where("id < ?", IDBefore(PrefixDelivery, f.Until))
+		until := Bound(f.Until)
+		q = q.Where("id < ? AND created_at < ?", IDBefore(PrefixDelivery, until.Add(idsApart)), until)
 	}
+	cursors := cursorsOf(listDeliveries, tenant, f.WebhookID, f.EventID, f.EventType, string(f.Status), boundText(f.Since), boundText(f.Until))
 	if p.After != "" {
-		parts, err := parseCursor(listDeliveries, p.After, 1)
+		key, err := cursors.parse(p.After, 1)
 		if err != nil {
 			return nil, "", err
 		}
-		q = q.Where("id < ?", parts[0])
+		q = q.Where("id < ?", key[0])
 	}
 	var rows []Delivery
 	if err := q.Find(&rows).Error; err != nil {
 		return nil, "", err
 	}
-	rows, next := cut(rows, p.Limit, func(d Delivery) string { return cursor(listDeliveries, d.ID) })
+	rows, next := cut(rows, p.Limit, func(d Delivery) string { return cursors.next(d.ID) })
 	return rows, next, nil
 }
 

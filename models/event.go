@@ -38,28 +38,29 @@ func (s *Store) Events(ctx context.Context, tenant string, f EventFilter, p Page
 		q = q.Where("type = ?", f.Type)
 	}
 	if !f.Since.IsZero() {
-		q = q.Where("created_at >= ?", f.Since.UTC())
+		q = q.Where("created_at >= ?", Bound(f.Since))
 	}
 	if !f.Until.IsZero() {
-		q = q.Where("created_at < ?", f.Until.UTC())
+		q = q.Where("created_at < ?", Bound(f.Until))
 	}
+	cursors := cursorsOf(listEvents, tenant, f.Type, boundText(f.Since), boundText(f.Until))
 	if p.After != "" {
-		parts, err := parseCursor(listEvents, p.After, 2)
+		key, err := cursors.parse(p.After, 2)
 		if err != nil {
 			return nil, "", err
 		}
-		at, err := time.Parse(time.RFC3339Nano, parts[0])
+		at, err := time.Parse(time.RFC3339Nano, key[0])
 		if err != nil {
 			return nil, "", ErrBadCursor
 		}
-		q = q.Where("(created_at, id) < (?, ?)", at.UTC(), parts[1])
+		q = q.Where("(created_at, id) < (?, ?)", Bound(at), key[1])
 	}
 	var rows []Event
 	if err := q.Find(&rows).Error; err != nil {
 		return nil, "", err
 	}
 	rows, next := cut(rows, p.Limit, func(e Event) string {
-		return cursor(listEvents, e.CreatedAt.UTC().Format(time.RFC3339Nano), e.ID)
+		return cursors.next(e.CreatedAt.UTC().Format(time.RFC3339Nano), e.ID)
 	})
 	return rows, next, nil
 }

@@ -160,6 +160,38 @@ func (s *Store) EventTypes(ctx context.Context, tenant string) ([]EventType, err
 	return kept, nil
 }
 
+// EventTypePage is EventTypes, a page at a time.
+func (s *Store) EventTypePage(ctx context.Context, tenant string, p Page) ([]EventType, string, error) {
+	q := s.db.WithContext(ctx).Order("name").Limit(p.Limit + 1)
+	if tenant == "" {
+		q = q.Where("tenant = ''")
+	} else {
+		q = q.Where(`(tenant = ? OR tenant = '' AND NOT EXISTS (
+			SELECT 1 FROM event_types own WHERE own.tenant = ? AND own.name = event_types.name))`, tenant, tenant)
+	}
+	cursors := cursorsOf(listEventTypes, tenant)
+	if p.After != "" {
+		key, err := cursors.parse(p.After, 1)
+		if err != nil {
+			return nil, "", err
+		}
+		q = q.Where("name > ?", key[0])
+	}
+	var rows []EventType
+	if err := q.Find(&rows).Error; err != nil {
+		return nil, "", err
+	}
+	rows, next := cut(rows, p.Limit, func(t EventType) string { return cursors.next(t.Name) })
+	return rows, next, nil
+}
+
+// EventType reads one type as the tenant can use it: its own before the shared one.
+func (s *Store) EventType(ctx context.Context, tenant, name string) (EventType, error) {
+	var t EventType
+	err := s.db.WithContext(ctx).Where("tenant IN ? AND name = ?", []string{"", tenant}, name).Order("tenant DESC").Limit(1).Take(&t).Error
+	return t, found(err)
+}
+
 // EventTypeNames gives the names of the types that the tenant can use.
 func (s *Store) EventTypeNames(ctx context.Context, tenant string) ([]string, error) {
 	var names []string

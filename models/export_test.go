@@ -93,3 +93,16 @@ func StatementsOf(text string) []string {
 
 // ReaderInUse is how many connections for Read are in use.
 func (s *Store) ReaderInUse() int { return s.reader.Pool().InUse }
+
+// ReaderMost is how many connections for Read there may be.
+func (s *Store) ReaderMost() int { return s.reader.Pool().MaxOpenConnections }
+
+// Cursor and ParseCursor write and read a cursor of a list, for tests.
+func Cursor(list string, about []string, key ...string) string {
+	return cursorsOf(list, about...).next(key...)
+}
+
+// ParseCursor reads a cursor.
+func ParseCursor(list string, about []string, cursor string, n int) ([]string, error) {
+	return cursorsOf(list, about...).parse(cursor, n)
+}

@@ -74,7 +74,7 @@ func putMillis(u *uuid.UUID, ms int64) {
 // IDBefore gives the smallest id with this prefix that could have been made at t: ids made earlier sort before it.
 func IDBefore(prefix string, t time.Time) string {
 	var u uuid.UUID
-	putMillis(&u, t.UnixMilli())
+	putMillis(&u, min(max(t.UnixMilli(), 0), lastTime.UnixMilli())) // 48 bits, and no sign
 	return prefix + u.String()
 }
 

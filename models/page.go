@@ -1,11 +1,12 @@
 package models
 
 import (
-	"bytes"
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
-	"unicode/utf8"
 )
 
 // Page asks for one page of a list: at most Limit rows after the cursor After ("" = from the start).
@@ -14,7 +15,7 @@ type Page struct {
 	After string
 }
 
-// ErrBadCursor is returned for a cursor this list did not give out.
+// ErrBadCursor is returned for a cursor that this list, read for this tenant with this filter, did not give out.
 var ErrBadCursor = errors.New("models: not a cursor of this list")
 
 // The lists that give out cursors.
@@ -24,26 +25,61 @@ const (
 	listEvents     = "events"
 	listDeliveries = "deliveries"
 	listAudit      = "audit"
+	listKeys       = "keys"
+	listEventTypes = "event types"
 )
 
-const cursorSeparator = "\x1f"
+const (
+	cursorSeparator = "\x1f"
+	cursorSum       = 9 // bytes of the checksum in front; nine make whole base64 characters
+)
 
-// cursor encodes the sort key of the last row of a list's page; clients treat it as opaque.
-func cursor(list string, parts ...string) string {
-	return base64.RawURLEncoding.EncodeToString([]byte(list + cursorSeparator + strings.Join(parts, cursorSeparator)))
+// cursors reads and writes the cursors of one list: that of a name, a tenant and a filter. A cursor is the sort key of a
+// page's last row behind a checksum over all of these, so that a cursor of another list, or one that was altered, is
+// refused. It is no secret: what a forged one can do is begin the same list elsewhere. Clients treat it as opaque.
+type cursors []string
+
+// cursorsOf names a list by everything that decides what is in it and in which order.
+func cursorsOf(list string, about ...string) cursors { return append(cursors{list}, about...) }
+
+// next is the cursor behind a row with this sort key.
+func (c cursors) next(key ...string) string {
+	about, err := json.Marshal([][]string{c, key}) // unambiguous, whatever the texts contain
+	if err != nil {
+		panic(err) // strings always encode
+	}
+	sum := sha256.Sum256(about)
+	return base64.RawURLEncoding.EncodeToString(append(sum[:cursorSum:cursorSum], strings.Join(key, cursorSeparator)...))
 }
 
-// parseCursor gives back the n parts of a cursor of the list. They are text that the database takes.
-func parseCursor(list, c string, n int) ([]string, error) {
-	raw, err := base64.RawURLEncoding.DecodeString(c)
-	if err != nil || !utf8.Valid(raw) || bytes.IndexByte(raw, 0) >= 0 {
+// parse gives back the n parts of the sort key in a cursor of this list.
+func (c cursors) parse(cursor string, n int) ([]string, error) {
+	raw, err := base64.RawURLEncoding.DecodeString(cursor)
+	if err != nil || len(raw) < cursorSum {
 		return nil, ErrBadCursor
 	}
-	parts := strings.Split(string(raw), cursorSeparator)
-	if len(parts) != 1+n || parts[0] != list {
+	key := strings.Split(string(raw[cursorSum:]), cursorSeparator)
+	if len(key) != n || c.next(key...) != cursor { // what base64 reads the same is not the same
 		return nil, ErrBadCursor
 	}
-	return parts[1:], nil
+	return key, nil
+}
+
+// PageOfIDs takes a page out of a list in memory: ids in ascending order, of what list and about name.
+func PageOfIDs(ids []string, p Page, list string, about ...string) (page []string, next string, err error) {
+	c, begin := cursorsOf(list, about...), 0
+	if p.After != "" {
+		key, err := c.parse(p.After, 1)
+		if err != nil {
+			return nil, "", err
+		}
+		found := false
+		if begin, found = slices.BinarySearch(ids, key[0]); found {
+			begin++
+		}
+	}
+	page, next = cut(ids[begin:min(len(ids), begin+p.Limit+1)], p.Limit, func(id string) string { return c.next(id) })
+	return page, next, nil
 }
 
 // cut takes the page of limit rows out of limit+1, and the cursor to the next one ("" at the end).

@@ -8,6 +8,9 @@ import (
 	"time"
 )
 
+// ReasonUnwanted is noted on what was owed to a webhook that is not registered for its event type any more.
+const ReasonUnwanted = "the webhook is not registered for this event type any more"
+
 // ReasonDeleted is noted on what was owed to a webhook that has been deleted.
 const ReasonDeleted = "webhook deleted"
 
@@ -39,7 +42,7 @@ const noJob = `NOT EXISTS (SELECT 1 FROM jobs j WHERE j.webhook_id = w.id AND (j
 	AND j.epoch = w.epoch AND w.status <> 'active')))`
 
 // SetAside holds or cancels those of the pending deliveries that turned out not to be sent: their webhook is not active,
-// or has been deleted, or their event has been erased. The database decides, in one short transaction: a caller's view of
+// or has been deleted, or is not registered for their event type any more, or their event has been erased. The database decides, in one short transaction: a caller's view of
 // a webhook may be a second old. left are those that are to be sent after all.
 //
 // What a job will come to is left to it, and so is a row that somebody else has locked: thousands of workflows that find
@@ -58,7 +61,8 @@ func (s *Store) SetAside(ctx context.Context, deliveries []Delivery) (left []Del
 			lock = " FOR SHARE OF w FOR UPDATE OF d SKIP LOCKED"
 		}
 		var aside []setAside
-		err := bulk(ctx, tx, deliveries, foundColumns, `SELECT d.tenant, d.id, w.status,
+		types := map[string][]string{}
+		err := bulk(ctx, tx, deliveries, foundColumns, `SELECT d.tenant, d.id, w.status, w.event_types, d.event_type,
 			w.deleted_at IS NOT NULL OR EXISTS (SELECT 1 FROM tenants t WHERE t.id = d.tenant AND t.deleted_at IS NOT NULL),
 			e.erased_at IS NOT NULL
 			FROM v JOIN deliveries d ON d.tenant = v.tenant AND d.id = v.id AND d.status = v.was AND d.generation = v.generation
@@ -67,8 +71,14 @@ func (s *Store) SetAside(ctx context.Context, deliveries []Delivery) (left []Del
 			ORDER BY d.id`+lock, func(rows *sql.Rows) error {
 			var d setAside
 			var status WebhookStatus
+			var wanted, eventType string
 			var deleted, erased bool
-			if err := rows.Scan(&d.Tenant, &d.ID, &status, &deleted, &erased); err != nil {
+			if err := rows.Scan(&d.Tenant, &d.ID, &status, &wanted, &eventType, &deleted, &erased); err != nil {
+				return err
+			}
+			w := Webhook{}
+			var err error
+			if w.EventTypes, err = decoded(types, wanted); err != nil {
 				return err
 			}
 			switch {
@@ -78,6 +88,8 @@ func (s *Store) SetAside(ctx context.Context, deliveries []Delivery) (left []Del
 				d.status, d.reason, d.at = Canceled, ReasonErased, now
 			case status != WebhookActive:
 				d.status, d.reason = Held, HeldReason(status)
+			case !w.Wants(eventType):
+				d.status, d.reason, d.at = Canceled, ReasonUnwanted, now
 			default:
 				left = append(left, d.DeliveryKey)
 				return nil

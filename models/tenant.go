@@ -5,6 +5,8 @@ import (
 	"context"
 	"crypto/rand"
 	"database/sql"
+	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -45,7 +47,7 @@ func nextTenantID(slug string) string {
 }
 
 // PutTenant creates the tenant that is called t.Slug (t.ID where there is no slug), or replaces its name and addresses;
-// created reports which. t.ID is the slug unless an earlier tenant had it.
+// created reports which. One that is the same already stays untouched. t.ID is the slug unless an earlier tenant had it.
 func (s *Store) PutTenant(ctx context.Context, t *Tenant) (created bool, err error) {
 	t.Slug = cmp.Or(t.Slug, t.ID)
 	err = s.Tx(ctx, func(tx *Store) error {
@@ -66,13 +68,17 @@ func (s *Store) putTenant(ctx context.Context, t *Tenant) (created bool, err err
 	t.CreatedAt, t.UpdatedAt, t.DeletedAt = now, now, nil
 	// Of several at once, one creates: the others wait for it, insert nothing and replace what it has made.
 	for range 3 {
-		result := called(db, t.Slug).Model(&Tenant{}).Select("name", "admin_emails", "updated_at").Updates(t)
-		if result.Error != nil {
-			return false, result.Error
-		}
-		if result.RowsAffected == 1 {
-			*t = Tenant{Slug: t.Slug}
-			return false, called(db, t.Slug).Take(t).Error
+		var was Tenant
+		switch err := found(called(s.forUpdate(db), t.Slug).Take(&was).Error); {
+		case err == nil:
+			if t.Name != was.Name || !slices.Equal(t.AdminEmails, was.AdminEmails) {
+				was.Name, was.AdminEmails, was.UpdatedAt = t.Name, t.AdminEmails, now
+				err = db.Model(&was).Select("name", "admin_emails", "updated_at").Updates(&was).Error
+			}
+			*t = was
+			return false, err
+		case !errors.Is(err, ErrNotFound):
+			return false, err
 		}
 		for _, id := range []string{t.Slug, nextTenantID(t.Slug)} {
 			t.ID = id
@@ -107,8 +113,9 @@ func (s *Store) TenantBySlug(ctx context.Context, slug string) (Tenant, error) {
 // Tenants lists all tenants by slug.
 func (s *Store) Tenants(ctx context.Context, p Page) ([]Tenant, string, error) {
 	q := s.db.WithContext(ctx).Where("deleted_at IS NULL").Order("slug").Limit(p.Limit + 1)
+	cursors := cursorsOf(listTenants)
 	if p.After != "" {
-		after, err := parseCursor(listTenants, p.After, 1)
+		after, err := cursors.parse(p.After, 1)
 		if err != nil {
 			return nil, "", err
 		}
@@ -118,7 +125,7 @@ func (s *Store) Tenants(ctx context.Context, p Page) ([]Tenant, string, error) {
 	if err := q.Find(&rows).Error; err != nil {
 		return nil, "", err
 	}
-	rows, next := cut(rows, p.Limit, func(t Tenant) string { return cursor(listTenants, t.Slug) })
+	rows, next := cut(rows, p.Limit, func(t Tenant) string { return cursors.next(t.Slug) })
 	return rows, next, nil
 }
 

@@ -2,6 +2,8 @@ package models
 
 import (
 	"context"
+	"errors"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -141,13 +143,14 @@ func (s *Store) Webhooks(ctx context.Context, tenant string, f WebhookFilter, p 
 	if f.Profile != "" {
 		q = q.Where("profile = ?", f.Profile)
 	}
+	cursors := cursorsOf(listWebhooks, tenant, f.URL, string(f.Status), f.Profile, f.EventType)
 	after := ""
 	if p.After != "" {
-		parts, err := parseCursor(listWebhooks, p.After, 1)
+		key, err := cursors.parse(p.After, 1)
 		if err != nil {
 			return nil, "", err
 		}
-		after = parts[0]
+		after = key[0]
 	}
 	var kept []Webhook
 	for { // event types are matched here, not in SQL: wildcards; so pages are read until one is full
@@ -165,20 +168,25 @@ func (s *Store) Webhooks(ctx context.Context, tenant string, f WebhookFilter, p 
 			break
 		}
 	}
-	kept, next := cut(kept, p.Limit, func(w Webhook) string { return cursor(listWebhooks, w.ID) })
+	kept, next := cut(kept, p.Limit, func(w Webhook) string { return cursors.next(w.ID) })
 	return kept, next, nil
 }
 
 // UpdateWebhook locks the webhook, lets change alter it, and stores the result. change returns an error to leave
-// it as it is. It must not read anything: it runs in the transaction. Status changes have methods of their own.
+// it as it is. It must not read anything: it runs in the transaction. A change that changes nothing, but for who asked for
+// it, leaves no trace. Status changes have methods of their own.
 func (s *Store) UpdateWebhook(ctx context.Context, tenant, id string, change func(*Webhook) error) (Webhook, error) {
 	var w Webhook
 	err := s.changeTenant(ctx, tenant, func(tx *Store) error {
 		if err := tx.changeWebhook(ctx, tenant, id, &w); err != nil {
 			return err
 		}
+		was := w
 		if err := change(&w); err != nil {
 			return err
+		}
+		if was.UpdatedBy = w.UpdatedBy; reflect.DeepEqual(was, w) {
+			return errUnchanged
 		}
 		w.UpdatedAt = tx.now()
 		w.Headers, w.Secrets = notNil(w.Headers), notNil(w.Secrets) // SQLite's driver reads an empty value as nil
@@ -187,8 +195,14 @@ func (s *Store) UpdateWebhook(ctx context.Context, tenant, id string, change fun
 		}
 		return tx.audit(ctx, tenant, AuditWebhookUpdated, AuditTarget{"webhook", id}, nil)
 	})
+	if errors.Is(err, errUnchanged) {
+		return s.Webhook(ctx, tenant, id)
+	}
 	return w, err
 }
+
+// errUnchanged rolls back a change that turned out to be none.
+var errUnchanged = errors.New("models: nothing changes")
 
 // changeWebhook begins a change of a webhook: it raises the tenant's version, notes it on the webhook, so that what is
 // cached of the tenant can be brought up to date by what has changed, and reads and locks the webhook.

@@ -1,7 +1,9 @@
 package models_test
 
 import (
+	"bytes"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -170,4 +172,27 @@ func TestIDs(t *testing.T) {
 	for _, bad := range []string{"", "evt_", "dlv_" + id[4:], id + "0", id[:len(id)-1] + "g", "evt_{" + id[4:]} {
 		require.False(t, models.HasIDForm(models.PrefixEvent, bad), bad)
 	}
+}
+
+// A change that changes nothing raises no version and no time: nobody reads the tenant again for it.
+func TestUpdateWebhookThatChangesNothing(t *testing.T) {
+	stores(t, func(t *testing.T, s *database) {
+		w := s.Webhook(t, s.Tenant(t, "acme"))
+		read := func() models.Webhook {
+			w, err := s.Store.Webhook(t.Context(), "acme", w.ID)
+			require.NoError(t, err)
+			return w
+		}
+		before := read()
+		version := s.Version(t, "acme")
+		s.Clock.Advance(time.Minute)
+		same, err := s.UpdateWebhook(t.Context(), "acme", w.ID, func(w *models.Webhook) error {
+			w.UpdatedBy, w.URL, w.Headers = "somebody else", strings.Clone(w.URL), bytes.Clone(w.Headers)
+			return nil
+		})
+		require.NoError(t, err)
+		require.Equal(t, before, same)
+		require.Equal(t, before, read())
+		require.Equal(t, version, s.Version(t, "acme"))
+	})
 }

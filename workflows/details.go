@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+
+	"github.com/posthorn/posthorn/internal/cut"
 )
 
 // The bounds of the rows about single deliveries, in a table or in a result: Temporal keeps 20,000 bytes of details.
@@ -214,9 +216,4 @@ func cell(text string) string {
 func short120(text string) string { return Short(text, 120) }
 
 // Short cuts a text that somebody else wrote to a number of bytes.
-func Short(text string, most int) string {
-	if len(text) > most {
-		text = text[:most] + "…"
-	}
-	return strings.ToValidUTF8(text, "")
-}
+func Short(s string, most int) string { return cut.Text(s, most) }

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/posthorn/posthorn/internal/bodyroom"
+	"github.com/posthorn/posthorn/internal/cut"
 	"github.com/posthorn/posthorn/internal/hooks"
 )
 
@@ -121,10 +122,7 @@ func kind(t reflect.Type) string {
 
 // unknown refuses a name that nobody knows, and repeats only its beginning.
 func (q *Request) unknown(name string) error {
-	if len(name) > 100 {
-		name = strings.ToValidUTF8(name[:100], "") + "…"
-	}
-	return q.Invalid(name, "is not known")
+	return q.Invalid(cut.Text(name, 100), "is not known")
 }
 
 // FormValues reads a form-encoded body (application/x-www-form-urlencoded, whatever it is called) with no other than

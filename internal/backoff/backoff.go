@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"math"
-	"strconv"
 	"time"
 )
 
@@ -22,27 +21,28 @@ type Policy struct {
 // number and the cap are those of seed 001 (Memsource).
 var Default = Policy{Initial: 10 * time.Second, Backoff: 2, MaxInterval: 30 * time.Minute, Max: 10}
 
-// jitter is the largest part of a wait that is added to it or taken from it, so that deliveries that failed
-// together do not come back together.
+// jitter is the largest part of a wait that is added to it or taken from it, so that deliveries that failed together do not
+// come back together. At the cap it can only be taken.
 const jitter = 0.10
 
 // Exhausted tells whether a delivery that has failed this many times is not to be tried again.
 func (p Policy) Exhausted(failures int) bool { return failures > p.Max }
 
-// Delay is the wait after a delivery's failure n (from 1). A receiver's Retry-After (0 = none) makes it longer, not
-// shorter, and neither goes over MaxInterval. The jitter follows from the delivery's id, so that the times promised
-// in a timeline are the times kept.
+// Delay is the wait after a delivery's failure n (from 1): within jitter of what the schedule says, and between 90 % and
+// 100 % of MaxInterval once that is reached. A receiver's Retry-After (0 = none) makes a wait longer, not shorter, and
+// neither goes over MaxInterval. The jitter follows from the delivery's id, so that the times promised in a timeline are the
+// times kept. It is the same for all waits of a delivery, so that none is shorter than the one before, Retry-After aside.
 func (p Policy) Delay(deliveryID string, failures int, retryAfter time.Duration) time.Duration {
-	wait := float64(p.Initial) * math.Pow(p.Backoff, float64(failures-1))
-	wait = min(wait, float64(p.MaxInterval))
-	wait *= 1 + jitter*spread(deliveryID, failures)
+	s := spread(deliveryID)
+	wait := float64(p.Initial) * math.Pow(p.Backoff, float64(failures-1)) * (1 + jitter*s)
+	wait = min(wait, float64(p.MaxInterval)*(1-jitter*(1-s)/2))
 	wait = max(wait, float64(retryAfter))
 	return time.Duration(min(wait, float64(p.MaxInterval))).Round(time.Millisecond)
 }
 
-// spread gives a number in [-1, 1) for a delivery and a failure.
-func spread(deliveryID string, failures int) float64 {
-	sum := sha256.Sum256([]byte(deliveryID + "/" + strconv.Itoa(failures))) // mixes well; a simpler hash hardly notices the number
+// spread gives a number in [-1, 1) for a delivery.
+func spread(deliveryID string) float64 {
+	sum := sha256.Sum256([]byte(deliveryID)) // ids that follow each other differ in few bits
 	return float64(binary.BigEndian.Uint64(sum[:])>>11)/float64(1<<52) - 1
 }
 

@@ -2,6 +2,7 @@ package backoff_test
 
 import (
 	"fmt"
+	"math"
 	"testing"
 	"time"
 
@@ -36,19 +37,44 @@ func TestJitterIsSpreadAndRepeatable(t *testing.T) {
 	require.InDelta(t, 11, high.Seconds(), 0.1)
 }
 
-func TestJitterDiffersFromOneRetryToTheNext(t *testing.T) {
+// No wait is shorter than the one before, and from the cap on each is within 10 % of it, whatever the schedule.
+func TestWaitsNeverShrink(t *testing.T) {
 	t.Parallel()
-	var shorter, longer int
-	for n := 1; n <= 8; n++ {
-		nominal := 10 * time.Second << (n - 1)
-		if backoff.Default.Delay("dlv_1", n, 0) < nominal {
-			shorter++
-		} else {
-			longer++
+	for _, p := range []backoff.Policy{
+		backoff.Default,
+		{Initial: time.Second, Backoff: 1, MaxInterval: time.Hour},
+		{Initial: time.Minute, Backoff: 1.05, MaxInterval: 2 * time.Minute},
+		{Initial: 99 * time.Second, Backoff: 1.02, MaxInterval: 100 * time.Second},
+		{Initial: time.Minute, Backoff: 2, MaxInterval: time.Minute},
+		{Initial: time.Hour, Backoff: 2, MaxInterval: time.Minute},
+		{Initial: 24 * time.Hour, Backoff: 10, MaxInterval: 24 * time.Hour},
+	} {
+		for i := range 30 {
+			id, before := fmt.Sprintf("dlv_%d", i), time.Duration(0)
+			for n := 1; n <= 101; n++ {
+				wait := p.Delay(id, n, 0)
+				require.GreaterOrEqual(t, wait, before, "%+v, %s, retry %d", p, id, n)
+				require.LessOrEqual(t, wait, p.MaxInterval)
+				before = wait
+				if nominal := float64(p.Initial) * math.Pow(p.Backoff, float64(n-1)); nominal < float64(p.MaxInterval) {
+					require.InEpsilon(t, nominal, float64(wait), 0.1001)
+				} else {
+					require.GreaterOrEqual(t, float64(wait), 0.8999*float64(p.MaxInterval))
+				}
+			}
 		}
 	}
-	require.Positive(t, shorter)
-	require.Positive(t, longer)
+}
+
+// Where every wait is the cap, deliveries that failed together do not all come back together.
+func TestTheCapIsSpread(t *testing.T) {
+	t.Parallel()
+	p := backoff.Policy{Initial: time.Hour, Backoff: 2, MaxInterval: time.Hour}
+	seen := map[time.Duration]bool{}
+	for i := range 1000 {
+		seen[p.Delay(fmt.Sprintf("dlv_%d", i), 5, 0).Round(time.Second)] = true
+	}
+	require.Greater(t, len(seen), 200)
 }
 
 func TestRetryAfter(t *testing.T) {

@@ -50,6 +50,9 @@ func (c *Courier) look(ctx context.Context, j *job) (ended, bool, error) {
 	case r.Webhook.Status != models.WebhookActive:
 		j.receiver = r
 		return ended{aside: true, end: Held, reason: models.HeldReason(r.Webhook.Status)}, false, nil
+	case !r.Webhook.Wants(j.delivery.EventType):
+		j.receiver = r
+		return ended{aside: true, end: Canceled, reason: models.ReasonUnwanted}, false, nil
 	}
 	j.receiver = r
 	return ended{}, true, nil
@@ -63,10 +66,16 @@ func (c *Courier) lookOnceMore(ctx context.Context, j *job) (ended, bool, error)
 	return c.look(ctx, j)
 }
 
-// due keeps a job until its time at the webhook's rate, if that comes within its moment.
+// due keeps a job until its retry is due, if that is soon, and until its time at the webhook's rate, if that comes within its
+// moment.
 func (c *Courier) due(ctx context.Context, j *job) (ended, bool, error) {
-	if j.known.Kind != AtRate && c.early(&j.delivery) {
-		return ended{left: c.leftover(j.receiver, &j.delivery, j.known.Last)}, false, nil
+	if j.known.Kind != AtRate {
+		if c.early(&j.delivery) {
+			return ended{left: c.leftover(j.receiver, &j.delivery, j.known.Last)}, false, nil
+		}
+		if err := c.untilDue(ctx, &j.delivery); err != nil {
+			return ended{}, false, err
+		}
 	}
 	if j.receiver.Webhook.RateLimit == 0 || j.receiver.Webhook.MaxInFlight > 0 {
 		return ended{}, true, nil

@@ -131,8 +131,21 @@ func (c *Courier) note(ctx context.Context, r *hooks.Receiver, record *models.Re
 		"attempt", record.Attempt.Number, "status_code", result.StatusCode, "error", result.Error, "counted", !record.Uncounted)
 }
 
-// early tells whether a delivery is to wait longer: it has been attempted, recorded, and is asked for again after a
-// crash. Clocks that differ a little are no reason to wait.
+// soon is the wait that is kept here and not by Temporal, whose timers of less than a second end after about one: it takes
+// up timers so much ahead of their time (history.timerProcessorMaxTimeShift).
+const soon = time.Second
+
+// early tells whether a delivery is to wait longer than soon: it has been attempted, recorded, and is asked for again after
+// a crash.
 func (c *Courier) early(d *models.Delivery) bool {
-	return d.NextAttemptAt != nil && d.NextAttemptAt.After(c.Now().Add(time.Second))
+	return d.NextAttemptAt != nil && d.NextAttemptAt.After(c.Now().Add(soon))
+}
+
+// untilDue waits until a retry is due that is not early. A first attempt is due at once: clocks that differ a little are no
+// reason to wait.
+func (c *Courier) untilDue(ctx context.Context, d *models.Delivery) error {
+	if d.Attempts == 0 || d.NextAttemptAt == nil {
+		return nil
+	}
+	return sleep(ctx, d.NextAttemptAt.Sub(c.Now()))
 }

@@ -211,6 +211,9 @@ func (b *batch) close(ctx context.Context) (Batch, error) {
 	for i, at := range b.since { // the workflow begins to count when the slowest has ended
 		l := &b.sum.Waiting[i]
 		l.Wait = max(0, l.Wait-b.Now().Sub(at)).Round(time.Millisecond)
+		if l.Kind == BackOff && l.Due.IsZero() && l.Wait <= soon { // the next attempt waits for its time itself
+			l.Wait = 0
+		}
 	}
 	slices.SortFunc(b.late, func(a, b models.Postponed) int { return strings.Compare(a.Delivery.ID, b.Delivery.ID) })
 	if len(b.late) > 0 {

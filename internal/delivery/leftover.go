@@ -30,7 +30,7 @@ type Leftover struct {
 	Generation int
 	Number     int           // of the next attempt, from 1
 	Remaining  int           // attempts that may still be made, the next one included
-	Wait       time.Duration // until the next attempt
+	Wait       time.Duration // until the next attempt is called; 0 where that is due within a second
 	Timeout    time.Duration // of one POST
 	Last       string        // how the last attempt failed
 	Kind       Kind

@@ -67,6 +67,10 @@ func (s *Service) ReplayCalls(ctx context.Context, tenant, profile string, ids [
 	if err != nil {
 		return err
 	}
+	unwanted, err := s.unwanted(ctx, tenant)
+	if err != nil {
+		return err
+	}
 	calls := make([]models.Call, 0, len(ids))
 	for i, id := range ids {
 		k := slices.IndexFunc(rows, func(c models.Call) bool { return c.ID == id })
@@ -79,6 +83,8 @@ func (s *Service) ReplayCalls(ctx context.Context, tenant, profile string, ids [
 			p.addf(index("calls", i), "its webhook is not active")
 		case rows[k].Obstacle == models.ObstacleErased:
 			p.addf(index("calls", i), "its event's payload has been erased")
+		case unwanted(rows[k]):
+			p.addf(index("calls", i), "its webhook is not registered for its event any more")
 		default:
 			calls = append(calls, rows[k])
 		}
@@ -97,8 +103,23 @@ func (s *Service) ReplayLatest(ctx context.Context, tenant string, f models.Call
 	if err != nil {
 		return err
 	}
+	unwanted, err := s.unwanted(ctx, tenant)
+	if err != nil {
+		return err
+	}
+	calls = slices.DeleteFunc(calls, unwanted)
 	slices.Reverse(calls)
 	return s.replay(ctx, tenant, calls)
+}
+
+// unwanted gives what tells whether a call's webhook is not registered for its event type any more: it would be canceled
+// instead of made again.
+func (s *Service) unwanted(ctx context.Context, tenant string) (func(models.Call) bool, error) {
+	v, err := s.directory.load(ctx, tenant)
+	return func(c models.Call) bool {
+		e, ok := v.webhooks[c.WebhookID]
+		return ok && !e.webhook.Wants(c.EventType)
+	}, err
 }
 
 // called finds the latest n calls that the filter keeps.

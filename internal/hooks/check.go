@@ -5,6 +5,9 @@ import (
 	"unicode/utf8"
 )
 
+// shownName is how many bytes of a name that nobody knows an error repeats.
+const shownName = 200
+
 // checkLength refuses a text that is too long for what it is, or is not UTF-8 that every database can keep.
 func checkLength(p *problems, field, text string, most int) {
 	switch {

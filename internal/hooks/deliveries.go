@@ -2,6 +2,7 @@ package hooks
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/posthorn/posthorn/models"
@@ -86,7 +87,11 @@ func (s *Service) timeline(ctx context.Context, store *models.Store, d models.De
 // RetryDelivery sends a delivery now: a pending one without waiting for its next attempt, a finished or held one
 // from the first step of its schedule.
 func (s *Service) RetryDelivery(ctx context.Context, tenant, id string) (Timeline, error) {
-	e, err := s.eventOf(ctx, tenant, id)
+	d, err := s.wanted(ctx, tenant, id)
+	if err != nil {
+		return Timeline{}, err
+	}
+	e, err := s.Event(ctx, tenant, d.EventID)
 	if err != nil {
 		return Timeline{}, err
 	}
@@ -109,13 +114,21 @@ func (s *Service) RetryDelivery(ctx context.Context, tenant, id string) (Timelin
 	})
 }
 
-func (s *Service) eventOf(ctx context.Context, tenant, deliveryID string) (models.Event, error) {
-	d, err := s.Store.Delivery(ctx, tenant, deliveryID)
+// wanted reads a delivery that is to be made now. It is refused if its webhook is not registered for its event type any
+// more: it would be canceled instead of sent.
+func (s *Service) wanted(ctx context.Context, tenant, id string) (models.Delivery, error) {
+	d, err := s.Store.Delivery(ctx, tenant, id)
 	if err != nil {
-		return models.Event{}, known(err, "delivery")
+		return d, known(err, "delivery")
 	}
-	e, err := s.Store.Event(ctx, tenant, d.EventID)
-	return e, known(err, "event")
+	w, err := s.Store.Webhook(ctx, tenant, d.WebhookID)
+	switch {
+	case errors.Is(err, models.ErrNotFound): // deleted: what changes the delivery says so
+		return d, nil
+	case err == nil && !w.Wants(d.EventType):
+		return d, Refuse(Conflict, "%s: %s", models.ReasonUnwanted, d.EventType)
+	}
+	return d, err
 }
 
 // CancelDelivery ends a delivery that is pending or held.
@@ -145,6 +158,9 @@ func (s *Service) PauseDelivery(ctx context.Context, tenant, id string) (Timelin
 
 // ResumeDelivery sends a held delivery now.
 func (s *Service) ResumeDelivery(ctx context.Context, tenant, id string) (Timeline, error) {
+	if _, err := s.wanted(ctx, tenant, id); err != nil {
+		return Timeline{}, err
+	}
 	return s.changeDelivery(ctx, tenant, id, func(d *models.Delivery, webhook models.WebhookStatus, now time.Time) error {
 		switch {
 		case d.Status != models.Held:

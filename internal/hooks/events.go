@@ -45,21 +45,26 @@ type Match struct {
 	Reason  string
 }
 
-// MatchEvent tells which webhooks would get an event and which would not, and why. It sends and stores nothing.
-func (s *Service) MatchEvent(ctx context.Context, tenant, eventType string, data json.RawMessage) ([]Match, error) {
+// MatchEvent tells which webhooks would get an event and which would not, and why, oldest first, a page at a time. It sends
+// and stores nothing.
+func (s *Service) MatchEvent(ctx context.Context, tenant, eventType string, data json.RawMessage, page models.Page) (matches []Match, next string, err error) {
 	v, err := s.directory.load(ctx, tenant)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	var p problems
 	if err := s.checkEvent(&p, v, "", EventInput{Type: eventType, Data: data}); err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	if err := p.err(); err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	matches := make([]Match, len(v.webhooks))
-	for i, id := range slices.Sorted(maps.Keys(v.webhooks)) {
+	ids, next, err := models.PageOfIDs(slices.Sorted(maps.Keys(v.webhooks)), page, "matches", tenant, eventType)
+	if err != nil {
+		return nil, "", known(err, "webhook")
+	}
+	matches = make([]Match, len(ids))
+	for i, id := range ids {
 		w := v.webhooks[id].webhook
 		m := Match{Webhook: w, Matched: w.Wants(eventType)}
 		switch {
@@ -74,5 +79,5 @@ func (s *Service) MatchEvent(ctx context.Context, tenant, eventType string, data
 		}
 		matches[i] = m
 	}
-	return matches, nil
+	return matches, next, nil
 }

@@ -90,9 +90,10 @@ func validate(schema *jsonschema.Schema, data []byte) ([]FieldError, error) {
 	return fields, nil
 }
 
-// PutEventType creates or replaces a type that all tenants share.
-func (s *Service) PutEventType(ctx context.Context, t models.EventType) (models.EventType, error) {
-	var p problems
+// PutEventType creates or replaces a type that all tenants share. wrong is what the caller has found wrong already: it is
+// refused with the rest.
+func (s *Service) PutEventType(ctx context.Context, t models.EventType, wrong ...FieldError) (models.EventType, error) {
+	p := problems(wrong)
 	switch {
 	case !eventTypeName.MatchString(t.Name):
 		p.addf("name", "must be 1 to 128 letters, digits, dots, dashes or underscores, and begin with a letter or digit")
@@ -118,6 +119,11 @@ func (s *Service) PutEventType(ctx context.Context, t models.EventType) (models.
 	if err := p.err(); err != nil {
 		return t, err
 	}
+	was, err := s.Store.EventType(ctx, "", t.Name)
+	if err != nil && !errors.Is(err, models.ErrNotFound) {
+		return t, err
+	}
+	t.Schema, t.Example = asWritten(was.Schema, t.Schema), asWritten(was.Example, t.Example)
 	if err := s.Store.PutEventTypes(ctx, []models.EventType{t}); err != nil {
 		return t, known(err, "event type")
 	}
@@ -130,24 +136,16 @@ func firstLine(text string) string {
 }
 
 // EventTypes lists what a tenant can publish and register for; with tenant "" what all tenants share.
-func (s *Service) EventTypes(ctx context.Context, tenant string) ([]models.EventType, error) {
-	return read(ctx, s, "event type", func(ctx context.Context, store *models.Store) ([]models.EventType, error) {
-		return store.EventTypes(ctx, tenant)
+func (s *Service) EventTypes(ctx context.Context, tenant string, page models.Page) ([]models.EventType, string, error) {
+	return readPage(ctx, s, "event type", func(ctx context.Context, store *models.Store) ([]models.EventType, string, error) {
+		return store.EventTypePage(ctx, tenant, page)
 	})
 }
 
 // EventType reads one type as the tenant sees it.
 func (s *Service) EventType(ctx context.Context, tenant, name string) (models.EventType, error) {
-	types, err := s.Store.EventTypes(ctx, tenant)
-	if err != nil {
-		return models.EventType{}, err
-	}
-	for _, t := range types {
-		if t.Name == name {
-			return t, nil
-		}
-	}
-	return models.EventType{}, Refuse(NotFound, "there is no such event type")
+	t, err := s.Store.EventType(ctx, tenant, name)
+	return t, known(err, "event type")
 }
 
 // DeleteEventType removes a shared type. Webhooks registered for it stay; they just get no more of it.

@@ -3,6 +3,8 @@ package hooks
 import (
 	"context"
 	"time"
+
+	"github.com/posthorn/posthorn/models"
 )
 
 // Direct sets the most deliveries of one event, and of one request, that are stored with them.
@@ -37,4 +39,13 @@ func (s *Service) IsApart(ctx context.Context, tenant, id string) bool {
 	}
 	w := &v.webhooks[id].webhook
 	return w.Apart && w.Headers == nil && w.Secrets == nil
+}
+
+// Signing gives the secrets of a webhook that sign now, newest first.
+func (s *Service) Signing(w *models.Webhook) ([]string, error) {
+	o, err := s.unseal(w)
+	if err != nil {
+		return nil, err
+	}
+	return o.active(s.Now()), nil
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/posthorn/posthorn/internal/cut"
 	"github.com/posthorn/posthorn/internal/fault"
 	"github.com/posthorn/posthorn/internal/groupcommit"
 	"github.com/posthorn/posthorn/internal/handoff"
@@ -64,7 +65,10 @@ func (s *Service) Publish(ctx context.Context, tenant string, r PublishRequest) 
 	}
 	// Another process has deleted the tenant. It may have made another one of that name, which is the one an admin means.
 	s.directory.views.remove(tenant)
-	if r.By.Role != models.RoleAdmin {
+	if r.By.Role != models.RoleAdmin { // with it went the key, which was in memory
+		if _, keyErr := s.Authenticate(ctx, r.By.key); r.By.key != "" && keyErr != nil {
+			return nil, keyErr
+		}
 		return nil, err
 	}
 	id, lookErr := s.TenantID(ctx, r.By, models.TenantSlug(tenant))
@@ -245,7 +249,7 @@ func (s *Service) checkEvent(p *problems, v snapshot, prefix string, in EventInp
 	}
 	t := v.eventType(in.Type)
 	if t == nil {
-		p.addf(prefix+"type", "%q is not a known event type", in.Type)
+		p.addf(prefix+"type", "%q is not a known event type", cut.Text(in.Type, shownName))
 		return nil
 	}
 	if !json.Valid(in.Data) {

@@ -137,7 +137,7 @@ func TestADeletedTenantsKeyFailsAtOnceInEveryProcess(t *testing.T) {
 	request.By, err = other.AuthenticatePublisher(t.Context(), "acme", key)
 	require.NoError(t, err, "from memory: the transaction that accepts has the last word")
 	_, err = other.Publish(t.Context(), "acme", request)
-	requireRefused(t, err, hooks.NotFound)
+	requireRefused(t, err, hooks.Unauthorized)
 	for _, s := range []*hooks.Service{env.Hooks, other} {
 		_, err = s.AuthenticatePublisher(t.Context(), "acme", key)
 		requireRefused(t, err, hooks.Unauthorized)

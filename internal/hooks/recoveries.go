@@ -25,9 +25,7 @@ func (s *Service) Recover(ctx context.Context, tenant, id string, r RecoveryRequ
 			p.addf(index("statuses", i), "must be held or failed")
 		}
 	}
-	if !(r.Rate >= 0 && r.Rate <= 10_000) {
-		p.addf("rate", "must be from 0 to 10000 deliveries per second")
-	}
+	checkRate(&p, "rate", r.Rate)
 	if r.Since != nil && r.Until != nil && !r.Since.Before(*r.Until) {
 		p.addf("until", "must be after since")
 	}
@@ -43,11 +41,10 @@ func (s *Service) Recover(ctx context.Context, tenant, id string, r RecoveryRequ
 	}
 	recovery := &models.Recovery{Tenant: tenant, WebhookID: id, Statuses: r.Statuses, Rate: r.Rate}
 	if r.Since != nil {
-		since := r.Since.UTC()
-		recovery.Since = &since
+		recovery.Since = new(models.Bound(*r.Since))
 	}
 	if r.Until != nil {
-		recovery.Until = r.Until.UTC()
+		recovery.Until = models.Bound(*r.Until)
 	}
 	return s.recover(ctx, recovery)
 }

@@ -33,8 +33,8 @@ func TestASlowReadIsRefused(t *testing.T) {
 		},
 		"delivery": func() error { _, err := s.Delivery(t.Context(), "acme", "dlv_1"); return err },
 		"calls":    func() error { _, _, err := s.Calls(t.Context(), "acme", models.CallFilter{}, 1, 0); return err },
-		"keys":     func() error { _, err := s.Keys(t.Context(), "acme"); return err },
-		"types":    func() error { _, err := s.EventTypes(t.Context(), "acme"); return err },
+		"keys":     func() error { _, _, err := s.Keys(t.Context(), "acme", models.Page{Limit: 1}); return err },
+		"types":    func() error { _, _, err := s.EventTypes(t.Context(), "acme", models.Page{Limit: 1}); return err },
 	} {
 		var refused *hooks.Error
 		require.ErrorAs(t, read(), &refused, name)

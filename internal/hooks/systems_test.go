@@ -21,7 +21,7 @@ func phraseWebhook(url string) hooks.WebhookChange {
 
 func typesOf(t *testing.T, env *hookstest.Env, tenant string) map[string]string {
 	t.Helper()
-	types, err := env.Hooks.EventTypes(t.Context(), tenant)
+	types, err := env.Store.EventTypes(t.Context(), tenant)
 	require.NoError(t, err)
 	systems := map[string]string{}
 	for _, e := range types {

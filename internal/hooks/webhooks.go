@@ -1,6 +1,7 @@
 package hooks
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/url"
@@ -8,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/posthorn/posthorn/internal/cut"
 	"github.com/posthorn/posthorn/internal/secrets"
 	"github.com/posthorn/posthorn/internal/wire"
 	"github.com/posthorn/posthorn/models"
@@ -29,7 +31,8 @@ type WebhookChange struct {
 	Profile     string         // only when it is made; default standard
 	Only        bool           // only when it is made: Conflict if the tenant has one of the profile already
 	Settings    map[string]string
-	By          string // who asks: the key's name
+	By          string       // who asks: the key's name
+	Wrong       []FieldError // what the caller has found wrong already: it is refused with the rest
 }
 
 // The bounds of what a webhook may set.
@@ -37,7 +40,10 @@ const (
 	maxEventTypes = 100
 	maxTimeout    = time.Minute
 	maxRetries    = 100
+	minInterval   = time.Millisecond
 	maxInterval   = 24 * time.Hour
+	minRate       = 0.00001 // deliveries per second: one in 28 hours
+	maxRate       = 10_000.0
 )
 
 // CreateWebhook registers a webhook and gives its signing secret in clear, this once.
@@ -76,13 +82,14 @@ func (s *Service) CreateWebhook(ctx context.Context, tenant string, c WebhookCha
 	return w, o.secrets[0].Value, nil
 }
 
-// UpdateWebhook changes what c names. Active goes through enable and disable.
+// UpdateWebhook changes what c names. Active goes through enable and disable. What repeats what is so already, masked
+// headers and effective defaults included, changes nothing; if all of it does, the webhook stays untouched.
 func (s *Service) UpdateWebhook(ctx context.Context, tenant, id string, c WebhookChange) (models.Webhook, error) {
 	was, err := s.Webhook(ctx, tenant, id)
 	if err != nil {
 		return was, err
 	}
-	found, err := s.checkChange(ctx, tenant, was.Profile, c)
+	found, err := s.checkChange(ctx, &was, c)
 	if err != nil {
 		return was, err
 	}
@@ -94,7 +101,7 @@ func (s *Service) UpdateWebhook(ctx context.Context, tenant, id string, c Webhoo
 		}
 		was := faceOf(w, o)
 		w.UpdatedBy = c.By
-		if err := s.apply(found, w, o, c); err != nil {
+		if err := s.apply(found, w, o, s.withoutEchoes(w, c)); err != nil {
 			return err
 		}
 		noteChanged(note, was, faceOf(w, o))
@@ -112,7 +119,7 @@ func (s *Service) UpdateWebhook(ctx context.Context, tenant, id string, c Webhoo
 
 // make is apply for a webhook that is being made.
 func (s *Service) make(ctx context.Context, w *models.Webhook, o *sealed, c WebhookChange) error {
-	found, err := s.checkChange(ctx, w.Tenant, w.Profile, c)
+	found, err := s.checkChange(ctx, w, c)
 	if err != nil {
 		return err
 	}
@@ -120,17 +127,19 @@ func (s *Service) make(ctx context.Context, w *models.Webhook, o *sealed, c Webh
 }
 
 // checkChange finds what is wrong with those parts of a change that only the network or the database can judge. It must
-// not run in a transaction: a transaction that waits for a resolver, or for another connection, holds up everybody.
-func (s *Service) checkChange(ctx context.Context, tenant, profile string, c WebhookChange) (found problems, err error) {
-	if !wire.Known(profile) {
+// not run in a transaction: a transaction that waits for a resolver, or for another connection, holds up everybody. What the
+// webhook has already is not judged again: it may be sent back, although a type has been deleted since.
+func (s *Service) checkChange(ctx context.Context, was *models.Webhook, c WebhookChange) (found problems, err error) {
+	found = slices.Clone(c.Wrong)
+	if !wire.Known(was.Profile) {
 		found.addf("profile", "must be one of %s", strings.Join(wire.Profiles(), ", "))
 		return nil, found.err()
 	}
-	if c.URL != nil {
-		s.checkURL(ctx, &found, profile, *c.URL)
+	if c.URL != nil && (*c.URL == "" || *c.URL != was.URL) {
+		s.checkURL(ctx, &found, was.Profile, *c.URL)
 	}
 	if c.EventTypes != nil {
-		err = s.checkEventTypes(ctx, &found, tenant, *c.EventTypes)
+		err = s.checkEventTypes(ctx, &found, was, *c.EventTypes)
 	}
 	return found, err
 }
@@ -139,6 +148,7 @@ func (s *Service) checkChange(ctx context.Context, tenant, profile string, c Web
 // rest. It may run in a transaction.
 func (s *Service) apply(found problems, w *models.Webhook, o *sealed, c WebhookChange) error {
 	p := slices.Clone(found) // a transaction may run again
+	before := *o
 	set(&w.URL, c.URL)
 	if c.EventTypes != nil {
 		w.EventTypes = slices.Compact(slices.Sorted(slices.Values(*c.EventTypes)))
@@ -150,29 +160,29 @@ func (s *Service) apply(found problems, w *models.Webhook, o *sealed, c WebhookC
 	set(&w.Description, c.Description)
 	checkLength(&p, "name", w.Name, 200)
 	checkLength(&p, "description", w.Description, 2000)
+	var refused error
 	if c.Secret != nil {
-		o.secrets = []signingSecret{}
 		if *c.Secret != "" || rulesOf(w.Profile).makesSecret {
 			if err := wire.ValidSecret(w.Profile, *c.Secret); err != nil {
 				p.addf("secret", "%s", err)
 			}
-			o.secrets = []signingSecret{{Value: *c.Secret}}
 		}
+		refused = o.setSecret(*c.Secret, s.Now())
 	}
 	if c.Headers != nil {
-		if err := wire.ValidHeaders(*c.Headers); err != nil {
+		o.headers = unmasked(&p, *c.Headers, before.headers)
+		if err := wire.ValidHeaders(o.headers); err != nil {
 			p.addf("headers", "%s", err)
 		}
-		o.headers = *c.Headers
 	}
 	if c.Settings != nil {
 		w.Settings = c.Settings
 	}
 	s.applyLimits(&p, w, c)
-	if err := p.err(); err != nil {
+	if err := cmp.Or(p.err(), refused); err != nil {
 		return err
 	}
-	return s.seal(w, o)
+	return s.sealChanged(w, o, &before)
 }
 
 func (s *Service) applyLimits(p *problems, w *models.Webhook, c WebhookChange) {
@@ -191,21 +201,27 @@ func (s *Service) applyLimits(p *problems, w *models.Webhook, c WebhookChange) {
 		}
 	}
 	if c.RateLimit != nil {
-		if w.RateLimit = *c.RateLimit; !(w.RateLimit >= 0 && w.RateLimit <= 10_000) {
-			p.addf("rate_limit", "must be from 0 to 10000")
-		}
+		w.RateLimit = *c.RateLimit
+		checkRate(p, "rate_limit", w.RateLimit)
+	}
+}
+
+// checkRate refuses rates that no clock can keep to: too many a second, or less than one in a day or so.
+func checkRate(p *problems, field string, rate float64) {
+	if rate != 0 && !(rate >= minRate && rate <= maxRate) {
+		p.addf(field, "must be 0, or from %v to %v deliveries per second", minRate, maxRate)
 	}
 }
 
 func checkRetry(p *problems, r models.Retry) {
-	if r.Initial < 0 || r.Initial > maxInterval {
-		p.addf("retry.initial", "must be from 1ms to %s", maxInterval)
+	if r.Initial != 0 && (r.Initial < minInterval || r.Initial > maxInterval) {
+		p.addf("retry.initial", "must be from %s to %s, or 0 for the installation's", minInterval, maxInterval)
 	}
 	if r.Backoff != 0 && !(r.Backoff >= 1 && r.Backoff <= 10) {
 		p.addf("retry.backoff", "must be from 1 to 10")
 	}
-	if r.MaxInterval < 0 || r.MaxInterval > maxInterval {
-		p.addf("retry.max_interval", "must be from 1ms to %s", maxInterval)
+	if r.MaxInterval != 0 && (r.MaxInterval < minInterval || r.MaxInterval > maxInterval) {
+		p.addf("retry.max_interval", "must be from %s to %s, or 0 for the installation's", minInterval, maxInterval)
 	}
 	if r.Max != nil && (*r.Max < 0 || *r.Max > maxRetries) {
 		p.addf("retry.max", "must be from 0 to %d", maxRetries)
@@ -238,26 +254,30 @@ func (s *Service) checkURL(ctx context.Context, p *problems, profile, raw string
 }
 
 // checkEventTypes refuses types that are not known to the tenant, and wildcards that match none that is.
-func (s *Service) checkEventTypes(ctx context.Context, p *problems, tenant string, names []string) error {
+func (s *Service) checkEventTypes(ctx context.Context, p *problems, was *models.Webhook, names []string) error {
 	if len(names) > maxEventTypes {
 		p.addf("event_types", "must be at most %d", maxEventTypes)
 		return nil
 	}
-	types, err := s.Store.EventTypeNames(ctx, tenant)
+	if !slices.ContainsFunc(names, func(name string) bool { return !slices.Contains(was.EventTypes, name) }) {
+		return nil
+	}
+	types, err := s.Store.EventTypeNames(ctx, was.Tenant)
 	if err != nil {
 		return err
 	}
 	for i, name := range names {
+		shown := cut.Text(name, shownName)
 		known := slices.ContainsFunc(types, func(t string) bool { return models.MatchesType(name, t) })
 		wildcard := strings.HasSuffix(name, "*")
 		switch {
-		case name == models.NoEventTypes:
+		case name == models.NoEventTypes, slices.Contains(was.EventTypes, name):
 		case strings.Count(name, "*") > 1 || (strings.Contains(name, "*") && name != "*" && !strings.HasSuffix(name, ".*")):
-			p.addf(index("event_types", i), "%q: a wildcard is the last part of a name, as in order.*", name)
+			p.addf(index("event_types", i), "%q: a wildcard is the last part of a name, as in order.*", shown)
 		case !known && wildcard:
-			p.addf(index("event_types", i), "%q matches no known event type", name)
+			p.addf(index("event_types", i), "%q matches no known event type", shown)
 		case !known:
-			p.addf(index("event_types", i), "%q is not a known event type", name)
+			p.addf(index("event_types", i), "%q is not a known event type", shown)
 		}
 	}
 	return nil
@@ -287,49 +307,4 @@ func (s *Service) DeleteWebhook(ctx context.Context, tenant, id string) (models.
 		s.Engine.Judge(id) // its health workflow, if it has one, finds it gone and ends
 	}
 	return w, known(err, "webhook")
-}
-
-// DefaultOverlap is for how long a rotated secret goes on signing beside the new one.
-const DefaultOverlap = 24 * time.Hour
-
-// RotateSecret gives the webhook a new signing secret and returns it in clear, this once. The one before signs too
-// until overlap has passed. secret "" = make one.
-func (s *Service) RotateSecret(ctx context.Context, tenant, id string, overlap time.Duration, secret, by string) (string, error) {
-	var p problems
-	if overlap < 0 || overlap > 30*24*time.Hour {
-		p.addf("overlap", "must be from 0s to 720h")
-	}
-	if err := p.err(); err != nil {
-		return "", err
-	}
-	if secret == "" {
-		secret = secrets.NewSigningSecret()
-	}
-	now := s.Now().UTC()
-	note := &models.AuditNote{Action: models.AuditWebhookSecretRotated,
-		Changes: models.AuditChanges{"secret": "changed", "overlap": overlap.String()}}
-	_, err := s.Store.UpdateWebhook(models.WithAuditNote(ctx, note), tenant, id, func(w *models.Webhook) error {
-		if err := wire.ValidSecret(w.Profile, secret); err != nil {
-			return invalid(FieldError{"secret", err.Error()})
-		}
-		o, err := s.unseal(w)
-		if err != nil {
-			return err
-		}
-		until := now.Add(overlap)
-		kept := []signingSecret{{Value: secret}}
-		for _, old := range o.secrets {
-			if old.Until == nil || old.Until.After(until) {
-				old.Until = &until
-			}
-			if old.Until.After(now) && len(kept) < 5 { // each signs every delivery: rotating often must not pile them up
-				kept = append(kept, old)
-			}
-		}
-		o.secrets = kept
-		w.UpdatedBy = by
-		return s.seal(w, o)
-	})
-	s.directory.forget(tenant)
-	return secret, known(err, "webhook")
 }

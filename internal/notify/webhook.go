@@ -10,6 +10,8 @@ import (
 	texttemplate "text/template"
 	"time"
 	"unicode"
+
+	"github.com/posthorn/posthorn/internal/cut"
 )
 
 //go:embed templates
@@ -98,14 +100,10 @@ func target(raw string) string {
 	return oneLine(shown.String())
 }
 
-const maxLine = 300
+const maxLine = 300 // bytes
 
 // oneLine replaces what could start another line or header by blanks, and cuts what is too long to read.
 func oneLine(s string) string {
 	s = strings.Join(strings.FieldsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }), " ")
-	s = strings.ToValidUTF8(s, "�")
-	if runes := []rune(s); len(runes) > maxLine {
-		s = string(runes[:maxLine]) + "…"
-	}
-	return s
+	return cut.Text(strings.ToValidUTF8(s, "�"), maxLine)
 }

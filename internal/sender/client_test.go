@@ -468,14 +468,14 @@ func TestPostChecksTheDialledAddress(t *testing.T) {
 		url  string
 		text string
 	}{
-		{"literal", Config{}, "https://10.0.0.1/", "destination not allowed: 10.0.0.1 is private"},
-		{"name", Config{}, "https://internal.test/", "destination not allowed: 10.0.0.1 is private"},
-		{"mapped", Config{}, "https://metadata.test/", "destination not allowed: 169.254.169.254 is a cloud metadata address"},
-		{"loopback", Config{}, "https://loopback.test/", "destination not allowed: 127.0.0.1 is loopback"},
-		{"localhost", Config{}, "https://localhost/", "destination not allowed: 127.0.0.1 is loopback"},
-		{"loopback, http allowed", Config{AllowHTTP: true}, "http://127.0.0.1/", "destination not allowed: 127.0.0.1 is loopback"},
+		{"literal", Config{}, "https://10.0.0.1/", "destination not allowed: the host's address is private"},
+		{"name", Config{}, "https://internal.test/", "destination not allowed: the host's address is private"},
+		{"mapped", Config{}, "https://metadata.test/", "destination not allowed: the host's address is a cloud metadata address"},
+		{"loopback", Config{}, "https://loopback.test/", "destination not allowed: the host's address is loopback"},
+		{"localhost", Config{}, "https://localhost/", "destination not allowed: the host's address is loopback"},
+		{"loopback, http allowed", Config{AllowHTTP: true}, "http://127.0.0.1/", "destination not allowed: the host's address is loopback"},
 		{"http", Config{}, "http://loopback.test/", "destination not allowed: the URL must be https"},
-		{"http, private, in development", Config{AllowLoopbackHTTP: true}, "http://internal.test/", "destination not allowed: 10.0.0.1 is private"},
+		{"http, private, in development", Config{AllowLoopbackHTTP: true}, "http://internal.test/", "destination not allowed: the host's address is private"},
 		{
 			"http, allowed network, in development",
 			Config{AllowLoopbackHTTP: true, AllowNetworks: documentation},
@@ -509,7 +509,7 @@ func TestPostIsNotFooledByRebinding(t *testing.T) {
 	now = now.Add(nameTTL)
 	resolver.set("rebind.test", "127.0.0.1")
 	result := client.Post(t.Context(), Request{URL: "https://rebind.test/", Timeout: long})
-	require.Equal(t, "destination not allowed: 127.0.0.1 is loopback", result.Error)
+	require.Equal(t, "destination not allowed: the host's address is loopback", result.Error)
 }
 
 func TestPostRefusesBadHeaders(t *testing.T) {

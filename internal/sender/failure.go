@@ -30,7 +30,7 @@ func failureText(err, ctxErr error, timeout time.Duration) string {
 
 func destinationText(err error) string {
 	if denied, ok := errors.AsType[*DestinationError](err); ok {
-		return denied.Error()
+		return "destination not allowed: the host's address is " + denied.Reason // not which: names of our own network may lead there
 	}
 	if refused, ok := errors.AsType[*URLError](err); ok {
 		return refused.Error()

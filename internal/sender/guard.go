@@ -30,6 +30,8 @@ func (e *URLError) Error() string { return "destination not allowed: " + e.Reaso
 const (
 	reasonInvalid    = "it is not a valid URL"
 	reasonNotHTTPS   = "the URL must be https"
+	reasonEither     = "the URL must be https or http"
+	reasonLoopback   = "the URL must be https, or http to a loopback address"
 	reasonUserinfo   = "the URL must not contain credentials"
 	reasonNoHost     = "the URL has no host"
 	reasonInvalidIP  = "the host is not a valid IP address"
@@ -136,7 +138,7 @@ func (g *Guard) checkTarget(u *url.URL) error {
 			return &URLError{Reason: reasonNotHTTPS}
 		}
 	default:
-		return &URLError{Reason: reasonNotHTTPS}
+		return &URLError{Reason: g.scheme()}
 	}
 	if u.User != nil {
 		return &URLError{Reason: reasonUserinfo}
@@ -147,11 +149,23 @@ func (g *Guard) checkTarget(u *url.URL) error {
 	return nil
 }
 
+// scheme says which schemes a URL may have here.
+func (g *Guard) scheme() string {
+	switch {
+	case g.allowHTTP:
+		return reasonEither
+	case g.allowLoopback:
+		return reasonLoopback
+	default:
+		return reasonNotHTTPS
+	}
+}
+
 func (g *Guard) checkHost(ctx context.Context, scheme, host string) error {
 	needLoopback := scheme == "http" && !g.allowHTTP
 	if addr, err := netip.ParseAddr(host); err == nil {
 		if needLoopback && !normalise(addr).IsLoopback() {
-			return &URLError{Reason: reasonNotHTTPS}
+			return &URLError{Reason: g.scheme()}
 		}
 		if err := g.CheckAddr(netip.AddrPortFrom(addr, 0)); err != nil {
 			return &URLError{Reason: strings.TrimPrefix(err.Error(), "destination not allowed: ")}
@@ -163,12 +177,12 @@ func (g *Guard) checkHost(ctx context.Context, scheme, host string) error {
 	addrs, err := g.names.lookup(ctx, host)
 	if err != nil {
 		if needLoopback { // nothing shows that it is loopback
-			return &URLError{Reason: reasonNotHTTPS}
+			return &URLError{Reason: g.scheme()}
 		}
 		return nil
 	}
 	if needLoopback && !slices.ContainsFunc(addrs, netip.Addr.IsLoopback) {
-		return &URLError{Reason: reasonNotHTTPS}
+		return &URLError{Reason: g.scheme()}
 	}
 	for _, addr := range addrs {
 		if g.CheckAddr(netip.AddrPortFrom(addr, 0)) == nil {

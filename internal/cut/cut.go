@@ -1,0 +1,42 @@
+// Package cut shortens texts that somebody else wrote to a length that can be shown. It must not import any package of
+// Posthorn.
+package cut
+
+import (
+	"strings"
+	"unicode/utf8"
+
+	"github.com/rivo/uniseg"
+)
+
+// ahead is how far beyond the cut is looked for the end of a character.
+const ahead = 256
+
+// Text returns a text if it has at most a number of bytes, and otherwise its beginning within that, and "…". It cuts between
+// characters as readers see them, in any script: a letter keeps its accents, and an emoji of several stays whole. Bytes that
+// are not UTF-8 are left out.
+func Text(text string, most int) string {
+	if len(text) <= most {
+		return strings.ToValidUTF8(text, "")
+	}
+	return strings.ToValidUTF8(text[:boundary(text[:min(len(text), most+ahead)], most)], "") + "…"
+}
+
+// boundary is the last end of a character within the first most bytes; of a code point where the first character is longer.
+func boundary(text string, most int) int {
+	end := 0
+	for rest, state := text, -1; rest != ""; {
+		var character string
+		character, rest, _, state = uniseg.FirstGraphemeClusterInString(rest, state)
+		if end+len(character) > most {
+			break
+		}
+		end += len(character)
+	}
+	if end > 0 {
+		return end
+	}
+	for end = most; end > 0 && !utf8.RuneStart(text[end]); end-- { //nolint:revive // the loop is the search
+	}
+	return end
+}
