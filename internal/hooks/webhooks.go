@@ -3,7 +3,6 @@ package hooks
 import (
 	"context"
 	"errors"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -82,7 +81,7 @@ func (s *Service) UpdateWebhook(ctx context.Context, tenant, id string, c Webhoo
 	if err != nil {
 		return was, err
 	}
-	found, err := s.checkChange(ctx, tenant, was.Profile, c)
+	found, err := s.checkChange(ctx, tenant, was.Profile, &c)
 	if err != nil {
 		return was, err
 	}
@@ -106,22 +105,22 @@ func (s *Service) UpdateWebhook(ctx context.Context, tenant, id string, c Webhoo
 
 // make is apply for a webhook that is being made.
 func (s *Service) make(ctx context.Context, w *models.Webhook, o *sealed, c WebhookChange) error {
-	found, err := s.checkChange(ctx, w.Tenant, w.Profile, c)
+	found, err := s.checkChange(ctx, w.Tenant, w.Profile, &c)
 	if err != nil {
 		return err
 	}
 	return s.apply(found, w, o, c)
 }
 
-// checkChange finds what is wrong with those parts of a change that only the network or the database can judge. It must
-// not run in a transaction: a transaction that waits for a resolver, or for another connection, holds up everybody.
-func (s *Service) checkChange(ctx context.Context, tenant, profile string, c WebhookChange) (found problems, err error) {
+// checkChange finds what is wrong with those parts of a change that only the network or the database can judge, and puts
+// the URL into its canonical form. It must not run in a transaction: a transaction that waits for a resolver, or for another connection, holds up everybody.
+func (s *Service) checkChange(ctx context.Context, tenant, profile string, c *WebhookChange) (found problems, err error) {
 	if !wire.Known(profile) {
 		found.addf("profile", "must be one of %s", strings.Join(wire.Profiles(), ", "))
 		return nil, found.err()
 	}
 	if c.URL != nil {
-		s.checkURL(ctx, &found, profile, *c.URL)
+		c.URL = new(s.checkURL(ctx, &found, profile, *c.URL))
 	}
 	if c.EventTypes != nil {
 		err = s.checkEventTypes(ctx, &found, tenant, *c.EventTypes)
@@ -212,23 +211,36 @@ func set(to, from *string) {
 	}
 }
 
-// CheckURL tells what is wrong with a destination for a webhook of this profile; nil if nothing is.
-func (s *Service) CheckURL(ctx context.Context, profile, raw string) error {
+// CheckURL returns a destination for a webhook of this profile in its canonical form, or tells what is wrong with it.
+func (s *Service) CheckURL(ctx context.Context, profile, raw string) (canonical string, err error) {
 	var p problems
-	s.checkURL(ctx, &p, profile, raw)
-	return p.err()
+	canonical = s.checkURL(ctx, &p, profile, raw)
+	return canonical, p.err()
 }
 
-func (s *Service) checkURL(ctx context.Context, p *problems, profile, raw string) {
-	if err := s.Guard.CheckURL(ctx, raw); err != nil {
+// Spellings returns the URLs by which a webhook may be kept that somebody looks for by this one: the canonical form, and
+// what was given, as webhooks registered before there was a canonical form have it. None for "".
+func (s *Service) Spellings(raw string) []string {
+	if raw == "" {
+		return nil
+	}
+	canonical, err := s.Guard.Canonical(raw)
+	if err != nil || canonical == raw {
+		return []string{raw}
+	}
+	return []string{canonical, raw}
+}
+
+func (s *Service) checkURL(ctx context.Context, p *problems, profile, raw string) (canonical string) {
+	canonical, err := s.Guard.CheckURL(ctx, raw)
+	if err != nil {
 		p.addf("url", "%s", err)
-		return
+		return raw
 	}
-	if rulesOf(profile).https && !s.Dev {
-		if u, err := url.Parse(raw); err != nil || u.Scheme != "https" {
-			p.addf("url", "must be https")
-		}
+	if rulesOf(profile).https && !s.Dev && !strings.HasPrefix(canonical, "https:") {
+		p.addf("url", "must be https")
 	}
+	return canonical
 }
 
 // checkEventTypes refuses types that are not known to the tenant, and wildcards that match none that is.
