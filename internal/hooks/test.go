@@ -119,11 +119,11 @@ func (s *Service) test(ctx context.Context, r *Receiver, eventType string, examp
 	if err != nil {
 		result := sender.Result{StartedAt: s.Now(), Outcome: sender.Local, Reason: sender.ReasonCanceled, Aborted: true,
 			Error: "not sent: the caller gave up before there was a free slot"}
-		return TestResult{EventType: eventType, Attempt: s.attempt(r, result, nil)}
+		return TestResult{EventType: eventType, Attempt: s.attempt(r, &result)}
 	}
 	defer release()
-	attempt, result := s.Post(ctx, r, e)
-	attempt.Number = 1
+	attempt, result, body := s.post(ctx, r, e)
+	attempt.Number, attempt.RequestBody = 1, body
 	if result.Outcome == sender.Local && !result.Aborted {
 		s.Metrics.LocalFailures.WithLabelValues(string(result.Reason)).Inc()
 	}
