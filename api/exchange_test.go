@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/posthorn/posthorn/internal/wire"
@@ -38,8 +39,7 @@ func echo(t *testing.T, got *[]byte) *httptest.Server {
 		w.Header()["X-Many"] = []string{"a", "b, c", "a"}
 		w.Header().Set("Set-Cookie", "session=1")
 		w.WriteHeader(http.StatusInternalServerError)
-		told, _ := json.Marshal(map[string]any{"headers": r.Header, "url": r.RequestURI})
-		_, _ = w.Write(told)
+		assert.NoError(t, json.NewEncoder(w).Encode(map[string]any{"headers": r.Header, "url": r.RequestURI}))
 		_, _ = fmt.Fprint(w, strings.Repeat("日", 16<<10/3)) // the cut falls within one
 	}))
 	t.Cleanup(server.Close)
@@ -55,7 +55,8 @@ func TestAnAttemptShowsTheWholeExchange(t *testing.T) {
 	var got []byte
 	r := echo(t, &got)
 	const own, token = `S3cret "value"/+`, "t0ken-in-the-query"
-	headers, _ := json.Marshal(map[string]string{"X-Own": own})
+	headers, err := json.Marshal(map[string]string{"X-Own": own})
+	require.NoError(t, err)
 	url := r.URL + "/hook?token=" + token
 	created := e.call("POST /v1/tenants/acme/webhooks", `{"url":"`+url+`","headers":`+string(headers)+`}`).is(http.StatusCreated)
 	signing := created.text("secret")
@@ -80,7 +81,8 @@ func TestAnAttemptShowsTheWholeExchange(t *testing.T) {
 		tries, _ := a["tries"].([]any)
 		require.Len(t, tries, 1)
 		require.Equal(t, map[string]any{"started_at": a["started_at"], "error": a["error"]}, tries[0])
-		shown, _ := json.Marshal([]any{a["response_headers"], a["response_header_values"], a["response_body"], a["request_headers"], a["error"], a["tries"]})
+		shown, err := json.Marshal([]any{a["response_headers"], a["response_header_values"], a["response_body"], a["request_headers"], a["error"], a["tries"]})
+		require.NoError(t, err)
 		for _, secret := range []string{own, `S3cret \"value\"/+`, signing, strings.TrimPrefix(signing, "whsec_"), token, "v1,", "session=1"} {
 			require.NotContains(t, string(shown), secret)
 		}

@@ -219,14 +219,14 @@ func (c *Client) exchange(parent context.Context, r Request, started time.Time) 
 	}
 	var tries []Try
 	first := &try{}
-	resp, err := first.roundTrip(ctx, pair.kept, u, header, r.Body)
+	resp, err := first.roundTrip(ctx, pair.kept, u, header, r.Body) //nolint:bodyclose // answer closes it
 	if err != nil && ctx.Err() == nil && first.mayRepeat(err) {
 		tries = []Try{{StartedAt: started, Error: failureText(err, nil, timeout)}, {StartedAt: c.now()}}
 		again := pair.single // other idle connections may be in the same state
 		if first.isHTTP2() {
 			again = pair.kept
 		}
-		resp, err = (&try{}).roundTrip(ctx, again, u, header, r.Body)
+		resp, err = (&try{}).roundTrip(ctx, again, u, header, r.Body) //nolint:bodyclose // as above
 	}
 	var result Result
 	if err != nil {

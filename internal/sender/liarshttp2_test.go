@@ -117,7 +117,7 @@ func http2Liars() []liar {
 		return overHTTP2(func(c *h2lie) { c.headers(true, ":status", code) })
 	}
 	goAway := func(last uint32, code http2.ErrCode, debug string) func(*lie) {
-		return overHTTP2(func(c *h2lie) { _ = c.WriteGoAway(last, code, []byte(debug)); _ = c.Conn.Close() })
+		return overHTTP2(func(c *h2lie) { _ = c.WriteGoAway(last, code, []byte(debug)); _ = c.Close() })
 	}
 	then := func(write func(c *h2lie) error) func(*lie) { // 200, and then something without end
 		return overHTTP2(func(c *h2lie) {
@@ -264,9 +264,9 @@ func http2Liars() []liar {
 		{name: "settings of frames too small", serve: overHTTP2(func(c *h2lie) { c.hold() }, http2.Setting{ID: http2.SettingMaxFrameSize, Val: 1}), error: improperText},
 		{name: "settings of a window too large", serve: overHTTP2(func(c *h2lie) { c.hold() }, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1 << 31}), error: improperText},
 		{name: "SETTINGS of 5 bytes", serve: once(func(c *h2lie) { _ = c.raw(4, 0, 0, make([]byte, 5)); c.hold() }), error: improperText},
-		{name: "half a frame", serve: once(func(c *h2lie) { _, _ = c.conn.Write([]byte{0, 0, 9, 1}); _ = c.Conn.Close() }), error: closedText},
+		{name: "half a frame", serve: once(func(c *h2lie) { _, _ = c.conn.Write([]byte{0, 0, 9, 1}); _ = c.Close() }), error: closedText},
 		{name: "HTTP 1 inside", serve: once(func(c *h2lie) { _, _ = io.WriteString(c.conn, ok+"Content-Length: 0\r\n\r\n"); c.hold() }), error: improperText},
-		{name: "closes", serve: once(func(c *h2lie) { _ = c.Conn.Close() }), error: closedText},
+		{name: "closes", serve: once(func(c *h2lie) { _ = c.Close() }), error: closedText},
 		{name: "a redirect", serve: once(func(c *h2lie) { c.headers(true, ":status", "302", "location", "https://169.254.169.254/") }), status: 302, error: "302 Found (redirects are not followed)"},
 	}
 }

@@ -77,7 +77,7 @@ func (t *try) roundTrip(ctx context.Context, transport *http.Transport, u *url.U
 		return resp, err
 	}
 	_ = resp.Body.Close()
-	_ = t.counted().Conn.Close() // without TLS's farewell, which could take seconds
+	_ = t.counted().Close() // without TLS's farewell, which could take seconds
 	return nil, errUnasked
 }
 

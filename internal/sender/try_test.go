@@ -45,7 +45,7 @@ func tlsClient(t *testing.T) *Client {
 func TestPostIsSentTwiceAtMost(t *testing.T) {
 	t.Parallel()
 	for name, refuse := range map[string]func(c *h2lie){
-		"GOAWAY":         func(c *h2lie) { _ = c.WriteGoAway(0, http2.ErrCodeNo, nil); _ = c.Conn.Close() },
+		"GOAWAY":         func(c *h2lie) { _ = c.WriteGoAway(0, http2.ErrCodeNo, nil); _ = c.Close() },
 		"GOAWAY, open":   func(c *h2lie) { _ = c.WriteGoAway(0, http2.ErrCodeNo, nil) },
 		"REFUSED_STREAM": func(c *h2lie) { _ = c.WriteRSTStream(c.stream, http2.ErrCodeRefusedStream) },
 		"both": func(c *h2lie) {

@@ -134,8 +134,11 @@ func TestPostGoesWhereItSays(t *testing.T) {
 			return
 		}
 		reader := bufio.NewReader(secure)
-		line, _ := reader.Peek(reader.Buffered() + 1)
-		if line, err = reader.Peek(reader.Buffered()); err != nil {
+		if _, err := reader.Peek(1); err != nil {
+			return
+		}
+		line, err := reader.Peek(reader.Buffered())
+		if err != nil {
 			return
 		}
 		first, _, _ := strings.Cut(string(line), "\r\n")

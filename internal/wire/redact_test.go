@@ -37,7 +37,7 @@ var echoes = map[string]func(string) string{
 	"JSON":                  func(s string) string { return encoded(s, true) },
 	"JSON, as JavaScript":   func(s string) string { return encoded(s, false) },
 	"JSON, as PHP":          func(s string) string { return strings.ReplaceAll(encoded(s, false), "/", `\/`) },
-	"JSON, all":             func(s string) string { return unicoded(s) },
+	"JSON, all":             unicoded,
 	"JSON in JSON":          func(s string) string { return encoded(encoded(s, true), true) },
 	"HTML":                  html.EscapeString,
 	"HTML, named":           func(s string) string { return strings.ReplaceAll(html.EscapeString(s), "&#34;", "&quot;") },
@@ -70,7 +70,9 @@ func encoded(s string, asGo bool) string {
 	var b strings.Builder
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(asGo)
-	_ = e.Encode(s)
+	if err := e.Encode(s); err != nil {
+		panic(err)
+	}
 	return strings.Trim(strings.TrimSpace(b.String()), `"`)
 }
 

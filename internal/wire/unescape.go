@@ -29,7 +29,7 @@ func unescape(text []byte, kind byte) (decoded []byte, at []int) {
 			i++
 			continue
 		case raw:
-			decoded = append(decoded, byte(r)) //nolint:gosec // two hexadecimal digits
+			decoded = append(decoded, byte(r))
 		default:
 			decoded = utf8.AppendRune(decoded, r)
 		}
@@ -86,7 +86,7 @@ func number(text []byte, start, digits int) (rune, bool) {
 		return 0, false
 	}
 	n, err := strconv.ParseUint(string(text[start:start+digits]), 16, 16)
-	return rune(n), err == nil //nolint:gosec // 16 bits at most
+	return rune(n), err == nil
 }
 
 func length(ok bool, n int) int {
@@ -124,5 +124,5 @@ func entity(text []byte) (rune, int) {
 	if err != nil {
 		return 0, 0
 	}
-	return rune(n), end + 1 //nolint:gosec // 21 bits at most
+	return rune(n), end + 1
 }
