@@ -2,8 +2,8 @@ package api
 
 import (
 	"context"
-	"encoding/base64"
 	"net/http"
+	"time"
 	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -54,35 +54,6 @@ type Attempt struct {
 	Exchange
 }
 
-// Exchange is one POST and what was answered.
-type Exchange struct {
-	StartedAt            timestamp         `json:"started_at"`
-	DurationMS           int64             `json:"duration_ms" example:"23"`
-	StatusCode           *int              `json:"status_code" doc:"null = no answer came." example:"503"`
-	Error                *string           `json:"error" doc:"null = received." example:"503 Service Unavailable"`
-	RequestHeaders       map[string]string `json:"request_headers" doc:"Signatures and custom values are masked."`
-	ResponseHeaders      map[string]string `json:"response_headers"`
-	ResponseBody         string            `json:"response_body" doc:"The first 16 KiB."`
-	ResponseBodyEncoding *string           `json:"response_body_encoding" doc:"base64 if the body is not UTF-8 text; else null."`
-}
-
-func exchangeView(a *models.Attempt) Exchange {
-	v := Exchange{StartedAt: timestamp(a.StartedAt), DurationMS: a.DurationMS, StatusCode: orNull(a.StatusCode), Error: orNull(a.Error),
-		RequestHeaders: orEmpty(a.RequestHeaders), ResponseHeaders: orEmpty(a.ResponseHeaders), ResponseBody: string(a.ResponseBody)}
-	if !utf8.Valid(a.ResponseBody) {
-		v.ResponseBody = base64.StdEncoding.EncodeToString(a.ResponseBody)
-		v.ResponseBodyEncoding = new("base64")
-	}
-	return v
-}
-
-func orEmpty(m map[string]string) map[string]string {
-	if m == nil {
-		return map[string]string{}
-	}
-	return m
-}
-
 func stateView(d *models.Delivery) DeliveryState {
 	return DeliveryState{ID: d.ID, EventID: d.EventID, EventType: d.EventType, WebhookID: d.WebhookID, Status: d.Status,
 		StatusReason: orNull(d.StatusReason), NextAttemptAt: at(d.NextAttemptAt), CreatedAt: timestamp(d.CreatedAt), FinishedAt: at(d.FinishedAt)}
@@ -92,12 +63,12 @@ func deliveryView(d models.Delivery) Delivery {
 	return Delivery{DeliveryState: stateView(&d), Attempts: d.Attempts}
 }
 
-func timelineView(t hooks.Timeline) Timeline {
+func timelineView(ctx context.Context, t hooks.Timeline) Timeline {
 	v := Timeline{DeliveryState: stateView(&t.Delivery), AttemptCount: t.Attempts, Attempts: make([]Attempt, len(t.History)),
 		Upcoming: make([]Planned, len(t.Upcoming)), WorkflowID: orNull(t.WorkflowID), UIURL: orNull(t.UIURL)}
 	for i := range t.History {
 		a := &t.History[i]
-		v.Attempts[i] = Attempt{ID: a.ID, Number: a.Number, Exchange: exchangeView(a)}
+		v.Attempts[i] = Attempt{ID: a.ID, Number: a.Number, Exchange: exchangeView(ctx, a)}
 	}
 	for i, planned := range t.Upcoming {
 		v.Upcoming[i] = Planned{Number: planned.Number, At: timestamp(planned.At)}
@@ -155,29 +126,34 @@ func (s *server) listDeliveries(ctx context.Context, in *listDeliveries) (*answe
 	return answerWith(listOf(rows, next, deliveryView)), nil
 }
 
-func showTimeline(t hooks.Timeline, err error) (*answer[Timeline], error) {
+func showTimeline(ctx context.Context, t hooks.Timeline, err error) (*answer[Timeline], error) {
 	if err != nil {
 		return nil, err
 	}
-	return answerWith(timelineView(t)), nil
+	return answerWith(timelineView(ctx, t)), nil
 }
 
 func (s *server) getDelivery(ctx context.Context, in *OfDelivery) (*answer[Timeline], error) {
-	return showTimeline(s.Hooks.Delivery(ctx, in.Tenant, in.ID))
+	t, err := s.Hooks.Delivery(ctx, in.Tenant, in.ID)
+	return showTimeline(ctx, t, err)
 }
 
 func (s *server) retryDelivery(ctx context.Context, in *actOnDelivery) (*answer[Timeline], error) {
-	return showTimeline(s.Hooks.RetryDelivery(ctx, in.Tenant, in.ID))
+	t, err := s.Hooks.RetryDelivery(ctx, in.Tenant, in.ID)
+	return showTimeline(ctx, t, err)
 }
 
 func (s *server) cancelDelivery(ctx context.Context, in *actOnDelivery) (*answer[Timeline], error) {
-	return showTimeline(s.Hooks.CancelDelivery(ctx, in.Tenant, in.ID, caller(ctx).Name))
+	t, err := s.Hooks.CancelDelivery(ctx, in.Tenant, in.ID, caller(ctx).Name)
+	return showTimeline(ctx, t, err)
 }
 
 func (s *server) pauseDelivery(ctx context.Context, in *actOnDelivery) (*answer[Timeline], error) {
-	return showTimeline(s.Hooks.PauseDelivery(ctx, in.Tenant, in.ID))
+	t, err := s.Hooks.PauseDelivery(ctx, in.Tenant, in.ID)
+	return showTimeline(ctx, t, err)
 }
 
 func (s *server) resumeDelivery(ctx context.Context, in *actOnDelivery) (*answer[Timeline], error) {
-	return showTimeline(s.Hooks.ResumeDelivery(ctx, in.Tenant, in.ID))
+	t, err := s.Hooks.ResumeDelivery(ctx, in.Tenant, in.ID)
+	return showTimeline(ctx, t, err)
 }

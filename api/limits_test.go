@@ -211,6 +211,8 @@ func TestWrongFields(t *testing.T) {
 		{"POST /v1/tenants/acme/keys", `{"role":"admin"}`, []string{"role"}},
 		{"POST /v1/tenants/acme/keys", `{"name":"x"}`, []string{"role"}},
 		{"PUT /v1/tenants/acme", `{"admin_emails":["ops@acme.example","nobody","Ops <ops@acme.example>"]}`, []string{"admin_emails[1]", "admin_emails[2]"}},
+		{"PUT /v1/tenants/acme", `{"admin_emails":["ops@bücher.example","jürgen@acme.example","ops@acme.example\r\nBcc: eve@evil.example","ops@[10.0.0.1]"]}`,
+			[]string{"admin_emails[1]", "admin_emails[2]", "admin_emails[3]"}},
 		{"PUT /v1/tenants/-acme", `{}`, []string{"tenant"}},
 		{"PUT /v1/tenants/acme", `{"name":1e400}`, []string{"body"}},
 		{"PUT /v1/event-types/a%20b", `{}`, []string{"name"}},

@@ -113,7 +113,7 @@ func (s *server) testWebhook(ctx context.Context, in *testWebhook) (*answer[Test
 	out := TestReport{StartedAt: timestamp(r.StartedAt), TestsRun: len(r.Tests), TestsSucceeded: r.Succeeded(), Tests: make([]Test, len(r.Tests))}
 	out.TestsFailed = out.TestsRun - out.TestsSucceeded
 	for i, t := range r.Tests {
-		out.Tests[i] = Test{EventType: t.EventType, Received: t.Received, Exchange: exchangeView(&t.Attempt)}
+		out.Tests[i] = Test{EventType: t.EventType, Received: t.Received, Exchange: exchangeView(ctx, &t.Attempt)}
 	}
 	return answerWith(out), nil
 }

@@ -17,7 +17,7 @@ const (
 
 // WebhookInput is what a webhook is made of. Absent or null is the default.
 type WebhookInput struct {
-	URL         string             `json:"url" doc:"Where to POST: https, unless this installation allows http; no credentials, no private address." example:"https://shop.example/hooks"`
+	URL         string             `json:"url" doc:"Where to POST: https, unless this installation allows http; no credentials, no private address. It is kept in its canonical form." example:"https://shop.example/hooks"`
 	EventTypes  *[]string          `json:"event_types,omitempty" doc:"The types to send, wildcards as in order.* included. Empty = all but Posthorn's own." example:"order.*"`
 	Name        *string            `json:"name,omitempty" doc:"At most 200 characters." example:"Shop"`
 	Description *string            `json:"description,omitempty" doc:"At most 2000 characters."`
@@ -173,7 +173,7 @@ type createdWebhook struct {
 type listWebhooks struct {
 	OfTenant
 	PageParams
-	URL       string               `query:"url" doc:"Only those with exactly this URL."`
+	URL       string               `query:"url" doc:"Only those with this URL, as it was given or in its canonical form."`
 	EventType string               `query:"event_type" doc:"Only those that would get events of this type."`
 	Status    models.WebhookStatus `query:"status" enum:"active,paused,deactivated,disabled" doc:"Only those in this status."`
 	Profile   string               `query:"profile" doc:"Only those with this profile."`
@@ -229,7 +229,7 @@ func (s *server) createWebhook(ctx context.Context, in *createWebhook) (*created
 }
 
 func (s *server) listWebhooks(ctx context.Context, in *listWebhooks) (*answer[list[Webhook]], error) {
-	f := models.WebhookFilter{URL: in.URL, Status: in.Status, Profile: in.Profile, EventType: in.EventType}
+	f := models.WebhookFilter{URLs: s.Hooks.Spellings(in.URL), Status: in.Status, Profile: in.Profile, EventType: in.EventType}
 	rows, next, err := s.Hooks.Webhooks(ctx, in.Tenant, f, in.page())
 	if err != nil {
 		return nil, err

@@ -5,8 +5,8 @@ import (
 	"context"
 	"encoding/json"
 	"maps"
-	"sync"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"

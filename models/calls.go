@@ -16,7 +16,7 @@ type Call struct {
 	EventID    string
 	EventType  string
 	WebhookID  string
-	URL        string // the webhook's, as it is now
+	URL        string // what was POSTed to; the webhook's, as it is now, of an attempt recorded before that was kept
 	Number     int    // from 1; retries and replays count on
 	StartedAt  time.Time
 	StatusCode int    // 0 = no answer
@@ -53,7 +53,7 @@ type CallFilter struct {
 // callColumns put together a Call. An attempt's delivery, webhook and event outlive it; the joins lose nothing.
 const callColumns = `a.id, COALESCE((SELECT min(p.id) FROM attempts p WHERE p.delivery_id = a.delivery_id AND p.tenant = a.tenant
 		AND p.number = 1 AND a.number > 1), '') AS parent_id,
-	a.delivery_id, d.event_id, d.event_type, a.webhook_id, w.url, a.number, a.started_at, a.status_code, a.error, r.replayed_at,
+	a.delivery_id, d.event_id, d.event_type, a.webhook_id, COALESCE(NULLIF(a.url, ''), w.url) AS url, a.number, a.started_at, a.status_code, a.error, r.replayed_at,
 	CASE WHEN w.deleted_at IS NOT NULL THEN 'deleted' WHEN w.status <> 'active' THEN 'inactive'
 		WHEN e.erased_at IS NOT NULL THEN 'erased' ELSE '' END AS obstacle`
 

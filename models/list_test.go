@@ -173,7 +173,7 @@ func TestWebhooksArePagedOldestFirst(t *testing.T) {
 			want []string
 		}{
 			{"all", models.WebhookFilter{}, all[:8]},
-			{"URL", models.WebhookFilter{URL: "https://example.com/2"}, all[2:3]},
+			{"URL", models.WebhookFilter{URLs: []string{"https://example.com/2", "https://example.com/none"}}, all[2:3]},
 			{"status", models.WebhookFilter{Status: models.WebhookPaused}, all[4:5]},
 			{"profile", models.WebhookFilter{Profile: "phrase"}, []string{all[1], all[3], all[5], all[7]}},
 			{"wants", models.WebhookFilter{EventType: "order.created"}, all[:8]},

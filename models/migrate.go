@@ -37,6 +37,7 @@ var migrations = []string{
 	"0014_key_use",
 	"0015_keys_in_force",
 	"0015_tenant_limits",
+	"0016_attempts",
 	"0018_audit",
 }
 

@@ -107,8 +107,10 @@ func (r *recorder) run(ctx context.Context, done []string) error {
 	// An attempt without a number is of a delivery that has been removed meanwhile, with its tenant.
 	kept := slices.DeleteFunc(slices.Clone(r.group), func(record *Record) bool { return record.Attempt.Number == 0 })
 	if err := bulk(ctx, r.Store, kept, attemptColumns, `INSERT INTO attempts
-		(tenant, id, delivery_id, webhook_id, number, started_at, duration_ms, status_code, error, request_headers, response_headers, response_body)
-		SELECT tenant, id, delivery_id, webhook_id, number, started_at, duration_ms, status_code, error, request_headers, response_headers, response_body
+		(tenant, id, delivery_id, webhook_id, number, started_at, duration_ms, url, status_code, error, request_headers, response_headers, response_body,
+		detail)
+		SELECT tenant, id, delivery_id, webhook_id, number, started_at, duration_ms, url, status_code, error, request_headers, response_headers,
+		response_body, detail
 		FROM v`, nil); err != nil {
 		return err
 	}
@@ -210,11 +212,13 @@ var attemptColumns = []column[*Record]{
 	{"number", "bigint", func(r **Record) any { return int64((*r).Attempt.Number) }},
 	{"started_at", "timestamptz", func(r **Record) any { return timeOf((*r).Attempt.StartedAt) }},
 	{"duration_ms", "bigint", func(r **Record) any { return (*r).Attempt.DurationMS }},
+	{"url", "text", func(r **Record) any { return (*r).Attempt.URL }},
 	{"status_code", "bigint", func(r **Record) any { return int64((*r).Attempt.StatusCode) }},
 	{"error", "text", func(r **Record) any { return (*r).Attempt.Error }},
 	{"request_headers", "text", func(r **Record) any { return jsonText((*r).Attempt.RequestHeaders) }},
 	{"response_headers", "text", func(r **Record) any { return jsonText((*r).Attempt.ResponseHeaders) }},
 	{"response_body", "bytea", func(r **Record) any { return notNil((*r).Attempt.ResponseBody) }},
+	{"detail", "text", func(r **Record) any { return detailText(&(*r).Attempt.Detail) }},
 }
 
 func notNil(b []byte) []byte {

@@ -32,6 +32,9 @@ func TestRecordMovesTheDeliveryAndKeepsTheAttempt(t *testing.T) {
 		first.Attempt.RequestHeaders = map[string]string{"webhook-id": d.EventID}
 		first.Attempt.ResponseHeaders = map[string]string{"retry-after": "60"}
 		first.Attempt.ResponseBody = []byte{0, 0xff, 'x'}
+		first.Attempt.URL = "https://then.example/?a=b"
+		first.Attempt.Detail = models.AttemptDetail{BodyTruncated: true, Repeated: map[string][]string{"Via": {"a", "b"}},
+			Tries: []models.Try{{StartedAt: s.Now(), Error: "refused"}, {StartedAt: s.Now()}}}
 		require.Equal(t, []models.Recorded{{Applied: true, Failed: 1}}, s.MustRecord(t, first))
 		after := s.Reload(t, d)
 		require.Equal(t, models.Pending, after.Status)
@@ -329,5 +332,33 @@ func TestRecordingHoldingAndReconcilingAtOnce(t *testing.T) {
 			require.NoError(t, err)
 		}
 		require.Equal(t, rounds*40, s.Count(t, "attempts"))
+	})
+}
+
+// An attempt recorded by a process that knows nothing of its newer columns can be read.
+func TestAttemptsOfOlderProcessesCanBeRead(t *testing.T) {
+	stores(t, func(t *testing.T, s *database) {
+		tenant := s.Tenant(t, "acme")
+		w := s.Webhook(t, tenant)
+		d := s.Publish(t, tenant, w)[0]
+		record := s.Attempted(d, models.Delivered)
+		record.Attempt.URL = "https://then.example/"
+		s.MustRecord(t, record)
+		calls, _, err := s.Calls(t.Context(), tenant, models.CallFilter{}, 10, 0)
+		require.NoError(t, err)
+		require.Equal(t, "https://then.example/", calls[0].URL)
+		require.NoError(t, s.DB().Exec("UPDATE attempts SET url = NULL, detail = NULL").Error)
+		attempts, err := s.Attempts(t.Context(), tenant, d.ID)
+		require.NoError(t, err)
+		require.Empty(t, attempts[0].URL)
+		require.Equal(t, models.AttemptDetail{}, attempts[0].Detail)
+		calls, _, err = s.Calls(t.Context(), tenant, models.CallFilter{}, 10, 0)
+		require.NoError(t, err)
+		require.Equal(t, w.URL, calls[0].URL)
+		profile, err := s.Profile(t.Context(), w.ID)
+		require.NoError(t, err)
+		require.Equal(t, w.Profile, profile)
+		_, err = s.Profile(t.Context(), "wh_none")
+		require.ErrorIs(t, err, models.ErrNotFound)
 	})
 }

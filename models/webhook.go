@@ -124,7 +124,7 @@ func (s *Store) WebhookByID(ctx context.Context, id string) (Webhook, error) {
 
 // WebhookFilter narrows a list of webhooks; zero values do not.
 type WebhookFilter struct {
-	URL     string // exactly
+	URLs    []string // one of them exactly; two at most
 	Status  WebhookStatus
 	Profile string
 	// EventType keeps the webhooks that would get events of this type.
@@ -134,8 +134,8 @@ type WebhookFilter struct {
 // Webhooks lists a tenant's webhooks, oldest first.
 func (s *Store) Webhooks(ctx context.Context, tenant string, f WebhookFilter, p Page) ([]Webhook, string, error) {
 	q := alive(s.db.WithContext(ctx)).Joins("Health").Where("tenant = ?", tenant).Order("id") // joined: no parameter for each row
-	if f.URL != "" {
-		q = q.Where("url = ?", f.URL)
+	if len(f.URLs) > 0 {
+		q = q.Where("url IN ?", f.URLs)
 	}
 	if f.Status != "" {
 		q = q.Where("status = ?", f.Status)
@@ -143,7 +143,7 @@ func (s *Store) Webhooks(ctx context.Context, tenant string, f WebhookFilter, p 
 	if f.Profile != "" {
 		q = q.Where("profile = ?", f.Profile)
 	}
-	cursors := cursorsOf(listWebhooks, tenant, f.URL, string(f.Status), f.Profile, f.EventType)
+	cursors := cursorsOf(listWebhooks, tenant, strings.Join(f.URLs, " "), string(f.Status), f.Profile, f.EventType)
 	after := ""
 	if p.After != "" {
 		key, err := cursors.parse(p.After, 1)

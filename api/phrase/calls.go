@@ -100,6 +100,9 @@ func calls(q *systems.Request) error {
 	content := make([]call, len(found))
 	for i := range found {
 		content[i] = shownCall(&found[i])
+		if !q.MaySeeSecrets() {
+			content[i].URL, _, _ = strings.Cut(content[i].URL, "?")
+		}
 	}
 	return answerPage(q, p, total, content)
 }

@@ -109,6 +109,42 @@ func TestOneInstallationServesAllSystemsAndTheNativeAPI(t *testing.T) {
 	require.Equal(t, http.StatusNotFound, do(http.MethodGet, "/im5/webhooks", "", "").Code)
 }
 
+// A URL is kept in one form, or refused, whichever API it comes through.
+func TestAllSystemsKeepURLsInOneForm(t *testing.T) {
+	t.Parallel()
+	env := hookstest.New(t)
+	var mounts []func(gin.IRouter)
+	for _, s := range five {
+		mounts = append(mounts, func(r gin.IRouter) { s.mount(r, systems.Options{Hooks: env.Hooks}) })
+	}
+	handler, err := api.New(api.Options{Hooks: env.Hooks, Store: env.Store, Systems: mounts})
+	require.NoError(t, err)
+	key := env.Tenant("acme")
+	for _, s := range five {
+		authorization := strings.Replace(s.authorization, "KEY", key, 1)
+		if strings.HasPrefix(authorization, "Basic") {
+			authorization = "Basic " + base64.StdEncoding.EncodeToString([]byte(key+":"))
+		}
+		do := func(method, target, url string) *httptest.ResponseRecorder {
+			body := strings.Replace(s.body, "https://a.example", url, 1)
+			r := httptest.NewRequestWithContext(t.Context(), method, strings.Replace(target, "TENANT", "acme", 1), strings.NewReader(body))
+			r.Header.Set("Authorization", authorization)
+			w := httptest.NewRecorder()
+			handler.ServeHTTP(w, r)
+			return w
+		}
+		for _, url := range []string{"https://a..b", "https://" + strings.Repeat("a", 64) + ".example", "https://a.example/b|\\\\c", "https://user@a.example"} {
+			refused := do(http.MethodPost, s.create, url)
+			require.GreaterOrEqual(t, refused.Code, 400, "%s: %s", s.name, url)
+			require.Less(t, refused.Code, 500, "%s: %s", s.name, url)
+			require.Contains(t, strings.ToLower(refused.Body.String()), "url", "%s names the field", s.name)
+		}
+		made := do(http.MethodPost, s.create, "HTTPS://BÜCHER.example:443/é|x")
+		require.Less(t, made.Code, 300, "%s: %s", s.name, made.Body)
+		require.Contains(t, do(http.MethodGet, s.listed, "").Body.String(), "https://xn--bcher-kva.example/%C3%A9%7Cx/"+s.name)
+	}
+}
+
 // post makes the call by which a webhook is made through each system, with a body, and looks at the answer.
 func post(t *testing.T, change func(*api.Options), body func(system) io.Reader, look func(system, *httptest.ResponseRecorder)) {
 	t.Helper()

@@ -3,10 +3,12 @@ package cli
 import (
 	"context"
 	"fmt"
+	stdlog "log"
 	"log/slog"
 
 	"github.com/posthorn/posthorn/internal/app"
 	"github.com/posthorn/posthorn/internal/config"
+	"github.com/posthorn/posthorn/internal/sender"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -60,6 +62,7 @@ func run(ctx context.Context, env Environment, c config.Config, o app.Options) e
 	}
 	log := Logger(c)
 	slog.SetDefault(log)
+	stdlog.SetOutput(sender.Quiet(stdlog.Writer()))
 	stopTracing, err := StartTracing(ctx, c, env.Version)
 	if err != nil {
 		return err

@@ -218,6 +218,7 @@ func (r *Recorder) oneByOne(ctx context.Context, entries []entry) ([]recorded, e
 func bare(record *models.Record) *models.Record {
 	plain := *record
 	plain.Attempt.RequestHeaders, plain.Attempt.ResponseHeaders, plain.Attempt.ResponseBody = nil, nil, nil
+	plain.Attempt.Detail.Repeated = nil
 	if plain.Attempt.Error != "" {
 		plain.Attempt.Error = "the failure cannot be shown"
 	}

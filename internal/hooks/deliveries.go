@@ -3,8 +3,10 @@ package hooks
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
+	"github.com/posthorn/posthorn/internal/wire"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -64,6 +66,9 @@ func (s *Service) timeline(ctx context.Context, store *models.Store, d models.De
 	if t.History, err = store.Attempts(ctx, d.Tenant, d.ID); err != nil {
 		return t, err
 	}
+	if err := rebuild(ctx, store, &d, t.History); err != nil {
+		return t, err
+	}
 	if d.DispatchID != "" {
 		t.WorkflowID = s.Engine.WorkflowID(d.DispatchID)
 		t.UIURL = s.Engine.WorkflowURL(t.WorkflowID, d.FinishedAt)
@@ -82,6 +87,36 @@ func (s *Service) timeline(ctx context.Context, store *models.Store, d models.De
 		t.Upcoming = append(t.Upcoming, Planned{Number: d.Attempts + 1 + i, At: at})
 	}
 	return t, nil
+}
+
+// rebuild gives the attempts of a delivery the body that was POSTed: the same event makes the same body on every attempt,
+// so it is not stored with each. They have none where the event has been erased, and where the attempt was recorded before
+// it was kept what was POSTed to.
+func rebuild(ctx context.Context, store *models.Store, d *models.Delivery, history []models.Attempt) error {
+	if !slices.ContainsFunc(history, func(a models.Attempt) bool { return a.URL != "" }) {
+		return nil
+	}
+	e, err := store.Event(ctx, d.Tenant, d.EventID)
+	if errors.Is(err, models.ErrNotFound) || err == nil && e.ErasedAt != nil {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	profile, err := store.Profile(ctx, d.WebhookID)
+	if err != nil {
+		return err
+	}
+	body, err := wire.Body(wire.Webhook{ID: d.WebhookID, Tenant: models.TenantSlug(d.Tenant), Profile: profile}, onWire(&e))
+	if err != nil {
+		return nil //nolint:nilerr // then nothing was sent
+	}
+	for i := range history {
+		if history[i].URL != "" {
+			history[i].RequestBody = body
+		}
+	}
+	return nil
 }
 
 // RetryDelivery sends a delivery now: a pending one without waiting for its next attempt, a finished or held one

@@ -70,9 +70,11 @@ type Poster interface {
 	Post(ctx context.Context, r sender.Request) sender.Result
 }
 
-// URLChecker refuses a destination at registration; *sender.Guard does.
+// URLChecker refuses a destination at registration, or returns it in the form in which it is kept; *sender.Guard does.
 type URLChecker interface {
-	CheckURL(ctx context.Context, raw string) error
+	CheckURL(ctx context.Context, raw string) (canonical string, err error)
+	// Canonical is CheckURL without a look at where the host leads.
+	Canonical(raw string) (string, error)
 }
 
 // Options is what a Service needs. Those without a default are required.

@@ -198,7 +198,7 @@ type slowNames struct {
 	asked, answer chan struct{}
 }
 
-func (s *slowNames) CheckURL(ctx context.Context, raw string) error {
+func (s *slowNames) CheckURL(ctx context.Context, raw string) (string, error) {
 	select {
 	case s.asked <- struct{}{}:
 		<-s.answer

@@ -108,32 +108,45 @@ func (s *Service) policy(r models.Retry) backoff.Policy {
 }
 
 // Post makes one signed POST of the event to the receiver and gives its record: of the attempt itself, not yet of
-// what it means for a delivery.
+// what it means for a delivery. What the message holds that is secret is masked in what is kept of the answer.
 func (s *Service) Post(ctx context.Context, r *Receiver, e *models.Event) (models.Attempt, sender.Result) {
+	attempt, result, _ := s.post(ctx, r, e) // the body is not kept: records may have to wait for the database
+	return attempt, result
+}
+
+func (s *Service) post(ctx context.Context, r *Receiver, e *models.Event) (_ models.Attempt, _ sender.Result, body []byte) {
 	at := s.Now()
-	message, err := wire.Build(r.opened.onWire(r.Webhook, at), onWire(e), at)
+	w := r.opened.onWire(r.Webhook, at)
+	message, err := wire.Build(w, onWire(e), at)
 	if err != nil {
 		s.Log.ErrorContext(ctx, "event cannot be put on the wire", "tenant", e.Tenant, "event", e.ID, "webhook", r.Webhook.ID, "error", err)
 		result := sender.Result{StartedAt: at, Error: "the event cannot be put into this webhook's format", Outcome: sender.Failed}
-		return s.attempt(r, result, nil), result
+		return s.attempt(r, &result), result, nil
 	}
 	result := s.Poster.Post(ctx, sender.Request{URL: r.Webhook.URL, Header: message.Header, Body: message.Body, Timeout: r.Timeout})
 	custom := make([]string, 0, len(r.opened.headers))
 	for name := range r.opened.headers {
 		custom = append(custom, name)
 	}
-	return s.attempt(r, result, wire.MaskedHeaders(message.Header, custom...)), result
+	secret := wire.SecretsOf(w, message.Header)
+	result.Body, result.Header = secret.Mask(result.Body, result.BodyTruncated), secret.MaskHeader(result.Header)
+	attempt := s.attempt(r, &result)
+	attempt.RequestHeaders = wire.MaskedHeaders(message.Header, custom...)
+	return attempt, result, message.Body
 }
 
-func (s *Service) attempt(r *Receiver, result sender.Result, sent map[string]string) models.Attempt {
+// attempt is the record of a POST. What was answered must have been masked.
+func (s *Service) attempt(r *Receiver, result *sender.Result) models.Attempt {
 	a := models.Attempt{Tenant: r.Webhook.Tenant, ID: models.NewID(models.PrefixAttempt), WebhookID: r.Webhook.ID,
 		StartedAt: result.StartedAt.UTC().Truncate(time.Millisecond), DurationMS: result.Duration.Milliseconds(),
-		StatusCode: result.StatusCode, Error: result.Error, RequestHeaders: sent, ResponseBody: result.Body}
-	if len(result.Header) > 0 {
-		a.ResponseHeaders = make(map[string]string, len(result.Header))
-		for name := range result.Header {
-			a.ResponseHeaders[name] = result.Header.Get(name)
-		}
+		URL: result.URL, StatusCode: result.StatusCode, Error: result.Error, ResponseBody: result.Body}
+	if a.URL == "" { // nothing was sent
+		a.URL = r.Webhook.URL
+	}
+	a.SetResponseHeaders(result.Header)
+	a.Detail.BodyTruncated = result.BodyTruncated
+	for _, t := range result.Tries {
+		a.Detail.Tries = append(a.Detail.Tries, models.Try{StartedAt: t.StartedAt.UTC().Truncate(time.Millisecond), Error: t.Error})
 	}
 	return a
 }

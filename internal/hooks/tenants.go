@@ -2,9 +2,9 @@ package hooks
 
 import (
 	"context"
-	"net/mail"
 	"regexp"
 
+	"github.com/posthorn/posthorn/internal/notify"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -41,8 +41,8 @@ func checkTenant(p *problems, t *models.Tenant) {
 		p.addf("admin_emails", "must be at most 20")
 	}
 	for i, address := range t.AdminEmails {
-		if parsed, err := mail.ParseAddress(address); err != nil || parsed.Address != address || len(address) > 254 {
-			p.addf(index("admin_emails", i), "is not an e-mail address")
+		if _, err := notify.ASCIIAddress(address); err != nil {
+			p.addf(index("admin_emails", i), "%s", err)
 		}
 	}
 }

@@ -140,11 +140,11 @@ func (s *Service) test(ctx context.Context, r *Receiver, eventType string, examp
 		CreatedAt: s.Now().UTC().Truncate(time.Millisecond)}
 	release, err := s.admitTest(ctx, r)
 	if err != nil {
-		return TestResult{EventType: eventType, Attempt: s.attempt(r, s.notSent(ctx, r, err), nil)}
+		return TestResult{EventType: eventType, Attempt: s.attempt(r, s.notSent(ctx, r, err))}
 	}
 	defer release()
-	attempt, result := s.Post(ctx, r, e)
-	attempt.Number = 1
+	attempt, result, body := s.post(ctx, r, e)
+	attempt.Number, attempt.RequestBody = 1, body
 	if result.Outcome == sender.Local && !result.Aborted {
 		s.Metrics.LocalFailures.WithLabelValues(string(result.Reason)).Inc()
 	}

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -89,7 +88,7 @@ func (s *Service) UpdateWebhook(ctx context.Context, tenant, id string, c Webhoo
 	if err != nil {
 		return was, err
 	}
-	found, err := s.checkChange(ctx, &was, c)
+	found, err := s.checkChange(ctx, &was, &c)
 	if err != nil {
 		return was, err
 	}
@@ -119,24 +118,25 @@ func (s *Service) UpdateWebhook(ctx context.Context, tenant, id string, c Webhoo
 
 // make is apply for a webhook that is being made.
 func (s *Service) make(ctx context.Context, w *models.Webhook, o *sealed, c WebhookChange) error {
-	found, err := s.checkChange(ctx, w, c)
+	found, err := s.checkChange(ctx, w, &c)
 	if err != nil {
 		return err
 	}
 	return s.apply(found, w, o, c)
 }
 
-// checkChange finds what is wrong with those parts of a change that only the network or the database can judge. It must
+// checkChange finds what is wrong with those parts of a change that only the network or the database can judge, and puts
+// the URL into its canonical form. It must
 // not run in a transaction: a transaction that waits for a resolver, or for another connection, holds up everybody. What the
 // webhook has already is not judged again: it may be sent back, although a type has been deleted since.
-func (s *Service) checkChange(ctx context.Context, was *models.Webhook, c WebhookChange) (found problems, err error) {
+func (s *Service) checkChange(ctx context.Context, was *models.Webhook, c *WebhookChange) (found problems, err error) {
 	found = slices.Clone(c.Wrong)
 	if !wire.Known(was.Profile) {
 		found.addf("profile", "must be one of %s", strings.Join(wire.Profiles(), ", "))
 		return nil, found.err()
 	}
 	if c.URL != nil && (*c.URL == "" || *c.URL != was.URL) {
-		s.checkURL(ctx, &found, was.Profile, *c.URL)
+		c.URL = new(s.checkURL(ctx, &found, was.Profile, *c.URL))
 	}
 	if c.EventTypes != nil {
 		err = s.checkEventTypes(ctx, &found, was, *c.EventTypes)
@@ -234,23 +234,36 @@ func set(to, from *string) {
 	}
 }
 
-// CheckURL tells what is wrong with a destination for a webhook of this profile; nil if nothing is.
-func (s *Service) CheckURL(ctx context.Context, profile, raw string) error {
+// CheckURL returns a destination for a webhook of this profile in its canonical form, or tells what is wrong with it.
+func (s *Service) CheckURL(ctx context.Context, profile, raw string) (canonical string, err error) {
 	var p problems
-	s.checkURL(ctx, &p, profile, raw)
-	return p.err()
+	canonical = s.checkURL(ctx, &p, profile, raw)
+	return canonical, p.err()
 }
 
-func (s *Service) checkURL(ctx context.Context, p *problems, profile, raw string) {
-	if err := s.Guard.CheckURL(ctx, raw); err != nil {
+// Spellings returns the URLs by which a webhook may be kept that somebody looks for by this one: the canonical form, and
+// what was given, as webhooks registered before there was a canonical form have it. None for "".
+func (s *Service) Spellings(raw string) []string {
+	if raw == "" {
+		return nil
+	}
+	canonical, err := s.Guard.Canonical(raw)
+	if err != nil || canonical == raw {
+		return []string{raw}
+	}
+	return []string{canonical, raw}
+}
+
+func (s *Service) checkURL(ctx context.Context, p *problems, profile, raw string) (canonical string) {
+	canonical, err := s.Guard.CheckURL(ctx, raw)
+	if err != nil {
 		p.addf("url", "%s", err)
-		return
+		return raw
 	}
-	if rulesOf(profile).https && !s.Dev {
-		if u, err := url.Parse(raw); err != nil || u.Scheme != "https" {
-			p.addf("url", "must be https")
-		}
+	if rulesOf(profile).https && !s.Dev && !strings.HasPrefix(canonical, "https:") {
+		p.addf("url", "must be https")
 	}
+	return canonical
 }
 
 // checkEventTypes refuses types that are not known to the tenant, and wildcards that match none that is.

@@ -63,7 +63,7 @@ func TestStrictRefusesWhatProductionRefuses(t *testing.T) {
 		"https://10.0.0.1":         true,
 		"https://receiver.example": false,
 	} {
-		err := env.Hooks.CheckURL(t.Context(), "standard", url)
+		_, err := env.Hooks.CheckURL(t.Context(), "standard", url)
 		require.Equal(t, wrong, err != nil, url)
 	}
 }

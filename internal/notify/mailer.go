@@ -80,6 +80,9 @@ func NewMailer(smtpURL, from string) (*Mailer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the sender %q is not an e-mail address: %w", from, err)
 	}
+	if sender.Address, err = ASCIIAddress(sender.Address); err != nil {
+		return nil, fmt.Errorf("the sender %q %w", from, err)
+	}
 	m := &Mailer{host: u.Hostname(), port: submissionPort, implicitTLS: u.Scheme == "smtps", from: sender, tls: tlsConfig(u)}
 	if m.implicitTLS {
 		m.port = submissionsPort
@@ -149,6 +152,9 @@ func (m *Mailer) compose(letter Mail) (messages []*gomail.Msg, invalid int, err 
 	seen := make(map[string]bool, len(letter.To))
 	for _, to := range letter.To {
 		recipient, err := mail.ParseAddress(to)
+		if err == nil {
+			recipient.Address, err = ASCIIAddress(recipient.Address)
+		}
 		if err != nil {
 			invalid++
 			continue

@@ -6,7 +6,6 @@
 package sender
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"crypto/tls"
@@ -15,7 +14,6 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
-	"sync/atomic"
 	"time"
 )
 
@@ -82,11 +80,21 @@ type Client struct {
 	guard *Guard
 	// Plain http has a transport of its own, so that its connection pool can hold only connections that were checked
 	// against the rule for plain http when they were dialled.
-	secure, plain *http.Transport
+	secure, plain transports
 	canary        *canary
 	userAgent     string
 	responseLimit int64
 	now           func() time.Time
+}
+
+// transports are two that differ in one thing: kept keeps its connections for the next request, and single makes a new one
+// for each.
+type transports struct{ kept, single *http.Transport }
+
+func newTransports(cfg Config, d *dialer) transports {
+	t := transports{kept: newTransport(cfg, d), single: newTransport(cfg, d)}
+	t.single.DisableKeepAlives = true
+	return t
 }
 
 // New returns a Client that never uses a proxy, whatever the environment says: the address that is checked must be the
@@ -108,8 +116,8 @@ func New(cfg Config) *Client {
 	return &Client{
 		guard:         guard,
 		canary:        &canary{resolver: guard.names.resolver, now: cfg.Now},
-		secure:        newTransport(cfg, newDialer(guard.names, guard.controlSecure)),
-		plain:         newTransport(cfg, newDialer(guard.names, guard.controlPlain)),
+		secure:        newTransports(cfg, newDialer(guard.names, guard.controlSecure)),
+		plain:         newTransports(cfg, newDialer(guard.names, guard.controlPlain)),
 		userAgent:     cfg.UserAgent,
 		responseLimit: int64(cfg.ResponseLimit),
 		now:           cfg.Now,
@@ -147,8 +155,10 @@ func (c *Client) Guard() *Guard { return c.guard }
 
 // Close closes idle connections. Exchanges under way finish.
 func (c *Client) Close() {
-	c.secure.CloseIdleConnections()
-	c.plain.CloseIdleConnections()
+	for _, t := range []transports{c.secure, c.plain} {
+		t.kept.CloseIdleConnections()
+		t.single.CloseIdleConnections()
+	}
 }
 
 // Host returns the host of a URL in lower case, with its port if that is given, or "" if it has none. It is the part of a
@@ -173,20 +183,20 @@ type Request struct {
 	Timeout time.Duration
 }
 
-// Post sends r once and reports how it ended; every failure is a Result. Redirects are not followed.
+// Post sends r and reports how it ended; every failure is a Result. Redirects are not followed.
 //
 // Once a status has arrived it decides: a receiver that answers 200 and then drips its body until the timeout has
-// received the POST. A connection that the receiver closed while it was idle is replaced and the POST sent on a new one,
-// so a receiver may, rarely, see the same bytes twice in one Post.
+// received the POST. A request that the receiver refused by HTTP/2 before it acted upon it, or that met a connection which
+// was being closed, is sent once more, so a receiver may, rarely, see the same bytes twice in one Post. Result.Tries tells.
 func (c *Client) Post(ctx context.Context, r Request) Result {
 	started := c.now()
-	result := c.exchange(ctx, r)
+	result := c.exchange(ctx, r, started)
 	result.StartedAt = started
 	result.Duration = c.now().Sub(started)
 	return result
 }
 
-func (c *Client) exchange(parent context.Context, r Request) Result {
+func (c *Client) exchange(parent context.Context, r Request, started time.Time) Result {
 	timeout := r.Timeout
 	if timeout <= 0 {
 		timeout = DefaultTimeout
@@ -195,33 +205,62 @@ func (c *Client) exchange(parent context.Context, r Request) Result {
 	ctx, cancel := context.WithTimeout(withPhase(parent, &phase), timeout)
 	defer cancel()
 
-	req, err := c.newRequest(ctx, r)
+	u, canonical, err := c.guard.target(r.URL)
 	if err != nil {
-		return Result{Outcome: Failed, Error: err.Error()}
+		return Result{URL: r.URL, Outcome: Failed, Error: err.Error()}
 	}
-	transport := c.secure
-	if req.URL.Scheme == "http" {
-		transport = c.plain
-	}
-	// The transport is used directly: an http.Client would add redirects, cookies and URL credentials, all unwanted.
-	resp, err := transport.RoundTrip(req)
+	header, err := requestHeader(r.Header, c.userAgent)
 	if err != nil {
-		if parent.Err() != nil {
-			return Result{Outcome: Local, Reason: ReasonCanceled, Aborted: true, Error: "canceled before the receiver answered"}
-		}
-		if reason := c.own(err, ctx.Err(), &phase); reason != "" {
-			return Result{Outcome: Local, Reason: reason, Error: localText}
-		}
-		return Result{Outcome: Failed, Error: failureText(err, ctx.Err(), timeout)}
+		return Result{URL: canonical, Outcome: Failed, Error: err.Error()}
 	}
-	defer func() { _ = resp.Body.Close() }() // nothing of the outcome hangs on it
+	pair := c.secure
+	if u.Scheme == "http" {
+		pair = c.plain
+	}
+	var tries []Try
+	first := &try{}
+	resp, err := first.roundTrip(ctx, pair.kept, u, header, r.Body) //nolint:bodyclose // answer closes it
+	if err != nil && ctx.Err() == nil && first.mayRepeat(err) {
+		tries = []Try{{StartedAt: started, Error: failureText(err, nil, timeout)}, {StartedAt: c.now()}}
+		again := pair.single // other idle connections may be in the same state
+		if first.isHTTP2() {
+			again = pair.kept
+		}
+		resp, err = (&try{}).roundTrip(ctx, again, u, header, r.Body) //nolint:bodyclose // as above
+	}
+	var result Result
+	if err != nil {
+		result = c.failure(parent, ctx, err, &phase, timeout)
+	} else {
+		result = c.answer(resp)
+	}
+	if len(tries) > 0 {
+		tries[1].Error = result.Error
+	}
+	result.URL, result.Tries = canonical, tries
+	return result
+}
 
-	result := Result{
-		StatusCode: resp.StatusCode,
-		Outcome:    outcomeOf(resp.StatusCode),
-		Error:      statusText(resp.StatusCode),
-		Header:     keepHeader(resp.Header),
-		RetryAfter: retryAfter(resp.StatusCode, resp.Header, c.now()),
+// failure is the Result of an exchange without an answer.
+func (c *Client) failure(parent, ctx context.Context, err error, p *phase, timeout time.Duration) Result {
+	if parent.Err() != nil {
+		return Result{Outcome: Local, Reason: ReasonCanceled, Aborted: true, Error: "canceled before the receiver answered"}
+	}
+	if reason := c.own(err, ctx.Err(), p); reason != "" {
+		return Result{Outcome: Local, Reason: reason, Error: localText}
+	}
+	return Result{Outcome: Failed, Error: failureText(err, ctx.Err(), timeout)}
+}
+
+// answer is the Result of an answer, of which it reads the body.
+func (c *Client) answer(resp *http.Response) Result {
+	defer func() { _ = resp.Body.Close() }() // nothing of the outcome hangs on it
+	result := Result{Header: keepHeader(resp.Header)}
+	if resp.StatusCode < 100 || resp.StatusCode > 999 { // net/http lets it pass
+		result.Outcome, result.Error = Failed, "the receiver answered with a status that HTTP does not have"
+	} else {
+		result.StatusCode, result.Outcome, result.Error = resp.StatusCode, outcomeOf(resp.StatusCode), statusText(resp.StatusCode)
+		result.RetryAfter = retryAfter(resp.StatusCode, resp.Header, c.now())
 	}
 	result.Body, result.BodyTruncated = readBody(resp, c.responseLimit)
 	return result
@@ -239,37 +278,4 @@ func (c *Client) own(err, ctxErr error, p *phase) Reason {
 		}
 	}
 	return ""
-}
-
-// phase is how far an exchange has come. The dialer, which the transport runs in a goroutine of its own, notes it.
-type phase struct{ resolving atomic.Bool }
-
-type phaseKey struct{}
-
-func withPhase(ctx context.Context, p *phase) context.Context {
-	return context.WithValue(ctx, phaseKey{}, p)
-}
-
-// resolving notes that the exchange of ctx waits for a name until the function that it returns is called.
-func resolving(ctx context.Context) (done func()) {
-	p, ok := ctx.Value(phaseKey{}).(*phase)
-	if !ok {
-		return func() {}
-	}
-	p.resolving.Store(true)
-	return func() { p.resolving.Store(false) }
-}
-
-func (c *Client) newRequest(ctx context.Context, r Request) (*http.Request, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, r.URL, bytes.NewReader(r.Body))
-	if err != nil {
-		return nil, &URLError{Reason: reasonInvalid} // err would repeat the URL
-	}
-	if err := c.guard.checkTarget(req.URL); err != nil {
-		return nil, err
-	}
-	if req.Header, err = requestHeader(r.Header, c.userAgent); err != nil {
-		return nil, err
-	}
-	return req, nil
 }

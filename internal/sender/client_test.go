@@ -178,7 +178,7 @@ func TestPostUsesItsDefaultTimeout(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) { // no network: the clock jumps when all goroutines wait
 		client := New(Config{AllowHTTP: true})
-		client.plain.DialContext = func(context.Context, string, string) (net.Conn, error) {
+		client.plain.kept.DialContext = func(context.Context, string, string) (net.Conn, error) {
 			here, there := net.Pipe()
 			go func() { _, _ = io.Copy(io.Discard, there) }()
 			return here, nil
@@ -306,8 +306,8 @@ func TestPostKeepsALimitedBodyAndItsConnection(t *testing.T) {
 	}
 }
 
-// The receiver closes the connection in the moment the second POST arrives on it. Without the mark that makes a POST
-// repeatable, net/http would report a failure.
+// The receiver closes the connection in the moment the second POST arrives on it. The POST is made again, and both tries
+// are told.
 func TestPostReplacesAConnectionThatTheReceiverClosed(t *testing.T) {
 	t.Parallel()
 	var connections atomic.Int32
@@ -329,10 +329,16 @@ func TestPostReplacesAConnectionThatTheReceiverClosed(t *testing.T) {
 		}
 	})
 	client := newTestClient(t, Config{})
-	for _, body := range []string{"first", "second"} {
+	for i, body := range []string{"first", "second"} {
 		result := client.Post(t.Context(), Request{URL: url, Body: []byte(body), Timeout: long})
 		require.Equal(t, Received, result.Outcome, result.Error)
 		require.Equal(t, body, string(result.Body))
+		require.Len(t, result.Tries, 2*i)
+		if i == 1 {
+			require.Equal(t, result.StartedAt, result.Tries[0].StartedAt)
+			require.False(t, result.Tries[1].StartedAt.Before(result.StartedAt))
+			require.Equal(t, []string{"connection closed by the receiver without an answer", ""}, []string{result.Tries[0].Error, result.Tries[1].Error})
+		}
 	}
 	require.EqualValues(t, 2, connections.Load())
 	require.EqualValues(t, 2, answered.Load())
@@ -425,7 +431,7 @@ func TestPostOverTLS(t *testing.T) {
 	t.Run("expired", func(t *testing.T) {
 		t.Parallel()
 		client := newTestClient(t, Config{RootCAs: roots})
-		client.secure.TLSClientConfig.Time = func() time.Time { return server.Certificate().NotAfter.Add(time.Hour) }
+		client.secure.kept.TLSClientConfig.Time = func() time.Time { return server.Certificate().NotAfter.Add(time.Hour) }
 		result := client.Post(t.Context(), Request{URL: server.URL, Timeout: long})
 		require.Equal(t, "TLS certificate has expired or is not yet valid", result.Error)
 	})
@@ -505,7 +511,8 @@ func TestPostIsNotFooledByRebinding(t *testing.T) {
 	resolver := newNames(map[string]string{"rebind.test": "93.184.215.14"})
 	client := New(Config{Resolver: resolver, Now: func() time.Time { return now }})
 	t.Cleanup(client.Close)
-	require.NoError(t, client.Guard().CheckURL(t.Context(), "https://rebind.test/"))
+	_, err := client.Guard().CheckURL(t.Context(), "https://rebind.test/")
+	require.NoError(t, err)
 	now = now.Add(nameTTL)
 	resolver.set("rebind.test", "127.0.0.1")
 	result := client.Post(t.Context(), Request{URL: "https://rebind.test/", Timeout: long})
@@ -524,8 +531,8 @@ func TestPostRefusesBadHeaders(t *testing.T) {
 func TestClientUsesNoProxy(t *testing.T) {
 	t.Parallel()
 	client := New(Config{})
-	require.Nil(t, client.secure.Proxy)
-	require.Nil(t, client.plain.Proxy)
+	require.Nil(t, client.secure.kept.Proxy)
+	require.Nil(t, client.plain.kept.Proxy)
 }
 
 func TestFailureTextShowsNothingInternal(t *testing.T) {

@@ -44,9 +44,13 @@ func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, e
 	if err != nil {
 		return nil, fmt.Errorf("port of %q: %w", address, err)
 	}
-	resolved := resolving(ctx)
+	phase := phaseOf(ctx)
+	if phase.dials.Add(1) > maxDials {
+		return nil, errTooManyDials
+	}
+	phase.resolving.Store(true)
 	addrs, err := d.names.lookup(ctx, host)
-	resolved()
+	phase.resolving.Store(false)
 	if err != nil {
 		return nil, err
 	}
@@ -55,7 +59,7 @@ func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, e
 		d.names.forget(host)
 		return nil, err
 	}
-	return conn, nil
+	return newCountedConn(conn), nil
 }
 
 func withPort(addrs []netip.Addr, port uint16) []netip.AddrPort {

@@ -108,10 +108,24 @@ func connectionText(err error) string {
 func protocolText(err error) string {
 	text := err.Error()
 	switch {
+	case errors.Is(err, errUnasked):
+		return "the receiver answered before it was asked"
+	case errors.Is(err, errTooManyDials):
+		return "the receiver closes connections before a request can be sent"
+	case strings.Contains(text, "server closed idle connection"):
+		return "connection closed by the receiver without an answer"
+	case strings.Contains(text, "GOAWAY"):
+		return "the receiver ended the HTTP/2 connection (GOAWAY) without an answer"
+	case strings.Contains(text, "REFUSED_STREAM"):
+		return "the receiver refused the HTTP/2 request (REFUSED_STREAM)"
+	case strings.Contains(text, "http2: client connection lost"):
+		return "connection lost: the receiver does not answer HTTP/2 pings"
+	case errors.Is(err, errFlood):
+		return "the receiver sent more than an answer takes"
 	case strings.Contains(text, "server response headers exceeded"), strings.Contains(text, "response header list larger"):
 		return fmt.Sprintf("response headers larger than %d KiB", maxResponseHeaderBytes>>10)
 	case strings.Contains(text, "malformed"), strings.Contains(text, "HTTP/2"), strings.Contains(text, "http2"),
-		strings.Contains(text, "stream error"), strings.Contains(text, "net/http: HTTP/1.x transport connection broken"):
+		strings.Contains(text, "stream error"), strings.Contains(text, "connection error: "), strings.Contains(text, "net/http: HTTP/1.x transport connection broken"):
 		return "the receiver did not answer in proper HTTP"
 	default:
 		return ""

@@ -1,18 +1,14 @@
 package sender
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
-
-	"golang.org/x/net/idna"
 )
 
 // MaxURLLength is the longest accepted URL, in bytes.
@@ -28,13 +24,9 @@ type URLError struct{ Reason string }
 func (e *URLError) Error() string { return "destination not allowed: " + e.Reason }
 
 const (
-	reasonInvalid    = "it is not a valid URL"
 	reasonNotHTTPS   = "the URL must be https"
 	reasonEither     = "the URL must be https or http"
 	reasonLoopback   = "the URL must be https, or http to a loopback address"
-	reasonUserinfo   = "the URL must not contain credentials"
-	reasonNoHost     = "the URL has no host"
-	reasonInvalidIP  = "the host is not a valid IP address"
 	reasonNotPublic  = "the host does not resolve to a public address"
 	reasonPlainHTTP  = "plain http is allowed to loopback addresses only"
 	reasonNotAddress = "not an IP address and port"
@@ -99,52 +91,45 @@ func (g *Guard) CheckAddr(ap netip.AddrPort) error {
 	return nil
 }
 
-// CheckURL returns a *URLError unless raw is acceptable as a destination: at most MaxURLLength bytes, https (or http
-// where allowed), no credentials, no fragment, and a host that is not known to lead to a forbidden address.
+// CheckURL returns raw in the canonical form in which it is to be kept, and a *URLError unless it is acceptable as a
+// destination: at most MaxURLLength bytes, https (or http where allowed), no credentials, no fragment, and a host that is
+// not known to lead to a forbidden address.
 //
 // It may resolve the host, for at most a second. An https name that does not resolve is accepted, as it may resolve
 // when it matters; a name that resolves to several addresses is accepted if one of them is.
-func (g *Guard) CheckURL(ctx context.Context, raw string) error {
-	if len(raw) > MaxURLLength {
-		return &URLError{Reason: fmt.Sprintf("the URL is longer than %d bytes", MaxURLLength)}
-	}
-	u, err := url.Parse(raw)
-	if err != nil || u.Opaque != "" {
-		return &URLError{Reason: reasonInvalid}
-	}
-	if err := g.checkTarget(u); err != nil {
-		return err
-	}
-	if strings.Contains(raw, "#") {
-		return &URLError{Reason: "the URL must not contain a fragment"}
-	}
-	if err := checkPort(u); err != nil {
-		return err
-	}
-	host, err := asciiHost(u.Hostname())
+func (g *Guard) CheckURL(ctx context.Context, raw string) (canonical string, err error) {
+	u, canonical, err := g.target(raw)
 	if err != nil {
-		return err
+		return "", err
 	}
-	return g.checkHost(ctx, u.Scheme, host)
+	if err := g.checkHost(ctx, u.Scheme, u.Hostname()); err != nil {
+		return "", err
+	}
+	return canonical, nil
 }
 
-// checkTarget is the part of CheckURL that costs nothing and is repeated before every POST.
-func (g *Guard) checkTarget(u *url.URL) error {
-	switch u.Scheme {
-	case "https":
-	case "http":
-		// With allowLoopback alone, what is left to check is whether the address is loopback: controlPlain does.
-		if !g.allowHTTP && !g.allowLoopback {
-			return &URLError{Reason: reasonNotHTTPS}
-		}
+// Canonical is CheckURL without a look at where the host leads.
+func (g *Guard) Canonical(raw string) (string, error) {
+	_, canonical, err := g.target(raw)
+	return canonical, err
+}
+
+func (g *Guard) checkScheme(u *url.URL) error {
+	switch {
+	case u.Scheme == "https":
+		return nil
+	// With allowLoopback alone, what is left to check is whether the address is loopback: controlPlain does.
+	case u.Scheme == "http" && (g.allowHTTP || g.allowLoopback):
+		return nil
 	default:
 		return &URLError{Reason: g.scheme()}
 	}
-	if u.User != nil {
-		return &URLError{Reason: reasonUserinfo}
-	}
-	if u.Hostname() == "" {
-		return &URLError{Reason: reasonNoHost}
+}
+
+// checkLiteral is CheckAddr for an address that stands in a URL.
+func (g *Guard) checkLiteral(addr netip.Addr) error {
+	if err := g.CheckAddr(netip.AddrPortFrom(addr, 0)); err != nil {
+		return &URLError{Reason: strings.TrimPrefix(err.Error(), "destination not allowed: ")}
 	}
 	return nil
 }
@@ -167,10 +152,7 @@ func (g *Guard) checkHost(ctx context.Context, scheme, host string) error {
 		if needLoopback && !normalise(addr).IsLoopback() {
 			return &URLError{Reason: g.scheme()}
 		}
-		if err := g.CheckAddr(netip.AddrPortFrom(addr, 0)); err != nil {
-			return &URLError{Reason: strings.TrimPrefix(err.Error(), "destination not allowed: ")}
-		}
-		return nil
+		return g.checkLiteral(addr)
 	}
 	ctx, cancel := context.WithTimeout(ctx, registrationLookupTimeout)
 	defer cancel()
@@ -212,39 +194,4 @@ func (g *Guard) controlPlain(network, address string, conn syscall.RawConn) erro
 		return &URLError{Reason: reasonPlainHTTP}
 	}
 	return nil
-}
-
-func checkPort(u *url.URL) error {
-	if n, err := strconv.ParseUint(cmp.Or(u.Port(), "443"), 10, 16); err != nil || n == 0 || strings.HasSuffix(u.Host, ":") {
-		return &URLError{Reason: "the port is not valid"}
-	}
-	return nil
-}
-
-// asciiHost returns host as it will be looked up. It maps what IDNA maps, so that "ⓛocalhost" is seen for what it is, and
-// refuses what only looks like a name: a last label that is a number makes some resolvers read "127.1" or "0x7f000001"
-// as an address (the rule is WHATWG's "ends in a number").
-func asciiHost(host string) (string, error) {
-	if _, err := netip.ParseAddr(host); err == nil {
-		return host, nil
-	}
-	if strings.Contains(host, ":") {
-		return "", &URLError{Reason: reasonInvalidIP}
-	}
-	ascii, err := idna.Lookup.ToASCII(host)
-	if err != nil {
-		// Names with an underscore or such are not IDNA, but DNS has them.
-		if strings.ContainsFunc(host, func(r rune) bool { return r > 127 }) {
-			return "", &URLError{Reason: reasonInvalid}
-		}
-		ascii = strings.ToLower(host)
-	}
-	if _, err := netip.ParseAddr(ascii); err == nil {
-		return ascii, nil
-	}
-	labels := strings.Split(strings.TrimSuffix(ascii, "."), ".")
-	if last := labels[len(labels)-1]; last == "" || isDigits(last) || strings.HasPrefix(last, "0x") {
-		return "", &URLError{Reason: reasonInvalidIP}
-	}
-	return ascii, nil
 }

@@ -2,19 +2,13 @@ package sender
 
 import (
 	"fmt"
-	"maps"
 	"net/http"
-	"slices"
 	"strings"
 
 	"golang.org/x/net/http/httpguts"
 )
 
-const (
-	maxKeptHeaders     = 32
-	maxKeptHeaderValue = 1 << 10
-	maskedValue        = "***"
-)
+const maskedValue = "***"
 
 // connectionHeaders belong to the connection or to the transport's framing of the message (RFC 9110, 7.6.1).
 var connectionHeaders = map[string]bool{
@@ -31,12 +25,9 @@ var connectionHeaders = map[string]bool{
 	"Upgrade":             true,
 }
 
-// requestHeader copies in, leaves out what is the connection's, and marks the request as safe to repeat.
+// requestHeader copies in, and leaves out what is the connection's.
 func requestHeader(in http.Header, userAgent string) (http.Header, error) {
-	out := make(http.Header, len(in)+2)
-	// The transport repeats a POST on a new connection, when the idle one it picked turns out to be closed, only if this
-	// key is present. A nil value sends no header.
-	out["Idempotency-Key"] = nil
+	out := make(http.Header, len(in)+1)
 	out["User-Agent"] = []string{userAgent}
 	for name, values := range in {
 		if !httpguts.ValidHeaderFieldName(name) {
@@ -51,7 +42,7 @@ func requestHeader(in http.Header, userAgent string) (http.Header, error) {
 				return nil, fmt.Errorf("invalid value of request header %s", canonical)
 			}
 		}
-		if canonical == "User-Agent" || canonical == "Idempotency-Key" {
+		if canonical == "User-Agent" {
 			name = canonical
 		}
 		out[name] = values
@@ -59,23 +50,20 @@ func requestHeader(in http.Header, userAgent string) (http.Header, error) {
 	return out, nil
 }
 
-// keepHeader copies what is kept of a response's headers: the first 32 values in order of name, each cut to 1 KiB of
-// valid UTF-8, cookies masked because they are credentials.
+// keepHeader copies a response's headers, of which the transport reads no more than maxResponseHeaderBytes, as valid UTF-8.
+// Cookies are masked because they are credentials.
 func keepHeader(in http.Header) http.Header {
-	out := make(http.Header, min(len(in), maxKeptHeaders))
-	left := maxKeptHeaders
-	for _, name := range slices.Sorted(maps.Keys(in)) {
-		for _, value := range in[name] {
-			if left == 0 {
-				return out
-			}
-			left--
+	out := make(http.Header, len(in))
+	for name, values := range in {
+		kept := make([]string, len(values))
+		for i, value := range values {
 			if name == "Set-Cookie" || name == "Set-Cookie2" {
 				value = maskedValue
 			}
-			key := truncate(name, maxKeptHeaderValue)
-			out[key] = append(out[key], truncate(value, maxKeptHeaderValue))
+			kept[i] = strings.ToValidUTF8(value, "\uFFFD")
 		}
+		name = strings.ToValidUTF8(name, "\uFFFD")
+		out[name] = append(out[name], kept...)
 	}
 	return out
 }

@@ -105,7 +105,7 @@ func TestPostChargesItsOwnFailuresToNobody(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			client := newTestClient(t, Config{AllowHTTP: true})
-			client.plain.DialContext = func(context.Context, string, string) (net.Conn, error) { return nil, tt.err }
+			client.plain.kept.DialContext = func(context.Context, string, string) (net.Conn, error) { return nil, tt.err }
 			result := client.Post(t.Context(), Request{URL: "http://receiver.test/", Timeout: long})
 			require.Equal(t, tt.outcome, result.Outcome)
 			require.Equal(t, tt.reason, result.Reason)
@@ -315,7 +315,7 @@ func TestHost(t *testing.T) {
 func TestIdleConnectionsAreBounded(t *testing.T) {
 	t.Parallel()
 	client := newTestClient(t, Config{MaxIdleConns: 7})
-	for _, transport := range []*http.Transport{client.secure, client.plain} {
+	for _, transport := range []*http.Transport{client.secure.kept, client.secure.single, client.plain.kept, client.plain.single} {
 		require.Equal(t, 7, transport.MaxIdleConns)
 		require.Equal(t, 7, transport.MaxIdleConnsPerHost)
 	}

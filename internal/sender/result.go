@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+	"unicode/utf8"
 )
 
 // Outcome classifies how an exchange ended.
@@ -42,14 +43,18 @@ func (o Outcome) String() string {
 type Result struct {
 	StartedAt time.Time
 	Duration  time.Duration
+	// URL is the canonical form of Request.URL, in which it was sent; as it was given if it is no destination.
+	URL string
+	// Tries are the two sendings of the request where there were two, else nil.
+	Tries []Try
 	// StatusCode is 0 if no status arrived.
 	StatusCode int
 	// Error is empty if Outcome is Received. It may be shown to the webhook's owner: it never holds request headers,
 	// secrets, or the URL's path and query.
 	Error string
-	// Header holds at most 32 values of at most 1 KiB each; cookies are masked.
+	// Header holds every header of the answer, of which there are 64 KiB at most; cookies are masked.
 	Header http.Header
-	// Body is what was kept of the response body.
+	// Body is what was kept of the response body. Text that was cut ends with a whole character.
 	Body []byte
 	// BodyTruncated is true if the receiver sent, or meant to send, more than Body.
 	BodyTruncated bool
@@ -99,11 +104,27 @@ func readBody(resp *http.Response, limit int64) (kept []byte, truncated bool) {
 	}
 	kept, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
 	if int64(len(kept)) <= limit {
-		return kept, err != nil
+		if err != nil {
+			return wholeRunes(kept), true
+		}
+		return kept, false
 	}
 	if resp.ContentLength <= limit+drainLimit { // also if it is unknown (-1)
 		// A failed read leaves the connection to be closed with the body, which is all that can be done.
 		_, _ = io.CopyN(io.Discard, resp.Body, drainLimit)
 	}
-	return kept[:limit], true
+	return wholeRunes(kept[:limit]), true
+}
+
+// wholeRunes drops the character that UTF-8 text was cut in. What is no UTF-8 stays as it is.
+func wholeRunes(text []byte) []byte {
+	for cut := len(text) - 1; cut >= max(0, len(text)-utf8.UTFMax); cut-- {
+		if utf8.RuneStart(text[cut]) {
+			if !utf8.FullRune(text[cut:]) && utf8.Valid(text[:cut]) {
+				return text[:cut]
+			}
+			break
+		}
+	}
+	return text
 }

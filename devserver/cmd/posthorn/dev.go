@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	stdlog "log"
 	"log/slog"
 	"net"
 	"os"
@@ -17,6 +18,7 @@ import (
 	"github.com/posthorn/posthorn/internal/cli"
 	"github.com/posthorn/posthorn/internal/config"
 	"github.com/posthorn/posthorn/internal/secrets"
+	"github.com/posthorn/posthorn/internal/sender"
 	"github.com/posthorn/posthorn/models"
 	"github.com/posthorn/posthorn/workflows"
 )
@@ -44,6 +46,7 @@ func (c *DevCommand) Run(ctx context.Context, env cli.Environment) error {
 	}
 	log := cli.Logger(c.Config)
 	slog.SetDefault(log)
+	stdlog.SetOutput(sender.Quiet(stdlog.Writer()))
 	if err := c.migrate(ctx); err != nil {
 		return err
 	}

@@ -1,0 +1,319 @@
+package wire
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/hex"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// Bounds of what is looked for in answers, in bytes.
+const (
+	// minSecret is the shortest value that is taken for a secret: shorter ones stand in many texts by chance.
+	minSecret = 4
+	// minPart is the shortest part of a value that is looked for by itself.
+	minPart = 8
+	// minInside is the shortest value that is looked for within longer text in base64.
+	minInside = 6
+)
+
+// Secrets are the values of one message that must not be kept of the answer to it: receivers echo what they get. The zero
+// value has none. It is not for concurrent use.
+type Secrets struct {
+	values   []string
+	shortest int // bytes; no value is shorter in any of its encodings
+	find     *finder
+}
+
+// SecretsOf returns what is secret in a message that was made of wh: the signing secrets, with the key that they stand
+// for, signatures and tokens, the values of custom headers, and those of the URL's query.
+func SecretsOf(wh Webhook, sent http.Header) *Secrets {
+	s := &Secrets{}
+	for _, secret := range wh.Secrets {
+		s.add(secret)
+		for _, prefix := range []string{symmetricPrefix, privatePrefix} {
+			if encoded, ok := strings.CutPrefix(secret, prefix); ok {
+				s.add(encoded)
+				s.addDecoded(encoded)
+			}
+		}
+	}
+	for name, value := range wh.Headers {
+		if !public[http.CanonicalHeaderKey(name)] {
+			s.addWithParts(value)
+		}
+	}
+	for name, values := range sent {
+		if _, own := wh.Headers[name]; !own && isSecret(name) {
+			for _, value := range values {
+				s.addWithParts(value)
+			}
+		}
+	}
+	if _, query, ok := strings.Cut(wh.URL, "?"); ok && len(query) >= minPart {
+		s.add(query)
+		for pair := range strings.SplitSeq(query, "&") {
+			_, value, _ := strings.Cut(pair, "=")
+			s.addParts(value, "")
+		}
+	}
+	return s
+}
+
+// public are headers that webhooks set and whose values are no secrets, but stand in many answers.
+var public = map[string]bool{"Accept": true, "Accept-Language": true, "Cache-Control": true}
+
+// words are values that stand in answers without having been sent.
+var words = []string{"true", "false", "null", "none"}
+
+func (s *Secrets) add(value string) {
+	if len(value) < minSecret || slices.Contains(s.values, value) || slices.Contains(words, strings.ToLower(value)) {
+		return
+	}
+	s.values = append(s.values, value)
+	if s.shortest == 0 || len(value) < s.shortest {
+		s.shortest = len(value)
+	}
+}
+
+// addWithParts adds a header's value, and what a receiver may take out of it: the credentials of an Authorization header,
+// a signature without its version, a cookie's value.
+func (s *Secrets) addWithParts(value string) {
+	value = strings.TrimSpace(value)
+	s.add(value)
+	s.addParts(value, " \t,;=:&\"")
+	scheme, encoded, _ := strings.Cut(value, " ")
+	if strings.EqualFold(scheme, "Basic") {
+		if plain, err := base64.StdEncoding.DecodeString(strings.TrimSpace(encoded)); err == nil {
+			s.add(string(plain))
+			_, password, _ := strings.Cut(string(plain), ":")
+			s.add(password)
+		}
+	}
+}
+
+func (s *Secrets) addParts(value, separators string) {
+	for part := range strings.FieldsFuncSeq(value, func(r rune) bool { return strings.ContainsRune(separators, r) }) {
+		if len(part) < minPart {
+			continue
+		}
+		s.add(part)
+		if plain, err := url.QueryUnescape(part); err == nil {
+			s.add(plain)
+		}
+		s.addDecoded(part)
+	}
+}
+
+// addDecoded adds the bytes of a key or a signature that is given in base64.
+func (s *Secrets) addDecoded(encoded string) {
+	raw, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(encoded, "="))
+	if err == nil && len(raw) >= 16 {
+		s.add(string(raw))
+	}
+}
+
+// Mask returns text with [Masked] in place of every secret: as it was sent, in base64 or hexadecimal digits, and each of
+// these percent-encoded or escaped as in JSON, HTML or JSON within JSON. If text was cut at its end, what may be the
+// beginning of a secret there is masked too. Without a secret it returns text itself.
+func (s *Secrets) Mask(text []byte, cut bool) []byte {
+	if len(s.values) == 0 || len(text) == 0 || len(text) < s.shortest && !cut {
+		return text
+	}
+	if s.find == nil {
+		s.find = newFinder(s.values)
+	}
+	return overwrite(text, s.search(text, nil, cut, escapesWithin))
+}
+
+// escapesWithin is how many escapes within each other are looked through.
+const escapesWithin = 2
+
+// search returns where in an answer its secrets are. text is the answer or a decoded form of it; at is where in the answer
+// each of its bytes comes from, nil if it is the answer itself.
+func (s *Secrets) search(text []byte, at []int, cut bool, depth int) []span {
+	spans := s.find.spans(text)
+	if cut {
+		spans = append(spans, s.find.begun(text)...)
+	}
+	if at != nil {
+		for i, found := range spans {
+			spans[i] = span{at[found.start], at[found.end]}
+		}
+	}
+	if depth == 0 {
+		return spans
+	}
+	for _, kind := range escapes {
+		decoded, from := unescape(text, kind)
+		if from == nil {
+			continue
+		}
+		if at != nil {
+			for i := range from {
+				from[i] = at[from[i]]
+			}
+		}
+		spans = append(spans, s.search(decoded, from, cut, depth-1)...)
+	}
+	return spans
+}
+
+// MaskHeader returns an answer's headers with every secret in them masked, in names too.
+func (s *Secrets) MaskHeader(h http.Header) http.Header {
+	masked := make(http.Header, len(h))
+	for name, values := range h {
+		kept := make([]string, len(values))
+		for i, value := range values {
+			kept[i] = string(s.Mask([]byte(value), false))
+		}
+		name = s.maskName(name)
+		masked[name] = append(masked[name], kept...)
+	}
+	return masked
+}
+
+// maskName looks at a name in lower case: HTTP changes the case of names.
+func (s *Secrets) maskName(name string) string {
+	if len(s.values) == 0 || len(name) < s.shortest {
+		return name
+	}
+	lower := strings.ToLower(name)
+	for _, value := range s.values {
+		if strings.Contains(lower, strings.ToLower(value)) {
+			return Masked
+		}
+	}
+	return string(s.Mask([]byte(name), false))
+}
+
+// span is a part of a text, from start to before end.
+type span struct{ start, end int }
+
+// overwrite puts [Masked] in place of the spans, and once in place of spans that touch.
+func overwrite(text []byte, spans []span) []byte {
+	if len(spans) == 0 {
+		return text
+	}
+	slices.SortFunc(spans, func(a, b span) int { return a.start - b.start })
+	out := make([]byte, 0, len(text))
+	done, masked := 0, -1
+	for _, found := range spans {
+		if found.start > done {
+			out = append(out, text[done:found.start]...)
+		}
+		if found.start > masked {
+			out = append(out, Masked...)
+		}
+		done, masked = max(done, found.end), max(masked, found.end)
+	}
+	return append(out, text[done:]...)
+}
+
+// keyLength is how many bytes of a pattern choose its place in a finder. No pattern is shorter.
+const keyLength = minSecret
+
+// finder looks for many patterns at once.
+type finder struct {
+	patterns [][]byte
+	starts   map[[keyLength]byte][][]byte // the patterns by how they begin
+	may      [1 << 12]bool                // whether one may begin so: most places in a text are passed over by it
+}
+
+func newFinder(values []string) *finder {
+	f := &finder{starts: map[[keyLength]byte][][]byte{}}
+	for _, value := range values {
+		for _, pattern := range encodings(value) {
+			f.add(pattern)
+		}
+	}
+	return f
+}
+
+func (f *finder) add(pattern string) {
+	if len(pattern) < keyLength {
+		return
+	}
+	key := [keyLength]byte([]byte(pattern))
+	f.patterns = append(f.patterns, []byte(pattern))
+	f.starts[key] = append(f.starts[key], []byte(pattern))
+	f.may[hash(key[:])] = true
+}
+
+func hash(key []byte) uint32 {
+	n := uint32(key[0]) | uint32(key[1])<<8 | uint32(key[2])<<16 | uint32(key[3])<<24
+	return n * 2654435761 >> 20
+}
+
+func (f *finder) spans(text []byte) []span {
+	var spans []span
+	for i := 0; i+keyLength <= len(text); i++ {
+		key := text[i : i+keyLength]
+		if !f.may[hash(key)] {
+			continue
+		}
+		end := 0
+		for _, pattern := range f.starts[[keyLength]byte(key)] {
+			if bytes.HasPrefix(text[i:], pattern) {
+				end = max(end, i+len(pattern))
+			}
+		}
+		if end > 0 {
+			spans = append(spans, span{i, end})
+		}
+	}
+	return spans
+}
+
+// begun returns the end of a text that was cut, if it may be the beginning of a pattern. An escape may have been cut too.
+func (f *finder) begun(text []byte) []span {
+	longest := f.suffix(text)
+	for _, kind := range escapes {
+		tail := max(0, len(text)-maxEscape)
+		if i := bytes.LastIndexByte(text[tail:], kind); i >= 0 {
+			if n := f.suffix(text[:tail+i]); n > 0 {
+				longest = max(longest, n+len(text)-tail-i)
+			}
+		}
+	}
+	if longest == 0 {
+		return nil
+	}
+	return []span{{len(text) - longest, len(text)}}
+}
+
+// suffix returns how many bytes at the end of text are the beginning of a pattern.
+func (f *finder) suffix(text []byte) int {
+	longest := 0
+	for _, pattern := range f.patterns {
+		for n := min(len(pattern)-1, len(text)); n > longest; n-- {
+			if bytes.HasSuffix(text, pattern[:n]) {
+				longest = n
+			}
+		}
+	}
+	return longest
+}
+
+// encodings returns a value as it may stand in an answer, apart from escapes.
+func encodings(value string) []string {
+	raw := []byte(value)
+	digits := hex.EncodeToString(raw)
+	found := []string{value, digits, strings.ToUpper(digits), strings.ReplaceAll(value, " ", "+"), base64.RawStdEncoding.EncodeToString(raw)}
+	if len(raw) >= minInside {
+		// Within longer text a value begins at any of the three places that four characters of base64 stand for. What its
+		// neighbours have a part in is left out.
+		for shift := range 3 {
+			encoded := base64.RawStdEncoding.EncodeToString(append(make([]byte, shift), raw...))
+			found = append(found, encoded[(shift*8+5)/6:(shift+len(raw))*8/6])
+		}
+	}
+	for _, encoded := range found[4:] {
+		found = append(found, strings.NewReplacer("+", "-", "/", "_").Replace(encoded))
+	}
+	slices.Sort(found)
+	return slices.Compact(found)
+}
