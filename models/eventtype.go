@@ -38,15 +38,23 @@ func (s *Store) PutEventTypes(ctx context.Context, types []EventType) error {
 		if err := tx.lockTypes(ctx, types[0].Tenant); err != nil {
 			return err
 		}
-		changed, err := tx.changedTypes(ctx, types)
-		if err != nil || len(changed) == 0 {
-			return err
-		}
-		if err := tx.touchTypes(ctx, types[0].Tenant); err != nil {
-			return err
-		}
-		return tx.upsertTypes(ctx, changed)
+		return tx.putTypes(ctx, types[0].Tenant, types)
 	})
+}
+
+// putTypes puts types of a tenant that lockTypes has locked.
+func (s *Store) putTypes(ctx context.Context, tenant string, types []EventType) error {
+	if len(types) == 0 {
+		return nil
+	}
+	changed, err := s.changedTypes(ctx, types)
+	if err != nil || len(changed) == 0 {
+		return err
+	}
+	if err := s.touchTypes(ctx, tenant); err != nil {
+		return err
+	}
+	return s.upsertTypes(ctx, changed)
 }
 
 // changedTypes gives those of the types that differ from what is stored, and sets the times of all.

@@ -48,11 +48,13 @@ type Form struct {
 type API struct {
 	Form
 	Options
-	engine *gin.Engine
+	engine     *gin.Engine
+	operations []Operation
 }
 
-// Handler answers a request that is allowed, or returns why it does not: a *Refusal, a *hooks.Error, or what went
-// wrong inside, which is logged and not told.
+// Handler answers a request that is allowed and has been read, or returns why it does not: a *Refusal, a *hooks.Error, or
+// what went wrong inside, which is logged and not told. What reading found to be wrong comes with [Request.Err],
+// [Request.Create] and [Request.Update]; a handler calls one of them before it changes anything.
 type Handler func(*Request) error
 
 // New makes an API without routes.
@@ -62,7 +64,7 @@ func New(f Form, o Options) *API {
 	}
 	a := &API{Form: f, Options: o, engine: gin.New()}
 	a.engine.HandleMethodNotAllowed = true
-	a.engine.RedirectTrailingSlash = false // a redirect loses the body of a POST; paths are as documented
+	a.engine.RedirectTrailingSlash = false // a redirect loses the body of a POST; Handle adds both forms
 	a.engine.NoRoute(func(c *gin.Context) {
 		f.Refuse(c, Refusal{Status: http.StatusNotFound, Message: "there is no such resource"})
 	})
@@ -72,17 +74,23 @@ func New(f Form, o Options) *API {
 	return a
 }
 
-// Handle adds a route below the system's prefix. A key with role read may GET; everything else takes role tenant.
-func (a *API) Handle(method, path string, h Handler) {
-	a.engine.Handle(method, "/"+a.System+path, func(c *gin.Context) {
-		q, err := a.admit(c)
+// serve answers the requests of one operation.
+func (a *API) serve(o *Operation, h Handler) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		q, err := a.admit(c, o.Roles)
+		if err == nil {
+			err = q.read(o)
+		}
+		if err == nil && len(o.Query)+len(o.Fields) == 0 { // nothing is left to the handler to check
+			err = q.Err()
+		}
 		if err == nil {
 			err = h(q)
 		}
 		if err != nil {
 			a.refuse(c, err)
 		}
-	})
+	}
 }
 
 // Mount serves the API at "/<system>" of a router whose own base path is "/". Everything below the prefix is the
@@ -93,8 +101,8 @@ func (a *API) Mount(r gin.IRouter) {
 	}
 }
 
-// admit finds out who asks and for which tenant.
-func (a *API) admit(c *gin.Context) (*Request, error) {
+// admit finds out who asks and for which tenant. Keys of the roles may do it, beside those that may do everything.
+func (a *API) admit(c *gin.Context, roles []models.Role) (*Request, error) {
 	who, err := a.Hooks.Authenticate(c.Request.Context(), a.Key(c.Request))
 	if err != nil {
 		return nil, err
@@ -110,10 +118,6 @@ func (a *API) admit(c *gin.Context) (*Request, error) {
 		if tenant, err = a.Hooks.TenantID(c.Request.Context(), who, named); err != nil {
 			return nil, err
 		}
-	}
-	var roles []models.Role
-	if c.Request.Method == http.MethodGet {
-		roles = append(roles, models.RoleRead)
 	}
 	switch {
 	case tenant == "" && a.TenantParam == "":
