@@ -257,7 +257,7 @@ func TestBadInput(t *testing.T) {
 	}
 	object := invalid("body", "must be a JSON object")
 	systemstest.RequireRefused(t, b, "", bearer(b.Key), []systemstest.BadInput{
-		{Name: "no body", Call: post(""), Status: 422, Want: object},
+		{Name: "no body", Call: post(""), Status: 422, Want: invalid("webhook_url", "is required")},
 		{Name: "not JSON", Call: post("{"), Status: 422, Want: object},
 		{Name: "a list", Call: post("[]"), Status: 422, Want: object},
 		{Name: "two objects", Call: post(`{"webhook_url":null}{}`), Status: 422, Want: object},

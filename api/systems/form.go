@@ -2,7 +2,6 @@ package systems
 
 import (
 	"bytes"
-	"errors"
 	"io"
 	"maps"
 	"mime/multipart"
@@ -81,11 +80,15 @@ func (q *Request) formNames(given []string, f *Field) {
 
 // readMultipart reads a form of the other kind.
 func (q *Request) readMultipart(body []byte, boundary string) {
+	if boundary == "" || !bytes.Contains(body, []byte("--"+boundary+"--")) {
+		q.Problem("body", "must be a whole multipart form, with the boundary that its Content-Type names")
+		return
+	}
 	reader := multipart.NewReader(bytes.NewReader(body), boundary)
 	values := url.Values{}
 	for {
 		part, err := reader.NextPart()
-		if errors.Is(err, io.EOF) {
+		if err == io.EOF { //nolint:errorlint // wrapped it is the end of the body in the midst of the form
 			break
 		}
 		if err != nil {

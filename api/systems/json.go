@@ -101,11 +101,11 @@ func decode(quoted []byte) (string, bool) {
 }
 
 func (q *Request) jsonFlag(value []byte, path string, f *Field) (is, ok bool) {
-	text := string(value)
+	text, isText := string(value), true
 	if f.Kind == Switch && value[0] == '"' {
-		text, _ = decode(value)
+		text, isText = decode(value)
 	}
-	if f.Kind == Switch || text == "true" || text == "false" {
+	if isText && (f.Kind == Switch || text == "true" || text == "false") {
 		is, ok = switches[strings.ToLower(strings.TrimSpace(text))]
 	}
 	if !ok {

@@ -108,7 +108,7 @@ func TestOneConnectionIsEnough(t *testing.T) {
 				return err
 			}},
 			{"register with a catalogue", func(ctx context.Context) error {
-				c := hooks.WebhookChange{EventTypes: &[]string{"order.changed"}, Profile: "im4"}
+				c := hooks.WebhookChange{EventTypes: &[]string{"JOB_CREATED"}, Profile: "phrase"}
 				return h.WithCatalog(ctx, tenant, c, func() error {
 					_, err := h.UpdateWebhook(ctx, tenant, gone.ID, c)
 					return err
