@@ -110,7 +110,7 @@ func topic(w *models.Webhook) (group, action string) {
 func read(q *systems.Request, w *models.Webhook) hooks.WebhookChange {
 	c := hooks.WebhookChange{URL: q.In.Text("url"), Secret: q.In.Text("hash_secret")}
 	if c.Secret != nil && *c.Secret == "" {
-		q.Problem("hash_secret", "must not be empty")
+		q.Problemf("hash_secret", "must not be empty")
 	}
 	group, action := q.In.Text("group"), q.In.Text("action")
 	if w != nil {
@@ -123,9 +123,9 @@ func read(q *systems.Request, w *models.Webhook) hooks.WebhookChange {
 	known := q.EventNames()
 	switch {
 	case group != nil && !isGroup(known, *group):
-		q.Problem("group", "is not known")
+		q.Problemf("group", "is not known")
 	case group != nil && action != nil && !slices.Contains(known, *group+"."+*action):
-		q.Problem("action", "is not one of the group's")
+		q.Problemf("action", "is not one of the group's")
 	case group != nil && action != nil:
 		c.EventTypes = &[]string{*group + "." + *action}
 	}
@@ -226,17 +226,17 @@ func readList(q *systems.Request) listRequest {
 		action: q.In.String("action"), topic: q.In.String("topic"), sign: 1}
 	r.order = orders[strings.ToLower(strings.ReplaceAll(cmp.Or(q.In.String("sort"), "createdAt"), "_", ""))]
 	if r.order == nil {
-		q.Problem("sort", "must be createdAt, updatedAt, id, url, group, action or topic")
+		q.Problemf("sort", "must be createdAt, updatedAt, id, url, group, action or topic")
 	}
 	switch strings.ToLower(q.In.String("direction")) {
 	case "", "asc":
 	case "desc":
 		r.sign = -1
 	default:
-		q.Problem("direction", "must be asc or desc")
+		q.Problemf("direction", "must be asc or desc")
 	}
 	if r.group != "" && !isGroup(q.EventNames(), r.group) {
-		q.Problem("group", "is not known")
+		q.Problemf("group", "is not known")
 	}
 	return r
 }

@@ -208,7 +208,7 @@ func test(q *systems.Request) error {
 	case err != nil:
 		return err
 	case w == nil:
-		q.Problem(urlField, "is not set")
+		q.Problemf(urlField, "is not set")
 		return q.Err()
 	}
 	result, err := q.API.Hooks.SendExample(q.Ctx(), q.Tenant, w.ID, "test")
@@ -216,7 +216,7 @@ func test(q *systems.Request) error {
 		return err
 	}
 	if !result.Received {
-		q.Problem(urlField, "the test event was not received: %s", result.Attempt.Error)
+		q.Problemf(urlField, "the test event was not received: %s", result.Attempt.Error)
 		return q.Err()
 	}
 	q.PureJSON(http.StatusOK, gin.H{"message": "Test event sent."})

@@ -72,7 +72,7 @@ func callFilter(q *systems.Request) models.CallFilter {
 	default:
 		var err error
 		if f.StatusCode, err = strconv.Atoi(status); err != nil || f.StatusCode < 100 || f.StatusCode > 599 {
-			q.Problem("status", "must be SUCCESS, FAILED or an HTTP status")
+			q.Problemf("status", "must be SUCCESS, FAILED or an HTTP status")
 		}
 	}
 	return f

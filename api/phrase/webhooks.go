@@ -135,7 +135,7 @@ func read(q *systems.Request, w *models.Webhook) hooks.WebhookChange {
 	}
 	if t := q.In.Text("secretTokenType"); t != nil {
 		if len(*t) > 100 {
-			q.Problem("secretTokenType", "must be at most 100 bytes")
+			q.Problemf("secretTokenType", "must be at most 100 bytes")
 		}
 		c.Settings[settingTokenType] = *t
 	}
@@ -192,7 +192,7 @@ func test(q *systems.Request) error {
 	}
 	event := known([]string{q.In.String("event")})[0]
 	if event != "" && !slices.Contains(q.Events(&w), event) {
-		q.Problem("event", "is not one of the webhook's")
+		q.Problemf("event", "is not one of the webhook's")
 	}
 	if err := q.Err(); err != nil {
 		return err
@@ -282,14 +282,14 @@ func readList(q *systems.Request) listRequest {
 		createdBy: q.In.List("createdBy"), changedBy: q.In.List("modifiedBy"), sign: 1}
 	field := strings.ToLower(strings.ReplaceAll(cmp.Or(q.In.String("sortField"), "created"), "_", ""))
 	if r.order = orders[field]; r.order == nil {
-		q.Problem("sortField", "must be a field of the webhook")
+		q.Problemf("sortField", "must be a field of the webhook")
 	}
 	switch strings.ToUpper(q.In.String("sortTrend")) {
 	case "", "ASC":
 	case "DESC":
 		r.sign = -1
 	default:
-		q.Problem("sortTrend", "must be ASC or DESC")
+		q.Problemf("sortTrend", "must be ASC or DESC")
 	}
 	return r
 }

@@ -14,7 +14,7 @@ import (
 func (q *Request) Create(c hooks.WebhookChange) (w models.Webhook, err error) {
 	c.Profile, c.By = q.API.System, q.Who.Name
 	if c.Secret != nil && *c.Secret == wire.Masked {
-		q.Problem(q.API.fieldName("secret"), "must be the secret itself, not what is shown in its place")
+		q.Problemf(q.API.fieldName("secret"), "must be the secret itself, not what is shown in its place")
 	}
 	if err := q.check(c); err != nil {
 		return w, err
@@ -58,7 +58,7 @@ func (q *Request) sameID(w *models.Webhook) {
 	for i := range q.operation.Fields {
 		f := &q.operation.Fields[i]
 		if id := q.In.Text(f.Name); f.Identity && id != nil && *id != ID(w) && *id != w.ID {
-			q.Problem(f.Name, "is not the id of this webhook")
+			q.Problemf(f.Name, "is not the id of this webhook")
 		}
 	}
 }
@@ -107,7 +107,7 @@ func (q *Request) check(c hooks.WebhookChange) error {
 	for _, f := range found {
 		field := q.API.fieldName(f.Field)
 		if base, _, _ := strings.Cut(field, "["); !q.blames(base) {
-			q.Problem(field, "%s", f.Message)
+			q.Problemf(field, "%s", f.Message)
 		}
 	}
 	return q.Err()

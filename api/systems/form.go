@@ -19,7 +19,7 @@ func (q *Request) readForm(values url.Values, fields []Field, skipEmpty bool) {
 			return f.Name == name || f.list() && f.Name+"[]" == name
 		})
 		if i < 0 {
-			q.Problem(clip(name), "is not known")
+			q.Problemf(clip(name), "is not known")
 			continue
 		}
 		byField[fields[i].Name] = append(byField[fields[i].Name], values[name]...)
@@ -41,16 +41,16 @@ func (q *Request) formField(given []string, f *Field) {
 		return
 	}
 	if len(given) > 1 {
-		q.Problem(f.Name, "is given twice")
+		q.Problemf(f.Name, "is given twice")
 		return
 	}
 	var v any
-	ok := true
+	var ok bool
 	switch f.Kind {
 	case Flag, Switch:
 		v, ok = switches[strings.ToLower(strings.TrimSpace(given[0]))]
 		if !ok {
-			q.Problem(f.Name, "must be a boolean")
+			q.Problemf(f.Name, "must be a boolean")
 		}
 	case Number:
 		v, ok = q.number(given[0], f.Name, f)
@@ -81,7 +81,7 @@ func (q *Request) formNames(given []string, f *Field) {
 // readMultipart reads a form of the other kind.
 func (q *Request) readMultipart(body []byte, boundary string) {
 	if boundary == "" || !bytes.Contains(body, []byte("--"+boundary+"--")) {
-		q.Problem("body", "must be a whole multipart form, with the boundary that its Content-Type names")
+		q.Problemf("body", "must be a whole multipart form, with the boundary that its Content-Type names")
 		return
 	}
 	reader := multipart.NewReader(bytes.NewReader(body), boundary)
@@ -92,16 +92,16 @@ func (q *Request) readMultipart(body []byte, boundary string) {
 			break
 		}
 		if err != nil {
-			q.Problem("body", "must be a whole multipart form")
+			q.Problemf("body", "must be a whole multipart form")
 			return
 		}
 		text, err := io.ReadAll(part) // of a body that is bounded
 		if err != nil {
-			q.Problem("body", "must be a whole multipart form")
+			q.Problemf("body", "must be a whole multipart form")
 			return
 		}
 		if part.FileName() != "" {
-			q.Problem(clip(part.FormName()), "must not be a file")
+			q.Problemf(clip(part.FormName()), "must not be a file")
 			continue
 		}
 		values.Add(part.FormName(), string(text))

@@ -20,7 +20,7 @@ const maxElements = 1000
 func (q *Request) readJSON(body []byte) {
 	body = rawjson.Trim(body)
 	if len(body) == 0 || body[0] != '{' || !json.Valid(body) {
-		q.Problem("body", "must be a JSON object")
+		q.Problemf("body", "must be a JSON object")
 		return
 	}
 	q.members(body, "", q.operation.Fields, q.In)
@@ -35,9 +35,9 @@ func (q *Request) members(object []byte, prefix string, fields []Field, in Value
 		i := slices.IndexFunc(fields, func(f Field) bool { return f.Name == name })
 		switch {
 		case seen[name]:
-			q.Problem(path, "is given twice")
+			q.Problemf(path, "is given twice")
 		case i < 0:
-			q.Problem(path, "is not known")
+			q.Problemf(path, "is not known")
 		default:
 			q.member(rawjson.Value(quoted, pair), path, &fields[i], in)
 		}
@@ -76,12 +76,12 @@ func (q *Request) jsonText(value []byte, path string, f *Field) (string, bool) {
 		return string(value), true
 	}
 	if value[0] != '"' {
-		q.Problem(path, "must be a string")
+		q.Problemf(path, "must be a string")
 		return "", false
 	}
 	text, ok := decode(value)
 	if !ok {
-		q.Problem(path, "must be UTF-8 text without NUL characters")
+		q.Problemf(path, "must be UTF-8 text without NUL characters")
 		return "", false
 	}
 	return q.text(path, f, text)
@@ -109,7 +109,7 @@ func (q *Request) jsonFlag(value []byte, path string, f *Field) (is, ok bool) {
 		is, ok = switches[strings.ToLower(strings.TrimSpace(text))]
 	}
 	if !ok {
-		q.Problem(path, "must be a boolean")
+		q.Problemf(path, "must be a boolean")
 	}
 	return is, ok
 }
@@ -122,9 +122,9 @@ func (q *Request) number(text, path string, f *Field) (int, bool) {
 	}
 	if err != nil || n < least || n > most {
 		if f.ReadOnly {
-			q.Problem(path, "must be a whole number")
+			q.Problemf(path, "must be a whole number")
 		} else {
-			q.Problem(path, "must be a whole number from %d to %d", least, most)
+			q.Problemf(path, "must be a whole number from %d to %d", least, most)
 		}
 		return 0, false
 	}
@@ -137,14 +137,14 @@ func (q *Request) jsonNames(value []byte, path string, f *Field) (names []string
 		return split(text), ok
 	}
 	if value[0] != '[' {
-		q.Problem(path, "must be a list")
+		q.Problemf(path, "must be a list")
 		return nil, false
 	}
 	names, ok = []string{}, true
 	i := 0
 	for element := range rawjson.Elements(value) {
 		if i == maxElements {
-			q.Problem(path, "must have at most %d elements", maxElements)
+			q.Problemf(path, "must have at most %d elements", maxElements)
 			return nil, false
 		}
 		name, is := q.jsonText(element, fmt.Sprintf("%s[%d]", path, i), &Field{})
@@ -163,7 +163,7 @@ func (q *Request) jsonNames(value []byte, path string, f *Field) (names []string
 
 func (q *Request) jsonObjects(value []byte, path string, f *Field) (objects []Values, ok bool) {
 	if value[0] != '[' {
-		q.Problem(path, "must be a list of objects")
+		q.Problemf(path, "must be a list of objects")
 		return nil, false
 	}
 	before := len(q.problems)
@@ -171,10 +171,10 @@ func (q *Request) jsonObjects(value []byte, path string, f *Field) (objects []Va
 		at := fmt.Sprintf("%s[%d]", path, len(objects))
 		switch {
 		case len(objects) == maxElements:
-			q.Problem(path, "must have at most %d elements", maxElements)
+			q.Problemf(path, "must have at most %d elements", maxElements)
 			return nil, false
 		case element[0] != '{':
-			q.Problem(at, "must be an object")
+			q.Problemf(at, "must be an object")
 		default:
 			in := Values{}
 			q.members(element, at+".", f.Of, in)
@@ -190,7 +190,7 @@ func (q *Request) jsonObjects(value []byte, path string, f *Field) (objects []Va
 // jsonObject checks an object that has no effect: it must be one of scalars, each of which is named once.
 func (q *Request) jsonObject(value []byte, path string) bool {
 	if value[0] != '{' {
-		q.Problem(path, "must be an object")
+		q.Problemf(path, "must be an object")
 		return false
 	}
 	before := len(q.problems)
@@ -205,11 +205,11 @@ func (q *Request) jsonObject(value []byte, path string) bool {
 		}
 		switch {
 		case seen[name]:
-			q.Problem(at, "is given twice")
+			q.Problemf(at, "is given twice")
 		case v[0] == '{' || v[0] == '[':
-			q.Problem(at, "must be a text, a number or a boolean")
+			q.Problemf(at, "must be a text, a number or a boolean")
 		case !isText:
-			q.Problem(at, "must be UTF-8 text without NUL characters")
+			q.Problemf(at, "must be UTF-8 text without NUL characters")
 		}
 		seen[name] = true
 	}

@@ -27,7 +27,7 @@ func (q *Request) read(o *Operation) error {
 	q.operation, q.In = o, Values{}
 	query, err := url.ParseQuery(q.Request.URL.RawQuery)
 	if err != nil {
-		q.Problem("query", "must be URL-encoded, with & between the parameters")
+		q.Problemf("query", "must be URL-encoded, with & between the parameters")
 	}
 	fields := o.Query
 	if o.Body == Parameters {
@@ -83,12 +83,12 @@ func (q *Request) readBody(body []byte) {
 	case empty:
 	case media == "multipart/form-data":
 		q.readMultipart(body, parameters["boundary"])
-	case media == "application/json", strings.HasSuffix(media, "+json"), bytes.IndexByte([]byte("{["), bytes.TrimSpace(body)[0]) >= 0:
+	case media == "application/json", strings.HasSuffix(media, "+json"), strings.IndexByte("{[", bytes.TrimSpace(body)[0]) >= 0:
 		q.readJSON(body)
 	default:
 		values, err := url.ParseQuery(string(body))
 		if err != nil {
-			q.Problem("body", "must be a JSON object or form-encoded")
+			q.Problemf("body", "must be a JSON object or form-encoded")
 			return
 		}
 		q.readForm(values, q.operation.Fields, false)
@@ -101,13 +101,13 @@ func (q *Request) missing(prefix string, fields []Field, in Values) {
 		f := &fields[i]
 		value, given := in[f.Name]
 		if f.Required && (!given || value == nil && !f.Nullable) && !q.blames(prefix+f.Name) {
-			q.Problem(prefix+f.Name, "is required")
+			q.Problemf(prefix+f.Name, "is required")
 		}
 	}
 }
 
-// Problem notes that something is wrong with a field of the request. Nothing is carried out then.
-func (q *Request) Problem(field, format string, args ...any) {
+// Problemf notes that something is wrong with a field of the request. Nothing is carried out then.
+func (q *Request) Problemf(field, format string, args ...any) {
 	problem := hooks.FieldError{Field: field, Message: fmt.Sprintf(format, args...)}
 	if len(q.problems) < maxProblems && !slices.Contains(q.problems, problem) {
 		q.problems = append(q.problems, problem)

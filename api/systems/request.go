@@ -77,11 +77,11 @@ func (q *Request) CheckEvents(field string, names []string, w *models.Webhook) {
 		}
 	}
 	if len(names) == 0 {
-		q.Problem(field, "must name at least one event")
+		q.Problemf(field, "must name at least one event")
 	}
 	for _, name := range names {
 		if !slices.Contains(known, name) {
-			q.Problem(field, "must be of %s", strings.Join(known, ", "))
+			q.Problemf(field, "must be of %s", strings.Join(known, ", "))
 			return
 		}
 	}

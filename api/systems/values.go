@@ -59,7 +59,7 @@ func value[T any](v Values, name string) *T {
 // put notes a value that has been read. A field that has one already is given twice.
 func (q *Request) put(in Values, path string, f *Field, v any) {
 	if _, twice := in[f.Name]; twice {
-		q.Problem(path, "is given twice")
+		q.Problemf(path, "is given twice")
 		return
 	}
 	in[f.Name] = v
@@ -69,10 +69,10 @@ func (q *Request) put(in Values, path string, f *Field, v any) {
 func (q *Request) text(path string, f *Field, text string) (string, bool) {
 	switch {
 	case !Plain(text):
-		q.Problem(path, "must be UTF-8 text without NUL characters")
+		q.Problemf(path, "must be UTF-8 text without NUL characters")
 		return "", false
 	case len(f.OneOf) > 0 && !slices.Contains(f.OneOf, text):
-		q.Problem(path, "must be %s", choice(f.OneOf))
+		q.Problemf(path, "must be %s", choice(f.OneOf))
 		return "", false
 	}
 	return text, true

@@ -134,7 +134,7 @@ func read(q *systems.Request, w *models.Webhook) hooks.WebhookChange {
 		q.CheckEvents("events", *c.EventTypes, w)
 	}
 	if c.Name != nil && *c.Name == "" && (w == nil || w.Name != "") {
-		q.Problem("name", "must not be empty")
+		q.Problemf("name", "must not be empty")
 	}
 	return c
 }
@@ -219,7 +219,7 @@ func testEach(q *systems.Request, id string, named []string) (run hooks.TestRepo
 func checkNamed(q *systems.Request, field string, names []string, w *models.Webhook) {
 	for _, name := range names {
 		if !w.Wants(name) {
-			q.Problem(field, "the webhook is not registered for it")
+			q.Problemf(field, "the webhook is not registered for it")
 		}
 	}
 }
