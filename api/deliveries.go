@@ -3,8 +3,6 @@ package api
 import (
 	"context"
 	"net/http"
-	"time"
-	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
 

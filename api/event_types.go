@@ -95,7 +95,7 @@ func (s *server) eventTypes() {
 	}, s.listTenantEventTypes)
 	handle(s, owners, huma.Operation{
 		OperationID: "put-catalog", Method: http.MethodPut, Path: "/v1/tenants/{tenant}/catalogs/{system}", Tags: []string{tag},
-		Summary: "Load a system's event types for a tenant", Description: "They become the tenant's own. Loading again brings them up to date.",
+		Summary: "Load a system's event types for a tenant", Description: "They become the tenant's own. Loading again brings them up to date. 409 if another system has one of their names in this tenant.",
 	}, s.putCatalog)
 }
 

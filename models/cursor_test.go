@@ -52,7 +52,7 @@ func (s *database) cursorLists(t *testing.T, webhook string) map[string]pageOf {
 		"types": types(""), "acme's types": types("acme"), "other types": types("globex"),
 		"webhooks": webhooks("acme", models.WebhookFilter{}), "other webhooks": webhooks("globex", models.WebhookFilter{}),
 		"active webhooks": webhooks("acme", models.WebhookFilter{Status: models.WebhookActive}), "wanting webhooks": webhooks("acme", models.WebhookFilter{EventType: "order.created"}),
-		"webhooks of a profile": webhooks("acme", models.WebhookFilter{Profile: "standard"}), "webhooks of a URL": webhooks("acme", models.WebhookFilter{URL: "https://example.com/hook"}),
+		"webhooks of a profile": webhooks("acme", models.WebhookFilter{Profile: "standard"}), "webhooks of a URL": webhooks("acme", models.WebhookFilter{URLs: []string{"https://example.com/hook"}}),
 		"events": events("acme", models.EventFilter{}), "other events": events("globex", models.EventFilter{}),
 		"events of a type": events("acme", models.EventFilter{Type: "order.created"}),
 		"events since":     events("acme", models.EventFilter{Since: long}), "events until": events("acme", models.EventFilter{Until: late}),

@@ -39,21 +39,29 @@ func (s *Store) PutEventTypes(ctx context.Context, types []EventType) error {
 		if err := tx.lockTypes(ctx, types[0].Tenant); err != nil {
 			return err
 		}
-		changed, stored, err := tx.changedTypes(ctx, types)
-		if err != nil || len(changed) == 0 {
-			return err
-		}
-		if err := tx.touchTypes(ctx, types[0].Tenant); err != nil {
-			return err
-		}
-		if err := tx.upsertTypes(ctx, changed); err != nil {
-			return err
-		}
-		if err := tx.boundTypes(ctx, types[0].Tenant); err != nil {
-			return err
-		}
-		return tx.auditTypes(ctx, changed, stored)
+		return tx.putTypes(ctx, types[0].Tenant, types)
 	})
+}
+
+// putTypes puts types of a tenant that lockTypes has locked.
+func (s *Store) putTypes(ctx context.Context, tenant string, types []EventType) error {
+	if len(types) == 0 {
+		return nil
+	}
+	changed, stored, err := s.changedTypes(ctx, types)
+	if err != nil || len(changed) == 0 {
+		return err
+	}
+	if err := s.touchTypes(ctx, tenant); err != nil {
+		return err
+	}
+	if err := s.upsertTypes(ctx, changed); err != nil {
+		return err
+	}
+	if err := s.boundTypes(ctx, tenant); err != nil {
+		return err
+	}
+	return s.auditTypes(ctx, changed, stored)
 }
 
 // The bounds of a tenant's own event types, and of those that all tenants share: every process that serves the tenant keeps

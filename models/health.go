@@ -113,6 +113,9 @@ func (s *Store) DeactivateInEpoch(ctx context.Context, id string, threshold int6
 	return s.deactivate(ctx, &w, threshold, func(h *WebhookHealth) (string, bool) { return reason, h.Epoch == epoch })
 }
 
+// ActorPosthorn stands for Posthorn itself where it says who changed something.
+const ActorPosthorn = "posthorn"
+
 // deactivate takes a webhook out of service if it is active and the verdict on its count, which is locked, is to. What
 // is pending is held by a job. The epoch of its count rises: POSTs that are under way are recorded, and do not count.
 func (s *Store) deactivate(ctx context.Context, w *Webhook, threshold int64, verdict func(*WebhookHealth) (reason string, is bool)) (changed bool, err error) {
@@ -134,7 +137,7 @@ func (s *Store) deactivate(ctx context.Context, w *Webhook, threshold int64, ver
 		}
 		changed = true
 		var err error
-		change := StatusChange{To: WebhookDeactivated, Reason: reason}
+		change := StatusChange{To: WebhookDeactivated, Reason: reason, By: ActorPosthorn}
 		if job, err = tx.applyStatus(ctx, w, change); err != nil {
 			return err
 		}

@@ -30,8 +30,11 @@ const (
 	timeout = 10 * time.Second // in which the vendor's receivers have to answer; /v1 can change it
 )
 
-// Mount serves the API on a router whose base path is "/". Paths end in a slash, and are found without it too.
-func Mount(r gin.IRouter, o systems.Options) {
+// Mount serves the API on a router whose base path is "/".
+func Mount(r gin.IRouter, o systems.Options) { API(o).Mount(r) }
+
+// API makes the API. Paths end in a slash, and are found without it too.
+func API(o systems.Options) *systems.API {
 	api := systems.New(systems.Form{
 		System:    wire.ProfileEWarehousing,
 		Key:       systems.Bearer,
@@ -40,15 +43,37 @@ func Mount(r gin.IRouter, o systems.Options) {
 		Fields:    map[string]string{"event_types": "topic", "secret": "hash_secret"},
 		Refuse:    refuse,
 	}, o)
-	for _, slash := range []string{"/", ""} {
-		api.Handle(http.MethodGet, "/webhooks"+slash, list)
-		api.Handle(http.MethodPost, "/webhooks"+slash, create)
-		api.Handle(http.MethodGet, "/webhooks/:id"+slash, show)
-		api.Handle(http.MethodPatch, "/webhooks/:id"+slash, update)
-		api.Handle(http.MethodPut, "/webhooks/:id"+slash, update) // the document's own example of PATCH
-		api.Handle(http.MethodDelete, "/webhooks/:id"+slash, remove)
+	changed := webhookFields(false)
+	api.Handle(systems.Operation{Method: http.MethodGet, Path: "/webhooks/", Query: listFields}, list)
+	api.Handle(systems.Operation{Method: http.MethodPost, Path: "/webhooks/", Body: systems.JSON, Fields: webhookFields(true)}, create)
+	api.Handle(systems.Operation{Method: http.MethodGet, Path: "/webhooks/:id/"}, show)
+	api.Handle(systems.Operation{Method: http.MethodPatch, Path: "/webhooks/:id/", Body: systems.JSON, Fields: changed}, update)
+	api.Handle(systems.Operation{Method: http.MethodPut, Path: "/webhooks/:id/", Body: systems.JSON, Fields: changed}, update) // the document's own example of PATCH
+	api.Handle(systems.Operation{Method: http.MethodDelete, Path: "/webhooks/:id/"}, remove)
+	return api
+}
+
+// webhookFields are those of a webhook, which are required to make one. The read-only ones are what it is read with.
+func webhookFields(required bool) []systems.Field {
+	return []systems.Field{
+		{Name: "url", Required: required},
+		{Name: "group", Required: required},
+		{Name: "action", Required: required},
+		{Name: "hash_secret", Required: required},
+		{Name: "id", ReadOnly: true, Identity: true},
+		{Name: "customer", ReadOnly: true},
+		{Name: "topic", ReadOnly: true},
 	}
-	api.Mount(r)
+}
+
+var listFields = []systems.Field{
+	{Name: "limit", Kind: systems.Number, Min: 1, Max: maxLimit},
+	{Name: "page", Kind: systems.Number, Min: 1, Max: maxPage},
+	{Name: "sort"},
+	{Name: "direction"},
+	{Name: "group"},
+	{Name: "action"},
+	{Name: "topic"},
 }
 
 // refuse answers {"code":401,"message":"…"}.
@@ -61,13 +86,14 @@ type webhook struct {
 	URL        string `json:"url"`
 	Group      string `json:"group"`
 	Action     string `json:"action"`
+	Topic      string `json:"topic"`                 // group and action
 	Customer   string `json:"customer"`              // the tenant
 	HashSecret string `json:"hash_secret,omitempty"` // only in the answer to its creation
 }
 
 func shown(w *models.Webhook) webhook {
 	group, action := topic(w)
-	return webhook{ID: systems.ID(w), URL: w.URL, Group: group, Action: action, Customer: models.TenantSlug(w.Tenant)}
+	return webhook{ID: systems.ID(w), URL: w.URL, Group: group, Action: action, Topic: group + "." + action, Customer: models.TenantSlug(w.Tenant)}
 }
 
 // topic takes a webhook's event type apart. What /v1 has registered for several, or by wildcard, shows its first, and
@@ -80,74 +106,54 @@ func topic(w *models.Webhook) (group, action string) {
 	return group, action
 }
 
-// body is what create and update take. The rest is what a webhook is read with: clients send back what they got.
-type body struct {
-	URL        *string `json:"url"`
-	Group      *string `json:"group"`
-	Action     *string `json:"action"`
-	HashSecret *string `json:"hash_secret"`
-
-	ID       any `json:"id"`
-	Customer any `json:"customer"`
-	Topic    any `json:"topic"`
-}
-
-// change makes the change that a body asks for of a webhook whose topic is group and action so far.
-func (b *body) change(q *systems.Request, group, action string) (hooks.WebhookChange, error) {
-	c := hooks.WebhookChange{URL: b.URL, Secret: b.HashSecret}
-	if b.HashSecret != nil && *b.HashSecret == "" {
-		return c, q.Invalid("hash_secret", "must not be empty")
+// read takes a webhook from the body. w is the one that is to be changed, nil if one is to be made.
+func read(q *systems.Request, w *models.Webhook) hooks.WebhookChange {
+	c := hooks.WebhookChange{URL: q.In.Text("url"), Secret: q.In.Text("hash_secret")}
+	if c.Secret != nil && *c.Secret == "" {
+		q.Problemf("hash_secret", "must not be empty")
 	}
-	if b.Group == nil && b.Action == nil {
-		return c, nil
-	}
-	if b.Group != nil {
-		group = *b.Group
-	}
-	if b.Action != nil {
-		action = *b.Action
+	group, action := q.In.Text("group"), q.In.Text("action")
+	if w != nil {
+		wasGroup, wasAction := topic(w)
+		group, action = cmp.Or(group, &wasGroup), cmp.Or(action, &wasAction)
+		if *group == wasGroup && *action == wasAction {
+			return c
+		}
 	}
 	known := q.EventNames()
-	if !slices.ContainsFunc(known, func(name string) bool { return strings.HasPrefix(name, group+".") }) {
-		return c, q.Invalid("group", "is not known")
+	switch {
+	case group != nil && !isGroup(known, *group):
+		q.Problemf("group", "is not known")
+	case group != nil && action != nil && !slices.Contains(known, *group+"."+*action):
+		q.Problemf("action", "is not one of the group's")
+	case group != nil && action != nil:
+		c.EventTypes = &[]string{*group + "." + *action}
 	}
-	if !slices.Contains(known, group+"."+action) {
-		return c, q.Invalid("action", "is not one of the group's")
-	}
-	c.EventTypes = &[]string{group + "." + action}
-	return c, nil
+	return c
+}
+
+func isGroup(known []string, group string) bool {
+	return slices.ContainsFunc(known, func(name string) bool {
+		of, _, _ := strings.Cut(name, ".")
+		return of == group
+	})
 }
 
 func create(q *systems.Request) error {
-	var b body
-	if err := q.Decode(&b); err != nil {
-		return err
-	}
-	for _, required := range []struct {
-		name  string
-		value *string
-	}{{"url", b.URL}, {"group", b.Group}, {"action", b.Action}, {"hash_secret", b.HashSecret}} {
-		if required.value == nil {
-			return q.Invalid(required.name, "is required")
-		}
-	}
-	c, err := b.change(q, "", "")
-	if err != nil {
-		return err
-	}
+	c := read(q, nil)
 	c.Timeout = new(timeout)
 	w, err := q.Create(c)
 	if err != nil {
 		return err
 	}
 	made := shown(&w)
-	made.HashSecret = *b.HashSecret
+	made.HashSecret = *c.Secret
 	q.PureJSON(http.StatusCreated, made)
 	return nil
 }
 
 func show(q *systems.Request) error {
-	w, err := q.Webhook(q.Param("id"))
+	w, err := q.Webhook("id")
 	if err != nil {
 		return err
 	}
@@ -156,20 +162,11 @@ func show(q *systems.Request) error {
 }
 
 func update(q *systems.Request) error {
-	w, err := q.Webhook(q.Param("id"))
+	w, err := q.Webhook("id")
 	if err != nil {
 		return err
 	}
-	var b body
-	if err := q.Decode(&b); err != nil {
-		return err
-	}
-	group, action := topic(&w)
-	c, err := b.change(q, group, action)
-	if err != nil {
-		return err
-	}
-	if w, err = q.Update(w, c); err != nil {
+	if w, err = q.Update(w, read(q, &w)); err != nil {
 		return err
 	}
 	q.PureJSON(http.StatusOK, shown(&w))
@@ -177,7 +174,7 @@ func update(q *systems.Request) error {
 }
 
 func remove(q *systems.Request) error {
-	w, err := q.Webhook(q.Param("id"))
+	w, err := q.Webhook("id")
 	if err != nil {
 		return err
 	}
@@ -195,10 +192,10 @@ type page struct {
 	Results  []webhook `json:"results"`
 }
 
-// orders are the fields that can be sorted by.
+// orders are the fields that can be sorted by, in lower case and without underscores.
 var orders = map[string]func(a, b *models.Webhook) int{
-	"createdAt": func(a, b *models.Webhook) int { return strings.Compare(a.ID, b.ID) }, // ids begin with the time
-	"updatedAt": func(a, b *models.Webhook) int { return a.UpdatedAt.Compare(b.UpdatedAt) },
+	"createdat": func(a, b *models.Webhook) int { return strings.Compare(a.ID, b.ID) }, // ids begin with the time
+	"updatedat": func(a, b *models.Webhook) int { return a.UpdatedAt.Compare(b.UpdatedAt) },
 	"id":        func(a, b *models.Webhook) int { return strings.Compare(a.ID, b.ID) },
 	"url":       func(a, b *models.Webhook) int { return strings.Compare(a.URL, b.URL) },
 	"group":     byTopic,
@@ -216,42 +213,60 @@ func byTopic(a, b *models.Webhook) int {
 	return cmp.Or(strings.Compare(groupA, groupB), strings.Compare(actionA, actionB))
 }
 
-func list(q *systems.Request) error {
-	limit, err := q.Int("limit", defaultLimit, 1, maxLimit)
-	if err != nil {
-		return err
+// listRequest is how a list of webhooks is filtered and sorted.
+type listRequest struct {
+	limit, page          int
+	group, action, topic string // "" = any
+	order                func(a, b *models.Webhook) int
+	sign                 int
+}
+
+func readList(q *systems.Request) listRequest {
+	r := listRequest{limit: q.In.Number("limit", defaultLimit), page: q.In.Number("page", 1), group: q.In.String("group"),
+		action: q.In.String("action"), topic: q.In.String("topic"), sign: 1}
+	r.order = orders[strings.ToLower(strings.ReplaceAll(cmp.Or(q.In.String("sort"), "createdAt"), "_", ""))]
+	if r.order == nil {
+		q.Problemf("sort", "must be createdAt, updatedAt, id, url, group, action or topic")
 	}
-	number, err := q.Int("page", 1, 1, maxPage)
-	if err != nil {
-		return err
-	}
-	order, ok := orders[cmp.Or(q.Query("sort"), "createdAt")]
-	if !ok {
-		return q.Invalid("sort", "must be createdAt, updatedAt, id, url, group, action or topic")
-	}
-	sign := 1
-	switch q.Query("direction") {
+	switch strings.ToLower(q.In.String("direction")) {
 	case "", "asc":
 	case "desc":
-		sign = -1
+		r.sign = -1
 	default:
-		return q.Invalid("direction", "must be asc or desc")
+		q.Problemf("direction", "must be asc or desc")
+	}
+	if r.group != "" && !isGroup(q.EventNames(), r.group) {
+		q.Problemf("group", "is not known")
+	}
+	return r
+}
+
+func (r *listRequest) keeps(w *models.Webhook) bool {
+	group, action := topic(w)
+	return (r.group == "" || r.group == group) && (r.action == "" || r.action == action) && (r.topic == "" || r.topic == group+"."+action)
+}
+
+func list(q *systems.Request) error {
+	r := readList(q)
+	if err := q.Err(); err != nil {
+		return err
 	}
 	all, err := q.Webhooks()
 	if err != nil {
 		return err
 	}
-	slices.SortStableFunc(all, func(a, b models.Webhook) int { return sign * order(&a, &b) })
+	all = slices.DeleteFunc(all, func(w models.Webhook) bool { return !r.keeps(&w) })
+	slices.SortStableFunc(all, func(a, b models.Webhook) int { return r.sign * r.order(&a, &b) })
 	p := page{Count: len(all), Results: []webhook{}}
-	for _, w := range systems.Slice(all, (number-1)*limit, limit) {
+	for _, w := range systems.Slice(all, (r.page-1)*r.limit, r.limit) {
 		p.Results = append(p.Results, shown(&w))
 	}
-	pages := (len(all) + limit - 1) / limit
-	if number < pages {
-		p.Next = link(q, number+1)
+	pages := (len(all) + r.limit - 1) / r.limit
+	if r.page < pages {
+		p.Next = link(q, r.page+1)
 	}
-	if number > 1 && pages > 0 {
-		p.Previous = link(q, min(number-1, pages))
+	if r.page > 1 && pages > 0 {
+		p.Previous = link(q, min(r.page-1, pages))
 	}
 	q.PureJSON(http.StatusOK, p)
 	return nil
@@ -260,9 +275,9 @@ func list(q *systems.Request) error {
 // link is the URL of another page of the list that was asked for.
 func link(q *systems.Request, number int) *string {
 	query := url.Values{}
-	for _, name := range []string{"limit", "sort", "direction"} {
-		if value := q.Query(name); value != "" {
-			query.Set(name, value)
+	for i := range listFields {
+		if value := q.Query(listFields[i].Name); value != "" {
+			query.Set(listFields[i].Name, value)
 		}
 	}
 	query.Set("page", strconv.Itoa(number))

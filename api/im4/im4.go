@@ -5,13 +5,8 @@
 package im4
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
-	"mime"
 	"net/http"
-	"slices"
-	"strconv"
 
 	"github.com/gin-gonic/gin"
 
@@ -22,19 +17,33 @@ import (
 )
 
 // Mount serves the API on a router whose base path is "/".
-func Mount(r gin.IRouter, o systems.Options) {
+func Mount(r gin.IRouter, o systems.Options) { API(o).Mount(r) }
+
+// API makes the API.
+func API(o systems.Options) *systems.API {
 	api := systems.New(systems.Form{
 		System:    wire.ProfileIM4,
 		Key:       systems.Bearer,
 		Challenge: "Bearer",
 		Invalid:   http.StatusUnprocessableEntity,
-		Fields:    map[string]string{"url": "webhook_url"},
+		Fields:    map[string]string{"url": urlField},
 		Refuse:    refuse,
 	}, o)
-	api.Handle(http.MethodPost, "/webhooks", save, models.RoleSettings)
-	api.Handle(http.MethodGet, "/webhooks", show)
-	api.Handle(http.MethodPost, "/webhooks/test", test)
-	api.Mount(r)
+	api.Handle(systems.Operation{Method: http.MethodPost, Path: "/webhooks", Body: systems.Parameters, Fields: fields(), Roles: []models.Role{models.RoleSettings}}, save)
+	api.Handle(systems.Operation{Method: http.MethodGet, Path: "/webhooks"}, show)
+	api.Handle(systems.Operation{Method: http.MethodPost, Path: "/webhooks/test"}, test)
+	return api
+}
+
+const urlField = "webhook_url"
+
+// fields are the settings. The URL must be there, if only as null or empty; a flag that is left out is false.
+func fields() []systems.Field {
+	all := []systems.Field{{Name: urlField, Required: true, Nullable: true}}
+	for _, f := range flags {
+		all = append(all, systems.Field{Name: f.name, Kind: systems.Switch})
+	}
+	return all
 }
 
 // refuse answers {"message":"…"}, and for a 422 {"message":"…","errors":{"webhook_url":["…"]}}.
@@ -119,10 +128,8 @@ func show(q *systems.Request) error {
 }
 
 func save(q *systems.Request) error {
-	s, err := read(q)
-	if err != nil {
-		return err
-	}
+	s := read(q)
+	var err error
 	if s.URL == nil {
 		err = unset(q, s)
 	} else {
@@ -137,6 +144,9 @@ func save(q *systems.Request) error {
 
 // unset removes the webhook, and all others of this profile, and remembers the flags.
 func unset(q *systems.Request, s settings) error {
+	if err := q.Err(); err != nil {
+		return err
+	}
 	webhooks, err := q.Webhooks()
 	if err != nil {
 		return err
@@ -158,20 +168,26 @@ func unset(q *systems.Request, s settings) error {
 func keep(q *systems.Request, s settings) error {
 	names, key := s.eventTypes(), q.Who.Secret()
 	c := hooks.WebhookChange{URL: s.URL, EventTypes: &names, Secret: &key, Only: true}
-	_, w, err := current(q)
+	now, w, err := current(q)
 	if err == nil && w == nil {
-		if _, err = q.Create(c); is(err, hooks.Conflict) { // made by another request meanwhile, or the tenant has too many
-			refused := err
-			if _, w, err = current(q); err == nil && w == nil {
-				err = refused
-			}
+		if _, err = q.Create(c); is(err, hooks.Conflict) {
+			conflict := err
+			if now, w, err = current(q); err == nil && w == nil {
+				return conflict
+			} // else it has been made by another request meanwhile
 		}
 	}
 	if err == nil && w != nil {
+		if now.URL = s.URL; now == s { // the flags are as they were, however /v1 has spelt them
+			c.EventTypes = nil
+		}
 		if w.Status == models.WebhookDeactivated {
 			c.Active = new(true)
 		}
 		_, err = q.Update(*w, c)
+	}
+	if err == nil {
+		err = q.API.Hooks.KeepsKey(q.Ctx(), q.Who)
 	}
 	if err != nil {
 		return err
@@ -184,68 +200,39 @@ func is(err error, code hooks.Code) bool {
 	return errors.As(err, &refused) && refused.Code == code
 }
 
-// test sends {"event":"test","message":"Hello!"}, now. Its answer says that it was sent; the receiver sees the rest.
+// test sends {"event":"test","message":"Hello!"}, now. It succeeds if the receiver got it: it is how a client confirms that
+// its configuration works.
 func test(q *systems.Request) error {
 	_, w, err := current(q)
 	switch {
 	case err != nil:
 		return err
 	case w == nil:
-		return q.Invalid("webhook_url", "is not set")
+		q.Problemf(urlField, "is not set")
+		return q.Err()
 	}
-	if _, err := q.API.Hooks.SendExample(q.Ctx(), q.Tenant, w.ID, "test"); err != nil {
+	result, err := q.API.Hooks.SendExample(q.Ctx(), q.Tenant, w.ID, "test")
+	if err != nil {
 		return err
+	}
+	if !result.Received {
+		q.Problemf(urlField, "the test event was not received: %s", result.Attempt.Error)
+		return q.Err()
 	}
 	q.PureJSON(http.StatusOK, gin.H{"message": "Test event sent."})
 	return nil
 }
 
-// read takes the settings from JSON, by whatever name, or from a form. webhook_url must be there, if only as null; a
-// flag that is left out is false.
-func read(q *systems.Request) (settings, error) {
+// read takes the settings from the request. An empty URL is null.
+func read(q *systems.Request) settings {
 	var s settings
-	body, err := q.Body()
-	if err != nil {
-		return s, err
-	}
-	t, _, _ := mime.ParseMediaType(q.GetHeader("Content-Type"))
-	if t == "application/x-www-form-urlencoded" && !bytes.HasPrefix(bytes.TrimSpace(body), []byte("{")) { // curl calls all a form
-		return readForm(q, body)
-	}
-	var given map[string]json.RawMessage
-	if err := q.Parse(body, &given); err != nil {
-		return s, err
-	}
-	if _, ok := given["webhook_url"]; !ok {
-		return s, q.Invalid("webhook_url", "is required; it may be null")
+	if address := q.In.Text(urlField); address != nil && *address != "" {
+		s.URL = address
 	}
 	for _, f := range flags {
-		if string(given[f.name]) == "null" {
-			return s, q.Invalid(f.name, "must be a boolean")
+		if on := q.In.Flag(f.name); on != nil {
+			*f.of(&s) = *on
 		}
 	}
-	return s, q.Parse(body, &s)
-}
-
-// readForm reads a form, in which an empty URL is null and a boolean is true, false, 1 or 0.
-func readForm(q *systems.Request, body []byte) (settings, error) {
-	var s settings
-	values, err := q.ParseForm(body, "webhook_url", flags[0].name, flags[1].name, flags[2].name, flags[3].name)
-	switch {
-	case err != nil:
-		return s, err
-	case !values.Has("webhook_url"):
-		return s, q.Invalid("webhook_url", "is required; it may be empty")
-	}
-	if address := values.Get("webhook_url"); address != "" {
-		s.URL = &address
-	}
-	for _, f := range flags {
-		value := values.Get(f.name)
-		if !slices.Contains([]string{"", "true", "false", "1", "0"}, value) {
-			return s, q.Invalid(f.name, "must be a boolean")
-		}
-		*f.of(&s), _ = strconv.ParseBool(value) // "" stays false
-	}
-	return s, nil
+	return s
 }

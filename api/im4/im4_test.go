@@ -1,8 +1,11 @@
 package im4_test
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
+	"strings"
 	"sync"
 	"testing"
 
@@ -169,7 +172,6 @@ func TestTheTestEventIsTheDocumentsWhateverTheTenantCallsTest(t *testing.T) {
 	_, err := b.Hooks.PutEventType(t.Context(), models.EventType{Name: "test", Example: `{"mine":true}`})
 	require.NoError(t, err)
 	save(b, b.Key, settings(`"`+receiver.URL+`"`, "true", "true", "true", "true"))
-	receiver.Answer(500) // the call answers that it was sent, not what became of it
 	require.Equal(t, 200, b.Do(systemstest.Call{Method: http.MethodPost, Path: path + "/test", Authorization: bearer(b.Key)}).Code)
 	systemstest.RequireBytes(t, `{"event":"test","message":"Hello!"}`, receiver.Take()[0].Body)
 }
@@ -254,36 +256,31 @@ func TestBadInput(t *testing.T) {
 	invalid := func(field, message string) string {
 		return `{"message":"the request is not valid","errors":{"` + field + `":["` + message + `"]}}`
 	}
-	malformed := func(message string) string {
-		return `{"message":"` + message + `","errors":{"body":["` + message + `"]}}`
-	}
-	object := malformed("the body must be a JSON object")
+	object := invalid("body", "must be a JSON object")
 	systemstest.RequireRefused(t, b, "", bearer(b.Key), []systemstest.BadInput{
-		{Name: "no body", Call: post(""), Status: 422, Want: object},
+		{Name: "no body", Call: post(""), Status: 422, Want: invalid("webhook_url", "is required")},
 		{Name: "not JSON", Call: post("{"), Status: 422, Want: object},
 		{Name: "a list", Call: post("[]"), Status: 422, Want: object},
-		{Name: "two objects", Call: post(`{"webhook_url":null}{}`), Status: 422, Want: malformed("the body must be one JSON object")},
-		{Name: "null", Call: post("null"), Status: 422, Want: invalid("webhook_url", "is required; it may be null")},
-		{Name: "empty", Call: post("{}"), Status: 422, Want: invalid("webhook_url", "is required; it may be null")},
-		{Name: "no URL", Call: post(`{"webhook_order_created":true}`), Status: 422, Want: invalid("webhook_url", "is required; it may be null")},
+		{Name: "two objects", Call: post(`{"webhook_url":null}{}`), Status: 422, Want: object},
+		{Name: "null", Call: post("null"), Status: 422, Want: object},
+		{Name: "empty", Call: post("{}"), Status: 422, Want: invalid("webhook_url", "is required")},
+		{Name: "no URL", Call: post(`{"webhook_order_created":true}`), Status: 422, Want: invalid("webhook_url", "is required")},
 		{Name: "URL as number", Call: post(`{"webhook_url":1}`), Status: 422, Want: invalid("webhook_url", "must be a string")},
-		{Name: "empty URL", Call: post(`{"webhook_url":""}`), Status: 422,
-			Want: invalid("webhook_url", "destination not allowed: the URL must be https")},
 		{Name: "http", Call: post(`{"webhook_url":"http://client.example/"}`), Status: 422,
 			Want: invalid("webhook_url", "destination not allowed: the URL must be https")},
-		{Name: "flag as text", Call: post(`{"webhook_url":null,"webhook_order_created":"true"}`), Status: 422,
+		{Name: "flag as text", Call: post(`{"webhook_url":null,"webhook_order_created":"perhaps"}`), Status: 422,
 			Want: invalid("webhook_order_created", "must be a boolean")},
-		{Name: "flag as number", Call: post(`{"webhook_url":null,"webhook_order_changed":1}`), Status: 422,
+		{Name: "flag as number", Call: post(`{"webhook_url":null,"webhook_order_changed":2}`), Status: 422,
 			Want: invalid("webhook_order_changed", "must be a boolean")},
-		{Name: "flag as null", Call: post(`{"webhook_url":null,"webhook_order_changed":null}`), Status: 422,
-			Want: invalid("webhook_order_changed", "must be a boolean")},
+		{Name: "two wrong fields", Call: post(`{"webhook_url":5,"webhook_order_created":"perhaps"}`), Status: 422,
+			Want: `{"message":"the request is not valid","errors":{"webhook_url":["must be a string"],"webhook_order_created":["must be a boolean"]}}`},
 		{Name: "unknown member", Call: post(`{"webhook_url":null,"webhook_project_created":true}`), Status: 422,
 			Want: invalid("webhook_project_created", "is not known")},
-		{Name: "form without URL", Call: form("webhook_order_created=1"), Status: 422, Want: invalid("webhook_url", "is required; it may be empty")},
-		{Name: "form with a flag that is none", Call: form("webhook_url=&webhook_order_created=yes"), Status: 422,
+		{Name: "form without URL", Call: form("webhook_order_created=1"), Status: 422, Want: invalid("webhook_url", "is required")},
+		{Name: "form with a flag that is none", Call: form("webhook_url=&webhook_order_created=perhaps"), Status: 422,
 			Want: invalid("webhook_order_created", "must be a boolean")},
 		{Name: "form with an unknown name", Call: form("webhook_url=&colour=red"), Status: 422, Want: invalid("colour", "is not known")},
-		{Name: "malformed form", Call: form("webhook_url=%zz"), Status: 422, Want: malformed("the body must be form-encoded")},
+		{Name: "malformed form", Call: form("webhook_url=%zz"), Status: 422, Want: invalid("body", "must be a JSON object or form-encoded")},
 	})
 	require.Contains(t, show(b, b.Key).Body.String(), "https://client.example/")
 }
@@ -294,4 +291,129 @@ func TestPlainHTTPIsRefusedEvenWhereTheInstallationAllowsIt(t *testing.T) {
 	b.Hooks.Dev = false // the guard lets loopback pass, the profile does not
 	w := save(b, b.Key, `{"webhook_url":"http://127.0.0.1:9000/"}`)
 	systemstest.RequireJSON(t, 422, `{"message":"the request is not valid","errors":{"webhook_url":["must be https"]}}`, w)
+}
+
+// TestTheTestCallSaysWhetherItWasReceived: it is there to confirm that the configuration works.
+func TestTheTestCallSaysWhetherItWasReceived(t *testing.T) {
+	t.Parallel()
+	b := systemstest.New(t, im4.Mount)
+	receiver := systemstest.NewReceiver(t)
+	untrusted := httptest.NewTLSServer(http.NotFoundHandler())
+	defer untrusted.Close()
+	test := systemstest.Call{Method: http.MethodPost, Path: path + "/test", Authorization: bearer(b.Key)}
+	for _, c := range []struct {
+		url    string
+		answer int
+		want   string // "" = it is received
+	}{
+		{receiver.URL, 204, ""},
+		{receiver.URL, 500, "the test event was not received: 500 Internal Server Error"},
+		{receiver.URL, 302, "the test event was not received: 302 Found"},
+		{untrusted.URL, 0, "the test event was not received: "},
+		{"https://nowhere.example/", 0, "the test event was not received: "},
+		{"http://127.0.0.1:1/", 0, "the test event was not received: "},
+	} {
+		receiver.Answer(c.answer)
+		require.Equal(t, 200, save(b, b.Key, `{"webhook_url":"`+c.url+`"}`).Code)
+		w := b.Do(test)
+		if c.want == "" {
+			systemstest.RequireJSON(t, 200, `{"message":"Test event sent."}`, w)
+			continue
+		}
+		require.Equal(t, 422, w.Code, w.Body.String())
+		var refused struct{ Errors map[string][]string }
+		require.NoError(t, json.Unmarshal(w.Body.Bytes(), &refused))
+		require.Contains(t, refused.Errors["webhook_url"][0], c.want)
+	}
+}
+
+// TestWhatClientsSendIsAccepted: flags in every usual spelling, as JSON, in forms of both kinds and in the query.
+func TestWhatClientsSendIsAccepted(t *testing.T) {
+	t.Parallel()
+	b := systemstest.New(t, im4.Mount)
+	const url = "https://client.example/im4"
+	want := func(on bool) string {
+		return settings(`"`+url+`"`, "false", "false", strconv.FormatBool(on), "false")
+	}
+	send := func(query, contentType, body string) {
+		t.Helper()
+		systemstest.RequireJSON(t, 200, saved, b.Do(systemstest.Call{Method: "POST", Path: path + query, Authorization: bearer(b.Key), Type: contentType, Body: body}))
+	}
+	for value, on := range map[string]bool{`1`: true, `"1"`: true, `"true"`: true, `"TRUE"`: true, `"on"`: true, `"yes"`: true, `true`: true,
+		`0`: false, `"0"`: false, `"false"`: false, `"off"`: false, `"no"`: false, `""`: false, `null`: false, `false`: false} {
+		send("", mediaType, `{"webhook_url":"`+url+`","webhook_order_created":`+value+`}`)
+		systemstest.RequireJSON(t, 200, want(on), show(b, b.Key))
+		plain := strings.Trim(value, `"`)
+		if plain == "null" {
+			continue
+		}
+		send("", formType, "webhook_url="+url+"&webhook_order_created="+plain)
+		systemstest.RequireJSON(t, 200, want(on), show(b, b.Key))
+		send("?webhook_url="+url+"&webhook_order_created="+plain, "", "")
+		systemstest.RequireJSON(t, 200, want(on), show(b, b.Key))
+		send("?webhook_url="+url, formType, "webhook_order_created="+plain)
+		systemstest.RequireJSON(t, 200, want(on), show(b, b.Key))
+		send("", "multipart/form-data; boundary=x", "--x\r\nContent-Disposition: form-data; name=\"webhook_url\"\r\n\r\n"+url+
+			"\r\n--x\r\nContent-Disposition: form-data; name=\"webhook_order_created\"\r\n\r\n"+plain+"\r\n--x--\r\n")
+		systemstest.RequireJSON(t, 200, want(on), show(b, b.Key))
+	}
+	for _, none := range []string{`""`, `null`} {
+		send("", mediaType, `{"webhook_url":"`+url+`"}`)
+		send("", mediaType, `{"webhook_url":`+none+`}`)
+		systemstest.RequireJSON(t, 200, nothing, show(b, b.Key))
+	}
+}
+
+// TestARevokedKeyIsNotSent: the webhook says what to do, what is due is held, and saving with another key mends it.
+func TestARevokedKeyIsNotSent(t *testing.T) {
+	t.Parallel()
+	b := systemstest.New(t, im4.Mount)
+	receiver := systemstest.NewReceiver(t)
+	all := settings(`"`+receiver.URL+`"`, "true", "true", "true", "true")
+	second, key, err := b.Hooks.CreateKey(t.Context(), systemstest.Tenant, "second", models.RoleTenant)
+	require.NoError(t, err)
+	systemstest.RequireJSON(t, 200, saved, save(b, key, all))
+	other, _, err := b.Hooks.CreateKey(t.Context(), systemstest.Tenant, "other", models.RoleTenant)
+	require.NoError(t, err)
+	require.NoError(t, b.Hooks.RevokeKey(t.Context(), systemstest.Tenant, other.ID))
+	require.Equal(t, models.WebhookActive, b.Webhooks(systemstest.Tenant)[0].Status, "another key's end means nothing")
+
+	require.NoError(t, b.Hooks.RevokeKey(t.Context(), systemstest.Tenant, second.ID))
+	w := b.Webhooks(systemstest.Tenant)[0]
+	require.Equal(t, models.WebhookDeactivated, w.Status)
+	require.Contains(t, w.StatusReason, "save InMemory4's settings again, with a key in force")
+	require.Equal(t, models.ActorPosthorn, w.UpdatedBy)
+	held := b.Publish(systemstest.Tenant, "order.created", `{"project_id":12,"order_id":34}`)
+	require.Equal(t, models.Held, b.Deliveries(systemstest.Tenant, held)[0].Status)
+
+	// A webhook that is enabled by hand still sends no revoked key.
+	_, err = b.Hooks.Enable(t.Context(), systemstest.Tenant, w.ID, "test")
+	require.NoError(t, err)
+	b.Deliver(systemstest.Tenant, "order.created", `{"project_id":12,"order_id":34}`)
+	require.Empty(t, receiver.Take()[0].Header.Values("Signature"))
+
+	systemstest.RequireJSON(t, 200, saved, save(b, b.Key, all))
+	b.Deliver(systemstest.Tenant, "order.created", `{"project_id":12,"order_id":34}`)
+	require.Equal(t, b.Key, receiver.Take()[0].Header.Get("Signature"))
+}
+
+// A key that is revoked while the settings are being saved with it is not kept.
+func TestAKeyRevokedWhileItSavesIsNotKept(t *testing.T) {
+	t.Parallel()
+	b := systemstest.New(t, im4.Mount)
+	k, key, err := b.Hooks.CreateKey(t.Context(), systemstest.Tenant, "k", models.RoleTenant)
+	require.NoError(t, err)
+	who, err := b.Hooks.Authenticate(t.Context(), key)
+	require.NoError(t, err)
+	require.NoError(t, b.Hooks.RevokeKey(t.Context(), systemstest.Tenant, k.ID))
+	_, err = b.Hooks.LoadCatalog(t.Context(), systemstest.Tenant, "im4")
+	require.NoError(t, err)
+	_, _, err = b.Hooks.CreateWebhook(t.Context(), systemstest.Tenant, hooks.WebhookChange{URL: new("https://client.example/"),
+		EventTypes: &[]string{"order.created"}, Secret: &key, Profile: "im4"})
+	require.NoError(t, err)
+	require.Error(t, b.Hooks.KeepsKey(t.Context(), who))
+	require.Equal(t, models.WebhookDeactivated, b.Webhooks(systemstest.Tenant)[0].Status)
+	secret, err := b.Hooks.Secret(&b.Webhooks(systemstest.Tenant)[0])
+	require.NoError(t, err)
+	require.Empty(t, secret)
 }

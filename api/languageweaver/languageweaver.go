@@ -5,9 +5,9 @@
 package languageweaver
 
 import (
+	"cmp"
 	"net/http"
 	"slices"
-	"strings"
 
 	"github.com/gin-gonic/gin"
 
@@ -25,7 +25,10 @@ const (
 )
 
 // Mount serves the API on a router whose base path is "/".
-func Mount(r gin.IRouter, o systems.Options) {
+func Mount(r gin.IRouter, o systems.Options) { API(o).Mount(r) }
+
+// API makes the API.
+func API(o systems.Options) *systems.API {
 	api := systems.New(systems.Form{
 		System:    wire.ProfileLanguageWeaver,
 		Key:       key,
@@ -35,18 +38,37 @@ func Mount(r gin.IRouter, o systems.Options) {
 		CORS:      true,
 		Refuse:    refuse,
 	}, o)
-	api.Handle(http.MethodGet, "/api/v2/webhooks", list)
-	api.Handle(http.MethodPost, "/api/v2/webhooks", create)
-	api.Handle(http.MethodPut, "/api/v2/webhooks/test", test)
-	api.Handle(http.MethodGet, "/api/v2/webhooks/:uuid", show)
-	api.Handle(http.MethodPut, "/api/v2/webhooks/:uuid", update)
-	api.Handle(http.MethodDelete, "/api/v2/webhooks/:uuid", remove)
-	api.Mount(r)
+	const path = "/api/v2/webhooks"
+	api.Handle(systems.Operation{Method: http.MethodGet, Path: path, Query: listFields}, list)
+	api.Handle(systems.Operation{Method: http.MethodPost, Path: path, Body: systems.Parameters, Fields: webhookFields}, create)
+	api.Handle(systems.Operation{Method: http.MethodPut, Path: path + "/test", Body: systems.Parameters, Fields: testFields}, test)
+	api.Handle(systems.Operation{Method: http.MethodGet, Path: path + "/:uuid"}, show)
+	api.Handle(systems.Operation{Method: http.MethodPut, Path: path + "/:uuid", Body: systems.Parameters, Fields: webhookFields}, update)
+	api.Handle(systems.Operation{Method: http.MethodDelete, Path: path + "/:uuid"}, remove)
+	return api
 }
 
-// key is the user name of Basic authentication, whose password is empty (curl -u KEY:), or a bearer token.
+var (
+	listFields = []systems.Field{
+		{Name: "url"},
+		{Name: "description"},
+		{Name: "events", Kind: systems.JoinedNames},
+		{Name: "page", Kind: systems.Number, Min: 1, Max: maxPage},
+		{Name: "perPage", Kind: systems.Number, Min: 1, Max: maxPerPage},
+	}
+	webhookFields = []systems.Field{
+		{Name: "url", Required: true},
+		{Name: "events", Kind: systems.JoinedNames, Required: true},
+		{Name: "description"},
+		{Name: "uuid", ReadOnly: true, Identity: true},
+		{Name: "username", ReadOnly: true},
+	}
+	testFields = []systems.Field{{Name: "url", Required: true}, {Name: "event"}}
+)
+
+// key is the user name of Basic authentication (curl -u KEY:), whatever the password, or a bearer token.
 func key(r *http.Request) string {
-	if user, password, ok := r.BasicAuth(); ok && password == "" {
+	if user, _, ok := r.BasicAuth(); ok {
 		return user
 	}
 	return systems.Bearer(r)
@@ -83,26 +105,20 @@ type page struct {
 }
 
 func list(q *systems.Request) error {
-	number, err := q.Int("page", 1, 1, maxPage)
-	if err != nil {
-		return err
-	}
-	perPage, err := q.Int("perPage", defaultPerPage, 1, maxPerPage)
-	if err != nil {
-		return err
-	}
-	events := systems.Split(q.QueryArray("events")...)
+	number, perPage := q.In.Number("page", 1), q.In.Number("perPage", defaultPerPage)
+	events := q.In.List("events")
 	if len(events) > 0 {
-		if err := q.CheckEvents("events", events); err != nil {
-			return err
-		}
+		q.CheckEvents("events", events, nil)
+	}
+	if err := q.Err(); err != nil {
+		return err
 	}
 	all, err := q.Webhooks()
 	if err != nil {
 		return err
 	}
 	all = slices.DeleteFunc(all, func(w models.Webhook) bool {
-		return !strings.Contains(w.URL, q.Query("url")) || !strings.Contains(w.Description, q.Query("description")) ||
+		return !systems.Contains(w.URL, q.In.String("url")) || !systems.Contains(w.Description, q.In.String("description")) ||
 			len(events) > 0 && !slices.ContainsFunc(events, w.Wants)
 	})
 	p := page{Webhooks: []webhook{}, Page: number, PerPage: perPage, TotalItems: len(all), TotalPages: (len(all) + perPage - 1) / perPage}
@@ -113,38 +129,17 @@ func list(q *systems.Request) error {
 	return nil
 }
 
-// read takes a webhook from a form; url and events must be there.
-func read(q *systems.Request) (hooks.WebhookChange, error) {
-	var c hooks.WebhookChange
-	values, err := q.FormValues("url", "events", "description")
-	if err != nil {
-		return c, err
+// read takes a webhook from the request. w is the one that is to be changed, nil if one is to be made.
+func read(q *systems.Request, w *models.Webhook) hooks.WebhookChange {
+	c := hooks.WebhookChange{URL: q.In.Text("url"), EventTypes: q.In.Names("events"), Description: q.In.Text("description")}
+	if c.EventTypes != nil {
+		q.CheckEvents("events", *c.EventTypes, w)
 	}
-	if !values.Has("url") {
-		return c, q.Invalid("url", "is required")
-	}
-	if !values.Has("events") {
-		return c, q.Invalid("events", "is required")
-	}
-	events := systems.Split(values["events"]...)
-	if err := q.CheckEvents("events", events); err != nil {
-		return c, err
-	}
-	address := values.Get("url")
-	c.URL, c.EventTypes = &address, &events
-	if values.Has("description") {
-		description := values.Get("description")
-		c.Description = &description
-	}
-	return c, nil
+	return c
 }
 
 func create(q *systems.Request) error {
-	c, err := read(q)
-	if err != nil {
-		return err
-	}
-	w, err := q.Create(c)
+	w, err := q.Create(read(q, nil))
 	if err != nil {
 		return err
 	}
@@ -152,7 +147,7 @@ func create(q *systems.Request) error {
 }
 
 func show(q *systems.Request) error {
-	w, err := q.Webhook(q.Param("uuid"))
+	w, err := q.Webhook("uuid")
 	if err != nil {
 		return err
 	}
@@ -160,15 +155,11 @@ func show(q *systems.Request) error {
 }
 
 func update(q *systems.Request) error {
-	w, err := q.Webhook(q.Param("uuid"))
+	w, err := q.Webhook("uuid")
 	if err != nil {
 		return err
 	}
-	c, err := read(q)
-	if err != nil {
-		return err
-	}
-	if w, err = q.Update(w, c); err != nil {
+	if w, err = q.Update(w, read(q, &w)); err != nil {
 		return err
 	}
 	return answer(q, &w)
@@ -176,7 +167,7 @@ func update(q *systems.Request) error {
 
 // remove answers with the webhook as it was.
 func remove(q *systems.Request) error {
-	w, err := q.Webhook(q.Param("uuid"))
+	w, err := q.Webhook("uuid")
 	if err != nil {
 		return err
 	}
@@ -189,31 +180,22 @@ func remove(q *systems.Request) error {
 // test POSTs an example to a URL, now. Where a webhook is registered for the URL it is sent as to that one, signed
 // with its secret; else unsigned, as there is no secret yet that a receiver could know.
 func test(q *systems.Request) error {
-	values, err := q.FormValues("url", "event")
-	if err != nil {
-		return err
-	}
-	if !values.Has("url") {
-		return q.Invalid("url", "is required")
-	}
-	address, event := values.Get("url"), values.Get("event")
-	if event == "" {
-		event = sampleEvent
-	}
+	address, event := q.In.Text("url"), cmp.Or(q.In.String("event"), sampleEvent)
 	if event != sampleEvent {
-		if err := q.CheckEvents("event", []string{event}); err != nil {
-			return err
-		}
+		q.CheckEvents("event", []string{event}, nil)
+	}
+	if err := q.CheckURL(address); err != nil {
+		return err
 	}
 	all, err := q.Webhooks()
 	if err != nil {
 		return err
 	}
 	var result hooks.TestResult
-	if i := slices.IndexFunc(all, func(w models.Webhook) bool { return w.URL == address }); i >= 0 {
+	if i := slices.IndexFunc(all, func(w models.Webhook) bool { return w.URL == *address }); i >= 0 {
 		result, err = q.API.Hooks.SendExample(q.Ctx(), q.Tenant, all[i].ID, event)
 	} else {
-		result, err = q.API.Hooks.TestURL(q.Ctx(), q.Tenant, wire.ProfileLanguageWeaver, address, "", event)
+		result, err = q.API.Hooks.TestURL(q.Ctx(), q.Tenant, wire.ProfileLanguageWeaver, *address, "", event)
 	}
 	if err != nil {
 		return err

@@ -129,6 +129,10 @@ func TestListFiltersAndPages(t *testing.T) {
 		"url=nowhere":                {},
 		"events=translation.created": {"first", "second"},
 		"events=translation.statusChanged,adaptedlp.created": {"second", "third"},
+		"description=IR":      {"first", "third"},
+		"url=B.EXAMPLE":       {"second", "third"},
+		"url=&page=&perPage=": {"first", "second", "third"},
+		"events[]=translation.created&events[]=adaptedlp.created": {"first", "second", "third"},
 		"perPage=2":            {"first", "second"},
 		"perPage=2&page=2":     {"third"},
 		"perPage=2&page=3":     {},
@@ -265,7 +269,10 @@ func TestAccess(t *testing.T) {
 	}
 	password := "Basic " + base64.StdEncoding.EncodeToString([]byte(b.Key+":password"))
 	w := b.Do(systemstest.Call{Method: "GET", Path: path, Authorization: password})
-	require.Equal(t, 401, w.Code, "the password is empty")
+	require.Equal(t, 200, w.Code, "the key decides, whatever the password is")
+	password = "Basic " + base64.StdEncoding.EncodeToString([]byte("nobody:"+b.Key))
+	w = b.Do(systemstest.Call{Method: "GET", Path: path, Authorization: password})
+	require.Equal(t, 401, w.Code)
 	require.Contains(t, w.Header().Get("WWW-Authenticate"), "Basic realm=")
 }
 
@@ -279,7 +286,7 @@ func TestBadInput(t *testing.T) {
 	var inputs []systemstest.BadInput
 	for _, c := range []systemstest.Call{{Method: "POST", Path: path}, {Method: "PUT", Path: one}} {
 		for _, in := range []struct{ name, body, want string }{
-			{"no body", "", invalid("url is required")},
+			{"no body", "", invalid("url is required; events is required")},
 			{"no url", "events=translation.created", invalid("url is required")},
 			{"no events", "url=https://a.example", invalid("events is required")},
 			{"empty events", form("https://a.example", " , "), invalid("events must name at least one event")},
@@ -293,8 +300,8 @@ func TestBadInput(t *testing.T) {
 			{"description not UTF-8", form("https://a.example", "translation.created") + "&description=%ff", ""},
 			{"description with NUL", form("https://a.example", "translation.created") + "&description=%00", ""},
 			{"unknown name", form("https://a.example", "translation.created") + "&colour=red", invalid("colour is not known")},
-			{"malformed form", "url=%zz", invalid("the body must be form-encoded")},
-			{"JSON", `{"url":"https://a.example","events":["translation.created"]}`, ""},
+			{"malformed form", "url=%zz", invalid("body must be a JSON object or form-encoded")},
+			{"JSON that is none", `{"url":"https://a.example","events":["translation.created"]`, invalid("body must be a JSON object")},
 		} {
 			c.Type, c.Body = formType, in.body
 			inputs = append(inputs, systemstest.BadInput{Name: c.Method + " " + in.name, Call: c, Status: 400, Want: in.want})
@@ -313,4 +320,26 @@ func TestBadInput(t *testing.T) {
 		inputs = append(inputs, systemstest.BadInput{Name: "webhook " + id, Status: 404, Call: systemstest.Call{Method: "GET", Path: path + "/" + id}})
 	}
 	systemstest.RequireRefused(t, b, refused, basic(b.Key), inputs)
+}
+
+// TestOtherBodies: JSON, multipart forms and the query do as well, and a refusal does not repeat what was sent.
+func TestOtherBodies(t *testing.T) {
+	t.Parallel()
+	b := systemstest.New(t, languageweaver.Mount)
+	for _, c := range []systemstest.Call{
+		{Type: mediaType, Body: `{"url":"https://a.example","events":["translation.statusChanged","translation.created"],"description":"d"}`},
+		{Type: formType, Body: `{"url":"https://a.example","events":"translation.statusChanged, translation.created","description":"d"}`},
+		{Type: "multipart/form-data; boundary=x", Body: "--x\r\nContent-Disposition: form-data; name=\"url\"\r\n\r\nhttps://a.example\r\n" +
+			"--x\r\nContent-Disposition: form-data; name=\"events\"\r\n\r\ntranslation.statusChanged,translation.created\r\n" +
+			"--x\r\nContent-Disposition: form-data; name=\"description\"\r\n\r\nd\r\n--x--\r\n"},
+		{Path: "?url=https://a.example&events=translation.statusChanged,translation.created&description=d"},
+	} {
+		c.Method, c.Path, c.Authorization = http.MethodPost, path+c.Path, basic(b.Key)
+		systemstest.RequireJSON(t, 200, `{"uuid":"x","url":"https://a.example","description":"d","username":"tenant",
+			"events":["translation.statusChanged","translation.created"]}`, b.Do(c), "uuid")
+	}
+	secret := systemstest.Call{Method: http.MethodPost, Path: path, Authorization: basic(b.Key), Type: mediaType, Body: `{"url":"secret-of-mine`}
+	w := b.Do(secret)
+	require.Equal(t, 400, w.Code)
+	require.NotContains(t, w.Body.String(), "secret-of-mine")
 }

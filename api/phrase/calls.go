@@ -11,7 +11,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// call is WebhookCallDto: one POST of an event to a webhook.
+// call is WebhookCallDto: one POST of an event to a webhook, or one that is held.
 type call struct {
 	UID             string      `json:"uid"`
 	ParentUID       *string     `json:"parentUid"` // the first call, which this one repeats; null for that one itself
@@ -54,44 +54,38 @@ func shownCall(c *hooks.Call) call {
 	return v
 }
 
+// callFields filter calls by event and by how they ended; an empty one does not. callIDs filter them by what they are of.
+var (
+	callFields = []systems.Field{eventsField, {Name: "status"}}
+	callIDs    = []systems.Field{{Name: "webhookUid"}, {Name: "parentUid"}, {Name: "webhookEventUid"}}
+)
+
 // callFilter reads what calls are asked for by event and by how they ended: SUCCESS, FAILED, or an HTTP status.
-func callFilter(q *systems.Request) (models.CallFilter, error) {
-	f := models.CallFilter{Profile: wire.ProfilePhrase}
-	var err error
-	if f.EventTypes, err = eventFilter(q); err != nil {
-		return f, err
-	}
-	switch status := strings.ToUpper(q.Query("status")); status {
+func callFilter(q *systems.Request) models.CallFilter {
+	f := models.CallFilter{Profile: wire.ProfilePhrase, EventTypes: eventFilter(q)}
+	switch status := strings.ToUpper(q.In.String("status")); status {
 	case "", "ALL":
 	case "SUCCESS", "SUCCESSFUL":
 		f.Received = new(true)
 	case "FAILED", "FAILURE":
 		f.Received = new(false)
 	default:
+		var err error
 		if f.StatusCode, err = strconv.Atoi(status); err != nil || f.StatusCode < 100 || f.StatusCode > 599 {
-			return f, q.Invalid("status", "must be SUCCESS, FAILED or an HTTP status")
+			q.Problemf("status", "must be SUCCESS, FAILED or an HTTP status")
 		}
 	}
-	return f, nil
+	return f
 }
 
 func calls(q *systems.Request) error {
-	p, err := readPage(q)
-	if err != nil {
-		return err
-	}
-	f, err := callFilter(q)
-	if err != nil {
-		return err
-	}
-	f.WebhookID, f.ParentID, f.EventID = q.Query("webhookUid"), q.Query("parentUid"), q.Query("webhookEventUid")
-	for _, name := range []string{"webhookUid", "parentUid", "webhookEventUid"} {
-		if !systems.Plain(q.Query(name)) {
-			return q.Invalid(name, "is not a uid")
-		}
-	}
+	p, f := readPage(q), callFilter(q)
+	f.WebhookID, f.ParentID, f.EventID = q.In.String("webhookUid"), q.In.String("parentUid"), q.In.String("webhookEventUid")
 	if f.WebhookID != "" {
 		f.WebhookID = models.PrefixWebhook + strings.TrimPrefix(f.WebhookID, models.PrefixWebhook)
+	}
+	if err := q.Err(); err != nil {
+		return err
 	}
 	found, total, err := q.API.Hooks.Calls(q.Ctx(), q.Tenant, f, p.size, p.offset())
 	if err != nil {
@@ -107,21 +101,32 @@ func calls(q *systems.Request) error {
 	return answerPage(q, p, total, content)
 }
 
+// replayFields name the calls to be made again. A whole call, as the log shows it, does as well as its uid.
+var replayFields = []systems.Field{{Name: "webhookCalls", Kind: systems.Objects, Required: true, Of: []systems.Field{
+	{Name: "uid", Required: true},
+	{Name: "parentUid", ReadOnly: true},
+	{Name: "eventUid", ReadOnly: true},
+	{Name: "webhookSettings", Kind: systems.Object, ReadOnly: true},
+	{Name: "createdAt", ReadOnly: true},
+	{Name: "url", ReadOnly: true},
+	{Name: "forced", Kind: systems.Flag, ReadOnly: true},
+	{Name: "lastForcedAt", ReadOnly: true},
+	{Name: "body", ReadOnly: true},
+	{Name: "triggerEvent", ReadOnly: true},
+	{Name: "retryAttempt", Kind: systems.Number, ReadOnly: true},
+	{Name: "statusCode", Kind: systems.Number, ReadOnly: true},
+	{Name: "errorMessage", ReadOnly: true},
+}}}
+
 // replay makes the named calls again, in the order in which they are named.
 func replay(q *systems.Request) error {
-	var b struct {
-		WebhookCalls []struct {
-			UID string `json:"uid"`
-		} `json:"webhookCalls"`
-	}
-	if err := q.Decode(&b); err != nil {
+	if err := q.Err(); err != nil {
 		return err
 	}
-	ids := make([]string, len(b.WebhookCalls))
-	for i, c := range b.WebhookCalls {
-		if ids[i] = c.UID; !systems.Plain(c.UID) {
-			return q.Invalid("webhookCalls", "must be a list of objects with a uid")
-		}
+	named := q.In.Objects("webhookCalls")
+	ids := make([]string, len(named))
+	for i, c := range named {
+		ids[i] = c.String("uid")
 	}
 	if err := q.API.Hooks.ReplayCalls(q.Ctx(), q.Tenant, wire.ProfilePhrase, ids); err != nil {
 		return unprocessed(err)
@@ -132,17 +137,15 @@ func replay(q *systems.Request) error {
 
 const defaultReplay = 5
 
+var latestFields = []systems.Field{{Name: "numberOfCalls", Kind: systems.Number, Min: 1, Max: hooks.MaxReplay}}
+
 // replayLatest makes the latest calls again, from the oldest of them to the newest.
 func replayLatest(q *systems.Request) error {
-	n, err := q.Int("numberOfCalls", defaultReplay, 1, hooks.MaxReplay)
-	if err != nil {
+	f := callFilter(q)
+	if err := q.Err(); err != nil {
 		return err
 	}
-	f, err := callFilter(q)
-	if err != nil {
-		return err
-	}
-	if err := q.API.Hooks.ReplayLatest(q.Ctx(), q.Tenant, f, n); err != nil {
+	if err := q.API.Hooks.ReplayLatest(q.Ctx(), q.Tenant, f, q.In.Number("numberOfCalls", defaultReplay)); err != nil {
 		return unprocessed(err)
 	}
 	q.Status(http.StatusAccepted)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -252,4 +253,118 @@ func TestTheBodyOfAnErasedEventIsGone(t *testing.T) {
 	require.NoError(t, l.Hooks.ErasePayload(t.Context(), systemstest.Tenant, l.events[2]))
 	require.Contains(t, do(l.Bench, "GET", callsPath+"?pageSize=1", "").Body.String(), `"body":null`)
 	require.Equal(t, models.Canceled, l.Deliveries(systemstest.Tenant, l.events[2])[0].Status)
+}
+
+// newHeld makes a log in which two calls are held, as the webhook was disabled when their events came, and is enabled again.
+func newHeld(t *testing.T) (l *log, ids []string) {
+	t.Helper()
+	l = newLog(t)
+	body := `{"url":"` + l.receiver.URL + `","events":["JOB_UPDATED","JOB_CREATED","PROJECT_CREATED"],"status":"`
+	require.Equal(t, 200, do(l.Bench, "PUT", path+"/"+l.uid, body+`DISABLED"}`).Code)
+	for _, event := range []string{"JOB_UPDATED", "PROJECT_CREATED"} {
+		ids = append(ids, l.Publish(systemstest.Tenant, event, `{"jobParts":[]}`))
+	}
+	require.Equal(t, "inactive", string(l.obstacle(t)))
+	require.Equal(t, 200, do(l.Bench, "PUT", path+"/"+l.uid, body+`ENABLED"}`).Code)
+	return l, ids
+}
+
+func (l *log) obstacle(t *testing.T) models.Obstacle {
+	t.Helper()
+	rows, total, err := l.Store.HeldCalls(t.Context(), systemstest.Tenant, models.CallFilter{Profile: "phrase"}, 10, 0)
+	require.NoError(t, err)
+	require.Equal(t, int64(2), total)
+	return rows[0].Obstacle
+}
+
+// TestHeldCallsAreListed: what came while the webhook was out of service stands before what was sent, newest first.
+func TestHeldCallsAreListed(t *testing.T) {
+	t.Parallel()
+	l, ids := newHeld(t)
+	all := l.list("")
+	require.Len(t, all, 6)
+	require.Equal(t, []string{ids[1], ids[0], l.events[2]}, []string{all[0].EventUID, all[1].EventUID, all[2].EventUID})
+	first := do(l.Bench, "GET", callsPath+"?pageSize=1", "")
+	systemstest.RequireJSON(t, 200, `{"totalElements":6,"totalPages":6,"pageSize":1,"pageNumber":0,"numberOfElements":1,"content":[{"uid":"x","parentUid":null,
+		"eventUid":"x","webhookSettings":{"uid":"x"},"createdAt":"x","url":"`+l.receiver.URL+`","forced":false,"lastForcedAt":null,"body":"x",
+		"triggerEvent":"PROJECT_CREATED","retryAttempt":0,"statusCode":null,"errorMessage":"not sent: webhook disabled"}]}`,
+		first, "uid", "eventUid", "createdAt", "body")
+	for query, want := range map[string][]int{
+		"?pageSize=3":                       {0, 1, 2},
+		"?pageSize=3&pageNumber=1":          {3, 4, 5},
+		"?pageSize=4&pageNumber=1":          {4, 5},
+		"?pageSize=1&pageNumber=1":          {1},
+		"?status=FAILED":                    {0, 1, 2, 4},
+		"?status=SUCCESS":                   {3, 5},
+		"?status=404":                       {2},
+		"?events=JOB_UPDATED":               {1, 5},
+		"?webhookEventUid=" + ids[0]:        {1},
+		"?webhookUid=" + l.uid:              {0, 1, 2, 3, 4, 5},
+		"?webhookUid=other":                 {},
+		"?parentUid=" + all[4].UID:          {3},
+		"?status=FAILED&events=JOB_UPDATED": {1},
+	} {
+		t.Run(query, func(t *testing.T) {
+			found := l.list(query)
+			require.Len(t, found, len(want))
+			for i, k := range want {
+				require.Equal(t, all[k].UID, found[i].UID)
+			}
+		})
+	}
+	other := l.Do(systemstest.Call{Method: "GET", Path: callsPath, Authorization: apiToken(l.OtherKey)})
+	require.Contains(t, other.Body.String(), `"totalElements":0`)
+}
+
+// TestHeldCallsAreReplayed by their uid, in the order given, whole objects as they were listed.
+func TestHeldCallsAreReplayed(t *testing.T) {
+	t.Parallel()
+	l, ids := newHeld(t)
+	n := len(l.Engine.Dispatches())
+	var listed struct{ Content []json.RawMessage }
+	require.NoError(t, json.Unmarshal(do(l.Bench, "GET", callsPath+"?pageSize=3", "").Body.Bytes(), &listed))
+	w := do(l.Bench, "POST", callsPath+"/replay", `{"webhookCalls":[`+string(listed.Content[1])+`,`+string(listed.Content[2])+`,`+string(listed.Content[0])+`]}`)
+	require.Equal(t, 202, w.Code, w.Body.String())
+	require.Equal(t, []string{"JOB_UPDATED", "PROJECT_CREATED", "PROJECT_CREATED"}, l.launched(n))
+	all := l.Deliveries(systemstest.Tenant, ids[0]) // another webhook has one too
+	d := all[slices.IndexFunc(all, func(d models.Delivery) bool { return d.WebhookID == "wh_"+l.uid })]
+	require.Equal(t, models.Pending, d.Status)
+	l.Attempt(systemstest.Tenant, d.ID)
+	require.Len(t, l.receiver.Take(), 1)
+	made := l.list("?webhookEventUid=" + ids[0])
+	require.Len(t, made, 1, "it has been made now")
+	require.NotEqual(t, d.ID, made[0].UID)
+}
+
+func TestTheLatestCallsAreHeldOnesFirst(t *testing.T) {
+	t.Parallel()
+	for query, want := range map[string][]string{
+		"?numberOfCalls=2":               {"JOB_UPDATED", "PROJECT_CREATED"},
+		"?numberOfCalls=1":               {"PROJECT_CREATED"},
+		"?numberOfCalls=9&status=FAILED": {"PROJECT_CREATED", "JOB_UPDATED", "PROJECT_CREATED"},
+	} {
+		t.Run(query, func(t *testing.T) {
+			t.Parallel()
+			l, _ := newHeld(t)
+			n := len(l.Engine.Dispatches())
+			require.Equal(t, 202, do(l.Bench, "POST", callsPath+"/replay/latest"+query, "").Code)
+			require.Equal(t, want, l.launched(n))
+		})
+	}
+}
+
+// A held call of a webhook that is still out of service is listed, and refused.
+func TestHeldCallsOfAnInactiveWebhook(t *testing.T) {
+	t.Parallel()
+	l, _ := newHeld(t)
+	_, err := l.Hooks.Disable(t.Context(), systemstest.Tenant, "wh_"+l.uid, "", "test")
+	require.NoError(t, err)
+	n := len(l.Engine.Dispatches())
+	w := do(l.Bench, "POST", callsPath+"/replay", `{"webhookCalls":[{"uid":"`+l.list("")[0].UID+`"}]}`)
+	systemstest.RequireJSON(t, 400, `{"errorCode":"InvalidRequest","errorDescription":"webhookCalls[0] its webhook is not active"}`, w)
+	require.Equal(t, 202, do(l.Bench, "POST", callsPath+"/replay/latest", "").Code)
+	require.Len(t, l.Engine.Dispatches(), n)
+	_, err = l.Hooks.DeleteWebhook(t.Context(), systemstest.Tenant, "wh_"+l.uid)
+	require.NoError(t, err)
+	require.Len(t, l.list(""), 4, "what is owed to a deleted webhook is canceled")
 }

@@ -9,6 +9,8 @@ import (
 	"cmp"
 	"errors"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -19,7 +21,15 @@ import (
 )
 
 // Mount serves the API on a router whose base path is "/".
-func Mount(r gin.IRouter, o systems.Options) {
+func Mount(r gin.IRouter, o systems.Options) { API(o).Mount(r) }
+
+const (
+	webhooksPath = "/web/api2/v2/webhooks"
+	callsPath    = "/web/api2/v1/webhooksCalls"
+)
+
+// API makes the API.
+func API(o systems.Options) *systems.API {
 	api := systems.New(systems.Form{
 		System:    wire.ProfilePhrase,
 		Key:       key,
@@ -28,17 +38,24 @@ func Mount(r gin.IRouter, o systems.Options) {
 		Fields:    map[string]string{"event_types": "events", "event_type": "event", "secret": "secretToken", "calls": "webhookCalls"},
 		Refuse:    refuse,
 	}, o)
-	api.Handle(http.MethodPost, "/web/api2/v2/webhooks", create)
-	api.Handle(http.MethodGet, "/web/api2/v2/webhooks", list)
-	api.Handle(http.MethodGet, "/web/api2/v2/webhooks/previews", previews)
-	api.Handle(http.MethodGet, "/web/api2/v2/webhooks/:uid", show)
-	api.Handle(http.MethodPut, "/web/api2/v2/webhooks/:uid", update)
-	api.Handle(http.MethodDelete, "/web/api2/v2/webhooks/:uid", remove)
-	api.Handle(http.MethodPost, "/web/api2/v2/webhooks/:uid/test", test)
-	api.Handle(http.MethodGet, "/web/api2/v1/webhooksCalls", calls)
-	api.Handle(http.MethodPost, "/web/api2/v1/webhooksCalls/replay", replay)
-	api.Handle(http.MethodPost, "/web/api2/v1/webhooksCalls/replay/latest", replayLatest)
-	api.Mount(r)
+	for _, r := range []struct {
+		systems.Operation
+		do systems.Handler
+	}{
+		{systems.Operation{Method: http.MethodPost, Path: webhooksPath, Body: systems.JSON, Fields: webhookFields}, create},
+		{systems.Operation{Method: http.MethodGet, Path: webhooksPath, Query: slices.Concat(pageFields, listFields)}, list},
+		{systems.Operation{Method: http.MethodGet, Path: webhooksPath + "/previews", Query: []systems.Field{eventsField}}, previews},
+		{systems.Operation{Method: http.MethodGet, Path: webhooksPath + "/:uid"}, show},
+		{systems.Operation{Method: http.MethodPut, Path: webhooksPath + "/:uid", Body: systems.JSON, Fields: webhookFields}, update},
+		{systems.Operation{Method: http.MethodDelete, Path: webhooksPath + "/:uid"}, remove},
+		{systems.Operation{Method: http.MethodPost, Path: webhooksPath + "/:uid/test", Query: []systems.Field{{Name: "event", Required: true}}}, test},
+		{systems.Operation{Method: http.MethodGet, Path: callsPath, Query: slices.Concat(pageFields, callFields, callIDs)}, calls},
+		{systems.Operation{Method: http.MethodPost, Path: callsPath + "/replay", Body: systems.JSON, Fields: replayFields}, replay},
+		{systems.Operation{Method: http.MethodPost, Path: callsPath + "/replay/latest", Query: slices.Concat(latestFields, callFields)}, replayLatest},
+	} {
+		api.Handle(r.Operation, r.do)
+	}
+	return api
 }
 
 // key is an API token, "Authorization: ApiToken <token>", or a bearer token.
@@ -57,14 +74,13 @@ var errorCodes = map[int]string{
 	http.StatusMethodNotAllowed:      "MethodNotAllowed",
 	http.StatusConflict:              "Conflict",
 	http.StatusRequestEntityTooLarge: "RequestTooLarge",
-	http.StatusTooManyRequests:       "TooManyRequests",
-	http.StatusServiceUnavailable:    "ServiceUnavailable",
 	http.StatusInternalServerError:   "InternalError",
 }
 
 // refuse answers {"errorCode":"ObjectNotFound","errorDescription":"…"}.
 func refuse(c *gin.Context, r systems.Refusal) {
-	c.PureJSON(r.Status, gin.H{"errorCode": cmp.Or(errorCodes[r.Status], "InvalidRequest"), "errorDescription": r.Error()})
+	code := cmp.Or(errorCodes[r.Status], strings.ReplaceAll(http.StatusText(r.Status), " ", ""))
+	c.PureJSON(r.Status, gin.H{"errorCode": code, "errorDescription": r.Error()})
 }
 
 // instant is a time as the API writes it.
@@ -75,12 +91,13 @@ const maxPageSize = 50
 // pageRequest is which page of a list is asked for.
 type pageRequest struct{ number, size int }
 
-func readPage(q *systems.Request) (p pageRequest, err error) {
-	if p.number, err = q.Int("pageNumber", 0, 0, 1_000_000); err != nil {
-		return p, err
-	}
-	p.size, err = q.Int("pageSize", maxPageSize, 1, maxPageSize)
-	return p, err
+var pageFields = []systems.Field{
+	{Name: "pageNumber", Kind: systems.Number, Max: 1_000_000},
+	{Name: "pageSize", Kind: systems.Number, Min: 1, Max: maxPageSize},
+}
+
+func readPage(q *systems.Request) pageRequest {
+	return pageRequest{number: q.In.Number("pageNumber", 0), size: q.In.Number("pageSize", maxPageSize)}
 }
 
 func (p pageRequest) offset() int { return p.number * p.size }
@@ -102,16 +119,29 @@ func answerPage[T any](q *systems.Request, p pageRequest, total int64, content [
 	return nil
 }
 
-// eventFilter reads the events that a list is filtered by, any of which will do.
-func eventFilter(q *systems.Request) ([]string, error) {
-	events := systems.Split(q.QueryArray("events")...)
-	if len(events) == 0 {
-		return nil, nil
+var eventsField = systems.Field{Name: "events", Kind: systems.JoinedNames}
+
+// aliases are the vendor's own other words for events.
+var aliases = map[string]string{"PROJECT_TEMPLATE_CHANGED": "PROJECT_TEMPLATE_UPDATED"}
+
+// known puts the names of events into the form that the catalogue has them in.
+func known(names []string) []string {
+	for i, name := range names {
+		names[i] = cmp.Or(aliases[name], name)
 	}
-	return events, q.CheckEvents("events", events)
+	return names
 }
 
-// unprocessed answers what cannot be carried out just now with 400: the vendor's API has no 409.
+// eventFilter reads the events that a list is filtered by, any of which will do; none = all.
+func eventFilter(q *systems.Request) []string {
+	events := known(q.In.List("events"))
+	if len(events) > 0 {
+		q.CheckEvents("events", events, nil)
+	}
+	return events
+}
+
+// unprocessed answers a replay that cannot be carried out now with 400: the vendor's API has no 409.
 func unprocessed(err error) error {
 	var refused *hooks.Error
 	if errors.As(err, &refused) && refused.Code == hooks.Conflict {

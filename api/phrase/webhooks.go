@@ -102,64 +102,51 @@ func numericID(id string) string {
 	return strconv.FormatUint((millis-since)<<12|uint64(fraction), 10)
 }
 
-// body is CreateWebHookDto, for PUT too. The rest is what a webhook is read with: clients send back what they got.
-type body struct {
-	URL             *string   `json:"url"`
-	Events          *[]string `json:"events"`
-	Name            *string   `json:"name"`
-	SecretToken     *string   `json:"secretToken"` // "" = none
-	SecretTokenType *string   `json:"secretTokenType"`
-	Hidden          *bool     `json:"hidden"`
-	Status          *string   `json:"status"`
-
-	ID             any `json:"id"`
-	UID            any `json:"uid"`
-	FailedAttempts any `json:"failedAttempts"`
-	Created        any `json:"created"`
-	CreatedBy      any `json:"createdBy"`
-	LastModified   any `json:"lastModified"`
-	LastModifiedBy any `json:"lastModifiedBy"`
+// webhookFields are those of CreateWebHookDto, for PUT too. The read-only ones are what a webhook is read with.
+var webhookFields = []systems.Field{
+	{Name: "url", Required: true},
+	{Name: "events", Kind: systems.Names, Required: true},
+	{Name: "name"},
+	{Name: "secretToken"}, // "" = none; null or the mask leaves it as it is
+	{Name: "secretTokenType"},
+	{Name: "hidden", Kind: systems.Flag},
+	{Name: "status", OneOf: []string{enabled, disabled}},
+	{Name: "id", ReadOnly: true},
+	{Name: "uid", ReadOnly: true, Identity: true},
+	{Name: "failedAttempts", Kind: systems.Number, ReadOnly: true},
+	{Name: "created", ReadOnly: true},
+	{Name: "createdBy", Kind: systems.Object, ReadOnly: true},
+	{Name: "lastModified", ReadOnly: true},
+	{Name: "lastModifiedBy", Kind: systems.Object, ReadOnly: true},
 }
 
-// read takes a webhook from the body; url and events must be there. settings are those it has so far.
-func read(q *systems.Request, settings map[string]string) (hooks.WebhookChange, error) {
-	var b body
-	if err := q.Decode(&b); err != nil {
-		return hooks.WebhookChange{}, err
+// read takes a webhook from the body. w is the one that is to be changed, nil if one is to be made.
+func read(q *systems.Request, w *models.Webhook) hooks.WebhookChange {
+	c := hooks.WebhookChange{URL: q.In.Text("url"), EventTypes: q.In.Names("events"), Name: q.In.Text("name"),
+		Secret: q.In.Text("secretToken"), Settings: map[string]string{}}
+	if w != nil {
+		maps.Copy(c.Settings, w.Settings)
 	}
-	c := hooks.WebhookChange{URL: b.URL, EventTypes: b.Events, Name: b.Name, Secret: b.SecretToken, Settings: map[string]string{}}
-	maps.Copy(c.Settings, settings)
-	switch {
-	case b.URL == nil:
-		return c, q.Invalid("url", "is required")
-	case b.Events == nil:
-		return c, q.Invalid("events", "is required")
-	case b.SecretTokenType != nil && len(*b.SecretTokenType) > 100:
-		return c, q.Invalid("secretTokenType", "must be at most 100 bytes")
-	case b.Status != nil && *b.Status != enabled && *b.Status != disabled:
-		return c, q.Invalid("status", "must be ENABLED or DISABLED")
+	if c.EventTypes != nil {
+		q.CheckEvents("events", known(*c.EventTypes), w)
 	}
-	if err := q.CheckEvents("events", *b.Events); err != nil {
-		return c, err
+	if hidden := q.In.Flag("hidden"); hidden != nil && (*hidden || w != nil && w.Settings[settingHidden] != "") {
+		c.Settings[settingHidden] = strconv.FormatBool(*hidden)
 	}
-	if b.Hidden != nil {
-		c.Settings[settingHidden] = strconv.FormatBool(*b.Hidden)
+	if t := q.In.Text("secretTokenType"); t != nil {
+		if len(*t) > 100 {
+			q.Problemf("secretTokenType", "must be at most 100 bytes")
+		}
+		c.Settings[settingTokenType] = *t
 	}
-	if b.SecretTokenType != nil {
-		c.Settings[settingTokenType] = *b.SecretTokenType
+	if status := q.In.Text("status"); status != nil {
+		c.Active = new(*status == enabled)
 	}
-	if b.Status != nil {
-		c.Active = new(*b.Status == enabled)
-	}
-	return c, nil
+	return c
 }
 
 func create(q *systems.Request) error {
-	c, err := read(q, nil)
-	if err != nil {
-		return err
-	}
-	w, err := q.Create(c)
+	w, err := q.Create(read(q, nil))
 	if err != nil {
 		return err
 	}
@@ -167,7 +154,7 @@ func create(q *systems.Request) error {
 }
 
 func show(q *systems.Request) error {
-	w, err := q.Webhook(q.Param("uid"))
+	w, err := q.Webhook("uid")
 	if err != nil {
 		return err
 	}
@@ -175,22 +162,18 @@ func show(q *systems.Request) error {
 }
 
 func update(q *systems.Request) error {
-	w, err := q.Webhook(q.Param("uid"))
+	w, err := q.Webhook("uid")
 	if err != nil {
 		return err
 	}
-	c, err := read(q, w.Settings)
-	if err != nil {
-		return err
-	}
-	if w, err = q.Update(w, c); err != nil {
+	if w, err = q.Update(w, read(q, &w)); err != nil {
 		return err
 	}
 	return answer(q, http.StatusOK, &w)
 }
 
 func remove(q *systems.Request) error {
-	w, err := q.Webhook(q.Param("uid"))
+	w, err := q.Webhook("uid")
 	if err != nil {
 		return err
 	}
@@ -201,21 +184,25 @@ func remove(q *systems.Request) error {
 	return nil
 }
 
-// test POSTs the preview of an event to the webhook, now. The call log does not list it.
+// test POSTs the preview of an event to the webhook, now, and succeeds if it is received. The call log does not list it.
 func test(q *systems.Request) error {
-	w, err := q.Webhook(q.Param("uid"))
+	w, err := q.Webhook("uid")
 	if err != nil {
 		return err
 	}
-	event := q.Query("event")
-	switch {
-	case event == "":
-		return q.Invalid("event", "is required")
-	case !slices.Contains(q.Events(&w), event):
-		return q.Invalid("event", "is not one of the webhook's")
+	event := known([]string{q.In.String("event")})[0]
+	if event != "" && !slices.Contains(q.Events(&w), event) {
+		q.Problemf("event", "is not one of the webhook's")
 	}
-	if _, err := q.API.Hooks.SendExample(q.Ctx(), q.Tenant, w.ID, event); err != nil {
+	if err := q.Err(); err != nil {
 		return err
+	}
+	result, err := q.API.Hooks.SendExample(q.Ctx(), q.Tenant, w.ID, event)
+	if err != nil {
+		return err
+	}
+	if !result.Received {
+		return &systems.Refusal{Status: http.StatusBadRequest, Message: "the test call was not received: " + result.Attempt.Error}
 	}
 	q.Status(http.StatusCreated)
 	return nil
@@ -228,8 +215,8 @@ type preview struct {
 }
 
 func previews(q *systems.Request) error {
-	events, err := eventFilter(q)
-	if err != nil {
+	events := eventFilter(q)
+	if err := q.Err(); err != nil {
 		return err
 	}
 	if len(events) == 0 {
@@ -247,18 +234,39 @@ func previews(q *systems.Request) error {
 	return nil
 }
 
-// orders are the fields that a list can be sorted by, in lower case.
+// orders are the fields that a list can be sorted by, in lower case and without underscores: FAILED_ATTEMPTS too.
 var orders = map[string]func(a, b *models.Webhook) int{
-	"id":             func(a, b *models.Webhook) int { return strings.Compare(a.ID, b.ID) },
-	"uid":            func(a, b *models.Webhook) int { return strings.Compare(a.ID, b.ID) },
-	"name":           func(a, b *models.Webhook) int { return strings.Compare(a.Name, b.Name) },
-	"url":            func(a, b *models.Webhook) int { return strings.Compare(a.URL, b.URL) },
-	"status":         func(a, b *models.Webhook) int { return strings.Compare(status(a), status(b)) },
-	"failedattempts": func(a, b *models.Webhook) int { return cmp.Compare(a.Health.Failed, b.Health.Failed) },
-	"created":        func(a, b *models.Webhook) int { return a.CreatedAt.Compare(b.CreatedAt) },
-	"createdby":      func(a, b *models.Webhook) int { return strings.Compare(a.CreatedBy, b.CreatedBy) },
-	"lastmodified":   func(a, b *models.Webhook) int { return a.UpdatedAt.Compare(b.UpdatedAt) },
-	"lastmodifiedby": func(a, b *models.Webhook) int { return strings.Compare(a.UpdatedBy, b.UpdatedBy) },
+	"id":               byID,
+	"uid":              byID,
+	"name":             func(a, b *models.Webhook) int { return strings.Compare(a.Name, b.Name) },
+	"url":              func(a, b *models.Webhook) int { return strings.Compare(a.URL, b.URL) },
+	"status":           func(a, b *models.Webhook) int { return strings.Compare(status(a), status(b)) },
+	"failedattempts":   func(a, b *models.Webhook) int { return cmp.Compare(a.Health.Failed, b.Health.Failed) },
+	"created":          byCreated,
+	"datecreated":      byCreated,
+	"createdby":        func(a, b *models.Webhook) int { return strings.Compare(a.CreatedBy, b.CreatedBy) },
+	"lastmodified":     byModified,
+	"datemodified":     byModified,
+	"datelastmodified": byModified,
+	"lastmodifiedby":   byModifier,
+	"modifiedby":       byModifier,
+}
+
+func byID(a, b *models.Webhook) int       { return strings.Compare(a.ID, b.ID) }
+func byCreated(a, b *models.Webhook) int  { return a.CreatedAt.Compare(b.CreatedAt) }
+func byModified(a, b *models.Webhook) int { return a.UpdatedAt.Compare(b.UpdatedAt) }
+func byModifier(a, b *models.Webhook) int { return strings.Compare(a.UpdatedBy, b.UpdatedBy) }
+
+// listFields filter and sort a list of webhooks; an empty one does not.
+var listFields = []systems.Field{
+	{Name: "name"},
+	{Name: "url"},
+	{Name: "status", OneOf: []string{enabled, disabled}},
+	eventsField,
+	{Name: "createdBy", Kind: systems.Names},
+	{Name: "modifiedBy", Kind: systems.Names},
+	{Name: "sortField"},
+	{Name: "sortTrend"},
 }
 
 // listRequest is how a list of webhooks is filtered and sorted.
@@ -269,31 +277,25 @@ type listRequest struct {
 	sign                         int
 }
 
-func readList(q *systems.Request) (r listRequest, err error) {
-	r = listRequest{name: q.Query("name"), url: q.Query("url"), status: q.Query("status"), createdBy: q.QueryArray("createdBy"),
-		changedBy: q.QueryArray("modifiedBy"), sign: 1}
-	if r.status != "" && r.status != enabled && r.status != disabled {
-		return r, q.Invalid("status", "must be ENABLED or DISABLED")
-	}
-	if r.events, err = eventFilter(q); err != nil {
-		return r, err
-	}
-	field := strings.ToLower(strings.ReplaceAll(cmp.Or(q.Query("sortField"), "created"), "_", "")) // FAILED_ATTEMPTS too
+func readList(q *systems.Request) listRequest {
+	r := listRequest{name: q.In.String("name"), url: q.In.String("url"), status: q.In.String("status"), events: eventFilter(q),
+		createdBy: q.In.List("createdBy"), changedBy: q.In.List("modifiedBy"), sign: 1}
+	field := strings.ToLower(strings.ReplaceAll(cmp.Or(q.In.String("sortField"), "created"), "_", ""))
 	if r.order = orders[field]; r.order == nil {
-		return r, q.Invalid("sortField", "must be a field of the webhook")
+		q.Problemf("sortField", "must be a field of the webhook")
 	}
-	switch strings.ToUpper(q.Query("sortTrend")) {
+	switch strings.ToUpper(q.In.String("sortTrend")) {
 	case "", "ASC":
 	case "DESC":
 		r.sign = -1
 	default:
-		return r, q.Invalid("sortTrend", "must be ASC or DESC")
+		q.Problemf("sortTrend", "must be ASC or DESC")
 	}
-	return r, nil
+	return r
 }
 
 func (r *listRequest) keeps(w *models.Webhook) bool {
-	return strings.Contains(w.Name, r.name) && strings.Contains(w.URL, r.url) &&
+	return systems.Contains(w.Name, r.name) && systems.Contains(w.URL, r.url) &&
 		(r.status == "" || r.status == status(w)) &&
 		(len(r.events) == 0 || slices.ContainsFunc(r.events, w.Wants)) &&
 		(len(r.createdBy) == 0 || slices.Contains(r.createdBy, w.CreatedBy)) &&
@@ -301,12 +303,8 @@ func (r *listRequest) keeps(w *models.Webhook) bool {
 }
 
 func list(q *systems.Request) error {
-	p, err := readPage(q)
-	if err != nil {
-		return err
-	}
-	r, err := readList(q)
-	if err != nil {
+	p, r := readPage(q), readList(q)
+	if err := q.Err(); err != nil {
 		return err
 	}
 	all, err := q.Webhooks()

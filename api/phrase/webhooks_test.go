@@ -101,10 +101,11 @@ func TestEveryEventCanBeRegistered(t *testing.T) {
 	for event := range strings.FieldsSeq(`JOB_STATUS_CHANGED JOB_CREATED JOB_ASSIGNED JOB_DUE_DATE_CHANGED JOB_UPDATED PROJECT_CREATED
 		PROJECT_STATUS_CHANGED PROJECT_DUE_DATE_CHANGED PROJECT_TEMPLATE_CREATED PROJECT_TEMPLATE_UPDATED PROJECT_TEMPLATE_DELETED
 		SHARED_PROJECT_ASSIGNED PROJECT_METADATA_UPDATED PRE_TRANSLATION_FINISHED ANALYSIS_CREATED CONTINUOUS_JOB_UPDATED JOB_DELETED
-		JOB_TARGET_UPDATED JOB_EXPORTED JOB_UNEXPORTED PROJECT_DELETED`) {
+		JOB_TARGET_UPDATED JOB_EXPORTED JOB_UNEXPORTED PROJECT_DELETED JOB_UNSHARED PROJECT_UNSHARED JOB_AUTO_LQA_FINISHED JOB_METADATA_UPDATED
+		JOB_CUSTOM_FIELDS_UPDATED`) {
 		create(t, b, `{"url":"https://my.site.example/","events":["`+event+`"]}`)
 	}
-	require.Len(t, b.Webhooks(systemstest.Tenant), 21)
+	require.Len(t, b.Webhooks(systemstest.Tenant), 26)
 }
 
 func TestListFiltersSortsAndPages(t *testing.T) {
@@ -120,33 +121,41 @@ func TestListFiltersSortsAndPages(t *testing.T) {
 	b.Webhook(systemstest.Tenant, "https://a.example/standard") // of another profile: not listed
 
 	for query, want := range map[string]string{
-		"":                                      "beta alpha gamma",
-		"name=a":                                "beta alpha gamma",
-		"name=am":                               "gamma",
-		"url=a.example":                         "alpha",
-		"status=ENABLED":                        "beta gamma",
-		"status=DISABLED":                       "alpha",
-		"events=PROJECT_CREATED":                "alpha gamma",
-		"events=JOB_CREATED&events=JOB_UPDATED": "beta alpha",
-		"events=JOB_CREATED,JOB_UPDATED":        "beta alpha",
-		"createdBy=tenant":                      "beta alpha",
-		"createdBy=Jane,+the+admin":             "gamma",
-		"createdBy=tenant&createdBy=Jane,+the+admin": "beta alpha gamma",
-		"modifiedBy=nobody":                          "",
-		"sortField=name":                             "alpha beta gamma",
-		"sortField=NAME&sortTrend=DESC":              "gamma beta alpha",
-		"sortField=url":                              "alpha beta gamma",
-		"sortField=status":                           "alpha beta gamma",
-		"sortField=failedAttempts":                   "beta alpha gamma",
-		"sortField=FAILED_ATTEMPTS":                  "beta alpha gamma",
-		"sortField=lastModified&sortTrend=asc":       "beta alpha gamma",
-		"sortField=createdBy":                        "gamma beta alpha",
-		"sortField=lastModifiedBy":                   "gamma beta alpha",
-		"sortField=id&sortTrend=DESC":                "gamma alpha beta",
-		"sortField=uid":                              "beta alpha gamma",
-		"pageSize=2":                                 "beta alpha",
-		"pageSize=2&pageNumber=1":                    "gamma",
-		"pageSize=2&pageNumber=2":                    "",
+		"":                            "beta alpha gamma",
+		"name=a":                      "beta alpha gamma",
+		"name=am":                     "gamma",
+		"name=AM":                     "gamma",
+		"url=A.Example":               "alpha",
+		"createdBy=":                  "beta alpha gamma",
+		"modifiedBy=&createdBy=":      "beta alpha gamma",
+		"createdBy=&createdBy=tenant": "beta alpha",
+		"name=&url=&status=&events=&sortField=&sortTrend=&pageNumber=&pageSize=": "beta alpha gamma",
+		"sortField=DATE_CREATED&sortTrend=DESC":                                  "gamma alpha beta",
+		"sortField=DATE_MODIFIED":                                                "beta alpha gamma",
+		"url=a.example":                                                          "alpha",
+		"status=ENABLED":                                                         "beta gamma",
+		"status=DISABLED":                                                        "alpha",
+		"events=PROJECT_CREATED":                                                 "alpha gamma",
+		"events=JOB_CREATED&events=JOB_UPDATED":                                  "beta alpha",
+		"events=JOB_CREATED,JOB_UPDATED":                                         "beta alpha",
+		"createdBy=tenant":                                                       "beta alpha",
+		"createdBy=Jane,+the+admin":                                              "gamma",
+		"createdBy=tenant&createdBy=Jane,+the+admin":                             "beta alpha gamma",
+		"modifiedBy=nobody":                                                      "",
+		"sortField=name":                                                         "alpha beta gamma",
+		"sortField=NAME&sortTrend=DESC":                                          "gamma beta alpha",
+		"sortField=url":                                                          "alpha beta gamma",
+		"sortField=status":                                                       "alpha beta gamma",
+		"sortField=failedAttempts":                                               "beta alpha gamma",
+		"sortField=FAILED_ATTEMPTS":                                              "beta alpha gamma",
+		"sortField=lastModified&sortTrend=asc":                                   "beta alpha gamma",
+		"sortField=createdBy":                                                    "gamma beta alpha",
+		"sortField=lastModifiedBy":                                               "gamma beta alpha",
+		"sortField=id&sortTrend=DESC":                                            "gamma alpha beta",
+		"sortField=uid":                                                          "beta alpha gamma",
+		"pageSize=2":                                                             "beta alpha",
+		"pageSize=2&pageNumber=1":                                                "gamma",
+		"pageSize=2&pageNumber=2":                                                "",
 	} {
 		t.Run(query, func(t *testing.T) {
 			w := do(b, "GET", path+"?"+query, "")
@@ -177,7 +186,7 @@ func TestPreviewsAreTheBodiesThatWouldBeSent(t *testing.T) {
 	require.Contains(t, got.Previews[1].Preview, "EU White Paper Edited.doc")
 
 	require.NoError(t, json.Unmarshal(do(b, "GET", path+"/previews", "").Body.Bytes(), &got))
-	require.Len(t, got.Previews, 21)
+	require.Len(t, got.Previews, 26)
 }
 
 func TestTheTestCallPostsThePreviewNow(t *testing.T) {
@@ -313,19 +322,19 @@ func TestBadInput(t *testing.T) {
 	var inputs []systemstest.BadInput
 	for _, c := range []systemstest.Call{{Method: "POST", Path: path}, {Method: "PUT", Path: one}} {
 		for _, in := range []struct{ name, body, want string }{
-			{"no body", "", invalid("the body must be a JSON object")},
-			{"not JSON", "{", invalid("the body must be a JSON object")},
-			{"a list", "[]", invalid("the body must be a JSON object")},
-			{"two objects", sample + "{}", invalid("the body must be one JSON object")},
-			{"form", "url=https://a.example", invalid("the body must be a JSON object")},
-			{"null", "null", invalid("url is required")},
+			{"no body", "", invalid("body must be a JSON object")},
+			{"not JSON", "{", invalid("body must be a JSON object")},
+			{"a list", "[]", invalid("body must be a JSON object")},
+			{"two objects", sample + "{}", invalid("body must be a JSON object")},
+			{"form", "url=https://a.example", invalid("body must be a JSON object")},
+			{"null", "null", invalid("body must be a JSON object")},
 			{"no url", `{"events":["JOB_CREATED"]}`, invalid("url is required")},
 			{"no events", `{"url":"https://a.example"}`, invalid("events is required")},
 			{"empty events", `{"url":"https://a.example","events":[]}`, invalid("events must name at least one event")},
 			{"unknown event", `{"url":"https://a.example","events":["JOB_CREATED","JOB_LOST"]}`, ""},
 			{"wildcard", `{"url":"https://a.example","events":["*"]}`, ""},
 			{"events as text", `{"url":"https://a.example","events":"JOB_CREATED"}`, invalid("events must be a list")},
-			{"event as number", `{"url":"https://a.example","events":[1]}`, invalid("events must be a string")},
+			{"event as number", `{"url":"https://a.example","events":[1]}`, invalid("events[0] must be a string")},
 			{"url as number", `{"url":1,"events":["JOB_CREATED"]}`, invalid("url must be a string")},
 			{"http", `{"url":"http://a.example","events":["JOB_CREATED"]}`, invalid("url destination not allowed: the URL must be https")},
 			{"private address", `{"url":"https://10.1.2.3","events":["JOB_CREATED"]}`, ""},
@@ -366,4 +375,40 @@ func TestBadInput(t *testing.T) {
 	}
 	systemstest.RequireRefused(t, b, refused, apiToken(b.Key), inputs)
 	require.Empty(t, b.Engine.Dispatches())
+}
+
+// The seed's word for a template that has changed is understood, and events stay in the order in which they were sent.
+func TestAliasesAndOrderOfEvents(t *testing.T) {
+	t.Parallel()
+	b := systemstest.New(t, phrase.Mount)
+	receiver := systemstest.NewReceiver(t)
+	uid := create(t, b, `{"url":"`+receiver.URL+`","events":["PROJECT_TEMPLATE_CHANGED","JOB_CREATED","ANALYSIS_CREATED","PROJECT_TEMPLATE_UPDATED"]}`)
+	const want = `"events":["PROJECT_TEMPLATE_UPDATED","JOB_CREATED","ANALYSIS_CREATED"]`
+	require.Contains(t, do(b, "GET", path+"/"+uid, "").Body.String(), want)
+	require.Contains(t, do(b, "GET", path+"?events=PROJECT_TEMPLATE_CHANGED", "").Body.String(), want)
+	require.Equal(t, 201, do(b, "POST", path+"/"+uid+"/test?event=PROJECT_TEMPLATE_CHANGED", "").Code)
+	require.Contains(t, receiver.Take()[0].Body, `"event":"PROJECT_TEMPLATE_UPDATED"`)
+	require.Equal(t, 200, do(b, "GET", path+"/previews?events=PROJECT_TEMPLATE_CHANGED", "").Code)
+}
+
+// What nobody but Posthorn has changed was changed by "posthorn".
+func TestPosthornIsTheOneWhoDeactivates(t *testing.T) {
+	t.Parallel()
+	b := systemstest.New(t, phrase.Mount)
+	one := path + "/" + create(t, b, sample)
+	w := b.Webhooks(systemstest.Tenant)[0]
+	require.NoError(t, b.Hooks.Gone(t.Context(), &w))
+	require.Contains(t, do(b, "GET", one, "").Body.String(), `"lastModifiedBy":{"uid":"posthorn","userName":"posthorn"}`)
+	require.Contains(t, do(b, "GET", path+"?modifiedBy=posthorn", "").Body.String(), `"totalElements":1`)
+}
+
+func TestTheTestCallSaysWhetherItWasReceived(t *testing.T) {
+	t.Parallel()
+	b := systemstest.New(t, phrase.Mount)
+	receiver := systemstest.NewReceiver(t)
+	one := path + "/" + create(t, b, `{"url":"`+receiver.URL+`","events":["JOB_CREATED"]}`)
+	receiver.Answer(500)
+	systemstest.RequireJSON(t, 400, `{"errorCode":"InvalidRequest","errorDescription":"the test call was not received: 500 Internal Server Error"}`,
+		do(b, "POST", one+"/test?event=JOB_CREATED", ""))
+	require.Len(t, receiver.Take(), 1)
 }

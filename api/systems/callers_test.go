@@ -36,7 +36,7 @@ func panicking(r gin.IRouter, o systems.Options) {
 	a := systems.New(systems.Form{System: "mill", Key: systems.Bearer, Refuse: func(c *gin.Context, r systems.Refusal) {
 		c.PureJSON(r.Status, gin.H{"told": r.Message})
 	}}, o)
-	a.Handle(http.MethodGet, "/grind", func(*systems.Request) error { panic("the cat sat on the keyboard") })
+	a.Handle(systems.Operation{Method: http.MethodGet, Path: "/grind"}, func(*systems.Request) error { panic("the cat sat on the keyboard") })
 	a.Mount(r)
 }
 
@@ -56,7 +56,7 @@ func newFront(t *testing.T, o callers.Options, options ...hookstest.Option) *fro
 	shared := systems.Options{Hooks: env.Hooks, Gate: gate}
 	mounts := []func(gin.IRouter){func(r gin.IRouter) { panicking(r, shared) }}
 	for _, s := range five {
-		mounts = append(mounts, func(r gin.IRouter) { s.mount(r, shared) })
+		mounts = append(mounts, func(r gin.IRouter) { s.api(shared).Mount(r) })
 	}
 	handler, err := api.New(api.Options{Hooks: env.Hooks, Store: env.Store, Systems: mounts, Gate: gate})
 	require.NoError(t, err)

@@ -61,7 +61,7 @@ func newSiege(t *testing.T) *siege {
 	s.Env = hookstest.New(t, hookstest.WithPoster(s), func(_ *sender.Config, o *hooks.Options) { o.Posts = s.posts })
 	o := api.Options{Hooks: s.Hooks, Store: s.Store, BodyRoom: 96 << 10}
 	for _, five := range five {
-		o.Systems = append(o.Systems, func(r gin.IRouter) { five.mount(r, systems.Options{Hooks: s.Hooks}) })
+		o.Systems = append(o.Systems, func(r gin.IRouter) { five.api(systems.Options{Hooks: s.Hooks}).Mount(r) })
 	}
 	handler, err := api.New(o)
 	require.NoError(t, err)

@@ -27,25 +27,33 @@ import (
 // system is how a webhook is made and listed through one of the systems, and what shows that it is out of service.
 type system struct {
 	name                 string
-	mount                func(gin.IRouter, systems.Options)
+	api                  func(systems.Options) *systems.API
 	authorization        string // KEY stands for the key
 	create, body, listed string
 	out                  string // in the list once /v1 has disabled it; "" = this API does not show it
 	notFound             string // of GET <prefix>/nothing
 }
 
+// authorize makes the header out of a key.
+func (s *system) authorize(key string) string {
+	if strings.HasPrefix(s.authorization, "Basic") {
+		key = base64.StdEncoding.EncodeToString([]byte(key + ":"))
+	}
+	return strings.Replace(s.authorization, "KEY", key, 1)
+}
+
 var five = []system{
-	{"im4", im4.Mount, "Bearer KEY", "/im4/webhooks", `{"webhook_url":"https://a.example/im4","webhook_order_created":true}`, "/im4/webhooks",
+	{"im4", im4.API, "Bearer KEY", "/im4/webhooks", `{"webhook_url":"https://a.example/im4","webhook_order_created":true}`, "/im4/webhooks",
 		"", `{"message":"there is no such resource"}`},
-	{"phrase", phrase.Mount, "ApiToken KEY", "/phrase/web/api2/v2/webhooks", `{"url":"https://a.example/phrase","events":["JOB_CREATED"]}`,
+	{"phrase", phrase.API, "ApiToken KEY", "/phrase/web/api2/v2/webhooks", `{"url":"https://a.example/phrase","events":["JOB_CREATED"]}`,
 		"/phrase/web/api2/v2/webhooks", `"status":"DISABLED"`, `{"errorCode":"ObjectNotFound","errorDescription":"there is no such resource"}`},
-	{"languageweaver", languageweaver.Mount, "Basic KEY", "/languageweaver/api/v2/webhooks",
+	{"languageweaver", languageweaver.API, "Basic KEY", "/languageweaver/api/v2/webhooks",
 		"url=https://a.example/languageweaver&events=translation.created", "/languageweaver/api/v2/webhooks", "",
 		`{"error":{"code":404,"message":"Not Found","details":"there is no such resource"}}`},
-	{"ewarehousing", ewarehousing.Mount, "Bearer KEY", "/ewarehousing/webhooks/",
+	{"ewarehousing", ewarehousing.API, "Bearer KEY", "/ewarehousing/webhooks/",
 		`{"url":"https://a.example/ewarehousing","group":"stock","action":"updated","hash_secret":"s"}`, "/ewarehousing/webhooks/", "",
 		`{"code":404,"message":"there is no such resource"}`},
-	{"up42", up42.Mount, "Bearer KEY", "/up42/workspaces/TENANT/webhooks",
+	{"up42", up42.API, "Bearer KEY", "/up42/workspaces/TENANT/webhooks",
 		`{"url":"https://a.example/up42","name":"n","events":["order.status"],"active":true}`, "/up42/workspaces/TENANT/webhooks",
 		`"active":false`, `{"data":null,"error":{"code":"NOT_FOUND","message":"there is no such resource"}}`},
 }
@@ -57,7 +65,7 @@ func TestOneInstallationServesAllSystemsAndTheNativeAPI(t *testing.T) {
 	env := hookstest.New(t)
 	var mounts []func(gin.IRouter)
 	for _, s := range five {
-		mounts = append(mounts, func(r gin.IRouter) { s.mount(r, systems.Options{Hooks: env.Hooks}) })
+		mounts = append(mounts, func(r gin.IRouter) { s.api(systems.Options{Hooks: env.Hooks}).Mount(r) })
 	}
 	handler, err := api.New(api.Options{Hooks: env.Hooks, Store: env.Store, Systems: mounts})
 	require.NoError(t, err)
@@ -76,11 +84,7 @@ func TestOneInstallationServesAllSystemsAndTheNativeAPI(t *testing.T) {
 	}
 	for _, s := range five {
 		as := func(tenant, method, target, body string) *httptest.ResponseRecorder {
-			key := keys[tenant]
-			if strings.HasPrefix(s.authorization, "Basic") {
-				key = base64.StdEncoding.EncodeToString([]byte(key + ":"))
-			}
-			return do(method, strings.Replace(target, "TENANT", tenant, 1), strings.Replace(s.authorization, "KEY", key, 1), body)
+			return do(method, strings.Replace(target, "TENANT", tenant, 1), s.authorize(keys[tenant]), body)
 		}
 		made := as("acme", http.MethodPost, s.create, s.body)
 		require.Less(t, made.Code, 300, "%s: %s", s.name, made.Body)
@@ -115,16 +119,13 @@ func TestAllSystemsKeepURLsInOneForm(t *testing.T) {
 	env := hookstest.New(t)
 	var mounts []func(gin.IRouter)
 	for _, s := range five {
-		mounts = append(mounts, func(r gin.IRouter) { s.mount(r, systems.Options{Hooks: env.Hooks}) })
+		mounts = append(mounts, func(r gin.IRouter) { s.api(systems.Options{Hooks: env.Hooks}).Mount(r) })
 	}
 	handler, err := api.New(api.Options{Hooks: env.Hooks, Store: env.Store, Systems: mounts})
 	require.NoError(t, err)
 	key := env.Tenant("acme")
 	for _, s := range five {
-		authorization := strings.Replace(s.authorization, "KEY", key, 1)
-		if strings.HasPrefix(authorization, "Basic") {
-			authorization = "Basic " + base64.StdEncoding.EncodeToString([]byte(key+":"))
-		}
+		authorization := s.authorize(key)
 		do := func(method, target, url string) *httptest.ResponseRecorder {
 			body := strings.Replace(s.body, "https://a.example", url, 1)
 			r := httptest.NewRequestWithContext(t.Context(), method, strings.Replace(target, "TENANT", "acme", 1), strings.NewReader(body))
@@ -151,19 +152,15 @@ func post(t *testing.T, change func(*api.Options), body func(system) io.Reader, 
 	env := hookstest.New(t)
 	o := api.Options{Hooks: env.Hooks, Store: env.Store}
 	for _, s := range five {
-		o.Systems = append(o.Systems, func(r gin.IRouter) { s.mount(r, systems.Options{Hooks: env.Hooks}) })
+		o.Systems = append(o.Systems, func(r gin.IRouter) { s.api(systems.Options{Hooks: env.Hooks}).Mount(r) })
 	}
 	change(&o)
 	handler, err := api.New(o)
 	require.NoError(t, err)
 	key := env.Tenant("acme")
 	for _, s := range five {
-		authorization := strings.Replace(s.authorization, "KEY", key, 1)
-		if strings.HasPrefix(authorization, "Basic") {
-			authorization = "Basic " + base64.StdEncoding.EncodeToString([]byte(key+":"))
-		}
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, strings.Replace(s.create, "TENANT", "acme", 1), body(s))
-		r.Header.Set("Authorization", authorization)
+		r.Header.Set("Authorization", s.authorize(key))
 		if !strings.HasPrefix(s.body, "{") {
 			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		}

@@ -2,9 +2,7 @@ package systems
 
 import (
 	"context"
-	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -21,6 +19,10 @@ type Request struct {
 	API    *API
 	Who    hooks.Principal
 	Tenant string
+	In     Values // what is given for the operation's fields
+
+	operation *Operation
+	problems  []hooks.FieldError
 }
 
 // Ctx is the request's context.
@@ -29,25 +31,6 @@ func (q *Request) Ctx() context.Context { return q.Request.Context() }
 // MaySeeSecrets tells whether what the system's own API shows of a webhook's secret may be shown: a key that can only
 // read must not be able to forge deliveries with what it reads.
 func (q *Request) MaySeeSecrets() bool { return q.Who.May(q.Tenant) }
-
-// Invalid refuses the request for one field.
-func (q *Request) Invalid(field, format string, args ...any) error {
-	return &Refusal{Status: q.API.Invalid, Message: "the request is not valid",
-		Fields: []hooks.FieldError{{Field: field, Message: fmt.Sprintf(format, args...)}}}
-}
-
-// Int reads a whole number from the query. "" and absence are otherwise.
-func (q *Request) Int(name string, otherwise, least, most int) (int, error) {
-	text := q.Query(name)
-	if text == "" {
-		return otherwise, nil
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil || n < least || n > most {
-		return 0, q.Invalid(name, "must be a whole number from %d to %d", least, most)
-	}
-	return n, nil
-}
 
 // EventNames are the event types of the system that webhooks can be registered for.
 func (q *Request) EventNames() []string {
@@ -78,26 +61,39 @@ func (q *Request) Events(w *models.Webhook) []string {
 	return names
 }
 
-// CheckEvents refuses names that are no event types of the system, and an empty list: it would mean every type.
-func (q *Request) CheckEvents(field string, names []string) error {
+// CheckEvents tells of names that are not event types of the system, and of a list without any: it would mean every
+// type. A webhook may keep those that it has, whatever they are; nil = there is none yet.
+func (q *Request) CheckEvents(field string, names []string, w *models.Webhook) {
 	known := q.EventNames()
+	if w != nil {
+		has := q.Events(w)
+		if slices.Equal(names, has) {
+			return
+		}
+		for _, name := range has {
+			if !slices.Contains(known, name) {
+				known = append(known, name)
+			}
+		}
+	}
 	if len(names) == 0 {
-		return q.Invalid(field, "must name at least one event")
+		q.Problemf(field, "must name at least one event")
 	}
 	for _, name := range names {
 		if !slices.Contains(known, name) {
-			return q.Invalid(field, "must be of %s", strings.Join(known, ", "))
+			q.Problemf(field, "must be of %s", strings.Join(known, ", "))
+			return
 		}
 	}
-	return nil
 }
 
 // ID is a webhook's id as the systems show it: the bare UUID that their clients expect.
 func ID(w *models.Webhook) string { return strings.TrimPrefix(w.ID, models.PrefixWebhook) }
 
-// Webhook reads a webhook of this system by its id, with or without Posthorn's prefix.
-func (q *Request) Webhook(id string) (models.Webhook, error) {
+// Webhook reads the webhook of this system whose id a path parameter has, with or without Posthorn's prefix.
+func (q *Request) Webhook(param string) (models.Webhook, error) {
 	none := hooks.Refuse(hooks.NotFound, "there is no such webhook")
+	id := q.Param(param)
 	id = models.PrefixWebhook + strings.TrimPrefix(strings.ToLower(id), models.PrefixWebhook)
 	if !models.HasIDForm(models.PrefixWebhook, id) {
 		return models.Webhook{}, none
@@ -114,31 +110,6 @@ func (q *Request) Webhooks() ([]models.Webhook, error) {
 	return q.API.Hooks.SystemWebhooks(q.Ctx(), q.Tenant, q.API.System)
 }
 
-// Create registers a webhook of this system.
-func (q *Request) Create(c hooks.WebhookChange) (w models.Webhook, err error) {
-	c.Profile, c.By = q.API.System, q.Who.Name
-	err = q.API.Hooks.WithCatalog(q.Ctx(), q.Tenant, q.API.System, func() error {
-		w, _, err = q.API.Hooks.CreateWebhook(q.Ctx(), q.Tenant, c)
-		return err
-	})
-	return w, err
-}
-
-// Update changes a webhook of this system. Active is left alone where it is so already, so that saving a webhook as
-// it was neither resumes nor disables it.
-func (q *Request) Update(w models.Webhook, c hooks.WebhookChange) (models.Webhook, error) {
-	id := w.ID
-	c.By = q.Who.Name
-	if c.Active != nil && *c.Active == (w.Status == models.WebhookActive) {
-		c.Active = nil
-	}
-	err := q.API.Hooks.WithCatalog(q.Ctx(), q.Tenant, q.API.System, func() (err error) {
-		w, err = q.API.Hooks.UpdateWebhook(q.Ctx(), q.Tenant, id, c)
-		return err
-	})
-	return w, err
-}
-
 // BaseURL is where the installation is reached, for links in answers.
 func (q *Request) BaseURL() string {
 	switch {
@@ -148,6 +119,11 @@ func (q *Request) BaseURL() string {
 		return "https://" + q.Request.Host
 	}
 	return "http://" + q.Request.Host
+}
+
+// Contains reports whether a text contains another one, whatever the case of their letters.
+func Contains(text, part string) bool {
+	return strings.Contains(strings.ToLower(text), strings.ToLower(part))
 }
 
 // Slice takes limit of all after the first offset.

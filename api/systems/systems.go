@@ -55,11 +55,13 @@ type Form struct {
 type API struct {
 	Form
 	Options
-	engine *gin.Engine
+	engine     *gin.Engine
+	operations []Operation
 }
 
-// Handler answers a request that is allowed, or returns why it does not: a *Refusal, a *hooks.Error, or what went
-// wrong inside, which is logged and not told.
+// Handler answers a request that is allowed and has been read, or returns why it does not: a *Refusal, a *hooks.Error, or
+// what went wrong inside, which is logged and not told. What reading found to be wrong comes with [Request.Err],
+// [Request.Create] and [Request.Update]; a handler calls one of them before it changes anything.
 type Handler func(*Request) error
 
 // New makes an API without routes.
@@ -72,7 +74,7 @@ func New(f Form, o Options) *API {
 	}
 	a := &API{Form: f, Options: o, engine: gin.New()}
 	a.engine.HandleMethodNotAllowed = true
-	a.engine.RedirectTrailingSlash = false // a redirect loses the body of a POST; paths are as documented
+	a.engine.RedirectTrailingSlash = false // a redirect loses the body of a POST; Handle adds both forms
 	a.engine.Use(a.recover, a.judge)
 	a.engine.NoRoute(func(c *gin.Context) {
 		f.Refuse(c, Refusal{Status: http.StatusNotFound, Message: "there is no such resource"})
@@ -83,22 +85,17 @@ func New(f Form, o Options) *API {
 	return a
 }
 
-// Handle adds a route below the system's prefix, for HEAD too if it is for GET. Keys with role read may GET; everything
-// else takes role tenant, or one of roles.
-func (a *API) Handle(method, path string, h Handler, roles ...models.Role) {
-	methods := []string{method}
-	if method == http.MethodGet {
-		methods, roles = append(methods, http.MethodHead), append(roles, models.RoleRead)
-	}
-	a.engine.Match(methods, "/"+a.System+path, func(c *gin.Context) {
-		q, err := a.admit(c, roles)
+// serve answers the requests of one operation.
+func (a *API) serve(o *Operation, h Handler) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		q, err := a.admit(c, o.Roles)
 		if err == nil {
-			err = q.work(h)
+			err = q.work(o, h)
 		}
 		if err != nil {
 			a.refuse(c, err)
 		}
-	})
+	}
 }
 
 // Mount serves the API at "/<system>" of a router whose own base path is "/". Everything below the prefix is the

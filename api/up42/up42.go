@@ -5,8 +5,8 @@
 package up42
 
 import (
-	"bytes"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,7 +20,10 @@ import (
 )
 
 // Mount serves the API on a router whose base path is "/".
-func Mount(r gin.IRouter, o systems.Options) {
+func Mount(r gin.IRouter, o systems.Options) { API(o).Mount(r) }
+
+// API makes the API.
+func API(o systems.Options) *systems.API {
 	api := systems.New(systems.Form{
 		System:      wire.ProfileUP42,
 		Key:         systems.Bearer,
@@ -30,15 +33,34 @@ func Mount(r gin.IRouter, o systems.Options) {
 		Fields:      map[string]string{"event_types": "events", "event_type": "event"},
 		Refuse:      refuse,
 	}, o)
-	api.Handle(http.MethodGet, "/webhooks/events", events)
-	api.Handle(http.MethodPost, "/workspaces/:workspace/webhooks", create)
-	api.Handle(http.MethodGet, "/workspaces/:workspace/webhooks", list)
-	api.Handle(http.MethodGet, "/workspaces/:workspace/webhooks/:id", show)
-	api.Handle(http.MethodPut, "/workspaces/:workspace/webhooks/:id", update)
-	api.Handle(http.MethodDelete, "/workspaces/:workspace/webhooks/:id", remove)
-	api.Handle(http.MethodPost, "/workspaces/:workspace/webhooks/:id/tests", test)
-	api.Mount(r)
+	const path = "/workspaces/:workspace/webhooks"
+	api.Handle(systems.Operation{Method: http.MethodGet, Path: "/webhooks/events"}, events)
+	api.Handle(systems.Operation{Method: http.MethodPost, Path: path, Body: systems.JSON, Fields: webhookFields(true)}, create)
+	api.Handle(systems.Operation{Method: http.MethodGet, Path: path}, list)
+	api.Handle(systems.Operation{Method: http.MethodGet, Path: path + "/:id"}, show)
+	api.Handle(systems.Operation{Method: http.MethodPut, Path: path + "/:id", Body: systems.JSON, Fields: webhookFields(false)}, update)
+	api.Handle(systems.Operation{Method: http.MethodDelete, Path: path + "/:id"}, remove)
+	api.Handle(systems.Operation{Method: http.MethodPost, Path: path + "/:id/tests", Body: systems.OptionalJSON, Fields: testFields}, test)
+	return api
 }
+
+// webhookFields are those of a webhook, some of which are required to make one. The read-only ones are what it is read
+// with. Some clients join events with a comma in one string, as the vendor's own examples do.
+func webhookFields(required bool) []systems.Field {
+	return []systems.Field{
+		{Name: "events", Kind: systems.JoinedNames, Required: required},
+		{Name: "name", Required: required},
+		{Name: "url", Required: required},
+		{Name: "secret", Nullable: true}, // "" and null = none, the mask = as it is
+		{Name: "active", Kind: systems.Flag},
+		{Name: "id", ReadOnly: true, Identity: true},
+		{Name: "createdAt", ReadOnly: true},
+		{Name: "updatedAt", ReadOnly: true},
+	}
+}
+
+// testFields name the events to be tested, in either of two forms.
+var testFields = []systems.Field{{Name: "event"}, {Name: "events", Kind: systems.JoinedNames}}
 
 // refuse answers {"data":null,"error":{"code":"NOT_FOUND","message":"…"}}; the code is the status in words.
 func refuse(c *gin.Context, r systems.Refusal) {
@@ -79,7 +101,7 @@ type webhook struct {
 	Events    []string `json:"events"`
 	CreatedAt string   `json:"createdAt"`
 	UpdatedAt string   `json:"updatedAt"`
-	Secret    string   `json:"secret"` // "" if there is none, or the key may only read
+	Secret    string   `json:"secret"` // "" if there is none, masked if the key may only read
 }
 
 // shown is a webhook as the API shows it.
@@ -87,7 +109,13 @@ func shown(q *systems.Request, w *models.Webhook) (webhook, error) {
 	v := webhook{ID: systems.ID(w), URL: w.URL, Name: w.Name, Active: w.Status == models.WebhookActive, Events: q.Events(w),
 		CreatedAt: instant(w.CreatedAt), UpdatedAt: instant(w.UpdatedAt)}
 	var err error
-	v.Secret, err = q.Secret(w)
+	if q.MaySeeSecrets() {
+		v.Secret, err = q.Secret(w)
+		return v, err
+	}
+	if v.Secret, err = q.API.Hooks.Secret(w); v.Secret != "" {
+		v.Secret = wire.Masked
+	}
 	return v, err
 }
 
@@ -102,51 +130,26 @@ func answerWebhook(q *systems.Request, status int, w *models.Webhook) error {
 	return answer(q, status, v)
 }
 
-// body is what create and update take. The rest is what a webhook is read with: clients send back what they got.
-type body struct {
-	Events []string `json:"events"`
-	Name   *string  `json:"name"`
-	URL    *string  `json:"url"`
-	Secret *string  `json:"secret"`
-	Active *bool    `json:"active"`
-
-	ID        any `json:"id"`
-	CreatedAt any `json:"createdAt"`
-	UpdatedAt any `json:"updatedAt"`
-}
-
-// change checks the events. Some clients join them with a comma in one string, as the vendor's own examples do.
-func (b *body) change(q *systems.Request) (hooks.WebhookChange, error) {
-	c := hooks.WebhookChange{URL: b.URL, Name: b.Name, Secret: b.Secret, Active: b.Active}
-	if b.Events == nil {
-		return c, nil
+// read takes a webhook from the body. w is the one that is to be changed, nil if one is to be made.
+func read(q *systems.Request, w *models.Webhook) hooks.WebhookChange {
+	c := hooks.WebhookChange{URL: q.In.Text("url"), Name: q.In.Text("name"), Secret: q.In.Text("secret"), Active: q.In.Flag("active"),
+		EventTypes: q.In.Names("events")}
+	if q.In.IsNull("secret") {
+		c.Secret = new("")
 	}
-	names := systems.Split(b.Events...)
-	if err := q.CheckEvents("events", names); err != nil {
-		return c, err
+	if c.EventTypes != nil {
+		q.CheckEvents("events", *c.EventTypes, w)
 	}
-	c.EventTypes = &names
-	return c, nil
+	if c.Name != nil && *c.Name == "" && (w == nil || w.Name != "") {
+		q.Problemf("name", "must not be empty")
+	}
+	return c
 }
 
 func create(q *systems.Request) error {
-	var b body
-	if err := q.Decode(&b); err != nil {
-		return err
-	}
-	switch {
-	case b.Name == nil || *b.Name == "":
-		return q.Invalid("name", "is required")
-	case b.URL == nil:
-		return q.Invalid("url", "is required")
-	case b.Events == nil:
-		return q.Invalid("events", "is required")
-	case b.Active == nil:
-		b.Active = new(bool)
-	}
-	c, err := b.change(q)
-	if err != nil {
-		return err
+	c := read(q, nil)
+	if c.Active == nil {
+		c.Active = new(false)
 	}
 	w, err := q.Create(c)
 	if err != nil {
@@ -173,7 +176,7 @@ func list(q *systems.Request) error {
 }
 
 func show(q *systems.Request) error {
-	w, err := q.Webhook(q.Param("id"))
+	w, err := q.Webhook("id")
 	if err != nil {
 		return err
 	}
@@ -181,29 +184,18 @@ func show(q *systems.Request) error {
 }
 
 func update(q *systems.Request) error {
-	w, err := q.Webhook(q.Param("id"))
+	w, err := q.Webhook("id")
 	if err != nil {
 		return err
 	}
-	var b body
-	if err := q.Decode(&b); err != nil {
-		return err
-	}
-	if b.Name != nil && *b.Name == "" {
-		return q.Invalid("name", "must not be empty")
-	}
-	c, err := b.change(q)
-	if err != nil {
-		return err
-	}
-	if w, err = q.Update(w, c); err != nil {
+	if w, err = q.Update(w, read(q, &w)); err != nil {
 		return err
 	}
 	return answerWebhook(q, http.StatusOK, &w)
 }
 
 func remove(q *systems.Request) error {
-	w, err := q.Webhook(q.Param("id"))
+	w, err := q.Webhook("id")
 	if err != nil {
 		return err
 	}
@@ -212,6 +204,34 @@ func remove(q *systems.Request) error {
 	}
 	q.Status(http.StatusNoContent)
 	return nil
+}
+
+// testEach tests the named events one after the other, or all at once if none is named.
+func testEach(q *systems.Request, id string, named []string) (run hooks.TestReport, err error) {
+	if len(named) == 0 {
+		return q.API.Hooks.TestWebhook(q.Ctx(), q.Tenant, id, "")
+	}
+	slices.Sort(named)
+	for _, event := range slices.Compact(named) {
+		one, err := q.API.Hooks.TestWebhook(q.Ctx(), q.Tenant, id, event)
+		if err != nil {
+			return run, err
+		}
+		if run.StartedAt.IsZero() {
+			run.StartedAt = one.StartedAt
+		}
+		run.Tests = append(run.Tests, one.Tests...)
+	}
+	return run, nil
+}
+
+// checkNamed tells of events that the webhook is not registered for.
+func checkNamed(q *systems.Request, field string, names []string, w *models.Webhook) {
+	for _, name := range names {
+		if !w.Wants(name) {
+			q.Problemf(field, "the webhook is not registered for it")
+		}
+	}
 }
 
 type report struct {
@@ -232,25 +252,22 @@ type result struct {
 	Error      *string `json:"error"`      // null = received
 }
 
-// test POSTs an example of every event subscribed to, or of the one the body names.
+// test POSTs an example of every event subscribed to, or of those that the body names.
 func test(q *systems.Request) error {
-	w, err := q.Webhook(q.Param("id"))
+	w, err := q.Webhook("id")
 	if err != nil {
 		return err
 	}
-	text, err := q.Body()
-	if err != nil {
+	named := q.In.List("events")
+	checkNamed(q, "events", named, &w)
+	if event := q.In.String("event"); event != "" {
+		checkNamed(q, "event", []string{event}, &w)
+		named = append(named, event)
+	}
+	if err := q.Err(); err != nil {
 		return err
 	}
-	var b struct {
-		Event string `json:"event"`
-	}
-	if len(bytes.TrimSpace(text)) > 0 {
-		if err := q.Parse(text, &b); err != nil {
-			return err
-		}
-	}
-	run, err := q.API.Hooks.TestWebhook(q.Ctx(), q.Tenant, w.ID, b.Event)
+	run, err := testEach(q, w.ID, named)
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/posthorn/posthorn/api/up42"
 	"github.com/posthorn/posthorn/internal/hooks"
 	"github.com/posthorn/posthorn/internal/hookstest"
+	"github.com/posthorn/posthorn/internal/wire"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -93,6 +94,9 @@ func TestEventsJoinedWithACommaAreTakenApart(t *testing.T) {
 	b := systemstest.New(t, up42.Mount)
 	create(t, b, strings.Replace(sample, `["order.status"]`, `["job.status, order.status"]`, 1))
 	require.Equal(t, []string{"job.status", "order.status"}, b.Webhooks(systemstest.Tenant)[0].EventTypes)
+	create(t, b, strings.Replace(sample, `["order.status"]`, `["order.status, job.status","order.status"]`, 1))
+	list := b.Do(systemstest.Call{Method: "GET", Path: collection, Authorization: bearer(b.Key)})
+	require.Contains(t, list.Body.String(), `"events":["order.status","job.status"]`, "in the order in which they were sent")
 }
 
 func TestTestsPostEverySubscribedEventOrTheOneNamed(t *testing.T) {
@@ -119,6 +123,30 @@ func TestTestsPostEverySubscribedEventOrTheOneNamed(t *testing.T) {
 	got := receiver.Take()
 	require.Len(t, got, 1)
 	require.Contains(t, got[0].Body, `"status":"FULFILLED"`)
+
+	receiver.Answer(200)
+	systemstest.RequireShape(t, all, b.Do(run(`{"events":["order.status","job.status"]}`)))
+	require.Len(t, receiver.Take(), 2)
+	require.Contains(t, b.Do(run(`{"events":["order.status, order.status"],"event":"order.status"}`)).Body.String(), `"testsRun":1,`)
+	require.Len(t, receiver.Take(), 1)
+	require.Contains(t, b.Do(run(`{"events":[]}`)).Body.String(), `"testsRun":2,`)
+}
+
+func TestANullSecretIsNone(t *testing.T) {
+	t.Parallel()
+	b := systemstest.New(t, up42.Mount)
+	one := collection + "/" + create(t, b, sample)
+	put := func(body string) string {
+		w := b.Do(systemstest.Call{Method: "PUT", Path: one, Authorization: bearer(b.Key), Body: body})
+		require.Equal(t, 200, w.Code, w.Body.String())
+		w = b.Do(systemstest.Call{Method: "GET", Path: one, Authorization: bearer(b.Key)})
+		return strings.TrimPrefix(systemstest.Text(t, w, "data", "secret"), " ")
+	}
+	require.Equal(t, "QWZTFnMEXhqZKNmu", put(`{"name":"n"}`))
+	require.Equal(t, "QWZTFnMEXhqZKNmu", put(`{"secret":"`+wire.Masked+`"}`))
+	require.Empty(t, put(`{"secret":null}`))
+	require.Equal(t, "x", put(`{"secret":"x"}`))
+	require.Empty(t, put(`{"secret":""}`))
 }
 
 // TestReceiver verifies what is delivered as a receiver of Standard Webhooks does, with the secret's bytes for the key.
@@ -218,7 +246,7 @@ func TestAccess(t *testing.T) {
 		require.Equal(t, 404, w.Code, w.Body.String())
 	}
 	read := b.Do(systemstest.Call{Method: "GET", Path: one, Authorization: bearer(b.Env.Key(systemstest.Tenant, models.RoleRead))})
-	require.Empty(t, systemstest.Text(t, read, "data", "secret"), "a key that may only read does not see the secret")
+	require.Equal(t, wire.Masked, systemstest.Text(t, read, "data", "secret"), "a key that may only read does not see the secret")
 }
 
 func TestBadInput(t *testing.T) {
@@ -234,12 +262,12 @@ func TestBadInput(t *testing.T) {
 	}
 	systemstest.RequireRefused(t, b, refused, bearer(b.Key), []systemstest.BadInput{
 		{Name: "no body", Call: post(""), Status: 400},
-		{Name: "not JSON", Call: post("{"), Status: 400, Want: `{"data":null,"error":{"code":"BAD_REQUEST","message":"the body must be a JSON object"}}`},
+		{Name: "not JSON", Call: post("{"), Status: 400, Want: `{"data":null,"error":{"code":"BAD_REQUEST","message":"body must be a JSON object"}}`},
 		{Name: "two objects", Call: post(sample + sample), Status: 400},
 		{Name: "a list", Call: post("[]"), Status: 400},
 		{Name: "null", Call: post("null"), Status: 400},
 		{Name: "form", Call: post("name=n"), Status: 400},
-		{Name: "empty", Call: post("{}"), Status: 400, Want: `{"data":null,"error":{"code":"BAD_REQUEST","message":"name is required"}}`},
+		{Name: "empty", Call: post("{}"), Status: 400, Want: `{"data":null,"error":{"code":"BAD_REQUEST","message":"events is required; name is required; url is required"}}`},
 		{Name: "no url", Call: post(`{"events":["order.status"],"name":"n"}`), Status: 400},
 		{Name: "no events", Call: post(`{"name":"n","url":"https://a.example/"}`), Status: 400},
 		{Name: "empty events", Call: post(`{"events":[],"name":"n","url":"https://a.example/"}`), Status: 400},

@@ -160,9 +160,23 @@ func (s *Service) Keys(ctx context.Context, tenant string, page models.Page) ([]
 	})
 }
 
-// RevokeKey ends a key at once.
+// RevokeKey ends a key at once. Where it is sent to receivers it is not sent any more, see retireKey.
 func (s *Service) RevokeKey(ctx context.Context, tenant, id string) error {
-	err := known(s.Store.RevokeAPIKey(ctx, tenant, id), "key")
-	s.directory.forget(tenant)
-	return err
+	keys, err := s.Store.APIKeys(ctx, tenant)
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(keys, func(k models.APIKey) bool { return k.ID == id })
+	if i < 0 {
+		return Refuse(NotFound, "there is no such key")
+	}
+	// Before, so that no crash leaves a revoked key in a webhook; after, for what was saved with the key meanwhile.
+	if err := s.retireKey(ctx, tenant, keys[i].Hash); err != nil {
+		return err
+	}
+	err = known(s.Store.RevokeAPIKey(ctx, tenant, id), "key")
+	if s.directory.forget(tenant); err != nil {
+		return err
+	}
+	return s.retireKey(ctx, tenant, keys[i].Hash)
 }

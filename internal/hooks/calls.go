@@ -17,15 +17,15 @@ type Call struct {
 // MaxReplay is the most calls one request may replay.
 const MaxReplay = 100
 
-// Calls lists a tenant's calls, newest first: limit of them after the first offset, and how many there are, as
-// models.Store.Calls counts them.
+// Calls lists a tenant's calls: limit of them after the first offset, and how many there are, as models.Store.Calls counts
+// them. First come those that are held, which are still to be made, then those that were made; newest first.
 func (s *Service) Calls(ctx context.Context, tenant string, f models.CallFilter, limit, offset int) ([]Call, int64, error) {
 	var rows []models.Call
 	var total int64
 	var keys []models.DeliveryKey
 	var events map[models.DeliveryKey]*models.Event
 	err := s.Store.Read(ctx, func(ctx context.Context, store *models.Store) (err error) {
-		if rows, total, err = store.Calls(ctx, tenant, f, limit, offset); err != nil {
+		if rows, total, err = allCalls(ctx, store, tenant, f, limit, offset); err != nil {
 			return err
 		}
 		keys = make([]models.DeliveryKey, len(rows))
@@ -52,6 +52,16 @@ func (s *Service) Calls(ctx context.Context, tenant string, f models.CallFilter,
 		}
 	}
 	return calls, total, nil
+}
+
+// allCalls lists the calls that are held before those that were made.
+func allCalls(ctx context.Context, store *models.Store, tenant string, f models.CallFilter, limit, offset int) ([]models.Call, int64, error) {
+	held, waiting, err := store.HeldCalls(ctx, tenant, f, limit, offset)
+	if err != nil {
+		return nil, 0, err
+	}
+	made, total, err := store.Calls(ctx, tenant, f, limit, max(0, offset-int(waiting)))
+	return append(held, made[:min(len(made), limit-len(held))]...), waiting + total, err
 }
 
 // ReplayCalls makes the deliveries of the named calls again, starting them in the order given. Each starts a
@@ -95,8 +105,9 @@ func (s *Service) ReplayCalls(ctx context.Context, tenant, profile string, ids [
 	return s.replay(ctx, tenant, calls)
 }
 
-// ReplayLatest makes the n deliveries called last again, oldest first, among those that the filter keeps. Of a
-// delivery that was tried several times its last call counts. What cannot be replayed now is passed over.
+// ReplayLatest makes the n deliveries called last again, oldest first, among those that the filter keeps; those that are
+// held count as the latest. Of a delivery that was tried several times its last call counts. What cannot be replayed now
+// is passed over.
 func (s *Service) ReplayLatest(ctx context.Context, tenant string, f models.CallFilter, n int) error {
 	f.Latest = true
 	calls, err := s.called(ctx, tenant, f, n)
@@ -122,10 +133,10 @@ func (s *Service) unwanted(ctx context.Context, tenant string) (func(models.Call
 	}, err
 }
 
-// called finds the latest n calls that the filter keeps.
+// called finds the latest n calls that the filter keeps, held ones first.
 func (s *Service) called(ctx context.Context, tenant string, f models.CallFilter, n int) ([]models.Call, error) {
 	return read(ctx, s, "call", func(ctx context.Context, store *models.Store) ([]models.Call, error) {
-		rows, _, err := store.Calls(ctx, tenant, f, n, 0)
+		rows, _, err := allCalls(ctx, store, tenant, f, n, 0)
 		return rows, err
 	})
 }
@@ -141,6 +152,9 @@ func (s *Service) replay(ctx context.Context, tenant string, calls []models.Call
 				return err
 			}
 			started[c.DeliveryID], noted = true, models.Unaudited(ctx)
+		}
+		if c.ID == c.DeliveryID { // it was held: there is no attempt to note it on
+			continue
 		}
 		if err := s.Store.NoteReplay(ctx, tenant, c.ID); err != nil {
 			return err

@@ -156,7 +156,8 @@ func (s *Service) DeleteEventType(ctx context.Context, name string) error {
 	return known(s.Store.DeleteEventType(ctx, "", name), "event type")
 }
 
-// LoadCatalog makes a system's event types the tenant's own, and returns them.
+// LoadCatalog makes a system's event types the tenant's own, and returns them. Conflict if one of their names belongs to
+// another system in this tenant.
 func (s *Service) LoadCatalog(ctx context.Context, tenant, system string) ([]models.EventType, error) {
 	listed, ok := catalog.Load(system)
 	if !ok {
@@ -166,9 +167,9 @@ func (s *Service) LoadCatalog(ctx context.Context, tenant, system string) ([]mod
 		return nil, err
 	}
 	types := fromCatalog(tenant, system, listed)
-	err := s.Store.PutEventTypes(ctx, types)
+	err := s.Store.LoadCatalog(ctx, types)
 	s.directory.forget(tenant)
-	return types, known(err, "tenant")
+	return types, catalogRefused(err, system)
 }
 
 // EnsureOperationalTypes stores the types of the events Posthorn publishes itself. Run at every start: it changes nothing

@@ -108,8 +108,9 @@ func TestOneConnectionIsEnough(t *testing.T) {
 				return err
 			}},
 			{"register with a catalogue", func(ctx context.Context) error {
-				return h.WithCatalog(ctx, tenant, "im4", func() error {
-					_, err := h.UpdateWebhook(ctx, tenant, gone.ID, hooks.WebhookChange{EventTypes: &[]string{"order.changed"}})
+				c := hooks.WebhookChange{EventTypes: &[]string{"JOB_CREATED"}, Profile: "phrase"}
+				return h.WithCatalog(ctx, tenant, c, func() error {
+					_, err := h.UpdateWebhook(ctx, tenant, gone.ID, c)
 					return err
 				})
 			}},

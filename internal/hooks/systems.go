@@ -30,36 +30,41 @@ func (s *Service) SystemWebhooks(ctx context.Context, tenant, profile string) ([
 	}
 }
 
-// WithCatalog does what registers a webhook for event types that the caller knows to be of a system's catalogue. If
-// all that is wrong is that the tenant does not know them yet, what it lacks of the catalogue is loaded and do runs
-// again: a client of the original has no call to load a catalogue with. What the tenant knows already stays as it is,
-// and so does everything if something else is wrong too; only that is then told.
-func (s *Service) WithCatalog(ctx context.Context, tenant, system string, do func() error) error {
-	err := do()
-	var refused *Error
-	if !errors.As(err, &refused) || !slices.ContainsFunc(refused.Fields, ofEventTypes) {
-		return err
+// CheckWebhook says all that is wrong with a webhook that is to be made with c, or changed by it, and makes and changes
+// nothing. Event types that the tenant does not know are not wrong: WithCatalog sees to them.
+func (s *Service) CheckWebhook(ctx context.Context, tenant string, c WebhookChange) ([]FieldError, error) {
+	w := models.Webhook{ID: models.NewID(models.PrefixWebhook), Tenant: tenant, Profile: c.Profile}
+	err := s.make(ctx, &w, &sealed{}, c)
+	if refused, ok := errors.AsType[*Error](err); ok && refused.Code == Invalid {
+		return slices.DeleteFunc(slices.Clone(refused.Fields), ofEventTypes), nil
 	}
-	if rest := slices.DeleteFunc(slices.Clone(refused.Fields), ofEventTypes); len(rest) > 0 {
-		return &Error{Code: refused.Code, Detail: refused.Detail, Fields: rest}
+	return nil, err
+}
+
+// WithCatalog brings the catalogue of c's profile into force for the tenant and then runs do, which makes or changes a
+// webhook as c says: a client of the original has no call to load a catalogue with. Whatever types all tenants share, the
+// tenant then has the system's own. What it has of the system already stays as it is. Conflict if c names a type that
+// belongs to another system in this tenant. Call it once CheckWebhook finds nothing wrong.
+func (s *Service) WithCatalog(ctx context.Context, tenant string, c WebhookChange, do func() error) error {
+	if c.EventTypes == nil {
+		return do()
 	}
-	if err := s.completeCatalog(ctx, tenant, system); err != nil {
-		return err
+	listed, _ := catalog.Load(c.Profile)
+	err := s.Store.CompleteCatalog(ctx, fromCatalog(tenant, c.Profile, listed), *c.EventTypes)
+	if s.directory.forget(tenant); err != nil {
+		return catalogRefused(err, c.Profile)
 	}
 	return do()
 }
 
 func ofEventTypes(f FieldError) bool { return strings.HasPrefix(f.Field, "event_types[") }
 
-func (s *Service) completeCatalog(ctx context.Context, tenant, system string) error {
-	listed, _ := catalog.Load(system)
-	names, err := s.Store.EventTypeNames(ctx, tenant)
-	if err != nil {
-		return err
+// catalogRefused says why a system's catalogue cannot be brought into force.
+func catalogRefused(err error, system string) error {
+	if taken, ok := errors.AsType[*models.TypeTakenError](err); ok {
+		return Refuse(Conflict, "the event type %q belongs to %s in this tenant, and an event has one form: use another tenant for %s",
+			taken.Name, taken.System, system)
 	}
-	listed = slices.DeleteFunc(listed, func(t catalog.EventType) bool { return slices.Contains(names, t.Name) })
-	err = s.Store.PutEventTypes(ctx, fromCatalog(tenant, system, listed))
-	s.directory.forget(tenant)
 	return known(err, "tenant")
 }
 

@@ -36,26 +36,25 @@ func TestARegistrationLoadsWhatTheCatalogueLacks(t *testing.T) {
 	env.Tenant("acme")
 	env.Tenant("globex")
 	env.EventTypes("JOB_UPDATED") // the platform's own, of the same name
-	register := func(url string) error {
-		return env.Hooks.WithCatalog(t.Context(), "acme", "phrase", func() error {
-			_, _, err := env.Hooks.CreateWebhook(t.Context(), "acme", phraseWebhook(url))
-			return err
-		})
-	}
 	before := typesOf(t, env, "acme")
-
-	var refused *hooks.Error
-	require.ErrorAs(t, register("nowhere"), &refused)
-	require.Equal(t, hooks.Invalid, refused.Code)
-	require.Len(t, refused.Fields, 1, "that the tenant does not know the event is not what is wrong")
-	require.Equal(t, "url", refused.Fields[0].Field)
+	wrong, err := env.Hooks.CheckWebhook(t.Context(), "acme", phraseWebhook("nowhere"))
+	require.NoError(t, err)
+	require.Len(t, wrong, 1, "that the tenant does not know the event is not what is wrong")
+	require.Equal(t, "url", wrong[0].Field)
 	require.Equal(t, before, typesOf(t, env, "acme"), "what is refused changes nothing")
 
-	require.NoError(t, register("https://receiver.example/"))
+	c := phraseWebhook("https://receiver.example/")
+	wrong, err = env.Hooks.CheckWebhook(t.Context(), "acme", c)
+	require.NoError(t, err)
+	require.Empty(t, wrong)
+	require.NoError(t, env.Hooks.WithCatalog(t.Context(), "acme", c, func() error {
+		_, _, err := env.Hooks.CreateWebhook(t.Context(), "acme", c)
+		return err
+	}))
 	types := typesOf(t, env, "acme")
 	require.Equal(t, "phrase", types["JOB_CREATED"])
 	require.Equal(t, "phrase", types["ANALYSIS_CREATED"])
-	require.Empty(t, types["JOB_UPDATED"], "what the tenant knew stays as it was")
+	require.Equal(t, "phrase", types["JOB_UPDATED"], "the system's own goes before what all tenants share")
 	require.Equal(t, before, typesOf(t, env, "globex"))
 	env.Publish("acme", "JOB_CREATED", `{"jobParts":[]}`)
 }
@@ -66,7 +65,7 @@ func TestWithCatalogPassesOtherErrorsOn(t *testing.T) {
 	env.Tenant("acme")
 	broken := errors.New("broken")
 	runs := 0
-	err := env.Hooks.WithCatalog(t.Context(), "acme", "phrase", func() error {
+	err := env.Hooks.WithCatalog(t.Context(), "acme", phraseWebhook("https://receiver.example/"), func() error {
 		runs++
 		return broken
 	})

@@ -140,7 +140,8 @@ func (s *Service) test(ctx context.Context, r *Receiver, eventType string, examp
 		CreatedAt: s.Now().UTC().Truncate(time.Millisecond)}
 	release, err := s.admitTest(ctx, r)
 	if err != nil {
-		return TestResult{EventType: eventType, Attempt: s.attempt(r, s.notSent(ctx, r, err))}
+		result := s.notSent(ctx, r, err)
+		return TestResult{EventType: eventType, Attempt: s.attempt(r, &result)}
 	}
 	defer release()
 	attempt, result, body := s.post(ctx, r, e)

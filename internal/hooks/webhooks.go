@@ -151,10 +151,7 @@ func (s *Service) apply(found problems, w *models.Webhook, o *sealed, c WebhookC
 	before := *o
 	set(&w.URL, c.URL)
 	if c.EventTypes != nil {
-		w.EventTypes = slices.Compact(slices.Sorted(slices.Values(*c.EventTypes)))
-		if w.EventTypes == nil {
-			w.EventTypes = []string{}
-		}
+		w.EventTypes = each(*c.EventTypes)
 	}
 	set(&w.Name, c.Name)
 	set(&w.Description, c.Description)
@@ -226,6 +223,17 @@ func checkRetry(p *problems, r models.Retry) {
 	if r.Max != nil && (*r.Max < 0 || *r.Max > maxRetries) {
 		p.addf("retry.max", "must be from 0 to %d", maxRetries)
 	}
+}
+
+// each gives the names in their order, each once.
+func each(names []string) []string {
+	once := []string{}
+	for _, name := range names {
+		if !slices.Contains(once, name) {
+			once = append(once, name)
+		}
+	}
+	return once
 }
 
 func set(to, from *string) {

@@ -1,0 +1,110 @@
+package systems
+
+import (
+	"bytes"
+	"io"
+	"maps"
+	"mime/multipart"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// readForm reads the parameters of a query or a form. Only lists may be repeated; "events[]" is the same as "events".
+// skipEmpty: a parameter without a value is as good as none, as an empty filter is.
+func (q *Request) readForm(values url.Values, fields []Field, skipEmpty bool) {
+	byField := map[string][]string{}
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		i := slices.IndexFunc(fields, func(f Field) bool {
+			return f.Name == name || f.list() && f.Name+"[]" == name
+		})
+		if i < 0 {
+			q.Problemf(clip(name), "is not known")
+			continue
+		}
+		byField[fields[i].Name] = append(byField[fields[i].Name], values[name]...)
+	}
+	for i := range fields {
+		given := byField[fields[i].Name]
+		if skipEmpty && len(given) < 2 || fields[i].list() {
+			given = slices.DeleteFunc(given, func(text string) bool { return text == "" && skipEmpty })
+		}
+		if len(given) > 0 {
+			q.formField(given, &fields[i])
+		}
+	}
+}
+
+func (q *Request) formField(given []string, f *Field) {
+	if f.list() {
+		q.formNames(given, f)
+		return
+	}
+	if len(given) > 1 {
+		q.Problemf(f.Name, "is given twice")
+		return
+	}
+	var v any
+	var ok bool
+	switch f.Kind {
+	case Flag, Switch:
+		v, ok = switches[strings.ToLower(strings.TrimSpace(given[0]))]
+		if !ok {
+			q.Problemf(f.Name, "must be a boolean")
+		}
+	case Number:
+		v, ok = q.number(given[0], f.Name, f)
+	default:
+		v, ok = q.text(f.Name, f, given[0])
+	}
+	if ok {
+		q.put(q.In, f.Name, f, v)
+	}
+}
+
+func (q *Request) formNames(given []string, f *Field) {
+	names := []string{}
+	for _, text := range given {
+		text, ok := q.text(f.Name, f, text)
+		switch {
+		case !ok:
+			return
+		case f.Kind == JoinedNames:
+			names = append(names, split(text)...)
+		case text != "":
+			names = append(names, text)
+		}
+	}
+	q.put(q.In, f.Name, f, names)
+}
+
+// readMultipart reads a form of the other kind.
+func (q *Request) readMultipart(body []byte, boundary string) {
+	if boundary == "" || !bytes.Contains(body, []byte("--"+boundary+"--")) {
+		q.Problemf("body", "must be a whole multipart form, with the boundary that its Content-Type names")
+		return
+	}
+	reader := multipart.NewReader(bytes.NewReader(body), boundary)
+	values := url.Values{}
+	for {
+		part, err := reader.NextPart()
+		if err == io.EOF { //nolint:errorlint // wrapped it is the end of the body in the midst of the form
+			break
+		}
+		if err != nil {
+			q.Problemf("body", "must be a whole multipart form")
+			return
+		}
+		text, err := io.ReadAll(part) // of a body that is bounded
+		if err != nil {
+			q.Problemf("body", "must be a whole multipart form")
+			return
+		}
+		if part.FileName() != "" {
+			q.Problemf(clip(part.FormName()), "must not be a file")
+			continue
+		}
+		values.Add(part.FormName(), string(text))
+	}
+	q.readForm(values, q.operation.Fields, false)
+}

@@ -1,0 +1,135 @@
+package systems
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/posthorn/posthorn/internal/cut"
+	"github.com/posthorn/posthorn/internal/hooks"
+)
+
+// MaxBody is the largest request body, in bytes.
+const MaxBody = 1 << 20
+
+// maxProblems bounds how many wrong fields one answer names.
+const maxProblems = 100
+
+// read takes the operation's fields out of the request. It returns an error only where the request cannot be read at
+// all; what is wrong with single fields is kept for Err, so that one answer names all of it.
+func (q *Request) read(o *Operation) error {
+	q.operation, q.In = o, Values{}
+	query, err := url.ParseQuery(q.Request.URL.RawQuery)
+	if err != nil {
+		q.Problemf("query", "must be URL-encoded, with & between the parameters")
+	}
+	fields := o.Query
+	if o.Body == Parameters {
+		fields = append(slices.Clone(fields), o.Fields...)
+	}
+	q.readForm(query, fields, o.Body != Parameters)
+	q.missing("", o.Query, q.In)
+	if o.Body == NoBody {
+		return nil
+	}
+	body, err := q.body()
+	if err != nil {
+		return err
+	}
+	if q.readBody(body); !q.blames("body") { // else it is not known what is there
+		q.missing("", o.Fields, q.In)
+	}
+	return nil
+}
+
+// body reads the request's body. What is too large is refused with 413, what is compressed with 415.
+func (q *Request) body() ([]byte, error) {
+	if encoding := q.GetHeader("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
+		return nil, &Refusal{Status: http.StatusUnsupportedMediaType, Message: "the body must not be compressed (Content-Encoding)"}
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(q.Writer, q.Request.Body, MaxBody))
+	var large *http.MaxBytesError
+	var slow net.Error
+	var refused *hooks.Error
+	switch {
+	case errors.As(err, &refused):
+		return nil, err
+	case errors.As(err, &large):
+		return nil, &Refusal{Status: http.StatusRequestEntityTooLarge, Message: "the body must be at most 1 MiB"}
+	case errors.As(err, &slow) && slow.Timeout():
+		return nil, &Refusal{Status: http.StatusRequestTimeout, Message: "the body did not arrive in time"}
+	case err != nil:
+		return nil, &Refusal{Status: http.StatusBadRequest, Message: "the body could not be read"}
+	}
+	return body, nil
+}
+
+func (q *Request) readBody(body []byte) {
+	empty := len(bytes.TrimSpace(body)) == 0
+	if q.operation.Body != Parameters {
+		if !empty || q.operation.Body == JSON {
+			q.readJSON(body)
+		}
+		return
+	}
+	media, parameters, _ := mime.ParseMediaType(q.GetHeader("Content-Type"))
+	switch {
+	case empty:
+	case media == "multipart/form-data":
+		q.readMultipart(body, parameters["boundary"])
+	case media == "application/json", strings.HasSuffix(media, "+json"), strings.IndexByte("{[", bytes.TrimSpace(body)[0]) >= 0:
+		q.readJSON(body)
+	default:
+		values, err := url.ParseQuery(string(body))
+		if err != nil {
+			q.Problemf("body", "must be a JSON object or form-encoded")
+			return
+		}
+		q.readForm(values, q.operation.Fields, false)
+	}
+}
+
+// missing tells of required fields that are not there.
+func (q *Request) missing(prefix string, fields []Field, in Values) {
+	for i := range fields {
+		f := &fields[i]
+		value, given := in[f.Name]
+		if f.Required && (!given || value == nil && !f.Nullable) && !q.blames(prefix+f.Name) {
+			q.Problemf(prefix+f.Name, "is required")
+		}
+	}
+}
+
+// Problemf notes that something is wrong with a field of the request. Nothing is carried out then.
+func (q *Request) Problemf(field, format string, args ...any) {
+	problem := hooks.FieldError{Field: field, Message: fmt.Sprintf(format, args...)}
+	if len(q.problems) < maxProblems && !slices.Contains(q.problems, problem) {
+		q.problems = append(q.problems, problem)
+	}
+}
+
+// Err says all that is wrong with the request, as far as is known by now; nil if nothing is.
+func (q *Request) Err() error {
+	if len(q.problems) == 0 {
+		return nil
+	}
+	return &Refusal{Status: q.API.Invalid, Message: "the request is not valid", Fields: q.problems}
+}
+
+// blames reports whether something is wrong with the field, or within it, already.
+func (q *Request) blames(field string) bool {
+	return slices.ContainsFunc(q.problems, func(p hooks.FieldError) bool {
+		rest, ok := strings.CutPrefix(p.Field, field)
+		return ok && (rest == "" || rest[0] == '[' || rest[0] == '.')
+	})
+}
+
+// clip shortens a name that an answer repeats: it can be as long as the body.
+func clip(name string) string { return cut.Text(strings.ToValidUTF8(name, "�"), 100) }

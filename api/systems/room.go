@@ -1,0 +1,60 @@
+package systems
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+
+	"github.com/posthorn/posthorn/internal/bodyroom"
+	"github.com/posthorn/posthorn/internal/hooks"
+)
+
+// work carries the request out, when its body has arrived and it is its tenant's turn.
+func (q *Request) work(o *Operation, h Handler) error {
+	if err := q.receive(); err != nil {
+		return err
+	}
+	ctx, leave, err := q.API.Hooks.Enter(q.Ctx(), q.Tenant)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	q.Request = q.Request.WithContext(ctx)
+	if err := q.read(o); err != nil {
+		return err
+	}
+	if len(o.Query)+len(o.Fields) == 0 { // nothing is left to the handler to check
+		if err := q.Err(); err != nil {
+			return err
+		}
+	}
+	return h(q)
+}
+
+// receive reads the request's body into memory, as far as body reads it. An administrator's key has no share of the room
+// for bodies: it serves all tenants.
+func (q *Request) receive() error {
+	if q.Request.Body == nil || q.Request.Body == http.NoBody {
+		return nil
+	}
+	key := q.Who.KeyID
+	if q.Who.Tenant == "" {
+		key = ""
+	}
+	bodyroom.Charge(q.Request, q.Tenant, key)
+	body, err := io.ReadAll(io.LimitReader(q.Request.Body, MaxBody+1))
+	var refused *hooks.Error
+	var slow net.Error
+	switch {
+	case errors.As(err, &refused):
+		return err
+	case errors.As(err, &slow) && slow.Timeout():
+		return &Refusal{Status: http.StatusRequestTimeout, Message: "the body did not arrive in time"}
+	case err != nil:
+		return &Refusal{Status: http.StatusBadRequest, Message: "the body could not be read"}
+	}
+	q.Request.Body = io.NopCloser(bytes.NewReader(body))
+	return nil
+}
