@@ -34,6 +34,7 @@ var migrations = []string{
 	"0011_installation",
 	"0012_canary",
 	"0013_leases_holder",
+	"0017_keyset",
 }
 
 // online begins the migrations that run outside of a transaction.

@@ -43,6 +43,7 @@ type Webhook struct {
 	StatusReason string
 	Headers      []byte
 	Secrets      []byte
+	SealedWith   int64             `gorm:"-"`                        // the key that has just sealed Headers and Secrets; 0 = they are as they were read
 	Settings     map[string]string `gorm:"serializer:json;not null"` // what the webhook's profile needs beside the rest
 	Retry        Retry             `gorm:"serializer:json;not null"`
 	TimeoutMS    int64             // 0 = the installation's default
@@ -93,7 +94,10 @@ func (s *Store) CreateWebhook(ctx context.Context, w *Webhook) error {
 		if w.Version, err = tx.touchWebhooks(ctx, w.Tenant); err != nil {
 			return err
 		}
-		return found(tx.db.WithContext(ctx).Create(w).Error)
+		if err := tx.db.WithContext(ctx).Create(w).Error; err != nil {
+			return found(err)
+		}
+		return tx.sealing(ctx, w.SealedWith)
 	})
 }
 
@@ -173,7 +177,10 @@ func (s *Store) UpdateWebhook(ctx context.Context, tenant, id string, change fun
 		}
 		w.UpdatedAt = tx.now()
 		w.Headers, w.Secrets = notNil(w.Headers), notNil(w.Secrets) // SQLite's driver reads an empty value as nil
-		return tx.db.WithContext(ctx).Omit("Health").Save(&w).Error
+		if err := tx.db.WithContext(ctx).Omit("Health").Save(&w).Error; err != nil {
+			return err
+		}
+		return tx.sealing(ctx, w.SealedWith)
 	})
 	return w, err
 }

@@ -87,12 +87,8 @@ func (s *Service) UpdateWebhook(ctx context.Context, tenant, id string, c Webhoo
 		return was, err
 	}
 	w, err := s.Store.UpdateWebhook(ctx, tenant, id, func(w *models.Webhook) error {
-		o, err := s.unseal(w)
-		if err != nil {
-			return err
-		}
 		w.UpdatedBy = c.By
-		return s.apply(found, w, o, c)
+		return s.apply(found, w, s.forChange(w), c)
 	})
 	s.directory.forget(tenant)
 	if err != nil || c.Active == nil {
@@ -304,10 +300,7 @@ func (s *Service) RotateSecret(ctx context.Context, tenant, id string, overlap t
 		if err := wire.ValidSecret(w.Profile, secret); err != nil {
 			return invalid(FieldError{"secret", err.Error()})
 		}
-		o, err := s.unseal(w)
-		if err != nil {
-			return err
-		}
+		o := s.forChange(w)
 		until := now.Add(overlap)
 		kept := []signingSecret{{Value: secret}}
 		for _, old := range o.secrets {
