@@ -130,11 +130,11 @@ func (c *KeysetReencryptCommand) Run(ctx context.Context, env Environment) error
 		}
 		if r.Looked-said >= every {
 			said = r.Looked
-			env.tell("webhooks looked at: %d, encrypted again: %d", r.Looked, r.Changed)
+			env.tellf("webhooks looked at: %d, encrypted again: %d", r.Looked, r.Changed)
 		}
 	})
 	if done.Unreadable > 0 {
-		env.tell("webhooks with headers or secrets that this keyset cannot open: %d. They stay as they are; their status_reason says what to do.", done.Unreadable)
+		env.tellf("webhooks with headers or secrets that this keyset cannot open: %d. They stay as they are; their status_reason says what to do.", done.Unreadable)
 	}
 	if err != nil {
 		return fmt.Errorf("webhooks encrypted again: %d, then: %w", done.Changed, err)
@@ -196,12 +196,12 @@ func printKeyset(env Environment, keyset, next string, args ...any) error {
 	if _, err := fmt.Fprintln(env.Out, keyset); err != nil {
 		return err
 	}
-	env.tell(next, args...)
+	env.tellf(next, args...)
 	return nil
 }
 
-// tell says something that is no result.
-func (e Environment) tell(format string, args ...any) {
+// tellf says something that is no result.
+func (e Environment) tellf(format string, args ...any) {
 	if e.Err != nil {
 		_, _ = io.WriteString(e.Err, fmt.Sprintf(format, args...)+"\n")
 	}

@@ -88,8 +88,15 @@ func (l *listening) line(with string) string {
 	return ""
 }
 
+// got is an answer of the receiver.
+type got struct {
+	status     int
+	body       string
+	retryAfter string
+}
+
 // post makes a delivery that is signed with a secret; "" = not.
-func (l *listening) post(secret string) *http.Response {
+func (l *listening) post(secret string) got {
 	l.t.Helper()
 	const body = `{"type":"order.created"}`
 	request, err := http.NewRequestWithContext(l.t.Context(), http.MethodPost, l.URL+"/path?q=1", strings.NewReader(body))
@@ -107,15 +114,10 @@ func (l *listening) post(secret string) *http.Response {
 	}
 	response, err := http.DefaultClient.Do(request)
 	require.NoError(l.t, err)
-	l.t.Cleanup(func() { _ = response.Body.Close() })
-	return response
-}
-
-func bodyOf(t *testing.T, r *http.Response) string {
-	t.Helper()
-	text, err := io.ReadAll(r.Body)
-	require.NoError(t, err)
-	return string(text)
+	defer func() { _ = response.Body.Close() }()
+	text, err := io.ReadAll(response.Body)
+	require.NoError(l.t, err)
+	return got{response.StatusCode, string(text), response.Header.Get("Retry-After")}
 }
 
 // Every request has the next number, also one whose signature is wrong; that one is told why.
@@ -132,13 +134,13 @@ func TestListenNumbersEveryRequest(t *testing.T) {
 		{secretB, "signature valid", 204},
 	} {
 		response := l.post(tt.secret)
-		require.Equal(t, tt.status, response.StatusCode)
+		require.Equal(t, tt.status, response.status)
 		line := l.line("→")
 		require.Contains(t, line, "#"+strconv.Itoa(n+1)+" ")
 		require.Contains(t, line, "POST /path → "+strconv.Itoa(tt.status))
 		require.Contains(t, line, tt.verdict)
 		if tt.status == 401 {
-			require.Contains(t, bodyOf(t, response), tt.verdict, "the sender keeps the reason")
+			require.Contains(t, response.body, tt.verdict, "the sender keeps the reason")
 		}
 	}
 	l.stop()
@@ -148,26 +150,20 @@ func TestListenNumbersEveryRequest(t *testing.T) {
 
 func TestListenAnswers(t *testing.T) {
 	t.Parallel()
-	type want struct {
-		status     int
-		body       string
-		retryAfter string
-	}
 	for _, tt := range []struct {
 		args []string
-		want []want
+		want []got
 	}{
-		{nil, []want{{status: 204}}},
-		{[]string{"--status=599"}, []want{{status: 599}, {status: 599}}},
-		{[]string{"--status=200", "--retry-after=3"}, []want{{status: 200}}},
-		{[]string{"--fail=1", "--retry-after=3"}, []want{{status: 500, retryAfter: "3"}, {status: 204}}},
-		{[]string{"--fail=1", "--status=503", "--body=busy"}, []want{{status: 503, body: "busy"}, {status: 200, body: "busy"}}},
-		{[]string{"--body=a,b", "--status=302"}, []want{{status: 302, body: "a,b"}}},
+		{nil, []got{{status: 204}}},
+		{[]string{"--status=599"}, []got{{status: 599}, {status: 599}}},
+		{[]string{"--status=200", "--retry-after=3"}, []got{{status: 200}}},
+		{[]string{"--fail=1", "--retry-after=3"}, []got{{status: 500, retryAfter: "3"}, {status: 204}}},
+		{[]string{"--fail=1", "--status=503", "--body=busy"}, []got{{status: 503, body: "busy"}, {status: 200, body: "busy"}}},
+		{[]string{"--body=a,b", "--status=302"}, []got{{status: 302, body: "a,b"}}},
 	} {
 		l := listen(t, tt.args...)
 		for _, w := range tt.want {
-			response := l.post("")
-			require.Equal(t, w, want{response.StatusCode, bodyOf(t, response), response.Header.Get("Retry-After")}, tt.args)
+			require.Equal(t, w, l.post(""), tt.args)
 			require.Contains(t, l.line("→"), "signature not checked")
 		}
 	}
@@ -175,25 +171,22 @@ func TestListenAnswers(t *testing.T) {
 
 func TestListenPassesOn(t *testing.T) {
 	t.Parallel()
-	got := make(chan *http.Request, 1)
+	requests := make(chan *http.Request, 1)
 	bodies := make(chan string, 1)
 	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		text, _ := io.ReadAll(r.Body)
-		got <- r
+		requests <- r
 		bodies <- string(text)
-		w.Header().Set("X-Answer", "42")
+		w.Header().Set("Retry-After", "42")
 		w.WriteHeader(http.StatusTeapot)
 		_, _ = io.WriteString(w, "short and stout")
 	}))
 	defer other.Close()
 	l := listen(t, "--secret="+secretA, "--forward="+other.URL+"/hooks?x=1", "--fail=1")
-	require.Equal(t, 500, l.post(secretA).StatusCode, "what fails is not passed on")
-	require.Equal(t, 401, l.post("").StatusCode, "nor what is not signed")
-	response := l.post(secretA)
-	require.Equal(t, http.StatusTeapot, response.StatusCode)
-	require.Equal(t, "42", response.Header.Get("X-Answer"))
-	require.Equal(t, "short and stout", bodyOf(t, response))
-	request := <-got
+	require.Equal(t, 500, l.post(secretA).status, "what fails is not passed on")
+	require.Equal(t, 401, l.post("").status, "nor what is not signed")
+	require.Equal(t, got{http.StatusTeapot, "short and stout", "42"}, l.post(secretA), "status, body and headers are the other's")
+	request := <-requests
 	require.Equal(t, "/hooks?x=1", request.URL.String())
 	require.Equal(t, strings.TrimPrefix(other.URL, "http://"), request.Host)
 	verifier, err := webhooks.NewWebhook(secretA)
@@ -202,7 +195,7 @@ func TestListenPassesOn(t *testing.T) {
 	require.Contains(t, l.line("#3 "), "→ 418, signature valid, passed on")
 
 	other.Close()
-	require.Equal(t, http.StatusBadGateway, l.post(secretA).StatusCode)
+	require.Equal(t, http.StatusBadGateway, l.post(secretA).status)
 	require.Contains(t, l.line("#4 "), "→ 502")
 }
 

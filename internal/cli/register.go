@@ -121,11 +121,11 @@ type refusedError struct {
 
 // Error implements error.
 func (e *refusedError) Error() string {
-	text := fmt.Sprintf("%d: %s", e.Status, e.Detail)
+	texts := []string{fmt.Sprintf("%d: %s", e.Status, e.Detail)}
 	for _, f := range e.Errors {
-		text += "; " + f.Field + ": " + f.Message
+		texts = append(texts, f.Field+": "+f.Message)
 	}
-	return text
+	return strings.Join(texts, "; ")
 }
 
 // call makes a call about the tenant's webhooks.

@@ -78,7 +78,7 @@ func (p *process) rotate(h hook) hook {
 // sends checks that the process sends to the webhook with its headers, signed with its secrets.
 func (p *process) sends(h hook) {
 	p.t.Helper()
-	again := hooks.New(p.Env.Hooks.Options) // which remembers no view
+	again := hooks.New(p.Hooks.Options) // which remembers no view
 	r, err := again.Receiver(p.t.Context(), "acme", h.ID)
 	require.NoError(p.t, err)
 	_, result := again.Post(p.t.Context(), r, &models.Event{Tenant: "acme", ID: "evt_1", Type: "order.created", Data: []byte(`{}`), CreatedAt: time.Now()})
@@ -279,8 +279,7 @@ func TestARemovalIsExactBesideWriters(t *testing.T) {
 			if err == nil {
 				break
 			}
-			var inUse *hooks.KeyInUseError
-			if !errors.As(err, &inUse) {
+			if _, ok := errors.AsType[*hooks.KeyInUseError](err); !ok {
 				require.True(t, models.IsLocked(err), err)
 			}
 		}

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/licensecheck"
@@ -53,16 +54,16 @@ func linked(t *testing.T, dir string, programs ...string) []module {
 	byPath := map[string]module{}
 	for decoder := json.NewDecoder(bytes.NewReader(out)); ; {
 		var p struct{ Module *module }
-		if err := decoder.Decode(&p); errors.Is(err, io.EOF) {
+		err := decoder.Decode(&p)
+		if errors.Is(err, io.EOF) {
 			break
-		} else {
-			require.NoError(t, err)
 		}
+		require.NoError(t, err)
 		if m := p.Module; m != nil && !m.Main && (m.Replace == nil || m.Replace.Version != "") { // else it is ours
 			byPath[m.Path] = *m
 		}
 	}
-	return slices.SortedFunc(maps.Values(byPath), func(a, b module) int { return bytes.Compare([]byte(a.Path), []byte(b.Path)) })
+	return slices.SortedFunc(maps.Values(byPath), func(a, b module) int { return strings.Compare(a.Path, b.Path) })
 }
 
 // licencesOf reads the licences in a directory. covered is the smallest part, in percent, of a file that is a known licence.
