@@ -54,6 +54,20 @@ test-lean:
 test-server:
 	cd devserver && go test -timeout 20m -tags $(SERVER_TAGS) $(TESTFLAGS) ./...
 
+# How long each target is fuzzed.
+FUZZTIME ?= 1m
+
+.PHONY: fuzz
+fuzz: ## fuzz every func Fuzz… of both modules, each for a minute (FUZZTIME=10s); what it finds is kept in testdata/fuzz
+	@failed=; found=$$(grep -rHoE '^func Fuzz\w+' --include='*_test.go' --exclude-dir=.cache . | sed 's/func //' | sort); \
+	for target in $$found; do \
+		name=$${target#*:}; dir=$$(dirname "$${target%%:*}"); module=.; tags=; \
+		case $$dir in ./devserver|./devserver/*) module=devserver; dir=.$${dir#./devserver}; tags='-tags $(SERVER_TAGS)';; esac; \
+		echo "== $$name in $$module, $$dir"; \
+		(cd $$module && go test $$tags -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) $$dir) || failed="$$failed $$name"; \
+	done; \
+	if [ -n "$$failed" ]; then echo "failed:$$failed" >&2; exit 1; fi
+
 .PHONY: race
 race: export CGO_ENABLED := 1
 race: ## test the main module under the race detector (needs a C compiler)

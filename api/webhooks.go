@@ -2,7 +2,9 @@ package api
 
 import (
 	"context"
+	"errors"
 	"net/http"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -80,7 +82,7 @@ type Webhook struct {
 	Description    string               `json:"description"`
 	EventTypes     []string             `json:"event_types" example:"order.*"`
 	Status         models.WebhookStatus `json:"status" enum:"active,paused,deactivated,disabled" doc:"What is due to a webhook that is not active is held."`
-	StatusReason   *string              `json:"status_reason" doc:"Why it is not active."`
+	StatusReason   *string              `json:"status_reason" doc:"Why it is not active, or what of it cannot be opened."`
 	FailedAttempts int64                `json:"failed_attempts" doc:"Failed receptions since the last one that succeeded; with some profiles, since it was enabled."`
 	LastFailure    maybe[Failure]       `json:"last_failure"`
 	LastSuccessAt  *timestamp           `json:"last_success_at" nullable:"true"`
@@ -122,12 +124,15 @@ type Retry struct {
 
 func (s *server) webhookView(w models.Webhook) (Webhook, error) {
 	headers, err := s.Hooks.Headers(&w)
-	if err != nil {
+	reason := w.StatusReason
+	if lost, ok := errors.AsType[*hooks.SealedError](err); ok { // it costs this webhook only
+		reason = strings.TrimPrefix(reason+"; "+lost.Problem, "; ")
+	} else if err != nil {
 		return Webhook{}, err
 	}
 	policy, timeout := s.Hooks.Effective(&w)
 	v := Webhook{ID: w.ID, Tenant: models.TenantSlug(w.Tenant), URL: w.URL, Name: w.Name, Description: w.Description, EventTypes: w.EventTypes,
-		Status: w.Status, StatusReason: orNull(w.StatusReason), FailedAttempts: w.Health.Failed, LastSuccessAt: at(w.Health.LastSuccessAt),
+		Status: w.Status, StatusReason: orNull(reason), FailedAttempts: w.Health.Failed, LastSuccessAt: at(w.Health.LastSuccessAt),
 		Headers: headers, Profile: w.Profile, CreatedAt: timestamp(w.CreatedAt), UpdatedAt: timestamp(w.UpdatedAt),
 		CreatedBy: w.CreatedBy, UpdatedBy: w.UpdatedBy, MaxInFlight: orNull(w.MaxInFlight), RateLimit: orNull(w.RateLimit),
 		Retry: Retry{Initial: duration{Duration: policy.Initial}, Backoff: policy.Backoff,

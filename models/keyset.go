@@ -2,19 +2,28 @@ package models
 
 import (
 	"context"
+	"errors"
 	"time"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
 )
 
 // KeysetCanary is a known value that a key of the encryption keyset has sealed. What the value is and how it is sealed
 // is decided in internal/hooks.
 type KeysetCanary struct {
-	KeyID     int64 `gorm:"primaryKey;autoIncrement:false"`
-	Sealed    []byte
+	KeyID     int64  `gorm:"primaryKey;autoIncrement:false"`
+	Sealed    []byte // empty = no keyset needs the key any more
 	CreatedAt time.Time
+	RemovedAt *time.Time // nothing is sealed with the key since; while Sealed is not empty, its removal is under way
 }
 
 // TableName names the table.
 func (KeysetCanary) TableName() string { return "keyset_canary" }
+
+// ErrKeyRemoved is returned for what was sealed with a key that has been taken out of the keyset. The process that sealed
+// it has an earlier keyset.
+var ErrKeyRemoved = errors.New("models: the key that sealed it has been removed from the keyset")
 
 // KeysetCanaries returns the canaries of all keys.
 func (s *Store) KeysetCanaries(ctx context.Context) ([]KeysetCanary, error) {
@@ -23,13 +32,14 @@ func (s *Store) KeysetCanaries(ctx context.Context) ([]KeysetCanary, error) {
 	return rows, err
 }
 
-// LockKeysetCanaries keeps other processes from adding canaries until the transaction ends. Two processes that start
-// on a new database with different keysets would otherwise both find it empty.
+// LockKeysetCanaries keeps other processes from adding canaries and from sealing until the transaction ends, and waits for
+// the transactions that have sealed something. Two processes that start on a new database with different keysets would
+// otherwise both find it empty; and a key must not be removed while something is sealed with it.
 func (s *Store) LockKeysetCanaries(ctx context.Context) error {
 	if !s.postgres {
 		return nil // a transaction of SQLite is the only writer
 	}
-	return s.db.WithContext(ctx).Exec("LOCK TABLE keyset_canary IN SHARE ROW EXCLUSIVE MODE").Error
+	return s.db.WithContext(ctx).Exec("LOCK TABLE keyset_canary IN EXCLUSIVE MODE").Error
 }
 
 // AddKeysetCanaries stores canaries.
@@ -38,6 +48,98 @@ func (s *Store) AddKeysetCanaries(ctx context.Context, rows []KeysetCanary) erro
 		rows[i].CreatedAt = s.now()
 	}
 	return s.db.WithContext(ctx).Create(&rows).Error
+}
+
+// StopSealing marks a key as one that is being removed. When it returns, everything that was sealed with the key is
+// committed, and nothing is sealed with it any more. canary is stored if the key has none.
+func (s *Store) StopSealing(ctx context.Context, canary KeysetCanary) error {
+	return s.Tx(ctx, func(tx *Store) error {
+		if err := tx.LockKeysetCanaries(ctx); err != nil {
+			return err
+		}
+		canary.CreatedAt, canary.RemovedAt = tx.now(), new(tx.now())
+		return tx.db.WithContext(ctx).Clauses(clause.OnConflict{Columns: []clause.Column{{Name: "key_id"}},
+			DoUpdates: clause.AssignmentColumns([]string{"removed_at"})}).Create(&canary).Error
+	})
+}
+
+// SealAgain undoes StopSealing, unless the key has been forgotten since.
+func (s *Store) SealAgain(ctx context.Context, keyID int64) error {
+	return s.again(ctx, func() error {
+		return s.db.WithContext(ctx).Model(&KeysetCanary{}).Where("key_id = ? AND length(sealed) > 0", keyID).Update("removed_at", nil).Error
+	})
+}
+
+// ForgetKey completes a removal: processes start without the key.
+func (s *Store) ForgetKey(ctx context.Context, keyID int64) error {
+	return s.again(ctx, func() error {
+		return s.db.WithContext(ctx).Model(&KeysetCanary{}).Where("key_id = ? AND removed_at IS NOT NULL", keyID).Update("sealed", []byte{}).Error
+	})
+}
+
+// sealing keeps the key that sealed something from being removed until the transaction ends. It comes last in a
+// transaction, as a removal waits for it. ErrKeyRemoved if the key has been removed.
+func (s *Store) sealing(ctx context.Context, keyID int64) error {
+	if keyID == 0 {
+		return nil
+	}
+	q := s.db.WithContext(ctx)
+	if s.postgres {
+		q = q.Clauses(clause.Locking{Strength: clause.LockingStrengthShare})
+	}
+	var c KeysetCanary
+	err := q.Select("key_id", "removed_at").Take(&c, "key_id = ?", keyID).Error
+	switch {
+	case errors.Is(err, gorm.ErrRecordNotFound): // the lock is on the table as well
+		return nil
+	case err == nil && c.RemovedAt != nil:
+		return ErrKeyRemoved
+	}
+	return err
+}
+
+// Sealed is what of a webhook is sealed, as it is stored. A part that is empty is not sealed.
+type Sealed struct {
+	ID      string
+	Headers []byte
+	Secrets []byte
+}
+
+// SealedPage is how many webhooks SealedAfter reads at most.
+const SealedPage = 200
+
+// SealedAfter returns what is sealed of the webhooks after an id, by id, of any tenant and deleted ones included:
+// SealedPage of them, fewer only at the end.
+func (s *Store) SealedAfter(ctx context.Context, id string) ([]Sealed, error) {
+	var rows []Sealed
+	err := s.db.WithContext(ctx).Model(&Webhook{}).Select("id, headers, secrets").Where("id > ?", id).Order("id").Limit(SealedPage).Scan(&rows).Error
+	return rows, err
+}
+
+// Resealed is what takes the place of something sealed.
+type Resealed struct {
+	Was, Now Sealed
+}
+
+var resealedColumns = []column[Resealed]{
+	{"id", "text", func(r *Resealed) any { return r.Was.ID }},
+	{"was_headers", "bytea", func(r *Resealed) any { return notNil(r.Was.Headers) }},
+	{"was_secrets", "bytea", func(r *Resealed) any { return notNil(r.Was.Secrets) }},
+	{"headers", "bytea", func(r *Resealed) any { return notNil(r.Now.Headers) }},
+	{"secrets", "bytea", func(r *Resealed) any { return notNil(r.Now.Secrets) }},
+}
+
+// Reseal replaces what is sealed of webhooks, in one transaction, where it still is what it was: what has been changed
+// meanwhile stays. It fails with ErrKeyRemoved as everything does that seals.
+func (s *Store) Reseal(ctx context.Context, keyID int64, rows []Resealed) error {
+	return s.Tx(ctx, func(tx *Store) error {
+		err := bulk(ctx, tx, rows, resealedColumns, `UPDATE webhooks SET headers = v.headers, secrets = v.secrets FROM v
+			WHERE webhooks.id = v.id AND webhooks.headers = v.was_headers AND webhooks.secrets = v.was_secrets`, nil)
+		if err != nil {
+			return err
+		}
+		return tx.sealing(ctx, keyID)
+	})
 }
 
 // SealedSecrets are the secrets of a webhook, as they are stored.

@@ -38,6 +38,7 @@ var migrations = []string{
 	"0015_keys_in_force",
 	"0015_tenant_limits",
 	"0016_attempts",
+	"0017_keyset",
 	"0018_audit",
 }
 

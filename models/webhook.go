@@ -45,6 +45,7 @@ type Webhook struct {
 	StatusReason string
 	Headers      []byte
 	Secrets      []byte
+	SealedWith   int64             `gorm:"-"`                        // the key that has just sealed Headers and Secrets; 0 = they are as they were read
 	Settings     map[string]string `gorm:"serializer:json;not null"` // what the webhook's profile needs beside the rest
 	Retry        Retry             `gorm:"serializer:json;not null"`
 	TimeoutMS    int64             // 0 = the installation's default
@@ -103,6 +104,9 @@ func (s *Store) CreateWebhook(ctx context.Context, w *Webhook) error {
 		}
 		if err := tx.db.WithContext(ctx).Create(w).Error; err != nil {
 			return found(err)
+		}
+		if err := tx.sealing(ctx, w.SealedWith); err != nil {
+			return err
 		}
 		return tx.audit(ctx, w.Tenant, AuditWebhookCreated, AuditTarget{"webhook", w.ID}, nil)
 	})
@@ -191,6 +195,9 @@ func (s *Store) UpdateWebhook(ctx context.Context, tenant, id string, change fun
 		w.UpdatedAt = tx.now()
 		w.Headers, w.Secrets = notNil(w.Headers), notNil(w.Secrets) // SQLite's driver reads an empty value as nil
 		if err := tx.db.WithContext(ctx).Omit("Health").Save(&w).Error; err != nil {
+			return err
+		}
+		if err := tx.sealing(ctx, w.SealedWith); err != nil {
 			return err
 		}
 		return tx.audit(ctx, tenant, AuditWebhookUpdated, AuditTarget{"webhook", id}, nil)

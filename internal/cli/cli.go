@@ -28,7 +28,7 @@ type commands struct {
 	Listen      ListenCommand      `cmd:"" help:"A sample receiver: verifies signatures, prints what arrives, can misbehave."`
 	Bench       BenchCommand       `cmd:"" help:"Measure a running Posthorn: load generator, receiver, and a report."`
 	Chaos       ChaosCommand       `cmd:"" help:"The fault ledger: break a whole Posthorn in every way, and count what is lost. See make chaos."`
-	Keyset      KeysetCommand      `cmd:"" help:"Encryption keysets: make one, or add a key to one."`
+	Keyset      KeysetCommand      `cmd:"" help:"Encryption keysets: make one, or replace its key in steps, while processes run."`
 	Healthcheck HealthcheckCommand `cmd:"" help:"Ask a running Posthorn whether it is ready; for container health checks."`
 	Version     kong.VersionFlag   `help:"Print the version."`
 }
@@ -36,7 +36,8 @@ type commands struct {
 // Environment is what a command gets besides its flags.
 type Environment struct {
 	Version string
-	Out     io.Writer
+	Out     io.Writer // results
+	Err     io.Writer // progress and hints; nil = none
 }
 
 // gcPercent is GOGC where the environment does not set it. What a process keeps is small, and nearly all it allocates goes
@@ -52,7 +53,7 @@ func Run(version string, dev any) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	parser := newParser(dev, kong.Vars{"version": version}, kong.BindTo(ctx, (*context.Context)(nil)),
-		kong.Bind(Environment{Version: version, Out: os.Stdout}))
+		kong.Bind(Environment{Version: version, Out: os.Stdout, Err: os.Stderr}))
 	parsed, err := parser.Parse(os.Args[1:])
 	if err != nil {
 		stop()

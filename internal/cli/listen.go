@@ -1,131 +1,124 @@
 package cli
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
+	"net"
 	"net/http"
-	"slices"
-	"strings"
-	"sync"
+	"net/url"
+	"strconv"
 	"time"
-
-	webhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
 	"github.com/posthorn/posthorn/internal/config"
 )
 
 // ListenCommand is `posthorn listen`: a receiver to try things with.
 type ListenCommand struct {
-	Addr   string        `default:"127.0.0.1:9000" help:"Address to listen on. Default ${default}."`
-	Secret string        `help:"Signing secret of the webhook (whsec_…): signatures are then verified, and a wrong one is refused with 401."`
-	Fail   int           `help:"Fail the first N requests."`
-	Status int           `help:"Answer with this status; with --fail only the failing requests, by default with 500."`
-	Delay  time.Duration `help:"Wait before answering."`
+	Addr   string   `default:"127.0.0.1:9000" help:"Address to listen on. Default ${default}." group:"Receive"`
+	Secret []string `sep:"none" placeholder:"WHSEC" help:"Signing secret of a webhook (whsec_…), any number of times: signatures are then verified, and what none of the secrets has signed is refused with 401." group:"Receive"`
+
+	Fail       int           `placeholder:"N" help:"Fail the first N requests." group:"Answer"`
+	Status     *int          `placeholder:"CODE" help:"Answer with this status, 200 to 599; with --fail only the failing requests, by default with 500." group:"Answer"`
+	Delay      time.Duration `help:"Wait before answering." group:"Answer"`
+	Body       string        `help:"Body of the answer." group:"Answer"`
+	RetryAfter string        `name:"retry-after" placeholder:"SECONDS" help:"Retry-After header of the answers that are no success: seconds, or an HTTP date." group:"Answer"`
+	Forward    string        `placeholder:"URL" help:"Pass each request on to this URL, with its headers and body, and answer with its answer." group:"Answer"`
+
+	Register  config.Secret `placeholder:"KEY" help:"Register a webhook at a running Posthorn with this API key (role tenant, or an admin key), verify with its secret, and remove it at the end." group:"Register"`
+	URL       string        `name:"url" env:"POSTHORN_URL" default:"http://127.0.0.1:8080" help:"That Posthorn. Default ${default}." group:"Register"`
+	Tenant    string        `env:"POSTHORN_TENANT" default:"demo" help:"The tenant to register for. Default ${default}, which dev makes." group:"Register"`
+	PublicURL string        `name:"public-url" placeholder:"URL" help:"Where that Posthorn reaches this receiver. Required unless it is a dev on this machine." group:"Register"`
+}
+
+// Validate says all that is wrong with the flags. Kong calls it when it has parsed them.
+func (c *ListenCommand) Validate() error {
+	var p []error
+	refuse := func(wrong bool, format string, args ...any) {
+		if wrong {
+			p = append(p, fmt.Errorf(format, args...))
+		}
+	}
+	_, err := newVerifiers(c.Secret)
+	refuse(err != nil, "%w", err)
+	refuse(c.Fail < 0, "--fail: must not be negative")
+	refuse(c.Status != nil && (*c.Status < 200 || *c.Status > 599), "--status: must be 200 to 599")
+	refuse(c.Delay < 0, "--delay: must not be negative")
+	refuse(c.Body != "" && c.Status != nil && !mayHaveBody(*c.Status), "--body: an answer with --status %d has none", orZero(c.Status))
+	refuse(c.RetryAfter != "" && !isRetryAfter(c.RetryAfter), "--retry-after: must be whole seconds, or a date such as %q", http.TimeFormat)
+	refuse(c.Forward != "" && !isHTTP(c.Forward), "--forward: must be an http or https URL")
+	refuse(c.Forward != "" && c.Body != "", "--body: with --forward the answer is that of the other receiver")
+	refuse(c.Forward != "" && c.Status != nil && c.Fail == 0, "--status: with --forward the answer is that of the other receiver; --fail N says how many requests are not passed on")
+	refuse(c.PublicURL != "" && c.Register == "", "--public-url: is for --register KEY")
+	refuse(c.PublicURL != "" && !isHTTP(c.PublicURL), "--public-url: must be an http or https URL")
+	refuse(c.Register != "" && !isHTTP(c.URL), "--url (POSTHORN_URL): must be an http or https URL")
+	return errors.Join(p...)
+}
+
+func orZero(n *int) int {
+	if n == nil {
+		return 0
+	}
+	return *n
+}
+
+func mayHaveBody(status int) bool {
+	return status != http.StatusNoContent && status != http.StatusResetContent && status != http.StatusNotModified
+}
+
+func isRetryAfter(text string) bool {
+	if _, err := strconv.ParseUint(text, 10, 31); err == nil {
+		return true
+	}
+	_, err := http.ParseTime(text)
+	return err == nil
+}
+
+func isHTTP(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != ""
 }
 
 // Run receives until ctx ends.
-func (c *ListenCommand) Run(ctx context.Context, env Environment) error {
-	r := &receiver{ListenCommand: *c, out: env.Out, left: c.Fail}
-	if c.Secret != "" {
-		var err error
-		if r.verifier, err = webhooks.NewWebhook(c.Secret); err != nil {
-			return fmt.Errorf("--secret: %w", err)
-		}
+func (c *ListenCommand) Run(ctx context.Context, env Environment) (err error) {
+	if err := c.Validate(); err != nil {
+		return err
+	}
+	r, err := newReceiver(c, env.Out)
+	if err != nil {
+		return err
 	}
 	listener, err := config.Listen(ctx, "--addr", c.Addr)
 	if err != nil {
 		return err
 	}
-	if _, err := fmt.Fprintf(env.Out, "listening on http://%s\n", listener.Addr()); err != nil {
+	if _, err := fmt.Fprintf(env.Out, "listening on %s\n", addressOf(listener)); err != nil {
 		return err
 	}
 	server := &http.Server{Handler: r, ReadHeaderTimeout: 10 * time.Second}
-	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
-	defer stop()
-	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+	defer func() { _ = server.Close() }()
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(listener) }()
+	if c.Register != "" {
+		remove, registerErr := c.register(ctx, env, r, addressOf(listener))
+		if registerErr != nil {
+			return registerErr
+		}
+		defer func() { err = errors.Join(err, remove()) }() // while the server still answers
+	}
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-failed:
 		return err
 	}
-	return nil
 }
 
-// receiver answers and prints.
-type receiver struct {
-	ListenCommand
-	verifier *webhooks.Webhook
-	out      io.Writer
-
-	mu    sync.Mutex
-	left  int // requests still to fail
-	count int
-}
-
-// maxShown bounds what is read of a body.
-const maxShown = 8 << 20
-
-// ServeHTTP receives one delivery.
-func (r *receiver) ServeHTTP(w http.ResponseWriter, request *http.Request) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, request.Body, maxShown))
-	if err != nil {
-		http.Error(w, "cannot read the body", http.StatusBadRequest)
-		return
+// addressOf is the URL under which a process on this machine reaches a listener.
+func addressOf(listener net.Listener) string {
+	host, port, err := net.SplitHostPort(listener.Addr().String())
+	if ip := net.ParseIP(host); err == nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
 	}
-	status, verdict := r.judge(request.Header, body)
-	r.print(request, body, status, verdict)
-	if r.Delay > 0 {
-		select {
-		case <-time.After(r.Delay):
-		case <-request.Context().Done():
-			return
-		}
-	}
-	w.WriteHeader(status)
-}
-
-// judge verifies the signature and decides on the answer.
-func (r *receiver) judge(header http.Header, body []byte) (status int, verdict string) {
-	status, verdict = http.StatusNoContent, "signature not checked (no --secret)"
-	if r.verifier != nil {
-		if err := r.verifier.Verify(body, header); err != nil {
-			return http.StatusUnauthorized, "SIGNATURE WRONG: " + err.Error()
-		}
-		verdict = "signature valid"
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.count++
-	switch {
-	case r.left > 0:
-		r.left--
-		if status = r.Status; status == 0 {
-			status = http.StatusInternalServerError
-		}
-	case r.Fail == 0 && r.Status != 0:
-		status = r.Status
-	}
-	return status, verdict
-}
-
-func (r *receiver) print(request *http.Request, body []byte, status int, verdict string) {
-	var b strings.Builder
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	fmt.Fprintf(&b, "\n#%d %s %s %s → %d, %s\n", r.count, time.Now().Format("15:04:05.000"), request.Method, request.URL.Path, status, verdict)
-	names := make([]string, 0, len(request.Header))
-	for name := range request.Header {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
-		fmt.Fprintf(&b, "  %s: %s\n", strings.ToLower(name), request.Header.Get(name))
-	}
-	var pretty bytes.Buffer
-	if json.Indent(&pretty, body, "  ", "  ") == nil {
-		body = pretty.Bytes()
-	}
-	fmt.Fprintf(&b, "\n  %s\n", body)
-	_, _ = io.WriteString(r.out, b.String())
+	return "http://" + net.JoinHostPort(host, port)
 }

@@ -58,7 +58,7 @@ func (c *WorkerCommand) Run(ctx context.Context, env Environment) error {
 
 func run(ctx context.Context, env Environment, c config.Config, o app.Options) error {
 	if err := c.Require(config.DatabaseURL, config.EncryptionKeyset); err != nil {
-		return err
+		return fmt.Errorf("%w\nSee \"posthorn %s --help\"; \"posthorn keyset new\" prints a keyset", err, commandOf(o))
 	}
 	log := Logger(c)
 	slog.SetDefault(log)
@@ -81,6 +81,17 @@ func run(ctx context.Context, env Environment, c config.Config, o app.Options) e
 	}
 	defer a.Close()
 	return a.Run(ctx)
+}
+
+// commandOf is the command that makes such a process.
+func commandOf(o app.Options) string {
+	switch {
+	case o.API && o.Worker:
+		return "serve"
+	case o.API:
+		return "api"
+	}
+	return "worker"
 }
 
 // MigrateCommand is `posthorn migrate`.

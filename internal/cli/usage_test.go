@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"net"
 	"strings"
@@ -57,6 +58,19 @@ func TestTemporalAddress(t *testing.T) {
 	}
 	for _, bad := range []string{"temporal", ":7233", "http://temporal:7233", "temporal:port", "temporal:0", "temporal:70000", "a:b:c", "::1"} {
 		require.ErrorContains(t, checkTemporalAddress(bad), "TEMPORAL_ADDRESS is", bad)
+	}
+}
+
+// What a process needs and does not have is named at once, with where to read about it.
+func TestWhatIsRequiredIsNamed(t *testing.T) {
+	t.Parallel()
+	for command, run := range map[string]func(context.Context, Environment) error{
+		"serve": new(ServeCommand).Run, "api": new(APICommand).Run, "worker": new(WorkerCommand).Run,
+	} {
+		err := run(t.Context(), Environment{Out: io.Discard})
+		for _, want := range []string{"POSTHORN_DATABASE_URL must be set", "POSTHORN_ENCRYPTION_KEYSET must be set", `"posthorn ` + command + ` --help"`, "posthorn keyset new"} {
+			require.ErrorContains(t, err, want)
+		}
 	}
 }
 

@@ -83,6 +83,8 @@ func known(err error, what string) error {
 		return invalid(FieldError{"after", "is not a cursor of this list"})
 	case errors.Is(err, models.ErrSlow):
 		return Refuse(Unavailable, "reading this takes too long: ask for less, such as a shorter time or an id, or retry shortly")
+	case errors.Is(err, models.ErrKeyRemoved):
+		return Refuse(Unavailable, "this process has an earlier encryption keyset and cannot store secrets: retry shortly")
 	}
 	if full, ok := errors.AsType[*models.FullError](err); ok {
 		return Refuse(Conflict, "the limit of %d %s is reached", full.Limit, full.Kind)

@@ -21,7 +21,9 @@ type KeysetError struct {
 	Missing []secrets.KeyID // have been in use with the database, and are not in the keyset
 	Altered []secrets.KeyID // are in the keyset, and do not open what the keys of these ids sealed
 	Unnamed bool            // something does not open that does not name its key
+	Removed bool            // the primary key has been removed, or is being removed
 	Has     []secrets.KeyID // of the keyset
+	Primary secrets.KeyID   // of the keyset
 }
 
 // Error implements error. Key ids are no secrets.
@@ -36,8 +38,13 @@ func (e *KeysetError) Error() string {
 	if e.Unnamed {
 		wrong = append(wrong, "a key that leaves no id on what it seals is missing")
 	}
+	remedy := "with all of these keys"
+	if e.Removed {
+		wrong = append(wrong, "its primary "+keyNames([]secrets.KeyID{e.Primary})+" has been removed")
+		remedy = "that \"posthorn keyset remove\" printed"
+	}
 	return fmt.Sprintf("the encryption keyset does not fit the database: %s (the keyset has %s). Set POSTHORN_ENCRYPTION_KEYSET "+
-		"to the keyset with all of these keys; for \"dev\" it is the file keyset in the data directory", strings.Join(wrong, "; "), keyNames(e.Has))
+		"to the keyset %s; for \"dev\" it is the file keyset in the data directory", strings.Join(wrong, "; "), keyNames(e.Has), remedy)
 }
 
 func keyNames(ids []secrets.KeyID) string {
@@ -52,7 +59,8 @@ func keyNames(ids []secrets.KeyID) string {
 }
 
 // CheckKeyset opens the canary of every key that has sealed something in this database, and fails with a KeysetError if
-// one does not open. The key that seals from now on gets a canary if it has none.
+// one does not open, or if the keyset's primary key has been removed. The key that seals from now on gets a canary if it
+// has none.
 func CheckKeyset(ctx context.Context, store *models.Store, box *secrets.Box) error {
 	known, err := store.KeysetCanaries(ctx)
 	if err != nil {
@@ -102,6 +110,7 @@ func (c *keysetCheck) open(known []models.KeysetCanary) error {
 	for _, row := range known {
 		id := secrets.KeyID(row.KeyID) //nolint:gosec // it was made of one
 		c.covered = c.covered || id == c.box.Primary()
+		f.removed = f.removed || id == c.box.Primary() && row.RemovedAt != nil
 		if len(row.Sealed) == 0 {
 			c.lost[id] = true
 			continue
@@ -169,7 +178,7 @@ func canaryContext(id secrets.KeyID) string {
 // findings gathers what a keyset cannot open.
 type findings struct {
 	missing, altered []secrets.KeyID
-	unnamed          bool
+	unnamed, removed bool
 }
 
 func (f *findings) add(id secrets.KeyID, box *secrets.Box) {
@@ -181,8 +190,8 @@ func (f *findings) add(id secrets.KeyID, box *secrets.Box) {
 }
 
 func (f *findings) err(box *secrets.Box) error {
-	if len(f.missing) == 0 && len(f.altered) == 0 && !f.unnamed {
+	if len(f.missing) == 0 && len(f.altered) == 0 && !f.unnamed && !f.removed {
 		return nil
 	}
-	return &KeysetError{Missing: f.missing, Altered: f.altered, Unnamed: f.unnamed, Has: box.Keys()}
+	return &KeysetError{Missing: f.missing, Altered: f.altered, Unnamed: f.unnamed, Removed: f.removed, Has: box.Keys(), Primary: box.Primary()}
 }

@@ -41,11 +41,25 @@ func newKeyset(t *testing.T) string {
 	return text
 }
 
-func rotated(t *testing.T, keyset string) string {
+// added is a keyset with a key more, which does not seal yet.
+func added(t *testing.T, keyset string) string {
 	t.Helper()
-	text, err := secrets.RotateKeyset(keyset)
+	text, _, err := secrets.AddKey(keyset)
 	require.NoError(t, err)
 	return text
+}
+
+// promoted is a keyset whose newest key seals.
+func promoted(t *testing.T, keyset string) string {
+	t.Helper()
+	text, err := secrets.PromoteKey(keyset, boxOf(t, keyset).Newest())
+	require.NoError(t, err)
+	return text
+}
+
+func rotated(t *testing.T, keyset string) string {
+	t.Helper()
+	return promoted(t, added(t, keyset))
 }
 
 func boxOf(t *testing.T, keyset string) *secrets.Box {

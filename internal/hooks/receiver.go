@@ -23,10 +23,8 @@ type Receiver struct {
 	opened        *sealed
 }
 
-// ErrSealed means that a webhook's headers or secrets cannot be opened. It says nothing about any other webhook.
-var ErrSealed = errors.New("the webhook's secrets cannot be opened")
-
-// Receiver gives the webhook as it was at most a second ago. NotFound if it has been deleted.
+// Receiver gives the webhook as it was at most a second ago. NotFound if it has been deleted, a SealedError if it cannot be
+// opened.
 func (s *Service) Receiver(ctx context.Context, tenant, id string) (*Receiver, error) {
 	v, err := s.directory.current(ctx, tenant)
 	if err != nil {
@@ -47,7 +45,7 @@ func (s *Service) Receiver(ctx context.Context, tenant, id string) (*Receiver, e
 	}
 	e.open.Do(func() { e.opened, e.err = s.unseal(&e.webhook) })
 	if e.err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrSealed, e.err)
+		return nil, e.err
 	}
 	return s.receiver(&e.webhook, e.opened), nil
 }

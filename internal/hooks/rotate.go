@@ -41,10 +41,7 @@ func (s *Service) RotateSecret(ctx context.Context, tenant, id string, overlap t
 		if err := p.err(); err != nil {
 			return err
 		}
-		o, err := s.unseal(w)
-		if err != nil {
-			return err
-		}
+		o := s.forChange(w)
 		if err := o.replaceSecret(secret, overlap, now); err != nil {
 			return err
 		}

@@ -2,7 +2,9 @@ package hooks
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/posthorn/posthorn/internal/wire"
@@ -13,6 +15,8 @@ import (
 type sealed struct {
 	headers map[string]string
 	secrets []signingSecret
+	// lost: a part that could not be opened is nil. It stays as it is stored until something takes its place.
+	lost bool
 }
 
 // signingSecret is a secret that signs until a time, or for good.
@@ -32,17 +36,23 @@ func (o *sealed) active(at time.Time) []string {
 	return values
 }
 
-// seal encrypts headers and secrets into w. Each ciphertext is bound to the webhook and to what it is.
+// Each ciphertext is bound to the webhook and to what it is.
+func headersContext(webhookID string) string { return webhookID + "/headers" }
+func secretsContext(webhookID string) string { return webhookID + "/secrets" }
+
+// seal encrypts headers and secrets into w.
 func (s *Service) seal(w *models.Webhook, o *sealed) (err error) {
-	if w.Headers, err = s.sealJSON(o.headers, w.ID+"/headers"); err != nil {
-		return err
+	if !o.lost || o.headers != nil {
+		if w.Headers, err = s.sealJSON(o.headers, headersContext(w.ID)); err != nil {
+			return err
+		}
 	}
-	w.Secrets, err = s.sealJSON(o.secrets, secretsContext(w.ID))
+	if !o.lost || o.secrets != nil {
+		w.Secrets, err = s.sealJSON(o.secrets, secretsContext(w.ID))
+	}
+	w.SealedWith = int64(s.Box.Primary())
 	return err
 }
-
-// secretsContext binds sealed secrets to their webhook.
-func secretsContext(webhookID string) string { return webhookID + "/secrets" }
 
 func (s *Service) sealJSON(v any, about string) ([]byte, error) {
 	plain, err := json.Marshal(v)
@@ -52,12 +62,52 @@ func (s *Service) sealJSON(v any, about string) ([]byte, error) {
 	return s.Box.Seal(plain, about)
 }
 
+// ErrSealed means that a webhook's headers or secrets cannot be opened. It says nothing about any other webhook.
+var ErrSealed = errors.New("the webhook's secrets cannot be opened")
+
+// SealedError is ErrSealed, with what is wrong. To callers it is a Conflict.
+type SealedError struct {
+	Problem string // for the webhook's owner: which part it is, and what mends it
+	cause   error
+}
+
+// Error implements error. Ids of keys are no secrets.
+func (e *SealedError) Error() string { return e.Problem + ": " + e.cause.Error() }
+
+// Unwrap gives ErrSealed, the refusal, and the cause.
+func (e *SealedError) Unwrap() []error {
+	return []error{ErrSealed, Refuse(Conflict, "%s", e.Problem), e.cause}
+}
+
+// unseal opens what is sealed of a webhook. Its error is a SealedError; the part that can be opened is returned with it.
 func (s *Service) unseal(w *models.Webhook) (*sealed, error) {
 	o := &sealed{}
-	if err := s.unsealJSON(w.Headers, w.ID+"/headers", &o.headers); err != nil {
-		return nil, err
+	var problems []string
+	var causes []error
+	for _, part := range []struct {
+		box            []byte
+		about, problem string
+		into           any
+	}{
+		{w.Secrets, secretsContext(w.ID), "the signing secret cannot be opened: rotate it", &o.secrets},
+		{w.Headers, headersContext(w.ID), "the headers cannot be opened: set them again", &o.headers},
+	} {
+		if err := s.unsealJSON(part.box, part.about, part.into); err != nil {
+			o.lost = true
+			problems, causes = append(problems, part.problem), append(causes, err)
+		}
 	}
-	return o, s.unsealJSON(w.Secrets, secretsContext(w.ID), &o.secrets)
+	if o.lost {
+		return o, &SealedError{Problem: strings.Join(problems, "; "), cause: errors.Join(causes...)}
+	}
+	return o, nil
+}
+
+// forChange opens what is sealed of a webhook that is to be changed. A part that cannot be opened keeps no change from being
+// made: it stays as it is, unless the change replaces it.
+func (s *Service) forChange(w *models.Webhook) *sealed {
+	o, _ := s.unseal(w)
+	return o
 }
 
 func (s *Service) unsealJSON(box []byte, about string, v any) error {
@@ -65,28 +115,29 @@ func (s *Service) unsealJSON(box []byte, about string, v any) error {
 	if err != nil {
 		return fmt.Errorf("hooks: open %s: %w", about, err)
 	}
-	return json.Unmarshal(plain, v)
+	if json.Unmarshal(plain, v) != nil { // whose error could quote it
+		return fmt.Errorf("hooks: open %s: it is not JSON of the right form", about)
+	}
+	return nil
 }
 
 // Headers gives the names of a webhook's custom headers with their values masked: they may be credentials, and are
-// shown as little as a secret is.
+// shown as little as a secret is. With a SealedError it gives those that can be opened.
 func (s *Service) Headers(w *models.Webhook) (map[string]string, error) {
 	o, err := s.unseal(w)
-	if err != nil {
-		return nil, err
-	}
 	masked := make(map[string]string, len(o.headers))
 	for name := range o.headers {
 		masked[name] = wire.Masked
 	}
-	return masked, nil
+	return masked, err
 }
 
-// Secret gives the newest signing secret of a webhook, "" if it has none: for the systems whose own API returns it.
+// Secret gives the newest signing secret of a webhook, "" if it has none or it cannot be opened: for the systems whose own
+// API returns it.
 func (s *Service) Secret(w *models.Webhook) (string, error) {
-	o, err := s.unseal(w)
-	if err != nil || len(o.secrets) == 0 {
-		return "", err
+	o, _ := s.unseal(w) // one webhook that cannot be opened must not cost the caller the list
+	if len(o.secrets) == 0 {
+		return "", nil
 	}
 	return o.secrets[0].Value, nil
 }

@@ -94,10 +94,7 @@ func (s *Service) UpdateWebhook(ctx context.Context, tenant, id string, c Webhoo
 	}
 	note := &models.AuditNote{}
 	w, err := s.Store.UpdateWebhook(models.WithAuditNote(ctx, note), tenant, id, func(w *models.Webhook) error {
-		o, err := s.unseal(w)
-		if err != nil {
-			return err
-		}
+		o := s.forChange(w)
 		was := faceOf(w, o)
 		w.UpdatedBy = c.By
 		if err := s.apply(found, w, o, s.withoutEchoes(w, c)); err != nil {

@@ -5,55 +5,17 @@
 package secrets
 
 import (
-	"bytes"
-	"encoding/base64"
 	"errors"
 	"fmt"
-	"strings"
+	"slices"
 
 	"github.com/tink-crypto/tink-go/v2/aead"
-	"github.com/tink-crypto/tink-go/v2/insecurecleartextkeyset"
 	"github.com/tink-crypto/tink-go/v2/keyset"
 	"github.com/tink-crypto/tink-go/v2/tink"
 )
 
-// ErrKeyset is returned for a keyset that cannot be read. What exactly is wrong is not said, as that could quote it.
-var ErrKeyset = errors.New("secrets: not an AEAD keyset in the form that \"posthorn keyset new\" prints")
-
 // ErrOpen is returned for bytes that no key of the keyset sealed in the context given.
 var ErrOpen = errors.New("secrets: cannot be opened: sealed by another keyset, in another context, or altered")
-
-// NewKeyset returns a fresh keyset with one AES256-GCM key: a Tink keyset in binary form, in base64, on one line.
-func NewKeyset() (string, error) {
-	handle, err := keyset.NewHandle(aead.AES256GCMKeyTemplate())
-	if err != nil {
-		return "", fmt.Errorf("make a keyset: %w", err)
-	}
-	return printKeyset(handle)
-}
-
-// RotateKeyset returns the given keyset with a new key added that seals from now on. The older keys stay and open what
-// they sealed. Every process must know the new keyset before one seals with it, or the others cannot open the result:
-// roll it out to all, then restart all.
-func RotateKeyset(current string) (string, error) {
-	handle, err := readKeyset(current)
-	if err != nil {
-		return "", err
-	}
-	manager := keyset.NewManagerFromHandle(handle)
-	id, err := manager.Add(aead.AES256GCMKeyTemplate())
-	if err != nil {
-		return "", fmt.Errorf("add a key: %w", err)
-	}
-	if err := manager.SetPrimary(id); err != nil {
-		return "", fmt.Errorf("make the new key primary: %w", err)
-	}
-	rotated, err := manager.Handle()
-	if err != nil {
-		return "", fmt.Errorf("rotate the keyset: %w", err)
-	}
-	return printKeyset(rotated)
-}
 
 // Box seals secrets for the database and opens them again. It is safe for concurrent use.
 type Box struct {
@@ -61,7 +23,7 @@ type Box struct {
 	keys *keyset.Handle
 }
 
-// OpenBox returns the Box of a keyset from NewKeyset or RotateKeyset. Tink's own JSON form, as tinkey writes it, is
+// OpenBox returns the Box of a keyset from NewKeyset, AddKey, PromoteKey or RemoveKey. Tink's own JSON form, as tinkey writes it, is
 // accepted too, plain or in base64. It fails with ErrKeyset.
 func OpenBox(keysetText string) (*Box, error) {
 	handle, err := readKeyset(keysetText)
@@ -85,39 +47,35 @@ func (b *Box) Seal(plain []byte, context string) ([]byte, error) {
 	return sealed, nil
 }
 
-// Open decrypts what Seal made in the same context, with whichever key of the keyset sealed it. It fails with ErrOpen.
+// Open decrypts what Seal made in the same context, with whichever key of the keyset sealed it. It fails with ErrOpen; the
+// error names the key if the keyset lacks it.
 func (b *Box) Open(sealed []byte, context string) ([]byte, error) {
 	plain, err := b.aead.Decrypt(sealed, []byte(context))
-	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", context, ErrOpen)
+	if err == nil {
+		return plain, nil
 	}
-	return plain, nil
+	if id, ok := SealedBy(sealed); ok && !slices.Contains(b.Keys(), id) {
+		return nil, fmt.Errorf("open %s: the keyset lacks key %d: %w", context, id, ErrOpen)
+	}
+	return nil, fmt.Errorf("open %s: %w", context, ErrOpen)
 }
 
-func printKeyset(handle *keyset.Handle) (string, error) {
-	var out bytes.Buffer
-	if err := insecurecleartextkeyset.Write(handle, keyset.NewBinaryWriter(&out)); err != nil {
-		return "", fmt.Errorf("print the keyset: %w", err)
+// OpenedBy is Open, and returns the id of the key that sealed it as well.
+func (b *Box) OpenedBy(sealed []byte, context string) (plain []byte, id KeyID, err error) {
+	if plain, err = b.Open(sealed, context); err != nil {
+		return nil, 0, err
 	}
-	return base64.StdEncoding.EncodeToString(out.Bytes()), nil
-}
-
-func readKeyset(text string) (*keyset.Handle, error) {
-	text = strings.TrimSpace(text)
-	raw := []byte(text)
-	if !strings.HasPrefix(text, "{") {
-		var err error
-		if raw, err = base64.StdEncoding.DecodeString(text); err != nil || len(raw) == 0 {
-			return nil, ErrKeyset
+	if id, ok := SealedBy(sealed); ok && slices.Contains(b.Keys(), id) {
+		return plain, id, nil
+	}
+	for _, id := range b.Keys() { // of a key that leaves no id on what it seals
+		one, err := b.only(id)
+		if err != nil {
+			return nil, 0, err
+		}
+		if _, err := one.Open(sealed, context); err == nil {
+			return plain, id, nil
 		}
 	}
-	var reader keyset.Reader = keyset.NewBinaryReader(bytes.NewReader(raw))
-	if raw[0] == '{' { // which no binary keyset starts with
-		reader = keyset.NewJSONReader(bytes.NewReader(raw))
-	}
-	handle, err := insecurecleartextkeyset.Read(reader)
-	if err != nil {
-		return nil, ErrKeyset
-	}
-	return handle, nil
+	return nil, 0, fmt.Errorf("open %s: %w", context, ErrOpen)
 }

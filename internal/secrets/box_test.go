@@ -65,30 +65,6 @@ func TestBoxRefusesWhatItDidNotSeal(t *testing.T) {
 	}
 }
 
-func TestRotateKeyset(t *testing.T) {
-	t.Parallel()
-	first := newKeyset(t)
-	bySecond, err := RotateKeyset(first)
-	require.NoError(t, err)
-	third, err := RotateKeyset(bySecond)
-	require.NoError(t, err)
-
-	old, newest := openBox(t, first), openBox(t, third)
-	sealed, err := old.Seal([]byte("secret"), "c")
-	require.NoError(t, err)
-	opened, err := newest.Open(sealed, "c")
-	require.NoError(t, err, "the first of three keys still opens")
-	require.Equal(t, "secret", string(opened))
-
-	sealed, err = newest.Seal([]byte("secret"), "c")
-	require.NoError(t, err)
-	_, err = old.Open(sealed, "c")
-	require.ErrorIs(t, err, ErrOpen, "the new key seals")
-
-	_, err = RotateKeyset("nonsense")
-	require.ErrorIs(t, err, ErrKeyset)
-}
-
 func TestOpenBoxAcceptsEveryForm(t *testing.T) {
 	t.Parallel()
 	printed := newKeyset(t)
@@ -185,38 +161,5 @@ func BenchmarkOpen(b *testing.B) {
 		if _, err := box.Open(sealed, "webhook/wh_1"); err != nil {
 			b.Fatal(err)
 		}
-	}
-}
-
-func TestKeyIDs(t *testing.T) {
-	t.Parallel()
-	first := newKeyset(t)
-	rotated, err := RotateKeyset(first)
-	require.NoError(t, err)
-	old, box := openBox(t, first), openBox(t, rotated)
-	require.Equal(t, []KeyID{old.Primary()}, old.Keys())
-	require.ElementsMatch(t, []KeyID{old.Primary(), box.Primary()}, box.Keys())
-	require.NotEqual(t, old.Primary(), box.Primary())
-
-	for _, id := range box.Keys() {
-		sealed, err := box.SealWith(id, []byte("secret"), "c")
-		require.NoError(t, err)
-		by, ok := SealedBy(sealed)
-		require.True(t, ok)
-		require.Equal(t, id, by)
-		opened, err := box.Open(sealed, "c")
-		require.NoError(t, err)
-		require.Equal(t, "secret", string(opened))
-	}
-	sealed, err := box.Seal([]byte("secret"), "c")
-	require.NoError(t, err)
-	by, _ := SealedBy(sealed)
-	require.Equal(t, box.Primary(), by, "sealing with another key has not changed the primary one")
-
-	_, err = old.SealWith(box.Primary(), nil, "c")
-	require.Error(t, err, "not in the keyset")
-	for _, short := range [][]byte{nil, {1, 2, 3, 4}, []byte("of another keyset")} {
-		_, ok := SealedBy(short)
-		require.False(t, ok)
 	}
 }

@@ -38,5 +38,8 @@ func (up42) validSecret(secret string) error {
 }
 
 func signatureOfBytes(secret string, content []byte) (string, error) {
+	if err := validKey(secret); err != nil {
+		return "", err
+	}
 	return "v1," + hmacSHA256([]byte(secret), content), nil
 }

@@ -74,6 +74,7 @@ func TestProduction(t *testing.T) {
 		"a process that stops says so first":            stoppingIsAnnounced,
 		"a second SIGTERM ends a process at once":       secondSignalEnds,
 		"pgbouncer in transaction mode is enough":       pgbouncerIsEnough,
+		"the key of the keyset is replaced":             keysetIsReplaced,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
