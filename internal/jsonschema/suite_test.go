@@ -1,0 +1,125 @@
+package jsonschema
+
+import (
+	"archive/zip"
+	"encoding/json"
+	"io"
+	"math"
+	"path"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// suiteCase is a file of the official test suite: schemas, and data with the verdict on them.
+type suiteCase struct {
+	Description string          `json:"description"`
+	Schema      json.RawMessage `json:"schema"`
+	Tests       []struct {
+		Description string          `json:"description"`
+		Data        json.RawMessage `json:"data"`
+		Valid       bool            `json:"valid"`
+	} `json:"tests"`
+}
+
+var suiteDrafts = map[string]draft{"draft4": 4, "draft6": 6, "draft7": 7, "draft2019-09": 2019, "draft2020-12": 2020}
+
+func readSuite(t *testing.T) map[string][]byte {
+	t.Helper()
+	archive, err := zip.OpenReader("testdata/suite.zip")
+	require.NoError(t, err)
+	defer func() { _ = archive.Close() }()
+	files := map[string][]byte{}
+	for _, f := range archive.File {
+		r, err := f.Open()
+		require.NoError(t, err)
+		files[f.Name], err = io.ReadAll(r)
+		require.NoError(t, err)
+		_ = r.Close()
+	}
+	return files
+}
+
+// The verdicts are those of the official test suite, in every draft, its optional tests and formats included. What
+// differs on purpose is in the table, and stays what it is.
+func TestOfficialSuite(t *testing.T) {
+	t.Parallel()
+	files := readSuite(t)
+	used, judged := map[string]bool{}, 0
+	for name, raw := range files {
+		parts := strings.Split(name, "/")
+		d, ok := suiteDrafts[parts[min(1, len(parts)-1)]]
+		if parts[0] != "tests" || !ok {
+			continue
+		}
+		var cases []suiteCase
+		require.NoError(t, json.Unmarshal(raw, &cases), name)
+		for _, c := range cases {
+			schema, err := suiteSchema(files, d, c.Schema, strings.Contains(name, "optional/format/"))
+			for _, test := range c.Tests {
+				id := strings.TrimSuffix(path.Join(parts[1:]...), ".json") + ": " + c.Description + ": " + test.Description
+				verdict := "refused"
+				if err == nil {
+					verdict = verdictOf(t, schema, test.Data)
+				}
+				judged++
+				want := map[bool]string{true: "valid", false: "invalid"}[test.Valid]
+				if reason, differs := difference(id); differs {
+					if verdict != want {
+						used[reason] = true
+					}
+					continue
+				}
+				if verdict != want {
+					t.Errorf("%s: %s, want %s (%v)", id, verdict, want, err)
+				}
+			}
+		}
+	}
+	require.Greater(t, judged, 6000)
+	for pattern, reason := range differences {
+		require.True(t, used[reason], "nothing differs any more: %s (%s)", pattern, reason)
+	}
+}
+
+func suiteSchema(files map[string][]byte, d draft, schema []byte, formats bool) (*Schema, error) {
+	c := newCompiler()
+	c.fallback, c.formats = d, formats
+	c.published = func(uri string) ([]byte, bool) {
+		if raw, ok := metaFile(uri); ok {
+			return raw, true
+		}
+		raw, ok := files["remotes/"+strings.TrimPrefix(uri, "http://localhost:1234/")]
+		return raw, ok
+	}
+	return c.compile(schema)
+}
+
+func verdictOf(t *testing.T, s *Schema, data []byte) string {
+	t.Helper()
+	violations, err := s.Validate(t.Context(), data, &Budget{steps: math.MaxInt32})
+	switch {
+	case err != nil:
+		return err.Error()
+	case len(violations) > 0:
+		return "invalid"
+	default:
+		return "valid"
+	}
+}
+
+// differences are the cases of the suite whose verdict differs on purpose, by the beginning of their names ("*" is any
+// draft), with the reason.
+var differences = map[string]string{}
+
+func difference(id string) (string, bool) {
+	_, rest, _ := strings.Cut(id, "/")
+	for prefix, reason := range differences {
+		general, all := strings.CutPrefix(prefix, "*/")
+		if all && strings.HasPrefix(rest, general) || strings.HasPrefix(id, prefix) {
+			return reason, true
+		}
+	}
+	return "", false
+}
