@@ -72,7 +72,9 @@ func TestNumbersUnderASchemaAreBounded(t *testing.T) {
 // doubles is a schema with which each level of the data costs twice the one above.
 const doubles = `{"properties":{"a":{"allOf":[{"$ref":"#"},{"$ref":"#"}]}}}`
 
-func nested(levels int) string { return strings.Repeat(`{"a":`, levels) + `1` + strings.Repeat(`}`, levels) }
+func nested(levels int) string {
+	return strings.Repeat(`{"a":`, levels) + `1` + strings.Repeat(`}`, levels)
+}
 
 func TestWhatCostsTooMuchToCheckIsRefused(t *testing.T) {
 	t.Parallel()

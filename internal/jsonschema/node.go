@@ -21,17 +21,17 @@ type node struct {
 	recursiveRef *node
 	recursive    bool // recursiveRef looks for the outermost resource that has a $recursiveAnchor
 
-	allOf, anyOf, oneOf     []*node
-	not, then, otherwise    *node
-	condition               *node // if
-	numbers                 *numberRules
-	texts                   *textRules
-	arrays                  *arrayRules
-	objects                 *objectRules
-	unevaluatedProperties   *node
-	unevaluatedItems        *node
-	cost                    int // evaluations of one value that the node takes, itself included
-	costing                 bool
+	allOf, anyOf, oneOf   []*node
+	not, then, otherwise  *node
+	condition             *node // if
+	numbers               *numberRules
+	texts                 *textRules
+	arrays                *arrayRules
+	objects               *objectRules
+	unevaluatedProperties *node
+	unevaluatedItems      *node
+	cost                  int // evaluations of one value that the node takes, itself included
+	costing               bool
 }
 
 type numberRules struct {

@@ -67,7 +67,9 @@ func (e *evaluation) dependent(d dependency, v *value, own *marks) bool {
 		return e.evaluate(d.node, v, own)
 	}
 	if missing := e.missing(v, d.required); len(missing) > 0 {
-		return e.fail(func() string { return plural("property", "properties", missing) + " required, if " + quoted(d.name) + " exists" })
+		return e.fail(func() string {
+			return plural("property", "properties", missing) + " required, if " + quoted(d.name) + " exists"
+		})
 	}
 	return true
 }

@@ -65,21 +65,20 @@ func TestOfficialSuite(t *testing.T) {
 				}
 				judged++
 				want := map[bool]string{true: "valid", false: "invalid"}[test.Valid]
-				if reason, differs := difference(id); differs {
-					if verdict != want {
-						used[reason] = true
-					}
+				if verdict == want {
 					continue
 				}
-				if verdict != want {
+				if entry, known := difference(id); known {
+					used[entry] = true
+				} else {
 					t.Errorf("%s: %s, want %s (%v)", id, verdict, want, err)
 				}
 			}
 		}
 	}
 	require.Greater(t, judged, 6000)
-	for pattern, reason := range differences {
-		require.True(t, used[reason], "nothing differs any more: %s (%s)", pattern, reason)
+	for entry := range differences {
+		require.True(t, used[entry], "nothing differs any more: %s", entry)
 	}
 }
 
@@ -111,14 +110,23 @@ func verdictOf(t *testing.T, s *Schema, data []byte) string {
 
 // differences are the cases of the suite whose verdict differs on purpose, by the beginning of their names ("*" is any
 // draft), with the reason.
-var differences = map[string]string{}
+var differences = map[string]string{
+	"*/optional/content: ": "contentEncoding and contentMediaType are annotations, as they are for Ajv and from 2019-09 on for the specification",
+	"*/vocabulary: schema that uses custom metaschema": "a dialect of one's own is refused when the schema is registered: only the published drafts " +
+		"are known",
+	"*/vocabulary: ignore unrecognized optional vocabulary": "the same",
+	"*/optional/format-assertion: ":                         "the same",
+	"draft4/optional/zeroTerminatedFloats: ":                "1.0 is an integer in every draft, as it is for Ajv and from draft-06 on for the specification",
+	`draft2020-12/optional/ecmascript-regex: \a is not`:     "format is an annotation from 2019-09 on",
+}
 
+// difference returns the entry of the table that a case is under.
 func difference(id string) (string, bool) {
 	_, rest, _ := strings.Cut(id, "/")
-	for prefix, reason := range differences {
+	for prefix := range differences {
 		general, all := strings.CutPrefix(prefix, "*/")
 		if all && strings.HasPrefix(rest, general) || strings.HasPrefix(id, prefix) {
-			return reason, true
+			return prefix, true
 		}
 	}
 	return "", false
