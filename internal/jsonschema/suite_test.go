@@ -25,9 +25,9 @@ type suiteCase struct {
 
 var suiteDrafts = map[string]draft{"draft4": 4, "draft6": 6, "draft7": 7, "draft2019-09": 2019, "draft2020-12": 2020}
 
-func readSuite(t *testing.T) map[string][]byte {
+func readArchive(t *testing.T, name string) map[string][]byte {
 	t.Helper()
-	archive, err := zip.OpenReader("testdata/suite.zip")
+	archive, err := zip.OpenReader(name)
 	require.NoError(t, err)
 	defer func() { _ = archive.Close() }()
 	files := map[string][]byte{}
@@ -45,7 +45,7 @@ func readSuite(t *testing.T) map[string][]byte {
 // differs on purpose is in the table, and stays what it is.
 func TestOfficialSuite(t *testing.T) {
 	t.Parallel()
-	files := readSuite(t)
+	files := readArchive(t, "testdata/suite.zip")
 	used, judged := map[string]bool{}, 0
 	for name, raw := range files {
 		parts := strings.Split(name, "/")
