@@ -43,12 +43,18 @@ var (
 	uuidForm     = regexp.MustCompile(`^[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}$`)
 	dateForm     = regexp.MustCompile(`^[0-9]{4}-[0-9]{2}-[0-9]{2}$`)
 	timeForm     = regexp.MustCompile(`^([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.[0-9]+)?(?:[zZ]|([+-])([0-9]{2}):([0-9]{2}))$`)
-	durationForm = regexp.MustCompile(`^P(?:[0-9]+W|(?:[0-9]+Y)?(?:[0-9]+M)?(?:[0-9]+D)?(T(?:[0-9]+H)?(?:[0-9]+M)?(?:[0-9]+S)?)?)$`)
+	durationForm = regexp.MustCompile(`^P(?:[0-9]+W|` + durationDate + `(?:T` + durationTime + `)?|T` + durationTime + `)$`)
 	pointerForm  = regexp.MustCompile(`^(?:/(?:[^~/]|~[01])*)*$`)
 	relativeForm = regexp.MustCompile(`^(?:0|[1-9][0-9]*)(#|(?:/(?:[^~/]|~[01])*)*)$`)
 	semverForm   = regexp.MustCompile(`^(?:0|[1-9][0-9]*)\.(?:0|[1-9][0-9]*)\.(?:0|[1-9][0-9]*)` +
 		`(?:-(?:0|[1-9][0-9]*|[0-9]*[A-Za-z-][0-9A-Za-z-]*)(?:\.(?:0|[1-9][0-9]*|[0-9]*[A-Za-z-][0-9A-Za-z-]*))*)?` +
 		`(?:\+[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*)?$`)
+)
+
+// The parts of a duration: each unit may be followed by the next smaller one, and by no other.
+const (
+	durationDate = `(?:[0-9]+Y(?:[0-9]+M(?:[0-9]+D)?)?|[0-9]+M(?:[0-9]+D)?|[0-9]+D)`
+	durationTime = `(?:[0-9]+H(?:[0-9]+M(?:[0-9]+S)?)?|[0-9]+M(?:[0-9]+S)?|[0-9]+S)`
 )
 
 // isDate: full-date of RFC 3339.
@@ -91,10 +97,7 @@ func isDateTime(s string) bool {
 }
 
 // isDuration: RFC 3339, appendix A.
-func isDuration(s string) bool {
-	m := durationForm.FindStringSubmatch(s)
-	return m != nil && s != "P" && m[1] != "T"
-}
+func isDuration(s string) bool { return durationForm.MatchString(s) }
 
 // isPeriod: RFC 3339, appendix A: two times, or one and a duration.
 func isPeriod(s string) bool {
@@ -133,8 +136,9 @@ func isEmail(s string, international bool) bool {
 	}
 	if literal, ok := strings.CutPrefix(domain, "["); ok {
 		literal, ok = strings.CutSuffix(literal, "]")
-		if v6, is6 := strings.CutPrefix(literal, "IPv6:"); is6 {
-			return ok && isIPv6(v6)
+		const tag = "IPv6:"
+		if len(literal) > len(tag) && strings.EqualFold(literal[:len(tag)], tag) {
+			return ok && isIPv6(literal[len(tag):])
 		}
 		return ok && isIPv4(literal)
 	}

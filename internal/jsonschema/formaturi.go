@@ -117,7 +117,7 @@ func isPrivateUse(c rune) bool {
 	return c >= 0xe000 && c <= 0xf8ff || c >= 0xf0000 && c&0xffff <= 0xfffd
 }
 
-// isURITemplate: RFC 6570.
+// isURITemplate: RFC 6570, with its erratum that allows an apostrophe.
 func isURITemplate(s string) bool {
 	for s != "" {
 		i := strings.IndexByte(s, '{')
@@ -140,7 +140,7 @@ func isTemplateText(s string) bool {
 			if i+2 >= len(s) || !isHex(s[i+1]) || !isHex(s[i+2]) {
 				return false
 			}
-		case c <= ' ' || c == 0x7f || strings.ContainsRune("\"'<>\\^`{|}", c):
+		case c <= ' ' || c == 0x7f || strings.ContainsRune("\"<>\\^`{|}", c):
 			return false
 		case c >= 0x80 && !isIRIChar(c) && !isPrivateUse(c):
 			return false
