@@ -60,7 +60,7 @@ func checkData(ctx context.Context, p *problems, field string, schema *jsonschem
 // checkSchema compiles a schema that is to be stored, and names everything that is wrong with it. nil: something is.
 func checkSchema(ctx context.Context, p *problems, text string) (*jsonschema.Schema, error) {
 	schema, err := jsonschema.Compile(ctx, []byte(text))
-	invalid, ok := errors.AsType[*jsonschema.Invalid](err)
+	invalid, ok := errors.AsType[*jsonschema.SchemaError](err)
 	if !ok {
 		return schema, err
 	}

@@ -8,7 +8,7 @@ import (
 // Steps of a budget: what a request may cost whatever it holds, and for each byte that is checked. A step takes 20 to
 // 100 ns.
 const (
-	baseSteps    = 4_000_000
+	baseSteps    = 1_000_000
 	stepsPerByte = 32
 )
 

@@ -48,7 +48,7 @@ func TestNumbersOfSchemasAreBounded(t *testing.T) {
 	t.Parallel()
 	for _, keyword := range []string{"minimum", "maximum", "multipleOf", "const", "minLength", "maxItems", "default", "x-mine"} {
 		_, err := Compile(t.Context(), []byte(`{"properties":{"n":{"`+keyword+`":1e9999999}}}`))
-		var invalid *Invalid
+		var invalid *SchemaError
 		require.ErrorAs(t, err, &invalid, keyword)
 		require.Equal(t, "properties.n."+keyword, invalid.Violations[0].Path)
 	}
@@ -88,7 +88,7 @@ func TestSchemasBeyondTheBudgetAreRefused(t *testing.T) {
 	} {
 		before := time.Now()
 		_, err := Compile(t.Context(), []byte(c.schema))
-		var invalid *Invalid
+		var invalid *SchemaError
 		require.ErrorAs(t, err, &invalid, name)
 		require.Contains(t, invalid.Error(), c.says, name)
 		if c.path != "" {

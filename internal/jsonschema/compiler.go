@@ -47,8 +47,8 @@ func newCompiler() *compiler {
 	}
 }
 
-func refusal(format string, args ...any) *Invalid {
-	return &Invalid{[]Violation{{Message: fmt.Sprintf(format, args...)}}}
+func refusal(format string, args ...any) *SchemaError {
+	return &SchemaError{[]Violation{{Message: fmt.Sprintf(format, args...)}}}
 }
 
 func (c *compiler) compile(raw []byte) (*Schema, error) {
@@ -60,7 +60,7 @@ func (c *compiler) compile(raw []byte) (*Schema, error) {
 		return nil, refusal("is not JSON")
 	}
 	if len(wrong) > 0 {
-		return nil, &Invalid{wrong}
+		return nil, &SchemaError{wrong}
 	}
 	if v.kind != object && v.kind != boolean {
 		return nil, refusal("must be an object or a boolean")
@@ -69,7 +69,7 @@ func (c *compiler) compile(raw []byte) (*Schema, error) {
 	if s := v.get("$schema"); s != nil && s.kind == text {
 		var ok bool
 		if d, ok = draftOf(s.text); !ok {
-			return nil, &Invalid{[]Violation{{"$schema", fmt.Sprintf("%q is not known; there are %s", shortened(s.text), draftNames)}}}
+			return nil, &SchemaError{[]Violation{{"$schema", fmt.Sprintf("%q is not known; there are %s", shortened(s.text), draftNames)}}}
 		}
 	}
 	if !c.ours {
@@ -78,7 +78,7 @@ func (c *compiler) compile(raw []byte) (*Schema, error) {
 			return nil, err
 		}
 		if len(violations) > 0 {
-			return nil, &Invalid{merged(violations)}
+			return nil, &SchemaError{merged(violations)}
 		}
 	}
 	root := c.document(&v, rootURI, d)
@@ -92,7 +92,7 @@ func (c *compiler) compile(raw []byte) (*Schema, error) {
 		c.checkFanOut()
 	}
 	if len(c.wrong) > 0 {
-		return nil, &Invalid{merged(c.wrong)}
+		return nil, &SchemaError{merged(c.wrong)}
 	}
 	c.drop()
 	c.schema.root = root
@@ -133,7 +133,7 @@ func (c *compiler) drop() {
 	}
 }
 
-func (c *compiler) refuse(n *node, keyword, format string, args ...any) {
+func (c *compiler) refusef(n *node, keyword, format string, args ...any) {
 	path := n.path()
 	if keyword != "" {
 		path = append(path, step{name: keyword})
@@ -217,18 +217,18 @@ func (c *compiler) identify(n *node) {
 
 func (c *compiler) identifyBy(n *node, id string) {
 	if len(id) > MaxReference {
-		c.refuse(n, n.draft.id(), "must be at most %d bytes", MaxReference)
+		c.refusef(n, n.draft.id(), "must be at most %d bytes", MaxReference)
 		return
 	}
 	base, fragment, _ := strings.Cut(id, "#")
 	if base != "" {
 		uri, ok := join(n.res.uri, base)
 		if !ok {
-			c.refuse(n, n.draft.id(), "%q is not a URI", shortened(id))
+			c.refusef(n, n.draft.id(), "%q is not a URI", shortened(id))
 			return
 		}
 		if other := c.resources[uri]; other != nil && other != n.res {
-			c.refuse(n, n.draft.id(), "%q is in the schema twice", shortened(id))
+			c.refusef(n, n.draft.id(), "%q is in the schema twice", shortened(id))
 			return
 		}
 		if n.parent == nil { // the text itself: it is known by both URIs
@@ -239,7 +239,7 @@ func (c *compiler) identifyBy(n *node, id string) {
 				if d, ok := draftOf(s.text); ok {
 					n.draft = d
 				} else {
-					c.refuse(n, "$schema", "%q is not known; there are %s", shortened(s.text), draftNames)
+					c.refusef(n, "$schema", "%q is not known; there are %s", shortened(s.text), draftNames)
 				}
 			}
 		}
@@ -266,7 +266,7 @@ func (c *compiler) name(n *node, keyword, name string) {
 		n.res.anchors = map[string]*node{}
 	}
 	if other := n.res.anchors[name]; other != nil && other != n {
-		c.refuse(n, keyword, "%q is in the schema twice", shortened(name))
+		c.refusef(n, keyword, "%q is in the schema twice", shortened(name))
 		return
 	}
 	n.res.anchors[name] = n

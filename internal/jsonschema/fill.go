@@ -79,12 +79,12 @@ func (c *compiler) lookUp(n *node, keyword string) (*node, string) {
 		return nil, ""
 	}
 	if len(v.text) > MaxReference {
-		c.refuse(n, keyword, "must be at most %d bytes", MaxReference)
+		c.refusef(n, keyword, "must be at most %d bytes", MaxReference)
 		return nil, ""
 	}
 	target, anchor := c.resolve(n, v.text)
 	if target == nil {
-		c.refuse(n, keyword, "%q is not in the schema; references outside the schema are not followed", shortened(v.text))
+		c.refusef(n, keyword, "%q is not in the schema; references outside the schema are not followed", shortened(v.text))
 	}
 	return c.enqueue(target), anchor
 }
@@ -217,7 +217,7 @@ func (c *compiler) pattern(n *node, keyword, source string) *pattern {
 		}
 	}
 	if err != nil {
-		c.refuse(n, keyword, "%q: %s", shortened(source), err)
+		c.refusef(n, keyword, "%q: %s", shortened(source), err)
 	}
 	c.patterns[source] = p
 	return p

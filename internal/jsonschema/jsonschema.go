@@ -46,10 +46,10 @@ type Violation struct {
 	Message string
 }
 
-// Invalid is the error of a schema that is refused. It has at least one violation, at most one for each path.
-type Invalid struct{ Violations []Violation }
+// SchemaError is the error of a schema that is refused. It has at least one violation, at most one for each path.
+type SchemaError struct{ Violations []Violation }
 
-func (e *Invalid) Error() string {
+func (e *SchemaError) Error() string {
 	texts := make([]string, len(e.Violations))
 	for i, v := range e.Violations {
 		texts[i] = v.Message
@@ -63,7 +63,7 @@ func (e *Invalid) Error() string {
 // ErrNotJSON is the error of data that are not JSON.
 var ErrNotJSON = errors.New("is not JSON")
 
-// Compile reads a schema. Its errors are *[Invalid], or that of ctx.
+// Compile reads a schema. Its errors are *[SchemaError], or that of ctx.
 func Compile(ctx context.Context, schema []byte) (*Schema, error) {
 	if len(schema) > MaxBytes {
 		return nil, refusal("must be at most %d bytes", MaxBytes)

@@ -125,7 +125,7 @@ func (n *node) costs() int {
 func (c *compiler) checkFanOut() {
 	for _, n := range c.filled {
 		if n.costs() > MaxEvaluations {
-			c.refuse(n, "", "applies more than %d subschemas to one value", MaxEvaluations)
+			c.refusef(n, "", "applies more than %d subschemas to one value", MaxEvaluations)
 			return
 		}
 	}
