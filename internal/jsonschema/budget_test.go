@@ -172,6 +172,24 @@ func TestASchemaThatRefersToItself(t *testing.T) {
 	require.ErrorIs(t, err, ErrEndless)
 }
 
+// What is said of data is bounded, however deep and wide they are.
+func TestViolationsAreBounded(t *testing.T) {
+	t.Parallel()
+	s := compiled(t, `{"$defs":{"a":{"required":["b","c"],"additionalProperties":{"$ref":"#/$defs/a"}}},"$ref":"#/$defs/a","maxProperties":0}`)
+	deep := strings.Repeat(`{"`+strings.Repeat("é", 200)+`":`, 2000) + `{}` + strings.Repeat(`}`, 2000)
+	violations, err := s.Validate(t.Context(), []byte(deep), budgetOf(deep))
+	require.NoError(t, err)
+	require.Len(t, violations, maxViolations)
+	for _, v := range violations {
+		require.Less(t, len(v.Path)+len(v.Message), 1000)
+	}
+	numbers := strings.Repeat(`{"a":`, 2000) + `1e9999` + strings.Repeat(`}`, 2000)
+	violations, err = s.Validate(t.Context(), []byte(numbers), budgetOf(numbers))
+	require.NoError(t, err)
+	require.Len(t, violations, 1)
+	require.Less(t, len(violations[0].Path), 600)
+}
+
 // The caller's hang-up ends a check in the middle, within a pattern too, and nothing goes on behind it.
 func TestAHangUpEndsACheck(t *testing.T) {
 	t.Parallel()

@@ -45,7 +45,7 @@ func (e *evaluation) fail(message func() string) bool {
 		return false
 	}
 	e.spend(8 + len(e.path))
-	e.wrong = append(e.wrong, mistake{append([]step(nil), e.path...), message})
+	e.wrong = append(e.wrong, mistake{append([]step(nil), e.path[:min(len(e.path), maxSteps)]...), message})
 	if len(e.wrong) == maxViolations && e.tentative == 0 {
 		e.full = true
 	}

@@ -252,10 +252,19 @@ type step struct {
 	element bool
 }
 
-// pathOf joins steps as errors name them: order.lines.2.
+// The bounds of a path that is shown. Each step but the first takes two bytes at least.
+const (
+	maxPath  = 500 // bytes
+	maxSteps = maxPath
+)
+
+// pathOf joins steps as errors name them: order.lines.2. What is too long ends with an ellipsis.
 func pathOf(steps []step) string {
 	var b strings.Builder
 	for i, s := range steps {
+		if b.Len() > maxPath {
+			return b.String() + "…"
+		}
 		if i > 0 {
 			b.WriteByte('.')
 		}
