@@ -47,7 +47,7 @@ func raw(text string) json.RawMessage {
 type EventTypeInput struct {
 	EventTypeReadOnly
 	Description string          `json:"description,omitempty" doc:"At most 2000 characters." example:"An order has been placed."`
-	Schema      json.RawMessage `json:"schema,omitempty" doc:"A JSON Schema, draft 2020-12 unless $schema says otherwise. References outside it are not followed."`
+	Schema      json.RawMessage `json:"schema,omitempty" doc:"A JSON Schema: draft-04, -06, -07, 2019-09 or 2020-12 (the default), by $schema. At most 200 levels and 30,000 subschemas; patterns of ECMA-262 of limited size. format refuses data up to draft-07 and is an annotation from 2019-09 on. References outside it are not followed."`
 	Example     json.RawMessage `json:"example,omitempty" doc:"Data that fits the schema."`
 	Deprecated  bool            `json:"deprecated,omitempty"`
 }

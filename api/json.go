@@ -148,6 +148,9 @@ var jsonFormat = huma.Format{
 	Marshal: huma.DefaultJSONFormat.Marshal,
 	Unmarshal: func(body []byte, v any) error {
 		err := json.Unmarshal(body, v)
+		if parsed, ok := v.(*any); ok && err != nil {
+			err = decodeAny(body, parsed)
+		}
 		if mismatch, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 			field := mismatch.Field
 			if field == "" {

@@ -214,17 +214,13 @@ func TestWrongFields(t *testing.T) {
 		{"PUT /v1/tenants/acme", `{"admin_emails":["ops@bücher.example","jürgen@acme.example","ops@acme.example\r\nBcc: eve@evil.example","ops@[10.0.0.1]"]}`,
 			[]string{"admin_emails[1]", "admin_emails[2]", "admin_emails[3]"}},
 		{"PUT /v1/tenants/-acme", `{}`, []string{"tenant"}},
-		{"PUT /v1/tenants/acme", `{"name":1e400}`, []string{"body"}},
+		{"PUT /v1/tenants/acme", `{"name":1e400}`, []string{"name"}},
 		{"PUT /v1/event-types/a%20b", `{}`, []string{"name"}},
 		{"PUT /v1/event-types/a", `{"schema":"object"}`, []string{"schema"}},
 		{"PUT /v1/event-types/a", `{"description":"` + strings.Repeat("x", 2001) + `"}`, []string{"description"}},
 	} {
 		refused := e.asAdmin(c.route, c.body)
-		want := http.StatusUnprocessableEntity
-		if c.fields[0] == "body" { // a number no parser takes
-			want = http.StatusBadRequest
-		}
-		require.Equal(t, want, refused.status, "%s %s: %s", c.route, c.body, refused.body)
+		require.Equal(t, http.StatusUnprocessableEntity, refused.status, "%s %s: %s", c.route, c.body, refused.body)
 		require.Equal(t, c.fields, refused.fields(), "%s %s", c.route, c.body)
 		require.NotContains(t, refused.body, "json:")
 		require.NotContains(t, refused.body, "Go struct")

@@ -53,7 +53,8 @@ func (s *Service) MatchEvent(ctx context.Context, tenant, eventType string, data
 		return nil, "", err
 	}
 	var p problems
-	if err := s.checkEvent(&p, v, "", EventInput{Type: eventType, Data: data}); err != nil {
+	in := EventInput{Type: eventType, Data: data}
+	if err := s.checkEvent(ctx, &p, v, "", in, s.checkBudget(in)); err != nil {
 		return nil, "", err
 	}
 	if err := p.err(); err != nil {

@@ -1,18 +1,15 @@
 package hooks
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"regexp"
 	"strings"
 	"sync"
-
-	"github.com/santhosh-tekuri/jsonschema/v6"
-	"golang.org/x/text/language"
-	"golang.org/x/text/message"
+	"time"
 
 	"github.com/posthorn/posthorn/internal/catalog"
+	"github.com/posthorn/posthorn/internal/jsonschema"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -27,67 +24,54 @@ type eventType struct {
 	err    error
 }
 
-// violations names everything in data that the type's schema does not allow.
-func (t *eventType) violations(data []byte) ([]FieldError, error) {
+// compiled returns the type's schema, nil if it has none.
+func (t *eventType) compiled() (*jsonschema.Schema, error) {
 	if t.text == "" {
-		return nil, nil
+		return nil, nil //nolint:nilnil // a type without a schema takes every JSON
 	}
-	t.once.Do(func() { t.schema, t.err = compileSchema([]byte(t.text)) })
-	if t.err != nil {
-		return nil, t.err
-	}
-	return validate(t.schema, data)
+	t.once.Do(func() { t.schema, t.err = jsonschema.Shared(t.text) })
+	return t.schema, t.err
 }
 
-// noLoader refuses to fetch what a schema refers to: validating an event must not make requests.
-type noLoader struct{}
+// checkFor is how long one request may check data against schemas. The steps that it may take are fewer, unless the
+// machine is overloaded.
+const checkFor = 5 * time.Second
 
-func (noLoader) Load(url string) (any, error) {
-	return nil, errors.New("references outside the schema are not followed: " + url)
-}
-
-// compileSchema reads a JSON Schema; draft 2020-12 unless $schema says otherwise.
-func compileSchema(text []byte) (*jsonschema.Schema, error) {
-	document, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
-	if err != nil {
-		return nil, err
-	}
-	const name = "urn:posthorn:event-type"
-	c := jsonschema.NewCompiler()
-	c.UseLoader(noLoader{})
-	if err := c.AddResource(name, document); err != nil {
-		return nil, err
-	}
-	return c.Compile(name)
-}
-
-var english = message.NewPrinter(language.English)
-
-func validate(schema *jsonschema.Schema, data []byte) ([]FieldError, error) {
-	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(data))
-	if err != nil {
-		return []FieldError{{"data", "is not JSON"}}, nil //nolint:nilerr // it is the event's fault, and told as such
-	}
-	err = schema.Validate(value)
-	var invalid *jsonschema.ValidationError
+// checkData names everything in data that the schema does not allow, as field and below. What cannot be checked is the
+// caller's: too many steps are wrong data, too much time is a refusal for now.
+func checkData(ctx context.Context, p *problems, field string, schema *jsonschema.Schema, data []byte, budget *jsonschema.Budget) error {
+	violations, err := schema.Validate(ctx, data, budget)
 	switch {
-	case err == nil:
-		return nil, nil
-	case !errors.As(err, &invalid):
-		return nil, err
+	case errors.Is(err, jsonschema.ErrNotJSON):
+		p.addf(field, "must be JSON")
+	case errors.Is(err, jsonschema.ErrCostly), errors.Is(err, jsonschema.ErrEndless):
+		p.addf(field, "%s", err)
+	case errors.Is(err, jsonschema.ErrDeadline):
+		return Refuse(Unavailable, "checking %s against its schema took longer than %s; retry shortly", field, checkFor)
+	case err != nil:
+		return err
 	}
-	var fields []FieldError
-	var leaves func(*jsonschema.ValidationError)
-	leaves = func(e *jsonschema.ValidationError) {
-		if len(e.Causes) == 0 && len(fields) < 50 {
-			fields = append(fields, FieldError{strings.Join(append([]string{"data"}, e.InstanceLocation...), "."), e.ErrorKind.LocalizedString(english)})
-		}
-		for _, cause := range e.Causes {
-			leaves(cause)
+	for _, v := range violations {
+		p.addf(strings.TrimSuffix(field+"."+v.Path, "."), "%s", v.Message)
+	}
+	return nil
+}
+
+// checkSchema compiles a schema that is to be stored, and names everything that is wrong with it. nil: something is.
+func checkSchema(ctx context.Context, p *problems, text string) (*jsonschema.Schema, error) {
+	schema, err := jsonschema.Compile(ctx, []byte(text))
+	invalid, ok := errors.AsType[*jsonschema.SchemaError](err)
+	if !ok {
+		return schema, err
+	}
+	for _, v := range invalid.Violations {
+		if v.Path == "" {
+			p.addf("schema", "%s", v.Message)
+		} else {
+			p.addf("schema", "at %s: %s", v.Path, v.Message)
 		}
 	}
-	leaves(invalid)
-	return fields, nil
+	return nil, nil //nolint:nilnil // the problems say it
 }
 
 // PutEventType creates or replaces a type that all tenants share. wrong is what the caller has found wrong already: it is
@@ -102,18 +86,13 @@ func (s *Service) PutEventType(ctx context.Context, t models.EventType, wrong ..
 	}
 	checkLength(&p, "description", t.Description, 2000)
 	if t.Schema != "" {
-		schema, err := compileSchema([]byte(t.Schema))
-		switch {
-		case err != nil:
-			p.addf("schema", "is not a JSON Schema: %s", firstLine(err.Error()))
-		case t.Example != "":
-			violations, err := validate(schema, []byte(t.Example))
-			if err != nil {
-				return t, err
-			}
-			for _, v := range violations {
-				p.addf("example"+strings.TrimPrefix(v.Field, "data"), "%s", v.Message)
-			}
+		schema, err := checkSchema(ctx, &p, t.Schema)
+		if err == nil && schema != nil && t.Example != "" {
+			budget := jsonschema.NewBudget(len(t.Example), s.Now().Add(checkFor), s.Now)
+			err = checkData(ctx, &p, "example", schema, []byte(t.Example), budget)
+		}
+		if err != nil {
+			return t, err
 		}
 	}
 	if err := p.err(); err != nil {
@@ -128,11 +107,6 @@ func (s *Service) PutEventType(ctx context.Context, t models.EventType, wrong ..
 		return t, known(err, "event type")
 	}
 	return s.EventType(ctx, "", t.Name)
-}
-
-func firstLine(text string) string {
-	line, _, _ := strings.Cut(text, "\n")
-	return line
 }
 
 // EventTypes lists what a tenant can publish and register for; with tenant "" what all tenants share.

@@ -49,3 +49,12 @@ func (s *Service) Signing(w *models.Webhook) ([]string, error) {
 	}
 	return o.active(s.Now()), nil
 }
+
+// SchemaOf gives the compiled schema of a type that a tenant knows, to compare its identity.
+func (s *Service) SchemaOf(ctx context.Context, tenant, name string) (any, error) {
+	v, err := s.directory.cached(ctx, tenant)
+	if err != nil {
+		return nil, err
+	}
+	return v.eventType(name).compiled()
+}

@@ -15,6 +15,7 @@ import (
 	"github.com/posthorn/posthorn/internal/fault"
 	"github.com/posthorn/posthorn/internal/groupcommit"
 	"github.com/posthorn/posthorn/internal/handoff"
+	"github.com/posthorn/posthorn/internal/jsonschema"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -144,7 +145,7 @@ func (s *Service) publish(ctx context.Context, v snapshot, tenant string, r Publ
 	if err != nil {
 		return nil, err
 	}
-	events, err := s.checkEvents(v, tenant, r)
+	events, err := s.checkEvents(ctx, v, tenant, r)
 	done()
 	if err != nil {
 		return nil, err
@@ -211,7 +212,7 @@ func answer(published []Published) string {
 }
 
 // checkEvents turns the input into events, or says all that is wrong with it.
-func (s *Service) checkEvents(v snapshot, tenant string, r PublishRequest) ([]models.Event, error) {
+func (s *Service) checkEvents(ctx context.Context, v snapshot, tenant string, r PublishRequest) ([]models.Event, error) {
 	var p problems
 	if len(r.Events) == 0 || len(r.Events) > MaxBatch {
 		p.addf("events", "must be 1 to %d", MaxBatch)
@@ -219,6 +220,7 @@ func (s *Service) checkEvents(v snapshot, tenant string, r PublishRequest) ([]mo
 	}
 	now := s.Now().UTC().Truncate(time.Millisecond)
 	events := make([]models.Event, len(r.Events))
+	budget := s.checkBudget(r.Events...)
 	for i, in := range r.Events {
 		prefix := ""
 		if r.Batch {
@@ -231,7 +233,7 @@ func (s *Service) checkEvents(v snapshot, tenant string, r PublishRequest) ([]mo
 		}
 		if strings.HasPrefix(in.Type, models.OperationalPrefix) && r.By.KeyID != "" {
 			p.addf(prefix+"type", "events that begin with %q are published by Posthorn alone", models.OperationalPrefix)
-		} else if err := s.checkEvent(&p, v, prefix, in); err != nil {
+		} else if err := s.checkEvent(ctx, &p, v, prefix, in, budget); err != nil {
 			return nil, err
 		}
 		events[i] = models.Event{Tenant: tenant, ID: in.ID, Type: in.Type, Data: in.Data, Attributes: in.Attributes, CreatedAt: now}
@@ -239,7 +241,16 @@ func (s *Service) checkEvents(v snapshot, tenant string, r PublishRequest) ([]mo
 	return events, p.err()
 }
 
-func (s *Service) checkEvent(p *problems, v snapshot, prefix string, in EventInput) error {
+// checkBudget is what checking the data of a request against their schemas may cost.
+func (s *Service) checkBudget(events ...EventInput) *jsonschema.Budget {
+	bytes := 0
+	for i := range events {
+		bytes += len(events[i].Data)
+	}
+	return jsonschema.NewBudget(bytes, s.Now().Add(checkFor), s.Now)
+}
+
+func (s *Service) checkEvent(ctx context.Context, p *problems, v snapshot, prefix string, in EventInput, budget *jsonschema.Budget) error {
 	if len(in.Attributes) > 20 {
 		p.addf(prefix+"attributes", "must be at most 20")
 	}
@@ -252,16 +263,15 @@ func (s *Service) checkEvent(p *problems, v snapshot, prefix string, in EventInp
 		p.addf(prefix+"type", "%q is not a known event type", cut.Text(in.Type, shownName))
 		return nil
 	}
+	schema, err := t.compiled()
+	if err != nil { // it was stored before there were bounds
+		p.addf(prefix+"type", "the schema of %q cannot be used and must be registered again: %s", in.Type, err)
+	}
+	if schema != nil {
+		return checkData(ctx, p, prefix+"data", schema, in.Data, budget)
+	}
 	if !json.Valid(in.Data) {
 		p.addf(prefix+"data", "must be JSON")
-		return nil
-	}
-	violations, err := t.violations(in.Data)
-	if err != nil {
-		return err
-	}
-	for _, violation := range violations {
-		p.addf(prefix+violation.Field, "%s", violation.Message)
 	}
 	return nil
 }

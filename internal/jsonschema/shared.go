@@ -1,0 +1,67 @@
+package jsonschema
+
+import (
+	"context"
+	"crypto/sha256"
+	"runtime"
+	"sync"
+	"weak"
+
+	"golang.org/x/sync/singleflight"
+)
+
+// shared holds the schemas of this process by the hash of their texts, for as long as anybody uses them.
+var shared struct {
+	compiling singleflight.Group
+	mu        sync.Mutex
+	byText    map[[sha256.Size]byte]weak.Pointer[Schema]
+}
+
+// Shared returns the compiled schema of a text. A text is compiled once in a process, whoever asks for it and however
+// many at once. Its errors are those of [Compile].
+func Shared(schema string) (*Schema, error) {
+	hash := sha256.Sum256([]byte(schema))
+	if s := sharedBy(hash); s != nil {
+		return s, nil
+	}
+	compiled, err, _ := shared.compiling.Do(string(hash[:]), func() (any, error) {
+		if s := sharedBy(hash); s != nil {
+			return s, nil
+		}
+		s, err := Compile(context.Background(), []byte(schema)) // several wait for it: no caller ends it
+		if err != nil {
+			return nil, err
+		}
+		share(hash, s)
+		return s, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return compiled.(*Schema), nil
+}
+
+func sharedBy(hash [sha256.Size]byte) *Schema {
+	shared.mu.Lock()
+	defer shared.mu.Unlock()
+	return shared.byText[hash].Value()
+}
+
+func share(hash [sha256.Size]byte, s *Schema) {
+	shared.mu.Lock()
+	defer shared.mu.Unlock()
+	if shared.byText == nil {
+		shared.byText = map[[sha256.Size]byte]weak.Pointer[Schema]{}
+	}
+	shared.byText[hash] = weak.Make(s)
+	runtime.AddCleanup(s, forget, hash)
+}
+
+// forget removes the entry of a schema that nobody uses any more, unless another one has taken its place.
+func forget(hash [sha256.Size]byte) {
+	shared.mu.Lock()
+	defer shared.mu.Unlock()
+	if shared.byText[hash].Value() == nil {
+		delete(shared.byText, hash)
+	}
+}
