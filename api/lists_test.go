@@ -42,7 +42,7 @@ func listRoutes(t *testing.T) map[string][]string {
 func withRows(t *testing.T) *env {
 	t.Helper()
 	e := newEnv(t)
-	e.Env.Tenant("globex")
+	e.Tenant("globex")
 	for _, tenant := range []string{"acme", "globex"} {
 		e.Key(tenant, models.RoleRead)
 		for range 2 {

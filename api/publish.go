@@ -164,7 +164,7 @@ func (s *server) accept(c *gin.Context, r hooks.PublishRequest) ([]hooks.Publish
 // idempotencyKey is the key of a request, "" if it has none. A header that is there and says nothing, or two things, is
 // refused: its sender believes that the request can be repeated.
 func idempotencyKey(header http.Header) (string, error) {
-	wrong := ""
+	var wrong string
 	switch keys := header.Values(idempotencyHeader); {
 	case len(keys) == 0:
 		return "", nil

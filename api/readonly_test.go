@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"testing"
 	"time"
@@ -20,10 +21,7 @@ func asJSON(t *testing.T, v any) string {
 
 // changedIn is a copy of an object in which one member is another.
 func changedIn(object map[string]any, name string, value any) map[string]any {
-	other := map[string]any{}
-	for k, v := range object {
-		other[k] = v
-	}
+	other := maps.Clone(object)
 	other[name] = value
 	return other
 }

@@ -73,8 +73,8 @@ func PageOfIDs(ids []string, p Page, list string, about ...string) (page []strin
 		if err != nil {
 			return nil, "", err
 		}
-		found := false
-		if begin, found = slices.BinarySearch(ids, key[0]); found {
+		at, found := slices.BinarySearch(ids, key[0])
+		if begin = at; found {
 			begin++
 		}
 	}

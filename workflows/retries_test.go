@@ -222,3 +222,26 @@ func TestRetriedTogetherAtAWebhookWithARate(t *testing.T) {
 		require.Greater(t, posts[i].Sub(posts[i-1]), 10*time.Second-lateness)
 	}
 }
+
+// What is due within a second is called at once, as often as it is left over so: no timer of Temporal's, which would end after
+// a second, comes between.
+func TestWhatIsDueSoonIsCalledAtOnce(t *testing.T) {
+	t.Parallel()
+	soon := leftover("whk_1", "dlv_soon", 10)
+	soon.Wait = 0
+	d := newDesk(t, workflows.Round{Waiting: []workflows.Leftover{soon}})
+	timers, calls := 0, 0
+	d.SetOnTimerScheduledListener(func(string, time.Duration) { timers++ })
+	d.does(workflows.Attempt, func(_ context.Context, in workflows.AttemptInput) (workflows.Outcome, error) {
+		if calls++; calls == 3 {
+			return workflows.Outcome{Status: workflows.Delivered}, nil
+		}
+		left := in.Delivery
+		left.Number++
+		left.Remaining--
+		return workflows.Outcome{Left: &left}, nil
+	})
+	require.Equal(t, workflows.DeliverResult{Delivered: 1}, d.deliver(t, "evt_1"))
+	require.Equal(t, 3, calls)
+	require.Zero(t, timers)
+}

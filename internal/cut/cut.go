@@ -36,7 +36,7 @@ func boundary(text string, most int) int {
 	if end > 0 {
 		return end
 	}
-	for end = most; end > 0 && !utf8.RuneStart(text[end]); end-- { //nolint:revive // the loop is the search
+	for end = most; end > 0 && !utf8.RuneStart(text[end]); end-- {
 	}
 	return end
 }

@@ -81,7 +81,7 @@ func (o *sealed) replaceSecret(secret string, overlap time.Duration, now time.Ti
 		return Refuse(Conflict, "%d secrets of this webhook sign already, and the overlap of none of them is cut short; the next one ends at %s: rotate after that, or with overlap 0s",
 			maxSecrets, firstEnd(promised).Format(time.RFC3339))
 	}
-	o.secrets = append(replaced, promised...)
+	o.secrets = slices.Concat(replaced, promised)
 	return nil
 }
 
