@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -48,5 +49,32 @@ func TestABodyThatIsTooSlowIsAnsweredWith408(t *testing.T) {
 		require.Equal(t, http.StatusRequestTimeout, answer.Code, answer.Body)
 		require.Equal(t, "application/problem+json", answer.Header().Get("Content-Type"))
 		require.Contains(t, answer.Body.String(), "did not arrive in time")
+	}
+}
+
+// connection is a recorder with what a connection has beside it.
+type connection struct {
+	*httptest.ResponseRecorder
+	deadlines []time.Time
+}
+
+func (c *connection) SetReadDeadline(at time.Time) error {
+	c.deadlines = append(c.deadlines, at)
+	return nil
+}
+
+// The pace of a body is kept on the connection itself: the wait for its bytes ends, and with the body the deadline.
+func TestThePaceOfABodyIsKeptOnItsConnection(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	for path, body := range map[string]string{"/events": `{"type":"order.created","data":{}}`, "/webhooks": `{"url":"https://shop.example/"}`} {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/v1/tenants/acme"+path, strings.NewReader(body))
+		r.Header.Set("Authorization", "Bearer "+e.key)
+		c := &connection{ResponseRecorder: httptest.NewRecorder()}
+		e.handler.ServeHTTP(c, r)
+		require.Less(t, c.Code, 300, c.Body)
+		require.GreaterOrEqual(t, len(c.deadlines), 2)
+		require.WithinRange(t, c.deadlines[0], time.Now(), time.Now().Add(5*time.Second))
+		require.True(t, c.deadlines[1].IsZero())
 	}
 }

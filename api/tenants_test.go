@@ -238,7 +238,7 @@ func TestALimitStopsNewOnes(t *testing.T) {
 		require.Equal(t, "the limit of 1 "+one.list+" is reached", refused.text("detail"))
 		require.Len(t, e.call("GET"+route, "").data(), have)
 		limit(have)
-		e.asAdmin("POST"+route, one.body).is(http.StatusConflict) // whoever asks
+		e.asAdmin("POST"+route, one.body).is(http.StatusConflict) // an admin key too
 		e.call("DELETE"+route+"/"+first, "").is(http.StatusNoContent)
 		e.call("POST"+route, one.body).is(http.StatusCreated)
 		e.call("POST"+route, one.body).is(http.StatusConflict)

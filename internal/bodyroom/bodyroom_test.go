@@ -265,7 +265,7 @@ func TestTheTenantThatHoldsFewestIsNext(t *testing.T) {
 	})
 }
 
-// A sender that is too slow loses its room and is told.
+// A sender that is too slow loses its room and gets 408.
 func TestASlowSenderIsEnded(t *testing.T) {
 	type pace struct {
 		first, then int           // bytes
