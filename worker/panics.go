@@ -31,7 +31,8 @@ type catchingActivity struct {
 func (c *catchingActivity) ExecuteActivity(ctx context.Context, in *interceptor.ExecuteActivityInput) (result any, err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			err = panics.Note(slog.Default(), "an activity", v, "activity", activity.GetInfo(ctx).ActivityType.Name)
+			panics.Note(slog.Default(), "an activity", v, "activity", activity.GetInfo(ctx).ActivityType.Name)
+			err = &panics.Error{Where: "an activity"}
 		}
 	}()
 	return c.Next.ExecuteActivity(ctx, in)

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -86,7 +87,8 @@ func (f *front) call(s system, method, target, key, body string, change ...func(
 	require.NoError(f.t, err)
 	defer func() { _ = answer.Body.Close() }()
 	w := httptest.NewRecorder()
-	w.Code, w.HeaderMap = answer.StatusCode, answer.Header
+	w.Code = answer.StatusCode
+	maps.Copy(w.Header(), answer.Header)
 	_, err = io.Copy(w.Body, answer.Body)
 	require.NoError(f.t, err)
 	return w

@@ -29,7 +29,8 @@ func (c *Courier) deliver(ctx context.Context, j *job) (e ended, err error) {
 	defer j.leave()
 	defer func() {
 		if v := recover(); v != nil {
-			e, err = c.unreadable(ctx, j, reasonPanicked, panics.Note(c.Log, "an attempt", v)), nil
+			panics.Note(c.Log, "an attempt", v)
+			e, err = c.unreadable(ctx, j, reasonPanicked, &panics.Error{Where: "an attempt"}), nil
 		}
 	}()
 	if e, ok, err := c.admit(ctx, j); err != nil || !ok {

@@ -20,25 +20,25 @@ func (e *Error) Error() string { return e.Where + " panicked; the log says where
 
 // Note counts and logs the value that a panic was recovered with. The function that recovers must call it, so that the
 // stack is that of the panic.
-func Note(log *slog.Logger, where string, value any, attrs ...any) *Error {
+func Note(log *slog.Logger, where string, value any, attrs ...any) {
 	metrics.Panics.Inc()
 	log.Error("panic", append([]any{"in", where, "panic", fmt.Sprint(value), "stack", string(debug.Stack())}, attrs...)...)
-	return &Error{where}
 }
 
 // Into is deferred: a panic of the function that defers it becomes its error.
 func Into(err *error, where string) {
 	if v := recover(); v != nil {
-		*err = Note(slog.Default(), where, v)
+		Note(slog.Default(), where, v)
+		*err = &Error{where}
 	}
 }
 
 // Catch is deferred by functions that return nothing. then, if given, gets the error.
 func Catch(where string, then ...func(error)) {
 	if v := recover(); v != nil {
-		err := Note(slog.Default(), where, v)
+		Note(slog.Default(), where, v)
 		for _, do := range then {
-			do(err)
+			do(&Error{where})
 		}
 	}
 }
