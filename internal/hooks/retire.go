@@ -69,9 +69,13 @@ func unlessGone(err error) error {
 // KeepsKey is to be called once the principal's own key has been stored with a webhook: if it has been revoked meanwhile
 // it is taken out again, and the request is Unauthorized.
 func (s *Service) KeepsKey(ctx context.Context, p Principal) error {
-	_, err := s.Authenticate(ctx, p.key)
-	if refused, ok := errors.AsType[*Error](err); ok && refused.Code == Unauthorized {
-		return errors.Join(err, s.retireKey(ctx, p.Tenant, secrets.HashAPIKey(p.key)))
+	hash := secrets.HashAPIKey(p.key)
+	_, err := s.Store.APIKeyByHash(ctx, hash)
+	if !errors.Is(err, models.ErrNotFound) {
+		return err
 	}
-	return err
+	if err := s.retireKey(ctx, p.Tenant, hash); err != nil {
+		return err
+	}
+	return Refuse(Unauthorized, "the API key has been revoked")
 }
