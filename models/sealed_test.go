@@ -6,7 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Everything that is kept encrypted is in SealedAfter, or it is a canary: whoever adds a column of bytes says here which it
+// Everything that is kept encrypted is in SealedAfter, or it is a canary. A new column of bytes is listed here, with what it
 // is. A sealed one must be in SealedAfter and Reseal too, or the removal of a key would lose it.
 func TestEveryColumnOfBytesIsKnown(t *testing.T) {
 	t.Parallel()

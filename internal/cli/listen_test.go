@@ -120,7 +120,7 @@ func (l *listening) post(secret string) got {
 	return got{response.StatusCode, string(text), response.Header.Get("Retry-After")}
 }
 
-// Every request has the next number, also one whose signature is wrong; that one is told why.
+// Every request has the next number, also one whose signature is wrong. Its answer says why.
 func TestListenNumbersEveryRequest(t *testing.T) {
 	t.Parallel()
 	l := listen(t, "--secret", secretA, "--secret="+secretB)

@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -16,7 +17,7 @@ import (
 func keysetCommand(t *testing.T, i *harness.Installation, keyset, step string) *harness.Process {
 	t.Helper()
 	return harness.Start(t, harness.Command{Name: "keyset " + step, Path: i.Programs.Lean, Args: []string{"keyset", step},
-		Env: append(i.Env[:len(i.Env):len(i.Env)], "POSTHORN_ENCRYPTION_KEYSET="+keyset)})
+		Env: append(slices.Clip(i.Env), "POSTHORN_ENCRYPTION_KEYSET="+keyset)})
 }
 
 // keysetStep makes a step and gives what it prints.
