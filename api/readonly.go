@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"encoding/json"
 	"maps"
 	"reflect"
@@ -29,7 +30,7 @@ type WebhookReadOnly struct {
 	UpdatedBy      json.RawMessage `json:"updated_by,omitempty" readOnly:"true"`
 }
 
-// TenantReadOnly are the fields of a tenant that are not set by putting it.
+// TenantReadOnly are the fields of a tenant that are not set by putting or changing it.
 type TenantReadOnly struct {
 	ID        json.RawMessage `json:"id,omitempty" readOnly:"true" doc:"As it is, like the others that are read-only."`
 	CreatedAt json.RawMessage `json:"created_at,omitempty" readOnly:"true"`
@@ -73,6 +74,8 @@ func members(v any) (map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber() // a number may be beyond those of Go
 	var object map[string]any
-	return object, json.Unmarshal(text, &object)
+	return object, d.Decode(&object)
 }

@@ -2,9 +2,9 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
-	"reflect"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -37,10 +37,21 @@ type TenantInput struct {
 	TenantReadOnly
 	Name        string   `json:"name,omitempty" doc:"At most 200 characters." example:"Acme Ltd"`
 	AdminEmails []string `json:"admin_emails,omitempty" doc:"At most 20 addresses." example:"ops@acme.example"`
+	// Limits are read-only here: PATCH changes them.
+	Limits json.RawMessage `json:"limits,omitempty" readOnly:"true" doc:"As they are; PATCH changes them."`
+}
+
+// readOnly are the fields that only repeat what is.
+func (t *TenantInput) readOnly() any {
+	return struct {
+		TenantReadOnly
+		Limits json.RawMessage `json:"limits,omitempty"`
+	}{t.TenantReadOnly, t.Limits}
 }
 
 // TenantPatch is what can be changed of a tenant. What is absent stays as it is; null unsets.
 type TenantPatch struct {
+	TenantReadOnly
 	Name        optional[string]      `json:"name,omitzero" doc:"At most 200 characters."`
 	AdminEmails optional[[]string]    `json:"admin_emails,omitzero" doc:"Replaces the addresses as a whole."`
 	Limits      optional[LimitsPatch] `json:"limits,omitzero" doc:"null gives the tenant the installation's limits."`
@@ -113,7 +124,7 @@ func (s *server) tenants() {
 }
 
 func (s *server) putTenant(ctx context.Context, in *putTenant) (*tenantAnswer, error) {
-	wrong, err := s.changedOfTenant(ctx, in)
+	wrong, err := s.changedOfTenant(ctx, in.Tenant, in.Body.readOnly())
 	if err != nil {
 		return nil, err
 	}
@@ -128,19 +139,20 @@ func (s *server) putTenant(ctx context.Context, in *putTenant) (*tenantAnswer, e
 	return &tenantAnswer{Status: status, Body: tenantView(t)}, nil
 }
 
-// changedOfTenant names the read-only fields that differ from the tenant as it is. One that is being made has its id.
-func (s *server) changedOfTenant(ctx context.Context, in *putTenant) ([]hooks.FieldError, error) {
-	if reflect.ValueOf(in.Body.TenantReadOnly).IsZero() {
-		return nil, nil
+// changedOfTenant names the read-only fields that differ from the tenant as it is. One that is being made has its id, and
+// no limits of its own.
+func (s *server) changedOfTenant(ctx context.Context, tenant string, readOnly any) ([]hooks.FieldError, error) {
+	if sent, err := members(readOnly); err != nil || len(sent) == 0 {
+		return nil, err
 	}
-	t, err := s.Store.TenantBySlug(ctx, in.Tenant)
+	t, err := s.Store.TenantBySlug(ctx, tenant)
 	switch {
 	case errors.Is(err, models.ErrNotFound):
-		return changed(in.Body.TenantReadOnly, map[string]string{"id": in.Tenant})
+		return changed(readOnly, map[string]any{"id": tenant, "limits": Limits{}})
 	case err != nil:
 		return nil, err
 	}
-	return changed(in.Body.TenantReadOnly, tenantView(t))
+	return changed(readOnly, tenantView(t))
 }
 
 func (s *server) listTenants(ctx context.Context, in *PageParams) (*answer[list[Tenant]], error) {
@@ -160,6 +172,13 @@ func (s *server) getTenant(ctx context.Context, in *OfTenant) (*answer[Tenant], 
 }
 
 func (s *server) patchTenant(ctx context.Context, in *patchTenant) (*answer[Tenant], error) {
+	wrong, err := s.changedOfTenant(ctx, in.Tenant, in.Body.TenantReadOnly)
+	if err == nil && len(wrong) > 0 {
+		err = &hooks.Error{Code: hooks.Invalid, Detail: "the request is not valid", Fields: wrong}
+	}
+	if err != nil {
+		return nil, err
+	}
 	t, err := s.Hooks.UpdateTenant(ctx, in.Tenant, in.Body.change())
 	if err != nil {
 		return nil, err

@@ -24,7 +24,8 @@ func (s *Store) auditTenant(ctx context.Context, was, is *Tenant) error {
 	if was.ID == "" {
 		action = AuditTenantCreated
 	}
-	changes.Between(map[string]any{"name": was.Name}, map[string]any{"name": is.Name})
+	changes.Between(map[string]any{"name": was.Name, "limits.webhooks": was.MaxWebhooks, "limits.keys": was.MaxKeys},
+		map[string]any{"name": is.Name, "limits.webhooks": is.MaxWebhooks, "limits.keys": is.MaxKeys})
 	if !slices.Equal(was.AdminEmails, is.AdminEmails) {
 		changes["admin_emails"] = FromTo(len(was.AdminEmails), len(is.AdminEmails))
 	}

@@ -102,7 +102,10 @@ func (s *Store) UpdateTenant(ctx context.Context, id string, change func(*Tenant
 			return err
 		}
 		t.UpdatedAt = tx.now()
-		return tx.db.WithContext(ctx).Model(&t).Select("name", "admin_emails", "max_webhooks", "max_keys", "updated_at").Updates(&t).Error
+		if err := tx.db.WithContext(ctx).Model(&t).Select("name", "admin_emails", "max_webhooks", "max_keys", "updated_at").Updates(&t).Error; err != nil {
+			return err
+		}
+		return tx.auditTenant(ctx, &was, &t)
 	})
 	return t, err
 }

@@ -1,8 +1,10 @@
 package models
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -186,6 +188,8 @@ func (s *Store) UpdateWebhook(ctx context.Context, tenant, id string, change fun
 			return err
 		}
 		was := w
+		was.EventTypes, was.Settings = slices.Clone(w.EventTypes), maps.Clone(w.Settings)
+		was.Headers, was.Secrets = bytes.Clone(w.Headers), bytes.Clone(w.Secrets)
 		if err := change(&w); err != nil {
 			return err
 		}

@@ -48,15 +48,17 @@ func unmasked(p *problems, headers, now map[string]string) map[string]string {
 	return values
 }
 
-// sealChanged encrypts what differs from before: what is encrypted anew looks like a change.
+// sealChanged encrypts what differs from before: what is encrypted again looks like a change.
 func (s *Service) sealChanged(w *models.Webhook, o, before *sealed) (err error) {
 	if len(w.Headers) == 0 || !maps.Equal(o.headers, before.headers) {
-		if w.Headers, err = s.sealJSON(o.headers, w.ID+"/headers"); err != nil {
+		if w.Headers, err = s.sealJSON(o.headers, headersContext(w.ID)); err != nil {
 			return err
 		}
+		w.SealedWith = int64(s.Box.Primary())
 	}
 	if len(w.Secrets) == 0 || !reflect.DeepEqual(o.secrets, before.secrets) {
 		w.Secrets, err = s.sealJSON(o.secrets, secretsContext(w.ID))
+		w.SealedWith = int64(s.Box.Primary())
 	}
 	return err
 }

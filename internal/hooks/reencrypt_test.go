@@ -196,7 +196,7 @@ func TestAKeyIsReplacedBesideOldProcesses(t *testing.T) {
 		requireCode(t, err, hooks.Unavailable)
 		_, err = old.Hooks.RotateSecret(t.Context(), "acme", all[0].ID, time.Hour, "", "test")
 		requireCode(t, err, hooks.Unavailable)
-		_, err = old.Hooks.UpdateWebhook(t.Context(), "acme", all[0].ID, hooks.WebhookChange{Name: new("late"), By: "test"})
+		_, err = old.Hooks.UpdateWebhook(t.Context(), "acme", all[0].ID, hooks.WebhookChange{Headers: &map[string]string{"X-Late": "1"}, By: "test"})
 		requireCode(t, err, hooks.Unavailable)
 		old.sends(all[0])
 

@@ -46,7 +46,7 @@ func (s *Service) retire(ctx context.Context, w *models.Webhook, isKey func(sign
 	if err != nil {
 		return unlessGone(err)
 	}
-	_, err = s.Store.UpdateWebhook(ctx, w.Tenant, w.ID, func(w *models.Webhook) error {
+	_, err = s.Store.UpdateWebhook(models.Unaudited(ctx), w.Tenant, w.ID, func(w *models.Webhook) error {
 		o, err := s.unseal(w)
 		if err != nil {
 			return err

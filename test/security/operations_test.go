@@ -41,6 +41,7 @@ var operations = []operation{
 
 	{route: "GET /v1/tenants", roles: "admin"},
 	{route: "PUT /v1/tenants/:tenant", roles: "admin", body: `{"name":"Renamed"}`, audit: "tenant.updated"},
+	{route: "PATCH /v1/tenants/:tenant", roles: "admin", body: `{"name":"Changed"}`, audit: "tenant.updated"},
 	{route: "GET /v1/tenants/:tenant", roles: reader},
 	{route: "DELETE /v1/tenants/:tenant", roles: "admin", audit: "tenant.deleted"},
 	{route: "POST /v1/tenants/:tenant/keys", roles: owner, body: `{"name":"ci","role":"read"}`, audit: "key.created"},
