@@ -5,12 +5,18 @@ import (
 	"strings"
 
 	"github.com/gin-gonic/gin"
+
+	"github.com/posthorn/posthorn/internal/callers"
 )
 
 // judge refuses what the installation's Gate does, in this API's shape, and answers browsers that ask what a page may send.
 func (s *server) judge(c *gin.Context) {
 	preflight := s.Gate.CORS(c.Writer.Header(), c.Request)
-	switch refused := s.Gate.Check(c.Request); {
+	refused := s.Gate.Check(c.Request)
+	if refused == nil {
+		refused = callers.CheckQuery(c.Request)
+	}
+	switch {
 	case refused != nil:
 		s.write(c, newProblem(refused.Status, refused.Detail))
 	case preflight:

@@ -67,16 +67,22 @@ type Refusal struct {
 	Detail string
 }
 
-// Check judges a request; nil = it may go on.
+// CheckQuery judges the text of a request's query as a whole, for an API that does not name the parameters that are wrong;
+// nil = it may go on.
+func CheckQuery(r *http.Request) *Refusal {
+	if !isText(r.URL.RawQuery) {
+		return &Refusal{http.StatusBadRequest, "the query must be UTF-8 text without NUL characters"}
+	}
+	return nil
+}
+
+// Check judges a request, except the text of its query; nil = it may go on.
 func (g *Gate) Check(r *http.Request) *Refusal {
 	if g.Host != nil && !g.Host(r.Host) {
 		return &Refusal{http.StatusForbidden, "the Host header names another site: use a loopback name, or set POSTHORN_PUBLIC_URL"}
 	}
 	if refused := checkSize(r); refused != nil {
 		return refused
-	}
-	if !isText(r.URL.RawQuery) {
-		return &Refusal{http.StatusBadRequest, "the query must be UTF-8 text without NUL characters"}
 	}
 	if !plainPath(r.URL) {
 		return &Refusal{http.StatusNotFound, "there is nothing at this path"}

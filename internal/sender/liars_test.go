@@ -176,7 +176,7 @@ func (l *liar) meet(t *testing.T, protocol string) {
 	require.Less(t, wrote.Load(), int64(most), "bytes taken from the receiver")
 	require.Less(t, result.Duration, timeout+long/2)
 	require.Equal(t, l.status, result.StatusCode, "%s", result.Error)
-	require.Equal(t, l.error, result.Error)
+	require.Contains(t, strings.Split(l.error, "|"), result.Error) // of which one comes is a race
 	require.Equal(t, outcomeOfRecord(l.status), result.Outcome)
 	require.Equal(t, l.after, result.RetryAfter)
 	require.Equal(t, l.cut, result.BodyTruncated)

@@ -61,7 +61,8 @@ func TestPostIsSentTwiceAtMost(t *testing.T) {
 			for n := range int32(3) {
 				result := client.Post(t.Context(), Request{URL: url, Body: []byte("{}"), Timeout: long})
 				require.Equal(t, Failed, result.Outcome)
-				require.Equal(t, 2*(n+1), w.posts.Load())
+				require.LessOrEqual(t, w.posts.Load(), 2*(n+1)) // a try may find that its connection has ended
+				require.Greater(t, w.posts.Load(), n)
 				require.LessOrEqual(t, w.connections.Load(), 2*(n+1))
 				require.Len(t, result.Tries, 2)
 				require.Equal(t, result.StartedAt, result.Tries[0].StartedAt)
