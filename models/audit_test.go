@@ -204,7 +204,10 @@ func TestTheChangesOfAnEntryAreBounded(t *testing.T) {
 			many[i] = long
 		}
 		note := &models.AuditNote{Changes: models.AuditChanges{"name": models.FromTo("", long), "event_types": models.FromTo(nil, many), "raw": long}}
-		_, err := s.UpdateWebhook(models.WithAuditNote(t.Context(), note), tenant, w.ID, func(*models.Webhook) error { return nil })
+		_, err := s.UpdateWebhook(models.WithAuditNote(t.Context(), note), tenant, w.ID, func(w *models.Webhook) error {
+			w.Name = "changed"
+			return nil
+		})
 		require.NoError(t, err)
 		e := s.entries(t, models.AuditFilter{Action: models.AuditWebhookUpdated})[0]
 		require.Equal(t, models.AuditChanges{"name": "changed", "event_types": "changed", "raw": "changed"}, e.Changes)

@@ -177,10 +177,15 @@ func (p *posthorn) owe(h *fakeWebhook, e fakeEvent) {
 		}
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		if !p.lie {
-			h.status["pending"]--
-			h.status["delivered"]++
+		if p.lie {
+			return
 		}
+		from := "pending"
+		if h.paused { // while it was on its way
+			from = "held"
+		}
+		h.status[from]--
+		h.status["delivered"]++
 	})
 }
 
