@@ -216,49 +216,66 @@ func overwrite(text []byte, spans []span) []byte {
 // keyLength is how many bytes of a pattern choose its place in a finder. No pattern is shorter.
 const keyLength = minSecret
 
-// finder looks for many patterns at once.
+// headLength is how many bytes at the beginning of a value say how its encodings begin. Base64 makes whole characters of them.
+const headLength = 9
+
+// finder looks for many values at once, in all their encodings. Most answers have none of them: the encodings of a value are
+// made when one of them may begin somewhere.
 type finder struct {
-	patterns [][]byte
-	starts   map[[keyLength]byte][][]byte // the patterns by how they begin
-	may      [1 << 12]bool                // whether one may begin so: most places in a text are passed over by it
+	values  []string
+	encoded [][]string // of each value; nil until it is needed
+	begins  []begin
+	chains  [1 << 9]int // by hash of the key: 1 + the place in begins; 0 = nothing begins so
+}
+
+// begin is how an encoding of a value begins. next continues the chain.
+type begin struct {
+	key         [keyLength]byte
+	value, next int
 }
 
 func newFinder(values []string) *finder {
-	f := &finder{starts: map[[keyLength]byte][][]byte{}}
-	for _, value := range values {
-		for _, pattern := range encodings(value) {
-			f.add(pattern)
+	f := &finder{values: values, encoded: make([][]string, len(values)), begins: make([]begin, 0, 12*len(values))}
+	for i, value := range values {
+		for _, head := range encodings(value[:min(len(value), headLength)]) {
+			f.add([keyLength]byte([]byte(head)), i)
 		}
 	}
 	return f
 }
 
-func (f *finder) add(pattern string) {
-	if len(pattern) < keyLength {
-		return
+func (f *finder) add(key [keyLength]byte, value int) {
+	chain := &f.chains[hash(key[:])]
+	f.begins = append(f.begins, begin{key, value, *chain})
+	*chain = len(f.begins)
+}
+
+// patterns are the encodings of a value.
+func (f *finder) patterns(value int) []string {
+	if f.encoded[value] == nil {
+		f.encoded[value] = encodings(f.values[value])
 	}
-	key := [keyLength]byte([]byte(pattern))
-	f.patterns = append(f.patterns, []byte(pattern))
-	f.starts[key] = append(f.starts[key], []byte(pattern))
-	f.may[hash(key[:])] = true
+	return f.encoded[value]
 }
 
 func hash(key []byte) uint32 {
 	n := uint32(key[0]) | uint32(key[1])<<8 | uint32(key[2])<<16 | uint32(key[3])<<24
-	return n * 2654435761 >> 20
+	return n * 2654435761 >> 23
 }
 
 func (f *finder) spans(text []byte) []span {
 	var spans []span
 	for i := 0; i+keyLength <= len(text); i++ {
-		key := text[i : i+keyLength]
-		if !f.may[hash(key)] {
-			continue
-		}
 		end := 0
-		for _, pattern := range f.starts[[keyLength]byte(key)] {
-			if bytes.HasPrefix(text[i:], pattern) {
-				end = max(end, i+len(pattern))
+		for next := f.chains[hash(text[i:])]; next != 0; {
+			b := &f.begins[next-1]
+			if next = b.next; b.key != [keyLength]byte(text[i:]) {
+				continue
+			}
+			for _, pattern := range f.patterns(b.value) {
+				if len(pattern) <= len(text)-i && string(text[i:i+len(pattern)]) == pattern {
+					end = max(end, i+len(pattern))
+				}
 			}
 		}
 		if end > 0 {
@@ -288,10 +305,12 @@ func (f *finder) begun(text []byte) []span {
 // suffix returns how many bytes at the end of text are the beginning of a pattern.
 func (f *finder) suffix(text []byte) int {
 	longest := 0
-	for _, pattern := range f.patterns {
-		for n := min(len(pattern)-1, len(text)); n > longest; n-- {
-			if bytes.HasSuffix(text, pattern[:n]) {
-				longest = n
+	for value := range f.values {
+		for _, pattern := range f.patterns(value) {
+			for n := min(len(pattern)-1, len(text)); n > longest; n-- {
+				if string(text[len(text)-n:]) == pattern[:n] {
+					longest = n
+				}
 			}
 		}
 	}
@@ -302,17 +321,18 @@ func (f *finder) suffix(text []byte) int {
 func encodings(value string) []string {
 	raw := []byte(value)
 	digits := hex.EncodeToString(raw)
-	found := []string{value, digits, strings.ToUpper(digits), strings.ReplaceAll(value, " ", "+"), base64.RawStdEncoding.EncodeToString(raw)}
-	if len(raw) >= minInside {
+	found := []string{value, digits, strings.ToUpper(digits), strings.ReplaceAll(value, " ", "+")}
+	for _, alphabet := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
+		found = append(found, alphabet.EncodeToString(raw))
+		if len(raw) < minInside {
+			continue
+		}
 		// Within longer text a value begins at any of the three places that four characters of base64 stand for. What its
 		// neighbours have a part in is left out.
 		for shift := range 3 {
-			encoded := base64.RawStdEncoding.EncodeToString(append(make([]byte, shift), raw...))
+			encoded := alphabet.EncodeToString(append(make([]byte, shift), raw...))
 			found = append(found, encoded[(shift*8+5)/6:(shift+len(raw))*8/6])
 		}
-	}
-	for _, encoded := range found[4:] {
-		found = append(found, strings.NewReplacer("+", "-", "/", "_").Replace(encoded))
 	}
 	slices.Sort(found)
 	return slices.Compact(found)
