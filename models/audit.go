@@ -138,15 +138,6 @@ func (a *auditing) nextID(at time.Time) string {
 	return PrefixAudit + u.String()
 }
 
-// auditBound is the smallest id of an entry made at t or later.
-func auditBound(t time.Time) string {
-	if whole := t.Truncate(time.Millisecond); whole.Before(t) {
-		t = whole.Add(time.Millisecond)
-	}
-	const most = 1<<48 - 1 // of the milliseconds that an id can hold
-	return IDBefore(PrefixAudit, time.UnixMilli(min(max(t.UnixMilli(), 0), most)))
-}
-
 // AuditFilter narrows the audit log; zero values do not. Since is inclusive, Until exclusive.
 type AuditFilter struct {
 	Tenant       string // the id of a tenant: entries of an earlier one with its name are not its
@@ -179,10 +170,10 @@ func (s *Store) AuditLog(ctx context.Context, f AuditFilter, p Page) ([]AuditEnt
 		q = q.Where("actor_kind IN ?", f.ActorKinds)
 	}
 	if !f.Since.IsZero() {
-		q = q.Where("id >= ?", auditBound(f.Since))
+		q = q.Where("id >= ?", IDBefore(PrefixAudit, Bound(f.Since)))
 	}
 	if !f.Until.IsZero() {
-		q = q.Where("id < ?", auditBound(f.Until))
+		q = q.Where("id < ?", IDBefore(PrefixAudit, Bound(f.Until)))
 	}
 	c := f.cursors()
 	if p.After != "" {

@@ -27,7 +27,7 @@ func (s *Store) Expire(before time.Time, limit int) *Expiry {
 }
 
 // AuditBefore makes the run remove entries of the audit log, too: those from before a time.
-func (e *Expiry) AuditBefore(t time.Time) { e.auditBefore = auditBound(t) }
+func (e *Expiry) AuditBefore(t time.Time) { e.auditBefore = IDBefore(PrefixAudit, Bound(t)) }
 
 // attemptsFactor is how many attempts a step removes for each of its deliveries: where they have more, it takes fewer.
 const attemptsFactor = 4
