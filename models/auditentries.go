@@ -3,19 +3,8 @@ package models
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"slices"
 )
-
-// lockTenant reads and locks the tenant that is called slug; the zero Tenant if there is none.
-func (s *Store) lockTenant(ctx context.Context, slug string) (Tenant, error) {
-	var t Tenant
-	err := found(s.forUpdate(called(s.db.WithContext(ctx), slug)).Take(&t).Error)
-	if errors.Is(err, ErrNotFound) {
-		return Tenant{}, nil
-	}
-	return t, err
-}
 
 // auditTenant logs what was changed of a tenant; was is the zero Tenant if it is new. Of addresses, which are about people, the
 // log has the number.

@@ -58,6 +58,9 @@ func TestOfSeveralPutTenantsAtOnceOneCreates(t *testing.T) {
 			}
 		}
 		require.Equal(t, 1, n)
+		logged, _, err := s.AuditLog(t.Context(), models.AuditFilter{TenantSlug: "acme"}, models.Page{Limit: cap(created)})
+		require.NoError(t, err)
+		require.Len(t, logged, 1)
 	})
 }
 

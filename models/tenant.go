@@ -51,19 +51,18 @@ func nextTenantID(slug string) string {
 func (s *Store) PutTenant(ctx context.Context, t *Tenant) (created bool, err error) {
 	t.Slug = cmp.Or(t.Slug, t.ID)
 	err = s.Tx(ctx, func(tx *Store) error {
-		was, err := tx.lockTenant(ctx, t.Slug)
+		was, err := tx.putTenant(ctx, t)
 		if err != nil {
 			return err
 		}
-		if created, err = tx.putTenant(ctx, t); err != nil {
-			return err
-		}
+		created = was.ID == ""
 		return tx.auditTenant(ctx, &was, t)
 	})
 	return created, err
 }
 
-func (s *Store) putTenant(ctx context.Context, t *Tenant) (created bool, err error) {
+// putTenant returns what the tenant was; the zero Tenant if it is new.
+func (s *Store) putTenant(ctx context.Context, t *Tenant) (Tenant, error) {
 	db, now := s.db.WithContext(ctx), s.now()
 	t.CreatedAt, t.UpdatedAt, t.DeletedAt = now, now, nil
 	// Of several at once, one creates: the others wait for it, insert nothing and replace what it has made.
@@ -71,24 +70,25 @@ func (s *Store) putTenant(ctx context.Context, t *Tenant) (created bool, err err
 		var was Tenant
 		switch err := found(called(s.forUpdate(db), t.Slug).Take(&was).Error); {
 		case err == nil:
+			is := was
 			if t.Name != was.Name || !slices.Equal(t.AdminEmails, was.AdminEmails) {
-				was.Name, was.AdminEmails, was.UpdatedAt = t.Name, t.AdminEmails, now
-				err = db.Model(&was).Select("name", "admin_emails", "updated_at").Updates(&was).Error
+				is.Name, is.AdminEmails, is.UpdatedAt = t.Name, t.AdminEmails, now
+				err = db.Model(&is).Select("name", "admin_emails", "updated_at").Updates(&is).Error
 			}
-			*t = was
-			return false, err
+			*t = is
+			return was, err
 		case !errors.Is(err, ErrNotFound):
-			return false, err
+			return Tenant{}, err
 		}
 		for _, id := range []string{t.Slug, nextTenantID(t.Slug)} {
 			t.ID = id
 			result := db.Clauses(clause.OnConflict{DoNothing: true}).Create(t)
 			if result.Error != nil || result.RowsAffected == 1 {
-				return result.Error == nil, result.Error
+				return Tenant{}, result.Error
 			}
 		}
 	}
-	return false, ErrConflict // it was made and deleted again each time
+	return Tenant{}, ErrConflict // it was made and deleted again each time
 }
 
 // called is the scope of the tenant that is called slug now.
