@@ -123,9 +123,9 @@ func (s *Service) make(ctx context.Context, w *models.Webhook, o *sealed, c Webh
 }
 
 // checkChange finds what is wrong with those parts of a change that only the network or the database can judge, and puts
-// the URL into its canonical form. It must
-// not run in a transaction: a transaction that waits for a resolver, or for another connection, holds up everybody. What the
-// webhook has already is not judged again: it may be sent back, although a type has been deleted since.
+// the URL into its canonical form. It must not run in a transaction: a transaction that waits for a resolver, or for another
+// connection, holds up everybody. What the webhook has already is not judged again: it may be sent back, although a type has
+// been deleted since.
 func (s *Service) checkChange(ctx context.Context, was *models.Webhook, c *WebhookChange) (found problems, err error) {
 	found = slices.Clone(c.Wrong)
 	if !wire.Known(was.Profile) {
@@ -224,10 +224,10 @@ func checkRetry(p *problems, r models.Retry) {
 
 // each gives the names in their order, each once.
 func each(names []string) []string {
-	once := []string{}
+	once, seen := []string{}, map[string]bool{}
 	for _, name := range names {
-		if !slices.Contains(once, name) {
-			once = append(once, name)
+		if !seen[name] {
+			once, seen[name] = append(once, name), true
 		}
 	}
 	return once
