@@ -23,8 +23,8 @@ const (
 	// testAsk is how often it asks for a place at its webhook at most, and testTurn the longest time between two questions.
 	testAsk  = 20 * time.Millisecond
 	testTurn = time.Second
-	// testRetry is after how many seconds a refused test call may be repeated.
-	testRetry = 1
+	// testRetry is the time after which a refused test call may be repeated.
+	testRetry = time.Second
 )
 
 // trials counts the test calls that are under way in this process. The zero value is ready.
@@ -44,9 +44,9 @@ func (t *trials) begin(tenant, webhook string) (end func(), err error) {
 	defer t.mu.Unlock()
 	switch {
 	case t.running[one] >= webhookTests:
-		return nil, tooManyTests("%d tests of this webhook are under way; retry when one has ended", webhookTests)
+		return nil, tooMany(testRetry, "%d tests of this webhook are under way; retry when one has ended", webhookTests)
 	case t.running[all] >= tenantTests:
-		return nil, tooManyTests("%d tests of this tenant's webhooks are under way; retry when one has ended", tenantTests)
+		return nil, tooMany(testRetry, "%d tests of this tenant's webhooks are under way; retry when one has ended", tenantTests)
 	}
 	if t.running == nil {
 		t.running = map[trial]int{}
@@ -62,12 +62,6 @@ func (t *trials) begin(tenant, webhook string) (end func(), err error) {
 			}
 		}
 	}, nil
-}
-
-func tooManyTests(format string, most int) *Error {
-	e := Refuse(TooMany, format, most)
-	e.RetryAfter = testRetry
-	return e
 }
 
 // errNoTurn ends a test POST's wait.
