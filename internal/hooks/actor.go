@@ -8,7 +8,7 @@ import (
 
 // Actor is who makes a change, for the record: a key, or a person who is known in some other way.
 type Actor struct {
-	// Kind is one of the Actor… constants. "" means that it is not known.
+	// Kind is one of the kinds in models. "" means that it is not known.
 	Kind string
 	// ID is the key's id. Of an admin key it is "admin", or "admin:" and its name.
 	ID string
@@ -19,12 +19,6 @@ type Actor struct {
 	// RequestID is the id in the answer's X-Request-Id.
 	RequestID string
 }
-
-// The kinds of actors.
-const (
-	ActorAdmin = "admin" // an admin key
-	ActorKey   = "key"   // a tenant's key
-)
 
 type actorKey struct{}
 
@@ -43,9 +37,9 @@ func ActorOf(ctx context.Context) Actor {
 // is the principal's key.
 func Acting(ctx context.Context, p Principal) context.Context {
 	a := ActorOf(ctx)
-	a.Kind, a.ID, a.Name = ActorKey, p.KeyID, p.Name
+	a.Kind, a.ID, a.Name = models.ActorKey, p.KeyID, p.Name
 	if p.Role == models.RoleAdmin {
-		a.Kind = ActorAdmin
+		a.Kind = models.ActorAdmin
 	}
 	return WithActor(ctx, a)
 }
