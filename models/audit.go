@@ -177,11 +177,11 @@ func (s *Store) AuditLog(ctx context.Context, f AuditFilter, p Page) ([]AuditEnt
 	}
 	c := f.cursors()
 	if p.After != "" {
-		parts, err := c.parse(p.After, 1)
+		key, err := c.parse(p.After, 1)
 		if err != nil {
 			return nil, "", err
 		}
-		q = q.Where("id < ?", parts[0])
+		q = q.Where("id < ?", key[0])
 	}
 	var rows []AuditEntry
 	if err := q.Find(&rows).Error; err != nil {

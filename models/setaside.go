@@ -42,8 +42,9 @@ const noJob = `NOT EXISTS (SELECT 1 FROM jobs j WHERE j.webhook_id = w.id AND (j
 	AND j.epoch = w.epoch AND w.status <> 'active')))`
 
 // SetAside holds or cancels those of the pending deliveries that turned out not to be sent: their webhook is not active,
-// or has been deleted, or is not registered for their event type any more, or their event has been erased. The database decides, in one short transaction: a caller's view of
-// a webhook may be a second old. left are those that are to be sent after all.
+// or has been deleted, or is not registered for their event type any more, or their event has been erased. The database
+// decides, in one short transaction: a caller's view of a webhook may be a second old. left are those that are to be sent
+// after all.
 //
 // What a job will come to is left to it, and so is a row that somebody else has locked: thousands of workflows that find
 // their webhook deactivated cost a read each. What a job has passed over is found by the reconciler. The webhooks are

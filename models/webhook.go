@@ -179,8 +179,8 @@ func (s *Store) Webhooks(ctx context.Context, tenant string, f WebhookFilter, p 
 }
 
 // UpdateWebhook locks the webhook, lets change alter it, and stores the result. change returns an error to leave
-// it as it is. It must not read anything: it runs in the transaction. A change that changes nothing, but for who asked for
-// it, leaves no trace. Status changes have methods of their own.
+// it as it is. It must not read anything: it runs in the transaction. A change of nothing except UpdatedBy leaves no trace.
+// Status changes have methods of their own.
 func (s *Store) UpdateWebhook(ctx context.Context, tenant, id string, change func(*Webhook) error) (Webhook, error) {
 	var w Webhook
 	err := s.changeTenant(ctx, tenant, func(tx *Store) error {

@@ -70,8 +70,8 @@ func (s *Service) admin(hash []byte) (Principal, bool) {
 	return p, ok
 }
 
-// Authenticate finds out whose key this is. Unauthorized for anything that is not a key in force, which is told later
-// the more often it happens at the context's address (ActorOf); TooMany if the key calls too often.
+// Authenticate finds out whose key this is. Unauthorized for anything that is not a key in force: the more often that happens
+// at the context's address (ActorOf), the later it returns. TooMany if the key calls too often.
 func (s *Service) Authenticate(ctx context.Context, key string) (Principal, error) {
 	return s.authenticate(ctx, key, func(hash []byte) (models.APIKey, error) { return s.Store.APIKeyByHash(ctx, hash) })
 }

@@ -135,7 +135,7 @@ func TestSettingASecretKeepsWhatWasPromised(t *testing.T) {
 	}
 }
 
-// What changes nothing leaves no trace: neither a time nor a version, and nothing is encrypted anew.
+// What changes nothing leaves no trace: neither a time nor a version, and nothing is encrypted again.
 func TestAChangeThatChangesNothingLeavesNoTrace(t *testing.T) {
 	t.Parallel()
 	r := newRotating(t, "up42")

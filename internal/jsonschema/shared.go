@@ -17,8 +17,8 @@ var shared struct {
 	byText    map[[sha256.Size]byte]weak.Pointer[Schema]
 }
 
-// Shared returns the compiled schema of a text. A text is compiled once in a process, whoever asks for it and however
-// many at once. Its errors are those of [Compile].
+// Shared returns the compiled schema of a text. A process compiles a text once for all callers, also for those that ask at
+// once. Its errors are those of [Compile].
 func Shared(schema string) (*Schema, error) {
 	hash := sha256.Sum256([]byte(schema))
 	if s := sharedBy(hash); s != nil {
