@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"slices"
-	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -49,11 +48,11 @@ func auditView(e models.AuditEntry) AuditEntry {
 // AuditParams are the filters of the audit log.
 type AuditParams struct {
 	PageParams
-	Action string    `query:"action" doc:"Only this action." example:"webhook.updated"`
-	Actor  string    `query:"actor" maxLength:"256" doc:"Only what was done by the key with this id, by staff, or by system (Posthorn itself)." example:"key_0198c0de-0000-7000-8000-000000000001"`
-	Target string    `query:"target" maxLength:"256" doc:"Only what is about the thing with this id."`
-	Since  time.Time `query:"since" doc:"Only changes made at or after it."`
-	Until  time.Time `query:"until" doc:"Only changes made before it."`
+	Action string  `query:"action" doc:"Only this action." example:"webhook.updated"`
+	Actor  string  `query:"actor" maxLength:"256" doc:"Only what was done by the key with this id, by staff, or by system (Posthorn itself)." example:"key_0198c0de-0000-7000-8000-000000000001"`
+	Target string  `query:"target" maxLength:"256" doc:"Only what is about the thing with this id."`
+	Since  instant `query:"since" doc:"Only changes made at or after it."`
+	Until  instant `query:"until" doc:"Only changes made before it."`
 }
 
 type auditOfTenant struct {
@@ -93,7 +92,7 @@ func (s *server) auditLog(ctx context.Context, tenant, slug string, in AuditPara
 	if in.Action != "" && !slices.Contains(models.AuditActions, models.AuditAction(in.Action)) {
 		return nil, newProblem(http.StatusUnprocessableEntity, "the request is not valid", FieldError{"action", "is not an action of the audit log"})
 	}
-	f := models.AuditFilter{TenantSlug: slug, Action: models.AuditAction(in.Action), TargetID: in.Target, Since: in.Since, Until: in.Until}
+	f := models.AuditFilter{TenantSlug: slug, Action: models.AuditAction(in.Action), TargetID: in.Target, Since: in.Since.bound(), Until: in.Until.bound()}
 	rows, next, err := s.Hooks.AuditLog(ctx, caller(ctx), tenant, f, in.Actor, in.page())
 	if err != nil {
 		return nil, err

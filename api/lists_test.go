@@ -211,7 +211,7 @@ func TestTimesThatAreNone(t *testing.T) {
 	hook := e.webhook("https://shop.example/hooks")
 	for _, text := range []string{"today", "2026-01-02", "1700000000", "2026-01-02T24:00:00Z", "2026-06-30T23:59:60Z", "2026-13-01T00:00:00Z", "2026-02-30T00:00:00Z",
 		"2026-01-02T03:04:05", "2026-01-02T03:04:05+24:00", "2026-01-02T03:04:05+00:60", "2026-01-02T03:04:05,5Z", "10000-01-01T00:00:00Z", "-0001-01-01T00:00:00Z", "2026-01-02T3:04:05Z"} {
-		for _, list := range []string{"events", "deliveries"} {
+		for _, list := range []string{"events", "deliveries", "audit"} {
 			for _, name := range []string{"since", "until"} {
 				refused := e.call("GET /v1/tenants/acme/"+list+"?"+name+"="+url.QueryEscape(text), "").is(http.StatusUnprocessableEntity)
 				require.Equal(t, []string{name}, refused.fields())
