@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"reflect"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -133,17 +132,13 @@ func (s *server) putEventType(ctx context.Context, in *putEventType) (*answer[Ev
 
 // changedOfType names the read-only fields that differ from the type as it is. One that is being made has its name.
 func (s *server) changedOfType(ctx context.Context, in *putEventType) ([]hooks.FieldError, error) {
-	if reflect.ValueOf(in.Body.EventTypeReadOnly).IsZero() {
-		return nil, nil
-	}
-	t, err := s.Hooks.EventType(ctx, "", in.Name)
-	if refused, ok := errors.AsType[*hooks.Error](err); ok && refused.Code == hooks.NotFound {
-		return changed(in.Body.EventTypeReadOnly, map[string]string{"name": in.Name})
-	}
-	if err != nil {
-		return nil, err
-	}
-	return changed(in.Body.EventTypeReadOnly, eventTypeView(t))
+	return changed(in.Body.EventTypeReadOnly, func() (any, error) {
+		t, err := s.Hooks.EventType(ctx, "", in.Name)
+		if refused, ok := errors.AsType[*hooks.Error](err); ok && refused.Code == hooks.NotFound {
+			return map[string]string{"name": in.Name}, nil
+		}
+		return eventTypeView(t), err
+	})
 }
 
 // text is a JSON value as text; null stands for none.

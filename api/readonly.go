@@ -49,10 +49,15 @@ type EventTypeReadOnly struct {
 	UpdatedAt     json.RawMessage `json:"updated_at,omitempty" readOnly:"true"`
 }
 
-// changed names the read-only fields of a request that differ from what is shown now.
-func changed(readOnly, shown any) ([]hooks.FieldError, error) {
+// changed names the read-only fields of a request that differ from what is shown now. show reads that, and is called only
+// if the request has such a field.
+func changed(readOnly any, show func() (any, error)) ([]hooks.FieldError, error) {
 	sent, err := members(readOnly)
 	if err != nil || len(sent) == 0 {
+		return nil, err
+	}
+	shown, err := show()
+	if err != nil {
 		return nil, err
 	}
 	now, err := members(shown)

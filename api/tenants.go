@@ -142,17 +142,13 @@ func (s *server) putTenant(ctx context.Context, in *putTenant) (*tenantAnswer, e
 // changedOfTenant names the read-only fields that differ from the tenant as it is. One that is being made has its id, and
 // no limits of its own.
 func (s *server) changedOfTenant(ctx context.Context, tenant string, readOnly any) ([]hooks.FieldError, error) {
-	if sent, err := members(readOnly); err != nil || len(sent) == 0 {
-		return nil, err
-	}
-	t, err := s.Store.TenantBySlug(ctx, tenant)
-	switch {
-	case errors.Is(err, models.ErrNotFound):
-		return changed(readOnly, map[string]any{"id": tenant, "limits": Limits{}})
-	case err != nil:
-		return nil, err
-	}
-	return changed(readOnly, tenantView(t))
+	return changed(readOnly, func() (any, error) {
+		t, err := s.Store.TenantBySlug(ctx, tenant)
+		if errors.Is(err, models.ErrNotFound) {
+			return map[string]any{"id": tenant, "limits": Limits{}}, nil
+		}
+		return tenantView(t), err
+	})
 }
 
 func (s *server) listTenants(ctx context.Context, in *PageParams) (*answer[list[Tenant]], error) {

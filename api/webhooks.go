@@ -266,11 +266,13 @@ func hideQuery(ctx context.Context, w *Webhook) {
 
 func (s *server) patchWebhook(ctx context.Context, in *patchWebhook) (*answer[Webhook], error) {
 	b := in.Body
-	now, err := s.showWebhook(s.Hooks.Webhook(ctx, in.Tenant, in.ID))
-	if err != nil {
-		return nil, err
-	}
-	wrong, err := changed(b.WebhookReadOnly, now.Body)
+	wrong, err := changed(b.WebhookReadOnly, func() (any, error) {
+		w, err := s.Hooks.Webhook(ctx, in.Tenant, in.ID)
+		if err != nil {
+			return nil, err
+		}
+		return s.webhookView(w)
+	})
 	if err != nil {
 		return nil, err
 	}
