@@ -3,9 +3,9 @@ package api
 import (
 	"context"
 	"encoding/base64"
-	"strings"
 	"unicode/utf8"
 
+	"github.com/posthorn/posthorn/internal/hooks"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -47,7 +47,7 @@ func exchangeView(ctx context.Context, a *models.Attempt) Exchange {
 		ResponseBody:          string(a.ResponseBody),
 		ResponseBodyTruncated: a.Detail.BodyTruncated || a.URL == "" && len(a.ResponseBody) >= keptBody}
 	if !owners.grants(caller(ctx)) {
-		v.URL = orNull(withoutQuery(a.URL))
+		v.URL = orNull(hooks.URLWithoutQuery(a.URL))
 	}
 	if a.RequestBody != nil {
 		shown := cutText(a.RequestBody, maxShownRequest)
@@ -73,12 +73,6 @@ func triesView(a *models.Attempt) []Try {
 		tries[i] = Try{StartedAt: timestamp(t.StartedAt), Error: orNull(t.Error)}
 	}
 	return tries
-}
-
-// withoutQuery is a URL without what may be a secret in it.
-func withoutQuery(url string) string {
-	before, _, _ := strings.Cut(url, "?")
-	return before
 }
 
 // cutText returns at most limit bytes of text, without half a character at their end.

@@ -95,7 +95,7 @@ func calls(q *systems.Request) error {
 	for i := range found {
 		content[i] = shownCall(&found[i])
 		if !q.MaySeeSecrets() {
-			content[i].URL, _, _ = strings.Cut(content[i].URL, "?")
+			content[i].URL = hooks.URLWithoutQuery(content[i].URL)
 		}
 	}
 	return answerPage(q, p, total, content)
