@@ -2,11 +2,8 @@ package systems
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
-	"io"
 	"mime"
-	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -49,26 +46,15 @@ func (q *Request) read(o *Operation) error {
 	return nil
 }
 
-// body reads the request's body. What is too large is refused with 413, what is compressed with 415.
+// body is the request's body. What is too large is refused with 413, what is compressed with 415.
 func (q *Request) body() ([]byte, error) {
 	if encoding := q.GetHeader("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
 		return nil, &Refusal{Status: http.StatusUnsupportedMediaType, Message: "the body must not be compressed (Content-Encoding)"}
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(q.Writer, q.Request.Body, MaxBody))
-	var large *http.MaxBytesError
-	var slow net.Error
-	var refused *hooks.Error
-	switch {
-	case errors.As(err, &refused):
-		return nil, err
-	case errors.As(err, &large):
+	if len(q.arrived) > MaxBody {
 		return nil, &Refusal{Status: http.StatusRequestEntityTooLarge, Message: "the body must be at most 1 MiB"}
-	case errors.As(err, &slow) && slow.Timeout():
-		return nil, &Refusal{Status: http.StatusRequestTimeout, Message: "the body did not arrive in time"}
-	case err != nil:
-		return nil, &Refusal{Status: http.StatusBadRequest, Message: "the body could not be read"}
 	}
-	return body, nil
+	return q.arrived, nil
 }
 
 func (q *Request) readBody(body []byte) {

@@ -21,6 +21,7 @@ type Request struct {
 	Tenant string
 	In     Values // what is given for the operation's fields
 
+	arrived   []byte // the body, or one byte more of it than is taken
 	operation *Operation
 	problems  []hooks.FieldError
 }

@@ -1,7 +1,6 @@
 package systems
 
 import (
-	"bytes"
 	"errors"
 	"io"
 	"net"
@@ -33,7 +32,7 @@ func (q *Request) work(o *Operation, h Handler) error {
 	return h(q)
 }
 
-// receive reads the request's body into memory, as far as body reads it. An administrator's key has no share of the room
+// receive reads the request's body into memory. An administrator's key has no share of the room
 // for bodies: it serves all tenants.
 func (q *Request) receive() error {
 	if q.Request.Body == nil || q.Request.Body == http.NoBody {
@@ -44,7 +43,7 @@ func (q *Request) receive() error {
 		key = ""
 	}
 	bodyroom.Charge(q.Request, q.Tenant, key)
-	body, err := io.ReadAll(io.LimitReader(q.Request.Body, MaxBody+1))
+	body, err := io.ReadAll(io.LimitReader(q.Request.Body, MaxBody+1)) // the byte too many is refused later
 	var refused *hooks.Error
 	var slow net.Error
 	switch {
@@ -55,6 +54,6 @@ func (q *Request) receive() error {
 	case err != nil:
 		return &Refusal{Status: http.StatusBadRequest, Message: "the body could not be read"}
 	}
-	q.Request.Body = io.NopCloser(bytes.NewReader(body))
+	q.arrived = body
 	return nil
 }
