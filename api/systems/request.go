@@ -4,7 +4,6 @@ import (
 	"context"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/gin-gonic/gin"
 
@@ -132,6 +131,3 @@ func Slice[T any](all []T, offset, limit int) []T {
 	offset = min(offset, len(all))
 	return all[offset:min(offset+limit, len(all))]
 }
-
-// Plain tells whether a text can be looked up in every database.
-func Plain(text string) bool { return utf8.ValidString(text) && !strings.ContainsRune(text, 0) }

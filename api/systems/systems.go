@@ -117,7 +117,7 @@ func (a *API) admit(c *gin.Context, roles []models.Role) (*Request, error) {
 	tenant := who.Tenant
 	if named := c.Param(a.TenantParam); named != "" {
 		switch {
-		case !Plain(named):
+		case !callers.Storable(named):
 			return nil, hooks.Refuse(hooks.NotFound, "there is no such tenant")
 		case who.Role != models.RoleAdmin && named != models.TenantSlug(tenant):
 			return nil, hooks.Refuse(hooks.Forbidden, "the key does not allow this")

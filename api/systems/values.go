@@ -3,6 +3,8 @@ package systems
 import (
 	"slices"
 	"strings"
+
+	"github.com/posthorn/posthorn/internal/callers"
 )
 
 // Values is what a request gives, by the names of its operation's fields. What is wrong is not among it; null is nil.
@@ -68,7 +70,7 @@ func (q *Request) put(in Values, path string, f *Field, v any) {
 // text checks a text and puts it into the form that its field has it in.
 func (q *Request) text(path string, f *Field, text string) (string, bool) {
 	switch {
-	case !Plain(text):
+	case !callers.Storable(text):
 		q.Problemf(path, "must be UTF-8 text without NUL characters")
 		return "", false
 	case len(f.OneOf) > 0 && !slices.Contains(f.OneOf, text):

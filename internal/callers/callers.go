@@ -118,16 +118,16 @@ func isText(escaped string) bool {
 	if err != nil {
 		text = escaped // what reads it says what is wrong
 	}
-	return storable(text)
+	return Storable(text)
 }
 
-// storable reports whether every database can compare a text with what it keeps.
-func storable(text string) bool { return utf8.ValidString(text) && strings.IndexByte(text, 0) < 0 }
+// Storable reports whether every database can compare a text with what it keeps.
+func Storable(text string) bool { return utf8.ValidString(text) && strings.IndexByte(text, 0) < 0 }
 
 // plainPath reports whether a path is text and means the same to everybody who reads it. A proxy may resolve dot segments, merge
 // slashes or decode an encoded one where Posthorn does not, and would then have checked another path.
 func plainPath(u *url.URL) bool {
-	if strings.Contains(strings.ToLower(u.RawPath), "%2f") || strings.Contains(u.Path, "//") || !storable(u.Path) {
+	if strings.Contains(strings.ToLower(u.RawPath), "%2f") || strings.Contains(u.Path, "//") || !Storable(u.Path) {
 		return false
 	}
 	if !strings.Contains(u.Path, "/.") {
