@@ -90,7 +90,7 @@ func (s *server) listAudit(ctx context.Context, in *auditOfAll) (*answer[list[Au
 
 func (s *server) auditLog(ctx context.Context, tenant, slug string, in AuditParams) (*answer[list[AuditEntry]], error) {
 	if in.Action != "" && !slices.Contains(models.AuditActions, models.AuditAction(in.Action)) {
-		return nil, newProblem(http.StatusUnprocessableEntity, "the request is not valid", FieldError{"action", "is not an action of the audit log"})
+		return nil, invalid(FieldError{"action", "is not an action of the audit log"})
 	}
 	f := models.AuditFilter{TenantSlug: slug, Action: models.AuditAction(in.Action), TargetID: in.Target, Since: in.Since.bound(), Until: in.Until.bound()}
 	rows, next, err := s.Hooks.AuditLog(ctx, caller(ctx), tenant, f, in.Actor, in.page())

@@ -2,7 +2,6 @@ package api
 
 import (
 	"fmt"
-	"net/http"
 	"slices"
 
 	"github.com/posthorn/posthorn/internal/hooks"
@@ -26,7 +25,7 @@ func (d *decoder) err() error {
 	case d.doubled != nil:
 		return d.doubled
 	case len(d.problems) > 0:
-		return newProblem(http.StatusUnprocessableEntity, "the request is not valid", d.problems...)
+		return invalid(d.problems...)
 	}
 	return nil
 }

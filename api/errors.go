@@ -57,6 +57,14 @@ func newProblem(status int, detail string, fields ...FieldError) *Problem {
 	return &Problem{Title: http.StatusText(status), Status: status, Detail: detail, Errors: fields}
 }
 
+// notValid is the detail of every 422 that names fields.
+const notValid = "the request is not valid"
+
+// invalid says what is wrong with fields of a request.
+func invalid(fields ...FieldError) *Problem {
+	return newProblem(http.StatusUnprocessableEntity, notValid, fields...)
+}
+
 // Error implements error.
 func (p *Problem) Error() string { return p.Detail }
 
@@ -131,7 +139,7 @@ var settleHuma = sync.OnceFunc(func() {
 // refine puts what huma says of a request into the words and the names of every other refusal.
 func refine(status int, detail string, errs []error) *Problem {
 	if detail == "validation failed" {
-		detail = "the request is not valid"
+		detail = notValid
 	}
 	p := newProblem(status, detail)
 	for _, err := range errs {

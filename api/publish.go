@@ -175,7 +175,7 @@ func idempotencyKey(header http.Header) (string, error) {
 	default:
 		return keys[0], nil
 	}
-	return "", newProblem(http.StatusUnprocessableEntity, "the request is not valid", FieldError{idempotencyHeader, wrong})
+	return "", invalid(FieldError{idempotencyHeader, wrong})
 }
 
 func acceptedView(p hooks.Published) Accepted {

@@ -20,7 +20,7 @@ func pageOf(c *gin.Context, most int) (models.Page, error) {
 	if text, given := c.GetQuery("limit"); given {
 		limit, err := strconv.Atoi(text)
 		if err != nil || limit < 1 || limit > most {
-			return p, newProblem(http.StatusUnprocessableEntity, "the request is not valid", FieldError{"limit", fmt.Sprintf("must be a whole number from 1 to %d", most)})
+			return p, invalid(FieldError{"limit", fmt.Sprintf("must be a whole number from 1 to %d", most)})
 		}
 		p.Limit = limit
 	}
@@ -45,7 +45,7 @@ func checkQuery(op *huma.Operation, rawQuery string) error {
 		known := slices.ContainsFunc(op.Parameters, func(p *huma.Param) bool { return p.In == "query" && p.Name == name })
 		switch given := values[name]; {
 		case len(wrong) == maxProblems:
-			return newProblem(http.StatusUnprocessableEntity, "the request is not valid", wrong...)
+			return invalid(wrong...)
 		case !known:
 			wrong = append(wrong, FieldError{shortName(name), "is not a known parameter"})
 		case len(given) > 1:
@@ -57,5 +57,5 @@ func checkQuery(op *huma.Operation, rawQuery string) error {
 	if len(wrong) == 0 {
 		return nil
 	}
-	return newProblem(http.StatusUnprocessableEntity, "the request is not valid", wrong...)
+	return invalid(wrong...)
 }

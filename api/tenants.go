@@ -170,7 +170,7 @@ func (s *server) getTenant(ctx context.Context, in *OfTenant) (*answer[Tenant], 
 func (s *server) patchTenant(ctx context.Context, in *patchTenant) (*answer[Tenant], error) {
 	wrong, err := s.changedOfTenant(ctx, in.Tenant, in.Body.TenantReadOnly)
 	if err == nil && len(wrong) > 0 {
-		err = &hooks.Error{Code: hooks.Invalid, Detail: "the request is not valid", Fields: wrong}
+		err = &hooks.Error{Code: hooks.Invalid, Detail: notValid, Fields: wrong}
 	}
 	if err != nil {
 		return nil, err
