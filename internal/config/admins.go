@@ -3,7 +3,6 @@ package config
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 )
 
@@ -12,8 +11,6 @@ const MinAdminKey = 24
 
 // firstAdmin is the name of the key in POSTHORN_ADMIN_KEY.
 const firstAdmin = "admin"
-
-var adminNamePattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
 // Admin is an admin key and the name under which it acts.
 type Admin struct {
@@ -39,7 +36,7 @@ func (c Config) Admins() ([]Admin, error) {
 		name, key, ok := strings.Cut(strings.TrimSpace(entry), "=")
 		err := checkAdminKey(key)
 		switch {
-		case !ok || !adminNamePattern.MatchString(name): // what is there may be a key
+		case !ok || !namePattern.MatchString(name): // what is there may be a key
 			p = append(p, fmt.Errorf("entry %d must be name=key; a name has 1 to 64 letters, digits, dots, dashes or underscores", n))
 		case err != nil:
 			p = append(p, fmt.Errorf("entry %d (%s): the key %w", n, name, err))

@@ -36,7 +36,8 @@ const (
 	AdminKey         = "POSTHORN_ADMIN_KEY"
 )
 
-var taskQueuePattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+// namePattern is for the names of task queues and of admin keys.
+var namePattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
 // deploymentPattern leaves out the dot and the colon, which stand between a deployment's name and a build id.
 var deploymentPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$`)
@@ -54,7 +55,7 @@ func (c Config) Validate() error {
 	p.check("POSTHORN_REQUEST_RATE", c.RequestRate >= 0 && c.RequestRate <= MaxRate, fmt.Sprintf("must be 0 to %d calls a second", MaxRate))
 	p.add("POSTHORN_PUBLIC_URL", checkBaseURL(c.PublicURL))
 	p.add("POSTHORN_TEMPORAL_UI_URL", checkBaseURL(c.TemporalUIURL))
-	p.check("POSTHORN_TASK_QUEUE", taskQueuePattern.MatchString(c.TaskQueue), "must be 1 to 64 letters, digits, dots, dashes or underscores, the first a letter or digit")
+	p.check("POSTHORN_TASK_QUEUE", namePattern.MatchString(c.TaskQueue), "must be 1 to 64 letters, digits, dots, dashes or underscores, the first a letter or digit")
 	p.check("POSTHORN_GROUP_MAX", c.GroupMax >= 1 && c.GroupMax <= MaxGroup, fmt.Sprintf("must be 1 to %d", MaxGroup))
 	p.check("POSTHORN_DEPLOYMENT", c.Deployment == "" || deploymentPattern.MatchString(c.Deployment), "must be 1 to 64 letters, digits, dashes or underscores, the first a letter or digit")
 	p.check("POSTHORN_MAX_POSTS", c.MaxPosts >= 0 && c.MaxPosts <= MaxPosts, fmt.Sprintf("must be 1 to %d, or 0 for the default", MaxPosts))
