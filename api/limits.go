@@ -7,21 +7,21 @@ import (
 	"fmt"
 	"io"
 	"mime"
-	"net"
 	"net/http"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/gin-gonic/gin"
 
+	"github.com/posthorn/posthorn/internal/bodyroom"
 	"github.com/posthorn/posthorn/internal/hooks"
 	"github.com/posthorn/posthorn/internal/rawjson"
 )
 
 // The bounds of bodies.
 const (
-	defaultMaxBody = 1 << 20  // bytes
-	maxBatchBody   = 32 << 20 // bytes of a batch of events
+	defaultMaxBody = 1 << 20          // bytes
+	maxBatchBody   = bodyroom.Largest // bytes of a batch of events
 )
 
 // bufferBody reads the body, checks what holds for every body, and puts the bytes where huma reads them.
@@ -70,15 +70,12 @@ func readBody(c *gin.Context, limit int64) ([]byte, error) {
 
 func unreadable(err error, tooLarge *Problem) error {
 	var long *http.MaxBytesError
-	var slow net.Error
 	var refused *hooks.Error
 	switch {
 	case errors.As(err, &refused):
 		return err
 	case errors.As(err, &long):
 		return tooLarge
-	case errors.As(err, &slow) && slow.Timeout():
-		return newProblem(http.StatusRequestTimeout, "the body did not arrive in time")
 	default:
 		return newProblem(http.StatusBadRequest, "the body did not arrive whole")
 	}

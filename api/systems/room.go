@@ -3,7 +3,6 @@ package systems
 import (
 	"errors"
 	"io"
-	"net"
 	"net/http"
 
 	"github.com/posthorn/posthorn/internal/bodyroom"
@@ -45,12 +44,9 @@ func (q *Request) receive() error {
 	bodyroom.Charge(q.Request, q.Tenant, key)
 	body, err := io.ReadAll(io.LimitReader(q.Request.Body, MaxBody+1)) // the byte too many is refused later
 	var refused *hooks.Error
-	var slow net.Error
 	switch {
 	case errors.As(err, &refused):
 		return err
-	case errors.As(err, &slow) && slow.Timeout():
-		return &Refusal{Status: http.StatusRequestTimeout, Message: "the body did not arrive in time"}
 	case err != nil:
 		return &Refusal{Status: http.StatusBadRequest, Message: "the body could not be read"}
 	}
