@@ -32,8 +32,8 @@ func chargeBody(c *gin.Context, p hooks.Principal) {
 	bodyroom.Charge(c.Request, p.Tenant, p.KeyID)
 }
 
-// enter waits until the request may be worked on: tenants take turns. Its body of size bytes has arrived. leave must be called when it is
-// answered.
+// enter waits until the request, whose body of size bytes has arrived, may be worked on: tenants take turns. leave must be
+// called when it is answered.
 func (s *server) enter(c *gin.Context, p hooks.Principal, size int) (leave func(), err error) {
 	tenant := served(c, p)
 	ctx, stand, err := s.Hooks.Enter(c.Request.Context(), tenant)

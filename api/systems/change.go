@@ -53,7 +53,7 @@ func (q *Request) CheckURL(address *string) error {
 	return q.check(hooks.WebhookChange{Profile: q.API.System, URL: address})
 }
 
-// sameID tells of an id in the body that is not the one of the path.
+// sameID refuses an id in the body that is not the one of the path.
 func (q *Request) sameID(w *models.Webhook) {
 	for i := range q.operation.Fields {
 		f := &q.operation.Fields[i]

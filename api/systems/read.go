@@ -82,7 +82,7 @@ func (q *Request) readBody(body []byte) {
 	}
 }
 
-// missing tells of required fields that are not there.
+// missing names the required fields that are not there.
 func (q *Request) missing(prefix string, fields []Field, in Values) {
 	for i := range fields {
 		f := &fields[i]

@@ -42,7 +42,7 @@ var statuses = map[hooks.Code]int{
 	hooks.TooMany:      http.StatusTooManyRequests,
 }
 
-// inside is all that is told of what went wrong inside.
+// inside is all that an answer says of an internal error.
 const inside = "something went wrong inside; it has been logged"
 
 func (a *API) refuse(c *gin.Context, err error) {

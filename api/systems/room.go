@@ -31,8 +31,8 @@ func (q *Request) work(o *Operation, h Handler) error {
 	return h(q)
 }
 
-// receive reads the request's body into memory. An administrator's key has no share of the room
-// for bodies: it serves all tenants.
+// receive reads the request's body into memory. An administrator's key has no share of the room for bodies: it serves all
+// tenants.
 func (q *Request) receive() error {
 	if q.Request.Body == nil || q.Request.Body == http.NoBody {
 		return nil

@@ -5,8 +5,8 @@ import "github.com/posthorn/posthorn/models"
 // shownField keeps in the Gin context the ids of the webhooks whose secrets the answer shows.
 const shownField = "systems.shown"
 
-// Secret gives a webhook's newest signing secret for the answer; "" if it has none, or the key may not see it. The handler calls
-// NoteShown before it answers.
+// Secret gives a webhook's newest signing secret for the answer; "" if it has none, or the key may not see it. The handler
+// calls NoteShown before it answers.
 func (q *Request) Secret(w *models.Webhook) (string, error) {
 	if !q.MaySeeSecrets() {
 		return "", nil

@@ -121,7 +121,7 @@ func shown(q *systems.Request, w *models.Webhook) (webhook, error) {
 
 func answerWebhook(q *systems.Request, status int, w *models.Webhook) error {
 	v, err := shown(q, w)
-	if err == nil && status != http.StatusCreated { // whoever makes a webhook has just sent its secret
+	if err == nil && status != http.StatusCreated { // its maker has sent its secret
 		err = q.NoteShown()
 	}
 	if err != nil {

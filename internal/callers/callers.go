@@ -1,5 +1,5 @@
-// Package callers judges requests by what they are sent with, before anybody asks whose they are: the address they come
-// from, the host and the path they name, their size, and the page that a browser sends them from.
+// Package callers judges requests before their keys are looked at: by the address they come from, the host and the path
+// they name, their size, and the page that a browser sends them from.
 //
 // It answers nothing itself: each API puts a refusal into its own shape. It must not import any package of Posthorn.
 package callers
@@ -124,8 +124,8 @@ func isText(escaped string) bool {
 // Storable reports whether every database can compare a text with what it keeps.
 func Storable(text string) bool { return utf8.ValidString(text) && strings.IndexByte(text, 0) < 0 }
 
-// plainPath reports whether a path is text and means the same to everybody who reads it. A proxy may resolve dot segments, merge
-// slashes or decode an encoded one where Posthorn does not, and would then have checked another path.
+// plainPath reports whether a path is text that every reader takes for the same path. A proxy may resolve dot segments,
+// merge slashes or decode an encoded one where Posthorn does not, and would then have checked another path.
 func plainPath(u *url.URL) bool {
 	if strings.Contains(strings.ToLower(u.RawPath), "%2f") || strings.Contains(u.Path, "//") || !Storable(u.Path) {
 		return false

@@ -2,7 +2,7 @@ package callers
 
 import "net/http"
 
-// The headers by which a browser is told what a page of a listed origin may send and read. Cookies are never among them.
+// The headers that tell a browser what a page of a listed origin may send and read. Cookies are never among them.
 var (
 	corsVary    = []string{"Origin"}
 	corsMethods = []string{"GET, HEAD, POST, PUT, PATCH, DELETE"}

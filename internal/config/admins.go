@@ -56,7 +56,7 @@ func (c Config) Admins() ([]Admin, error) {
 	return admins, nil
 }
 
-// checkAdminKey refuses what cannot be sent in a header, or can be guessed. No key at all is none that is wrong.
+// checkAdminKey refuses a key that cannot be sent in a header, or can be guessed. "" passes: there is no key then.
 func checkAdminKey(value string) error {
 	switch {
 	case value == "":

@@ -13,8 +13,8 @@ type Origins []string
 
 var _ encoding.TextUnmarshaler = (*Origins)(nil)
 
-// UnmarshalText reads origins, with commas and any blanks between. All that are none are named, and so is a wildcard:
-// every page there is could then use what it knows of a key.
+// UnmarshalText reads origins, with commas and any blanks between. Its error names every entry that is none, wildcards too:
+// with one, any page could use what it knows of a key.
 func (o *Origins) UnmarshalText(text []byte) error {
 	var parsed Origins
 	var problems []error

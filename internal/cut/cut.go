@@ -1,4 +1,4 @@
-// Package cut shortens texts that somebody else wrote to a length that can be shown. It must not import any package of
+// Package cut shortens texts of others to a length that can be shown. It must not import any package of
 // Posthorn.
 package cut
 
@@ -9,7 +9,7 @@ import (
 	"github.com/rivo/uniseg"
 )
 
-// ahead is how far beyond the cut is looked for the end of a character.
+// ahead is how far beyond the cut the end of a character may be.
 const ahead = 256
 
 // Text returns a text if it has at most a number of bytes, and otherwise its beginning within that, and "…". It cuts between
