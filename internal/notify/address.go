@@ -4,17 +4,14 @@ import (
 	"errors"
 	"net/mail"
 	"strings"
-	"unicode"
 
-	"golang.org/x/net/idna"
+	"github.com/posthorn/posthorn/internal/hostname"
 )
 
 // Bounds of e-mail addresses, in bytes (RFC 5321, 4.5.3.1).
 const (
 	maxAddress = 254
 	maxLocal   = 64
-	maxDomain  = 253
-	maxLabel   = 63
 )
 
 // What is wrong with an address, in words that complete its name.
@@ -34,15 +31,10 @@ func ASCIIAddress(address string) (string, error) {
 	}
 	at := strings.LastIndexByte(address, '@')
 	local, domain := address[:at], address[at+1:]
-	if strings.ContainsFunc(local, func(r rune) bool { return r > unicode.MaxASCII }) {
+	if !hostname.IsASCII(local) {
 		return "", errLocal
 	}
-	if strings.ContainsFunc(domain, func(r rune) bool { return r > unicode.MaxASCII }) {
-		if domain, err = idna.Lookup.ToASCII(domain); err != nil {
-			return "", errDomain
-		}
-	}
-	if !validDomain(domain) {
+	if domain, err = hostname.ASCII(domain); err != nil || hostname.Check(strings.ToLower(domain)) != nil {
 		return "", errDomain
 	}
 	address = local + "@" + domain
@@ -50,17 +42,4 @@ func ASCIIAddress(address string) (string, error) {
 		return "", errNoAddress
 	}
 	return address, nil
-}
-
-// validDomain reports whether domain is a name. An address in brackets is none: mail goes to domains.
-func validDomain(domain string) bool {
-	if len(domain) > maxDomain {
-		return false
-	}
-	for label := range strings.SplitSeq(strings.ToLower(domain), ".") {
-		if label == "" || len(label) > maxLabel || strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
-			return false
-		}
-	}
-	return true
 }

@@ -9,31 +9,21 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"golang.org/x/net/idna"
-)
-
-// Bounds of host names (RFC 1035, 2.3.4).
-const (
-	maxName  = 253
-	maxLabel = 63
+	"github.com/posthorn/posthorn/internal/hostname"
 )
 
 const (
-	reasonInvalid    = "it is not a valid URL"
-	reasonNotUTF8    = "the URL must be UTF-8 text"
-	reasonSpace      = "the URL must not begin or end with white space"
-	reasonBackslash  = "the URL must not contain a backslash"
-	reasonFragment   = "the URL must not contain a fragment"
-	reasonEscape     = "a % in the URL must be followed by two hexadecimal digits"
-	reasonUserinfo   = "the URL must not contain credentials"
-	reasonNoHost     = "the URL has no host"
-	reasonPort       = "the port is not valid"
-	reasonZone       = "the host must not have an IPv6 zone"
-	reasonInvalidIP  = "the host is not a valid IP address"
-	reasonEmptyLabel = "the host name has an empty label"
-	reasonLongLabel  = "the host name has a label of more than 63 bytes"
-	reasonLongName   = "the host name is longer than 253 bytes"
-	reasonNoName     = "the host has characters that no host name has"
+	reasonInvalid   = "it is not a valid URL"
+	reasonNotUTF8   = "the URL must be UTF-8 text"
+	reasonSpace     = "the URL must not begin or end with white space"
+	reasonBackslash = "the URL must not contain a backslash"
+	reasonFragment  = "the URL must not contain a fragment"
+	reasonEscape    = "a % in the URL must be followed by two hexadecimal digits"
+	reasonUserinfo  = "the URL must not contain credentials"
+	reasonNoHost    = "the URL has no host"
+	reasonPort      = "the port is not valid"
+	reasonZone      = "the host must not have an IPv6 zone"
+	reasonInvalidIP = "the host is not a valid IP address"
 )
 
 // target reads a destination and returns it in its canonical form: the scheme and the host in lower case, a name beyond
@@ -129,14 +119,11 @@ func (g *Guard) canonicalHost(host string) (string, error) {
 	if strings.Contains(host, ":") {
 		return "", &URLError{Reason: reasonInvalidIP}
 	}
-	name := strings.ToLower(host)
-	if strings.ContainsFunc(host, func(r rune) bool { return r > unicode.MaxASCII }) {
-		ascii, err := idna.Lookup.ToASCII(host)
-		if err != nil {
-			return "", &URLError{Reason: reasonInvalid}
-		}
-		name = ascii
+	name, err := hostname.ASCII(host)
+	if err != nil {
+		return "", &URLError{Reason: reasonInvalid}
 	}
+	name = strings.ToLower(name)
 	if addr, err := netip.ParseAddr(name); err == nil {
 		return g.canonicalAddr(addr)
 	}
@@ -145,8 +132,8 @@ func (g *Guard) canonicalHost(host string) (string, error) {
 	if isDigits(last) || strings.HasPrefix(last, "0x") { // an empty one too
 		return "", &URLError{Reason: reasonInvalidIP}
 	}
-	if reason := badName(name); reason != "" {
-		return "", &URLError{Reason: reason}
+	if err := hostname.Check(name); err != nil {
+		return "", &URLError{Reason: err.Error()}
 	}
 	return name, nil
 }
@@ -162,25 +149,6 @@ func (g *Guard) canonicalAddr(addr netip.Addr) (string, error) {
 		return "[" + addr.String() + "]", nil
 	}
 	return addr.String(), nil
-}
-
-// badName says why no name server can know a name, or "" if one may. Underscores are no host names' (RFC 952), but names
-// have them.
-func badName(name string) string {
-	if len(name) > maxName {
-		return reasonLongName
-	}
-	for label := range strings.SplitSeq(name, ".") {
-		switch {
-		case label == "":
-			return reasonEmptyLabel
-		case len(label) > maxLabel:
-			return reasonLongLabel
-		case strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "":
-			return reasonNoName
-		}
-	}
-	return ""
 }
 
 // canonicalRest returns path and query of what follows "://", with what a request line cannot hold percent-encoded.

@@ -11,12 +11,14 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/posthorn/posthorn/internal/hostname"
 )
 
 // A URL is kept in one form, which is its own, or refused with the reason.
 func TestCanonicalURL(t *testing.T) {
 	t.Parallel()
-	label := strings.Repeat("a", maxLabel)
+	label := strings.Repeat("a", hostname.MaxLabel)
 	longest := strings.Repeat(label+".", 3) + strings.Repeat("b", 61) // 253 bytes
 	const same = "="                                                  // as it was given
 	tests := []struct{ raw, canonical, reason string }{
@@ -83,15 +85,15 @@ func TestCanonicalURL(t *testing.T) {
 		{"https://user@example.com/", "", reasonUserinfo},
 		{"https://@example.com/", "", reasonUserinfo},
 		{"https://example.com:/", "", reasonPort},
-		{"https://a..b/", "", reasonEmptyLabel},
-		{"https://.example.com/", "", reasonEmptyLabel},
+		{"https://a..b/", "", hostname.ErrEmptyLabel.Error()},
+		{"https://.example.com/", "", hostname.ErrEmptyLabel.Error()},
 		{"https://example.com../", "", reasonInvalidIP},
-		{"https://" + label + "a.test/", "", reasonLongLabel},
-		{"https://" + strings.Repeat("ü", 60) + ".test/", "", reasonLongLabel},
-		{"https://" + longest + "b/", "", reasonLongName},
-		{"https://ex$ample.com/", "", reasonNoName},
-		{"https://(example).com/", "", reasonNoName},
-		{"https://*.example.com/", "", reasonNoName},
+		{"https://" + label + "a.test/", "", hostname.ErrLongLabel.Error()},
+		{"https://" + strings.Repeat("ü", 60) + ".test/", "", hostname.ErrLongLabel.Error()},
+		{"https://" + longest + "b/", "", hostname.ErrLongName.Error()},
+		{"https://ex$ample.com/", "", hostname.ErrNoName.Error()},
+		{"https://(example).com/", "", hostname.ErrNoName.Error()},
+		{"https://*.example.com/", "", hostname.ErrNoName.Error()},
 		{"https://ex%61mple.com/", "", reasonInvalid},
 		{"https://[2606:4700::1111%25eth0]/", "", reasonZone},
 		{"https://[example.com]/", "", reasonInvalid},
