@@ -212,8 +212,5 @@ func cell(text string) string {
 	return short120(text)
 }
 
-// short120 is Short with 120 bytes.
-func short120(text string) string { return Short(text, 120) }
-
-// Short cuts a text that somebody else wrote to a number of bytes.
-func Short(s string, most int) string { return cut.Text(s, most) }
+// short120 cuts a text that somebody else wrote.
+func short120(text string) string { return cut.Text(text, 120) }

@@ -8,6 +8,7 @@ import (
 
 	"go.temporal.io/sdk/temporal"
 
+	"github.com/posthorn/posthorn/internal/cut"
 	"github.com/posthorn/posthorn/internal/handoff"
 	"github.com/posthorn/posthorn/models"
 	"github.com/posthorn/posthorn/workflows"
@@ -136,7 +137,7 @@ func (t *told) about() *workflows.About {
 func first(values []string, n int) []string { return values[:min(n, len(values))] }
 
 // brief cuts a name that somebody chose.
-func brief(text string) string { return workflows.Short(text, 60) }
+func brief(text string) string { return cut.Text(text, 60) }
 
 // watchInput is what a webhook's health workflow is started with.
 func (e *Engine) watchInput(ctx context.Context, webhookID string) workflows.WatchInput {
