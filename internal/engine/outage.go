@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/posthorn/posthorn/internal/panics"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -78,7 +79,8 @@ func (e *Engine) startLater(d *models.Dispatch) {
 	}
 	e.later++
 	time.AfterFunc(laterBy, func() {
-		again := e.tryLater(d)
+		again := false
+		panics.Safely("the engine", func() { again = e.tryLater(d) })
 		e.mu.Lock()
 		e.later--
 		e.mu.Unlock()
