@@ -22,7 +22,7 @@ type Policy struct {
 var Default = Policy{Initial: 10 * time.Second, Backoff: 2, MaxInterval: 30 * time.Minute, Max: 10}
 
 // jitter is the largest part of a wait that is added to it or taken from it, so that deliveries that failed together do not
-// come back together. At the cap it can only be taken.
+// come back together. At the cap it is only taken from it.
 const jitter = 0.10
 
 // Exhausted tells whether a delivery that has failed this many times is not to be tried again.

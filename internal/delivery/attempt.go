@@ -132,8 +132,8 @@ func (c *Courier) note(ctx context.Context, r *hooks.Receiver, record *models.Re
 		"attempt", record.Attempt.Number, "status_code", result.StatusCode, "error", result.Error, "counted", !record.Uncounted)
 }
 
-// soon is the wait that is kept here and not by Temporal, whose timers of less than a second end after about one: it takes
-// up timers so much ahead of their time (history.timerProcessorMaxTimeShift).
+// soon is the longest wait that is kept here and not by Temporal: its timers of less than a second end after about one
+// (history.timerProcessorMaxTimeShift).
 const soon = time.Second
 
 // early tells whether a delivery is to wait longer than soon: it has been attempted, recorded, and is asked for again after

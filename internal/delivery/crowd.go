@@ -21,8 +21,8 @@ const (
 const (
 	crowdLeast   = time.Second
 	crowdLongest = 15 * time.Second
-	// besideLongest is the longest wait at a fast webhook while another tenant has traffic: it does not hang, and each
-	// batch that asks in vain costs Temporal and this process what one at work costs them.
+	// besideLongest is the longest wait at a fast webhook while another tenant has traffic. Such a webhook does not hang, and
+	// a batch that asks in vain costs as much as one at work.
 	besideLongest = 2 * time.Minute
 )
 

@@ -5,8 +5,8 @@ import (
 	"io"
 )
 
-// Quiet returns a writer for package log that leaves out what net/http says of misbehaving receivers: it prints what they
-// sent, as often as they like, and what they sent may hold what was sent to them.
+// Quiet returns a writer for package log that leaves out what net/http says of misbehaving receivers. It prints what they
+// sent, as often as they like, and that may repeat what was sent to them.
 func Quiet(w io.Writer) io.Writer { return quiet{w} }
 
 type quiet struct{ w io.Writer }

@@ -129,7 +129,7 @@ func (s *Secrets) Mask(text []byte, cut bool) []byte {
 	return overwrite(text, s.search(text, nil, cut, escapesWithin))
 }
 
-// escapesWithin is how many escapes within each other are looked through.
+// escapesWithin is how deep escapes within escapes are decoded.
 const escapesWithin = 2
 
 // search returns where in an answer its secrets are. text is the answer or a decoded form of it; at is where in the answer
