@@ -1,6 +1,7 @@
 package wire_test
 
 import (
+	"net/http"
 	"strings"
 	"testing"
 
@@ -23,5 +24,22 @@ func BenchmarkBuild(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// BenchmarkMask is what masking an answer adds to an attempt, if the answer is long enough to hold a secret.
+func BenchmarkMask(b *testing.B) {
+	wh := wire.Webhook{Profile: wire.ProfileStandard, URL: "https://shop.example/hooks", Secrets: []string{secretB}}
+	message, err := wire.Build(wh, event("order.created", `{}`), attempted)
+	if err != nil {
+		b.Fatal(err)
+	}
+	answer := http.Header{"Date": {"Sat, 28 Nov 2026 20:22:22 GMT"}, "Content-Length": {"2"}, "Content-Type": {"text/plain; charset=utf-8"}}
+	body := []byte(`{"received":true,"request_id":"f9cc7e9c-7ac2-45df-b4a3-1a19321c144d"}`)
+	b.ReportAllocs()
+	for b.Loop() {
+		secret := wire.SecretsOf(wh, message.Header)
+		secret.Mask(body, false)
+		secret.MaskHeader(answer)
 	}
 }
