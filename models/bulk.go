@@ -10,8 +10,8 @@ import (
 )
 
 // sqliteChunk bounds the rows of one statement on SQLite. The driver's time to bind parameters grows with the square of their
-// number: a batch of 1,000 events takes a third of the time in statements of 100 rows that it takes in one of 1,000.
-const sqliteChunk = 100
+// number.
+const sqliteChunk = 256
 
 // column is one column of a multi-row statement. kind is its PostgreSQL type.
 type column[T any] struct {

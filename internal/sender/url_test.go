@@ -155,7 +155,9 @@ func TestPostGoesWhereItSays(t *testing.T) {
 	port := listen[strings.LastIndexByte(listen, ':'):]
 	resolver := newNames(map[string]string{"xn--bcher-kva.test": "127.0.0.1", "liar.test": "127.0.0.1"})
 	client := newTestClient(t, Config{Resolver: resolver, RootCAs: liarRoots.pool})
-	client.secure.kept.TLSClientConfig.InsecureSkipVerify = true // the name is what is looked at
+	for _, transport := range []*http.Transport{client.secure.kept, client.secure.single} {
+		transport.TLSClientConfig.InsecureSkipVerify = true // the name is what is looked at
+	}
 	for raw, want := range map[string]seen{
 		"https://bücher.test" + port + "/é x?q=a b":    {"xn--bcher-kva.test" + port, "POST /%C3%A9%20x?q=a%20b HTTP/1.1", "xn--bcher-kva.test"},
 		"https://ＢÜCHER。test." + port:                  {"xn--bcher-kva.test" + port, "POST / HTTP/1.1", "xn--bcher-kva.test"},
