@@ -42,6 +42,7 @@ func (b *batch) run(do func()) {
 			defer b.mu.Unlock()
 			b.failure = err
 		})
+		growStack()
 		do()
 	})
 }

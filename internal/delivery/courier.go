@@ -109,7 +109,7 @@ func (c *Courier) First(ctx context.Context, in FirstInput) (Batch, error) {
 	if err != nil {
 		return Batch{}, errors.Join(err, pass(nil, 0, 0))
 	}
-	c.readLater(ctx, chosen, loadedFirst)
+	c.readLater(ctx, chosen, readMost)
 	for _, j := range chosen {
 		j.of = b.of
 		b.run(func() { b.add(j)(c.deliver(ctx, j)) })

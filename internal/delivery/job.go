@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/posthorn/posthorn/internal/handoff"
@@ -18,7 +17,7 @@ type job struct {
 	delivery   models.Delivery
 	readAt     time.Time
 	event      *models.Event
-	events     *chunk     // where event is read from when it is needed
+	events     *feed      // where event is read from when it is needed
 	known      Leftover   // what is known of it from before; zero before the first attempt
 	of         *Remainder // of the dispatch; nil where others see to its outbox row
 	first      bool
@@ -137,64 +136,4 @@ func (c *Courier) current(ctx context.Context, tenant, id string, generation int
 		return nil, ended{end: end, reason: reason}, nil
 	}
 	return &row, ended{}, nil
-}
-
-// loadedFirst is how many events a batch of first attempts reads at once.
-const loadedFirst = 32
-
-// chunk is a few events that are read when the first of them is needed, and kept until the last has been.
-type chunk struct {
-	mu   sync.Mutex
-	keys []models.DeliveryKey
-	left int // jobs that have not taken theirs
-	read func([]models.DeliveryKey) (map[models.DeliveryKey]*models.Event, error)
-	got  map[models.DeliveryKey]*models.Event
-}
-
-// readLater lets jobs read their events when they are sent, at most n events in one query: what waits for its turn, or
-// is not sent at all, costs no memory.
-func (c *Courier) readLater(ctx context.Context, jobs []*job, n int) {
-	chunks := map[models.DeliveryKey]*chunk{}
-	var last *chunk
-	for _, j := range jobs {
-		if j.event != nil {
-			continue
-		}
-		key := eventKey(&j.delivery)
-		at := chunks[key]
-		if at == nil {
-			if last == nil || len(last.keys) == n {
-				last = &chunk{read: func(keys []models.DeliveryKey) (map[models.DeliveryKey]*models.Event, error) {
-					return c.Store.EventsByID(ctx, keys)
-				}}
-			}
-			at = last
-			chunks[key] = at
-			at.keys = append(at.keys, key)
-		}
-		at.left++
-		j.events = at
-	}
-}
-
-func eventKey(d *models.Delivery) models.DeliveryKey {
-	return models.DeliveryKey{Tenant: d.Tenant, ID: d.EventID}
-}
-
-// take gives an event; nil if there is none.
-func (k *chunk) take(key models.DeliveryKey) (*models.Event, error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.got == nil {
-		got, err := k.read(k.keys)
-		if err != nil {
-			return nil, err
-		}
-		k.got = got
-	}
-	e := k.got[key]
-	if k.left--; k.left == 0 {
-		k.got = map[models.DeliveryKey]*models.Event{}
-	}
-	return e, nil
 }

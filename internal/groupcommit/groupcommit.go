@@ -20,6 +20,9 @@ type Options[T any] struct {
 	MaxGroup int // most items in one flush; default 512
 	MaxQueue int // most items waiting; default 16 × MaxGroup
 	Lanes    int // flushes that may run at once; default 1
+	// LaneFrom is how many items wait before another lane begins beside one at work; default 1. A flush of many costs little
+	// more than one of few.
+	LaneFrom int
 	// Weight returns how much an item adds to a flush, such as its rows; default 1 for each. MaxWeight is the most
 	// weight in one flush, default without a bound. An item that is heavier is flushed alone.
 	Weight    func(T) int
@@ -84,7 +87,7 @@ func (g *Group[T, R]) Do(ctx context.Context, item T) (R, error) {
 		return zero, ErrFull
 	}
 	g.queue.Push(key, w)
-	if g.busy < g.opts.Lanes {
+	if g.busy == 0 || g.busy < g.opts.Lanes && g.queue.Len() >= g.opts.LaneFrom {
 		g.busy++
 		// The commit belongs to all who share it: it must not end with the request of the one who happened to begin it.
 		go g.work(context.WithoutCancel(ctx))

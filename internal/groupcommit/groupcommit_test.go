@@ -6,6 +6,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -205,4 +206,31 @@ func TestOneKeyLeavesRoomInTheQueueForOthers(t *testing.T) {
 		close(release)
 		synctest.Wait()
 	})
+}
+
+func TestASecondLaneBeginsForACrowdOnly(t *testing.T) {
+	t.Parallel()
+	flushing, release := make(chan int), make(chan struct{})
+	g := groupcommit.New(func(_ context.Context, items []int) ([]int, error) {
+		flushing <- len(items)
+		<-release
+		return items, nil
+	}, groupcommit.Options[int]{Lanes: 2, LaneFrom: 3})
+	var callers sync.WaitGroup
+	call := func() {
+		callers.Go(func() {
+			_, err := g.Do(context.Background(), 1)
+			assert.NoError(t, err)
+		})
+	}
+	call()
+	require.Equal(t, 1, <-flushing)
+	for n := 1; n < 3; n++ {
+		call()
+		require.Eventually(t, func() bool { return g.Waiting() == n }, time.Minute, time.Millisecond)
+	}
+	call()
+	require.Equal(t, 3, <-flushing, "in the second lane, while the first is at work")
+	close(release)
+	callers.Wait()
 }

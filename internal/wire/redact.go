@@ -23,6 +23,9 @@ const (
 // Secrets are the values of one message that must not be kept of the answer to it: receivers echo what they get. The zero
 // value has none. It is not for concurrent use.
 type Secrets struct {
+	of       Webhook
+	sent     http.Header
+	gathered bool // most answers are too short to have a secret: values are gathered for the first that may have one
 	values   []string
 	shortest int // bytes; no value is shorter in any of its encodings
 	find     *finder
@@ -30,8 +33,14 @@ type Secrets struct {
 
 // SecretsOf returns what is secret in a message that was made of wh: the signing secrets, with the key that they stand
 // for, signatures and tokens, the values of custom headers, and those of the URL's query.
-func SecretsOf(wh Webhook, sent http.Header) *Secrets {
-	s := &Secrets{}
+func SecretsOf(wh Webhook, sent http.Header) *Secrets { return &Secrets{of: wh, sent: sent} }
+
+func (s *Secrets) gather() {
+	if s.gathered {
+		return
+	}
+	s.gathered = true
+	wh, sent := s.of, s.sent
 	for _, secret := range wh.Secrets {
 		s.add(secret)
 		for _, prefix := range []string{symmetricPrefix, privatePrefix} {
@@ -60,7 +69,6 @@ func SecretsOf(wh Webhook, sent http.Header) *Secrets {
 			s.addParts(value, "")
 		}
 	}
-	return s
 }
 
 // public are headers that webhooks set and whose values are no secrets, but stand in many answers.
@@ -120,7 +128,10 @@ func (s *Secrets) addDecoded(encoded string) {
 // these percent-encoded or escaped as in JSON, HTML or JSON within JSON. If text was cut at its end, what may be the
 // beginning of a secret there is masked too. Without a secret it returns text itself.
 func (s *Secrets) Mask(text []byte, cut bool) []byte {
-	if len(s.values) == 0 || len(text) == 0 || len(text) < s.shortest && !cut {
+	if len(text) == 0 || len(text) < minSecret && !cut {
+		return text
+	}
+	if s.gather(); len(s.values) == 0 || len(text) < s.shortest && !cut {
 		return text
 	}
 	if s.find == nil {
@@ -166,6 +177,10 @@ func (s *Secrets) search(text []byte, at []int, cut bool, depth int) []span {
 func (s *Secrets) MaskHeader(h http.Header) http.Header {
 	masked := make(http.Header, len(h))
 	for name, values := range h {
+		if len(values) == 1 && isFraming(name, values[0]) {
+			masked[name] = values
+			continue
+		}
 		kept := make([]string, len(values))
 		for i, value := range values {
 			kept[i] = string(s.Mask([]byte(value), false))
@@ -176,9 +191,21 @@ func (s *Secrets) MaskHeader(h http.Header) http.Header {
 	return masked
 }
 
+// isFraming reports whether a header is one that nearly every answer has, with a value that can be nothing else.
+func isFraming(name, value string) bool {
+	switch name {
+	case "Content-Length":
+		return strings.Trim(value, "0123456789") == ""
+	case "Date":
+		_, err := http.ParseTime(value)
+		return err == nil
+	}
+	return false
+}
+
 // maskName looks at a name in lower case: HTTP changes the case of names.
 func (s *Secrets) maskName(name string) string {
-	if len(s.values) == 0 || len(name) < s.shortest {
+	if s.gather(); len(s.values) == 0 || len(name) < s.shortest {
 		return name
 	}
 	lower := strings.ToLower(name)
