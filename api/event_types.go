@@ -103,9 +103,6 @@ func (s *server) listEventTypes(ctx context.Context, in *PageParams) (*answer[li
 }
 
 func (s *server) listTenantEventTypes(ctx context.Context, in *listTenantEventTypes) (*answer[list[EventType]], error) {
-	if _, err := s.Hooks.Tenant(ctx, in.Tenant); err != nil {
-		return nil, err
-	}
 	return s.eventTypesOf(ctx, in.Tenant, in.PageParams)
 }
 

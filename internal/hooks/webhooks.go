@@ -309,9 +309,6 @@ func (s *Service) Webhook(ctx context.Context, tenant, id string) (models.Webhoo
 
 // Webhooks lists a tenant's webhooks.
 func (s *Service) Webhooks(ctx context.Context, tenant string, f models.WebhookFilter, page models.Page) ([]models.Webhook, string, error) {
-	if _, err := s.Tenant(ctx, tenant); err != nil {
-		return nil, "", err
-	}
 	return readPage(ctx, s, "webhook", func(ctx context.Context, store *models.Store) ([]models.Webhook, string, error) {
 		return store.Webhooks(ctx, tenant, f, page)
 	})
