@@ -91,9 +91,9 @@ type webhook struct {
 	HashSecret string `json:"hash_secret,omitempty"` // only in the answer to its creation
 }
 
-func shown(w *models.Webhook) webhook {
+func shown(q *systems.Request, w *models.Webhook) webhook {
 	group, action := topic(w)
-	return webhook{ID: systems.ID(w), URL: w.URL, Group: group, Action: action, Topic: group + "." + action, Customer: models.TenantSlug(w.Tenant)}
+	return webhook{ID: systems.ID(w), URL: q.URL(w.URL), Group: group, Action: action, Topic: group + "." + action, Customer: models.TenantSlug(w.Tenant)}
 }
 
 // topic takes a webhook's event type apart. What /v1 has registered for several, or by wildcard, shows its first, and
@@ -146,7 +146,7 @@ func create(q *systems.Request) error {
 	if err != nil {
 		return err
 	}
-	made := shown(&w)
+	made := shown(q, &w)
 	made.HashSecret = *c.Secret
 	q.PureJSON(http.StatusCreated, made)
 	return nil
@@ -157,7 +157,7 @@ func show(q *systems.Request) error {
 	if err != nil {
 		return err
 	}
-	q.PureJSON(http.StatusOK, shown(&w))
+	q.PureJSON(http.StatusOK, shown(q, &w))
 	return nil
 }
 
@@ -169,7 +169,7 @@ func update(q *systems.Request) error {
 	if w, err = q.Update(w, read(q, &w)); err != nil {
 		return err
 	}
-	q.PureJSON(http.StatusOK, shown(&w))
+	q.PureJSON(http.StatusOK, shown(q, &w))
 	return nil
 }
 
@@ -259,7 +259,7 @@ func list(q *systems.Request) error {
 	slices.SortStableFunc(all, func(a, b models.Webhook) int { return r.sign * r.order(&a, &b) })
 	p := page{Count: len(all), Results: []webhook{}}
 	for _, w := range systems.Slice(all, (r.page-1)*r.limit, r.limit) {
-		p.Results = append(p.Results, shown(&w))
+		p.Results = append(p.Results, shown(q, &w))
 	}
 	pages := (len(all) + r.limit - 1) / r.limit
 	if r.page < pages {

@@ -123,6 +123,9 @@ func show(q *systems.Request) error {
 	if err != nil {
 		return err
 	}
+	if s.URL != nil {
+		s.URL = new(q.URL(*s.URL))
+	}
 	q.PureJSON(http.StatusOK, s)
 	return nil
 }

@@ -88,7 +88,7 @@ type webhook struct {
 }
 
 func shown(q *systems.Request, w *models.Webhook) webhook {
-	return webhook{UUID: systems.ID(w), URL: w.URL, Description: w.Description, Username: w.CreatedBy, Events: q.Events(w)}
+	return webhook{UUID: systems.ID(w), URL: q.URL(w.URL), Description: w.Description, Username: w.CreatedBy, Events: q.Events(w)}
 }
 
 func answer(q *systems.Request, w *models.Webhook) error {
@@ -118,7 +118,7 @@ func list(q *systems.Request) error {
 		return err
 	}
 	all = slices.DeleteFunc(all, func(w models.Webhook) bool {
-		return !systems.Contains(w.URL, q.In.String("url")) || !systems.Contains(w.Description, q.In.String("description")) ||
+		return !systems.Contains(q.URL(w.URL), q.In.String("url")) || !systems.Contains(w.Description, q.In.String("description")) ||
 			len(events) > 0 && !slices.ContainsFunc(events, w.Wants)
 	})
 	p := page{Webhooks: []webhook{}, Page: number, PerPage: perPage, TotalItems: len(all), TotalPages: (len(all) + perPage - 1) / perPage}

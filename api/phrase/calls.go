@@ -94,9 +94,7 @@ func calls(q *systems.Request) error {
 	content := make([]call, len(found))
 	for i := range found {
 		content[i] = shownCall(&found[i])
-		if !q.MaySeeSecrets() {
-			content[i].URL = hooks.URLWithoutQuery(content[i].URL)
-		}
+		content[i].URL = q.URL(content[i].URL)
 	}
 	return answerPage(q, p, total, content)
 }

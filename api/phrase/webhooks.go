@@ -63,7 +63,7 @@ func status(w *models.Webhook) string {
 }
 
 func shown(q *systems.Request, w *models.Webhook) (webhook, error) {
-	v := webhook{ID: numericID(w.ID), UID: systems.ID(w), Name: w.Name, URL: w.URL, Events: q.Events(w), Status: status(w),
+	v := webhook{ID: numericID(w.ID), UID: systems.ID(w), Name: w.Name, URL: q.URL(w.URL), Events: q.Events(w), Status: status(w),
 		Hidden: w.Settings[settingHidden] == "true", FailedAttempts: w.Health.Failed, Created: instant(w.CreatedAt),
 		CreatedBy: by(w.CreatedBy), LastModified: instant(w.UpdatedAt), LastModifiedBy: by(w.UpdatedBy)}
 	if t, ok := w.Settings[settingTokenType]; ok {
@@ -294,8 +294,8 @@ func readList(q *systems.Request) listRequest {
 	return r
 }
 
-func (r *listRequest) keeps(w *models.Webhook) bool {
-	return systems.Contains(w.Name, r.name) && systems.Contains(w.URL, r.url) &&
+func (r *listRequest) keeps(q *systems.Request, w *models.Webhook) bool {
+	return systems.Contains(w.Name, r.name) && systems.Contains(q.URL(w.URL), r.url) &&
 		(r.status == "" || r.status == status(w)) &&
 		(len(r.events) == 0 || slices.ContainsFunc(r.events, w.Wants)) &&
 		(len(r.createdBy) == 0 || slices.Contains(r.createdBy, w.CreatedBy)) &&
@@ -311,7 +311,7 @@ func list(q *systems.Request) error {
 	if err != nil {
 		return err
 	}
-	all = slices.DeleteFunc(all, func(w models.Webhook) bool { return !r.keeps(&w) })
+	all = slices.DeleteFunc(all, func(w models.Webhook) bool { return !r.keeps(q, &w) })
 	slices.SortStableFunc(all, func(a, b models.Webhook) int { return r.sign * r.order(&a, &b) })
 	content := []webhook{}
 	for _, w := range systems.Slice(all, p.offset(), p.size) {

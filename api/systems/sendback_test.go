@@ -166,3 +166,27 @@ func TestAnotherIDAndAMaskAreRefused(t *testing.T) {
 		}
 	})
 }
+
+// A key that may only read sees no token of a URL's query, and cannot search for one.
+func TestAURLsQueryIsNotForReaders(t *testing.T) {
+	t.Parallel()
+	for i := range five {
+		t.Run(five[i].name, func(t *testing.T) {
+			t.Parallel()
+			w := newWalk(t, &five[i])
+			require.NoError(t, w.update(hooks.WebhookChange{URL: new("https://a.example/hook?token=tok-8841")}))
+			read := w.Env.Key(systemstest.Tenant, models.RoleRead)
+			reads, _ := w.reads()
+			for _, target := range reads {
+				whole := w.Do(systemstest.Call{Method: http.MethodGet, Path: target, Authorization: w.s.authorize(w.Key)})
+				require.Contains(t, whole.Body.String(), "token=tok-8841", target)
+				hidden := w.Do(systemstest.Call{Method: http.MethodGet, Path: target, Authorization: w.s.authorize(read)})
+				require.Equal(t, http.StatusOK, hidden.Code)
+				require.Contains(t, hidden.Body.String(), "a.example/hook", target)
+				require.NotContains(t, hidden.Body.String(), "tok", target)
+				searched := w.Do(systemstest.Call{Method: http.MethodGet, Path: target + "?url=tok-8841", Authorization: w.s.authorize(read)})
+				require.NotContains(t, searched.Body.String(), "a.example", target)
+			}
+		})
+	}
+}

@@ -1,6 +1,9 @@
 package systems
 
-import "github.com/posthorn/posthorn/models"
+import (
+	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/models"
+)
 
 // shownField keeps in the Gin context the ids of the webhooks whose secrets the answer shows.
 const shownField = "systems.shown"
@@ -16,6 +19,14 @@ func (q *Request) Secret(w *models.Webhook) (string, error) {
 		q.Set(shownField, append(q.GetStringSlice(shownField), w.ID))
 	}
 	return secret, err
+}
+
+// URL gives a receiver's URL for the answer: without its query, which often holds a token, for a key that may only read.
+func (q *Request) URL(whole string) string {
+	if q.MaySeeSecrets() {
+		return whole
+	}
+	return hooks.URLWithoutQuery(whole)
 }
 
 // NoteShown logs whose secrets the answer is about to show, all of them in one entry.

@@ -106,7 +106,7 @@ type webhook struct {
 
 // shown is a webhook as the API shows it.
 func shown(q *systems.Request, w *models.Webhook) (webhook, error) {
-	v := webhook{ID: systems.ID(w), URL: w.URL, Name: w.Name, Active: w.Status == models.WebhookActive, Events: q.Events(w),
+	v := webhook{ID: systems.ID(w), URL: q.URL(w.URL), Name: w.Name, Active: w.Status == models.WebhookActive, Events: q.Events(w),
 		CreatedAt: instant(w.CreatedAt), UpdatedAt: instant(w.UpdatedAt)}
 	var err error
 	if q.MaySeeSecrets() {
