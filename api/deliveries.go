@@ -20,7 +20,7 @@ type Delivery struct {
 type Timeline struct {
 	DeliveryState
 	AttemptCount int       `json:"attempt_count" doc:"POSTs made so far."`
-	Attempts     []Attempt `json:"attempts" doc:"The POSTs, oldest first."`
+	Attempts     []Attempt `json:"attempts" doc:"The newest 100 POSTs, oldest first."`
 	Upcoming     []Planned `json:"upcoming" doc:"The attempts that will be made if those before them fail, soonest first."`
 	WorkflowID   *string   `json:"workflow_id" doc:"The Temporal workflow that drives it; null while that is not known." example:"deliver/evt_0198c0de-0000-7000-8000-000000000004"`
 	UIURL        *string   `json:"ui_url" doc:"That workflow in the Temporal Web UI; null without a link to it."`

@@ -3,6 +3,7 @@ package models
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 )
@@ -86,9 +87,15 @@ func (s *Store) Profile(ctx context.Context, webhookID string) (string, error) {
 	return w.Profile, found(err)
 }
 
-// Attempts lists the attempts of a delivery, oldest first.
+// AttemptsShown is the most attempts of one delivery that are listed. A schedule has 11; only somebody who sends a delivery
+// again by hand makes more.
+const AttemptsShown = 100
+
+// Attempts lists the newest attempts of a delivery, at most AttemptsShown, oldest first.
 func (s *Store) Attempts(ctx context.Context, tenant, deliveryID string) ([]Attempt, error) {
 	var rows []Attempt
-	err := s.db.WithContext(ctx).Where("tenant = ? AND delivery_id = ?", tenant, deliveryID).Order("number, id").Find(&rows).Error
+	err := s.db.WithContext(ctx).Where("tenant = ? AND delivery_id = ?", tenant, deliveryID).
+		Order("number DESC, id DESC").Limit(AttemptsShown).Find(&rows).Error
+	slices.Reverse(rows)
 	return rows, err
 }

@@ -362,3 +362,17 @@ func TestAttemptsOfOlderProcessesCanBeRead(t *testing.T) {
 		require.ErrorIs(t, err, models.ErrNotFound)
 	})
 }
+
+func TestTheNewestAttemptsAreListed(t *testing.T) {
+	stores(t, func(t *testing.T, s *database) {
+		d := s.Publish(t, s.Tenant(t, "acme"), s.Webhook(t, "acme"))[0]
+		for range models.AttemptsShown + 2 {
+			s.MustRecord(t, s.Attempted(d, models.Pending))
+		}
+		attempts, err := s.Attempts(t.Context(), "acme", d.ID)
+		require.NoError(t, err)
+		require.Len(t, attempts, models.AttemptsShown)
+		require.Equal(t, 3, attempts[0].Number)
+		require.Equal(t, models.AttemptsShown+2, attempts[models.AttemptsShown-1].Number)
+	})
+}
