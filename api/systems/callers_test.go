@@ -1,6 +1,7 @@
 package systems_test
 
 import (
+	"context"
 	"encoding/base64"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -255,5 +257,30 @@ func TestAConnectionEndsAfterTwoLengths(t *testing.T) {
 		require.NoError(t, conn.Close())
 		require.Equal(t, 1, strings.Count(string(all), "HTTP/1.1 "), "%s: %s", s.name, all)
 		require.Contains(t, string(all), "Connection: close", s.name)
+	}
+}
+
+// A system's large bodies are taken apart in turns with those of /v1. Small ones never wait.
+func TestASystemsLargeBodiesWaitForTheirTurn(t *testing.T) {
+	t.Parallel()
+	for i := range five {
+		t.Run(five[i].name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWalk(t, &five[i])
+				path := strings.Replace(w.s.create, "TENANT", systemstest.Tenant, 1)
+				for {
+					ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+					done, err := w.Hooks.Expand(ctx, systemstest.Tenant, 1<<20)
+					cancel()
+					if err != nil {
+						break
+					}
+					defer done()
+				}
+				require.NotEqual(t, http.StatusServiceUnavailable, w.do(http.MethodPost, path, "", w.s.body).Code)
+				require.Equal(t, http.StatusServiceUnavailable, w.do(http.MethodPost, path, "", w.s.body+strings.Repeat(" ", 64<<10)).Code)
+			})
+		})
 	}
 }

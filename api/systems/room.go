@@ -20,6 +20,11 @@ func (q *Request) work(o *Operation, h Handler) error {
 	}
 	defer leave()
 	q.Request = q.Request.WithContext(ctx)
+	done, err := q.API.Hooks.Expand(ctx, q.Tenant, len(q.arrived))
+	if err != nil {
+		return err
+	}
+	defer done()
 	if err := q.read(o); err != nil {
 		return err
 	}
