@@ -38,6 +38,7 @@ func dial(c config.Config, log *slog.Logger) (connection, error) {
 		return connection{}, err
 	}
 	o.Logger = TemporalLogger(log)
+	o.ConnectionOptions.DialOptions = append(o.ConnectionOptions.DialOptions, reconnecting()...)
 	if o.Interceptors, err = Tracing(c); err != nil {
 		return connection{}, err
 	}

@@ -1,0 +1,52 @@
+package cli
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// How soon a Temporal that was away is found again. The SDK's own waits grow to 10 s, for the connection and for each poll by
+// itself, and a retry whose time has come waits for a poll.
+const (
+	reconnectFirst = 100 * time.Millisecond
+	reconnectMost  = time.Second
+	connectFor     = 5 * time.Second
+	workAgain      = 500 * time.Millisecond
+)
+
+// reconnecting are the options of a Temporal client whose workers find a Temporal soon that was away.
+func reconnecting() []grpc.DialOption {
+	return []grpc.DialOption{
+		grpc.WithConnectParams(grpc.ConnectParams{MinConnectTimeout: connectFor,
+			Backoff: backoff.Config{BaseDelay: reconnectFirst, Multiplier: 2, Jitter: 0.2, MaxDelay: reconnectMost}}),
+		grpc.WithChainUnaryInterceptor(again),
+	}
+}
+
+// again makes a worker's call again while Temporal is not available, for as long as the caller waits: the SDK would wait longer
+// after each.
+func again(ctx context.Context, method string, request, reply any, conn *grpc.ClientConn, call grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+	for {
+		err := call(ctx, method, request, reply, conn, opts...)
+		if status.Code(err) != codes.Unavailable || !isWorkers(method) {
+			return err
+		}
+		select {
+		case <-time.After(workAgain):
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
+// isWorkers reports whether a method asks for work, or says what came of it.
+func isWorkers(method string) bool {
+	_, name, _ := strings.Cut(strings.TrimPrefix(method, "/"), "/")
+	return strings.HasPrefix(name, "Poll") && strings.HasSuffix(name, "TaskQueue") || strings.HasPrefix(name, "Respond")
+}
