@@ -18,7 +18,7 @@ func rulesOf(profile string) rules {
 		return rules{https: true}
 	case "up42":
 		return rules{}
-	default: // standard, languageweaver
+	default: // standard, languageweaver, svix
 		return rules{makesSecret: true}
 	}
 }

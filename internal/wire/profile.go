@@ -14,6 +14,7 @@ const (
 	ProfileLanguageWeaver = "languageweaver"
 	ProfileEWarehousing   = "ewarehousing"
 	ProfileUP42           = "up42"
+	ProfileSvix           = "svix"
 )
 
 // profile is the wire format of one system.
@@ -42,6 +43,7 @@ var profiles = []struct {
 	{ProfileLanguageWeaver, languageWeaver{}},
 	{ProfileEWarehousing, eWarehousing{}},
 	{ProfileUP42, up42{}},
+	{ProfileSvix, svix{}},
 }
 
 // Profiles returns the names of all profiles, the native one first.
@@ -60,7 +62,7 @@ func Known(profile string) bool {
 }
 
 func lookup(name string) (profile, error) {
-	for _, p := range profiles { // six names: shorter than hashing one
+	for _, p := range profiles { // few names: shorter than hashing one
 		if p.name == name {
 			return p.profile, nil
 		}

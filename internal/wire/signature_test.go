@@ -28,22 +28,24 @@ func build(t *testing.T, profile string, secrets ...string) wire.Message {
 // that is active, for every profile that signs so, and for nothing else.
 func TestStandardWebhooksLibraryVerifies(t *testing.T) {
 	t.Parallel()
+	const native = "evt_019b7c1e-7d2a-7c3b-9f00-1234567890ab"
 	for _, tc := range []struct {
-		profile        string
+		profile, id    string
 		active, stale  []string
 		verifierOfThis func(secret string) (*standardwebhooks.Webhook, error)
 	}{
-		{wire.ProfileStandard, []string{secretA}, []string{secretB}, standardwebhooks.NewWebhook},
-		{wire.ProfileStandard, []string{secretB, secretA}, nil, standardwebhooks.NewWebhook},
-		{wire.ProfileLanguageWeaver, []string{secretA, secretB}, nil, standardwebhooks.NewWebhook},
-		{wire.ProfileUP42, []string{keyUP42}, []string{"other"}, func(s string) (*standardwebhooks.Webhook, error) {
+		{wire.ProfileStandard, native, []string{secretA}, []string{secretB}, standardwebhooks.NewWebhook},
+		{wire.ProfileStandard, native, []string{secretB, secretA}, nil, standardwebhooks.NewWebhook},
+		{wire.ProfileLanguageWeaver, native, []string{secretA, secretB}, nil, standardwebhooks.NewWebhook},
+		{wire.ProfileSvix, "msg_019b7c1e-7d2a-7c3b-9f00-1234567890ab", []string{secretA, secretB}, nil, standardwebhooks.NewWebhook},
+		{wire.ProfileUP42, native, []string{keyUP42}, []string{"other"}, func(s string) (*standardwebhooks.Webhook, error) {
 			return standardwebhooks.NewWebhookRaw([]byte(s))
 		}},
 	} {
 		m := build(t, tc.profile, tc.active...)
 		require.Len(t, strings.Fields(m.Header.Get("Webhook-Signature")), len(tc.active))
 		require.Equal(t, "1767323349", m.Header.Get("Webhook-Timestamp"), "seconds of the attempt, cut off")
-		require.Equal(t, "evt_019b7c1e-7d2a-7c3b-9f00-1234567890ab", m.Header.Get("Webhook-Id"))
+		require.Equal(t, tc.id, m.Header.Get("Webhook-Id"))
 
 		for _, secret := range tc.active {
 			verifier, err := tc.verifierOfThis(secret)
@@ -224,4 +226,19 @@ func TestBuildRefusesSecretsThatCannotSign(t *testing.T) {
 		_, err := wire.Build(wire.Webhook{Profile: profile, Secrets: []string{secret}}, event("a", `{}`), attempted)
 		require.Error(t, err, profile)
 	}
+}
+
+// Svix's headers say what those of Standard Webhooks say, and an id that a publisher chose is a message's too.
+func TestSvixSendsBothFamiliesOfHeaders(t *testing.T) {
+	t.Parallel()
+	for _, secrets := range [][]string{{secretA, secretB}, nil} {
+		m := build(t, wire.ProfileSvix, secrets...)
+		require.Equal(t, `{"id":1}`, string(m.Body))
+		for _, name := range []string{"Id", "Timestamp", "Signature"} {
+			require.Equal(t, m.Header.Values("Webhook-"+name), m.Header.Values("Svix-"+name))
+		}
+		require.NotEmpty(t, m.Header.Get("Svix-Id"))
+		require.Equal(t, len(secrets) > 0, m.Header.Get("Svix-Signature") != "")
+	}
+	require.Equal(t, "msg_order-1", wire.MessageID("order-1"))
 }

@@ -181,7 +181,7 @@ func TestUnknownProfile(t *testing.T) {
 
 func TestProfiles(t *testing.T) {
 	t.Parallel()
-	require.Equal(t, []string{"standard", "im4", "phrase", "languageweaver", "ewarehousing", "up42"}, wire.Profiles())
+	require.Equal(t, []string{"standard", "im4", "phrase", "languageweaver", "ewarehousing", "up42", "svix"}, wire.Profiles())
 	for _, profile := range wire.Profiles() {
 		require.True(t, wire.Known(profile))
 	}
