@@ -17,6 +17,8 @@ import (
 	"go.temporal.io/server/common/persistence/sql/sqlplugin/postgresql"
 	"go.temporal.io/server/tools/common/schema"
 	sqltool "go.temporal.io/server/tools/sql"
+
+	"github.com/posthorn/posthorn/internal/temporalstore"
 )
 
 const (
@@ -59,6 +61,9 @@ func openPostgres(ctx context.Context, rawURL string, logger log.Logger) (store,
 		if err := migrate(db.cfg, db.schema, logger); err != nil {
 			return store{}, fmt.Errorf("postgres: schema of %s: %w", db.cfg.DatabaseName, err)
 		}
+	}
+	if err := lean(ctx, rawURL, visibility.DatabaseName); err != nil {
+		return store{}, fmt.Errorf("postgres: indexes of %s: %w", visibility.DatabaseName, err)
 	}
 	return store{main: &main, visibility: &visibility}, nil
 }
@@ -133,13 +138,28 @@ func createDatabase(ctx context.Context, rawURL, name string) error {
 	return err
 }
 
+// lean takes from the visibility database the indexes that nobody needs.
+func lean(ctx context.Context, rawURL, name string) error {
+	conn, err := connectTo(ctx, rawURL, name)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	_, err = temporalstore.Lean(ctx, conn)
+	return err
+}
+
 // connectMaintenance connects to the database that every cluster has.
 func connectMaintenance(ctx context.Context, rawURL string) (*pgx.Conn, error) {
+	return connectTo(ctx, rawURL, "postgres")
+}
+
+func connectTo(ctx context.Context, rawURL, database string) (*pgx.Conn, error) {
 	cfg, err := pgx.ParseConfig(rawURL)
 	if err != nil {
 		return nil, err
 	}
-	cfg.Database = "postgres"
+	cfg.Database = database
 	conn, err := pgx.ConnectConfig(ctx, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("connect: %w", err)

@@ -9,12 +9,15 @@ import (
 	"io/fs"
 	"net/url"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"go.temporal.io/server/common/config"
 	sqliteplugin "go.temporal.io/server/common/persistence/sql/sqlplugin/sqlite"
 	dbschemas "go.temporal.io/server/schema"
 	_ "modernc.org/sqlite" // the driver named sqlite, which the server uses too
+
+	"github.com/posthorn/posthorn/internal/temporalstore"
 )
 
 // schemaFiles are the server's tables. There are no migrations for them: SQLite is for one version at a time.
@@ -85,7 +88,7 @@ func setUpSQLite(ctx context.Context, name string) (err error) {
 		}
 		return nil
 	}
-	if _, err := tx.ExecContext(ctx, schema); err != nil {
+	if _, err := tx.ExecContext(ctx, leanSchema(schema)); err != nil {
 		return fmt.Errorf("create schema: %w", err)
 	}
 	if _, err := tx.ExecContext(ctx, fmt.Sprintf(`PRAGMA user_version = %d`, want)); err != nil {
@@ -95,6 +98,27 @@ func setUpSQLite(ctx context.Context, name string) (err error) {
 		return fmt.Errorf("create schema: %w", err)
 	}
 	return nil
+}
+
+// indexOfColumn is the statement that makes an index of one column of the visibility table: its name, and the column.
+var indexOfColumn = regexp.MustCompile(`CREATE INDEX (\w+)\s+ON executions_visibility \(namespace_id,\s*(\w+),[^;]*\)`)
+
+// always are the columns that have a value in every row.
+var always = map[string]bool{"workflow_id": true, "workflow_type_name": true, "status": true}
+
+// leanSchema is a schema without what nobody needs of the visibility table's indexes.
+func leanSchema(schema string) string {
+	return indexOfColumn.ReplaceAllStringFunc(schema, func(statement string) string {
+		found := indexOfColumn.FindStringSubmatch(statement)
+		column := found[2]
+		if always[column] {
+			column = ""
+		}
+		if rows := temporalstore.Rows(found[1], column); rows != "" {
+			return statement + " WHERE " + rows
+		}
+		return statement
+	})
 }
 
 func sqliteSchema() (string, error) {

@@ -21,16 +21,17 @@ import (
 
 // commands are what every build has.
 type commands struct {
-	Serve       ServeCommand       `cmd:"" help:"API and worker in one process, on Postgres and an external Temporal."`
-	API         APICommand         `cmd:"" name:"api" help:"The API alone."`
-	Worker      WorkerCommand      `cmd:"" help:"A worker alone."`
-	Migrate     MigrateCommand     `cmd:"" help:"Bring the database schema up to date."`
-	Listen      ListenCommand      `cmd:"" help:"A sample receiver: verifies signatures, prints what arrives, can misbehave."`
-	Bench       BenchCommand       `cmd:"" help:"Measure a running Posthorn: load generator, receiver, and a report."`
-	Chaos       ChaosCommand       `cmd:"" help:"The fault ledger: break a whole Posthorn in every way, and count what is lost. See make chaos."`
-	Keyset      KeysetCommand      `cmd:"" help:"Encryption keysets: make one, or replace its key in steps, while processes run."`
-	Healthcheck HealthcheckCommand `cmd:"" help:"Ask a running Posthorn whether it is ready; for container health checks."`
-	Version     kong.VersionFlag   `help:"Print the version."`
+	Serve         ServeCommand         `cmd:"" help:"API and worker in one process, on Postgres and an external Temporal."`
+	API           APICommand           `cmd:"" name:"api" help:"The API alone."`
+	Worker        WorkerCommand        `cmd:"" help:"A worker alone."`
+	Migrate       MigrateCommand       `cmd:"" help:"Bring the database schema up to date."`
+	Listen        ListenCommand        `cmd:"" help:"A sample receiver: verifies signatures, prints what arrives, can misbehave."`
+	Bench         BenchCommand         `cmd:"" help:"Measure a running Posthorn: load generator, receiver, and a report."`
+	Chaos         ChaosCommand         `cmd:"" help:"The fault ledger: break a whole Posthorn in every way, and count what is lost. See make chaos."`
+	Keyset        KeysetCommand        `cmd:"" help:"Encryption keysets: make one, or replace its key in steps, while processes run."`
+	TemporalStore TemporalStoreCommand `cmd:"" help:"Temporal's own database: make it lean, or as it was."`
+	Healthcheck   HealthcheckCommand   `cmd:"" help:"Ask a running Posthorn whether it is ready; for container health checks."`
+	Version       kong.VersionFlag     `help:"Print the version."`
 }
 
 // Environment is what a command gets besides its flags.
