@@ -38,6 +38,7 @@ const (
 	AuditDeliveryResumed  AuditAction = "delivery.resumed"
 
 	AuditEventErased     AuditAction = "event.erased"
+	AuditEventReplayed   AuditAction = "event.replayed"   // sent again to webhooks
 	AuditSettingsUpdated AuditAction = "settings.updated" // a system's, where no webhook holds them
 )
 
@@ -50,7 +51,7 @@ var AuditActions = []AuditAction{
 	AuditWebhookResumed, AuditWebhookDeactivated, AuditWebhookSecretRotated, AuditWebhookSecretShown,
 	AuditRecoveryCreated, AuditRecoveryCanceled,
 	AuditDeliveryRetried, AuditDeliveryReplayed, AuditDeliveryCanceled, AuditDeliveryPaused, AuditDeliveryResumed,
-	AuditEventErased, AuditSettingsUpdated,
+	AuditEventErased, AuditEventReplayed, AuditSettingsUpdated,
 }
 
 // AuditTarget is what a change is about.

@@ -9,8 +9,8 @@ import (
 // DeliveryStatus is where a delivery is. docs/states.md draws the arrows.
 type DeliveryStatus string
 
-// pending → delivered | failed | held | canceled; held → pending | canceled; failed → pending (retry, recovery);
-// delivered | canceled → pending (retry by hand).
+// pending → delivered | failed | held | canceled; held → pending | canceled; failed | delivered | canceled → pending
+// (retry, recovery, replay) | held (replay to a webhook that is not active).
 const (
 	Pending   DeliveryStatus = "pending"
 	Delivered DeliveryStatus = "delivered"
@@ -57,6 +57,7 @@ type Delivery struct {
 	DispatchID string // the dispatch that drives it; "" = none, or not yet known
 	// Process is the process in whose memory it waits for a shared dispatch, while it names none; 0 = not known.
 	Process       int64
+	RecoveryID    string     // the recovery that released or made it last; "" = none
 	NextAttemptAt *time.Time // nil unless pending
 	CreatedAt     time.Time
 	FinishedAt    *time.Time // nil while pending or held

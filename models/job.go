@@ -42,6 +42,7 @@ var jobPages = map[JobKind]func(context.Context, *Store, *Job) (JobPage, error){
 	jobKeep:   keepPage,
 	jobErase:  erasePage,
 	jobCount:  countPage,
+	jobTally:  tallyPage,
 	jobFanOut: fanOutPage,
 	JobPurge:  purgePage,
 }
@@ -77,7 +78,9 @@ func (s *Store) pageRows() int {
 // addJob stores a job beside the act whose rest it is.
 func (s *Store) addJob(ctx context.Context, j Job) (id string, err error) {
 	j.ID, j.CreatedAt = NewID(PrefixJob), s.now()
-	j.DueAt, j.Members = j.CreatedAt, notNil(j.Members)
+	if j.Members = notNil(j.Members); j.DueAt.IsZero() {
+		j.DueAt = j.CreatedAt
+	}
 	return j.ID, s.db.WithContext(ctx).Create(&j).Error
 }
 

@@ -20,6 +20,8 @@ const (
 	jobErase JobKind = "erase"
 	// jobCount counts what a large recovery has to release.
 	jobCount JobKind = "count"
+	// jobTally counts what became of what a recovery has released.
+	jobTally JobKind = "tally"
 )
 
 // walk is one pass of a job over deliveries, in the order of their ids.
@@ -184,44 +186,4 @@ func erasePage(ctx context.Context, s *Store, j *Job) (JobPage, error) {
 	failed.of += " AND status_reason <> ?"
 	failed.args = []any{j.Tenant, j.EventID, j.Reason}
 	return s.walkPage(ctx, j, pending, held, failed)
-}
-
-// countRows is how many rows one page of a count reads.
-const countRows = 10_000
-
-// countPage counts more of what a recovery has to release. What the recovery has passed meanwhile is counted as released.
-func countPage(ctx context.Context, s *Store, j *Job) (JobPage, error) {
-	var r Recovery
-	switch err := found(s.db.WithContext(ctx).Take(&r, "id = ?", j.Subject).Error); {
-	case errors.Is(err, ErrNotFound):
-		return JobPage{Done: true}, nil
-	case err != nil:
-		return JobPage{}, err
-	}
-	page := JobPage{Rows: -j.Touched} // Touched is the count so far
-	counted, after := j.Touched, j.Position
-	if r.Position > after {
-		counted, after = r.Released, r.Position
-	}
-	var rest struct {
-		N    int64
-		Last string
-	}
-	if r.Status == RecoveryRunning && !r.Sweep {
-		scope := r
-		scope.Position = after
-		ids := scope.scope(s.db.WithContext(ctx)).Select("id").Order("id").Limit(countRows)
-		if err := s.db.WithContext(ctx).Table("(?) AS page", ids).Select("count(*) AS n, COALESCE(max(id), '') AS last").Scan(&rest).Error; err != nil {
-			return JobPage{}, err
-		}
-	} else {
-		counted = r.Released
-	}
-	counted += rest.N
-	page.Rows += counted
-	if j.Position = rest.Last; rest.N == countRows {
-		return page, nil
-	}
-	page.Done = true
-	return page, s.db.WithContext(ctx).Model(&Recovery{}).Where("id = ? AND total = ?", r.ID, TotalUnknown).Update("total", counted).Error
 }

@@ -223,8 +223,8 @@ func checkRetry(p *problems, r models.Retry) {
 }
 
 // each gives the names in their order, each once.
-func each(names []string) []string {
-	once, seen := []string{}, map[string]bool{}
+func each[T comparable](names []T) []T {
+	once, seen := []T{}, map[T]bool{}
 	for _, name := range names {
 		if !seen[name] {
 			once, seen[name] = append(once, name), true
