@@ -37,14 +37,16 @@ type JobKind string
 // jobPages makes one page of a job, by kind. A page runs in a transaction that holds the job's row. It returns done
 // when nothing is left.
 var jobPages = map[JobKind]func(context.Context, *Store, *Job) (JobPage, error){
-	jobHold:   holdPage,
-	jobCancel: cancelPage,
-	jobKeep:   keepPage,
-	jobErase:  erasePage,
-	jobCount:  countPage,
-	jobTally:  tallyPage,
-	jobFanOut: fanOutPage,
-	JobPurge:  purgePage,
+	jobHold:      holdPage,
+	jobCancel:    cancelPage,
+	jobKeep:      keepPage,
+	jobErase:     erasePage,
+	jobCount:     countPage,
+	jobTally:     tallyPage,
+	jobEraseMany: eraseManyPage,
+	jobBlank:     blankPage,
+	jobFanOut:    fanOutPage,
+	JobPurge:     purgePage,
 }
 
 // JobPage is what came of one page.

@@ -18,6 +18,8 @@ const (
 	jobKeep JobKind = "keep"
 	// jobErase ends what is owed of an erased event.
 	jobErase JobKind = "erase"
+	// jobBlank removes what receivers answered to the attempts of an erased event.
+	jobBlank JobKind = "blank"
 	// jobCount counts what a large recovery has to release.
 	jobCount JobKind = "count"
 	// jobTally counts what became of what a recovery has released.
@@ -186,4 +188,13 @@ func erasePage(ctx context.Context, s *Store, j *Job) (JobPage, error) {
 	failed.of += " AND status_reason <> ?"
 	failed.args = []any{j.Tenant, j.EventID, j.Reason}
 	return s.walkPage(ctx, j, pending, held, failed)
+}
+
+func blankPage(ctx context.Context, s *Store, j *Job) (JobPage, error) {
+	keys, next, err := s.erasedDeliveries(ctx, []Event{{Tenant: j.Tenant, ID: j.EventID}}, j.Position, j.most, true)
+	if err != nil {
+		return JobPage{}, err
+	}
+	j.Position = next
+	return JobPage{Rows: int64(len(keys)), Done: next == ""}, s.blankAnswers(ctx, keys)
 }
