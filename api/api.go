@@ -117,6 +117,8 @@ func New(o Options) (http.Handler, error) {
 	s.deliveries()
 	s.recoveries()
 	s.replays()
+	s.erasures()
+	s.overall()
 	s.audit()
 	s.console()
 	if err := s.documents(); err != nil {

@@ -28,7 +28,7 @@ type Recovery struct {
 	Status     models.RecoveryStatus   `json:"status" enum:"running,completed,canceled,stopped" doc:"stopped: the webhook was not active any more."`
 	Total      *int64                  `json:"total" nullable:"true" doc:"Deliveries to release, as counted at the start; null until they are counted."`
 	Released   int64                   `json:"released" doc:"Deliveries released so far."`
-	Skipped    int64                   `json:"skipped" doc:"Those that are not sent again: their event was erased, or their webhook deleted; in a replay also what was pending."`
+	Skipped    int64                   `json:"skipped" doc:"Those that are not sent again: their event was erased, their webhook deleted, or they were delivered and their type is not wanted any more; in a replay also what was pending."`
 	Delivered  int64                   `json:"delivered" doc:"How many of the released were delivered since, as last counted. What a later recovery released again counts there."`
 	Failed     int64                   `json:"failed" doc:"How many of them have failed since, as last counted."`
 	Rate       *float64                `json:"rate" doc:"Deliveries per second; null = no limit."`

@@ -14,7 +14,8 @@ type Replayed struct {
 }
 
 type replayEvent struct {
-	ofEvent
+	OfTenant
+	ID   string `path:"id" doc:"The event's id."`
 	Body *struct {
 		WebhookIDs []string `json:"webhook_ids,omitempty" doc:"Only to these, at most 1,000; default: to all that match it now."`
 	} `nameHint:"ReplayInput"`

@@ -47,7 +47,7 @@ type Recovery struct {
 	Position string // the last delivery or event looked at; of a replay how many webhooks are done
 	Total    int64  // deliveries to release, as counted at the start; TotalUnknown until a job has counted them
 	Released int64  // made pending, made, or held for a webhook that is not active
-	Skipped  int64  // not sent again: their event was erased, or their webhook deleted
+	Skipped  int64  // not sent again: their event was erased, or their webhook deleted; delivered and not wanted any more
 	// Delivered and Failed are how many of the released have ended so, as last counted.
 	Delivered  int64
 	Failed     int64
@@ -309,7 +309,7 @@ func (s *Store) releaseOf(ctx context.Context, r *Recovery) (fresh []Dispatch, m
 	if r.Seeking {
 		fresh, looked, err = s.releaseMissed(ctx, r, &w)
 	} else {
-		fresh, looked, err = s.releaseStopped(ctx, r)
+		fresh, looked, err = s.releaseStopped(ctx, r, &w)
 	}
 	switch {
 	case err != nil || looked > 0:
@@ -324,8 +324,9 @@ func (s *Store) releaseOf(ctx context.Context, r *Recovery) (fresh []Dispatch, m
 	return nil, true, nil
 }
 
-// releaseStopped makes deliveries pending that were held or have ended.
-func (s *Store) releaseStopped(ctx context.Context, r *Recovery) (fresh []Dispatch, looked int, err error) {
+// releaseStopped makes deliveries pending that were held or have ended. One that was delivered, and that the webhook would not
+// get any more, stays so: pending it would be canceled.
+func (s *Store) releaseStopped(ctx context.Context, r *Recovery, w *Webhook) (fresh []Dispatch, looked int, err error) {
 	window, err := r.window(s.db.WithContext(ctx), r.Position, lookedFor)
 	if err != nil {
 		return nil, 0, err
@@ -339,7 +340,7 @@ func (s *Store) releaseStopped(ctx context.Context, r *Recovery) (fresh []Dispat
 		looked, r.Position = looked+1, window[i].ID
 		switch c := &window[i]; {
 		case !r.takes(c):
-		case c.isOver():
+		case c.isOver(), c.Status == Delivered && !w.Wants(c.EventType):
 			over++
 		default:
 			keys = append(keys, DeliveryKey{Tenant: r.Tenant, ID: c.ID})

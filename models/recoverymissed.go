@@ -66,9 +66,10 @@ func (s *Store) missedBy(ctx context.Context, w *Webhook, events []Event) ([]Eve
 		keys[i] = keyOf(&events[i])
 	}
 	missed := map[string]bool{}
+	// A look into the index for each event, as NOT EXISTS may read a whole table instead.
 	err := bulk(ctx, s, keys, columns, `SELECT v.id FROM v WHERE
-		NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.tenant = v.tenant AND d.event_id = v.id AND d.webhook_id = v.webhook)
-		AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.tenant = v.tenant AND j.event_id = v.id AND j.kind = 'fanout' AND `+contains+` > 0)`,
+		(SELECT d.id FROM deliveries d WHERE d.tenant = v.tenant AND d.event_id = v.id AND d.webhook_id = v.webhook LIMIT 1) IS NULL
+		AND (SELECT j.id FROM jobs j WHERE j.tenant = v.tenant AND j.event_id = v.id AND j.kind = 'fanout' AND `+contains+` > 0 LIMIT 1) IS NULL`,
 		func(rows *sql.Rows) error {
 			var id string
 			err := rows.Scan(&id)

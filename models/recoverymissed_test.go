@@ -45,7 +45,8 @@ func TestARecoveryTakesWhatHasEnded(t *testing.T) {
 		r, pages := s.Recover(t, models.Recovery{Tenant: "acme", WebhookID: w.ID, Statuses: []models.DeliveryStatus{models.Delivered, models.Canceled}})
 		require.Equal(t, models.RecoveryDone, r.Status)
 		require.Equal(t, []int64{3, 2, 1}, []int64{r.Total, r.Released, r.Skipped})
-		require.Equal(t, [][]models.DeliveryKey{keysOf(delivered, canceled)}, pages)
+		require.Len(t, pages, 1)
+		require.ElementsMatch(t, keysOf(delivered, canceled), pages[0])
 		for _, was := range []models.Delivery{delivered, canceled} {
 			is := s.Reload(t, was)
 			require.Equal(t, models.Pending, is.Status)

@@ -307,7 +307,7 @@ func (s *Service) Webhook(ctx context.Context, tenant, id string) (models.Webhoo
 	return w, known(err, "webhook")
 }
 
-// Webhooks lists a tenant's webhooks.
+// Webhooks lists a tenant's webhooks; tenant "" = those of all tenants.
 func (s *Service) Webhooks(ctx context.Context, tenant string, f models.WebhookFilter, page models.Page) ([]models.Webhook, string, error) {
 	return readPage(ctx, s, "webhook", func(ctx context.Context, store *models.Store) ([]models.Webhook, string, error) {
 		return store.Webhooks(ctx, tenant, f, page)
