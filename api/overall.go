@@ -46,8 +46,8 @@ func (s *server) overall() {
 // noTenant is the id that no tenant has.
 const noTenant = "~"
 
-// one gives the id of the tenant that a list is narrowed to; "" = of none, and noTenant of one that there is not.
-func (s *server) one(ctx context.Context, in OfAnyTenant) (string, error) {
+// tenantFilter returns the id of the tenant that a list is narrowed to: "" for all tenants, noTenant for an unknown one.
+func (s *server) tenantFilter(ctx context.Context, in OfAnyTenant) (string, error) {
 	if in.Tenant == "" {
 		return "", nil
 	}
@@ -59,7 +59,7 @@ func (s *server) one(ctx context.Context, in OfAnyTenant) (string, error) {
 }
 
 func (s *server) listAllWebhooks(ctx context.Context, in *allWebhooks) (*answer[list[Webhook]], error) {
-	tenant, err := s.one(ctx, in.OfAnyTenant)
+	tenant, err := s.tenantFilter(ctx, in.OfAnyTenant)
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +67,7 @@ func (s *server) listAllWebhooks(ctx context.Context, in *allWebhooks) (*answer[
 }
 
 func (s *server) listAllDeliveries(ctx context.Context, in *allDeliveries) (*answer[list[Delivery]], error) {
-	tenant, err := s.one(ctx, in.OfAnyTenant)
+	tenant, err := s.tenantFilter(ctx, in.OfAnyTenant)
 	if err != nil {
 		return nil, err
 	}
@@ -75,7 +75,7 @@ func (s *server) listAllDeliveries(ctx context.Context, in *allDeliveries) (*ans
 }
 
 func (s *server) listAllRecoveries(ctx context.Context, in *allRecoveries) (*answer[list[Recovery]], error) {
-	tenant, err := s.one(ctx, in.OfAnyTenant)
+	tenant, err := s.tenantFilter(ctx, in.OfAnyTenant)
 	if err != nil {
 		return nil, err
 	}

@@ -62,7 +62,7 @@ func (x *Erasure) events(ctx context.Context, s *Store, after string, limit int)
 	return rows, err
 }
 
-// CreateErasure stores an erasure and begins it. What is much is done by a job.
+// CreateErasure stores an erasure and makes its first pages. A job makes the rest.
 func (s *Store) CreateErasure(ctx context.Context, x *Erasure) error {
 	x.ID, x.Status, x.CreatedAt = NewID(PrefixErasure), ErasureRunning, s.now()
 	if x.Until.IsZero() || x.Until.After(x.CreatedAt) {

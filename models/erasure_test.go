@@ -167,7 +167,7 @@ func TestErasingAnEventBlanksItsAnswers(t *testing.T) {
 	})
 }
 
-// The lists over all tenants have every tenant's rows, but those of deleted ones, in pages.
+// The lists over all tenants have the rows of every tenant except deleted ones, in pages.
 func TestListsOverAllTenants(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		ctx := t.Context()

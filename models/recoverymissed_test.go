@@ -25,7 +25,7 @@ func (s *database) typed(tb testing.TB, tenant, eventType string, webhooks ...mo
 	return a
 }
 
-// of reads the deliveries of a webhook, newest first.
+// ofWebhook reads the deliveries of a webhook, newest first.
 func (s *database) ofWebhook(tb testing.TB, w models.Webhook) []models.Delivery {
 	tb.Helper()
 	rows, _, err := s.Deliveries(tb.Context(), w.Tenant, models.DeliveryFilter{WebhookID: w.ID}, models.Page{Limit: 100_000})
