@@ -33,8 +33,10 @@ func (a *Housekeeping) ReleasePage(ctx context.Context, recoveryID string) (work
 	var name, host string
 	if w, found := a.webhook(ctx, r.WebhookID); found {
 		name, host = w.Name, sender.Host(w.URL)
+	} else if r.EventID != "" {
+		name = "event " + r.EventID
 	}
-	p := workflows.Progress{Name: name, Host: host, Tenant: models.TenantSlug(r.Tenant), Webhook: r.WebhookID, Status: string(r.Status), Running: r.Status == models.RecoveryRunning, Released: r.Released, Total: max(0, r.Total)}
+	p := workflows.Progress{Name: name, Host: host, Tenant: models.TenantSlug(r.Tenant), Webhook: r.WebhookID, Status: string(r.Status), Running: r.Status == models.RecoveryRunning, Released: r.Released, Skipped: r.Skipped, Total: max(0, r.Total)}
 	if r.Rate > 0 {
 		p.Pause = time.Duration(float64(r.PageSize()) / r.Rate * float64(time.Second))
 	}

@@ -116,6 +116,9 @@ func New(o Options) (http.Handler, error) {
 	s.publishing()
 	s.deliveries()
 	s.recoveries()
+	s.replays()
+	s.erasures()
+	s.overall()
 	s.audit()
 	s.console()
 	if err := s.documents(); err != nil {

@@ -32,7 +32,7 @@ type AuditActor struct {
 
 // AuditTarget is what a change is about.
 type AuditTarget struct {
-	Kind string `json:"kind" doc:"tenant, key, event_type, catalog, webhook, recovery, delivery, event or settings." example:"webhook"`
+	Kind string `json:"kind" doc:"tenant, key, event_type, catalog, webhook, recovery, delivery, event, erasure or settings." example:"webhook"`
 	ID   string `json:"id" example:"wh_0198c0de-0000-7000-8000-000000000002"`
 }
 

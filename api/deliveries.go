@@ -29,6 +29,7 @@ type Timeline struct {
 // DeliveryState is what a delivery is and where it is.
 type DeliveryState struct {
 	ID            string                `json:"id" example:"dlv_0198c0de-0000-7000-8000-000000000005"`
+	Tenant        string                `json:"tenant" example:"acme"`
 	EventID       string                `json:"event_id" example:"evt_0198c0de-0000-7000-8000-000000000004"`
 	EventType     string                `json:"event_type" example:"order.created"`
 	WebhookID     string                `json:"webhook_id" example:"wh_0198c0de-0000-7000-8000-000000000002"`
@@ -53,7 +54,7 @@ type Attempt struct {
 }
 
 func stateView(d *models.Delivery) DeliveryState {
-	return DeliveryState{ID: d.ID, EventID: d.EventID, EventType: d.EventType, WebhookID: d.WebhookID, Status: d.Status,
+	return DeliveryState{ID: d.ID, Tenant: models.TenantSlug(d.Tenant), EventID: d.EventID, EventType: d.EventType, WebhookID: d.WebhookID, Status: d.Status,
 		StatusReason: orNull(d.StatusReason), NextAttemptAt: at(d.NextAttemptAt), CreatedAt: timestamp(d.CreatedAt), FinishedAt: at(d.FinishedAt)}
 }
 
@@ -74,8 +75,8 @@ func timelineView(ctx context.Context, t hooks.Timeline) Timeline {
 	return v
 }
 
-type listDeliveries struct {
-	OfTenant
+// DeliveryParams are the filters of a list of deliveries.
+type DeliveryParams struct {
 	PageParams
 	WebhookID string                `query:"webhook_id"`
 	EventID   string                `query:"event_id"`
@@ -83,6 +84,11 @@ type listDeliveries struct {
 	Status    models.DeliveryStatus `query:"status" enum:"pending,delivered,failed,held,canceled"`
 	Since     instant               `query:"since" doc:"Only those made at or after it."`
 	Until     instant               `query:"until" doc:"Only those made before it."`
+}
+
+type listDeliveries struct {
+	OfTenant
+	DeliveryParams
 }
 
 // OfDelivery is the path of what is about one delivery.
@@ -115,9 +121,13 @@ func (s *server) deliveries() {
 }
 
 func (s *server) listDeliveries(ctx context.Context, in *listDeliveries) (*answer[list[Delivery]], error) {
+	return s.deliveriesOf(ctx, in.Tenant, in.DeliveryParams)
+}
+
+func (s *server) deliveriesOf(ctx context.Context, tenant string, in DeliveryParams) (*answer[list[Delivery]], error) {
 	f := models.DeliveryFilter{WebhookID: in.WebhookID, EventID: in.EventID, EventType: in.EventType, Status: in.Status,
 		Since: in.Since.bound(), Until: in.Until.bound()}
-	rows, next, err := s.Hooks.Deliveries(ctx, in.Tenant, f, in.page())
+	rows, next, err := s.Hooks.Deliveries(ctx, tenant, f, in.page())
 	if err != nil {
 		return nil, err
 	}

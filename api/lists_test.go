@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/posthorn/posthorn/internal/hooks"
 	"github.com/posthorn/posthorn/internal/hookstest"
 	"github.com/posthorn/posthorn/models"
 )
@@ -46,7 +47,9 @@ func withRows(t *testing.T) *env {
 	for _, tenant := range []string{"acme", "globex"} {
 		e.Key(tenant, models.RoleRead)
 		for range 2 {
-			e.Webhook(tenant, "https://shop.example/hooks")
+			w := e.Webhook(tenant, "https://shop.example/hooks")
+			_, err := e.Hooks.Recover(t.Context(), tenant, w.ID, hooks.RecoveryRequest{})
+			require.NoError(t, err)
 		}
 		for range 3 {
 			e.Publish(tenant, "order.created", `{}`)

@@ -96,7 +96,7 @@ func (s *server) webhookActions() {
 	handle(s, owners, action("disable", "Disable a webhook", "What is due to it is held."), s.disableWebhook)
 	handle(s, owners, action("pause", "Pause an active webhook", "What is due to it is held until it is resumed."), s.pauseWebhook)
 	handle(s, owners, action("resume", "Resume a paused webhook", "Releases what the pause held."), s.resumeWebhook)
-	recovery := action("recover", "Recover a webhook's deliveries", "Sends again what was held for it or has failed, in the background. Its progress is at /v1/tenants/{tenant}/recoveries/{id}.")
+	recovery := action("recover", "Recover a webhook's deliveries", "Sends again what was held for it or has failed, or what was delivered or canceled, and what it has missed, in the background. What was erased is skipped and counted. Its progress is at /v1/tenants/{tenant}/recoveries/{id}.")
 	recovery.DefaultStatus = http.StatusAccepted
 	handle(s, owners, recovery, s.recoverWebhook)
 }
@@ -146,7 +146,7 @@ func (s *server) enableWebhook(ctx context.Context, in *enableWebhook) (*answer[
 	if err != nil {
 		return nil, err
 	}
-	return answerWith(EnabledWebhook{v, maybe[Recovery]{new(recoveryView(r))}}), nil
+	return answerWith(EnabledWebhook{v, maybe[Recovery]{new(s.recoveryView(r))}}), nil
 }
 
 func (s *server) disableWebhook(ctx context.Context, in *disableWebhook) (*answer[Webhook], error) {
@@ -168,7 +168,7 @@ func (s *server) resumeWebhook(ctx context.Context, in *actOnWebhook) (*answer[W
 func (s *server) recoverWebhook(ctx context.Context, in *recoverWebhook) (*answer[Recovery], error) {
 	request := hooks.RecoveryRequest{}
 	if b := in.Body; b != nil {
-		request = hooks.RecoveryRequest{Since: timeOf(b.Since), Until: timeOf(b.Until), Rate: b.Rate}
+		request = hooks.RecoveryRequest{Since: timeOf(b.Since), Until: timeOf(b.Until), EventTypes: b.EventTypes, Missed: b.Missed, Rate: b.Rate}
 		for _, status := range b.Statuses {
 			request.Statuses = append(request.Statuses, models.DeliveryStatus(status))
 		}
@@ -177,5 +177,5 @@ func (s *server) recoverWebhook(ctx context.Context, in *recoverWebhook) (*answe
 	if err != nil {
 		return nil, err
 	}
-	return answerWith(recoveryView(r)), nil
+	return answerWith(s.recoveryView(r)), nil
 }

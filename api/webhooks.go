@@ -175,13 +175,18 @@ type createdWebhook struct {
 	Body     NewWebhook
 }
 
-type listWebhooks struct {
-	OfTenant
+// WebhookParams are the filters of a list of webhooks.
+type WebhookParams struct {
 	PageParams
 	URL       string               `query:"url" doc:"Only those with this URL, as it was given or in its canonical form."`
 	EventType string               `query:"event_type" doc:"Only those that would get events of this type."`
 	Status    models.WebhookStatus `query:"status" enum:"active,paused,deactivated,disabled" doc:"Only those in this status."`
 	Profile   string               `query:"profile" doc:"Only those with this profile."`
+}
+
+type listWebhooks struct {
+	OfTenant
+	WebhookParams
 }
 
 // OfWebhook is the path of what is about one webhook.
@@ -234,8 +239,12 @@ func (s *server) createWebhook(ctx context.Context, in *createWebhook) (*created
 }
 
 func (s *server) listWebhooks(ctx context.Context, in *listWebhooks) (*answer[list[Webhook]], error) {
+	return s.webhooksOf(ctx, in.Tenant, in.WebhookParams)
+}
+
+func (s *server) webhooksOf(ctx context.Context, tenant string, in WebhookParams) (*answer[list[Webhook]], error) {
 	f := models.WebhookFilter{URLs: s.Hooks.Spellings(in.URL), Status: in.Status, Profile: in.Profile, EventType: in.EventType}
-	rows, next, err := s.Hooks.Webhooks(ctx, in.Tenant, f, in.page())
+	rows, next, err := s.Hooks.Webhooks(ctx, tenant, f, in.page())
 	if err != nil {
 		return nil, err
 	}

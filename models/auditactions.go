@@ -38,6 +38,8 @@ const (
 	AuditDeliveryResumed  AuditAction = "delivery.resumed"
 
 	AuditEventErased     AuditAction = "event.erased"
+	AuditEventReplayed   AuditAction = "event.replayed"   // sent again to webhooks
+	AuditErasureCreated  AuditAction = "erasure.created"  // events in bulk
 	AuditSettingsUpdated AuditAction = "settings.updated" // a system's, where no webhook holds them
 )
 
@@ -50,12 +52,12 @@ var AuditActions = []AuditAction{
 	AuditWebhookResumed, AuditWebhookDeactivated, AuditWebhookSecretRotated, AuditWebhookSecretShown,
 	AuditRecoveryCreated, AuditRecoveryCanceled,
 	AuditDeliveryRetried, AuditDeliveryReplayed, AuditDeliveryCanceled, AuditDeliveryPaused, AuditDeliveryResumed,
-	AuditEventErased, AuditSettingsUpdated,
+	AuditEventErased, AuditEventReplayed, AuditErasureCreated, AuditSettingsUpdated,
 }
 
 // AuditTarget is what a change is about.
 type AuditTarget struct {
-	Kind string // tenant, key, event_type, catalog, webhook, recovery, delivery, event or settings
+	Kind string // tenant, key, event_type, catalog, webhook, recovery, delivery, event, erasure or settings
 	ID   string
 }
 

@@ -85,11 +85,23 @@ func (c AuditChanges) count(name string) {
 
 // auditRecovery logs that a recovery began or was canceled.
 func (s *Store) auditRecovery(ctx context.Context, r *Recovery, action AuditAction) error {
+	if r.WebhookID == "" && action == AuditRecoveryCreated {
+		return s.audit(ctx, r.Tenant, AuditEventReplayed, AuditTarget{"event", r.EventID}, AuditChanges{"recovery": r.ID, "webhooks": r.Total})
+	}
 	changes := AuditChanges{"webhook_id": r.WebhookID}
+	if r.WebhookID == "" {
+		changes = AuditChanges{"event_id": r.EventID}
+	}
 	if action == AuditRecoveryCreated {
 		changes["statuses"], changes["until"], changes["rate"] = r.Statuses, r.Until, r.Rate
 		if r.Since != nil {
 			changes["since"] = *r.Since
+		}
+		if len(r.EventTypes) > 0 {
+			changes["event_types"] = auditList(r.EventTypes)
+		}
+		if r.Missed {
+			changes["missed"] = true
 		}
 	}
 	return s.audit(ctx, r.Tenant, action, AuditTarget{"recovery", r.ID}, changes)

@@ -9,8 +9,8 @@ import (
 // DeliveryStatus is where a delivery is. docs/states.md draws the arrows.
 type DeliveryStatus string
 
-// pending → delivered | failed | held | canceled; held → pending | canceled; failed → pending (retry, recovery);
-// delivered | canceled → pending (retry by hand).
+// pending → delivered | failed | held | canceled; held → pending | canceled; failed | delivered | canceled → pending
+// (retry, recovery, replay) | held (replay to a webhook that is not active).
 const (
 	Pending   DeliveryStatus = "pending"
 	Delivered DeliveryStatus = "delivered"
@@ -57,6 +57,7 @@ type Delivery struct {
 	DispatchID string // the dispatch that drives it; "" = none, or not yet known
 	// Process is the process in whose memory it waits for a shared dispatch, while it names none; 0 = not known.
 	Process       int64
+	RecoveryID    string     // the recovery that released or made it last; "" = none
 	NextAttemptAt *time.Time // nil unless pending
 	CreatedAt     time.Time
 	FinishedAt    *time.Time // nil while pending or held
@@ -85,9 +86,16 @@ func (f *DeliveryFilter) predicate() string {
 	}
 }
 
-// Deliveries lists a tenant's deliveries, newest first.
+// Deliveries lists a tenant's deliveries, newest first; tenant "" = those of all tenants.
 func (s *Store) Deliveries(ctx context.Context, tenant string, f DeliveryFilter, p Page) ([]Delivery, string, error) {
-	q := s.db.WithContext(ctx).Where("tenant = ?", tenant).Order("id DESC").Limit(p.Limit + 1)
+	q := ofTenant(s.db.WithContext(ctx), tenant).Order("id DESC").Limit(p.Limit + 1)
+	if tenant == "" && f.EventID != "" {
+		tenants, err := s.tenantsOf(ctx, f.EventID)
+		if err != nil {
+			return nil, "", err
+		}
+		q = q.Where("tenant IN ?", tenants)
+	}
 	for column, value := range map[string]string{"webhook_id": f.WebhookID, "event_id": f.EventID,
 		"event_type": f.EventType, "status": string(f.Status)} {
 		if value != "" {
@@ -117,6 +125,13 @@ func (s *Store) Deliveries(ctx context.Context, tenant string, f DeliveryFilter,
 	}
 	rows, next := cut(rows, p.Limit, func(d Delivery) string { return cursors.next(d.ID) })
 	return rows, next, nil
+}
+
+// tenantsOf names the tenants that have an event of this id: ids are a tenant's own, and so is the index of them.
+func (s *Store) tenantsOf(ctx context.Context, eventID string) (ids []string, err error) {
+	err = s.db.WithContext(ctx).Raw(`SELECT t.id FROM tenants t WHERE t.deleted_at IS NULL
+		AND EXISTS (SELECT 1 FROM events e WHERE e.tenant = t.id AND e.id = ?)`, eventID).Scan(&ids).Error
+	return ids, err
 }
 
 // Delivery reads one delivery.

@@ -131,9 +131,10 @@ func (s *Store) dispatchIn(ctx context.Context, rows []Delivery, most int, resta
 	}
 	now := s.now()
 	columns := append(slices.Clone(deliveryColumns[:2]), column[Delivery]{"dispatch_id", "text", func(d *Delivery) any { return d.DispatchID }},
-		column[Delivery]{"now", "timestamptz", func(*Delivery) any { return &now }})
+		column[Delivery]{"now", "timestamptz", func(*Delivery) any { return &now }}, recoveryColumn)
 	err := bulk(ctx, s, rows, columns, `UPDATE deliveries SET `+schedule+`dispatch_id = v.dispatch_id, generation = generation + 1,
-		status = 'pending', status_reason = '', finished_at = NULL, next_attempt_at = v.now
+		status = 'pending', status_reason = '', finished_at = NULL, next_attempt_at = v.now,
+		recovery_id = COALESCE(NULLIF(v.recovery, ''), recovery_id)
 		FROM v WHERE deliveries.tenant = v.tenant AND deliveries.id = v.id`, nil)
 	return fresh, err
 }

@@ -69,9 +69,9 @@ func (s *Store) Events(ctx context.Context, tenant string, f EventFilter, p Page
 const ReasonErased = "payload erased"
 
 // EraseEvent removes the event's data and attributes and keeps its record; nothing of it is sent from then on. What is
-// still owed of it is canceled by a job.
+// still owed of it is canceled by a job, and what receivers answered to its attempts is blanked by another.
 func (s *Store) EraseEvent(ctx context.Context, tenant, id string) error {
-	job := ""
+	var job, blank string
 	err := s.Tx(ctx, func(tx *Store) error {
 		var e Event
 		if err := found(tx.forUpdate(tx.db.WithContext(ctx)).Omit("data").Take(&e, "tenant = ? AND id = ?", tenant, id).Error); err != nil {
@@ -82,13 +82,17 @@ func (s *Store) EraseEvent(ctx context.Context, tenant, id string) error {
 		if err != nil {
 			return err
 		}
-		if job, err = tx.addJob(ctx, Job{Kind: jobErase, Tenant: tenant, EventID: id, Reason: ReasonErased}); err != nil || e.ErasedAt != nil {
+		if job, err = tx.addJob(ctx, Job{Kind: jobErase, Tenant: tenant, EventID: id, Reason: ReasonErased}); err != nil {
+			return err
+		}
+		if blank, err = tx.addJob(ctx, Job{Kind: jobBlank, Tenant: tenant, EventID: id}); err != nil || e.ErasedAt != nil {
 			return err
 		}
 		return tx.audit(ctx, tenant, AuditEventErased, AuditTarget{"event", id}, nil)
 	})
 	if err == nil {
 		s.follow(ctx, job)
+		s.follow(ctx, blank)
 	}
 	return err
 }

@@ -49,6 +49,14 @@ func memberIDs(members []byte) []string {
 	return ids
 }
 
+// membersOf reads up to most members of a job or a recovery after the first done, and how many there are.
+func (s *Store) membersOf(ctx context.Context, table, id string, done, most int) (ids []string, size int, err error) {
+	var members []byte
+	err = s.db.WithContext(ctx).Raw("SELECT substr(members, ?, ?), length(members) FROM "+table+" WHERE id = ?",
+		done*memberSize+1, most*memberSize, id).Row().Scan(&members, &size)
+	return memberIDs(members), size / memberSize, err
+}
+
 var fanOutColumns = []column[Job]{
 	{"id", "text", func(j *Job) any { return j.ID }},
 	{"kind", "text", func(j *Job) any { return string(j.Kind) }},
@@ -85,32 +93,36 @@ func fanOutPage(ctx context.Context, s *Store, j *Job) (JobPage, error) {
 			return JobPage{}, fmt.Errorf("models: position of job %s: %w", j.ID, err)
 		}
 	}
-	var members []byte
-	var size int
-	err = s.db.WithContext(ctx).Raw("SELECT substr(members, ?, ?), length(members) FROM jobs WHERE id = ?",
-		done*memberSize+1, jobRows*memberSize, j.ID).Row().Scan(&members, &size)
+	ids, size, err := s.membersOf(ctx, "jobs", j.ID, done, jobRows)
 	if err != nil {
 		return JobPage{}, err
 	}
-	ids := memberIDs(members)
 	deliveries, err := s.fanOutDeliveries(ctx, e, ids)
 	if err != nil {
 		return JobPage{}, err
 	}
 	page := JobPage{Rows: int64(len(deliveries)), Fresh: s.fanOutDispatches(deliveries)}
-	err = bulk(ctx, s, deliveries, fannedColumns, `INSERT INTO deliveries
-		(tenant, id, event_id, event_type, webhook_id, status, status_reason, attempts, failures, generation, dispatch_id, next_attempt_at, created_at, finished_at)
-		SELECT tenant, id, event_id, event_type, webhook_id, status, status_reason, 0, 0, 0, dispatch_id, next_attempt_at, created_at, finished_at FROM v`, nil)
-	if err != nil {
-		return JobPage{}, err
-	}
 	done += len(ids)
-	j.Position, page.Done = strconv.Itoa(done), done*memberSize >= size
-	return page, s.insertDispatches(ctx, page.Fresh)
+	j.Position, page.Done = strconv.Itoa(done), done >= size
+	return page, s.insertLater(ctx, deliveries, page.Fresh)
 }
 
-var fannedColumns = append(slices.Clone(deliveryColumns),
-	column[Delivery]{"finished_at", "timestamptz", func(d *Delivery) any { return timeAt(d.FinishedAt) }})
+// recoveryColumn is the recovery of a delivery.
+var recoveryColumn = column[Delivery]{"recovery", "text", func(d *Delivery) any { return d.RecoveryID }}
+
+var laterColumns = append(slices.Clone(deliveryColumns),
+	column[Delivery]{"finished_at", "timestamptz", func(d *Delivery) any { return timeAt(d.FinishedAt) }}, recoveryColumn)
+
+// insertLater stores deliveries of events that are there already, and their dispatches.
+func (s *Store) insertLater(ctx context.Context, deliveries []Delivery, dispatches []Dispatch) error {
+	err := bulk(ctx, s, deliveries, laterColumns, `INSERT INTO deliveries
+		(tenant, id, event_id, event_type, webhook_id, status, status_reason, attempts, failures, generation, dispatch_id, next_attempt_at, created_at, finished_at, recovery_id)
+		SELECT tenant, id, event_id, event_type, webhook_id, status, status_reason, 0, 0, 0, dispatch_id, next_attempt_at, created_at, finished_at, NULLIF(recovery, '') FROM v`, nil)
+	if err != nil {
+		return err
+	}
+	return s.insertDispatches(ctx, dispatches)
+}
 
 // fanOutEvent reads the event of a job without its data, nil if nothing of it is owed any more. It stays as it is until
 // the page is stored: erasing it then finds all the deliveries there are.

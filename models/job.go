@@ -37,13 +37,16 @@ type JobKind string
 // jobPages makes one page of a job, by kind. A page runs in a transaction that holds the job's row. It returns done
 // when nothing is left.
 var jobPages = map[JobKind]func(context.Context, *Store, *Job) (JobPage, error){
-	jobHold:   holdPage,
-	jobCancel: cancelPage,
-	jobKeep:   keepPage,
-	jobErase:  erasePage,
-	jobCount:  countPage,
-	jobFanOut: fanOutPage,
-	JobPurge:  purgePage,
+	jobHold:      holdPage,
+	jobCancel:    cancelPage,
+	jobKeep:      keepPage,
+	jobErase:     erasePage,
+	jobCount:     countPage,
+	jobTally:     tallyPage,
+	jobEraseMany: eraseManyPage,
+	jobBlank:     blankPage,
+	jobFanOut:    fanOutPage,
+	JobPurge:     purgePage,
 }
 
 // JobPage is what came of one page.
@@ -77,7 +80,9 @@ func (s *Store) pageRows() int {
 // addJob stores a job beside the act whose rest it is.
 func (s *Store) addJob(ctx context.Context, j Job) (id string, err error) {
 	j.ID, j.CreatedAt = NewID(PrefixJob), s.now()
-	j.DueAt, j.Members = j.CreatedAt, notNil(j.Members)
+	if j.Members = notNil(j.Members); j.DueAt.IsZero() {
+		j.DueAt = j.CreatedAt
+	}
 	return j.ID, s.db.WithContext(ctx).Create(&j).Error
 }
 

@@ -18,8 +18,12 @@ const (
 	jobKeep JobKind = "keep"
 	// jobErase ends what is owed of an erased event.
 	jobErase JobKind = "erase"
+	// jobBlank removes what receivers answered to the attempts of an erased event.
+	jobBlank JobKind = "blank"
 	// jobCount counts what a large recovery has to release.
 	jobCount JobKind = "count"
+	// jobTally counts what became of what a recovery has released.
+	jobTally JobKind = "tally"
 )
 
 // walk is one pass of a job over deliveries, in the order of their ids.
@@ -186,42 +190,11 @@ func erasePage(ctx context.Context, s *Store, j *Job) (JobPage, error) {
 	return s.walkPage(ctx, j, pending, held, failed)
 }
 
-// countRows is how many rows one page of a count reads.
-const countRows = 10_000
-
-// countPage counts more of what a recovery has to release. What the recovery has passed meanwhile is counted as released.
-func countPage(ctx context.Context, s *Store, j *Job) (JobPage, error) {
-	var r Recovery
-	switch err := found(s.db.WithContext(ctx).Take(&r, "id = ?", j.Subject).Error); {
-	case errors.Is(err, ErrNotFound):
-		return JobPage{Done: true}, nil
-	case err != nil:
+func blankPage(ctx context.Context, s *Store, j *Job) (JobPage, error) {
+	keys, next, err := s.erasedDeliveries(ctx, []Event{{Tenant: j.Tenant, ID: j.EventID}}, j.Position, j.most, true)
+	if err != nil {
 		return JobPage{}, err
 	}
-	page := JobPage{Rows: -j.Touched} // Touched is the count so far
-	counted, after := j.Touched, j.Position
-	if r.Position > after {
-		counted, after = r.Released, r.Position
-	}
-	var rest struct {
-		N    int64
-		Last string
-	}
-	if r.Status == RecoveryRunning && !r.Sweep {
-		scope := r
-		scope.Position = after
-		ids := scope.scope(s.db.WithContext(ctx)).Select("id").Order("id").Limit(countRows)
-		if err := s.db.WithContext(ctx).Table("(?) AS page", ids).Select("count(*) AS n, COALESCE(max(id), '') AS last").Scan(&rest).Error; err != nil {
-			return JobPage{}, err
-		}
-	} else {
-		counted = r.Released
-	}
-	counted += rest.N
-	page.Rows += counted
-	if j.Position = rest.Last; rest.N == countRows {
-		return page, nil
-	}
-	page.Done = true
-	return page, s.db.WithContext(ctx).Model(&Recovery{}).Where("id = ? AND total = ?", r.ID, TotalUnknown).Update("total", counted).Error
+	j.Position = next
+	return JobPage{Rows: int64(len(keys)), Done: next == ""}, s.blankAnswers(ctx, keys)
 }

@@ -24,6 +24,7 @@ const (
 	listWebhooks   = "webhooks"
 	listEvents     = "events"
 	listDeliveries = "deliveries"
+	listRecoveries = "recoveries"
 	listAudit      = "audit"
 	listKeys       = "keys"
 	listEventTypes = "event types"

@@ -206,6 +206,50 @@ func TestQueriesUseIndexes(t *testing.T) {
 			_, _, err := tx.Deliveries(ctx, w.Tenant, models.DeliveryFilter{WebhookID: w.ID, Status: models.Held}, page)
 			return err
 		}},
+		{"deliveries of all tenants", 60, func(ctx context.Context, tx *models.Store) error {
+			rows, next, err := tx.Deliveries(ctx, "", models.DeliveryFilter{}, page)
+			require.Len(t, rows, 50)
+			require.NotEmpty(t, next)
+			return err
+		}},
+		{"deliveries of all tenants that failed", 6 * 60, func(ctx context.Context, tx *models.Store) error {
+			rows, _, err := tx.Deliveries(ctx, "", models.DeliveryFilter{Status: models.Failed}, page)
+			require.Len(t, rows, 50)
+			return err
+		}},
+		{"deliveries of a webhook of any tenant", 6 * 60, func(ctx context.Context, tx *models.Store) error {
+			rows, _, err := tx.Deliveries(ctx, "", models.DeliveryFilter{WebhookID: w.ID}, page)
+			require.Len(t, rows, 50)
+			return err
+		}},
+		{"deliveries of an event of any tenant", 10, func(ctx context.Context, tx *models.Store) error {
+			rows, _, err := tx.Deliveries(ctx, "", models.DeliveryFilter{EventID: d.EventID}, page)
+			require.Len(t, rows, 1)
+			return err
+		}},
+		{"recover what was delivered", 3*perWebhook + 2*2000, func(ctx context.Context, tx *models.Store) error {
+			r := models.Recovery{Tenant: w.Tenant, WebhookID: w.ID, Statuses: []models.DeliveryStatus{models.Delivered}}
+			if err := tx.CreateRecovery(ctx, &r); err != nil {
+				return err
+			}
+			_, fresh, err := tx.ReleasePage(ctx, r.ID)
+			require.NotEmpty(t, fresh)
+			return err
+		}},
+		{"recover what was missed", 5 * 2000, func(ctx context.Context, tx *models.Store) error {
+			r := models.Recovery{Tenant: w.Tenant, WebhookID: w.ID, Missed: true}
+			if err := tx.CreateRecovery(ctx, &r); err != nil {
+				return err
+			}
+			_, fresh, err := tx.ReleasePage(ctx, r.ID)
+			require.NotEmpty(t, fresh)
+			return err
+		}},
+		{"replay", 20, func(ctx context.Context, tx *models.Store) error {
+			rows, _, err := tx.Replay(ctx, w.Tenant, d.EventID, []string{w.ID})
+			require.Len(t, rows, 1)
+			return err
+		}},
 		{"deliveries of an event", 5, func(ctx context.Context, tx *models.Store) error {
 			rows, _, err := tx.Deliveries(ctx, w.Tenant, models.DeliveryFilter{EventID: d.EventID}, page)
 			require.Len(t, rows, 1)

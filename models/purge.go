@@ -35,6 +35,7 @@ var ownedTables = []owned{
 	{table: "webhooks", key: "id", where: "deleted_at IS NULL"},
 	{table: "webhooks", key: "id", where: "deleted_at IS NOT NULL"},
 	{table: "recoveries", key: "id"},
+	{table: "erasures", key: "id"},
 	{table: "notifications", key: "id"},
 	{table: "replays", key: "attempt_id"},
 	{table: "event_types", key: "name"},

@@ -2,6 +2,7 @@ package models
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"slices"
 	"time"
@@ -20,47 +21,78 @@ const (
 	RecoveryStopped  RecoveryStatus = "stopped"
 )
 
-// Recovery makes what was held for a webhook, or failed, pending again, page by page.
+// Recovery makes deliveries pending again, page by page: of a webhook those that were held, or have ended; of a replay those
+// of one event.
 type Recovery struct {
-	ID        string
-	Tenant    string
-	WebhookID string
-	Status    RecoveryStatus
-	Statuses  []DeliveryStatus `gorm:"serializer:json;not null"`
-	Reason    string           // only what is held for this reason; "" = any
-	Since     *time.Time       // only deliveries made at or after it
-	Until     time.Time        // and before it, so that what fails again meanwhile is not taken twice
-	Rate      float64          // deliveries released per second; 0 = as fast as they go
+	ID         string
+	Tenant     string
+	WebhookID  string // "" = it is the replay of an event
+	Status     RecoveryStatus
+	Statuses   []DeliveryStatus `gorm:"serializer:json;not null"`
+	EventTypes []string         `gorm:"serializer:json;not null"` // only of these types, wildcards among them; empty = all
+	Reason     string           // only what is held for this reason; "" = any
+	Since      *time.Time       // only deliveries made at or after it
+	Until      time.Time        // and before it, so that what fails again meanwhile is not taken twice
+	// Missed makes deliveries of the events that the webhook wants and has none of, of those accepted from EventsSince on and
+	// before Until.
+	Missed      bool
+	EventsSince *time.Time
+	EventID     string  // of a replay
+	Members     []byte  // of a replay: the webhooks, see Members
+	Rate        float64 // deliveries released per second; 0 = as fast as they go
 	// Sweep says that Until has been reached and what was held at the last moment is being looked for.
-	Sweep      bool
-	Position   string // the last delivery looked at
-	Total      int64  // deliveries to release, as counted at the start; TotalUnknown until a job has counted them
-	Released   int64
+	Sweep bool
+	// Seeking says that the deliveries are done and missed events are being looked for.
+	Seeking  bool
+	Position string // the last delivery or event looked at; of a replay how many webhooks are done
+	Total    int64  // deliveries to release, as counted at the start; TotalUnknown until a job has counted them
+	Released int64  // made pending, made, or held for a webhook that is not active
+	Skipped  int64  // not sent again: their event was erased, or their webhook deleted; delivered and not wanted any more
+	// Delivered and Failed are how many of the released have ended so, as last counted.
+	Delivered  int64
+	Failed     int64
 	CreatedAt  time.Time
 	FinishedAt *time.Time
 }
 
-// scope selects the deliveries that a recovery has still to release.
-func (r *Recovery) scope(db *gorm.DB) *gorm.DB {
-	// The first condition is the predicate of the index deliveries_stopped_webhook.
-	q := db.Model(&Delivery{}).Where("webhook_id = ? AND status IN ('held', 'failed', 'canceled')", r.WebhookID).
-		Where("status_reason <> ?", ReasonErased) // there is nothing left to send
-	if r.Sweep {
-		q = q.Where("status = ?", Held)
-	} else {
-		q = q.Where("status IN ? AND id > ? AND id < ?", r.Statuses, r.Position, IDBefore(PrefixDelivery, r.Until))
+// candidate is a delivery that a recovery may be for.
+type candidate struct {
+	ID, EventType, StatusReason string
+	Status                      DeliveryStatus
+}
+
+// window reads the next deliveries that the recovery may be for, in the order of their ids. However few of them it is for,
+// no more than limit are read.
+func (r *Recovery) window(db *gorm.DB, after string, limit int) (rows []candidate, err error) {
+	q := db.Model(&Delivery{}).Select("id", "event_type", "status", "status_reason").Where("webhook_id = ? AND id > ?", r.WebhookID, after)
+	switch { // the predicates of partial indexes
+	case r.Reason == heldPaused:
+		q = q.Where("status = 'held' AND status_reason = '" + heldPaused + "'")
+	case !slices.Contains(r.Statuses, Delivered):
+		q = q.Where("status IN ('held', 'failed', 'canceled')")
+	}
+	if !r.Sweep {
+		q = q.Where("id < ?", IDBefore(PrefixDelivery, r.Until))
 	}
 	if r.Since != nil {
 		q = q.Where("id >= ?", IDBefore(PrefixDelivery, *r.Since))
 	}
-	switch r.Reason {
-	case "":
-	case heldPaused: // as a constant, with the predicate of the index deliveries_paused
-		q = q.Where("status = 'held' AND status_reason = '" + heldPaused + "'")
-	default:
-		q = q.Where("status_reason = ?", r.Reason)
-	}
-	return q
+	err = q.Order("id").Limit(limit).Scan(&rows).Error
+	return rows, err
+}
+
+// takes reports whether the recovery is for a delivery of its window.
+func (r *Recovery) takes(c *candidate) bool {
+	return slices.Contains(r.Statuses, c.Status) && (!r.Sweep || c.Status == Held) && (r.Reason == "" || c.StatusReason == r.Reason) && r.ofType(c.EventType)
+}
+
+func (r *Recovery) ofType(eventType string) bool {
+	return len(r.EventTypes) == 0 || slices.ContainsFunc(r.EventTypes, func(pattern string) bool { return MatchesType(pattern, eventType) })
+}
+
+// isOver reports whether there is nothing left to send, or nobody to send it to.
+func (c *candidate) isOver() bool {
+	return c.StatusReason == ReasonErased || c.StatusReason == ReasonDeleted
 }
 
 // holds tells whether what is held is among what the recovery is for, without an end to the time it is about.
@@ -71,7 +103,8 @@ func (r *Recovery) holds() bool {
 // TotalUnknown is the Total of a recovery that has not been counted yet.
 const TotalUnknown = -1
 
-// countedAtOnce is the most deliveries that are counted when a recovery is made; a job counts more.
+// countedAtOnce is the most deliveries that are looked at to count them when a recovery is made; a job counts more, and
+// what was missed.
 const countedAtOnce = 10_000
 
 // CreateRecovery stores a recovery and counts what there is to release. ErrNotFound if there is no such webhook.
@@ -80,18 +113,10 @@ func (s *Store) CreateRecovery(ctx context.Context, r *Recovery) error {
 	if r.Until.IsZero() {
 		r.Until = r.CreatedAt.Add(time.Millisecond)
 	}
-	r.Since, r.Until = timeAt(r.Since), *timeOf(r.Until)
-	var w Webhook
-	if err := alive(s.db.WithContext(ctx)).Select("id").Take(&w, "tenant = ? AND id = ?", r.Tenant, r.WebhookID).Error; err != nil {
-		return found(err)
-	}
-	bounded := r.scope(s.db.WithContext(ctx)).Select("id").Limit(countedAtOnce + 1)
-	if err := s.db.WithContext(ctx).Table("(?) AS first", bounded).Count(&r.Total).Error; err != nil {
+	r.Since, r.EventsSince, r.Until, r.Members = timeAt(r.Since), timeAt(r.EventsSince), *timeOf(r.Until), notNil(r.Members)
+	r.Seeking = r.Missed && len(r.Statuses) == 0
+	if err := s.countAtOnce(ctx, r); err != nil {
 		return err
-	}
-	uncounted := r.Total > countedAtOnce
-	if uncounted {
-		r.Total = TotalUnknown
 	}
 	return s.changeTenant(ctx, r.Tenant, func(tx *Store) error {
 		if err := tx.holdTenant(ctx, r.Tenant); err != nil {
@@ -100,7 +125,11 @@ func (s *Store) CreateRecovery(ctx context.Context, r *Recovery) error {
 		if err := tx.db.WithContext(ctx).Create(r).Error; err != nil {
 			return err
 		}
-		if err := tx.auditRecovery(ctx, r, AuditRecoveryCreated); err != nil || !uncounted {
+		if err := tx.auditRecovery(ctx, r, AuditRecoveryCreated); err != nil {
+			return err
+		}
+		job := Job{Kind: jobTally, Tenant: r.Tenant, WebhookID: r.WebhookID, Subject: r.ID, DueAt: r.CreatedAt.Add(tallyFirst)}
+		if _, err := tx.addJob(ctx, job); err != nil || r.Total != TotalUnknown {
 			return err
 		}
 		_, err := tx.addJob(ctx, Job{Kind: jobCount, Tenant: r.Tenant, WebhookID: r.WebhookID, Subject: r.ID})
@@ -108,17 +137,80 @@ func (s *Store) CreateRecovery(ctx context.Context, r *Recovery) error {
 	})
 }
 
+// countAtOnce counts what a new recovery has to release, if that is little.
+func (s *Store) countAtOnce(ctx context.Context, r *Recovery) error {
+	if r.WebhookID == "" {
+		r.Total = int64(len(r.Members) / memberSize)
+		return nil
+	}
+	db := s.db.WithContext(ctx)
+	if err := alive(db).Select("id").Take(&Webhook{}, "tenant = ? AND id = ?", r.Tenant, r.WebhookID).Error; err != nil {
+		return found(err)
+	}
+	if r.Total = TotalUnknown; r.Missed {
+		return nil
+	}
+	rows, err := r.window(db, "", countedAtOnce+1)
+	if err == nil && len(rows) <= countedAtOnce {
+		r.Total = r.taken(rows)
+	}
+	return err
+}
+
+// taken counts those of a window that the recovery is for.
+func (r *Recovery) taken(rows []candidate) (n int64) {
+	for i := range rows {
+		if r.takes(&rows[i]) {
+			n++
+		}
+	}
+	return n
+}
+
 // Recovery reads one recovery of the tenant.
 func (s *Store) Recovery(ctx context.Context, tenant, id string) (Recovery, error) {
 	var r Recovery
-	err := s.db.WithContext(ctx).Take(&r, "tenant = ? AND id = ?", tenant, id).Error
+	err := s.db.WithContext(ctx).Omit("members").Take(&r, "tenant = ? AND id = ?", tenant, id).Error
 	return r, found(err)
+}
+
+// RecoveryFilter narrows a list of recoveries; zero values do not.
+type RecoveryFilter struct{ WebhookID string }
+
+// Recoveries lists a tenant's recoveries, newest first; tenant "" = those of all tenants.
+func (s *Store) Recoveries(ctx context.Context, tenant string, f RecoveryFilter, p Page) ([]Recovery, string, error) {
+	q := ofTenant(s.db.WithContext(ctx), tenant).Omit("members").Order("id DESC").Limit(p.Limit + 1)
+	if f.WebhookID != "" {
+		q = q.Where("webhook_id = ?", f.WebhookID)
+	}
+	cursors := cursorsOf(listRecoveries, tenant, f.WebhookID)
+	if p.After != "" {
+		key, err := cursors.parse(p.After, 1)
+		if err != nil {
+			return nil, "", err
+		}
+		q = q.Where("id < ?", key[0])
+	}
+	var rows []Recovery
+	if err := q.Find(&rows).Error; err != nil {
+		return nil, "", err
+	}
+	rows, next := cut(rows, p.Limit, func(r Recovery) string { return cursors.next(r.ID) })
+	return rows, next, nil
+}
+
+// ofTenant is the scope of a tenant's rows; of "" those of every tenant that has not been deleted.
+func ofTenant(db *gorm.DB, tenant string) *gorm.DB {
+	if tenant != "" {
+		return db.Where("tenant = ?", tenant)
+	}
+	return db.Where("NOT EXISTS (SELECT 1 FROM tenants t WHERE t.id = tenant AND t.deleted_at IS NOT NULL)")
 }
 
 // RecoveryByID reads a recovery of any tenant: for the engine, which knows the id from its own records.
 func (s *Store) RecoveryByID(ctx context.Context, id string) (Recovery, error) {
 	var r Recovery
-	err := s.db.WithContext(ctx).Take(&r, "id = ?", id).Error
+	err := s.db.WithContext(ctx).Omit("members").Take(&r, "id = ?", id).Error
 	return r, found(err)
 }
 
@@ -128,7 +220,7 @@ func (s *Store) CancelRecovery(ctx context.Context, tenant, id string) (r Recove
 	job := ""
 	err = s.Tx(ctx, func(tx *Store) error {
 		job = ""
-		if err := found(tx.forUpdate(tx.db.WithContext(ctx)).Take(&r, "tenant = ? AND id = ?", tenant, id).Error); err != nil {
+		if err := found(tx.forUpdate(tx.db.WithContext(ctx)).Omit("members").Take(&r, "tenant = ? AND id = ?", tenant, id).Error); err != nil {
 			return err
 		}
 		if r.Status != RecoveryRunning {
@@ -137,7 +229,7 @@ func (s *Store) CancelRecovery(ctx context.Context, tenant, id string) (r Recove
 		if err := tx.finishRecovery(ctx, &r, RecoveryCanceled); err != nil {
 			return err
 		}
-		if err := tx.auditRecovery(ctx, &r, AuditRecoveryCanceled); err != nil {
+		if err := tx.auditRecovery(ctx, &r, AuditRecoveryCanceled); err != nil || r.WebhookID == "" {
 			return err
 		}
 		var w Webhook
@@ -165,45 +257,141 @@ func (r *Recovery) PageSize() int {
 	return min(MaxDispatch, max(1, int(r.Rate)))
 }
 
+// lookedFor is how many deliveries or events a page of a recovery looks at, of which it may be for none.
+const lookedFor = 2000
+
 // ReleasePage makes the next page of a recovery's deliveries pending, and gives the dispatches that drive them for
 // the caller to start. The recovery is not running any more when nothing is left.
 func (s *Store) ReleasePage(ctx context.Context, id string) (r Recovery, fresh []Dispatch, err error) {
 	err = s.Tx(ctx, func(tx *Store) error {
 		db := tx.db.WithContext(ctx)
 		r, fresh = Recovery{}, nil
-		if err := found(tx.forUpdate(db).Take(&r, "id = ?", id).Error); err != nil || r.Status != RecoveryRunning {
+		if err := found(tx.forUpdate(db).Omit("members").Take(&r, "id = ?", id).Error); err != nil || r.Status != RecoveryRunning {
 			return err
 		}
-		var w Webhook
-		if err := found(alive(db).Take(&w, "id = ?", r.WebhookID).Error); err != nil && !errors.Is(err, ErrNotFound) {
-			return err
+		var more bool
+		var err error
+		if r.WebhookID == "" {
+			fresh, more, err = tx.releaseReplay(ctx, &r)
+		} else {
+			fresh, more, err = tx.releaseOf(ctx, &r)
 		}
-		if w.Status != WebhookActive {
+		switch {
+		case errors.Is(err, errStopped):
 			return tx.finishRecovery(ctx, &r, RecoveryStopped)
-		}
-		var rows []Delivery
-		if err := tx.forUpdate(r.scope(db)).Order("id").Limit(r.PageSize()).Find(&rows).Error; err != nil {
+		case err != nil:
 			return err
+		case !more:
+			return tx.finishRecovery(ctx, &r, RecoveryDone)
 		}
-		if len(rows) == 0 {
-			if r.Sweep || !r.holds() {
-				return tx.finishRecovery(ctx, &r, RecoveryDone)
-			}
-			r.Sweep = true
-			return db.Model(&r).Select("sweep").Updates(&r).Error
-		}
-		if fresh, err = tx.dispatchAnew(ctx, rows, true); err != nil {
-			return err
-		}
-		r.Position = rows[len(rows)-1].ID
-		r.Released += int64(len(rows))
-		return db.Model(&r).Select("position", "released").Updates(&r).Error
+		return db.Model(&r).Select("sweep", "seeking", "position", "released", "skipped").Updates(&r).Error
 	})
 	return r, fresh, err
 }
 
+// errStopped ends a recovery whose webhook is not active any more.
+var errStopped = errors.New("models: the webhook is not active")
+
+// releaseOf makes a page of a webhook's recovery. more reports whether there may be another.
+func (s *Store) releaseOf(ctx context.Context, r *Recovery) (fresh []Dispatch, more bool, err error) {
+	db := s.db.WithContext(ctx)
+	if r.Seeking { // of several recoveries of one webhook that make what was missed, one goes after the other
+		db = s.forUpdate(db)
+	}
+	var w Webhook
+	if err := found(alive(db).Take(&w, "id = ?", r.WebhookID).Error); err != nil && !errors.Is(err, ErrNotFound) {
+		return nil, false, err
+	}
+	if w.Status != WebhookActive {
+		return nil, false, errStopped
+	}
+	var looked int
+	if r.Seeking {
+		fresh, looked, err = s.releaseMissed(ctx, r, &w)
+	} else {
+		fresh, looked, err = s.releaseStopped(ctx, r, &w)
+	}
+	switch {
+	case err != nil || looked > 0:
+		return fresh, true, err
+	case !r.Sweep && !r.Seeking && r.holds():
+		r.Sweep, r.Position = true, ""
+	case r.Missed && !r.Seeking:
+		r.Sweep, r.Seeking, r.Position = false, true, ""
+	default:
+		return nil, false, nil
+	}
+	return nil, true, nil
+}
+
+// releaseStopped makes deliveries pending that were held or have ended. One that was delivered, and that the webhook would not
+// get any more, stays so: pending it would be canceled.
+func (s *Store) releaseStopped(ctx context.Context, r *Recovery, w *Webhook) (fresh []Dispatch, looked int, err error) {
+	window, err := r.window(s.db.WithContext(ctx), r.Position, lookedFor)
+	if err != nil {
+		return nil, 0, err
+	}
+	var keys []DeliveryKey
+	over := int64(0)
+	for i := range window {
+		if len(keys) == r.PageSize() {
+			break
+		}
+		looked, r.Position = looked+1, window[i].ID
+		switch c := &window[i]; {
+		case !r.takes(c):
+		case c.isOver(), c.Status == Delivered && !w.Wants(c.EventType):
+			over++
+		default:
+			keys = append(keys, DeliveryKey{Tenant: r.Tenant, ID: c.ID})
+		}
+	}
+	rows, erased, err := s.lockFor(ctx, r, keys)
+	if err != nil {
+		return nil, 0, err
+	}
+	if fresh, err = s.dispatchAnew(ctx, rows, true); err != nil {
+		return nil, 0, err
+	}
+	r.Released += int64(len(rows))
+	if !r.Sweep { // it comes by these again
+		r.Skipped += over + erased
+	}
+	return fresh, looked, nil
+}
+
+// lockFor locks those of the deliveries that the recovery is still for. It leaves out, and counts, what has been erased.
+func (s *Store) lockFor(ctx context.Context, r *Recovery, keys []DeliveryKey) (rows []Delivery, erased int64, err error) {
+	query := `SELECT d.*, e.erased_at IS NOT NULL AS erased FROM v JOIN deliveries d ON d.tenant = v.tenant AND d.id = v.id
+		JOIN events e ON e.tenant = d.tenant AND e.id = d.event_id ORDER BY d.id`
+	if s.postgres {
+		query += " FOR UPDATE OF d"
+	}
+	err = bulk(ctx, s, keys, rowKeyColumns, query, func(result *sql.Rows) error {
+		var row struct {
+			Delivery
+			Erased bool
+		}
+		if err := s.db.ScanRows(result, &row); err != nil {
+			return err
+		}
+		c := candidate{ID: row.ID, EventType: row.EventType, Status: row.Status, StatusReason: row.StatusReason}
+		switch row.RecoveryID = r.ID; {
+		case !r.takes(&c):
+		case row.Erased || c.isOver():
+			erased++
+		default:
+			rows = append(rows, row.Delivery)
+		}
+		return nil
+	})
+	return rows, erased, err
+}
+
 func (s *Store) finishRecovery(ctx context.Context, r *Recovery, status RecoveryStatus) error {
 	now := s.now()
-	r.Status, r.FinishedAt = status, &now
-	return s.db.WithContext(ctx).Model(r).Select("status", "finished_at").Updates(r).Error
+	if r.Status, r.FinishedAt = status, &now; status == RecoveryDone && r.Total == TotalUnknown {
+		r.Total = r.Released + r.Skipped
+	}
+	return s.db.WithContext(ctx).Model(r).Select("status", "finished_at", "total", "sweep", "seeking", "position", "released", "skipped").Updates(r).Error
 }

@@ -33,7 +33,7 @@ func (e *Expiry) AuditBefore(t time.Time) { e.auditBefore = IDBefore(PrefixAudit
 const attemptsFactor = 4
 
 // Step makes one bounded step: it removes deliveries with their attempts, and the events of which no delivery is left. After
-// the last of those it goes on to events that nobody was owed, sent notifications, finished recoveries, entries of the audit
+// the last of those it goes on to events that nobody was owed, sent notifications, finished recoveries and erasures, entries of the audit
 // log (AuditBefore) and replays. n is how many rows went; more reports whether there is another step to make.
 //
 // What is pending or held stays however old, with its attempts and its event.
@@ -135,6 +135,7 @@ var expiring = []expiringTable{
 		"tenant, id", "NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.tenant = r.tenant AND d.event_id = r.id)"},
 	{"notifications", "id", "id > @id", "id", "id", "r.sent_at IS NOT NULL AND r.created_at < @before"},
 	{"recoveries", "id", "id > @id", "id", "id", "r.finished_at < @before"},
+	{"erasures", "id", "id > @id", "id", "id", "r.finished_at < @before"},
 	{"audit_log", "id", "id > @id AND id < @audit", "id", "id", "true"},
 	{"replays", "tenant, attempt_id AS id", "(tenant, attempt_id) > (@tenant, @id)", "tenant, attempt_id", "tenant, attempt_id", "r.replayed_at < @before"},
 }

@@ -75,6 +75,7 @@ func (s *database) belongings(t *testing.T, tenant string) (models.Webhook, mode
 	s.judge(t, w, 2)
 	r := models.Recovery{Tenant: tenant, WebhookID: w.ID, Statuses: heldAndFailed}
 	require.NoError(t, s.CreateRecovery(t.Context(), &r))
+	require.NoError(t, s.CreateErasure(t.Context(), &models.Erasure{Tenant: tenant, Attribute: "customer:nobody"}))
 	require.NoError(t, s.CreateAPIKey(t.Context(), &models.APIKey{ID: "key_" + tenant, Tenant: tenant, Name: "k", Role: models.RoleTenant, Hash: []byte(tenant)}))
 	require.NoError(t, s.PutEventTypes(t.Context(), []models.EventType{{Tenant: tenant, Name: "own"}}))
 	require.NoError(t, s.PutSystemSettings(t.Context(), tenant, "im4", "{}"))
@@ -118,8 +119,17 @@ func TestDeleteTenantWhileItsDeliveriesAreUnderWay(t *testing.T) {
 func TestTenantsDoNotSeeEachOther(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w, d, r := s.belongings(t, s.Tenant(t, "acme"))
-		mine, myDelivery, _ := s.belongings(t, s.Tenant(t, "globex"))
+		mine, myDelivery, myRecovery := s.belongings(t, s.Tenant(t, "globex"))
 		ctx := t.Context()
+		erasure := models.Erasure{Tenant: "acme", Attribute: "customer:nobody"}
+		require.NoError(t, s.CreateErasure(ctx, &erasure))
+		theirs, _, err := s.Replay(ctx, "globex", myDelivery.EventID, []string{w.ID})
+		require.NoError(t, err)
+		require.Empty(t, theirs, "to another's webhook nothing is sent")
+		recoveries, _, err := s.Recoveries(ctx, "globex", models.RecoveryFilter{}, models.Page{Limit: 100})
+		require.NoError(t, err)
+		require.Equal(t, []string{myRecovery.ID}, []string{recoveries[0].ID})
+		require.Len(t, recoveries, 1)
 		for name, read := range map[string]func() error{
 			"Webhook":        func() error { _, err := s.Store.Webhook(ctx, "globex", w.ID); return err },
 			"UpdateWebhook":  func() error { _, err := s.UpdateWebhook(ctx, "globex", w.ID, unchanged); return err },
@@ -129,6 +139,8 @@ func TestTenantsDoNotSeeEachOther(t *testing.T) {
 			"Delivery":       func() error { _, err := s.Delivery(ctx, "globex", d.ID); return err },
 			"Recovery":       func() error { _, err := s.Recovery(ctx, "globex", r.ID); return err },
 			"CancelRecovery": func() error { _, err := s.CancelRecovery(ctx, "globex", r.ID); return err },
+			"Replay":         func() error { _, _, err := s.Replay(ctx, "globex", d.EventID, []string{w.ID}); return err },
+			"Erasure":        func() error { _, err := s.Erasure(ctx, "globex", erasure.ID); return err },
 			"RevokeAPIKey":   func() error { return s.RevokeAPIKey(ctx, "globex", "key_acme") },
 			"ChangeDelivery": func() error {
 				_, _, err := s.ChangeDelivery(ctx, "globex", d.ID, func(*models.Delivery, models.WebhookStatus) error { return nil })

@@ -137,9 +137,19 @@ type WebhookFilter struct {
 	EventType string
 }
 
-// Webhooks lists a tenant's webhooks, oldest first.
+// filteredAtOnce is how many webhooks are read at once where few may be kept.
+const filteredAtOnce = 500
+
+// Webhooks lists a tenant's webhooks, oldest first; tenant "" = those of all tenants.
 func (s *Store) Webhooks(ctx context.Context, tenant string, f WebhookFilter, p Page) ([]Webhook, string, error) {
-	q := alive(s.db.WithContext(ctx)).Joins("Health").Where("tenant = ?", tenant).Order("id") // joined: no parameter for each row
+	q := alive(s.db.WithContext(ctx)).Joins("Health").Order("id") // joined: no parameter for each row
+	if tenant != "" {
+		q = q.Where("tenant = ?", tenant)
+	}
+	atOnce := p.Limit + 1
+	if f.EventType != "" {
+		atOnce = max(atOnce, filteredAtOnce)
+	}
 	if len(f.URLs) > 0 {
 		q = q.Where("url IN ?", f.URLs)
 	}
@@ -161,7 +171,7 @@ func (s *Store) Webhooks(ctx context.Context, tenant string, f WebhookFilter, p 
 	var kept []Webhook
 	for { // event types are matched here, not in SQL: wildcards; so pages are read until one is full
 		var rows []Webhook
-		if err := q.Session(&gorm.Session{}).Where("id > ?", after).Limit(p.Limit + 1).Find(&rows).Error; err != nil {
+		if err := q.Session(&gorm.Session{}).Where("id > ?", after).Limit(atOnce).Find(&rows).Error; err != nil {
 			return nil, "", err
 		}
 		for i := range rows {
@@ -170,7 +180,7 @@ func (s *Store) Webhooks(ctx context.Context, tenant string, f WebhookFilter, p 
 				kept = append(kept, rows[i])
 			}
 		}
-		if len(rows) <= p.Limit || len(kept) > p.Limit {
+		if len(rows) < atOnce || len(kept) > p.Limit {
 			break
 		}
 	}

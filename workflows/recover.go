@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 )
 
@@ -15,7 +16,7 @@ const pagesARun = 200
 // going, so that a large recovery does not start them all at once.
 const breath = 200 * time.Millisecond
 
-// Recover releases what was held for a webhook, or has failed, page by page until nothing is left. Where it is
+// Recover makes deliveries of a webhook, or of an event, pending again, page by page until nothing is left. Where it is
 // stands in the database, which also tells it that it has been canceled.
 func Recover(ctx workflow.Context, in RecoverInput) (Progress, error) {
 	for range pagesARun {
@@ -27,8 +28,11 @@ func Recover(ctx workflow.Context, in RecoverInput) (Progress, error) {
 		p.Summary = p.sentence(in.Pages)
 		workflow.SetCurrentDetails(ctx, cell(p.Summary)+"\n")
 		if in.Pages == 1 || !p.Running {
-			err := workflow.UpsertTypedSearchAttributes(ctx, StatusAttribute.ValueSet(p.Status),
-				TenantAttribute.ValueSet([]string{p.Tenant}), WebhookAttribute.ValueSet([]string{p.Webhook}))
+			about := []temporal.SearchAttributeUpdate{StatusAttribute.ValueSet(p.Status), TenantAttribute.ValueSet([]string{p.Tenant})}
+			if p.Webhook != "" {
+				about = append(about, WebhookAttribute.ValueSet([]string{p.Webhook}))
+			}
+			err := workflow.UpsertTypedSearchAttributes(ctx, about...)
 			if err != nil || !p.Running {
 				return p, err
 			}
@@ -52,6 +56,9 @@ func (p *Progress) sentence(pages int) string {
 	released := fmt.Sprintf("%d of %d deliveries released", p.Released, p.Total)
 	if p.Total < p.Released || p.Total == 0 { // they have not been counted yet
 		released = counted(int(p.Released), "delivery", "deliveries") + " released"
+	}
+	if p.Skipped > 0 {
+		released += fmt.Sprintf(" and %d skipped", p.Skipped)
 	}
 	return fmt.Sprintf("The recovery of %s of %s %s: %s, after %s.", Named(p.Name, p.Host, p.Webhook), cmp.Or(p.Tenant, "a deleted tenant"),
 		cmp.Or(how, p.Status), released, counted(pages, "look", "looks"))

@@ -186,6 +186,7 @@ type Progress struct {
 	Status   string
 	Running  bool
 	Released int64
+	Skipped  int64 `json:",omitempty"`
 	Total    int64
 	Pause    time.Duration // until the next page, to keep to the recovery's rate
 }

@@ -162,6 +162,9 @@ func (e *Engine) Close() {
 // WorkflowID is the workflow id of a dispatch.
 func (e *Engine) WorkflowID(dispatchID string) string { return e.Queues.DeliverID(dispatchID) }
 
+// RecoveryID is the workflow id of a recovery.
+func (e *Engine) RecoveryID(recoveryID string) string { return e.Queues.RecoverID(recoveryID) }
+
 // WorkflowURL is where the Web UI shows a workflow that ended at a time, or has not; "" if it is not known where the
 // Web UI is, or it has forgotten the workflow.
 func (e *Engine) WorkflowURL(workflowID string, ended *time.Time) string {

@@ -28,7 +28,7 @@ type Planned struct {
 	At     time.Time
 }
 
-// Deliveries lists a tenant's deliveries.
+// Deliveries lists a tenant's deliveries; tenant "" = those of all tenants.
 func (s *Service) Deliveries(ctx context.Context, tenant string, f models.DeliveryFilter, page models.Page) ([]models.Delivery, string, error) {
 	return readPage(ctx, s, "delivery", func(ctx context.Context, store *models.Store) ([]models.Delivery, string, error) {
 		return store.Deliveries(ctx, tenant, f, page)

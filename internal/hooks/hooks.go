@@ -46,8 +46,9 @@ type Engine interface { //nolint:interfacebloat // one engine, asked for one thi
 	Judge(webhookID string)
 	// Recover starts a recovery's workflow.
 	Recover(recoveryID string)
-	// WorkflowID is the workflow of a dispatch.
+	// WorkflowID is the workflow of a dispatch, and RecoveryID that of a recovery.
 	WorkflowID(dispatchID string) string
+	RecoveryID(recoveryID string) string
 	// Paused reports whether somebody has paused the dispatch's workflow in Temporal, or an activity of it that delivers to
 	// the webhook. It answers within a few seconds, and no if it cannot know.
 	Paused(ctx context.Context, dispatchID, webhookID string) bool
@@ -91,6 +92,8 @@ type Options struct {
 	Retry     backoff.Policy // the installation's defaults
 	Timeout   time.Duration
 	Threshold int64 // failed receptions until a webhook is deactivated
+	// Retention is how long events are kept: a recovery looks no further back for missed ones. 0 = any.
+	Retention time.Duration
 	// RequestRate is how many calls a second each key may make in this process, and each tenant ten times as many. 0 = any.
 	RequestRate float64
 	GroupMax    int              // most deliveries in one dispatch; 1 = no sharing

@@ -223,8 +223,8 @@ func checkRetry(p *problems, r models.Retry) {
 }
 
 // each gives the names in their order, each once.
-func each(names []string) []string {
-	once, seen := []string{}, map[string]bool{}
+func each[T comparable](names []T) []T {
+	once, seen := []T{}, map[T]bool{}
 	for _, name := range names {
 		if !seen[name] {
 			once, seen[name] = append(once, name), true
@@ -307,7 +307,7 @@ func (s *Service) Webhook(ctx context.Context, tenant, id string) (models.Webhoo
 	return w, known(err, "webhook")
 }
 
-// Webhooks lists a tenant's webhooks.
+// Webhooks lists a tenant's webhooks; tenant "" = those of all tenants.
 func (s *Service) Webhooks(ctx context.Context, tenant string, f models.WebhookFilter, page models.Page) ([]models.Webhook, string, error) {
 	return readPage(ctx, s, "webhook", func(ctx context.Context, store *models.Store) ([]models.Webhook, string, error) {
 		return store.Webhooks(ctx, tenant, f, page)

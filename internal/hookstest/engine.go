@@ -158,6 +158,9 @@ func (e *Engine) Recover(recoveryID string) {
 // WorkflowID implements hooks.Engine.
 func (e *Engine) WorkflowID(dispatchID string) string { return "deliver/" + dispatchID }
 
+// RecoveryID implements hooks.Engine.
+func (e *Engine) RecoveryID(recoveryID string) string { return "recover/" + recoveryID }
+
 // WorkflowURL implements hooks.Engine.
 func (e *Engine) WorkflowURL(workflowID string, _ *time.Time) string {
 	return "http://ui.test/workflows/" + workflowID

@@ -102,9 +102,9 @@ func plain(body, slug string, x *things) string {
 func (w *world) snapshot(x *things) string {
 	w.t.Helper()
 	var text strings.Builder
-	for _, path := range []string{"", "/keys", "/webhooks", "/webhooks/:id", "/events", "/events/:id", "/deliveries", "/recoveries/:id", "/event-types", "/audit"} {
+	for _, path := range []string{"", "/keys", "/webhooks", "/webhooks/:id", "/events", "/events/:id", "/deliveries", "/recoveries", "/recoveries/:id", "/erasures/:id", "/event-types", "/audit"} {
 		o := operation{route: "GET /v1/tenants/:tenant" + path}
-		if strings.HasPrefix(path, "/recoveries") && x.ids["recovery"] == "" {
+		if (path == "/recoveries/:id" || path == "/erasures/:id") && x.ids["recovery"] == "" {
 			continue
 		}
 		answer := w.reach(o, x.slug, x, hookstest.AdminKey)

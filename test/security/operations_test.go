@@ -6,7 +6,7 @@ type operation struct {
 	route string // as Gin writes it
 	// roles are those that may, admin included; "anyone" needs no key.
 	roles string
-	// body is one with which it succeeds. In body and query {webhook}, {event}, {delivery}, {recovery}, {call} and {uuid} (the
+	// body is one with which it succeeds. In body and query {webhook}, {event}, {delivery}, {recovery}, {erasure}, {call} and {uuid} (the
 	// webhook's id without its prefix) stand for things of the tenant.
 	body, query string
 	form        bool // body is a form
@@ -67,6 +67,7 @@ var operations = []operation{
 	{route: "POST /v1/tenants/:tenant/webhooks/:id/pause", roles: owner, audit: "webhook.paused"},
 	{route: "POST /v1/tenants/:tenant/webhooks/:id/resume", roles: owner, audit: "webhook.resumed", first: (*world).paused},
 	{route: "POST /v1/tenants/:tenant/webhooks/:id/recover", roles: owner, audit: "recovery.created"},
+	{route: "GET /v1/tenants/:tenant/recoveries", roles: reader, query: "webhook_id={webhook}"},
 	{route: "GET /v1/tenants/:tenant/recoveries/:id", roles: reader},
 	{route: "POST /v1/tenants/:tenant/recoveries/:id/cancel", roles: owner, audit: "recovery.canceled"},
 
@@ -76,6 +77,9 @@ var operations = []operation{
 	{route: "GET /v1/tenants/:tenant/events", roles: reader},
 	{route: "GET /v1/tenants/:tenant/events/:id", roles: reader},
 	{route: "DELETE /v1/tenants/:tenant/events/:id/payload", roles: owner, audit: "event.erased"},
+	{route: "POST /v1/tenants/:tenant/events/:id/replay", roles: owner, body: `{"webhook_ids":["{webhook}"]}`, audit: "event.replayed", first: (*world).received},
+	{route: "POST /v1/tenants/:tenant/erasures", roles: owner, body: `{"event_types":["thing.done"],"attribute":"customer:s3cret"}`, audit: "erasure.created"},
+	{route: "GET /v1/tenants/:tenant/erasures/:id", roles: reader},
 
 	{route: "GET /v1/tenants/:tenant/deliveries", roles: reader, query: "webhook_id={webhook}&event_id={event}"},
 	{route: "GET /v1/tenants/:tenant/deliveries/:id", roles: reader},
@@ -83,6 +87,10 @@ var operations = []operation{
 	{route: "POST /v1/tenants/:tenant/deliveries/:id/cancel", roles: owner, audit: "delivery.canceled"},
 	{route: "POST /v1/tenants/:tenant/deliveries/:id/pause", roles: owner, audit: "delivery.paused"},
 	{route: "POST /v1/tenants/:tenant/deliveries/:id/resume", roles: owner, audit: "delivery.resumed", first: (*world).aside},
+
+	{route: "GET /v1/webhooks", roles: "admin"},
+	{route: "GET /v1/deliveries", roles: "admin", query: "webhook_id={webhook}&event_id={event}"},
+	{route: "GET /v1/recoveries", roles: "admin", query: "webhook_id={webhook}"},
 
 	{route: "GET /v1/audit", roles: "admin", query: "target={webhook}"},
 	{route: "GET /v1/tenants/:tenant/audit", roles: reader, query: "target={webhook}"},

@@ -85,7 +85,7 @@ func newWorld(t *testing.T) *world {
 type things struct {
 	slug, key string
 	keys      map[models.Role]string
-	ids       map[string]string // webhook, event, delivery, recovery, key, call, name
+	ids       map[string]string // webhook, event, delivery, recovery, erasure, key, call, name
 }
 
 // roles are the roles of tenants' keys. One that this build does not know yet is left out.
@@ -156,17 +156,20 @@ func (w *world) furnish(x *things, o operation) {
 	recovery, err := w.Hooks.Recover(ctx, x.slug, x.ids["webhook"], hooks.RecoveryRequest{})
 	require.NoError(w.t, err)
 	x.ids["recovery"] = recovery.ID
+	erasure, err := w.Hooks.Erase(ctx, x.slug, hooks.ErasureRequest{Attribute: "customer:nobody"})
+	require.NoError(w.t, err)
+	x.ids["erasure"] = erasure.ID
 }
 
 // ghosts are ids of the form of everything a tenant has, of nothing.
 func (w *world) ghosts(slug string) *things {
 	return &things{slug: slug, ids: map[string]string{"webhook": models.NewID(models.PrefixWebhook), "event": models.NewID(models.PrefixEvent),
-		"delivery": models.NewID(models.PrefixDelivery), "recovery": models.NewID(models.PrefixRecovery), "key": models.NewID(models.PrefixKey),
+		"delivery": models.NewID(models.PrefixDelivery), "recovery": models.NewID(models.PrefixRecovery), "erasure": models.NewID(models.PrefixErasure), "key": models.NewID(models.PrefixKey),
 		"call": models.NewID(models.PrefixAttempt), "name": "thing.none"}}
 }
 
 // kinds are what the segment before a parameter says the parameter is an id of.
-var kinds = map[string]string{"webhooks": "webhook", "events": "event", "deliveries": "delivery", "recoveries": "recovery", "keys": "key"}
+var kinds = map[string]string{"webhooks": "webhook", "events": "event", "deliveries": "delivery", "recoveries": "recovery", "erasures": "erasure", "keys": "key"}
 
 // target fills in a route: the tenant by its slug, everything else of a tenant by the things' ids. A parameter that it does not
 // know fails the test.
@@ -256,6 +259,8 @@ func (w *world) paused(x *things) {
 	_, err := w.Hooks.Pause(w.t.Context(), x.slug, x.ids["webhook"], "test")
 	require.NoError(w.t, err)
 }
+
+func (w *world) received(x *things) { w.Attempt(x.slug, x.ids["delivery"]) }
 
 func (w *world) aside(x *things) {
 	_, err := w.Hooks.PauseDelivery(w.t.Context(), x.slug, x.ids["delivery"])

@@ -1,0 +1,149 @@
+package models
+
+import (
+	"context"
+	"database/sql"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"gorm.io/gorm"
+)
+
+// markTime is the form of an event's time in a mark. Its texts sort by time.
+const markTime = "2006-01-02T15:04:05.000Z"
+
+// eventMark is an event's place in the order of the list of events.
+func eventMark(e *Event) string { return e.CreatedAt.UTC().Format(markTime) + " " + e.ID }
+
+// eventsAfter narrows a query of events to those after a mark, oldest first; "" = all.
+func eventsAfter(q *gorm.DB, mark string) (*gorm.DB, error) {
+	if mark != "" {
+		text, id, _ := strings.Cut(mark, " ")
+		at, err := time.Parse(markTime, text)
+		if err != nil {
+			return nil, err
+		}
+		q = q.Where("(created_at, id) > (?, ?)", at.UTC(), id)
+	}
+	return q.Order("created_at, id"), nil
+}
+
+// events reads the next events of the window in which a recovery looks for missed ones, without their data.
+func (r *Recovery) events(db *gorm.DB, after string, limit int) (rows []Event, err error) {
+	q, err := eventsAfter(db.Omit("data").Where("tenant = ? AND created_at < ?", r.Tenant, r.Until), after)
+	if err != nil {
+		return nil, err
+	}
+	if r.EventsSince != nil {
+		q = q.Where("created_at >= ?", *r.EventsSince)
+	}
+	err = q.Limit(limit).Find(&rows).Error
+	return rows, err
+}
+
+// wanted keeps the events that the recovery is for and the webhook wants.
+func (r *Recovery) wanted(w *Webhook, events []Event) (kept []Event) {
+	for i := range events {
+		if r.ofType(events[i].Type) && w.Wants(events[i].Type) {
+			kept = append(kept, events[i])
+		}
+	}
+	return kept
+}
+
+// missedBy keeps the events of which the webhook has no delivery, and none follows by a fan-out.
+func (s *Store) missedBy(ctx context.Context, w *Webhook, events []Event) ([]Event, error) {
+	id := uuid.MustParse(w.ID[len(PrefixWebhook):])
+	columns := append(rowKeyColumns[:2:2], column[DeliveryKey]{"webhook", "text", func(*DeliveryKey) any { return w.ID }},
+		column[DeliveryKey]{"member", "bytea", func(*DeliveryKey) any { return id[:] }})
+	contains := "instr(j.members, v.member)"
+	if s.postgres {
+		contains = "position(v.member IN j.members)"
+	}
+	keys := make([]DeliveryKey, len(events))
+	for i := range events {
+		keys[i] = keyOf(&events[i])
+	}
+	missed := map[string]bool{}
+	// A look into the index for each event, as NOT EXISTS may read a whole table instead.
+	err := bulk(ctx, s, keys, columns, `SELECT v.id FROM v WHERE
+		(SELECT d.id FROM deliveries d WHERE d.tenant = v.tenant AND d.event_id = v.id AND d.webhook_id = v.webhook LIMIT 1) IS NULL
+		AND (SELECT j.id FROM jobs j WHERE j.tenant = v.tenant AND j.event_id = v.id AND j.kind = 'fanout' AND `+contains+` > 0 LIMIT 1) IS NULL`,
+		func(rows *sql.Rows) error {
+			var id string
+			err := rows.Scan(&id)
+			missed[id] = true
+			return err
+		})
+	kept := make([]Event, 0, len(missed))
+	for i := range events {
+		if missed[events[i].ID] {
+			kept = append(kept, events[i])
+		}
+	}
+	return kept, err
+}
+
+// releaseMissed makes deliveries of events that the webhook, which is locked, has none of. Their events are locked before
+// it is looked again: a replay may have made one meanwhile.
+func (s *Store) releaseMissed(ctx context.Context, r *Recovery, w *Webhook) (fresh []Dispatch, looked int, err error) {
+	if err := s.holdTenant(ctx, r.Tenant); err != nil {
+		return nil, 0, err
+	}
+	window, err := r.events(s.db.WithContext(ctx), r.Position, lookedFor)
+	if err != nil || len(window) == 0 {
+		return nil, 0, err
+	}
+	missed, err := s.missedBy(ctx, w, r.wanted(w, window))
+	if err != nil {
+		return nil, 0, err
+	}
+	r.Position = eventMark(&window[len(window)-1])
+	if most := r.PageSize(); len(missed) > most {
+		missed, r.Position = missed[:most], eventMark(&missed[most-1])
+	}
+	erased, err := s.lockEvents(ctx, missed)
+	if err != nil {
+		return nil, 0, err
+	}
+	if missed, err = s.missedBy(ctx, w, missed); err != nil {
+		return nil, 0, err
+	}
+	now := s.now()
+	var deliveries []Delivery
+	for i := range missed {
+		e := &missed[i]
+		if erased[e.ID] {
+			r.Skipped++
+			continue
+		}
+		deliveries = append(deliveries, Delivery{Tenant: e.Tenant, ID: NewID(PrefixDelivery), EventID: e.ID, EventType: e.Type, WebhookID: w.ID,
+			Status: Pending, CreatedAt: now, NextAttemptAt: &now, RecoveryID: r.ID})
+	}
+	r.Released += int64(len(deliveries))
+	fresh = s.fanOutDispatches(deliveries)
+	return fresh, len(window), s.insertLater(ctx, deliveries, fresh)
+}
+
+// lockEvents keeps events from being erased or replayed until the transaction ends, and says which have been erased or are
+// gone.
+func (s *Store) lockEvents(ctx context.Context, events []Event) (erased map[string]bool, err error) {
+	keys := make([]DeliveryKey, len(events))
+	erased = make(map[string]bool, len(events))
+	for i := range events {
+		keys[i], erased[events[i].ID] = keyOf(&events[i]), true
+	}
+	query := "SELECT e.id, e.erased_at IS NOT NULL FROM v JOIN events e ON e.tenant = v.tenant AND e.id = v.id ORDER BY e.id"
+	if s.postgres {
+		query += " FOR SHARE OF e"
+	}
+	err = bulk(ctx, s, keys, rowKeyColumns, query, func(rows *sql.Rows) error {
+		var id string
+		var gone bool
+		err := rows.Scan(&id, &gone)
+		erased[id] = gone
+		return err
+	})
+	return erased, err
+}
