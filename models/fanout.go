@@ -97,6 +97,13 @@ func fanOutPage(ctx context.Context, s *Store, j *Job) (JobPage, error) {
 	if err != nil {
 		return JobPage{}, err
 	}
+	counted := statDeltas{}
+	for i := range deliveries {
+		counted.owed(e.CreatedAt, &deliveries[i])
+	}
+	if err := s.appendStats(ctx, counted); err != nil {
+		return JobPage{}, err
+	}
 	page := JobPage{Rows: int64(len(deliveries)), Fresh: s.fanOutDispatches(deliveries)}
 	err = bulk(ctx, s, deliveries, fannedColumns, `INSERT INTO deliveries
 		(tenant, id, event_id, event_type, webhook_id, status, status_reason, attempts, failures, generation, dispatch_id, next_attempt_at, created_at, finished_at)
@@ -115,7 +122,7 @@ var fannedColumns = append(slices.Clone(deliveryColumns),
 // fanOutEvent reads the event of a job without its data, nil if nothing of it is owed any more. It stays as it is until
 // the page is stored: erasing it then finds all the deliveries there are.
 func (s *Store) fanOutEvent(ctx context.Context, j *Job) (*Event, error) {
-	query := `SELECT e.type, e.erased_at FROM events e JOIN tenants t ON t.id = e.tenant AND t.deleted_at IS NULL
+	query := `SELECT e.type, e.created_at, e.erased_at FROM events e JOIN tenants t ON t.id = e.tenant AND t.deleted_at IS NULL
 		WHERE e.tenant = ? AND e.id = ?`
 	if s.postgres {
 		query += " FOR SHARE OF e"
@@ -125,7 +132,7 @@ func (s *Store) fanOutEvent(ctx context.Context, j *Job) (*Event, error) {
 	if err != nil || len(rows) == 0 || rows[0].ErasedAt != nil {
 		return nil, err
 	}
-	return &Event{Tenant: j.Tenant, ID: j.EventID, Type: rows[0].Type}, nil
+	return &Event{Tenant: j.Tenant, ID: j.EventID, Type: rows[0].Type, CreatedAt: rows[0].CreatedAt}, nil
 }
 
 // fanOutDeliveries makes an event's deliveries to webhooks, in the order of their ids: pending, held or, where a webhook
