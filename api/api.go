@@ -116,6 +116,7 @@ func New(o Options) (http.Handler, error) {
 	s.publishing()
 	s.deliveries()
 	s.recoveries()
+	s.stats()
 	s.audit()
 	s.console()
 	if err := s.documents(); err != nil {

@@ -289,9 +289,9 @@ func TestStatsAge(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		acme := s.Tenant(t, "acme")
 		w := s.Webhook(t, acme)
-		for range 3 { // in three minutes of two hours
+		for range 3 { // in three minutes, of two hours
 			s.MustRecord(t, s.Attempted(s.Publish(t, acme, w)[0], models.Delivered))
-			s.Clock.Advance(25 * time.Minute)
+			s.Clock.Advance(40 * time.Minute)
 		}
 		s.mergeStats(t)
 		day := s.Now().Truncate(24 * time.Hour)

@@ -84,6 +84,8 @@ var operations = []operation{
 	{route: "POST /v1/tenants/:tenant/deliveries/:id/pause", roles: owner, audit: "delivery.paused"},
 	{route: "POST /v1/tenants/:tenant/deliveries/:id/resume", roles: owner, audit: "delivery.resumed", first: (*world).aside},
 
+	{route: "GET /v1/stats", roles: "admin", query: "webhook_id={webhook}"},
+	{route: "GET /v1/tenants/:tenant/stats", roles: reader, query: "webhook_id={webhook}"},
 	{route: "GET /v1/audit", roles: "admin", query: "target={webhook}"},
 	{route: "GET /v1/tenants/:tenant/audit", roles: reader, query: "target={webhook}"},
 
