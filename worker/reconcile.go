@@ -160,11 +160,14 @@ func (r *Reconciler) follow(ctx context.Context) (bool, error) {
 	return false, err
 }
 
-// stats merges what has been counted. It rests no longer after an error: what is counted goes on.
+// stats merges what has been counted. It never rests for longer: counting goes on.
 func (r *Reconciler) stats(ctx context.Context) (bool, error) {
 	for after := (models.DeliveryKey{}); ; {
 		_, next, err := r.Store.MergeStats(ctx, after)
-		if err != nil || next == (models.DeliveryKey{}) {
+		switch {
+		case models.IsLocked(err): // other workers are at it
+			return true, nil
+		case err != nil, next == (models.DeliveryKey{}):
 			return true, err
 		}
 		after = next
