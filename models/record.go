@@ -218,16 +218,16 @@ func (r *recorder) stats() statDeltas {
 		if !r.results[i].Applied || record.Status == Pending {
 			continue
 		}
-		ended := *finishedAt(record)
+		ended := a.StartedAt.Add(time.Duration(a.DurationMS) * time.Millisecond)
 		c = counted.at(ended, a.Tenant, a.WebhookID, r.types[i])
-		switch {
-		case !record.Received():
+		if !record.Received() {
 			c.Failed++
 			continue
-		case !record.AcceptedAt.IsZero():
-			c.took(latencyBucket(ended.Sub(record.AcceptedAt).Milliseconds()), 1)
 		}
 		c.Delivered++
+		if !record.AcceptedAt.IsZero() {
+			c.took(latencyBucket(ended.Sub(record.AcceptedAt).Milliseconds()), 1)
+		}
 	}
 	return counted
 }
