@@ -108,9 +108,10 @@ func ParseCursor(list string, about []string, cursor string, n int) ([]string, e
 }
 
 // Plain is the counters without the latencies.
-func (c Counts) Plain() Counts {
-	c.latency = nil
-	return c
+func (c *Counts) Plain() Counts {
+	plain := *c
+	plain.latency = nil
+	return plain
 }
 
 // Took counts one delivery that took a number of milliseconds.

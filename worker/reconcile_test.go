@@ -439,7 +439,7 @@ func TestWhatIsPausedInTemporalIsCountedAndLeftAlone(t *testing.T) {
 // What is counted is merged at the next look.
 func TestStatsAreMerged(t *testing.T) {
 	b := setup(t)
-	b.Env.Publish(tenant, eventType, `{}`)
+	b.Publish(tenant, eventType, `{}`)
 	require.NoError(t, b.Look(t.Context()))
 	n, _, err := b.Env.Store.MergeStats(t.Context(), models.DeliveryKey{})
 	require.NoError(t, err)
