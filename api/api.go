@@ -119,6 +119,7 @@ func New(o Options) (http.Handler, error) {
 	s.replays()
 	s.erasures()
 	s.overall()
+	s.stats()
 	s.audit()
 	s.console()
 	if err := s.documents(); err != nil {

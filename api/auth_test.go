@@ -69,6 +69,8 @@ var contract = []route{
 	{"POST /v1/tenants/{tenant}/deliveries/{id}/cancel", "tenant", ""},
 	{"POST /v1/tenants/{tenant}/deliveries/{id}/pause", "tenant", ""},
 	{"POST /v1/tenants/{tenant}/deliveries/{id}/resume", "tenant", ""},
+	{"GET /v1/stats", "", ""},
+	{"GET /v1/tenants/{tenant}/stats", "tenant read", ""},
 	{"GET /v1/audit", "", ""},
 	{"GET /v1/tenants/{tenant}/audit", "tenant read", ""},
 }

@@ -21,6 +21,7 @@ const (
 	tagEvents     = "Events"
 	tagDeliveries = "Deliveries"
 	tagRecoveries = "Recoveries"
+	tagStats      = "Statistics"
 	tagAudit      = "Audit log"
 	tagService    = "Service"
 )
@@ -34,6 +35,7 @@ var tags = []*huma.Tag{
 	{Name: tagEventTypes, Description: "The kinds of events there are, and what their data looks like."},
 	{Name: tagTenants, Description: "The customers of the platform: the owners of webhooks, events and keys."},
 	{Name: tagKeys, Description: "What a tenant's programs and people authenticate with."},
+	{Name: tagStats, Description: "How much was accepted, sent, received and put aside, and how fast, minute by minute, hour by hour or day by day."},
 	{Name: tagAudit, Description: "Who changed what, through any API: written in the transaction that makes the change, and never altered."},
 	{Name: tagService, Description: "Probes. They need no key."},
 }

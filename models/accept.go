@@ -358,7 +358,30 @@ func (a *acceptor) insertRest(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return a.insertDispatches(ctx, gatherOpen(a, func(r *Acceptance) []Dispatch { return r.Dispatches }))
+	err = a.insertDispatches(ctx, gatherOpen(a, func(r *Acceptance) []Dispatch { return r.Dispatches }))
+	if err != nil {
+		return err
+	}
+	return a.appendStats(ctx, a.stats())
+}
+
+// stats counts what is stored.
+func (a *acceptor) stats() statDeltas {
+	counted := statDeltas{}
+	for i, request := range a.group {
+		if !a.open(i) {
+			continue
+		}
+		for e := range request.Events {
+			event := &request.Events[e]
+			counted.at(event.CreatedAt, request.Tenant, "", event.Type).Events++
+		}
+		for d := range request.Deliveries {
+			delivery := &request.Deliveries[d]
+			counted.owed(delivery.CreatedAt, delivery)
+		}
+	}
+	return counted
 }
 
 // insertDispatches stores dispatches that are noted on their deliveries. One may be named after its event: the entry of an

@@ -217,6 +217,13 @@ func (s *Store) ChangeDelivery(ctx context.Context, tenant, id string, change fu
 		if err := tx.auditDelivery(ctx, &d, was); err != nil {
 			return err
 		}
+		if d.Status == Held && was != Held {
+			counted := statDeltas{}
+			counted.at(tx.now(), tenant, d.WebhookID, d.EventType).Held++
+			if err := tx.appendStats(ctx, counted); err != nil {
+				return err
+			}
+		}
 		d.Generation++
 		if d.Status == Pending {
 			dispatch = tx.newDispatch(d.EventID+"/"+d.ID[len(PrefixDelivery):], d.Generation, []Delivery{d})

@@ -106,3 +106,16 @@ func Cursor(list string, about []string, key ...string) string {
 func ParseCursor(list string, about []string, cursor string, n int) ([]string, error) {
 	return cursorsOf(list, about...).parse(cursor, n)
 }
+
+// Plain is the counters without the latencies.
+func (c *Counts) Plain() Counts {
+	plain := *c
+	plain.latency = nil
+	return plain
+}
+
+// Took counts one delivery that took a number of milliseconds.
+func Took(ms int64) (c Counts) {
+	c.took(latencyBucket(ms), 1)
+	return c
+}

@@ -101,6 +101,13 @@ func fanOutPage(ctx context.Context, s *Store, j *Job) (JobPage, error) {
 	if err != nil {
 		return JobPage{}, err
 	}
+	counted := statDeltas{}
+	for i := range deliveries {
+		counted.owed(e.CreatedAt, &deliveries[i])
+	}
+	if err := s.appendStats(ctx, counted); err != nil {
+		return JobPage{}, err
+	}
 	page := JobPage{Rows: int64(len(deliveries)), Fresh: s.fanOutDispatches(deliveries)}
 	done += len(ids)
 	j.Position, page.Done = strconv.Itoa(done), done >= size
@@ -127,7 +134,7 @@ func (s *Store) insertLater(ctx context.Context, deliveries []Delivery, dispatch
 // fanOutEvent reads the event of a job without its data, nil if nothing of it is owed any more. It stays as it is until
 // the page is stored: erasing it then finds all the deliveries there are.
 func (s *Store) fanOutEvent(ctx context.Context, j *Job) (*Event, error) {
-	query := `SELECT e.type, e.erased_at FROM events e JOIN tenants t ON t.id = e.tenant AND t.deleted_at IS NULL
+	query := `SELECT e.type, e.created_at, e.erased_at FROM events e JOIN tenants t ON t.id = e.tenant AND t.deleted_at IS NULL
 		WHERE e.tenant = ? AND e.id = ?`
 	if s.postgres {
 		query += " FOR SHARE OF e"
@@ -137,7 +144,7 @@ func (s *Store) fanOutEvent(ctx context.Context, j *Job) (*Event, error) {
 	if err != nil || len(rows) == 0 || rows[0].ErasedAt != nil {
 		return nil, err
 	}
-	return &Event{Tenant: j.Tenant, ID: j.EventID, Type: rows[0].Type}, nil
+	return &Event{Tenant: j.Tenant, ID: j.EventID, Type: rows[0].Type, CreatedAt: rows[0].CreatedAt}, nil
 }
 
 // fanOutDeliveries makes an event's deliveries to webhooks, in the order of their ids: pending, held or, where a webhook

@@ -118,6 +118,7 @@ const (
 // walkChange changes those of the deliveries that are still as the walk wants them and that nobody else has locked.
 func (s *Store) walkChange(ctx context.Context, w *walk, reason string, keys []DeliveryKey) (changed int, err error) {
 	now := timeOf(s.now())
+	counted := statDeltas{}
 	columns := append(slices.Clone(rowKeyColumns), was[DeliveryKey](w.from),
 		column[DeliveryKey]{"reason", "text", func(*DeliveryKey) any { return reason }},
 		column[DeliveryKey]{"now", "timestamptz", func(*DeliveryKey) any { return now }})
@@ -127,8 +128,19 @@ func (s *Store) walkChange(ctx context.Context, w *walk, reason string, keys []D
 			AND d.status = v.was ORDER BY d.id FOR UPDATE OF d SKIP LOCKED) `
 	}
 	err = bulk(ctx, s, keys, columns, lock+"UPDATE deliveries SET "+w.set+" FROM "+of+` WHERE deliveries.tenant = v.tenant
-		AND deliveries.id = v.id AND deliveries.status = v.was RETURNING deliveries.id`, func(*sql.Rows) error { changed++; return nil })
-	return changed, err
+		AND deliveries.id = v.id AND deliveries.status = v.was RETURNING deliveries.tenant, deliveries.webhook_id, deliveries.event_type`, func(rows *sql.Rows) error {
+		changed++
+		var tenant, webhookID, eventType string
+		err := rows.Scan(&tenant, &webhookID, &eventType)
+		if w.set == setHeld {
+			counted.at(*now, tenant, webhookID, eventType).Held++
+		}
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	return changed, s.appendStats(ctx, counted)
 }
 
 // jobWebhook reads the webhook that a job is about, and on PostgreSQL locks it against a change of status: whatever

@@ -40,6 +40,7 @@ var migrations = []string{
 	"0016_attempts",
 	"0017_keyset",
 	"0018_audit",
+	"0021_stats",
 	"0022_recoveries",
 	"0023_recovery_indexes",
 }

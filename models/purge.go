@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -19,6 +20,7 @@ type owned struct {
 	where      string // the predicate of the index, or what is to stay
 	weight     int    // of a row, in rows of the page; 0 = 1
 	lock       bool   // lock the rows in one order: others lock many of them, too
+	rest       string // what names a row beside the tenant and the key; "" = nothing does
 }
 
 // ownedTables are the tables in the order in which they are emptied. Whatever adds rows for a tenant holds the tenant's
@@ -40,6 +42,8 @@ var ownedTables = []owned{
 	{table: "replays", key: "attempt_id"},
 	{table: "event_types", key: "name"},
 	{table: "system_settings", key: "system"},
+	{table: "stat_deltas", key: "id"},
+	{table: "stats", key: "webhook_id", rest: "event_type, minute, span"},
 }
 
 // purgeAgain is how long after its first round a purge makes a second: longer than any acceptance takes.
@@ -84,6 +88,9 @@ func (t *owned) remove(ctx context.Context, s *Store, tenant, after string, limi
 	if t.where != "" {
 		query += " AND " + t.where
 	}
+	if t.rest != "" {
+		return t.removeSeveral(ctx, s, tenant, after, limit, page)
+	}
 	query += " ORDER BY " + t.key + " LIMIT ?"
 	if t.lock && s.postgres {
 		query += " FOR UPDATE"
@@ -99,6 +106,16 @@ func (t *owned) remove(ctx context.Context, s *Store, tenant, after string, limi
 	}
 	page.Rows += int64(len(keys))
 	return keys, bulk(ctx, s, keys, rowKeyColumns, "DELETE FROM "+t.table+" WHERE (tenant, "+t.key+") IN (SELECT tenant, id FROM v)", nil)
+}
+
+// removeSeveral is remove where rows have the key in common: a page begins with the key that the one before has ended with.
+func (t *owned) removeSeveral(ctx context.Context, s *Store, tenant, after string, limit int, page *JobPage) (keys []DeliveryKey, err error) {
+	columns := t.key + ", " + t.rest
+	err = s.db.WithContext(ctx).Raw("DELETE FROM "+t.table+" WHERE tenant = ? AND ("+columns+") IN (SELECT "+columns+" FROM "+t.table+
+		" WHERE tenant = ? AND "+t.key+" >= ? ORDER BY "+columns+" LIMIT ?) RETURNING tenant, "+t.key+" AS id", tenant, tenant, after, limit).Scan(&keys).Error
+	slices.SortFunc(keys, func(a, b DeliveryKey) int { return strings.Compare(a.ID, b.ID) })
+	page.Rows += int64(len(keys))
+	return keys, err
 }
 
 // failing notes those of the webhooks that have had failures: their health workflows are to find them gone, and end.

@@ -67,6 +67,9 @@ func (s *database) much(t *testing.T, tenant string, n int) {
 			SELECT tenant, 'key-' || i, secrets, '', created_at FROM n, webhooks WHERE id = @webhook`,
 		`INSERT INTO jobs (id, kind, tenant, webhook_id, event_id, subject, reason, epoch, position, members, touched, errors, due_at, created_at)
 			SELECT 'job_' || tenant || '/' || i, 'none', tenant, id, '', '', '', 0, '', secrets, 0, 0, @later, created_at FROM n, webhooks WHERE id = @webhook`,
+		`INSERT INTO stat_deltas (tenant, id, data) SELECT tenant, 'delta-' || i, secrets FROM n, webhooks WHERE id = @webhook`,
+		`INSERT INTO stats (tenant, webhook_id, event_type, minute, span, data)
+			SELECT tenant, id, 'type-' || i % 7, i, 1, secrets FROM n, webhooks WHERE id = @webhook`,
 	} {
 		err := s.DB().Exec(numbers+statement, map[string]any{"webhook": w.ID, "later": s.Now().Add(time.Hour)}).Error
 		require.NoError(t, err)
@@ -94,7 +97,9 @@ func TestDeleteTenantDoesNotGrow(t *testing.T) {
 func TestPurgeRemovesWhatADeletedTenantOwnsAndNothingElse(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		globex, acme := s.Tenant(t, "globex"), s.Tenant(t, "acme")
-		s.belongings(t, globex)
+		_, d, _ := s.belongings(t, globex)
+		s.mergeStats(t)
+		s.MustRecord(t, s.Attempted(d, models.Failed)) // counted, and not merged
 		require.NoError(t, s.DB().Exec(`INSERT INTO jobs (id, kind, tenant, webhook_id, event_id, subject, reason, epoch, position, members,
 			touched, errors, due_at, created_at) SELECT 'job_1', 'none', tenant, id, '', '', '', 0, '', secrets, 0, 0, @later, created_at
 			FROM webhooks WHERE tenant = @tenant`, map[string]any{"tenant": globex, "later": s.Now().Add(time.Hour)}).Error)

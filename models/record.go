@@ -15,7 +15,8 @@ type Record struct {
 	// Status is Delivered, Failed, or Pending where another attempt follows, at NextAttemptAt.
 	Status        DeliveryStatus
 	NextAttemptAt time.Time
-	DispatchID    string // the dispatch that made the attempt
+	AcceptedAt    time.Time // when the event was; zero = not known, and the delivery is left out of the percentiles
+	DispatchID    string    // the dispatch that made the attempt
 	// CountsInTotal says that a success does not bring the webhook's failure count back to 0.
 	CountsInTotal bool
 	// Epoch is the webhook's WebhookHealth.Epoch when the POST began. A failure of an earlier epoch is recorded and not
@@ -79,10 +80,12 @@ type recorder struct {
 	*Store
 	group   []*Record
 	results []Recorded
+	types   []string // of the events
 }
 
 func (r *recorder) run(ctx context.Context, done []string) error {
 	left := make([]int, len(r.group))
+	r.types = make([]string, len(r.group))
 	for i, record := range r.group {
 		left[i] = i
 		record.Attempt.Number = 0
@@ -112,6 +115,9 @@ func (r *recorder) run(ctx context.Context, done []string) error {
 		SELECT tenant, id, delivery_id, webhook_id, number, started_at, duration_ms, url, status_code, error, request_headers, response_headers,
 		response_body, detail
 		FROM v`, nil); err != nil {
+		return err
+	}
+	if err := r.appendStats(ctx, r.stats()); err != nil {
 		return err
 	}
 	if err := r.count(ctx); err != nil || len(done) == 0 {
@@ -160,10 +166,12 @@ func (r *recorder) move(ctx context.Context, round map[DeliveryKey]int) error {
 		return func(rows *sql.Rows) error {
 			var key DeliveryKey
 			var attempts int
-			if err := rows.Scan(&key.Tenant, &key.ID, &attempts); err != nil {
+			var eventType string
+			if err := rows.Scan(&key.Tenant, &key.ID, &attempts, &eventType); err != nil {
 				return err
 			}
 			i := round[key]
+			r.types[i] = eventType
 			delete(round, key)
 			r.group[i].Attempt.Number = attempts
 			r.results[i].Applied = applied
@@ -174,7 +182,7 @@ func (r *recorder) move(ctx context.Context, round map[DeliveryKey]int) error {
 		status = v.status, status_reason = '', next_attempt_at = v.next_at, finished_at = v.finished_at, dispatch_id = v.dispatch_id
 		FROM v WHERE deliveries.tenant = v.tenant AND deliveries.id = v.id
 		AND deliveries.status = v.was AND deliveries.generation = v.generation
-		RETURNING deliveries.tenant, deliveries.id, deliveries.attempts`, number(true))
+		RETURNING deliveries.tenant, deliveries.id, deliveries.attempts, deliveries.event_type`, number(true))
 	if err != nil {
 		return err
 	}
@@ -184,14 +192,44 @@ func (r *recorder) move(ctx context.Context, round map[DeliveryKey]int) error {
 	err = bulk(ctx, r.Store, received, moveColumns, `UPDATE deliveries SET attempts = attempts + 1,
 		status = v.status, status_reason = '', next_attempt_at = NULL, finished_at = v.finished_at
 		FROM v WHERE deliveries.tenant = v.tenant AND deliveries.id = v.id AND deliveries.finished_at IS NULL
-		RETURNING deliveries.tenant, deliveries.id, deliveries.attempts`, number(true))
+		RETURNING deliveries.tenant, deliveries.id, deliveries.attempts, deliveries.event_type`, number(true))
 	if err != nil {
 		return err
 	}
 	// Anything else only counts the attempt.
 	return bulk(ctx, r.Store, r.sorted(round), moveColumns[:2], `UPDATE deliveries SET attempts = attempts + 1
 		FROM v WHERE deliveries.tenant = v.tenant AND deliveries.id = v.id
-		RETURNING deliveries.tenant, deliveries.id, deliveries.attempts`, number(false))
+		RETURNING deliveries.tenant, deliveries.id, deliveries.attempts, deliveries.event_type`, number(false))
+}
+
+// stats counts the attempts that are kept, and the deliveries that they ended.
+func (r *recorder) stats() statDeltas {
+	counted := statDeltas{}
+	for i, record := range r.group {
+		a := &record.Attempt
+		if a.Number == 0 {
+			continue
+		}
+		c := counted.at(a.StartedAt, a.Tenant, a.WebhookID, r.types[i])
+		c.Attempts++
+		if !record.Received() {
+			c.FailedAttempts++
+		}
+		if !r.results[i].Applied || record.Status == Pending {
+			continue
+		}
+		ended := a.StartedAt.Add(time.Duration(a.DurationMS) * time.Millisecond)
+		c = counted.at(ended, a.Tenant, a.WebhookID, r.types[i])
+		if !record.Received() {
+			c.Failed++
+			continue
+		}
+		c.Delivered++
+		if !record.AcceptedAt.IsZero() {
+			c.took(latencyBucket(ended.Sub(record.AcceptedAt).Milliseconds()), 1)
+		}
+	}
+	return counted
 }
 
 // sorted gives the records of a round in the order in which all groups take them.

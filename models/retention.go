@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 )
@@ -19,11 +20,12 @@ type Expiry struct {
 	finished time.Time // deliveries that finished before it are done with
 	at       int       // the table whose turn it is
 	position expiryMark
+	minute   int64 // of the last row of the statistics
 }
 
 // Expire begins a run that removes what finished before a time. A step looks at up to limit rows of a table.
 func (s *Store) Expire(before time.Time, limit int) *Expiry {
-	return &Expiry{store: s, before: before.UTC(), limit: limit}
+	return &Expiry{store: s, before: before.UTC(), limit: limit, minute: math.MinInt64}
 }
 
 // AuditBefore makes the run remove entries of the audit log, too: those from before a time.
@@ -33,8 +35,9 @@ func (e *Expiry) AuditBefore(t time.Time) { e.auditBefore = IDBefore(PrefixAudit
 const attemptsFactor = 4
 
 // Step makes one bounded step: it removes deliveries with their attempts, and the events of which no delivery is left. After
-// the last of those it goes on to events that nobody was owed, sent notifications, finished recoveries and erasures, entries of the audit
-// log (AuditBefore) and replays. n is how many rows went; more reports whether there is another step to make.
+// the last of those it goes on to events that nobody was owed, sent notifications, finished recoveries and erasures,
+// entries of the audit log (AuditBefore) and replays. At last it puts statistics into longer spans of time. n is how many rows
+// went; more reports whether there is another step to make.
 //
 // What is pending or held stays however old, with its attempts and its event.
 func (e *Expiry) Step(ctx context.Context) (n int64, more bool, err error) {
@@ -52,6 +55,13 @@ func (e *Expiry) Step(ctx context.Context) (n int64, more bool, err error) {
 			return n, true, expiryError(err)
 		}
 		e.at, e.position = e.at+1, expiryMark{}
+	}
+	for ; e.at <= len(expiring)+len(statAges); e.at, e.minute = e.at+1, math.MinInt64 {
+		aged, full, err := e.stats(ctx, statAges[e.at-len(expiring)-1])
+		n += aged
+		if err != nil || full {
+			return n, true, expiryError(err)
+		}
 	}
 	return n, false, nil
 }

@@ -19,6 +19,8 @@ func TestEveryColumnOfBytesIsKnown(t *testing.T) {
 		"attempts.response_body":     "plain",
 		"idempotency_keys.body_hash": "a hash",
 		"jobs.members":               "plain",
+		"stat_deltas.data":           "plain",
+		"stats.data":                 "plain",
 	}
 	s := sqlite(t)
 	var columns []string

@@ -62,8 +62,9 @@ func (s *Store) SetAside(ctx context.Context, deliveries []Delivery) (left []Del
 			lock = " FOR SHARE OF w FOR UPDATE OF d SKIP LOCKED"
 		}
 		var aside []setAside
+		counted := statDeltas{}
 		types := map[string][]string{}
-		err := bulk(ctx, tx, deliveries, foundColumns, `SELECT d.tenant, d.id, w.status, w.event_types, d.event_type,
+		err := bulk(ctx, tx, deliveries, foundColumns, `SELECT d.tenant, d.id, d.webhook_id, w.status, w.event_types, d.event_type,
 			w.deleted_at IS NOT NULL OR EXISTS (SELECT 1 FROM tenants t WHERE t.id = d.tenant AND t.deleted_at IS NOT NULL),
 			e.erased_at IS NOT NULL
 			FROM v JOIN deliveries d ON d.tenant = v.tenant AND d.id = v.id AND d.status = v.was AND d.generation = v.generation
@@ -72,9 +73,9 @@ func (s *Store) SetAside(ctx context.Context, deliveries []Delivery) (left []Del
 			ORDER BY d.id`+lock, func(rows *sql.Rows) error {
 			var d setAside
 			var status WebhookStatus
-			var wanted, eventType string
+			var webhookID, wanted, eventType string
 			var deleted, erased bool
-			if err := rows.Scan(&d.Tenant, &d.ID, &status, &wanted, &eventType, &deleted, &erased); err != nil {
+			if err := rows.Scan(&d.Tenant, &d.ID, &webhookID, &status, &wanted, &eventType, &deleted, &erased); err != nil {
 				return err
 			}
 			w := Webhook{}
@@ -89,6 +90,7 @@ func (s *Store) SetAside(ctx context.Context, deliveries []Delivery) (left []Del
 				d.status, d.reason, d.at = Canceled, ReasonErased, now
 			case status != WebhookActive:
 				d.status, d.reason = Held, HeldReason(status)
+				counted.at(*now, d.Tenant, webhookID, eventType).Held++
 			case !w.Wants(eventType):
 				d.status, d.reason, d.at = Canceled, ReasonUnwanted, now
 			default:
@@ -99,6 +101,9 @@ func (s *Store) SetAside(ctx context.Context, deliveries []Delivery) (left []Del
 			return nil
 		})
 		if err != nil {
+			return err
+		}
+		if err := tx.appendStats(ctx, counted); err != nil {
 			return err
 		}
 		return bulk(ctx, tx, aside, setAsideColumns, `UPDATE deliveries SET status = v.status, status_reason = v.reason,

@@ -176,7 +176,7 @@ func (s *database) Reload(tb testing.TB, d models.Delivery) models.Delivery {
 // Attempted is the record of an attempt of the delivery that ended in this status.
 func (s *database) Attempted(d models.Delivery, status models.DeliveryStatus) *models.Record {
 	now := s.Now()
-	r := &models.Record{Generation: d.Generation, Status: status, DispatchID: d.DispatchID, Attempt: models.Attempt{
+	r := &models.Record{Generation: d.Generation, Status: status, DispatchID: d.DispatchID, AcceptedAt: d.CreatedAt, Attempt: models.Attempt{
 		Tenant: d.Tenant, ID: idAt(models.PrefixAttempt, now), DeliveryID: d.ID, WebhookID: d.WebhookID,
 		StartedAt: now, DurationMS: 40, StatusCode: 200}}
 	if status != models.Delivered {

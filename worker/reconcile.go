@@ -59,6 +59,7 @@ const (
 	sweepAfter      = time.Hour
 	lookEvery       = 10 * time.Second
 	sweepEvery      = 5 * time.Minute // it reads all dispatches there are
+	statsEvery      = 5 * time.Second // statistics are merged within 10 s
 )
 
 // For how many times as long as a loop took it rests, if that is longer than the time between two looks.
@@ -89,6 +90,7 @@ func (r *Reconciler) loops() []loop {
 		{name: "deliveries", look: r.deliveries, temporal: true},
 		{name: "webhooks", look: r.webhooks, temporal: true},
 		{name: "recoveries", look: r.recoveries, temporal: true},
+		{name: "stats", look: r.stats, every: statsEvery},
 		{name: "processes", look: r.processes, every: watchEvery},
 		{name: "takeover", look: r.gone, every: watchEvery, wake: r.declared},
 	}
@@ -156,6 +158,20 @@ func (r *Reconciler) Look(ctx context.Context) error {
 func (r *Reconciler) follow(ctx context.Context) (bool, error) {
 	_, err := r.Store.FollowGrowth(ctx)
 	return false, err
+}
+
+// stats merges what has been counted. It never rests for longer: counting goes on.
+func (r *Reconciler) stats(ctx context.Context) (bool, error) {
+	for after := (models.DeliveryKey{}); ; {
+		_, next, err := r.Store.MergeStats(ctx, after)
+		switch {
+		case models.IsLocked(err): // other workers are at it
+			return true, nil
+		case err != nil, next == (models.DeliveryKey{}):
+			return true, err
+		}
+		after = next
+	}
 }
 
 // webhooks wakes health workflows that have missed something, from where the last look ended.

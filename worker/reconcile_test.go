@@ -435,3 +435,17 @@ func TestWhatIsPausedInTemporalIsCountedAndLeftAlone(t *testing.T) {
 	require.Empty(t, b.look())
 	require.InDelta(t, 1, value(t, b.m.Paused), 0, "as long as it is paused, also when its dispatch is not asked after")
 }
+
+// What is counted is merged at the next look.
+func TestStatsAreMerged(t *testing.T) {
+	b := setup(t)
+	b.Publish(tenant, eventType, `{}`)
+	require.NoError(t, b.Look(t.Context()))
+	n, _, err := b.Env.Store.MergeStats(t.Context(), models.DeliveryKey{})
+	require.NoError(t, err)
+	require.Zero(t, n, "nothing is left to merge")
+	counts, err := b.Env.Store.Stats(t.Context(), models.StatFilter{Since: b.Clock.Now().Add(-24 * time.Hour).Truncate(24 * time.Hour),
+		Until: b.Clock.Now().Add(24 * time.Hour).Truncate(24 * time.Hour), Bucket: 24 * time.Hour})
+	require.NoError(t, err)
+	require.Equal(t, int64(1), counts[0].Events+counts[1].Events)
+}

@@ -92,6 +92,8 @@ var operations = []operation{
 	{route: "GET /v1/deliveries", roles: "admin", query: "webhook_id={webhook}&event_id={event}"},
 	{route: "GET /v1/recoveries", roles: "admin", query: "webhook_id={webhook}"},
 
+	{route: "GET /v1/stats", roles: "admin", query: "webhook_id={webhook}"},
+	{route: "GET /v1/tenants/:tenant/stats", roles: reader, query: "webhook_id={webhook}"},
 	{route: "GET /v1/audit", roles: "admin", query: "target={webhook}"},
 	{route: "GET /v1/tenants/:tenant/audit", roles: reader, query: "target={webhook}"},
 

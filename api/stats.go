@@ -1,0 +1,106 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/models"
+)
+
+// StatCounts is how often what happened in a time.
+type StatCounts struct {
+	Events         int64    `json:"events" doc:"Events accepted; with webhook_id, those that matched the webhook."`
+	Delivered      int64    `json:"delivered" doc:"Deliveries that were received."`
+	Failed         int64    `json:"failed" doc:"Deliveries that used up their retries."`
+	Held           int64    `json:"held" doc:"Deliveries that were put aside, one as often as it was."`
+	Attempts       int64    `json:"attempts" doc:"POSTs, without tests."`
+	FailedAttempts int64    `json:"failed_attempts" doc:"POSTs that were not received."`
+	P50            *float64 `json:"p50_ms" nullable:"true" doc:"Within which half of what was delivered was received, in milliseconds since its event was accepted. At most 5 % off; null if nothing was delivered."`
+	P95            *float64 `json:"p95_ms" nullable:"true" doc:"The same for 95 %."`
+	P99            *float64 `json:"p99_ms" nullable:"true" doc:"The same for 99 %."`
+}
+
+// StatBucket is what happened from a time on until the next bucket.
+type StatBucket struct {
+	At timestamp `json:"at" doc:"When the bucket begins."`
+	StatCounts
+}
+
+// Stats is what happened, bucket by bucket and together.
+type Stats struct {
+	Buckets []StatBucket `json:"buckets" doc:"Oldest first, those in which nothing happened included."`
+	Totals  StatCounts   `json:"totals"`
+}
+
+func countsView(c *models.Counts) StatCounts {
+	percentile := func(share float64) *float64 {
+		if ms, ok := c.Percentile(share); ok {
+			return &ms
+		}
+		return nil
+	}
+	return StatCounts{Events: c.Events, Delivered: c.Delivered, Failed: c.Failed, Held: c.Held, Attempts: c.Attempts, FailedAttempts: c.FailedAttempts,
+		P50: percentile(0.50), P95: percentile(0.95), P99: percentile(0.99)}
+}
+
+func statsView(stats *hooks.Stats) Stats {
+	v := Stats{Buckets: make([]StatBucket, len(stats.Buckets)), Totals: countsView(&stats.Totals)}
+	for i := range stats.Buckets {
+		v.Buckets[i] = StatBucket{timestamp(stats.Since.Add(time.Duration(i) * stats.Length)), countsView(&stats.Buckets[i])}
+	}
+	return v
+}
+
+// StatParams say which statistics are asked for.
+type StatParams struct {
+	Since     instant          `query:"since" doc:"In the first bucket. Default: a day before until."`
+	Until     instant          `query:"until" doc:"The last bucket has what was before it. Default: now."`
+	Bucket    hooks.StatBucket `query:"bucket" enum:"minute,hour,day" default:"hour" doc:"Buckets are whole, in UTC. Minutes are kept for 7 days, hours for 90 and days for 400."`
+	WebhookID string           `query:"webhook_id" maxLength:"256" doc:"Only what is about this webhook."`
+	EventType string           `query:"event_type" maxLength:"256" doc:"Only what is about events of this type." example:"order.created"`
+}
+
+func (p *StatParams) query() hooks.StatQuery {
+	return hooks.StatQuery{Since: p.Since.bound(), Until: p.Until.bound(), Bucket: p.Bucket, WebhookID: p.WebhookID, EventType: p.EventType}
+}
+
+type statsOfTenant struct {
+	OfTenant
+	StatParams
+}
+
+type statsOfAll struct {
+	StatParams
+	Tenant string `query:"tenant" maxLength:"256" doc:"Only this tenant's." example:"acme"`
+}
+
+func (s *server) stats() {
+	const description = "What happened in each bucket of a time, and in all of them. At most 28 days and 1,500 buckets. Everything counts when it happened, and is there as soon as it has happened. Tests are not counted."
+	handle(s, readers, huma.Operation{
+		OperationID: "get-tenant-stats", Method: http.MethodGet, Path: "/v1/tenants/{tenant}/stats", Tags: []string{tagStats},
+		Summary: "Read a tenant's statistics", Description: description,
+	}, s.tenantStats)
+	handle(s, admins, huma.Operation{
+		OperationID: "get-stats", Method: http.MethodGet, Path: "/v1/stats", Tags: []string{tagStats},
+		Summary: "Read the statistics of all tenants together", Description: description + " What deleted tenants did stays counted here.",
+	}, s.allStats)
+}
+
+func showStats(stats hooks.Stats, err error) (*answer[Stats], error) {
+	if err != nil {
+		return nil, err
+	}
+	return answerWith(statsView(&stats)), nil
+}
+
+func (s *server) tenantStats(ctx context.Context, in *statsOfTenant) (*answer[Stats], error) {
+	return showStats(s.Hooks.Stats(ctx, in.Tenant, in.query()))
+}
+
+func (s *server) allStats(ctx context.Context, in *statsOfAll) (*answer[Stats], error) {
+	return showStats(s.Hooks.AllStats(ctx, in.Tenant, in.query()))
+}

@@ -1,0 +1,115 @@
+package hooks
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/posthorn/posthorn/models"
+)
+
+// StatQuery asks for statistics. Until is now by default, and Since a day before it.
+type StatQuery struct {
+	Since, Until         time.Time
+	Bucket               StatBucket
+	WebhookID, EventType string
+}
+
+// StatBucket is the length of a bucket.
+type StatBucket string
+
+// statLengths are the lengths that buckets may have, and for how many days there are some.
+var statLengths = map[StatBucket]struct {
+	length time.Duration
+	days   int
+}{
+	"minute": {time.Minute, models.StatMinuteDays},
+	"hour":   {time.Hour, models.StatHourDays},
+	"day":    {24 * time.Hour, models.StatDayDays},
+}
+
+// What a query may ask for at most.
+const (
+	statDays    = 28
+	statBuckets = 1500
+)
+
+// Stats is what happened, bucket by bucket from Since on.
+type Stats struct {
+	Since   time.Time
+	Length  time.Duration
+	Buckets []models.Counts
+	Totals  models.Counts
+}
+
+// filter says what is to be read: whole buckets, the first with Since and the last with what is before Until.
+func (q *StatQuery) filter(now time.Time) (models.StatFilter, error) {
+	const day = 24 * time.Hour
+	var p problems
+	of, ok := statLengths[q.Bucket]
+	if !ok {
+		p.addf("bucket", "must be minute, hour or day")
+		return models.StatFilter{}, p.err()
+	}
+	until := q.Until
+	if until.IsZero() {
+		until = now
+	}
+	since := q.Since
+	if since.IsZero() {
+		since = until.Add(-day)
+	}
+	f := models.StatFilter{WebhookID: q.WebhookID, EventType: q.EventType, Since: since.UTC().Truncate(of.length), Bucket: of.length}
+	f.Until = until.UTC().Add(of.length - 1).Truncate(of.length)
+	switch {
+	case !since.Before(until):
+		p.addf("until", "must be later than since, which is %s", since.UTC().Format(time.RFC3339))
+	case until.Sub(since) > statDays*day:
+		p.addf("since", "must be at most %d days before until", statDays)
+	case f.Until.Sub(f.Since)/of.length > statBuckets:
+		p.addf("bucket", "this is more than %d buckets: ask for longer ones, or for a shorter time", statBuckets)
+	case f.Since.Before(models.StatsSince(now, of.days)):
+		p.addf("since", "buckets of a %s are kept for %d days: ask for longer ones", q.Bucket, of.days)
+	}
+	return f, p.err()
+}
+
+// Stats reads a tenant's statistics.
+func (s *Service) Stats(ctx context.Context, tenant string, q StatQuery) (Stats, error) {
+	return s.stats(ctx, q, func(context.Context, *models.Store) (string, error) { return tenant, nil })
+}
+
+// AllStats reads the statistics of all tenants together, or of the tenant that is called slug: those of nobody if none is.
+func (s *Service) AllStats(ctx context.Context, slug string, q StatQuery) (Stats, error) {
+	return s.stats(ctx, q, func(ctx context.Context, store *models.Store) (string, error) {
+		if slug == "" {
+			return "", nil
+		}
+		t, err := store.TenantBySlug(ctx, slug)
+		return t.ID, err
+	})
+}
+
+func (s *Service) stats(ctx context.Context, q StatQuery, tenant func(context.Context, *models.Store) (string, error)) (Stats, error) {
+	f, err := q.filter(s.Now())
+	if err != nil {
+		return Stats{}, err
+	}
+	stats := Stats{Since: f.Since, Length: f.Bucket}
+	stats.Buckets, err = read(ctx, s, "statistics", func(ctx context.Context, store *models.Store) ([]models.Counts, error) {
+		f := f
+		switch id, err := tenant(ctx, store); {
+		case errors.Is(err, models.ErrNotFound):
+			return make([]models.Counts, f.Until.Sub(f.Since)/f.Bucket), nil
+		case err != nil:
+			return nil, err
+		default:
+			f.Tenant = id
+		}
+		return store.Stats(ctx, f)
+	})
+	for i := range stats.Buckets {
+		stats.Totals.Add(&stats.Buckets[i])
+	}
+	return stats, err
+}
