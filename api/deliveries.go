@@ -77,7 +77,7 @@ func timelineView(ctx context.Context, t hooks.Timeline) Timeline {
 type listDeliveries struct {
 	OfTenant
 	PageParams
-	WebhookID string                `query:"webhook_id"`
+	WebhookID string                `query:"webhook_id" doc:"Only those of the webhook with this id or uid."`
 	EventID   string                `query:"event_id"`
 	EventType string                `query:"event_type"`
 	Status    models.DeliveryStatus `query:"status" enum:"pending,delivered,failed,held,canceled"`
@@ -115,7 +115,11 @@ func (s *server) deliveries() {
 }
 
 func (s *server) listDeliveries(ctx context.Context, in *listDeliveries) (*answer[list[Delivery]], error) {
-	f := models.DeliveryFilter{WebhookID: in.WebhookID, EventID: in.EventID, EventType: in.EventType, Status: in.Status,
+	webhookID, err := s.Hooks.WebhookID(ctx, in.Tenant, in.WebhookID)
+	if err != nil {
+		return nil, err
+	}
+	f := models.DeliveryFilter{WebhookID: webhookID, EventID: in.EventID, EventType: in.EventType, Status: in.Status,
 		Since: in.Since.bound(), Until: in.Until.bound()}
 	rows, next, err := s.Hooks.Deliveries(ctx, in.Tenant, f, in.page())
 	if err != nil {

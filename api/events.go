@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/posthorn/posthorn/internal/hooks"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -20,6 +22,9 @@ type Event struct {
 	ID         string            `json:"id" example:"evt_0198c0de-0000-7000-8000-000000000004"`
 	Type       string            `json:"type" example:"order.created"`
 	Attributes map[string]string `json:"attributes"`
+	ExternalID *string           `json:"external_id" doc:"What its publisher calls it; null = nothing." example:"order-4711"`
+	Channels   []string          `json:"channels" example:"project-1"`
+	Tags       []string          `json:"tags" example:"import"`
 	CreatedAt  timestamp         `json:"created_at"`
 	ErasedAt   *timestamp        `json:"erased_at" nullable:"true" doc:"When its data was erased."`
 	FannedOut  bool              `json:"fanned_out" example:"true" doc:"All its deliveries exist. False for a while after an event was accepted that more than 1,000 webhooks want: the deliveries follow, to exactly the webhooks that wanted it when it was accepted."`
@@ -43,7 +48,8 @@ type DeliveryRef struct {
 const shownDeliveries = 50
 
 func eventView(e models.Event, fanningOut map[string]bool) Event {
-	return Event{ID: e.ID, Type: e.Type, Attributes: orEmpty(e.Attributes), CreatedAt: timestamp(e.CreatedAt), ErasedAt: at(e.ErasedAt),
+	return Event{ID: e.ID, Type: e.Type, Attributes: orEmpty(e.Attributes), ExternalID: orNull(e.ExternalID),
+		Channels: append([]string{}, e.Channels...), Tags: append([]string{}, e.Tags...), CreatedAt: timestamp(e.CreatedAt), ErasedAt: at(e.ErasedAt),
 		FannedOut: !fanningOut[e.ID]}
 }
 
@@ -53,6 +59,25 @@ type listEvents struct {
 	Type  string  `query:"type" doc:"Only those of this type."`
 	Since instant `query:"since" doc:"Only those accepted at or after it."`
 	Until instant `query:"until" doc:"Only those accepted before it."`
+
+	Tag            string `query:"tag" maxLength:"128" doc:"Only those with this tag." example:"import"`
+	Channel        string `query:"channel" maxLength:"128" doc:"Only those with this channel." example:"project-1"`
+	Attribute      string `query:"attribute" maxLength:"1101" doc:"Only those with this attribute, as name:value. The name ends at the first colon." example:"customer:c-17"`
+	ExternalID     string `query:"external_id" maxLength:"256" doc:"Only the one with this external_id." example:"order-4711"`
+	IdempotencyKey string `query:"idempotency_key" maxLength:"255" doc:"Only those that were published with this Idempotency-Key in the last 24 hours."`
+}
+
+// search is what the query asks for.
+func (in *listEvents) search() (hooks.EventSearch, error) {
+	f := models.EventFilter{Type: in.Type, Since: in.Since.bound(), Until: in.Until.bound(), Tag: in.Tag, Channel: in.Channel, ExternalID: in.ExternalID}
+	if in.Attribute != "" {
+		name, value, ok := strings.Cut(in.Attribute, ":")
+		if !ok {
+			return hooks.EventSearch{}, invalid(FieldError{"attribute", "must be name:value"})
+		}
+		f.Attribute = &models.Attribute{Name: name, Value: value}
+	}
+	return hooks.EventSearch{EventFilter: f, IdempotencyKey: in.IdempotencyKey}, nil
 }
 
 type ofEvent struct {
@@ -75,8 +100,11 @@ func (s *server) events() {
 }
 
 func (s *server) listEvents(ctx context.Context, in *listEvents) (*answer[list[Event]], error) {
-	f := models.EventFilter{Type: in.Type, Since: in.Since.bound(), Until: in.Until.bound()}
-	rows, next, err := s.Hooks.Events(ctx, in.Tenant, f, in.page())
+	search, err := in.search()
+	if err != nil {
+		return nil, err
+	}
+	rows, next, err := s.Hooks.Events(ctx, in.Tenant, search, in.page())
 	if err != nil {
 		return nil, err
 	}

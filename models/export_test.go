@@ -106,3 +106,15 @@ func Cursor(list string, about []string, key ...string) string {
 func ParseCursor(list string, about []string, cursor string, n int) ([]string, error) {
 	return cursorsOf(list, about...).parse(cursor, n)
 }
+
+// Label stores the labels of events that are there.
+func (s *Store) Label(ctx context.Context, events []Event) error {
+	var labels []eventLabel
+	for i := range events {
+		labels = append(labels, events[i].labels()...)
+		if events[i].ExternalID != "" {
+			labels = append(labels, events[i].externalLabel())
+		}
+	}
+	return bulk(ctx, s, labels, labelColumns, insertLabels, nil)
+}

@@ -40,6 +40,8 @@ var migrations = []string{
 	"0016_attempts",
 	"0017_keyset",
 	"0018_audit",
+	"0019_labels",
+	"0020_uids",
 }
 
 // online begins the migrations that run outside of a transaction.
