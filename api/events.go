@@ -53,6 +53,13 @@ func eventView(e models.Event, fanningOut map[string]bool) Event {
 		FannedOut: !fanningOut[e.ID]}
 }
 
+// EventPage is one page of a list of events.
+type EventPage struct {
+	Data     []Event `json:"data"`
+	Next     *string `json:"next" doc:"What to give as after for the next page; null on the last."`
+	Complete bool    `json:"complete" example:"true" doc:"false: a search with q has stopped early. next goes on from there, even if data is empty."`
+}
+
 type listEvents struct {
 	OfTenant
 	PageParams
@@ -65,6 +72,7 @@ type listEvents struct {
 	Attribute      string `query:"attribute" maxLength:"1101" doc:"Only those with this attribute, as name:value. The name ends at the first colon." example:"customer:c-17"`
 	ExternalID     string `query:"external_id" maxLength:"256" doc:"Only the one with this external_id." example:"order-4711"`
 	IdempotencyKey string `query:"idempotency_key" maxLength:"255" doc:"Only those that were published with this Idempotency-Key in the last 24 hours."`
+	Text           string `query:"q" maxLength:"200" doc:"Only those whose data contains this text, exactly as it was posted. It needs since and until, at most a day apart. The search stops after 100,000 events or 2 seconds: see complete." example:"4711"`
 }
 
 // search is what the query asks for.
@@ -77,7 +85,7 @@ func (in *listEvents) search() (hooks.EventSearch, error) {
 		}
 		f.Attribute = &models.Attribute{Name: name, Value: value}
 	}
-	return hooks.EventSearch{EventFilter: f, IdempotencyKey: in.IdempotencyKey}, nil
+	return hooks.EventSearch{EventFilter: f, IdempotencyKey: in.IdempotencyKey, Text: in.Text}, nil
 }
 
 type ofEvent struct {
@@ -89,6 +97,7 @@ func (s *server) events() {
 	const tag = tagEvents
 	handle(s, readers, huma.Operation{
 		OperationID: "list-events", Method: http.MethodGet, Path: eventsPath, Tags: []string{tag}, Summary: "List events, newest first",
+		Description: "All filters can be combined. All but q, type and times are served by indexes of their own; of several of these, external_id, attribute, tag and channel are used in this order.",
 	}, s.listEvents)
 	handle(s, readers, huma.Operation{
 		OperationID: "get-event", Method: http.MethodGet, Path: eventPath, Tags: []string{tag}, Summary: "Read an event with its data",
@@ -99,12 +108,12 @@ func (s *server) events() {
 	}, s.erasePayload)
 }
 
-func (s *server) listEvents(ctx context.Context, in *listEvents) (*answer[list[Event]], error) {
+func (s *server) listEvents(ctx context.Context, in *listEvents) (*answer[EventPage], error) {
 	search, err := in.search()
 	if err != nil {
 		return nil, err
 	}
-	rows, next, err := s.Hooks.Events(ctx, in.Tenant, search, in.page())
+	rows, next, complete, err := s.Hooks.Events(ctx, in.Tenant, search, in.page())
 	if err != nil {
 		return nil, err
 	}
@@ -116,7 +125,8 @@ func (s *server) listEvents(ctx context.Context, in *listEvents) (*answer[list[E
 	if err != nil {
 		return nil, err
 	}
-	return answerWith(listOf(rows, next, func(e models.Event) Event { return eventView(e, fanningOut) })), nil
+	page := listOf(rows, next, func(e models.Event) Event { return eventView(e, fanningOut) })
+	return answerWith(EventPage{page.Data, page.Next, complete}), nil
 }
 
 func (s *server) getEvent(ctx context.Context, in *ofEvent) (*answer[FullEvent], error) {

@@ -2,8 +2,10 @@ package api_test
 
 import (
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -158,4 +160,24 @@ func TestTenantsHaveUIDsAndMetadata(t *testing.T) {
 	e.asAdmin("GET /v1/tenants/crm-1", "").is(http.StatusNotFound)
 	e.asAdmin("PATCH /v1/tenants/globex", `{"uid":"crm-1"}`).is(http.StatusOK)
 	require.Contains(t, e.asAdmin("GET /v1/audit?action=tenant.updated", "").is(http.StatusOK).body, `"uid":{"from":"","to":"crm-1"}`)
+}
+
+func TestEventsAreFoundByText(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	since := e.Store.Now()
+	first := e.call(eventsRoute, `{"type":"order.created","data":{"name":"needle & thread"}}`).is(http.StatusAccepted).text("id")
+	e.call(eventsRoute, `{"type":"order.created","data":{"name":"hay"}}`).is(http.StatusAccepted)
+	list := func(q string, since, until time.Time) answer {
+		v := url.Values{"q": {q}, "since": {since.Format(time.RFC3339)}, "until": {until.Format(time.RFC3339)}}
+		return e.call("GET /v1/tenants/acme/events?"+v.Encode(), "")
+	}
+	hour := time.Hour
+	found := list("needle & t", since.Add(-hour), since.Add(hour)).is(http.StatusOK)
+	require.Equal(t, []any{first}, ids(found))
+	require.Equal(t, true, found.json()["complete"])
+	require.Empty(t, ids(list("Needle", since.Add(-hour), since.Add(hour)).is(http.StatusOK)))
+	require.Equal(t, []string{"until"}, list("needle", since.Add(-hour), since.Add(24*hour)).is(http.StatusUnprocessableEntity).fields())
+	require.Equal(t, []string{"q", "since", "until"}, e.call("GET /v1/tenants/acme/events?q=a&idempotency_key=k", "").is(http.StatusUnprocessableEntity).fields())
+	require.Equal(t, true, e.call("GET /v1/tenants/acme/events", "").is(http.StatusOK).json()["complete"])
 }

@@ -120,7 +120,7 @@ func (s *Store) Events(ctx context.Context, tenant string, f EventFilter, p Page
 	if f.IDs != nil {
 		rows, err = s.eventsAmong(ctx, tenant, f, after)
 	} else {
-		err = s.eventsLike(ctx, tenant, f, after).Limit(p.Limit + 1).Find(&rows).Error
+		err = s.eventsLike(ctx, tenant, f, after).Select(eventShown).Limit(p.Limit + 1).Find(&rows).Error
 	}
 	if err != nil {
 		return nil, "", err
@@ -131,9 +131,9 @@ func (s *Store) Events(ctx context.Context, tenant string, f EventFilter, p Page
 
 // eventsLike is the query of Events: along the index of the first label, if there is one, or of all events.
 func (s *Store) eventsLike(ctx context.Context, tenant string, f EventFilter, after *eventMark) *gorm.DB {
-	q, at, id := s.db.WithContext(ctx).Select(eventShown), "events.created_at", "events.id"
+	q, at, id := s.db.WithContext(ctx), "events.created_at", "events.id"
 	if labels := f.labels(); len(labels) == 0 {
-		q = q.Where("events.tenant = ?", tenant)
+		q = q.Table("events").Where("events.tenant = ?", tenant)
 	} else {
 		at, id = "l.created_at", "l.event_id"
 		q = q.Table("event_labels AS l").Joins("JOIN events ON events.tenant = l.tenant AND events.id = l.event_id").

@@ -118,3 +118,15 @@ func (s *Store) Label(ctx context.Context, events []Event) error {
 	}
 	return bulk(ctx, s, labels, labelColumns, insertLabels, nil)
 }
+
+// TextBounds are textBounds.
+type TextBounds struct {
+	Events int
+	For    time.Duration
+	Now    func() time.Time
+}
+
+// EventsWithTextWithin is EventsWithText with other bounds.
+func (s *Store) EventsWithTextWithin(ctx context.Context, tenant string, f EventFilter, text string, p Page, most TextBounds) ([]Event, string, bool, error) {
+	return s.eventsWithText(ctx, tenant, f, text, p, textBounds{most.Events, most.For, most.Now})
+}

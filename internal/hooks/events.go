@@ -16,12 +16,19 @@ func (s *Service) Event(ctx context.Context, tenant, id string) (models.Event, e
 	})
 }
 
-// Events lists a tenant's events without their data.
-func (s *Service) Events(ctx context.Context, tenant string, search EventSearch, page models.Page) ([]models.Event, string, error) {
-	return readPage(ctx, s, "event", func(ctx context.Context, store *models.Store) ([]models.Event, string, error) {
+// Events lists a tenant's events without their data. complete is false if a search for text has stopped early.
+func (s *Service) Events(ctx context.Context, tenant string, search EventSearch, page models.Page) (rows []models.Event, next string, complete bool, err error) {
+	if err := search.check(); err != nil {
+		return nil, "", false, err
+	}
+	complete = true
+	rows, next, err = readPage(ctx, s, "event", func(ctx context.Context, store *models.Store) (rows []models.Event, next string, err error) {
 		f := search.EventFilter
+		if search.Text != "" {
+			rows, next, complete, err = store.EventsWithText(ctx, tenant, f, search.Text, page)
+			return rows, next, err
+		}
 		if search.IdempotencyKey != "" {
-			var err error
 			if f.IDs, err = publishedWith(ctx, store, tenant, search.IdempotencyKey); err != nil {
 				return nil, "", err
 			}
@@ -29,6 +36,7 @@ func (s *Service) Events(ctx context.Context, tenant string, search EventSearch,
 		}
 		return store.Events(ctx, tenant, f, page)
 	})
+	return rows, next, complete, err
 }
 
 // publishedWith gives the ids of the events that were published with an idempotency key; none once it is forgotten.

@@ -2,6 +2,7 @@ package hooks
 
 import (
 	"regexp"
+	"time"
 
 	"github.com/posthorn/posthorn/models"
 )
@@ -59,4 +60,32 @@ type EventSearch struct {
 	models.EventFilter
 
 	IdempotencyKey string // of the request that published them
+	Text           string // in their data; the filter then has a window of at most a day
+}
+
+// The bounds of a search for text.
+const (
+	maxText       = 200
+	maxTextWindow = 24 * time.Hour
+)
+
+// check finds what is wrong with a search for text.
+func (e *EventSearch) check() error {
+	if e.Text == "" {
+		return nil
+	}
+	var p problems
+	checkLength(&p, "q", e.Text, maxText)
+	if e.IdempotencyKey != "" {
+		p.addf("q", "cannot be asked for together with idempotency_key")
+	}
+	if e.Since.IsZero() {
+		p.addf("since", "is required with q")
+	}
+	if e.Until.IsZero() {
+		p.addf("until", "is required with q")
+	} else if !e.Since.IsZero() && e.Until.Sub(e.Since) > maxTextWindow {
+		p.addf("until", "must be at most %s after since, with q", maxTextWindow)
+	}
+	return p.err()
 }
