@@ -31,7 +31,7 @@ type EventInput struct {
 	Data       json.RawMessage   `json:"data" doc:"Any JSON that fits the type's schema. Its bytes are kept, and sent as they are."`
 	ID         string            `json:"id,omitempty" doc:"1 to 128 letters, digits, dashes, underscores or colons; default: one is made. An id is accepted once."`
 	Attributes map[string]string `json:"attributes,omitempty" doc:"What a profile's envelope carries beside the data; at most 20. Events can be found by each."`
-	ExternalID string            `json:"external_id,omitempty" doc:"The caller's own name for it, at most 256 characters: of no other event of the tenant. It is not sent." example:"order-4711"`
+	ExternalID string            `json:"external_id,omitempty" doc:"The caller's own name for it, at most 256 characters: of no other event of the tenant. It is not sent."`
 	Channels   []string          `json:"channels,omitempty" doc:"At most 5. A webhook with channels gets the event only if it shares one; a webhook without gets it in any case. Letters, digits, dots, dashes, underscores, colons and slashes, at most 128." example:"project-1"`
 	Tags       []string          `json:"tags,omitempty" doc:"At most 5, of at most 128 characters: only to find it by." example:"import"`
 }

@@ -59,7 +59,7 @@ type TenantPatch struct {
 	TenantReadOnly
 	Name        optional[string]            `json:"name,omitzero" doc:"At most 200 characters."`
 	AdminEmails optional[[]string]          `json:"admin_emails,omitzero" doc:"Replaces the addresses as a whole."`
-	UID         optional[string]            `json:"uid,omitzero" doc:"Another name for it: of no other tenant, neither as uid nor as id. 1 to 256 letters, digits, dots, dashes or underscores." example:"crm-4711"`
+	UID         optional[string]            `json:"uid,omitzero" doc:"Another name for it: of no other tenant, neither as uid nor as id. 1 to 256 letters, digits, dots, dashes or underscores."`
 	Metadata    optional[map[string]string] `json:"metadata,omitzero" doc:"Replaces the metadata as a whole."`
 	Limits      optional[LimitsPatch]       `json:"limits,omitzero" doc:"null gives the tenant the installation's limits."`
 }

@@ -23,7 +23,7 @@ type WebhookInput struct {
 	EventTypes  *[]string          `json:"event_types,omitempty" doc:"The types to send, wildcards as in order.* included. Empty = all but Posthorn's own." example:"order.*"`
 	Name        *string            `json:"name,omitempty" doc:"At most 200 characters." example:"Shop"`
 	Description *string            `json:"description,omitempty" doc:"At most 2000 characters."`
-	UID         *string            `json:"uid,omitempty" doc:"The caller's own name for it: of no other webhook of the tenant, and usable wherever its id is. 1 to 256 letters, digits, dots, dashes or underscores." example:"shop-main"`
+	UID         *string            `json:"uid,omitempty" doc:"The caller's own name for it: of no other webhook of the tenant, and usable wherever its id is. 1 to 256 letters, digits, dots, dashes or underscores."`
 	Channels    *[]string          `json:"channels,omitempty" doc:"At most 10. With channels it gets only events that share one; empty = all events." example:"project-1"`
 	Metadata    *map[string]string `json:"metadata,omitempty" doc:"The caller's own notes: at most 50, of names up to 100 characters and values up to 1000."`
 	Secret      *string            `json:"secret,omitempty" doc:"The signing secret; default: one is made."`

@@ -86,13 +86,13 @@ type textSeen struct {
 // textPage looks at the next events of the window. What else the filter asks for is not asked of the database: it would pass
 // over any number of events to find the next.
 func (s *Store) textPage(ctx context.Context, tenant string, f EventFilter, text string, after *eventMark, size int) ([]textSeen, error) {
-	hit := "COALESCE(instr(events.data, ?) > 0, false)"
+	hit := "COALESCE(instr(events.data, CAST(? AS blob)) > 0, false)"
 	if s.postgres {
-		hit = "COALESCE(position(CAST(? AS bytea) IN events.data) > 0, false)"
+		hit = "COALESCE(position(convert_to(?, 'UTF8') IN events.data) > 0, false)"
 	}
 	var seen []textSeen
 	err := s.eventsLike(ctx, tenant, f.indexed(), after).Limit(size).
-		Select("events.id, events.created_at, "+hit+" AS hit", []byte(text)).Find(&seen).Error
+		Select("events.id, events.created_at, "+hit+" AS hit", text).Find(&seen).Error
 	return seen, err
 }
 
