@@ -47,7 +47,7 @@ func (a access) grants(p hooks.Principal) bool {
 
 // admit finds out who asks and whether they may: Unauthorized without a key in force, TooMany if it calls too often,
 // NotFound for another tenant's path (whether there is such a tenant is not theirs to know), Forbidden if the role is not
-// enough. From here on the path names the tenant by its id, and the context the actor.
+// enough. From here on the path names the tenant and a webhook by their ids, and the context the actor.
 func (s *server) admit(c *gin.Context, need access) (hooks.Principal, error) {
 	ctx, key, slug := c.Request.Context(), bearer(c.GetHeader("Authorization")), c.Param("tenant")
 	var p hooks.Principal
@@ -72,10 +72,34 @@ func (s *server) admit(c *gin.Context, need access) (hooks.Principal, error) {
 	if !need.grants(p) {
 		return p, hooks.Refuse(hooks.Forbidden, "a key with the role %q may not do this", p.Role)
 	}
-	return p, nil
+	return p, s.resolveWebhook(c)
 }
 
-// resolveTenant puts the tenant's id in the place of its slug.
+// resolveWebhook puts a webhook's id in the place of its uid.
+func (s *server) resolveWebhook(c *gin.Context) error {
+	if !strings.HasPrefix(c.FullPath(), routeOfWebhook) {
+		return nil
+	}
+	id, err := s.Hooks.WebhookID(c.Request.Context(), c.Param("tenant"), c.Param("id"))
+	if err == nil {
+		setParam(c, "id", id)
+	}
+	return err
+}
+
+// routeOfWebhook begins the routes of what is about one webhook.
+var routeOfWebhook = strings.NewReplacer("{tenant}", ":tenant", "{id}", ":id").Replace(webhookPath)
+
+// setParam changes a parameter of the path.
+func setParam(c *gin.Context, name, value string) {
+	for i := range c.Params {
+		if c.Params[i].Key == name {
+			c.Params[i].Value = value
+		}
+	}
+}
+
+// resolveTenant puts the tenant's id in the place of its slug or uid.
 func (s *server) resolveTenant(c *gin.Context, p hooks.Principal, slug string, need access) error {
 	if need == founders && p.Role == models.RoleAdmin {
 		return nil
@@ -88,11 +112,7 @@ func (s *server) resolveTenant(c *gin.Context, p hooks.Principal, slug string, n
 	if err != nil {
 		return err
 	}
-	for i := range c.Params {
-		if c.Params[i].Key == "tenant" {
-			c.Params[i].Value = id
-		}
-	}
+	setParam(c, "tenant", id)
 	return nil
 }
 

@@ -14,7 +14,7 @@ const maxProblems = 100
 // decoder reads events out of a body that is well-formed JSON, and gathers all that is wrong with them. Data is not
 // decoded: it stays the bytes that were posted, in the body's own memory.
 type decoder struct {
-	matching bool // only type and data are fields
+	matching bool // only type, data and channels are fields
 	problems []FieldError
 	doubled  *Problem
 }
@@ -43,7 +43,7 @@ func (d *decoder) members(value []byte, prefix, what string, each func(name stri
 		d.wrong(what, "must be an object")
 		return
 	}
-	var seen [4]string // more than any of our objects has, but attributes
+	var seen [8]string // more than any of our objects has, but attributes
 	names := seen[:0]
 	for quoted, pair := range rawjson.Members(value) {
 		name := rawjson.Name(quoted)
@@ -108,6 +108,12 @@ func (d *decoder) event(value []byte, path string) hooks.EventInput {
 			e.ID = d.text(value, prefix+name)
 		case name == "attributes" && !d.matching:
 			e.Attributes = d.attributes(value, prefix+name)
+		case name == "channels":
+			e.Channels = d.texts(value, prefix+name)
+		case name == "tags" && !d.matching:
+			e.Tags = d.texts(value, prefix+name)
+		case name == "external_id" && !d.matching:
+			e.ExternalID = d.text(value, prefix+name)
 		default:
 			d.wrong(prefix+name, "is not a known field")
 		}
@@ -133,6 +139,31 @@ func (d *decoder) attributes(value []byte, path string) map[string]string {
 		attributes[name] = d.text(value, path+"."+name)
 	})
 	return attributes
+}
+
+// texts reads a list of strings; null is none. What is far more than any list may have is not read.
+func (d *decoder) texts(value []byte, field string) []string {
+	switch value[0] {
+	case 'n':
+		return nil
+	case '[':
+	default:
+		d.wrong(field, "must be an array")
+		return nil
+	}
+	texts := []string{}
+	for element := range rawjson.Elements(value) {
+		if len(texts) == maxProblems {
+			break
+		}
+		if at := fmt.Sprintf("%s[%d]", field, len(texts)); element[0] == '"' {
+			texts = append(texts, d.text(element, at))
+		} else {
+			d.wrong(at, "must be a string")
+			texts = append(texts, "")
+		}
+	}
+	return texts
 }
 
 // text reads a string; null is none.

@@ -78,7 +78,7 @@ func timelineView(ctx context.Context, t hooks.Timeline) Timeline {
 // DeliveryParams are the filters of a list of deliveries.
 type DeliveryParams struct {
 	PageParams
-	WebhookID string                `query:"webhook_id"`
+	WebhookID string                `query:"webhook_id" doc:"Only those of the webhook with this id or uid."`
 	EventID   string                `query:"event_id"`
 	EventType string                `query:"event_type"`
 	Status    models.DeliveryStatus `query:"status" enum:"pending,delivered,failed,held,canceled"`
@@ -121,6 +121,11 @@ func (s *server) deliveries() {
 }
 
 func (s *server) listDeliveries(ctx context.Context, in *listDeliveries) (*answer[list[Delivery]], error) {
+	webhookID, err := s.Hooks.WebhookID(ctx, in.Tenant, in.WebhookID)
+	if err != nil {
+		return nil, err
+	}
+	in.WebhookID = webhookID
 	return s.deliveriesOf(ctx, in.Tenant, in.DeliveryParams)
 }
 

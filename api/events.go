@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/posthorn/posthorn/internal/hooks"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -20,6 +22,9 @@ type Event struct {
 	ID         string            `json:"id" example:"evt_0198c0de-0000-7000-8000-000000000004"`
 	Type       string            `json:"type" example:"order.created"`
 	Attributes map[string]string `json:"attributes"`
+	ExternalID *string           `json:"external_id" doc:"What its publisher calls it; null = nothing." example:"order-4711"`
+	Channels   []string          `json:"channels" example:"project-1"`
+	Tags       []string          `json:"tags" example:"import"`
 	CreatedAt  timestamp         `json:"created_at"`
 	ErasedAt   *timestamp        `json:"erased_at" nullable:"true" doc:"When its data was erased."`
 	FannedOut  bool              `json:"fanned_out" example:"true" doc:"All its deliveries exist. False for a while after an event was accepted that more than 1,000 webhooks want: the deliveries follow, to exactly the webhooks that wanted it when it was accepted."`
@@ -43,8 +48,16 @@ type DeliveryRef struct {
 const shownDeliveries = 50
 
 func eventView(e models.Event, fanningOut map[string]bool) Event {
-	return Event{ID: e.ID, Type: e.Type, Attributes: orEmpty(e.Attributes), CreatedAt: timestamp(e.CreatedAt), ErasedAt: at(e.ErasedAt),
+	return Event{ID: e.ID, Type: e.Type, Attributes: orEmpty(e.Attributes), ExternalID: orNull(e.ExternalID),
+		Channels: append([]string{}, e.Channels...), Tags: append([]string{}, e.Tags...), CreatedAt: timestamp(e.CreatedAt), ErasedAt: at(e.ErasedAt),
 		FannedOut: !fanningOut[e.ID]}
+}
+
+// EventPage is one page of a list of events.
+type EventPage struct {
+	Data     []Event `json:"data"`
+	Next     *string `json:"next" doc:"What to give as after for the next page; null on the last."`
+	Complete bool    `json:"complete" example:"true" doc:"false: a search with q has stopped early. next goes on from there, even if data is empty."`
 }
 
 type listEvents struct {
@@ -53,6 +66,26 @@ type listEvents struct {
 	Type  string  `query:"type" doc:"Only those of this type."`
 	Since instant `query:"since" doc:"Only those accepted at or after it."`
 	Until instant `query:"until" doc:"Only those accepted before it."`
+
+	Tag            string `query:"tag" maxLength:"128" doc:"Only those with this tag." example:"import"`
+	Channel        string `query:"channel" maxLength:"128" doc:"Only those with this channel." example:"project-1"`
+	Attribute      string `query:"attribute" maxLength:"1101" doc:"Only those with this attribute, as name:value. The name ends at the first colon." example:"customer:c-17"`
+	ExternalID     string `query:"external_id" maxLength:"256" doc:"Only the one with this external_id." example:"order-4711"`
+	IdempotencyKey string `query:"idempotency_key" maxLength:"255" doc:"Only those that were published with this Idempotency-Key in the last 24 hours."`
+	Text           string `query:"q" maxLength:"200" doc:"Only those whose data contains this text, exactly as it was posted. It needs since and until, at most a day apart. The search stops after 100,000 events or 2 seconds: see complete." example:"4711"`
+}
+
+// search is what the query asks for.
+func (in *listEvents) search() (hooks.EventSearch, error) {
+	f := models.EventFilter{Type: in.Type, Since: in.Since.bound(), Until: in.Until.bound(), Tag: in.Tag, Channel: in.Channel, ExternalID: in.ExternalID}
+	if in.Attribute != "" {
+		name, value, ok := strings.Cut(in.Attribute, ":")
+		if !ok {
+			return hooks.EventSearch{}, invalid(FieldError{"attribute", "must be name:value"})
+		}
+		f.Attribute = &models.Attribute{Name: name, Value: value}
+	}
+	return hooks.EventSearch{EventFilter: f, IdempotencyKey: in.IdempotencyKey, Text: in.Text}, nil
 }
 
 type ofEvent struct {
@@ -64,6 +97,7 @@ func (s *server) events() {
 	const tag = tagEvents
 	handle(s, readers, huma.Operation{
 		OperationID: "list-events", Method: http.MethodGet, Path: eventsPath, Tags: []string{tag}, Summary: "List events, newest first",
+		Description: "All filters can be combined. All but q, type and times are served by indexes of their own; of several of these, external_id, attribute, tag and channel are used in this order.",
 	}, s.listEvents)
 	handle(s, readers, huma.Operation{
 		OperationID: "get-event", Method: http.MethodGet, Path: eventPath, Tags: []string{tag}, Summary: "Read an event with its data",
@@ -74,9 +108,12 @@ func (s *server) events() {
 	}, s.erasePayload)
 }
 
-func (s *server) listEvents(ctx context.Context, in *listEvents) (*answer[list[Event]], error) {
-	f := models.EventFilter{Type: in.Type, Since: in.Since.bound(), Until: in.Until.bound()}
-	rows, next, err := s.Hooks.Events(ctx, in.Tenant, f, in.page())
+func (s *server) listEvents(ctx context.Context, in *listEvents) (*answer[EventPage], error) {
+	search, err := in.search()
+	if err != nil {
+		return nil, err
+	}
+	rows, next, complete, err := s.Hooks.Events(ctx, in.Tenant, search, in.page())
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +125,8 @@ func (s *server) listEvents(ctx context.Context, in *listEvents) (*answer[list[E
 	if err != nil {
 		return nil, err
 	}
-	return answerWith(listOf(rows, next, func(e models.Event) Event { return eventView(e, fanningOut) })), nil
+	page := listOf(rows, next, func(e models.Event) Event { return eventView(e, fanningOut) })
+	return answerWith(EventPage{page.Data, page.Next, complete}), nil
 }
 
 func (s *server) getEvent(ctx context.Context, in *ofEvent) (*answer[FullEvent], error) {

@@ -30,7 +30,10 @@ type EventInput struct {
 	Type       string            `json:"type" doc:"A known event type." example:"order.created"`
 	Data       json.RawMessage   `json:"data" doc:"Any JSON that fits the type's schema. Its bytes are kept, and sent as they are."`
 	ID         string            `json:"id,omitempty" doc:"1 to 128 letters, digits, dashes, underscores or colons; default: one is made. An id is accepted once."`
-	Attributes map[string]string `json:"attributes,omitempty" doc:"What a profile's envelope carries beside the data; at most 20."`
+	Attributes map[string]string `json:"attributes,omitempty" doc:"What a profile's envelope carries beside the data; at most 20. Events can be found by each."`
+	ExternalID string            `json:"external_id,omitempty" doc:"The caller's own name for it, at most 256 characters: of no other event of the tenant. It is not sent."`
+	Channels   []string          `json:"channels,omitempty" doc:"At most 5. A webhook with channels gets the event only if it shares one; a webhook without gets it in any case. Letters, digits, dots, dashes, underscores, colons and slashes, at most 128." example:"project-1"`
+	Tags       []string          `json:"tags,omitempty" doc:"At most 5, of at most 128 characters: only to find it by." example:"import"`
 }
 
 // PublishParams is the input of the operations below, for the documentation.
@@ -57,10 +60,11 @@ const maxMatches = 1000
 type matchInput struct {
 	OfTenant
 	Limit int    `query:"limit" minimum:"1" maximum:"1000" default:"1000" doc:"The most webhooks to tell of."`
-	After string `query:"after" maxLength:"1000" doc:"Cursor: the previous page's next, with the same type. Omit it, or leave it empty, for the first page."`
+	After string `query:"after" maxLength:"1000" doc:"Cursor: the previous page's next, with the same type and channels. Omit it, or leave it empty, for the first page."`
 	Body  struct {
-		Type string          `json:"type" example:"order.created"`
-		Data json.RawMessage `json:"data"`
+		Type     string          `json:"type" example:"order.created"`
+		Data     json.RawMessage `json:"data"`
+		Channels []string        `json:"channels,omitempty" doc:"As for publishing." example:"project-1"`
 	} `nameHint:"MatchInput"`
 }
 
@@ -201,7 +205,7 @@ func (s *server) matchEvent(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	matches, next, err := s.Hooks.MatchEvent(c.Request.Context(), c.Param("tenant"), event.Type, event.Data, page)
+	matches, next, err := s.Hooks.MatchEvent(c.Request.Context(), c.Param("tenant"), event, page)
 	if err != nil {
 		return err
 	}

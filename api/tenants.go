@@ -14,12 +14,14 @@ import (
 
 // Tenant is a tenant as the API shows it.
 type Tenant struct {
-	ID          string    `json:"id" example:"acme"`
-	Name        string    `json:"name" example:"Acme Ltd"`
-	AdminEmails []string  `json:"admin_emails" doc:"Who is written to when a webhook keeps failing." example:"ops@acme.example"`
-	Limits      Limits    `json:"limits"`
-	CreatedAt   timestamp `json:"created_at"`
-	UpdatedAt   timestamp `json:"updated_at"`
+	ID          string            `json:"id" example:"acme"`
+	UID         *string           `json:"uid" doc:"Another name for it, usable in paths as its id is; null = none." example:"crm-4711"`
+	Name        string            `json:"name" example:"Acme Ltd"`
+	Metadata    map[string]string `json:"metadata"`
+	AdminEmails []string          `json:"admin_emails" doc:"Who is written to when a webhook keeps failing." example:"ops@acme.example"`
+	Limits      Limits            `json:"limits"`
+	CreatedAt   timestamp         `json:"created_at"`
+	UpdatedAt   timestamp         `json:"updated_at"`
 }
 
 // Limits are how much a tenant may have.
@@ -29,15 +31,17 @@ type Limits struct {
 }
 
 func tenantView(t models.Tenant) Tenant {
-	return Tenant{ID: t.Slug, Name: t.Name, AdminEmails: t.AdminEmails, Limits: Limits{t.MaxWebhooks, t.MaxKeys}, CreatedAt: timestamp(t.CreatedAt), UpdatedAt: timestamp(t.UpdatedAt)}
+	return Tenant{ID: t.Slug, UID: orNull(t.UID), Metadata: orEmpty(t.Metadata), Name: t.Name, AdminEmails: t.AdminEmails, Limits: Limits{t.MaxWebhooks, t.MaxKeys}, CreatedAt: timestamp(t.CreatedAt), UpdatedAt: timestamp(t.UpdatedAt)}
 }
 
 // TenantInput is what a tenant is made of.
 type TenantInput struct {
 	TenantReadOnly
-	Name        string   `json:"name,omitempty" doc:"At most 200 characters." example:"Acme Ltd"`
-	AdminEmails []string `json:"admin_emails,omitempty" doc:"At most 20 addresses." example:"ops@acme.example"`
-	// Limits are read-only here: PATCH changes them.
+	Name        string            `json:"name,omitempty" doc:"At most 200 characters." example:"Acme Ltd"`
+	AdminEmails []string          `json:"admin_emails,omitempty" doc:"At most 20 addresses." example:"ops@acme.example"`
+	Metadata    map[string]string `json:"metadata,omitempty" doc:"The platform's own notes: at most 50, of names up to 100 characters and values up to 1000."`
+	// UID and Limits are read-only here: PATCH changes them.
+	UID    json.RawMessage `json:"uid,omitempty" readOnly:"true" doc:"As it is; PATCH changes it."`
 	Limits json.RawMessage `json:"limits,omitempty" readOnly:"true" doc:"As they are; PATCH changes them."`
 }
 
@@ -45,16 +49,19 @@ type TenantInput struct {
 func (t *TenantInput) readOnly() any {
 	return struct {
 		TenantReadOnly
+		UID    json.RawMessage `json:"uid,omitempty"`
 		Limits json.RawMessage `json:"limits,omitempty"`
-	}{t.TenantReadOnly, t.Limits}
+	}{t.TenantReadOnly, t.UID, t.Limits}
 }
 
 // TenantPatch is what can be changed of a tenant. What is absent stays as it is; null unsets.
 type TenantPatch struct {
 	TenantReadOnly
-	Name        optional[string]      `json:"name,omitzero" doc:"At most 200 characters."`
-	AdminEmails optional[[]string]    `json:"admin_emails,omitzero" doc:"Replaces the addresses as a whole."`
-	Limits      optional[LimitsPatch] `json:"limits,omitzero" doc:"null gives the tenant the installation's limits."`
+	Name        optional[string]            `json:"name,omitzero" doc:"At most 200 characters."`
+	AdminEmails optional[[]string]          `json:"admin_emails,omitzero" doc:"Replaces the addresses as a whole."`
+	UID         optional[string]            `json:"uid,omitzero" doc:"Another name for it: of no other tenant, neither as uid nor as id. 1 to 256 letters, digits, dots, dashes or underscores."`
+	Metadata    optional[map[string]string] `json:"metadata,omitzero" doc:"Replaces the metadata as a whole."`
+	Limits      optional[LimitsPatch]       `json:"limits,omitzero" doc:"null gives the tenant the installation's limits."`
 }
 
 // LimitsPatch is what can be changed of a tenant's limits.
@@ -76,13 +83,13 @@ func (p *TenantPatch) change() hooks.TenantChange {
 	if p.Limits.given {
 		limits = *p.Limits.or(LimitsPatch{Webhooks: optional[int64]{given: true}, Keys: optional[int64]{given: true}})
 	}
-	return hooks.TenantChange{Name: p.Name.or(""), AdminEmails: p.AdminEmails.or(nil), MaxWebhooks: limitOf(limits.Webhooks), MaxKeys: limitOf(limits.Keys)}
+	return hooks.TenantChange{Name: p.Name.or(""), UID: p.UID.or(""), Metadata: p.Metadata.or(nil), AdminEmails: p.AdminEmails.or(nil), MaxWebhooks: limitOf(limits.Webhooks), MaxKeys: limitOf(limits.Keys)}
 }
 
 // OfTenant is the path of what belongs to a tenant. Like the others of its kind it is exported for huma, which passes
 // over embedded types that are not.
 type OfTenant struct {
-	Tenant string `path:"tenant" doc:"The tenant's id." example:"acme"`
+	Tenant string `path:"tenant" doc:"The tenant's id, or its uid." example:"acme"`
 }
 
 type putTenant struct {
@@ -104,7 +111,7 @@ func (s *server) tenants() {
 	handle(s, founders, huma.Operation{
 		OperationID: "put-tenant", Method: http.MethodPut, Path: "/v1/tenants/{tenant}", Tags: []string{tagTenants},
 		Summary:     "Create or replace a tenant",
-		Description: "The id is the caller's choice: 1 to 64 letters, digits, dots, dashes or underscores. What the body leaves out becomes empty. The tenant's limits stay. A tenant may be put as it was read: what is the same already stays untouched.",
+		Description: "The id is the caller's choice: 1 to 64 letters, digits, dots, dashes or underscores. What the body leaves out becomes empty. The tenant's uid and limits stay. A tenant may be put as it was read: what is the same already stays untouched.",
 		Responses:   map[string]*huma.Response{"201": s.response("Created", typeOf[Tenant]()), "200": s.response("Replaced", typeOf[Tenant]())},
 	}, s.putTenant)
 	handle(s, admins, huma.Operation{
@@ -114,7 +121,7 @@ func (s *server) tenants() {
 		OperationID: "get-tenant", Method: http.MethodGet, Path: "/v1/tenants/{tenant}", Tags: []string{tagTenants}, Summary: "Read a tenant",
 	}, s.getTenant)
 	handle(s, admins, huma.Operation{
-		OperationID: "patch-tenant", Method: http.MethodPatch, Path: "/v1/tenants/{tenant}", Tags: []string{tagTenants}, Summary: "Change a tenant, or its limits",
+		OperationID: "patch-tenant", Method: http.MethodPatch, Path: "/v1/tenants/{tenant}", Tags: []string{tagTenants}, Summary: "Change a tenant, its uid, or its limits",
 		Description: "Changes what the body names. A limit below what the tenant has removes nothing: it only stops new webhooks or keys, which are answered 409.",
 	}, s.patchTenant)
 	handle(s, admins, huma.Operation{
@@ -128,7 +135,7 @@ func (s *server) putTenant(ctx context.Context, in *putTenant) (*tenantAnswer, e
 	if err != nil {
 		return nil, err
 	}
-	t, created, err := s.Hooks.PutTenant(ctx, models.Tenant{ID: in.Tenant, Name: in.Body.Name, AdminEmails: in.Body.AdminEmails}, wrong...)
+	t, created, err := s.Hooks.PutTenant(ctx, models.Tenant{ID: in.Tenant, Name: in.Body.Name, Metadata: in.Body.Metadata, AdminEmails: in.Body.AdminEmails}, wrong...)
 	if err != nil {
 		return nil, err
 	}
@@ -139,13 +146,13 @@ func (s *server) putTenant(ctx context.Context, in *putTenant) (*tenantAnswer, e
 	return &tenantAnswer{Status: status, Body: tenantView(t)}, nil
 }
 
-// changedOfTenant names the read-only fields that differ from the tenant as it is. One that is being made has its id, and
-// no limits of its own.
+// changedOfTenant names the read-only fields that differ from the tenant as it is. One that is being made has its id,
+// no uid, and no limits of its own.
 func (s *server) changedOfTenant(ctx context.Context, tenant string, readOnly any) ([]hooks.FieldError, error) {
 	return changed(readOnly, func() (any, error) {
 		t, err := s.Store.TenantBySlug(ctx, tenant)
 		if errors.Is(err, models.ErrNotFound) {
-			return map[string]any{"id": tenant, "limits": Limits{}}, nil
+			return map[string]any{"id": tenant, "uid": nil, "limits": Limits{}}, nil
 		}
 		return tenantView(t), err
 	})

@@ -23,6 +23,9 @@ type WebhookInput struct {
 	EventTypes  *[]string          `json:"event_types,omitempty" doc:"The types to send, wildcards as in order.* included. Empty = all but Posthorn's own." example:"order.*"`
 	Name        *string            `json:"name,omitempty" doc:"At most 200 characters." example:"Shop"`
 	Description *string            `json:"description,omitempty" doc:"At most 2000 characters."`
+	UID         *string            `json:"uid,omitempty" doc:"The caller's own name for it: of no other webhook of the tenant, and usable wherever its id is. 1 to 256 letters, digits, dots, dashes or underscores."`
+	Channels    *[]string          `json:"channels,omitempty" doc:"At most 10. With channels it gets only events that share one; empty = all events." example:"project-1"`
+	Metadata    *map[string]string `json:"metadata,omitempty" doc:"The caller's own notes: at most 50, of names up to 100 characters and values up to 1000."`
 	Secret      *string            `json:"secret,omitempty" doc:"The signing secret; default: one is made."`
 	Headers     *map[string]string `json:"headers,omitempty" doc:"Headers to send with every POST."`
 	Active      *bool              `json:"active,omitempty" doc:"false = disabled until it is enabled." default:"true"`
@@ -33,13 +36,16 @@ type WebhookInput struct {
 	Profile     string             `json:"profile,omitempty" doc:"How deliveries look on the wire: standard, im4, phrase, languageweaver, ewarehousing, up42 or svix." default:"standard"`
 }
 
-// WebhookPatch is what can be changed of a webhook. Absent or null leaves a field as it is.
+// WebhookPatch is what can be changed of a webhook. Absent or null leaves a field as it is; null unsets the uid.
 type WebhookPatch struct {
 	WebhookReadOnly
 	URL         *string            `json:"url,omitempty" doc:"As for a new webhook."`
 	EventTypes  *[]string          `json:"event_types,omitempty" doc:"Replaces the types as a whole."`
 	Name        *string            `json:"name,omitempty"`
 	Description *string            `json:"description,omitempty"`
+	UID         optional[string]   `json:"uid,omitzero" doc:"As for a new webhook; null unsets it."`
+	Channels    *[]string          `json:"channels,omitempty" doc:"Replaces the channels as a whole; [] = all events. Deliveries that exist stay."`
+	Metadata    *map[string]string `json:"metadata,omitempty" doc:"Replaces the metadata as a whole."`
 	Headers     *map[string]string `json:"headers,omitempty" doc:"Replaces the headers as a whole. A masked value keeps the one that the header has."`
 	Active      *bool              `json:"active,omitempty" doc:"true enables, false disables."`
 	Retry       *RetryInput        `json:"retry,omitempty" doc:"Replaces the schedule as a whole; {} goes back to the installation's."`
@@ -77,10 +83,13 @@ func (r *RetryInput) retry() *models.Retry {
 type Webhook struct {
 	ID             string               `json:"id" example:"wh_0198c0de-0000-7000-8000-000000000002"`
 	Tenant         string               `json:"tenant" example:"acme"`
+	UID            *string              `json:"uid" doc:"What the caller calls it; null = nothing." example:"shop-main"`
 	URL            string               `json:"url" example:"https://shop.example/hooks" doc:"To a key with the role read without its query, which may hold a token."`
 	Name           string               `json:"name" example:"Shop"`
 	Description    string               `json:"description"`
 	EventTypes     []string             `json:"event_types" example:"order.*"`
+	Channels       []string             `json:"channels" doc:"It gets only events that share one; empty = all events." example:"project-1"`
+	Metadata       map[string]string    `json:"metadata"`
 	Status         models.WebhookStatus `json:"status" enum:"active,paused,deactivated,disabled" doc:"What is due to a webhook that is not active is held."`
 	StatusReason   *string              `json:"status_reason" doc:"Why it is not active, or what of it cannot be opened."`
 	FailedAttempts int64                `json:"failed_attempts" doc:"Failed receptions since the last one that succeeded; with some profiles, since it was enabled."`
@@ -131,7 +140,7 @@ func (s *server) webhookView(w models.Webhook) (Webhook, error) {
 		return Webhook{}, err
 	}
 	policy, timeout := s.Hooks.Effective(&w)
-	v := Webhook{ID: w.ID, Tenant: models.TenantSlug(w.Tenant), URL: w.URL, Name: w.Name, Description: w.Description, EventTypes: w.EventTypes,
+	v := Webhook{ID: w.ID, Tenant: models.TenantSlug(w.Tenant), UID: orNull(w.UID), Channels: append([]string{}, w.Channels...), Metadata: orEmpty(w.Metadata), URL: w.URL, Name: w.Name, Description: w.Description, EventTypes: w.EventTypes,
 		Status: w.Status, StatusReason: orNull(reason), FailedAttempts: w.Health.Failed, LastSuccessAt: at(w.Health.LastSuccessAt),
 		Headers: headers, Profile: w.Profile, CreatedAt: timestamp(w.CreatedAt), UpdatedAt: timestamp(w.UpdatedAt),
 		CreatedBy: w.CreatedBy, UpdatedBy: w.UpdatedBy, MaxInFlight: orNull(w.MaxInFlight), RateLimit: orNull(w.RateLimit),
@@ -192,7 +201,7 @@ type listWebhooks struct {
 // OfWebhook is the path of what is about one webhook.
 type OfWebhook struct {
 	OfTenant
-	ID string `path:"id" doc:"The webhook's id."`
+	ID string `path:"id" doc:"The webhook's id, or its uid."`
 }
 
 type patchWebhook struct {
@@ -226,7 +235,7 @@ func (s *server) webhooks() {
 func (s *server) createWebhook(ctx context.Context, in *createWebhook) (*createdWebhook, error) {
 	b := in.Body
 	w, secret, err := s.Hooks.CreateWebhook(ctx, in.Tenant, hooks.WebhookChange{URL: &b.URL, EventTypes: b.EventTypes, Name: b.Name,
-		Description: b.Description, Secret: b.Secret, Headers: b.Headers, Active: b.Active, Retry: b.Retry.retry(), Timeout: length(b.Timeout),
+		Description: b.Description, UID: b.UID, Channels: b.Channels, Metadata: b.Metadata, Secret: b.Secret, Headers: b.Headers, Active: b.Active, Retry: b.Retry.retry(), Timeout: length(b.Timeout),
 		MaxInFlight: b.MaxInFlight, RateLimit: b.RateLimit, Profile: b.Profile, By: caller(ctx).Name})
 	if err != nil {
 		return nil, err
@@ -286,7 +295,7 @@ func (s *server) patchWebhook(ctx context.Context, in *patchWebhook) (*answer[We
 		return nil, err
 	}
 	return s.showWebhook(s.Hooks.UpdateWebhook(ctx, in.Tenant, in.ID, hooks.WebhookChange{URL: b.URL, EventTypes: b.EventTypes, Name: b.Name,
-		Description: b.Description, Headers: b.Headers, Active: b.Active, Retry: b.Retry.retry(), Timeout: length(b.Timeout),
+		Description: b.Description, UID: b.UID.or(""), Channels: b.Channels, Metadata: b.Metadata, Headers: b.Headers, Active: b.Active, Retry: b.Retry.retry(), Timeout: length(b.Timeout),
 		MaxInFlight: b.MaxInFlight, RateLimit: b.RateLimit, By: caller(ctx).Name, Wrong: wrong}))
 }
 

@@ -16,6 +16,8 @@ import (
 var (
 	// ErrDuplicateEvent: an event with one of the ids exists already.
 	ErrDuplicateEvent = errors.New("models: an event with this id exists")
+	// ErrDuplicateExternal: an event with one of the external ids exists already.
+	ErrDuplicateExternal = errors.New("models: an event with this external id exists")
 	// ErrKeyReused: the idempotency key was used for another request.
 	ErrKeyReused = errors.New("models: idempotency key used for another request")
 	// ErrStale: the tenant's webhooks or the event types have changed since the events were matched; match them again.
@@ -38,9 +40,17 @@ type Acceptance struct {
 	Answer     string   // what to answer when the key is seen again
 }
 
+// labelsPerRow is how many rows of event_labels cost about as much as one of another table.
+const labelsPerRow = 4
+
 // Rows is about how many rows the acceptance stores. What a fan-out weighs grows with its members, but slowly.
 func (r *Acceptance) Rows() int {
-	n := len(r.Events) + len(r.Deliveries)
+	n, labels := len(r.Events)+len(r.Deliveries), 0
+	for i := range r.Events {
+		e := &r.Events[i]
+		labels += len(e.Attributes) + len(e.Tags) + len(e.Channels)
+	}
+	n += labels / labelsPerRow
 	for _, f := range r.FanOuts {
 		n += 1 + len(f.Members)/(100*memberSize)
 	}
@@ -78,7 +88,7 @@ type acceptor struct {
 }
 
 func (a *acceptor) run(ctx context.Context) error {
-	for _, step := range []func(context.Context) error{a.checkVersions, a.claimKeys, a.insertEvents, a.insertRest, a.insertFanOuts} {
+	for _, step := range []func(context.Context) error{a.checkVersions, a.claimKeys, a.insertEvents, a.insertLabels, a.insertRest, a.insertFanOuts} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -232,70 +242,161 @@ var eventColumns = []column[Event]{
 	{"created_at", "timestamptz", func(e *Event) any { return timeOf(e.CreatedAt) }},
 }
 
-// insertEvents stores the events. A request any of whose ids is taken gets ErrDuplicateEvent, and nothing of it stays.
-// Of requests of the group with an id in common, the second is refused only if the first is stored. All ids are
-// claimed by one statement, in one order everywhere: no two groups can deadlock.
-func (a *acceptor) insertEvents(ctx context.Context) error {
-	claims := map[DeliveryKey]*Event{} // the row that claims the id: the first of the group that wants it
-	for i, request := range a.group {
-		for e := range request.Events {
-			if key := keyOf(&request.Events[e]); a.open(i) && claims[key] == nil {
-				claims[key] = &request.Events[e]
-			}
-		}
+// labelledColumns are the columns of events of which some have an external id, channels or tags. Others are stored without
+// these: they cost nothing that is not used.
+var labelledColumns = append(slices.Clone(eventColumns),
+	column[Event]{"external_id", "text", func(e *Event) any { return e.ExternalID }},
+	column[Event]{"channels", "text", func(e *Event) any { return listText(e.Channels) }},
+	column[Event]{"tags", "text", func(e *Event) any { return listText(e.Tags) }})
+
+// listText is a list as JSON, "" if it is empty.
+func listText(values []string) string {
+	if len(values) == 0 {
+		return ""
 	}
-	claimed, err := a.claimEvents(ctx, claims)
-	if err != nil {
+	return jsonText(values)
+}
+
+// insertEvents stores the events. A request any of whose ids or external ids is taken gets ErrDuplicateEvent or
+// ErrDuplicateExternal, and nothing of it stays. Of requests of the group with one in common, the second is refused only if
+// the first is stored. All ids are claimed by one statement, then all external ids, in one order everywhere: no two groups
+// can deadlock.
+func (a *acceptor) insertEvents(ctx context.Context) error {
+	claims := map[DeliveryKey]*Event{} // the row that claims the name: the first of the group that wants it
+	claimed := map[DeliveryKey]bool{}  // the names that were free until then
+	a.want(claims, func(e *Event) (DeliveryKey, bool) { return keyOf(e), true })
+	if err := a.claimEvents(ctx, claims, claimed); err != nil {
+		return err
+	}
+	a.want(claims, func(e *Event) (DeliveryKey, bool) { return externalOf(e), e.ExternalID != "" && claimed[keyOf(e)] })
+	if err := a.claimExternals(ctx, claims, claimed); err != nil {
 		return err
 	}
 	owners := a.settleEvents(claimed)
 	var undo, again []Event // what is not to stay as it was claimed, and what takes its place
-	for key := range claimed {
-		owner := owners[key]
-		if owner == claims[key] {
+	var dropped, kept []eventLabel
+	for name := range claimed {
+		claim, owner := claims[name], owners[name]
+		switch {
+		case isExternal(name) && owner != claim:
+			dropped = append(dropped, claim.externalLabel())
+		case !isExternal(name) && owner != claim:
+			undo = append(undo, *claim)
+			if owner != nil {
+				again = append(again, *owner)
+			}
+		}
+		if isExternal(name) && owner != nil {
+			kept = append(kept, owner.externalLabel())
+		}
+	}
+	if len(undo)+len(dropped) > 0 {
+		if err := a.settle(ctx, undo, again, dropped, kept); err != nil {
+			return err
+		}
+	}
+	return a.dropKeys(ctx)
+}
+
+// want notes the first event of the group that wants each name.
+func (a *acceptor) want(claims map[DeliveryKey]*Event, nameOf func(*Event) (name DeliveryKey, ok bool)) {
+	for i, request := range a.group {
+		if !a.open(i) {
 			continue
 		}
-		undo = append(undo, *claims[key])
-		if owner != nil {
-			again = append(again, *owner)
+		for e := range request.Events {
+			if name, ok := nameOf(&request.Events[e]); ok && claims[name] == nil {
+				claims[name] = &request.Events[e]
+			}
 		}
+	}
+}
+
+// settle undoes what was claimed for requests that are refused, and stores what takes its place. With an event its labels
+// go, also where another one takes its id: so the external ids that stay are stored once more.
+func (a *acceptor) settle(ctx context.Context, undo, again []Event, dropped, kept []eventLabel) error {
+	err := bulk(ctx, a.Store, dropped, labelColumns[:3], `DELETE FROM event_labels
+		WHERE (tenant, event_id, label) IN (SELECT tenant, event_id, label FROM v)`, nil)
+	if err != nil {
+		return err
 	}
 	err = bulk(ctx, a.Store, undo, eventColumns[:2], `DELETE FROM events WHERE (tenant, id) IN (SELECT tenant, id FROM v)`, nil)
 	if err != nil {
 		return err
 	}
-	if err := bulk(ctx, a.Store, again, eventColumns, insertEvent, nil); err != nil {
+	if err := a.insert(ctx, again, nil); err != nil {
 		return err
 	}
-	return a.dropKeys(ctx)
+	return bulk(ctx, a.Store, kept, labelColumns, insertLabels, nil)
 }
 
-const insertEvent = `INSERT INTO events (tenant, id, type, data, attributes, created_at)
-	SELECT tenant, id, type, data, attributes, created_at FROM v WHERE true
-	ON CONFLICT (tenant, id) DO NOTHING RETURNING tenant, id`
+// insert stores events whose ids are free. scan is called with the tenant and the id of each that was stored.
+func (a *acceptor) insert(ctx context.Context, events []Event, scan func(*sql.Rows) error) error {
+	columns, more, values := eventColumns, "", ""
+	if slices.ContainsFunc(events, func(e Event) bool { return e.ExternalID != "" || len(e.Channels)+len(e.Tags) > 0 }) {
+		columns, more, values = labelledColumns, ", external_id, channels, tags", ", NULLIF(external_id, ''), NULLIF(channels, ''), NULLIF(tags, '')"
+	}
+	return bulk(ctx, a.Store, events, columns, "INSERT INTO events (tenant, id, type, data, attributes, created_at"+more+`)
+	SELECT tenant, id, type, data, attributes, created_at`+values+` FROM v WHERE true
+	ON CONFLICT (tenant, id) DO NOTHING RETURNING tenant, id`, scan)
+}
 
 func keyOf(e *Event) DeliveryKey { return DeliveryKey{Tenant: e.Tenant, ID: e.ID} }
 
-// claimEvents stores the rows, and returns the ids that were free until then.
-func (a *acceptor) claimEvents(ctx context.Context, claims map[DeliveryKey]*Event) (map[DeliveryKey]bool, error) {
+// externalMark begins the external ids among the names of events. No id of an event contains it.
+const externalMark = "\x00"
+
+// externalOf is the event's external id among the names of events.
+func externalOf(e *Event) DeliveryKey {
+	return DeliveryKey{Tenant: e.Tenant, ID: externalMark + e.ExternalID}
+}
+
+func isExternal(name DeliveryKey) bool { return strings.HasPrefix(name.ID, externalMark) }
+
+func (e *Event) externalLabel() eventLabel { return e.label(labelExternal, "", e.ExternalID) }
+
+// claimEvents stores the rows that claim an id, and notes the ids that were free until then.
+func (a *acceptor) claimEvents(ctx context.Context, claims map[DeliveryKey]*Event, claimed map[DeliveryKey]bool) error {
 	events := make([]Event, 0, len(claims))
-	for _, e := range claims {
-		events = append(events, *e)
+	for name, e := range claims {
+		if !isExternal(name) {
+			events = append(events, *e)
+		}
 	}
 	slices.SortFunc(events, func(x, y Event) int {
 		return cmp.Or(strings.Compare(x.Tenant, y.Tenant), strings.Compare(x.ID, y.ID))
 	})
-	claimed := make(map[DeliveryKey]bool, len(events))
-	err := bulk(ctx, a.Store, events, eventColumns, insertEvent, func(rows *sql.Rows) error {
+	return a.insert(ctx, events, func(rows *sql.Rows) error {
 		var key DeliveryKey
 		err := rows.Scan(&key.Tenant, &key.ID)
 		claimed[key] = true
 		return err
 	})
-	return claimed, err
 }
 
-// settleEvents gives each claimed id to the first request that can have all of its ids, and refuses the others.
+// claimExternals does the same for external ids, of events whose rows claimEvents has stored.
+func (a *acceptor) claimExternals(ctx context.Context, claims map[DeliveryKey]*Event, claimed map[DeliveryKey]bool) error {
+	var labels []eventLabel
+	names := map[string]DeliveryKey{}
+	for name, e := range claims {
+		if isExternal(name) {
+			l := e.externalLabel()
+			labels, names[l.tenant+string(l.label)] = append(labels, l), name
+		}
+	}
+	slices.SortFunc(labels, func(x, y eventLabel) int {
+		return cmp.Or(strings.Compare(x.tenant, y.tenant), bytes.Compare(x.label, y.label))
+	})
+	return bulk(ctx, a.Store, labels, labelColumns, insertLabels+" RETURNING tenant, label", func(rows *sql.Rows) error {
+		var tenant string
+		var label []byte
+		err := rows.Scan(&tenant, &label)
+		claimed[names[tenant+string(label)]] = true
+		return err
+	})
+}
+
+// settleEvents gives each claimed name to the first request that can have all of its names, and refuses the others.
 func (a *acceptor) settleEvents(claimed map[DeliveryKey]bool) map[DeliveryKey]*Event {
 	owners := make(map[DeliveryKey]*Event, len(claimed))
 	for i, request := range a.group {
@@ -303,13 +404,21 @@ func (a *acceptor) settleEvents(claimed map[DeliveryKey]bool) map[DeliveryKey]*E
 			continue
 		}
 		own := make(map[DeliveryKey]*Event, len(request.Events))
-		for e := range request.Events {
-			key := keyOf(&request.Events[e])
-			if !claimed[key] || owners[key] != nil || own[key] != nil {
+		take := func(name DeliveryKey, e *Event) bool {
+			free := claimed[name] && owners[name] == nil && own[name] == nil
+			own[name] = e
+			return free
+		}
+		for k := range request.Events {
+			e := &request.Events[k]
+			if !take(keyOf(e), e) {
 				a.results[i].Err = ErrDuplicateEvent
 				break
 			}
-			own[key] = &request.Events[e]
+			if e.ExternalID != "" && !take(externalOf(e), e) {
+				a.results[i].Err = ErrDuplicateExternal
+				break
+			}
 		}
 		if a.results[i].Err == nil {
 			maps.Copy(owners, own)
@@ -318,11 +427,15 @@ func (a *acceptor) settleEvents(claimed map[DeliveryKey]bool) map[DeliveryKey]*E
 	return owners
 }
 
+func isDuplicate(err error) bool {
+	return errors.Is(err, ErrDuplicateEvent) || errors.Is(err, ErrDuplicateExternal)
+}
+
 // dropKeys forgets the idempotency keys of requests that were refused as duplicates: only a success is repeated.
 func (a *acceptor) dropKeys(ctx context.Context) error {
 	var keys []idempotencyKey
 	for i, request := range a.group {
-		if request.Key != "" && a.first[i] == i && errors.Is(a.results[i].Err, ErrDuplicateEvent) {
+		if request.Key != "" && a.first[i] == i && isDuplicate(a.results[i].Err) {
 			keys = append(keys, idempotencyKey{tenant: request.Tenant, key: request.Key})
 		}
 	}

@@ -13,11 +13,12 @@ func (s *Store) auditTenant(ctx context.Context, was, is *Tenant) error {
 	if was.ID == "" {
 		action = AuditTenantCreated
 	}
-	changes.Between(map[string]any{"name": was.Name, "limits.webhooks": was.MaxWebhooks, "limits.keys": was.MaxKeys},
-		map[string]any{"name": is.Name, "limits.webhooks": is.MaxWebhooks, "limits.keys": is.MaxKeys})
+	changes.Between(map[string]any{"name": was.Name, "uid": was.UID, "limits.webhooks": was.MaxWebhooks, "limits.keys": was.MaxKeys},
+		map[string]any{"name": is.Name, "uid": is.UID, "limits.webhooks": is.MaxWebhooks, "limits.keys": is.MaxKeys})
 	if !slices.Equal(was.AdminEmails, is.AdminEmails) {
 		changes["admin_emails"] = FromTo(len(was.AdminEmails), len(is.AdminEmails))
 	}
+	changes.Names("metadata", was.Metadata, is.Metadata)
 	if action == AuditTenantUpdated && len(changes) == 0 {
 		return nil
 	}

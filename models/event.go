@@ -1,10 +1,15 @@
 package models
 
 import (
+	"cmp"
 	"context"
+	"database/sql"
 	"maps"
 	"slices"
+	"strings"
 	"time"
+
+	"gorm.io/gorm"
 )
 
 // Event is something that happened, as it was posted. Data holds the very bytes of the post, and is nil once erased.
@@ -14,6 +19,9 @@ type Event struct {
 	Type       string
 	Data       []byte
 	Attributes map[string]string `gorm:"serializer:json;not null"`
+	ExternalID string            // what the caller calls it: of no other event of the tenant; "" = nothing
+	Channels   []string          `gorm:"serializer:json"` // a webhook with channels gets it if they share one
+	Tags       []string          `gorm:"serializer:json"` // only to find it by
 	CreatedAt  time.Time
 	ErasedAt   *time.Time
 }
@@ -29,40 +37,174 @@ func (s *Store) Event(ctx context.Context, tenant, id string) (Event, error) {
 type EventFilter struct {
 	Type         string
 	Since, Until time.Time
+	ExternalID   string
+	Tag, Channel string
+	Attribute    *Attribute
+	// IDs are those of the events that may be listed, at most a batch; nil = all. IDsOf is what the caller knows them by.
+	IDs   []string
+	IDsOf string
+}
+
+// Attribute is an attribute that an event has.
+type Attribute struct{ Name, Value string }
+
+// labels are what the events are found by, those first that fewest events have.
+func (f *EventFilter) labels() [][]byte {
+	var labels [][]byte
+	if f.ExternalID != "" {
+		labels = append(labels, labelOf(labelExternal, "", f.ExternalID))
+	}
+	if f.Attribute != nil {
+		labels = append(labels, labelOf(labelAttribute, f.Attribute.Name, f.Attribute.Value))
+	}
+	if f.Tag != "" {
+		labels = append(labels, labelOf(labelTag, "", f.Tag))
+	}
+	if f.Channel != "" {
+		labels = append(labels, labelOf(labelChannel, "", f.Channel))
+	}
+	return labels
+}
+
+// cursors are those of the list of a tenant's events that the filter keeps.
+func (f *EventFilter) cursors(tenant string) cursors {
+	c := cursorsOf(listEvents, tenant, f.Type, boundText(f.Since), boundText(f.Until))
+	if f.IDs == nil && len(f.labels()) == 0 { // as they have been since before there were labels
+		return c
+	}
+	attribute := Attribute{}
+	if f.Attribute != nil {
+		attribute = *f.Attribute
+	}
+	return append(c, f.ExternalID, f.Tag, f.Channel, attribute.Name, attribute.Value, f.IDsOf)
+}
+
+// eventShown are the columns of events that lists show: all but the data.
+const eventShown = `events.tenant, events.id, events.type, events.attributes, events.external_id, events.channels, events.tags,
+	events.created_at, events.erased_at`
+
+// eventMark is where a page of events begins, newest first: behind the event of this time and id.
+type eventMark struct {
+	at time.Time
+	id string
+}
+
+// parseMark reads a cursor; nil = the first page.
+func (c cursors) parseMark(after string) (*eventMark, error) {
+	if after == "" {
+		return nil, nil
+	}
+	key, err := c.parse(after, 2)
+	if err != nil {
+		return nil, err
+	}
+	at, err := time.Parse(time.RFC3339Nano, key[0])
+	if err != nil {
+		return nil, ErrBadCursor
+	}
+	return &eventMark{at, key[1]}, nil
+}
+
+func (c cursors) nextEvent(at time.Time, id string) string {
+	return c.next(at.UTC().Format(time.RFC3339Nano), id)
 }
 
 // Events lists a tenant's events without their data, newest first.
 func (s *Store) Events(ctx context.Context, tenant string, f EventFilter, p Page) ([]Event, string, error) {
-	q := s.db.WithContext(ctx).Omit("data").Where("tenant = ?", tenant).Order("created_at DESC, id DESC").Limit(p.Limit + 1)
-	if f.Type != "" {
-		q = q.Where("type = ?", f.Type)
-	}
-	if !f.Since.IsZero() {
-		q = q.Where("created_at >= ?", Bound(f.Since))
-	}
-	if !f.Until.IsZero() {
-		q = q.Where("created_at < ?", Bound(f.Until))
-	}
-	cursors := cursorsOf(listEvents, tenant, f.Type, boundText(f.Since), boundText(f.Until))
-	if p.After != "" {
-		key, err := cursors.parse(p.After, 2)
-		if err != nil {
-			return nil, "", err
-		}
-		at, err := time.Parse(time.RFC3339Nano, key[0])
-		if err != nil {
-			return nil, "", ErrBadCursor
-		}
-		q = q.Where("(created_at, id) < (?, ?)", Bound(at), key[1])
-	}
-	var rows []Event
-	if err := q.Find(&rows).Error; err != nil {
+	cursors := f.cursors(tenant)
+	after, err := cursors.parseMark(p.After)
+	if err != nil {
 		return nil, "", err
 	}
-	rows, next := cut(rows, p.Limit, func(e Event) string {
-		return cursors.next(e.CreatedAt.UTC().Format(time.RFC3339Nano), e.ID)
-	})
+	var rows []Event
+	if f.IDs != nil {
+		rows, err = s.eventsAmong(ctx, tenant, f, after)
+	} else {
+		err = s.eventsLike(ctx, tenant, f, after).Select(eventShown).Limit(p.Limit + 1).Find(&rows).Error
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	rows, next := cut(rows, p.Limit, func(e Event) string { return cursors.nextEvent(e.CreatedAt, e.ID) })
 	return rows, next, nil
+}
+
+// eventsLike is the query of Events: along the index of the first label, if there is one, or of all events.
+func (s *Store) eventsLike(ctx context.Context, tenant string, f EventFilter, after *eventMark) *gorm.DB {
+	q, at, id := s.db.WithContext(ctx), "events.created_at", "events.id"
+	if labels := f.labels(); len(labels) == 0 {
+		q = q.Table("events").Where("events.tenant = ?", tenant)
+	} else {
+		at, id = "l.created_at", "l.event_id"
+		q = q.Table("event_labels AS l").Joins("JOIN events ON events.tenant = l.tenant AND events.id = l.event_id").
+			Where("l.tenant = ? AND l.label = ?", tenant, labels[0])
+		for _, label := range labels[1:] {
+			q = q.Where("EXISTS (SELECT 1 FROM event_labels m WHERE m.tenant = l.tenant AND m.event_id = l.event_id AND m.label = ?)", label)
+		}
+	}
+	if f.Type != "" {
+		q = q.Where("events.type = ?", f.Type)
+	}
+	if !f.Since.IsZero() {
+		q = q.Where(at+" >= ?", Bound(f.Since))
+	}
+	if !f.Until.IsZero() {
+		q = q.Where(at+" < ?", Bound(f.Until))
+	}
+	if after != nil {
+		q = q.Where("("+at+", "+id+") < (?, ?)", Bound(after.at), after.id)
+	}
+	return q.Order(at + " DESC, " + id + " DESC")
+}
+
+// eventsAmong reads the events that the filter names by their ids, and keeps those that the rest of it does: they are few.
+func (s *Store) eventsAmong(ctx context.Context, tenant string, f EventFilter, after *eventMark) ([]Event, error) {
+	keys := make([]DeliveryKey, len(f.IDs))
+	for i, id := range f.IDs {
+		keys[i] = DeliveryKey{Tenant: tenant, ID: id}
+	}
+	var all []Event
+	err := bulk(ctx, s, keys, rowKeyColumns, "SELECT "+eventShown+" FROM v JOIN events ON events.tenant = v.tenant AND events.id = v.id", func(rows *sql.Rows) error {
+		var e Event
+		if err := s.db.ScanRows(rows, &e); err != nil {
+			return err
+		}
+		if f.keeps(&e) && (after == nil || e.before(after)) {
+			all = append(all, e)
+		}
+		return nil
+	})
+	slices.SortFunc(all, func(x, y Event) int {
+		return cmp.Or(y.CreatedAt.Compare(x.CreatedAt), strings.Compare(y.ID, x.ID))
+	})
+	return all, err
+}
+
+// before reports whether the event is on a page that begins at a mark.
+func (e *Event) before(m *eventMark) bool {
+	return cmp.Or(e.CreatedAt.Compare(m.at), strings.Compare(e.ID, m.id)) < 0
+}
+
+// keeps reports whether the event is one that the filter asks for.
+func (f *EventFilter) keeps(e *Event) bool {
+	switch {
+	case f.Type != "" && e.Type != f.Type, !f.Since.IsZero() && e.CreatedAt.Before(Bound(f.Since)),
+		!f.Until.IsZero() && !e.CreatedAt.Before(Bound(f.Until)), f.ExternalID != "" && e.ExternalID != f.ExternalID,
+		f.Tag != "" && !slices.Contains(e.Tags, f.Tag), f.Channel != "" && !slices.Contains(e.Channels, f.Channel):
+		return false
+	case f.Attribute == nil:
+		return true
+	}
+	value, ok := e.Attributes[f.Attribute.Name]
+	return ok && value == f.Attribute.Value
+}
+
+// KeyAnswer is what the request was answered that a tenant's idempotency key was used for. ErrNotFound if there is none, or
+// it has been forgotten.
+func (s *Store) KeyAnswer(ctx context.Context, tenant, key string) (string, error) {
+	var k struct{ Answer string }
+	err := s.db.WithContext(ctx).Table("idempotency_keys").Select("answer").Where("tenant = ? AND key = ?", tenant, key).Take(&k).Error
+	return k.Answer, found(err)
 }
 
 // ReasonErased is noted on the deliveries of an erased event that have not been received. No recovery releases them.
@@ -80,6 +222,9 @@ func (s *Store) EraseEvent(ctx context.Context, tenant, id string) error {
 		err := tx.db.WithContext(ctx).Exec("UPDATE events SET data = NULL, attributes = 'null', erased_at = COALESCE(erased_at, ?) WHERE tenant = ? AND id = ?",
 			tx.now(), tenant, id).Error
 		if err != nil {
+			return err
+		}
+		if err := tx.dropAttributeLabels(ctx, &e); err != nil {
 			return err
 		}
 		if job, err = tx.addJob(ctx, Job{Kind: jobErase, Tenant: tenant, EventID: id, Reason: ReasonErased}); err != nil {

@@ -119,3 +119,27 @@ func Took(ms int64) (c Counts) {
 	c.took(latencyBucket(ms), 1)
 	return c
 }
+
+// Label stores the labels of events that are there.
+func (s *Store) Label(ctx context.Context, events []Event) error {
+	var labels []eventLabel
+	for i := range events {
+		labels = append(labels, events[i].labels()...)
+		if events[i].ExternalID != "" {
+			labels = append(labels, events[i].externalLabel())
+		}
+	}
+	return bulk(ctx, s, labels, labelColumns, insertLabels, nil)
+}
+
+// TextBounds are textBounds.
+type TextBounds struct {
+	Events int
+	For    time.Duration
+	Now    func() time.Time
+}
+
+// EventsWithTextWithin is EventsWithText with other bounds.
+func (s *Store) EventsWithTextWithin(ctx context.Context, tenant string, f EventFilter, text string, p Page, most TextBounds) ([]Event, string, bool, error) {
+	return s.eventsWithText(ctx, tenant, f, text, p, textBounds{most.Events, most.For, most.Now})
+}

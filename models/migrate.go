@@ -40,6 +40,8 @@ var migrations = []string{
 	"0016_attempts",
 	"0017_keyset",
 	"0018_audit",
+	"0019_labels",
+	"0020_uids",
 	"0021_stats",
 	"0022_recoveries",
 	"0023_recovery_indexes",

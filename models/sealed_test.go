@@ -15,6 +15,7 @@ func TestEveryColumnOfBytesIsKnown(t *testing.T) {
 		"webhooks.secrets":           "sealed",
 		"keyset_canary.sealed":       "a canary of its key",
 		"api_keys.hash":              "a hash",
+		"event_labels.label":         "a hash",
 		"events.data":                "plain",
 		"attempts.response_body":     "plain",
 		"idempotency_keys.body_hash": "a hash",

@@ -6,7 +6,7 @@ import (
 )
 
 // growing are the tables that grow with the events: whose statistics decide the plans of what is done for each.
-var growing = []string{"events", "deliveries", "attempts", "dispatches", "stats"}
+var growing = []string{"events", "event_labels", "deliveries", "attempts", "dispatches", "stats"}
 
 // FollowGrowth renews the statistics of tables that have changed by more rows than they were last known to have, and
 // names them. PostgreSQL's autovacuum does so too, a minute later: until then the plans of a young or emptied table

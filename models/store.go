@@ -26,6 +26,8 @@ import (
 var (
 	ErrNotFound = errors.New("models: not found")
 	ErrConflict = errors.New("models: already exists")
+	// ErrUIDTaken: something else of its kind has the uid, or has it as its id.
+	ErrUIDTaken = errors.New("models: the uid is taken")
 )
 
 // Store is a handle on the database. It is safe for concurrent use.
@@ -331,6 +333,14 @@ func found(err error) error {
 	default:
 		return err
 	}
+}
+
+// taken is found for a row with a uid, "" if it has none: where another row has its uid, the error is ErrUIDTaken.
+func taken(err error, uid string) error {
+	if uid != "" && IsUniqueViolation(err) {
+		return ErrUIDTaken
+	}
+	return found(err)
 }
 
 // IsUniqueViolation tells a duplicate key from any other failure, on both databases.

@@ -69,7 +69,7 @@ func (s *database) belongings(t *testing.T, tenant string) (models.Webhook, mode
 	t.Helper()
 	w := s.Webhook(t, tenant)
 	a := s.Acceptance(t, tenant, w)
-	a.Key, a.BodyHash = "key", []byte("hash")
+	a.Key, a.BodyHash, a.Events[0].ExternalID = "key", []byte("hash"), "external"
 	s.mustAccept(t, a)
 	s.MustRecord(t, s.Attempted(a.Deliveries[0], models.Failed))
 	s.judge(t, w, 2)

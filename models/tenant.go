@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"database/sql"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -20,8 +21,10 @@ type Tenant struct {
 	// Slug is what the tenant is called outside. Everything that hangs on the tenant names its ID, which no other tenant
 	// ever has: the slug of a deleted one is free at once.
 	Slug        string
+	UID         string `gorm:"column:uid"` // another name, which no other tenant has, as uid or as slug; "" = none
 	Name        string
-	AdminEmails []string `gorm:"serializer:json;not null"`
+	Metadata    map[string]string `gorm:"serializer:json;not null"` // the platform's own notes
+	AdminEmails []string          `gorm:"serializer:json;not null"`
 	// Version counts the changes to the tenant's webhooks, event types and keys; what is cached of them is good while
 	// it stays the same.
 	Version int64
@@ -71,13 +74,16 @@ func (s *Store) putTenant(ctx context.Context, t *Tenant) (Tenant, error) {
 		switch err := found(called(s.forUpdate(db), t.Slug).Take(&was).Error); {
 		case err == nil:
 			is := was
-			if t.Name != was.Name || !slices.Equal(t.AdminEmails, was.AdminEmails) {
-				is.Name, is.AdminEmails, is.UpdatedAt = t.Name, t.AdminEmails, now
-				err = db.Model(&is).Select("name", "admin_emails", "updated_at").Updates(&is).Error
+			if t.Name != was.Name || !slices.Equal(t.AdminEmails, was.AdminEmails) || !maps.Equal(t.Metadata, was.Metadata) {
+				is.Name, is.AdminEmails, is.Metadata, is.UpdatedAt = t.Name, t.AdminEmails, t.Metadata, now
+				err = db.Model(&is).Select("name", "admin_emails", "metadata", "updated_at").Updates(&is).Error
 			}
 			*t = is
 			return was, err
 		case !errors.Is(err, ErrNotFound):
+			return Tenant{}, err
+		}
+		if err := s.freeAsSlug(ctx, t.Slug); err != nil {
 			return Tenant{}, err
 		}
 		for _, id := range []string{t.Slug, nextTenantID(t.Slug)} {
@@ -89,6 +95,29 @@ func (s *Store) putTenant(ctx context.Context, t *Tenant) (Tenant, error) {
 		}
 	}
 	return Tenant{}, ErrConflict // it was made and deleted again each time
+}
+
+// freeAsSlug refuses a slug that is a tenant's uid. From here to the end of the transaction no tenant gets a slug or a uid.
+func (s *Store) freeAsSlug(ctx context.Context, slug string) error {
+	if err := s.lockTypes(ctx, ""); err != nil {
+		return err
+	}
+	if _, err := s.TenantByUID(ctx, slug); !errors.Is(err, ErrNotFound) {
+		return cmp.Or(err, ErrUIDTaken)
+	}
+	return nil
+}
+
+// freeAsUID refuses a uid that is the slug of another tenant than the one with this id. What freeAsSlug says of the
+// transaction is true of this one too.
+func (s *Store) freeAsUID(ctx context.Context, id, uid string) error {
+	if err := s.lockTypes(ctx, ""); err != nil {
+		return err
+	}
+	if other, err := s.TenantBySlug(ctx, uid); !errors.Is(err, ErrNotFound) && (err != nil || other.ID != id) {
+		return cmp.Or(err, ErrUIDTaken)
+	}
+	return nil
 }
 
 // called is the scope of the tenant that is called slug now.
@@ -107,6 +136,14 @@ func (s *Store) Tenant(ctx context.Context, id string) (Tenant, error) {
 func (s *Store) TenantBySlug(ctx context.Context, slug string) (Tenant, error) {
 	var t Tenant
 	err := called(s.db.WithContext(ctx), slug).Take(&t).Error
+	return t, found(err)
+}
+
+// TenantByUID reads the tenant that has a uid.
+func (s *Store) TenantByUID(ctx context.Context, uid string) (Tenant, error) {
+	var t Tenant
+	// The index is of tenants that have a uid: PostgreSQL does not know it of a parameter.
+	err := s.db.WithContext(ctx).Take(&t, "uid = ? AND uid <> '' AND deleted_at IS NULL", uid).Error
 	return t, found(err)
 }
 
@@ -134,7 +171,7 @@ func (s *Store) Tenants(ctx context.Context, p Page) ([]Tenant, string, error) {
 // is ever given its id.
 func (s *Store) DeleteTenant(ctx context.Context, id string) error {
 	return s.changeTenant(ctx, id, func(tx *Store) error {
-		result := tx.db.WithContext(ctx).Exec(`UPDATE tenants SET version = version + 1, name = '', admin_emails = '[]',
+		result := tx.db.WithContext(ctx).Exec(`UPDATE tenants SET version = version + 1, name = '', admin_emails = '[]', metadata = '{}',
 			updated_at = ?, deleted_at = ? WHERE id = ? AND deleted_at IS NULL`, tx.now(), tx.now(), id)
 		if result.Error != nil {
 			return result.Error

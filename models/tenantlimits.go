@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 )
@@ -87,7 +88,7 @@ func (s *Store) count(ctx context.Context, tenant string) error {
 		WHERE id = ?`, tenant).Error
 }
 
-// UpdateTenant locks the tenant, lets change alter its name, addresses and limits, and stores the result. If change
+// UpdateTenant locks the tenant, lets change alter its name, uid, metadata, addresses and limits, and stores the result. If change
 // alters nothing, nothing is written. ErrNotFound if there is no such tenant.
 func (s *Store) UpdateTenant(ctx context.Context, id string, change func(*Tenant) error) (Tenant, error) {
 	var t Tenant
@@ -97,13 +98,18 @@ func (s *Store) UpdateTenant(ctx context.Context, id string, change func(*Tenant
 			return err
 		}
 		was := t
-		was.AdminEmails = slices.Clone(t.AdminEmails)
+		was.AdminEmails, was.Metadata = slices.Clone(t.AdminEmails), maps.Clone(t.Metadata)
 		if err := change(&t); err != nil || reflect.DeepEqual(was, t) {
 			return err
 		}
+		if t.UID != was.UID && t.UID != "" {
+			if err := tx.freeAsUID(ctx, id, t.UID); err != nil {
+				return err
+			}
+		}
 		t.UpdatedAt = tx.now()
-		if err := tx.db.WithContext(ctx).Model(&t).Select("name", "admin_emails", "max_webhooks", "max_keys", "updated_at").Updates(&t).Error; err != nil {
-			return err
+		if err := tx.db.WithContext(ctx).Model(&t).Select("name", "uid", "metadata", "admin_emails", "max_webhooks", "max_keys", "updated_at").Updates(&t).Error; err != nil {
+			return taken(err, t.UID)
 		}
 		return tx.auditTenant(ctx, &was, &t)
 	})

@@ -38,11 +38,14 @@ type Retry struct {
 type Webhook struct {
 	ID           string
 	Tenant       string
+	UID          string `gorm:"column:uid"` // what the caller calls it: of no other webhook of the tenant; "" = nothing
 	Profile      string // how its deliveries look on the wire, see internal/wire
 	URL          string
 	Name         string
 	Description  string
-	EventTypes   []string `gorm:"serializer:json;not null"` // empty = every type but the operational ones; "order.*" wildcards
+	EventTypes   []string          `gorm:"serializer:json;not null"` // empty = every type but the operational ones; "order.*" wildcards
+	Channels     []string          `gorm:"serializer:json;not null"` // empty = events of every channel, and of none
+	Metadata     map[string]string `gorm:"serializer:json;not null"` // the caller's own notes
 	Status       WebhookStatus
 	StatusReason string
 	Headers      []byte
@@ -75,6 +78,12 @@ func (w *Webhook) Wants(eventType string) bool {
 	return slices.ContainsFunc(w.EventTypes, func(pattern string) bool { return MatchesType(pattern, eventType) })
 }
 
+// Hears reports whether the webhook gets events with these channels: it has none itself, or shares one with them. It counts
+// when an event is accepted.
+func (w *Webhook) Hears(channels []string) bool {
+	return len(w.Channels) == 0 || slices.ContainsFunc(channels, func(c string) bool { return slices.Contains(w.Channels, c) })
+}
+
 // OperationalPrefix begins the names of the events Posthorn publishes about webhooks themselves. A webhook gets
 // them only if it names them (or "webhook.*").
 const OperationalPrefix = "webhook."
@@ -105,7 +114,7 @@ func (s *Store) CreateWebhook(ctx context.Context, w *Webhook) error {
 			return err
 		}
 		if err := tx.db.WithContext(ctx).Create(w).Error; err != nil {
-			return found(err)
+			return taken(err, w.UID)
 		}
 		if err := tx.sealing(ctx, w.SealedWith); err != nil {
 			return err
@@ -126,6 +135,14 @@ func (s *Store) WebhookByID(ctx context.Context, id string) (Webhook, error) {
 	var w Webhook
 	err := alive(s.db.WithContext(ctx)).Preload("Health").Take(&w, "id = ?", id).Error
 	return w, found(err)
+}
+
+// WebhookByUID returns the id of the tenant's webhook that has a uid.
+func (s *Store) WebhookByUID(ctx context.Context, tenant, uid string) (string, error) {
+	var w Webhook
+	// The index is of webhooks that have a uid: PostgreSQL does not know it of a parameter.
+	err := alive(s.db.WithContext(ctx)).Select("id").Take(&w, "tenant = ? AND uid = ? AND uid <> ''", tenant, uid).Error
+	return w.ID, found(err)
 }
 
 // WebhookFilter narrows a list of webhooks; zero values do not.
@@ -199,6 +216,7 @@ func (s *Store) UpdateWebhook(ctx context.Context, tenant, id string, change fun
 		}
 		was := w
 		was.EventTypes, was.Settings = slices.Clone(w.EventTypes), maps.Clone(w.Settings)
+		was.Channels, was.Metadata = slices.Clone(w.Channels), maps.Clone(w.Metadata)
 		was.Headers, was.Secrets = bytes.Clone(w.Headers), bytes.Clone(w.Secrets)
 		if err := change(&w); err != nil {
 			return err
@@ -209,7 +227,7 @@ func (s *Store) UpdateWebhook(ctx context.Context, tenant, id string, change fun
 		w.UpdatedAt = tx.now()
 		w.Headers, w.Secrets = notNil(w.Headers), notNil(w.Secrets) // SQLite's driver reads an empty value as nil
 		if err := tx.db.WithContext(ctx).Omit("Health").Save(&w).Error; err != nil {
-			return err
+			return taken(err, w.UID)
 		}
 		if err := tx.sealing(ctx, w.SealedWith); err != nil {
 			return err
@@ -328,7 +346,7 @@ func (s *Store) DeleteWebhook(ctx context.Context, tenant, id string) (Webhook, 
 		}
 		now := tx.now()
 		err := tx.db.WithContext(ctx).Model(&Webhook{ID: id}).
-			Updates(map[string]any{"deleted_at": now, "updated_at": now, "headers": []byte{}, "secrets": []byte{}}).Error
+			Updates(map[string]any{"deleted_at": now, "updated_at": now, "headers": []byte{}, "secrets": []byte{}, "metadata": "{}"}).Error
 		if err != nil {
 			return err
 		}

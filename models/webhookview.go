@@ -14,7 +14,7 @@ const viewPage = 5000
 const viewSealed = "2048"
 
 // viewQuery reads of webhooks what publishing and sending need.
-const viewQuery = `SELECT w.id, w.profile, w.url, w.name, w.event_types, w.status,
+const viewQuery = `SELECT w.id, w.profile, w.url, w.name, w.event_types, w.channels, w.status,
 	CASE WHEN length(w.headers) + length(w.secrets) <= ` + viewSealed + ` THEN w.headers END,
 	CASE WHEN length(w.headers) + length(w.secrets) <= ` + viewSealed + ` THEN w.secrets END,
 	CASE WHEN length(w.headers) + length(w.secrets) <= ` + viewSealed + ` THEN 0 ELSE 1 END, w.settings, w.retry, w.timeout_ms,
@@ -89,20 +89,23 @@ func (s *Store) viewPage(ctx context.Context, tenant, where string, args []any, 
 // viewTexts decodes the columns that are JSON. Webhooks with the same text share one value, which nobody may change:
 // the 100,000 webhooks of a tenant mostly differ in their URL alone.
 type viewTexts struct {
-	types    map[string][]string
+	types    map[string][]string // lists of event types, and of channels
 	settings map[string]map[string]string
 	retries  map[string]Retry
 }
 
 func (t *viewTexts) scan(rows *sql.Rows, w *Webhook) error {
-	var types, settings, retry string
-	err := rows.Scan(&w.ID, &w.Profile, &w.URL, &w.Name, &types, &w.Status, &w.Headers, &w.Secrets, &w.Apart, &settings, &retry, &w.TimeoutMS,
+	var types, channels, settings, retry string
+	err := rows.Scan(&w.ID, &w.Profile, &w.URL, &w.Name, &types, &channels, &w.Status, &w.Headers, &w.Secrets, &w.Apart, &settings, &retry, &w.TimeoutMS,
 		&w.MaxInFlight, &w.RateLimit, &w.Epoch, &w.Version, &w.DeletedAt, &w.Health.Epoch)
 	if err != nil {
 		return err
 	}
 	w.Health.WebhookID = w.ID
 	if w.EventTypes, err = decoded(t.types, types); err != nil {
+		return err
+	}
+	if w.Channels, err = decoded(t.types, channels); err != nil {
 		return err
 	}
 	if w.Settings, err = decoded(t.settings, settings); err != nil {

@@ -31,15 +31,17 @@ func (s *database) parameters(t *testing.T, do func() error) (statements int, mo
 // crowdOfWebhooks adds webhooks to a tenant, each of its own id.
 func (s *database) crowdOfWebhooks(t *testing.T, tenant string, from, to int) {
 	t.Helper()
+	const columns = `id, tenant, profile, url, name, description, event_types, status, status_reason, headers, secrets, settings, retry, timeout_ms,
+		max_in_flight, rate_limit, created_by, updated_by, created_at, updated_at, deleted_at, epoch, version`
 	const numbers = `WITH RECURSIVE n(i) AS (SELECT CAST(@from AS bigint) UNION ALL SELECT i + 1 FROM n WHERE i + 1 < @to) `
 	insert := func(statement string) {
 		require.NoError(t, s.DB().Exec(numbers+statement, map[string]any{"from": from, "to": to, "tenant": tenant, "at": s.Now()}).Error)
 	}
 	if s.IsPostgres() {
-		insert(`INSERT INTO webhooks SELECT 'wh_00000000-0000-7000-8000-' || lpad(CAST(i AS text), 12, '0'), @tenant, 'standard', 'https://example.com/', '', '', '[]', 'active',
+		insert(`INSERT INTO webhooks (` + columns + `) SELECT 'wh_00000000-0000-7000-8000-' || lpad(CAST(i AS text), 12, '0'), @tenant, 'standard', 'https://example.com/', '', '', '[]', 'active',
 			'', '', '', '{}', '{}', 0, 0, 0, '', '', @at, @at, NULL, 0, 0 FROM n`)
 	} else {
-		insert(`INSERT INTO webhooks SELECT printf('wh_00000000-0000-7000-8000-%012d', i), @tenant, 'standard', 'https://example.com/', '', '', '[]', 'active',
+		insert(`INSERT INTO webhooks (` + columns + `) SELECT printf('wh_00000000-0000-7000-8000-%012d', i), @tenant, 'standard', 'https://example.com/', '', '', '[]', 'active',
 			'', x'',x'', '{}', '{}', 0, 0, 0, '', '', @at, @at, NULL, 0, 0 FROM n`)
 	}
 	require.NoError(t, s.DB().Exec(`INSERT INTO webhook_health (webhook_id, failed, epoch, warned, last_failure_at, last_status, last_error, last_success_at)

@@ -56,12 +56,13 @@ type webhookFace struct {
 	url      string
 	headers  map[string]string
 	settings map[string]string
+	metadata map[string]string
 	secret   string
 }
 
 func faceOf(w *models.Webhook, o *sealed) webhookFace {
-	f := webhookFace{url: w.URL, headers: maps.Clone(o.headers), settings: maps.Clone(w.Settings), fields: map[string]any{
-		"name": w.Name, "description": w.Description, "event_types": slices.Clone(w.EventTypes), "retry": retryFace(w.Retry),
+	f := webhookFace{url: w.URL, headers: maps.Clone(o.headers), settings: maps.Clone(w.Settings), metadata: maps.Clone(w.Metadata), fields: map[string]any{
+		"uid": w.UID, "channels": append([]string{}, w.Channels...), "name": w.Name, "description": w.Description, "event_types": slices.Clone(w.EventTypes), "retry": retryFace(w.Retry),
 		"timeout": (time.Duration(w.TimeoutMS) * time.Millisecond).String(), "max_in_flight": w.MaxInFlight, "rate_limit": w.RateLimit}}
 	if len(o.secrets) > 0 {
 		f.secret = o.secrets[0].Value
@@ -87,7 +88,7 @@ func retryFace(r models.Retry) map[string]any {
 	return face
 }
 
-// changesTo says what has changed: headers, secrets and a system's settings by name, URLs without their query.
+// changesTo says what has changed: headers, secrets, metadata and a system's settings by name, URLs without their query.
 func (f *webhookFace) changesTo(is webhookFace) models.AuditChanges {
 	changes := models.AuditChanges{}
 	changes.Between(f.fields, is.fields)
@@ -101,6 +102,7 @@ func (f *webhookFace) changesTo(is webhookFace) models.AuditChanges {
 	}
 	changes.Names("headers", f.headers, is.headers)
 	changes.Names("settings", f.settings, is.settings)
+	changes.Names("metadata", f.metadata, is.metadata)
 	changes.Hidden("secret", f.secret != is.secret)
 	return changes
 }

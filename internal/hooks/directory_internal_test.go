@@ -25,32 +25,32 @@ func TestAViewFollowsChanges(t *testing.T) {
 	t.Parallel()
 	first := (&view{version: -1}).next(1, []models.Webhook{webhook(1, "a"), webhook(2, "a", "b"), webhook(3), webhook(4, "a.*"), webhook(5, "b")},
 		map[string]string{"a": "{}", "b": ""}, []models.APIKey{{Hash: []byte("k")}})
-	require.Equal(t, []string{"wh_001", "wh_002", "wh_003"}, idsOf(first.match("a")))
-	require.Equal(t, []string{"wh_002", "wh_005", "wh_003"}, idsOf(first.match("b")))
+	require.Equal(t, []string{"wh_001", "wh_002", "wh_003"}, idsOf(first.match("a", nil)))
+	require.Equal(t, []string{"wh_002", "wh_005", "wh_003"}, idsOf(first.match("b", nil)))
 
 	gone := webhook(2)
 	gone.DeletedAt = new(first.at)
 	second := first.next(5, []models.Webhook{webhook(1, "b"), webhook(7, "a"), webhook(0, "a"), webhook(7, "b"), gone, webhook(4, "a")},
 		map[string]string{"a": "{}", "b": "{}"}, nil)
-	require.Equal(t, []string{"wh_000", "wh_004", "wh_003"}, idsOf(second.match("a")))
-	require.Equal(t, []string{"wh_001", "wh_005", "wh_007", "wh_003"}, idsOf(second.match("b")))
+	require.Equal(t, []string{"wh_000", "wh_004", "wh_003"}, idsOf(second.match("a", nil)))
+	require.Equal(t, []string{"wh_001", "wh_005", "wh_007", "wh_003"}, idsOf(second.match("b", nil)))
 	require.NotContains(t, second.webhooks, "wh_002")
 	require.Same(t, first.webhooks["wh_005"], second.webhooks["wh_005"])
 	require.Same(t, first.types["a"], second.types["a"], "what is compiled of a schema stays")
 	require.NotSame(t, first.types["b"], second.types["b"])
 	require.Empty(t, second.keys)
 
-	require.Equal(t, []string{"wh_001", "wh_002", "wh_003"}, idsOf(first.match("a")), "the older one stays as it was")
+	require.Equal(t, []string{"wh_001", "wh_002", "wh_003"}, idsOf(first.match("a", nil)), "the older one stays as it was")
 	require.Len(t, first.webhooks, 5)
 	whole := (&view{version: -1}).next(5, []models.Webhook{webhook(0, "a"), webhook(1, "b"), webhook(3), webhook(4, "a"), webhook(5, "b"), webhook(7, "b")},
 		map[string]string{"a": "{}", "b": "{}"}, nil)
 	require.Equal(t, whole.bytes, second.bytes)
 
 	third := second.next(6, nil, map[string]string{"a": "{}", "b": "{}"}, nil)
-	require.Equal(t, second.match("b"), third.match("b"))
+	require.Equal(t, second.match("b", nil), third.match("b", nil))
 	gone = webhook(4)
 	gone.DeletedAt = new(first.at)
-	require.Equal(t, []string{"wh_000", "wh_003"}, idsOf(third.next(7, []models.Webhook{gone}, nil, nil).match("a")))
+	require.Equal(t, []string{"wh_000", "wh_003"}, idsOf(third.next(7, []models.Webhook{gone}, nil, nil).match("a", nil)))
 }
 
 // A14: the views in memory are bounded by their bytes; those used least recently go.

@@ -20,7 +20,7 @@ func BenchmarkMatch(b *testing.B) {
 			}
 			b.ReportAllocs()
 			for b.Loop() {
-				require.Len(b, v.match("order.kind-0"), 1)
+				require.Len(b, v.match("order.kind-0", nil), 1)
 			}
 		})
 	}

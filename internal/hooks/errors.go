@@ -83,6 +83,8 @@ func known(err error, what string) error {
 		return invalid(FieldError{"after", "is not a cursor of this list"})
 	case errors.Is(err, models.ErrSlow):
 		return Refuse(Unavailable, "reading this takes too long: ask for less, such as a shorter time or an id, or retry shortly")
+	case errors.Is(err, models.ErrUIDTaken):
+		return Refuse(Conflict, "another %s has this name as its id or uid", what)
 	case errors.Is(err, models.ErrKeyRemoved):
 		return Refuse(Unavailable, "this process has an earlier encryption keyset and cannot store secrets: retry shortly")
 	}

@@ -58,3 +58,16 @@ func (s *Service) SchemaOf(ctx context.Context, tenant, name string) (any, error
 	}
 	return v.eventType(name).compiled()
 }
+
+// Candidates counts the webhooks that matching an event looks at, and those that match.
+func (s *Service) Candidates(ctx context.Context, tenant, eventType string, channels ...string) (looked, matched int, err error) {
+	v, err := s.directory.load(ctx, tenant)
+	if err != nil {
+		return 0, 0, err
+	}
+	looked = len(v.exact[eventType]) + len(v.patterns)
+	for _, c := range channels {
+		looked += len(v.exact[onChannel+c])
+	}
+	return looked, len(v.match(eventType, channels)), nil
+}

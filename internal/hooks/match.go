@@ -1,6 +1,8 @@
 package hooks
 
 import (
+	"strings"
+
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -14,7 +16,7 @@ const (
 
 // match makes what is owed of an event: its deliveries, or, where they are many, one fan-out from which they follow.
 func (a *acceptance) match(v snapshot, e *models.Event) error {
-	matched := v.match(e.Type)
+	matched := v.match(e.Type, e.Channels)
 	if n := len(matched); n > a.service.fanOutAbove || len(a.request.Deliveries)+n > a.service.maxDirect {
 		return a.fanOut(matched, e)
 	}
@@ -29,12 +31,13 @@ func (a *acceptance) match(v snapshot, e *models.Event) error {
 	return nil
 }
 
-// fanOut notes which webhooks the event is owed to. The events of one type in a request share the list.
+// fanOut notes which webhooks the event is owed to. The events of one type and the same channels in a request share the list.
 func (a *acceptance) fanOut(matched []*entry, e *models.Event) error {
 	if a.reached += len(matched); a.reached > maxFannedOut && len(a.request.FanOuts) > 0 {
 		return invalid(FieldError{"events", "reach too many webhooks together; publish fewer at once"})
 	}
-	members, ok := a.members[e.Type]
+	wanted := strings.Join(append([]string{e.Type}, e.Channels...), " ") // no name of either contains a space
+	members, ok := a.members[wanted]
 	if !ok {
 		ids := make([]string, len(matched))
 		for i, entry := range matched {
@@ -47,7 +50,7 @@ func (a *acceptance) fanOut(matched []*entry, e *models.Event) error {
 		if a.members == nil {
 			a.members = map[string][]byte{}
 		}
-		a.members[e.Type] = members
+		a.members[wanted] = members
 	}
 	a.request.FanOuts = append(a.request.FanOuts, models.FanOut{EventID: e.ID, Members: members})
 	return nil

@@ -177,7 +177,7 @@ func TestOneConnectionIsEnough(t *testing.T) {
 				return err
 			}},
 			{"match", func(ctx context.Context) error {
-				_, _, err := h.MatchEvent(ctx, tenant, "order.created", []byte(`{}`), models.Page{Limit: 1})
+				_, _, err := h.MatchEvent(ctx, tenant, hooks.EventInput{Type: "order.created", Data: []byte(`{}`)}, models.Page{Limit: 1})
 				return err
 			}},
 			{"revoke", func(ctx context.Context) error { return h.RevokeKey(ctx, tenant, key.ID) }},

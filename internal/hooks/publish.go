@@ -31,6 +31,9 @@ type EventInput struct {
 	Type       string
 	Data       json.RawMessage
 	Attributes map[string]string
+	ExternalID string   // the caller's own, of no other event of the tenant; "" = none
+	Channels   []string // which webhooks with channels get it
+	Tags       []string
 }
 
 // Published is an event that has been accepted: it is stored, with everything owed of it. WorkflowID is "" where it
@@ -183,6 +186,8 @@ func (s *Service) publish(ctx context.Context, v snapshot, tenant string, r Publ
 		return nil, Refuse(Conflict, "the idempotency key was used for another request")
 	case errors.Is(err, models.ErrDuplicateEvent):
 		return nil, Refuse(Conflict, "an event with this id has been accepted already")
+	case errors.Is(err, models.ErrDuplicateExternal):
+		return nil, Refuse(Conflict, "an event with this external_id has been accepted already")
 	case err != nil:
 		return nil, known(err, "tenant")
 	case result.Replayed:
@@ -236,7 +241,8 @@ func (s *Service) checkEvents(ctx context.Context, v snapshot, tenant string, r 
 		} else if err := s.checkEvent(ctx, &p, v, prefix, in, budget); err != nil {
 			return nil, err
 		}
-		events[i] = models.Event{Tenant: tenant, ID: in.ID, Type: in.Type, Data: in.Data, Attributes: in.Attributes, CreatedAt: now}
+		events[i] = models.Event{Tenant: tenant, ID: in.ID, Type: in.Type, Data: in.Data, Attributes: in.Attributes,
+			ExternalID: in.ExternalID, Channels: once(in.Channels), Tags: once(in.Tags), CreatedAt: now}
 	}
 	return events, p.err()
 }
@@ -258,6 +264,7 @@ func (s *Service) checkEvent(ctx context.Context, p *problems, v snapshot, prefi
 		checkLength(p, prefix+"attributes."+name, value, 1000)
 		checkLength(p, prefix+"attributes", name, 100)
 	}
+	checkLabels(p, prefix, &in)
 	t := v.eventType(in.Type)
 	if t == nil {
 		p.addf(prefix+"type", "%q is not a known event type", cut.Text(in.Type, shownName))
@@ -285,7 +292,7 @@ type acceptance struct {
 	waiting   []handoff.Work            // for a shared dispatch
 	reserved  bool
 	process   int64             // that holds what is to start
-	members   map[string][]byte // of fan-outs, by event type
+	members   map[string][]byte // of fan-outs, by event type and channels
 	reached   int               // deliveries of the fan-outs
 }
 

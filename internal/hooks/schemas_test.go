@@ -53,7 +53,7 @@ func TestNumbersUnderASchemaAreBounded(t *testing.T) {
 		data := `{"a":{"n":[1,` + number + `]},"n":` + number + `}`
 		want := []string{"data.a.n.1", "data.n"}
 		require.ElementsMatch(t, want, fieldsOf(t, publishData(t.Context(), env.Hooks, "order.created", data)))
-		_, _, err := env.Hooks.MatchEvent(t.Context(), "acme", "order.created", json.RawMessage(data), models.Page{Limit: 1})
+		_, _, err := env.Hooks.MatchEvent(t.Context(), "acme", hooks.EventInput{Type: "order.created", Data: json.RawMessage(data)}, models.Page{Limit: 1})
 		require.ElementsMatch(t, want, fieldsOf(t, err))
 		_, err = env.Hooks.PutEventType(t.Context(), models.EventType{Name: "b", Schema: `{}`, Example: data})
 		require.ElementsMatch(t, []string{"example.a.n.1", "example.n"}, fieldsOf(t, err))
@@ -84,7 +84,7 @@ func TestWhatCostsTooMuchToCheckIsRefused(t *testing.T) {
 	require.NoError(t, publishData(t.Context(), env.Hooks, "order.created", nested(10)))
 	require.Equal(t, []string{"data"}, fieldsOf(t, publishData(t.Context(), env.Hooks, "order.created", nested(60))))
 	require.Equal(t, []string{"events[1].data"}, fieldsOf(t, publishData(t.Context(), env.Hooks, "order.created", `1`, nested(60))))
-	_, _, err := env.Hooks.MatchEvent(t.Context(), "acme", "order.created", json.RawMessage(nested(60)), models.Page{Limit: 1})
+	_, _, err := env.Hooks.MatchEvent(t.Context(), "acme", hooks.EventInput{Type: "order.created", Data: json.RawMessage(nested(60))}, models.Page{Limit: 1})
 	require.Equal(t, []string{"data"}, fieldsOf(t, err))
 	_, err = env.Hooks.PutEventType(t.Context(), models.EventType{Name: "b", Schema: doubles, Example: nested(60)})
 	require.Equal(t, []string{"example"}, fieldsOf(t, err))

@@ -25,7 +25,7 @@ func TestASlowReadIsRefused(t *testing.T) {
 	for name, read := range map[string]func() error{
 		"tenants":  func() error { _, _, err := s.Tenants(t.Context(), page); return err },
 		"webhooks": func() error { _, _, err := s.Webhooks(t.Context(), "acme", models.WebhookFilter{}, page); return err },
-		"events":   func() error { _, _, err := s.Events(t.Context(), "acme", models.EventFilter{}, page); return err },
+		"events":   func() error { _, _, _, err := s.Events(t.Context(), "acme", hooks.EventSearch{}, page); return err },
 		"event":    func() error { _, err := s.Event(t.Context(), "acme", "evt_1"); return err },
 		"deliveries": func() error {
 			_, _, err := s.Deliveries(t.Context(), "acme", models.DeliveryFilter{}, page)

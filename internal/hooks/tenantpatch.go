@@ -15,6 +15,8 @@ const (
 // TenantChange is what a request sets of a tenant; nil leaves it as it is.
 type TenantChange struct {
 	Name        *string
+	UID         *string // "" = none
+	Metadata    *map[string]string
 	AdminEmails *[]string
 	MaxWebhooks *Limit
 	MaxKeys     *Limit
@@ -27,11 +29,16 @@ type Limit struct{ Most *int64 }
 func (s *Service) UpdateTenant(ctx context.Context, id string, c TenantChange) (models.Tenant, error) {
 	t, err := s.Store.UpdateTenant(ctx, id, func(t *models.Tenant) error {
 		set(&t.Name, c.Name)
+		set(&t.UID, c.UID)
+		if c.Metadata != nil {
+			t.Metadata = cloned(*c.Metadata)
+		}
 		if c.AdminEmails != nil {
 			t.AdminEmails = append([]string{}, *c.AdminEmails...)
 		}
 		var p problems
 		checkTenant(&p, t)
+		checkUID(&p, t.UID)
 		checkLimit(&p, "limits.webhooks", &t.MaxWebhooks, c.MaxWebhooks, MostWebhooks)
 		checkLimit(&p, "limits.keys", &t.MaxKeys, c.MaxKeys, MostKeys)
 		return p.err()

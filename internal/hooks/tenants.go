@@ -2,6 +2,7 @@ package hooks
 
 import (
 	"context"
+	"errors"
 	"regexp"
 
 	"github.com/posthorn/posthorn/internal/notify"
@@ -14,7 +15,7 @@ var tenantSlug = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 // IsTenantSlug reports whether a tenant may be called so.
 func IsTenantSlug(name string) bool { return tenantSlug.MatchString(name) }
 
-// PutTenant creates the tenant that is called t.ID, or replaces its name and its administrators' addresses. The tenant
+// PutTenant creates the tenant that is called t.ID, or replaces its name, its metadata and its administrators' addresses. The tenant
 // returned has the id that everything of it hangs on: another one if an earlier tenant was called so. wrong is what the
 // caller has found wrong already: it is refused with the rest.
 func (s *Service) PutTenant(ctx context.Context, t models.Tenant, wrong ...FieldError) (_ models.Tenant, created bool, err error) {
@@ -29,14 +30,15 @@ func (s *Service) PutTenant(ctx context.Context, t models.Tenant, wrong ...Field
 	if t.AdminEmails == nil {
 		t.AdminEmails = []string{}
 	}
-	t.Slug = t.ID
+	t.Slug, t.Metadata = t.ID, cloned(t.Metadata)
 	created, err = s.Store.PutTenant(ctx, &t)
-	return t, created, err
+	return t, created, known(err, "tenant")
 }
 
 // checkTenant finds what is wrong with a tenant's name and its administrators' addresses.
 func checkTenant(p *problems, t *models.Tenant) {
 	checkLength(p, "name", t.Name, 200)
+	checkMetadata(p, t.Metadata)
 	if len(t.AdminEmails) > 20 {
 		p.addf("admin_emails", "must be at most 20")
 	}
@@ -47,20 +49,29 @@ func checkTenant(p *problems, t *models.Tenant) {
 	}
 }
 
-// TenantID returns the id of the tenant that the principal calls slug. NotFound if it may not know of such a tenant.
+// TenantID returns the id of the tenant that the principal calls slug, or by its uid. NotFound if it may not know of such a
+// tenant.
 func (s *Service) TenantID(ctx context.Context, p Principal, slug string) (string, error) {
-	if p.Role != models.RoleAdmin {
-		if models.TenantSlug(p.Tenant) != slug {
-			return "", Refuse(NotFound, "there is no such tenant")
-		}
+	if p.Role != models.RoleAdmin && models.TenantSlug(p.Tenant) == slug {
 		return p.Tenant, nil
 	}
-	t, err := s.Store.TenantBySlug(ctx, slug)
-	if err != nil {
-		return "", known(err, "tenant")
+	if p.Role == models.RoleAdmin {
+		t, err := s.Store.TenantBySlug(ctx, slug)
+		if err == nil {
+			s.ids.Add(slug, t.ID)
+		}
+		if !errors.Is(err, models.ErrNotFound) {
+			return t.ID, err
+		}
 	}
-	s.ids.Add(slug, t.ID)
-	return t.ID, nil
+	if !isUID(slug) {
+		return "", Refuse(NotFound, "there is no such tenant")
+	}
+	t, err := s.Store.TenantByUID(ctx, slug) // not kept in memory: it is free as soon as another one is set
+	if err == nil && p.Role != models.RoleAdmin && t.ID != p.Tenant {
+		err = models.ErrNotFound
+	}
+	return t.ID, known(err, "tenant")
 }
 
 // PublisherTenantID is TenantID from memory, for publishing. What is in memory may be the id of a tenant that another

@@ -15,8 +15,8 @@ import (
 type view struct {
 	version  int64
 	webhooks map[string]*entry
-	exact    map[string][]*entry // webhooks by the event types they name
-	patterns []*entry            // webhooks that name none, or wildcards
+	exact    map[string][]*entry // webhooks without channels by the event types they name; those with channels by these
+	patterns []*entry            // webhooks without channels that name no event type, or wildcards
 	types    map[string]*eventType
 	keys     map[string]models.APIKey // by hash
 	owned    int                      // bytes of the webhooks
@@ -46,6 +46,9 @@ func (e *entry) size() int {
 	n := entryBytes + len(w.URL) + len(w.Name) + 2*(len(w.Headers)+len(w.Secrets))
 	for _, name := range w.EventTypes {
 		n += 16 + len(name)
+	}
+	for _, name := range w.Channels {
+		n += 2*16 + len(name)
 	}
 	return n
 }
@@ -117,6 +120,9 @@ func (v *view) change(changed []models.Webhook) {
 // anyType stands for the list of the webhooks that name no event type, or wildcards.
 const anyType = ""
 
+// onChannel begins the names of the lists of the webhooks that have a channel. No event type's name contains it.
+const onChannel = "\x00"
+
 // refile takes webhooks out of the lists where matching finds them and puts others in, in copies of those lists.
 func (v *view) refile(gone map[*entry]bool, added []*entry) {
 	fresh := map[string][]*entry{} // by each list that changes
@@ -165,6 +171,13 @@ func refiled(list []*entry, gone map[*entry]bool, fresh []*entry) []*entry {
 
 // lists names the lists in which matching finds the webhook.
 func (e *entry) lists() []string {
+	if channels := e.webhook.Channels; len(channels) > 0 {
+		names := make([]string, len(channels))
+		for i, c := range channels {
+			names[i] = onChannel + c
+		}
+		return names
+	}
 	types := e.webhook.EventTypes
 	if len(types) == 0 || slices.ContainsFunc(types, func(pattern string) bool { return strings.HasSuffix(pattern, "*") }) {
 		return []string{anyType}
@@ -172,12 +185,25 @@ func (e *entry) lists() []string {
 	return types
 }
 
-// match gives the webhooks that want events of this type, without looking at the others.
-func (v *view) match(eventType string) []*entry {
+// match gives the webhooks that want events of this type with these channels, without looking at those of other types or
+// channels.
+func (v *view) match(eventType string, channels []string) []*entry {
 	matched := append([]*entry(nil), v.exact[eventType]...)
 	for _, e := range v.patterns {
 		if e.webhook.Wants(eventType) {
 			matched = append(matched, e)
+		}
+	}
+	if len(channels) == 0 {
+		return matched
+	}
+	seen := map[*entry]bool{} // one may have several of the channels
+	for _, c := range channels {
+		for _, e := range v.exact[onChannel+c] {
+			if !seen[e] && e.webhook.Wants(eventType) {
+				seen[e] = true
+				matched = append(matched, e)
+			}
 		}
 	}
 	return matched

@@ -20,6 +20,9 @@ type WebhookChange struct {
 	EventTypes  *[]string // empty = every type but the operational ones
 	Name        *string
 	Description *string
+	UID         *string   // the caller's own name for it; "" = none
+	Channels    *[]string // empty = events of every channel, and of none
+	Metadata    *map[string]string
 	Secret      *string // "" = none, where the profile allows it
 	Headers     *map[string]string
 	Active      *bool // false makes the webhook disabled; default true
@@ -57,7 +60,7 @@ func (s *Service) CreateWebhook(ctx context.Context, tenant string, c WebhookCha
 		c.Secret = new(secrets.NewSigningSecret())
 	}
 	w := models.Webhook{ID: models.NewID(models.PrefixWebhook), Tenant: tenant, Profile: c.Profile, Status: models.WebhookActive,
-		CreatedBy: c.By, UpdatedBy: c.By, EventTypes: []string{}, Settings: map[string]string{}}
+		CreatedBy: c.By, UpdatedBy: c.By, EventTypes: []string{}, Channels: []string{}, Metadata: map[string]string{}, Settings: map[string]string{}}
 	o := &sealed{headers: map[string]string{}, secrets: []signingSecret{}}
 	if err := s.make(ctx, &w, o, c); err != nil {
 		return w, "", err
@@ -69,9 +72,12 @@ func (s *Service) CreateWebhook(ctx context.Context, tenant string, c WebhookCha
 	if c.Only {
 		create = s.Store.CreateOnlyWebhook
 	}
-	if err := create(models.WithAuditNote(ctx, noteMade(&w, o)), &w); errors.Is(err, models.ErrConflict) {
+	switch err := create(models.WithAuditNote(ctx, noteMade(&w, o)), &w); {
+	case errors.Is(err, models.ErrConflict):
 		return w, "", Refuse(Conflict, "there is a webhook of this profile already")
-	} else if err != nil {
+	case errors.Is(err, models.ErrUIDTaken):
+		return w, "", known(err, "webhook")
+	case err != nil:
 		return w, "", known(err, "tenant")
 	}
 	s.directory.forget(tenant)
@@ -154,6 +160,7 @@ func (s *Service) apply(found problems, w *models.Webhook, o *sealed, c WebhookC
 	set(&w.Description, c.Description)
 	checkLength(&p, "name", w.Name, 200)
 	checkLength(&p, "description", w.Description, 2000)
+	applyNames(&p, w, c)
 	var refused error
 	if c.Secret != nil {
 		if *c.Secret != "" || rulesOf(w.Profile).makesSecret {

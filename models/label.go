@@ -1,0 +1,87 @@
+package models
+
+import (
+	"context"
+	"crypto/sha256"
+	"time"
+)
+
+// The kinds of labels by which events are found.
+const (
+	labelExternal  = "external"
+	labelAttribute = "attribute"
+	labelTag       = "tag"
+	labelChannel   = "channel"
+)
+
+// labelSize is the bytes of a label that are kept. Two labels of a tenant with the same 16 bytes are not to be expected.
+const labelSize = 16
+
+// labelOf is what the database keeps of a label. name is an attribute's, "" for the other kinds.
+func labelOf(kind, name, value string) []byte {
+	sum := sha256.Sum256([]byte(kind + "\x00" + name + "\x00" + value))
+	return sum[:labelSize]
+}
+
+// eventLabel is a row of event_labels.
+type eventLabel struct {
+	tenant, event string
+	label         []byte
+	at            time.Time
+	external      bool
+}
+
+var labelColumns = []column[eventLabel]{
+	{"tenant", "text", func(l *eventLabel) any { return l.tenant }},
+	{"event_id", "text", func(l *eventLabel) any { return l.event }},
+	{"label", "bytea", func(l *eventLabel) any { return l.label }},
+	{"created_at", "timestamptz", func(l *eventLabel) any { return timeOf(l.at) }},
+	{"external", "boolean", func(l *eventLabel) any { return l.external }},
+}
+
+// insertLabels is the statement that stores labels. Those that are there already stay.
+const insertLabels = `INSERT INTO event_labels (tenant, event_id, label, created_at, external)
+	SELECT tenant, event_id, label, created_at, external FROM v WHERE true ON CONFLICT DO NOTHING`
+
+func (e *Event) label(kind, name, value string) eventLabel {
+	return eventLabel{e.Tenant, e.ID, labelOf(kind, name, value), e.CreatedAt, kind == labelExternal}
+}
+
+// attributeLabels are the labels of the event's attributes.
+func (e *Event) attributeLabels() []eventLabel {
+	var labels []eventLabel
+	for name, value := range e.Attributes {
+		labels = append(labels, e.label(labelAttribute, name, value))
+	}
+	return labels
+}
+
+// labels are the event's labels, without the external id, which insertEvents claims.
+func (e *Event) labels() []eventLabel {
+	labels := e.attributeLabels()
+	for _, tag := range e.Tags {
+		labels = append(labels, e.label(labelTag, "", tag))
+	}
+	for _, channel := range e.Channels {
+		labels = append(labels, e.label(labelChannel, "", channel))
+	}
+	return labels
+}
+
+// insertLabels stores the labels of what has been accepted. Of events without any it sends nothing.
+func (a *acceptor) insertLabels(ctx context.Context) error {
+	labels := gatherOpen(a, func(r *Acceptance) []eventLabel {
+		var all []eventLabel
+		for i := range r.Events {
+			all = append(all, r.Events[i].labels()...)
+		}
+		return all
+	})
+	return bulk(ctx, a.Store, labels, labelColumns, insertLabels, nil)
+}
+
+// dropAttributeLabels removes what an event that is erased was found by.
+func (s *Store) dropAttributeLabels(ctx context.Context, e *Event) error {
+	return bulk(ctx, s, e.attributeLabels(), labelColumns[:3], `DELETE FROM event_labels
+		WHERE (tenant, event_id, label) IN (SELECT tenant, event_id, label FROM v)`, nil)
+}
