@@ -124,7 +124,7 @@ func (s *Store) CountErasure(ctx context.Context, x *Erasure, most int) (n int64
 		if len(rows) < limit {
 			return n, true, nil
 		}
-		looked, after = looked+len(rows), eventMark(&rows[len(rows)-1])
+		looked, after = looked+len(rows), markOf(&rows[len(rows)-1])
 	}
 	return n, false, nil
 }
@@ -173,9 +173,9 @@ func (s *Store) erasePage(ctx context.Context, x *Erasure, j *Job) (JobPage, err
 		}
 		batch = batch[:len(batch)/2]
 	}
-	mark := eventMark(&window[len(window)-1])
+	mark := markOf(&window[len(window)-1])
 	if len(batch) < len(all) || weight > j.most {
-		mark = eventMark(&batch[len(batch)-1])
+		mark = markOf(&batch[len(batch)-1])
 	}
 	page, err := s.eraseBatch(ctx, x, j, batch, mark, "", weight > j.most)
 	page.Done = err == nil && len(window) < lookedFor && len(batch) == len(all) && weight <= j.most

@@ -86,7 +86,7 @@ func (s *Store) countMissed(ctx context.Context, r *Recovery, counted int64, aft
 		return counted, "", err
 	}
 	missed, err := s.missedBy(ctx, &w, r.wanted(&w, window))
-	return counted + int64(len(missed)), ofMissed + eventMark(&window[len(window)-1]), err
+	return counted + int64(len(missed)), ofMissed + markOf(&window[len(window)-1]), err
 }
 
 // outcomes is where a count of what became of a recovery's deliveries stands.

@@ -13,8 +13,8 @@ import (
 // markTime is the form of an event's time in a mark. Its texts sort by time.
 const markTime = "2006-01-02T15:04:05.000Z"
 
-// eventMark is an event's place in the order of the list of events.
-func eventMark(e *Event) string { return e.CreatedAt.UTC().Format(markTime) + " " + e.ID }
+// markOf is an event's place in the order of the list of events.
+func markOf(e *Event) string { return e.CreatedAt.UTC().Format(markTime) + " " + e.ID }
 
 // eventsAfter narrows a query of events to those after a mark, oldest first; "" = all.
 func eventsAfter(q *gorm.DB, mark string) (*gorm.DB, error) {
@@ -45,7 +45,7 @@ func (r *Recovery) events(db *gorm.DB, after string, limit int) (rows []Event, e
 // wanted keeps the events that the recovery is for and the webhook wants.
 func (r *Recovery) wanted(w *Webhook, events []Event) (kept []Event) {
 	for i := range events {
-		if r.ofType(events[i].Type) && w.Wants(events[i].Type) {
+		if r.ofType(events[i].Type) && w.Wants(events[i].Type) && w.Hears(events[i].Channels) {
 			kept = append(kept, events[i])
 		}
 	}
@@ -99,9 +99,9 @@ func (s *Store) releaseMissed(ctx context.Context, r *Recovery, w *Webhook) (fre
 	if err != nil {
 		return nil, 0, err
 	}
-	r.Position = eventMark(&window[len(window)-1])
+	r.Position = markOf(&window[len(window)-1])
 	if most := r.PageSize(); len(missed) > most {
-		missed, r.Position = missed[:most], eventMark(&missed[most-1])
+		missed, r.Position = missed[:most], markOf(&missed[most-1])
 	}
 	erased, err := s.lockEvents(ctx, missed)
 	if err != nil {
@@ -110,7 +110,7 @@ func (s *Store) releaseMissed(ctx context.Context, r *Recovery, w *Webhook) (fre
 	if missed, err = s.missedBy(ctx, w, missed); err != nil {
 		return nil, 0, err
 	}
-	now := s.now()
+	now, counted := s.now(), statDeltas{}
 	var deliveries []Delivery
 	for i := range missed {
 		e := &missed[i]
@@ -120,6 +120,10 @@ func (s *Store) releaseMissed(ctx context.Context, r *Recovery, w *Webhook) (fre
 		}
 		deliveries = append(deliveries, Delivery{Tenant: e.Tenant, ID: NewID(PrefixDelivery), EventID: e.ID, EventType: e.Type, WebhookID: w.ID,
 			Status: Pending, CreatedAt: now, NextAttemptAt: &now, RecoveryID: r.ID})
+		counted.owed(e.CreatedAt, &deliveries[len(deliveries)-1])
+	}
+	if err := s.appendStats(ctx, counted); err != nil {
+		return nil, 0, err
 	}
 	r.Released += int64(len(deliveries))
 	fresh = s.fanOutDispatches(deliveries)

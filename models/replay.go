@@ -93,6 +93,16 @@ func (s *Store) replay(ctx context.Context, tenant, eventID, recoveryID string, 
 	if err := s.holdAgain(ctx, hold); err != nil {
 		return r, err
 	}
+	counted := statDeltas{}
+	for i := range add {
+		counted.owed(e.CreatedAt, &add[i])
+	}
+	for _, d := range hold {
+		counted.at(now, tenant, d.WebhookID, d.EventType).Held++
+	}
+	if err := s.appendStats(ctx, counted); err != nil {
+		return r, err
+	}
 	dispatches := s.fanOutDispatches(add)
 	r.fresh = append(r.fresh, dispatches...)
 	return r, s.insertLater(ctx, add, dispatches)

@@ -39,7 +39,7 @@ func (s *Service) Replay(ctx context.Context, tenant, eventID string, webhookIDs
 	}
 	var ids []string
 	if webhookIDs == nil {
-		for _, entry := range v.match(e.Type) {
+		for _, entry := range v.match(e.Type, e.Channels) {
 			ids = append(ids, entry.webhook.ID)
 		}
 	} else if ids, err = named(v, &e, webhookIDs); err != nil {
@@ -75,6 +75,8 @@ func named(v snapshot, e *models.Event, webhookIDs []string) ([]string, error) {
 			p.addf(index("webhook_ids", i), "there is no such webhook")
 		case !entry.webhook.Wants(e.Type):
 			p.addf(index("webhook_ids", i), "the webhook is not registered for %s", cut.Text(e.Type, shownName))
+		case !entry.webhook.Hears(e.Channels):
+			p.addf(index("webhook_ids", i), "the webhook has none of the event's channels")
 		}
 	}
 	return slices.Compact(slices.Sorted(slices.Values(webhookIDs))), p.err()
