@@ -60,8 +60,8 @@ var errRecorded = errors.New("the attempt has been recorded already")
 // recordsAtOnce is the most records in one transaction, which all of them wait for.
 const recordsAtOnce = 512
 
-// laneFrom is how many records wait before a second transaction begins beside the one under way.
-const laneFrom = 128
+// laneFrom is how many records wait before a second transaction begins beside the one under way. Tests lower it.
+var laneFrom = 128
 
 // NewRecorder makes a Recorder.
 func NewRecorder(attempts Attempts, log *slog.Logger) *Recorder {
