@@ -34,7 +34,7 @@ type want struct {
 	read bool
 }
 
-// readLater lets jobs read their events when they are sent, at most most of them in one query.
+// readLater lets jobs read their events when they are sent. most is how many one query reads at most.
 func (c *Courier) readLater(ctx context.Context, jobs []*job, most int) {
 	f := &feed{most: most, n: min(most, readFirst), wants: map[models.DeliveryKey]*want{}, got: map[models.DeliveryKey]*models.Event{},
 		read: func(keys []models.DeliveryKey) (map[models.DeliveryKey]*models.Event, error) {
