@@ -1,6 +1,9 @@
 package delivery
 
-import "context"
+import (
+	"context"
+	"log/slog"
+)
 
 // The bounds that tests measure against.
 const (
@@ -37,5 +40,7 @@ func (c *Courier) Lock(ctx context.Context, names ...string) (unlock func(), err
 	return c.once.lock(ctx, names...)
 }
 
-// The tests keep both lanes of a Recorder busy with a few records.
-func init() { laneFrom = 1 }
+// NewRecorderOfTwoLanes makes a Recorder whose second transaction begins for any record that waits.
+func NewRecorderOfTwoLanes(attempts Attempts, log *slog.Logger) *Recorder {
+	return newRecorder(attempts, log, 1)
+}

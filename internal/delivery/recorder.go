@@ -60,11 +60,15 @@ var errRecorded = errors.New("the attempt has been recorded already")
 // recordsAtOnce is the most records in one transaction, which all of them wait for.
 const recordsAtOnce = 512
 
-// laneFrom is how many records wait before a second transaction begins beside the one under way. Tests lower it.
-var laneFrom = 128
+// laneFrom is how many records wait before a second transaction begins beside the one under way.
+const laneFrom = 128
 
 // NewRecorder makes a Recorder.
 func NewRecorder(attempts Attempts, log *slog.Logger) *Recorder {
+	return newRecorder(attempts, log, laneFrom)
+}
+
+func newRecorder(attempts Attempts, log *slog.Logger, laneFrom int) *Recorder {
 	r := &Recorder{attempts: attempts, log: log}
 	// As many records as there are deliveries in flight may wait: they are bounded by the worker's slots, and have
 	// all been sent already, so none may be turned away.
