@@ -1,6 +1,9 @@
 package delivery
 
-import "context"
+import (
+	"context"
+	"log/slog"
+)
 
 // The bounds that tests measure against.
 const (
@@ -35,4 +38,9 @@ func (c *Cap) Users(webhookID string) int {
 // Lock is once.lock.
 func (c *Courier) Lock(ctx context.Context, names ...string) (unlock func(), err error) {
 	return c.once.lock(ctx, names...)
+}
+
+// NewRecorderOfTwoLanes makes a Recorder whose second transaction begins for any record that waits.
+func NewRecorderOfTwoLanes(attempts Attempts, log *slog.Logger) *Recorder {
+	return newRecorder(attempts, log, 1)
 }

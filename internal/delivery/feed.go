@@ -34,23 +34,29 @@ type want struct {
 	read bool
 }
 
-// readLater lets jobs read their events when they are sent, at most most of them in one query.
+func newFeed(most int, read func([]models.DeliveryKey) (map[models.DeliveryKey]*models.Event, error)) *feed {
+	return &feed{read: read, most: most, n: min(most, readFirst), wants: map[models.DeliveryKey]*want{}, got: map[models.DeliveryKey]*models.Event{}}
+}
+
+// add says that a job will take an event.
+func (f *feed) add(key models.DeliveryKey) {
+	if f.wants[key] == nil {
+		f.wants[key] = &want{}
+		f.keys = append(f.keys, key)
+	}
+	f.wants[key].jobs++
+}
+
+// readLater lets jobs read their events when they are sent. most is how many one query reads at most.
 func (c *Courier) readLater(ctx context.Context, jobs []*job, most int) {
-	f := &feed{most: most, n: min(most, readFirst), wants: map[models.DeliveryKey]*want{}, got: map[models.DeliveryKey]*models.Event{},
-		read: func(keys []models.DeliveryKey) (map[models.DeliveryKey]*models.Event, error) {
-			return c.Store.EventsByID(ctx, keys)
-		}}
+	f := newFeed(most, func(keys []models.DeliveryKey) (map[models.DeliveryKey]*models.Event, error) {
+		return c.Store.EventsByID(ctx, keys)
+	})
 	for _, j := range jobs {
-		if j.event != nil {
-			continue
+		if j.event == nil {
+			j.events = f
+			f.add(eventKey(&j.delivery))
 		}
-		j.events = f
-		key := eventKey(&j.delivery)
-		if f.wants[key] == nil {
-			f.wants[key] = &want{}
-			f.keys = append(f.keys, key)
-		}
-		f.wants[key].jobs++
 	}
 }
 
@@ -58,7 +64,7 @@ func eventKey(d *models.Delivery) models.DeliveryKey {
 	return models.DeliveryKey{Tenant: d.Tenant, ID: d.EventID}
 }
 
-// take gives an event that readLater was told of; nil if there is none.
+// take gives an event that was added; nil if there is none.
 func (f *feed) take(key models.DeliveryKey) (*models.Event, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -14,16 +14,14 @@ import (
 func fed(sizes ...int) (f *feed, keys []models.DeliveryKey, queries *[]int) {
 	queries = new([]int)
 	events := map[models.DeliveryKey]*models.Event{}
-	f = &feed{most: readMost, n: readFirst, wants: map[models.DeliveryKey]*want{}, got: map[models.DeliveryKey]*models.Event{},
-		read: func(keys []models.DeliveryKey) (map[models.DeliveryKey]*models.Event, error) {
-			*queries = append(*queries, len(keys))
-			return events, nil
-		}}
+	f = newFeed(readMost, func(keys []models.DeliveryKey) (map[models.DeliveryKey]*models.Event, error) {
+		*queries = append(*queries, len(keys))
+		return events, nil
+	})
 	for i, size := range sizes {
 		key := models.DeliveryKey{ID: fmt.Sprint(i)}
 		events[key] = &models.Event{Data: make([]byte, size)}
-		f.wants[key] = &want{jobs: 1}
-		f.keys = append(f.keys, key)
+		f.add(key)
 	}
 	return f, f.keys, queries
 }
@@ -61,7 +59,7 @@ func TestHowManyEventsAQueryReadsFollowsTheirSize(t *testing.T) {
 func TestAnEventIsReadOnceForAllThatTakeIt(t *testing.T) {
 	t.Parallel()
 	f, keys, queries := fed(1, 1, 1)
-	f.wants[keys[1]].jobs = 2
+	f.add(keys[1])
 	f.n = 2
 	for _, key := range []models.DeliveryKey{keys[1], keys[0], keys[1], keys[2]} { // the second is read with the first
 		e, err := f.take(key)

@@ -65,6 +65,10 @@ const laneFrom = 128
 
 // NewRecorder makes a Recorder.
 func NewRecorder(attempts Attempts, log *slog.Logger) *Recorder {
+	return newRecorder(attempts, log, laneFrom)
+}
+
+func newRecorder(attempts Attempts, log *slog.Logger, laneFrom int) *Recorder {
 	r := &Recorder{attempts: attempts, log: log}
 	// As many records as there are deliveries in flight may wait: they are bounded by the worker's slots, and have
 	// all been sent already, so none may be turned away.

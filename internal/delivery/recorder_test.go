@@ -107,7 +107,7 @@ func TestTheOutboxEntryOutlastsEveryRecord(t *testing.T) {
 			})
 			d := b.publish()
 			var first atomic.Pointer[models.Record]
-			b.Recorder = delivery.NewRecorder(attemptsFunc(func(ctx context.Context, group []*models.Record, done []string) ([]models.Recorded, error) {
+			b.Recorder = delivery.NewRecorderOfTwoLanes(attemptsFunc(func(ctx context.Context, group []*models.Record, done []string) ([]models.Recorded, error) {
 				if first.CompareAndSwap(nil, group[0]) {
 					close(recording)
 					<-recorded
@@ -155,13 +155,38 @@ func TestTheLastRecordTakesTheOutboxEntryWithIt(t *testing.T) {
 	require.Equal(t, [][]string{nil, nil, {"dispatch"}}, groups)
 }
 
+// A few records that wait share the next transaction, and begin none beside the one under way.
+func TestAFewRecordsShareTheNextTransaction(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		busy := make(chan struct{})
+		var groups []int
+		r := delivery.NewRecorder(attemptsFunc(func(_ context.Context, group []*models.Record, _ []string) ([]models.Recorded, error) {
+			groups = append(groups, len(group))
+			<-busy
+			return make([]models.Recorded, len(group)), nil
+		}), quiet)
+		for range 4 {
+			go func() {
+				_, err := r.Record(t.Context(), &models.Record{Status: models.Delivered}, nil)
+				assert.NoError(t, err)
+			}()
+			synctest.Wait()
+		}
+		require.Equal(t, []int{1}, groups)
+		close(busy)
+		synctest.Wait()
+		require.Equal(t, []int{1, 3}, groups)
+	})
+}
+
 func TestTheLastRecordsTakeTheOutboxEntryWithThem(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		busy := make(chan struct{})
 		finished := map[int][]string{} // by the size of the group
 		var mu sync.Mutex
-		r := delivery.NewRecorder(attemptsFunc(func(_ context.Context, group []*models.Record, done []string) ([]models.Recorded, error) {
+		r := delivery.NewRecorderOfTwoLanes(attemptsFunc(func(_ context.Context, group []*models.Record, done []string) ([]models.Recorded, error) {
 			<-busy
 			mu.Lock()
 			defer mu.Unlock()
@@ -236,7 +261,7 @@ func TestAPoisonousRecordFailsAlone(t *testing.T) {
 		var groups []int
 		var finished []string
 		var mu sync.Mutex
-		r := delivery.NewRecorder(attemptsFunc(func(_ context.Context, group []*models.Record, done []string) ([]models.Recorded, error) {
+		r := delivery.NewRecorderOfTwoLanes(attemptsFunc(func(_ context.Context, group []*models.Record, done []string) ([]models.Recorded, error) {
 			<-busy
 			mu.Lock()
 			defer mu.Unlock()

@@ -191,11 +191,11 @@ func (s *Secrets) MaskHeader(h http.Header) http.Header {
 	return masked
 }
 
-// isFraming reports whether a header is one that nearly every answer has, with a value that can be nothing else.
+// isFraming reports whether a header is one that nearly every answer has, with a value that cannot be a secret.
 func isFraming(name, value string) bool {
 	switch name {
 	case "Content-Length":
-		return strings.Trim(value, "0123456789") == ""
+		return len(value) < minSecret
 	case "Date":
 		_, err := http.ParseTime(value)
 		return err == nil

@@ -185,3 +185,13 @@ func FuzzMask(f *testing.F) {
 		}
 	})
 }
+
+// Headers that nearly every answer has are no way out for a secret either.
+func TestFramingHeadersGiveNoSecretBack(t *testing.T) {
+	t.Parallel()
+	s := wire.SecretsOf(wire.Webhook{Headers: map[string]string{"X-Pin": "12345678"}}, nil)
+	h := http.Header{"Content-Length": {"12345678"}, "Date": {"12345678"}, "Age": {"7"}}
+	require.Equal(t, http.Header{"Content-Length": {wire.Masked}, "Date": {wire.Masked}, "Age": {"7"}}, s.MaskHeader(h))
+	h = http.Header{"Content-Length": {"123"}, "Date": {"Sat, 28 Nov 2026 22:20:58 GMT"}}
+	require.Equal(t, h, s.MaskHeader(h))
+}

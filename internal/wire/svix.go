@@ -1,11 +1,11 @@
 package wire
 
 import (
-	"bytes"
-	"encoding/json"
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/posthorn/posthorn/internal/rawjson"
 )
 
 // The headers of Svix, beside those of Standard Webhooks that mean the same.
@@ -27,8 +27,8 @@ const (
 type svix struct{}
 
 func (svix) body(_ Webhook, ev Event) ([]byte, error) {
-	body := bytes.TrimSpace(ev.Data)
-	if !json.Valid(body) {
+	body := rawjson.Trim(ev.Data)
+	if len(body) == 0 {
 		return nil, ErrMalformedData
 	}
 	return body, nil
