@@ -28,14 +28,19 @@ func (s *Store) Event(ctx context.Context, tenant, id string) (Event, error) {
 // EventFilter narrows a list of events; zero values do not. Since is inclusive, Until exclusive.
 type EventFilter struct {
 	Type         string
+	Types        []string // one of them
 	Since, Until time.Time
 }
 
-// Events lists a tenant's events without their data, newest first.
+// Events lists a tenant's events without their data, newest first, or the other way.
 func (s *Store) Events(ctx context.Context, tenant string, f EventFilter, p Page) ([]Event, string, error) {
-	q := s.db.WithContext(ctx).Omit("data").Where("tenant = ?", tenant).Order("created_at DESC, id DESC").Limit(p.Limit + 1)
+	order, behind := p.descending()
+	q := s.db.WithContext(ctx).Omit("data").Where("tenant = ?", tenant).Order("created_at" + order + ", id" + order).Limit(p.Limit + 1)
 	if f.Type != "" {
 		q = q.Where("type = ?", f.Type)
+	}
+	if len(f.Types) > 0 {
+		q = q.Where(s.oneOf("type", f.Types))
 	}
 	if !f.Since.IsZero() {
 		q = q.Where("created_at >= ?", Bound(f.Since))
@@ -43,26 +48,36 @@ func (s *Store) Events(ctx context.Context, tenant string, f EventFilter, p Page
 	if !f.Until.IsZero() {
 		q = q.Where("created_at < ?", Bound(f.Until))
 	}
-	cursors := cursorsOf(listEvents, tenant, f.Type, boundText(f.Since), boundText(f.Until))
-	if p.After != "" {
-		key, err := cursors.parse(p.After, 2)
-		if err != nil {
-			return nil, "", err
-		}
+	cursors := cursorsOf(listEvents, append([]string{tenant, f.Type, boundText(f.Since), boundText(f.Until)}, f.Types...)...)
+	key, err := p.begin(cursors, 2)
+	if err != nil {
+		return nil, "", err
+	}
+	if key != nil {
 		at, err := time.Parse(time.RFC3339Nano, key[0])
 		if err != nil {
 			return nil, "", ErrBadCursor
 		}
-		q = q.Where("(created_at, id) < (?, ?)", Bound(at), key[1])
+		q = q.Where("(created_at, id)"+behind+"(?, ?)", Bound(at), key[1])
 	}
 	var rows []Event
 	if err := q.Find(&rows).Error; err != nil {
 		return nil, "", err
 	}
 	rows, next := cut(rows, p.Limit, func(e Event) string {
-		return cursors.next(e.CreatedAt.UTC().Format(time.RFC3339Nano), e.ID)
+		return cursors.next(e.listKey()...)
 	})
 	return rows, next, nil
+}
+
+// listKey is the sort key of an event in Events.
+func (e *Event) listKey() []string { return []string{e.CreatedAt.UTC().Format(time.RFC3339Nano), e.ID} }
+
+// BehindEvent gives the sort key of an event in Events, for a Page that begins behind it. ErrNotFound if there is no such event.
+func (s *Store) BehindEvent(ctx context.Context, tenant, id string) ([]string, error) {
+	var e Event
+	err := s.db.WithContext(ctx).Select("created_at", "id").Take(&e, "tenant = ? AND id = ?", tenant, id).Error
+	return e.listKey(), found(err)
 }
 
 // ReasonErased is noted on the deliveries of an erased event that have not been received. No recovery releases them.
