@@ -292,6 +292,9 @@ func listAttemptedMessages(q *systems.Request) error {
 	}
 	data := make([]attemptedMessage, len(events))
 	for i := range events {
+		if d := &deliveries[i]; events[i].ID == "" { // it was removed meanwhile
+			events[i] = models.Event{ID: d.EventID, Type: d.EventType, CreatedAt: d.CreatedAt, ErasedAt: &d.CreatedAt}
+		}
 		data[i] = attemptedMessage{messageOf(&events[i], flag(q, "with_content", true)), progressOf(&deliveries[i], flag(q, "expanded_statuses", false))}
 	}
 	return answerList(q, w, data, func(m *attemptedMessage) string { return m.ID }, next != "" || len(events) < len(deliveries))
