@@ -165,6 +165,9 @@ func kept(q *systems.Request, c *hooks.WebhookChange) error {
 
 func createEndpoint(q *systems.Request) error {
 	c := read(q, true)
+	if c.URL == nil { // the use case would say so again, in other words
+		return q.Err()
+	}
 	c.Profile = wire.ProfileSvix
 	if headers := q.In.Map("headers"); headers != nil {
 		c.Headers = new(texts(headers))
