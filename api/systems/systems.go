@@ -3,7 +3,7 @@
 // its own beside this one; to add another, copy the smallest (api/up42), give it its wire format in internal/wire and
 // its event types in internal/catalog.
 //
-// It holds no state and no rules: what may change is said in internal/hooks. It must not import the native API, the
+// It holds no state but the answers that repeated idempotency keys get, and no rules: what may change is said in internal/hooks. It must not import the native API, the
 // database drivers, or Temporal.
 package systems
 
