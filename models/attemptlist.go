@@ -2,10 +2,9 @@ package models
 
 import (
 	"context"
+	"strconv"
 	"time"
 )
-
-const listAttempts = "attempts"
 
 // AttemptFilter narrows a list of attempts; zero values do not. Since is inclusive, Until exclusive.
 type AttemptFilter struct {
@@ -59,7 +58,12 @@ func (s *Store) ListAttempts(ctx context.Context, tenant string, f AttemptFilter
 	if !f.Until.IsZero() {
 		q = q.Where("a.started_at < ?", Bound(f.Until))
 	}
-	cursors := cursorsOf(listAttempts, tenant)
+	class := ""
+	if f.StatusClass != nil {
+		class = strconv.Itoa(*f.StatusClass)
+	}
+	cursors := cursorsOf(listAttempts, append([]string{tenant, f.WebhookID, f.EventID, string(f.Outcome), class, boundText(f.Since),
+		boundText(f.Until)}, f.EventTypes...)...)
 	key, err := p.begin(cursors, 1)
 	if err != nil {
 		return nil, "", err

@@ -55,6 +55,7 @@ const (
 	listWebhooks   = "webhooks"
 	listEvents     = "events"
 	listDeliveries = "deliveries"
+	listAttempts   = "attempts"
 	listAudit      = "audit"
 	listKeys       = "keys"
 	listEventTypes = "event types"
