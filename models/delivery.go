@@ -3,6 +3,7 @@ package models
 import (
 	"context"
 	"errors"
+	"strconv"
 	"time"
 )
 
@@ -66,8 +67,11 @@ type Delivery struct {
 // DeliveryFilter narrows a list of deliveries; zero values do not. Since is inclusive, Until exclusive.
 type DeliveryFilter struct {
 	WebhookID, EventID, EventType string
+	EventTypes                    []string // one of them
 	Status                        DeliveryStatus
-	Since, Until                  time.Time
+	// Tried keeps of the pending ones those that have been attempted. Untried keeps those that have not, and the held ones.
+	Tried, Untried bool
+	Since, Until   time.Time
 }
 
 // idsApart is how far the time in a delivery's id may be from its created_at. Ids find the rows of a time window in the
@@ -86,9 +90,10 @@ func (f *DeliveryFilter) predicate() string {
 	}
 }
 
-// Deliveries lists a tenant's deliveries, newest first; tenant "" = those of all tenants.
+// Deliveries lists a tenant's deliveries, newest first, or the other way; tenant "" = those of all tenants.
 func (s *Store) Deliveries(ctx context.Context, tenant string, f DeliveryFilter, p Page) ([]Delivery, string, error) {
-	q := ofTenant(s.db.WithContext(ctx), tenant).Order("id DESC").Limit(p.Limit + 1)
+	order, behind := p.descending()
+	q := ofTenant(s.db.WithContext(ctx), tenant).Order("id" + order).Limit(p.Limit + 1)
 	if tenant == "" && f.EventID != "" {
 		tenants, err := s.tenantsOf(ctx, f.EventID)
 		if err != nil {
@@ -103,6 +108,15 @@ func (s *Store) Deliveries(ctx context.Context, tenant string, f DeliveryFilter,
 		}
 	}
 	q = q.Where(f.predicate())
+	if len(f.EventTypes) > 0 {
+		q = q.Where(s.oneOf("event_type", f.EventTypes))
+	}
+	switch {
+	case f.Tried:
+		q = q.Where("status = 'pending' AND attempts > 0")
+	case f.Untried:
+		q = q.Where("(status = 'held' OR status = 'pending' AND attempts = 0)")
+	}
 	if !f.Since.IsZero() {
 		since := Bound(f.Since)
 		q = q.Where("id >= ? AND created_at >= ?", IDBefore(PrefixDelivery, since.Add(-idsApart)), since)
@@ -111,13 +125,14 @@ func (s *Store) Deliveries(ctx context.Context, tenant string, f DeliveryFilter,
 		until := Bound(f.Until)
 		q = q.Where("id < ? AND created_at < ?", IDBefore(PrefixDelivery, until.Add(idsApart)), until)
 	}
-	cursors := cursorsOf(listDeliveries, tenant, f.WebhookID, f.EventID, f.EventType, string(f.Status), boundText(f.Since), boundText(f.Until))
-	if p.After != "" {
-		key, err := cursors.parse(p.After, 1)
-		if err != nil {
-			return nil, "", err
-		}
-		q = q.Where("id < ?", key[0])
+	cursors := cursorsOf(listDeliveries, append([]string{tenant, f.WebhookID, f.EventID, f.EventType, string(f.Status), boundText(f.Since),
+		boundText(f.Until), strconv.FormatBool(f.Tried), strconv.FormatBool(f.Untried)}, f.EventTypes...)...)
+	key, err := p.begin(cursors, 1)
+	if err != nil {
+		return nil, "", err
+	}
+	if key != nil {
+		q = q.Where("id"+behind+"?", key[0])
 	}
 	var rows []Delivery
 	if err := q.Find(&rows).Error; err != nil {

@@ -36,6 +36,7 @@ func (s *Store) Event(ctx context.Context, tenant, id string) (Event, error) {
 // EventFilter narrows a list of events; zero values do not. Since is inclusive, Until exclusive.
 type EventFilter struct {
 	Type         string
+	Types        []string // one of them
 	Since, Until time.Time
 	ExternalID   string
 	Tag, Channel string
@@ -68,7 +69,7 @@ func (f *EventFilter) labels() [][]byte {
 
 // cursors are those of the list of a tenant's events that the filter keeps.
 func (f *EventFilter) cursors(tenant string) cursors {
-	c := cursorsOf(listEvents, tenant, f.Type, boundText(f.Since), boundText(f.Until))
+	c := cursorsOf(listEvents, append([]string{tenant, f.Type, boundText(f.Since), boundText(f.Until)}, f.Types...)...)
 	if f.IDs == nil && len(f.labels()) == 0 { // as they have been since before there were labels
 		return c
 	}
@@ -89,13 +90,10 @@ type eventMark struct {
 	id string
 }
 
-// parseMark reads a cursor; nil = the first page.
-func (c cursors) parseMark(after string) (*eventMark, error) {
-	if after == "" {
-		return nil, nil
-	}
-	key, err := c.parse(after, 2)
-	if err != nil {
+// parseMark tells where a page begins; nil = it is the first.
+func (c cursors) parseMark(p Page) (*eventMark, error) {
+	key, err := p.begin(c, 2)
+	if err != nil || key == nil {
 		return nil, err
 	}
 	at, err := time.Parse(time.RFC3339Nano, key[0])
@@ -105,32 +103,31 @@ func (c cursors) parseMark(after string) (*eventMark, error) {
 	return &eventMark{at, key[1]}, nil
 }
 
-func (c cursors) nextEvent(at time.Time, id string) string {
-	return c.next(at.UTC().Format(time.RFC3339Nano), id)
-}
+func (c cursors) nextEvent(e *Event) string { return c.next(e.listKey()...) }
 
-// Events lists a tenant's events without their data, newest first.
+// Events lists a tenant's events without their data, newest first, or the other way.
 func (s *Store) Events(ctx context.Context, tenant string, f EventFilter, p Page) ([]Event, string, error) {
 	cursors := f.cursors(tenant)
-	after, err := cursors.parseMark(p.After)
+	after, err := cursors.parseMark(p)
 	if err != nil {
 		return nil, "", err
 	}
 	var rows []Event
 	if f.IDs != nil {
-		rows, err = s.eventsAmong(ctx, tenant, f, after)
+		rows, err = s.eventsAmong(ctx, tenant, f, p, after)
 	} else {
-		err = s.eventsLike(ctx, tenant, f, after).Select(eventShown).Limit(p.Limit + 1).Find(&rows).Error
+		err = s.eventsLike(ctx, tenant, f, p, after).Select(eventShown).Limit(p.Limit + 1).Find(&rows).Error
 	}
 	if err != nil {
 		return nil, "", err
 	}
-	rows, next := cut(rows, p.Limit, func(e Event) string { return cursors.nextEvent(e.CreatedAt, e.ID) })
+	rows, next := cut(rows, p.Limit, func(e Event) string { return cursors.nextEvent(&e) })
 	return rows, next, nil
 }
 
 // eventsLike is the query of Events: along the index of the first label, if there is one, or of all events.
-func (s *Store) eventsLike(ctx context.Context, tenant string, f EventFilter, after *eventMark) *gorm.DB {
+func (s *Store) eventsLike(ctx context.Context, tenant string, f EventFilter, p Page, after *eventMark) *gorm.DB {
+	order, behind := p.descending()
 	q, at, id := s.db.WithContext(ctx), "events.created_at", "events.id"
 	if labels := f.labels(); len(labels) == 0 {
 		q = q.Table("events").Where("events.tenant = ?", tenant)
@@ -145,6 +142,9 @@ func (s *Store) eventsLike(ctx context.Context, tenant string, f EventFilter, af
 	if f.Type != "" {
 		q = q.Where("events.type = ?", f.Type)
 	}
+	if len(f.Types) > 0 {
+		q = q.Where(s.oneOf("events.type", f.Types))
+	}
 	if !f.Since.IsZero() {
 		q = q.Where(at+" >= ?", Bound(f.Since))
 	}
@@ -152,16 +152,20 @@ func (s *Store) eventsLike(ctx context.Context, tenant string, f EventFilter, af
 		q = q.Where(at+" < ?", Bound(f.Until))
 	}
 	if after != nil {
-		q = q.Where("("+at+", "+id+") < (?, ?)", Bound(after.at), after.id)
+		q = q.Where("("+at+", "+id+")"+behind+"(?, ?)", Bound(after.at), after.id)
 	}
-	return q.Order(at + " DESC, " + id + " DESC")
+	return q.Order(at + order + ", " + id + order)
 }
 
 // eventsAmong reads the events that the filter names by their ids, and keeps those that the rest of it does: they are few.
-func (s *Store) eventsAmong(ctx context.Context, tenant string, f EventFilter, after *eventMark) ([]Event, error) {
+func (s *Store) eventsAmong(ctx context.Context, tenant string, f EventFilter, p Page, after *eventMark) ([]Event, error) {
 	keys := make([]DeliveryKey, len(f.IDs))
 	for i, id := range f.IDs {
 		keys[i] = DeliveryKey{Tenant: tenant, ID: id}
+	}
+	direction := -1
+	if p.Reverse {
+		direction = 1
 	}
 	var all []Event
 	err := bulk(ctx, s, keys, rowKeyColumns, "SELECT "+eventShown+" FROM v JOIN events ON events.tenant = v.tenant AND events.id = v.id", func(rows *sql.Rows) error {
@@ -169,26 +173,26 @@ func (s *Store) eventsAmong(ctx context.Context, tenant string, f EventFilter, a
 		if err := s.db.ScanRows(rows, &e); err != nil {
 			return err
 		}
-		if f.keeps(&e) && (after == nil || e.before(after)) {
+		if f.keeps(&e) && (after == nil || direction*e.compare(after.at, after.id) > 0) {
 			all = append(all, e)
 		}
 		return nil
 	})
 	slices.SortFunc(all, func(x, y Event) int {
-		return cmp.Or(y.CreatedAt.Compare(x.CreatedAt), strings.Compare(y.ID, x.ID))
+		return direction * x.compare(y.CreatedAt, y.ID)
 	})
 	return all, err
 }
 
-// before reports whether the event is on a page that begins at a mark.
-func (e *Event) before(m *eventMark) bool {
-	return cmp.Or(e.CreatedAt.Compare(m.at), strings.Compare(e.ID, m.id)) < 0
+// compare tells where the event stands in a list of events, oldest first, beside one of this time and id.
+func (e *Event) compare(at time.Time, id string) int {
+	return cmp.Or(e.CreatedAt.Compare(at), strings.Compare(e.ID, id))
 }
 
 // keeps reports whether the event is one that the filter asks for.
 func (f *EventFilter) keeps(e *Event) bool {
 	switch {
-	case f.Type != "" && e.Type != f.Type, !f.Since.IsZero() && e.CreatedAt.Before(Bound(f.Since)),
+	case f.Type != "" && e.Type != f.Type, len(f.Types) > 0 && !slices.Contains(f.Types, e.Type), !f.Since.IsZero() && e.CreatedAt.Before(Bound(f.Since)),
 		!f.Until.IsZero() && !e.CreatedAt.Before(Bound(f.Until)), f.ExternalID != "" && e.ExternalID != f.ExternalID,
 		f.Tag != "" && !slices.Contains(e.Tags, f.Tag), f.Channel != "" && !slices.Contains(e.Channels, f.Channel):
 		return false
@@ -205,6 +209,16 @@ func (s *Store) KeyAnswer(ctx context.Context, tenant, key string) (string, erro
 	var k struct{ Answer string }
 	err := s.db.WithContext(ctx).Table("idempotency_keys").Select("answer").Where("tenant = ? AND key = ?", tenant, key).Take(&k).Error
 	return k.Answer, found(err)
+}
+
+// listKey is the sort key of an event in Events.
+func (e *Event) listKey() []string { return []string{e.CreatedAt.UTC().Format(time.RFC3339Nano), e.ID} }
+
+// BehindEvent gives the sort key of an event in Events, for a Page that begins behind it. ErrNotFound if there is no such event.
+func (s *Store) BehindEvent(ctx context.Context, tenant, id string) ([]string, error) {
+	var e Event
+	err := s.db.WithContext(ctx).Select("created_at", "id").Take(&e, "tenant = ? AND id = ?", tenant, id).Error
+	return e.listKey(), found(err)
 }
 
 // ReasonErased is noted on the deliveries of an erased event that have not been received. No recovery releases them.

@@ -168,9 +168,10 @@ func (s *Store) EventTypes(ctx context.Context, tenant string) ([]EventType, err
 	return kept, nil
 }
 
-// EventTypePage is EventTypes, a page at a time.
+// EventTypePage is EventTypes, a page at a time, either way.
 func (s *Store) EventTypePage(ctx context.Context, tenant string, p Page) ([]EventType, string, error) {
-	q := s.db.WithContext(ctx).Order("name").Limit(p.Limit + 1)
+	order, behind := p.ascending()
+	q := s.db.WithContext(ctx).Order("name" + order).Limit(p.Limit + 1)
 	if tenant == "" {
 		q = q.Where("tenant = ''")
 	} else {
@@ -178,12 +179,12 @@ func (s *Store) EventTypePage(ctx context.Context, tenant string, p Page) ([]Eve
 			SELECT 1 FROM event_types own WHERE own.tenant = ? AND own.name = event_types.name))`, tenant, tenant)
 	}
 	cursors := cursorsOf(listEventTypes, tenant)
-	if p.After != "" {
-		key, err := cursors.parse(p.After, 1)
-		if err != nil {
-			return nil, "", err
-		}
-		q = q.Where("name > ?", key[0])
+	key, err := p.begin(cursors, 1)
+	if err != nil {
+		return nil, "", err
+	}
+	if key != nil {
+		q = q.Where("name"+behind+"?", key[0])
 	}
 	var rows []EventType
 	if err := q.Find(&rows).Error; err != nil {

@@ -13,6 +13,37 @@ import (
 type Page struct {
 	Limit int
 	After string
+	// Key is the sort key of the row behind which the page begins, in place of After: for an API whose cursors are ids.
+	Key []string
+	// Reverse turns the list round. Only lists that say so know it.
+	Reverse bool
+}
+
+// begin gives the sort key, of n parts, behind which the page begins; nil = it is the first.
+func (p Page) begin(c cursors, n int) ([]string, error) {
+	switch {
+	case len(p.Key) == n:
+		return p.Key, nil
+	case len(p.Key) > 0:
+		return nil, ErrBadCursor
+	case p.After == "":
+		return nil, nil
+	}
+	return c.parse(p.After, n)
+}
+
+// ascending gives the order of a column in an ascending list, and the comparison of what is behind a key.
+func (p Page) ascending() (order, behind string) {
+	if p.Reverse {
+		return " DESC", " < "
+	}
+	return "", " > "
+}
+
+// descending is ascending for a descending list.
+func (p Page) descending() (order, behind string) {
+	p.Reverse = !p.Reverse
+	return p.ascending()
 }
 
 // ErrBadCursor is returned for a cursor that this list, read for this tenant with this filter, did not give out.
@@ -25,6 +56,7 @@ const (
 	listEvents     = "events"
 	listDeliveries = "deliveries"
 	listRecoveries = "recoveries"
+	listAttempts   = "attempts"
 	listAudit      = "audit"
 	listKeys       = "keys"
 	listEventTypes = "event types"

@@ -296,6 +296,18 @@ func TestQueriesUseIndexes(t *testing.T) {
 		{"calls with a status", perTenant + 4*60, calls(models.CallFilter{StatusCode: 500})},
 		{"calls not received", perTenant + 4*60, calls(models.CallFilter{Received: new(false)})},
 		{"calls of types", 3*perTenant + 4*60, calls(models.CallFilter{EventTypes: []string{"order.created"}})},
+		{"attempts of a webhook", perTenant + 4*60, func(ctx context.Context, tx *models.Store) error {
+			_, _, err := tx.ListAttempts(ctx, w.Tenant, models.AttemptFilter{WebhookID: w.ID}, page)
+			return err
+		}},
+		{"attempts of an event", 2 * 20, func(ctx context.Context, tx *models.Store) error {
+			_, _, err := tx.ListAttempts(ctx, w.Tenant, models.AttemptFilter{EventID: d.EventID}, page)
+			return err
+		}},
+		{"an attempt", 20, func(ctx context.Context, tx *models.Store) error {
+			_, err := tx.ListedAttempt(ctx, w.Tenant, "att_"+d.ID[4:])
+			return err
+		}},
 		{"latest calls", 5*perTenant + 4*60, calls(models.CallFilter{Latest: true})},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

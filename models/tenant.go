@@ -147,16 +147,17 @@ func (s *Store) TenantByUID(ctx context.Context, uid string) (Tenant, error) {
 	return t, found(err)
 }
 
-// Tenants lists all tenants by slug.
+// Tenants lists all tenants by slug, either way.
 func (s *Store) Tenants(ctx context.Context, p Page) ([]Tenant, string, error) {
-	q := s.db.WithContext(ctx).Where("deleted_at IS NULL").Order("slug").Limit(p.Limit + 1)
+	order, behind := p.ascending()
+	q := s.db.WithContext(ctx).Where("deleted_at IS NULL").Order("slug" + order).Limit(p.Limit + 1)
 	cursors := cursorsOf(listTenants)
-	if p.After != "" {
-		after, err := cursors.parse(p.After, 1)
-		if err != nil {
-			return nil, "", err
-		}
-		q = q.Where("slug > ?", after[0])
+	after, err := p.begin(cursors, 1)
+	if err != nil {
+		return nil, "", err
+	}
+	if after != nil {
+		q = q.Where("slug"+behind+"?", after[0])
 	}
 	var rows []Tenant
 	if err := q.Find(&rows).Error; err != nil {

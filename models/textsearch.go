@@ -35,7 +35,7 @@ func (s *Store) EventsWithText(ctx context.Context, tenant string, f EventFilter
 
 func (s *Store) eventsWithText(ctx context.Context, tenant string, f EventFilter, text string, p Page, most textBounds) (rows []Event, next string, complete bool, err error) {
 	cursors := append(f.cursors(tenant), "text", text)
-	at, err := cursors.parseMark(p.After)
+	at, err := cursors.parseMark(p)
 	if err != nil {
 		return nil, "", false, err
 	}
@@ -43,7 +43,7 @@ func (s *Store) eventsWithText(ctx context.Context, tenant string, f EventFilter
 	for looked := 0; looked < most.events && most.now().Sub(began) < most.time; {
 		asked := most.now()
 		size = min(size, most.events-looked)
-		seen, err := s.textPage(ctx, tenant, f, text, at, size)
+		seen, err := s.textPage(ctx, tenant, f, text, p, at, size)
 		if err != nil {
 			return nil, "", false, err
 		}
@@ -54,13 +54,13 @@ func (s *Store) eventsWithText(ctx context.Context, tenant string, f EventFilter
 				hits.IDs = append(hits.IDs, e.ID)
 			}
 		}
-		found, err := s.eventsAmong(ctx, tenant, hits, nil)
+		found, err := s.eventsAmong(ctx, tenant, hits, p, nil)
 		if err != nil {
 			return nil, "", false, err
 		}
 		rows = append(rows, found...)
 		if len(rows) > p.Limit || len(seen) < size {
-			rows, next = cut(rows, p.Limit, func(e Event) string { return cursors.nextEvent(e.CreatedAt, e.ID) })
+			rows, next = cut(rows, p.Limit, func(e Event) string { return cursors.nextEvent(&e) })
 			return rows, next, true, nil
 		}
 		last := seen[len(seen)-1]
@@ -73,7 +73,7 @@ func (s *Store) eventsWithText(ctx context.Context, tenant string, f EventFilter
 	if at == nil {
 		return rows, "", false, nil
 	}
-	return rows, cursors.nextEvent(at.at, at.id), false, nil
+	return rows, cursors.nextEvent(&Event{CreatedAt: at.at, ID: at.id}), false, nil
 }
 
 // textSeen is an event that a search has looked at.
@@ -85,13 +85,13 @@ type textSeen struct {
 
 // textPage looks at the next events of the window. What else the filter asks for is not asked of the database: it would pass
 // over any number of events to find the next.
-func (s *Store) textPage(ctx context.Context, tenant string, f EventFilter, text string, after *eventMark, size int) ([]textSeen, error) {
+func (s *Store) textPage(ctx context.Context, tenant string, f EventFilter, text string, p Page, after *eventMark, size int) ([]textSeen, error) {
 	hit := "COALESCE(instr(events.data, CAST(? AS blob)) > 0, false)"
 	if s.postgres {
 		hit = "COALESCE(position(convert_to(?, 'UTF8') IN events.data) > 0, false)"
 	}
 	var seen []textSeen
-	err := s.eventsLike(ctx, tenant, f.indexed(), after).Limit(size).
+	err := s.eventsLike(ctx, tenant, f.indexed(), p, after).Limit(size).
 		Select("events.id, events.created_at, "+hit+" AS hit", text).Find(&seen).Error
 	return seen, err
 }

@@ -157,9 +157,10 @@ type WebhookFilter struct {
 // filteredAtOnce is how many webhooks are read at once where few may be kept.
 const filteredAtOnce = 500
 
-// Webhooks lists a tenant's webhooks, oldest first; tenant "" = those of all tenants.
+// Webhooks lists a tenant's webhooks, oldest first, or the other way; tenant "" = those of all tenants.
 func (s *Store) Webhooks(ctx context.Context, tenant string, f WebhookFilter, p Page) ([]Webhook, string, error) {
-	q := alive(s.db.WithContext(ctx)).Joins("Health").Order("id") // joined: no parameter for each row
+	order, behind := p.ascending()
+	q := alive(s.db.WithContext(ctx)).Joins("Health").Order("id" + order) // joined: no parameter for each row
 	if tenant != "" {
 		q = q.Where("tenant = ?", tenant)
 	}
@@ -177,22 +178,22 @@ func (s *Store) Webhooks(ctx context.Context, tenant string, f WebhookFilter, p 
 		q = q.Where("profile = ?", f.Profile)
 	}
 	cursors := cursorsOf(listWebhooks, tenant, strings.Join(f.URLs, " "), string(f.Status), f.Profile, f.EventType)
-	after := ""
-	if p.After != "" {
-		key, err := cursors.parse(p.After, 1)
-		if err != nil {
-			return nil, "", err
-		}
-		after = key[0]
+	after, err := p.begin(cursors, 1)
+	if err != nil {
+		return nil, "", err
 	}
 	var kept []Webhook
 	for { // event types are matched here, not in SQL: wildcards; so pages are read until one is full
 		var rows []Webhook
-		if err := q.Session(&gorm.Session{}).Where("id > ?", after).Limit(atOnce).Find(&rows).Error; err != nil {
+		page := q.Session(&gorm.Session{}).Limit(atOnce)
+		if after != nil {
+			page = page.Where("id"+behind+"?", after[0])
+		}
+		if err := page.Find(&rows).Error; err != nil {
 			return nil, "", err
 		}
 		for i := range rows {
-			after = rows[i].ID
+			after = []string{rows[i].ID}
 			if f.EventType == "" || rows[i].Wants(f.EventType) {
 				kept = append(kept, rows[i])
 			}

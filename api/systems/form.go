@@ -10,13 +10,14 @@ import (
 	"strings"
 )
 
-// readForm reads the parameters of a query or a form. Only lists may be repeated; "events[]" is the same as "events".
+// readForm reads the parameters of a query or a form. Only lists may be repeated; "events[]" and "events[0]" are the same as
+// "events".
 // skipEmpty: a parameter without a value is as good as none, as an empty filter is.
 func (q *Request) readForm(values url.Values, fields []Field, skipEmpty bool) {
 	byField := map[string][]string{}
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		i := slices.IndexFunc(fields, func(f Field) bool {
-			return f.Name == name || f.list() && f.Name+"[]" == name
+			return f.called(name) || f.list() && f.called(withoutIndex(name))
 		})
 		if i < 0 {
 			q.Problemf(clip(name), "is not known")
@@ -33,6 +34,16 @@ func (q *Request) readForm(values url.Values, fields []Field, skipEmpty bool) {
 			q.formField(given, &fields[i])
 		}
 	}
+}
+
+// withoutIndex takes the brackets off "events[]" and "events[12]".
+func withoutIndex(name string) string {
+	base, rest, ok := strings.Cut(name, "[")
+	digits, closed := strings.CutSuffix(rest, "]")
+	if !ok || !closed || strings.Trim(digits, "0123456789") != "" {
+		return ""
+	}
+	return base
 }
 
 func (q *Request) formField(given []string, f *Field) {

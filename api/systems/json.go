@@ -32,7 +32,7 @@ func (q *Request) members(object []byte, prefix string, fields []Field, in Value
 	for quoted, pair := range rawjson.Members(object) {
 		name := rawjson.Name(quoted)
 		path := prefix + clip(name)
-		i := slices.IndexFunc(fields, func(f Field) bool { return f.Name == name })
+		i := slices.IndexFunc(fields, func(f Field) bool { return f.called(name) })
 		switch {
 		case seen[name]:
 			q.Problemf(path, "is given twice")
@@ -65,6 +65,12 @@ func (q *Request) member(value []byte, path string, f *Field, in Values) {
 		v, ok = q.jsonObjects(value, path, f)
 	case Object:
 		v, ok = nil, q.jsonObject(value, path)
+	case Map:
+		v, ok = q.jsonMap(value, path)
+	case Nested:
+		v, ok = q.jsonNested(value, path, f)
+	case Raw:
+		v, ok = json.RawMessage(value), true
 	}
 	if ok {
 		q.put(in, path, f, v)
@@ -185,6 +191,49 @@ func (q *Request) jsonObjects(value []byte, path string, f *Field) (objects []Va
 		objects = append(objects, nil)
 	}
 	return objects, len(q.problems) == before
+}
+
+// jsonMap reads an object of texts. Null is a nil text.
+func (q *Request) jsonMap(value []byte, path string) (map[string]*string, bool) {
+	if value[0] != '{' {
+		q.Problemf(path, "must be an object")
+		return nil, false
+	}
+	before := len(q.problems)
+	texts := map[string]*string{}
+	for quoted, pair := range rawjson.Members(value) {
+		name, isText := decode(quoted)
+		at := path + "." + clip(name)
+		_, twice := texts[name]
+		switch v := rawjson.Value(quoted, pair); {
+		case !isText:
+			q.Problemf(path, "must have names of UTF-8 text without NUL characters")
+		case twice:
+			q.Problemf(at, "is given twice")
+		case len(texts) == maxElements:
+			q.Problemf(path, "must have at most %d members", maxElements)
+			return nil, false
+		case v[0] == 'n':
+			texts[name] = nil
+		default:
+			if text, ok := q.jsonText(v, at, &Field{}); ok {
+				texts[name] = &text
+			}
+		}
+	}
+	return texts, len(q.problems) == before
+}
+
+func (q *Request) jsonNested(value []byte, path string, f *Field) (Values, bool) {
+	if value[0] != '{' {
+		q.Problemf(path, "must be an object")
+		return nil, false
+	}
+	before := len(q.problems)
+	in := Values{}
+	q.members(value, path+".", f.Of, in)
+	q.missing(path+".", f.Of, in)
+	return in, len(q.problems) == before
 }
 
 // jsonObject checks an object that has no effect: it must be one of scalars, each of which is named once.

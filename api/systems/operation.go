@@ -18,6 +18,16 @@ type Operation struct {
 	Fields []Field // of the body
 	// Roles may do it, beside tenant and admin; for GET read may as well.
 	Roles []models.Role
+	// Private: it shows a secret, and so read may not do it although it is a GET.
+	Private bool
+	// Admins: administrators' keys alone may do it.
+	Admins bool
+	// Anyone may do it, without a key. Nothing of the request is read.
+	Anyone bool
+	// MakesTenant: an administrator may name a tenant in the path that does not exist. [Request.Tenant] is "" then.
+	MakesTenant bool
+	// Publishes: it accepts events, which have bounds of their own, and idempotency keys that all processes know.
+	Publishes bool
 }
 
 // Body says how the fields of an operation are sent.
@@ -39,7 +49,9 @@ const (
 // Field is one parameter of a query or one member of a body.
 type Field struct {
 	Name string
-	Kind Kind
+	// Alias is another name for the same field, "" = none. Both may be given if they say the same.
+	Alias string
+	Kind  Kind
 	// Required: it must be given. Null counts as given only where the field is Nullable.
 	Required bool
 	// Nullable: null has a meaning of its own; otherwise it is the same as nothing.
@@ -50,7 +62,7 @@ type Field struct {
 	Identity bool
 	Min, Max int      // bounds of a Number
 	OneOf    []string // what a Text may be; "" and nil = anything
-	Of       []Field  // of each object of Objects
+	Of       []Field  // of each object of Objects, and of Nested
 }
 
 // Kind is what the value of a field is.
@@ -68,7 +80,13 @@ const (
 	JoinedNames
 	Objects // a list of objects
 	Object  // an object of scalars
+	Map     // an object of texts and nulls, under names of the caller's
+	Nested  // an object of fields
+	Raw     // any JSON, as it was sent
 )
+
+// called reports whether the field is given under this name.
+func (f *Field) called(name string) bool { return f.Name == name || f.Alias != "" && f.Alias == name }
 
 // list reports whether the field may be repeated in a query or a form.
 func (f *Field) list() bool { return f.Kind == Names || f.Kind == JoinedNames }
@@ -79,7 +97,9 @@ func (a *API) Handle(o Operation, h Handler) {
 	methods := []string{o.Method}
 	if o.Method == http.MethodGet {
 		methods = append(methods, http.MethodHead)
-		o.Roles = append(slices.Clone(o.Roles), models.RoleRead)
+		if !o.Private {
+			o.Roles = append(slices.Clone(o.Roles), models.RoleRead)
+		}
 	}
 	a.operations = append(a.operations, o)
 	path := "/" + a.System + strings.TrimSuffix(o.Path, "/")

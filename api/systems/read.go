@@ -101,6 +101,9 @@ func (q *Request) Problemf(field, format string, args ...any) {
 	}
 }
 
+// Wrong is what has been found to be wrong by now, for a use case that refuses it with what it finds itself.
+func (q *Request) Wrong() []hooks.FieldError { return slices.Clone(q.problems) }
+
 // Err says all that is wrong with the request, as far as is known by now; nil if nothing is.
 func (q *Request) Err() error {
 	if len(q.problems) == 0 {

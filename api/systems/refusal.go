@@ -17,6 +17,7 @@ type Refusal struct { //nolint:errname // mostly it is what an answer is made of
 	Status  int
 	Message string
 	Fields  []hooks.FieldError // named as the system names them
+	Code    string             // of the system's own; "" = what the status says
 }
 
 // Error implements error: the message, or what is wrong with each field.

@@ -14,18 +14,25 @@ func (q *Request) work(o *Operation, h Handler) error {
 	if err := q.receive(); err != nil {
 		return err
 	}
-	ctx, leave, err := q.API.Hooks.Enter(q.Ctx(), q.Tenant)
+	if !o.Publishes {
+		ctx, leave, err := q.API.Hooks.Enter(q.Ctx(), q.Tenant)
+		if err != nil {
+			return err
+		}
+		defer leave()
+		q.Request = q.Request.WithContext(ctx)
+	}
+	done, err := q.API.Hooks.Expand(q.Ctx(), q.Tenant, len(q.arrived))
 	if err != nil {
 		return err
 	}
-	defer leave()
-	q.Request = q.Request.WithContext(ctx)
-	done, err := q.API.Hooks.Expand(ctx, q.Tenant, len(q.arrived))
-	if err != nil {
-		return err
+	err = q.read(o)
+	if o.Publishes { // checking the events takes the same room
+		done()
+	} else {
+		defer done()
 	}
-	defer done()
-	if err := q.read(o); err != nil {
+	if err != nil {
 		return err
 	}
 	if len(o.Query)+len(o.Fields) == 0 { // nothing is left to the handler to check

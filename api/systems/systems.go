@@ -3,11 +3,12 @@
 // its own beside this one; to add another, copy the smallest (api/up42), give it its wire format in internal/wire and
 // its event types in internal/catalog.
 //
-// It holds no state and no rules: what may change is said in internal/hooks. It must not import the native API, the
+// It holds no state but the answers that repeated idempotency keys get, and no rules: what may change is said in internal/hooks. It must not import the native API, the
 // database drivers, or Temporal.
 package systems
 
 import (
+	"errors"
 	"log/slog"
 	"net/http"
 
@@ -41,6 +42,14 @@ type Form struct {
 	Challenge string
 	// TenantParam is the path parameter that names the tenant; "" = the key's own tenant, so that admin keys have none.
 	TenantParam string
+	// TenantName gives the name of the tenant that the path parameter stands for; nil = what the path says.
+	TenantName func(string) string
+	// HidesTenants: a key is answered that there is no such tenant where the path names another one than its own.
+	HidesTenants bool
+	// Unbuilt names the original's call that a request makes if this API has no such route; "" = the original has none either.
+	Unbuilt func(*http.Request) string
+	// Repeats: a POST that repeats the Idempotency-Key of an earlier one gets its answer, whatever its body is.
+	Repeats bool
 	// Invalid is the status of a request that is well-formed but wrong.
 	Invalid int
 	// Fields gives the system's names of what hooks.FieldError calls otherwise.
@@ -57,6 +66,7 @@ type API struct {
 	Options
 	engine     *gin.Engine
 	operations []Operation
+	repeats    *repeats
 }
 
 // Handler answers a request that is allowed and has been read, or returns why it does not: a *Refusal, a *hooks.Error, or
@@ -76,21 +86,39 @@ func New(f Form, o Options) *API {
 	a.engine.HandleMethodNotAllowed = true
 	a.engine.RedirectTrailingSlash = false // a redirect loses the body of a POST; Handle adds both forms
 	a.engine.Use(a.recover, a.judge)
-	a.engine.NoRoute(func(c *gin.Context) {
-		f.Refuse(c, Refusal{Status: http.StatusNotFound, Message: "there is no such resource"})
-	})
-	a.engine.NoMethod(func(c *gin.Context) {
-		f.Refuse(c, Refusal{Status: http.StatusMethodNotAllowed, Message: "the method is not allowed here"})
-	})
+	if f.Repeats {
+		a.repeats = newRepeats()
+	}
+	a.engine.NoRoute(a.lacks(http.StatusNotFound, "there is no such resource"))
+	a.engine.NoMethod(a.lacks(http.StatusMethodNotAllowed, "the method is not allowed here"))
 	return a
+}
+
+// lacks refuses a request that no operation is for: with 501 if the original has one, with this status otherwise.
+func (a *API) lacks(status int, message string) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		if a.Unbuilt != nil {
+			if call := a.Unbuilt(c.Request); call != "" {
+				a.Refuse(c, Refusal{Status: http.StatusNotImplemented, Message: call + " is not implemented"})
+				return
+			}
+		}
+		a.Refuse(c, Refusal{Status: status, Message: message})
+	}
 }
 
 // serve answers the requests of one operation.
 func (a *API) serve(o *Operation, h Handler) gin.HandlerFunc {
 	return func(c *gin.Context) {
-		q, err := a.admit(c, o.Roles)
+		if o.Anyone {
+			if err := h(&Request{Context: c, API: a}); err != nil {
+				a.refuse(c, err)
+			}
+			return
+		}
+		q, err := a.admit(c, o)
 		if err == nil {
-			err = q.work(o, h)
+			err = q.once(o, func() error { return q.work(o, h) })
 		}
 		if err != nil {
 			a.refuse(c, err)
@@ -107,30 +135,47 @@ func (a *API) Mount(r gin.IRouter) {
 	a.mounted()
 }
 
-// admit finds out who asks and for which tenant. Keys of the roles may do it, beside those that may do everything.
-func (a *API) admit(c *gin.Context, roles []models.Role) (*Request, error) {
+// admit finds out who asks and for which tenant. Keys of the operation's roles may do it, beside those that may do everything.
+func (a *API) admit(c *gin.Context, o *Operation) (*Request, error) {
 	who, err := a.Hooks.Authenticate(c.Request.Context(), a.Key(c.Request))
 	if err != nil {
 		return nil, err
 	}
 	c.Request = c.Request.WithContext(hooks.Acting(c.Request.Context(), who))
-	tenant := who.Tenant
-	if named := c.Param(a.TenantParam); named != "" {
-		switch {
-		case !callers.Storable(named):
-			return nil, hooks.Refuse(hooks.NotFound, "there is no such tenant")
-		case who.Role != models.RoleAdmin && named != models.TenantSlug(tenant):
-			return nil, hooks.Refuse(hooks.Forbidden, "the key does not allow this")
-		}
-		if tenant, err = a.Hooks.TenantID(c.Request.Context(), who, named); err != nil {
-			return nil, err
-		}
+	if o.Admins && who.Role != models.RoleAdmin {
+		return nil, hooks.Refuse(hooks.Forbidden, "the key does not allow this")
 	}
+	tenant, err := a.tenant(c, o, who)
 	switch {
+	case err != nil:
+		return nil, err
 	case tenant == "" && a.TenantParam == "":
 		return nil, hooks.Refuse(hooks.Forbidden, "this API takes a tenant's key, and the key is an administrator's")
-	case !who.May(tenant, roles...):
+	case !who.May(tenant, o.Roles...):
 		return nil, hooks.Refuse(hooks.Forbidden, "the key does not allow this")
 	}
 	return &Request{Context: c, API: a, Who: who, Tenant: tenant}, nil
+}
+
+// tenant is the tenant that the path names, or else the key's own.
+func (a *API) tenant(c *gin.Context, o *Operation, who hooks.Principal) (string, error) {
+	named := c.Param(a.TenantParam)
+	if named == "" {
+		return who.Tenant, nil
+	}
+	if a.TenantName != nil {
+		named = a.TenantName(named)
+	}
+	switch {
+	case !callers.Storable(named):
+		return "", hooks.Refuse(hooks.NotFound, "there is no such tenant")
+	case who.Role != models.RoleAdmin && named != models.TenantSlug(who.Tenant) && !a.HidesTenants:
+		return "", hooks.Refuse(hooks.Forbidden, "the key does not allow this")
+	}
+	tenant, err := a.Hooks.TenantID(c.Request.Context(), who, named)
+	refused, ok := errors.AsType[*hooks.Error](err)
+	if ok && refused.Code == hooks.NotFound && o.MakesTenant && who.Role == models.RoleAdmin {
+		return "", nil
+	}
+	return tenant, err
 }

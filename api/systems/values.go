@@ -1,6 +1,8 @@
 package systems
 
 import (
+	"encoding/json"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -23,6 +25,30 @@ func (v Values) Names(name string) *[]string { return value[[]string](v, name) }
 func (v Values) Objects(name string) []Values {
 	list, _ := v[name].([]Values)
 	return list
+}
+
+// Map gives an object of texts, nil if none is given. Of a member that is null it has a nil text.
+func (v Values) Map(name string) map[string]*string {
+	texts, _ := v[name].(map[string]*string)
+	return texts
+}
+
+// Nested gives an object of fields, nil if none is given.
+func (v Values) Nested(name string) Values {
+	fields, _ := v[name].(Values)
+	return fields
+}
+
+// Raw gives JSON as it was sent, nil if none is given.
+func (v Values) Raw(name string) json.RawMessage {
+	raw, _ := v[name].(json.RawMessage)
+	return raw
+}
+
+// Given reports whether there is a value, and be it null.
+func (v Values) Given(name string) bool {
+	_, ok := v[name]
+	return ok
 }
 
 // Number gives a whole number, or otherwise if none is given.
@@ -58,10 +84,14 @@ func value[T any](v Values, name string) *T {
 	return nil
 }
 
-// put notes a value that has been read. A field that has one already is given twice.
+// put notes a value that has been read. A field that has one already is given twice, unless it has two names and one value.
 func (q *Request) put(in Values, path string, f *Field, v any) {
-	if _, twice := in[f.Name]; twice {
-		q.Problemf(path, "is given twice")
+	if was, twice := in[f.Name]; twice {
+		if f.Alias == "" {
+			q.Problemf(path, "is given twice")
+		} else if !reflect.DeepEqual(was, v) {
+			q.Problemf(path, "is given as %s and as %s, with different values", f.Name, f.Alias)
+		}
 		return
 	}
 	in[f.Name] = v

@@ -48,10 +48,12 @@ type Published struct {
 // PublishRequest is one publish call: all of its events are accepted, or none.
 type PublishRequest struct {
 	Events []EventInput
-	Key    string    // idempotency key, or ""
-	Body   []byte    // of the request; compared when the key is seen again
-	Batch  bool      // names fields "events[i].…" in errors
-	By     Principal // who publishes; the zero value is Posthorn itself
+	Key    string // idempotency key, or ""
+	Body   []byte // of the request; compared when the key is seen again, unless AnyBody
+	// AnyBody: the idempotency key alone says that a request is the same.
+	AnyBody bool
+	Batch   bool      // names fields "events[i].…" in errors
+	By      Principal // who publishes; the zero value is Posthorn itself
 }
 
 // The tries of a publish whose tenant is being changed, and the longest wait before the second one.
@@ -163,7 +165,11 @@ func (s *Service) publish(ctx context.Context, v snapshot, tenant string, r Publ
 		return nil, Refuse(Unavailable, "more is waiting than can be started just now")
 	}
 	if r.Key != "" {
-		hash := sha256.Sum256(r.Body)
+		body := r.Body
+		if r.AnyBody {
+			body = nil
+		}
+		hash := sha256.Sum256(body)
 		a.request.BodyHash, a.request.Answer = hash[:], answer(a.published)
 	}
 	fault.Point("before-accept")

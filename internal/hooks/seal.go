@@ -132,6 +132,12 @@ func (s *Service) Headers(w *models.Webhook) (map[string]string, error) {
 	return masked, err
 }
 
+// HeaderValues gives a webhook's custom headers as they are, for the systems whose own API returns some of them.
+func (s *Service) HeaderValues(w *models.Webhook) (map[string]string, error) {
+	o, err := s.unseal(w)
+	return o.headers, err
+}
+
 // Secret gives the newest signing secret of a webhook, "" if it has none or it cannot be opened: for the systems whose own
 // API returns it.
 func (s *Service) Secret(w *models.Webhook) (string, error) {

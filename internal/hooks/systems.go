@@ -75,11 +75,20 @@ func (s *Service) SendExample(ctx context.Context, tenant, id, eventType string)
 	if err != nil {
 		return TestResult{}, err
 	}
+	return s.SendSample(ctx, tenant, id, eventType, s.example(ctx, tenant, w.Profile, eventType))
+}
+
+// SendSample is SendExample with data of the caller's.
+func (s *Service) SendSample(ctx context.Context, tenant, id, eventType string, data []byte) (TestResult, error) {
+	w, err := s.Webhook(ctx, tenant, id)
+	if err != nil {
+		return TestResult{}, err
+	}
 	opened, err := s.unseal(&w)
 	if err != nil {
 		return TestResult{}, err
 	}
-	return s.testOnce(ctx, s.receiver(&w, opened), eventType, s.example(ctx, tenant, w.Profile, eventType))
+	return s.testOnce(ctx, s.receiver(&w, opened), eventType, data)
 }
 
 // Preview gives the body that a webhook of this profile would get for the example of an event type.

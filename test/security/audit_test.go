@@ -66,7 +66,7 @@ func TestEveryChangeIsLogged(t *testing.T) {
 				require.NotEmpty(t, e.TargetKind)
 				require.NotEmpty(t, e.TargetID)
 				require.Contains(t, models.AuditActions, e.Action)
-				if e.TargetKind != "event_type" {
+				if e.TargetKind != "event_type" && e.Action != models.AuditTenantCreated {
 					require.Equal(t, x.slug, e.TenantSlug)
 				}
 				text, err := json.Marshal(e)
@@ -104,7 +104,7 @@ func TestRefusedCallsAreNotLogged(t *testing.T) {
 					require.Equal(t, http.StatusForbidden, w.do(o, x, key).Code)
 				}
 			}
-			if o.namesThings() && !strings.HasPrefix(o.route, "PUT /v1/event-types") {
+			if o.namesThings() && !(strings.HasPrefix(o.route, "PUT ") && strings.Contains(o.route, "/event-type")) {
 				w.reach(o, x.slug, w.ghosts(x.slug), x.key)
 				w.reach(o, x.slug, w.ghosts(x.slug), hookstest.AdminKey)
 			}

@@ -73,12 +73,12 @@ func TestNoTenantReachesAnother(t *testing.T) {
 
 // namesTenant reports whether a tenant stands in the path.
 func (o operation) namesTenant() bool {
-	return strings.Contains(o.route, "/:tenant") || strings.Contains(o.route, "/:workspace")
+	return strings.Contains(o.route, "/:tenant") || strings.Contains(o.route, "/:workspace") || strings.Contains(o.route, "/:app_id")
 }
 
 // namesThings reports whether something of a tenant's stands in the path.
 func (o operation) namesThings() bool {
-	for _, name := range []string{"/:id", "/:uid", "/:uuid", "/:name"} {
+	for _, name := range []string{"/:id", "/:uid", "/:uuid", "/:name", "/:endpoint_id", "/:msg_id"} {
 		if strings.Contains(o.route, name) {
 			return true
 		}

@@ -23,16 +23,18 @@ import (
 	"github.com/posthorn/posthorn/api/im4"
 	"github.com/posthorn/posthorn/api/languageweaver"
 	"github.com/posthorn/posthorn/api/phrase"
+	"github.com/posthorn/posthorn/api/svix"
 	"github.com/posthorn/posthorn/api/systems"
 	"github.com/posthorn/posthorn/api/up42"
 	"github.com/posthorn/posthorn/internal/hooks"
 	"github.com/posthorn/posthorn/internal/hookstest"
 	"github.com/posthorn/posthorn/internal/sender"
+	"github.com/posthorn/posthorn/internal/wire"
 	"github.com/posthorn/posthorn/models"
 )
 
-// five are the outside systems' APIs.
-var five = []func(gin.IRouter, systems.Options){im4.Mount, phrase.Mount, languageweaver.Mount, ewarehousing.Mount, up42.Mount}
+// outside are the outside systems' APIs.
+var outside = []func(gin.IRouter, systems.Options){im4.Mount, phrase.Mount, languageweaver.Mount, ewarehousing.Mount, up42.Mount, svix.Mount}
 
 // receives takes every POST.
 type receives struct{}
@@ -56,7 +58,7 @@ func newWorld(t *testing.T) *world {
 	var inner []gin.RouteInfo
 	var names []string
 	o := api.Options{Hooks: w.Hooks, Store: w.Store, Registry: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler)}
-	for _, mount := range five {
+	for _, mount := range outside {
 		o.Systems = append(o.Systems, func(r gin.IRouter) {
 			mount(r, systems.Options{Hooks: w.Hooks, Mounted: func(a *systems.API) {
 				inner, names = append(inner, a.Routes()...), append(names, "/"+a.System)
@@ -183,8 +185,14 @@ func (w *world) target(o operation, slug string, x *things) (method, target stri
 			continue
 		}
 		switch name {
-		case "tenant", "workspace":
+		case "tenant", "workspace", "app_id":
 			segments[i] = slug
+		case "endpoint_id":
+			segments[i] = "ep_" + bare(x.ids["webhook"])
+		case "msg_id":
+			segments[i] = wire.MessageID(x.ids["event"])
+		case "attempt_id":
+			segments[i] = "atmpt_" + strings.TrimPrefix(x.ids["call"], models.PrefixAttempt)
 		case "system":
 			segments[i] = "up42"
 		case "name":

@@ -1,0 +1,369 @@
+package svix
+
+import (
+	"cmp"
+	"context"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/posthorn/posthorn/api/systems"
+	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/wire"
+	"github.com/posthorn/posthorn/models"
+)
+
+func attempts(api *systems.API) {
+	expanded := systems.Field{Name: "expanded_statuses", Kind: systems.Flag}
+	status := systems.Field{Name: "status", Kind: systems.Number, Max: statusCanceled}
+	class := systems.Field{Name: "status_code_class", Kind: systems.Number, Max: 500}
+	withMsg := systems.Field{Name: "with_msg", Kind: systems.Flag}
+	api.Handle(systems.Operation{Method: http.MethodGet, Path: oneApp + "/attempt/endpoint/:endpoint_id",
+		Query: slices.Concat(paging, bounds, []systems.Field{status, class, withMsg, expanded})}, listByEndpoint)
+	api.Handle(systems.Operation{Method: http.MethodGet, Path: oneApp + "/attempt/msg/:msg_id",
+		Query: slices.Concat(paging, bounds, []systems.Field{status, class, {Name: "endpoint_id"}, expanded})}, listByMessage)
+	api.Handle(systems.Operation{Method: http.MethodGet, Path: oneMessage + "/attempt/:attempt_id", Query: []systems.Field{expanded}}, showAttempt)
+	api.Handle(systems.Operation{Method: http.MethodGet, Path: oneEndpoint + "/msg",
+		Query: slices.Concat(paging, bounds, []systems.Field{status, expanded})}, listAttemptedMessages)
+	api.Handle(systems.Operation{Method: http.MethodGet, Path: oneMessage + "/endpoint", Query: paging}, listDestinations)
+	api.Handle(systems.Operation{Method: http.MethodPost, Path: oneMessage + "/endpoint/:endpoint_id/resend"}, resend)
+}
+
+// The statuses of a message, a destination or an attempt.
+const (
+	statusSuccess = iota
+	statusPending
+	statusFail
+	statusSending
+	statusCanceled
+)
+
+var statusTexts = []string{"success", "pending", "fail", "sending", "canceled"}
+
+type attempt struct {
+	ID                 string    `json:"id"`
+	MsgID              string    `json:"msgId"`
+	EndpointID         string    `json:"endpointId"`
+	URL                string    `json:"url"`
+	Response           string    `json:"response"`
+	ResponseStatusCode int       `json:"responseStatusCode"`
+	ResponseDurationMS int64     `json:"responseDurationMs"`
+	Status             int       `json:"status"`
+	StatusText         string    `json:"statusText"`
+	TriggerType        int       `json:"triggerType"` // 0: Posthorn does not note which attempts were asked for
+	Timestamp          time.Time `json:"timestamp"`
+	Msg                *message  `json:"msg,omitempty"`
+}
+
+var outcomes = map[models.Outcome]int{models.OutcomeReceived: statusSuccess, models.OutcomeFailed: statusFail, models.OutcomeRepeating: statusSending}
+
+func attemptOf(q *systems.Request, a *models.ListedAttempt, content bool) attempt {
+	v := attempt{ID: attemptID(a.ID), MsgID: wire.MessageID(a.EventID), EndpointID: endpointID(a.WebhookID), URL: q.URL(a.URL),
+		ResponseStatusCode: a.StatusCode, ResponseDurationMS: a.DurationMS, Status: outcomes[a.Outcome], Timestamp: a.StartedAt.UTC()}
+	v.StatusText = statusTexts[v.Status]
+	if content {
+		v.Response = strings.ToValidUTF8(string(a.ResponseBody), "\uFFFD")
+		if a.StatusCode == 0 {
+			v.Response = a.Error
+		}
+	}
+	return v
+}
+
+func listByEndpoint(q *systems.Request) error {
+	w, err := endpointNamed(q)
+	if err != nil {
+		return err
+	}
+	return listAttempts(q, models.AttemptFilter{WebhookID: w.ID})
+}
+
+func listByMessage(q *systems.Request) error {
+	e, err := eventNamed(q)
+	if err != nil {
+		return err
+	}
+	f := models.AttemptFilter{EventID: e.ID}
+	if id := q.In.String("endpoint_id"); id != "" {
+		if f.WebhookID = native(id, prefixEndpoint, models.PrefixWebhook); f.WebhookID == "" {
+			q.Problemf("endpoint_id", "is not the id of an endpoint")
+		}
+	}
+	return listAttempts(q, f)
+}
+
+// none reports whether no attempt has the status that is asked for.
+func none(status *int) bool {
+	return status != nil && (*status == statusPending || *status == statusCanceled)
+}
+
+func listAttempts(q *systems.Request, f models.AttemptFilter) error {
+	w, err := windowOf(q, descending, descending, keyOf(prefixAttempt, models.PrefixAttempt))
+	if err != nil {
+		return err
+	}
+	status := number(q, "status")
+	for outcome, of := range outcomes {
+		if status != nil && *status == of {
+			f.Outcome = outcome
+		}
+	}
+	if class := number(q, "status_code_class"); class != nil {
+		if f.StatusClass = new(*class / 100); *class%100 != 0 {
+			q.Problemf("status_code_class", "must be 0, 100, 200, 300, 400 or 500")
+		}
+	}
+	f.EventTypes, f.Since, f.Until = q.In.List("event_types"), instant(q, "after"), instant(q, "before")
+	if err := check(q, ofFilter); err != nil {
+		return err
+	}
+	if none(status) {
+		return answerList(q, w, []attempt{}, nil, false)
+	}
+	rows, next, err := q.API.Hooks.Attempts(q.Ctx(), q.Tenant, f, w.page)
+	if err != nil {
+		return err
+	}
+	data := make([]attempt, len(rows))
+	for i := range rows {
+		data[i] = attemptOf(q, &rows[i], flag(q, "with_content", true))
+	}
+	if flag(q, "with_msg", false) {
+		if err := addMessages(q, data, rows); err != nil {
+			return err
+		}
+	}
+	return answerList(q, w, data, func(a *attempt) string { return a.ID }, next != "")
+}
+
+// addMessages adds to each attempt its message, without the payload.
+func addMessages(q *systems.Request, data []attempt, rows []models.ListedAttempt) error {
+	ids := make([]string, len(rows))
+	for i := range rows {
+		ids[i] = rows[i].EventID
+	}
+	events, err := q.API.Hooks.EventsByID(q.Ctx(), q.Tenant, ids)
+	for i := range rows {
+		if e := events[rows[i].EventID]; e != nil {
+			data[i].Msg = new(messageOf(e, false))
+		}
+	}
+	return err
+}
+
+// number reads a number of the query, nil if none is given.
+func number(q *systems.Request, name string) *int {
+	if n := q.In.Number(name, -1); n >= 0 {
+		return &n
+	}
+	return nil
+}
+
+func showAttempt(q *systems.Request) error {
+	e, err := eventNamed(q)
+	if err == nil {
+		err = q.Err()
+	}
+	if err != nil {
+		return err
+	}
+	missing := hooks.Refuse(hooks.NotFound, "there is no such attempt")
+	id := native(q.Param("attempt_id"), prefixAttempt, models.PrefixAttempt)
+	if id == "" {
+		return missing
+	}
+	a, err := q.API.Hooks.Attempt(q.Ctx(), q.Tenant, id)
+	switch {
+	case err != nil:
+		return err
+	case a.EventID != e.ID:
+		return missing
+	}
+	q.PureJSON(http.StatusOK, attemptOf(q, &a, true))
+	return nil
+}
+
+// statusOf is where a delivery is. What is held waits, as what has not been attempted does.
+func statusOf(d *models.Delivery) int {
+	switch {
+	case d.Status == models.Delivered:
+		return statusSuccess
+	case d.Status == models.Failed:
+		return statusFail
+	case d.Status == models.Canceled:
+		return statusCanceled
+	case d.Status == models.Pending && d.Attempts > 0:
+		return statusSending
+	}
+	return statusPending
+}
+
+// progress is what there is of a delivery in lists of messages and of endpoints.
+type progress struct {
+	Status      int        `json:"status"`
+	StatusText  string     `json:"statusText"`
+	NextAttempt *time.Time `json:"nextAttempt"`
+}
+
+// progressOf is a delivery's progress. A client that does not know of canceled ones gets success for them, as Svix has it.
+func progressOf(d *models.Delivery, expanded bool) progress {
+	p := progress{Status: statusOf(d), NextAttempt: d.NextAttemptAt}
+	if p.Status == statusCanceled && !expanded {
+		p.Status = statusSuccess
+	}
+	p.StatusText = statusTexts[p.Status]
+	return p
+}
+
+type attemptedMessage struct {
+	message
+	progress
+}
+
+// filterOf narrows deliveries to those with a status.
+func filterOf(f *models.DeliveryFilter, status *int) {
+	if status == nil {
+		return
+	}
+	switch *status {
+	case statusSuccess:
+		f.Status = models.Delivered
+	case statusPending:
+		f.Untried = true
+	case statusFail:
+		f.Status = models.Failed
+	case statusSending:
+		f.Tried = true
+	case statusCanceled:
+		f.Status = models.Canceled
+	}
+}
+
+// deliveryOf finds the delivery of an event to a webhook; the zero Delivery if there is none.
+func deliveryOf(q *systems.Request, eventID, webhookID string) (models.Delivery, error) {
+	rows, _, err := q.API.Hooks.Deliveries(q.Ctx(), q.Tenant, models.DeliveryFilter{EventID: eventID, WebhookID: webhookID}, models.Page{Limit: 1})
+	if err != nil || len(rows) == 0 {
+		return models.Delivery{}, err
+	}
+	return rows[0], nil
+}
+
+func keyOfDelivery(d *models.Delivery) []string {
+	if d.ID == "" {
+		return nil
+	}
+	return []string{d.ID}
+}
+
+func listAttemptedMessages(q *systems.Request) error {
+	to, err := endpointNamed(q)
+	if err != nil {
+		return err
+	}
+	w, err := windowOf(q, descending, descending, func(id string) ([]string, error) {
+		d, err := eventOf(q, id, func(_ context.Context, _, id string) (models.Delivery, error) {
+			d, err := deliveryOf(q, id, to.ID)
+			if err == nil && d.ID == "" {
+				err = hooks.Refuse(hooks.NotFound, "there is no such delivery")
+			}
+			return d, err
+		})
+		if isNotFound(err) {
+			err = nil
+		}
+		return keyOfDelivery(&d), err
+	})
+	if err != nil {
+		return err
+	}
+	f := models.DeliveryFilter{WebhookID: to.ID, EventTypes: q.In.List("event_types"), Since: instant(q, "after"), Until: instant(q, "before")}
+	filterOf(&f, number(q, "status"))
+	if err := check(q, ofFilter); err != nil {
+		return err
+	}
+	deliveries, next, err := q.API.Hooks.Deliveries(q.Ctx(), q.Tenant, f, w.page)
+	if err != nil {
+		return err
+	}
+	events, err := withData(q, deliveries, func(d *models.Delivery) string { return d.EventID })
+	if err != nil {
+		return err
+	}
+	data := make([]attemptedMessage, len(events))
+	for i := range events {
+		if d := &deliveries[i]; events[i].ID == "" { // it was removed meanwhile
+			events[i] = models.Event{ID: d.EventID, Type: d.EventType, CreatedAt: d.CreatedAt, ErasedAt: &d.CreatedAt}
+		}
+		data[i] = attemptedMessage{messageOf(&events[i], flag(q, "with_content", true)), progressOf(&deliveries[i], flag(q, "expanded_statuses", false))}
+	}
+	return answerList(q, w, data, func(m *attemptedMessage) string { return m.ID }, next != "" || len(events) < len(deliveries))
+}
+
+type destination struct {
+	endpoint
+	progress
+}
+
+// listDestinations lists the endpoints that a message is due to, deleted ones too.
+func listDestinations(q *systems.Request) error {
+	e, err := eventNamed(q)
+	if err != nil {
+		return err
+	}
+	w, err := windowOf(q, descending, descending, func(id string) ([]string, error) {
+		if id = native(id, prefixEndpoint, models.PrefixWebhook); id == "" {
+			return nil, nil
+		}
+		d, err := deliveryOf(q, e.ID, id)
+		return keyOfDelivery(&d), err
+	})
+	if err == nil {
+		err = q.Err()
+	}
+	if err != nil {
+		return err
+	}
+	deliveries, next, err := q.API.Hooks.Deliveries(q.Ctx(), q.Tenant, models.DeliveryFilter{EventID: e.ID}, w.page)
+	if err != nil {
+		return err
+	}
+	ids := make([]string, len(deliveries))
+	for i := range deliveries {
+		ids[i] = deliveries[i].WebhookID
+	}
+	webhooks, err := q.API.Hooks.WebhooksByID(q.Ctx(), q.Tenant, ids)
+	if err != nil {
+		return err
+	}
+	data := make([]destination, len(deliveries))
+	for i := range deliveries {
+		of := cmp.Or(webhooks[ids[i]], &models.Webhook{ID: ids[i]})
+		data[i] = destination{endpointOf(q, of), progressOf(&deliveries[i], true)}
+	}
+	return answerList(q, w, data, func(d *destination) string { return d.ID }, next != "")
+}
+
+// resend makes a delivery again.
+func resend(q *systems.Request) error {
+	e, err := eventNamed(q)
+	if err != nil {
+		return err
+	}
+	w, err := endpointNamed(q)
+	if err != nil {
+		return err
+	}
+	d, err := deliveryOf(q, e.ID, w.ID)
+	switch {
+	case err != nil:
+		return err
+	case d.ID == "":
+		return notYet("this message was not due to this endpoint when it was accepted, and cannot be sent to it yet")
+	}
+	if _, err := q.API.Hooks.RetryDelivery(q.Ctx(), q.Tenant, d.ID); err != nil {
+		return err
+	}
+	q.PureJSON(http.StatusAccepted, struct{}{})
+	return nil
+}

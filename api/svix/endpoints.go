@@ -1,0 +1,321 @@
+package svix
+
+import (
+	"cmp"
+	"math"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/posthorn/posthorn/api/systems"
+	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/wire"
+	"github.com/posthorn/posthorn/models"
+)
+
+// endpointFields are those of an endpoint. Its headers come when it is made, and by a call of their own later.
+func endpointFields(required bool, more ...systems.Field) []systems.Field {
+	return append([]systems.Field{
+		{Name: "url", Required: required},
+		{Name: "description"},
+		{Name: "disabled", Kind: systems.Flag},
+		{Name: "filterTypes", Alias: "eventTypes", Kind: systems.Names, Nullable: true},
+		{Name: "rateLimit", Alias: "throttleRate", Kind: systems.Number, Min: 1, Max: maxRate, Nullable: true},
+		{Name: "channels", Kind: systems.Names},
+		{Name: "metadata", Kind: systems.Map},
+		{Name: "uid"},
+		{Name: "version", Kind: systems.Number, ReadOnly: true},
+		{Name: "id", ReadOnly: true},
+		{Name: "createdAt", ReadOnly: true},
+		{Name: "updatedAt", ReadOnly: true},
+	}, more...)
+}
+
+func endpoints(api *systems.API) {
+	secret := systems.Field{Name: "secret"}
+	api.Handle(systems.Operation{Method: http.MethodGet, Path: endpointsOf, Query: sorting}, listEndpoints)
+	api.Handle(systems.Operation{Method: http.MethodPost, Path: endpointsOf, Body: systems.JSON,
+		Fields: endpointFields(true, secret, systems.Field{Name: "headers", Kind: systems.Map})}, createEndpoint)
+	api.Handle(systems.Operation{Method: http.MethodGet, Path: oneEndpoint}, showEndpoint)
+	api.Handle(systems.Operation{Method: http.MethodPut, Path: oneEndpoint, Body: systems.JSON, Fields: endpointFields(true)}, putEndpoint)
+	api.Handle(systems.Operation{Method: http.MethodPatch, Path: oneEndpoint, Body: systems.JSON, Fields: endpointFields(false, secret)}, patchEndpoint)
+	api.Handle(systems.Operation{Method: http.MethodDelete, Path: oneEndpoint}, deleteEndpoint)
+	api.Handle(systems.Operation{Method: http.MethodPost, Path: oneEndpoint + "/recover", Body: systems.JSON,
+		Fields: []systems.Field{{Name: "since", Required: true}, {Name: "until"}}}, recoverEndpoint)
+	api.Handle(systems.Operation{Method: http.MethodPost, Path: oneEndpoint + "/send-example", Body: systems.JSON,
+		Fields: []systems.Field{{Name: "eventType", Required: true}, {Name: "exampleIndex", Kind: systems.Number, Max: maxExamples}}}, sendExample)
+}
+
+type endpoint struct {
+	ID           string            `json:"id"`
+	UID          *string           `json:"uid"`
+	URL          string            `json:"url"`
+	Description  string            `json:"description"`
+	Disabled     bool              `json:"disabled"`
+	FilterTypes  []string          `json:"filterTypes"` // null = every type
+	EventTypes   []string          `json:"eventTypes"`
+	Channels     []string          `json:"channels"`
+	RateLimit    *int              `json:"rateLimit"`
+	ThrottleRate *int              `json:"throttleRate"`
+	Metadata     map[string]string `json:"metadata"`
+	Version      int               `json:"version"`
+	CreatedAt    time.Time         `json:"createdAt"`
+	UpdatedAt    time.Time         `json:"updatedAt"`
+}
+
+func endpointOf(q *systems.Request, w *models.Webhook) endpoint {
+	e := endpoint{ID: endpointID(w.ID), URL: q.URL(w.URL), Description: w.Description, Disabled: w.Status != models.WebhookActive,
+		Metadata: map[string]string{}, Version: 1, CreatedAt: w.CreatedAt.UTC(), UpdatedAt: w.UpdatedAt.UTC()}
+	if len(w.EventTypes) > 0 {
+		e.FilterTypes, e.EventTypes = w.EventTypes, w.EventTypes
+	}
+	if w.RateLimit > 0 { // /v1 knows less than one a second
+		e.RateLimit = new(int(math.Ceil(w.RateLimit)))
+		e.ThrottleRate = e.RateLimit
+	}
+	return e
+}
+
+func answerEndpoint(q *systems.Request, status int, w models.Webhook, err error) error {
+	if err != nil {
+		return err
+	}
+	q.PureJSON(status, endpointOf(q, &w))
+	return nil
+}
+
+// endpointNamed reads the webhook that the path names. All of the tenant's webhooks are endpoints, whatever made them.
+func endpointNamed(q *systems.Request) (models.Webhook, error) {
+	id := native(q.Param("endpoint_id"), prefixEndpoint, models.PrefixWebhook)
+	if id == "" {
+		return models.Webhook{}, hooks.Refuse(hooks.NotFound, "there is no such endpoint")
+	}
+	return q.API.Hooks.Webhook(q.Ctx(), q.Tenant, id)
+}
+
+func listEndpoints(q *systems.Request) error {
+	w, err := windowOf(q, ascending, ascending, keyOf(prefixEndpoint, models.PrefixWebhook))
+	if err == nil {
+		err = q.Err()
+	}
+	if err != nil {
+		return err
+	}
+	webhooks, next, err := q.API.Hooks.Webhooks(q.Ctx(), q.Tenant, models.WebhookFilter{}, w.page)
+	if err != nil {
+		return err
+	}
+	data := make([]endpoint, len(webhooks))
+	for i := range webhooks {
+		data[i] = endpointOf(q, &webhooks[i])
+	}
+	return answerList(q, w, data, func(e *endpoint) string { return e.ID }, next != "")
+}
+
+// keyOf makes the sort key of a list that is sorted by ids.
+func keyOf(svix, own string) func(id string) ([]string, error) {
+	return func(id string) ([]string, error) {
+		if id = native(id, svix, own); id == "" {
+			return nil, nil
+		}
+		return []string{id}, nil
+	}
+}
+
+// read takes an endpoint from the body. whole: what is not given gets its default, and otherwise stays as it is.
+func read(q *systems.Request, whole bool) hooks.WebhookChange {
+	c := hooks.WebhookChange{URL: q.In.Text("url"), Description: q.In.Text("description"), EventTypes: q.In.Names("filterTypes"), By: q.Who.Name}
+	if disabled := q.In.Flag("disabled"); disabled != nil || whole {
+		c.Active = new(disabled == nil || !*disabled)
+	}
+	if c.Description == nil && whole {
+		c.Description = new("")
+	}
+	if c.EventTypes == nil && (whole || q.In.IsNull("filterTypes")) {
+		c.EventTypes = &[]string{}
+	}
+	if rate := q.In.Number("rateLimit", 0); rate > 0 || whole || q.In.IsNull("rateLimit") {
+		c.RateLimit = new(float64(rate))
+	}
+	if secret := q.In.Text("secret"); secret != nil {
+		c.Secret = new(prefixed(*secret))
+	}
+	if channels := q.In.Names("channels"); channels != nil && len(*channels) == 0 {
+		q.Problemf("channels", "must not be empty: null means all")
+	}
+	c.Wrong = q.Wrong()
+	return c
+}
+
+// prefixed gives a secret the prefix without which Svix takes it as well.
+func prefixed(secret string) string {
+	if secret == "" || strings.HasPrefix(secret, "whsec_") || strings.HasPrefix(secret, "whsk_") {
+		return secret
+	}
+	return "whsec_" + secret
+}
+
+// kept refuses what is not kept of an endpoint. What is wrong with it is said by the use case, with what that finds itself.
+func kept(q *systems.Request, c *hooks.WebhookChange) error {
+	if len(c.Wrong) > 0 {
+		return nil
+	}
+	return check(q, ofEndpoint)
+}
+
+func createEndpoint(q *systems.Request) error {
+	c := read(q, true)
+	if c.URL == nil { // the use case would say so again, in other words
+		return q.Err()
+	}
+	c.Profile = wire.ProfileSvix
+	if headers := q.In.Map("headers"); headers != nil {
+		c.Headers = new(texts(headers))
+	}
+	if err := kept(q, &c); err != nil {
+		return err
+	}
+	w, _, err := q.API.Hooks.CreateWebhook(q.Ctx(), q.Tenant, c)
+	return answerEndpoint(q, http.StatusCreated, w, err)
+}
+
+// texts is an object without its nulls.
+func texts(of map[string]*string) map[string]string {
+	all := map[string]string{}
+	for name, text := range of {
+		if text != nil {
+			all[name] = *text
+		}
+	}
+	return all
+}
+
+func showEndpoint(q *systems.Request) error {
+	w, err := endpointNamed(q)
+	return answerEndpoint(q, http.StatusOK, w, err)
+}
+
+// putEndpoint replaces an endpoint. Svix makes one with the uid that the path has if there is none; there are no uids yet.
+func putEndpoint(q *systems.Request) error {
+	w, err := endpointNamed(q)
+	if isNotFound(err) && !strings.HasPrefix(q.Param("endpoint_id"), prefixEndpoint) &&
+		!strings.HasPrefix(q.Param("endpoint_id"), models.PrefixWebhook) {
+		return notYet("an endpoint cannot be made with a uid yet")
+	}
+	if err != nil {
+		return err
+	}
+	return update(q, &w, read(q, true))
+}
+
+func patchEndpoint(q *systems.Request) error {
+	w, err := endpointNamed(q)
+	if err != nil {
+		return err
+	}
+	return update(q, &w, read(q, false))
+}
+
+// update changes a webhook. One that is not being sent to for any reason is disabled here, and stays as it is if that is what
+// the request says.
+func update(q *systems.Request, w *models.Webhook, c hooks.WebhookChange) error {
+	if err := kept(q, &c); err != nil {
+		return err
+	}
+	if c.Active != nil && *c.Active == (w.Status == models.WebhookActive) {
+		c.Active = nil
+	}
+	if c.RateLimit != nil && *c.RateLimit == math.Ceil(w.RateLimit) { // as it is shown
+		c.RateLimit = nil
+	}
+	changed, err := q.API.Hooks.UpdateWebhook(q.Ctx(), q.Tenant, w.ID, c)
+	return answerEndpoint(q, http.StatusOK, changed, err)
+}
+
+func deleteEndpoint(q *systems.Request) error {
+	w, err := endpointNamed(q)
+	if err == nil {
+		_, err = q.API.Hooks.DeleteWebhook(q.Ctx(), q.Tenant, w.ID)
+	}
+	if err != nil {
+		return err
+	}
+	return nothing(q)
+}
+
+// recoverFor is how far back a recovery may go, as in Svix.
+const recoverFor = 14 * 24 * time.Hour
+
+type task struct {
+	ID        string    `json:"id"`
+	Status    string    `json:"status"`
+	Task      string    `json:"task"`
+	UpdatedAt time.Time `json:"updatedAt"`
+}
+
+// recoverEndpoint sends again what has failed or was held.
+func recoverEndpoint(q *systems.Request) error {
+	w, err := endpointNamed(q)
+	if err != nil {
+		return err
+	}
+	since, until := instant(q, "since"), instant(q, "until")
+	if !since.IsZero() && q.API.Hooks.Now().Sub(since) > recoverFor {
+		q.Problemf("since", "must be at most 14 days ago")
+	}
+	if err := q.Err(); err != nil {
+		return err
+	}
+	r := hooks.RecoveryRequest{Since: &since}
+	if !until.IsZero() {
+		r.Until = &until
+	}
+	recovery, err := q.API.Hooks.Recover(q.Ctx(), q.Tenant, w.ID, r)
+	if err != nil {
+		return err
+	}
+	q.PureJSON(http.StatusAccepted, task{ID: prefixTask + strings.TrimPrefix(recovery.ID, models.PrefixRecovery), Status: "running",
+		Task: "endpoint.recover", UpdatedAt: recovery.CreatedAt.UTC()})
+	return nil
+}
+
+// The example that every installation has.
+const (
+	pingType    = "svix.ping"
+	pingPayload = `{"success":true}`
+	maxExamples = 1000
+)
+
+// sendExample POSTs an example of an event type now.
+func sendExample(q *systems.Request) error {
+	w, err := endpointNamed(q)
+	if err == nil {
+		err = q.Err()
+	}
+	if err != nil {
+		return err
+	}
+	name, payload := q.In.String("eventType"), pingPayload
+	if name != pingType {
+		t, err := q.API.Hooks.EventType(q.Ctx(), q.Tenant, name)
+		if err != nil {
+			return err
+		}
+		if payload = t.Example; payload == "" {
+			payload = "{}"
+		}
+	}
+	test, err := q.API.Hooks.SendSample(q.Ctx(), q.Tenant, w.ID, name, []byte(payload))
+	if err != nil {
+		return err
+	}
+	if !test.Received {
+		return &systems.Refusal{Status: http.StatusBadRequest, Message: "the example was not received: " + test.Attempt.Error}
+	}
+	id := test.Attempt.RequestHeaders["Webhook-Id"]
+	if !strings.HasPrefix(id, prefixMessage) { // an endpoint of another profile
+		id = wire.MessageID(cmp.Or(id, models.NewID(models.PrefixEvent)))
+	}
+	q.PureJSON(http.StatusOK, message{ID: id, EventType: name, Payload: object([]byte(payload)), Timestamp: test.Attempt.StartedAt.UTC()})
+	return nil
+}

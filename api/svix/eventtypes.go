@@ -1,0 +1,200 @@
+package svix
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/posthorn/posthorn/api/systems"
+	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/rawjson"
+	"github.com/posthorn/posthorn/models"
+)
+
+func eventTypeFields(named, required bool) []systems.Field {
+	fields := []systems.Field{
+		{Name: "description", Required: required},
+		{Name: "schemas", Kind: systems.Raw, Nullable: true},
+		{Name: "deprecated", Kind: systems.Flag},
+		{Name: "archived", Kind: systems.Flag},
+		{Name: "featureFlag"},
+		{Name: "featureFlags", Kind: systems.Names},
+		{Name: "groupName"},
+		{Name: "createdAt", ReadOnly: true},
+		{Name: "updatedAt", ReadOnly: true},
+	}
+	return append(fields, systems.Field{Name: "name", Required: named, ReadOnly: !named})
+}
+
+const (
+	typesPath = base + "/event-type"
+	oneType   = typesPath + "/:name"
+)
+
+func eventTypes(api *systems.API) {
+	all := []models.Role{models.RolePublish}
+	api.Handle(systems.Operation{Method: http.MethodGet, Path: typesPath, Roles: all, Query: append(slices.Clone(sorting),
+		systems.Field{Name: "with_content", Kind: systems.Flag}, systems.Field{Name: "include_archived", Kind: systems.Flag})}, listEventTypes)
+	api.Handle(systems.Operation{Method: http.MethodPost, Path: typesPath, Admins: true, Body: systems.JSON, Fields: eventTypeFields(true, true)},
+		createEventType)
+	api.Handle(systems.Operation{Method: http.MethodGet, Path: oneType, Roles: all}, showEventType)
+	api.Handle(systems.Operation{Method: http.MethodPut, Path: oneType, Admins: true, Body: systems.JSON, Fields: eventTypeFields(false, true)},
+		putEventType)
+	api.Handle(systems.Operation{Method: http.MethodPatch, Path: oneType, Admins: true, Body: systems.JSON, Fields: eventTypeFields(false, false)},
+		patchEventType)
+	api.Handle(systems.Operation{Method: http.MethodDelete, Path: oneType, Admins: true, Query: []systems.Field{{Name: "expunge", Kind: systems.Flag}}},
+		deleteEventType)
+}
+
+// schemaVersion is the one version of a schema that Posthorn keeps.
+const schemaVersion = "1"
+
+type eventType struct {
+	Name         string                     `json:"name"`
+	Description  string                     `json:"description"`
+	Schemas      map[string]json.RawMessage `json:"schemas"`
+	Deprecated   bool                       `json:"deprecated"`
+	Archived     bool                       `json:"archived"`
+	FeatureFlag  *string                    `json:"featureFlag"`
+	FeatureFlags []string                   `json:"featureFlags"`
+	GroupName    *string                    `json:"groupName"`
+	CreatedAt    time.Time                  `json:"createdAt"`
+	UpdatedAt    time.Time                  `json:"updatedAt"`
+}
+
+func eventTypeOf(t *models.EventType, whole bool) eventType {
+	v := eventType{Name: t.Name, Description: t.Description, Deprecated: t.Deprecated, CreatedAt: t.CreatedAt.UTC(), UpdatedAt: t.UpdatedAt.UTC()}
+	if whole && t.Schema != "" {
+		v.Schemas = map[string]json.RawMessage{schemaVersion: json.RawMessage(t.Schema)}
+	}
+	return v
+}
+
+func answerEventType(q *systems.Request, status int, t models.EventType, err error) error {
+	if err != nil {
+		return err
+	}
+	q.PureJSON(status, eventTypeOf(&t, true))
+	return nil
+}
+
+func listEventTypes(q *systems.Request) error {
+	w, err := windowOf(q, ascending, ascending, func(id string) ([]string, error) { return []string{id}, nil })
+	if err == nil {
+		err = q.Err()
+	}
+	if err != nil {
+		return err
+	}
+	types, next, err := q.API.Hooks.EventTypes(q.Ctx(), q.Tenant, w.page)
+	if err != nil {
+		return err
+	}
+	data := make([]eventType, len(types))
+	for i := range types {
+		data[i] = eventTypeOf(&types[i], flag(q, "with_content", false))
+	}
+	return answerList(q, w, data, func(t *eventType) string { return t.Name }, next != "")
+}
+
+func showEventType(q *systems.Request) error {
+	t, err := q.API.Hooks.EventType(q.Ctx(), q.Tenant, q.Param("name"))
+	return answerEventType(q, http.StatusOK, t, err)
+}
+
+// readEventType takes over into t what the body has. whole: what it does not have gets its default.
+func readEventType(q *systems.Request, t *models.EventType, whole bool) error {
+	if text := q.In.Text("description"); text != nil {
+		t.Description = *text
+	}
+	if deprecated := q.In.Flag("deprecated"); deprecated != nil || whole {
+		t.Deprecated = deprecated != nil && *deprecated
+	}
+	schemas := q.In.Raw("schemas")
+	if schemas == nil {
+		if whole || q.In.IsNull("schemas") {
+			t.Schema = ""
+		}
+		return check(q, ofEventType)
+	}
+	if schemas[0] != '{' {
+		q.Problemf("schemas", "must be an object of schemas by version")
+		return q.Err()
+	}
+	t.Schema = ""
+	for quoted, pair := range rawjson.Members(schemas) {
+		if name := rawjson.Name(quoted); name != schemaVersion || t.Schema != "" {
+			return notYet("Posthorn keeps one schema of an event type, of version " + schemaVersion)
+		}
+		t.Schema = string(bytes.TrimSpace(rawjson.Value(quoted, pair)))
+	}
+	return check(q, ofEventType)
+}
+
+// stored reads the type that all tenants share; the zero EventType if there is none.
+func stored(q *systems.Request, name string) (models.EventType, error) {
+	t, err := q.API.Hooks.EventType(q.Ctx(), "", name)
+	if isNotFound(err) {
+		return models.EventType{}, nil
+	}
+	return t, err
+}
+
+func createEventType(q *systems.Request) error {
+	t := models.EventType{Name: q.In.String("name")}
+	if err := readEventType(q, &t, true); err != nil {
+		return err
+	}
+	was, err := stored(q, t.Name)
+	switch {
+	case err != nil:
+		return err
+	case was.Name != "":
+		return hooks.Refuse(hooks.Conflict, "there is an event type of this name already")
+	}
+	t, err = q.API.Hooks.PutEventType(q.Ctx(), t)
+	return answerEventType(q, http.StatusCreated, t, err)
+}
+
+func putEventType(q *systems.Request) error {
+	t, err := stored(q, q.Param("name"))
+	if err != nil {
+		return err
+	}
+	status := http.StatusOK
+	if t.Name == "" {
+		t.Name, status = q.Param("name"), http.StatusCreated
+	}
+	if err := readEventType(q, &t, true); err != nil {
+		return err
+	}
+	t, err = q.API.Hooks.PutEventType(q.Ctx(), t)
+	return answerEventType(q, status, t, err)
+}
+
+func patchEventType(q *systems.Request) error {
+	t, err := q.API.Hooks.EventType(q.Ctx(), "", q.Param("name"))
+	if err != nil {
+		return err
+	}
+	if err := readEventType(q, &t, false); err != nil {
+		return err
+	}
+	t, err = q.API.Hooks.PutEventType(q.Ctx(), t)
+	return answerEventType(q, http.StatusOK, t, err)
+}
+
+// deleteEventType removes the type. Svix only archives it unless told to expunge it; either way nobody registers for it any
+// more, and it can be made again.
+func deleteEventType(q *systems.Request) error {
+	err := q.Err()
+	if err == nil {
+		err = q.API.Hooks.DeleteEventType(q.Ctx(), q.Param("name"))
+	}
+	if err != nil {
+		return err
+	}
+	return nothing(q)
+}

@@ -1,0 +1,210 @@
+package svix
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/posthorn/posthorn/api/systems"
+	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/wire"
+	"github.com/posthorn/posthorn/models"
+)
+
+// withContent is whether the answer has what was sent, which is so unless a client says otherwise.
+var withContent = systems.Field{Name: "with_content", Kind: systems.Flag}
+
+// bounds narrow a list of messages or attempts.
+var bounds = []systems.Field{{Name: "before"}, {Name: "after"}, {Name: "event_types", Kind: systems.JoinedNames}, {Name: "channel"}, {Name: "tag"},
+	withContent}
+
+func messages(api *systems.API) {
+	api.Handle(systems.Operation{Method: http.MethodGet, Path: messagesOf, Query: slices.Concat(paging, bounds)}, listMessages)
+	api.Handle(systems.Operation{Method: http.MethodPost, Path: messagesOf, Roles: []models.Role{models.RolePublish}, Publishes: true,
+		Query: []systems.Field{withContent}, Body: systems.JSON, Fields: []systems.Field{
+			{Name: "eventType", Required: true},
+			{Name: "payload", Kind: systems.Raw, Required: true},
+			{Name: "eventId"},
+			{Name: "channels", Kind: systems.Names},
+			{Name: "tags", Kind: systems.Names},
+			{Name: "deliverAt"},
+			{Name: "payloadRetentionPeriod", Kind: systems.Raw},
+			{Name: "payloadRetentionHours", Kind: systems.Raw},
+			{Name: "transformationsParams", Kind: systems.Raw},
+			{Name: "application", Kind: systems.Nested, Of: applicationFields(true)},
+		}}, createMessage)
+	api.Handle(systems.Operation{Method: http.MethodPost, Path: messagesOf + "/precheck/active", Roles: []models.Role{models.RolePublish}, Body: systems.JSON,
+		Fields: []systems.Field{{Name: "eventType", Required: true}, {Name: "channels", Kind: systems.Names}}}, precheck)
+	api.Handle(systems.Operation{Method: http.MethodGet, Path: oneMessage, Query: []systems.Field{withContent}}, showMessage)
+	api.Handle(systems.Operation{Method: http.MethodDelete, Path: oneMessage + "/content"}, expungeMessage)
+}
+
+type message struct {
+	ID        string          `json:"id"`
+	EventID   *string         `json:"eventId"`
+	EventType string          `json:"eventType"`
+	Payload   json.RawMessage `json:"payload"`
+	Channels  []string        `json:"channels"`
+	Tags      []string        `json:"tags"`
+	Timestamp time.Time       `json:"timestamp"`
+}
+
+// What stands for a payload that is not shown, and for one that has been erased.
+var (
+	hidden  = json.RawMessage(`{}`)
+	expired = json.RawMessage(`{"expired":true}`)
+)
+
+func messageOf(e *models.Event, content bool) message {
+	m := message{ID: wire.MessageID(e.ID), EventType: e.Type, Payload: hidden, Timestamp: e.CreatedAt.UTC()}
+	switch {
+	case e.ErasedAt != nil:
+		m.Payload = expired
+	case content:
+		m.Payload = object(e.Data)
+	}
+	return m
+}
+
+// object is an event's data as a payload: clients rely on its being an object. Other data come through /v1 alone.
+func object(data []byte) json.RawMessage {
+	data = bytes.TrimSpace(data)
+	if len(data) > 0 && data[0] == '{' {
+		return data
+	}
+	return slices.Concat(json.RawMessage(`{"data":`), data, json.RawMessage(`}`))
+}
+
+// eventNamed reads the event that a parameter of the path names.
+func eventNamed(q *systems.Request) (models.Event, error) {
+	return eventOf(q, q.Param("msg_id"), q.API.Hooks.Event)
+}
+
+// eventOf finds what there is of the event of a message.
+func eventOf[T any](q *systems.Request, id string, read func(ctx context.Context, tenant, id string) (T, error)) (found T, err error) {
+	err = hooks.Refuse(hooks.NotFound, "there is no such message")
+	for _, id := range eventIDs(id) {
+		found, err = read(q.Ctx(), q.Tenant, id)
+		if !isNotFound(err) {
+			break
+		}
+	}
+	return found, err
+}
+
+// createMessage publishes an event. An application in the body is for when there is none of the path's name; there is.
+func createMessage(q *systems.Request) error {
+	payload := q.In.Raw("payload")
+	if payload != nil && payload[0] != '{' {
+		q.Problemf("payload", "must be an object")
+	}
+	if err := check(q, ofMessage); err != nil {
+		return err
+	}
+	published, err := q.API.Hooks.Publish(q.Ctx(), q.Tenant, hooks.PublishRequest{
+		Events: []hooks.EventInput{{Type: q.In.String("eventType"), Data: payload}},
+		Key:    q.GetHeader("Idempotency-Key"), Body: payload, AnyBody: true, By: q.Who})
+	if err != nil {
+		return err
+	}
+	if published[0].Replayed {
+		q.Header("Idempotency-Replayed", "true")
+	}
+	e, err := q.API.Hooks.Event(q.Ctx(), q.Tenant, published[0].ID)
+	if err != nil {
+		return err
+	}
+	q.PureJSON(http.StatusAccepted, messageOf(&e, flag(q, "with_content", true)))
+	return nil
+}
+
+// precheck tells whether anybody would get a message now.
+func precheck(q *systems.Request) error {
+	if err := check(q, ofMessage); err != nil {
+		return err
+	}
+	webhooks, _, err := q.API.Hooks.Webhooks(q.Ctx(), q.Tenant,
+		models.WebhookFilter{Status: models.WebhookActive, EventType: q.In.String("eventType")}, models.Page{Limit: 1000})
+	if err != nil {
+		return err
+	}
+	q.PureJSON(http.StatusOK, struct {
+		Active bool `json:"active"`
+	}{len(webhooks) > 0})
+	return nil
+}
+
+func showMessage(q *systems.Request) error {
+	e, err := eventNamed(q)
+	if err == nil {
+		err = q.Err()
+	}
+	if err != nil {
+		return err
+	}
+	q.PureJSON(http.StatusOK, messageOf(&e, flag(q, "with_content", true)))
+	return nil
+}
+
+// maxContent is about how many bytes of payloads are in one page of a list. A page with more ends early.
+const maxContent = 4 << 20
+
+func listMessages(q *systems.Request) error {
+	w, err := windowOf(q, descending, descending, func(id string) ([]string, error) {
+		key, err := eventOf(q, id, q.API.Hooks.BehindEvent)
+		if isNotFound(err) {
+			return nil, nil
+		}
+		return key, err
+	})
+	if err != nil {
+		return err
+	}
+	f := models.EventFilter{Types: q.In.List("event_types"), Since: instant(q, "after"), Until: instant(q, "before")}
+	if err := check(q, ofFilter); err != nil {
+		return err
+	}
+	events, next, _, err := q.API.Hooks.Events(q.Ctx(), q.Tenant, hooks.EventSearch{EventFilter: f}, w.page)
+	if err != nil {
+		return err
+	}
+	content, more := flag(q, "with_content", true), next != ""
+	if content {
+		whole, err := withData(q, events, func(e *models.Event) string { return e.ID })
+		if err != nil {
+			return err
+		}
+		for i := range whole {
+			events[i].Data, events[i].ErasedAt = whole[i].Data, whole[i].ErasedAt
+		}
+		more, events = more || len(whole) < len(events), events[:len(whole)]
+	}
+	data := make([]message, len(events))
+	for i := range events {
+		data[i] = messageOf(&events[i], content && events[i].Data != nil)
+	}
+	return answerList(q, w, data, func(m *message) string { return m.ID }, more)
+}
+
+// withData reads the events of rows with their data, as many as a page may show.
+func withData[T any](q *systems.Request, rows []T, id func(*T) string) ([]models.Event, error) {
+	ids := make([]string, len(rows))
+	for i := range rows {
+		ids[i] = id(&rows[i])
+	}
+	return q.API.Hooks.EventsWithData(q.Ctx(), q.Tenant, ids, maxContent)
+}
+
+func expungeMessage(q *systems.Request) error {
+	e, err := eventNamed(q)
+	if err == nil {
+		err = q.API.Hooks.ErasePayload(q.Ctx(), q.Tenant, e.ID)
+	}
+	if err != nil {
+		return err
+	}
+	return nothing(q)
+}

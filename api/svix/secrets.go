@@ -1,0 +1,164 @@
+package svix
+
+import (
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/posthorn/posthorn/api/systems"
+	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/wire"
+	"github.com/posthorn/posthorn/models"
+)
+
+// maxGrace is for how long Svix lets a rotated secret sign, in seconds.
+const maxGrace = 7 * 24 * 60 * 60
+
+func secrets(api *systems.API) {
+	api.Handle(systems.Operation{Method: http.MethodGet, Path: oneEndpoint + "/secret", Private: true}, showSecret)
+	api.Handle(systems.Operation{Method: http.MethodPost, Path: oneEndpoint + "/secret/rotate", Body: systems.OptionalJSON, Fields: []systems.Field{
+		{Name: "key"}, {Name: "gracePeriodSeconds", Kind: systems.Number, Max: maxGrace}}}, rotate)
+	headers := systems.Field{Name: "headers", Kind: systems.Map, Required: true}
+	api.Handle(systems.Operation{Method: http.MethodGet, Path: oneEndpoint + "/headers"}, showHeaders)
+	api.Handle(systems.Operation{Method: http.MethodPut, Path: oneEndpoint + "/headers", Body: systems.JSON, Fields: []systems.Field{headers,
+		{Name: "sensitive", Kind: systems.Names, ReadOnly: true}}}, putHeaders)
+	api.Handle(systems.Operation{Method: http.MethodPatch, Path: oneEndpoint + "/headers", Body: systems.JSON, Fields: []systems.Field{headers,
+		{Name: "deleteHeaders", Kind: systems.Names}}}, patchHeaders)
+}
+
+// showSecret shows the secret that signs, of an endpoint with Svix's wire format: the APIs of all others show theirs once, or
+// have rules of their own.
+func showSecret(q *systems.Request) error {
+	w, err := endpointNamed(q)
+	switch {
+	case err != nil:
+		return err
+	case w.Profile != wire.ProfileSvix:
+		return hooks.Refuse(hooks.Forbidden, "the secret of an endpoint with profile %s is not shown here", w.Profile)
+	}
+	secret, err := q.Secret(&w)
+	switch {
+	case err != nil:
+		return err
+	case secret == "":
+		return hooks.Refuse(hooks.Conflict, "the signing secret cannot be opened: rotate it")
+	}
+	if err := q.NoteShown(); err != nil {
+		return err
+	}
+	q.PureJSON(http.StatusOK, struct {
+		Key string `json:"key"`
+	}{secret})
+	return nil
+}
+
+func rotate(q *systems.Request) error {
+	w, err := endpointNamed(q)
+	if err == nil {
+		err = q.Err()
+	}
+	if err != nil {
+		return err
+	}
+	overlap := time.Duration(q.In.Number("gracePeriodSeconds", int(hooks.DefaultOverlap/time.Second))) * time.Second
+	_, err = q.API.Hooks.RotateSecret(q.Ctx(), q.Tenant, w.ID, overlap, prefixed(q.In.String("key")), q.Who.Name)
+	refused, ok := errors.AsType[*hooks.Error](err)
+	switch {
+	case ok && refused.Code == hooks.Conflict: // Svix's status for too many old secrets
+		return &systems.Refusal{Status: http.StatusBadRequest, Code: "limit_reached", Message: refused.Detail}
+	case ok && refused.Code == hooks.Invalid:
+		for _, f := range refused.Fields {
+			if f.Field == "secret" {
+				f.Field = "key"
+			}
+			q.Problemf(f.Field, "%s", f.Message)
+		}
+		return q.Err()
+	case err != nil:
+		return err
+	}
+	return nothing(q)
+}
+
+// telling are the parts of names of headers that are credentials, as far as names tell.
+var telling = []string{"auth", "token", "secret", "key", "password", "passwd", "cookie", "credential", "session", "signature", "bearer", "jwt"}
+
+func sensitive(header string) bool {
+	return slices.ContainsFunc(telling, func(part string) bool { return strings.Contains(strings.ToLower(header), part) })
+}
+
+// showHeaders shows an endpoint's headers with their values. Of those whose names tell that they are credentials it shows the
+// names alone; of all, to a key that may only read and for an endpoint with another wire format.
+func showHeaders(q *systems.Request) error {
+	w, err := endpointNamed(q)
+	if err != nil {
+		return err
+	}
+	values, err := q.API.Hooks.HeaderValues(&w)
+	if err != nil {
+		return err
+	}
+	v := struct {
+		Headers   map[string]string `json:"headers"`
+		Sensitive []string          `json:"sensitive"`
+	}{map[string]string{}, []string{}}
+	for name, value := range values {
+		if sensitive(name) || !q.MaySeeSecrets() || w.Profile != wire.ProfileSvix {
+			v.Sensitive = append(v.Sensitive, name)
+		} else {
+			v.Headers[name] = value
+		}
+	}
+	slices.Sort(v.Sensitive)
+	q.PureJSON(http.StatusOK, v)
+	return nil
+}
+
+func putHeaders(q *systems.Request) error {
+	w, err := endpointNamed(q)
+	if err != nil {
+		return err
+	}
+	return setHeaders(q, &w, texts(q.In.Map("headers")))
+}
+
+// patchHeaders changes the headers that the body names, and removes those that are null or in deleteHeaders. What the others
+// are is not looked at: a mask stands for what a header has.
+func patchHeaders(q *systems.Request) error {
+	w, err := endpointNamed(q)
+	if err != nil {
+		return err
+	}
+	all, err := q.API.Hooks.Headers(&w)
+	if err != nil {
+		return err
+	}
+	remove := func(name string) {
+		for has := range all {
+			if strings.EqualFold(has, name) {
+				delete(all, has)
+			}
+		}
+	}
+	for _, name := range q.In.List("deleteHeaders") {
+		remove(name)
+	}
+	for name, value := range q.In.Map("headers") {
+		if remove(name); value != nil {
+			all[name] = *value
+		}
+	}
+	return setHeaders(q, &w, all)
+}
+
+func setHeaders(q *systems.Request, w *models.Webhook, headers map[string]string) error {
+	if err := q.Err(); err != nil {
+		return err
+	}
+	if _, err := q.API.Hooks.UpdateWebhook(q.Ctx(), q.Tenant, w.ID, hooks.WebhookChange{Headers: &headers, By: q.Who.Name}); err != nil {
+		return err
+	}
+	return nothing(q)
+}

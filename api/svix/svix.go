@@ -1,0 +1,211 @@
+// Package svix serves the API of Svix under /svix, so that its clients and receivers need another base URL and nothing else. An
+// application is a tenant, an endpoint a webhook, a message an event. An administrator's key is the organisation's token, a
+// tenant's key an application's. docs/systems/svix.md says what works, what differs and what is not there.
+//
+// It holds the mapping alone: what may change is said in internal/hooks. It must not import another system's package.
+package svix
+
+import (
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/posthorn/posthorn/api/systems"
+	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/wire"
+	"github.com/posthorn/posthorn/models"
+)
+
+// Mount serves the API on a router whose base path is "/".
+func Mount(r gin.IRouter, o systems.Options) { API(o).Mount(r) }
+
+// API makes the API.
+func API(o systems.Options) *systems.API {
+	api := systems.New(systems.Form{
+		System:       wire.ProfileSvix,
+		Key:          systems.Bearer,
+		Challenge:    "Bearer",
+		TenantParam:  "app_id",
+		TenantName:   func(id string) string { return strings.TrimPrefix(id, prefixApplication) },
+		HidesTenants: true,
+		Unbuilt:      unbuilt,
+		Repeats:      true,
+		Invalid:      http.StatusUnprocessableEntity,
+		Fields: map[string]string{"event_types": "filterTypes", "rate_limit": "rateLimit", "type": "eventType", "data": "payload",
+			"schema": "schemas", "overlap": "gracePeriodSeconds", "after": "iterator"},
+		CORS:   true,
+		Refuse: refuse,
+	}, o)
+	applications(api)
+	endpoints(api)
+	secrets(api)
+	eventTypes(api)
+	messages(api)
+	attempts(api)
+	service(api)
+	return api
+}
+
+// The parts of paths.
+const (
+	base        = "/api/v1"
+	appPath     = base + "/app"
+	oneApp      = appPath + "/:app_id"
+	endpointsOf = oneApp + "/endpoint"
+	oneEndpoint = endpointsOf + "/:endpoint_id"
+	messagesOf  = oneApp + "/msg"
+	oneMessage  = messagesOf + "/:msg_id"
+)
+
+// service adds what is about no application's things.
+func service(api *systems.API) {
+	for _, path := range []string{base + "/health", base + "/health/ping"} {
+		api.Handle(systems.Operation{Method: http.MethodGet, Path: path, Anyone: true}, nothing)
+	}
+	// There are no application tokens yet, and so all of them have expired.
+	api.Handle(systems.Operation{Method: http.MethodPost, Path: base + "/auth/app/:app_id/expire-all", Admins: true, Body: systems.OptionalJSON,
+		Fields: []systems.Field{{Name: "expiry", Kind: systems.Number, Max: 7 * 24 * 60 * 60}, {Name: "sessionIds", Kind: systems.Names}}},
+		func(q *systems.Request) error {
+			if err := q.Err(); err != nil {
+				return err
+			}
+			return nothing(q)
+		})
+}
+
+// nothing answers that it is done.
+func nothing(q *systems.Request) error {
+	q.Status(http.StatusNoContent)
+	q.Writer.WriteHeaderNow()
+	return nil
+}
+
+// isNotFound reports whether a use case has not found what it was asked about.
+func isNotFound(err error) bool {
+	refused, ok := errors.AsType[*hooks.Error](err)
+	return ok && refused.Code == hooks.NotFound
+}
+
+// codes are what Svix calls its refusals.
+var codes = map[int]string{
+	http.StatusBadRequest:            "generic_error",
+	http.StatusUnauthorized:          "authentication_failed",
+	http.StatusForbidden:             "insufficient access",
+	http.StatusNotFound:              codeNotFound,
+	http.StatusMethodNotAllowed:      "method_not_allowed",
+	http.StatusRequestTimeout:        "request_timeout",
+	http.StatusConflict:              "conflict",
+	http.StatusRequestEntityTooLarge: "payload_too_large",
+	http.StatusUnsupportedMediaType:  "unsupported_media_type",
+	http.StatusTooManyRequests:       "rate_limit",
+	http.StatusInternalServerError:   "server_error",
+	http.StatusNotImplemented:        "not_implemented",
+	http.StatusServiceUnavailable:    "service_unavailable",
+}
+
+const codeNotFound = "not_found"
+
+// wrong is what is wrong with one field of a request.
+type wrong struct {
+	Loc  []any  `json:"loc"`
+	Msg  string `json:"msg"`
+	Type string `json:"type"`
+}
+
+// refuse answers {"code":"not_found","detail":"Entity not found"}, or, where fields are wrong,
+// {"detail":[{"loc":["body","url"],"msg":"…","type":"value_error"}]}.
+func refuse(c *gin.Context, r systems.Refusal) {
+	if r.Status == http.StatusUnprocessableEntity {
+		detail := []wrong{}
+		for _, f := range r.Fields {
+			detail = append(detail, wrong{location(c, f.Field), f.Message, "value_error"})
+		}
+		if len(detail) == 0 {
+			detail = append(detail, wrong{[]any{"body"}, r.Message, "value_error"})
+		}
+		c.PureJSON(r.Status, gin.H{"detail": detail})
+		return
+	}
+	code, detail := r.Code, r.Error()
+	if code == "" {
+		code = codes[r.Status]
+	}
+	if code == "" {
+		code = "generic_error"
+	}
+	if r.Status == http.StatusNotFound {
+		detail = "Entity not found"
+	}
+	c.PureJSON(r.Status, gin.H{"code": code, "detail": detail})
+}
+
+// location is where "filterTypes[2]" is, as ["body","filterTypes",2].
+func location(c *gin.Context, field string) []any {
+	name, _, _ := strings.Cut(field, "[")
+	at := "body"
+	switch {
+	case field == "Idempotency-Key":
+		at = "header"
+	case c.Request.URL.Query().Has(name), c.Request.URL.Query().Has(field), field == "query":
+		at = "query"
+	}
+	loc := []any{at}
+	for part := range strings.FieldsFuncSeq(field, func(r rune) bool { return r == '.' || r == '[' || r == ']' }) {
+		if n, err := strconv.Atoi(part); err == nil {
+			loc = append(loc, n)
+		} else if part != at {
+			loc = append(loc, part)
+		}
+	}
+	return loc
+}
+
+// The prefixes of Svix's ids. What follows them is what follows Posthorn's own.
+const (
+	prefixApplication = "app_"
+	prefixEndpoint    = "ep_"
+	prefixMessage     = "msg_"
+	prefixAttempt     = "atmpt_"
+	prefixTask        = "qtask_"
+)
+
+func applicationID(tenant string) string { return prefixApplication + models.TenantSlug(tenant) }
+
+func endpointID(webhookID string) string {
+	return prefixEndpoint + strings.TrimPrefix(webhookID, models.PrefixWebhook)
+}
+
+func attemptID(id string) string { return prefixAttempt + strings.TrimPrefix(id, models.PrefixAttempt) }
+
+// native gives Posthorn's own id for one of Svix's, which may be Posthorn's own already; "" = it is neither.
+func native(id, svix, own string) string {
+	rest, ok := strings.CutPrefix(strings.ToLower(id), svix)
+	if !ok {
+		rest, ok = strings.CutPrefix(strings.ToLower(id), own)
+	}
+	if id = own + rest; !ok || !models.HasIDForm(own, id) {
+		return ""
+	}
+	return id
+}
+
+// eventIDs are the ids that the event of a message may have: the publisher may have chosen it.
+func eventIDs(id string) []string {
+	if strings.HasPrefix(id, models.PrefixEvent) {
+		return []string{id}
+	}
+	rest, ok := strings.CutPrefix(id, prefixMessage)
+	switch {
+	case !ok || rest == "" || len(rest) > maxEventID:
+		return nil
+	case models.HasIDForm(models.PrefixEvent, models.PrefixEvent+rest):
+		return []string{models.PrefixEvent + rest, rest}
+	}
+	return []string{rest, models.PrefixEvent + rest}
+}
+
+// maxEventID is the longest id that a publisher can choose.
+const maxEventID = 128

@@ -1,0 +1,111 @@
+package models
+
+import (
+	"context"
+	"strconv"
+	"time"
+)
+
+// AttemptFilter narrows a list of attempts; zero values do not. Since is inclusive, Until exclusive.
+type AttemptFilter struct {
+	WebhookID, EventID string
+	EventTypes         []string // one of them
+	Outcome            Outcome
+	StatusClass        *int // 2 = 200 to 299; 0 = no answer
+	Since, Until       time.Time
+}
+
+// Outcome is what came of an attempt.
+type Outcome string
+
+// The outcomes of an attempt. None of those that ended a delivery is Repeating.
+const (
+	OutcomeReceived  Outcome = "received"
+	OutcomeFailed    Outcome = "failed"
+	OutcomeRepeating Outcome = "repeating" // it failed, and the delivery's next attempt is planned
+)
+
+// ListedAttempt is an attempt with what it was about.
+type ListedAttempt struct {
+	Attempt
+
+	EventID, EventType string
+	Outcome            Outcome
+}
+
+const outcomeColumn = `CASE WHEN a.error = '' THEN 'received' WHEN d.status = 'pending' AND a.number = d.attempts THEN 'repeating' ELSE 'failed' END`
+
+// ListAttempts lists a tenant's attempts of one webhook or of one event, newest first, or the other way.
+func (s *Store) ListAttempts(ctx context.Context, tenant string, f AttemptFilter, p Page) ([]ListedAttempt, string, error) {
+	order, behind := p.descending()
+	q := s.db.WithContext(ctx).Table("attempts a").Joins("JOIN deliveries d ON d.tenant = a.tenant AND d.id = a.delivery_id").
+		Select("a.*, d.event_id, d.event_type, "+outcomeColumn+" AS outcome").
+		Where("a.tenant = ?", tenant).Order("a.id" + order).Limit(p.Limit + 1)
+	for column, value := range map[string]string{"a.webhook_id": f.WebhookID, "d.event_id": f.EventID, outcomeColumn: string(f.Outcome)} {
+		if value != "" {
+			q = q.Where(column+" = ?", value)
+		}
+	}
+	if len(f.EventTypes) > 0 {
+		q = q.Where(s.oneOf("d.event_type", f.EventTypes))
+	}
+	if f.StatusClass != nil {
+		q = q.Where("a.status_code >= ? AND a.status_code < ?", *f.StatusClass*100, *f.StatusClass*100+100)
+	}
+	if !f.Since.IsZero() {
+		q = q.Where("a.started_at >= ?", Bound(f.Since))
+	}
+	if !f.Until.IsZero() {
+		q = q.Where("a.started_at < ?", Bound(f.Until))
+	}
+	class := ""
+	if f.StatusClass != nil {
+		class = strconv.Itoa(*f.StatusClass)
+	}
+	cursors := cursorsOf(listAttempts, append([]string{tenant, f.WebhookID, f.EventID, string(f.Outcome), class, boundText(f.Since),
+		boundText(f.Until)}, f.EventTypes...)...)
+	key, err := p.begin(cursors, 1)
+	if err != nil {
+		return nil, "", err
+	}
+	if key != nil {
+		q = q.Where("a.id"+behind+"?", key[0])
+	}
+	var rows []ListedAttempt
+	if err := q.Find(&rows).Error; err != nil {
+		return nil, "", err
+	}
+	rows, next := cut(rows, p.Limit, func(a ListedAttempt) string { return cursors.next(a.ID) })
+	return rows, next, nil
+}
+
+// ListedAttempt reads one attempt of a tenant.
+func (s *Store) ListedAttempt(ctx context.Context, tenant, id string) (ListedAttempt, error) {
+	var a ListedAttempt
+	err := s.db.WithContext(ctx).Table("attempts a").Joins("JOIN deliveries d ON d.tenant = a.tenant AND d.id = a.delivery_id").
+		Select("a.*, d.event_id, d.event_type, "+outcomeColumn+" AS outcome").
+		Where("a.tenant = ? AND a.id = ?", tenant, id).Take(&a).Error
+	return a, found(err)
+}
+
+// WebhooksByID reads those of a tenant's webhooks with these ids that there are, deleted ones too, without their health.
+func (s *Store) WebhooksByID(ctx context.Context, tenant string, ids []string) (map[string]*Webhook, error) {
+	var rows []Webhook
+	err := s.db.WithContext(ctx).Where("tenant = ?", tenant).Where(s.oneOf("id", ids)).Find(&rows).Error
+	webhooks := make(map[string]*Webhook, len(rows))
+	for i := range rows {
+		webhooks[rows[i].ID] = &rows[i]
+	}
+	return webhooks, err
+}
+
+// EventHeads reads those of a tenant's events with these ids that there are, without their data.
+func (s *Store) EventHeads(ctx context.Context, tenant string, ids []string) (map[string]*Event, error) {
+	var rows []Event
+	err := s.db.WithContext(ctx).Omit("data").Where("tenant = ?", tenant).Where(s.oneOf("id", ids)).Find(&rows).Error
+	events := make(map[string]*Event, len(rows))
+	for i := range rows {
+		events[rows[i].ID] = &rows[i]
+	}
+	return events, err
+}
