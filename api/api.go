@@ -110,6 +110,7 @@ func New(o Options) (http.Handler, error) {
 	}
 	s.tenants()
 	s.keys()
+	s.portalLinks()
 	s.eventTypes()
 	s.webhooks()
 	s.events()

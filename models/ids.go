@@ -22,6 +22,8 @@ const (
 	PrefixJob          = "job_"
 	PrefixInstallation = "ins_"
 	PrefixAudit        = "aud_"
+	PrefixSession      = "ses_"
+	PrefixLink         = "lnk_"
 )
 
 // idsClock is the clock that ids are made by, as the times in ids are compared with times that are stored; nil = the

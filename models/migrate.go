@@ -40,6 +40,7 @@ var migrations = []string{
 	"0016_attempts",
 	"0017_keyset",
 	"0018_audit",
+	"0024_sessions",
 }
 
 // online begins the migrations that run outside of a transaction.

@@ -131,7 +131,7 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 	a.hooks = hooks.New(hooks.Options{Store: a.store, Box: box, Guard: a.sender.Guard(), Poster: a.sender, Posts: a.posts, Limits: a.limits, Engine: a.engine,
 		AdminKey: o.Config.AdminKey.Reveal(), AdminKeys: admins, RequestRate: o.Config.RequestRate, Timeout: o.Config.Timeout, Threshold: int64(o.Config.FailureThreshold),
 		Retry:    backoff.Policy{Initial: retry.Initial, Backoff: retry.Backoff, MaxInterval: retry.MaxInterval, Max: retry.Max},
-		GroupMax: o.Config.GroupMax, Dev: o.Dev, Metrics: a.metrics, Log: o.Log, Now: a.store.Clock})
+		GroupMax: o.Config.GroupMax, PublicURL: publicURL(o), Dev: o.Dev, Metrics: a.metrics, Log: o.Log, Now: a.store.Clock})
 	return a, nil
 }
 
@@ -172,12 +172,18 @@ func (a *App) recovered(ctx context.Context, id string) string {
 	return r.WebhookID
 }
 
-// consoleURL is the base of the links to deliveries; "" = none. A `dev` knows where it listens.
-func consoleURL(o Options) string {
+// publicURL is the base of the links to this installation; "" = not known. A `dev` knows where it listens.
+func publicURL(o Options) string {
 	base := strings.TrimRight(o.Config.PublicURL, "/")
 	if base == "" && o.Dev {
 		base = "http://" + o.Config.Addr
 	}
+	return base
+}
+
+// consoleURL is the base of the links to deliveries; "" = none.
+func consoleURL(o Options) string {
+	base := publicURL(o)
 	if base == "" {
 		return ""
 	}
