@@ -13,7 +13,7 @@ import (
 // PortalLinkInput is what a portal link is made of.
 type PortalLinkInput struct {
 	Role         models.Role       `json:"role" enum:"tenant,read" doc:"What its people may do in the tenant."`
-	ExpiresIn    *duration         `json:"expires_in,omitempty" doc:"How long session and token last, 60s to 168h. Default 1h."`
+	ExpiresIn    *duration         `json:"expires_in,omitempty" doc:"How long session and token last, 60s to 168h. Default 1h." example:"3600"`
 	Name         string            `json:"name,omitempty" doc:"Stands as the actor in the audit log, and as created_by. At most 200 characters." example:"jane@shop.example"`
 	Capabilities []string          `json:"capabilities,omitempty" enum:"keys,settings" doc:"What it allows beside its role. keys: listing and revoking keys. settings: changing the administrators' addresses; only an admin key can give that."`
 	Theme        map[string]string `json:"theme,omitempty" doc:"How the portal looks: accent (#rrggbb), radius (pixels, 0 to 24), font (system, serif or mono), mode (auto, light or dark)."`
