@@ -97,6 +97,8 @@ func TestEnvironment(t *testing.T) {
 		"POSTHORN_LOG_LEVEL":          "debug",
 		"POSTHORN_LOG_FORMAT":         "json",
 		"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318",
+
+		"POSTHORN_PORTAL_FRAME_ANCESTORS": "https://shop.example.com",
 	} {
 		t.Setenv(name, value)
 	}
