@@ -48,6 +48,7 @@ func New(o Options) *Console {
 	c.mux.HandleFunc("POST "+loginPath, c.signIn)
 	for _, staff := range []bool{true, false} {
 		a := audienceOf(staff)
+		c.mux.Handle("GET "+a.base+"/{$}", http.RedirectHandler(a.base, http.StatusSeeOther))
 		c.mux.HandleFunc("GET "+a.base+"/open", c.askToOpen(a))
 		c.mux.HandleFunc("POST "+a.base+"/open", c.open(a))
 		c.mux.HandleFunc("POST "+a.base+"/sign-out", c.signOut(a))

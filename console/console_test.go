@@ -179,6 +179,7 @@ func TestWhoMaySeeAndDoWhat(t *testing.T) {
 	}
 	staff.get("/console/tenants/nobody/webhooks").is(http.StatusNotFound)
 	link.get("/portal/keys").is(http.StatusForbidden)
+	link.get("/portal/audit").is(http.StatusForbidden)
 	s.through(hooks.LinkRequest{Role: models.RoleRead, Capabilities: []string{"keys"}}).get("/portal/keys").is(http.StatusOK)
 	s.through(hooks.LinkRequest{Role: models.RoleTenant}).post("/portal/keys", form).is(http.StatusForbidden)
 	s.signedIn(s.key).get("/portal/settings").is(http.StatusForbidden)

@@ -13,7 +13,7 @@ func Pages() (all []Page) {
 		all = append(all, Page{p.method, p.path, true, true})
 	}
 	for _, p := range tenantPages {
-		all = append(all, Page{p.method, p.path, p.need != readers && p.need != keyReader, false})
+		all = append(all, Page{p.method, p.path, p.need != readers && p.need != keyReader && p.need != auditors, false})
 	}
 	return all
 }

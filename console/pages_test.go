@@ -49,7 +49,7 @@ func TestAWebhookIsLookedAfter(t *testing.T) {
 	require.Equal(t, `Shop "1"`, page.title())
 	require.NotContains(t, page.body, secret)
 	require.NotContains(t, page.body, "s3cret")
-	require.Contains(t, page.text(page.root), "0 of 3000 failed receptions")
+	require.Contains(t, page.text(page.root), "0 of 3,000 failed receptions")
 	require.Contains(t, page.text(page.root), "3 retries")
 	require.Equal(t, []string{"Pause", "Disable", "Recover", "Send test event", "Rotate secret", "Delete"}, page.buttons())
 
@@ -71,7 +71,7 @@ func TestAWebhookIsLookedAfter(t *testing.T) {
 	require.Contains(t, tested.text(tested.root), "thank <you>")
 	rotated := b.get(address).press("Rotate secret", nil).is(http.StatusOK)
 	require.NotEqual(t, secret, attribute(rotated.field(rotated.root, "Signing secret"), "value"))
-	require.Contains(t, b.get(address).press("Delete", nil).follow().body, "Deleted.")
+	require.Contains(t, b.get(address).press("Delete", nil).is(http.StatusOK).press("Delete webhook", nil).follow().body, "Deleted.")
 	b.get(address).is(http.StatusNotFound)
 }
 
@@ -151,6 +151,12 @@ func TestTenantsKeysAndTypes(t *testing.T) {
 	visitor.get(u.RequestURI()).press("Open", nil).follow()
 	b.get("/console/tenants/initech/keys").press("Revoke all portal links", nil).follow()
 	visitor.get("/portal").is(http.StatusUnauthorized)
+	log := b.get("/console/audit?tenant=initech").is(http.StatusOK).press("Filter", map[string]string{"Action": "key.revoked"}).is(http.StatusOK)
+	require.Len(t, all(log.root, "tr"), 2)
+	require.Contains(t, log.text(log.root), "admin")
+	own := s.signedIn(s.Key("initech", models.RoleRead)).get("/portal/audit?action=key.revoked").is(http.StatusOK)
+	require.Contains(t, own.text(own.root), "staff")
+	require.NotContains(t, own.text(own.root), "admin", "which of the staff it was is not the tenant's to know")
 	settings := b.get("/console/tenants/initech/settings")
 	settings.press("Save", map[string]string{"Administrators": "nobody"}).is(http.StatusUnprocessableEntity)
 	saved := settings.press("Save", map[string]string{"Administrators": "ops@initech.example"}).follow()

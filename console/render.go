@@ -7,6 +7,7 @@ import (
 	"html/template"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -18,7 +19,7 @@ import (
 //go:embed templates
 var templateFiles embed.FS
 
-var functions = template.FuncMap{"slug": models.TenantSlug, "text": text, "short": short}
+var functions = template.FuncMap{"slug": models.TenantSlug, "text": text, "short": short, "number": number}
 
 // templates are the pages by name, each with the layout. They are parsed when the program starts, so that a broken one fails every
 // test.
@@ -99,6 +100,9 @@ func (v view) MayRevokeKeys() bool { return v.Visit.may(keyOwner) }
 // MayMakeKeys reports whether the visitor may make keys and portal links.
 func (v view) MayMakeKeys() bool { return v.Visit.may(noLinks) }
 
+// MaySeeAudit reports whether the visitor may see the tenant's audit log.
+func (v view) MaySeeAudit() bool { return v.Visit.may(auditors) }
+
 // MaySettings reports whether the visitor may change the administrators.
 func (v view) MaySettings() bool { return v.Visit.may(settings) }
 
@@ -174,6 +178,15 @@ func text(body []byte) string {
 		return string(body)
 	}
 	return strings.ToValidUTF8(string(body[:maxText]), "") + "\n… (there is more)"
+}
+
+// number writes a number in groups of three digits.
+func number(n int64) string {
+	digits := strconv.FormatInt(n, 10)
+	for i := len(digits) - 3; i > 0; i -= 3 {
+		digits = digits[:i] + "," + digits[i:]
+	}
+	return digits
 }
 
 // short is the end of a long id, which differs where the beginning is alike.

@@ -20,12 +20,14 @@ const (
 	keyReader             // as readers; portal links with the capability keys
 	keyOwner              // as owners; portal links with the capability keys
 	noLinks               // as owners; no portal links
+	auditors              // as readers; no portal links
 	settings              // portal links with the capability settings, which tenants' keys do not have
 )
 
 func (n need) grants(p hooks.Principal) bool {
 	roles := map[need][]models.Role{readers: {models.RoleTenant, models.RoleRead}, keyReader: {models.RoleTenant, models.RoleRead},
-		owners: {models.RoleTenant}, keyOwner: {models.RoleTenant}, settings: {models.RoleTenant}, noLinks: {models.RoleTenant}}[n]
+		auditors: {models.RoleTenant, models.RoleRead},
+		owners:   {models.RoleTenant}, keyOwner: {models.RoleTenant}, settings: {models.RoleTenant}, noLinks: {models.RoleTenant}}[n]
 	if p.Role == models.RoleAdmin {
 		return true
 	}
@@ -37,7 +39,7 @@ func (n need) grants(p hooks.Principal) bool {
 		return p.Link && p.Can(hooks.CapabilitySettings)
 	case keyReader, keyOwner:
 		return p.Can(hooks.CapabilityKeys)
-	case noLinks:
+	case noLinks, auditors:
 		return p.Can(hooks.CapabilityNone)
 	default:
 		return true

@@ -9,44 +9,51 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
+const (
+	get, post = http.MethodGet, http.MethodPost
+	keysPath  = "/keys"
+)
+
 // staffPages are the pages about no tenant.
 var staffPages = []page{
-	{"GET", "", staff, (*visit).overview},
-	{"GET", "/tenants", staff, (*visit).tenants},
-	{"POST", "/tenants", staff, (*visit).createTenant},
-	{"GET", "/event-types", staff, (*visit).eventTypes},
-	{"GET", "/event-types/new", staff, (*visit).newEventType},
-	{"POST", "/event-types/new", staff, (*visit).saveEventType},
-	{"GET", "/event-types/{name}/edit", staff, (*visit).editEventType},
-	{"POST", "/event-types/{name}/edit", staff, (*visit).saveEventType},
+	{get, "", staff, (*visit).overview},
+	{get, "/tenants", staff, (*visit).tenants},
+	{post, "/tenants", staff, (*visit).createTenant},
+	{get, "/audit", staff, (*visit).audit},
+	{get, "/event-types", staff, (*visit).eventTypes},
+	{get, "/event-types/new", staff, (*visit).newEventType},
+	{post, "/event-types/new", staff, (*visit).saveEventType},
+	{get, "/event-types/{name}/edit", staff, (*visit).editEventType},
+	{post, "/event-types/{name}/edit", staff, (*visit).saveEventType},
 }
 
 // tenantPages are the pages about one tenant, in the console and in the portal.
 var tenantPages = []page{
-	{"GET", "", readers, (*visit).tenantOverview},
-	{"GET", "/theme.css", readers, (*visit).theme},
-	{"GET", "/webhooks", readers, (*visit).webhooks},
-	{"GET", "/webhooks/new", owners, (*visit).newWebhook},
-	{"POST", "/webhooks/new", owners, (*visit).createWebhook},
-	{"GET", "/webhooks/{id}", readers, (*visit).webhook},
-	{"GET", "/webhooks/{id}/edit", owners, (*visit).editWebhook},
-	{"POST", "/webhooks/{id}/edit", owners, (*visit).saveWebhook},
-	{"POST", "/webhooks/{id}/{action}", owners, (*visit).actOnWebhook},
-	{"GET", "/deliveries", readers, (*visit).deliveries},
-	{"GET", "/deliveries/{id}", readers, (*visit).delivery},
-	{"POST", "/deliveries/{id}/{action}", owners, (*visit).actOnDelivery},
-	{"GET", "/events", readers, (*visit).events},
-	{"GET", "/events/{id}", readers, (*visit).event},
-	{"POST", "/events/{id}/erase", owners, (*visit).eraseEvent},
-	{"GET", "/catalogue", readers, (*visit).catalogue},
-	{"POST", "/catalogue", owners, (*visit).loadCatalog},
-	{"GET", "/keys", keyReader, (*visit).keys},
-	{"POST", "/keys", noLinks, (*visit).createKey},
-	{"POST", "/keys/{id}/revoke", keyOwner, (*visit).revokeKey},
-	{"POST", "/portal-links", noLinks, (*visit).createLink},
-	{"POST", "/portal-links/revoke", noLinks, (*visit).revokeLinks},
-	{"GET", "/settings", settings, (*visit).settings},
-	{"POST", "/settings", settings, (*visit).saveSettings},
+	{get, "", readers, (*visit).tenantOverview},
+	{get, "/theme.css", readers, (*visit).theme},
+	{get, "/webhooks", readers, (*visit).webhooks},
+	{get, "/webhooks/new", owners, (*visit).newWebhook},
+	{post, "/webhooks/new", owners, (*visit).createWebhook},
+	{get, "/webhooks/{id}", readers, (*visit).webhook},
+	{get, "/webhooks/{id}/edit", owners, (*visit).editWebhook},
+	{post, "/webhooks/{id}/edit", owners, (*visit).saveWebhook},
+	{post, "/webhooks/{id}/{action}", owners, (*visit).actOnWebhook},
+	{get, "/deliveries", readers, (*visit).deliveries},
+	{get, "/deliveries/{id}", readers, (*visit).delivery},
+	{post, "/deliveries/{id}/{action}", owners, (*visit).actOnDelivery},
+	{get, "/events", readers, (*visit).events},
+	{get, "/events/{id}", readers, (*visit).event},
+	{post, "/events/{id}/erase", owners, (*visit).eraseEvent},
+	{get, "/catalogue", readers, (*visit).catalogue},
+	{post, "/catalogue", owners, (*visit).loadCatalog},
+	{get, keysPath, keyReader, (*visit).keys},
+	{post, keysPath, noLinks, (*visit).createKey},
+	{post, "/keys/{id}/revoke", keyOwner, (*visit).revokeKey},
+	{post, "/portal-links", noLinks, (*visit).createLink},
+	{post, "/portal-links/revoke", noLinks, (*visit).revokeLinks},
+	{get, "/audit", auditors, (*visit).audit},
+	{get, "/settings", settings, (*visit).settings},
+	{post, "/settings", settings, (*visit).saveSettings},
 }
 
 // overview says whether everything is well.
@@ -177,7 +184,7 @@ func (v *visit) createKey() error {
 	body := keysBody{Name: v.form("name")}
 	_, key, err := v.Hooks.CreateKey(v.r.Context(), v.tenant, body.Name, models.Role(v.form("role")))
 	if err == nil {
-		return v.show(http.StatusCreated, "once", "New key", onceBody{Label: "Key", Secret: key, Text: "Keep it now: it is not shown again.", Back: v.base + "/keys", BackTo: "Keys"})
+		return v.show(http.StatusCreated, "once", "New key", onceBody{Label: "Key", Secret: key, Text: "Keep it now: it is not shown again.", Back: v.base + keysPath, BackTo: "Keys"})
 	}
 	var ok bool
 	if body.Errors, ok = wrong(err, "name", "role"); !ok {
@@ -190,7 +197,7 @@ func (v *visit) revokeKey() error {
 	if err := v.Hooks.RevokeKey(v.r.Context(), v.tenant, v.r.PathValue("id")); err != nil {
 		return err
 	}
-	return v.done("/keys", "revoked")
+	return v.done(keysPath, "revoked")
 }
 
 func (v *visit) createLink() error {
@@ -210,14 +217,14 @@ func (v *visit) createLink() error {
 		return err
 	}
 	return v.show(http.StatusCreated, "once", "New portal link", onceBody{Label: "Portal link", Secret: l.URL, SecondLabel: "Token for the API", Second: l.Token,
-		Text: "The link opens the portal once, within five minutes. Neither is shown again.", Back: v.base + "/keys", BackTo: "Keys"})
+		Text: "The link opens the portal once, within five minutes. Neither is shown again.", Back: v.base + keysPath, BackTo: "Keys"})
 }
 
 func (v *visit) revokeLinks() error {
 	if err := v.Hooks.RevokePortalLinks(v.r.Context(), v.tenant); err != nil {
 		return err
 	}
-	return v.done("/keys", "revoked")
+	return v.done(keysPath, "revoked")
 }
 
 type settingsBody struct {

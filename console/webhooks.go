@@ -325,7 +325,14 @@ func (v *visit) actOnWebhook() (err error) {
 			ID     string
 			Report hooks.TestReport
 		}{id, report})
-	case "delete":
+	case "delete": // asked twice
+		if v.form("confirm") == "" {
+			w, err := v.Hooks.Webhook(ctx, v.tenant, id)
+			if err != nil {
+				return err
+			}
+			return v.show(http.StatusOK, "webhook-delete", "Delete this webhook?", w)
+		}
 		if _, err = v.Hooks.DeleteWebhook(ctx, v.tenant, id); err == nil {
 			return v.done("/webhooks", "deleted")
 		}
