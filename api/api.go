@@ -42,6 +42,8 @@ type Options struct {
 	// Systems mount the outside systems' APIs, each under its own prefix. They judge requests themselves, by the same Gate,
 	// and refuse in their own shapes.
 	Systems []func(gin.IRouter)
+	// Console serves what is below /console and /portal, and judges requests itself. nil = links to deliveries lead to the API.
+	Console http.Handler
 	// Gate judges requests before their keys are looked at. Default callers.Default().
 	Gate *callers.Gate
 	// ProbesOnly serves the probes and metrics, and nothing else.
@@ -93,6 +95,7 @@ func New(o Options) (http.Handler, error) {
 		for _, mount := range o.Systems {
 			mount(router)
 		}
+		s.pages()
 		for _, route := range router.Routes() {
 			systems[route.Path] = true
 		}
@@ -110,6 +113,7 @@ func New(o Options) (http.Handler, error) {
 	}
 	s.tenants()
 	s.keys()
+	s.portalLinks()
 	s.eventTypes()
 	s.webhooks()
 	s.events()
@@ -121,7 +125,9 @@ func New(o Options) (http.Handler, error) {
 	s.overall()
 	s.stats()
 	s.audit()
-	s.console()
+	if o.Console == nil {
+		s.deliveryLinks()
+	}
 	if err := s.documents(); err != nil {
 		return nil, err
 	}

@@ -25,14 +25,14 @@ type AuditEntry struct {
 
 // AuditActor is who made a change.
 type AuditActor struct {
-	Kind string `json:"kind" enum:"admin,staff,key,system" doc:"key: one of the tenant's keys. admin: an admin key. staff: somebody of the platform's, of whom a tenant's keys see no more. system: Posthorn itself."`
-	ID   string `json:"id,omitempty" doc:"The key's id." example:"key_0198c0de-0000-7000-8000-000000000001"`
-	Name string `json:"name,omitempty" doc:"The key's name." example:"ci"`
+	Kind string `json:"kind" enum:"admin,staff,key,link,system" doc:"key: one of the tenant's keys. link: somebody who came through a portal link. admin: an admin key. staff: somebody of the platform's, of whom a tenant's keys see no more. system: Posthorn itself."`
+	ID   string `json:"id,omitempty" doc:"The id of the key or the portal link." example:"key_0198c0de-0000-7000-8000-000000000001"`
+	Name string `json:"name,omitempty" doc:"The name of the key or the portal link." example:"ci"`
 }
 
 // AuditTarget is what a change is about.
 type AuditTarget struct {
-	Kind string `json:"kind" doc:"tenant, key, event_type, catalog, webhook, recovery, delivery, event, erasure or settings." example:"webhook"`
+	Kind string `json:"kind" doc:"tenant, key, portal_link, event_type, catalog, webhook, recovery, delivery, event, erasure or settings." example:"webhook"`
 	ID   string `json:"id" example:"wh_0198c0de-0000-7000-8000-000000000002"`
 }
 
@@ -49,7 +49,7 @@ func auditView(e models.AuditEntry) AuditEntry {
 type AuditParams struct {
 	PageParams
 	Action string  `query:"action" doc:"Only this action." example:"webhook.updated"`
-	Actor  string  `query:"actor" maxLength:"256" doc:"Only what was done by the key with this id, by staff, or by system (Posthorn itself)." example:"key_0198c0de-0000-7000-8000-000000000001"`
+	Actor  string  `query:"actor" maxLength:"256" doc:"Only what was done by the key or portal link with this id, by staff, or by system (Posthorn itself)." example:"key_0198c0de-0000-7000-8000-000000000001"`
 	Target string  `query:"target" maxLength:"256" doc:"Only what is about the thing with this id."`
 	Since  instant `query:"since" doc:"Only changes made at or after it."`
 	Until  instant `query:"until" doc:"Only changes made before it."`
@@ -67,7 +67,7 @@ type auditOfAll struct {
 
 func (s *server) audit() {
 	const description = "Who changed what, when, from where, through any API. An entry is written in the transaction that makes the change. Calls that were refused or changed nothing have none."
-	handle(s, readers, huma.Operation{
+	handle(s, auditors, huma.Operation{
 		OperationID: "list-tenant-audit", Method: http.MethodGet, Path: "/v1/tenants/{tenant}/audit", Tags: []string{tagAudit},
 		Summary: "List a tenant's changes, newest first", Description: description + " Entries of an earlier tenant with this id are not among them.",
 	}, s.listTenantAudit)

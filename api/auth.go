@@ -7,6 +7,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/secrets"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -20,6 +21,10 @@ const (
 	publishers               // roles tenant and publish, where Hooks.Publish finds out if the key has been revoked
 	matchers                 // the same roles
 	owners                   // role tenant
+	keyReaders               // as readers; portal links with the capability keys
+	keyOwners                // as owners; portal links with the capability keys
+	auditors                 // as readers; no portal links
+	minters                  // as owners; no portal links
 	admins                   // admin keys alone
 	founders                 // the same keys, for the tenant that the path names, which need not exist
 )
@@ -29,11 +34,11 @@ func (a access) roles() []models.Role {
 	switch a {
 	case anyone:
 		return []models.Role{models.RoleAdmin, models.RoleTenant, models.RolePublish, models.RoleRead}
-	case readers:
+	case readers, keyReaders, auditors:
 		return []models.Role{models.RoleAdmin, models.RoleTenant, models.RoleRead}
 	case publishers, matchers:
 		return []models.Role{models.RoleAdmin, models.RoleTenant, models.RolePublish}
-	case owners:
+	case owners, keyOwners, minters:
 		return []models.Role{models.RoleAdmin, models.RoleTenant}
 	default:
 		return []models.Role{models.RoleAdmin}
@@ -42,6 +47,16 @@ func (a access) roles() []models.Role {
 
 // grants tells whether the principal has the access within its own tenant.
 func (a access) grants(p hooks.Principal) bool {
+	switch a {
+	case keyReaders, keyOwners:
+		if !p.Can(hooks.CapabilityKeys) {
+			return false
+		}
+	case auditors, minters:
+		if !p.Can(hooks.CapabilityNone) {
+			return false
+		}
+	}
 	return slices.Contains(a.roles(), p.Role)
 }
 
@@ -52,10 +67,10 @@ func (s *server) admit(c *gin.Context, need access) (hooks.Principal, error) {
 	ctx, key, slug := c.Request.Context(), bearer(c.GetHeader("Authorization")), c.Param("tenant")
 	var p hooks.Principal
 	var err error
-	if need == publishers {
+	if need == publishers && !strings.HasPrefix(key, secrets.PrefixToken) {
 		p, err = s.Hooks.AuthenticatePublisher(ctx, slug, key)
 	} else {
-		p, err = s.Hooks.Authenticate(ctx, key)
+		p, err = s.Hooks.AuthenticateToken(ctx, key)
 	}
 	if err != nil {
 		return p, err
@@ -70,6 +85,9 @@ func (s *server) admit(c *gin.Context, need access) (hooks.Principal, error) {
 		}
 	}
 	if !need.grants(p) {
+		if p.Link {
+			return p, hooks.Refuse(hooks.Forbidden, "this portal link may not do this")
+		}
 		return p, hooks.Refuse(hooks.Forbidden, "a key with the role %q may not do this", p.Role)
 	}
 	return p, s.resolveWebhook(c)

@@ -10,9 +10,24 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// console sends the links to deliveries, which the Temporal Web UI shows, on to the API. They lead to the same delivery when
-// there is a page for it. It needs no key: the API asks for one.
-func (s *server) console() {
+// pages mounts the console and the portal.
+func (s *server) pages() {
+	if s.Console == nil {
+		return
+	}
+	handler := gin.WrapH(s.Console)
+	for _, base := range []string{"/console", "/portal"} {
+		for _, path := range []string{base, base + "/*path"} {
+			for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost} {
+				s.router.Handle(method, path, handler)
+			}
+		}
+	}
+}
+
+// deliveryLinks sends the links to deliveries, which the Temporal Web UI shows, on to the API where there are no pages. They
+// need no key: the API asks for one.
+func (s *server) deliveryLinks() {
 	s.router.GET("/console/tenants/:tenant/deliveries/:id", func(c *gin.Context) {
 		tenant, id := c.Param("tenant"), c.Param("id")
 		if !hooks.IsTenantSlug(tenant) || !models.HasIDForm(models.PrefixDelivery, id) {

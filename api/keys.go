@@ -51,14 +51,14 @@ type ofKey struct {
 }
 
 func (s *server) keys() {
-	handle(s, owners, huma.Operation{
+	handle(s, minters, huma.Operation{
 		OperationID: "create-key", Method: http.MethodPost, Path: "/v1/tenants/{tenant}/keys", Tags: []string{tagKeys}, Summary: "Create a key",
 		Description: "The answer is the only place where the key is shown.", DefaultStatus: http.StatusCreated,
 	}, s.createKey)
-	handle(s, readers, huma.Operation{
+	handle(s, keyReaders, huma.Operation{
 		OperationID: "list-keys", Method: http.MethodGet, Path: "/v1/tenants/{tenant}/keys", Tags: []string{tagKeys}, Summary: "List the keys in force",
 	}, s.listKeys)
-	handle(s, owners, huma.Operation{
+	handle(s, keyOwners, huma.Operation{
 		OperationID: "revoke-key", Method: http.MethodDelete, Path: "/v1/tenants/{tenant}/keys/{id}", Tags: []string{tagKeys}, Summary: "Revoke a key, at once",
 	}, s.revokeKey)
 }

@@ -16,6 +16,7 @@ const (
 
 	tagTenants    = "Tenants"
 	tagKeys       = "Keys"
+	tagPortal     = "Portal"
 	tagEventTypes = "Event types"
 	tagWebhooks   = "Webhooks"
 	tagEvents     = "Events"
@@ -36,6 +37,7 @@ var tags = []*huma.Tag{
 	{Name: tagTenants, Description: "The customers of the platform: the owners of webhooks, events and keys."},
 	{Name: tagKeys, Description: "What a tenant's programs and people authenticate with."},
 	{Name: tagStats, Description: "How much was accepted, sent, received and put aside, and how fast, minute by minute, hour by hour or day by day."},
+	{Name: tagPortal, Description: "Links by which a tenant's people look after its webhooks, inside your own product or beside it."},
 	{Name: tagAudit, Description: "Who changed what, through any API: written in the transaction that makes the change, and never altered."},
 	{Name: tagService, Description: "Probes. They need no key."},
 }
@@ -63,7 +65,7 @@ func configuration(o Options) huma.Config {
 			Components: &huma.Components{
 				Schemas: huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer),
 				SecuritySchemes: map[string]*huma.SecurityScheme{
-					"key": {Type: "http", Scheme: "bearer", Description: "An API key."},
+					"key": {Type: "http", Scheme: "bearer", Description: "An API key, or a portal link's token."},
 				},
 			},
 		},

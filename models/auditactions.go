@@ -12,6 +12,10 @@ const (
 	AuditKeyCreated AuditAction = "key.created"
 	AuditKeyRevoked AuditAction = "key.revoked"
 
+	AuditPortalLinkCreated  AuditAction = "portal_link.created"
+	AuditPortalLinkRevoked  AuditAction = "portal_link.revoked"
+	AuditPortalLinksRevoked AuditAction = "portal_links.revoked" // all of a tenant's
+
 	AuditEventTypeCreated AuditAction = "event_type.created"
 	AuditEventTypeUpdated AuditAction = "event_type.updated"
 	AuditEventTypeDeleted AuditAction = "event_type.deleted"
@@ -47,6 +51,7 @@ const (
 var AuditActions = []AuditAction{
 	AuditTenantCreated, AuditTenantUpdated, AuditTenantDeleted,
 	AuditKeyCreated, AuditKeyRevoked,
+	AuditPortalLinkCreated, AuditPortalLinkRevoked, AuditPortalLinksRevoked,
 	AuditEventTypeCreated, AuditEventTypeUpdated, AuditEventTypeDeleted, AuditCatalogLoaded,
 	AuditWebhookCreated, AuditWebhookUpdated, AuditWebhookDeleted, AuditWebhookEnabled, AuditWebhookDisabled, AuditWebhookPaused,
 	AuditWebhookResumed, AuditWebhookDeactivated, AuditWebhookSecretRotated, AuditWebhookSecretShown,
@@ -57,7 +62,7 @@ var AuditActions = []AuditAction{
 
 // AuditTarget is what a change is about.
 type AuditTarget struct {
-	Kind string // tenant, key, event_type, catalog, webhook, recovery, delivery, event, erasure or settings
+	Kind string // tenant, key, portal_link, event_type, catalog, webhook, recovery, delivery, event, erasure or settings
 	ID   string
 }
 
@@ -66,5 +71,6 @@ const (
 	ActorAdmin  = "admin"  // an admin key
 	ActorStaff  = "staff"  // a person of the platform's
 	ActorKey    = "key"    // a key of the tenant's
+	ActorLink   = "link"   // somebody who came through a portal link
 	ActorSystem = "system" // Posthorn itself
 )

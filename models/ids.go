@@ -23,6 +23,8 @@ const (
 	PrefixInstallation = "ins_"
 	PrefixAudit        = "aud_"
 	PrefixErasure      = "era_"
+	PrefixSession      = "ses_"
+	PrefixLink         = "lnk_"
 )
 
 // idsClock is the clock that ids are made by, as the times in ids are compared with times that are stored; nil = the

@@ -45,6 +45,7 @@ var migrations = []string{
 	"0021_stats",
 	"0022_recoveries",
 	"0023_recovery_indexes",
+	"0024_sessions",
 }
 
 // online begins the migrations that run outside of a transaction.

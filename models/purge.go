@@ -30,6 +30,7 @@ type owned struct {
 var ownedTables = []owned{
 	{table: "jobs", key: "id", where: "kind <> 'purge'"},
 	{table: "api_keys", key: "id"},
+	{table: "sessions", key: "id"},
 	{table: "deliveries", key: "id", lock: true},
 	{table: "attempts", key: "id"},
 	{table: "events", key: "id", weight: 4}, // up to a megabyte each

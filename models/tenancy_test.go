@@ -77,6 +77,7 @@ func (s *database) belongings(t *testing.T, tenant string) (models.Webhook, mode
 	require.NoError(t, s.CreateRecovery(t.Context(), &r))
 	require.NoError(t, s.CreateErasure(t.Context(), &models.Erasure{Tenant: tenant, Attribute: "customer:nobody"}))
 	require.NoError(t, s.CreateAPIKey(t.Context(), &models.APIKey{ID: "key_" + tenant, Tenant: tenant, Name: "k", Role: models.RoleTenant, Hash: []byte(tenant)}))
+	require.NoError(t, s.CreateSession(t.Context(), s.link(tenant, "lnk_"+tenant)))
 	require.NoError(t, s.PutEventTypes(t.Context(), []models.EventType{{Tenant: tenant, Name: "own"}}))
 	require.NoError(t, s.PutSystemSettings(t.Context(), tenant, "im4", "{}"))
 	require.NoError(t, s.NoteReplay(t.Context(), tenant, "att_1"))
@@ -141,6 +142,7 @@ func TestTenantsDoNotSeeEachOther(t *testing.T) {
 			"CancelRecovery": func() error { _, err := s.CancelRecovery(ctx, "globex", r.ID); return err },
 			"Replay":         func() error { _, _, err := s.Replay(ctx, "globex", d.EventID, []string{w.ID}); return err },
 			"Erasure":        func() error { _, err := s.Erasure(ctx, "globex", erasure.ID); return err },
+			"RevokeLink":     func() error { return s.RevokeLink(ctx, "globex", "lnk_acme") },
 			"RevokeAPIKey":   func() error { return s.RevokeAPIKey(ctx, "globex", "key_acme") },
 			"ChangeDelivery": func() error {
 				_, _, err := s.ChangeDelivery(ctx, "globex", d.ID, func(*models.Delivery, models.WebhookStatus) error { return nil })

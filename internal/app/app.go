@@ -21,6 +21,7 @@ import (
 
 	"github.com/posthorn/posthorn/activities"
 	"github.com/posthorn/posthorn/api"
+	"github.com/posthorn/posthorn/console"
 	"github.com/posthorn/posthorn/internal/backoff"
 	"github.com/posthorn/posthorn/internal/config"
 	"github.com/posthorn/posthorn/internal/delivery"
@@ -55,6 +56,8 @@ type Options struct {
 	Seed func(ctx context.Context, s *hooks.Service) error
 	// Ready, if set, is called with the address the API listens at, once it does and the worker has started.
 	Ready func(addr net.Addr)
+	// SignIn, if set, is called before Ready with a path that signs the admin key in, once, from this machine.
+	SignIn func(path string)
 }
 
 // handoffBytes bounds the event data kept for first attempts in this process.
@@ -131,7 +134,7 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 	a.hooks = hooks.New(hooks.Options{Store: a.store, Box: box, Guard: a.sender.Guard(), Poster: a.sender, Posts: a.posts, Limits: a.limits, Engine: a.engine,
 		AdminKey: o.Config.AdminKey.Reveal(), AdminKeys: admins, RequestRate: o.Config.RequestRate, Timeout: o.Config.Timeout, Threshold: int64(o.Config.FailureThreshold), Retention: o.Config.Retention.Std(),
 		Retry:    backoff.Policy{Initial: retry.Initial, Backoff: retry.Backoff, MaxInterval: retry.MaxInterval, Max: retry.Max},
-		GroupMax: o.Config.GroupMax, Dev: o.Dev, Metrics: a.metrics, Log: o.Log, Now: a.store.Clock})
+		GroupMax: o.Config.GroupMax, PublicURL: publicURL(o), Dev: o.Dev, Metrics: a.metrics, Log: o.Log, Now: a.store.Clock})
 	return a, nil
 }
 
@@ -172,12 +175,18 @@ func (a *App) recovered(ctx context.Context, id string) string {
 	return r.WebhookID
 }
 
-// consoleURL is the base of the links to deliveries; "" = none. A `dev` knows where it listens.
-func consoleURL(o Options) string {
+// publicURL is the base of the links to this installation; "" = not known. A `dev` knows where it listens.
+func publicURL(o Options) string {
 	base := strings.TrimRight(o.Config.PublicURL, "/")
 	if base == "" && o.Dev {
 		base = "http://" + o.Config.Addr
 	}
+	return base
+}
+
+// consoleURL is the base of the links to deliveries; "" = none.
+func consoleURL(o Options) string {
+	base := publicURL(o)
 	if base == "" {
 		return ""
 	}
@@ -294,6 +303,11 @@ func (a *App) prepare(ctx context.Context, addr net.Addr) error {
 	if a.Worker {
 		until(ctx, a.temporalLog(), "worker", func() error { return a.ready(ctx) })
 	}
+	if a.SignIn != nil && ctx.Err() == nil {
+		if code, err := a.hooks.LocalCode(ctx); err == nil { // without it the key itself signs in
+			a.SignIn(console.SignInPath(code))
+		}
+	}
 	if a.Ready != nil && ctx.Err() == nil {
 		a.Ready(addr)
 	}
@@ -385,6 +399,7 @@ func (a *App) handler() (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return api.New(api.Options{Hooks: a.hooks, Store: a.store, Ready: a.ready, Draining: a.draining.Load, Version: a.Version, PublicURL: a.Config.PublicURL,
+	pages := console.New(console.Options{Hooks: a.hooks, Gate: gate, Ready: a.ready, FrameAncestors: a.Config.PortalFrameAncestors, Version: a.Version, Log: a.Log})
+	return api.New(api.Options{Console: pages, Hooks: a.hooks, Store: a.store, Ready: a.ready, Draining: a.draining.Load, Version: a.Version, PublicURL: a.Config.PublicURL,
 		Log: a.Log, Registry: a.registry, Systems: a.systems(gate), Gate: gate, ProbesOnly: !a.API})
 }

@@ -26,6 +26,8 @@ type Config struct {
 	TrustedProxies Networks `name:"trusted-proxies" env:"POSTHORN_TRUSTED_PROXIES" placeholder:"CIDR,…" help:"Networks of the proxies whose X-Forwarded-For and X-Forwarded-Proto are believed. Empty: none." group:"HTTP"`
 	// CORSOrigins empty switches CORS off.
 	CORSOrigins Origins `name:"cors-origins" env:"POSTHORN_CORS_ORIGINS" placeholder:"ORIGIN,…" help:"Origins whose pages may call the API from a browser, such as https://app.example.com. Empty: none." group:"HTTP"`
+	// PortalFrameAncestors empty means that no page embeds the portal.
+	PortalFrameAncestors Origins `name:"portal-frame-ancestors" env:"POSTHORN_PORTAL_FRAME_ANCESTORS" placeholder:"ORIGIN,…" help:"Origins whose pages may embed the portal, such as https://app.example.com. Empty: none." group:"HTTP"`
 	// MaxWebhooks and MaxKeys bound what each tenant has, 1 to MaxWebhooks and MaxKeys. A tenant may be given limits of its own.
 	MaxWebhooks int `name:"max-webhooks" env:"POSTHORN_MAX_WEBHOOKS" default:"10000" placeholder:"N" help:"Webhooks that a tenant without a limit of its own may have. Default ${default}." group:"HTTP"`
 	MaxKeys     int `name:"max-keys" env:"POSTHORN_MAX_KEYS" default:"1000" placeholder:"N" help:"Keys in force that a tenant without a limit of its own may have. Default ${default}." group:"HTTP"`

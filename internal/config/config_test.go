@@ -97,6 +97,8 @@ func TestEnvironment(t *testing.T) {
 		"POSTHORN_LOG_LEVEL":          "debug",
 		"POSTHORN_LOG_FORMAT":         "json",
 		"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318",
+
+		"POSTHORN_PORTAL_FRAME_ANCESTORS": "https://shop.example.com",
 	} {
 		t.Setenv(name, value)
 	}
@@ -104,7 +106,7 @@ func TestEnvironment(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, Config{
 		DatabaseURL: "postgres://u:hunter2@db/posthorn?sslmode=disable", Addr: ":9090", AdminKey: longKey, EncryptionKeyset: "keyset",
-		AdminKeys: "alice=" + otherKey, RequestRate: 2.5, TrustedProxies: Networks{netip.MustParsePrefix("10.0.0.0/8")}, CORSOrigins: Origins{"https://app.example.com"},
+		AdminKeys: "alice=" + otherKey, RequestRate: 2.5, TrustedProxies: Networks{netip.MustParsePrefix("10.0.0.0/8")}, CORSOrigins: Origins{"https://app.example.com"}, PortalFrameAncestors: Origins{"https://shop.example.com"},
 		AllowHTTP:     true,
 		AllowNetworks: Networks{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.168.1.7/32"), netip.MustParsePrefix("fd00::/8")},
 		Retry:         Retry{Initial: time.Second, Backoff: 1.5, MaxInterval: time.Minute},

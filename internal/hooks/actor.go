@@ -34,12 +34,15 @@ func ActorOf(ctx context.Context) Actor {
 }
 
 // Acting returns the context of a request that has been authenticated: its actor, whose address and id are known already,
-// is the principal's key.
+// is the principal's key or portal link.
 func Acting(ctx context.Context, p Principal) context.Context {
 	a := ActorOf(ctx)
 	a.Kind, a.ID, a.Name = models.ActorKey, p.KeyID, p.Name
-	if p.Role == models.RoleAdmin {
+	switch {
+	case p.Role == models.RoleAdmin:
 		a.Kind = models.ActorAdmin
+	case p.Link:
+		a.Kind = models.ActorLink
 	}
 	return WithActor(ctx, a)
 }

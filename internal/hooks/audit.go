@@ -24,7 +24,7 @@ func (s *Service) AuditLog(ctx context.Context, p Principal, tenant string, f mo
 		f.ActorKinds = []string{models.ActorSystem}
 	default:
 		if f.ActorID = actor; p.Role != models.RoleAdmin { // which of the staff it was is not the tenant's to find out
-			f.ActorKinds = []string{models.ActorKey}
+			f.ActorKinds = []string{models.ActorKey, models.ActorLink}
 		}
 	}
 	rows, next, err := readPage(ctx, s, "audit log", func(ctx context.Context, store *models.Store) ([]models.AuditEntry, string, error) {

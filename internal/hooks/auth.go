@@ -10,13 +10,21 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// Principal is who is asking: an API key that is in force.
+// Principal is who is asking: an API key that is in force, or somebody who came through a portal link.
 type Principal struct {
 	Tenant string // its id; "" for an admin
-	KeyID  string
-	Name   string // of the key; stands as created_by on what it makes
+	KeyID  string // of the key, or of the link
+	Name   string // of the key or the link; stands as created_by on what it makes
 	Role   models.Role
-	key    string
+	// Link says that it is a portal link, which may do less than a key of its role: see Can.
+	Link         bool
+	Capabilities []string
+	key          string
+}
+
+// Can reports whether the principal may do what needs a capability. Keys may; a portal link only if it was made with it.
+func (p Principal) Can(capability string) bool {
+	return !p.Link || slices.Contains(p.Capabilities, capability)
 }
 
 // Secret gives the key itself back: InMemory4 signs with it.

@@ -97,6 +97,7 @@ type Options struct {
 	// RequestRate is how many calls a second each key may make in this process, and each tenant ten times as many. 0 = any.
 	RequestRate float64
 	GroupMax    int              // most deliveries in one dispatch; 1 = no sharing
+	PublicURL   string           // base of the links to the portal, without a slash at its end; "" = none can be made
 	Dev         bool             // loopback receivers over plain http are allowed, whatever a profile asks for
 	Metrics     *metrics.Metrics // default: metrics that nobody reads
 	Log         *slog.Logger     // default: slog.Default()

@@ -75,7 +75,7 @@ func New(tb testing.TB, options ...Option) *Env {
 	engine, pauses := &Engine{}, &Pauses{}
 	c := sender.Config{AllowLoopbackHTTP: true, Resolver: noNames{}, Now: clock.Now}
 	o := hooks.Options{Store: store, Box: box, Engine: engine, AdminKey: AdminKey, Retry: backoff.Default, Timeout: sender.DefaultTimeout,
-		Threshold: Threshold, Retention: Retention, GroupMax: models.MaxDispatch, Dev: true, Log: slog.New(slog.DiscardHandler), Now: clock.Now,
+		Threshold: Threshold, Retention: Retention, GroupMax: models.MaxDispatch, PublicURL: "https://posthorn.example", Dev: true, Log: slog.New(slog.DiscardHandler), Now: clock.Now,
 		Pause: pauses.add, Limits: delivery.NewLimits(store.LeaseHolder, store, clock.Now)}
 	for _, option := range options {
 		option(&c, &o)

@@ -8,6 +8,13 @@ import (
 	"strings"
 )
 
+// The prefixes of what opens a session. They tell a token from an API key.
+const (
+	PrefixToken  = "pht_"
+	PrefixCookie = "phs_"
+	PrefixCode   = "phc_"
+)
+
 const (
 	apiKeyPrefix        = "phk_"
 	signingSecretPrefix = "whsec_"
@@ -19,9 +26,12 @@ const (
 
 // NewAPIKey returns "phk_" and 256 random bits in base 62: 47 characters that survive double-click, URLs and Basic
 // authentication.
-func NewAPIKey() string {
+func NewAPIKey() string { return NewToken(apiKeyPrefix) }
+
+// NewToken returns a prefix and 256 random bits in base 62.
+func NewToken(prefix string) string {
 	digits := new(big.Int).SetBytes(randomBytes()).Text(62)
-	return apiKeyPrefix + strings.Repeat("0", base62Digits-len(digits)) + digits
+	return prefix + strings.Repeat("0", base62Digits-len(digits)) + digits
 }
 
 // HashAPIKey returns the SHA-256 of key, which is what is stored and looked up. A slow password hash would add nothing: it
@@ -55,7 +65,7 @@ func Mask(secret string) string {
 		return ""
 	}
 	prefix := ""
-	for _, known := range []string{apiKeyPrefix, signingSecretPrefix, "whsk_", "whpk_"} { // the last two are ed25519 keys
+	for _, known := range []string{apiKeyPrefix, PrefixToken, signingSecretPrefix, "whsk_", "whpk_"} { // the last two are ed25519 keys
 		if strings.HasPrefix(secret, known) {
 			prefix = known
 		}

@@ -48,6 +48,10 @@ var operations = []operation{
 	{route: "GET /v1/tenants/:tenant/keys", roles: reader},
 	{route: "DELETE /v1/tenants/:tenant/keys/:id", roles: owner, audit: "key.revoked"},
 
+	{route: "POST /v1/tenants/:tenant/portal-links", roles: owner, body: `{"role":"tenant","name":"jane"}`, audit: "portal_link.created"},
+	{route: "DELETE /v1/tenants/:tenant/portal-links", roles: owner, audit: "portal_links.revoked"},
+	{route: "DELETE /v1/tenants/:tenant/portal-links/:id", roles: owner, audit: "portal_link.revoked"},
+
 	{route: "GET /v1/event-types", roles: all},
 	{route: "PUT /v1/event-types/:name", roles: "admin", body: `{"description":"Changed","schema":{"type":"object"}}`, audit: "event_type.created"},
 	{route: "GET /v1/event-types/:name", roles: all, first: (*world).ownType},

@@ -87,7 +87,7 @@ func newWorld(t *testing.T) *world {
 type things struct {
 	slug, key string
 	keys      map[models.Role]string
-	ids       map[string]string // webhook, event, delivery, recovery, erasure, key, call, name
+	ids       map[string]string // webhook, event, delivery, recovery, erasure, key, link, call, name
 }
 
 // roles are the roles of tenants' keys. One that this build does not know yet is left out.
@@ -146,6 +146,9 @@ func (w *world) furnish(x *things, o operation) {
 	keys, err := w.Store.APIKeys(ctx, x.slug)
 	require.NoError(w.t, err)
 	x.ids["key"] = keys[len(keys)-1].ID
+	link, err := w.Hooks.CreatePortalLink(ctx, hooks.Principal{Role: models.RoleAdmin}, x.slug, hooks.LinkRequest{Role: models.RoleRead})
+	require.NoError(w.t, err)
+	x.ids["link"] = link.ID
 	x.ids["event"] = w.Publish(x.slug, eventType, `{"jobParts":[]}`)
 	deliveries := w.Deliveries(x.slug, x.ids["event"])
 	if len(deliveries) == 0 { // the system's webhook does not want it
@@ -166,12 +169,12 @@ func (w *world) furnish(x *things, o operation) {
 // ghosts are ids of the form of everything a tenant has, of nothing.
 func (w *world) ghosts(slug string) *things {
 	return &things{slug: slug, ids: map[string]string{"webhook": models.NewID(models.PrefixWebhook), "event": models.NewID(models.PrefixEvent),
-		"delivery": models.NewID(models.PrefixDelivery), "recovery": models.NewID(models.PrefixRecovery), "erasure": models.NewID(models.PrefixErasure), "key": models.NewID(models.PrefixKey),
+		"delivery": models.NewID(models.PrefixDelivery), "recovery": models.NewID(models.PrefixRecovery), "erasure": models.NewID(models.PrefixErasure), "key": models.NewID(models.PrefixKey), "link": models.NewID(models.PrefixLink),
 		"call": models.NewID(models.PrefixAttempt), "name": "thing.none"}}
 }
 
 // kinds are what the segment before a parameter says the parameter is an id of.
-var kinds = map[string]string{"webhooks": "webhook", "events": "event", "deliveries": "delivery", "recoveries": "recovery", "erasures": "erasure", "keys": "key"}
+var kinds = map[string]string{"webhooks": "webhook", "events": "event", "deliveries": "delivery", "recoveries": "recovery", "erasures": "erasure", "keys": "key", "portal-links": "link"}
 
 // target fills in a route: the tenant by its slug, everything else of a tenant by the things' ids. A parameter that it does not
 // know fails the test.

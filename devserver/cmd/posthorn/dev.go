@@ -75,9 +75,11 @@ func (c *DevCommand) Run(ctx context.Context, env cli.Environment) error {
 	if c.TemporalUIURL == "" {
 		c.TemporalUIURL = server.UIURL()
 	}
+	signIn := ""
 	a, err := app.New(ctx, app.Options{Config: c.Config, Version: env.Version, Temporal: temporal, Namespace: client.DefaultNamespace, TemporalAddress: server.FrontendAddr(),
 		API: true, Worker: true, Dev: true, Log: log, Seed: seed,
-		Ready: func(addr net.Addr) { c.welcome(env, addr, server) }})
+		SignIn: func(path string) { signIn = path },
+		Ready:  func(addr net.Addr) { c.welcome(env, addr, server, signIn) }})
 	if err != nil {
 		return err
 	}

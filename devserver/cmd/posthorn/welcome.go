@@ -30,12 +30,14 @@ func seed(ctx context.Context, s *hooks.Service) error {
 	return nil
 }
 
-func (c *DevCommand) welcome(env cli.Environment, addr net.Addr, server *devserver.Server) {
+func (c *DevCommand) welcome(env cli.Environment, addr net.Addr, server *devserver.Server, signIn string) {
 	url := "http://" + addr.String()
 	_, _ = fmt.Fprintf(env.Out, `
 Posthorn is ready.
 
   API          %[1]s        (reference: %[1]s/docs)
+  Console      %[1]s%[6]s
+               (signs you in once, on this machine; later with the admin key)
   Temporal UI  %[2]s
   Temporal     %[3]s
   Admin key    %[4]s
@@ -53,5 +55,5 @@ Then register it, and post an event:
 
   curl -s %[1]s/v1/tenants/demo/deliveries -H 'Authorization: Bearer %[4]s'
 
-`, url, server.UIURL(), server.FrontendAddr(), c.AdminKey.Reveal(), c.Data)
+`, url, server.UIURL(), server.FrontendAddr(), c.AdminKey.Reveal(), c.Data, signIn)
 }

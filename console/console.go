@@ -1,0 +1,115 @@
+package console
+
+import (
+	"context"
+	"embed"
+	"log/slog"
+	"net/http"
+	"strings"
+
+	"github.com/posthorn/posthorn/internal/callers"
+	"github.com/posthorn/posthorn/internal/hooks"
+)
+
+//go:embed static
+var static embed.FS
+
+// Options is what the pages stand on. Hooks is required.
+type Options struct {
+	Hooks *hooks.Service
+	// Gate judges requests before their sessions are looked at. Default callers.Default().
+	Gate *callers.Gate
+	// Ready says what of the process is not ready; nil = there is nothing to ask.
+	Ready func(context.Context) error
+	// FrameAncestors are the origins whose pages may embed the portal. Without any it is not embedded.
+	FrameAncestors []string
+	// Version stands on the overview.
+	Version string
+	Log     *slog.Logger // default slog.Default()
+}
+
+// Console serves the pages. It is safe for concurrent use.
+type Console struct {
+	Options
+	mux *http.ServeMux
+}
+
+// New makes a Console.
+func New(o Options) *Console {
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	if o.Gate == nil {
+		o.Gate = callers.Default()
+	}
+	c := &Console{Options: o, mux: http.NewServeMux()}
+	c.mux.Handle("GET /console/static/", http.StripPrefix("/console/", http.FileServerFS(static)))
+	c.mux.HandleFunc("GET "+loginPath, c.login)
+	c.mux.HandleFunc("POST "+loginPath, c.signIn)
+	for _, staff := range []bool{true, false} {
+		a := audienceOf(staff)
+		c.mux.Handle("GET "+a.base+"/{$}", http.RedirectHandler(a.base, http.StatusSeeOther))
+		c.mux.HandleFunc("GET "+a.base+"/open", c.askToOpen(a))
+		c.mux.HandleFunc("POST "+a.base+"/open", c.open(a))
+		c.mux.HandleFunc("POST "+a.base+"/sign-out", c.signOut(a))
+	}
+	for _, p := range staffPages {
+		c.mux.HandleFunc(p.method+" /console"+p.path, c.serve(p, console, false))
+	}
+	for _, p := range tenantPages {
+		c.mux.HandleFunc(p.method+" /console/tenants/{tenant}"+p.path, c.serve(p, console, true))
+		c.mux.HandleFunc(p.method+" /portal"+p.path, c.serve(p, portal, true))
+	}
+	c.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		c.refuse(w, r, hooks.Refuse(hooks.NotFound, "There is no such page."))
+	})
+	return c
+}
+
+// audience is one of the two groups of people that the pages are for.
+type audience struct {
+	base, cookie string
+}
+
+var (
+	console = audience{"/console", "posthorn_console"}
+	portal  = audience{"/portal", "posthorn_portal"}
+)
+
+func audienceOf(staff bool) audience {
+	if staff {
+		return console
+	}
+	return portal
+}
+
+// ServeHTTP implements http.Handler.
+func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	c.harden(w.Header(), r)
+	refused := c.Gate.Check(r)
+	if refused == nil {
+		refused = callers.CheckQuery(r)
+	}
+	if refused != nil {
+		c.page(w, r, refused.Status, "error", view{Title: "This cannot be shown", Body: refused.Detail})
+		return
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+	c.mux.ServeHTTP(w, r)
+}
+
+// maxForm bounds a form, in bytes.
+const maxForm = 1 << 20
+
+// policy allows what the pages are made of: files of ours and nothing inline.
+const policy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors "
+
+// harden adds what every page carries. Only the portal is embedded, and only by the pages of listed origins.
+func (c *Console) harden(h http.Header, r *http.Request) {
+	callers.Harden(h, r)
+	ancestors := "'none'"
+	if strings.HasPrefix(r.URL.Path, portal.base) && len(c.FrameAncestors) > 0 {
+		ancestors = strings.Join(c.FrameAncestors, " ")
+	}
+	h.Set("Content-Security-Policy", policy+ancestors)
+}

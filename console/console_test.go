@@ -1,0 +1,251 @@
+package console_test
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/net/html"
+
+	"github.com/posthorn/posthorn/console"
+	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/hookstest"
+	"github.com/posthorn/posthorn/models"
+)
+
+var admin = hooks.Principal{Role: models.RoleAdmin, KeyID: "admin", Name: "admin"}
+
+// portalLink makes a link and returns the path that opens it.
+func (s *site) portalLink(r hooks.LinkRequest) (path string, l hooks.PortalLink) {
+	s.t.Helper()
+	l, err := s.Hooks.CreatePortalLink(s.t.Context(), admin, "acme", r)
+	require.NoError(s.t, err)
+	u, err := url.Parse(l.URL)
+	require.NoError(s.t, err)
+	return u.RequestURI(), l
+}
+
+// through is a browser of somebody who came through a portal link.
+func (s *site) through(r hooks.LinkRequest) *browser {
+	s.t.Helper()
+	b := s.browser()
+	path, _ := s.portalLink(r)
+	b.get(path).is(http.StatusOK).press("Open", nil).follow()
+	return b
+}
+
+func TestSignIn(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	b := s.browser()
+	away := b.get("/console/tenants/acme/webhooks").is(http.StatusSeeOther)
+	require.Equal(t, "/console/login?next=%2Fconsole%2Ftenants%2Facme%2Fwebhooks", away.header.Get("Location"))
+	form := away.follow()
+	require.Equal(t, "Sign in", form.title())
+	require.Contains(t, form.press("Sign in", map[string]string{"Key": "phk_wrong"}).is(http.StatusUnauthorized).body, "not a key in force")
+	in := form.press("Sign in", map[string]string{"Key": hookstest.AdminKey})
+	require.Equal(t, "Webhooks", in.follow().title(), "it goes on to the page that was asked for")
+	cookie := in.header.Get("Set-Cookie")
+	require.Regexp(t, `^posthorn_console=phs_\w{43}; Path=/console; Expires=.*; HttpOnly; Secure; SameSite=Lax$`, cookie)
+	require.Equal(t, "/console", form.press("Sign in", map[string]string{"Key": hookstest.AdminKey}).b.post("/console/login",
+		url.Values{"key": {hookstest.AdminKey}, "next": {"//evil.example/console/"}}).header.Get("Location"))
+
+	kept := b.cookies["posthorn_console"].Value
+	b.get("/console").is(http.StatusOK).press("Sign out", nil).is(http.StatusSeeOther)
+	_, err := s.Hooks.SessionOf(t.Context(), kept)
+	require.Error(t, err, "it is over for whoever has the cookie")
+	b.get("/console").is(http.StatusSeeOther)
+
+	for _, role := range []models.Role{models.RoleTenant, models.RoleRead} {
+		own := s.browser().post("/console/login", url.Values{"key": {s.Key("acme", role)}}).is(http.StatusSeeOther)
+		require.Equal(t, "/portal", own.header.Get("Location"))
+		require.Contains(t, own.header.Get("Set-Cookie"), "Path=/portal;")
+		require.Equal(t, "acme", own.follow().title())
+	}
+	for _, role := range []models.Role{models.RolePublish, models.RoleSettings} {
+		s.browser().post("/console/login", url.Values{"key": {s.Key("acme", role)}}).is(http.StatusForbidden)
+	}
+}
+
+func TestAPortalLinkIsOpenedOnce(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	path, l := s.portalLink(hooks.LinkRequest{Role: models.RoleTenant, Name: "jane", Theme: map[string]string{"accent": "#0a58ca", "mode": "dark"}})
+	b := s.browser()
+	b.do(http.MethodHead, path, nil).is(http.StatusOK)
+	b.get(path).is(http.StatusOK)
+	form := b.get(path).is(http.StatusOK)
+	opened := form.press("Open", nil)
+	require.Regexp(t, `^posthorn_portal=phs_\w{43}; Path=/portal; Expires=.*; HttpOnly; Secure; SameSite=None; Partitioned$`, opened.header.Get("Set-Cookie"))
+	home := opened.follow()
+	require.Equal(t, "dark", attribute(all(home.root, "html")[0], "data-mode"))
+	require.Contains(t, b.get("/portal/theme.css").is(http.StatusOK).body, "--accent: #0a58ca")
+	form.press("Open", nil).follow()
+	other := s.browser()
+	require.Contains(t, other.get(path).press("Open", nil).is(http.StatusUnauthorized).body, "has been used")
+
+	require.NoError(t, s.Hooks.RevokePortalLink(t.Context(), "acme", l.ID))
+	require.Equal(t, "Signed out", b.get("/portal").is(http.StatusUnauthorized).title())
+	gone := s.through(hooks.LinkRequest{Role: models.RoleRead})
+	s.Clock.Advance(time.Hour)
+	gone.get("/portal").is(http.StatusUnauthorized)
+}
+
+// The link that dev prints signs the admin in once, from the same machine only.
+func TestTheLocalSignInLink(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	code, err := s.Hooks.LocalCode(t.Context())
+	require.NoError(t, err)
+	form := s.browser().get(console.SignInPath(code)).is(http.StatusOK)
+	form.press("Open", nil).is(http.StatusForbidden) // from 192.0.2.1
+}
+
+// walk is every page with its parameters filled in.
+func (s *site) walk(base string, staff bool, webhook, event, delivery string) (all []console.Page) {
+	for _, p := range console.Pages() {
+		if p.Staff != staff {
+			continue
+		}
+		path := p.Path
+		for kind, id := range map[string]string{"/webhooks/": webhook, "/events/": event, "/deliveries/": delivery, "/keys/": "key_1"} {
+			path = strings.Replace(path, kind+"{id}", kind+id, 1)
+		}
+		action := "retry"
+		if strings.HasPrefix(path, "/webhooks") {
+			action = "disable"
+		}
+		path = strings.NewReplacer("{action}", action, "{name}", "order.created").Replace(path)
+		require.NotContains(s.t, path, "{")
+		p.Path = base + path
+		all = append(all, p)
+	}
+	return all
+}
+
+func (s *site) furnish() (webhook, event, delivery string) {
+	s.t.Helper()
+	webhook = s.Webhook("acme", "https://shop.example/hook?token=t0ken").ID
+	event = s.Publish("acme", "order.created", `{"order":42}`)
+	return webhook, event, s.Deliveries("acme", event)[0].ID
+}
+
+func (s *site) log() int {
+	s.t.Helper()
+	rows, _, err := s.Store.AuditLog(s.t.Context(), models.AuditFilter{}, models.Page{Limit: 1000})
+	require.NoError(s.t, err)
+	return len(rows)
+}
+
+func TestWhoMaySeeAndDoWhat(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	webhook, event, delivery := s.furnish()
+	globex := s.signedIn(s.Tenant("globex"))
+	reader, link := s.signedIn(s.Key("acme", models.RoleRead)), s.through(hooks.LinkRequest{Role: models.RoleRead})
+	staff := s.signedIn(hookstest.AdminKey)
+	before := s.log()
+	form := url.Values{"url": {"https://shop.example/new"}, "role": {"read"}, "name": {"x"}, "id": {"x"}, "system": {"up42"}}
+	for _, p := range s.walk("/portal", false, webhook, event, delivery) {
+		if strings.Contains(p.Path, "_") && p.Path != "/portal/keys/key_1/revoke" { // it names a thing of acme's
+			require.Equal(t, http.StatusNotFound, globex.do(p.Method, p.Path, form).status, "%s %s", p.Method, p.Path)
+		}
+		s.browser().do(p.Method, p.Path, form).is(http.StatusUnauthorized)
+		staff.do(p.Method, p.Path, form).is(http.StatusUnauthorized)
+		if p.Write {
+			reader.do(p.Method, p.Path, form).is(http.StatusForbidden)
+			link.do(p.Method, p.Path, form).is(http.StatusForbidden)
+		} else {
+			reader.do(p.Method, p.Path, form).is(http.StatusOK)
+		}
+	}
+	pages := append(s.walk("/console/tenants/acme", false, webhook, event, delivery), s.walk("/console", true, "", "", "")...)
+	for _, p := range pages {
+		for _, b := range []*browser{reader, link, s.browser()} {
+			b.cookies["posthorn_console"] = &http.Cookie{Name: "posthorn_console", Path: "/console"}
+			if own := b.cookies["posthorn_portal"]; own != nil { // a portal's session opens nothing here
+				b.cookies["posthorn_console"].Value = own.Value
+			}
+			status := b.do(p.Method, p.Path, form).status
+			require.Contains(t, []int{http.StatusSeeOther, http.StatusUnauthorized}, status, p.Path)
+		}
+		if p.Method == http.MethodGet {
+			staff.get(p.Path).is(http.StatusOK)
+		}
+	}
+	staff.get("/console/tenants/nobody/webhooks").is(http.StatusNotFound)
+	link.get("/portal/keys").is(http.StatusForbidden)
+	link.get("/portal/audit").is(http.StatusForbidden)
+	s.through(hooks.LinkRequest{Role: models.RoleRead, Capabilities: []string{"keys"}}).get("/portal/keys").is(http.StatusOK)
+	s.through(hooks.LinkRequest{Role: models.RoleTenant}).post("/portal/keys", form).is(http.StatusForbidden)
+	s.signedIn(s.key).get("/portal/settings").is(http.StatusForbidden)
+	// Two portal links and a key have been made since, and nothing else.
+	require.Equal(t, before+2, s.log())
+}
+
+func TestPagesCarryTheirHeaders(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	webhook, event, delivery := s.furnish()
+	staff := s.signedIn(hookstest.AdminKey)
+	owner := s.signedIn(s.key)
+	pages := append(s.walk("/console/tenants/acme", false, webhook, event, delivery), s.walk("/console", true, "", "", "")...)
+	pages = append(pages, s.walk("/portal", false, webhook, event, delivery)...)
+	pages = append(pages, console.Page{Method: "GET", Path: "/console/login"}, console.Page{Method: "GET", Path: "/portal/open?code=x"},
+		console.Page{Method: "GET", Path: "/console/nothing"}, console.Page{Method: "GET", Path: "/console/static/style.css"})
+	for _, p := range pages {
+		if p.Method != http.MethodGet {
+			continue
+		}
+		b, ancestors := staff, "'none'"
+		if strings.HasPrefix(p.Path, "/portal") {
+			b, ancestors = owner, "https://shop.example"
+		}
+		d := b.get(p.Path)
+		require.Equal(t, "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors "+ancestors,
+			d.header.Get("Content-Security-Policy"), p.Path)
+		require.Equal(t, "no-store", d.header.Get("Cache-Control"), p.Path)
+		require.Equal(t, "nosniff", d.header.Get("X-Content-Type-Options"))
+		if !strings.Contains(d.header.Get("Content-Type"), "html") {
+			continue
+		}
+		d.title()
+		for n := range d.root.Descendants() {
+			require.NotEqual(t, "style", n.Data)
+			for _, a := range n.Attr {
+				require.False(t, a.Key == "style" || strings.HasPrefix(a.Key, "on"), "%s on %s", a.Key, p.Path)
+			}
+		}
+		for _, n := range all(d.root, "input", "select", "textarea") { // each has a name that a screen reader says
+			labeled := attribute(n, "type") == "hidden" || slices.ContainsFunc(all(d.root, "label"), func(l *html.Node) bool { return slices.Contains(all(l, n.Data), n) && d.text(l) != "" })
+			require.True(t, labeled, "%s on %s", attribute(n, "name"), p.Path)
+		}
+		for _, secret := range []string{s.key, hookstest.AdminKey, "whsec_", b.cookies[map[*browser]string{staff: "posthorn_console", owner: "posthorn_portal"}[b]].Value} {
+			require.NotContains(t, d.body, secret, p.Path)
+		}
+	}
+	reader := s.signedIn(s.Key("acme", models.RoleRead))
+	for _, p := range s.walk("/portal", false, webhook, event, delivery) {
+		if p.Method == http.MethodGet {
+			require.NotContains(t, reader.get(p.Path).body, "t0ken", "a URL's query is not for readers: %s", p.Path)
+		}
+	}
+
+	before := s.log()
+	owner.header.Set("Sec-Fetch-Site", "cross-site")
+	require.Equal(t, http.StatusForbidden, owner.post("/portal/webhooks/"+webhook+"/disable", nil).status)
+	owner.header.Set("Sec-Fetch-Site", "same-origin")
+	require.Equal(t, before, s.log())
+	owner.post("/portal/webhooks/"+webhook+"/disable", nil).is(http.StatusSeeOther)
+}
+
+func TestATheme(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, ":root:root {\n  --accent: #ffee00;\n  --on-accent: #000;\n  --radius: 4px;\n  --font: Georgia, serif;\n}\n",
+		console.Stylesheet(map[string]string{"accent": "#ffee00", "radius": "4", "font": "serif"}))
+	require.Contains(t, console.Stylesheet(map[string]string{"accent": "#0a58ca"}), "--on-accent: #fff;")
+}

@@ -1,0 +1,93 @@
+package console
+
+import (
+	"encoding/json"
+	"net/http"
+
+	"github.com/posthorn/posthorn/internal/catalog"
+	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/models"
+)
+
+type typesBody struct {
+	Types   []models.EventType
+	Next    string
+	Systems []string
+}
+
+func (v *visit) showTypes(name, title string) error {
+	types, next, err := v.Hooks.EventTypes(v.r.Context(), v.tenant, v.after())
+	if err != nil {
+		return err
+	}
+	return v.show(http.StatusOK, name, title, typesBody{types, v.more(next), catalog.Systems()})
+}
+
+// eventTypes are those that all tenants share.
+func (v *visit) eventTypes() error { return v.showTypes("event-types", "Event types") }
+
+// catalogue is what the tenant may register for.
+func (v *visit) catalogue() error { return v.showTypes("catalogue", "Catalogue") }
+
+func (v *visit) loadCatalog() error {
+	if err := v.readForm(); err != nil {
+		return err
+	}
+	if _, err := v.Hooks.LoadCatalog(v.r.Context(), v.tenant, v.form("system")); err != nil {
+		return err
+	}
+	return v.done("/catalogue", "loaded")
+}
+
+type typeForm struct {
+	Type   models.EventType
+	New    bool
+	Errors fieldErrors
+}
+
+func (v *visit) newEventType() error {
+	return v.show(http.StatusOK, "event-type-form", "New event type", typeForm{New: true})
+}
+
+func (v *visit) editEventType() error {
+	t, err := v.Hooks.EventType(v.r.Context(), "", v.r.PathValue("name"))
+	if err != nil {
+		return err
+	}
+	return v.show(http.StatusOK, "event-type-form", "Edit event type", typeForm{Type: t})
+}
+
+// saveEventType creates a shared type, or replaces the one that the path names.
+func (v *visit) saveEventType() error {
+	if err := v.readForm(); err != nil {
+		return err
+	}
+	f := typeForm{New: v.r.PathValue("name") == ""}
+	f.Type = models.EventType{Name: v.r.PathValue("name"), Description: v.form("description"), Schema: v.form("schema"), Example: v.form("example"), Deprecated: v.form("deprecated") != ""}
+	title := "Edit event type"
+	if f.New {
+		title, f.Type.Name = "New event type", v.form("name")
+	}
+	var bad []hooks.FieldError
+	for field, text := range map[string]string{"schema": f.Type.Schema, "example": f.Type.Example} {
+		if text != "" && !json.Valid([]byte(text)) {
+			bad = append(bad, hooks.FieldError{Field: field, Message: "is not JSON"})
+		}
+	}
+	t := f.Type
+	if len(bad) > 0 { // what is not JSON is not looked at further
+		t.Schema, t.Example = "", ""
+	}
+	_, err := v.Hooks.EventType(v.r.Context(), "", t.Name)
+	if f.New && err == nil {
+		bad = append(bad, hooks.FieldError{Field: "name", Message: "is an event type already"})
+	}
+	if _, err = v.Hooks.PutEventType(v.r.Context(), t, bad...); err == nil {
+		return v.done("/event-types", "saved")
+	}
+	var ok bool
+	if f.Errors, ok = wrong(err, "name", "description", "schema", "example"); !ok {
+		return err
+	}
+	return v.show(http.StatusUnprocessableEntity, "event-type-form", title, f)
+}

@@ -1,0 +1,45 @@
+package console
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/posthorn/posthorn/internal/hooks"
+)
+
+// fieldErrors is what is wrong with a form, by field. Under "" is what is about no field of it.
+type fieldErrors map[string]string
+
+// wrong takes what a use case says is wrong with the form's fields. ok is false for every other error.
+func wrong(err error, fields ...string) (all fieldErrors, ok bool) {
+	refused, is := errors.AsType[*hooks.Error](err)
+	if !is || refused.Code != hooks.Invalid && refused.Code != hooks.Conflict && refused.Code != hooks.Forbidden {
+		return nil, false
+	}
+	all = fieldErrors{}
+	for _, f := range refused.Fields {
+		name, _, _ := strings.Cut(f.Field, "[")
+		known := ""
+		for _, field := range fields {
+			if field == name {
+				known = name
+			}
+		}
+		message := f.Message
+		if known == "" {
+			message = f.Field + " " + message
+		}
+		all.add(known, message)
+	}
+	if len(refused.Fields) == 0 {
+		all.add("", refused.Detail)
+	}
+	return all, true
+}
+
+func (f fieldErrors) add(field, message string) {
+	if f[field] != "" {
+		message = f[field] + "; " + message
+	}
+	f[field] = message
+}

@@ -1,0 +1,178 @@
+package console_test
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/posthorn/posthorn/internal/hookstest"
+	"github.com/posthorn/posthorn/internal/sender"
+	"github.com/posthorn/posthorn/models"
+)
+
+// answers takes every POST.
+type answers struct{}
+
+func (answers) Post(context.Context, sender.Request) sender.Result {
+	return sender.Result{StartedAt: time.Now(), StatusCode: http.StatusOK, Outcome: sender.Received, Body: []byte("thank <you>")}
+}
+
+func TestAWebhookIsLookedAfter(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, hookstest.WithPoster(answers{}))
+	b := s.signedIn(s.key)
+	form := b.get("/portal/webhooks").follows("Create one").is(http.StatusOK)
+	typed := map[string]string{"URL": "ftp://shop.example", "Name": `Shop "1"`, "order.created": "yes", "More event types": "nothing.*", "Headers": "X-Token: s3cret", "Retries": "many"}
+	again := form.press("Create webhook", typed).is(http.StatusUnprocessableEntity)
+	require.Equal(t, `Shop "1"`, attribute(again.field(again.root, "Name"), "value"))
+	require.Equal(t, "many", attribute(again.field(again.root, "Retries"), "value"))
+	require.Equal(t, "nothing.*", rawText(again.field(again.root, "More event types")))
+	wrong := 0
+	for _, n := range all(again.root, "span") {
+		if attribute(n, "role") == "alert" {
+			wrong++
+		}
+	}
+	require.GreaterOrEqual(t, wrong, 3, "each beside its field: %s", again.text(again.root))
+
+	made := again.press("Create webhook", map[string]string{"URL": "https://shop.example/hook?token=t0ken", "More event types": "order.*", "Retries": "3"}).is(http.StatusCreated)
+	secret := attribute(made.field(made.root, "Signing secret"), "value")
+	require.Regexp(t, `^whsec_`, secret)
+	require.Contains(t, made.body, "standardwebhooks")
+	address := made.link("Webhook")
+	page := b.get(address).is(http.StatusOK)
+	require.Equal(t, `Shop "1"`, page.title())
+	require.NotContains(t, page.body, secret)
+	require.NotContains(t, page.body, "s3cret")
+	require.Contains(t, page.text(page.root), "0 of 3,000 failed receptions")
+	require.Contains(t, page.text(page.root), "3 retries")
+	require.Equal(t, []string{"Pause", "Disable", "Recover", "Send test event", "Rotate secret", "Delete"}, page.buttons())
+
+	edited := b.get(page.link("Edit")).is(http.StatusOK).press("Save", map[string]string{"Name": "Shop"}).follow()
+	require.Equal(t, "Shop", edited.title())
+	rows, _, err := s.Hooks.Webhooks(t.Context(), "acme", models.WebhookFilter{}, models.Page{Limit: 10})
+	require.NoError(t, err)
+	require.Equal(t, []string{"order.created", "order.*"}, rows[0].EventTypes)
+	require.Equal(t, 3, *rows[0].Retry.Max)
+
+	paused := edited.press("Pause", nil).follow()
+	require.Contains(t, paused.text(paused.root), "Paused.")
+	require.Equal(t, []string{"Resume", "Disable", "Send test event", "Rotate secret", "Delete"}, paused.buttons())
+	disabled := paused.press("Resume", nil).follow().press("Disable", nil).follow()
+	require.Equal(t, []string{"Enable", "Enable and recover", "Send test event", "Rotate secret", "Delete"}, disabled.buttons())
+	enabled := disabled.press("Enable and recover", nil).follow()
+	tested := enabled.press("Send test event", nil).is(http.StatusOK)
+	require.Contains(t, tested.text(tested.root), "2 of 2 were received")
+	require.Contains(t, tested.text(tested.root), "thank <you>")
+	rotated := b.get(address).press("Rotate secret", nil).is(http.StatusOK)
+	require.NotEqual(t, secret, attribute(rotated.field(rotated.root, "Signing secret"), "value"))
+	require.Contains(t, b.get(address).press("Delete", nil).is(http.StatusOK).press("Delete webhook", nil).follow().body, "Deleted.")
+	b.get(address).is(http.StatusNotFound)
+}
+
+// follows goes where the link with a name leads.
+func (d *document) follows(name string) *document {
+	d.t.Helper()
+	return d.b.get(d.link(name))
+}
+
+func TestDeliveriesAndEvents(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, hookstest.WithPoster(answers{}))
+	webhook, event, delivery := s.furnish()
+	b := s.signedIn(hookstest.AdminKey)
+	base := "/console/tenants/acme"
+	log := b.get(base + "/deliveries").is(http.StatusOK)
+	page := b.get(log.link("order.created dlv_…" + delivery[len(delivery)-12:])).is(http.StatusOK)
+	require.Contains(t, page.text(page.root), "Attempt 1,")
+	require.Equal(t, []string{"Retry now", "Pause", "Cancel"}, page.buttons())
+	held := page.press("Pause", nil).follow()
+	require.Equal(t, []string{"Retry now", "Resume", "Cancel"}, held.buttons())
+	overview := b.get(base).is(http.StatusOK)
+	require.Contains(t, overview.body, delivery)
+	held.press("Resume", nil).follow()
+
+	s.Attempt("acme", delivery)
+	seen := b.get(base + "/deliveries/" + delivery).is(http.StatusOK)
+	require.Contains(t, seen.text(seen.root), `"data":{"order":42}`)
+	require.Contains(t, seen.text(seen.root), "POST https://shop.example/hook?token=t0ken")
+	require.Contains(t, b.get(base+"/deliveries/"+delivery).press("Retry now", nil).follow().body, "It is being sent now.")
+	require.Contains(t, b.get(base+"/deliveries/"+delivery).press("Cancel", nil).follow().body, "canceled by admin")
+	require.Equal(t, http.StatusConflict, b.post(base+"/deliveries/"+delivery+"/pause", nil).status)
+
+	for query, found := range map[string]bool{"status=canceled": true, "status=held": false, "type=order.paid": false, "webhook=" + webhook: true, "since=2200-01-01T00:00": false, "event=" + event: true} {
+		require.Equal(t, found, strings.Contains(b.get(base+"/deliveries?"+query).is(http.StatusOK).body, delivery), query)
+	}
+	b.get(base + "/deliveries?since=yesterday").is(http.StatusUnprocessableEntity)
+	filtered := log.press("Filter", map[string]string{"Event type": "order.paid"}).is(http.StatusOK)
+	require.Equal(t, "order.paid", attribute(filtered.field(filtered.root, "Event type"), "value"))
+
+	require.Contains(t, b.get(base+"/events?type=order.created").is(http.StatusOK).body, event)
+	shown := b.get(base + "/events/" + event).is(http.StatusOK)
+	require.Contains(t, shown.text(shown.root), `{"order":42}`)
+	erased := shown.press("Erase the data", nil).follow()
+	require.NotContains(t, erased.text(erased.root), `"order"`)
+	for range 60 {
+		s.Clock.Advance(time.Second)
+		s.Publish("acme", "order.paid", `{}`)
+	}
+	next := b.get(base + "/events?type=order.paid").is(http.StatusOK).follows("Next page").is(http.StatusOK)
+	require.Len(t, all(next.root, "tr"), 11, "ten more, and the filter is kept")
+}
+
+func TestTenantsKeysAndTypes(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	b := s.signedIn(hookstest.AdminKey)
+	require.Contains(t, b.get("/console/tenants").press("Create tenant", map[string]string{"Id": "acme"}).is(http.StatusUnprocessableEntity).body, "There is a tenant")
+	b.get("/console/tenants").press("Create tenant", map[string]string{"Id": "-"}).is(http.StatusUnprocessableEntity)
+	made := b.get("/console/tenants").press("Create tenant", map[string]string{"Id": "initech", "Name": "Initech"}).follow()
+	require.Equal(t, "Initech", made.title())
+	keys := made.follows("Keys").is(http.StatusOK)
+	key := keys.press("Create key", map[string]string{"Name": "ci", "Role": "read"}).is(http.StatusCreated)
+	secret := attribute(key.field(key.root, "Key"), "value")
+	p, err := s.Hooks.Authenticate(t.Context(), secret)
+	require.NoError(t, err)
+	require.Equal(t, models.RoleRead, p.Role)
+	listed := key.follows("Keys")
+	require.NotContains(t, listed.body, secret)
+	listed.press("Revoke ci", nil).follow()
+	_, err = s.Hooks.Authenticate(t.Context(), secret)
+	require.Error(t, err)
+	link := b.get("/console/tenants/initech/keys").press("Create portal link", map[string]string{"Name of who gets it": "jane"}).is(http.StatusCreated)
+	u, err := url.Parse(attribute(link.field(link.root, "Portal link"), "value"))
+	require.NoError(t, err)
+	visitor := s.browser()
+	visitor.get(u.RequestURI()).press("Open", nil).follow()
+	b.get("/console/tenants/initech/keys").press("Revoke all portal links", nil).follow()
+	visitor.get("/portal").is(http.StatusUnauthorized)
+	log := b.get("/console/audit?tenant=initech").is(http.StatusOK).press("Filter", map[string]string{"Action": "key.revoked"}).is(http.StatusOK)
+	require.Len(t, all(log.root, "tr"), 2)
+	require.Contains(t, log.text(log.root), "admin")
+	own := s.signedIn(s.Key("initech", models.RoleRead)).get("/portal/audit?action=key.revoked").is(http.StatusOK)
+	require.Contains(t, own.text(own.root), "staff")
+	require.NotContains(t, own.text(own.root), "admin", "which of the staff it was is not the tenant's to know")
+	settings := b.get("/console/tenants/initech/settings")
+	settings.press("Save", map[string]string{"Administrators": "nobody"}).is(http.StatusUnprocessableEntity)
+	saved := settings.press("Save", map[string]string{"Administrators": "ops@initech.example"}).follow()
+	require.Equal(t, "ops@initech.example", rawText(saved.field(saved.root, "Administrators")))
+
+	form := b.get("/console/event-types/new").is(http.StatusOK)
+	bad := form.press("Create event type", map[string]string{"Name": "order.created", "Schema": "{"}).is(http.StatusUnprocessableEntity)
+	require.Contains(t, bad.text(bad.root), "is not JSON")
+	require.Contains(t, bad.text(bad.root), "is an event type already")
+	form.press("Create event type", map[string]string{"Name": "order.lost", "Schema": `{"type":"object"}`, "Example": `{}`}).follow()
+	edit := b.get("/console/event-types/order.lost/edit").is(http.StatusOK)
+	edit.press("Save", map[string]string{"Deprecated": "yes"}).follow()
+	stored, err := s.Hooks.EventType(t.Context(), "", "order.lost")
+	require.NoError(t, err)
+	require.True(t, stored.Deprecated)
+	require.JSONEq(t, `{"type":"object"}`, stored.Schema)
+	b.get("/console/tenants/acme/catalogue").press("Load catalogue", map[string]string{"Catalogue of a system": "up42"}).follow()
+	require.Contains(t, b.get("/console/tenants/acme/catalogue").body, "order.status")
+}

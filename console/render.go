@@ -1,0 +1,241 @@
+package console
+
+import (
+	"bytes"
+	"embed"
+	"fmt"
+	"html/template"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/models"
+)
+
+//go:embed templates
+var templateFiles embed.FS
+
+var functions = template.FuncMap{"slug": models.TenantSlug, "text": text, "short": short, "number": number}
+
+// templates are the pages by name, each with the layout. They are parsed when the program starts, so that a broken one fails every
+// test.
+var templates = func() map[string]*template.Template {
+	all := map[string]*template.Template{}
+	files, err := templateFiles.ReadDir("templates")
+	if err != nil {
+		panic(err)
+	}
+	for _, f := range files {
+		name, ok := strings.CutSuffix(f.Name(), ".html")
+		if !ok || name == "layout" {
+			continue
+		}
+		all[name] = template.Must(template.New("layout.html").Funcs(functions).ParseFS(templateFiles, "templates/layout.html", "templates/"+f.Name()))
+	}
+	return all
+}()
+
+// view is what a template shows.
+type view struct {
+	Title  string
+	Body   any
+	Visit  *visit // nil = nobody is signed in
+	Notice string
+	now    time.Time
+}
+
+// page answers with a page.
+func (c *Console) page(w http.ResponseWriter, r *http.Request, status int, name string, v view) {
+	v.now = c.Hooks.Store.Now()
+	if v.Visit != nil {
+		v.Notice = notices[r.URL.Query().Get("done")]
+	}
+	var b bytes.Buffer
+	if err := templates[name].Execute(&b, v); err != nil {
+		c.Log.ErrorContext(r.Context(), "a page cannot be made", "page", name, "error", err)
+		http.Error(w, "The page could not be made. Try it again in a moment.", http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = w.Write(b.Bytes())
+}
+
+// Staff reports whether the page is the console's.
+func (v view) Staff() bool { return v.Visit != nil && v.Visit.at == console }
+
+// Base begins the addresses of the pages about the tenant.
+func (v view) Base() string { return v.Visit.base }
+
+// Tenant is the tenant that the page is about; "" = none.
+func (v view) Tenant() string {
+	if v.Visit == nil {
+		return ""
+	}
+	return models.TenantSlug(v.Visit.tenant)
+}
+
+// Who is signed in.
+func (v view) Who() string { return v.Visit.session.Name }
+
+// SignOut is where the button "Sign out" leads.
+func (v view) SignOut() string { return v.Visit.at.base + "/sign-out" }
+
+// Here reports whether a link of the navigation leads to this page or the one above it.
+func (v view) Here(path string) bool { return v.Visit.r.URL.Path == path }
+
+// MayWrite reports whether the visitor may change webhooks and deliveries.
+func (v view) MayWrite() bool { return v.Visit.may(owners) }
+
+// MaySeeKeys reports whether the visitor may see the tenant's keys.
+func (v view) MaySeeKeys() bool { return v.Visit.may(keyReader) }
+
+// MayRevokeKeys reports whether the visitor may revoke the tenant's keys.
+func (v view) MayRevokeKeys() bool { return v.Visit.may(keyOwner) }
+
+// MayMakeKeys reports whether the visitor may make keys and portal links.
+func (v view) MayMakeKeys() bool { return v.Visit.may(noLinks) }
+
+// MaySeeAudit reports whether the visitor may see the tenant's audit log.
+func (v view) MaySeeAudit() bool { return v.Visit.may(auditors) }
+
+// MaySettings reports whether the visitor may change the administrators.
+func (v view) MaySettings() bool { return v.Visit.may(settings) }
+
+// Mode is the colours that a portal link asks for: light or dark; "" = the viewer's.
+func (v view) Mode() string {
+	if v.Visit == nil || v.Visit.session.Theme["mode"] == "auto" {
+		return ""
+	}
+	return v.Visit.session.Theme["mode"]
+}
+
+// Theme is where the stylesheet of the portal link is; "" = it has none.
+func (v view) Theme() string {
+	if v.Visit == nil || len(v.Visit.session.Theme) == 0 {
+		return ""
+	}
+	return "/portal/theme.css"
+}
+
+// Time shows how long ago or until when, with the exact time beside it.
+func (v view) Time(at any) template.HTML {
+	var t time.Time
+	switch at := at.(type) {
+	case time.Time:
+		t = at
+	case *time.Time:
+		if at == nil {
+			return "–"
+		}
+		t = *at
+	}
+	exact := t.UTC().Format("2006-01-02T15:04:05.000Z")
+	return template.HTML(fmt.Sprintf(`<time datetime="%s" title="%s">%s</time>`, exact, exact, relative(t.Sub(v.now)))) //nolint:gosec // times and our own words
+}
+
+// relative says how far away a time is.
+func relative(d time.Duration) string {
+	form := "%s ago"
+	if d > 0 {
+		form = "in %s"
+	}
+	d = d.Abs()
+	switch {
+	case d < time.Second:
+		return "now"
+	case d < time.Minute:
+		return fmt.Sprintf(form, plural(int(d/time.Second), "second"))
+	case d < time.Hour:
+		return fmt.Sprintf(form, plural(int(d/time.Minute), "minute"))
+	case d < 48*time.Hour:
+		return fmt.Sprintf(form, plural(int(d/time.Hour), "hour"))
+	default:
+		return fmt.Sprintf(form, plural(int(d/(24*time.Hour)), "day"))
+	}
+}
+
+func plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprint(n, " ", what, "s")
+}
+
+// maxText bounds a body on a page, in bytes.
+const maxText = 64 << 10
+
+// text is a body as a page shows it.
+func text(body []byte) string {
+	if !utf8.Valid(body) {
+		return fmt.Sprintf("(%d bytes that are not text)", len(body))
+	}
+	if len(body) <= maxText {
+		return string(body)
+	}
+	return strings.ToValidUTF8(string(body[:maxText]), "") + "\n… (there is more)"
+}
+
+// number writes a number in groups of three digits.
+func number(n int64) string {
+	digits := strconv.FormatInt(n, 10)
+	for i := len(digits) - 3; i > 0; i -= 3 {
+		digits = digits[:i] + "," + digits[i:]
+	}
+	return digits
+}
+
+// short is the end of a long id, which differs where the beginning is alike.
+func short(id string) string {
+	prefix, rest, ok := strings.Cut(id, "_")
+	if !ok || len(rest) <= 12 {
+		return id
+	}
+	return prefix + "_…" + rest[len(rest)-12:]
+}
+
+// URL is a webhook's URL as the visitor may see it: to those who only read without its query, which may hold a token.
+func (v view) URL(raw string) string { return v.Visit.url(raw) }
+
+func (v *visit) url(raw string) string {
+	if v.may(owners) {
+		return raw
+	}
+	return hooks.URLWithoutQuery(raw)
+}
+
+// more is the address of the next page of a list with the same filters; "" on the last.
+func (v *visit) more(next string) string {
+	if next == "" {
+		return ""
+	}
+	query := v.r.URL.Query()
+	query.Del("done")
+	query.Set("after", next)
+	return v.r.URL.Path + "?" + query.Encode()
+}
+
+// after is the page of a list that the address asks for.
+func (v *visit) after() models.Page {
+	return models.Page{Limit: 50, After: v.r.URL.Query().Get("after")}
+}
+
+// query is a parameter of the address.
+func (v *visit) query(name string) string { return strings.TrimSpace(v.r.URL.Query().Get(name)) }
+
+// form is a field of the form.
+func (v *visit) form(name string) string { return strings.TrimSpace(v.r.PostFormValue(name)) }
+
+// readForm takes the form apart. Invalid if it is none, or too long.
+func (v *visit) readForm() error {
+	if err := v.r.ParseForm(); err != nil {
+		return hooks.Refuse(hooks.Invalid, "the form could not be read")
+	}
+	return nil
+}
+
+func escape(id string) string { return url.PathEscape(id) }

@@ -1,0 +1,179 @@
+package console
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+
+	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/models"
+)
+
+// need is what a page asks of those who see it. Admins may see everything.
+type need int
+
+const (
+	staff     need = iota // admin keys alone
+	readers               // roles tenant and read
+	owners                // role tenant
+	keyReader             // as readers; portal links with the capability keys
+	keyOwner              // as owners; portal links with the capability keys
+	noLinks               // as owners; no portal links
+	auditors              // as readers; no portal links
+	settings              // portal links with the capability settings, which tenants' keys do not have
+)
+
+func (n need) grants(p hooks.Principal) bool {
+	roles := map[need][]models.Role{readers: {models.RoleTenant, models.RoleRead}, keyReader: {models.RoleTenant, models.RoleRead},
+		auditors: {models.RoleTenant, models.RoleRead},
+		owners:   {models.RoleTenant}, keyOwner: {models.RoleTenant}, settings: {models.RoleTenant}, noLinks: {models.RoleTenant}}[n]
+	if p.Role == models.RoleAdmin {
+		return true
+	}
+	if !slices.Contains(roles, p.Role) {
+		return false
+	}
+	switch n {
+	case settings:
+		return p.Link && p.Can(hooks.CapabilitySettings)
+	case keyReader, keyOwner:
+		return p.Can(hooks.CapabilityKeys)
+	case noLinks, auditors:
+		return p.Can(hooks.CapabilityNone)
+	default:
+		return true
+	}
+}
+
+// page is one page, or one thing that a button does.
+type page struct {
+	method, path string
+	need         need
+	do           func(*visit) error
+}
+
+// visit is one request of somebody who is signed in.
+type visit struct {
+	*Console
+	w       http.ResponseWriter
+	r       *http.Request
+	at      audience
+	session hooks.Session
+	tenant  string // its id; "" on a page about no tenant
+	base    string // of the pages about the tenant
+}
+
+// serve is the handler of a page. Whoever is not signed in is sent to do so, and what is another tenant's does not exist.
+func (c *Console) serve(p page, a audience, ofTenant bool) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		session, err := c.Hooks.SessionOf(r.Context(), cookieOf(r, a))
+		if err == nil && (a == console) != (session.Role == models.RoleAdmin) {
+			err = hooks.Refuse(hooks.Unauthorized, "sign in first")
+		}
+		if refused, ok := errors.AsType[*hooks.Error](err); ok && refused.Code == hooks.Unauthorized {
+			c.signedOut(w, r, a)
+			return
+		}
+		if err != nil {
+			c.refuse(w, r, err)
+			return
+		}
+		v := &visit{Console: c, w: w, r: r.WithContext(hooks.Acting(r.Context(), session.Principal)), at: a, session: session, base: a.base}
+		if err := v.enter(p, ofTenant); err != nil {
+			v.refuse(w, v.r, err)
+		}
+	}
+}
+
+func (v *visit) enter(p page, ofTenant bool) error {
+	if ofTenant {
+		slug := models.TenantSlug(v.session.Tenant)
+		if v.at == console {
+			slug = v.r.PathValue("tenant")
+			v.base = "/console/tenants/" + url.PathEscape(slug)
+		}
+		id, err := v.Hooks.TenantID(v.r.Context(), v.session.Principal, slug)
+		if err != nil {
+			return err
+		}
+		v.tenant = id
+	}
+	if !p.need.grants(v.session.Principal) {
+		return hooks.Refuse(hooks.Forbidden, "You may read here, and not change this.")
+	}
+	ctx, leave, err := v.Hooks.Enter(v.r.Context(), v.tenant)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	v.r = v.r.WithContext(ctx)
+	return p.do(v)
+}
+
+// signedOut answers without a session: the staff sign in, and people who came through a link need a new one.
+func (c *Console) signedOut(w http.ResponseWriter, r *http.Request, a audience) {
+	if a == console && r.Method != http.MethodPost {
+		http.Redirect(w, r, loginPath+"?"+url.Values{"next": {r.URL.RequestURI()}}.Encode(), http.StatusSeeOther)
+		return
+	}
+	c.page(w, r, http.StatusUnauthorized, "error", view{Title: "Signed out",
+		Body: "Your session has ended. Open the portal again from where you came, or sign in with a key."})
+}
+
+// may reports whether the visitor may do what needs n: buttons that would be refused are not shown.
+func (v *visit) may(n need) bool { return n.grants(v.session.Principal) }
+
+// show answers with a page.
+func (v *visit) show(status int, name, title string, body any) error {
+	v.page(v.w, v.r, status, name, view{Title: title, Body: body, Visit: v})
+	return nil
+}
+
+// done goes on to a page that says what has been done; what is one of notices.
+func (v *visit) done(path, what string) error {
+	if what != "" {
+		path += "?done=" + what
+	}
+	http.Redirect(v.w, v.r, v.base+path, http.StatusSeeOther)
+	return nil
+}
+
+// notices are what pages say of what has been done.
+var notices = map[string]string{
+	"created": "Created.", "saved": "Saved.", "enabled": "The webhook is enabled.", "recovering": "The webhook is enabled, and what it missed is being sent.",
+	"disabled": "The webhook is disabled.", "paused": "Paused.", "resumed": "Resumed.", "recovered": "What was held or has failed is being sent.",
+	"deleted": "Deleted.", "retried": "It is being sent now.", "canceled": "Canceled.", "revoked": "Revoked.", "erased": "The data is erased.", "loaded": "The catalogue is loaded.",
+}
+
+func statusOf(e *hooks.Error) int {
+	status, ok := map[hooks.Code]int{hooks.Slow: http.StatusRequestTimeout, hooks.Invalid: http.StatusUnprocessableEntity, hooks.Unauthorized: http.StatusUnauthorized,
+		hooks.Forbidden: http.StatusForbidden, hooks.NotFound: http.StatusNotFound, hooks.Conflict: http.StatusConflict,
+		hooks.Unavailable: http.StatusServiceUnavailable, hooks.TooMany: http.StatusTooManyRequests}[e.Code]
+	if !ok {
+		return http.StatusInternalServerError
+	}
+	return status
+}
+
+// refuse answers with what went wrong, in a sentence.
+func (c *Console) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	refused, ok := errors.AsType[*hooks.Error](err)
+	if !ok {
+		if r.Context().Err() == nil {
+			c.Log.ErrorContext(r.Context(), "a page failed", "error", err, "path", r.URL.Path)
+		}
+		c.page(w, r, http.StatusInternalServerError, "error", view{Title: "Something went wrong", Body: "The page could not be made. Try it again in a moment."})
+		return
+	}
+	title := map[hooks.Code]string{hooks.NotFound: "Not found", hooks.Forbidden: "Not allowed", hooks.Conflict: "This is not possible now",
+		hooks.Unavailable: "Not now", hooks.TooMany: "Too many requests", hooks.Unauthorized: "Not signed in"}[refused.Code]
+	if title == "" {
+		title = "This is not valid"
+	}
+	text := refused.Detail
+	for _, f := range refused.Fields {
+		text += "; " + f.Field + " " + f.Message
+	}
+	c.page(w, r, statusOf(refused), "error", view{Title: title, Body: text})
+}

@@ -1,0 +1,122 @@
+package console
+
+import (
+	"errors"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/models"
+)
+
+const loginPath = "/console/login"
+
+// setCookie keeps a session in the browser. The portal may be embedded in another site's page when a link leads to it: then its
+// cookie belongs to that site's pages alone.
+func setCookie(w http.ResponseWriter, a audience, s *hooks.Session) {
+	cookie := &http.Cookie{Name: a.cookie, Value: s.Cookie, Path: a.base, Expires: s.Expires, HttpOnly: true, Secure: true, SameSite: http.SameSiteLaxMode}
+	if s.Link {
+		cookie.SameSite, cookie.Partitioned = http.SameSiteNoneMode, true
+	}
+	http.SetCookie(w, cookie)
+}
+
+// forget takes both forms of the cookie away.
+func forget(w http.ResponseWriter, a audience) {
+	gone := http.Cookie{Name: a.cookie, Path: a.base, Expires: time.Unix(1, 0), MaxAge: -1, HttpOnly: true, Secure: true, SameSite: http.SameSiteLaxMode}
+	http.SetCookie(w, &gone)
+	gone.SameSite, gone.Partitioned = http.SameSiteNoneMode, true
+	http.SetCookie(w, &gone)
+}
+
+func cookieOf(r *http.Request, a audience) string {
+	cookie, err := r.Cookie(a.cookie)
+	if err != nil {
+		return ""
+	}
+	return cookie.Value
+}
+
+// loginBody is the form "Sign in": what is wrong with it, and the page of the console that the visitor came for.
+type loginBody struct{ Wrong, Next string }
+
+func (c *Console) login(w http.ResponseWriter, r *http.Request) {
+	c.page(w, r, http.StatusOK, "login", view{Title: "Sign in", Body: loginBody{Next: r.URL.Query().Get("next")}})
+}
+
+func (c *Console) signIn(w http.ResponseWriter, r *http.Request) {
+	session, err := c.Hooks.SignIn(r.Context(), r.PostFormValue("key"))
+	if err != nil {
+		refused, ok := errors.AsType[*hooks.Error](err)
+		if !ok {
+			c.refuse(w, r, err)
+			return
+		}
+		message := refused.Detail
+		if refused.Code == hooks.Unauthorized {
+			message = "This is not a key in force."
+		}
+		c.page(w, r, statusOf(refused), "login", view{Title: "Sign in", Body: loginBody{message, r.PostFormValue("next")}})
+		return
+	}
+	a := audienceOf(session.Role == models.RoleAdmin)
+	setCookie(w, a, &session)
+	to := a.base
+	if next := r.PostFormValue("next"); a == console && strings.HasPrefix(next, "/console/") {
+		to = next
+	}
+	http.Redirect(w, r, to, http.StatusSeeOther)
+}
+
+// askToOpen shows the button that redeems a link's code: what only looks at the link, such as a mail scanner, does not.
+func (c *Console) askToOpen(a audience) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		c.page(w, r, http.StatusOK, "open", view{Title: "Open Posthorn", Body: map[string]string{"Code": r.URL.Query().Get("code"), "Action": a.base + "/open"}})
+	}
+}
+
+func (c *Console) open(a audience) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if a == console && !fromHere(r) {
+			c.refuse(w, r, hooks.Refuse(hooks.Forbidden, "This link works on the machine only that Posthorn runs on."))
+			return
+		}
+		session, err := c.Hooks.RedeemCode(r.Context(), r.PostFormValue("code"), cookieOf(r, a), a == console)
+		if err != nil {
+			c.refuse(w, r, err)
+			return
+		}
+		setCookie(w, a, &session)
+		http.Redirect(w, r, a.base, http.StatusSeeOther)
+	}
+}
+
+// SignInPath is where a code of hooks.LocalCode is redeemed.
+func SignInPath(code string) string {
+	return console.base + "/open?" + url.Values{"code": {code}}.Encode()
+}
+
+// fromHere reports whether a request comes from the same machine and through no proxy.
+func fromHere(r *http.Request) bool {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return false
+	}
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.Unmap().IsLoopback() && r.Header.Get("X-Forwarded-For") == "" && r.Header.Get("Forwarded") == ""
+}
+
+func (c *Console) signOut(a audience) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if err := c.Hooks.SignOut(r.Context(), cookieOf(r, a)); err != nil {
+			c.refuse(w, r, err)
+			return
+		}
+		forget(w, a)
+		http.Redirect(w, r, loginPath, http.StatusSeeOther)
+	}
+}

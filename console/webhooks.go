@@ -1,0 +1,346 @@
+package console
+
+import (
+	"cmp"
+	"errors"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/models"
+)
+
+func (v *visit) webhooks() error {
+	f := models.WebhookFilter{Status: models.WebhookStatus(v.query("status"))}
+	rows, next, err := v.Hooks.Webhooks(v.r.Context(), v.tenant, f, v.after())
+	if err != nil {
+		return err
+	}
+	return v.show(http.StatusOK, "webhooks", "Webhooks", struct {
+		Webhooks []models.Webhook
+		Next     string
+		Status   models.WebhookStatus
+		Statuses []models.WebhookStatus
+	}{rows, v.more(next), f.Status, []models.WebhookStatus{models.WebhookActive, models.WebhookPaused, models.WebhookDeactivated, models.WebhookDisabled}})
+}
+
+func (v *visit) webhook() error {
+	ctx := v.r.Context()
+	w, err := v.Hooks.Webhook(ctx, v.tenant, v.r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	headers, err := v.Hooks.Headers(&w)
+	if lost, ok := errors.AsType[*hooks.SealedError](err); ok {
+		w.StatusReason = strings.TrimPrefix(w.StatusReason+"; "+lost.Problem, "; ")
+	} else if err != nil {
+		return err
+	}
+	latest, _, err := v.Hooks.Deliveries(ctx, v.tenant, models.DeliveryFilter{WebhookID: w.ID}, models.Page{Limit: 10})
+	if err != nil {
+		return err
+	}
+	held, more, err := v.Hooks.Deliveries(ctx, v.tenant, models.DeliveryFilter{WebhookID: w.ID, Status: models.Held}, models.Page{Limit: 100})
+	if err != nil {
+		return err
+	}
+	policy, timeout := v.Hooks.Effective(&w)
+	body := struct {
+		Webhook     models.Webhook
+		Headers     []string
+		Latest      []models.Delivery
+		Held        string
+		Threshold   int64
+		Schedule    string
+		Timeout     time.Duration
+		Everything  bool
+		CanRecover  bool
+		Description string
+	}{Webhook: w, Headers: slices.Sorted(maps.Keys(headers)), Latest: latest, Threshold: v.Hooks.Threshold, Timeout: timeout, Everything: len(w.EventTypes) == 0,
+		CanRecover: w.Status == models.WebhookActive}
+	if body.Held = strconv.Itoa(len(held)); more != "" {
+		body.Held = "more than " + body.Held
+	}
+	body.Schedule = plural(policy.Max, "retry")
+	if policy.Max != 1 {
+		body.Schedule = strconv.Itoa(policy.Max) + " retries"
+	}
+	body.Schedule += ", the first after " + policy.Initial.String() + ", each wait " + strconv.FormatFloat(policy.Backoff, 'g', -1, 64) +
+		" times the one before, at most " + policy.MaxInterval.String()
+	return v.show(http.StatusOK, "webhook", cmp.Or(w.Name, v.url(w.URL)), body)
+}
+
+// webhookForm is the form of a webhook, as it was typed.
+type webhookForm struct {
+	ID                                        string // "" = a new one
+	URL, Name, Description, Patterns, Headers string
+	Initial, Backoff, MaxInterval, Max        string
+	Timeout, MaxInFlight, RateLimit           string
+	Types                                     []typeChoice
+	MoreTypes                                 bool // than are listed
+	Errors                                    fieldErrors
+}
+
+// typeChoice is an event type in the picker.
+type typeChoice struct {
+	models.EventType
+	Chosen bool
+}
+
+// formFields are the fields that what is wrong can stand beside.
+var formFields = []string{"url", "name", "description", "event_types", "headers", "retry.initial", "retry.backoff", "retry.max_interval", "retry.max", "timeout",
+	"max_in_flight", "rate_limit"}
+
+// maxChoices is how many event types the picker lists.
+const maxChoices = 200
+
+// choose lists the event types with those chosen that are in names; the others of names become patterns.
+func (v *visit) choose(f *webhookForm, names []string) error {
+	types, next, err := v.Hooks.EventTypes(v.r.Context(), v.tenant, models.Page{Limit: maxChoices})
+	if err != nil {
+		return err
+	}
+	f.MoreTypes = next != ""
+	var patterns []string
+	listed := map[string]bool{}
+	for _, t := range types {
+		listed[t.Name] = true
+		f.Types = append(f.Types, typeChoice{t, slices.Contains(names, t.Name)})
+	}
+	for _, name := range names {
+		if !listed[name] {
+			patterns = append(patterns, name)
+		}
+	}
+	f.Patterns = strings.Join(patterns, "\n")
+	return nil
+}
+
+func (v *visit) newWebhook() error {
+	f := webhookForm{}
+	if err := v.choose(&f, nil); err != nil {
+		return err
+	}
+	return v.showForm(http.StatusOK, f)
+}
+
+func (v *visit) showForm(status int, f webhookForm) error {
+	title := "New webhook"
+	if f.ID != "" {
+		title = "Edit webhook"
+	}
+	return v.show(status, "webhook-form", title, f)
+}
+
+// typed reads the form, and the change it asks for.
+func (v *visit) typed() (webhookForm, hooks.WebhookChange) {
+	f := webhookForm{URL: v.form("url"), Name: v.form("name"), Description: v.form("description"), Headers: v.form("headers"),
+		Initial: v.form("initial"), Backoff: v.form("backoff"), MaxInterval: v.form("max_interval"), Max: v.form("max"),
+		Timeout: v.form("timeout"), MaxInFlight: v.form("max_in_flight"), RateLimit: v.form("rate_limit")}
+	c := hooks.WebhookChange{URL: &f.URL, Name: &f.Name, Description: &f.Description, By: v.session.Name, Headers: &map[string]string{}, Retry: &models.Retry{},
+		Timeout: new(time.Duration), MaxInFlight: new(int), RateLimit: new(float64)}
+	bad := func(field, message string) {
+		c.Wrong = append(c.Wrong, hooks.FieldError{Field: field, Message: message})
+	}
+	names := append(slices.Clone(v.r.PostForm["event_types"]), lines(v.form("patterns"))...)
+	c.EventTypes = &names
+	for _, line := range lines(f.Headers) {
+		name, value, ok := strings.Cut(line, ":")
+		if !ok {
+			bad("headers", "must be lines such as X-Token: value")
+			break
+		}
+		(*c.Headers)[strings.TrimSpace(name)] = strings.TrimSpace(value)
+	}
+	duration := func(field, text string, to *time.Duration) {
+		if text == "" {
+			return
+		}
+		d, err := time.ParseDuration(text)
+		if err != nil {
+			bad(field, "must be a duration such as 10s or 30m")
+		}
+		*to = d
+	}
+	duration("retry.initial", f.Initial, &c.Retry.Initial)
+	duration("retry.max_interval", f.MaxInterval, &c.Retry.MaxInterval)
+	duration("timeout", f.Timeout, c.Timeout)
+	number := func(field, text string, to *float64) {
+		if text == "" {
+			return
+		}
+		n, err := strconv.ParseFloat(text, 64)
+		if err != nil {
+			bad(field, "must be a number")
+		}
+		*to = n
+	}
+	whole := func(field, text string, to *int) {
+		if text == "" {
+			return
+		}
+		n, err := strconv.Atoi(text)
+		if err != nil {
+			bad(field, "must be a whole number")
+		}
+		*to = n
+	}
+	number("retry.backoff", f.Backoff, &c.Retry.Backoff)
+	number("rate_limit", f.RateLimit, c.RateLimit)
+	whole("max_in_flight", f.MaxInFlight, c.MaxInFlight)
+	if f.Max != "" {
+		c.Retry.Max = new(int)
+		whole("retry.max", f.Max, c.Retry.Max)
+	}
+	return f, c
+}
+
+func (v *visit) createWebhook() error {
+	if err := v.readForm(); err != nil {
+		return err
+	}
+	f, change := v.typed()
+	w, secret, err := v.Hooks.CreateWebhook(v.r.Context(), v.tenant, change)
+	if err == nil {
+		return v.showSecret(http.StatusCreated, "Webhook created", w.ID, secret)
+	}
+	return v.again(f, *change.EventTypes, err)
+}
+
+// again shows the form as it was typed, with what is wrong beside the fields.
+func (v *visit) again(f webhookForm, types []string, err error) error {
+	var ok bool
+	if f.Errors, ok = wrong(err, formFields...); !ok {
+		return err
+	}
+	if err := v.choose(&f, types); err != nil {
+		return err
+	}
+	return v.showForm(http.StatusUnprocessableEntity, f)
+}
+
+// verify is how a receiver checks a signature, in the words of Standard Webhooks' libraries.
+const verify = `import { Webhook } from "standardwebhooks";
+
+const webhook = new Webhook(process.env.SIGNING_SECRET);
+const event = webhook.verify(body, headers); // throws if the signature is wrong`
+
+func (v *visit) showSecret(status int, title, id, secret string) error {
+	return v.show(status, "once", title, onceBody{Label: "Signing secret", Secret: secret, Text: "Give it to the receiver now: it is not shown again.",
+		Verify: verify, Back: v.base + "/webhooks/" + escape(id), BackTo: "Webhook"})
+}
+
+func (v *visit) editWebhook() error {
+	w, err := v.Hooks.Webhook(v.r.Context(), v.tenant, v.r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	headers, err := v.Hooks.Headers(&w)
+	if err != nil {
+		return err
+	}
+	f := webhookForm{ID: w.ID, URL: w.URL, Name: w.Name, Description: w.Description}
+	for _, name := range slices.Sorted(maps.Keys(headers)) {
+		f.Headers += name + ": " + headers[name] + "\n"
+	}
+	orEmpty := func(d time.Duration) string {
+		if d == 0 {
+			return ""
+		}
+		return d.String()
+	}
+	f.Initial, f.MaxInterval, f.Timeout = orEmpty(w.Retry.Initial), orEmpty(w.Retry.MaxInterval), orEmpty(time.Duration(w.TimeoutMS)*time.Millisecond)
+	if w.Retry.Backoff != 0 {
+		f.Backoff = strconv.FormatFloat(w.Retry.Backoff, 'g', -1, 64)
+	}
+	if w.Retry.Max != nil {
+		f.Max = strconv.Itoa(*w.Retry.Max)
+	}
+	if w.MaxInFlight != 0 {
+		f.MaxInFlight = strconv.Itoa(w.MaxInFlight)
+	}
+	if w.RateLimit != 0 {
+		f.RateLimit = strconv.FormatFloat(w.RateLimit, 'g', -1, 64)
+	}
+	if err := v.choose(&f, w.EventTypes); err != nil {
+		return err
+	}
+	return v.showForm(http.StatusOK, f)
+}
+
+func (v *visit) saveWebhook() error {
+	if err := v.readForm(); err != nil {
+		return err
+	}
+	id := v.r.PathValue("id")
+	f, change := v.typed()
+	f.ID = id
+	if _, err := v.Hooks.UpdateWebhook(v.r.Context(), v.tenant, id, change); err != nil {
+		return v.again(f, *change.EventTypes, err)
+	}
+	return v.done("/webhooks/"+escape(id), "saved")
+}
+
+// actOnWebhook does what a button of a webhook's page says.
+func (v *visit) actOnWebhook() (err error) {
+	if err := v.readForm(); err != nil {
+		return err
+	}
+	ctx, id, by, notice := v.r.Context(), v.r.PathValue("id"), v.session.Name, ""
+	switch v.r.PathValue("action") {
+	case "enable":
+		notice = "enabled"
+		if _, err = v.Hooks.Enable(ctx, v.tenant, id, by); err == nil && v.form("recover") != "" {
+			notice = "recovering"
+			_, err = v.Hooks.Recover(ctx, v.tenant, id, hooks.RecoveryRequest{})
+		}
+	case "disable":
+		notice = "disabled"
+		_, err = v.Hooks.Disable(ctx, v.tenant, id, v.form("reason"), by)
+	case "pause":
+		notice = "paused"
+		_, err = v.Hooks.Pause(ctx, v.tenant, id, by)
+	case "resume":
+		notice = "resumed"
+		_, err = v.Hooks.Resume(ctx, v.tenant, id, by)
+	case "recover":
+		notice = "recovered"
+		_, err = v.Hooks.Recover(ctx, v.tenant, id, hooks.RecoveryRequest{})
+	case "rotate":
+		secret, err := v.Hooks.RotateSecret(ctx, v.tenant, id, hooks.DefaultOverlap, "", by)
+		if err != nil {
+			return err
+		}
+		return v.showSecret(http.StatusOK, "Secret rotated", id, secret)
+	case "test":
+		report, err := v.Hooks.TestWebhook(ctx, v.tenant, id, v.form("event_type"))
+		if err != nil {
+			return err
+		}
+		return v.show(http.StatusOK, "test", "Test event", struct {
+			ID     string
+			Report hooks.TestReport
+		}{id, report})
+	case "delete": // asked twice
+		if v.form("confirm") == "" {
+			w, err := v.Hooks.Webhook(ctx, v.tenant, id)
+			if err != nil {
+				return err
+			}
+			return v.show(http.StatusOK, "webhook-delete", "Delete this webhook?", w)
+		}
+		if _, err = v.Hooks.DeleteWebhook(ctx, v.tenant, id); err == nil {
+			return v.done("/webhooks", "deleted")
+		}
+	default:
+		err = hooks.Refuse(hooks.NotFound, "there is no such page")
+	}
+	if err != nil {
+		return err
+	}
+	return v.done("/webhooks/"+escape(id), notice)
+}
