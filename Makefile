@@ -12,9 +12,11 @@ SERVER_TAGS := disable_grpc_modules
 
 GOLANGCI_VERSION      := v2.15.0
 WORKFLOWCHECK_VERSION := v0.6.0
+OAPI_CODEGEN_VERSION  := v2.8.2
 TOOLS         := $(CURDIR)/.cache/bin
 GOLANGCI      := $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION)
 WORKFLOWCHECK := $(TOOLS)/workflowcheck-$(WORKFLOWCHECK_VERSION)
+OAPI_CODEGEN  := $(TOOLS)/oapi-codegen-$(OAPI_CODEGEN_VERSION)
 
 # One PostgreSQL for whatever is run through it. It is thrown away, so it need not survive a crash of the machine.
 PGTEST := go run ./test/pgtest/cmd/pgtest -fast --
@@ -125,6 +127,16 @@ $(GOLANGCI):
 $(WORKFLOWCHECK):
 	GOBIN=$(TOOLS) go install go.temporal.io/sdk/contrib/tools/workflowcheck@$(WORKFLOWCHECK_VERSION)
 	mv $(TOOLS)/workflowcheck $@
+
+.PHONY: client
+client: $(OAPI_CODEGEN) ## generate the Go client from the OpenAPI document
+	go test ./client/openapi -count 1 -update
+	cd client && $(OAPI_CODEGEN) -config oapi-codegen.yaml openapi/openapi.json
+	cd client && sha256sum openapi/openapi.json oapi-codegen.yaml client.gen.go >client.sum
+
+$(OAPI_CODEGEN):
+	GOBIN=$(TOOLS) go install github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen@$(OAPI_CODEGEN_VERSION)
+	mv $(TOOLS)/oapi-codegen $@
 
 .PHONY: histories
 histories: ## run the stories whose histories the replay tests replay, and keep what Temporal kept of them
