@@ -111,6 +111,7 @@ func New(o Options) (http.Handler, error) {
 	s.tenants()
 	s.keys()
 	s.eventTypes()
+	s.typeDocument()
 	s.webhooks()
 	s.events()
 	s.publishing()

@@ -315,6 +315,17 @@ type Health struct {
 	Status string `json:"status"`
 }
 
+// ImportedTypes defines model for ImportedTypes.
+type ImportedTypes struct {
+	Created []string `json:"created"`
+	Deleted []string `json:"deleted"`
+
+	// DryRun Nothing was changed.
+	DryRun    bool     `json:"dry_run"`
+	Unchanged int64    `json:"unchanged"`
+	Updated   []string `json:"updated"`
+}
+
 // Key defines model for Key.
 type Key struct {
 	CreatedAt time.Time `json:"created_at"`
@@ -726,6 +737,19 @@ type Try struct {
 	StartedAt time.Time `json:"started_at"`
 }
 
+// TypeDocument defines model for TypeDocument.
+type TypeDocument struct {
+	// Components What the webhooks refer to.
+	Components *map[string]json.RawMessage `json:"components,omitempty"`
+
+	// Openapi 3.1 or 3.2.
+	Openapi string `json:"openapi"`
+
+	// Webhooks A path item for each event type, by its name; the body of its post is what receivers get.
+	Webhooks             map[string]json.RawMessage `json:"webhooks"`
+	AdditionalProperties map[string]interface{}     `json:"-"`
+}
+
 // Webhook defines model for Webhook.
 type Webhook struct {
 	CreatedAt time.Time `json:"created_at"`
@@ -870,6 +894,15 @@ type ListEventTypesParams struct {
 	After *string `form:"after,omitempty" json:"after,omitempty"`
 }
 
+// ImportEventTypesParams defines parameters for ImportEventTypes.
+type ImportEventTypesParams struct {
+	// DryRun Only say what would change.
+	DryRun *bool `form:"dry_run,omitempty" json:"dry_run,omitempty"`
+
+	// Replace Also delete the shared types that the document does not have: 409 with their names if webhooks name some of them.
+	Replace *bool `form:"replace,omitempty" json:"replace,omitempty"`
+}
+
 // ListTenantsParams defines parameters for ListTenants.
 type ListTenantsParams struct {
 	// Limit The most entries to return.
@@ -1003,6 +1036,9 @@ type ListWebhooksParams struct {
 // PutEventTypeJSONRequestBody defines body for PutEventType for application/json ContentType.
 type PutEventTypeJSONRequestBody = EventTypeInput
 
+// ImportEventTypesJSONRequestBody defines body for ImportEventTypes for application/json ContentType.
+type ImportEventTypesJSONRequestBody = TypeDocument
+
 // PatchTenantJSONRequestBody defines body for PatchTenant for application/json ContentType.
 type PatchTenantJSONRequestBody = TenantPatch
 
@@ -1041,6 +1077,102 @@ type RotateWebhookSecretJSONRequestBody = RotateInput
 
 // TestWebhookJSONRequestBody defines body for TestWebhook for application/json ContentType.
 type TestWebhookJSONRequestBody = TestInput
+
+// Getter for additional properties for TypeDocument. Returns the specified
+// element and whether it was found
+func (a TypeDocument) Get(fieldName string) (value interface{}, found bool) {
+	if a.AdditionalProperties != nil {
+		value, found = a.AdditionalProperties[fieldName]
+	}
+	return
+}
+
+// Setter for additional properties for TypeDocument
+func (a *TypeDocument) Set(fieldName string, value interface{}) {
+	if a.AdditionalProperties == nil {
+		a.AdditionalProperties = make(map[string]interface{})
+	}
+	a.AdditionalProperties[fieldName] = value
+}
+
+// Override default JSON handling for TypeDocument to handle AdditionalProperties
+func (a *TypeDocument) UnmarshalJSON(b []byte) error {
+	object := make(map[string]json.RawMessage)
+	err := json.Unmarshal(b, &object)
+	if err != nil {
+		return err
+	}
+
+	if raw, found := object["components"]; found {
+		err = json.Unmarshal(raw, &a.Components)
+		if err != nil {
+			return fmt.Errorf("error reading 'components': %w", err)
+		}
+		delete(object, "components")
+	}
+
+	if raw, found := object["openapi"]; found {
+		err = json.Unmarshal(raw, &a.Openapi)
+		if err != nil {
+			return fmt.Errorf("error reading 'openapi': %w", err)
+		}
+		delete(object, "openapi")
+	}
+
+	if raw, found := object["webhooks"]; found {
+		err = json.Unmarshal(raw, &a.Webhooks)
+		if err != nil {
+			return fmt.Errorf("error reading 'webhooks': %w", err)
+		}
+		delete(object, "webhooks")
+	}
+
+	if len(object) != 0 {
+		a.AdditionalProperties = make(map[string]interface{})
+		for fieldName, fieldBuf := range object {
+			var fieldVal interface{}
+			err := json.Unmarshal(fieldBuf, &fieldVal)
+			if err != nil {
+				return fmt.Errorf("error unmarshaling field %s: %w", fieldName, err)
+			}
+			a.AdditionalProperties[fieldName] = fieldVal
+		}
+	}
+	return nil
+}
+
+// Override default JSON handling for TypeDocument to handle AdditionalProperties
+func (a TypeDocument) MarshalJSON() ([]byte, error) {
+	var err error
+	object := make(map[string]json.RawMessage)
+
+	if a.Components != nil {
+		object["components"], err = json.Marshal(a.Components)
+		if err != nil {
+			return nil, fmt.Errorf("error marshaling 'components': %w", err)
+		}
+	}
+
+	object["openapi"], err = json.Marshal(a.Openapi)
+	if err != nil {
+		return nil, fmt.Errorf("error marshaling 'openapi': %w", err)
+	}
+
+	if a.Webhooks != nil {
+		object["webhooks"], err = json.Marshal(a.Webhooks)
+		if err != nil {
+			return nil, fmt.Errorf("error marshaling 'webhooks': %w", err)
+		}
+	}
+
+	for fieldName, field := range a.AdditionalProperties {
+		object[fieldName], err = json.Marshal(field)
+		if err != nil {
+			return nil, fmt.Errorf("error marshaling '%s': %w", fieldName, err)
+		}
+	}
+	return json.Marshal(object)
+}
 
 // RequestEditorFn is the function signature for the RequestEditor callback function
 type RequestEditorFn func(ctx context.Context, req *http.Request) error
@@ -1175,6 +1307,31 @@ type ClientInterface interface {
 	//
 	// Corresponds with PUT /v1/event-types/{name} (the `PutEventType` operationId).
 	PutEventType(ctx context.Context, name string, body PutEventTypeJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ExportEventTypes Read the event types as an OpenAPI document
+	//
+	// An OpenAPI 3.1 document whose webhooks are the event types, as webhooks with the profile standard get them. With an admin key those that all tenants share, with a tenant's key what the tenant can publish and register for. For admin keys, and the tenant's keys with one of the roles tenant, publish, read.
+	//
+	// Corresponds with GET /v1/openapi/event-types (the `ExportEventTypes` operationId).
+	ExportEventTypes(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ImportEventTypesWithBody Create or replace the shared event types of an OpenAPI document
+	//
+	// Takes at most 1,000 webhooks of an OpenAPI 3.1 document, all or none. A type's schema is that of the field data, where the body has a field type that is the event's name; else that of the whole body. References into the document's components are followed, those that lead out of it are refused. Posthorn's own types are passed over. For admin keys.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/openapi/event-types (the `ImportEventTypes` operationId).
+	ImportEventTypesWithBody(ctx context.Context, params *ImportEventTypesParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ImportEventTypes Create or replace the shared event types of an OpenAPI document
+	//
+	// Takes at most 1,000 webhooks of an OpenAPI 3.1 document, all or none. A type's schema is that of the field data, where the body has a field type that is the event's name; else that of the whole body. References into the document's components are followed, those that lead out of it are refused. Posthorn's own types are passed over. For admin keys.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/openapi/event-types (the `ImportEventTypes` operationId).
+	ImportEventTypes(ctx context.Context, params *ImportEventTypesParams, body ImportEventTypesJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListTenants List tenants
 	//
@@ -1709,6 +1866,61 @@ func (c *Client) PutEventTypeWithBody(ctx context.Context, name string, contentT
 // Corresponds with PUT /v1/event-types/{name} (the `PutEventType` operationId).
 func (c *Client) PutEventType(ctx context.Context, name string, body PutEventTypeJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewPutEventTypeRequest(c.Server, name, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ExportEventTypes Read the event types as an OpenAPI document
+//
+// An OpenAPI 3.1 document whose webhooks are the event types, as webhooks with the profile standard get them. With an admin key those that all tenants share, with a tenant's key what the tenant can publish and register for. For admin keys, and the tenant's keys with one of the roles tenant, publish, read.
+//
+// Corresponds with GET /v1/openapi/event-types (the `ExportEventTypes` operationId).
+func (c *Client) ExportEventTypes(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewExportEventTypesRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ImportEventTypesWithBody Create or replace the shared event types of an OpenAPI document
+//
+// Takes at most 1,000 webhooks of an OpenAPI 3.1 document, all or none. A type's schema is that of the field data, where the body has a field type that is the event's name; else that of the whole body. References into the document's components are followed, those that lead out of it are refused. Posthorn's own types are passed over. For admin keys.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/openapi/event-types (the `ImportEventTypes` operationId).
+func (c *Client) ImportEventTypesWithBody(ctx context.Context, params *ImportEventTypesParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewImportEventTypesRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ImportEventTypes Create or replace the shared event types of an OpenAPI document
+//
+// Takes at most 1,000 webhooks of an OpenAPI 3.1 document, all or none. A type's schema is that of the field data, where the body has a field type that is the event's name; else that of the whole body. References into the document's components are followed, those that lead out of it are refused. Posthorn's own types are passed over. For admin keys.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/openapi/event-types (the `ImportEventTypes` operationId).
+func (c *Client) ImportEventTypes(ctx context.Context, params *ImportEventTypesParams, body ImportEventTypesJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewImportEventTypesRequest(c.Server, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -2985,6 +3197,112 @@ func NewPutEventTypeRequestWithBody(server string, name string, contentType stri
 	}
 
 	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewExportEventTypesRequest constructs an http.Request for the ExportEventTypes method
+func NewExportEventTypesRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/openapi/event-types")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewImportEventTypesRequest calls the generic ImportEventTypes builder with application/json body
+func NewImportEventTypesRequest(server string, params *ImportEventTypesParams, body ImportEventTypesJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewImportEventTypesRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewImportEventTypesRequestWithBody constructs an http.Request for the ImportEventTypes method, with any body, and a specified content type
+func NewImportEventTypesRequestWithBody(server string, params *ImportEventTypesParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/openapi/event-types")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.DryRun != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "dry_run", *params.DryRun, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Replace != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "replace", *params.Replace, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
 	if err != nil {
 		return nil, err
 	}
@@ -5235,6 +5553,33 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with PUT /v1/event-types/{name} (the `PutEventType` operationId).
 	PutEventTypeWithResponse(ctx context.Context, name string, body PutEventTypeJSONRequestBody, reqEditors ...RequestEditorFn) (*PutEventTypeResponse, error)
 
+	// ExportEventTypesWithResponse Read the event types as an OpenAPI document
+	//
+	// An OpenAPI 3.1 document whose webhooks are the event types, as webhooks with the profile standard get them. With an admin key those that all tenants share, with a tenant's key what the tenant can publish and register for. For admin keys, and the tenant's keys with one of the roles tenant, publish, read.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/openapi/event-types (the `ExportEventTypes` operationId).
+	ExportEventTypesWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ExportEventTypesResponse, error)
+
+	// ImportEventTypesWithBodyWithResponse Create or replace the shared event types of an OpenAPI document
+	//
+	// Takes at most 1,000 webhooks of an OpenAPI 3.1 document, all or none. A type's schema is that of the field data, where the body has a field type that is the event's name; else that of the whole body. References into the document's components are followed, those that lead out of it are refused. Posthorn's own types are passed over. For admin keys.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/openapi/event-types (the `ImportEventTypes` operationId).
+	ImportEventTypesWithBodyWithResponse(ctx context.Context, params *ImportEventTypesParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ImportEventTypesResponse, error)
+
+	// ImportEventTypesWithResponse Create or replace the shared event types of an OpenAPI document
+	//
+	// Takes at most 1,000 webhooks of an OpenAPI 3.1 document, all or none. A type's schema is that of the field data, where the body has a field type that is the event's name; else that of the whole body. References into the document's components are followed, those that lead out of it are refused. Posthorn's own types are passed over. For admin keys.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/openapi/event-types (the `ImportEventTypes` operationId).
+	ImportEventTypesWithResponse(ctx context.Context, params *ImportEventTypesParams, body ImportEventTypesJSONRequestBody, reqEditors ...RequestEditorFn) (*ImportEventTypesResponse, error)
+
 	// ListTenantsWithResponse List tenants
 	//
 	// For admin keys.
@@ -5960,6 +6305,88 @@ func (r PutEventTypeResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r PutEventTypeResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ExportEventTypesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *TypeDocument
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ExportEventTypesResponse) GetJSON200() *TypeDocument {
+	return r.JSON200
+}
+
+// GetBody returns the raw response body bytes
+func (r ExportEventTypesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ExportEventTypesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ExportEventTypesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ExportEventTypesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ImportEventTypesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ImportedTypes
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ImportEventTypesResponse) GetJSON200() *ImportedTypes {
+	return r.JSON200
+}
+
+// GetBody returns the raw response body bytes
+func (r ImportEventTypesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ImportEventTypesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ImportEventTypesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ImportEventTypesResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -7603,6 +8030,51 @@ func (c *ClientWithResponses) PutEventTypeWithResponse(ctx context.Context, name
 	return ParsePutEventTypeResponse(rsp)
 }
 
+// ExportEventTypesWithResponse Read the event types as an OpenAPI document
+//
+// An OpenAPI 3.1 document whose webhooks are the event types, as webhooks with the profile standard get them. With an admin key those that all tenants share, with a tenant's key what the tenant can publish and register for. For admin keys, and the tenant's keys with one of the roles tenant, publish, read.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/openapi/event-types (the `ExportEventTypes` operationId).
+func (c *ClientWithResponses) ExportEventTypesWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ExportEventTypesResponse, error) {
+	rsp, err := c.ExportEventTypes(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseExportEventTypesResponse(rsp)
+}
+
+// ImportEventTypesWithBodyWithResponse Create or replace the shared event types of an OpenAPI document
+//
+// Takes at most 1,000 webhooks of an OpenAPI 3.1 document, all or none. A type's schema is that of the field data, where the body has a field type that is the event's name; else that of the whole body. References into the document's components are followed, those that lead out of it are refused. Posthorn's own types are passed over. For admin keys.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/openapi/event-types (the `ImportEventTypes` operationId).
+func (c *ClientWithResponses) ImportEventTypesWithBodyWithResponse(ctx context.Context, params *ImportEventTypesParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ImportEventTypesResponse, error) {
+	rsp, err := c.ImportEventTypesWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseImportEventTypesResponse(rsp)
+}
+
+// ImportEventTypesWithResponse Create or replace the shared event types of an OpenAPI document
+//
+// Takes at most 1,000 webhooks of an OpenAPI 3.1 document, all or none. A type's schema is that of the field data, where the body has a field type that is the event's name; else that of the whole body. References into the document's components are followed, those that lead out of it are refused. Posthorn's own types are passed over. For admin keys.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/openapi/event-types (the `ImportEventTypes` operationId).
+func (c *ClientWithResponses) ImportEventTypesWithResponse(ctx context.Context, params *ImportEventTypesParams, body ImportEventTypesJSONRequestBody, reqEditors ...RequestEditorFn) (*ImportEventTypesResponse, error) {
+	rsp, err := c.ImportEventTypes(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseImportEventTypesResponse(rsp)
+}
+
 // ListTenantsWithResponse List tenants
 //
 // For admin keys.
@@ -8515,6 +8987,58 @@ func ParsePutEventTypeResponse(rsp *http.Response) (*PutEventTypeResponse, error
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest EventType
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseExportEventTypesResponse parses an HTTP response from a ExportEventTypesWithResponse call
+func ParseExportEventTypesResponse(rsp *http.Response) (*ExportEventTypesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ExportEventTypesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest TypeDocument
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseImportEventTypesResponse parses an HTTP response from a ImportEventTypesWithResponse call
+func ParseImportEventTypesResponse(rsp *http.Response) (*ImportEventTypesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ImportEventTypesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ImportedTypes
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
