@@ -102,6 +102,20 @@ build-temporal:
 .PHONY: lint
 lint: lint-format lint-vet lint-golangci lint-workflows ## check formatting, go vet, golangci-lint, determinism of workflows
 
+# Two judges of OpenAPI documents. They need node, so they are not part of lint or test.
+REDOCLY_VERSION  := 2.77.0
+SPECTRAL_VERSION := 6.16.3
+NODE_TOOLS       := $(CURDIR)/.cache/node/redocly-$(REDOCLY_VERSION)-spectral-$(SPECTRAL_VERSION)
+
+.PHONY: lint-extra
+lint-extra: $(NODE_TOOLS)/node_modules ## check the OpenAPI document with redocly and spectral (needs node and npm)
+	go test ./api -count 1 -run '^TestDocumentIsWhole$$' -document $(CURDIR)/.cache/openapi.json
+	$(NODE_TOOLS)/node_modules/.bin/redocly lint --extends recommended-strict .cache/openapi.json
+	$(NODE_TOOLS)/node_modules/.bin/spectral lint --ruleset .spectral.yaml --fail-severity warn .cache/openapi.json
+
+$(NODE_TOOLS)/node_modules:
+	npm install --no-audit --no-fund --ignore-scripts --prefix $(NODE_TOOLS) @redocly/cli@$(REDOCLY_VERSION) @stoplight/spectral-cli@$(SPECTRAL_VERSION)
+
 .PHONY: lint-format
 lint-format:
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "not formatted:" $$unformatted >&2; exit 1; fi
