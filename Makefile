@@ -12,9 +12,11 @@ SERVER_TAGS := disable_grpc_modules
 
 GOLANGCI_VERSION      := v2.15.0
 WORKFLOWCHECK_VERSION := v0.6.0
+OAPI_CODEGEN_VERSION  := v2.8.2
 TOOLS         := $(CURDIR)/.cache/bin
 GOLANGCI      := $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION)
 WORKFLOWCHECK := $(TOOLS)/workflowcheck-$(WORKFLOWCHECK_VERSION)
+OAPI_CODEGEN  := $(TOOLS)/oapi-codegen-$(OAPI_CODEGEN_VERSION)
 
 # One PostgreSQL for whatever is run through it. It is thrown away, so it need not survive a crash of the machine.
 PGTEST := go run ./test/pgtest/cmd/pgtest -fast --
@@ -100,6 +102,20 @@ build-temporal:
 .PHONY: lint
 lint: lint-format lint-vet lint-golangci lint-workflows ## check formatting, go vet, golangci-lint, determinism of workflows
 
+# Two judges of OpenAPI documents. They need node, so they are not part of lint or test.
+REDOCLY_VERSION  := 2.77.0
+SPECTRAL_VERSION := 6.16.3
+NODE_TOOLS       := $(CURDIR)/.cache/node/redocly-$(REDOCLY_VERSION)-spectral-$(SPECTRAL_VERSION)
+
+.PHONY: lint-extra
+lint-extra: $(NODE_TOOLS)/node_modules ## check the OpenAPI document with redocly and spectral (needs node and npm)
+	go test ./api -count 1 -run '^TestDocumentIsWhole$$' -document $(CURDIR)/.cache/openapi.json
+	$(NODE_TOOLS)/node_modules/.bin/redocly lint --extends recommended-strict .cache/openapi.json
+	$(NODE_TOOLS)/node_modules/.bin/spectral lint --ruleset .spectral.yaml --fail-severity warn .cache/openapi.json
+
+$(NODE_TOOLS)/node_modules:
+	npm install --no-audit --no-fund --ignore-scripts --prefix $(NODE_TOOLS) @redocly/cli@$(REDOCLY_VERSION) @stoplight/spectral-cli@$(SPECTRAL_VERSION)
+
 .PHONY: lint-format
 lint-format:
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "not formatted:" $$unformatted >&2; exit 1; fi
@@ -125,6 +141,16 @@ $(GOLANGCI):
 $(WORKFLOWCHECK):
 	GOBIN=$(TOOLS) go install go.temporal.io/sdk/contrib/tools/workflowcheck@$(WORKFLOWCHECK_VERSION)
 	mv $(TOOLS)/workflowcheck $@
+
+.PHONY: client
+client: $(OAPI_CODEGEN) ## generate the Go client from the OpenAPI document
+	go test ./client/openapi -count 1 -update
+	cd client && $(OAPI_CODEGEN) -config oapi-codegen.yaml openapi/openapi.json
+	cd client && sha256sum openapi/openapi.json oapi-codegen.yaml client.gen.go >client.sum
+
+$(OAPI_CODEGEN):
+	GOBIN=$(TOOLS) go install github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen@$(OAPI_CODEGEN_VERSION)
+	mv $(TOOLS)/oapi-codegen $@
 
 .PHONY: histories
 histories: ## run the stories whose histories the replay tests replay, and keep what Temporal kept of them

@@ -115,6 +115,7 @@ func New(o Options) (http.Handler, error) {
 	s.keys()
 	s.portalLinks()
 	s.eventTypes()
+	s.typeDocument()
 	s.webhooks()
 	s.events()
 	s.publishing()

@@ -37,6 +37,8 @@ var contract = []route{
 	{"PUT /v1/event-types/{name}", "", `{}`},
 	{"GET /v1/event-types/{name}", "tenant publish read", ""},
 	{"DELETE /v1/event-types/{name}", "", ""},
+	{"GET /v1/openapi/event-types", "tenant publish read", ""},
+	{"POST /v1/openapi/event-types", "", ""}, // an OpenAPI document has what it likes beside its webhooks
 	{"GET /v1/tenants/{tenant}/event-types", "tenant read", ""},
 	{"PUT /v1/tenants/{tenant}/catalogs/{system}", "tenant", ""},
 	{"POST /v1/tenants/{tenant}/webhooks", "tenant", `{"url":"https://shop.example/"}`},

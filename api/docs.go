@@ -84,7 +84,9 @@ func renderDocs(document *huma.OpenAPI) (docsPage, error) {
 				}
 			}
 		}
-		groups = append(groups, group)
+		if len(group.Operations) > 0 { // what is received has no routes here
+			groups = append(groups, group)
+		}
 	}
 	var out bytes.Buffer
 	err = t.Execute(&out, map[string]any{
@@ -115,13 +117,14 @@ func (w docsWriter) operation(op *huma.Operation) docsOperation {
 	}
 	for _, status := range slices.Sorted(maps.Keys(op.Responses)) {
 		response := op.Responses[status]
+		if response.Ref != "" { // a problem: they are alike everywhere
+			continue
+		}
 		answer := docsAnswer{Status: status, Description: response.Description}
 		if content := response.Content[jsonType]; content != nil {
 			answer.Fields, answer.Example = w.fields(content.Schema), indented(w.value(content.Schema))
 		}
-		if status != "default" {
-			o.Answers = append(o.Answers, answer)
-		}
+		o.Answers = append(o.Answers, answer)
 	}
 	return o
 }

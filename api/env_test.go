@@ -237,6 +237,7 @@ func (a answer) fitsDocument(method, path string) {
 		require.Equal(a.t, "application/problem+json", contentType)
 		a.fits("/components/schemas/Problem")
 		require.InDelta(a.t, a.status, a.json()["status"], 0)
+		a.refusalIsDocumented(method, path)
 		return
 	}
 	template := theDocument().operation(method, path)
@@ -252,6 +253,19 @@ func (a answer) fitsDocument(method, path string) {
 	}
 	require.Equal(a.t, "application/json", contentType)
 	a.fits(pointer + "/content/application~1json/schema")
+}
+
+// refusalIsDocumented asserts that an operation's refusals are among those that the document lists for it. Statuses that no
+// operation lists are those of every path, such as 405.
+func (a answer) refusalIsDocumented(method, path string) {
+	a.t.Helper()
+	op := theDocument().at("/paths/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(theDocument().operation(method, path)) + "/" + strings.ToLower(method))
+	switch a.status {
+	case 400, 401, 403, 404, 408, 409, 413, 415, 422, 429:
+		if op != nil {
+			require.NotNil(a.t, theDocument().response(op, strconv.Itoa(a.status)), "%s %s is not documented to answer %d: %s", method, path, a.status, a.body)
+		}
+	}
 }
 
 func (a answer) fits(pointer string) {

@@ -5,9 +5,12 @@ import (
 	"fmt"
 	"net/http"
 	"reflect"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/gin-gonic/gin"
+
+	"github.com/posthorn/posthorn/models"
 )
 
 const (
@@ -25,6 +28,7 @@ const (
 	tagStats      = "Statistics"
 	tagAudit      = "Audit log"
 	tagService    = "Service"
+	tagReceived   = "Received"
 )
 
 // tags in the order in which they are to be read.
@@ -40,6 +44,7 @@ var tags = []*huma.Tag{
 	{Name: tagPortal, Description: "Links by which a tenant's people look after its webhooks, inside your own product or beside it."},
 	{Name: tagAudit, Description: "Who changed what, through any API: written in the transaction that makes the change, and never altered."},
 	{Name: tagService, Description: "Probes. They need no key."},
+	{Name: tagReceived, Description: "What Posthorn POSTs to a webhook with the profile standard."},
 }
 
 const introduction = `Posthorn takes events in, delivers each to every webhook that wants it as a signed POST, retries until received, and looks after the webhooks.
@@ -50,6 +55,9 @@ Errors are application/problem+json (RFC 9457), with one entry in errors for eac
 
 Lists take limit and after, and give the value of the next after in next, null on the last page. Times are UTC, RFC 3339, with milliseconds. Unknown fields and parameters are refused.`
 
+// projectURL is where people who use the API find its makers.
+const projectURL = "https://github.com/posthorn/posthorn"
+
 // configuration is huma's: it documents, reads and writes; the routes of the document and of its pages are ours.
 func configuration(o Options) huma.Config {
 	server := o.PublicURL
@@ -59,7 +67,9 @@ func configuration(o Options) huma.Config {
 	return huma.Config{
 		OpenAPI: &huma.OpenAPI{
 			OpenAPI: "3.1.0",
-			Info:    &huma.Info{Title: "Posthorn", Version: o.Version, Description: introduction},
+			Info: &huma.Info{Title: "Posthorn", Version: o.Version, Description: introduction,
+				License: &huma.License{Name: "Apache License 2.0", Identifier: "Apache-2.0"},
+				Contact: &huma.Contact{Name: "Posthorn", URL: projectURL}},
 			Servers: []*huma.Server{{URL: server}},
 			Tags:    tags,
 			Components: &huma.Components{
@@ -87,30 +97,62 @@ func (s *server) response(description string, body reflect.Type) *huma.Response 
 // documents adds the OpenAPI document and the pages made of it, when every operation is known.
 func (s *server) documents() error {
 	document := s.huma.OpenAPI()
-	problem := &huma.Response{Description: "A problem", Content: map[string]*huma.MediaType{
-		problemType: {Schema: document.Components.Schemas.Schema(typeOf[Problem](), true, "")},
-	}}
+	document.Components.Responses = s.problems()
+	document.Webhooks = received()
 	examples := docsWriter{schemas: document.Components.Schemas}
 	for _, item := range document.Paths {
 		for _, op := range operationsOf(item) {
-			op.Responses["default"] = problem
+			for _, name := range refusals(op) {
+				op.Responses[problemStatus(name)] = &huma.Response{Ref: "#/components/responses/" + name}
+			}
 			if op.RequestBody != nil {
 				content := op.RequestBody.Content[jsonType]
 				content.Example = examples.request(content.Schema)
 			}
 		}
 	}
-	text, err := json.Marshal(document)
-	if err != nil {
-		return fmt.Errorf("api: OpenAPI document: %w", err)
-	}
 	page, err := renderDocs(document)
 	if err != nil {
 		return fmt.Errorf("api: documentation: %w", err)
 	}
+	for _, item := range document.Paths { // the page says it in a line of its own
+		for _, op := range operationsOf(item) {
+			op.Description = strings.TrimSpace(op.Description + " " + whoMay(op))
+		}
+	}
+	text, err := json.Marshal(document)
+	if err != nil {
+		return fmt.Errorf("api: OpenAPI document: %w", err)
+	}
 	s.router.GET("/openapi.json", func(c *gin.Context) { c.Data(http.StatusOK, openType, text) })
 	s.router.GET("/docs", page.serve)
 	return nil
+}
+
+// whoMay says which keys an operation takes.
+func whoMay(op *huma.Operation) string {
+	roles, _ := op.Extensions["x-roles"].([]models.Role)
+	switch names := rolesWithoutAdmin(roles); len(names) {
+	case 0:
+		if len(roles) == 0 {
+			return "No key is needed."
+		}
+		return "For admin keys."
+	case 1:
+		return "For admin keys, and the tenant's keys with the role " + names[0] + "."
+	default:
+		return "For admin keys, and the tenant's keys with one of the roles " + strings.Join(names, ", ") + "."
+	}
+}
+
+func rolesWithoutAdmin(roles []models.Role) []string {
+	var names []string
+	for _, role := range roles {
+		if role != models.RoleAdmin {
+			names = append(names, string(role))
+		}
+	}
+	return names
 }
 
 // operationsOf gives the operations of a path in the order in which they are to be read.

@@ -4,9 +4,12 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"flag"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -15,6 +18,8 @@ import (
 	"github.com/posthorn/posthorn/api"
 	"github.com/posthorn/posthorn/internal/hookstest"
 )
+
+var documentFile = flag.String("document", "", "a file to write the OpenAPI document into; make lint-extra does")
 
 // operations gives the operations of the document as "METHOD /path".
 func (d *document) operations() map[string]map[string]any {
@@ -53,9 +58,16 @@ func TestDocumentListsTheContractAndNothingElse(t *testing.T) {
 func TestDocumentIsWhole(t *testing.T) {
 	t.Parallel()
 	d := theDocument()
+	if *documentFile != "" {
+		text, err := json.Marshal(d.raw)
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(*documentFile, text, 0o600))
+	}
 	require.Equal(t, "3.1.0", d.raw["openapi"])
 	require.Equal(t, "1.2.3", d.at("/info")["version"])
 	require.NotNil(t, d.at("/components/securitySchemes/key"))
+	require.Equal(t, "Apache-2.0", d.at("/info/license")["identifier"])
+	require.NotEmpty(t, d.at("/info/contact")["url"])
 	schemas := d.at("/components/schemas")
 	for name := range schemas {
 		d.schema(t, "/components/schemas/"+name) // compiles: it is valid, and what it refers to is there
@@ -63,6 +75,8 @@ func TestDocumentIsWhole(t *testing.T) {
 	ids := map[any]string{}
 	for route, op := range d.operations() {
 		require.NotEmpty(t, op["summary"], route)
+		require.NotEmpty(t, op["description"], route)
+		require.Regexp(t, `^[a-z]+(-[a-z]+)*$`, op["operationId"], "a name that makes a clean name in every language")
 		require.Empty(t, ids[op["operationId"]], "%s has the id of %s", route, ids[op["operationId"]])
 		ids[op["operationId"]] = route
 		declared := map[string]bool{}
@@ -81,9 +95,8 @@ func TestDocumentIsWhole(t *testing.T) {
 		require.Empty(t, declared, route)
 		responses, _ := op["responses"].(map[string]any)
 		require.Contains(t, responses, "default", route)
-		for status, response := range responses {
-			description, _ := response.(map[string]any)
-			require.NotEmpty(t, description["description"], "%s %s", route, status)
+		for status := range responses {
+			require.NotEmpty(t, d.response(op, status)["description"], "%s %s", route, status)
 		}
 	}
 	text, err := json.Marshal(d.raw)
@@ -91,6 +104,136 @@ func TestDocumentIsWhole(t *testing.T) {
 	for _, ref := range regexp.MustCompile(`"\$ref":"#([^"]+)"`).FindAllStringSubmatch(string(text), -1) {
 		require.NotNil(t, d.at(ref[1]), ref[1])
 	}
+}
+
+// response gives an operation's answer with a status, nil if it has none.
+func (d *document) response(op map[string]any, status string) map[string]any {
+	responses, _ := op["responses"].(map[string]any)
+	response, _ := responses[status].(map[string]any)
+	if ref, ok := response["$ref"].(string); ok {
+		return d.at(strings.TrimPrefix(ref, "#"))
+	}
+	return response
+}
+
+// Every operation says how it refuses, in the one shape of problems. env.do holds the answers of all tests against it.
+func TestDocumentSaysHowEveryOperationRefuses(t *testing.T) {
+	t.Parallel()
+	d := theDocument()
+	for route, op := range d.operations() {
+		method, path, _ := strings.Cut(route, " ")
+		want := []string{"400", "403", "default"}
+		if strings.HasPrefix(path, "/v1/") {
+			want = append(want, "401", "422", "429")
+			if strings.Contains(path, "{") {
+				want = append(want, "404")
+			}
+			if method != http.MethodGet {
+				want = append(want, "409")
+			}
+			if op["requestBody"] != nil {
+				want = append(want, "408", "413", "415")
+			}
+		}
+		var refusals []string
+		responses, _ := op["responses"].(map[string]any)
+		for status := range responses {
+			if status[0] == '4' || status == "default" {
+				refusals = append(refusals, status)
+				content, _ := d.response(op, status)["content"].(map[string]any)
+				problem, _ := content["application/problem+json"].(map[string]any)
+				require.Equal(t, map[string]any{"$ref": "#/components/schemas/Problem"}, problem["schema"], "%s %s", route, status)
+			}
+		}
+		require.ElementsMatch(t, want, refusals, route)
+	}
+}
+
+func TestEveryOperationHasOneTagThatTheDocumentDescribes(t *testing.T) {
+	t.Parallel()
+	d := theDocument()
+	used := map[any]bool{}
+	tags, _ := d.raw["tags"].([]any)
+	for _, tag := range tags {
+		described, _ := tag.(map[string]any)
+		require.NotEmpty(t, described["description"], described["name"])
+		used[described["name"]] = false
+	}
+	webhooks, _ := d.raw["webhooks"].(map[string]any)
+	operations := d.operations()
+	for name, item := range webhooks {
+		described, _ := item.(map[string]any)
+		operations["receive "+name], _ = described["post"].(map[string]any)
+	}
+	for route, op := range operations {
+		tags, _ := op["tags"].([]any)
+		require.Len(t, tags, 1, route)
+		require.Contains(t, used, tags[0], route)
+		used[tags[0]] = true
+	}
+	for tag, is := range used {
+		require.True(t, is, "%s has operations", tag)
+	}
+}
+
+// What receivers get is documented as it is sent.
+func TestDocumentHasWhatReceiversGet(t *testing.T) {
+	t.Parallel()
+	d := theDocument()
+	for _, name := range []string{"event", "webhook.deactivated", "webhook.warning"} {
+		pointer := "/webhooks/" + name + "/post"
+		op := d.at(pointer)
+		require.NotNil(t, op, name)
+		require.Regexp(t, `^receive(-[a-z]+)+$`, op["operationId"])
+		require.NotEmpty(t, d.response(op, "410")["description"])
+		content := d.at(pointer + "/requestBody/content/application~1json")
+		schema := d.schema(t, pointer+"/requestBody/content/application~1json/schema")
+		require.NoError(t, schema.Validate(content["example"]), name)
+		require.Error(t, schema.Validate(map[string]any{"type": name, "data": map[string]any{}}), "%s: the timestamp is missing", name)
+		if name != "event" {
+			require.Error(t, schema.Validate(map[string]any{"type": name, "timestamp": "2026-01-02T15:04:05.678Z", "data": map[string]any{}}), name)
+			require.Error(t, schema.Validate(map[string]any{"type": "order.created", "timestamp": "2026-01-02T15:04:05.678Z", "data": content["example"].(map[string]any)["data"]}), name)
+		}
+	}
+}
+
+// Every example in the document is valid: of parameters, fields and whole bodies.
+func TestExamplesAreValid(t *testing.T) {
+	t.Parallel()
+	d := theDocument()
+	seen := 0
+	var walk func(pointer string, value any)
+	walk = func(pointer string, value any) {
+		object, ok := value.(map[string]any)
+		if list, isList := value.([]any); isList {
+			for i, item := range list {
+				walk(pointer+"/"+strconv.Itoa(i), item)
+			}
+		}
+		if !ok {
+			return
+		}
+		if _, isProperties := object["properties"]; isProperties || object["type"] != nil || object["anyOf"] != nil {
+			if examples, ok := object["examples"].([]any); ok {
+				for _, example := range examples {
+					seen++
+					require.NoError(t, d.schema(t, pointer).Validate(example), pointer)
+				}
+			}
+		}
+		if example, ok := object["example"]; ok && object["schema"] != nil {
+			seen++
+			require.NoError(t, d.schema(t, pointer+"/schema").Validate(example), pointer)
+		}
+		for name, member := range object {
+			if name == "example" || name == "examples" {
+				continue
+			}
+			walk(pointer+"/"+strings.NewReplacer("~", "~0", "/", "~1").Replace(name), member)
+		}
+	}
+	walk("", d.raw)
+	require.Greater(t, seen, 100)
 }
 
 // TestRequestsFitTheDocument: what the tests send and the API accepts is what the document describes.

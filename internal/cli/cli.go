@@ -30,6 +30,13 @@ type commands struct {
 	Chaos         ChaosCommand         `cmd:"" help:"The fault ledger: break a whole Posthorn in every way, and count what is lost. See make chaos."`
 	Keyset        KeysetCommand        `cmd:"" help:"Encryption keysets: make one, or replace its key in steps, while processes run."`
 	TemporalStore TemporalStoreCommand `cmd:"" help:"Temporal's own database: make it lean, or as it was."`
+	Events        EventsCommand        `cmd:"" help:"Publish, list and read events of a running Posthorn."`
+	Webhooks      WebhooksCommand      `cmd:"" help:"Webhooks of a running Posthorn: list, create, pause, test, recover …"`
+	Deliveries    DeliveriesCommand    `cmd:"" help:"Deliveries of a running Posthorn: list, retry, cancel, and the timeline of each."`
+	Tenants       TenantsCommand       `cmd:"" help:"Tenants of a running Posthorn."`
+	EventTypes    EventTypesCommand    `cmd:"" help:"Event types of a running Posthorn."`
+	Completion    CompletionCommand    `cmd:"" help:"Print what makes bash, zsh or fish complete posthorn's command lines."`
+	Complete      CompleteCommand      `cmd:"" hidden:"" help:"Print what the last of some words may be."`
 	Healthcheck   HealthcheckCommand   `cmd:"" help:"Ask a running Posthorn whether it is ready; for container health checks."`
 	Version       kong.VersionFlag     `help:"Print the version."`
 }
@@ -64,7 +71,7 @@ func Run(version string, dev any) {
 	stop()
 	if err != nil && !errors.Is(err, context.Canceled) {
 		fmt.Fprintln(os.Stderr, "posthorn:", err)
-		os.Exit(1)
+		os.Exit(exitCode(err))
 	}
 }
 
@@ -89,6 +96,11 @@ func usageError(out io.Writer, err error) int {
 		}
 	}
 	_, _ = fmt.Fprintf(out, "posthorn: %v\nSee \"%s --help\".\n", err, command)
+	return exitCode(err)
+}
+
+// exitCode is the exit code of an error: its own, or 1.
+func exitCode(err error) int {
 	var coder kong.ExitCoder
 	if errors.As(err, &coder) {
 		return coder.ExitCode()

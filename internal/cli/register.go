@@ -1,19 +1,18 @@
 package cli
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"strings"
 	"time"
+
+	"github.com/posthorn/posthorn/client"
 )
 
 const (
@@ -36,22 +35,32 @@ func (c *ListenCommand) register(ctx context.Context, env Environment, r *receiv
 		return nil, fmt.Errorf("--public-url: %s does not lead to this receiver: %w", to, err)
 	}
 	host, _ := os.Hostname()
-	var made struct {
-		ID     string `json:"id"`
-		Secret string `json:"secret"`
-	}
-	err = c.call(ctx, http.MethodPost, "", map[string]string{"url": to, "name": "posthorn listen",
-		"description": "Made by posthorn listen on " + host + ", which removes it when it ends."}, &made)
+	var made client.NewWebhook
+	err = c.call(ctx, func(ctx context.Context, api *client.ClientWithResponses) error {
+		answer, err := api.CreateWebhookWithResponse(ctx, c.Tenant, client.WebhookInput{URL: to, Name: new("posthorn listen"),
+			Description: new("Made by posthorn listen on " + host + ", which removes it when it ends.")})
+		if err == nil && answer.JSON201 != nil {
+			made = *answer.JSON201
+		}
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("--register: %w", c.explain(err))
 	}
-	verifiers, err := newVerifiers([]string{made.Secret})
+	secret := ""
+	if made.Secret != nil {
+		secret = *made.Secret
+	}
+	verifiers, err := newVerifiers([]string{secret})
 	r.mu.Lock()
 	r.verifiers = append(r.verifiers, verifiers...)
 	r.mu.Unlock()
 	remove = func() error {
-		err := c.call(context.WithoutCancel(ctx), http.MethodDelete, "/"+made.ID, nil, nil)
-		if answer, ok := errors.AsType[*refusedError](err); err != nil && (!ok || answer.Status != http.StatusNotFound) {
+		err := c.call(ctx, func(ctx context.Context, api *client.ClientWithResponses) error {
+			_, err := api.DeleteWebhookWithResponse(ctx, c.Tenant, made.ID)
+			return err
+		})
+		if answer, ok := errors.AsType[*client.Error](err); err != nil && (!ok || answer.Status != http.StatusNotFound) {
 			return fmt.Errorf("the webhook %s of the tenant %s could not be removed; delete it by hand: %w", made.ID, c.Tenant, err)
 		}
 		_, err = fmt.Fprintf(env.Out, "the webhook %s was removed\n", made.ID)
@@ -109,69 +118,20 @@ func (r *receiver) leadsHere(ctx context.Context, to string) error {
 	return nil
 }
 
-// refusedError is an answer of Posthorn that is no success.
-type refusedError struct {
-	Status int    `json:"status"`
-	Detail string `json:"detail"`
-	Errors []struct {
-		Field   string `json:"field"`
-		Message string `json:"message"`
-	} `json:"errors"`
-}
-
-// Error implements error.
-func (e *refusedError) Error() string {
-	texts := []string{fmt.Sprintf("%d: %s", e.Status, e.Detail)}
-	for _, f := range e.Errors {
-		texts = append(texts, f.Field+": "+f.Message)
-	}
-	return strings.Join(texts, "; ")
-}
-
-// call makes a call about the tenant's webhooks.
-func (c *ListenCommand) call(ctx context.Context, method, path string, body, into any) error {
-	ctx, cancel := context.WithTimeout(ctx, registerFor)
+// call makes a call about the tenant's webhooks. A signal does not end it: a webhook that is being made would stay.
+func (c *ListenCommand) call(ctx context.Context, do func(context.Context, *client.ClientWithResponses) error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), registerFor)
 	defer cancel()
-	var text []byte
-	if body != nil {
-		var err error
-		if text, err = json.Marshal(body); err != nil {
-			return err
-		}
-	}
-	target := strings.TrimRight(c.URL, "/") + "/v1/tenants/" + url.PathEscape(c.Tenant) + "/webhooks" + path
-	request, err := http.NewRequestWithContext(ctx, method, target, bytes.NewReader(text))
+	api, err := client.New(strings.TrimRight(c.URL, "/"), c.Register.Reveal())
 	if err != nil {
 		return err
 	}
-	request.Header.Set("Authorization", "Bearer "+c.Register.Reveal())
-	request.Header.Set("Content-Type", "application/json")
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = response.Body.Close() }()
-	answer, err := io.ReadAll(io.LimitReader(response.Body, 1<<20))
-	if err != nil {
-		return err
-	}
-	if response.StatusCode >= http.StatusMultipleChoices {
-		refused := &refusedError{}
-		if json.Unmarshal(answer, refused) != nil || refused.Status == 0 {
-			refused = &refusedError{Detail: "something that is no Posthorn answers there"}
-		}
-		refused.Status = response.StatusCode
-		return refused
-	}
-	if into == nil {
-		return nil
-	}
-	return json.Unmarshal(answer, into)
+	return do(ctx, api)
 }
 
 // explain adds to an error of a registration what to do about it.
 func (c *ListenCommand) explain(err error) error {
-	refused, ok := errors.AsType[*refusedError](err)
+	refused, ok := errors.AsType[*client.Error](err)
 	if !ok {
 		return fmt.Errorf("no Posthorn at %s: start one, or say where it is with --url (POSTHORN_URL): %w", c.URL, err)
 	}

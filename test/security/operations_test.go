@@ -56,6 +56,8 @@ var operations = []operation{
 	{route: "PUT /v1/event-types/:name", roles: "admin", body: `{"description":"Changed","schema":{"type":"object"}}`, audit: "event_type.created"},
 	{route: "GET /v1/event-types/:name", roles: all, first: (*world).ownType},
 	{route: "DELETE /v1/event-types/:name", roles: "admin", audit: "event_type.deleted", first: (*world).ownType},
+	{route: "GET /v1/openapi/event-types", roles: all},
+	{route: "POST /v1/openapi/event-types", roles: "admin", body: `{"openapi":"3.1.0","webhooks":{"imported.type":{"post":{}}}}`, audit: "event_type.created"},
 	{route: "GET /v1/tenants/:tenant/event-types", roles: reader},
 	{route: "PUT /v1/tenants/:tenant/catalogs/:system", roles: owner, audit: "catalog.loaded"},
 

@@ -1,0 +1,310 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/alecthomas/kong"
+	"github.com/stretchr/testify/require"
+
+	"github.com/posthorn/posthorn/client"
+	"github.com/posthorn/posthorn/internal/hookstest"
+)
+
+// posthorn runs a command line.
+func posthorn(t *testing.T, args ...string) (string, error) {
+	t.Helper()
+	var out bytes.Buffer
+	parser := newParser(nil, kong.Vars{"version": "test"}, kong.BindTo(t.Context(), (*context.Context)(nil)), kong.Bind(Environment{Out: &out}),
+		kong.Writers(&out, io.Discard), kong.Exit(func(int) { t.Error("exit") }))
+	parsed, err := parser.Parse(args)
+	if err == nil {
+		err = parsed.Run()
+	}
+	return out.String(), err
+}
+
+// shell is a terminal with the variables set.
+type shell struct {
+	t    *testing.T
+	args []string
+}
+
+func (s shell) run(args ...string) string {
+	s.t.Helper()
+	out, err := posthorn(s.t, append(args, s.args...)...)
+	require.NoError(s.t, err, args)
+	return out
+}
+
+func (s shell) fails(code int, args ...string) string {
+	s.t.Helper()
+	_, err := posthorn(s.t, append(args, s.args...)...)
+	require.Error(s.t, err, args)
+	require.Equal(s.t, code, exitCode(err), "%v: %v", args, err)
+	require.NotContains(s.t, err.Error(), "\n", "one sentence")
+	return err.Error()
+}
+
+// json runs a command with -o json.
+func (s shell) json(args ...string) map[string]any {
+	s.t.Helper()
+	var v map[string]any
+	out := s.run(append(args, "-o", "json")...)
+	require.NoError(s.t, json.Unmarshal([]byte(out), &v), out)
+	return v
+}
+
+func shells(t *testing.T) (env *hookstest.Env, tenant, admin shell) {
+	t.Helper()
+	env, url, key := installed(t)
+	return env, shell{t, []string{"--url=" + url, "--key=" + key}}, shell{t, []string{"--url=" + url + "/", "--key=" + hookstest.AdminKey}}
+}
+
+func TestAWorkingDayByCommands(t *testing.T) {
+	t.Parallel()
+	env, tenant, admin := shells(t)
+	require.Contains(t, admin.run("tenants", "put", "acme", "--name=Acme Ltd", "--admin-email=ops@acme.example"), "Acme Ltd")
+	require.Contains(t, admin.run("tenants", "list"), "acme  Acme Ltd  ops@acme.example")
+	require.Equal(t, "acme", admin.json("tenants", "get", "acme")["id"])
+	require.Contains(t, admin.fails(1, "tenants", "delete", "acme"), "--yes")
+	require.Contains(t, admin.run("tenants", "delete", "acme", "--yes"), "the tenant acme was deleted")
+
+	file := filepath.Join(t.TempDir(), "schema.json")
+	require.NoError(t, os.WriteFile(file, []byte(`{"type":"object"}`), 0o600))
+	require.Contains(t, admin.run("event-types", "put", "user.created", "--schema=@"+file, "--description=A user."), `"type": "object"`)
+	require.Contains(t, tenant.run("event-types", "list"), "user.created")
+	require.Contains(t, tenant.run("event-types", "get", "user.created"), "A user.")
+	exported := admin.run("event-types", "export")
+	require.Contains(t, admin.run("event-types", "delete", "user.created"), "was deleted")
+	imported := admin.json("event-types", "import", exported, "--replace")
+	require.Equal(t, []any{"user.created"}, imported["created"])
+	require.Contains(t, admin.run("event-types", "import", exported, "--dry-run"), "--dry-run")
+
+	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) }))
+	t.Cleanup(receiver.Close)
+	made := tenant.json("webhooks", "create", receiver.URL, "--event-type=order.*", "--event-type=order.created", "--name=Shop", "--header=X-A=b,c", "--timeout=3s")
+	id, _ := made["id"].(string)
+	require.Equal(t, []any{"order.*", "order.created"}, made["event_types"])
+	require.Equal(t, "3s", made["timeout"])
+	require.NotEmpty(t, made["secret"])
+	require.Contains(t, tenant.run("webhooks", "list", "--status=active", "--to="+receiver.URL), id+"  Shop")
+	require.Contains(t, tenant.run("webhooks", "list", "--status=paused"), "nothing")
+	require.Contains(t, tenant.run("webhooks", "get", id), receiver.URL)
+
+	const data = `{"n": 12345678901234567890, "text": "<&>"}`
+	sent := tenant.json("events", "send", "order.created", data, "--id=order-1", "--attribute=a=b", "--idempotency-key=k")
+	require.Equal(t, "order-1", sent["id"])
+	event, err := env.Store.Event(t.Context(), "demo", "order-1")
+	require.NoError(t, err)
+	require.Equal(t, data, string(event.Data), "byte for byte")
+	require.Contains(t, tenant.run("events", "list", "--since=1h", "--type=order.created"), "order-1")
+	require.Contains(t, tenant.run("events", "list", "--until=1h"), "nothing")
+	shown := tenant.run("events", "get", "order-1")
+	require.Contains(t, shown, "12345678901234567890")
+	delivery := env.Deliveries("demo", "order-1")[0].ID
+	require.Contains(t, shown, delivery)
+
+	require.Contains(t, tenant.run("deliveries", "list", "--event=order-1", "--webhook="+id, "--status=pending"), delivery)
+	env.Attempt("demo", delivery)
+	timeline := tenant.run("deliveries", "get", delivery)
+	require.Contains(t, timeline, "✗ attempt 1: 418 I'm a teapot")
+	require.Contains(t, timeline, "○ attempt 2")
+	require.Contains(t, tenant.run("deliveries", "cancel", delivery), "canceled")
+	require.Contains(t, tenant.run("deliveries", "retry", delivery), "pending")
+
+	require.Contains(t, tenant.run("webhooks", "pause", id), "paused")
+	require.Contains(t, tenant.run("webhooks", "resume", id), "active")
+	require.Contains(t, tenant.run("webhooks", "disable", id, "--reason=moves"), "moves")
+	require.Contains(t, tenant.run("webhooks", "enable", id), "active")
+	require.Equal(t, "1 of 1 tests were not received", tenant.fails(1, "webhooks", "test", id, "--event-type=order.created"))
+	recovery := tenant.json("webhooks", "recover", id, "--since=24h", "--status=held", "--rate=5")
+	require.Equal(t, []any{"held"}, recovery["statuses"])
+	require.InDelta(t, 5, recovery["rate"], 0)
+	require.Contains(t, tenant.run("webhooks", "delete", id), "was deleted")
+	require.Empty(t, webhooksOf(t, env))
+}
+
+func TestCommandsSayWhatIsWrongInOneSentence(t *testing.T) {
+	t.Parallel()
+	_, tenant, _ := shells(t)
+	require.Contains(t, tenant.fails(exitInvalid, "events", "send", "order.lost"), `422: the request is not valid; type: "order.lost" is not a known event type`)
+	require.Contains(t, tenant.fails(exitNotFound, "deliveries", "get", "dlv_none"), "404: ")
+	require.Contains(t, tenant.fails(exitNotAllowed, "tenants", "list"), "403: ")
+	require.Contains(t, shell{t, []string{tenant.args[0], "--key=wrong"}}.fails(exitNotAllowed, "webhooks", "list"), "401: ")
+	id := tenant.json("webhooks", "create", "http://127.0.0.1:1/")["id"].(string)
+	tenant.run("webhooks", "disable", id)
+	require.Contains(t, tenant.fails(exitConflict, "webhooks", "pause", id), "409: ")
+	require.Contains(t, tenant.fails(1, "events", "send", "order.created", "{"), "DATA: is not JSON")
+	require.Contains(t, tenant.fails(1, "events", "send", "order.created", "@/nowhere"), "DATA: ")
+	require.Contains(t, tenant.fails(1, "events", "list", "--limit=0"), "--limit")
+	require.Contains(t, tenant.fails(80, "events", "list", "--since=soon"), "--since")
+	require.Contains(t, tenant.fails(80, "deliveries", "list", "--status=lost"), "--status")
+	require.Contains(t, tenant.fails(80, "events", "list", "-o", "yaml"), "--output")
+
+	_, err := posthorn(t, "events", "list")
+	require.ErrorContains(t, err, "--key (POSTHORN_KEY) must be set")
+	_, err = posthorn(t, "events", "list", "--key=k", "--url=x")
+	require.ErrorContains(t, err, "--url (POSTHORN_URL)")
+	gone := httptest.NewServer(http.NotFoundHandler())
+	gone.Close()
+	_, err = posthorn(t, "events", "list", "--key=k", "--url="+gone.URL)
+	require.ErrorContains(t, err, "no Posthorn answers at "+gone.URL)
+	require.Equal(t, exitLater, exitCode(err))
+
+	interrupted, cancel := context.WithCancel(t.Context())
+	cancel()
+	err = (&EventsGetCommand{OfTenant: OfTenant{Remote: Remote{URL: gone.URL, Key: "k"}, Tenant: "demo"}, ID: "evt_1"}).Run(interrupted, Environment{Out: io.Discard})
+	require.ErrorContains(t, err, "interrupted")
+	require.NotErrorIs(t, err, context.Canceled, "which would be no failure")
+	require.Equal(t, exitSignal, exitCode(err))
+}
+
+// A list takes as many pages as its limit asks for, and says how to go on.
+func TestListsOfMoreThanAPage(t *testing.T) {
+	t.Parallel()
+	env, tenant, _ := shells(t)
+	names := make([]string, 2*maxPage)
+	for i := range names {
+		names[i] = fmt.Sprintf("type.n%03d", i)
+	}
+	env.EventTypes(names...)
+	all := tenant.json("event-types", "list", "--limit=1000")
+	require.Nil(t, all["next"])
+	total := len(all["data"].([]any))
+	require.Greater(t, total, 2*maxPage)
+	part := tenant.json("event-types", "list", fmt.Sprintf("--limit=%d", maxPage+5))
+	require.Len(t, part["data"], maxPage+5)
+	rest := tenant.json("event-types", "list", "--limit=1000", "--after="+part["next"].(string))
+	require.Len(t, rest["data"], total-maxPage-5)
+	require.Contains(t, tenant.run("event-types", "list", "--limit=1"), "more: --after ")
+}
+
+// What comes from elsewhere cannot command the terminal.
+func TestTablesHaveNoControlCharacters(t *testing.T) {
+	t.Parallel()
+	p := &printer{}
+	p.header("name")
+	p.row("a\x1b[31mb\nc\u202e")
+	p.fields("field", "x\x07y")
+	p.json("data", json.RawMessage(`{"k":"`+"\u009b"+`"}`))
+	for _, r := range string(p.Bytes()) {
+		require.True(t, r == '\n' || r >= ' ' && r != 0x1b && r != 0x9b && r != 0x202e, "%q", r)
+	}
+}
+
+func TestTimelineIsDrawn(t *testing.T) {
+	t.Parallel()
+	start := time.Date(2026, 1, 2, 15, 4, 5, 0, time.UTC)
+	at := func(s int) time.Time { return start.Add(time.Duration(s) * time.Second) }
+	delivery := client.Timeline{ID: "dlv_1", EventID: "evt_1", EventType: "order.created", WebhookID: "wh_1", Status: "pending", CreatedAt: start, AttemptCount: 3,
+		Attempts: []client.Attempt{{Number: 2, StartedAt: at(10), DurationMs: 23, Error: new("503 Service Unavailable")}, {Number: 3, StartedAt: at(30), DurationMs: 15000, Error: new("timeout")}}}
+	for i := range 8 {
+		delivery.Upcoming = append(delivery.Upcoming, client.Planned{Number: int64(4 + i), At: at(85 << i)})
+	}
+	p := &printer{}
+	drawTimeline(p, &delivery, at(60))
+	require.Equal(t, `delivery  dlv_1
+event     evt_1
+type      order.created
+webhook   wh_1
+status    pending
+
+  2026-01-02 15:04:05Z  ○ accepted
+                        ⋮ 1 earlier attempts
+                        │ 10s
+  2026-01-02 15:04:15Z  ✗ attempt 2: 503 Service Unavailable, after 23ms
+                        │ 20s
+  2026-01-02 15:04:35Z  ✗ attempt 3: timeout, after 15s
+                        │ 40s
+  2026-01-02 15:05:30Z  ○ attempt 4, in 25s
+                        │ 1m25s
+  2026-01-02 15:06:55Z  ○ attempt 5
+                        │ 2m50s
+  2026-01-02 15:09:45Z  ○ attempt 6
+                        │ 5m40s
+  2026-01-02 15:15:25Z  ○ attempt 7
+                        │ 11m20s
+  2026-01-02 15:26:45Z  ○ attempt 8
+                        ⋮ and 3 more; the last, attempt 11, at 2026-01-02 18:05:25Z
+
+Next: attempt 4; retry sends it now.
+`, string(p.Bytes()))
+
+	delivery = client.Timeline{ID: "dlv_1", Status: "delivered", CreatedAt: start, AttemptCount: 1,
+		Attempts: []client.Attempt{{Number: 1, StartedAt: start, DurationMs: 8, StatusCode: new(int64(204))}}}
+	p = &printer{}
+	drawTimeline(p, &delivery, at(60))
+	require.Contains(t, string(p.Bytes()), "● attempt 1: 204, received, after 8ms\n\nNext: nothing. It was delivered.\n")
+}
+
+// Every command that speaks to a running Posthorn has an example in its help, and its examples are command lines that parse.
+func TestHelpHasExamplesThatParse(t *testing.T) {
+	t.Parallel()
+	parser := newParser(nil, kong.Writers(io.Discard, io.Discard), kong.Exit(func(int) {}))
+	leaves := 0
+	for _, group := range []string{"events", "webhooks", "deliveries", "tenants", "event-types"} {
+		for _, node := range parser.Model.Children {
+			if node.Name != group {
+				continue
+			}
+			for _, leaf := range node.Children {
+				leaves++
+				command := "posthorn " + group + " " + leaf.Name
+				require.Contains(t, leaf.Detail, command, command)
+				for line := range strings.Lines(leaf.Detail) {
+					_, line, found := strings.Cut(line, "posthorn ")
+					if !found {
+						continue
+					}
+					line, _, _ = strings.Cut(line, " | ")
+					line, _, _ = strings.Cut(line, " >")
+					words, err := exec.CommandContext(t.Context(), "sh", "-c", "printf '%s\\n' "+line).Output()
+					require.NoError(t, err, line)
+					_, err = newParser(nil, kong.Writers(io.Discard, io.Discard), kong.Exit(func(int) {})).Parse(strings.Split(strings.TrimSpace(string(words)), "\n"))
+					require.NoError(t, err, line)
+				}
+			}
+		}
+	}
+	require.Equal(t, 27, leaves)
+}
+
+func TestCompletion(t *testing.T) {
+	t.Parallel()
+	for line, want := range map[string]string{
+		"ev":                                     "event-types events",
+		"events ":                                "get list send",
+		"deliveries list --status ":              "canceled delivered failed held pending",
+		"deliveries list --status f":             "failed",
+		"deliveries list -o ":                    "json table",
+		"deliveries list --webhook get --sta":    "--status",
+		"completion ":                            "bash fish zsh",
+		"webhooks create https://shop.example/ ": "",
+		"comp":                                   "completion",
+	} {
+		out, err := posthorn(t, append([]string{"complete", "--"}, strings.Split(line, " ")...)...)
+		require.NoError(t, err)
+		require.Equal(t, want, strings.Join(strings.Fields(out), " "), line)
+	}
+	for _, name := range []string{"bash", "zsh", "fish"} {
+		script, err := posthorn(t, "completion", name)
+		require.NoError(t, err)
+		path, err := exec.LookPath(name)
+		if err != nil {
+			continue
+		}
+		require.NoError(t, exec.CommandContext(t.Context(), path, "-n", "-c", script).Run(), name)
+	}
+}

@@ -1,0 +1,126 @@
+package cli
+
+import (
+	"context"
+	"errors"
+
+	"github.com/posthorn/posthorn/client"
+)
+
+// TenantsCommand is `posthorn tenants`.
+type TenantsCommand struct {
+	List   TenantsListCommand   `cmd:"" help:"List tenants. For admin keys."`
+	Get    TenantsGetCommand    `cmd:"" help:"Show a tenant."`
+	Put    TenantsPutCommand    `cmd:"" help:"Create a tenant, or replace its name and addresses. For admin keys."`
+	Delete TenantsDeleteCommand `cmd:"" help:"Delete a tenant with everything that it has. For admin keys."`
+}
+
+// TenantsListCommand is `posthorn tenants list`.
+type TenantsListCommand struct {
+	Remote
+	Page
+}
+
+// Help has the examples.
+func (TenantsListCommand) Help() string {
+	return `Example:
+  posthorn tenants list --limit 1000 -o json | jq -r '.data[].id'`
+}
+
+// Run lists.
+func (c *TenantsListCommand) Run(ctx context.Context, env Environment) error {
+	answer, err := pages(&c.Remote, c.Page, func(api *client.ClientWithResponses, limit *int64, after *string) (*client.ListTenantsResponse, error) {
+		return api.ListTenantsWithResponse(ctx, &client.ListTenantsParams{Limit: limit, After: after})
+	})
+	if err != nil {
+		return err
+	}
+	return show(&c.Remote, env, answer, rows("id,name,administrators,created", func(t client.Tenant) []any {
+		return []any{t.ID, t.Name, t.AdminEmails, t.CreatedAt}
+	}))
+}
+
+// OneTenant is a command about one tenant.
+type OneTenant struct {
+	Remote
+	ID string `arg:"" help:"The tenant's id."`
+}
+
+func (c *OneTenant) show(env Environment, answer []byte, err error) error {
+	if err != nil {
+		return err
+	}
+	return show(&c.Remote, env, answer, func(p *printer, t client.Tenant) {
+		p.fields("tenant", t.ID, "name", t.Name, "administrators", t.AdminEmails, "webhooks at most", t.Limits.Webhooks, "keys at most", t.Limits.Keys,
+			"created", t.CreatedAt, "updated", t.UpdatedAt)
+	})
+}
+
+// TenantsGetCommand is `posthorn tenants get`.
+type TenantsGetCommand struct{ OneTenant }
+
+// Help has the examples.
+func (TenantsGetCommand) Help() string {
+	return `Example:
+  posthorn tenants get acme`
+}
+
+// Run shows the tenant.
+func (c *TenantsGetCommand) Run(ctx context.Context, env Environment) error {
+	answer, err := call(&c.Remote, func(api *client.ClientWithResponses) (*client.GetTenantResponse, error) {
+		return api.GetTenantWithResponse(ctx, c.ID)
+	})
+	return c.show(env, answer, err)
+}
+
+// TenantsPutCommand is `posthorn tenants put`.
+type TenantsPutCommand struct {
+	OneTenant
+	Name       string   `help:"Its name." group:"Tenant"`
+	AdminEmail []string `placeholder:"ADDRESS" help:"Who is written to when a webhook keeps failing, any number of times." group:"Tenant"`
+}
+
+// Help has the examples.
+func (TenantsPutCommand) Help() string {
+	return `What is left out becomes empty.
+
+Example:
+  posthorn tenants put acme --name 'Acme Ltd' --admin-email ops@acme.example`
+}
+
+// Run creates or replaces.
+func (c *TenantsPutCommand) Run(ctx context.Context, env Environment) error {
+	in := client.TenantInput{Name: given(c.Name)}
+	if len(c.AdminEmail) > 0 {
+		in.AdminEmails = &c.AdminEmail
+	}
+	answer, err := call(&c.Remote, func(api *client.ClientWithResponses) (*client.PutTenantResponse, error) {
+		return api.PutTenantWithResponse(ctx, c.ID, in)
+	})
+	return c.show(env, answer, err)
+}
+
+// TenantsDeleteCommand is `posthorn tenants delete`.
+type TenantsDeleteCommand struct {
+	OneTenant
+	Yes bool `help:"Yes, delete it. Required." group:"Delete"`
+}
+
+// Help has the examples.
+func (TenantsDeleteCommand) Help() string {
+	return `Its keys, webhooks, events and deliveries go with it.
+
+Example:
+  posthorn tenants delete acme --yes`
+}
+
+// Run deletes.
+func (c *TenantsDeleteCommand) Run(ctx context.Context, env Environment) error {
+	if !c.Yes {
+		return errors.New("--yes must be set: the tenant's keys, webhooks, events and deliveries go with it")
+	}
+	_, err := call(&c.Remote, func(api *client.ClientWithResponses) (*client.DeleteTenantResponse, error) {
+		return api.DeleteTenantWithResponse(ctx, c.ID)
+	})
+	return c.deleted(env, "tenant "+c.ID, err)
+}

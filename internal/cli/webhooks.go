@@ -1,0 +1,337 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/posthorn/posthorn/client"
+	"github.com/posthorn/posthorn/internal/config"
+)
+
+// WebhooksCommand is `posthorn webhooks`.
+type WebhooksCommand struct {
+	List    WebhooksListCommand    `cmd:"" help:"List webhooks, oldest first."`
+	Get     WebhooksGetCommand     `cmd:"" help:"Show a webhook."`
+	Create  WebhooksCreateCommand  `cmd:"" help:"Register a webhook. Its secret is shown this once."`
+	Delete  WebhooksDeleteCommand  `cmd:"" help:"Delete a webhook. What is owed to it is canceled."`
+	Enable  WebhooksEnableCommand  `cmd:"" help:"Make a webhook active, and set its failure count to 0."`
+	Disable WebhooksDisableCommand `cmd:"" help:"Disable a webhook. What is due to it is held."`
+	Pause   WebhooksPauseCommand   `cmd:"" help:"Pause a webhook. What is due to it is held until it is resumed."`
+	Resume  WebhooksResumeCommand  `cmd:"" help:"Resume a paused webhook, and release what the pause held."`
+	Test    WebhooksTestCommand    `cmd:"" help:"POST an example of every event type to a webhook, now. Fails if one was not received."`
+	Recover WebhooksRecoverCommand `cmd:"" help:"Send again what was held for a webhook or has failed."`
+}
+
+// WebhooksListCommand is `posthorn webhooks list`.
+type WebhooksListCommand struct {
+	OfTenant
+	Page
+	To        string `placeholder:"URL" help:"Only those with this URL." group:"List"`
+	EventType string `placeholder:"TYPE" help:"Only those that would get events of this type." group:"List"`
+	Status    string `enum:",active,paused,deactivated,disabled" default:"" help:"Only those in this status: active, paused, deactivated or disabled." group:"List"`
+	Profile   string `help:"Only those with this profile." group:"List"`
+}
+
+// Help has the examples.
+func (WebhooksListCommand) Help() string {
+	return `Examples:
+  posthorn webhooks list --status deactivated
+  posthorn webhooks list --event-type order.created -o json | jq -r '.data[].url'`
+}
+
+// Run lists.
+func (c *WebhooksListCommand) Run(ctx context.Context, env Environment) error {
+	answer, err := pages(&c.Remote, c.Page, func(api *client.ClientWithResponses, limit *int64, after *string) (*client.ListWebhooksResponse, error) {
+		return api.ListWebhooksWithResponse(ctx, c.Tenant, &client.ListWebhooksParams{Limit: limit, After: after, URL: given(c.To),
+			EventType: given(c.EventType), Status: given(c.Status), Profile: given(c.Profile)})
+	})
+	if err != nil {
+		return err
+	}
+	return show(&c.Remote, env, answer, rows("id,name,status,failed,types,url", func(w client.Webhook) []any {
+		return []any{w.ID, w.Name, w.Status, w.FailedAttempts, typesOf(w.EventTypes), w.URL}
+	}))
+}
+
+func typesOf(types []string) any {
+	if len(types) == 0 {
+		return "all"
+	}
+	return types
+}
+
+// OneWebhook is a command about one webhook.
+type OneWebhook struct {
+	OfTenant
+	ID string `arg:"" help:"The webhook's id."`
+}
+
+func (c *OneWebhook) show(env Environment, answer []byte, err error) error {
+	if err != nil {
+		return err
+	}
+	return show(&c.Remote, env, answer, drawWebhook)
+}
+
+func drawWebhook(p *printer, w client.Webhook) {
+	p.fields("webhook", w.ID, "url", w.URL, "name", w.Name, "description", w.Description, "event types", typesOf(w.EventTypes), "status", w.Status,
+		"reason", w.StatusReason, "failed attempts", w.FailedAttempts, "last success", w.LastSuccessAt)
+	if f := w.LastFailure; f != nil {
+		p.fields("last failure", moment(f.At)+", "+f.Error)
+	}
+	p.fields("retries", fmt.Sprintf("%d: after %s, each wait %v times the one before, %s at most", w.Retry.Max, w.Retry.Initial, w.Retry.Backoff, w.Retry.MaxInterval),
+		"timeout", w.Timeout, "max in flight", w.MaxInFlight, "rate limit", w.RateLimit, "profile", w.Profile,
+		"created", moment(w.CreatedAt)+" by "+w.CreatedBy, "updated", moment(w.UpdatedAt)+" by "+w.UpdatedBy)
+}
+
+// WebhooksGetCommand is `posthorn webhooks get`.
+type WebhooksGetCommand struct{ OneWebhook }
+
+// Help has the examples.
+func (WebhooksGetCommand) Help() string {
+	return `Example:
+  posthorn webhooks get wh_0198c0de-0000-7000-8000-000000000002`
+}
+
+// Run shows the webhook.
+func (c *WebhooksGetCommand) Run(ctx context.Context, env Environment) error {
+	answer, err := call(&c.Remote, func(api *client.ClientWithResponses) (*client.GetWebhookResponse, error) {
+		return api.GetWebhookWithResponse(ctx, c.Tenant, c.ID)
+	})
+	return c.show(env, answer, err)
+}
+
+// WebhooksCreateCommand is `posthorn webhooks create`.
+type WebhooksCreateCommand struct {
+	OfTenant
+	To          string            `arg:"" name:"target" help:"Where to POST."`
+	EventType   []string          `placeholder:"TYPE" help:"A type to send, wildcards as in order.* included; any number of times. Default: all." group:"Webhook"`
+	Name        string            `help:"Its name." group:"Webhook"`
+	Description string            `help:"What it is for." group:"Webhook"`
+	Secret      config.Secret     `env:"POSTHORN_WEBHOOK_SECRET" placeholder:"WHSEC" help:"The signing secret. Default: one is made." group:"Webhook"`
+	Header      map[string]string `mapsep:"none" placeholder:"NAME=VALUE" help:"A header to send with every POST, any number of times." group:"Webhook"`
+	Disabled    bool              `help:"Leave it disabled until it is enabled." group:"Webhook"`
+	Timeout     time.Duration     `help:"How long the receiver has to answer. Default: the installation's." group:"Webhook"`
+	MaxInFlight int64             `help:"The most POSTs at once." group:"Webhook"`
+	RateLimit   float64           `help:"The most deliveries per second." group:"Webhook"`
+	Profile     string            `help:"How deliveries look on the wire. Default: standard." group:"Webhook"`
+}
+
+// Help has the examples.
+func (WebhooksCreateCommand) Help() string {
+	return `Examples:
+  posthorn webhooks create https://shop.example/hooks
+  posthorn webhooks create https://shop.example/hooks --event-type 'order.*' --name Shop --rate-limit 50
+  posthorn webhooks create https://shop.example/hooks -o json | jq -r .secret`
+}
+
+// Run registers.
+func (c *WebhooksCreateCommand) Run(ctx context.Context, env Environment) error {
+	in := client.WebhookInput{URL: c.To, Name: given(c.Name), Description: given(c.Description), Secret: given(c.Secret.Reveal()),
+		MaxInFlight: given(c.MaxInFlight), RateLimit: given(c.RateLimit), Profile: given(c.Profile)}
+	if len(c.EventType) > 0 {
+		in.EventTypes = &c.EventType
+	}
+	if len(c.Header) > 0 {
+		in.Headers = &c.Header
+	}
+	if c.Disabled {
+		in.Active = new(false)
+	}
+	if c.Timeout != 0 {
+		in.Timeout = new(c.Timeout.String())
+	}
+	answer, err := call(&c.Remote, func(api *client.ClientWithResponses) (*client.CreateWebhookResponse, error) {
+		return api.CreateWebhookWithResponse(ctx, c.Tenant, in)
+	})
+	if err != nil {
+		return err
+	}
+	return show(&c.Remote, env, answer, func(p *printer, w client.NewWebhook) {
+		p.fields("webhook", w.ID, "url", w.URL, "event types", typesOf(w.EventTypes), "status", w.Status, "secret", w.Secret)
+	})
+}
+
+// WebhooksDeleteCommand is `posthorn webhooks delete`.
+type WebhooksDeleteCommand struct{ OneWebhook }
+
+// Help has the examples.
+func (WebhooksDeleteCommand) Help() string {
+	return `Example:
+  posthorn webhooks delete wh_0198c0de-0000-7000-8000-000000000002`
+}
+
+// Run deletes.
+func (c *WebhooksDeleteCommand) Run(ctx context.Context, env Environment) error {
+	_, err := call(&c.Remote, func(api *client.ClientWithResponses) (*client.DeleteWebhookResponse, error) {
+		return api.DeleteWebhookWithResponse(ctx, c.Tenant, c.ID)
+	})
+	return c.deleted(env, "webhook "+c.ID, err)
+}
+
+// deleted says that a thing is gone, to people.
+func (r *Remote) deleted(env Environment, what string, err error) error {
+	if err != nil || r.Output == "json" {
+		return err
+	}
+	_, err = fmt.Fprintf(env.Out, "the %s was deleted\n", harmless(what))
+	return err
+}
+
+// WebhooksEnableCommand is `posthorn webhooks enable`.
+type WebhooksEnableCommand struct {
+	OneWebhook
+	Recover bool `help:"Also send again what was held or has failed." group:"Enable"`
+}
+
+// Help has the examples.
+func (WebhooksEnableCommand) Help() string {
+	return `Example:
+  posthorn webhooks enable wh_0198c0de-0000-7000-8000-000000000002 --recover`
+}
+
+// Run enables.
+func (c *WebhooksEnableCommand) Run(ctx context.Context, env Environment) error {
+	answer, err := call(&c.Remote, func(api *client.ClientWithResponses) (*client.EnableWebhookResponse, error) {
+		return api.EnableWebhookWithResponse(ctx, c.Tenant, c.ID, client.EnableInput{Recover: given(c.Recover)})
+	})
+	return c.show(env, answer, err)
+}
+
+// WebhooksDisableCommand is `posthorn webhooks disable`.
+type WebhooksDisableCommand struct {
+	OneWebhook
+	Reason string `help:"Why; it stands with the webhook's status." group:"Disable"`
+}
+
+// Help has the examples.
+func (WebhooksDisableCommand) Help() string {
+	return `Example:
+  posthorn webhooks disable wh_0198c0de-0000-7000-8000-000000000002 --reason 'moves to another host'`
+}
+
+// Run disables.
+func (c *WebhooksDisableCommand) Run(ctx context.Context, env Environment) error {
+	answer, err := call(&c.Remote, func(api *client.ClientWithResponses) (*client.DisableWebhookResponse, error) {
+		return api.DisableWebhookWithResponse(ctx, c.Tenant, c.ID, client.DisableInput{Reason: given(c.Reason)})
+	})
+	return c.show(env, answer, err)
+}
+
+// WebhooksPauseCommand is `posthorn webhooks pause`.
+type WebhooksPauseCommand struct{ OneWebhook }
+
+// Help has the examples.
+func (WebhooksPauseCommand) Help() string {
+	return `Example:
+  posthorn webhooks pause wh_0198c0de-0000-7000-8000-000000000002`
+}
+
+// Run pauses.
+func (c *WebhooksPauseCommand) Run(ctx context.Context, env Environment) error {
+	answer, err := call(&c.Remote, func(api *client.ClientWithResponses) (*client.PauseWebhookResponse, error) {
+		return api.PauseWebhookWithResponse(ctx, c.Tenant, c.ID)
+	})
+	return c.show(env, answer, err)
+}
+
+// WebhooksResumeCommand is `posthorn webhooks resume`.
+type WebhooksResumeCommand struct{ OneWebhook }
+
+// Help has the examples.
+func (WebhooksResumeCommand) Help() string {
+	return `Example:
+  posthorn webhooks resume wh_0198c0de-0000-7000-8000-000000000002`
+}
+
+// Run resumes.
+func (c *WebhooksResumeCommand) Run(ctx context.Context, env Environment) error {
+	answer, err := call(&c.Remote, func(api *client.ClientWithResponses) (*client.ResumeWebhookResponse, error) {
+		return api.ResumeWebhookWithResponse(ctx, c.Tenant, c.ID)
+	})
+	return c.show(env, answer, err)
+}
+
+// WebhooksTestCommand is `posthorn webhooks test`.
+type WebhooksTestCommand struct {
+	OneWebhook
+	EventType string `placeholder:"TYPE" help:"Only this type. Default: each that it is registered for, 20 at most." group:"Test"`
+}
+
+// Help has the examples.
+func (WebhooksTestCommand) Help() string {
+	return `Example:
+  posthorn webhooks test wh_0198c0de-0000-7000-8000-000000000002 --event-type order.created`
+}
+
+// Run tests. It fails if a test was not received.
+func (c *WebhooksTestCommand) Run(ctx context.Context, env Environment) error {
+	answer, err := call(&c.Remote, func(api *client.ClientWithResponses) (*client.TestWebhookResponse, error) {
+		return api.TestWebhookWithResponse(ctx, c.Tenant, c.ID, client.TestInput{EventType: given(c.EventType)})
+	})
+	if err != nil {
+		return err
+	}
+	if err := show(&c.Remote, env, answer, func(p *printer, r client.TestReport) {
+		p.header("type", "received", "status", "took", "error")
+		for i := range r.Tests {
+			t := &r.Tests[i]
+			received := "no"
+			if t.Received {
+				received = "yes"
+			}
+			p.row(t.EventType, received, t.StatusCode, span(time.Duration(t.DurationMs)*time.Millisecond), t.Error)
+		}
+	}); err != nil {
+		return err
+	}
+	return failedTests(answer)
+}
+
+// failedTests is the error of a report in which a test was not received.
+func failedTests(answer []byte) error {
+	var r client.TestReport
+	if err := json.Unmarshal(answer, &r); err != nil {
+		return err
+	}
+	if r.TestsFailed > 0 {
+		return fmt.Errorf("%d of %d tests were not received", r.TestsFailed, r.TestsRun)
+	}
+	return nil
+}
+
+// WebhooksRecoverCommand is `posthorn webhooks recover`.
+type WebhooksRecoverCommand struct {
+	OneWebhook
+	Since  *Moment  `placeholder:"TIME" help:"Only deliveries made at or after it: RFC 3339, or how long ago (90m)." group:"Recover"`
+	Until  *Moment  `placeholder:"TIME" help:"Only deliveries made before it. Default: now." group:"Recover"`
+	Status []string `placeholder:"STATUS" help:"Only deliveries in this status, held or failed; any number of times. Default: both." group:"Recover"`
+	Rate   float64  `help:"The most deliveries to release per second. Default: no limit." group:"Recover"`
+}
+
+// Help has the examples.
+func (WebhooksRecoverCommand) Help() string {
+	return `Examples:
+  posthorn webhooks recover wh_0198c0de-0000-7000-8000-000000000002 --since 24h
+  posthorn webhooks recover wh_0198c0de-0000-7000-8000-000000000002 --status held --rate 20`
+}
+
+// Run starts a recovery.
+func (c *WebhooksRecoverCommand) Run(ctx context.Context, env Environment) error {
+	in := client.RecoveryInput{Since: c.Since.when(), Until: c.Until.when(), Rate: given(c.Rate)}
+	if len(c.Status) > 0 {
+		in.Statuses = &c.Status
+	}
+	answer, err := call(&c.Remote, func(api *client.ClientWithResponses) (*client.RecoverWebhookResponse, error) {
+		return api.RecoverWebhookWithResponse(ctx, c.Tenant, c.ID, in)
+	})
+	if err != nil {
+		return err
+	}
+	return show(&c.Remote, env, answer, func(p *printer, r client.Recovery) {
+		p.fields("recovery", r.ID, "webhook", r.WebhookID, "status", r.Status, "statuses", r.Statuses, "since", r.Since, "until", r.Until,
+			"rate", r.Rate, "total", r.Total, "released", r.Released)
+	})
+}
