@@ -201,8 +201,11 @@ func eventKeys(events []Event) []DeliveryKey {
 	return keys
 }
 
-// erasureWeight counts the deliveries and attempts of events, until there are more than most.
+// erasureWeight counts the labels, deliveries and attempts of events, until there are more than most.
 func (s *Store) erasureWeight(ctx context.Context, events []Event, most int) (weight int, err error) {
+	for i := range events {
+		weight += len(events[i].Attributes) / labelsPerRow
+	}
 	err = bulk(ctx, s, eventKeys(events), rowKeyColumns, `SELECT d.attempts FROM v JOIN deliveries d ON d.tenant = v.tenant AND d.event_id = v.id
 		LIMIT `+strconv.Itoa(most+1), func(rows *sql.Rows) error {
 		var attempts int
@@ -226,6 +229,9 @@ func (s *Store) eraseBatch(ctx context.Context, x *Erasure, j *Job, events []Eve
 		return nil
 	})
 	if err != nil {
+		return page, err
+	}
+	if err := s.dropAttributeLabels(ctx, events); err != nil {
 		return page, err
 	}
 	keys, next, err := s.erasedDeliveries(ctx, events, after, j.most, large)

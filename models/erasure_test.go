@@ -49,6 +49,8 @@ func TestAnErasure(t *testing.T) {
 		require.NoError(t, err)
 		require.False(t, complete)
 		require.LessOrEqual(t, n, int64(2))
+		customer := models.EventFilter{Attribute: &models.Attribute{Name: "customer", Value: "4711"}}
+		require.Len(t, s.found(t, "acme", customer), 5)
 		require.NoError(t, s.CreateErasure(ctx, &x))
 		s.runJobs(t)
 		receipt, err := s.Erasure(ctx, "acme", x.ID)
@@ -56,6 +58,8 @@ func TestAnErasure(t *testing.T) {
 		require.Equal(t, models.ErasureDone, receipt.Status)
 		require.Equal(t, int64(3), receipt.Erased)
 		require.NotNil(t, receipt.FinishedAt)
+		require.Equal(t, []string{late.EventID, otherType.EventID}, s.found(t, "acme", customer), "not by what was erased")
+		require.Len(t, s.found(t, "globex", customer), 1)
 
 		for _, d := range []models.Delivery{delivered, failed, pending} {
 			e, err := s.Event(ctx, "acme", d.EventID)

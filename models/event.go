@@ -238,7 +238,7 @@ func (s *Store) EraseEvent(ctx context.Context, tenant, id string) error {
 		if err != nil {
 			return err
 		}
-		if err := tx.dropAttributeLabels(ctx, &e); err != nil {
+		if err := tx.dropAttributeLabels(ctx, []Event{e}); err != nil {
 			return err
 		}
 		if job, err = tx.addJob(ctx, Job{Kind: jobErase, Tenant: tenant, EventID: id, Reason: ReasonErased}); err != nil {

@@ -80,8 +80,12 @@ func (a *acceptor) insertLabels(ctx context.Context) error {
 	return bulk(ctx, a.Store, labels, labelColumns, insertLabels, nil)
 }
 
-// dropAttributeLabels removes what an event that is erased was found by.
-func (s *Store) dropAttributeLabels(ctx context.Context, e *Event) error {
-	return bulk(ctx, s, e.attributeLabels(), labelColumns[:3], `DELETE FROM event_labels
+// dropAttributeLabels removes what events that are erased were found by.
+func (s *Store) dropAttributeLabels(ctx context.Context, events []Event) error {
+	var labels []eventLabel
+	for i := range events {
+		labels = append(labels, events[i].attributeLabels()...)
+	}
+	return bulk(ctx, s, labels, labelColumns[:3], `DELETE FROM event_labels
 		WHERE (tenant, event_id, label) IN (SELECT tenant, event_id, label FROM v)`, nil)
 }

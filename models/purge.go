@@ -43,9 +43,11 @@ var ownedTables = []owned{
 	{table: "replays", key: "attempt_id"},
 	{table: "event_types", key: "name"},
 	{table: "system_settings", key: "system"},
-	{table: "stat_deltas", key: "id"},
+	{table: statDeltaTable, key: "id"}, // merged: what the tenant did stays in the sums over all tenants
 	{table: "stats", key: "webhook_id", rest: "event_type, minute, span"},
 }
+
+const statDeltaTable = "stat_deltas"
 
 // purgeAgain is how long after its first round a purge makes a second: longer than any acceptance takes.
 const purgeAgain = time.Minute
@@ -59,14 +61,14 @@ func purgePage(ctx context.Context, s *Store, j *Job) (page JobPage, err error) 
 		if limit == 0 {
 			break
 		}
-		keys, err := t.remove(ctx, s, j.Tenant, after, limit, &page)
+		keys, full, err := t.remove(ctx, s, j.Tenant, after, limit, &page)
 		if err != nil {
 			return page, fmt.Errorf("models: purge %s: %w", t.table, err)
 		}
-		if len(keys) < limit {
-			at, after = at+1, ""
-		} else {
+		if full {
 			after = keys[len(keys)-1].ID
+		} else {
+			at, after = at+1, ""
 		}
 		room -= len(keys) * max(1, t.weight)
 	}
@@ -83,40 +85,44 @@ func purgePosition(position string) (at int, after string) {
 	return at, after
 }
 
-// remove deletes the tenant's next rows after a key, and returns their keys in order.
-func (t *owned) remove(ctx context.Context, s *Store, tenant, after string, limit int, page *JobPage) ([]DeliveryKey, error) {
+// remove deletes the tenant's next rows after a key, and returns their keys in order. full reports whether there may be more.
+func (t *owned) remove(ctx context.Context, s *Store, tenant, after string, limit int, page *JobPage) (keys []DeliveryKey, full bool, err error) {
+	switch {
+	case t.table == statDeltaTable:
+		keys, full, err = s.mergeWhere(ctx, limit, "tenant = ? AND id > ?", tenant, after)
+		page.Rows += int64(len(keys))
+		return keys, full, err
+	case t.rest != "":
+		return t.removeSeveral(ctx, s, tenant, after, limit, page)
+	}
 	query := "SELECT tenant, " + t.key + " AS id FROM " + t.table + " WHERE tenant = ? AND " + t.key + " > ?"
 	if t.where != "" {
 		query += " AND " + t.where
-	}
-	if t.rest != "" {
-		return t.removeSeveral(ctx, s, tenant, after, limit, page)
 	}
 	query += " ORDER BY " + t.key + " LIMIT ?"
 	if t.lock && s.postgres {
 		query += " FOR UPDATE"
 	}
-	var keys []DeliveryKey
 	if err := s.db.WithContext(ctx).Raw(query, tenant, after, limit).Scan(&keys).Error; err != nil || len(keys) == 0 {
-		return nil, err
+		return nil, false, err
 	}
 	if t.table == "webhooks" {
 		if err := s.failing(ctx, keys, page); err != nil {
-			return nil, err
+			return nil, false, err
 		}
 	}
 	page.Rows += int64(len(keys))
-	return keys, bulk(ctx, s, keys, rowKeyColumns, "DELETE FROM "+t.table+" WHERE (tenant, "+t.key+") IN (SELECT tenant, id FROM v)", nil)
+	return keys, len(keys) == limit, bulk(ctx, s, keys, rowKeyColumns, "DELETE FROM "+t.table+" WHERE (tenant, "+t.key+") IN (SELECT tenant, id FROM v)", nil)
 }
 
 // removeSeveral is remove where rows have the key in common: a page begins with the key that the one before has ended with.
-func (t *owned) removeSeveral(ctx context.Context, s *Store, tenant, after string, limit int, page *JobPage) (keys []DeliveryKey, err error) {
+func (t *owned) removeSeveral(ctx context.Context, s *Store, tenant, after string, limit int, page *JobPage) (keys []DeliveryKey, full bool, err error) {
 	columns := t.key + ", " + t.rest
 	err = s.db.WithContext(ctx).Raw("DELETE FROM "+t.table+" WHERE tenant = ? AND ("+columns+") IN (SELECT "+columns+" FROM "+t.table+
 		" WHERE tenant = ? AND "+t.key+" >= ? ORDER BY "+columns+" LIMIT ?) RETURNING tenant, "+t.key+" AS id", tenant, tenant, after, limit).Scan(&keys).Error
 	slices.SortFunc(keys, func(a, b DeliveryKey) int { return strings.Compare(a.ID, b.ID) })
 	page.Rows += int64(len(keys))
-	return keys, err
+	return keys, len(keys) == limit, err
 }
 
 // failing notes those of the webhooks that have had failures: their health workflows are to find them gone, and end.

@@ -295,8 +295,14 @@ var errStopped = errors.New("models: the webhook is not active")
 // releaseOf makes a page of a webhook's recovery. more reports whether there may be another.
 func (s *Store) releaseOf(ctx context.Context, r *Recovery) (fresh []Dispatch, more bool, err error) {
 	db := s.db.WithContext(ctx)
-	if r.Seeking { // of several recoveries of one webhook that make what was missed, one goes after the other
-		db = s.forUpdate(db)
+	if r.Seeking {
+		switch err := s.holdTenant(ctx, r.Tenant); { // before the webhook, as what changes one does
+		case errors.Is(err, ErrNotFound):
+			return nil, false, errStopped
+		case err != nil:
+			return nil, false, err
+		}
+		db = s.forUpdate(db) // of several recoveries of one webhook that make what was missed, one goes after the other
 	}
 	var w Webhook
 	if err := found(alive(db).Take(&w, "id = ?", r.WebhookID).Error); err != nil && !errors.Is(err, ErrNotFound) {

@@ -85,12 +85,9 @@ func (s *Store) missedBy(ctx context.Context, w *Webhook, events []Event) ([]Eve
 	return kept, err
 }
 
-// releaseMissed makes deliveries of events that the webhook, which is locked, has none of. Their events are locked before
-// it is looked again: a replay may have made one meanwhile.
+// releaseMissed makes deliveries of events that the webhook has none of. The caller holds the tenant and has locked the
+// webhook. The events are locked before it is looked again: a replay may have made one meanwhile.
 func (s *Store) releaseMissed(ctx context.Context, r *Recovery, w *Webhook) (fresh []Dispatch, looked int, err error) {
-	if err := s.holdTenant(ctx, r.Tenant); err != nil {
-		return nil, 0, err
-	}
 	window, err := r.events(s.db.WithContext(ctx), r.Position, lookedFor)
 	if err != nil || len(window) == 0 {
 		return nil, 0, err

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/posthorn/posthorn/models"
@@ -400,4 +401,39 @@ func TestAReplayToManyWebhooks(t *testing.T) {
 		require.NoError(t, s.EraseEvent(t.Context(), tenant, event.Events[0].ID))
 		require.Equal(t, int64(300), s.release(t, replay.ID).Skipped)
 	})
+}
+
+// A page that makes missed deliveries takes its locks in the order in which a change of the webhook does: it waits for the
+// tenant before it has the webhook.
+func TestAPageOfMissedEventsWaitsForTheTenantFirst(t *testing.T) {
+	t.Parallel()
+	s := postgres(t)
+	tenant := s.Tenant(t, "acme")
+	s.Publish(t, tenant, s.Webhook(t, tenant))
+	w := s.Webhook(t, tenant)
+	r := models.Recovery{Tenant: tenant, WebhookID: w.ID, Missed: true}
+	require.NoError(t, s.CreateRecovery(t.Context(), &r))
+
+	conn, err := pgx.Connect(t.Context(), s.URL)
+	require.NoError(t, err)
+	defer func() { _ = conn.Close(context.WithoutCancel(t.Context())) }()
+	_, err = conn.Exec(t.Context(), "BEGIN; UPDATE tenants SET version = version + 1 WHERE id = '"+tenant+"'")
+	require.NoError(t, err)
+	other := s.Open(t)
+	released := make(chan error, 1)
+	go func() {
+		_, _, err := other.ReleasePage(context.WithoutCancel(t.Context()), r.ID)
+		released <- err
+	}()
+	require.Eventually(t, func() bool {
+		var waiting bool
+		err := s.DB().Raw(`SELECT EXISTS (SELECT 1 FROM pg_locks WHERE NOT granted)`).Scan(&waiting).Error
+		return err == nil && waiting
+	}, 20*time.Second, 5*time.Millisecond)
+	_, err = conn.Exec(t.Context(), "SELECT 1 FROM webhooks WHERE id = '"+w.ID+"' FOR UPDATE NOWAIT; COMMIT")
+	require.NoError(t, err)
+	if err := <-released; err != nil {
+		require.True(t, models.IsLocked(err), err)
+	}
+	require.Equal(t, int64(1), s.release(t, r.ID).Released)
 }

@@ -20,6 +20,7 @@ func TestEveryColumnOfBytesIsKnown(t *testing.T) {
 		"attempts.response_body":     "plain",
 		"idempotency_keys.body_hash": "a hash",
 		"jobs.members":               "plain",
+		"recoveries.members":         "plain",
 		"stat_deltas.data":           "plain",
 		"stats.data":                 "plain",
 	}

@@ -230,41 +230,46 @@ const (
 // processes: what is appended is merged once.
 func (s *Store) MergeStats(ctx context.Context, after DeliveryKey) (merged int, next DeliveryKey, err error) {
 	err = s.Tx(ctx, func(tx *Store) error {
-		merged, next = 0, DeliveryKey{}
-		if err := tx.lockStats(ctx); err != nil {
-			return err
+		keys, full, err := tx.mergeWhere(ctx, mergedRows, "(tenant, id) > (?, ?)", after.Tenant, after.ID)
+		merged, next = len(keys), DeliveryKey{}
+		if full {
+			next = keys[merged-1]
 		}
-		query := "SELECT tenant, id, data FROM stat_deltas WHERE (tenant, id) > (?, ?) ORDER BY tenant, id LIMIT ?"
-		if tx.postgres { // the purge of a tenant removes rows, too
-			query += " FOR UPDATE SKIP LOCKED"
-		}
-		var rows []statDelta
-		if err := tx.db.WithContext(ctx).Raw(query, after.Tenant, after.ID, mergedRows).Scan(&rows).Error; err != nil {
-			return err
-		}
-		full := len(rows) == mergedRows
-		cells, counts := statCells{}, 0
-		for i := range rows {
-			if counts >= mergedCounts {
-				rows, full = rows[:i], true
-				break
-			}
-			if err := eachDelta(rows[i].Data, func(key statKey, c *Counts) {
-				counts++
-				cells.spread(rows[i].Tenant, key, c)
-			}); err != nil {
-				return err
-			}
-		}
-		if merged = len(rows); full {
-			next = DeliveryKey{rows[merged-1].Tenant, rows[merged-1].ID}
-		}
-		if err := tx.addStats(ctx, cells); err != nil {
-			return err
-		}
-		return bulk(ctx, tx, rows, statDeltaColumns[:2], "DELETE FROM stat_deltas WHERE (tenant, id) IN (SELECT tenant, id FROM v)", nil)
+		return err
 	})
 	return merged, next, err
+}
+
+// mergeWhere merges the first of some rows of stat_deltas, and removes them. It returns their keys; full reports whether there
+// may be more.
+func (s *Store) mergeWhere(ctx context.Context, most int, where string, args ...any) (keys []DeliveryKey, full bool, err error) {
+	if err := s.lockStats(ctx); err != nil {
+		return nil, false, err
+	}
+	var rows []statDelta
+	err = s.db.WithContext(ctx).Table("stat_deltas").Where(where, args...).Order("tenant, id").Limit(most).Find(&rows).Error
+	if err != nil {
+		return nil, false, err
+	}
+	full = len(rows) == most
+	cells, counts := statCells{}, 0
+	for i := range rows {
+		if counts >= mergedCounts {
+			full = true
+			break
+		}
+		keys = append(keys, DeliveryKey{Tenant: rows[i].Tenant, ID: rows[i].ID})
+		if err := eachDelta(rows[i].Data, func(key statKey, c *Counts) {
+			counts++
+			cells.spread(rows[i].Tenant, key, c)
+		}); err != nil {
+			return nil, false, err
+		}
+	}
+	if err := s.addStats(ctx, cells); err != nil {
+		return nil, false, err
+	}
+	return keys, full, bulk(ctx, s, keys, rowKeyColumns, "DELETE FROM stat_deltas WHERE (tenant, id) IN (SELECT tenant, id FROM v)", nil)
 }
 
 // StatFilter says which statistics are wanted; a Tenant, WebhookID or EventType of "" means all. The time from Since to Until
