@@ -60,7 +60,30 @@ func (s *database) cursorLists(t *testing.T, webhook string) map[string]pageOf {
 		"deliveries since": deliveries("acme", models.DeliveryFilter{Since: long}), "deliveries until": deliveries("acme", models.DeliveryFilter{Until: late}),
 		"pending deliveries": deliveries("acme", models.DeliveryFilter{Status: models.Pending}), "deliveries of a webhook": deliveries("acme", models.DeliveryFilter{WebhookID: webhook}),
 		"deliveries of a type": deliveries("acme", models.DeliveryFilter{EventType: "order.created"}),
+		"deliveries of types":  deliveries("acme", models.DeliveryFilter{EventTypes: []string{"order.created", "order.paid"}}),
+		"untried deliveries":   deliveries("acme", models.DeliveryFilter{Untried: true}), "all deliveries": deliveries("", models.DeliveryFilter{}),
 	}
+}
+
+// While an installation is upgraded, a list that one build began goes on with another.
+func TestCursorsOfEarlierBuildsAreGood(t *testing.T) {
+	stores(t, func(t *testing.T, s *database) {
+		w := s.Webhook(t, s.Tenant(t, "acme"))
+		first := s.Publish(t, "acme", w)[0]
+		s.Clock.Advance(time.Second)
+		d := s.Publish(t, "acme", w)[0]
+		p := models.Page{Limit: 5, After: models.Cursor("deliveries", []string{"acme", w.ID, "", "", "", "", ""}, d.ID)}
+		deliveries, _, err := s.Deliveries(t.Context(), "acme", models.DeliveryFilter{WebhookID: w.ID}, p)
+		require.NoError(t, err)
+		require.Equal(t, []models.DeliveryKey{first.Key()}, keysOf(deliveries...))
+		key, err := s.BehindEvent(t.Context(), "acme", d.EventID)
+		require.NoError(t, err)
+		p.After = models.Cursor("events", []string{"acme", "", "", ""}, key...)
+		events, _, err := s.Events(t.Context(), "acme", models.EventFilter{}, p)
+		require.NoError(t, err)
+		require.Len(t, events, 1)
+		require.Equal(t, first.EventID, events[0].ID)
+	})
 }
 
 // A cursor goes on with the list that gave it out: of the same kind, tenant and filter. Every other one is refused, and so is

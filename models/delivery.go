@@ -90,6 +90,15 @@ func (f *DeliveryFilter) predicate() string {
 	}
 }
 
+// cursors are those of the list of deliveries that the filter keeps.
+func (f *DeliveryFilter) cursors(tenant string) cursors {
+	c := cursorsOf(listDeliveries, tenant, f.WebhookID, f.EventID, f.EventType, string(f.Status), boundText(f.Since), boundText(f.Until))
+	if !f.Tried && !f.Untried && len(f.EventTypes) == 0 { // as they have been since before there were these
+		return c
+	}
+	return append(append(c, strconv.FormatBool(f.Tried), strconv.FormatBool(f.Untried)), f.EventTypes...)
+}
+
 // Deliveries lists a tenant's deliveries, newest first, or the other way; tenant "" = those of all tenants.
 func (s *Store) Deliveries(ctx context.Context, tenant string, f DeliveryFilter, p Page) ([]Delivery, string, error) {
 	order, behind := p.descending()
@@ -125,8 +134,7 @@ func (s *Store) Deliveries(ctx context.Context, tenant string, f DeliveryFilter,
 		until := Bound(f.Until)
 		q = q.Where("id < ? AND created_at < ?", IDBefore(PrefixDelivery, until.Add(idsApart)), until)
 	}
-	cursors := cursorsOf(listDeliveries, append([]string{tenant, f.WebhookID, f.EventID, f.EventType, string(f.Status), boundText(f.Since),
-		boundText(f.Until), strconv.FormatBool(f.Tried), strconv.FormatBool(f.Untried)}, f.EventTypes...)...)
+	cursors := f.cursors(tenant)
 	key, err := p.begin(cursors, 1)
 	if err != nil {
 		return nil, "", err
