@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Attempt is the record of one POST. It is written once and never changed.
+// Attempt is the record of one POST. It is written once; of it, what was answered can be erased.
 type Attempt struct {
 	Tenant          string
 	ID              string

@@ -12,6 +12,7 @@ type AttemptFilter struct {
 	EventTypes         []string // one of them
 	Outcome            Outcome
 	StatusClass        *int // 2 = 200 to 299; 0 = no answer
+	Channel, Tag       string
 	Since, Until       time.Time
 }
 
@@ -52,6 +53,7 @@ func (s *Store) ListAttempts(ctx context.Context, tenant string, f AttemptFilter
 	if f.StatusClass != nil {
 		q = q.Where("a.status_code >= ? AND a.status_code < ?", *f.StatusClass*100, *f.StatusClass*100+100)
 	}
+	q = withLabels(q, "d.tenant", "d.event_id", f.Channel, f.Tag)
 	if !f.Since.IsZero() {
 		q = q.Where("a.started_at >= ?", Bound(f.Since))
 	}
@@ -64,6 +66,9 @@ func (s *Store) ListAttempts(ctx context.Context, tenant string, f AttemptFilter
 	}
 	cursors := cursorsOf(listAttempts, append([]string{tenant, f.WebhookID, f.EventID, string(f.Outcome), class, boundText(f.Since),
 		boundText(f.Until)}, f.EventTypes...)...)
+	if f.Channel != "" || f.Tag != "" {
+		cursors = append(cursors, f.Channel, f.Tag)
+	}
 	key, err := p.begin(cursors, 1)
 	if err != nil {
 		return nil, "", err
@@ -86,6 +91,41 @@ func (s *Store) ListedAttempt(ctx context.Context, tenant, id string) (ListedAtt
 		Select("a.*, d.event_id, d.event_type, "+outcomeColumn+" AS outcome").
 		Where("a.tenant = ? AND a.id = ?", tenant, id).Take(&a).Error
 	return a, found(err)
+}
+
+// AnswerErased stands in the place of what a receiver answered, once that has been erased of a single attempt.
+const AnswerErased = "EXPUNGED"
+
+// EraseAnswer removes what the receiver answered to one attempt: the headers and the body. How it ended stays. ErrNotFound if
+// there is no such attempt.
+func (s *Store) EraseAnswer(ctx context.Context, tenant, id string) error {
+	return s.Tx(ctx, func(tx *Store) error {
+		var a Attempt
+		db := tx.db.WithContext(ctx)
+		if err := found(tx.forUpdate(db).Select("response_body").Take(&a, "tenant = ? AND id = ?", tenant, id).Error); err != nil {
+			return err
+		}
+		if string(a.ResponseBody) == AnswerErased {
+			return nil
+		}
+		err := db.Exec("UPDATE attempts SET response_headers = '{}', response_body = ?, detail = NULL WHERE tenant = ? AND id = ?",
+			[]byte(AnswerErased), tenant, id).Error
+		if err != nil {
+			return err
+		}
+		return tx.audit(ctx, tenant, AuditAttemptErased, AuditTarget{"attempt", id}, nil)
+	})
+}
+
+// CountPending counts the pending deliveries to a webhook that were made in a time: those that have not been attempted, and
+// those that have. It counts at most that many.
+func (s *Store) CountPending(ctx context.Context, tenant, webhookID string, since, until time.Time, most int) (untried, tried int64, err error) {
+	var n struct{ Untried, Tried int64 }
+	err = s.db.WithContext(ctx).Raw(`SELECT COALESCE(SUM(CASE WHEN attempts = 0 THEN 1 ELSE 0 END), 0) AS untried,
+		COALESCE(SUM(CASE WHEN attempts > 0 THEN 1 ELSE 0 END), 0) AS tried FROM (SELECT attempts FROM deliveries
+			WHERE webhook_id = ? AND tenant = ? AND status = 'pending' AND id >= ? AND id < ? ORDER BY id LIMIT ?) AS d`,
+		webhookID, tenant, IDBefore(PrefixDelivery, Bound(since)), IDBefore(PrefixDelivery, Bound(until)), most).Scan(&n).Error
+	return n.Untried, n.Tried, err
 }
 
 // WebhooksByID reads those of a tenant's webhooks with these ids that there are, deleted ones too, without their health.

@@ -42,6 +42,7 @@ const (
 	AuditDeliveryResumed  AuditAction = "delivery.resumed"
 
 	AuditEventErased     AuditAction = "event.erased"
+	AuditAttemptErased   AuditAction = "attempt.erased"   // what was answered to it
 	AuditEventReplayed   AuditAction = "event.replayed"   // sent again to webhooks
 	AuditErasureCreated  AuditAction = "erasure.created"  // events in bulk
 	AuditSettingsUpdated AuditAction = "settings.updated" // a system's, where no webhook holds them
@@ -57,12 +58,12 @@ var AuditActions = []AuditAction{
 	AuditWebhookResumed, AuditWebhookDeactivated, AuditWebhookSecretRotated, AuditWebhookSecretShown,
 	AuditRecoveryCreated, AuditRecoveryCanceled,
 	AuditDeliveryRetried, AuditDeliveryReplayed, AuditDeliveryCanceled, AuditDeliveryPaused, AuditDeliveryResumed,
-	AuditEventErased, AuditEventReplayed, AuditErasureCreated, AuditSettingsUpdated,
+	AuditEventErased, AuditAttemptErased, AuditEventReplayed, AuditErasureCreated, AuditSettingsUpdated,
 }
 
 // AuditTarget is what a change is about.
 type AuditTarget struct {
-	Kind string // tenant, key, portal_link, event_type, catalog, webhook, recovery, delivery, event, erasure or settings
+	Kind string // tenant, key, portal_link, event_type, catalog, webhook, recovery, delivery, event, attempt, erasure or settings
 	ID   string
 }
 

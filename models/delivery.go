@@ -71,6 +71,7 @@ type DeliveryFilter struct {
 	Status                        DeliveryStatus
 	// Tried keeps of the pending ones those that have been attempted. Untried keeps those that have not, and the held ones.
 	Tried, Untried bool
+	Channel, Tag   string // of the event
 	Since, Until   time.Time
 }
 
@@ -93,10 +94,10 @@ func (f *DeliveryFilter) predicate() string {
 // cursors are those of the list of deliveries that the filter keeps.
 func (f *DeliveryFilter) cursors(tenant string) cursors {
 	c := cursorsOf(listDeliveries, tenant, f.WebhookID, f.EventID, f.EventType, string(f.Status), boundText(f.Since), boundText(f.Until))
-	if !f.Tried && !f.Untried && len(f.EventTypes) == 0 { // as they have been since before there were these
+	if !f.Tried && !f.Untried && len(f.EventTypes) == 0 && f.Channel == "" && f.Tag == "" { // as they have been since before there were these
 		return c
 	}
-	return append(append(c, strconv.FormatBool(f.Tried), strconv.FormatBool(f.Untried)), f.EventTypes...)
+	return append(append(c, strconv.FormatBool(f.Tried), strconv.FormatBool(f.Untried), f.Channel, f.Tag), f.EventTypes...)
 }
 
 // Deliveries lists a tenant's deliveries, newest first, or the other way; tenant "" = those of all tenants.
@@ -126,6 +127,7 @@ func (s *Store) Deliveries(ctx context.Context, tenant string, f DeliveryFilter,
 	case f.Untried:
 		q = q.Where("(status = 'held' OR status = 'pending' AND attempts = 0)")
 	}
+	q = withLabels(q, "deliveries.tenant", "deliveries.event_id", f.Channel, f.Tag)
 	if !f.Since.IsZero() {
 		since := Bound(f.Since)
 		q = q.Where("id >= ? AND created_at >= ?", IDBefore(PrefixDelivery, since.Add(-idsApart)), since)

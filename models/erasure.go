@@ -96,11 +96,31 @@ func (s *Store) CreateErasure(ctx context.Context, x *Erasure) error {
 	return err
 }
 
-// Erasure reads one erasure of the tenant.
+// Erasure reads one erasure of the tenant; tenant "" = of any.
 func (s *Store) Erasure(ctx context.Context, tenant, id string) (Erasure, error) {
 	var x Erasure
-	err := s.db.WithContext(ctx).Take(&x, "tenant = ? AND id = ?", tenant, id).Error
+	err := ofTenant(s.db.WithContext(ctx), tenant).Take(&x, "id = ?", id).Error
 	return x, found(err)
+}
+
+// Erasures lists a tenant's erasures, newest first, or the other way; tenant "" = those of all tenants.
+func (s *Store) Erasures(ctx context.Context, tenant string, p Page) ([]Erasure, string, error) {
+	order, behind := p.descending()
+	q := ofTenant(s.db.WithContext(ctx), tenant).Order("id" + order).Limit(p.Limit + 1)
+	cursors := cursorsOf(listErasures, tenant)
+	key, err := p.begin(cursors, 1)
+	if err != nil {
+		return nil, "", err
+	}
+	if key != nil {
+		q = q.Where("id"+behind+"?", key[0])
+	}
+	var rows []Erasure
+	if err := q.Find(&rows).Error; err != nil {
+		return nil, "", err
+	}
+	rows, next := cut(rows, p.Limit, func(x Erasure) string { return cursors.next(x.ID) })
+	return rows, next, nil
 }
 
 // CountErasure counts the events that an erasure would erase, among the first most that were accepted before its Until.

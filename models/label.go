@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/sha256"
 	"time"
+
+	"gorm.io/gorm"
 )
 
 // The kinds of labels by which events are found.
@@ -78,6 +80,16 @@ func (a *acceptor) insertLabels(ctx context.Context) error {
 		return all
 	})
 	return bulk(ctx, a.Store, labels, labelColumns, insertLabels, nil)
+}
+
+// withLabels keeps the rows of a query whose event has a channel and a tag; "" = any. Each row costs a look or two.
+func withLabels(q *gorm.DB, tenant, event, channel, tag string) *gorm.DB {
+	for kind, value := range map[string]string{labelChannel: channel, labelTag: tag} {
+		if value != "" {
+			q = q.Where("EXISTS (SELECT 1 FROM event_labels m WHERE m.tenant = "+tenant+" AND m.event_id = "+event+" AND m.label = ?)", labelOf(kind, "", value))
+		}
+	}
+	return q
 }
 
 // dropAttributeLabels removes what events that are erased were found by.

@@ -56,6 +56,7 @@ const (
 	listEvents     = "events"
 	listDeliveries = "deliveries"
 	listRecoveries = "recoveries"
+	listErasures   = "erasures"
 	listAttempts   = "attempts"
 	listAudit      = "audit"
 	listKeys       = "keys"

@@ -296,8 +296,17 @@ func TestQueriesUseIndexes(t *testing.T) {
 		{"calls with a status", perTenant + 4*60, calls(models.CallFilter{StatusCode: 500})},
 		{"calls not received", perTenant + 4*60, calls(models.CallFilter{Received: new(false)})},
 		{"calls of types", 3*perTenant + 4*60, calls(models.CallFilter{EventTypes: []string{"order.created"}})},
-		{"attempts of a webhook", perTenant + 4*60, func(ctx context.Context, tx *models.Store) error {
+		{"attempts of a webhook", 4 * 60, func(ctx context.Context, tx *models.Store) error {
 			_, _, err := tx.ListAttempts(ctx, w.Tenant, models.AttemptFilter{WebhookID: w.ID}, page)
+			return err
+		}},
+		{"attempts of a webhook, the other way", 4 * 60, func(ctx context.Context, tx *models.Store) error {
+			_, _, err := tx.ListAttempts(ctx, w.Tenant, models.AttemptFilter{WebhookID: w.ID}, models.Page{Limit: 50, Reverse: true})
+			return err
+		}},
+		{"what is pending of a webhook", 2 * 20, func(ctx context.Context, tx *models.Store) error {
+			untried, tried, err := tx.CountPending(ctx, w.Tenant, w.ID, before.Add(-2000*time.Minute), s.Now(), 15)
+			require.Equal(t, int64(15), untried+tried)
 			return err
 		}},
 		{"attempts of an event", 2 * 20, func(ctx context.Context, tx *models.Store) error {

@@ -167,29 +167,30 @@ func (r *Recovery) taken(rows []candidate) (n int64) {
 	return n
 }
 
-// Recovery reads one recovery of the tenant.
+// Recovery reads one recovery of the tenant; tenant "" = of any.
 func (s *Store) Recovery(ctx context.Context, tenant, id string) (Recovery, error) {
 	var r Recovery
-	err := s.db.WithContext(ctx).Omit("members").Take(&r, "tenant = ? AND id = ?", tenant, id).Error
+	err := ofTenant(s.db.WithContext(ctx), tenant).Omit("members").Take(&r, "id = ?", id).Error
 	return r, found(err)
 }
 
 // RecoveryFilter narrows a list of recoveries; zero values do not.
 type RecoveryFilter struct{ WebhookID string }
 
-// Recoveries lists a tenant's recoveries, newest first; tenant "" = those of all tenants.
+// Recoveries lists a tenant's recoveries, newest first, or the other way; tenant "" = those of all tenants.
 func (s *Store) Recoveries(ctx context.Context, tenant string, f RecoveryFilter, p Page) ([]Recovery, string, error) {
-	q := ofTenant(s.db.WithContext(ctx), tenant).Omit("members").Order("id DESC").Limit(p.Limit + 1)
+	order, behind := p.descending()
+	q := ofTenant(s.db.WithContext(ctx), tenant).Omit("members").Order("id" + order).Limit(p.Limit + 1)
 	if f.WebhookID != "" {
 		q = q.Where("webhook_id = ?", f.WebhookID)
 	}
 	cursors := cursorsOf(listRecoveries, tenant, f.WebhookID)
-	if p.After != "" {
-		key, err := cursors.parse(p.After, 1)
-		if err != nil {
-			return nil, "", err
-		}
-		q = q.Where("id < ?", key[0])
+	key, err := p.begin(cursors, 1)
+	if err != nil {
+		return nil, "", err
+	}
+	if key != nil {
+		q = q.Where("id"+behind+"?", key[0])
 	}
 	var rows []Recovery
 	if err := q.Find(&rows).Error; err != nil {

@@ -49,8 +49,9 @@ func nextTenantID(slug string) string {
 	return slug + slugEnd + strings.ToLower(rand.Text()[:8])
 }
 
-// PutTenant creates the tenant that is called t.Slug (t.ID where there is no slug), or replaces its name and addresses;
-// created reports which. One that is the same already stays untouched. t.ID is the slug unless an earlier tenant had it.
+// PutTenant creates the tenant that is called t.Slug (t.ID where there is no slug), or replaces its name, metadata and addresses;
+// created reports which. A new one gets t.UID, the uid of one that there is stays. One that is the same already stays untouched.
+// t.ID is the slug unless an earlier tenant had it.
 func (s *Store) PutTenant(ctx context.Context, t *Tenant) (created bool, err error) {
 	t.Slug = cmp.Or(t.Slug, t.ID)
 	err = s.Tx(ctx, func(tx *Store) error {
@@ -86,6 +87,9 @@ func (s *Store) putTenant(ctx context.Context, t *Tenant) (Tenant, error) {
 		if err := s.freeAsSlug(ctx, t.Slug); err != nil {
 			return Tenant{}, err
 		}
+		if err := s.freeForNew(ctx, t.UID); err != nil {
+			return Tenant{}, err
+		}
 		for _, id := range []string{t.Slug, nextTenantID(t.Slug)} {
 			t.ID = id
 			result := db.Clauses(clause.OnConflict{DoNothing: true}).Create(t)
@@ -103,6 +107,20 @@ func (s *Store) freeAsSlug(ctx context.Context, slug string) error {
 		return err
 	}
 	if _, err := s.TenantByUID(ctx, slug); !errors.Is(err, ErrNotFound) {
+		return cmp.Or(err, ErrUIDTaken)
+	}
+	return nil
+}
+
+// freeForNew refuses a uid of a new tenant that is another's, as its uid or as its slug; "" = it has none.
+func (s *Store) freeForNew(ctx context.Context, uid string) error {
+	if uid == "" {
+		return nil
+	}
+	if err := s.freeAsUID(ctx, "", uid); err != nil {
+		return err
+	}
+	if _, err := s.TenantByUID(ctx, uid); !errors.Is(err, ErrNotFound) {
 		return cmp.Or(err, ErrUIDTaken)
 	}
 	return nil

@@ -1,6 +1,7 @@
 package svix
 
 import (
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -17,7 +18,7 @@ const maxRate = 10_000
 func applicationFields(required bool) []systems.Field {
 	return []systems.Field{
 		{Name: "name", Required: required},
-		{Name: "uid"},
+		{Name: "uid", Nullable: true},
 		{Name: "metadata", Kind: systems.Map},
 		{Name: "rateLimit", Alias: "throttleRate", Kind: systems.Number, Min: 1, Max: maxRate},
 		{Name: "id", ReadOnly: true},
@@ -52,7 +53,9 @@ type application struct {
 }
 
 func applicationOf(t *models.Tenant) application {
-	return application{ID: applicationID(t.ID), Name: t.Name, Metadata: map[string]string{}, CreatedAt: t.CreatedAt.UTC(), UpdatedAt: t.UpdatedAt.UTC()}
+	a := application{ID: applicationID(t.ID), UID: orNil(t.UID), Name: t.Name, Metadata: map[string]string{}, CreatedAt: t.CreatedAt.UTC(), UpdatedAt: t.UpdatedAt.UTC()}
+	maps.Copy(a.Metadata, t.Metadata)
+	return a
 }
 
 func answerApplication(q *systems.Request, status int, t models.Tenant, err error) error {
@@ -93,22 +96,84 @@ func listApplications(q *systems.Request) error {
 	return answerList(q, w, data, func(a *application) string { return a.ID }, next != "")
 }
 
-// checkApplication says what is wrong with the application in the body.
-func checkApplication(q *systems.Request) error {
-	if name := q.In.Text("name"); name != nil && strings.TrimSpace(*name) == "" {
-		q.Problemf("name", "must not be empty")
+// checkApplication says what is wrong with the application in the body, or in a field of it.
+func checkApplication(q *systems.Request, in systems.Values, prefix string) error {
+	if name := in.Text("name"); name != nil && strings.TrimSpace(*name) == "" {
+		q.Problemf(prefix+"name", "must not be empty")
 	}
-	return check(q, ofApplication)
+	if strings.HasPrefix(in.String("uid"), prefixApplication) {
+		q.Problemf(prefix+"uid", "must not begin with %s, as ids do", prefixApplication)
+	}
+	return checkIn(q, ofApplication, in)
 }
 
-// createApplication makes a tenant. Without an id of the caller's it cannot be there already, and so get_if_exists changes
-// nothing.
+// createApplication makes a tenant. With get_if_exists it gives the one that has the uid, if there is one.
 func createApplication(q *systems.Request) error {
-	if err := checkApplication(q); err != nil {
+	if err := checkApplication(q, q.In, ""); err != nil {
 		return err
 	}
-	t, _, err := q.API.Hooks.PutTenant(q.Ctx(), models.Tenant{ID: models.NewID(""), Name: q.In.String("name")})
-	return answerApplication(q, http.StatusCreated, t, err)
+	get := flag(q, "get_if_exists", false)
+	t, err := applicationWith(q, q.In.String("uid"))
+	if err == nil && t.ID == "" {
+		t, err = makeApplication(q, q.In)
+		if err == nil {
+			return answerApplication(q, http.StatusCreated, t, nil)
+		}
+		if get && isRefused(err, hooks.Conflict) { // another request was first
+			t, err = applicationWith(q, q.In.String("uid"))
+		}
+	}
+	if err == nil && !get {
+		err = hooks.Refuse(hooks.Conflict, "there is an application with this id or uid already")
+	}
+	return answerApplication(q, http.StatusOK, t, err)
+}
+
+// applicationWith reads the application that has a uid, or is called so; the zero Tenant if there is none.
+func applicationWith(q *systems.Request, uid string) (models.Tenant, error) {
+	if uid == "" {
+		return models.Tenant{}, nil
+	}
+	id, err := q.API.Hooks.TenantID(q.Ctx(), q.Who, uid)
+	if err == nil {
+		var t models.Tenant
+		if t, err = q.API.Hooks.Tenant(q.Ctx(), id); err == nil {
+			return t, nil
+		}
+	}
+	if isNotFound(err) {
+		err = nil
+	}
+	return models.Tenant{}, err
+}
+
+// makeApplication makes a tenant whose name is nobody's choice.
+func makeApplication(q *systems.Request, in systems.Values) (models.Tenant, error) {
+	t, _, err := q.API.Hooks.PutTenant(q.Ctx(), models.Tenant{ID: models.NewID(""), UID: in.String("uid"), Name: in.String("name"),
+		Metadata: texts(in.Map("metadata"))})
+	return t, err
+}
+
+// inlineApplication gives the tenant that the path names. If there is none, it makes it of the application in the body, which
+// must have the uid of the path.
+func inlineApplication(q *systems.Request) (string, error) {
+	in := q.In.Nested("application")
+	switch {
+	case q.Tenant != "":
+		return q.Tenant, nil
+	case in == nil:
+		return "", hooks.Refuse(hooks.NotFound, "there is no such application")
+	case in.String("uid") != q.Param("app_id"):
+		q.Problemf("application.uid", "must be the uid in the path: there is no application with that one")
+	}
+	if err := checkApplication(q, in, "application."); err != nil {
+		return "", err
+	}
+	t, err := makeApplication(q, in)
+	if isRefused(err, hooks.Conflict) { // another request was first
+		t, err = applicationWith(q, in.String("uid"))
+	}
+	return t.ID, err
 }
 
 func showApplication(q *systems.Request) error {
@@ -116,15 +181,20 @@ func showApplication(q *systems.Request) error {
 	return answerApplication(q, http.StatusOK, t, err)
 }
 
-// putApplication changes the tenant, or makes one that is called as the path says.
+// putApplication changes the tenant as a whole, or makes one: with the uid in the body, or called as the path says.
 func putApplication(q *systems.Request) error {
-	if err := checkApplication(q); err != nil {
+	if err := checkApplication(q, q.In, ""); err != nil {
 		return err
 	}
 	if q.Tenant != "" {
-		return updateApplication(q)
+		return updateApplication(q, hooks.TenantChange{Name: q.In.Text("name"), UID: new(q.In.String("uid")), Metadata: new(texts(q.In.Map("metadata")))})
 	}
-	t, created, err := q.API.Hooks.PutTenant(q.Ctx(), models.Tenant{ID: q.API.TenantName(q.Param("app_id")), Name: q.In.String("name")})
+	if q.In.String("uid") != "" {
+		t, err := makeApplication(q, q.In)
+		return answerApplication(q, http.StatusCreated, t, err)
+	}
+	t, created, err := q.API.Hooks.PutTenant(q.Ctx(), models.Tenant{ID: q.API.TenantName(q.Param("app_id")), Name: q.In.String("name"),
+		Metadata: texts(q.In.Map("metadata"))})
 	if created {
 		return answerApplication(q, http.StatusCreated, t, err)
 	}
@@ -132,14 +202,21 @@ func putApplication(q *systems.Request) error {
 }
 
 func patchApplication(q *systems.Request) error {
-	if err := checkApplication(q); err != nil {
+	if err := checkApplication(q, q.In, ""); err != nil {
 		return err
 	}
-	return updateApplication(q)
+	c := hooks.TenantChange{Name: q.In.Text("name"), UID: q.In.Text("uid")}
+	if q.In.IsNull("uid") {
+		c.UID = new("")
+	}
+	if metadata := q.In.Map("metadata"); metadata != nil {
+		c.Metadata = new(texts(metadata))
+	}
+	return updateApplication(q, c)
 }
 
-func updateApplication(q *systems.Request) error {
-	t, err := q.API.Hooks.UpdateTenant(q.Ctx(), q.Tenant, hooks.TenantChange{Name: q.In.Text("name")})
+func updateApplication(q *systems.Request, c hooks.TenantChange) error {
+	t, err := q.API.Hooks.UpdateTenant(q.Ctx(), q.Tenant, c)
 	return answerApplication(q, http.StatusOK, t, err)
 }
 

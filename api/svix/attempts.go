@@ -3,6 +3,7 @@ package svix
 import (
 	"cmp"
 	"context"
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -24,6 +25,7 @@ func attempts(api *systems.API) {
 	api.Handle(systems.Operation{Method: http.MethodGet, Path: oneApp + "/attempt/msg/:msg_id",
 		Query: slices.Concat(paging, bounds, []systems.Field{status, class, {Name: "endpoint_id"}, expanded})}, listByMessage)
 	api.Handle(systems.Operation{Method: http.MethodGet, Path: oneMessage + "/attempt/:attempt_id", Query: []systems.Field{expanded}}, showAttempt)
+	api.Handle(systems.Operation{Method: http.MethodDelete, Path: oneMessage + "/attempt/:attempt_id/content"}, expungeAttempt)
 	api.Handle(systems.Operation{Method: http.MethodGet, Path: oneEndpoint + "/msg",
 		Query: slices.Concat(paging, bounds, []systems.Field{status, expanded})}, listAttemptedMessages)
 	api.Handle(systems.Operation{Method: http.MethodGet, Path: oneMessage + "/endpoint", Query: paging}, listDestinations)
@@ -85,9 +87,12 @@ func listByMessage(q *systems.Request) error {
 		return err
 	}
 	f := models.AttemptFilter{EventID: e.ID}
-	if id := q.In.String("endpoint_id"); id != "" {
-		if f.WebhookID = native(id, prefixEndpoint, models.PrefixWebhook); f.WebhookID == "" {
-			q.Problemf("endpoint_id", "is not the id of an endpoint")
+	if name := q.In.String("endpoint_id"); name != "" {
+		f.WebhookID, err = webhookID(q, name)
+		if isNotFound(err) {
+			q.Problemf("endpoint_id", "is not the id or the uid of an endpoint")
+		} else if err != nil {
+			return err
 		}
 	}
 	return listAttempts(q, f)
@@ -114,8 +119,9 @@ func listAttempts(q *systems.Request, f models.AttemptFilter) error {
 			q.Problemf("status_code_class", "must be 0, 100, 200, 300, 400 or 500")
 		}
 	}
-	f.EventTypes, f.Since, f.Until = q.In.List("event_types"), instant(q, "after"), instant(q, "before")
-	if err := check(q, ofFilter); err != nil {
+	f.EventTypes, f.Channel, f.Tag = q.In.List("event_types"), q.In.String("channel"), q.In.String("tag")
+	f.Since, f.Until = instant(q, "after"), instant(q, "before")
+	if err := q.Err(); err != nil {
 		return err
 	}
 	if none(status) {
@@ -160,28 +166,46 @@ func number(q *systems.Request, name string) *int {
 	return nil
 }
 
-func showAttempt(q *systems.Request) error {
+// attemptNamed reads the attempt that the path names, which must be of the path's message.
+func attemptNamed(q *systems.Request) (models.ListedAttempt, error) {
 	e, err := eventNamed(q)
 	if err == nil {
 		err = q.Err()
 	}
 	if err != nil {
-		return err
+		return models.ListedAttempt{}, err
 	}
 	missing := hooks.Refuse(hooks.NotFound, "there is no such attempt")
 	id := native(q.Param("attempt_id"), prefixAttempt, models.PrefixAttempt)
 	if id == "" {
-		return missing
+		return models.ListedAttempt{}, missing
 	}
 	a, err := q.API.Hooks.Attempt(q.Ctx(), q.Tenant, id)
-	switch {
-	case err != nil:
+	if err == nil && a.EventID != e.ID {
+		err = missing
+	}
+	return a, err
+}
+
+func showAttempt(q *systems.Request) error {
+	a, err := attemptNamed(q)
+	if err != nil {
 		return err
-	case a.EventID != e.ID:
-		return missing
 	}
 	q.PureJSON(http.StatusOK, attemptOf(q, &a, true))
 	return nil
+}
+
+// expungeAttempt erases what the receiver answered.
+func expungeAttempt(q *systems.Request) error {
+	a, err := attemptNamed(q)
+	if err == nil {
+		err = q.API.Hooks.EraseAnswer(q.Ctx(), q.Tenant, a.ID)
+	}
+	if err != nil {
+		return err
+	}
+	return nothing(q)
 }
 
 // statusOf is where a delivery is. What is held waits, as what has not been attempted does.
@@ -277,9 +301,10 @@ func listAttemptedMessages(q *systems.Request) error {
 	if err != nil {
 		return err
 	}
-	f := models.DeliveryFilter{WebhookID: to.ID, EventTypes: q.In.List("event_types"), Since: instant(q, "after"), Until: instant(q, "before")}
+	f := models.DeliveryFilter{WebhookID: to.ID, EventTypes: q.In.List("event_types"), Channel: q.In.String("channel"), Tag: q.In.String("tag"),
+		Since: instant(q, "after"), Until: instant(q, "before")}
 	filterOf(&f, number(q, "status"))
-	if err := check(q, ofFilter); err != nil {
+	if err := q.Err(); err != nil {
 		return err
 	}
 	deliveries, next, err := q.API.Hooks.Deliveries(q.Ctx(), q.Tenant, f, w.page)
@@ -344,7 +369,7 @@ func listDestinations(q *systems.Request) error {
 	return answerList(q, w, data, func(d *destination) string { return d.ID }, next != "")
 }
 
-// resend makes a delivery again.
+// resend makes a delivery again, or the first one to an endpoint that came, or asked for it, later.
 func resend(q *systems.Request) error {
 	e, err := eventNamed(q)
 	if err != nil {
@@ -358,10 +383,15 @@ func resend(q *systems.Request) error {
 	switch {
 	case err != nil:
 		return err
-	case d.ID == "":
-		return notYet("this message was not due to this endpoint when it was accepted, and cannot be sent to it yet")
+	case d.ID != "":
+		_, err = q.API.Hooks.RetryDelivery(q.Ctx(), q.Tenant, d.ID)
+	default:
+		_, _, err = q.API.Hooks.Replay(q.Ctx(), q.Tenant, e.ID, []string{w.ID})
 	}
-	if _, err := q.API.Hooks.RetryDelivery(q.Ctx(), q.Tenant, d.ID); err != nil {
+	if refused, ok := errors.AsType[*hooks.Error](err); ok && refused.Code == hooks.Invalid && len(refused.Fields) > 0 {
+		return &systems.Refusal{Status: http.StatusBadRequest, Message: refused.Fields[0].Message} // the endpoint does not want it
+	}
+	if err != nil {
 		return err
 	}
 	q.PureJSON(http.StatusAccepted, struct{}{})

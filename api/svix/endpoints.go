@@ -2,6 +2,7 @@ package svix
 
 import (
 	"cmp"
+	"maps"
 	"math"
 	"net/http"
 	"strings"
@@ -21,9 +22,9 @@ func endpointFields(required bool, more ...systems.Field) []systems.Field {
 		{Name: "disabled", Kind: systems.Flag},
 		{Name: "filterTypes", Alias: "eventTypes", Kind: systems.Names, Nullable: true},
 		{Name: "rateLimit", Alias: "throttleRate", Kind: systems.Number, Min: 1, Max: maxRate, Nullable: true},
-		{Name: "channels", Kind: systems.Names},
+		{Name: "channels", Kind: systems.Names, Nullable: true},
 		{Name: "metadata", Kind: systems.Map},
-		{Name: "uid"},
+		{Name: "uid", Nullable: true},
 		{Name: "version", Kind: systems.Number, ReadOnly: true},
 		{Name: "id", ReadOnly: true},
 		{Name: "createdAt", ReadOnly: true},
@@ -40,8 +41,6 @@ func endpoints(api *systems.API) {
 	api.Handle(systems.Operation{Method: http.MethodPut, Path: oneEndpoint, Body: systems.JSON, Fields: endpointFields(true)}, putEndpoint)
 	api.Handle(systems.Operation{Method: http.MethodPatch, Path: oneEndpoint, Body: systems.JSON, Fields: endpointFields(false, secret)}, patchEndpoint)
 	api.Handle(systems.Operation{Method: http.MethodDelete, Path: oneEndpoint}, deleteEndpoint)
-	api.Handle(systems.Operation{Method: http.MethodPost, Path: oneEndpoint + "/recover", Body: systems.JSON,
-		Fields: []systems.Field{{Name: "since", Required: true}, {Name: "until"}}}, recoverEndpoint)
 	api.Handle(systems.Operation{Method: http.MethodPost, Path: oneEndpoint + "/send-example", Body: systems.JSON,
 		Fields: []systems.Field{{Name: "eventType", Required: true}, {Name: "exampleIndex", Kind: systems.Number, Max: maxExamples}}}, sendExample)
 }
@@ -64,11 +63,15 @@ type endpoint struct {
 }
 
 func endpointOf(q *systems.Request, w *models.Webhook) endpoint {
-	e := endpoint{ID: endpointID(w.ID), URL: q.URL(w.URL), Description: w.Description, Disabled: w.Status != models.WebhookActive,
+	e := endpoint{ID: endpointID(w.ID), UID: orNil(w.UID), URL: q.URL(w.URL), Description: w.Description, Disabled: w.Status != models.WebhookActive,
 		Metadata: map[string]string{}, Version: 1, CreatedAt: w.CreatedAt.UTC(), UpdatedAt: w.UpdatedAt.UTC()}
 	if len(w.EventTypes) > 0 {
 		e.FilterTypes, e.EventTypes = w.EventTypes, w.EventTypes
 	}
+	if len(w.Channels) > 0 {
+		e.Channels = w.Channels
+	}
+	maps.Copy(e.Metadata, w.Metadata)
 	if w.RateLimit > 0 { // /v1 knows less than one a second
 		e.RateLimit = new(int(math.Ceil(w.RateLimit)))
 		e.ThrottleRate = e.RateLimit
@@ -84,13 +87,26 @@ func answerEndpoint(q *systems.Request, status int, w models.Webhook, err error)
 	return nil
 }
 
-// endpointNamed reads the webhook that the path names. All of the tenant's webhooks are endpoints, whatever made them.
+// endpointNamed reads the webhook that the path names by its id or its uid. All of the tenant's webhooks are endpoints, whatever
+// made them.
 func endpointNamed(q *systems.Request) (models.Webhook, error) {
-	id := native(q.Param("endpoint_id"), prefixEndpoint, models.PrefixWebhook)
-	if id == "" {
-		return models.Webhook{}, hooks.Refuse(hooks.NotFound, "there is no such endpoint")
+	id, err := webhookID(q, q.Param("endpoint_id"))
+	if err != nil {
+		return models.Webhook{}, err
 	}
 	return q.API.Hooks.Webhook(q.Ctx(), q.Tenant, id)
+}
+
+// webhookID gives the id of the webhook that has an id of Svix's form, or a uid. NotFound if the name is neither.
+func webhookID(q *systems.Request, name string) (string, error) {
+	if id := native(name, prefixEndpoint, models.PrefixWebhook); id != "" {
+		return id, nil
+	}
+	id, err := q.API.Hooks.WebhookID(q.Ctx(), q.Tenant, name)
+	if err == nil && !models.HasIDForm(models.PrefixWebhook, id) {
+		err = hooks.Refuse(hooks.NotFound, "there is no such endpoint")
+	}
+	return id, err
 }
 
 func listEndpoints(q *systems.Request) error {
@@ -124,7 +140,8 @@ func keyOf(svix, own string) func(id string) ([]string, error) {
 
 // read takes an endpoint from the body. whole: what is not given gets its default, and otherwise stays as it is.
 func read(q *systems.Request, whole bool) hooks.WebhookChange {
-	c := hooks.WebhookChange{URL: q.In.Text("url"), Description: q.In.Text("description"), EventTypes: q.In.Names("filterTypes"), By: q.Who.Name}
+	c := hooks.WebhookChange{URL: q.In.Text("url"), Description: q.In.Text("description"), EventTypes: q.In.Names("filterTypes"),
+		UID: q.In.Text("uid"), Channels: q.In.Names("channels"), By: q.Who.Name}
 	if disabled := q.In.Flag("disabled"); disabled != nil || whole {
 		c.Active = new(disabled == nil || !*disabled)
 	}
@@ -140,8 +157,17 @@ func read(q *systems.Request, whole bool) hooks.WebhookChange {
 	if secret := q.In.Text("secret"); secret != nil {
 		c.Secret = new(prefixed(*secret))
 	}
-	if channels := q.In.Names("channels"); channels != nil && len(*channels) == 0 {
+	if c.UID == nil && (whole || q.In.IsNull("uid")) {
+		c.UID = new("")
+	}
+	if metadata := q.In.Map("metadata"); metadata != nil || whole {
+		c.Metadata = new(texts(metadata))
+	}
+	switch {
+	case c.Channels != nil && len(*c.Channels) == 0:
 		q.Problemf("channels", "must not be empty: null means all")
+	case c.Channels == nil && (whole || q.In.IsNull("channels")):
+		c.Channels = &[]string{}
 	}
 	c.Wrong = q.Wrong()
 	return c
@@ -155,25 +181,15 @@ func prefixed(secret string) string {
 	return "whsec_" + secret
 }
 
-// kept refuses what is not kept of an endpoint. What is wrong with it is said by the use case, with what that finds itself.
-func kept(q *systems.Request, c *hooks.WebhookChange) error {
-	if len(c.Wrong) > 0 {
-		return nil
-	}
-	return check(q, ofEndpoint)
-}
+func createEndpoint(q *systems.Request) error { return makeEndpoint(q, read(q, true)) }
 
-func createEndpoint(q *systems.Request) error {
-	c := read(q, true)
+func makeEndpoint(q *systems.Request, c hooks.WebhookChange) error {
 	if c.URL == nil { // the use case would say so again, in other words
 		return q.Err()
 	}
 	c.Profile = wire.ProfileSvix
 	if headers := q.In.Map("headers"); headers != nil {
 		c.Headers = new(texts(headers))
-	}
-	if err := kept(q, &c); err != nil {
-		return err
 	}
 	w, _, err := q.API.Hooks.CreateWebhook(q.Ctx(), q.Tenant, c)
 	return answerEndpoint(q, http.StatusCreated, w, err)
@@ -195,12 +211,16 @@ func showEndpoint(q *systems.Request) error {
 	return answerEndpoint(q, http.StatusOK, w, err)
 }
 
-// putEndpoint replaces an endpoint. Svix makes one with the uid that the path has if there is none; there are no uids yet.
+// putEndpoint replaces an endpoint. If the path has a uid that none has, it makes one, with that uid unless the body has another.
 func putEndpoint(q *systems.Request) error {
 	w, err := endpointNamed(q)
-	if isNotFound(err) && !strings.HasPrefix(q.Param("endpoint_id"), prefixEndpoint) &&
-		!strings.HasPrefix(q.Param("endpoint_id"), models.PrefixWebhook) {
-		return notYet("an endpoint cannot be made with a uid yet")
+	name := q.Param("endpoint_id")
+	if isNotFound(err) && !strings.HasPrefix(name, prefixEndpoint) && !strings.HasPrefix(name, models.PrefixWebhook) {
+		c := read(q, true)
+		if *c.UID == "" {
+			c.UID = &name
+		}
+		return makeEndpoint(q, c)
 	}
 	if err != nil {
 		return err
@@ -219,9 +239,6 @@ func patchEndpoint(q *systems.Request) error {
 // update changes a webhook. One that is not being sent to for any reason is disabled here, and stays as it is if that is what
 // the request says.
 func update(q *systems.Request, w *models.Webhook, c hooks.WebhookChange) error {
-	if err := kept(q, &c); err != nil {
-		return err
-	}
 	if c.Active != nil && *c.Active == (w.Status == models.WebhookActive) {
 		c.Active = nil
 	}
@@ -241,42 +258,6 @@ func deleteEndpoint(q *systems.Request) error {
 		return err
 	}
 	return nothing(q)
-}
-
-// recoverFor is how far back a recovery may go, as in Svix.
-const recoverFor = 14 * 24 * time.Hour
-
-type task struct {
-	ID        string    `json:"id"`
-	Status    string    `json:"status"`
-	Task      string    `json:"task"`
-	UpdatedAt time.Time `json:"updatedAt"`
-}
-
-// recoverEndpoint sends again what has failed or was held.
-func recoverEndpoint(q *systems.Request) error {
-	w, err := endpointNamed(q)
-	if err != nil {
-		return err
-	}
-	since, until := instant(q, "since"), instant(q, "until")
-	if !since.IsZero() && q.API.Hooks.Now().Sub(since) > recoverFor {
-		q.Problemf("since", "must be at most 14 days ago")
-	}
-	if err := q.Err(); err != nil {
-		return err
-	}
-	r := hooks.RecoveryRequest{Since: &since}
-	if !until.IsZero() {
-		r.Until = &until
-	}
-	recovery, err := q.API.Hooks.Recover(q.Ctx(), q.Tenant, w.ID, r)
-	if err != nil {
-		return err
-	}
-	q.PureJSON(http.StatusAccepted, task{ID: prefixTask + strings.TrimPrefix(recovery.ID, models.PrefixRecovery), Status: "running",
-		Task: "endpoint.recover", UpdatedAt: recovery.CreatedAt.UTC()})
-	return nil
 }
 
 // The example that every installation has.

@@ -106,21 +106,26 @@ func showEventType(q *systems.Request) error {
 
 // readEventType takes over into t what the body has. whole: what it does not have gets its default.
 func readEventType(q *systems.Request, t *models.EventType, whole bool) error {
-	if text := q.In.Text("description"); text != nil {
+	return typeFrom(q, q.In, "", t, whole)
+}
+
+// typeFrom is readEventType for an object that may stand within the body.
+func typeFrom(q *systems.Request, in systems.Values, prefix string, t *models.EventType, whole bool) error {
+	if text := in.Text("description"); text != nil {
 		t.Description = *text
 	}
-	if deprecated := q.In.Flag("deprecated"); deprecated != nil || whole {
+	if deprecated := in.Flag("deprecated"); deprecated != nil || whole {
 		t.Deprecated = deprecated != nil && *deprecated
 	}
-	schemas := q.In.Raw("schemas")
+	schemas := in.Raw("schemas")
 	if schemas == nil {
-		if whole || q.In.IsNull("schemas") {
+		if whole || in.IsNull("schemas") {
 			t.Schema = ""
 		}
-		return check(q, ofEventType)
+		return checkIn(q, ofEventType, in)
 	}
 	if schemas[0] != '{' {
-		q.Problemf("schemas", "must be an object of schemas by version")
+		q.Problemf(prefix+"schemas", "must be an object of schemas by version")
 		return q.Err()
 	}
 	t.Schema = ""
@@ -130,7 +135,7 @@ func readEventType(q *systems.Request, t *models.EventType, whole bool) error {
 		}
 		t.Schema = string(bytes.TrimSpace(rawjson.Value(quoted, pair)))
 	}
-	return check(q, ofEventType)
+	return checkIn(q, ofEventType, in)
 }
 
 // stored reads the type that all tenants share; the zero EventType if there is none.

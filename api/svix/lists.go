@@ -68,14 +68,22 @@ type list[T any] struct {
 
 // answerList answers with what has been read of a window. more: there is more behind it.
 func answerList[T any](q *systems.Request, w window, data []T, id func(*T) string, more bool) error {
+	return answerKept(q, w, data, id, more, func(*T) bool { return true })
+}
+
+// answerKept is answerList with those of the rows that a filter keeps: the list goes on behind the last row that was looked at.
+func answerKept[T any](q *systems.Request, w window, rows []T, id func(*T) string, more bool, keep func(*T) bool) error {
 	if w.back {
-		slices.Reverse(data)
+		slices.Reverse(rows)
 	}
-	l := list[T]{Data: data, Done: !more}
-	if len(data) == 0 {
-		l.Data = []T{}
-	} else {
-		l.Iterator, l.PrevIterator = new(id(&data[len(data)-1])), new("-"+id(&data[0]))
+	l := list[T]{Data: []T{}, Done: !more}
+	for i := range rows {
+		if keep(&rows[i]) {
+			l.Data = append(l.Data, rows[i])
+		}
+	}
+	if len(rows) > 0 {
+		l.Iterator, l.PrevIterator = new(id(&rows[len(rows)-1])), new("-"+id(&rows[0]))
 	}
 	q.PureJSON(http.StatusOK, l)
 	return nil

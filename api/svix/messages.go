@@ -5,7 +5,9 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/posthorn/posthorn/api/systems"
@@ -23,7 +25,7 @@ var bounds = []systems.Field{{Name: "before"}, {Name: "after"}, {Name: "event_ty
 
 func messages(api *systems.API) {
 	api.Handle(systems.Operation{Method: http.MethodGet, Path: messagesOf, Query: slices.Concat(paging, bounds)}, listMessages)
-	api.Handle(systems.Operation{Method: http.MethodPost, Path: messagesOf, Roles: []models.Role{models.RolePublish}, Publishes: true,
+	api.Handle(systems.Operation{Method: http.MethodPost, Path: messagesOf, Roles: []models.Role{models.RolePublish}, Publishes: true, MakesTenant: true,
 		Query: []systems.Field{withContent}, Body: systems.JSON, Fields: []systems.Field{
 			{Name: "eventType", Required: true},
 			{Name: "payload", Kind: systems.Raw, Required: true},
@@ -31,9 +33,9 @@ func messages(api *systems.API) {
 			{Name: "channels", Kind: systems.Names},
 			{Name: "tags", Kind: systems.Names},
 			{Name: "deliverAt"},
-			{Name: "payloadRetentionPeriod", Kind: systems.Raw},
-			{Name: "payloadRetentionHours", Kind: systems.Raw},
-			{Name: "transformationsParams", Kind: systems.Raw},
+			{Name: "payloadRetentionPeriod", Kind: systems.Number, Min: 5, Max: 90},
+			{Name: "payloadRetentionHours", Kind: systems.Number, Min: 1, Max: 90 * 24},
+			{Name: "transformationsParams", Kind: systems.Nested, Of: []systems.Field{{Name: "rawPayload"}, {Name: "headers", Kind: systems.Map}}},
 			{Name: "application", Kind: systems.Nested, Of: applicationFields(true)},
 		}}, createMessage)
 	api.Handle(systems.Operation{Method: http.MethodPost, Path: messagesOf + "/precheck/active", Roles: []models.Role{models.RolePublish}, Body: systems.JSON,
@@ -59,7 +61,8 @@ var (
 )
 
 func messageOf(e *models.Event, content bool) message {
-	m := message{ID: wire.MessageID(e.ID), EventType: e.Type, Payload: hidden, Timestamp: e.CreatedAt.UTC()}
+	m := message{ID: wire.MessageID(e.ID), EventID: orNil(e.ExternalID), EventType: e.Type, Payload: hidden, Channels: e.Channels, Tags: e.Tags,
+		Timestamp: e.CreatedAt.UTC()}
 	switch {
 	case e.ErasedAt != nil:
 		m.Payload = expired
@@ -83,29 +86,46 @@ func eventNamed(q *systems.Request) (models.Event, error) {
 	return eventOf(q, q.Param("msg_id"), q.API.Hooks.Event)
 }
 
-// eventOf finds what there is of the event of a message.
+// eventOf finds what there is of the event of a message, by its id or by its eventId.
 func eventOf[T any](q *systems.Request, id string, read func(ctx context.Context, tenant, id string) (T, error)) (found T, err error) {
-	err = hooks.Refuse(hooks.NotFound, "there is no such message")
 	for _, id := range eventIDs(id) {
 		found, err = read(q.Ctx(), q.Tenant, id)
 		if !isNotFound(err) {
-			break
+			return found, err
 		}
 	}
-	return found, err
+	e, err := q.API.Hooks.EventByExternalID(q.Ctx(), q.Tenant, id)
+	if err != nil {
+		return found, err
+	}
+	return read(q.Ctx(), q.Tenant, e.ID)
 }
 
-// createMessage publishes an event. An application in the body is for when there is none of the path's name; there is.
+// messageUID is what a caller may call a message: it stands in paths.
+var messageUID = regexp.MustCompile(`^[a-zA-Z0-9\-_.]{1,256}$`)
+
+// createMessage publishes an event, in a tenant that the body may have to make.
 func createMessage(q *systems.Request) error {
-	payload := q.In.Raw("payload")
-	if payload != nil && payload[0] != '{' {
-		q.Problemf("payload", "must be an object")
+	payload, err := payloadOf(q)
+	if err != nil {
+		return err
+	}
+	uid := q.In.String("eventId")
+	if uid != "" && (!messageUID.MatchString(uid) || strings.HasPrefix(uid, prefixMessage)) {
+		q.Problemf("eventId", "must be 1 to 256 letters, digits, dots, dashes or underscores, and not begin with %s", prefixMessage)
 	}
 	if err := check(q, ofMessage); err != nil {
 		return err
 	}
-	published, err := q.API.Hooks.Publish(q.Ctx(), q.Tenant, hooks.PublishRequest{
-		Events: []hooks.EventInput{{Type: q.In.String("eventType"), Data: payload}},
+	if err := checkRetention(q); err != nil {
+		return err
+	}
+	tenant, err := inlineApplication(q)
+	if err != nil {
+		return err
+	}
+	published, err := q.API.Hooks.Publish(q.Ctx(), tenant, hooks.PublishRequest{
+		Events: []hooks.EventInput{{Type: q.In.String("eventType"), Data: payload, ExternalID: uid, Channels: q.In.List("channels"), Tags: q.In.List("tags")}},
 		Key:    q.GetHeader("Idempotency-Key"), Body: payload, AnyBody: true, By: q.Who})
 	if err != nil {
 		return err
@@ -113,7 +133,7 @@ func createMessage(q *systems.Request) error {
 	if published[0].Replayed {
 		q.Header("Idempotency-Replayed", "true")
 	}
-	e, err := q.API.Hooks.Event(q.Ctx(), q.Tenant, published[0].ID)
+	e, err := q.API.Hooks.Event(q.Ctx(), tenant, published[0].ID)
 	if err != nil {
 		return err
 	}
@@ -121,19 +141,56 @@ func createMessage(q *systems.Request) error {
 	return nil
 }
 
+// payloadOf is what receivers get: the payload as it was posted, or the raw one that its clients put beside it.
+func payloadOf(q *systems.Request) (json.RawMessage, error) {
+	payload := q.In.Raw("payload")
+	if payload != nil && payload[0] != '{' {
+		q.Problemf("payload", "must be an object")
+	}
+	given := q.In.Nested("transformationsParams")
+	raw := given.Text("rawPayload")
+	for name, value := range given.Map("headers") {
+		if value != nil && (!strings.EqualFold(name, "content-type") || *value != "application/json") {
+			return nil, notYet("a message cannot set headers: what receivers get is application/json")
+		}
+	}
+	if raw == nil {
+		return payload, nil
+	}
+	if !json.Valid([]byte(*raw)) {
+		q.Problemf("transformationsParams.rawPayload", "must be JSON: Posthorn delivers nothing else")
+	}
+	return json.RawMessage(*raw), nil
+}
+
+// checkRetention refuses a message whose payload is to be kept for a shorter time than the installation keeps it.
+func checkRetention(q *systems.Request) error {
+	hours := q.In.Number("payloadRetentionHours", 0)
+	if days := q.In.Number("payloadRetentionPeriod", 0); days > 0 {
+		if hours > 0 {
+			q.Problemf("payloadRetentionHours", "cannot be given together with payloadRetentionPeriod")
+			return q.Err()
+		}
+		hours = days * 24
+	}
+	if kept := q.API.Hooks.Retention; hours > 0 && (kept <= 0 || time.Duration(hours)*time.Hour < kept) {
+		return notYet("payloads are kept as long as POSTHORN_RETENTION says, which is longer than this message asks for")
+	}
+	return nil
+}
+
 // precheck tells whether anybody would get a message now.
 func precheck(q *systems.Request) error {
-	if err := check(q, ofMessage); err != nil {
+	if err := q.Err(); err != nil {
 		return err
 	}
-	webhooks, _, err := q.API.Hooks.Webhooks(q.Ctx(), q.Tenant,
-		models.WebhookFilter{Status: models.WebhookActive, EventType: q.In.String("eventType")}, models.Page{Limit: 1000})
+	wanted, err := q.API.Hooks.Wanted(q.Ctx(), q.Tenant, q.In.String("eventType"), q.In.List("channels"))
 	if err != nil {
 		return err
 	}
 	q.PureJSON(http.StatusOK, struct {
 		Active bool `json:"active"`
-	}{len(webhooks) > 0})
+	}{wanted})
 	return nil
 }
 
@@ -163,8 +220,9 @@ func listMessages(q *systems.Request) error {
 	if err != nil {
 		return err
 	}
-	f := models.EventFilter{Types: q.In.List("event_types"), Since: instant(q, "after"), Until: instant(q, "before")}
-	if err := check(q, ofFilter); err != nil {
+	f := models.EventFilter{Types: q.In.List("event_types"), Channel: q.In.String("channel"), Tag: q.In.String("tag"),
+		Since: instant(q, "after"), Until: instant(q, "before")}
+	if err := q.Err(); err != nil {
 		return err
 	}
 	events, next, _, err := q.API.Hooks.Events(q.Ctx(), q.Tenant, hooks.EventSearch{EventFilter: f}, w.page)

@@ -1,6 +1,6 @@
 // Package svix serves the API of Svix under /svix, so that its clients and receivers need another base URL and nothing else. An
 // application is a tenant, an endpoint a webhook, a message an event. An administrator's key is the organisation's token, a
-// tenant's key an application's. docs/systems/svix.md says what works, what differs and what is not there.
+// tenant's key or the token of a portal link an application's. docs/systems/svix.md says what works, what differs and what is not there.
 //
 // It holds the mapping alone: what may change is said in internal/hooks. It must not import another system's package.
 package svix
@@ -35,7 +35,9 @@ func API(o systems.Options) *systems.API {
 		Repeats:      true,
 		Invalid:      http.StatusUnprocessableEntity,
 		Fields: map[string]string{"event_types": "filterTypes", "rate_limit": "rateLimit", "type": "eventType", "data": "payload",
-			"schema": "schemas", "overlap": "gracePeriodSeconds", "after": "iterator"},
+			"schema": "schemas", "overlap": "gracePeriodSeconds", "after": "iterator", "external_id": "eventId", "expires_in": "expiry",
+			"statuses": "status"},
+		Tokens: true,
 		CORS:   true,
 		Refuse: refuse,
 	}, o)
@@ -45,7 +47,11 @@ func API(o systems.Options) *systems.API {
 	eventTypes(api)
 	messages(api)
 	attempts(api)
-	service(api)
+	statistics(api)
+	tasks(api)
+	access(api)
+	environment(api)
+	health(api)
 	return api
 }
 
@@ -60,20 +66,11 @@ const (
 	oneMessage  = messagesOf + "/:msg_id"
 )
 
-// service adds what is about no application's things.
-func service(api *systems.API) {
+// health adds what anyone may ask.
+func health(api *systems.API) {
 	for _, path := range []string{base + "/health", base + "/health/ping"} {
 		api.Handle(systems.Operation{Method: http.MethodGet, Path: path, Anyone: true}, nothing)
 	}
-	// There are no application tokens yet, and so all of them have expired.
-	api.Handle(systems.Operation{Method: http.MethodPost, Path: base + "/auth/app/:app_id/expire-all", Admins: true, Body: systems.OptionalJSON,
-		Fields: []systems.Field{{Name: "expiry", Kind: systems.Number, Max: 7 * 24 * 60 * 60}, {Name: "sessionIds", Kind: systems.Names}}},
-		func(q *systems.Request) error {
-			if err := q.Err(); err != nil {
-				return err
-			}
-			return nothing(q)
-		})
 }
 
 // nothing answers that it is done.
@@ -83,10 +80,20 @@ func nothing(q *systems.Request) error {
 	return nil
 }
 
+// orNil is nil for "".
+func orNil(text string) *string {
+	if text == "" {
+		return nil
+	}
+	return &text
+}
+
 // isNotFound reports whether a use case has not found what it was asked about.
-func isNotFound(err error) bool {
+func isNotFound(err error) bool { return isRefused(err, hooks.NotFound) }
+
+func isRefused(err error, code hooks.Code) bool {
 	refused, ok := errors.AsType[*hooks.Error](err)
-	return ok && refused.Code == hooks.NotFound
+	return ok && refused.Code == code
 }
 
 // codes are what Svix calls its refusals.

@@ -12,35 +12,41 @@ import (
 // unkept are the fields that Svix has and Posthorn does not keep yet, by what has them. A request that sets one is refused:
 // nothing that a client relies on is dropped in silence. To lift one, take it out here and map it.
 var unkept = map[string][]string{
-	ofApplication: {"uid", "metadata", "rateLimit"},
-	ofEndpoint:    {"uid", "metadata", "channels"},
+	ofApplication: {"rateLimit"},
 	ofEventType:   {"archived", "featureFlag", "featureFlags", "groupName"},
-	ofMessage: {"eventId", "channels", "tags", "deliverAt", "payloadRetentionPeriod", "payloadRetentionHours",
-		"transformationsParams"},
-	ofFilter: {"channel", "tag"},
+	ofMessage:     {"deliverAt"},
+	ofAccess:      {"featureFlags"},
+	ofExpiry:      {"expiry", "sessionIds"},
+	ofReplay:      {"channel", "tag", "statusCodeClass"},
+	ofEnvironment: {"connectors", "settings"},
 }
 
 const (
 	ofApplication = "application"
-	ofEndpoint    = "endpoint"
 	ofEventType   = "event type"
 	ofMessage     = "message"
-	ofFilter      = "filter"
+	ofAccess      = "access"
+	ofExpiry      = "expiry"
+	ofReplay      = "replay"
+	ofEnvironment = "environment"
 )
 
 // check says all that is wrong with a request as far as it has been read, and refuses what it sets that is not kept.
-func check(q *systems.Request, what string) error {
+func check(q *systems.Request, what string) error { return checkIn(q, what, q.In) }
+
+// checkIn is check for an object within the body.
+func checkIn(q *systems.Request, what string, in systems.Values) error {
 	if err := q.Err(); err != nil {
 		return err
 	}
 	var names []string
 	for _, name := range unkept[what] {
-		if !empty(q.In[name]) {
+		if !empty(in[name]) {
 			names = append(names, name)
 		}
 	}
 	if len(names) > 0 {
-		return notYet("this " + what + " sets " + strings.Join(names, ", ") + ", which Posthorn does not keep yet")
+		return notYet("this " + what + " sets " + strings.Join(names, ", ") + ", which Posthorn does not have")
 	}
 	return nil
 }
@@ -57,14 +63,18 @@ func empty(v any) bool {
 		return true
 	case bool:
 		return !v
+	case int:
+		return v == 0
 	case string:
 		return v == ""
 	case []string:
 		return len(v) == 0
 	case map[string]*string:
 		return len(v) == 0
+	case []systems.Values:
+		return len(v) == 0
 	case json.RawMessage:
-		return slices.Contains([]string{"{}", "null"}, string(v))
+		return slices.Contains([]string{"{}", "[]", "null"}, string(v))
 	}
 	return false
 }

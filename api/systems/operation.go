@@ -18,8 +18,11 @@ type Operation struct {
 	Fields []Field // of the body
 	// Roles may do it, beside tenant and admin; for GET read may as well.
 	Roles []models.Role
-	// Private: it shows a secret, and so read may not do it although it is a GET.
+	// Private: it shows a secret, and so read may not do it although it is a GET, and its answer is not kept for those who repeat
+	// an idempotency key.
 	Private bool
+	// Keys alone may do it: no portal links. Links alone may do it: no keys.
+	Keys, Links bool
 	// Admins: administrators' keys alone may do it.
 	Admins bool
 	// Anyone may do it, without a key. Nothing of the request is read.

@@ -56,7 +56,7 @@ func (r *repeats) find(name string) *repeat {
 // Keys belong to an API key and a URL, and bodies are not compared. Of several requests at once the others wait for the first.
 func (q *Request) once(o *Operation, do func() error) error {
 	key := q.GetHeader("Idempotency-Key")
-	if q.API.repeats == nil || o.Method != http.MethodPost || o.Publishes || key == "" {
+	if q.API.repeats == nil || o.Method != http.MethodPost || o.Publishes || o.Private || key == "" {
 		return do()
 	}
 	if len(key) > maxKey {

@@ -54,6 +54,8 @@ type Form struct {
 	Invalid int
 	// Fields gives the system's names of what hooks.FieldError calls otherwise.
 	Fields map[string]string
+	// Tokens of portal links may call this API, within their tenants and with their roles.
+	Tokens bool
 	// CORS lets pages of the installation's listed origins call this API, as the original promises.
 	CORS bool
 	// Refuse writes a refusal in the system's shape.
@@ -137,7 +139,11 @@ func (a *API) Mount(r gin.IRouter) {
 
 // admit finds out who asks and for which tenant. Keys of the operation's roles may do it, beside those that may do everything.
 func (a *API) admit(c *gin.Context, o *Operation) (*Request, error) {
-	who, err := a.Hooks.Authenticate(c.Request.Context(), a.Key(c.Request))
+	authenticate := a.Hooks.Authenticate
+	if a.Tokens {
+		authenticate = a.Hooks.AuthenticateToken
+	}
+	who, err := authenticate(c.Request.Context(), a.Key(c.Request))
 	if err != nil {
 		return nil, err
 	}
@@ -151,7 +157,7 @@ func (a *API) admit(c *gin.Context, o *Operation) (*Request, error) {
 		return nil, err
 	case tenant == "" && a.TenantParam == "":
 		return nil, hooks.Refuse(hooks.Forbidden, "this API takes a tenant's key, and the key is an administrator's")
-	case !who.May(tenant, o.Roles...):
+	case !who.May(tenant, o.Roles...), o.Keys && who.Link, o.Links && !who.Link:
 		return nil, hooks.Refuse(hooks.Forbidden, "the key does not allow this")
 	}
 	return &Request{Context: c, API: a, Who: who, Tenant: tenant}, nil

@@ -6,7 +6,7 @@ import "net/http"
 var (
 	corsVary    = []string{"Origin"}
 	corsMethods = []string{"GET, HEAD, POST, PUT, PATCH, DELETE"}
-	corsHeaders = []string{"Authorization, Content-Type, Idempotency-Key, X-Request-Id"}
+	corsHeaders = []string{"Authorization, Content-Type, Idempotency-Key, X-Request-Id, Svix-Req-Id, Svix-Retry-Count"}
 	corsExposed = []string{"X-Request-Id, Retry-After, Idempotency-Replayed"}
 	corsMaxAge  = []string{"600"} // seconds
 )

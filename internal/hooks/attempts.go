@@ -20,6 +20,26 @@ func (s *Service) Attempt(ctx context.Context, tenant, id string) (models.Listed
 	})
 }
 
+// EraseAnswer removes what the receiver answered to one attempt. How it ended stays.
+func (s *Service) EraseAnswer(ctx context.Context, tenant, id string) error {
+	return known(s.Store.EraseAnswer(ctx, tenant, id), "attempt")
+}
+
+// EventByExternalID reads the tenant's event that its publisher calls so.
+func (s *Service) EventByExternalID(ctx context.Context, tenant, externalID string) (models.Event, error) {
+	if externalID == "" || len(externalID) > maxExternalID {
+		return models.Event{}, Refuse(NotFound, "there is no such event")
+	}
+	rows, _, _, err := s.Events(ctx, tenant, EventSearch{EventFilter: models.EventFilter{ExternalID: externalID}}, models.Page{Limit: 1})
+	if err != nil {
+		return models.Event{}, err
+	}
+	if len(rows) == 0 {
+		return models.Event{}, Refuse(NotFound, "there is no such event")
+	}
+	return s.Event(ctx, tenant, rows[0].ID)
+}
+
 // BehindEvent gives the key of a models.Page of Events that begins behind an event.
 func (s *Service) BehindEvent(ctx context.Context, tenant, id string) ([]string, error) {
 	return read(ctx, s, "event", func(ctx context.Context, store *models.Store) ([]string, error) {

@@ -68,7 +68,14 @@ func (s *Service) CountErasure(ctx context.Context, tenant string, r ErasureRequ
 	return n, complete, err
 }
 
-// Erasure reads the receipt of an erasure.
+// Erasures lists a tenant's erasures, newest first; tenant "" = those of all tenants.
+func (s *Service) Erasures(ctx context.Context, tenant string, page models.Page) ([]models.Erasure, string, error) {
+	return readPage(ctx, s, "erasure", func(ctx context.Context, store *models.Store) ([]models.Erasure, string, error) {
+		return store.Erasures(ctx, tenant, page)
+	})
+}
+
+// Erasure reads the receipt of an erasure; tenant "" = of any tenant's.
 func (s *Service) Erasure(ctx context.Context, tenant, id string) (models.Erasure, error) {
 	x, err := s.Store.Erasure(ctx, tenant, id)
 	return x, known(err, "erasure")

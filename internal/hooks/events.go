@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/posthorn/posthorn/internal/cut"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -66,6 +67,23 @@ func (s *Service) FanningOut(ctx context.Context, tenant string, ids ...string) 
 // ErasePayload removes an event's data, keeps its record, and cancels what is still owed of it.
 func (s *Service) ErasePayload(ctx context.Context, tenant, id string) error {
 	return known(s.Store.EraseEvent(ctx, tenant, id), "event")
+}
+
+// Wanted reports whether an active webhook would get an event of this type and with these channels now.
+func (s *Service) Wanted(ctx context.Context, tenant, eventType string, channels []string) (bool, error) {
+	v, err := s.directory.load(ctx, tenant)
+	if err != nil {
+		return false, err
+	}
+	var p problems
+	if v.eventType(eventType) == nil {
+		p.addf("type", "%q is not a known event type", cut.Text(eventType, shownName))
+	}
+	checkChannels(&p, "channels", channels, maxEventChannels)
+	if err := p.err(); err != nil {
+		return false, err
+	}
+	return slices.ContainsFunc(v.match(eventType, channels), func(e *entry) bool { return e.webhook.Status == models.WebhookActive }), nil
 }
 
 // Match is what would become of an event at one webhook, of which it has what sending needs.

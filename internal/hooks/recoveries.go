@@ -97,7 +97,7 @@ func (s *Service) Recoveries(ctx context.Context, tenant string, f models.Recove
 	})
 }
 
-// Recovery reads a recovery's progress.
+// Recovery reads a recovery's progress; tenant "" = of any tenant's.
 func (s *Service) Recovery(ctx context.Context, tenant, id string) (models.Recovery, error) {
 	r, err := s.Store.Recovery(ctx, tenant, id)
 	return r, known(err, "recovery")

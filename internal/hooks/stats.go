@@ -113,3 +113,33 @@ func (s *Service) stats(ctx context.Context, q StatQuery, tenant func(context.Co
 	}
 	return stats, err
 }
+
+// Tally is what has come of the attempts at a webhook in a time.
+type Tally struct {
+	Received int64
+	Failed   int64 // except the last one of a delivery whose next one is planned
+	// Untried and Repeating count the deliveries that wait for the first attempt and for another one, up to tallied.
+	Untried, Repeating int64
+}
+
+// tallied is the most pending deliveries that a tally counts.
+const tallied = 10_000
+
+// Tally counts the attempts at a webhook in a time, in whole minutes up to a day, and in whole hours for longer.
+func (s *Service) Tally(ctx context.Context, tenant, webhookID string, since, until time.Time) (Tally, error) {
+	q := StatQuery{Since: since, Until: until, Bucket: "hour", WebhookID: webhookID}
+	if until.Sub(since) <= 24*time.Hour && s.Now().Sub(since) < (models.StatMinuteDays-1)*24*time.Hour {
+		q.Bucket = "minute"
+	}
+	stats, err := s.Stats(ctx, tenant, q)
+	if err != nil {
+		return Tally{}, err
+	}
+	t := Tally{Received: stats.Totals.Attempts - stats.Totals.FailedAttempts}
+	_, err = read(ctx, s, "statistics", func(ctx context.Context, store *models.Store) (_ struct{}, err error) {
+		t.Untried, t.Repeating, err = store.CountPending(ctx, tenant, webhookID, since, until, tallied)
+		return struct{}{}, err
+	})
+	t.Failed = max(0, stats.Totals.FailedAttempts-t.Repeating)
+	return t, err
+}

@@ -16,14 +16,15 @@ var tenantSlug = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 func IsTenantSlug(name string) bool { return tenantSlug.MatchString(name) }
 
 // PutTenant creates the tenant that is called t.ID, or replaces its name, its metadata and its administrators' addresses. The tenant
-// returned has the id that everything of it hangs on: another one if an earlier tenant was called so. wrong is what the
-// caller has found wrong already: it is refused with the rest.
+// returned has the id that everything of it hangs on: another one if an earlier tenant was called so. Only a new one gets t.UID.
+// wrong is what the caller has found wrong already: it is refused with the rest.
 func (s *Service) PutTenant(ctx context.Context, t models.Tenant, wrong ...FieldError) (_ models.Tenant, created bool, err error) {
 	p := problems(wrong)
 	if !IsTenantSlug(t.ID) {
 		p.addf("tenant", "must be 1 to 64 letters, digits, dots, dashes or underscores, and begin with a letter or digit")
 	}
 	checkTenant(&p, &t)
+	checkUID(&p, t.UID)
 	if err := p.err(); err != nil {
 		return t, false, err
 	}

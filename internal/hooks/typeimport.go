@@ -17,6 +17,7 @@ const MaxImport = 1000
 type TypeImport struct {
 	Replace bool // also delete the shared types that are not among them, if no webhook names them
 	DryRun  bool // change nothing, and say what would change
+	Partial bool // the types have no title, category, documentation and example: those of the stored ones stay
 }
 
 // ImportEventTypes puts types that all tenants share, all of them or none. Posthorn's own are passed over. wrong is what the
@@ -42,6 +43,9 @@ func (s *Service) ImportEventTypes(ctx context.Context, types []models.EventType
 	}
 	for i := range types {
 		t := &types[i]
+		if stored := was[t.Name]; o.Partial {
+			t.Title, t.Category, t.Documentation, t.Example = stored.Title, stored.Category, stored.Documentation, stored.Example
+		}
 		if err := s.checkType(ctx, &p, t); err != nil {
 			if ctx.Err() != nil {
 				err = Refuse(Unavailable, "checking the schemas took longer than %s; import fewer at once", importFor)

@@ -47,6 +47,8 @@ func TestEveryChangeIsLogged(t *testing.T) {
 			switch {
 			case o.roles == "anyone":
 				key = ""
+			case o.roles == links:
+				key, kind = x.token, models.ActorLink
 			case !strings.Contains(o.roles, "tenant"):
 				key, kind = hookstest.AdminKey, models.ActorAdmin
 			}

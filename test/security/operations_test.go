@@ -24,6 +24,7 @@ const (
 	reader = "admin tenant read"
 	owner  = "admin tenant"
 	writer = "admin tenant publish"
+	links  = "" // no key: the token of a portal link alone
 
 	// The systems' APIs without a tenant in their paths take a tenant's keys alone.
 	systemReader = "tenant read"
@@ -142,7 +143,10 @@ var operations = []operation{
 
 	{route: "GET /svix/api/v1/health", roles: "anyone"},
 	{route: "GET /svix/api/v1/health/ping", roles: "anyone"},
-	{route: "POST /svix/api/v1/auth/app/:app_id/expire-all", roles: "admin", audit: nothing},
+	{route: "POST /svix/api/v1/auth/app-portal-access/:app_id", roles: owner, body: `{"readOnly":true}`, audit: "portal_link.created"},
+	{route: "POST /svix/api/v1/auth/dashboard-access/:app_id", roles: owner, audit: "portal_link.created"},
+	{route: "POST /svix/api/v1/auth/logout", roles: links, audit: "portal_link.revoked"},
+	{route: "POST /svix/api/v1/auth/app/:app_id/expire-all", roles: owner, audit: "portal_links.revoked"},
 	{route: "GET /svix/api/v1/app", roles: "admin"},
 	{route: "POST /svix/api/v1/app", roles: "admin", body: `{"name":"Shop"}`, audit: "tenant.created"},
 	{route: "GET /svix/api/v1/app/:app_id", roles: reader},
@@ -156,6 +160,9 @@ var operations = []operation{
 	{route: "PATCH /svix/api/v1/app/:app_id/endpoint/:endpoint_id", roles: owner, body: `{"description":"Changed"}`, audit: "webhook.updated"},
 	{route: "DELETE /svix/api/v1/app/:app_id/endpoint/:endpoint_id", roles: owner, audit: "webhook.deleted"},
 	{route: "POST /svix/api/v1/app/:app_id/endpoint/:endpoint_id/recover", roles: owner, body: `{"since":"2999-01-01T00:00:00Z"}`, audit: "recovery.created"},
+	{route: "POST /svix/api/v1/app/:app_id/endpoint/:endpoint_id/replay-missing", roles: owner, body: `{"since":"2999-01-01T00:00:00Z"}`, audit: "recovery.created"},
+	{route: "POST /svix/api/v1/app/:app_id/endpoint/:endpoint_id/bulk-replay", roles: owner, body: `{"since":"2999-01-01T00:00:00Z"}`, audit: "recovery.created"},
+	{route: "GET /svix/api/v1/app/:app_id/endpoint/:endpoint_id/stats", roles: reader},
 	{route: "POST /svix/api/v1/app/:app_id/endpoint/:endpoint_id/send-example", roles: owner, body: `{"eventType":"svix.ping"}`, audit: nothing},
 	{route: "GET /svix/api/v1/app/:app_id/endpoint/:endpoint_id/secret", roles: owner, audit: "webhook.secret_shown"},
 	{route: "POST /svix/api/v1/app/:app_id/endpoint/:endpoint_id/secret/rotate", roles: owner, audit: "webhook.secret_rotated"},
@@ -169,14 +176,22 @@ var operations = []operation{
 	{route: "PUT /svix/api/v1/event-type/:name", roles: "admin", body: `{"description":"Changed"}`, audit: "event_type.created"},
 	{route: "PATCH /svix/api/v1/event-type/:name", roles: "admin", body: `{"description":"Changed"}`, audit: "event_type.updated", first: (*world).ownType},
 	{route: "DELETE /svix/api/v1/event-type/:name", roles: "admin", audit: "event_type.deleted", first: (*world).ownType},
+	{route: "POST /svix/api/v1/event-type/import/openapi", roles: "admin", body: `{"spec":{"openapi":"3.1.0","webhooks":{"svix.imported":{"post":{}}}}}`, audit: "event_type.created"},
+	{route: "POST /svix/api/v1/environment/export", roles: "admin", audit: nothing},
+	{route: "POST /svix/api/v1/environment/import", roles: "admin", body: `{"eventTypes":[{"name":"svix.moved","description":"Moved"}]}`, audit: "event_type.created"},
+	{route: "POST /svix/api/v1/stats/usage/app", roles: "admin", body: `{"since":"2026-11-01T00:00:00Z","until":"2026-11-02T00:00:00Z"}`, audit: nothing},
+	{route: "GET /svix/api/v1/background-task", roles: "admin"},
+	{route: "GET /svix/api/v1/background-task/:task_id", roles: "admin"},
 	{route: "GET /svix/api/v1/app/:app_id/msg", roles: reader},
 	{route: "POST /svix/api/v1/app/:app_id/msg", roles: writer, body: `{"eventType":"thing.done","payload":{}}`, audit: nothing},
 	{route: "POST /svix/api/v1/app/:app_id/msg/precheck/active", roles: writer, body: `{"eventType":"thing.done"}`, audit: nothing},
+	{route: "POST /svix/api/v1/app/:app_id/msg/expunge-all-contents", roles: owner, audit: "erasure.created"},
 	{route: "GET /svix/api/v1/app/:app_id/msg/:msg_id", roles: reader},
 	{route: "DELETE /svix/api/v1/app/:app_id/msg/:msg_id/content", roles: owner, audit: "event.erased"},
 	{route: "GET /svix/api/v1/app/:app_id/msg/:msg_id/endpoint", roles: reader},
 	{route: "POST /svix/api/v1/app/:app_id/msg/:msg_id/endpoint/:endpoint_id/resend", roles: owner, audit: "delivery.retried"},
 	{route: "GET /svix/api/v1/app/:app_id/msg/:msg_id/attempt/:attempt_id", roles: reader},
+	{route: "DELETE /svix/api/v1/app/:app_id/msg/:msg_id/attempt/:attempt_id/content", roles: owner, audit: "attempt.erased"},
 	{route: "GET /svix/api/v1/app/:app_id/attempt/endpoint/:endpoint_id", roles: reader},
 	{route: "GET /svix/api/v1/app/:app_id/attempt/msg/:msg_id", roles: reader},
 }

@@ -86,6 +86,7 @@ func newWorld(t *testing.T) *world {
 // things are what a tenant has, by their ids.
 type things struct {
 	slug, key string
+	token     string // of its portal link
 	keys      map[models.Role]string
 	ids       map[string]string // webhook, event, delivery, recovery, erasure, key, link, call, name
 }
@@ -148,7 +149,7 @@ func (w *world) furnish(x *things, o operation) {
 	x.ids["key"] = keys[len(keys)-1].ID
 	link, err := w.Hooks.CreatePortalLink(ctx, hooks.Principal{Role: models.RoleAdmin}, x.slug, hooks.LinkRequest{Role: models.RoleRead})
 	require.NoError(w.t, err)
-	x.ids["link"] = link.ID
+	x.ids["link"], x.token = link.ID, link.Token
 	x.ids["event"] = w.Publish(x.slug, eventType, `{"jobParts":[]}`)
 	deliveries := w.Deliveries(x.slug, x.ids["event"])
 	if len(deliveries) == 0 { // the system's webhook does not want it
@@ -194,6 +195,8 @@ func (w *world) target(o operation, slug string, x *things) (method, target stri
 			segments[i] = "ep_" + bare(x.ids["webhook"])
 		case "msg_id":
 			segments[i] = wire.MessageID(x.ids["event"])
+		case "task_id":
+			segments[i] = "qtask_" + strings.TrimPrefix(x.ids["recovery"], models.PrefixRecovery)
 		case "attempt_id":
 			segments[i] = "atmpt_" + strings.TrimPrefix(x.ids["call"], models.PrefixAttempt)
 		case "system":

@@ -1,0 +1,189 @@
+package svix
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"github.com/posthorn/posthorn/api/systems"
+	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/models"
+)
+
+func statistics(api *systems.API) {
+	api.Handle(systems.Operation{Method: http.MethodGet, Path: oneEndpoint + "/stats", Query: []systems.Field{{Name: "since"}, {Name: "until"}}}, endpointStats)
+	api.Handle(systems.Operation{Method: http.MethodPost, Path: base + "/stats/usage/app", Admins: true, Body: systems.JSON, Fields: []systems.Field{
+		{Name: "since", Required: true}, {Name: "until", Required: true}, {Name: "appIds", Kind: systems.Names}}}, usage)
+}
+
+// The longest time that statistics are about, and by how much a client's clock may differ.
+const (
+	statsFor   = 28 * 24 * time.Hour
+	statsSlack = 5 * time.Minute
+)
+
+// endpointStats counts what has come of the attempts at an endpoint.
+func endpointStats(q *systems.Request) error {
+	w, err := endpointNamed(q)
+	if err != nil {
+		return err
+	}
+	now := q.API.Hooks.Now()
+	since, until := instant(q, "since"), instant(q, "until")
+	if err := q.Err(); err != nil {
+		return err
+	}
+	outside := func(what string) error {
+		return &systems.Refusal{Status: http.StatusBadRequest, Code: "invalid_range", Message: what}
+	}
+	if until.IsZero() {
+		until = now
+	}
+	if since.IsZero() {
+		since = until.Add(-statsFor)
+	}
+	switch {
+	case until.After(now.Add(statsSlack)):
+		return outside("until cannot be in the future")
+	case !since.Before(until):
+		return outside("since must be before until")
+	case until.Sub(since) > statsFor+statsSlack:
+		return outside("since cannot be more than 28 days before until")
+	case until.Sub(since) > statsFor:
+		since = until.Add(-statsFor)
+	}
+	t, err := q.API.Hooks.Tally(q.Ctx(), q.Tenant, w.ID, since, until)
+	if err != nil {
+		return err
+	}
+	q.PureJSON(http.StatusOK, struct {
+		Success  int64 `json:"success"`
+		Pending  int64 `json:"pending"`
+		Sending  int64 `json:"sending"`
+		Fail     int64 `json:"fail"`
+		Canceled int64 `json:"canceled"` // there are no attempts of what was canceled
+	}{t.Received, t.Untried, t.Repeating, t.Failed, 0})
+	return nil
+}
+
+// prefixStats begins the id of a task whose result is made when it is asked for. What follows says what it is about.
+const prefixStats = prefixTask + "stats_"
+
+// The most applications that usage is about: named ones, and where none is named.
+const (
+	maxNamed = 20
+	maxUsers = 250
+)
+
+// usageOf is what a task about usage is about.
+type usageOf struct {
+	Since, Until time.Time
+	Apps         []string `json:",omitempty"` // slugs; empty = all
+}
+
+// usage answers with a task that tells how many attempts were made in each application.
+func usage(q *systems.Request) error {
+	of := usageOf{Since: instant(q, "since"), Until: instant(q, "until")}
+	names, unresolved := q.In.List("appIds"), []string{}
+	if len(names) > maxNamed {
+		q.Problemf("appIds", "must be at most %d", maxNamed)
+	}
+	if err := q.Err(); err != nil {
+		return err
+	}
+	for _, name := range names {
+		switch id, err := q.API.Hooks.TenantID(q.Ctx(), q.Who, q.API.TenantName(name)); {
+		case isNotFound(err):
+			unresolved = append(unresolved, name)
+		case err != nil:
+			return err
+		default:
+			of.Apps = append(of.Apps, models.TenantSlug(id))
+		}
+	}
+	if len(names) > 0 && len(of.Apps) == 0 {
+		q.Problemf("appIds", "there are no such applications")
+		return q.Err()
+	}
+	result, err := usageTask(q, &of)
+	if err != nil {
+		return err
+	}
+	q.PureJSON(http.StatusAccepted, struct {
+		task
+		UnresolvedAppIDs []string `json:"unresolvedAppIds"`
+	}{result, unresolved})
+	return nil
+}
+
+// showStats shows the result of a task about usage.
+func showStats(q *systems.Request, text string) error {
+	missing := hooks.Refuse(hooks.NotFound, "there is no such task")
+	raw, err := base64.RawURLEncoding.DecodeString(text)
+	var of usageOf
+	if err != nil || json.Unmarshal(raw, &of) != nil || len(of.Apps) > maxNamed {
+		return missing
+	}
+	t, err := usageTask(q, &of)
+	if isRefused(err, hooks.Invalid) {
+		return missing
+	}
+	if err != nil {
+		return err
+	}
+	q.PureJSON(http.StatusOK, t)
+	return nil
+}
+
+// usageTask counts the attempts in each application.
+func usageTask(q *systems.Request, of *usageOf) (task, error) {
+	raw, err := json.Marshal(of)
+	if err != nil {
+		return task{}, err
+	}
+	t := task{ID: prefixStats + base64.RawURLEncoding.EncodeToString(raw), Status: taskFinished, Task: taskStats, UpdatedAt: q.API.Hooks.Now().UTC()}
+	tenants, err := usersOf(q, of)
+	if err != nil {
+		return t, err
+	}
+	counts := hooks.StatQuery{Since: of.Since, Until: of.Until, Bucket: "day"}
+	if of.Until.Sub(of.Since) <= 2*24*time.Hour {
+		counts.Bucket = "hour"
+	}
+	apps := []map[string]any{}
+	for i := range tenants {
+		stats, err := q.API.Hooks.Stats(q.Ctx(), tenants[i].ID, counts)
+		if err != nil {
+			return t, err
+		}
+		apps = append(apps, map[string]any{"appId": applicationID(tenants[i].ID), "appUid": orNil(tenants[i].UID), "messageDestinations": stats.Totals.Attempts})
+	}
+	t.Data = map[string]any{"appStats": apps}
+	return t, nil
+}
+
+// usersOf gives the tenants that a task about usage is about.
+func usersOf(q *systems.Request, of *usageOf) ([]models.Tenant, error) {
+	if len(of.Apps) == 0 {
+		tenants, next, err := q.API.Hooks.Tenants(q.Ctx(), models.Page{Limit: maxUsers})
+		if err == nil && next != "" {
+			err = notYet("there are too many applications to count them all at once: name up to 20 in appIds")
+		}
+		return tenants, err
+	}
+	var tenants []models.Tenant
+	for _, slug := range of.Apps {
+		if !hooks.IsTenantSlug(slug) {
+			return nil, hooks.Refuse(hooks.NotFound, "there is no such task")
+		}
+		t, err := applicationWith(q, slug)
+		if err != nil {
+			return nil, err
+		}
+		if t.ID != "" {
+			tenants = append(tenants, t)
+		}
+	}
+	return tenants, nil
+}

@@ -1,0 +1,222 @@
+package svix_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/posthorn/posthorn/api/systems/systemstest"
+	"github.com/posthorn/posthorn/internal/hookstest"
+	"github.com/posthorn/posthorn/models"
+)
+
+// release makes all pages of a task that is a recovery.
+func (c *client) release(taskID string) {
+	c.t.Helper()
+	id := models.PrefixRecovery + strings.TrimPrefix(taskID, "qtask_")
+	for {
+		r, err := c.Hooks.ReleasePage(c.t.Context(), id)
+		require.NoError(c.t, err)
+		if r.Status != models.RecoveryRunning {
+			return
+		}
+	}
+}
+
+func TestReplaysAndTasks(t *testing.T) {
+	t.Parallel()
+	c := newClient(t)
+	admin := c.as(hookstest.AdminKey)
+	receiver := systemstest.NewReceiver(t)
+	since := `{"since":"` + c.Clock.Now().Add(-time.Hour).UTC().Format(time.RFC3339) + `"`
+	first := c.message("order.created", `{"n":1}`)
+	ep := app + "/endpoint/" + c.endpoint(`{"url":"`+receiver.URL+`","filterTypes":["order.created"]}`)
+	second := c.message("order.created", `{"n":2}`)
+	c.attempt(second)
+	c.message("order.paid", `{}`)
+	require.Len(t, receiver.Take(), 1)
+
+	missing := c.ok(202, "POST", ep+"/replay-missing", since+`}`)
+	require.Equal(t, []any{"running", "endpoint.replay"}, []any{missing["status"], missing["task"]})
+	c.release(text(missing, "id"))
+	c.attempt(first)
+	got := receiver.Take()
+	require.Len(t, got, 1, "what was sent is not missing, and what is not wanted is not either")
+	require.Equal(t, first, got[0].Header.Get("Svix-Id"))
+	done := admin.ok(200, "GET", api+"/background-task/"+text(missing, "id"), "")
+	require.Equal(t, []any{"finished", "endpoint.replay"}, []any{done["status"], done["task"]})
+	require.Equal(t, 1.0, done["data"].(map[string]any)["released"])
+
+	c.Clock.Advance(time.Second)
+	bulk := c.ok(202, "POST", ep+"/bulk-replay", since+`,"eventTypes":["order.created"],"status":0}`)
+	require.Equal(t, "endpoint.bulk-replay", bulk["task"])
+	c.release(text(bulk, "id"))
+	c.attempt(first)
+	c.attempt(second)
+	require.Len(t, receiver.Take(), 2)
+	c.Clock.Advance(time.Second)
+	none := c.ok(202, "POST", ep+"/bulk-replay", since+`,"status":2}`)
+	c.release(text(none, "id"))
+	c.attempt(second)
+	require.Empty(t, receiver.Take(), "nothing has failed")
+
+	// Recovering sends what has failed once more.
+	receiver.Answer(http.StatusInternalServerError)
+	failing := c.message("order.created", `{}`)
+	for range 20 {
+		c.attempt(failing)
+	}
+	before := len(receiver.Take())
+	receiver.Answer(http.StatusOK)
+	c.Clock.Advance(time.Second)
+	recovery := c.ok(202, "POST", ep+"/recover", since+`}`)
+	c.release(text(recovery, "id"))
+	c.attempt(failing)
+	require.Len(t, receiver.Take(), 1)
+	require.Len(t, ids(c.ok(200, "GET", app+"/attempt/msg/"+failing, "")), before+1)
+
+	for body, status := range map[string]int{`{}`: 422, since + `,"status":3}`: 422, since + `,"eventTypes":["no.such"]}`: 422,
+		since + `,"channel":"c"}`: 501, since + `,"tag":"t"}`: 501, since + `,"statusCodeClass":400}`: 501} {
+		c.ok(status, "POST", ep+"/bulk-replay", body)
+	}
+
+	c.Clock.Advance(time.Second)
+	purge := c.ok(202, "POST", app+"/msg/expunge-all-contents", "")
+	require.Equal(t, "application.purge_content", purge["task"])
+	purge = admin.ok(200, "GET", api+"/background-task/"+text(purge, "id"), "")
+	require.Equal(t, []any{"finished", map[string]any{"messagesPurged": 4.0}}, []any{purge["status"], purge["data"]})
+	require.Equal(t, map[string]any{"expired": true}, c.ok(200, "GET", app+"/msg/"+first, "")["payload"])
+
+	all := []string{text(purge, "id"), text(recovery, "id"), text(none, "id"), text(bulk, "id"), text(missing, "id")}
+	list := func(query string) map[string]any { return admin.ok(200, "GET", api+"/background-task?"+query, "") }
+	require.Equal(t, all, ids(list("")))
+	require.Equal(t, []string{all[4], all[3]}, ids(list("order=ascending&limit=2")))
+	page := list("limit=2")
+	require.Equal(t, []any{false, all[1]}, []any{page["done"], page["iterator"]})
+	require.Equal(t, all[2:4], ids(list("limit=2&iterator="+all[1])))
+	require.Equal(t, all[:2], ids(list("limit=2&iterator=-"+all[2])))
+	require.Equal(t, all[:1], ids(list("task=application.purge_content&status=finished")))
+	require.Equal(t, []any{false, all[1]}, []any{list("limit=2&status=running")["done"], list("limit=2&status=running")["iterator"]}, "it goes on behind what was looked at")
+	admin.ok(422, "GET", api+"/background-task?status=none", "")
+	admin.ok(404, "GET", api+"/background-task/qtask_0198c0de-0000-7000-8000-000000000002", "")
+	admin.ok(404, "GET", api+"/background-task/none", "")
+	c.ok(403, "GET", api+"/background-task", "")
+}
+
+// The token of a portal link is an application's token: for its application alone, with its role, until it ends.
+func TestApplicationTokens(t *testing.T) {
+	t.Parallel()
+	c := newClient(t)
+	admin := c.as(hookstest.AdminKey)
+	access := func(by *client, path, body string) *client {
+		t.Helper()
+		v := by.ok(200, "POST", api+"/auth/"+path, body)
+		require.Contains(t, v["url"], "https://posthorn.example/portal/open?code=")
+		return c.as(text(v, "token"))
+	}
+	token := access(admin, "app-portal-access/app_acme", `{"sessionId":"jane","expiry":3600}`)
+	ep := app + "/endpoint/" + text(token.ok(201, "POST", app+"/endpoint", `{"url":"https://a.example"}`), "id")
+	token.ok(200, "GET", ep+"/secret", "")
+	token.ok(202, "POST", app+"/msg", `{"eventType":"order.created","payload":{}}`)
+	token.ok(200, "GET", api+"/event-type", "")
+	token.ok(404, "GET", api+"/app/app_globex", "")
+	token.ok(404, "GET", api+"/app/app_globex/endpoint", "")
+	for _, call := range []string{"GET /app", "POST /app", "PATCH /app/app_acme", "DELETE /app/app_acme", "POST /event-type", "GET /background-task",
+		"POST /auth/app-portal-access/app_acme", "POST /auth/app/app_acme/expire-all"} {
+		method, path, _ := strings.Cut(call, " ")
+		token.ok(403, method, api+path, `{"name":"n"}`)
+	}
+	entries, _, err := c.Store.AuditLog(t.Context(), models.AuditFilter{Action: models.AuditWebhookCreated}, models.Page{Limit: 1})
+	require.NoError(t, err)
+	require.Equal(t, []string{models.ActorLink, "jane"}, []string{entries[0].ActorKind, entries[0].ActorName})
+
+	for path, body := range map[string]string{"app-portal-access/app_acme": `{"readOnly":true}`, "app-portal-access/app_acme/": `{"capabilities":["ViewBase"]}`} {
+		reader := access(c, path, body)
+		reader.ok(200, "GET", ep, "")
+		reader.ok(403, "GET", ep+"/secret", "")
+		reader.ok(403, "POST", app+"/endpoint", `{"url":"https://a.example"}`)
+	}
+	access(c, "app-portal-access/app_acme", `{"capabilities":["ViewBase","ViewEndpointSecret","ManageEndpointSecret","CreateAttempts","ManageEndpoint"]}`).ok(200, "GET", ep+"/secret", "")
+	old := access(admin, "dashboard-access/app_acme", "")
+
+	// A token that logs out ends alone, and all of them together.
+	token.ok(204, "POST", api+"/auth/logout", "")
+	token.ok(401, "GET", ep, "")
+	old.ok(200, "GET", ep, "")
+	c.ok(403, "POST", api+"/auth/logout", "")
+	admin.ok(403, "POST", api+"/auth/logout", "")
+	admin.ok(204, "POST", api+"/auth/app/app_acme/expire-all", `{}`)
+	old.ok(401, "GET", ep, "")
+
+	// What a request repeats is not kept: it shows a token.
+	first := admin.ok(200, "POST", api+"/auth/app-portal-access/app_acme", `{}`, "Idempotency-Key", "auto_1")
+	require.NotEqual(t, first["token"], admin.ok(200, "POST", api+"/auth/app-portal-access/app_acme", `{}`, "Idempotency-Key", "auto_1")["token"])
+
+	// It may bring its application.
+	admin.ok(404, "POST", api+"/auth/app-portal-access/new-1", `{}`)
+	admin.ok(422, "POST", api+"/auth/app-portal-access/new-1", `{"application":{"name":"New"}}`)
+	admin.ok(422, "POST", api+"/auth/app-portal-access/new-1", `{"application":{"name":"New","uid":"new-2"}}`)
+	access(admin, "app-portal-access/new-1", `{"application":{"name":"New","uid":"new-1"}}`).ok(200, "GET", api+"/app/new-1", "")
+	for body, status := range map[string]int{`{"expiry":60}`: 422, `{"expiry":700000}`: 422, `{"capabilities":["All"]}`: 422,
+		`{"capabilities":["ViewBase","ManageEndpoint"]}`: 501, `{"featureFlags":["beta"]}`: 501} {
+		admin.ok(status, "POST", api+"/auth/app-portal-access/app_acme", body)
+	}
+	admin.ok(501, "POST", api+"/auth/app/app_acme/expire-all", `{"sessionIds":["jane"]}`)
+	c.as(c.OtherKey).ok(404, "POST", api+"/auth/app-portal-access/app_acme", `{}`)
+	c.as(c.Env.Key(systemstest.Tenant, models.RoleRead)).ok(403, "POST", api+"/auth/app-portal-access/app_acme", `{}`)
+}
+
+func TestEventTypesAreImportedAndExported(t *testing.T) {
+	t.Parallel()
+	c := newClient(t)
+	admin := c.as(hookstest.AdminKey)
+	const spec = `{"openapi":"3.1.0","info":{"title":"t","version":"1"},"webhooks":{"pet.new":{"post":{"description":"A pet","requestBody":{"content":{"application/json":{"schema":{"$ref":"#/components/schemas/Pet"}}}}}}},
+		"components":{"schemas":{"Pet":{"type":"object","required":["id"]}}}}`
+	const path = api + "/event-type/import/openapi"
+	dry := admin.ok(200, "POST", path, `{"spec":`+spec+`,"dryRun":true}`)["data"].(map[string]any)
+	require.Equal(t, []any{}, dry["modified"])
+	require.Equal(t, "pet.new", dry["to_modify"].([]any)[0].(map[string]any)["name"])
+	admin.ok(404, "GET", api+"/event-type/pet.new", "")
+	require.Equal(t, []any{"pet.new"}, admin.ok(200, "POST", path, `{"spec":`+spec+`}`)["data"].(map[string]any)["modified"])
+	require.Equal(t, []any{}, admin.ok(200, "POST", path, `{"specRaw":`+quoted(spec)+`}`)["data"].(map[string]any)["modified"])
+	made := admin.ok(200, "GET", api+"/event-type/pet.new", "")
+	require.Equal(t, "A pet", made["description"])
+	require.Equal(t, []any{"id"}, made["schemas"].(map[string]any)["1"].(map[string]any)["required"])
+	for body, status := range map[string]int{`{}`: 422, `{"spec":` + spec + `,"specRaw":"{}"}`: 422, `{"specRaw":"openapi: 3.1.0"}`: 422, `{"spec":{"openapi":"3.0.0"}}`: 422} {
+		admin.ok(status, "POST", path, body)
+	}
+	c.endpoint(`{"url":"https://a.example","filterTypes":["order.paid"]}`)
+	admin.ok(409, "POST", path, `{"spec":`+spec+`,"replaceAll":true}`)
+
+	// What is exported can be imported, here and elsewhere. What it does not have stays.
+	_, err := c.Hooks.PutEventType(t.Context(), models.EventType{Name: "order.created", Description: "An order", Example: `{"total":1}`})
+	require.NoError(t, err)
+	w := admin.call("POST", api+"/environment/export", "")
+	require.Equal(t, http.StatusOK, w.Code)
+	export := w.Body.String()
+	admin.ok(204, "POST", api+"/environment/import", export)
+	kept, err := c.Hooks.EventType(t.Context(), "", "order.created")
+	require.NoError(t, err)
+	require.JSONEq(t, `{"total":1}`, kept.Example)
+	other := newClient(t).as(hookstest.AdminKey)
+	other.ok(204, "POST", api+"/environment/import", export)
+	moved := other.ok(200, "GET", api+"/event-type/pet.new", "")
+	require.Equal(t, []any{made["description"], made["schemas"]}, []any{moved["description"], moved["schemas"]})
+	for body, status := range map[string]int{`{"connectors":[{"name":"c"}]}`: 501, `{"settings":{"a":1}}`: 501, `{"eventTypes":[{"name":"a b","description":""}]}`: 422,
+		`{"eventTypes":[{"name":"a","description":"","archived":true}]}`: 501, `{"eventTypes":[{"description":""}]}`: 422} {
+		admin.ok(status, "POST", api+"/environment/import", body)
+	}
+	c.ok(403, "POST", api+"/environment/export", "")
+}
+
+func quoted(text string) string {
+	b, err := json.Marshal(text)
+	if err != nil {
+		panic(err) // texts encode
+	}
+	return string(b)
+}
