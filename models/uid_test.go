@@ -64,8 +64,16 @@ func TestTenantUIDs(t *testing.T) {
 		require.NoError(t, name(globex, "globex"), "its own id")
 		_, err := s.PutTenant(t.Context(), &models.Tenant{Slug: "crm"})
 		require.ErrorIs(t, err, models.ErrUIDTaken)
-		_, err = s.PutTenant(t.Context(), &models.Tenant{Slug: "acme", Name: "New"})
+		_, err = s.PutTenant(t.Context(), &models.Tenant{Slug: "acme", Name: "New", UID: "new"})
 		require.NoError(t, err)
+		for _, taken := range []string{"crm", "acme", "globex"} {
+			_, err = s.PutTenant(t.Context(), &models.Tenant{Slug: "initech", UID: taken})
+			require.ErrorIs(t, err, models.ErrUIDTaken, taken)
+		}
+		created, err := s.PutTenant(t.Context(), &models.Tenant{Slug: "initech", UID: "erp"})
+		require.NoError(t, err)
+		require.True(t, created)
+		require.ErrorIs(t, name(globex, "erp"), models.ErrUIDTaken)
 		found, err := s.TenantByUID(t.Context(), "crm")
 		require.NoError(t, err)
 		require.Equal(t, "New", found.Name)
