@@ -16,19 +16,18 @@ import (
 )
 
 func attempts(api *systems.API) {
-	expanded := systems.Field{Name: "expanded_statuses", Kind: systems.Flag}
 	status := systems.Field{Name: "status", Kind: systems.Number, Max: statusCanceled}
 	class := systems.Field{Name: "status_code_class", Kind: systems.Number, Max: 500}
 	withMsg := systems.Field{Name: "with_msg", Kind: systems.Flag}
 	api.Handle(systems.Operation{Method: http.MethodGet, Path: oneApp + "/attempt/endpoint/:endpoint_id",
-		Query: slices.Concat(paging, bounds, []systems.Field{status, class, withMsg, expanded})}, listByEndpoint)
+		Query: slices.Concat(paging, bounds, []systems.Field{status, class, withMsg})}, listByEndpoint)
 	api.Handle(systems.Operation{Method: http.MethodGet, Path: oneApp + "/attempt/msg/:msg_id",
-		Query: slices.Concat(paging, bounds, []systems.Field{status, class, {Name: "endpoint_id"}, expanded})}, listByMessage)
-	api.Handle(systems.Operation{Method: http.MethodGet, Path: oneMessage + "/attempt/:attempt_id", Query: []systems.Field{expanded}}, showAttempt)
+		Query: slices.Concat(paging, bounds, []systems.Field{status, class, {Name: "endpoint_id"}})}, listByMessage)
+	api.Handle(systems.Operation{Method: http.MethodGet, Path: oneMessage + "/attempt/:attempt_id", Query: []systems.Field{withContent, expanded}}, showAttempt)
 	api.Handle(systems.Operation{Method: http.MethodDelete, Path: oneMessage + "/attempt/:attempt_id/content"}, expungeAttempt)
 	api.Handle(systems.Operation{Method: http.MethodGet, Path: oneEndpoint + "/msg",
-		Query: slices.Concat(paging, bounds, []systems.Field{status, expanded})}, listAttemptedMessages)
-	api.Handle(systems.Operation{Method: http.MethodGet, Path: oneMessage + "/endpoint", Query: paging}, listDestinations)
+		Query: slices.Concat(paging, bounds, []systems.Field{status})}, listAttemptedMessages)
+	api.Handle(systems.Operation{Method: http.MethodGet, Path: oneMessage + "/endpoint", Query: slices.Concat(paging, []systems.Field{expanded})}, listDestinations)
 	api.Handle(systems.Operation{Method: http.MethodPost, Path: oneMessage + "/endpoint/:endpoint_id/resend"}, resend)
 }
 
@@ -192,7 +191,7 @@ func showAttempt(q *systems.Request) error {
 	if err != nil {
 		return err
 	}
-	q.PureJSON(http.StatusOK, attemptOf(q, &a, true))
+	q.PureJSON(http.StatusOK, attemptOf(q, &a, flag(q, "with_content", true)))
 	return nil
 }
 
@@ -364,7 +363,7 @@ func listDestinations(q *systems.Request) error {
 	data := make([]destination, len(deliveries))
 	for i := range deliveries {
 		of := cmp.Or(webhooks[ids[i]], &models.Webhook{ID: ids[i]})
-		data[i] = destination{endpointOf(q, of), progressOf(&deliveries[i], true)}
+		data[i] = destination{endpointOf(q, of), progressOf(&deliveries[i], flag(q, "expanded_statuses", false))}
 	}
 	return answerList(q, w, data, func(d *destination) string { return d.ID }, next != "")
 }

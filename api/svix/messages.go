@@ -19,14 +19,17 @@ import (
 // withContent is whether the answer has what was sent, which is so unless a client says otherwise.
 var withContent = systems.Field{Name: "with_content", Kind: systems.Flag}
 
+// expanded is whether the answer tells what was canceled from what was received. Newer clients ask so everywhere.
+var expanded = systems.Field{Name: "expanded_statuses", Kind: systems.Flag}
+
 // bounds narrow a list of messages or attempts.
 var bounds = []systems.Field{{Name: "before"}, {Name: "after"}, {Name: "event_types", Kind: systems.JoinedNames}, {Name: "channel"}, {Name: "tag"},
-	withContent}
+	withContent, expanded}
 
 func messages(api *systems.API) {
 	api.Handle(systems.Operation{Method: http.MethodGet, Path: messagesOf, Query: slices.Concat(paging, bounds)}, listMessages)
 	api.Handle(systems.Operation{Method: http.MethodPost, Path: messagesOf, Roles: []models.Role{models.RolePublish}, Publishes: true, MakesTenant: true,
-		Query: []systems.Field{withContent}, Body: systems.JSON, Fields: []systems.Field{
+		Query: []systems.Field{withContent, expanded}, Body: systems.JSON, Fields: []systems.Field{
 			{Name: "eventType", Required: true},
 			{Name: "payload", Kind: systems.Raw, Required: true},
 			{Name: "eventId"},
@@ -40,7 +43,7 @@ func messages(api *systems.API) {
 		}}, createMessage)
 	api.Handle(systems.Operation{Method: http.MethodPost, Path: messagesOf + "/precheck/active", Roles: []models.Role{models.RolePublish}, Body: systems.JSON,
 		Fields: []systems.Field{{Name: "eventType", Required: true}, {Name: "channels", Kind: systems.Names}}}, precheck)
-	api.Handle(systems.Operation{Method: http.MethodGet, Path: oneMessage, Query: []systems.Field{withContent}}, showMessage)
+	api.Handle(systems.Operation{Method: http.MethodGet, Path: oneMessage, Query: []systems.Field{withContent, expanded}}, showMessage)
 	api.Handle(systems.Operation{Method: http.MethodDelete, Path: oneMessage + "/content"}, expungeMessage)
 }
 
