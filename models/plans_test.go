@@ -305,7 +305,7 @@ func TestQueriesUseIndexes(t *testing.T) {
 			return err
 		}},
 		{"what is pending of a webhook", 2 * 20, func(ctx context.Context, tx *models.Store) error {
-			untried, tried, err := tx.CountPending(ctx, w.Tenant, w.ID, before.Add(-2000*time.Minute), s.Now(), 15)
+			untried, tried, err := tx.CountPending(ctx, w.Tenant, w.ID, time.Unix(0, 0), s.Now(), 15)
 			require.Equal(t, int64(15), untried+tried)
 			return err
 		}},
