@@ -296,11 +296,11 @@ func TestQueriesUseIndexes(t *testing.T) {
 		{"calls with a status", perTenant + 4*60, calls(models.CallFilter{StatusCode: 500})},
 		{"calls not received", perTenant + 4*60, calls(models.CallFilter{Received: new(false)})},
 		{"calls of types", 3*perTenant + 4*60, calls(models.CallFilter{EventTypes: []string{"order.created"}})},
-		{"attempts of a webhook", 4 * 60, func(ctx context.Context, tx *models.Store) error {
+		{"attempts of a webhook", 6 * 60, func(ctx context.Context, tx *models.Store) error {
 			_, _, err := tx.ListAttempts(ctx, w.Tenant, models.AttemptFilter{WebhookID: w.ID}, page)
 			return err
 		}},
-		{"attempts of a webhook, the other way", 4 * 60, func(ctx context.Context, tx *models.Store) error {
+		{"attempts of a webhook, the other way", 6 * 60, func(ctx context.Context, tx *models.Store) error {
 			_, _, err := tx.ListAttempts(ctx, w.Tenant, models.AttemptFilter{WebhookID: w.ID}, models.Page{Limit: 50, Reverse: true})
 			return err
 		}},
