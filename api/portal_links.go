@@ -23,7 +23,7 @@ type PortalLinkInput struct {
 type PortalLink struct {
 	ID           string      `json:"id" example:"lnk_0198c0de-0000-7000-8000-000000000009"`
 	URL          string      `json:"url" doc:"Opens the portal, once, within five minutes. It is shown this once." example:"https://posthorn.example/portal/open?code=phc_5ZGyqE…"`
-	Token        string      `json:"token" doc:"Calls /v1 as a key does, with the link's role, within its tenant. It is shown this once." example:"pht_5ZGyqE…"`
+	Token        string      `json:"token" doc:"Calls /v1 and /svix as a key does, with the link's role, within its tenant. It is shown this once." example:"pht_5ZGyqE…"`
 	Role         models.Role `json:"role" enum:"tenant,read"`
 	Name         string      `json:"name"`
 	Capabilities []string    `json:"capabilities"`
