@@ -227,13 +227,22 @@ func (s *Store) Ping(ctx context.Context) error {
 	return pool.PingContext(ctx)
 }
 
-// Pool gives the connection pool's figures, for the metrics.
+// Pool gives the connection pool's figures.
 func (s *Store) Pool() sql.DBStats {
 	pool, err := s.db.DB()
 	if err != nil {
 		return sql.DBStats{}
 	}
 	return pool.Stats()
+}
+
+// Pools returns the figures of the connection pools by name, for the metrics: "main", and on PostgreSQL also "reads".
+func (s *Store) Pools() map[string]sql.DBStats {
+	all := map[string]sql.DBStats{"main": s.Pool()}
+	if s.postgres {
+		all["reads"] = s.reader.Pool()
+	}
+	return all
 }
 
 const (

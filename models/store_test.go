@@ -244,6 +244,9 @@ func TestWhatIsOpenAnswers(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		require.NoError(t, s.Ping(t.Context()))
 		require.Positive(t, s.Pool().MaxOpenConnections)
+		for name, pool := range s.Pools() {
+			require.Positive(t, pool.MaxOpenConnections, name)
+		}
 		require.Equal(t, time.UTC, s.Now().Location())
 	})
 }

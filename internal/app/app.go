@@ -118,6 +118,7 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 		_ = a.store.Close()
 		return nil, err
 	}
+	metrics.WatchPools(a.registry, a.store.Pools)
 	a.sender = sender.New(sender.Config{AllowHTTP: o.Config.AllowHTTP, AllowNetworks: o.Config.AllowNetworks,
 		AllowLoopbackHTTP: o.Dev, UserAgent: "Posthorn/" + o.Version, MaxIdleConns: o.Config.IdleLimit(), Now: a.store.Clock})
 	a.posts, a.breaker = a.newPosts(), a.newBreaker()

@@ -3,7 +3,11 @@
 // It must not import any package of Posthorn.
 package metrics
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"database/sql"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
 
 // Metrics is every metric of one process.
 type Metrics struct {
@@ -39,8 +43,12 @@ func New(r prometheus.Registerer) *Metrics {
 		r.MustRegister(c)
 		return c
 	}
-	counters := func(name, label, help string) *prometheus.CounterVec {
+	// The values that are known begin at 0: Prometheus would not see the first increase of a series that begins at 1.
+	counters := func(name, label, help string, values ...string) *prometheus.CounterVec {
 		c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "posthorn_" + name, Help: help}, []string{label})
+		for _, value := range values {
+			c.WithLabelValues(value)
+		}
 		r.MustRegister(c)
 		return c
 	}
@@ -55,22 +63,28 @@ func New(r prometheus.Registerer) *Metrics {
 		return h
 	}
 	m := &Metrics{
-		Accepted:       counter("events_accepted_total", "Events stored, each with everything owed of it."),
-		Attempts:       counters("attempts_total", "outcome", "POSTs made, by outcome: received, failed or gone; local could not be made and counts for nobody."),
+		Accepted: counter("events_accepted_total", "Events stored, each with everything owed of it."),
+		Attempts: counters("attempts_total", "outcome", "POSTs made, by outcome: received, failed or gone; local could not be made and counts for nobody.",
+			"received", "failed", "gone", "local"),
 		AttemptSeconds: histogram("attempt_duration_seconds", "How long POSTs took.", []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 15, 30, 60}),
-		LocalFailures:  counters("local_failures_total", "reason", "POSTs that Posthorn could not make, by what it lacked: file_descriptors, ports, memory, network, resolver or certificates."),
-		Deliveries:     counters("deliveries_finished_total", "status", "Deliveries that ended: delivered or failed."),
-		PutOff:         counters("deliveries_put_off_total", "reason", "Deliveries put off without an attempt, for trouble that is not the receiver's: unreadable or no_slot."),
-		Starts:         counters("workflow_starts_total", "result", "Dispatch workflows started, by result: started, exists or failed."),
-		DispatchSize:   histogram("dispatch_deliveries", "Deliveries a dispatch was started with.", []float64{1, 2, 4, 8, 16, 32, 64, 128, 256}),
-		Waiting:        gauge("waiting_deliveries", "Accepted deliveries that wait in this process for a shared dispatch."),
-		Catches:        counter("reconciler_catches_total", "Deliveries the reconciler had to dispatch again. In health it does not move."),
-		JobRows:        counters("job_rows_total", "kind", "Rows changed by the pages that follow a large act, by kind of job: hold, cancel, keep, erase, count, fanout or purge."),
-		Notified:       counters("notifications_total", "result", "Notifications to administrators: sent, skipped (nobody was reached) or failed."),
-		Pending:        gauge("backlog_pending_deliveries", "Deliveries that are pending, in the whole installation. Counted at every look of the reconciler, or less often where counting takes long."),
-		Held:           gauge("backlog_held_deliveries", "Deliveries that are held, in the whole installation. Counted as the pending are."),
-		OldestDue:      gauge("oldest_undispatched_seconds", "How long the longest overdue pending delivery has been due; 0 = none is overdue."),
-		Paused:         gauge("paused_in_temporal", "Overdue deliveries whose workflow, or an activity of it, somebody has paused in Temporal."),
+		LocalFailures: counters("local_failures_total", "reason", "POSTs that Posthorn could not make, by what it lacked: file_descriptors, ports, memory, network, resolver or certificates.",
+			"file_descriptors", "ports", "memory", "network", "resolver", "certificates"),
+		Deliveries: counters("deliveries_finished_total", "status", "Deliveries that ended: delivered or failed.",
+			"delivered", "failed"),
+		PutOff: counters("deliveries_put_off_total", "reason", "Deliveries put off without an attempt, for trouble that is not the receiver's: unreadable or no_slot.",
+			"unreadable", "no_slot"),
+		Starts: counters("workflow_starts_total", "result", "Dispatch workflows started, by result: started, exists or failed.",
+			"started", "exists", "failed"),
+		DispatchSize: histogram("dispatch_deliveries", "Deliveries a dispatch was started with.", []float64{1, 2, 4, 8, 16, 32, 64, 128, 256}),
+		Waiting:      gauge("waiting_deliveries", "Accepted deliveries that wait in this process for a shared dispatch."),
+		Catches:      counter("reconciler_catches_total", "Deliveries the reconciler had to dispatch again. In health it does not move."),
+		JobRows:      counters("job_rows_total", "kind", "Rows changed by the pages that follow a large act, by kind of job: hold, cancel, keep, erase, count, fanout or purge."),
+		Notified: counters("notifications_total", "result", "Notifications to administrators: sent, skipped (nobody was reached) or failed.",
+			"sent", "skipped", "failed"),
+		Pending:   gauge("backlog_pending_deliveries", "Deliveries that are pending, in the whole installation. Counted at every look of the reconciler, or less often where counting takes long."),
+		Held:      gauge("backlog_held_deliveries", "Deliveries that are held, in the whole installation. Counted as the pending are."),
+		OldestDue: gauge("oldest_undispatched_seconds", "How long the longest overdue pending delivery has been due; 0 = none is overdue."),
+		Paused:    gauge("paused_in_temporal", "Overdue deliveries whose workflow, or an activity of it, somebody has paused in Temporal."),
 	}
 	m.Backlog = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "posthorn_webhook_backlog_deliveries",
 		Help: "Pending deliveries of the webhooks with the longest queues."}, []string{"webhook"})
@@ -104,4 +118,39 @@ func WatchBreaker(r prometheus.Registerer, open func() bool) {
 		}
 		return 0
 	}))
+}
+
+// WatchPools registers figures of the pools of database connections of this process, by pool, read when they are asked for.
+func WatchPools(r prometheus.Registerer, read func() map[string]sql.DBStats) {
+	r.MustRegister(pools{read: read})
+}
+
+type pools struct{ read func() map[string]sql.DBStats }
+
+func ofPool(name, help string) *prometheus.Desc {
+	return prometheus.NewDesc("posthorn_db_"+name, help, []string{"pool"}, nil)
+}
+
+var (
+	poolMax     = ofPool("connections_max", "Database connections that this process may have at most, by pool: main, or reads for what the APIs only read.")
+	poolInUse   = ofPool("connections_in_use", "Database connections in use in this process, by pool.")
+	poolWaits   = ofPool("connection_waits_total", "How often this process had no free database connection at once, by pool.")
+	poolWaitSec = ofPool("connection_wait_seconds_total", "How long this process waited for free database connections, all waits together, by pool.")
+)
+
+// Describe is prometheus.Collector's.
+func (pools) Describe(out chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{poolMax, poolInUse, poolWaits, poolWaitSec} {
+		out <- d
+	}
+}
+
+// Collect is prometheus.Collector's.
+func (p pools) Collect(out chan<- prometheus.Metric) {
+	for name, s := range p.read() {
+		out <- prometheus.MustNewConstMetric(poolMax, prometheus.GaugeValue, float64(s.MaxOpenConnections), name)
+		out <- prometheus.MustNewConstMetric(poolInUse, prometheus.GaugeValue, float64(s.InUse), name)
+		out <- prometheus.MustNewConstMetric(poolWaits, prometheus.CounterValue, float64(s.WaitCount), name)
+		out <- prometheus.MustNewConstMetric(poolWaitSec, prometheus.CounterValue, s.WaitDuration.Seconds(), name)
+	}
 }
