@@ -13,10 +13,14 @@ SERVER_TAGS := disable_grpc_modules
 GOLANGCI_VERSION      := v2.15.0
 WORKFLOWCHECK_VERSION := v0.6.0
 OAPI_CODEGEN_VERSION  := v2.8.2
+HELM_VERSION          := v4.3.2
+PROMTOOL_VERSION      := v0.316.0
 TOOLS         := $(CURDIR)/.cache/bin
 GOLANGCI      := $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION)
 WORKFLOWCHECK := $(TOOLS)/workflowcheck-$(WORKFLOWCHECK_VERSION)
 OAPI_CODEGEN  := $(TOOLS)/oapi-codegen-$(OAPI_CODEGEN_VERSION)
+HELM          := $(TOOLS)/helm-$(HELM_VERSION)
+PROMTOOL      := $(TOOLS)/promtool-$(PROMTOOL_VERSION)
 
 # One PostgreSQL for whatever is run through it. It is thrown away, so it need not survive a crash of the machine.
 PGTEST := go run ./test/pgtest/cmd/pgtest -fast --
@@ -46,7 +50,7 @@ build-lean: ## build bin/posthorn-lean: what the image carries, without dev
 
 .PHONY: test
 test: ## test everything, on a private PostgreSQL that it starts (and installs, if there is none)
-	@$(PGTEST) $(MAKE) --no-print-directory --keep-going test-lean test-server
+	@$(PGTEST) $(MAKE) --no-print-directory --keep-going test-lean test-server test-observe
 
 .PHONY: test-lean
 test-lean:
@@ -55,6 +59,19 @@ test-lean:
 .PHONY: test-server
 test-server:
 	cd devserver && go test -timeout 20m -tags $(SERVER_TAGS) $(TESTFLAGS) ./...
+
+.PHONY: test-observe
+test-observe:
+	cd test/deploy && go test ./observe
+
+.PHONY: check-deploy
+check-deploy: $(HELM) $(PROMTOOL) ## check the dashboards, alerts, Helm chart and Compose file (builds helm and promtool)
+	cd deploy/prometheus && $(PROMTOOL) check rules --lint=all posthorn.rules.yaml && $(PROMTOOL) test rules posthorn.rules.test.yaml
+	cd test/deploy && go vet ./... && HELM=$(HELM) go test ./...
+
+.PHONY: chart-schemas
+chart-schemas: ## write the schemas of Kubernetes' kinds that check-deploy judges the chart by
+	cd test/deploy && go run ./cmd/schemas schemas
 
 # How long each target is fuzzed.
 FUZZTIME ?= 1m
@@ -147,6 +164,14 @@ client: $(OAPI_CODEGEN) ## generate the Go client from the OpenAPI document
 	go test ./client/openapi -count 1 -update
 	cd client && $(OAPI_CODEGEN) -config oapi-codegen.yaml openapi/openapi.json
 	cd client && sha256sum openapi/openapi.json oapi-codegen.yaml client.gen.go >client.sum
+
+$(HELM):
+	GOBIN=$(TOOLS) go install helm.sh/helm/v4/cmd/helm@$(HELM_VERSION)
+	mv $(TOOLS)/helm $@
+
+$(PROMTOOL):
+	GOBIN=$(TOOLS) go install -tags remove_all_sd github.com/prometheus/prometheus/cmd/promtool@$(PROMTOOL_VERSION)
+	mv $(TOOLS)/promtool $@
 
 $(OAPI_CODEGEN):
 	GOBIN=$(TOOLS) go install github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen@$(OAPI_CODEGEN_VERSION)
