@@ -187,6 +187,9 @@ func (a *Health) mail(ctx context.Context, n *models.Notification, w *models.Web
 		return nil
 	}
 	o.receipt, err = a.Mailer.Send(ctx, a.letter(n, w, t))
+	if o.receipt.Taken > 0 {
+		n.Detail.Told = t.AdminEmails
+	}
 	if errors.Is(err, notify.ErrRefused) { // the server would say the same to every other try
 		o.refusal = err
 		return nil
@@ -202,7 +205,7 @@ func (a *Health) letter(n *models.Notification, w *models.Webhook, t *models.Ten
 		mail.LastFailureAt = *n.Detail.LastFailureAt
 	}
 	if a.PublicURL != "" {
-		mail.Link = strings.TrimRight(a.PublicURL, "/") + "/v1/tenants/" + t.Slug + "/webhooks/" + w.ID
+		mail.Link = strings.TrimRight(a.PublicURL, "/") + "/portal/webhooks/" + w.ID
 	}
 	if n.Kind == models.NotifyDeactivated {
 		return notify.WebhookDeactivated(mail)

@@ -31,7 +31,8 @@ type Options struct {
 // Console serves the pages. It is safe for concurrent use.
 type Console struct {
 	Options
-	mux *http.ServeMux
+	mux     *http.ServeMux
+	streams *streams
 }
 
 // New makes a Console.
@@ -42,7 +43,7 @@ func New(o Options) *Console {
 	if o.Gate == nil {
 		o.Gate = callers.Default()
 	}
-	c := &Console{Options: o, mux: http.NewServeMux()}
+	c := &Console{Options: o, mux: http.NewServeMux(), streams: newStreams()}
 	c.mux.Handle("GET /console/static/", http.StripPrefix("/console/", http.FileServerFS(static)))
 	c.mux.HandleFunc("GET "+loginPath, c.login)
 	c.mux.HandleFunc("POST "+loginPath, c.signIn)
@@ -102,7 +103,7 @@ func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 const maxForm = 1 << 20
 
 // policy allows what the pages are made of: files of ours and nothing inline.
-const policy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors "
+const policy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors "
 
 // harden adds what every page carries. Only the portal is embedded, and only by the pages of listed origins.
 func (c *Console) harden(h http.Header, r *http.Request) {

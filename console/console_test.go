@@ -106,13 +106,14 @@ func TestTheLocalSignInLink(t *testing.T) {
 }
 
 // walk is every page with its parameters filled in.
-func (s *site) walk(base string, staff bool, webhook, event, delivery string) (all []console.Page) {
+func (s *site) walk(base string, staff bool, things furniture) (all []console.Page) {
 	for _, p := range console.Pages() {
 		if p.Staff != staff {
 			continue
 		}
 		path := p.Path
-		for kind, id := range map[string]string{"/webhooks/": webhook, "/events/": event, "/deliveries/": delivery, "/keys/": "key_1"} {
+		for kind, id := range map[string]string{"/webhooks/": things.webhook, "/events/": things.event, "/deliveries/": things.delivery,
+			"/recoveries/": things.recovery, "/keys/": "key_1"} {
 			path = strings.Replace(path, kind+"{id}", kind+id, 1)
 		}
 		action := "retry"
@@ -127,11 +128,18 @@ func (s *site) walk(base string, staff bool, webhook, event, delivery string) (a
 	return all
 }
 
-func (s *site) furnish() (webhook, event, delivery string) {
+// furniture is one of each thing that a tenant has.
+type furniture struct{ webhook, event, delivery, recovery string }
+
+func (s *site) furnish() (f furniture) {
 	s.t.Helper()
-	webhook = s.Webhook("acme", "https://shop.example/hook?token=t0ken").ID
-	event = s.Publish("acme", "order.created", `{"order":42}`)
-	return webhook, event, s.Deliveries("acme", event)[0].ID
+	f.webhook = s.Webhook("acme", "https://shop.example/hook?token=t0ken").ID
+	f.event = s.Publish("acme", "order.created", `{"order":42}`)
+	f.delivery = s.Deliveries("acme", f.event)[0].ID
+	recovery, err := s.Hooks.Recover(s.t.Context(), "acme", f.webhook, hooks.RecoveryRequest{})
+	require.NoError(s.t, err)
+	f.recovery = recovery.ID
+	return f
 }
 
 func (s *site) log() int {
@@ -144,13 +152,13 @@ func (s *site) log() int {
 func TestWhoMaySeeAndDoWhat(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	webhook, event, delivery := s.furnish()
+	things := s.furnish()
 	globex := s.signedIn(s.Tenant("globex"))
 	reader, link := s.signedIn(s.Key("acme", models.RoleRead)), s.through(hooks.LinkRequest{Role: models.RoleRead})
 	staff := s.signedIn(hookstest.AdminKey)
 	before := s.log()
-	form := url.Values{"url": {"https://shop.example/new"}, "role": {"read"}, "name": {"x"}, "id": {"x"}, "system": {"up42"}}
-	for _, p := range s.walk("/portal", false, webhook, event, delivery) {
+	form := url.Values{"url": {"https://shop.example/new"}, "role": {"read"}, "name": {"x"}, "id": {"x"}, "system": {"up42"}, "held": {"yes"}}
+	for _, p := range s.walk("/portal", false, things) {
 		if strings.Contains(p.Path, "_") && p.Path != "/portal/keys/key_1/revoke" { // it names a thing of acme's
 			require.Equal(t, http.StatusNotFound, globex.do(p.Method, p.Path, form).status, "%s %s", p.Method, p.Path)
 		}
@@ -163,7 +171,7 @@ func TestWhoMaySeeAndDoWhat(t *testing.T) {
 			reader.do(p.Method, p.Path, form).is(http.StatusOK)
 		}
 	}
-	pages := append(s.walk("/console/tenants/acme", false, webhook, event, delivery), s.walk("/console", true, "", "", "")...)
+	pages := append(s.walk("/console/tenants/acme", false, things), s.walk("/console", true, furniture{})...)
 	for _, p := range pages {
 		for _, b := range []*browser{reader, link, s.browser()} {
 			b.cookies["posthorn_console"] = &http.Cookie{Name: "posthorn_console", Path: "/console"}
@@ -190,11 +198,11 @@ func TestWhoMaySeeAndDoWhat(t *testing.T) {
 func TestPagesCarryTheirHeaders(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	webhook, event, delivery := s.furnish()
+	things := s.furnish()
 	staff := s.signedIn(hookstest.AdminKey)
 	owner := s.signedIn(s.key)
-	pages := append(s.walk("/console/tenants/acme", false, webhook, event, delivery), s.walk("/console", true, "", "", "")...)
-	pages = append(pages, s.walk("/portal", false, webhook, event, delivery)...)
+	pages := append(s.walk("/console/tenants/acme", false, things), s.walk("/console", true, furniture{})...)
+	pages = append(pages, s.walk("/portal", false, things)...)
 	pages = append(pages, console.Page{Method: "GET", Path: "/console/login"}, console.Page{Method: "GET", Path: "/portal/open?code=x"},
 		console.Page{Method: "GET", Path: "/console/nothing"}, console.Page{Method: "GET", Path: "/console/static/style.css"})
 	for _, p := range pages {
@@ -206,7 +214,7 @@ func TestPagesCarryTheirHeaders(t *testing.T) {
 			b, ancestors = owner, "https://shop.example"
 		}
 		d := b.get(p.Path)
-		require.Equal(t, "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors "+ancestors,
+		require.Equal(t, "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors "+ancestors,
 			d.header.Get("Content-Security-Policy"), p.Path)
 		require.Equal(t, "no-store", d.header.Get("Cache-Control"), p.Path)
 		require.Equal(t, "nosniff", d.header.Get("X-Content-Type-Options"))
@@ -229,7 +237,7 @@ func TestPagesCarryTheirHeaders(t *testing.T) {
 		}
 	}
 	reader := s.signedIn(s.Key("acme", models.RoleRead))
-	for _, p := range s.walk("/portal", false, webhook, event, delivery) {
+	for _, p := range s.walk("/portal", false, things) {
 		if p.Method == http.MethodGet {
 			require.NotContains(t, reader.get(p.Path).body, "t0ken", "a URL's query is not for readers: %s", p.Path)
 		}
@@ -237,10 +245,10 @@ func TestPagesCarryTheirHeaders(t *testing.T) {
 
 	before := s.log()
 	owner.header.Set("Sec-Fetch-Site", "cross-site")
-	require.Equal(t, http.StatusForbidden, owner.post("/portal/webhooks/"+webhook+"/disable", nil).status)
+	require.Equal(t, http.StatusForbidden, owner.post("/portal/webhooks/"+things.webhook+"/disable", nil).status)
 	owner.header.Set("Sec-Fetch-Site", "same-origin")
 	require.Equal(t, before, s.log())
-	owner.post("/portal/webhooks/"+webhook+"/disable", nil).is(http.StatusSeeOther)
+	owner.post("/portal/webhooks/"+things.webhook+"/disable", nil).is(http.StatusSeeOther)
 }
 
 func TestATheme(t *testing.T) {

@@ -3,6 +3,8 @@ package console
 import (
 	"errors"
 	"net/http"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/posthorn/posthorn/internal/hooks"
@@ -11,7 +13,20 @@ import (
 
 // instant reads a time of a filter, as a browser's field for it writes it, or in RFC 3339. Both are UTC where they do not say.
 func (v *visit) instant(name string) (time.Time, error) {
-	text := v.query(name)
+	t, err := parseInstant(v.query(name))
+	if err != nil {
+		return t, hooks.Refuse(hooks.Invalid, "%s %s", name, err)
+	}
+	return t, nil
+}
+
+// errInstant and errNumber are what is wrong with a text that is none.
+var (
+	errInstant = errors.New("must be a time such as 2026-01-02T15:04")
+	errNumber  = errors.New("must be a number")
+)
+
+func parseInstant(text string) (time.Time, error) {
 	if text == "" {
 		return time.Time{}, nil
 	}
@@ -20,7 +35,27 @@ func (v *visit) instant(name string) (time.Time, error) {
 			return t, nil
 		}
 	}
-	return time.Time{}, hooks.Refuse(hooks.Invalid, "%s must be a time such as 2026-01-02T15:04", name)
+	return time.Time{}, errInstant
+}
+
+// parseNumber reads a number; 0 if there is none.
+func parseNumber(text string) (float64, error) {
+	if text == "" {
+		return 0, nil
+	}
+	n, err := strconv.ParseFloat(text, 64)
+	if err != nil {
+		return 0, errNumber
+	}
+	return n, nil
+}
+
+// filterTenant is the tenant that a list is of: the page's, or on a page of all the one that the address asks for; "" = all.
+func (v *visit) filterTenant() (id string, err error) {
+	if slug := v.query("tenant"); v.tenant == "" && slug != "" {
+		return v.Hooks.TenantID(v.r.Context(), v.session.Principal, slug)
+	}
+	return v.tenant, nil
 }
 
 func (v *visit) window() (since, until time.Time, err error) {
@@ -36,19 +71,31 @@ func (v *visit) deliveries() error {
 	}
 	f := models.DeliveryFilter{WebhookID: v.query("webhook"), EventID: v.query("event"), EventType: v.query("type"),
 		Status: models.DeliveryStatus(v.query("status")), Since: since, Until: until}
-	rows, next, err := v.Hooks.Deliveries(v.r.Context(), v.tenant, f, v.after())
+	tenant, err := v.filterTenant()
+	if err != nil {
+		return err
+	}
+	rows, next, err := v.Hooks.Deliveries(v.r.Context(), tenant, f, v.after())
+	if err != nil {
+		return err
+	}
+	last, err := v.Hooks.LastAttempts(v.r.Context(), rows)
 	if err != nil {
 		return err
 	}
 	return v.show(http.StatusOK, "deliveries", "Deliveries", struct {
 		Deliveries   []models.Delivery
+		Last         map[string]models.Attempt
 		Next         string
 		Filter       models.DeliveryFilter
 		Since, Until string
 		Statuses     []models.DeliveryStatus
-	}{rows, v.more(next), f, v.query("since"), v.query("until"),
-		[]models.DeliveryStatus{models.Pending, models.Delivered, models.Failed, models.Held, models.Canceled}})
+		Address      string
+		Of           string
+	}{rows, last, v.more(next), f, v.query("since"), v.query("until"), deliveryStatuses, v.r.URL.Path, v.query("tenant")})
 }
+
+var deliveryStatuses = []models.DeliveryStatus{models.Pending, models.Delivered, models.Failed, models.Held, models.Canceled}
 
 func (v *visit) delivery() error {
 	t, err := v.Hooks.Delivery(v.r.Context(), v.tenant, v.r.PathValue("id"))
@@ -58,10 +105,57 @@ func (v *visit) delivery() error {
 	if v.at != console { // the engine's pages are for the staff
 		t.UIURL = ""
 	}
-	return v.show(http.StatusOK, "delivery", t.EventType+" "+short(t.ID), struct {
-		hooks.Timeline
-		CanRetry, CanPause, CanResume, CanCancel bool
-	}{t, true, t.Status == models.Pending, t.Status == models.Held, t.Status == models.Pending || t.Status == models.Held})
+	w, err := v.Hooks.Webhook(v.r.Context(), v.tenant, t.WebhookID)
+	if refused, ok := errors.AsType[*hooks.Error](err); ok && refused.Code == hooks.NotFound {
+		w = models.Webhook{ID: t.WebhookID, Name: "deleted webhook"}
+	} else if err != nil {
+		return err
+	}
+	body := deliveryBody{Timeline: t, Webhook: w, Why: whyDelivery(&t, &w), CanPause: t.Status == models.Pending,
+		CanResume: t.Status == models.Held, CanCancel: t.Status == models.Pending || t.Status == models.Held}
+	if len(t.Upcoming) > 0 {
+		body.Next, body.Later = &t.Upcoming[0], t.Upcoming[1:]
+	}
+	return v.show(http.StatusOK, "delivery", t.EventType+" "+short(t.ID), body)
+}
+
+type deliveryBody struct {
+	hooks.Timeline
+	Webhook                        models.Webhook
+	Why                            string
+	Next                           *hooks.Planned
+	Later                          []hooks.Planned
+	CanPause, CanResume, CanCancel bool
+}
+
+// whyDelivery says in a sentence why a delivery is where it is, and what can be done.
+func whyDelivery(t *hooks.Timeline, w *models.Webhook) string {
+	reason := t.StatusReason
+	if reason != "" {
+		reason = ": " + reason
+	}
+	switch t.Status {
+	case models.Delivered:
+		return "The receiver has taken it."
+	case models.Failed:
+		return "Every retry is used up. Retry it now, or recover the webhook's failed deliveries."
+	case models.Held:
+		if w.Status != "" && w.Status != models.WebhookActive {
+			return "It is kept until the webhook, which is " + string(w.Status) + ", is active again" + reason + "."
+		}
+		return "It is put aside until somebody resumes it" + reason + "."
+	case models.Canceled:
+		return "It is not sent any more" + reason + "."
+	case models.Pending:
+		if t.StatusReason != "" {
+			return "It waits" + reason + "."
+		}
+		if t.Attempts == 0 {
+			return "It has not been attempted yet."
+		}
+		return "The last attempt failed; it is retried on its schedule."
+	}
+	return ""
 }
 
 // actOnDelivery does what a button of a delivery's page says.
@@ -94,16 +188,33 @@ func (v *visit) events() error {
 	if err != nil {
 		return err
 	}
-	f := models.EventFilter{Type: v.query("type"), Since: since, Until: until}
-	rows, next, _, err := v.Hooks.Events(v.r.Context(), v.tenant, hooks.EventSearch{EventFilter: f}, v.after())
+	search := hooks.EventSearch{EventFilter: models.EventFilter{Type: v.query("type"), Tag: v.query("tag"), Channel: v.query("channel"),
+		ExternalID: v.query("external_id"), Since: since, Until: until}, IdempotencyKey: v.query("idempotency_key"), Text: v.query("q")}
+	if text := v.query("attribute"); text != "" {
+		name, value, ok := strings.Cut(text, ":")
+		if !ok || name == "" {
+			return hooks.Refuse(hooks.Invalid, "attribute must be name:value")
+		}
+		search.Attribute = &models.Attribute{Name: strings.TrimSpace(name), Value: strings.TrimSpace(value)}
+	}
+	if search.Text != "" && search.Since.IsZero() && search.Until.IsZero() { // a search for text needs a time: the last day
+		search.Until = v.Hooks.Store.Now()
+		search.Since = search.Until.Add(-24 * time.Hour)
+	}
+	rows, next, complete, err := v.Hooks.Events(v.r.Context(), v.tenant, search, v.after())
 	if err != nil {
 		return err
 	}
 	return v.show(http.StatusOK, "events", "Events", struct {
-		Events             []models.Event
-		Next               string
-		Type, Since, Until string
-	}{rows, v.more(next), f.Type, v.query("since"), v.query("until")})
+		Events       []models.Event
+		Next         string
+		Search       hooks.EventSearch
+		Attribute    string
+		Since, Until string
+		Stopped      bool // before the end of the time
+		Narrow       bool // more is asked for than a type and a time
+	}{rows, v.more(next), search, v.query("attribute"), v.query("since"), v.query("until"), !complete,
+		search.Tag+search.Channel+search.ExternalID+search.IdempotencyKey+v.query("attribute")+search.Text != ""})
 }
 
 func (v *visit) event() error {
@@ -120,11 +231,45 @@ func (v *visit) event() error {
 	if err != nil {
 		return err
 	}
-	return v.show(http.StatusOK, "event", e.Type+" "+short(e.ID), struct {
+	last, err := v.Hooks.LastAttempts(ctx, deliveries)
+	if err != nil {
+		return err
+	}
+	body := struct {
 		Event            models.Event
 		Deliveries       []models.Delivery
+		Last             map[string]models.Attempt
 		More, FanningOut bool
-	}{e, deliveries, next != "", fanningOut[e.ID]})
+		Webhooks         []models.Webhook // that it can be sent to again
+	}{Event: e, Deliveries: deliveries, Last: last, More: next != "", FanningOut: fanningOut[e.ID]}
+	if v.may(owners) && e.ErasedAt == nil {
+		matching, _, err := v.Hooks.Webhooks(ctx, v.tenant, models.WebhookFilter{EventType: e.Type}, models.Page{Limit: 50})
+		if err != nil {
+			return err
+		}
+		for _, w := range matching {
+			if w.Hears(e.Channels) {
+				body.Webhooks = append(body.Webhooks, w)
+			}
+		}
+	}
+	return v.show(http.StatusOK, "event", e.Type+" "+short(e.ID), body)
+}
+
+// replayEvent sends an event again: to the webhooks chosen, or to all that match it.
+func (v *visit) replayEvent() error {
+	if err := v.readForm(); err != nil {
+		return err
+	}
+	id := v.r.PathValue("id")
+	_, recovery, err := v.Hooks.Replay(v.r.Context(), v.tenant, id, v.r.PostForm["webhook"])
+	if err != nil {
+		return err
+	}
+	if recovery != nil {
+		return v.done("/recoveries/"+escape(recovery.ID), "replayed")
+	}
+	return v.done("/events/"+escape(id), "replayed")
 }
 
 func (v *visit) eraseEvent() error {

@@ -29,6 +29,22 @@ func (v *visit) eventTypes() error { return v.showTypes("event-types", "Event ty
 // catalogue is what the tenant may register for.
 func (v *visit) catalogue() error { return v.showTypes("catalogue", "Catalogue") }
 
+// importCatalog loads the catalogue of a system for the tenant that the form names.
+func (v *visit) importCatalog() error {
+	if err := v.readForm(); err != nil {
+		return err
+	}
+	id, err := v.Hooks.TenantID(v.r.Context(), v.session.Principal, v.form("tenant"))
+	if err != nil {
+		return err
+	}
+	if _, err := v.Hooks.LoadCatalog(v.r.Context(), id, v.form("system")); err != nil {
+		return err
+	}
+	v.base = v.in(id)
+	return v.done("/catalogue", "loaded")
+}
+
 func (v *visit) loadCatalog() error {
 	if err := v.readForm(); err != nil {
 		return err

@@ -65,8 +65,15 @@ func TestAWebhookIsLookedAfter(t *testing.T) {
 	require.Equal(t, []string{"Resume", "Disable", "Send test event", "Rotate secret", "Delete"}, paused.buttons())
 	disabled := paused.press("Resume", nil).follow().press("Disable", nil).follow()
 	require.Equal(t, []string{"Enable", "Enable and recover", "Send test event", "Rotate secret", "Delete"}, disabled.buttons())
-	enabled := disabled.press("Enable and recover", nil).follow()
-	tested := enabled.press("Send test event", nil).is(http.StatusOK)
+	recovery := disabled.press("Enable and recover", nil).follow()
+	require.Equal(t, []string{"Cancel"}, recovery.buttons())
+	require.Contains(t, recovery.press("Cancel", nil).follow().text(recovery.root), "Recovery rec_")
+	again = b.get(b.get(address).press("Recover", nil).path).press("Recover", map[string]string{"Held": "", "Failed": "", "Deliveries a second": "fast"}).is(http.StatusUnprocessableEntity)
+	require.Contains(t, again.text(again.root), "Choose what to send again.")
+	again = again.press("Recover", map[string]string{"Missed": "yes"}).is(http.StatusUnprocessableEntity)
+	require.Contains(t, again.text(again.root), "must be a number")
+	require.Contains(t, again.press("Recover", map[string]string{"Deliveries a second": "2"}).follow().text(again.root), "Recover")
+	tested := b.get(address).press("Send test event", nil).is(http.StatusOK)
 	require.Contains(t, tested.text(tested.root), "2 of 2 were received")
 	require.Contains(t, tested.text(tested.root), "thank <you>")
 	rotated := b.get(address).press("Rotate secret", nil).is(http.StatusOK)
@@ -84,7 +91,8 @@ func (d *document) follows(name string) *document {
 func TestDeliveriesAndEvents(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, hookstest.WithPoster(answers{}))
-	webhook, event, delivery := s.furnish()
+	things := s.furnish()
+	webhook, event, delivery := things.webhook, things.event, things.delivery
 	b := s.signedIn(hookstest.AdminKey)
 	base := "/console/tenants/acme"
 	log := b.get(base + "/deliveries").is(http.StatusOK)

@@ -13,13 +13,31 @@ import (
 	"unicode/utf8"
 
 	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/sender"
 	"github.com/posthorn/posthorn/models"
 )
 
 //go:embed templates
 var templateFiles embed.FS
 
-var functions = template.FuncMap{"slug": models.TenantSlug, "text": text, "short": short, "number": number}
+var functions = template.FuncMap{"slug": models.TenantSlug, "text": text, "short": short, "number": number, "plural": plural, "host": host, "rate": rate,
+	"dict": dict}
+
+// dict is the arguments of a template that takes several, by name.
+func dict(pairs ...any) map[string]any {
+	all := map[string]any{}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		name, _ := pairs[i].(string)
+		all[name] = pairs[i+1]
+	}
+	return all
+}
+
+// host is where a URL leads, without what comes behind.
+func host(raw string) string { return sender.Host(raw) }
+
+// rate writes how many there are a second.
+func rate(perSecond float64) string { return strconv.FormatFloat(perSecond, 'g', 3, 64) + " a second" }
 
 // templates are the pages by name, each with the layout. They are parsed when the program starts, so that a broken one fails every
 // test.
@@ -45,6 +63,7 @@ type view struct {
 	Body   any
 	Visit  *visit // nil = nobody is signed in
 	Notice string
+	SignIn string // where to sign in, if it is that which is missing
 	now    time.Time
 }
 
@@ -53,6 +72,9 @@ func (c *Console) page(w http.ResponseWriter, r *http.Request, status int, name 
 	v.now = c.Hooks.Store.Now()
 	if v.Visit != nil {
 		v.Notice = notices[r.URL.Query().Get("done")]
+		if v.Visit.frozen {
+			v.now = time.Unix(0, 0)
+		}
 	}
 	var b bytes.Buffer
 	if err := templates[name].Execute(&b, v); err != nil {
@@ -71,6 +93,9 @@ func (v view) Staff() bool { return v.Visit != nil && v.Visit.at == console }
 // Base begins the addresses of the pages about the tenant.
 func (v view) Base() string { return v.Visit.base }
 
+// Home is where the brand leads.
+func (v view) Home() string { return v.Visit.at.base }
+
 // Tenant is the tenant that the page is about; "" = none.
 func (v view) Tenant() string {
 	if v.Visit == nil {
@@ -85,8 +110,30 @@ func (v view) Who() string { return v.Visit.session.Name }
 // SignOut is where the button "Sign out" leads.
 func (v view) SignOut() string { return v.Visit.at.base + "/sign-out" }
 
-// Here reports whether a link of the navigation leads to this page or the one above it.
-func (v view) Here(path string) bool { return v.Visit.r.URL.Path == path }
+// Here reports whether a link of the navigation leads to this page, or to the list that it is from.
+func (v view) Here(path string) bool {
+	at := v.Visit.r.URL.Path
+	return at == path || path != v.Visit.base && path != v.Visit.at.base && strings.HasPrefix(at, path+"/") && (v.Visit.tenant == "" || path != "/console/tenants")
+}
+
+// Among reports whether a link of the navigation is the one above the tenant's own.
+func (v view) Among(path string) bool { return v.Visit.tenant != "" && path == "/console/tenants" }
+
+// In begins the addresses of the pages about a tenant, which is named by its id.
+func (v view) In(tenant string) string { return v.Visit.in(tenant) }
+
+func (v *visit) in(tenant string) string {
+	if v.at == console {
+		return "/console/tenants/" + url.PathEscape(models.TenantSlug(tenant))
+	}
+	return v.base
+}
+
+// Live reports whether the page takes over what is new.
+func (v view) Live() bool { return v.Visit != nil && v.Visit.live }
+
+// Now is the time of the page, in milliseconds since 1970: browsers' clocks may be wrong.
+func (v view) Now() int64 { return v.now.UnixMilli() }
 
 // MayWrite reports whether the visitor may change webhooks and deliveries.
 func (v view) MayWrite() bool { return v.Visit.may(owners) }
@@ -160,10 +207,13 @@ func relative(d time.Duration) string {
 }
 
 func plural(n int, what string) string {
-	if n == 1 {
+	switch {
+	case n == 1:
 		return "1 " + what
+	case what == "retry":
+		return strconv.Itoa(n) + " retries"
 	}
-	return fmt.Sprint(n, " ", what, "s")
+	return number(int64(n)) + " " + what + "s"
 }
 
 // maxText bounds a body on a page, in bytes.

@@ -51,6 +51,7 @@ type page struct {
 	method, path string
 	need         need
 	do           func(*visit) error
+	live         bool // it can be asked for its news, see stream
 }
 
 // visit is one request of somebody who is signed in.
@@ -62,6 +63,8 @@ type visit struct {
 	session hooks.Session
 	tenant  string // its id; "" on a page about no tenant
 	base    string // of the pages about the tenant
+	live    bool   // the page may be asked for its news
+	frozen  bool   // nothing is shown that changes with the time alone
 }
 
 // serve is the handler of a page. Whoever is not signed in is sent to do so, and what is another tenant's does not exist.
@@ -102,6 +105,9 @@ func (v *visit) enter(p page, ofTenant bool) error {
 	if !p.need.grants(v.session.Principal) {
 		return hooks.Refuse(hooks.Forbidden, "You may read here, and not change this.")
 	}
+	if v.live = p.live; p.live && asksForStream(v.r) {
+		return v.stream(p)
+	}
 	ctx, leave, err := v.Hooks.Enter(v.r.Context(), v.tenant)
 	if err != nil {
 		return err
@@ -113,11 +119,16 @@ func (v *visit) enter(p page, ofTenant bool) error {
 
 // signedOut answers without a session: the staff sign in, and people who came through a link need a new one.
 func (c *Console) signedOut(w http.ResponseWriter, r *http.Request, a audience) {
-	if a == console && r.Method != http.MethodPost {
-		http.Redirect(w, r, loginPath+"?"+url.Values{"next": {r.URL.RequestURI()}}.Encode(), http.StatusSeeOther)
+	next := ""
+	if r.Method != http.MethodPost {
+		next = r.URL.RequestURI()
+	}
+	signIn := loginPath + "?" + url.Values{"next": {next}}.Encode()
+	if a == console && next != "" && !asksForStream(r) {
+		http.Redirect(w, r, signIn, http.StatusSeeOther)
 		return
 	}
-	c.page(w, r, http.StatusUnauthorized, "error", view{Title: "Signed out",
+	c.page(w, r, http.StatusUnauthorized, "error", view{Title: "Signed out", SignIn: signIn,
 		Body: "Your session has ended. Open the portal again from where you came, or sign in with a key."})
 }
 
@@ -143,7 +154,7 @@ func (v *visit) done(path, what string) error {
 var notices = map[string]string{
 	"created": "Created.", "saved": "Saved.", "enabled": "The webhook is enabled.", "recovering": "The webhook is enabled, and what it missed is being sent.",
 	"disabled": "The webhook is disabled.", "paused": "Paused.", "resumed": "Resumed.", "recovered": "What was held or has failed is being sent.",
-	"deleted": "Deleted.", "retried": "It is being sent now.", "canceled": "Canceled.", "revoked": "Revoked.", "erased": "The data is erased.", "loaded": "The catalogue is loaded.",
+	"replayed": "It is being sent again.", "deleted": "Deleted.", "retried": "It is being sent now.", "canceled": "Canceled.", "revoked": "Revoked.", "erased": "The data is erased.", "loaded": "The catalogue is loaded.",
 }
 
 func statusOf(e *hooks.Error) int {

@@ -1,7 +1,9 @@
 package console
 
 import (
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,68 +18,62 @@ const (
 
 // staffPages are the pages about no tenant.
 var staffPages = []page{
-	{get, "", staff, (*visit).overview},
-	{get, "/tenants", staff, (*visit).tenants},
-	{post, "/tenants", staff, (*visit).createTenant},
-	{get, "/audit", staff, (*visit).audit},
-	{get, "/event-types", staff, (*visit).eventTypes},
-	{get, "/event-types/new", staff, (*visit).newEventType},
-	{post, "/event-types/new", staff, (*visit).saveEventType},
-	{get, "/event-types/{name}/edit", staff, (*visit).editEventType},
-	{post, "/event-types/{name}/edit", staff, (*visit).saveEventType},
+	{get, "", staff, (*visit).overview, true},
+	{get, "/tenants", staff, (*visit).tenants, false},
+	{post, "/tenants", staff, (*visit).createTenant, false},
+	{get, "/webhooks", staff, (*visit).webhooks, true},
+	{get, "/deliveries", staff, (*visit).deliveries, true},
+	{get, "/recoveries", staff, (*visit).recoveries, true},
+	{get, "/audit", staff, (*visit).audit, false},
+	{get, "/event-types", staff, (*visit).eventTypes, false},
+	{post, "/event-types", staff, (*visit).importCatalog, false},
+	{get, "/event-types/new", staff, (*visit).newEventType, false},
+	{post, "/event-types/new", staff, (*visit).saveEventType, false},
+	{get, "/event-types/{name}/edit", staff, (*visit).editEventType, false},
+	{post, "/event-types/{name}/edit", staff, (*visit).saveEventType, false},
 }
 
 // tenantPages are the pages about one tenant, in the console and in the portal.
 var tenantPages = []page{
-	{get, "", readers, (*visit).tenantOverview},
-	{get, "/theme.css", readers, (*visit).theme},
-	{get, "/webhooks", readers, (*visit).webhooks},
-	{get, "/webhooks/new", owners, (*visit).newWebhook},
-	{post, "/webhooks/new", owners, (*visit).createWebhook},
-	{get, "/webhooks/{id}", readers, (*visit).webhook},
-	{get, "/webhooks/{id}/edit", owners, (*visit).editWebhook},
-	{post, "/webhooks/{id}/edit", owners, (*visit).saveWebhook},
-	{post, "/webhooks/{id}/{action}", owners, (*visit).actOnWebhook},
-	{get, "/deliveries", readers, (*visit).deliveries},
-	{get, "/deliveries/{id}", readers, (*visit).delivery},
-	{post, "/deliveries/{id}/{action}", owners, (*visit).actOnDelivery},
-	{get, "/events", readers, (*visit).events},
-	{get, "/events/{id}", readers, (*visit).event},
-	{post, "/events/{id}/erase", owners, (*visit).eraseEvent},
-	{get, "/catalogue", readers, (*visit).catalogue},
-	{post, "/catalogue", owners, (*visit).loadCatalog},
-	{get, keysPath, keyReader, (*visit).keys},
-	{post, keysPath, noLinks, (*visit).createKey},
-	{post, "/keys/{id}/revoke", keyOwner, (*visit).revokeKey},
-	{post, "/portal-links", noLinks, (*visit).createLink},
-	{post, "/portal-links/revoke", noLinks, (*visit).revokeLinks},
-	{get, "/audit", auditors, (*visit).audit},
-	{get, "/settings", settings, (*visit).settings},
-	{post, "/settings", settings, (*visit).saveSettings},
-}
-
-// overview says whether everything is well.
-func (v *visit) overview() error {
-	body := struct {
-		Trouble, Version string
-		Tenants          []models.Tenant
-	}{Version: v.Version}
-	if v.Ready != nil {
-		if err := v.Ready(v.r.Context()); err != nil {
-			body.Trouble = err.Error()
-		}
-	}
-	var err error
-	if body.Tenants, _, err = v.Hooks.Tenants(v.r.Context(), models.Page{Limit: 20}); err != nil {
-		return err
-	}
-	return v.show(http.StatusOK, "overview", "Overview", body)
+	{get, "", readers, (*visit).tenantOverview, true},
+	{get, "/theme.css", readers, (*visit).theme, false},
+	{get, "/webhooks", readers, (*visit).webhooks, true},
+	{get, "/webhooks/new", owners, (*visit).newWebhook, false},
+	{post, "/webhooks/new", owners, (*visit).createWebhook, false},
+	{get, "/webhooks/{id}", readers, (*visit).webhook, true},
+	{get, "/webhooks/{id}/edit", owners, (*visit).editWebhook, false},
+	{post, "/webhooks/{id}/edit", owners, (*visit).saveWebhook, false},
+	{get, "/webhooks/{id}/recover", owners, (*visit).askToRecover, false},
+	{post, "/webhooks/{id}/recover", owners, (*visit).recoverWebhook, false},
+	{post, "/webhooks/{id}/{action}", owners, (*visit).actOnWebhook, false},
+	{get, "/deliveries", readers, (*visit).deliveries, true},
+	{get, "/deliveries/{id}", readers, (*visit).delivery, true},
+	{post, "/deliveries/{id}/{action}", owners, (*visit).actOnDelivery, false},
+	{get, "/events", readers, (*visit).events, true},
+	{get, "/events/{id}", readers, (*visit).event, true},
+	{post, "/events/{id}/replay", owners, (*visit).replayEvent, false},
+	{post, "/events/{id}/erase", owners, (*visit).eraseEvent, false},
+	{get, "/recoveries", readers, (*visit).recoveries, true},
+	{get, "/recoveries/{id}", readers, (*visit).recovery, true},
+	{post, "/recoveries/{id}/cancel", owners, (*visit).cancelRecovery, false},
+	{get, "/catalogue", readers, (*visit).catalogue, false},
+	{post, "/catalogue", owners, (*visit).loadCatalog, false},
+	{get, keysPath, keyReader, (*visit).keys, false},
+	{post, keysPath, noLinks, (*visit).createKey, false},
+	{post, "/keys/{id}/revoke", keyOwner, (*visit).revokeKey, false},
+	{post, "/portal-links", noLinks, (*visit).createLink, false},
+	{post, "/portal-links/revoke", noLinks, (*visit).revokeLinks, false},
+	{get, "/audit", auditors, (*visit).audit, false},
+	{get, "/settings", settings, (*visit).settings, false},
+	{post, "/settings", settings, (*visit).saveSettings, false},
 }
 
 type tenantsBody struct {
 	Tenants  []models.Tenant
 	Next     string
+	Text     string // the beginning of the ids that are listed
 	ID, Name string
+	Emails   string
 	Errors   fieldErrors
 }
 
@@ -85,7 +81,12 @@ func (v *visit) tenants() error { return v.showTenants(http.StatusOK, tenantsBod
 
 func (v *visit) showTenants(status int, body tenantsBody) (err error) {
 	var next string
-	if body.Tenants, next, err = v.Hooks.Tenants(v.r.Context(), v.after()); err != nil {
+	if body.Text = v.query("q"); body.Text == "" {
+		body.Tenants, next, err = v.Hooks.Tenants(v.r.Context(), v.after())
+	} else {
+		body.Tenants, next, err = v.Hooks.TenantsLike(v.r.Context(), body.Text, v.after())
+	}
+	if err != nil {
 		return err
 	}
 	body.Next = v.more(next)
@@ -97,58 +98,21 @@ func (v *visit) createTenant() error {
 	if err := v.readForm(); err != nil {
 		return err
 	}
-	body := tenantsBody{ID: v.form("id"), Name: v.form("name")}
+	body := tenantsBody{ID: v.form("id"), Name: v.form("name"), Emails: v.form("admin_emails")}
 	_, err := v.Hooks.TenantID(v.r.Context(), v.session.Principal, body.ID)
 	if err == nil {
 		err = hooks.Refuse(hooks.Conflict, "There is a tenant with this id.")
 	} else {
-		_, _, err = v.Hooks.PutTenant(v.r.Context(), models.Tenant{ID: body.ID, Name: body.Name})
+		_, _, err = v.Hooks.PutTenant(v.r.Context(), models.Tenant{ID: body.ID, Name: body.Name, AdminEmails: lines(body.Emails)})
 	}
 	if err == nil {
 		return v.done("/tenants/"+escape(body.ID), "created")
 	}
 	var ok bool
-	if body.Errors, ok = wrong(err, "tenant", "name"); !ok {
+	if body.Errors, ok = wrong(err, "tenant", "name", "admin_emails"); !ok {
 		return err
 	}
 	return v.showTenants(http.StatusUnprocessableEntity, body)
-}
-
-// tenantOverview shows the failing webhooks first, and the latest deliveries that have failed.
-func (v *visit) tenantOverview() error {
-	ctx := v.r.Context()
-	t, err := v.Hooks.Tenant(ctx, v.tenant)
-	if err != nil {
-		return err
-	}
-	body := struct {
-		Tenant       models.Tenant
-		Deactivated  []models.Webhook
-		Failing      []models.Webhook
-		Failed, Held []models.Delivery
-	}{Tenant: t}
-	if body.Deactivated, _, err = v.Hooks.Webhooks(ctx, v.tenant, models.WebhookFilter{Status: models.WebhookDeactivated}, models.Page{Limit: 20}); err != nil {
-		return err
-	}
-	active, _, err := v.Hooks.Webhooks(ctx, v.tenant, models.WebhookFilter{Status: models.WebhookActive}, models.Page{Limit: 200})
-	if err != nil {
-		return err
-	}
-	for _, w := range active {
-		if w.Health.Failed > 0 {
-			body.Failing = append(body.Failing, w)
-		}
-	}
-	for status, list := range map[models.DeliveryStatus]*[]models.Delivery{models.Failed: &body.Failed, models.Held: &body.Held} {
-		if *list, _, err = v.Hooks.Deliveries(ctx, v.tenant, models.DeliveryFilter{Status: status}, models.Page{Limit: 10}); err != nil {
-			return err
-		}
-	}
-	title := t.Name
-	if title == "" {
-		title = t.Slug
-	}
-	return v.show(http.StatusOK, "tenant", title, body)
 }
 
 type keysBody struct {
@@ -228,8 +192,8 @@ func (v *visit) revokeLinks() error {
 }
 
 type settingsBody struct {
-	Name, Emails string
-	Errors       fieldErrors
+	Name, Emails, Metadata string
+	Errors                 fieldErrors
 }
 
 func (v *visit) settings() error {
@@ -237,7 +201,7 @@ func (v *visit) settings() error {
 	if err != nil {
 		return err
 	}
-	return v.show(http.StatusOK, "settings", "Settings", settingsBody{Name: t.Name, Emails: strings.Join(t.AdminEmails, "\n")})
+	return v.show(http.StatusOK, "settings", "Settings", settingsBody{Name: t.Name, Emails: strings.Join(t.AdminEmails, "\n"), Metadata: pairs(t.Metadata)})
 }
 
 // saveSettings changes the administrators; the name is for the staff alone.
@@ -245,21 +209,40 @@ func (v *visit) saveSettings() error {
 	if err := v.readForm(); err != nil {
 		return err
 	}
-	body := settingsBody{Name: v.form("name"), Emails: v.form("admin_emails")}
+	body := settingsBody{Name: v.form("name"), Emails: v.form("admin_emails"), Metadata: v.form("metadata")}
 	emails := lines(body.Emails)
 	change := hooks.TenantChange{AdminEmails: &emails}
+	var err error
 	if v.may(staff) {
-		change.Name = &body.Name
+		change.Name, change.Metadata = &body.Name, &map[string]string{}
+		for _, line := range lines(body.Metadata) {
+			name, value, ok := strings.Cut(line, ":")
+			if !ok {
+				err = &hooks.Error{Code: hooks.Invalid, Fields: []hooks.FieldError{{Field: "metadata", Message: "must be lines such as plan: gold"}}}
+			}
+			(*change.Metadata)[strings.TrimSpace(name)] = strings.TrimSpace(value)
+		}
 	}
-	_, err := v.Hooks.UpdateTenant(v.r.Context(), v.tenant, change)
+	if err == nil {
+		_, err = v.Hooks.UpdateTenant(v.r.Context(), v.tenant, change)
+	}
 	if err == nil {
 		return v.done("/settings", "saved")
 	}
 	var ok bool
-	if body.Errors, ok = wrong(err, "name", "admin_emails"); !ok {
+	if body.Errors, ok = wrong(err, "name", "admin_emails", "metadata"); !ok {
 		return err
 	}
 	return v.show(http.StatusUnprocessableEntity, "settings", "Settings", body)
+}
+
+// pairs writes metadata as lines.
+func pairs(m map[string]string) string {
+	var b strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(m)) {
+		b.WriteString(name + ": " + m[name] + "\n")
+	}
+	return b.String()
 }
 
 // lines are the lines of a text that are not blank.

@@ -3,6 +3,7 @@ package console
 import (
 	"cmp"
 	"errors"
+	"html/template"
 	"maps"
 	"net/http"
 	"slices"
@@ -15,18 +16,37 @@ import (
 )
 
 func (v *visit) webhooks() error {
-	f := models.WebhookFilter{Status: models.WebhookStatus(v.query("status"))}
-	rows, next, err := v.Hooks.Webhooks(v.r.Context(), v.tenant, f, v.after())
+	f := models.WebhookFilter{Status: models.WebhookStatus(v.query("status")), EventType: v.query("type")}
+	failing := v.query("status") == "failing"
+	if failing {
+		f.Status, f.Failing = "", true
+	}
+	tenant, err := v.filterTenant()
+	if err != nil {
+		return err
+	}
+	rows, next, err := v.Hooks.Webhooks(v.r.Context(), tenant, f, v.after())
+	if err != nil {
+		return err
+	}
+	since := v.Hooks.Store.Now().Truncate(sparkBar).Add(-(sparkBars - 1) * sparkBar)
+	lately, err := v.Hooks.CountsSince(v.r.Context(), rows, since)
 	if err != nil {
 		return err
 	}
 	return v.show(http.StatusOK, "webhooks", "Webhooks", struct {
-		Webhooks []models.Webhook
-		Next     string
-		Status   models.WebhookStatus
-		Statuses []models.WebhookStatus
-	}{rows, v.more(next), f.Status, []models.WebhookStatus{models.WebhookActive, models.WebhookPaused, models.WebhookDeactivated, models.WebhookDisabled}})
+		Webhooks         []models.Webhook
+		Lately           map[string]template.HTML
+		Next             string
+		Status, Type, Of string
+		Statuses         []string
+		Threshold        int64
+		Address          string
+	}{rows, sparks(lately, since), v.more(next), v.query("status"), f.EventType, v.query("tenant"), webhookStatuses, v.Hooks.Threshold, v.r.URL.Path})
 }
+
+// webhookStatuses are what a list of webhooks can be narrowed to.
+var webhookStatuses = []string{string(models.WebhookActive), "failing", string(models.WebhookPaused), string(models.WebhookDeactivated), string(models.WebhookDisabled)}
 
 func (v *visit) webhook() error {
 	ctx := v.r.Context()
@@ -44,40 +64,84 @@ func (v *visit) webhook() error {
 	if err != nil {
 		return err
 	}
-	held, more, err := v.Hooks.Deliveries(ctx, v.tenant, models.DeliveryFilter{WebhookID: w.ID, Status: models.Held}, models.Page{Limit: 100})
+	last, err := v.Hooks.LastAttempts(ctx, latest)
+	if err != nil {
+		return err
+	}
+	waiting, err := v.Hooks.Waiting(ctx, v.tenant, w.ID)
+	if err != nil {
+		return err
+	}
+	notices, err := v.Hooks.Notices(ctx, v.tenant, w.ID)
+	if err != nil {
+		return err
+	}
+	recoveries, _, err := v.Hooks.Recoveries(ctx, v.tenant, models.RecoveryFilter{WebhookID: w.ID}, models.Page{Limit: 5})
 	if err != nil {
 		return err
 	}
 	policy, timeout := v.Hooks.Effective(&w)
-	body := struct {
-		Webhook     models.Webhook
-		Headers     []string
-		Latest      []models.Delivery
-		Held        string
-		Threshold   int64
-		Schedule    string
-		Timeout     time.Duration
-		Everything  bool
-		CanRecover  bool
-		Description string
-	}{Webhook: w, Headers: slices.Sorted(maps.Keys(headers)), Latest: latest, Threshold: v.Hooks.Threshold, Timeout: timeout, Everything: len(w.EventTypes) == 0,
-		CanRecover: w.Status == models.WebhookActive}
-	if body.Held = strconv.Itoa(len(held)); more != "" {
-		body.Held = "more than " + body.Held
+	body := webhookBody{Webhook: w, Headers: slices.Sorted(maps.Keys(headers)), Latest: latest, Last: last, Waiting: waiting, Notices: notices,
+		Threshold: v.Hooks.Threshold, Timeout: timeout}
+	if len(latest) > 0 && w.Health.LastFailureAt != nil {
+		if body.Answer, err = v.lastFailure(&body); err != nil {
+			return err
+		}
+	}
+	for i := range recoveries {
+		body.Recoveries = append(body.Recoveries, v.recoveryRow(&recoveries[i]))
+	}
+	body.Overlap, body.Signing = v.Hooks.Overlap(&w)
+	body.Chart, err = v.chart(func(q hooks.StatQuery) (hooks.Stats, error) {
+		q.WebhookID = w.ID
+		return v.Hooks.Stats(ctx, v.tenant, q)
+	})
+	if err != nil {
+		return err
 	}
 	body.Schedule = plural(policy.Max, "retry")
-	if policy.Max != 1 {
-		body.Schedule = strconv.Itoa(policy.Max) + " retries"
-	}
 	body.Schedule += ", the first after " + policy.Initial.String() + ", each wait " + strconv.FormatFloat(policy.Backoff, 'g', -1, 64) +
 		" times the one before, at most " + policy.MaxInterval.String()
 	return v.show(http.StatusOK, "webhook", cmp.Or(w.Name, v.url(w.URL)), body)
+}
+
+type webhookBody struct {
+	Webhook    models.Webhook
+	Headers    []string
+	Latest     []models.Delivery
+	Last       map[string]models.Attempt
+	Waiting    models.Waiting
+	Notices    []models.Notification
+	Recoveries []recoveryRow
+	Chart      chartBody
+	Answer     *models.Attempt // the last failed one of the latest deliveries
+	Threshold  int64
+	Overlap    []time.Time // until when earlier secrets sign
+	Signing    int         // how many secrets sign
+	Schedule   string
+	Timeout    time.Duration
+}
+
+// lastFailure reads the last failed attempt of the latest deliveries, with the receiver's answer; nil if they have none.
+func (v *visit) lastFailure(body *webhookBody) (*models.Attempt, error) {
+	id, at := "", time.Time{}
+	for _, a := range body.Last {
+		if a.Error != "" && a.StartedAt.After(at) {
+			id, at = a.ID, a.StartedAt
+		}
+	}
+	if id == "" {
+		return nil, nil //nolint:nilnil // there is none
+	}
+	a, err := v.Hooks.Attempt(v.r.Context(), v.tenant, id)
+	return &a.Attempt, err
 }
 
 // webhookForm is the form of a webhook, as it was typed.
 type webhookForm struct {
 	ID                                        string // "" = a new one
 	URL, Name, Description, Patterns, Headers string
+	Channels                                  string
 	Initial, Backoff, MaxInterval, Max        string
 	Timeout, MaxInFlight, RateLimit           string
 	Types                                     []typeChoice
@@ -92,7 +156,7 @@ type typeChoice struct {
 }
 
 // formFields are the fields that what is wrong can stand beside.
-var formFields = []string{"url", "name", "description", "event_types", "headers", "retry.initial", "retry.backoff", "retry.max_interval", "retry.max", "timeout",
+var formFields = []string{"url", "name", "description", "event_types", "channels", "headers", "retry.initial", "retry.backoff", "retry.max_interval", "retry.max", "timeout",
 	"max_in_flight", "rate_limit"}
 
 // maxChoices is how many event types the picker lists.
@@ -138,7 +202,7 @@ func (v *visit) showForm(status int, f webhookForm) error {
 
 // typed reads the form, and the change it asks for.
 func (v *visit) typed() (webhookForm, hooks.WebhookChange) {
-	f := webhookForm{URL: v.form("url"), Name: v.form("name"), Description: v.form("description"), Headers: v.form("headers"),
+	f := webhookForm{URL: v.form("url"), Name: v.form("name"), Description: v.form("description"), Headers: v.form("headers"), Channels: v.form("channels"),
 		Initial: v.form("initial"), Backoff: v.form("backoff"), MaxInterval: v.form("max_interval"), Max: v.form("max"),
 		Timeout: v.form("timeout"), MaxInFlight: v.form("max_in_flight"), RateLimit: v.form("rate_limit")}
 	c := hooks.WebhookChange{URL: &f.URL, Name: &f.Name, Description: &f.Description, By: v.session.Name, Headers: &map[string]string{}, Retry: &models.Retry{},
@@ -148,6 +212,7 @@ func (v *visit) typed() (webhookForm, hooks.WebhookChange) {
 	}
 	names := append(slices.Clone(v.r.PostForm["event_types"]), lines(v.form("patterns"))...)
 	c.EventTypes = &names
+	c.Channels = new(lines(strings.ReplaceAll(f.Channels, ",", "\n")))
 	for _, line := range lines(f.Headers) {
 		name, value, ok := strings.Cut(line, ":")
 		if !ok {
@@ -243,7 +308,7 @@ func (v *visit) editWebhook() error {
 	if err != nil {
 		return err
 	}
-	f := webhookForm{ID: w.ID, URL: w.URL, Name: w.Name, Description: w.Description}
+	f := webhookForm{ID: w.ID, URL: w.URL, Name: w.Name, Description: w.Description, Channels: strings.Join(w.Channels, "\n")}
 	for _, name := range slices.Sorted(maps.Keys(headers)) {
 		f.Headers += name + ": " + headers[name] + "\n"
 	}
@@ -295,8 +360,11 @@ func (v *visit) actOnWebhook() (err error) {
 	case "enable":
 		notice = "enabled"
 		if _, err = v.Hooks.Enable(ctx, v.tenant, id, by); err == nil && v.form("recover") != "" {
-			notice = "recovering"
-			_, err = v.Hooks.Recover(ctx, v.tenant, id, hooks.RecoveryRequest{})
+			made, err := v.Hooks.Recover(ctx, v.tenant, id, hooks.RecoveryRequest{})
+			if err != nil {
+				return err
+			}
+			return v.done("/recoveries/"+escape(made.ID), "recovering")
 		}
 	case "disable":
 		notice = "disabled"
@@ -307,9 +375,6 @@ func (v *visit) actOnWebhook() (err error) {
 	case "resume":
 		notice = "resumed"
 		_, err = v.Hooks.Resume(ctx, v.tenant, id, by)
-	case "recover":
-		notice = "recovered"
-		_, err = v.Hooks.Recover(ctx, v.tenant, id, hooks.RecoveryRequest{})
 	case "rotate":
 		secret, err := v.Hooks.RotateSecret(ctx, v.tenant, id, hooks.DefaultOverlap, "", by)
 		if err != nil {

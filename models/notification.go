@@ -35,6 +35,10 @@ type NotificationDetail struct {
 	LastFailureAt *time.Time `json:"last_failure_at,omitempty"`
 	LastStatus    int        `json:"last_status,omitempty"`
 	LastError     string     `json:"last_error,omitempty"`
+
+	// Told are the addresses that were written to, once it is finished, and Missed says who was not told and why.
+	Told   []string `json:"told,omitempty"`
+	Missed string   `json:"missed,omitempty"`
 }
 
 // NoticeResult is what has become of a notification.
@@ -56,6 +60,16 @@ type Notice struct {
 	Detail string           `json:"detail,omitempty"` // who was not told and why, "" = everybody was
 }
 
+// notificationsShown is how many notifications of a webhook are shown.
+const notificationsShown = 20
+
+// Notifications gives the latest notifications about a webhook, newest first.
+func (s *Store) Notifications(ctx context.Context, tenant, webhookID string) ([]Notification, error) {
+	var rows []Notification
+	err := s.db.WithContext(ctx).Where("tenant = ? AND webhook_id = ?", tenant, webhookID).Order("id DESC").Limit(notificationsShown).Find(&rows).Error
+	return rows, err
+}
+
 // UnsentNotifications gives the ids of what a webhook's administrators have not been told yet, oldest first.
 func (s *Store) UnsentNotifications(ctx context.Context, webhookID string) ([]string, error) {
 	var ids []string
@@ -74,7 +88,9 @@ func (s *Store) Notification(ctx context.Context, id string) (Notification, erro
 // NotificationEnded notes what has become of a notification, on itself and on its webhook. It is not sent again.
 func (s *Store) NotificationEnded(ctx context.Context, n *Notification, result NoticeResult, detail string) error {
 	return s.Tx(ctx, func(tx *Store) error {
-		err := tx.db.WithContext(ctx).Model(&Notification{ID: n.ID}).Updates(map[string]any{"sent_at": tx.now(), "result": result}).Error
+		now := tx.now()
+		n.SentAt, n.Result, n.Detail.Missed = &now, result, detail
+		err := tx.db.WithContext(ctx).Model(n).Select("sent_at", "result", "detail").Updates(n).Error
 		if err != nil {
 			return err
 		}

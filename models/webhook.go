@@ -152,6 +152,7 @@ type WebhookFilter struct {
 	Profile string
 	// EventType keeps the webhooks that would get events of this type.
 	EventType string
+	Failing   bool // only those with failed receptions since their count was last reset
 }
 
 // filteredAtOnce is how many webhooks are read at once where few may be kept.
@@ -178,6 +179,10 @@ func (s *Store) Webhooks(ctx context.Context, tenant string, f WebhookFilter, p 
 		q = q.Where("profile = ?", f.Profile)
 	}
 	cursors := cursorsOf(listWebhooks, tenant, strings.Join(f.URLs, " "), string(f.Status), f.Profile, f.EventType)
+	if f.Failing { // the predicate of an index
+		q = q.Where(`"Health".failed > 0`)
+		cursors = append(cursors, "failing")
+	}
 	after, err := p.begin(cursors, 1)
 	if err != nil {
 		return nil, "", err

@@ -45,7 +45,7 @@ type WebhookMail struct {
 	LastFailureAt time.Time
 	LastStatus    int
 	LastError     string
-	// Link leads to the webhook in the API. May be empty.
+	// Link leads to the webhook's page. May be empty.
 	Link string
 	To   []string
 	// NotificationID names the notification, and becomes the Message-ID.

@@ -1,0 +1,177 @@
+package console
+
+import (
+	"fmt"
+	"html/template"
+	"strings"
+	"time"
+
+	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/models"
+)
+
+// span is a time that statistics are shown of.
+type span struct {
+	Name, Text string
+	length     time.Duration
+	bucket     hooks.StatBucket
+	label      string // how the time of a bucket is written
+}
+
+// spans are what the addresses of pages may ask for; the first is shown where they do not.
+var spans = []span{
+	{"24h", "24 hours", 24 * time.Hour, "hour", "15:04"},
+	{"1h", "Hour", time.Hour, "minute", "15:04"},
+	{"7d", "7 days", 7 * 24 * time.Hour, "hour", "2 Jan 15:04"},
+	{"28d", "28 days", 27 * 24 * time.Hour, "day", "2 Jan"},
+}
+
+// chartBody is what a template shows of statistics.
+type chartBody struct {
+	Spans         []span
+	Span, Address string
+	Totals        models.Counts
+	Rate          string // of success
+	Latency       [3]string
+	Deliveries    template.HTML
+	Empty         bool
+	First, Last   string
+	Tall          string // the highest bar
+}
+
+// chart reads the statistics that the address asks for. read is of whatever the page is about.
+func (v *visit) chart(read func(hooks.StatQuery) (hooks.Stats, error)) (chartBody, error) {
+	chosen := spans[0]
+	for _, s := range spans {
+		if s.Name == v.query("span") {
+			chosen = s
+		}
+	}
+	now := v.Hooks.Store.Now()
+	stats, err := read(hooks.StatQuery{Since: now.Add(-chosen.length), Until: now, Bucket: chosen.bucket})
+	if err != nil {
+		return chartBody{}, err
+	}
+	c := chartBody{Spans: spans, Span: chosen.Name, Address: v.r.URL.Path, Totals: stats.Totals, Rate: "–"}
+	if ended := stats.Totals.Delivered + stats.Totals.Failed; ended > 0 {
+		c.Rate = percent(stats.Totals.Delivered, ended)
+	}
+	for i, share := range []float64{0.50, 0.95, 0.99} {
+		if c.Latency[i] = "–"; stats.Totals.Delivered > 0 {
+			if ms, ok := stats.Totals.Percentile(share); ok {
+				c.Latency[i] = milliseconds(ms)
+			}
+		}
+	}
+	c.draw(&stats, chosen.label)
+	return c, nil
+}
+
+// percent writes a share, never 100 % where something is missing.
+func percent(n, of int64) string {
+	if n == of {
+		return "100 %"
+	}
+	return fmt.Sprintf("%.1f %%", min(99.9, 100*float64(n)/float64(of)))
+}
+
+// milliseconds writes a time in the unit that is read most easily.
+func milliseconds(ms float64) string {
+	switch {
+	case ms < 1000:
+		return fmt.Sprintf("%.0f ms", ms)
+	case ms < 60_000:
+		return fmt.Sprintf("%.1f s", ms/1000)
+	default:
+		return fmt.Sprintf("%.0f min", ms/60_000)
+	}
+}
+
+// The picture's units: each bucket is as wide as ten, of which the bar takes eight.
+const (
+	bucketWidth = 10
+	barWidth    = 8
+	chartHeight = 100
+)
+
+// draw makes a bar for each bucket: what was received, and above it the attempts that failed.
+func (c *chartBody) draw(stats *hooks.Stats, label string) {
+	top := int64(0)
+	for _, b := range stats.Buckets {
+		top = max(top, b.Delivered+b.FailedAttempts)
+	}
+	at := func(i int) string { return stats.Since.Add(time.Duration(i) * stats.Length).UTC().Format(label) }
+	c.Empty, c.Tall = top == 0, number(top)
+	c.First, c.Last = at(0), at(len(stats.Buckets)-1)
+	var b strings.Builder
+	fmt.Fprintf(&b, `<svg class="chart" viewBox="0 0 %d %d" preserveAspectRatio="none" role="img" aria-label="%s received, %s attempts failed, from %s to %s UTC">`,
+		bucketWidth*len(stats.Buckets), chartHeight, number(c.Totals.Delivered), number(c.Totals.FailedAttempts), c.First, c.Last)
+	for i, n := range stats.Buckets {
+		if n.Delivered+n.FailedAttempts == 0 {
+			continue
+		}
+		good := height(n.Delivered, top)
+		bad := height(n.FailedAttempts, top)
+		fmt.Fprintf(&b, `<g><title>%s UTC: %s received, %s attempts failed</title>`, at(i), number(n.Delivered), number(n.FailedAttempts))
+		bar(&b, "received", i, chartHeight-good, good)
+		bar(&b, "missed", i, chartHeight-good-bad, bad)
+		b.WriteString("</g>")
+	}
+	b.WriteString("</svg>")
+	c.Deliveries = template.HTML(b.String()) //nolint:gosec // numbers, times and our own words
+}
+
+func bar(b *strings.Builder, class string, bucket int, y, height float64) {
+	if height > 0 {
+		fmt.Fprintf(b, `<rect class="%s" x="%d" y="%.1f" width="%d" height="%.1f"/>`, class, bucket*bucketWidth+(bucketWidth-barWidth)/2, y, barWidth, height)
+	}
+}
+
+// height is that of a bar: whatever is there can be seen.
+func height(n, top int64) float64 {
+	if n == 0 {
+		return 0
+	}
+	return max(1.5, float64(n)*(chartHeight-4)/float64(top))
+}
+
+// A spark is the last hour of a webhook.
+const (
+	sparkBar  = 5 * time.Minute
+	sparkBars = 12
+)
+
+// sparks draws what has happened at webhooks, by their ids.
+func sparks(counts []models.WebhookCount, since time.Time) map[string]template.HTML {
+	all := map[string]*[sparkBars]models.Counts{}
+	for i := range counts {
+		c := &counts[i]
+		bars := all[c.WebhookID]
+		if bars == nil {
+			bars = &[sparkBars]models.Counts{}
+			all[c.WebhookID] = bars
+		}
+		if at := int(c.At.Sub(since) / sparkBar); at >= 0 && at < sparkBars {
+			bars[at].Add(&c.Counts)
+		}
+	}
+	drawn := map[string]template.HTML{}
+	for id, bars := range all {
+		top, received, missed := int64(1), int64(0), int64(0)
+		for _, c := range bars {
+			top = max(top, c.Delivered+c.FailedAttempts)
+			received, missed = received+c.Delivered, missed+c.FailedAttempts
+		}
+		var b strings.Builder
+		fmt.Fprintf(&b, `<svg class="spark" viewBox="0 0 %d %d" preserveAspectRatio="none" role="img" aria-label="last hour: %s received, %s attempts failed"><title>last hour: %s received, %s attempts failed</title>`,
+			bucketWidth*sparkBars, chartHeight, number(received), number(missed), number(received), number(missed))
+		for i, c := range bars {
+			good, bad := height(c.Delivered, top), height(c.FailedAttempts, top)
+			bar(&b, "received", i, chartHeight-good, good)
+			bar(&b, "missed", i, chartHeight-good-bad, bad)
+		}
+		b.WriteString("</svg>")
+		drawn[id] = template.HTML(b.String()) //nolint:gosec // numbers and our own words
+	}
+	return drawn
+}
