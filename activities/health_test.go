@@ -167,7 +167,7 @@ func TestNotifyMailsAndPublishes(t *testing.T) {
 	require.Equal(t, []string{"ops@acme.test"}, mail.To)
 	require.Equal(t, `Webhook "Shop" was deactivated`, mail.Subject)
 	require.Contains(t, mail.Text, "10 receptions failed")
-	require.Contains(t, mail.Text, "https://posthorn.test/v1/tenants/acme/webhooks/"+w.ID)
+	require.Contains(t, mail.Text, "https://posthorn.test/portal/webhooks/"+w.ID)
 	require.NotContains(t, mail.Text, "token")
 	require.Equal(t, id, mail.MessageID)
 	require.Empty(t, judge(t, h, w).Unsent)
@@ -346,7 +346,7 @@ func TestNotifyNamesTheTenantByItsSlug(t *testing.T) {
 	require.NoError(t, h.Notify(t.Context(), found.Unsent[0]))
 
 	require.Len(t, m.sent, 1)
-	require.Contains(t, m.sent[0].Text, "https://posthorn.test/v1/tenants/"+tenant+"/webhooks/"+w.ID)
+	require.Contains(t, m.sent[0].Text, "https://posthorn.test/portal/webhooks/"+w.ID)
 	require.NotContains(t, m.sent[0].Text, again)
 	events, _, err := b.Store.Events(t.Context(), again, models.EventFilter{Type: "webhook.deactivated"}, models.Page{Limit: 10})
 	require.NoError(t, err)

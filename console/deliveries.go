@@ -85,7 +85,7 @@ func (v *visit) deliveries() error {
 	}
 	return v.show(http.StatusOK, "deliveries", "Deliveries", struct {
 		Deliveries   []models.Delivery
-		Last         map[string]models.Attempt
+		Last         map[string]*models.Attempt
 		Next         string
 		Filter       models.DeliveryFilter
 		Since, Until string
@@ -238,7 +238,7 @@ func (v *visit) event() error {
 	body := struct {
 		Event            models.Event
 		Deliveries       []models.Delivery
-		Last             map[string]models.Attempt
+		Last             map[string]*models.Attempt
 		More, FanningOut bool
 		Webhooks         []models.Webhook // that it can be sent to again
 	}{Event: e, Deliveries: deliveries, Last: last, More: next != "", FanningOut: fanningOut[e.ID]}

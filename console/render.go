@@ -13,14 +13,13 @@ import (
 	"unicode/utf8"
 
 	"github.com/posthorn/posthorn/internal/hooks"
-	"github.com/posthorn/posthorn/internal/sender"
 	"github.com/posthorn/posthorn/models"
 )
 
 //go:embed templates
 var templateFiles embed.FS
 
-var functions = template.FuncMap{"slug": models.TenantSlug, "text": text, "short": short, "number": number, "plural": plural, "host": host, "rate": rate,
+var functions = template.FuncMap{"slug": models.TenantSlug, "text": text, "short": short, "number": number, "plural": plural, "outcome": outcome, "rate": rate,
 	"dict": dict}
 
 // dict is the arguments of a template that takes several, by name.
@@ -33,8 +32,14 @@ func dict(pairs ...any) map[string]any {
 	return all
 }
 
-// host is where a URL leads, without what comes behind.
-func host(raw string) string { return sender.Host(raw) }
+// outcome is what came of an attempt that failed: its error says the status mostly.
+func outcome(status int, problem string) string {
+	code := strconv.Itoa(status)
+	if status == 0 || strings.Contains(problem, code) {
+		return problem
+	}
+	return strings.TrimSuffix("status "+code+": "+problem, ": ")
+}
 
 // rate writes how many there are a second.
 func rate(perSecond float64) string { return strconv.FormatFloat(perSecond, 'g', 3, 64) + " a second" }

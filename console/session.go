@@ -41,7 +41,7 @@ func cookieOf(r *http.Request, a audience) string {
 	return cookie.Value
 }
 
-// loginBody is the form "Sign in": what is wrong with it, and the page of the console that the visitor came for.
+// loginBody is the form "Sign in": what is wrong with it, and the page that the visitor came for.
 type loginBody struct{ Wrong, Next string }
 
 func (c *Console) login(w http.ResponseWriter, r *http.Request) {
@@ -66,7 +66,7 @@ func (c *Console) signIn(w http.ResponseWriter, r *http.Request) {
 	a := audienceOf(session.Role == models.RoleAdmin)
 	setCookie(w, a, &session)
 	to := a.base
-	if next := r.PostFormValue("next"); a == console && strings.HasPrefix(next, "/console/") {
+	if next := r.PostFormValue("next"); strings.HasPrefix(next, a.base+"/") { // of the pages that the session is for
 		to = next
 	}
 	http.Redirect(w, r, to, http.StatusSeeOther)

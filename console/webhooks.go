@@ -109,7 +109,7 @@ type webhookBody struct {
 	Webhook    models.Webhook
 	Headers    []string
 	Latest     []models.Delivery
-	Last       map[string]models.Attempt
+	Last       map[string]*models.Attempt
 	Waiting    models.Waiting
 	Notices    []models.Notification
 	Recoveries []recoveryRow

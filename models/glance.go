@@ -7,14 +7,14 @@ import (
 
 // LastAttempts reads the last attempt of each delivery that has one, without its headers and the answer's body, by the
 // delivery's id.
-func (s *Store) LastAttempts(ctx context.Context, deliveries []Delivery) (map[string]Attempt, error) {
+func (s *Store) LastAttempts(ctx context.Context, deliveries []Delivery) (map[string]*Attempt, error) {
 	var ids []string
 	for i := range deliveries {
 		if deliveries[i].Attempts > 0 {
 			ids = append(ids, deliveries[i].ID)
 		}
 	}
-	last := make(map[string]Attempt, len(ids))
+	last := make(map[string]*Attempt, len(ids))
 	if len(ids) == 0 {
 		return last, nil
 	}
@@ -22,8 +22,8 @@ func (s *Store) LastAttempts(ctx context.Context, deliveries []Delivery) (map[st
 	err := s.db.WithContext(ctx).Table("attempts a").Joins("JOIN deliveries d ON d.tenant = a.tenant AND d.id = a.delivery_id AND d.attempts = a.number").
 		Select("a.tenant, a.id, a.delivery_id, a.webhook_id, a.number, a.started_at, a.duration_ms, a.status_code, a.error").
 		Where(s.oneOf("a.delivery_id", ids)).Find(&rows).Error
-	for _, a := range rows {
-		last[a.DeliveryID] = a
+	for i := range rows {
+		last[rows[i].DeliveryID] = &rows[i]
 	}
 	return last, err
 }

@@ -83,6 +83,7 @@ type App struct {
 	started  atomic.Bool // the worker polls
 	prepared atomic.Bool // the namespace has what it must have
 	draining atomic.Bool // asked to stop
+	pages    *console.Console
 
 	installation string      // the id of the database's
 	claimed      atomic.Bool // the task queues are the installation's
@@ -400,7 +401,7 @@ func (a *App) handler() (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	pages := console.New(console.Options{Hooks: a.hooks, Gate: gate, Ready: a.ready, FrameAncestors: a.Config.PortalFrameAncestors, Version: a.Version, Log: a.Log})
-	return api.New(api.Options{Console: pages, Hooks: a.hooks, Store: a.store, Ready: a.ready, Draining: a.draining.Load, Version: a.Version, PublicURL: a.Config.PublicURL,
+	a.pages = console.New(console.Options{Hooks: a.hooks, Gate: gate, Ready: a.ready, FrameAncestors: a.Config.PortalFrameAncestors, Version: a.Version, Log: a.Log})
+	return api.New(api.Options{Console: a.pages, Hooks: a.hooks, Store: a.store, Ready: a.ready, Draining: a.draining.Load, Version: a.Version, PublicURL: a.Config.PublicURL,
 		Log: a.Log, Registry: a.registry, Systems: a.systems(gate), Gate: gate, ProbesOnly: !a.API})
 }

@@ -27,6 +27,7 @@ const (
 func (a *App) drain(server *http.Server, linger time.Duration, background func(), stopWorker func(context.Context)) {
 	deadline := time.Now().Add(DrainFor - engine.CloseFor - leaveFor)
 	a.draining.Store(true)
+	a.pages.EndStreams()
 	a.Log.Info("draining", "at most", DrainFor)
 	time.Sleep(linger)
 	requests, cancel := context.WithTimeout(context.Background(), requestsFor)

@@ -9,6 +9,9 @@ import (
 	"time"
 )
 
+// DefaultThreshold is the default of FailureThreshold.
+const DefaultThreshold = 3000
+
 // Config is what Posthorn can be told, with kong's tags: commands embed it. A flag goes before its variable, a variable
 // before the default. Fields whose zero value is legal say what it means.
 type Config struct {
@@ -46,7 +49,7 @@ type Config struct {
 	MaxPosts int           `name:"max-posts" env:"POSTHORN_MAX_POSTS" placeholder:"N" help:"POSTs in flight of this process, 1 to 4096. Default: a quarter of its file descriptors beyond the first 128, but 16 to 4096." group:"Delivery"`
 	Timeout  time.Duration `name:"timeout" env:"POSTHORN_TIMEOUT" default:"15s" help:"How long a receiver has to answer. Default ${default}." group:"Delivery"`
 	Retry    Retry         `embed:"" prefix:"retry-" group:"Delivery"`
-	// FailureThreshold is how many failed receptions deactivate a webhook.
+	// FailureThreshold is how many failed receptions deactivate a webhook: DefaultThreshold if nothing is set.
 	FailureThreshold int       `name:"failure-threshold" env:"POSTHORN_FAILURE_THRESHOLD" default:"3000" help:"Failed receptions until a webhook is deactivated. Default ${default}." group:"Delivery"`
 	Reconcile        Reconcile `embed:"" prefix:"reconcile-" group:"Delivery"`
 	Retention        Duration  `name:"retention" env:"POSTHORN_RETENTION" default:"14d" help:"How long finished events, deliveries and attempts are kept; pending and held ones stay. Default ${default}." group:"Stores"`

@@ -55,8 +55,8 @@ func (s *Service) Overlap(w *models.Webhook) (ends []time.Time, all int) {
 }
 
 // LastAttempts gives the last attempt of each delivery that has one, by the delivery's id, without what was sent and answered.
-func (s *Service) LastAttempts(ctx context.Context, deliveries []models.Delivery) (map[string]models.Attempt, error) {
-	return read(ctx, s, "delivery", func(ctx context.Context, store *models.Store) (map[string]models.Attempt, error) {
+func (s *Service) LastAttempts(ctx context.Context, deliveries []models.Delivery) (map[string]*models.Attempt, error) {
+	return read(ctx, s, "delivery", func(ctx context.Context, store *models.Store) (map[string]*models.Attempt, error) {
 		return store.LastAttempts(ctx, deliveries)
 	})
 }

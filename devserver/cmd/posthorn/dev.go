@@ -17,6 +17,7 @@ import (
 	"github.com/posthorn/posthorn/internal/app"
 	"github.com/posthorn/posthorn/internal/cli"
 	"github.com/posthorn/posthorn/internal/config"
+	"github.com/posthorn/posthorn/internal/hooks"
 	"github.com/posthorn/posthorn/internal/secrets"
 	"github.com/posthorn/posthorn/internal/sender"
 	"github.com/posthorn/posthorn/models"
@@ -29,6 +30,7 @@ type DevCommand struct {
 	UIAddr        string `name:"ui-addr" default:"127.0.0.1:8233" help:"Address of the Temporal Web UI. Default ${default}."`
 	TemporalAddr  string `name:"temporal-addr" default:"127.0.0.1:7233" help:"Address of the embedded Temporal server. Default ${default}."`
 	Data          string `name:"data" default:"./data" help:"Directory to keep everything in, over restarts. Default ${default}."`
+	Demo          bool   `name:"demo" help:"Also start receivers that take everything, fail, are slow and recover, and a trickle of events to them. Webhooks are deactivated sooner: after 60 failed receptions, unless POSTHORN_FAILURE_THRESHOLD says something else."`
 }
 
 // Run runs everything until ctx ends.
@@ -40,6 +42,9 @@ func (c *DevCommand) Run(ctx context.Context, env cli.Environment) error {
 	defer release()
 	if err := c.prepare(); err != nil {
 		return err
+	}
+	if c.Demo && c.FailureThreshold == config.DefaultThreshold {
+		c.FailureThreshold = demoThreshold
 	}
 	if err := c.Validate(); err != nil {
 		return err
@@ -75,11 +80,25 @@ func (c *DevCommand) Run(ctx context.Context, env cli.Environment) error {
 	if c.TemporalUIURL == "" {
 		c.TemporalUIURL = server.UIURL()
 	}
-	signIn := ""
+	signIn, seed, show := "", seed, func() {}
+	if c.Demo {
+		d := &demo{log: log}
+		made := seed
+		seed = func(ctx context.Context, s *hooks.Service) error {
+			if err := made(ctx, s); err != nil {
+				return err
+			}
+			return d.start(ctx, s)
+		}
+		show = func() { go d.publish(ctx) }
+	}
 	a, err := app.New(ctx, app.Options{Config: c.Config, Version: env.Version, Temporal: temporal, Namespace: client.DefaultNamespace, TemporalAddress: server.FrontendAddr(),
 		API: true, Worker: true, Dev: true, Log: log, Seed: seed,
 		SignIn: func(path string) { signIn = path },
-		Ready:  func(addr net.Addr) { c.welcome(env, addr, server, signIn) }})
+		Ready: func(addr net.Addr) {
+			c.welcome(env, addr, server, signIn)
+			show()
+		}})
 	if err != nil {
 		return err
 	}

@@ -35,9 +35,9 @@ func (c *DevCommand) welcome(env cli.Environment, addr net.Addr, server *devserv
 	_, _ = fmt.Fprintf(env.Out, `
 Posthorn is ready.
 
-  API          %[1]s        (reference: %[1]s/docs)
   Console      %[1]s%[6]s
                (signs you in once, on this machine; later with the admin key)
+  API          %[1]s        (reference: %[1]s/docs)
   Temporal UI  %[2]s
   Temporal     %[3]s
   Admin key    %[4]s

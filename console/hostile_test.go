@@ -1,0 +1,192 @@
+package console_test
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/posthorn/posthorn/console"
+	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/hookstest"
+	"github.com/posthorn/posthorn/internal/sender"
+	"github.com/posthorn/posthorn/models"
+)
+
+// hostile would be a script where it stands in HTML, an attribute, a script, a style or an address without being escaped.
+const hostile = `"'><script>evil()</script><img src=x onerror=evil()>{{.}}</pre></textarea></title>javascript:evil()`
+
+// hostileReceiver answers with it.
+type hostileReceiver struct{}
+
+func (hostileReceiver) Post(_ context.Context, r sender.Request) sender.Result {
+	return sender.Result{StartedAt: time.Now(), URL: r.URL, StatusCode: http.StatusTeapot, Outcome: sender.Failed, Error: hostile,
+		Header: http.Header{"X-Evil": {hostile}, "Content-Type": {"text/html"}}, Body: []byte(hostile)}
+}
+
+// Names, URLs, payloads and answers are shown as text on every page, whoever wrote them.
+func TestNothingHostileRuns(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, hookstest.WithPoster(hostileReceiver{}))
+	ctx := t.Context()
+	name, address, emails := hostile, "https://shop.example/"+url.PathEscape(hostile)+"?"+url.QueryEscape(hostile), []string{"ops@acme.example"}
+	_, err := s.Hooks.UpdateTenant(ctx, "acme", hooks.TenantChange{Name: &name, AdminEmails: &emails, Metadata: &map[string]string{"note": hostile}})
+	require.NoError(t, err)
+	_, err = s.Hooks.PutEventType(ctx, models.EventType{Name: "order.lost", Description: hostile, Example: `{"x":"</pre><script>evil()</script>"}`})
+	require.NoError(t, err)
+	w, _, err := s.Hooks.CreateWebhook(ctx, "acme", hooks.WebhookChange{URL: &address, Name: &name, Description: &name, Metadata: &map[string]string{"note": hostile}, By: hostile})
+	require.NoError(t, err)
+	published, err := s.Hooks.Publish(ctx, "acme", hooks.PublishRequest{Events: []hooks.EventInput{{Type: "order.lost", Data: []byte(`{"x":"</pre><script>evil()</script>"}`),
+		Tags: []string{hostile[:100]}, ExternalID: hostile, Attributes: map[string]string{"name": hostile}}}})
+	require.NoError(t, err)
+	things := furniture{webhook: w.ID, event: published[0].ID, delivery: s.Deliveries("acme", published[0].ID)[0].ID}
+	s.Attempt("acme", things.delivery)
+	_, err = s.Store.DeactivateWebhook(ctx, w.ID, threshold, hostile)
+	require.NoError(t, err)
+	_, err = s.Hooks.Enable(ctx, "acme", w.ID, hostile)
+	require.NoError(t, err)
+	recovery, err := s.Hooks.Recover(ctx, "acme", w.ID, hooks.RecoveryRequest{})
+	require.NoError(t, err)
+	things.recovery = recovery.ID
+	_, _, err = s.Hooks.CreateKey(ctx, "acme", hostile, models.RoleRead)
+	require.NoError(t, err)
+
+	staff, owner := s.signedIn(hookstest.AdminKey), s.through(hooks.LinkRequest{Role: models.RoleTenant, Name: hostile, Capabilities: []string{"keys", "settings"}})
+	query := "?" + url.Values{"q": {hostile}, "type": {hostile}, "tag": {hostile}, "channel": {hostile}, "webhook": {hostile}, "event": {hostile}, "actor": {hostile},
+		"target": {hostile}, "done": {hostile}, "span": {hostile}, "external_id": {hostile}}.Encode()
+	seen := 0
+	for _, as := range []struct {
+		b     *browser
+		pages []console.Page
+	}{
+		{staff, append(s.walk("/console/tenants/acme", false, things), s.walk("/console", true, furniture{})...)},
+		{owner, s.walk("/portal", false, things)},
+		{s.browser(), []console.Page{{Method: "GET", Path: "/console/login"}, {Method: "GET", Path: "/portal/open"}, {Method: "GET", Path: "/console/nothing"}}},
+	} {
+		for _, p := range as.pages {
+			if p.Method != http.MethodGet || strings.HasSuffix(p.Path, ".css") {
+				continue
+			}
+			for _, target := range []string{p.Path, p.Path + query, p.Path + "?next=" + url.QueryEscape(hostile) + "&code=" + url.QueryEscape(hostile)} {
+				d := as.b.get(target)
+				if strings.Contains(d.body, "evil") {
+					seen++
+				}
+				harmless(t, d)
+			}
+		}
+	}
+	require.Greater(t, seen, 20, "it is shown")
+	for _, form := range []string{"/console/tenants", "/console/event-types/new", "/console/tenants/acme/webhooks/new", "/console/tenants/acme/keys",
+		"/console/tenants/acme/settings", "/console/tenants/acme/webhooks/" + w.ID + "/recover", "/console/tenants/acme/webhooks/" + w.ID + "/test"} {
+		harmless(t, staff.post(form, url.Values{"id": {hostile}, "name": {hostile}, "url": {hostile}, "schema": {hostile}, "example": {hostile}, "description": {hostile},
+			"headers": {hostile}, "patterns": {hostile}, "role": {hostile}, "admin_emails": {hostile}, "metadata": {hostile}, "since": {hostile}, "rate": {hostile}, "held": {"yes"}}))
+	}
+}
+
+// harmless makes sure that a page has no element, attribute or address but its own.
+func harmless(t *testing.T, d *document) {
+	t.Helper()
+	for _, n := range all(d.root, "script") {
+		require.Regexp(t, `^/console/static/\w+\.js$`, attribute(n, "src"), d.path)
+		require.Empty(t, d.text(n), d.path)
+	}
+	require.Empty(t, all(d.root, "img", "iframe", "object", "embed", "base", "style"), d.path)
+	for n := range d.root.Descendants() {
+		for _, a := range n.Attr {
+			require.False(t, strings.HasPrefix(a.Key, "on"), "%s: %s", d.path, a.Key)
+			if a.Key == "href" || a.Key == "action" || a.Key == "src" {
+				require.NotRegexp(t, `(?i)^\s*(javascript|data|vbscript):`, a.Val, d.path)
+			}
+		}
+	}
+}
+
+// Signing in leads to pages of ours only.
+func TestSigningInLeadsNowhereElse(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	for next, want := range map[string]string{
+		"/console/tenants/acme": "/console/tenants/acme", "//evil.example": "/console", "https://evil.example/console/": "/console", `/\evil.example`: "/console",
+		"/consoleevil": "/console", "/portal/webhooks": "/console", "/console/login/../../..//evil.example": "/console/login/../../..//evil.example",
+	} {
+		to := s.browser().post("/console/login", url.Values{"key": {hookstest.AdminKey}, "next": {next}}).is(http.StatusSeeOther).header.Get("Location")
+		require.Equal(t, want, to)
+		u, err := url.Parse(to)
+		require.NoError(t, err)
+		require.Empty(t, u.Host)
+	}
+	require.Equal(t, "/portal/webhooks/x", s.browser().post("/console/login", url.Values{"key": {s.key}, "next": {"/portal/webhooks/x"}}).header.Get("Location"))
+	away := s.browser().get("/portal/webhooks/x").is(http.StatusUnauthorized)
+	require.Equal(t, "/console/login?next=%2Fportal%2Fwebhooks%2Fx", away.link("Sign in"))
+}
+
+// A cookie that somebody was given before signing in opens nothing, before and after.
+func TestASessionIsNotChosenByOthers(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	planted := &http.Cookie{Name: "posthorn_console", Path: "/console", Value: "phs_" + strings.Repeat("a", 43)}
+	b := s.browser()
+	b.cookies[planted.Name] = planted
+	b.get("/console").is(http.StatusSeeOther)
+	b.post("/console/login", url.Values{"key": {hookstest.AdminKey}}).is(http.StatusSeeOther)
+	require.NotEqual(t, planted.Value, b.cookies[planted.Name].Value)
+	b.get("/console").is(http.StatusOK)
+	attacker := s.browser()
+	attacker.cookies[planted.Name] = planted
+	attacker.get("/console").is(http.StatusSeeOther)
+}
+
+// A stream says when the page is another one, and ends when the process stops.
+func TestALivePageEnds(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	w := s.Webhook("acme", "https://shop.example/fails")
+	d := s.Deliveries("acme", s.Publish("acme", "order.created", `{}`))[0]
+	session := s.signedIn(hookstest.AdminKey).cookies["posthorn_console"]
+	open := func(path string) *http.Response {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+path, http.NoBody)
+		require.NoError(t, err)
+		r.Header.Set("Accept", "text/event-stream")
+		r.AddCookie(&http.Cookie{Name: session.Name, Value: session.Value})
+		response, err := http.DefaultClient.Do(r)
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = response.Body.Close() })
+		return response
+	}
+	stream := open("/console/tenants/acme/webhooks/" + w.ID)
+	require.Equal(t, http.StatusOK, stream.StatusCode)
+	require.Equal(t, "text/event-stream; charset=utf-8", stream.Header.Get("Content-Type"))
+	require.Equal(t, "no-store", stream.Header.Get("Cache-Control"))
+	news := make(chan string, 100)
+	go func() {
+		defer close(news)
+		buffer := make([]byte, 4096)
+		for {
+			n, err := stream.Body.Read(buffer)
+			if err != nil {
+				return
+			}
+			news <- string(buffer[:n])
+		}
+	}()
+	require.Contains(t, <-news, "retry:")
+	s.Attempt("acme", d.ID)
+	require.Contains(t, <-news, "event: change")
+	require.Equal(t, http.StatusOK, open("/console/tenants/acme/keys").StatusCode, "a page that is not live is itself")
+	for range 19 {
+		require.Equal(t, http.StatusOK, open("/console").StatusCode)
+	}
+	require.Equal(t, http.StatusServiceUnavailable, open("/console").StatusCode, "one session has as many streams as pages can be looked at")
+	begun := time.Now()
+	s.pages.EndStreams()
+	for range news { //nolint:revive // until it is closed
+	}
+	require.Less(t, time.Since(begun), time.Second)
+	session.Value = "phs_" + strings.Repeat("a", 43)
+	require.Equal(t, http.StatusUnauthorized, open("/console").StatusCode)
+}

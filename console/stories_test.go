@@ -1,0 +1,493 @@
+package console_test
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/posthorn/posthorn/console"
+	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/hookstest"
+	"github.com/posthorn/posthorn/internal/sender"
+	"github.com/posthorn/posthorn/models"
+)
+
+// shots is where TestPictures leaves pictures of all pages.
+var shots = flag.String("shots", "", "a directory for pictures of all pages")
+
+// receivers answers POSTs by the path of their URL.
+type receivers struct{ well atomic.Bool }
+
+func (r *receivers) Post(_ context.Context, request sender.Request) sender.Result {
+	result := sender.Result{StartedAt: time.Now(), URL: request.URL, Duration: 42 * time.Millisecond, StatusCode: http.StatusOK, Outcome: sender.Received,
+		Header: http.Header{"Content-Type": {"application/json"}}, Body: []byte(`{"status":"thank <you>"}`)}
+	if strings.Contains(request.URL, "fails") && !r.well.Load() {
+		result.StatusCode, result.Outcome, result.Error = http.StatusServiceUnavailable, sender.Failed, "503 Service Unavailable"
+		result.Duration = 310 * time.Millisecond
+		result.Body = []byte(`{"error":"the warehouse is closed for stocktaking"}`)
+	}
+	return result
+}
+
+// threshold is that of the stories: as many receptions fail fast.
+const threshold = 4
+
+// stage is a site that a real browser reaches.
+type stage struct {
+	*site
+	*receivers
+	pages *console.Console
+	url   string
+}
+
+func newStage(t *testing.T, ancestors ...string) *stage {
+	t.Helper()
+	r := &receivers{}
+	s := &stage{receivers: r, site: &site{t: t, Env: hookstest.New(t, hookstest.WithPoster(r), func(_ *sender.Config, o *hooks.Options) { o.Threshold = threshold })}}
+	s.pages = console.New(console.Options{Hooks: s.Hooks, FrameAncestors: ancestors, Version: "1.2.3"})
+	s.handler = s.pages
+	server := httptest.NewServer(s.pages)
+	t.Cleanup(server.Close)
+	t.Cleanup(s.pages.EndStreams) // before the server waits for them
+	s.url = server.URL
+	s.key = s.Tenant("acme")
+	s.EventTypes("order.created", "order.paid")
+	return s
+}
+
+// staff is a tab in which the admin has signed in.
+func (s *stage) staff(c *chrome) *tab {
+	s.t.Helper()
+	b := c.tab(s.url)
+	b.open("/console")
+	b.fill("Key", hookstest.AdminKey)
+	b.press("Sign in")
+	b.sees("Overview")
+	return b
+}
+
+// furnishWell makes what every page can show.
+func (s *stage) furnishWell() (things furniture) {
+	s.t.Helper()
+	ctx := s.t.Context()
+	for i, name := range []string{"globex", "initech", "umbrella"} {
+		_, _, err := s.Hooks.PutTenant(ctx, models.Tenant{ID: name, Name: []string{"Globex Corporation", "Initech", "Umbrella"}[i], AdminEmails: []string{"ops@" + name + ".example"}})
+		require.NoError(s.t, err)
+	}
+	emails := []string{"ops@acme.example", "jane@acme.example"}
+	name := "Acme Ltd"
+	_, err := s.Hooks.UpdateTenant(ctx, "acme", hooks.TenantChange{Name: &name, AdminEmails: &emails, Metadata: &map[string]string{"plan": "gold", "region": "eu-west"}})
+	require.NoError(s.t, err)
+	for _, t := range []models.EventType{
+		{Name: "order.created", Description: "An order was placed", Example: `{"order_id":42,"total":"19.90"}`, Schema: `{"type":"object","required":["order_id"],"properties":{"order_id":{"type":"integer"}}}`},
+		{Name: "order.paid", Description: "An order was paid", Example: `{"order_id":42,"method":"card"}`},
+		{Name: "order.shipped", Description: "An order has left the warehouse", Example: `{"order_id":42,"carrier":"posthorn"}`},
+		{Name: "invoice.sent", Description: "An invoice was sent", Deprecated: true},
+	} {
+		_, err := s.Hooks.PutEventType(ctx, t)
+		require.NoError(s.t, err)
+	}
+	webhook := func(name, address string, types ...string) models.Webhook {
+		w, _, err := s.Hooks.CreateWebhook(ctx, "acme", hooks.WebhookChange{URL: &address, Name: &name, EventTypes: &types, By: "jane"})
+		require.NoError(s.t, err)
+		return w
+	}
+	webhook("Shop", "https://shop.acme.example/hooks/orders", "order.*")
+	fails := webhook("Warehouse", "https://warehouse.acme.example/fails?token=t0ken", "order.created", "order.shipped")
+	webhook("Accounting", "https://books.acme.example/hook", "order.paid", "invoice.sent")
+	paused := webhook("Staging", "https://staging.acme.example/hook", "order.created")
+	_, err = s.Hooks.Pause(ctx, "acme", paused.ID, "jane")
+	require.NoError(s.t, err)
+	for i := range 9 {
+		event, err := s.Hooks.Publish(ctx, "acme", hooks.PublishRequest{Events: []hooks.EventInput{{Type: []string{"order.created", "order.paid", "order.created"}[i%3],
+			Data: fmt.Appendf(nil, `{"order_id":%d,"total":"19.90","customer":{"name":"J. Bach","country":"DE"}}`, 1042+i), Tags: []string{"eu"}, Attributes: map[string]string{"customer": fmt.Sprint("c_", 77+i)}}}})
+		require.NoError(s.t, err)
+		for _, d := range s.Deliveries("acme", event[0].ID) {
+			if d.Status != models.Pending || d.WebhookID == fails.ID && things.delivery != "" && i > 3 {
+				continue
+			}
+			s.Attempt("acme", d.ID)
+			if d.WebhookID == fails.ID {
+				if things.delivery == "" {
+					s.Attempt("acme", d.ID)
+				}
+				things.delivery, things.event = d.ID, event[0].ID
+			}
+		}
+		s.Clock.Advance(4 * time.Minute)
+	}
+	things.webhook = fails.ID
+	s.judge(fails.ID)
+	_, err = s.Hooks.Enable(ctx, "acme", fails.ID, "jane")
+	require.NoError(s.t, err)
+	recovery, err := s.Hooks.Recover(ctx, "acme", fails.ID, hooks.RecoveryRequest{})
+	require.NoError(s.t, err)
+	things.recovery = recovery.ID
+	_, err = s.Hooks.ReleasePage(ctx, recovery.ID)
+	require.NoError(s.t, err)
+	_, _, err = s.Store.MergeStats(ctx, models.DeliveryKey{})
+	require.NoError(s.t, err)
+	return things
+}
+
+// judge does what the webhook's health workflow does: it notes what is due, and tells the administrators.
+func (s *stage) judge(webhookID string) {
+	s.t.Helper()
+	ctx := s.t.Context()
+	w, err := s.Hooks.Judge(ctx, webhookID)
+	require.NoError(s.t, err)
+	t, err := s.Store.Tenant(ctx, w.Tenant)
+	require.NoError(s.t, err)
+	ids, err := s.Store.UnsentNotifications(ctx, webhookID)
+	require.NoError(s.t, err)
+	for _, id := range ids {
+		n, err := s.Store.Notification(ctx, id)
+		require.NoError(s.t, err)
+		n.Detail.Told = t.AdminEmails
+		require.NoError(s.t, s.Store.NotificationEnded(ctx, &n, models.NoticeSent, ""))
+	}
+}
+
+// TestPictures shows every page to a real browser: light and dark, on a desktop and on a phone. Nothing is wider than the screen,
+// nothing is refused by the pages' own policy, and axe-core finds nothing that keeps people from using them.
+func TestPictures(t *testing.T) {
+	t.Parallel()
+	axe, err := os.ReadFile("testdata/axe-core/axe.min.js")
+	require.NoError(t, err)
+	s := newStage(t)
+	things := s.furnishWell()
+	b := s.staff(newChrome(t))
+	base := "/console/tenants/acme"
+	pages := append(s.walk(base, false, things), s.walk("/console", true, furniture{})...)
+	pages = append(pages, console.Page{Method: http.MethodGet, Path: "/console/login"}, console.Page{Method: http.MethodGet, Path: "/console/nothing"})
+	for _, p := range pages {
+		if p.Method != http.MethodGet || strings.HasSuffix(p.Path, ".css") {
+			continue
+		}
+		for _, screen := range []struct {
+			name, colours string
+			width, height int
+		}{{"desktop-light", "light", 1280, 860}, {"phone-dark", "dark", 390, 844}, {"desktop-dark", "dark", 1280, 860}, {"phone-light", "light", 390, 844}} {
+			if *shots == "" && screen.name != "desktop-light" && screen.name != "phone-dark" {
+				continue
+			}
+			b.size(screen.width, screen.height, screen.width < 500)
+			b.colours(screen.colours)
+			b.open(p.Path)
+			var wider bool
+			b.eval(`document.documentElement.scrollWidth > document.documentElement.clientWidth`, &wider)
+			require.False(t, wider, "%s is wider than a %s", p.Path, screen.name)
+			var violations []string
+			b.eval(string(axe)+`;axe.run().then((r) => r.violations.map((v) => v.id + ": " + v.help + " " + v.nodes.slice(0, 3).map((n) => n.html.slice(0, 160)).join(" | ")))`, &violations)
+			require.Empty(t, violations, "%s on a %s", p.Path, screen.name)
+			if *shots != "" {
+				name := strings.NewReplacer("/", "-", things.webhook, "id", things.delivery, "id", things.event, "id", things.recovery, "id").Replace(strings.TrimPrefix(p.Path, "/"))
+				require.NoError(t, os.MkdirAll(*shots, 0o750))
+				b.shot(filepath.Join(*shots, name+"-"+screen.name+".png"), true)
+			}
+		}
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, entry := range b.events[b.session+" Log.entryAdded"] {
+		require.NotContains(t, string(entry), "Content Security Policy")
+	}
+}
+
+func TestStoryOfAWebhook(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	b := s.staff(newChrome(t))
+
+	b.press("Tenants")
+	b.fill("Id", "initech")
+	b.fill("Name", "Initech")
+	b.fill("Administrators", "ops@initech.example")
+	b.press("Create tenant")
+	b.sees("Created.")
+	b.press("Event types")
+	b.press("New event type")
+	b.fill("Name", "report.filed")
+	b.fill("Schema", `{"type":`)
+	b.fill("Example", `{"pages":2}`)
+	b.press("Create event type")
+	b.sees("is not JSON")
+	b.fill("Schema", `{"type":"object"}`)
+	b.press("Create event type")
+	b.sees("report.filed")
+	b.open("/console/tenants/initech/webhooks")
+	b.sees("There is no webhook yet")
+	b.press("New webhook")
+	b.fill("URL", "https://initech.example/hook")
+	b.fill("Name", "Printer")
+	b.fill("report.filed", "yes")
+	b.press("Create webhook")
+	secret := b.value("Signing secret")
+	require.Regexp(t, "^whsec_", secret)
+	b.sees("it is not shown again")
+	b.press("Webhook")
+	b.sees("0 of 4 failed receptions")
+	require.NotContains(t, b.text(), secret)
+	b.press("Send test event")
+	b.sees("1 of 1 were received")
+	b.sees("thank <you>")
+	b.press("Webhook")
+	b.press("Rotate secret")
+	require.NotEqual(t, secret, b.value("Signing secret"))
+	b.press("Webhook")
+	b.sees("2 secrets in force; an earlier one signs too and ends in 23 hours")
+
+	// Every action works by keyboard: the link that skips to the content, and a button.
+	b.eval(`document.querySelector("#main button").focus()`, nil)
+	b.leave(func() { b.key("Enter", 13) })
+	b.sees("Paused.")
+	b.press("Resume")
+	b.press("Delete")
+	b.sees("This cannot be undone.")
+	b.press("Delete webhook")
+	b.sees("There is no webhook yet")
+}
+
+// A page shows what happens without being loaded again, and nothing on it moves.
+func TestStoryOfAFailingWebhook(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	emails := []string{"ops@acme.example"}
+	_, err := s.Hooks.UpdateTenant(t.Context(), "acme", hooks.TenantChange{AdminEmails: &emails})
+	require.NoError(t, err)
+	w := s.Webhook("acme", "https://shop.example/fails")
+	var owed []models.Delivery
+	for range threshold {
+		owed = append(owed, s.Deliveries("acme", s.Publish("acme", "order.created", `{"order":42}`))...)
+	}
+	b := s.staff(newChrome(t))
+	page := "/console/tenants/acme/webhooks/" + w.ID
+	b.open(page)
+	b.sees("0 of 4 failed receptions")
+	b.until(`document.getElementById("live").textContent === "Live"`)
+	b.eval(`window.same = "page"`, nil)
+	for i, d := range owed {
+		s.Attempt("acme", d.ID)
+		if i == 1 {
+			s.judge(w.ID)
+			b.sees("Warning at 50 % of the threshold")
+		}
+		b.sees(fmt.Sprintf("%d of 4 failed receptions", i+1))
+	}
+	s.judge(w.ID)
+	b.sees("deactivated 4 receptions failed")
+	b.sees("Mail to ops@acme.example.")
+	b.sees("503 Service Unavailable")
+	var same string
+	b.eval(`window.same`, &same)
+	require.Equal(t, "page", same)
+
+	s.well.Store(true)
+	b.press("Enable and recover")
+	b.sees("The webhook is enabled, and what it missed is being sent.")
+	b.sees("0 of 4")
+	b.until(`document.getElementById("live").textContent === "Live"`)
+	b.eval(`window.same = "page"`, nil)
+	recoveries := s.Engine.Recoveries()
+	_, err = s.Hooks.ReleasePage(t.Context(), recoveries[len(recoveries)-1])
+	require.NoError(t, err)
+	b.until(`document.querySelector("progress").value === 4`)
+	b.eval(`window.same`, &same)
+	require.Equal(t, "page", same)
+}
+
+func TestStoryOfADelivery(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	w := s.Webhook("acme", "https://shop.example/fails")
+	event := s.Publish("acme", "order.created", `{"order":42}`)
+	other := s.Deliveries("acme", s.Publish("acme", "order.paid", `{}`))[0]
+	d := s.Deliveries("acme", event)[0]
+	b := s.staff(newChrome(t))
+	b.open("/console/tenants/acme/deliveries/" + d.ID)
+	b.sees("It has not been attempted yet.")
+	b.until(`document.getElementById("live").textContent === "Live"`)
+	s.Attempt("acme", d.ID)
+	b.sees("Attempt 1, ")
+	b.sees("503 Service Unavailable")
+	b.sees("Attempt 2, in ")
+	var before, after string
+	b.eval(`document.querySelector(".next time").textContent`, &before)
+	b.until(`document.querySelector(".next time").textContent !== ` + quote(before))
+	b.eval(`document.querySelector(".next time").textContent`, &after)
+	require.Less(t, after, before, "it counts down")
+	b.eval(`document.querySelector("#story summary").click()`, nil)
+	b.sees("the warehouse is closed for stocktaking")
+	s.well.Store(true)
+	b.press("Retry now")
+	b.sees("It is being sent now.")
+	s.Attempt("acme", d.ID)
+	b.sees("The receiver has taken it.")
+	var link string
+	b.eval(`[...document.links].find((a) => a.textContent === "Open in Temporal").href`, &link)
+	require.Contains(t, link, "/workflows/deliver/")
+
+	b.open("/console/deliveries?status=pending&tenant=acme")
+	b.sees("order.paid")
+	b.eval(`[...document.links].find((a) => a.textContent.startsWith("order.paid")).click()`, nil)
+	b.sees("Attempt 1,")
+	b.press("Cancel")
+	b.sees("canceled by admin")
+	require.Equal(t, models.Canceled, s.Deliveries("acme", other.EventID)[0].Status)
+
+	b.open("/console/tenants/acme/events")
+	b.fill("Text in the data", `"order":42`)
+	b.press("Filter")
+	b.eval(`document.querySelector("tbody a").click()`, nil)
+	b.sees(`{"order":42}`)
+	b.press("Send again")
+	b.sees("It is being sent again.")
+	require.Equal(t, models.Pending, s.Deliveries("acme", event)[0].Status)
+	require.Equal(t, w.ID, s.Deliveries("acme", event)[0].WebhookID)
+}
+
+// New entries of a list wait for a press of a button: nothing moves by itself.
+func TestStoryOfTheLog(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.Webhook("acme", "https://shop.example/hook")
+	first := s.Deliveries("acme", s.Publish("acme", "order.created", `{}`))[0]
+	b := s.staff(newChrome(t))
+	b.open("/console/tenants/acme/deliveries")
+	b.until(`document.getElementById("live").textContent === "Live"`)
+	b.eval(`window.shifted = 0; new PerformanceObserver((l) => { for (const e of l.getEntries()) window.shifted += e.value; }).observe({ type: "layout-shift", buffered: false })`, nil)
+	s.Attempt("acme", first.ID)
+	b.sees("delivered 200 42 ms")
+	s.Publish("acme", "order.paid", `{}`)
+	b.sees("Show 1 new entry")
+	require.NotContains(t, b.text(), "order.paid")
+	var shifted float64
+	b.eval(`window.shifted`, &shifted)
+	require.Zero(t, shifted)
+	b.press("Show 1 new entry")
+	b.sees("order.paid")
+
+	// The filters stay in the address.
+	b.fill("Event type", "order.paid")
+	b.press("Filter")
+	var address string
+	b.eval(`location.search`, &address)
+	require.Contains(t, address, "type=order.paid")
+}
+
+// The portal is embedded by a page of another site; what that may not do it does not.
+func TestStoryOfThePortal(t *testing.T) {
+	t.Parallel()
+	var frame atomic.Value
+	frame.Store("about:blank")
+	sample, err := os.ReadFile("../docs/portal.html")
+	require.NoError(t, err)
+	shop := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		src, _ := frame.Load().(string)
+		_, _ = fmt.Fprint(w, strings.Replace(string(sample), "https://posthorn.example/portal/open?code=…", src, 1))
+	}))
+	t.Cleanup(shop.Close)
+	origin := strings.Replace(shop.URL, "127.0.0.1", "localhost", 1) // another site than the portal's
+	s := newStage(t, origin)
+	w := s.Webhook("acme", "https://shop.example/hook?token=t0ken")
+	browser := newChrome(t)
+	embedded := func(r hooks.LinkRequest) (*tab, *tab) {
+		path, _ := s.portalLink(r)
+		frame.Store(s.url + path)
+		b := browser.tab(origin)
+		b.open("/")
+		return b, b.inFrame()
+	}
+	_, inside := embedded(hooks.LinkRequest{Role: models.RoleTenant, Name: "jane", Theme: map[string]string{"accent": "#7a1fa2", "mode": "dark"}})
+	inside.sees("Failing webhooks")
+	var accent, mode string
+	inside.eval(`getComputedStyle(document.documentElement).getPropertyValue("--accent").trim()`, &accent)
+	inside.eval(`document.documentElement.dataset.mode`, &mode)
+	require.Equal(t, []string{"#7a1fa2", "dark"}, []string{accent, mode})
+	inside.press("Webhooks")
+	inside.press("https://shop.example/hook?token=t0ken")
+	inside.press("Pause")
+	inside.sees("Paused.")
+	stored, err := s.Hooks.Webhook(t.Context(), "acme", w.ID)
+	require.NoError(t, err)
+	require.Equal(t, models.WebhookPaused, stored.Status)
+
+	_, reader := embedded(hooks.LinkRequest{Role: models.RoleRead})
+	reader.sees("Failing webhooks")
+	reader.press("Webhooks")
+	reader.press("https://shop.example/hook")
+	var buttons []string
+	reader.eval(`[...document.querySelectorAll("button")].map((e) => e.innerText)`, &buttons)
+	require.Equal(t, []string{"Sign out", "Copy"}, buttons, "it can change nothing")
+
+	path, _ := s.portalLink(hooks.LinkRequest{Role: models.RoleRead})
+	s.Clock.Advance(6 * time.Minute)
+	old := browser.tab(s.url)
+	old.open(path)
+	old.sees("this link has been used, or is too old")
+	stranger := browser.tab(strings.Replace(s.url, "127.0.0.1", "localhost", 1))
+	frame.Store(s.url + "/console/login")
+	stranger.open(origin + "/")
+	require.False(t, stranger.frameShows("Sign in"), "the console is not framed")
+}
+
+// Without JavaScript everything can be read, and forms work.
+func TestStoryWithoutScripts(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	things := s.furnishWell()
+	b := newChrome(t).tab(s.url)
+	b.withoutScripts()
+	b.open("/console/tenants/acme/webhooks/" + things.webhook)
+	b.fill("Key", hookstest.AdminKey)
+	b.press("Sign in")
+	b.sees("Warehouse")
+	b.sees("Deactivated")
+	b.press("Pause")
+	b.sees("Paused.")
+	b.press("Edit")
+	b.fill("Name", "Depot")
+	b.press("Save")
+	b.sees("Depot")
+	path, _ := s.portalLink(hooks.LinkRequest{Role: models.RoleRead})
+	b.open(path)
+	b.press("Open")
+	b.sees("Failing webhooks")
+}
+
+// The first page is small: for phones, and for people far away.
+func TestTheFirstPageIsSmall(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.furnishWell()
+	b := s.staff(newChrome(t))
+	b.do("Network.setCacheDisabled", map[string]any{"cacheDisabled": true}, nil)
+	b.mu.Lock()
+	b.events = map[string][]json.RawMessage{}
+	b.mu.Unlock()
+	b.open("/console/tenants/acme")
+	b.until(`document.getElementById("live").textContent === "Live"`)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	requests := b.events[b.session+" Network.requestWillBeSent"]
+	require.LessOrEqual(t, len(requests), 20)
+	bytes := 0.0
+	for _, text := range b.events[b.session+" Network.loadingFinished"] {
+		var finished struct{ EncodedDataLength float64 }
+		require.NoError(t, json.Unmarshal(text, &finished))
+		bytes += finished.EncodedDataLength
+	}
+	require.Greater(t, bytes, 1000.0)
+	require.LessOrEqual(t, bytes, 100.0*1024)
+}
