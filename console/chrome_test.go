@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -81,9 +80,11 @@ func newChrome(t *testing.T) *chrome {
 	require.NoError(t, err)
 	out, fromBrowser, err := os.Pipe()
 	require.NoError(t, err)
+	profile, err := os.MkdirTemp("", "posthorn-browser-") //nolint:usetesting // what the browser leaves behind still writes into it for a moment
+	require.NoError(t, err)
 	process := exec.CommandContext(t.Context(), path, "--headless=new", "--remote-debugging-pipe", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
 		"--no-first-run", "--disable-extensions", "--disable-background-networking", "--hide-scrollbars", "--force-device-scale-factor=1",
-		"--user-data-dir="+filepath.Join(t.TempDir(), "profile"), "about:blank")
+		"--user-data-dir="+profile, "about:blank")
 	process.ExtraFiles = []*os.File{toBrowser, fromBrowser}
 	process.WaitDelay = 5 * time.Second
 	require.NoError(t, process.Start())
@@ -101,6 +102,12 @@ func newChrome(t *testing.T) *chrome {
 		_ = in.Close()
 		<-ended
 		_ = out.Close()
+		for range 50 {
+			if os.RemoveAll(profile) == nil {
+				return
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
 	})
 	return c
 }
@@ -306,7 +313,8 @@ func (b *tab) sees(text string) {
 
 const finders = `
 	const named = (selector, name) => [...document.querySelectorAll(selector)].find((e) => e.innerText.trim() === name || e.getAttribute("aria-label") === name);
-	const labelled = (name) => [...document.querySelectorAll("label")].find((l) => l.innerText.trim().startsWith(name))?.querySelector("input, select, textarea");`
+	const labels = [...document.querySelectorAll("label")];
+	const labelled = (name) => (labels.find((l) => l.innerText.trim() === name) || labels.find((l) => l.innerText.trim().startsWith(name)))?.querySelector("input, select, textarea");`
 
 func quote(text string) string {
 	quoted, _ := json.Marshal(text)

@@ -41,7 +41,7 @@ func TestNothingHostileRuns(t *testing.T) {
 	w, _, err := s.Hooks.CreateWebhook(ctx, "acme", hooks.WebhookChange{URL: &address, Name: &name, Description: &name, Metadata: &map[string]string{"note": hostile}, By: hostile})
 	require.NoError(t, err)
 	published, err := s.Hooks.Publish(ctx, "acme", hooks.PublishRequest{Events: []hooks.EventInput{{Type: "order.lost", Data: []byte(`{"x":"</pre><script>evil()</script>"}`),
-		Tags: []string{hostile[:100]}, ExternalID: hostile, Attributes: map[string]string{"name": hostile}}}})
+		Tags: []string{hostile}, ExternalID: hostile, Attributes: map[string]string{"name": hostile}}}})
 	require.NoError(t, err)
 	things := furniture{webhook: w.ID, event: published[0].ID, delivery: s.Deliveries("acme", published[0].ID)[0].ID}
 	s.Attempt("acme", things.delivery)
@@ -112,7 +112,7 @@ func TestSigningInLeadsNowhereElse(t *testing.T) {
 	s := newSite(t)
 	for next, want := range map[string]string{
 		"/console/tenants/acme": "/console/tenants/acme", "//evil.example": "/console", "https://evil.example/console/": "/console", `/\evil.example`: "/console",
-		"/consoleevil": "/console", "/portal/webhooks": "/console", "/console/login/../../..//evil.example": "/console/login/../../..//evil.example",
+		"/consoleevil": "/console", "/portal/webhooks": "/console", "/console/login/../../..//evil.example": "/evil.example",
 	} {
 		to := s.browser().post("/console/login", url.Values{"key": {hookstest.AdminKey}, "next": {next}}).is(http.StatusSeeOther).header.Get("Location")
 		require.Equal(t, want, to)

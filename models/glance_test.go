@@ -43,7 +43,7 @@ func TestLastAttempts(t *testing.T) {
 		last, err := s.LastAttempts(t.Context(), []models.Delivery{s.Reload(t, twice), s.Reload(t, once), s.Reload(t, never)})
 		require.NoError(t, err)
 		require.Len(t, last, 2)
-		require.Equal(t, []any{second, 2, 503}, []any{last[twice.ID].ID, last[twice.ID].Number, last[twice.ID].StatusCode})
+		require.Equal(t, []any{second, 2, 500}, []any{last[twice.ID].ID, last[twice.ID].Number, last[twice.ID].StatusCode})
 		require.Equal(t, []any{received, ""}, []any{last[once.ID].ID, last[once.ID].Error})
 		none, err := s.LastAttempts(t.Context(), nil)
 		require.NoError(t, err)

@@ -74,6 +74,7 @@ const takeOver = (page) => {
   const rows = document.querySelector("[data-rows]");
   const freshRows = page.querySelector("[data-rows]");
   if (!freshRows) return;
+  const all = freshRows.children.length; // some are taken out below
   let added = 0;
   for (const fresh of [...freshRows.children]) {
     const old = document.getElementById(fresh.id);
@@ -83,7 +84,7 @@ const takeOver = (page) => {
   const news = document.getElementById("news");
   if (news && added && !new URL(location.href).searchParams.has("after")) {
     if (!rows) location.reload(); // the list was empty: there is nothing to shift
-    news.textContent = added >= freshRows.children.length ? "Show new entries" : `Show ${many(added, "new entr").replace(/entrs$/, "entries").replace(/entr$/, "entry")}`;
+    news.textContent = added === all ? "Show new entries" : `Show ${added} new ${added === 1 ? "entry" : "entries"}`;
     news.hidden = false;
   }
 };
