@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -87,11 +86,11 @@ func (d *demo) register(ctx context.Context, tenant, uid, name string, types []s
 	url, retries := d.url+uid, 6
 	change := hooks.WebhookChange{URL: &url, UID: &uid, Name: &name, EventTypes: &types, By: "demo", Retry: &models.Retry{Initial: 5 * time.Second, Max: &retries}}
 	id, err := d.hooks.WebhookID(ctx, tenant, uid)
-	if refused, ok := errors.AsType[*hooks.Error](err); ok && refused.Code == hooks.NotFound {
-		_, _, err = d.hooks.CreateWebhook(ctx, tenant, change)
+	if err != nil {
 		return err
 	}
-	if err != nil {
+	if id == uid { // there is none that is called so
+		_, _, err = d.hooks.CreateWebhook(ctx, tenant, change)
 		return err
 	}
 	_, err = d.hooks.UpdateWebhook(ctx, tenant, id, hooks.WebhookChange{URL: &url, By: "demo"})
