@@ -2,6 +2,7 @@ package models_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -74,9 +75,14 @@ func TestListsGoBothWaysFromAKey(t *testing.T) {
 		s.Tenant(t, "globex")
 		require.NoError(t, s.PutEventTypes(t.Context(), []models.EventType{{Name: "a"}, {Name: "b"}, {Name: "c"}}))
 		webhooks := []models.Webhook{s.Webhook(t, tenant), s.Webhook(t, tenant), s.Webhook(t, tenant)}
+		since := s.Now()
 		var delivered []models.Delivery
+		var ids []string
 		for range 4 {
-			delivered = append(delivered, s.Publish(t, tenant, webhooks[0])...)
+			a := s.Acceptance(t, tenant, webhooks[0])
+			a.Events[0].Tags, a.Events[0].Channels = []string{"all"}, []string{"north"}
+			s.mustAccept(t, a)
+			delivered, ids = append(delivered, a.Deliveries...), append(ids, a.Events[0].ID)
 			s.Clock.Advance(time.Second)
 		}
 		s.attempt(t, delivered[0], models.Pending)
@@ -84,7 +90,12 @@ func TestListsGoBothWaysFromAKey(t *testing.T) {
 			rows, next, err := s.EventTypePage(t.Context(), tenant, p)
 			return idsOf(rows, next, err, func(e models.EventType) string { return e.Name })
 		}
-		for name, list := range map[string]pageOf{"tenants": s.listTenants(t), "webhooks": s.listWebhooks(t, models.WebhookFilter{}),
+		text := func(p models.Page) ([]string, string, error) {
+			rows, next, _, err := s.EventsWithText(t.Context(), tenant, models.EventFilter{Since: since, Until: s.Now(), Tag: "all"}, "{", p)
+			return idsOf(rows, next, err, func(e models.Event) string { return e.ID })
+		}
+		for name, list := range map[string]pageOf{"events with text": text, "events with a tag": s.listEvents(t, models.EventFilter{Tag: "all", Channel: "north"}),
+			"events with ids": s.listEvents(t, models.EventFilter{IDs: ids, IDsOf: "key"}), "tenants": s.listTenants(t), "webhooks": s.listWebhooks(t, models.WebhookFilter{}),
 			"events": s.listEvents(t, models.EventFilter{Types: []string{"order.created"}}), "types": types,
 			"deliveries": s.listDeliveries(t, models.DeliveryFilter{EventTypes: []string{"order.created"}})} {
 			all, _, err := list(models.Page{Limit: 100})
@@ -93,8 +104,14 @@ func TestListsGoBothWaysFromAKey(t *testing.T) {
 			require.NoError(t, err)
 			slices.Reverse(back)
 			require.Equal(t, all, back, name)
+			require.Equal(t, all, pages(t, len(all), list), name)
+			slices.Reverse(back)
+			require.Equal(t, back, pages(t, len(all), func(p models.Page) ([]string, string, error) {
+				p.Reverse = true
+				return list(p)
+			}), name)
 			key := []string{all[0]}
-			if name == "events" {
+			if strings.HasPrefix(name, "events") {
 				key, err = s.BehindEvent(t.Context(), tenant, all[0])
 				require.NoError(t, err)
 			}

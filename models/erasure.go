@@ -183,7 +183,8 @@ func (s *Store) erasePage(ctx context.Context, x *Erasure, j *Job) (JobPage, err
 		return JobPage{Done: err == nil}, err
 	}
 	all := x.covered(window)
-	batch, weight := all[:min(len(all), max(1, j.most/eventWeight))], 0
+	batch := all[:min(len(all), max(1, j.most/eventWeight))]
+	var weight int
 	for {
 		if weight, err = s.erasureWeight(ctx, batch, j.most); err != nil {
 			return JobPage{}, err
@@ -240,7 +241,7 @@ func (s *Store) erasureWeight(ctx context.Context, events []Event, most int) (we
 // deliveries after an id, and notes in the position that there may be more.
 func (s *Store) eraseBatch(ctx context.Context, x *Erasure, j *Job, events []Event, mark, after string, large bool) (page JobPage, err error) {
 	now := timeOf(s.now())
-	columns := append(rowKeyColumns[:2:2], column[DeliveryKey]{"now", "timestamptz", func(*DeliveryKey) any { return now }})
+	columns := append(slices.Clone(rowKeyColumns), column[DeliveryKey]{"now", "timestamptz", func(*DeliveryKey) any { return now }})
 	slices.SortFunc(events, func(a, b Event) int { return strings.Compare(a.ID, b.ID) }) // locked in one order everywhere
 	err = bulk(ctx, s, eventKeys(events), columns, `UPDATE events SET data = NULL, attributes = 'null', erased_at = v.now
 		FROM v WHERE events.tenant = v.tenant AND events.id = v.id AND events.erased_at IS NULL RETURNING events.id`, func(*sql.Rows) error {
@@ -281,7 +282,7 @@ func (s *Store) erasedDeliveries(ctx context.Context, events []Event, after stri
 		query += " FOR UPDATE OF d"
 	}
 	weight := 0
-	columns := append(rowKeyColumns[:2:2], column[DeliveryKey]{"after", "text", func(*DeliveryKey) any { return after }})
+	columns := append(slices.Clone(rowKeyColumns), column[DeliveryKey]{"after", "text", func(*DeliveryKey) any { return after }})
 	err = bulk(ctx, s, eventKeys(events), columns, query, func(rows *sql.Rows) error {
 		var k DeliveryKey
 		var attempts int
@@ -304,7 +305,7 @@ func (s *Store) erasedDeliveries(ctx context.Context, events []Event, after stri
 // them, and blanks what was answered to their attempts.
 func (s *Store) eraseOwed(ctx context.Context, keys []DeliveryKey) error {
 	now := timeOf(s.now())
-	columns := append(rowKeyColumns[:2:2], column[DeliveryKey]{"now", "timestamptz", func(*DeliveryKey) any { return now }})
+	columns := append(slices.Clone(rowKeyColumns), column[DeliveryKey]{"now", "timestamptz", func(*DeliveryKey) any { return now }})
 	err := bulk(ctx, s, keys, columns, `UPDATE deliveries SET status_reason = '`+ReasonErased+`', next_attempt_at = NULL,
 		generation = generation + CASE WHEN status = 'failed' THEN 0 ELSE 1 END,
 		finished_at = CASE WHEN status = 'failed' THEN finished_at ELSE v.now END,

@@ -91,12 +91,14 @@ func (s *Store) countMissed(ctx context.Context, r *Recovery, counted int64, aft
 
 // outcomes is where a count of what became of a recovery's deliveries stands.
 type outcomes struct {
-	After             string // the last delivery of this round
-	Delivered, Failed int64
-	Open              bool // some of this round have not ended
+	After     string `json:"after"` // the last delivery of this round
+	Delivered int64  `json:"delivered"`
+	Failed    int64  `json:"failed"`
+	Open      bool   `json:"open"` // some of this round have not ended
 	// Mark is the last delivery of those that have all ended, from the first on: the next round begins behind it.
-	Mark                      string
-	MarkDelivered, MarkFailed int64
+	Mark          string `json:"mark"`
+	MarkDelivered int64  `json:"mark_delivered"`
+	MarkFailed    int64  `json:"mark_failed"`
 }
 
 // The waits between two rounds of a tally: a twentieth of the recovery's age, and at least and at most these.

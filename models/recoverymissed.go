@@ -3,6 +3,7 @@ package models
 import (
 	"context"
 	"database/sql"
+	"slices"
 	"strings"
 	"time"
 
@@ -55,7 +56,7 @@ func (r *Recovery) wanted(w *Webhook, events []Event) (kept []Event) {
 // missedBy keeps the events of which the webhook has no delivery, and none follows by a fan-out.
 func (s *Store) missedBy(ctx context.Context, w *Webhook, events []Event) ([]Event, error) {
 	id := uuid.MustParse(w.ID[len(PrefixWebhook):])
-	columns := append(rowKeyColumns[:2:2], column[DeliveryKey]{"webhook", "text", func(*DeliveryKey) any { return w.ID }},
+	columns := append(slices.Clone(rowKeyColumns), column[DeliveryKey]{"webhook", "text", func(*DeliveryKey) any { return w.ID }},
 		column[DeliveryKey]{"member", "bytea", func(*DeliveryKey) any { return id[:] }})
 	contains := "instr(j.members, v.member)"
 	if s.postgres {

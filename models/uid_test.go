@@ -11,21 +11,21 @@ import (
 // A webhook's uid is its own within the tenant, until it is deleted.
 func TestWebhookUIDs(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
-		make := func(tenant, uid string) (models.Webhook, error) {
+		create := func(tenant, uid string) (models.Webhook, error) {
 			w := models.Webhook{ID: models.NewID(models.PrefixWebhook), Tenant: tenant, UID: uid, Metadata: map[string]string{"a": "b"}}
 			return w, s.CreateWebhook(t.Context(), &w)
 		}
 		s.Tenant(t, "acme")
 		s.Tenant(t, "globex")
 		for range 2 { // without a uid there is nothing to be unique
-			_, err := make("acme", "")
+			_, err := create("acme", "")
 			require.NoError(t, err)
 		}
-		first, err := make("acme", "shop")
+		first, err := create("acme", "shop")
 		require.NoError(t, err)
-		_, err = make("acme", "shop")
+		_, err = create("acme", "shop")
 		require.ErrorIs(t, err, models.ErrUIDTaken)
-		_, err = make("globex", "shop")
+		_, err = create("globex", "shop")
 		require.NoError(t, err)
 
 		id, err := s.WebhookByUID(t.Context(), "acme", "shop")
@@ -34,7 +34,7 @@ func TestWebhookUIDs(t *testing.T) {
 		_, err = s.WebhookByUID(t.Context(), "acme", "")
 		require.ErrorIs(t, err, models.ErrNotFound)
 
-		second, err := make("acme", "other")
+		second, err := create("acme", "other")
 		require.NoError(t, err)
 		rename := func(w *models.Webhook) error { w.UID = "shop"; return nil }
 		_, err = s.UpdateWebhook(t.Context(), "acme", second.ID, rename)

@@ -2,6 +2,7 @@ package hooks_test
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
 
@@ -66,9 +67,7 @@ func TestChannelsDecideWhoGetsAnEvent(t *testing.T) {
 			env.Tenant("acme")
 			env.Hooks.Direct(above, 20000)
 			names := onChannels(t, env, map[string][]string{"all": {}, "north": {"north"}, "both": {"north", "south"}})
-			for id, name := range onChannels(t, env, map[string][]string{"paid": {}, "paid south": {"south", "east"}}, "order.paid") {
-				names[id] = name
-			}
+			maps.Copy(names, onChannels(t, env, map[string][]string{"paid": {}, "paid south": {"south", "east"}}, "order.paid"))
 			require.Equal(t, []string{"all"}, got(t, env, names, "order.created"))
 			require.Equal(t, []string{"all", "both", "north"}, got(t, env, names, "order.created", "north"))
 			require.Equal(t, []string{"all", "both", "north"}, got(t, env, names, "order.created", "south", "north", "north"))
