@@ -184,8 +184,10 @@ func TestNotifyMailsAndPublishes(t *testing.T) {
 			StatusCode int `json:"status_code"`
 			Error      string
 		} `json:"last_failure"`
+		Link string
 	}
 	require.NoError(t, json.Unmarshal(event.Data, &data))
+	require.Equal(t, "https://posthorn.test/portal/webhooks/"+w.ID, data.Link)
 	require.Equal(t, w.ID, data.Webhook.ID)
 	require.Equal(t, "deactivated", data.Webhook.Status)
 	require.Equal(t, b.receiver.url+"/a", data.Webhook.URL, "it goes to another receiver, whom the query does not concern")

@@ -120,7 +120,9 @@ func (o *outcome) detail() string {
 // publish puts the notification in as an event, and reports whether it goes to a webhook. Its key makes it one event
 // however often this runs.
 func (a *Health) publish(ctx context.Context, n *models.Notification, w *models.Webhook) (subscribed bool, err error) {
-	data, err := json.Marshal(operational(n, w))
+	payload := operational(n, w)
+	payload.Link = a.page(w)
+	data, err := json.Marshal(payload)
 	if err != nil {
 		return false, err
 	}
@@ -142,6 +144,7 @@ type operationalData struct {
 	Threshold      int64              `json:"threshold"`
 	Reason         string             `json:"reason"`
 	LastFailure    *lastFailure       `json:"last_failure"`
+	Link           string             `json:"link,omitempty"`
 }
 
 type operationalWebhook struct {
@@ -197,6 +200,14 @@ func (a *Health) mail(ctx context.Context, n *models.Notification, w *models.Web
 	return err
 }
 
+// page is where a webhook is shown to the people of its tenant; "" if the installation does not know its own address.
+func (a *Health) page(w *models.Webhook) string {
+	if a.PublicURL == "" {
+		return ""
+	}
+	return strings.TrimRight(a.PublicURL, "/") + "/portal/webhooks/" + w.ID
+}
+
 func (a *Health) letter(n *models.Notification, w *models.Webhook, t *models.Tenant) notify.Mail {
 	mail := notify.WebhookMail{Tenant: t.Slug, TenantName: t.Name, WebhookID: w.ID, WebhookName: w.Name, URL: w.URL, Reason: n.Detail.Reason,
 		Failed: int(n.Detail.Failed), Threshold: int(n.Detail.Threshold), LastStatus: n.Detail.LastStatus, LastError: n.Detail.LastError,
@@ -204,9 +215,7 @@ func (a *Health) letter(n *models.Notification, w *models.Webhook, t *models.Ten
 	if n.Detail.LastFailureAt != nil {
 		mail.LastFailureAt = *n.Detail.LastFailureAt
 	}
-	if a.PublicURL != "" {
-		mail.Link = strings.TrimRight(a.PublicURL, "/") + "/portal/webhooks/" + w.ID
-	}
+	mail.Link = a.page(w)
 	if n.Kind == models.NotifyDeactivated {
 		return notify.WebhookDeactivated(mail)
 	}

@@ -26,6 +26,9 @@ import (
 // shots is where TestPictures leaves pictures of all pages.
 var shots = flag.String("shots", "", "a directory for pictures of all pages")
 
+// images is where TestPictures leaves the pictures of the documentation: go test ./console -run Pictures -images ../docs/images
+var images = flag.String("images", "", "a directory for the pictures of the documentation")
+
 // receivers answers POSTs by the path of their URL.
 type receivers struct{ well atomic.Bool }
 
@@ -198,11 +201,49 @@ func TestPictures(t *testing.T) {
 			}
 		}
 	}
+	if *images != "" {
+		s.illustrate(b, things)
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, entry := range b.events[b.session+" Log.entryAdded"] {
 		require.NotContains(t, string(entry), "Content Security Policy")
 	}
+}
+
+// illustrate makes the pictures of the documentation: of a webhook that has been failing for an hour.
+func (s *stage) illustrate(b *tab, things furniture) {
+	s.t.Helper()
+	s.Hooks.Threshold = 300
+	for n := range 72 {
+		name := []string{"order.created", "order.shipped"}[n%2]
+		for _, d := range s.Deliveries("acme", s.Publish("acme", name, fmt.Sprintf(`{"order_id":%d,"total":"19.90"}`, 2000+n))) {
+			if d.Status != models.Pending {
+				continue
+			}
+			s.Attempt("acme", d.ID)
+			if d.WebhookID == things.webhook {
+				s.Attempt("acme", d.ID)
+				things.delivery = d.ID
+				if n%9 == 0 {
+					s.Attempt("acme", d.ID)
+				}
+			}
+		}
+		s.Clock.Advance(35 * time.Second)
+	}
+	s.judge(things.webhook)
+	s.Attempt("acme", things.delivery)
+	b.colours("light")
+	b.size(1180, 1010, false)
+	b.open("/console/tenants/acme/webhooks/" + things.webhook + "?span=1h")
+	b.sees("Live")
+	b.shot(filepath.Join(*images, "console-webhook.png"), false)
+	b.size(1180, 900, false)
+	b.open("/console/tenants/acme/deliveries/" + things.delivery)
+	b.sees("Live")
+	b.eval(`document.querySelector("#story details").open = true`, nil)
+	b.shot(filepath.Join(*images, "console-delivery.png"), false)
 }
 
 func TestStoryOfAWebhook(t *testing.T) {

@@ -54,20 +54,20 @@ var demoReceivers = []struct {
 	}},
 }
 
-// start begins to listen, and makes the webhooks or leads them here. It ends with ctx.
+// start begins to listen, and makes the webhooks or leads them here. The receivers listen until the process ends: what is under way
+// when it stops is received.
 func (d *demo) start(ctx context.Context, s *hooks.Service) error {
 	d.hooks = s
 	mux := http.NewServeMux()
 	for _, r := range demoReceivers {
 		mux.HandleFunc("POST /"+r.uid, r.serve)
 	}
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	listener, err := (&net.ListenConfig{}).Listen(context.WithoutCancel(ctx), "tcp", "127.0.0.1:0")
 	if err != nil {
 		return fmt.Errorf("the receivers of the demo: %w", err)
 	}
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 	go func() { _ = server.Serve(listener) }()
-	context.AfterFunc(ctx, func() { _ = server.Close() })
 	d.url = "http://" + listener.Addr().String() + "/"
 	t, err := s.Store.TenantBySlug(ctx, "demo")
 	if err != nil {
