@@ -62,7 +62,7 @@ var findBrowser = sync.OnceValues(func() (string, error) {
 	if os.Geteuid() != 0 {
 		command = append([]string{"sudo", "-n"}, command...)
 	}
-	if out, err := exec.Command(command[0], command[1:]...).CombinedOutput(); err != nil { //nolint:gosec,noctx // our own words
+	if out, err := exec.Command(command[0], command[1:]...).CombinedOutput(); err != nil {
 		return "", fmt.Errorf("these tests need Chromium, and it cannot be installed: %w\n%s", err, out)
 	}
 	if path := look(); path != "" {
@@ -160,7 +160,8 @@ func (c *chrome) send(session, method string, params any) <-chan answer {
 	if session != "" {
 		message["sessionId"] = session
 	}
-	text, _ := json.Marshal(message)
+	text, err := json.Marshal(message)
+	require.NoError(c.t, err)
 	_, _ = c.in.Write(append(text, 0))
 	return reply
 }
@@ -307,8 +308,7 @@ func (b *tab) text() (text string) {
 // sees waits until the page shows a text.
 func (b *tab) sees(text string) {
 	b.t.Helper()
-	quoted, _ := json.Marshal(text)
-	b.until(`document.body.innerText.replace(/\s+/g, " ").includes(` + string(quoted) + `)`)
+	b.until(`document.body.innerText.replace(/\s+/g, " ").includes(` + quote(text) + `)`)
 }
 
 const finders = `
@@ -316,8 +316,12 @@ const finders = `
 	const labels = [...document.querySelectorAll("label")];
 	const labelled = (name) => (labels.find((l) => l.innerText.trim() === name) || labels.find((l) => l.innerText.trim().startsWith(name)))?.querySelector("input, select, textarea");`
 
+// quote writes a text as a script does.
 func quote(text string) string {
-	quoted, _ := json.Marshal(text)
+	quoted, err := json.Marshal(text)
+	if err != nil {
+		panic(err) // strings always encode
+	}
 	return string(quoted)
 }
 

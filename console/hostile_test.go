@@ -2,6 +2,7 @@ package console_test
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -148,7 +149,7 @@ func TestALivePageEnds(t *testing.T) {
 	w := s.Webhook("acme", "https://shop.example/fails")
 	d := s.Deliveries("acme", s.Publish("acme", "order.created", `{}`))[0]
 	session := s.signedIn(hookstest.AdminKey).cookies["posthorn_console"]
-	open := func(path string) *http.Response {
+	open := func(path string) (status int, header http.Header, body io.Reader) {
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+path, http.NoBody)
 		require.NoError(t, err)
 		r.Header.Set("Accept", "text/event-stream")
@@ -156,18 +157,22 @@ func TestALivePageEnds(t *testing.T) {
 		response, err := http.DefaultClient.Do(r)
 		require.NoError(t, err)
 		t.Cleanup(func() { _ = response.Body.Close() })
-		return response
+		return response.StatusCode, response.Header, response.Body
 	}
-	stream := open("/console/tenants/acme/webhooks/" + w.ID)
-	require.Equal(t, http.StatusOK, stream.StatusCode)
-	require.Equal(t, "text/event-stream; charset=utf-8", stream.Header.Get("Content-Type"))
-	require.Equal(t, "no-store", stream.Header.Get("Cache-Control"))
+	answers := func(path string) int {
+		status, _, _ := open(path)
+		return status
+	}
+	status, header, stream := open("/console/tenants/acme/webhooks/" + w.ID)
+	require.Equal(t, http.StatusOK, status)
+	require.Equal(t, "text/event-stream; charset=utf-8", header.Get("Content-Type"))
+	require.Equal(t, "no-store", header.Get("Cache-Control"))
 	news := make(chan string, 100)
 	go func() {
 		defer close(news)
 		buffer := make([]byte, 4096)
 		for {
-			n, err := stream.Body.Read(buffer)
+			n, err := stream.Read(buffer)
 			if err != nil {
 				return
 			}
@@ -177,16 +182,16 @@ func TestALivePageEnds(t *testing.T) {
 	require.Contains(t, <-news, "retry:")
 	s.Attempt("acme", d.ID)
 	require.Contains(t, <-news, "event: change")
-	require.Equal(t, http.StatusOK, open("/console/tenants/acme/keys").StatusCode, "a page that is not live is itself")
+	require.Equal(t, http.StatusOK, answers("/console/tenants/acme/keys"), "a page that is not live is itself")
 	for range 19 {
-		require.Equal(t, http.StatusOK, open("/console").StatusCode)
+		require.Equal(t, http.StatusOK, answers("/console"))
 	}
-	require.Equal(t, http.StatusServiceUnavailable, open("/console").StatusCode, "one session has as many streams as pages can be looked at")
+	require.Equal(t, http.StatusServiceUnavailable, answers("/console"), "one session has as many streams as pages can be looked at")
 	begun := time.Now()
 	s.pages.EndStreams()
-	for range news { //nolint:revive // until it is closed
+	for range news {
 	}
 	require.Less(t, time.Since(begun), time.Second)
 	session.Value = "phs_" + strings.Repeat("a", 43)
-	require.Equal(t, http.StatusUnauthorized, open("/console").StatusCode)
+	require.Equal(t, http.StatusUnauthorized, answers("/console"))
 }

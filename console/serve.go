@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 
 	"github.com/posthorn/posthorn/internal/hooks"
 	"github.com/posthorn/posthorn/models"
@@ -182,9 +183,9 @@ func (c *Console) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	if title == "" {
 		title = "This is not valid"
 	}
-	text := refused.Detail
+	text := []string{refused.Detail}
 	for _, f := range refused.Fields {
-		text += "; " + f.Field + " " + f.Message
+		text = append(text, f.Field+" "+f.Message)
 	}
-	c.page(w, r, statusOf(refused), "error", view{Title: title, Body: text})
+	c.page(w, r, statusOf(refused), "error", view{Title: title, Body: strings.Join(text, "; ")})
 }

@@ -27,7 +27,7 @@ func setCookie(w http.ResponseWriter, a audience, s *hooks.Session) {
 
 // forget takes both forms of the cookie away.
 func forget(w http.ResponseWriter, a audience) {
-	gone := http.Cookie{Name: a.cookie, Path: a.base, Expires: time.Unix(1, 0), MaxAge: -1, HttpOnly: true, Secure: true, SameSite: http.SameSiteLaxMode}
+	gone := http.Cookie{Name: a.cookie, Path: a.base, Expires: time.Unix(1, 0), MaxAge: -1, HttpOnly: true, Secure: true, SameSite: http.SameSiteLaxMode} //nolint:gosec // it has what it needs
 	http.SetCookie(w, &gone)
 	gone.SameSite, gone.Partitioned = http.SameSiteNoneMode, true
 	http.SetCookie(w, &gone)
@@ -69,7 +69,7 @@ func (c *Console) signIn(w http.ResponseWriter, r *http.Request) {
 	if next := r.PostFormValue("next"); strings.HasPrefix(next, a.base+"/") { // of the pages that the session is for
 		to = next
 	}
-	http.Redirect(w, r, to, http.StatusSeeOther)
+	http.Redirect(w, r, to, http.StatusSeeOther) //nolint:gosec // to one of our own pages
 }
 
 // askToOpen shows the button that redeems a link's code: what only looks at the link, such as a mail scanner, does not.

@@ -30,10 +30,13 @@ var shots = flag.String("shots", "", "a directory for pictures of all pages")
 var images = flag.String("images", "", "a directory for the pictures of the documentation")
 
 // receivers answers POSTs by the path of their URL.
-type receivers struct{ well atomic.Bool }
+type receivers struct {
+	well atomic.Bool
+	now  func() time.Time
+}
 
 func (r *receivers) Post(_ context.Context, request sender.Request) sender.Result {
-	result := sender.Result{StartedAt: time.Now(), URL: request.URL, Duration: 42 * time.Millisecond, StatusCode: http.StatusOK, Outcome: sender.Received,
+	result := sender.Result{StartedAt: r.now(), URL: request.URL, Duration: 42 * time.Millisecond, StatusCode: http.StatusOK, Outcome: sender.Received,
 		Header: http.Header{"Content-Type": {"application/json"}}, Body: []byte(`{"status":"thank <you>"}`)}
 	if strings.Contains(request.URL, "fails") && !r.well.Load() {
 		result.StatusCode, result.Outcome, result.Error = http.StatusServiceUnavailable, sender.Failed, "503 Service Unavailable"
@@ -58,6 +61,7 @@ func newStage(t *testing.T, ancestors ...string) *stage {
 	t.Helper()
 	r := &receivers{}
 	s := &stage{receivers: r, site: &site{t: t, Env: hookstest.New(t, hookstest.WithPoster(r), func(_ *sender.Config, o *hooks.Options) { o.Threshold = threshold })}}
+	r.now = s.Clock.Now
 	s.pages = console.New(console.Options{Hooks: s.Hooks, FrameAncestors: ancestors, Version: "1.2.3"})
 	s.handler = s.pages
 	server := httptest.NewServer(s.pages)
@@ -107,7 +111,7 @@ func (s *stage) furnishWell() (things furniture) {
 		return w
 	}
 	webhook("Shop", "https://shop.acme.example/hooks/orders", "order.*")
-	fails := webhook("Warehouse", "https://warehouse.acme.example/fails?token=t0ken", "order.created", "order.shipped")
+	fails := webhook("Warehouse", "https://warehouse.acme.example/fails", "order.created", "order.shipped")
 	webhook("Accounting", "https://books.acme.example/hook", "order.paid", "invoice.sent")
 	paused := webhook("Staging", "https://staging.acme.example/hook", "order.created")
 	_, err = s.Hooks.Pause(ctx, "acme", paused.ID, "jane")
@@ -239,7 +243,7 @@ func (s *stage) illustrate(b *tab, things furniture) {
 	b.open("/console/tenants/acme/webhooks/" + things.webhook + "?span=1h")
 	b.sees("Live")
 	b.shot(filepath.Join(*images, "console-webhook.png"), false)
-	b.size(1180, 900, false)
+	b.size(1180, 1180, false)
 	b.open("/console/tenants/acme/deliveries/" + things.delivery)
 	b.sees("Live")
 	b.eval(`document.querySelector("#story details").open = true`, nil)

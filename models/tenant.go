@@ -167,16 +167,16 @@ func (s *Store) TenantByUID(ctx context.Context, uid string) (Tenant, error) {
 
 // Tenants lists all tenants by slug, either way.
 func (s *Store) Tenants(ctx context.Context, p Page) ([]Tenant, string, error) {
-	return s.tenants(ctx, s.db.WithContext(ctx), cursorsOf(listTenants), p)
+	return tenants(s.db.WithContext(ctx), cursorsOf(listTenants), p)
 }
 
 // TenantsLike lists the tenants whose slug begins with a text, by slug.
 func (s *Store) TenantsLike(ctx context.Context, text string, p Page) ([]Tenant, string, error) {
 	like := strings.NewReplacer("!", "!!", "%", "!%", "_", "!_").Replace(text) + "%"
-	return s.tenants(ctx, s.db.WithContext(ctx).Where("slug LIKE ? ESCAPE '!'", like), cursorsOf(listTenants, text), p)
+	return tenants(s.db.WithContext(ctx).Where("slug LIKE ? ESCAPE '!'", like), cursorsOf(listTenants, text), p)
 }
 
-func (s *Store) tenants(ctx context.Context, q *gorm.DB, cursors cursors, p Page) ([]Tenant, string, error) {
+func tenants(q *gorm.DB, cursors cursors, p Page) ([]Tenant, string, error) {
 	order, behind := p.ascending()
 	q = q.Where("deleted_at IS NULL").Order("slug" + order).Limit(p.Limit + 1)
 	after, err := p.begin(cursors, 1)

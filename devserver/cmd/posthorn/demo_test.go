@@ -1,0 +1,51 @@
+package main
+
+import (
+	"log/slog"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/posthorn/posthorn/internal/hookstest"
+	"github.com/posthorn/posthorn/models"
+)
+
+// The demo makes its webhooks once, and leads them to where its receivers listen after each start.
+func TestTheDemo(t *testing.T) {
+	t.Parallel()
+	env := hookstest.New(t)
+	require.NoError(t, seed(t.Context(), env.Hooks))
+	urls := func() map[string]string {
+		rows, _, err := env.Store.Webhooks(t.Context(), "demo", models.WebhookFilter{}, models.Page{Limit: 100})
+		require.NoError(t, err)
+		all := map[string]string{}
+		for _, w := range rows {
+			all[w.UID] = w.URL
+		}
+		require.Len(t, all, len(rows))
+		return all
+	}
+	d := &demo{log: slog.New(slog.DiscardHandler)}
+	require.NoError(t, d.start(t.Context(), env.Hooks))
+	first := urls()
+	require.Len(t, first, len(demoReceivers))
+	require.NoError(t, d.start(t.Context(), env.Hooks))
+	second := urls()
+	require.Len(t, second, len(demoReceivers))
+	for uid, url := range second {
+		require.NotEqual(t, first[uid], url)
+		require.True(t, strings.HasPrefix(url, d.url), url)
+	}
+
+	event := env.Publish("demo", "order.created", `{"order_id":1}`)
+	statuses := map[string]int{}
+	for _, delivery := range env.Deliveries("demo", event) {
+		w, err := env.Store.Webhook(t.Context(), "demo", delivery.WebhookID)
+		require.NoError(t, err)
+		if w.UID != "demo-slow" {
+			statuses[w.UID] = env.Attempt("demo", delivery.ID).StatusCode
+		}
+	}
+	require.Equal(t, map[string]int{"demo-well": 200, "demo-fails": 503}, statuses)
+}
