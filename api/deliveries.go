@@ -121,16 +121,15 @@ func (s *server) deliveries() {
 }
 
 func (s *server) listDeliveries(ctx context.Context, in *listDeliveries) (*answer[list[Delivery]], error) {
-	webhookID, err := s.Hooks.WebhookID(ctx, in.Tenant, in.WebhookID)
-	if err != nil {
-		return nil, err
-	}
-	in.WebhookID = webhookID
 	return s.deliveriesOf(ctx, in.Tenant, in.DeliveryParams)
 }
 
 func (s *server) deliveriesOf(ctx context.Context, tenant string, in DeliveryParams) (*answer[list[Delivery]], error) {
-	f := models.DeliveryFilter{WebhookID: in.WebhookID, EventID: in.EventID, EventType: in.EventType, Status: in.Status,
+	webhookID, err := s.webhookFilter(ctx, tenant, in.WebhookID)
+	if err != nil {
+		return nil, err
+	}
+	f := models.DeliveryFilter{WebhookID: webhookID, EventID: in.EventID, EventType: in.EventType, Status: in.Status,
 		Since: in.Since.bound(), Until: in.Until.bound()}
 	rows, next, err := s.Hooks.Deliveries(ctx, tenant, f, in.page())
 	if err != nil {

@@ -99,6 +99,17 @@ func TestWebhooksHaveUIDsMetadataAndChannels(t *testing.T) {
 	require.Len(t, deliveries, 1)
 	require.Equal(t, event, deliveries[0]["event_id"])
 	require.Empty(t, e.call("GET /v1/tenants/acme/deliveries?webhook_id=shop", "").is(http.StatusOK).data())
+	require.Len(t, e.asAdmin("GET /v1/deliveries?tenant=acme&webhook_id=shop.main", "").is(http.StatusOK).data(), 1)
+	e.call("POST "+route+"/shop.main/recover", "").is(http.StatusAccepted)
+	for _, list := range []string{"/v1/tenants/acme/recoveries?webhook_id=shop.main", "/v1/recoveries?tenant=acme&webhook_id=shop.main"} {
+		require.Len(t, e.asAdmin("GET "+list, "").is(http.StatusOK).data(), 2, "of the pause, and this one")
+	}
+	for _, stats := range []string{"/v1/tenants/acme/stats?webhook_id=shop.main", "/v1/stats?tenant=acme&webhook_id=shop.main"} {
+		require.Contains(t, e.asAdmin("GET "+stats, "").is(http.StatusOK).body, `"totals":{"events":1,`)
+	}
+	replayed := e.call("POST /v1/tenants/acme/events/"+event+"/replay", `{"webhook_ids":["shop.main"]}`).is(http.StatusAccepted)
+	require.Contains(t, replayed.body, id)
+	require.Equal(t, []string{"webhook_ids[0]"}, e.call("POST /v1/tenants/acme/events/"+event+"/replay", `{"webhook_ids":["shop"]}`).is(http.StatusUnprocessableEntity).fields())
 
 	e.call("POST "+route, `{"url":"https://shop.example/hooks","uid":"shop.main"}`).is(http.StatusConflict)
 	other := e.webhook("https://shop.example/other")

@@ -58,6 +58,14 @@ func (s *server) tenantFilter(ctx context.Context, in OfAnyTenant) (string, erro
 	return id, err
 }
 
+// webhookFilter returns the id of the webhook that a list is narrowed to, by its id or, within a tenant, its uid.
+func (s *server) webhookFilter(ctx context.Context, tenant, name string) (string, error) {
+	if tenant == "" {
+		return name, nil
+	}
+	return s.Hooks.WebhookID(ctx, tenant, name)
+}
+
 func (s *server) listAllWebhooks(ctx context.Context, in *allWebhooks) (*answer[list[Webhook]], error) {
 	tenant, err := s.tenantFilter(ctx, in.OfAnyTenant)
 	if err != nil {

@@ -109,7 +109,11 @@ func (s *server) listRecoveries(ctx context.Context, in *listRecoveries) (*answe
 }
 
 func (s *server) recoveriesOf(ctx context.Context, tenant string, in RecoveryParams) (*answer[list[Recovery]], error) {
-	rows, next, err := s.Hooks.Recoveries(ctx, tenant, models.RecoveryFilter{WebhookID: in.WebhookID}, in.page())
+	webhookID, err := s.webhookFilter(ctx, tenant, in.WebhookID)
+	if err != nil {
+		return nil, err
+	}
+	rows, next, err := s.Hooks.Recoveries(ctx, tenant, models.RecoveryFilter{WebhookID: webhookID}, in.page())
 	if err != nil {
 		return nil, err
 	}

@@ -17,7 +17,7 @@ type replayEvent struct {
 	OfTenant
 	ID   string `path:"id" doc:"The event's id."`
 	Body *struct {
-		WebhookIDs []string `json:"webhook_ids,omitempty" doc:"Only to these, at most 1,000; default: to all that match it now."`
+		WebhookIDs []string `json:"webhook_ids,omitempty" doc:"Only to these, by their ids or uids, at most 1,000; default: to all that match it now."`
 	} `nameHint:"ReplayInput"`
 }
 

@@ -97,10 +97,26 @@ func showStats(stats hooks.Stats, err error) (*answer[Stats], error) {
 	return answerWith(statsView(&stats)), nil
 }
 
+func (s *server) statsOf(ctx context.Context, tenant string, in StatParams) (*answer[Stats], error) {
+	webhookID, err := s.webhookFilter(ctx, tenant, in.WebhookID)
+	if err != nil {
+		return nil, err
+	}
+	in.WebhookID = webhookID
+	return showStats(s.Hooks.Stats(ctx, tenant, in.query()))
+}
+
 func (s *server) tenantStats(ctx context.Context, in *statsOfTenant) (*answer[Stats], error) {
-	return showStats(s.Hooks.Stats(ctx, in.Tenant, in.query()))
+	return s.statsOf(ctx, in.Tenant, in.StatParams)
 }
 
 func (s *server) allStats(ctx context.Context, in *statsOfAll) (*answer[Stats], error) {
-	return showStats(s.Hooks.AllStats(ctx, in.Tenant, in.query()))
+	tenant, err := s.tenantFilter(ctx, OfAnyTenant{in.Tenant})
+	switch {
+	case err != nil:
+		return nil, err
+	case tenant == "":
+		return showStats(s.Hooks.AllStats(ctx, in.query()))
+	}
+	return s.statsOf(ctx, tenant, in.StatParams)
 }

@@ -42,7 +42,7 @@ func (s *Service) Replay(ctx context.Context, tenant, eventID string, webhookIDs
 		for _, entry := range v.match(e.Type, e.Channels) {
 			ids = append(ids, entry.webhook.ID)
 		}
-	} else if ids, err = named(v, &e, webhookIDs); err != nil {
+	} else if ids, err = s.named(ctx, v, &e, webhookIDs); err != nil {
 		return nil, nil, err
 	}
 	if len(ids) > replayedAtOnce {
@@ -61,14 +61,20 @@ func (s *Service) Replay(ctx context.Context, tenant, eventID string, webhookIDs
 
 func refuseErased() error { return Refuse(Conflict, "the event's payload has been erased") }
 
-// named checks the webhooks that a replay names.
-func named(v snapshot, e *models.Event, webhookIDs []string) ([]string, error) {
+// named finds the webhooks that a replay names, by their ids or uids.
+func (s *Service) named(ctx context.Context, v snapshot, e *models.Event, names []string) ([]string, error) {
 	var p problems
-	if len(webhookIDs) == 0 || len(webhookIDs) > maxReplayed {
+	if len(names) == 0 || len(names) > maxReplayed {
 		p.addf("webhook_ids", "must be 1 to %d; leave it out for all that match", maxReplayed)
 		return nil, p.err()
 	}
-	for i, id := range webhookIDs {
+	ids := make([]string, len(names))
+	for i, name := range names {
+		id, err := s.WebhookID(ctx, e.Tenant, name)
+		if err != nil {
+			return nil, err
+		}
+		ids[i] = id
 		entry, ok := v.webhooks[id]
 		switch {
 		case !ok:
@@ -79,7 +85,7 @@ func named(v snapshot, e *models.Event, webhookIDs []string) ([]string, error) {
 			p.addf(index("webhook_ids", i), "the webhook has none of the event's channels")
 		}
 	}
-	return slices.Compact(slices.Sorted(slices.Values(webhookIDs))), p.err()
+	return slices.Compact(slices.Sorted(slices.Values(ids))), p.err()
 }
 
 // replayLater leaves a replay to a recovery.

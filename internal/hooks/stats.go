@@ -2,7 +2,6 @@ package hooks
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/posthorn/posthorn/models"
@@ -76,36 +75,22 @@ func (q *StatQuery) filter(now time.Time) (models.StatFilter, error) {
 
 // Stats reads a tenant's statistics.
 func (s *Service) Stats(ctx context.Context, tenant string, q StatQuery) (Stats, error) {
-	return s.stats(ctx, q, func(context.Context, *models.Store) (string, error) { return tenant, nil })
+	return s.stats(ctx, tenant, q)
 }
 
-// AllStats reads the statistics of all tenants together, or of the tenant that is called slug: those of nobody if none is.
-func (s *Service) AllStats(ctx context.Context, slug string, q StatQuery) (Stats, error) {
-	return s.stats(ctx, q, func(ctx context.Context, store *models.Store) (string, error) {
-		if slug == "" {
-			return "", nil
-		}
-		t, err := store.TenantBySlug(ctx, slug)
-		return t.ID, err
-	})
+// AllStats reads the statistics of all tenants together.
+func (s *Service) AllStats(ctx context.Context, q StatQuery) (Stats, error) {
+	return s.stats(ctx, "", q)
 }
 
-func (s *Service) stats(ctx context.Context, q StatQuery, tenant func(context.Context, *models.Store) (string, error)) (Stats, error) {
+func (s *Service) stats(ctx context.Context, tenant string, q StatQuery) (Stats, error) {
 	f, err := q.filter(s.Now())
 	if err != nil {
 		return Stats{}, err
 	}
+	f.Tenant = tenant
 	stats := Stats{Since: f.Since, Length: f.Bucket}
 	stats.Buckets, err = read(ctx, s, "statistics", func(ctx context.Context, store *models.Store) ([]models.Counts, error) {
-		f := f
-		switch id, err := tenant(ctx, store); {
-		case errors.Is(err, models.ErrNotFound):
-			return make([]models.Counts, f.Until.Sub(f.Since)/f.Bucket), nil
-		case err != nil:
-			return nil, err
-		default:
-			f.Tenant = id
-		}
 		return store.Stats(ctx, f)
 	})
 	for i := range stats.Buckets {
