@@ -73,13 +73,13 @@ type Attempt struct {
 
 // AuditActor defines model for AuditActor.
 type AuditActor struct {
-	// ID The key's id.
+	// ID The id of the key or the portal link.
 	ID *string `json:"id,omitempty"`
 
-	// Kind key: one of the tenant's keys. admin: an admin key. staff: somebody of the platform's, of whom a tenant's keys see no more. system: Posthorn itself.
+	// Kind key: one of the tenant's keys. link: somebody who came through a portal link. admin: an admin key. staff: somebody of the platform's, of whom a tenant's keys see no more. system: Posthorn itself.
 	Kind string `json:"kind"`
 
-	// Name The key's name.
+	// Name The name of the key or the portal link.
 	Name *string `json:"name,omitempty"`
 }
 
@@ -109,7 +109,7 @@ type AuditEntry struct {
 type AuditTarget struct {
 	ID string `json:"id"`
 
-	// Kind tenant, key, event_type, catalog, webhook, recovery, delivery, event or settings.
+	// Kind tenant, key, portal_link, event_type, catalog, webhook, recovery, delivery, event, erasure or settings.
 	Kind string `json:"kind"`
 }
 
@@ -143,6 +143,7 @@ type Delivery struct {
 
 	// StatusReason Why it is held or canceled, or was put off. 'paused in Temporal', of one delivery alone: it waits for somebody to resume its workflow or activity there.
 	StatusReason *string `json:"status_reason"`
+	Tenant       string  `json:"tenant"`
 	WebhookID    string  `json:"webhook_id"`
 }
 
@@ -167,6 +168,8 @@ type EnableInput struct {
 
 // EnabledWebhook defines model for EnabledWebhook.
 type EnabledWebhook struct {
+	// Channels It gets only events that share one; empty = all events.
+	Channels  []string  `json:"channels"`
 	CreatedAt time.Time `json:"created_at"`
 
 	// CreatedBy The name of the key it was made with.
@@ -185,9 +188,10 @@ type EnabledWebhook struct {
 	LastSuccessAt    *time.Time        `json:"last_success_at"`
 
 	// MaxInFlight null = no limit of its own.
-	MaxInFlight *int64 `json:"max_in_flight"`
-	Name        string `json:"name"`
-	Profile     string `json:"profile"`
+	MaxInFlight *int64            `json:"max_in_flight"`
+	Metadata    map[string]string `json:"metadata"`
+	Name        string            `json:"name"`
+	Profile     string            `json:"profile"`
 
 	// RateLimit null = no limit.
 	RateLimit *float64 `json:"rate_limit"`
@@ -204,7 +208,10 @@ type EnabledWebhook struct {
 	Tenant       string  `json:"tenant"`
 
 	// Timeout The timeout in force.
-	Timeout   string    `json:"timeout"`
+	Timeout string `json:"timeout"`
+
+	// UID What the caller calls it; null = nothing.
+	UID       *string   `json:"uid"`
 	UpdatedAt time.Time `json:"updated_at"`
 	UpdatedBy string    `json:"updated_by"`
 
@@ -212,33 +219,104 @@ type EnabledWebhook struct {
 	URL string `json:"url"`
 }
 
+// Erasure defines model for Erasure.
+type Erasure struct {
+	// Attribute null = any.
+	Attribute *string   `json:"attribute"`
+	CreatedAt time.Time `json:"created_at"`
+
+	// Erased Events whose data it has erased. Those that had been erased before are not counted.
+	Erased int64 `json:"erased"`
+
+	// EventTypes Empty = all.
+	EventTypes []string   `json:"event_types"`
+	FinishedAt *time.Time `json:"finished_at"`
+	ID         string     `json:"id"`
+	Status     string     `json:"status"`
+	Until      time.Time  `json:"until"`
+}
+
+// ErasureBegun defines model for ErasureBegun.
+type ErasureBegun struct {
+	ID string `json:"id"`
+}
+
+// ErasureCount defines model for ErasureCount.
+type ErasureCount struct {
+	// Complete false: only the first 100,000 events were looked at.
+	Complete bool  `json:"complete"`
+	Count    int64 `json:"count"`
+}
+
+// ErasureInput defines model for ErasureInput.
+type ErasureInput struct {
+	// All Must be true where until is the only criterion: every event before it is erased.
+	All *bool `json:"all,omitempty"`
+
+	// Attribute Only events with this attribute, as name:value.
+	Attribute *string `json:"attribute,omitempty"`
+
+	// DryRun Erase nothing, and answer 200 with how many events it would be.
+	DryRun *bool `json:"dry_run,omitempty"`
+
+	// EventTypes Only these types, wildcards as in order.* included.
+	EventTypes *[]string `json:"event_types,omitempty"`
+
+	// Until Only events accepted before it. Default: now. Alone it needs all.
+	Until *time.Time `json:"until,omitempty"`
+}
+
 // Event defines model for Event.
 type Event struct {
 	Attributes map[string]string `json:"attributes"`
+	Channels   []string          `json:"channels"`
 	CreatedAt  time.Time         `json:"created_at"`
 
 	// ErasedAt When its data was erased.
 	ErasedAt *time.Time `json:"erased_at"`
 
+	// ExternalID What its publisher calls it; null = nothing.
+	ExternalID *string `json:"external_id"`
+
 	// FannedOut All its deliveries exist. False for a while after an event was accepted that more than 1,000 webhooks want: the deliveries follow, to exactly the webhooks that wanted it when it was accepted.
-	FannedOut bool   `json:"fanned_out"`
-	ID        string `json:"id"`
-	Type      string `json:"type"`
+	FannedOut bool     `json:"fanned_out"`
+	ID        string   `json:"id"`
+	Tags      []string `json:"tags"`
+	Type      string   `json:"type"`
 }
 
 // EventInput defines model for EventInput.
 type EventInput struct {
-	// Attributes What a profile's envelope carries beside the data; at most 20.
+	// Attributes What a profile's envelope carries beside the data; at most 20. Events can be found by each.
 	Attributes *map[string]string `json:"attributes,omitempty"`
+
+	// Channels At most 5. A webhook with channels gets the event only if it shares one; a webhook without gets it in any case. Letters, digits, dots, dashes, underscores, colons and slashes, at most 128.
+	Channels *[]string `json:"channels,omitempty"`
 
 	// Data Any JSON that fits the type's schema. Its bytes are kept, and sent as they are.
 	Data json.RawMessage `json:"data"`
 
+	// ExternalID The caller's own name for it, at most 256 characters: of no other event of the tenant. It is not sent.
+	ExternalID *string `json:"external_id,omitempty"`
+
 	// ID 1 to 128 letters, digits, dashes, underscores or colons; default: one is made. An id is accepted once.
 	ID *string `json:"id,omitempty"`
 
+	// Tags At most 5, of at most 128 characters: only to find it by.
+	Tags *[]string `json:"tags,omitempty"`
+
 	// Type A known event type.
 	Type string `json:"type"`
+}
+
+// EventPage defines model for EventPage.
+type EventPage struct {
+	// Complete false: a search with q has stopped early. next goes on from there, even if data is empty.
+	Complete bool    `json:"complete"`
+	Data     []Event `json:"data"`
+
+	// Next What to give as after for the next page; null on the last.
+	Next *string `json:"next"`
 }
 
 // EventType defines model for EventType.
@@ -293,6 +371,7 @@ type Failure struct {
 // FullEvent defines model for FullEvent.
 type FullEvent struct {
 	Attributes map[string]string `json:"attributes"`
+	Channels   []string          `json:"channels"`
 	CreatedAt  time.Time         `json:"created_at"`
 
 	// Data As it was posted; null once erased.
@@ -304,10 +383,14 @@ type FullEvent struct {
 	// ErasedAt When its data was erased.
 	ErasedAt *time.Time `json:"erased_at"`
 
+	// ExternalID What its publisher calls it; null = nothing.
+	ExternalID *string `json:"external_id"`
+
 	// FannedOut All its deliveries exist. False for a while after an event was accepted that more than 1,000 webhooks want: the deliveries follow, to exactly the webhooks that wanted it when it was accepted.
-	FannedOut bool   `json:"fanned_out"`
-	ID        string `json:"id"`
-	Type      string `json:"type"`
+	FannedOut bool     `json:"fanned_out"`
+	ID        string   `json:"id"`
+	Tags      []string `json:"tags"`
+	Type      string   `json:"type"`
 }
 
 // Health defines model for Health.
@@ -372,14 +455,6 @@ type ListDelivery struct {
 	Next *string `json:"next"`
 }
 
-// ListEvent defines model for ListEvent.
-type ListEvent struct {
-	Data []Event `json:"data"`
-
-	// Next What to give as after for the next page; null on the last.
-	Next *string `json:"next"`
-}
-
 // ListEventType defines model for ListEventType.
 type ListEventType struct {
 	Data []EventType `json:"data"`
@@ -399,6 +474,14 @@ type ListKey struct {
 // ListMatch defines model for ListMatch.
 type ListMatch struct {
 	Data []Match `json:"data"`
+
+	// Next What to give as after for the next page; null on the last.
+	Next *string `json:"next"`
+}
+
+// ListRecovery defines model for ListRecovery.
+type ListRecovery struct {
+	Data []Recovery `json:"data"`
 
 	// Next What to give as after for the next page; null on the last.
 	Next *string `json:"next"`
@@ -435,8 +518,10 @@ type Match struct {
 
 // MatchInput defines model for MatchInput.
 type MatchInput struct {
-	Data json.RawMessage `json:"data"`
-	Type string          `json:"type"`
+	// Channels As for publishing.
+	Channels *[]string       `json:"channels,omitempty"`
+	Data     json.RawMessage `json:"data"`
+	Type     string          `json:"type"`
 }
 
 // NewKey defines model for NewKey.
@@ -456,6 +541,8 @@ type NewKey struct {
 
 // NewWebhook defines model for NewWebhook.
 type NewWebhook struct {
+	// Channels It gets only events that share one; empty = all events.
+	Channels  []string  `json:"channels"`
 	CreatedAt time.Time `json:"created_at"`
 
 	// CreatedBy The name of the key it was made with.
@@ -474,9 +561,10 @@ type NewWebhook struct {
 	LastSuccessAt    *time.Time        `json:"last_success_at"`
 
 	// MaxInFlight null = no limit of its own.
-	MaxInFlight *int64 `json:"max_in_flight"`
-	Name        string `json:"name"`
-	Profile     string `json:"profile"`
+	MaxInFlight *int64            `json:"max_in_flight"`
+	Metadata    map[string]string `json:"metadata"`
+	Name        string            `json:"name"`
+	Profile     string            `json:"profile"`
 
 	// RateLimit null = no limit.
 	RateLimit *float64 `json:"rate_limit"`
@@ -493,7 +581,10 @@ type NewWebhook struct {
 	Tenant       string  `json:"tenant"`
 
 	// Timeout The timeout in force.
-	Timeout   string    `json:"timeout"`
+	Timeout string `json:"timeout"`
+
+	// UID What the caller calls it; null = nothing.
+	UID       *string   `json:"uid"`
 	UpdatedAt time.Time `json:"updated_at"`
 	UpdatedBy string    `json:"updated_by"`
 
@@ -520,11 +611,59 @@ type Planned struct {
 	Number int64     `json:"number"`
 }
 
+// PortalLink defines model for PortalLink.
+type PortalLink struct {
+	Capabilities []string `json:"capabilities"`
+
+	// ExpiresAt When its session and its token end.
+	ExpiresAt time.Time `json:"expires_at"`
+	ID        string    `json:"id"`
+	Name      string    `json:"name"`
+	Role      string    `json:"role"`
+
+	// Token Calls /v1 as a key does, with the link's role, within its tenant. It is shown this once.
+	Token string `json:"token"`
+
+	// URL Opens the portal, once, within five minutes. It is shown this once.
+	URL string `json:"url"`
+}
+
+// PortalLinkInput defines model for PortalLinkInput.
+type PortalLinkInput struct {
+	// Capabilities What it allows beside its role. keys: listing and revoking keys. settings: changing the administrators' addresses; only an admin key can give that.
+	Capabilities *[]string `json:"capabilities,omitempty"`
+
+	// ExpiresIn How long session and token last, 60s to 168h. Default 1h.
+	ExpiresIn *string `json:"expires_in,omitempty"`
+
+	// Name Stands as the actor in the audit log, and as created_by. At most 200 characters.
+	Name *string `json:"name,omitempty"`
+
+	// Role What its people may do in the tenant.
+	Role string `json:"role"`
+
+	// Theme How the portal looks: accent (#rrggbb), radius (pixels, 0 to 24), font (system, serif or mono), mode (auto, light or dark).
+	Theme *map[string]string `json:"theme,omitempty"`
+}
+
 // Recovery defines model for Recovery.
 type Recovery struct {
-	CreatedAt  time.Time  `json:"created_at"`
+	CreatedAt time.Time `json:"created_at"`
+
+	// Delivered How many of the released were delivered since, as last counted. What a later recovery released again counts there.
+	Delivered int64 `json:"delivered"`
+
+	// EventID The event that is replayed; null = it is a webhook's.
+	EventID *string `json:"event_id"`
+
+	// EventTypes Empty = all.
+	EventTypes []string `json:"event_types"`
+
+	// Failed How many of them have failed since, as last counted.
+	Failed     int64      `json:"failed"`
 	FinishedAt *time.Time `json:"finished_at"`
 	ID         string     `json:"id"`
+	Missed     bool       `json:"missed"`
 
 	// Rate Deliveries per second; null = no limit.
 	Rate *float64 `json:"rate"`
@@ -533,29 +672,62 @@ type Recovery struct {
 	Released int64      `json:"released"`
 	Since    *time.Time `json:"since"`
 
+	// Skipped Those that are not sent again: their event was erased, their webhook deleted, or they were delivered and their type is not wanted any more; in a replay also what was pending.
+	Skipped int64 `json:"skipped"`
+
 	// Status stopped: the webhook was not active any more.
 	Status   string   `json:"status"`
 	Statuses []string `json:"statuses"`
+	Tenant   string   `json:"tenant"`
 
 	// Total Deliveries to release, as counted at the start; null until they are counted.
-	Total     *int64    `json:"total"`
-	Until     time.Time `json:"until"`
-	WebhookID string    `json:"webhook_id"`
+	Total *int64 `json:"total"`
+
+	// UIURL That workflow in the Temporal Web UI; null without a link to it.
+	UIURL *string   `json:"ui_url"`
+	Until time.Time `json:"until"`
+
+	// WebhookID null = it is the replay of an event to many webhooks.
+	WebhookID *string `json:"webhook_id"`
+
+	// WorkflowID The Temporal workflow that makes its pages.
+	WorkflowID string `json:"workflow_id"`
 }
 
 // RecoveryInput defines model for RecoveryInput.
 type RecoveryInput struct {
+	// EventTypes Only these types, wildcards as in order.* included. Default: all.
+	EventTypes *[]string `json:"event_types,omitempty"`
+
+	// Missed Also make deliveries of the events of the window that the webhook wants and has no delivery of: it was made later, or its types were widened. Without statuses, only these.
+	Missed *bool `json:"missed,omitempty"`
+
 	// Rate The most deliveries to release per second; 0 = no limit.
 	Rate *float64 `json:"rate,omitempty"`
 
-	// Since Only deliveries made at or after it.
+	// Since Only deliveries made at or after it, and events accepted since. Default: the retention; what is held is taken however old it is.
 	Since *time.Time `json:"since,omitempty"`
 
-	// Statuses Default: both.
+	// Statuses Default: held and failed, or none with missed. A delivery keeps its id, and its schedule starts again.
 	Statuses *[]string `json:"statuses,omitempty"`
 
 	// Until Only deliveries made before it. Default: now.
 	Until *time.Time `json:"until,omitempty"`
+}
+
+// ReplayInput defines model for ReplayInput.
+type ReplayInput struct {
+	// WebhookIds Only to these, by their ids or uids, at most 1,000; default: to all that match it now.
+	WebhookIds *[]string `json:"webhook_ids,omitempty"`
+}
+
+// Replayed defines model for Replayed.
+type Replayed struct {
+	// Deliveries One for each webhook; absent where there is a recovery.
+	Deliveries *[]Delivery `json:"deliveries,omitempty"`
+
+	// ID The recovery that sends it, if it goes to more than 100 webhooks.
+	ID *string `json:"id,omitempty"`
 }
 
 // Retry defines model for Retry.
@@ -596,21 +768,98 @@ type Rotated struct {
 	Secret string `json:"secret"`
 }
 
+// StatBucket defines model for StatBucket.
+type StatBucket struct {
+	// At When the bucket begins.
+	At time.Time `json:"at"`
+
+	// Attempts POSTs, without tests.
+	Attempts int64 `json:"attempts"`
+
+	// Delivered Deliveries that were received.
+	Delivered int64 `json:"delivered"`
+
+	// Events Events accepted; with webhook_id, those that matched the webhook.
+	Events int64 `json:"events"`
+
+	// Failed Deliveries that used up their retries.
+	Failed int64 `json:"failed"`
+
+	// FailedAttempts POSTs that were not received.
+	FailedAttempts int64 `json:"failed_attempts"`
+
+	// Held Deliveries that were put aside, one as often as it was.
+	Held int64 `json:"held"`
+
+	// P50Ms Within which half of what was delivered was received, in milliseconds since its event was accepted. At most 5 % off; null if nothing was delivered.
+	P50Ms *float64 `json:"p50_ms"`
+
+	// P95Ms The same for 95 %.
+	P95Ms *float64 `json:"p95_ms"`
+
+	// P99Ms The same for 99 %.
+	P99Ms *float64 `json:"p99_ms"`
+}
+
+// StatCounts defines model for StatCounts.
+type StatCounts struct {
+	// Attempts POSTs, without tests.
+	Attempts int64 `json:"attempts"`
+
+	// Delivered Deliveries that were received.
+	Delivered int64 `json:"delivered"`
+
+	// Events Events accepted; with webhook_id, those that matched the webhook.
+	Events int64 `json:"events"`
+
+	// Failed Deliveries that used up their retries.
+	Failed int64 `json:"failed"`
+
+	// FailedAttempts POSTs that were not received.
+	FailedAttempts int64 `json:"failed_attempts"`
+
+	// Held Deliveries that were put aside, one as often as it was.
+	Held int64 `json:"held"`
+
+	// P50Ms Within which half of what was delivered was received, in milliseconds since its event was accepted. At most 5 % off; null if nothing was delivered.
+	P50Ms *float64 `json:"p50_ms"`
+
+	// P95Ms The same for 95 %.
+	P95Ms *float64 `json:"p95_ms"`
+
+	// P99Ms The same for 99 %.
+	P99Ms *float64 `json:"p99_ms"`
+}
+
+// Stats defines model for Stats.
+type Stats struct {
+	// Buckets Oldest first, those in which nothing happened included.
+	Buckets []StatBucket `json:"buckets"`
+	Totals  StatCounts   `json:"totals"`
+}
+
 // Tenant defines model for Tenant.
 type Tenant struct {
 	// AdminEmails Who is written to when a webhook keeps failing.
-	AdminEmails []string  `json:"admin_emails"`
-	CreatedAt   time.Time `json:"created_at"`
-	ID          string    `json:"id"`
-	Limits      Limits    `json:"limits"`
-	Name        string    `json:"name"`
-	UpdatedAt   time.Time `json:"updated_at"`
+	AdminEmails []string          `json:"admin_emails"`
+	CreatedAt   time.Time         `json:"created_at"`
+	ID          string            `json:"id"`
+	Limits      Limits            `json:"limits"`
+	Metadata    map[string]string `json:"metadata"`
+	Name        string            `json:"name"`
+
+	// UID Another name for it, usable in paths as its id is; null = none.
+	UID       *string   `json:"uid"`
+	UpdatedAt time.Time `json:"updated_at"`
 }
 
 // TenantInput defines model for TenantInput.
 type TenantInput struct {
 	// AdminEmails At most 20 addresses.
 	AdminEmails *[]string `json:"admin_emails,omitempty"`
+
+	// Metadata The platform's own notes: at most 50, of names up to 100 characters and values up to 1000.
+	Metadata *map[string]string `json:"metadata,omitempty"`
 
 	// Name At most 200 characters.
 	Name *string `json:"name,omitempty"`
@@ -630,8 +879,14 @@ type TenantPatch struct {
 		Webhooks *int64 `json:"webhooks,omitempty"`
 	} `json:"limits,omitempty"`
 
+	// Metadata Replaces the metadata as a whole.
+	Metadata *map[string]string `json:"metadata,omitempty"`
+
 	// Name At most 200 characters.
 	Name *string `json:"name,omitempty"`
+
+	// UID Another name for it: of no other tenant, neither as uid nor as id. 1 to 256 letters, digits, dots, dashes or underscores.
+	UID *string `json:"uid,omitempty"`
 }
 
 // Test defines model for Test.
@@ -718,6 +973,7 @@ type Timeline struct {
 
 	// StatusReason Why it is held or canceled, or was put off. 'paused in Temporal', of one delivery alone: it waits for somebody to resume its workflow or activity there.
 	StatusReason *string `json:"status_reason"`
+	Tenant       string  `json:"tenant"`
 
 	// UIURL That workflow in the Temporal Web UI; null without a link to it.
 	UIURL *string `json:"ui_url"`
@@ -752,6 +1008,8 @@ type TypeDocument struct {
 
 // Webhook defines model for Webhook.
 type Webhook struct {
+	// Channels It gets only events that share one; empty = all events.
+	Channels  []string  `json:"channels"`
 	CreatedAt time.Time `json:"created_at"`
 
 	// CreatedBy The name of the key it was made with.
@@ -770,9 +1028,10 @@ type Webhook struct {
 	LastSuccessAt    *time.Time        `json:"last_success_at"`
 
 	// MaxInFlight null = no limit of its own.
-	MaxInFlight *int64 `json:"max_in_flight"`
-	Name        string `json:"name"`
-	Profile     string `json:"profile"`
+	MaxInFlight *int64            `json:"max_in_flight"`
+	Metadata    map[string]string `json:"metadata"`
+	Name        string            `json:"name"`
+	Profile     string            `json:"profile"`
 
 	// RateLimit null = no limit.
 	RateLimit *float64 `json:"rate_limit"`
@@ -786,7 +1045,10 @@ type Webhook struct {
 	Tenant       string  `json:"tenant"`
 
 	// Timeout The timeout in force.
-	Timeout   string    `json:"timeout"`
+	Timeout string `json:"timeout"`
+
+	// UID What the caller calls it; null = nothing.
+	UID       *string   `json:"uid"`
 	UpdatedAt time.Time `json:"updated_at"`
 	UpdatedBy string    `json:"updated_by"`
 
@@ -798,6 +1060,9 @@ type Webhook struct {
 type WebhookInput struct {
 	// Active false = disabled until it is enabled.
 	Active *bool `json:"active,omitempty"`
+
+	// Channels At most 10. With channels it gets only events that share one; empty = all events.
+	Channels *[]string `json:"channels,omitempty"`
 
 	// Description At most 2000 characters.
 	Description *string `json:"description,omitempty"`
@@ -811,10 +1076,13 @@ type WebhookInput struct {
 	// MaxInFlight The most POSTs to it at once, by all workers together; 0 = unlimited but for the workers' own bounds.
 	MaxInFlight *int64 `json:"max_in_flight,omitempty"`
 
+	// Metadata The caller's own notes: at most 50, of names up to 100 characters and values up to 1000.
+	Metadata *map[string]string `json:"metadata,omitempty"`
+
 	// Name At most 200 characters.
 	Name *string `json:"name,omitempty"`
 
-	// Profile How deliveries look on the wire: standard, im4, phrase, languageweaver, ewarehousing or up42.
+	// Profile How deliveries look on the wire: standard, im4, phrase, languageweaver, ewarehousing, up42 or svix.
 	Profile *string `json:"profile,omitempty"`
 
 	// RateLimit The most deliveries per second; 0 = no limit.
@@ -827,6 +1095,9 @@ type WebhookInput struct {
 	// Timeout How long the receiver has to answer, 100ms to 1m. Default: the installation's, 15s.
 	Timeout *string `json:"timeout,omitempty"`
 
+	// UID The caller's own name for it: of no other webhook of the tenant, and usable wherever its id is. 1 to 256 letters, digits, dots, dashes or underscores.
+	UID *string `json:"uid,omitempty"`
+
 	// URL Where to POST: https, unless this installation allows http; no credentials, no private address. It is kept in its canonical form.
 	URL string `json:"url"`
 }
@@ -834,8 +1105,11 @@ type WebhookInput struct {
 // WebhookPatch defines model for WebhookPatch.
 type WebhookPatch struct {
 	// Active true enables, false disables.
-	Active      *bool   `json:"active,omitempty"`
-	Description *string `json:"description,omitempty"`
+	Active *bool `json:"active,omitempty"`
+
+	// Channels Replaces the channels as a whole; [] = all events. Deliveries that exist stay.
+	Channels    *[]string `json:"channels,omitempty"`
+	Description *string   `json:"description,omitempty"`
 
 	// EventTypes Replaces the types as a whole.
 	EventTypes *[]string `json:"event_types,omitempty"`
@@ -844,8 +1118,11 @@ type WebhookPatch struct {
 	Headers *map[string]string `json:"headers,omitempty"`
 
 	// MaxInFlight 0 = no limit of its own.
-	MaxInFlight *int64  `json:"max_in_flight,omitempty"`
-	Name        *string `json:"name,omitempty"`
+	MaxInFlight *int64 `json:"max_in_flight,omitempty"`
+
+	// Metadata Replaces the metadata as a whole.
+	Metadata *map[string]string `json:"metadata,omitempty"`
+	Name     *string            `json:"name,omitempty"`
 
 	// RateLimit 0 = no limit.
 	RateLimit *float64    `json:"rate_limit,omitempty"`
@@ -853,6 +1130,9 @@ type WebhookPatch struct {
 
 	// Timeout 0 goes back to the installation's.
 	Timeout *string `json:"timeout,omitempty"`
+
+	// UID As for a new webhook; null unsets it.
+	UID *string `json:"uid,omitempty"`
 
 	// URL As for a new webhook.
 	URL *string `json:"url,omitempty"`
@@ -869,7 +1149,7 @@ type ListAuditParams struct {
 	// Action Only this action.
 	Action *string `form:"action,omitempty" json:"action,omitempty"`
 
-	// Actor Only what was done by the key with this id, by staff, or by system (Posthorn itself).
+	// Actor Only what was done by the key or portal link with this id, by staff, or by system (Posthorn itself).
 	Actor *string `form:"actor,omitempty" json:"actor,omitempty"`
 
 	// Target Only what is about the thing with this id.
@@ -883,6 +1163,30 @@ type ListAuditParams struct {
 
 	// Tenant Only those of tenants that are or were called so.
 	Tenant *string `form:"tenant,omitempty" json:"tenant,omitempty"`
+}
+
+// ListAllDeliveriesParams defines parameters for ListAllDeliveries.
+type ListAllDeliveriesParams struct {
+	// Tenant Only those of this tenant.
+	Tenant *string `form:"tenant,omitempty" json:"tenant,omitempty"`
+
+	// Limit The most entries to return.
+	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// After Cursor: the previous page's next, with the same filters. Omit it, or leave it empty, for the first page.
+	After *string `form:"after,omitempty" json:"after,omitempty"`
+
+	// WebhookID Only those of the webhook with this id or uid.
+	WebhookID *string `form:"webhook_id,omitempty" json:"webhook_id,omitempty"`
+	EventID   *string `form:"event_id,omitempty" json:"event_id,omitempty"`
+	EventType *string `form:"event_type,omitempty" json:"event_type,omitempty"`
+	Status    *string `form:"status,omitempty" json:"status,omitempty"`
+
+	// Since Only those made at or after it.
+	Since *time.Time `form:"since,omitempty" json:"since,omitempty"`
+
+	// Until Only those made before it.
+	Until *time.Time `form:"until,omitempty" json:"until,omitempty"`
 }
 
 // ListEventTypesParams defines parameters for ListEventTypes.
@@ -901,6 +1205,42 @@ type ImportEventTypesParams struct {
 
 	// Replace Also delete the shared types that the document does not have: 409 with their names if webhooks name some of them.
 	Replace *bool `form:"replace,omitempty" json:"replace,omitempty"`
+}
+
+// ListAllRecoveriesParams defines parameters for ListAllRecoveries.
+type ListAllRecoveriesParams struct {
+	// Tenant Only those of this tenant.
+	Tenant *string `form:"tenant,omitempty" json:"tenant,omitempty"`
+
+	// Limit The most entries to return.
+	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// After Cursor: the previous page's next, with the same filters. Omit it, or leave it empty, for the first page.
+	After *string `form:"after,omitempty" json:"after,omitempty"`
+
+	// WebhookID Only those of this webhook.
+	WebhookID *string `form:"webhook_id,omitempty" json:"webhook_id,omitempty"`
+}
+
+// GetStatsParams defines parameters for GetStats.
+type GetStatsParams struct {
+	// Since In the first bucket. Default: a day before until.
+	Since *time.Time `form:"since,omitempty" json:"since,omitempty"`
+
+	// Until The last bucket has what was before it. Default: now.
+	Until *time.Time `form:"until,omitempty" json:"until,omitempty"`
+
+	// Bucket Buckets are whole, in UTC. Minutes are kept for 7 days, hours for 90 and days for 400.
+	Bucket *string `form:"bucket,omitempty" json:"bucket,omitempty"`
+
+	// WebhookID Only what is about this webhook.
+	WebhookID *string `form:"webhook_id,omitempty" json:"webhook_id,omitempty"`
+
+	// EventType Only what is about events of this type.
+	EventType *string `form:"event_type,omitempty" json:"event_type,omitempty"`
+
+	// Tenant Only this tenant's.
+	Tenant *string `form:"tenant,omitempty" json:"tenant,omitempty"`
 }
 
 // ListTenantsParams defines parameters for ListTenants.
@@ -923,7 +1263,7 @@ type ListTenantAuditParams struct {
 	// Action Only this action.
 	Action *string `form:"action,omitempty" json:"action,omitempty"`
 
-	// Actor Only what was done by the key with this id, by staff, or by system (Posthorn itself).
+	// Actor Only what was done by the key or portal link with this id, by staff, or by system (Posthorn itself).
 	Actor *string `form:"actor,omitempty" json:"actor,omitempty"`
 
 	// Target Only what is about the thing with this id.
@@ -942,7 +1282,9 @@ type ListDeliveriesParams struct {
 	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
 
 	// After Cursor: the previous page's next, with the same filters. Omit it, or leave it empty, for the first page.
-	After     *string `form:"after,omitempty" json:"after,omitempty"`
+	After *string `form:"after,omitempty" json:"after,omitempty"`
+
+	// WebhookID Only those of the webhook with this id or uid.
 	WebhookID *string `form:"webhook_id,omitempty" json:"webhook_id,omitempty"`
 	EventID   *string `form:"event_id,omitempty" json:"event_id,omitempty"`
 	EventType *string `form:"event_type,omitempty" json:"event_type,omitempty"`
@@ -980,6 +1322,24 @@ type ListEventsParams struct {
 
 	// Until Only those accepted before it.
 	Until *time.Time `form:"until,omitempty" json:"until,omitempty"`
+
+	// Tag Only those with this tag.
+	Tag *string `form:"tag,omitempty" json:"tag,omitempty"`
+
+	// Channel Only those with this channel.
+	Channel *string `form:"channel,omitempty" json:"channel,omitempty"`
+
+	// Attribute Only those with this attribute, as name:value. The name ends at the first colon.
+	Attribute *string `form:"attribute,omitempty" json:"attribute,omitempty"`
+
+	// ExternalID Only the one with this external_id.
+	ExternalID *string `form:"external_id,omitempty" json:"external_id,omitempty"`
+
+	// IdempotencyKey Only those that were published with this Idempotency-Key in the last 24 hours.
+	IdempotencyKey *string `form:"idempotency_key,omitempty" json:"idempotency_key,omitempty"`
+
+	// Q Only those whose data contains this text, exactly as it was posted. It needs since and until, at most a day apart. The search stops after 100,000 events or 2 seconds: see complete.
+	Q *string `form:"q,omitempty" json:"q,omitempty"`
 }
 
 // PublishEventParams defines parameters for PublishEvent.
@@ -999,7 +1359,7 @@ type MatchEventParams struct {
 	// Limit The most webhooks to tell of.
 	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
 
-	// After Cursor: the previous page's next, with the same type. Omit it, or leave it empty, for the first page.
+	// After Cursor: the previous page's next, with the same type and channels. Omit it, or leave it empty, for the first page.
 	After *string `form:"after,omitempty" json:"after,omitempty"`
 }
 
@@ -1012,8 +1372,62 @@ type ListKeysParams struct {
 	After *string `form:"after,omitempty" json:"after,omitempty"`
 }
 
+// ListRecoveriesParams defines parameters for ListRecoveries.
+type ListRecoveriesParams struct {
+	// Limit The most entries to return.
+	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// After Cursor: the previous page's next, with the same filters. Omit it, or leave it empty, for the first page.
+	After *string `form:"after,omitempty" json:"after,omitempty"`
+
+	// WebhookID Only those of this webhook.
+	WebhookID *string `form:"webhook_id,omitempty" json:"webhook_id,omitempty"`
+}
+
+// GetTenantStatsParams defines parameters for GetTenantStats.
+type GetTenantStatsParams struct {
+	// Since In the first bucket. Default: a day before until.
+	Since *time.Time `form:"since,omitempty" json:"since,omitempty"`
+
+	// Until The last bucket has what was before it. Default: now.
+	Until *time.Time `form:"until,omitempty" json:"until,omitempty"`
+
+	// Bucket Buckets are whole, in UTC. Minutes are kept for 7 days, hours for 90 and days for 400.
+	Bucket *string `form:"bucket,omitempty" json:"bucket,omitempty"`
+
+	// WebhookID Only what is about this webhook.
+	WebhookID *string `form:"webhook_id,omitempty" json:"webhook_id,omitempty"`
+
+	// EventType Only what is about events of this type.
+	EventType *string `form:"event_type,omitempty" json:"event_type,omitempty"`
+}
+
 // ListWebhooksParams defines parameters for ListWebhooks.
 type ListWebhooksParams struct {
+	// Limit The most entries to return.
+	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// After Cursor: the previous page's next, with the same filters. Omit it, or leave it empty, for the first page.
+	After *string `form:"after,omitempty" json:"after,omitempty"`
+
+	// URL Only those with this URL, as it was given or in its canonical form.
+	URL *string `form:"url,omitempty" json:"url,omitempty"`
+
+	// EventType Only those that would get events of this type.
+	EventType *string `form:"event_type,omitempty" json:"event_type,omitempty"`
+
+	// Status Only those in this status.
+	Status *string `form:"status,omitempty" json:"status,omitempty"`
+
+	// Profile Only those with this profile.
+	Profile *string `form:"profile,omitempty" json:"profile,omitempty"`
+}
+
+// ListAllWebhooksParams defines parameters for ListAllWebhooks.
+type ListAllWebhooksParams struct {
+	// Tenant Only those of this tenant.
+	Tenant *string `form:"tenant,omitempty" json:"tenant,omitempty"`
+
 	// Limit The most entries to return.
 	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
 
@@ -1045,6 +1459,9 @@ type PatchTenantJSONRequestBody = TenantPatch
 // PutTenantJSONRequestBody defines body for PutTenant for application/json ContentType.
 type PutTenantJSONRequestBody = TenantInput
 
+// EraseEventsJSONRequestBody defines body for EraseEvents for application/json ContentType.
+type EraseEventsJSONRequestBody = ErasureInput
+
 // PublishEventJSONRequestBody defines body for PublishEvent for application/json ContentType.
 type PublishEventJSONRequestBody = EventInput
 
@@ -1054,8 +1471,14 @@ type PublishBatchJSONRequestBody = BatchInput
 // MatchEventJSONRequestBody defines body for MatchEvent for application/json ContentType.
 type MatchEventJSONRequestBody = MatchInput
 
+// ReplayEventJSONRequestBody defines body for ReplayEvent for application/json ContentType.
+type ReplayEventJSONRequestBody = ReplayInput
+
 // CreateKeyJSONRequestBody defines body for CreateKey for application/json ContentType.
 type CreateKeyJSONRequestBody = KeyInput
+
+// CreatePortalLinkJSONRequestBody defines body for CreatePortalLink for application/json ContentType.
+type CreatePortalLinkJSONRequestBody = PortalLinkInput
 
 // CreateWebhookJSONRequestBody defines body for CreateWebhook for application/json ContentType.
 type CreateWebhookJSONRequestBody = WebhookInput
@@ -1269,6 +1692,13 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/audit (the `ListAudit` operationId).
 	ListAudit(ctx context.Context, params *ListAuditParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListAllDeliveries List the deliveries of all tenants, newest first
+	//
+	// For admin keys.
+	//
+	// Corresponds with GET /v1/deliveries (the `ListAllDeliveries` operationId).
+	ListAllDeliveries(ctx context.Context, params *ListAllDeliveriesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListEventTypes List event types
 	//
 	// With an admin key those that all tenants share, with a tenant's key what the tenant can publish and register for. For admin keys, and the tenant's keys with one of the roles tenant, publish, read.
@@ -1333,6 +1763,20 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/openapi/event-types (the `ImportEventTypes` operationId).
 	ImportEventTypes(ctx context.Context, params *ImportEventTypesParams, body ImportEventTypesJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListAllRecoveries List the recoveries of all tenants, newest first
+	//
+	// For admin keys.
+	//
+	// Corresponds with GET /v1/recoveries (the `ListAllRecoveries` operationId).
+	ListAllRecoveries(ctx context.Context, params *ListAllRecoveriesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetStats Read the statistics of all tenants together
+	//
+	// What happened in each bucket of a time, and in all of them. At most 28 days and 1,500 buckets. Everything counts when it happened, and is there as soon as it has happened. Tests are not counted. What deleted tenants did stays counted here. For admin keys.
+	//
+	// Corresponds with GET /v1/stats (the `GetStats` operationId).
+	GetStats(ctx context.Context, params *GetStatsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListTenants List tenants
 	//
 	// For admin keys.
@@ -1354,7 +1798,7 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/tenants/{tenant} (the `GetTenant` operationId).
 	GetTenant(ctx context.Context, tenant string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// PatchTenantWithBody Change a tenant, or its limits
+	// PatchTenantWithBody Change a tenant, its uid, or its limits
 	//
 	// Changes what the body names. A limit below what the tenant has removes nothing: it only stops new webhooks or keys, which are answered 409. For admin keys.
 	//
@@ -1363,7 +1807,7 @@ type ClientInterface interface {
 	// Corresponds with PATCH /v1/tenants/{tenant} (the `PatchTenant` operationId).
 	PatchTenantWithBody(ctx context.Context, tenant string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// PatchTenant Change a tenant, or its limits
+	// PatchTenant Change a tenant, its uid, or its limits
 	//
 	// Changes what the body names. A limit below what the tenant has removes nothing: it only stops new webhooks or keys, which are answered 409. For admin keys.
 	//
@@ -1374,7 +1818,7 @@ type ClientInterface interface {
 
 	// PutTenantWithBody Create or replace a tenant
 	//
-	// The id is the caller's choice: 1 to 64 letters, digits, dots, dashes or underscores. What the body leaves out becomes empty. The tenant's limits stay. A tenant may be put as it was read: what is the same already stays untouched. For admin keys.
+	// The id is the caller's choice: 1 to 64 letters, digits, dots, dashes or underscores. What the body leaves out becomes empty. The tenant's uid and limits stay. A tenant may be put as it was read: what is the same already stays untouched. For admin keys.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1383,7 +1827,7 @@ type ClientInterface interface {
 
 	// PutTenant Create or replace a tenant
 	//
-	// The id is the caller's choice: 1 to 64 letters, digits, dots, dashes or underscores. What the body leaves out becomes empty. The tenant's limits stay. A tenant may be put as it was read: what is the same already stays untouched. For admin keys.
+	// The id is the caller's choice: 1 to 64 letters, digits, dots, dashes or underscores. What the body leaves out becomes empty. The tenant's uid and limits stay. A tenant may be put as it was read: what is the same already stays untouched. For admin keys.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1446,6 +1890,31 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/tenants/{tenant}/deliveries/{id}/retry (the `RetryDelivery` operationId).
 	RetryDelivery(ctx context.Context, tenant string, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// EraseEventsWithBody Erase the data of many events
+	//
+	// In the background. The records stay, without data and attributes. What is still owed of them is canceled, and what receivers answered to their attempts is removed. For admin keys, and the tenant's keys with the role tenant.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/erasures (the `EraseEvents` operationId).
+	EraseEventsWithBody(ctx context.Context, tenant string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// EraseEvents Erase the data of many events
+	//
+	// In the background. The records stay, without data and attributes. What is still owed of them is canceled, and what receivers answered to their attempts is removed. For admin keys, and the tenant's keys with the role tenant.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/erasures (the `EraseEvents` operationId).
+	EraseEvents(ctx context.Context, tenant string, body EraseEventsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetErasure Read the receipt of an erasure
+	//
+	// For admin keys, and the tenant's keys with one of the roles tenant, read.
+	//
+	// Corresponds with GET /v1/tenants/{tenant}/erasures/{id} (the `GetErasure` operationId).
+	GetErasure(ctx context.Context, tenant string, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListTenantEventTypes List what a tenant can publish and register for
 	//
 	// A tenant's own types go before shared ones of the same name. For admin keys, and the tenant's keys with one of the roles tenant, read.
@@ -1455,7 +1924,7 @@ type ClientInterface interface {
 
 	// ListEvents List events, newest first
 	//
-	// For admin keys, and the tenant's keys with one of the roles tenant, read.
+	// All filters can be combined. All but q, type and times are served by indexes of their own; of several of these, external_id, attribute, tag and channel are used in this order. For admin keys, and the tenant's keys with one of the roles tenant, read.
 	//
 	// Corresponds with GET /v1/tenants/{tenant}/events (the `ListEvents` operationId).
 	ListEvents(ctx context.Context, tenant string, params *ListEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1528,6 +1997,24 @@ type ClientInterface interface {
 	// Corresponds with DELETE /v1/tenants/{tenant}/events/{id}/payload (the `EraseEventPayload` operationId).
 	EraseEventPayload(ctx context.Context, tenant string, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ReplayEventWithBody Send an event again
+	//
+	// To the webhooks named, or to all that match it now, also to those that did not exist when it was accepted. A webhook's delivery of it keeps its id and starts its schedule again. What is pending is left alone; a webhook that is not active gets it held. To more than 100 webhooks it is sent by a recovery. For admin keys, and the tenant's keys with the role tenant.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/events/{id}/replay (the `ReplayEvent` operationId).
+	ReplayEventWithBody(ctx context.Context, tenant string, id string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ReplayEvent Send an event again
+	//
+	// To the webhooks named, or to all that match it now, also to those that did not exist when it was accepted. A webhook's delivery of it keeps its id and starts its schedule again. What is pending is left alone; a webhook that is not active gets it held. To more than 100 webhooks it is sent by a recovery. For admin keys, and the tenant's keys with the role tenant.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/events/{id}/replay (the `ReplayEvent` operationId).
+	ReplayEvent(ctx context.Context, tenant string, id string, body ReplayEventJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListKeys List the keys in force
 	//
 	// For admin keys, and the tenant's keys with one of the roles tenant, read.
@@ -1560,6 +2047,45 @@ type ClientInterface interface {
 	// Corresponds with DELETE /v1/tenants/{tenant}/keys/{id} (the `RevokeKey` operationId).
 	RevokeKey(ctx context.Context, tenant string, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// RevokePortalLinks Revoke all portal links of a tenant, at once
+	//
+	// For admin keys, and the tenant's keys with the role tenant.
+	//
+	// Corresponds with DELETE /v1/tenants/{tenant}/portal-links (the `RevokePortalLinks` operationId).
+	RevokePortalLinks(ctx context.Context, tenant string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreatePortalLinkWithBody Make a portal link
+	//
+	// Its URL opens the tenant's pages, in a frame or a tab. A link gives no more than the key has that makes it. Through it nobody makes keys or links, or sees the audit log. Revoking the key that made it ends it, except an admin key. For admin keys, and the tenant's keys with the role tenant.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/portal-links (the `CreatePortalLink` operationId).
+	CreatePortalLinkWithBody(ctx context.Context, tenant string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreatePortalLink Make a portal link
+	//
+	// Its URL opens the tenant's pages, in a frame or a tab. A link gives no more than the key has that makes it. Through it nobody makes keys or links, or sees the audit log. Revoking the key that made it ends it, except an admin key. For admin keys, and the tenant's keys with the role tenant.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/portal-links (the `CreatePortalLink` operationId).
+	CreatePortalLink(ctx context.Context, tenant string, body CreatePortalLinkJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RevokePortalLink Revoke a portal link, at once
+	//
+	// Its session and its token end with it. For admin keys, and the tenant's keys with the role tenant.
+	//
+	// Corresponds with DELETE /v1/tenants/{tenant}/portal-links/{id} (the `RevokePortalLink` operationId).
+	RevokePortalLink(ctx context.Context, tenant string, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListRecoveries List recoveries, newest first
+	//
+	// For admin keys, and the tenant's keys with one of the roles tenant, read.
+	//
+	// Corresponds with GET /v1/tenants/{tenant}/recoveries (the `ListRecoveries` operationId).
+	ListRecoveries(ctx context.Context, tenant string, params *ListRecoveriesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// GetRecovery Read a recovery's progress
 	//
 	// For admin keys, and the tenant's keys with one of the roles tenant, read.
@@ -1573,6 +2099,13 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/tenants/{tenant}/recoveries/{id}/cancel (the `CancelRecovery` operationId).
 	CancelRecovery(ctx context.Context, tenant string, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetTenantStats Read a tenant's statistics
+	//
+	// What happened in each bucket of a time, and in all of them. At most 28 days and 1,500 buckets. Everything counts when it happened, and is there as soon as it has happened. Tests are not counted. For admin keys, and the tenant's keys with one of the roles tenant, read.
+	//
+	// Corresponds with GET /v1/tenants/{tenant}/stats (the `GetTenantStats` operationId).
+	GetTenantStats(ctx context.Context, tenant string, params *GetTenantStatsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListWebhooks List webhooks, oldest first
 	//
@@ -1676,7 +2209,7 @@ type ClientInterface interface {
 
 	// RecoverWebhookWithBody Recover a webhook's deliveries
 	//
-	// Sends again what was held for it or has failed, in the background. Its progress is at /v1/tenants/{tenant}/recoveries/{id}. For admin keys, and the tenant's keys with the role tenant.
+	// Sends again what was held for it or has failed, or what was delivered or canceled, and what it has missed, in the background. What was erased is skipped and counted. Its progress is at /v1/tenants/{tenant}/recoveries/{id}. For admin keys, and the tenant's keys with the role tenant.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1685,7 +2218,7 @@ type ClientInterface interface {
 
 	// RecoverWebhook Recover a webhook's deliveries
 	//
-	// Sends again what was held for it or has failed, in the background. Its progress is at /v1/tenants/{tenant}/recoveries/{id}. For admin keys, and the tenant's keys with the role tenant.
+	// Sends again what was held for it or has failed, or what was delivered or canceled, and what it has missed, in the background. What was erased is skipped and counted. Its progress is at /v1/tenants/{tenant}/recoveries/{id}. For admin keys, and the tenant's keys with the role tenant.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1734,6 +2267,13 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/tenants/{tenant}/webhooks/{id}/test (the `TestWebhook` operationId).
 	TestWebhook(ctx context.Context, tenant string, id string, body TestWebhookJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListAllWebhooks List the webhooks of all tenants, oldest first
+	//
+	// For admin keys.
+	//
+	// Corresponds with GET /v1/webhooks (the `ListAllWebhooks` operationId).
+	ListAllWebhooks(ctx context.Context, params *ListAllWebhooksParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 }
 
 // Healthz Is the process alive?
@@ -1777,6 +2317,23 @@ func (c *Client) Readyz(ctx context.Context, reqEditors ...RequestEditorFn) (*ht
 // Corresponds with GET /v1/audit (the `ListAudit` operationId).
 func (c *Client) ListAudit(ctx context.Context, params *ListAuditParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListAuditRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListAllDeliveries List the deliveries of all tenants, newest first
+//
+// For admin keys.
+//
+// Corresponds with GET /v1/deliveries (the `ListAllDeliveries` operationId).
+func (c *Client) ListAllDeliveries(ctx context.Context, params *ListAllDeliveriesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListAllDeliveriesRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -1931,6 +2488,40 @@ func (c *Client) ImportEventTypes(ctx context.Context, params *ImportEventTypesP
 	return c.Client.Do(req)
 }
 
+// ListAllRecoveries List the recoveries of all tenants, newest first
+//
+// For admin keys.
+//
+// Corresponds with GET /v1/recoveries (the `ListAllRecoveries` operationId).
+func (c *Client) ListAllRecoveries(ctx context.Context, params *ListAllRecoveriesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListAllRecoveriesRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetStats Read the statistics of all tenants together
+//
+// What happened in each bucket of a time, and in all of them. At most 28 days and 1,500 buckets. Everything counts when it happened, and is there as soon as it has happened. Tests are not counted. What deleted tenants did stays counted here. For admin keys.
+//
+// Corresponds with GET /v1/stats (the `GetStats` operationId).
+func (c *Client) GetStats(ctx context.Context, params *GetStatsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetStatsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ListTenants List tenants
 //
 // For admin keys.
@@ -1982,7 +2573,7 @@ func (c *Client) GetTenant(ctx context.Context, tenant string, reqEditors ...Req
 	return c.Client.Do(req)
 }
 
-// PatchTenantWithBody Change a tenant, or its limits
+// PatchTenantWithBody Change a tenant, its uid, or its limits
 //
 // Changes what the body names. A limit below what the tenant has removes nothing: it only stops new webhooks or keys, which are answered 409. For admin keys.
 //
@@ -2001,7 +2592,7 @@ func (c *Client) PatchTenantWithBody(ctx context.Context, tenant string, content
 	return c.Client.Do(req)
 }
 
-// PatchTenant Change a tenant, or its limits
+// PatchTenant Change a tenant, its uid, or its limits
 //
 // Changes what the body names. A limit below what the tenant has removes nothing: it only stops new webhooks or keys, which are answered 409. For admin keys.
 //
@@ -2022,7 +2613,7 @@ func (c *Client) PatchTenant(ctx context.Context, tenant string, body PatchTenan
 
 // PutTenantWithBody Create or replace a tenant
 //
-// The id is the caller's choice: 1 to 64 letters, digits, dots, dashes or underscores. What the body leaves out becomes empty. The tenant's limits stay. A tenant may be put as it was read: what is the same already stays untouched. For admin keys.
+// The id is the caller's choice: 1 to 64 letters, digits, dots, dashes or underscores. What the body leaves out becomes empty. The tenant's uid and limits stay. A tenant may be put as it was read: what is the same already stays untouched. For admin keys.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2041,7 +2632,7 @@ func (c *Client) PutTenantWithBody(ctx context.Context, tenant string, contentTy
 
 // PutTenant Create or replace a tenant
 //
-// The id is the caller's choice: 1 to 64 letters, digits, dots, dashes or underscores. What the body leaves out becomes empty. The tenant's limits stay. A tenant may be put as it was read: what is the same already stays untouched. For admin keys.
+// The id is the caller's choice: 1 to 64 letters, digits, dots, dashes or underscores. What the body leaves out becomes empty. The tenant's uid and limits stay. A tenant may be put as it was read: what is the same already stays untouched. For admin keys.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2194,6 +2785,61 @@ func (c *Client) RetryDelivery(ctx context.Context, tenant string, id string, re
 	return c.Client.Do(req)
 }
 
+// EraseEventsWithBody Erase the data of many events
+//
+// In the background. The records stay, without data and attributes. What is still owed of them is canceled, and what receivers answered to their attempts is removed. For admin keys, and the tenant's keys with the role tenant.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/tenants/{tenant}/erasures (the `EraseEvents` operationId).
+func (c *Client) EraseEventsWithBody(ctx context.Context, tenant string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewEraseEventsRequestWithBody(c.Server, tenant, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// EraseEvents Erase the data of many events
+//
+// In the background. The records stay, without data and attributes. What is still owed of them is canceled, and what receivers answered to their attempts is removed. For admin keys, and the tenant's keys with the role tenant.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/tenants/{tenant}/erasures (the `EraseEvents` operationId).
+func (c *Client) EraseEvents(ctx context.Context, tenant string, body EraseEventsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewEraseEventsRequest(c.Server, tenant, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetErasure Read the receipt of an erasure
+//
+// For admin keys, and the tenant's keys with one of the roles tenant, read.
+//
+// Corresponds with GET /v1/tenants/{tenant}/erasures/{id} (the `GetErasure` operationId).
+func (c *Client) GetErasure(ctx context.Context, tenant string, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetErasureRequest(c.Server, tenant, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ListTenantEventTypes List what a tenant can publish and register for
 //
 // A tenant's own types go before shared ones of the same name. For admin keys, and the tenant's keys with one of the roles tenant, read.
@@ -2213,7 +2859,7 @@ func (c *Client) ListTenantEventTypes(ctx context.Context, tenant string, params
 
 // ListEvents List events, newest first
 //
-// For admin keys, and the tenant's keys with one of the roles tenant, read.
+// All filters can be combined. All but q, type and times are served by indexes of their own; of several of these, external_id, attribute, tag and channel are used in this order. For admin keys, and the tenant's keys with one of the roles tenant, read.
 //
 // Corresponds with GET /v1/tenants/{tenant}/events (the `ListEvents` operationId).
 func (c *Client) ListEvents(ctx context.Context, tenant string, params *ListEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2376,6 +3022,44 @@ func (c *Client) EraseEventPayload(ctx context.Context, tenant string, id string
 	return c.Client.Do(req)
 }
 
+// ReplayEventWithBody Send an event again
+//
+// To the webhooks named, or to all that match it now, also to those that did not exist when it was accepted. A webhook's delivery of it keeps its id and starts its schedule again. What is pending is left alone; a webhook that is not active gets it held. To more than 100 webhooks it is sent by a recovery. For admin keys, and the tenant's keys with the role tenant.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/tenants/{tenant}/events/{id}/replay (the `ReplayEvent` operationId).
+func (c *Client) ReplayEventWithBody(ctx context.Context, tenant string, id string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReplayEventRequestWithBody(c.Server, tenant, id, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ReplayEvent Send an event again
+//
+// To the webhooks named, or to all that match it now, also to those that did not exist when it was accepted. A webhook's delivery of it keeps its id and starts its schedule again. What is pending is left alone; a webhook that is not active gets it held. To more than 100 webhooks it is sent by a recovery. For admin keys, and the tenant's keys with the role tenant.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/tenants/{tenant}/events/{id}/replay (the `ReplayEvent` operationId).
+func (c *Client) ReplayEvent(ctx context.Context, tenant string, id string, body ReplayEventJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReplayEventRequest(c.Server, tenant, id, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ListKeys List the keys in force
 //
 // For admin keys, and the tenant's keys with one of the roles tenant, read.
@@ -2448,6 +3132,95 @@ func (c *Client) RevokeKey(ctx context.Context, tenant string, id string, reqEdi
 	return c.Client.Do(req)
 }
 
+// RevokePortalLinks Revoke all portal links of a tenant, at once
+//
+// For admin keys, and the tenant's keys with the role tenant.
+//
+// Corresponds with DELETE /v1/tenants/{tenant}/portal-links (the `RevokePortalLinks` operationId).
+func (c *Client) RevokePortalLinks(ctx context.Context, tenant string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRevokePortalLinksRequest(c.Server, tenant)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreatePortalLinkWithBody Make a portal link
+//
+// Its URL opens the tenant's pages, in a frame or a tab. A link gives no more than the key has that makes it. Through it nobody makes keys or links, or sees the audit log. Revoking the key that made it ends it, except an admin key. For admin keys, and the tenant's keys with the role tenant.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/tenants/{tenant}/portal-links (the `CreatePortalLink` operationId).
+func (c *Client) CreatePortalLinkWithBody(ctx context.Context, tenant string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreatePortalLinkRequestWithBody(c.Server, tenant, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreatePortalLink Make a portal link
+//
+// Its URL opens the tenant's pages, in a frame or a tab. A link gives no more than the key has that makes it. Through it nobody makes keys or links, or sees the audit log. Revoking the key that made it ends it, except an admin key. For admin keys, and the tenant's keys with the role tenant.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/tenants/{tenant}/portal-links (the `CreatePortalLink` operationId).
+func (c *Client) CreatePortalLink(ctx context.Context, tenant string, body CreatePortalLinkJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreatePortalLinkRequest(c.Server, tenant, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RevokePortalLink Revoke a portal link, at once
+//
+// Its session and its token end with it. For admin keys, and the tenant's keys with the role tenant.
+//
+// Corresponds with DELETE /v1/tenants/{tenant}/portal-links/{id} (the `RevokePortalLink` operationId).
+func (c *Client) RevokePortalLink(ctx context.Context, tenant string, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRevokePortalLinkRequest(c.Server, tenant, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListRecoveries List recoveries, newest first
+//
+// For admin keys, and the tenant's keys with one of the roles tenant, read.
+//
+// Corresponds with GET /v1/tenants/{tenant}/recoveries (the `ListRecoveries` operationId).
+func (c *Client) ListRecoveries(ctx context.Context, tenant string, params *ListRecoveriesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListRecoveriesRequest(c.Server, tenant, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // GetRecovery Read a recovery's progress
 //
 // For admin keys, and the tenant's keys with one of the roles tenant, read.
@@ -2472,6 +3245,23 @@ func (c *Client) GetRecovery(ctx context.Context, tenant string, id string, reqE
 // Corresponds with POST /v1/tenants/{tenant}/recoveries/{id}/cancel (the `CancelRecovery` operationId).
 func (c *Client) CancelRecovery(ctx context.Context, tenant string, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewCancelRecoveryRequest(c.Server, tenant, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetTenantStats Read a tenant's statistics
+//
+// What happened in each bucket of a time, and in all of them. At most 28 days and 1,500 buckets. Everything counts when it happened, and is there as soon as it has happened. Tests are not counted. For admin keys, and the tenant's keys with one of the roles tenant, read.
+//
+// Corresponds with GET /v1/tenants/{tenant}/stats (the `GetTenantStats` operationId).
+func (c *Client) GetTenantStats(ctx context.Context, tenant string, params *GetTenantStatsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetTenantStatsRequest(c.Server, tenant, params)
 	if err != nil {
 		return nil, err
 	}
@@ -2704,7 +3494,7 @@ func (c *Client) PauseWebhook(ctx context.Context, tenant string, id string, req
 
 // RecoverWebhookWithBody Recover a webhook's deliveries
 //
-// Sends again what was held for it or has failed, in the background. Its progress is at /v1/tenants/{tenant}/recoveries/{id}. For admin keys, and the tenant's keys with the role tenant.
+// Sends again what was held for it or has failed, or what was delivered or canceled, and what it has missed, in the background. What was erased is skipped and counted. Its progress is at /v1/tenants/{tenant}/recoveries/{id}. For admin keys, and the tenant's keys with the role tenant.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2723,7 +3513,7 @@ func (c *Client) RecoverWebhookWithBody(ctx context.Context, tenant string, id s
 
 // RecoverWebhook Recover a webhook's deliveries
 //
-// Sends again what was held for it or has failed, in the background. Its progress is at /v1/tenants/{tenant}/recoveries/{id}. For admin keys, and the tenant's keys with the role tenant.
+// Sends again what was held for it or has failed, or what was delivered or canceled, and what it has missed, in the background. What was erased is skipped and counted. Its progress is at /v1/tenants/{tenant}/recoveries/{id}. For admin keys, and the tenant's keys with the role tenant.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2823,6 +3613,23 @@ func (c *Client) TestWebhookWithBody(ctx context.Context, tenant string, id stri
 // Corresponds with POST /v1/tenants/{tenant}/webhooks/{id}/test (the `TestWebhook` operationId).
 func (c *Client) TestWebhook(ctx context.Context, tenant string, id string, body TestWebhookJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewTestWebhookRequest(c.Server, tenant, id, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListAllWebhooks List the webhooks of all tenants, oldest first
+//
+// For admin keys.
+//
+// Corresponds with GET /v1/webhooks (the `ListAllWebhooks` operationId).
+func (c *Client) ListAllWebhooks(ctx context.Context, params *ListAllWebhooksParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListAllWebhooksRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -3002,6 +3809,156 @@ func NewListAuditRequest(server string, params *ListAuditParams) (*http.Request,
 		if params.Tenant != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "tenant", *params.Tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListAllDeliveriesRequest constructs an http.Request for the ListAllDeliveries method
+func NewListAllDeliveriesRequest(server string, params *ListAllDeliveriesParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/deliveries")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Tenant != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "tenant", *params.Tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.After != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "after", *params.After, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.WebhookID != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "webhook_id", *params.WebhookID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.EventID != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "event_id", *params.EventID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.EventType != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "event_type", *params.EventType, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Status != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "status", *params.Status, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Since != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "since", *params.Since, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Until != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "until", *params.Until, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {
@@ -3308,6 +4265,210 @@ func NewImportEventTypesRequestWithBody(server string, params *ImportEventTypesP
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewListAllRecoveriesRequest constructs an http.Request for the ListAllRecoveries method
+func NewListAllRecoveriesRequest(server string, params *ListAllRecoveriesParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/recoveries")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Tenant != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "tenant", *params.Tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.After != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "after", *params.After, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.WebhookID != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "webhook_id", *params.WebhookID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetStatsRequest constructs an http.Request for the GetStats method
+func NewGetStatsRequest(server string, params *GetStatsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/stats")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Since != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "since", *params.Since, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Until != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "until", *params.Until, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Bucket != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "bucket", *params.Bucket, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.WebhookID != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "webhook_id", *params.WebhookID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.EventType != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "event_type", *params.EventType, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Tenant != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "tenant", *params.Tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
 
 	return req, nil
 }
@@ -4064,6 +5225,94 @@ func NewRetryDeliveryRequest(server string, tenant string, id string) (*http.Req
 	return req, nil
 }
 
+// NewEraseEventsRequest calls the generic EraseEvents builder with application/json body
+func NewEraseEventsRequest(server string, tenant string, body EraseEventsJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewEraseEventsRequestWithBody(server, tenant, "application/json", bodyReader)
+}
+
+// NewEraseEventsRequestWithBody constructs an http.Request for the EraseEvents method, with any body, and a specified content type
+func NewEraseEventsRequestWithBody(server string, tenant string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tenants/%s/erasures", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewGetErasureRequest constructs an http.Request for the GetErasure method
+func NewGetErasureRequest(server string, tenant string, id string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tenants/%s/erasures/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewListTenantEventTypesRequest constructs an http.Request for the ListTenantEventTypes method
 func NewListTenantEventTypesRequest(server string, tenant string, params *ListTenantEventTypesParams) (*http.Request, error) {
 	var err error
@@ -4223,6 +5472,78 @@ func NewListEventsRequest(server string, tenant string, params *ListEventsParams
 		if params.Until != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "until", *params.Until, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Tag != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "tag", *params.Tag, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Channel != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "channel", *params.Channel, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Attribute != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "attribute", *params.Attribute, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.ExternalID != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "external_id", *params.ExternalID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.IdempotencyKey != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "idempotency_key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Q != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "q", *params.Q, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {
@@ -4538,6 +5859,60 @@ func NewEraseEventPayloadRequest(server string, tenant string, id string) (*http
 	return req, nil
 }
 
+// NewReplayEventRequest calls the generic ReplayEvent builder with application/json body
+func NewReplayEventRequest(server string, tenant string, id string, body ReplayEventJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewReplayEventRequestWithBody(server, tenant, id, "application/json", bodyReader)
+}
+
+// NewReplayEventRequestWithBody constructs an http.Request for the ReplayEvent method, with any body, and a specified content type
+func NewReplayEventRequestWithBody(server string, tenant string, id string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tenants/%s/events/%s/replay", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewListKeysRequest constructs an http.Request for the ListKeys method
 func NewListKeysRequest(server string, tenant string, params *ListKeysParams) (*http.Request, error) {
 	var err error
@@ -4699,6 +6074,213 @@ func NewRevokeKeyRequest(server string, tenant string, id string) (*http.Request
 	return req, nil
 }
 
+// NewRevokePortalLinksRequest constructs an http.Request for the RevokePortalLinks method
+func NewRevokePortalLinksRequest(server string, tenant string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tenants/%s/portal-links", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewCreatePortalLinkRequest calls the generic CreatePortalLink builder with application/json body
+func NewCreatePortalLinkRequest(server string, tenant string, body CreatePortalLinkJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCreatePortalLinkRequestWithBody(server, tenant, "application/json", bodyReader)
+}
+
+// NewCreatePortalLinkRequestWithBody constructs an http.Request for the CreatePortalLink method, with any body, and a specified content type
+func NewCreatePortalLinkRequestWithBody(server string, tenant string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tenants/%s/portal-links", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewRevokePortalLinkRequest constructs an http.Request for the RevokePortalLink method
+func NewRevokePortalLinkRequest(server string, tenant string, id string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tenants/%s/portal-links/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListRecoveriesRequest constructs an http.Request for the ListRecoveries method
+func NewListRecoveriesRequest(server string, tenant string, params *ListRecoveriesParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tenants/%s/recoveries", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.After != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "after", *params.After, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.WebhookID != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "webhook_id", *params.WebhookID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewGetRecoveryRequest constructs an http.Request for the GetRecovery method
 func NewGetRecoveryRequest(server string, tenant string, id string) (*http.Request, error) {
 	var err error
@@ -4774,6 +6356,115 @@ func NewCancelRecoveryRequest(server string, tenant string, id string) (*http.Re
 	}
 
 	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetTenantStatsRequest constructs an http.Request for the GetTenantStats method
+func NewGetTenantStatsRequest(server string, tenant string, params *GetTenantStatsParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tenants/%s/stats", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Since != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "since", *params.Since, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Until != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "until", *params.Until, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Bucket != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "bucket", *params.Bucket, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.WebhookID != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "webhook_id", *params.WebhookID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.EventType != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "event_type", *params.EventType, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -5437,6 +7128,132 @@ func NewTestWebhookRequestWithBody(server string, tenant string, id string, cont
 	return req, nil
 }
 
+// NewListAllWebhooksRequest constructs an http.Request for the ListAllWebhooks method
+func NewListAllWebhooksRequest(server string, params *ListAllWebhooksParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/webhooks")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Tenant != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "tenant", *params.Tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.After != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "after", *params.After, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.URL != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "url", *params.URL, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.EventType != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "event_type", *params.EventType, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Status != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "status", *params.Status, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Profile != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "profile", *params.Profile, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 func (c *Client) applyEditors(ctx context.Context, req *http.Request, additionalEditors []RequestEditorFn) error {
 	for _, r := range c.RequestEditors {
 		if err := r(ctx, req); err != nil {
@@ -5507,6 +7324,15 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /v1/audit (the `ListAudit` operationId).
 	ListAuditWithResponse(ctx context.Context, params *ListAuditParams, reqEditors ...RequestEditorFn) (*ListAuditResponse, error)
+
+	// ListAllDeliveriesWithResponse List the deliveries of all tenants, newest first
+	//
+	// For admin keys.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/deliveries (the `ListAllDeliveries` operationId).
+	ListAllDeliveriesWithResponse(ctx context.Context, params *ListAllDeliveriesParams, reqEditors ...RequestEditorFn) (*ListAllDeliveriesResponse, error)
 
 	// ListEventTypesWithResponse List event types
 	//
@@ -5580,6 +7406,24 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/openapi/event-types (the `ImportEventTypes` operationId).
 	ImportEventTypesWithResponse(ctx context.Context, params *ImportEventTypesParams, body ImportEventTypesJSONRequestBody, reqEditors ...RequestEditorFn) (*ImportEventTypesResponse, error)
 
+	// ListAllRecoveriesWithResponse List the recoveries of all tenants, newest first
+	//
+	// For admin keys.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/recoveries (the `ListAllRecoveries` operationId).
+	ListAllRecoveriesWithResponse(ctx context.Context, params *ListAllRecoveriesParams, reqEditors ...RequestEditorFn) (*ListAllRecoveriesResponse, error)
+
+	// GetStatsWithResponse Read the statistics of all tenants together
+	//
+	// What happened in each bucket of a time, and in all of them. At most 28 days and 1,500 buckets. Everything counts when it happened, and is there as soon as it has happened. Tests are not counted. What deleted tenants did stays counted here. For admin keys.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/stats (the `GetStats` operationId).
+	GetStatsWithResponse(ctx context.Context, params *GetStatsParams, reqEditors ...RequestEditorFn) (*GetStatsResponse, error)
+
 	// ListTenantsWithResponse List tenants
 	//
 	// For admin keys.
@@ -5607,7 +7451,7 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/tenants/{tenant} (the `GetTenant` operationId).
 	GetTenantWithResponse(ctx context.Context, tenant string, reqEditors ...RequestEditorFn) (*GetTenantResponse, error)
 
-	// PatchTenantWithBodyWithResponse Change a tenant, or its limits
+	// PatchTenantWithBodyWithResponse Change a tenant, its uid, or its limits
 	//
 	// Changes what the body names. A limit below what the tenant has removes nothing: it only stops new webhooks or keys, which are answered 409. For admin keys.
 	//
@@ -5616,7 +7460,7 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with PATCH /v1/tenants/{tenant} (the `PatchTenant` operationId).
 	PatchTenantWithBodyWithResponse(ctx context.Context, tenant string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PatchTenantResponse, error)
 
-	// PatchTenantWithResponse Change a tenant, or its limits
+	// PatchTenantWithResponse Change a tenant, its uid, or its limits
 	//
 	// Changes what the body names. A limit below what the tenant has removes nothing: it only stops new webhooks or keys, which are answered 409. For admin keys.
 	//
@@ -5627,7 +7471,7 @@ type ClientWithResponsesInterface interface {
 
 	// PutTenantWithBodyWithResponse Create or replace a tenant
 	//
-	// The id is the caller's choice: 1 to 64 letters, digits, dots, dashes or underscores. What the body leaves out becomes empty. The tenant's limits stay. A tenant may be put as it was read: what is the same already stays untouched. For admin keys.
+	// The id is the caller's choice: 1 to 64 letters, digits, dots, dashes or underscores. What the body leaves out becomes empty. The tenant's uid and limits stay. A tenant may be put as it was read: what is the same already stays untouched. For admin keys.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -5636,7 +7480,7 @@ type ClientWithResponsesInterface interface {
 
 	// PutTenantWithResponse Create or replace a tenant
 	//
-	// The id is the caller's choice: 1 to 64 letters, digits, dots, dashes or underscores. What the body leaves out becomes empty. The tenant's limits stay. A tenant may be put as it was read: what is the same already stays untouched. For admin keys.
+	// The id is the caller's choice: 1 to 64 letters, digits, dots, dashes or underscores. What the body leaves out becomes empty. The tenant's uid and limits stay. A tenant may be put as it was read: what is the same already stays untouched. For admin keys.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -5715,6 +7559,33 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/tenants/{tenant}/deliveries/{id}/retry (the `RetryDelivery` operationId).
 	RetryDeliveryWithResponse(ctx context.Context, tenant string, id string, reqEditors ...RequestEditorFn) (*RetryDeliveryResponse, error)
 
+	// EraseEventsWithBodyWithResponse Erase the data of many events
+	//
+	// In the background. The records stay, without data and attributes. What is still owed of them is canceled, and what receivers answered to their attempts is removed. For admin keys, and the tenant's keys with the role tenant.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/erasures (the `EraseEvents` operationId).
+	EraseEventsWithBodyWithResponse(ctx context.Context, tenant string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*EraseEventsResponse, error)
+
+	// EraseEventsWithResponse Erase the data of many events
+	//
+	// In the background. The records stay, without data and attributes. What is still owed of them is canceled, and what receivers answered to their attempts is removed. For admin keys, and the tenant's keys with the role tenant.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/erasures (the `EraseEvents` operationId).
+	EraseEventsWithResponse(ctx context.Context, tenant string, body EraseEventsJSONRequestBody, reqEditors ...RequestEditorFn) (*EraseEventsResponse, error)
+
+	// GetErasureWithResponse Read the receipt of an erasure
+	//
+	// For admin keys, and the tenant's keys with one of the roles tenant, read.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/tenants/{tenant}/erasures/{id} (the `GetErasure` operationId).
+	GetErasureWithResponse(ctx context.Context, tenant string, id string, reqEditors ...RequestEditorFn) (*GetErasureResponse, error)
+
 	// ListTenantEventTypesWithResponse List what a tenant can publish and register for
 	//
 	// A tenant's own types go before shared ones of the same name. For admin keys, and the tenant's keys with one of the roles tenant, read.
@@ -5726,7 +7597,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListEventsWithResponse List events, newest first
 	//
-	// For admin keys, and the tenant's keys with one of the roles tenant, read.
+	// All filters can be combined. All but q, type and times are served by indexes of their own; of several of these, external_id, attribute, tag and channel are used in this order. For admin keys, and the tenant's keys with one of the roles tenant, read.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -5805,6 +7676,24 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with DELETE /v1/tenants/{tenant}/events/{id}/payload (the `EraseEventPayload` operationId).
 	EraseEventPayloadWithResponse(ctx context.Context, tenant string, id string, reqEditors ...RequestEditorFn) (*EraseEventPayloadResponse, error)
 
+	// ReplayEventWithBodyWithResponse Send an event again
+	//
+	// To the webhooks named, or to all that match it now, also to those that did not exist when it was accepted. A webhook's delivery of it keeps its id and starts its schedule again. What is pending is left alone; a webhook that is not active gets it held. To more than 100 webhooks it is sent by a recovery. For admin keys, and the tenant's keys with the role tenant.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/events/{id}/replay (the `ReplayEvent` operationId).
+	ReplayEventWithBodyWithResponse(ctx context.Context, tenant string, id string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ReplayEventResponse, error)
+
+	// ReplayEventWithResponse Send an event again
+	//
+	// To the webhooks named, or to all that match it now, also to those that did not exist when it was accepted. A webhook's delivery of it keeps its id and starts its schedule again. What is pending is left alone; a webhook that is not active gets it held. To more than 100 webhooks it is sent by a recovery. For admin keys, and the tenant's keys with the role tenant.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/events/{id}/replay (the `ReplayEvent` operationId).
+	ReplayEventWithResponse(ctx context.Context, tenant string, id string, body ReplayEventJSONRequestBody, reqEditors ...RequestEditorFn) (*ReplayEventResponse, error)
+
 	// ListKeysWithResponse List the keys in force
 	//
 	// For admin keys, and the tenant's keys with one of the roles tenant, read.
@@ -5841,6 +7730,51 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with DELETE /v1/tenants/{tenant}/keys/{id} (the `RevokeKey` operationId).
 	RevokeKeyWithResponse(ctx context.Context, tenant string, id string, reqEditors ...RequestEditorFn) (*RevokeKeyResponse, error)
 
+	// RevokePortalLinksWithResponse Revoke all portal links of a tenant, at once
+	//
+	// For admin keys, and the tenant's keys with the role tenant.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /v1/tenants/{tenant}/portal-links (the `RevokePortalLinks` operationId).
+	RevokePortalLinksWithResponse(ctx context.Context, tenant string, reqEditors ...RequestEditorFn) (*RevokePortalLinksResponse, error)
+
+	// CreatePortalLinkWithBodyWithResponse Make a portal link
+	//
+	// Its URL opens the tenant's pages, in a frame or a tab. A link gives no more than the key has that makes it. Through it nobody makes keys or links, or sees the audit log. Revoking the key that made it ends it, except an admin key. For admin keys, and the tenant's keys with the role tenant.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/portal-links (the `CreatePortalLink` operationId).
+	CreatePortalLinkWithBodyWithResponse(ctx context.Context, tenant string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreatePortalLinkResponse, error)
+
+	// CreatePortalLinkWithResponse Make a portal link
+	//
+	// Its URL opens the tenant's pages, in a frame or a tab. A link gives no more than the key has that makes it. Through it nobody makes keys or links, or sees the audit log. Revoking the key that made it ends it, except an admin key. For admin keys, and the tenant's keys with the role tenant.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/portal-links (the `CreatePortalLink` operationId).
+	CreatePortalLinkWithResponse(ctx context.Context, tenant string, body CreatePortalLinkJSONRequestBody, reqEditors ...RequestEditorFn) (*CreatePortalLinkResponse, error)
+
+	// RevokePortalLinkWithResponse Revoke a portal link, at once
+	//
+	// Its session and its token end with it. For admin keys, and the tenant's keys with the role tenant.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /v1/tenants/{tenant}/portal-links/{id} (the `RevokePortalLink` operationId).
+	RevokePortalLinkWithResponse(ctx context.Context, tenant string, id string, reqEditors ...RequestEditorFn) (*RevokePortalLinkResponse, error)
+
+	// ListRecoveriesWithResponse List recoveries, newest first
+	//
+	// For admin keys, and the tenant's keys with one of the roles tenant, read.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/tenants/{tenant}/recoveries (the `ListRecoveries` operationId).
+	ListRecoveriesWithResponse(ctx context.Context, tenant string, params *ListRecoveriesParams, reqEditors ...RequestEditorFn) (*ListRecoveriesResponse, error)
+
 	// GetRecoveryWithResponse Read a recovery's progress
 	//
 	// For admin keys, and the tenant's keys with one of the roles tenant, read.
@@ -5858,6 +7792,15 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /v1/tenants/{tenant}/recoveries/{id}/cancel (the `CancelRecovery` operationId).
 	CancelRecoveryWithResponse(ctx context.Context, tenant string, id string, reqEditors ...RequestEditorFn) (*CancelRecoveryResponse, error)
+
+	// GetTenantStatsWithResponse Read a tenant's statistics
+	//
+	// What happened in each bucket of a time, and in all of them. At most 28 days and 1,500 buckets. Everything counts when it happened, and is there as soon as it has happened. Tests are not counted. For admin keys, and the tenant's keys with one of the roles tenant, read.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/tenants/{tenant}/stats (the `GetTenantStats` operationId).
+	GetTenantStatsWithResponse(ctx context.Context, tenant string, params *GetTenantStatsParams, reqEditors ...RequestEditorFn) (*GetTenantStatsResponse, error)
 
 	// ListWebhooksWithResponse List webhooks, oldest first
 	//
@@ -5969,7 +7912,7 @@ type ClientWithResponsesInterface interface {
 
 	// RecoverWebhookWithBodyWithResponse Recover a webhook's deliveries
 	//
-	// Sends again what was held for it or has failed, in the background. Its progress is at /v1/tenants/{tenant}/recoveries/{id}. For admin keys, and the tenant's keys with the role tenant.
+	// Sends again what was held for it or has failed, or what was delivered or canceled, and what it has missed, in the background. What was erased is skipped and counted. Its progress is at /v1/tenants/{tenant}/recoveries/{id}. For admin keys, and the tenant's keys with the role tenant.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -5978,7 +7921,7 @@ type ClientWithResponsesInterface interface {
 
 	// RecoverWebhookWithResponse Recover a webhook's deliveries
 	//
-	// Sends again what was held for it or has failed, in the background. Its progress is at /v1/tenants/{tenant}/recoveries/{id}. For admin keys, and the tenant's keys with the role tenant.
+	// Sends again what was held for it or has failed, or what was delivered or canceled, and what it has missed, in the background. What was erased is skipped and counted. Its progress is at /v1/tenants/{tenant}/recoveries/{id}. For admin keys, and the tenant's keys with the role tenant.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6029,6 +7972,15 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /v1/tenants/{tenant}/webhooks/{id}/test (the `TestWebhook` operationId).
 	TestWebhookWithResponse(ctx context.Context, tenant string, id string, body TestWebhookJSONRequestBody, reqEditors ...RequestEditorFn) (*TestWebhookResponse, error)
+
+	// ListAllWebhooksWithResponse List the webhooks of all tenants, oldest first
+	//
+	// For admin keys.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/webhooks (the `ListAllWebhooks` operationId).
+	ListAllWebhooksWithResponse(ctx context.Context, params *ListAllWebhooksParams, reqEditors ...RequestEditorFn) (*ListAllWebhooksResponse, error)
 }
 
 type HealthzResponse struct {
@@ -6148,6 +8100,47 @@ func (r ListAuditResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ListAuditResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListAllDeliveriesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ListDelivery
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListAllDeliveriesResponse) GetJSON200() *ListDelivery {
+	return r.JSON200
+}
+
+// GetBody returns the raw response body bytes
+func (r ListAllDeliveriesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListAllDeliveriesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListAllDeliveriesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListAllDeliveriesResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -6387,6 +8380,88 @@ func (r ImportEventTypesResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ImportEventTypesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListAllRecoveriesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ListRecovery
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListAllRecoveriesResponse) GetJSON200() *ListRecovery {
+	return r.JSON200
+}
+
+// GetBody returns the raw response body bytes
+func (r ListAllRecoveriesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListAllRecoveriesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListAllRecoveriesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListAllRecoveriesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetStatsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Stats
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetStatsResponse) GetJSON200() *Stats {
+	return r.JSON200
+}
+
+// GetBody returns the raw response body bytes
+func (r GetStatsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetStatsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetStatsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetStatsResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -6926,6 +9001,95 @@ func (r RetryDeliveryResponse) ContentType() string {
 	return ""
 }
 
+type EraseEventsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ErasureCount
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *ErasureBegun
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r EraseEventsResponse) GetJSON200() *ErasureCount {
+	return r.JSON200
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r EraseEventsResponse) GetJSON202() *ErasureBegun {
+	return r.JSON202
+}
+
+// GetBody returns the raw response body bytes
+func (r EraseEventsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r EraseEventsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r EraseEventsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r EraseEventsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetErasureResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Erasure
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetErasureResponse) GetJSON200() *Erasure {
+	return r.JSON200
+}
+
+// GetBody returns the raw response body bytes
+func (r GetErasureResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetErasureResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetErasureResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetErasureResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ListTenantEventTypesResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -6971,11 +9135,11 @@ type ListEventsResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *ListEvent
+	JSON200 *EventPage
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r ListEventsResponse) GetJSON200() *ListEvent {
+func (r ListEventsResponse) GetJSON200() *EventPage {
 	return r.JSON200
 }
 
@@ -7220,6 +9384,47 @@ func (r EraseEventPayloadResponse) ContentType() string {
 	return ""
 }
 
+type ReplayEventResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Replayed
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r ReplayEventResponse) GetJSON202() *Replayed {
+	return r.JSON202
+}
+
+// GetBody returns the raw response body bytes
+func (r ReplayEventResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ReplayEventResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ReplayEventResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ReplayEventResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ListKeysResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -7336,6 +9541,156 @@ func (r RevokeKeyResponse) ContentType() string {
 	return ""
 }
 
+type RevokePortalLinksResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+}
+
+// GetBody returns the raw response body bytes
+func (r RevokePortalLinksResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RevokePortalLinksResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RevokePortalLinksResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RevokePortalLinksResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type CreatePortalLinkResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *PortalLink
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r CreatePortalLinkResponse) GetJSON201() *PortalLink {
+	return r.JSON201
+}
+
+// GetBody returns the raw response body bytes
+func (r CreatePortalLinkResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CreatePortalLinkResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CreatePortalLinkResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CreatePortalLinkResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type RevokePortalLinkResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+}
+
+// GetBody returns the raw response body bytes
+func (r RevokePortalLinkResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RevokePortalLinkResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RevokePortalLinkResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RevokePortalLinkResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListRecoveriesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ListRecovery
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListRecoveriesResponse) GetJSON200() *ListRecovery {
+	return r.JSON200
+}
+
+// GetBody returns the raw response body bytes
+func (r ListRecoveriesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListRecoveriesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListRecoveriesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListRecoveriesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type GetRecoveryResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -7412,6 +9767,47 @@ func (r CancelRecoveryResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r CancelRecoveryResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetTenantStatsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Stats
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetTenantStatsResponse) GetJSON200() *Stats {
+	return r.JSON200
+}
+
+// GetBody returns the raw response body bytes
+func (r GetTenantStatsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetTenantStatsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetTenantStatsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetTenantStatsResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -7910,6 +10306,47 @@ func (r TestWebhookResponse) ContentType() string {
 	return ""
 }
 
+type ListAllWebhooksResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ListWebhook
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListAllWebhooksResponse) GetJSON200() *ListWebhook {
+	return r.JSON200
+}
+
+// GetBody returns the raw response body bytes
+func (r ListAllWebhooksResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListAllWebhooksResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListAllWebhooksResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListAllWebhooksResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // HealthzWithResponse Is the process alive?
 //
 // Says nothing of what it depends on. No key is needed.
@@ -7953,6 +10390,21 @@ func (c *ClientWithResponses) ListAuditWithResponse(ctx context.Context, params 
 		return nil, err
 	}
 	return ParseListAuditResponse(rsp)
+}
+
+// ListAllDeliveriesWithResponse List the deliveries of all tenants, newest first
+//
+// For admin keys.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/deliveries (the `ListAllDeliveries` operationId).
+func (c *ClientWithResponses) ListAllDeliveriesWithResponse(ctx context.Context, params *ListAllDeliveriesParams, reqEditors ...RequestEditorFn) (*ListAllDeliveriesResponse, error) {
+	rsp, err := c.ListAllDeliveries(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListAllDeliveriesResponse(rsp)
 }
 
 // ListEventTypesWithResponse List event types
@@ -8075,6 +10527,36 @@ func (c *ClientWithResponses) ImportEventTypesWithResponse(ctx context.Context, 
 	return ParseImportEventTypesResponse(rsp)
 }
 
+// ListAllRecoveriesWithResponse List the recoveries of all tenants, newest first
+//
+// For admin keys.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/recoveries (the `ListAllRecoveries` operationId).
+func (c *ClientWithResponses) ListAllRecoveriesWithResponse(ctx context.Context, params *ListAllRecoveriesParams, reqEditors ...RequestEditorFn) (*ListAllRecoveriesResponse, error) {
+	rsp, err := c.ListAllRecoveries(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListAllRecoveriesResponse(rsp)
+}
+
+// GetStatsWithResponse Read the statistics of all tenants together
+//
+// What happened in each bucket of a time, and in all of them. At most 28 days and 1,500 buckets. Everything counts when it happened, and is there as soon as it has happened. Tests are not counted. What deleted tenants did stays counted here. For admin keys.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/stats (the `GetStats` operationId).
+func (c *ClientWithResponses) GetStatsWithResponse(ctx context.Context, params *GetStatsParams, reqEditors ...RequestEditorFn) (*GetStatsResponse, error) {
+	rsp, err := c.GetStats(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetStatsResponse(rsp)
+}
+
 // ListTenantsWithResponse List tenants
 //
 // For admin keys.
@@ -8120,7 +10602,7 @@ func (c *ClientWithResponses) GetTenantWithResponse(ctx context.Context, tenant 
 	return ParseGetTenantResponse(rsp)
 }
 
-// PatchTenantWithBodyWithResponse Change a tenant, or its limits
+// PatchTenantWithBodyWithResponse Change a tenant, its uid, or its limits
 //
 // Changes what the body names. A limit below what the tenant has removes nothing: it only stops new webhooks or keys, which are answered 409. For admin keys.
 //
@@ -8135,7 +10617,7 @@ func (c *ClientWithResponses) PatchTenantWithBodyWithResponse(ctx context.Contex
 	return ParsePatchTenantResponse(rsp)
 }
 
-// PatchTenantWithResponse Change a tenant, or its limits
+// PatchTenantWithResponse Change a tenant, its uid, or its limits
 //
 // Changes what the body names. A limit below what the tenant has removes nothing: it only stops new webhooks or keys, which are answered 409. For admin keys.
 //
@@ -8152,7 +10634,7 @@ func (c *ClientWithResponses) PatchTenantWithResponse(ctx context.Context, tenan
 
 // PutTenantWithBodyWithResponse Create or replace a tenant
 //
-// The id is the caller's choice: 1 to 64 letters, digits, dots, dashes or underscores. What the body leaves out becomes empty. The tenant's limits stay. A tenant may be put as it was read: what is the same already stays untouched. For admin keys.
+// The id is the caller's choice: 1 to 64 letters, digits, dots, dashes or underscores. What the body leaves out becomes empty. The tenant's uid and limits stay. A tenant may be put as it was read: what is the same already stays untouched. For admin keys.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8167,7 +10649,7 @@ func (c *ClientWithResponses) PutTenantWithBodyWithResponse(ctx context.Context,
 
 // PutTenantWithResponse Create or replace a tenant
 //
-// The id is the caller's choice: 1 to 64 letters, digits, dots, dashes or underscores. What the body leaves out becomes empty. The tenant's limits stay. A tenant may be put as it was read: what is the same already stays untouched. For admin keys.
+// The id is the caller's choice: 1 to 64 letters, digits, dots, dashes or underscores. What the body leaves out becomes empty. The tenant's uid and limits stay. A tenant may be put as it was read: what is the same already stays untouched. For admin keys.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8300,6 +10782,51 @@ func (c *ClientWithResponses) RetryDeliveryWithResponse(ctx context.Context, ten
 	return ParseRetryDeliveryResponse(rsp)
 }
 
+// EraseEventsWithBodyWithResponse Erase the data of many events
+//
+// In the background. The records stay, without data and attributes. What is still owed of them is canceled, and what receivers answered to their attempts is removed. For admin keys, and the tenant's keys with the role tenant.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/tenants/{tenant}/erasures (the `EraseEvents` operationId).
+func (c *ClientWithResponses) EraseEventsWithBodyWithResponse(ctx context.Context, tenant string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*EraseEventsResponse, error) {
+	rsp, err := c.EraseEventsWithBody(ctx, tenant, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseEraseEventsResponse(rsp)
+}
+
+// EraseEventsWithResponse Erase the data of many events
+//
+// In the background. The records stay, without data and attributes. What is still owed of them is canceled, and what receivers answered to their attempts is removed. For admin keys, and the tenant's keys with the role tenant.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/tenants/{tenant}/erasures (the `EraseEvents` operationId).
+func (c *ClientWithResponses) EraseEventsWithResponse(ctx context.Context, tenant string, body EraseEventsJSONRequestBody, reqEditors ...RequestEditorFn) (*EraseEventsResponse, error) {
+	rsp, err := c.EraseEvents(ctx, tenant, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseEraseEventsResponse(rsp)
+}
+
+// GetErasureWithResponse Read the receipt of an erasure
+//
+// For admin keys, and the tenant's keys with one of the roles tenant, read.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/tenants/{tenant}/erasures/{id} (the `GetErasure` operationId).
+func (c *ClientWithResponses) GetErasureWithResponse(ctx context.Context, tenant string, id string, reqEditors ...RequestEditorFn) (*GetErasureResponse, error) {
+	rsp, err := c.GetErasure(ctx, tenant, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetErasureResponse(rsp)
+}
+
 // ListTenantEventTypesWithResponse List what a tenant can publish and register for
 //
 // A tenant's own types go before shared ones of the same name. For admin keys, and the tenant's keys with one of the roles tenant, read.
@@ -8317,7 +10844,7 @@ func (c *ClientWithResponses) ListTenantEventTypesWithResponse(ctx context.Conte
 
 // ListEventsWithResponse List events, newest first
 //
-// For admin keys, and the tenant's keys with one of the roles tenant, read.
+// All filters can be combined. All but q, type and times are served by indexes of their own; of several of these, external_id, attribute, tag and channel are used in this order. For admin keys, and the tenant's keys with one of the roles tenant, read.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -8450,6 +10977,36 @@ func (c *ClientWithResponses) EraseEventPayloadWithResponse(ctx context.Context,
 	return ParseEraseEventPayloadResponse(rsp)
 }
 
+// ReplayEventWithBodyWithResponse Send an event again
+//
+// To the webhooks named, or to all that match it now, also to those that did not exist when it was accepted. A webhook's delivery of it keeps its id and starts its schedule again. What is pending is left alone; a webhook that is not active gets it held. To more than 100 webhooks it is sent by a recovery. For admin keys, and the tenant's keys with the role tenant.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/tenants/{tenant}/events/{id}/replay (the `ReplayEvent` operationId).
+func (c *ClientWithResponses) ReplayEventWithBodyWithResponse(ctx context.Context, tenant string, id string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ReplayEventResponse, error) {
+	rsp, err := c.ReplayEventWithBody(ctx, tenant, id, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseReplayEventResponse(rsp)
+}
+
+// ReplayEventWithResponse Send an event again
+//
+// To the webhooks named, or to all that match it now, also to those that did not exist when it was accepted. A webhook's delivery of it keeps its id and starts its schedule again. What is pending is left alone; a webhook that is not active gets it held. To more than 100 webhooks it is sent by a recovery. For admin keys, and the tenant's keys with the role tenant.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/tenants/{tenant}/events/{id}/replay (the `ReplayEvent` operationId).
+func (c *ClientWithResponses) ReplayEventWithResponse(ctx context.Context, tenant string, id string, body ReplayEventJSONRequestBody, reqEditors ...RequestEditorFn) (*ReplayEventResponse, error) {
+	rsp, err := c.ReplayEvent(ctx, tenant, id, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseReplayEventResponse(rsp)
+}
+
 // ListKeysWithResponse List the keys in force
 //
 // For admin keys, and the tenant's keys with one of the roles tenant, read.
@@ -8510,6 +11067,81 @@ func (c *ClientWithResponses) RevokeKeyWithResponse(ctx context.Context, tenant 
 	return ParseRevokeKeyResponse(rsp)
 }
 
+// RevokePortalLinksWithResponse Revoke all portal links of a tenant, at once
+//
+// For admin keys, and the tenant's keys with the role tenant.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /v1/tenants/{tenant}/portal-links (the `RevokePortalLinks` operationId).
+func (c *ClientWithResponses) RevokePortalLinksWithResponse(ctx context.Context, tenant string, reqEditors ...RequestEditorFn) (*RevokePortalLinksResponse, error) {
+	rsp, err := c.RevokePortalLinks(ctx, tenant, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRevokePortalLinksResponse(rsp)
+}
+
+// CreatePortalLinkWithBodyWithResponse Make a portal link
+//
+// Its URL opens the tenant's pages, in a frame or a tab. A link gives no more than the key has that makes it. Through it nobody makes keys or links, or sees the audit log. Revoking the key that made it ends it, except an admin key. For admin keys, and the tenant's keys with the role tenant.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/tenants/{tenant}/portal-links (the `CreatePortalLink` operationId).
+func (c *ClientWithResponses) CreatePortalLinkWithBodyWithResponse(ctx context.Context, tenant string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreatePortalLinkResponse, error) {
+	rsp, err := c.CreatePortalLinkWithBody(ctx, tenant, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreatePortalLinkResponse(rsp)
+}
+
+// CreatePortalLinkWithResponse Make a portal link
+//
+// Its URL opens the tenant's pages, in a frame or a tab. A link gives no more than the key has that makes it. Through it nobody makes keys or links, or sees the audit log. Revoking the key that made it ends it, except an admin key. For admin keys, and the tenant's keys with the role tenant.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/tenants/{tenant}/portal-links (the `CreatePortalLink` operationId).
+func (c *ClientWithResponses) CreatePortalLinkWithResponse(ctx context.Context, tenant string, body CreatePortalLinkJSONRequestBody, reqEditors ...RequestEditorFn) (*CreatePortalLinkResponse, error) {
+	rsp, err := c.CreatePortalLink(ctx, tenant, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreatePortalLinkResponse(rsp)
+}
+
+// RevokePortalLinkWithResponse Revoke a portal link, at once
+//
+// Its session and its token end with it. For admin keys, and the tenant's keys with the role tenant.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /v1/tenants/{tenant}/portal-links/{id} (the `RevokePortalLink` operationId).
+func (c *ClientWithResponses) RevokePortalLinkWithResponse(ctx context.Context, tenant string, id string, reqEditors ...RequestEditorFn) (*RevokePortalLinkResponse, error) {
+	rsp, err := c.RevokePortalLink(ctx, tenant, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRevokePortalLinkResponse(rsp)
+}
+
+// ListRecoveriesWithResponse List recoveries, newest first
+//
+// For admin keys, and the tenant's keys with one of the roles tenant, read.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/tenants/{tenant}/recoveries (the `ListRecoveries` operationId).
+func (c *ClientWithResponses) ListRecoveriesWithResponse(ctx context.Context, tenant string, params *ListRecoveriesParams, reqEditors ...RequestEditorFn) (*ListRecoveriesResponse, error) {
+	rsp, err := c.ListRecoveries(ctx, tenant, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListRecoveriesResponse(rsp)
+}
+
 // GetRecoveryWithResponse Read a recovery's progress
 //
 // For admin keys, and the tenant's keys with one of the roles tenant, read.
@@ -8538,6 +11170,21 @@ func (c *ClientWithResponses) CancelRecoveryWithResponse(ctx context.Context, te
 		return nil, err
 	}
 	return ParseCancelRecoveryResponse(rsp)
+}
+
+// GetTenantStatsWithResponse Read a tenant's statistics
+//
+// What happened in each bucket of a time, and in all of them. At most 28 days and 1,500 buckets. Everything counts when it happened, and is there as soon as it has happened. Tests are not counted. For admin keys, and the tenant's keys with one of the roles tenant, read.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/tenants/{tenant}/stats (the `GetTenantStats` operationId).
+func (c *ClientWithResponses) GetTenantStatsWithResponse(ctx context.Context, tenant string, params *GetTenantStatsParams, reqEditors ...RequestEditorFn) (*GetTenantStatsResponse, error) {
+	rsp, err := c.GetTenantStats(ctx, tenant, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetTenantStatsResponse(rsp)
 }
 
 // ListWebhooksWithResponse List webhooks, oldest first
@@ -8722,7 +11369,7 @@ func (c *ClientWithResponses) PauseWebhookWithResponse(ctx context.Context, tena
 
 // RecoverWebhookWithBodyWithResponse Recover a webhook's deliveries
 //
-// Sends again what was held for it or has failed, in the background. Its progress is at /v1/tenants/{tenant}/recoveries/{id}. For admin keys, and the tenant's keys with the role tenant.
+// Sends again what was held for it or has failed, or what was delivered or canceled, and what it has missed, in the background. What was erased is skipped and counted. Its progress is at /v1/tenants/{tenant}/recoveries/{id}. For admin keys, and the tenant's keys with the role tenant.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8737,7 +11384,7 @@ func (c *ClientWithResponses) RecoverWebhookWithBodyWithResponse(ctx context.Con
 
 // RecoverWebhookWithResponse Recover a webhook's deliveries
 //
-// Sends again what was held for it or has failed, in the background. Its progress is at /v1/tenants/{tenant}/recoveries/{id}. For admin keys, and the tenant's keys with the role tenant.
+// Sends again what was held for it or has failed, or what was delivered or canceled, and what it has missed, in the background. What was erased is skipped and counted. Its progress is at /v1/tenants/{tenant}/recoveries/{id}. For admin keys, and the tenant's keys with the role tenant.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8825,6 +11472,21 @@ func (c *ClientWithResponses) TestWebhookWithResponse(ctx context.Context, tenan
 	return ParseTestWebhookResponse(rsp)
 }
 
+// ListAllWebhooksWithResponse List the webhooks of all tenants, oldest first
+//
+// For admin keys.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/webhooks (the `ListAllWebhooks` operationId).
+func (c *ClientWithResponses) ListAllWebhooksWithResponse(ctx context.Context, params *ListAllWebhooksParams, reqEditors ...RequestEditorFn) (*ListAllWebhooksResponse, error) {
+	rsp, err := c.ListAllWebhooks(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListAllWebhooksResponse(rsp)
+}
+
 // ParseHealthzResponse parses an HTTP response from a HealthzWithResponse call
 func ParseHealthzResponse(rsp *http.Response) (*HealthzResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -8893,6 +11555,32 @@ func ParseListAuditResponse(rsp *http.Response) (*ListAuditResponse, error) {
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest ListAuditEntry
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListAllDeliveriesResponse parses an HTTP response from a ListAllDeliveriesWithResponse call
+func ParseListAllDeliveriesResponse(rsp *http.Response) (*ListAllDeliveriesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListAllDeliveriesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ListDelivery
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -9039,6 +11727,58 @@ func ParseImportEventTypesResponse(rsp *http.Response) (*ImportEventTypesRespons
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest ImportedTypes
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListAllRecoveriesResponse parses an HTTP response from a ListAllRecoveriesWithResponse call
+func ParseListAllRecoveriesResponse(rsp *http.Response) (*ListAllRecoveriesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListAllRecoveriesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ListRecovery
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetStatsResponse parses an HTTP response from a GetStatsWithResponse call
+func ParseGetStatsResponse(rsp *http.Response) (*GetStatsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetStatsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Stats
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -9384,6 +12124,65 @@ func ParseRetryDeliveryResponse(rsp *http.Response) (*RetryDeliveryResponse, err
 	return response, nil
 }
 
+// ParseEraseEventsResponse parses an HTTP response from a EraseEventsWithResponse call
+func ParseEraseEventsResponse(rsp *http.Response) (*EraseEventsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &EraseEventsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ErasureCount
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest ErasureBegun
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetErasureResponse parses an HTTP response from a GetErasureWithResponse call
+func ParseGetErasureResponse(rsp *http.Response) (*GetErasureResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetErasureResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Erasure
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseListTenantEventTypesResponse parses an HTTP response from a ListTenantEventTypesWithResponse call
 func ParseListTenantEventTypesResponse(rsp *http.Response) (*ListTenantEventTypesResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -9425,7 +12224,7 @@ func ParseListEventsResponse(rsp *http.Response) (*ListEventsResponse, error) {
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest ListEvent
+		var dest EventPage
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -9582,6 +12381,32 @@ func ParseEraseEventPayloadResponse(rsp *http.Response) (*EraseEventPayloadRespo
 	return response, nil
 }
 
+// ParseReplayEventResponse parses an HTTP response from a ReplayEventWithResponse call
+func ParseReplayEventResponse(rsp *http.Response) (*ReplayEventResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ReplayEventResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Replayed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseListKeysResponse parses an HTTP response from a ListKeysWithResponse call
 func ParseListKeysResponse(rsp *http.Response) (*ListKeysResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -9650,6 +12475,90 @@ func ParseRevokeKeyResponse(rsp *http.Response) (*RevokeKeyResponse, error) {
 	return response, nil
 }
 
+// ParseRevokePortalLinksResponse parses an HTTP response from a RevokePortalLinksWithResponse call
+func ParseRevokePortalLinksResponse(rsp *http.Response) (*RevokePortalLinksResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RevokePortalLinksResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	return response, nil
+}
+
+// ParseCreatePortalLinkResponse parses an HTTP response from a CreatePortalLinkWithResponse call
+func ParseCreatePortalLinkResponse(rsp *http.Response) (*CreatePortalLinkResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CreatePortalLinkResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest PortalLink
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseRevokePortalLinkResponse parses an HTTP response from a RevokePortalLinkWithResponse call
+func ParseRevokePortalLinkResponse(rsp *http.Response) (*RevokePortalLinkResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RevokePortalLinkResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	return response, nil
+}
+
+// ParseListRecoveriesResponse parses an HTTP response from a ListRecoveriesWithResponse call
+func ParseListRecoveriesResponse(rsp *http.Response) (*ListRecoveriesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListRecoveriesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ListRecovery
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseGetRecoveryResponse parses an HTTP response from a GetRecoveryWithResponse call
 func ParseGetRecoveryResponse(rsp *http.Response) (*GetRecoveryResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -9692,6 +12601,32 @@ func ParseCancelRecoveryResponse(rsp *http.Response) (*CancelRecoveryResponse, e
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest Recovery
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetTenantStatsResponse parses an HTTP response from a GetTenantStatsWithResponse call
+func ParseGetTenantStatsResponse(rsp *http.Response) (*GetTenantStatsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetTenantStatsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Stats
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -10007,6 +12942,32 @@ func ParseTestWebhookResponse(rsp *http.Response) (*TestWebhookResponse, error) 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest TestReport
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListAllWebhooksResponse parses an HTTP response from a ListAllWebhooksWithResponse call
+func ParseListAllWebhooksResponse(rsp *http.Response) (*ListAllWebhooksResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListAllWebhooksResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ListWebhook
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
