@@ -27,6 +27,8 @@ type Options struct {
 	Payload  int     // bytes of each event's data
 	Tenants  int     // among which the events are spread, each with webhooks of its own
 	Idle     int     // webhooks more in each tenant, that want other events
+	Tags     int     // on each event
+	Channels int     // on each event, all of which its webhooks have
 	Backlog  int     // deliveries that wait on the slow webhook of the scenario noisy
 	// Slow is how long the slow webhook takes for each.
 	Slow   time.Duration
@@ -67,6 +69,8 @@ func (o Options) validate() error {
 	check(o.Payload >= 0 && o.Payload <= 256<<10, "the payload must be at most 262144 bytes")
 	check(o.Tenants > 0 && o.Tenants <= 1000, "there must be 1 to 1000 tenants")
 	check(o.Idle >= 0 && o.Idle <= 100_000, "there must be at most 100000 idle webhooks")
+	check(o.Tags >= 0 && o.Tags <= 5, "there must be at most 5 tags")
+	check(o.Channels >= 0 && o.Channels <= 5, "there must be at most 5 channels")
 	check(o.Backlog > 0 && o.Backlog <= maxEvents/2, fmt.Sprintf("the backlog must be 1 to %d deliveries", maxEvents/2))
 	check(o.Slow > 0 && o.Slow <= time.Minute, "the slow webhook must take some time, and at most 1m")
 	check(o.Stored >= 0 && o.Stored <= maxEvents/2 && o.Stored%batchSize == 0, fmt.Sprintf("the events stored beforehand must be thousands, and at most %d", maxEvents/2))

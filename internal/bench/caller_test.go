@@ -54,7 +54,7 @@ func TestCallerReadsAnswers(t *testing.T) {
 			require.NoError(t, err)
 			c := newCaller(base.Host)
 			defer c.close()
-			r := publish(base, "key", "acme", "t", 1, 100)
+			r := publish(base, "key", "acme", "t", 1, 100, labels{})
 			for range 3 { // over one connection, or anew where it was closed
 				got, err := c.call(t.Context(), r)
 				require.NoError(t, err)
@@ -90,7 +90,7 @@ func TestCallerDoesNotKnowWhatAnEndMeans(t *testing.T) {
 				}
 			}()
 			c := newCaller(listener.Addr().String())
-			_, err = c.call(t.Context(), publish(&url.URL{Host: "x"}, "key", "acme", "t", 1, 0))
+			_, err = c.call(t.Context(), publish(&url.URL{Host: "x"}, "key", "acme", "t", 1, 0, labels{}))
 			require.Error(t, err)
 			require.Nil(t, c.conn, "the next call connects anew")
 		})

@@ -12,6 +12,8 @@ type limits struct {
 	maxInFlight int
 	// retry is its retry schedule; nil = retries that come soon, empty = the installation's default.
 	retry map[string]any
+	// channels are those whose events alone it gets; none = all events.
+	channels []string
 }
 
 // retryNever is the schedule of a webhook that gets one attempt of each delivery.

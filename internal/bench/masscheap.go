@@ -64,7 +64,7 @@ func (m *mass) cheap(ctx context.Context) error {
 func (m *mass) fanned(name string, fanout int, refuse func(uint32) int) *stream {
 	s := &stream{eventType: "bench." + m.id + "." + name, fanout: fanout, batch: 1}
 	tenant := "bench-" + m.id + "-" + name
-	s.requests = []*request{publish(m.target.base, m.target.key, tenant, s.eventType, 1, m.o.Payload)}
+	s.requests = []*request{publish(m.target.base, m.target.key, tenant, s.eventType, 1, m.o.Payload, labels{})}
 	place := newPlace()
 	for range fanout {
 		if refuse == nil {

@@ -44,11 +44,38 @@ func digits(from []byte) int {
 	return n
 }
 
+// labels are what each event is found by, and what its webhooks choose it by.
+type labels struct{ tags, channels []string }
+
+// named are n names.
+func named(what string, n int) (names []string) {
+	for i := range n {
+		names = append(names, fmt.Sprintf("%s-%d", what, i+1))
+	}
+	return names
+}
+
+// labels are those of every event.
+func (o Options) labels() labels { return labels{named("tag", o.Tags), named("channel", o.Channels)} }
+
+// text is what of an event's JSON the labels are.
+func (l labels) text() (text string) {
+	for _, field := range []struct {
+		name   string
+		values []string
+	}{{"tags", l.tags}, {"channels", l.channels}} {
+		if len(field.values) > 0 {
+			text += fmt.Sprintf(`"%s":["%s"],`, field.name, strings.Join(field.values, `","`))
+		}
+	}
+	return text
+}
+
 // publish prepares a request that publishes n events, each with size bytes of data: in one batch, or with n = 1 singly.
-func publish(base *url.URL, key, tenant, eventType string, n, size int) *request {
+func publish(base *url.URL, key, tenant, eventType string, n, size int, l labels) *request {
 	events := make([]string, n)
 	for i := range events {
-		events[i] = fmt.Sprintf(`{"type":%q,"data":%s}`, eventType, data(size, uint64(i)))
+		events[i] = fmt.Sprintf(`{"type":%q,%s"data":%s}`, eventType, l.text(), data(size, uint64(i)))
 	}
 	path, body := "/v1/tenants/"+tenant+"/events", events[0]
 	if n > 1 {

@@ -24,7 +24,7 @@ func posted(t *testing.T, r *request) (*http.Request, []byte) {
 
 func TestPublishPreparesOneEvent(t *testing.T) {
 	t.Parallel()
-	r := publish(&url.URL{Host: "127.0.0.1:8080", Path: "/base/"}, "key", "acme", "order.created", 1, 1024)
+	r := publish(&url.URL{Host: "127.0.0.1:8080", Path: "/base/"}, "key", "acme", "order.created", 1, 1024, labels{})
 	r.number(4711)
 	head, body := posted(t, r)
 	require.Equal(t, "/base/v1/tenants/acme/events", head.URL.Path)
@@ -43,7 +43,7 @@ func TestPublishPreparesOneEvent(t *testing.T) {
 
 func TestPublishPreparesABatch(t *testing.T) {
 	t.Parallel()
-	r := publish(&url.URL{Host: "127.0.0.1:8080"}, "key", "acme", "order.created", 3, 0)
+	r := publish(&url.URL{Host: "127.0.0.1:8080"}, "key", "acme", "order.created", 3, 0, labels{})
 	for _, first := range []int{0, 12345678} { // numbered again and again
 		r.number(first)
 		head, body := posted(t, r)
@@ -64,4 +64,18 @@ func TestDigits(t *testing.T) {
 	for text, want := range map[string]int{"00000000": 0, "00000042": 42, "99999999": 99999999, "0000 042": -1, "-0000042": -1, "0000004a": -1} {
 		require.Equal(t, want, digits([]byte(text)), text)
 	}
+}
+
+func TestPublishCarriesLabels(t *testing.T) {
+	t.Parallel()
+	o := Options{Tags: 2, Channels: 1}
+	_, body := posted(t, publish(&url.URL{Host: "127.0.0.1:8080"}, "key", "acme", "order.created", 1, 0, o.labels()))
+	var event struct {
+		Type           string
+		Tags, Channels []string
+	}
+	require.NoError(t, json.Unmarshal(body, &event))
+	require.Equal(t, []string{"tag-1", "tag-2"}, event.Tags)
+	require.Equal(t, []string{"channel-1"}, event.Channels)
+	require.Equal(t, "; tags on each event: 2; channels on each event, which its webhooks have: 1", o.beside())
 }

@@ -91,9 +91,11 @@ func (r *run) streamIn(tenants []string, eventType string, fanout, batch int, de
 		s.places = append(s.places, newPlace())
 	}
 	for _, tenant := range tenants {
-		s.requests = append(s.requests, publish(r.target.base, r.target.key, tenant, eventType, batch, r.o.Payload))
+		s.requests = append(s.requests, publish(r.target.base, r.target.key, tenant, eventType, batch, r.o.Payload, r.o.labels()))
 		for _, p := range s.places {
-			s.hooks = append(s.hooks, r.ledger.addHook(tenant, p, delay, share))
+			h := r.ledger.addHook(tenant, p, delay, share)
+			h.channels = r.o.labels().channels
+			s.hooks = append(s.hooks, h)
 		}
 	}
 	return s

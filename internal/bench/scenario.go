@@ -95,6 +95,12 @@ func (o Options) beside() (text string) {
 	if o.Idle > 0 {
 		text += fmt.Sprintf("; %d webhooks more in the tenant", o.Idle)
 	}
+	if o.Tags > 0 {
+		text += fmt.Sprintf("; tags on each event: %d", o.Tags)
+	}
+	if o.Channels > 0 {
+		text += fmt.Sprintf("; channels on each event, which its webhooks have: %d", o.Channels)
+	}
 	if o.Stored > 0 {
 		text += fmt.Sprintf("; %d events stored before", o.Stored)
 	}

@@ -103,6 +103,9 @@ func (t *target) createWebhook(ctx context.Context, tenant, receiver, eventType 
 	if l.rateLimit > 0 {
 		in["rate_limit"] = l.rateLimit
 	}
+	if len(l.channels) > 0 {
+		in["channels"] = l.channels
+	}
 	if l.maxInFlight > 0 {
 		in["max_in_flight"] = l.maxInFlight
 	}

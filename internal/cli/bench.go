@@ -31,6 +31,8 @@ type BenchCommand struct {
 	Payload   int           `default:"1024" help:"Bytes of each event's data. Default ${default}." group:"Load"`
 	Tenants   int           `default:"1" help:"Tenants to spread the events among. Default ${default}." group:"Load"`
 	Idle      int           `default:"0" help:"Webhooks more in each tenant, which want other events. Default ${default}." group:"Load"`
+	Tags      int           `default:"0" help:"Tags on each event, 5 at most. Default ${default}." group:"Load"`
+	Channels  int           `default:"0" help:"Channels on each event, 5 at most; its webhooks have them too. Default ${default}." group:"Load"`
 	Backlog   int           `default:"3000" help:"Deliveries that wait on the slow webhook in noisy. Default ${default}." group:"Load"`
 	Slow      time.Duration `default:"1s" help:"How long the slow webhook takes for each. Default ${default}." group:"Load"`
 	Stored    int           `default:"0" help:"Events stored in each tenant beforehand, in thousands that are whole; they are held for a paused webhook." group:"Load"`
@@ -53,7 +55,7 @@ var errIncomplete = errors.New("the count is not complete: deliveries are missin
 func (c *BenchCommand) Run(ctx context.Context, env Environment) error {
 	o := bench.Options{URL: c.URL, AdminKey: c.AdminKey.Reveal(), Scenarios: c.Scenarios, Receiver: c.Receiver,
 		Duration: c.Duration, WarmUp: c.WarmUp, Patience: c.Patience, Callers: c.Callers, Rate: c.Rate, Payload: c.Payload,
-		Tenants: c.Tenants, Idle: c.Idle, Backlog: c.Backlog, Slow: c.Slow, Stored: c.Stored, Keep: c.Keep, FailShare: c.FailShare,
+		Tenants: c.Tenants, Idle: c.Idle, Tags: c.Tags, Channels: c.Channels, Backlog: c.Backlog, Slow: c.Slow, Stored: c.Stored, Keep: c.Keep, FailShare: c.FailShare,
 		Mass:        bench.DefaultMass().Scaled(c.Scale),
 		DatabaseURL: c.DatabaseURL.Reveal(), MetricsURLs: c.MetricsURL, Progress: terminal(os.Stderr)}
 	if o.Mass.Parts = c.Parts; len(o.Mass.Parts) == 0 {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"strconv"
 	"time"
 
@@ -13,6 +14,8 @@ type load struct {
 	scenario string
 	length   time.Duration
 	flags    []string
+	// prepare changes the arrangement before the load, and undo changes it back; nil = there is nothing to change.
+	prepare, undo func(*stack, context.Context) error
 }
 
 // lengths are how long each scenario's load lasts: long enough for what it is to show.
@@ -33,7 +36,7 @@ func plain(scenarios ...string) (loads []load) {
 // are stored, deliveries that wait. Nothing is cleared away, so that the later find what the earlier have left.
 func growth() (loads []load) {
 	add := func(name, scenario string, length time.Duration, flags ...string) {
-		loads = append(loads, load{name, scenario, length, flags})
+		loads = append(loads, load{name: name, scenario: scenario, length: length, flags: flags})
 	}
 	const short, steady = 10 * time.Second, 20 * time.Second
 	for _, n := range []int{1, 100, 1000} {
@@ -52,6 +55,25 @@ func growth() (loads []load) {
 		}
 	}
 	add("backlog 100k", "noisy", steady, "--backlog", "100000", "--slow", "10s", "--patience", "10m")
+	return loads
+}
+
+// price is what features cost: the same load with and without each. The first is run again at the end: how far the two are
+// apart is how much a difference means.
+func price() (loads []load) {
+	add := func(name string, flags ...string) {
+		loads = append(loads, load{name: name, scenario: "saturate", length: lengths["saturate"], flags: flags})
+	}
+	add("plain")
+	add("1 tag", "--tags", "1")
+	add("5 tags", "--tags", "5")
+	add("1 channel", "--channels", "1")
+	add("5 channels", "--channels", "5")
+	add("5 tags, 5 channels", "--tags", "5", "--channels", "5")
+	add("no statistics")
+	last := &loads[len(loads)-1]
+	last.prepare, last.undo = (*stack).withoutStatistics, (*stack).withStatistics
+	add("plain again")
 	return loads
 }
 

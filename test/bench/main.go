@@ -165,7 +165,7 @@ func (s *settings) loads(ctx context.Context, m mode) (*bench.Report, error) {
 			continue
 		}
 		fmt.Fprintf(os.Stderr, "%s: %s\n", m.name, l.name)
-		report, err := s.load(ctx, st, l)
+		report, err := s.prepared(ctx, st, l)
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("%s: %w", l.name, err), st.logs())
 		}
@@ -176,6 +176,20 @@ func (s *settings) loads(ctx context.Context, m mode) (*bench.Report, error) {
 		}
 	}
 	return whole, nil
+}
+
+// prepared runs a load in the arrangement as it is to be for it.
+func (s *settings) prepared(ctx context.Context, st *stack, l load) (*bench.Report, error) {
+	if l.prepare != nil {
+		if err := l.prepare(st, ctx); err != nil {
+			return nil, err
+		}
+	}
+	report, err := s.load(ctx, st, l)
+	if l.undo != nil {
+		err = errors.Join(err, l.undo(st, ctx))
+	}
+	return report, err
 }
 
 // load runs posthorn bench.

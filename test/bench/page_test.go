@@ -106,3 +106,21 @@ func TestMassIsMeasuredWhereItIsWanted(t *testing.T) {
 	require.Equal(t, []string{"serve", "workers-2", "workers-4"}, wanted("limits"))
 	require.Len(t, wanted(), len(modes))
 }
+
+// Whatever is changed for a load is changed back: what comes after is measured without it.
+func TestWhatIsPreparedIsUndone(t *testing.T) {
+	t.Parallel()
+	prepared := 0
+	for _, m := range modes {
+		for _, l := range m.loads {
+			require.Equal(t, l.prepare == nil, l.undo == nil, "%s: %s", m.name, l.name)
+			if l.prepare != nil {
+				prepared++
+			}
+		}
+	}
+	require.Equal(t, 1, prepared)
+	loads := price()
+	first, last := loads[0], loads[len(loads)-1]
+	require.Equal(t, []any{first.scenario, first.length, first.flags}, []any{last.scenario, last.length, last.flags}, "how far they are apart is how much a difference means")
+}

@@ -39,6 +39,7 @@ var modes = []mode{
 	{"workers-2", "the same with two workers", plain("saturate", "fanout", "limits"), workers(2), nil},
 	{"workers-4", "the same with four workers", plain("saturate", "fanout", "limits"), workers(4), nil},
 	{"growth", "`serve` again, with ever more to look through", growth(), (*stack).serve, nil},
+	{"price", "`serve` again, with tags, with channels, and without statistics, of which the database then stores nothing", price(), (*stack).serve, nil},
 	{"dev", "`posthorn dev`: everything in one process, on SQLite", plain("latency", "saturate", "fanout", "noisy", "batch"), (*stack).dev, nil},
 }
 
@@ -149,6 +150,32 @@ func (st *stack) cluster(ctx context.Context) (ours, engines string, err error) 
 		return "", "", err
 	}
 	return withDatabase(st.postgres, name), withDatabase(st.postgres, name+"_temporal"), nil
+}
+
+// withoutStatistics makes the database throw away what Posthorn counts: there is no setting for that. The statement that
+// stores it is still made, with nothing to do.
+func (st *stack) withoutStatistics(ctx context.Context) error {
+	return st.exec(ctx, `CREATE FUNCTION bench_nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'`,
+		`CREATE TRIGGER bench_nothing BEFORE INSERT ON stat_deltas FOR EACH ROW EXECUTE FUNCTION bench_nothing()`)
+}
+
+func (st *stack) withStatistics(ctx context.Context) error {
+	return st.exec(ctx, `DROP FUNCTION bench_nothing CASCADE`)
+}
+
+// exec runs statements in Posthorn's database.
+func (st *stack) exec(ctx context.Context, statements ...string) error {
+	conn, err := pgx.Connect(ctx, withDatabase(st.postgres, st.databases[0]))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	for _, statement := range statements {
+		if _, err := conn.Exec(ctx, statement); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func withDatabase(cluster, name string) string {
