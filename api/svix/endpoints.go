@@ -97,12 +97,13 @@ func endpointNamed(q *systems.Request) (models.Webhook, error) {
 	return q.API.Hooks.Webhook(q.Ctx(), q.Tenant, id)
 }
 
-// webhookID gives the id of the webhook that has an id of Svix's form, or a uid. NotFound if the name is neither.
+// webhookID gives the id of the webhook that has an id of Svix's form, or a uid. An endpoint that was imported from Svix
+// without a uid has what its id there was behind ep_ for one. NotFound if the name is none of these.
 func webhookID(q *systems.Request, name string) (string, error) {
 	if id := native(name, prefixEndpoint, models.PrefixWebhook); id != "" {
 		return id, nil
 	}
-	id, err := q.API.Hooks.WebhookID(q.Ctx(), q.Tenant, name)
+	id, err := q.API.Hooks.WebhookID(q.Ctx(), q.Tenant, strings.TrimPrefix(name, prefixEndpoint))
 	if err == nil && !models.HasIDForm(models.PrefixWebhook, id) {
 		err = hooks.Refuse(hooks.NotFound, "there is no such endpoint")
 	}

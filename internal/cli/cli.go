@@ -33,8 +33,11 @@ type commands struct {
 	Events        EventsCommand        `cmd:"" help:"Publish, list and read events of a running Posthorn."`
 	Webhooks      WebhooksCommand      `cmd:"" help:"Webhooks of a running Posthorn: list, create, pause, test, recover …"`
 	Deliveries    DeliveriesCommand    `cmd:"" help:"Deliveries of a running Posthorn: list, retry, cancel, and the timeline of each."`
+	Recoveries    RecoveriesCommand    `cmd:"" help:"Recoveries of a running Posthorn: list, get, cancel."`
+	Stats         StatsCommand         `cmd:"" help:"Statistics of a running Posthorn: what happened, hour by hour."`
 	Tenants       TenantsCommand       `cmd:"" help:"Tenants of a running Posthorn."`
 	EventTypes    EventTypesCommand    `cmd:"" help:"Event types of a running Posthorn."`
+	Import        ImportCommand        `cmd:"" help:"Bring what another webhook service has into a running Posthorn."`
 	Completion    CompletionCommand    `cmd:"" help:"Print what makes bash, zsh or fish complete posthorn's command lines."`
 	Complete      CompleteCommand      `cmd:"" hidden:"" help:"Print what the last of some words may be."`
 	Healthcheck   HealthcheckCommand   `cmd:"" help:"Ask a running Posthorn whether it is ready; for container health checks."`

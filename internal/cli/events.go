@@ -4,17 +4,21 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"maps"
 	"slices"
+	"strings"
+	"time"
 
 	"github.com/posthorn/posthorn/client"
 )
 
 // EventsCommand is `posthorn events`.
 type EventsCommand struct {
-	Send EventsSendCommand `cmd:"" help:"Publish an event."`
-	List EventsListCommand `cmd:"" help:"List events, newest first."`
-	Get  EventsGetCommand  `cmd:"" help:"Show an event with its data and its deliveries."`
+	Send   EventsSendCommand   `cmd:"" help:"Publish an event."`
+	List   EventsListCommand   `cmd:"" help:"List events, newest first, or search them."`
+	Get    EventsGetCommand    `cmd:"" help:"Show an event with its data and its deliveries."`
+	Replay EventsReplayCommand `cmd:"" help:"Send an event again: to all webhooks that match it now, or to those named."`
 }
 
 // EventsSendCommand is `posthorn events send`.
@@ -24,6 +28,9 @@ type EventsSendCommand struct {
 	Data           JSONText          `arg:"" optional:"" default:"{}" help:"Its data: JSON, @FILE, or - for standard input. Default ${default}."`
 	ID             string            `name:"id" help:"An id of your own; it is accepted once." group:"Event"`
 	Attributes     map[string]string `name:"attribute" mapsep:"none" placeholder:"NAME=VALUE" help:"What a profile's envelope carries beside the data, any number of times." group:"Event"`
+	Channels       []string          `name:"channel" sep:"none" placeholder:"CHANNEL" help:"A channel: webhooks with channels get the event only if they share one. At most 5." group:"Event"`
+	Tags           []string          `name:"tag" sep:"none" placeholder:"TAG" help:"A tag to find it by. At most 5." group:"Event"`
+	ExternalID     string            `name:"external-id" placeholder:"ID" help:"Your own name for it, to find it by. It is not sent." group:"Event"`
 	IdempotencyKey string            `placeholder:"KEY" help:"Repeating the command with the same key publishes no second event." group:"Event"`
 }
 
@@ -32,6 +39,7 @@ func (EventsSendCommand) Help() string {
 	return `Examples:
   posthorn events send order.created '{"order":"A-1001"}'
   posthorn events send order.created @order.json --id order-A-1001
+  posthorn events send order.created @order.json --channel shop-1 --tag import --tag night --external-id A-1001
   jq -c .order orders.json | posthorn events send order.created - -o json`
 }
 
@@ -45,7 +53,10 @@ func (c *EventsSendCommand) Run(ctx context.Context, env Environment) error {
 		Type       string            `json:"type"`
 		ID         string            `json:"id,omitempty"`
 		Attributes map[string]string `json:"attributes,omitempty"`
-	}{c.Type, c.ID, c.Attributes})
+		ExternalID string            `json:"external_id,omitempty"`
+		Channels   []string          `json:"channels,omitempty"`
+		Tags       []string          `json:"tags,omitempty"`
+	}{c.Type, c.ID, c.Attributes, c.ExternalID, c.Channels, c.Tags})
 	if err != nil {
 		return err
 	}
@@ -68,27 +79,49 @@ type EventsListCommand struct {
 	OfTenant
 	Page
 	Window
-	Type string `help:"Only those of this type." group:"List"`
+	Type           string `help:"Only those of this type." group:"List"`
+	Tag            string `help:"Only those with this tag." group:"List"`
+	Channel        string `help:"Only those with this channel." group:"List"`
+	Attribute      string `placeholder:"NAME=VALUE" help:"Only those with this attribute." group:"List"`
+	ExternalID     string `name:"external-id" placeholder:"ID" help:"Only the one with this external id." group:"List"`
+	IdempotencyKey string `placeholder:"KEY" help:"Only those that were published with this key in the last 24 hours." group:"List"`
+	Text           string `short:"q" help:"Only those whose data contains this text, as it was posted. It looks at every event from --since to --until, at most a day; default: the last 24 hours." group:"List"`
 }
 
 // Help has the examples.
 func (EventsListCommand) Help() string {
 	return `Examples:
   posthorn events list --since 1h
-  posthorn events list --type order.created --limit 1000 -o json | jq -r '.data[].id'`
+  posthorn events list --type order.created --limit 1000 -o json | jq -r '.data[].id'
+  posthorn events list --tag import --attribute customer=c-17
+  posthorn events list --text A-1001`
 }
 
 // Run lists.
 func (c *EventsListCommand) Run(ctx context.Context, env Environment) error {
+	since, until := c.Since.when(), c.Until.when()
+	if c.Text != "" && until == nil {
+		until = new(time.Now())
+	}
+	if c.Text != "" && since == nil {
+		since = new(until.Add(-24 * time.Hour))
+	}
+	attribute := c.Attribute
+	if name, value, ok := strings.Cut(attribute, "="); ok {
+		attribute = name + ":" + value // as the API has it
+	} else if attribute != "" {
+		return errors.New("--attribute: must be NAME=VALUE")
+	}
 	answer, err := pages(&c.Remote, c.Page, func(api *client.ClientWithResponses, limit *int64, after *string) (*client.ListEventsResponse, error) {
 		return api.ListEventsWithResponse(ctx, c.Tenant, &client.ListEventsParams{Limit: limit, After: after, Type: given(c.Type),
-			Since: c.Since.when(), Until: c.Until.when()})
+			Since: since, Until: until, Tag: given(c.Tag), Channel: given(c.Channel), Attribute: given(attribute),
+			ExternalID: given(c.ExternalID), IdempotencyKey: given(c.IdempotencyKey), Q: given(c.Text)})
 	})
 	if err != nil {
 		return err
 	}
-	return show(&c.Remote, env, answer, rows("id,type,accepted,erased", func(e client.Event) []any {
-		return []any{e.ID, e.Type, e.CreatedAt, e.ErasedAt}
+	return show(&c.Remote, env, answer, rows("id,type,accepted,external id,channels,tags,erased", func(e client.Event) []any {
+		return []any{e.ID, e.Type, e.CreatedAt, e.ExternalID, e.Channels, e.Tags, e.ErasedAt}
 	}))
 }
 
@@ -114,7 +147,8 @@ func (c *EventsGetCommand) Run(ctx context.Context, env Environment) error {
 		return err
 	}
 	return show(&c.Remote, env, answer, func(p *printer, e client.FullEvent) {
-		p.fields("event", e.ID, "type", e.Type, "accepted", e.CreatedAt, "data erased", e.ErasedAt)
+		p.fields("event", e.ID, "type", e.Type, "accepted", e.CreatedAt, "external id", e.ExternalID, "channels", e.Channels, "tags", e.Tags,
+			"data erased", e.ErasedAt)
 		for _, name := range slices.Sorted(maps.Keys(e.Attributes)) {
 			p.fields("attribute "+name, e.Attributes[name])
 		}
@@ -129,6 +163,51 @@ func (c *EventsGetCommand) Run(ctx context.Context, env Environment) error {
 		p.header("delivery", "webhook", "status")
 		for _, d := range e.Deliveries {
 			p.row(d.ID, d.WebhookID, d.Status)
+		}
+	})
+}
+
+// EventsReplayCommand is `posthorn events replay`.
+type EventsReplayCommand struct {
+	OfTenant
+	ID      string   `arg:"" help:"The event's id."`
+	Webhook []string `sep:"none" placeholder:"ID" help:"Only to this webhook, by its id or uid; any number of times. Default: to all that match the event now." group:"Replay"`
+}
+
+// Help has the examples.
+func (EventsReplayCommand) Help() string {
+	return `It also goes to webhooks that did not exist when it was accepted. What is pending is left alone.
+To more than 100 webhooks it is sent in the background, by a recovery.
+
+Examples:
+  posthorn events replay evt_0198c0de-0000-7000-8000-000000000004
+  posthorn events replay order-A-1001 --webhook wh_0198c0de-0000-7000-8000-000000000002`
+}
+
+// Run replays.
+func (c *EventsReplayCommand) Run(ctx context.Context, env Environment) error {
+	in := client.ReplayInput{}
+	if len(c.Webhook) > 0 {
+		in.WebhookIds = &c.Webhook
+	}
+	answer, err := call(&c.Remote, func(api *client.ClientWithResponses) (*client.ReplayEventResponse, error) {
+		return api.ReplayEventWithResponse(ctx, c.Tenant, c.ID, in)
+	})
+	if err != nil {
+		return err
+	}
+	return show(&c.Remote, env, answer, func(p *printer, r client.Replayed) {
+		switch {
+		case r.ID != nil:
+			p.line("The recovery " + *r.ID + " sends it, to more than 100 webhooks: see posthorn recoveries get.")
+		case r.Deliveries == nil || len(*r.Deliveries) == 0:
+			p.line("No webhook wants it.")
+		default:
+			p.header("delivery", "webhook", "status")
+			for i := range *r.Deliveries {
+				d := &(*r.Deliveries)[i]
+				p.row(d.ID, d.WebhookID, d.Status)
+			}
 		}
 	})
 }

@@ -17,10 +17,13 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
+	"github.com/gin-gonic/gin"
 	webhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 	"github.com/stretchr/testify/require"
 
 	"github.com/posthorn/posthorn/api"
+	"github.com/posthorn/posthorn/api/svix"
+	"github.com/posthorn/posthorn/api/systems"
 	"github.com/posthorn/posthorn/internal/hookstest"
 	"github.com/posthorn/posthorn/models"
 )
@@ -238,7 +241,8 @@ func TestListenRefusesFlags(t *testing.T) {
 func installed(t *testing.T, options ...hookstest.Option) (env *hookstest.Env, url, key string) {
 	t.Helper()
 	env = hookstest.New(t, options...)
-	handler, err := api.New(api.Options{Hooks: env.Hooks, Store: env.Store, Version: "test", Log: slog.New(slog.DiscardHandler)})
+	svixAPI := func(r gin.IRouter) { svix.Mount(r, systems.Options{Hooks: env.Hooks}) }
+	handler, err := api.New(api.Options{Hooks: env.Hooks, Store: env.Store, Version: "test", Log: slog.New(slog.DiscardHandler), Systems: []func(gin.IRouter){svixAPI}})
 	require.NoError(t, err)
 	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)

@@ -62,14 +62,14 @@ var exitCodes = map[int]int{
 }
 
 // api makes the client.
-func (r *Remote) api() (*client.ClientWithResponses, error) {
+func (r *Remote) api(options ...client.ClientOption) (*client.ClientWithResponses, error) {
 	switch {
 	case r.Key == "":
 		return nil, errors.New("--key (POSTHORN_KEY) must be set: the API key to call with")
 	case !isHTTP(r.URL):
 		return nil, errors.New("--url (POSTHORN_URL): must be an http or https URL")
 	}
-	return client.New(strings.TrimRight(r.URL, "/"), r.Key.Reveal())
+	return client.New(strings.TrimRight(r.URL, "/"), r.Key.Reveal(), options...)
 }
 
 // explain makes a sentence and an exit code of what has become of a call.
@@ -84,6 +84,9 @@ func (r *Remote) explain(err error) error {
 	}
 	if errors.Is(err, context.Canceled) { // not wrapped: a process that serves ends well that way, a call does not
 		return &remoteError{errors.New("interrupted: it is not known whether the call has taken effect"), exitSignal}
+	}
+	if _, ok := errors.AsType[*remoteError](err); ok {
+		return err
 	}
 	if wrong, ok := errors.AsType[*url.Error](err); ok {
 		return &remoteError{fmt.Errorf("no Posthorn answers at %s: start one, or say where it is with --url (POSTHORN_URL): %w", r.URL, wrong.Err), exitLater}
@@ -131,8 +134,9 @@ const maxPage = 200
 
 // listed is a list of the API, its entries as they came.
 type listed struct {
-	Data []json.RawMessage `json:"data"`
-	Next *string           `json:"next"`
+	Data     []json.RawMessage `json:"data"`
+	Next     *string           `json:"next"`
+	Complete *bool             `json:"complete,omitempty"` // of a search
 }
 
 // pages reads as many pages as the limit asks for, and returns them as one.
@@ -151,7 +155,7 @@ func pages[R interface{ GetBody() []byte }](r *Remote, p Page, read func(api *cl
 		if err := json.Unmarshal(answer, &page); err != nil {
 			return nil, fmt.Errorf("the answer of %s is not a list: %w", r.URL, err)
 		}
-		all.Data, all.Next = append(all.Data, page.Data...), page.Next
+		all.Data, all.Next, all.Complete = append(all.Data, page.Data...), page.Next, page.Complete
 		if page.Next == nil {
 			break
 		}

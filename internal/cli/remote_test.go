@@ -75,7 +75,7 @@ func shells(t *testing.T) (env *hookstest.Env, tenant, admin shell) {
 func TestAWorkingDayByCommands(t *testing.T) {
 	t.Parallel()
 	env, tenant, admin := shells(t)
-	require.Contains(t, admin.run("tenants", "put", "acme", "--name=Acme Ltd", "--admin-email=ops@acme.example"), "Acme Ltd")
+	require.Contains(t, admin.run("tenants", "put", "acme", "--name=Acme Ltd", "--admin-email=ops@acme.example", "--metadata=plan=gold"), "plan=gold")
 	require.Contains(t, admin.run("tenants", "list"), "acme  Acme Ltd  ops@acme.example")
 	require.Equal(t, "acme", admin.json("tenants", "get", "acme")["id"])
 	require.Contains(t, admin.fails(1, "tenants", "delete", "acme"), "--yes")
@@ -102,6 +102,13 @@ func TestAWorkingDayByCommands(t *testing.T) {
 	require.Contains(t, tenant.run("webhooks", "list", "--status=active", "--to="+receiver.URL), id+"  Shop")
 	require.Contains(t, tenant.run("webhooks", "list", "--status=paused"), "nothing")
 	require.Contains(t, tenant.run("webhooks", "get", id), receiver.URL)
+
+	labelled := tenant.json("webhooks", "create", receiver.URL, "--event-type=user.created", "--uid=second", "--channel=shop-1", "--channel=shop-2", "--metadata=owner=billing")
+	require.Equal(t, []any{"second", []any{"shop-1", "shop-2"}, map[string]any{"owner": "billing"}}, []any{labelled["uid"], labelled["channels"], labelled["metadata"]})
+	shownHook := tenant.run("webhooks", "get", "second")
+	for _, want := range []string{labelled["id"].(string), "second", "shop-1, shop-2", "owner=billing"} {
+		require.Contains(t, shownHook, want)
+	}
 
 	const data = `{"n": 12345678901234567890, "text": "<&>"}`
 	sent := tenant.json("events", "send", "order.created", data, "--id=order-1", "--attribute=a=b", "--idempotency-key=k")
@@ -133,7 +140,88 @@ func TestAWorkingDayByCommands(t *testing.T) {
 	require.Equal(t, []any{"held"}, recovery["statuses"])
 	require.InDelta(t, 5, recovery["rate"], 0)
 	require.Contains(t, tenant.run("webhooks", "delete", id), "was deleted")
+	require.Contains(t, tenant.run("webhooks", "delete", "second"), "was deleted")
 	require.Empty(t, webhooksOf(t, env))
+}
+
+// Events are found by each of their labels, and by what is in their data.
+func TestEventsAreFound(t *testing.T) {
+	t.Parallel()
+	_, tenant, _ := shells(t)
+	tenant.run("events", "send", "order.created", `{"order":"needle"}`, "--id=found", "--channel=shop-1", "--tag=import", "--tag=night, late", "--external-id=A.1",
+		"--attribute=customer=a=b", "--idempotency-key=k1")
+	tenant.run("events", "send", "order.created", `{"order":"hay"}`, "--id=other", "--channel=shop-2", "--tag=export", "--external-id=A.2", "--attribute=customer=c",
+		"--idempotency-key=k2")
+	for _, filter := range []string{"--channel=shop-1", "--tag=import", "--tag=night, late", "--external-id=A.1", "--attribute=customer=a=b", "--idempotency-key=k1", "--text=needle"} {
+		answer := tenant.json("events", "list", filter)
+		require.Len(t, answer["data"], 1, filter)
+		require.Equal(t, "found", answer["data"].([]any)[0].(map[string]any)["id"], filter)
+		require.Equal(t, true, answer["complete"])
+	}
+	require.Contains(t, tenant.run("events", "list", "-q", "needle", "--until=1h"), "nothing")
+	require.Contains(t, tenant.run("events", "list"), "shop-1")
+	require.Contains(t, tenant.run("events", "get", "found"), "import, night, late")
+	require.Contains(t, tenant.fails(1, "events", "list", "--attribute=customer"), "--attribute: must be NAME=VALUE")
+	require.Contains(t, tenant.fails(exitInvalid, "events", "list", "--text=x", "--since=48h"), "422: ")
+}
+
+func TestEventsAreReplayed(t *testing.T) {
+	t.Parallel()
+	env, tenant, _ := shells(t)
+	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
+	t.Cleanup(receiver.Close)
+	tenant.run("events", "send", "order.created", "--id=replayed")
+	require.Contains(t, tenant.run("events", "replay", "replayed"), "No webhook wants it.")
+	first := tenant.json("webhooks", "create", receiver.URL, "--uid=first")["id"].(string)
+	second := tenant.json("webhooks", "create", receiver.URL, "--uid=second")["id"].(string)
+	one := tenant.run("events", "replay", "replayed", "--webhook=first")
+	require.Contains(t, one, first)
+	require.NotContains(t, one, second)
+	all := tenant.json("events", "replay", "replayed")
+	require.Len(t, env.Deliveries("demo", "replayed"), 2)
+	require.NotEmpty(t, all["deliveries"])
+	require.Contains(t, tenant.fails(exitNotFound, "events", "replay", "no-such-event"), "404: ")
+
+	for i := range 101 {
+		env.Webhook("demo", fmt.Sprintf("%s/%d", receiver.URL, i))
+	}
+	require.Regexp(t, `The recovery rec_\S+ sends it`, tenant.run("events", "replay", "replayed"))
+}
+
+func TestRecoveriesAreStartedAndFollowed(t *testing.T) {
+	t.Parallel()
+	_, tenant, _ := shells(t)
+	tenant.run("events", "send", "order.created")
+	id := tenant.json("webhooks", "create", "http://127.0.0.1:1/", "--uid=late")["id"].(string)
+	missed := tenant.json("webhooks", "recover", "late", "--missed", "--since=1h", "--event-type=order.*", "--event-type=order.created")
+	require.Equal(t, []any{true, []any{}, []any{"order.*", "order.created"}}, []any{missed["missed"], missed["statuses"], missed["event_types"]})
+	recovery := missed["id"].(string)
+	require.Contains(t, tenant.run("recoveries", "get", recovery), "order.*, order.created")
+	listed := tenant.run("recoveries", "list", "--webhook=late")
+	require.Contains(t, listed, recovery)
+	require.Contains(t, listed, id)
+	require.Contains(t, tenant.run("recoveries", "cancel", recovery), "canceled")
+	again := tenant.json("webhooks", "recover", "late", "--status=delivered", "--status=canceled")
+	require.Equal(t, []any{"delivered", "canceled"}, again["statuses"])
+	require.Contains(t, tenant.fails(80, "webhooks", "recover", "late", "--status=pending"), "--status")
+	require.Contains(t, tenant.fails(exitNotFound, "recoveries", "get", "rec_none"), "404: ")
+}
+
+func TestStatsAreShown(t *testing.T) {
+	t.Parallel()
+	env, tenant, admin := shells(t)
+	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
+	t.Cleanup(receiver.Close)
+	hook := tenant.json("webhooks", "create", receiver.URL, "--uid=counted")["id"].(string)
+	env.Attempt("demo", env.Deliveries("demo", env.Publish("demo", "order.created", `{}`))[0].ID)
+	table := tenant.run("stats", "--since=1h", "--bucket=minute", "--webhook="+hook)
+	require.Regexp(t, `FROM +EVENTS +DELIVERED +FAILED +HELD +ATTEMPTS +FAILED ATTEMPTS +P50 +P95 +P99\n`, table)
+	require.Regexp(t, `\nall +1 +1 +0 +0 +1 +0 +[0-9.]+m?s `, table)
+	require.LessOrEqual(t, strings.Count(table, "\n"), 4, "lines for the minutes in which something happened only")
+	require.InDelta(t, 1, tenant.json("stats", "--event-type=order.created")["totals"].(map[string]any)["events"], 0)
+	require.InDelta(t, 1, admin.json("stats", "--all")["totals"].(map[string]any)["delivered"], 0)
+	require.Contains(t, tenant.fails(exitNotAllowed, "stats", "--all"), "403: ")
+	require.Contains(t, tenant.fails(exitInvalid, "stats", "--since=2400h"), "422: ")
 }
 
 func TestCommandsSayWhatIsWrongInOneSentence(t *testing.T) {
@@ -254,38 +342,49 @@ func TestHelpHasExamplesThatParse(t *testing.T) {
 	t.Parallel()
 	parser := newParser(nil, kong.Writers(io.Discard, io.Discard), kong.Exit(func(int) {}))
 	leaves := 0
-	for _, group := range []string{"events", "webhooks", "deliveries", "tenants", "event-types"} {
-		for _, node := range parser.Model.Children {
-			if node.Name != group {
+	var walk func(command string, node *kong.Node)
+	walk = func(command string, node *kong.Node) {
+		for _, child := range node.Children {
+			walk(command+" "+child.Name, child)
+		}
+		if len(node.Children) > 0 {
+			return
+		}
+		leaves++
+		require.Contains(t, node.Detail, command, command)
+		for line := range strings.Lines(node.Detail) {
+			isExample := strings.HasPrefix(line, "  ")
+			_, line, found := strings.Cut(line, "posthorn ")
+			if !isExample || !found {
 				continue
 			}
-			for _, leaf := range node.Children {
-				leaves++
-				command := "posthorn " + group + " " + leaf.Name
-				require.Contains(t, leaf.Detail, command, command)
-				for line := range strings.Lines(leaf.Detail) {
-					_, line, found := strings.Cut(line, "posthorn ")
-					if !found {
-						continue
-					}
-					line, _, _ = strings.Cut(line, " | ")
-					line, _, _ = strings.Cut(line, " >")
-					words, err := exec.CommandContext(t.Context(), "sh", "-c", "printf '%s\\n' "+line).Output()
-					require.NoError(t, err, line)
-					_, err = newParser(nil, kong.Writers(io.Discard, io.Discard), kong.Exit(func(int) {})).Parse(strings.Split(strings.TrimSpace(string(words)), "\n"))
-					require.NoError(t, err, line)
-				}
-			}
+			line, _, _ = strings.Cut(line, " | ")
+			line, _, _ = strings.Cut(line, " >")
+			words, err := exec.CommandContext(t.Context(), "sh", "-c", "printf '%s\\n' "+line).Output()
+			require.NoError(t, err, line)
+			_, err = newParser(nil, kong.Writers(io.Discard, io.Discard), kong.Exit(func(int) {})).Parse(strings.Split(strings.TrimSpace(string(words)), "\n"))
+			require.NoError(t, err, line)
 		}
 	}
-	require.Equal(t, 27, leaves)
+	for _, node := range parser.Model.Children {
+		switch node.Name {
+		case "events", "webhooks", "deliveries", "recoveries", "stats", "tenants", "event-types", "import":
+			walk("posthorn "+node.Name, node)
+		}
+	}
+	require.Equal(t, 33, leaves)
 }
 
 func TestCompletion(t *testing.T) {
 	t.Parallel()
 	for line, want := range map[string]string{
 		"ev":                                     "event-types events",
-		"events ":                                "get list send",
+		"events ":                                "get list replay send",
+		"recoveries ":                            "cancel get list",
+		"stats --bucket ":                        "day hour minute",
+		"import ":                                "svix",
+		"import svix --fr":                       "--from",
+		"webhooks recover wh_1 --status ":        "canceled delivered failed held",
 		"deliveries list --status ":              "canceled delivered failed held pending",
 		"deliveries list --status f":             "failed",
 		"deliveries list -o ":                    "json table",

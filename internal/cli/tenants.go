@@ -11,7 +11,7 @@ import (
 type TenantsCommand struct {
 	List   TenantsListCommand   `cmd:"" help:"List tenants. For admin keys."`
 	Get    TenantsGetCommand    `cmd:"" help:"Show a tenant."`
-	Put    TenantsPutCommand    `cmd:"" help:"Create a tenant, or replace its name and addresses. For admin keys."`
+	Put    TenantsPutCommand    `cmd:"" help:"Create a tenant, or replace its name, addresses and metadata. For admin keys."`
 	Delete TenantsDeleteCommand `cmd:"" help:"Delete a tenant with everything that it has. For admin keys."`
 }
 
@@ -43,7 +43,7 @@ func (c *TenantsListCommand) Run(ctx context.Context, env Environment) error {
 // OneTenant is a command about one tenant.
 type OneTenant struct {
 	Remote
-	ID string `arg:"" help:"The tenant's id."`
+	ID string `arg:"" help:"The tenant's id, or its uid."`
 }
 
 func (c *OneTenant) show(env Environment, answer []byte, err error) error {
@@ -51,7 +51,7 @@ func (c *OneTenant) show(env Environment, answer []byte, err error) error {
 		return err
 	}
 	return show(&c.Remote, env, answer, func(p *printer, t client.Tenant) {
-		p.fields("tenant", t.ID, "name", t.Name, "administrators", t.AdminEmails, "webhooks at most", t.Limits.Webhooks, "keys at most", t.Limits.Keys,
+		p.fields("tenant", t.ID, "uid", t.UID, "name", t.Name, "metadata", pairsOf(t.Metadata), "administrators", t.AdminEmails, "webhooks at most", t.Limits.Webhooks, "keys at most", t.Limits.Keys,
 			"created", t.CreatedAt, "updated", t.UpdatedAt)
 	})
 }
@@ -76,8 +76,9 @@ func (c *TenantsGetCommand) Run(ctx context.Context, env Environment) error {
 // TenantsPutCommand is `posthorn tenants put`.
 type TenantsPutCommand struct {
 	OneTenant
-	Name       string   `help:"Its name." group:"Tenant"`
-	AdminEmail []string `placeholder:"ADDRESS" help:"Who is written to when a webhook keeps failing, any number of times." group:"Tenant"`
+	Name       string            `help:"Its name." group:"Tenant"`
+	AdminEmail []string          `placeholder:"ADDRESS" help:"Who is written to when a webhook keeps failing, any number of times." group:"Tenant"`
+	Metadata   map[string]string `mapsep:"none" placeholder:"NAME=VALUE" help:"A note of your own, any number of times." group:"Tenant"`
 }
 
 // Help has the examples.
@@ -93,6 +94,9 @@ func (c *TenantsPutCommand) Run(ctx context.Context, env Environment) error {
 	in := client.TenantInput{Name: given(c.Name)}
 	if len(c.AdminEmail) > 0 {
 		in.AdminEmails = &c.AdminEmail
+	}
+	if len(c.Metadata) > 0 {
+		in.Metadata = &c.Metadata
 	}
 	answer, err := call(&c.Remote, func(api *client.ClientWithResponses) (*client.PutTenantResponse, error) {
 		return api.PutTenantWithResponse(ctx, c.ID, in)

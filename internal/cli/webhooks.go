@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/posthorn/posthorn/client"
@@ -21,7 +23,7 @@ type WebhooksCommand struct {
 	Pause   WebhooksPauseCommand   `cmd:"" help:"Pause a webhook. What is due to it is held until it is resumed."`
 	Resume  WebhooksResumeCommand  `cmd:"" help:"Resume a paused webhook, and release what the pause held."`
 	Test    WebhooksTestCommand    `cmd:"" help:"POST an example of every event type to a webhook, now. Fails if one was not received."`
-	Recover WebhooksRecoverCommand `cmd:"" help:"Send again what was held for a webhook or has failed."`
+	Recover WebhooksRecoverCommand `cmd:"" help:"Send again what was held for a webhook or has failed, was delivered or canceled, or what it has missed."`
 }
 
 // WebhooksListCommand is `posthorn webhooks list`.
@@ -62,10 +64,19 @@ func typesOf(types []string) any {
 	return types
 }
 
+// pairsOf are the entries of a map as name=value, in order.
+func pairsOf(of map[string]string) []string {
+	var pairs []string
+	for _, name := range slices.Sorted(maps.Keys(of)) {
+		pairs = append(pairs, name+"="+of[name])
+	}
+	return pairs
+}
+
 // OneWebhook is a command about one webhook.
 type OneWebhook struct {
 	OfTenant
-	ID string `arg:"" help:"The webhook's id."`
+	ID string `arg:"" help:"The webhook's id, or its uid."`
 }
 
 func (c *OneWebhook) show(env Environment, answer []byte, err error) error {
@@ -76,7 +87,8 @@ func (c *OneWebhook) show(env Environment, answer []byte, err error) error {
 }
 
 func drawWebhook(p *printer, w client.Webhook) {
-	p.fields("webhook", w.ID, "url", w.URL, "name", w.Name, "description", w.Description, "event types", typesOf(w.EventTypes), "status", w.Status,
+	p.fields("webhook", w.ID, "uid", w.UID, "url", w.URL, "name", w.Name, "description", w.Description, "event types", typesOf(w.EventTypes),
+		"channels", typesOf(w.Channels), "metadata", pairsOf(w.Metadata), "status", w.Status,
 		"reason", w.StatusReason, "failed attempts", w.FailedAttempts, "last success", w.LastSuccessAt)
 	if f := w.LastFailure; f != nil {
 		p.fields("last failure", moment(f.At)+", "+f.Error)
@@ -110,6 +122,9 @@ type WebhooksCreateCommand struct {
 	EventType   []string          `placeholder:"TYPE" help:"A type to send, wildcards as in order.* included; any number of times. Default: all." group:"Webhook"`
 	Name        string            `help:"Its name." group:"Webhook"`
 	Description string            `help:"What it is for." group:"Webhook"`
+	UID         string            `name:"uid" help:"Your own name for it, which can be used wherever its id can." group:"Webhook"`
+	Channel     []string          `sep:"none" placeholder:"CHANNEL" help:"Send only events that have this channel, or another one given; any number of times. Default: all events." group:"Webhook"`
+	Metadata    map[string]string `mapsep:"none" placeholder:"NAME=VALUE" help:"A note of your own, any number of times." group:"Webhook"`
 	Secret      config.Secret     `env:"POSTHORN_WEBHOOK_SECRET" placeholder:"WHSEC" help:"The signing secret. Default: one is made." group:"Webhook"`
 	Header      map[string]string `mapsep:"none" placeholder:"NAME=VALUE" help:"A header to send with every POST, any number of times." group:"Webhook"`
 	Disabled    bool              `help:"Leave it disabled until it is enabled." group:"Webhook"`
@@ -124,13 +139,20 @@ func (WebhooksCreateCommand) Help() string {
 	return `Examples:
   posthorn webhooks create https://shop.example/hooks
   posthorn webhooks create https://shop.example/hooks --event-type 'order.*' --name Shop --rate-limit 50
+  posthorn webhooks create https://shop.example/hooks --uid shop-main --channel shop-1 --metadata owner=billing
   posthorn webhooks create https://shop.example/hooks -o json | jq -r .secret`
 }
 
 // Run registers.
 func (c *WebhooksCreateCommand) Run(ctx context.Context, env Environment) error {
 	in := client.WebhookInput{URL: c.To, Name: given(c.Name), Description: given(c.Description), Secret: given(c.Secret.Reveal()),
-		MaxInFlight: given(c.MaxInFlight), RateLimit: given(c.RateLimit), Profile: given(c.Profile)}
+		MaxInFlight: given(c.MaxInFlight), RateLimit: given(c.RateLimit), Profile: given(c.Profile), UID: given(c.UID)}
+	if len(c.Channel) > 0 {
+		in.Channels = &c.Channel
+	}
+	if len(c.Metadata) > 0 {
+		in.Metadata = &c.Metadata
+	}
 	if len(c.EventType) > 0 {
 		in.EventTypes = &c.EventType
 	}
@@ -150,7 +172,8 @@ func (c *WebhooksCreateCommand) Run(ctx context.Context, env Environment) error 
 		return err
 	}
 	return show(&c.Remote, env, answer, func(p *printer, w client.NewWebhook) {
-		p.fields("webhook", w.ID, "url", w.URL, "event types", typesOf(w.EventTypes), "status", w.Status, "secret", w.Secret)
+		p.fields("webhook", w.ID, "uid", w.UID, "url", w.URL, "event types", typesOf(w.EventTypes), "channels", typesOf(w.Channels),
+			"status", w.Status, "secret", w.Secret)
 	})
 }
 
@@ -305,24 +328,33 @@ func failedTests(answer []byte) error {
 // WebhooksRecoverCommand is `posthorn webhooks recover`.
 type WebhooksRecoverCommand struct {
 	OneWebhook
-	Since  *Moment  `placeholder:"TIME" help:"Only deliveries made at or after it: RFC 3339, or how long ago (90m)." group:"Recover"`
-	Until  *Moment  `placeholder:"TIME" help:"Only deliveries made before it. Default: now." group:"Recover"`
-	Status []string `placeholder:"STATUS" help:"Only deliveries in this status, held or failed; any number of times. Default: both." group:"Recover"`
-	Rate   float64  `help:"The most deliveries to release per second. Default: no limit." group:"Recover"`
+	Since     *Moment  `placeholder:"TIME" help:"Only deliveries made at or after it, and events accepted since: RFC 3339, or how long ago (90m). Default: the retention; what is held is taken however old it is." group:"Recover"`
+	Until     *Moment  `placeholder:"TIME" help:"Only deliveries made before it. Default: now." group:"Recover"`
+	Status    []string `enum:"held,failed,delivered,canceled" placeholder:"STATUS" help:"Only deliveries in this status: held, failed, delivered or canceled; any number of times. Default: held and failed, or none with --missed." group:"Recover"`
+	EventType []string `placeholder:"TYPE" help:"Only of this type, wildcards as in order.* included; any number of times. Default: all." group:"Recover"`
+	Missed    bool     `help:"Also make deliveries of the events that the webhook wants and has no delivery of: it was made later, or its types were widened. Without --status, only these." group:"Recover"`
+	Rate      float64  `help:"The most deliveries to release per second. Default: no limit." group:"Recover"`
 }
 
 // Help has the examples.
 func (WebhooksRecoverCommand) Help() string {
-	return `Examples:
+	return `It runs in the background: posthorn recoveries get shows how far it is.
+
+Examples:
   posthorn webhooks recover wh_0198c0de-0000-7000-8000-000000000002 --since 24h
-  posthorn webhooks recover wh_0198c0de-0000-7000-8000-000000000002 --status held --rate 20`
+  posthorn webhooks recover wh_0198c0de-0000-7000-8000-000000000002 --status held --rate 20
+  posthorn webhooks recover wh_0198c0de-0000-7000-8000-000000000002 --status delivered --event-type 'order.*' --since 3h
+  posthorn webhooks recover wh_0198c0de-0000-7000-8000-000000000002 --missed --since 72h`
 }
 
 // Run starts a recovery.
 func (c *WebhooksRecoverCommand) Run(ctx context.Context, env Environment) error {
-	in := client.RecoveryInput{Since: c.Since.when(), Until: c.Until.when(), Rate: given(c.Rate)}
+	in := client.RecoveryInput{Since: c.Since.when(), Until: c.Until.when(), Missed: given(c.Missed), Rate: given(c.Rate)}
 	if len(c.Status) > 0 {
 		in.Statuses = &c.Status
+	}
+	if len(c.EventType) > 0 {
+		in.EventTypes = &c.EventType
 	}
 	answer, err := call(&c.Remote, func(api *client.ClientWithResponses) (*client.RecoverWebhookResponse, error) {
 		return api.RecoverWebhookWithResponse(ctx, c.Tenant, c.ID, in)
@@ -330,8 +362,5 @@ func (c *WebhooksRecoverCommand) Run(ctx context.Context, env Environment) error
 	if err != nil {
 		return err
 	}
-	return show(&c.Remote, env, answer, func(p *printer, r client.Recovery) {
-		p.fields("recovery", r.ID, "webhook", r.WebhookID, "status", r.Status, "statuses", r.Statuses, "since", r.Since, "until", r.Until,
-			"rate", r.Rate, "total", r.Total, "released", r.Released)
-	})
+	return show(&c.Remote, env, answer, drawRecovery)
 }

@@ -1,0 +1,401 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/posthorn/posthorn/client"
+)
+
+// svixImport brings what a Svix server has into a Posthorn. A thing is found again by its id at Svix: an application app_X is
+// the tenant X, so that its Svix id goes on working on /svix, and an endpoint the webhook with its uid, or X as its uid if it
+// is ep_X without one.
+type svixImport struct {
+	from     *svixServer
+	to       *client.ClientWithResponses
+	disabled bool // what is new here
+	report   importReport
+}
+
+func (m *svixImport) add(kind, from string) *imported {
+	i := &imported{Kind: kind, From: from, Notes: []string{}}
+	m.report.Data = append(m.report.Data, i)
+	return i
+}
+
+// run imports event types first: webhooks name them.
+func (m *svixImport) run(ctx context.Context) error {
+	query := url.Values{"with_content": {"true"}, "include_archived": {"true"}}
+	if err := eachOf(ctx, m.from, "/event-type", query, func(t svixEventType) error { return m.eventType(ctx, &t) }); err != nil {
+		return err
+	}
+	return eachOf(ctx, m.from, "/app", nil, func(a svixApplication) error { return m.application(ctx, &a) })
+}
+
+// refuse notes that a thing was refused, if that is what the error says. Any other error ends the import, a key that is not
+// enough included.
+func (i *imported) refuse(err error) error {
+	if err == nil {
+		return nil
+	}
+	refused := false
+	if e, ok := errors.AsType[*client.Error](err); ok {
+		refused = exitCodes[e.Status] == exitInvalid || exitCodes[e.Status] == exitConflict || e.Status == http.StatusNotFound
+	} else if e, ok := errors.AsType[*svixError](err); ok { // about a thing that it has listed
+		refused = e.status == http.StatusForbidden || e.status == http.StatusNotFound
+	}
+	if !refused {
+		return err
+	}
+	i.Result = importRefused
+	i.notef("%s", err)
+	return nil
+}
+
+// came says what a call has changed, by what there was before and what there is now.
+func (i *imported) came(before, after []byte) {
+	result := importUpdated
+	if before == nil {
+		result = importCreated
+	} else if same(before, after) {
+		result = importUnchanged
+	}
+	if i.Result == "" || i.Result == importUnchanged {
+		i.Result = result
+	}
+}
+
+// same reports whether two answers show the same, but for when it was written and by which key.
+func same(a, b []byte) bool {
+	var shown [2]map[string]any
+	for i, text := range [][]byte{a, b} {
+		if json.Unmarshal(text, &shown[i]) != nil {
+			return false
+		}
+		delete(shown[i], "updated_at")
+		delete(shown[i], "updated_by")
+	}
+	return reflect.DeepEqual(shown[0], shown[1])
+}
+
+// bodyOf is the body of an answer.
+func bodyOf(response interface{ GetBody() []byte }, err error) ([]byte, error) {
+	if err != nil {
+		return nil, err
+	}
+	return response.GetBody(), nil
+}
+
+// ifThere is the body of an answer; nil if there is no such thing.
+func ifThere(response interface{ GetBody() []byte }, err error) ([]byte, error) {
+	if refused, ok := errors.AsType[*client.Error](err); ok && refused.Status == http.StatusNotFound {
+		return nil, nil
+	}
+	return bodyOf(response, err)
+}
+
+// fields are a request's body.
+type fields map[string]any
+
+// put sends the fields. If it is refused for fields that a thing can do without, it is sent again without these.
+func (i *imported) put(in fields, spare []string, send func(io.Reader) ([]byte, error)) ([]byte, error) {
+	try := func() ([]byte, error) {
+		text, err := json.Marshal(in)
+		if err != nil {
+			return nil, err
+		}
+		return send(bytes.NewReader(text))
+	}
+	out, err := try()
+	refused, ok := errors.AsType[*client.Error](err)
+	if !ok || refused.Status != http.StatusUnprocessableEntity || len(refused.Errors) == 0 {
+		return out, err
+	}
+	var notes []string
+	for _, wrong := range refused.Errors {
+		name, _, _ := strings.Cut(wrong.Field, ".")
+		name, _, _ = strings.Cut(name, "[")
+		if !slices.Contains(spare, name) {
+			return out, err
+		}
+		delete(in, name)
+		notes = append(notes, wrong.Field+": "+wrong.Message)
+	}
+	i.Notes = append(i.Notes, notes...)
+	return try()
+}
+
+const jsonType = "application/json"
+
+// eventType brings an event type, which all tenants share.
+func (m *svixImport) eventType(ctx context.Context, t *svixEventType) error {
+	i := m.add("event type", t.Name)
+	in := fields{"description": t.Description, "deprecated": t.Deprecated || t.Archived}
+	versions := slices.SortedFunc(maps.Keys(t.Schemas), func(a, b string) int { return number(a) - number(b) })
+	if n := len(versions); n > 0 {
+		in["schema"] = t.Schemas[versions[n-1]]
+		if n > 1 {
+			i.notef("schemas: of %d versions only %s is kept", n, versions[n-1])
+		}
+	}
+	if t.Archived {
+		i.notef("archived: it is marked as deprecated")
+	}
+	if t.FeatureFlag != "" || len(t.FeatureFlags) > 0 {
+		i.notef("feature flags: all tenants can use it")
+	}
+	if t.GroupName != "" {
+		i.notef("group %q", t.GroupName)
+	}
+	was, err := ifThere(m.to.GetEventTypeWithResponse(ctx, t.Name))
+	if err != nil {
+		return i.refuse(err)
+	}
+	var here client.EventType
+	if was != nil {
+		if err := json.Unmarshal(was, &here); err != nil {
+			return err
+		}
+		in["example"] = here.Example
+	}
+	now, err := i.put(in, []string{"description", "schema", "example"}, func(body io.Reader) ([]byte, error) {
+		return bodyOf(m.to.PutEventTypeWithBodyWithResponse(ctx, t.Name, jsonType, body))
+	})
+	if err != nil {
+		return i.refuse(err)
+	}
+	i.To = t.Name
+	i.came(was, now)
+	return nil
+}
+
+// number is a version as a number; what is none goes first.
+func number(version string) int {
+	n, err := strconv.Atoi(version)
+	if err != nil {
+		return -1
+	}
+	return n
+}
+
+// application brings an application as a tenant, and its endpoints.
+func (m *svixImport) application(ctx context.Context, a *svixApplication) error {
+	i := m.add("application", a.ID)
+	tenant := strings.TrimPrefix(a.ID, "app_")
+	if rateOf(a.RateLimit, a.ThrottleRate) > 0 {
+		i.notef("rate limit: %v/s for all its endpoints together", rateOf(a.RateLimit, a.ThrottleRate))
+	}
+	was, err := ifThere(m.to.GetTenantWithResponse(ctx, tenant))
+	if err != nil {
+		return i.refuse(err)
+	}
+	now, err := i.put(fields{"name": a.Name, "metadata": orNone(a.Metadata)}, []string{"name", "metadata"}, func(body io.Reader) ([]byte, error) {
+		if was == nil {
+			return bodyOf(m.to.PutTenantWithBodyWithResponse(ctx, tenant, jsonType, body))
+		}
+		return bodyOf(m.to.PatchTenantWithBodyWithResponse(ctx, tenant, jsonType, body))
+	})
+	if err != nil {
+		return i.refuse(err)
+	}
+	i.To = tenant
+	if a.UID != "" && a.UID != tenant {
+		named, err := m.to.PatchTenantWithResponse(ctx, tenant, client.TenantPatch{UID: &a.UID})
+		refused, ok := errors.AsType[*client.Error](err)
+		switch {
+		case ok && (refused.Status == http.StatusConflict || refused.Status == http.StatusUnprocessableEntity):
+			i.notef("uid %q: %s", a.UID, err)
+		case err != nil:
+			return err
+		default:
+			now = named.GetBody()
+		}
+	}
+	i.came(was, now)
+	endpoints := "/app/" + url.PathEscape(a.ID) + "/endpoint"
+	return i.refuse(eachOf(ctx, m.from, endpoints, nil, func(e svixEndpoint) error {
+		return m.endpoint(ctx, tenant, endpoints+"/"+url.PathEscape(e.ID), a.ID, &e)
+	}))
+}
+
+// rateOf is a rate, whichever name it has; 0 = none.
+func rateOf(rates ...*float64) float64 {
+	for _, rate := range rates {
+		if rate != nil {
+			return *rate
+		}
+	}
+	return 0
+}
+
+func orNone[V any](m map[string]V) map[string]V {
+	if m == nil {
+		return map[string]V{}
+	}
+	return m
+}
+
+// endpoint brings an endpoint as a webhook, with its secret and its headers.
+func (m *svixImport) endpoint(ctx context.Context, tenant, path, app string, e *svixEndpoint) error {
+	i := m.add("endpoint", app+"/"+e.ID)
+	was, uid, err := m.webhookOf(ctx, tenant, e)
+	if err != nil {
+		return i.refuse(err)
+	}
+	if uid != e.UID && e.UID != "" {
+		i.notef("uid %q: no webhook can be called so, it is %q", e.UID, uid)
+	}
+	var secret struct {
+		Key string `json:"key"`
+	}
+	var headers svixHeaders
+	err = m.from.get(ctx, path+"/secret", nil, &secret)
+	if err == nil {
+		err = m.from.get(ctx, path+"/headers", nil, &headers)
+	}
+	if err != nil {
+		return i.refuse(err)
+	}
+	if strings.HasPrefix(secret.Key, "whpk_") {
+		i.Result = importRefused
+		i.notef("it signs with a key of its own that Svix does not show: register it by hand")
+		return nil
+	}
+	if err := m.noteTransformation(ctx, i, path); err != nil {
+		return err
+	}
+	var here client.Webhook
+	if was != nil {
+		if err := json.Unmarshal(was, &here); err != nil {
+			return err
+		}
+		if here.Profile != profileOfSvix {
+			i.Result = importRefused
+			i.notef("the webhook %s has its uid, and profile %s", here.ID, here.Profile)
+			return nil
+		}
+	}
+	in := e.fields(uid)
+	in["headers"] = headersOf(i, &headers, here.Headers)
+	spare := []string{"description", "metadata", "rate_limit"}
+	if was == nil {
+		in["secret"], in["active"], in["profile"] = secret.Key, !e.Disabled && !m.disabled, profileOfSvix
+		now, err := i.put(in, spare, func(body io.Reader) ([]byte, error) {
+			return bodyOf(m.to.CreateWebhookWithBodyWithResponse(ctx, tenant, jsonType, body))
+		})
+		if err != nil {
+			return i.refuse(err)
+		}
+		if err := json.Unmarshal(now, &here); err != nil {
+			return err
+		}
+		i.To = tenant + "/" + here.ID
+		i.came(nil, now)
+		return nil
+	}
+	i.To = tenant + "/" + here.ID
+	switch active := here.Status == "active"; {
+	case active && e.Disabled:
+		in["active"] = false
+	case !active && !e.Disabled:
+		i.notef("it is enabled at Svix; here it is %s, and stays so", here.Status)
+	}
+	now, err := i.put(in, spare, func(body io.Reader) ([]byte, error) {
+		return bodyOf(m.to.PatchWebhookWithBodyWithResponse(ctx, tenant, here.ID, jsonType, body))
+	})
+	if err != nil {
+		return i.refuse(err)
+	}
+	i.came(was, now)
+	return m.secret(ctx, i, tenant, here.ID, secret.Key)
+}
+
+// profileOfSvix is how deliveries look on the wire as they do with Svix.
+const profileOfSvix = "svix"
+
+// fields are what a webhook has of the endpoint, but for what is read apart.
+func (e *svixEndpoint) fields(uid string) fields {
+	types := e.FilterTypes
+	if types == nil {
+		types = e.EventTypes
+	}
+	list := func(of []string) []string { return append([]string{}, of...) }
+	return fields{"url": e.URL, "description": e.Description, "uid": uid, "event_types": list(types), "channels": list(e.Channels),
+		"metadata": orNone(e.Metadata), "rate_limit": rateOf(e.RateLimit, e.ThrottleRate)}
+}
+
+// webhookOf finds the webhook of an endpoint, nil if there is none, and the uid it is to have.
+func (m *svixImport) webhookOf(ctx context.Context, tenant string, e *svixEndpoint) (was []byte, uid string, err error) {
+	bare := strings.TrimPrefix(e.ID, "ep_")
+	uid = bare
+	if mayBeUID(e.UID) {
+		uid = e.UID
+	}
+	was, err = ifThere(m.to.GetWebhookWithResponse(ctx, tenant, uid))
+	if was == nil && err == nil && uid != bare { // it had no uid when it was imported
+		was, err = ifThere(m.to.GetWebhookWithResponse(ctx, tenant, bare))
+	}
+	return was, uid, err
+}
+
+// mayBeUID reports whether a webhook may have Svix's uid of an endpoint: it must not look like an id.
+func mayBeUID(uid string) bool {
+	return uid != "" && uid != "." && uid != ".." && uid != "new" && !strings.HasPrefix(uid, "ep_") && !strings.HasPrefix(uid, "wh_")
+}
+
+// headersOf are the headers that the webhook is to have. A value that Svix does not show stays as it is here.
+func headersOf(i *imported, headers *svixHeaders, here map[string]string) map[string]string {
+	all := maps.Clone(orNone(headers.Headers))
+	for _, name := range headers.Sensitive {
+		kept := false
+		for has, masked := range here {
+			if strings.EqualFold(has, name) {
+				all[has], kept = masked, true
+			}
+		}
+		if !kept {
+			i.notef("header %s: Svix does not show its value, set it by hand", name)
+		}
+	}
+	return all
+}
+
+// secret makes Svix's secret the one that signs here. The one before signs too for a day, as at Svix.
+func (m *svixImport) secret(ctx context.Context, i *imported, tenant, id, key string) error {
+	_, err := m.to.RotateWebhookSecretWithResponse(ctx, tenant, id, client.RotateInput{Secret: &key})
+	if refused, ok := errors.AsType[*client.Error](err); ok && refused.Status == http.StatusUnprocessableEntity &&
+		slices.Equal(refused.Errors, []client.FieldError{{Field: "secret", Message: "is the one in use already"}}) {
+		return nil
+	}
+	if err != nil {
+		return i.refuse(fmt.Errorf("the secret: %w", err))
+	}
+	i.Result = importUpdated
+	return nil
+}
+
+// noteTransformation notes that an endpoint has a transformation. A server that knows none has none.
+func (m *svixImport) noteTransformation(ctx context.Context, i *imported, path string) error {
+	var transformation struct {
+		Enabled bool `json:"enabled"`
+	}
+	err := m.from.get(ctx, path+"/transformation", nil, &transformation)
+	if _, ok := errors.AsType[*svixError](err); err != nil && !ok {
+		return err
+	}
+	if err == nil && transformation.Enabled {
+		i.notef("transformation: payloads are sent as they are published")
+	}
+	return nil
+}
