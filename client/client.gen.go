@@ -621,7 +621,7 @@ type PortalLink struct {
 	Name      string    `json:"name"`
 	Role      string    `json:"role"`
 
-	// Token Calls /v1 as a key does, with the link's role, within its tenant. It is shown this once.
+	// Token Calls /v1 and /svix as a key does, with the link's role, within its tenant. It is shown this once.
 	Token string `json:"token"`
 
 	// URL Opens the portal, once, within five minutes. It is shown this once.
