@@ -43,7 +43,7 @@ func (v *visit) overview() (err error) {
 	if body.Database = time.Since(begun).Round(time.Millisecond); v.frozen {
 		body.Database = 0
 	}
-	if body.Chart, err = v.chart(func(q hooks.StatQuery) (hooks.Stats, error) { return v.Hooks.AllStats(ctx, "", q) }); err != nil {
+	if body.Chart, err = v.chart(func(q hooks.StatQuery) (hooks.Stats, error) { return v.Hooks.AllStats(ctx, q) }); err != nil {
 		return err
 	}
 	if err := v.trouble(&body); err != nil {
