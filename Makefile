@@ -15,12 +15,17 @@ WORKFLOWCHECK_VERSION := v0.6.0
 OAPI_CODEGEN_VERSION  := v2.8.2
 HELM_VERSION          := v4.3.2
 PROMTOOL_VERSION      := v0.316.0
+ACTIONLINT_VERSION    := v1.7.12
+# The newest that the Go of go.mod builds.
+GORELEASER_VERSION    := v2.15.0
 TOOLS         := $(CURDIR)/.cache/bin
 GOLANGCI      := $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION)
 WORKFLOWCHECK := $(TOOLS)/workflowcheck-$(WORKFLOWCHECK_VERSION)
 OAPI_CODEGEN  := $(TOOLS)/oapi-codegen-$(OAPI_CODEGEN_VERSION)
 HELM          := $(TOOLS)/helm-$(HELM_VERSION)
 PROMTOOL      := $(TOOLS)/promtool-$(PROMTOOL_VERSION)
+ACTIONLINT    := $(TOOLS)/actionlint-$(ACTIONLINT_VERSION)
+GORELEASER    := $(TOOLS)/goreleaser-$(GORELEASER_VERSION)
 
 # One PostgreSQL for whatever is run through it. It is thrown away, so it need not survive a crash of the machine.
 PGTEST := go run ./test/pgtest/cmd/pgtest -fast --
@@ -34,7 +39,7 @@ export GOFLAGS := $(GOFLAGS) -buildvcs=false
 
 .PHONY: help
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: build ## build and run everything in one process: posthorn dev
@@ -67,7 +72,16 @@ test-observe:
 .PHONY: check-deploy
 check-deploy: $(HELM) $(PROMTOOL) ## check the dashboards, alerts, Helm chart and Compose file (builds helm and promtool)
 	cd deploy/prometheus && $(PROMTOOL) check rules --lint=all posthorn.rules.yaml && $(PROMTOOL) test rules posthorn.rules.test.yaml
-	cd test/deploy && go vet ./... && HELM=$(HELM) go test ./...
+	cd test/deploy && go vet ./... && HELM=$(HELM) go test ./observe ./chart ./compose
+
+.PHONY: check-image
+check-image: ## build the image's contents without a container engine and run them as its user (needs root, for chroot)
+	cd test/deploy && go test -count 1 ./chroot
+
+.PHONY: check-release
+check-release: $(GORELEASER) ## check the configuration of releases and build the lean program as a release does (builds goreleaser)
+	$(GORELEASER) check
+	$(GORELEASER) build --snapshot --clean --single-target --id lean
 
 .PHONY: chart-schemas
 chart-schemas: ## write the schemas of Kubernetes' kinds that check-deploy judges the chart by
@@ -133,6 +147,10 @@ lint-extra: $(NODE_TOOLS)/node_modules ## check the OpenAPI document with redocl
 $(NODE_TOOLS)/node_modules:
 	npm install --no-audit --no-fund --ignore-scripts --prefix $(NODE_TOOLS) @redocly/cli@$(REDOCLY_VERSION) @stoplight/spectral-cli@$(SPECTRAL_VERSION)
 
+.PHONY: lint-workflow-files
+lint-workflow-files: $(ACTIONLINT) ## check .github/workflows (builds actionlint)
+	$(ACTIONLINT)
+
 .PHONY: lint-format
 lint-format:
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "not formatted:" $$unformatted >&2; exit 1; fi
@@ -173,6 +191,14 @@ $(PROMTOOL):
 	GOBIN=$(TOOLS) go install -tags remove_all_sd github.com/prometheus/prometheus/cmd/promtool@$(PROMTOOL_VERSION)
 	mv $(TOOLS)/promtool $@
 
+$(ACTIONLINT):
+	GOBIN=$(TOOLS) go install github.com/rhysd/actionlint/cmd/actionlint@$(ACTIONLINT_VERSION)
+	mv $(TOOLS)/actionlint $@
+
+$(GORELEASER):
+	GOBIN=$(TOOLS) go install github.com/goreleaser/goreleaser/v2@$(GORELEASER_VERSION)
+	mv $(TOOLS)/goreleaser $@
+
 $(OAPI_CODEGEN):
 	GOBIN=$(TOOLS) go install github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen@$(OAPI_CODEGEN_VERSION)
 	mv $(TOOLS)/oapi-codegen $@
@@ -183,4 +209,4 @@ histories: ## run the stories whose histories the replay tests replay, and keep 
 
 .PHONY: clean
 clean: ## remove what was built; keeps ./data
-	rm -rf bin .cache
+	rm -rf bin dist .cache
