@@ -119,8 +119,12 @@ func (s *server) putEventType(ctx context.Context, in *putEventType) (*answer[Ev
 	if err != nil {
 		return nil, err
 	}
-	t, err := s.Hooks.PutEventType(ctx, models.EventType{Name: in.Name, Description: in.Body.Description,
-		Schema: text(in.Body.Schema), Example: text(in.Body.Example), Deprecated: in.Body.Deprecated}, wrong...)
+	t, err := s.Hooks.EventType(ctx, "", in.Name)
+	if refused, ok := errors.AsType[*hooks.Error](err); err != nil && (!ok || refused.Code != hooks.NotFound) {
+		return nil, err
+	}
+	t, err = s.Hooks.PutEventType(ctx, models.EventType{Name: in.Name, Title: t.Title, Category: t.Category, Documentation: t.Documentation,
+		Description: in.Body.Description, Schema: text(in.Body.Schema), Example: text(in.Body.Example), Deprecated: in.Body.Deprecated}, wrong...)
 	if err != nil {
 		return nil, err
 	}

@@ -101,7 +101,7 @@ func (s *server) importTypes(c *gin.Context) error {
 	}
 	types := make([]models.EventType, len(read))
 	for i, t := range read {
-		types[i] = models.EventType{Name: t.Name, Description: t.Description, Schema: text(t.Schema), Example: text(t.Example), Deprecated: t.Deprecated}
+		types[i] = models.EventType{Name: t.Name, Category: t.Category, Description: t.Description, Schema: text(t.Schema), Example: text(t.Example), Deprecated: t.Deprecated}
 	}
 	changes, err := s.Hooks.ImportEventTypes(c.Request.Context(), types, o, wrong...)
 	if err != nil {

@@ -67,6 +67,14 @@ func TestBothAPIsSeeTheSame(t *testing.T) {
 	require.Equal(t, []any{"order.2", []any{"eu"}, []any{"small"}, map[string]any{"n": 2.0}}, []any{second["eventId"], second["channels"], second["tags"], second["payload"]})
 	admin.ok(409, "POST", api+"/app/shop-2/msg", `{"eventType":"order.created","payload":{},"eventId":"order.2"}`)
 
+	// Event types are the same, and /v1 leaves alone what it cannot set.
+	admin.ok(201, "POST", api+"/event-type", `{"name":"user.made","description":"A user","groupName":"users"}`)
+	require.Equal(t, "users", admin.ok(200, "PUT", "/v1/event-types/user.made", `{"description":"Somebody"}`)["category"])
+	kept := admin.ok(200, "GET", api+"/event-type/user.made", "")
+	require.Equal(t, []any{"Somebody", "users"}, []any{kept["description"], kept["groupName"]})
+	w := admin.call("GET", "/v1/openapi/event-types", "")
+	require.Equal(t, []any{}, admin.ok(200, "POST", "/v1/openapi/event-types", w.Body.String())["updated"], "a document has the group too")
+
 	// Deliveries, recoveries and statistics are the same.
 	for _, d := range c.Deliveries(tenant, "evt_"+strings.TrimPrefix(text(msg, "id"), "msg_")) {
 		if d.WebhookID == "wh_"+strings.TrimPrefix(text(ep, "id"), "ep_") {

@@ -56,7 +56,7 @@ func importOpenAPI(q *systems.Request) error {
 	}
 	types := make([]models.EventType, len(read))
 	for i, t := range read {
-		types[i] = models.EventType{Name: t.Name, Description: t.Description, Schema: written(t.Schema), Example: written(t.Example), Deprecated: t.Deprecated}
+		types[i] = models.EventType{Name: t.Name, Category: t.Category, Description: t.Description, Schema: written(t.Schema), Example: written(t.Example), Deprecated: t.Deprecated}
 	}
 	dry := flag(q, "dryRun", false)
 	changes, err := q.API.Hooks.ImportEventTypes(q.Ctx(), types, hooks.TypeImport{Replace: flag(q, "replaceAll", false), DryRun: dry}, wrong...)
@@ -69,7 +69,8 @@ func importOpenAPI(q *systems.Request) error {
 	for i := range types {
 		if t := &types[i]; dry && slices.Contains(modified, t.Name) {
 			shown := eventTypeOf(t, true)
-			toModify = append(toModify, importedType{Name: shown.Name, Description: shown.Description, Schemas: shown.Schemas, Deprecated: shown.Deprecated})
+			toModify = append(toModify, importedType{Name: shown.Name, Description: shown.Description, Schemas: shown.Schemas, Deprecated: shown.Deprecated,
+				GroupName: shown.GroupName})
 		}
 	}
 	type data struct {

@@ -21,7 +21,7 @@ func eventTypeFields(named, required bool) []systems.Field {
 		{Name: "archived", Kind: systems.Flag},
 		{Name: "featureFlag"},
 		{Name: "featureFlags", Kind: systems.Names},
-		{Name: "groupName"},
+		{Name: "groupName", Nullable: true},
 		{Name: "createdAt", ReadOnly: true},
 		{Name: "updatedAt", ReadOnly: true},
 	}
@@ -65,7 +65,7 @@ type eventType struct {
 }
 
 func eventTypeOf(t *models.EventType, whole bool) eventType {
-	v := eventType{Name: t.Name, Description: t.Description, Deprecated: t.Deprecated, CreatedAt: t.CreatedAt.UTC(), UpdatedAt: t.UpdatedAt.UTC()}
+	v := eventType{Name: t.Name, Description: t.Description, Deprecated: t.Deprecated, GroupName: orNil(t.Category), CreatedAt: t.CreatedAt.UTC(), UpdatedAt: t.UpdatedAt.UTC()}
 	if whole && t.Schema != "" {
 		v.Schemas = map[string]json.RawMessage{schemaVersion: json.RawMessage(t.Schema)}
 	}
@@ -113,6 +113,9 @@ func readEventType(q *systems.Request, t *models.EventType, whole bool) error {
 func typeFrom(q *systems.Request, in systems.Values, prefix string, t *models.EventType, whole bool) error {
 	if text := in.Text("description"); text != nil {
 		t.Description = *text
+	}
+	if group := in.Text("groupName"); group != nil || whole || in.IsNull("groupName") {
+		t.Category = in.String("groupName")
 	}
 	if deprecated := in.Flag("deprecated"); deprecated != nil || whole {
 		t.Deprecated = deprecated != nil && *deprecated

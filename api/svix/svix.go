@@ -35,7 +35,7 @@ func API(o systems.Options) *systems.API {
 		Repeats:      true,
 		Invalid:      http.StatusUnprocessableEntity,
 		Fields: map[string]string{"event_types": "filterTypes", "rate_limit": "rateLimit", "type": "eventType", "data": "payload",
-			"schema": "schemas", "overlap": "gracePeriodSeconds", "after": "iterator", "external_id": "eventId", "expires_in": "expiry",
+			"schema": "schemas", "overlap": "gracePeriodSeconds", "after": "iterator", "external_id": "eventId", "category": "groupName", "expires_in": "expiry",
 			"statuses": "status"},
 		Tokens: true,
 		CORS:   true,

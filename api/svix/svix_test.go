@@ -570,6 +570,9 @@ func TestEventTypes(t *testing.T) {
 	require.Nil(t, admin.ok(200, "PATCH", api+"/event-type/user.made", `{"schemas":null}`)["schemas"])
 	whole := admin.ok(200, "PUT", api+"/event-type/user.made", `{"description":"All"}`)
 	require.Equal(t, []any{false, "All", nil}, []any{whole["deprecated"], whole["description"], whole["schemas"]})
+	require.Equal(t, "users", admin.ok(200, "PATCH", api+"/event-type/user.made", `{"groupName":"users"}`)["groupName"])
+	require.Equal(t, "users", admin.ok(200, "PATCH", api+"/event-type/user.made", `{"description":"All"}`)["groupName"])
+	require.Nil(t, admin.ok(200, "PATCH", api+"/event-type/user.made", `{"groupName":null}`)["groupName"])
 	admin.ok(201, "PUT", api+"/event-type/user.gone", `{"description":"","schemas":{"1":{"type":"object"}}}`)
 	require.Contains(t, ids(c.ok(200, "GET", api+"/event-type?include_archived=true", "")), "user.gone")
 	for query, shown := range map[string]bool{"": false, "?with_content=true": true} {
@@ -580,14 +583,14 @@ func TestEventTypes(t *testing.T) {
 		}
 	}
 	for body, status := range map[string]int{
-		`{"name":"a","description":"","schemas":{"2":{}}}`:                 501,
-		`{"name":"a","description":"","schemas":{"1":{},"2":{}}}`:          501,
-		`{"name":"a","description":"","archived":true}`:                    501,
-		`{"name":"a","description":"","featureFlag":"f"}`:                  501,
-		`{"name":"a","description":"","groupName":"g"}`:                    501,
-		`{"name":"a","description":"","schemas":{"1":{"type":"nothing"}}}`: 422,
-		`{"name":"a b","description":""}`:                                  422,
-		`{"name":"a"}`:                                                     422,
+		`{"name":"a","description":"","schemas":{"2":{}}}`:                             501,
+		`{"name":"a","description":"","schemas":{"1":{},"2":{}}}`:                      501,
+		`{"name":"a","description":"","archived":true}`:                                501,
+		`{"name":"a","description":"","featureFlag":"f"}`:                              501,
+		`{"name":"a","description":"","groupName":"` + strings.Repeat("g", 257) + `"}`: 422,
+		`{"name":"a","description":"","schemas":{"1":{"type":"nothing"}}}`:             422,
+		`{"name":"a b","description":""}`:                                              422,
+		`{"name":"a"}`:                                                                 422,
 	} {
 		admin.ok(status, "POST", api+"/event-type", body)
 	}

@@ -13,7 +13,7 @@ import (
 // nothing that a client relies on is dropped in silence. To lift one, take it out here and map it.
 var unkept = map[string][]string{
 	ofApplication: {"rateLimit"},
-	ofEventType:   {"archived", "featureFlag", "featureFlags", "groupName"},
+	ofEventType:   {"archived", "featureFlag", "featureFlags"},
 	ofMessage:     {"deliverAt"},
 	ofAccess:      {"featureFlags"},
 	ofExpiry:      {"expiry", "sessionIds"},

@@ -16,6 +16,9 @@ import (
 // eventTypeName is what an event type may be called.
 var eventTypeName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
 
+// maxCategory is the most characters of what a type's category is called.
+const maxCategory = 256
+
 // eventType is the schema of an event type, compiled when it is first needed.
 type eventType struct {
 	text   string // "" = none
@@ -85,6 +88,7 @@ func (s *Service) PutEventType(ctx context.Context, t models.EventType, wrong ..
 		p.addf("name", "names that begin with %q are Posthorn's own", models.OperationalPrefix)
 	}
 	checkLength(&p, "description", t.Description, 2000)
+	checkLength(&p, "category", t.Category, maxCategory)
 	if t.Schema != "" {
 		schema, err := checkSchema(ctx, &p, t.Schema)
 		if err == nil && schema != nil && t.Example != "" {

@@ -17,7 +17,7 @@ const MaxImport = 1000
 type TypeImport struct {
 	Replace bool // also delete the shared types that are not among them, if no webhook names them
 	DryRun  bool // change nothing, and say what would change
-	Partial bool // the types have no title, category, documentation and example: those of the stored ones stay
+	Partial bool // the types have no title, documentation and example: those of the stored ones stay
 }
 
 // ImportEventTypes puts types that all tenants share, all of them or none. Posthorn's own are passed over. wrong is what the
@@ -44,7 +44,7 @@ func (s *Service) ImportEventTypes(ctx context.Context, types []models.EventType
 	for i := range types {
 		t := &types[i]
 		if stored := was[t.Name]; o.Partial {
-			t.Title, t.Category, t.Documentation, t.Example = stored.Title, stored.Category, stored.Documentation, stored.Example
+			t.Title, t.Documentation, t.Example = stored.Title, stored.Documentation, stored.Example
 		}
 		if err := s.checkType(ctx, &p, t); err != nil {
 			if ctx.Err() != nil {
@@ -78,6 +78,7 @@ func (s *Service) checkType(ctx context.Context, p *problems, t *models.EventTyp
 		own.addf("", "the name must be 1 to 128 letters, digits, dots, dashes or underscores, and begin with a letter or digit")
 	}
 	checkLength(&own, "description", t.Description, 2000)
+	checkLength(&own, "category", t.Category, maxCategory)
 	if t.Schema != "" {
 		schema, err := checkSchema(ctx, &own, t.Schema)
 		if err == nil && schema != nil && t.Example != "" {
