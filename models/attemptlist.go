@@ -34,6 +34,10 @@ type ListedAttempt struct {
 	Outcome            Outcome
 }
 
+// attemptsApart is how far the time in an attempt's id may be from its started_at: the id is made by a worker, when the POST has
+// ended. Ids find the rows of a time window in the order of the list, and started_at decides.
+const attemptsApart = time.Hour
+
 const outcomeColumn = `CASE WHEN a.error = '' THEN 'received' WHEN d.status = 'pending' AND a.number = d.attempts THEN 'repeating' ELSE 'failed' END`
 
 // ListAttempts lists a tenant's attempts of one webhook or of one event, newest first, or the other way.
@@ -55,10 +59,12 @@ func (s *Store) ListAttempts(ctx context.Context, tenant string, f AttemptFilter
 	}
 	q = withLabels(q, "d.tenant", "d.event_id", f.Channel, f.Tag)
 	if !f.Since.IsZero() {
-		q = q.Where("a.started_at >= ?", Bound(f.Since))
+		since := Bound(f.Since)
+		q = q.Where("a.id >= ? AND a.started_at >= ?", IDBefore(PrefixAttempt, since.Add(-attemptsApart)), since)
 	}
 	if !f.Until.IsZero() {
-		q = q.Where("a.started_at < ?", Bound(f.Until))
+		until := Bound(f.Until)
+		q = q.Where("a.id < ? AND a.started_at < ?", IDBefore(PrefixAttempt, until.Add(attemptsApart)), until)
 	}
 	class := ""
 	if f.StatusClass != nil {

@@ -304,6 +304,10 @@ func TestQueriesUseIndexes(t *testing.T) {
 			_, _, err := tx.ListAttempts(ctx, w.Tenant, models.AttemptFilter{WebhookID: w.ID}, models.Page{Limit: 50, Reverse: true})
 			return err
 		}},
+		{"attempts of a webhook since a moment ago", 5, func(ctx context.Context, tx *models.Store) error {
+			_, _, err := tx.ListAttempts(ctx, w.Tenant, models.AttemptFilter{WebhookID: w.ID, Since: s.Now()}, page)
+			return err
+		}},
 		{"what is pending of a webhook", 2 * 20, func(ctx context.Context, tx *models.Store) error {
 			untried, tried, err := tx.CountPending(ctx, w.Tenant, w.ID, time.Unix(0, 0), s.Now(), 15)
 			require.Equal(t, int64(15), untried+tried)
