@@ -98,7 +98,7 @@ func TestDeletedThings(t *testing.T) {
 	require.Empty(t, receiver.Take())
 	row := rows(c.ok(200, "GET", app+"/msg/"+waiting+"/endpoint?expanded_statuses=true", ""))[0]
 	require.Equal(t, []any{ep, 4.0, "canceled"}, []any{row["id"], row["status"], row["statusText"]})
-	require.Equal(t, 0.0, rows(c.ok(200, "GET", app+"/msg/"+waiting+"/endpoint", ""))[0]["status"], "clients that do not know of it get success, as in Svix")
+	require.InDelta(t, 0, rows(c.ok(200, "GET", app+"/msg/"+waiting+"/endpoint", ""))[0]["status"], 0, "clients that do not know of it get success, as in Svix")
 	require.Empty(t, ids(c.ok(200, "GET", app+"/msg/"+later+"/endpoint", "")))
 	c.ok(404, "POST", app+"/msg/"+waiting+"/endpoint/"+ep+"/resend", "")
 
@@ -233,6 +233,6 @@ func TestNamesInPaths(t *testing.T) {
 		require.Equal(t, name, c.ok(200, "GET", app+"/endpoint/"+url.PathEscape(name)+"/", "")["uid"])
 		c.ok(202, "POST", app+"/msg", `{"eventType":"order.created","payload":{},"eventId":"`+name+`"}`)
 		require.Equal(t, name, c.ok(200, "GET", app+"/msg/"+name, "")["eventId"])
-		require.Len(t, ids(c.ok(200, "GET", app+"/attempt/msg/"+name, "")), 0)
+		require.Empty(t, ids(c.ok(200, "GET", app+"/attempt/msg/"+name, "")))
 	}
 }

@@ -252,7 +252,7 @@ func TestTheOfficialClientUsesNames(t *testing.T) {
 	require.Equal(t, 404, status(err))
 	_, err = mine.Application.List(ctx, nil)
 	require.Equal(t, 403, status(err))
-	dashboard, err := svix.Authentication.DashboardAccess(ctx, app, nil)
+	dashboard, err := svix.Authentication.DashboardAccess(ctx, app, nil) //nolint:staticcheck // older code calls it
 	require.NoError(t, err)
 	require.NoError(t, mine.Authentication.Logout(ctx, nil))
 	_, err = mine.Endpoint.List(ctx, app, nil)

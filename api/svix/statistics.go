@@ -78,8 +78,9 @@ const (
 
 // usageOf is what a task about usage is about.
 type usageOf struct {
-	Since, Until time.Time
-	Apps         []string `json:",omitempty"` // slugs; empty = all
+	Since time.Time `json:"since"`
+	Until time.Time `json:"until"`
+	Apps  []string  `json:"apps,omitempty"` // slugs; empty = all
 }
 
 // usage answers with a task that tells how many attempts were made in each application.

@@ -55,16 +55,17 @@ type task struct {
 }
 
 func taskOf(r *models.Recovery) task {
-	t := task{ID: prefixTask + strings.TrimPrefix(r.ID, models.PrefixRecovery), Status: taskFailed, Task: taskRecover, UpdatedAt: r.CreatedAt.UTC(),
+	t := task{ID: prefixTask + strings.TrimPrefix(r.ID, models.PrefixRecovery), Status: taskRunning, Task: taskRecover, UpdatedAt: r.CreatedAt.UTC(),
 		Data: map[string]any{"released": r.Released, "skipped": r.Skipped, "delivered": r.Delivered, "failed": r.Failed}}
 	if r.Total != models.TotalUnknown {
 		t.Data["total"] = r.Total
 	}
 	switch r.Status {
 	case models.RecoveryRunning:
-		t.Status = taskRunning
 	case models.RecoveryDone:
 		t.Status = taskFinished
+	case models.RecoveryCanceled, models.RecoveryStopped:
+		t.Status = taskFailed
 	}
 	switch {
 	case r.Missed && len(r.Statuses) == 0:
@@ -140,9 +141,7 @@ func startRecovery(q *systems.Request, r hooks.RecoveryRequest) error {
 	if err != nil {
 		return err
 	}
-	t := taskOf(&recovery)
-	t.Status = taskRunning
-	q.PureJSON(http.StatusAccepted, t)
+	q.PureJSON(http.StatusAccepted, taskOf(&recovery))
 	return nil
 }
 
