@@ -14,7 +14,7 @@ import (
 
 // TypeDocument is an OpenAPI document whose webhooks are event types, as far as it is read.
 type TypeDocument struct {
-	_ struct{} `additionalProperties:"true"` //nolint:revive // huma's way to say it of the schema
+	_ struct{} `additionalProperties:"true"`
 
 	OpenAPI    string         `json:"openapi" doc:"3.1 or 3.2." example:"3.1.0"`
 	Webhooks   map[string]any `json:"webhooks" doc:"A path item for each event type, by its name; the body of its post is what receivers get." example:"{\"order.created\":{\"post\":{\"description\":\"An order has been placed.\"}}}"`

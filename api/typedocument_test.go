@@ -38,7 +38,7 @@ func TestEventTypesAsADocument(t *testing.T) {
 	require.Equal(t, []any{"user.created"}, e.asAdmin("POST "+typesRoute, changed).is(http.StatusOK).json()["updated"])
 	is := e.asAdmin("GET /v1/event-types/user.created", "")
 	require.Equal(t, "Somebody", is.text("description"))
-	require.Equal(t, `{"$defs":{"n":{"type":"integer"}},"properties":{"n":{"$ref":"#/$defs/n"}}}`, rawMember(t, is.body, "schema"), "as it was put")
+	require.Equal(t, `{"$defs":{"n":{"type":"integer"}},"properties":{"n":{"$ref":"#/$defs/n"}}}`, rawMember(t, is.body, "schema"), "as it was put") //nolint:testifylint // byte for byte
 	e.call("POST /v1/tenants/acme/events", `{"type":"user.created","data":{"n":"x"}}`).is(http.StatusUnprocessableEntity)
 }
 

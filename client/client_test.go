@@ -101,11 +101,14 @@ func TestClientTellsWhatIsNoPosthorn(t *testing.T) {
 		answer func(http.ResponseWriter)
 		want   client.Error
 	}{
-		"a page":  {func(w http.ResponseWriter) { _, _ = io.WriteString(w, "<html>") }, client.Error{Status: 200, Title: "OK"}},
-		"a proxy": {func(w http.ResponseWriter) { w.Header().Set("Retry-After", "7"); w.WriteHeader(503) }, client.Error{Status: 503, Title: "Service Unavailable", RetryAfter: 7 * time.Second}},
+		"a page": {func(w http.ResponseWriter) { _, _ = io.WriteString(w, "<html>") }, client.Error{Status: 200, Title: "OK"}},
+		"a proxy": {func(w http.ResponseWriter) {
+			w.Header().Set("Retry-After", "7")
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}, client.Error{Status: 503, Title: "Service Unavailable", RetryAfter: 7 * time.Second}},
 		"not a problem": {func(w http.ResponseWriter) {
 			w.Header().Set("Content-Type", "application/problem+json")
-			w.WriteHeader(500)
+			w.WriteHeader(http.StatusInternalServerError)
 			_, _ = io.WriteString(w, "<")
 		}, client.Error{Status: 500, Title: "Internal Server Error"}},
 	} {

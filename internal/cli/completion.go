@@ -14,7 +14,7 @@ type CompletionCommand struct {
 }
 
 // Help has the examples.
-func (CompletionCommand) Help() string {
+func (*CompletionCommand) Help() string {
 	return `Examples:
   source <(posthorn completion bash)
   posthorn completion zsh >"${fpath[1]}/_posthorn"

@@ -27,7 +27,7 @@ type DeliveriesListCommand struct {
 }
 
 // Help has the examples.
-func (DeliveriesListCommand) Help() string {
+func (*DeliveriesListCommand) Help() string {
 	return `Examples:
   posthorn deliveries list --status failed --since 24h
   posthorn deliveries list --webhook wh_0198c0de-0000-7000-8000-000000000002 -o json`
@@ -64,7 +64,7 @@ func (c *OneDelivery) show(env Environment, answer []byte, err error) error {
 type DeliveriesGetCommand struct{ OneDelivery }
 
 // Help has the examples.
-func (DeliveriesGetCommand) Help() string {
+func (*DeliveriesGetCommand) Help() string {
 	return `Examples:
   posthorn deliveries get dlv_0198c0de-0000-7000-8000-000000000005
   posthorn deliveries get dlv_0198c0de-0000-7000-8000-000000000005 -o json | jq '.attempts[-1].response_body'`
@@ -82,7 +82,7 @@ func (c *DeliveriesGetCommand) Run(ctx context.Context, env Environment) error {
 type DeliveriesRetryCommand struct{ OneDelivery }
 
 // Help has the examples.
-func (DeliveriesRetryCommand) Help() string {
+func (*DeliveriesRetryCommand) Help() string {
 	return `A pending one does not wait for its next attempt; a finished or held one begins its schedule again.
 
 Example:
@@ -101,7 +101,7 @@ func (c *DeliveriesRetryCommand) Run(ctx context.Context, env Environment) error
 type DeliveriesCancelCommand struct{ OneDelivery }
 
 // Help has the examples.
-func (DeliveriesCancelCommand) Help() string {
+func (*DeliveriesCancelCommand) Help() string {
 	return `Example:
   posthorn deliveries cancel dlv_0198c0de-0000-7000-8000-000000000005`
 }

@@ -35,7 +35,7 @@ type EventsSendCommand struct {
 }
 
 // Help has the examples.
-func (EventsSendCommand) Help() string {
+func (*EventsSendCommand) Help() string {
 	return `Examples:
   posthorn events send order.created '{"order":"A-1001"}'
   posthorn events send order.created @order.json --id order-A-1001
@@ -89,7 +89,7 @@ type EventsListCommand struct {
 }
 
 // Help has the examples.
-func (EventsListCommand) Help() string {
+func (*EventsListCommand) Help() string {
 	return `Examples:
   posthorn events list --since 1h
   posthorn events list --type order.created --limit 1000 -o json | jq -r '.data[].id'
@@ -132,7 +132,7 @@ type EventsGetCommand struct {
 }
 
 // Help has the examples.
-func (EventsGetCommand) Help() string {
+func (*EventsGetCommand) Help() string {
 	return `Examples:
   posthorn events get evt_0198c0de-0000-7000-8000-000000000004
   posthorn events get order-A-1001 -o json | jq .data`
@@ -175,7 +175,7 @@ type EventsReplayCommand struct {
 }
 
 // Help has the examples.
-func (EventsReplayCommand) Help() string {
+func (*EventsReplayCommand) Help() string {
 	return `It also goes to webhooks that did not exist when it was accepted. What is pending is left alone.
 To more than 100 webhooks it is sent in the background, by a recovery.
 

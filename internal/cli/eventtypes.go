@@ -25,7 +25,7 @@ type EventTypesListCommand struct {
 }
 
 // Help has the examples.
-func (EventTypesListCommand) Help() string {
+func (*EventTypesListCommand) Help() string {
 	return `Example:
   posthorn event-types list --limit 1000 -o json | jq -r '.data[].name'`
 }
@@ -72,7 +72,7 @@ func (c *OneEventType) show(env Environment, answer []byte, err error) error {
 type EventTypesGetCommand struct{ OneEventType }
 
 // Help has the examples.
-func (EventTypesGetCommand) Help() string {
+func (*EventTypesGetCommand) Help() string {
 	return `Example:
   posthorn event-types get order.created -o json | jq .schema`
 }
@@ -95,7 +95,7 @@ type EventTypesPutCommand struct {
 }
 
 // Help has the examples.
-func (EventTypesPutCommand) Help() string {
+func (*EventTypesPutCommand) Help() string {
 	return `What is left out becomes empty.
 
 Example:
@@ -123,7 +123,7 @@ func (c *EventTypesPutCommand) Run(ctx context.Context, env Environment) error {
 type EventTypesDeleteCommand struct{ OneEventType }
 
 // Help has the examples.
-func (EventTypesDeleteCommand) Help() string {
+func (*EventTypesDeleteCommand) Help() string {
 	return `Webhooks that are registered for it stay; they get no more of it.
 
 Example:
@@ -142,7 +142,7 @@ func (c *EventTypesDeleteCommand) Run(ctx context.Context, env Environment) erro
 type EventTypesExportCommand struct{ Remote }
 
 // Help has the examples.
-func (EventTypesExportCommand) Help() string {
+func (*EventTypesExportCommand) Help() string {
 	return `With an admin key the types that all tenants share, with a tenant's key what it can publish.
 
 Example:
@@ -170,7 +170,7 @@ type EventTypesImportCommand struct {
 }
 
 // Help has the examples.
-func (EventTypesImportCommand) Help() string {
+func (*EventTypesImportCommand) Help() string {
 	return `Examples:
   posthorn event-types import @event-types.json --dry-run --replace
   curl -s https://shop.example/openapi.json | posthorn event-types import -`

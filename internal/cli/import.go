@@ -26,7 +26,7 @@ type ImportSvixCommand struct {
 }
 
 // Help has the examples.
-func (ImportSvixCommand) Help() string {
+func (*ImportSvixCommand) Help() string {
 	return `It reads from Svix and changes nothing there. --key must be an admin key of Posthorn's. Run again, it brings up to date
 what has changed at Svix since. Nothing that Svix does not have is deleted.
 

@@ -69,16 +69,16 @@ func TestImportFromOurOwnSvix(t *testing.T) {
 	there.EventTypes("user.created")
 	_, err := there.Hooks.UpdateTenant(t.Context(), tenantID(t, there, "demo"), hooks.TenantChange{Name: new("Demo Ltd")})
 	require.NoError(t, err)
-	make := func(c hooks.WebhookChange) models.Webhook {
+	create := func(c hooks.WebhookChange) models.Webhook {
 		w, _, err := there.Hooks.CreateWebhook(t.Context(), tenantID(t, there, "demo"), c)
 		require.NoError(t, err)
 		return w
 	}
 	const secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-	first := make(hooks.WebhookChange{URL: new("https://shop.example/hooks?a=b"), Profile: "svix", EventTypes: &[]string{"order.created"}, Secret: new(secret),
+	first := create(hooks.WebhookChange{URL: new("https://shop.example/hooks?a=b"), Profile: "svix", EventTypes: &[]string{"order.created"}, Secret: new(secret),
 		Description: new("Shop"), RateLimit: new(7.0), Headers: &map[string]string{"X-Shop": "one", "X-Token": "hidden"}})
-	off := make(hooks.WebhookChange{URL: new("https://shop.example/off"), Profile: "svix", Active: new(false)})
-	standard := make(hooks.WebhookChange{URL: new("https://shop.example/standard")})
+	off := create(hooks.WebhookChange{URL: new("https://shop.example/off"), Profile: "svix", Active: new(false)})
+	standard := create(hooks.WebhookChange{URL: new("https://shop.example/standard")})
 	endpoint := func(w models.Webhook) string { return "app_demo/ep_" + strings.TrimPrefix(w.ID, "wh_") }
 
 	all, err := importSvix(t, into, source+"/svix/", hookstest.AdminKey)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -92,9 +93,9 @@ func (p *printer) row(values ...any) {
 func (p *printer) fields(namesAndValues ...any) {
 	p.flush()
 	p.table = tabwriter.NewWriter(&p.Buffer, 0, 0, 2, ' ', 0)
-	for i := 0; i < len(namesAndValues); i += 2 {
-		if text := cell(namesAndValues[i+1]); text != "-" {
-			_, _ = fmt.Fprintf(p.table, "%v\t%s\n", namesAndValues[i], text)
+	for pair := range slices.Chunk(namesAndValues, 2) {
+		if text := cell(pair[1]); text != "-" {
+			_, _ = fmt.Fprintf(p.table, "%v\t%s\n", pair[0], text)
 		}
 	}
 	p.flush()

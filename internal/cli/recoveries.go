@@ -21,7 +21,7 @@ type RecoveriesListCommand struct {
 }
 
 // Help has the examples.
-func (RecoveriesListCommand) Help() string {
+func (*RecoveriesListCommand) Help() string {
 	return `Examples:
   posthorn recoveries list
   posthorn recoveries list --webhook wh_0198c0de-0000-7000-8000-000000000002 -o json | jq '.data[0].released'`
@@ -67,7 +67,7 @@ func drawRecovery(p *printer, r client.Recovery) {
 type RecoveriesGetCommand struct{ OneRecovery }
 
 // Help has the examples.
-func (RecoveriesGetCommand) Help() string {
+func (*RecoveriesGetCommand) Help() string {
 	return `Example:
   posthorn recoveries get rec_0198c0de-0000-7000-8000-000000000003`
 }
@@ -84,7 +84,7 @@ func (c *RecoveriesGetCommand) Run(ctx context.Context, env Environment) error {
 type RecoveriesCancelCommand struct{ OneRecovery }
 
 // Help has the examples.
-func (RecoveriesCancelCommand) Help() string {
+func (*RecoveriesCancelCommand) Help() string {
 	return `Example:
   posthorn recoveries cancel rec_0198c0de-0000-7000-8000-000000000003`
 }

@@ -115,7 +115,7 @@ func TestAWorkingDayByCommands(t *testing.T) {
 	require.Equal(t, "order-1", sent["id"])
 	event, err := env.Store.Event(t.Context(), "demo", "order-1")
 	require.NoError(t, err)
-	require.Equal(t, data, string(event.Data), "byte for byte")
+	require.Equal(t, data, string(event.Data), "byte for byte") //nolint:testifylint // JSONEq would not see that.
 	require.Contains(t, tenant.run("events", "list", "--since=1h", "--type=order.created"), "order-1")
 	require.Contains(t, tenant.run("events", "list", "--until=1h"), "nothing")
 	shown := tenant.run("events", "get", "order-1")

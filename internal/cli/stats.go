@@ -19,7 +19,7 @@ type StatsCommand struct {
 }
 
 // Help has the examples.
-func (StatsCommand) Help() string {
+func (*StatsCommand) Help() string {
 	return `At most 28 days and 1,500 buckets. Times are UTC, latencies from accept to received.
 
 Examples:

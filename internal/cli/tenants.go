@@ -22,7 +22,7 @@ type TenantsListCommand struct {
 }
 
 // Help has the examples.
-func (TenantsListCommand) Help() string {
+func (*TenantsListCommand) Help() string {
 	return `Example:
   posthorn tenants list --limit 1000 -o json | jq -r '.data[].id'`
 }
@@ -60,7 +60,7 @@ func (c *OneTenant) show(env Environment, answer []byte, err error) error {
 type TenantsGetCommand struct{ OneTenant }
 
 // Help has the examples.
-func (TenantsGetCommand) Help() string {
+func (*TenantsGetCommand) Help() string {
 	return `Example:
   posthorn tenants get acme`
 }
@@ -82,7 +82,7 @@ type TenantsPutCommand struct {
 }
 
 // Help has the examples.
-func (TenantsPutCommand) Help() string {
+func (*TenantsPutCommand) Help() string {
 	return `What is left out becomes empty.
 
 Example:
@@ -111,7 +111,7 @@ type TenantsDeleteCommand struct {
 }
 
 // Help has the examples.
-func (TenantsDeleteCommand) Help() string {
+func (*TenantsDeleteCommand) Help() string {
 	return `Its keys, webhooks, events and deliveries go with it.
 
 Example:

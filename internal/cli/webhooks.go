@@ -37,7 +37,7 @@ type WebhooksListCommand struct {
 }
 
 // Help has the examples.
-func (WebhooksListCommand) Help() string {
+func (*WebhooksListCommand) Help() string {
 	return `Examples:
   posthorn webhooks list --status deactivated
   posthorn webhooks list --event-type order.created -o json | jq -r '.data[].url'`
@@ -102,7 +102,7 @@ func drawWebhook(p *printer, w client.Webhook) {
 type WebhooksGetCommand struct{ OneWebhook }
 
 // Help has the examples.
-func (WebhooksGetCommand) Help() string {
+func (*WebhooksGetCommand) Help() string {
 	return `Example:
   posthorn webhooks get wh_0198c0de-0000-7000-8000-000000000002`
 }
@@ -135,7 +135,7 @@ type WebhooksCreateCommand struct {
 }
 
 // Help has the examples.
-func (WebhooksCreateCommand) Help() string {
+func (*WebhooksCreateCommand) Help() string {
 	return `Examples:
   posthorn webhooks create https://shop.example/hooks
   posthorn webhooks create https://shop.example/hooks --event-type 'order.*' --name Shop --rate-limit 50
@@ -181,7 +181,7 @@ func (c *WebhooksCreateCommand) Run(ctx context.Context, env Environment) error 
 type WebhooksDeleteCommand struct{ OneWebhook }
 
 // Help has the examples.
-func (WebhooksDeleteCommand) Help() string {
+func (*WebhooksDeleteCommand) Help() string {
 	return `Example:
   posthorn webhooks delete wh_0198c0de-0000-7000-8000-000000000002`
 }
@@ -210,7 +210,7 @@ type WebhooksEnableCommand struct {
 }
 
 // Help has the examples.
-func (WebhooksEnableCommand) Help() string {
+func (*WebhooksEnableCommand) Help() string {
 	return `Example:
   posthorn webhooks enable wh_0198c0de-0000-7000-8000-000000000002 --recover`
 }
@@ -230,7 +230,7 @@ type WebhooksDisableCommand struct {
 }
 
 // Help has the examples.
-func (WebhooksDisableCommand) Help() string {
+func (*WebhooksDisableCommand) Help() string {
 	return `Example:
   posthorn webhooks disable wh_0198c0de-0000-7000-8000-000000000002 --reason 'moves to another host'`
 }
@@ -247,7 +247,7 @@ func (c *WebhooksDisableCommand) Run(ctx context.Context, env Environment) error
 type WebhooksPauseCommand struct{ OneWebhook }
 
 // Help has the examples.
-func (WebhooksPauseCommand) Help() string {
+func (*WebhooksPauseCommand) Help() string {
 	return `Example:
   posthorn webhooks pause wh_0198c0de-0000-7000-8000-000000000002`
 }
@@ -264,7 +264,7 @@ func (c *WebhooksPauseCommand) Run(ctx context.Context, env Environment) error {
 type WebhooksResumeCommand struct{ OneWebhook }
 
 // Help has the examples.
-func (WebhooksResumeCommand) Help() string {
+func (*WebhooksResumeCommand) Help() string {
 	return `Example:
   posthorn webhooks resume wh_0198c0de-0000-7000-8000-000000000002`
 }
@@ -284,7 +284,7 @@ type WebhooksTestCommand struct {
 }
 
 // Help has the examples.
-func (WebhooksTestCommand) Help() string {
+func (*WebhooksTestCommand) Help() string {
 	return `Example:
   posthorn webhooks test wh_0198c0de-0000-7000-8000-000000000002 --event-type order.created`
 }
@@ -337,7 +337,7 @@ type WebhooksRecoverCommand struct {
 }
 
 // Help has the examples.
-func (WebhooksRecoverCommand) Help() string {
+func (*WebhooksRecoverCommand) Help() string {
 	return `It runs in the background: posthorn recoveries get shows how far it is.
 
 Examples:
