@@ -23,6 +23,8 @@ func TestSettingsReachTheServer(t *testing.T) {
 	require.Equal(t, 1, dynamicconfig.MatchingNumTaskqueueReadPartitions.Get(c)("default", "queue", queueType))
 	require.Equal(t, 1, dynamicconfig.MatchingNumTaskqueueWritePartitions.Get(c)("default", "queue", queueType))
 	require.True(t, dynamicconfig.EnableEagerWorkflowStart.Get(c)("default"))
+	require.Equal(t, 1, dynamicconfig.VisibilityProcessorMaxPollRPS.Get(c)())
+	require.Equal(t, 500, dynamicconfig.VisibilityTaskBatchSize.Get(c)())
 	require.False(t, dynamicconfig.EnableServerVersionCheck.Get(c)())
 	require.Equal(t, 99, dynamicconfig.HistoryCacheHostLevelMaxSize.Get(c)(), "overridden")
 }
