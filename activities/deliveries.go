@@ -9,6 +9,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/posthorn/posthorn/internal/delivery"
+	"github.com/posthorn/posthorn/internal/handoff"
 	"github.com/posthorn/posthorn/workflows"
 )
 
@@ -33,6 +34,12 @@ func (a *Deliveries) FirstAttempts(ctx context.Context, in workflows.FirstAttemp
 	round.Together = len(round.Waiting)+len(round.OverCap) > 0
 	round.Continues = round.Together
 	return round, err
+}
+
+// Direct is FirstAttempts of deliveries that no workflow drives, and none will if all are received. It is no activity.
+func (a *Deliveries) Direct(ctx context.Context, dispatchID string, work []handoff.Work) (workflows.Round, error) {
+	batch, err := a.Courier.Direct(ctx, dispatchID, work)
+	return roundOf(&batch), err
 }
 
 // AttemptMany makes one POST each of several deliveries to one webhook. The fair lane bounds these activities by its

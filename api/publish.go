@@ -22,7 +22,7 @@ const (
 // Accepted is an event that has been accepted: it is stored, with everything owed of it.
 type Accepted struct {
 	ID         string  `json:"id" example:"evt_0198c0de-0000-7000-8000-000000000004"`
-	WorkflowID *string `json:"workflow_id" doc:"The Temporal workflow that delivers it; null where it waits for one shared with others, or nobody wants it." example:"deliver/evt_0198c0de-0000-7000-8000-000000000004"`
+	WorkflowID *string `json:"workflow_id" doc:"The Temporal workflow that delivers it; null where it waits for one shared with others, has none yet, or nobody wants it." example:"deliver/evt_0198c0de-0000-7000-8000-000000000004"`
 }
 
 // EventInput is an event to publish.

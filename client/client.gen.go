@@ -21,7 +21,7 @@ import (
 type Accepted struct {
 	ID string `json:"id"`
 
-	// WorkflowID The Temporal workflow that delivers it; null where it waits for one shared with others, or nobody wants it.
+	// WorkflowID The Temporal workflow that delivers it; null where it waits for one shared with others, has none yet, or nobody wants it.
 	WorkflowID *string `json:"workflow_id"`
 }
 

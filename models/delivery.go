@@ -56,7 +56,8 @@ type Delivery struct {
 	// changes name the generation they are about; one that is not current changes nothing.
 	Generation int
 	DispatchID string // the dispatch that drives it; "" = none, or not yet known
-	// Process is the process in whose memory it waits for a shared dispatch, while it names none; 0 = not known.
+	// Process is the process in whose memory it waits for a shared dispatch, or that makes its first attempt without one, while it
+	// names none; 0 = not known.
 	Process       int64
 	RecoveryID    string     // the recovery that released or made it last; "" = none
 	NextAttemptAt *time.Time // nil unless pending

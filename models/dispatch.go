@@ -52,6 +52,18 @@ func (s *Store) CreateSharedDispatch(ctx context.Context, keys []DeliveryKey) (D
 	return d, s.createDispatch(ctx, &d)
 }
 
+// HandOver writes the dispatch that drives what first attempts have left over which no dispatch drove, and notes it on
+// those deliveries that name none. What has been dispatched meanwhile is left alone.
+func (s *Store) HandOver(ctx context.Context, id string, left []Delivery) (Dispatch, error) {
+	d := s.newDispatch(id, 0, left)
+	return *d, s.Tx(ctx, func(tx *Store) error {
+		if err := tx.Claim(ctx, id, left); err != nil {
+			return err
+		}
+		return tx.insertDispatches(ctx, []Dispatch{*d})
+	})
+}
+
 // Dispatch reads one entry of the outbox. ErrNotFound if nothing of it is left to do.
 func (s *Store) Dispatch(ctx context.Context, id string) (Dispatch, error) {
 	var d Dispatch

@@ -63,7 +63,12 @@ func (s *Store) CancelDelivery(ctx context.Context, d *Delivery, reason string) 
 }
 
 // PresenceClock gives the clock by which a process knows how long it has been silent.
-func (s *Store) PresenceClock(now func() time.Time) { s.presence.now = now }
+func (s *Store) PresenceClock(now func() time.Time) {
+	s.presence.now = now
+	if s.posting != nil {
+		s.posting.now = now
+	}
+}
 
 // CountedMost is countedMost, for tests.
 const CountedMost = countedMost

@@ -2,6 +2,7 @@ package models
 
 import (
 	"context"
+	"errors"
 	"os"
 	"strconv"
 	"sync"
@@ -18,7 +19,7 @@ const (
 	ownFor = SilentFor - time.Second
 )
 
-// presence is what this process knows of its own row in processes.
+// presence is what this process knows of a row of its own in processes.
 type presence struct {
 	kind, host string
 	now        func() time.Time // the monotonic clock: a step of the time is no silence
@@ -41,6 +42,9 @@ func (s *Store) Join(ctx context.Context, kind string) error {
 	p := s.presence
 	p.kind = kind
 	p.host, _ = os.Hostname()
+	if s.posting != nil {
+		s.posting.kind, s.posting.host = kind+", first attempts", p.host
+	}
 	if err := s.Beat(ctx); err != nil {
 		return err
 	}
@@ -71,9 +75,16 @@ func (s *Store) keepBeating(ctx context.Context) {
 // Beat says once that this process runs. A process that others have declared gone, or that has let go of what it held,
 // goes on under another id: what hangs on the old one is for others to take over.
 func (s *Store) Beat(ctx context.Context) error {
+	err := s.beat(ctx, s.presence)
+	if s.posting != nil {
+		err = errors.Join(err, s.beat(ctx, s.posting))
+	}
+	return err
+}
+
+func (s *Store) beat(ctx context.Context, p *presence) error {
 	ctx, cancel := context.WithTimeout(ctx, beatFor)
 	defer cancel()
-	p := s.presence
 	p.mu.Lock()
 	id, lapsed, began := p.id, p.lapsed, p.now()
 	p.mu.Unlock()
@@ -106,11 +117,19 @@ func (s *Store) Leave(ctx context.Context) error {
 	}
 	p.stop()
 	p.stopped.Wait()
+	err := s.resign(ctx, p.end())
+	if s.posting != nil {
+		err = errors.Join(err, s.resign(ctx, s.posting.end()))
+	}
+	return err
+}
+
+// end forgets the id, and returns it.
+func (p *presence) end() (id int64) {
 	p.mu.Lock()
-	id := p.id
-	p.id = 0
-	p.mu.Unlock()
-	return s.resign(ctx, id)
+	defer p.mu.Unlock()
+	id, p.id = p.id, 0
+	return id
 }
 
 // ProcessID is the id under which this process holds what it accepts now; 0 = it has not joined. Where it has let go of
@@ -122,6 +141,32 @@ func (s *Store) ProcessID() int64 {
 	return p.id
 }
 
+// PostingID is the id under which this process holds the deliveries whose first attempts it makes while no dispatch drives
+// them. LetGo does not end it: what is being POSTed is not taken over as long as the process runs. ok is false if there is
+// no such id, or others may take the process for gone.
+func (s *Store) PostingID() (id int64, ok bool) {
+	p := s.posting
+	if p == nil {
+		return 0, false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.id, p.known()
+}
+
+// ids are the ids of this process.
+func (s *Store) ids() (all []int64) {
+	for _, p := range []*presence{s.presence, s.posting} {
+		if p == nil {
+			continue
+		}
+		p.mu.Lock()
+		all = append(all, p.id)
+		p.mu.Unlock()
+	}
+	return all
+}
+
 // known reports whether the others take this process for alive.
 func (p *presence) known() bool { return p.id != 0 && !p.lapsed && p.now().Sub(p.said) < ownFor }
 
@@ -129,6 +174,9 @@ func (p *presence) known() bool { return p.id != 0 && !p.lapsed && p.now().Sub(p
 // suspended, or could not reach the database, others may have taken it over. What is held under no id is found only when
 // it is overdue, and so it is its own.
 func (s *Store) Owns(id int64) bool {
+	if posting, ok := s.PostingID(); ok && id == posting {
+		return true
+	}
 	p := s.presence
 	p.mu.Lock()
 	defer p.mu.Unlock()

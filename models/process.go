@@ -60,7 +60,7 @@ func (s *Store) register(ctx context.Context, kind, host string, replaces int64)
 			return err
 		}
 		if !tx.postgres { // SQLite has one process: all earlier ones have ended
-			err := db.Exec("UPDATE processes SET gone_at = ? WHERE gone_at IS NULL", tx.now()).Error
+			err := db.Exec("UPDATE processes SET gone_at = ? WHERE gone_at IS NULL AND id NOT IN ?", tx.now(), tx.ids()).Error
 			if err != nil {
 				return err
 			}

@@ -44,6 +44,7 @@ type Store struct {
 	changes  *inTurn       // of tenants
 	traffic  *atomic.Int64 // when an event was last accepted or an attempt recorded, in nanoseconds since 1970
 	presence *presence     // what the other processes know of this one
+	posting  *presence     // the same for what it POSTs without a dispatch; nil = nothing
 	log      *auditing
 }
 
@@ -59,6 +60,8 @@ type Options struct {
 	// MaxWebhooks and MaxKeys are how many webhooks, and keys in force, a tenant without limits of its own may have. Default
 	// DefaultMaxWebhooks and DefaultMaxKeys.
 	MaxWebhooks, MaxKeys int64
+	// FirstAttempts says that this process makes first attempts of deliveries that no dispatch drives: see PostingID.
+	FirstAttempts bool
 	// Now is the process's clock. The default is time.Now, corrected on PostgreSQL by how far the database's is ahead of
 	// it; one that is given is corrected only with Correct.
 	Now func() time.Time
@@ -85,6 +88,9 @@ func Open(ctx context.Context, databaseURL string, o Options) (*Store, error) {
 	}
 	s := &Store{clock: &clock{process: o.Now}, groupMax: min(o.GroupMax, MaxDispatch), limits: o.tenantLimits(), changes: &inTurn{}, traffic: &atomic.Int64{},
 		presence: newPresence(), readFor: o.ReadFor, log: &auditing{actor: o.Actor}}
+	if o.FirstAttempts {
+		s.posting = newPresence()
+	}
 	pool, err := s.connect(ctx, databaseURL, o)
 	if err != nil {
 		return nil, fmt.Errorf("models: open: %w", err)
@@ -264,7 +270,7 @@ func (s *Store) Tx(ctx context.Context, fn func(tx *Store) error) error {
 func (s *Store) tx(ctx context.Context, again func(error) bool, fn func(tx *Store) error) error {
 	return s.repeat(ctx, again, func() error {
 		return s.db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
-			return fn(&Store{db: tx, postgres: s.postgres, server: s.server, inTx: true, clock: s.clock, groupMax: s.groupMax, limits: s.limits, traffic: s.traffic, presence: s.presence, log: s.log})
+			return fn(&Store{db: tx, postgres: s.postgres, server: s.server, inTx: true, clock: s.clock, groupMax: s.groupMax, limits: s.limits, traffic: s.traffic, presence: s.presence, posting: s.posting, log: s.log})
 		})
 	})
 }

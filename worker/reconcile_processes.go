@@ -95,7 +95,7 @@ func (r *Reconciler) takeOverFrom(ctx context.Context, gone []models.Process, id
 	first := slices.MinFunc(gone, func(a, b models.Process) int { return a.StartedAt.Compare(b.StartedAt) })
 	last := slices.MaxFunc(gone, func(a, b models.Process) int { return a.GoneAt.Compare(*b.GoneAt) })
 	before := r.Store.Now()
-	if end := last.GoneAt.Add(clockSlack); end.Before(before) {
+	if end := last.GoneAt.Add(goneFor); end.Before(before) {
 		before = end
 	}
 	p := pass{Reconciler: r, from: models.Mark{At: first.StartedAt.Add(-clockSlack)}, before: before, doubt: *last.GoneAt,

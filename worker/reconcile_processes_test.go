@@ -7,13 +7,16 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/hookstest"
+	"github.com/posthorn/posthorn/internal/sender"
 	"github.com/posthorn/posthorn/models"
 )
 
 // watched is an installation with a process that accepts, and a reconciler that has watched it for long enough.
-func watched(t *testing.T) (b *bundle, process int64) {
+func watched(t *testing.T, options ...hookstest.Option) (b *bundle, process int64) {
 	t.Helper()
-	b = setup(t)
+	b = setup(t, options...)
 	b.WatchClock(b.Clock.Now)
 	require.NoError(t, b.Env.Store.Beat(t.Context()))
 	process = b.Env.Store.ProcessID()
@@ -141,4 +144,68 @@ func TestWhatAGoneProcessStillAcceptsIsDispatchedAgainWithinSeconds(t *testing.T
 	require.Len(t, launched, 1)
 	require.Equal(t, launched[0].ID, b.read(late).DispatchID)
 	require.Equal(t, 1, b.engine.questions[id])
+}
+
+// direct accepts an event whose first attempt the process makes while no dispatch drives it.
+func (b *bundle) direct(process int64) models.Delivery {
+	b.t.Helper()
+	b.Env.Engine.SetDirect(process)
+	id := b.Publish(tenant, eventType, `{}`)
+	b.Env.Engine.SetDirect(0)
+	rows := b.Deliveries(tenant, id)
+	require.Len(b.t, rows, 1)
+	require.Empty(b.t, rows[0].DispatchID)
+	return rows[0]
+}
+
+// A process is killed while it makes first attempts that no dispatch drives, or before it has handed over what they left.
+func TestWhatAKilledProcessPOSTedWithoutADispatchIsDispatched(t *testing.T) {
+	t.Parallel()
+	b, process := watched(t, func(_ *sender.Config, o *hooks.Options) { o.Retries = true })
+	unrecorded, failed, received := b.direct(process), b.direct(process), b.direct(process)
+	record := func(d models.Delivery, status models.DeliveryStatus, dispatch string) {
+		now := b.Clock.Now()
+		r := &models.Record{Generation: d.Generation, Status: status, DispatchID: dispatch, Attempt: models.Attempt{Tenant: tenant,
+			ID: models.NewID(models.PrefixAttempt), DeliveryID: d.ID, WebhookID: d.WebhookID, StartedAt: now, StatusCode: 200}}
+		if status == models.Pending {
+			r.NextAttemptAt = now.Add(20 * time.Second)
+		}
+		_, err := b.Env.Store.Record(t.Context(), []*models.Record{r}, nil)
+		require.NoError(t, err)
+	}
+	record(failed, models.Pending, "dsp_x")
+	record(received, models.Delivered, "")
+
+	fresh := b.silent()
+	require.Len(t, fresh, 1)
+	require.Len(t, fresh[0].Deliveries, 1)
+	require.Equal(t, fresh[0].ID, b.read(unrecorded).DispatchID)
+	require.Equal(t, "dsp_x", b.read(failed).DispatchID, "it is not due yet")
+	b.engine.running[fresh[0].ID] = true
+	launched := map[int]models.Dispatch{}
+	for second := range 40 {
+		b.Clock.Advance(time.Second)
+		for _, d := range b.look() {
+			launched[second] = d
+			b.engine.running[d.ID] = true
+		}
+	}
+	require.Len(t, launched, 1, "once, soon after it was due, and not a minute later")
+	for second, d := range launched {
+		require.Equal(t, d.ID, b.read(failed).DispatchID)
+		require.Less(t, second, 30)
+	}
+	require.Equal(t, models.Delivered, b.read(received).Status)
+	require.InDelta(t, 2, b.catches(), 0)
+}
+
+func TestWhatALiveProcessPOSTsIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	b, process := watched(t, func(_ *sender.Config, o *hooks.Options) { o.Retries = true })
+	b.direct(process)
+	for range 50 {
+		b.Clock.Advance(time.Second)
+		require.NoError(t, b.Env.Store.Beat(t.Context()))
+		require.Empty(t, b.look())
+	}
 }

@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"slices"
 	"time"
 
 	"go.temporal.io/sdk/workflow"
@@ -35,6 +36,15 @@ func (d *dispatch) letGo(waited time.Duration, left ...Leftover) {
 		l.Wait = max(0, l.Wait-waited)
 		d.carried = append(d.carried, l)
 	}
+}
+
+// Begun gives a dispatch what came of its first attempts, which were made before its workflow: it goes on with what they
+// left over.
+func Begun(in DeliverInput, r Round) DeliverInput {
+	d := &dispatch{in: in}
+	d.take(r)
+	in.Carried = &Carried{Result: d.result, Waiting: slices.Concat(r.Waiting, r.OverCap)}
+	return in
 }
 
 // continueAsNew ends this run. The next goes on with what has been carried over.

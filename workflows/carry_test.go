@@ -110,3 +110,43 @@ func TestACanceledWorkflowIsNotCarriedOver(t *testing.T) {
 	require.ErrorContains(t, d.GetWorkflowError(), "canceled")
 	require.Empty(t, d.finished)
 }
+
+// A dispatch whose first attempts were made before its workflow makes none, and goes on with what they left over.
+func TestADispatchGoesOnWithWhatItsFirstAttemptsLeft(t *testing.T) {
+	t.Parallel()
+	retried, over := leftover("whk_1", "dlv_retried", 10), leftover("whk_2", "dlv_over", 10)
+	retried.Number, retried.Last, retried.Wait = 2, "503 Service Unavailable", time.Minute
+	over.Wait = 0
+	d := newDesk(t, workflows.Round{Failed: 99})
+	var attempted []string
+	d.does(workflows.Attempt, func(_ context.Context, in workflows.AttemptInput) (workflows.Outcome, error) {
+		attempted = append(attempted, in.Delivery.Delivery)
+		return workflows.Outcome{Status: workflows.Delivered}, nil
+	})
+	in := workflows.Begun(workflows.DeliverInput{DispatchID: "evt_1", Queue: lane, Tenant: tenant},
+		workflows.Round{Delivered: 2, Failed: 1, NotDelivered: []workflows.Ended{{Status: workflows.Failed, Delivery: "dlv_failed"}},
+			Waiting: workflows.Leftovers{retried}, OverCap: workflows.Leftovers{over}})
+	started := d.Now()
+	d.ExecuteWorkflow(workflows.DeliverType, in)
+	require.NoError(t, d.GetWorkflowError())
+	require.Equal(t, []string{"dlv_over", "dlv_retried"}, attempted)
+	require.GreaterOrEqual(t, d.Now().Sub(started), time.Minute)
+	var result workflows.DeliverResult
+	require.NoError(t, d.GetWorkflowResult(&result))
+	require.Equal(t, "4 delivered, 1 failed.", result.Summary)
+	require.Equal(t, "dlv_failed", result.NotDelivered[0].Delivery)
+	require.Equal(t, []string{"evt_1"}, d.finished)
+}
+
+// One of which nothing is left only says what came of it.
+func TestADispatchOfWhichNothingIsLeftSaysSo(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, workflows.Round{Failed: 99})
+	d.ExecuteWorkflow(workflows.DeliverType, workflows.Begun(workflows.DeliverInput{DispatchID: "evt_1", Queue: lane, Tenant: tenant},
+		workflows.Round{Failed: 1, NotDelivered: []workflows.Ended{{Status: workflows.Failed, Reason: "404 Not Found", Attempts: 1}}}))
+	require.NoError(t, d.GetWorkflowError())
+	var result workflows.DeliverResult
+	require.NoError(t, d.GetWorkflowResult(&result))
+	require.Equal(t, "failed after 1 attempt: 404 Not Found.", result.Summary)
+	require.Empty(t, d.finished, "there is no entry of the outbox")
+}

@@ -80,9 +80,10 @@ type App struct {
 	metrics  *metrics.Metrics
 	registry *prometheus.Registry
 	desk     *handoff.Desk
-	started  atomic.Bool // the worker polls
-	prepared atomic.Bool // the namespace has what it must have
-	draining atomic.Bool // asked to stop
+	makes    *activities.Deliveries // the attempts of this process; nil where no worker runs
+	started  atomic.Bool            // the worker polls
+	prepared atomic.Bool            // the namespace has what it must have
+	draining atomic.Bool            // asked to stop
 	pages    *console.Console
 
 	installation string      // the id of the database's
@@ -109,7 +110,7 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 		return nil, err
 	}
 	if a.store, err = models.Open(ctx, o.Config.DatabaseURL.Reveal(), models.Options{GroupMax: o.Config.GroupMax,
-		MaxWebhooks: int64(o.Config.MaxWebhooks), MaxKeys: int64(o.Config.MaxKeys), Actor: hooks.AuditActor}); err != nil {
+		MaxWebhooks: int64(o.Config.MaxWebhooks), MaxKeys: int64(o.Config.MaxKeys), FirstAttempts: o.direct(), Actor: hooks.AuditActor}); err != nil {
 		return nil, err
 	}
 	if err = a.store.Migrated(ctx); err == nil {
@@ -129,14 +130,21 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 	if o.Worker && o.API {
 		shared = a.desk
 	}
+	var first engine.First // without a workflow
+	if o.direct() {
+		first = (*firstAttempts)(a)
+	}
 	a.engine = engine.New(engine.Options{Client: o.Temporal, Queues: workflows.NewQueues(o.Config.TaskQueue), Outbox: a.store,
-		Desk: shared, Metrics: a.metrics, Log: o.Log, Threshold: int64(o.Config.FailureThreshold), Judge: a.judge, Sendable: a.sendable, Owns: a.store.Owns, LetGo: a.store.LetGo, Slots: slotsPerCore * runtime.GOMAXPROCS(0), GroupMax: o.Config.GroupMax,
+		Desk: shared, Metrics: a.metrics, Log: o.Log, Threshold: int64(o.Config.FailureThreshold), Judge: a.judge, Sendable: a.sendable, Owns: a.store.Owns, LetGo: a.store.LetGo, First: first, Posting: a.store.PostingID, Slots: slotsPerCore * runtime.GOMAXPROCS(0), GroupMax: o.Config.GroupMax,
 		Named: a.named, Webhook: a.webhook, Recovered: a.recovered, ConsoleURL: consoleURL(o), UIURL: o.Config.TemporalUIURL, Namespace: o.Namespace, Retention: o.Config.Retention.Std()})
 	retry := o.Config.Retry
 	a.hooks = hooks.New(hooks.Options{Store: a.store, Box: box, Guard: a.sender.Guard(), Poster: a.sender, Posts: a.posts, Limits: a.limits, Engine: a.engine,
 		AdminKey: o.Config.AdminKey.Reveal(), AdminKeys: admins, RequestRate: o.Config.RequestRate, Timeout: o.Config.Timeout, Threshold: int64(o.Config.FailureThreshold), Retention: o.Config.Retention.Std(),
 		Retry:    backoff.Policy{Initial: retry.Initial, Backoff: retry.Backoff, MaxInterval: retry.MaxInterval, Max: retry.Max},
-		GroupMax: o.Config.GroupMax, PublicURL: publicURL(o), Dev: o.Dev, Metrics: a.metrics, Log: o.Log, Now: a.store.Clock})
+		GroupMax: o.Config.GroupMax, Retries: o.direct(), PublicURL: publicURL(o), Dev: o.Dev, Metrics: a.metrics, Log: o.Log, Now: a.store.Clock})
+	if o.Worker {
+		a.makes = &activities.Deliveries{Courier: a.courier(), Processes: a.store}
+	}
 	return a, nil
 }
 
@@ -319,10 +327,8 @@ func (a *App) prepare(ctx context.Context, addr net.Addr) error {
 // work starts the worker, as soon as Temporal is there, and the reconciler. It returns what stops the worker, in the time
 // of its context.
 func (a *App) work(ctx context.Context, background *sync.WaitGroup) (stop func(context.Context)) {
-	courier := a.courier()
-	deliveries := &activities.Deliveries{Courier: courier, Processes: a.store}
 	all := worker.Activities{
-		Deliveries: deliveries,
+		Deliveries: a.makes,
 		Health:     &activities.Health{Hooks: a.hooks, Store: a.store, Mailer: a.mailer, PublicURL: a.Config.PublicURL, Metrics: a.metrics, Log: a.Log},
 		Housekeeping: &activities.Housekeeping{Hooks: a.hooks, Store: a.store, Retention: a.Config.Retention.Std(),
 			AuditRetention: a.Config.AuditRetention.Std(), Now: a.store.Clock},
@@ -347,15 +353,16 @@ func (a *App) work(ctx context.Context, background *sync.WaitGroup) (stop func(c
 		})
 	})
 	reconciler := &worker.Reconciler{Store: a.store, Engine: a.engine, Threshold: int64(a.Config.FailureThreshold), Metrics: a.metrics, Log: a.Log,
-		Every: a.Config.Reconcile.Every, Overdue: a.Config.Reconcile.After, Others: courier.Others}
+		Every: a.Config.Reconcile.Every, Overdue: a.Config.Reconcile.After, Others: a.makes.Courier.Others}
 	background.Go(func() { reconciler.Run(ctx) })
 	jobs := &worker.Jobs{Store: a.store, Engine: a.engine, Metrics: a.metrics, Log: a.Log, Now: a.store.Clock}
 	background.Go(func() { jobs.Run(ctx) })
 	return func(ctx context.Context) {
-		if polling == nil { // the background work has ended
-			return
-		}
-		if !polling.Stop(ctx) {
+		var direct, ended bool
+		var parts sync.WaitGroup
+		parts.Go(func() { direct = a.engine.FinishDirect(ctx) })
+		parts.Go(func() { ended = polling == nil || polling.Stop(ctx) }) // the background work has ended
+		if parts.Wait(); !direct || !ended {
 			a.Log.Warn("POSTs were cut off")
 		}
 	}

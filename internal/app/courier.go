@@ -16,6 +16,10 @@ const (
 	loadsPerTenant = 0.5 // while others wait
 )
 
+// slowestPart is the part of the time after which a delivery is overdue that a receiver may take whose first attempts are
+// made without a workflow: the wait for room, the POST and its record then end in time.
+const slowestPart = 4
+
 // courier makes the attempts of this process.
 func (a *App) courier() *delivery.Courier {
 	return &delivery.Courier{
@@ -28,6 +32,7 @@ func (a *App) courier() *delivery.Courier {
 		Loads:    slots.New(slots.Options{Capacity: max(4, loadsPerCore*runtime.GOMAXPROCS(0)), Reserve: loadsKept, MaxPerTenant: loadsPerTenant}),
 		Posts:    a.posts,
 		Breaker:  a.breaker,
+		Slowest:  a.Config.Reconcile.After / slowestPart,
 		Failed:   a.engine.Failed,
 		Owns:     a.store.Owns,
 		Metrics:  a.metrics,

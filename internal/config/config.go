@@ -39,6 +39,8 @@ type Config struct {
 	TaskQueue string `name:"task-queue" env:"POSTHORN_TASK_QUEUE" default:"posthorn" help:"Prefix of the task queues, so that two installations can share a namespace. Default ${default}." group:"Temporal"`
 	// GroupMax is the most deliveries in one dispatch, 1 to MaxGroup.
 	GroupMax int `name:"group-max" env:"POSTHORN_GROUP_MAX" default:"256" help:"Most deliveries in one dispatch; 1 is strictly a workflow per event. Default ${default}." group:"Temporal"`
+	// Workflows is WorkflowsOfEvents or WorkflowsOfRetries.
+	Workflows string `name:"workflows" env:"POSTHORN_WORKFLOWS" default:"event" enum:"event,retries" help:"What gets a workflow: every event, or only the retries of what was not received at the first attempt (${enum}). Default ${default}." group:"Temporal"`
 	// Deployment empty means that workers are not versioned.
 	Deployment    string `name:"deployment" env:"POSTHORN_DEPLOYMENT" placeholder:"NAME" help:"Temporal Worker Deployment that the workers are versions of, each by its build's version. Empty: workers are not versioned." group:"Temporal"`
 	TemporalUIURL string `name:"temporal-ui-url" env:"POSTHORN_TEMPORAL_UI_URL" help:"Base of the links to the Temporal Web UI. Empty: no links." group:"Temporal"`
@@ -64,6 +66,12 @@ type Config struct {
 	// OTLPEndpoint switches tracing on. OpenTelemetry's exporter reads it, and its other OTEL_ variables, by itself.
 	OTLPEndpoint string `name:"otlp-endpoint" env:"OTEL_EXPORTER_OTLP_ENDPOINT" help:"OpenTelemetry collector to send traces to. Empty: no tracing." group:"Observability"`
 }
+
+// The values of Config.Workflows.
+const (
+	WorkflowsOfEvents  = "event"
+	WorkflowsOfRetries = "retries"
+)
 
 // Retry is the default schedule of retries after a first attempt that failed. Each webhook can override it.
 type Retry struct {

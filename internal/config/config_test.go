@@ -47,7 +47,7 @@ func clean(t *testing.T) {
 
 func defaults() Config {
 	return Config{
-		Addr: "127.0.0.1:8080", MaxWebhooks: 10_000, MaxKeys: 1000, TaskQueue: "posthorn", GroupMax: 256, Timeout: 15 * time.Second,
+		Addr: "127.0.0.1:8080", MaxWebhooks: 10_000, MaxKeys: 1000, TaskQueue: "posthorn", GroupMax: 256, Workflows: "event", Timeout: 15 * time.Second,
 		Retry:            Retry{Initial: 10 * time.Second, Backoff: 2, MaxInterval: 30 * time.Minute, Max: 10},
 		FailureThreshold: 3000, Retention: Duration(14 * 24 * time.Hour), AuditRetention: Duration(400 * 24 * time.Hour), Reconcile: Reconcile{After: time.Minute, Every: 10 * time.Second},
 		MailFrom: "Posthorn <posthorn@localhost>", LogLevel: slog.LevelInfo, LogFormat: "text",
@@ -88,6 +88,7 @@ func TestEnvironment(t *testing.T) {
 		"POSTHORN_SMTP_URL":           "smtps://u:hunter2@mail.example",
 		"POSTHORN_MAIL_FROM":          "ops@example.com",
 		"POSTHORN_GROUP_MAX":          "1",
+		"POSTHORN_WORKFLOWS":          "retries",
 		"POSTHORN_TASK_QUEUE":         "blue",
 		"POSTHORN_DEPLOYMENT":         "posthorn",
 		"POSTHORN_PUBLIC_URL":         "https://hooks.example.com/base/",
@@ -115,7 +116,7 @@ func TestEnvironment(t *testing.T) {
 		MaxPosts:      99,
 		Timeout:       3 * time.Second, FailureThreshold: 7, Reconcile: Reconcile{After: 20 * time.Second, Every: 2 * time.Second},
 		SMTPURL: "smtps://u:hunter2@mail.example", MailFrom: "ops@example.com",
-		GroupMax: 1, TaskQueue: "blue", Deployment: "posthorn", PublicURL: "https://hooks.example.com/base/", TemporalUIURL: "http://127.0.0.1:8233",
+		GroupMax: 1, Workflows: "retries", TaskQueue: "blue", Deployment: "posthorn", PublicURL: "https://hooks.example.com/base/", TemporalUIURL: "http://127.0.0.1:8233",
 		Retention: Duration(36 * time.Hour), AuditRetention: Duration(90 * 24 * time.Hour), LogLevel: slog.LevelDebug, LogFormat: "json", OTLPEndpoint: "http://collector:4318",
 	}, got)
 
@@ -152,6 +153,7 @@ func TestParseRefuses(t *testing.T) {
 		"--log-level=loud":                 "loud",
 		"--log-format=xml":                 "text",
 		"--group-max=257":                  "POSTHORN_GROUP_MAX must be 1 to 256",
+		"--workflows=none":                 "retries",
 	} {
 		_, err := parse(t, flag)
 		require.ErrorContains(t, err, problem)
@@ -184,6 +186,8 @@ func TestValidate(t *testing.T) {
 		{"no task queue", func(c *Config) { c.TaskQueue = "" }, "POSTHORN_TASK_QUEUE must be"},
 		{"group of 0", func(c *Config) { c.GroupMax = 0 }, "POSTHORN_GROUP_MAX must be"},
 		{"group of 257", func(c *Config) { c.GroupMax = MaxGroup + 1 }, "POSTHORN_GROUP_MAX must be"},
+		{"workflows of retries", func(c *Config) { c.Workflows = WorkflowsOfRetries }, ""},
+		{"workflows of nothing", func(c *Config) { c.Workflows = "none" }, "POSTHORN_WORKFLOWS must be event or retries"},
 		{"default POSTs", func(c *Config) { c.MaxPosts = 0 }, ""},
 		{"most POSTs", func(c *Config) { c.MaxPosts = MaxPosts }, ""},
 		{"too many POSTs", func(c *Config) { c.MaxPosts = MaxPosts + 1 }, "POSTHORN_MAX_POSTS must be"},
@@ -235,7 +239,7 @@ func TestValidate(t *testing.T) {
 func TestValidateNamesAllProblems(t *testing.T) {
 	t.Parallel()
 	err := Config{}.Validate()
-	for _, name := range []string{"ADDR", "TASK_QUEUE", "GROUP_MAX", "TIMEOUT", "RETRY_INITIAL", "RETRY_BACKOFF", "FAILURE_THRESHOLD", "RETENTION", "LOG_FORMAT"} {
+	for _, name := range []string{"ADDR", "TASK_QUEUE", "GROUP_MAX", "WORKFLOWS", "TIMEOUT", "RETRY_INITIAL", "RETRY_BACKOFF", "FAILURE_THRESHOLD", "RETENTION", "LOG_FORMAT"} {
 		require.ErrorContains(t, err, "POSTHORN_"+name+" ")
 	}
 }

@@ -57,6 +57,7 @@ func (c Config) Validate() error {
 	p.add("POSTHORN_TEMPORAL_UI_URL", checkBaseURL(c.TemporalUIURL))
 	p.check("POSTHORN_TASK_QUEUE", namePattern.MatchString(c.TaskQueue), "must be 1 to 64 letters, digits, dots, dashes or underscores, the first a letter or digit")
 	p.check("POSTHORN_GROUP_MAX", c.GroupMax >= 1 && c.GroupMax <= MaxGroup, fmt.Sprintf("must be 1 to %d", MaxGroup))
+	p.check("POSTHORN_WORKFLOWS", slices.Contains([]string{WorkflowsOfEvents, WorkflowsOfRetries}, c.Workflows), "must be event or retries")
 	p.check("POSTHORN_DEPLOYMENT", c.Deployment == "" || deploymentPattern.MatchString(c.Deployment), "must be 1 to 64 letters, digits, dashes or underscores, the first a letter or digit")
 	p.check("POSTHORN_MAX_POSTS", c.MaxPosts >= 0 && c.MaxPosts <= MaxPosts, fmt.Sprintf("must be 1 to %d, or 0 for the default", MaxPosts))
 	p.check("POSTHORN_MAX_WEBHOOKS", c.MaxWebhooks >= 1 && c.MaxWebhooks <= MaxWebhooks, fmt.Sprintf("must be 1 to %d", MaxWebhooks))

@@ -50,7 +50,11 @@ func (c *Courier) deliver(ctx context.Context, j *job) (e ended, err error) {
 	c.failing.note(j.delivery.WebhookID, result.Outcome == sender.Received)
 	uncounted := c.observe(j.receiver, &result)
 	decision := Decide(&j.delivery, j.receiver.Policy, &result, uncounted)
-	return c.record(ctx, j, &models.Record{Attempt: attempt, Generation: j.delivery.Generation, DispatchID: j.dispatchID, AcceptedAt: j.event.CreatedAt,
+	dispatchID := j.dispatchID
+	if j.direct && result.Outcome == sender.Received { // there will be none
+		dispatchID = ""
+	}
+	return c.record(ctx, j, &models.Record{Attempt: attempt, Generation: j.delivery.Generation, DispatchID: dispatchID, AcceptedAt: j.event.CreatedAt,
 		Status: decision.Status, NextAttemptAt: decision.Next, CountsInTotal: j.receiver.CountsInTotal,
 		Epoch: j.receiver.Webhook.Health.Epoch, Uncounted: uncounted}, result, decision)
 }

@@ -76,6 +76,25 @@ func (at *capped) soon(n int) int {
 	}
 }
 
+// fastPost is how long a POST to a receiver may take at which a wait for room is no wait.
+const fastPost = 25 * time.Millisecond
+
+// Room reports whether n more first attempts are likely to find room at once, or almost so at a receiver that is known to be
+// fast.
+func (c *Cap) Room(webhookID string, n int) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	at := c.open[webhookID]
+	switch {
+	case at == nil:
+		return n <= DefaultInFlight
+	case at.took > 0 && at.took <= fastPost:
+		return n <= at.soon(n)
+	default:
+		return at.users+n <= DefaultInFlight
+	}
+}
+
 // Enter takes a place at the webhook, and waits a moment for one. leave must be called if ok; a second call does nothing.
 func (t *Ticket) Enter(ctx context.Context) (leave func(), ok bool) {
 	if !t.at.room.TryAcquire(1) {

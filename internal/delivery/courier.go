@@ -50,6 +50,9 @@ type Courier struct {
 	// Failed is called when a failure has been counted: before and after are the webhook's count before and after the
 	// transaction that counted it.
 	Failed func(webhookID string, before, after int64)
+	// Slowest is the longest timeout of a webhook whose first attempts Direct makes. The reconciler must not find a delivery
+	// overdue while its POST is under way. 0 = any.
+	Slowest time.Duration
 	// Owns reports whether what was accepted under a process id is still this process's; nil = always.
 	Owns    func(process int64) bool
 	Metrics *metrics.Metrics
@@ -109,15 +112,20 @@ func (c *Courier) First(ctx context.Context, in FirstInput) (Batch, error) {
 	if err != nil {
 		return Batch{}, errors.Join(err, pass(nil, 0, 0))
 	}
-	c.readLater(ctx, chosen, readMost)
-	for _, j := range chosen {
-		j.of = b.of
-		b.run(func() { b.add(j)(c.deliver(ctx, j)) })
-	}
+	b.sendAll(ctx, chosen)
 	if err := pass(b, len(jobs), len(chosen)); err != nil {
 		return Batch{}, err
 	}
 	return b.close(ctx)
+}
+
+// sendAll begins to send all of the jobs.
+func (b *batch) sendAll(ctx context.Context, jobs []*job) {
+	b.readLater(ctx, jobs, readMost)
+	for _, j := range jobs {
+		j.of = b.of
+		b.run(func() { b.add(j)(b.deliver(ctx, j)) })
+	}
 }
 
 // ManyInput names deliveries of one webhook of which one attempt each is to be made.

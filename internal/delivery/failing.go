@@ -56,6 +56,13 @@ func (f *failing) note(webhookID string, received bool) {
 	}
 }
 
+// lately reports whether the last POST to a webhook failed.
+func (f *failing) lately(webhookID string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.streaks[webhookID] != nil
+}
+
 // is reports whether a webhook counts as failing.
 func (f *failing) is(webhookID string) bool {
 	f.mu.Lock()

@@ -21,6 +21,7 @@ type job struct {
 	known      Leftover   // what is known of it from before; zero before the first attempt
 	of         *Remainder // of the dispatch; nil where others see to its outbox row
 	first      bool
+	direct     bool // no dispatch drives it: dispatchID is the one that it gets if it is not received
 
 	receiver *hooks.Receiver // as it was looked up last
 	lookedAt time.Time
@@ -78,7 +79,7 @@ func (c *Courier) load(ctx context.Context, in FirstInput) (jobs []*job, ends []
 			continue
 		}
 		generation := d.Generation
-		if d.DispatchID != in.DispatchID {
+		if d.DispatchID != in.DispatchID && d.DispatchID != "" {
 			generation = -1 // none of this dispatch
 		}
 		end, reason := endOf(&d, generation)

@@ -2,5 +2,6 @@
 // recoveries, and asks whether a workflow is alive. None of it is where the truth is: what cannot be started now is
 // found in the database by the reconciler later.
 //
-// It knows no HTTP and changes no delivery; the only rows it writes are the outbox entries of shared dispatches.
+// It knows no HTTP and changes no delivery; the only rows it writes are outbox entries: of shared
+// dispatches, and of what first attempts without a workflow have left over.
 package engine

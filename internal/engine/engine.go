@@ -37,6 +37,8 @@ type Outbox interface {
 	Dispatch(ctx context.Context, id string) (models.Dispatch, error)
 	// Redispatch puts what is left of a dispatch into new ones, for the caller to start.
 	Redispatch(ctx context.Context, id string) ([]models.Dispatch, error)
+	// HandOver writes the dispatch of what first attempts without one have left over.
+	HandOver(ctx context.Context, id string, left []models.Delivery) (models.Dispatch, error)
 }
 
 // Options is what an Engine needs.
@@ -56,6 +58,10 @@ type Options struct {
 	// Owns reports whether what was accepted under a process id is still this process's to start. Others take over what a
 	// process holds that has been silent. nil = always.
 	Owns func(process int64) bool
+	// First makes first attempts without a workflow, and Posting gives the process id under which this process holds what it
+	// attempts so; ok is false if others may take the process for gone. nil = every event gets a workflow.
+	First   First
+	Posting func() (process int64, ok bool)
 	// LetGo lets other processes take over at once what this one holds and has not started: it is called when Temporal
 	// answers again after an outage in which starts failed. nil = the reconciler finds it when it is overdue.
 	LetGo func()
@@ -100,6 +106,7 @@ type Engine struct {
 	waiting   line                              // for a shared dispatch
 	keptBytes int                               // event data with them
 	admitted  int                               // waiting, or about to; of one tenant as many as may
+	direct    directLoad                        // first attempts without a workflow
 	room      chan struct{}                     // closed and replaced whenever a slot or room becomes free
 	down      time.Time                         // until when Temporal is taken to be away; zero since it answered
 	answered  time.Time                         // when it last did
@@ -212,9 +219,10 @@ func (e *Engine) heard(err error) {
 	}
 }
 
-// start starts one dispatch's workflow, and reports whether it did.
-func (e *Engine) start(d *models.Dispatch, work []handoff.Work) (started bool) {
-	started, exists := e.try(d, work)
+// start starts one dispatch's workflow, and reports whether it did. begun is what came of its first attempts, nil if they
+// are to be made.
+func (e *Engine) start(d *models.Dispatch, work []handoff.Work, begun *workflows.Round) (started bool) {
+	started, exists := e.try(d, work, begun)
 	switch {
 	case exists:
 		e.Log.Error("Temporal has a workflow of this id that is not of this dispatch; the deliveries get another", "dispatch", d.ID, "workflow", e.WorkflowID(d.ID))
@@ -226,7 +234,7 @@ func (e *Engine) start(d *models.Dispatch, work []handoff.Work) (started bool) {
 }
 
 // try starts one dispatch's workflow. exists says that Temporal has another one of its id.
-func (e *Engine) try(d *models.Dispatch, work []handoff.Work) (started, exists bool) {
+func (e *Engine) try(d *models.Dispatch, work []handoff.Work, begun *workflows.Round) (started, exists bool) {
 	if !e.owns(d.Process) || e.away() {
 		e.Metrics.Starts.WithLabelValues("failed").Inc()
 		e.giveUp()
@@ -235,8 +243,11 @@ func (e *Engine) try(d *models.Dispatch, work []handoff.Work) (started, exists b
 	ctx, cancel := context.WithTimeout(e.ctx, startTimeout)
 	defer cancel()
 	options, about := e.options(d, work)
-	_, err := e.Client.ExecuteWorkflow(ctx, options, workflows.DeliverType,
-		workflows.DeliverInput{About: about, DispatchID: d.ID, Queue: e.Queues.Deliveries(), Tenant: tenantOf(d), Size: len(d.Deliveries)})
+	in := workflows.DeliverInput{About: about, DispatchID: d.ID, Queue: e.Queues.Deliveries(), Tenant: tenantOf(d), Size: len(d.Deliveries)}
+	if begun != nil {
+		in = workflows.Begun(in, *begun)
+	}
+	_, err := e.Client.ExecuteWorkflow(ctx, options, workflows.DeliverType, in)
 	fault.Point("after-start")
 	e.heard(err)
 	var other *serviceerror.WorkflowExecutionAlreadyStarted
@@ -267,7 +278,7 @@ func (e *Engine) startAgain(d *models.Dispatch) {
 		return
 	}
 	for i := range fresh {
-		e.try(&fresh[i], nil)
+		e.try(&fresh[i], nil, nil)
 	}
 }
 

@@ -96,8 +96,9 @@ type outbox struct {
 	mu    sync.Mutex
 	err   error
 	sizes []int
-	gone  map[string]bool // dispatches
-	moved []string        // dispatches that were put into others
+	gone  map[string]bool     // dispatches
+	moved []string            // dispatches that were put into others
+	left  map[string][]string // deliveries handed over, by dispatch
 }
 
 func (o *outbox) Redispatch(_ context.Context, id string) ([]models.Dispatch, error) {
@@ -398,7 +399,7 @@ func TestWhileTemporalIsAwayAcceptingGoesOn(t *testing.T) {
 		require.Empty(t, o.written(), "the reconciler has them")
 
 		c.fail(nil)
-		time.Sleep(2 * time.Second)
+		time.Sleep(3 * time.Second)
 		require.True(t, own(e, "and back"))
 		synctest.Wait()
 		require.Equal(t, 2, c.starts(), "and the first, which is tried again")

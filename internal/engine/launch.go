@@ -8,6 +8,7 @@ import (
 
 	"github.com/posthorn/posthorn/internal/handoff"
 	"github.com/posthorn/posthorn/models"
+	"github.com/posthorn/posthorn/workflows"
 )
 
 const (
@@ -28,6 +29,7 @@ type launch struct {
 	ctx      context.Context //nolint:containedctx // of the caller that waits; nil = none does
 	dispatch *models.Dispatch
 	work     []handoff.Work
+	begun    *workflows.Round // what came of its first attempts; nil = they are to be made
 	queued   time.Time
 	done     func(started bool) // nil, or called when it was started or given up
 }
@@ -80,7 +82,7 @@ func (e *Engine) launch(l launch) {
 	if (l.ctx != nil && l.ctx.Err() != nil) || (time.Since(l.queued) > launchFresh && e.replaced(l.dispatch)) {
 		return
 	}
-	started = e.startHere(l.dispatch, l.work)
+	started = e.startHere(l.dispatch, l.work, l.begun)
 }
 
 // replaced reports whether nothing is left of a dispatch, or others drive it.
@@ -93,9 +95,9 @@ func (e *Engine) replaced(d *models.Dispatch) bool {
 
 // startHere starts one dispatch with its work at hand for this process's worker, which is gone when the engine closes,
 // and returns when it is no load any more. It reports whether Temporal has it.
-func (e *Engine) startHere(d *models.Dispatch, work []handoff.Work) (started bool) {
+func (e *Engine) startHere(d *models.Dispatch, work []handoff.Work, begun *workflows.Round) (started bool) {
 	if e.Desk == nil || len(work) == 0 || e.closing.Load() {
-		return e.start(d, work)
+		return e.start(d, work, begun)
 	}
 	handed := work
 	if slices.ContainsFunc(work, func(w handoff.Work) bool { return w.Event == nil }) {
@@ -103,7 +105,7 @@ func (e *Engine) startHere(d *models.Dispatch, work []handoff.Work) (started boo
 	}
 	done := e.Desk.Put(d.ID, handed)
 	time.AfterFunc(keepFor, func() { e.Desk.Done(d.ID) })
-	if !e.start(d, work) {
+	if !e.start(d, work, begun) {
 		return false
 	}
 	hold := time.NewTimer(holdFor)

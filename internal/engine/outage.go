@@ -102,6 +102,6 @@ func (e *Engine) tryLater(d *models.Dispatch) (again bool) {
 	if away {
 		return true
 	}
-	started, exists := e.try(d, nil)
+	started, exists := e.try(d, nil, nil)
 	return !started && !exists
 }

@@ -196,7 +196,7 @@ func (e *Engine) startShared(group []handoff.Work, tenants map[string]bool) {
 		e.Log.Warn("shared dispatch not written; the reconciler will", "deliveries", len(group), "error", err)
 		return
 	}
-	e.startHere(&d, group)
+	e.startHere(&d, group, nil)
 	if e.crowdsOut(tenants) {
 		select {
 		case <-time.After(crowdRest):

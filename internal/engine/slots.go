@@ -101,7 +101,7 @@ func (e *Engine) Start(tenant string, dispatches []models.Dispatch, work map[str
 			e.enqueue(launch{dispatch: &dispatches[i], work: work[dispatches[i].ID], done: func(bool) { launched.Done() }})
 		}
 		if len(dispatches) > 0 {
-			e.startHere(&dispatches[0], work[dispatches[0].ID])
+			e.startHere(&dispatches[0], work[dispatches[0].ID], nil)
 		}
 		launched.Wait()
 	})

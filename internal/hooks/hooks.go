@@ -33,6 +33,12 @@ type Engine interface { //nolint:interfacebloat // one engine, asked for one thi
 	Release(tenant string)
 	// Start starts the dispatches of a tenant's reserved slot. work may be nil: it is then read from the database.
 	Start(tenant string, dispatches []models.Dispatch, work map[string][]handoff.Work)
+	// ReserveDirect takes room to make the first attempts of deliveries of a tenant in this process, right after they are
+	// stored and without a workflow, if that can be done without a wait. process is the id to hold them under. It must be
+	// followed by StartDirect, with the id of the dispatch that is to drive what is not received, or ReleaseDirect.
+	ReserveDirect(ctx context.Context, work []handoff.Work) (process int64, ok bool)
+	ReleaseDirect(work []handoff.Work)
+	StartDirect(dispatchID string, work []handoff.Work)
 	// Launch starts dispatches without a slot: a retry, a resume, a recovery's page.
 	Launch(dispatches ...models.Dispatch)
 	// Admit waits, for a bounded time, for room for n deliveries of a tenant to wait for a shared dispatch. False = there
@@ -97,6 +103,7 @@ type Options struct {
 	// RequestRate is how many calls a second each key may make in this process, and each tenant ten times as many. 0 = any.
 	RequestRate float64
 	GroupMax    int              // most deliveries in one dispatch; 1 = no sharing
+	Retries     bool             // first attempts are made without a workflow where that is possible
 	PublicURL   string           // base of the links to the portal, without a slash at its end; "" = none can be made
 	Dev         bool             // loopback receivers over plain http are allowed, whatever a profile asks for
 	Metrics     *metrics.Metrics // default: metrics that nobody reads

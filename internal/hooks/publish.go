@@ -37,7 +37,7 @@ type EventInput struct {
 }
 
 // Published is an event that has been accepted: it is stored, with everything owed of it. WorkflowID is "" where it
-// waits for a workflow shared with others, or nobody wants it. Replayed: it was accepted by an earlier request with
+// waits for a workflow shared with others, has none yet (Options.Retries), or nobody wants it. Replayed: it was accepted by an earlier request with
 // the same idempotency key, of which this is the answer.
 type Published struct {
 	ID         string `json:"id"`
@@ -297,13 +297,16 @@ type acceptance struct {
 	work      map[string][]handoff.Work // by dispatch
 	waiting   []handoff.Work            // for a shared dispatch
 	reserved  bool
+	direct    []handoff.Work    // to be attempted first without a workflow
+	directID  string            // of the dispatch that drives what of that is not received
 	process   int64             // that holds what is to start
 	members   map[string][]byte // of fan-outs, by event type and channels
 	reached   int               // deliveries of the fan-outs
 }
 
-// plan decides who will drive the deliveries. While start slots are free every event gets a workflow of its own;
-// when none is, its deliveries wait in memory for a shared one. False = there is no room to wait.
+// plan decides who will drive the deliveries. With Retries this process makes the first attempts, where it can at once.
+// Otherwise, while start slots are free every event gets a workflow of its own; when none is, its deliveries wait in memory
+// for a shared one. False = there is no room to wait.
 func (a *acceptance) plan(ctx context.Context, r PublishRequest) bool {
 	s := a.service
 	pending := map[string][]int{} // delivery indexes by event id
@@ -319,6 +322,9 @@ func (a *acceptance) plan(ctx context.Context, r PublishRequest) bool {
 		events[a.request.Events[i].ID] = &a.request.Events[i]
 	}
 	share := s.GroupMax > 1
+	if s.Retries && n > 0 && n <= a.most() && (share || len(pending) == 1) && a.planDirect(ctx, r) {
+		return true
+	}
 	// A batch of many events would take many slots at once: it shares from the beginning.
 	own := n > 0 && (!share || len(pending) == 1) && s.Engine.Reserve(ctx, a.request.Tenant, !share)
 	a.reserved = own
@@ -346,17 +352,59 @@ func (a *acceptance) plan(ctx context.Context, r PublishRequest) bool {
 	return true
 }
 
-// dispatch gives an event workflows of its own, and returns the id of the first. An id the caller chose may be
-// another tenant's too, and so stands behind the tenant's.
-func (a *acceptance) dispatch(e *models.Event, chosen bool, deliveries []int) string {
-	name := e.ID
+// planDirect has this process make the first attempts right after the commit, if it can at once. The deliveries name no
+// dispatch: one is written for what is not received.
+func (a *acceptance) planDirect(ctx context.Context, r PublishRequest) bool {
+	var work []handoff.Work
+	var indexes []int
+	event := 0 // deliveries are in the order of their events
+	for k := range a.request.Deliveries {
+		d := &a.request.Deliveries[k]
+		if d.Status != models.Pending {
+			continue
+		}
+		for a.request.Events[event].ID != d.EventID {
+			event++
+		}
+		indexes, work = append(indexes, k), append(work, handoff.Work{Delivery: *d, Event: &a.request.Events[event]})
+	}
+	process, ok := a.service.Engine.ReserveDirect(ctx, work)
+	if !ok {
+		return false
+	}
+	for i, k := range indexes {
+		a.request.Deliveries[k].Process, work[i].Delivery.Process = process, process
+	}
+	a.direct, a.directID = work, models.NewID(models.PrefixDispatch)
+	if work[0].Event == work[len(work)-1].Event {
+		a.directID = nameOf(work[0].Event, r.Events[event].ID != "")
+	}
+	for i := range a.request.Events {
+		a.published = append(a.published, Published{ID: a.request.Events[i].ID})
+	}
+	return true
+}
+
+// nameOf is the id of an event's own dispatch. An id the caller chose may be another tenant's too, and so stands behind the
+// tenant's.
+func nameOf(e *models.Event, chosen bool) string {
 	if chosen {
-		name = e.Tenant + "/" + e.ID
+		return e.Tenant + "/" + e.ID
 	}
-	most := models.MaxDispatch
+	return e.ID
+}
+
+// most is how many deliveries a dispatch may have.
+func (a *acceptance) most() int {
 	if a.service.GroupMax > 1 {
-		most = a.service.GroupMax
+		return a.service.GroupMax
 	}
+	return models.MaxDispatch
+}
+
+// dispatch gives an event workflows of its own, and returns the id of the first.
+func (a *acceptance) dispatch(e *models.Event, chosen bool, deliveries []int) string {
+	name, most := nameOf(e, chosen), a.most()
 	for part := 0; len(deliveries) > 0; part++ {
 		id := name
 		if part > 0 {
@@ -379,6 +427,9 @@ func (a *acceptance) dispatch(e *models.Event, chosen bool, deliveries []int) st
 // start sets off what has been stored.
 func (a *acceptance) start() {
 	engine := a.service.Engine
+	if len(a.direct) > 0 {
+		engine.StartDirect(a.directID, a.direct)
+	}
 	if a.reserved {
 		engine.Start(a.request.Tenant, a.request.Dispatches, a.work)
 	}
@@ -390,6 +441,9 @@ func (a *acceptance) start() {
 // abandon gives back what was reserved for what has not been stored.
 func (a *acceptance) abandon() {
 	engine := a.service.Engine
+	if len(a.direct) > 0 {
+		engine.ReleaseDirect(a.direct)
+	}
 	if a.reserved {
 		engine.Release(a.request.Tenant)
 	}

@@ -26,6 +26,43 @@ type Engine struct {
 	judged     []string
 	recoveries []string
 	paused     map[string]bool
+	at         int64 // the process that makes first attempts without workflows; 0 = none does
+	room       int   // taken for them
+	direct     map[string][]handoff.Work
+}
+
+// SetDirect says that this process makes first attempts without workflows, and holds them under an id.
+func (e *Engine) SetDirect(process int64) { e.locked(func() { e.at = process }) }
+
+// Direct gives what was to be attempted without workflows, by the dispatch that drives what is not received, and the room
+// that is taken and not used.
+func (e *Engine) Direct() (all map[string][]handoff.Work, room int) {
+	e.locked(func() { all, room = maps.Clone(e.direct), e.room })
+	return all, room
+}
+
+// ReserveDirect implements hooks.Engine.
+func (e *Engine) ReserveDirect(_ context.Context, work []handoff.Work) (process int64, ok bool) {
+	e.locked(func() {
+		if process = e.at; process != 0 {
+			e.room += len(work)
+		}
+	})
+	return process, process != 0
+}
+
+// ReleaseDirect implements hooks.Engine.
+func (e *Engine) ReleaseDirect(work []handoff.Work) { e.locked(func() { e.room -= len(work) }) }
+
+// StartDirect implements hooks.Engine.
+func (e *Engine) StartDirect(dispatchID string, work []handoff.Work) {
+	e.locked(func() {
+		e.room -= len(work)
+		if e.direct == nil {
+			e.direct = map[string][]handoff.Work{}
+		}
+		e.direct[dispatchID] = work
+	})
 }
 
 // Pause says that a dispatch is paused in Temporal.

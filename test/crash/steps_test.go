@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"net/http"
 	"os/exec"
+	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -27,6 +29,10 @@ var steps = []struct {
 	{"after-post", false, 2, 2},
 	{"after-record", false, 1, 1},
 }
+
+// retries has workflows only for what is not received. The reconciler keeps to its own pace: what it does not doubt is found
+// because its process is gone.
+const retries = "POSTHORN_WORKFLOWS=retries"
 
 // shapes are the ways to run Posthorn. Each starts an installation that dies at a step, and gives its API and the
 // process that will die.
@@ -54,7 +60,20 @@ var shapes = []struct {
 		}
 		return i.Start(t, "api").API, i.Start(t, "worker", fault)
 	}},
+	{"dev, retries", func(t *testing.T, _ *harness.Temporal, fault string, _ bool) (harness.API, *harness.Server) {
+		t.Helper()
+		s := harness.NewDev(t, &programs, retries).Start(t, "dev", fault)
+		return s.API, s
+	}},
+	{"serve, retries", func(t *testing.T, temporal *harness.Temporal, fault string, _ bool) (harness.API, *harness.Server) {
+		t.Helper()
+		s := newProduction(t, temporal, retries).Start(t, "serve", fault)
+		return s.API, s
+	}},
 }
+
+// startsNone reports whether a shape starts no workflow for what is received at once.
+func startsNone(shape string) bool { return strings.HasSuffix(shape, ", retries") }
 
 func TestDeathAtEveryStep(t *testing.T) {
 	t.Parallel()
@@ -63,6 +82,9 @@ func TestDeathAtEveryStep(t *testing.T) {
 		t.Run(shape.name, func(t *testing.T) {
 			t.Parallel()
 			for _, step := range steps {
+				if step.name == "after-start" && startsNone(shape.name) {
+					continue
+				}
 				t.Run(step.name, func(t *testing.T) {
 					t.Parallel()
 					api, mortal := shape.start(t, temporal, "POSTHORN_FAULT="+step.name, step.inAPI)
@@ -100,6 +122,36 @@ func TestDeathAtEveryStep(t *testing.T) {
 					}
 				})
 			}
+		})
+	}
+}
+
+// Where workflows are for retries alone, a process may die between the record of a failed attempt and the start of the
+// workflow. Its successor makes the retry soon after it is due.
+func TestDeathBeforeTheWorkflow(t *testing.T) {
+	t.Parallel()
+	temporal := harness.NewTemporal(t, &programs, harness.Sibling(t, pgtest.URL(t), "temporal"))
+	for _, shape := range shapes {
+		if !startsNone(shape.name) {
+			continue
+		}
+		t.Run(shape.name, func(t *testing.T) {
+			t.Parallel()
+			api, mortal := shape.start(t, temporal, "POSTHORN_FAULT=after-record", false)
+			r := harness.NewReceiver(t, harness.FailFirst(1))
+			x := harness.NewTenant(t, api)
+			x.Hook(t, r.URL, harness.Retries(5, "20s"))
+			accepted, err := publish(t, x)
+			require.NoError(t, err)
+			requireKilled(t, mortal.AwaitEnd(t))
+			recorded := time.Now()
+			mortal.Again(t, "POSTHORN_FAULT=")
+			d := awaitDelivered(t, x)
+			require.Equal(t, accepted.ID, d.EventID)
+			require.Len(t, d.Attempts, 2)
+			require.NotEmpty(t, d.WorkflowID)
+			require.Len(t, r.Posts(), 2)
+			require.Less(t, time.Since(recorded), 50*time.Second, "it was overdue by less than a minute")
 		})
 	}
 }

@@ -54,6 +54,10 @@ func TestDev(t *testing.T) {
 		t.Parallel()
 		restartKeepsEverything(t)
 	})
+	t.Run("only retries have workflows", func(t *testing.T) {
+		t.Parallel()
+		onlyRetriesHaveWorkflowsInDev(t)
+	})
 }
 
 // TestProduction is everything on Postgres and a Temporal server apart.
@@ -70,6 +74,7 @@ func TestProduction(t *testing.T) {
 		"the guard acts when an address is dialled":     guardActsWhenDialling,
 		"the guard acts when a webhook is registered":   guardActsWhenRegistering,
 		"every event has its workflow where none share": everyEventHasItsWorkflow,
+		"only retries have workflows":                   onlyRetriesHaveWorkflows,
 		"SIGTERM loses nothing and sends nothing twice": stoppingLosesNothing,
 		"a process that stops says so first":            stoppingIsAnnounced,
 		"a second SIGTERM ends a process at once":       secondSignalEnds,

@@ -1,0 +1,70 @@
+package delivery
+
+import (
+	"context"
+
+	"github.com/posthorn/posthorn/internal/handoff"
+	"github.com/posthorn/posthorn/models"
+)
+
+// AtOnce reports whether Direct can make the first attempts of deliveries now, without a wait: their webhooks are active,
+// have no limits of their own, answer in time, did not fail last, and have room, and so has this process.
+func (c *Courier) AtOnce(ctx context.Context, work []handoff.Work) bool {
+	if c.Breaker != nil && c.Breaker.Open() {
+		return false
+	}
+	counts := make(map[string]int, len(work))
+	for i := range work {
+		counts[work[i].Delivery.WebhookID]++
+	}
+	for id, n := range counts {
+		if !c.atOnce(ctx, work[0].Delivery.Tenant, id, n) {
+			return false
+		}
+	}
+	return true
+}
+
+// atOnce is AtOnce for n deliveries to one webhook.
+func (c *Courier) atOnce(ctx context.Context, tenant, webhookID string, n int) bool {
+	r, err := c.receiver(ctx, tenant, webhookID)
+	if err != nil {
+		return false
+	}
+	w := r.Webhook
+	slow := c.Slowest > 0 && r.Timeout > c.Slowest
+	if w.Status != models.WebhookActive || w.RateLimit > 0 || w.MaxInFlight > 0 || slow || c.failing.lately(webhookID) || !c.Cap.Room(webhookID, n) {
+		return false
+	}
+	if c.Posts == nil {
+		return true
+	}
+	release, ok := c.Posts.TryAcquire(tenant, r.Host)
+	if ok {
+		release()
+	}
+	return ok
+}
+
+// Direct makes the first POSTs of deliveries that this process has just accepted and that no dispatch drives, all at once,
+// and records each as it ends. They are of one tenant. A delivery that is not received gets the dispatch of this id, which
+// the caller writes and starts.
+func (c *Courier) Direct(ctx context.Context, dispatchID string, work []handoff.Work) (Batch, error) {
+	unlock, err := c.once.lock(ctx, dispatchID)
+	if err != nil {
+		return Batch{}, err
+	}
+	defer unlock()
+	c.noteTraffic(work[0].Delivery.Tenant)
+	jobs := make([]*job, len(work))
+	for i := range work {
+		jobs[i] = &job{dispatchID: dispatchID, delivery: work[i].Delivery, event: work[i].Event, direct: true}
+	}
+	b := &batch{Courier: c, dispatchID: dispatchID}
+	chosen, err := b.choose(ctx, jobs)
+	if err != nil {
+		return Batch{}, err
+	}
+	b.sendAll(ctx, chosen)
+	return b.close(ctx)
+}

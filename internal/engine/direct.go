@@ -1,0 +1,168 @@
+package engine
+
+import (
+	"context"
+	"time"
+
+	"github.com/posthorn/posthorn/internal/handoff"
+	"github.com/posthorn/posthorn/models"
+	"github.com/posthorn/posthorn/workflows"
+)
+
+// First makes first attempts without a workflow.
+type First interface {
+	// AtOnce reports whether the first attempts of deliveries can be made now, without a wait.
+	AtOnce(ctx context.Context, work []handoff.Work) bool
+	// Direct makes them, and records each as it ends. Those not received get the dispatch of this id, for the caller to write
+	// and to start.
+	Direct(ctx context.Context, dispatchID string, work []handoff.Work) (workflows.Round, error)
+}
+
+// The bounds of the first attempts without a workflow that are under way, or about to be. What is beyond gets a workflow.
+const (
+	directMost  = 4096 // deliveries
+	directBytes = 64 << 20
+)
+
+// directLoad is the first attempts without a workflow.
+type directLoad struct {
+	deliveries int
+	bytes      int // of event data
+}
+
+// size is the event data of deliveries, those of one event in a row.
+func size(work []handoff.Work) (bytes int) {
+	var last *models.Event
+	for i := range work {
+		if e := work[i].Event; e != last {
+			bytes += len(e.Data)
+			last = e
+		}
+	}
+	return bytes
+}
+
+// ReserveDirect takes room to make the first attempts of deliveries of a tenant in this process, without a workflow, if that
+// can be done without a wait. process is the id to hold them under. It must be followed by StartDirect or ReleaseDirect.
+func (e *Engine) ReserveDirect(ctx context.Context, work []handoff.Work) (process int64, ok bool) {
+	if e.First == nil || e.closing.Load() {
+		return 0, false
+	}
+	process, ok = e.Posting()
+	if !ok || !e.First.AtOnce(ctx, work) {
+		return 0, false
+	}
+	n, bytes := len(work), size(work)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.direct.deliveries+n > directMost || e.direct.bytes+bytes > directBytes {
+		return 0, false
+	}
+	e.lately.Note(work[0].Delivery.Tenant, time.Now())
+	e.direct.deliveries += n
+	e.direct.bytes += bytes
+	return process, true
+}
+
+// ReleaseDirect gives the room back.
+func (e *Engine) ReleaseDirect(work []handoff.Work) {
+	n, bytes := len(work), size(work)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.direct.deliveries -= n
+	e.direct.bytes -= bytes
+	e.freed()
+}
+
+// StartDirect makes the first attempts of deliveries that have been stored, and starts the workflow of what was not
+// received. No dispatch drives them until then: where this process ends before, others find them by its id.
+func (e *Engine) StartDirect(dispatchID string, work []handoff.Work) {
+	e.spawn(func() {
+		defer e.ReleaseDirect(work)
+		if !e.owns(work[0].Delivery.Process) {
+			return // it was suspended, and others have them
+		}
+		round, err := e.First.Direct(e.ctx, dispatchID, work)
+		switch {
+		case e.ctx.Err() != nil: // they were cut off: this process ends
+		case err != nil:
+			e.Log.Warn("first attempts not made; their workflow makes them", "dispatch", dispatchID, "error", err)
+			e.handOver(dispatchID, work, nil)
+		case round.Delivered < len(work):
+			e.handOver(dispatchID, work, &round)
+		}
+	})
+}
+
+// handOver starts the workflow of what first attempts without one have left over: all of it if round is nil. What ended
+// otherwise, as failed, needs no entry of the outbox. The workflow shows it.
+func (e *Engine) handOver(dispatchID string, work []handoff.Work, round *workflows.Round) {
+	waits := map[string]bool{}
+	if round != nil {
+		for _, left := range []workflows.Leftovers{round.Waiting, round.OverCap} {
+			for i := range left {
+				waits[left[i].Delivery] = true
+			}
+		}
+	}
+	d := models.Dispatch{ID: dispatchID}
+	var left []models.Delivery
+	for i := range work {
+		delivery := work[i].Delivery
+		d.Deliveries, d.Owed = append(d.Deliveries, delivery.Key()), append(d.Owed, delivery)
+		if round == nil || waits[delivery.ID] {
+			left = append(left, delivery)
+		}
+	}
+	if len(left) > 0 {
+		written, err := e.writeLeft(dispatchID, left)
+		if err != nil {
+			e.Log.Warn("dispatch not written; the reconciler will", "dispatch", dispatchID, "deliveries", len(left), "error", err)
+			return
+		}
+		d.Process = written.Process
+	}
+	e.enqueue(launch{dispatch: &d, begun: round})
+}
+
+// writeFor and writeEvery are for how long, and how often, the dispatch of what is left over is tried to be written while the
+// database is away. After that others find it overdue.
+const (
+	writeFor   = time.Minute
+	writeEvery = 2 * time.Second
+)
+
+// writeLeft writes the dispatch of what first attempts have left over.
+func (e *Engine) writeLeft(dispatchID string, left []models.Delivery) (models.Dispatch, error) {
+	for begun := time.Now(); ; {
+		ctx, cancel := context.WithTimeout(e.ctx, startTimeout)
+		d, err := e.Outbox.HandOver(ctx, dispatchID, left)
+		cancel()
+		if err == nil || e.closing.Load() || time.Since(begun) > writeFor {
+			return d, err
+		}
+		select {
+		case <-time.After(writeEvery):
+		case <-e.ctx.Done():
+			return d, err
+		}
+	}
+}
+
+// FinishDirect waits for the first attempts without a workflow that are under way, and reports whether they have ended before
+// ctx.
+func (e *Engine) FinishDirect(ctx context.Context) bool {
+	for {
+		e.mu.Lock()
+		left, room := e.direct.deliveries, e.room
+		e.mu.Unlock()
+		if left == 0 {
+			return true
+		}
+		select {
+		case <-room:
+		case <-ctx.Done():
+			return false
+		}
+	}
+}

@@ -1,0 +1,112 @@
+package models_test
+
+import (
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/posthorn/posthorn/models"
+)
+
+// posting is another process on the same database, which makes first attempts that no dispatch drives.
+func (s *database) posting(t *testing.T) *database {
+	t.Helper()
+	store, err := models.Open(t.Context(), s.URL, models.Options{Now: s.Clock.Now, FirstAttempts: true})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, store.Close()) })
+	p := &database{Store: store, URL: s.URL, Clock: s.Clock}
+	p.PresenceClock(s.Clock.Now)
+	return p
+}
+
+// What a process POSTs is its own as long as it runs, also when it lets go of what it could not start.
+func TestWhatAProcessPOSTsOutlivesWhatItLetsGoOf(t *testing.T) {
+	stores(t, func(t *testing.T, s *database) {
+		p := s.posting(t)
+		_, ok := p.PostingID()
+		require.False(t, ok, "it has not joined")
+		require.NoError(t, p.Beat(t.Context()))
+		posting, ok := p.PostingID()
+		require.True(t, ok)
+		first := p.ProcessID()
+		require.NotContains(t, []int64{0, posting}, first)
+		gone := func() []int64 {
+			gone, err := p.ClaimGone(t.Context())
+			require.NoError(t, err)
+			return ids(gone)
+		}
+		require.Empty(t, gone(), "neither ends the other")
+
+		p.LetGo()
+		require.True(t, p.Owns(posting))
+		require.NoError(t, p.Beat(t.Context()))
+		require.NotEqual(t, first, p.ProcessID())
+		require.Equal(t, []int64{first}, gone())
+		again, ok := p.PostingID()
+		require.True(t, ok)
+		require.Equal(t, posting, again)
+
+		s.Clock.Advance(4 * time.Second)
+		_, ok = p.PostingID()
+		require.False(t, ok, "others may take it for gone in a second")
+		require.False(t, p.Owns(posting))
+		require.NoError(t, p.Beat(t.Context()))
+		require.True(t, p.Owns(posting), "nobody has")
+	})
+}
+
+func TestAProcessThatLeavesLeavesItsPOSTs(t *testing.T) {
+	stores(t, func(t *testing.T, s *database) {
+		p := s.posting(t)
+		require.NoError(t, p.Join(t.Context(), "serve"))
+		posting, _ := p.PostingID()
+		main := p.ProcessID()
+		require.NoError(t, p.Leave(t.Context()))
+		gone, err := s.ClaimGone(t.Context())
+		require.NoError(t, err)
+		require.ElementsMatch(t, []int64{main, posting}, ids(gone))
+		_, ok := p.PostingID()
+		require.False(t, ok)
+	})
+}
+
+// A store of a process that makes no such attempts has no id for them.
+func TestMostProcessesPOSTNothingWithoutADispatch(t *testing.T) {
+	t.Parallel()
+	store, err := models.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "posthorn.db"), models.Options{})
+	require.NoError(t, err)
+	_, ok := store.PostingID()
+	require.False(t, ok)
+	require.NoError(t, store.Close())
+}
+
+// What was not received gets a dispatch that names it, and that its deliveries name. What has another one keeps that.
+func TestWhatFirstAttemptsLeaveOverIsHandedOver(t *testing.T) {
+	stores(t, func(t *testing.T, s *database) {
+		w := s.Webhook(t, s.Tenant(t, "acme"))
+		p := s.process(t)
+		rows := p.waiting(t, 3, w)
+		tried, untried, taken := rows[0], rows[1], rows[2]
+		record := s.Attempted(tried, models.Pending)
+		record.DispatchID = "dsp_x"
+		s.MustRecord(t, record)
+		s.Clock.Advance(time.Second)
+		fresh, err := s.TakeOver(t.Context(), []models.Delivery{taken}, s.Now(), 1)
+		require.NoError(t, err)
+		require.Len(t, fresh, 1)
+
+		d, err := p.HandOver(t.Context(), "dsp_x", rows)
+		require.NoError(t, err)
+		require.Equal(t, p.ProcessID(), d.Process)
+		require.Equal(t, "dsp_x", s.Reload(t, tried).DispatchID)
+		require.Equal(t, "dsp_x", s.Reload(t, untried).DispatchID)
+		require.Equal(t, fresh[0].ID, s.Reload(t, taken).DispatchID)
+		n, err := s.Adopt(t.Context())
+		require.NoError(t, err)
+		require.Zero(t, n, "it is noted on all that it drives")
+		s.Clock.Advance(time.Hour)
+		require.Contains(t, s.overdue(t), "dsp_x")
+	})
+}
