@@ -23,6 +23,9 @@ type Options struct {
 	// RecoverWithin bounds the recovery after a kill of one process of Posthorn; 0 = it is measured only, as on a machine that
 	// has other things to do.
 	RecoverWithin time.Duration
+	// Workflows is POSTHORN_WORKFLOWS of all processes; "" = the default. With "retries" the APIs are `posthorn serve`, which
+	// make first attempts without a workflow.
+	Workflows string
 	// Bin is the directory of posthorn-lean and temporal. Clock steps need a posthorn-lean built with the tag faults.
 	Bin string
 	// PostgresBin is the directory of initdb and postgres; "" = the newest of those in the usual places.
@@ -37,6 +40,9 @@ type Options struct {
 
 const mostFaults = 100_000
 
+// workflowsOfRetries has workflows only for what is not received at the first attempt.
+const workflowsOfRetries = "retries"
+
 func (o *Options) validate() error {
 	switch {
 	case o.Faults < 0 || o.Faults > mostFaults:
@@ -45,6 +51,8 @@ func (o *Options) validate() error {
 		return errors.New("a number of faults or a duration must be set")
 	case o.Rate <= 0 || o.Rate > 500:
 		return errors.New("the rate must be more than 0 and at most 500 a second")
+	case o.Workflows != "" && o.Workflows != "event" && o.Workflows != workflowsOfRetries:
+		return errors.New("the workflows must be event or retries")
 	case o.State == "":
 		return errors.New("a state file must be named")
 	}

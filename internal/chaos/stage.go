@@ -33,6 +33,9 @@ type stage struct {
 	api       *client
 }
 
+// serveCommand runs an API that has a worker.
+const serveCommand = "serve"
+
 // replicas is how many processes of each role there are.
 const replicas = 2
 
@@ -113,6 +116,13 @@ func (s *stage) startPosthorn(ctx context.Context, o *Options) error {
 	env := append(cleanEnv(), "POSTHORN_ENCRYPTION_KEYSET="+strings.TrimSpace(string(keyset)), "POSTHORN_ADMIN_KEY="+s.adminKey,
 		"POSTHORN_ALLOW_HTTP=true", "POSTHORN_ALLOW_NETWORKS=127.0.0.0/8",
 		"HOME="+s.dir) // where no configuration of a Temporal client is
+	api := apiRole
+	if o.Workflows != "" {
+		env = append(env, "POSTHORN_WORKFLOWS="+o.Workflows)
+	}
+	if o.Workflows == workflowsOfRetries {
+		api = serveCommand
+	}
 	migrate := exec.CommandContext(ctx, path, "migrate")
 	migrate.Env = append(slices.Clone(env), "POSTHORN_DATABASE_URL="+s.postgres.url(s.postgres.addr, ourDatabase))
 	if out, err := migrate.CombinedOutput(); err != nil {
@@ -121,8 +131,11 @@ func (s *stage) startPosthorn(ctx context.Context, o *Options) error {
 	var apis []string
 	for _, role := range []string{apiRole, workerRole} {
 		for i := range replicas {
-			name := fmt.Sprintf("%s-%d", role, i+1)
-			if err := s.startRole(ctx, name, role, path, env); err != nil {
+			name, command := fmt.Sprintf("%s-%d", role, i+1), role
+			if role == apiRole {
+				command = api
+			}
+			if err := s.startRole(ctx, name, command, path, env); err != nil {
 				return err
 			}
 			if role == apiRole {
@@ -134,7 +147,7 @@ func (s *stage) startPosthorn(ctx context.Context, o *Options) error {
 	return nil
 }
 
-func (s *stage) startRole(ctx context.Context, name, role, path string, env []string) error {
+func (s *stage) startRole(ctx context.Context, name, command, path string, env []string) error {
 	database, err := s.link(ctx, name, postgresName, s.postgres.addr)
 	if err != nil {
 		return err
@@ -148,7 +161,7 @@ func (s *stage) startRole(ctx context.Context, name, role, path string, env []st
 		return err
 	}
 	s.addrs[name] = addr
-	p := &process{name: name, path: path, args: []string{role, "--addr", addr}, log: s.log(name), env: append(slices.Clone(env),
+	p := &process{name: name, path: path, args: []string{command, "--addr", addr}, log: s.log(name), env: append(slices.Clone(env),
 		"POSTHORN_DATABASE_URL="+s.postgres.url(database, ourDatabase), "TEMPORAL_ADDRESS="+temporal, "POSTHORN_FAULT_CLOCK="+s.clock(name))}
 	s.posthorns = append(s.posthorns, p)
 	p.start(ctx)

@@ -18,6 +18,8 @@ type ChaosCommand struct {
 	Kinds    []string      `name:"kinds" placeholder:"WORD,…" help:"Make only kinds of faults with one of these words in their names."`
 	Rate     float64       `default:"20" help:"Publish calls a second. Default ${default}."`
 
+	Workflows string `default:"event" enum:"event,retries" help:"POSTHORN_WORKFLOWS of the processes (${enum}); with retries the APIs are posthorn serve. Default ${default}."`
+
 	RecoverWithin time.Duration `name:"recover-within" default:"10s" help:"Bound on the recovery after a kill of one API or worker; 0 = it is measured only. Default ${default}."`
 
 	Bin         string `name:"bin" default:"bin" type:"existingdir" help:"Directory of posthorn-lean and temporal. Clock steps need a posthorn-lean built with -tags faults. Default ${default}."`
@@ -36,8 +38,8 @@ func (c *ChaosCommand) Run(ctx context.Context, env Environment) error {
 		c.Duration = defaultChaos
 	}
 	lines, err := chaos.Run(ctx, chaos.Options{Seed: c.Seed, Faults: c.Faults, Duration: c.Duration, Kinds: c.Kinds, Rate: c.Rate,
-		RecoverWithin: c.RecoverWithin,
-		Bin:           c.Bin, PostgresBin: c.PostgresBin, State: c.State, Resume: c.Resume, Progress: os.Stderr})
+		RecoverWithin: c.RecoverWithin, Workflows: c.Workflows,
+		Bin: c.Bin, PostgresBin: c.PostgresBin, State: c.State, Resume: c.Resume, Progress: os.Stderr})
 	if len(lines) == 0 {
 		return err
 	}

@@ -79,3 +79,13 @@ func price() (loads []load) {
 
 // all are the scenarios of posthorn bench.
 func all() []load { return plain(bench.Scenarios()...) }
+
+// everyday is what costs a workflow for each event, or none: quiet hours, busy ones, and a small crowd. latency is at 20
+// events a second, and saturate has 64 callers.
+func everyday() []load {
+	return []load{
+		{name: "latency 5/s", scenario: "latency", length: lengths["latency"], flags: []string{"--rate", "5"}},
+		{name: "latency 80/s", scenario: "latency", length: lengths["latency"], flags: []string{"--rate", "80"}},
+		{name: "saturate 16 callers", scenario: "saturate", length: lengths["saturate"], flags: []string{"--callers", "16"}},
+	}
+}

@@ -34,7 +34,9 @@ type mode struct {
 }
 
 var modes = []mode{
-	{"serve", "PostgreSQL, Temporal and `posthorn serve`, a process each", all(), (*stack).serve, (*stage).serve},
+	{"serve", "PostgreSQL, Temporal and `posthorn serve`, a process each", append(all(), everyday()...), (*stack).serve, (*stage).serve},
+	{"retries", "the same with `POSTHORN_WORKFLOWS=retries`", append(plain("latency", "saturate", "fanout", "noisy"), everyday()...),
+		(*stack).serveRetries, nil},
 	{"workers-1", "PostgreSQL, Temporal, `posthorn api` and one `posthorn worker`", plain("latency", "saturate", "fanout"), workers(1), (*stage).worker},
 	{"workers-2", "the same with two workers", plain("saturate", "fanout", "limits"), workers(2), nil},
 	{"workers-4", "the same with four workers", plain("saturate", "fanout", "limits"), workers(4), nil},
@@ -277,6 +279,14 @@ func (st *stack) serve(ctx context.Context) error {
 		return err
 	}
 	return st.role(ctx, "posthorn", "serve", env)
+}
+
+func (st *stack) serveRetries(ctx context.Context) error {
+	env, err := st.posthorn(ctx)
+	if err != nil {
+		return err
+	}
+	return st.role(ctx, "posthorn", "serve", append(env, "POSTHORN_WORKFLOWS=retries"))
 }
 
 func workers(n int) func(*stack, context.Context) error {
