@@ -29,7 +29,7 @@ func (hostileReceiver) Post(_ context.Context, r sender.Request) sender.Result {
 		Header: http.Header{"X-Evil": {hostile}, "Content-Type": {"text/html"}}, Body: []byte(hostile)}
 }
 
-// Names, URLs, payloads and answers are shown as text on every page, whoever wrote them.
+// Names, URLs, payloads and answers are shown as text on every page, wherever they come from.
 func TestNothingHostileRuns(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, hookstest.WithPoster(hostileReceiver{}))

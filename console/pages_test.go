@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/posthorn/posthorn/internal/hooks"
 	"github.com/posthorn/posthorn/internal/hookstest"
 	"github.com/posthorn/posthorn/internal/sender"
 	"github.com/posthorn/posthorn/models"
@@ -60,6 +61,10 @@ func TestAWebhookIsLookedAfter(t *testing.T) {
 	require.Equal(t, []string{"order.created", "order.*"}, rows[0].EventTypes)
 	require.Equal(t, 3, *rows[0].Retry.Max)
 
+	uid := "shop-1"
+	_, err = s.Hooks.UpdateWebhook(t.Context(), "acme", rows[0].ID, hooks.WebhookChange{UID: &uid, By: "test"})
+	require.NoError(t, err)
+	require.Equal(t, "Shop", b.get("/portal/webhooks/"+uid).is(http.StatusOK).title(), "its own id leads to it, too")
 	paused := edited.press("Pause", nil).follow()
 	require.Contains(t, paused.text(paused.root), "Paused.")
 	require.Equal(t, []string{"Resume", "Disable", "Send test event", "Rotate secret", "Delete"}, paused.buttons())

@@ -109,8 +109,13 @@ func (v view) Tenant() string {
 	return models.TenantSlug(v.Visit.tenant)
 }
 
-// Who is signed in.
-func (v view) Who() string { return v.Visit.session.Name }
+// Who is signed in; nobody in a look that several share.
+func (v view) Who() string {
+	if v.Visit.frozen {
+		return ""
+	}
+	return v.Visit.session.Name
+}
 
 // SignOut is where the button "Sign out" leads.
 func (v view) SignOut() string { return v.Visit.at.base + "/sign-out" }
@@ -160,7 +165,7 @@ func (v view) MaySettings() bool { return v.Visit.may(settings) }
 
 // Mode is the colours that a portal link asks for: light or dark; "" = the viewer's.
 func (v view) Mode() string {
-	if v.Visit == nil || v.Visit.session.Theme["mode"] == "auto" {
+	if v.Visit == nil || v.Visit.frozen || v.Visit.session.Theme["mode"] == "auto" {
 		return ""
 	}
 	return v.Visit.session.Theme["mode"]
@@ -168,7 +173,7 @@ func (v view) Mode() string {
 
 // Theme is where the stylesheet of the portal link is; "" = it has none.
 func (v view) Theme() string {
-	if v.Visit == nil || len(v.Visit.session.Theme) == 0 {
+	if v.Visit == nil || v.Visit.frozen || len(v.Visit.session.Theme) == 0 {
 		return ""
 	}
 	return "/portal/theme.css"

@@ -106,6 +106,13 @@ func (v *visit) enter(p page, ofTenant bool) error {
 	if !p.need.grants(v.session.Principal) {
 		return hooks.Refuse(hooks.Forbidden, "You may read here, and not change this.")
 	}
+	if strings.HasPrefix(p.path, "/webhooks/{id}") { // its uid will do
+		id, err := v.Hooks.WebhookID(v.r.Context(), v.tenant, v.r.PathValue("id"))
+		if err != nil {
+			return err
+		}
+		v.r.SetPathValue("id", id)
+	}
 	if v.live = p.live; p.live && asksForStream(v.r) {
 		return v.stream(p)
 	}

@@ -118,6 +118,21 @@ func TestQueriesUseIndexes(t *testing.T) {
 			_, _, err := tx.Backlog(ctx, 20)
 			return err
 		}},
+		{"what is waiting", pending + open, func(ctx context.Context, tx *models.Store) error {
+			w, err := tx.Waiting(ctx, "", "")
+			require.NotZero(t, w.Held)
+			return err
+		}},
+		{"what is waiting for a webhook", perWebhook / 5, func(ctx context.Context, tx *models.Store) error {
+			waiting, err := tx.Waiting(ctx, w.Tenant, w.ID)
+			require.NotZero(t, waiting.Pending)
+			return err
+		}},
+		{"last attempts", 4 * 10, func(ctx context.Context, tx *models.Store) error {
+			last, err := tx.LastAttempts(ctx, sample[:10])
+			require.Len(t, last, 10)
+			return err
+		}},
 		{"oldest due", 1, func(ctx context.Context, tx *models.Store) error {
 			_, err := tx.OldestDue(ctx)
 			return err
