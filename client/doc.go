@@ -10,4 +10,4 @@
 //	fmt.Println(answer.JSON202.ID)
 //
 // It must not import any other Posthorn package: programs link it without the service.
-package client //nolint:godoclint // The generated file has a comment of its own.
+package client
