@@ -74,7 +74,7 @@ func (c *ImportSvixCommand) Run(ctx context.Context, env Environment) error {
 	if err != nil {
 		return err
 	}
-	m := &svixImport{from: &svixServer{strings.TrimRight(c.From, "/"), c.Token.Reveal(), doer}, to: api, disabled: c.Disabled, report: importReport{Data: []*imported{}}}
+	m := &svixImport{from: &svixServer{strings.TrimRight(c.From, "/"), c.Token.Reveal(), doer}, to: api, url: strings.TrimRight(c.URL, "/"), key: c.Key.Reveal(), disabled: c.Disabled, report: importReport{Data: []*imported{}}}
 	failed := m.run(ctx)
 	if failed != nil {
 		failed = c.explain(failed)

@@ -22,6 +22,7 @@ import (
 // the tenant X, so that its Svix id goes on working on /svix, and an endpoint the webhook with its uid, or X as its uid if it
 // is ep_X without one.
 type svixImport struct {
+	url, key string // of the Posthorn
 	from     *svixServer
 	to       *client.ClientWithResponses
 	disabled bool // what is new here
@@ -155,9 +156,6 @@ func (m *svixImport) eventType(ctx context.Context, t *svixEventType) error {
 	if t.FeatureFlag != "" || len(t.FeatureFlags) > 0 {
 		i.notef("feature flags: all tenants can use it")
 	}
-	if t.GroupName != "" {
-		i.notef("group %q", t.GroupName)
-	}
 	was, err := ifThere(m.to.GetEventTypeWithResponse(ctx, t.Name))
 	if err != nil {
 		return i.refuse(err)
@@ -176,7 +174,40 @@ func (m *svixImport) eventType(ctx context.Context, t *svixEventType) error {
 		return i.refuse(err)
 	}
 	i.To = t.Name
+	if err := json.Unmarshal(now, &here); err != nil {
+		return err
+	}
+	if group := t.GroupName; group != "" && (here.Category == nil || *here.Category != group) {
+		if err := m.group(ctx, t.Name, group); err != nil {
+			i.notef("group %q: %s", group, err)
+		} else if now, err = bodyOf(m.to.GetEventTypeWithResponse(ctx, t.Name)); err != nil {
+			return err
+		}
+	}
 	i.came(was, now)
+	return nil
+}
+
+// group sets the group of an event type: /v1 shows it as the category, and only /svix can set it.
+func (m *svixImport) group(ctx context.Context, eventType, group string) error {
+	body, err := json.Marshal(fields{"groupName": group})
+	if err != nil {
+		return err
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodPatch, m.url+"/svix/api/v1/event-type/"+url.PathEscape(eventType), bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	request.Header.Set("Authorization", "Bearer "+m.key)
+	request.Header.Set("Content-Type", jsonType)
+	response, err := m.from.http.Do(request)
+	if err != nil {
+		return err
+	}
+	_ = response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("/svix answers %s", response.Status)
+	}
 	return nil
 }
 
