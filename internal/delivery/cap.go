@@ -17,6 +17,8 @@ const capWait = 250 * time.Millisecond
 
 // Cap bounds the first attempts in flight to each webhook, in this process.
 type Cap struct {
+	wait time.Duration // capWait
+
 	mu   sync.Mutex
 	open map[string]*capped
 }
@@ -29,7 +31,7 @@ type capped struct {
 }
 
 // NewCap makes a Cap.
-func NewCap() *Cap { return &Cap{open: map[string]*capped{}} }
+func NewCap() *Cap { return &Cap{wait: capWait, open: map[string]*capped{}} }
 
 // Ticket lets one first attempt wait for room at its webhook.
 type Ticket struct {
@@ -98,7 +100,7 @@ func (c *Cap) Room(webhookID string, n int) bool {
 // Enter takes a place at the webhook, and waits a moment for one. leave must be called if ok; a second call does nothing.
 func (t *Ticket) Enter(ctx context.Context) (leave func(), ok bool) {
 	if !t.at.room.TryAcquire(1) {
-		ctx, cancel := context.WithTimeout(ctx, capWait)
+		ctx, cancel := context.WithTimeout(ctx, t.cap.wait)
 		defer cancel()
 		if t.at.room.Acquire(ctx, 1) != nil {
 			t.Drop()

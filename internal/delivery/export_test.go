@@ -3,6 +3,7 @@ package delivery
 import (
 	"context"
 	"log/slog"
+	"time"
 )
 
 // The bounds that tests measure against.
@@ -44,3 +45,6 @@ func (c *Courier) Lock(ctx context.Context, names ...string) (unlock func(), err
 func NewRecorderOfTwoLanes(attempts Attempts, log *slog.Logger) *Recorder {
 	return newRecorder(attempts, log, 1)
 }
+
+// WaitFor sets how long a first attempt waits for room, before anyone does.
+func (c *Cap) WaitFor(d time.Duration) { c.wait = d }

@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -40,8 +41,8 @@ func TestWhatOthersHaveTakenOverIsNotStarted(t *testing.T) {
 func TestAfterAnOutageOfTemporalWhatWasGivenUpIsLeftToOthers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		let := 0
-		e, c, _ := setup(func(o *engine.Options) { o.LetGo = func() { let++ } })
+		var let atomic.Int32
+		e, c, _ := setup(func(o *engine.Options) { o.LetGo = func() { let.Add(1) } })
 		start := func(id string) {
 			t.Helper()
 			require.True(t, own(e, id))
@@ -56,22 +57,22 @@ func TestAfterAnOutageOfTemporalWhatWasGivenUpIsLeftToOthers(t *testing.T) {
 		c.fail(nil)
 		time.Sleep(1100 * time.Millisecond)
 		start("back after a moment")
-		require.Zero(t, let)
+		require.Zero(t, let.Load())
 
 		c.fail(serviceerror.NewUnavailable("restarting"))
 		for range 5 {
 			time.Sleep(1100 * time.Millisecond)
 			start("given up")
 		}
-		require.Zero(t, let, "it is away still")
+		require.Zero(t, let.Load(), "it is away still")
 		c.fail(nil)
 		time.Sleep(1100 * time.Millisecond)
-		require.Equal(t, 1, let, "it is back, though nothing is started that would find out")
+		require.EqualValues(t, 1, let.Load(), "it is back, though nothing is started that would find out")
 		start("as ever")
-		require.Equal(t, 1, let)
+		require.EqualValues(t, 1, let.Load())
 		time.Sleep(10 * time.Second)
 		start("nothing was given up since")
-		require.Equal(t, 1, let)
+		require.EqualValues(t, 1, let.Load())
 		e.Close()
 	})
 }
@@ -80,13 +81,13 @@ func TestAfterAnOutageOfTemporalWhatWasGivenUpIsLeftToOthers(t *testing.T) {
 func TestWhatCouldNotBeWrittenIsLeftToOthers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		let := 0
-		e, _, o := setup(func(o *engine.Options) { o.LetGo = func() { let++ } })
+		var let atomic.Int32
+		e, _, o := setup(func(o *engine.Options) { o.LetGo = func() { let.Add(1) } })
 		o.fail(errors.New("the database is away"))
 		require.True(t, e.Admit(t.Context(), "acme", 1))
 		e.Queue(work(1))
 		time.Sleep(time.Second)
-		require.Equal(t, 1, let)
+		require.EqualValues(t, 1, let.Load())
 		e.Close()
 	})
 }
@@ -95,8 +96,8 @@ func TestWhatCouldNotBeWrittenIsLeftToOthers(t *testing.T) {
 func TestWhatWasGivenUpIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		owned := true
-		e, c, o := setup(func(o *engine.Options) { o.Owns = func(int64) bool { return owned } })
+		var lost atomic.Bool
+		e, c, o := setup(func(o *engine.Options) { o.Owns = func(int64) bool { return !lost.Load() } })
 		c.fail(serviceerror.NewUnavailable("one shard"))
 		require.Zero(t, e.LaunchWait(t.Context(), models.Dispatch{ID: "dsp_1"}))
 		time.Sleep(3 * time.Second)
@@ -118,7 +119,7 @@ func TestWhatWasGivenUpIsTriedAgain(t *testing.T) {
 
 		c.fail(serviceerror.NewUnavailable("one shard"))
 		require.Zero(t, e.LaunchWait(t.Context(), models.Dispatch{ID: "dsp_4"}))
-		owned = false
+		lost.Store(true)
 		c.fail(nil)
 		time.Sleep(5 * time.Second)
 		require.Equal(t, 2, c.starts(), "not what others have taken over")
