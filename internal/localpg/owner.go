@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/user"
 	"strconv"
-	"syscall"
 )
 
 // Owner is the user that a cluster belongs to. The zero Owner is the user of this process.
@@ -62,12 +61,4 @@ func (o Owner) Chown(path string) error {
 		return fmt.Errorf("hand over %s: %w", path, err)
 	}
 	return nil
-}
-
-// Attributes make a process run as the owner.
-func (o Owner) Attributes() *syscall.SysProcAttr {
-	if !o.other {
-		return &syscall.SysProcAttr{}
-	}
-	return &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(o.uid), Gid: uint32(o.gid)}} //nolint:gosec // Ids of this system's users fit.
 }

@@ -1,0 +1,13 @@
+//go:build unix
+
+package localpg
+
+import "syscall"
+
+// Attributes make a process run as the owner.
+func (o Owner) Attributes() *syscall.SysProcAttr {
+	if !o.other {
+		return &syscall.SysProcAttr{}
+	}
+	return &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(o.uid), Gid: uint32(o.gid)}} //nolint:gosec // Ids of this system's users fit.
+}
