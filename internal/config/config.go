@@ -12,8 +12,8 @@ import (
 // DefaultThreshold is the default of FailureThreshold.
 const DefaultThreshold = 3000
 
-// Config is what Posthorn can be told, with kong's tags: commands embed it. A flag goes before its variable, a variable
-// before the default. Fields whose zero value is legal say what it means.
+// Config is what Posthorn can be told, with kong's tags: commands embed it. A flag takes precedence over its variable, a
+// variable over the default. Fields whose zero value is legal say what it means.
 type Config struct {
 	DatabaseURL      Secret `name:"database-url" env:"POSTHORN_DATABASE_URL" help:"Database: postgres://… or sqlite:<path>. Required, except in dev." group:"Stores"`
 	EncryptionKeyset Secret `name:"encryption-keyset" env:"POSTHORN_ENCRYPTION_KEYSET" help:"Keyset that encrypts secrets at rest; \"posthorn keyset new\" prints one. Required, except in dev." group:"Stores"`

@@ -316,3 +316,21 @@ func TestNetworks(t *testing.T) {
 	require.ErrorContains(t, err, "10.0.0.0/33")
 	require.ErrorContains(t, err, "fe80::1%eth0")
 }
+
+// docs/configuration.md lists every variable, by its name.
+func TestEveryVariableIsDocumented(t *testing.T) {
+	page, err := os.ReadFile("../../docs/configuration.md")
+	require.NoError(t, err)
+	var walk func(reflect.Type)
+	walk = func(settings reflect.Type) {
+		for field := range settings.Fields() {
+			if variable := field.Tag.Get("env"); variable != "" {
+				require.Contains(t, string(page), "`"+variable+"`")
+			}
+			if _, embedded := field.Tag.Lookup("embed"); embedded {
+				walk(field.Type)
+			}
+		}
+	}
+	walk(reflect.TypeFor[Config]())
+}
