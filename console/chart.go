@@ -94,7 +94,7 @@ const (
 	chartHeight = 100
 )
 
-// draw makes a bar for each bucket: what was received, and above it the attempts that failed.
+// draw makes a bar for each bucket: what was delivered, and above it the attempts that failed.
 func (c *chartBody) draw(stats *hooks.Stats, label string) {
 	top := int64(0)
 	for _, b := range stats.Buckets {
@@ -104,7 +104,7 @@ func (c *chartBody) draw(stats *hooks.Stats, label string) {
 	c.Empty, c.Tall = top == 0, number(top)
 	c.First, c.Last = at(0), at(len(stats.Buckets)-1)
 	var b strings.Builder
-	fmt.Fprintf(&b, `<svg class="chart" viewBox="0 0 %d %d" preserveAspectRatio="none" role="img" aria-label="%s received, %s attempts failed, from %s to %s UTC">`,
+	fmt.Fprintf(&b, `<svg class="chart" viewBox="0 0 %d %d" preserveAspectRatio="none" role="img" aria-label="%s delivered, %s attempts failed, from %s to %s UTC">`,
 		bucketWidth*len(stats.Buckets), chartHeight, number(c.Totals.Delivered), number(c.Totals.FailedAttempts), c.First, c.Last)
 	for i, n := range stats.Buckets {
 		if n.Delivered+n.FailedAttempts == 0 {
@@ -112,9 +112,9 @@ func (c *chartBody) draw(stats *hooks.Stats, label string) {
 		}
 		good := height(n.Delivered, top)
 		bad := height(n.FailedAttempts, top)
-		fmt.Fprintf(&b, `<g><title>%s UTC: %s received, %s attempts failed</title>`, at(i), number(n.Delivered), number(n.FailedAttempts))
-		bar(&b, "received", i, chartHeight-good, good)
-		bar(&b, "missed", i, chartHeight-good-bad, bad)
+		fmt.Fprintf(&b, `<g><title>%s UTC: %s delivered, %s attempts failed</title>`, at(i), number(n.Delivered), number(n.FailedAttempts))
+		bar(&b, "delivered", i, chartHeight-good, good)
+		bar(&b, "failed", i, chartHeight-good-bad, bad)
 		b.WriteString("</g>")
 	}
 	b.WriteString("</svg>")
@@ -157,18 +157,18 @@ func sparks(counts []models.WebhookCount, since time.Time) map[string]template.H
 	}
 	drawn := map[string]template.HTML{}
 	for id, bars := range all {
-		top, received, missed := int64(1), int64(0), int64(0)
+		top, delivered, failed := int64(1), int64(0), int64(0)
 		for _, c := range bars {
 			top = max(top, c.Delivered+c.FailedAttempts)
-			received, missed = received+c.Delivered, missed+c.FailedAttempts
+			delivered, failed = delivered+c.Delivered, failed+c.FailedAttempts
 		}
 		var b strings.Builder
-		fmt.Fprintf(&b, `<svg class="spark" viewBox="0 0 %d %d" preserveAspectRatio="none" role="img" aria-label="last hour: %s received, %s attempts failed"><title>last hour: %s received, %s attempts failed</title>`,
-			bucketWidth*sparkBars, chartHeight, number(received), number(missed), number(received), number(missed))
+		fmt.Fprintf(&b, `<svg class="spark" viewBox="0 0 %d %d" preserveAspectRatio="none" role="img" aria-label="last hour: %s delivered, %s attempts failed"><title>last hour: %s delivered, %s attempts failed</title>`,
+			bucketWidth*sparkBars, chartHeight, number(delivered), number(failed), number(delivered), number(failed))
 		for i, c := range bars {
 			good, bad := height(c.Delivered, top), height(c.FailedAttempts, top)
-			bar(&b, "received", i, chartHeight-good, good)
-			bar(&b, "missed", i, chartHeight-good-bad, bad)
+			bar(&b, "delivered", i, chartHeight-good, good)
+			bar(&b, "failed", i, chartHeight-good-bad, bad)
 		}
 		b.WriteString("</svg>")
 		drawn[id] = template.HTML(b.String()) //nolint:gosec // numbers and our own words

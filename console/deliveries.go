@@ -136,14 +136,14 @@ func whyDelivery(t *hooks.Timeline, w *models.Webhook) string {
 	}
 	switch t.Status {
 	case models.Delivered:
-		return "The receiver has taken it."
+		return "It is delivered: the receiver has confirmed it."
 	case models.Failed:
-		return "Every retry is used up. Retry it now, or recover the webhook's failed deliveries."
+		return "It has failed: every retry is used up. Retry it now, or recover the webhook's failed deliveries."
 	case models.Held:
 		if w.Status != "" && w.Status != models.WebhookActive {
-			return "It is kept until the webhook, which is " + string(w.Status) + ", is active again" + reason + "."
+			return "It is held until the webhook, which is " + string(w.Status) + ", is active again" + reason + "."
 		}
-		return "It is put aside until somebody resumes it" + reason + "."
+		return "It is held until somebody resumes it" + reason + "."
 	case models.Canceled:
 		return "It is not sent any more" + reason + "."
 	case models.Pending:

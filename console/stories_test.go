@@ -378,7 +378,7 @@ func TestStoryOfADelivery(t *testing.T) {
 	b.press("Retry now")
 	b.sees("It is being sent now.")
 	s.Attempt("acme", d.ID)
-	b.sees("The receiver has taken it.")
+	b.sees("It is delivered: the receiver has confirmed it.")
 	var link string
 	b.eval(`[...document.links].find((a) => a.textContent === "Open in Temporal").href`, &link)
 	require.Contains(t, link, "/workflows/deliver/")
