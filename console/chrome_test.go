@@ -346,6 +346,30 @@ func (b *tab) value(label string) (text string) {
 	return text
 }
 
+// nameOf is the name of an element, in a script.
+const nameOf = `(e) => e.getAttribute("aria-label") || e.innerText.trim()`
+
+// reach goes to the control of a name with Tab alone, from the one that has the focus, and around the page at most once. The focus
+// can be seen there.
+func (b *tab) reach(name string) {
+	b.t.Helper()
+	var most int
+	b.eval(`document.querySelectorAll("a, button, input, select, textarea, summary, [tabindex]").length`, &most)
+	var passed []string
+	for range most + 2 { // the browser itself is between the last and the first
+		b.key("Tab", 9)
+		var at string
+		if b.eval(`(`+nameOf+`)(document.activeElement).slice(0, 80)`, &at); at == name {
+			var seen bool
+			b.eval(`document.activeElement.matches(":focus-visible") && getComputedStyle(document.activeElement).outlineStyle !== "none"`, &seen)
+			require.True(b.t, seen, "the focus on %q is not seen", name)
+			return
+		}
+		passed = append(passed, at)
+	}
+	require.Fail(b.t, "the keyboard does not lead there", "%q; to %q", name, passed)
+}
+
 // key presses a key, as a person without a mouse does.
 func (b *tab) key(name string, code int) {
 	b.t.Helper()

@@ -253,7 +253,8 @@ func TestPagesCarryTheirHeaders(t *testing.T) {
 
 func TestATheme(t *testing.T) {
 	t.Parallel()
-	require.Equal(t, ":root:root {\n  --accent: #ffee00;\n  --on-accent: #000;\n  --radius: 4px;\n  --font: Georgia, serif;\n}\n",
+	require.Equal(t, ":root:root {\n  --accent: #ffee00;\n  --on-accent: #000;\n  --link: #736b00;\n  --radius: 4px;\n  --font: Georgia, serif;\n}\n"+
+		"@media (prefers-color-scheme: dark) {\n  :root:root:not([data-mode=\"light\"]) { --link: #ffee00; }\n}\n:root:root[data-mode=\"dark\"] { --link: #ffee00; }\n",
 		console.Stylesheet(map[string]string{"accent": "#ffee00", "radius": "4", "font": "serif"}))
 	require.Contains(t, console.Stylesheet(map[string]string{"accent": "#0a58ca"}), "--on-accent: #fff;")
 }
