@@ -17,7 +17,7 @@ const capWait = 250 * time.Millisecond
 
 // Cap bounds the first attempts in flight to each webhook, in this process.
 type Cap struct {
-	wait time.Duration // capWait
+	wait time.Duration // for room, at most
 
 	mu   sync.Mutex
 	open map[string]*capped
@@ -31,7 +31,9 @@ type capped struct {
 }
 
 // NewCap makes a Cap.
-func NewCap() *Cap { return &Cap{wait: capWait, open: map[string]*capped{}} }
+func NewCap() *Cap { return newCap(capWait) }
+
+func newCap(wait time.Duration) *Cap { return &Cap{wait: wait, open: map[string]*capped{}} }
 
 // Ticket lets one first attempt wait for room at its webhook.
 type Ticket struct {
@@ -40,7 +42,7 @@ type Ticket struct {
 	at      *capped
 }
 
-// Ask gives tickets to as many of n first attempts as are likely to find room within capWait. The others need not even
+// Ask gives tickets to as many of n first attempts as are likely to find room in time. The others need not even
 // be read. Each ticket must be used (Enter) or dropped.
 func (c *Cap) Ask(webhookID string, n int) []*Ticket {
 	c.mu.Lock()
@@ -49,7 +51,7 @@ func (c *Cap) Ask(webhookID string, n int) []*Ticket {
 	if at == nil {
 		at = &capped{room: semaphore.NewWeighted(DefaultInFlight)}
 	}
-	n = min(n, at.soon(n))
+	n = min(n, at.soon(n, c.wait))
 	if n <= 0 {
 		return nil
 	}
@@ -66,15 +68,15 @@ func (c *Cap) Ask(webhookID string, n int) []*Ticket {
 // finds no room costs an activity in the fair lane, which is dearer than a wait.
 const unknownMost = 8 * DefaultInFlight
 
-// soon is how many more find room within capWait, judged by the POSTs of late.
-func (at *capped) soon(n int) int {
+// soon is how many more find room within wait, judged by the POSTs of late.
+func (at *capped) soon(n int, wait time.Duration) int {
 	switch {
 	case at.took == 0 && at.users < DefaultInFlight:
 		return n
 	case at.took == 0:
 		return unknownMost - at.users
 	default:
-		return DefaultInFlight + max(DefaultInFlight, int(DefaultInFlight*capWait/at.took)) - at.users
+		return DefaultInFlight + max(DefaultInFlight, int(DefaultInFlight*wait/at.took)) - at.users
 	}
 }
 
@@ -91,7 +93,7 @@ func (c *Cap) Room(webhookID string, n int) bool {
 	case at == nil:
 		return n <= DefaultInFlight
 	case at.took > 0 && at.took <= fastPost:
-		return n <= at.soon(n)
+		return n <= at.soon(n, c.wait)
 	default:
 		return at.users+n <= DefaultInFlight
 	}

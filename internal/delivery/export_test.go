@@ -46,5 +46,5 @@ func NewRecorderOfTwoLanes(attempts Attempts, log *slog.Logger) *Recorder {
 	return newRecorder(attempts, log, 1)
 }
 
-// WaitFor sets how long a first attempt waits for room, before anyone does.
-func (c *Cap) WaitFor(d time.Duration) { c.wait = d }
+// NewPatientCap makes a Cap where first attempts wait so long for room.
+func NewPatientCap(wait time.Duration) *Cap { return newCap(wait) }

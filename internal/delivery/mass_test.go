@@ -165,7 +165,7 @@ func TestWhatWaitsInVainForRoomIsNotReadEither(t *testing.T) {
 func TestAFastReceiverGetsAllAtOnce(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.Cap.WaitFor(time.Minute) // a busy machine makes no receiver slow
+	b.Cap = delivery.NewPatientCap(time.Minute) // a busy machine makes no receiver slow
 	b.hook("/a")
 	d, _ := b.shared(100)
 	store := b.count()
