@@ -1,2 +1,3 @@
-// Package docs holds tests of the documentation: its links lead somewhere.
+// Package docs holds tests of what the project says about itself: links of the documentation lead somewhere, every package has
+// a comment, and packages import what their comments allow.
 package docs

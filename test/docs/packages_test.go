@@ -1,0 +1,211 @@
+package docs
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+const module = "github.com/posthorn/posthorn/"
+
+// alone may import these packages of Posthorn, and no others.
+var alone = map[string][]string{
+	"client":                 {},
+	"cmd/posthorn":           {"internal/cli"},
+	"console":                {"internal/callers", "internal/catalog", "internal/hooks", "models"},
+	"internal/backoff":       {},
+	"internal/bench":         {},
+	"internal/callers":       {},
+	"internal/catalog":       {},
+	"internal/chaos":         {"internal/bench", "internal/freeport", "internal/localpg"},
+	"internal/config":        {},
+	"internal/cut":           {},
+	"internal/egress":        {},
+	"internal/fairqueue":     {},
+	"internal/freeport":      {},
+	"internal/groupcommit":   {"internal/fairqueue"},
+	"internal/handoff":       {"models"},
+	"internal/hostname":      {},
+	"internal/jsonschema":    {},
+	"internal/lately":        {},
+	"internal/localpg":       {},
+	"internal/metrics":       {},
+	"internal/notify":        {"internal/cut", "internal/hostname"},
+	"internal/panics":        {"internal/metrics"},
+	"internal/rawjson":       {},
+	"internal/secrets":       {},
+	"internal/sender":        {"internal/hostname", "internal/panics"},
+	"internal/slots":         {},
+	"internal/temporalstore": {},
+	"internal/typedoc":       {},
+	"internal/wire":          {"internal/rawjson"},
+	"models":                 {"internal/fault"},
+	"test/pgtest":            {"internal/localpg"},
+	"workflows":              {"internal/cut"},
+}
+
+const (
+	temporal = "go.temporal.io"
+	gin      = "github.com/gin-gonic/gin"
+	huma     = "github.com/danielgtaylor/huma"
+)
+
+// never lists what a package must not import, nor the packages below it: packages of Posthorn, other modules, or packages of the
+// standard library, each with everything below.
+var never = map[string][]string{
+	"activities":         {"api", "worker", "console"},
+	"api":                {"activities", "worker", "workflows", "internal/engine", "internal/delivery", temporal},
+	"console":            {temporal, gin, huma, "database", "gorm.io"},
+	"internal/delivery":  {temporal, "workflows", "worker", "api"},
+	"internal/engine":    {"net/http", "api", "worker", "console"},
+	"internal/hooks":     {temporal, gin, huma, "net/http", "api", "worker", "workflows", "activities", "internal/engine", "internal/delivery"},
+	"internal/hookstest": {"api", "console"},
+	"internal/jsonschema": {
+		"database", "net/http",
+	},
+	"internal/sender": {"database", "gorm.io", temporal},
+	"internal/wire":   {"database", temporal},
+	"models":          {temporal, gin, huma},
+	"worker":          {"api", "console"},
+	"workflows":       {"net", "os", "database"},
+}
+
+// source is a Go package of the repository without its tests.
+type source struct {
+	comment bool
+	imports []string
+}
+
+// packages reads the import clauses and package comments of the whole repository, by folder.
+func packages(t *testing.T) map[string]*source {
+	t.Helper()
+	found := map[string]*source{}
+	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir():
+			if name := entry.Name(); path != root && (strings.HasPrefix(name, ".") || name == "testdata" || name == "data" || name == "bin") {
+				return filepath.SkipDir
+			}
+			return nil
+		case filepath.Ext(path) != ".go" || strings.HasSuffix(path, "_test.go"):
+			return nil
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly|parser.ParseComments)
+		if err != nil {
+			return err
+		}
+		name, err := filepath.Rel(root, filepath.Dir(path))
+		if err != nil {
+			return err
+		}
+		name = filepath.ToSlash(name)
+		if found[name] == nil {
+			found[name] = &source{}
+		}
+		found[name].comment = found[name].comment || documents(file)
+		for _, spec := range file.Imports {
+			imported, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				return err
+			}
+			found[name].imports = append(found[name].imports, imported)
+		}
+		return nil
+	})
+	require.NoError(t, err)
+	require.Greater(t, len(found), 50)
+	return found
+}
+
+// documents reports whether a file has its package's comment, in the form of Go: Package x …, or Command x … of a program.
+func documents(file *ast.File) bool {
+	want := "Package " + file.Name.Name + " "
+	if file.Name.Name == "main" {
+		want = "Command "
+	}
+	return strings.HasPrefix(file.Doc.Text(), want)
+}
+
+func TestEveryPackageHasAComment(t *testing.T) {
+	t.Parallel()
+	for name, p := range packages(t) {
+		assert.True(t, p.comment, "%s has no comment that begins with Package or Command and its name", name)
+	}
+}
+
+// TestPackagesImportWhatTheirCommentsAllow: the arrows of docs/architecture.md run one way.
+func TestPackagesImportWhatTheirCommentsAllow(t *testing.T) {
+	t.Parallel()
+	all := packages(t)
+	for name, allowed := range alone {
+		require.Contains(t, all, name)
+		for _, imported := range all[name].imports {
+			if ours, ok := strings.CutPrefix(imported, module); ok {
+				assert.Contains(t, allowed, ours, "%s imports it", name)
+			}
+		}
+	}
+	for above, forbidden := range never {
+		require.Contains(t, all, above)
+		for name, p := range all {
+			if !within(name, above) {
+				continue
+			}
+			for _, imported := range p.imports {
+				imported = strings.TrimPrefix(imported, module)
+				assert.False(t, slices.ContainsFunc(forbidden, func(f string) bool { return within(imported, f) && !within(imported, above) }),
+					"%s imports %s", name, imported)
+			}
+		}
+	}
+	wiring := []string{"internal/cli", "devserver/cmd/histories", "devserver/cmd/posthorn"}
+	for name, p := range all {
+		if slices.Contains(p.imports, module+"internal/app") {
+			assert.Contains(t, wiring, name, "it imports internal/app")
+		}
+		if !within(name, "api/systems") && strings.HasPrefix(name, "api/") {
+			for _, imported := range p.imports { // a system knows neither /v1 nor another system
+				ours := strings.TrimPrefix(imported, module)
+				assert.False(t, within(ours, "api") && ours != "api/systems", "%s imports %s", name, imported)
+			}
+		}
+	}
+}
+
+// within reports whether a package is that of a path, or below it.
+func within(name, path string) bool {
+	return name == path || strings.HasPrefix(name, path+"/")
+}
+
+// TestEveryFolderIsExplained: docs/architecture.md names each package of internal and each folder above it.
+func TestEveryFolderIsExplained(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile(root + "/docs/architecture.md")
+	require.NoError(t, err)
+	_, text, ok := strings.Cut(string(page), "### The folders")
+	require.True(t, ok)
+	text, _, ok = strings.Cut(text, "\n## ")
+	require.True(t, ok)
+	words := strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(" \n,:()", r) })
+	for name := range packages(t) {
+		parts := strings.Split(name, "/")
+		switch {
+		case parts[0] != "internal":
+			assert.True(t, slices.ContainsFunc(words, func(word string) bool { return strings.HasPrefix(word, parts[0]+"/") }), "the folder of %s is not explained", name)
+		case len(parts) == 2:
+			assert.True(t, slices.Contains(words, name) || slices.Contains(words, parts[1]), "%s is not explained", name)
+		}
+	}
+}
