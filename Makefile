@@ -57,6 +57,10 @@ build-lean: ## build bin/posthorn-lean: what the image carries, without dev
 test: ## test everything, on a private PostgreSQL that it starts (and installs, if there is none)
 	@$(PGTEST) $(MAKE) --no-print-directory --keep-going test-lean test-server test-observe
 
+.PHONY: test-fast
+test-fast: ## test the main module without the tests that run whole programs, a browser or benchmarks
+	@$(PGTEST) go test -timeout 10m $(TESTFLAGS) $$(go list ./... | grep -v -E '/test/(bench|chaos|crash|e2e|rolling|security)$$|/console$$|/internal/(bench|chaos)$$')
+
 .PHONY: test-lean
 test-lean:
 	go test -timeout 20m $(TESTFLAGS) ./...
