@@ -22,7 +22,7 @@ const receiverURL = "https://receiver.example/hook"
 // story's stands.
 const lateness = time.Second
 
-// nominal is the schedule of seed 001: 10 s doubling to 30 minutes, 10 retries.
+// nominal is the schedule of Phrase: 10 s doubling to 30 minutes, 10 retries.
 var nominal = []time.Duration{10 * time.Second, 20 * time.Second, 40 * time.Second, 80 * time.Second, 160 * time.Second,
 	320 * time.Second, 640 * time.Second, 1280 * time.Second, 30 * time.Minute, 30 * time.Minute}
 

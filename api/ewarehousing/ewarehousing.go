@@ -1,5 +1,5 @@
 // Package ewarehousing serves the webhook API of the eWarehousing Solutions middleware under /ewarehousing, as
-// 003_0953e0b26da66feb.txt documents it: a webhook has one topic, a group and an action. docs/systems/ewarehousing.md
+// the vendor documents it: a webhook has one topic, a group and an action. docs/systems/ewarehousing.md
 // says what was chosen where the document is silent.
 //
 // It holds the mapping alone: what may change is said in internal/hooks. It must not import another system's package.

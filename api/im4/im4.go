@@ -1,4 +1,4 @@
-// Package im4 serves the webhook API of InMemory4 under /im4, as 000_ed37d8588410fc3f.txt documents it: one settings
+// Package im4 serves the webhook API of InMemory4 under /im4, as the vendor documents it: one settings
 // object per client. docs/systems/im4.md says what was chosen where the document is silent.
 //
 // It holds the mapping alone: what may change is said in internal/hooks. It must not import another system's package.
@@ -71,7 +71,7 @@ type settings struct {
 	OrderChanged        bool    `json:"webhook_order_changed"`
 }
 
-// flag is a setting that switches an event, which is not always called alike (seed 000).
+// flag is a setting that switches an event, which is not always called alike in the vendor's documentation.
 type flag struct {
 	name, event string
 	of          func(*settings) *bool

@@ -1,5 +1,5 @@
 // Package languageweaver serves the webhook API of Language Weaver Edge under /languageweaver, as
-// 002_98eb4251fce2d61f.txt documents it. docs/systems/languageweaver.md says what was chosen where the document is silent.
+// the vendor documents it. docs/systems/languageweaver.md says what was chosen where the document is silent.
 //
 // It holds the mapping alone: what may change is said in internal/hooks. It must not import another system's package.
 package languageweaver

@@ -1,5 +1,5 @@
 // Package phrase serves the webhook API of Memsource, now Phrase TMS, under /phrase/web, as
-// 001_114d07e2f43a1b51.txt and the vendor's public API and SDKs document it: webhooks in webhooks.go, the log of their
+// the vendor's documentation, public API and SDKs describe it: webhooks in webhooks.go, the log of their
 // calls in calls.go. docs/systems/phrase.md says what was chosen where the documents are silent.
 //
 // It holds the mapping alone: what may change is said in internal/hooks. It must not import another system's package.

@@ -1,4 +1,4 @@
-// Package up42 serves the webhook API of UP42 under /up42, as 004_cf65b4cd6231dc0c.txt and the vendor's public pages
+// Package up42 serves the webhook API of UP42 under /up42, as the vendor's documentation and public pages
 // document it. A workspace is a tenant. docs/systems/up42.md says what was chosen where the documents are silent.
 //
 // It holds the mapping alone: what may change is said in internal/hooks. It must not import another system's package.

@@ -18,7 +18,7 @@ type Policy struct {
 }
 
 // Default is the schedule of a webhook that sets none of its own: 10 s doubling to 30 minutes, 10 retries. The
-// number and the cap are those of seed 001 (Memsource).
+// number and the cap are those of Phrase (Memsource).
 var Default = Policy{Initial: 10 * time.Second, Backoff: 2, MaxInterval: 30 * time.Minute, Max: 10}
 
 // jitter is the largest part of a wait that is added to it or taken from it, so that deliveries that failed together do not

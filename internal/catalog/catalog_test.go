@@ -206,7 +206,7 @@ func seeds(t *testing.T, system string) map[string][]byte {
 	return payloads
 }
 
-// testdata/seeds/phrase holds the examples of 001_114d07e2f43a1b51.txt.
+// testdata/seeds/phrase holds the examples of Phrase's documentation.
 func TestPhraseExamplesAreTheSeeds(t *testing.T) {
 	t.Parallel()
 	payloads := seeds(t, "phrase")
@@ -225,7 +225,7 @@ func TestPhraseExamplesAreTheSeeds(t *testing.T) {
 	}
 }
 
-// testdata/seeds/im4 holds the payloads of 000_ed37d8588410fc3f.txt, which say "Number" where a number goes.
+// testdata/seeds/im4 holds the payloads of InMemory4's documentation, which say "Number" where a number goes.
 func TestIM4DeliveriesAreTheSeeds(t *testing.T) {
 	t.Parallel()
 	payloads := seeds(t, "im4")

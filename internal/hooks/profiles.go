@@ -1,10 +1,10 @@
 package hooks
 
-// rules are what a webhook's profile asks for beside its wire format.
+// rules are what a webhook's profile asks for, apart from its wire format.
 type rules struct {
-	// countsInTotal: failures are counted since activation; a success does not reset them (seed 001: "fails 3000 times").
+	// countsInTotal: failures are counted since activation; a success does not reset them (Phrase: "fails 3000 times").
 	countsInTotal bool
-	// https: plain http is refused even where the installation allows it (seeds 000 and 003).
+	// https: plain http is refused even where the installation allows it (InMemory4 and eWarehousing Solutions).
 	https bool
 	// makesSecret: a webhook made without a secret gets one.
 	makesSecret bool

@@ -21,7 +21,7 @@ const (
 	attributeCustomer = "customer"
 )
 
-// eWarehousing is the eWarehousing Solutions middleware (source: 003_0953e0b26da66feb.txt and its public webhook pages):
+// eWarehousing is the eWarehousing Solutions middleware (source: the vendor's documentation and public webhook pages):
 //
 //	{"body":{…},"group":"stock","action":"updated","entity":"variant","customer":"<id>","entityId":"<id>"}
 //

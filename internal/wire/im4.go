@@ -7,7 +7,7 @@ import (
 
 const headerSignature = "Signature"
 
-// im4 is InMemory4 (source: 000_ed37d8588410fc3f.txt). The body is flat, `event` first and then the data's members in
+// im4 is InMemory4 (source: the vendor's documentation). The body is flat, `event` first and then the data's members in
 // the order posted:
 //
 //	{"event":"order.created","project_id":12,"order_id":34}

@@ -1,6 +1,6 @@
 package wire
 
-// languageWeaver is Language Weaver Edge (source: 002_98eb4251fce2d61f.txt). Its documents say nothing of what is
+// languageWeaver is Language Weaver Edge (source: the vendor's documentation). Its documents say nothing of what is
 // delivered. Chosen: a flat body like that of its neighbours,
 //
 //	{"event":"translation.created", …the data's members}

@@ -7,7 +7,7 @@ import (
 
 const headerMemsourceToken = "X-Memsource-Token" //nolint:gosec // the name of a header, not a credential
 
-// phrase is Memsource, now Phrase TMS (source: 001_114d07e2f43a1b51.txt and the vendor's public SDKs). The body is the
+// phrase is Memsource, now Phrase TMS (source: the vendor's documentation and public SDKs). The body is the
 // event's own object, then what the system adds at its top level:
 //
 //	{"jobParts":[…],"event":"JOB_CREATED","timestamp":1478106414,"eventUid":"evt_…"}

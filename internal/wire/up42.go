@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// up42 is UP42 (source: 004_cf65b4cd6231dc0c.txt). Its documents name the events and a secret "used to generate webhook
+// up42 is UP42 (source: the vendor's documentation). Its documents name the events and a secret "used to generate webhook
 // signatures", but show neither a delivery's body nor how it is signed. Chosen: the event's name as subscribed to, when
 // it happened, and its object under `data`, as in every answer of that API:
 //
