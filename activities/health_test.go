@@ -112,7 +112,7 @@ func TestJudgeWarnsAndDeactivates(t *testing.T) {
 		unsent = found.Unsent
 		text, err := json.Marshal(found)
 		require.NoError(t, err)
-		require.NotContains(t, string(text), "secret", "the history is open to whoever sees the Web UI")
+		require.NotContains(t, string(text), "secret", "the history is open to everybody who sees the Web UI")
 		require.NotContains(t, string(text), "token")
 	}
 	require.Equal(t, models.Held, b.delivery(d).Status)
@@ -284,7 +284,7 @@ func TestNotifySaysWhomItHasReached(t *testing.T) {
 			require.NoError(t, h.Notify(t.Context(), id))
 			require.NoError(t, h.Notify(t.Context(), id))
 			require.Empty(t, judge(t, h, w).Unsent)
-			require.Len(t, b.operational(), 1, "the operational event is published all the same")
+			require.Len(t, b.operational(), 1, "the operational event is still published")
 
 			counts := map[string]float64{"sent": 0, "skipped": 0, "failed": 0}
 			counts[string(tt.result)] = 1

@@ -8,7 +8,7 @@ import (
 	"github.com/posthorn/posthorn/internal/rawjson"
 )
 
-// maxProblems bounds what is told of one request that is wrong in many places.
+// maxProblems is the most wrong fields that one answer names.
 const maxProblems = 100
 
 // decoder reads events out of a body that is well-formed JSON, and gathers all that is wrong with them. Data is not
@@ -89,7 +89,7 @@ func (d *decoder) batch(body []byte) []hooks.EventInput {
 	return events
 }
 
-// event reads one event; path names it within the body, "" = it is the body. A field that is null is absent, but for
+// event reads one event; path names it within the body, "" = it is the body. A field that is null is absent, except
 // data, where null is JSON like any other.
 func (d *decoder) event(value []byte, path string) hooks.EventInput {
 	var e hooks.EventInput

@@ -207,7 +207,7 @@ func (w docsWriter) curl(op *huma.Operation) string {
 	}
 	base := w.base
 	if base == "/" {
-		base = "http://127.0.0.1:8080" // where it listens unless it is told otherwise
+		base = "http://127.0.0.1:8080" // where it listens by default
 	}
 	command := "curl"
 	if op.Method != http.MethodGet {

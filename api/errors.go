@@ -19,7 +19,7 @@ import (
 	"github.com/posthorn/posthorn/internal/hooks"
 )
 
-// statuses is the one map from refusals to HTTP. What is not a refusal is a 500, and is told to the log alone.
+// statuses is the one map from refusals to HTTP. An error that is not a refusal is a 500, and only the log says more.
 var statuses = map[hooks.Code]int{
 	hooks.Slow:         http.StatusRequestTimeout,
 	hooks.Invalid:      http.StatusUnprocessableEntity,

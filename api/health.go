@@ -10,7 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// probeTimeout bounds a readiness check; whoever probes gives up at about the same time.
+// probeTimeout bounds a readiness check. The caller gives up at about the same time.
 const probeTimeout = 2 * time.Second
 
 // Health is the answer of a probe.

@@ -207,7 +207,7 @@ func TestPublishesRefuseAKeyThatSaysNothingOrTwoThings(t *testing.T) {
 	e.do(request{method: http.MethodPut, path: "/v1/tenants/acme", body: `{}`, key: hookstest.AdminKey, header: admin}).is(http.StatusUnsupportedMediaType)
 }
 
-// Times are told in words of our own, wherever they are given.
+// Errors about times have words of our own, wherever times are given.
 func TestTimesThatAreNone(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)

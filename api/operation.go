@@ -81,7 +81,7 @@ func handlePlain[I, O any](s *server, need access, op huma.Operation, do func(*g
 	huma.Register[I, O](plain, op, nil)
 }
 
-// plainAPI is huma's API but for the handler it puts behind a route.
+// plainAPI is huma's API with another way of putting a handler behind a route.
 type plainAPI struct {
 	huma.API
 	do func(huma.Context)

@@ -54,7 +54,7 @@ type WebhookPatch struct {
 	RateLimit   *float64           `json:"rate_limit,omitempty" minimum:"0" maximum:"10000" doc:"0 = no limit."`
 }
 
-// RetryInput is a retry schedule. What it leaves out, or sets to 0 but for max, is the installation's.
+// RetryInput is a retry schedule. Fields that are absent are the installation's, and so are those that are 0, except max.
 type RetryInput struct {
 	Initial     *duration `json:"initial,omitempty" doc:"The wait before the first retry, at most 24h."`
 	Backoff     *float64  `json:"backoff,omitempty" doc:"How many times longer each wait is than the one before, 1 to 10." example:"2"`

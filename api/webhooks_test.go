@@ -13,7 +13,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// receiver is a webhook's receiver that answers as it is told; 204 until then.
+// receiver is a webhook's receiver that answers what the test sets; 204 until then.
 type receiver struct {
 	*httptest.Server
 	status atomic.Int32

@@ -57,7 +57,7 @@ func TestSignIn(t *testing.T) {
 	kept := b.cookies["posthorn_console"].Value
 	b.get("/console").is(http.StatusOK).press("Sign out", nil).is(http.StatusSeeOther)
 	_, err := s.Hooks.SessionOf(t.Context(), kept)
-	require.Error(t, err, "it is over for whoever has the cookie")
+	require.Error(t, err, "it is over for everybody who has the cookie")
 	b.get("/console").is(http.StatusSeeOther)
 
 	for _, role := range []models.Role{models.RoleTenant, models.RoleRead} {

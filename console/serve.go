@@ -68,7 +68,7 @@ type visit struct {
 	frozen  bool   // nothing is shown that changes with the time alone
 }
 
-// serve is the handler of a page. Whoever is not signed in is sent to do so, and what is another tenant's does not exist.
+// serve is the handler of a page. A visitor who is not signed in is sent to the login page. Things of other tenants do not exist.
 func (c *Console) serve(p page, a audience, ofTenant bool) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		session, err := c.Hooks.SessionOf(r.Context(), cookieOf(r, a))

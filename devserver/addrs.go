@@ -84,7 +84,7 @@ func keepFree(ctx context.Context, l net.Listener) error {
 	if err != nil {
 		return fmt.Errorf("keep port: %w", err)
 	}
-	return server.Close() // whoever closes first is left with TIME_WAIT
+	return server.Close() // the side that closes first is left with TIME_WAIT
 }
 
 // hosts tells every service where the others are. With it the server needs no gossip among its parts: it starts faster

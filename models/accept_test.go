@@ -216,7 +216,7 @@ func TestAnIdempotencyKeySeenAgain(t *testing.T) {
 	})
 }
 
-// Whoever shares the key of a request that is refused is refused with it, and the key is free again.
+// A request that shares the key of one that is refused is refused with it, and the key is free again.
 func TestTheKeyOfARefusedRequestIsFree(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		tenant := s.Tenant(t, "acme")

@@ -25,7 +25,7 @@ func TestASlowSharedDispatchKeepsItsDeliveries(t *testing.T) {
 		for _, d := range shared {
 			after := s.Reload(t, d)
 			require.Equal(t, p.ID, after.DispatchID)
-			require.Equal(t, d.Generation, after.Generation, "whoever drives it may go on")
+			require.Equal(t, d.Generation, after.Generation, "its workflow may go on")
 		}
 		require.Equal(t, []string{p.ID}, s.overdue(t))
 		require.Empty(t, s.redispatch(t), "as long as it is alive")

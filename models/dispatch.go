@@ -72,7 +72,7 @@ func (s *Store) Dispatch(ctx context.Context, id string) (Dispatch, error) {
 }
 
 // Claim notes on deliveries which dispatch drives them, where that is not known yet: those that a shared dispatch
-// leaves waiting. What has been dispatched anew meanwhile has a dispatch, and is left alone.
+// leaves waiting. Deliveries that have been dispatched again meanwhile are left alone.
 func (s *Store) Claim(ctx context.Context, dispatchID string, deliveries []Delivery) error {
 	if len(deliveries) == 0 {
 		return nil
@@ -152,7 +152,7 @@ func (s *Store) dispatchIn(ctx context.Context, rows []Delivery, most int, resta
 }
 
 // isLeft tells whether any of a dispatch's deliveries is pending and still its own. What once is not never will be
-// again: whatever becomes pending anew has a new dispatch.
+// again: a delivery that becomes pending again has a new dispatch.
 func (s *Store) isLeft(ctx context.Context, p *Dispatch) (bool, error) {
 	rows, err := s.DeliveriesByID(ctx, p.Deliveries)
 	return slices.ContainsFunc(rows, func(d Delivery) bool { return d.LeftOf(p.ID) }), err

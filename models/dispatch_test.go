@@ -121,7 +121,7 @@ func TestRedispatchTakesWhatNobodyDrives(t *testing.T) {
 		for _, before := range []models.Delivery{dead, lost} {
 			after := s.Reload(t, before)
 			require.Equal(t, fresh[0].ID, after.DispatchID)
-			require.Equal(t, before.Generation+1, after.Generation, "whoever drove it before has nothing to say any more")
+			require.Equal(t, before.Generation+1, after.Generation, "the workflow that drove it before has nothing to say any more")
 			require.Equal(t, before.Failures, after.Failures, "the schedule goes on where it was")
 			require.Equal(t, s.Now(), *after.NextAttemptAt)
 		}

@@ -2,7 +2,7 @@
 //
 // It is the only package that speaks SQL, and it runs on PostgreSQL and on SQLite. GORM does the everyday
 // queries; the two hot paths (accept.go and record.go) are raw multi-row statements. State changes are
-// conditional on a delivery's status and generation, so that whoever acts on stale knowledge changes nothing.
+// conditional on a delivery's status and generation, so that a caller with stale knowledge changes nothing.
 //
 // It must not import Temporal, Gin or any other package of Posthorn except internal/fault.
 package models

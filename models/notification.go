@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// NotificationKind is what the administrators of a tenant are told.
+// NotificationKind is what a notification to the administrators of a tenant is about.
 type NotificationKind string
 
 // The notifications about a webhook.

@@ -168,7 +168,7 @@ func TestPurgeIsLinear(t *testing.T) {
 		require.LessOrEqual(t, got.Rows, int64(4*1000), "rows read")
 		job, _, err := s.RunJob(t.Context())
 		require.NoError(t, err)
-		done = job.ID == "" // but for the second round, a minute later
+		done = job.ID == "" // the second round is a minute later
 	}
 }
 

@@ -278,7 +278,7 @@ type tally struct {
 	lastError  string
 }
 
-// freshness is how old last_success_at may get before a success of a healthy webhook writes it anew: a row a
+// freshness is how old last_success_at may get before a success of a healthy webhook writes it again: a row a
 // webhook would otherwise be rewritten with every group.
 const freshness = 10 * time.Second
 

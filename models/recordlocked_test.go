@@ -10,7 +10,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// Somebody else's lock keeps nobody's attempt from being recorded: what is locked comes back marked, the rest is stored.
+// A lock of another transaction keeps only its own rows from being recorded: they come back marked, the rest is stored.
 func TestALockedRowHoldsUpItsOwnRecordOnly(t *testing.T) {
 	t.Parallel()
 	for name, lock := range map[string]func(mine models.Delivery) (query, id string){

@@ -112,7 +112,7 @@ func TestEveryArrowAndNoOther(t *testing.T) {
 	})
 }
 
-// Whoever comes with a generation that is not current changes nothing; an attempt was made all the same, and stays on record.
+// A caller with a generation that is not current changes nothing. Its attempt was still made, and stays on record.
 func TestAStaleGenerationOnlyLeavesItsAttempt(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		tenant := s.Tenant(t, "acme")
@@ -146,7 +146,7 @@ func TestAStaleGenerationOnlyLeavesItsAttempt(t *testing.T) {
 	})
 }
 
-// A POST that was on its way when its delivery was dispatched anew or put aside, and was received, is not made again.
+// A POST that was on its way when its delivery was dispatched again or put aside, and was received, is not made again.
 func TestReceivedUnderAStaleGenerationIsDelivered(t *testing.T) {
 	changes := map[string]func(*testing.T, *database, models.Delivery){
 		"dispatched again": func(t *testing.T, s *database, d models.Delivery) {
@@ -211,7 +211,7 @@ func TestChangeDeliveryWritesTheDispatchThatDrivesIt(t *testing.T) {
 		})
 		require.NoError(t, err)
 		require.Equal(t, models.Pending, d.Status)
-		require.Zero(t, d.Failures, "the schedule begins anew")
+		require.Zero(t, d.Failures, "the schedule begins again")
 		require.Equal(t, 1, d.Attempts, "what has been made counts on")
 		require.Equal(t, dispatch.ID, d.DispatchID)
 		require.Contains(t, dispatch.ID, failed.EventID, "found in the Web UI by its event")

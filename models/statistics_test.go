@@ -94,7 +94,7 @@ func TestPlansForABacklogThatNobodyHasCounted(t *testing.T) {
 }
 
 // A tenant that has come since PostgreSQL last counted has, as far as it knows, next to nothing: its lists are read in
-// their order all the same, not sorted from everything there is.
+// their order even so, not sorted from everything there is.
 func TestListsOfATenantThatNobodyHasCounted(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)

@@ -76,7 +76,7 @@ func TestStatsCountWhatHappened(t *testing.T) {
 		received := s.Attempted(created[0], models.Delivered)
 		received.Attempt.DurationMS = 400
 		s.MustRecord(t, s.Attempted(created[1], models.Pending), received, s.Attempted(created[1], models.Failed), s.Attempted(theirs[0], models.Delivered))
-		s.MustRecord(t, s.Attempted(created[1], models.Failed))    // not pending any more: a POST all the same
+		s.MustRecord(t, s.Attempted(created[1], models.Failed))    // not pending any more, but a POST
 		s.MustRecord(t, s.Attempted(created[2], models.Delivered)) // held, and received
 		_, _, err = s.ChangeDelivery(ctx, acme, paid[0].ID, func(d *models.Delivery, _ models.WebhookStatus) error { d.Hold(); return nil })
 		require.NoError(t, err)

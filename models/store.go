@@ -54,7 +54,7 @@ type Options struct {
 	MaxConns int
 	// ReadFor bounds a Read. Default 5 s.
 	ReadFor time.Duration
-	// GroupMax is the most deliveries of several events that are dispatched anew together, at most MaxDispatch, which is the
+	// GroupMax is the most deliveries of several events that are dispatched again together, at most MaxDispatch, which is the
 	// default.
 	GroupMax int
 	// MaxWebhooks and MaxKeys are how many webhooks, and keys in force, a tenant without limits of its own may have. Default
@@ -154,7 +154,7 @@ func bound(pool *sql.DB, most int) *sql.DB {
 
 func (s *Store) orm(dialector gorm.Dialector) (*gorm.DB, error) {
 	return gorm.Open(dialector, &gorm.Config{
-		// Errors are returned, and logged by whoever handles them. GORM would log the statements too, with what is in them.
+		// Errors are returned, and logged where they are handled. GORM would log the statements too, with what is in them.
 		Logger:                 logger.Discard,
 		SkipDefaultTransaction: true,
 		PrepareStmt:            false, // pgx caches prepared statements by itself

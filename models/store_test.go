@@ -120,7 +120,7 @@ func (s *database) Version(tb testing.TB, tenant string) int64 {
 	return versions[tenant]
 }
 
-// idAt makes an id as NewID does, but for the time of the test's clock.
+// idAt makes an id as NewID does, with the time of the test's clock.
 func idAt(prefix string, at time.Time) string {
 	const timestamp = 13 // of the characters of a UUIDv7, with the dash between them
 	return models.IDBefore(prefix, at)[:len(prefix)+timestamp] + models.NewID(prefix)[len(prefix)+timestamp:]

@@ -25,7 +25,7 @@ const (
 )
 
 // Retry is a webhook's retry schedule: after failure n the wait is Initial × Backoff^(n-1), at most MaxInterval;
-// after Max retries the delivery has failed. Zero values stand for the installation's defaults, but for Max, where
+// after Max retries the delivery has failed. Zero values stand for the installation's defaults, except for Max, where
 // nil does and 0 means not to retry at all.
 type Retry struct {
 	Initial     time.Duration `json:"initial,omitempty"`

@@ -158,7 +158,7 @@ func TestAnOutageIsCaughtUpWithWhateverTheGroup(t *testing.T) {
 	}
 }
 
-// Beside another tenant a takeover pauses after each part of it, and takes over everything all the same.
+// Beside another tenant a takeover pauses after each part of it, and still takes over everything.
 func TestATakeoverStepsAsideForOthers(t *testing.T) {
 	t.Parallel()
 	const n = 3000

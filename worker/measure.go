@@ -17,7 +17,7 @@ func (r *Reconciler) rest(begun time.Time) {
 // measuredBacklogs is how many webhooks are named in the metrics.
 const measuredBacklogs = 20
 
-// measure sets the gauges. The age of what is overdue is told at every look, counts where it is time for one.
+// measure sets the gauges. It measures the age of overdue deliveries at every look, and counts when a count is due.
 func (r *Reconciler) measure(ctx context.Context) (bool, error) {
 	oldest, err := r.Store.OldestDue(ctx)
 	if err != nil {

@@ -54,7 +54,7 @@ func (e *engine) Alive(_ context.Context, dispatchIDs []string) (map[string]bool
 	return alive, e.silent
 }
 
-// bundle is an installation whose reconciler looks when it is told to.
+// bundle is an installation whose reconciler looks when the test says so.
 type bundle struct {
 	*hookstest.Env
 	*worker.Reconciler
@@ -242,7 +242,7 @@ func TestWhileTemporalIsAwayNothingIsDoubted(t *testing.T) {
 			require.Error(t, b.Look(t.Context()))
 			require.Zero(t, b.catches())
 			require.Equal(t, d.DispatchID, b.read(d).DispatchID)
-			require.InDelta(t, 3600, value(t, b.m.OldestDue), 60, "the metrics tell of it all the same")
+			require.InDelta(t, 3600, value(t, b.m.OldestDue), 60, "the metrics still show it")
 
 			b.engine.away, b.engine.silent = nil, nil
 			require.Len(t, b.look(), 1)
@@ -409,7 +409,7 @@ func TestALongBacklogIsCountedSeldom(t *testing.T) {
 	b.Clock.Advance(90 * time.Second)
 	b.look()
 	require.InDelta(t, 1, value(t, b.m.Pending), 0, "it took 2 s: the next time is 100 s later")
-	require.Positive(t, value(t, b.m.OldestDue), "what an alert asks for is told at every look")
+	require.Positive(t, value(t, b.m.OldestDue), "what an alert asks for is measured at every look")
 	b.Clock.Advance(10 * time.Second)
 	b.look()
 	require.InDelta(t, 2, value(t, b.m.Pending), 0)

@@ -95,7 +95,7 @@ const panicPolicy = sdk.FailWorkflow
 // any workflow task, so that a machine that is starved for a second fails no workflow: its late answer is refused.
 const deadlockAfter = 15 * time.Second
 
-// heartbeatEvery is how often Temporal is told at most that an activity is alive. The SDK's own, four fifths of the
+// heartbeatEvery is the shortest time between two heartbeats of an activity. The SDK's own, four fifths of the
 // heartbeat timeout, leaves a starved machine or a slow Temporal too little of it.
 const heartbeatEvery = 2 * time.Second
 

@@ -69,7 +69,7 @@ func TestALongHistoryContinuesAsNew(t *testing.T) {
 	require.NoError(t, again.GetWorkflowResult(&result))
 	require.Equal(t, "9 delivered, 2 failed.", result.Summary, "of both runs")
 	require.Equal(t, "dlv_alone", result.NotDelivered[0].Delivery)
-	require.Equal(t, 1, result.Unlisted, "the first run's, of which nothing was told")
+	require.Equal(t, 1, result.Unlisted, "the first run's, which is listed nowhere")
 	require.Equal(t, []string{"evt_1"}, again.finished)
 }
 

@@ -291,8 +291,8 @@ func (d *dispatch) follow(ctx workflow.Context, l *Leftover) {
 	}
 }
 
-// attempt makes one delivery's attempts until it is received or has used up what remains. Its interval is computed
-// by the activity, for each retry anew; the policy's own applies only after a crash.
+// attempt makes one delivery's attempts until it is received or has used up what remains. The
+// activity computes the interval before each retry; the policy's own applies only after a crash.
 func (d *dispatch) attempt(ctx workflow.Context, l *Leftover) (Outcome, error) {
 	retries := &temporal.RetryPolicy{InitialInterval: afterCrash, BackoffCoefficient: 1, MaximumInterval: 30 * time.Minute,
 		MaximumAttempts: int32(max(1, l.Remaining))} //nolint:gosec // at most 101; Temporal reads 0 as without end
@@ -315,7 +315,7 @@ func (d *dispatch) attempt(ctx workflow.Context, l *Leftover) (Outcome, error) {
 
 // lookUp asks the database what has become of a delivery.
 func (d *dispatch) lookUp(ctx workflow.Context, l *Leftover) (Outcome, error) {
-	if d.leaving && d.root.Err() == nil { // what was being attempted has been stopped, and its end is asked for all the same
+	if d.leaving && d.root.Err() == nil { // what was being attempted has been stopped, and its end is still looked up
 		ctx, _ = workflow.NewDisconnectedContext(ctx)
 	}
 	var outcome Outcome

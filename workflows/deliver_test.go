@@ -21,7 +21,7 @@ func leftover(webhook, delivery string, remaining int) workflows.Leftover {
 		Remaining: remaining, Wait: 10 * time.Second, Timeout: 15 * time.Second, Last: "500"}
 }
 
-// desk is a story whose activities answer as they are told.
+// desk is a story whose activities answer what the test sets.
 type desk struct {
 	*story
 	mu       sync.Mutex

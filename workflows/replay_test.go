@@ -18,7 +18,7 @@ import (
 	"github.com/posthorn/posthorn/workflows"
 )
 
-// histories are what Temporal kept of real runs; `make histories` makes them anew.
+// histories are what Temporal kept of real runs; `make histories` makes them again.
 var histories = []string{
 	"deliver-received", "deliver-retried", "deliver-exhausted", "deliver-mixed", "deliver-over-cap", "deliver-in-turn", "deliver-together",
 	"deliver-at-rate", "deliver-for-slot", "deliver-rate-and-slot", "deliver-mass-hold", "deliver-continued", "deliver-carried",
@@ -78,7 +78,7 @@ func TestAReplayNoticesAChange(t *testing.T) {
 	require.ErrorContains(t, replay("deliver-retried", map[string]any{workflows.DeliverType: retries}), "TMPRL1100")
 }
 
-// Whoever sees the Web UI sees histories: ids may stand there, and nothing that is a tenant's secret.
+// Everybody who sees the Web UI sees histories: ids may stand there, and nothing that is a tenant's secret.
 func TestHistoriesHoldNoSecrets(t *testing.T) {
 	t.Parallel()
 	for _, name := range all() {

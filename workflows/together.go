@@ -8,7 +8,7 @@ import (
 
 // window is how much longer than the shortest wait another may be and still end with it. It takes in most of what the
 // jitter spreads in one step of a schedule, and bounds how much later than promised an attempt is made: what is overdue
-// by a minute looks to the reconciler, and to whoever watches the metrics, as if nobody drove it.
+// by a minute looks, to the reconciler and in the metrics, as if nothing drove it.
 func window(shortest time.Duration) time.Duration { return min(shortest/4, 30*time.Second) }
 
 // What the webhook's rate has given times of their own is called for the first of them, and each is attempted at its

@@ -39,7 +39,7 @@ func create(t *testing.T, b *systemstest.Bench, body string) string {
 	return systemstest.Text(t, w, "id")
 }
 
-// TestDocument runs the document's curl commands as they are printed, but for the host and the ids, and with the
+// TestDocument runs the document's curl commands as they are printed, except for the host and the ids, and with the
 // authorization that the document leaves out. Whole answers are compared.
 func TestDocument(t *testing.T) {
 	t.Parallel()

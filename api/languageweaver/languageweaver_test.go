@@ -50,7 +50,7 @@ func form(address, events string) string {
 	return url.Values{"url": {address}, "events": {events}}.Encode()
 }
 
-// TestDocument runs the document's curl commands as they are printed, but for the host, the key and the id, and
+// TestDocument runs the document's curl commands as they are printed, except for the host, the key and the id, and
 // compares whole answers.
 func TestDocument(t *testing.T) {
 	t.Parallel()

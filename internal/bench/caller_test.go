@@ -55,7 +55,7 @@ func TestCallerReadsAnswers(t *testing.T) {
 			c := newCaller(base.Host)
 			defer c.close()
 			r := publish(base, "key", "acme", "t", 1, 100, labels{})
-			for range 3 { // over one connection, or anew where it was closed
+			for range 3 { // over one connection, or a new one where it was closed
 				got, err := c.call(t.Context(), r)
 				require.NoError(t, err)
 				require.Equal(t, tt.want, got)
@@ -92,7 +92,7 @@ func TestCallerDoesNotKnowWhatAnEndMeans(t *testing.T) {
 			c := newCaller(listener.Addr().String())
 			_, err = c.call(t.Context(), publish(&url.URL{Host: "x"}, "key", "acme", "t", 1, 0, labels{}))
 			require.Error(t, err)
-			require.Nil(t, c.conn, "the next call connects anew")
+			require.Nil(t, c.conn, "the next call connects again")
 		})
 	}
 }

@@ -172,7 +172,7 @@ func (r *run) atRate(ctx context.Context, s *stream, rate float64, d time.Durati
 			if !sleep(ctx, time.Until(began.Add(time.Duration(i)*interval))) {
 				return ctx.Err()
 			}
-			due <- began.Add(time.Duration(i) * interval) // to whoever waits for it, it is not later for the generator's being late
+			due <- began.Add(time.Duration(i) * interval) // for a caller that waits, it is due then, however late the generator is
 		}
 		return nil
 	})

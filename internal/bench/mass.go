@@ -149,7 +149,7 @@ func MassParts() (names []string) {
 	return names
 }
 
-// Mass runs the parts of mass. A part that goes wrong says so in its figures, and the others are run all the same.
+// Mass runs the parts of mass. A part that goes wrong says so in its figures, and the others still run.
 func Mass(ctx context.Context, o Options, size MassOptions, stage Stage) ([]Figure, error) {
 	for _, name := range size.Parts {
 		if !slices.Contains(MassParts(), name) {

@@ -76,7 +76,7 @@ func TestWatchCountsDescendants(t *testing.T) {
 	p.process(10, 1, 100, 50) // postmaster
 	p.process(11, 10, 40, 5)
 	p.process(20, 1, 7, 30)
-	p.process(30, 1, 5000, 900) // somebody else's
+	p.process(30, 1, 5000, 900) // another user's
 	w, err := startWatch(p.dir, []Process{{"postgres", 10}, {"temporal", 20}})
 	require.NoError(t, err)
 	p.host(1000)

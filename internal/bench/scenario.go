@@ -87,7 +87,7 @@ func aboutFlood(more string) func(Options) string {
 	}
 }
 
-// beside tells what there is besides the scenario's own.
+// beside says what there is in addition to the scenario's own.
 func (o Options) beside() (text string) {
 	if o.Tenants > 1 {
 		text += fmt.Sprintf("; %d tenants", o.Tenants)

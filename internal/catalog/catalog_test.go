@@ -221,7 +221,7 @@ func TestPhraseExamplesAreTheSeeds(t *testing.T) {
 		require.Equal(t, "evt_1", have["eventUid"])
 		delete(have, "timestamp")
 		delete(have, "eventUid")
-		require.Equal(t, want, have, "delivered as documented, but for what is added")
+		require.Equal(t, want, have, "delivered as documented, except for what is added")
 	}
 }
 

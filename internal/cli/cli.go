@@ -44,7 +44,7 @@ type commands struct {
 	Version       kong.VersionFlag     `help:"Print the version."`
 }
 
-// Environment is what a command gets besides its flags.
+// Environment is what a command gets in addition to its flags.
 type Environment struct {
 	Version string
 	Out     io.Writer // results

@@ -77,7 +77,7 @@ func (i *imported) came(before, after []byte) {
 	}
 }
 
-// same reports whether two answers show the same, but for when it was written and by which key.
+// same reports whether two answers show the same, apart from when it was written and by which key.
 func same(a, b []byte) bool {
 	var shown [2]map[string]any
 	for i, text := range [][]byte{a, b} {
@@ -355,7 +355,7 @@ func (m *svixImport) endpoint(ctx context.Context, tenant, path, app string, e *
 // profileOfSvix is how deliveries look on the wire as they do with Svix.
 const profileOfSvix = "svix"
 
-// fields are what a webhook has of the endpoint, but for what is read apart.
+// fields are what a webhook takes from the endpoint, except what is read separately.
 func (e *svixEndpoint) fields(uid string) fields {
 	types := e.FilterTypes
 	if types == nil {

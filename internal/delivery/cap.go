@@ -68,7 +68,7 @@ func (c *Cap) Ask(webhookID string, n int) []*Ticket {
 // finds no room costs an activity in the fair lane, which is dearer than a wait.
 const unknownMost = 8 * DefaultInFlight
 
-// soon is how many more find room within wait, judged by the POSTs of late.
+// soon is how many more find room within wait, judged by the latest POSTs.
 func (at *capped) soon(n int, wait time.Duration) int {
 	switch {
 	case at.took == 0 && at.users < DefaultInFlight:

@@ -16,7 +16,7 @@ import (
 )
 
 // EnsureSearchAttributes registers Posthorn's search attributes in the namespace, those that are missing. It fails
-// until they can be used, which is some seconds later: Temporal's services read namespaces anew at intervals, and
+// until they can be used, which is some seconds later: Temporal's services read namespaces again at intervals, and
 // refuse to start a workflow with an attribute they have not seen. It may run at once in several processes.
 func EnsureSearchAttributes(ctx context.Context, c client.Client, namespace string) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)

@@ -132,7 +132,7 @@ func TestWhatIsNotReceivedGetsTheWorkflow(t *testing.T) {
 	}
 }
 
-// What finds no room, or would have to wait, gets a workflow as ever.
+// What finds no room, or would have to wait, gets a workflow.
 func TestFirstAttemptsWithoutAWorkflowAreBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -195,7 +195,7 @@ func TestWhatOthersHaveTakenOverIsNotAttempted(t *testing.T) {
 	})
 }
 
-// While Temporal is away first attempts are made all the same. What they leave over stays in the outbox.
+// While Temporal is away first attempts are still made. What they leave over stays in the outbox.
 func TestFirstAttemptsDoNotNeedTemporal(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -9,7 +9,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// admitFor is how long a caller waits for room before it is told to come back later.
+// admitFor is how long a caller waits for room. Then it gets an error that asks it to come back later.
 const admitFor = 5 * time.Second
 
 // What is shared.

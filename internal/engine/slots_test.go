@@ -113,7 +113,7 @@ func TestSharedDispatchesOfSlowReceiversKeepNobodyElseWaiting(t *testing.T) {
 		require.True(t, e.Admit(t.Context(), "small", 3))
 		e.Queue(workOf("small", 3))
 		synctest.Wait()
-		require.Equal(t, 3, o.written()[busy], "at once, and with nobody else's among them")
+		require.Equal(t, 3, o.written()[busy], "at once, and with no other tenant's among them")
 		e.Close()
 	})
 }

@@ -1,5 +1,5 @@
-// Package groupcommit lets concurrent callers share one transaction: whoever arrives while a commit is under way
-// rides on the next one. There is no timer; a lone caller commits at once, a crowd commits together.
+// Package groupcommit lets concurrent callers share one transaction: callers that arrive while a commit is
+// under way ride on the next one. There is no timer; a lone caller commits at once, a crowd commits together.
 //
 // It knows nothing of what is committed and must not import any package of Posthorn except fairqueue.
 package groupcommit

@@ -49,7 +49,7 @@ func TestMemoryIsBoundedAndGivenBack(t *testing.T) {
 	done := d.Put("evt_2", work(1000))
 	require.Empty(t, d.Take("evt_2"), "there was no room")
 	d.Done("evt_2")
-	require.True(t, closed(done), "it is followed all the same")
+	require.True(t, closed(done), "it is still followed")
 	require.Len(t, d.Take("evt_1"), 1)
 	d.Put("evt_3", work(1000))
 	require.Len(t, d.Take("evt_3"), 1)

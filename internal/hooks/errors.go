@@ -54,7 +54,7 @@ func Refuse(code Code, format string, args ...any) *Error {
 	return &Error{Code: code, Detail: fmt.Sprintf(format, args...)}
 }
 
-// problems gathers what is wrong with a request, so that all of it is told at once.
+// problems gathers what is wrong with a request, so that one error names all of it.
 type problems []FieldError
 
 func (p *problems) addf(field, format string, args ...any) {

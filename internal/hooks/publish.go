@@ -162,7 +162,7 @@ func (s *Service) publish(ctx context.Context, v snapshot, tenant string, r Publ
 		}
 	}
 	if !a.plan(ctx, r) {
-		return nil, Refuse(Unavailable, "more is waiting than can be started just now")
+		return nil, Refuse(Unavailable, "too many deliveries are queued; retry shortly")
 	}
 	if r.Key != "" {
 		body := r.Body
@@ -187,7 +187,7 @@ func (s *Service) publish(ctx context.Context, v snapshot, tenant string, r Publ
 	}
 	switch {
 	case errors.Is(err, groupcommit.ErrFull):
-		return nil, Refuse(Unavailable, "the database does not keep up just now")
+		return nil, Refuse(Unavailable, "the database is overloaded; retry shortly")
 	case errors.Is(err, models.ErrKeyReused):
 		return nil, Refuse(Conflict, "the idempotency key was used for another request")
 	case errors.Is(err, models.ErrDuplicateEvent):

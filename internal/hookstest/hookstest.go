@@ -1,4 +1,4 @@
-// Package hookstest is a whole Posthorn for tests but for its engine: the use cases on a real, migrated database, a
+// Package hookstest is a whole Posthorn for tests, without its engine: the use cases on a real, migrated database, a
 // real sender that reaches loopback receivers and resolves no names, and an Engine that only remembers what it was
 // asked for.
 //
@@ -33,7 +33,7 @@ const Retention = 14 * 24 * time.Hour
 // Threshold is the number of failed receptions that deactivates a webhook in every Env.
 const Threshold = 3000
 
-// Env is one installation, empty but for the operational event types.
+// Env is one installation, empty except for the operational event types.
 type Env struct {
 	tb     testing.TB
 	Store  *models.Store

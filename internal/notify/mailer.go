@@ -1,6 +1,6 @@
 // Package notify tells a tenant's administrators by e-mail what becomes of their webhooks.
 //
-// It owns the texts and the way to the mail server. It must not import the database or Temporal: who is told, when, and
+// It owns the texts and the way to the mail server. It must not import the database or Temporal: who gets a mail, when, and
 // whether it has been told already is decided elsewhere.
 package notify
 
@@ -100,7 +100,7 @@ func NewMailer(smtpURL, from string) (*Mailer, error) {
 }
 
 // tlsConfig verifies the server's certificate wherever that protects anything. It does not on this machine itself, and not
-// where TLS is used only because the server happens to offer it: there, whoever could forge the certificate could as well
+// where TLS is used only because the server happens to offer it: there, an attacker who could forge the certificate could as well
 // hide the offer, and refusing would mean sending in clear (RFC 7435, opportunistic security).
 func tlsConfig(u *url.URL) *tls.Config {
 	opportunistic := u.Scheme == "smtp" && u.User.Username() == ""

@@ -32,7 +32,7 @@ func OpenBox(keysetText string) (*Box, error) {
 	}
 	primitive, err := aead.New(handle)
 	if err != nil {
-		return nil, ErrKeyset // a Tink keyset, but for signing or some other purpose
+		return nil, ErrKeyset // a Tink keyset for signing or some other purpose
 	}
 	return &Box{aead: primitive, keys: handle}, nil
 }

@@ -14,7 +14,7 @@ var specialRanges = []struct {
 	prefix netip.Prefix
 	is     string // completes "<address> is …"
 }{
-	// Metadata services hand out credentials to whoever asks. Azure's sits on an address that is otherwise public.
+	// Metadata services hand out credentials to every caller. Azure's sits on an address that is otherwise public.
 	{netip.MustParsePrefix("169.254.169.254/32"), "a cloud metadata address"},
 	{netip.MustParsePrefix("100.100.100.200/32"), "a cloud metadata address"},
 	{netip.MustParsePrefix("168.63.129.16/32"), "a cloud metadata address"},

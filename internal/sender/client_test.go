@@ -307,7 +307,7 @@ func TestPostKeepsALimitedBodyAndItsConnection(t *testing.T) {
 }
 
 // The receiver closes the connection in the moment the second POST arrives on it. The POST is made again, and both tries
-// are told.
+// are reported.
 func TestPostReplacesAConnectionThatTheReceiverClosed(t *testing.T) {
 	t.Parallel()
 	var connections atomic.Int32

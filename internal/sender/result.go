@@ -20,7 +20,7 @@ const (
 	// Gone is status 410: the receiver asks never to be called again.
 	Gone
 	// Local is a failure of Posthorn itself, such as a lack of file descriptors, or a caller that gave up. It says nothing
-	// about the receiver and must not be counted against it. The receiver may have got the request all the same, so that
+	// about the receiver and must not be counted against it. The receiver may still have got the request, so that
 	// sending it again may send it twice.
 	Local
 )

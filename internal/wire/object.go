@@ -65,7 +65,7 @@ func (o *object) time(name string, t time.Time) {
 	o.buf = t.UTC().AppendFormat(o.buf, `"2006-01-02T15:04:05.000Z"`)
 }
 
-// raw writes a JSON value as it stands, but for white space around it.
+// raw writes a JSON value as it stands, without the white space around it.
 func (o *object) raw(name string, value []byte) {
 	value = rawjson.Trim(value)
 	if len(value) == 0 {

@@ -52,7 +52,7 @@ type Webhook struct {
 	Settings map[string]string
 }
 
-// Message is one POST, ready to be sent but for what belongs to the client: Host, Content-Length and User-Agent.
+// Message is one POST, complete except for what the client adds: Host, Content-Length and User-Agent.
 type Message struct {
 	Header http.Header
 	Body   []byte

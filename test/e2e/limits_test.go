@@ -22,9 +22,9 @@ func TestLimits(t *testing.T) {
 	t.Parallel()
 	temporal := harness.NewTemporal(t, &programs, harness.Sibling(t, pgtest.URL(t), "temporal"))
 	for name, show := range map[string]func(*limited){
-		"rate_limit is kept by all workers together":           rateIsKept,
-		"max_in_flight is kept by all workers together":        inFlightIsKept,
-		"the places of a worker that was killed are used anew": killedWorkersPlacesComeBack,
+		"rate_limit is kept by all workers together":            rateIsKept,
+		"max_in_flight is kept by all workers together":         inFlightIsKept,
+		"the places of a worker that was killed are used again": killedWorkersPlacesComeBack,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -145,7 +145,7 @@ func rateIsKept(x *limited) {
 	require.Less(x, fast, events/2)
 }
 
-// gate is a receiver that answers a POST when it is told to, and sees how many are waiting.
+// gate is a receiver that answers a POST when the test says so, and sees how many are waiting.
 type gate struct {
 	url  string
 	open chan struct{} // a value lets one POST go, closed it lets all go
@@ -180,7 +180,7 @@ func (g *gate) ServeHTTP(_ http.ResponseWriter, r *http.Request) {
 	select {
 	case <-g.open:
 		answered = true
-	case <-r.Context().Done(): // whoever sent it is dead
+	case <-r.Context().Done(): // the worker that sent it is dead
 	}
 	g.change(func() {
 		g.waiting--

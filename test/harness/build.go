@@ -77,7 +77,7 @@ func (p *Programs) build(tags []string) (dir string, err error) {
 			return "", err
 		}
 	}
-	// The next run may link anew while this one starts processes still.
+	// The next run may link again while this one still starts processes.
 	if dir, err = os.MkdirTemp(filepath.Dir(kept), "run-"); err != nil {
 		return "", err
 	}

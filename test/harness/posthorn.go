@@ -131,7 +131,7 @@ func (i *Installation) Launch(tb testing.TB, command string, env ...string) *Ser
 	return &Server{Start(tb, c), API{URL: "http://" + c.Args[2], Key: i.AdminKey}}
 }
 
-// Again starts the process anew, as it was started before but for env, which goes before everything. It may be
+// Again starts the process once more, as it was started before. Variables in env take precedence. It may be
 // running no more.
 func (s *Server) Again(tb testing.TB, env ...string) *Server {
 	tb.Helper()
@@ -168,7 +168,7 @@ func NewTemporal(tb testing.TB, programs *Programs, postgresURL string) *Tempora
 	return t
 }
 
-// Again starts the server anew on the same store and address. It may be running no more.
+// Again starts the server once more on the same store and address. It may be running no more.
 func (t *Temporal) Again(tb testing.TB) *Temporal {
 	tb.Helper()
 	again := &Temporal{Start(t.owner, t.Command), t.Addr}

@@ -41,8 +41,8 @@ var ownCluster = sync.OnceValues(func() (string, error) {
 	return c.URL(), nil
 })
 
-// URL creates an empty database for tb and returns its URL. When tb ends the database is dropped, whoever may still be
-// connected to it, and with it every database whose name is that one's followed by an underscore and more: code under
+// URL creates an empty database for tb and returns its URL. When tb ends the database is dropped, open connections
+// or not, and with it every database whose name is that one's followed by an underscore and more: code under
 // test may create such siblings. URL fails tb if there is no PostgreSQL.
 func URL(tb testing.TB) string {
 	tb.Helper()
