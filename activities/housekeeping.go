@@ -55,8 +55,8 @@ func (a *Housekeeping) webhook(ctx context.Context, id string) (models.Webhook, 
 // expiredAtOnce is how many rows of a kind one step looks at.
 const expiredAtOnce = 1000
 
-// RemoveExpired deletes finished events, deliveries and attempts older than the retention, and entries of the audit log older
-// than theirs. It returns how many rows went. What is pending or held stays.
+// RemoveExpired deletes finished events, deliveries and attempts older than the retention, and entries of the audit log
+// older than theirs. It returns how many rows went. Pending and held deliveries stay.
 func (a *Housekeeping) RemoveExpired(ctx context.Context) (int64, error) {
 	run := a.Store.Expire(a.Now().Add(-a.Retention), expiredAtOnce)
 	if a.AuditRetention > 0 {

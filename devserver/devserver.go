@@ -94,13 +94,14 @@ func (s *Server) UIURL() string {
 	return s.ui.url
 }
 
-// Stop ends the Web UI and the server. What was accepted is in the store by then. Further calls do nothing.
+// Stop ends the Web UI and the server. Everything accepted is in the store by then. Further calls do nothing.
 func (s *Server) Stop() {
 	s.stop.Do(func() {
 		if s.ui != nil {
 			s.ui.stop()
 		}
-		// The parts of the server poll one another. What is cut off when they stop is logged as errors, and is none.
+		// The parts of the server poll one another. Calls that are cut off when they stop are logged as errors, and are
+		// none.
 		s.logger.mute()
 		_ = s.temporal.Stop() // always nil
 	})

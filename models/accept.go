@@ -43,7 +43,7 @@ type Acceptance struct {
 // labelsPerRow is how many rows of event_labels cost about as much as one of another table.
 const labelsPerRow = 4
 
-// Rows is about how many rows the acceptance stores. What a fan-out weighs grows with its members, but slowly.
+// Rows is about how many rows the acceptance stores. The weight of a fan-out grows with its members, but slowly.
 func (r *Acceptance) Rows() int {
 	n, labels := len(r.Events)+len(r.Deliveries), 0
 	for i := range r.Events {

@@ -108,7 +108,8 @@ func (s *Store) auditRecovery(ctx context.Context, r *Recovery, action AuditActi
 	return s.audit(ctx, r.Tenant, action, AuditTarget{"recovery", r.ID}, changes)
 }
 
-// auditDelivery logs what was done to one delivery. What it is now says what that was, where the context does not.
+// auditDelivery logs what was done to one delivery. The delivery's new status says what that was, where the context does
+// not.
 func (s *Store) auditDelivery(ctx context.Context, d *Delivery, was DeliveryStatus) error {
 	action := AuditDeliveryRetried
 	switch {

@@ -62,7 +62,7 @@ func (s *Store) Backlog(ctx context.Context, limit int) (b Backlog, top []Webhoo
 	if err != nil {
 		return b, top, err
 	}
-	// What has failed or was canceled lies in between, in the index that the lists of those use.
+	// Failed and canceled deliveries lie in between, in the index that their lists use.
 	err = s.countPages(ctx, `SELECT webhook_id, id, status FROM deliveries WHERE status IN ('held', 'failed', 'canceled')
 		AND (webhook_id, id) > (@webhook, @id) ORDER BY webhook_id, id LIMIT @limit`, Held, func(c counted) {
 		if !c.Deleted {

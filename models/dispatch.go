@@ -52,8 +52,8 @@ func (s *Store) CreateSharedDispatch(ctx context.Context, keys []DeliveryKey) (D
 	return d, s.createDispatch(ctx, &d)
 }
 
-// HandOver writes the dispatch that drives what first attempts have left over which no dispatch drove, and notes it on
-// those deliveries that name none. What has been dispatched meanwhile is left alone.
+// HandOver writes the dispatch that drives what first attempts have left over which no dispatch drove, and notes it on those
+// deliveries that name none. Deliveries that have been dispatched meanwhile are left alone.
 func (s *Store) HandOver(ctx context.Context, id string, left []Delivery) (Dispatch, error) {
 	d := s.newDispatch(id, 0, left)
 	return *d, s.Tx(ctx, func(tx *Store) error {
@@ -151,8 +151,8 @@ func (s *Store) dispatchIn(ctx context.Context, rows []Delivery, most int, resta
 	return fresh, err
 }
 
-// isLeft tells whether any of a dispatch's deliveries is pending and still its own. What once is not never will be
-// again: a delivery that becomes pending again has a new dispatch.
+// isLeft tells whether any of a dispatch's deliveries is pending and still its own. Once none is left, none ever will be: a
+// delivery that becomes pending again has a new dispatch.
 func (s *Store) isLeft(ctx context.Context, p *Dispatch) (bool, error) {
 	rows, err := s.DeliveriesByID(ctx, p.Deliveries)
 	return slices.ContainsFunc(rows, func(d Delivery) bool { return d.LeftOf(p.ID) }), err
@@ -162,7 +162,7 @@ func (s *Store) isLeft(ctx context.Context, p *Dispatch) (bool, error) {
 const redispatchDue = time.Minute
 
 // Redispatch puts what is left of a dispatch into new ones, for the caller to start, and removes it: its workflow id is
-// another's. What is locked, or has changed, is left to the reconciler.
+// another's. Deliveries that are locked or have changed are left to the reconciler.
 func (s *Store) Redispatch(ctx context.Context, id string) ([]Dispatch, error) {
 	p, err := s.Dispatch(ctx, id)
 	if errors.Is(err, ErrNotFound) {

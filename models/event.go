@@ -224,8 +224,8 @@ func (s *Store) BehindEvent(ctx context.Context, tenant, id string) ([]string, e
 // ReasonErased is noted on the deliveries of an erased event that have not been received. No recovery releases them.
 const ReasonErased = "payload erased"
 
-// EraseEvent removes the event's data and attributes and keeps its record; nothing of it is sent from then on. What is
-// still owed of it is canceled by a job, and what receivers answered to its attempts is blanked by another.
+// EraseEvent removes the event's data and attributes and keeps its record; nothing of it is sent from then on. One job
+// cancels the deliveries that are still owed, and another blanks receivers' answers to its attempts.
 func (s *Store) EraseEvent(ctx context.Context, tenant, id string) error {
 	var job, blank string
 	err := s.Tx(ctx, func(tx *Store) error {

@@ -182,8 +182,8 @@ func (s *Store) fanOutDeliveries(ctx context.Context, e *Event, ids []string) ([
 	return deliveries, err
 }
 
-// fanOutDispatches puts the pending ones of an event's deliveries into dispatches, and notes on each which is its own.
-// Where sharing is forbidden they may share one still: they are of one event.
+// fanOutDispatches puts the pending ones of an event's deliveries into dispatches, and notes on each which is its own. They
+// may share one even if sharing is forbidden: they are of one event.
 func (s *Store) fanOutDispatches(deliveries []Delivery) []Dispatch {
 	most := s.groupMax
 	if most == 1 {

@@ -116,8 +116,8 @@ func (s *Store) DeactivateInEpoch(ctx context.Context, id string, threshold int6
 // ActorPosthorn stands for Posthorn itself where it says who changed something.
 const ActorPosthorn = "posthorn"
 
-// deactivate takes a webhook out of service if it is active and the verdict on its count, which is locked, is to. What
-// is pending is held by a job. The epoch of its count rises: POSTs that are under way are recorded, and do not count.
+// deactivate takes a webhook out of service if it is active and the verdict on its count, which is locked, is to. A job
+// holds its pending deliveries. The epoch of its count rises: POSTs that are under way are recorded, and do not count.
 func (s *Store) deactivate(ctx context.Context, w *Webhook, threshold int64, verdict func(*WebhookHealth) (reason string, is bool)) (changed bool, err error) {
 	tenant, job := w.Tenant, ""
 	err = s.changeTenant(ctx, tenant, func(tx *Store) error {

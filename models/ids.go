@@ -8,8 +8,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// The prefixes of Posthorn's ids. What follows the prefix is a UUIDv7 (RFC 9562), so ids sort by time and cannot
-// be guessed.
+// The prefixes of Posthorn's ids. A UUIDv7 (RFC 9562) follows the prefix, so ids sort by time and cannot be guessed.
 const (
 	PrefixWebhook      = "wh_"
 	PrefixEvent        = "evt_"

@@ -108,7 +108,7 @@ func statusIs(status DeliveryStatus) string {
 	return condition
 }
 
-// What a walk changes.
+// The changes that a walk makes.
 const (
 	setHeld     = "status = 'held', status_reason = v.reason, generation = deliveries.generation + 1, next_attempt_at = NULL"
 	setCanceled = "status = 'canceled', status_reason = v.reason, generation = deliveries.generation + 1, next_attempt_at = NULL, finished_at = v.now"

@@ -9,8 +9,8 @@ import (
 	"gorm.io/gorm/clause"
 )
 
-// KeysetCanary is a known value that a key of the encryption keyset has sealed. What the value is and how it is sealed
-// is decided in internal/hooks.
+// KeysetCanary is a known value that a key of the encryption keyset has sealed. internal/hooks decides what the value is and
+// how it is sealed.
 type KeysetCanary struct {
 	KeyID     int64  `gorm:"primaryKey;autoIncrement:false"`
 	Sealed    []byte // empty = no keyset needs the key any more

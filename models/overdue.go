@@ -29,8 +29,8 @@ type Overdue struct {
 	More bool
 }
 
-// Overdue reads a page of the deliveries that have been due since before, those after the mark that have waited longest.
-// What it reads does not depend on how many there are.
+// Overdue reads a page of the deliveries that have been due since before, those after the mark that have waited longest. Its
+// cost does not depend on how many there are.
 func (s *Store) Overdue(ctx context.Context, before time.Time, after Mark, limit int) (Overdue, error) {
 	page := Overdue{Checked: map[string]time.Time{}, Starter: map[string]int64{}, Unchecked: map[string]bool{}, Next: after}
 	err := s.db.WithContext(ctx).Where("status = 'pending' AND next_attempt_at < ? AND (next_attempt_at, id) > (?, ?)",
@@ -121,7 +121,8 @@ func (s *Store) DispatchesChecked(ctx context.Context, ids []string) error {
 	})
 }
 
-// ForgetDispatches removes outbox entries that nothing drives. What they still owe is found by having no dispatch.
+// ForgetDispatches removes outbox entries that nothing drives. Deliveries that they still owe are found because they have no
+// dispatch.
 func (s *Store) ForgetDispatches(ctx context.Context, ids []string) error {
 	ids = slices.Sorted(slices.Values(ids)) // in one order everywhere
 	return s.again(ctx, func() error {

@@ -126,7 +126,7 @@ var (
 // GetDBConn gives GORM the pool itself.
 func (c conns) GetDBConn() (*sql.DB, error) { return c.DB, nil }
 
-// BeginTx begins a transaction. Where there is no session to set, the transaction is.
+// BeginTx begins a transaction. If a session cannot keep settings, the transaction gets them.
 func (c conns) BeginTx(ctx context.Context, o *sql.TxOptions) (*sql.Tx, error) {
 	tx, err := c.DB.BeginTx(ctx, o)
 	if err != nil || !c.server.pooled() {

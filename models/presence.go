@@ -36,8 +36,8 @@ type presence struct {
 
 func newPresence() *presence { return &presence{now: time.Now, wake: make(chan struct{}, 1)} }
 
-// Join lets the other processes know of this one, and goes on doing so until Leave. What is accepted before is found only
-// when it is overdue.
+// Join lets the other processes know of this one, and goes on doing so until Leave. Deliveries accepted before that are
+// found only when they are overdue.
 func (s *Store) Join(ctx context.Context, kind string) error {
 	p := s.presence
 	p.kind = kind
@@ -109,7 +109,7 @@ func (s *Store) beat(ctx context.Context, p *presence) error {
 	return nil
 }
 
-// Leave says that this process ends. What it still holds is for others to take over at once.
+// Leave says that this process ends. Others take over at once what it still holds.
 func (s *Store) Leave(ctx context.Context) error {
 	p := s.presence
 	if p.stop == nil {
@@ -132,8 +132,8 @@ func (p *presence) end() (id int64) {
 	return id
 }
 
-// ProcessID is the id under which this process holds what it accepts now; 0 = it has not joined. Where it has let go of
-// what it holds, others take over what it accepts until it has another id, too.
+// ProcessID is the id under which this process holds what it accepts now; 0 = it has not joined. After it has let go of what
+// it holds, and until it has another id, others take over what it accepts, too.
 func (s *Store) ProcessID() int64 {
 	p := s.presence
 	p.mu.Lock()
@@ -171,8 +171,8 @@ func (s *Store) ids() (all []int64) {
 func (p *presence) known() bool { return p.id != 0 && !p.lapsed && p.now().Sub(p.said) < ownFor }
 
 // Owns reports whether what this process holds under an id is still its own. After a time in which the process was
-// suspended, or could not reach the database, others may have taken it over. What is held under no id is found only when
-// it is overdue, and so it is its own.
+// suspended, or could not reach the database, others may have taken it over. Deliveries held under no id are found only when
+// they are overdue, so they are always its own.
 func (s *Store) Owns(id int64) bool {
 	if posting, ok := s.PostingID(); ok && id == posting {
 		return true

@@ -9,8 +9,8 @@ import (
 	"gorm.io/gorm/clause"
 )
 
-// Process is a running Posthorn process, as the others see it. What it holds in memory carries its id in the database,
-// so that others can take it over when the process is gone.
+// Process is a running Posthorn process, as the others see it. The work in its memory carries its id in the database, so
+// that others can take it over when the process is gone.
 type Process struct {
 	ID        int64
 	Kind      string // api, worker, serve or dev
@@ -118,8 +118,8 @@ func (s *Store) ReleaseGone(ctx context.Context, ids []int64) error {
 	return s.db.WithContext(ctx).Exec("UPDATE processes SET walked_at = NULL WHERE id IN ?", ids).Error
 }
 
-// ForgetGone removes processes that have been gone for longer than a time. What they held and nobody has taken over by
-// then is overdue, and found like all that is.
+// ForgetGone removes processes that have been gone for longer than a time. Deliveries that nobody has taken over by then are
+// overdue, and are found as such.
 func (s *Store) ForgetGone(ctx context.Context, after time.Duration) error {
 	return s.db.WithContext(ctx).Exec("DELETE FROM processes WHERE gone_at < ?", s.dbAgo(after)).Error
 }

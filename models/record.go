@@ -51,8 +51,8 @@ func (r *Record) DeliveryKey() DeliveryKey {
 // Record stores a group of attempts, moves their deliveries and counts their webhooks' failures, in one
 // transaction. done are dispatches that these records finish; their outbox entries go.
 //
-// Where somebody else holds a row for longer than the pool's lock_timeout, the rest of the group is recorded without what
-// is locked; that is marked in its result.
+// If another transaction holds a row for longer than the pool's lock_timeout, the rest of the group is recorded without it,
+// and its result is marked.
 func (s *Store) Record(ctx context.Context, group []*Record, done []string) ([]Recorded, error) {
 	s.noteTraffic()
 	if s.postgres && slices.ContainsFunc(group, func(r *Record) bool { return r.Cautious }) {
@@ -186,8 +186,8 @@ func (r *recorder) move(ctx context.Context, round map[DeliveryKey]int) error {
 	if err != nil {
 		return err
 	}
-	// What was not as expected has been changed from outside. Received is received: whatever it waits for, the next
-	// attempt would send it twice.
+	// A delivery that was not as expected has been changed from outside. Received is received: whatever it waits for, the
+	// next attempt would send it twice.
 	received := slices.DeleteFunc(r.sorted(round), func(record *Record) bool { return !record.Received() })
 	err = bulk(ctx, r.Store, received, moveColumns, `UPDATE deliveries SET attempts = attempts + 1,
 		status = v.status, status_reason = '', next_attempt_at = NULL, finished_at = v.finished_at

@@ -15,7 +15,8 @@ const countRows = 10_000
 // ofMissed begins the position of a count that has come to the missed events.
 const ofMissed = "@"
 
-// countPage counts more of what a recovery has to release. What the recovery has passed meanwhile is counted as released.
+// countPage counts more of what a recovery has to release. Deliveries that the recovery has passed meanwhile count as
+// released.
 func countPage(ctx context.Context, s *Store, j *Job) (JobPage, error) {
 	var r Recovery
 	switch err := found(s.db.WithContext(ctx).Omit("members").Take(&r, "id = ?", j.Subject).Error); {

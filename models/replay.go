@@ -14,8 +14,8 @@ import (
 var ErrErased = errors.New("models: the event's payload has been erased")
 
 // Replay sends an event again to webhooks: by the delivery that one has of it, from the first step of its schedule, or by a
-// new one. What is pending is left alone, and what is for a webhook that is not active is held. It returns the deliveries,
-// in the order of their webhooks' ids, and the dispatches for the caller to start. ErrErased if there is nothing to send.
+// new one. A pending delivery is left alone, and one to a webhook that is not active is held. It returns the deliveries, in
+// the order of their webhooks' ids, and the dispatches for the caller to start. ErrErased if there is nothing to send.
 func (s *Store) Replay(ctx context.Context, tenant, eventID string, webhookIDs []string) (deliveries []Delivery, fresh []Dispatch, err error) {
 	err = s.Tx(ctx, func(tx *Store) error {
 		r, err := tx.replay(ctx, tenant, eventID, "", webhookIDs)

@@ -39,7 +39,7 @@ const attemptsFactor = 4
 // entries of the audit log (AuditBefore), expired sessions and replays. At last it puts statistics into longer spans of time. n is how many rows
 // went; more reports whether there is another step to make.
 //
-// What is pending or held stays however old, with its attempts and its event.
+// Pending and held deliveries stay, however old, with their attempts and events.
 func (e *Expiry) Step(ctx context.Context) (n int64, more bool, err error) {
 	if e.at == 0 {
 		var full bool

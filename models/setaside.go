@@ -46,9 +46,9 @@ const noJob = `NOT EXISTS (SELECT 1 FROM jobs j WHERE j.webhook_id = w.id AND (j
 // decides, in one short transaction: a caller's view of a webhook may be a second old. left are those that are to be sent
 // after all.
 //
-// What a job will come to is left to it, and so is a row that somebody else has locked: thousands of workflows that find
-// their webhook deactivated cost a read each. What a job has passed over is found by the reconciler. The webhooks are
-// locked against a change of status: what resumes one finds all that was held for it.
+// A delivery that a job will come to is left to the job, and so is a row that another transaction has locked: thousands of
+// workflows that find their webhook deactivated cost a read each. The reconciler finds deliveries that a job has passed
+// over. The webhooks are locked against a change of status, so that a resume finds all deliveries held for its webhook.
 func (s *Store) SetAside(ctx context.Context, deliveries []Delivery) (left []DeliveryKey, err error) {
 	if len(deliveries) == 0 {
 		return nil, nil

@@ -259,9 +259,9 @@ const (
 	txWait = 20 * time.Millisecond
 )
 
-// Tx runs fn in one transaction; everything fn does through the Store it is given commits together or not at all.
-// Where PostgreSQL gives the transaction up for the sake of others (a deadlock, a serialization failure, a row that stays
-// locked), or a migration has changed a table under it, fn is run again from its beginning. Within fn another Tx is part of the same transaction.
+// Tx runs fn in one transaction; everything fn does through the Store it is given commits together or not at all. Tx runs fn
+// again from its beginning if PostgreSQL gives the transaction up (a deadlock, a serialization failure, a row that stays
+// locked), or if a migration has changed a table under it. Within fn another Tx is part of the same transaction.
 func (s *Store) Tx(ctx context.Context, fn func(tx *Store) error) error {
 	return s.tx(ctx, isWorthAnother, fn)
 }

@@ -126,8 +126,8 @@ func (s *Store) freeForNew(ctx context.Context, uid string) error {
 	return nil
 }
 
-// freeAsUID refuses a uid that is the slug of another tenant than the one with this id. What freeAsSlug says of the
-// transaction is true of this one too.
+// freeAsUID refuses a uid that is the slug of another tenant than the one with this id. It needs the same transaction as
+// freeAsSlug.
 func (s *Store) freeAsUID(ctx context.Context, id, uid string) error {
 	if err := s.lockTypes(ctx, ""); err != nil {
 		return err
@@ -195,8 +195,8 @@ func tenants(q *gorm.DB, cursors cursors, p Page) ([]Tenant, string, error) {
 }
 
 // DeleteTenant ends the tenant at once: nothing finds it any more, its keys fail, nothing is sent for it, and its slug is
-// free. What it owned goes in the pages of a job. The row stays, without what it said of people, so that no other tenant
-// is ever given its id.
+// free. A job removes its things in pages. The row stays, without what it said of people, so that no other tenant is ever
+// given its id.
 func (s *Store) DeleteTenant(ctx context.Context, id string) error {
 	return s.changeTenant(ctx, id, func(tx *Store) error {
 		result := tx.db.WithContext(ctx).Exec(`UPDATE tenants SET version = version + 1, name = '', admin_emails = '[]', metadata = '{}',

@@ -83,8 +83,8 @@ type textSeen struct {
 	Hit       bool
 }
 
-// textPage looks at the next events of the window. What else the filter asks for is not asked of the database: it would pass
-// over any number of events to find the next.
+// textPage looks at the next events of the window. The rest of the filter is applied here: the database would pass over any
+// number of events to find the next one.
 func (s *Store) textPage(ctx context.Context, tenant string, f EventFilter, text string, p Page, after *eventMark, size int) ([]textSeen, error) {
 	hit := "COALESCE(instr(events.data, CAST(? AS blob)) > 0, false)"
 	if s.postgres {

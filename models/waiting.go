@@ -25,7 +25,7 @@ func (s *Store) Waiting(ctx context.Context, tenant, webhookID string) (w Waitin
 		return w, err
 	}
 	var stopped struct{ Seen, Held int64 }
-	// What has failed or was canceled lies in between, in the index.
+	// Failed and canceled deliveries lie in between, in the index.
 	err = db.Raw(`SELECT count(*) AS seen, COALESCE(sum(CASE WHEN status = 'held' THEN 1 ELSE 0 END), 0) AS held FROM (
 		SELECT status FROM deliveries WHERE status IN ('held', 'failed', 'canceled')`+of+` ORDER BY id DESC LIMIT @limit) d`, args).Scan(&stopped).Error
 	w.Held, w.MorePending, w.MoreHeld = stopped.Held, w.Pending == waitingRows, stopped.Seen == waitingRows

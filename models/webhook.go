@@ -281,9 +281,9 @@ type StatusChange struct {
 	Recover *Recovery
 }
 
-// SetWebhookStatus changes a webhook's status. That alone decides whether anything is sent to it. What is pending for a
-// webhook that is not active any more is held by a job. changed is false if the webhook was in that status already or is
-// in none of c.From.
+// SetWebhookStatus changes a webhook's status. That alone decides whether anything is sent to it. A job holds the pending
+// deliveries of a webhook that is not active any more. changed is false if the webhook was in that status already or is in
+// none of c.From.
 func (s *Store) SetWebhookStatus(ctx context.Context, tenant, id string, c StatusChange) (w Webhook, changed bool, err error) {
 	job := ""
 	err = s.changeTenant(ctx, tenant, func(tx *Store) error {
@@ -338,8 +338,8 @@ func (s *Store) applyStatus(ctx context.Context, w *Webhook, c StatusChange) (jo
 	return s.addJob(ctx, Job{Kind: jobHold, Tenant: w.Tenant, WebhookID: w.ID, Epoch: w.Epoch, Reason: HeldReason(c.To)})
 }
 
-// DeleteWebhook marks the webhook deleted; nothing is sent to it from then on. What is owed to it is canceled by a job.
-// Its record stays for the deliveries that name it, its secrets do not.
+// DeleteWebhook marks the webhook deleted; nothing is sent to it from then on. A job cancels what is owed to it. Its record
+// stays for the deliveries that name it, its secrets do not.
 func (s *Store) DeleteWebhook(ctx context.Context, tenant, id string) (Webhook, error) {
 	var w Webhook
 	job := ""

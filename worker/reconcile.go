@@ -43,7 +43,7 @@ type Reconciler struct {
 
 	// When the steps that read whole tables come up again.
 	measureNext, sweepNext time.Time
-	// Where the next look of each kind begins: the last id that was looked at.
+	// The id after which the next look of each kind begins.
 	healthAt, recoveryAt string
 	watch                watch         // of the other processes
 	declared             chan struct{} // a process has been declared gone

@@ -22,7 +22,7 @@ func (d *dispatch) leaveInTime(ctx workflow.Context, stop workflow.CancelFunc) (
 }
 
 // letGo ends the following of deliveries that have waited for a while: the next run goes on with them, and together with
-// those that were to be attempted together. Where the workflow is being canceled, the reconciler takes over.
+// those that were to be attempted together. If the workflow is being canceled, the reconciler takes over.
 func (d *dispatch) letGo(waited time.Duration, left ...Leftover) {
 	if !d.leaving || d.root.Err() != nil {
 		d.abandon(left...)

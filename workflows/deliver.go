@@ -9,9 +9,9 @@ import (
 	"go.temporal.io/sdk/workflow"
 )
 
-// Deliver drives one dispatch until none of its deliveries is left: first attempts in one local activity, then what was
-// not received. Of that, a webhook's deliveries that fall due together are retried together, and each other one by
-// itself, under a Temporal retry policy.
+// Deliver drives one dispatch until none of its deliveries is left: first attempts in one local activity, then the retries.
+// Retries to the same webhook that fall due together share an activity. Each other one has an activity of its own, under a
+// Temporal retry policy.
 func Deliver(ctx workflow.Context, in DeliverInput) (DeliverResult, error) {
 	d := &dispatch{in: in}
 	return d.run(ctx)
@@ -95,12 +95,12 @@ const recordTimeout = 30 * time.Second
 const silence = 6 * time.Second
 
 // afterCrash is how long after a missed heartbeat the next worker gets an activity that makes POSTs. It does not grow with
-// the attempts made: a worker that was killed says nothing of the receiver. What fails otherwise says itself when it is to
-// be called again.
+// the attempts made: a worker that was killed says nothing of the receiver. An activity that fails in another way says
+// itself when to call it again.
 const afterCrash = time.Second
 
-// unbounded is for how long a local activity is repeated. Where it is not set the SDK takes StartToClose for the whole,
-// the wait for a slot included: a backlog, or a database that is away for longer, would fail the workflow.
+// unbounded switches off the deadline for all tries of a local activity together. Without it the SDK applies StartToClose to
+// all of them, the wait for a slot included: a backlog, or a long outage of the database, would fail the workflow.
 const unbounded = 10 * 365 * 24 * time.Hour
 
 // firstAttempts POSTs everything that is pending. Nothing bounds its retries: an accepted event is never given up
@@ -205,9 +205,9 @@ func byWebhook(over []Leftover) [][]Leftover {
 	return groups
 }
 
-// retryMany makes the next attempts of deliveries to one webhook when the last of them is due: none comes early. What
-// has times at the webhook's rate is called for the first, and each waits for its own. What is to be retried after that
-// is returned. rows are their rows in the table.
+// retryMany makes the next attempts of deliveries to one webhook when the last of them is due: none comes early. Deliveries
+// with times at the webhook's rate share a call at the first of these times, and each waits for its own. It returns the
+// deliveries that need another retry. rows are their rows in the table.
 func (d *dispatch) retryMany(ctx workflow.Context, many []Leftover, rows []*Leftover) []Leftover {
 	summary := fmt.Sprintf("retry of %d deliveries to %s", len(many), many[0].to())
 	wait := many[len(many)-1].Wait

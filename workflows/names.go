@@ -64,7 +64,7 @@ func (q Queues) Deliveries() string { return q.prefix + "-deliveries" }
 // DefaultPrefix is the prefix of the installation that says nothing else.
 const DefaultPrefix = "posthorn"
 
-// What workflow ids begin with, behind the installation's part.
+// The beginnings of workflow ids, after the installation's part.
 const (
 	deliverPrefix = "deliver/"
 	watchPrefix   = "webhook/"
@@ -116,8 +116,8 @@ func SearchAttributes() map[string]enums.IndexedValueType {
 	}
 }
 
-// MaxAttributeValues and MaxAttributeBytes bound a keyword list, whose JSON may have 2 KiB: Temporal starts no workflow
-// that has more. What is over is left out.
+// MaxAttributeValues and MaxAttributeBytes bound a keyword list, whose JSON may have 2 KiB: Temporal starts no workflow that
+// has more. Values beyond that are left out.
 const (
 	MaxAttributeValues = 40
 	MaxAttributeBytes  = 2000

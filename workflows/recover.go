@@ -16,8 +16,8 @@ const pagesARun = 200
 // going, so that a large recovery does not start them all at once.
 const breath = 200 * time.Millisecond
 
-// Recover makes deliveries of a webhook, or of an event, pending again, page by page until nothing is left. Where it is
-// stands in the database, which also tells it that it has been canceled.
+// Recover makes deliveries of a webhook, or of an event, pending again, page by page until nothing is left. The database has
+// its position, and also says whether it has been canceled.
 func Recover(ctx workflow.Context, in RecoverInput) (Progress, error) {
 	for range pagesARun {
 		var p Progress

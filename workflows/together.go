@@ -11,16 +11,16 @@ import (
 // by a minute looks, to the reconciler and in the metrics, as if nothing drove it.
 func window(shortest time.Duration) time.Duration { return min(shortest/4, 30*time.Second) }
 
-// What the webhook's rate has given times of their own is called for the first of them, and each is attempted at its
-// own: PacedFor bounds how long they wait in the activity, and PacedMost is how many it attempts at once.
+// Deliveries with times at a webhook's rate share one activity, which starts at the first time. Each still waits for its
+// own. PacedFor bounds that wait, PacedMost their number.
 const (
 	PacedFor  = time.Second
 	PacedMost = 16
 )
 
-// together groups deliveries whose next attempts are made together: those of one webhook whose waits end within a
-// window of each other, or whose times at its rate are close, the shortest wait first. What found no place in flight
-// stays alone: its wait differs on purpose from those it would meet there.
+// together groups deliveries whose next attempts are made together: those of one webhook whose waits end within a window of
+// each other, or whose times at its rate are close, the shortest wait first. A delivery that found no place in flight stays
+// alone: its wait differs from the others' on purpose.
 func together(left []Leftover) [][]Leftover {
 	left = slices.SortedStableFunc(slices.Values(left), func(a, b Leftover) int { return cmp.Compare(a.Wait, b.Wait) })
 	var groups [][]Leftover

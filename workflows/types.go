@@ -127,7 +127,7 @@ const (
 // WatchInput starts a webhook's health workflow.
 type WatchInput struct {
 	WebhookID string
-	// What is known of the webhook, for the Web UI; "" = not yet.
+	// The webhook's name and host, as far as known, for the Web UI; "" = not yet.
 	Tenant string `json:",omitempty"` // as it is called outside
 	Name   string `json:",omitempty"`
 	Host   string `json:",omitempty"`

@@ -11,7 +11,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// seed makes the tenant and the event types that the first curl needs. What is there already is left as it is.
+// seed makes the tenant and the event types that the first curl needs. It leaves existing ones as they are.
 func seed(ctx context.Context, s *hooks.Service) error {
 	if _, err := s.Store.TenantBySlug(ctx, "demo"); err == nil {
 		return nil
