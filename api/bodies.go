@@ -10,7 +10,7 @@ import (
 )
 
 // boundBodies keeps the bodies of all requests that are under way within a room that tenants share: each is bounded by
-// itself, but a thousand callers are not. What has arrived counts until the request is answered.
+// itself, but a thousand callers are not. The bytes that have arrived count until the request is answered.
 func boundBodies(room *bodyroom.Room) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		answered := room.Bound(c.Writer, c.Request)

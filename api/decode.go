@@ -141,7 +141,7 @@ func (d *decoder) attributes(value []byte, path string) map[string]string {
 	return attributes
 }
 
-// texts reads a list of strings; null is none. What is far more than any list may have is not read.
+// texts reads a list of strings; null is none. Entries far beyond the length of any list are not read.
 func (d *decoder) texts(value []byte, field string) []string {
 	switch value[0] {
 	case 'n':

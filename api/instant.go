@@ -12,8 +12,8 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// instant is a time in a request: a filter's in the query, or a field of a body. What is not in RFC 3339 is refused in
-// words of our own, where the field's name is known.
+// instant is a time in a request: a filter's in the query, or a field of a body. A time that is not in RFC 3339 is refused
+// with a text of our own, where the field's name is known.
 type instant struct { //nolint:recvcheck // UnmarshalText, UnmarshalJSON and Resolve change it or look at where it is
 	time.Time
 	given bool   // the zero Time is a time like any other

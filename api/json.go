@@ -54,8 +54,8 @@ func (maybe[T]) Schema(r huma.Registry) *huma.Schema {
 	return &huma.Schema{AnyOf: []*huma.Schema{r.Schema(typeOf[T](), true, ""), {Type: "null"}}}
 }
 
-// duration is "10s", "30m", "1h30m" … in answers; in requests a number of seconds does as well. What is neither is
-// refused by Resolve, where the field's name is known.
+// duration is "10s", "30m", "1h30m" … in answers; in requests a number of seconds does as well. Resolve, which knows the
+// field's name, refuses everything else.
 type duration struct { //nolint:recvcheck // UnmarshalJSON and Resolve change it or look at where it is; the others take a copy
 	time.Duration
 	bad bool
@@ -96,8 +96,8 @@ func (d *duration) Resolve(_ huma.Context, path *huma.PathBuffer) []error {
 	return []error{&huma.ErrorDetail{Location: path.String(), Message: `must be a duration such as "10s" or "30m", or a number of seconds`}}
 }
 
-// Schema implements huma.SchemaProvider. What it allows stands in extensions, which huma only prints: it would say no
-// more than that none of the two fits.
+// Schema implements huma.SchemaProvider. The two forms stand in extensions, which huma only prints: its own check would say
+// no more than that none of the two fits.
 func (duration) Schema(huma.Registry) *huma.Schema {
 	return &huma.Schema{Examples: []any{"10s"}, Extensions: map[string]any{"anyOf": []any{
 		map[string]any{"type": "string", "description": "A Go duration: 10s, 30m, 1h30m."},

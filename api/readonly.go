@@ -10,8 +10,8 @@ import (
 	"github.com/posthorn/posthorn/internal/hooks"
 )
 
-// What was read may be sent back: a request takes the fields that only answers have, as they are, so that a client can
-// change one field of what it has read and send the whole. One that differs is refused, and nothing changes.
+// An answer may be sent back as it was read: a request takes the fields that only answers have, as they are, so that a
+// client can change one field of what it has read and send the whole. A field that differs is refused, and nothing changes.
 
 // WebhookReadOnly are the fields of a webhook that are not set by changing it.
 type WebhookReadOnly struct {

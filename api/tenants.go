@@ -54,7 +54,7 @@ func (t *TenantInput) readOnly() any {
 	}{t.TenantReadOnly, t.UID, t.Limits}
 }
 
-// TenantPatch is what can be changed of a tenant. What is absent stays as it is; null unsets.
+// TenantPatch is what can be changed of a tenant. Absent fields stay; null unsets.
 type TenantPatch struct {
 	TenantReadOnly
 	Name        optional[string]            `json:"name,omitzero" doc:"At most 200 characters."`

@@ -109,8 +109,8 @@ func asksForStream(r *http.Request) bool {
 	return r.Method == http.MethodGet && strings.HasPrefix(r.Header.Get("Accept"), "text/event-stream")
 }
 
-// stream says when the page is another one than before, until its reader goes, its session ends or the process stops. What
-// is new the reader asks for itself.
+// stream says when the page is another one than before, until its reader goes, its session ends or the process stops. The
+// reader then asks for the new page itself.
 func (v *visit) stream(p page) error {
 	query := v.r.URL.Query()
 	query.Del("done")

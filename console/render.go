@@ -109,7 +109,7 @@ func (v view) Tenant() string {
 	return models.TenantSlug(v.Visit.tenant)
 }
 
-// Who is signed in; nobody in a look that several share.
+// Who returns the name of the person who is signed in, "" in a look that several share.
 func (v view) Who() string {
 	if v.Visit.frozen {
 		return ""

@@ -96,8 +96,8 @@ func shown(q *systems.Request, w *models.Webhook) webhook {
 	return webhook{ID: systems.ID(w), URL: q.URL(w.URL), Group: group, Action: action, Topic: group + "." + action, Customer: models.TenantSlug(w.Tenant)}
 }
 
-// topic takes a webhook's event type apart. What /v1 has registered for several, or by wildcard, shows its first, and
-// "*" for what is any.
+// topic takes a webhook's event type apart. A webhook that /v1 has registered for several types, or by wildcard, shows the
+// first, with "*" for a part that may be any.
 func topic(w *models.Webhook) (group, action string) {
 	if len(w.EventTypes) == 0 {
 		return "*", "*"

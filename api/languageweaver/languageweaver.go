@@ -177,8 +177,8 @@ func remove(q *systems.Request) error {
 	return answer(q, &w)
 }
 
-// test POSTs an example to a URL, now. Where a webhook is registered for the URL it is sent as to that one, signed
-// with its secret; else unsigned, as there is no secret yet that a receiver could know.
+// test POSTs an example to a URL, now. If a webhook is registered for the URL, the example is signed with its secret.
+// Otherwise it is unsigned, as there is no secret yet that a receiver could know.
 func test(q *systems.Request) error {
 	address, event := q.In.Text("url"), cmp.Or(q.In.String("event"), sampleEvent)
 	if event != sampleEvent {

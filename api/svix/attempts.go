@@ -207,7 +207,7 @@ func expungeAttempt(q *systems.Request) error {
 	return nothing(q)
 }
 
-// statusOf is where a delivery is. What is held waits, as what has not been attempted does.
+// statusOf is where a delivery is. A held delivery is pending, like one that has not been attempted.
 func statusOf(d *models.Delivery) int {
 	switch {
 	case d.Status == models.Delivered:

@@ -57,7 +57,7 @@ type message struct {
 	Timestamp time.Time       `json:"timestamp"`
 }
 
-// What stands for a payload that is not shown, and for one that has been erased.
+// Stand-ins for a payload that is not shown, and for one that has been erased.
 var (
 	hidden  = json.RawMessage(`{}`)
 	expired = json.RawMessage(`{"expired":true}`)

@@ -124,8 +124,8 @@ func putHeaders(q *systems.Request) error {
 	return setHeaders(q, &w, texts(q.In.Map("headers")))
 }
 
-// patchHeaders changes the headers that the body names, and removes those that are null or in deleteHeaders. What the others
-// are is not looked at: a mask stands for what a header has.
+// patchHeaders changes the headers that the body names, and removes those that are null or in deleteHeaders. It does not
+// look at the others' values: a mask stands for the value that a header has.
 func patchHeaders(q *systems.Request) error {
 	w, err := endpointNamed(q)
 	if err != nil {

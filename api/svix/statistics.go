@@ -67,7 +67,7 @@ func endpointStats(q *systems.Request) error {
 	return nil
 }
 
-// prefixStats begins the id of a task whose result is made when it is asked for. What follows says what it is about.
+// prefixStats begins the id of a task whose result is made when it is asked for. The rest of the id says what it is about.
 const prefixStats = prefixTask + "stats_"
 
 // The most applications that usage is about: named ones, and where none is named.

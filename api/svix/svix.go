@@ -170,7 +170,7 @@ func location(c *gin.Context, field string) []any {
 	return loc
 }
 
-// The prefixes of Svix's ids. What follows them is what follows Posthorn's own.
+// The prefixes of Svix's ids. After them comes what follows Posthorn's own prefixes.
 const (
 	prefixApplication = "app_"
 	prefixEndpoint    = "ep_"

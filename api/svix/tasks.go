@@ -34,7 +34,7 @@ const (
 	taskFailed   = "failed"
 )
 
-// What a task does.
+// The kinds of tasks.
 const (
 	taskRecover    = "endpoint.recover"
 	taskReplay     = "endpoint.replay"
@@ -155,7 +155,7 @@ func expungeAll(q *systems.Request) error {
 	return nil
 }
 
-// listTasks lists the recoveries and erasures of all tenants. What follows the prefixes of their ids has one order.
+// listTasks lists the recoveries and erasures of all tenants. Without their prefixes, their ids have one order.
 func listTasks(q *systems.Request) error {
 	w, err := windowOf(q, descending, descending, func(id string) ([]string, error) {
 		if id = native(id, prefixTask, ""); id == "" {

@@ -26,8 +26,8 @@ func (q *Request) Create(c hooks.WebhookChange) (w models.Webhook, err error) {
 	return w, err
 }
 
-// Update changes a webhook of this system, or says all that is wrong with the request. What is sent back as it was read
-// changes nothing.
+// Update changes a webhook of this system, or says all that is wrong with the request. A webhook that is sent back as it was
+// read changes nothing.
 func (q *Request) Update(w models.Webhook, c hooks.WebhookChange) (models.Webhook, error) {
 	id := w.ID
 	c.Profile, c.By = q.API.System, q.Who.Name

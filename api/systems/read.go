@@ -46,7 +46,7 @@ func (q *Request) read(o *Operation) error {
 	return nil
 }
 
-// body is the request's body. What is too large is refused with 413, what is compressed with 415.
+// body is the request's body. A body that is too large is refused with 413, a compressed one with 415.
 func (q *Request) body() ([]byte, error) {
 	if encoding := q.GetHeader("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
 		return nil, &Refusal{Status: http.StatusUnsupportedMediaType, Message: "the body must not be compressed (Content-Encoding)"}

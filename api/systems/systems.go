@@ -71,8 +71,8 @@ type API struct {
 	repeats    *repeats
 }
 
-// Handler answers a request that is allowed and has been read, or returns why it does not: a *Refusal, a *hooks.Error, or
-// what went wrong inside, which is logged and not told. What reading found to be wrong comes with [Request.Err],
+// Handler answers a request that is allowed and has been read, or returns why it does not: a *Refusal, a *hooks.Error, or an
+// internal error, which is logged and not shown. The problems that reading has found come with [Request.Err],
 // [Request.Create] and [Request.Update]; a handler calls one of them before it changes anything.
 type Handler func(*Request) error
 

@@ -9,7 +9,7 @@ import (
 	"github.com/posthorn/posthorn/internal/callers"
 )
 
-// Values is what a request gives, by the names of its operation's fields. What is wrong is not among it; null is nil.
+// Values is what a request gives, by the names of its operation's fields. Wrong fields are not in it; null is nil.
 type Values map[string]any
 
 // Text gives a text, nil if none is given.

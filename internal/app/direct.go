@@ -14,7 +14,7 @@ func (o *Options) direct() bool {
 	return o.Config.Workflows == config.WorkflowsOfRetries && o.API && o.Worker
 }
 
-// firstAttempts is the first attempts without a workflow. What makes them is there after the engine.
+// firstAttempts is the first attempts without a workflow. The courier that makes them exists only after the engine.
 type firstAttempts App
 
 var _ engine.First = (*firstAttempts)(nil)

@@ -2,7 +2,7 @@ package callers
 
 import "net/http"
 
-// What every answer carries. The slices are shared by all answers: nothing appends to them.
+// Headers that every answer carries. The slices are shared by all answers: nothing appends to them.
 var (
 	noStore  = []string{"no-store"}
 	noSniff  = []string{"nosniff"}

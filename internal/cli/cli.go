@@ -51,8 +51,8 @@ type Environment struct {
 	Err     io.Writer // progress and hints; nil = none
 }
 
-// gcPercent is GOGC where the environment does not set it. What a process keeps is small, and nearly all it allocates goes
-// with the request or the POST: collecting half as often costs some 20 MiB and saves 5 % of the CPU.
+// gcPercent is GOGC unless the environment sets it. A process keeps little, and nearly all that it allocates goes with the
+// request or the POST: collecting half as often costs some 20 MiB and saves 5 % of the CPU.
 const gcPercent = 200
 
 // Run runs the command line and exits. dev, if not nil, is the all-in-one build's own command: a pointer to a

@@ -61,7 +61,7 @@ func (i *imported) notef(format string, args ...any) {
 	i.Notes = append(i.Notes, fmt.Sprintf(format, args...))
 }
 
-// Run imports. What was done by then is printed also if it fails.
+// Run imports. If it fails, it still prints what it has done.
 func (c *ImportSvixCommand) Run(ctx context.Context, env Environment) error {
 	switch {
 	case c.Token == "":

@@ -11,7 +11,7 @@ import (
 	"unicode"
 )
 
-// printer makes what people read: tables, and one thing's fields. What comes from elsewhere is printed without control
+// printer makes what people read: tables, and one thing's fields. Texts from elsewhere are printed without control
 // characters, which a terminal would obey.
 type printer struct {
 	bytes.Buffer

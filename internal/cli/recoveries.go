@@ -10,7 +10,7 @@ import (
 type RecoveriesCommand struct {
 	List   RecoveriesListCommand   `cmd:"" help:"List recoveries, newest first."`
 	Get    RecoveriesGetCommand    `cmd:"" help:"Show a recovery and how far it is."`
-	Cancel RecoveriesCancelCommand `cmd:"" help:"Cancel a recovery. What it has released stays released."`
+	Cancel RecoveriesCancelCommand `cmd:"" help:"Cancel a recovery. Deliveries that it has released stay released."`
 }
 
 // RecoveriesListCommand is `posthorn recoveries list`.

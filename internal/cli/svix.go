@@ -21,7 +21,7 @@ type svixServer struct {
 	http        client.HttpRequestDoer
 }
 
-// What is read of an answer, in bytes, and how many entries a page of a list has.
+// Bounds: the bytes that are read of an answer, and the entries of a page of a list.
 const (
 	maxSvixAnswer = 64 << 20
 	svixPage      = 100

@@ -17,10 +17,10 @@ type WebhooksCommand struct {
 	List    WebhooksListCommand    `cmd:"" help:"List webhooks, oldest first."`
 	Get     WebhooksGetCommand     `cmd:"" help:"Show a webhook."`
 	Create  WebhooksCreateCommand  `cmd:"" help:"Register a webhook. Its secret is shown this once."`
-	Delete  WebhooksDeleteCommand  `cmd:"" help:"Delete a webhook. What is owed to it is canceled."`
+	Delete  WebhooksDeleteCommand  `cmd:"" help:"Delete a webhook. Its open deliveries are canceled."`
 	Enable  WebhooksEnableCommand  `cmd:"" help:"Make a webhook active, and set its failure count to 0."`
-	Disable WebhooksDisableCommand `cmd:"" help:"Disable a webhook. What is due to it is held."`
-	Pause   WebhooksPauseCommand   `cmd:"" help:"Pause a webhook. What is due to it is held until it is resumed."`
+	Disable WebhooksDisableCommand `cmd:"" help:"Disable a webhook. Its due deliveries are held."`
+	Pause   WebhooksPauseCommand   `cmd:"" help:"Pause a webhook. Its due deliveries are held until it is resumed."`
 	Resume  WebhooksResumeCommand  `cmd:"" help:"Resume a paused webhook, and release what the pause held."`
 	Test    WebhooksTestCommand    `cmd:"" help:"POST an example of every event type to a webhook, now. Fails if one was not received."`
 	Recover WebhooksRecoverCommand `cmd:"" help:"Send again what was held for a webhook or has failed, was delivered or canceled, or what it has missed."`

@@ -205,8 +205,8 @@ func (c *Courier) pace(ctx context.Context, j *job) (ended, bool, error) {
 	return c.forSlot(j, turn, fmt.Sprintf("waits for its time at %g deliveries a second", w.RateLimit)), false, nil
 }
 
-// reserve gives each job the time that its webhook's rate allows it. A webhook's jobs are reserved together. What has a
-// time keeps it, unless it has missed it. Where the number in flight is limited, too, times are taken with the place.
+// reserve gives each job the time that its webhook's rate allows it. A webhook's jobs are reserved together. A job that has
+// a time keeps it, unless it has missed it. If the number in flight is limited too, times are taken together with the place.
 func (c *Courier) reserve(ctx context.Context, jobs []*job) error {
 	paced := map[string][]*job{}
 	rates := map[string]float64{}

@@ -229,7 +229,8 @@ func (b *batch) close(ctx context.Context) (Batch, error) {
 		// The last were recorded at once, in two lanes, or held or canceled.
 		return b.sum, b.Store.FinishDispatch(ctx, b.dispatchID)
 	}
-	// What is left over names no dispatch yet; if it is still left when the reconciler comes by, that notes it (models.Adopt).
+	// The deliveries left over name no dispatch yet. If they are still left when the reconciler looks, it notes the dispatch
+	// on them (models.Adopt).
 	return b.sum, nil
 }
 

@@ -83,7 +83,7 @@ func endOf(d *models.Delivery, generation int) (end, reason string) {
 	}
 }
 
-// asEnded describes a delivery that ended. What is not known of its webhook now is as it was known before.
+// asEnded describes a delivery that ended. Facts of its webhook that are not known now are taken from what was known before.
 func asEnded(r *hooks.Receiver, d *models.Delivery, known *Leftover, end, reason string) Ended {
 	e := Ended{Status: end, Reason: reason, Tenant: d.Tenant, Delivery: d.ID, EventType: cmp.Or(d.EventType, known.EventType),
 		Webhook: cmp.Or(d.WebhookID, known.Webhook), Name: known.Name, Host: known.Host, Attempts: d.Attempts}

@@ -53,8 +53,8 @@ type recorded struct {
 	err error
 }
 
-// errRecorded is met where the database had committed an attempt but could not say so before it went away. What
-// has become of the delivery stands there.
+// errRecorded is met where the database had committed an attempt but could not say so before it went away. The database has
+// the delivery's state.
 var errRecorded = errors.New("the attempt has been recorded already")
 
 // recordsAtOnce is the most records in one transaction, which all of them wait for.
@@ -80,7 +80,8 @@ func newRecorder(attempts Attempts, log *slog.Logger, laneFrom int) *Recorder {
 // Record returns when the attempt is durable. If it is its delivery's last, it is taken off the dispatch's remainder; of
 // is nil if the caller removes the outbox row itself.
 //
-// Where somebody else has the delivery's row, or its webhook's, only this record waits; the others of its group are done.
+// If another transaction has locked the delivery's row, or its webhook's, only this record waits. The others of its group
+// are done.
 func (r *Recorder) Record(ctx context.Context, record *models.Record, of *Remainder) (models.Recorded, error) {
 	if record.Status == models.Pending {
 		of = nil
@@ -138,8 +139,8 @@ func (r *Recorder) flush(ctx context.Context, entries []entry) (_ []recorded, er
 	return r.oneByOne(ctx, entries)
 }
 
-// store stores the records of entries, and with them removes the dispatches of which nothing is left then. What another
-// lane has not stored yet counts as left, though it may be a moment later.
+// store stores the records of entries, and with them removes the dispatches of which nothing is left then. A delivery that
+// another lane has not stored yet counts as left, even if it is stored a moment later.
 func (r *Recorder) store(ctx context.Context, entries []entry, records ...*models.Record) ([]models.Recorded, error) {
 	ends := map[*Remainder]int64{}
 	var last []*Remainder

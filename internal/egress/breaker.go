@@ -24,7 +24,7 @@ const (
 	MostAnswering = 10
 )
 
-// What is remembered at most, in pairs of a host and a tenant. The pair that answered longest ago goes first.
+// The most that is remembered, in pairs of a host and a tenant. The pair that answered longest ago goes first.
 const (
 	maxPairs          = 10_000
 	maxPairsPerTenant = maxPairs / 10

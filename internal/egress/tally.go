@@ -48,7 +48,7 @@ func (c *tally) moveTenant(t *tenant, by int) {
 	}
 }
 
-// nearlyAllFail reports whether hosts fail and fewer than a tenth of all answer. Where some answer, the tenant with the most
+// nearlyAllFail reports whether hosts fail and fewer than a tenth of all answer. If some answer, the tenant with the most
 // failing hosts weighs only as much as all others together.
 func (c *tally) nearlyAllFail() bool {
 	if c.answeringHosts == 0 {

@@ -18,7 +18,7 @@ type First interface {
 	Direct(ctx context.Context, dispatchID string, work []handoff.Work) (workflows.Round, error)
 }
 
-// The bounds of the first attempts without a workflow that are under way, or about to be. What is beyond gets a workflow.
+// The bounds of the first attempts without a workflow that are under way, or about to be. Events beyond them get a workflow.
 const (
 	directMost  = 4096 // deliveries
 	directBytes = 64 << 20
@@ -94,8 +94,8 @@ func (e *Engine) StartDirect(dispatchID string, work []handoff.Work) {
 	})
 }
 
-// handOver starts the workflow of what first attempts without one have left over: all of it if round is nil. What ended
-// otherwise, as failed, needs no entry of the outbox. The workflow shows it.
+// handOver starts the workflow of what first attempts without one have left over: all of it if round is nil. Deliveries that
+// ended otherwise, as failed ones, need no entry of the outbox. The workflow shows them.
 func (e *Engine) handOver(dispatchID string, work []handoff.Work, round *workflows.Round) {
 	waits := map[string]bool{}
 	if round != nil {

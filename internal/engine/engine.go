@@ -153,7 +153,7 @@ func New(o Options) *Engine {
 // CloseFor bounds Close. It is the last part of the time that a process has to stop.
 const CloseFor = 5 * time.Second
 
-// Close starts what waits, and waits for the starts under way. What does not begin in time, or comes later, is left to
+// Close starts what waits, and waits for the starts under way. Starts that do not begin in time, or come later, are left to
 // the reconciler.
 func (e *Engine) Close() {
 	e.closing.Store(true)
@@ -268,7 +268,8 @@ func (e *Engine) try(d *models.Dispatch, work []handoff.Work, begun *workflows.R
 }
 
 // startAgain starts the deliveries of a dispatch under other ids, because a workflow has its id: one of another
-// installation, or of a time that this database does not know of. What cannot be moved is the reconciler's.
+// installation, or of a time that this database does not know of. Deliveries that cannot be moved are left to the
+// reconciler.
 func (e *Engine) startAgain(d *models.Dispatch) {
 	ctx, cancel := context.WithTimeout(e.ctx, startTimeout)
 	defer cancel()
@@ -329,7 +330,7 @@ func fairness(d *models.Dispatch) string {
 	return cmp.Or(tenantOf(d), fairShared)
 }
 
-// spawn does something behind the caller's back, before Close returns. What panics is left to the reconciler.
+// spawn does something behind the caller's back, before Close returns. After a panic the reconciler does the work.
 func (e *Engine) spawn(do func()) {
 	e.jobs.Go(func() { panics.Safely("the engine", do) })
 }

@@ -41,8 +41,8 @@ func (e *Engine) Launch(dispatches ...models.Dispatch) {
 	}
 }
 
-// LaunchWait starts dispatches without a slot, and returns how many Temporal has started, when each was started or given
-// up or ctx ends. What was not started by then is the reconciler's.
+// LaunchWait starts dispatches without a slot, and returns how many Temporal has started, when each was started or given up
+// or ctx ends. The reconciler starts the others.
 func (e *Engine) LaunchWait(ctx context.Context, dispatches ...models.Dispatch) (started int) {
 	ended := make(chan bool, len(dispatches))
 	for i := range dispatches {

@@ -9,8 +9,8 @@ import (
 )
 
 const (
-	// outageFrom is how long Temporal must have answered no call for an outage. What is given up in a shorter time is found
-	// when it is overdue: to let go of everything that waits here costs more.
+	// outageFrom is how long Temporal must have answered no call for an outage. Deliveries given up in a shorter time are
+	// found when they are overdue: to let go of everything that waits here would cost more.
 	outageFrom = 3 * time.Second
 	// probeEvery is the time between two questions whether Temporal is back.
 	probeEvery = time.Second
@@ -37,8 +37,8 @@ func (e *Engine) giveUp() {
 	e.gave()
 }
 
-// back notes an answer of Temporal. What was given up in an outage is let go of after its end, and so is what is given up
-// soon after: calls that began in it end by then. The lock is held.
+// back notes an answer of Temporal. Deliveries given up in an outage are let go of after its end, and so are those given up
+// soon after it: calls that began in the outage have ended by then. The lock is held.
 func (e *Engine) back() {
 	now := time.Now()
 	if now.Sub(e.answered) > outageFrom {

@@ -12,7 +12,7 @@ import (
 // admitFor is how long a caller waits for room. Then it gets an error that asks it to come back later.
 const admitFor = 5 * time.Second
 
-// What is shared.
+// Bounds of shared dispatches.
 const (
 	// sharedPerCore is how many shared dispatches are on their way at once. While they are the next gathers what
 	// arrives: more of them would be smaller, and wait for each other. sharedLeast is for a single core. sharedKept are
@@ -22,8 +22,8 @@ const (
 	sharedKept    = 1
 	// shareEvery is the least time between two shared dispatches that are not full: what arrives meanwhile goes together.
 	shareEvery = 40 * time.Millisecond
-	// keepBytes bounds the event data that waits in memory for a shared dispatch. What is beyond is read from the
-	// database when its turn comes.
+	// keepBytes bounds the event data that waits in memory for a shared dispatch. Data beyond that is read from the database
+	// when its turn comes.
 	keepBytes = 32 << 20
 )
 
@@ -164,8 +164,8 @@ func tenantsOf(group []handoff.Work) map[string]bool {
 	return tenants
 }
 
-// startShared writes the outbox entry of a group and starts it. Where it cannot be written the reconciler finds
-// the deliveries without a dispatch.
+// startShared writes the outbox entry of a group and starts it. If the entry cannot be written, the reconciler finds the
+// deliveries without a dispatch.
 func (e *Engine) startShared(group []handoff.Work, tenants map[string]bool) {
 	defer func() {
 		e.mu.Lock()

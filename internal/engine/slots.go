@@ -14,8 +14,8 @@ import (
 // The pace of starts. A workflow costs the engine far more than a delivery does, so beyond an everyday rate
 // deliveries share workflows: it is that rate which decides, for a slot that is free says nothing of the load.
 const (
-	// ownPerCore is how many events a second and a core get a workflow of their own. Where more come none does: in a
-	// crowd the own ones would take most of what there is to share.
+	// ownPerCore is the rate of events a core up to which each gets a workflow of its own. Above it all events share:
+	// workflows of single events would take most of the capacity.
 	ownPerCore = 40
 	// modestRate is how many events a second a tenant may have and still get a workflow for each in a crowd of others,
 	// and modestPerCore how many a second and a core all such tenants have together.
@@ -55,7 +55,7 @@ func (e *Engine) Reserve(ctx context.Context, tenant string, wait bool) bool {
 	reserve := func() bool {
 		e.lately.Note(tenant, time.Now())
 		alone := e.GroupMax == 1 || e.everyday(tenant)
-		// What the tenant has waiting for a shared dispatch comes first. What others have does not concern it.
+		// The tenant's own deliveries that wait for a shared dispatch come first. Those of other tenants do not matter.
 		if !e.isAway() && (!alone || e.waiting.of(tenant) > 0 || !e.slotFor(tenant)) {
 			return false
 		}

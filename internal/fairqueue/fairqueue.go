@@ -25,8 +25,8 @@ type lane[K comparable, T any] struct {
 
 func (l *lane[K, T]) len() int { return len(l.items) - l.head }
 
-// What is kept when nothing waits any more: a map of at most keepLanes keys and room for keepItems items. A burst's
-// memory is let go.
+// When nothing waits any more, a map of at most keepLanes keys and room for keepItems items are kept. A burst's memory is
+// released.
 const (
 	keepLanes = 64
 	keepItems = 1024

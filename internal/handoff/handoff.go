@@ -43,8 +43,8 @@ func NewDesk(limit int, now func() time.Time) *Desk {
 	return &Desk{limit: limit, now: now, held: map[string]*parcel{}}
 }
 
-// Put leaves a dispatch's work. done is closed when its first attempts have been made in this process, or it has
-// been dropped. Where there is no room for the work only that is followed.
+// Put leaves a dispatch's work. done is closed when its first attempts have been made in this process, or it has been
+// dropped. If there is no room for the work, Put keeps only the channel.
 func (d *Desk) Put(dispatchID string, work []Work) (done <-chan struct{}) {
 	p := &parcel{work: work, done: make(chan struct{})}
 	for _, w := range work {

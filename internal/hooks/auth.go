@@ -165,7 +165,7 @@ func (s *Service) Keys(ctx context.Context, tenant string, page models.Page) ([]
 	})
 }
 
-// RevokeKey ends a key at once. Where it is sent to receivers it is not sent any more, see retireKey.
+// RevokeKey ends a key at once. Webhooks that send it to receivers stop doing so, see retireKey.
 func (s *Service) RevokeKey(ctx context.Context, tenant, id string) error {
 	keys, err := s.Store.APIKeys(ctx, tenant)
 	if err != nil {

@@ -106,8 +106,8 @@ func (s *Service) ReplayCalls(ctx context.Context, tenant, profile string, ids [
 }
 
 // ReplayLatest makes the n deliveries called last again, oldest first, among those that the filter keeps; those that are
-// held count as the latest. Of a delivery that was tried several times its last call counts. What cannot be replayed now
-// is passed over.
+// held count as the latest. Of a delivery that was tried several times its last call counts. A delivery that cannot be
+// replayed now is passed over.
 func (s *Service) ReplayLatest(ctx context.Context, tenant string, f models.CallFilter, n int) error {
 	f.Latest = true
 	calls, err := s.called(ctx, tenant, f, n)

@@ -40,8 +40,8 @@ func (t *eventType) compiled() (*jsonschema.Schema, error) {
 // machine is overloaded.
 const checkFor = 5 * time.Second
 
-// checkData names everything in data that the schema does not allow, as field and below. What cannot be checked is the
-// caller's: too many steps are wrong data, too much time is a refusal for now.
+// checkData names everything in data that the schema does not allow, as field and below. Data that cannot be checked is the
+// caller's problem: too many steps make it wrong data, too much time is a refusal for now.
 func checkData(ctx context.Context, p *problems, field string, schema *jsonschema.Schema, data []byte, budget *jsonschema.Budget) error {
 	violations, err := schema.Validate(ctx, data, budget)
 	switch {

@@ -123,7 +123,7 @@ type Service struct {
 	// The bounds above which deliveries follow in pages: of one event, and of one request.
 	fanOutAbove, maxDirect int
 	accept                 *groupcommit.Group[*models.Acceptance, models.Accepted]
-	// What callers do, in this process.
+	// Keys and rates of callers, in this process.
 	admins  []adminKey
 	guesses *guesses
 	rates   *rates

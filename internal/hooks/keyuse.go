@@ -54,7 +54,7 @@ func (u *keyUses) note(id string, now time.Time) {
 	}
 }
 
-// writeAll ends when nothing waits. What cannot be written is tried again when the key is used later.
+// writeAll ends when nothing waits. A use that cannot be written is tried again when the key is used later.
 func (u *keyUses) writeAll() {
 	for {
 		id, at, ok := u.next()

@@ -7,8 +7,8 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// Enable makes a webhook active again, whatever it was, and resets its failure count. What was held for it stays
-// held until Recover. Enabling a paused webhook is resuming it.
+// Enable makes a webhook active again, whatever it was, and resets its failure count. Its held deliveries stay held until
+// Recover. Enabling a paused webhook is resuming it.
 func (s *Service) Enable(ctx context.Context, tenant, id, by string) (models.Webhook, error) {
 	w, err := s.Webhook(ctx, tenant, id)
 	if err != nil {
@@ -20,7 +20,7 @@ func (s *Service) Enable(ctx context.Context, tenant, id, by string) (models.Web
 	return s.setStatus(ctx, tenant, id, models.StatusChange{To: models.WebhookActive, Reset: true, By: by})
 }
 
-// Disable takes a webhook out of service until it is enabled. What is due to it is held.
+// Disable takes a webhook out of service until it is enabled. Its due deliveries are held.
 func (s *Service) Disable(ctx context.Context, tenant, id, reason, by string) (models.Webhook, error) {
 	var p problems
 	if checkLength(&p, "reason", reason, 500); p.err() != nil {
@@ -32,7 +32,7 @@ func (s *Service) Disable(ctx context.Context, tenant, id, reason, by string) (m
 	return s.setStatus(ctx, tenant, id, models.StatusChange{To: models.WebhookDisabled, Reason: reason, By: by})
 }
 
-// Pause stops sending to an active webhook for a while. What is due to it is held, and Resume releases it.
+// Pause stops sending to an active webhook for a while. Its due deliveries are held until Resume releases them.
 func (s *Service) Pause(ctx context.Context, tenant, id, by string) (models.Webhook, error) {
 	w, err := s.setStatus(ctx, tenant, id, models.StatusChange{To: models.WebhookPaused, Reason: "paused by " + by, By: by,
 		From: []models.WebhookStatus{models.WebhookActive}})

@@ -61,7 +61,7 @@ func (s *Service) LastAttempts(ctx context.Context, deliveries []models.Delivery
 	})
 }
 
-// CountsSince gives what has happened at webhooks since a time, minute by minute. What is a few seconds old may be missing.
+// CountsSince gives what has happened at webhooks since a time, minute by minute. The last few seconds may be missing.
 func (s *Service) CountsSince(ctx context.Context, webhooks []models.Webhook, since time.Time) ([]models.WebhookCount, error) {
 	return read(ctx, s, "statistics", func(ctx context.Context, store *models.Store) ([]models.WebhookCount, error) {
 		return store.CountsSince(ctx, webhooks, since)

@@ -13,7 +13,8 @@ const (
 	tenantRate = 10
 	// rateBurst is how many seconds' worth of calls may come at once.
 	rateBurst = 2
-	// ratesKept bounds the keys and tenants that are remembered. What is forgotten begins with its whole burst.
+	// ratesKept bounds the keys and tenants that are remembered. A key or tenant that was forgotten begins with its whole
+	// burst.
 	ratesKept = 100_000
 )
 

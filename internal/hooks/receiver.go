@@ -105,8 +105,8 @@ func (s *Service) policy(r models.Retry) backoff.Policy {
 	return p
 }
 
-// Post makes one signed POST of the event to the receiver and gives its record: of the attempt itself, not yet of
-// what it means for a delivery. What the message holds that is secret is masked in what is kept of the answer.
+// Post makes one signed POST of the event to the receiver and gives its record: of the attempt itself, not yet of what it
+// means for a delivery. Secrets of the message are masked in the kept part of the answer.
 func (s *Service) Post(ctx context.Context, r *Receiver, e *models.Event) (models.Attempt, sender.Result) {
 	attempt, result, _ := s.post(ctx, r, e) // the body is not kept: records may have to wait for the database
 	return attempt, result
@@ -133,7 +133,7 @@ func (s *Service) post(ctx context.Context, r *Receiver, e *models.Event) (_ mod
 	return attempt, result, message.Body
 }
 
-// attempt is the record of a POST. What was answered must have been masked.
+// attempt is the record of a POST. The answer must have been masked.
 func (s *Service) attempt(r *Receiver, result *sender.Result) models.Attempt {
 	a := models.Attempt{Tenant: r.Webhook.Tenant, ID: models.NewID(models.PrefixAttempt), WebhookID: r.Webhook.ID,
 		StartedAt: result.StartedAt.UTC().Truncate(time.Millisecond), DurationMS: result.Duration.Milliseconds(),

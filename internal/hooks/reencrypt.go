@@ -112,7 +112,7 @@ func reseal(box *secrets.Box, row models.Sealed) (now models.Sealed, changed boo
 	return now, changed, err
 }
 
-// eachSealed calls look with everything that is sealed, a page at a time. What is added meanwhile, it may miss.
+// eachSealed calls look with everything that is sealed, a page at a time. It may miss values that are added meanwhile.
 func eachSealed(ctx context.Context, store *models.Store, look func([]models.Sealed) error) error {
 	for after := ""; ; {
 		page, err := store.SealedAfter(ctx, after)

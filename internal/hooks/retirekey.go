@@ -70,7 +70,7 @@ func needed(ctx context.Context, store *models.Store, box *secrets.Box, id secre
 	return nil
 }
 
-// opens reports whether it takes a key to open something. What no key opens needs none.
+// opens reports whether it takes a key to open something. A value that no key opens needs none.
 func opens(box *secrets.Box, id secrets.KeyID, sealed []byte, context string) bool {
 	if len(sealed) == 0 {
 		return false

@@ -65,8 +65,8 @@ func (o *sealed) current() string {
 	return ""
 }
 
-// replaceSecret puts a secret in the place of the current one, which goes on signing for as long as overlap says. What
-// other rotations have promised stays.
+// replaceSecret puts a secret in the place of the current one, which goes on signing for as long as overlap says. The
+// overlaps of other rotations stay.
 func (o *sealed) replaceSecret(secret string, overlap time.Duration, now time.Time) error {
 	before := o.current()
 	if secret == before {
@@ -85,8 +85,8 @@ func (o *sealed) replaceSecret(secret string, overlap time.Duration, now time.Ti
 	return nil
 }
 
-// setSecret makes secret the current one, at once; "" = none. What rotations have promised stays, so that a webhook that
-// earlier secrets sign for still cannot be left without any.
+// setSecret makes secret the current one, at once; "" = none. The overlaps of rotations stay, so that a webhook that earlier
+// secrets sign for still cannot be left without any.
 func (o *sealed) setSecret(secret string, now time.Time) error {
 	promised := o.promised(now)
 	switch {

@@ -27,7 +27,7 @@ const (
 	minLink, maxLink = time.Minute, 7 * 24 * time.Hour
 )
 
-// What a portal link may allow beside its role.
+// The capabilities that a portal link may add to its role.
 const (
 	CapabilityKeys     = "keys"     // see and revoke the tenant's keys
 	CapabilitySettings = "settings" // change the administrators' addresses

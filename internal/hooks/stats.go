@@ -27,7 +27,7 @@ var statLengths = map[StatBucket]struct {
 	"day":    {24 * time.Hour, models.StatDayDays},
 }
 
-// What a query may ask for at most.
+// The bounds of a query.
 const (
 	statDays    = 28
 	statBuckets = 1500

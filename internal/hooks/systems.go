@@ -42,9 +42,9 @@ func (s *Service) CheckWebhook(ctx context.Context, tenant string, c WebhookChan
 }
 
 // WithCatalog brings the catalogue of c's profile into force for the tenant and then runs do, which makes or changes a
-// webhook as c says: a client of the original has no call to load a catalogue with. Whatever types all tenants share, the
-// tenant then has the system's own. What it has of the system already stays as it is. Conflict if c names a type that
-// belongs to another system in this tenant. Call it once CheckWebhook finds nothing wrong.
+// webhook as c says: a client of the original has no call to load a catalogue with. The tenant then has the system's own
+// types, even if all tenants share some of the same names. The system's types that it already has stay as they are. Conflict
+// if c names a type that belongs to another system in this tenant. Call it once CheckWebhook finds nothing wrong.
 func (s *Service) WithCatalog(ctx context.Context, tenant string, c WebhookChange, do func() error) error {
 	if c.EventTypes == nil {
 		return do()

@@ -75,8 +75,8 @@ func (s *Service) TenantID(ctx context.Context, p Principal, slug string) (strin
 	return t.ID, known(err, "tenant")
 }
 
-// PublisherTenantID is TenantID from memory, for publishing. What is in memory may be the id of a tenant that another
-// process has deleted: Publish finds out.
+// PublisherTenantID is TenantID from memory, for publishing. The id in memory may be that of a tenant that another process
+// has deleted: Publish finds out.
 func (s *Service) PublisherTenantID(ctx context.Context, p Principal, slug string) (string, error) {
 	if id, ok := s.ids.Get(slug); ok && p.Role == models.RoleAdmin {
 		return id, nil
@@ -97,8 +97,8 @@ func (s *Service) Tenants(ctx context.Context, page models.Page) ([]models.Tenan
 	})
 }
 
-// DeleteTenant deletes a tenant at once, and everything it owns in pages that follow. What is owed to its webhooks is not
-// sent any more.
+// DeleteTenant deletes a tenant at once, and everything it owns in pages that follow. Deliveries that are owed to its
+// webhooks are not sent any more.
 func (s *Service) DeleteTenant(ctx context.Context, id string) error {
 	err := known(s.Store.DeleteTenant(ctx, id), "tenant")
 	s.ids.Remove(models.TenantSlug(id))

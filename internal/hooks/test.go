@@ -32,8 +32,8 @@ func (r TestReport) Succeeded() int {
 // TestResult is one real POST of an example event.
 type TestResult struct {
 	EventType string
-	// Received reports whether the receiver has answered with success. Where Posthorn could not send, it is false, and the
-	// attempt's error says so.
+	// Received reports whether the receiver has answered with success. It is false if Posthorn could not send; the attempt's
+	// error says so.
 	Received bool
 	Attempt  models.Attempt
 }
@@ -113,8 +113,8 @@ func (s *Service) testOnce(ctx context.Context, r *Receiver, eventType string, e
 	return s.test(ctx, r, eventType, example), nil
 }
 
-// example finds the example of an event type: the tenant's own before that of the system's catalogue. What only a
-// test call sends is the system's alone, whatever the tenant calls by the same name.
+// example finds the example of an event type: the tenant's own before that of the system's catalogue. A type that only test
+// calls send is always the system's, even if the tenant has one of the same name.
 func (s *Service) example(ctx context.Context, tenant, system, eventType string) []byte {
 	example := []byte(`{}`)
 	listed, _ := catalog.Load(system)

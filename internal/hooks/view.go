@@ -33,7 +33,7 @@ type entry struct {
 	err     error
 }
 
-// What things take in memory, about, beside their texts.
+// How much memory things take, about, in addition to their texts.
 const (
 	entryBytes = 700 // with its places in the maps and what is opened of it
 	typeBytes  = 500

@@ -87,8 +87,8 @@ func (s *Service) CreateWebhook(ctx context.Context, tenant string, c WebhookCha
 	return w, o.secrets[0].Value, nil
 }
 
-// UpdateWebhook changes what c names. Active goes through enable and disable. What repeats what is so already, masked
-// headers and effective defaults included, changes nothing; if all of it does, the webhook stays untouched.
+// UpdateWebhook changes what c names. Active goes through enable and disable. Fields that repeat the present values, masked
+// headers and effective defaults included, change nothing. If all do, the webhook stays untouched.
 func (s *Service) UpdateWebhook(ctx context.Context, tenant, id string, c WebhookChange) (models.Webhook, error) {
 	was, err := s.Webhook(ctx, tenant, id)
 	if err != nil {
@@ -128,10 +128,10 @@ func (s *Service) make(ctx context.Context, w *models.Webhook, o *sealed, c Webh
 	return s.apply(found, w, o, c)
 }
 
-// checkChange finds what is wrong with those parts of a change that only the network or the database can judge, and puts
-// the URL into its canonical form. It must not run in a transaction: a transaction that waits for a resolver, or for another
-// connection, holds up everybody. What the webhook has already is not judged again: it may be sent back, although a type has
-// been deleted since.
+// checkChange finds what is wrong with those parts of a change that only the network or the database can judge, and puts the
+// URL into its canonical form. It must not run in a transaction: a transaction that waits for a resolver, or for another
+// connection, holds up everybody. Values that the webhook already has are not judged again: they may be sent back, although
+// a type has been deleted since.
 func (s *Service) checkChange(ctx context.Context, was *models.Webhook, c *WebhookChange) (found problems, err error) {
 	found = slices.Clone(c.Wrong)
 	if !wire.Known(was.Profile) {

@@ -15,7 +15,7 @@ const (
 	MaxLabel = 63
 )
 
-// What Check finds wrong.
+// The problems that Check finds.
 var (
 	ErrLongName   = errors.New("the host name is longer than 253 bytes")
 	ErrEmptyLabel = errors.New("the host name has an empty label")

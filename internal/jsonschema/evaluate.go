@@ -59,8 +59,8 @@ func (e *evaluation) failf(format string, args ...any) bool {
 // done reports whether nothing more needs to be found out once a value is known to be invalid.
 func (e *evaluation) done() bool { return e.quiet > 0 || e.full || e.stopped != nil }
 
-// evaluate reports whether the value is valid. What the node looks at of the value is marked in outer, if that is not
-// nil and the value is valid.
+// evaluate reports whether the value is valid. It marks in outer the parts of the value that the node looks at, if outer is
+// not nil and the value is valid.
 func (e *evaluation) evaluate(n *node, v *value, outer *marks) bool {
 	if !e.spend(1) || e.full {
 		return false
@@ -286,7 +286,7 @@ func (e *evaluation) oneOf(nodes []*node, v *value, own *marks) bool {
 	return first >= 0 || e.fullOr("matches none of 'oneOf'", before)
 }
 
-// fullOr returns false. What is wrong must have been noted since before; if it was not, the message is.
+// fullOr returns false. The problem must have been noted since before; if it was not, the message is noted.
 func (e *evaluation) fullOr(message string, before int) bool {
 	if len(e.wrong) == before {
 		return e.failf("%s", message)

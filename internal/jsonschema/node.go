@@ -1,6 +1,6 @@
 package jsonschema
 
-// node is one schema within a Schema: what its keywords ask of a value. What is nil or zero asks nothing.
+// node is one schema within a Schema: what its keywords ask of a value. A field that is nil or zero asks nothing.
 type node struct {
 	raw           *value
 	parent        *node
@@ -102,8 +102,8 @@ func (n *node) inPlace() []*node {
 	return all
 }
 
-// costs returns the evaluations that one value may take: two references that lead to two more each multiply. What leads
-// back to itself counts once; evaluating counts its steps.
+// costs returns the evaluations that one value may take: two references that lead to two more each multiply. A reference
+// that leads back to itself counts once; evaluating counts its steps.
 func (n *node) costs() int {
 	if n == nil || n.costing {
 		return 0

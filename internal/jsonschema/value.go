@@ -258,7 +258,7 @@ const (
 	maxSteps = maxPath
 )
 
-// pathOf joins steps as errors name them: order.lines.2. What is too long ends with an ellipsis.
+// pathOf joins steps as errors name them: order.lines.2. A path that is too long ends with an ellipsis.
 func pathOf(steps []step) string {
 	var b strings.Builder
 	for i, s := range steps {

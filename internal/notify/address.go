@@ -14,7 +14,7 @@ const (
 	maxLocal   = 64
 )
 
-// What is wrong with an address, in words that complete its name.
+// The problems of an address, in words that follow its name.
 var (
 	errNoAddress = errors.New("is not an e-mail address")
 	errLocal     = errors.New("must have ASCII characters alone before the @: not every mail server takes others")

@@ -82,7 +82,7 @@ func (b *Box) only(id KeyID) (*Box, error) {
 	return &Box{aead: primitive, keys: handle}, nil
 }
 
-// What a sealed value begins with: a byte for the kind of prefix, then the key's id. Keysets made elsewhere may have keys
+// The beginning of a sealed value: a byte for the kind of prefix, then the key's id. Keysets made elsewhere may have keys
 // without such a prefix ("RAW").
 const (
 	tinkPrefix    = 0x01

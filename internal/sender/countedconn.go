@@ -5,8 +5,8 @@ import (
 	"sync/atomic"
 )
 
-// How many bytes are read from a connection. What an answer takes is bounded by the limits of headers, bodies and HTTP/2
-// windows; beyond that a receiver can only send what costs time and says nothing, such as PINGs.
+// How many bytes are read from a connection. An answer is bounded by the limits of headers, bodies and HTTP/2 windows;
+// beyond that a receiver can only send what costs time and says nothing, such as PINGs.
 const (
 	readForHandshake = 1 << 20
 	readForAnswer    = 512 << 10

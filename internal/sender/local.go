@@ -43,8 +43,8 @@ var shortages = []struct {
 // no answer, which canary judges.
 //
 // ENETUNREACH and EHOSTUNREACH have two sources that the error does not tell apart: the kernel, which has no route, and
-// routers on the way, by ICMP. Only the former is Posthorn's own, so routed asks the kernel. What a router says may be
-// about one receiver alone, and any tenant could choose an address that no router knows.
+// routers on the way, by ICMP. Only the former is Posthorn's own, so routed asks the kernel. A router's answer may be about
+// one receiver alone, and any tenant could choose an address that no router knows.
 func localReason(err error, routed func(netip.AddrPort) bool) Reason {
 	if _, ok := errors.AsType[x509.SystemRootsError](err); ok {
 		return ReasonCertificates

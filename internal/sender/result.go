@@ -116,7 +116,7 @@ func readBody(resp *http.Response, limit int64) (kept []byte, truncated bool) {
 	return wholeRunes(kept[:limit]), true
 }
 
-// wholeRunes drops the character that UTF-8 text was cut in. What is no UTF-8 stays as it is.
+// wholeRunes drops the character that UTF-8 text was cut in. Bytes that are no UTF-8 stay as they are.
 func wholeRunes(text []byte) []byte {
 	for cut := len(text) - 1; cut >= max(0, len(text)-utf8.UTFMax); cut-- {
 		if utf8.RuneStart(text[cut]) {

@@ -27,9 +27,9 @@ const (
 )
 
 // target reads a destination and returns it in its canonical form: the scheme and the host in lower case, a name beyond
-// ASCII as A-labels and without a dot at its end, an address as netip writes it, no default port, and path and query as
-// they were given, with all that a request line cannot hold percent-encoded. What is percent-encoded already stays as it
-// is. The canonical form of a canonical form is itself.
+// ASCII as A-labels and without a dot at its end, an address as netip writes it, no default port, and path and query as they
+// were given, with all that a request line cannot hold percent-encoded. Percent-encoded parts stay as they are. The
+// canonical form of a canonical form is itself.
 //
 // Name look-up, TLS, the Host header and the request line are all made from this form. The error is a *URLError.
 func (g *Guard) target(raw string) (u *url.URL, canonical string, err error) {

@@ -36,7 +36,7 @@ var empty = map[string]bool{
 	"by_build_ids":              true,
 }
 
-// mark begins the comment of an index that has been made lean. What follows is its own definition.
+// mark begins the comment of an index that has been made lean. The index's own definition follows.
 const mark = "posthorn lean: "
 
 // draft is the name of an index while it is made.

@@ -86,7 +86,7 @@ func dataID(data []byte) string {
 			continue
 		}
 		id = ""
-		// What is not a string leaves it empty; of repeated names the last counts, as for most parsers.
+		// An id that is not a string leaves it empty. Of repeated names the last counts, as for most parsers.
 		_ = json.Unmarshal(rawjson.Value(name, pair), &id)
 	}
 	return id

@@ -354,8 +354,8 @@ func encodings(value string) []string {
 		if len(raw) < minInside {
 			continue
 		}
-		// Within longer text a value begins at any of the three places that four characters of base64 stand for. What its
-		// neighbours have a part in is left out.
+		// Within longer text a value begins at any of the three places that four characters of base64 stand for. Characters
+		// that its neighbours share are left out.
 		for shift := range 3 {
 			encoded := alphabet.EncodeToString(append(make([]byte, shift), raw...))
 			found = append(found, encoded[(shift*8+5)/6:(shift+len(raw))*8/6])

@@ -20,7 +20,7 @@ const (
 	headerWebhookSignature = "Webhook-Signature"
 )
 
-// Prefixes of Standard Webhooks secrets. What follows is base64 (RFC 4648, with padding).
+// Prefixes of Standard Webhooks secrets. After them comes base64 (RFC 4648, with padding).
 const (
 	symmetricPrefix = "whsec_" // the HMAC key, 24 to 64 bytes
 	privatePrefix   = "whsk_"  // an ed25519 private key: the 32-byte seed, or seed and public key (RFC 8032)
