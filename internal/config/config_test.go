@@ -33,7 +33,7 @@ func parse(t *testing.T, args ...string) (Config, error) {
 	return c.Serve.Config, err
 }
 
-// clean takes the variables of whoever runs the tests out of the way, until the test ends.
+// clean unsets the variables of the environment that runs the tests, until the test ends.
 func clean(t *testing.T) {
 	t.Helper()
 	for _, pair := range os.Environ() {
@@ -116,7 +116,7 @@ func TestEnvironment(t *testing.T) {
 		MaxPosts:      99,
 		Timeout:       3 * time.Second, FailureThreshold: 7, Reconcile: Reconcile{After: 20 * time.Second, Every: 2 * time.Second},
 		SMTPURL: "smtps://u:hunter2@mail.example", MailFrom: "ops@example.com",
-		GroupMax: 1, Workflows: "retries", TaskQueue: "blue", Deployment: "posthorn", PublicURL: "https://hooks.example.com/base/", TemporalUIURL: "http://127.0.0.1:8233",
+		GroupMax: 1, Workflows: "retries", TaskQueue: "blue", Deployment: "prod/main-posthorn-worker", PublicURL: "https://hooks.example.com/base/", TemporalUIURL: "http://127.0.0.1:8233",
 		Retention: Duration(36 * time.Hour), AuditRetention: Duration(90 * 24 * time.Hour), LogLevel: slog.LevelDebug, LogFormat: "json", OTLPEndpoint: "http://collector:4318",
 	}, got)
 

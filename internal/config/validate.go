@@ -39,11 +39,12 @@ const (
 // namePattern is for the names of task queues and of admin keys.
 var namePattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
-// deploymentPattern leaves out the dot and the colon, which stand between a deployment's name and a build id.
-var deploymentPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$`)
+// deploymentPattern leaves out the dot and the colon, which stand between a deployment's name and a build id. The slash is in
+// the names that the Temporal Worker Controller gives: a namespace and a name of Kubernetes, of up to 63 characters each.
+var deploymentPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_/-]{0,126}$`)
 
-// Validate checks every value that is set and returns all problems, each naming its variable and none quoting a secret.
-// What is not set is no problem of its own: commands differ in what they need, and say so with Require. Kong calls Validate
+// Validate checks every value that is set and returns all problems, each naming its variable and none quoting a secret. A
+// setting that is not set is no problem: commands differ in their needs, and name them with Require. Kong calls Validate
 // when it has parsed a command that embeds Config.
 func (c Config) Validate() error {
 	var p problems
@@ -58,7 +59,7 @@ func (c Config) Validate() error {
 	p.check("POSTHORN_TASK_QUEUE", namePattern.MatchString(c.TaskQueue), "must be 1 to 64 letters, digits, dots, dashes or underscores, the first a letter or digit")
 	p.check("POSTHORN_GROUP_MAX", c.GroupMax >= 1 && c.GroupMax <= MaxGroup, fmt.Sprintf("must be 1 to %d", MaxGroup))
 	p.check("POSTHORN_WORKFLOWS", slices.Contains([]string{WorkflowsOfEvents, WorkflowsOfRetries}, c.Workflows), "must be event or retries")
-	p.check("POSTHORN_DEPLOYMENT", c.Deployment == "" || deploymentPattern.MatchString(c.Deployment), "must be 1 to 64 letters, digits, dashes or underscores, the first a letter or digit")
+	p.check("POSTHORN_DEPLOYMENT", c.Deployment == "" || deploymentPattern.MatchString(c.Deployment), "must be 1 to 127 letters, digits, dashes, underscores or slashes, the first a letter or digit")
 	p.check("POSTHORN_MAX_POSTS", c.MaxPosts >= 0 && c.MaxPosts <= MaxPosts, fmt.Sprintf("must be 1 to %d, or 0 for the default", MaxPosts))
 	p.check("POSTHORN_MAX_WEBHOOKS", c.MaxWebhooks >= 1 && c.MaxWebhooks <= MaxWebhooks, fmt.Sprintf("must be 1 to %d", MaxWebhooks))
 	p.check("POSTHORN_MAX_KEYS", c.MaxKeys >= 1 && c.MaxKeys <= MaxKeys, fmt.Sprintf("must be 1 to %d", MaxKeys))

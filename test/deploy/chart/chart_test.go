@@ -87,14 +87,14 @@ func valuesFiles(t *testing.T) []string {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(chart, "ci", "*.yaml"))
 	require.NoError(t, err)
-	require.Len(t, files, 3)
+	require.Len(t, files, 4)
 	for i := range files {
 		files[i] = filepath.Base(files[i])
 	}
 	return files
 }
 
-// Whatever the values, the chart passes lint, and every object is one that Kubernetes, KEDA or the operator knows.
+// Whatever the values, the chart passes lint, and every object is one that Kubernetes, KEDA, an operator or a controller knows.
 func TestChartMakesKnownObjects(t *testing.T) {
 	t.Parallel()
 	check, err := validator.New([]string{"../schemas/{{.ResourceKind}}_{{.ResourceAPIVersion}}.json"}, validator.Opts{Strict: true})
@@ -132,22 +132,32 @@ func TestChartMakesWhatIsAskedFor(t *testing.T) {
 		"Ingress hooks", "Job hooks-migrate", "NetworkPolicy hooks", "Pod hooks-test", "PodDisruptionBudget hooks-api", "PodDisruptionBudget hooks-serve",
 		"PodDisruptionBudget hooks-worker", "PrometheusRule hooks", "ScaledObject hooks-worker", "Service hooks", "Service hooks-metrics", "ServiceAccount hooks",
 		"ServiceMonitor hooks"}, kinds("everything.yaml"))
+	require.Equal(t, []string{"Connection main-posthorn-worker", "Deployment main-posthorn-api", "Job main-posthorn-migrate",
+		"NetworkPolicy main-posthorn", "Pod main-posthorn-test", "PodDisruptionBudget main-posthorn-api", "PodDisruptionBudget main-posthorn-worker",
+		"Service main-posthorn", "Service main-posthorn-metrics", "ServiceAccount main-posthorn", "WorkerDeployment main-posthorn-worker"}, kinds("controller.yaml"))
 }
 
 func TestChartRefusesWrongValues(t *testing.T) {
 	t.Parallel()
 	for set, want := range map[string]string{
-		"config.POSTHORN_RETENTIOM=30d":                   "POSTHORN_RETENTIOM",
-		"config.POSTHORN_DATABASE_URL=postgres://a/b":     "POSTHORN_DATABASE_URL",
-		"temporal.address=":                               "address",
-		"secrets.databaseURL.name=":                       "secrets.databaseURL.name must be set",
-		"worker.enabled=false":                            "enable serve, or both api and worker",
-		"ingress.enabled=true":                            "ingress.host must be set",
-		"ingress.paths={/metrics}":                        "/ingress/paths/0",
-		"terminationGracePeriodSeconds=30":                "terminationGracePeriodSeconds",
-		"worker.keda.minReplicas=0":                       "minReplicas",
-		"image.digest=sha256:1":                           "digest",
-		"extraEnv[0].name=POSTHORN_X,extraEnv[0].value=1": "extraEnv",
+		"config.POSTHORN_RETENTIOM=30d":                               "POSTHORN_RETENTIOM",
+		"config.POSTHORN_DATABASE_URL=postgres://a/b":                 "POSTHORN_DATABASE_URL",
+		"temporal.address=":                                           "address",
+		"secrets.databaseURL.name=":                                   "secrets.databaseURL.name must be set",
+		"worker.enabled=false":                                        "enable serve, or both api and worker",
+		"ingress.enabled=true":                                        "ingress.host must be set",
+		"ingress.paths={/metrics}":                                    "/ingress/paths/0",
+		"terminationGracePeriodSeconds=30":                            "terminationGracePeriodSeconds",
+		"worker.keda.minReplicas=0":                                   "minReplicas",
+		"image.digest=sha256:1":                                       "digest",
+		"extraEnv[0].name=POSTHORN_X,extraEnv[0].value=1":             "extraEnv",
+		"worker.controller.rollout.strategy=Progressive":              "steps",
+		"worker.controller.sunset.deleteDelay=day":                    "deleteDelay",
+		"worker.controller.enabled=true,serve.enabled=true":           "worker.controller needs api and worker apart",
+		"worker.controller.enabled=true,worker.keda.enabled=true":     "worker.controller and worker.keda exclude each other",
+		"worker.controller.enabled=true,config.POSTHORN_DEPLOYMENT=x": "leave config.POSTHORN_DEPLOYMENT out",
+		"worker.controller.enabled=true,temporal.tls.enabled=true":    "worker.controller uses TLS only with",
+		"worker.controller.enabled=true,temporal.tls.secretName=a,secrets.temporalAPIKey.name=b": "not with both",
 	} {
 		_, failure, err := helm(t, "template", "main", chart, "--values", filepath.Join(chart, "ci/minimal.yaml"), "--set", set)
 		require.Error(t, err, set)
@@ -161,7 +171,7 @@ func pods(t *testing.T, all map[string]object) map[string]object {
 	found := map[string]object{}
 	for id, o := range all {
 		switch o["kind"] {
-		case "Deployment", "Job":
+		case "Deployment", "Job", "WorkerDeployment":
 			found[id] = at[object](t, o, "spec", "template", "spec")
 		case "Pod":
 			found[id] = at[object](t, o, "spec")
@@ -182,7 +192,7 @@ func TestPodsRunAsPosthornMeans(t *testing.T) {
 			require.Equal(t, true, at[bool](t, container, "securityContext", "readOnlyRootFilesystem"), id)
 			require.Equal(t, false, at[bool](t, container, "securityContext", "allowPrivilegeEscalation"), id)
 			require.NotContains(t, container, "command", "%s: the image's entrypoint is posthorn", id)
-			if !strings.HasPrefix(id, "Deployment") {
+			if !strings.Contains(id, "Deployment ") {
 				continue
 			}
 			require.True(t, strings.HasSuffix(id, "-"+at[string](t, container, "args", 0)), id)
@@ -231,6 +241,30 @@ func TestSettingsReachTheProcesses(t *testing.T) {
 	require.Equal(t, "true", serve["TEMPORAL_TLS"])
 	require.Equal(t, "/etc/posthorn/temporal/tls.crt", serve["TEMPORAL_TLS_CLIENT_CERT_PATH"])
 	require.Equal(t, "/etc/posthorn/temporal/ca.crt", serve["TEMPORAL_TLS_SERVER_CA_CERT_PATH"])
+}
+
+// What the controller adds to a worker's pods (how to reach Temporal, the volume of client certificates) the chart leaves to it.
+// The worker's Worker Deployment and build id are those by which the controller knows it.
+func TestControllerAndWorkerNameTheSameVersion(t *testing.T) {
+	t.Parallel()
+	all := render(t, "controller.yaml")
+	of := all["WorkerDeployment main-posthorn-worker"]
+	container := at[object](t, of, "spec", "template", "spec", "containers", 0)
+	require.Equal(t, map[string]string{
+		"POSTHORN_DATABASE_URL": "posthorn/database-url", "POSTHORN_ENCRYPTION_KEYSET": "posthorn/encryption-keyset", "POSTHORN_ADMIN_KEY": "posthorn/admin-key",
+		"POSTHORN_ADDR": ":8080", "POSTHORN_LOG_FORMAT": "json", "POSTHORN_DEPLOYMENT": "prod/main-posthorn-worker",
+		"TEMPORAL_TLS_SERVER_CA_CERT_PATH": "/etc/temporal/tls/ca.crt",
+	}, env(t, container))
+	require.NotContains(t, container, "volumeMounts")
+	require.NotContains(t, at[object](t, of, "spec", "template", "spec"), "volumes")
+	require.True(t, strings.HasSuffix(at[string](t, container, "image"), ":"+at[string](t, of, "spec", "workerOptions", "unsafeCustomBuildID")))
+	require.Equal(t, "main-posthorn-worker", at[string](t, of, "spec", "workerOptions", "connectionRef", "name"))
+	require.Equal(t, "temporal-client", at[string](t, all["Connection main-posthorn-worker"], "spec", "mutualTLSSecretRef", "name"))
+	api := env(t, at[object](t, all["Deployment main-posthorn-api"], "spec", "template", "spec", "containers", 0))
+	require.NotContains(t, api, "POSTHORN_DEPLOYMENT")
+	require.Equal(t, "/etc/posthorn/temporal/ca.crt", api["TEMPORAL_TLS_SERVER_CA_CERT_PATH"])
+	selected := at[object](t, all["PodDisruptionBudget main-posthorn-worker"], "spec", "selector", "matchLabels")
+	require.Subset(t, at[object](t, of, "spec", "template", "metadata", "labels"), selected)
 }
 
 // variables lists what internal/config reads.

@@ -32,38 +32,50 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- end -}}
 
+{{/* The controller names a Worker Deployment by its namespace and name. */}}
+{{- define "posthorn.workerDeployment" -}}
+{{ .Release.Namespace }}/{{ include "posthorn.fullname" . }}-worker
+{{- end -}}
+
 {{- define "posthorn.databaseEnv" -}}
 - name: POSTHORN_DATABASE_URL
   valueFrom: {secretKeyRef: {name: {{ required "secrets.databaseURL.name must be set" .Values.secrets.databaseURL.name | quote }}, key: {{ .Values.secrets.databaseURL.key | quote }}}}
 {{- end -}}
 
-{{/* The variables of every process: dict "root" $ */}}
+{{/* The variables of every process: dict "root" $ "controlled" whether the Temporal Worker Controller adds how to reach Temporal */}}
 {{- define "posthorn.env" -}}
-{{- $v := .Values -}}
-{{ include "posthorn.databaseEnv" . }}
+{{- $v := .root.Values -}}
+{{- $root := .root -}}
+{{ include "posthorn.databaseEnv" $root }}
 - name: POSTHORN_ENCRYPTION_KEYSET
   valueFrom: {secretKeyRef: {name: {{ required "secrets.encryptionKeyset.name must be set" $v.secrets.encryptionKeyset.name | quote }}, key: {{ $v.secrets.encryptionKeyset.key | quote }}}}
 {{- range $variable, $ref := dict "POSTHORN_ADMIN_KEY" $v.secrets.adminKey "POSTHORN_ADMIN_KEYS" $v.secrets.adminKeys "POSTHORN_SMTP_URL" $v.secrets.smtpURL "TEMPORAL_API_KEY" $v.secrets.temporalAPIKey }}
-{{- if $ref.name }}
+{{- if and $ref.name (not (and $.controlled (eq $variable "TEMPORAL_API_KEY"))) }}
 - name: {{ $variable }}
   valueFrom: {secretKeyRef: {name: {{ $ref.name | quote }}, key: {{ $ref.key | quote }}}}
 {{- end }}
 {{- end }}
 - {name: POSTHORN_ADDR, value: ":8080"}
+{{- if .controlled }}
+- {name: POSTHORN_DEPLOYMENT, value: {{ include "posthorn.workerDeployment" $root | quote }}}
+{{- else }}
 - {name: TEMPORAL_ADDRESS, value: {{ required "temporal.address must be set" $v.temporal.address | quote }}}
 - {name: TEMPORAL_NAMESPACE, value: {{ $v.temporal.namespace | quote }}}
+{{- end }}
 {{- with $v.temporal.tls }}
-{{- if .enabled }}
+{{- if and .enabled (not $.controlled) }}
 - {name: TEMPORAL_TLS, value: "true"}
 {{- end }}
 {{- with .serverName }}
 - {name: TEMPORAL_TLS_SERVER_NAME, value: {{ . | quote }}}
 {{- end }}
 {{- if .secretName }}
+{{- if not $.controlled }}
 - {name: TEMPORAL_TLS_CLIENT_CERT_PATH, value: /etc/posthorn/temporal/tls.crt}
 - {name: TEMPORAL_TLS_CLIENT_KEY_PATH, value: /etc/posthorn/temporal/tls.key}
+{{- end }}
 {{- if .ca }}
-- {name: TEMPORAL_TLS_SERVER_CA_CERT_PATH, value: /etc/posthorn/temporal/ca.crt}
+- {name: TEMPORAL_TLS_SERVER_CA_CERT_PATH, value: {{ ternary "/etc/temporal/tls" "/etc/posthorn/temporal" (default false $.controlled) }}/ca.crt}
 {{- end }}
 {{- end }}
 {{- end }}
@@ -87,6 +99,102 @@ seccompProfile: {type: RuntimeDefault}
 allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
+{{- end -}}
+
+{{/* A pod's template: dict "root" $ "name" api|worker|serve "values" … "controlled" as in posthorn.env */}}
+{{- define "posthorn.pod" -}}
+{{- $root := .root -}}
+metadata:
+  labels:
+    {{- include "posthorn.labels" $root | nindent 4 }}
+    app.kubernetes.io/component: {{ .name }}
+    {{- if ne .name "worker" }}
+    posthorn-api: "true"
+    {{- end }}
+    {{- with .values.podLabels }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  {{- with .values.podAnnotations }}
+  annotations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+spec:
+  serviceAccountName: {{ include "posthorn.serviceAccountName" $root }}
+  automountServiceAccountToken: false
+  enableServiceLinks: false # variables such as POSTHORN_PORT would look like settings
+  terminationGracePeriodSeconds: {{ $root.Values.terminationGracePeriodSeconds }}
+  {{- with $root.Values.priorityClassName }}
+  priorityClassName: {{ . }}
+  {{- end }}
+  {{- with $root.Values.imagePullSecrets }}
+  imagePullSecrets:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  securityContext:
+    {{- include "posthorn.podSecurity" $root | nindent 4 }}
+  containers:
+    - name: posthorn
+      image: {{ include "posthorn.image" $root | quote }}
+      imagePullPolicy: {{ $root.Values.image.pullPolicy }}
+      args: [{{ .name }}]
+      env:
+        {{- include "posthorn.env" (dict "root" $root "controlled" .controlled) | nindent 8 }}
+      ports:
+        - {name: http, containerPort: 8080, protocol: TCP}
+      # The schema may have to be migrated first, and Temporal be reached.
+      startupProbe:
+        httpGet: {path: /healthz, port: http}
+        periodSeconds: 2
+        failureThreshold: 60
+      livenessProbe:
+        httpGet: {path: /healthz, port: http}
+        periodSeconds: 10
+        timeoutSeconds: 3
+        failureThreshold: 6
+      # A process that is asked to stop is not ready at once, and serves for 5 s more.
+      readinessProbe:
+        httpGet: {path: /readyz, port: http}
+        periodSeconds: 2
+        timeoutSeconds: 2
+        failureThreshold: 1
+      resources:
+        {{- toYaml .values.resources | nindent 8 }}
+      securityContext:
+        {{- include "posthorn.containerSecurity" $root | nindent 8 }}
+      {{- if and $root.Values.temporal.tls.secretName (not .controlled) }}
+      volumeMounts:
+        - {name: temporal-tls, mountPath: /etc/posthorn/temporal, readOnly: true}
+      {{- end }}
+  {{- if and $root.Values.temporal.tls.secretName (not .controlled) }}
+  volumes:
+    - name: temporal-tls
+      secret: {secretName: {{ $root.Values.temporal.tls.secretName | quote }}, defaultMode: 0440}
+  {{- end }}
+  {{- with $root.Values.topologySpread }}
+  topologySpreadConstraints:
+    {{- range . }}
+    - maxSkew: {{ .maxSkew }}
+      topologyKey: {{ .topologyKey }}
+      whenUnsatisfiable: {{ .whenUnsatisfiable }}
+      labelSelector:
+        matchLabels:
+          {{- include "posthorn.selector" $root | nindent 10 }}
+          app.kubernetes.io/component: {{ $.name }}
+      matchLabelKeys: [pod-template-hash]
+    {{- end }}
+  {{- end }}
+  {{- with .values.nodeSelector }}
+  nodeSelector:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with .values.tolerations }}
+  tolerations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with .values.affinity }}
+  affinity:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
 {{- end -}}
 
 {{/* A Deployment: dict "root" $ "name" api|worker|serve "values" … "scaled" whether something else sets the replicas */}}
@@ -113,97 +221,7 @@ spec:
       {{- include "posthorn.selector" $root | nindent 6 }}
       app.kubernetes.io/component: {{ .name }}
   template:
-    metadata:
-      labels:
-        {{- include "posthorn.labels" $root | nindent 8 }}
-        app.kubernetes.io/component: {{ .name }}
-        {{- if ne .name "worker" }}
-        posthorn-api: "true"
-        {{- end }}
-        {{- with .values.podLabels }}
-        {{- toYaml . | nindent 8 }}
-        {{- end }}
-      {{- with .values.podAnnotations }}
-      annotations:
-        {{- toYaml . | nindent 8 }}
-      {{- end }}
-    spec:
-      serviceAccountName: {{ include "posthorn.serviceAccountName" $root }}
-      automountServiceAccountToken: false
-      enableServiceLinks: false # variables such as POSTHORN_PORT would look like settings
-      terminationGracePeriodSeconds: {{ $root.Values.terminationGracePeriodSeconds }}
-      {{- with $root.Values.priorityClassName }}
-      priorityClassName: {{ . }}
-      {{- end }}
-      {{- with $root.Values.imagePullSecrets }}
-      imagePullSecrets:
-        {{- toYaml . | nindent 8 }}
-      {{- end }}
-      securityContext:
-        {{- include "posthorn.podSecurity" $root | nindent 8 }}
-      containers:
-        - name: posthorn
-          image: {{ include "posthorn.image" $root | quote }}
-          imagePullPolicy: {{ $root.Values.image.pullPolicy }}
-          args: [{{ .name }}]
-          env:
-            {{- include "posthorn.env" $root | nindent 12 }}
-          ports:
-            - {name: http, containerPort: 8080, protocol: TCP}
-          # The schema may have to be migrated first, and Temporal be reached.
-          startupProbe:
-            httpGet: {path: /healthz, port: http}
-            periodSeconds: 2
-            failureThreshold: 60
-          livenessProbe:
-            httpGet: {path: /healthz, port: http}
-            periodSeconds: 10
-            timeoutSeconds: 3
-            failureThreshold: 6
-          # A process that is asked to stop is not ready at once, and serves for 5 s more.
-          readinessProbe:
-            httpGet: {path: /readyz, port: http}
-            periodSeconds: 2
-            timeoutSeconds: 2
-            failureThreshold: 1
-          resources:
-            {{- toYaml .values.resources | nindent 12 }}
-          securityContext:
-            {{- include "posthorn.containerSecurity" $root | nindent 12 }}
-          {{- if $root.Values.temporal.tls.secretName }}
-          volumeMounts:
-            - {name: temporal-tls, mountPath: /etc/posthorn/temporal, readOnly: true}
-          {{- end }}
-      {{- with $root.Values.temporal.tls.secretName }}
-      volumes:
-        - name: temporal-tls
-          secret: {secretName: {{ . | quote }}, defaultMode: 0440}
-      {{- end }}
-      {{- with $root.Values.topologySpread }}
-      topologySpreadConstraints:
-        {{- range . }}
-        - maxSkew: {{ .maxSkew }}
-          topologyKey: {{ .topologyKey }}
-          whenUnsatisfiable: {{ .whenUnsatisfiable }}
-          labelSelector:
-            matchLabels:
-              {{- include "posthorn.selector" $root | nindent 14 }}
-              app.kubernetes.io/component: {{ $.name }}
-          matchLabelKeys: [pod-template-hash]
-        {{- end }}
-      {{- end }}
-      {{- with .values.nodeSelector }}
-      nodeSelector:
-        {{- toYaml . | nindent 8 }}
-      {{- end }}
-      {{- with .values.tolerations }}
-      tolerations:
-        {{- toYaml . | nindent 8 }}
-      {{- end }}
-      {{- with .values.affinity }}
-      affinity:
-        {{- toYaml . | nindent 8 }}
-      {{- end }}
+    {{- include "posthorn.pod" . | nindent 4 }}
 {{- end -}}
 
 {{- define "posthorn.meta" -}}

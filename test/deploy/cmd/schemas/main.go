@@ -1,5 +1,6 @@
 // Command schemas writes the JSON Schemas by which the chart's test judges what the chart renders: of Kubernetes' own kinds from
-// the Go types of its API, of KEDA's and the Prometheus operator's from the definitions in their modules.
+// the Go types of its API, of KEDA's and the Prometheus operator's from the definitions in their modules, and of the Temporal
+// Worker Controller's from types of its own.
 //
 //	go run ./cmd/schemas schemas
 //
@@ -31,7 +32,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// kinds are Kubernetes' own, by the name of their file.
+// kinds are what schemas are made of from Go types, by the name of their file.
 var kinds = map[string]any{
 	"deployment_v1":              appsv1.Deployment{},
 	"horizontalpodautoscaler_v2": autoscalingv2.HorizontalPodAutoscaler{},
@@ -43,7 +44,58 @@ var kinds = map[string]any{
 	"ingress_v1":                 networkingv1.Ingress{},
 	"networkpolicy_v1":           networkingv1.NetworkPolicy{},
 	"poddisruptionbudget_v1":     policyv1.PodDisruptionBudget{},
+	"workerdeployment_v1alpha1":  workerDeployment{},
+	"connection_v1alpha1":        connection{},
 }
+
+// workerDeployment and connection are the Temporal Worker Controller's. Its module cannot be downloaded where this was made,
+// so the fields are written down here as version 1.4 documents them.
+type (
+	workerDeployment struct {
+		metav1.TypeMeta   `json:",inline"`
+		metav1.ObjectMeta `json:"metadata,omitempty"`
+
+		Spec workerDeploymentSpec `json:"spec"`
+	}
+	workerDeploymentSpec struct {
+		Replicas      *int32                 `json:"replicas,omitempty"`
+		Template      corev1.PodTemplateSpec `json:"template"`
+		Rollout       controllerRollout      `json:"rollout"`
+		Sunset        controllerSunset       `json:"sunset"`
+		WorkerOptions controllerOptions      `json:"workerOptions"`
+	}
+	controllerRollout struct {
+		Strategy string           `json:"strategy"`
+		Steps    []controllerStep `json:"steps,omitempty"`
+	}
+	controllerStep struct {
+		RampPercentage int    `json:"rampPercentage"`
+		PauseDuration  string `json:"pauseDuration"`
+	}
+	controllerSunset struct {
+		ScaledownDelay string `json:"scaledownDelay,omitempty"`
+		DeleteDelay    string `json:"deleteDelay,omitempty"`
+	}
+	controllerOptions struct {
+		ConnectionRef       controllerRef `json:"connectionRef"`
+		TemporalNamespace   string        `json:"temporalNamespace"`
+		UnsafeCustomBuildID string        `json:"unsafeCustomBuildID,omitempty"`
+	}
+	controllerRef struct {
+		Name string `json:"name"`
+	}
+	connection struct {
+		metav1.TypeMeta   `json:",inline"`
+		metav1.ObjectMeta `json:"metadata,omitempty"`
+
+		Spec connectionSpec `json:"spec"`
+	}
+	connectionSpec struct {
+		HostPort           string                    `json:"hostPort"`
+		MutualTLSSecretRef *controllerRef            `json:"mutualTLSSecretRef,omitempty"`
+		APIKeySecretRef    *corev1.SecretKeySelector `json:"apiKeySecretRef,omitempty"`
+	}
+)
 
 const (
 	keda     = "github.com/kedacore/keda/v2@v2.21.0"
