@@ -152,7 +152,7 @@ func (b *bundle) first(dispatchID string) workflows.Round {
 	return round
 }
 
-// finished tells whether the outbox entry of a dispatch is gone.
+// finished reports whether the outbox entry of a dispatch is gone.
 func (b *bundle) finished(dispatchID string) bool {
 	b.t.Helper()
 	_, err := b.Store.Dispatch(b.t.Context(), dispatchID)

@@ -45,7 +45,7 @@ func (a access) roles() []models.Role {
 	}
 }
 
-// grants tells whether the principal has the access within its own tenant.
+// grants reports whether the principal has the access within its own tenant.
 func (a access) grants(p hooks.Principal) bool {
 	switch a {
 	case keyReaders, keyOwners:

@@ -81,7 +81,7 @@ func unreadable(err error, tooLarge *Problem) error {
 	}
 }
 
-// isJSON tells whether a Content-Type is application/json. None is taken for JSON (RFC 9110, 8.3 leaves it open).
+// isJSON reports whether a Content-Type is application/json. None is taken for JSON (RFC 9110, 8.3 leaves it open).
 func isJSON(contentType string) bool {
 	if contentType == "" || contentType == "application/json" {
 		return true

@@ -41,7 +41,7 @@ func (s *server) identify(c *gin.Context) {
 
 func requestID(ctx context.Context) string { return hooks.ActorOf(ctx).RequestID }
 
-// isPlain tells whether a caller's id can stand in a header and a log as it is.
+// isPlain reports whether a caller's id can stand in a header and a log as it is.
 func isPlain(id string) bool {
 	if id == "" || len(id) > maxRequestID {
 		return false

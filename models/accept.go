@@ -111,7 +111,7 @@ func (a *acceptor) run(ctx context.Context) error {
 	return nil
 }
 
-// open tells whether request i is still to be stored.
+// open reports whether request i is still to be stored.
 func (a *acceptor) open(i int) bool {
 	return a.first[i] == i && a.results[i].Err == nil && !a.results[i].Replayed
 }

@@ -10,8 +10,8 @@ import (
 const adoptedAtOnce = 10
 
 // Adopt notes shared dispatches on their deliveries that name none yet, and returns how many dispatches it read. A shared
-// dispatch is noted only on what its first attempts leave waiting: until then its deliveries look as if nothing drove
-// them, and would be sent twice if they were dispatched again. Each is adopted once.
+// dispatch is noted only on deliveries that its first attempts leave waiting. Until then nothing seems to drive its
+// deliveries, and they would be sent twice if they were dispatched again. Each is adopted once.
 func (s *Store) Adopt(ctx context.Context) (n int, err error) {
 	return s.adoptAll(ctx, func(*Dispatch) bool { return true })
 }

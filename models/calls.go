@@ -74,8 +74,8 @@ func (s *Store) Calls(ctx context.Context, tenant string, f CallFilter, limit, o
 	return rows, total, err
 }
 
-// calls is the calls that the filter keeps, joined to whole, or to what the filter asks about only: to count them is
-// not to read everything that they are about.
+// calls builds the filtered query. With whole it joins everything that a Call shows; without, only the tables that the
+// filter needs, which is enough for counting.
 func (s *Store) calls(ctx context.Context, tenant string, f CallFilter, whole bool) *gorm.DB {
 	q := s.db.WithContext(ctx).Table("attempts a").Where("a.tenant = ?", tenant)
 	if whole || f.Latest || f.WebhookID != "" || f.EventID != "" || len(f.EventTypes) > 0 {

@@ -80,7 +80,8 @@ type DeliveryFilter struct {
 // order that lists have, and created_at decides.
 const idsApart = time.Second
 
-// predicate is what an index is made of that finds the rarer statuses: PostgreSQL does not know it of a parameter.
+// predicate repeats the WHERE clause of the partial index for this status. PostgreSQL cannot match a partial index against a
+// bound parameter.
 func (f *DeliveryFilter) predicate() string {
 	switch f.Status {
 	case Held, Failed, Canceled:
@@ -206,7 +207,7 @@ type DeliveryKey struct {
 // Key names the delivery.
 func (d *Delivery) Key() DeliveryKey { return DeliveryKey{Tenant: d.Tenant, ID: d.ID} }
 
-// LeftOf tells whether the delivery is pending and the dispatch's to drive: noted as its, or as nobody's yet.
+// LeftOf reports whether the delivery is pending and the dispatch's to drive: noted as its, or as nobody's yet.
 func (d *Delivery) LeftOf(dispatchID string) bool {
 	return d.Status == Pending && (d.DispatchID == dispatchID || d.DispatchID == "")
 }

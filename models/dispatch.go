@@ -151,7 +151,7 @@ func (s *Store) dispatchIn(ctx context.Context, rows []Delivery, most int, resta
 	return fresh, err
 }
 
-// isLeft tells whether any of a dispatch's deliveries is pending and still its own. Once none is left, none ever will be: a
+// isLeft reports whether any of a dispatch's deliveries is pending and still its own. Once none is left, none ever will be: a
 // delivery that becomes pending again has a new dispatch.
 func (s *Store) isLeft(ctx context.Context, p *Dispatch) (bool, error) {
 	rows, err := s.DeliveriesByID(ctx, p.Deliveries)

@@ -80,7 +80,7 @@ func IDBefore(prefix string, t time.Time) string {
 	return prefix + u.String()
 }
 
-// HasIDForm tells whether id is prefix followed by a UUID.
+// HasIDForm reports whether id is prefix followed by a UUID.
 func HasIDForm(prefix, id string) bool {
 	rest, ok := strings.CutPrefix(id, prefix)
 	return ok && len(rest) == 36 && uuid.Validate(rest) == nil

@@ -270,7 +270,7 @@ func (s *Store) dialect(text string) []string {
 	return statements
 }
 
-// Migrated tells whether every migration this binary knows has been applied.
+// Migrated reports whether every migration this binary knows has been applied.
 func (s *Store) Migrated(ctx context.Context) error {
 	var n int64
 	if err := s.db.WithContext(ctx).Table("migrations").Where("id IN ?", migrations).Count(&n).Error; err != nil {

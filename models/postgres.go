@@ -16,10 +16,9 @@ import (
 	"gorm.io/gorm"
 )
 
-// planner tells PostgreSQL that reading here and there costs little more than reading on, as it is on every disk made
-// for databases; its default, made for turning disks, reads a whole young table where an index finds the rows. And not
-// to gather rows from several indexes to sort them: of a tenant that it has not counted yet it takes there to be a few,
-// reads ten thousand, and sorts them, where one index has them in the order of the list.
+// planner has settings for SSDs: random reads cost little more than sequential ones. The default assumes spinning disks, and
+// reads a whole young table where an index finds the rows. Bitmap scans are off because, for a tenant that is not analysed
+// yet, the planner reads and sorts ten thousand rows instead of walking the index that has them in the order of the list.
 const planner = "SET random_page_cost = 1.1; SET enable_bitmapscan = off"
 
 // waitForLocks bounds the wait for a row that another transaction has locked. Transactions are short: a row that is

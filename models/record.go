@@ -28,14 +28,15 @@ type Record struct {
 	Cautious bool
 }
 
-// Received tells whether the attempt succeeded.
+// Received reports whether the attempt succeeded.
 func (r *Record) Received() bool { return r.Status == Delivered }
 
-// Recorded is what came of a Record. Applied is false if the delivery had been changed from outside meanwhile: then
-// only the attempt was stored, unless it is one that was received of a delivery that is still owed. Failed is the webhook's failure count after the group, 0 if this group has no failure of it.
+// Recorded is what came of a Record. Applied is false if the delivery had been changed from outside meanwhile: then only the
+// attempt was stored. Exception: a success still marks an unfinished delivery as delivered. Failed is the webhook's failure
+// count after the group, 0 if this group has no failure of it.
 //
-// Before is that count before the group. Locked says that somebody else has the delivery's row, or its webhook's: nothing
-// was stored, and the record is to be made again in a moment.
+// Before is that count before the group. Locked says that another transaction has the delivery's row, or its webhook's:
+// nothing was stored, and the caller makes the record again in a moment.
 type Recorded struct {
 	Applied bool
 	Failed  int64

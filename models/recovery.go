@@ -95,7 +95,7 @@ func (c *candidate) isOver() bool {
 	return c.StatusReason == ReasonErased || c.StatusReason == ReasonDeleted
 }
 
-// holds tells whether what is held is among what the recovery is for, without an end to the time it is about.
+// holds reports whether what is held is among what the recovery is for, without an end to the time it is about.
 func (r *Recovery) holds() bool {
 	return slices.Contains(r.Statuses, Held) && !r.Until.Before(r.CreatedAt)
 }

@@ -189,7 +189,7 @@ func sqlitePool(ctx context.Context, path string) (*sql.DB, error) {
 	}
 }
 
-// isBusy tells whether SQLite refused because another connection has the file.
+// isBusy reports whether SQLite refused because another connection has the file.
 func isBusy(err error) bool {
 	var lite interface{ Code() int }
 	return errors.As(err, &lite) && lite.Code()&0xff == 5
@@ -224,7 +224,7 @@ func (s *Store) Close() error {
 	return errors.Join(errs...)
 }
 
-// Ping tells whether the database answers.
+// Ping reports whether the database answers.
 func (s *Store) Ping(ctx context.Context) error {
 	pool, err := s.db.DB()
 	if err != nil {

@@ -70,7 +70,7 @@ type Webhook struct {
 	Health WebhookHealth `gorm:"foreignKey:WebhookID"`
 }
 
-// Wants tells whether the webhook is registered for this event type.
+// Wants reports whether the webhook is registered for this event type.
 func (w *Webhook) Wants(eventType string) bool {
 	if len(w.EventTypes) == 0 {
 		return !strings.HasPrefix(eventType, OperationalPrefix)
@@ -92,7 +92,7 @@ const OperationalPrefix = "webhook."
 // every type. No event type can have this name.
 const NoEventTypes = "-"
 
-// MatchesType tells whether a pattern ("order.created", or "order.*" for all that begins with "order.") covers the type.
+// MatchesType reports whether a pattern ("order.created", or "order.*" for all that begins with "order.") covers the type.
 func MatchesType(pattern, eventType string) bool {
 	if prefix, ok := strings.CutSuffix(pattern, "*"); ok {
 		return strings.HasPrefix(eventType, prefix) && (prefix != "" || !strings.HasPrefix(eventType, OperationalPrefix))

@@ -45,7 +45,7 @@ func together(left []Leftover) [][]Leftover {
 	return groups
 }
 
-// joins tells whether a delivery is attempted with those of a group that wait no longer.
+// joins reports whether a delivery is attempted with those of a group that wait no longer.
 func (l *Leftover) joins(group []Leftover) bool {
 	shortest := group[0].Wait
 	if l.Kind == AtRate {

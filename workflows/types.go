@@ -75,7 +75,7 @@ type Round struct {
 	Held       int    `json:",omitempty"`
 	Canceled   int    `json:",omitempty"`
 	Superseded int    `json:",omitempty"`
-	// Stopped is the sum of these three, and all that earlier builds know of them.
+	// Stopped is the sum of these three. Earlier builds know only the sum.
 	Stopped      int       `json:",omitempty"`
 	NotDelivered []Ended   `json:",omitempty"` // the first of those that ended so
 	Waiting      Leftovers `json:",omitempty"` // to be retried

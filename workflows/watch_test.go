@@ -47,7 +47,7 @@ func (s *story) watch(w models.Webhook) error {
 	return s.GetWorkflowError()
 }
 
-// continues tells whether a run ended to go on as a new one, with the same input.
+// continues reports whether a run ended to go on as a new one, with the same input.
 func continues(t *testing.T, err error, w models.Webhook) {
 	t.Helper()
 	var next *workflow.ContinueAsNewError

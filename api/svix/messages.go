@@ -182,7 +182,7 @@ func checkRetention(q *systems.Request) error {
 	return nil
 }
 
-// precheck tells whether anybody would get a message now.
+// precheck reports whether anybody would get a message now.
 func precheck(q *systems.Request) error {
 	if err := q.Err(); err != nil {
 		return err

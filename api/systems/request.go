@@ -28,7 +28,7 @@ type Request struct {
 // Ctx is the request's context.
 func (q *Request) Ctx() context.Context { return q.Request.Context() }
 
-// MaySeeSecrets tells whether what the system's own API shows of a webhook's secret may be shown: a key that can only
+// MaySeeSecrets reports whether what the system's own API shows of a webhook's secret may be shown: a key that can only
 // read must not be able to forge deliveries with what it reads.
 func (q *Request) MaySeeSecrets() bool { return q.Who.May(q.Tenant) }
 

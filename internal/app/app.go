@@ -390,7 +390,7 @@ func until(ctx context.Context, log *slog.Logger, what string, try func() error)
 	}
 }
 
-// ready tells whether this process can do its work. A worker must have begun once; an API accepts without Temporal.
+// ready reports whether this process can do its work. A worker must have begun once; an API accepts without Temporal.
 func (a *App) ready(context.Context) error {
 	switch {
 	case !a.Worker:

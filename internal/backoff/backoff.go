@@ -25,7 +25,7 @@ var Default = Policy{Initial: 10 * time.Second, Backoff: 2, MaxInterval: 30 * ti
 // come back together. At the cap it is only taken from it.
 const jitter = 0.10
 
-// Exhausted tells whether a delivery that has failed this many times is not to be tried again.
+// Exhausted reports whether a delivery that has failed this many times is not to be tried again.
 func (p Policy) Exhausted(failures int) bool { return failures > p.Max }
 
 // Delay is the wait after a delivery's failure n (from 1): within jitter of what the schedule says, and between 90 % and

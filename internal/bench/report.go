@@ -86,13 +86,13 @@ type Count struct {
 	Complete bool `json:"complete"`
 }
 
-// judge tells whether the count is complete. doubtful deliveries may be there or not: their events were not answered with 202.
+// judge reports whether the count is complete. doubtful deliveries may be there or not: their events were not answered with 202.
 func (c *Count) judge(doubtful int64) {
 	all := c.Delivered + c.Pending + c.Held + c.Failed + c.Canceled
 	c.Complete = c.Owed <= all && all <= c.Owed+doubtful && c.Delivered <= c.Received && c.Canceled == 0
 }
 
-// Complete tells whether every scenario's count is.
+// Complete reports whether every scenario's count is.
 func (r *Report) Complete() bool {
 	for i := range r.Results {
 		if !r.Results[i].Count.Complete {

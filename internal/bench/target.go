@@ -170,7 +170,7 @@ func (t *target) count(ctx context.Context, h *hook, status string) (total int64
 	}
 }
 
-// pending tells whether any delivery to the webhook is pending.
+// pending reports whether any delivery to the webhook is pending.
 func (t *target) pending(ctx context.Context, h *hook) (bool, error) {
 	n, _, err := t.page(ctx, h, "pending", 1, "")
 	return n > 0, err

@@ -262,7 +262,7 @@ func ahead(r *hooks.Receiver) time.Duration {
 // would wait for ever.
 const lapsesAfter = 2 * time.Second
 
-// lapses tells whether a delivery needs another time at the rate than the one it was given, and notes that on it.
+// lapses reports whether a delivery needs another time at the rate than the one it was given, and notes that on it.
 func (c *Courier) lapses(l *Leftover) bool {
 	if l.Lapsed || c.Now().Sub(l.Due) <= lapsesAfter {
 		return false

@@ -140,7 +140,7 @@ func (c *Courier) note(ctx context.Context, r *hooks.Receiver, record *models.Re
 // (history.timerProcessorMaxTimeShift).
 const soon = time.Second
 
-// early tells whether a delivery is to wait longer than soon: it has been attempted, recorded, and is asked for again after
+// early reports whether a delivery is to wait longer than soon: it has been attempted, recorded, and is asked for again after
 // a crash.
 func (c *Courier) early(d *models.Delivery) bool {
 	return d.NextAttemptAt != nil && d.NextAttemptAt.After(c.Now().Add(soon))

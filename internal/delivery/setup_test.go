@@ -172,7 +172,7 @@ func plain(b delivery.Batch) delivery.Batch {
 	return b
 }
 
-// finished tells whether the outbox entry of a dispatch is gone.
+// finished reports whether the outbox entry of a dispatch is gone.
 func (b *bundle) finished(dispatchID string) bool {
 	b.t.Helper()
 	_, err := b.Env.Store.Dispatch(b.t.Context(), dispatchID)

@@ -187,8 +187,8 @@ const startTimeout = 10 * time.Second
 // downFor is for how long no start is tried after Temporal did not answer one.
 const downFor = time.Second
 
-// away tells whether Temporal is taken to be away. The first call after a while gets through, to find out; to the
-// others it stays away until that one knows, as they would hold slots, and publishers, for as long as it does.
+// away reports whether the circuit is open. Once it times out, a single probe call is let through. All others keep failing
+// fast until the probe returns, or they would hold start slots and block publishers for as long as it takes.
 func (e *Engine) away() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -351,7 +351,7 @@ func (e *Engine) Recover(recoveryID string) {
 	})
 }
 
-// Ready tells whether Temporal answers.
+// Ready reports whether Temporal answers.
 func (e *Engine) Ready(ctx context.Context) error {
 	_, err := e.Client.CheckHealth(ctx, &client.CheckHealthRequest{})
 	return err

@@ -30,7 +30,7 @@ func (p Principal) Can(capability string) bool {
 // Secret gives the key itself back: InMemory4 signs with it.
 func (p Principal) Secret() string { return p.key }
 
-// May tells whether the principal can act in the tenant with a role that includes at least one of roles. Admins
+// May reports whether the principal can act in the tenant with a role that includes at least one of roles. Admins
 // and the tenant's own role may everything.
 func (p Principal) May(tenant string, roles ...models.Role) bool {
 	if p.Role == models.RoleAdmin {
@@ -105,7 +105,7 @@ func (s *Service) AuthenticatePublisher(ctx context.Context, slug, key string) (
 	})
 }
 
-// inForce tells whether the principal's key is still one of the tenant's, as the view has it.
+// inForce reports whether the principal's key is still one of the tenant's, as the view has it.
 func (p Principal) inForce(v *view) bool {
 	if p.key == "" || p.Role == models.RoleAdmin {
 		return true

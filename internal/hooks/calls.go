@@ -123,8 +123,8 @@ func (s *Service) ReplayLatest(ctx context.Context, tenant string, f models.Call
 	return s.replay(ctx, tenant, calls)
 }
 
-// unwanted gives what tells whether a call's webhook is not registered for its event type any more: it would be canceled
-// instead of made again.
+// unwanted returns a function that reports whether a call's webhook is not registered for its event type any more. Such a
+// call would be canceled instead of made again.
 func (s *Service) unwanted(ctx context.Context, tenant string) (func(models.Call) bool, error) {
 	v, err := s.directory.load(ctx, tenant)
 	return func(c models.Call) bool {

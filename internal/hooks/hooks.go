@@ -130,9 +130,9 @@ type Service struct {
 	uses    *keyUses
 }
 
-// acceptFor is how long a commit of what is published may take, and acceptEach how much longer for each of its rows, ten
-// times what a row takes. Its callers are then told that it is unknown what has become of it: over a connection whose
-// other end has gone without a word it would take a quarter of an hour.
+// A publish commit must finish within acceptFor, and acceptEach more for each of its rows, ten times what a row normally
+// takes. Then callers get an error that says that the outcome is unknown. Without a deadline, a half-open TCP connection
+// would block them for a quarter of an hour.
 const (
 	acceptFor  = 10 * time.Second
 	acceptEach = time.Millisecond

@@ -122,7 +122,7 @@ func (s *Service) publishTo(ctx context.Context, tenant string, r PublishRequest
 	}
 }
 
-// mayBeOutdated tells whether an error may come of a view that is too old.
+// mayBeOutdated reports whether an error may come of a view that is too old.
 func mayBeOutdated(err error) bool {
 	if refused, ok := errors.AsType[*Error](err); ok {
 		return refused.Code == Invalid || refused.Code == Unauthorized

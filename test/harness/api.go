@@ -109,7 +109,7 @@ func Get[T any](tb testing.TB, a API, path string) T {
 	return Read[T](tb, a.Call(tb, http.StatusOK, "GET "+path, nil))
 }
 
-// Ready tells whether the installation can serve.
+// Ready reports whether the installation can serve.
 func (a API) Ready(ctx context.Context) error {
 	reply, err := a.Do(ctx, "GET /readyz", nil)
 	if err == nil && reply.Status != http.StatusOK {

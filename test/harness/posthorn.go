@@ -69,7 +69,7 @@ func (i *Installation) queues() workflows.Queues {
 	return workflows.NewQueues(cmp.Or(i.Setting("POSTHORN_TASK_QUEUE"), workflows.DefaultPrefix))
 }
 
-// IsDev tells whether the installation is a `posthorn dev`.
+// IsDev reports whether the installation is a `posthorn dev`.
 func (i *Installation) IsDev() bool { return i.data != "" }
 
 // Setting gives a variable of the installation's environment.

@@ -78,7 +78,7 @@ type Attempt struct {
 	ResponseBody   string            `json:"response_body"`
 }
 
-// Received tells whether the POST was answered with a 2xx.
+// Received reports whether the POST was answered with a 2xx.
 func (a Attempt) Received() bool {
 	return a.Error == nil && a.StatusCode != nil && *a.StatusCode/100 == 2
 }
