@@ -26,7 +26,7 @@ type AddressError struct {
 // Error implements error.
 func (e *AddressError) Error() string { return e.Err.Error() }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e *AddressError) Unwrap() error { return e.Err }
 
 // reserve finds an address for every part, the given ones for frontend and UI and free ones for the others, and makes

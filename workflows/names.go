@@ -83,7 +83,7 @@ func (q Queues) id(kind, id string) string {
 // DeliverID is the workflow id of a dispatch.
 func (q Queues) DeliverID(dispatchID string) string { return q.id(deliverPrefix, dispatchID) }
 
-// DispatchID gives the dispatch back that a workflow id is of; "" if it is of none of this installation.
+// DispatchID returns the dispatch that a workflow id belongs to; "" if it belongs to none of this installation.
 func (q Queues) DispatchID(workflowID string) string {
 	id, ok := strings.CutPrefix(workflowID, q.DeliverID(""))
 	if !ok {

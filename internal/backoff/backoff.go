@@ -40,13 +40,13 @@ func (p Policy) Delay(deliveryID string, failures int, retryAfter time.Duration)
 	return time.Duration(min(wait, float64(p.MaxInterval))).Round(time.Millisecond)
 }
 
-// spread gives a number in [-1, 1) for a delivery.
+// spread returns a number in [-1, 1) for a delivery.
 func spread(deliveryID string) float64 {
 	sum := sha256.Sum256([]byte(deliveryID)) // ids that follow each other differ in few bits
 	return float64(binary.BigEndian.Uint64(sum[:])>>11)/float64(1<<52) - 1
 }
 
-// Upcoming gives the times of all attempts that would follow if every one failed: next is when the next one is due,
+// Upcoming returns the times of all attempts that would follow if every one failed: next is when the next one is due,
 // after this many failures.
 func (p Policy) Upcoming(deliveryID string, failures int, next time.Time) []time.Time {
 	var times []time.Time

@@ -49,7 +49,7 @@ func (l *ledger) post(first, n int, at time.Time) {
 	}
 }
 
-// latencies gives the times from sending to the first reception, for the events [from, to) that have arrived.
+// latencies returns the times from sending to the first reception, for the events [from, to) that have arrived.
 func (l *ledger) latencies(received place, from, to int) []uint32 {
 	return l.latenciesBefore(received, from, to, math.MaxUint32)
 }

@@ -102,7 +102,7 @@ type Limits struct {
 	InFlight      int     `json:"in_flight"` // at once, as received
 }
 
-// limits gives the worst of the stream's webhooks.
+// limits returns the worst of the stream's webhooks.
 func (s *stream) limits() *Limits {
 	l := &Limits{}
 	for _, h := range s.hooks {

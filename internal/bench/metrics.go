@@ -101,7 +101,7 @@ type SizeBucket struct {
 	Count int64 `json:"count"`
 }
 
-// since gives what happened between two scrapes, events of which were accepted.
+// since returns what happened between two scrapes, events of which were accepted.
 func (c *counters) since(before *counters, events int64) *Workflows {
 	w := &Workflows{Starts: int64(c.starts - before.starts), Catches: int64(c.catches - before.catches), Goroutines: int64(c.goroutines)}
 	if events > 0 {

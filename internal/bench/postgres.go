@@ -42,7 +42,7 @@ type Database struct {
 	WALBytesPerDelivery     float64          `json:"wal_bytes_per_delivery"`
 }
 
-// since gives what happened between two readings.
+// since returns what happened between two readings.
 func (s dbStats) since(before dbStats, deliveries int64) *Database {
 	d := &Database{Transactions: map[string]int64{}, WALBytes: s.wal - before.wal}
 	var total int64
@@ -59,7 +59,7 @@ func (s dbStats) since(before dbStats, deliveries int64) *Database {
 	return d
 }
 
-// postgresSettings gives the settings that a benchmark stands on.
+// postgresSettings returns the settings that a benchmark stands on.
 func postgresSettings(ctx context.Context, conn *pgx.Conn) (map[string]string, error) {
 	rows, err := conn.Query(ctx, `SELECT name, current_setting(name) FROM pg_settings WHERE name = ANY($1)`,
 		[]string{"server_version", "fsync", "synchronous_commit", "full_page_writes", "shared_buffers", "max_wal_size", "wal_compression", "jit"})

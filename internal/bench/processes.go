@@ -78,7 +78,7 @@ func readStats(proc string) (map[int]stat, error) {
 	return all, nil
 }
 
-// family gives a process and all that descend from it.
+// family returns a process and all that descend from it.
 func family(all map[int]stat, root int) []int {
 	pids := []int{root}
 	for i := 0; i < len(pids); i++ {

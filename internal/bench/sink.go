@@ -180,7 +180,7 @@ func (s *sink) read(in *bufio.Reader) (*hook, int, error) {
 	return h, seq, nil
 }
 
-// find gives the hook that a request line names, and the number after it if there is one: POST /hooks/7/123 HTTP/1.1.
+// find returns the hook that a request line names, and the number after it if there is one: POST /hooks/7/123 HTTP/1.1.
 func (s *sink) find(line []byte) (h *hook, number int) {
 	rest, ok := bytes.CutPrefix(line, []byte("POST "+hookPath))
 	path, _, _ := bytes.Cut(rest, []byte(" "))

@@ -38,7 +38,7 @@ func StartTracing(ctx context.Context, c config.Config, version string) (stop fu
 	}, nil
 }
 
-// Tracing gives the interceptors of the Temporal client that follow workflows and activities in the traces; none
+// Tracing returns the interceptors of the Temporal client that follow workflows and activities in the traces; none
 // where there is no collector.
 func Tracing(c config.Config) ([]interceptor.ClientInterceptor, error) {
 	if c.OTLPEndpoint == "" {

@@ -37,7 +37,7 @@ func (o *Origins) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// parseOrigin gives an origin in the form in which browsers send it. ok is false for anything with more than scheme,
+// parseOrigin returns an origin in the form in which browsers send it. ok is false for anything with more than scheme,
 // host and port, and for wildcards.
 func parseOrigin(text string) (origin string, ok bool) {
 	u, err := url.Parse(strings.ToLower(text))

@@ -64,7 +64,7 @@ func eventKey(d *models.Delivery) models.DeliveryKey {
 	return models.DeliveryKey{Tenant: d.Tenant, ID: d.EventID}
 }
 
-// take gives an event that was added; nil if there is none.
+// take returns an event that was added; nil if there is none.
 func (f *feed) take(key models.DeliveryKey) (*models.Event, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -57,7 +57,7 @@ func NewLimits(holder func() string, store LeaseStore, now func() time.Time) *Li
 	return &Limits{store: store, holder: holder, now: now, holds: map[string]*hold{}}
 }
 
-// Reserve gives the times at which the webhook's next n deliveries may be sent.
+// Reserve returns the times at which the webhook's next n deliveries may be sent.
 func (l *Limits) Reserve(ctx context.Context, webhookID string, perSecond float64, n int) ([]time.Time, error) {
 	first, err := l.store.ReservePace(ctx, webhookID, perSecond, n)
 	times := make([]time.Time, n)

@@ -36,7 +36,7 @@ func (g *gone) add(webhookID string) {
 	g.ids[webhookID] = true
 }
 
-// receiver gives a delivery's webhook as it was at most a second ago: errGone if it has been deleted, hooks.ErrSealed if
+// receiver returns a delivery's webhook as it was at most a second ago: errGone if it has been deleted, hooks.ErrSealed if
 // its secrets cannot be opened.
 func (c *Courier) receiver(ctx context.Context, tenant, webhookID string) (*hooks.Receiver, error) {
 	if c.gone.has(webhookID) {

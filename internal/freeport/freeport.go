@@ -18,7 +18,7 @@ const (
 	portTries = 1000
 )
 
-// Addr gives a loopback address to listen on that is free now, and that taken does not name; nil = none is taken.
+// Addr returns a loopback address to listen on that is free now, and that taken does not name; nil = none is taken.
 func Addr(ctx context.Context, taken func(addr string) bool) (string, error) {
 	for range portTries {
 		addr := fmt.Sprintf("127.0.0.1:%d", firstPort+rand.IntN(lastPort-firstPort)) //nolint:gosec // Nobody guesses it.

@@ -34,7 +34,7 @@ type Engine struct {
 // SetDirect says that this process makes first attempts without workflows, and holds them under an id.
 func (e *Engine) SetDirect(process int64) { e.locked(func() { e.at = process }) }
 
-// Direct gives what was to be attempted without workflows, by the dispatch that drives what is not received, and the room
+// Direct returns what was to be attempted without workflows, by the dispatch that drives what is not received, and the room
 // that is taken and not used.
 func (e *Engine) Direct() (all map[string][]handoff.Work, room int) {
 	e.locked(func() { all, room = maps.Clone(e.direct), e.room })
@@ -93,31 +93,31 @@ func (e *Engine) SetBusy(busy bool) { e.locked(func() { e.busy = busy }) }
 // SetFull says that there is no room to wait either, as when busy for long: publishing is then Unavailable.
 func (e *Engine) SetFull(full bool) { e.locked(func() { e.full, e.busy = full, full }) }
 
-// Dispatches gives what was started or launched, in that order.
+// Dispatches returns what was started or launched, in that order.
 func (e *Engine) Dispatches() (all []models.Dispatch) {
 	e.locked(func() { all = slices.Clone(e.dispatches) })
 	return all
 }
 
-// Queued gives the work that waits for a shared dispatch.
+// Queued returns the work that waits for a shared dispatch.
 func (e *Engine) Queued() (all []handoff.Work) {
 	e.locked(func() { all = slices.Clone(e.queued) })
 	return all
 }
 
-// Judged gives the webhooks whose health workflow was woken.
+// Judged returns the webhooks whose health workflow was woken.
 func (e *Engine) Judged() (ids []string) {
 	e.locked(func() { ids = slices.Clone(e.judged) })
 	return ids
 }
 
-// Recoveries gives the recoveries that were started.
+// Recoveries returns the recoveries that were started.
 func (e *Engine) Recoveries() (ids []string) {
 	e.locked(func() { ids = slices.Clone(e.recoveries) })
 	return ids
 }
 
-// Outstanding gives the start slots and the room that were taken and not given back or used.
+// Outstanding returns the start slots and the room that were taken and not given back or used.
 func (e *Engine) Outstanding() (slots, room int) {
 	e.locked(func() { slots, room = e.reserved, e.admitted })
 	return slots, room

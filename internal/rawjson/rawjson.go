@@ -57,7 +57,7 @@ func Members(data []byte) iter.Seq2[[]byte, []byte] {
 	}
 }
 
-// Value gives the value of a pair that Members yielded under this name.
+// Value returns the value of a pair that Members yielded under this name.
 func Value(name, pair []byte) []byte {
 	return bytes.TrimLeft(pair[len(name):], ":"+space) // no value begins with a colon
 }

@@ -140,7 +140,7 @@ func shortened(text string) string {
 	return text
 }
 
-// data gives the schema and the example of the data within a body's.
+// data returns the schema and the example of the data within a body's.
 func (r *reader) data(field, name string, schema, example json.RawMessage) (of, exampleOf json.RawMessage) {
 	value, ok := decode(schema)
 	if !ok {

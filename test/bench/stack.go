@@ -109,7 +109,7 @@ func (st *stack) stop() {
 	}
 }
 
-// logs gives the ends of the programs' logs, for an error.
+// logs returns the ends of the programs' logs, for an error.
 func (st *stack) logs() error {
 	var all []error
 	for _, p := range st.running {

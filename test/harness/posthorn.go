@@ -72,7 +72,7 @@ func (i *Installation) queues() workflows.Queues {
 // IsDev reports whether the installation is a `posthorn dev`.
 func (i *Installation) IsDev() bool { return i.data != "" }
 
-// Setting gives a variable of the installation's environment.
+// Setting returns a variable of the installation's environment.
 func (i *Installation) Setting(name string) string {
 	for _, pair := range slices.Backward(i.Env) {
 		if value, ok := strings.CutPrefix(pair, name+"="); ok {
@@ -211,7 +211,7 @@ func (silence) Info(string, ...any)  {}
 func (silence) Warn(string, ...any)  {}
 func (silence) Error(string, ...any) {}
 
-// Sibling gives the URL of another database of the same cluster, named after the first.
+// Sibling returns the URL of another database of the same cluster, named after the first.
 func Sibling(tb testing.TB, databaseURL, suffix string) string {
 	tb.Helper()
 	u, err := url.Parse(databaseURL)

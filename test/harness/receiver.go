@@ -96,14 +96,14 @@ func (r *Receiver) receive(w http.ResponseWriter, request *http.Request) {
 	answer(w, n)
 }
 
-// Posts gives what has arrived, in order.
+// Posts returns what has arrived, in order.
 func (r *Receiver) Posts() []Post {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.Clone(r.posts)
 }
 
-// Counts gives how many POSTs of each event have arrived.
+// Counts returns how many POSTs of each event have arrived.
 func (r *Receiver) Counts() map[string]int {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -113,7 +113,7 @@ func (s *stage) end(ctx context.Context, id string) error {
 	})
 }
 
-// ignore gives err, unless it is to be ignored.
+// ignore returns err, unless it is to be ignored.
 func ignore(err error, ignored bool) error {
 	if ignored {
 		return nil
