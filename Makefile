@@ -45,9 +45,12 @@ help: ## print this list
 run: build ## build and run everything in one process: posthorn dev
 	exec bin/posthorn dev
 
+# Go says nothing while it compiles. -v names each package: every hundredth is a line of progress, and all else is shown.
+PROGRESS := awk '/^[^ :]+$$/ { if (++n % 100 == 0) { print "  " n " packages compiled"; fflush() } next } { print; fflush() }'
+
 .PHONY: build
 build: ## build bin/posthorn: all commands, embedded Temporal included (minutes the first time)
-	cd devserver && go build -tags $(SERVER_TAGS) -ldflags '$(LDFLAGS)' -o ../bin/posthorn ./cmd/posthorn
+	cd devserver && go build -v -tags $(SERVER_TAGS) -ldflags '$(LDFLAGS)' -o ../bin/posthorn ./cmd/posthorn 2>&1 | $(PROGRESS)
 
 .PHONY: build-lean
 build-lean: ## build bin/posthorn-lean: what the image carries, without dev
