@@ -90,7 +90,7 @@ func TestEnvironment(t *testing.T) {
 		"POSTHORN_GROUP_MAX":          "1",
 		"POSTHORN_WORKFLOWS":          "retries",
 		"POSTHORN_TASK_QUEUE":         "blue",
-		"POSTHORN_DEPLOYMENT":         "posthorn",
+		"POSTHORN_DEPLOYMENT":         "prod/main-posthorn-worker",
 		"POSTHORN_PUBLIC_URL":         "https://hooks.example.com/base/",
 		"POSTHORN_TEMPORAL_UI_URL":    "http://127.0.0.1:8233",
 		"POSTHORN_RETENTION":          "36h",
