@@ -108,19 +108,43 @@ func (e *Expiry) deliveries(ctx context.Context) (n int64, full bool, err error)
 		for _, statement := range []string{
 			`DELETE FROM attempts WHERE (tenant, delivery_id) IN (SELECT tenant, id FROM v) RETURNING id`,
 			`DELETE FROM deliveries WHERE (tenant, id) IN (SELECT tenant, id FROM v) RETURNING id`,
-			`DELETE FROM events WHERE (tenant, id) IN (SELECT tenant, event_id FROM v) AND NOT EXISTS (
-				SELECT 1 FROM deliveries d WHERE d.tenant = events.tenant AND d.event_id = events.id) RETURNING id`,
 		} {
-			if err := bulk(ctx, tx, old, deliveryColumns[:3], statement, count); err != nil {
+			if err := bulk(ctx, tx, old, deliveryColumns[:2], statement, count); err != nil {
 				return err
 			}
 		}
-		return nil
+		events := make([]DeliveryKey, len(old))
+		for i := range old {
+			events[i] = DeliveryKey{Tenant: old[i].Tenant, ID: old[i].EventID}
+		}
+		return tx.removeUnowed(ctx, events, count)
 	})
 	if err == nil {
 		e.finished = reached
 	}
 	return n, full, err
+}
+
+// removeUnowed removes those of the events of which no delivery is left. On PostgreSQL it locks them first, and looks for
+// deliveries in a statement that begins later: a replay or a recovery may have made one until then. An event that somebody
+// else has locked stays, and goes in a later run.
+func (s *Store) removeUnowed(ctx context.Context, events []DeliveryKey, count func(*sql.Rows) error) error {
+	if s.postgres {
+		var locked []DeliveryKey
+		err := bulk(ctx, s, events, rowKeyColumns, `SELECT e.tenant, e.id FROM v JOIN events e ON e.tenant = v.tenant AND e.id = v.id
+			ORDER BY e.tenant, e.id FOR UPDATE OF e SKIP LOCKED`, func(rows *sql.Rows) error {
+			var k DeliveryKey
+			err := rows.Scan(&k.Tenant, &k.ID)
+			locked = append(locked, k)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		events = locked
+	}
+	return bulk(ctx, s, events, rowKeyColumns, `DELETE FROM events WHERE (tenant, id) IN (SELECT tenant, id FROM v) AND NOT EXISTS (
+		SELECT 1 FROM deliveries d WHERE d.tenant = events.tenant AND d.event_id = events.id) RETURNING id`, count)
 }
 
 // expiringTable is a table of which rows go by themselves.
@@ -161,10 +185,29 @@ func (e *Expiry) rest(ctx context.Context, t expiringTable) (n int64, full bool,
 	if err := db.Raw("SELECT "+t.position+page+" LIMIT 1 OFFSET @others", args).Scan(&last).Error; err != nil {
 		return 0, false, err
 	}
-	result := db.Exec("DELETE FROM "+t.name+" WHERE ("+t.primary+") IN (SELECT "+t.primary+" FROM (SELECT *"+page+" LIMIT @limit) r WHERE "+t.gone+")", args)
-	if result.Error != nil || len(last) == 0 {
-		return result.RowsAffected, false, result.Error
+	gone := "SELECT " + t.primary + " FROM (SELECT *" + page + " LIMIT @limit) r WHERE " + t.gone
+	if t.name == "events" {
+		n, err = e.unowed(ctx, gone, args)
+	} else {
+		result := db.Exec("DELETE FROM "+t.name+" WHERE ("+t.primary+") IN ("+gone+")", args)
+		n, err = result.RowsAffected, result.Error
+	}
+	if err != nil || len(last) == 0 {
+		return n, false, err
 	}
 	e.position = last[0]
-	return result.RowsAffected, true, nil
+	return n, true, nil
+}
+
+// unowed removes the events that a query names and of which there is no delivery.
+func (e *Expiry) unowed(ctx context.Context, query string, args map[string]any) (n int64, err error) {
+	err = e.store.Tx(ctx, func(tx *Store) error {
+		n = 0
+		var events []DeliveryKey
+		if err := tx.db.WithContext(ctx).Raw(query, args).Scan(&events).Error; err != nil {
+			return err
+		}
+		return tx.removeUnowed(ctx, events, func(*sql.Rows) error { n++; return nil })
+	})
+	return n, err
 }

@@ -209,3 +209,37 @@ func TestRetentionPassesOverWhatStaysOnce(t *testing.T) {
 	require.Equal(t, int64(1), removed)
 	require.Equal(t, kept/limit+1, steps)
 }
+
+// An event of which a delivery is being made stays: the transaction that makes it holds the event, and may commit at any time.
+func TestRetentionKeepsAnEventThatIsBeingSentAgain(t *testing.T) {
+	t.Parallel()
+	s := postgres(t)
+	w := s.Webhook(t, s.Tenant(t, "acme"))
+	unwanted := s.Acceptance(t, "acme")
+	s.mustAccept(t, unwanted)
+	received := s.deliveryOf(t, w, models.Pending)
+	s.MustRecord(t, s.Attempted(received, models.Delivered))
+	s.Clock.Advance(retention + time.Second)
+
+	again := s.connection(t)
+	exec := func(statement string, args ...any) {
+		_, err := again.Exec(t.Context(), statement, args...)
+		require.NoError(t, err)
+	}
+	exec("BEGIN")
+	events := []string{unwanted.Events[0].ID, received.EventID}
+	for i, id := range events {
+		exec("SELECT 1 FROM events WHERE tenant = 'acme' AND id = $1 FOR UPDATE", id)
+		exec(`INSERT INTO deliveries (tenant, id, event_id, event_type, webhook_id, status, status_reason, attempts, failures, generation, dispatch_id, next_attempt_at, created_at)
+			VALUES ('acme', $1, $2, 'order.created', $3, 'pending', '', 0, 0, 0, '', $4, $4)`, fmt.Sprintf("dlv_again-%d", i), id, w.ID, s.Now())
+	}
+	require.NotEmpty(t, s.expire(t, 100))
+	_, err := s.Delivery(t.Context(), "acme", received.ID)
+	require.ErrorIs(t, err, models.ErrNotFound)
+	exec("COMMIT")
+	s.expire(t, 100)
+	for _, id := range events {
+		_, err := s.Event(t.Context(), "acme", id)
+		require.NoError(t, err)
+	}
+}
