@@ -258,3 +258,52 @@ func TestListsOfRecoveriesUseIndexes(t *testing.T) {
 		require.LessOrEqual(t, got.Rows, int64(60), name)
 	}
 }
+
+// What is answered to a POST that was in flight while its event was erased is not kept.
+func TestAnErasureReachesWhatIsInFlight(t *testing.T) {
+	erase := map[string]func(ctx context.Context, s *database, d models.Delivery) error{
+		"one event": func(ctx context.Context, s *database, d models.Delivery) error {
+			return s.EraseEvent(ctx, d.Tenant, d.EventID)
+		},
+		"many": func(ctx context.Context, s *database, d models.Delivery) error {
+			return s.CreateErasure(ctx, &models.Erasure{Tenant: d.Tenant, EventTypes: []string{"*"}})
+		},
+	}
+	for name, erase := range erase {
+		t.Run(name, func(t *testing.T) {
+			stores(t, func(t *testing.T, s *database) {
+				w := s.Webhook(t, s.Tenant(t, "acme"))
+				for _, status := range []models.DeliveryStatus{models.Delivered, models.Pending, models.Failed} {
+					d, other := s.Publish(t, w.Tenant, w)[0], s.Publish(t, w.Tenant, w)[0]
+					inFlight, beside := s.Attempted(d, status), s.Attempted(other, status)
+					for _, r := range []*models.Record{inFlight, beside} {
+						r.Attempt.ResponseBody, r.Attempt.ResponseHeaders = []byte("about somebody"), map[string]string{"X-About": "somebody"}
+						r.Attempt.Detail = models.AttemptDetail{Repeated: map[string][]string{"X-About": {"somebody"}}}
+					}
+					_, _, err := s.ChangeDelivery(t.Context(), other.Tenant, other.ID, func(d *models.Delivery, _ models.WebhookStatus) error {
+						d.Hold()
+						return nil
+					})
+					require.NoError(t, err)
+					s.MustRecord(t, beside)
+					require.NoError(t, erase(t.Context(), s, d))
+					s.runJobs(t)
+					s.MustRecord(t, inFlight)
+					attempts, err := s.Attempts(t.Context(), d.Tenant, d.ID)
+					require.NoError(t, err)
+					require.Len(t, attempts, 1)
+					require.Equal(t, inFlight.Attempt.StatusCode, attempts[0].StatusCode)
+					require.Empty(t, attempts[0].ResponseBody)
+					require.Empty(t, attempts[0].ResponseHeaders)
+					require.Zero(t, attempts[0].Detail)
+					if name == "many" {
+						continue
+					}
+					attempts, err = s.Attempts(t.Context(), other.Tenant, other.ID)
+					require.NoError(t, err)
+					require.Equal(t, "about somebody", string(attempts[0].ResponseBody), "another event's")
+				}
+			})
+		})
+	}
+}

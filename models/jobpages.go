@@ -208,5 +208,6 @@ func blankPage(ctx context.Context, s *Store, j *Job) (JobPage, error) {
 		return JobPage{}, err
 	}
 	j.Position = next
-	return JobPage{Rows: int64(len(keys)), Done: next == ""}, s.blankAnswers(ctx, keys)
+	// What is still owed ends here too: a POST in flight then finds its delivery changed, and its answer is not kept.
+	return JobPage{Rows: int64(len(keys)), Done: next == ""}, s.eraseOwed(ctx, keys)
 }

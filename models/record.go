@@ -198,9 +198,33 @@ func (r *recorder) move(ctx context.Context, round map[DeliveryKey]int) error {
 		return err
 	}
 	// Anything else only counts the attempt.
-	return bulk(ctx, r.Store, r.sorted(round), moveColumns[:2], `UPDATE deliveries SET attempts = attempts + 1
+	late := r.sorted(round)
+	err = bulk(ctx, r.Store, late, moveColumns[:2], `UPDATE deliveries SET attempts = attempts + 1
 		FROM v WHERE deliveries.tenant = v.tenant AND deliveries.id = v.id
 		RETURNING deliveries.tenant, deliveries.id, deliveries.attempts, deliveries.event_type`, number(false))
+	if err != nil {
+		return err
+	}
+	return r.blankErased(ctx, late)
+}
+
+// blankErased removes what was answered to attempts whose events have been erased while the POSTs were in flight: the erasure
+// has passed their deliveries.
+func (r *recorder) blankErased(ctx context.Context, late []*Record) error {
+	records := make(map[DeliveryKey]*Record, len(late))
+	for _, record := range late {
+		records[record.DeliveryKey()] = record
+	}
+	return bulk(ctx, r.Store, late, moveColumns[:2], `SELECT d.tenant, d.id FROM v JOIN deliveries d ON d.tenant = v.tenant AND d.id = v.id
+		JOIN events e ON e.tenant = d.tenant AND e.id = d.event_id WHERE e.erased_at IS NOT NULL`, func(rows *sql.Rows) error {
+		var key DeliveryKey
+		if err := rows.Scan(&key.Tenant, &key.ID); err != nil {
+			return err
+		}
+		a := &records[key].Attempt
+		a.ResponseHeaders, a.ResponseBody, a.Detail = map[string]string{}, nil, AttemptDetail{}
+		return nil
+	})
 }
 
 // stats counts the attempts that are kept, and the deliveries that they ended.
