@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/posthorn/posthorn/internal/hooks"
 	"github.com/posthorn/posthorn/internal/hookstest"
 	"github.com/posthorn/posthorn/models"
 )
@@ -40,6 +41,56 @@ func TestRolesMayWhatTheTableSays(t *testing.T) {
 			}
 			for _, wrong := range []string{"", "phk_unknown"} {
 				require.Equal(t, open, w.reach(o, x.slug, w.ghosts(x.slug), wrong).Code != http.StatusUnauthorized)
+			}
+		})
+	}
+}
+
+// notForLinks are the operations that no portal link may do, whatever its role and its capabilities.
+var notForLinks = []string{
+	"POST /v1/tenants/:tenant/keys",
+	"POST /v1/tenants/:tenant/portal-links",
+	"DELETE /v1/tenants/:tenant/portal-links",
+	"DELETE /v1/tenants/:tenant/portal-links/:id",
+	"GET /v1/tenants/:tenant/audit",
+	"POST /svix/api/v1/auth/app-portal-access/:app_id",
+	"POST /svix/api/v1/auth/dashboard-access/:app_id",
+	"POST /svix/api/v1/auth/app/:app_id/expire-all",
+}
+
+// linkMay reports whether the token of a portal link may do an operation.
+func linkMay(o operation, role models.Role, capabilities []string) bool {
+	switch {
+	case o.system() != "" && o.system() != "svix", slices.Contains(notForLinks, o.route):
+		return false
+	case o.roles == links:
+		return true
+	case strings.Contains(o.route, "/:tenant/keys") && !slices.Contains(capabilities, hooks.CapabilityKeys):
+		return false
+	}
+	return slices.Contains(strings.Fields(o.roles), string(role))
+}
+
+// TestPortalTokensMayWhatTheDocumentSays calls every operation with the token of a portal link, of each role, with no
+// capabilities and with all.
+func TestPortalTokensMayWhatTheDocumentSays(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	x := w.tenant()
+	for _, o := range operations {
+		if o.roles == "anyone" {
+			continue
+		}
+		t.Run(o.route, func(t *testing.T) {
+			for _, role := range []models.Role{models.RoleTenant, models.RoleRead} {
+				for _, capabilities := range [][]string{nil, {hooks.CapabilityKeys, hooks.CapabilitySettings}} {
+					link, err := w.Hooks.CreatePortalLink(t.Context(), hooks.Principal{Role: models.RoleAdmin}, x.slug,
+						hooks.LinkRequest{Role: role, Capabilities: capabilities})
+					require.NoError(t, err)
+					status := w.reach(o, x.slug, w.ghosts(x.slug), link.Token).Code
+					require.Equal(t, linkMay(o, role, capabilities), status != http.StatusForbidden && status != http.StatusUnauthorized,
+						"%s %v: %d", role, capabilities, status)
+				}
 			}
 		})
 	}
