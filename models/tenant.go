@@ -199,7 +199,7 @@ func tenants(q *gorm.DB, cursors cursors, p Page) ([]Tenant, string, error) {
 // given its id.
 func (s *Store) DeleteTenant(ctx context.Context, id string) error {
 	return s.changeTenant(ctx, id, func(tx *Store) error {
-		result := tx.db.WithContext(ctx).Exec(`UPDATE tenants SET version = version + 1, name = '', admin_emails = '[]', metadata = '{}',
+		result := tx.db.WithContext(ctx).Exec(`UPDATE tenants SET version = version + 1, name = '', uid = '', admin_emails = '[]', metadata = '{}',
 			updated_at = ?, deleted_at = ? WHERE id = ? AND deleted_at IS NULL`, tx.now(), tx.now(), id)
 		if result.Error != nil {
 			return result.Error
