@@ -14,7 +14,7 @@ const (
 
 	AuditPortalLinkCreated  AuditAction = "portal_link.created"
 	AuditPortalLinkRevoked  AuditAction = "portal_link.revoked"
-	AuditPortalLinksRevoked AuditAction = "portal_links.revoked" // all of a tenant's
+	AuditPortalLinksRevoked AuditAction = "portal_links.revoked" // all of a tenant's, or those of some sessions
 
 	AuditEventTypeCreated AuditAction = "event_type.created"
 	AuditEventTypeUpdated AuditAction = "event_type.updated"

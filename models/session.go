@@ -2,6 +2,7 @@ package models
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
@@ -131,4 +132,59 @@ func (s *Store) RevokeLinks(ctx context.Context, tenant string) error {
 		}
 		return tx.audit(ctx, tenant, AuditPortalLinksRevoked, AuditTarget{"tenant", TenantSlug(tenant)}, nil)
 	})
+}
+
+// linksLooked is how many sessions one page of EndLinks looks at.
+const linksLooked = 1000
+
+// EndLinks lets the portal links of a tenant that are in force end at a time, unless they end before it. With names, only links of
+// these names. It goes in pages, and a call that repeats one that failed finds what that one has not reached. ErrNotFound if
+// there is no such tenant.
+func (s *Store) EndLinks(ctx context.Context, tenant string, names []string, at time.Time) error {
+	for after := ""; ; {
+		last := ""
+		err := s.Tx(ctx, func(tx *Store) (err error) {
+			last, err = tx.endLinksPage(ctx, tenant, names, *timeOf(at), after)
+			return err
+		})
+		if after = last; err != nil || after == "" {
+			return err
+		}
+	}
+}
+
+// endLinksPage is EndLinks for the sessions behind one. It gives the last one that it has looked at, "" = there are no more.
+func (s *Store) endLinksPage(ctx context.Context, tenant string, names []string, at time.Time, after string) (last string, err error) {
+	db := s.db.WithContext(ctx)
+	var epoch int64
+	result := db.Raw("SELECT link_epoch FROM tenants WHERE id = ? AND deleted_at IS NULL", tenant).Scan(&epoch)
+	if result.Error == nil && result.RowsAffected == 0 {
+		return "", ErrNotFound
+	}
+	if result.Error != nil {
+		return "", result.Error
+	}
+	var rows []Session
+	err = db.Select("id", "kind", "name", "epoch", "expires_at").Where("tenant = ? AND id > ?", tenant, after).Order("id").Limit(linksLooked).Find(&rows).Error
+	if err != nil {
+		return "", err
+	}
+	var ids []string
+	for i := range rows {
+		x := &rows[i]
+		if x.Kind == SessionLink && x.Epoch == epoch && x.ExpiresAt.After(at) && (len(names) == 0 || slices.Contains(names, x.Name)) {
+			ids = append(ids, x.ID)
+		}
+	}
+	if len(rows) == linksLooked {
+		last = rows[len(rows)-1].ID
+	}
+	if len(ids) == 0 {
+		return last, nil
+	}
+	if err := db.Exec("UPDATE sessions SET expires_at = ? WHERE id IN ?", at, ids).Error; err != nil {
+		return "", err
+	}
+	return last, s.audit(ctx, tenant, AuditPortalLinksRevoked, AuditTarget{"tenant", TenantSlug(tenant)},
+		AuditChanges{"links": FromTo(nil, len(ids)), "expires_at": FromTo(nil, at)})
 }

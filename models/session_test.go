@@ -91,6 +91,32 @@ func TestSessionsEnd(t *testing.T) {
 		})
 		require.Equal(t, []models.AuditAction{models.AuditPortalLinksRevoked, models.AuditPortalLinkRevoked}, revoked, "and no entry without a change")
 
+		for _, id := range []string{"x", "y", "z"} {
+			x := s.link(tenant, id)
+			x.Name = "session " + id
+			require.NoError(t, s.CreateSession(ctx, x))
+		}
+		named := func() (alive []string) {
+			for _, id := range []string{"x", "y", "z"} {
+				if s.inForce(t, models.ByToken, "token of "+id) {
+					alive = append(alive, id)
+				}
+			}
+			return alive
+		}
+		require.NoError(t, s.EndLinks(ctx, tenant, []string{"session x", "session none"}, s.Clock.Now()))
+		require.Equal(t, []string{"y", "z"}, named())
+		require.NoError(t, s.EndLinks(ctx, tenant, []string{"session y"}, s.Clock.Now().Add(time.Second)))
+		require.Equal(t, []string{"y", "z"}, named(), "not yet")
+		s.Clock.Advance(time.Second)
+		require.Equal(t, []string{"z"}, named())
+		require.NoError(t, s.EndLinks(ctx, tenant, nil, s.Clock.Now().Add(48*time.Hour)))
+		require.NoError(t, s.EndLinks(ctx, tenant, nil, s.Clock.Now()))
+		require.Empty(t, named())
+		require.Equal(t, []string{"d"}, tokens(), "another tenant's stay")
+		require.ErrorIs(t, s.EndLinks(ctx, "nobody", nil, s.Clock.Now()), models.ErrNotFound)
+		require.Len(t, s.entries(t, models.AuditFilter{Tenant: tenant, Action: models.AuditPortalLinksRevoked}), 4, "none of a call that changes nothing")
+
 		add(tenant, "e", "")
 		require.Equal(t, []string{"d", "e"}, tokens(), "new ones work")
 		require.NoError(t, s.DeleteTenant(ctx, tenant))

@@ -97,12 +97,18 @@ func logout(q *systems.Request) error {
 	return nothing(q)
 }
 
-// expireAll ends all links of the application, at once.
+// expireAll ends all links of the application, or those of the sessions that are named, at once or after a time.
 func expireAll(q *systems.Request) error {
-	if err := check(q, ofExpiry); err != nil {
-		return err
+	sessions, after := q.In.List("sessionIds"), time.Duration(q.In.Number("expiry", 0))*time.Second
+	err := q.Err()
+	switch {
+	case err != nil:
+	case len(sessions) == 0 && after == 0:
+		err = q.API.Hooks.RevokePortalLinks(q.Ctx(), q.Tenant)
+	default:
+		err = q.API.Hooks.EndPortalLinks(q.Ctx(), q.Tenant, sessions, after)
 	}
-	if err := q.API.Hooks.RevokePortalLinks(q.Ctx(), q.Tenant); err != nil {
+	if err != nil {
 		return err
 	}
 	return nothing(q)

@@ -43,6 +43,8 @@ func messages(api *systems.API) {
 		}}, createMessage)
 	api.Handle(systems.Operation{Method: http.MethodPost, Path: messagesOf + "/precheck/active", Roles: []models.Role{models.RolePublish}, Body: systems.JSON,
 		Fields: []systems.Field{{Name: "eventType", Required: true}, {Name: "channels", Kind: systems.Names}}}, precheck)
+	api.Handle(systems.Operation{Method: http.MethodPost, Path: messagesOf + "/bulk-expunge", Body: systems.JSON,
+		Fields: []systems.Field{{Name: "ids", Kind: systems.Names}}}, expungeMessages)
 	api.Handle(systems.Operation{Method: http.MethodGet, Path: oneMessage, Query: []systems.Field{withContent, expanded}}, showMessage)
 	api.Handle(systems.Operation{Method: http.MethodDelete, Path: oneMessage + "/content"}, expungeMessage)
 }
@@ -268,4 +270,46 @@ func expungeMessage(q *systems.Request) error {
 		return err
 	}
 	return nothing(q)
+}
+
+// maxExpunged is how many messages one request may erase: each is a transaction of its own.
+const maxExpunged = 100
+
+// What a request that erases messages answers of each.
+const (
+	expungedMessage = "expunged"
+	unknownMessage  = "not-found"
+)
+
+// expungeMessages erases the payloads of the messages that the body names. Repeated after a failure, it goes on with what is left.
+func expungeMessages(q *systems.Request) error {
+	names := q.In.List("ids")
+	if len(names) > maxExpunged {
+		q.Problemf("ids", "must be at most %d", maxExpunged)
+	}
+	if err := q.Err(); err != nil {
+		return err
+	}
+	results := make(map[string]string, len(names))
+	for _, name := range names {
+		if results[name] != "" {
+			continue
+		}
+		key, err := eventOf(q, name, q.API.Hooks.BehindEvent)
+		if err == nil {
+			err = q.API.Hooks.ErasePayload(q.Ctx(), q.Tenant, key[len(key)-1])
+		}
+		switch {
+		case isNotFound(err):
+			results[name] = unknownMessage
+		case err != nil:
+			return err
+		default:
+			results[name] = expungedMessage
+		}
+	}
+	q.PureJSON(http.StatusOK, struct {
+		Results map[string]string `json:"results"`
+	}{results})
+	return nil
 }

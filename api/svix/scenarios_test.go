@@ -197,6 +197,7 @@ func TestKeysOfBothKinds(t *testing.T) {
 	receiver := systemstest.NewReceiver(t)
 	const private = "whsk_6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbfVKIDij2HKpMKkioLlX0dRqSKJp4AJ6p9lMicMFs6Kvg=="
 	secret := app + "/endpoint/" + c.endpoint(`{"url":"`+receiver.URL+`","secret":"`+private+`"}`) + "/secret"
+	require.Equal(t, "whpk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4=", c.ok(200, "GET", secret, "")["key"], "no receiver needs the private key")
 	c.ok(204, "POST", secret+"/rotate", `{"key":"MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}`)
 	c.attempt(c.message("order.created", `{}`))
 	signatures := receiver.Take()[0].Header.Get("Svix-Signature")

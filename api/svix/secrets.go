@@ -28,8 +28,8 @@ func secrets(api *systems.API) {
 		{Name: "deleteHeaders", Kind: systems.Names}}}, patchHeaders)
 }
 
-// showSecret shows the secret that signs, of an endpoint with Svix's wire format: the APIs of all others show theirs once, or
-// have rules of their own.
+// showSecret shows what receivers verify with, of an endpoint with Svix's wire format: the secret that signs, or the public key
+// of one that is a private key. The APIs of all other endpoints show theirs once, or have rules of their own.
 func showSecret(q *systems.Request) error {
 	w, err := endpointNamed(q)
 	switch {
@@ -45,12 +45,16 @@ func showSecret(q *systems.Request) error {
 	case secret == "":
 		return hooks.Refuse(hooks.Conflict, "the signing secret cannot be opened: rotate it")
 	}
+	key, err := wire.VerificationKey(secret)
+	if err != nil {
+		return err
+	}
 	if err := q.NoteShown(); err != nil {
 		return err
 	}
 	q.PureJSON(http.StatusOK, struct {
 		Key string `json:"key"`
-	}{secret})
+	}{key})
 	return nil
 }
 

@@ -106,6 +106,26 @@ func TestReplaysAndTasks(t *testing.T) {
 	c.ok(403, "GET", api+"/background-task", "")
 }
 
+// Payloads are erased by the ids of their messages and by eventId, of one's own application alone.
+func TestMessagesAreExpungedInBulk(t *testing.T) {
+	t.Parallel()
+	c := newClient(t)
+	const path = app + "/msg/bulk-expunge"
+	first, kept := c.message("order.created", `{"n":1}`), c.message("order.created", `{"n":2}`)
+	c.ok(202, "POST", app+"/msg", `{"eventType":"order.created","payload":{"n":3},"eventId":"order.3"}`)
+	answer := c.ok(200, "POST", path, `{"ids":["`+first+`","order.3","order.4","msg_none"]}`)
+	require.Equal(t, map[string]any{"results": map[string]any{first: "expunged", "order.3": "expunged", "order.4": "not-found", "msg_none": "not-found"}}, answer)
+	for id, payload := range map[string]any{first: map[string]any{"expired": true}, "order.3": map[string]any{"expired": true}, kept: map[string]any{"n": 2.0}} {
+		require.Equal(t, payload, c.ok(200, "GET", app+"/msg/"+id, "")["payload"])
+	}
+	other := c.as(c.OtherKey).ok(200, "POST", api+"/app/app_globex/msg/bulk-expunge", `{"ids":["`+kept+`"]}`)
+	require.Equal(t, map[string]any{kept: "not-found"}, other["results"])
+	require.Equal(t, map[string]any{"n": 2.0}, c.ok(200, "GET", app+"/msg/"+kept, "")["payload"])
+	require.Equal(t, map[string]any{}, c.ok(200, "POST", path, `{}`)["results"])
+	c.ok(422, "POST", path, `{"ids":[`+strings.Repeat(`"a",`, 100)+`"b"]}`)
+	c.as(c.Env.Key(systemstest.Tenant, models.RolePublish)).ok(403, "POST", path, `{"ids":["`+kept+`"]}`)
+}
+
 // The token of a portal link is an application's token: for its application alone, with its role, until it ends.
 func TestApplicationTokens(t *testing.T) {
 	t.Parallel()
@@ -164,7 +184,17 @@ func TestApplicationTokens(t *testing.T) {
 		`{"capabilities":["ViewBase","ManageEndpoint"]}`: 501, `{"featureFlags":["beta"]}`: 501} {
 		admin.ok(status, "POST", api+"/auth/app-portal-access/app_acme", body)
 	}
-	admin.ok(501, "POST", api+"/auth/app/app_acme/expire-all", `{"sessionIds":["jane"]}`)
+
+	// Sessions end apart from the others, at once or later.
+	jane, joe := access(admin, "app-portal-access/app_acme", `{"sessionId":"jane"}`), access(admin, "app-portal-access/app_acme", `{"sessionId":"joe"}`)
+	admin.ok(204, "POST", api+"/auth/app/app_acme/expire-all", `{"sessionIds":["jane"]}`)
+	jane.ok(401, "GET", ep, "")
+	joe.ok(200, "GET", ep, "")
+	admin.ok(204, "POST", api+"/auth/app/app_acme/expire-all", `{"expiry":60}`)
+	joe.ok(200, "GET", ep, "")
+	c.Clock.Advance(time.Minute)
+	joe.ok(401, "GET", ep, "")
+	admin.ok(422, "POST", api+"/auth/app/app_acme/expire-all", `{"expiry":604801}`)
 	c.as(c.OtherKey).ok(404, "POST", api+"/auth/app-portal-access/app_acme", `{}`)
 	c.as(c.Env.Key(systemstest.Tenant, models.RoleRead)).ok(403, "POST", api+"/auth/app-portal-access/app_acme", `{}`)
 }

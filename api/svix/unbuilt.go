@@ -35,7 +35,6 @@ var original = map[string][]string{
 	"app/*/inbound/**":                   every,
 	"app/*/integration":                  every,
 	"app/*/integration/**":               every,
-	"app/*/msg/bulk-expunge":             {http.MethodPost},
 	"app/*/msg/search":                   {http.MethodGet, http.MethodPost},
 	"app/*/msg/*/attempt/*/headers":      {http.MethodGet},
 	"app/*/msg/*/raw":                    {http.MethodGet},

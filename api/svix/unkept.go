@@ -16,7 +16,6 @@ var unkept = map[string][]string{
 	ofEventType:   {"archived", "featureFlag", "featureFlags"},
 	ofMessage:     {"deliverAt"},
 	ofAccess:      {"featureFlags"},
-	ofExpiry:      {"expiry", "sessionIds"},
 	ofReplay:      {"channel", "tag", "statusCodeClass"},
 	ofEnvironment: {"connectors", "settings"},
 }
@@ -26,7 +25,6 @@ const (
 	ofEventType   = "event type"
 	ofMessage     = "message"
 	ofAccess      = "access"
-	ofExpiry      = "expiry"
 	ofReplay      = "replay"
 	ofEnvironment = "environment"
 )

@@ -111,6 +111,12 @@ func (s *Service) RevokePortalLinks(ctx context.Context, tenant string) error {
 	return known(s.Store.RevokeLinks(ctx, tenant), "tenant")
 }
 
+// EndPortalLinks lets the tenant's links end after a time, at once if it is 0, unless they end sooner. With names, only links of
+// these names.
+func (s *Service) EndPortalLinks(ctx context.Context, tenant string, names []string, after time.Duration) error {
+	return known(s.Store.EndLinks(ctx, tenant, names, s.Store.Now().Add(after)), "tenant")
+}
+
 // AuthenticateToken is Authenticate for APIs that portal tokens may call.
 func (s *Service) AuthenticateToken(ctx context.Context, key string) (Principal, error) {
 	if !strings.HasPrefix(key, secrets.PrefixToken) {

@@ -24,6 +24,7 @@ const (
 const (
 	symmetricPrefix = "whsec_" // the HMAC key, 24 to 64 bytes
 	privatePrefix   = "whsk_"  // an ed25519 private key: the 32-byte seed, or seed and public key (RFC 8032)
+	publicPrefix    = "whpk_"  // its public key: 32 bytes
 )
 
 // standard is the native profile, Standard Webhooks:
@@ -108,6 +109,21 @@ func signatureOfSecret(secret string, content []byte) (string, error) {
 	default:
 		return "", fmt.Errorf("secret: must begin with %s or %s", symmetricPrefix, privatePrefix)
 	}
+}
+
+// VerificationKey is what a receiver verifies with: the secret itself if it is symmetric, and "whpk_" and the public key if it is
+// an ed25519 private key, which no receiver needs.
+func VerificationKey(secret string) (string, error) {
+	encoded, ok := strings.CutPrefix(secret, privatePrefix)
+	if !ok {
+		return secret, nil
+	}
+	key, err := privateKey(encoded)
+	if err != nil {
+		return "", err
+	}
+	seed := len(key) - ed25519.PublicKeySize // what follows it is the public key (RFC 8032)
+	return publicPrefix + base64.StdEncoding.EncodeToString(key[seed:]), nil
 }
 
 func privateKey(encoded string) (ed25519.PrivateKey, error) {

@@ -185,6 +185,7 @@ var operations = []operation{
 	{route: "GET /svix/api/v1/app/:app_id/msg", roles: reader},
 	{route: "POST /svix/api/v1/app/:app_id/msg", roles: writer, body: `{"eventType":"thing.done","payload":{}}`, audit: nothing},
 	{route: "POST /svix/api/v1/app/:app_id/msg/precheck/active", roles: writer, body: `{"eventType":"thing.done"}`, audit: nothing},
+	{route: "POST /svix/api/v1/app/:app_id/msg/bulk-expunge", roles: owner, body: `{"ids":["{event}"]}`, audit: "event.erased"},
 	{route: "POST /svix/api/v1/app/:app_id/msg/expunge-all-contents", roles: owner, audit: "erasure.created"},
 	{route: "GET /svix/api/v1/app/:app_id/msg/:msg_id", roles: reader},
 	{route: "DELETE /svix/api/v1/app/:app_id/msg/:msg_id/content", roles: owner, audit: "event.erased"},
