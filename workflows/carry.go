@@ -38,12 +38,16 @@ func (d *dispatch) letGo(waited time.Duration, left ...Leftover) {
 	}
 }
 
-// Begun gives a dispatch what came of its first attempts, which were made before its workflow: it goes on with what they
-// left over.
-func Begun(in DeliverInput, r Round) DeliverInput {
+// Begun gives a dispatch what came of its first attempts, which ended so long ago, before its workflow: it goes on with what
+// they left over.
+func Begun(in DeliverInput, r Round, ago time.Duration) DeliverInput {
 	d := &dispatch{in: in}
 	d.take(r)
-	in.Carried = &Carried{Result: d.result, Waiting: slices.Concat(r.Waiting, r.OverCap)}
+	waiting := slices.Concat(r.Waiting, r.OverCap)
+	for i := range waiting {
+		waiting[i].Wait = max(0, waiting[i].Wait-ago).Round(time.Millisecond)
+	}
+	in.Carried = &Carried{Result: d.result, Waiting: waiting}
 	return in
 }
 

@@ -125,12 +125,12 @@ func TestADispatchGoesOnWithWhatItsFirstAttemptsLeft(t *testing.T) {
 	})
 	in := workflows.Begun(workflows.DeliverInput{DispatchID: "evt_1", Queue: lane, Tenant: tenant},
 		workflows.Round{Delivered: 2, Failed: 1, NotDelivered: []workflows.Ended{{Status: workflows.Failed, Delivery: "dlv_failed"}},
-			Waiting: workflows.Leftovers{retried}, OverCap: workflows.Leftovers{over}})
+			Waiting: workflows.Leftovers{retried}, OverCap: workflows.Leftovers{over}}, 10*time.Second)
 	started := d.Now()
 	d.ExecuteWorkflow(workflows.DeliverType, in)
 	require.NoError(t, d.GetWorkflowError())
 	require.Equal(t, []string{"dlv_over", "dlv_retried"}, attempted)
-	require.GreaterOrEqual(t, d.Now().Sub(started), time.Minute)
+	require.Equal(t, 50*time.Second, d.Now().Sub(started).Round(time.Second), "it had waited for ten seconds")
 	var result workflows.DeliverResult
 	require.NoError(t, d.GetWorkflowResult(&result))
 	require.Equal(t, "4 delivered, 1 failed.", result.Summary)
@@ -143,7 +143,7 @@ func TestADispatchOfWhichNothingIsLeftSaysSo(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t, workflows.Round{Failed: 99})
 	d.ExecuteWorkflow(workflows.DeliverType, workflows.Begun(workflows.DeliverInput{DispatchID: "evt_1", Queue: lane, Tenant: tenant},
-		workflows.Round{Failed: 1, NotDelivered: []workflows.Ended{{Status: workflows.Failed, Reason: "404 Not Found", Attempts: 1}}}))
+		workflows.Round{Failed: 1, NotDelivered: []workflows.Ended{{Status: workflows.Failed, Reason: "404 Not Found", Attempts: 1}}}, 0))
 	require.NoError(t, d.GetWorkflowError())
 	var result workflows.DeliverResult
 	require.NoError(t, d.GetWorkflowResult(&result))

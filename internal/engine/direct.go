@@ -27,7 +27,14 @@ const (
 // directLoad is the first attempts without a workflow.
 type directLoad struct {
 	deliveries int
-	bytes      int // of event data
+	bytes      int           // of event data
+	ended      chan struct{} // closed when none is left; nil = nothing waits for that
+}
+
+// begun is what came of first attempts that were made without a workflow, and when.
+type begun struct {
+	round workflows.Round
+	at    time.Time
 }
 
 // size is the event data of deliveries, those of one event in a row.
@@ -71,7 +78,10 @@ func (e *Engine) ReleaseDirect(work []handoff.Work) {
 	defer e.mu.Unlock()
 	e.direct.deliveries -= n
 	e.direct.bytes -= bytes
-	e.freed()
+	if e.direct.deliveries == 0 && e.direct.ended != nil {
+		close(e.direct.ended)
+		e.direct.ended = nil
+	}
 }
 
 // StartDirect makes the first attempts of deliveries that have been stored, and starts the workflow of what was not
@@ -89,17 +99,17 @@ func (e *Engine) StartDirect(dispatchID string, work []handoff.Work) {
 			e.Log.Warn("first attempts not made; their workflow makes them", "dispatch", dispatchID, "error", err)
 			e.handOver(dispatchID, work, nil)
 		case round.Delivered < len(work):
-			e.handOver(dispatchID, work, &round)
+			e.handOver(dispatchID, work, &begun{round: round, at: time.Now()})
 		}
 	})
 }
 
-// handOver starts the workflow of what first attempts without one have left over: all of it if round is nil. Deliveries that
+// handOver starts the workflow of what first attempts without one have left over: all of it if b is nil. Deliveries that
 // ended otherwise, as failed ones, need no entry of the outbox. The workflow shows them.
-func (e *Engine) handOver(dispatchID string, work []handoff.Work, round *workflows.Round) {
+func (e *Engine) handOver(dispatchID string, work []handoff.Work, b *begun) {
 	waits := map[string]bool{}
-	if round != nil {
-		for _, left := range []workflows.Leftovers{round.Waiting, round.OverCap} {
+	if b != nil {
+		for _, left := range []workflows.Leftovers{b.round.Waiting, b.round.OverCap} {
 			for i := range left {
 				waits[left[i].Delivery] = true
 			}
@@ -110,7 +120,7 @@ func (e *Engine) handOver(dispatchID string, work []handoff.Work, round *workflo
 	for i := range work {
 		delivery := work[i].Delivery
 		d.Deliveries, d.Owed = append(d.Deliveries, delivery.Key()), append(d.Owed, delivery)
-		if round == nil || waits[delivery.ID] {
+		if b == nil || waits[delivery.ID] {
 			left = append(left, delivery)
 		}
 	}
@@ -122,7 +132,7 @@ func (e *Engine) handOver(dispatchID string, work []handoff.Work, round *workflo
 		}
 		d.Process = written.Process
 	}
-	e.enqueue(launch{dispatch: &d, begun: round})
+	e.enqueue(launch{dispatch: &d, begun: b})
 }
 
 // writeFor and writeEvery are for how long, and how often, the dispatch of what is left over is tried to be written while the
@@ -134,11 +144,11 @@ const (
 
 // writeLeft writes the dispatch of what first attempts have left over.
 func (e *Engine) writeLeft(dispatchID string, left []models.Delivery) (models.Dispatch, error) {
-	for begun := time.Now(); ; {
+	for first := time.Now(); ; {
 		ctx, cancel := context.WithTimeout(e.ctx, startTimeout)
 		d, err := e.Outbox.HandOver(ctx, dispatchID, left)
 		cancel()
-		if err == nil || e.closing.Load() || time.Since(begun) > writeFor {
+		if err == nil || e.closing.Load() || time.Since(first) > writeFor {
 			return d, err
 		}
 		select {
@@ -152,17 +162,20 @@ func (e *Engine) writeLeft(dispatchID string, left []models.Delivery) (models.Di
 // FinishDirect waits for the first attempts without a workflow that are under way, and reports whether they have ended before
 // ctx.
 func (e *Engine) FinishDirect(ctx context.Context) bool {
-	for {
-		e.mu.Lock()
-		left, room := e.direct.deliveries, e.room
+	e.mu.Lock()
+	if e.direct.deliveries == 0 {
 		e.mu.Unlock()
-		if left == 0 {
-			return true
-		}
-		select {
-		case <-room:
-		case <-ctx.Done():
-			return false
-		}
+		return true
+	}
+	if e.direct.ended == nil {
+		e.direct.ended = make(chan struct{})
+	}
+	ended := e.direct.ended
+	e.mu.Unlock()
+	select {
+	case <-ended:
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }

@@ -225,6 +225,10 @@ func TestWhatIsLeftOverWaitsForTheDatabase(t *testing.T) {
 		o.fail(nil)
 		time.Sleep(3 * time.Second)
 		require.Equal(t, 1, c.starts())
+		in, ok := c.inputs[0].(workflows.DeliverInput)
+		require.True(t, ok)
+		wait := in.Carried.Waiting[0].Wait
+		require.True(t, wait >= 47*time.Second && wait <= 50*time.Second, "the retry is not later for that, it waits for %s of a minute", wait)
 
 		o.fail(errors.New("for longer"))
 		require.True(t, attempt(t, e, "evt_2", 1))

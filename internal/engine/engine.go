@@ -219,10 +219,10 @@ func (e *Engine) heard(err error) {
 	}
 }
 
-// start starts one dispatch's workflow, and reports whether it did. begun is what came of its first attempts, nil if they
-// are to be made.
-func (e *Engine) start(d *models.Dispatch, work []handoff.Work, begun *workflows.Round) (started bool) {
-	started, exists := e.try(d, work, begun)
+// start starts one dispatch's workflow, and reports whether it did. b is what came of its first attempts, nil if they are to
+// be made.
+func (e *Engine) start(d *models.Dispatch, work []handoff.Work, b *begun) (started bool) {
+	started, exists := e.try(d, work, b)
 	switch {
 	case exists:
 		e.Log.Error("Temporal has a workflow of this id that is not of this dispatch; the deliveries get another", "dispatch", d.ID, "workflow", e.WorkflowID(d.ID))
@@ -234,7 +234,7 @@ func (e *Engine) start(d *models.Dispatch, work []handoff.Work, begun *workflows
 }
 
 // try starts one dispatch's workflow. exists says that Temporal has another one of its id.
-func (e *Engine) try(d *models.Dispatch, work []handoff.Work, begun *workflows.Round) (started, exists bool) {
+func (e *Engine) try(d *models.Dispatch, work []handoff.Work, b *begun) (started, exists bool) {
 	if !e.owns(d.Process) || e.away() {
 		e.Metrics.Starts.WithLabelValues("failed").Inc()
 		e.giveUp()
@@ -244,8 +244,8 @@ func (e *Engine) try(d *models.Dispatch, work []handoff.Work, begun *workflows.R
 	defer cancel()
 	options, about := e.options(d, work)
 	in := workflows.DeliverInput{About: about, DispatchID: d.ID, Queue: e.Queues.Deliveries(), Tenant: tenantOf(d), Size: len(d.Deliveries)}
-	if begun != nil {
-		in = workflows.Begun(in, *begun)
+	if b != nil {
+		in = workflows.Begun(in, b.round, time.Since(b.at))
 	}
 	_, err := e.Client.ExecuteWorkflow(ctx, options, workflows.DeliverType, in)
 	fault.Point("after-start")

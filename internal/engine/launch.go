@@ -8,7 +8,6 @@ import (
 
 	"github.com/posthorn/posthorn/internal/handoff"
 	"github.com/posthorn/posthorn/models"
-	"github.com/posthorn/posthorn/workflows"
 )
 
 const (
@@ -29,7 +28,7 @@ type launch struct {
 	ctx      context.Context //nolint:containedctx // of the caller that waits; nil = none does
 	dispatch *models.Dispatch
 	work     []handoff.Work
-	begun    *workflows.Round // what came of its first attempts; nil = they are to be made
+	begun    *begun // what came of its first attempts; nil = they are to be made
 	queued   time.Time
 	done     func(started bool) // nil, or called when it was started or given up
 }
@@ -95,9 +94,9 @@ func (e *Engine) replaced(d *models.Dispatch) bool {
 
 // startHere starts one dispatch with its work at hand for this process's worker, which is gone when the engine closes,
 // and returns when it is no load any more. It reports whether Temporal has it.
-func (e *Engine) startHere(d *models.Dispatch, work []handoff.Work, begun *workflows.Round) (started bool) {
+func (e *Engine) startHere(d *models.Dispatch, work []handoff.Work, b *begun) (started bool) {
 	if e.Desk == nil || len(work) == 0 || e.closing.Load() {
-		return e.start(d, work, begun)
+		return e.start(d, work, b)
 	}
 	handed := work
 	if slices.ContainsFunc(work, func(w handoff.Work) bool { return w.Event == nil }) {
@@ -105,7 +104,7 @@ func (e *Engine) startHere(d *models.Dispatch, work []handoff.Work, begun *workf
 	}
 	done := e.Desk.Put(d.ID, handed)
 	time.AfterFunc(keepFor, func() { e.Desk.Done(d.ID) })
-	if !e.start(d, work, begun) {
+	if !e.start(d, work, b) {
 		return false
 	}
 	hold := time.NewTimer(holdFor)
