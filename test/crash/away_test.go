@@ -65,6 +65,27 @@ func acceptsWithoutTemporal(t *testing.T, p *production) {
 	})
 }
 
+// deliversWithoutTemporal publishes while Temporal is down to a process that makes first attempts without a workflow: what is
+// received needs no Temporal, and what is not waits for it.
+func deliversWithoutTemporal(t *testing.T, p *production) {
+	t.Helper()
+	x, y := harness.NewTenant(t, p.api.API), harness.NewTenant(t, p.api.API)
+	good, bad := harness.NewReceiver(t, nil), harness.NewReceiver(t, harness.FailFirst(1))
+	x.Hook(t, good.URL)
+	y.Hook(t, bad.URL, harness.Retries(3, "1s"))
+	p.temporal.Kill()
+	_, err := publish(t, x)
+	require.NoError(t, err)
+	require.Empty(t, awaitDelivered(t, x).WorkflowID)
+	_, err = publish(t, y)
+	require.NoError(t, err)
+	awaitAttempt(t, y)
+	p.temporal = p.temporal.Again(t)
+	require.Len(t, awaitDelivered(t, y).Attempts, 2)
+	require.Len(t, good.Posts(), 1)
+	require.Len(t, bad.Posts(), 2)
+}
+
 // failedStarts is in the metrics once a start has failed.
 const failedStarts = `posthorn_workflow_starts_total{result="failed"}`
 

@@ -14,6 +14,17 @@ import (
 // patient leaves the reconciler time: as long as work is kept in memory, nothing is doubted that is only slow.
 var patient = []string{"POSTHORN_RECONCILE_AFTER=12s", "POSTHORN_RECONCILE_EVERY=1s"}
 
+// kinds are for what there are workflows, and the process that accepts. First attempts without a workflow are made of receivers that
+// may take a quarter of the time until the reconciler doubts a delivery.
+var kinds = []struct {
+	name string
+	api  string
+	env  []string
+}{
+	{"workflows for events", "api", patient},
+	{"workflows for retries", "serve", []string{retries, "POSTHORN_TIMEOUT=6s", "POSTHORN_RECONCILE_AFTER=24s", "POSTHORN_RECONCILE_EVERY=1s"}},
+}
+
 // deaths is how often each part dies under load.
 func deaths() int {
 	if testing.Short() {
@@ -45,7 +56,7 @@ type production struct {
 	api, worker *harness.Server
 }
 
-func newMortalProduction(t *testing.T) *production {
+func newMortalProduction(t *testing.T, api string, env []string) *production {
 	t.Helper()
 	// A commit that was answered must survive the server; the machine lives on.
 	postgres, err := pgtest.Start(t.Context(), pgtest.Options{Fast: true, Settings: []string{"synchronous_commit=on"}})
@@ -53,9 +64,9 @@ func newMortalProduction(t *testing.T) *production {
 	t.Cleanup(func() { require.NoError(t, postgres.Stop()) })
 	p := &production{postgres: postgres}
 	p.temporal = harness.NewTemporal(t, &programs, harness.Sibling(t, postgres.URL(), "temporal"))
-	i := harness.NewInstallation(t, &programs, postgres.URL(), p.temporal, patient...)
+	i := harness.NewInstallation(t, &programs, postgres.URL(), p.temporal, env...)
 	i.Migrate(t)
-	p.api, p.worker = i.Start(t, "api"), i.Start(t, "worker")
+	p.api, p.worker = i.Start(t, api), i.Start(t, "worker")
 	return p
 }
 
@@ -84,10 +95,26 @@ func (p *production) restartPostgres(tb testing.TB) {
 	require.NoError(tb, p.postgres.Restart(tb.Context()))
 }
 
-// The parts share an installation and die one after the other: a test of one finds what the one before has left.
 func TestDeathUnderLoad(t *testing.T) {
 	t.Parallel()
-	p := newMortalProduction(t)
+	for _, kind := range kinds {
+		t.Run(kind.name, func(t *testing.T) {
+			t.Parallel()
+			p := newMortalProduction(t, kind.api, kind.env)
+			everyPartDies(t, p)
+			if kind.api == "api" {
+				t.Run("Temporal away", func(t *testing.T) { acceptsWithoutTemporal(t, p) })
+			} else {
+				t.Run("Temporal away", func(t *testing.T) { deliversWithoutTemporal(t, p) })
+			}
+			t.Run("Postgres away", func(t *testing.T) { refusesWithoutPostgres(t, p) })
+		})
+	}
+}
+
+// The parts share an installation and die one after the other: a test of one finds what the one before has left.
+func everyPartDies(t *testing.T, p *production) {
+	t.Helper()
 	for _, part := range p.parts() {
 		t.Run(part.name, func(t *testing.T) {
 			chance := newDice(t)
@@ -103,19 +130,22 @@ func TestDeathUnderLoad(t *testing.T) {
 			l.settle()
 		})
 	}
-	t.Run("Temporal away", func(t *testing.T) { acceptsWithoutTemporal(t, p) })
-	t.Run("Postgres away", func(t *testing.T) { refusesWithoutPostgres(t, p) })
 }
 
 func TestDeathOfDevUnderLoad(t *testing.T) {
 	t.Parallel()
-	chance := newDice(t)
-	s := harness.NewDev(t, &programs, patient...).Start(t, "dev")
-	l := startLoad(t, s.API)
-	for range deaths() {
-		l.receiver.Await(t, len(l.receiver.Posts())+20)
-		chance.wait(time.Second)
-		l.around(s.Kill, func() { s = s.Again(t) })
+	for _, kind := range kinds {
+		t.Run(kind.name, func(t *testing.T) {
+			t.Parallel()
+			chance := newDice(t)
+			s := harness.NewDev(t, &programs, kind.env...).Start(t, "dev")
+			l := startLoad(t, s.API)
+			for range deaths() {
+				l.receiver.Await(t, len(l.receiver.Posts())+20)
+				chance.wait(time.Second)
+				l.around(s.Kill, func() { s = s.Again(t) })
+			}
+			l.settle()
+		})
 	}
-	l.settle()
 }

@@ -34,6 +34,9 @@ var steps = []struct {
 // because its process is gone.
 const retries = "POSTHORN_WORKFLOWS=retries"
 
+// apart is the shape in which the API outlives a death in the worker.
+const apart = "api and worker"
+
 // shapes are the ways to run Posthorn. Each starts an installation that dies at a step, and gives its API and the
 // process that will die.
 var shapes = []struct {
@@ -50,7 +53,7 @@ var shapes = []struct {
 		s := newProduction(t, temporal, impatient...).Start(t, "serve", fault)
 		return s.API, s
 	}},
-	{"api and worker", func(t *testing.T, temporal *harness.Temporal, fault string, inAPI bool) (harness.API, *harness.Server) {
+	{apart, func(t *testing.T, temporal *harness.Temporal, fault string, inAPI bool) (harness.API, *harness.Server) {
 		t.Helper()
 		i := newProduction(t, temporal, impatient...)
 		if inAPI {
@@ -94,7 +97,8 @@ func TestDeathAtEveryStep(t *testing.T) {
 
 					first, unknown := publish(t, x)
 					requireKilled(t, mortal.AwaitEnd(t))
-					require.True(t, unknown == nil || step.inAPI, "nothing has happened to the API: %v", unknown)
+					// Where both are one process, the worker may die before the API has answered.
+					require.True(t, unknown == nil || step.inAPI || shape.name != apart, "nothing has happened to the API: %v", unknown)
 					mortal.Again(t, "POSTHORN_FAULT=")
 					accepted := first
 					if unknown != nil {
@@ -141,13 +145,12 @@ func TestDeathBeforeTheWorkflow(t *testing.T) {
 			r := harness.NewReceiver(t, harness.FailFirst(1))
 			x := harness.NewTenant(t, api)
 			x.Hook(t, r.URL, harness.Retries(5, "20s"))
-			accepted, err := publish(t, x)
-			require.NoError(t, err)
+			accepted, unknown := publish(t, x) // it may die before it answers
 			requireKilled(t, mortal.AwaitEnd(t))
 			recorded := time.Now()
 			mortal.Again(t, "POSTHORN_FAULT=")
 			d := awaitDelivered(t, x)
-			require.Equal(t, accepted.ID, d.EventID)
+			require.True(t, unknown != nil || accepted.ID == d.EventID)
 			require.Len(t, d.Attempts, 2)
 			require.NotEmpty(t, d.WorkflowID)
 			require.Len(t, r.Posts(), 2)

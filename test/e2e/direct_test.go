@@ -11,9 +11,15 @@ import (
 	"github.com/posthorn/posthorn/test/harness"
 )
 
+// What has a workflow: every event, or only what is not received at the first attempt.
+const (
+	workflowsForEvents  = "POSTHORN_WORKFLOWS=event"
+	workflowsForRetries = "POSTHORN_WORKFLOWS=retries"
+)
+
 // onlyRetries has workflows only for what is not received at the first attempt. Receivers have a quarter of the time after
 // which the reconciler doubts a delivery.
-var onlyRetries = []string{"POSTHORN_WORKFLOWS=retries", "POSTHORN_TIMEOUT=5s"}
+var onlyRetries = []string{workflowsForRetries, "POSTHORN_TIMEOUT=5s"}
 
 func onlyRetriesHaveWorkflows(t *testing.T, temporal *harness.Temporal) {
 	t.Helper()
@@ -108,6 +114,42 @@ func workflowsFollowFailures(t *testing.T, s *harness.Server) {
 		}
 		return nil
 	})
+}
+
+// whatHasWorkflowsChanges runs a process of each kind beside each other, and restarts each as the other kind while deliveries
+// wait for their retries.
+func whatHasWorkflowsChanges(t *testing.T, temporal *harness.Temporal) {
+	t.Helper()
+	i := newProduction(t, temporal, onlyRetries...)
+	one, two := i.Start(t, "serve"), i.Start(t, "serve", workflowsForEvents)
+	x := newTenant(t, one.API)
+	good, bad := harness.NewReceiver(t, nil), harness.NewReceiver(t, harness.FailFirst(1))
+	received := x.hook(good.URL)
+	retried := x.hook(bad.URL, harness.Retries(5, "3s"))
+	const events = 10
+	n := 0
+	publish := func() {
+		t.Helper()
+		for _, s := range []*harness.Server{one, two} {
+			for range events {
+				harness.API{URL: s.URL, Key: x.api.Key}.Call(t, http.StatusAccepted, "POST "+x.path("/events"), x.order(n))
+				n++
+			}
+		}
+	}
+	publish()
+	one.Stop(t)
+	one = one.Again(t, workflowsForEvents)
+	two.Stop(t)
+	two = two.Again(t, workflowsForRetries)
+	publish()
+	one.Stop(t)
+	one = one.Again(t, workflowsForRetries)
+	publish()
+	x.awaitAll(received, "delivered", n)
+	x.awaitAll(retried, "delivered", n)
+	require.Len(t, good.Posts(), n)
+	require.Len(t, bad.Posts(), 2*n)
 }
 
 // started reads how many dispatch workflows the process has started.

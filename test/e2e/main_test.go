@@ -5,6 +5,7 @@ package e2e
 
 import (
 	"os"
+	"slices"
 	"testing"
 
 	"github.com/posthorn/posthorn/test/harness"
@@ -40,16 +41,28 @@ var behaviours = []struct {
 	{"Temporal lists workflows by tenant, webhook and status", workflowsAreListed},
 }
 
+// kinds are for what there are workflows. All installations do the same with either.
+var kinds = []struct {
+	name string
+	env  []string
+}{
+	{"behaviour", patience},
+	// Receivers that may take the time that they have by default need the time until doubt that there is by default.
+	{"behaviour, workflows for retries", []string{workflowsForRetries, "POSTHORN_RECONCILE_AFTER=1m", "POSTHORN_RECONCILE_EVERY=2s"}},
+}
+
 // TestDev is everything on `posthorn dev`.
 func TestDev(t *testing.T) {
 	t.Parallel()
-	t.Run("behaviour", func(t *testing.T) {
-		t.Parallel()
-		w := newWorld(t, "dev", func(env ...string) *harness.Installation {
-			return harness.NewDev(t, &programs, append(patience[:2:2], env...)...)
+	for _, kind := range kinds {
+		t.Run(kind.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, "dev", func(env ...string) *harness.Installation {
+				return harness.NewDev(t, &programs, slices.Concat(kind.env, env)...)
+			})
+			w.show(t)
 		})
-		w.show(t)
-	})
+	}
 	t.Run("a restart keeps everything", func(t *testing.T) {
 		t.Parallel()
 		restartKeepsEverything(t)
@@ -64,17 +77,22 @@ func TestDev(t *testing.T) {
 func TestProduction(t *testing.T) {
 	t.Parallel()
 	temporal := harness.NewTemporal(t, &programs, harness.Sibling(t, pgtest.URL(t), "temporal"))
-	t.Run("behaviour", func(t *testing.T) {
-		t.Parallel()
-		w := newWorld(t, "serve", func(env ...string) *harness.Installation { return newProduction(t, temporal, env...) })
-		w.show(t)
-	})
+	for _, kind := range kinds {
+		t.Run(kind.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, "serve", func(env ...string) *harness.Installation {
+				return newProduction(t, temporal, slices.Concat(kind.env, env)...)
+			})
+			w.show(t)
+		})
+	}
 	for name, show := range map[string]func(*testing.T, *harness.Temporal){
 		"one api and two workers deliver":               apiAndWorkersDeliver,
 		"the guard acts when an address is dialled":     guardActsWhenDialling,
 		"the guard acts when a webhook is registered":   guardActsWhenRegistering,
 		"every event has its workflow where none share": everyEventHasItsWorkflow,
 		"only retries have workflows":                   onlyRetriesHaveWorkflows,
+		"what has workflows changes under way":          whatHasWorkflowsChanges,
 		"SIGTERM loses nothing and sends nothing twice": stoppingLosesNothing,
 		"a process that stops says so first":            stoppingIsAnnounced,
 		"a second SIGTERM ends a process at once":       secondSignalEnds,
