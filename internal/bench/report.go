@@ -16,6 +16,7 @@ type Report struct {
 	Postgres map[string]string `json:"postgres,omitempty"` // settings that matter
 	Results  []Result          `json:"results"`
 	Mass     []Figure          `json:"mass,omitempty"`
+	Console  []Figure          `json:"console,omitempty"`
 }
 
 // Told is what of the options a reader needs to repeat the run.
@@ -110,15 +111,17 @@ func (r *Report) Text(w io.Writer) error {
 		b.WriteByte('\n')
 		r.Results[i].text(&b)
 	}
-	if len(r.Mass) > 0 {
-		massText(&b, r.Mass)
+	for _, figures := range [][]Figure{r.Mass, r.Console} {
+		if len(figures) > 0 {
+			figuresText(&b, figures)
+		}
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }
 
-// massText writes the figures of mass, part by part.
-func massText(w io.Writer, figures []Figure) {
+// figuresText writes figures part by part.
+func figuresText(w io.Writer, figures []Figure) {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	part := ""
 	for _, f := range figures {

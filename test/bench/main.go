@@ -106,7 +106,7 @@ func (s *settings) wanted(scenario string) bool {
 
 // wants reports whether the arrangement has anything to be measured with.
 func (s *settings) wants(m mode) bool {
-	return m.mass != nil && s.wanted(bench.MassName) || slices.ContainsFunc(m.loads, func(l load) bool { return s.wanted(l.scenario) })
+	return m.mass != nil && s.wanted(bench.MassName) || m.pages && s.wanted(bench.ConsoleName) || slices.ContainsFunc(m.loads, func(l load) bool { return s.wanted(l.scenario) })
 }
 
 // backlogs reads a list of numbers.
@@ -122,7 +122,7 @@ func (s *settings) backlogs(text string) error {
 	return nil
 }
 
-// measure runs an arrangement's scenarios: mass, which brings it up itself, last.
+// measure runs an arrangement's scenarios: mass and console, which bring it up themselves, last.
 func (s *settings) measure(ctx context.Context, m mode) (*bench.Report, error) {
 	report := bench.NewReport(bench.Options{Payload: payload})
 	if slices.ContainsFunc(m.loads, func(l load) bool { return s.wanted(l.scenario) }) {
@@ -132,14 +132,20 @@ func (s *settings) measure(ctx context.Context, m mode) (*bench.Report, error) {
 		}
 		report = *loaded
 	}
-	if m.mass == nil || !s.wanted(bench.MassName) {
-		return &report, nil
-	}
-	fmt.Fprintf(os.Stderr, "%s: %s\n", m.name, bench.MassName)
+	o := bench.Options{AdminKey: adminKey, Receiver: "127.0.0.1:0", Payload: payload}
+	shown := bench.Report{At: report.At, Machine: report.Machine}
 	var err error
-	report.Mass, err = bench.Mass(ctx, bench.Options{AdminKey: adminKey, Receiver: "127.0.0.1:0", Payload: payload}, s.mass,
-		&stage{settings: s, mode: m})
-	fmt.Fprintln(os.Stderr, indent(&bench.Report{At: report.At, Machine: report.Machine, Mass: report.Mass}))
+	if m.mass != nil && s.wanted(bench.MassName) {
+		fmt.Fprintf(os.Stderr, "%s: %s\n", m.name, bench.MassName)
+		report.Mass, err = bench.Mass(ctx, o, s.mass, &stage{settings: s, mode: m})
+	}
+	if err == nil && m.pages && s.wanted(bench.ConsoleName) {
+		fmt.Fprintf(os.Stderr, "%s: %s\n", m.name, bench.ConsoleName)
+		report.Console, err = bench.Console(ctx, o, s.mass, &stage{settings: s, mode: m})
+	}
+	if shown.Mass, shown.Console = report.Mass, report.Console; shown.Mass != nil || shown.Console != nil {
+		fmt.Fprintln(os.Stderr, indent(&shown))
+	}
 	return &report, err
 }
 

@@ -89,6 +89,7 @@ record.
 	}
 	p.goals(w)
 	p.mass(w)
+	p.console(w)
 	for _, c := range p.columns {
 		if len(c.report.Results) == 0 {
 			continue

@@ -81,6 +81,26 @@ func TestPageShowsMassBesideItself(t *testing.T) {
 	require.NotContains(t, b.String(), "\n## serve\n", "an arrangement that only mass was run with has no table of its own")
 }
 
+func TestPageShowsTheConsole(t *testing.T) {
+	t.Parallel()
+	var p page
+	p.add(mode{name: "serve", about: "all of it"}, &bench.Report{Console: []bench.Figure{
+		{Part: "console", What: "overview", Must: "p99 < 200 ms", Got: "8.0 / 11.0 ms"},
+		{Part: "console", What: "webhook", Must: "p99 < 200 ms", Got: "5.0 / 9.0 ms"},
+	}})
+	p.add(mode{name: "dev", about: "in one"}, &bench.Report{Results: []bench.Result{{Scenario: "saturate"}}})
+	var b strings.Builder
+	p.write(&b)
+	require.Contains(t, b.String(), "\n## The console\n")
+	require.Contains(t, b.String(), `
+| part |  | must reach | serve |
+|---|---|---|---|
+| **console** | overview | p99 < 200 ms | 8.0 / 11.0 ms |
+|  | webhook | p99 < 200 ms | 5.0 / 9.0 ms |
+`)
+	require.NotContains(t, b.String(), "## When everything fails")
+}
+
 func TestBacklogsAreNumbers(t *testing.T) {
 	t.Parallel()
 	var s settings
@@ -104,6 +124,7 @@ func TestMassIsMeasuredWhereItIsWanted(t *testing.T) {
 	}
 	require.Equal(t, []string{"serve", "workers-1"}, wanted("mass"))
 	require.Equal(t, []string{"serve", "workers-2", "workers-4"}, wanted("limits"))
+	require.Equal(t, []string{"serve"}, wanted("console"))
 	require.Len(t, wanted(), len(modes))
 }
 

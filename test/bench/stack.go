@@ -31,18 +31,19 @@ type mode struct {
 	loads       []load
 	start       func(*stack, context.Context) error
 	mass        func(*stage, context.Context) error // brings up what works, for mass; nil = it is not measured with that
+	pages       bool                                // it is measured with console
 }
 
 var modes = []mode{
-	{"serve", "PostgreSQL, Temporal and `posthorn serve`, a process each", append(all(), everyday()...), (*stack).serve, (*stage).serve},
+	{"serve", "PostgreSQL, Temporal and `posthorn serve`, a process each", append(all(), everyday()...), (*stack).serve, (*stage).serve, true},
 	{"retries", "the same with `POSTHORN_WORKFLOWS=retries`", append(plain("latency", "saturate", "fanout", "noisy"), everyday()...),
-		(*stack).serveRetries, nil},
-	{"workers-1", "PostgreSQL, Temporal, `posthorn api` and one `posthorn worker`", plain("latency", "saturate", "fanout"), workers(1), (*stage).worker},
-	{"workers-2", "the same with two workers", plain("saturate", "fanout", "limits"), workers(2), nil},
-	{"workers-4", "the same with four workers", plain("saturate", "fanout", "limits"), workers(4), nil},
-	{"growth", "`serve` again, with ever more to look through", growth(), (*stack).serve, nil},
-	{"price", "`serve` again, with tags, with channels, and without statistics, of which the database then stores nothing", price(), (*stack).serve, nil},
-	{"dev", "`posthorn dev`: everything in one process, on SQLite", plain("latency", "saturate", "fanout", "noisy", "batch"), (*stack).dev, nil},
+		(*stack).serveRetries, nil, false},
+	{"workers-1", "PostgreSQL, Temporal, `posthorn api` and one `posthorn worker`", plain("latency", "saturate", "fanout"), workers(1), (*stage).worker, false},
+	{"workers-2", "the same with two workers", plain("saturate", "fanout", "limits"), workers(2), nil, false},
+	{"workers-4", "the same with four workers", plain("saturate", "fanout", "limits"), workers(4), nil, false},
+	{"growth", "`serve` again, with ever more to look through", growth(), (*stack).serve, nil, false},
+	{"price", "`serve` again, with tags, with channels, and without statistics, of which the database then stores nothing", price(), (*stack).serve, nil, false},
+	{"dev", "`posthorn dev`: everything in one process, on SQLite", plain("latency", "saturate", "fanout", "noisy", "batch"), (*stack).dev, nil, false},
 }
 
 // adminKey guards what lives for minutes, on the loopback interface.

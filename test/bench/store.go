@@ -66,7 +66,12 @@ func copyRows(ctx context.Context, conn *pgx.Conn, table, condition, argument st
 // idAt is the expression of the ids of rows numbered by i: a prefix and a UUIDv7, a thousand in each millisecond before a
 // time.
 func idAt(prefix string, before time.Time, n int) string {
-	millisecond := fmt.Sprintf("lpad(to_hex(%d + i / 1000), 12, '0')", before.UnixMilli()-int64(n/1000)-1)
+	return idIn(prefix, fmt.Sprintf("%d + i / 1000", before.UnixMilli()-int64(n/1000)-1))
+}
+
+// idIn is the expression of the ids of rows numbered by i: a prefix and a UUIDv7 of a millisecond, at most a thousand in each.
+func idIn(prefix, millisecond string) string {
+	millisecond = fmt.Sprintf("lpad(to_hex(%s), 12, '0')", millisecond)
 	return fmt.Sprintf("'%s' || left(%s, 8) || '-' || right(%s, 4) || '-7' || lpad(to_hex(i %% 1000), 3, '0') || '-8000-' || lpad(to_hex(i), 12, '0')",
 		prefix, millisecond, millisecond)
 }
@@ -168,6 +173,111 @@ func (g *stage) Widen(ctx context.Context, webhook string, n int, url, eventType
 		return err
 	}
 	return tidy(ctx, conn, "webhooks", "webhook_health")
+}
+
+// The time over which Fill spreads what it stores, and how long it waits for the first statistics.
+const (
+	fillOver  = 24 * time.Hour
+	mergeWait = time.Minute
+)
+
+// Fill stores what the pages show. Of a hundred deliveries ninety are delivered, four have failed, three are held and three
+// are pending.
+func (g *stage) Fill(ctx context.Context, webhook string, n int) error {
+	conn, err := g.database(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	for _, statement := range []string{
+		`CREATE TEMPORARY TABLE wide AS SELECT row_number() OVER (ORDER BY id) - 1 AS number, id, tenant FROM webhooks
+			WHERE tenant = (SELECT tenant FROM webhooks WHERE id = '` + webhook + `')`,
+		`CREATE UNIQUE INDEX ON wide (number)`,
+		`ANALYZE wide`,
+	} {
+		if _, err := conn.Exec(ctx, statement); err != nil {
+			return err
+		}
+	}
+	var wide int
+	if err := conn.QueryRow(ctx, "SELECT count(*) FROM wide").Scan(&wide); err != nil {
+		return err
+	}
+	millisecond := fmt.Sprintf("%d + i::bigint * %d / %d", time.Now().Add(-fillOver).UnixMilli(), (fillOver - time.Minute).Milliseconds(), n)
+	at := "to_timestamp((" + millisecond + ") / 1000.0)"
+	one := func(of string) string { return fmt.Sprintf("(SELECT id FROM wide WHERE number = %s %% %d)", of, wide) }
+	event, delivery, attempt := idIn("evt_", millisecond), idIn("dlv_", millisecond), idIn("att_", millisecond)
+	const newest = "WHERE webhook_id = $1 ORDER BY id DESC LIMIT 1"
+	if err := copyRows(ctx, conn, "events", "(tenant, id) = (SELECT tenant, event_id FROM deliveries "+newest+")", webhook, n, map[string]string{
+		"id": event, "created_at": at,
+	}); err != nil {
+		return err
+	}
+	if err := copyRows(ctx, conn, "attempts", "id = (SELECT id FROM attempts "+newest+")", webhook, n, map[string]string{
+		"id": attempt, "delivery_id": delivery, "webhook_id": one("i"), "started_at": at,
+		"status_code": "CASE WHEN i % 100 < 90 THEN 204 ELSE 500 END", "error": "CASE WHEN i % 100 < 90 THEN '' ELSE 'status 500' END",
+	}); err != nil {
+		return err
+	}
+	if err := copyRows(ctx, conn, "deliveries", "id = (SELECT id FROM deliveries "+newest+")", webhook, n, map[string]string{
+		"id": delivery, "event_id": event, "webhook_id": one("i"), "dispatch_id": "''", "created_at": at, "status_reason": "''",
+		"status":          "CASE WHEN i % 100 < 90 THEN 'delivered' WHEN i % 100 < 94 THEN 'failed' WHEN i % 100 < 97 THEN 'held' ELSE 'pending' END",
+		"finished_at":     "CASE WHEN i % 100 < 94 THEN " + at + " END",
+		"next_attempt_at": "CASE WHEN i % 100 >= 97 THEN '" + time.Now().Add(fillOver).UTC().Format(time.RFC3339) + "'::timestamptz END",
+		"attempts":        "1", "failures": "CASE WHEN i % 100 < 90 THEN 0 ELSE 1 END",
+	}); err != nil {
+		return err
+	}
+	if err := fillStatistics(ctx, conn, webhook, wide); err != nil {
+		return err
+	}
+	for _, statement := range []string{
+		`UPDATE webhooks SET status = 'deactivated', status_reason = 'too many failures' WHERE id IN (SELECT id FROM wide WHERE number % 30000 = 20000)`,
+		`UPDATE webhook_health SET failed = 412, last_failure_at = now(), last_status = 500, last_error = 'status 500'
+			WHERE webhook_id IN (SELECT id FROM wide WHERE number % 20000 = 10000)`,
+		`UPDATE tenants SET version = version + 1 WHERE id IN (SELECT tenant FROM wide)`,
+		`UPDATE webhooks w SET version = t.version FROM tenants t WHERE t.id = w.tenant AND w.status = 'deactivated'`,
+	} {
+		if _, err := conn.Exec(ctx, statement); err != nil {
+			return err
+		}
+	}
+	return tidy(ctx, conn, "events", "deliveries", "attempts", "stats", "webhooks", "webhook_health")
+}
+
+// fillStatistics copies the statistics of a minute: to each of the last seven days' and to each hour before, of all, of the tenant
+// and of the webhook, and to four of the last hour's minutes of each other webhook.
+func fillStatistics(ctx context.Context, conn *pgx.Conn, webhook string, wide int) error {
+	const row = "ctid = (SELECT ctid FROM stats WHERE webhook_id = $1 AND span = 1 LIMIT 1)"
+	for end := time.Now().Add(mergeWait); ; time.Sleep(time.Second) {
+		var merged bool
+		if err := conn.QueryRow(ctx, "SELECT EXISTS (SELECT 1 FROM stats WHERE webhook_id = $1 AND span = 1)", webhook).Scan(&merged); err != nil {
+			return err
+		}
+		if merged {
+			break
+		}
+		if time.Now().After(end) {
+			return fmt.Errorf("no statistics were merged within %s", mergeWait)
+		}
+	}
+	const minutes, hours, rest = 7 * 24 * 60, 21 * 24, 10 // the last minutes are left to what happens
+	now := time.Now().Unix() / 60
+	week := now - rest - minutes
+	week -= week % 60
+	for _, of := range []string{row, "ctid = (SELECT ctid FROM stats WHERE tenant = (SELECT tenant FROM webhooks WHERE id = $1) AND webhook_id = '' AND event_type = '' AND span = 1 LIMIT 1)",
+		"$1 <> '' AND ctid = (SELECT ctid FROM stats WHERE tenant = '' AND webhook_id = '' AND event_type = '' AND span = 1 LIMIT 1)"} {
+		if err := copyRows(ctx, conn, "stats", of, webhook, minutes, map[string]string{"minute": fmt.Sprintf("%d + i", week)}); err != nil {
+			return err
+		}
+		if err := copyRows(ctx, conn, "stats", of, webhook, hours, map[string]string{"minute": fmt.Sprintf("%d - 60 * i", week), "span": "60"}); err != nil {
+			return err
+		}
+	}
+	const each, apart = 4, 12
+	return copyRows(ctx, conn, "stats", row, webhook, each*(wide-1), map[string]string{ // the webhook itself has the last number
+		"webhook_id": fmt.Sprintf("(SELECT id FROM wide WHERE number = (i - 1) / %d)", each),
+		"minute":     fmt.Sprintf("%d - %d * (i %% %d)", now-rest, apart, each)})
 }
 
 // Left asks for one row.
