@@ -16,7 +16,7 @@ type PortalLinkInput struct {
 	ExpiresIn    *duration         `json:"expires_in,omitempty" doc:"How long session and token last, 60s to 168h. Default 1h." example:"3600"`
 	Name         string            `json:"name,omitempty" doc:"Stands as the actor in the audit log, and as created_by. At most 200 characters." example:"jane@shop.example"`
 	Capabilities []string          `json:"capabilities,omitempty" enum:"keys,settings" doc:"What it allows beside its role. keys: listing and revoking keys. settings: changing the administrators' addresses; only an admin key can give that."`
-	Theme        map[string]string `json:"theme,omitempty" doc:"How the portal looks: accent (#rrggbb), radius (pixels, 0 to 24), font (system, serif or mono), mode (auto, light or dark)."`
+	Theme        map[string]string `json:"theme,omitempty" doc:"How the portal looks: accent (#rrggbb), radius (pixels, 0 to 24), font (system, serif or mono), mode (auto, light or dark), logo (an https URL on an origin in POSTHORN_PORTAL_LOGO_ORIGINS)."`
 }
 
 // PortalLink is a portal link that has just been made.

@@ -1,11 +1,16 @@
 package api_test
 
 import (
+	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/sender"
 )
 
 const portalLinks = "POST /v1/tenants/acme/portal-links"
@@ -24,6 +29,25 @@ func TestPortalLinksAreChecked(t *testing.T) {
 	require.Regexp(t, `^https://posthorn\.example/portal/open\?code=phc_\w{43}$`, made.text("url"))
 	require.Regexp(t, `^pht_\w{43}$`, made.text("token"))
 	require.NotContains(t, made.text("url"), made.text("token"))
+}
+
+func TestALogoComesFromAnAllowedOrigin(t *testing.T) {
+	t.Parallel()
+	link := func(url string) string { return fmt.Sprintf(`{"role":"read","theme":{"logo":%q}}`, url) }
+	e := newEnv(t, func(_ *sender.Config, o *hooks.Options) {
+		o.LogoOrigins = []string{"https://cdn.example", "https://img.example:8443", "http://plain.example"}
+	})
+	for _, url := range []string{"https://cdn.example/a.svg", "https://CDN.example:443/a.svg?v=1", "https://img.example:8443/", "https://cdn.example"} {
+		e.call(portalLinks, link(url)).is(http.StatusCreated)
+	}
+	for _, url := range []string{"", "/a.svg", "a.svg", "//cdn.example/a.svg", "http://cdn.example/a.svg", "http://plain.example/a.svg", "https://plain.example/a.svg",
+		"https://cdn.example.evil.example/a.svg", "https://evil.example/https://cdn.example", "https://img.example/a.svg", "https://cdn.example:8443/a.svg",
+		"https://cdn.example@evil.example/a.svg", "https://jane@cdn.example/a.svg", "data:image/svg+xml,x", "javascript:alert(1)", "https://cdn.example/" + strings.Repeat("a", 2048)} {
+		refused := e.call(portalLinks, link(url)).is(http.StatusUnprocessableEntity)
+		require.Contains(t, refused.body, "theme.logo", url)
+	}
+	none := newEnv(t)
+	none.call(portalLinks, link("https://cdn.example/a.svg")).is(http.StatusUnprocessableEntity)
 }
 
 func TestAPortalTokenMayWhatItsLinkAllows(t *testing.T) {

@@ -642,7 +642,7 @@ type PortalLinkInput struct {
 	// Role What its people may do in the tenant.
 	Role string `json:"role"`
 
-	// Theme How the portal looks: accent (#rrggbb), radius (pixels, 0 to 24), font (system, serif or mono), mode (auto, light or dark).
+	// Theme How the portal looks: accent (#rrggbb), radius (pixels, 0 to 24), font (system, serif or mono), mode (auto, light or dark), logo (an https URL on an origin in POSTHORN_PORTAL_LOGO_ORIGINS).
 	Theme *map[string]string `json:"theme,omitempty"`
 }
 

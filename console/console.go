@@ -103,14 +103,20 @@ func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 const maxForm = 1 << 20
 
 // policy allows what the pages are made of: files of ours and nothing inline.
-const policy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors "
+const policy = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; img-src 'self' data:"
 
-// harden adds what every page carries. Only the portal is embedded, and only by the pages of listed origins.
+// harden adds what every page carries. Only the portal is embedded, and only by the pages of listed origins, and only it shows
+// logos.
 func (c *Console) harden(h http.Header, r *http.Request) {
 	callers.Harden(h, r)
-	ancestors := "'none'"
-	if strings.HasPrefix(r.URL.Path, portal.base) && len(c.FrameAncestors) > 0 {
-		ancestors = strings.Join(c.FrameAncestors, " ")
+	logos, ancestors := "", "'none'"
+	if r.URL.Path == portal.base || strings.HasPrefix(r.URL.Path, portal.base+"/") {
+		for _, origin := range c.Hooks.LogoOrigins {
+			logos += " " + origin
+		}
+		if len(c.FrameAncestors) > 0 {
+			ancestors = strings.Join(c.FrameAncestors, " ")
+		}
 	}
-	h.Set("Content-Security-Policy", policy+ancestors)
+	h.Set("Content-Security-Policy", policy+logos+"; frame-ancestors "+ancestors)
 }

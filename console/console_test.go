@@ -14,6 +14,7 @@ import (
 	"github.com/posthorn/posthorn/console"
 	"github.com/posthorn/posthorn/internal/hooks"
 	"github.com/posthorn/posthorn/internal/hookstest"
+	"github.com/posthorn/posthorn/internal/sender"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -93,6 +94,26 @@ func TestAPortalLinkIsOpenedOnce(t *testing.T) {
 	gone := s.through(hooks.LinkRequest{Role: models.RoleRead})
 	s.Clock.Advance(time.Hour)
 	gone.get("/portal").is(http.StatusUnauthorized)
+}
+
+// A logo stands in the place of our name, and only the portal may load it.
+func TestAThemeHasALogo(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, func(_ *sender.Config, o *hooks.Options) {
+		o.LogoOrigins = []string{"https://cdn.example", "https://img.example:8443"}
+	})
+	const picture = "https://cdn.example/acme.svg?v=1&dark=no"
+	page := s.through(hooks.LinkRequest{Role: models.RoleRead, Theme: map[string]string{"logo": picture}}).get("/portal").is(http.StatusOK)
+	require.Len(t, all(page.root, "img"), 1)
+	require.Equal(t, picture, attribute(all(page.root, "img")[0], "src"))
+	require.Contains(t, page.header.Get("Content-Security-Policy"), "; img-src 'self' data: https://cdn.example https://img.example:8443; frame-ancestors https://shop.example")
+	require.Empty(t, all(s.through(hooks.LinkRequest{Role: models.RoleRead}).get("/portal").is(http.StatusOK).root, "img"))
+
+	staff := s.signedIn(hookstest.AdminKey)
+	for _, path := range []string{"/console", "/console/login", "/portalish", "/console/tenants/acme"} {
+		policy := staff.get(path).header.Get("Content-Security-Policy")
+		require.Contains(t, policy, "; img-src 'self' data:; frame-ancestors 'none'", path)
+	}
 }
 
 // The link that dev prints signs the admin in once, from the same machine only.
@@ -214,7 +235,7 @@ func TestPagesCarryTheirHeaders(t *testing.T) {
 			b, ancestors = owner, "https://shop.example"
 		}
 		d := b.get(p.Path)
-		require.Equal(t, "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors "+ancestors,
+		require.Equal(t, "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; img-src 'self' data:; frame-ancestors "+ancestors,
 			d.header.Get("Content-Security-Policy"), p.Path)
 		require.Equal(t, "no-store", d.header.Get("Cache-Control"), p.Path)
 		require.Equal(t, "nosniff", d.header.Get("X-Content-Type-Options"))

@@ -179,6 +179,14 @@ func (v view) Theme() string {
 	return "/portal/theme.css"
 }
 
+// Logo is the picture that a portal link asks for in the place of our name; "" = none.
+func (v view) Logo() string {
+	if v.Visit == nil || v.Visit.frozen {
+		return ""
+	}
+	return v.Visit.session.Theme["logo"]
+}
+
 // Time shows how long ago or until when, with the exact time beside it.
 func (v view) Time(at any) template.HTML {
 	var t time.Time

@@ -141,7 +141,7 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 	a.hooks = hooks.New(hooks.Options{Store: a.store, Box: box, Guard: a.sender.Guard(), Poster: a.sender, Posts: a.posts, Limits: a.limits, Engine: a.engine,
 		AdminKey: o.Config.AdminKey.Reveal(), AdminKeys: admins, RequestRate: o.Config.RequestRate, Timeout: o.Config.Timeout, Threshold: int64(o.Config.FailureThreshold), Retention: o.Config.Retention.Std(),
 		Retry:    backoff.Policy{Initial: retry.Initial, Backoff: retry.Backoff, MaxInterval: retry.MaxInterval, Max: retry.Max},
-		GroupMax: o.Config.GroupMax, Retries: o.direct(), PublicURL: publicURL(o), Dev: o.Dev, Metrics: a.metrics, Log: o.Log, Now: a.store.Clock})
+		GroupMax: o.Config.GroupMax, Retries: o.direct(), PublicURL: publicURL(o), LogoOrigins: o.Config.PortalLogoOrigins, Dev: o.Dev, Metrics: a.metrics, Log: o.Log, Now: a.store.Clock})
 	if o.Worker {
 		a.makes = &activities.Deliveries{Courier: a.courier(), Processes: a.store}
 	}

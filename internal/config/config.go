@@ -31,6 +31,8 @@ type Config struct {
 	CORSOrigins Origins `name:"cors-origins" env:"POSTHORN_CORS_ORIGINS" placeholder:"ORIGIN,…" help:"Origins whose pages may call the API from a browser, such as https://app.example.com. Empty: none." group:"HTTP"`
 	// PortalFrameAncestors empty means that no page embeds the portal.
 	PortalFrameAncestors Origins `name:"portal-frame-ancestors" env:"POSTHORN_PORTAL_FRAME_ANCESTORS" placeholder:"ORIGIN,…" help:"Origins whose pages may embed the portal, such as https://app.example.com. Empty: none." group:"HTTP"`
+	// PortalLogoOrigins empty means that no theme has a logo.
+	PortalLogoOrigins Origins `name:"portal-logo-origins" env:"POSTHORN_PORTAL_LOGO_ORIGINS" placeholder:"ORIGIN,…" help:"Origins that the logo of a portal link's theme may be loaded from, such as https://cdn.example.com. Empty: none." group:"HTTP"`
 	// MaxWebhooks and MaxKeys bound what each tenant has, 1 to MaxWebhooks and MaxKeys. A tenant may be given limits of its own.
 	MaxWebhooks int `name:"max-webhooks" env:"POSTHORN_MAX_WEBHOOKS" default:"10000" placeholder:"N" help:"Webhooks that a tenant without a limit of its own may have. Default ${default}." group:"HTTP"`
 	MaxKeys     int `name:"max-keys" env:"POSTHORN_MAX_KEYS" default:"1000" placeholder:"N" help:"Keys in force that a tenant without a limit of its own may have. Default ${default}." group:"HTTP"`

@@ -100,6 +100,7 @@ func TestEnvironment(t *testing.T) {
 		"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318",
 
 		"POSTHORN_PORTAL_FRAME_ANCESTORS": "https://shop.example.com",
+		"POSTHORN_PORTAL_LOGO_ORIGINS":    "https://cdn.example.com,https://img.example.com:8443",
 	} {
 		t.Setenv(name, value)
 	}
@@ -108,6 +109,7 @@ func TestEnvironment(t *testing.T) {
 	require.Equal(t, Config{
 		DatabaseURL: "postgres://u:hunter2@db/posthorn?sslmode=disable", Addr: ":9090", AdminKey: longKey, EncryptionKeyset: "keyset",
 		AdminKeys: "alice=" + otherKey, RequestRate: 2.5, TrustedProxies: Networks{netip.MustParsePrefix("10.0.0.0/8")}, CORSOrigins: Origins{"https://app.example.com"}, PortalFrameAncestors: Origins{"https://shop.example.com"},
+		PortalLogoOrigins: Origins{"https://cdn.example.com", "https://img.example.com:8443"},
 		AllowHTTP:     true,
 		AllowNetworks: Networks{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.168.1.7/32"), netip.MustParsePrefix("fd00::/8")},
 		Retry:         Retry{Initial: time.Second, Backoff: 1.5, MaxInterval: time.Minute},

@@ -105,6 +105,7 @@ type Options struct {
 	GroupMax    int              // most deliveries in one dispatch; 1 = no sharing
 	Retries     bool             // first attempts are made without a workflow where that is possible
 	PublicURL   string           // base of the links to the portal, without a slash at its end; "" = none can be made
+	LogoOrigins []string         // that the logo of a portal link's theme may come from; none = a theme has no logo
 	Dev         bool             // loopback receivers over plain http are allowed, whatever a profile asks for
 	Metrics     *metrics.Metrics // default: metrics that nobody reads
 	Log         *slog.Logger     // default: slog.Default()

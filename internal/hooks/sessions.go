@@ -70,7 +70,7 @@ func (s *Service) CreatePortalLink(ctx context.Context, by Principal, tenant str
 		}
 	}
 	checkLength(&p, "name", r.Name, 200)
-	checkTheme(&p, r.Theme)
+	checkTheme(&p, r.Theme, s.LogoOrigins)
 	if err := p.err(); err != nil {
 		return PortalLink{}, err
 	}
