@@ -66,14 +66,8 @@ func (v *visit) trouble(body *overviewBody) (err error) {
 	if body.Failing, _, err = v.Hooks.Webhooks(ctx, v.tenant, models.WebhookFilter{Status: models.WebhookActive, Failing: true}, page); err != nil {
 		return err
 	}
-	recoveries, _, err := v.Hooks.Recoveries(ctx, v.tenant, models.RecoveryFilter{}, models.Page{Limit: shownFirst})
-	if err != nil {
+	if body.Recoveries, _, err = v.Hooks.Recoveries(ctx, v.tenant, models.RecoveryFilter{Running: true}, page); err != nil {
 		return err
-	}
-	for _, r := range recoveries {
-		if r.Status == models.RecoveryRunning {
-			body.Recoveries = append(body.Recoveries, r)
-		}
 	}
 	body.Failed, _, err = v.Hooks.Deliveries(ctx, v.tenant, models.DeliveryFilter{Status: models.Failed}, page)
 	return err

@@ -189,3 +189,26 @@ func TestTenantsKeysAndTypes(t *testing.T) {
 	b.get("/console/tenants/acme/catalogue").press("Load catalogue", map[string]string{"Catalogue of a system": "up42"}).follow()
 	require.Contains(t, b.get("/console/tenants/acme/catalogue").body, "order.status")
 }
+
+// A recovery that runs for long is shown, however many have ended since it began.
+func TestOverviewsShowWhatIsUnderWay(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	ctx := t.Context()
+	slow, other := s.Webhook("acme", "https://shop.example/slow"), s.Webhook("acme", "https://shop.example/other")
+	running, err := s.Hooks.Recover(ctx, "acme", slow.ID, hooks.RecoveryRequest{})
+	require.NoError(t, err)
+	var ended models.Recovery
+	for range 9 {
+		ended, err = s.Hooks.Recover(ctx, "acme", other.ID, hooks.RecoveryRequest{})
+		require.NoError(t, err)
+		_, err = s.Hooks.CancelRecovery(ctx, "acme", ended.ID)
+		require.NoError(t, err)
+	}
+	staff := s.signedIn(hookstest.AdminKey)
+	for _, path := range []string{"/console", "/console/tenants/acme"} {
+		body := staff.get(path).is(http.StatusOK).body
+		require.Contains(t, body, "/recoveries/"+running.ID, path)
+		require.NotContains(t, body, "/recoveries/"+ended.ID, path)
+	}
+}

@@ -175,7 +175,10 @@ func (s *Store) Recovery(ctx context.Context, tenant, id string) (Recovery, erro
 }
 
 // RecoveryFilter narrows a list of recoveries; zero values do not.
-type RecoveryFilter struct{ WebhookID string }
+type RecoveryFilter struct {
+	WebhookID string
+	Running   bool // only those that have not ended
+}
 
 // Recoveries lists a tenant's recoveries, newest first, or the other way; tenant "" = those of all tenants.
 func (s *Store) Recoveries(ctx context.Context, tenant string, f RecoveryFilter, p Page) ([]Recovery, string, error) {
@@ -185,6 +188,10 @@ func (s *Store) Recoveries(ctx context.Context, tenant string, f RecoveryFilter,
 		q = q.Where("webhook_id = ?", f.WebhookID)
 	}
 	cursors := cursorsOf(listRecoveries, tenant, f.WebhookID)
+	if f.Running { // the predicate of an index
+		q = q.Where("status = 'running'")
+		cursors = append(cursors, "running")
+	}
 	key, err := p.begin(cursors, 1)
 	if err != nil {
 		return nil, "", err
