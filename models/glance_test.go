@@ -1,6 +1,7 @@
 package models_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -126,4 +127,35 @@ func TestTenantsAreFoundByTheBeginningOfTheirName(t *testing.T) {
 		require.Equal(t, []string{"acme_2"}, pages(t, 1, list("acme_")), "an underscore is itself")
 		require.Empty(t, pages(t, 0, list("%")))
 	})
+}
+
+// What is not active is found among many that are, and what runs among many that have ended, without looking at those.
+func TestWhatIsLookedForFirstUsesIndexes(t *testing.T) {
+	t.Parallel()
+	s := postgres(t)
+	tenant := s.Tenant(t, "acme")
+	w, stopped := s.Webhook(t, tenant), s.Webhook(t, tenant)
+	for _, statement := range []string{
+		`INSERT INTO webhooks SELECT (jsonb_populate_record(w, jsonb_build_object('id', 'wh_many' || n))).* FROM webhooks w, generate_series(1, 5000) n WHERE w.id = @webhook`,
+		`UPDATE webhooks SET status = 'deactivated' WHERE id = @stopped`,
+		`INSERT INTO recoveries (id, tenant, webhook_id, status, statuses, reason, until, rate, sweep, position, total, released, created_at)
+			SELECT 'rec_' || lpad(n::text, 8, '0'), @tenant, @webhook, CASE WHEN n = 7 THEN 'running' ELSE 'completed' END, '[]', '', now(), 0, false, '', 0, 0, now()
+			FROM generate_series(1, 5000) n`,
+	} {
+		require.NoError(t, s.DB().Exec(statement, map[string]any{"tenant": tenant, "webhook": w.ID, "stopped": stopped.ID}).Error)
+	}
+	require.NoError(t, s.DB().Exec("VACUUM ANALYZE").Error)
+	for _, of := range []string{"", tenant} {
+		got := s.countingOf(t, func(ctx context.Context, tx *models.Store) error {
+			webhooks, _, err := tx.Webhooks(ctx, of, models.WebhookFilter{Status: models.WebhookDeactivated}, models.Page{Limit: 8})
+			require.NoError(t, err)
+			require.Len(t, webhooks, 1)
+			require.Equal(t, stopped.ID, webhooks[0].ID)
+			recoveries, _, err := tx.Recoveries(ctx, of, models.RecoveryFilter{Running: true}, models.Page{Limit: 8})
+			require.Len(t, recoveries, 1)
+			return err
+		}, "webhooks", "recoveries")
+		require.Zero(t, got.Scans, of)
+		require.LessOrEqual(t, got.Rows, int64(10), of)
+	}
 }

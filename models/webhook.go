@@ -175,6 +175,9 @@ func (s *Store) Webhooks(ctx context.Context, tenant string, f WebhookFilter, p 
 	if f.Status != "" {
 		q = q.Where("status = ?", f.Status)
 	}
+	if f.Status != "" && f.Status != WebhookActive { // the predicate of an index: PostgreSQL does not know it of a parameter
+		q = q.Where("status <> 'active'")
+	}
 	if f.Profile != "" {
 		q = q.Where("profile = ?", f.Profile)
 	}
