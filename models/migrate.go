@@ -46,6 +46,9 @@ var migrations = []string{
 	"0022_recoveries",
 	"0023_recovery_indexes",
 	"0024_sessions",
+	"0025_attempts_webhook",
+	"0025_health_indexes",
+	"0026_webhooks_stopped",
 }
 
 // online begins the migrations that run outside of a transaction.
