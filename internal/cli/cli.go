@@ -61,8 +61,12 @@ func Run(version string, dev any) {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	signaled, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, cancel := context.WithCancel(context.Background())
+	context.AfterFunc(signaled, func() {
+		stop() // a second signal ends the process at once, from the moment at which it begins to stop
+		cancel()
+	})
 	parser := newParser(dev, kong.Vars{"version": version}, kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(Environment{Version: version, Out: os.Stdout, Err: os.Stderr}))
 	parsed, err := parser.Parse(os.Args[1:])
