@@ -182,6 +182,12 @@ func TestValidate(t *testing.T) {
 		{"admin key with a blank", func(c *Config) { c.AdminKey = "hunter2 " }, "POSTHORN_ADMIN_KEY must be visible"},
 		{"public URL without scheme", func(c *Config) { c.PublicURL = "hooks.example.com" }, "POSTHORN_PUBLIC_URL must be"},
 		{"public URL with query", func(c *Config) { c.PublicURL = "https://hooks.example.com?a" }, "POSTHORN_PUBLIC_URL must not"},
+		{"public URL with a quote in its host", func(c *Config) { c.PublicURL = "https://hooks'.example.com" }, "POSTHORN_PUBLIC_URL must name"},
+		{"public URL with a semicolon in its host", func(c *Config) { c.PublicURL = "https://hooks.example.com;x" }, "POSTHORN_PUBLIC_URL must name"},
+		{"public URL with a quote in its path", func(c *Config) { c.PublicURL = `https://hooks.example.com/"x` }, "POSTHORN_PUBLIC_URL must be"},
+		{"public URL with a blank", func(c *Config) { c.PublicURL = "https://hooks.example.com/a b" }, "POSTHORN_PUBLIC_URL must be"},
+		{"public URL by address", func(c *Config) { c.PublicURL = "http://[::1]:8080/hooks" }, ""},
+		{"Web UI without host", func(c *Config) { c.TemporalUIURL = "http://:8233" }, "POSTHORN_TEMPORAL_UI_URL must name"},
 		{"script as UI URL", func(c *Config) { c.TemporalUIURL = "javascript:alert(1)" }, "POSTHORN_TEMPORAL_UI_URL must be"},
 		{"task queue with a blank", func(c *Config) { c.TaskQueue = "a b" }, "POSTHORN_TASK_QUEUE must be"},
 		{"deployment with a dot", func(c *Config) { c.Deployment = "a.b" }, "POSTHORN_DEPLOYMENT must be"},
@@ -317,6 +323,26 @@ func TestNetworks(t *testing.T) {
 	err := n.UnmarshalText([]byte("10.0.0.0/33,fe80::1%eth0,10.0.0.0/8"))
 	require.ErrorContains(t, err, "10.0.0.0/33")
 	require.ErrorContains(t, err, "fe80::1%eth0")
+}
+
+// What stands in a Content-Security-Policy and in CORS headers is an origin, and nothing that could end a directive.
+func TestOrigins(t *testing.T) {
+	t.Parallel()
+	var o Origins
+	require.NoError(t, o.UnmarshalText([]byte(" https://App.example.com ,, http://localhost:3000,https://a.example:443,http://10.0.0.1,https://[2001:db8::1]:8443,https://xn--hks-tna.example")))
+	require.Equal(t, Origins{"https://app.example.com", "http://localhost:3000", "https://a.example", "http://10.0.0.1", "https://[2001:db8::1]:8443", "https://xn--hks-tna.example"}, o)
+	for _, char := range " ;'\"`()<>{}|^!$&+=~%@#?\\*\x00\r\nö／" {
+		for _, text := range []string{"https://a" + string(char) + "b.example", "https://b.example" + string(char), "https://b.example:80" + string(char)} {
+			if strings.TrimSpace(text) == text {
+				require.Error(t, o.UnmarshalText([]byte(text)), "%q", text)
+			}
+		}
+	}
+	for _, text := range []string{"*", "null", "'self'", "app.example.com", "ftp://a.example", "https://", "https://:443", "https://a.example/", "https://a.example/x", "https://a..example",
+		"https://.example", "https://a.example:", "https://a.example:0", "https://a.example:65536", "https://[::1", "https://[fe80::1%25eth0]", "https://[10.0.0.1]", "https://u@a.example", "https://*.example"} {
+		require.ErrorContains(t, o.UnmarshalText([]byte("https://fine.example,"+text)), text, text)
+	}
+	require.Len(t, o, 6, "a list with a mistake changes nothing")
 }
 
 // docs/configuration.md lists every variable, by its name.

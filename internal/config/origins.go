@@ -4,7 +4,10 @@ import (
 	"encoding"
 	"errors"
 	"fmt"
+	"net/netip"
 	"net/url"
+	"regexp"
+	"strconv"
 	"strings"
 )
 
@@ -40,13 +43,32 @@ func (o *Origins) UnmarshalText(text []byte) error {
 // parseOrigin returns an origin in the form in which browsers send it. ok is false for anything with more than scheme,
 // host and port, and for wildcards.
 func parseOrigin(text string) (origin string, ok bool) {
-	u, err := url.Parse(strings.ToLower(text))
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || strings.Contains(u.Host, "*") {
-		return "", false
-	}
-	if u.Scheme+"://"+u.Host != strings.ToLower(text) {
+	text = strings.ToLower(text)
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Scheme+"://"+u.Host != text || !isHost(u) {
 		return "", false
 	}
 	standard := map[string]string{"http": ":80", "https": ":443"}[u.Scheme]
 	return u.Scheme + "://" + strings.TrimSuffix(u.Host, standard), true
+}
+
+// hostPattern is a DNS name or an IPv4 address: letters, digits, dashes and underscores with single dots between.
+var hostPattern = regexp.MustCompile(`^[a-zA-Z0-9_-]+(\.[a-zA-Z0-9_-]+)*\.?$`)
+
+// isHost reports whether a URL's host is a name or an address, with a port if any. url.Parse lets much more pass, such as
+// a semicolon, which would end a directive of a Content-Security-Policy.
+func isHost(u *url.URL) bool {
+	if strings.HasSuffix(u.Host, ":") {
+		return false
+	}
+	if port := u.Port(); port != "" {
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			return false
+		}
+	}
+	if strings.HasPrefix(u.Host, "[") {
+		addr, err := netip.ParseAddr(u.Hostname())
+		return err == nil && addr.Is6() && addr.Zone() == ""
+	}
+	return hostPattern.MatchString(u.Hostname())
 }

@@ -150,6 +150,12 @@ func checkBaseURL(value string) error {
 	if u.User != nil || u.RawQuery != "" || u.Fragment != "" {
 		return errors.New("must not have credentials, a query or a fragment")
 	}
+	if !isHost(u) {
+		return errors.New("must name a host by letters, digits, dots and dashes, or by its address; other letters are written as xn--…")
+	}
+	if strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune("\"<>\\^`{|}?#", r) }) {
+		return errors.New("must be percent-encoded: it stands in headers and pages")
+	}
 	return nil
 }
 
