@@ -106,7 +106,7 @@ func TestRefusedCallsAreNotLogged(t *testing.T) {
 					require.Equal(t, http.StatusForbidden, w.do(o, x, key).Code)
 				}
 			}
-			if o.namesThings() && !(strings.HasPrefix(o.route, "PUT ") && strings.Contains(o.route, "/event-type")) {
+			if o.namesThings() && (!strings.HasPrefix(o.route, "PUT ") || !strings.Contains(o.route, "/event-type")) {
 				w.reach(o, x.slug, w.ghosts(x.slug), x.key)
 				w.reach(o, x.slug, w.ghosts(x.slug), hookstest.AdminKey)
 			}
