@@ -10,6 +10,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humagin"
@@ -75,6 +76,7 @@ func New(o Options) (http.Handler, error) {
 	if o.BodyRoom == 0 {
 		o.BodyRoom = max(bodyroom.Default, 3*o.MaxBody)
 	}
+	o.PublicURL = strings.TrimRight(o.PublicURL, "/")
 	settleHuma()
 	gin.SetMode(gin.ReleaseMode)
 	router := gin.New()

@@ -55,6 +55,14 @@ type AuditParams struct {
 	Until  instant `query:"until" doc:"Only changes made before it."`
 }
 
+// Resolve implements huma.Resolver.
+func (p *AuditParams) Resolve(huma.Context) []error {
+	if p.Action != "" && !slices.Contains(models.AuditActions, models.AuditAction(p.Action)) {
+		return []error{&huma.ErrorDetail{Location: "query.action", Message: "is not an action of the audit log"}}
+	}
+	return nil
+}
+
 type auditOfTenant struct {
 	OfTenant
 	AuditParams
@@ -86,9 +94,6 @@ func (s *server) listAudit(ctx context.Context, in *auditOfAll) (*answer[list[Au
 }
 
 func (s *server) auditLog(ctx context.Context, tenant, slug string, in AuditParams) (*answer[list[AuditEntry]], error) {
-	if in.Action != "" && !slices.Contains(models.AuditActions, models.AuditAction(in.Action)) {
-		return nil, invalid(FieldError{"action", "is not an action of the audit log"})
-	}
 	f := models.AuditFilter{TenantSlug: slug, Action: models.AuditAction(in.Action), TargetID: in.Target, Since: in.Since.bound(), Until: in.Until.bound()}
 	rows, next, err := s.Hooks.AuditLog(ctx, caller(ctx), tenant, f, in.Actor, in.page())
 	if err != nil {

@@ -2,7 +2,6 @@ package api
 
 import (
 	"net/http"
-	"strings"
 
 	"github.com/gin-gonic/gin"
 
@@ -34,6 +33,6 @@ func (s *server) deliveryLinks() {
 			s.fail(c, hooks.Refuse(hooks.NotFound, "there is nothing at this path"))
 			return
 		}
-		c.Redirect(http.StatusFound, strings.TrimRight(s.PublicURL, "/")+"/v1/tenants/"+tenant+"/deliveries/"+id)
+		c.Redirect(http.StatusFound, s.PublicURL+"/v1/tenants/"+tenant+"/deliveries/"+id)
 	})
 }

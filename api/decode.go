@@ -97,13 +97,14 @@ func (d *decoder) event(value []byte, path string) hooks.EventInput {
 	if path != "" {
 		prefix, what = path+".", path
 	}
-	before := len(d.problems)
+	untyped := true
 	d.members(value, prefix, what, func(name string, value []byte) {
 		switch {
 		case name == "data":
 			e.Data = slices.Clip(value) // what follows in the body is not its own
 		case name == "type":
 			e.Type = d.text(value, prefix+name)
+			untyped = e.Type == "" && (value[0] == '"' || value[0] == 'n') // else it is wrong, and said to be
 		case name == "id" && !d.matching:
 			e.ID = d.text(value, prefix+name)
 		case name == "attributes" && !d.matching:
@@ -118,10 +119,10 @@ func (d *decoder) event(value []byte, path string) hooks.EventInput {
 			d.wrong(prefix+name, "is not a known field")
 		}
 	})
-	if len(d.problems) > before {
+	if rawjson.Trim(value)[0] != '{' {
 		return e
 	}
-	if e.Type == "" {
+	if untyped {
 		d.wrong(prefix+"type", "is required")
 	}
 	if e.Data == nil {

@@ -13,17 +13,16 @@ import (
 // Delivery is one event owed to one webhook, in a list.
 type Delivery struct {
 	DeliveryState
-	Attempts int `json:"attempts" doc:"POSTs made so far."`
+	Attempts int `json:"attempts" doc:"The same as attempt_count."`
 }
 
 // Timeline is a delivery with everything that has happened to it and everything that will.
 type Timeline struct {
 	DeliveryState
-	AttemptCount int       `json:"attempt_count" doc:"POSTs made so far."`
-	Attempts     []Attempt `json:"attempts" doc:"The newest 100 POSTs, oldest first."`
-	Upcoming     []Planned `json:"upcoming" doc:"The attempts that will be made if those before them fail, soonest first."`
-	WorkflowID   *string   `json:"workflow_id" doc:"The Temporal workflow that drives it; null while that is not known." example:"deliver/evt_0198c0de-0000-7000-8000-000000000004"`
-	UIURL        *string   `json:"ui_url" doc:"That workflow in the Temporal Web UI; null without a link to it."`
+	Attempts   []Attempt `json:"attempts" doc:"The newest 100 POSTs, oldest first."`
+	Upcoming   []Planned `json:"upcoming" doc:"The attempts that will be made if those before them fail, soonest first."`
+	WorkflowID *string   `json:"workflow_id" doc:"The Temporal workflow that drives it; null while that is not known." example:"deliver/evt_0198c0de-0000-7000-8000-000000000004"`
+	UIURL      *string   `json:"ui_url" doc:"That workflow in the Temporal Web UI; null without a link to it."`
 }
 
 // DeliveryState is what a delivery is and where it is.
@@ -35,9 +34,19 @@ type DeliveryState struct {
 	WebhookID     string                `json:"webhook_id" example:"wh_0198c0de-0000-7000-8000-000000000002"`
 	Status        models.DeliveryStatus `json:"status" enum:"pending,delivered,failed,held,canceled" doc:"failed: every retry is used up. held: kept for a webhook that is not active, or paused."`
 	StatusReason  *string               `json:"status_reason" doc:"Why it is held or canceled, or was put off. 'paused in Temporal', of one delivery alone: it waits for somebody to resume its workflow or activity there."`
+	AttemptCount  int                   `json:"attempt_count" doc:"POSTs made so far."`
+	LastAttempt   maybe[LastAttempt]    `json:"last_attempt"`
 	NextAttemptAt *timestamp            `json:"next_attempt_at" nullable:"true" doc:"null unless pending."`
 	CreatedAt     timestamp             `json:"created_at"`
 	FinishedAt    *timestamp            `json:"finished_at" nullable:"true" doc:"null while pending or held."`
+	Test          bool                  `json:"test" doc:"It is the POST of a test, whose event is not stored: delivered if it was received, else failed. It cannot be acted on."`
+}
+
+// LastAttempt is the latest POST of a delivery, in short.
+type LastAttempt struct {
+	At         timestamp `json:"at"`
+	StatusCode *int      `json:"status_code" doc:"null = no answer came." example:"503"`
+	Error      *string   `json:"error" doc:"null = received." example:"503 Service Unavailable"`
 }
 
 // Planned is an attempt that will be made if those before it fail.
@@ -53,17 +62,34 @@ type Attempt struct {
 	Exchange
 }
 
-func stateView(d *models.Delivery) DeliveryState {
-	return DeliveryState{ID: d.ID, Tenant: models.TenantSlug(d.Tenant), EventID: d.EventID, EventType: d.EventType, WebhookID: d.WebhookID, Status: d.Status,
-		StatusReason: orNull(d.StatusReason), NextAttemptAt: at(d.NextAttemptAt), CreatedAt: timestamp(d.CreatedAt), FinishedAt: at(d.FinishedAt)}
+// stateView shows a delivery. last is its latest attempt, nil if there is none.
+func stateView(d *models.Delivery, last *models.Attempt) DeliveryState {
+	v := DeliveryState{ID: d.ID, Tenant: models.TenantSlug(d.Tenant), EventID: d.EventID, EventType: d.EventType, WebhookID: d.WebhookID, Status: d.Status,
+		StatusReason: orNull(d.StatusReason), AttemptCount: d.Attempts, NextAttemptAt: at(d.NextAttemptAt), CreatedAt: timestamp(d.CreatedAt), FinishedAt: at(d.FinishedAt), Test: d.Test}
+	if last != nil {
+		v.LastAttempt.object = &LastAttempt{At: timestamp(last.StartedAt), StatusCode: orNull(last.StatusCode), Error: orNull(last.Error)}
+	}
+	return v
 }
 
-func deliveryView(d models.Delivery) Delivery {
-	return Delivery{DeliveryState: stateView(&d), Attempts: d.Attempts}
+// deliveriesView shows deliveries as lists do, each with its latest attempt.
+func (s *server) deliveriesView(ctx context.Context, rows []models.Delivery, next string) (list[Delivery], error) {
+	last, err := s.Hooks.LastAttempts(ctx, rows)
+	return deliveryList(rows, last, next), err
+}
+
+func deliveryList(rows []models.Delivery, last map[string]*models.Attempt, next string) list[Delivery] {
+	return listOf(rows, next, func(d models.Delivery) Delivery {
+		return Delivery{DeliveryState: stateView(&d, last[d.ID]), Attempts: d.Attempts}
+	})
 }
 
 func timelineView(ctx context.Context, t hooks.Timeline) Timeline {
-	v := Timeline{DeliveryState: stateView(&t.Delivery), AttemptCount: t.Attempts, Attempts: make([]Attempt, len(t.History)),
+	var last *models.Attempt
+	if n := len(t.History); n > 0 {
+		last = &t.History[n-1]
+	}
+	v := Timeline{DeliveryState: stateView(&t.Delivery, last), Attempts: make([]Attempt, len(t.History)),
 		Upcoming: make([]Planned, len(t.Upcoming)), WorkflowID: orNull(t.WorkflowID), UIURL: orNull(t.UIURL)}
 	for i := range t.History {
 		a := &t.History[i]
@@ -84,6 +110,7 @@ type DeliveryParams struct {
 	Status    models.DeliveryStatus `query:"status" enum:"pending,delivered,failed,held,canceled"`
 	Since     instant               `query:"since" doc:"Only those made at or after it."`
 	Until     instant               `query:"until" doc:"Only those made before it."`
+	Test      bool                  `query:"test" doc:"true lists the POSTs of tests, which are in no other list. They are kept as long as finished deliveries."`
 }
 
 type listDeliveries struct {
@@ -116,7 +143,7 @@ func (s *server) deliveries() {
 	}
 	action("retry", "Send a delivery now", "By a new workflow: a pending one without waiting for its next attempt, a finished or held one from the first step of its schedule.", s.retryDelivery)
 	action("cancel", "Cancel a delivery", "One that is pending or held.", s.cancelDelivery)
-	action("pause", "Put a pending delivery aside", "Until it is resumed.", s.pauseDelivery)
+	action("pause", "Pause a pending delivery", "It is held until it is resumed.", s.pauseDelivery)
 	action("resume", "Send a held delivery", "Now, from the first step of its schedule.", s.resumeDelivery)
 }
 
@@ -131,11 +158,22 @@ func (s *server) deliveriesOf(ctx context.Context, tenant string, in DeliveryPar
 	}
 	f := models.DeliveryFilter{WebhookID: webhookID, EventID: in.EventID, EventType: in.EventType, Status: in.Status,
 		Since: in.Since.bound(), Until: in.Until.bound()}
+	if in.Test {
+		rows, last, next, err := s.Hooks.Tests(ctx, tenant, f, in.page())
+		if err != nil {
+			return nil, err
+		}
+		return answerWith(deliveryList(rows, last, next)), nil
+	}
 	rows, next, err := s.Hooks.Deliveries(ctx, tenant, f, in.page())
 	if err != nil {
 		return nil, err
 	}
-	return answerWith(listOf(rows, next, deliveryView)), nil
+	page, err := s.deliveriesView(ctx, rows, next)
+	if err != nil {
+		return nil, err
+	}
+	return answerWith(page), nil
 }
 
 func showTimeline(ctx context.Context, t hooks.Timeline, err error) (*answer[Timeline], error) {

@@ -28,6 +28,7 @@ func TestTimeline(t *testing.T) {
 	fresh := e.call("GET "+path, "").is(http.StatusOK).json()
 	require.Equal(t, "pending", fresh["status"])
 	require.Equal(t, []any{}, fresh["attempts"])
+	require.Nil(t, fresh["last_attempt"])
 	require.Len(t, fresh["upcoming"], 4, "the first attempt and three retries")
 	require.NotNil(t, fresh["next_attempt_at"])
 	require.Nil(t, fresh["finished_at"])
@@ -66,6 +67,13 @@ func TestTimeline(t *testing.T) {
 	e.Attempt("acme", id)
 	done := e.call("GET "+path, "").is(http.StatusOK).json()
 	require.Equal(t, "delivered", done["status"])
+	for _, shown := range []map[string]any{done, e.call("GET /v1/tenants/acme/deliveries", "").is(http.StatusOK).data()[0]} {
+		require.InDelta(t, 2, shown["attempt_count"], 0)
+		latest, _ := shown["last_attempt"].(map[string]any)
+		require.InDelta(t, 200, latest["status_code"], 0)
+		require.Nil(t, latest["error"])
+		require.NotEmpty(t, latest["at"])
+	}
 	require.Nil(t, done["next_attempt_at"])
 	require.NotNil(t, done["finished_at"])
 	require.Equal(t, []any{}, done["upcoming"])

@@ -104,7 +104,7 @@ func (s *server) problem(ctx context.Context, err error) *Problem {
 		p.header = http.Header{"Retry-After": {strconv.Itoa(refused.RetryAfter)}}
 	}
 	for _, f := range refused.Fields {
-		p.Errors = append(p.Errors, FieldError(f))
+		p.Errors = append(p.Errors, FieldError{shortName(f.Field), f.Message})
 	}
 	return p
 }
@@ -132,20 +132,31 @@ func writeJSON(c *gin.Context, status int, contentType string, v any) {
 // settleHuma sets what huma keeps for the whole process: how it tells errors, and that fields are named exactly.
 var settleHuma = sync.OnceFunc(func() {
 	huma.NewError = func(status int, detail string, errs ...error) huma.StatusError { return refine(status, detail, errs) }
+	huma.NewErrorWithContext = func(ctx huma.Context, status int, detail string, errs ...error) huma.StatusError {
+		return refine(status, detail, errs, wrongQuery(ctx.Context())...)
+	}
 	huma.ValidateStrictCasing = true
 	huma.DefaultArrayNullable = false
 })
 
-// refine puts what huma says of a request into the words and the names of every other refusal.
-func refine(status int, detail string, errs []error) *Problem {
+// refine puts what huma says of a request into the words and the names of every other refusal. more is what else is wrong
+// with its fields.
+func refine(status int, detail string, errs []error, more ...FieldError) *Problem {
 	if detail == "validation failed" {
 		detail = notValid
 	}
 	p := newProblem(status, detail)
+	if status == http.StatusUnprocessableEntity {
+		p.Errors = slices.Clone(more)
+	}
 	for _, err := range errs {
 		var told huma.ErrorDetailer
-		if errors.As(err, &told) {
-			p.Errors = append(p.Errors, fieldError(told.ErrorDetail()))
+		if !errors.As(err, &told) {
+			continue
+		}
+		e := fieldError(told.ErrorDetail())
+		if !slices.ContainsFunc(more, func(m FieldError) bool { return m.Field == e.Field }) {
+			p.Errors = append(p.Errors, e)
 		}
 	}
 	slices.SortFunc(p.Errors, func(a, b FieldError) int { return strings.Compare(a.Field, b.Field) })

@@ -75,17 +75,21 @@ type listEvents struct {
 	Text           string `query:"q" maxLength:"200" doc:"Only those whose data contains this text, exactly as it was posted. It needs since and until, at most a day apart. The search stops after 100,000 events or 2 seconds: see complete." example:"4711"`
 }
 
+// Resolve implements huma.Resolver.
+func (in *listEvents) Resolve(huma.Context) []error {
+	if in.Attribute != "" && !strings.Contains(in.Attribute, ":") {
+		return []error{&huma.ErrorDetail{Location: "query.attribute", Message: "must be name:value"}}
+	}
+	return nil
+}
+
 // search is what the query asks for.
-func (in *listEvents) search() (hooks.EventSearch, error) {
+func (in *listEvents) search() hooks.EventSearch {
 	f := models.EventFilter{Type: in.Type, Since: in.Since.bound(), Until: in.Until.bound(), Tag: in.Tag, Channel: in.Channel, ExternalID: in.ExternalID}
-	if in.Attribute != "" {
-		name, value, ok := strings.Cut(in.Attribute, ":")
-		if !ok {
-			return hooks.EventSearch{}, invalid(FieldError{"attribute", "must be name:value"})
-		}
+	if name, value, ok := strings.Cut(in.Attribute, ":"); ok {
 		f.Attribute = &models.Attribute{Name: name, Value: value}
 	}
-	return hooks.EventSearch{EventFilter: f, IdempotencyKey: in.IdempotencyKey, Text: in.Text}, nil
+	return hooks.EventSearch{EventFilter: f, IdempotencyKey: in.IdempotencyKey, Text: in.Text}
 }
 
 type ofEvent struct {
@@ -109,11 +113,7 @@ func (s *server) events() {
 }
 
 func (s *server) listEvents(ctx context.Context, in *listEvents) (*answer[EventPage], error) {
-	search, err := in.search()
-	if err != nil {
-		return nil, err
-	}
-	rows, next, complete, err := s.Hooks.Events(ctx, in.Tenant, search, in.page())
+	rows, next, complete, err := s.Hooks.Events(ctx, in.Tenant, in.search(), in.page())
 	if err != nil {
 		return nil, err
 	}

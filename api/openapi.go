@@ -34,13 +34,13 @@ const (
 // tags in the order in which they are to be read.
 var tags = []*huma.Tag{
 	{Name: tagEvents, Description: "What happened. An event that has been accepted is delivered to every webhook that wants it."},
-	{Name: tagWebhooks, Description: "Who is told of it: a URL, the event types it gets, and the secret that signs its deliveries."},
+	{Name: tagWebhooks, Description: "Receivers of events: a URL, the event types it gets, and the secret that signs its deliveries."},
 	{Name: tagDeliveries, Description: "One event owed to one webhook: every attempt made, and when the next ones are due."},
 	{Name: tagRecoveries, Description: "Sending again what was held for a webhook, or has failed."},
 	{Name: tagEventTypes, Description: "The kinds of events there are, and what their data looks like."},
 	{Name: tagTenants, Description: "The customers of the platform: the owners of webhooks, events and keys."},
 	{Name: tagKeys, Description: "What a tenant's programs and people authenticate with."},
-	{Name: tagStats, Description: "How much was accepted, sent, received and put aside, and how fast, minute by minute, hour by hour or day by day."},
+	{Name: tagStats, Description: "How many events were accepted, how many deliveries were delivered, failed or were held, and how fast, by minute, hour or day."},
 	{Name: tagPortal, Description: "Links by which a tenant's people look after its webhooks, inside your own product or beside it."},
 	{Name: tagAudit, Description: "Who changed what, through any API: written in the transaction that makes the change, and never altered."},
 	{Name: tagService, Description: "Probes. They need no key."},
@@ -79,9 +79,8 @@ func configuration(o Options) huma.Config {
 				},
 			},
 		},
-		Formats:                      map[string]huma.Format{jsonType: jsonFormat, "json": jsonFormat}, // "json": +json types
-		DefaultFormat:                jsonType,
-		RejectUnknownQueryParameters: true,
+		Formats:       map[string]huma.Format{jsonType: jsonFormat, "json": jsonFormat}, // "json": +json types
+		DefaultFormat: jsonType,
 	}
 }
 

@@ -17,6 +17,9 @@ func handle[I, O any](s *server, need access, op huma.Operation, do func(context
 	op.Middlewares = huma.Middlewares{s.gate(need)}
 	op.MaxBodyBytes, op.BodyReadTimeout = -1, -1 // the gate has read the body
 	huma.Register(s.huma, op, func(ctx context.Context, in *I) (*O, error) {
+		if wrong := wrongQuery(ctx); len(wrong) > 0 {
+			return nil, invalid(wrong...)
+		}
 		out, err := do(ctx, in)
 		if err != nil {
 			return nil, s.problem(ctx, err)
@@ -30,10 +33,11 @@ func handle[I, O any](s *server, need access, op huma.Operation, do func(context
 func (s *server) gate(need access) func(huma.Context, func(huma.Context)) {
 	return func(ctx huma.Context, next func(huma.Context)) {
 		c := humagin.Unwrap(ctx)
+		var wrong []FieldError
 		p, err := s.admit(c, need)
 		if err == nil {
 			chargeBody(c, p)
-			err = checkQuery(ctx.Operation(), c.Request.URL.RawQuery)
+			wrong, err = checkQuery(ctx.Operation(), c.Request.URL.RawQuery)
 		}
 		if err == nil {
 			err = s.bufferBody(c)
@@ -48,11 +52,20 @@ func (s *server) gate(need access) func(huma.Context, func(huma.Context)) {
 			s.fail(c, err)
 			return
 		}
-		next(huma.WithValue(ctx, principalKey{}, p))
+		next(huma.WithValue(huma.WithValue(ctx, principalKey{}, p), wrongQueryKey{}, wrong))
 	}
 }
 
-type principalKey struct{}
+type (
+	principalKey  struct{}
+	wrongQueryKey struct{}
+)
+
+// wrongQuery is what the gate has found wrong with the query of a request. It is told with what else is wrong.
+func wrongQuery(ctx context.Context) []FieldError {
+	wrong, _ := ctx.Value(wrongQueryKey{}).([]FieldError)
+	return wrong
+}
 
 // caller is who asks, in an operation added by handle.
 func caller(ctx context.Context) hooks.Principal {
@@ -69,7 +82,10 @@ func handlePlain[I, O any](s *server, need access, op huma.Operation, do func(*g
 		p, err := s.admit(c, need)
 		if err == nil {
 			chargeBody(c, p)
-			err = checkQuery(ctx.Operation(), c.Request.URL.RawQuery)
+			var wrong []FieldError
+			if wrong, err = checkQuery(ctx.Operation(), c.Request.URL.RawQuery); len(wrong) > 0 {
+				err = invalid(wrong...)
+			}
 		}
 		if err == nil {
 			err = do(c)

@@ -114,12 +114,13 @@ func (s *server) publish(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	var d decoder
+	key, wrong := idempotencyKey(c.Request.Header)
+	d := decoder{problems: wrong}
 	event := d.event(body, "")
 	if err := d.err(); err != nil {
 		return err
 	}
-	published, err := s.accept(c, hooks.PublishRequest{Events: []hooks.EventInput{event}, Body: body})
+	published, err := s.accept(c, hooks.PublishRequest{Events: []hooks.EventInput{event}, Body: body, Key: key})
 	if err != nil {
 		return err
 	}
@@ -132,18 +133,22 @@ func (s *server) publishBatch(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	var d decoder
+	key, wrong := idempotencyKey(c.Request.Header)
+	d := decoder{problems: wrong}
 	events := d.batch(body)
 	if err := d.err(); err != nil {
 		return err
 	}
+	var large []FieldError
 	for i := range events {
 		if int64(len(events[i].Data)) > s.MaxBody {
-			return newProblem(http.StatusRequestEntityTooLarge, fmt.Sprintf("the data of an event may have at most %d bytes", s.MaxBody),
-				FieldError{fmt.Sprintf("events[%d].data", i), "is too large"})
+			large = append(large, FieldError{fmt.Sprintf("events[%d].data", i), "is too large"})
 		}
 	}
-	published, err := s.accept(c, hooks.PublishRequest{Events: events, Body: body, Batch: true})
+	if len(large) > 0 { // few: the body is bounded
+		return newProblem(http.StatusRequestEntityTooLarge, fmt.Sprintf("the data of an event may have at most %d bytes", s.MaxBody), large...)
+	}
+	published, err := s.accept(c, hooks.PublishRequest{Events: events, Body: body, Key: key, Batch: true})
 	if err != nil {
 		return err
 	}
@@ -153,11 +158,7 @@ func (s *server) publishBatch(c *gin.Context) error {
 
 // accept publishes, and says in the header if the answer is an earlier request's.
 func (s *server) accept(c *gin.Context, r hooks.PublishRequest) ([]hooks.Published, error) {
-	key, err := idempotencyKey(c.Request.Header)
-	if err != nil {
-		return nil, err
-	}
-	r.Key, r.By = key, principal(c)
+	r.By = principal(c)
 	published, err := s.Hooks.Publish(c.Request.Context(), c.Param("tenant"), r)
 	if err == nil && published[0].Replayed {
 		c.Header(replayedHeader, "true")
@@ -166,20 +167,18 @@ func (s *server) accept(c *gin.Context, r hooks.PublishRequest) ([]hooks.Publish
 }
 
 // idempotencyKey is the key of a request, "" if it has none. A header that is there and says nothing, or two things, is
-// refused: its sender believes that the request can be repeated.
-func idempotencyKey(header http.Header) (string, error) {
-	var wrong string
+// wrong: its sender believes that the request can be repeated.
+func idempotencyKey(header http.Header) (key string, wrong []FieldError) {
 	switch keys := header.Values(idempotencyHeader); {
 	case len(keys) == 0:
 		return "", nil
 	case len(keys) > 1:
-		wrong = "is given twice"
+		return "", []FieldError{{idempotencyHeader, "is given twice"}}
 	case strings.TrimSpace(keys[0]) == "":
-		wrong = "must not be blank"
+		return "", []FieldError{{idempotencyHeader, "must not be blank"}}
 	default:
 		return keys[0], nil
 	}
-	return "", invalid(FieldError{idempotencyHeader, wrong})
 }
 
 func acceptedView(p hooks.Published) Accepted {
@@ -191,7 +190,8 @@ func (s *server) matchEvent(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	d := decoder{matching: true}
+	page, wrong := pageOf(c, maxMatches)
+	d := decoder{matching: true, problems: wrong}
 	event := d.event(body, "")
 	if err := d.err(); err != nil {
 		return err
@@ -201,10 +201,6 @@ func (s *server) matchEvent(c *gin.Context) error {
 		return err
 	}
 	defer leave()
-	page, err := pageOf(c, maxMatches)
-	if err != nil {
-		return err
-	}
 	matches, next, err := s.Hooks.MatchEvent(c.Request.Context(), c.Param("tenant"), event, page)
 	if err != nil {
 		return err

@@ -52,6 +52,7 @@ func delivery(id, summary, description string, t catalog.EventType) *huma.Operat
 			header("webhook-timestamp", "When this attempt was made, in seconds since 1970.", true, "1767366245"),
 			header("webhook-signature", "Signatures of id, timestamp and body (Standard Webhooks), one for each secret in force, with a space between them. Absent where a webhook has no secret.",
 				false, "v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4="),
+			header("webhook-test", "true where somebody tests the webhook: the data is an example. Absent in every other POST.", false, "true"),
 		},
 		RequestBody: &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{jsonType: {
 			Schema: &huma.Schema{Type: huma.TypeObject, Required: []string{"type", "timestamp", "data"}, Properties: map[string]*huma.Schema{

@@ -42,5 +42,9 @@ func (s *server) replayEvent(ctx context.Context, in *replayEvent) (*answer[Repl
 	case recovery != nil:
 		return answerWith(Replayed{ID: recovery.ID}), nil
 	}
-	return answerWith(Replayed{Deliveries: listOf(deliveries, "", deliveryView).Data}), nil
+	page, err := s.deliveriesView(ctx, deliveries, "")
+	if err != nil { // the event is on its way: what is shown of it is not worth an error
+		s.Log.WarnContext(ctx, "last attempts not read", "error", err)
+	}
+	return answerWith(Replayed{Deliveries: page.Data}), nil
 }

@@ -14,9 +14,9 @@ import (
 // StatCounts is how often what happened in a time.
 type StatCounts struct {
 	Events         int64    `json:"events" doc:"Events accepted; with webhook_id, those that matched the webhook."`
-	Delivered      int64    `json:"delivered" doc:"Deliveries that were received."`
+	Delivered      int64    `json:"delivered" doc:"Deliveries that were delivered."`
 	Failed         int64    `json:"failed" doc:"Deliveries that used up their retries."`
-	Held           int64    `json:"held" doc:"Deliveries that were put aside, one as often as it was."`
+	Held           int64    `json:"held" doc:"Deliveries that were held. One that was held twice counts twice."`
 	Attempts       int64    `json:"attempts" doc:"POSTs, without tests."`
 	FailedAttempts int64    `json:"failed_attempts" doc:"POSTs that were not received."`
 	P50            *float64 `json:"p50_ms" nullable:"true" doc:"Within which half of what was delivered was received, in milliseconds since its event was accepted. At most 5 % off; null if nothing was delivered."`

@@ -78,10 +78,7 @@ func (s *server) exportTypes(c *gin.Context) error {
 }
 
 func (s *server) importTypes(c *gin.Context) error {
-	o, err := importOptions(c)
-	if err != nil {
-		return err
-	}
+	o, wrong := importOptions(c)
 	body, err := requireBody(c, max(s.MaxBody, maxBatchBody))
 	if err != nil {
 		return err
@@ -95,9 +92,8 @@ func (s *server) importTypes(c *gin.Context) error {
 	}
 	defer leave()
 	read, problems := typedoc.Read(body)
-	wrong := make([]hooks.FieldError, len(problems))
-	for i, p := range problems {
-		wrong[i] = hooks.FieldError{Field: shortName(p.Field), Message: p.Message}
+	for _, p := range problems {
+		wrong = append(wrong, hooks.FieldError{Field: p.Field, Message: p.Message})
 	}
 	types := make([]models.EventType, len(read))
 	for i, t := range read {
@@ -120,20 +116,20 @@ func names(list []string) []string {
 	return list
 }
 
-// importOptions reads the parameters of an import.
-func importOptions(c *gin.Context) (o hooks.TypeImport, err error) {
-	var wrong []FieldError
-	for name, option := range map[string]*bool{"dry_run": &o.DryRun, "replace": &o.Replace} {
-		switch value, given := c.GetQuery(name); {
+// importOptions reads the parameters of an import. wrong is what is wrong with them.
+func importOptions(c *gin.Context) (o hooks.TypeImport, wrong []hooks.FieldError) {
+	options := []struct {
+		name string
+		set  *bool
+	}{{"dry_run", &o.DryRun}, {"replace", &o.Replace}}
+	for _, option := range options {
+		switch value, given := c.GetQuery(option.name); {
 		case !given || value == "false":
 		case value == "true":
-			*option = true
+			*option.set = true
 		default:
-			wrong = append(wrong, FieldError{name, "must be true or false"})
+			wrong = append(wrong, hooks.FieldError{Field: option.name, Message: "must be true or false"})
 		}
 	}
-	if len(wrong) > 0 {
-		return o, invalid(wrong...)
-	}
-	return o, nil
+	return o, wrong
 }

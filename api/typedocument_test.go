@@ -83,7 +83,7 @@ func TestImportRefuses(t *testing.T) {
 	refused = e.asAdmin("POST "+typesRoute, `{"openapi":"3.1.0","webhooks":{"a":`+body(`{"$ref":"https://elsewhere.example/s.json"}`)+`}}`).is(http.StatusUnprocessableEntity)
 	require.Equal(t, []string{"webhooks.a.post.requestBody.content.application/json.schema"}, refused.fields())
 	require.Contains(t, refused.body, "leads out of the document")
-	require.Equal(t, []string{"dry_run"}, e.asAdmin("POST "+typesRoute+"?dry_run=1", `{}`).is(http.StatusUnprocessableEntity).fields())
+	require.Equal(t, []string{"dry_run", "openapi", "webhooks"}, e.asAdmin("POST "+typesRoute+"?dry_run=1", `{}`).is(http.StatusUnprocessableEntity).fields())
 	require.ElementsMatch(t, []string{"openapi", "webhooks"}, e.asAdmin("POST "+typesRoute, `{}`).is(http.StatusUnprocessableEntity).fields())
 	e.asAdmin("POST "+typesRoute, `{"webhooks":{},"webhooks":{}}`).is(http.StatusBadRequest)
 	e.asAdmin("POST "+typesRoute, "").is(http.StatusBadRequest)

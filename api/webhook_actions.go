@@ -85,7 +85,7 @@ func (s *server) webhookActions() {
 			Summary: summary, Description: description}
 	}
 	handle(s, owners, action("test", "Test a webhook",
-		"POSTs an example of every event type it is registered for, now and whatever its status: real POSTs, signed as any other, neither recorded nor counted."),
+		"POSTs an example of every event type it is registered for, now and whatever its status: real POSTs, signed as any other, and with the header webhook-test if the profile is standard. They are not counted; the list of deliveries has them with test=true."),
 		s.testWebhook)
 	rotate := action("secret/rotate", "Rotate the signing secret", "Until overlap has passed deliveries are signed with both secrets.")
 	rotate.OperationID = "rotate-webhook-secret"

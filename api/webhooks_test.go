@@ -218,7 +218,51 @@ func TestTestingAWebhookPostsNow(t *testing.T) {
 	require.NotEmpty(t, test["error"])
 
 	require.Equal(t, []string{"event_type"}, e.call("POST "+path+"/test", `{"event_type":"user.created"}`).is(http.StatusUnprocessableEntity).fields())
-	require.Empty(t, e.call("GET /v1/tenants/acme/deliveries", "").data(), "a test is not recorded")
+}
+
+// Tests are in no list but that of tests, and counted nowhere.
+func TestTestsAreListedApart(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	r := newReceiver(t)
+	webhook := e.webhook(r.URL + "?token=s3cret")
+	e.call("POST /v1/tenants/acme/webhooks/"+webhook+"/test", `{"event_type":"order.created"}`).is(http.StatusOK)
+	r.answers(http.StatusTeapot, "short and stout")
+	e.call("POST /v1/tenants/acme/webhooks/"+webhook+"/test", `{"event_type":"order.paid"}`).is(http.StatusOK)
+
+	const list = "/v1/tenants/acme/deliveries"
+	for _, none := range []string{"", "?test=false", "?test=true&status=pending", "?test=true&webhook_id=wh_other"} {
+		require.Empty(t, e.call("GET "+list+none, "").is(http.StatusOK).data(), none)
+	}
+	require.Empty(t, e.call("GET /v1/tenants/acme/events", "").is(http.StatusOK).data())
+	totals, _ := e.call("GET /v1/tenants/acme/stats", "").is(http.StatusOK).json()["totals"].(map[string]any)
+	require.InDelta(t, 0, totals["attempts"], 0)
+	require.InDelta(t, 0, e.call("GET /v1/tenants/acme/webhooks/"+webhook, "").json()["failed_attempts"], 0)
+
+	listed := e.call("GET "+list+"?test=true&webhook_id="+webhook, "")
+	listed.is(http.StatusOK).fitsDocument(http.MethodGet, "/v1/tenants/{tenant}/deliveries")
+	tests := listed.data()
+	require.Len(t, tests, 2)
+	require.Equal(t, "failed", tests[0]["status"])
+	require.Equal(t, true, tests[0]["test"])
+	require.InDelta(t, 1, tests[0]["attempt_count"], 0)
+	require.InDelta(t, 418, tests[0]["last_attempt"].(map[string]any)["status_code"], 0)
+	require.Equal(t, "delivered", tests[1]["status"])
+	require.Len(t, e.asAdmin("GET /v1/deliveries?test=true&tenant=acme", "").is(http.StatusOK).data(), 2)
+
+	path := list + "/" + tests[0]["id"].(string)
+	one := e.call("GET "+path, "").is(http.StatusOK)
+	one.fitsDocument(http.MethodGet, "/v1/tenants/{tenant}/deliveries/{id}")
+	attempt, _ := one.json()["attempts"].([]any)[0].(map[string]any)
+	require.Equal(t, "short and stout", attempt["response_body"])
+	require.Contains(t, attempt["request_body"], `"type":"order.paid"`)
+	require.Equal(t, "true", attempt["request_headers"].(map[string]any)["Webhook-Test"])
+	require.Equal(t, []any{}, one.json()["upcoming"])
+	require.NotContains(t, e.do(request{method: http.MethodGet, path: path, key: e.Key("acme", models.RoleRead)}).is(http.StatusOK).body, "s3cret")
+	e.do(request{method: http.MethodGet, path: strings.Replace(path, "acme", "globex", 1), key: e.Tenant("globex")}).is(http.StatusNotFound)
+	for _, action := range []string{"retry", "cancel", "pause", "resume"} {
+		e.call("POST "+path+"/"+action, "").is(http.StatusNotFound)
+	}
 }
 
 func TestRotateSecret(t *testing.T) {

@@ -125,15 +125,19 @@ type BatchInput struct {
 
 // Delivery defines model for Delivery.
 type Delivery struct {
-	// Attempts POSTs made so far.
+	// AttemptCount POSTs made so far.
+	AttemptCount int64 `json:"attempt_count"`
+
+	// Attempts The same as attempt_count.
 	Attempts  int64     `json:"attempts"`
 	CreatedAt time.Time `json:"created_at"`
 	EventID   string    `json:"event_id"`
 	EventType string    `json:"event_type"`
 
 	// FinishedAt null while pending or held.
-	FinishedAt *time.Time `json:"finished_at"`
-	ID         string     `json:"id"`
+	FinishedAt  *time.Time   `json:"finished_at"`
+	ID          string       `json:"id"`
+	LastAttempt *LastAttempt `json:"last_attempt"`
 
 	// NextAttemptAt null unless pending.
 	NextAttemptAt *time.Time `json:"next_attempt_at"`
@@ -144,7 +148,10 @@ type Delivery struct {
 	// StatusReason Why it is held or canceled, or was put off. 'paused in Temporal', of one delivery alone: it waits for somebody to resume its workflow or activity there.
 	StatusReason *string `json:"status_reason"`
 	Tenant       string  `json:"tenant"`
-	WebhookID    string  `json:"webhook_id"`
+
+	// Test It is the POST of a test, whose event is not stored: delivered if it was received, else failed. It cannot be acted on.
+	Test      bool   `json:"test"`
+	WebhookID string `json:"webhook_id"`
 }
 
 // DeliveryRef defines model for DeliveryRef.
@@ -428,6 +435,17 @@ type KeyInput struct {
 
 	// Role tenant: everything in the tenant. publish: publishing events. read: reading. settings: saving InMemory4's settings, and nothing else.
 	Role string `json:"role"`
+}
+
+// LastAttempt defines model for LastAttempt.
+type LastAttempt struct {
+	At time.Time `json:"at"`
+
+	// Error null = received.
+	Error *string `json:"error"`
+
+	// StatusCode null = no answer came.
+	StatusCode *int64 `json:"status_code"`
 }
 
 // Limits defines model for Limits.
@@ -776,7 +794,7 @@ type StatBucket struct {
 	// Attempts POSTs, without tests.
 	Attempts int64 `json:"attempts"`
 
-	// Delivered Deliveries that were received.
+	// Delivered Deliveries that were delivered.
 	Delivered int64 `json:"delivered"`
 
 	// Events Events accepted; with webhook_id, those that matched the webhook.
@@ -788,7 +806,7 @@ type StatBucket struct {
 	// FailedAttempts POSTs that were not received.
 	FailedAttempts int64 `json:"failed_attempts"`
 
-	// Held Deliveries that were put aside, one as often as it was.
+	// Held Deliveries that were held. One that was held twice counts twice.
 	Held int64 `json:"held"`
 
 	// P50Ms Within which half of what was delivered was received, in milliseconds since its event was accepted. At most 5 % off; null if nothing was delivered.
@@ -806,7 +824,7 @@ type StatCounts struct {
 	// Attempts POSTs, without tests.
 	Attempts int64 `json:"attempts"`
 
-	// Delivered Deliveries that were received.
+	// Delivered Deliveries that were delivered.
 	Delivered int64 `json:"delivered"`
 
 	// Events Events accepted; with webhook_id, those that matched the webhook.
@@ -818,7 +836,7 @@ type StatCounts struct {
 	// FailedAttempts POSTs that were not received.
 	FailedAttempts int64 `json:"failed_attempts"`
 
-	// Held Deliveries that were put aside, one as often as it was.
+	// Held Deliveries that were held. One that was held twice counts twice.
 	Held int64 `json:"held"`
 
 	// P50Ms Within which half of what was delivered was received, in milliseconds since its event was accepted. At most 5 % off; null if nothing was delivered.
@@ -962,8 +980,9 @@ type Timeline struct {
 	EventType string    `json:"event_type"`
 
 	// FinishedAt null while pending or held.
-	FinishedAt *time.Time `json:"finished_at"`
-	ID         string     `json:"id"`
+	FinishedAt  *time.Time   `json:"finished_at"`
+	ID          string       `json:"id"`
+	LastAttempt *LastAttempt `json:"last_attempt"`
 
 	// NextAttemptAt null unless pending.
 	NextAttemptAt *time.Time `json:"next_attempt_at"`
@@ -974,6 +993,9 @@ type Timeline struct {
 	// StatusReason Why it is held or canceled, or was put off. 'paused in Temporal', of one delivery alone: it waits for somebody to resume its workflow or activity there.
 	StatusReason *string `json:"status_reason"`
 	Tenant       string  `json:"tenant"`
+
+	// Test It is the POST of a test, whose event is not stored: delivered if it was received, else failed. It cannot be acted on.
+	Test bool `json:"test"`
 
 	// UIURL That workflow in the Temporal Web UI; null without a link to it.
 	UIURL *string `json:"ui_url"`
@@ -1187,6 +1209,9 @@ type ListAllDeliveriesParams struct {
 
 	// Until Only those made before it.
 	Until *time.Time `form:"until,omitempty" json:"until,omitempty"`
+
+	// Test true lists the POSTs of tests, which are in no other list. They are kept as long as finished deliveries.
+	Test *bool `form:"test,omitempty" json:"test,omitempty"`
 }
 
 // ListEventTypesParams defines parameters for ListEventTypes.
@@ -1295,6 +1320,9 @@ type ListDeliveriesParams struct {
 
 	// Until Only those made before it.
 	Until *time.Time `form:"until,omitempty" json:"until,omitempty"`
+
+	// Test true lists the POSTs of tests, which are in no other list. They are kept as long as finished deliveries.
+	Test *bool `form:"test,omitempty" json:"test,omitempty"`
 }
 
 // ListTenantEventTypesParams defines parameters for ListTenantEventTypes.
@@ -1869,9 +1897,9 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/tenants/{tenant}/deliveries/{id}/cancel (the `CancelDelivery` operationId).
 	CancelDelivery(ctx context.Context, tenant string, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// PauseDelivery Put a pending delivery aside
+	// PauseDelivery Pause a pending delivery
 	//
-	// Until it is resumed. For admin keys, and the tenant's keys with the role tenant.
+	// It is held until it is resumed. For admin keys, and the tenant's keys with the role tenant.
 	//
 	// Corresponds with POST /v1/tenants/{tenant}/deliveries/{id}/pause (the `PauseDelivery` operationId).
 	PauseDelivery(ctx context.Context, tenant string, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -2252,7 +2280,7 @@ type ClientInterface interface {
 
 	// TestWebhookWithBody Test a webhook
 	//
-	// POSTs an example of every event type it is registered for, now and whatever its status: real POSTs, signed as any other, neither recorded nor counted. For admin keys, and the tenant's keys with the role tenant.
+	// POSTs an example of every event type it is registered for, now and whatever its status: real POSTs, signed as any other, and with the header webhook-test if the profile is standard. They are not counted; the list of deliveries has them with test=true. For admin keys, and the tenant's keys with the role tenant.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2261,7 +2289,7 @@ type ClientInterface interface {
 
 	// TestWebhook Test a webhook
 	//
-	// POSTs an example of every event type it is registered for, now and whatever its status: real POSTs, signed as any other, neither recorded nor counted. For admin keys, and the tenant's keys with the role tenant.
+	// POSTs an example of every event type it is registered for, now and whatever its status: real POSTs, signed as any other, and with the header webhook-test if the profile is standard. They are not counted; the list of deliveries has them with test=true. For admin keys, and the tenant's keys with the role tenant.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2734,9 +2762,9 @@ func (c *Client) CancelDelivery(ctx context.Context, tenant string, id string, r
 	return c.Client.Do(req)
 }
 
-// PauseDelivery Put a pending delivery aside
+// PauseDelivery Pause a pending delivery
 //
-// Until it is resumed. For admin keys, and the tenant's keys with the role tenant.
+// It is held until it is resumed. For admin keys, and the tenant's keys with the role tenant.
 //
 // Corresponds with POST /v1/tenants/{tenant}/deliveries/{id}/pause (the `PauseDelivery` operationId).
 func (c *Client) PauseDelivery(ctx context.Context, tenant string, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3587,7 +3615,7 @@ func (c *Client) RotateWebhookSecret(ctx context.Context, tenant string, id stri
 
 // TestWebhookWithBody Test a webhook
 //
-// POSTs an example of every event type it is registered for, now and whatever its status: real POSTs, signed as any other, neither recorded nor counted. For admin keys, and the tenant's keys with the role tenant.
+// POSTs an example of every event type it is registered for, now and whatever its status: real POSTs, signed as any other, and with the header webhook-test if the profile is standard. They are not counted; the list of deliveries has them with test=true. For admin keys, and the tenant's keys with the role tenant.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3606,7 +3634,7 @@ func (c *Client) TestWebhookWithBody(ctx context.Context, tenant string, id stri
 
 // TestWebhook Test a webhook
 //
-// POSTs an example of every event type it is registered for, now and whatever its status: real POSTs, signed as any other, neither recorded nor counted. For admin keys, and the tenant's keys with the role tenant.
+// POSTs an example of every event type it is registered for, now and whatever its status: real POSTs, signed as any other, and with the header webhook-test if the profile is standard. They are not counted; the list of deliveries has them with test=true. For admin keys, and the tenant's keys with the role tenant.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3959,6 +3987,18 @@ func NewListAllDeliveriesRequest(server string, params *ListAllDeliveriesParams)
 		if params.Until != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "until", *params.Until, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Test != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "test", *params.Test, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {
@@ -4997,6 +5037,18 @@ func NewListDeliveriesRequest(server string, tenant string, params *ListDeliveri
 		if params.Until != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "until", *params.Until, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Test != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "test", *params.Test, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {
@@ -7532,9 +7584,9 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/tenants/{tenant}/deliveries/{id}/cancel (the `CancelDelivery` operationId).
 	CancelDeliveryWithResponse(ctx context.Context, tenant string, id string, reqEditors ...RequestEditorFn) (*CancelDeliveryResponse, error)
 
-	// PauseDeliveryWithResponse Put a pending delivery aside
+	// PauseDeliveryWithResponse Pause a pending delivery
 	//
-	// Until it is resumed. For admin keys, and the tenant's keys with the role tenant.
+	// It is held until it is resumed. For admin keys, and the tenant's keys with the role tenant.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7957,7 +8009,7 @@ type ClientWithResponsesInterface interface {
 
 	// TestWebhookWithBodyWithResponse Test a webhook
 	//
-	// POSTs an example of every event type it is registered for, now and whatever its status: real POSTs, signed as any other, neither recorded nor counted. For admin keys, and the tenant's keys with the role tenant.
+	// POSTs an example of every event type it is registered for, now and whatever its status: real POSTs, signed as any other, and with the header webhook-test if the profile is standard. They are not counted; the list of deliveries has them with test=true. For admin keys, and the tenant's keys with the role tenant.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7966,7 +8018,7 @@ type ClientWithResponsesInterface interface {
 
 	// TestWebhookWithResponse Test a webhook
 	//
-	// POSTs an example of every event type it is registered for, now and whatever its status: real POSTs, signed as any other, neither recorded nor counted. For admin keys, and the tenant's keys with the role tenant.
+	// POSTs an example of every event type it is registered for, now and whatever its status: real POSTs, signed as any other, and with the header webhook-test if the profile is standard. They are not counted; the list of deliveries has them with test=true. For admin keys, and the tenant's keys with the role tenant.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -10737,9 +10789,9 @@ func (c *ClientWithResponses) CancelDeliveryWithResponse(ctx context.Context, te
 	return ParseCancelDeliveryResponse(rsp)
 }
 
-// PauseDeliveryWithResponse Put a pending delivery aside
+// PauseDeliveryWithResponse Pause a pending delivery
 //
-// Until it is resumed. For admin keys, and the tenant's keys with the role tenant.
+// It is held until it is resumed. For admin keys, and the tenant's keys with the role tenant.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -11444,7 +11496,7 @@ func (c *ClientWithResponses) RotateWebhookSecretWithResponse(ctx context.Contex
 
 // TestWebhookWithBodyWithResponse Test a webhook
 //
-// POSTs an example of every event type it is registered for, now and whatever its status: real POSTs, signed as any other, neither recorded nor counted. For admin keys, and the tenant's keys with the role tenant.
+// POSTs an example of every event type it is registered for, now and whatever its status: real POSTs, signed as any other, and with the header webhook-test if the profile is standard. They are not counted; the list of deliveries has them with test=true. For admin keys, and the tenant's keys with the role tenant.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -11459,7 +11511,7 @@ func (c *ClientWithResponses) TestWebhookWithBodyWithResponse(ctx context.Contex
 
 // TestWebhookWithResponse Test a webhook
 //
-// POSTs an example of every event type it is registered for, now and whatever its status: real POSTs, signed as any other, neither recorded nor counted. For admin keys, and the tenant's keys with the role tenant.
+// POSTs an example of every event type it is registered for, now and whatever its status: real POSTs, signed as any other, and with the header webhook-test if the profile is standard. They are not counted; the list of deliveries has them with test=true. For admin keys, and the tenant's keys with the role tenant.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //

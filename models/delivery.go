@@ -63,6 +63,7 @@ type Delivery struct {
 	NextAttemptAt *time.Time // nil unless pending
 	CreatedAt     time.Time
 	FinishedAt    *time.Time // nil while pending or held
+	Test          bool       `gorm:"-"` // it shows a TestPost
 }
 
 // DeliveryFilter narrows a list of deliveries; zero values do not. Since is inclusive, Until exclusive.

@@ -49,6 +49,7 @@ var migrations = []string{
 	"0025_attempts_webhook",
 	"0025_health_indexes",
 	"0026_webhooks_stopped",
+	"0027_tests",
 }
 
 // online begins the migrations that run outside of a transaction.

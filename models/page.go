@@ -55,6 +55,7 @@ const (
 	listWebhooks   = "webhooks"
 	listEvents     = "events"
 	listDeliveries = "deliveries"
+	listTests      = "tests"
 	listRecoveries = "recoveries"
 	listErasures   = "erasures"
 	listAttempts   = "attempts"

@@ -33,6 +33,7 @@ var ownedTables = []owned{
 	{table: "sessions", key: "id"},
 	{table: "deliveries", key: "id", lock: true},
 	{table: "attempts", key: "id"},
+	{table: "tests", key: "id"},
 	{table: "events", key: "id", weight: 4}, // up to a megabyte each
 	{table: "idempotency_keys", key: "key"},
 	{table: "webhooks", key: "id", where: "deleted_at IS NULL"},

@@ -103,6 +103,9 @@ func TestPurgeRemovesWhatADeletedTenantOwnsAndNothingElse(t *testing.T) {
 		require.NoError(t, s.DB().Exec(`INSERT INTO jobs (id, kind, tenant, webhook_id, event_id, subject, reason, epoch, position, members,
 			touched, errors, due_at, created_at) SELECT 'job_1', 'none', tenant, id, '', '', '', 0, '', secrets, 0, 0, @later, created_at
 			FROM webhooks WHERE tenant = @tenant`, map[string]any{"tenant": globex, "later": s.Now().Add(time.Hour)}).Error)
+		for _, tenant := range []string{globex, acme} {
+			require.NoError(t, s.CreateTests(t.Context(), tenant, []models.TestPost{{WebhookID: d.WebhookID, EventType: "order.created", Status: models.Failed}}))
+		}
 		before := s.of(t, globex)
 		for _, table := range s.tenantTables(t) {
 			require.Positive(t, before[table], "the test has none of %s", table)

@@ -36,7 +36,7 @@ const attemptsFactor = 4
 
 // Step makes one bounded step: it removes deliveries with their attempts, and the events of which no delivery is left. After
 // the last of those it goes on to events that nobody was owed, sent notifications, finished recoveries and erasures,
-// entries of the audit log (AuditBefore), expired sessions and replays. At last it puts statistics into longer spans of time. n is how many rows
+// entries of the audit log (AuditBefore), expired sessions, tests and replays. At last it puts statistics into longer spans of time. n is how many rows
 // went; more reports whether there is another step to make.
 //
 // Pending and held deliveries stay, however old, with their attempts and events.
@@ -172,6 +172,7 @@ var expiring = []expiringTable{
 	{"erasures", "id", "id > @id", "id", "id", "r.finished_at < @before"},
 	{"audit_log", "id", "id > @id AND id < @audit", "id", "id", "true"},
 	{"sessions", "id", "id > @id", "id", "id", "r.expires_at < @before"},
+	{"tests", "id", "id > @id", "id", "id", "r.created_at < @before"},
 	{"replays", "tenant, attempt_id AS id", "(tenant, attempt_id) > (@tenant, @id)", "tenant, attempt_id", "tenant, attempt_id", "r.replayed_at < @before"},
 }
 

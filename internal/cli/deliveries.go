@@ -23,6 +23,7 @@ type DeliveriesListCommand struct {
 	Webhook   string `placeholder:"ID" help:"Only those to this webhook." group:"List"`
 	Event     string `placeholder:"ID" help:"Only those of this event." group:"List"`
 	EventType string `placeholder:"TYPE" help:"Only those of events of this type." group:"List"`
+	Test      bool   `help:"The POSTs of tests, which are in no other list." group:"List"`
 	Status    string `enum:",pending,delivered,failed,held,canceled" default:"" help:"Only those in this status: pending, delivered, failed, held or canceled." group:"List"`
 }
 
@@ -37,7 +38,7 @@ func (*DeliveriesListCommand) Help() string {
 func (c *DeliveriesListCommand) Run(ctx context.Context, env Environment) error {
 	answer, err := pages(&c.Remote, c.Page, func(api *client.ClientWithResponses, limit *int64, after *string) (*client.ListDeliveriesResponse, error) {
 		return api.ListDeliveriesWithResponse(ctx, c.Tenant, &client.ListDeliveriesParams{Limit: limit, After: after, WebhookID: given(c.Webhook),
-			EventID: given(c.Event), EventType: given(c.EventType), Status: given(c.Status), Since: c.Since.when(), Until: c.Until.when()})
+			EventID: given(c.Event), EventType: given(c.EventType), Status: given(c.Status), Since: c.Since.when(), Until: c.Until.when(), Test: given(c.Test)})
 	})
 	if err != nil {
 		return err

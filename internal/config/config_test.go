@@ -326,7 +326,7 @@ func TestNetworks(t *testing.T) {
 }
 
 // What stands in a Content-Security-Policy and in CORS headers is an origin, and nothing that could end a directive.
-func TestOrigins(t *testing.T) {
+func TestAnOriginEndsNoDirective(t *testing.T) {
 	t.Parallel()
 	var o Origins
 	require.NoError(t, o.UnmarshalText([]byte(" https://App.example.com ,, http://localhost:3000,https://a.example:443,http://10.0.0.1,https://[2001:db8::1]:8443,https://xn--hks-tna.example")))

@@ -41,6 +41,10 @@ func (s *Service) Delivery(ctx context.Context, tenant, id string) (Timeline, er
 	err := s.Store.Read(ctx, func(ctx context.Context, store *models.Store) error {
 		for range 3 {
 			d, err := store.Delivery(ctx, tenant, id)
+			if errors.Is(err, models.ErrNotFound) {
+				t, err = timelineOfTest(ctx, store, tenant, id)
+				return err
+			}
 			if err != nil {
 				return err
 			}
@@ -52,6 +56,27 @@ func (s *Service) Delivery(ctx context.Context, tenant, id string) (Timeline, er
 		return nil
 	})
 	return t, known(err, "delivery")
+}
+
+// Tests lists a tenant's test POSTs as deliveries, and the attempt of each by its id; tenant "" = those of all tenants.
+func (s *Service) Tests(ctx context.Context, tenant string, f models.DeliveryFilter, page models.Page) ([]models.Delivery, map[string]*models.Attempt, string, error) {
+	rows, next, err := readPage(ctx, s, "delivery", func(ctx context.Context, store *models.Store) ([]models.TestPost, string, error) {
+		return store.Tests(ctx, tenant, f, page)
+	})
+	deliveries, attempts := make([]models.Delivery, len(rows)), make(map[string]*models.Attempt, len(rows))
+	for i := range rows {
+		deliveries[i], attempts[rows[i].ID] = rows[i].Delivery(), &rows[i].Attempt
+	}
+	return deliveries, attempts, next, err
+}
+
+// timelineOfTest is the timeline of a test POST: one attempt, and nothing to come.
+func timelineOfTest(ctx context.Context, store *models.Store, tenant, id string) (Timeline, error) {
+	test, err := store.Test(ctx, tenant, id)
+	if err != nil {
+		return Timeline{}, err
+	}
+	return Timeline{Delivery: test.Delivery(), History: []models.Attempt{test.Attempt}}, nil
 }
 
 func (s *Service) timeline(ctx context.Context, store *models.Store, d models.Delivery) (Timeline, error) {

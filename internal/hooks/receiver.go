@@ -108,14 +108,16 @@ func (s *Service) policy(r models.Retry) backoff.Policy {
 // Post makes one signed POST of the event to the receiver and gives its record: of the attempt itself, not yet of what it
 // means for a delivery. Secrets of the message are masked in the kept part of the answer.
 func (s *Service) Post(ctx context.Context, r *Receiver, e *models.Event) (models.Attempt, sender.Result) {
-	attempt, result, _ := s.post(ctx, r, e) // the body is not kept: records may have to wait for the database
+	attempt, result, _ := s.post(ctx, r, e, false) // the body is not kept: records may have to wait for the database
 	return attempt, result
 }
 
-func (s *Service) post(ctx context.Context, r *Receiver, e *models.Event) (_ models.Attempt, _ sender.Result, body []byte) {
+func (s *Service) post(ctx context.Context, r *Receiver, e *models.Event, test bool) (_ models.Attempt, _ sender.Result, body []byte) {
 	at := s.Now()
 	w := r.opened.onWire(r.Webhook, at)
-	message, err := wire.Build(w, onWire(e), at)
+	event := onWire(e)
+	event.Test = test
+	message, err := wire.Build(w, event, at)
 	if err != nil {
 		s.Log.ErrorContext(ctx, "event cannot be put on the wire", "tenant", e.Tenant, "event", e.ID, "webhook", r.Webhook.ID, "error", err)
 		result := sender.Result{StartedAt: at, Error: "the event cannot be put into this webhook's format", Outcome: sender.Failed}

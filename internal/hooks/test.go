@@ -3,6 +3,7 @@ package hooks
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"sync"
 	"time"
 
@@ -36,13 +37,16 @@ type TestResult struct {
 	// error says so.
 	Received bool
 	Attempt  models.Attempt
+
+	eventID string // "" = it was not sent
 }
 
 // maxTests bounds the POSTs of one test call.
 const maxTests = 20
 
 // TestWebhook POSTs an example of each event type the webhook is registered for, or of the one named, now: real
-// POSTs, signed as any other, but not recorded and not counted. The webhook's status does not matter, its limits do.
+// POSTs, signed as any other. They are recorded apart from deliveries, and not counted. The webhook's status does not matter,
+// its limits do.
 // TooMany if the webhook or its tenant has as many tests under way as it may have.
 func (s *Service) TestWebhook(ctx context.Context, tenant, id, eventType string) (TestReport, error) {
 	w, err := s.Webhook(ctx, tenant, id)
@@ -83,8 +87,38 @@ func (s *Service) TestWebhook(ctx context.Context, tenant, id, eventType string)
 		})
 	}
 	wg.Wait()
+	s.keepTests(ctx, &w, report.Tests)
 	return report, nil
 }
+
+// keptTestBody is how many bytes of a test's body are kept.
+const keptTestBody = 68 << 10
+
+// keepTests records the tests that were sent. They have been made whatever becomes of their records, and the caller has their
+// results: where they cannot be kept, the log says so.
+func (s *Service) keepTests(ctx context.Context, w *models.Webhook, results []TestResult) {
+	var tests []models.TestPost
+	for i := range results {
+		r := &results[i]
+		if r.eventID == "" {
+			continue
+		}
+		t := models.TestPost{WebhookID: w.ID, EventID: r.eventID, EventType: r.EventType, Status: models.Failed, Attempt: r.Attempt}
+		if r.Received {
+			t.Status = models.Delivered
+		}
+		t.Attempt.RequestBody = t.Attempt.RequestBody[:min(len(t.Attempt.RequestBody), keptTestBody)]
+		tests = append(tests, t)
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keepFor) // also if the caller is gone
+	defer cancel()
+	if err := s.Store.CreateTests(ctx, w.Tenant, tests); err != nil && !errors.Is(err, models.ErrNotFound) {
+		s.Log.WarnContext(ctx, "tests not recorded", "tenant", w.Tenant, "webhook", w.ID, "tests", len(tests), "error", err)
+	}
+}
+
+// keepFor bounds the recording of tests.
+const keepFor = 5 * time.Second
 
 // TestURL POSTs an example of one event type, as a webhook of this profile would get it, to a URL that need not be
 // registered. secret "" = unsigned, or signed with a secret made for it, as the profile has it. TooMany as for TestWebhook.
@@ -144,10 +178,10 @@ func (s *Service) test(ctx context.Context, r *Receiver, eventType string, examp
 		return TestResult{EventType: eventType, Attempt: s.attempt(r, &result)}
 	}
 	defer release()
-	attempt, result, body := s.post(ctx, r, e)
+	attempt, result, body := s.post(ctx, r, e, true)
 	attempt.Number, attempt.RequestBody = 1, body
 	if result.Outcome == sender.Local && !result.Aborted {
 		s.Metrics.LocalFailures.WithLabelValues(string(result.Reason)).Inc()
 	}
-	return TestResult{EventType: eventType, Received: result.Outcome == sender.Received, Attempt: attempt}
+	return TestResult{EventType: eventType, Received: result.Outcome == sender.Received, Attempt: attempt, eventID: e.ID}
 }

@@ -136,7 +136,7 @@ func (s *Service) checkChange(ctx context.Context, was *models.Webhook, c *Webho
 	found = slices.Clone(c.Wrong)
 	if !wire.Known(was.Profile) {
 		found.addf("profile", "must be one of %s", strings.Join(wire.Profiles(), ", "))
-		return nil, found.err()
+		was.Profile, c.Secret = wire.ProfileStandard, nil // the rest is judged as for the default; whether a secret fits is not known
 	}
 	if c.URL != nil && (*c.URL == "" || *c.URL != was.URL) {
 		c.URL = new(s.checkURL(ctx, &found, was.Profile, *c.URL))

@@ -20,6 +20,9 @@ const (
 	headerWebhookSignature = "Webhook-Signature"
 )
 
+// headerWebhookTest marks the POSTs of tests, with the native profile alone.
+const headerWebhookTest = "Webhook-Test"
+
 // Prefixes of Standard Webhooks secrets. After them comes base64 (RFC 4648, with padding).
 const (
 	symmetricPrefix = "whsec_" // the HMAC key, 24 to 64 bytes
@@ -44,6 +47,9 @@ func (standard) body(_ Webhook, ev Event) ([]byte, error) {
 }
 
 func (standard) sign(h http.Header, wh Webhook, ev Event, at time.Time, body []byte) error {
+	if ev.Test && wh.Profile == ProfileStandard { // others embed this one
+		h.Set(headerWebhookTest, "true")
+	}
 	return signStandard(h, wh.Secrets, ev.ID, at, body, signatureOfSecret)
 }
 

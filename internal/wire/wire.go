@@ -22,6 +22,7 @@ type Event struct {
 	ID     string // the same on every attempt; receivers use it to recognise repeats
 	Tenant string
 	Type   string
+	Test   bool // it is an example, sent by a test of the webhook
 
 	// Timestamp is when the event was accepted, not when it is sent.
 	Timestamp time.Time

@@ -224,3 +224,21 @@ func headerNames(h http.Header) []string {
 	}
 	return names
 }
+
+// The native profile marks tests; the systems' messages are what the systems send.
+func TestTestsAreMarked(t *testing.T) {
+	t.Parallel()
+	for _, profile := range wire.Profiles() {
+		for _, test := range []bool{false, true} {
+			ev := event("order.created", `{"id":1}`)
+			ev.Test = test
+			message, err := wire.Build(wire.Webhook{ID: "wh_1", Tenant: "acme", URL: "https://shop.example", Profile: profile}, ev, attempted)
+			require.NoError(t, err)
+			want := ""
+			if test && profile == wire.ProfileStandard {
+				want = "true"
+			}
+			require.Equal(t, want, message.Header.Get("webhook-test"), profile)
+		}
+	}
+}
