@@ -47,10 +47,10 @@ type DeliveryRef struct {
 // shownDeliveries is how many deliveries an event is shown with.
 const shownDeliveries = 50
 
-func eventView(e models.Event, fanningOut map[string]bool) Event {
+func eventView(e models.Event) Event {
 	return Event{ID: e.ID, Type: e.Type, Attributes: orEmpty(e.Attributes), ExternalID: orNull(e.ExternalID),
 		Channels: append([]string{}, e.Channels...), Tags: append([]string{}, e.Tags...), CreatedAt: timestamp(e.CreatedAt), ErasedAt: at(e.ErasedAt),
-		FannedOut: !fanningOut[e.ID]}
+		FannedOut: !e.FanningOut}
 }
 
 // EventPage is one page of a list of events.
@@ -117,15 +117,7 @@ func (s *server) listEvents(ctx context.Context, in *listEvents) (*answer[EventP
 	if err != nil {
 		return nil, err
 	}
-	ids := make([]string, len(rows))
-	for i, e := range rows {
-		ids[i] = e.ID
-	}
-	fanningOut, err := s.Hooks.FanningOut(ctx, in.Tenant, ids...)
-	if err != nil {
-		return nil, err
-	}
-	page := listOf(rows, next, func(e models.Event) Event { return eventView(e, fanningOut) })
+	page := listOf(rows, next, eventView)
 	return answerWith(EventPage{page.Data, page.Next, complete}), nil
 }
 
@@ -142,7 +134,8 @@ func (s *server) getEvent(ctx context.Context, in *ofEvent) (*answer[FullEvent],
 	if err != nil {
 		return nil, err
 	}
-	v := FullEvent{Event: eventView(e, fanningOut), Data: raw(string(e.Data)), Deliveries: make([]DeliveryRef, len(deliveries))}
+	e.FanningOut = fanningOut[e.ID]
+	v := FullEvent{Event: eventView(e), Data: raw(string(e.Data)), Deliveries: make([]DeliveryRef, len(deliveries))}
 	for i, d := range deliveries {
 		v.Deliveries[i] = DeliveryRef{ID: d.ID, WebhookID: d.WebhookID, Status: d.Status}
 	}

@@ -24,6 +24,8 @@ type Event struct {
 	Tags       []string          `gorm:"serializer:json"` // only to find it by
 	CreatedAt  time.Time
 	ErasedAt   *time.Time
+	// FanningOut reports that some of its deliveries do not exist yet. Lists alone fill it.
+	FanningOut bool `gorm:"-"`
 }
 
 // Event reads one event.
@@ -80,9 +82,22 @@ func (f *EventFilter) cursors(tenant string) cursors {
 	return append(c, f.ExternalID, f.Tag, f.Channel, attribute.Name, attribute.Value, f.IDsOf)
 }
 
-// eventShown are the columns of events that lists show: all but the data.
+// eventShown is what lists show of events: all columns but the data, and whether all deliveries exist.
 const eventShown = `events.tenant, events.id, events.type, events.attributes, events.external_id, events.channels, events.tags,
-	events.created_at, events.erased_at`
+	events.created_at, events.erased_at,
+	EXISTS (SELECT 1 FROM jobs j WHERE j.tenant = events.tenant AND j.event_id = events.id AND j.kind = 'fanout') AS fanning_out`
+
+// shownEvent is an event read with eventShown.
+type shownEvent struct {
+	Event `gorm:"embedded"`
+
+	StillFanningOut bool `gorm:"column:fanning_out"`
+}
+
+func (e *shownEvent) event() Event {
+	e.FanningOut = e.StillFanningOut
+	return e.Event
+}
 
 // eventMark is where a page of events begins, newest first: behind the event of this time and id.
 type eventMark struct {
@@ -116,7 +131,11 @@ func (s *Store) Events(ctx context.Context, tenant string, f EventFilter, p Page
 	if f.IDs != nil {
 		rows, err = s.eventsAmong(ctx, tenant, f, p, after)
 	} else {
-		err = s.eventsLike(ctx, tenant, f, p, after).Select(eventShown).Limit(p.Limit + 1).Find(&rows).Error
+		var shown []shownEvent
+		err = s.eventsLike(ctx, tenant, f, p, after).Select(eventShown).Limit(p.Limit + 1).Find(&shown).Error
+		for i := range shown {
+			rows = append(rows, shown[i].event())
+		}
 	}
 	if err != nil {
 		return nil, "", err
@@ -169,10 +188,11 @@ func (s *Store) eventsAmong(ctx context.Context, tenant string, f EventFilter, p
 	}
 	var all []Event
 	err := bulk(ctx, s, keys, rowKeyColumns, "SELECT "+eventShown+" FROM v JOIN events ON events.tenant = v.tenant AND events.id = v.id", func(rows *sql.Rows) error {
-		var e Event
-		if err := s.db.ScanRows(rows, &e); err != nil {
+		var shown shownEvent
+		if err := s.db.ScanRows(rows, &shown); err != nil {
 			return err
 		}
+		e := shown.event()
 		if f.keeps(&e) && (after == nil || direction*e.compare(after.at, after.id) > 0) {
 			all = append(all, e)
 		}

@@ -48,6 +48,11 @@ func (s *database) fanningOut(t *testing.T, tenant, eventID string) bool {
 	t.Helper()
 	open, err := s.FanningOut(t.Context(), tenant, []string{eventID, "evt_other"})
 	require.NoError(t, err)
+	rows, _, err := s.Events(t.Context(), tenant, models.EventFilter{}, models.Page{Limit: 10})
+	require.NoError(t, err)
+	for _, e := range rows {
+		require.Equal(t, open[eventID] && e.ID == eventID, e.FanningOut, "what a list says of %s", e.ID)
+	}
 	return open[eventID]
 }
 

@@ -163,16 +163,19 @@ type expiryMark struct {
 	Tenant, ID string
 }
 
+// behindID is the rows of a table that is read in the order of its ids.
+const behindID = "id > @id"
+
 // expiring are the tables after the deliveries.
 var expiring = []expiringTable{
 	{"events", "created_at AS at, tenant, id", "(created_at, tenant, id) > (@at, @tenant, @id) AND created_at < @before", "created_at, tenant, id",
 		"tenant, id", "NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.tenant = r.tenant AND d.event_id = r.id)"},
-	{"notifications", "id", "id > @id", "id", "id", "r.sent_at IS NOT NULL AND r.created_at < @before"},
-	{"recoveries", "id", "id > @id", "id", "id", "r.finished_at < @before"},
-	{"erasures", "id", "id > @id", "id", "id", "r.finished_at < @before"},
+	{"notifications", "id", behindID, "id", "id", "r.sent_at IS NOT NULL AND r.created_at < @before"},
+	{"recoveries", "id", behindID, "id", "id", "r.finished_at < @before"},
+	{"erasures", "id", behindID, "id", "id", "r.finished_at < @before"},
 	{"audit_log", "id", "id > @id AND id < @audit", "id", "id", "true"},
-	{"sessions", "id", "id > @id", "id", "id", "r.expires_at < @before"},
-	{"tests", "id", "id > @id", "id", "id", "r.created_at < @before"},
+	{"sessions", "id", behindID, "id", "id", "r.expires_at < @before"},
+	{"tests", "id", behindID, "id", "id", "r.created_at < @before"},
 	{"replays", "tenant, attempt_id AS id", "(tenant, attempt_id) > (@tenant, @id)", "tenant, attempt_id", "tenant, attempt_id", "r.replayed_at < @before"},
 }
 

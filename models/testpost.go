@@ -18,7 +18,7 @@ type TestPost struct {
 }
 
 // TableName names the table.
-func (TestPost) TableName() string { return "tests" }
+func (*TestPost) TableName() string { return "tests" }
 
 // Delivery is the delivery as which the test is shown.
 func (t *TestPost) Delivery() Delivery {
