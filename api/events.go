@@ -101,7 +101,7 @@ func (s *server) events() {
 	const tag = tagEvents
 	handle(s, readers, huma.Operation{
 		OperationID: "list-events", Method: http.MethodGet, Path: eventsPath, Tags: []string{tag}, Summary: "List events, newest first",
-		Description: "All filters can be combined. All but q, type and times are served by indexes of their own; of several of these, external_id, attribute, tag and channel are used in this order.",
+		Description: "All filters can be combined. All but q are served by indexes. Of several of these, external_id, attribute, tag and channel are used in this order.",
 	}, s.listEvents)
 	handle(s, readers, huma.Operation{
 		OperationID: "get-event", Method: http.MethodGet, Path: eventPath, Tags: []string{tag}, Summary: "Read an event with its data",

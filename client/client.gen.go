@@ -1952,7 +1952,7 @@ type ClientInterface interface {
 
 	// ListEvents List events, newest first
 	//
-	// All filters can be combined. All but q, type and times are served by indexes of their own; of several of these, external_id, attribute, tag and channel are used in this order. For admin keys, and the tenant's keys with one of the roles tenant, read.
+	// All filters can be combined. All but q are served by indexes. Of several of these, external_id, attribute, tag and channel are used in this order. For admin keys, and the tenant's keys with one of the roles tenant, read.
 	//
 	// Corresponds with GET /v1/tenants/{tenant}/events (the `ListEvents` operationId).
 	ListEvents(ctx context.Context, tenant string, params *ListEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -2887,7 +2887,7 @@ func (c *Client) ListTenantEventTypes(ctx context.Context, tenant string, params
 
 // ListEvents List events, newest first
 //
-// All filters can be combined. All but q, type and times are served by indexes of their own; of several of these, external_id, attribute, tag and channel are used in this order. For admin keys, and the tenant's keys with one of the roles tenant, read.
+// All filters can be combined. All but q are served by indexes. Of several of these, external_id, attribute, tag and channel are used in this order. For admin keys, and the tenant's keys with one of the roles tenant, read.
 //
 // Corresponds with GET /v1/tenants/{tenant}/events (the `ListEvents` operationId).
 func (c *Client) ListEvents(ctx context.Context, tenant string, params *ListEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -7649,7 +7649,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListEventsWithResponse List events, newest first
 	//
-	// All filters can be combined. All but q, type and times are served by indexes of their own; of several of these, external_id, attribute, tag and channel are used in this order. For admin keys, and the tenant's keys with one of the roles tenant, read.
+	// All filters can be combined. All but q are served by indexes. Of several of these, external_id, attribute, tag and channel are used in this order. For admin keys, and the tenant's keys with one of the roles tenant, read.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -10896,7 +10896,7 @@ func (c *ClientWithResponses) ListTenantEventTypesWithResponse(ctx context.Conte
 
 // ListEventsWithResponse List events, newest first
 //
-// All filters can be combined. All but q, type and times are served by indexes of their own; of several of these, external_id, attribute, tag and channel are used in this order. For admin keys, and the tenant's keys with one of the roles tenant, read.
+// All filters can be combined. All but q are served by indexes. Of several of these, external_id, attribute, tag and channel are used in this order. For admin keys, and the tenant's keys with one of the roles tenant, read.
 //
 // Returns a wrapper object for the known response body format(s).
 //

@@ -232,6 +232,43 @@ func TestSearchesUseIndexes(t *testing.T) {
 	}
 }
 
+// An event type that few events of a tenant have is found by an index, on both databases.
+func TestARareTypeIsFoundByAnIndex(t *testing.T) {
+	t.Parallel()
+	const tenant = "tenant-3"
+	events := func(ctx context.Context, tx *models.Store) error {
+		_, _, err := tx.Events(ctx, tenant, models.EventFilter{Type: "rare"}, models.Page{Limit: 50})
+		return err
+	}
+	deliveries := func(ctx context.Context, tx *models.Store) error {
+		_, _, err := tx.Deliveries(ctx, tenant, models.DeliveryFilter{EventType: "rare"}, models.Page{Limit: 50})
+		return err
+	}
+	t.Run("postgres", func(t *testing.T) {
+		s := postgres(t)
+		s.crowd(t)
+		const few = "id IN (SELECT id FROM %s WHERE tenant = 'tenant-3' ORDER BY id LIMIT 3) AND tenant = 'tenant-3'"
+		require.NoError(t, s.DB().Exec("UPDATE events SET type = 'rare' WHERE "+fmt.Sprintf(few, "events")).Error)
+		require.NoError(t, s.DB().Exec("UPDATE deliveries SET event_type = 'rare' WHERE "+fmt.Sprintf(few, "deliveries")).Error)
+		require.NoError(t, s.DB().Exec("VACUUM ANALYZE").Error)
+		for table, query := range map[string]func(context.Context, *models.Store) error{"events": events, "deliveries": deliveries} {
+			got := s.countingOf(t, query, table)
+			require.Zero(t, got.Scans, "%s read from end to end", table)
+			require.LessOrEqual(t, got.Rows, int64(10), "rows of %s read", table)
+		}
+	})
+	t.Run("sqlite", func(t *testing.T) {
+		s := sqlite(t)
+		s.Tenant(t, tenant)
+		store, o := s.Observe()
+		require.NoError(t, events(t.Context(), store))
+		require.Contains(t, s.planOf(t, o.Statements[0]), "USING INDEX events_type (tenant=? AND type=?)")
+		o.Reset()
+		require.NoError(t, deliveries(t.Context(), store))
+		require.Contains(t, s.planOf(t, o.Statements[0]), "USING INDEX deliveries_type (tenant=? AND event_type=?)")
+	})
+}
+
 // label gives every event of a tenant a tag, every hundredth another one and an attribute, and one an external id: as models
 // would have stored them.
 func (s *database) label(t *testing.T, tenant string) {

@@ -50,6 +50,7 @@ var migrations = []string{
 	"0025_health_indexes",
 	"0026_webhooks_stopped",
 	"0027_tests",
+	"0028_types",
 }
 
 // online begins the migrations that run outside of a transaction.
