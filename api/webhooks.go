@@ -188,7 +188,7 @@ type createdWebhook struct {
 type WebhookParams struct {
 	PageParams
 	URL       string               `query:"url" doc:"Only those with this URL, as it was given or in its canonical form."`
-	EventType string               `query:"event_type" doc:"Only those that would get events of this type."`
+	EventType string               `query:"event_type" doc:"Only those that would get events of this type. A page may then be shorter than its limit, or empty, with a next one."`
 	Status    models.WebhookStatus `query:"status" enum:"active,paused,deactivated,disabled" doc:"Only those in this status."`
 	Profile   string               `query:"profile" doc:"Only those with this profile."`
 }

@@ -1441,7 +1441,7 @@ type ListWebhooksParams struct {
 	// URL Only those with this URL, as it was given or in its canonical form.
 	URL *string `form:"url,omitempty" json:"url,omitempty"`
 
-	// EventType Only those that would get events of this type.
+	// EventType Only those that would get events of this type. A page may then be shorter than its limit, or empty, with a next one.
 	EventType *string `form:"event_type,omitempty" json:"event_type,omitempty"`
 
 	// Status Only those in this status.
@@ -1465,7 +1465,7 @@ type ListAllWebhooksParams struct {
 	// URL Only those with this URL, as it was given or in its canonical form.
 	URL *string `form:"url,omitempty" json:"url,omitempty"`
 
-	// EventType Only those that would get events of this type.
+	// EventType Only those that would get events of this type. A page may then be shorter than its limit, or empty, with a next one.
 	EventType *string `form:"event_type,omitempty" json:"event_type,omitempty"`
 
 	// Status Only those in this status.

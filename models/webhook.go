@@ -155,10 +155,15 @@ type WebhookFilter struct {
 	Failing   bool // only those with failed receptions since their count was last reset
 }
 
-// filteredAtOnce is how many webhooks are read at once where few may be kept.
-const filteredAtOnce = 500
+// filteredAtOnce is how many webhooks are read at once where few may be kept, and filteredMost how many are looked at for
+// one page.
+const (
+	filteredAtOnce = 500
+	filteredMost   = 10 * filteredAtOnce
+)
 
-// Webhooks lists a tenant's webhooks, oldest first, or the other way; tenant "" = those of all tenants.
+// Webhooks lists a tenant's webhooks, oldest first, or the other way; tenant "" = those of all tenants. A page of a filter
+// by EventType may have fewer webhooks than its limit, or none, and a next one.
 func (s *Store) Webhooks(ctx context.Context, tenant string, f WebhookFilter, p Page) ([]Webhook, string, error) {
 	order, behind := p.ascending()
 	q := alive(s.db.WithContext(ctx)).Joins("Health").Order("id" + order) // joined: no parameter for each row
@@ -191,7 +196,7 @@ func (s *Store) Webhooks(ctx context.Context, tenant string, f WebhookFilter, p 
 		return nil, "", err
 	}
 	var kept []Webhook
-	for { // event types are matched here, not in SQL: wildcards; so pages are read until one is full
+	for looked := atOnce; ; looked += atOnce { // event types are matched here, not in SQL: wildcards; so pages are read until one is full
 		var rows []Webhook
 		page := q.Session(&gorm.Session{}).Limit(atOnce)
 		if after != nil {
@@ -208,6 +213,9 @@ func (s *Store) Webhooks(ctx context.Context, tenant string, f WebhookFilter, p 
 		}
 		if len(rows) < atOnce || len(kept) > p.Limit {
 			break
+		}
+		if looked >= filteredMost {
+			return kept, cursors.next(after[0]), nil
 		}
 	}
 	kept, next := cut(kept, p.Limit, func(w Webhook) string { return cursors.next(w.ID) })

@@ -196,3 +196,27 @@ func TestUpdateWebhookThatChangesNothing(t *testing.T) {
 		require.Equal(t, version, s.Version(t, "acme"))
 	})
 }
+
+// A page of the webhooks that want a type which few want looks at a bounded number of them, and the next goes on behind them.
+func TestAFilterByTypeLooksAtABoundedNumber(t *testing.T) {
+	stores(t, func(t *testing.T, s *database) {
+		tenant := s.Tenant(t, "acme")
+		const n = 5_000 + 40
+		s.crowdOfWebhooks(t, tenant, 0, n)
+		require.NoError(t, s.DB().Exec(`UPDATE webhooks SET event_types = '["a.b"]'`).Error)
+		last, _, err := s.Webhooks(t.Context(), tenant, models.WebhookFilter{}, models.Page{Limit: 1, Reverse: true})
+		require.NoError(t, err)
+		require.NoError(t, s.DB().Exec(`UPDATE webhooks SET event_types = '["c.d"]' WHERE id = ?`, last[0].ID).Error)
+		store, o := s.Observe()
+		rows, next, err := store.Webhooks(t.Context(), tenant, models.WebhookFilter{EventType: "c.d"}, models.Page{Limit: 50})
+		require.NoError(t, err)
+		require.Empty(t, rows)
+		require.NotEmpty(t, next)
+		require.Len(t, o.Statements, 10)
+		rows, next, err = store.Webhooks(t.Context(), tenant, models.WebhookFilter{EventType: "c.d"}, models.Page{Limit: 50, After: next})
+		require.NoError(t, err)
+		require.Len(t, rows, 1)
+		require.Equal(t, last[0].ID, rows[0].ID)
+		require.Empty(t, next)
+	})
+}
