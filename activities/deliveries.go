@@ -59,7 +59,7 @@ func (a *Deliveries) AttemptMany(ctx context.Context, in workflows.AttemptManyIn
 	batch, err := a.Courier.Many(posting, delivery.ManyInput{DispatchID: in.DispatchID, Deliveries: known, Stop: ctx.Done()})
 	switch {
 	case err != nil:
-		return workflows.Round{}, later(ctx, err, manyFirst)
+		return workflows.Round{}, later(ctx, err)
 	case batch.Again > 0:
 		return workflows.Round{}, again(batch.Reason, NoPlace, batch.Again)
 	}
@@ -84,7 +84,7 @@ func (a *Deliveries) Attempt(ctx context.Context, in workflows.AttemptInput) (wo
 	outcome, err := a.Courier.Retry(posting, delivery.RetryInput{DispatchID: in.DispatchID, Delivery: known})
 	switch {
 	case err != nil:
-		return workflows.Outcome{}, later(ctx, err, oneFirst)
+		return workflows.Outcome{}, err // trouble of Posthorn's own; the policy's interval does not grow with the receiver's attempts
 	case outcome.Left == nil:
 		return outcomeOf(&outcome), nil
 	case outcome.Attempted && outcome.Left.Wait > 0 && (endless || attempt < in.Delivery.Remaining):
@@ -104,21 +104,20 @@ func again(message, kind string, after time.Duration) error {
 		Category:       temporal.ApplicationErrorCategoryBenign})
 }
 
-// The waits before an activity is called again that failed through trouble of Posthorn's own, such as a database that is
-// away: the first of one delivery, the first of a batch, and the longest.
+// The waits before a batch is called again that failed through trouble of Posthorn's own, such as a database that is away:
+// the first and the longest.
 const (
-	oneFirst  = 5 * time.Second
-	manyFirst = time.Second
-	laterMost = time.Minute
+	laterFirst = time.Second
+	laterMost  = time.Minute
 )
 
-// later asks for another call, the later the more calls there have been: the trouble may last. The retry policy's own
-// interval is short, as it is for an activity whose worker was killed.
-func later(ctx context.Context, err error, first time.Duration) error {
+// later asks for another call of a batch, the later the more calls there have been: the trouble may last, and a batch fails
+// for no other reason.
+func later(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return err
 	}
-	wait := min(laterMost, first<<min(activity.GetInfo(ctx).Attempt-1, 10))
+	wait := min(laterMost, laterFirst<<min(activity.GetInfo(ctx).Attempt-1, 10))
 	return temporal.NewApplicationErrorWithOptions(err.Error(), "", temporal.ApplicationErrorOptions{Cause: err, NextRetryDelay: wait})
 }
 

@@ -94,9 +94,9 @@ const recordTimeout = 30 * time.Second
 // presumed dead, and another one takes over: within ten seconds of a kill, however slow the receiver may be.
 const silence = 6 * time.Second
 
-// afterCrash is how long after a missed heartbeat the next worker gets an activity that makes POSTs. It does not grow with
-// the attempts made: a worker that was killed says nothing of the receiver. An activity that fails in another way says
-// itself when to call it again.
+// afterCrash is how long after a missed heartbeat, or after trouble of Posthorn's own, an activity that makes POSTs is called
+// again. It does not grow with the attempts made: neither a worker that was killed nor a database that is away says anything
+// of the receiver. An activity that fails in another way says itself when to call it again.
 const afterCrash = time.Second
 
 // unbounded switches off the deadline for all tries of a local activity together. Without it the SDK applies StartToClose to
