@@ -122,11 +122,7 @@ func (s *server) listEvents(ctx context.Context, in *listEvents) (*answer[EventP
 }
 
 func (s *server) getEvent(ctx context.Context, in *ofEvent) (*answer[FullEvent], error) {
-	e, err := s.Hooks.Event(ctx, in.Tenant, in.ID)
-	if err != nil {
-		return nil, err
-	}
-	fanningOut, err := s.Hooks.FanningOut(ctx, in.Tenant, e.ID) // before the deliveries: if it is over they are all there
+	e, err := s.Hooks.Event(ctx, in.Tenant, in.ID) // before the deliveries: if their making is over they are all there
 	if err != nil {
 		return nil, err
 	}
@@ -134,7 +130,6 @@ func (s *server) getEvent(ctx context.Context, in *ofEvent) (*answer[FullEvent],
 	if err != nil {
 		return nil, err
 	}
-	e.FanningOut = fanningOut[e.ID]
 	v := FullEvent{Event: eventView(e), Data: raw(string(e.Data)), Deliveries: make([]DeliveryRef, len(deliveries))}
 	for i, d := range deliveries {
 		v.Deliveries[i] = DeliveryRef{ID: d.ID, WebhookID: d.WebhookID, Status: d.Status}

@@ -61,7 +61,7 @@ type (
 	wrongQueryKey struct{}
 )
 
-// wrongQuery is what the gate has found wrong with the query of a request. It is told with what else is wrong.
+// wrongQuery returns the faults that the gate found in the request's query. The answer names them with all others.
 func wrongQuery(ctx context.Context) []FieldError {
 	wrong, _ := ctx.Value(wrongQueryKey{}).([]FieldError)
 	return wrong

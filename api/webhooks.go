@@ -31,7 +31,7 @@ type WebhookInput struct {
 	Active      *bool              `json:"active,omitempty" doc:"false = disabled until it is enabled." default:"true"`
 	Retry       *RetryInput        `json:"retry,omitempty"`
 	Timeout     *duration          `json:"timeout,omitempty" doc:"How long the receiver has to answer, 100ms to 1m. Default: the installation's, 15s."`
-	MaxInFlight *int               `json:"max_in_flight,omitempty" minimum:"0" maximum:"1000" doc:"The most POSTs to it at once, by all workers together; 0 = unlimited but for the workers' own bounds."`
+	MaxInFlight *int               `json:"max_in_flight,omitempty" minimum:"0" maximum:"1000" doc:"The most POSTs to it at once, over all workers. 0 = only the workers' own bounds apply."`
 	RateLimit   *float64           `json:"rate_limit,omitempty" minimum:"0" maximum:"10000" doc:"The most deliveries per second; 0 = no limit."`
 	Profile     string             `json:"profile,omitempty" doc:"How deliveries look on the wire: standard, im4, phrase, languageweaver, ewarehousing, up42 or svix." default:"standard"`
 }

@@ -1095,7 +1095,7 @@ type WebhookInput struct {
 	// Headers Headers to send with every POST.
 	Headers *map[string]string `json:"headers,omitempty"`
 
-	// MaxInFlight The most POSTs to it at once, by all workers together; 0 = unlimited but for the workers' own bounds.
+	// MaxInFlight The most POSTs to it at once, over all workers. 0 = only the workers' own bounds apply.
 	MaxInFlight *int64 `json:"max_in_flight,omitempty"`
 
 	// Metadata The caller's own notes: at most 50, of names up to 100 characters and values up to 1000.

@@ -219,11 +219,7 @@ func (v *visit) events() error {
 
 func (v *visit) event() error {
 	ctx := v.r.Context()
-	e, err := v.Hooks.Event(ctx, v.tenant, v.r.PathValue("id"))
-	if err != nil {
-		return err
-	}
-	fanningOut, err := v.Hooks.FanningOut(ctx, v.tenant, e.ID) // before the deliveries: if it is over they are all there
+	e, err := v.Hooks.Event(ctx, v.tenant, v.r.PathValue("id")) // before the deliveries: if their making is over they are all there
 	if err != nil {
 		return err
 	}
@@ -236,12 +232,12 @@ func (v *visit) event() error {
 		return err
 	}
 	body := struct {
-		Event            models.Event
-		Deliveries       []models.Delivery
-		Last             map[string]*models.Attempt
-		More, FanningOut bool
-		Webhooks         []models.Webhook // that it can be sent to again
-	}{Event: e, Deliveries: deliveries, Last: last, More: next != "", FanningOut: fanningOut[e.ID]}
+		Event      models.Event
+		Deliveries []models.Delivery
+		Last       map[string]*models.Attempt
+		More       bool
+		Webhooks   []models.Webhook // that it can be sent to again
+	}{Event: e, Deliveries: deliveries, Last: last, More: next != ""}
 	if v.may(owners) && e.ErasedAt == nil {
 		matching, _, err := v.Hooks.Webhooks(ctx, v.tenant, models.WebhookFilter{EventType: e.Type}, models.Page{Limit: 50})
 		if err != nil {

@@ -110,8 +110,10 @@ type countsReader struct {
 	err  error
 }
 
-func (r *countsReader) number() uint64 {
-	n, size := binary.Uvarint(r.data)
+func (r *countsReader) number() uint64 { return readNumber(r, binary.Uvarint) }
+
+func readNumber[T int64 | uint64](r *countsReader, decode func([]byte) (T, int)) T {
+	n, size := decode(r.data)
 	if size <= 0 {
 		r.data, r.err = nil, errStats
 		return 0

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"strconv"
 	"time"
+
+	"gorm.io/gorm"
 )
 
 // DeliveryStatus is where a delivery is. docs/states.md draws the arrows.
@@ -103,6 +105,25 @@ func (f *DeliveryFilter) cursors(tenant string) cursors {
 	return append(append(c, strconv.FormatBool(f.Tried), strconv.FormatBool(f.Untried), f.Channel, f.Tag), f.EventTypes...)
 }
 
+// narrow is the part of the filter that tests have as well: what the row is about, its status, and its time.
+func (f *DeliveryFilter) narrow(q *gorm.DB) *gorm.DB {
+	for column, value := range map[string]string{"webhook_id": f.WebhookID, "event_id": f.EventID,
+		"event_type": f.EventType, "status": string(f.Status)} {
+		if value != "" {
+			q = q.Where(column+" = ?", value)
+		}
+	}
+	if !f.Since.IsZero() {
+		since := Bound(f.Since)
+		q = q.Where("id >= ? AND created_at >= ?", IDBefore(PrefixDelivery, since.Add(-idsApart)), since)
+	}
+	if !f.Until.IsZero() {
+		until := Bound(f.Until)
+		q = q.Where("id < ? AND created_at < ?", IDBefore(PrefixDelivery, until.Add(idsApart)), until)
+	}
+	return q
+}
+
 // Deliveries lists a tenant's deliveries, newest first, or the other way; tenant "" = those of all tenants.
 func (s *Store) Deliveries(ctx context.Context, tenant string, f DeliveryFilter, p Page) ([]Delivery, string, error) {
 	order, behind := p.descending()
@@ -114,13 +135,7 @@ func (s *Store) Deliveries(ctx context.Context, tenant string, f DeliveryFilter,
 		}
 		q = q.Where("tenant IN ?", tenants)
 	}
-	for column, value := range map[string]string{"webhook_id": f.WebhookID, "event_id": f.EventID,
-		"event_type": f.EventType, "status": string(f.Status)} {
-		if value != "" {
-			q = q.Where(column+" = ?", value)
-		}
-	}
-	q = q.Where(f.predicate())
+	q = f.narrow(q).Where(f.predicate())
 	if len(f.EventTypes) > 0 {
 		q = q.Where(s.oneOf("event_type", f.EventTypes))
 	}
@@ -131,14 +146,6 @@ func (s *Store) Deliveries(ctx context.Context, tenant string, f DeliveryFilter,
 		q = q.Where("(status = 'held' OR status = 'pending' AND attempts = 0)")
 	}
 	q = withLabels(q, "deliveries.tenant", "deliveries.event_id", f.Channel, f.Tag)
-	if !f.Since.IsZero() {
-		since := Bound(f.Since)
-		q = q.Where("id >= ? AND created_at >= ?", IDBefore(PrefixDelivery, since.Add(-idsApart)), since)
-	}
-	if !f.Until.IsZero() {
-		until := Bound(f.Until)
-		q = q.Where("id < ? AND created_at < ?", IDBefore(PrefixDelivery, until.Add(idsApart)), until)
-	}
 	cursors := f.cursors(tenant)
 	key, err := p.begin(cursors, 1)
 	if err != nil {

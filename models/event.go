@@ -24,15 +24,15 @@ type Event struct {
 	Tags       []string          `gorm:"serializer:json"` // only to find it by
 	CreatedAt  time.Time
 	ErasedAt   *time.Time
-	// FanningOut reports that some of its deliveries do not exist yet. Lists alone fill it.
+	// FanningOut reports that some of its deliveries do not exist yet. It is read with one event and with lists.
 	FanningOut bool `gorm:"-"`
 }
 
 // Event reads one event.
 func (s *Store) Event(ctx context.Context, tenant, id string) (Event, error) {
-	var e Event
-	err := s.db.WithContext(ctx).Take(&e, "tenant = ? AND id = ?", tenant, id).Error
-	return e, found(err)
+	var e shownEvent
+	err := s.db.WithContext(ctx).Table("events").Select(eventShown+", events.data").Take(&e, "tenant = ? AND id = ?", tenant, id).Error
+	return e.event(), found(err)
 }
 
 // EventFilter narrows a list of events; zero values do not. Since is inclusive, Until exclusive.

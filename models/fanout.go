@@ -207,20 +207,3 @@ func (s *Store) fanOutDispatches(deliveries []Delivery) []Dispatch {
 	}
 	return fresh
 }
-
-// FanningOut gives those of the tenant's events whose deliveries are not all there yet.
-func (s *Store) FanningOut(ctx context.Context, tenant string, eventIDs []string) (map[string]bool, error) {
-	keys := make([]DeliveryKey, len(eventIDs))
-	for i, id := range eventIDs {
-		keys[i] = DeliveryKey{Tenant: tenant, ID: id}
-	}
-	open := map[string]bool{}
-	err := bulk(ctx, s, keys, rowKeyColumns, `SELECT j.event_id FROM v JOIN jobs j ON j.tenant = v.tenant AND j.event_id = v.id
-		WHERE j.kind = 'fanout'`, func(rows *sql.Rows) error {
-		var id string
-		err := rows.Scan(&id)
-		open[id] = true
-		return err
-	})
-	return open, err
-}

@@ -89,15 +89,7 @@ func eachDelta(data []byte, fn func(statKey, *Counts)) error {
 	return r.err
 }
 
-func (r *countsReader) minute() int64 {
-	n, size := binary.Varint(r.data)
-	if size <= 0 {
-		r.data, r.err = nil, errStats
-		return 0
-	}
-	r.data = r.data[size:]
-	return n
-}
+func (r *countsReader) minute() int64 { return readNumber(r, binary.Varint) }
 
 // statRow names a row of stats.
 type statRow struct {

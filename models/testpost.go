@@ -50,19 +50,7 @@ func (s *Store) CreateTests(ctx context.Context, tenant string, tests []TestPost
 func (s *Store) Tests(ctx context.Context, tenant string, f DeliveryFilter, p Page) ([]TestPost, string, error) {
 	order, behind := p.descending()
 	q := ofTenant(s.db.WithContext(ctx), tenant).Order("id" + order).Limit(p.Limit + 1)
-	for column, value := range map[string]string{"webhook_id": f.WebhookID, "event_id": f.EventID, "event_type": f.EventType, "status": string(f.Status)} {
-		if value != "" {
-			q = q.Where(column+" = ?", value)
-		}
-	}
-	if !f.Since.IsZero() {
-		since := Bound(f.Since)
-		q = q.Where("id >= ? AND created_at >= ?", IDBefore(PrefixDelivery, since.Add(-idsApart)), since)
-	}
-	if !f.Until.IsZero() {
-		until := Bound(f.Until)
-		q = q.Where("id < ? AND created_at < ?", IDBefore(PrefixDelivery, until.Add(idsApart)), until)
-	}
+	q = f.narrow(q)
 	cursors := cursorsOf(listTests, tenant, f.WebhookID, f.EventID, f.EventType, string(f.Status), boundText(f.Since), boundText(f.Until))
 	key, err := p.begin(cursors, 1)
 	if err != nil {

@@ -213,7 +213,7 @@ func TestReceiversAreHTTPSAlone(t *testing.T) {
 	require.Equal(t, []any{"body", "url"}, detail["loc"])
 }
 
-// Who comes without a key, or with none that is in force, reads why as JSON.
+// A call without a valid key is refused in JSON.
 func TestRefusalsOfKeys(t *testing.T) {
 	t.Parallel()
 	c := newClient(t)

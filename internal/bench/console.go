@@ -343,7 +343,7 @@ func (v *visitor) get(ctx context.Context, path string) error {
 	return nil
 }
 
-// watch keeps a page open until ctx ends. It asks for the page once, and whenever it is told of a change.
+// watch keeps a page open until ctx ends. It gets the page once, and again after each change that the stream names.
 func (v *visitor) watch(ctx context.Context, path string, opened, changes *atomic.Int64) error {
 	client := &http.Client{Transport: v.target.client.Transport} // a stream has no end
 	response, err := v.do(ctx, client, http.MethodGet, path, "text/event-stream", nil)

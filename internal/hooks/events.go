@@ -57,13 +57,6 @@ func publishedWith(ctx context.Context, store *models.Store, tenant, key string)
 	return ids, err
 }
 
-// FanningOut gives those of the tenant's events whose deliveries are not all there yet.
-func (s *Service) FanningOut(ctx context.Context, tenant string, ids ...string) (map[string]bool, error) {
-	return read(ctx, s, "event", func(ctx context.Context, store *models.Store) (map[string]bool, error) {
-		return store.FanningOut(ctx, tenant, ids)
-	})
-}
-
 // ErasePayload removes an event's data, keeps its record, and cancels what is still owed of it.
 func (s *Service) ErasePayload(ctx context.Context, tenant, id string) error {
 	return known(s.Store.EraseEvent(ctx, tenant, id), "event")

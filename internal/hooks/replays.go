@@ -26,11 +26,7 @@ func (s *Service) Replay(ctx context.Context, tenant, eventID string, webhookIDs
 	if e.ErasedAt != nil {
 		return nil, nil, refuseErased()
 	}
-	follow, err := s.FanningOut(ctx, tenant, eventID)
-	if err != nil {
-		return nil, nil, err
-	}
-	if follow[eventID] {
+	if e.FanningOut {
 		return nil, nil, Refuse(Conflict, "the event's deliveries are still being made; retry shortly")
 	}
 	v, err := s.directory.load(ctx, tenant)
