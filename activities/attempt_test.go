@@ -10,7 +10,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/posthorn/posthorn/activities"
-	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/models"
 	"github.com/posthorn/posthorn/workflows"
 )
@@ -323,7 +323,7 @@ func TestFinishKeepsWhatIsPending(t *testing.T) {
 func TestAttemptLeavesAShortWaitToTheWorkflow(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.hook("/a", func(c *hooks.WebhookChange) { c.Retry = &models.Retry{Initial: 100 * time.Millisecond} })
+	b.hook("/a", func(c *service.WebhookChange) { c.Retry = &models.Retry{Initial: 100 * time.Millisecond} })
 	d, left := leftOver(b)
 	require.Zero(t, left.Wait)
 	outcome, err := b.attempt(d.ID, left)

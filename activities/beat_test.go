@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/posthorn/posthorn/activities"
-	"github.com/posthorn/posthorn/internal/hookstest"
 	"github.com/posthorn/posthorn/internal/sender"
+	"github.com/posthorn/posthorn/internal/servicetest"
 	"github.com/posthorn/posthorn/models"
 	"github.com/posthorn/posthorn/workflows"
 )
@@ -31,7 +31,7 @@ func TestEveryCallsUntilItIsStopped(t *testing.T) {
 func TestAPOSTUnderWayEndsThoughItsActivityIsCanceled(t *testing.T) {
 	t.Parallel()
 	var cancel context.CancelFunc
-	b := setup(t, hookstest.WithPoster(posterFunc(func(ctx context.Context, _ sender.Request) sender.Result {
+	b := setup(t, servicetest.WithPoster(posterFunc(func(ctx context.Context, _ sender.Request) sender.Result {
 		cancel()
 		return sender.Result{Outcome: sender.Received, StatusCode: http.StatusNoContent, StartedAt: time.Now(), Aborted: ctx.Err() != nil}
 	})))

@@ -1,4 +1,4 @@
-// Package activities is the side effects that the workflows call: thin methods over internal/delivery, internal/hooks,
+// Package activities is the side effects that the workflows call: thin methods over internal/delivery, internal/service,
 // internal/notify and models. They add what is Temporal's: heartbeats, and errors that ask for a retry. deliveries.go makes
 // attempts, health.go looks after webhooks, housekeeping.go recovers and retains.
 //

@@ -11,8 +11,8 @@ import (
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/testsuite"
 
-	"github.com/posthorn/posthorn/internal/hookstest"
 	"github.com/posthorn/posthorn/internal/sender"
+	"github.com/posthorn/posthorn/internal/servicetest"
 	"github.com/posthorn/posthorn/workflows"
 )
 
@@ -58,7 +58,7 @@ func TestWhatAnotherProcessStillMakesIsNotMadeTwice(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			posts := 0
-			b := setup(t, hookstest.WithPoster(posterFunc(func(context.Context, sender.Request) sender.Result {
+			b := setup(t, servicetest.WithPoster(posterFunc(func(context.Context, sender.Request) sender.Result {
 				posts++
 				return sender.Result{Outcome: sender.Received, StatusCode: 204, StartedAt: time.Now()}
 			})))

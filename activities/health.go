@@ -5,10 +5,10 @@ import (
 	"errors"
 	"log/slog"
 
-	"github.com/posthorn/posthorn/internal/hooks"
 	"github.com/posthorn/posthorn/internal/metrics"
 	"github.com/posthorn/posthorn/internal/notify"
 	"github.com/posthorn/posthorn/internal/sender"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/models"
 	"github.com/posthorn/posthorn/workflows"
 )
@@ -21,7 +21,7 @@ type Mailer interface {
 
 // Health looks after webhooks. PublicURL is the base of links, "" = none.
 type Health struct {
-	Hooks     *hooks.Service
+	Hooks     *service.Service
 	Store     *models.Store
 	Mailer    Mailer
 	PublicURL string
@@ -33,8 +33,8 @@ type Health struct {
 // the way.
 func (a *Health) Judge(ctx context.Context, webhookID string) (workflows.Health, error) {
 	w, err := a.Hooks.Judge(ctx, webhookID)
-	var refused *hooks.Error
-	if errors.As(err, &refused) && refused.Code == hooks.NotFound {
+	var refused *service.Error
+	if errors.As(err, &refused) && refused.Code == service.NotFound {
 		return workflows.Health{Gone: true}, nil
 	}
 	if err != nil {

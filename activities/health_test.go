@@ -15,10 +15,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/posthorn/posthorn/activities"
-	"github.com/posthorn/posthorn/internal/hooks"
 	"github.com/posthorn/posthorn/internal/metrics"
 	"github.com/posthorn/posthorn/internal/notify"
 	"github.com/posthorn/posthorn/internal/sender"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/models"
 	"github.com/posthorn/posthorn/workflows"
 )
@@ -48,7 +48,7 @@ func (m *mailer) Send(_ context.Context, mail notify.Mail) (notify.Receipt, erro
 }
 
 // few lets a webhook be deactivated after ten failures.
-func few(_ *sender.Config, o *hooks.Options) { o.Threshold = 10 }
+func few(_ *sender.Config, o *service.Options) { o.Threshold = 10 }
 
 func health(t *testing.T) (*bundle, *activities.Health, *mailer) {
 	t.Helper()
@@ -82,7 +82,7 @@ func judge(t *testing.T, h *activities.Health, w models.Webhook) workflows.Healt
 func TestJudgeWarnsAndDeactivates(t *testing.T) {
 	t.Parallel()
 	b, h, _ := health(t)
-	w := b.hook("/hook/with-a-secret?token=another", func(c *hooks.WebhookChange) { name := "Shop"; c.Name = &name })
+	w := b.hook("/hook/with-a-secret?token=another", func(c *service.WebhookChange) { name := "Shop"; c.Name = &name })
 	b.receiver.answer("/hook/with-a-secret", http.StatusInternalServerError)
 	d := b.publish()
 	host := b.receiver.url[len("http://"):]
@@ -137,7 +137,7 @@ func TestJudgeOfADeletedWebhook(t *testing.T) {
 // deactivated gives a webhook that has been deactivated, and what is to be told of it.
 func deactivated(t *testing.T, b *bundle, h *activities.Health) (models.Webhook, string) {
 	t.Helper()
-	w := b.hook("/a?token=secret", func(c *hooks.WebhookChange) { name := "Shop"; c.Name = &name })
+	w := b.hook("/a?token=secret", func(c *service.WebhookChange) { name := "Shop"; c.Name = &name })
 	b.fail(w, 10)
 	found := judge(t, h, w)
 	require.Len(t, found.Unsent, 1)
@@ -156,7 +156,7 @@ func TestNotifyMailsAndPublishes(t *testing.T) {
 	t.Parallel()
 	b, h, m := health(t)
 	types := []string{"webhook.*"}
-	subscriber := b.hook("/subscriber", func(c *hooks.WebhookChange) { c.EventTypes = &types })
+	subscriber := b.hook("/subscriber", func(c *service.WebhookChange) { c.EventTypes = &types })
 	w, id := deactivated(t, b, h)
 
 	for range 2 { // run again it does nothing
@@ -244,7 +244,7 @@ func TestNotifySaysWhomItHasReached(t *testing.T) {
 	everyone := []string{"a@acme.test", "b@acme.test", "c@acme.test"}
 	noServer := func(_ *bundle, m *mailer) { m.disabled = true }
 	subscribe := func(b *bundle) models.Webhook {
-		return b.hook("/subscriber", func(c *hooks.WebhookChange) { c.EventTypes = &operational })
+		return b.hook("/subscriber", func(c *service.WebhookChange) { c.EventTypes = &operational })
 	}
 	for name, tt := range map[string]struct {
 		emails  []string
@@ -339,7 +339,7 @@ func TestNotifyNamesTheTenantByItsSlug(t *testing.T) {
 	_, _, err := b.Hooks.PutTenant(t.Context(), models.Tenant{ID: tenant, AdminEmails: []string{"ops@acme.test"}})
 	require.NoError(t, err)
 	url := b.receiver.url + "/a"
-	w, _, err := b.Hooks.CreateWebhook(t.Context(), again, hooks.WebhookChange{URL: &url, By: "test"})
+	w, _, err := b.Hooks.CreateWebhook(t.Context(), again, service.WebhookChange{URL: &url, By: "test"})
 	require.NoError(t, err)
 	b.fail(w, 10)
 	found := judge(t, h, w)

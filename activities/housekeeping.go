@@ -7,15 +7,15 @@ import (
 
 	"go.temporal.io/sdk/activity"
 
-	"github.com/posthorn/posthorn/internal/hooks"
 	"github.com/posthorn/posthorn/internal/sender"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/models"
 	"github.com/posthorn/posthorn/workflows"
 )
 
 // Housekeeping releases recoveries' pages and removes what has expired.
 type Housekeeping struct {
-	Hooks     *hooks.Service
+	Hooks     *service.Service
 	Store     *models.Store
 	Retention time.Duration // of finished events, deliveries and attempts
 	// AuditRetention is for how long entries of the audit log are kept; 0 = for good.
@@ -26,8 +26,8 @@ type Housekeeping struct {
 // ReleasePage makes the next page of a recovery's deliveries pending and starts what drives them.
 func (a *Housekeeping) ReleasePage(ctx context.Context, recoveryID string) (workflows.Progress, error) {
 	r, err := a.Hooks.ReleasePage(ctx, recoveryID)
-	var refused *hooks.Error
-	if errors.As(err, &refused) && refused.Code == hooks.NotFound { // its tenant has been deleted
+	var refused *service.Error
+	if errors.As(err, &refused) && refused.Code == service.NotFound { // its tenant has been deleted
 		return workflows.Progress{Status: string(models.RecoveryCanceled)}, nil
 	}
 	var name, host string

@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/posthorn/posthorn/activities"
-	"github.com/posthorn/posthorn/internal/hooks"
 	"github.com/posthorn/posthorn/internal/sender"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/models"
 	"github.com/posthorn/posthorn/workflows"
 )
@@ -26,7 +26,7 @@ func TestReleasePageKeepsToTheRate(t *testing.T) {
 	}
 	_, err = b.Hooks.Enable(t.Context(), tenant, w.ID, "test")
 	require.NoError(t, err)
-	r, err := b.Hooks.Recover(t.Context(), tenant, w.ID, hooks.RecoveryRequest{Rate: 2.5})
+	r, err := b.Hooks.Recover(t.Context(), tenant, w.ID, service.RecoveryRequest{Rate: 2.5})
 	require.NoError(t, err)
 
 	// Pages of two, and of the pause that makes them 2.5 a second; then one look that finds nothing, and a last one
@@ -68,7 +68,7 @@ func TestReleasePageEnds(t *testing.T) {
 			b := setup(t)
 			h := &activities.Housekeeping{Hooks: b.Hooks, Store: b.Store, Now: b.Clock.Now}
 			w := b.hook("/a")
-			r, err := b.Hooks.Recover(t.Context(), tenant, w.ID, hooks.RecoveryRequest{})
+			r, err := b.Hooks.Recover(t.Context(), tenant, w.ID, service.RecoveryRequest{})
 			require.NoError(t, err)
 			require.NoError(t, c.change(b, r))
 			p, err := h.ReleasePage(t.Context(), r.ID)

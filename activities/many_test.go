@@ -10,14 +10,14 @@ import (
 
 	"github.com/posthorn/posthorn/activities"
 	"github.com/posthorn/posthorn/internal/delivery"
-	"github.com/posthorn/posthorn/internal/hooks"
-	"github.com/posthorn/posthorn/internal/hookstest"
 	"github.com/posthorn/posthorn/internal/sender"
+	"github.com/posthorn/posthorn/internal/service"
+	"github.com/posthorn/posthorn/internal/servicetest"
 	"github.com/posthorn/posthorn/models"
 	"github.com/posthorn/posthorn/workflows"
 )
 
-// posterFunc is a hooks.Poster.
+// posterFunc is a service.Poster.
 type posterFunc func(ctx context.Context, r sender.Request) sender.Result
 
 func (f posterFunc) Post(ctx context.Context, r sender.Request) sender.Result { return f(ctx, r) }
@@ -44,7 +44,7 @@ func asked(t *testing.T, err error) *temporal.ApplicationError {
 
 func TestABatchThatIsPutOffAsksAsARetry(t *testing.T) {
 	t.Parallel()
-	b := setup(t, hookstest.WithPoster(posterFunc(func(context.Context, sender.Request) sender.Result {
+	b := setup(t, servicetest.WithPoster(posterFunc(func(context.Context, sender.Request) sender.Result {
 		return sender.Result{Outcome: sender.Local}
 	})))
 	b.hook("/a")
@@ -57,7 +57,7 @@ func TestWhatWaitsForASlotAsksAsARetry(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	one := 1
-	w := b.hook("/a", func(c *hooks.WebhookChange) { c.MaxInFlight = &one })
+	w := b.hook("/a", func(c *service.WebhookChange) { c.MaxInFlight = &one })
 	leave, _, err := b.Courier.Limits.Enter(t.Context(), w.ID, one)
 	require.NoError(t, err)
 	d, l := b.waiting()
@@ -81,7 +81,7 @@ func TestWhatWaitsForItsPaceAndAPlaceAsksAsARetry(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	one, rate := 1, 0.1
-	b.hook("/a", func(c *hooks.WebhookChange) { c.MaxInFlight, c.RateLimit = &one, &rate })
+	b.hook("/a", func(c *service.WebhookChange) { c.MaxInFlight, c.RateLimit = &one, &rate })
 	require.Equal(t, workflows.Round{Summary: "Received", Delivered: 1}, b.first(b.publish().ID))
 	d := b.publish()
 	left := b.first(d.ID).Waiting

@@ -9,8 +9,8 @@ import (
 	"strings"
 
 	"github.com/posthorn/posthorn/internal/catalog"
-	"github.com/posthorn/posthorn/internal/hooks"
 	"github.com/posthorn/posthorn/internal/notify"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -130,8 +130,8 @@ func (a *Health) publish(ctx context.Context, n *models.Notification, w *models.
 	if n.Kind == models.NotifyDeactivated {
 		eventType = catalog.WebhookDeactivated
 	}
-	published, err := a.Hooks.Publish(ctx, n.Tenant, hooks.PublishRequest{Key: "notification/" + n.ID, Body: []byte(n.ID),
-		Events: []hooks.EventInput{{Type: eventType, Data: data}}})
+	published, err := a.Hooks.Publish(ctx, n.Tenant, service.PublishRequest{Key: "notification/" + n.ID, Body: []byte(n.ID),
+		Events: []service.EventInput{{Type: eventType, Data: data}}})
 	if err != nil {
 		return false, err
 	}
@@ -169,7 +169,7 @@ func operational(n *models.Notification, w *models.Webhook) operationalData {
 	}
 	data := operationalData{FailedAttempts: n.Detail.Failed, Threshold: n.Detail.Threshold, Reason: n.Detail.Reason,
 		Webhook: operationalWebhook{ID: w.ID, Tenant: models.TenantSlug(w.Tenant), Name: w.Name,
-			URL: hooks.URLWithoutQuery(w.URL), Status: string(status)}} // it goes to other receivers
+			URL: service.URLWithoutQuery(w.URL), Status: string(status)}} // it goes to other receivers
 	if at := n.Detail.LastFailureAt; at != nil {
 		data.LastFailure = &lastFailure{At: at.UTC().Format("2006-01-02T15:04:05.000Z07:00"), Error: n.Detail.LastError}
 		if code := n.Detail.LastStatus; code != 0 {

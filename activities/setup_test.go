@@ -17,9 +17,9 @@ import (
 	"github.com/posthorn/posthorn/activities"
 	"github.com/posthorn/posthorn/internal/delivery"
 	"github.com/posthorn/posthorn/internal/handoff"
-	"github.com/posthorn/posthorn/internal/hooks"
-	"github.com/posthorn/posthorn/internal/hookstest"
 	"github.com/posthorn/posthorn/internal/metrics"
+	"github.com/posthorn/posthorn/internal/service"
+	"github.com/posthorn/posthorn/internal/servicetest"
 	"github.com/posthorn/posthorn/models"
 	"github.com/posthorn/posthorn/workflows"
 )
@@ -32,15 +32,15 @@ const (
 
 // bundle is an installation with one tenant, its activities, and a receiver.
 type bundle struct {
-	*hookstest.Env
+	*servicetest.Env
 	*activities.Deliveries
 	t        *testing.T
 	receiver *receiver
 }
 
-func setup(t *testing.T, options ...hookstest.Option) *bundle {
+func setup(t *testing.T, options ...servicetest.Option) *bundle {
 	t.Helper()
-	env := hookstest.New(t, options...)
+	env := servicetest.New(t, options...)
 	env.Tenant(tenant)
 	env.EventTypes(eventType)
 	b := &bundle{Env: env, t: t, receiver: newReceiver(t)}
@@ -104,10 +104,10 @@ func (r *receiver) got(path string) int {
 }
 
 // hook registers a webhook at a path of the receiver.
-func (b *bundle) hook(path string, changes ...func(*hooks.WebhookChange)) models.Webhook {
+func (b *bundle) hook(path string, changes ...func(*service.WebhookChange)) models.Webhook {
 	b.t.Helper()
 	url := b.receiver.url + path
-	c := hooks.WebhookChange{URL: &url, By: "test"}
+	c := service.WebhookChange{URL: &url, By: "test"}
 	for _, change := range changes {
 		change(&c)
 	}
@@ -116,8 +116,8 @@ func (b *bundle) hook(path string, changes ...func(*hooks.WebhookChange)) models
 	return w
 }
 
-func retries(n int) func(*hooks.WebhookChange) {
-	return func(c *hooks.WebhookChange) { c.Retry = &models.Retry{Max: &n} }
+func retries(n int) func(*service.WebhookChange) {
+	return func(c *service.WebhookChange) { c.Retry = &models.Retry{Max: &n} }
 }
 
 // publish publishes an event and gives the dispatch that was started for it.

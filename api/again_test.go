@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/posthorn/posthorn/api"
-	"github.com/posthorn/posthorn/internal/hookstest"
+	"github.com/posthorn/posthorn/internal/servicetest"
 )
 
 // second is another process of the same installation.
@@ -52,7 +52,7 @@ func TestATenantMadeAgainStartsClean(t *testing.T) {
 		process.call("GET /v1/tenants/acme/events/chosen", "").is(http.StatusNotFound)
 		require.Empty(t, process.call("POST /v1/tenants/acme/events/match", `{"type":"order.created","data":{}}`).is(http.StatusOK).data())
 	}
-	first := publish(other, hookstest.AdminKey).is(http.StatusAccepted)
+	first := publish(other, servicetest.AdminKey).is(http.StatusAccepted)
 	require.Empty(t, first.header.Get("Idempotency-Replayed"), "neither the key nor the id is the earlier tenant's")
 	require.Equal(t, "true", publish(e, key).is(http.StatusAccepted).header.Get("Idempotency-Replayed"))
 	require.Len(t, e.call("GET /v1/tenants/acme/events", "").data(), 1)
@@ -86,7 +86,7 @@ func TestPathsThatAreReadInTwoWays(t *testing.T) {
 	e := newEnv(t)
 	for _, path := range []string{"/v1/tenants%2facme", "/v1/tenants%2Facme/webhooks", "/v1/tenants/acme%2fwebhooks", "/v1/tenants/acme/./webhooks", "/v1/tenants/acme/%2e%2e/acme",
 		"/v1/tenants/globex/../acme", "/v1/tenants/acme/webhooks/%2e", "/im4/%2e%2e/v1/tenants", "/v1/tenants/acme/webhooks/..%2f..%2facme"} {
-		e.do(request{method: http.MethodGet, path: path, key: hookstest.AdminKey}).is(http.StatusNotFound)
+		e.do(request{method: http.MethodGet, path: path, key: servicetest.AdminKey}).is(http.StatusNotFound)
 	}
 	e.asAdmin("GET /v1/tenants/acme", "").is(http.StatusOK)
 	e.asAdmin("PUT /v1/event-types/a..b", `{}`).is(http.StatusOK)

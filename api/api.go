@@ -21,13 +21,13 @@ import (
 
 	"github.com/posthorn/posthorn/internal/bodyroom"
 	"github.com/posthorn/posthorn/internal/callers"
-	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/models"
 )
 
 // Options is what the API stands on. Hooks and Store are required.
 type Options struct {
-	Hooks *hooks.Service
+	Hooks *service.Service
 	Store *models.Store // asked by /readyz alone
 	// Ready says why the engine cannot be reached; nil = nothing to ask.
 	Ready func(context.Context) error
@@ -103,7 +103,7 @@ func New(o Options) (http.Handler, error) {
 		}
 	}
 	router.Use(s.judge) // for what is added from here on
-	router.NoRoute(func(c *gin.Context) { s.fail(c, hooks.Refuse(hooks.NotFound, "there is nothing at this path")) })
+	router.NoRoute(func(c *gin.Context) { s.fail(c, service.Refuse(service.NotFound, "there is nothing at this path")) })
 	router.NoMethod(func(c *gin.Context) {
 		s.write(c, newProblem(http.StatusMethodNotAllowed, "the path has no such method"))
 	})

@@ -6,7 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/posthorn/posthorn/internal/hookstest"
+	"github.com/posthorn/posthorn/internal/servicetest"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -98,5 +98,5 @@ func TestEntriesOfADeletedTenantAreForAdminsAlone(t *testing.T) {
 	all.find("webhook.created")
 	all.find("tenant.deleted")
 	e.do(request{method: http.MethodGet, path: "/v1/audit", key: key}).is(http.StatusForbidden)
-	require.NotContains(t, e.do(request{method: http.MethodGet, path: "/v1/tenants/acme/audit", key: hookstest.AdminKey}).is(http.StatusOK).body, "webhook.created")
+	require.NotContains(t, e.do(request{method: http.MethodGet, path: "/v1/tenants/acme/audit", key: servicetest.AdminKey}).is(http.StatusOK).body, "webhook.created")
 }

@@ -6,8 +6,8 @@ import (
 
 	"github.com/gin-gonic/gin"
 
-	"github.com/posthorn/posthorn/internal/hooks"
 	"github.com/posthorn/posthorn/internal/secrets"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -46,14 +46,14 @@ func (a access) roles() []models.Role {
 }
 
 // grants reports whether the principal has the access within its own tenant.
-func (a access) grants(p hooks.Principal) bool {
+func (a access) grants(p service.Principal) bool {
 	switch a {
 	case keyReaders, keyOwners:
-		if !p.Can(hooks.CapabilityKeys) {
+		if !p.Can(service.CapabilityKeys) {
 			return false
 		}
 	case auditors, minters:
-		if !p.Can(hooks.CapabilityNone) {
+		if !p.Can(service.CapabilityNone) {
 			return false
 		}
 	default: // the role says it all
@@ -64,9 +64,9 @@ func (a access) grants(p hooks.Principal) bool {
 // admit finds out who asks and whether they may: Unauthorized without a key in force, TooMany if it calls too often,
 // NotFound for another tenant's path (whether there is such a tenant is not theirs to know), Forbidden if the role is not
 // enough. From here on the path names the tenant and a webhook by their ids, and the context the actor.
-func (s *server) admit(c *gin.Context, need access) (hooks.Principal, error) {
+func (s *server) admit(c *gin.Context, need access) (service.Principal, error) {
 	ctx, key, slug := c.Request.Context(), bearer(c.GetHeader("Authorization")), c.Param("tenant")
-	var p hooks.Principal
+	var p service.Principal
 	var err error
 	if need == publishers && !strings.HasPrefix(key, secrets.PrefixToken) {
 		p, err = s.Hooks.AuthenticatePublisher(ctx, slug, key)
@@ -78,7 +78,7 @@ func (s *server) admit(c *gin.Context, need access) (hooks.Principal, error) {
 	}
 	c.Set(principalField, p)
 	if need != publishers { // what is published is recorded with the event
-		c.Request = c.Request.WithContext(hooks.Acting(ctx, p))
+		c.Request = c.Request.WithContext(service.Acting(ctx, p))
 	}
 	if slug != "" {
 		if err := s.resolveTenant(c, p, slug, need); err != nil {
@@ -87,9 +87,9 @@ func (s *server) admit(c *gin.Context, need access) (hooks.Principal, error) {
 	}
 	if !need.grants(p) {
 		if p.Link {
-			return p, hooks.Refuse(hooks.Forbidden, "this portal link may not do this")
+			return p, service.Refuse(service.Forbidden, "this portal link may not do this")
 		}
-		return p, hooks.Refuse(hooks.Forbidden, "a key with the role %q may not do this", p.Role)
+		return p, service.Refuse(service.Forbidden, "a key with the role %q may not do this", p.Role)
 	}
 	return p, s.resolveWebhook(c)
 }
@@ -119,7 +119,7 @@ func setParam(c *gin.Context, name, value string) {
 }
 
 // resolveTenant puts the tenant's id in the place of its slug or uid.
-func (s *server) resolveTenant(c *gin.Context, p hooks.Principal, slug string, need access) error {
+func (s *server) resolveTenant(c *gin.Context, p service.Principal, slug string, need access) error {
 	if need == founders && p.Role == models.RoleAdmin {
 		return nil
 	}
@@ -136,9 +136,9 @@ func (s *server) resolveTenant(c *gin.Context, p hooks.Principal, slug string, n
 }
 
 // principal is who asks, of a request that admit has let through.
-func principal(c *gin.Context) hooks.Principal {
+func principal(c *gin.Context) service.Principal {
 	v, _ := c.Get(principalField)
-	p, _ := v.(hooks.Principal)
+	p, _ := v.(service.Principal)
 	return p
 }
 

@@ -9,7 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/posthorn/posthorn/internal/hookstest"
+	"github.com/posthorn/posthorn/internal/servicetest"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -96,7 +96,7 @@ func (r route) request(tenant string, ids map[string]string, key string) request
 func TestWhoMayDoWhat(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
-	keys := map[models.Role]string{models.RoleAdmin: hookstest.AdminKey, models.RoleTenant: e.key,
+	keys := map[models.Role]string{models.RoleAdmin: servicetest.AdminKey, models.RoleTenant: e.key,
 		models.RolePublish: e.Key("acme", models.RolePublish), models.RoleRead: e.Key("acme", models.RoleRead),
 		models.RoleSettings: e.Key("acme", models.RoleSettings)}
 	for _, r := range contract {
@@ -174,7 +174,7 @@ func TestAnotherTenantsThingsAreNotFound(t *testing.T) {
 			// One's own path, the other's thing.
 			if strings.Contains(r.route, "{id}") {
 				e.do(r.request("globex", ids, other)).is(http.StatusNotFound)
-				e.do(r.request("globex", ids, hookstest.AdminKey)).is(http.StatusNotFound)
+				e.do(r.request("globex", ids, servicetest.AdminKey)).is(http.StatusNotFound)
 			}
 			if r.roles == "" {
 				return

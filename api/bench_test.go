@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/posthorn/posthorn/api"
-	"github.com/posthorn/posthorn/internal/hookstest"
+	"github.com/posthorn/posthorn/internal/servicetest"
 )
 
 // order is an event of the usual size, about half a kilobyte.
@@ -28,13 +28,13 @@ func publish(handler http.Handler, key string) *httptest.ResponseRecorder {
 
 // BenchmarkPublish is what accepting an event costs, database included, with as many callers at once as in production.
 func BenchmarkPublish(b *testing.B) {
-	e := hookstest.New(b)
+	e := servicetest.New(b)
 	key := e.Tenant("acme")
 	e.EventTypes("order.created")
 	e.Webhook("acme", "https://shop.example/hooks")
 	handler, err := api.New(api.Options{Hooks: e.Hooks, Store: e.Store, Registry: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler)})
 	require.NoError(b, err)
-	for name, auth := range map[string]string{"admin": hookstest.AdminKey, "tenant": key} {
+	for name, auth := range map[string]string{"admin": servicetest.AdminKey, "tenant": key} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			b.SetParallelism(64)
@@ -52,7 +52,7 @@ func BenchmarkPublish(b *testing.B) {
 
 // BenchmarkRefuse is what the API and matching cost without the database: there is no room for the event to wait.
 func BenchmarkRefuse(b *testing.B) {
-	e := hookstest.New(b)
+	e := servicetest.New(b)
 	e.Tenant("acme")
 	e.EventTypes("order.created")
 	e.Webhook("acme", "https://shop.example/hooks")
@@ -61,6 +61,6 @@ func BenchmarkRefuse(b *testing.B) {
 	require.NoError(b, err)
 	b.ReportAllocs()
 	for b.Loop() {
-		require.Equal(b, http.StatusServiceUnavailable, publish(handler, hookstest.AdminKey).Code)
+		require.Equal(b, http.StatusServiceUnavailable, publish(handler, servicetest.AdminKey).Code)
 	}
 }

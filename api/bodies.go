@@ -6,7 +6,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/posthorn/posthorn/internal/bodyroom"
-	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/service"
 )
 
 // boundBodies keeps the bodies of all requests that are under way within a room that tenants share: each is bounded by
@@ -24,7 +24,7 @@ func boundBodies(room *bodyroom.Room) gin.HandlerFunc {
 
 // chargeBody says whose the request's body is. A key of the installation's is charged to the tenant that the path names,
 // and has no share of its own: it serves all tenants.
-func chargeBody(c *gin.Context, p hooks.Principal) {
+func chargeBody(c *gin.Context, p service.Principal) {
 	if p.Tenant == "" {
 		bodyroom.Charge(c.Request, served(c, p), "")
 		return
@@ -34,7 +34,7 @@ func chargeBody(c *gin.Context, p hooks.Principal) {
 
 // enter waits until the request, whose body of size bytes has arrived, may be worked on: tenants take turns. leave must be
 // called when it is answered.
-func (s *server) enter(c *gin.Context, p hooks.Principal, size int) (leave func(), err error) {
+func (s *server) enter(c *gin.Context, p service.Principal, size int) (leave func(), err error) {
 	tenant := served(c, p)
 	ctx, stand, err := s.Hooks.Enter(c.Request.Context(), tenant)
 	if err != nil {
@@ -50,6 +50,6 @@ func (s *server) enter(c *gin.Context, p hooks.Principal, size int) (leave func(
 }
 
 // served is the tenant that a request is charged to; of those that name none it is the installation's key.
-func served(c *gin.Context, p hooks.Principal) string {
+func served(c *gin.Context, p service.Principal) string {
 	return cmp.Or(p.Tenant, c.Param("tenant"), p.KeyID)
 }

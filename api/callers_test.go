@@ -10,9 +10,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/posthorn/posthorn/api"
-	"github.com/posthorn/posthorn/internal/hooks"
-	"github.com/posthorn/posthorn/internal/hookstest"
 	"github.com/posthorn/posthorn/internal/metrics"
+	"github.com/posthorn/posthorn/internal/service"
+	"github.com/posthorn/posthorn/internal/servicetest"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -58,7 +58,7 @@ func TestEveryAnswerCarriesItsHeaders(t *testing.T) {
 		if r.method == http.MethodDelete && strings.TrimSuffix(r.path, "/") == "/v1/tenants/acme" {
 			continue // it would take the others' ground away
 		}
-		for _, key := range []string{hookstest.AdminKey, "wrong", "-"} {
+		for _, key := range []string{servicetest.AdminKey, "wrong", "-"} {
 			r.key = key
 			h := e.answer(r).header
 			require.Equal(t, "no-store", h.Get("Cache-Control"), "%s %s", r.method, r.path)
@@ -110,14 +110,14 @@ func TestListsShowWhenAKeyWasLastUsed(t *testing.T) {
 // The actor of a change is known wherever it is made.
 func TestTheActorIsInTheContext(t *testing.T) {
 	t.Parallel()
-	var seen []hooks.Actor
+	var seen []service.Actor
 	e := newEnvWith(t, func(o *api.Options) {
 		o.Systems = []func(gin.IRouter){func(r gin.IRouter) {
-			r.GET("/who", func(c *gin.Context) { seen = append(seen, hooks.ActorOf(c.Request.Context())) })
+			r.GET("/who", func(c *gin.Context) { seen = append(seen, service.ActorOf(c.Request.Context())) })
 		}}
 	})
 	e.do(request{method: http.MethodGet, path: "/who", header: map[string]string{"X-Request-Id": "mine-1"}})
-	require.Equal(t, []hooks.Actor{{Address: "192.0.2.1", RequestID: "mine-1"}}, seen)
+	require.Equal(t, []service.Actor{{Address: "192.0.2.1", RequestID: "mine-1"}}, seen)
 }
 
 // A process that only works answers nothing but probes, with the same headers.
@@ -128,7 +128,7 @@ func TestAWorkerAnswersProbesAlone(t *testing.T) {
 	e.call("HEAD /readyz", "").is(http.StatusOK)
 	e.call("GET /metrics", "")
 	for _, path := range []string{"/docs", "/openapi.json", "/v1/tenants", "/v1/tenants/acme"} {
-		none := e.answer(request{method: http.MethodGet, path: path, key: hookstest.AdminKey}).is(http.StatusNotFound)
+		none := e.answer(request{method: http.MethodGet, path: path, key: servicetest.AdminKey}).is(http.StatusNotFound)
 		require.Equal(t, "no-store", none.header.Get("Cache-Control"))
 	}
 }

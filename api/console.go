@@ -5,7 +5,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
-	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -29,8 +29,8 @@ func (s *server) pages() {
 func (s *server) deliveryLinks() {
 	s.router.GET("/console/tenants/:tenant/deliveries/:id", func(c *gin.Context) {
 		tenant, id := c.Param("tenant"), c.Param("id")
-		if !hooks.IsTenantSlug(tenant) || !models.HasIDForm(models.PrefixDelivery, id) {
-			s.fail(c, hooks.Refuse(hooks.NotFound, "there is nothing at this path"))
+		if !service.IsTenantSlug(tenant) || !models.HasIDForm(models.PrefixDelivery, id) {
+			s.fail(c, service.Refuse(service.NotFound, "there is nothing at this path"))
 			return
 		}
 		c.Redirect(http.StatusFound, s.PublicURL+"/v1/tenants/"+tenant+"/deliveries/"+id)

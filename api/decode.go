@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/posthorn/posthorn/internal/hooks"
 	"github.com/posthorn/posthorn/internal/rawjson"
+	"github.com/posthorn/posthorn/internal/service"
 )
 
 // maxProblems is the most wrong fields that one answer names.
@@ -62,8 +62,8 @@ func (d *decoder) members(value []byte, prefix, what string, each func(name stri
 }
 
 // batch reads {"events": [ … ]}.
-func (d *decoder) batch(body []byte) []hooks.EventInput {
-	var events []hooks.EventInput
+func (d *decoder) batch(body []byte) []service.EventInput {
+	var events []service.EventInput
 	found := false
 	d.members(body, "", "body", func(name string, value []byte) {
 		if name != "events" {
@@ -76,8 +76,8 @@ func (d *decoder) batch(body []byte) []hooks.EventInput {
 			return
 		}
 		for element := range rawjson.Elements(value) {
-			if len(events) == hooks.MaxBatch {
-				d.wrong(name, fmt.Sprintf("must be 1 to %d", hooks.MaxBatch))
+			if len(events) == service.MaxBatch {
+				d.wrong(name, fmt.Sprintf("must be 1 to %d", service.MaxBatch))
 				return
 			}
 			events = append(events, d.event(element, fmt.Sprintf("events[%d]", len(events))))
@@ -91,8 +91,8 @@ func (d *decoder) batch(body []byte) []hooks.EventInput {
 
 // event reads one event; path names it within the body, "" = it is the body. A field that is null is absent, except
 // data, where null is JSON like any other.
-func (d *decoder) event(value []byte, path string) hooks.EventInput {
-	var e hooks.EventInput
+func (d *decoder) event(value []byte, path string) service.EventInput {
+	var e service.EventInput
 	prefix, what := "", "body"
 	if path != "" {
 		prefix, what = path+".", path

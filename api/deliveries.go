@@ -6,7 +6,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
-	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -84,7 +84,7 @@ func deliveryList(rows []models.Delivery, last map[string]*models.Attempt, next 
 	})
 }
 
-func timelineView(ctx context.Context, t hooks.Timeline) Timeline {
+func timelineView(ctx context.Context, t service.Timeline) Timeline {
 	var last *models.Attempt
 	if n := len(t.History); n > 0 {
 		last = &t.History[n-1]
@@ -176,7 +176,7 @@ func (s *server) deliveriesOf(ctx context.Context, tenant string, in DeliveryPar
 	return answerWith(page), nil
 }
 
-func showTimeline(ctx context.Context, t hooks.Timeline, err error) (*answer[Timeline], error) {
+func showTimeline(ctx context.Context, t service.Timeline, err error) (*answer[Timeline], error) {
 	if err != nil {
 		return nil, err
 	}

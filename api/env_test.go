@@ -18,27 +18,27 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/posthorn/posthorn/api"
-	"github.com/posthorn/posthorn/internal/hookstest"
+	"github.com/posthorn/posthorn/internal/servicetest"
 )
 
 // env is a whole installation behind its HTTP API.
 type env struct {
-	*hookstest.Env
+	*servicetest.Env
 	t       *testing.T
 	handler http.Handler
 	log     *lockedBuffer
 	key     string // of the tenant acme, with role tenant
 }
 
-func newEnv(t *testing.T, options ...hookstest.Option) *env {
+func newEnv(t *testing.T, options ...servicetest.Option) *env {
 	t.Helper()
 	return newEnvWith(t, func(*api.Options) {}, options...)
 }
 
 // newEnvWith lets the test change the API's options.
-func newEnvWith(t *testing.T, change func(*api.Options), options ...hookstest.Option) *env {
+func newEnvWith(t *testing.T, change func(*api.Options), options ...servicetest.Option) *env {
 	t.Helper()
-	e := &env{Env: hookstest.New(t, options...), t: t, log: &lockedBuffer{}}
+	e := &env{Env: servicetest.New(t, options...), t: t, log: &lockedBuffer{}}
 	o := api.Options{Hooks: e.Hooks, Store: e.Store, Version: "1.2.3", Registry: prometheus.NewRegistry(),
 		Log: slog.New(slog.NewJSONHandler(e.log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
 	change(&o)
@@ -84,7 +84,7 @@ func (e *env) call(route, body string) answer {
 func (e *env) asAdmin(route, body string) answer {
 	e.t.Helper()
 	method, path, _ := strings.Cut(route, " ")
-	return e.do(request{method: method, path: path, body: body, key: hookstest.AdminKey})
+	return e.do(request{method: method, path: path, body: body, key: servicetest.AdminKey})
 }
 
 // do makes the request and holds the answer against the OpenAPI document.

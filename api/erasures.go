@@ -6,7 +6,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
-	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -72,7 +72,7 @@ func (s *server) erasures() {
 
 func (s *server) eraseEvents(ctx context.Context, in *eraseEvents) (*erasureAnswer, error) {
 	b := in.Body
-	r := hooks.ErasureRequest{Until: timeOf(b.Until), EventTypes: b.EventTypes, Attribute: b.Attribute, All: b.All}
+	r := service.ErasureRequest{Until: timeOf(b.Until), EventTypes: b.EventTypes, Attribute: b.Attribute, All: b.All}
 	if b.DryRun {
 		n, complete, err := s.Hooks.CountErasure(ctx, in.Tenant, r)
 		if err != nil {

@@ -16,25 +16,25 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/posthorn/posthorn/internal/cut"
-	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/service"
 )
 
 // statuses is the one map from refusals to HTTP. An error that is not a refusal is a 500, and only the log says more.
-var statuses = map[hooks.Code]int{
-	hooks.Slow:         http.StatusRequestTimeout,
-	hooks.Invalid:      http.StatusUnprocessableEntity,
-	hooks.Unauthorized: http.StatusUnauthorized,
-	hooks.Forbidden:    http.StatusForbidden,
-	hooks.NotFound:     http.StatusNotFound,
-	hooks.Conflict:     http.StatusConflict,
-	hooks.Unavailable:  http.StatusServiceUnavailable,
-	hooks.TooMany:      http.StatusTooManyRequests,
+var statuses = map[service.Code]int{
+	service.Slow:         http.StatusRequestTimeout,
+	service.Invalid:      http.StatusUnprocessableEntity,
+	service.Unauthorized: http.StatusUnauthorized,
+	service.Forbidden:    http.StatusForbidden,
+	service.NotFound:     http.StatusNotFound,
+	service.Conflict:     http.StatusConflict,
+	service.Unavailable:  http.StatusServiceUnavailable,
+	service.TooMany:      http.StatusTooManyRequests,
 }
 
 // headers are what a refusal is answered with beside its problem.
-var headers = map[hooks.Code]http.Header{
-	hooks.Unauthorized: {"Www-Authenticate": {`Bearer realm="posthorn"`}},
-	hooks.Unavailable:  {"Retry-After": {"1"}},
+var headers = map[service.Code]http.Header{
+	service.Unauthorized: {"Www-Authenticate": {`Bearer realm="posthorn"`}},
+	service.Unavailable:  {"Retry-After": {"1"}},
 }
 
 // Problem is the body of every answer that is an error (RFC 9457).
@@ -91,7 +91,7 @@ func (s *server) problem(ctx context.Context, err error) *Problem {
 	if errors.As(err, &p) {
 		return p
 	}
-	var refused *hooks.Error
+	var refused *service.Error
 	if !errors.As(err, &refused) {
 		if ctx.Err() == nil { // else the client is gone, and waits for no answer
 			s.Log.ErrorContext(ctx, "request failed", "error", err, requestIDField, requestID(ctx))

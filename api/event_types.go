@@ -8,7 +8,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
-	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -120,7 +120,7 @@ func (s *server) putEventType(ctx context.Context, in *putEventType) (*answer[Ev
 		return nil, err
 	}
 	t, err := s.Hooks.EventType(ctx, "", in.Name)
-	if refused, ok := errors.AsType[*hooks.Error](err); err != nil && (!ok || refused.Code != hooks.NotFound) {
+	if refused, ok := errors.AsType[*service.Error](err); err != nil && (!ok || refused.Code != service.NotFound) {
 		return nil, err
 	}
 	t, err = s.Hooks.PutEventType(ctx, models.EventType{Name: in.Name, Title: t.Title, Category: t.Category, Documentation: t.Documentation,
@@ -132,10 +132,10 @@ func (s *server) putEventType(ctx context.Context, in *putEventType) (*answer[Ev
 }
 
 // changedOfType names the read-only fields that differ from the type as it is. One that is being made has its name.
-func (s *server) changedOfType(ctx context.Context, in *putEventType) ([]hooks.FieldError, error) {
+func (s *server) changedOfType(ctx context.Context, in *putEventType) ([]service.FieldError, error) {
 	return changed(in.Body.EventTypeReadOnly, func() (any, error) {
 		t, err := s.Hooks.EventType(ctx, "", in.Name)
-		if refused, ok := errors.AsType[*hooks.Error](err); ok && refused.Code == hooks.NotFound {
+		if refused, ok := errors.AsType[*service.Error](err); ok && refused.Code == service.NotFound {
 			return map[string]string{"name": in.Name}, nil
 		}
 		return eventTypeView(t), err

@@ -8,7 +8,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
-	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -84,12 +84,12 @@ func (in *listEvents) Resolve(huma.Context) []error {
 }
 
 // search is what the query asks for.
-func (in *listEvents) search() hooks.EventSearch {
+func (in *listEvents) search() service.EventSearch {
 	f := models.EventFilter{Type: in.Type, Since: in.Since.bound(), Until: in.Until.bound(), Tag: in.Tag, Channel: in.Channel, ExternalID: in.ExternalID}
 	if name, value, ok := strings.Cut(in.Attribute, ":"); ok {
 		f.Attribute = &models.Attribute{Name: name, Value: value}
 	}
-	return hooks.EventSearch{EventFilter: f, IdempotencyKey: in.IdempotencyKey, Text: in.Text}
+	return service.EventSearch{EventFilter: f, IdempotencyKey: in.IdempotencyKey, Text: in.Text}
 }
 
 type ofEvent struct {

@@ -5,7 +5,7 @@ import (
 	"encoding/base64"
 	"unicode/utf8"
 
-	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -47,7 +47,7 @@ func exchangeView(ctx context.Context, a *models.Attempt) Exchange {
 		ResponseBody:          string(a.ResponseBody),
 		ResponseBodyTruncated: a.Detail.BodyTruncated || a.URL == "" && len(a.ResponseBody) >= keptBody}
 	if !owners.grants(caller(ctx)) {
-		v.URL = orNull(hooks.URLWithoutQuery(a.URL))
+		v.URL = orNull(service.URLWithoutQuery(a.URL))
 	}
 	if a.RequestBody != nil {
 		shown := cutText(a.RequestBody, maxShownRequest)

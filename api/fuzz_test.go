@@ -12,13 +12,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/posthorn/posthorn/api"
-	"github.com/posthorn/posthorn/internal/hookstest"
+	"github.com/posthorn/posthorn/internal/servicetest"
 )
 
 // FuzzBodies: whatever comes as the body of a call of /v1, it is answered, never with a 5xx, and a refusal is a problem in UTF-8
 // that says in few words what is wrong.
 func FuzzBodies(f *testing.F) {
-	e := hookstest.New(f)
+	e := servicetest.New(f)
 	handler, err := api.New(api.Options{Hooks: e.Hooks, Store: e.Store, Version: "1.2.3", Log: slog.New(slog.DiscardHandler)})
 	require.NoError(f, err)
 	e.Tenant("acme")
@@ -38,7 +38,7 @@ func FuzzBodies(f *testing.F) {
 		method, path, _ := strings.Cut(routes[int(route)%len(routes)], " ")
 		r := httptest.NewRequestWithContext(t.Context(), method, path, strings.NewReader(body))
 		r.Header.Set("Content-Type", "application/json")
-		r.Header.Set("Authorization", "Bearer "+hookstest.AdminKey)
+		r.Header.Set("Authorization", "Bearer "+servicetest.AdminKey)
 		recorder := httptest.NewRecorder()
 		handler.ServeHTTP(recorder, r)
 		require.Less(t, recorder.Code, 500, "%s %s: %s", method, path, recorder.Body)

@@ -14,8 +14,8 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/posthorn/posthorn/internal/bodyroom"
-	"github.com/posthorn/posthorn/internal/hooks"
 	"github.com/posthorn/posthorn/internal/rawjson"
+	"github.com/posthorn/posthorn/internal/service"
 )
 
 // The bounds of bodies.
@@ -70,7 +70,7 @@ func readBody(c *gin.Context, limit int64) ([]byte, error) {
 
 func unreadable(err error, tooLarge *Problem) error {
 	var long *http.MaxBytesError
-	var refused *hooks.Error
+	var refused *service.Error
 	switch {
 	case errors.As(err, &refused):
 		return err

@@ -11,8 +11,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/posthorn/posthorn/internal/hooks"
-	"github.com/posthorn/posthorn/internal/hookstest"
+	"github.com/posthorn/posthorn/internal/service"
+	"github.com/posthorn/posthorn/internal/servicetest"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -48,7 +48,7 @@ func withRows(t *testing.T) *env {
 		e.Key(tenant, models.RoleRead)
 		for range 2 {
 			w := e.Webhook(tenant, "https://shop.example/hooks")
-			_, err := e.Hooks.Recover(t.Context(), tenant, w.ID, hooks.RecoveryRequest{})
+			_, err := e.Hooks.Recover(t.Context(), tenant, w.ID, service.RecoveryRequest{})
 			require.NoError(t, err)
 		}
 		for range 3 {
@@ -204,7 +204,7 @@ func TestPublishesRefuseAKeyThatSaysNothingOrTwoThings(t *testing.T) {
 	}
 	require.Empty(t, e.call("GET /v1/tenants/acme/events", "").data(), "nothing of what was refused is stored")
 	admin := map[string]string{"Content-Encoding": "gzip"}
-	e.do(request{method: http.MethodPut, path: "/v1/tenants/acme", body: `{}`, key: hookstest.AdminKey, header: admin}).is(http.StatusUnsupportedMediaType)
+	e.do(request{method: http.MethodPut, path: "/v1/tenants/acme", body: `{}`, key: servicetest.AdminKey, header: admin}).is(http.StatusUnsupportedMediaType)
 }
 
 // Errors about times have words of our own, wherever times are given.

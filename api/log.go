@@ -14,8 +14,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/posthorn/posthorn/internal/callers"
-	"github.com/posthorn/posthorn/internal/hooks"
 	"github.com/posthorn/posthorn/internal/panics"
+	"github.com/posthorn/posthorn/internal/service"
 )
 
 const (
@@ -33,13 +33,13 @@ func (s *server) identify(c *gin.Context) {
 	if !isPlain(id) {
 		id = uuid.NewString()
 	}
-	actor := hooks.Actor{Address: s.Gate.Address(c.Request), RequestID: id}
-	c.Request = c.Request.WithContext(hooks.WithActor(c.Request.Context(), actor))
+	actor := service.Actor{Address: s.Gate.Address(c.Request), RequestID: id}
+	c.Request = c.Request.WithContext(service.WithActor(c.Request.Context(), actor))
 	callers.Harden(c.Writer.Header(), c.Request)
 	c.Header(requestIDHeader, id)
 }
 
-func requestID(ctx context.Context) string { return hooks.ActorOf(ctx).RequestID }
+func requestID(ctx context.Context) string { return service.ActorOf(ctx).RequestID }
 
 // isPlain reports whether a caller's id can stand in a header and a log as it is.
 func isPlain(id string) bool {
@@ -112,7 +112,7 @@ func (s *server) logRequest(c *gin.Context, status int, took time.Duration) {
 	}
 	attrs := []slog.Attr{
 		slog.String("method", c.Request.Method), slog.String("path", c.Request.URL.Path), slog.Int("status", status),
-		slog.Duration("took", took), slog.String("remote", hooks.ActorOf(ctx).Address), slog.String(requestIDField, requestID(ctx)),
+		slog.Duration("took", took), slog.String("remote", service.ActorOf(ctx).Address), slog.String(requestIDField, requestID(ctx)),
 	}
 	if p := principal(c); p.KeyID != "" {
 		attrs = append(attrs, slog.String("key", p.KeyID), slog.String("tenant", p.Tenant))

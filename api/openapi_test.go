@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/posthorn/posthorn/api"
-	"github.com/posthorn/posthorn/internal/hookstest"
+	"github.com/posthorn/posthorn/internal/servicetest"
 )
 
 var documentFile = flag.String("document", "", "a file to write the OpenAPI document into; make lint-extra does")
@@ -268,7 +268,7 @@ func TestExamplesAreAccepted(t *testing.T) {
 		body, err := json.Marshal(content["example"])
 		require.NoError(t, err)
 		r.body = string(body)
-		answer := e.do(r.request("acme", ids, hookstest.AdminKey))
+		answer := e.do(r.request("acme", ids, servicetest.AdminKey))
 		require.Less(t, answer.status, 300, "%s %s: %s", r.route, r.body, answer.body)
 	}
 }

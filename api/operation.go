@@ -7,7 +7,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humagin"
 	"github.com/gin-gonic/gin"
 
-	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/service"
 )
 
 // handle adds an operation: huma reads and checks its parameters and body and documents them, the gate before it
@@ -68,8 +68,8 @@ func wrongQuery(ctx context.Context) []FieldError {
 }
 
 // caller is who asks, in an operation added by handle.
-func caller(ctx context.Context) hooks.Principal {
-	p, _ := ctx.Value(principalKey{}).(hooks.Principal)
+func caller(ctx context.Context) service.Principal {
+	p, _ := ctx.Value(principalKey{}).(service.Principal)
 	return p
 }
 

@@ -7,7 +7,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
-	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/service"
 )
 
 // OfAnyTenant is the filter of a list over all tenants.
@@ -52,7 +52,7 @@ func (s *server) tenantFilter(ctx context.Context, in OfAnyTenant) (string, erro
 		return "", nil
 	}
 	id, err := s.Hooks.TenantID(ctx, caller(ctx), in.Tenant)
-	if refused, ok := errors.AsType[*hooks.Error](err); ok && refused.Code == hooks.NotFound {
+	if refused, ok := errors.AsType[*service.Error](err); ok && refused.Code == service.NotFound {
 		return noTenant, nil
 	}
 	return id, err

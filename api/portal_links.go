@@ -6,7 +6,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
-	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -59,7 +59,7 @@ func (s *server) portalLinks() {
 
 func (s *server) createPortalLink(ctx context.Context, in *createPortalLink) (*answer[PortalLink], error) {
 	b := in.Body
-	l, err := s.Hooks.CreatePortalLink(ctx, caller(ctx), in.Tenant, hooks.LinkRequest{Role: b.Role, ExpiresIn: length(b.ExpiresIn),
+	l, err := s.Hooks.CreatePortalLink(ctx, caller(ctx), in.Tenant, service.LinkRequest{Role: b.Role, ExpiresIn: length(b.ExpiresIn),
 		Name: b.Name, Capabilities: b.Capabilities, Theme: b.Theme})
 	if err != nil {
 		return nil, err

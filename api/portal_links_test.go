@@ -9,8 +9,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/posthorn/posthorn/internal/hooks"
 	"github.com/posthorn/posthorn/internal/sender"
+	"github.com/posthorn/posthorn/internal/service"
 )
 
 const portalLinks = "POST /v1/tenants/acme/portal-links"
@@ -34,7 +34,7 @@ func TestPortalLinksAreChecked(t *testing.T) {
 func TestALogoComesFromAnAllowedOrigin(t *testing.T) {
 	t.Parallel()
 	link := func(url string) string { return fmt.Sprintf(`{"role":"read","theme":{"logo":%q}}`, url) }
-	e := newEnv(t, func(_ *sender.Config, o *hooks.Options) {
+	e := newEnv(t, func(_ *sender.Config, o *service.Options) {
 		o.LogoOrigins = []string{"https://cdn.example", "https://img.example:8443", "http://plain.example"}
 	})
 	for _, url := range []string{"https://cdn.example/a.svg", "https://CDN.example:443/a.svg?v=1", "https://img.example:8443/", "https://cdn.example"} {

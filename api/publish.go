@@ -9,7 +9,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/gin-gonic/gin"
 
-	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -120,7 +120,7 @@ func (s *server) publish(c *gin.Context) error {
 	if err := d.err(); err != nil {
 		return err
 	}
-	published, err := s.accept(c, hooks.PublishRequest{Events: []hooks.EventInput{event}, Body: body, Key: key})
+	published, err := s.accept(c, service.PublishRequest{Events: []service.EventInput{event}, Body: body, Key: key})
 	if err != nil {
 		return err
 	}
@@ -148,7 +148,7 @@ func (s *server) publishBatch(c *gin.Context) error {
 	if len(large) > 0 { // few: the body is bounded
 		return newProblem(http.StatusRequestEntityTooLarge, fmt.Sprintf("the data of an event may have at most %d bytes", s.MaxBody), large...)
 	}
-	published, err := s.accept(c, hooks.PublishRequest{Events: events, Body: body, Key: key, Batch: true})
+	published, err := s.accept(c, service.PublishRequest{Events: events, Body: body, Key: key, Batch: true})
 	if err != nil {
 		return err
 	}
@@ -157,7 +157,7 @@ func (s *server) publishBatch(c *gin.Context) error {
 }
 
 // accept publishes, and says in the header if the answer is an earlier request's.
-func (s *server) accept(c *gin.Context, r hooks.PublishRequest) ([]hooks.Published, error) {
+func (s *server) accept(c *gin.Context, r service.PublishRequest) ([]service.Published, error) {
 	r.By = principal(c)
 	published, err := s.Hooks.Publish(c.Request.Context(), c.Param("tenant"), r)
 	if err == nil && published[0].Replayed {
@@ -181,7 +181,7 @@ func idempotencyKey(header http.Header) (key string, wrong []FieldError) {
 	}
 }
 
-func acceptedView(p hooks.Published) Accepted {
+func acceptedView(p service.Published) Accepted {
 	return Accepted{ID: p.ID, WorkflowID: orNull(p.WorkflowID)}
 }
 
@@ -207,9 +207,9 @@ func (s *server) matchEvent(c *gin.Context) error {
 	}
 	view := matchView
 	if principal(c).Role == models.RolePublish {
-		view = func(m hooks.Match) Match {
+		view = func(m service.Match) Match {
 			v := matchView(m)
-			v.URL = hooks.URLOrigin(v.URL)
+			v.URL = service.URLOrigin(v.URL)
 			return v
 		}
 	}
@@ -217,7 +217,7 @@ func (s *server) matchEvent(c *gin.Context) error {
 	return nil
 }
 
-func matchView(m hooks.Match) Match {
+func matchView(m service.Match) Match {
 	return Match{WebhookID: m.Webhook.ID, Name: m.Webhook.Name, URL: m.Webhook.URL, Status: m.Webhook.Status, Matched: m.Matched, Reason: m.Reason}
 }
 

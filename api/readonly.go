@@ -7,7 +7,7 @@ import (
 	"reflect"
 	"slices"
 
-	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/service"
 )
 
 // An answer may be sent back as it was read: a request takes the fields that only answers have, as they are, so that a
@@ -51,7 +51,7 @@ type EventTypeReadOnly struct {
 
 // changed names the read-only fields of a request that differ from what is shown now. show reads that, and is called only
 // if the request has such a field.
-func changed(readOnly any, show func() (any, error)) ([]hooks.FieldError, error) {
+func changed(readOnly any, show func() (any, error)) ([]service.FieldError, error) {
 	sent, err := members(readOnly)
 	if err != nil || len(sent) == 0 {
 		return nil, err
@@ -64,10 +64,10 @@ func changed(readOnly any, show func() (any, error)) ([]hooks.FieldError, error)
 	if err != nil {
 		return nil, err
 	}
-	var wrong []hooks.FieldError
+	var wrong []service.FieldError
 	for _, name := range slices.Sorted(maps.Keys(sent)) {
 		if !reflect.DeepEqual(sent[name], now[name]) {
-			wrong = append(wrong, hooks.FieldError{Field: name, Message: "is read-only, and not what it is now: read it again, or leave it out"})
+			wrong = append(wrong, service.FieldError{Field: name, Message: "is read-only, and not what it is now: read it again, or leave it out"})
 		}
 	}
 	return wrong, nil

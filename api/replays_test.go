@@ -7,7 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -183,6 +183,6 @@ func TestErasures(t *testing.T) {
 	e.call(path, `{"until":"2200-01-01T00:00:00Z","all":true}`).is(http.StatusAccepted)
 	require.True(t, erased(other))
 	e.call("GET /v1/tenants/acme/erasures/era_none", "").is(http.StatusNotFound)
-	_, err := e.Hooks.Erase(t.Context(), "nobody", hooks.ErasureRequest{Attribute: "a:b"})
+	_, err := e.Hooks.Erase(t.Context(), "nobody", service.ErasureRequest{Attribute: "a:b"})
 	require.Error(t, err)
 }

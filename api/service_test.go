@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/posthorn/posthorn/api"
-	"github.com/posthorn/posthorn/internal/hookstest"
+	"github.com/posthorn/posthorn/internal/servicetest"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -139,8 +139,8 @@ func TestInternalErrorsAreLoggedAndNotTold(t *testing.T) {
 	e.Hooks.Store = store
 	for _, r := range []request{
 		{method: http.MethodGet, path: "/v1/tenants/acme", key: key},
-		{method: http.MethodGet, path: "/v1/tenants", key: hookstest.AdminKey},
-		{method: http.MethodPost, path: "/v1/tenants/acme/events", body: `{"type":"order.created","data":{}}`, key: hookstest.AdminKey},
+		{method: http.MethodGet, path: "/v1/tenants", key: servicetest.AdminKey},
+		{method: http.MethodPost, path: "/v1/tenants/acme/events", body: `{"type":"order.created","data":{}}`, key: servicetest.AdminKey},
 	} {
 		failed := e.do(r).is(http.StatusInternalServerError)
 		require.Equal(t, "internal error", failed.text("detail"))

@@ -7,7 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/posthorn/posthorn/internal/hookstest"
+	"github.com/posthorn/posthorn/internal/servicetest"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -41,7 +41,7 @@ func TestWhoMaySeeWhat(t *testing.T) {
 	event := e.Publish("acme", "order.created", `{"x":"`+eventData+`"}`)
 	delivery := e.Deliveries("acme", event)[0].ID
 	e.Attempt("acme", delivery)
-	keys := map[models.Role]string{models.RoleAdmin: hookstest.AdminKey, models.RoleTenant: e.key,
+	keys := map[models.Role]string{models.RoleAdmin: servicetest.AdminKey, models.RoleTenant: e.key,
 		models.RolePublish: e.Key("acme", models.RolePublish), models.RoleRead: e.Key("acme", models.RoleRead)}
 	const match = `{"type":"order.created","data":{}}`
 	hook := "/v1/tenants/acme/webhooks/" + created.text("id")

@@ -7,7 +7,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
-	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -47,7 +47,7 @@ func countsView(c *models.Counts) StatCounts {
 		P50: percentile(0.50), P95: percentile(0.95), P99: percentile(0.99)}
 }
 
-func statsView(stats *hooks.Stats) Stats {
+func statsView(stats *service.Stats) Stats {
 	v := Stats{Buckets: make([]StatBucket, len(stats.Buckets)), Totals: countsView(&stats.Totals)}
 	for i := range stats.Buckets {
 		v.Buckets[i] = StatBucket{timestamp(stats.Since.Add(time.Duration(i) * stats.Length)), countsView(&stats.Buckets[i])}
@@ -57,15 +57,15 @@ func statsView(stats *hooks.Stats) Stats {
 
 // StatParams say which statistics are asked for.
 type StatParams struct {
-	Since     instant          `query:"since" doc:"In the first bucket. Default: a day before until."`
-	Until     instant          `query:"until" doc:"The last bucket has what was before it. Default: now."`
-	Bucket    hooks.StatBucket `query:"bucket" enum:"minute,hour,day" default:"hour" doc:"Buckets are whole, in UTC. Minutes are kept for 7 days, hours for 90 and days for 400."`
-	WebhookID string           `query:"webhook_id" maxLength:"256" doc:"Only what is about this webhook."`
-	EventType string           `query:"event_type" maxLength:"256" doc:"Only what is about events of this type." example:"order.created"`
+	Since     instant            `query:"since" doc:"In the first bucket. Default: a day before until."`
+	Until     instant            `query:"until" doc:"The last bucket has what was before it. Default: now."`
+	Bucket    service.StatBucket `query:"bucket" enum:"minute,hour,day" default:"hour" doc:"Buckets are whole, in UTC. Minutes are kept for 7 days, hours for 90 and days for 400."`
+	WebhookID string             `query:"webhook_id" maxLength:"256" doc:"Only what is about this webhook."`
+	EventType string             `query:"event_type" maxLength:"256" doc:"Only what is about events of this type." example:"order.created"`
 }
 
-func (p *StatParams) query() hooks.StatQuery {
-	return hooks.StatQuery{Since: p.Since.bound(), Until: p.Until.bound(), Bucket: p.Bucket, WebhookID: p.WebhookID, EventType: p.EventType}
+func (p *StatParams) query() service.StatQuery {
+	return service.StatQuery{Since: p.Since.bound(), Until: p.Until.bound(), Bucket: p.Bucket, WebhookID: p.WebhookID, EventType: p.EventType}
 }
 
 type statsOfTenant struct {
@@ -90,7 +90,7 @@ func (s *server) stats() {
 	}, s.allStats)
 }
 
-func showStats(stats hooks.Stats, err error) (*answer[Stats], error) {
+func showStats(stats service.Stats, err error) (*answer[Stats], error) {
 	if err != nil {
 		return nil, err
 	}

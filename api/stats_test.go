@@ -10,7 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/posthorn/posthorn/internal/hookstest"
+	"github.com/posthorn/posthorn/internal/servicetest"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -118,7 +118,7 @@ func TestStatsAreBounded(t *testing.T) {
 	} {
 		q := url.Values{"bucket": {tt.bucket}, "since": {now.Add(tt.since).Format(time.RFC3339)}, "until": {now.Add(tt.until).Format(time.RFC3339)}}
 		for _, path := range []string{"/v1/tenants/acme/stats?", "/v1/stats?"} {
-			a := e.do(request{method: http.MethodGet, path: path + q.Encode(), key: hookstest.AdminKey})
+			a := e.do(request{method: http.MethodGet, path: path + q.Encode(), key: servicetest.AdminKey})
 			if tt.wrong == "" {
 				a.is(http.StatusOK)
 				continue

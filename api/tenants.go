@@ -8,7 +8,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
-	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -71,19 +71,19 @@ type LimitsPatch struct {
 }
 
 // limitOf is what a field says of a limit; nil if it is absent.
-func limitOf(o optional[int64]) *hooks.Limit {
+func limitOf(o optional[int64]) *service.Limit {
 	if !o.given {
 		return nil
 	}
-	return &hooks.Limit{Most: o.value}
+	return &service.Limit{Most: o.value}
 }
 
-func (p *TenantPatch) change() hooks.TenantChange {
+func (p *TenantPatch) change() service.TenantChange {
 	limits := LimitsPatch{}
 	if p.Limits.given {
 		limits = *p.Limits.or(LimitsPatch{Webhooks: optional[int64]{given: true}, Keys: optional[int64]{given: true}})
 	}
-	return hooks.TenantChange{Name: p.Name.or(""), UID: p.UID.or(""), Metadata: p.Metadata.or(nil), AdminEmails: p.AdminEmails.or(nil), MaxWebhooks: limitOf(limits.Webhooks), MaxKeys: limitOf(limits.Keys)}
+	return service.TenantChange{Name: p.Name.or(""), UID: p.UID.or(""), Metadata: p.Metadata.or(nil), AdminEmails: p.AdminEmails.or(nil), MaxWebhooks: limitOf(limits.Webhooks), MaxKeys: limitOf(limits.Keys)}
 }
 
 // OfTenant is the path of what belongs to a tenant. Like the others of its kind it is exported for huma, which passes
@@ -148,7 +148,7 @@ func (s *server) putTenant(ctx context.Context, in *putTenant) (*tenantAnswer, e
 
 // changedOfTenant names the read-only fields that differ from the tenant as it is. One that is being made has its id,
 // no uid, and no limits of its own.
-func (s *server) changedOfTenant(ctx context.Context, tenant string, readOnly any) ([]hooks.FieldError, error) {
+func (s *server) changedOfTenant(ctx context.Context, tenant string, readOnly any) ([]service.FieldError, error) {
 	return changed(readOnly, func() (any, error) {
 		t, err := s.Store.TenantBySlug(ctx, tenant)
 		if errors.Is(err, models.ErrNotFound) {
@@ -177,7 +177,7 @@ func (s *server) getTenant(ctx context.Context, in *OfTenant) (*answer[Tenant], 
 func (s *server) patchTenant(ctx context.Context, in *patchTenant) (*answer[Tenant], error) {
 	wrong, err := s.changedOfTenant(ctx, in.Tenant, in.Body.TenantReadOnly)
 	if err == nil && len(wrong) > 0 {
-		err = &hooks.Error{Code: hooks.Invalid, Detail: notValid, Fields: wrong}
+		err = &service.Error{Code: service.Invalid, Detail: notValid, Fields: wrong}
 	}
 	if err != nil {
 		return nil, err

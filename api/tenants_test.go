@@ -10,7 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/posthorn/posthorn/internal/hookstest"
+	"github.com/posthorn/posthorn/internal/servicetest"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -50,7 +50,7 @@ func TestADeletedTenantsNameStartsClean(t *testing.T) {
 	first := publish(e.key).is(http.StatusAccepted)
 	oldDelivery := e.call("GET /v1/tenants/acme/deliveries", "").data()[0]["id"].(string)
 	oldKey := e.key
-	for _, need := range []string{"", hookstest.AdminKey} { // in memory
+	for _, need := range []string{"", servicetest.AdminKey} { // in memory
 		e.do(request{method: http.MethodPost, path: "/v1/tenants/acme/events", key: need, body: `{"type":"order.created","data":1}`}).is(http.StatusAccepted)
 	}
 
@@ -61,7 +61,7 @@ func TestADeletedTenantsNameStartsClean(t *testing.T) {
 		"GET /v1/tenants/acme/event-types", "DELETE /v1/tenants/acme"} {
 		e.asAdmin(route, "").is(http.StatusNotFound)
 	}
-	publish(hookstest.AdminKey).is(http.StatusNotFound)
+	publish(servicetest.AdminKey).is(http.StatusNotFound)
 	require.Empty(t, e.asAdmin("GET /v1/tenants", "").data())
 
 	require.Equal(t, "acme", e.asAdmin("PUT /v1/tenants/acme", `{"name":"Acme again"}`).is(http.StatusCreated).text("id"))

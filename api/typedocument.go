@@ -6,8 +6,8 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/gin-gonic/gin"
 
-	"github.com/posthorn/posthorn/internal/hooks"
 	"github.com/posthorn/posthorn/internal/rawjson"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/internal/typedoc"
 	"github.com/posthorn/posthorn/models"
 )
@@ -93,7 +93,7 @@ func (s *server) importTypes(c *gin.Context) error {
 	defer leave()
 	read, problems := typedoc.Read(body)
 	for _, p := range problems {
-		wrong = append(wrong, hooks.FieldError{Field: p.Field, Message: p.Message})
+		wrong = append(wrong, service.FieldError{Field: p.Field, Message: p.Message})
 	}
 	types := make([]models.EventType, len(read))
 	for i, t := range read {
@@ -117,7 +117,7 @@ func names(list []string) []string {
 }
 
 // importOptions reads the parameters of an import. wrong is what is wrong with them.
-func importOptions(c *gin.Context) (o hooks.TypeImport, wrong []hooks.FieldError) {
+func importOptions(c *gin.Context) (o service.TypeImport, wrong []service.FieldError) {
 	options := []struct {
 		name string
 		set  *bool
@@ -128,7 +128,7 @@ func importOptions(c *gin.Context) (o hooks.TypeImport, wrong []hooks.FieldError
 		case value == "true":
 			*option.set = true
 		default:
-			wrong = append(wrong, hooks.FieldError{Field: option.name, Message: "must be true or false"})
+			wrong = append(wrong, service.FieldError{Field: option.name, Message: "must be true or false"})
 		}
 	}
 	return o, wrong

@@ -6,7 +6,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
-	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -119,7 +119,7 @@ func (s *server) testWebhook(ctx context.Context, in *testWebhook) (*answer[Test
 }
 
 func (s *server) rotateSecret(ctx context.Context, in *rotateSecret) (*answer[Rotated], error) {
-	overlap, secret := hooks.DefaultOverlap, ""
+	overlap, secret := service.DefaultOverlap, ""
 	if in.Body != nil {
 		secret = in.Body.Secret
 		if in.Body.Overlap != nil {
@@ -142,7 +142,7 @@ func (s *server) enableWebhook(ctx context.Context, in *enableWebhook) (*answer[
 	if err != nil || in.Body == nil || !in.Body.Recover {
 		return answerWith(EnabledWebhook{Webhook: v}), err
 	}
-	r, err := s.Hooks.Recover(ctx, in.Tenant, in.ID, hooks.RecoveryRequest{})
+	r, err := s.Hooks.Recover(ctx, in.Tenant, in.ID, service.RecoveryRequest{})
 	if err != nil {
 		return nil, err
 	}
@@ -166,9 +166,9 @@ func (s *server) resumeWebhook(ctx context.Context, in *actOnWebhook) (*answer[W
 }
 
 func (s *server) recoverWebhook(ctx context.Context, in *recoverWebhook) (*answer[Recovery], error) {
-	request := hooks.RecoveryRequest{}
+	request := service.RecoveryRequest{}
 	if b := in.Body; b != nil {
-		request = hooks.RecoveryRequest{Since: timeOf(b.Since), Until: timeOf(b.Until), EventTypes: b.EventTypes, Missed: b.Missed, Rate: b.Rate}
+		request = service.RecoveryRequest{Since: timeOf(b.Since), Until: timeOf(b.Until), EventTypes: b.EventTypes, Missed: b.Missed, Rate: b.Rate}
 		for _, status := range b.Statuses {
 			request.Statuses = append(request.Statuses, models.DeliveryStatus(status))
 		}

@@ -8,7 +8,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
-	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -134,7 +134,7 @@ type Retry struct {
 func (s *server) webhookView(w models.Webhook) (Webhook, error) {
 	headers, err := s.Hooks.Headers(&w)
 	reason := w.StatusReason
-	if lost, ok := errors.AsType[*hooks.SealedError](err); ok { // it costs this webhook only
+	if lost, ok := errors.AsType[*service.SealedError](err); ok { // it costs this webhook only
 		reason = strings.TrimPrefix(reason+"; "+lost.Problem, "; ")
 	} else if err != nil {
 		return Webhook{}, err
@@ -234,7 +234,7 @@ func (s *server) webhooks() {
 
 func (s *server) createWebhook(ctx context.Context, in *createWebhook) (*createdWebhook, error) {
 	b := in.Body
-	w, secret, err := s.Hooks.CreateWebhook(ctx, in.Tenant, hooks.WebhookChange{URL: &b.URL, EventTypes: b.EventTypes, Name: b.Name,
+	w, secret, err := s.Hooks.CreateWebhook(ctx, in.Tenant, service.WebhookChange{URL: &b.URL, EventTypes: b.EventTypes, Name: b.Name,
 		Description: b.Description, UID: b.UID, Channels: b.Channels, Metadata: b.Metadata, Secret: b.Secret, Headers: b.Headers, Active: b.Active, Retry: b.Retry.retry(), Timeout: length(b.Timeout),
 		MaxInFlight: b.MaxInFlight, RateLimit: b.RateLimit, Profile: b.Profile, By: caller(ctx).Name})
 	if err != nil {
@@ -278,7 +278,7 @@ func (s *server) getWebhook(ctx context.Context, in *OfWebhook) (*answer[Webhook
 // hideQuery leaves a URL's query out for those who may only read.
 func hideQuery(ctx context.Context, w *Webhook) {
 	if caller(ctx).Role == models.RoleRead {
-		w.URL = hooks.URLWithoutQuery(w.URL)
+		w.URL = service.URLWithoutQuery(w.URL)
 	}
 }
 
@@ -294,7 +294,7 @@ func (s *server) patchWebhook(ctx context.Context, in *patchWebhook) (*answer[We
 	if err != nil {
 		return nil, err
 	}
-	return s.showWebhook(s.Hooks.UpdateWebhook(ctx, in.Tenant, in.ID, hooks.WebhookChange{URL: b.URL, EventTypes: b.EventTypes, Name: b.Name,
+	return s.showWebhook(s.Hooks.UpdateWebhook(ctx, in.Tenant, in.ID, service.WebhookChange{URL: b.URL, EventTypes: b.EventTypes, Name: b.Name,
 		Description: b.Description, UID: b.UID.or(""), Channels: b.Channels, Metadata: b.Metadata, Headers: b.Headers, Active: b.Active, Retry: b.Retry.retry(), Timeout: length(b.Timeout),
 		MaxInFlight: b.MaxInFlight, RateLimit: b.RateLimit, By: caller(ctx).Name, Wrong: wrong}))
 }

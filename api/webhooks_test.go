@@ -9,7 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/posthorn/posthorn/internal/hookstest"
+	"github.com/posthorn/posthorn/internal/servicetest"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -328,7 +328,7 @@ func TestWebhookShowsWhomItCouldNotTell(t *testing.T) {
 
 func TestProductionRefusesDestinations(t *testing.T) {
 	t.Parallel()
-	e := newEnv(t, hookstest.Strict)
+	e := newEnv(t, servicetest.Strict)
 	for _, url := range []string{"http://shop.example/", "https://127.0.0.1/", "https://localhost/", "https://10.1.2.3/", "https://[::1]/", "https://169.254.169.254/latest",
 		"https://user:pass@shop.example/", "ftp://shop.example/", "shop.example", "https://", "", "https://shop.example/#top", "https://2130706433/"} {
 		refused := e.call("POST /v1/tenants/acme/webhooks", `{"url":"`+url+`"}`).is(http.StatusUnprocessableEntity)

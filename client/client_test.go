@@ -13,13 +13,13 @@ import (
 
 	"github.com/posthorn/posthorn/api"
 	"github.com/posthorn/posthorn/client"
-	"github.com/posthorn/posthorn/internal/hookstest"
+	"github.com/posthorn/posthorn/internal/servicetest"
 )
 
 // served is a Posthorn with the tenant acme, and a client of it with the tenant's key.
-func served(t *testing.T) (*hookstest.Env, string, *client.ClientWithResponses) {
+func served(t *testing.T) (*servicetest.Env, string, *client.ClientWithResponses) {
 	t.Helper()
-	env := hookstest.New(t)
+	env := servicetest.New(t)
 	handler, err := api.New(api.Options{Hooks: env.Hooks, Store: env.Store, Version: "test", Log: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)
 	server := httptest.NewServer(handler)

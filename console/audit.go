@@ -4,7 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 
-	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -36,7 +36,7 @@ func (v *visit) audit() error {
 		}
 		text, err := json.MarshalIndent(e.Changes, "", "  ")
 		if err != nil {
-			return hooks.Refuse(hooks.Unavailable, "an entry cannot be read")
+			return service.Refuse(service.Unavailable, "an entry cannot be read")
 		}
 		rows[i].Text = string(text)
 	}

@@ -13,20 +13,20 @@ import (
 	"golang.org/x/net/html"
 
 	"github.com/posthorn/posthorn/console"
-	"github.com/posthorn/posthorn/internal/hookstest"
+	"github.com/posthorn/posthorn/internal/servicetest"
 )
 
 // site is an installation behind its pages.
 type site struct {
-	*hookstest.Env
+	*servicetest.Env
 	t       *testing.T
 	handler http.Handler
 	key     string // of the tenant acme, with role tenant
 }
 
-func newSite(t *testing.T, options ...hookstest.Option) *site {
+func newSite(t *testing.T, options ...servicetest.Option) *site {
 	t.Helper()
-	s := &site{Env: hookstest.New(t, options...), t: t}
+	s := &site{Env: servicetest.New(t, options...), t: t}
 	s.handler = console.New(console.Options{Hooks: s.Hooks, FrameAncestors: []string{"https://shop.example"}, Version: "1.2.3"})
 	s.key = s.Tenant("acme")
 	s.EventTypes("order.created", "order.paid")

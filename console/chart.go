@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -14,7 +14,7 @@ import (
 type span struct {
 	Name, Text string
 	length     time.Duration
-	bucket     hooks.StatBucket
+	bucket     service.StatBucket
 	label      string // how the time of a bucket is written
 }
 
@@ -40,7 +40,7 @@ type chartBody struct {
 }
 
 // chart reads the statistics that the address asks for. read is of whatever the page is about.
-func (v *visit) chart(read func(hooks.StatQuery) (hooks.Stats, error)) (chartBody, error) {
+func (v *visit) chart(read func(service.StatQuery) (service.Stats, error)) (chartBody, error) {
 	chosen := spans[0]
 	for _, s := range spans {
 		if s.Name == v.query("span") {
@@ -48,7 +48,7 @@ func (v *visit) chart(read func(hooks.StatQuery) (hooks.Stats, error)) (chartBod
 		}
 	}
 	now := v.Hooks.Store.Now()
-	stats, err := read(hooks.StatQuery{Since: now.Add(-chosen.length), Until: now, Bucket: chosen.bucket})
+	stats, err := read(service.StatQuery{Since: now.Add(-chosen.length), Until: now, Bucket: chosen.bucket})
 	if err != nil {
 		return chartBody{}, err
 	}
@@ -95,7 +95,7 @@ const (
 )
 
 // draw makes a bar for each bucket: what was delivered, and above it the attempts that failed.
-func (c *chartBody) draw(stats *hooks.Stats, label string) {
+func (c *chartBody) draw(stats *service.Stats, label string) {
 	top := int64(0)
 	for _, b := range stats.Buckets {
 		top = max(top, b.Delivered+b.FailedAttempts)

@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"github.com/posthorn/posthorn/internal/callers"
-	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/service"
 )
 
 //go:embed static
@@ -16,7 +16,7 @@ var static embed.FS
 
 // Options is what the pages stand on. Hooks is required.
 type Options struct {
-	Hooks *hooks.Service
+	Hooks *service.Service
 	// Gate judges requests before their sessions are looked at. Default callers.Default().
 	Gate *callers.Gate
 	// Ready says what of the process is not ready; nil = there is nothing to ask.
@@ -62,7 +62,7 @@ func New(o Options) *Console {
 		c.mux.HandleFunc(p.method+" /portal"+p.path, c.serve(p, portal, true))
 	}
 	c.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		c.refuse(w, r, hooks.Refuse(hooks.NotFound, "There is no such page."))
+		c.refuse(w, r, service.Refuse(service.NotFound, "There is no such page."))
 	})
 	return c
 }

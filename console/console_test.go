@@ -12,16 +12,16 @@ import (
 	"golang.org/x/net/html"
 
 	"github.com/posthorn/posthorn/console"
-	"github.com/posthorn/posthorn/internal/hooks"
-	"github.com/posthorn/posthorn/internal/hookstest"
 	"github.com/posthorn/posthorn/internal/sender"
+	"github.com/posthorn/posthorn/internal/service"
+	"github.com/posthorn/posthorn/internal/servicetest"
 	"github.com/posthorn/posthorn/models"
 )
 
-var admin = hooks.Principal{Role: models.RoleAdmin, KeyID: "admin", Name: "admin"}
+var admin = service.Principal{Role: models.RoleAdmin, KeyID: "admin", Name: "admin"}
 
 // portalLink makes a link and returns the path that opens it.
-func (s *site) portalLink(r hooks.LinkRequest) (path string, l hooks.PortalLink) {
+func (s *site) portalLink(r service.LinkRequest) (path string, l service.PortalLink) {
 	s.t.Helper()
 	l, err := s.Hooks.CreatePortalLink(s.t.Context(), admin, "acme", r)
 	require.NoError(s.t, err)
@@ -31,7 +31,7 @@ func (s *site) portalLink(r hooks.LinkRequest) (path string, l hooks.PortalLink)
 }
 
 // through is a browser of somebody who came through a portal link.
-func (s *site) through(r hooks.LinkRequest) *browser {
+func (s *site) through(r service.LinkRequest) *browser {
 	s.t.Helper()
 	b := s.browser()
 	path, _ := s.portalLink(r)
@@ -48,12 +48,12 @@ func TestSignIn(t *testing.T) {
 	form := away.follow()
 	require.Equal(t, "Sign in", form.title())
 	require.Contains(t, form.press("Sign in", map[string]string{"Key": "phk_wrong"}).is(http.StatusUnauthorized).body, "not a key in force")
-	in := form.press("Sign in", map[string]string{"Key": hookstest.AdminKey})
+	in := form.press("Sign in", map[string]string{"Key": servicetest.AdminKey})
 	require.Equal(t, "Webhooks", in.follow().title(), "it goes on to the page that was asked for")
 	cookie := in.header.Get("Set-Cookie")
 	require.Regexp(t, `^posthorn_console=phs_\w{43}; Path=/console; Expires=.*; HttpOnly; Secure; SameSite=Lax$`, cookie)
-	require.Equal(t, "/console", form.press("Sign in", map[string]string{"Key": hookstest.AdminKey}).b.post("/console/login",
-		url.Values{"key": {hookstest.AdminKey}, "next": {"//evil.example/console/"}}).header.Get("Location"))
+	require.Equal(t, "/console", form.press("Sign in", map[string]string{"Key": servicetest.AdminKey}).b.post("/console/login",
+		url.Values{"key": {servicetest.AdminKey}, "next": {"//evil.example/console/"}}).header.Get("Location"))
 
 	kept := b.cookies["posthorn_console"].Value
 	b.get("/console").is(http.StatusOK).press("Sign out", nil).is(http.StatusSeeOther)
@@ -75,7 +75,7 @@ func TestSignIn(t *testing.T) {
 func TestAPortalLinkIsOpenedOnce(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	path, l := s.portalLink(hooks.LinkRequest{Role: models.RoleTenant, Name: "jane", Theme: map[string]string{"accent": "#0a58ca", "mode": "dark"}})
+	path, l := s.portalLink(service.LinkRequest{Role: models.RoleTenant, Name: "jane", Theme: map[string]string{"accent": "#0a58ca", "mode": "dark"}})
 	b := s.browser()
 	b.do(http.MethodHead, path, nil).is(http.StatusOK)
 	b.get(path).is(http.StatusOK)
@@ -91,7 +91,7 @@ func TestAPortalLinkIsOpenedOnce(t *testing.T) {
 
 	require.NoError(t, s.Hooks.RevokePortalLink(t.Context(), "acme", l.ID))
 	require.Equal(t, "Signed out", b.get("/portal").is(http.StatusUnauthorized).title())
-	gone := s.through(hooks.LinkRequest{Role: models.RoleRead})
+	gone := s.through(service.LinkRequest{Role: models.RoleRead})
 	s.Clock.Advance(time.Hour)
 	gone.get("/portal").is(http.StatusUnauthorized)
 }
@@ -99,17 +99,17 @@ func TestAPortalLinkIsOpenedOnce(t *testing.T) {
 // A logo stands in the place of our name, and only the portal may load it.
 func TestAThemeHasALogo(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, func(_ *sender.Config, o *hooks.Options) {
+	s := newSite(t, func(_ *sender.Config, o *service.Options) {
 		o.LogoOrigins = []string{"https://cdn.example", "https://img.example:8443"}
 	})
 	const picture = "https://cdn.example/acme.svg?v=1&dark=no"
-	page := s.through(hooks.LinkRequest{Role: models.RoleRead, Theme: map[string]string{"logo": picture}}).get("/portal").is(http.StatusOK)
+	page := s.through(service.LinkRequest{Role: models.RoleRead, Theme: map[string]string{"logo": picture}}).get("/portal").is(http.StatusOK)
 	require.Len(t, all(page.root, "img"), 1)
 	require.Equal(t, picture, attribute(all(page.root, "img")[0], "src"))
 	require.Contains(t, page.header.Get("Content-Security-Policy"), "; img-src 'self' data: https://cdn.example https://img.example:8443; frame-ancestors https://shop.example")
-	require.Empty(t, all(s.through(hooks.LinkRequest{Role: models.RoleRead}).get("/portal").is(http.StatusOK).root, "img"))
+	require.Empty(t, all(s.through(service.LinkRequest{Role: models.RoleRead}).get("/portal").is(http.StatusOK).root, "img"))
 
-	staff := s.signedIn(hookstest.AdminKey)
+	staff := s.signedIn(servicetest.AdminKey)
 	for _, path := range []string{"/console", "/console/login", "/portalish", "/console/tenants/acme"} {
 		policy := staff.get(path).header.Get("Content-Security-Policy")
 		require.Contains(t, policy, "; img-src 'self' data:; frame-ancestors 'none'", path)
@@ -157,7 +157,7 @@ func (s *site) furnish() (f furniture) {
 	f.webhook = s.Webhook("acme", "https://shop.example/hook?token=t0ken").ID
 	f.event = s.Publish("acme", "order.created", `{"order":42}`)
 	f.delivery = s.Deliveries("acme", f.event)[0].ID
-	recovery, err := s.Hooks.Recover(s.t.Context(), "acme", f.webhook, hooks.RecoveryRequest{})
+	recovery, err := s.Hooks.Recover(s.t.Context(), "acme", f.webhook, service.RecoveryRequest{})
 	require.NoError(s.t, err)
 	f.recovery = recovery.ID
 	return f
@@ -175,8 +175,8 @@ func TestWhoMaySeeAndDoWhat(t *testing.T) {
 	s := newSite(t)
 	things := s.furnish()
 	globex := s.signedIn(s.Tenant("globex"))
-	reader, link := s.signedIn(s.Key("acme", models.RoleRead)), s.through(hooks.LinkRequest{Role: models.RoleRead})
-	staff := s.signedIn(hookstest.AdminKey)
+	reader, link := s.signedIn(s.Key("acme", models.RoleRead)), s.through(service.LinkRequest{Role: models.RoleRead})
+	staff := s.signedIn(servicetest.AdminKey)
 	before := s.log()
 	form := url.Values{"url": {"https://shop.example/new"}, "role": {"read"}, "name": {"x"}, "id": {"x"}, "system": {"up42"}, "held": {"yes"}}
 	for _, p := range s.walk("/portal", false, things) {
@@ -209,8 +209,8 @@ func TestWhoMaySeeAndDoWhat(t *testing.T) {
 	staff.get("/console/tenants/nobody/webhooks").is(http.StatusNotFound)
 	link.get("/portal/keys").is(http.StatusForbidden)
 	link.get("/portal/audit").is(http.StatusForbidden)
-	s.through(hooks.LinkRequest{Role: models.RoleRead, Capabilities: []string{"keys"}}).get("/portal/keys").is(http.StatusOK)
-	s.through(hooks.LinkRequest{Role: models.RoleTenant}).post("/portal/keys", form).is(http.StatusForbidden)
+	s.through(service.LinkRequest{Role: models.RoleRead, Capabilities: []string{"keys"}}).get("/portal/keys").is(http.StatusOK)
+	s.through(service.LinkRequest{Role: models.RoleTenant}).post("/portal/keys", form).is(http.StatusForbidden)
 	s.signedIn(s.key).get("/portal/settings").is(http.StatusForbidden)
 	// Two portal links and a key have been made since, and nothing else.
 	require.Equal(t, before+2, s.log())
@@ -220,7 +220,7 @@ func TestPagesCarryTheirHeaders(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	things := s.furnish()
-	staff := s.signedIn(hookstest.AdminKey)
+	staff := s.signedIn(servicetest.AdminKey)
 	owner := s.signedIn(s.key)
 	pages := append(s.walk("/console/tenants/acme", false, things), s.walk("/console", true, furniture{})...)
 	pages = append(pages, s.walk("/portal", false, things)...)
@@ -253,7 +253,7 @@ func TestPagesCarryTheirHeaders(t *testing.T) {
 			labeled := attribute(n, "type") == "hidden" || slices.ContainsFunc(all(d.root, "label"), func(l *html.Node) bool { return slices.Contains(all(l, n.Data), n) && d.text(l) != "" })
 			require.True(t, labeled, "%s on %s", attribute(n, "name"), p.Path)
 		}
-		for _, secret := range []string{s.key, hookstest.AdminKey, "whsec_", b.cookies[map[*browser]string{staff: "posthorn_console", owner: "posthorn_portal"}[b]].Value} {
+		for _, secret := range []string{s.key, servicetest.AdminKey, "whsec_", b.cookies[map[*browser]string{staff: "posthorn_console", owner: "posthorn_portal"}[b]].Value} {
 			require.NotContains(t, d.body, secret, p.Path)
 		}
 	}

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -15,7 +15,7 @@ import (
 func (v *visit) instant(name string) (time.Time, error) {
 	t, err := parseInstant(v.query(name))
 	if err != nil {
-		return t, hooks.Refuse(hooks.Invalid, "%s %s", name, err)
+		return t, service.Refuse(service.Invalid, "%s %s", name, err)
 	}
 	return t, nil
 }
@@ -106,7 +106,7 @@ func (v *visit) delivery() error {
 		t.UIURL = ""
 	}
 	w, err := v.Hooks.Webhook(v.r.Context(), v.tenant, t.WebhookID)
-	if refused, ok := errors.AsType[*hooks.Error](err); ok && refused.Code == hooks.NotFound {
+	if refused, ok := errors.AsType[*service.Error](err); ok && refused.Code == service.NotFound {
 		w = models.Webhook{ID: t.WebhookID, Name: "deleted webhook"}
 	} else if err != nil {
 		return err
@@ -120,16 +120,16 @@ func (v *visit) delivery() error {
 }
 
 type deliveryBody struct {
-	hooks.Timeline
+	service.Timeline
 	Webhook                        models.Webhook
 	Why                            string
-	Next                           *hooks.Planned
-	Later                          []hooks.Planned
+	Next                           *service.Planned
+	Later                          []service.Planned
 	CanPause, CanResume, CanCancel bool
 }
 
 // whyDelivery says in a sentence why a delivery is where it is, and what can be done.
-func whyDelivery(t *hooks.Timeline, w *models.Webhook) string {
+func whyDelivery(t *service.Timeline, w *models.Webhook) string {
 	reason := t.StatusReason
 	if reason != "" {
 		reason = ": " + reason
@@ -175,7 +175,7 @@ func (v *visit) actOnDelivery() (err error) {
 		notice = "canceled"
 		_, err = v.Hooks.CancelDelivery(ctx, v.tenant, id, v.session.Name)
 	default:
-		err = hooks.Refuse(hooks.NotFound, "there is no such page")
+		err = service.Refuse(service.NotFound, "there is no such page")
 	}
 	if err != nil {
 		return err
@@ -188,12 +188,12 @@ func (v *visit) events() error {
 	if err != nil {
 		return err
 	}
-	search := hooks.EventSearch{EventFilter: models.EventFilter{Type: v.query("type"), Tag: v.query("tag"), Channel: v.query("channel"),
+	search := service.EventSearch{EventFilter: models.EventFilter{Type: v.query("type"), Tag: v.query("tag"), Channel: v.query("channel"),
 		ExternalID: v.query("external_id"), Since: since, Until: until}, IdempotencyKey: v.query("idempotency_key"), Text: v.query("q")}
 	if text := v.query("attribute"); text != "" {
 		name, value, ok := strings.Cut(text, ":")
 		if !ok || name == "" {
-			return hooks.Refuse(hooks.Invalid, "attribute must be name:value")
+			return service.Refuse(service.Invalid, "attribute must be name:value")
 		}
 		search.Attribute = &models.Attribute{Name: strings.TrimSpace(name), Value: strings.TrimSpace(value)}
 	}
@@ -208,7 +208,7 @@ func (v *visit) events() error {
 	return v.show(http.StatusOK, "events", "Events", struct {
 		Events       []models.Event
 		Next         string
-		Search       hooks.EventSearch
+		Search       service.EventSearch
 		Attribute    string
 		Since, Until string
 		Stopped      bool // before the end of the time

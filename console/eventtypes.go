@@ -5,7 +5,7 @@ import (
 	"net/http"
 
 	"github.com/posthorn/posthorn/internal/catalog"
-	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -84,10 +84,10 @@ func (v *visit) saveEventType() error {
 	if f.New {
 		title, f.Type.Name = "New event type", v.form("name")
 	}
-	var bad []hooks.FieldError
+	var bad []service.FieldError
 	for field, text := range map[string]string{"schema": f.Type.Schema, "example": f.Type.Example} {
 		if text != "" && !json.Valid([]byte(text)) {
-			bad = append(bad, hooks.FieldError{Field: field, Message: "is not JSON"})
+			bad = append(bad, service.FieldError{Field: field, Message: "is not JSON"})
 		}
 	}
 	t := f.Type
@@ -96,7 +96,7 @@ func (v *visit) saveEventType() error {
 	}
 	_, err := v.Hooks.EventType(v.r.Context(), "", t.Name)
 	if f.New && err == nil {
-		bad = append(bad, hooks.FieldError{Field: "name", Message: "is an event type already"})
+		bad = append(bad, service.FieldError{Field: "name", Message: "is an event type already"})
 	}
 	if _, err = v.Hooks.PutEventType(v.r.Context(), t, bad...); err == nil {
 		return v.done("/event-types", "saved")

@@ -4,7 +4,7 @@ import (
 	"errors"
 	"strings"
 
-	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/service"
 )
 
 // fieldErrors is what is wrong with a form, by field. Under "" is what is about no field of it.
@@ -12,8 +12,8 @@ type fieldErrors map[string]string
 
 // wrong takes what a use case says is wrong with the form's fields. ok is false for every other error.
 func wrong(err error, fields ...string) (all fieldErrors, ok bool) {
-	refused, is := errors.AsType[*hooks.Error](err)
-	if !is || refused.Code != hooks.Invalid && refused.Code != hooks.Conflict && refused.Code != hooks.Forbidden {
+	refused, is := errors.AsType[*service.Error](err)
+	if !is || refused.Code != service.Invalid && refused.Code != service.Conflict && refused.Code != service.Forbidden {
 		return nil, false
 	}
 	all = fieldErrors{}

@@ -12,9 +12,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/posthorn/posthorn/console"
-	"github.com/posthorn/posthorn/internal/hooks"
-	"github.com/posthorn/posthorn/internal/hookstest"
 	"github.com/posthorn/posthorn/internal/sender"
+	"github.com/posthorn/posthorn/internal/service"
+	"github.com/posthorn/posthorn/internal/servicetest"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -32,16 +32,16 @@ func (hostileReceiver) Post(_ context.Context, r sender.Request) sender.Result {
 // Names, URLs, payloads and answers are shown as text on every page, wherever they come from.
 func TestNothingHostileRuns(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, hookstest.WithPoster(hostileReceiver{}))
+	s := newSite(t, servicetest.WithPoster(hostileReceiver{}))
 	ctx := t.Context()
 	name, address, emails := hostile, "https://shop.example/"+url.PathEscape(hostile)+"?"+url.QueryEscape(hostile), []string{"ops@acme.example"}
-	_, err := s.Hooks.UpdateTenant(ctx, "acme", hooks.TenantChange{Name: &name, AdminEmails: &emails, Metadata: &map[string]string{"note": hostile}})
+	_, err := s.Hooks.UpdateTenant(ctx, "acme", service.TenantChange{Name: &name, AdminEmails: &emails, Metadata: &map[string]string{"note": hostile}})
 	require.NoError(t, err)
 	_, err = s.Hooks.PutEventType(ctx, models.EventType{Name: "order.lost", Description: hostile, Example: `{"x":"</pre><script>evil()</script>"}`})
 	require.NoError(t, err)
-	w, _, err := s.Hooks.CreateWebhook(ctx, "acme", hooks.WebhookChange{URL: &address, Name: &name, Description: &name, Metadata: &map[string]string{"note": hostile}, By: hostile})
+	w, _, err := s.Hooks.CreateWebhook(ctx, "acme", service.WebhookChange{URL: &address, Name: &name, Description: &name, Metadata: &map[string]string{"note": hostile}, By: hostile})
 	require.NoError(t, err)
-	published, err := s.Hooks.Publish(ctx, "acme", hooks.PublishRequest{Events: []hooks.EventInput{{Type: "order.lost", Data: []byte(`{"x":"</pre><script>evil()</script>"}`),
+	published, err := s.Hooks.Publish(ctx, "acme", service.PublishRequest{Events: []service.EventInput{{Type: "order.lost", Data: []byte(`{"x":"</pre><script>evil()</script>"}`),
 		Tags: []string{hostile}, ExternalID: hostile, Attributes: map[string]string{"name": hostile}}}})
 	require.NoError(t, err)
 	things := furniture{webhook: w.ID, event: published[0].ID, delivery: s.Deliveries("acme", published[0].ID)[0].ID}
@@ -50,13 +50,13 @@ func TestNothingHostileRuns(t *testing.T) {
 	require.NoError(t, err)
 	_, err = s.Hooks.Enable(ctx, "acme", w.ID, hostile)
 	require.NoError(t, err)
-	recovery, err := s.Hooks.Recover(ctx, "acme", w.ID, hooks.RecoveryRequest{})
+	recovery, err := s.Hooks.Recover(ctx, "acme", w.ID, service.RecoveryRequest{})
 	require.NoError(t, err)
 	things.recovery = recovery.ID
 	_, _, err = s.Hooks.CreateKey(ctx, "acme", hostile, models.RoleRead)
 	require.NoError(t, err)
 
-	staff, owner := s.signedIn(hookstest.AdminKey), s.through(hooks.LinkRequest{Role: models.RoleTenant, Name: hostile, Capabilities: []string{"keys", "settings"}})
+	staff, owner := s.signedIn(servicetest.AdminKey), s.through(service.LinkRequest{Role: models.RoleTenant, Name: hostile, Capabilities: []string{"keys", "settings"}})
 	query := "?" + url.Values{"q": {hostile}, "type": {hostile}, "tag": {hostile}, "channel": {hostile}, "webhook": {hostile}, "event": {hostile}, "actor": {hostile},
 		"target": {hostile}, "done": {hostile}, "span": {hostile}, "external_id": {hostile}}.Encode()
 	seen := 0
@@ -115,7 +115,7 @@ func TestSigningInLeadsNowhereElse(t *testing.T) {
 		"/console/tenants/acme": "/console/tenants/acme", "//evil.example": "/console", "https://evil.example/console/": "/console", `/\evil.example`: "/console",
 		"/consoleevil": "/console", "/portal/webhooks": "/console", "/console/login/../../..//evil.example": "/evil.example",
 	} {
-		to := s.browser().post("/console/login", url.Values{"key": {hookstest.AdminKey}, "next": {next}}).is(http.StatusSeeOther).header.Get("Location")
+		to := s.browser().post("/console/login", url.Values{"key": {servicetest.AdminKey}, "next": {next}}).is(http.StatusSeeOther).header.Get("Location")
 		require.Equal(t, want, to)
 		u, err := url.Parse(to)
 		require.NoError(t, err)
@@ -134,7 +134,7 @@ func TestASessionIsNotChosenByOthers(t *testing.T) {
 	b := s.browser()
 	b.cookies[planted.Name] = planted
 	b.get("/console").is(http.StatusSeeOther)
-	b.post("/console/login", url.Values{"key": {hookstest.AdminKey}}).is(http.StatusSeeOther)
+	b.post("/console/login", url.Values{"key": {servicetest.AdminKey}}).is(http.StatusSeeOther)
 	require.NotEqual(t, planted.Value, b.cookies[planted.Name].Value)
 	b.get("/console").is(http.StatusOK)
 	attacker := s.browser()
@@ -148,7 +148,7 @@ func TestALivePageEnds(t *testing.T) {
 	s := newStage(t)
 	w := s.Webhook("acme", "https://shop.example/fails")
 	d := s.Deliveries("acme", s.Publish("acme", "order.created", `{}`))[0]
-	session := s.signedIn(hookstest.AdminKey).cookies["posthorn_console"]
+	session := s.signedIn(servicetest.AdminKey).cookies["posthorn_console"]
 	open := func(path string) (status int, header http.Header, body io.Reader) {
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+path, http.NoBody)
 		require.NoError(t, err)

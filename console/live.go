@@ -10,7 +10,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/service"
 )
 
 // The bounds of live pages in one process.
@@ -117,7 +117,7 @@ func (v *visit) stream(p page) error {
 	key := strings.Join([]string{v.at.base, v.tenant, string(v.session.Role), strings.Join(v.session.Capabilities, " "), fmt.Sprint(v.session.Link), v.r.URL.Path, query.Encode()}, "\n")
 	l, leave, ok := v.streams.enter(v.session.ID, key)
 	if !ok {
-		return hooks.Refuse(hooks.Unavailable, "Too many live pages are open.")
+		return service.Refuse(service.Unavailable, "Too many live pages are open.")
 	}
 	defer leave()
 	writer := http.NewResponseController(v.w)
@@ -187,7 +187,7 @@ func (v *visit) mark(p page) (uint64, error) {
 	looked := *v
 	looked.w, looked.r, looked.frozen = &sum, v.r.WithContext(ctx), true
 	err = p.do(&looked)
-	if refused, ok := errors.AsType[*hooks.Error](err); ok && refused.Code == hooks.NotFound {
+	if refused, ok := errors.AsType[*service.Error](err); ok && refused.Code == service.NotFound {
 		return 0, nil // what was shown is gone
 	}
 	return sum.sum, err

@@ -5,7 +5,7 @@ import (
 	"runtime"
 	"time"
 
-	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -43,7 +43,7 @@ func (v *visit) overview() (err error) {
 	if body.Database = time.Since(begun).Round(time.Millisecond); v.frozen {
 		body.Database = 0
 	}
-	if body.Chart, err = v.chart(func(q hooks.StatQuery) (hooks.Stats, error) { return v.Hooks.AllStats(ctx, q) }); err != nil {
+	if body.Chart, err = v.chart(func(q service.StatQuery) (service.Stats, error) { return v.Hooks.AllStats(ctx, q) }); err != nil {
 		return err
 	}
 	if err := v.trouble(&body); err != nil {
@@ -86,7 +86,7 @@ func (v *visit) tenantOverview() error {
 		Held   []models.Delivery
 	}
 	body.Tenant = t
-	if body.Chart, err = v.chart(func(q hooks.StatQuery) (hooks.Stats, error) { return v.Hooks.Stats(ctx, v.tenant, q) }); err != nil {
+	if body.Chart, err = v.chart(func(q service.StatQuery) (service.Stats, error) { return v.Hooks.Stats(ctx, v.tenant, q) }); err != nil {
 		return err
 	}
 	if err := v.trouble(&body.overviewBody); err != nil {

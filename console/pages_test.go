@@ -10,9 +10,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/posthorn/posthorn/internal/hooks"
-	"github.com/posthorn/posthorn/internal/hookstest"
 	"github.com/posthorn/posthorn/internal/sender"
+	"github.com/posthorn/posthorn/internal/service"
+	"github.com/posthorn/posthorn/internal/servicetest"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -25,7 +25,7 @@ func (answers) Post(context.Context, sender.Request) sender.Result {
 
 func TestAWebhookIsLookedAfter(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, hookstest.WithPoster(answers{}))
+	s := newSite(t, servicetest.WithPoster(answers{}))
 	b := s.signedIn(s.key)
 	form := b.get("/portal/webhooks").follows("Create one").is(http.StatusOK)
 	typed := map[string]string{"URL": "ftp://shop.example", "Name": `Shop "1"`, "order.created": "yes", "More event types": "nothing.*", "Headers": "X-Token: s3cret", "Retries": "many"}
@@ -62,7 +62,7 @@ func TestAWebhookIsLookedAfter(t *testing.T) {
 	require.Equal(t, 3, *rows[0].Retry.Max)
 
 	uid := "shop-1"
-	_, err = s.Hooks.UpdateWebhook(t.Context(), "acme", rows[0].ID, hooks.WebhookChange{UID: &uid, By: "test"})
+	_, err = s.Hooks.UpdateWebhook(t.Context(), "acme", rows[0].ID, service.WebhookChange{UID: &uid, By: "test"})
 	require.NoError(t, err)
 	require.Equal(t, "Shop", b.get("/portal/webhooks/"+uid).is(http.StatusOK).title(), "its own id leads to it, too")
 	paused := edited.press("Pause", nil).follow()
@@ -95,10 +95,10 @@ func (d *document) follows(name string) *document {
 
 func TestDeliveriesAndEvents(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, hookstest.WithPoster(answers{}))
+	s := newSite(t, servicetest.WithPoster(answers{}))
 	things := s.furnish()
 	webhook, event, delivery := things.webhook, things.event, things.delivery
-	b := s.signedIn(hookstest.AdminKey)
+	b := s.signedIn(servicetest.AdminKey)
 	base := "/console/tenants/acme"
 	log := b.get(base + "/deliveries").is(http.StatusOK)
 	page := b.get(log.link("order.created dlv_…" + delivery[len(delivery)-12:])).is(http.StatusOK)
@@ -141,7 +141,7 @@ func TestDeliveriesAndEvents(t *testing.T) {
 func TestTenantsKeysAndTypes(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	b := s.signedIn(hookstest.AdminKey)
+	b := s.signedIn(servicetest.AdminKey)
 	require.Contains(t, b.get("/console/tenants").press("Create tenant", map[string]string{"Id": "acme"}).is(http.StatusUnprocessableEntity).body, "There is a tenant")
 	b.get("/console/tenants").press("Create tenant", map[string]string{"Id": "-"}).is(http.StatusUnprocessableEntity)
 	made := b.get("/console/tenants").press("Create tenant", map[string]string{"Id": "initech", "Name": "Initech"}).follow()
@@ -196,16 +196,16 @@ func TestOverviewsShowWhatIsUnderWay(t *testing.T) {
 	s := newSite(t)
 	ctx := t.Context()
 	slow, other := s.Webhook("acme", "https://shop.example/slow"), s.Webhook("acme", "https://shop.example/other")
-	running, err := s.Hooks.Recover(ctx, "acme", slow.ID, hooks.RecoveryRequest{})
+	running, err := s.Hooks.Recover(ctx, "acme", slow.ID, service.RecoveryRequest{})
 	require.NoError(t, err)
 	var ended models.Recovery
 	for range 9 {
-		ended, err = s.Hooks.Recover(ctx, "acme", other.ID, hooks.RecoveryRequest{})
+		ended, err = s.Hooks.Recover(ctx, "acme", other.ID, service.RecoveryRequest{})
 		require.NoError(t, err)
 		_, err = s.Hooks.CancelRecovery(ctx, "acme", ended.ID)
 		require.NoError(t, err)
 	}
-	staff := s.signedIn(hookstest.AdminKey)
+	staff := s.signedIn(servicetest.AdminKey)
 	for _, path := range []string{"/console", "/console/tenants/acme"} {
 		body := staff.get(path).is(http.StatusOK).body
 		require.Contains(t, body, "/recoveries/"+running.ID, path)

@@ -4,7 +4,7 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -126,7 +126,7 @@ func (v *visit) recoverWebhook() error {
 	return v.show(http.StatusUnprocessableEntity, "recover", "Recover", f)
 }
 
-func (f *recoverForm) request() (r hooks.RecoveryRequest, err error) {
+func (f *recoverForm) request() (r service.RecoveryRequest, err error) {
 	for _, s := range []struct {
 		is     bool
 		status models.DeliveryStatus
@@ -136,21 +136,21 @@ func (f *recoverForm) request() (r hooks.RecoveryRequest, err error) {
 		}
 	}
 	if r.Missed = f.Missed; len(r.Statuses) == 0 && !r.Missed {
-		return r, hooks.Refuse(hooks.Invalid, "Choose what to send again.")
+		return r, service.Refuse(service.Invalid, "Choose what to send again.")
 	}
-	refused := hooks.Refuse(hooks.Invalid, "the form is not valid")
+	refused := service.Refuse(service.Invalid, "the form is not valid")
 	for _, t := range []struct {
 		field, text string
 		to          **time.Time
 	}{{"since", f.Since, &r.Since}, {"until", f.Until, &r.Until}} {
 		if at, err := parseInstant(t.text); err != nil {
-			refused.Fields = append(refused.Fields, hooks.FieldError{Field: t.field, Message: err.Error()})
+			refused.Fields = append(refused.Fields, service.FieldError{Field: t.field, Message: err.Error()})
 		} else if !at.IsZero() {
 			*t.to = &at
 		}
 	}
 	if r.Rate, err = parseNumber(f.Rate); err != nil {
-		refused.Fields = append(refused.Fields, hooks.FieldError{Field: "rate", Message: err.Error()})
+		refused.Fields = append(refused.Fields, service.FieldError{Field: "rate", Message: err.Error()})
 	}
 	if len(refused.Fields) > 0 {
 		return r, refused

@@ -12,7 +12,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -273,7 +273,7 @@ func (v *visit) url(raw string) string {
 	if v.may(owners) {
 		return raw
 	}
-	return hooks.URLWithoutQuery(raw)
+	return service.URLWithoutQuery(raw)
 }
 
 // more is the address of the next page of a list with the same filters; "" on the last.
@@ -301,7 +301,7 @@ func (v *visit) form(name string) string { return strings.TrimSpace(v.r.PostForm
 // readForm takes the form apart. Invalid if it is none, or too long.
 func (v *visit) readForm() error {
 	if err := v.r.ParseForm(); err != nil {
-		return hooks.Refuse(hooks.Invalid, "the form could not be read")
+		return service.Refuse(service.Invalid, "the form could not be read")
 	}
 	return nil
 }

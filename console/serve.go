@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -25,7 +25,7 @@ const (
 	settings              // portal links with the capability settings, which tenants' keys do not have
 )
 
-func (n need) grants(p hooks.Principal) bool {
+func (n need) grants(p service.Principal) bool {
 	roles := map[need][]models.Role{readers: {models.RoleTenant, models.RoleRead}, keyReader: {models.RoleTenant, models.RoleRead},
 		auditors: {models.RoleTenant, models.RoleRead},
 		owners:   {models.RoleTenant}, keyOwner: {models.RoleTenant}, settings: {models.RoleTenant}, noLinks: {models.RoleTenant}}[n]
@@ -37,11 +37,11 @@ func (n need) grants(p hooks.Principal) bool {
 	}
 	switch n {
 	case settings:
-		return p.Link && p.Can(hooks.CapabilitySettings)
+		return p.Link && p.Can(service.CapabilitySettings)
 	case keyReader, keyOwner:
-		return p.Can(hooks.CapabilityKeys)
+		return p.Can(service.CapabilityKeys)
 	case noLinks, auditors:
-		return p.Can(hooks.CapabilityNone)
+		return p.Can(service.CapabilityNone)
 	default:
 		return true
 	}
@@ -61,7 +61,7 @@ type visit struct {
 	w       http.ResponseWriter
 	r       *http.Request
 	at      audience
-	session hooks.Session
+	session service.Session
 	tenant  string // its id; "" on a page about no tenant
 	base    string // of the pages about the tenant
 	live    bool   // the page may be asked for its news
@@ -73,9 +73,9 @@ func (c *Console) serve(p page, a audience, ofTenant bool) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		session, err := c.Hooks.SessionOf(r.Context(), cookieOf(r, a))
 		if err == nil && (a == console) != (session.Role == models.RoleAdmin) {
-			err = hooks.Refuse(hooks.Unauthorized, "sign in first")
+			err = service.Refuse(service.Unauthorized, "sign in first")
 		}
-		if refused, ok := errors.AsType[*hooks.Error](err); ok && refused.Code == hooks.Unauthorized {
+		if refused, ok := errors.AsType[*service.Error](err); ok && refused.Code == service.Unauthorized {
 			c.signedOut(w, r, a)
 			return
 		}
@@ -83,7 +83,7 @@ func (c *Console) serve(p page, a audience, ofTenant bool) http.HandlerFunc {
 			c.refuse(w, r, err)
 			return
 		}
-		v := &visit{Console: c, w: w, r: r.WithContext(hooks.Acting(r.Context(), session.Principal)), at: a, session: session, base: a.base}
+		v := &visit{Console: c, w: w, r: r.WithContext(service.Acting(r.Context(), session.Principal)), at: a, session: session, base: a.base}
 		if err := v.enter(p, ofTenant); err != nil {
 			v.refuse(w, v.r, err)
 		}
@@ -104,7 +104,7 @@ func (v *visit) enter(p page, ofTenant bool) error {
 		v.tenant = id
 	}
 	if !p.need.grants(v.session.Principal) {
-		return hooks.Refuse(hooks.Forbidden, "You may read here, and not change this.")
+		return service.Refuse(service.Forbidden, "You may read here, and not change this.")
 	}
 	if strings.HasPrefix(p.path, "/webhooks/{id}") { // its uid will do
 		id, err := v.Hooks.WebhookID(v.r.Context(), v.tenant, v.r.PathValue("id"))
@@ -165,10 +165,10 @@ var notices = map[string]string{
 	"replayed": "It is being sent again.", "deleted": "Deleted.", "retried": "It is being sent now.", "canceled": "Canceled.", "revoked": "Revoked.", "erased": "The data is erased.", "loaded": "The catalogue is loaded.",
 }
 
-func statusOf(e *hooks.Error) int {
-	status, ok := map[hooks.Code]int{hooks.Slow: http.StatusRequestTimeout, hooks.Invalid: http.StatusUnprocessableEntity, hooks.Unauthorized: http.StatusUnauthorized,
-		hooks.Forbidden: http.StatusForbidden, hooks.NotFound: http.StatusNotFound, hooks.Conflict: http.StatusConflict,
-		hooks.Unavailable: http.StatusServiceUnavailable, hooks.TooMany: http.StatusTooManyRequests}[e.Code]
+func statusOf(e *service.Error) int {
+	status, ok := map[service.Code]int{service.Slow: http.StatusRequestTimeout, service.Invalid: http.StatusUnprocessableEntity, service.Unauthorized: http.StatusUnauthorized,
+		service.Forbidden: http.StatusForbidden, service.NotFound: http.StatusNotFound, service.Conflict: http.StatusConflict,
+		service.Unavailable: http.StatusServiceUnavailable, service.TooMany: http.StatusTooManyRequests}[e.Code]
 	if !ok {
 		return http.StatusInternalServerError
 	}
@@ -177,7 +177,7 @@ func statusOf(e *hooks.Error) int {
 
 // refuse answers with what went wrong, in a sentence.
 func (c *Console) refuse(w http.ResponseWriter, r *http.Request, err error) {
-	refused, ok := errors.AsType[*hooks.Error](err)
+	refused, ok := errors.AsType[*service.Error](err)
 	if !ok {
 		if r.Context().Err() == nil {
 			c.Log.ErrorContext(r.Context(), "a page failed", "error", err, "path", r.URL.Path)
@@ -185,8 +185,8 @@ func (c *Console) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		c.page(w, r, http.StatusInternalServerError, "error", view{Title: "Something went wrong", Body: "The page could not be made. Try it again in a moment."})
 		return
 	}
-	title := map[hooks.Code]string{hooks.NotFound: "Not found", hooks.Forbidden: "Not allowed", hooks.Conflict: "This is not possible now",
-		hooks.Unavailable: "Not now", hooks.TooMany: "Too many requests", hooks.Unauthorized: "Not signed in"}[refused.Code]
+	title := map[service.Code]string{service.NotFound: "Not found", service.Forbidden: "Not allowed", service.Conflict: "This is not possible now",
+		service.Unavailable: "Not now", service.TooMany: "Too many requests", service.Unauthorized: "Not signed in"}[refused.Code]
 	if title == "" {
 		title = "This is not valid"
 	}

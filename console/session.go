@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -17,7 +17,7 @@ const loginPath = "/console/login"
 
 // setCookie keeps a session in the browser. The portal may be embedded in another site's page when a link leads to it: then its
 // cookie belongs to that site's pages alone.
-func setCookie(w http.ResponseWriter, a audience, s *hooks.Session) {
+func setCookie(w http.ResponseWriter, a audience, s *service.Session) {
 	cookie := &http.Cookie{Name: a.cookie, Value: s.Cookie, Path: a.base, Expires: s.Expires, HttpOnly: true, Secure: true, SameSite: http.SameSiteLaxMode}
 	if s.Link {
 		cookie.SameSite, cookie.Partitioned = http.SameSiteNoneMode, true
@@ -51,13 +51,13 @@ func (c *Console) login(w http.ResponseWriter, r *http.Request) {
 func (c *Console) signIn(w http.ResponseWriter, r *http.Request) {
 	session, err := c.Hooks.SignIn(r.Context(), r.PostFormValue("key"))
 	if err != nil {
-		refused, ok := errors.AsType[*hooks.Error](err)
+		refused, ok := errors.AsType[*service.Error](err)
 		if !ok {
 			c.refuse(w, r, err)
 			return
 		}
 		message := refused.Detail
-		if refused.Code == hooks.Unauthorized {
+		if refused.Code == service.Unauthorized {
 			message = "This is not a key in force."
 		}
 		c.page(w, r, statusOf(refused), "login", view{Title: "Sign in", Body: loginBody{message, r.PostFormValue("next")}})
@@ -82,7 +82,7 @@ func (c *Console) askToOpen(a audience) http.HandlerFunc {
 func (c *Console) open(a audience) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if a == console && !fromHere(r) {
-			c.refuse(w, r, hooks.Refuse(hooks.Forbidden, "This link works on the machine only that Posthorn runs on."))
+			c.refuse(w, r, service.Refuse(service.Forbidden, "This link works on the machine only that Posthorn runs on."))
 			return
 		}
 		session, err := c.Hooks.RedeemCode(r.Context(), r.PostFormValue("code"), cookieOf(r, a), a == console)
@@ -95,7 +95,7 @@ func (c *Console) open(a audience) http.HandlerFunc {
 	}
 }
 
-// SignInPath is where a code of hooks.LocalCode is redeemed.
+// SignInPath is where a code of service.LocalCode is redeemed.
 func SignInPath(code string) string {
 	return console.base + "/open?" + url.Values{"code": {code}}.Encode()
 }

@@ -17,9 +17,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/posthorn/posthorn/console"
-	"github.com/posthorn/posthorn/internal/hooks"
-	"github.com/posthorn/posthorn/internal/hookstest"
 	"github.com/posthorn/posthorn/internal/sender"
+	"github.com/posthorn/posthorn/internal/service"
+	"github.com/posthorn/posthorn/internal/servicetest"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -60,7 +60,7 @@ type stage struct {
 func newStage(t *testing.T, ancestors ...string) *stage {
 	t.Helper()
 	r := &receivers{}
-	s := &stage{receivers: r, site: &site{t: t, Env: hookstest.New(t, hookstest.WithPoster(r), func(_ *sender.Config, o *hooks.Options) { o.Threshold = threshold })}}
+	s := &stage{receivers: r, site: &site{t: t, Env: servicetest.New(t, servicetest.WithPoster(r), func(_ *sender.Config, o *service.Options) { o.Threshold = threshold })}}
 	r.now = s.Clock.Now
 	s.pages = console.New(console.Options{Hooks: s.Hooks, FrameAncestors: ancestors, Version: "1.2.3"})
 	s.handler = s.pages
@@ -78,7 +78,7 @@ func (s *stage) staff(c *chrome) *tab {
 	s.t.Helper()
 	b := c.tab(s.url)
 	b.open("/console")
-	b.fill("Key", hookstest.AdminKey)
+	b.fill("Key", servicetest.AdminKey)
 	b.press("Sign in")
 	b.sees("Overview")
 	return b
@@ -94,7 +94,7 @@ func (s *stage) furnishWell() (things furniture) {
 	}
 	emails := []string{"ops@acme.example", "jane@acme.example"}
 	name := "Acme Ltd"
-	_, err := s.Hooks.UpdateTenant(ctx, "acme", hooks.TenantChange{Name: &name, AdminEmails: &emails, Metadata: &map[string]string{"plan": "gold", "region": "eu-west"}})
+	_, err := s.Hooks.UpdateTenant(ctx, "acme", service.TenantChange{Name: &name, AdminEmails: &emails, Metadata: &map[string]string{"plan": "gold", "region": "eu-west"}})
 	require.NoError(s.t, err)
 	for _, t := range []models.EventType{
 		{Name: "order.created", Description: "An order was placed", Example: `{"order_id":42,"total":"19.90"}`, Schema: `{"type":"object","required":["order_id"],"properties":{"order_id":{"type":"integer"}}}`},
@@ -106,7 +106,7 @@ func (s *stage) furnishWell() (things furniture) {
 		require.NoError(s.t, err)
 	}
 	webhook := func(name, address string, types ...string) models.Webhook {
-		w, _, err := s.Hooks.CreateWebhook(ctx, "acme", hooks.WebhookChange{URL: &address, Name: &name, EventTypes: &types, By: "jane"})
+		w, _, err := s.Hooks.CreateWebhook(ctx, "acme", service.WebhookChange{URL: &address, Name: &name, EventTypes: &types, By: "jane"})
 		require.NoError(s.t, err)
 		return w
 	}
@@ -117,7 +117,7 @@ func (s *stage) furnishWell() (things furniture) {
 	_, err = s.Hooks.Pause(ctx, "acme", paused.ID, "jane")
 	require.NoError(s.t, err)
 	for i := range 9 {
-		event, err := s.Hooks.Publish(ctx, "acme", hooks.PublishRequest{Events: []hooks.EventInput{{Type: []string{"order.created", "order.paid", "order.created"}[i%3],
+		event, err := s.Hooks.Publish(ctx, "acme", service.PublishRequest{Events: []service.EventInput{{Type: []string{"order.created", "order.paid", "order.created"}[i%3],
 			Data: fmt.Appendf(nil, `{"order_id":%d,"total":"19.90","customer":{"name":"J. Bach","country":"DE"}}`, 1042+i), Tags: []string{"eu"}, Attributes: map[string]string{"customer": fmt.Sprint("c_", 77+i)}}}})
 		require.NoError(s.t, err)
 		for _, d := range s.Deliveries("acme", event[0].ID) {
@@ -138,7 +138,7 @@ func (s *stage) furnishWell() (things furniture) {
 	s.judge(fails.ID)
 	_, err = s.Hooks.Enable(ctx, "acme", fails.ID, "jane")
 	require.NoError(s.t, err)
-	recovery, err := s.Hooks.Recover(ctx, "acme", fails.ID, hooks.RecoveryRequest{})
+	recovery, err := s.Hooks.Recover(ctx, "acme", fails.ID, service.RecoveryRequest{})
 	require.NoError(s.t, err)
 	things.recovery = recovery.ID
 	_, err = s.Hooks.ReleasePage(ctx, recovery.ID)
@@ -211,7 +211,7 @@ func TestPortalPictures(t *testing.T) {
 	s := newStage(t)
 	things := s.furnishWell()
 	browser := newChrome(t)
-	link := func(r hooks.LinkRequest) *tab {
+	link := func(r service.LinkRequest) *tab {
 		path, _ := s.portalLink(r)
 		b := browser.tab(s.url)
 		b.open(path) // its script presses the button
@@ -226,12 +226,12 @@ func TestPortalPictures(t *testing.T) {
 		b.sees("Failing webhooks")
 		return b
 	}
-	everything := []string{hooks.CapabilityKeys, hooks.CapabilitySettings}
+	everything := []string{service.CapabilityKeys, service.CapabilitySettings}
 	for name, visitor := range map[string]*tab{
 		"a key of role tenant": signedIn(s.key),
-		"a link with a dark accent": link(hooks.LinkRequest{Role: models.RoleTenant, Capabilities: everything,
+		"a link with a dark accent": link(service.LinkRequest{Role: models.RoleTenant, Capabilities: everything,
 			Theme: map[string]string{"accent": "#7a1fa2", "font": "serif", "radius": "12"}}),
-		"a link to read, with a light accent": link(hooks.LinkRequest{Role: models.RoleRead, Theme: map[string]string{"accent": "#ffd54f"}}),
+		"a link to read, with a light accent": link(service.LinkRequest{Role: models.RoleRead, Theme: map[string]string{"accent": "#ffd54f"}}),
 	} {
 		for _, p := range s.walk("/portal", false, things) {
 			if p.Method != http.MethodGet || strings.HasSuffix(p.Path, ".css") {
@@ -270,7 +270,7 @@ func TestPortalPictures(t *testing.T) {
 	b.open("/portal")
 	b.sees("Your session has ended.")
 	b.fits("no session")
-	path, _ := s.portalLink(hooks.LinkRequest{Role: models.RoleRead})
+	path, _ := s.portalLink(service.LinkRequest{Role: models.RoleRead})
 	still := browser.tab(s.url)
 	still.do("Network.setBlockedURLs", map[string]any{"urls": []string{"*/open.js"}}, nil) // it would press the button
 	still.open(path)
@@ -460,7 +460,7 @@ func TestStoryOfAFailingWebhook(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	emails := []string{"ops@acme.example"}
-	_, err := s.Hooks.UpdateTenant(t.Context(), "acme", hooks.TenantChange{AdminEmails: &emails})
+	_, err := s.Hooks.UpdateTenant(t.Context(), "acme", service.TenantChange{AdminEmails: &emails})
 	require.NoError(t, err)
 	w := s.Webhook("acme", "https://shop.example/fails")
 	var owed []models.Delivery
@@ -599,14 +599,14 @@ func TestStoryOfThePortal(t *testing.T) {
 	s := newStage(t, origin)
 	w := s.Webhook("acme", "https://shop.example/hook?token=t0ken")
 	browser := newChrome(t)
-	embedded := func(r hooks.LinkRequest) (*tab, *tab) {
+	embedded := func(r service.LinkRequest) (*tab, *tab) {
 		path, _ := s.portalLink(r)
 		frame.Store(s.url + path)
 		b := browser.tab(origin)
 		b.open("/")
 		return b, b.inFrame()
 	}
-	_, inside := embedded(hooks.LinkRequest{Role: models.RoleTenant, Name: "jane", Theme: map[string]string{"accent": "#7a1fa2", "mode": "dark"}})
+	_, inside := embedded(service.LinkRequest{Role: models.RoleTenant, Name: "jane", Theme: map[string]string{"accent": "#7a1fa2", "mode": "dark"}})
 	inside.sees("Failing webhooks")
 	inside.until(`getComputedStyle(document.documentElement).getPropertyValue("--accent").trim() === "#7a1fa2"`) // its style sheet may come late
 	var mode string
@@ -620,7 +620,7 @@ func TestStoryOfThePortal(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, models.WebhookPaused, stored.Status)
 
-	_, reader := embedded(hooks.LinkRequest{Role: models.RoleRead})
+	_, reader := embedded(service.LinkRequest{Role: models.RoleRead})
 	reader.sees("Failing webhooks")
 	reader.press("Webhooks")
 	reader.press("https://shop.example/hook")
@@ -628,7 +628,7 @@ func TestStoryOfThePortal(t *testing.T) {
 	reader.eval(`[...document.querySelectorAll("button")].map((e) => e.innerText)`, &buttons)
 	require.Equal(t, []string{"Sign out", "Copy"}, buttons, "it can change nothing")
 
-	path, _ := s.portalLink(hooks.LinkRequest{Role: models.RoleRead})
+	path, _ := s.portalLink(service.LinkRequest{Role: models.RoleRead})
 	s.Clock.Advance(6 * time.Minute)
 	old := browser.tab(s.url)
 	old.open(path)
@@ -647,7 +647,7 @@ func TestStoryWithoutScripts(t *testing.T) {
 	b := newChrome(t).tab(s.url)
 	b.withoutScripts()
 	b.open("/console/tenants/acme/webhooks/" + things.webhook)
-	b.fill("Key", hookstest.AdminKey)
+	b.fill("Key", servicetest.AdminKey)
 	b.press("Sign in")
 	b.sees("Warehouse")
 	b.sees("Deactivated")
@@ -657,7 +657,7 @@ func TestStoryWithoutScripts(t *testing.T) {
 	b.fill("Name", "Depot")
 	b.press("Save")
 	b.sees("Depot")
-	path, _ := s.portalLink(hooks.LinkRequest{Role: models.RoleRead})
+	path, _ := s.portalLink(service.LinkRequest{Role: models.RoleRead})
 	b.open(path)
 	b.press("Open")
 	b.sees("Failing webhooks")

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -101,7 +101,7 @@ func (v *visit) createTenant() error {
 	body := tenantsBody{ID: v.form("id"), Name: v.form("name"), Emails: v.form("admin_emails")}
 	_, err := v.Hooks.TenantID(v.r.Context(), v.session.Principal, body.ID)
 	if err == nil {
-		err = hooks.Refuse(hooks.Conflict, "There is a tenant with this id.")
+		err = service.Refuse(service.Conflict, "There is a tenant with this id.")
 	} else {
 		_, _, err = v.Hooks.PutTenant(v.r.Context(), models.Tenant{ID: body.ID, Name: body.Name, AdminEmails: lines(body.Emails)})
 	}
@@ -168,11 +168,11 @@ func (v *visit) createLink() error {
 	if err := v.readForm(); err != nil {
 		return err
 	}
-	request := hooks.LinkRequest{Role: models.Role(v.form("role")), Name: v.form("name"), Capabilities: v.r.PostForm["capability"]}
+	request := service.LinkRequest{Role: models.Role(v.form("role")), Name: v.form("name"), Capabilities: v.r.PostForm["capability"]}
 	if lasts := v.form("expires_in"); lasts != "" {
 		d, err := time.ParseDuration(lasts)
 		if err != nil {
-			return hooks.Refuse(hooks.Invalid, "expires_in must be a duration such as 1h")
+			return service.Refuse(service.Invalid, "expires_in must be a duration such as 1h")
 		}
 		request.ExpiresIn = &d
 	}
@@ -211,14 +211,14 @@ func (v *visit) saveSettings() error {
 	}
 	body := settingsBody{Name: v.form("name"), Emails: v.form("admin_emails"), Metadata: v.form("metadata")}
 	emails := lines(body.Emails)
-	change := hooks.TenantChange{AdminEmails: &emails}
+	change := service.TenantChange{AdminEmails: &emails}
 	var err error
 	if v.may(staff) {
 		change.Name, change.Metadata = &body.Name, &map[string]string{}
 		for _, line := range lines(body.Metadata) {
 			name, value, ok := strings.Cut(line, ":")
 			if !ok {
-				err = &hooks.Error{Code: hooks.Invalid, Fields: []hooks.FieldError{{Field: "metadata", Message: "must be lines such as plan: gold"}}}
+				err = &service.Error{Code: service.Invalid, Fields: []service.FieldError{{Field: "metadata", Message: "must be lines such as plan: gold"}}}
 			}
 			(*change.Metadata)[strings.TrimSpace(name)] = strings.TrimSpace(value)
 		}

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -55,7 +55,7 @@ func (v *visit) webhook() error {
 		return err
 	}
 	headers, err := v.Hooks.Headers(&w)
-	if lost, ok := errors.AsType[*hooks.SealedError](err); ok {
+	if lost, ok := errors.AsType[*service.SealedError](err); ok {
 		w.StatusReason = strings.TrimPrefix(w.StatusReason+"; "+lost.Problem, "; ")
 	} else if err != nil {
 		return err
@@ -92,7 +92,7 @@ func (v *visit) webhook() error {
 		body.Recoveries = append(body.Recoveries, v.recoveryRow(&recoveries[i]))
 	}
 	body.Overlap, body.Signing = v.Hooks.Overlap(&w)
-	body.Chart, err = v.chart(func(q hooks.StatQuery) (hooks.Stats, error) {
+	body.Chart, err = v.chart(func(q service.StatQuery) (service.Stats, error) {
 		q.WebhookID = w.ID
 		return v.Hooks.Stats(ctx, v.tenant, q)
 	})
@@ -201,14 +201,14 @@ func (v *visit) showForm(status int, f webhookForm) error {
 }
 
 // typed reads the form, and the change it asks for.
-func (v *visit) typed() (webhookForm, hooks.WebhookChange) {
+func (v *visit) typed() (webhookForm, service.WebhookChange) {
 	f := webhookForm{URL: v.form("url"), Name: v.form("name"), Description: v.form("description"), Headers: v.form("headers"), Channels: v.form("channels"),
 		Initial: v.form("initial"), Backoff: v.form("backoff"), MaxInterval: v.form("max_interval"), Max: v.form("max"),
 		Timeout: v.form("timeout"), MaxInFlight: v.form("max_in_flight"), RateLimit: v.form("rate_limit")}
-	c := hooks.WebhookChange{URL: &f.URL, Name: &f.Name, Description: &f.Description, By: v.session.Name, Headers: &map[string]string{}, Retry: &models.Retry{},
+	c := service.WebhookChange{URL: &f.URL, Name: &f.Name, Description: &f.Description, By: v.session.Name, Headers: &map[string]string{}, Retry: &models.Retry{},
 		Timeout: new(time.Duration), MaxInFlight: new(int), RateLimit: new(float64)}
 	bad := func(field, message string) {
-		c.Wrong = append(c.Wrong, hooks.FieldError{Field: field, Message: message})
+		c.Wrong = append(c.Wrong, service.FieldError{Field: field, Message: message})
 	}
 	names := append(slices.Clone(v.r.PostForm["event_types"]), lines(v.form("patterns"))...)
 	c.EventTypes = &names
@@ -360,7 +360,7 @@ func (v *visit) actOnWebhook() (err error) {
 	case "enable":
 		notice = "enabled"
 		if _, err = v.Hooks.Enable(ctx, v.tenant, id, by); err == nil && v.form("recover") != "" {
-			made, err := v.Hooks.Recover(ctx, v.tenant, id, hooks.RecoveryRequest{})
+			made, err := v.Hooks.Recover(ctx, v.tenant, id, service.RecoveryRequest{})
 			if err != nil {
 				return err
 			}
@@ -376,7 +376,7 @@ func (v *visit) actOnWebhook() (err error) {
 		notice = "resumed"
 		_, err = v.Hooks.Resume(ctx, v.tenant, id, by)
 	case "rotate":
-		secret, err := v.Hooks.RotateSecret(ctx, v.tenant, id, hooks.DefaultOverlap, "", by)
+		secret, err := v.Hooks.RotateSecret(ctx, v.tenant, id, service.DefaultOverlap, "", by)
 		if err != nil {
 			return err
 		}
@@ -388,7 +388,7 @@ func (v *visit) actOnWebhook() (err error) {
 		}
 		return v.show(http.StatusOK, "test", "Test event", struct {
 			ID     string
-			Report hooks.TestReport
+			Report service.TestReport
 		}{id, report})
 	case "delete": // asked twice
 		if v.form("confirm") == "" {
@@ -402,7 +402,7 @@ func (v *visit) actOnWebhook() (err error) {
 			return v.done("/webhooks", "deleted")
 		}
 	default:
-		err = hooks.Refuse(hooks.NotFound, "there is no such page")
+		err = service.Refuse(service.NotFound, "there is no such page")
 	}
 	if err != nil {
 		return err

@@ -9,7 +9,7 @@ import (
 	"gorm.io/gorm/clause"
 )
 
-// KeysetCanary is a known value that a key of the encryption keyset has sealed. internal/hooks decides what the value is and
+// KeysetCanary is a known value that a key of the encryption keyset has sealed. internal/service decides what the value is and
 // how it is sealed.
 type KeysetCanary struct {
 	KeyID     int64  `gorm:"primaryKey;autoIncrement:false"`

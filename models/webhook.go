@@ -34,7 +34,7 @@ type Retry struct {
 	Max         *int          `json:"max,omitempty"`
 }
 
-// Webhook is a registered receiver. Headers and Secrets are encrypted; internal/hooks seals and opens them.
+// Webhook is a registered receiver. Headers and Secrets are encrypted; internal/service seals and opens them.
 type Webhook struct {
 	ID           string
 	Tenant       string

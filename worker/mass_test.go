@@ -15,8 +15,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
-	"github.com/posthorn/posthorn/internal/hookstest"
 	"github.com/posthorn/posthorn/internal/metrics"
+	"github.com/posthorn/posthorn/internal/servicetest"
 	"github.com/posthorn/posthorn/models"
 	"github.com/posthorn/posthorn/worker"
 )
@@ -89,9 +89,9 @@ func (p *patient) Recover(id string) {
 }
 
 // outage is an installation after an outage of Temporal: n events, each with a dispatch of its own that never started.
-func outage(t *testing.T, groupMax, n int) (*worker.Reconciler, *patient, *hookstest.Clock) {
+func outage(t *testing.T, groupMax, n int) (*worker.Reconciler, *patient, *servicetest.Clock) {
 	t.Helper()
-	clock := &hookstest.Clock{}
+	clock := &servicetest.Clock{}
 	store, err := models.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "posthorn.db"), models.Options{Now: clock.Now, GroupMax: groupMax})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, store.Close()) })
@@ -118,7 +118,7 @@ func outage(t *testing.T, groupMax, n int) (*worker.Reconciler, *patient, *hooks
 	}
 	clock.Advance(10 * time.Minute)
 	engine := newPatient()
-	return &worker.Reconciler{Store: store, Engine: engine, Threshold: hookstest.Threshold, Metrics: metrics.New(prometheus.NewRegistry()),
+	return &worker.Reconciler{Store: store, Engine: engine, Threshold: servicetest.Threshold, Metrics: metrics.New(prometheus.NewRegistry()),
 		Log: slog.New(slog.DiscardHandler), Every: time.Millisecond, Overdue: time.Minute}, engine, clock
 }
 

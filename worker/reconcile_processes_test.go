@@ -7,14 +7,14 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/posthorn/posthorn/internal/hooks"
-	"github.com/posthorn/posthorn/internal/hookstest"
 	"github.com/posthorn/posthorn/internal/sender"
+	"github.com/posthorn/posthorn/internal/service"
+	"github.com/posthorn/posthorn/internal/servicetest"
 	"github.com/posthorn/posthorn/models"
 )
 
 // watched is an installation with a process that accepts, and a reconciler that has watched it for long enough.
-func watched(t *testing.T, options ...hookstest.Option) (b *bundle, process int64) {
+func watched(t *testing.T, options ...servicetest.Option) (b *bundle, process int64) {
 	t.Helper()
 	b = setup(t, options...)
 	b.WatchClock(b.Clock.Now)
@@ -161,7 +161,7 @@ func (b *bundle) direct(process int64) models.Delivery {
 // A process is killed while it makes first attempts that no dispatch drives, or before it has handed over what they left.
 func TestWhatAKilledProcessPOSTedWithoutADispatchIsDispatched(t *testing.T) {
 	t.Parallel()
-	b, process := watched(t, func(_ *sender.Config, o *hooks.Options) { o.Retries = true })
+	b, process := watched(t, func(_ *sender.Config, o *service.Options) { o.Retries = true })
 	unrecorded, failed, received := b.direct(process), b.direct(process), b.direct(process)
 	record := func(d models.Delivery, status models.DeliveryStatus, dispatch string) {
 		now := b.Clock.Now()
@@ -201,7 +201,7 @@ func TestWhatAKilledProcessPOSTedWithoutADispatchIsDispatched(t *testing.T) {
 
 func TestWhatALiveProcessPOSTsIsLeftAlone(t *testing.T) {
 	t.Parallel()
-	b, process := watched(t, func(_ *sender.Config, o *hooks.Options) { o.Retries = true })
+	b, process := watched(t, func(_ *sender.Config, o *service.Options) { o.Retries = true })
 	b.direct(process)
 	for range 50 {
 		b.Clock.Advance(time.Second)

@@ -13,9 +13,9 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"github.com/stretchr/testify/require"
 
-	"github.com/posthorn/posthorn/internal/hooks"
-	"github.com/posthorn/posthorn/internal/hookstest"
 	"github.com/posthorn/posthorn/internal/metrics"
+	"github.com/posthorn/posthorn/internal/service"
+	"github.com/posthorn/posthorn/internal/servicetest"
 	"github.com/posthorn/posthorn/models"
 	"github.com/posthorn/posthorn/worker"
 )
@@ -27,7 +27,7 @@ const (
 
 // engine says what a Temporal would, and remembers what it is asked for.
 type engine struct {
-	*hookstest.Engine
+	*servicetest.Engine
 	away      error           // answer to Ready
 	silent    error           // answer to Alive
 	running   map[string]bool // dispatches whose workflows are running
@@ -56,20 +56,20 @@ func (e *engine) Alive(_ context.Context, dispatchIDs []string) (map[string]bool
 
 // bundle is an installation whose reconciler looks when the test says so.
 type bundle struct {
-	*hookstest.Env
+	*servicetest.Env
 	*worker.Reconciler
 	t      *testing.T
 	engine *engine
 	m      *metrics.Metrics
 }
 
-func setup(t *testing.T, options ...hookstest.Option) *bundle {
+func setup(t *testing.T, options ...servicetest.Option) *bundle {
 	t.Helper()
-	env := hookstest.New(t, options...)
+	env := servicetest.New(t, options...)
 	env.Tenant(tenant)
 	env.EventTypes(eventType)
 	b := &bundle{Env: env, t: t, engine: &engine{Engine: env.Engine, running: map[string]bool{}, questions: map[string]int{}}, m: metrics.New(prometheus.NewRegistry())}
-	b.Reconciler = &worker.Reconciler{Store: env.Store, Engine: b.engine, Threshold: hookstest.Threshold, Metrics: b.m,
+	b.Reconciler = &worker.Reconciler{Store: env.Store, Engine: b.engine, Threshold: servicetest.Threshold, Metrics: b.m,
 		Log: slog.New(slog.DiscardHandler), Every: 10 * time.Second, Overdue: time.Minute}
 	return b
 }
@@ -326,7 +326,7 @@ func TestAWebhookThatMissedItsSignalIsWoken(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, b.Env.Store.NotificationEnded(t.Context(), &models.Notification{ID: unsent[0]}, models.NoticeSent, ""))
 	expect(0, "it has")
-	b.fail(w, hookstest.Threshold-1500)
+	b.fail(w, servicetest.Threshold-1500)
 	expect(1, "it is over the threshold and active")
 	judge()
 	expect(0, "it is deactivated")
@@ -337,7 +337,7 @@ func TestARecoveryThatStandsStillIsStartedAgain(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	w := b.Webhook(tenant, "https://receiver.example/hook")
-	r, err := b.Hooks.Recover(t.Context(), tenant, w.ID, hooks.RecoveryRequest{})
+	r, err := b.Hooks.Recover(t.Context(), tenant, w.ID, service.RecoveryRequest{})
 	require.NoError(t, err)
 	require.Equal(t, []string{r.ID}, b.Env.Engine.Recoveries())
 	b.look()

@@ -10,8 +10,8 @@ import (
 	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/temporal"
 
-	"github.com/posthorn/posthorn/internal/hooks"
 	"github.com/posthorn/posthorn/internal/sender"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/models"
 	"github.com/posthorn/posthorn/workflows"
 )
@@ -30,7 +30,7 @@ var nominal = []time.Duration{10 * time.Second, 20 * time.Second, 40 * time.Seco
 type promises struct {
 	h     *house
 	id    string
-	times [][]hooks.Planned
+	times [][]service.Planned
 }
 
 func (p *promises) note(ctx context.Context) {
@@ -128,7 +128,7 @@ func TestAWebhooksOwnScheduleIsKept(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, refused)
 	three := 3
-	h.hook(receiverURL, func(c *hooks.WebhookChange) {
+	h.hook(receiverURL, func(c *service.WebhookChange) {
 		c.Retry = &models.Retry{Initial: time.Minute, Backoff: 3, MaxInterval: 5 * time.Minute, Max: &three}
 	})
 	d := h.publish()
@@ -145,7 +145,7 @@ func TestNoRetriesScheduleNothing(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, refused)
 	none := 0
-	h.hook(receiverURL, func(c *hooks.WebhookChange) { c.Retry = &models.Retry{Max: &none} })
+	h.hook(receiverURL, func(c *service.WebhookChange) { c.Retry = &models.Retry{Max: &none} })
 	d := h.publish()
 	s := h.open(nil)
 	s.SetOnTimerScheduledListener(func(string, time.Duration) { t.Error("a timer was scheduled") })

@@ -6,8 +6,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/posthorn/posthorn/internal/hooks"
 	"github.com/posthorn/posthorn/internal/sender"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/models"
 	"github.com/posthorn/posthorn/workflows"
 )
@@ -19,7 +19,7 @@ func TestTheHistoryDoesNotGrowWithTheQueue(t *testing.T) {
 	const n = 6
 	h := newHouse(t, received)
 	one, rate := 1, 0.5
-	h.hook(receiverURL, func(c *hooks.WebhookChange) { c.MaxInFlight, c.RateLimit = &one, &rate })
+	h.hook(receiverURL, func(c *service.WebhookChange) { c.MaxInFlight, c.RateLimit = &one, &rate })
 	d := h.share(n)
 	s := h.open(nil)
 	timers := 0
@@ -44,12 +44,12 @@ func TestATimeoutThatIsRaisedWhileARetryWaits(t *testing.T) {
 		return received(url, n)
 	})
 	short := time.Second
-	w := h.hook(receiverURL, func(c *hooks.WebhookChange) { c.Timeout = &short })
+	w := h.hook(receiverURL, func(c *service.WebhookChange) { c.Timeout = &short })
 	d := h.publish()
 	s := h.open(nil)
 	s.RegisterDelayedCallback(func() {
 		long := time.Minute
-		if _, err := h.Hooks.UpdateWebhook(t.Context(), tenant, w.ID, hooks.WebhookChange{Timeout: &long, By: "test"}); err != nil {
+		if _, err := h.Hooks.UpdateWebhook(t.Context(), tenant, w.ID, service.WebhookChange{Timeout: &long, By: "test"}); err != nil {
 			t.Error(err)
 		}
 	}, 15*time.Second) // between the second attempt and the third, which are one activity

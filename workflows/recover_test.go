@@ -10,7 +10,7 @@ import (
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/workflow"
 
-	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/models"
 	"github.com/posthorn/posthorn/workflows"
 )
@@ -22,11 +22,11 @@ func held(h *house, n int) models.Webhook {
 	_, err := h.Hooks.Disable(h.t.Context(), tenant, w.ID, "", "test")
 	require.NoError(h.t, err)
 	for n > 0 {
-		batch := make([]hooks.EventInput, min(n, 500))
+		batch := make([]service.EventInput, min(n, 500))
 		for i := range batch {
-			batch[i] = hooks.EventInput{Type: eventType, Data: []byte(`{}`)}
+			batch[i] = service.EventInput{Type: eventType, Data: []byte(`{}`)}
 		}
-		_, err := h.Hooks.Publish(h.t.Context(), tenant, hooks.PublishRequest{Events: batch, Batch: true})
+		_, err := h.Hooks.Publish(h.t.Context(), tenant, service.PublishRequest{Events: batch, Batch: true})
 		require.NoError(h.t, err)
 		n -= len(batch)
 	}
@@ -50,7 +50,7 @@ func TestRecoverReleasesPageByPage(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, received)
 	w := held(h, 600)
-	r, err := h.Hooks.Recover(t.Context(), tenant, w.ID, hooks.RecoveryRequest{})
+	r, err := h.Hooks.Recover(t.Context(), tenant, w.ID, service.RecoveryRequest{})
 	require.NoError(t, err)
 	require.Equal(t, int64(600), r.Total)
 
@@ -78,7 +78,7 @@ func TestRecoverKeepsToItsRate(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, received)
 	w := held(h, 60)
-	r, err := h.Hooks.Recover(t.Context(), tenant, w.ID, hooks.RecoveryRequest{Rate: 10})
+	r, err := h.Hooks.Recover(t.Context(), tenant, w.ID, service.RecoveryRequest{Rate: 10})
 	require.NoError(t, err)
 	s := h.open(nil)
 	started := s.Now()
@@ -106,7 +106,7 @@ func TestRecoverStopsWhenItIsCanceledOrItsWebhookIs(t *testing.T) {
 			t.Parallel()
 			h := newHouse(t, received)
 			w := held(h, 60)
-			r, err := h.Hooks.Recover(t.Context(), tenant, w.ID, hooks.RecoveryRequest{Rate: 10})
+			r, err := h.Hooks.Recover(t.Context(), tenant, w.ID, service.RecoveryRequest{Rate: 10})
 			require.NoError(t, err)
 			s := h.open(nil)
 			s.RegisterDelayedCallback(func() {

@@ -14,8 +14,8 @@ import (
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
 
-	"github.com/posthorn/posthorn/internal/hooks"
 	"github.com/posthorn/posthorn/internal/sender"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/models"
 	"github.com/posthorn/posthorn/workflows"
 )
@@ -210,7 +210,7 @@ func TestRetriedTogetherAtAWebhookWithARate(t *testing.T) {
 	s := h.open(nil)
 	s.RegisterDelayedCallback(func() {
 		rate := 0.1
-		if _, err := h.Hooks.UpdateWebhook(t.Context(), tenant, w.ID, hooks.WebhookChange{RateLimit: &rate, By: "test"}); err != nil {
+		if _, err := h.Hooks.UpdateWebhook(t.Context(), tenant, w.ID, service.WebhookChange{RateLimit: &rate, By: "test"}); err != nil {
 			t.Error(err)
 		}
 	}, 5*time.Second)

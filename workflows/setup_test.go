@@ -21,10 +21,10 @@ import (
 	"github.com/posthorn/posthorn/activities"
 	"github.com/posthorn/posthorn/internal/delivery"
 	"github.com/posthorn/posthorn/internal/handoff"
-	"github.com/posthorn/posthorn/internal/hooks"
-	"github.com/posthorn/posthorn/internal/hookstest"
 	"github.com/posthorn/posthorn/internal/metrics"
 	"github.com/posthorn/posthorn/internal/sender"
+	"github.com/posthorn/posthorn/internal/service"
+	"github.com/posthorn/posthorn/internal/servicetest"
 	"github.com/posthorn/posthorn/models"
 	"github.com/posthorn/posthorn/workflows"
 )
@@ -135,7 +135,7 @@ func (s *story) deliver(t *testing.T, dispatchID string) workflows.DeliverResult
 // house is an installation with real activities on a real database. Its receivers are a function, and its clock
 // follows that of the story being run.
 type house struct {
-	*hookstest.Env
+	*servicetest.Env
 	t          *testing.T
 	deliveries *activities.Deliveries
 	health     *activities.Health
@@ -152,7 +152,7 @@ type house struct {
 func newHouse(t *testing.T, answer func(url string, n int) sender.Result) *house {
 	t.Helper()
 	h := &house{t: t, answer: answer, posts: map[string][]time.Time{}, mailer: &mailer{}}
-	h.Env = hookstest.New(t, hookstest.WithPoster(h))
+	h.Env = servicetest.New(t, servicetest.WithPoster(h))
 	_, _, err := h.Hooks.PutTenant(t.Context(), models.Tenant{ID: tenant, Name: "Acme", AdminEmails: []string{"ops@acme.test"}})
 	require.NoError(t, err)
 	h.EventTypes(eventType)
@@ -165,7 +165,7 @@ func newHouse(t *testing.T, answer func(url string, n int) sender.Result) *house
 	return h
 }
 
-// Post implements hooks.Poster.
+// Post implements service.Poster.
 func (h *house) Post(_ context.Context, r sender.Request) sender.Result {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -232,9 +232,9 @@ func inTime[I, O any](h *house, do func(context.Context, I) (O, error)) func(con
 }
 
 // hook registers a webhook.
-func (h *house) hook(url string, changes ...func(*hooks.WebhookChange)) models.Webhook {
+func (h *house) hook(url string, changes ...func(*service.WebhookChange)) models.Webhook {
 	h.t.Helper()
-	c := hooks.WebhookChange{URL: &url, By: "test"}
+	c := service.WebhookChange{URL: &url, By: "test"}
 	for _, change := range changes {
 		change(&c)
 	}

@@ -10,7 +10,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
-	"github.com/posthorn/posthorn/internal/hookstest"
+	"github.com/posthorn/posthorn/internal/servicetest"
 	"github.com/posthorn/posthorn/models"
 	"github.com/posthorn/posthorn/workflows"
 )
@@ -75,7 +75,7 @@ func TestThreeThousandFailuresDeactivate(t *testing.T) {
 		{1199, 2699, models.WebhookActive, 1},
 		{1, 2700, models.WebhookActive, 2},
 		{299, 2999, models.WebhookActive, 2},
-		{1, hookstest.Threshold, models.WebhookDeactivated, 3},
+		{1, servicetest.Threshold, models.WebhookDeactivated, 3},
 	}
 	for i, step := range steps {
 		at := time.Duration(i+1) * time.Hour
@@ -97,7 +97,7 @@ func TestThreeThousandFailuresDeactivate(t *testing.T) {
 	require.NoError(t, s.GetWorkflowResult(&result))
 	require.Equal(t, "Webhook receiver.example of acme was deleted. It was deactivated, with 3000 of 3000 failed receptions. "+
 		"Its last failure: 500 Internal Server Error. 3 notifications to its administrators had been settled.", result.Summary)
-	require.Equal(t, int64(hookstest.Threshold), result.Failed, "what was last seen, not what is left of a deleted webhook")
+	require.Equal(t, int64(servicetest.Threshold), result.Failed, "what was last seen, not what is left of a deleted webhook")
 	require.Equal(t, []string{
 		`Webhook "receiver.example" is failing: 1500 of 3000 failures until it is deactivated`,
 		`Webhook "receiver.example" is failing: 2700 of 3000 failures until it is deactivated`,
@@ -116,7 +116,7 @@ func TestASignalAboutTheTimeBeforeDoesNothing(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, received)
 	w := h.hook(receiverURL)
-	h.fail(t.Context(), w, hookstest.Threshold)
+	h.fail(t.Context(), w, servicetest.Threshold)
 	s := h.open(nil)
 	s.RegisterDelayedCallback(func() {
 		if _, err := h.Hooks.Enable(t.Context(), tenant, w.ID, "test"); err != nil {
@@ -178,7 +178,7 @@ func TestContinueAsNewLosesNothing(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, received)
 	w := h.hook(receiverURL)
-	h.fail(t.Context(), w, hookstest.Threshold-2)
+	h.fail(t.Context(), w, servicetest.Threshold-2)
 	h.mailer.down = 1000 // what is to be told is carried over too
 	signals := 0
 	var s *story
@@ -213,7 +213,7 @@ func TestContinueAsNewLosesNothing(t *testing.T) {
 	require.ErrorAs(t, s.GetWorkflowError(), &next)
 	var in workflows.WatchInput
 	require.NoError(t, converter.GetDefaultDataConverter().FromPayloads(next.Input, &in))
-	require.Equal(t, int64(hookstest.Threshold-1), in.Last.Failed, "the next run knows what this one saw")
+	require.Equal(t, int64(servicetest.Threshold-1), in.Last.Failed, "the next run knows what this one saw")
 	s = h.open(nil)
 	s.RegisterDelayedCallback(func() {
 		if status := h.status(w); status != models.WebhookDeactivated {

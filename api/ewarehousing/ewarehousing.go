@@ -2,7 +2,7 @@
 // the vendor documents it: a webhook has one topic, a group and an action. docs/systems/ewarehousing.md
 // says what was chosen where the document is silent.
 //
-// It holds the mapping alone: what may change is said in internal/hooks. It must not import another system's package.
+// It holds the mapping alone: what may change is said in internal/service. It must not import another system's package.
 package ewarehousing
 
 import (
@@ -17,7 +17,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/posthorn/posthorn/api/systems"
-	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/internal/wire"
 	"github.com/posthorn/posthorn/models"
 )
@@ -107,8 +107,8 @@ func topic(w *models.Webhook) (group, action string) {
 }
 
 // read takes a webhook from the body. w is the one that is to be changed, nil if one is to be made.
-func read(q *systems.Request, w *models.Webhook) hooks.WebhookChange {
-	c := hooks.WebhookChange{URL: q.In.Text("url"), Secret: q.In.Text("hash_secret")}
+func read(q *systems.Request, w *models.Webhook) service.WebhookChange {
+	c := service.WebhookChange{URL: q.In.Text("url"), Secret: q.In.Text("hash_secret")}
 	if c.Secret != nil && *c.Secret == "" {
 		q.Problemf("hash_secret", "must not be empty")
 	}

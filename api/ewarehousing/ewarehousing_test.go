@@ -14,8 +14,8 @@ import (
 
 	"github.com/posthorn/posthorn/api/ewarehousing"
 	"github.com/posthorn/posthorn/api/systems/systemstest"
-	"github.com/posthorn/posthorn/internal/hooks"
-	"github.com/posthorn/posthorn/internal/hookstest"
+	"github.com/posthorn/posthorn/internal/service"
+	"github.com/posthorn/posthorn/internal/servicetest"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -226,7 +226,7 @@ func TestReceiver(t *testing.T) {
 	b := systemstest.New(t, ewarehousing.Mount)
 	receiver := systemstest.NewReceiver(t)
 	create(t, b, body(receiver.URL, "stock.updated"))
-	published, err := b.Hooks.Publish(t.Context(), systemstest.Tenant, hooks.PublishRequest{Events: []hooks.EventInput{{Type: "stock.updated",
+	published, err := b.Hooks.Publish(t.Context(), systemstest.Tenant, service.PublishRequest{Events: []service.EventInput{{Type: "stock.updated",
 		Data: []byte(`{"quantity": 12}`), Attributes: map[string]string{"entity": "variant", "entityId": "e-1", "customer": "c-1"}}}})
 	require.NoError(t, err)
 	delivery := b.Deliveries(systemstest.Tenant, published[0].ID)[0]
@@ -266,14 +266,14 @@ func TestCrossView(t *testing.T) {
 	require.Equal(t, models.Held, b.Deliveries(systemstest.Tenant, held)[0].Status)
 	_, err := b.Hooks.Enable(t.Context(), systemstest.Tenant, w.ID, "test")
 	require.NoError(t, err)
-	_, err = b.Hooks.Recover(t.Context(), systemstest.Tenant, w.ID, hooks.RecoveryRequest{})
+	_, err = b.Hooks.Recover(t.Context(), systemstest.Tenant, w.ID, service.RecoveryRequest{})
 	require.NoError(t, err)
 
 	for _, c := range []struct {
 		types []string
 		want  string
 	}{{[]string{"order.*", "stock.updated"}, `"group":"order","action":"*"`}, {[]string{}, `"group":"*","action":"*"`}} {
-		_, err = b.Hooks.UpdateWebhook(t.Context(), systemstest.Tenant, w.ID, hooks.WebhookChange{EventTypes: &c.types})
+		_, err = b.Hooks.UpdateWebhook(t.Context(), systemstest.Tenant, w.ID, service.WebhookChange{EventTypes: &c.types})
 		require.NoError(t, err)
 		one := systemstest.Call{Method: http.MethodGet, Path: path + id + "/", Authorization: bearer(b.Key)}
 		require.Contains(t, b.Do(one).Body.String(), c.want)
@@ -317,7 +317,7 @@ func TestAccess(t *testing.T) {
 
 func TestBadInput(t *testing.T) {
 	t.Parallel()
-	b := systemstest.New(t, ewarehousing.Mount, hookstest.Strict)
+	b := systemstest.New(t, ewarehousing.Mount, servicetest.Strict)
 	one := path + create(t, b, body("https://webhook.site/a", "stock.updated")) + "/"
 	invalid := func(message string) string { return `{"code":400,"message":"` + message + `"}` }
 	var inputs []systemstest.BadInput

@@ -1,7 +1,7 @@
 // Package im4 serves the webhook API of InMemory4 under /im4, as the vendor documents it: one settings
 // object per client. docs/systems/im4.md says what was chosen where the document is silent.
 //
-// It holds the mapping alone: what may change is said in internal/hooks. It must not import another system's package.
+// It holds the mapping alone: what may change is said in internal/service. It must not import another system's package.
 package im4
 
 import (
@@ -11,7 +11,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/posthorn/posthorn/api/systems"
-	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/internal/wire"
 	"github.com/posthorn/posthorn/models"
 )
@@ -158,7 +158,7 @@ func unset(q *systems.Request, s settings) error {
 		return err
 	}
 	for _, w := range webhooks {
-		if _, err := q.API.Hooks.DeleteWebhook(q.Ctx(), q.Tenant, w.ID); err != nil && !is(err, hooks.NotFound) {
+		if _, err := q.API.Hooks.DeleteWebhook(q.Ctx(), q.Tenant, w.ID); err != nil && !is(err, service.NotFound) {
 			return err
 		}
 	}
@@ -170,10 +170,10 @@ func unset(q *systems.Request, s settings) error {
 // deliveries are signed with.
 func keep(q *systems.Request, s settings) error {
 	names, key := s.eventTypes(), q.Who.Secret()
-	c := hooks.WebhookChange{URL: s.URL, EventTypes: &names, Secret: &key, Only: true}
+	c := service.WebhookChange{URL: s.URL, EventTypes: &names, Secret: &key, Only: true}
 	now, w, err := current(q)
 	if err == nil && w == nil {
-		if _, err = q.Create(c); is(err, hooks.Conflict) {
+		if _, err = q.Create(c); is(err, service.Conflict) {
 			conflict := err
 			if now, w, err = current(q); err == nil && w == nil {
 				return conflict
@@ -198,8 +198,8 @@ func keep(q *systems.Request, s settings) error {
 	return q.API.Hooks.KeepSystemSettings(q.Ctx(), q.Tenant, wire.ProfileIM4, nil)
 }
 
-func is(err error, code hooks.Code) bool {
-	var refused *hooks.Error
+func is(err error, code service.Code) bool {
+	var refused *service.Error
 	return errors.As(err, &refused) && refused.Code == code
 }
 

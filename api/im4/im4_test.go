@@ -13,8 +13,8 @@ import (
 
 	"github.com/posthorn/posthorn/api/im4"
 	"github.com/posthorn/posthorn/api/systems/systemstest"
-	"github.com/posthorn/posthorn/internal/hooks"
-	"github.com/posthorn/posthorn/internal/hookstest"
+	"github.com/posthorn/posthorn/internal/service"
+	"github.com/posthorn/posthorn/internal/servicetest"
 	"github.com/posthorn/posthorn/internal/wire"
 	"github.com/posthorn/posthorn/models"
 )
@@ -203,11 +203,11 @@ func TestCrossView(t *testing.T) {
 	require.Equal(t, models.Held, b.Deliveries(systemstest.Tenant, held)[0].Status)
 	save(b, b.Key, all)
 	require.Equal(t, models.WebhookActive, status())
-	_, err = b.Hooks.Recover(t.Context(), systemstest.Tenant, w.ID, hooks.RecoveryRequest{})
+	_, err = b.Hooks.Recover(t.Context(), systemstest.Tenant, w.ID, service.RecoveryRequest{})
 	require.NoError(t, err)
 
 	// What /v1 changes is seen here.
-	_, err = b.Hooks.UpdateWebhook(t.Context(), systemstest.Tenant, w.ID, hooks.WebhookChange{EventTypes: &[]string{"order.*"}})
+	_, err = b.Hooks.UpdateWebhook(t.Context(), systemstest.Tenant, w.ID, service.WebhookChange{EventTypes: &[]string{"order.*"}})
 	require.NoError(t, err)
 	systemstest.RequireJSON(t, 200, settings(`"`+receiver.URL+`"`, "false", "false", "true", "true"), show(b, b.Key))
 }
@@ -245,7 +245,7 @@ func TestAccess(t *testing.T) {
 
 func TestBadInput(t *testing.T) {
 	t.Parallel()
-	b := systemstest.New(t, im4.Mount, hookstest.Strict)
+	b := systemstest.New(t, im4.Mount, servicetest.Strict)
 	save(b, b.Key, settings(`"https://client.example/"`, "true", "false", "false", "false"))
 	post := func(body string) systemstest.Call {
 		return systemstest.Call{Method: "POST", Path: path, Type: mediaType, Body: body}
@@ -408,7 +408,7 @@ func TestAKeyRevokedWhileItSavesIsNotKept(t *testing.T) {
 	require.NoError(t, b.Hooks.RevokeKey(t.Context(), systemstest.Tenant, k.ID))
 	_, err = b.Hooks.LoadCatalog(t.Context(), systemstest.Tenant, "im4")
 	require.NoError(t, err)
-	_, _, err = b.Hooks.CreateWebhook(t.Context(), systemstest.Tenant, hooks.WebhookChange{URL: new("https://client.example/"),
+	_, _, err = b.Hooks.CreateWebhook(t.Context(), systemstest.Tenant, service.WebhookChange{URL: new("https://client.example/"),
 		EventTypes: &[]string{"order.created"}, Secret: &key, Profile: "im4"})
 	require.NoError(t, err)
 	require.Error(t, b.Hooks.KeepsKey(t.Context(), who))

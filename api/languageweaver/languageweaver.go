@@ -1,7 +1,7 @@
 // Package languageweaver serves the webhook API of Language Weaver Edge under /languageweaver, as
 // the vendor documents it. docs/systems/languageweaver.md says what was chosen where the document is silent.
 //
-// It holds the mapping alone: what may change is said in internal/hooks. It must not import another system's package.
+// It holds the mapping alone: what may change is said in internal/service. It must not import another system's package.
 package languageweaver
 
 import (
@@ -12,7 +12,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/posthorn/posthorn/api/systems"
-	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/internal/wire"
 	"github.com/posthorn/posthorn/models"
 )
@@ -130,8 +130,8 @@ func list(q *systems.Request) error {
 }
 
 // read takes a webhook from the request. w is the one that is to be changed, nil if one is to be made.
-func read(q *systems.Request, w *models.Webhook) hooks.WebhookChange {
-	c := hooks.WebhookChange{URL: q.In.Text("url"), EventTypes: q.In.Names("events"), Description: q.In.Text("description")}
+func read(q *systems.Request, w *models.Webhook) service.WebhookChange {
+	c := service.WebhookChange{URL: q.In.Text("url"), EventTypes: q.In.Names("events"), Description: q.In.Text("description")}
 	if c.EventTypes != nil {
 		q.CheckEvents("events", *c.EventTypes, w)
 	}
@@ -191,7 +191,7 @@ func test(q *systems.Request) error {
 	if err != nil {
 		return err
 	}
-	var result hooks.TestResult
+	var result service.TestResult
 	if i := slices.IndexFunc(all, func(w models.Webhook) bool { return w.URL == *address }); i >= 0 {
 		result, err = q.API.Hooks.SendExample(q.Ctx(), q.Tenant, all[i].ID, event)
 	} else {

@@ -12,8 +12,8 @@ import (
 
 	"github.com/posthorn/posthorn/api/languageweaver"
 	"github.com/posthorn/posthorn/api/systems/systemstest"
-	"github.com/posthorn/posthorn/internal/hooks"
-	"github.com/posthorn/posthorn/internal/hookstest"
+	"github.com/posthorn/posthorn/internal/service"
+	"github.com/posthorn/posthorn/internal/servicetest"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -227,10 +227,10 @@ func TestCrossView(t *testing.T) {
 	require.Equal(t, []string{"adaptedlp.created"}, w.EventTypes)
 	_, err := b.Hooks.Enable(t.Context(), systemstest.Tenant, w.ID, "test")
 	require.NoError(t, err)
-	_, err = b.Hooks.Recover(t.Context(), systemstest.Tenant, w.ID, hooks.RecoveryRequest{})
+	_, err = b.Hooks.Recover(t.Context(), systemstest.Tenant, w.ID, service.RecoveryRequest{})
 	require.NoError(t, err)
 
-	_, err = b.Hooks.UpdateWebhook(t.Context(), systemstest.Tenant, w.ID, hooks.WebhookChange{EventTypes: &[]string{}})
+	_, err = b.Hooks.UpdateWebhook(t.Context(), systemstest.Tenant, w.ID, service.WebhookChange{EventTypes: &[]string{}})
 	require.NoError(t, err)
 	systemstest.RequireJSON(t, 200, `{"uuid":"x","url":"https://my-webhook-server:8443","description":"","username":"tenant","events":[
 		"translation.created","translation.statusChanged","adaptedlp.created","adaptedlp.statusChanged"]}`,
@@ -278,7 +278,7 @@ func TestAccess(t *testing.T) {
 
 func TestBadInput(t *testing.T) {
 	t.Parallel()
-	b := systemstest.New(t, languageweaver.Mount, hookstest.Strict)
+	b := systemstest.New(t, languageweaver.Mount, servicetest.Strict)
 	one := path + "/" + create(t, b, form("https://my-webhook-server:8443", "translation.created"))
 	invalid := func(details string) string {
 		return `{"error":{"code":400,"message":"Bad Request","details":"` + details + `"}}`

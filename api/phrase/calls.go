@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"github.com/posthorn/posthorn/api/systems"
-	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/internal/wire"
 	"github.com/posthorn/posthorn/models"
 )
@@ -32,7 +32,7 @@ type settingsRef struct {
 	UID string `json:"uid"`
 }
 
-func shownCall(c *hooks.Call) call {
+func shownCall(c *service.Call) call {
 	v := call{UID: c.ID, EventUID: c.EventID, CreatedAt: instant(c.StartedAt), URL: c.URL, TriggerEvent: c.EventType,
 		WebhookSettings: settingsRef{strings.TrimPrefix(c.WebhookID, models.PrefixWebhook)}, Forced: c.ReplayedAt != nil,
 		RetryAttempt: c.Number - 1}
@@ -135,7 +135,7 @@ func replay(q *systems.Request) error {
 
 const defaultReplay = 5
 
-var latestFields = []systems.Field{{Name: "numberOfCalls", Kind: systems.Number, Min: 1, Max: hooks.MaxReplay}}
+var latestFields = []systems.Field{{Name: "numberOfCalls", Kind: systems.Number, Min: 1, Max: service.MaxReplay}}
 
 // replayLatest makes the latest calls again, from the oldest of them to the newest.
 func replayLatest(q *systems.Request) error {

@@ -12,7 +12,7 @@ import (
 
 	"github.com/posthorn/posthorn/api/phrase"
 	"github.com/posthorn/posthorn/api/systems/systemstest"
-	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -226,7 +226,7 @@ func TestWhatCannotBeReplayedIsToldAndNothingIs(t *testing.T) {
 			second := systemstest.NewReceiver(t)
 			create(t, l.Bench, `{"url":"`+second.URL+`","events":["ANALYSIS_CREATED"]}`)
 			published, err := l.Hooks.Publish(t.Context(), systemstest.Tenant,
-				hooks.PublishRequest{Events: []hooks.EventInput{{Type: "ANALYSIS_CREATED", Data: []byte(`{}`)}}})
+				service.PublishRequest{Events: []service.EventInput{{Type: "ANALYSIS_CREATED", Data: []byte(`{}`)}}})
 			require.NoError(t, err)
 			for _, d := range l.Deliveries(systemstest.Tenant, published[0].ID) {
 				l.Attempt(systemstest.Tenant, d.ID)

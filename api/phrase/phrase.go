@@ -2,7 +2,7 @@
 // the vendor's documentation, public API and SDKs describe it: webhooks in webhooks.go, the log of their
 // calls in calls.go. docs/systems/phrase.md says what was chosen where the documents are silent.
 //
-// It holds the mapping alone: what may change is said in internal/hooks. It must not import another system's package.
+// It holds the mapping alone: what may change is said in internal/service. It must not import another system's package.
 package phrase
 
 import (
@@ -16,7 +16,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/posthorn/posthorn/api/systems"
-	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/internal/wire"
 )
 
@@ -143,8 +143,8 @@ func eventFilter(q *systems.Request) []string {
 
 // unprocessed answers a replay that cannot be carried out now with 400: the vendor's API has no 409.
 func unprocessed(err error) error {
-	var refused *hooks.Error
-	if errors.As(err, &refused) && refused.Code == hooks.Conflict {
+	var refused *service.Error
+	if errors.As(err, &refused) && refused.Code == service.Conflict {
 		return &systems.Refusal{Status: http.StatusBadRequest, Message: refused.Detail}
 	}
 	return err

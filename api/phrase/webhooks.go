@@ -13,7 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/posthorn/posthorn/api/systems"
-	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/internal/wire"
 	"github.com/posthorn/posthorn/models"
 )
@@ -121,8 +121,8 @@ var webhookFields = []systems.Field{
 }
 
 // read takes a webhook from the body. w is the one that is to be changed, nil if one is to be made.
-func read(q *systems.Request, w *models.Webhook) hooks.WebhookChange {
-	c := hooks.WebhookChange{URL: q.In.Text("url"), EventTypes: q.In.Names("events"), Name: q.In.Text("name"),
+func read(q *systems.Request, w *models.Webhook) service.WebhookChange {
+	c := service.WebhookChange{URL: q.In.Text("url"), EventTypes: q.In.Names("events"), Name: q.In.Text("name"),
 		Secret: q.In.Text("secretToken"), Settings: map[string]string{}}
 	if w != nil {
 		maps.Copy(c.Settings, w.Settings)

@@ -11,9 +11,9 @@ import (
 
 	"github.com/posthorn/posthorn/api/phrase"
 	"github.com/posthorn/posthorn/api/systems/systemstest"
-	"github.com/posthorn/posthorn/internal/hooks"
-	"github.com/posthorn/posthorn/internal/hookstest"
 	"github.com/posthorn/posthorn/internal/sender"
+	"github.com/posthorn/posthorn/internal/service"
+	"github.com/posthorn/posthorn/internal/servicetest"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -227,7 +227,7 @@ func TestReceiver(t *testing.T) {
 // TestCrossView follows one webhook through both APIs: disabled, failing, deactivated at the threshold and enabled.
 func TestCrossView(t *testing.T) {
 	t.Parallel()
-	b := systemstest.New(t, phrase.Mount, func(_ *sender.Config, o *hooks.Options) { o.Threshold = 3 })
+	b := systemstest.New(t, phrase.Mount, func(_ *sender.Config, o *service.Options) { o.Threshold = 3 })
 	receiver := systemstest.NewReceiver(t)
 	body := `{"url":"` + receiver.URL + `","events":["JOB_UPDATED"]`
 	uid := create(t, b, body+`}`)
@@ -262,7 +262,7 @@ func TestCrossView(t *testing.T) {
 	do(b, "PUT", one, body+`,"status":"ENABLED"}`)
 	require.Equal(t, models.WebhookActive, b.Webhooks(systemstest.Tenant)[0].Status)
 	require.Contains(t, do(b, "GET", one, "").Body.String(), `"failedAttempts":0`)
-	_, err = b.Hooks.Recover(t.Context(), systemstest.Tenant, w.ID, hooks.RecoveryRequest{})
+	_, err = b.Hooks.Recover(t.Context(), systemstest.Tenant, w.ID, service.RecoveryRequest{})
 	require.NoError(t, err)
 }
 
@@ -311,7 +311,7 @@ func TestAccess(t *testing.T) {
 
 func TestBadInput(t *testing.T) {
 	t.Parallel()
-	b := systemstest.New(t, phrase.Mount, hookstest.Strict)
+	b := systemstest.New(t, phrase.Mount, servicetest.Strict)
 	one := path + "/" + create(t, b, sample)
 	invalid := func(description string) string {
 		return `{"errorCode":"InvalidRequest","errorDescription":"` + description + `"}`

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/posthorn/posthorn/api/systems"
-	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -78,7 +78,7 @@ func portalAccess(q *systems.Request) error {
 		return err
 	}
 	lasts := time.Duration(q.In.Number("expiry", maxAccess)) * time.Second
-	link, err := q.API.Hooks.CreatePortalLink(q.Ctx(), q.Who, tenant, hooks.LinkRequest{Role: role, ExpiresIn: &lasts, Name: q.In.String("sessionId")})
+	link, err := q.API.Hooks.CreatePortalLink(q.Ctx(), q.Who, tenant, service.LinkRequest{Role: role, ExpiresIn: &lasts, Name: q.In.String("sessionId")})
 	if err != nil {
 		return err
 	}

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/posthorn/posthorn/api/systems"
-	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -74,7 +74,7 @@ func listApplications(q *systems.Request) error {
 	}
 	w, err := windowOf(q, ascending, ascending, func(id string) ([]string, error) {
 		slug := strings.TrimPrefix(id, prefixApplication)
-		if !hooks.IsTenantSlug(slug) {
+		if !service.IsTenantSlug(slug) {
 			return nil, nil
 		}
 		return []string{slug}, nil
@@ -119,12 +119,12 @@ func createApplication(q *systems.Request) error {
 		if err == nil {
 			return answerApplication(q, http.StatusCreated, t, nil)
 		}
-		if get && isRefused(err, hooks.Conflict) { // another request was first
+		if get && isRefused(err, service.Conflict) { // another request was first
 			t, err = applicationWith(q, q.In.String("uid"))
 		}
 	}
 	if err == nil && !get {
-		err = hooks.Refuse(hooks.Conflict, "there is an application with this id or uid already")
+		err = service.Refuse(service.Conflict, "there is an application with this id or uid already")
 	}
 	return answerApplication(q, http.StatusOK, t, err)
 }
@@ -162,7 +162,7 @@ func inlineApplication(q *systems.Request) (string, error) {
 	case q.Tenant != "":
 		return q.Tenant, nil
 	case in == nil:
-		return "", hooks.Refuse(hooks.NotFound, "there is no such application")
+		return "", service.Refuse(service.NotFound, "there is no such application")
 	case in.String("uid") != q.Param("app_id"):
 		q.Problemf("application.uid", "must be the uid in the path: there is no application with that one")
 	}
@@ -170,7 +170,7 @@ func inlineApplication(q *systems.Request) (string, error) {
 		return "", err
 	}
 	t, err := makeApplication(q, in)
-	if isRefused(err, hooks.Conflict) { // another request was first
+	if isRefused(err, service.Conflict) { // another request was first
 		t, err = applicationWith(q, in.String("uid"))
 	}
 	return t.ID, err
@@ -187,7 +187,7 @@ func putApplication(q *systems.Request) error {
 		return err
 	}
 	if q.Tenant != "" {
-		return updateApplication(q, hooks.TenantChange{Name: q.In.Text("name"), UID: new(q.In.String("uid")), Metadata: new(texts(q.In.Map("metadata")))})
+		return updateApplication(q, service.TenantChange{Name: q.In.Text("name"), UID: new(q.In.String("uid")), Metadata: new(texts(q.In.Map("metadata")))})
 	}
 	if q.In.String("uid") != "" {
 		t, err := makeApplication(q, q.In)
@@ -205,7 +205,7 @@ func patchApplication(q *systems.Request) error {
 	if err := checkApplication(q, q.In, ""); err != nil {
 		return err
 	}
-	c := hooks.TenantChange{Name: q.In.Text("name"), UID: q.In.Text("uid")}
+	c := service.TenantChange{Name: q.In.Text("name"), UID: q.In.Text("uid")}
 	if q.In.IsNull("uid") {
 		c.UID = new("")
 	}
@@ -215,7 +215,7 @@ func patchApplication(q *systems.Request) error {
 	return updateApplication(q, c)
 }
 
-func updateApplication(q *systems.Request, c hooks.TenantChange) error {
+func updateApplication(q *systems.Request, c service.TenantChange) error {
 	t, err := q.API.Hooks.UpdateTenant(q.Ctx(), q.Tenant, c)
 	return answerApplication(q, http.StatusOK, t, err)
 }

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/posthorn/posthorn/api/systems"
-	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/internal/wire"
 	"github.com/posthorn/posthorn/models"
 )
@@ -174,7 +174,7 @@ func attemptNamed(q *systems.Request) (models.ListedAttempt, error) {
 	if err != nil {
 		return models.ListedAttempt{}, err
 	}
-	missing := hooks.Refuse(hooks.NotFound, "there is no such attempt")
+	missing := service.Refuse(service.NotFound, "there is no such attempt")
 	id := native(q.Param("attempt_id"), prefixAttempt, models.PrefixAttempt)
 	if id == "" {
 		return models.ListedAttempt{}, missing
@@ -288,7 +288,7 @@ func listAttemptedMessages(q *systems.Request) error {
 		d, err := eventOf(q, id, func(_ context.Context, _, id string) (models.Delivery, error) {
 			d, err := deliveryOf(q, id, to.ID)
 			if err == nil && d.ID == "" {
-				err = hooks.Refuse(hooks.NotFound, "there is no such delivery")
+				err = service.Refuse(service.NotFound, "there is no such delivery")
 			}
 			return d, err
 		})
@@ -387,7 +387,7 @@ func resend(q *systems.Request) error {
 	default:
 		_, _, err = q.API.Hooks.Replay(q.Ctx(), q.Tenant, e.ID, []string{w.ID})
 	}
-	if refused, ok := errors.AsType[*hooks.Error](err); ok && refused.Code == hooks.Invalid && len(refused.Fields) > 0 {
+	if refused, ok := errors.AsType[*service.Error](err); ok && refused.Code == service.Invalid && len(refused.Fields) > 0 {
 		return &systems.Refusal{Status: http.StatusBadRequest, Message: refused.Fields[0].Message} // the endpoint does not want it
 	}
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 	"github.com/posthorn/posthorn/api/systems"
 	"github.com/posthorn/posthorn/api/systems/systemstest"
 	"github.com/posthorn/posthorn/internal/callers"
-	"github.com/posthorn/posthorn/internal/hookstest"
+	"github.com/posthorn/posthorn/internal/servicetest"
 )
 
 // newBoth is a client of an installation with /v1 as well, whose gate lets pages of an origin call it.
@@ -34,7 +34,7 @@ func newBoth(t *testing.T) *client {
 func TestBothAPIsSeeTheSame(t *testing.T) {
 	t.Parallel()
 	c := newBoth(t)
-	admin := c.as(hookstest.AdminKey)
+	admin := c.as(servicetest.AdminKey)
 	receiver := systemstest.NewReceiver(t)
 	made := admin.ok(201, "POST", api+"/app", `{"name":"Shop","uid":"shop-1","metadata":{"plan":"big"}}`)
 	tenant := strings.TrimPrefix(text(made, "id"), "app_")
@@ -102,7 +102,7 @@ func TestBothAPIsSeeTheSame(t *testing.T) {
 func TestPagesCallWithAToken(t *testing.T) {
 	t.Parallel()
 	c := newBoth(t)
-	token := text(c.as(hookstest.AdminKey).ok(200, "POST", api+"/auth/app-portal-access/app_acme", `{}`), "token")
+	token := text(c.as(servicetest.AdminKey).ok(200, "POST", api+"/auth/app-portal-access/app_acme", `{}`), "token")
 	ask := func(method, origin, key string, header ...string) *httptest.ResponseRecorder {
 		r := httptest.NewRequestWithContext(t.Context(), method, app+"/endpoint", strings.NewReader(`{"url":"https://a.example","filterTypes":[]}`))
 		r.Header.Set("Origin", origin)

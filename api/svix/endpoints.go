@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/posthorn/posthorn/api/systems"
-	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/internal/wire"
 	"github.com/posthorn/posthorn/models"
 )
@@ -105,7 +105,7 @@ func webhookID(q *systems.Request, name string) (string, error) {
 	}
 	id, err := q.API.Hooks.WebhookID(q.Ctx(), q.Tenant, strings.TrimPrefix(name, prefixEndpoint))
 	if err == nil && !models.HasIDForm(models.PrefixWebhook, id) {
-		err = hooks.Refuse(hooks.NotFound, "there is no such endpoint")
+		err = service.Refuse(service.NotFound, "there is no such endpoint")
 	}
 	return id, err
 }
@@ -140,8 +140,8 @@ func keyOf(svix, own string) func(id string) ([]string, error) {
 }
 
 // read takes an endpoint from the body. whole: what is not given gets its default, and otherwise stays as it is.
-func read(q *systems.Request, whole bool) hooks.WebhookChange {
-	c := hooks.WebhookChange{URL: q.In.Text("url"), Description: q.In.Text("description"), EventTypes: q.In.Names("filterTypes"),
+func read(q *systems.Request, whole bool) service.WebhookChange {
+	c := service.WebhookChange{URL: q.In.Text("url"), Description: q.In.Text("description"), EventTypes: q.In.Names("filterTypes"),
 		UID: q.In.Text("uid"), Channels: q.In.Names("channels"), By: q.Who.Name}
 	if disabled := q.In.Flag("disabled"); disabled != nil || whole {
 		c.Active = new(disabled == nil || !*disabled)
@@ -184,7 +184,7 @@ func prefixed(secret string) string {
 
 func createEndpoint(q *systems.Request) error { return makeEndpoint(q, read(q, true)) }
 
-func makeEndpoint(q *systems.Request, c hooks.WebhookChange) error {
+func makeEndpoint(q *systems.Request, c service.WebhookChange) error {
 	if c.URL == nil { // the use case would say so again, in other words
 		return q.Err()
 	}
@@ -239,7 +239,7 @@ func patchEndpoint(q *systems.Request) error {
 
 // update changes a webhook. One that is not being sent to for any reason is disabled here, and stays as it is if that is what
 // the request says.
-func update(q *systems.Request, w *models.Webhook, c hooks.WebhookChange) error {
+func update(q *systems.Request, w *models.Webhook, c service.WebhookChange) error {
 	if c.Active != nil && *c.Active == (w.Status == models.WebhookActive) {
 		c.Active = nil
 	}

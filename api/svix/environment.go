@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/posthorn/posthorn/api/systems"
-	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/internal/typedoc"
 	"github.com/posthorn/posthorn/models"
 )
@@ -50,16 +50,16 @@ func importOpenAPI(q *systems.Request) error {
 		return err
 	}
 	read, problems := typedoc.Read(document)
-	var wrong []hooks.FieldError
+	var wrong []service.FieldError
 	for _, p := range problems {
-		wrong = append(wrong, hooks.FieldError{Field: "spec." + p.Field, Message: p.Message})
+		wrong = append(wrong, service.FieldError{Field: "spec." + p.Field, Message: p.Message})
 	}
 	types := make([]models.EventType, len(read))
 	for i, t := range read {
 		types[i] = models.EventType{Name: t.Name, Category: t.Category, Description: t.Description, Schema: written(t.Schema), Example: written(t.Example), Deprecated: t.Deprecated}
 	}
 	dry := flag(q, "dryRun", false)
-	changes, err := q.API.Hooks.ImportEventTypes(q.Ctx(), types, hooks.TypeImport{Replace: flag(q, "replaceAll", false), DryRun: dry}, wrong...)
+	changes, err := q.API.Hooks.ImportEventTypes(q.Ctx(), types, service.TypeImport{Replace: flag(q, "replaceAll", false), DryRun: dry}, wrong...)
 	if err != nil {
 		return err
 	}
@@ -140,7 +140,7 @@ func importEnvironment(q *systems.Request) error {
 	if err := q.Err(); err != nil {
 		return err
 	}
-	if _, err := q.API.Hooks.ImportEventTypes(q.Ctx(), types, hooks.TypeImport{Partial: true}); err != nil {
+	if _, err := q.API.Hooks.ImportEventTypes(q.Ctx(), types, service.TypeImport{Partial: true}); err != nil {
 		return err
 	}
 	return nothing(q)

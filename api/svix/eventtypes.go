@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"github.com/posthorn/posthorn/api/systems"
-	"github.com/posthorn/posthorn/internal/hooks"
 	"github.com/posthorn/posthorn/internal/rawjson"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -160,7 +160,7 @@ func createEventType(q *systems.Request) error {
 	case err != nil:
 		return err
 	case was.Name != "":
-		return hooks.Refuse(hooks.Conflict, "there is an event type of this name already")
+		return service.Refuse(service.Conflict, "there is an event type of this name already")
 	}
 	t, err = q.API.Hooks.PutEventType(q.Ctx(), t)
 	return answerEventType(q, http.StatusCreated, t, err)

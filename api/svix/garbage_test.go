@@ -12,7 +12,7 @@ import (
 
 	"github.com/posthorn/posthorn/api/svix"
 	"github.com/posthorn/posthorn/api/systems"
-	"github.com/posthorn/posthorn/internal/hookstest"
+	"github.com/posthorn/posthorn/internal/servicetest"
 )
 
 // Whatever comes to whichever call, the answer is JSON that says what is wrong, or that it is done; never that something broke.
@@ -23,7 +23,7 @@ func TestGarbageIsRefusedInSvixsShape(t *testing.T) {
 	router := gin.New()
 	svix.Mount(router, systems.Options{Hooks: c.Hooks, Mounted: func(a *systems.API) { operations = a.Operations() }})
 	c.Handler = router
-	admin := c.as(hookstest.AdminKey)
+	admin := c.as(servicetest.AdminKey)
 	ep := c.endpoint(`{"url":"http://127.0.0.1:1","uid":"mine"}`)
 	msg := c.message("order.created", `{}`)
 	names := regexp.MustCompile(`:[a-z_]+`)

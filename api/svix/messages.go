@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/posthorn/posthorn/api/systems"
-	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/internal/wire"
 	"github.com/posthorn/posthorn/models"
 )
@@ -129,8 +129,8 @@ func createMessage(q *systems.Request) error {
 	if err != nil {
 		return err
 	}
-	published, err := q.API.Hooks.Publish(q.Ctx(), tenant, hooks.PublishRequest{
-		Events: []hooks.EventInput{{Type: q.In.String("eventType"), Data: payload, ExternalID: uid, Channels: q.In.List("channels"), Tags: q.In.List("tags")}},
+	published, err := q.API.Hooks.Publish(q.Ctx(), tenant, service.PublishRequest{
+		Events: []service.EventInput{{Type: q.In.String("eventType"), Data: payload, ExternalID: uid, Channels: q.In.List("channels"), Tags: q.In.List("tags")}},
 		Key:    q.GetHeader("Idempotency-Key"), Body: payload, AnyBody: true, By: q.Who})
 	if err != nil {
 		return err
@@ -230,7 +230,7 @@ func listMessages(q *systems.Request) error {
 	if err := q.Err(); err != nil {
 		return err
 	}
-	events, next, _, err := q.API.Hooks.Events(q.Ctx(), q.Tenant, hooks.EventSearch{EventFilter: f}, w.page)
+	events, next, _, err := q.API.Hooks.Events(q.Ctx(), q.Tenant, service.EventSearch{EventFilter: f}, w.page)
 	if err != nil {
 		return err
 	}

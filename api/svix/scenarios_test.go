@@ -12,8 +12,8 @@ import (
 
 	"github.com/posthorn/posthorn/api/systems/systemstest"
 	"github.com/posthorn/posthorn/internal/backoff"
-	"github.com/posthorn/posthorn/internal/hooks"
-	"github.com/posthorn/posthorn/internal/hookstest"
+	"github.com/posthorn/posthorn/internal/service"
+	"github.com/posthorn/posthorn/internal/servicetest"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -38,7 +38,7 @@ func TestAReceiverThatRefuses(t *testing.T) {
 	row := rows(c.ok(200, "GET", app+"/endpoint/"+ep+"/msg?status=2", ""))[0]
 	require.Equal(t, []any{msg, "fail", nil}, []any{row["id"], row["statusText"], row["nextAttempt"]})
 
-	_, err := c.Hooks.UpdateWebhook(t.Context(), systemstest.Tenant, strings.Replace(ep, "ep_", "wh_", 1), hooks.WebhookChange{Retry: &models.Retry{Max: new(0)}})
+	_, err := c.Hooks.UpdateWebhook(t.Context(), systemstest.Tenant, strings.Replace(ep, "ep_", "wh_", 1), service.WebhookChange{Retry: &models.Retry{Max: new(0)}})
 	require.NoError(t, err)
 	once := c.message("order.created", `{}`)
 	c.attempt(once)
@@ -102,8 +102,8 @@ func TestDeletedThings(t *testing.T) {
 	require.Empty(t, ids(c.ok(200, "GET", app+"/msg/"+later+"/endpoint", "")))
 	c.ok(404, "POST", app+"/msg/"+waiting+"/endpoint/"+ep+"/resend", "")
 
-	c.as(hookstest.AdminKey).ok(204, "DELETE", app, "")
-	c.as(hookstest.AdminKey).ok(404, "POST", app+"/msg", `{"eventType":"order.created","payload":{}}`)
+	c.as(servicetest.AdminKey).ok(204, "DELETE", app, "")
+	c.as(servicetest.AdminKey).ok(404, "POST", app+"/msg", `{"eventType":"order.created","payload":{}}`)
 	c.ok(401, "POST", app+"/msg", `{"eventType":"order.created","payload":{}}`)
 }
 
@@ -166,7 +166,7 @@ func TestPagesOfAttempts(t *testing.T) {
 func TestListsOfApplicationsAndTypesHaveTwoOrders(t *testing.T) {
 	t.Parallel()
 	c := newClient(t)
-	admin := c.as(hookstest.AdminKey)
+	admin := c.as(servicetest.AdminKey)
 	for _, name := range []string{"a", "b"} {
 		admin.ok(201, "PUT", api+"/app/app_"+name, `{"name":"n"}`)
 	}
@@ -208,7 +208,7 @@ func TestKeysOfBothKinds(t *testing.T) {
 // In production receivers are https.
 func TestReceiversAreHTTPSAlone(t *testing.T) {
 	t.Parallel()
-	c := newClient(t, hookstest.Strict)
+	c := newClient(t, servicetest.Strict)
 	detail := c.ok(422, "POST", app+"/endpoint", `{"url":"http://a.example"}`)["detail"].([]any)[0].(map[string]any)
 	require.Equal(t, []any{"body", "url"}, detail["loc"])
 }

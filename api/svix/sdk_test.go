@@ -13,7 +13,7 @@ import (
 	"github.com/svix/svix-webhooks/go/utils"
 
 	"github.com/posthorn/posthorn/api/systems/systemstest"
-	"github.com/posthorn/posthorn/internal/hookstest"
+	"github.com/posthorn/posthorn/internal/servicetest"
 )
 
 // TestTheOfficialClient makes its calls with Svix's own Go module, unchanged, and verifies with it what arrives.
@@ -24,7 +24,7 @@ func TestTheOfficialClient(t *testing.T) {
 	t.Cleanup(server.Close)
 	address, err := url.Parse(server.URL + "/svix")
 	require.NoError(t, err)
-	svix, err := official.New(hookstest.AdminKey, &official.SvixOptions{ServerUrl: address})
+	svix, err := official.New(servicetest.AdminKey, &official.SvixOptions{ServerUrl: address})
 	require.NoError(t, err)
 	ctx := t.Context()
 	require.NoError(t, svix.Health.Get(ctx))
@@ -145,7 +145,7 @@ func TestTheOfficialClientUsesNames(t *testing.T) {
 		require.NoError(t, err)
 		return client
 	}
-	svix := connect(hookstest.AdminKey)
+	svix := connect(servicetest.AdminKey)
 	ctx := t.Context()
 	status := func(err error) int {
 		var refused *official.Error

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/posthorn/posthorn/api/systems"
-	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/internal/wire"
 	"github.com/posthorn/posthorn/models"
 )
@@ -36,14 +36,14 @@ func showSecret(q *systems.Request) error {
 	case err != nil:
 		return err
 	case w.Profile != wire.ProfileSvix:
-		return hooks.Refuse(hooks.Forbidden, "the secret of an endpoint with profile %s is not shown here", w.Profile)
+		return service.Refuse(service.Forbidden, "the secret of an endpoint with profile %s is not shown here", w.Profile)
 	}
 	secret, err := q.Secret(&w)
 	switch {
 	case err != nil:
 		return err
 	case secret == "":
-		return hooks.Refuse(hooks.Conflict, "the signing secret cannot be opened: rotate it")
+		return service.Refuse(service.Conflict, "the signing secret cannot be opened: rotate it")
 	}
 	key, err := wire.VerificationKey(secret)
 	if err != nil {
@@ -66,13 +66,13 @@ func rotate(q *systems.Request) error {
 	if err != nil {
 		return err
 	}
-	overlap := time.Duration(q.In.Number("gracePeriodSeconds", int(hooks.DefaultOverlap/time.Second))) * time.Second
+	overlap := time.Duration(q.In.Number("gracePeriodSeconds", int(service.DefaultOverlap/time.Second))) * time.Second
 	_, err = q.API.Hooks.RotateSecret(q.Ctx(), q.Tenant, w.ID, overlap, prefixed(q.In.String("key")), q.Who.Name)
-	refused, ok := errors.AsType[*hooks.Error](err)
+	refused, ok := errors.AsType[*service.Error](err)
 	switch {
-	case ok && refused.Code == hooks.Conflict: // Svix's status for too many old secrets
+	case ok && refused.Code == service.Conflict: // Svix's status for too many old secrets
 		return &systems.Refusal{Status: http.StatusBadRequest, Code: "limit_reached", Message: refused.Detail}
-	case ok && refused.Code == hooks.Invalid:
+	case ok && refused.Code == service.Invalid:
 		for _, f := range refused.Fields {
 			if f.Field == "secret" {
 				f.Field = "key"
@@ -161,7 +161,7 @@ func setHeaders(q *systems.Request, w *models.Webhook, headers map[string]string
 	if err := q.Err(); err != nil {
 		return err
 	}
-	if _, err := q.API.Hooks.UpdateWebhook(q.Ctx(), q.Tenant, w.ID, hooks.WebhookChange{Headers: &headers, By: q.Who.Name}); err != nil {
+	if _, err := q.API.Hooks.UpdateWebhook(q.Ctx(), q.Tenant, w.ID, service.WebhookChange{Headers: &headers, By: q.Who.Name}); err != nil {
 		return err
 	}
 	return nothing(q)

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/posthorn/posthorn/api/systems"
-	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -120,14 +120,14 @@ func usage(q *systems.Request) error {
 
 // showStats shows the result of a task about usage.
 func showStats(q *systems.Request, text string) error {
-	missing := hooks.Refuse(hooks.NotFound, "there is no such task")
+	missing := service.Refuse(service.NotFound, "there is no such task")
 	raw, err := base64.RawURLEncoding.DecodeString(text)
 	var of usageOf
 	if err != nil || json.Unmarshal(raw, &of) != nil || len(of.Apps) > maxNamed {
 		return missing
 	}
 	t, err := usageTask(q, &of)
-	if isRefused(err, hooks.Invalid) {
+	if isRefused(err, service.Invalid) {
 		return missing
 	}
 	if err != nil {
@@ -148,7 +148,7 @@ func usageTask(q *systems.Request, of *usageOf) (task, error) {
 	if err != nil {
 		return t, err
 	}
-	counts := hooks.StatQuery{Since: of.Since, Until: of.Until, Bucket: "day"}
+	counts := service.StatQuery{Since: of.Since, Until: of.Until, Bucket: "day"}
 	if of.Until.Sub(of.Since) <= 2*24*time.Hour {
 		counts.Bucket = "hour"
 	}
@@ -175,8 +175,8 @@ func usersOf(q *systems.Request, of *usageOf) ([]models.Tenant, error) {
 	}
 	var tenants []models.Tenant
 	for _, slug := range of.Apps {
-		if !hooks.IsTenantSlug(slug) {
-			return nil, hooks.Refuse(hooks.NotFound, "there is no such task")
+		if !service.IsTenantSlug(slug) {
+			return nil, service.Refuse(service.NotFound, "there is no such task")
 		}
 		t, err := applicationWith(q, slug)
 		if err != nil {

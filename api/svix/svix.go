@@ -2,7 +2,7 @@
 // application is a tenant, an endpoint a webhook, a message an event. An administrator's key is the organisation's token, a
 // tenant's key or the token of a portal link an application's. docs/systems/svix.md says what works, what differs and what is not there.
 //
-// It holds the mapping alone: what may change is said in internal/hooks. It must not import another system's package.
+// It holds the mapping alone: what may change is said in internal/service. It must not import another system's package.
 package svix
 
 import (
@@ -14,7 +14,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/posthorn/posthorn/api/systems"
-	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/internal/wire"
 	"github.com/posthorn/posthorn/models"
 )
@@ -89,10 +89,10 @@ func orNil(text string) *string {
 }
 
 // isNotFound reports whether a use case has not found what it was asked about.
-func isNotFound(err error) bool { return isRefused(err, hooks.NotFound) }
+func isNotFound(err error) bool { return isRefused(err, service.NotFound) }
 
-func isRefused(err error, code hooks.Code) bool {
-	refused, ok := errors.AsType[*hooks.Error](err)
+func isRefused(err error, code service.Code) bool {
+	refused, ok := errors.AsType[*service.Error](err)
 	return ok && refused.Code == code
 }
 

@@ -12,8 +12,8 @@ import (
 
 	"github.com/posthorn/posthorn/api/svix"
 	"github.com/posthorn/posthorn/api/systems/systemstest"
-	"github.com/posthorn/posthorn/internal/hooks"
-	"github.com/posthorn/posthorn/internal/hookstest"
+	"github.com/posthorn/posthorn/internal/service"
+	"github.com/posthorn/posthorn/internal/servicetest"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -30,7 +30,7 @@ type client struct {
 	key string
 }
 
-func newClient(t *testing.T, options ...hookstest.Option) *client {
+func newClient(t *testing.T, options ...servicetest.Option) *client {
 	t.Helper()
 	b := systemstest.New(t, svix.Mount, options...)
 	b.EventTypes("order.created", "order.paid")
@@ -153,7 +153,7 @@ func TestAccess(t *testing.T) {
 func TestApplications(t *testing.T) {
 	t.Parallel()
 	c := newClient(t)
-	admin := c.as(hookstest.AdminKey)
+	admin := c.as(servicetest.AdminKey)
 	made := admin.ok(201, "POST", api+"/app/", `{"name":"Shop"}`)
 	id := text(made, "id")
 	require.Regexp(t, `^app_[0-9a-f-]{36}$`, id)
@@ -232,7 +232,7 @@ func TestListsGoBothWays(t *testing.T) {
 	require.Equal(t, sent[1:3], ids(get("limit=2&iterator="+sent[0])))
 	require.Equal(t, sent[1:3], ids(get("limit=2&iterator=-"+sent[3])))
 
-	admin := c.as(hookstest.AdminKey)
+	admin := c.as(servicetest.AdminKey)
 	require.Equal(t, []string{"app_acme"}, ids(admin.ok(200, "GET", api+"/app?limit=1", "")))
 	require.Equal(t, []string{"app_globex"}, ids(admin.ok(200, "GET", api+"/app?limit=1&iterator=app_acme", "")))
 	require.Equal(t, []string{"app_acme"}, ids(admin.ok(200, "GET", api+"/app?limit=1&iterator=-app_globex", "")))
@@ -440,7 +440,7 @@ func TestMessages(t *testing.T) {
 	require.Contains(t, list, `{"expired":true}`)
 
 	// Messages of /v1 are here, with ids of their publisher's and data of any kind.
-	published, err := c.Hooks.Publish(t.Context(), systemstest.Tenant, hooks.PublishRequest{Events: []hooks.EventInput{
+	published, err := c.Hooks.Publish(t.Context(), systemstest.Tenant, service.PublishRequest{Events: []service.EventInput{
 		{ID: "order-1", Type: "order.created", Data: []byte(`[1]`)}}})
 	require.NoError(t, err)
 	native := c.ok(200, "GET", app+"/msg/msg_"+published[0].ID, "")
@@ -562,7 +562,7 @@ func TestRecoverAndExamples(t *testing.T) {
 func TestEventTypes(t *testing.T) {
 	t.Parallel()
 	c := newClient(t)
-	admin := c.as(hookstest.AdminKey)
+	admin := c.as(servicetest.AdminKey)
 	made := admin.ok(201, "POST", api+"/event-type", `{"name":"user.made","description":"A user","schemas":{"1":{"type":"object","required":["id"]}}}`)
 	require.Equal(t, map[string]any{"name": "user.made", "description": "A user", "deprecated": false, "archived": false, "featureFlag": nil, "featureFlags": nil,
 		"groupName": nil, "schemas": map[string]any{"1": map[string]any{"type": "object", "required": []any{"id"}}},

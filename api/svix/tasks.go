@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/posthorn/posthorn/api/systems"
-	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -92,11 +92,11 @@ func purgeOf(x *models.Erasure) task {
 const recoverFor = 14 * 24 * time.Hour
 
 // recoverEndpoint sends again what has failed or was held.
-func recoverEndpoint(q *systems.Request) error { return startRecovery(q, hooks.RecoveryRequest{}) }
+func recoverEndpoint(q *systems.Request) error { return startRecovery(q, service.RecoveryRequest{}) }
 
 // replayMissing sends what the endpoint would get and has never been sent.
 func replayMissing(q *systems.Request) error {
-	return startRecovery(q, hooks.RecoveryRequest{Missed: true})
+	return startRecovery(q, service.RecoveryRequest{Missed: true})
 }
 
 // replayed are the deliveries that a replay in bulk takes, by the status of their messages.
@@ -109,7 +109,7 @@ var replayed = map[int][]models.DeliveryStatus{
 
 // bulkReplay sends again what was received, and what has failed or was held.
 func bulkReplay(q *systems.Request) error {
-	r := hooks.RecoveryRequest{Statuses: []models.DeliveryStatus{models.Delivered, models.Failed, models.Held}, EventTypes: q.In.List("eventTypes")}
+	r := service.RecoveryRequest{Statuses: []models.DeliveryStatus{models.Delivered, models.Failed, models.Held}, EventTypes: q.In.List("eventTypes")}
 	if status := number(q, "status"); status != nil {
 		if r.Statuses = replayed[*status]; r.Statuses == nil {
 			q.Problemf("status", "must be 0, 1, 2 or 4: what is being sent is not sent again")
@@ -122,7 +122,7 @@ func bulkReplay(q *systems.Request) error {
 }
 
 // startRecovery starts a recovery of the window in the body.
-func startRecovery(q *systems.Request, r hooks.RecoveryRequest) error {
+func startRecovery(q *systems.Request, r service.RecoveryRequest) error {
 	w, err := endpointNamed(q)
 	if err != nil {
 		return err
@@ -147,7 +147,7 @@ func startRecovery(q *systems.Request, r hooks.RecoveryRequest) error {
 
 // expungeAll erases the payloads of all messages that there are.
 func expungeAll(q *systems.Request) error {
-	x, err := q.API.Hooks.Erase(q.Ctx(), q.Tenant, hooks.ErasureRequest{Until: new(q.API.Hooks.Now().Add(time.Millisecond)), All: true})
+	x, err := q.API.Hooks.Erase(q.Ctx(), q.Tenant, service.ErasureRequest{Until: new(q.API.Hooks.Now().Add(time.Millisecond)), All: true})
 	if err != nil {
 		return err
 	}
@@ -210,7 +210,7 @@ func showTask(q *systems.Request) error {
 	}
 	id := native(q.Param("task_id"), prefixTask, "")
 	if id == "" {
-		return hooks.Refuse(hooks.NotFound, "there is no such task")
+		return service.Refuse(service.NotFound, "there is no such task")
 	}
 	r, err := q.API.Hooks.Recovery(q.Ctx(), q.Tenant, models.PrefixRecovery+id)
 	if err == nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/posthorn/posthorn/api/systems/systemstest"
-	"github.com/posthorn/posthorn/internal/hookstest"
+	"github.com/posthorn/posthorn/internal/servicetest"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -29,7 +29,7 @@ func (c *client) release(taskID string) {
 func TestReplaysAndTasks(t *testing.T) {
 	t.Parallel()
 	c := newClient(t)
-	admin := c.as(hookstest.AdminKey)
+	admin := c.as(servicetest.AdminKey)
 	receiver := systemstest.NewReceiver(t)
 	since := `{"since":"` + c.Clock.Now().Add(-time.Hour).UTC().Format(time.RFC3339) + `"`
 	first := c.message("order.created", `{"n":1}`)
@@ -130,7 +130,7 @@ func TestMessagesAreExpungedInBulk(t *testing.T) {
 func TestApplicationTokens(t *testing.T) {
 	t.Parallel()
 	c := newClient(t)
-	admin := c.as(hookstest.AdminKey)
+	admin := c.as(servicetest.AdminKey)
 	access := func(by *client, path, body string) *client {
 		t.Helper()
 		v := by.ok(200, "POST", api+"/auth/"+path, body)
@@ -202,7 +202,7 @@ func TestApplicationTokens(t *testing.T) {
 func TestEventTypesAreImportedAndExported(t *testing.T) {
 	t.Parallel()
 	c := newClient(t)
-	admin := c.as(hookstest.AdminKey)
+	admin := c.as(servicetest.AdminKey)
 	const spec = `{"openapi":"3.1.0","info":{"title":"t","version":"1"},"webhooks":{"pet.new":{"post":{"description":"A pet","requestBody":{"content":{"application/json":{"schema":{"$ref":"#/components/schemas/Pet"}}}}}}},
 		"components":{"schemas":{"Pet":{"type":"object","required":["id"]}}}}`
 	const path = api + "/event-type/import/openapi"
@@ -231,7 +231,7 @@ func TestEventTypesAreImportedAndExported(t *testing.T) {
 	kept, err := c.Hooks.EventType(t.Context(), "", "order.created")
 	require.NoError(t, err)
 	require.JSONEq(t, `{"total":1}`, kept.Example)
-	other := newClient(t).as(hookstest.AdminKey)
+	other := newClient(t).as(servicetest.AdminKey)
 	other.ok(204, "POST", api+"/environment/import", export)
 	moved := other.ok(200, "GET", api+"/event-type/pet.new", "")
 	require.Equal(t, []any{made["description"], made["schemas"]}, []any{moved["description"], moved["schemas"]})

@@ -6,15 +6,15 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/posthorn/posthorn/api/systems/systemstest"
-	"github.com/posthorn/posthorn/internal/hooks"
-	"github.com/posthorn/posthorn/internal/hookstest"
+	"github.com/posthorn/posthorn/internal/service"
+	"github.com/posthorn/posthorn/internal/servicetest"
 	"github.com/posthorn/posthorn/models"
 )
 
 func TestUIDsOfApplications(t *testing.T) {
 	t.Parallel()
 	c := newClient(t)
-	admin := c.as(hookstest.AdminKey)
+	admin := c.as(servicetest.AdminKey)
 	made := admin.ok(201, "POST", api+"/app", `{"name":"Shop","uid":"shop.1","metadata":{"plan":"big"}}`)
 	require.Equal(t, []any{"shop.1", map[string]any{"plan": "big"}}, []any{made["uid"], made["metadata"]})
 	id := api + "/app/" + text(made, "id")
@@ -55,7 +55,7 @@ func TestUIDsOfApplications(t *testing.T) {
 	}
 
 	// A tenant's own key finds it by its uid as well.
-	_, err := c.Hooks.UpdateTenant(t.Context(), systemstest.Tenant, hooks.TenantChange{UID: new("mine")})
+	_, err := c.Hooks.UpdateTenant(t.Context(), systemstest.Tenant, service.TenantChange{UID: new("mine")})
 	require.NoError(t, err)
 	require.Equal(t, "app_acme", c.ok(200, "GET", api+"/app/mine", "")["id"])
 	c.as(c.OtherKey).ok(404, "GET", api+"/app/mine", "")
@@ -154,7 +154,7 @@ func TestChannelsTagsAndEventIDs(t *testing.T) {
 func TestMessagesThatBringMore(t *testing.T) {
 	t.Parallel()
 	c := newClient(t)
-	admin := c.as(hookstest.AdminKey)
+	admin := c.as(servicetest.AdminKey)
 	const body = `{"eventType":"order.created","payload":{},"application":{"name":"New","uid":"new-1"}}`
 	require.Equal(t, []any{map[string]any{"loc": []any{"body", "application", "uid"}, "msg": "must be the uid in the path: there is no application with that one", "type": "value_error"}},
 		admin.ok(422, "POST", api+"/app/other-1/msg", body)["detail"])
@@ -210,7 +210,7 @@ func TestStatistics(t *testing.T) {
 	c.ok(422, "GET", app+"/endpoint/"+ep+"/stats?since=now", "")
 
 	// What an installation's applications have used is a task that is finished when it is made.
-	admin := c.as(hookstest.AdminKey)
+	admin := c.as(servicetest.AdminKey)
 	window := `"since":"` + at(-2) + `","until":"` + at(1) + `"`
 	usage := admin.ok(202, "POST", api+"/stats/usage/app", `{`+window+`,"appIds":["app_acme","none"]}`)
 	require.Equal(t, []any{"finished", "application.stats", []any{"none"}}, []any{usage["status"], usage["task"], usage["unresolvedAppIds"]})

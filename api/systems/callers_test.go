@@ -21,9 +21,9 @@ import (
 	"github.com/posthorn/posthorn/api/systems"
 	"github.com/posthorn/posthorn/api/systems/systemstest"
 	"github.com/posthorn/posthorn/internal/callers"
-	"github.com/posthorn/posthorn/internal/hooks"
-	"github.com/posthorn/posthorn/internal/hookstest"
 	"github.com/posthorn/posthorn/internal/sender"
+	"github.com/posthorn/posthorn/internal/service"
+	"github.com/posthorn/posthorn/internal/servicetest"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -45,15 +45,15 @@ func panicking(r gin.IRouter, o systems.Options) {
 
 // front is an installation with all APIs behind a real server.
 type front struct {
-	*hookstest.Env
+	*servicetest.Env
 	t   *testing.T
 	url string
 	key string // of acme
 }
 
-func newFront(t *testing.T, o callers.Options, options ...hookstest.Option) *front {
+func newFront(t *testing.T, o callers.Options, options ...servicetest.Option) *front {
 	t.Helper()
-	env := hookstest.New(t, options...)
+	env := servicetest.New(t, options...)
 	gate, err := callers.New(o)
 	require.NoError(t, err)
 	shared := systems.Options{Hooks: env.Hooks, Gate: gate}
@@ -163,7 +163,7 @@ func TestEveryAPIAnswersHEADWhereItAnswersGET(t *testing.T) {
 // TestEveryAPILimitsItsCallers: 429 with Retry-After, in the API's own shape, and nothing is done.
 func TestEveryAPILimitsItsCallers(t *testing.T) {
 	t.Parallel()
-	f := newFront(t, callers.Options{}, func(_ *sender.Config, o *hooks.Options) { o.RequestRate = 0.5 })
+	f := newFront(t, callers.Options{}, func(_ *sender.Config, o *service.Options) { o.RequestRate = 0.5 })
 	now := f.Clock.Now()
 	f.Hooks.Now = func() time.Time { return now }
 	for _, s := range everyAPI() {

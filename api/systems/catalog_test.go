@@ -14,7 +14,7 @@ import (
 	"github.com/posthorn/posthorn/api/systems"
 	"github.com/posthorn/posthorn/api/systems/systemstest"
 	"github.com/posthorn/posthorn/internal/catalog"
-	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -148,9 +148,9 @@ func TestASecondCatalogueWithTheSameNameIsRefused(t *testing.T) {
 	before, _, err := m.Hooks.EventTypes(t.Context(), systemstest.Tenant, models.Page{Limit: 1000})
 	require.NoError(t, err)
 	_, err = m.Hooks.LoadCatalog(t.Context(), systemstest.Tenant, "ewarehousing")
-	var refused *hooks.Error
+	var refused *service.Error
 	require.ErrorAs(t, err, &refused)
-	require.Equal(t, hooks.Conflict, refused.Code)
+	require.Equal(t, service.Conflict, refused.Code)
 	require.Contains(t, refused.Detail, `"order.created" belongs to im4`)
 	after, _, err := m.Hooks.EventTypes(t.Context(), systemstest.Tenant, models.Page{Limit: 1000})
 	require.NoError(t, err)

@@ -5,13 +5,13 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/internal/wire"
 	"github.com/posthorn/posthorn/models"
 )
 
 // Create registers a webhook of this system, or says all that is wrong with the request.
-func (q *Request) Create(c hooks.WebhookChange) (w models.Webhook, err error) {
+func (q *Request) Create(c service.WebhookChange) (w models.Webhook, err error) {
 	c.Profile, c.By = q.API.System, q.Who.Name
 	if c.Secret != nil && *c.Secret == wire.Masked {
 		q.Problemf(q.API.fieldName("secret"), "must be the secret itself, not what is shown in its place")
@@ -28,7 +28,7 @@ func (q *Request) Create(c hooks.WebhookChange) (w models.Webhook, err error) {
 
 // Update changes a webhook of this system, or says all that is wrong with the request. A webhook that is sent back as it was
 // read changes nothing.
-func (q *Request) Update(w models.Webhook, c hooks.WebhookChange) (models.Webhook, error) {
+func (q *Request) Update(w models.Webhook, c service.WebhookChange) (models.Webhook, error) {
 	id := w.ID
 	c.Profile, c.By = q.API.System, q.Who.Name
 	q.sameID(&w)
@@ -50,7 +50,7 @@ func (q *Request) CheckURL(address *string) error {
 	if address == nil {
 		return q.Err()
 	}
-	return q.check(hooks.WebhookChange{Profile: q.API.System, URL: address})
+	return q.check(service.WebhookChange{Profile: q.API.System, URL: address})
 }
 
 // sameID refuses an id in the body that is not the one of the path.
@@ -65,7 +65,7 @@ func (q *Request) sameID(w *models.Webhook) {
 
 // keep drops from a change what the webhook has already, so that saving it as it was neither resumes nor disables it,
 // ends no overlap of secrets, and does not count as a change. A mask stands for the secret that there is.
-func (q *Request) keep(w *models.Webhook, c *hooks.WebhookChange) error {
+func (q *Request) keep(w *models.Webhook, c *service.WebhookChange) error {
 	drop(&c.URL, w.URL)
 	drop(&c.Name, w.Name)
 	drop(&c.Description, w.Description)
@@ -93,13 +93,13 @@ func drop(change **string, has string) {
 	}
 }
 
-func nothing(c *hooks.WebhookChange) bool {
+func nothing(c *service.WebhookChange) bool {
 	return c.URL == nil && c.Name == nil && c.Description == nil && c.EventTypes == nil && c.Settings == nil && c.Active == nil &&
 		c.Secret == nil && c.Timeout == nil
 }
 
 // check says what is wrong with the request: what reading it has found, and what the rules for webhooks find in the rest.
-func (q *Request) check(c hooks.WebhookChange) error {
+func (q *Request) check(c service.WebhookChange) error {
 	found, err := q.API.Hooks.CheckWebhook(q.Ctx(), q.Tenant, c)
 	if err != nil {
 		return err

@@ -5,8 +5,8 @@ import (
 
 	"github.com/gin-gonic/gin"
 
-	"github.com/posthorn/posthorn/internal/hooks"
 	"github.com/posthorn/posthorn/internal/panics"
+	"github.com/posthorn/posthorn/internal/service"
 )
 
 // judge refuses what the installation's Gate does, in the system's shape, and answers browsers that ask what a page may
@@ -31,7 +31,7 @@ func (a *API) recover(c *gin.Context) {
 			panic(v)
 		default:
 			panics.Note(a.Log, "a request", v, "system", a.System, "method", c.Request.Method, "route", c.FullPath(),
-				"request_id", hooks.ActorOf(c.Request.Context()).RequestID)
+				"request_id", service.ActorOf(c.Request.Context()).RequestID)
 			c.Abort()
 			if !c.Writer.Written() {
 				a.refuse(c, &Refusal{Status: http.StatusInternalServerError, Message: inside})

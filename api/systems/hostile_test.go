@@ -19,16 +19,16 @@ import (
 
 	"github.com/posthorn/posthorn/api"
 	"github.com/posthorn/posthorn/api/systems"
-	"github.com/posthorn/posthorn/internal/hooks"
-	"github.com/posthorn/posthorn/internal/hookstest"
 	"github.com/posthorn/posthorn/internal/sender"
+	"github.com/posthorn/posthorn/internal/service"
+	"github.com/posthorn/posthorn/internal/servicetest"
 	"github.com/posthorn/posthorn/internal/slots"
 	"github.com/posthorn/posthorn/models"
 )
 
 // siege is an installation in which the tenant hostile takes all that one key can take, and neighbour lives.
 type siege struct {
-	*hookstest.Env
+	*servicetest.Env
 	t       *testing.T
 	handler http.Handler
 	posts   *slots.Slots
@@ -39,7 +39,7 @@ type siege struct {
 	silence chan struct{}
 }
 
-// Post implements hooks.Poster: hosts that are silent answer when the siege ends.
+// Post implements service.Poster: hosts that are silent answer when the siege ends.
 func (s *siege) Post(ctx context.Context, r sender.Request) sender.Result {
 	host := sender.Host(r.URL)
 	s.mu.Lock()
@@ -56,9 +56,9 @@ func (s *siege) Post(ctx context.Context, r sender.Request) sender.Result {
 
 func newSiege(t *testing.T) *siege {
 	t.Helper()
-	s := &siege{t: t, silence: make(chan struct{}), keys: map[string]string{"admin": hookstest.AdminKey}}
+	s := &siege{t: t, silence: make(chan struct{}), keys: map[string]string{"admin": servicetest.AdminKey}}
 	s.posts = slots.New(slots.Options{Capacity: 16, Reserve: 0.25, MaxPerTenant: 0.5, MaxPerHost: 0.25}) // as a process has them
-	s.Env = hookstest.New(t, hookstest.WithPoster(s), func(_ *sender.Config, o *hooks.Options) { o.Posts = s.posts })
+	s.Env = servicetest.New(t, servicetest.WithPoster(s), func(_ *sender.Config, o *service.Options) { o.Posts = s.posts })
 	o := api.Options{Hooks: s.Hooks, Store: s.Store, BodyRoom: 96 << 10}
 	for _, five := range five {
 		o.Systems = append(o.Systems, func(r gin.IRouter) { five.api(systems.Options{Hooks: s.Hooks}).Mount(r) })
@@ -148,7 +148,7 @@ func (s *siege) live() {
 func (s *siege) hook(i int) (id string) {
 	s.t.Helper()
 	url := fmt.Sprintf("https://silent%d.example/", i)
-	w, _, err := s.Hooks.CreateWebhook(s.t.Context(), "hostile", hooks.WebhookChange{URL: &url})
+	w, _, err := s.Hooks.CreateWebhook(s.t.Context(), "hostile", service.WebhookChange{URL: &url})
 	require.NoError(s.t, err)
 	return w.ID
 }

@@ -21,7 +21,7 @@ import (
 	"github.com/posthorn/posthorn/api/phrase"
 	"github.com/posthorn/posthorn/api/systems"
 	"github.com/posthorn/posthorn/api/up42"
-	"github.com/posthorn/posthorn/internal/hookstest"
+	"github.com/posthorn/posthorn/internal/servicetest"
 )
 
 // system is how a webhook is made and listed through one of the systems, and what shows that it is out of service.
@@ -62,7 +62,7 @@ var five = []system{
 // through /v1: it is seen there, disabled and enabled, and by nobody else.
 func TestOneInstallationServesAllSystemsAndTheNativeAPI(t *testing.T) {
 	t.Parallel()
-	env := hookstest.New(t)
+	env := servicetest.New(t)
 	var mounts []func(gin.IRouter)
 	for _, s := range five {
 		mounts = append(mounts, func(r gin.IRouter) { s.api(systems.Options{Hooks: env.Hooks}).Mount(r) })
@@ -116,7 +116,7 @@ func TestOneInstallationServesAllSystemsAndTheNativeAPI(t *testing.T) {
 // A URL is kept in one form, or refused, whichever API it comes through.
 func TestAllSystemsKeepURLsInOneForm(t *testing.T) {
 	t.Parallel()
-	env := hookstest.New(t)
+	env := servicetest.New(t)
 	var mounts []func(gin.IRouter)
 	for _, s := range five {
 		mounts = append(mounts, func(r gin.IRouter) { s.api(systems.Options{Hooks: env.Hooks}).Mount(r) })
@@ -149,7 +149,7 @@ func TestAllSystemsKeepURLsInOneForm(t *testing.T) {
 // post makes the call by which a webhook is made through each system, with a body, and looks at the answer.
 func post(t *testing.T, change func(*api.Options), body func(system) io.Reader, look func(system, *httptest.ResponseRecorder)) {
 	t.Helper()
-	env := hookstest.New(t)
+	env := servicetest.New(t)
 	o := api.Options{Hooks: env.Hooks, Store: env.Store}
 	for _, s := range five {
 		o.Systems = append(o.Systems, func(r gin.IRouter) { s.api(systems.Options{Hooks: env.Hooks}).Mount(r) })

@@ -10,7 +10,7 @@ import (
 	"strings"
 
 	"github.com/posthorn/posthorn/internal/cut"
-	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/service"
 )
 
 // MaxBody is the largest request body, in bytes.
@@ -95,14 +95,14 @@ func (q *Request) missing(prefix string, fields []Field, in Values) {
 
 // Problemf notes that something is wrong with a field of the request. Nothing is carried out then.
 func (q *Request) Problemf(field, format string, args ...any) {
-	problem := hooks.FieldError{Field: field, Message: fmt.Sprintf(format, args...)}
+	problem := service.FieldError{Field: field, Message: fmt.Sprintf(format, args...)}
 	if len(q.problems) < maxProblems && !slices.Contains(q.problems, problem) {
 		q.problems = append(q.problems, problem)
 	}
 }
 
 // Wrong is what has been found to be wrong by now, for a use case that refuses it with what it finds itself.
-func (q *Request) Wrong() []hooks.FieldError { return slices.Clone(q.problems) }
+func (q *Request) Wrong() []service.FieldError { return slices.Clone(q.problems) }
 
 // Err says all that is wrong with the request, as far as is known by now; nil if nothing is.
 func (q *Request) Err() error {
@@ -114,7 +114,7 @@ func (q *Request) Err() error {
 
 // blames reports whether something is wrong with the field, or within it, already.
 func (q *Request) blames(field string) bool {
-	return slices.ContainsFunc(q.problems, func(p hooks.FieldError) bool {
+	return slices.ContainsFunc(q.problems, func(p service.FieldError) bool {
 		rest, ok := strings.CutPrefix(p.Field, field)
 		return ok && (rest == "" || rest[0] == '[' || rest[0] == '.')
 	})

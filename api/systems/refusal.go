@@ -8,7 +8,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
-	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/service"
 )
 
 // Refusal is why a request was not carried out, for a system to put into its own shape. Nothing in it comes from the
@@ -16,8 +16,8 @@ import (
 type Refusal struct { //nolint:errname // mostly it is what an answer is made of
 	Status  int
 	Message string
-	Fields  []hooks.FieldError // named as the system names them
-	Code    string             // of the system's own; "" = what the status says
+	Fields  []service.FieldError // named as the system names them
+	Code    string               // of the system's own; "" = what the status says
 }
 
 // Error implements error: the message, or what is wrong with each field.
@@ -33,14 +33,14 @@ func (r *Refusal) Error() string {
 }
 
 // statuses is the one map from refusals to HTTP, except for Invalid, which is each system's own.
-var statuses = map[hooks.Code]int{
-	hooks.Slow:         http.StatusRequestTimeout,
-	hooks.Unauthorized: http.StatusUnauthorized,
-	hooks.Forbidden:    http.StatusForbidden,
-	hooks.NotFound:     http.StatusNotFound,
-	hooks.Conflict:     http.StatusConflict,
-	hooks.Unavailable:  http.StatusServiceUnavailable,
-	hooks.TooMany:      http.StatusTooManyRequests,
+var statuses = map[service.Code]int{
+	service.Slow:         http.StatusRequestTimeout,
+	service.Unauthorized: http.StatusUnauthorized,
+	service.Forbidden:    http.StatusForbidden,
+	service.NotFound:     http.StatusNotFound,
+	service.Conflict:     http.StatusConflict,
+	service.Unavailable:  http.StatusServiceUnavailable,
+	service.TooMany:      http.StatusTooManyRequests,
 }
 
 // inside is all that an answer says of an internal error.
@@ -48,7 +48,7 @@ const inside = "something went wrong inside; it has been logged"
 
 func (a *API) refuse(c *gin.Context, err error) {
 	var own *Refusal
-	var refused *hooks.Error
+	var refused *service.Error
 	switch {
 	case errors.As(err, &own):
 	case errors.As(err, &refused):
@@ -60,7 +60,7 @@ func (a *API) refuse(c *gin.Context, err error) {
 			own.Status = status
 		}
 		for _, f := range refused.Fields {
-			own.Fields = append(own.Fields, hooks.FieldError{Field: a.fieldName(f.Field), Message: f.Message})
+			own.Fields = append(own.Fields, service.FieldError{Field: a.fieldName(f.Field), Message: f.Message})
 		}
 	default:
 		a.Log.ErrorContext(c.Request.Context(), "request failed", "system", a.System, "method", c.Request.Method,

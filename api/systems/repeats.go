@@ -10,7 +10,7 @@ import (
 	"github.com/gin-gonic/gin"
 	lru "github.com/hashicorp/golang-lru/v2"
 
-	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/service"
 )
 
 // The bounds of what is kept of answers for requests that repeat an idempotency key.
@@ -68,7 +68,7 @@ func (q *Request) once(o *Operation, do func() error) error {
 	case <-known.turn:
 		defer func() { known.turn <- struct{}{} }()
 	case <-q.Ctx().Done():
-		return hooks.Refuse(hooks.Unavailable, "another request with this idempotency key is under way; retry shortly")
+		return service.Refuse(service.Unavailable, "another request with this idempotency key is under way; retry shortly")
 	}
 	now := q.API.Hooks.Now()
 	if !known.at.IsZero() && now.Sub(known.at) < repeatsFor {

@@ -8,7 +8,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/posthorn/posthorn/internal/catalog"
-	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -16,13 +16,13 @@ import (
 type Request struct {
 	*gin.Context
 	API    *API
-	Who    hooks.Principal
+	Who    service.Principal
 	Tenant string
 	In     Values // what is given for the operation's fields
 
 	arrived   []byte // the body, or one byte more of it than is taken
 	operation *Operation
-	problems  []hooks.FieldError
+	problems  []service.FieldError
 }
 
 // Ctx is the request's context.
@@ -92,7 +92,7 @@ func ID(w *models.Webhook) string { return strings.TrimPrefix(w.ID, models.Prefi
 
 // Webhook reads the webhook of this system whose id a path parameter has, with or without Posthorn's prefix.
 func (q *Request) Webhook(param string) (models.Webhook, error) {
-	none := hooks.Refuse(hooks.NotFound, "there is no such webhook")
+	none := service.Refuse(service.NotFound, "there is no such webhook")
 	id := q.Param(param)
 	id = models.PrefixWebhook + strings.TrimPrefix(strings.ToLower(id), models.PrefixWebhook)
 	if !models.HasIDForm(models.PrefixWebhook, id) {

@@ -6,7 +6,7 @@ import (
 	"net/http"
 
 	"github.com/posthorn/posthorn/internal/bodyroom"
-	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/service"
 )
 
 // work carries the request out, when its body has arrived and it is its tenant's turn.
@@ -55,7 +55,7 @@ func (q *Request) receive() error {
 	}
 	bodyroom.Charge(q.Request, q.Tenant, key)
 	body, err := io.ReadAll(io.LimitReader(q.Request.Body, MaxBody+1)) // the byte too many is refused later
-	var refused *hooks.Error
+	var refused *service.Error
 	switch {
 	case errors.As(err, &refused):
 		return err

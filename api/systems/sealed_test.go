@@ -14,7 +14,7 @@ import (
 	"github.com/posthorn/posthorn/api/systems"
 	"github.com/posthorn/posthorn/api/systems/systemstest"
 	"github.com/posthorn/posthorn/api/up42"
-	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/internal/wire"
 	"github.com/posthorn/posthorn/models"
 )
@@ -37,7 +37,7 @@ func TestAWebhookThatCannotBeOpenedIsListed(t *testing.T) {
 			b := systemstest.New(t, tt.mount)
 			for _, path := range []string{"/one", "/two"} {
 				secret := "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-				w, _, err := b.Hooks.CreateWebhook(t.Context(), systemstest.Tenant, hooks.WebhookChange{URL: new("https://shop.example" + path),
+				w, _, err := b.Hooks.CreateWebhook(t.Context(), systemstest.Tenant, service.WebhookChange{URL: new("https://shop.example" + path),
 					Profile: tt.profile, Secret: &secret, By: "test"})
 				require.NoError(t, err)
 				if path == "/two" {

@@ -11,7 +11,7 @@ import (
 
 	"github.com/posthorn/posthorn/api/systems"
 	"github.com/posthorn/posthorn/api/systems/systemstest"
-	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -87,11 +87,13 @@ func TestWhatWasReadMayBeSentBack(t *testing.T) {
 			if w.s.name == "phrase" {
 				types = []string{"*"}
 			}
-			return w.update(hooks.WebhookChange{EventTypes: &types})
+			return w.update(service.WebhookChange{EventTypes: &types})
 		},
-		"every type": func(w *walk) error { return w.update(hooks.WebhookChange{EventTypes: &[]string{}}) },
-		"no type":    func(w *walk) error { return w.update(hooks.WebhookChange{EventTypes: &[]string{models.NoEventTypes}}) },
-		"no name":    func(w *walk) error { return w.update(hooks.WebhookChange{Name: new("")}) },
+		"every type": func(w *walk) error { return w.update(service.WebhookChange{EventTypes: &[]string{}}) },
+		"no type": func(w *walk) error {
+			return w.update(service.WebhookChange{EventTypes: &[]string{models.NoEventTypes}})
+		},
+		"no name": func(w *walk) error { return w.update(service.WebhookChange{Name: new("")}) },
 		"paused": func(w *walk) error {
 			_, err := w.Hooks.Pause(w.t.Context(), systemstest.Tenant, w.webhook.ID, "test")
 			return err
@@ -101,7 +103,7 @@ func TestWhatWasReadMayBeSentBack(t *testing.T) {
 			return err
 		},
 		"rotated": func(w *walk) error {
-			_, err := w.Hooks.RotateSecret(w.t.Context(), systemstest.Tenant, w.webhook.ID, hooks.DefaultOverlap, "", "test")
+			_, err := w.Hooks.RotateSecret(w.t.Context(), systemstest.Tenant, w.webhook.ID, service.DefaultOverlap, "", "test")
 			return err
 		},
 	}
@@ -129,7 +131,7 @@ func TestWhatWasReadMayBeSentBack(t *testing.T) {
 	}
 }
 
-func (w *walk) update(c hooks.WebhookChange) error {
+func (w *walk) update(c service.WebhookChange) error {
 	_, err := w.Hooks.UpdateWebhook(w.t.Context(), systemstest.Tenant, w.webhook.ID, c)
 	return err
 }
@@ -174,7 +176,7 @@ func TestAURLsQueryIsNotForReaders(t *testing.T) {
 		t.Run(five[i].name, func(t *testing.T) {
 			t.Parallel()
 			w := newWalk(t, &five[i])
-			require.NoError(t, w.update(hooks.WebhookChange{URL: new("https://a.example/hook?token=tok-8841")}))
+			require.NoError(t, w.update(service.WebhookChange{URL: new("https://a.example/hook?token=tok-8841")}))
 			read := w.Env.Key(systemstest.Tenant, models.RoleRead)
 			reads, _ := w.reads()
 			for _, target := range reads {

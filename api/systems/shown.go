@@ -1,7 +1,7 @@
 package systems
 
 import (
-	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -26,7 +26,7 @@ func (q *Request) URL(whole string) string {
 	if q.MaySeeSecrets() {
 		return whole
 	}
-	return hooks.URLWithoutQuery(whole)
+	return service.URLWithoutQuery(whole)
 }
 
 // NoteShown logs whose secrets the answer is about to show, all of them in one entry.

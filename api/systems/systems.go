@@ -3,7 +3,7 @@
 // its own beside this one; to add another, copy the smallest (api/up42), give it its wire format in internal/wire and
 // its event types in internal/catalog.
 //
-// It holds no state but the answers that repeated idempotency keys get, and no rules: what may change is said in internal/hooks. It must not import the native API, the
+// It holds no state but the answers that repeated idempotency keys get, and no rules: what may change is said in internal/service. It must not import the native API, the
 // database drivers, or Temporal.
 package systems
 
@@ -15,13 +15,13 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/posthorn/posthorn/internal/callers"
-	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/models"
 )
 
 // Options is what a system's API needs of the installation.
 type Options struct {
-	Hooks *hooks.Service
+	Hooks *service.Service
 	// PublicURL is the base of the links in answers, without a slash at the end; "" = as the request came.
 	PublicURL string
 	// Log gets what went wrong inside; default slog.Default().
@@ -52,7 +52,7 @@ type Form struct {
 	Repeats bool
 	// Invalid is the status of a request that is well-formed but wrong.
 	Invalid int
-	// Fields gives the system's names of what hooks.FieldError calls otherwise.
+	// Fields gives the system's names of what service.FieldError calls otherwise.
 	Fields map[string]string
 	// Tokens of portal links may call this API, within their tenants and with their roles.
 	Tokens bool
@@ -71,7 +71,7 @@ type API struct {
 	repeats    *repeats
 }
 
-// Handler answers a request that is allowed and has been read, or returns why it does not: a *Refusal, a *hooks.Error, or an
+// Handler answers a request that is allowed and has been read, or returns why it does not: a *Refusal, a *service.Error, or an
 // internal error, which is logged and not shown. The problems that reading has found come with [Request.Err],
 // [Request.Create] and [Request.Update]; a handler calls one of them before it changes anything.
 type Handler func(*Request) error
@@ -147,24 +147,24 @@ func (a *API) admit(c *gin.Context, o *Operation) (*Request, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.Request = c.Request.WithContext(hooks.Acting(c.Request.Context(), who))
+	c.Request = c.Request.WithContext(service.Acting(c.Request.Context(), who))
 	if o.Admins && who.Role != models.RoleAdmin {
-		return nil, hooks.Refuse(hooks.Forbidden, "the key does not allow this")
+		return nil, service.Refuse(service.Forbidden, "the key does not allow this")
 	}
 	tenant, err := a.tenant(c, o, who)
 	switch {
 	case err != nil:
 		return nil, err
 	case tenant == "" && a.TenantParam == "":
-		return nil, hooks.Refuse(hooks.Forbidden, "this API takes a tenant's key, and the key is an administrator's")
+		return nil, service.Refuse(service.Forbidden, "this API takes a tenant's key, and the key is an administrator's")
 	case !who.May(tenant, o.Roles...), o.Keys && who.Link, o.Links && !who.Link:
-		return nil, hooks.Refuse(hooks.Forbidden, "the key does not allow this")
+		return nil, service.Refuse(service.Forbidden, "the key does not allow this")
 	}
 	return &Request{Context: c, API: a, Who: who, Tenant: tenant}, nil
 }
 
 // tenant is the tenant that the path names, or else the key's own.
-func (a *API) tenant(c *gin.Context, o *Operation, who hooks.Principal) (string, error) {
+func (a *API) tenant(c *gin.Context, o *Operation, who service.Principal) (string, error) {
 	named := c.Param(a.TenantParam)
 	if named == "" {
 		return who.Tenant, nil
@@ -174,13 +174,13 @@ func (a *API) tenant(c *gin.Context, o *Operation, who hooks.Principal) (string,
 	}
 	switch {
 	case !callers.Storable(named):
-		return "", hooks.Refuse(hooks.NotFound, "there is no such tenant")
+		return "", service.Refuse(service.NotFound, "there is no such tenant")
 	case who.Role != models.RoleAdmin && named != models.TenantSlug(who.Tenant) && !a.HidesTenants:
-		return "", hooks.Refuse(hooks.Forbidden, "the key does not allow this")
+		return "", service.Refuse(service.Forbidden, "the key does not allow this")
 	}
 	tenant, err := a.Hooks.TenantID(c.Request.Context(), who, named)
-	refused, ok := errors.AsType[*hooks.Error](err)
-	if ok && refused.Code == hooks.NotFound && o.MakesTenant && who.Role == models.RoleAdmin {
+	refused, ok := errors.AsType[*service.Error](err)
+	if ok && refused.Code == service.NotFound && o.MakesTenant && who.Role == models.RoleAdmin {
 		return "", nil
 	}
 	return tenant, err

@@ -1,7 +1,7 @@
 // Package up42 serves the webhook API of UP42 under /up42, as the vendor's documentation and public pages
 // document it. A workspace is a tenant. docs/systems/up42.md says what was chosen where the documents are silent.
 //
-// It holds the mapping alone: what may change is said in internal/hooks. It must not import another system's package.
+// It holds the mapping alone: what may change is said in internal/service. It must not import another system's package.
 package up42
 
 import (
@@ -14,7 +14,7 @@ import (
 
 	"github.com/posthorn/posthorn/api/systems"
 	"github.com/posthorn/posthorn/internal/catalog"
-	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/internal/wire"
 	"github.com/posthorn/posthorn/models"
 )
@@ -131,8 +131,8 @@ func answerWebhook(q *systems.Request, status int, w *models.Webhook) error {
 }
 
 // read takes a webhook from the body. w is the one that is to be changed, nil if one is to be made.
-func read(q *systems.Request, w *models.Webhook) hooks.WebhookChange {
-	c := hooks.WebhookChange{URL: q.In.Text("url"), Name: q.In.Text("name"), Secret: q.In.Text("secret"), Active: q.In.Flag("active"),
+func read(q *systems.Request, w *models.Webhook) service.WebhookChange {
+	c := service.WebhookChange{URL: q.In.Text("url"), Name: q.In.Text("name"), Secret: q.In.Text("secret"), Active: q.In.Flag("active"),
 		EventTypes: q.In.Names("events")}
 	if q.In.IsNull("secret") {
 		c.Secret = new("")
@@ -207,7 +207,7 @@ func remove(q *systems.Request) error {
 }
 
 // testEach tests the named events one after the other, or all at once if none is named.
-func testEach(q *systems.Request, id string, named []string) (run hooks.TestReport, err error) {
+func testEach(q *systems.Request, id string, named []string) (run service.TestReport, err error) {
 	if len(named) == 0 {
 		return q.API.Hooks.TestWebhook(q.Ctx(), q.Tenant, id, "")
 	}

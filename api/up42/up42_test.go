@@ -10,8 +10,8 @@ import (
 
 	"github.com/posthorn/posthorn/api/systems/systemstest"
 	"github.com/posthorn/posthorn/api/up42"
-	"github.com/posthorn/posthorn/internal/hooks"
-	"github.com/posthorn/posthorn/internal/hookstest"
+	"github.com/posthorn/posthorn/internal/service"
+	"github.com/posthorn/posthorn/internal/servicetest"
 	"github.com/posthorn/posthorn/internal/wire"
 	"github.com/posthorn/posthorn/models"
 )
@@ -194,7 +194,7 @@ func TestCrossView(t *testing.T) {
 	require.Equal(t, 200, b.Do(put).Code)
 	require.Contains(t, active(), `"active":true`)
 	require.Equal(t, models.WebhookActive, b.Webhooks(systemstest.Tenant)[0].Status)
-	_, err = b.Hooks.Recover(t.Context(), systemstest.Tenant, w.ID, hooks.RecoveryRequest{})
+	_, err = b.Hooks.Recover(t.Context(), systemstest.Tenant, w.ID, service.RecoveryRequest{})
 	require.NoError(t, err)
 	require.Len(t, b.Engine.Recoveries(), 1)
 }
@@ -239,7 +239,7 @@ func TestAccess(t *testing.T) {
 		Refused:       refused,
 		AdminAllowed:  true,
 	})
-	admin := bearer(hookstest.AdminKey)
+	admin := bearer(servicetest.AdminKey)
 	require.Equal(t, 200, b.Do(systemstest.Call{Method: "GET", Path: collection, Authorization: admin}).Code)
 	for _, unknown := range []string{"nobody", "%00", "%ff"} {
 		w := b.Do(systemstest.Call{Method: "GET", Path: "/up42/workspaces/" + unknown + "/webhooks", Authorization: admin})
@@ -321,8 +321,8 @@ func TestAWorkspaceWithADeletedOnesName(t *testing.T) {
 	require.Len(t, b.Webhooks(id), 1)
 	require.Equal(t, http.StatusUnauthorized, do(collection, old))
 	require.Equal(t, http.StatusOK, do(collection, b.Key))
-	require.Equal(t, http.StatusOK, do(collection, hookstest.AdminKey))
+	require.Equal(t, http.StatusOK, do(collection, servicetest.AdminKey))
 	inside := strings.Replace(collection, systemstest.Tenant, id, 1)
 	require.Equal(t, http.StatusForbidden, do(inside, b.Key))
-	require.Equal(t, http.StatusNotFound, do(inside, hookstest.AdminKey))
+	require.Equal(t, http.StatusNotFound, do(inside, servicetest.AdminKey))
 }

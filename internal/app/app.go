@@ -28,11 +28,11 @@ import (
 	"github.com/posthorn/posthorn/internal/egress"
 	"github.com/posthorn/posthorn/internal/engine"
 	"github.com/posthorn/posthorn/internal/handoff"
-	"github.com/posthorn/posthorn/internal/hooks"
 	"github.com/posthorn/posthorn/internal/metrics"
 	"github.com/posthorn/posthorn/internal/notify"
 	"github.com/posthorn/posthorn/internal/secrets"
 	"github.com/posthorn/posthorn/internal/sender"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/internal/slots"
 	"github.com/posthorn/posthorn/models"
 	"github.com/posthorn/posthorn/worker"
@@ -53,7 +53,7 @@ type Options struct {
 	// TemporalAddress is where Temporal is expected, for the log.
 	TemporalAddress string
 	// Seed, if set, runs once when everything is wired, before the API listens.
-	Seed func(ctx context.Context, s *hooks.Service) error
+	Seed func(ctx context.Context, s *service.Service) error
 	// Ready, if set, is called with the address the API listens at, once it does and the worker has started.
 	Ready func(addr net.Addr)
 	// SignIn, if set, is called before Ready with a path that signs the admin key in, once, from this machine.
@@ -70,7 +70,7 @@ const slotsPerCore = 24
 type App struct {
 	Options
 	store    *models.Store
-	hooks    *hooks.Service
+	hooks    *service.Service
 	engine   *engine.Engine
 	sender   *sender.Client
 	posts    *slots.Slots
@@ -110,11 +110,11 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 		return nil, err
 	}
 	if a.store, err = models.Open(ctx, o.Config.DatabaseURL.Reveal(), models.Options{GroupMax: o.Config.GroupMax,
-		MaxWebhooks: int64(o.Config.MaxWebhooks), MaxKeys: int64(o.Config.MaxKeys), FirstAttempts: o.direct(), Actor: hooks.AuditActor}); err != nil {
+		MaxWebhooks: int64(o.Config.MaxWebhooks), MaxKeys: int64(o.Config.MaxKeys), FirstAttempts: o.direct(), Actor: service.AuditActor}); err != nil {
 		return nil, err
 	}
 	if err = a.store.Migrated(ctx); err == nil {
-		err = hooks.CheckKeyset(ctx, a.store, box)
+		err = service.CheckKeyset(ctx, a.store, box)
 	}
 	if err != nil {
 		_ = a.store.Close()
@@ -138,7 +138,7 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 		Desk: shared, Metrics: a.metrics, Log: o.Log, Threshold: int64(o.Config.FailureThreshold), Judge: a.judge, Sendable: a.sendable, Owns: a.store.Owns, LetGo: a.store.LetGo, First: first, Posting: a.store.PostingID, Slots: slotsPerCore * runtime.GOMAXPROCS(0), GroupMax: o.Config.GroupMax,
 		Named: a.named, Webhook: a.webhook, Recovered: a.recovered, ConsoleURL: consoleURL(o), UIURL: o.Config.TemporalUIURL, Namespace: o.Namespace, Retention: o.Config.Retention.Std()})
 	retry := o.Config.Retry
-	a.hooks = hooks.New(hooks.Options{Store: a.store, Box: box, Guard: a.sender.Guard(), Poster: a.sender, Posts: a.posts, Limits: a.limits, Engine: a.engine,
+	a.hooks = service.New(service.Options{Store: a.store, Box: box, Guard: a.sender.Guard(), Poster: a.sender, Posts: a.posts, Limits: a.limits, Engine: a.engine,
 		AdminKey: o.Config.AdminKey.Reveal(), AdminKeys: admins, RequestRate: o.Config.RequestRate, Timeout: o.Config.Timeout, Threshold: int64(o.Config.FailureThreshold), Retention: o.Config.Retention.Std(),
 		Retry:    backoff.Policy{Initial: retry.Initial, Backoff: retry.Backoff, MaxInterval: retry.MaxInterval, Max: retry.Max},
 		GroupMax: o.Config.GroupMax, Retries: o.direct(), PublicURL: publicURL(o), LogoOrigins: o.Config.PortalLogoOrigins, Dev: o.Dev, Metrics: a.metrics, Log: o.Log, Now: a.store.Clock})
@@ -151,7 +151,7 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 // judge deactivates a webhook that has reached the threshold, without Temporal. One that has been deleted needs nothing.
 func (a *App) judge(ctx context.Context, webhookID string) error {
 	_, err := a.hooks.Judge(ctx, webhookID)
-	if refused, ok := errors.AsType[*hooks.Error](err); ok && refused.Code == hooks.NotFound {
+	if refused, ok := errors.AsType[*service.Error](err); ok && refused.Code == service.NotFound {
 		return nil
 	}
 	return err

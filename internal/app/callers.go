@@ -5,7 +5,7 @@ import (
 
 	"github.com/posthorn/posthorn/internal/callers"
 	"github.com/posthorn/posthorn/internal/config"
-	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/service"
 )
 
 // gateOf is what judges requests. A `dev` answers to its own names only: browsers on its machine look at other sites too.
@@ -18,14 +18,14 @@ func gateOf(c config.Config, dev bool) (*callers.Gate, error) {
 }
 
 // adminKeys are the admin keys that have names.
-func adminKeys(c config.Config) ([]hooks.AdminKey, error) {
+func adminKeys(c config.Config) ([]service.AdminKey, error) {
 	admins, err := c.Admins()
 	if err != nil {
 		return nil, fmt.Errorf("POSTHORN_ADMIN_KEYS: %w", err)
 	}
-	keys := make([]hooks.AdminKey, len(admins))
+	keys := make([]service.AdminKey, len(admins))
 	for i, a := range admins {
-		keys[i] = hooks.AdminKey{Name: a.Name, Key: a.Key.Reveal()}
+		keys[i] = service.AdminKey{Name: a.Name, Key: a.Key.Reveal()}
 	}
 	return keys, nil
 }

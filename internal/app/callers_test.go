@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/posthorn/posthorn/internal/config"
-	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/service"
 )
 
 func TestOnlyDevRefusesForeignHosts(t *testing.T) {
@@ -32,7 +32,7 @@ func TestTheConfigurationOfCallersArrives(t *testing.T) {
 		TrustedProxies: config.Networks{netip.MustParsePrefix("192.0.2.0/24")}}
 	keys, err := adminKeys(c)
 	require.NoError(t, err)
-	require.Equal(t, []hooks.AdminKey{{Name: "alice", Key: "a-key-of-24-characters-or-more"}}, keys)
+	require.Equal(t, []service.AdminKey{{Name: "alice", Key: "a-key-of-24-characters-or-more"}}, keys)
 	gate, err := gateOf(c, false)
 	require.NoError(t, err)
 	r := httptest.NewRequest(http.MethodOptions, "/v1/tenants", nil) // from 192.0.2.1

@@ -9,8 +9,8 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"github.com/posthorn/posthorn/internal/config"
-	"github.com/posthorn/posthorn/internal/hooks"
 	"github.com/posthorn/posthorn/internal/secrets"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -40,7 +40,7 @@ func TestAProcessRefusesAnotherKeyset(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, start(Options{API: true}, right))
 	for _, o := range []Options{{API: true}, {Worker: true}, {API: true, Worker: true}, {API: true, Worker: true, Dev: true}} {
-		var refused *hooks.KeysetError
+		var refused *service.KeysetError
 		require.ErrorAs(t, start(o, wrong), &refused)
 		require.Len(t, refused.Missing, 1)
 		require.NoError(t, start(o, right))

@@ -9,7 +9,7 @@ import (
 	"os"
 	"time"
 
-	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/service"
 )
 
 // The times of a body.
@@ -50,8 +50,8 @@ type body struct {
 }
 
 var (
-	errSlow = hooks.Refuse(hooks.Slow, "the body did not arrive in time")
-	errRoom = hooks.Refuse(hooks.Unavailable, "too many request bodies in flight; retry shortly")
+	errSlow = service.Refuse(service.Slow, "the body did not arrive in time")
+	errRoom = service.Refuse(service.Unavailable, "too many request bodies in flight; retry shortly")
 )
 
 // Read implements io.Reader. Its errors are refusals where it is the room or the sender's pace that ends the body.

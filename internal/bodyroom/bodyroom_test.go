@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/posthorn/posthorn/internal/bodyroom"
-	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/service"
 )
 
 // The sizes of the tests: a thousandth of the usual ones.
@@ -66,10 +66,10 @@ func (d *desk) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	bodyroom.Charge(r, r.Header.Get("Tenant"), r.Header.Get("Key"))
 	_, err := io.Copy(io.Discard, r.Body)
-	var refused *hooks.Error
+	var refused *service.Error
 	switch {
 	case errors.As(err, &refused):
-		w.WriteHeader(map[hooks.Code]int{hooks.Slow: http.StatusRequestTimeout, hooks.Unavailable: http.StatusServiceUnavailable}[refused.Code])
+		w.WriteHeader(map[service.Code]int{service.Slow: http.StatusRequestTimeout, service.Unavailable: http.StatusServiceUnavailable}[refused.Code])
 	case err != nil:
 		w.WriteHeader(http.StatusBadRequest)
 	case r.Header.Get("Hold") != "":

@@ -14,8 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/posthorn/posthorn/client"
-	"github.com/posthorn/posthorn/internal/hooks"
-	"github.com/posthorn/posthorn/internal/hookstest"
+	"github.com/posthorn/posthorn/internal/service"
+	"github.com/posthorn/posthorn/internal/servicetest"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -54,7 +54,7 @@ func webhookNamed(t *testing.T, s shell, tenant, name string) client.Webhook {
 // secretOf reads a webhook's secret, on /svix.
 func secretOf(t *testing.T, url, tenant, id string) string {
 	t.Helper()
-	s := &svixServer{url + "/svix", hookstest.AdminKey, http.DefaultClient}
+	s := &svixServer{url + "/svix", servicetest.AdminKey, http.DefaultClient}
 	var secret struct{ Key string }
 	require.NoError(t, s.get(t.Context(), "/app/app_"+tenant+"/endpoint/ep_"+strings.TrimPrefix(strings.TrimPrefix(id, "wh_"), "ep_")+"/secret", nil, &secret))
 	return secret.Key
@@ -65,23 +65,23 @@ func TestImportFromOurOwnSvix(t *testing.T) {
 	t.Parallel()
 	there, source, _ := installed(t)
 	_, url, _ := installed(t)
-	into := shell{t, []string{"--url=" + url, "--key=" + hookstest.AdminKey}}
+	into := shell{t, []string{"--url=" + url, "--key=" + servicetest.AdminKey}}
 	there.EventTypes("user.created")
-	_, err := there.Hooks.UpdateTenant(t.Context(), tenantID(t, there, "demo"), hooks.TenantChange{Name: new("Demo Ltd")})
+	_, err := there.Hooks.UpdateTenant(t.Context(), tenantID(t, there, "demo"), service.TenantChange{Name: new("Demo Ltd")})
 	require.NoError(t, err)
-	create := func(c hooks.WebhookChange) models.Webhook {
+	create := func(c service.WebhookChange) models.Webhook {
 		w, _, err := there.Hooks.CreateWebhook(t.Context(), tenantID(t, there, "demo"), c)
 		require.NoError(t, err)
 		return w
 	}
 	const secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-	first := create(hooks.WebhookChange{URL: new("https://shop.example/hooks?a=b"), Profile: "svix", EventTypes: &[]string{"order.created"}, Secret: new(secret),
+	first := create(service.WebhookChange{URL: new("https://shop.example/hooks?a=b"), Profile: "svix", EventTypes: &[]string{"order.created"}, Secret: new(secret),
 		Description: new("Shop"), RateLimit: new(7.0), Headers: &map[string]string{"X-Shop": "one", "X-Token": "hidden"}})
-	off := create(hooks.WebhookChange{URL: new("https://shop.example/off"), Profile: "svix", Active: new(false)})
-	standard := create(hooks.WebhookChange{URL: new("https://shop.example/standard")})
+	off := create(service.WebhookChange{URL: new("https://shop.example/off"), Profile: "svix", Active: new(false)})
+	standard := create(service.WebhookChange{URL: new("https://shop.example/standard")})
 	endpoint := func(w models.Webhook) string { return "app_demo/ep_" + strings.TrimPrefix(w.ID, "wh_") }
 
-	all, err := importSvix(t, into, source+"/svix/", hookstest.AdminKey)
+	all, err := importSvix(t, into, source+"/svix/", servicetest.AdminKey)
 	require.ErrorContains(t, err, "could not be imported")
 	require.Contains(t, all[endpoint(standard)].Notes[0], "403")
 	require.Equal(t, importRefused, all[endpoint(standard)].Result)
@@ -100,7 +100,7 @@ func TestImportFromOurOwnSvix(t *testing.T) {
 	require.Equal(t, secret, secretOf(t, url, "demo", w.ID))
 	require.Equal(t, "disabled", webhookNamed(t, into, "demo", strings.TrimPrefix(off.ID, "wh_")).Status)
 
-	again, err := importSvix(t, into, source+"/svix", hookstest.AdminKey)
+	again, err := importSvix(t, into, source+"/svix", servicetest.AdminKey)
 	require.Error(t, err)
 	for from, i := range again {
 		if i.Result != importRefused {
@@ -109,13 +109,13 @@ func TestImportFromOurOwnSvix(t *testing.T) {
 	}
 	require.Len(t, again, len(all))
 
-	table, err := posthorn(t, append([]string{"import", "svix", "--from=" + source + "/svix", "--token=" + hookstest.AdminKey}, into.args...)...)
+	table, err := posthorn(t, append([]string{"import", "svix", "--from=" + source + "/svix", "--token=" + servicetest.AdminKey}, into.args...)...)
 	require.Error(t, err)
 	require.Regexp(t, `WHAT +AT SVIX +HERE +RESULT +NOT KEPT\n`, table)
 	require.Regexp(t, `application +app_demo +demo +unchanged +-\n`, table)
 }
 
-func tenantID(t *testing.T, env *hookstest.Env, slug string) string {
+func tenantID(t *testing.T, env *servicetest.Env, slug string) string {
 	t.Helper()
 	found, err := env.Store.TenantBySlug(t.Context(), slug)
 	require.NoError(t, err)
@@ -207,7 +207,7 @@ func svixData() map[string]string {
 func TestImportFromSvix(t *testing.T) {
 	t.Parallel()
 	env, url, _ := installed(t)
-	into := shell{t, []string{"--url=" + url, "--key=" + hookstest.AdminKey}}
+	into := shell{t, []string{"--url=" + url, "--key=" + servicetest.AdminKey}}
 	svix := newSvixLike(t, svixData())
 	svix.busy = 2
 	all, err := importSvix(t, into, svix.URL, "t0ken")
@@ -251,7 +251,7 @@ func TestImportFromSvix(t *testing.T) {
 
 	// Once more: nothing changes, and what was set here by hand stays.
 	tenant := tenantID(t, env, "2a")
-	_, err = env.Hooks.UpdateWebhook(t.Context(), tenant, one.ID, hooks.WebhookChange{Headers: &map[string]string{"X-Plain": "yes", "x-secret": "by hand"}})
+	_, err = env.Hooks.UpdateWebhook(t.Context(), tenant, one.ID, service.WebhookChange{Headers: &map[string]string{"X-Plain": "yes", "x-secret": "by hand"}})
 	require.NoError(t, err)
 	again, err := importSvix(t, into, svix.URL, "t0ken")
 	require.Error(t, err)

@@ -7,8 +7,8 @@ import (
 	"io"
 
 	"github.com/posthorn/posthorn/internal/config"
-	"github.com/posthorn/posthorn/internal/hooks"
 	"github.com/posthorn/posthorn/internal/secrets"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -124,7 +124,7 @@ func (c *KeysetReencryptCommand) Run(ctx context.Context, env Environment) error
 	defer func() { _ = store.Close() }()
 	const every = 10_000
 	said := 0
-	done, err := hooks.Reencrypt(ctx, store, box, func(r hooks.Reencrypted) {
+	done, err := service.Reencrypt(ctx, store, box, func(r service.Reencrypted) {
 		if r.Looked < said { // another pass
 			said = 0
 		}
@@ -176,7 +176,7 @@ func (c *KeysetRemoveCommand) Run(ctx context.Context, env Environment) error {
 	defer func() { _ = store.Close() }()
 	var refused []error
 	for _, id := range ids {
-		if err := hooks.RetireKey(ctx, store, box, id); err != nil {
+		if err := service.RetireKey(ctx, store, box, id); err != nil {
 			refused = append(refused, err)
 		}
 	}

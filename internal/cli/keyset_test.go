@@ -12,8 +12,8 @@ import (
 	"github.com/alecthomas/kong"
 	"github.com/stretchr/testify/require"
 
-	"github.com/posthorn/posthorn/internal/hooks"
 	"github.com/posthorn/posthorn/internal/secrets"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -75,7 +75,7 @@ func TestKeysetSteps(t *testing.T) {
 	require.NoError(t, store.Migrate(t.Context()))
 	box, err := secrets.OpenBox(first)
 	require.NoError(t, err)
-	require.NoError(t, hooks.CheckKeyset(t.Context(), store, box))
+	require.NoError(t, service.CheckKeyset(t.Context(), store, box))
 	_, err = store.PutTenant(t.Context(), &models.Tenant{ID: "acme"})
 	require.NoError(t, err)
 	w := models.Webhook{ID: models.NewID(models.PrefixWebhook), Tenant: "acme", Status: models.WebhookActive, EventTypes: []string{}, Settings: map[string]string{}}
@@ -94,7 +94,7 @@ func TestKeysetSteps(t *testing.T) {
 	last, err := secrets.OpenBox(fourth)
 	require.NoError(t, err)
 	require.Equal(t, []secrets.KeyID{primaryOf(t, third)}, last.Keys())
-	require.NoError(t, hooks.CheckKeyset(t.Context(), store, last))
+	require.NoError(t, service.CheckKeyset(t.Context(), store, last))
 	stored, err := store.Webhook(t.Context(), "acme", w.ID)
 	require.NoError(t, err)
 	plain, err := last.Open(stored.Secrets, w.ID+"/secrets")

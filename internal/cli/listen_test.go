@@ -24,7 +24,7 @@ import (
 	"github.com/posthorn/posthorn/api"
 	"github.com/posthorn/posthorn/api/svix"
 	"github.com/posthorn/posthorn/api/systems"
-	"github.com/posthorn/posthorn/internal/hookstest"
+	"github.com/posthorn/posthorn/internal/servicetest"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -238,9 +238,9 @@ func TestListenRefusesFlags(t *testing.T) {
 }
 
 // installed is a Posthorn with the tenant demo behind a real HTTP server.
-func installed(t *testing.T, options ...hookstest.Option) (env *hookstest.Env, url, key string) {
+func installed(t *testing.T, options ...servicetest.Option) (env *servicetest.Env, url, key string) {
 	t.Helper()
-	env = hookstest.New(t, options...)
+	env = servicetest.New(t, options...)
 	svixAPI := func(r gin.IRouter) { svix.Mount(r, systems.Options{Hooks: env.Hooks}) }
 	handler, err := api.New(api.Options{Hooks: env.Hooks, Store: env.Store, Version: "test", Log: slog.New(slog.DiscardHandler), Systems: []func(gin.IRouter){svixAPI}})
 	require.NoError(t, err)
@@ -251,7 +251,7 @@ func installed(t *testing.T, options ...hookstest.Option) (env *hookstest.Env, u
 	return env, server.URL, key
 }
 
-func webhooksOf(t *testing.T, env *hookstest.Env) []models.Webhook {
+func webhooksOf(t *testing.T, env *servicetest.Env) []models.Webhook {
 	t.Helper()
 	all, _, err := env.Hooks.Webhooks(t.Context(), "demo", models.WebhookFilter{}, models.Page{Limit: 10})
 	require.NoError(t, err)
@@ -303,7 +303,7 @@ func TestListenRegisters(t *testing.T) {
 func TestListenSaysWhyItDoesNotRegister(t *testing.T) {
 	t.Parallel()
 	env, url, key := installed(t)
-	_, strict, strictKey := installed(t, hookstest.Strict)
+	_, strict, strictKey := installed(t, servicetest.Strict)
 	other := env.Tenant("other")
 	nobody := httptest.NewServer(http.NotFoundHandler())
 	t.Cleanup(nobody.Close)
@@ -321,7 +321,7 @@ func TestListenSaysWhyItDoesNotRegister(t *testing.T) {
 		{"a key that is none", []string{"--register=hunter2", "--url=" + url}, "does not know the key"},
 		{"a key that may not", []string{"--register=" + reader, "--url=" + url}, "role tenant"},
 		{"another tenant's key", []string{"--register=" + other, "--url=" + url}, "--tenant (POSTHORN_TENANT)"},
-		{"no such tenant", []string{"--register=" + hookstest.AdminKey, "--url=" + url, "--tenant=nobody"}, "no tenant nobody"},
+		{"no such tenant", []string{"--register=" + servicetest.AdminKey, "--url=" + url, "--tenant=nobody"}, "no tenant nobody"},
 		{"not a dev", []string{"--register=" + strictKey, "--url=" + strict}, "does not send to this machine over http"},
 		{"a public URL that leads elsewhere", []string{"--register=" + key, "--url=" + url, "--public-url=" + nobody.URL}, "does not lead to this receiver: something else answers there, with 404"},
 		{"a public URL that leads nowhere", []string{"--register=" + key, "--url=" + url, "--public-url=" + gone.URL}, "does not lead to this receiver"},

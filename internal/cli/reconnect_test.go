@@ -12,7 +12,7 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-const service = "/temporal.api.workflowservice.v1.WorkflowService/"
+const workflowService = "/temporal.api.workflowservice.v1.WorkflowService/"
 
 // A worker's calls reach a Temporal that was away within half a second of its return; the others' callers know better.
 func TestAWorkersCallsAreMadeAgain(t *testing.T) {
@@ -42,7 +42,7 @@ func TestAWorkersCallsAreMadeAgain(t *testing.T) {
 					}
 					return nil
 				}
-				err := again(t.Context(), service+test.method, nil, nil, nil, call)
+				err := again(t.Context(), workflowService+test.method, nil, nil, nil, call)
 				require.InDelta(t, test.after, time.Since(began), float64(workAgain))
 				if test.after == 0 {
 					require.Equal(t, test.code, status.Code(err))
@@ -52,7 +52,7 @@ func TestAWorkersCallsAreMadeAgain(t *testing.T) {
 				began = time.Now()
 				ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 				defer cancel()
-				err = again(ctx, service+test.method, nil, nil, nil, call)
+				err = again(ctx, workflowService+test.method, nil, nil, nil, call)
 				require.Equal(t, test.code, status.Code(err))
 				require.LessOrEqual(t, time.Since(began), 5*time.Second)
 			})

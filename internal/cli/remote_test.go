@@ -19,7 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/posthorn/posthorn/client"
-	"github.com/posthorn/posthorn/internal/hookstest"
+	"github.com/posthorn/posthorn/internal/servicetest"
 )
 
 // posthorn runs a command line.
@@ -66,10 +66,10 @@ func (s shell) json(args ...string) map[string]any {
 	return v
 }
 
-func shells(t *testing.T) (env *hookstest.Env, tenant, admin shell) {
+func shells(t *testing.T) (env *servicetest.Env, tenant, admin shell) {
 	t.Helper()
 	env, url, key := installed(t)
-	return env, shell{t, []string{"--url=" + url, "--key=" + key}}, shell{t, []string{"--url=" + url + "/", "--key=" + hookstest.AdminKey}}
+	return env, shell{t, []string{"--url=" + url, "--key=" + key}}, shell{t, []string{"--url=" + url + "/", "--key=" + servicetest.AdminKey}}
 }
 
 func TestAWorkingDayByCommands(t *testing.T) {

@@ -7,7 +7,7 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -43,7 +43,7 @@ func (c *Courier) look(ctx context.Context, j *job) (ended, bool, error) {
 	switch {
 	case errors.Is(err, errGone):
 		return ended{aside: true, end: Canceled, reason: models.ReasonDeleted}, false, nil
-	case errors.Is(err, hooks.ErrSealed):
+	case errors.Is(err, service.ErrSealed):
 		return c.unreadable(ctx, j, reasonUnreadable, err), false, nil
 	case err != nil:
 		return ended{}, false, err
@@ -253,7 +253,7 @@ const (
 	aheadMany = 25
 )
 
-func ahead(r *hooks.Receiver) time.Duration {
+func ahead(r *service.Receiver) time.Duration {
 	return time.Duration(min(1, aheadMany/r.Webhook.RateLimit) * float64(aheadMost))
 }
 

@@ -5,9 +5,9 @@ import (
 	"time"
 
 	"github.com/posthorn/posthorn/internal/fault"
-	"github.com/posthorn/posthorn/internal/hooks"
 	"github.com/posthorn/posthorn/internal/panics"
 	"github.com/posthorn/posthorn/internal/sender"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -69,7 +69,7 @@ func (c *Courier) send(ctx context.Context, j *job) (models.Attempt, sender.Resu
 }
 
 // observe tells the breaker of a POST, and returns whether a failure is not to be counted.
-func (c *Courier) observe(r *hooks.Receiver, result *sender.Result) (uncounted bool) {
+func (c *Courier) observe(r *service.Receiver, result *sender.Result) (uncounted bool) {
 	answered := result.StatusCode != 0
 	if c.Breaker == nil {
 		return false
@@ -121,7 +121,7 @@ func (c *Courier) changedMeanwhile(ctx context.Context, j *job) (ended, error) {
 }
 
 // note tells the metrics, the log and the webhook's health workflow of an attempt.
-func (c *Courier) note(ctx context.Context, r *hooks.Receiver, record *models.Record, recorded *models.Recorded, result sender.Result) {
+func (c *Courier) note(ctx context.Context, r *service.Receiver, record *models.Record, recorded *models.Recorded, result sender.Result) {
 	c.Metrics.Attempts.WithLabelValues(result.Outcome.String()).Inc()
 	if recorded.Applied && record.Status != models.Pending {
 		c.Metrics.Deliveries.WithLabelValues(string(record.Status)).Inc()

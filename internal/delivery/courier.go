@@ -9,9 +9,9 @@ import (
 	"time"
 
 	"github.com/posthorn/posthorn/internal/handoff"
-	"github.com/posthorn/posthorn/internal/hooks"
 	"github.com/posthorn/posthorn/internal/lately"
 	"github.com/posthorn/posthorn/internal/metrics"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -38,7 +38,7 @@ var _ Store = (*models.Store)(nil)
 
 // Courier makes attempts of deliveries. Fields are required unless they say otherwise.
 type Courier struct {
-	Hooks    *hooks.Service
+	Hooks    *service.Service
 	Store    Store
 	Desk     *handoff.Desk
 	Recorder *Recorder
@@ -228,7 +228,7 @@ func (c *Courier) LookUp(ctx context.Context, in RetryInput) (Outcome, error) {
 		return endedBefore(&l, end), err
 	}
 	r, err := c.receiver(ctx, d.Tenant, d.WebhookID)
-	if err != nil && !errors.Is(err, errGone) && !errors.Is(err, hooks.ErrSealed) { // of those the next attempt finds out
+	if err != nil && !errors.Is(err, errGone) && !errors.Is(err, service.ErrSealed) { // of those the next attempt finds out
 		return Outcome{}, err
 	}
 	return Outcome{Left: c.leftover(r, d, l.Last)}, nil

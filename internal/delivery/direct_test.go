@@ -10,7 +10,7 @@ import (
 
 	"github.com/posthorn/posthorn/internal/delivery"
 	"github.com/posthorn/posthorn/internal/handoff"
-	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/internal/slots"
 	"github.com/posthorn/posthorn/models"
 )
@@ -90,14 +90,14 @@ func TestOnlyWhatCanBeSentAtOnceIsSentDirectly(t *testing.T) {
 	t.Parallel()
 	rate, most, timeout := 5.0, 3, 16*time.Second
 	for name, c := range map[string]struct {
-		hook   func(*hooks.WebhookChange)
+		hook   func(*service.WebhookChange)
 		change func(b *bundle, w models.Webhook)
 		want   bool
 	}{
 		"healthy":           {nil, nil, true},
-		"limited in rate":   {func(c *hooks.WebhookChange) { c.RateLimit = &rate }, nil, false},
-		"limited in flight": {func(c *hooks.WebhookChange) { c.MaxInFlight = &most }, nil, false},
-		"may take long":     {func(c *hooks.WebhookChange) { c.Timeout = &timeout }, nil, false},
+		"limited in rate":   {func(c *service.WebhookChange) { c.RateLimit = &rate }, nil, false},
+		"limited in flight": {func(c *service.WebhookChange) { c.MaxInFlight = &most }, nil, false},
+		"may take long":     {func(c *service.WebhookChange) { c.Timeout = &timeout }, nil, false},
 		"paused": {nil, func(b *bundle, w models.Webhook) {
 			_, err := b.Env.Hooks.Pause(b.t.Context(), tenant, w.ID, "test")
 			require.NoError(b.t, err)
@@ -118,7 +118,7 @@ func TestOnlyWhatCanBeSentAtOnceIsSentDirectly(t *testing.T) {
 			t.Parallel()
 			b := setup(t)
 			b.Slowest = 15 * time.Second
-			w := b.hook("/a", func(change *hooks.WebhookChange) {
+			w := b.hook("/a", func(change *service.WebhookChange) {
 				if c.hook != nil {
 					c.hook(change)
 				}

@@ -3,7 +3,7 @@ package delivery
 import (
 	"cmp"
 
-	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -84,7 +84,7 @@ func endOf(d *models.Delivery, generation int) (end, reason string) {
 }
 
 // asEnded describes a delivery that ended. Facts of its webhook that are not known now are taken from what was known before.
-func asEnded(r *hooks.Receiver, d *models.Delivery, known *Leftover, end, reason string) Ended {
+func asEnded(r *service.Receiver, d *models.Delivery, known *Leftover, end, reason string) Ended {
 	e := Ended{Status: end, Reason: reason, Tenant: d.Tenant, Delivery: d.ID, EventType: cmp.Or(d.EventType, known.EventType),
 		Webhook: cmp.Or(d.WebhookID, known.Webhook), Name: known.Name, Host: known.Host, Attempts: d.Attempts}
 	if r != nil {

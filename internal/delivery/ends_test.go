@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/posthorn/posthorn/internal/delivery"
-	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -16,7 +16,7 @@ func TestABatchSaysWhatEndedHowAndWhy(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	name, none := "Orders", 0
-	w := b.hook("/a", func(c *hooks.WebhookChange) { c.Name, c.Retry = &name, &models.Retry{Max: &none} })
+	w := b.hook("/a", func(c *service.WebhookChange) { c.Name, c.Retry = &name, &models.Retry{Max: &none} })
 	host := b.receiver.url[len("http://"):]
 	b.receiver.answer("/a", http.StatusServiceUnavailable)
 	first := func(id string) delivery.Ended {

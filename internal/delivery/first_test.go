@@ -12,9 +12,9 @@ import (
 
 	"github.com/posthorn/posthorn/internal/delivery"
 	"github.com/posthorn/posthorn/internal/handoff"
-	"github.com/posthorn/posthorn/internal/hooks"
-	"github.com/posthorn/posthorn/internal/hookstest"
 	"github.com/posthorn/posthorn/internal/sender"
+	"github.com/posthorn/posthorn/internal/service"
+	"github.com/posthorn/posthorn/internal/servicetest"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -211,9 +211,9 @@ func TestAnOldViewWithoutAWebhookCancelsNothing(t *testing.T) {
 	require.Equal(t, delivery.Batch{Delivered: 1}, b.first(old.ID))
 
 	other, url := b.Another(), b.receiver.url+"/b"
-	_, _, err := other.CreateWebhook(t.Context(), tenant, hooks.WebhookChange{URL: &url, By: "test"})
+	_, _, err := other.CreateWebhook(t.Context(), tenant, service.WebhookChange{URL: &url, By: "test"})
 	require.NoError(t, err)
-	_, err = other.Publish(t.Context(), tenant, hooks.PublishRequest{Events: []hooks.EventInput{{Type: eventType, Data: []byte(payload)}}})
+	_, err = other.Publish(t.Context(), tenant, service.PublishRequest{Events: []service.EventInput{{Type: eventType, Data: []byte(payload)}}})
 	require.NoError(t, err)
 	d := b.Engine.Dispatches()[1]
 
@@ -287,7 +287,7 @@ func TestWhatChangesWhileItWaitsForItsTurnIsNotSent(t *testing.T) {
 			t.Parallel()
 			const many = delivery.ManyAtOnce
 			posting, release := make(chan struct{}, many+1), make(chan struct{})
-			b := setup(t, hookstest.WithPoster(posterFunc(func(context.Context, sender.Request) sender.Result {
+			b := setup(t, servicetest.WithPoster(posterFunc(func(context.Context, sender.Request) sender.Result {
 				posting <- struct{}{}
 				<-release
 				return sender.Result{StartedAt: time.Now(), Outcome: sender.Received, StatusCode: http.StatusNoContent}
@@ -324,7 +324,7 @@ func TestWhatChangesWhileItWaitsForItsTurnIsNotSent(t *testing.T) {
 	}
 }
 
-// posterFunc is a hooks.Poster.
+// posterFunc is a service.Poster.
 type posterFunc func(ctx context.Context, r sender.Request) sender.Result
 
 func (f posterFunc) Post(ctx context.Context, r sender.Request) sender.Result { return f(ctx, r) }
@@ -333,7 +333,7 @@ func TestAPOSTThatWasCutOffIsNoReception(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancelCause(t.Context())
 	stopping := errors.New("the worker is stopping")
-	b := setup(t, hookstest.WithPoster(posterFunc(func(context.Context, sender.Request) sender.Result {
+	b := setup(t, servicetest.WithPoster(posterFunc(func(context.Context, sender.Request) sender.Result {
 		cancel(stopping)
 		return sender.Result{Aborted: true, Error: "canceled"}
 	})))

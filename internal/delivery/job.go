@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/posthorn/posthorn/internal/handoff"
-	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -23,7 +23,7 @@ type job struct {
 	first      bool
 	direct     bool // no dispatch drives it: dispatchID is the one that it gets if it is not received
 
-	receiver *hooks.Receiver // as it was looked up last
+	receiver *service.Receiver // as it was looked up last
 	lookedAt time.Time
 	slot     time.Time     // the time that its webhook's rate gives it
 	moment   time.Duration // for how long it may wait for that

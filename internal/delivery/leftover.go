@@ -3,7 +3,7 @@ package delivery
 import (
 	"time"
 
-	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -69,7 +69,7 @@ type Batch struct {
 func (b *Batch) Stopped() int { return b.Held + b.Canceled + b.Superseded }
 
 // leftover is what the next attempt of a delivery needs. r is nil where the webhook cannot be read.
-func (c *Courier) leftover(r *hooks.Receiver, d *models.Delivery, last string) *Leftover {
+func (c *Courier) leftover(r *service.Receiver, d *models.Delivery, last string) *Leftover {
 	l := &Leftover{Tenant: d.Tenant, Delivery: d.ID, EventType: d.EventType, Webhook: d.WebhookID, Generation: d.Generation, Number: d.Attempts + 1,
 		Remaining: 1, Last: last}
 	if r != nil {

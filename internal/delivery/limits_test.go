@@ -12,12 +12,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/posthorn/posthorn/internal/delivery"
-	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/models"
 )
 
-func limited(c hooks.WebhookChange) func(*hooks.WebhookChange) {
-	return func(to *hooks.WebhookChange) { to.RateLimit, to.MaxInFlight = c.RateLimit, c.MaxInFlight }
+func limited(c service.WebhookChange) func(*service.WebhookChange) {
+	return func(to *service.WebhookChange) { to.RateLimit, to.MaxInFlight = c.RateLimit, c.MaxInFlight }
 }
 
 // newLimits makes the Limits of a process of its own.
@@ -50,7 +50,7 @@ func TestWhatIsOverTheRateIsPutOffAndNotFailed(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	rate := 0.1
-	b.hook("/a", limited(hooks.WebhookChange{RateLimit: &rate}))
+	b.hook("/a", limited(service.WebhookChange{RateLimit: &rate}))
 	require.Equal(t, delivery.Batch{Delivered: 1}, b.first(b.publish().ID))
 	d := b.publish()
 	round := b.first(d.ID)
@@ -126,7 +126,7 @@ func TestWhatFindsNoPlaceIsPutOffAndNotFailed(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	most := 1
-	w := b.hook("/a", limited(hooks.WebhookChange{MaxInFlight: &most}))
+	w := b.hook("/a", limited(service.WebhookChange{MaxInFlight: &most}))
 	leave, _, err := b.Limits.Enter(t.Context(), w.ID, most)
 	require.NoError(t, err)
 	require.NotNil(t, leave)
@@ -241,7 +241,7 @@ func TestATimeThatWasMissedLapsesOnce(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	rate := 0.1
-	b.hook("/a", limited(hooks.WebhookChange{RateLimit: &rate}))
+	b.hook("/a", limited(service.WebhookChange{RateLimit: &rate}))
 	var waiting []delivery.RetryInput
 	for range 5 {
 		d := b.publish()
@@ -310,7 +310,7 @@ func TestTimesAtARateAreKeptTogether(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	rate := 20.0
-	b.hook("/a", limited(hooks.WebhookChange{RateLimit: &rate}))
+	b.hook("/a", limited(service.WebhookChange{RateLimit: &rate}))
 	d, left := b.paced(10)
 	require.NotEmpty(t, left)
 	round, err := b.many(d.ID, left...)
@@ -328,7 +328,7 @@ func TestTimesAtARateThatWereMissedTogetherLapse(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	rate := 0.1
-	b.hook("/a", limited(hooks.WebhookChange{RateLimit: &rate}))
+	b.hook("/a", limited(service.WebhookChange{RateLimit: &rate}))
 	d, left := b.paced(5)
 	require.Len(t, left, 4)
 	b.Clock.Advance(time.Hour)

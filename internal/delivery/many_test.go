@@ -10,9 +10,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/posthorn/posthorn/internal/delivery"
-	"github.com/posthorn/posthorn/internal/hooks"
-	"github.com/posthorn/posthorn/internal/hookstest"
 	"github.com/posthorn/posthorn/internal/sender"
+	"github.com/posthorn/posthorn/internal/service"
+	"github.com/posthorn/posthorn/internal/servicetest"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -147,7 +147,7 @@ func TestRetriesTogetherKeepToTheirWebhooksRate(t *testing.T) {
 	d, _ := b.shared(3)
 	left := b.first(d.ID).Waiting
 	rate := 0.01
-	_, err := b.Env.Hooks.UpdateWebhook(t.Context(), tenant, w.ID, hooks.WebhookChange{RateLimit: &rate, By: "test"})
+	_, err := b.Env.Hooks.UpdateWebhook(t.Context(), tenant, w.ID, service.WebhookChange{RateLimit: &rate, By: "test"})
 	require.NoError(t, err)
 	b.receiver.answer("/a", http.StatusOK)
 	round := b.again(d.ID, left)
@@ -166,7 +166,7 @@ func TestRetriesTogetherThatFindNoPlaceLocks(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	one := 1
-	w := b.hook("/a", limited(hooks.WebhookChange{MaxInFlight: &one}))
+	w := b.hook("/a", limited(service.WebhookChange{MaxInFlight: &one}))
 	leave, _, err := b.Limits.Enter(t.Context(), w.ID, one)
 	require.NoError(t, err)
 	require.NotNil(t, leave)
@@ -188,7 +188,7 @@ func TestWaitsBeginWhenTheSlowestHasEnded(t *testing.T) {
 		b      *bundle
 		passed = make(chan struct{})
 	)
-	b = setup(t, hookstest.WithPoster(posterFunc(func(context.Context, sender.Request) sender.Result {
+	b = setup(t, servicetest.WithPoster(posterFunc(func(context.Context, sender.Request) sender.Result {
 		mu.Lock()
 		posts++
 		n := posts
@@ -226,7 +226,7 @@ func TestWhatHasJustBeenReadIsNotReadAgain(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			g := newGate()
-			b := setup(t, hookstest.WithPoster(g))
+			b := setup(t, servicetest.WithPoster(g))
 			var mu sync.Mutex
 			now := b.Clock.Now()
 			b.Now = func() time.Time {

@@ -11,9 +11,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/posthorn/posthorn/internal/delivery"
-	"github.com/posthorn/posthorn/internal/hooks"
-	"github.com/posthorn/posthorn/internal/hookstest"
 	"github.com/posthorn/posthorn/internal/sender"
+	"github.com/posthorn/posthorn/internal/service"
+	"github.com/posthorn/posthorn/internal/servicetest"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -36,11 +36,11 @@ func (b *bundle) ahead(n int, change func(models.Webhook) error) models.Dispatch
 	w := b.hook("/a")
 	b.Engine.SetBusy(true)
 	for left := jobRows + n; left > 0; left -= jobRows {
-		events := make([]hooks.EventInput, min(left, jobRows))
+		events := make([]service.EventInput, min(left, jobRows))
 		for i := range events {
-			events[i] = hooks.EventInput{Type: eventType, Data: []byte(payload)}
+			events[i] = service.EventInput{Type: eventType, Data: []byte(payload)}
 		}
-		_, err := b.Env.Hooks.Publish(b.t.Context(), tenant, hooks.PublishRequest{Events: events, Batch: true})
+		_, err := b.Env.Hooks.Publish(b.t.Context(), tenant, service.PublishRequest{Events: events, Batch: true})
 		require.NoError(b.t, err)
 	}
 	require.NoError(b.t, change(w))
@@ -112,7 +112,7 @@ func TestRetriesThatAreNotToBeMadeAreSetAsideAtOnce(t *testing.T) {
 func TestADeletedWebhookIsAskedForOnce(t *testing.T) {
 	t.Parallel()
 	var looks atomic.Int64 // at the clock, which every look at a webhook takes
-	b := setup(t, func(_ *sender.Config, o *hooks.Options) {
+	b := setup(t, func(_ *sender.Config, o *service.Options) {
 		now := o.Now
 		o.Now = func() time.Time {
 			looks.Add(1)
@@ -212,7 +212,7 @@ func TestOnlyWhatIsReadFromTheDatabasePassesTheGate(t *testing.T) {
 func TestBatchesOfOneWebhookAreBounded(t *testing.T) {
 	t.Parallel()
 	g := newGate()
-	b := setup(t, hookstest.WithPoster(g))
+	b := setup(t, servicetest.WithPoster(g))
 	b.hook("/a")
 	d, left := b.shared(delivery.AtOnce + 40)
 	store := b.count()
@@ -333,7 +333,7 @@ func TestAFailureIsToldWithTheCounts(t *testing.T) {
 func TestABatchThatIsStoppedLeavesTheRestOver(t *testing.T) {
 	t.Parallel()
 	g := newGate()
-	b := setup(t, hookstest.WithPoster(g))
+	b := setup(t, servicetest.WithPoster(g))
 	b.hook("/a")
 	d, left := b.shared(delivery.ManyAtOnce + 5)
 	stop, ended := make(chan struct{}), make(chan delivery.Batch, 1)

@@ -13,8 +13,8 @@ import (
 
 	"github.com/posthorn/posthorn/internal/delivery"
 	"github.com/posthorn/posthorn/internal/handoff"
-	"github.com/posthorn/posthorn/internal/hookstest"
 	"github.com/posthorn/posthorn/internal/sender"
+	"github.com/posthorn/posthorn/internal/servicetest"
 )
 
 func TestATurnIsWaitedFor(t *testing.T) {
@@ -91,7 +91,7 @@ func (w watched) Done() <-chan struct{} {
 func TestFirstAttemptsThatAreStillBeingMadeAreNotMadeTwice(t *testing.T) {
 	t.Parallel()
 	g := newGate()
-	b := setup(t, hookstest.WithPoster(g))
+	b := setup(t, servicetest.WithPoster(g))
 	b.hook("/a")
 	d := b.publish()
 	row := b.delivery(d)
@@ -133,7 +133,7 @@ func TestFirstAttemptsThatAreStillBeingMadeAreNotMadeTwice(t *testing.T) {
 func TestDeliveriesThatAreStillBeingAttemptedAreNotAttemptedTwice(t *testing.T) {
 	t.Parallel()
 	g := newGate()
-	b := setup(t, hookstest.WithPoster(g))
+	b := setup(t, servicetest.WithPoster(g))
 	b.hook("/a")
 	d, left := b.shared(2)
 	many := func(of ...delivery.Leftover) <-chan delivery.Batch {
@@ -170,7 +170,7 @@ func TestDeliveriesThatAreStillBeingAttemptedAreNotAttemptedTwice(t *testing.T) 
 func TestADeliveryThatIsStillBeingAttemptedIsNotAttemptedTwice(t *testing.T) {
 	t.Parallel()
 	g := newGate()
-	b := setup(t, hookstest.WithPoster(g))
+	b := setup(t, servicetest.WithPoster(g))
 	b.hook("/a")
 	d, left := b.shared(1)
 	outcomes := make(chan delivery.Outcome, 2)

@@ -13,8 +13,8 @@ import (
 
 	"github.com/posthorn/posthorn/internal/backoff"
 	"github.com/posthorn/posthorn/internal/delivery"
-	"github.com/posthorn/posthorn/internal/hookstest"
 	"github.com/posthorn/posthorn/internal/sender"
+	"github.com/posthorn/posthorn/internal/servicetest"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -48,7 +48,7 @@ var good = sender.Result{Outcome: sender.Received, StatusCode: http.StatusNoCont
 func TestAFailureOfOurOwnIsNoReception(t *testing.T) {
 	t.Parallel()
 	poster := &answers{result: sender.Result{Outcome: sender.Local, Error: "not sent"}}
-	b := setup(t, hookstest.WithPoster(poster))
+	b := setup(t, servicetest.WithPoster(poster))
 	w := b.hook("/a")
 	d := b.publish()
 	left := b.first(d.ID).Waiting
@@ -87,7 +87,7 @@ func TestAFailureOfOurOwnIsNoReception(t *testing.T) {
 func TestABatchThatFailsInPosthornAsksForItselfAgain(t *testing.T) {
 	t.Parallel()
 	poster := &answers{result: sender.Result{Outcome: sender.Local}}
-	b := setup(t, hookstest.WithPoster(poster))
+	b := setup(t, servicetest.WithPoster(poster))
 	b.hook("/a")
 	d, left := b.shared(5)
 	batch, err := b.many(d.ID, left...)
@@ -113,7 +113,7 @@ func (s *switched) Open() bool                         { return s.open }
 func TestWhileTheBreakerIsOpenFailuresWithoutAStatusDoNotCount(t *testing.T) {
 	t.Parallel()
 	poster := &answers{result: sender.Result{Outcome: sender.Failed, Error: "no connection"}}
-	b := setup(t, hookstest.WithPoster(poster))
+	b := setup(t, servicetest.WithPoster(poster))
 	poster.now = b.Clock.Now
 	w := b.hook("/a", retries(1))
 	breaker := &switched{open: true}
@@ -215,7 +215,7 @@ func TestAnEventThatCannotBeReadHoldsUpNobodyElse(t *testing.T) {
 func TestTheEpochIsTheOneInWhichThePOSTBegan(t *testing.T) {
 	t.Parallel()
 	poster := &answers{result: sender.Result{Outcome: sender.Failed, StatusCode: 500, Error: "500"}}
-	b := setup(t, hookstest.WithPoster(poster))
+	b := setup(t, servicetest.WithPoster(poster))
 	w := b.hook("/a")
 	_, err := b.Env.Hooks.Disable(t.Context(), tenant, w.ID, "", "test")
 	require.NoError(t, err)

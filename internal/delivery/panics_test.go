@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/posthorn/posthorn/internal/delivery"
-	"github.com/posthorn/posthorn/internal/hookstest"
 	"github.com/posthorn/posthorn/internal/sender"
+	"github.com/posthorn/posthorn/internal/servicetest"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -28,7 +28,7 @@ func (clumsy) Post(_ context.Context, r sender.Request) sender.Result {
 // An attempt that panics costs itself a minute, and no other delivery anything.
 func TestAnAttemptThatPanicsCostsItself(t *testing.T) {
 	t.Parallel()
-	b := setup(t, hookstest.WithPoster(clumsy{}))
+	b := setup(t, servicetest.WithPoster(clumsy{}))
 	b.hook("/bad")
 	b.hook("/good")
 	d := b.publish()

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"sync"
 
-	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/service"
 )
 
 // errGone means that a webhook has been deleted.
@@ -36,14 +36,14 @@ func (g *gone) add(webhookID string) {
 	g.ids[webhookID] = true
 }
 
-// receiver returns a delivery's webhook as it was at most a second ago: errGone if it has been deleted, hooks.ErrSealed if
+// receiver returns a delivery's webhook as it was at most a second ago: errGone if it has been deleted, service.ErrSealed if
 // its secrets cannot be opened.
-func (c *Courier) receiver(ctx context.Context, tenant, webhookID string) (*hooks.Receiver, error) {
+func (c *Courier) receiver(ctx context.Context, tenant, webhookID string) (*service.Receiver, error) {
 	if c.gone.has(webhookID) {
 		return nil, errGone
 	}
 	r, err := c.Hooks.Receiver(ctx, tenant, webhookID)
-	if refused, ok := errors.AsType[*hooks.Error](err); ok && refused.Code == hooks.NotFound {
+	if refused, ok := errors.AsType[*service.Error](err); ok && refused.Code == service.NotFound {
 		c.gone.add(webhookID)
 		return nil, errGone
 	}

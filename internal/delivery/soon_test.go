@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/posthorn/posthorn/internal/delivery"
-	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -17,7 +17,7 @@ import (
 func TestAShortWaitIsKeptHere(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.hook("/a", func(c *hooks.WebhookChange) { c.Retry = &models.Retry{Initial: 200 * time.Millisecond} })
+	b.hook("/a", func(c *service.WebhookChange) { c.Retry = &models.Retry{Initial: 200 * time.Millisecond} })
 	b.receiver.answer("/a", http.StatusInternalServerError)
 	d := b.publish()
 	left := b.first(d.ID).Waiting[0]
@@ -44,7 +44,7 @@ func TestAShortWaitIsKeptHere(t *testing.T) {
 func TestALongWaitIsLeftToTemporal(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.hook("/a", func(c *hooks.WebhookChange) { c.Retry = &models.Retry{Initial: 3 * time.Second} })
+	b.hook("/a", func(c *service.WebhookChange) { c.Retry = &models.Retry{Initial: 3 * time.Second} })
 	b.receiver.answer("/a", http.StatusInternalServerError)
 	d := b.publish()
 	left := b.first(d.ID).Waiting[0]

@@ -7,14 +7,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/posthorn/posthorn/internal/delivery"
-	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/models"
 )
 
 // wants changes what a webhook is registered for.
 func (b *bundle) wants(webhook string, types ...string) {
 	b.t.Helper()
-	_, err := b.Env.Hooks.UpdateWebhook(b.t.Context(), tenant, webhook, hooks.WebhookChange{EventTypes: &types})
+	_, err := b.Env.Hooks.UpdateWebhook(b.t.Context(), tenant, webhook, service.WebhookChange{EventTypes: &types})
 	require.NoError(b.t, err)
 }
 
@@ -87,7 +87,7 @@ func TestWhatIsWantedAgainIsSent(t *testing.T) {
 	require.NoError(t, err)
 	elsewhere := b.Another()
 	types := []string{"order.*"}
-	_, err = elsewhere.UpdateWebhook(t.Context(), tenant, hook.ID, hooks.WebhookChange{EventTypes: &types})
+	_, err = elsewhere.UpdateWebhook(t.Context(), tenant, hook.ID, service.WebhookChange{EventTypes: &types})
 	require.NoError(t, err)
 	batch := b.first(d.ID)
 	require.Len(t, batch.Waiting, 1, "it waits for a moment")
@@ -113,9 +113,9 @@ func TestWhatIsNotWantedCannotBeRetried(t *testing.T) {
 		func() error { _, err := b.Env.Hooks.RetryDelivery(t.Context(), tenant, before.ID); return err },
 		func() error { _, err := b.Env.Hooks.ResumeDelivery(t.Context(), tenant, before.ID); return err },
 	} {
-		var refused *hooks.Error
+		var refused *service.Error
 		require.ErrorAs(t, ask(), &refused)
-		require.Equal(t, hooks.Conflict, refused.Code)
+		require.Equal(t, service.Conflict, refused.Code)
 		require.Contains(t, refused.Detail, "not registered")
 	}
 	require.Equal(t, before, b.delivery(d))

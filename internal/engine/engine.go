@@ -23,10 +23,10 @@ import (
 
 	"github.com/posthorn/posthorn/internal/fault"
 	"github.com/posthorn/posthorn/internal/handoff"
-	"github.com/posthorn/posthorn/internal/hooks"
 	"github.com/posthorn/posthorn/internal/lately"
 	"github.com/posthorn/posthorn/internal/metrics"
 	"github.com/posthorn/posthorn/internal/panics"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/models"
 	"github.com/posthorn/posthorn/workflows"
 )
@@ -87,7 +87,7 @@ type Options struct {
 	Retention time.Duration
 }
 
-// Engine implements hooks.Engine.
+// Engine implements service.Engine.
 type Engine struct {
 	Options
 
@@ -122,7 +122,7 @@ type Engine struct {
 	end      context.CancelFunc
 }
 
-var _ hooks.Engine = (*Engine)(nil)
+var _ service.Engine = (*Engine)(nil)
 
 // New makes an Engine.
 func New(o Options) *Engine {

@@ -22,7 +22,7 @@ const module = "github.com/posthorn/posthorn/"
 var alone = map[string][]string{
 	"client":                 {},
 	"cmd/posthorn":           {"internal/cli"},
-	"console":                {"internal/callers", "internal/catalog", "internal/hooks", "models"},
+	"console":                {"internal/callers", "internal/catalog", "internal/service", "models"},
 	"internal/backoff":       {},
 	"internal/bench":         {},
 	"internal/callers":       {},
@@ -63,13 +63,13 @@ const (
 // never lists what a package must not import, nor the packages below it: packages of Posthorn, other modules, or packages of the
 // standard library, each with everything below.
 var never = map[string][]string{
-	"activities":         {"api", "worker", "console"},
-	"api":                {"activities", "worker", "workflows", "internal/engine", "internal/delivery", temporal},
-	"console":            {temporal, gin, huma, "database", "gorm.io"},
-	"internal/delivery":  {temporal, "workflows", "worker", "api"},
-	"internal/engine":    {"net/http", "api", "worker", "console"},
-	"internal/hooks":     {temporal, gin, huma, "net/http", "api", "worker", "workflows", "activities", "internal/engine", "internal/delivery"},
-	"internal/hookstest": {"api", "console"},
+	"activities":           {"api", "worker", "console"},
+	"api":                  {"activities", "worker", "workflows", "internal/engine", "internal/delivery", temporal},
+	"console":              {temporal, gin, huma, "database", "gorm.io"},
+	"internal/delivery":    {temporal, "workflows", "worker", "api"},
+	"internal/engine":      {"net/http", "api", "worker", "console"},
+	"internal/service":     {temporal, gin, huma, "net/http", "api", "worker", "workflows", "activities", "internal/engine", "internal/delivery"},
+	"internal/servicetest": {"api", "console"},
 	"internal/jsonschema": {
 		"database", "net/http",
 	},

@@ -9,7 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/posthorn/posthorn/internal/hookstest"
+	"github.com/posthorn/posthorn/internal/servicetest"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -50,7 +50,7 @@ func TestEveryChangeIsLogged(t *testing.T) {
 			case o.roles == links:
 				key, kind = x.token, models.ActorLink
 			case !strings.Contains(o.roles, "tenant"):
-				key, kind = hookstest.AdminKey, models.ActorAdmin
+				key, kind = servicetest.AdminKey, models.ActorAdmin
 			}
 			before := w.log()
 			answer := w.do(o, x, key)
@@ -108,7 +108,7 @@ func TestRefusedCallsAreNotLogged(t *testing.T) {
 			}
 			if o.namesThings() && (!strings.HasPrefix(o.route, "PUT ") || !strings.Contains(o.route, "/event-type")) {
 				w.reach(o, x.slug, w.ghosts(x.slug), x.key)
-				w.reach(o, x.slug, w.ghosts(x.slug), hookstest.AdminKey)
+				w.reach(o, x.slug, w.ghosts(x.slug), servicetest.AdminKey)
 			}
 			require.Empty(t, w.since(before))
 		})
@@ -131,7 +131,7 @@ func TestCallsThatChangeNothingAreNotLogged(t *testing.T) {
 			w.furnish(x, o)
 			key := x.key
 			if !strings.Contains(o.roles, "tenant") {
-				key = hookstest.AdminKey
+				key = servicetest.AdminKey
 			}
 			w.do(o, x, key)
 			before := w.log()

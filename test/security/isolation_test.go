@@ -8,7 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/posthorn/posthorn/internal/hookstest"
+	"github.com/posthorn/posthorn/internal/servicetest"
 )
 
 // TestNoTenantReachesAnother calls every operation with keys of every role of one tenant, about the things of another one: in
@@ -107,7 +107,7 @@ func (w *world) snapshot(x *things) string {
 		if (path == "/recoveries/:id" || path == "/erasures/:id") && x.ids["recovery"] == "" {
 			continue
 		}
-		answer := w.reach(o, x.slug, x, hookstest.AdminKey)
+		answer := w.reach(o, x.slug, x, servicetest.AdminKey)
 		require.Equal(w.t, http.StatusOK, answer.Code, "%s: %s", o.route, answer.Body)
 		text.WriteString(answer.Body.String())
 	}

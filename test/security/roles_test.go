@@ -10,8 +10,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/posthorn/posthorn/internal/hooks"
-	"github.com/posthorn/posthorn/internal/hookstest"
+	"github.com/posthorn/posthorn/internal/service"
+	"github.com/posthorn/posthorn/internal/servicetest"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -24,7 +24,7 @@ func TestRolesMayWhatTheTableSays(t *testing.T) {
 	w := newWorld(t)
 	roles := w.roles()
 	x := w.tenant(roles...)
-	x.keys[models.RoleAdmin] = hookstest.AdminKey
+	x.keys[models.RoleAdmin] = servicetest.AdminKey
 	for _, o := range operations {
 		t.Run(o.route, func(t *testing.T) {
 			open := o.roles == "anyone"
@@ -65,7 +65,7 @@ func linkMay(o operation, role models.Role, capabilities []string) bool {
 		return false
 	case o.roles == links:
 		return true
-	case strings.Contains(o.route, "/:tenant/keys") && !slices.Contains(capabilities, hooks.CapabilityKeys):
+	case strings.Contains(o.route, "/:tenant/keys") && !slices.Contains(capabilities, service.CapabilityKeys):
 		return false
 	}
 	return slices.Contains(strings.Fields(o.roles), string(role))
@@ -83,9 +83,9 @@ func TestPortalTokensMayWhatTheDocumentSays(t *testing.T) {
 		}
 		t.Run(o.route, func(t *testing.T) {
 			for _, role := range []models.Role{models.RoleTenant, models.RoleRead} {
-				for _, capabilities := range [][]string{nil, {hooks.CapabilityKeys, hooks.CapabilitySettings}} {
-					link, err := w.Hooks.CreatePortalLink(t.Context(), hooks.Principal{Role: models.RoleAdmin}, x.slug,
-						hooks.LinkRequest{Role: role, Capabilities: capabilities})
+				for _, capabilities := range [][]string{nil, {service.CapabilityKeys, service.CapabilitySettings}} {
+					link, err := w.Hooks.CreatePortalLink(t.Context(), service.Principal{Role: models.RoleAdmin}, x.slug,
+						service.LinkRequest{Role: role, Capabilities: capabilities})
 					require.NoError(t, err)
 					status := w.reach(o, x.slug, w.ghosts(x.slug), link.Token).Code
 					require.Equal(t, linkMay(o, role, capabilities), status != http.StatusForbidden && status != http.StatusUnauthorized,

@@ -26,9 +26,9 @@ import (
 	"github.com/posthorn/posthorn/api/svix"
 	"github.com/posthorn/posthorn/api/systems"
 	"github.com/posthorn/posthorn/api/up42"
-	"github.com/posthorn/posthorn/internal/hooks"
-	"github.com/posthorn/posthorn/internal/hookstest"
 	"github.com/posthorn/posthorn/internal/sender"
+	"github.com/posthorn/posthorn/internal/service"
+	"github.com/posthorn/posthorn/internal/servicetest"
 	"github.com/posthorn/posthorn/internal/wire"
 	"github.com/posthorn/posthorn/models"
 )
@@ -45,7 +45,7 @@ func (receives) Post(context.Context, sender.Request) sender.Result {
 
 // world is a whole installation behind all its APIs.
 type world struct {
-	*hookstest.Env
+	*servicetest.Env
 	t       *testing.T
 	handler http.Handler
 	routes  []string
@@ -54,7 +54,7 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{Env: hookstest.New(t, hookstest.WithPoster(receives{})), t: t}
+	w := &world{Env: servicetest.New(t, servicetest.WithPoster(receives{})), t: t}
 	var inner []gin.RouteInfo
 	var names []string
 	o := api.Options{Hooks: w.Hooks, Store: w.Store, Registry: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler)}
@@ -147,7 +147,7 @@ func (w *world) furnish(x *things, o operation) {
 	keys, err := w.Store.APIKeys(ctx, x.slug)
 	require.NoError(w.t, err)
 	x.ids["key"] = keys[len(keys)-1].ID
-	link, err := w.Hooks.CreatePortalLink(ctx, hooks.Principal{Role: models.RoleAdmin}, x.slug, hooks.LinkRequest{Role: models.RoleRead})
+	link, err := w.Hooks.CreatePortalLink(ctx, service.Principal{Role: models.RoleAdmin}, x.slug, service.LinkRequest{Role: models.RoleRead})
 	require.NoError(w.t, err)
 	x.ids["link"], x.token = link.ID, link.Token
 	x.ids["event"] = w.Publish(x.slug, eventType, `{"jobParts":[]}`)
@@ -159,10 +159,10 @@ func (w *world) furnish(x *things, o operation) {
 	if o.system() != "" {
 		x.ids["call"] = w.Attempt(x.slug, deliveries[0].ID).ID
 	}
-	recovery, err := w.Hooks.Recover(ctx, x.slug, x.ids["webhook"], hooks.RecoveryRequest{})
+	recovery, err := w.Hooks.Recover(ctx, x.slug, x.ids["webhook"], service.RecoveryRequest{})
 	require.NoError(w.t, err)
 	x.ids["recovery"] = recovery.ID
-	erasure, err := w.Hooks.Erase(ctx, x.slug, hooks.ErasureRequest{Attribute: "customer:nobody"})
+	erasure, err := w.Hooks.Erase(ctx, x.slug, service.ErasureRequest{Attribute: "customer:nobody"})
 	require.NoError(w.t, err)
 	x.ids["erasure"] = erasure.ID
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/posthorn/posthorn/api/systems"
-	"github.com/posthorn/posthorn/internal/hookstest"
+	"github.com/posthorn/posthorn/internal/servicetest"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -39,7 +39,7 @@ func RequireAccess(t *testing.T, b *Bench, a Access) {
 		require.Equal(t, status, w.Code, "%s %s: %s", c.Method, c.Path, w.Body)
 		RequireShape(t, a.Refused, w)
 	}
-	b.Hooks.AdminKey = hookstest.AdminKey
+	b.Hooks.AdminKey = servicetest.AdminKey
 	keyID, revoked, err := b.Hooks.CreateKey(t.Context(), Tenant, "revoked", models.RoleTenant)
 	require.NoError(t, err)
 	require.NoError(t, b.Hooks.RevokeKey(t.Context(), Tenant, keyID.ID))
@@ -57,7 +57,7 @@ func RequireAccess(t *testing.T, b *Bench, a Access) {
 			refused(http.StatusForbidden, c)
 		}
 		if !a.AdminAllowed {
-			c.Authorization = a.Authorization(hookstest.AdminKey)
+			c.Authorization = a.Authorization(servicetest.AdminKey)
 			refused(http.StatusForbidden, c)
 		}
 		c.Authorization = a.Authorization(read)

@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/posthorn/posthorn/api/systems"
-	"github.com/posthorn/posthorn/internal/hookstest"
+	"github.com/posthorn/posthorn/internal/servicetest"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -32,7 +32,7 @@ const (
 
 // Bench is an installation with one system mounted and two tenants.
 type Bench struct {
-	*hookstest.Env
+	*servicetest.Env
 	t        testing.TB
 	Handler  http.Handler
 	Key      string // of Tenant
@@ -42,10 +42,10 @@ type Bench struct {
 var quiet = sync.OnceFunc(func() { gin.SetMode(gin.TestMode) }) // Gin prints its routes otherwise
 
 // New makes a Bench that ends with the test.
-func New(tb testing.TB, mount func(gin.IRouter, systems.Options), options ...hookstest.Option) *Bench {
+func New(tb testing.TB, mount func(gin.IRouter, systems.Options), options ...servicetest.Option) *Bench {
 	tb.Helper()
 	quiet()
-	env := hookstest.New(tb, options...)
+	env := servicetest.New(tb, options...)
 	router := gin.New()
 	mount(router, systems.Options{Hooks: env.Hooks, PublicURL: PublicURL})
 	return &Bench{Env: env, t: tb, Handler: router, Key: env.Tenant(Tenant), OtherKey: env.Tenant(Other)}

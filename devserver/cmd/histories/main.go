@@ -24,8 +24,8 @@ import (
 	"github.com/posthorn/posthorn/devserver"
 	"github.com/posthorn/posthorn/internal/app"
 	"github.com/posthorn/posthorn/internal/config"
-	"github.com/posthorn/posthorn/internal/hooks"
 	"github.com/posthorn/posthorn/internal/secrets"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/models"
 	"github.com/posthorn/posthorn/workflows"
 )
@@ -120,9 +120,9 @@ func (s *stage) open(ctx context.Context, database string, logger *slog.Logger) 
 			Retention: config.Duration(14 * 24 * time.Hour),
 		},
 		Temporal: s.temporal, Namespace: client.DefaultNamespace, API: true, Worker: true, Dev: true, Log: logger,
-		Seed: func(ctx context.Context, service *hooks.Service) error {
-			s.hooks = service
-			_, err := service.PutEventType(ctx, models.EventType{Name: eventType})
+		Seed: func(ctx context.Context, svc *service.Service) error {
+			s.hooks = svc
+			_, err := svc.PutEventType(ctx, models.EventType{Name: eventType})
 			return err
 		},
 		Ready: func(net.Addr) { close(ready) },

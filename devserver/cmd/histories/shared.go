@@ -5,7 +5,7 @@ import (
 	"errors"
 	"time"
 
-	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -25,7 +25,7 @@ func (s *stage) inTurn(ctx context.Context, tenant string) ([]told, error) {
 		return nil, err
 	}
 	one := 1
-	if _, err := s.hooks.UpdateWebhook(ctx, tenant, w.ID, hooks.WebhookChange{MaxInFlight: &one, By: "histories"}); err != nil {
+	if _, err := s.hooks.UpdateWebhook(ctx, tenant, w.ID, service.WebhookChange{MaxInFlight: &one, By: "histories"}); err != nil {
 		return nil, err
 	}
 	return s.share(ctx, tenant, 4, models.Delivered)
@@ -46,7 +46,7 @@ func (s *stage) limited(ctx context.Context, tenant string, rate float64, inFlig
 	if err != nil {
 		return nil, err
 	}
-	if _, err := s.hooks.UpdateWebhook(ctx, tenant, w.ID, hooks.WebhookChange{RateLimit: &rate, MaxInFlight: &inFlight, By: "histories"}); err != nil {
+	if _, err := s.hooks.UpdateWebhook(ctx, tenant, w.ID, service.WebhookChange{RateLimit: &rate, MaxInFlight: &inFlight, By: "histories"}); err != nil {
 		return nil, err
 	}
 	return s.share(ctx, tenant, 6, models.Delivered)
@@ -64,7 +64,7 @@ func (s *stage) massHold(ctx context.Context, tenant string) ([]told, error) {
 func (s *stage) continued(ctx context.Context, tenant string) ([]told, error) {
 	url := s.receivers + "fails-often"
 	retries := 20
-	_, _, err := s.hooks.CreateWebhook(ctx, tenant, hooks.WebhookChange{URL: &url, Headers: &map[string]string{"X-Key": secretHeader},
+	_, _, err := s.hooks.CreateWebhook(ctx, tenant, service.WebhookChange{URL: &url, Headers: &map[string]string{"X-Key": secretHeader},
 		Retry: &models.Retry{Initial: 500 * time.Millisecond, Backoff: 1, Max: &retries}, By: "histories"})
 	if err != nil {
 		return nil, err
@@ -94,11 +94,11 @@ func (s *stage) together(ctx context.Context, tenant string) ([]told, error) {
 
 // share publishes events that share a workflow, and waits for it to end with all deliveries as they are to become.
 func (s *stage) share(ctx context.Context, tenant string, events int, become models.DeliveryStatus) ([]told, error) {
-	batch := make([]hooks.EventInput, events)
+	batch := make([]service.EventInput, events)
 	for i := range batch {
-		batch[i] = hooks.EventInput{Type: eventType, Data: []byte(payload)}
+		batch[i] = service.EventInput{Type: eventType, Data: []byte(payload)}
 	}
-	if _, err := s.hooks.Publish(ctx, tenant, hooks.PublishRequest{Events: batch, Batch: true}); err != nil {
+	if _, err := s.hooks.Publish(ctx, tenant, service.PublishRequest{Events: batch, Batch: true}); err != nil {
 		return nil, err
 	}
 	var last models.Delivery

@@ -12,7 +12,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/models"
 	"github.com/posthorn/posthorn/workflows"
 )
@@ -30,7 +30,7 @@ var queues = workflows.NewQueues(queue)
 
 // stage is where the stories play.
 type stage struct {
-	hooks     *hooks.Service
+	hooks     *service.Service
 	temporal  client.Client
 	receivers string
 }
@@ -90,14 +90,14 @@ func (s *stage) tellAll(ctx context.Context, directory string, stories map[strin
 // hook registers a receiver that acts as its name says. retries beyond the first attempt begin after initial.
 func (s *stage) hook(ctx context.Context, tenant, acts string, initial time.Duration, retries int) (models.Webhook, error) {
 	url := s.receivers + acts
-	w, _, err := s.hooks.CreateWebhook(ctx, tenant, hooks.WebhookChange{URL: &url, Retry: &models.Retry{Initial: initial, Max: &retries},
+	w, _, err := s.hooks.CreateWebhook(ctx, tenant, service.WebhookChange{URL: &url, Retry: &models.Retry{Initial: initial, Max: &retries},
 		Headers: &map[string]string{"X-Key": secretHeader}, By: "histories"})
 	return w, err
 }
 
 // publish publishes an event and gives the id of its workflow.
 func (s *stage) publish(ctx context.Context, tenant string) (workflowID string, err error) {
-	published, err := s.hooks.Publish(ctx, tenant, hooks.PublishRequest{Events: []hooks.EventInput{{Type: eventType, Data: []byte(payload)}}})
+	published, err := s.hooks.Publish(ctx, tenant, service.PublishRequest{Events: []service.EventInput{{Type: eventType, Data: []byte(payload)}}})
 	if err != nil {
 		return "", err
 	}
@@ -302,17 +302,17 @@ func (s *stage) recovered(ctx context.Context, tenant string) ([]told, error) {
 	if _, err := s.hooks.Disable(ctx, tenant, w.ID, "", "histories"); err != nil {
 		return nil, err
 	}
-	batch := make([]hooks.EventInput, 300)
+	batch := make([]service.EventInput, 300)
 	for i := range batch {
-		batch[i] = hooks.EventInput{Type: eventType, Data: []byte(payload)}
+		batch[i] = service.EventInput{Type: eventType, Data: []byte(payload)}
 	}
-	if _, err := s.hooks.Publish(ctx, tenant, hooks.PublishRequest{Events: batch, Batch: true}); err != nil {
+	if _, err := s.hooks.Publish(ctx, tenant, service.PublishRequest{Events: batch, Batch: true}); err != nil {
 		return nil, err
 	}
 	if _, err := s.hooks.Enable(ctx, tenant, w.ID, "histories"); err != nil {
 		return nil, err
 	}
-	r, err := s.hooks.Recover(ctx, tenant, w.ID, hooks.RecoveryRequest{})
+	r, err := s.hooks.Recover(ctx, tenant, w.ID, service.RecoveryRequest{})
 	if err != nil {
 		return nil, err
 	}

@@ -10,14 +10,14 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/models"
 )
 
 // demo shows what Posthorn does: receivers that take everything, fail, are slow or recover, and a trickle of events to them.
 type demo struct {
 	log   *slog.Logger
-	hooks *hooks.Service
+	hooks *service.Service
 	url   string // of the receivers
 }
 
@@ -56,7 +56,7 @@ var demoReceivers = []struct {
 
 // start begins to listen, and makes the webhooks or leads them here. The receivers listen until the process ends: what is under way
 // when it stops is received.
-func (d *demo) start(ctx context.Context, s *hooks.Service) error {
+func (d *demo) start(ctx context.Context, s *service.Service) error {
 	d.hooks = s
 	mux := http.NewServeMux()
 	for _, r := range demoReceivers {
@@ -84,7 +84,7 @@ func (d *demo) start(ctx context.Context, s *hooks.Service) error {
 // register makes a webhook, or leads it to where its receiver listens now.
 func (d *demo) register(ctx context.Context, tenant, uid, name string, types []string) error {
 	url, retries := d.url+uid, 6
-	change := hooks.WebhookChange{URL: &url, UID: &uid, Name: &name, EventTypes: &types, By: "demo", Retry: &models.Retry{Initial: 5 * time.Second, Max: &retries}}
+	change := service.WebhookChange{URL: &url, UID: &uid, Name: &name, EventTypes: &types, By: "demo", Retry: &models.Retry{Initial: 5 * time.Second, Max: &retries}}
 	id, err := d.hooks.WebhookID(ctx, tenant, uid)
 	if err != nil {
 		return err
@@ -93,7 +93,7 @@ func (d *demo) register(ctx context.Context, tenant, uid, name string, types []s
 		_, _, err = d.hooks.CreateWebhook(ctx, tenant, change)
 		return err
 	}
-	_, err = d.hooks.UpdateWebhook(ctx, tenant, id, hooks.WebhookChange{URL: &url, By: "demo"})
+	_, err = d.hooks.UpdateWebhook(ctx, tenant, id, service.WebhookChange{URL: &url, By: "demo"})
 	return err
 }
 
@@ -110,7 +110,7 @@ func (d *demo) publish(ctx context.Context) {
 		eventType := []string{"order.created", "order.shipped"}[n%2]
 		data, err := json.Marshal(map[string]any{"order_id": 1000 + n/2, "total": fmt.Sprintf("%d.90", 10+rand.IntN(90)), "currency": "EUR"}) //nolint:gosec // an example
 		if err == nil {
-			_, err = d.hooks.Publish(ctx, t.ID, hooks.PublishRequest{Events: []hooks.EventInput{{Type: eventType, Data: data, Tags: []string{"demo"}}}})
+			_, err = d.hooks.Publish(ctx, t.ID, service.PublishRequest{Events: []service.EventInput{{Type: eventType, Data: data, Tags: []string{"demo"}}}})
 		}
 		if err != nil && ctx.Err() == nil {
 			d.log.WarnContext(ctx, "the demo cannot publish an event", "error", err)

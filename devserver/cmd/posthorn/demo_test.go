@@ -7,14 +7,14 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/posthorn/posthorn/internal/hookstest"
+	"github.com/posthorn/posthorn/internal/servicetest"
 	"github.com/posthorn/posthorn/models"
 )
 
 // The demo makes its webhooks once, and leads them to where its receivers listen after each start.
 func TestTheDemo(t *testing.T) {
 	t.Parallel()
-	env := hookstest.New(t)
+	env := servicetest.New(t)
 	require.NoError(t, seed(t.Context(), env.Hooks))
 	urls := func() map[string]string {
 		rows, _, err := env.Store.Webhooks(t.Context(), "demo", models.WebhookFilter{}, models.Page{Limit: 100})

@@ -17,9 +17,9 @@ import (
 	"github.com/posthorn/posthorn/internal/app"
 	"github.com/posthorn/posthorn/internal/cli"
 	"github.com/posthorn/posthorn/internal/config"
-	"github.com/posthorn/posthorn/internal/hooks"
 	"github.com/posthorn/posthorn/internal/secrets"
 	"github.com/posthorn/posthorn/internal/sender"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/models"
 	"github.com/posthorn/posthorn/workflows"
 )
@@ -84,7 +84,7 @@ func (c *DevCommand) Run(ctx context.Context, env cli.Environment) error {
 	if c.Demo {
 		d := &demo{log: log}
 		made := seed
-		seed = func(ctx context.Context, s *hooks.Service) error {
+		seed = func(ctx context.Context, s *service.Service) error {
 			if err := made(ctx, s); err != nil {
 				return err
 			}

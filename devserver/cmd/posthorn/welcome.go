@@ -7,12 +7,12 @@ import (
 
 	"github.com/posthorn/posthorn/devserver"
 	"github.com/posthorn/posthorn/internal/cli"
-	"github.com/posthorn/posthorn/internal/hooks"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/models"
 )
 
 // seed makes the tenant and the event types that the first curl needs. It leaves existing ones as they are.
-func seed(ctx context.Context, s *hooks.Service) error {
+func seed(ctx context.Context, s *service.Service) error {
 	if _, err := s.Store.TenantBySlug(ctx, "demo"); err == nil {
 		return nil
 	}

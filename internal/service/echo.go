@@ -1,0 +1,112 @@
+package service
+
+import (
+	"encoding/json"
+	"maps"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/posthorn/posthorn/internal/wire"
+	"github.com/posthorn/posthorn/models"
+)
+
+// withoutEchoes leaves out of a change what only repeats what is shown of the webhook, so that what was read can be sent
+// back. Shown are the schedule and the timeout in force: set as the webhook's own they would no longer follow the
+// installation's.
+func (s *Service) withoutEchoes(w *models.Webhook, c WebhookChange) WebhookChange {
+	policy, timeout := s.Effective(w)
+	if r := c.Retry; r != nil && r.Initial == policy.Initial && r.Backoff == policy.Backoff && r.MaxInterval == policy.MaxInterval &&
+		r.Max != nil && *r.Max == policy.Max {
+		c.Retry = nil
+	}
+	if c.Timeout != nil && *c.Timeout == timeout {
+		c.Timeout = nil
+	}
+	return c
+}
+
+// unmasked gives headers that come back masked the values they have.
+func unmasked(p *problems, headers, now map[string]string) map[string]string {
+	values := maps.Clone(headers)
+	for name, value := range headers {
+		if value != wire.Masked {
+			continue
+		}
+		kept, ok := now[name]
+		for other, its := range now {
+			if !ok && strings.EqualFold(other, name) {
+				kept, ok = its, true
+			}
+		}
+		if !ok {
+			p.addf("headers", "header %q has a masked value, and the webhook has no such header", name)
+		}
+		values[name] = kept
+	}
+	return values
+}
+
+// sealChanged encrypts what differs from before: what is encrypted again looks like a change.
+func (s *Service) sealChanged(w *models.Webhook, o, before *sealed) (err error) {
+	if len(w.Headers) == 0 || !maps.Equal(o.headers, before.headers) {
+		if w.Headers, err = s.sealJSON(o.headers, headersContext(w.ID)); err != nil {
+			return err
+		}
+		w.SealedWith = int64(s.Box.Primary())
+	}
+	if len(w.Secrets) == 0 || !reflect.DeepEqual(o.secrets, before.secrets) {
+		w.Secrets, err = s.sealJSON(o.secrets, secretsContext(w.ID))
+		w.SealedWith = int64(s.Box.Primary())
+	}
+	return err
+}
+
+// asWritten is the JSON that was, if now says the same in other words, as a client does that has read it and writes it
+// again: other white space, another order of names, a number written otherwise.
+func asWritten(was, now string) string {
+	a, err := decode(was)
+	if err != nil {
+		return now
+	}
+	if b, err := decode(now); err == nil && sameJSON(a, b) {
+		return was
+	}
+	return now
+}
+
+func decode(text string) (v any, err error) {
+	d := json.NewDecoder(strings.NewReader(text))
+	d.UseNumber()
+	err = d.Decode(&v)
+	return v, err
+}
+
+func sameJSON(a, b any) bool {
+	switch a := a.(type) {
+	case map[string]any:
+		b, ok := b.(map[string]any)
+		return ok && maps.EqualFunc(a, b, sameJSON)
+	case []any:
+		b, ok := b.([]any)
+		return ok && slices.EqualFunc(a, b, sameJSON)
+	case json.Number:
+		b, ok := b.(json.Number)
+		return ok && sameNumber(a.String(), b.String())
+	default:
+		return a == b
+	}
+}
+
+// exactDigits is how long a number may be that a float64 surely tells from others.
+const exactDigits = 15
+
+func sameNumber(a, b string) bool {
+	if a == b || len(a) > exactDigits || len(b) > exactDigits {
+		return a == b
+	}
+	x, errX := strconv.ParseFloat(a, 64)
+	y, errY := strconv.ParseFloat(b, 64)
+	return errX == nil && errY == nil && x == y
+}

@@ -1,0 +1,82 @@
+package service
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/posthorn/posthorn/models"
+)
+
+// ErasureRequest asks for the data of many events to be erased.
+type ErasureRequest struct {
+	Until      *time.Time // only events accepted before it
+	EventTypes []string   // only of these types, wildcards among them
+	Attribute  string     // only with this attribute, as name:value
+	All        bool       // Until alone is meant
+}
+
+// countedEvents is the most events that a dry run looks at.
+const countedEvents = 100_000
+
+// erasure checks a request. It needs a criterion, and says so of one that would erase everything by mistake.
+func (s *Service) erasure(ctx context.Context, tenant string, r ErasureRequest) (models.Erasure, error) {
+	x := models.Erasure{Tenant: tenant, EventTypes: each(r.EventTypes), Attribute: r.Attribute}
+	var p problems
+	switch narrow := len(r.EventTypes) > 0 || r.Attribute != ""; {
+	case narrow:
+	case r.Until == nil:
+		p.addf("until", "until, event_types or attribute must say what to erase")
+	case !r.All:
+		p.addf("all", "must be true where until alone says what to erase: it erases every event before")
+	}
+	if name, _, ok := strings.Cut(r.Attribute, ":"); r.Attribute != "" && (!ok || name == "") {
+		p.addf("attribute", "must be name:value")
+	}
+	checkLength(&p, "attribute", r.Attribute, maxAttributeFilter)
+	if err := s.checkEventTypes(ctx, &p, &models.Webhook{Tenant: tenant}, r.EventTypes); err != nil {
+		return x, err
+	}
+	if r.Until != nil {
+		x.Until = models.Bound(*r.Until)
+	}
+	return x, p.err()
+}
+
+// maxAttributeFilter is the most characters of an attribute with its value.
+const maxAttributeFilter = 2000
+
+// Erase erases the data of many events, in pages.
+func (s *Service) Erase(ctx context.Context, tenant string, r ErasureRequest) (models.Erasure, error) {
+	x, err := s.erasure(ctx, tenant, r)
+	if err != nil {
+		return x, err
+	}
+	return x, known(s.Store.CreateErasure(ctx, &x), "tenant")
+}
+
+// CountErasure counts what Erase would erase. complete is false if there are more events than it looks at.
+func (s *Service) CountErasure(ctx context.Context, tenant string, r ErasureRequest) (n int64, complete bool, err error) {
+	x, err := s.erasure(ctx, tenant, r)
+	if err != nil {
+		return 0, false, err
+	}
+	n, err = read(ctx, s, "tenant", func(ctx context.Context, store *models.Store) (n int64, err error) {
+		n, complete, err = store.CountErasure(ctx, &x, countedEvents)
+		return n, err
+	})
+	return n, complete, err
+}
+
+// Erasures lists a tenant's erasures, newest first; tenant "" = those of all tenants.
+func (s *Service) Erasures(ctx context.Context, tenant string, page models.Page) ([]models.Erasure, string, error) {
+	return readPage(ctx, s, "erasure", func(ctx context.Context, store *models.Store) ([]models.Erasure, string, error) {
+		return store.Erasures(ctx, tenant, page)
+	})
+}
+
+// Erasure reads the receipt of an erasure; tenant "" = of any tenant's.
+func (s *Service) Erasure(ctx context.Context, tenant, id string) (models.Erasure, error) {
+	x, err := s.Store.Erasure(ctx, tenant, id)
+	return x, known(err, "erasure")
+}

@@ -1,0 +1,95 @@
+package service
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/posthorn/posthorn/models"
+)
+
+// Code says what kind of a refusal an Error is. Each API maps it to its own status and shape.
+type Code string
+
+// The refusals. Anything else that goes wrong is not an Error, and is the caller's "internal error".
+const (
+	Slow         Code = "slow"         // the request did not arrive in time
+	Invalid      Code = "invalid"      // the request is well-formed but wrong
+	Unauthorized Code = "unauthorized" // no key, or not one in force
+	Forbidden    Code = "forbidden"    // the key's role does not allow it
+	NotFound     Code = "not_found"    // there is no such thing, or it is another tenant's
+	Conflict     Code = "conflict"     // it exists already, or its state does not allow it
+	Unavailable  Code = "unavailable"  // not now: repeat it later
+	TooMany      Code = "too_many"     // this caller calls too often: Error.RetryAfter says when it may again
+)
+
+// Error is a refusal that may be told to the caller word for word.
+type Error struct {
+	Code   Code
+	Detail string
+	Fields []FieldError
+	// RetryAfter is in seconds, at least 1 with TooMany. 0 = there is nothing to say.
+	RetryAfter int
+}
+
+// FieldError is what is wrong with one field of the request, named as /v1 names it ("url", "events[2].type").
+type FieldError struct {
+	Field, Message string
+}
+
+// Error implements error.
+func (e *Error) Error() string {
+	if len(e.Fields) == 0 {
+		return string(e.Code) + ": " + e.Detail
+	}
+	parts := make([]string, len(e.Fields))
+	for i, f := range e.Fields {
+		parts[i] = f.Field + ": " + f.Message
+	}
+	return string(e.Code) + ": " + e.Detail + " (" + strings.Join(parts, "; ") + ")"
+}
+
+// Refuse makes an Error.
+func Refuse(code Code, format string, args ...any) *Error {
+	return &Error{Code: code, Detail: fmt.Sprintf(format, args...)}
+}
+
+// problems gathers what is wrong with a request, so that one error names all of it.
+type problems []FieldError
+
+func (p *problems) addf(field, format string, args ...any) {
+	*p = append(*p, FieldError{field, fmt.Sprintf(format, args...)})
+}
+
+// err is nil if there are no problems.
+func (p *problems) err() error {
+	if len(*p) == 0 {
+		return nil
+	}
+	return invalid(*p...)
+}
+
+// invalid is the Error of a request in which fields are wrong.
+func invalid(fields ...FieldError) *Error {
+	return &Error{Code: Invalid, Detail: "the request is not valid", Fields: fields}
+}
+
+// known turns the models' errors into refusals; what names the thing that was looked for.
+func known(err error, what string) error {
+	switch {
+	case errors.Is(err, models.ErrNotFound):
+		return Refuse(NotFound, "there is no such %s", what)
+	case errors.Is(err, models.ErrBadCursor):
+		return invalid(FieldError{"after", "is not a cursor of this list"})
+	case errors.Is(err, models.ErrSlow):
+		return Refuse(Unavailable, "reading this takes too long: ask for less, such as a shorter time or an id, or retry shortly")
+	case errors.Is(err, models.ErrUIDTaken):
+		return Refuse(Conflict, "another %s has this name as its id or uid", what)
+	case errors.Is(err, models.ErrKeyRemoved):
+		return Refuse(Unavailable, "this process has an earlier encryption keyset and cannot store secrets: retry shortly")
+	}
+	if full, ok := errors.AsType[*models.FullError](err); ok {
+		return Refuse(Conflict, "the limit of %d %s is reached", full.Limit, full.Kind)
+	}
+	return err
+}

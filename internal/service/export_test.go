@@ -1,0 +1,73 @@
+package service
+
+import (
+	"context"
+	"time"
+
+	"github.com/posthorn/posthorn/models"
+)
+
+// Direct sets the most deliveries of one event, and of one request, that are stored with them.
+func (s *Service) Direct(event, request int) { s.fanOutAbove, s.maxDirect = event, request }
+
+// TypeOf gives the type that a tenant knows by this name, to compare its identity.
+func (s *Service) TypeOf(ctx context.Context, tenant, name string) (any, error) {
+	v, err := s.directory.cached(ctx, tenant)
+	if err != nil {
+		return nil, err
+	}
+	return v.eventType(name), nil
+}
+
+// EntryOf gives what is kept of a webhook, to compare its identity.
+func (s *Service) EntryOf(ctx context.Context, tenant, id string) (any, error) {
+	v, err := s.directory.load(ctx, tenant)
+	if err != nil {
+		return nil, err
+	}
+	return v.webhooks[id], nil
+}
+
+// WaitForTests sets for how long test POSTs wait.
+func (s *Service) WaitForTests(d time.Duration) { s.trials.wait = d }
+
+// IsApart reports whether what is kept of a webhook is without its headers and secrets.
+func (s *Service) IsApart(ctx context.Context, tenant, id string) bool {
+	v, err := s.directory.load(ctx, tenant)
+	if err != nil {
+		panic(err)
+	}
+	w := &v.webhooks[id].webhook
+	return w.Apart && w.Headers == nil && w.Secrets == nil
+}
+
+// Signing gives the secrets of a webhook that sign now, newest first.
+func (s *Service) Signing(w *models.Webhook) ([]string, error) {
+	o, err := s.unseal(w)
+	if err != nil {
+		return nil, err
+	}
+	return o.active(s.Now()), nil
+}
+
+// SchemaOf gives the compiled schema of a type that a tenant knows, to compare its identity.
+func (s *Service) SchemaOf(ctx context.Context, tenant, name string) (any, error) {
+	v, err := s.directory.cached(ctx, tenant)
+	if err != nil {
+		return nil, err
+	}
+	return v.eventType(name).compiled()
+}
+
+// Candidates counts the webhooks that matching an event looks at, and those that match.
+func (s *Service) Candidates(ctx context.Context, tenant, eventType string, channels ...string) (looked, matched int, err error) {
+	v, err := s.directory.load(ctx, tenant)
+	if err != nil {
+		return 0, 0, err
+	}
+	looked = len(v.exact[eventType]) + len(v.patterns)
+	for _, c := range channels {
+		looked += len(v.exact[onChannel+c])
+	}
+	return looked, len(v.match(eventType, channels)), nil
+}

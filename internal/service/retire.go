@@ -1,0 +1,81 @@
+package service
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/posthorn/posthorn/internal/secrets"
+	"github.com/posthorn/posthorn/internal/wire"
+	"github.com/posthorn/posthorn/models"
+)
+
+// reasonKeyRevoked is the status_reason of an InMemory4 webhook whose key has been revoked.
+const reasonKeyRevoked = "the API key that its deliveries carry as Signature was revoked: save InMemory4's settings again, with a key in force"
+
+// retireKey takes a key out of the webhooks that send it. InMemory4's deliveries carry the key that last saved the
+// settings: a webhook that is active is deactivated, with what to do as the reason, so that nothing is sent without a
+// signature and what is due is held. Saving the settings with another key puts it back into service.
+func (s *Service) retireKey(ctx context.Context, tenant string, hash []byte) error {
+	webhooks, err := s.SystemWebhooks(ctx, tenant, wire.ProfileIM4)
+	if err != nil {
+		return err
+	}
+	isKey := func(secret signingSecret) bool { return bytes.Equal(secrets.HashAPIKey(secret.Value), hash) }
+	for i := range webhooks {
+		o, err := s.unseal(&webhooks[i])
+		if err != nil {
+			return err
+		}
+		if slices.ContainsFunc(o.secrets, isKey) {
+			if err := s.retire(ctx, &webhooks[i], isKey); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (s *Service) retire(ctx context.Context, w *models.Webhook, isKey func(signingSecret) bool) error {
+	defer s.directory.forget(w.Tenant)
+	changed, err := s.Store.DeactivateWebhook(ctx, w.ID, s.Threshold, reasonKeyRevoked)
+	if changed {
+		s.Engine.Judge(w.ID) // it tells the administrators
+	}
+	if err != nil {
+		return unlessGone(err)
+	}
+	_, err = s.Store.UpdateWebhook(models.Unaudited(ctx), w.Tenant, w.ID, func(w *models.Webhook) error {
+		o, err := s.unseal(w)
+		if err != nil {
+			return err
+		}
+		o.secrets = slices.DeleteFunc(o.secrets, isKey)
+		w.UpdatedBy = models.ActorPosthorn
+		return s.seal(w, o)
+	})
+	return unlessGone(err)
+}
+
+// unlessGone is nil for a webhook that has been deleted meanwhile.
+func unlessGone(err error) error {
+	if errors.Is(err, models.ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
+// KeepsKey is to be called once the principal's own key has been stored with a webhook: if it has been revoked meanwhile
+// it is taken out again, and the request is Unauthorized.
+func (s *Service) KeepsKey(ctx context.Context, p Principal) error {
+	hash := secrets.HashAPIKey(p.key)
+	_, err := s.Store.APIKeyByHash(ctx, hash)
+	if !errors.Is(err, models.ErrNotFound) {
+		return err
+	}
+	if err := s.retireKey(ctx, p.Tenant, hash); err != nil {
+		return err
+	}
+	return Refuse(Unauthorized, "the API key has been revoked")
+}

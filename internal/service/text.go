@@ -1,0 +1,30 @@
+package service
+
+import (
+	"fmt"
+	"unicode/utf8"
+)
+
+// shownName is how many bytes of a name that nobody knows an error repeats.
+const shownName = 200
+
+// checkLength refuses a text that is too long for what it is, or is not UTF-8 that every database can keep.
+func checkLength(p *problems, field, text string, most int) {
+	switch {
+	case utf8.RuneCountInString(text) > most:
+		p.addf(field, "must be at most %d characters", most)
+	case !utf8.ValidString(text), containsNUL(text):
+		p.addf(field, "must be UTF-8 text without NUL characters")
+	}
+}
+
+func containsNUL(text string) bool {
+	for i := range len(text) {
+		if text[i] == 0 {
+			return true
+		}
+	}
+	return false
+}
+
+func index(field string, i int) string { return fmt.Sprintf("%s[%d]", field, i) }

@@ -1,0 +1,88 @@
+package service
+
+import (
+	"sync"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+)
+
+// The bounds of the views kept in memory, in number and in bytes. The least recently used go first.
+const (
+	maxTenants   = 10_000
+	maxViewBytes = 256 << 20
+	// largeViews is the part of the bytes that is for large views, and largeView the part of them that makes a view large.
+	largeViews = 4
+	largeView  = 64
+)
+
+// viewCache keeps the views of the tenants used last. Large views have a list of their own: a tenant with much to remember
+// displaces others that have, and none of those that have little. It is safe for concurrent use.
+type viewCache struct {
+	mu           sync.Mutex
+	usual, large viewList
+	largeFrom    int // bytes
+}
+
+// viewList is a part of a viewCache. The view used last stays, however large.
+type viewList struct {
+	views       *simplelru.LRU[string, *view]
+	bytes, most int
+}
+
+func newViewCache(most int) *viewCache {
+	c := &viewCache{largeFrom: max(1, most/largeView)}
+	c.large.open(most / largeViews)
+	c.usual.open(most - c.large.most)
+	return c
+}
+
+func (l *viewList) open(most int) {
+	l.most = most
+	views, err := simplelru.NewLRU(maxTenants, func(_ string, v *view) { l.bytes -= v.bytes })
+	if err != nil {
+		panic(err) // only for a size below 1
+	}
+	l.views = views
+}
+
+func (l *viewList) add(tenant string, v *view) {
+	l.views.Add(tenant, v)
+	l.bytes += v.bytes
+	for l.bytes > l.most && l.views.Len() > 1 {
+		l.views.RemoveOldest()
+	}
+}
+
+// Get gives the view of a tenant, if it is there.
+func (c *viewCache) Get(tenant string) (*view, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if v, ok := c.usual.views.Get(tenant); ok {
+		return v, true
+	}
+	return c.large.views.Get(tenant)
+}
+
+// add keeps a view instead of an older one; anew: instead of whichever is there.
+func (c *viewCache) add(tenant string, v *view, anew bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, l := range []*viewList{&c.usual, &c.large} {
+		if old, ok := l.views.Peek(tenant); ok && old.version > v.version && !anew {
+			return
+		}
+		l.views.Remove(tenant)
+	}
+	if v.bytes >= c.largeFrom {
+		c.large.add(tenant, v)
+	} else {
+		c.usual.add(tenant, v)
+	}
+}
+
+func (c *viewCache) remove(tenant string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.usual.views.Remove(tenant)
+	c.large.views.Remove(tenant)
+}

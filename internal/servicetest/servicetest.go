@@ -1,0 +1,192 @@
+// Package servicetest is a whole Posthorn for tests, without its engine: the use cases on a real, migrated database, a
+// real sender that reaches loopback receivers and resolves no names, and an Engine that only remembers what it was
+// asked for.
+//
+// It is for tests alone, and must not import an API package: the tests of those import it.
+package servicetest
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"net/netip"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/posthorn/posthorn/internal/backoff"
+	"github.com/posthorn/posthorn/internal/delivery"
+	"github.com/posthorn/posthorn/internal/secrets"
+	"github.com/posthorn/posthorn/internal/sender"
+	"github.com/posthorn/posthorn/internal/service"
+	"github.com/posthorn/posthorn/models"
+)
+
+// AdminKey is the bootstrap admin key of every Env.
+const AdminKey = "admin-key-for-tests-only"
+
+// Retention is how long every Env keeps events.
+const Retention = 14 * 24 * time.Hour
+
+// Threshold is the number of failed receptions that deactivates a webhook in every Env.
+const Threshold = 3000
+
+// Env is one installation, empty except for the operational event types.
+type Env struct {
+	tb     testing.TB
+	Store  *models.Store
+	Hooks  *service.Service
+	Engine *Engine
+	Clock  *Clock
+	// Pauses are the waits of failed authentications, none of which takes any time here.
+	Pauses *Pauses
+
+	options service.Options
+}
+
+// Option changes the sender's or the use cases' configuration before they are made.
+type Option func(*sender.Config, *service.Options)
+
+// Strict is the production guard: https to public addresses only. Without it loopback receivers are allowed, over
+// plain http too, as `posthorn dev` has it.
+func Strict(c *sender.Config, o *service.Options) { c.AllowLoopbackHTTP, o.Dev = false, false }
+
+// WithPoster replaces the sender: POSTs go to p. The guard stays.
+func WithPoster(p service.Poster) Option {
+	return func(_ *sender.Config, o *service.Options) { o.Poster = p }
+}
+
+// New makes an Env that ends with the test.
+func New(tb testing.TB, options ...Option) *Env {
+	tb.Helper()
+	clock := &Clock{}
+	store, err := models.Open(tb.Context(), "sqlite:"+filepath.Join(tb.TempDir(), "posthorn.db"), models.Options{Now: clock.Now, Actor: service.AuditActor})
+	require.NoError(tb, err)
+	tb.Cleanup(func() { require.NoError(tb, store.Close()) })
+	require.NoError(tb, store.Migrate(tb.Context()))
+
+	keyset, err := secrets.NewKeyset()
+	require.NoError(tb, err)
+	box, err := secrets.OpenBox(keyset)
+	require.NoError(tb, err)
+
+	engine, pauses := &Engine{}, &Pauses{}
+	c := sender.Config{AllowLoopbackHTTP: true, Resolver: noNames{}, Now: clock.Now}
+	o := service.Options{Store: store, Box: box, Engine: engine, AdminKey: AdminKey, Retry: backoff.Default, Timeout: sender.DefaultTimeout,
+		Threshold: Threshold, Retention: Retention, GroupMax: models.MaxDispatch, PublicURL: "https://posthorn.example", Dev: true, Log: slog.New(slog.DiscardHandler), Now: clock.Now,
+		Pause: pauses.add, Limits: delivery.NewLimits(store.LeaseHolder, store, clock.Now)}
+	for _, option := range options {
+		option(&c, &o)
+	}
+	client := sender.New(c)
+	tb.Cleanup(client.Close)
+	o.Guard = client.Guard()
+	if o.Poster == nil {
+		o.Poster = client
+	}
+	service := service.New(o)
+	tb.Cleanup(service.Close)
+	require.NoError(tb, service.EnsureOperationalTypes(tb.Context()))
+	return &Env{tb: tb, Store: store, Hooks: service, Engine: engine, Clock: clock, Pauses: pauses, options: o}
+}
+
+// Another is the use cases as another process of the same installation has them: what it does this one has not heard of.
+func (e *Env) Another() *service.Service {
+	s := service.New(e.options)
+	e.tb.Cleanup(s.Close)
+	return s
+}
+
+// Tenant creates a tenant and gives a key for it with role tenant.
+func (e *Env) Tenant(slug string) (key string) {
+	e.tb.Helper()
+	t, _, err := e.Hooks.PutTenant(e.tb.Context(), models.Tenant{ID: slug, Name: slug})
+	require.NoError(e.tb, err)
+	return e.Key(t.ID, models.RoleTenant)
+}
+
+// TenantAgain deletes a tenant and creates another one of its name. It gives the new one's id and a key for it.
+func (e *Env) TenantAgain(slug string) (id, key string) {
+	e.tb.Helper()
+	old, err := e.Store.TenantBySlug(e.tb.Context(), slug)
+	require.NoError(e.tb, err)
+	require.NoError(e.tb, e.Hooks.DeleteTenant(e.tb.Context(), old.ID))
+	key = e.Tenant(slug)
+	t, err := e.Store.TenantBySlug(e.tb.Context(), slug)
+	require.NoError(e.tb, err)
+	require.NotEqual(e.tb, old.ID, t.ID)
+	return t.ID, key
+}
+
+// Key makes a key for the tenant.
+func (e *Env) Key(tenant string, role models.Role) string {
+	e.tb.Helper()
+	_, key, err := e.Hooks.CreateKey(e.tb.Context(), tenant, string(role), role)
+	require.NoError(e.tb, err)
+	return key
+}
+
+// EventTypes makes event types without a schema that all tenants share.
+func (e *Env) EventTypes(names ...string) {
+	e.tb.Helper()
+	for _, name := range names {
+		_, err := e.Hooks.PutEventType(e.tb.Context(), models.EventType{Name: name})
+		require.NoError(e.tb, err)
+	}
+}
+
+// Webhook registers a standard webhook for every event type.
+func (e *Env) Webhook(tenant, url string) models.Webhook {
+	e.tb.Helper()
+	w, _, err := e.Hooks.CreateWebhook(e.tb.Context(), tenant, service.WebhookChange{URL: &url, By: "test"})
+	require.NoError(e.tb, err)
+	return w
+}
+
+// Publish publishes one event and gives its id.
+func (e *Env) Publish(tenant, eventType, data string) string {
+	e.tb.Helper()
+	published, err := e.Hooks.Publish(e.tb.Context(), tenant, service.PublishRequest{Events: []service.EventInput{{Type: eventType, Data: []byte(data)}}})
+	require.NoError(e.tb, err)
+	return published[0].ID
+}
+
+// Deliveries reads the deliveries of an event.
+func (e *Env) Deliveries(tenant, eventID string) []models.Delivery {
+	e.tb.Helper()
+	rows, _, err := e.Store.Deliveries(e.tb.Context(), tenant, models.DeliveryFilter{EventID: eventID}, models.Page{Limit: models.MaxDispatch})
+	require.NoError(e.tb, err)
+	return rows
+}
+
+// Attempt makes one real attempt of a pending delivery and records it, as the engine would.
+func (e *Env) Attempt(tenant, deliveryID string) models.Attempt {
+	e.tb.Helper()
+	ctx := e.tb.Context()
+	d, err := e.Store.Delivery(ctx, tenant, deliveryID)
+	require.NoError(e.tb, err)
+	event, err := e.Store.Event(ctx, tenant, d.EventID)
+	require.NoError(e.tb, err)
+	e.Clock.Advance(2 * time.Second) // past what the use cases remember of the webhook
+	r, err := e.Hooks.Receiver(ctx, tenant, d.WebhookID)
+	require.NoError(e.tb, err)
+	attempt, result := e.Hooks.Post(ctx, r, &event)
+	require.NotEqual(e.tb, sender.Local, result.Outcome, "%s: %s", result.Reason, result.Error) // nothing to record
+	attempt.DeliveryID = d.ID
+	record := models.Record{Attempt: attempt, Generation: d.Generation, DispatchID: d.DispatchID, AcceptedAt: event.CreatedAt, CountsInTotal: r.CountsInTotal,
+		Epoch: r.Webhook.Health.Epoch}
+	decision := delivery.Decide(&d, r.Policy, &result, false)
+	record.Status, record.NextAttemptAt = decision.Status, decision.Next
+	_, err = e.Store.Record(ctx, []*models.Record{&record}, nil)
+	require.NoError(e.tb, err)
+	return record.Attempt
+}
+
+// noNames resolves nothing: tests make no lookups, and a name that does not resolve may be registered.
+type noNames struct{}
+
+func (noNames) LookupNetIP(_ context.Context, _, host string) ([]netip.Addr, error) {
+	return nil, &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}
+}
