@@ -1,9 +1,9 @@
-// Package api is Posthorn's native HTTP API, /v1, with its OpenAPI document, its documentation page, and the probes and
-// metrics of the process. There is one file per resource; auth.go says who may do what, errors.go how every error is
-// answered, gate.go, limits.go and bodies.go what is refused before it is looked at.
+// Package api is Posthorn's native HTTP API, /v1, with its OpenAPI document and documentation page, and the probes and
+// metrics of the process. There is one file per resource. auth.go holds the access rules, and errors.go turns every
+// error into an answer. gate.go, limits.go and bodies.go refuse requests before a handler sees them.
 //
-// It maps requests to use cases and answers to JSON, and decides nothing else. It must not import activities, worker,
-// workflows or Temporal. Each outside system's API is a package of its own below this one, which must not import this.
+// The package maps requests to use cases and results to JSON, and decides nothing else. It must not import activities,
+// worker, workflows or Temporal. The APIs of the other systems are packages below this one, and must not import it.
 package api
 
 import (
@@ -25,44 +25,46 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// Options is what the API stands on. Hooks and Store are required.
+// Options holds what the API needs. Hooks and Store are required.
 type Options struct {
 	Hooks *service.Service
-	Store *models.Store // asked by /readyz alone
-	// Ready says why the engine cannot be reached; nil = nothing to ask.
+	Store *models.Store // used by /readyz only
+	// Ready returns an error if the engine cannot be reached. nil = there is nothing to check.
 	Ready func(context.Context) error
-	// Draining reports whether the process has been asked to stop: it is not ready from then on. nil = never.
+	// Draining reports whether the process has been asked to stop. From then on it is not ready. nil = never.
 	Draining func() bool
-	// Version stands in the OpenAPI document.
+	// Version is shown in the OpenAPI document.
 	Version string
-	// PublicURL is the base of this installation as its clients see it; "" = links are relative.
+	// PublicURL is this installation's base URL as clients see it. "" = links are relative.
 	PublicURL string
 	Log       *slog.Logger // default slog.Default()
-	// Registry takes the API's own metrics and is served at /metrics; nil = neither.
+	// Registry takes the API's own metrics and is served at /metrics. nil = no metrics.
 	Registry *prometheus.Registry
-	// Systems mount the outside systems' APIs, each under its own prefix. They judge requests themselves, by the same Gate,
-	// and refuse in their own shapes.
+	// Systems mount the APIs of the other systems, each under its own prefix. They check requests themselves, with the
+	// same Gate, and refuse them in their own shapes.
 	Systems []func(gin.IRouter)
-	// Console serves what is below /console and /portal, and judges requests itself. nil = links to deliveries lead to the API.
+	// Console serves /console and /portal, and checks requests itself. nil = links to deliveries lead to the API.
 	Console http.Handler
-	// Gate judges requests before their keys are looked at. Default callers.Default().
+	// Gate checks requests before their keys are read. Default callers.Default().
 	Gate *callers.Gate
-	// ProbesOnly serves the probes and metrics, and nothing else.
+	// ProbesOnly serves the probes and metrics only.
 	ProbesOnly bool
-	// MaxBody is the largest request body in bytes, of a batch's every event its largest data. Default 1 MiB.
+	// MaxBody is the largest request body in bytes. In a batch it is the largest data of one event. Default 1 MiB.
 	MaxBody int64
-	// BodyRoom is how many bytes of bodies all requests together may hold. Default 96 MiB, and three times MaxBody at least.
+	// BodyRoom is how many bytes of bodies all requests together may hold. Default 96 MiB, but at least three times
+	// MaxBody.
 	BodyRoom int64
 }
 
-// server is the API with what its handlers need.
+// server is the API and what its handlers need.
 type server struct {
 	Options
 	router *gin.Engine
 	huma   huma.API
 }
 
-// New makes the handler of everything Posthorn serves over HTTP. It fails if the Registry has these metrics already.
+// New returns the handler of everything that Posthorn serves over HTTP. It fails if the Registry already has these
+// metrics.
 func New(o Options) (http.Handler, error) {
 	if o.Log == nil {
 		o.Log = slog.Default()
@@ -81,7 +83,7 @@ func New(o Options) (http.Handler, error) {
 	gin.SetMode(gin.ReleaseMode)
 	router := gin.New()
 	router.HandleMethodNotAllowed = true
-	router.RedirectTrailingSlash = false // a client that is sent elsewhere loses its body
+	router.RedirectTrailingSlash = false // a redirected client loses its body
 	if err := router.SetTrustedProxies(nil); err != nil {
 		return nil, err
 	}
@@ -90,7 +92,7 @@ func New(o Options) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	traced := otelgin.Middleware("posthorn", otelgin.WithFilter(isTraced), otelgin.WithMeterProvider(noop.NewMeterProvider())) // observe measures
+	traced := otelgin.Middleware("posthorn", otelgin.WithFilter(isTraced), otelgin.WithMeterProvider(noop.NewMeterProvider())) // measure collects the metrics
 	router.Use(traced, s.identify, observe, s.recover, boundBodies(bodyroom.New(o.BodyRoom)))
 	systems := map[string]bool{}
 	if !o.ProbesOnly {
@@ -102,7 +104,7 @@ func New(o Options) (http.Handler, error) {
 			systems[route.Path] = true
 		}
 	}
-	router.Use(s.judge) // for what is added from here on
+	router.Use(s.judge) // for all routes added below
 	router.NoRoute(func(c *gin.Context) { s.fail(c, service.Refuse(service.NotFound, "there is nothing at this path")) })
 	router.NoMethod(func(c *gin.Context) {
 		s.write(c, newProblem(http.StatusMethodNotAllowed, "the path has no such method"))

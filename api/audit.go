@@ -10,27 +10,27 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// AuditEntry is one change, and who made it.
+// AuditEntry is one change, with its actor.
 type AuditEntry struct {
 	ID        string             `json:"id" example:"aud_0198c0de-0000-7000-8000-000000000007"`
 	At        timestamp          `json:"at"`
-	Tenant    *string            `json:"tenant" doc:"The tenant's id; null where the change is about the whole installation." example:"acme"`
+	Tenant    *string            `json:"tenant" doc:"The tenant's id; null if the change is about the whole installation." example:"acme"`
 	Actor     AuditActor         `json:"actor"`
 	Action    models.AuditAction `json:"action" doc:"What was done: docs/security.md lists the actions." example:"webhook.updated"`
 	Target    AuditTarget        `json:"target"`
-	Changes   map[string]any     `json:"changes" doc:"The fields that changed. Secrets and the values of headers are never in it, and URLs stand without their query."`
-	RequestID *string            `json:"request_id" doc:"The X-Request-Id of the call's answer; null where Posthorn acted by itself."`
-	Address   *string            `json:"address" doc:"The caller's IP address; null to a tenant's keys where the platform's staff called." example:"192.0.2.7"`
+	Changes   map[string]any     `json:"changes" doc:"The fields that changed. It never contains secrets or header values, and URLs come without their query."`
+	RequestID *string            `json:"request_id" doc:"The X-Request-Id of the call's answer; null if Posthorn acted by itself."`
+	Address   *string            `json:"address" doc:"The caller's IP address; null for a tenant's keys if the platform's staff made the call." example:"192.0.2.7"`
 }
 
-// AuditActor is who made a change.
+// AuditActor says who or what made a change.
 type AuditActor struct {
-	Kind string `json:"kind" enum:"admin,staff,key,link,system" doc:"key: one of the tenant's keys. link: somebody who came through a portal link. admin: an admin key. staff: somebody of the platform's, of whom a tenant's keys see no more. system: Posthorn itself."`
+	Kind string `json:"kind" enum:"admin,staff,key,link,system" doc:"key: one of the tenant's keys. link: a portal link. admin: an admin key. staff: the platform's staff; a tenant's keys see no more than that. system: Posthorn itself."`
 	ID   string `json:"id,omitempty" doc:"The id of the key or the portal link." example:"key_0198c0de-0000-7000-8000-000000000001"`
 	Name string `json:"name,omitempty" doc:"The name of the key or the portal link." example:"ci"`
 }
 
-// AuditTarget is what a change is about.
+// AuditTarget is the thing that was changed.
 type AuditTarget struct {
 	Kind string `json:"kind" doc:"tenant, key, portal_link, event_type, catalog, webhook, recovery, delivery, event, erasure or settings." example:"webhook"`
 	ID   string `json:"id" example:"wh_0198c0de-0000-7000-8000-000000000002"`
@@ -49,10 +49,10 @@ func auditView(e models.AuditEntry) AuditEntry {
 type AuditParams struct {
 	PageParams
 	Action string  `query:"action" doc:"Only this action." example:"webhook.updated"`
-	Actor  string  `query:"actor" maxLength:"256" doc:"Only what was done by the key or portal link with this id, by staff, or by system (Posthorn itself)." example:"key_0198c0de-0000-7000-8000-000000000001"`
-	Target string  `query:"target" maxLength:"256" doc:"Only what is about the thing with this id."`
-	Since  instant `query:"since" doc:"Only changes made at or after it."`
-	Until  instant `query:"until" doc:"Only changes made before it."`
+	Actor  string  `query:"actor" maxLength:"256" doc:"Only changes made by this actor: the id of a key or portal link, staff, or system (Posthorn itself)." example:"key_0198c0de-0000-7000-8000-000000000001"`
+	Target string  `query:"target" maxLength:"256" doc:"Only changes to the thing with this id."`
+	Since  instant `query:"since" doc:"Only changes made at or after this time."`
+	Until  instant `query:"until" doc:"Only changes made before this time."`
 }
 
 // Resolve implements huma.Resolver.
@@ -70,18 +70,18 @@ type auditOfTenant struct {
 
 type auditOfAll struct {
 	AuditParams
-	Tenant string `query:"tenant" maxLength:"256" doc:"Only those of tenants that are or were called so." example:"acme"`
+	Tenant string `query:"tenant" maxLength:"256" doc:"Only changes in tenants that have or had this id." example:"acme"`
 }
 
 func (s *server) audit() {
-	const description = "Who changed what, when, from where, through any API. An entry is written in the transaction that makes the change. Calls that were refused or changed nothing have none."
+	const description = "Each entry says who changed what, when and from where, through any API. It is written in the transaction that makes the change. Calls that were refused or changed nothing have no entry."
 	handle(s, auditors, huma.Operation{
 		OperationID: "list-tenant-audit", Method: http.MethodGet, Path: "/v1/tenants/{tenant}/audit", Tags: []string{tagAudit},
-		Summary: "List a tenant's changes, newest first", Description: description + " Entries of an earlier tenant with this id are not among them.",
+		Summary: "List a tenant's changes, newest first", Description: description + " Entries of an earlier tenant with this id are not included.",
 	}, s.listTenantAudit)
 	handle(s, admins, huma.Operation{
 		OperationID: "list-audit", Method: http.MethodGet, Path: "/v1/audit", Tags: []string{tagAudit},
-		Summary: "List the changes of all tenants, newest first", Description: description + " Deleted tenants' are among them.",
+		Summary: "List the changes of all tenants, newest first", Description: description + " Entries of deleted tenants are included.",
 	}, s.listAudit)
 }
 

@@ -11,25 +11,25 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// access is what an operation asks of the key it is called with. Admin keys may everything; every other key may what
-// its role allows, and nothing outside its own tenant.
+// access is the access that an operation requires. An admin key may do everything. Every other key may do what its
+// role allows, within its own tenant.
 type access int
 
 const (
 	anyone     access = iota // roles tenant, publish and read
 	readers                  // roles tenant and read
-	publishers               // roles tenant and publish, where Hooks.Publish finds out if the key has been revoked
+	publishers               // roles tenant and publish; Hooks.Publish checks whether the key has been revoked
 	matchers                 // the same roles
 	owners                   // role tenant
 	keyReaders               // as readers; portal links with the capability keys
 	keyOwners                // as owners; portal links with the capability keys
-	auditors                 // as readers; no portal links
-	minters                  // as owners; no portal links
-	admins                   // admin keys alone
-	founders                 // the same keys, for the tenant that the path names, which need not exist
+	auditors                 // as readers, without portal links
+	minters                  // as owners, without portal links
+	admins                   // admin keys only
+	founders                 // admin keys, for the tenant in the path, which need not exist
 )
 
-// roles names the roles that have the access, for the documentation.
+// roles returns the roles that have the access, for the documentation.
 func (a access) roles() []models.Role {
 	switch a {
 	case anyone:
@@ -56,14 +56,15 @@ func (a access) grants(p service.Principal) bool {
 		if !p.Can(service.CapabilityNone) {
 			return false
 		}
-	default: // the role says it all
+	default: // the role alone decides
 	}
 	return slices.Contains(a.roles(), p.Role)
 }
 
-// admit finds out who asks and whether they may: Unauthorized without a key in force, TooMany if it calls too often,
-// NotFound for another tenant's path (whether there is such a tenant is not theirs to know), Forbidden if the role is not
-// enough. From here on the path names the tenant and a webhook by their ids, and the context the actor.
+// admit authenticates and authorizes the request. It returns Unauthorized without a key in force, TooMany if the key
+// calls too often, NotFound for another tenant's path (a key may not find out which tenants exist), and Forbidden if
+// the role is not sufficient. After it, the path holds the ids of the tenant and the webhook, and the context holds
+// the actor.
 func (s *server) admit(c *gin.Context, need access) (service.Principal, error) {
 	ctx, key, slug := c.Request.Context(), bearer(c.GetHeader("Authorization")), c.Param("tenant")
 	var p service.Principal
@@ -77,7 +78,7 @@ func (s *server) admit(c *gin.Context, need access) (service.Principal, error) {
 		return p, err
 	}
 	c.Set(principalField, p)
-	if need != publishers { // what is published is recorded with the event
+	if need != publishers { // a publish is recorded with its event
 		c.Request = c.Request.WithContext(service.Acting(ctx, p))
 	}
 	if slug != "" {
@@ -94,7 +95,7 @@ func (s *server) admit(c *gin.Context, need access) (service.Principal, error) {
 	return p, s.resolveWebhook(c)
 }
 
-// resolveWebhook puts a webhook's id in the place of its uid.
+// resolveWebhook replaces a webhook's uid in the path with its id.
 func (s *server) resolveWebhook(c *gin.Context) error {
 	if !strings.HasPrefix(c.FullPath(), routeOfWebhook) {
 		return nil
@@ -106,10 +107,10 @@ func (s *server) resolveWebhook(c *gin.Context) error {
 	return err
 }
 
-// routeOfWebhook begins the routes of what is about one webhook.
+// routeOfWebhook is the prefix of all routes below one webhook.
 var routeOfWebhook = strings.NewReplacer("{tenant}", ":tenant", "{id}", ":id").Replace(webhookPath)
 
-// setParam changes a parameter of the path.
+// setParam changes a path parameter.
 func setParam(c *gin.Context, name, value string) {
 	for i := range c.Params {
 		if c.Params[i].Key == name {
@@ -118,7 +119,7 @@ func setParam(c *gin.Context, name, value string) {
 	}
 }
 
-// resolveTenant puts the tenant's id in the place of its slug or uid.
+// resolveTenant replaces the tenant's slug or uid in the path with its id.
 func (s *server) resolveTenant(c *gin.Context, p service.Principal, slug string, need access) error {
 	if need == founders && p.Role == models.RoleAdmin {
 		return nil
@@ -135,14 +136,14 @@ func (s *server) resolveTenant(c *gin.Context, p service.Principal, slug string,
 	return nil
 }
 
-// principal is who asks, of a request that admit has let through.
+// principal returns the principal of a request that admit has let through.
 func principal(c *gin.Context) service.Principal {
 	v, _ := c.Get(principalField)
 	p, _ := v.(service.Principal)
 	return p
 }
 
-// bearer takes the key out of an Authorization header (RFC 6750, 2.1), "" if there is none.
+// bearer returns the key in an Authorization header (RFC 6750, 2.1), "" if there is none.
 func bearer(header string) string {
 	scheme, key, _ := strings.Cut(header, " ")
 	if !strings.EqualFold(scheme, "Bearer") {

@@ -9,8 +9,8 @@ import (
 	"github.com/posthorn/posthorn/internal/service"
 )
 
-// boundBodies keeps the bodies of all requests that are under way within a room that tenants share: each is bounded by
-// itself, but a thousand callers are not. The bytes that have arrived count until the request is answered.
+// boundBodies keeps the bodies of all requests in flight within a room that tenants share. Each body has a bound of
+// its own, but a thousand callers together have not. A body's bytes count until its request is answered.
 func boundBodies(room *bodyroom.Room) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		answered := room.Bound(c.Writer, c.Request)
@@ -22,8 +22,8 @@ func boundBodies(room *bodyroom.Room) gin.HandlerFunc {
 	}
 }
 
-// chargeBody says whose the request's body is. A key of the installation's is charged to the tenant that the path names,
-// and has no share of its own: it serves all tenants.
+// chargeBody says which tenant the request's body is charged to. For an installation's key that is the tenant in the
+// path: such a key has no share of its own, as it serves all tenants.
 func chargeBody(c *gin.Context, p service.Principal) {
 	if p.Tenant == "" {
 		bodyroom.Charge(c.Request, served(c, p), "")
@@ -32,8 +32,8 @@ func chargeBody(c *gin.Context, p service.Principal) {
 	bodyroom.Charge(c.Request, p.Tenant, p.KeyID)
 }
 
-// enter waits until the request, whose body of size bytes has arrived, may be worked on: tenants take turns. leave must be
-// called when it is answered.
+// enter waits until the request, whose body of size bytes has arrived, may be processed. Tenants take turns. The
+// caller must call leave when the request is answered.
 func (s *server) enter(c *gin.Context, p service.Principal, size int) (leave func(), err error) {
 	tenant := served(c, p)
 	ctx, stand, err := s.Hooks.Enter(c.Request.Context(), tenant)
@@ -49,7 +49,8 @@ func (s *server) enter(c *gin.Context, p service.Principal, size int) (leave fun
 	return func() { done(); stand() }, nil
 }
 
-// served is the tenant that a request is charged to; of those that name none it is the installation's key.
+// served returns the tenant that a request is charged to. A request that names no tenant is charged to the
+// installation's key.
 func served(c *gin.Context, p service.Principal) string {
 	return cmp.Or(p.Tenant, c.Param("tenant"), p.KeyID)
 }

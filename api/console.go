@@ -24,8 +24,8 @@ func (s *server) pages() {
 	}
 }
 
-// deliveryLinks sends the links to deliveries, which the Temporal Web UI shows, on to the API where there are no pages. They
-// need no key: the API asks for one.
+// deliveryLinks redirects the links to deliveries, which the Temporal Web UI shows, to the API if there are no pages.
+// These links need no key: the API asks for one.
 func (s *server) deliveryLinks() {
 	s.router.GET("/console/tenants/:tenant/deliveries/:id", func(c *gin.Context) {
 		tenant, id := c.Param("tenant"), c.Param("id")

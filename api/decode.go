@@ -8,18 +8,18 @@ import (
 	"github.com/posthorn/posthorn/internal/service"
 )
 
-// maxProblems is the most wrong fields that one answer names.
+// maxProblems is the largest number of wrong fields in one answer.
 const maxProblems = 100
 
-// decoder reads events out of a body that is well-formed JSON, and gathers all that is wrong with them. Data is not
-// decoded: it stays the bytes that were posted, in the body's own memory.
+// decoder reads events from a body that is well-formed JSON and collects everything that is wrong with them. It does
+// not decode data: data stays the posted bytes, in the body's own memory.
 type decoder struct {
-	matching bool // only type, data and channels are fields
+	matching bool // only type, data and channels are known fields
 	problems []FieldError
 	doubled  *Problem
 }
 
-// err says what was wrong, if anything.
+// err returns what was wrong, nil if nothing was.
 func (d *decoder) err() error {
 	switch {
 	case d.doubled != nil:
@@ -36,14 +36,14 @@ func (d *decoder) wrong(field, message string) {
 	}
 }
 
-// members walks an object; what names the object where it is none.
+// members walks an object. what is the name to report if the value is not an object.
 func (d *decoder) members(value []byte, prefix, what string, each func(name string, value []byte)) {
 	value = rawjson.Trim(value)
 	if value[0] != '{' {
 		d.wrong(what, "must be an object")
 		return
 	}
-	var seen [8]string // more than any of our objects has, but attributes
+	var seen [8]string // more than any of our objects has, except attributes
 	names := seen[:0]
 	for quoted, pair := range rawjson.Members(value) {
 		name := rawjson.Name(quoted)
@@ -89,8 +89,8 @@ func (d *decoder) batch(body []byte) []service.EventInput {
 	return events
 }
 
-// event reads one event; path names it within the body, "" = it is the body. A field that is null is absent, except
-// data, where null is JSON like any other.
+// event reads one event. path is its place within the body, "" if it is the whole body. A null field counts as absent,
+// except data, where null is a JSON value like any other.
 func (d *decoder) event(value []byte, path string) service.EventInput {
 	var e service.EventInput
 	prefix, what := "", "body"
@@ -101,10 +101,10 @@ func (d *decoder) event(value []byte, path string) service.EventInput {
 	d.members(value, prefix, what, func(name string, value []byte) {
 		switch {
 		case name == "data":
-			e.Data = slices.Clip(value) // what follows in the body is not its own
+			e.Data = slices.Clip(value) // the rest of the body is not part of it
 		case name == "type":
 			e.Type = d.text(value, prefix+name)
-			untyped = e.Type == "" && (value[0] == '"' || value[0] == 'n') // else it is wrong, and said to be
+			untyped = e.Type == "" && (value[0] == '"' || value[0] == 'n') // anything else is already reported as wrong
 		case name == "id" && !d.matching:
 			e.ID = d.text(value, prefix+name)
 		case name == "attributes" && !d.matching:
@@ -142,7 +142,7 @@ func (d *decoder) attributes(value []byte, path string) map[string]string {
 	return attributes
 }
 
-// texts reads a list of strings; null is none. Entries far beyond the length of any list are not read.
+// texts reads a list of strings; null is an empty list. It does not read entries far beyond any list's maximum length.
 func (d *decoder) texts(value []byte, field string) []string {
 	switch value[0] {
 	case 'n':

@@ -10,22 +10,22 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// Delivery is one event owed to one webhook, in a list.
+// Delivery is one event for one webhook, as a list shows it.
 type Delivery struct {
 	DeliveryState
 	Attempts int `json:"attempts" doc:"The same as attempt_count."`
 }
 
-// Timeline is a delivery with everything that has happened to it and everything that will.
+// Timeline is a delivery with all its attempts and all planned ones.
 type Timeline struct {
 	DeliveryState
 	Attempts   []Attempt `json:"attempts" doc:"The newest 100 POSTs, oldest first."`
-	Upcoming   []Planned `json:"upcoming" doc:"The attempts that will be made if those before them fail, soonest first."`
-	WorkflowID *string   `json:"workflow_id" doc:"The Temporal workflow that drives it; null while that is not known." example:"deliver/evt_0198c0de-0000-7000-8000-000000000004"`
-	UIURL      *string   `json:"ui_url" doc:"That workflow in the Temporal Web UI; null without a link to it."`
+	Upcoming   []Planned `json:"upcoming" doc:"The attempts that follow if each one before them fails, soonest first."`
+	WorkflowID *string   `json:"workflow_id" doc:"The Temporal workflow that drives it; null while there is none." example:"deliver/evt_0198c0de-0000-7000-8000-000000000004"`
+	UIURL      *string   `json:"ui_url" doc:"A link to that workflow in the Temporal Web UI; null if there is none."`
 }
 
-// DeliveryState is what a delivery is and where it is.
+// DeliveryState is a delivery's identity and current state.
 type DeliveryState struct {
 	ID            string                `json:"id" example:"dlv_0198c0de-0000-7000-8000-000000000005"`
 	Tenant        string                `json:"tenant" example:"acme"`
@@ -33,23 +33,23 @@ type DeliveryState struct {
 	EventType     string                `json:"event_type" example:"order.created"`
 	WebhookID     string                `json:"webhook_id" example:"wh_0198c0de-0000-7000-8000-000000000002"`
 	Status        models.DeliveryStatus `json:"status" enum:"pending,delivered,failed,held,canceled" doc:"failed: every retry is used up. held: kept for a webhook that is not active, or paused."`
-	StatusReason  *string               `json:"status_reason" doc:"Why it is held or canceled, or was put off. 'paused in Temporal', of one delivery alone: it waits for somebody to resume its workflow or activity there."`
+	StatusReason  *string               `json:"status_reason" doc:"Why it is held, canceled or postponed. 'paused in Temporal', on a single delivery, means that it waits until its workflow or activity is resumed there."`
 	AttemptCount  int                   `json:"attempt_count" doc:"POSTs made so far."`
 	LastAttempt   maybe[LastAttempt]    `json:"last_attempt"`
 	NextAttemptAt *timestamp            `json:"next_attempt_at" nullable:"true" doc:"null unless pending."`
 	CreatedAt     timestamp             `json:"created_at"`
 	FinishedAt    *timestamp            `json:"finished_at" nullable:"true" doc:"null while pending or held."`
-	Test          bool                  `json:"test" doc:"It is the POST of a test, whose event is not stored: delivered if it was received, else failed. It cannot be acted on."`
+	Test          bool                  `json:"test" doc:"true for the POST of a test, whose event is not stored. It is delivered if it was received, else failed. No action works on it."`
 }
 
-// LastAttempt is the latest POST of a delivery, in short.
+// LastAttempt is a short form of a delivery's latest attempt.
 type LastAttempt struct {
 	At         timestamp `json:"at"`
 	StatusCode *int      `json:"status_code" doc:"null = no answer came." example:"503"`
 	Error      *string   `json:"error" doc:"null = received." example:"503 Service Unavailable"`
 }
 
-// Planned is an attempt that will be made if those before it fail.
+// Planned is an attempt that follows if all before it fail.
 type Planned struct {
 	Number int       `json:"number" example:"2"`
 	At     timestamp `json:"at"`
@@ -58,11 +58,11 @@ type Planned struct {
 // Attempt is the record of one POST of a delivery.
 type Attempt struct {
 	ID     string `json:"id" example:"att_0198c0de-0000-7000-8000-000000000006"`
-	Number int    `json:"number" doc:"From 1."`
+	Number int    `json:"number" doc:"Counted from 1."`
 	Exchange
 }
 
-// stateView shows a delivery. last is its latest attempt, nil if there is none.
+// stateView shows a delivery. last is its latest attempt, nil if there was none.
 func stateView(d *models.Delivery, last *models.Attempt) DeliveryState {
 	v := DeliveryState{ID: d.ID, Tenant: models.TenantSlug(d.Tenant), EventID: d.EventID, EventType: d.EventType, WebhookID: d.WebhookID, Status: d.Status,
 		StatusReason: orNull(d.StatusReason), AttemptCount: d.Attempts, NextAttemptAt: at(d.NextAttemptAt), CreatedAt: timestamp(d.CreatedAt), FinishedAt: at(d.FinishedAt), Test: d.Test}
@@ -104,13 +104,13 @@ func timelineView(ctx context.Context, t service.Timeline) Timeline {
 // DeliveryParams are the filters of a list of deliveries.
 type DeliveryParams struct {
 	PageParams
-	WebhookID string                `query:"webhook_id" doc:"Only those of the webhook with this id or uid."`
+	WebhookID string                `query:"webhook_id" doc:"Only deliveries to the webhook with this id or uid."`
 	EventID   string                `query:"event_id"`
 	EventType string                `query:"event_type"`
 	Status    models.DeliveryStatus `query:"status" enum:"pending,delivered,failed,held,canceled"`
-	Since     instant               `query:"since" doc:"Only those made at or after it."`
-	Until     instant               `query:"until" doc:"Only those made before it."`
-	Test      bool                  `query:"test" doc:"true lists the POSTs of tests, which are in no other list. They are kept as long as finished deliveries."`
+	Since     instant               `query:"since" doc:"Only deliveries made at or after this time."`
+	Until     instant               `query:"until" doc:"Only deliveries made before this time."`
+	Test      bool                  `query:"test" doc:"true lists the POSTs of tests, which no other list shows. They are kept as long as finished deliveries."`
 }
 
 type listDeliveries struct {
@@ -118,7 +118,7 @@ type listDeliveries struct {
 	DeliveryParams
 }
 
-// OfDelivery is the path of what is about one delivery.
+// OfDelivery holds the path parameters of the operations on one delivery.
 type OfDelivery struct {
 	OfTenant
 	ID string `path:"id" doc:"The delivery's id."`
@@ -141,10 +141,10 @@ func (s *server) deliveries() {
 		handle(s, owners, huma.Operation{OperationID: name + "-delivery", Method: http.MethodPost, Path: path + "/{id}/" + name,
 			Tags: []string{tagDeliveries}, Summary: summary, Description: description}, do)
 	}
-	action("retry", "Send a delivery now", "By a new workflow: a pending one without waiting for its next attempt, a finished or held one from the first step of its schedule.", s.retryDelivery)
-	action("cancel", "Cancel a delivery", "One that is pending or held.", s.cancelDelivery)
-	action("pause", "Pause a pending delivery", "It is held until it is resumed.", s.pauseDelivery)
-	action("resume", "Send a held delivery", "Now, from the first step of its schedule.", s.resumeDelivery)
+	action("retry", "Send a delivery now", "Starts a new workflow. A pending delivery does not wait for its next attempt; a finished or held one starts again at the first step of its schedule.", s.retryDelivery)
+	action("cancel", "Cancel a delivery", "The delivery must be pending or held.", s.cancelDelivery)
+	action("pause", "Pause a pending delivery", "The delivery is held until it is resumed.", s.pauseDelivery)
+	action("resume", "Send a held delivery", "It is sent now, from the first step of its schedule.", s.resumeDelivery)
 }
 
 func (s *server) listDeliveries(ctx context.Context, in *listDeliveries) (*answer[list[Delivery]], error) {

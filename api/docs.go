@@ -25,7 +25,8 @@ var docsTemplate string
 //go:embed docs.css
 var docsStyle string
 
-// docsPage is the documentation: one page without a script, made of the OpenAPI document when the process starts.
+// docsPage is the documentation: one page without scripts, generated from the OpenAPI document when the process
+// starts.
 type docsPage struct {
 	html   []byte
 	policy string
@@ -42,13 +43,13 @@ type docsGroup struct {
 	Operations []docsOperation
 }
 
-// Anchor is the group's place on the page.
+// Anchor returns the group's anchor on the page.
 func (g docsGroup) Anchor() string { return strings.ReplaceAll(strings.ToLower(g.Name), " ", "-") }
 
 // docsOperation is an operation as the page shows it.
 type docsOperation struct {
 	*huma.Operation
-	Roles   string // "" = no key is needed
+	Roles   string // "" = no key needed
 	Body    []docsField
 	Curl    string // an example
 	Answers []docsAnswer
@@ -84,20 +85,20 @@ func renderDocs(document *huma.OpenAPI) (docsPage, error) {
 				}
 			}
 		}
-		if len(group.Operations) > 0 { // what is received has no routes here
+		if len(group.Operations) > 0 { // the events that webhooks receive have no routes here
 			groups = append(groups, group)
 		}
 	}
 	var out bytes.Buffer
 	err = t.Execute(&out, map[string]any{
 		"Info": document.Info, "Paragraphs": strings.Split(document.Info.Description, "\n\n"), "Groups": groups,
-		"Style": template.CSS(docsStyle), //nolint:gosec // a file of ours, embedded; html/template would break its hash
+		"Style": template.CSS(docsStyle), //nolint:gosec // our own embedded file; html/template would break its hash
 	})
 	page.html = out.Bytes()
 	return page, err
 }
 
-// docsWriter turns schemas into what people read.
+// docsWriter turns schemas into readable text.
 type docsWriter struct {
 	schemas huma.Registry
 	base    string // of the URLs in examples
@@ -117,7 +118,7 @@ func (w docsWriter) operation(op *huma.Operation) docsOperation {
 	}
 	for _, status := range slices.Sorted(maps.Keys(op.Responses)) {
 		response := op.Responses[status]
-		if response.Ref != "" { // a problem: they are alike everywhere
+		if response.Ref != "" { // a problem: the same everywhere
 			continue
 		}
 		answer := docsAnswer{Status: status, Description: response.Description}
@@ -134,7 +135,7 @@ func (o docsOperation) Parameter(p *huma.Param) docsField {
 	return docsField{Name: p.Name, Type: p.In + ", " + typeName(p.Schema), Description: p.Description, Required: p.Required}
 }
 
-// resolve follows a schema to what it refers to; of "an object or null" to the object.
+// resolve follows a schema's reference. For "an object or null" it returns the object's schema.
 func (w docsWriter) resolve(s *huma.Schema) *huma.Schema {
 	for {
 		switch {
@@ -148,7 +149,7 @@ func (w docsWriter) resolve(s *huma.Schema) *huma.Schema {
 	}
 }
 
-// fields lists the fields of an object, those of objects within it under their paths.
+// fields lists an object's fields. Fields of nested objects are listed under their paths.
 func (w docsWriter) fields(s *huma.Schema) []docsField {
 	var fields []docsField
 	var walk func(prefix string, s *huma.Schema)
@@ -174,7 +175,7 @@ func (w docsWriter) fields(s *huma.Schema) []docsField {
 	return fields
 }
 
-// typeName says in words what a value is.
+// typeName returns a value's type in words.
 func typeName(s *huma.Schema) string {
 	name := s.Type
 	switch {
@@ -197,7 +198,7 @@ func typeName(s *huma.Schema) string {
 	return name
 }
 
-// curl is an operation as a command to paste.
+// curl returns an operation as a command to paste.
 func (w docsWriter) curl(op *huma.Operation) string {
 	path := op.Path
 	for _, p := range op.Parameters {
@@ -234,7 +235,7 @@ func indented(value any) string {
 	return strings.TrimSuffix(out.String(), "\n")
 }
 
-// request makes up a body with what is required and what has an example of its own.
+// request makes an example body of the required fields and those that have an example.
 func (w docsWriter) request(s *huma.Schema) any {
 	s = w.resolve(s)
 	body := map[string]any{}
@@ -250,7 +251,7 @@ func (w docsWriter) request(s *huma.Schema) any {
 	return body
 }
 
-// value makes up a value with all that it can have.
+// value makes an example value with all its possible fields.
 func (w docsWriter) value(s *huma.Schema) any {
 	if len(s.Examples) > 0 {
 		return s.Examples[0]

@@ -10,13 +10,13 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// ErasureInput says which events are erased: those that all its criteria fit, of which there must be one.
+// ErasureInput selects the events to erase: those that match all criteria. At least one criterion is required.
 type ErasureInput struct {
-	Until      *instant `json:"until,omitempty" doc:"Only events accepted before it. Default: now. Alone it needs all."`
-	EventTypes []string `json:"event_types,omitempty" doc:"Only these types, wildcards as in order.* included." example:"order.*"`
+	Until      *instant `json:"until,omitempty" doc:"Only events accepted before this time. Default: now. As the only criterion it also needs all."`
+	EventTypes []string `json:"event_types,omitempty" doc:"Only these types. Wildcards such as order.* work." example:"order.*"`
 	Attribute  string   `json:"attribute,omitempty" doc:"Only events with this attribute, as name:value." example:"customer:4711"`
-	All        bool     `json:"all,omitempty" doc:"Must be true where until is the only criterion: every event before it is erased."`
-	DryRun     bool     `json:"dry_run,omitempty" doc:"Erase nothing, and answer 200 with how many events it would be."`
+	All        bool     `json:"all,omitempty" doc:"Must be true if until is the only criterion: every event before it is erased."`
+	DryRun     bool     `json:"dry_run,omitempty" doc:"Erases nothing, and answers 200 with the number of events that match."`
 }
 
 // ErasureBegun is an erasure that has begun.
@@ -24,17 +24,17 @@ type ErasureBegun struct {
 	ID string `json:"id" example:"era_0198c0de-0000-7000-8000-000000000008"`
 }
 
-// ErasureCount is how many events an erasure would erase.
+// ErasureCount is the number of events that an erasure would erase.
 type ErasureCount struct {
 	Count    int64 `json:"count"`
-	Complete bool  `json:"complete" doc:"false: only the first 100,000 events were looked at."`
+	Complete bool  `json:"complete" doc:"false: only the first 100,000 events were examined."`
 }
 
 // Erasure is the receipt of an erasure.
 type Erasure struct {
 	ID         string               `json:"id" example:"era_0198c0de-0000-7000-8000-000000000008"`
 	Status     models.ErasureStatus `json:"status" enum:"running,completed"`
-	Erased     int64                `json:"erased" doc:"Events whose data it has erased. Those that had been erased before are not counted."`
+	Erased     int64                `json:"erased" doc:"Events whose data it has erased. Events erased earlier are not counted."`
 	Until      timestamp            `json:"until"`
 	EventTypes []string             `json:"event_types" doc:"Empty = all." example:"order.*"`
 	Attribute  *string              `json:"attribute" doc:"null = any." example:"customer:4711"`
@@ -62,7 +62,7 @@ func (s *server) erasures() {
 	const path = "/v1/tenants/{tenant}/erasures"
 	handle(s, owners, huma.Operation{
 		OperationID: "erase-events", Method: http.MethodPost, Path: path, Tags: []string{tagEvents}, Summary: "Erase the data of many events",
-		Description: "In the background. The records stay, without data and attributes. What is still owed of them is canceled, and what receivers answered to their attempts is removed.",
+		Description: "Runs in the background. The events' records stay, without data and attributes. Unfinished deliveries are canceled, and the stored answers of receivers are removed.",
 		Responses:   map[string]*huma.Response{"202": s.response("Begun", typeOf[ErasureBegun]()), "200": s.response("Counted, with dry_run", typeOf[ErasureCount]())},
 	}, s.eraseEvents)
 	handle(s, readers, huma.Operation{

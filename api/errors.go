@@ -19,7 +19,7 @@ import (
 	"github.com/posthorn/posthorn/internal/service"
 )
 
-// statuses is the one map from refusals to HTTP. An error that is not a refusal is a 500, and only the log says more.
+// statuses is the only map from refusals to HTTP statuses. Any other error is a 500; the log has its details.
 var statuses = map[service.Code]int{
 	service.Slow:         http.StatusRequestTimeout,
 	service.Invalid:      http.StatusUnprocessableEntity,
@@ -31,7 +31,7 @@ var statuses = map[service.Code]int{
 	service.TooMany:      http.StatusTooManyRequests,
 }
 
-// headers are what a refusal is answered with beside its problem.
+// headers are the headers of a refusal's answer.
 var headers = map[service.Code]http.Header{
 	service.Unauthorized: {"Www-Authenticate": {`Bearer realm="posthorn"`}},
 	service.Unavailable:  {"Retry-After": {"1"}},
@@ -41,13 +41,13 @@ var headers = map[service.Code]http.Header{
 type Problem struct { //nolint:errname // it names the schema, too
 	Title  string       `json:"title" doc:"The status in words." example:"Unprocessable Entity"`
 	Status int          `json:"status" doc:"The HTTP status code." example:"422"`
-	Detail string       `json:"detail" doc:"What is wrong, for people." example:"the request is not valid"`
+	Detail string       `json:"detail" doc:"What is wrong, as a sentence." example:"the request is not valid"`
 	Errors []FieldError `json:"errors,omitempty" doc:"What is wrong with each field of the request."`
 
 	header http.Header
 }
 
-// FieldError is what is wrong with one field of a request.
+// FieldError says what is wrong with one field of a request.
 type FieldError struct {
 	Field   string `json:"field" doc:"The field's path in the body, or the name of the parameter or header." example:"event_types[0]"`
 	Message string `json:"message" doc:"What is wrong with it." example:"\"order.craeted\" is not a known event type"`
@@ -60,7 +60,7 @@ func newProblem(status int, detail string, fields ...FieldError) *Problem {
 // notValid is the detail of every 422 that names fields.
 const notValid = "the request is not valid"
 
-// invalid says what is wrong with fields of a request.
+// invalid returns the problem that names wrong fields of a request.
 func invalid(fields ...FieldError) *Problem {
 	return newProblem(http.StatusUnprocessableEntity, notValid, fields...)
 }
@@ -85,7 +85,7 @@ var (
 	_ huma.ContentTypeFilter = (*Problem)(nil)
 )
 
-// problem is how an error is answered.
+// problem returns the answer to an error.
 func (s *server) problem(ctx context.Context, err error) *Problem {
 	var p *Problem
 	if errors.As(err, &p) {
@@ -93,7 +93,7 @@ func (s *server) problem(ctx context.Context, err error) *Problem {
 	}
 	var refused *service.Error
 	if !errors.As(err, &refused) {
-		if ctx.Err() == nil { // else the client is gone, and waits for no answer
+		if ctx.Err() == nil { // else the client has gone
 			s.Log.ErrorContext(ctx, "request failed", "error", err, requestIDField, requestID(ctx))
 		}
 		return newProblem(http.StatusInternalServerError, "internal error")
@@ -109,7 +109,7 @@ func (s *server) problem(ctx context.Context, err error) *Problem {
 	return p
 }
 
-// fail answers with an error where huma does not.
+// fail answers with an error where huma does not do it.
 func (s *server) fail(c *gin.Context, err error) { s.write(c, s.problem(c.Request.Context(), err)) }
 
 func (s *server) write(c *gin.Context, p *Problem) {
@@ -126,10 +126,10 @@ func writeJSON(c *gin.Context, status int, contentType string, v any) {
 	c.Status(status)
 	encoder := json.NewEncoder(c.Writer)
 	encoder.SetEscapeHTML(false)
-	_ = encoder.Encode(v) //nolint:errchkjson // what is encoded are our own types: it fails only if the client is gone
+	_ = encoder.Encode(v) //nolint:errchkjson // our own types always encode: it fails only if the client has gone
 }
 
-// settleHuma sets what huma keeps for the whole process: how it tells errors, and that fields are named exactly.
+// settleHuma sets huma's process-wide settings: the form of its errors, and that field names match exactly.
 var settleHuma = sync.OnceFunc(func() {
 	huma.NewError = func(status int, detail string, errs ...error) huma.StatusError { return refine(status, detail, errs) }
 	huma.NewErrorWithContext = func(ctx huma.Context, status int, detail string, errs ...error) huma.StatusError {
@@ -139,8 +139,8 @@ var settleHuma = sync.OnceFunc(func() {
 	huma.DefaultArrayNullable = false
 })
 
-// refine puts what huma says of a request into the words and the names of every other refusal. more is what else is wrong
-// with its fields.
+// refine turns huma's errors about a request into the words and names of all other refusals. more is what else is
+// wrong with its fields.
 func refine(status int, detail string, errs []error, more ...FieldError) *Problem {
 	if detail == "validation failed" {
 		detail = notValid
@@ -164,10 +164,10 @@ func refine(status int, detail string, errs []error, more ...FieldError) *Proble
 	return p
 }
 
-// shortName is the name of a field as errors repeat it: it may be anything that a caller has sent.
+// shortName shortens a field's name for an error. A caller may have sent any text as a name.
 func shortName(name string) string { return cut.Text(name, 200) }
 
-// ownWords are what huma says in words that are not a reader's.
+// ownWords replaces messages of huma's that API users would not understand.
 var ownWords = map[string]string{
 	"unexpected property": "is not a known field",
 	"invalid integer":     "must be a whole number",
@@ -175,7 +175,7 @@ var ownWords = map[string]string{
 
 var missing = regexp.MustCompile(`^expected required property (\S+) to be present$`)
 
-// fieldError drops where in the request huma found the field, and what the value was: it may be a secret.
+// fieldError drops the location prefix and the value, which may be a secret.
 func fieldError(d *huma.ErrorDetail) FieldError {
 	e := FieldError{Field: shortName(d.Location), Message: d.Message}
 	for _, place := range []string{"body.", "path.", "query.", "header."} {
@@ -188,7 +188,7 @@ func fieldError(d *huma.ErrorDetail) FieldError {
 	if field, ok := strings.CutSuffix(d.Message, " "+badNumber); ok {
 		e.Field, e.Message = field, badNumber
 	}
-	e.Message = strings.TrimPrefix(e.Message, "invalid value: ") // of a parameter that has words of its own
+	e.Message = strings.TrimPrefix(e.Message, "invalid value: ") // of a parameter with its own message
 	if own, ok := ownWords[e.Message]; ok {
 		e.Message = own
 	}

@@ -15,14 +15,14 @@ import (
 // EventType is an event type as the API shows it.
 type EventType struct {
 	Name          string          `json:"name" example:"order.created"`
-	Tenant        *string         `json:"tenant" doc:"Whose own it is; null for a type that all tenants share."`
+	Tenant        *string         `json:"tenant" doc:"The tenant that owns it; null for a type that all tenants share."`
 	System        *string         `json:"system" doc:"The catalogue it comes from; null if it was made through this API." example:"im4"`
 	Title         *string         `json:"title"`
 	Category      *string         `json:"category"`
 	Description   string          `json:"description" example:"An order has been placed."`
-	Documentation *string         `json:"documentation" doc:"A link to what its system says of it."`
-	Schema        json.RawMessage `json:"schema" doc:"The JSON Schema that data must fit; null = any data."`
-	Example       json.RawMessage `json:"example" doc:"An example of data: what a test sends; null = none."`
+	Documentation *string         `json:"documentation" doc:"A link to its system's documentation."`
+	Schema        json.RawMessage `json:"schema" doc:"The JSON Schema that data must match; null = any data."`
+	Example       json.RawMessage `json:"example" doc:"An example of data, which tests send; null = none."`
 	Deprecated    bool            `json:"deprecated"`
 	CreatedAt     timestamp       `json:"created_at"`
 	UpdatedAt     timestamp       `json:"updated_at"`
@@ -34,7 +34,7 @@ func eventTypeView(t models.EventType) EventType {
 		Deprecated: t.Deprecated, CreatedAt: timestamp(t.CreatedAt), UpdatedAt: timestamp(t.UpdatedAt)}
 }
 
-// raw is a JSON text as it is, null if there is none.
+// raw returns a JSON text as it is, null if it is empty.
 func raw(text string) json.RawMessage {
 	if text == "" {
 		return nil
@@ -42,16 +42,16 @@ func raw(text string) json.RawMessage {
 	return json.RawMessage(text)
 }
 
-// EventTypeInput is what an event type is made of.
+// EventTypeInput describes an event type to create or replace.
 type EventTypeInput struct {
 	EventTypeReadOnly
 	Description string          `json:"description,omitempty" doc:"At most 2000 characters." example:"An order has been placed."`
-	Schema      json.RawMessage `json:"schema,omitempty" doc:"A JSON Schema: draft-04, -06, -07, 2019-09 or 2020-12 (the default), by $schema. At most 200 levels and 30,000 subschemas; patterns of ECMA-262 of limited size. format refuses data up to draft-07 and is an annotation from 2019-09 on. References outside it are not followed."`
-	Example     json.RawMessage `json:"example,omitempty" doc:"Data that fits the schema."`
+	Schema      json.RawMessage `json:"schema,omitempty" doc:"A JSON Schema: draft-04, -06, -07, 2019-09 or 2020-12 (the default), as $schema says. At most 200 levels and 30,000 subschemas. Patterns are ECMA-262, of limited size. Up to draft-07 format is enforced; from 2019-09 on it is an annotation. External references are not followed."`
+	Example     json.RawMessage `json:"example,omitempty" doc:"Data that matches the schema."`
 	Deprecated  bool            `json:"deprecated,omitempty"`
 }
 
-// OfEventType is the path of what is about one event type.
+// OfEventType holds the path parameters of the operations on one event type.
 type OfEventType struct {
 	Name string `path:"name" doc:"The event type's name." example:"order.created"`
 }
@@ -75,26 +75,26 @@ func (s *server) eventTypes() {
 	const path, tag = "/v1/event-types", tagEventTypes
 	handle(s, anyone, huma.Operation{
 		OperationID: "list-event-types", Method: http.MethodGet, Path: path, Tags: []string{tag}, Summary: "List event types",
-		Description: "With an admin key those that all tenants share, with a tenant's key what the tenant can publish and register for.",
+		Description: "An admin key gets the types that all tenants share. A tenant's key gets the types that the tenant can publish and register for.",
 	}, s.listEventTypes)
 	handle(s, admins, huma.Operation{
 		OperationID: "put-event-type", Method: http.MethodPut, Path: path + "/{name}", Tags: []string{tag}, Summary: "Create or replace a shared event type",
-		Description: "A name is 1 to 128 letters, digits, dots, dashes or underscores; those that begin with webhook. are Posthorn's own. A type may be put as it was read: what is the same already stays untouched.",
+		Description: "A name is 1 to 128 letters, digits, dots, dashes or underscores; names that begin with webhook. are reserved for Posthorn. A type can be sent back exactly as it was read: unchanged fields stay untouched.",
 	}, s.putEventType)
 	handle(s, anyone, huma.Operation{
 		OperationID: "get-event-type", Method: http.MethodGet, Path: path + "/{name}", Tags: []string{tag}, Summary: "Read an event type",
 	}, s.getEventType)
 	handle(s, admins, huma.Operation{
 		OperationID: "delete-event-type", Method: http.MethodDelete, Path: path + "/{name}", Tags: []string{tag}, Summary: "Delete a shared event type",
-		Description: "Webhooks registered for it stay; they get no more of it.",
+		Description: "Webhooks registered for it stay, but get no more events of it.",
 	}, s.deleteEventType)
 	handle(s, readers, huma.Operation{
 		OperationID: "list-tenant-event-types", Method: http.MethodGet, Path: "/v1/tenants/{tenant}/event-types", Tags: []string{tag},
-		Summary: "List what a tenant can publish and register for", Description: "A tenant's own types go before shared ones of the same name.",
+		Summary: "List the types that a tenant can publish and register for", Description: "A tenant's own type takes precedence over a shared one of the same name.",
 	}, s.listTenantEventTypes)
 	handle(s, owners, huma.Operation{
 		OperationID: "put-catalog", Method: http.MethodPut, Path: "/v1/tenants/{tenant}/catalogs/{system}", Tags: []string{tag},
-		Summary: "Load a system's event types for a tenant", Description: "They become the tenant's own. Loading again brings them up to date. 409 if another system has one of their names in this tenant.",
+		Summary: "Load a system's event types for a tenant", Description: "They become the tenant's own types. Loading them again updates them. 409 if another system already has a type of the same name in this tenant.",
 	}, s.putCatalog)
 }
 
@@ -131,7 +131,7 @@ func (s *server) putEventType(ctx context.Context, in *putEventType) (*answer[Ev
 	return answerWith(eventTypeView(t)), nil
 }
 
-// changedOfType names the read-only fields that differ from the type as it is. One that is being made has its name.
+// changedOfType names the read-only fields that differ from the type's current state. A new type has only its name.
 func (s *server) changedOfType(ctx context.Context, in *putEventType) ([]service.FieldError, error) {
 	return changed(in.Body.EventTypeReadOnly, func() (any, error) {
 		t, err := s.Hooks.EventType(ctx, "", in.Name)
@@ -142,7 +142,7 @@ func (s *server) changedOfType(ctx context.Context, in *putEventType) ([]service
 	})
 }
 
-// text is a JSON value as text; null stands for none.
+// text returns a JSON value as text, "" for null.
 func text(value json.RawMessage) string {
 	if string(value) == "null" {
 		return ""

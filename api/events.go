@@ -22,29 +22,29 @@ type Event struct {
 	ID         string            `json:"id" example:"evt_0198c0de-0000-7000-8000-000000000004"`
 	Type       string            `json:"type" example:"order.created"`
 	Attributes map[string]string `json:"attributes"`
-	ExternalID *string           `json:"external_id" doc:"What its publisher calls it; null = nothing." example:"order-4711"`
+	ExternalID *string           `json:"external_id" doc:"The publisher's own id for it; null = none." example:"order-4711"`
 	Channels   []string          `json:"channels" example:"project-1"`
 	Tags       []string          `json:"tags" example:"import"`
 	CreatedAt  timestamp         `json:"created_at"`
 	ErasedAt   *timestamp        `json:"erased_at" nullable:"true" doc:"When its data was erased."`
-	FannedOut  bool              `json:"fanned_out" example:"true" doc:"All its deliveries exist. False for a while after an event was accepted that more than 1,000 webhooks want: the deliveries follow, to exactly the webhooks that wanted it when it was accepted."`
+	FannedOut  bool              `json:"fanned_out" example:"true" doc:"true once all its deliveries exist. If more than 1,000 webhooks match an event, it is false for a while after the event was accepted: the deliveries follow, to exactly the webhooks that matched at that time."`
 }
 
 // FullEvent is an event with its data and its deliveries.
 type FullEvent struct {
 	Event
-	Data       json.RawMessage `json:"data" doc:"As it was posted; null once erased."`
-	Deliveries []DeliveryRef   `json:"deliveries" doc:"The newest 50; the list of deliveries has them all."`
+	Data       json.RawMessage `json:"data" doc:"The data as it was posted; null once erased."`
+	Deliveries []DeliveryRef   `json:"deliveries" doc:"The newest 50. The list of deliveries has all of them."`
 }
 
-// DeliveryRef is a delivery of an event, in short.
+// DeliveryRef is a short form of an event's delivery.
 type DeliveryRef struct {
 	ID        string                `json:"id" example:"dlv_0198c0de-0000-7000-8000-000000000005"`
 	WebhookID string                `json:"webhook_id" example:"wh_0198c0de-0000-7000-8000-000000000002"`
 	Status    models.DeliveryStatus `json:"status" enum:"pending,delivered,failed,held,canceled"`
 }
 
-// shownDeliveries is how many deliveries an event is shown with.
+// shownDeliveries is the number of deliveries shown with an event.
 const shownDeliveries = 50
 
 func eventView(e models.Event) Event {
@@ -56,23 +56,23 @@ func eventView(e models.Event) Event {
 // EventPage is one page of a list of events.
 type EventPage struct {
 	Data     []Event `json:"data"`
-	Next     *string `json:"next" doc:"What to give as after for the next page; null on the last."`
-	Complete bool    `json:"complete" example:"true" doc:"false: a search with q has stopped early. next goes on from there, even if data is empty."`
+	Next     *string `json:"next" doc:"The value of after for the next page; null on the last page."`
+	Complete bool    `json:"complete" example:"true" doc:"false: a search with q stopped early. next continues from there, even if data is empty."`
 }
 
 type listEvents struct {
 	OfTenant
 	PageParams
-	Type  string  `query:"type" doc:"Only those of this type."`
-	Since instant `query:"since" doc:"Only those accepted at or after it."`
-	Until instant `query:"until" doc:"Only those accepted before it."`
+	Type  string  `query:"type" doc:"Only events of this type."`
+	Since instant `query:"since" doc:"Only events accepted at or after this time."`
+	Until instant `query:"until" doc:"Only events accepted before this time."`
 
-	Tag            string `query:"tag" maxLength:"128" doc:"Only those with this tag." example:"import"`
-	Channel        string `query:"channel" maxLength:"128" doc:"Only those with this channel." example:"project-1"`
-	Attribute      string `query:"attribute" maxLength:"1101" doc:"Only those with this attribute, as name:value. The name ends at the first colon." example:"customer:c-17"`
-	ExternalID     string `query:"external_id" maxLength:"256" doc:"Only the one with this external_id." example:"order-4711"`
-	IdempotencyKey string `query:"idempotency_key" maxLength:"255" doc:"Only those that were published with this Idempotency-Key in the last 24 hours."`
-	Text           string `query:"q" maxLength:"200" doc:"Only those whose data contains this text, exactly as it was posted. It needs since and until, at most a day apart. The search stops after 100,000 events or 2 seconds: see complete." example:"4711"`
+	Tag            string `query:"tag" maxLength:"128" doc:"Only events with this tag." example:"import"`
+	Channel        string `query:"channel" maxLength:"128" doc:"Only events with this channel." example:"project-1"`
+	Attribute      string `query:"attribute" maxLength:"1101" doc:"Only events with this attribute, as name:value. The name ends at the first colon." example:"customer:c-17"`
+	ExternalID     string `query:"external_id" maxLength:"256" doc:"Only the event with this external_id." example:"order-4711"`
+	IdempotencyKey string `query:"idempotency_key" maxLength:"255" doc:"Only events published with this Idempotency-Key in the last 24 hours."`
+	Text           string `query:"q" maxLength:"200" doc:"Only events whose data contains this text, exactly as it was posted. It requires since and until, at most a day apart. The search stops after 100,000 events or 2 seconds: see complete." example:"4711"`
 }
 
 // Resolve implements huma.Resolver.
@@ -83,7 +83,7 @@ func (in *listEvents) Resolve(huma.Context) []error {
 	return nil
 }
 
-// search is what the query asks for.
+// search returns the search that the query describes.
 func (in *listEvents) search() service.EventSearch {
 	f := models.EventFilter{Type: in.Type, Since: in.Since.bound(), Until: in.Until.bound(), Tag: in.Tag, Channel: in.Channel, ExternalID: in.ExternalID}
 	if name, value, ok := strings.Cut(in.Attribute, ":"); ok {
@@ -101,14 +101,14 @@ func (s *server) events() {
 	const tag = tagEvents
 	handle(s, readers, huma.Operation{
 		OperationID: "list-events", Method: http.MethodGet, Path: eventsPath, Tags: []string{tag}, Summary: "List events, newest first",
-		Description: "All filters can be combined. All but q are served by indexes. Of several of these, external_id, attribute, tag and channel are used in this order.",
+		Description: "All filters can be combined. All except q use an index. With several of them, the first of external_id, attribute, tag and channel decides which index.",
 	}, s.listEvents)
 	handle(s, readers, huma.Operation{
 		OperationID: "get-event", Method: http.MethodGet, Path: eventPath, Tags: []string{tag}, Summary: "Read an event with its data",
 	}, s.getEvent)
 	handle(s, owners, huma.Operation{
 		OperationID: "erase-event-payload", Method: http.MethodDelete, Path: eventPath + "/payload", Tags: []string{tag}, Summary: "Erase an event's data",
-		Description: "Its record stays. What is still owed of it is canceled.",
+		Description: "The event's record stays. Its unfinished deliveries are canceled.",
 	}, s.erasePayload)
 }
 
@@ -122,7 +122,7 @@ func (s *server) listEvents(ctx context.Context, in *listEvents) (*answer[EventP
 }
 
 func (s *server) getEvent(ctx context.Context, in *ofEvent) (*answer[FullEvent], error) {
-	e, err := s.Hooks.Event(ctx, in.Tenant, in.ID) // before the deliveries: if their making is over they are all there
+	e, err := s.Hooks.Event(ctx, in.Tenant, in.ID) // read before the deliveries: if it says that they all exist, the next read finds all of them
 	if err != nil {
 		return nil, err
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/posthorn/posthorn/internal/callers"
 )
 
-// judge refuses what the installation's Gate does, in this API's shape, and answers browsers that ask what a page may send.
+// judge refuses what the installation's Gate refuses, in this API's shape, and answers CORS preflights.
 func (s *server) judge(c *gin.Context) {
 	preflight := s.Gate.CORS(c.Writer.Header(), c.Request)
 	refused := s.Gate.Check(c.Request)
@@ -24,8 +24,8 @@ func (s *server) judge(c *gin.Context) {
 	}
 }
 
-// addTwins lets every route be reached with a slash at its end too, and HEAD go where GET does: net/http leaves the body
-// out. The paths in without have seen to that themselves.
+// addTwins makes every route reachable with a trailing slash too, and by HEAD where there is a GET: net/http drops the
+// body. The paths in without have done this themselves.
 func addTwins(router *gin.Engine, without map[string]bool) {
 	routes := router.Routes()
 	known := map[string]bool{}

@@ -10,7 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// probeTimeout bounds a readiness check. The caller gives up at about the same time.
+// probeTimeout bounds a readiness check. Callers give up after about the same time.
 const probeTimeout = 2 * time.Second
 
 // Health is the answer of a probe.
@@ -18,7 +18,7 @@ type Health struct {
 	Status string `json:"status" enum:"ok,ready"`
 }
 
-// health adds what needs no key: the probes, and the metrics if there are any.
+// health adds the routes that need no key: the probes, and the metrics if there are any.
 func (s *server) health() {
 	probe := func(path, summary, description string, do gin.HandlerFunc) {
 		s.router.GET(path, do)
@@ -30,10 +30,10 @@ func (s *server) health() {
 			Responses: map[string]*huma.Response{"200": {Description: "OK", Content: map[string]*huma.MediaType{jsonType: {Schema: schema}}}},
 		})
 	}
-	probe("/healthz", "Is the process alive?", "Says nothing of what it depends on.", func(c *gin.Context) {
+	probe("/healthz", "Is the process alive?", "It does not check the database or Temporal.", func(c *gin.Context) {
 		writeJSON(c, http.StatusOK, jsonType, Health{"ok"})
 	})
-	probe("/readyz", "Can it serve?", "Asks the database, its schema and Temporal. 503 names those that are not ready, or says that the process is stopping.", s.ready)
+	probe("/readyz", "Can it serve?", "It checks the database, its schema and Temporal. A 503 names what is not ready, or says that the process is stopping.", s.ready)
 	if s.Registry != nil {
 		s.router.GET("/metrics", gin.WrapH(promhttp.HandlerFor(s.Registry, promhttp.HandlerOpts{})))
 	}

@@ -12,21 +12,22 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// instant is a time in a request: a filter's in the query, or a field of a body. A time that is not in RFC 3339 is refused
-// with a text of our own, where the field's name is known.
-type instant struct { //nolint:recvcheck // UnmarshalText, UnmarshalJSON and Resolve change it or look at where it is
+// instant is a time in a request: a filter in the query, or a field of a body. A time that is not RFC 3339 is refused
+// with a message of our own, together with the field's name.
+type instant struct { //nolint:recvcheck // UnmarshalText, UnmarshalJSON and Resolve need a pointer
 	time.Time
-	given bool   // the zero Time is a time like any other
+	given bool   // the zero Time is a valid value
 	bad   string // what is wrong with it
 }
 
-// rfc3339 is the shape that Go's own parser is lax about: digits, a point before fractions, a zone of less than a day.
+// rfc3339 checks what Go's parser is lax about: the number of digits, a point before fractions, a zone of less than a
+// day.
 var rfc3339 = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)$`)
 
 const notRFC3339 = `must be a time in RFC 3339, such as "2026-01-02T15:04:05Z" or "2026-01-02T15:04:05.678+01:00"`
 
 func (i *instant) read(text string) (wrong string) {
-	text = strings.ToUpper(text) // "t" and "z" are RFC 3339, too
+	text = strings.ToUpper(text) // RFC 3339 allows "t" and "z" too
 	t, err := time.Parse(time.RFC3339Nano, text)
 	switch {
 	case err == nil && rfc3339.MatchString(text):
@@ -65,12 +66,13 @@ func (i *instant) Resolve(_ huma.Context, path *huma.PathBuffer) []error {
 	return []error{&huma.ErrorDetail{Location: path.String(), Message: i.bad}}
 }
 
-// Schema implements huma.SchemaProvider. The type stands in extensions, which huma only prints: it has words of its own.
+// Schema implements huma.SchemaProvider. The type is in the extensions, which huma only prints: huma's own check would
+// use other words.
 func (instant) Schema(huma.Registry) *huma.Schema {
 	return &huma.Schema{Examples: []any{"2026-01-02T15:04:05Z"}, Extensions: map[string]any{"type": "string", "format": "date-time"}}
 }
 
-// timeOf is the time that was given; nil if none was.
+// timeOf returns the given time, nil if none was given.
 func timeOf(i *instant) *time.Time {
 	if i == nil {
 		return nil
@@ -78,7 +80,7 @@ func timeOf(i *instant) *time.Time {
 	return &i.Time
 }
 
-// bound is the time as a bound of a list's window; zero if none was given.
+// bound returns the time as a bound of a list's window, zero if none was given.
 func (i instant) bound() time.Time {
 	if !i.given {
 		return time.Time{}

@@ -13,7 +13,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// timestamp is a time in UTC with milliseconds, in RFC 3339.
+// timestamp is a UTC time with milliseconds, in RFC 3339.
 type timestamp time.Time
 
 // MarshalJSON implements json.Marshaler.
@@ -26,7 +26,7 @@ func (timestamp) Schema(huma.Registry) *huma.Schema {
 	return &huma.Schema{Type: huma.TypeString, Format: "date-time", Examples: []any{"2026-01-02T15:04:05.678Z"}}
 }
 
-// at is the timestamp of a time that may be absent.
+// at returns the timestamp of a time that may be absent.
 func at(t *time.Time) *timestamp {
 	if t == nil {
 		return nil
@@ -34,7 +34,7 @@ func at(t *time.Time) *timestamp {
 	return (*timestamp)(t)
 }
 
-// orNull is v, or nil for the zero value: what is absent is null.
+// orNull returns v, or nil for the zero value: an absent value is null.
 func orNull[T comparable](v T) *T {
 	var zero T
 	if v == zero {
@@ -43,7 +43,7 @@ func orNull[T comparable](v T) *T {
 	return &v
 }
 
-// maybe is an object or null, which huma documents for scalars alone.
+// maybe is an object or null. huma documents null for scalars only.
 type maybe[T any] struct{ object *T }
 
 // MarshalJSON implements json.Marshaler.
@@ -54,9 +54,9 @@ func (maybe[T]) Schema(r huma.Registry) *huma.Schema {
 	return &huma.Schema{AnyOf: []*huma.Schema{r.Schema(typeOf[T](), true, ""), {Type: "null"}}}
 }
 
-// duration is "10s", "30m", "1h30m" … in answers; in requests a number of seconds does as well. Resolve, which knows the
-// field's name, refuses everything else.
-type duration struct { //nolint:recvcheck // UnmarshalJSON and Resolve change it or look at where it is; the others take a copy
+// duration is "10s", "30m", "1h30m" and so on in answers. Requests may also give a number of seconds. Resolve knows
+// the field's name, and refuses everything else.
+type duration struct { //nolint:recvcheck // UnmarshalJSON and Resolve need a pointer; the others take a copy
 	time.Duration
 	bad bool
 }
@@ -96,8 +96,8 @@ func (d *duration) Resolve(_ huma.Context, path *huma.PathBuffer) []error {
 	return []error{&huma.ErrorDetail{Location: path.String(), Message: `must be a duration such as "10s" or "30m", or a number of seconds`}}
 }
 
-// Schema implements huma.SchemaProvider. The two forms stand in extensions, which huma only prints: its own check would say
-// no more than that none of the two fits.
+// Schema implements huma.SchemaProvider. The two forms are in the extensions, which huma only prints: its own check
+// would only say that neither form matches.
 func (duration) Schema(huma.Registry) *huma.Schema {
 	return &huma.Schema{Examples: []any{"10s"}, Extensions: map[string]any{"anyOf": []any{
 		map[string]any{"type": "string", "description": "A Go duration: 10s, 30m, 1h30m."},
@@ -105,7 +105,7 @@ func (duration) Schema(huma.Registry) *huma.Schema {
 	}}}
 }
 
-// length is the duration that was asked for; nil if none was.
+// length returns the given duration, nil if none was given.
 func length(d *duration) *time.Duration {
 	if d == nil {
 		return nil
@@ -124,7 +124,7 @@ func (p PageParams) page() models.Page { return models.Page{Limit: p.Limit, Afte
 // list is one page of a list.
 type list[T any] struct {
 	Data []T     `json:"data"`
-	Next *string `json:"next" doc:"What to give as after for the next page; null on the last."`
+	Next *string `json:"next" doc:"The value of after for the next page; null on the last page."`
 }
 
 func listOf[M, T any](rows []M, next string, view func(M) T) list[T] {
@@ -135,15 +135,15 @@ func listOf[M, T any](rows []M, next string, view func(M) T) list[T] {
 	return l
 }
 
-// answer is an operation's output that is a body and nothing else.
+// answer is an operation's output that consists of a body only.
 type answer[T any] struct{ Body T }
 
 func answerWith[T any](body T) *answer[T] { return &answer[T]{Body: body} }
 
-// badNumber ends an error about a number that is valid JSON and no number Go has.
+// badNumber ends an error about a number that is valid JSON but that Go cannot represent.
 const badNumber = "is out of range, or is not written as an integer"
 
-// jsonFormat is huma's reading and writing of bodies. wellFormed has seen the body before.
+// jsonFormat is how huma reads and writes bodies. wellFormed has checked the body before.
 var jsonFormat = huma.Format{
 	Marshal: huma.DefaultJSONFormat.Marshal,
 	Unmarshal: func(body []byte, v any) error {

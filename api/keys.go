@@ -9,26 +9,26 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// Key is an API key as the API shows it: not the key itself.
+// Key is an API key as the API shows it, without the key itself.
 type Key struct {
 	ID        string      `json:"id" example:"key_0198c0de-0000-7000-8000-000000000001"`
 	Tenant    string      `json:"tenant" example:"acme"`
 	Name      string      `json:"name" example:"ci"`
 	Role      models.Role `json:"role" enum:"tenant,publish,read,settings"`
 	CreatedAt timestamp   `json:"created_at"`
-	LastUsed  *timestamp  `json:"last_used_at" nullable:"true" doc:"When it was last used, to about a minute; null = not yet."`
+	LastUsed  *timestamp  `json:"last_used_at" nullable:"true" doc:"When it was last used, accurate to about a minute; null = never."`
 }
 
-// NewKey is a key that has just been made.
+// NewKey is a newly created key.
 type NewKey struct {
 	Key
-	Secret string `json:"key" doc:"The key itself. It is shown this once." example:"phk_5ZGyqE…"`
+	Secret string `json:"key" doc:"The key itself. It is shown only once." example:"phk_5ZGyqE…"`
 }
 
-// KeyInput is what a key is made of.
+// KeyInput describes a key to create.
 type KeyInput struct {
-	Name string      `json:"name,omitempty" doc:"Stands as created_by on what is made with the key. At most 200 characters." example:"ci"`
-	Role models.Role `json:"role" enum:"tenant,publish,read,settings" doc:"tenant: everything in the tenant. publish: publishing events. read: reading. settings: saving InMemory4's settings, and nothing else."`
+	Name string      `json:"name,omitempty" doc:"Shown as created_by on everything made with the key. At most 200 characters." example:"ci"`
+	Role models.Role `json:"role" enum:"tenant,publish,read,settings" doc:"tenant: may do everything in the tenant. publish: may only publish events. read: may only read. settings: may only save InMemory4's settings."`
 }
 
 func keyView(k models.APIKey) Key {

@@ -18,13 +18,13 @@ import (
 	"github.com/posthorn/posthorn/internal/service"
 )
 
-// The bounds of bodies.
+// The size limits of bodies.
 const (
 	defaultMaxBody = 1 << 20          // bytes
 	maxBatchBody   = bodyroom.Largest // bytes of a batch of events
 )
 
-// bufferBody reads the body, checks what holds for every body, and puts the bytes where huma reads them.
+// bufferBody reads the body, makes the checks that apply to every body, and puts the bytes where huma reads them.
 func (s *server) bufferBody(c *gin.Context) error {
 	body, err := readBody(c, s.MaxBody)
 	if err != nil {
@@ -37,8 +37,8 @@ func (s *server) bufferBody(c *gin.Context) error {
 	return checkNames(rawjson.Trim(body), "", 2)
 }
 
-// readBody reads a JSON body of at most limit bytes. It fails with a *Problem: 415 if it says that it is something else
-// than JSON, 413 if it is longer, 400 if it is not well-formed. A request without a body gives none.
+// readBody reads a JSON body of at most limit bytes. It fails with a *Problem: 415 if the Content-Type is not JSON,
+// 413 if the body is too long, 400 if it is not well-formed. For a request without a body it returns none.
 func readBody(c *gin.Context, limit int64) ([]byte, error) {
 	r := c.Request
 	if r.Body == nil || r.Body == http.NoBody {
@@ -48,8 +48,8 @@ func readBody(c *gin.Context, limit int64) ([]byte, error) {
 		return nil, newProblem(http.StatusUnsupportedMediaType, "the body must be application/json", FieldError{"Content-Type", "must be application/json"})
 	}
 	if len(r.Header.Values("Content-Encoding")) > 0 {
-		encoded := newProblem(http.StatusUnsupportedMediaType, "the body must be sent as it is, without a Content-Encoding",
-			FieldError{"Content-Encoding", "is not taken"})
+		encoded := newProblem(http.StatusUnsupportedMediaType, "the body must be sent without a Content-Encoding",
+			FieldError{"Content-Encoding", "is not supported"})
 		encoded.header = http.Header{"Accept-Encoding": {"identity"}} // RFC 9110, 15.5.16
 		return nil, encoded
 	}
@@ -58,7 +58,7 @@ func readBody(c *gin.Context, limit int64) ([]byte, error) {
 		return nil, tooLarge
 	}
 	var b bytes.Buffer
-	b.Grow(int(min(max(r.ContentLength, 0)+bytes.MinRead, 8<<10))) // no more on trust: the length is only a promise
+	b.Grow(int(min(max(r.ContentLength, 0)+bytes.MinRead, 8<<10))) // no more than that: the client may have lied about the length
 	if _, err := b.ReadFrom(http.MaxBytesReader(c.Writer, r.Body, limit)); err != nil {
 		return nil, unreadable(err, tooLarge)
 	}
@@ -77,11 +77,12 @@ func unreadable(err error, tooLarge *Problem) error {
 	case errors.As(err, &long):
 		return tooLarge
 	default:
-		return newProblem(http.StatusBadRequest, "the body did not arrive whole")
+		return newProblem(http.StatusBadRequest, "the body did not arrive completely")
 	}
 }
 
-// isJSON reports whether a Content-Type is application/json. None is taken for JSON (RFC 9110, 8.3 leaves it open).
+// isJSON reports whether a Content-Type is application/json. A missing one counts as JSON (RFC 9110, 8.3 leaves it
+// open).
 func isJSON(contentType string) bool {
 	if contentType == "" || contentType == "application/json" {
 		return true
@@ -94,7 +95,7 @@ func isJSON(contentType string) bool {
 	return !given || strings.EqualFold(charset, "utf-8")
 }
 
-// wellFormed refuses what is not one JSON text in UTF-8 (RFC 8259).
+// wellFormed refuses a body that is not one JSON text in UTF-8 (RFC 8259).
 func wellFormed(body []byte) error {
 	if !utf8.Valid(body) {
 		return newProblem(http.StatusBadRequest, "the body is not UTF-8")
@@ -110,8 +111,8 @@ func wellFormed(body []byte) error {
 	return newProblem(http.StatusBadRequest, "the body is not JSON")
 }
 
-// checkNames refuses a name that an object has twice: parsers differ in which of the two counts. It looks levels deep,
-// as far as the names are ours.
+// checkNames refuses an object that has the same name twice: parsers differ in which of the two counts. It checks
+// levels deep, as far as the names are ours.
 func checkNames(value []byte, path string, levels int) error {
 	if len(value) == 0 || value[0] != '{' || levels == 0 {
 		return nil

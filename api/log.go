@@ -22,12 +22,12 @@ const (
 	requestIDHeader = "X-Request-Id"
 	requestIDField  = "request_id"    // in the log
 	principalField  = "api.principal" // in the Gin context
-	maxRequestID    = 64              // bytes of a caller's own
-	unrouted        = "none"          // the route, in the metrics, of every path there is not
+	maxRequestID    = 64              // the longest id that a caller may choose, in bytes
+	unrouted        = "none"          // the route label of all unknown paths in the metrics
 )
 
-// identify gives the request an id, the caller's own if it sent a plain one, tells it in the answer, and notes where the
-// request comes from. Every answer gets its headers here.
+// identify gives the request an id, or keeps the caller's own if it is a plain one. It sends the id in the answer,
+// notes the request's source address, and sets the headers that every answer has.
 func (s *server) identify(c *gin.Context) {
 	id := c.GetHeader(requestIDHeader)
 	if !isPlain(id) {
@@ -41,7 +41,7 @@ func (s *server) identify(c *gin.Context) {
 
 func requestID(ctx context.Context) string { return service.ActorOf(ctx).RequestID }
 
-// isPlain reports whether a caller's id can stand in a header and a log as it is.
+// isPlain reports whether a caller's id can be put in a header and a log unchanged.
 func isPlain(id string) bool {
 	if id == "" || len(id) > maxRequestID {
 		return false
@@ -54,7 +54,7 @@ func isPlain(id string) bool {
 	return true
 }
 
-// isTraced leaves probes and scrapes out of the traces.
+// isTraced keeps probes and scrapes out of the traces.
 func isTraced(r *http.Request) bool {
 	switch r.URL.Path {
 	case "/healthz", "/readyz", "/metrics":
@@ -63,7 +63,7 @@ func isTraced(r *http.Request) bool {
 	return true
 }
 
-// measure makes the middleware that logs and times every request.
+// measure returns the middleware that logs and times every request.
 func (s *server) measure() (gin.HandlerFunc, error) {
 	durations := prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "posthorn_http_request_duration_seconds", Help: "Time from a request's headers to the end of its answer, by route and status.",
@@ -87,7 +87,7 @@ func (s *server) measure() (gin.HandlerFunc, error) {
 	}, nil
 }
 
-// knownMethod keeps callers from making metrics of their own.
+// knownMethod keeps callers from adding label values to the metrics.
 func knownMethod(method string) string {
 	switch method {
 	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
@@ -96,8 +96,9 @@ func knownMethod(method string) string {
 	return "other"
 }
 
-// logRequest logs what was refused or failed, and at debug level what was not: at thousands of events a second that
-// would cost more than accepting them. Query, headers and bodies stay out of it: any may hold a secret.
+// logRequest logs requests that were refused or failed. Successful ones are logged at debug level: at thousands of
+// events a second logging would cost more than accepting them. Query, headers and bodies are never logged, as any may
+// hold a secret.
 func (s *server) logRequest(c *gin.Context, status int, took time.Duration) {
 	level := slog.LevelDebug
 	switch {
@@ -120,12 +121,12 @@ func (s *server) logRequest(c *gin.Context, status int, took time.Duration) {
 	s.Log.LogAttrs(ctx, level, "request", attrs...)
 }
 
-// recover answers for a handler that panics.
+// recover answers for a handler that panicked.
 func (s *server) recover(c *gin.Context) {
 	defer func() {
 		switch v := recover(); v {
 		case nil:
-		case http.ErrAbortHandler: // asks for the connection to be cut
+		case http.ErrAbortHandler: // it asks to cut the connection
 			panic(v)
 		default:
 			panics.Note(s.Log, "a request", v, "method", c.Request.Method, "route", c.FullPath(), requestIDField, requestID(c.Request.Context()))

@@ -7,8 +7,8 @@ import (
 	"strconv"
 )
 
-// decodeAny decodes a body for huma to validate. A number beyond Go's becomes the largest there is: what is too large for
-// its field is refused by name, and what stands in a schema or an example is judged as it was written.
+// decodeAny decodes a body for huma to validate. A number beyond Go's range becomes the largest possible one. A field
+// then refuses it by name, and schemas and examples are checked as they were written.
 func decodeAny(body []byte, v *any) error {
 	decoder := json.NewDecoder(bytes.NewReader(body))
 	decoder.UseNumber()

@@ -31,34 +31,35 @@ const (
 	tagReceived   = "Received"
 )
 
-// tags in the order in which they are to be read.
+// tags is in reading order.
 var tags = []*huma.Tag{
-	{Name: tagEvents, Description: "What happened. An event that has been accepted is delivered to every webhook that wants it."},
+	{Name: tagEvents, Description: "What happened. An accepted event is delivered to every webhook that matches it."},
 	{Name: tagWebhooks, Description: "Receivers of events: a URL, the event types it gets, and the secret that signs its deliveries."},
-	{Name: tagDeliveries, Description: "One event owed to one webhook: every attempt made, and when the next ones are due."},
-	{Name: tagRecoveries, Description: "Sending again what was held for a webhook, or has failed."},
-	{Name: tagEventTypes, Description: "The kinds of events there are, and what their data looks like."},
+	{Name: tagDeliveries, Description: "One event for one webhook: every attempt made, and when the next ones are due."},
+	{Name: tagRecoveries, Description: "Jobs that send held or failed deliveries of a webhook again."},
+	{Name: tagEventTypes, Description: "The kinds of events, and the form of their data."},
 	{Name: tagTenants, Description: "The customers of the platform: the owners of webhooks, events and keys."},
-	{Name: tagKeys, Description: "What a tenant's programs and people authenticate with."},
-	{Name: tagStats, Description: "How many events were accepted, how many deliveries were delivered, failed or were held, and how fast, by minute, hour or day."},
-	{Name: tagPortal, Description: "Links by which a tenant's people look after its webhooks, inside your own product or beside it."},
-	{Name: tagAudit, Description: "Who changed what, through any API: written in the transaction that makes the change, and never altered."},
+	{Name: tagKeys, Description: "The API keys of a tenant's programs and people."},
+	{Name: tagStats, Description: "How many events were accepted, how many deliveries were delivered, failed or held, and how fast, by minute, hour or day."},
+	{Name: tagPortal, Description: "Links through which a tenant's people manage its webhooks, inside your own product or next to it."},
+	{Name: tagAudit, Description: "Who changed what, through any API. Entries are written in the transaction that makes the change, and are never altered."},
 	{Name: tagService, Description: "Probes. They need no key."},
-	{Name: tagReceived, Description: "What Posthorn POSTs to a webhook with the profile standard."},
+	{Name: tagReceived, Description: "The requests that Posthorn POSTs to a webhook with the profile standard."},
 }
 
-const introduction = `Posthorn takes events in, delivers each to every webhook that wants it as a signed POST, retries until received, and looks after the webhooks.
+const introduction = `Posthorn accepts events and delivers each one to every matching webhook as a signed POST. It retries until the POST is received, and takes care of webhooks that keep failing.
 
-Authenticate with "Authorization: Bearer <key>". An admin key reaches every tenant, a tenant's key only its own; what is another tenant's is not found.
+Authenticate with "Authorization: Bearer <key>". An admin key reaches every tenant. A tenant's key reaches only its own: anything of another tenant is answered as not found.
 
 Errors are application/problem+json (RFC 9457), with one entry in errors for each field that is wrong. 400: the body is not JSON. 401: no valid key. 403: the key's role is not enough. 404: there is no such thing. 409: its state does not allow it, or it exists already. 413: too large. 415: not JSON. 422: well-formed but wrong. 429: this key calls too often, see Retry-After. 503: not now, see Retry-After.
 
-Lists take limit and after, and give the value of the next after in next, null on the last page. Times are UTC, RFC 3339, with milliseconds. Unknown fields and parameters are refused.`
+Lists take limit and after. The answer's next is the value of after for the next page, and null on the last one. Times are UTC, RFC 3339, with milliseconds. Unknown fields and parameters are refused.`
 
-// projectURL is where people who use the API find its makers.
+// projectURL is the project's page, for API users.
 const projectURL = "https://github.com/posthorn/posthorn"
 
-// configuration is huma's: it documents, reads and writes; the routes of the document and of its pages are ours.
+// configuration returns huma's configuration. huma documents, reads and writes; the routes of the document and its
+// pages are ours.
 func configuration(o Options) huma.Config {
 	server := o.PublicURL
 	if server == "" {
@@ -86,14 +87,14 @@ func configuration(o Options) huma.Config {
 
 func typeOf[T any]() reflect.Type { return reflect.TypeFor[T]() }
 
-// response documents an answer that huma does not find out by itself.
+// response documents an answer that huma cannot derive by itself.
 func (s *server) response(description string, body reflect.Type) *huma.Response {
 	return &huma.Response{Description: description, Content: map[string]*huma.MediaType{
 		jsonType: {Schema: s.huma.OpenAPI().Components.Schemas.Schema(body, true, "")},
 	}}
 }
 
-// documents adds the OpenAPI document and the pages made of it, when every operation is known.
+// documents adds the OpenAPI document and the pages made from it, once every operation is registered.
 func (s *server) documents() error {
 	document := s.huma.OpenAPI()
 	document.Components.Responses = s.problems()
@@ -114,7 +115,7 @@ func (s *server) documents() error {
 	if err != nil {
 		return fmt.Errorf("api: documentation: %w", err)
 	}
-	for _, item := range document.Paths { // the page says it in a line of its own
+	for _, item := range document.Paths { // the page has a separate line for it
 		for _, op := range operationsOf(item) {
 			op.Description = strings.TrimSpace(op.Description + " " + whoMay(op))
 		}
@@ -128,7 +129,7 @@ func (s *server) documents() error {
 	return nil
 }
 
-// whoMay says which keys an operation takes.
+// whoMay says which keys may call an operation.
 func whoMay(op *huma.Operation) string {
 	roles, _ := op.Extensions["x-roles"].([]models.Role)
 	switch names := rolesWithoutAdmin(roles); len(names) {
@@ -154,7 +155,7 @@ func rolesWithoutAdmin(roles []models.Role) []string {
 	return names
 }
 
-// operationsOf gives the operations of a path in the order in which they are to be read.
+// operationsOf returns the operations of a path in reading order.
 func operationsOf(item *huma.PathItem) []*huma.Operation {
 	var all []*huma.Operation
 	for _, op := range []*huma.Operation{item.Post, item.Get, item.Put, item.Patch, item.Delete} {

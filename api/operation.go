@@ -10,8 +10,8 @@ import (
 	"github.com/posthorn/posthorn/internal/service"
 )
 
-// handle adds an operation: huma reads and checks its parameters and body and documents them, the gate before it
-// decides who gets that far, and errors are answered as errors.go says.
+// handle adds an operation. huma reads, checks and documents its parameters and body. The gate in front of it decides
+// which requests get that far. errors.go turns errors into answers.
 func handle[I, O any](s *server, need access, op huma.Operation, do func(context.Context, *I) (*O, error)) {
 	describe(&op, need)
 	op.Middlewares = huma.Middlewares{s.gate(need)}
@@ -28,8 +28,8 @@ func handle[I, O any](s *server, need access, op huma.Operation, do func(context
 	})
 }
 
-// gate lets a request through to its operation if its key may, and its body is what a body can be. The principal goes
-// on in the context.
+// gate lets a request through to its operation if its key has the access and its body is acceptable. The context then
+// carries the principal.
 func (s *server) gate(need access) func(huma.Context, func(huma.Context)) {
 	return func(ctx huma.Context, next func(huma.Context)) {
 		c := humagin.Unwrap(ctx)
@@ -61,20 +61,21 @@ type (
 	wrongQueryKey struct{}
 )
 
-// wrongQuery returns the faults that the gate found in the request's query. The answer names them with all others.
+// wrongQuery returns the faults that the gate found in the request's query. The answer names them together with all
+// others.
 func wrongQuery(ctx context.Context) []FieldError {
 	wrong, _ := ctx.Value(wrongQueryKey{}).([]FieldError)
 	return wrong
 }
 
-// caller is who asks, in an operation added by handle.
+// caller returns the principal, in an operation added by handle.
 func caller(ctx context.Context) service.Principal {
 	p, _ := ctx.Value(principalKey{}).(service.Principal)
 	return p
 }
 
-// handlePlain adds an operation that is documented and routed as any other, from its input I and output O, but reads
-// and writes by itself: for where bytes must stay as they are and each microsecond counts.
+// handlePlain adds an operation that is documented and routed like any other, from its input I and output O, but does
+// its own reading and writing. It is for operations whose bytes must stay unchanged and where each microsecond counts.
 func handlePlain[I, O any](s *server, need access, op huma.Operation, do func(*gin.Context) error) {
 	describe(&op, need)
 	plain := plainAPI{s.huma, func(ctx huma.Context) {
@@ -97,7 +98,7 @@ func handlePlain[I, O any](s *server, need access, op huma.Operation, do func(*g
 	huma.Register[I, O](plain, op, nil)
 }
 
-// plainAPI is huma's API with another way of putting a handler behind a route.
+// plainAPI is huma's API with another way to put a handler behind a route.
 type plainAPI struct {
 	huma.API
 	do func(huma.Context)
@@ -114,7 +115,7 @@ type plainAdapter struct {
 // Handle implements huma.Adapter.
 func (a plainAdapter) Handle(op *huma.Operation, _ func(huma.Context)) { a.Adapter.Handle(op, a.do) }
 
-// describe adds to the documentation of an operation what follows from who may use it.
+// describe adds an operation's required roles to its documentation.
 func describe(op *huma.Operation, need access) {
 	op.Security = []map[string][]string{{"key": {}}}
 	op.Extensions = map[string]any{"x-roles": need.roles()}

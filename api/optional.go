@@ -7,7 +7,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 )
 
-// optional is a field of a change that may be absent, which leaves things as they are, or null, which unsets them.
+// optional is a field of a change. Absent leaves the value as it is; null unsets it.
 type optional[T any] struct {
 	given bool
 	value *T // nil = null
@@ -23,7 +23,7 @@ func (o *optional[T]) UnmarshalJSON(value []byte) error {
 	return json.Unmarshal(value, o.value)
 }
 
-// or is what the field says: nil if it is absent, unset if it is null.
+// or returns the field's value: nil if it is absent, unset if it is null.
 func (o optional[T]) or(unset T) *T {
 	if o.given && o.value == nil {
 		return &unset

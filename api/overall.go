@@ -12,7 +12,7 @@ import (
 
 // OfAnyTenant is the filter of a list over all tenants.
 type OfAnyTenant struct {
-	Tenant string `query:"tenant" maxLength:"256" doc:"Only those of this tenant." example:"acme"`
+	Tenant string `query:"tenant" maxLength:"256" doc:"Only this tenant." example:"acme"`
 }
 
 type allWebhooks struct {
@@ -30,7 +30,7 @@ type allRecoveries struct {
 	RecoveryParams
 }
 
-// overall are the lists over all tenants, for admins.
+// overall adds the lists over all tenants, for admins.
 func (s *server) overall() {
 	handle(s, admins, huma.Operation{
 		OperationID: "list-all-webhooks", Method: http.MethodGet, Path: "/v1/webhooks", Tags: []string{tagWebhooks}, Summary: "List the webhooks of all tenants, oldest first",
@@ -43,10 +43,10 @@ func (s *server) overall() {
 	}, s.listAllRecoveries)
 }
 
-// noTenant is the id that no tenant has.
+// noTenant is an id that no tenant has.
 const noTenant = "~"
 
-// tenantFilter returns the id of the tenant that a list is narrowed to: "" for all tenants, noTenant for an unknown one.
+// tenantFilter returns the id of the tenant to filter by: "" for all tenants, noTenant for an unknown one.
 func (s *server) tenantFilter(ctx context.Context, in OfAnyTenant) (string, error) {
 	if in.Tenant == "" {
 		return "", nil
@@ -58,7 +58,7 @@ func (s *server) tenantFilter(ctx context.Context, in OfAnyTenant) (string, erro
 	return id, err
 }
 
-// webhookFilter returns the id of the webhook that a list is narrowed to, by its id or, within a tenant, its uid.
+// webhookFilter returns the id of the webhook to filter by. The caller gives its id or, within a tenant, its uid.
 func (s *server) webhookFilter(ctx context.Context, tenant, name string) (string, error) {
 	if tenant == "" {
 		return name, nil

@@ -10,20 +10,20 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// PortalLinkInput is what a portal link is made of.
+// PortalLinkInput describes a portal link to create.
 type PortalLinkInput struct {
-	Role         models.Role       `json:"role" enum:"tenant,read" doc:"What its people may do in the tenant."`
-	ExpiresIn    *duration         `json:"expires_in,omitempty" doc:"How long session and token last, 60s to 168h. Default 1h." example:"3600"`
-	Name         string            `json:"name,omitempty" doc:"Stands as the actor in the audit log, and as created_by. At most 200 characters." example:"jane@shop.example"`
-	Capabilities []string          `json:"capabilities,omitempty" enum:"keys,settings" doc:"What it allows beside its role. keys: listing and revoking keys. settings: changing the administrators' addresses; only an admin key can give that."`
+	Role         models.Role       `json:"role" enum:"tenant,read" doc:"What the link's users may do in the tenant."`
+	ExpiresIn    *duration         `json:"expires_in,omitempty" doc:"How long the session and the token last, 60s to 168h. Default 1h." example:"3600"`
+	Name         string            `json:"name,omitempty" doc:"Shown as the actor in the audit log, and as created_by. At most 200 characters." example:"jane@shop.example"`
+	Capabilities []string          `json:"capabilities,omitempty" enum:"keys,settings" doc:"What it allows in addition to its role. keys: listing and revoking keys. settings: changing the administrators' addresses; only an admin key can grant that."`
 	Theme        map[string]string `json:"theme,omitempty" doc:"How the portal looks: accent (#rrggbb), radius (pixels, 0 to 24), font (system, serif or mono), mode (auto, light or dark), logo (an https URL on an origin in POSTHORN_PORTAL_LOGO_ORIGINS)."`
 }
 
-// PortalLink is a portal link that has just been made.
+// PortalLink is a newly created portal link.
 type PortalLink struct {
 	ID           string      `json:"id" example:"lnk_0198c0de-0000-7000-8000-000000000009"`
-	URL          string      `json:"url" doc:"Opens the portal, once, within five minutes. It is shown this once." example:"https://posthorn.example/portal/open?code=phc_5ZGyqE…"`
-	Token        string      `json:"token" doc:"Calls /v1 and /svix as a key does, with the link's role, within its tenant. It is shown this once." example:"pht_5ZGyqE…"`
+	URL          string      `json:"url" doc:"Opens the portal once, within five minutes. It is shown only once." example:"https://posthorn.example/portal/open?code=phc_5ZGyqE…"`
+	Token        string      `json:"token" doc:"Works like a key for /v1 and /svix, with the link's role, within its tenant. It is shown only once." example:"pht_5ZGyqE…"`
 	Role         models.Role `json:"role" enum:"tenant,read"`
 	Name         string      `json:"name"`
 	Capabilities []string    `json:"capabilities"`
@@ -45,8 +45,8 @@ type ofPortalLink struct {
 func (s *server) portalLinks() {
 	const path = "/v1/tenants/{tenant}/portal-links"
 	handle(s, minters, huma.Operation{
-		OperationID: "create-portal-link", Method: http.MethodPost, Path: path, Tags: []string{tagPortal}, Summary: "Make a portal link",
-		Description: "Its URL opens the tenant's pages, in a frame or a tab. A link gives no more than the key has that makes it. Through it nobody makes keys or links, or sees the audit log. Revoking the key that made it ends it, except an admin key.", DefaultStatus: http.StatusCreated,
+		OperationID: "create-portal-link", Method: http.MethodPost, Path: path, Tags: []string{tagPortal}, Summary: "Create a portal link",
+		Description: "Its URL opens the tenant's pages, in a frame or a tab. A link grants no more than the key that creates it has. It cannot be used to create keys or links, or to see the audit log. Revoking the key that created it ends it, unless that was an admin key.", DefaultStatus: http.StatusCreated,
 	}, s.createPortalLink)
 	handle(s, minters, huma.Operation{
 		OperationID: "revoke-portal-links", Method: http.MethodDelete, Path: path, Tags: []string{tagPortal}, Summary: "Revoke all portal links of a tenant, at once",

@@ -10,26 +10,26 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 )
 
-// problemKinds are the answers with a problem, as the document's components name them. The one without a status is every
-// other error.
+// problemKinds are the problem answers, under their names in the document's components. The one without a status
+// stands for every other error.
 var problemKinds = []struct {
 	name, description string
 	status            int
 }{
 	{"BadRequest", "The body is not JSON, or the request is malformed", http.StatusBadRequest},
-	{"Unauthorized", "No key, or none that is in force", http.StatusUnauthorized},
-	{"Forbidden", "The key's role is not enough, or a page of another site has sent the request", http.StatusForbidden},
-	{"NotFound", "There is no such thing, or it is another tenant's", http.StatusNotFound},
+	{"Unauthorized", "There is no key, or it is not in force", http.StatusUnauthorized},
+	{"Forbidden", "The key's role is not sufficient, or a page of another site sent the request", http.StatusForbidden},
+	{"NotFound", "It does not exist, or belongs to another tenant", http.StatusNotFound},
 	{"RequestTimeout", "The body did not arrive in time", http.StatusRequestTimeout},
-	{"Conflict", "Its state does not allow it, or it exists already", http.StatusConflict},
+	{"Conflict", "The state does not allow it, or it already exists", http.StatusConflict},
 	{"TooLarge", "The body is too large", http.StatusRequestEntityTooLarge},
 	{"UnsupportedMediaType", "The body is not application/json", http.StatusUnsupportedMediaType},
 	{"Invalid", "Well-formed but wrong: errors names each field", http.StatusUnprocessableEntity},
 	{"TooMany", "This key calls too often", http.StatusTooManyRequests},
-	{"Problem", "Any other error: 503 with Retry-After means not now", 0},
+	{"Problem", "Any other error. A 503 with Retry-After means: try again later", 0},
 }
 
-// problemStatus is the status of a kind of problem as operations list it.
+// problemStatus returns the status of a kind of problem as operations list it.
 func problemStatus(name string) string {
 	for _, kind := range problemKinds {
 		if kind.name == name && kind.status != 0 {
@@ -39,7 +39,7 @@ func problemStatus(name string) string {
 	return "default"
 }
 
-// problems documents the answers with a problem.
+// problems documents the problem answers.
 func (s *server) problems() map[string]*huma.Response {
 	schema := s.huma.OpenAPI().Components.Schemas.Schema(typeOf[Problem](), true, "")
 	header := func(kind, description string, example any) *huma.Param {
@@ -47,7 +47,7 @@ func (s *server) problems() map[string]*huma.Response {
 	}
 	all := map[string]*huma.Response{}
 	for _, kind := range problemKinds {
-		status, detail := cmp.Or(kind.status, http.StatusServiceUnavailable), "what was wrong, for people"
+		status, detail := cmp.Or(kind.status, http.StatusServiceUnavailable), "what was wrong, as a sentence"
 		response := &huma.Response{Description: kind.description, Content: map[string]*huma.MediaType{
 			problemType: {Schema: schema, Example: map[string]any{"title": http.StatusText(status), "status": status, "detail": detail}},
 		}}
@@ -62,7 +62,7 @@ func (s *server) problems() map[string]*huma.Response {
 	return all
 }
 
-// refusals names the kinds of problems that an operation may answer with.
+// refusals returns the kinds of problems that an operation may answer with.
 func refusals(op *huma.Operation) []string {
 	names := []string{"BadRequest", "Forbidden", "Problem"}
 	if len(op.Security) == 0 {

@@ -13,33 +13,34 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// idempotencyHeader carries the caller's name for a request; replayedHeader tells that the answer is an earlier one's.
+// idempotencyHeader carries the caller's name for a request. replayedHeader says that the answer is a repeat of an
+// earlier one.
 const (
 	idempotencyHeader = "Idempotency-Key"
 	replayedHeader    = "Idempotency-Replayed"
 )
 
-// Accepted is an event that has been accepted: it is stored, with everything owed of it.
+// Accepted is an event that has been accepted: it and all its deliveries are stored.
 type Accepted struct {
 	ID         string  `json:"id" example:"evt_0198c0de-0000-7000-8000-000000000004"`
-	WorkflowID *string `json:"workflow_id" doc:"The Temporal workflow that delivers it; null where it waits for one shared with others, has none yet, or nobody wants it." example:"deliver/evt_0198c0de-0000-7000-8000-000000000004"`
+	WorkflowID *string `json:"workflow_id" doc:"The Temporal workflow that delivers it. null if it will share one with other events, has none yet, or matches no webhook." example:"deliver/evt_0198c0de-0000-7000-8000-000000000004"`
 }
 
 // EventInput is an event to publish.
 type EventInput struct {
-	Type       string            `json:"type" doc:"A known event type." example:"order.created"`
-	Data       json.RawMessage   `json:"data" doc:"Any JSON that fits the type's schema. Its bytes are kept, and sent as they are."`
-	ID         string            `json:"id,omitempty" doc:"1 to 128 letters, digits, dashes, underscores or colons; default: one is made. An id is accepted once."`
-	Attributes map[string]string `json:"attributes,omitempty" doc:"What a profile's envelope carries beside the data; at most 20. Events can be found by each."`
-	ExternalID string            `json:"external_id,omitempty" doc:"The caller's own name for it, at most 256 characters: of no other event of the tenant. It is not sent."`
-	Channels   []string          `json:"channels,omitempty" doc:"At most 5. A webhook with channels gets the event only if it shares one; a webhook without gets it in any case. Letters, digits, dots, dashes, underscores, colons and slashes, at most 128." example:"project-1"`
-	Tags       []string          `json:"tags,omitempty" doc:"At most 5, of at most 128 characters: only to find it by." example:"import"`
+	Type       string            `json:"type" doc:"The name of a known event type." example:"order.created"`
+	Data       json.RawMessage   `json:"data" doc:"Any JSON that matches the type's schema. Its bytes are stored and sent unchanged."`
+	ID         string            `json:"id,omitempty" doc:"1 to 128 letters, digits, dashes, underscores or colons; default: a generated one. An id is accepted only once."`
+	Attributes map[string]string `json:"attributes,omitempty" doc:"Values that a profile's envelope carries next to the data; at most 20. Each can be searched for."`
+	ExternalID string            `json:"external_id,omitempty" doc:"The caller's own id for it, at most 256 characters, unique among the tenant's events. It is not sent."`
+	Channels   []string          `json:"channels,omitempty" doc:"At most 5. A webhook with channels gets the event only if it shares one; a webhook without channels gets it in any case. Letters, digits, dots, dashes, underscores, colons and slashes, at most 128." example:"project-1"`
+	Tags       []string          `json:"tags,omitempty" doc:"At most 5, of at most 128 characters each. They are only for searching." example:"import"`
 }
 
 // PublishParams is the input of the operations below, for the documentation.
 type PublishParams struct {
 	OfTenant
-	Key string `header:"Idempotency-Key" maxLength:"255" doc:"Same key, same answer, no second event, for 24 hours; with another body 409."`
+	Key string `header:"Idempotency-Key" maxLength:"255" doc:"For 24 hours, a request with the same key gets the same answer and creates no second event. With another body it gets 409."`
 }
 
 type publishInput struct {
@@ -54,12 +55,12 @@ type batchInput struct {
 	} `nameHint:"BatchInput"`
 }
 
-// maxMatches is the most webhooks that one answer tells of, and how many it tells of unless asked for less.
+// maxMatches is the most webhooks in one answer, and the default.
 const maxMatches = 1000
 
 type matchInput struct {
 	OfTenant
-	Limit int    `query:"limit" minimum:"1" maximum:"1000" default:"1000" doc:"The most webhooks to tell of."`
+	Limit int    `query:"limit" minimum:"1" maximum:"1000" default:"1000" doc:"The most webhooks to return."`
 	After string `query:"after" maxLength:"1000" doc:"Cursor: the previous page's next, with the same type and channels. Omit it, or leave it empty, for the first page."`
 	Body  struct {
 		Type     string          `json:"type" example:"order.created"`
@@ -83,30 +84,30 @@ type Batch struct {
 	Data []Accepted `json:"data"`
 }
 
-// Match is what would become of an event at one webhook.
+// Match says what would happen to an event at one webhook.
 type Match struct {
 	WebhookID string               `json:"webhook_id" example:"wh_0198c0de-0000-7000-8000-000000000002"`
 	Name      string               `json:"name" example:"Shop"`
-	URL       string               `json:"url" example:"https://shop.example/hooks" doc:"To a key with the role publish only scheme and host."`
+	URL       string               `json:"url" example:"https://shop.example/hooks" doc:"A key with the role publish sees only scheme and host."`
 	Status    models.WebhookStatus `json:"status" enum:"active,paused,deactivated,disabled"`
-	Matched   bool                 `json:"matched" doc:"It would get the event."`
+	Matched   bool                 `json:"matched" doc:"Whether it would get the event."`
 	Reason    string               `json:"reason" example:"registered for it"`
 }
 
 // publishing adds the operations that take events. They read by hand (decode.go): huma would parse each body three
-// times, and could not tell a field named twice.
+// times, and could not detect a field that is named twice.
 func (s *server) publishing() {
 	operation := func(id, path, summary, description string, status int) huma.Operation {
 		return huma.Operation{OperationID: id, Method: http.MethodPost, Path: path, Tags: []string{tagEvents}, Summary: summary,
 			Description: description, DefaultStatus: status}
 	}
-	const unknown = " A 5xx answer means that it is not known whether it was accepted: repeat it with the same Idempotency-Key."
+	const unknown = " After a 5xx answer it is unknown whether the event was accepted: repeat the request with the same Idempotency-Key."
 	handlePlain[publishInput, publishAnswer](s, publishers, operation("publish-event", eventsPath, "Publish an event",
-		"When it is answered the event is stored, with everything owed of it."+unknown, http.StatusAccepted), s.publish)
+		"When the answer arrives, the event and all its deliveries are stored."+unknown, http.StatusAccepted), s.publish)
 	handlePlain[batchInput, batchAnswer](s, publishers, operation("publish-batch", eventsPath+"/batch", "Publish up to 1000 events",
-		"All of them are accepted, or none."+unknown, http.StatusAccepted), s.publishBatch)
-	handlePlain[matchInput, answer[list[Match]]](s, matchers, operation("match-event", eventsPath+"/match", "See who would get an event",
-		"Tells which webhooks would get it and which not, and why, oldest first. It stores and sends nothing.", http.StatusOK), s.matchEvent)
+		"Either all of them are accepted, or none."+unknown, http.StatusAccepted), s.publishBatch)
+	handlePlain[matchInput, answer[list[Match]]](s, matchers, operation("match-event", eventsPath+"/match", "See which webhooks would get an event",
+		"Lists which webhooks would get it and which would not, and why, oldest first. It stores and sends nothing.", http.StatusOK), s.matchEvent)
 }
 
 func (s *server) publish(c *gin.Context) error {
@@ -145,7 +146,7 @@ func (s *server) publishBatch(c *gin.Context) error {
 			large = append(large, FieldError{fmt.Sprintf("events[%d].data", i), "is too large"})
 		}
 	}
-	if len(large) > 0 { // few: the body is bounded
+	if len(large) > 0 { // only a few: the body is bounded
 		return newProblem(http.StatusRequestEntityTooLarge, fmt.Sprintf("the data of an event may have at most %d bytes", s.MaxBody), large...)
 	}
 	published, err := s.accept(c, service.PublishRequest{Events: events, Body: body, Key: key, Batch: true})
@@ -156,7 +157,7 @@ func (s *server) publishBatch(c *gin.Context) error {
 	return nil
 }
 
-// accept publishes, and says in the header if the answer is an earlier request's.
+// accept publishes, and sets a header if the answer is an earlier request's.
 func (s *server) accept(c *gin.Context, r service.PublishRequest) ([]service.Published, error) {
 	r.By = principal(c)
 	published, err := s.Hooks.Publish(c.Request.Context(), c.Param("tenant"), r)
@@ -166,8 +167,8 @@ func (s *server) accept(c *gin.Context, r service.PublishRequest) ([]service.Pub
 	return published, err
 }
 
-// idempotencyKey is the key of a request, "" if it has none. A header that is there and says nothing, or two things, is
-// wrong: its sender believes that the request can be repeated.
+// idempotencyKey returns a request's key, "" if it has none. A header that is blank or given twice is refused: its
+// sender believes that the request can be repeated.
 func idempotencyKey(header http.Header) (key string, wrong []FieldError) {
 	switch keys := header.Values(idempotencyHeader); {
 	case len(keys) == 0:
@@ -221,7 +222,7 @@ func matchView(m service.Match) Match {
 	return Match{WebhookID: m.Webhook.ID, Name: m.Webhook.Name, URL: m.Webhook.URL, Status: m.Webhook.Status, Matched: m.Matched, Reason: m.Reason}
 }
 
-// requireBody reads a body that must be there.
+// requireBody reads a body that must be present.
 func requireBody(c *gin.Context, limit int64) ([]byte, error) {
 	body, err := readBody(c, limit)
 	if err == nil && len(body) == 0 {

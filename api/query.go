@@ -14,8 +14,8 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// pageOf reads the parameters of a list where huma does not: at most, and by default, most entries. wrong is what is wrong
-// with them.
+// pageOf reads a list's parameters where huma does not. most is the largest and the default limit. wrong is what is
+// wrong with the parameters.
 func pageOf(c *gin.Context, most int) (p models.Page, wrong []FieldError) {
 	p = models.Page{Limit: most, After: c.Query(afterParam)}
 	if text, given := c.GetQuery("limit"); given {
@@ -28,11 +28,11 @@ func pageOf(c *gin.Context, most int) (p models.Page, wrong []FieldError) {
 	return p, nil
 }
 
-// afterParam is the parameter of every list that takes a cursor.
+// afterParam is the cursor parameter of every list.
 const afterParam = "after"
 
-// checkQuery finds what is wrong with a query that does not say one thing: parameters that the operation does not have, one that is given
-// twice, one without a value. A filter that is passed over without a word answers another question than was asked.
+// checkQuery finds query parameters that the operation does not have, that are given twice, or that have no value.
+// Ignoring such a filter silently would answer another question than the one asked.
 func checkQuery(op *huma.Operation, rawQuery string) (wrong []FieldError, err error) {
 	if rawQuery == "" {
 		return nil, nil
@@ -50,8 +50,8 @@ func checkQuery(op *huma.Operation, rawQuery string) (wrong []FieldError, err er
 			wrong = append(wrong, FieldError{shortName(name), "is not a known parameter"})
 		case len(given) > 1:
 			wrong = append(wrong, FieldError{name, "is given twice"})
-		case given[0] == "" && name != afterParam: // an empty cursor is the first page's
-			wrong = append(wrong, FieldError{name, "is empty; leave it out if it is not meant"})
+		case given[0] == "" && name != afterParam: // an empty cursor means the first page
+			wrong = append(wrong, FieldError{name, "is empty; give it a value or leave it out"})
 		}
 	}
 	return wrong, nil

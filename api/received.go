@@ -15,10 +15,10 @@ import (
 func received() map[string]*huma.PathItem {
 	anything := catalog.EventType{Name: "order.created", Example: json.RawMessage(`{"order":"A-1001"}`)}
 	all := map[string]*huma.PathItem{"event": {Post: delivery("event", "An event",
-		"An event that the webhook is registered for, with the data as it was published. Systems' profiles have envelopes of their own.", anything)}}
+		"An event that the webhook is registered for, with the data as it was published. The profiles of other systems have their own envelopes.", anything)}}
 	for _, t := range catalog.Operational() {
 		all[t.Name] = &huma.PathItem{Post: delivery(strings.ReplaceAll(t.Name, ".", "-"), t.Title,
-			t.Description+" Only webhooks that name this type, or webhook.*, get it.", t)}
+			t.Description+" It goes only to webhooks that name this type, or webhook.*.", t)}
 	}
 	return all
 }
@@ -38,21 +38,21 @@ func delivery(id, summary, description string, t catalog.EventType) *huma.Operat
 		data.Description = "The event's data, byte for byte as it was published."
 	}
 	answers := map[string]*huma.Response{
-		"2XX": {Description: "Received. The body is kept for the delivery's timeline; nothing else is made of it."},
+		"2XX": {Description: "Received. The body is kept for the delivery's timeline, and not used otherwise."},
 		"410": {Description: "Gone: the webhook is deactivated at once."},
-		"4XX": {Description: "Not received: it is sent again by the webhook's retry schedule. Retry-After on a 429 makes the wait longer."},
-		"default": {Description: "Not received, as is an answer that comes too late, or none: it is sent again by the webhook's retry schedule. " +
+		"4XX": {Description: "Not received: it is retried on the webhook's schedule. Retry-After on a 429 makes the wait longer."},
+		"default": {Description: "Not received: it is retried on the webhook's schedule. The same holds for a late answer and for none. " +
 			"Retry-After on a 503 makes the wait longer."},
 	}
 	return &huma.Operation{
 		OperationID: "receive-" + id, Method: http.MethodPost, Summary: summary, Description: description, Tags: []string{tagReceived},
-		Security: []map[string][]string{}, // the signature is what tells that it is Posthorn
+		Security: []map[string][]string{}, // the signature proves that it comes from Posthorn
 		Parameters: []*huma.Param{
-			header("webhook-id", "The event's id, the same in every attempt and at every webhook: it is how a repeat is known.", true, "evt_0198c0de-0000-7000-8000-000000000004"),
+			header("webhook-id", "The event's id, the same in every attempt and at every webhook. Use it to recognise repeats.", true, "evt_0198c0de-0000-7000-8000-000000000004"),
 			header("webhook-timestamp", "When this attempt was made, in seconds since 1970.", true, "1767366245"),
-			header("webhook-signature", "Signatures of id, timestamp and body (Standard Webhooks), one for each secret in force, with a space between them. Absent where a webhook has no secret.",
+			header("webhook-signature", "Signatures of id, timestamp and body (Standard Webhooks), one for each secret in force, separated by spaces. Absent if the webhook has no secret.",
 				false, "v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4="),
-			header("webhook-test", "true where somebody tests the webhook: the data is an example. Absent in every other POST.", false, "true"),
+			header("webhook-test", "true if this is a test of the webhook: the data is an example. Absent in every other POST.", false, "true"),
 		},
 		RequestBody: &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{jsonType: {
 			Schema: &huma.Schema{Type: huma.TypeObject, Required: []string{"type", "timestamp", "data"}, Properties: map[string]*huma.Schema{
@@ -66,14 +66,14 @@ func delivery(id, summary, description string, t catalog.EventType) *huma.Operat
 	}
 }
 
-// verbatim is a JSON Schema as it stands: in extensions, which huma only prints.
+// verbatim returns a JSON Schema unchanged: it is in the extensions, which huma only prints.
 func verbatim(text json.RawMessage) *huma.Schema {
 	s := &huma.Schema{}
 	if text == nil {
 		return s
 	}
 	if err := json.Unmarshal(text, &s.Extensions); err != nil {
-		panic(fmt.Sprintf("api: schema of the catalogue: %v", err)) // it is part of the program, and read by its tests
+		panic(fmt.Sprintf("api: schema of the catalogue: %v", err)) // it is part of the program, and tests read it
 	}
 	return s
 }

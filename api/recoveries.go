@@ -9,28 +9,28 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// RecoveryInput says what a recovery sends again.
+// RecoveryInput selects what a recovery sends again.
 type RecoveryInput struct {
-	Since      *instant `json:"since,omitempty" doc:"Only deliveries made at or after it, and events accepted since. Default: the retention; what is held is taken however old it is."`
-	Until      *instant `json:"until,omitempty" doc:"Only deliveries made before it. Default: now." example:"\"2026-01-03T15:04:05Z\""`
-	Statuses   []string `json:"statuses,omitempty" enum:"held,failed,delivered,canceled" doc:"Default: held and failed, or none with missed. A delivery keeps its id, and its schedule starts again."`
-	EventTypes []string `json:"event_types,omitempty" doc:"Only these types, wildcards as in order.* included. Default: all."`
-	Missed     bool     `json:"missed,omitempty" doc:"Also make deliveries of the events of the window that the webhook wants and has no delivery of: it was made later, or its types were widened. Without statuses, only these."`
+	Since      *instant `json:"since,omitempty" doc:"Only deliveries made and events accepted at or after this time. Default: as far back as the retention; held deliveries are included however old they are."`
+	Until      *instant `json:"until,omitempty" doc:"Only deliveries made before this time. Default: now." example:"\"2026-01-03T15:04:05Z\""`
+	Statuses   []string `json:"statuses,omitempty" enum:"held,failed,delivered,canceled" doc:"Default: held and failed; with missed, none. A delivery keeps its id, and its schedule starts again."`
+	EventTypes []string `json:"event_types,omitempty" doc:"Only these types. Wildcards such as order.* work. Default: all."`
+	Missed     bool     `json:"missed,omitempty" doc:"Also creates deliveries of events in the window that match the webhook and have no delivery to it, because it was created later or its types were widened. Without statuses, only these."`
 	Rate       float64  `json:"rate,omitempty" minimum:"0" maximum:"10000" doc:"The most deliveries to release per second; 0 = no limit."`
 }
 
-// Recovery is a recovery and how far it has got.
+// Recovery is a recovery with its progress.
 type Recovery struct {
 	ID         string                  `json:"id" example:"rec_0198c0de-0000-7000-8000-000000000003"`
 	Tenant     string                  `json:"tenant" example:"acme"`
-	WebhookID  *string                 `json:"webhook_id" doc:"null = it is the replay of an event to many webhooks." example:"wh_0198c0de-0000-7000-8000-000000000002"`
-	EventID    *string                 `json:"event_id" doc:"The event that is replayed; null = it is a webhook's." example:"evt_0198c0de-0000-7000-8000-000000000004"`
-	Status     models.RecoveryStatus   `json:"status" enum:"running,completed,canceled,stopped" doc:"stopped: the webhook was not active any more."`
+	WebhookID  *string                 `json:"webhook_id" doc:"null = it replays one event to many webhooks." example:"wh_0198c0de-0000-7000-8000-000000000002"`
+	EventID    *string                 `json:"event_id" doc:"The event that is replayed; null = it is a webhook's recovery." example:"evt_0198c0de-0000-7000-8000-000000000004"`
+	Status     models.RecoveryStatus   `json:"status" enum:"running,completed,canceled,stopped" doc:"stopped: the webhook was no longer active."`
 	Total      *int64                  `json:"total" nullable:"true" doc:"Deliveries to release, as counted at the start; null until they are counted."`
 	Released   int64                   `json:"released" doc:"Deliveries released so far."`
-	Skipped    int64                   `json:"skipped" doc:"Those that are not sent again: their event was erased, their webhook deleted, or they were delivered and their type is not wanted any more; in a replay also what was pending."`
-	Delivered  int64                   `json:"delivered" doc:"How many of the released were delivered since, as last counted. What a later recovery released again counts there."`
-	Failed     int64                   `json:"failed" doc:"How many of them have failed since, as last counted."`
+	Skipped    int64                   `json:"skipped" doc:"Deliveries that are not sent again: their event was erased, their webhook was deleted, or they were delivered and the webhook no longer matches their type. In a replay also pending ones."`
+	Delivered  int64                   `json:"delivered" doc:"How many of the released deliveries have been delivered, as last counted. A delivery that a later recovery released again counts there."`
+	Failed     int64                   `json:"failed" doc:"How many of the released deliveries have failed, as last counted."`
 	Rate       *float64                `json:"rate" doc:"Deliveries per second; null = no limit."`
 	Statuses   []models.DeliveryStatus `json:"statuses" enum:"held,failed,delivered,canceled"`
 	EventTypes []string                `json:"event_types" doc:"Empty = all." example:"order.*"`
@@ -39,8 +39,8 @@ type Recovery struct {
 	Until      timestamp               `json:"until"`
 	CreatedAt  timestamp               `json:"created_at"`
 	FinishedAt *timestamp              `json:"finished_at" nullable:"true"`
-	WorkflowID string                  `json:"workflow_id" doc:"The Temporal workflow that makes its pages." example:"recover/rec_0198c0de-0000-7000-8000-000000000003"`
-	UIURL      *string                 `json:"ui_url" doc:"That workflow in the Temporal Web UI; null without a link to it."`
+	WorkflowID string                  `json:"workflow_id" doc:"The Temporal workflow that runs it." example:"recover/rec_0198c0de-0000-7000-8000-000000000003"`
+	UIURL      *string                 `json:"ui_url" doc:"A link to that workflow in the Temporal Web UI; null if there is none."`
 }
 
 func (s *server) recoveryView(r models.Recovery) Recovery {
@@ -59,7 +59,7 @@ func (s *server) recoveryView(r models.Recovery) Recovery {
 		FinishedAt: at(r.FinishedAt), WorkflowID: workflowID, UIURL: orNull(url)}
 }
 
-// orEmptyList is the list, or an empty one where there is none.
+// orEmptyList returns the list, or an empty one for nil.
 func orEmptyList[T any](l []T) []T {
 	if l == nil {
 		return []T{}
@@ -67,7 +67,7 @@ func orEmptyList[T any](l []T) []T {
 	return l
 }
 
-// OfRecovery is the path of what is about one recovery.
+// OfRecovery holds the path parameters of the operations on one recovery.
 type OfRecovery struct {
 	OfTenant
 	ID string `path:"id" doc:"The recovery's id."`
@@ -76,7 +76,7 @@ type OfRecovery struct {
 // RecoveryParams are the filters of a list of recoveries.
 type RecoveryParams struct {
 	PageParams
-	WebhookID string `query:"webhook_id" doc:"Only those of this webhook."`
+	WebhookID string `query:"webhook_id" doc:"Only recoveries of this webhook."`
 }
 
 type listRecoveries struct {
@@ -100,7 +100,7 @@ func (s *server) recoveries() {
 	}, s.getRecovery)
 	handle(s, owners, huma.Operation{
 		OperationID: "cancel-recovery", Method: http.MethodPost, Path: path + "/cancel", Tags: []string{tagRecoveries}, Summary: "Cancel a recovery",
-		Description: "What it has released stays released. One that is finished stays as it is.",
+		Description: "Deliveries that it has released stay released. A finished recovery stays as it is.",
 	}, s.cancelRecovery)
 }
 

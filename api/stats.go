@@ -11,28 +11,28 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// StatCounts is how often what happened in a time.
+// StatCounts counts what happened in a period.
 type StatCounts struct {
-	Events         int64    `json:"events" doc:"Events accepted; with webhook_id, those that matched the webhook."`
+	Events         int64    `json:"events" doc:"Events accepted. With webhook_id, those that matched the webhook."`
 	Delivered      int64    `json:"delivered" doc:"Deliveries that were delivered."`
 	Failed         int64    `json:"failed" doc:"Deliveries that used up their retries."`
-	Held           int64    `json:"held" doc:"Deliveries that were held. One that was held twice counts twice."`
+	Held           int64    `json:"held" doc:"Deliveries that were held. A delivery that was held twice counts twice."`
 	Attempts       int64    `json:"attempts" doc:"POSTs, without tests."`
 	FailedAttempts int64    `json:"failed_attempts" doc:"POSTs that were not received."`
-	P50            *float64 `json:"p50_ms" nullable:"true" doc:"Within which half of what was delivered was received, in milliseconds since its event was accepted. At most 5 % off; null if nothing was delivered."`
-	P95            *float64 `json:"p95_ms" nullable:"true" doc:"The same for 95 %."`
-	P99            *float64 `json:"p99_ms" nullable:"true" doc:"The same for 99 %."`
+	P50            *float64 `json:"p50_ms" nullable:"true" doc:"The median time from accepting an event to its being received, in milliseconds. At most 5 % off; null if nothing was delivered."`
+	P95            *float64 `json:"p95_ms" nullable:"true" doc:"The same as the 95th percentile."`
+	P99            *float64 `json:"p99_ms" nullable:"true" doc:"The same as the 99th percentile."`
 }
 
-// StatBucket is what happened from a time on until the next bucket.
+// StatBucket counts what happened from its time until the next bucket.
 type StatBucket struct {
 	At timestamp `json:"at" doc:"When the bucket begins."`
 	StatCounts
 }
 
-// Stats is what happened, bucket by bucket and together.
+// Stats has the counts of each bucket and their totals.
 type Stats struct {
-	Buckets []StatBucket `json:"buckets" doc:"Oldest first, those in which nothing happened included."`
+	Buckets []StatBucket `json:"buckets" doc:"Oldest first, including empty ones."`
 	Totals  StatCounts   `json:"totals"`
 }
 
@@ -55,13 +55,13 @@ func statsView(stats *service.Stats) Stats {
 	return v
 }
 
-// StatParams say which statistics are asked for.
+// StatParams select the statistics.
 type StatParams struct {
-	Since     instant            `query:"since" doc:"In the first bucket. Default: a day before until."`
-	Until     instant            `query:"until" doc:"The last bucket has what was before it. Default: now."`
-	Bucket    service.StatBucket `query:"bucket" enum:"minute,hour,day" default:"hour" doc:"Buckets are whole, in UTC. Minutes are kept for 7 days, hours for 90 and days for 400."`
-	WebhookID string             `query:"webhook_id" maxLength:"256" doc:"Only what is about this webhook."`
-	EventType string             `query:"event_type" maxLength:"256" doc:"Only what is about events of this type." example:"order.created"`
+	Since     instant            `query:"since" doc:"A time in the first bucket. Default: a day before until."`
+	Until     instant            `query:"until" doc:"The end. The last bucket is the one that contains the moment before it. Default: now."`
+	Bucket    service.StatBucket `query:"bucket" enum:"minute,hour,day" default:"hour" doc:"The bucket size. Buckets are whole, in UTC. Minutes are kept for 7 days, hours for 90 and days for 400."`
+	WebhookID string             `query:"webhook_id" maxLength:"256" doc:"Only this webhook."`
+	EventType string             `query:"event_type" maxLength:"256" doc:"Only events of this type." example:"order.created"`
 }
 
 func (p *StatParams) query() service.StatQuery {
@@ -75,18 +75,18 @@ type statsOfTenant struct {
 
 type statsOfAll struct {
 	StatParams
-	Tenant string `query:"tenant" maxLength:"256" doc:"Only this tenant's." example:"acme"`
+	Tenant string `query:"tenant" maxLength:"256" doc:"Only this tenant." example:"acme"`
 }
 
 func (s *server) stats() {
-	const description = "What happened in each bucket of a time, and in all of them. At most 28 days and 1,500 buckets. Everything counts when it happened, and is there as soon as it has happened. Tests are not counted."
+	const description = "Counts what happened in each bucket, and the totals. At most 28 days and 1,500 buckets. Everything counts at the time when it happened, and is included immediately. Tests are not counted."
 	handle(s, readers, huma.Operation{
 		OperationID: "get-tenant-stats", Method: http.MethodGet, Path: "/v1/tenants/{tenant}/stats", Tags: []string{tagStats},
 		Summary: "Read a tenant's statistics", Description: description,
 	}, s.tenantStats)
 	handle(s, admins, huma.Operation{
 		OperationID: "get-stats", Method: http.MethodGet, Path: "/v1/stats", Tags: []string{tagStats},
-		Summary: "Read the statistics of all tenants together", Description: description + " What deleted tenants did stays counted here.",
+		Summary: "Read the statistics of all tenants together", Description: description + " Counts of deleted tenants stay included here.",
 	}, s.allStats)
 }
 

@@ -15,16 +15,16 @@ import (
 // Tenant is a tenant as the API shows it.
 type Tenant struct {
 	ID          string            `json:"id" example:"acme"`
-	UID         *string           `json:"uid" doc:"Another name for it, usable in paths as its id is; null = none." example:"crm-4711"`
+	UID         *string           `json:"uid" doc:"Another name for it, which can replace its id in paths; null = none." example:"crm-4711"`
 	Name        string            `json:"name" example:"Acme Ltd"`
 	Metadata    map[string]string `json:"metadata"`
-	AdminEmails []string          `json:"admin_emails" doc:"Who is written to when a webhook keeps failing." example:"ops@acme.example"`
+	AdminEmails []string          `json:"admin_emails" doc:"The addresses that get a mail when a webhook keeps failing." example:"ops@acme.example"`
 	Limits      Limits            `json:"limits"`
 	CreatedAt   timestamp         `json:"created_at"`
 	UpdatedAt   timestamp         `json:"updated_at"`
 }
 
-// Limits are how much a tenant may have.
+// Limits are the most webhooks and keys that a tenant may have.
 type Limits struct {
 	Webhooks *int64 `json:"webhooks" doc:"The most webhooks; null = what the installation allows every tenant (POSTHORN_MAX_WEBHOOKS)." example:"500"`
 	Keys     *int64 `json:"keys" doc:"The most keys in force; null = what the installation allows every tenant (POSTHORN_MAX_KEYS)." example:"20"`
@@ -34,18 +34,18 @@ func tenantView(t models.Tenant) Tenant {
 	return Tenant{ID: t.Slug, UID: orNull(t.UID), Metadata: orEmpty(t.Metadata), Name: t.Name, AdminEmails: t.AdminEmails, Limits: Limits{t.MaxWebhooks, t.MaxKeys}, CreatedAt: timestamp(t.CreatedAt), UpdatedAt: timestamp(t.UpdatedAt)}
 }
 
-// TenantInput is what a tenant is made of.
+// TenantInput describes a tenant to create or replace.
 type TenantInput struct {
 	TenantReadOnly
 	Name        string            `json:"name,omitempty" doc:"At most 200 characters." example:"Acme Ltd"`
 	AdminEmails []string          `json:"admin_emails,omitempty" doc:"At most 20 addresses." example:"ops@acme.example"`
 	Metadata    map[string]string `json:"metadata,omitempty" doc:"The platform's own notes: at most 50, of names up to 100 characters and values up to 1000."`
 	// UID and Limits are read-only here: PATCH changes them.
-	UID    json.RawMessage `json:"uid,omitempty" readOnly:"true" doc:"As it is; PATCH changes it."`
-	Limits json.RawMessage `json:"limits,omitempty" readOnly:"true" doc:"As they are; PATCH changes them."`
+	UID    json.RawMessage `json:"uid,omitempty" readOnly:"true" doc:"Read-only here: PATCH changes it."`
+	Limits json.RawMessage `json:"limits,omitempty" readOnly:"true" doc:"Read-only here: PATCH changes them."`
 }
 
-// readOnly are the fields that only repeat what is.
+// readOnly returns the fields that may only repeat their current values.
 func (t *TenantInput) readOnly() any {
 	return struct {
 		TenantReadOnly
@@ -54,23 +54,23 @@ func (t *TenantInput) readOnly() any {
 	}{t.TenantReadOnly, t.UID, t.Limits}
 }
 
-// TenantPatch is what can be changed of a tenant. Absent fields stay; null unsets.
+// TenantPatch is a change of a tenant. Absent fields stay as they are; null unsets.
 type TenantPatch struct {
 	TenantReadOnly
 	Name        optional[string]            `json:"name,omitzero" doc:"At most 200 characters."`
 	AdminEmails optional[[]string]          `json:"admin_emails,omitzero" doc:"Replaces the addresses as a whole."`
-	UID         optional[string]            `json:"uid,omitzero" doc:"Another name for it: of no other tenant, neither as uid nor as id. 1 to 256 letters, digits, dots, dashes or underscores."`
+	UID         optional[string]            `json:"uid,omitzero" doc:"Another name for it, which no other tenant has as uid or id. 1 to 256 letters, digits, dots, dashes or underscores."`
 	Metadata    optional[map[string]string] `json:"metadata,omitzero" doc:"Replaces the metadata as a whole."`
-	Limits      optional[LimitsPatch]       `json:"limits,omitzero" doc:"null gives the tenant the installation's limits."`
+	Limits      optional[LimitsPatch]       `json:"limits,omitzero" doc:"null = the installation's limits."`
 }
 
-// LimitsPatch is what can be changed of a tenant's limits.
+// LimitsPatch is a change of a tenant's limits.
 type LimitsPatch struct {
 	Webhooks optional[int64] `json:"webhooks,omitzero" minimum:"0" maximum:"1000000" doc:"The most webhooks. null = the installation's limit."`
 	Keys     optional[int64] `json:"keys,omitzero" minimum:"0" maximum:"100000" doc:"The most keys in force. null = the installation's limit."`
 }
 
-// limitOf is what a field says of a limit; nil if it is absent.
+// limitOf returns a limit's change, nil if the field is absent.
 func limitOf(o optional[int64]) *service.Limit {
 	if !o.given {
 		return nil
@@ -86,8 +86,8 @@ func (p *TenantPatch) change() service.TenantChange {
 	return service.TenantChange{Name: p.Name.or(""), UID: p.UID.or(""), Metadata: p.Metadata.or(nil), AdminEmails: p.AdminEmails.or(nil), MaxWebhooks: limitOf(limits.Webhooks), MaxKeys: limitOf(limits.Keys)}
 }
 
-// OfTenant is the path of what belongs to a tenant. Like the others of its kind it is exported for huma, which passes
-// over embedded types that are not.
+// OfTenant holds the path parameters of everything that belongs to a tenant. Like the others of its kind it is
+// exported for huma, which ignores embedded types that are not.
 type OfTenant struct {
 	Tenant string `path:"tenant" doc:"The tenant's id, or its uid." example:"acme"`
 }
@@ -111,7 +111,7 @@ func (s *server) tenants() {
 	handle(s, founders, huma.Operation{
 		OperationID: "put-tenant", Method: http.MethodPut, Path: "/v1/tenants/{tenant}", Tags: []string{tagTenants},
 		Summary:     "Create or replace a tenant",
-		Description: "The id is the caller's choice: 1 to 64 letters, digits, dots, dashes or underscores. What the body leaves out becomes empty. The tenant's uid and limits stay. A tenant may be put as it was read: what is the same already stays untouched.",
+		Description: "The caller chooses the id: 1 to 64 letters, digits, dots, dashes or underscores. Fields that the body omits become empty. The tenant's uid and limits stay. A tenant can be sent back exactly as it was read: unchanged fields stay untouched.",
 		Responses:   map[string]*huma.Response{"201": s.response("Created", typeOf[Tenant]()), "200": s.response("Replaced", typeOf[Tenant]())},
 	}, s.putTenant)
 	handle(s, admins, huma.Operation{
@@ -122,11 +122,11 @@ func (s *server) tenants() {
 	}, s.getTenant)
 	handle(s, admins, huma.Operation{
 		OperationID: "patch-tenant", Method: http.MethodPatch, Path: "/v1/tenants/{tenant}", Tags: []string{tagTenants}, Summary: "Change a tenant, its uid, or its limits",
-		Description: "Changes what the body names. A limit below what the tenant has removes nothing: it only stops new webhooks or keys, which are answered 409.",
+		Description: "Changes the fields in the body. A limit below the current number removes nothing. It only stops new webhooks or keys, which get 409.",
 	}, s.patchTenant)
 	handle(s, admins, huma.Operation{
 		OperationID: "delete-tenant", Method: http.MethodDelete, Path: "/v1/tenants/{tenant}", Tags: []string{tagTenants}, Summary: "Delete a tenant",
-		Description: "With its keys, webhooks, events and deliveries. It answers at once, and the id is free again; what the tenant owned is removed in the background. What is owed to its webhooks is not sent any more.",
+		Description: "Deletes its keys, webhooks, events and deliveries too. The call answers at once, and the id is free again. The tenant's data is removed in the background. Nothing more is sent to its webhooks.",
 	}, s.deleteTenant)
 }
 
@@ -146,8 +146,8 @@ func (s *server) putTenant(ctx context.Context, in *putTenant) (*tenantAnswer, e
 	return &tenantAnswer{Status: status, Body: tenantView(t)}, nil
 }
 
-// changedOfTenant names the read-only fields that differ from the tenant as it is. One that is being made has its id,
-// no uid, and no limits of its own.
+// changedOfTenant names the read-only fields that differ from the tenant's current state. A new tenant has its id, no
+// uid, and no limits of its own.
 func (s *server) changedOfTenant(ctx context.Context, tenant string, readOnly any) ([]service.FieldError, error) {
 	return changed(readOnly, func() (any, error) {
 		t, err := s.Store.TenantBySlug(ctx, tenant)

@@ -12,43 +12,43 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// TypeDocument is an OpenAPI document whose webhooks are event types, as far as it is read.
+// TypeDocument is the part of an OpenAPI document that is read: its webhooks are event types.
 type TypeDocument struct {
 	_ struct{} `additionalProperties:"true"`
 
 	OpenAPI    string         `json:"openapi" doc:"3.1 or 3.2." example:"3.1.0"`
-	Webhooks   map[string]any `json:"webhooks" doc:"A path item for each event type, by its name; the body of its post is what receivers get." example:"{\"order.created\":{\"post\":{\"description\":\"An order has been placed.\"}}}"`
-	Components map[string]any `json:"components,omitempty" doc:"What the webhooks refer to."`
+	Webhooks   map[string]any `json:"webhooks" doc:"A path item for each event type, under its name. The body of its post is what receivers get." example:"{\"order.created\":{\"post\":{\"description\":\"An order has been placed.\"}}}"`
+	Components map[string]any `json:"components,omitempty" doc:"The schemas that the webhooks refer to."`
 }
 
 type importTypes struct {
-	DryRun  bool `query:"dry_run" doc:"Only say what would change."`
-	Replace bool `query:"replace" doc:"Also delete the shared types that the document does not have: 409 with their names if webhooks name some of them."`
+	DryRun  bool `query:"dry_run" doc:"Only reports what would change."`
+	Replace bool `query:"replace" doc:"Also deletes the shared types that the document does not have. 409 with their names if webhooks are registered for some of them."`
 	Body    TypeDocument
 }
 
-// ImportedTypes is what an import has changed.
+// ImportedTypes lists what an import has changed.
 type ImportedTypes struct {
 	Created   []string `json:"created" example:"order.created"`
 	Updated   []string `json:"updated" example:"order.paid"`
 	Deleted   []string `json:"deleted" example:"order.lost"`
 	Unchanged int      `json:"unchanged" example:"12"`
-	DryRun    bool     `json:"dry_run" doc:"Nothing was changed."`
+	DryRun    bool     `json:"dry_run" doc:"true: nothing was changed."`
 }
 
 func (s *server) typeDocument() {
 	const path = "/v1/openapi/event-types"
 	handlePlain[struct{}, answer[TypeDocument]](s, anyone, huma.Operation{
 		OperationID: "export-event-types", Method: http.MethodGet, Path: path, Tags: []string{tagEventTypes}, Summary: "Read the event types as an OpenAPI document",
-		Description: "An OpenAPI 3.1 document whose webhooks are the event types, as webhooks with the profile standard get them. With an admin key those that all tenants share, with a tenant's key what the tenant can publish and register for.",
+		Description: "An OpenAPI 3.1 document whose webhooks are the event types, as webhooks with the profile standard get them. An admin key gets the types that all tenants share. A tenant's key gets the types that the tenant can publish and register for.",
 	}, s.exportTypes)
 	handlePlain[importTypes, answer[ImportedTypes]](s, admins, huma.Operation{
 		OperationID: "import-event-types", Method: http.MethodPost, Path: path, Tags: []string{tagEventTypes}, Summary: "Create or replace the shared event types of an OpenAPI document",
-		Description: "Takes at most 1,000 webhooks of an OpenAPI 3.1 document, all or none. A type's schema is that of the field data, where the body has a field type that is the event's name; else that of the whole body. References into the document's components are followed, those that lead out of it are refused. Posthorn's own types are passed over.",
+		Description: "Takes at most 1,000 webhooks of an OpenAPI 3.1 document, all or none. If the body has a field type with the event's name, the schema of the field data becomes the type's schema; otherwise the schema of the whole body does. References into the document's components are followed, external ones are refused. Posthorn's own types are skipped.",
 	}, s.importTypes)
 }
 
-// exportTypes answers with all types: there are at most as many as every process keeps in memory.
+// exportTypes answers with all types. There are never more than every process keeps in memory.
 func (s *server) exportTypes(c *gin.Context) error {
 	leave, err := s.enter(c, principal(c), 0)
 	if err != nil {
@@ -108,7 +108,7 @@ func (s *server) importTypes(c *gin.Context) error {
 	return nil
 }
 
-// names is a list that is [] and not null where it is empty.
+// names returns the list as [] and not null if it is empty.
 func names(list []string) []string {
 	if list == nil {
 		return []string{}
@@ -116,7 +116,7 @@ func names(list []string) []string {
 	return list
 }
 
-// importOptions reads the parameters of an import. wrong is what is wrong with them.
+// importOptions reads an import's parameters. wrong is what is wrong with them.
 func importOptions(c *gin.Context) (o service.TypeImport, wrong []service.FieldError) {
 	options := []struct {
 		name string

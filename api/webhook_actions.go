@@ -21,7 +21,7 @@ type actOnWebhook struct {
 type enableWebhook struct {
 	OfWebhook
 	Body *struct {
-		Recover bool `json:"recover,omitempty" doc:"Also recover what was held or has failed."`
+		Recover bool `json:"recover,omitempty" doc:"Also recover held and failed deliveries."`
 	} `nameHint:"EnableInput"`
 }
 
@@ -34,31 +34,31 @@ type EnabledWebhook struct {
 type disableWebhook struct {
 	OfWebhook
 	Body *struct {
-		Reason string `json:"reason,omitempty" doc:"Stands as status_reason. At most 500 characters."`
+		Reason string `json:"reason,omitempty" doc:"Shown as status_reason. At most 500 characters."`
 	} `nameHint:"DisableInput"`
 }
 
 type rotateSecret struct {
 	OfWebhook
 	Body *struct {
-		Overlap *duration `json:"overlap,omitempty" doc:"For how long the old secret signs too, 0s to 720h. Default 24h."`
-		Secret  string    `json:"secret,omitempty" doc:"The new secret; default: one is made."`
+		Overlap *duration `json:"overlap,omitempty" doc:"How long the old secret also signs, 0s to 720h. Default 24h."`
+		Secret  string    `json:"secret,omitempty" doc:"The new secret. Default: a generated one."`
 	} `nameHint:"RotateInput"`
 }
 
 // Rotated is a webhook's new secret.
 type Rotated struct {
-	Secret string `json:"secret" doc:"The new signing secret, shown this once." example:"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"`
+	Secret string `json:"secret" doc:"The new signing secret. It is shown only once." example:"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"`
 }
 
 type testWebhook struct {
 	OfWebhook
 	Body *struct {
-		EventType string `json:"event_type,omitempty" doc:"Only this type; default: each it is registered for, 20 at most." example:"order.created"`
+		EventType string `json:"event_type,omitempty" doc:"Only this type. Default: every type that it is registered for, at most 20." example:"order.created"`
 	} `nameHint:"TestInput"`
 }
 
-// TestReport is what came of a test.
+// TestReport is the result of a test.
 type TestReport struct {
 	StartedAt      timestamp `json:"started_at"`
 	TestsRun       int       `json:"tests_run"`
@@ -70,7 +70,7 @@ type TestReport struct {
 // Test is one POST of a test.
 type Test struct {
 	EventType string `json:"event_type" example:"order.created"`
-	Received  bool   `json:"received" doc:"The receiver answered 2xx in time."`
+	Received  bool   `json:"received" doc:"Whether the receiver answered 2xx in time."`
 	Exchange
 }
 
@@ -85,18 +85,18 @@ func (s *server) webhookActions() {
 			Summary: summary, Description: description}
 	}
 	handle(s, owners, action("test", "Test a webhook",
-		"POSTs an example of every event type it is registered for, now and whatever its status: real POSTs, signed as any other, and with the header webhook-test if the profile is standard. They are not counted; the list of deliveries has them with test=true."),
+		"POSTs an example of every event type that it is registered for, now and whatever its status. These are real POSTs, signed like any other, with the header webhook-test if the profile is standard. They are not counted. The list of deliveries shows them with test=true."),
 		s.testWebhook)
-	rotate := action("secret/rotate", "Rotate the signing secret", "Until overlap has passed deliveries are signed with both secrets.")
+	rotate := action("secret/rotate", "Rotate the signing secret", "Until overlap has passed, deliveries are signed with both secrets.")
 	rotate.OperationID = "rotate-webhook-secret"
 	handle(s, owners, rotate, s.rotateSecret)
 	handle(s, owners, action("enable", "Enable a webhook",
-		"Makes it active whatever it was, and sets its failure count to 0. What was held for it stays held until it is recovered; a paused one is resumed."),
+		"Makes it active from any status, and sets its failure count to 0. Held deliveries stay held until they are recovered. A paused webhook is resumed."),
 		s.enableWebhook)
-	handle(s, owners, action("disable", "Disable a webhook", "What is due to it is held."), s.disableWebhook)
-	handle(s, owners, action("pause", "Pause an active webhook", "What is due to it is held until it is resumed."), s.pauseWebhook)
-	handle(s, owners, action("resume", "Resume a paused webhook", "Releases what the pause held."), s.resumeWebhook)
-	recovery := action("recover", "Recover a webhook's deliveries", "Sends again what was held for it or has failed, or what was delivered or canceled, and what it has missed, in the background. What was erased is skipped and counted. Its progress is at /v1/tenants/{tenant}/recoveries/{id}.")
+	handle(s, owners, action("disable", "Disable a webhook", "Deliveries that become due are held."), s.disableWebhook)
+	handle(s, owners, action("pause", "Pause an active webhook", "Deliveries that become due are held until it is resumed."), s.pauseWebhook)
+	handle(s, owners, action("resume", "Resume a paused webhook", "Releases the deliveries that the pause held."), s.resumeWebhook)
+	recovery := action("recover", "Recover a webhook's deliveries", "Sends deliveries again in the background: held and failed ones, or delivered and canceled ones, and events that it has missed. Erased ones are skipped and counted. The progress is at /v1/tenants/{tenant}/recoveries/{id}.")
 	recovery.DefaultStatus = http.StatusAccepted
 	handle(s, owners, recovery, s.recoverWebhook)
 }

@@ -17,26 +17,26 @@ const (
 	webhookPath  = webhooksPath + "/{id}"
 )
 
-// WebhookInput is what a webhook is made of. Absent or null is the default.
+// WebhookInput describes a webhook to create. An absent or null field gets its default.
 type WebhookInput struct {
-	URL         string             `json:"url" doc:"Where to POST: https, unless this installation allows http; no credentials, no private address. It is kept in its canonical form." example:"https://shop.example/hooks"`
-	EventTypes  *[]string          `json:"event_types,omitempty" doc:"The types to send, wildcards as in order.* included. Empty = all but Posthorn's own." example:"order.*"`
+	URL         string             `json:"url" doc:"The URL to POST to. It must be https, unless this installation allows http, without credentials, and not at a private address. It is stored in its canonical form." example:"https://shop.example/hooks"`
+	EventTypes  *[]string          `json:"event_types,omitempty" doc:"The types to send. Wildcards such as order.* work. Empty = all except Posthorn's own." example:"order.*"`
 	Name        *string            `json:"name,omitempty" doc:"At most 200 characters." example:"Shop"`
 	Description *string            `json:"description,omitempty" doc:"At most 2000 characters."`
-	UID         *string            `json:"uid,omitempty" doc:"The caller's own name for it: of no other webhook of the tenant, and usable wherever its id is. 1 to 256 letters, digits, dots, dashes or underscores."`
+	UID         *string            `json:"uid,omitempty" doc:"The caller's own name for it, unique among the tenant's webhooks. It can be used wherever its id can. 1 to 256 letters, digits, dots, dashes or underscores."`
 	Channels    *[]string          `json:"channels,omitempty" doc:"At most 10. With channels it gets only events that share one; empty = all events." example:"project-1"`
 	Metadata    *map[string]string `json:"metadata,omitempty" doc:"The caller's own notes: at most 50, of names up to 100 characters and values up to 1000."`
-	Secret      *string            `json:"secret,omitempty" doc:"The signing secret; default: one is made."`
+	Secret      *string            `json:"secret,omitempty" doc:"The signing secret. Default: a generated one."`
 	Headers     *map[string]string `json:"headers,omitempty" doc:"Headers to send with every POST."`
 	Active      *bool              `json:"active,omitempty" doc:"false = disabled until it is enabled." default:"true"`
 	Retry       *RetryInput        `json:"retry,omitempty"`
 	Timeout     *duration          `json:"timeout,omitempty" doc:"How long the receiver has to answer, 100ms to 1m. Default: the installation's, 15s."`
-	MaxInFlight *int               `json:"max_in_flight,omitempty" minimum:"0" maximum:"1000" doc:"The most POSTs to it at once, over all workers. 0 = only the workers' own bounds apply."`
+	MaxInFlight *int               `json:"max_in_flight,omitempty" minimum:"0" maximum:"1000" doc:"The most POSTs to it at once, over all workers. 0 = only the workers' own limits apply."`
 	RateLimit   *float64           `json:"rate_limit,omitempty" minimum:"0" maximum:"10000" doc:"The most deliveries per second; 0 = no limit."`
 	Profile     string             `json:"profile,omitempty" doc:"How deliveries look on the wire: standard, im4, phrase, languageweaver, ewarehousing, up42 or svix." default:"standard"`
 }
 
-// WebhookPatch is what can be changed of a webhook. Absent or null leaves a field as it is; null unsets the uid.
+// WebhookPatch is a change of a webhook. An absent or null field stays as it is, but null unsets the uid.
 type WebhookPatch struct {
 	WebhookReadOnly
 	URL         *string            `json:"url,omitempty" doc:"As for a new webhook."`
@@ -46,18 +46,19 @@ type WebhookPatch struct {
 	UID         optional[string]   `json:"uid,omitzero" doc:"As for a new webhook; null unsets it."`
 	Channels    *[]string          `json:"channels,omitempty" doc:"Replaces the channels as a whole; [] = all events. Deliveries that exist stay."`
 	Metadata    *map[string]string `json:"metadata,omitempty" doc:"Replaces the metadata as a whole."`
-	Headers     *map[string]string `json:"headers,omitempty" doc:"Replaces the headers as a whole. A masked value keeps the one that the header has."`
+	Headers     *map[string]string `json:"headers,omitempty" doc:"Replaces the headers as a whole. A masked value keeps the header's current value."`
 	Active      *bool              `json:"active,omitempty" doc:"true enables, false disables."`
-	Retry       *RetryInput        `json:"retry,omitempty" doc:"Replaces the schedule as a whole; {} goes back to the installation's."`
-	Timeout     *duration          `json:"timeout,omitempty" doc:"0 goes back to the installation's."`
+	Retry       *RetryInput        `json:"retry,omitempty" doc:"Replaces the schedule as a whole; {} restores the installation's."`
+	Timeout     *duration          `json:"timeout,omitempty" doc:"0 restores the installation's."`
 	MaxInFlight *int               `json:"max_in_flight,omitempty" minimum:"0" maximum:"1000" doc:"0 = no limit of its own."`
 	RateLimit   *float64           `json:"rate_limit,omitempty" minimum:"0" maximum:"10000" doc:"0 = no limit."`
 }
 
-// RetryInput is a retry schedule. Fields that are absent are the installation's, and so are those that are 0, except max.
+// RetryInput is a retry schedule. A field that is absent takes the installation's value, and so does one that is 0,
+// except max.
 type RetryInput struct {
 	Initial     *duration `json:"initial,omitempty" doc:"The wait before the first retry, at most 24h."`
-	Backoff     *float64  `json:"backoff,omitempty" doc:"How many times longer each wait is than the one before, 1 to 10." example:"2"`
+	Backoff     *float64  `json:"backoff,omitempty" doc:"The factor by which each wait is longer than the one before, 1 to 10." example:"2"`
 	MaxInterval *duration `json:"max_interval,omitempty" doc:"The longest wait, at most 24h."`
 	Max         *int      `json:"max,omitempty" doc:"Retries after the first attempt, 0 to 100; 0 = none." example:"10"`
 }
@@ -83,16 +84,16 @@ func (r *RetryInput) retry() *models.Retry {
 type Webhook struct {
 	ID             string               `json:"id" example:"wh_0198c0de-0000-7000-8000-000000000002"`
 	Tenant         string               `json:"tenant" example:"acme"`
-	UID            *string              `json:"uid" doc:"What the caller calls it; null = nothing." example:"shop-main"`
-	URL            string               `json:"url" example:"https://shop.example/hooks" doc:"To a key with the role read without its query, which may hold a token."`
+	UID            *string              `json:"uid" doc:"The caller's own name for it; null = none." example:"shop-main"`
+	URL            string               `json:"url" example:"https://shop.example/hooks" doc:"A key with the role read sees it without its query, which may hold a token."`
 	Name           string               `json:"name" example:"Shop"`
 	Description    string               `json:"description"`
 	EventTypes     []string             `json:"event_types" example:"order.*"`
 	Channels       []string             `json:"channels" doc:"It gets only events that share one; empty = all events." example:"project-1"`
 	Metadata       map[string]string    `json:"metadata"`
-	Status         models.WebhookStatus `json:"status" enum:"active,paused,deactivated,disabled" doc:"What is due to a webhook that is not active is held."`
-	StatusReason   *string              `json:"status_reason" doc:"Why it is not active, or what of it cannot be opened."`
-	FailedAttempts int64                `json:"failed_attempts" doc:"Failed receptions since the last one that succeeded; with some profiles, since it was enabled."`
+	Status         models.WebhookStatus `json:"status" enum:"active,paused,deactivated,disabled" doc:"Deliveries to a webhook that is not active are held."`
+	StatusReason   *string              `json:"status_reason" doc:"Why it is not active, or which of its secrets cannot be decrypted."`
+	FailedAttempts int64                `json:"failed_attempts" doc:"Failed attempts since the last successful one; with some profiles, since it was enabled."`
 	LastFailure    maybe[Failure]       `json:"last_failure"`
 	LastSuccessAt  *timestamp           `json:"last_success_at" nullable:"true"`
 	LastNotice     maybe[Notice]        `json:"last_notification"`
@@ -104,23 +105,23 @@ type Webhook struct {
 	Profile        string               `json:"profile" example:"standard"`
 	CreatedAt      timestamp            `json:"created_at"`
 	UpdatedAt      timestamp            `json:"updated_at"`
-	CreatedBy      string               `json:"created_by" doc:"The name of the key it was made with."`
+	CreatedBy      string               `json:"created_by" doc:"The name of the key that created it."`
 	UpdatedBy      string               `json:"updated_by"`
 }
 
-// Failure is the last failed reception of a webhook.
+// Failure is a webhook's last failed attempt.
 type Failure struct {
 	At         timestamp `json:"at"`
 	StatusCode *int      `json:"status_code" doc:"null = no answer came." example:"503"`
 	Error      string    `json:"error" example:"503 Service Unavailable"`
 }
 
-// Notice is what has become of the latest notification about a webhook.
+// Notice is the result of the latest notification about a webhook.
 type Notice struct {
 	Kind   models.NotificationKind `json:"kind" enum:"warning,deactivated"`
-	At     timestamp               `json:"at" doc:"When that was decided, or last tried."`
+	At     timestamp               `json:"at" doc:"When the notification was last tried or skipped."`
 	Result models.NoticeResult     `json:"result" enum:"sent,skipped,failed" doc:"sent: somebody was reached. skipped: nobody was. failed: the mail server refused, or has not taken the mail yet."`
-	Detail *string                 `json:"detail" doc:"Who was not told, and why; null = everybody was." example:"no mail was sent: no mail server is configured; no active webhook takes the operational event"`
+	Detail *string                 `json:"detail" doc:"Who was not notified, and why; null = everybody was." example:"no mail was sent: no mail server is configured; no active webhook takes the operational event"`
 }
 
 // Retry is a retry schedule in force: after failure n the wait is initial × backoff^(n-1), at most max_interval.
@@ -134,7 +135,7 @@ type Retry struct {
 func (s *server) webhookView(w models.Webhook) (Webhook, error) {
 	headers, err := s.Hooks.Headers(&w)
 	reason := w.StatusReason
-	if lost, ok := errors.AsType[*service.SealedError](err); ok { // it costs this webhook only
+	if lost, ok := errors.AsType[*service.SealedError](err); ok { // only this webhook is affected
 		reason = strings.TrimPrefix(reason+"; "+lost.Problem, "; ")
 	} else if err != nil {
 		return Webhook{}, err
@@ -156,7 +157,7 @@ func (s *server) webhookView(w models.Webhook) (Webhook, error) {
 	return v, nil
 }
 
-// showWebhook answers an operation with the webhook it is about.
+// showWebhook answers an operation with its webhook.
 func (s *server) showWebhook(w models.Webhook, err error) (*answer[Webhook], error) {
 	if err != nil {
 		return nil, err
@@ -168,10 +169,10 @@ func (s *server) showWebhook(w models.Webhook, err error) (*answer[Webhook], err
 	return answerWith(v), nil
 }
 
-// NewWebhook is a webhook that has just been made.
+// NewWebhook is a newly created webhook.
 type NewWebhook struct {
 	Webhook
-	Secret *string `json:"secret" doc:"The signing secret, shown this once; null = deliveries are not signed." example:"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"`
+	Secret *string `json:"secret" doc:"The signing secret. It is shown only once. null = deliveries are not signed." example:"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"`
 }
 
 type createWebhook struct {
@@ -187,10 +188,10 @@ type createdWebhook struct {
 // WebhookParams are the filters of a list of webhooks.
 type WebhookParams struct {
 	PageParams
-	URL       string               `query:"url" doc:"Only those with this URL, as it was given or in its canonical form."`
-	EventType string               `query:"event_type" doc:"Only those that would get events of this type. A page may then be shorter than its limit, or empty, with a next one."`
-	Status    models.WebhookStatus `query:"status" enum:"active,paused,deactivated,disabled" doc:"Only those in this status."`
-	Profile   string               `query:"profile" doc:"Only those with this profile."`
+	URL       string               `query:"url" doc:"Only webhooks with this URL, as it was given or in its canonical form."`
+	EventType string               `query:"event_type" doc:"Only webhooks that would get events of this type. A page may then have fewer entries than limit, or none, although more pages follow."`
+	Status    models.WebhookStatus `query:"status" enum:"active,paused,deactivated,disabled" doc:"Only webhooks in this status."`
+	Profile   string               `query:"profile" doc:"Only webhooks with this profile."`
 }
 
 type listWebhooks struct {
@@ -198,7 +199,7 @@ type listWebhooks struct {
 	WebhookParams
 }
 
-// OfWebhook is the path of what is about one webhook.
+// OfWebhook holds the path parameters of the operations on one webhook.
 type OfWebhook struct {
 	OfTenant
 	ID string `path:"id" doc:"The webhook's id, or its uid."`
@@ -223,11 +224,11 @@ func (s *server) webhooks() {
 	}, s.getWebhook)
 	handle(s, owners, huma.Operation{
 		OperationID: "patch-webhook", Method: http.MethodPatch, Path: webhookPath, Tags: []string{tag}, Summary: "Change a webhook",
-		Description: "Changes what the body names; what it only repeats changes nothing, so that a webhook can be sent back as it was read. A secret is changed by rotating it.",
+		Description: "Changes the fields in the body. A webhook can be sent back exactly as it was read: unchanged fields stay untouched. To change a secret, rotate it.",
 	}, s.patchWebhook)
 	handle(s, owners, huma.Operation{
 		OperationID: "delete-webhook", Method: http.MethodDelete, Path: webhookPath, Tags: []string{tag}, Summary: "Delete a webhook",
-		Description: "What is owed to it is canceled.",
+		Description: "Its unfinished deliveries are canceled.",
 	}, s.deleteWebhook)
 	s.webhookActions()
 }
@@ -275,7 +276,7 @@ func (s *server) getWebhook(ctx context.Context, in *OfWebhook) (*answer[Webhook
 	return shown, err
 }
 
-// hideQuery leaves a URL's query out for those who may only read.
+// hideQuery removes a URL's query for callers that may only read.
 func hideQuery(ctx context.Context, w *Webhook) {
 	if caller(ctx).Role == models.RoleRead {
 		w.URL = service.URLWithoutQuery(w.URL)

@@ -219,7 +219,7 @@ func (v *visit) events() error {
 
 func (v *visit) event() error {
 	ctx := v.r.Context()
-	e, err := v.Hooks.Event(ctx, v.tenant, v.r.PathValue("id")) // before the deliveries: if their making is over they are all there
+	e, err := v.Hooks.Event(ctx, v.tenant, v.r.PathValue("id")) // read before the deliveries: if it says that they all exist, the next read finds all of them
 	if err != nil {
 		return err
 	}

@@ -245,7 +245,7 @@ func text(body []byte) string {
 	if len(body) <= maxText {
 		return string(body)
 	}
-	return strings.ToValidUTF8(string(body[:maxText]), "") + "\n… (there is more)"
+	return strings.ToValidUTF8(string(body[:maxText]), "") + "\n… (truncated)"
 }
 
 // number writes a number in groups of three digits.

@@ -357,7 +357,7 @@ func TestStoryOfAWebhook(t *testing.T) {
 	b.press("Create event type")
 	b.sees("report.filed")
 	b.open("/console/tenants/initech/webhooks")
-	b.sees("There is no webhook yet")
+	b.sees("There are no webhooks yet")
 	b.press("New webhook")
 	b.fill("URL", "https://initech.example/hook")
 	b.fill("Name", "Printer")
@@ -380,7 +380,7 @@ func TestStoryOfAWebhook(t *testing.T) {
 	b.press("Delete")
 	b.sees("This cannot be undone.")
 	b.press("Delete webhook")
-	b.sees("There is no webhook yet")
+	b.sees("There are no webhooks yet")
 }
 
 // TestStoryByKeyboard presses each button of a webhook's and of a delivery's page, as a person without a mouse does: with Tab until
@@ -449,7 +449,7 @@ func TestStoryByKeyboard(t *testing.T) {
 	require.Equal(t, pressed, shown, "every button is pressed")
 	b.reach("Delete webhook")
 	b.leave(func() { b.key("Enter", 13) })
-	b.sees("There is no webhook yet")
+	b.sees("There are no webhooks yet")
 	b.reach("Sign out")
 	b.leave(func() { b.key("Enter", 13) })
 	b.sees("An admin key opens the console.")

@@ -1,8 +1,8 @@
-// Package ewarehousing serves the webhook API of the eWarehousing Solutions middleware under /ewarehousing, as
-// the vendor documents it: a webhook has one topic, a group and an action. docs/systems/ewarehousing.md
-// says what was chosen where the document is silent.
+// Package ewarehousing serves the webhook API of the eWarehousing Solutions middleware under /ewarehousing, as the
+// vendor documents it: a webhook has one topic, a group and an action. docs/systems/ewarehousing.md lists the choices
+// made where the document is silent.
 //
-// It holds the mapping alone: what may change is said in internal/service. It must not import another system's package.
+// It holds only the mapping: the rules are in internal/service. It must not import another system's package.
 package ewarehousing
 
 import (
@@ -27,13 +27,13 @@ const (
 	maxLimit     = 500
 	maxPage      = 1_000_000
 
-	timeout = 10 * time.Second // in which the vendor's receivers have to answer; /v1 can change it
+	timeout = 10 * time.Second // the vendor's limit for receivers; /v1 can change it
 )
 
 // Mount serves the API on a router whose base path is "/".
 func Mount(r gin.IRouter, o systems.Options) { API(o).Mount(r) }
 
-// API makes the API. Paths end in a slash, and are found without it too.
+// API returns the API. Paths end in a slash, and work without it too.
 func API(o systems.Options) *systems.API {
 	api := systems.New(systems.Form{
 		System:    wire.ProfileEWarehousing,
@@ -48,12 +48,12 @@ func API(o systems.Options) *systems.API {
 	api.Handle(systems.Operation{Method: http.MethodPost, Path: "/webhooks/", Body: systems.JSON, Fields: webhookFields(true)}, create)
 	api.Handle(systems.Operation{Method: http.MethodGet, Path: "/webhooks/:id/"}, show)
 	api.Handle(systems.Operation{Method: http.MethodPatch, Path: "/webhooks/:id/", Body: systems.JSON, Fields: changed}, update)
-	api.Handle(systems.Operation{Method: http.MethodPut, Path: "/webhooks/:id/", Body: systems.JSON, Fields: changed}, update) // the document's own example of PATCH
+	api.Handle(systems.Operation{Method: http.MethodPut, Path: "/webhooks/:id/", Body: systems.JSON, Fields: changed}, update) // the document's own example of PATCH uses PUT
 	api.Handle(systems.Operation{Method: http.MethodDelete, Path: "/webhooks/:id/"}, remove)
 	return api
 }
 
-// webhookFields are those of a webhook, which are required to make one. The read-only ones are what it is read with.
+// webhookFields are the fields of a webhook, which are required to create one. The read-only ones are in answers.
 func webhookFields(required bool) []systems.Field {
 	return []systems.Field{
 		{Name: "url", Required: required},
@@ -88,7 +88,7 @@ type webhook struct {
 	Action     string `json:"action"`
 	Topic      string `json:"topic"`                 // group and action
 	Customer   string `json:"customer"`              // the tenant
-	HashSecret string `json:"hash_secret,omitempty"` // only in the answer to its creation
+	HashSecret string `json:"hash_secret,omitempty"` // only in the answer that creates it
 }
 
 func shown(q *systems.Request, w *models.Webhook) webhook {
@@ -96,8 +96,8 @@ func shown(q *systems.Request, w *models.Webhook) webhook {
 	return webhook{ID: systems.ID(w), URL: q.URL(w.URL), Group: group, Action: action, Topic: group + "." + action, Customer: models.TenantSlug(w.Tenant)}
 }
 
-// topic takes a webhook's event type apart. A webhook that /v1 has registered for several types, or by wildcard, shows the
-// first, with "*" for a part that may be any.
+// topic splits a webhook's event type. For a webhook that /v1 has registered for several types, or by wildcard, it
+// returns the first, with "*" for a part that may be any.
 func topic(w *models.Webhook) (group, action string) {
 	if len(w.EventTypes) == 0 {
 		return "*", "*"
@@ -106,7 +106,7 @@ func topic(w *models.Webhook) (group, action string) {
 	return group, action
 }
 
-// read takes a webhook from the body. w is the one that is to be changed, nil if one is to be made.
+// read reads a webhook from the body. w is the webhook to change, nil to create one.
 func read(q *systems.Request, w *models.Webhook) service.WebhookChange {
 	c := service.WebhookChange{URL: q.In.Text("url"), Secret: q.In.Text("hash_secret")}
 	if c.Secret != nil && *c.Secret == "" {
@@ -192,7 +192,7 @@ type page struct {
 	Results  []webhook `json:"results"`
 }
 
-// orders are the fields that can be sorted by, in lower case and without underscores.
+// orders are the fields to sort by, in lower case and without underscores.
 var orders = map[string]func(a, b *models.Webhook) int{
 	"createdat": func(a, b *models.Webhook) int { return strings.Compare(a.ID, b.ID) }, // ids begin with the time
 	"updatedat": func(a, b *models.Webhook) int { return a.UpdatedAt.Compare(b.UpdatedAt) },
@@ -272,7 +272,7 @@ func list(q *systems.Request) error {
 	return nil
 }
 
-// link is the URL of another page of the list that was asked for.
+// link returns the URL of another page of the requested list.
 func link(q *systems.Request, number int) *string {
 	query := url.Values{}
 	for i := range listFields {

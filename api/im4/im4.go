@@ -1,7 +1,7 @@
-// Package im4 serves the webhook API of InMemory4 under /im4, as the vendor documents it: one settings
-// object per client. docs/systems/im4.md says what was chosen where the document is silent.
+// Package im4 serves the webhook API of InMemory4 under /im4, as the vendor documents it: one settings object per
+// client. docs/systems/im4.md lists the choices made where the document is silent.
 //
-// It holds the mapping alone: what may change is said in internal/service. It must not import another system's package.
+// It holds only the mapping: the rules are in internal/service. It must not import another system's package.
 package im4
 
 import (
@@ -19,7 +19,7 @@ import (
 // Mount serves the API on a router whose base path is "/".
 func Mount(r gin.IRouter, o systems.Options) { API(o).Mount(r) }
 
-// API makes the API.
+// API returns the API.
 func API(o systems.Options) *systems.API {
 	api := systems.New(systems.Form{
 		System:    wire.ProfileIM4,
@@ -37,7 +37,7 @@ func API(o systems.Options) *systems.API {
 
 const urlField = "webhook_url"
 
-// fields are the settings. The URL must be there, if only as null or empty; a flag that is left out is false.
+// fields are the settings. The URL must be present, even if null or empty. An absent flag is false.
 func fields() []systems.Field {
 	all := []systems.Field{{Name: urlField, Required: true, Nullable: true}}
 	for _, f := range flags {
@@ -62,7 +62,7 @@ func refuse(c *gin.Context, r systems.Refusal) {
 	c.PureJSON(r.Status, body)
 }
 
-// settings is the one object a client has. A URL with all flags false is kept and sent nothing but the test event.
+// settings is the one object of a client. A URL with all flags false is stored, and gets only the test event.
 type settings struct {
 	URL                 *string `json:"webhook_url"`
 	ProofreadingCreated bool    `json:"webhook_proofreading_created"`
@@ -71,7 +71,7 @@ type settings struct {
 	OrderChanged        bool    `json:"webhook_order_changed"`
 }
 
-// flag is a setting that switches an event, which is not always called alike in the vendor's documentation.
+// flag is a setting that switches an event on. The vendor's documentation uses more than one name for some.
 type flag struct {
 	name, event string
 	of          func(*settings) *bool
@@ -84,7 +84,7 @@ var flags = []flag{
 	{"webhook_order_changed", "order.changed", func(s *settings) *bool { return &s.OrderChanged }},
 }
 
-// eventTypes are the events that are switched on.
+// eventTypes returns the events that are switched on.
 func (s *settings) eventTypes() []string {
 	var names []string
 	for _, f := range flags {
@@ -98,8 +98,8 @@ func (s *settings) eventTypes() []string {
 	return names
 }
 
-// current gives the tenant's settings and the webhook that holds them, nil if the URL is null. Of several webhooks of
-// this profile, which only /v1 can make, it is the first.
+// current returns the tenant's settings and the webhook that holds them, nil if the URL is null. If there are several
+// webhooks of this profile, which only /v1 can create, it is the first.
 func current(q *systems.Request) (settings, *models.Webhook, error) {
 	var s settings
 	webhooks, err := q.Webhooks()
@@ -145,7 +145,7 @@ func save(q *systems.Request) error {
 	return nil
 }
 
-// unset removes the webhook, and all others of this profile, and remembers the flags.
+// unset removes the webhook, and all others of this profile, and keeps the flags.
 func unset(q *systems.Request, s settings) error {
 	if err := q.Err(); err != nil {
 		return err
@@ -165,9 +165,9 @@ func unset(q *systems.Request, s settings) error {
 	return nil
 }
 
-// keep makes the webhook or changes it. Saving is the only way by which a client of InMemory4 can put back into
-// service what failed too often; what was paused or disabled through /v1 stays so. The key that saves is the one that
-// deliveries are signed with.
+// keep creates or changes the webhook. Saving is the only way for a client of InMemory4 to reactivate a webhook that
+// failed too often. A webhook that was paused or disabled through /v1 stays so. Deliveries are signed with the key
+// that saves.
 func keep(q *systems.Request, s settings) error {
 	names, key := s.eventTypes(), q.Who.Secret()
 	c := service.WebhookChange{URL: s.URL, EventTypes: &names, Secret: &key, Only: true}
@@ -177,11 +177,11 @@ func keep(q *systems.Request, s settings) error {
 			conflict := err
 			if now, w, err = current(q); err == nil && w == nil {
 				return conflict
-			} // else it has been made by another request meanwhile
+			} // else another request has created it in the meantime
 		}
 	}
 	if err == nil && w != nil {
-		if now.URL = s.URL; now == s { // the flags are as they were, however /v1 has spelt them
+		if now.URL = s.URL; now == s { // the flags have not changed, whatever their spelling in /v1
 			c.EventTypes = nil
 		}
 		if w.Status == models.WebhookDeactivated {
@@ -203,8 +203,8 @@ func is(err error, code service.Code) bool {
 	return errors.As(err, &refused) && refused.Code == code
 }
 
-// test sends {"event":"test","message":"Hello!"}, now. It succeeds if the receiver got it: it is how a client confirms that
-// its configuration works.
+// test sends {"event":"test","message":"Hello!"} now. It succeeds if the receiver got it: this is how a client
+// confirms that its configuration works.
 func test(q *systems.Request) error {
 	_, w, err := current(q)
 	switch {
@@ -226,7 +226,7 @@ func test(q *systems.Request) error {
 	return nil
 }
 
-// read takes the settings from the request. An empty URL is null.
+// read reads the settings from the request. An empty URL is null.
 func read(q *systems.Request) settings {
 	var s settings
 	if address := q.In.Text(urlField); address != nil && *address != "" {

@@ -1,7 +1,7 @@
-// Package languageweaver serves the webhook API of Language Weaver Edge under /languageweaver, as
-// the vendor documents it. docs/systems/languageweaver.md says what was chosen where the document is silent.
+// Package languageweaver serves the webhook API of Language Weaver Edge under /languageweaver, as the vendor documents
+// it. docs/systems/languageweaver.md lists the choices made where the document is silent.
 //
-// It holds the mapping alone: what may change is said in internal/service. It must not import another system's package.
+// It holds only the mapping: the rules are in internal/service. It must not import another system's package.
 package languageweaver
 
 import (
@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	sampleEvent    = "sampleEvent" // what the test call sends unless told otherwise
+	sampleEvent    = "sampleEvent" // what the test call sends by default
 	defaultPerPage = 25
 	maxPerPage     = 1000
 	maxPage        = 1_000_000
@@ -27,7 +27,7 @@ const (
 // Mount serves the API on a router whose base path is "/".
 func Mount(r gin.IRouter, o systems.Options) { API(o).Mount(r) }
 
-// API makes the API.
+// API returns the API.
 func API(o systems.Options) *systems.API {
 	api := systems.New(systems.Form{
 		System:    wire.ProfileLanguageWeaver,
@@ -66,7 +66,7 @@ var (
 	testFields = []systems.Field{{Name: "url", Required: true}, {Name: "event"}}
 )
 
-// key is the user name of Basic authentication (curl -u KEY:), whatever the password, or a bearer token.
+// key returns the user name of Basic authentication (curl -u KEY:), whatever the password, or a bearer token.
 func key(r *http.Request) string {
 	if user, _, ok := r.BasicAuth(); ok {
 		return user
@@ -83,7 +83,7 @@ type webhook struct {
 	UUID        string   `json:"uuid"`
 	URL         string   `json:"url"`
 	Description string   `json:"description"`
-	Username    string   `json:"username"` // who made it: the name of the key
+	Username    string   `json:"username"` // the name of the key that created it
 	Events      []string `json:"events"`
 }
 
@@ -129,7 +129,7 @@ func list(q *systems.Request) error {
 	return nil
 }
 
-// read takes a webhook from the request. w is the one that is to be changed, nil if one is to be made.
+// read reads a webhook from the request. w is the webhook to change, nil to create one.
 func read(q *systems.Request, w *models.Webhook) service.WebhookChange {
 	c := service.WebhookChange{URL: q.In.Text("url"), EventTypes: q.In.Names("events"), Description: q.In.Text("description")}
 	if c.EventTypes != nil {
@@ -177,8 +177,8 @@ func remove(q *systems.Request) error {
 	return answer(q, &w)
 }
 
-// test POSTs an example to a URL, now. If a webhook is registered for the URL, the example is signed with its secret.
-// Otherwise it is unsigned, as there is no secret yet that a receiver could know.
+// test POSTs an example to a URL now. If a webhook is registered for the URL, the example is signed with its secret.
+// Otherwise it is unsigned, as no receiver can know a secret yet.
 func test(q *systems.Request) error {
 	address, event := q.In.Text("url"), cmp.Or(q.In.String("event"), sampleEvent)
 	if event != sampleEvent {

@@ -11,7 +11,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// call is WebhookCallDto: one POST of an event to a webhook, or one that is held.
+// call is WebhookCallDto: one POST of an event to a webhook, or a held one.
 type call struct {
 	UID             string      `json:"uid"`
 	ParentUID       *string     `json:"parentUid"` // the first call, which this one repeats; null for that one itself
@@ -19,7 +19,7 @@ type call struct {
 	WebhookSettings settingsRef `json:"webhookSettings"`
 	CreatedAt       string      `json:"createdAt"`
 	URL             string      `json:"url"`
-	Forced          bool        `json:"forced"` // somebody asked for it to be replayed
+	Forced          bool        `json:"forced"` // a replay was requested
 	LastForcedAt    *string     `json:"lastForcedAt"`
 	Body            *string     `json:"body"` // null once the payload has been erased
 	TriggerEvent    string      `json:"triggerEvent"`
@@ -54,13 +54,14 @@ func shownCall(c *service.Call) call {
 	return v
 }
 
-// callFields filter calls by event and by how they ended; an empty one does not. callIDs filter them by what they are of.
+// callFields filter calls by event and result; an empty one does not filter. callIDs filter them by webhook and other
+// ids.
 var (
 	callFields = []systems.Field{eventsField, {Name: "status"}}
 	callIDs    = []systems.Field{{Name: "webhookUid"}, {Name: "parentUid"}, {Name: "webhookEventUid"}}
 )
 
-// callFilter reads what calls are asked for by event and by how they ended: SUCCESS, FAILED, or an HTTP status.
+// callFilter reads the filter by event and by result: SUCCESS, FAILED, or an HTTP status.
 func callFilter(q *systems.Request) models.CallFilter {
 	f := models.CallFilter{Profile: wire.ProfilePhrase, EventTypes: eventFilter(q)}
 	switch status := strings.ToUpper(q.In.String("status")); status {
@@ -99,7 +100,7 @@ func calls(q *systems.Request) error {
 	return answerPage(q, p, total, content)
 }
 
-// replayFields name the calls to be made again. A whole call, as the log shows it, does as well as its uid.
+// replayFields name the calls to repeat. A whole call, as the log shows it, is accepted in place of its uid.
 var replayFields = []systems.Field{{Name: "webhookCalls", Kind: systems.Objects, Required: true, Of: []systems.Field{
 	{Name: "uid", Required: true},
 	{Name: "parentUid", ReadOnly: true},
@@ -116,7 +117,7 @@ var replayFields = []systems.Field{{Name: "webhookCalls", Kind: systems.Objects,
 	{Name: "errorMessage", ReadOnly: true},
 }}}
 
-// replay makes the named calls again, in the order in which they are named.
+// replay repeats the named calls, in the order in which they are named.
 func replay(q *systems.Request) error {
 	if err := q.Err(); err != nil {
 		return err
@@ -137,7 +138,7 @@ const defaultReplay = 5
 
 var latestFields = []systems.Field{{Name: "numberOfCalls", Kind: systems.Number, Min: 1, Max: service.MaxReplay}}
 
-// replayLatest makes the latest calls again, from the oldest of them to the newest.
+// replayLatest repeats the latest calls, oldest first.
 func replayLatest(q *systems.Request) error {
 	f := callFilter(q)
 	if err := q.Err(); err != nil {

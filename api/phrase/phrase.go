@@ -1,8 +1,8 @@
-// Package phrase serves the webhook API of Memsource, now Phrase TMS, under /phrase/web, as
-// the vendor's documentation, public API and SDKs describe it: webhooks in webhooks.go, the log of their
-// calls in calls.go. docs/systems/phrase.md says what was chosen where the documents are silent.
+// Package phrase serves the webhook API of Memsource, now Phrase TMS, under /phrase/web, as the vendor's
+// documentation, public API and SDKs describe it. Webhooks are in webhooks.go, the log of their calls in calls.go.
+// docs/systems/phrase.md lists the choices made where the documents are silent.
 //
-// It holds the mapping alone: what may change is said in internal/service. It must not import another system's package.
+// It holds only the mapping: the rules are in internal/service. It must not import another system's package.
 package phrase
 
 import (
@@ -28,7 +28,7 @@ const (
 	callsPath    = "/web/api2/v1/webhooksCalls"
 )
 
-// API makes the API.
+// API returns the API.
 func API(o systems.Options) *systems.API {
 	api := systems.New(systems.Form{
 		System:    wire.ProfilePhrase,
@@ -58,7 +58,7 @@ func API(o systems.Options) *systems.API {
 	return api
 }
 
-// key is an API token, "Authorization: ApiToken <token>", or a bearer token.
+// key returns the API token in "Authorization: ApiToken <token>", or a bearer token.
 func key(r *http.Request) string {
 	if token := systems.Scheme(r, "ApiToken"); token != "" {
 		return token
@@ -83,12 +83,12 @@ func refuse(c *gin.Context, r systems.Refusal) {
 	c.PureJSON(r.Status, gin.H{"errorCode": code, "errorDescription": r.Error()})
 }
 
-// instant is a time as the API writes it.
+// instant returns a time in the API's format.
 func instant(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
 
 const maxPageSize = 50
 
-// pageRequest is which page of a list is asked for.
+// pageRequest says which page of a list is requested.
 type pageRequest struct{ number, size int }
 
 var pageFields = []systems.Field{
@@ -121,10 +121,10 @@ func answerPage[T any](q *systems.Request, p pageRequest, total int64, content [
 
 var eventsField = systems.Field{Name: "events", Kind: systems.JoinedNames}
 
-// aliases are the vendor's own other words for events.
+// aliases are the vendor's own alternative names of events.
 var aliases = map[string]string{"PROJECT_TEMPLATE_CHANGED": "PROJECT_TEMPLATE_UPDATED"}
 
-// known puts the names of events into the form that the catalogue has them in.
+// known replaces aliases of events with the catalogue's names.
 func known(names []string) []string {
 	for i, name := range names {
 		names[i] = cmp.Or(aliases[name], name)
@@ -132,7 +132,7 @@ func known(names []string) []string {
 	return names
 }
 
-// eventFilter reads the events that a list is filtered by, any of which will do; none = all.
+// eventFilter reads the events to filter a list by. Any of them matches; none = all.
 func eventFilter(q *systems.Request) []string {
 	events := known(q.In.List("events"))
 	if len(events) > 0 {

@@ -23,7 +23,7 @@ const (
 	disabled = "DISABLED"
 )
 
-// Settings of a webhook that only this API knows.
+// Settings of a webhook that only this API uses.
 const (
 	settingHidden    = "hidden"
 	settingTokenType = "secretTokenType"
@@ -47,7 +47,7 @@ type webhook struct {
 	LastModifiedBy  reference `json:"lastModifiedBy"`
 }
 
-// reference is the part of UserReference that is true of an API key: its name stands for the user.
+// reference is a UserReference for an API key: the key's name stands for the user.
 type reference struct {
 	UID      string `json:"uid"`
 	UserName string `json:"userName"`
@@ -78,7 +78,7 @@ func shown(q *systems.Request, w *models.Webhook) (webhook, error) {
 
 func answer(q *systems.Request, status int, w *models.Webhook) error {
 	v, err := shown(q, w)
-	if err == nil && status != http.StatusCreated { // its maker has sent its token
+	if err == nil && status != http.StatusCreated { // its creator sent the token
 		err = q.NoteShown()
 	}
 	if err != nil {
@@ -88,9 +88,9 @@ func answer(q *systems.Request, status int, w *models.Webhook) error {
 	return nil
 }
 
-// numericID derives the number that Phrase has beside the uid from the UUIDv7 in a webhook's id (RFC 9562): the
-// milliseconds since 2020 and the 12 bits below them. It never changes, grows with time, and stays below 2^53 until
-// 2089, so that JavaScript can hold it.
+// numericID derives Phrase's numeric id from the UUIDv7 in a webhook's id (RFC 9562): the milliseconds since 2020 and
+// the 12 bits below them. It never changes, grows with time, and stays below 2^53 until 2089, so that JavaScript can
+// hold it.
 func numericID(id string) string {
 	const since = 1577836800000 // 2020-01-01T00:00:00Z
 	u, err := uuid.Parse(strings.TrimPrefix(id, models.PrefixWebhook))
@@ -102,7 +102,7 @@ func numericID(id string) string {
 	return strconv.FormatUint((millis-since)<<12|uint64(fraction), 10)
 }
 
-// webhookFields are those of CreateWebHookDto, for PUT too. The read-only ones are what a webhook is read with.
+// webhookFields are those of CreateWebHookDto, for PUT too. The read-only ones are in answers.
 var webhookFields = []systems.Field{
 	{Name: "url", Required: true},
 	{Name: "events", Kind: systems.Names, Required: true},
@@ -120,7 +120,7 @@ var webhookFields = []systems.Field{
 	{Name: "lastModifiedBy", Kind: systems.Object, ReadOnly: true},
 }
 
-// read takes a webhook from the body. w is the one that is to be changed, nil if one is to be made.
+// read reads a webhook from the body. w is the webhook to change, nil to create one.
 func read(q *systems.Request, w *models.Webhook) service.WebhookChange {
 	c := service.WebhookChange{URL: q.In.Text("url"), EventTypes: q.In.Names("events"), Name: q.In.Text("name"),
 		Secret: q.In.Text("secretToken"), Settings: map[string]string{}}
@@ -184,7 +184,8 @@ func remove(q *systems.Request) error {
 	return nil
 }
 
-// test POSTs the preview of an event to the webhook, now, and succeeds if it is received. The call log does not list it.
+// test POSTs the preview of an event to the webhook now, and succeeds if it is received. The call log does not list
+// it.
 func test(q *systems.Request) error {
 	w, err := q.Webhook("uid")
 	if err != nil {
@@ -192,7 +193,7 @@ func test(q *systems.Request) error {
 	}
 	event := known([]string{q.In.String("event")})[0]
 	if event != "" && !slices.Contains(q.Events(&w), event) {
-		q.Problemf("event", "is not one of the webhook's")
+		q.Problemf("event", "is not one of the webhook's events")
 	}
 	if err := q.Err(); err != nil {
 		return err
@@ -234,7 +235,7 @@ func previews(q *systems.Request) error {
 	return nil
 }
 
-// orders are the fields that a list can be sorted by, in lower case and without underscores: FAILED_ATTEMPTS too.
+// orders are the fields to sort a list by, in lower case and without underscores: FAILED_ATTEMPTS works too.
 var orders = map[string]func(a, b *models.Webhook) int{
 	"id":               byID,
 	"uid":              byID,
@@ -257,7 +258,7 @@ func byCreated(a, b *models.Webhook) int  { return a.CreatedAt.Compare(b.Created
 func byModified(a, b *models.Webhook) int { return a.UpdatedAt.Compare(b.UpdatedAt) }
 func byModifier(a, b *models.Webhook) int { return strings.Compare(a.UpdatedBy, b.UpdatedBy) }
 
-// listFields filter and sort a list of webhooks; an empty one does not.
+// listFields filter and sort a list of webhooks; an empty one does neither.
 var listFields = []systems.Field{
 	{Name: "name"},
 	{Name: "url"},

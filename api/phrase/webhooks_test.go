@@ -202,7 +202,7 @@ func TestTheTestCallPostsThePreviewNow(t *testing.T) {
 	require.Contains(t, got[0].Body, `"event":"JOB_CREATED"`)
 	require.Equal(t, "token-1", got[0].Header.Get("x-memsource-token"))
 
-	systemstest.RequireJSON(t, 400, `{"errorCode":"InvalidRequest","errorDescription":"event is not one of the webhook's"}`,
+	systemstest.RequireJSON(t, 400, `{"errorCode":"InvalidRequest","errorDescription":"event is not one of the webhook's events"}`,
 		do(b, "POST", one+"/test?event=JOB_UPDATED", ""))
 	systemstest.RequireJSON(t, 400, `{"errorCode":"InvalidRequest","errorDescription":"event is required"}`, do(b, "POST", one+"/test", ""))
 	require.Empty(t, receiver.Take())

@@ -12,13 +12,13 @@ import (
 
 const authPath = base + "/auth"
 
-// The bounds of how long access lasts, in seconds.
+// The shortest and longest validity of access, in seconds.
 const (
 	minAccess = 60 * 60
 	maxAccess = 7 * 24 * 60 * 60
 )
 
-// access adds what gives an application's people the portal, and a token that calls this API.
+// access adds the calls that give an application's people the portal and a token for this API.
 func access(api *systems.API) {
 	portal := systems.Operation{Method: http.MethodPost, Path: authPath + "/app-portal-access/:app_id", MakesTenant: true, Keys: true, Private: true,
 		Body: systems.OptionalJSON, Fields: []systems.Field{
@@ -30,21 +30,21 @@ func access(api *systems.API) {
 			{Name: "sessionId"},
 		}}
 	api.Handle(portal, portalAccess)
-	portal.Path = authPath + "/dashboard-access/:app_id" // what it was called before
+	portal.Path = authPath + "/dashboard-access/:app_id" // its earlier path
 	api.Handle(portal, portalAccess)
 	api.Handle(systems.Operation{Method: http.MethodPost, Path: authPath + "/logout", Links: true, Roles: []models.Role{models.RoleRead}}, logout)
 	api.Handle(systems.Operation{Method: http.MethodPost, Path: authPath + "/app/:app_id/expire-all", Keys: true, Body: systems.OptionalJSON,
 		Fields: []systems.Field{{Name: "expiry", Kind: systems.Number, Max: maxAccess}, {Name: "sessionIds", Kind: systems.Names}}}, expireAll)
 }
 
-// Svix's capabilities of a token. Of them, viewing alone is the role read, and all together are the role tenant.
+// Svix's capabilities of a token. ViewBase alone is the role read, and all of them together are the role tenant.
 var (
 	viewing  = []string{"ViewBase"}
 	managing = []string{"ViewEndpointSecret", "ManageEndpointSecret", "CreateAttempts", "ManageEndpoint"}
 	optional = []string{"ManageTransformations"}
 )
 
-// roleOf gives the role that allows what the request asks for, no more and no less.
+// roleOf returns the role that allows exactly what the request asks for.
 func roleOf(q *systems.Request) (models.Role, error) {
 	asked := q.In.List("capabilities")
 	for _, name := range asked {
@@ -64,7 +64,7 @@ func roleOf(q *systems.Request) (models.Role, error) {
 	return "", notYet("a token has ViewBase alone, or all capabilities: not these")
 }
 
-// portalAccess makes a portal link.
+// portalAccess creates a portal link.
 func portalAccess(q *systems.Request) error {
 	role, err := roleOf(q)
 	if err == nil {
@@ -89,7 +89,7 @@ func portalAccess(q *systems.Request) error {
 	return nil
 }
 
-// logout ends the link whose token makes the call.
+// logout ends the link whose token made the call.
 func logout(q *systems.Request) error {
 	if err := q.API.Hooks.RevokePortalLink(q.Ctx(), q.Tenant, q.Who.KeyID); err != nil {
 		return err
@@ -97,7 +97,7 @@ func logout(q *systems.Request) error {
 	return nothing(q)
 }
 
-// expireAll ends all links of the application, or those of the sessions that are named, at once or after a time.
+// expireAll ends all links of the application, or those of the named sessions, at once or after a delay.
 func expireAll(q *systems.Request) error {
 	sessions, after := q.In.List("sessionIds"), time.Duration(q.In.Number("expiry", 0))*time.Second
 	err := q.Err()

@@ -96,7 +96,7 @@ func listApplications(q *systems.Request) error {
 	return answerList(q, w, data, func(a *application) string { return a.ID }, next != "")
 }
 
-// checkApplication says what is wrong with the application in the body, or in a field of it.
+// checkApplication checks the application in the body, or in a field of it.
 func checkApplication(q *systems.Request, in systems.Values, prefix string) error {
 	if name := in.Text("name"); name != nil && strings.TrimSpace(*name) == "" {
 		q.Problemf(prefix+"name", "must not be empty")
@@ -107,7 +107,8 @@ func checkApplication(q *systems.Request, in systems.Values, prefix string) erro
 	return checkIn(q, ofApplication, in)
 }
 
-// createApplication makes a tenant. With get_if_exists it gives the one that has the uid, if there is one.
+// createApplication creates a tenant. With get_if_exists it returns the tenant that already has the uid, if there is
+// one.
 func createApplication(q *systems.Request) error {
 	if err := checkApplication(q, q.In, ""); err != nil {
 		return err
@@ -129,7 +130,7 @@ func createApplication(q *systems.Request) error {
 	return answerApplication(q, http.StatusOK, t, err)
 }
 
-// applicationWith reads the application that has a uid, or is called so; the zero Tenant if there is none.
+// applicationWith reads the application with this uid or id; the zero Tenant if there is none.
 func applicationWith(q *systems.Request, uid string) (models.Tenant, error) {
 	if uid == "" {
 		return models.Tenant{}, nil
@@ -147,15 +148,15 @@ func applicationWith(q *systems.Request, uid string) (models.Tenant, error) {
 	return models.Tenant{}, err
 }
 
-// makeApplication makes a tenant whose name is nobody's choice.
+// makeApplication creates a tenant with a generated id.
 func makeApplication(q *systems.Request, in systems.Values) (models.Tenant, error) {
 	t, _, err := q.API.Hooks.PutTenant(q.Ctx(), models.Tenant{ID: models.NewID(""), UID: in.String("uid"), Name: in.String("name"),
 		Metadata: texts(in.Map("metadata"))})
 	return t, err
 }
 
-// inlineApplication gives the tenant that the path names. If there is none, it makes it of the application in the body, which
-// must have the uid of the path.
+// inlineApplication returns the id of the tenant in the path. If there is none, it creates the tenant from the
+// application in the body, which must have the path's uid.
 func inlineApplication(q *systems.Request) (string, error) {
 	in := q.In.Nested("application")
 	switch {
@@ -181,7 +182,7 @@ func showApplication(q *systems.Request) error {
 	return answerApplication(q, http.StatusOK, t, err)
 }
 
-// putApplication changes the tenant as a whole, or makes one: with the uid in the body, or called as the path says.
+// putApplication replaces the whole tenant, or creates one: with the uid in the body, or else the one in the path.
 func putApplication(q *systems.Request) error {
 	if err := checkApplication(q, q.In, ""); err != nil {
 		return err

@@ -52,7 +52,7 @@ type attempt struct {
 	ResponseDurationMS int64     `json:"responseDurationMs"`
 	Status             int       `json:"status"`
 	StatusText         string    `json:"statusText"`
-	TriggerType        int       `json:"triggerType"` // 0: Posthorn does not note which attempts were asked for
+	TriggerType        int       `json:"triggerType"` // always 0: Posthorn does not record which attempts were requested
 	Timestamp          time.Time `json:"timestamp"`
 	Msg                *message  `json:"msg,omitempty"`
 }
@@ -97,7 +97,7 @@ func listByMessage(q *systems.Request) error {
 	return listAttempts(q, f)
 }
 
-// none reports whether no attempt has the status that is asked for.
+// none reports whether no attempt can have the requested status.
 func none(status *int) bool {
 	return status != nil && (*status == statusPending || *status == statusCanceled)
 }
@@ -142,7 +142,7 @@ func listAttempts(q *systems.Request, f models.AttemptFilter) error {
 	return answerList(q, w, data, func(a *attempt) string { return a.ID }, next != "")
 }
 
-// addMessages adds to each attempt its message, without the payload.
+// addMessages adds its message to each attempt, without the payload.
 func addMessages(q *systems.Request, data []attempt, rows []models.ListedAttempt) error {
 	ids := make([]string, len(rows))
 	for i := range rows {
@@ -157,7 +157,7 @@ func addMessages(q *systems.Request, data []attempt, rows []models.ListedAttempt
 	return err
 }
 
-// number reads a number of the query, nil if none is given.
+// number returns a number in the query, nil if none is given.
 func number(q *systems.Request, name string) *int {
 	if n := q.In.Number(name, -1); n >= 0 {
 		return &n
@@ -165,7 +165,7 @@ func number(q *systems.Request, name string) *int {
 	return nil
 }
 
-// attemptNamed reads the attempt that the path names, which must be of the path's message.
+// attemptNamed reads the attempt in the path. It must belong to the path's message.
 func attemptNamed(q *systems.Request) (models.ListedAttempt, error) {
 	e, err := eventNamed(q)
 	if err == nil {
@@ -195,7 +195,7 @@ func showAttempt(q *systems.Request) error {
 	return nil
 }
 
-// expungeAttempt erases what the receiver answered.
+// expungeAttempt erases the receiver's answer.
 func expungeAttempt(q *systems.Request) error {
 	a, err := attemptNamed(q)
 	if err == nil {
@@ -207,7 +207,8 @@ func expungeAttempt(q *systems.Request) error {
 	return nothing(q)
 }
 
-// statusOf is where a delivery is. A held delivery is pending, like one that has not been attempted.
+// statusOf returns a delivery's status in Svix's terms. A held delivery is pending, like one that has not been
+// attempted.
 func statusOf(d *models.Delivery) int {
 	switch {
 	case d.Status == models.Delivered:
@@ -222,14 +223,15 @@ func statusOf(d *models.Delivery) int {
 	return statusPending
 }
 
-// progress is what there is of a delivery in lists of messages and of endpoints.
+// progress is what lists of messages and of endpoints show of a delivery.
 type progress struct {
 	Status      int        `json:"status"`
 	StatusText  string     `json:"statusText"`
 	NextAttempt *time.Time `json:"nextAttempt"`
 }
 
-// progressOf is a delivery's progress. A client that does not know of canceled ones gets success for them, as Svix has it.
+// progressOf returns a delivery's progress. Clients that do not know the status canceled get success for it, as from
+// Svix.
 func progressOf(d *models.Delivery, expanded bool) progress {
 	p := progress{Status: statusOf(d), NextAttempt: d.NextAttemptAt}
 	if p.Status == statusCanceled && !expanded {
@@ -244,7 +246,7 @@ type attemptedMessage struct {
 	progress
 }
 
-// filterOf narrows deliveries to those with a status.
+// filterOf restricts deliveries to those with a status.
 func filterOf(f *models.DeliveryFilter, status *int) {
 	if status == nil {
 		return
@@ -263,7 +265,7 @@ func filterOf(f *models.DeliveryFilter, status *int) {
 	}
 }
 
-// deliveryOf finds the delivery of an event to a webhook; the zero Delivery if there is none.
+// deliveryOf returns the delivery of an event to a webhook; the zero Delivery if there is none.
 func deliveryOf(q *systems.Request, eventID, webhookID string) (models.Delivery, error) {
 	rows, _, err := q.API.Hooks.Deliveries(q.Ctx(), q.Tenant, models.DeliveryFilter{EventID: eventID, WebhookID: webhookID}, models.Page{Limit: 1})
 	if err != nil || len(rows) == 0 {
@@ -316,7 +318,7 @@ func listAttemptedMessages(q *systems.Request) error {
 	}
 	data := make([]attemptedMessage, len(events))
 	for i := range events {
-		if d := &deliveries[i]; events[i].ID == "" { // it was removed meanwhile
+		if d := &deliveries[i]; events[i].ID == "" { // it has been removed in the meantime
 			events[i] = models.Event{ID: d.EventID, Type: d.EventType, CreatedAt: d.CreatedAt, ErasedAt: &d.CreatedAt}
 		}
 		data[i] = attemptedMessage{messageOf(&events[i], flag(q, "with_content", true)), progressOf(&deliveries[i], flag(q, "expanded_statuses", false))}
@@ -329,7 +331,7 @@ type destination struct {
 	progress
 }
 
-// listDestinations lists the endpoints that a message is due to, deleted ones too.
+// listDestinations lists the endpoints that a message goes to, including deleted ones.
 func listDestinations(q *systems.Request) error {
 	e, err := eventNamed(q)
 	if err != nil {
@@ -368,7 +370,8 @@ func listDestinations(q *systems.Request) error {
 	return answerList(q, w, data, func(d *destination) string { return d.ID }, next != "")
 }
 
-// resend makes a delivery again, or the first one to an endpoint that came, or asked for it, later.
+// resend sends a delivery again. For an endpoint that was created, or registered for the type, later it makes the
+// first delivery.
 func resend(q *systems.Request) error {
 	e, err := eventNamed(q)
 	if err != nil {
@@ -388,7 +391,7 @@ func resend(q *systems.Request) error {
 		_, _, err = q.API.Hooks.Replay(q.Ctx(), q.Tenant, e.ID, []string{w.ID})
 	}
 	if refused, ok := errors.AsType[*service.Error](err); ok && refused.Code == service.Invalid && len(refused.Fields) > 0 {
-		return &systems.Refusal{Status: http.StatusBadRequest, Message: refused.Fields[0].Message} // the endpoint does not want it
+		return &systems.Refusal{Status: http.StatusBadRequest, Message: refused.Fields[0].Message} // the endpoint does not match the message
 	}
 	if err != nil {
 		return err

@@ -14,7 +14,8 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// endpointFields are those of an endpoint. Its headers come when it is made, and by a call of their own later.
+// endpointFields returns the fields of an endpoint. Headers are set when it is created, and later by a call of their
+// own.
 func endpointFields(required bool, more ...systems.Field) []systems.Field {
 	return append([]systems.Field{
 		{Name: "url", Required: required},
@@ -72,7 +73,7 @@ func endpointOf(q *systems.Request, w *models.Webhook) endpoint {
 		e.Channels = w.Channels
 	}
 	maps.Copy(e.Metadata, w.Metadata)
-	if w.RateLimit > 0 { // /v1 knows less than one a second
+	if w.RateLimit > 0 { // /v1 also allows less than one a second
 		e.RateLimit = new(int(math.Ceil(w.RateLimit)))
 		e.ThrottleRate = e.RateLimit
 	}
@@ -87,8 +88,8 @@ func answerEndpoint(q *systems.Request, status int, w models.Webhook, err error)
 	return nil
 }
 
-// endpointNamed reads the webhook that the path names by its id or its uid. All of the tenant's webhooks are endpoints, whatever
-// made them.
+// endpointNamed reads the webhook whose id or uid is in the path. All webhooks of the tenant are endpoints, whichever
+// API created them.
 func endpointNamed(q *systems.Request) (models.Webhook, error) {
 	id, err := webhookID(q, q.Param("endpoint_id"))
 	if err != nil {
@@ -97,8 +98,8 @@ func endpointNamed(q *systems.Request) (models.Webhook, error) {
 	return q.API.Hooks.Webhook(q.Ctx(), q.Tenant, id)
 }
 
-// webhookID gives the id of the webhook that has an id of Svix's form, or a uid. An endpoint that was imported from Svix
-// without a uid has what its id there was behind ep_ for one. NotFound if the name is none of these.
+// webhookID returns the id of the webhook with this uid or this id in Svix's form. An endpoint that was imported from
+// Svix without a uid has its former id, with its ep_, as its uid. NotFound if no webhook matches.
 func webhookID(q *systems.Request, name string) (string, error) {
 	if id := native(name, prefixEndpoint, models.PrefixWebhook); id != "" {
 		return id, nil
@@ -129,7 +130,7 @@ func listEndpoints(q *systems.Request) error {
 	return answerList(q, w, data, func(e *endpoint) string { return e.ID }, next != "")
 }
 
-// keyOf makes the sort key of a list that is sorted by ids.
+// keyOf returns a function that makes the sort key of a list that is sorted by ids.
 func keyOf(svix, own string) func(id string) ([]string, error) {
 	return func(id string) ([]string, error) {
 		if id = native(id, svix, own); id == "" {
@@ -139,7 +140,7 @@ func keyOf(svix, own string) func(id string) ([]string, error) {
 	}
 }
 
-// read takes an endpoint from the body. whole: what is not given gets its default, and otherwise stays as it is.
+// read reads an endpoint from the body. whole: an absent field gets its default; otherwise it stays as it is.
 func read(q *systems.Request, whole bool) service.WebhookChange {
 	c := service.WebhookChange{URL: q.In.Text("url"), Description: q.In.Text("description"), EventTypes: q.In.Names("filterTypes"),
 		UID: q.In.Text("uid"), Channels: q.In.Names("channels"), By: q.Who.Name}
@@ -174,7 +175,7 @@ func read(q *systems.Request, whole bool) service.WebhookChange {
 	return c
 }
 
-// prefixed gives a secret the prefix without which Svix takes it as well.
+// prefixed adds the prefix to a secret. Svix also accepts secrets without it.
 func prefixed(secret string) string {
 	if secret == "" || strings.HasPrefix(secret, "whsec_") || strings.HasPrefix(secret, "whsk_") {
 		return secret
@@ -185,7 +186,7 @@ func prefixed(secret string) string {
 func createEndpoint(q *systems.Request) error { return makeEndpoint(q, read(q, true)) }
 
 func makeEndpoint(q *systems.Request, c service.WebhookChange) error {
-	if c.URL == nil { // the use case would say so again, in other words
+	if c.URL == nil { // the use case would report it a second time, in other words
 		return q.Err()
 	}
 	c.Profile = wire.ProfileSvix
@@ -196,7 +197,7 @@ func makeEndpoint(q *systems.Request, c service.WebhookChange) error {
 	return answerEndpoint(q, http.StatusCreated, w, err)
 }
 
-// texts is an object without its nulls.
+// texts returns an object without its nulls.
 func texts(of map[string]*string) map[string]string {
 	all := map[string]string{}
 	for name, text := range of {
@@ -212,7 +213,8 @@ func showEndpoint(q *systems.Request) error {
 	return answerEndpoint(q, http.StatusOK, w, err)
 }
 
-// putEndpoint replaces an endpoint. If the path has a uid that none has, it makes one, with that uid unless the body has another.
+// putEndpoint replaces an endpoint. If no endpoint has the uid in the path, it creates one, with that uid unless the
+// body has another.
 func putEndpoint(q *systems.Request) error {
 	w, err := endpointNamed(q)
 	name := q.Param("endpoint_id")
@@ -237,13 +239,13 @@ func patchEndpoint(q *systems.Request) error {
 	return update(q, &w, read(q, false))
 }
 
-// update changes a webhook. One that is not being sent to for any reason is disabled here, and stays as it is if that is what
-// the request says.
+// update changes a webhook. A webhook that is not active for any reason counts as disabled here. It keeps its status
+// if the request says disabled too.
 func update(q *systems.Request, w *models.Webhook, c service.WebhookChange) error {
 	if c.Active != nil && *c.Active == (w.Status == models.WebhookActive) {
 		c.Active = nil
 	}
-	if c.RateLimit != nil && *c.RateLimit == math.Ceil(w.RateLimit) { // as it is shown
+	if c.RateLimit != nil && *c.RateLimit == math.Ceil(w.RateLimit) { // the value as it is shown
 		c.RateLimit = nil
 	}
 	changed, err := q.API.Hooks.UpdateWebhook(q.Ctx(), q.Tenant, w.ID, c)

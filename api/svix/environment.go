@@ -14,7 +14,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// environment adds what moves event types from one installation to another.
+// environment adds the calls that move event types between installations.
 func environment(api *systems.API) {
 	api.Handle(systems.Operation{Method: http.MethodPost, Path: typesPath + "/import/openapi", Admins: true, Body: systems.JSON, Fields: []systems.Field{
 		{Name: "spec", Kind: systems.Raw}, {Name: "specRaw"}, {Name: "dryRun", Kind: systems.Flag}, {Name: "replaceAll", Kind: systems.Flag}}}, importOpenAPI)
@@ -24,7 +24,7 @@ func environment(api *systems.API) {
 		{Name: "version", Kind: systems.Number, ReadOnly: true}, {Name: "createdAt", ReadOnly: true}}}, importEnvironment)
 }
 
-// importedType is an event type that an import has put, or would put.
+// importedType is an event type that an import has stored, or would store.
 type importedType struct {
 	Name         string                     `json:"name"`
 	Description  string                     `json:"description"`
@@ -35,15 +35,15 @@ type importedType struct {
 	GroupName    *string                    `json:"groupName"`
 }
 
-// importOpenAPI puts the event types that the webhooks of an OpenAPI document are. With replaceAll it deletes the others, if no
-// endpoint names them: Svix archives them.
+// importOpenAPI stores the event types that the webhooks of an OpenAPI document describe. With replaceAll it deletes
+// all others, if no endpoint names them. Svix archives them.
 func importOpenAPI(q *systems.Request) error {
 	document, raw := q.In.Raw("spec"), q.In.Text("specRaw")
 	if (document == nil) == (raw == nil) {
-		q.Problemf("spec", "must be given, or specRaw, and not both")
+		q.Problemf("spec", "exactly one of spec and specRaw must be given")
 	} else if raw != nil {
 		if document = json.RawMessage(*raw); !json.Valid(document) {
-			q.Problemf("specRaw", "must be JSON: YAML is not read")
+			q.Problemf("specRaw", "must be JSON: YAML is not supported")
 		}
 	}
 	if err := q.Err(); err != nil {
@@ -89,7 +89,7 @@ func importOpenAPI(q *systems.Request) error {
 	return nil
 }
 
-// written is a JSON text, "" for null and for none.
+// written returns a JSON text, "" for null or none.
 func written(value json.RawMessage) string {
 	if text := string(value); text != "null" {
 		return text
@@ -124,7 +124,7 @@ func exportEnvironment(q *systems.Request) error {
 	return nil
 }
 
-// importEnvironment puts event types, all or none. It deletes none.
+// importEnvironment stores event types, all or none. It deletes none.
 func importEnvironment(q *systems.Request) error {
 	if err := check(q, ofEnvironment); err != nil {
 		return err

@@ -48,7 +48,7 @@ func eventTypes(api *systems.API) {
 		deleteEventType)
 }
 
-// schemaVersion is the one version of a schema that Posthorn keeps.
+// schemaVersion is the only version of a schema that Posthorn keeps.
 const schemaVersion = "1"
 
 type eventType struct {
@@ -104,7 +104,7 @@ func showEventType(q *systems.Request) error {
 	return answerEventType(q, http.StatusOK, t, err)
 }
 
-// readEventType takes over into t what the body has. whole: what it does not have gets its default.
+// readEventType copies the body's fields into t. whole: absent fields get their defaults.
 func readEventType(q *systems.Request, t *models.EventType, whole bool) error {
 	return typeFrom(q, q.In, "", t, whole)
 }
@@ -134,7 +134,7 @@ func typeFrom(q *systems.Request, in systems.Values, prefix string, t *models.Ev
 	t.Schema = ""
 	for quoted, pair := range rawjson.Members(schemas) {
 		if name := rawjson.Name(quoted); name != schemaVersion || t.Schema != "" {
-			return notYet("Posthorn keeps one schema of an event type, of version " + schemaVersion)
+			return notYet("Posthorn keeps one schema of an event type, version " + schemaVersion)
 		}
 		t.Schema = string(bytes.TrimSpace(rawjson.Value(quoted, pair)))
 	}
@@ -194,8 +194,8 @@ func patchEventType(q *systems.Request) error {
 	return answerEventType(q, http.StatusOK, t, err)
 }
 
-// deleteEventType removes the type. Svix only archives it unless told to expunge it; either way nobody registers for it any
-// more, and it can be made again.
+// deleteEventType removes the type. Svix only archives it unless asked to expunge it. Either way no endpoint can
+// register for it any more, and it can be created again.
 func deleteEventType(q *systems.Request) error {
 	err := q.Err()
 	if err == nil {

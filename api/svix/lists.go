@@ -10,7 +10,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// The bounds of a list.
+// The smallest and largest limit of a list.
 const (
 	defaultLimit = 50
 	maxLimit     = 250
@@ -21,20 +21,20 @@ const (
 	descending = "descending"
 )
 
-// paging are the parameters of a list that has one order only, and sorting those of one that has two.
+// paging holds the parameters of a list that has one order only, and sorting those of a list that has two.
 var (
 	paging  = []systems.Field{{Name: "limit", Kind: systems.Number, Min: 1, Max: maxLimit}, {Name: "iterator"}}
 	sorting = append(slices.Clone(paging), systems.Field{Name: "order", OneOf: []string{ascending, descending}})
 )
 
-// window is the part of a list that a request asks for.
+// window is the requested part of a list.
 type window struct {
 	page models.Page
-	back bool // towards the beginning: what is read comes in the other order
+	back bool // towards the beginning: rows are read in the opposite order
 }
 
-// windowOf reads the window. order is the one that the list has unless the request names one, and stored the one that it is
-// read in. key finds the sort key of the row that an iterator names; none = there is no such row.
+// windowOf reads the window. order is the list's default order, and stored the order in which it is read. key returns
+// the sort key of the row that an iterator names; none = there is no such row.
 func windowOf(q *systems.Request, order, stored string, key func(id string) ([]string, error)) (window, error) {
 	if asked := q.In.String("order"); asked != "" {
 		order = asked
@@ -53,7 +53,7 @@ func windowOf(q *systems.Request, order, stored string, key func(id string) ([]s
 		return w, err
 	}
 	if len(behind) == 0 {
-		q.Problemf("iterator", "is not one of this list")
+		q.Problemf("iterator", "is not an iterator of this list")
 	}
 	w.page.Key = behind
 	return w, nil
@@ -66,12 +66,13 @@ type list[T any] struct {
 	Done         bool    `json:"done"`
 }
 
-// answerList answers with what has been read of a window. more: there is more behind it.
+// answerList answers with the rows of a window. more: more rows follow.
 func answerList[T any](q *systems.Request, w window, data []T, id func(*T) string, more bool) error {
 	return answerKept(q, w, data, id, more, func(*T) bool { return true })
 }
 
-// answerKept is answerList with those of the rows that a filter keeps: the list goes on behind the last row that was looked at.
+// answerKept is answerList with only the rows that keep accepts. The list continues after the last row that was
+// examined.
 func answerKept[T any](q *systems.Request, w window, rows []T, id func(*T) string, more bool, keep func(*T) bool) error {
 	if w.back {
 		slices.Reverse(rows)
@@ -89,7 +90,7 @@ func answerKept[T any](q *systems.Request, w window, rows []T, id func(*T) strin
 	return nil
 }
 
-// instant reads a time; the zero Time if none is given.
+// instant returns a time; the zero Time if none is given.
 func instant(q *systems.Request, name string) time.Time {
 	text := q.In.String(name)
 	if text == "" {
@@ -97,12 +98,12 @@ func instant(q *systems.Request, name string) time.Time {
 	}
 	at, err := time.Parse(time.RFC3339, text)
 	if err != nil {
-		q.Problemf(name, "must be a time as in RFC 3339, as 2026-11-28T12:00:00Z")
+		q.Problemf(name, "must be a time in RFC 3339, such as 2026-11-28T12:00:00Z")
 	}
 	return at
 }
 
-// flag reads a flag of the query.
+// flag returns a flag in the query, or otherwise if none is given.
 func flag(q *systems.Request, name string, otherwise bool) bool {
 	if given := q.In.Flag(name); given != nil {
 		return *given

@@ -16,13 +16,13 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// withContent is whether the answer has what was sent, which is so unless a client says otherwise.
+// withContent says whether the answer contains the payloads, which is the default.
 var withContent = systems.Field{Name: "with_content", Kind: systems.Flag}
 
-// expanded is whether the answer tells what was canceled from what was received. Newer clients ask so everywhere.
+// expanded says whether the answer distinguishes canceled from success. Newer clients always ask for this.
 var expanded = systems.Field{Name: "expanded_statuses", Kind: systems.Flag}
 
-// bounds narrow a list of messages or attempts.
+// bounds restrict a list of messages or attempts.
 var bounds = []systems.Field{{Name: "before"}, {Name: "after"}, {Name: "event_types", Kind: systems.JoinedNames}, {Name: "channel"}, {Name: "tag"},
 	withContent, expanded}
 
@@ -59,7 +59,7 @@ type message struct {
 	Timestamp time.Time       `json:"timestamp"`
 }
 
-// Stand-ins for a payload that is not shown, and for one that has been erased.
+// The stand-ins for a payload that is not shown and for an erased one.
 var (
 	hidden  = json.RawMessage(`{}`)
 	expired = json.RawMessage(`{"expired":true}`)
@@ -77,7 +77,8 @@ func messageOf(e *models.Event, content bool) message {
 	return m
 }
 
-// object is an event's data as a payload: clients rely on its being an object. Other data come through /v1 alone.
+// object returns an event's data as a payload. Clients rely on a payload being an object; other data can only come
+// through /v1.
 func object(data []byte) json.RawMessage {
 	data = bytes.TrimSpace(data)
 	if len(data) > 0 && data[0] == '{' {
@@ -86,12 +87,12 @@ func object(data []byte) json.RawMessage {
 	return slices.Concat(json.RawMessage(`{"data":`), data, json.RawMessage(`}`))
 }
 
-// eventNamed reads the event that a parameter of the path names.
+// eventNamed reads the event that a path parameter names.
 func eventNamed(q *systems.Request) (models.Event, error) {
 	return eventOf(q, q.Param("msg_id"), q.API.Hooks.Event)
 }
 
-// eventOf finds what there is of the event of a message, by its id or by its eventId.
+// eventOf reads something about a message's event, by its id or its eventId.
 func eventOf[T any](q *systems.Request, id string, read func(ctx context.Context, tenant, id string) (T, error)) (found T, err error) {
 	for _, id := range eventIDs(id) {
 		found, err = read(q.Ctx(), q.Tenant, id)
@@ -106,10 +107,10 @@ func eventOf[T any](q *systems.Request, id string, read func(ctx context.Context
 	return read(q.Ctx(), q.Tenant, e.ID)
 }
 
-// messageUID is what a caller may call a message: it stands in paths.
+// messageUID is the form of a caller's own id of a message: it is used in paths.
 var messageUID = regexp.MustCompile(`^[a-zA-Z0-9\-_.]{1,256}$`)
 
-// createMessage publishes an event, in a tenant that the body may have to make.
+// createMessage publishes an event. It creates the tenant first if the body has an application that does not exist.
 func createMessage(q *systems.Request) error {
 	payload, err := payloadOf(q)
 	if err != nil {
@@ -117,7 +118,7 @@ func createMessage(q *systems.Request) error {
 	}
 	uid := q.In.String("eventId")
 	if uid != "" && (!messageUID.MatchString(uid) || strings.HasPrefix(uid, prefixMessage)) {
-		q.Problemf("eventId", "must be 1 to 256 letters, digits, dots, dashes or underscores, and not begin with %s", prefixMessage)
+		q.Problemf("eventId", "must be 1 to 256 letters, digits, dots, dashes or underscores, and must not begin with %s", prefixMessage)
 	}
 	if err := check(q, ofMessage); err != nil {
 		return err
@@ -146,7 +147,8 @@ func createMessage(q *systems.Request) error {
 	return nil
 }
 
-// payloadOf is what receivers get: the payload as it was posted, or the raw one that its clients put beside it.
+// payloadOf returns the body that receivers get: the payload as it was posted, or the raw one that the client set next
+// to it.
 func payloadOf(q *systems.Request) (json.RawMessage, error) {
 	payload := q.In.Raw("payload")
 	if payload != nil && payload[0] != '{' {
@@ -156,19 +158,19 @@ func payloadOf(q *systems.Request) (json.RawMessage, error) {
 	raw := given.Text("rawPayload")
 	for name, value := range given.Map("headers") {
 		if value != nil && (!strings.EqualFold(name, "content-type") || *value != "application/json") {
-			return nil, notYet("a message cannot set headers: what receivers get is application/json")
+			return nil, notYet("a message cannot set headers: receivers always get application/json")
 		}
 	}
 	if raw == nil {
 		return payload, nil
 	}
 	if !json.Valid([]byte(*raw)) {
-		q.Problemf("transformationsParams.rawPayload", "must be JSON: Posthorn delivers nothing else")
+		q.Problemf("transformationsParams.rawPayload", "must be JSON: Posthorn delivers only JSON")
 	}
 	return json.RawMessage(*raw), nil
 }
 
-// checkRetention refuses a message whose payload is to be kept for a shorter time than the installation keeps it.
+// checkRetention refuses a message that asks for a shorter retention of its payload than the installation's.
 func checkRetention(q *systems.Request) error {
 	hours := q.In.Number("payloadRetentionHours", 0)
 	if days := q.In.Number("payloadRetentionPeriod", 0); days > 0 {
@@ -179,12 +181,12 @@ func checkRetention(q *systems.Request) error {
 		hours = days * 24
 	}
 	if kept := q.API.Hooks.Retention; hours > 0 && (kept <= 0 || time.Duration(hours)*time.Hour < kept) {
-		return notYet("payloads are kept as long as POSTHORN_RETENTION says, which is longer than this message asks for")
+		return notYet("payloads are kept for the installation's POSTHORN_RETENTION, which is longer than this message asks for")
 	}
 	return nil
 }
 
-// precheck reports whether anybody would get a message now.
+// precheck reports whether any endpoint would get a message now.
 func precheck(q *systems.Request) error {
 	if err := q.Err(); err != nil {
 		return err
@@ -211,7 +213,7 @@ func showMessage(q *systems.Request) error {
 	return nil
 }
 
-// maxContent is about how many bytes of payloads are in one page of a list. A page with more ends early.
+// maxContent is about how many bytes of payloads one page of a list holds. A page with more ends early.
 const maxContent = 4 << 20
 
 func listMessages(q *systems.Request) error {
@@ -272,16 +274,17 @@ func expungeMessage(q *systems.Request) error {
 	return nothing(q)
 }
 
-// maxExpunged is how many messages one request may erase: each is a transaction of its own.
+// maxExpunged is how many messages one request may erase: each one is a separate transaction.
 const maxExpunged = 100
 
-// What a request that erases messages answers of each.
+// The result for each message in the answer to erasing messages.
 const (
 	expungedMessage = "expunged"
 	unknownMessage  = "not-found"
 )
 
-// expungeMessages erases the payloads of the messages that the body names. Repeated after a failure, it goes on with what is left.
+// expungeMessages erases the payloads of the messages in the body. After a failure it can be repeated, and continues
+// with the rest.
 func expungeMessages(q *systems.Request) error {
 	names := q.In.List("ids")
 	if len(names) > maxExpunged {

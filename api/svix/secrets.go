@@ -13,7 +13,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// maxGrace is for how long Svix lets a rotated secret sign, in seconds.
+// maxGrace is how long a rotated secret signs in Svix, in seconds.
 const maxGrace = 7 * 24 * 60 * 60
 
 func secrets(api *systems.API) {
@@ -28,8 +28,8 @@ func secrets(api *systems.API) {
 		{Name: "deleteHeaders", Kind: systems.Names}}}, patchHeaders)
 }
 
-// showSecret shows what receivers verify with, of an endpoint with Svix's wire format: the secret that signs, or the public key
-// of one that is a private key. The APIs of all other endpoints show theirs once, or have rules of their own.
+// showSecret shows the secret that receivers of Svix's wire format verify with: the signing secret, or the public key
+// that belongs to a private one. Other APIs show the secrets of their endpoints once, or have rules of their own.
 func showSecret(q *systems.Request) error {
 	w, err := endpointNamed(q)
 	switch {
@@ -86,15 +86,16 @@ func rotate(q *systems.Request) error {
 	return nothing(q)
 }
 
-// telling are the parts of names of headers that are credentials, as far as names tell.
+// telling are words in header names that suggest that the value is a credential.
 var telling = []string{"auth", "token", "secret", "key", "password", "passwd", "cookie", "credential", "session", "signature", "bearer", "jwt"}
 
 func sensitive(header string) bool {
 	return slices.ContainsFunc(telling, func(part string) bool { return strings.Contains(strings.ToLower(header), part) })
 }
 
-// showHeaders shows an endpoint's headers with their values. Of those whose names tell that they are credentials it shows the
-// names alone; of all, to a key that may only read and for an endpoint with another wire format.
+// showHeaders shows an endpoint's headers with their values. It shows only the names of headers that look like
+// credentials. A key that may only read sees only names, and so does everyone for an endpoint with another wire
+// format.
 func showHeaders(q *systems.Request) error {
 	w, err := endpointNamed(q)
 	if err != nil {
@@ -128,8 +129,8 @@ func putHeaders(q *systems.Request) error {
 	return setHeaders(q, &w, texts(q.In.Map("headers")))
 }
 
-// patchHeaders changes the headers that the body names, and removes those that are null or in deleteHeaders. It does not
-// look at the others' values: a mask stands for the value that a header has.
+// patchHeaders changes the headers in the body, and removes those that are null or in deleteHeaders. It does not read
+// the other values: a mask stands for a header's current value.
 func patchHeaders(q *systems.Request) error {
 	w, err := endpointNamed(q)
 	if err != nil {

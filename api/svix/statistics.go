@@ -17,13 +17,13 @@ func statistics(api *systems.API) {
 		{Name: "since", Required: true}, {Name: "until", Required: true}, {Name: "appIds", Kind: systems.Names}}}, usage)
 }
 
-// The longest time that statistics are about, and by how much a client's clock may differ.
+// The longest period of statistics, and the tolerance for a client's clock.
 const (
 	statsFor   = 28 * 24 * time.Hour
 	statsSlack = 5 * time.Minute
 )
 
-// endpointStats counts what has come of the attempts at an endpoint.
+// endpointStats counts the results of the attempts at an endpoint.
 func endpointStats(q *systems.Request) error {
 	w, err := endpointNamed(q)
 	if err != nil {
@@ -62,28 +62,28 @@ func endpointStats(q *systems.Request) error {
 		Pending  int64 `json:"pending"`
 		Sending  int64 `json:"sending"`
 		Fail     int64 `json:"fail"`
-		Canceled int64 `json:"canceled"` // there are no attempts of what was canceled
+		Canceled int64 `json:"canceled"` // canceled deliveries have no attempts
 	}{t.Received, t.Untried, t.Repeating, t.Failed, 0})
 	return nil
 }
 
-// prefixStats begins the id of a task whose result is made when it is asked for. The rest of the id says what it is about.
+// prefixStats is the id prefix of a task whose result is computed on request. The rest of the id encodes the request.
 const prefixStats = prefixTask + "stats_"
 
-// The most applications that usage is about: named ones, and where none is named.
+// The most applications in a usage task: if they are named, and if none is named.
 const (
 	maxNamed = 20
 	maxUsers = 250
 )
 
-// usageOf is what a task about usage is about.
+// usageOf is what a usage task asks for.
 type usageOf struct {
 	Since time.Time `json:"since"`
 	Until time.Time `json:"until"`
 	Apps  []string  `json:"apps,omitempty"` // slugs; empty = all
 }
 
-// usage answers with a task that tells how many attempts were made in each application.
+// usage answers with a task that counts the attempts in each application.
 func usage(q *systems.Request) error {
 	of := usageOf{Since: instant(q, "since"), Until: instant(q, "until")}
 	names, unresolved := q.In.List("appIds"), []string{}
@@ -118,7 +118,7 @@ func usage(q *systems.Request) error {
 	return nil
 }
 
-// showStats shows the result of a task about usage.
+// showStats shows the result of a usage task.
 func showStats(q *systems.Request, text string) error {
 	missing := service.Refuse(service.NotFound, "there is no such task")
 	raw, err := base64.RawURLEncoding.DecodeString(text)
@@ -164,7 +164,7 @@ func usageTask(q *systems.Request, of *usageOf) (task, error) {
 	return t, nil
 }
 
-// usersOf gives the tenants that a task about usage is about.
+// usersOf returns the tenants of a usage task.
 func usersOf(q *systems.Request, of *usageOf) ([]models.Tenant, error) {
 	if len(of.Apps) == 0 {
 		tenants, next, err := q.API.Hooks.Tenants(q.Ctx(), models.Page{Limit: maxUsers})

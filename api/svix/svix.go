@@ -1,8 +1,9 @@
-// Package svix serves the API of Svix under /svix, so that its clients and receivers need another base URL and nothing else. An
-// application is a tenant, an endpoint a webhook, a message an event. An administrator's key is the organisation's token, a
-// tenant's key or the token of a portal link an application's. docs/systems/svix.md says what works, what differs and what is not there.
+// Package svix serves the API of Svix under /svix, so that Svix's clients and receivers need only another base URL. An
+// application is a tenant, an endpoint is a webhook, and a message is an event. An admin key is the organisation's
+// token; a tenant's key or a portal link's token is an application's. docs/systems/svix.md says what works, what
+// differs and what is missing.
 //
-// It holds the mapping alone: what may change is said in internal/service. It must not import another system's package.
+// It holds only the mapping: the rules are in internal/service. It must not import another system's package.
 package svix
 
 import (
@@ -22,7 +23,7 @@ import (
 // Mount serves the API on a router whose base path is "/".
 func Mount(r gin.IRouter, o systems.Options) { API(o).Mount(r) }
 
-// API makes the API.
+// API returns the API.
 func API(o systems.Options) *systems.API {
 	api := systems.New(systems.Form{
 		System:       wire.ProfileSvix,
@@ -55,7 +56,7 @@ func API(o systems.Options) *systems.API {
 	return api
 }
 
-// The parts of paths.
+// Parts of paths.
 const (
 	base        = "/api/v1"
 	appPath     = base + "/app"
@@ -66,21 +67,21 @@ const (
 	oneMessage  = messagesOf + "/:msg_id"
 )
 
-// health adds what anyone may ask.
+// health adds the calls that need no key.
 func health(api *systems.API) {
 	for _, path := range []string{base + "/health", base + "/health/ping"} {
 		api.Handle(systems.Operation{Method: http.MethodGet, Path: path, Anyone: true}, nothing)
 	}
 }
 
-// nothing answers that it is done.
+// nothing answers that the call is done.
 func nothing(q *systems.Request) error {
 	q.Status(http.StatusNoContent)
 	q.Writer.WriteHeaderNow()
 	return nil
 }
 
-// orNil is nil for "".
+// orNil returns nil for "".
 func orNil(text string) *string {
 	if text == "" {
 		return nil
@@ -88,7 +89,7 @@ func orNil(text string) *string {
 	return &text
 }
 
-// isNotFound reports whether a use case has not found what it was asked about.
+// isNotFound reports whether a use case returned NotFound.
 func isNotFound(err error) bool { return isRefused(err, service.NotFound) }
 
 func isRefused(err error, code service.Code) bool {
@@ -96,7 +97,7 @@ func isRefused(err error, code service.Code) bool {
 	return ok && refused.Code == code
 }
 
-// codes are what Svix calls its refusals.
+// codes are Svix's codes of its refusals.
 var codes = map[int]string{
 	http.StatusBadRequest:            "generic_error",
 	http.StatusUnauthorized:          "authentication_failed",
@@ -115,14 +116,14 @@ var codes = map[int]string{
 
 const codeNotFound = "not_found"
 
-// wrong is what is wrong with one field of a request.
+// wrong says what is wrong with one field of a request.
 type wrong struct {
 	Loc  []any  `json:"loc"`
 	Msg  string `json:"msg"`
 	Type string `json:"type"`
 }
 
-// refuse answers {"code":"not_found","detail":"Entity not found"}, or, where fields are wrong,
+// refuse answers {"code":"not_found","detail":"Entity not found"}. If fields are wrong, it answers
 // {"detail":[{"loc":["body","url"],"msg":"…","type":"value_error"}]}.
 func refuse(c *gin.Context, r systems.Refusal) {
 	if r.Status == http.StatusUnprocessableEntity {
@@ -149,7 +150,7 @@ func refuse(c *gin.Context, r systems.Refusal) {
 	c.PureJSON(r.Status, gin.H{"code": code, "detail": detail})
 }
 
-// location is where "filterTypes[2]" is, as ["body","filterTypes",2].
+// location returns the location of a field: ["body","filterTypes",2] for "filterTypes[2]".
 func location(c *gin.Context, field string) []any {
 	name, _, _ := strings.Cut(field, "[")
 	at := "body"
@@ -170,7 +171,7 @@ func location(c *gin.Context, field string) []any {
 	return loc
 }
 
-// The prefixes of Svix's ids. After them comes what follows Posthorn's own prefixes.
+// The prefixes of Svix's ids. The rest of an id is the same as after Posthorn's own prefix.
 const (
 	prefixApplication = "app_"
 	prefixEndpoint    = "ep_"
@@ -187,7 +188,7 @@ func endpointID(webhookID string) string {
 
 func attemptID(id string) string { return prefixAttempt + strings.TrimPrefix(id, models.PrefixAttempt) }
 
-// native gives Posthorn's own id for one of Svix's, which may be Posthorn's own already; "" = it is neither.
+// native returns Posthorn's own id for one of Svix's, which may already be Posthorn's own; "" = it is neither.
 func native(id, svix, own string) string {
 	rest, ok := strings.CutPrefix(strings.ToLower(id), svix)
 	if !ok {
@@ -199,7 +200,7 @@ func native(id, svix, own string) string {
 	return id
 }
 
-// eventIDs are the ids that the event of a message may have: the publisher may have chosen it.
+// eventIDs returns the ids that a message's event may have: the publisher may have chosen it.
 func eventIDs(id string) []string {
 	if strings.HasPrefix(id, models.PrefixEvent) {
 		return []string{id}

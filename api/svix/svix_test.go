@@ -178,7 +178,7 @@ func TestApplications(t *testing.T) {
 		admin.ok(422, "POST", api+"/app", `{}`)["detail"])
 	admin.ok(422, "POST", api+"/app", `{"name":" "}`)
 	admin.ok(422, "GET", api+"/app?limit=251", "")
-	require.Equal(t, []any{map[string]any{"loc": []any{"query", "iterator"}, "msg": "is not one of this list", "type": "value_error"}},
+	require.Equal(t, []any{map[string]any{"loc": []any{"query", "iterator"}, "msg": "is not an iterator of this list", "type": "value_error"}},
 		admin.ok(422, "GET", api+"/app?iterator=app_-", "")["detail"])
 
 	// The same key, the same application; another key, another one. Bodies are not compared.

@@ -13,7 +13,7 @@ import (
 
 const tasksPath = base + "/background-task"
 
-// A task is a recovery, an erasure, or statistics that are made when they are asked for.
+// tasks adds the calls about tasks. A task is a recovery, an erasure, or statistics that are computed on request.
 func tasks(api *systems.API) {
 	since := []systems.Field{{Name: "since", Required: true}, {Name: "until"}}
 	api.Handle(systems.Operation{Method: http.MethodPost, Path: oneEndpoint + "/recover", Body: systems.JSON, Fields: since}, recoverEndpoint)
@@ -43,7 +43,7 @@ const (
 	taskStats      = "application.stats"
 )
 
-// taskNames are all tasks that Svix has.
+// taskNames are all kinds of tasks that Svix has.
 var taskNames = []string{taskReplay, taskRecover, taskStats, "message.broadcast", "sdk.generate", "event-type.aggregate", taskPurge, taskBulkReplay}
 
 type task struct {
@@ -91,15 +91,15 @@ func purgeOf(x *models.Erasure) task {
 // recoverFor is how far back a recovery may go, as in Svix.
 const recoverFor = 14 * 24 * time.Hour
 
-// recoverEndpoint sends again what has failed or was held.
+// recoverEndpoint sends failed and held deliveries again.
 func recoverEndpoint(q *systems.Request) error { return startRecovery(q, service.RecoveryRequest{}) }
 
-// replayMissing sends what the endpoint would get and has never been sent.
+// replayMissing sends the messages that match the endpoint and have never been sent to it.
 func replayMissing(q *systems.Request) error {
 	return startRecovery(q, service.RecoveryRequest{Missed: true})
 }
 
-// replayed are the deliveries that a replay in bulk takes, by the status of their messages.
+// replayed are the delivery statuses that a bulk replay takes, by message status.
 var replayed = map[int][]models.DeliveryStatus{
 	statusSuccess:  {models.Delivered},
 	statusPending:  {models.Held},
@@ -107,12 +107,12 @@ var replayed = map[int][]models.DeliveryStatus{
 	statusCanceled: {models.Canceled},
 }
 
-// bulkReplay sends again what was received, and what has failed or was held.
+// bulkReplay sends deliveries again, received ones as well as failed or held ones.
 func bulkReplay(q *systems.Request) error {
 	r := service.RecoveryRequest{Statuses: []models.DeliveryStatus{models.Delivered, models.Failed, models.Held}, EventTypes: q.In.List("eventTypes")}
 	if status := number(q, "status"); status != nil {
 		if r.Statuses = replayed[*status]; r.Statuses == nil {
-			q.Problemf("status", "must be 0, 1, 2 or 4: what is being sent is not sent again")
+			q.Problemf("status", "must be 0, 1, 2 or 4: deliveries that are being sent are not replayed")
 		}
 	}
 	if err := check(q, ofReplay); err != nil {
@@ -145,7 +145,7 @@ func startRecovery(q *systems.Request, r service.RecoveryRequest) error {
 	return nil
 }
 
-// expungeAll erases the payloads of all messages that there are.
+// expungeAll erases the payloads of all existing messages.
 func expungeAll(q *systems.Request) error {
 	x, err := q.API.Hooks.Erase(q.Ctx(), q.Tenant, service.ErasureRequest{Until: new(q.API.Hooks.Now().Add(time.Millisecond)), All: true})
 	if err != nil {
@@ -155,7 +155,7 @@ func expungeAll(q *systems.Request) error {
 	return nil
 }
 
-// listTasks lists the recoveries and erasures of all tenants. Without their prefixes, their ids have one order.
+// listTasks lists the recoveries and erasures of all tenants. Their ids without prefixes have one common order.
 func listTasks(q *systems.Request) error {
 	w, err := windowOf(q, descending, descending, func(id string) ([]string, error) {
 		if id = native(id, prefixTask, ""); id == "" {

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// original are the calls of Svix, by path, that are not here: a client is answered 501 for them. "*" stands for one segment of
-// a path, and "**" at the end for any number.
+// original are Svix's calls, by path, that Posthorn does not implement: it answers them with 501. "*" stands for one
+// segment of a path, and "**" at the end for any number.
 var original = map[string][]string{
 	"admin/**":                           every,
 	"auth/stream-portal-access/*":        {http.MethodPost},
@@ -58,7 +58,7 @@ var original = map[string][]string{
 // every are the methods of calls.
 var every = []string{http.MethodGet, http.MethodPut, http.MethodPost, http.MethodPatch, http.MethodDelete}
 
-// unbuilt names the call of Svix that a request makes; "" = Svix has none like it.
+// unbuilt names the Svix call that a request makes; "" = Svix has no such call.
 func unbuilt(r *http.Request) string {
 	path, ok := strings.CutPrefix(r.URL.Path, "/svix"+base+"/")
 	if !ok {

@@ -9,8 +9,8 @@ import (
 	"github.com/posthorn/posthorn/api/systems"
 )
 
-// unkept are the fields that Svix has and Posthorn does not keep yet, by what has them. A request that sets one is refused:
-// nothing that a client relies on is dropped in silence. To lift one, take it out here and map it.
+// unkept are the fields that Svix has and Posthorn does not store yet, by object. A request that sets one is refused,
+// so that nothing a client relies on is dropped silently. To support one, map it and remove it here.
 var unkept = map[string][]string{
 	ofApplication: {"rateLimit"},
 	ofEventType:   {"archived", "featureFlag", "featureFlags"},
@@ -29,7 +29,7 @@ const (
 	ofEnvironment = "environment"
 )
 
-// check says all that is wrong with a request as far as it has been read, and refuses what it sets that is not kept.
+// check reports everything that is wrong with a request so far, and refuses fields that Posthorn does not store.
 func check(q *systems.Request, what string) error { return checkIn(q, what, q.In) }
 
 // checkIn is check for an object within the body.
@@ -49,12 +49,12 @@ func checkIn(q *systems.Request, what string, in systems.Values) error {
 	return nil
 }
 
-// notYet refuses what Svix can do and Posthorn cannot yet.
+// notYet refuses a feature of Svix that Posthorn does not have yet.
 func notYet(detail string) error {
 	return &systems.Refusal{Status: http.StatusNotImplemented, Message: detail}
 }
 
-// empty reports whether a value means the same as none.
+// empty reports whether a value means the same as an absent one.
 func empty(v any) bool {
 	switch v := v.(type) {
 	case nil:

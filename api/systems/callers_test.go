@@ -236,7 +236,7 @@ func TestAPanicInASystemIsOneAnswer(t *testing.T) {
 		require.NoError(t, err)
 		status, body := answers.next(t)
 		require.Equal(t, http.StatusInternalServerError, status)
-		require.JSONEq(t, `{"told":"something went wrong inside; it has been logged"}`, body)
+		require.JSONEq(t, `{"told":"an internal error occurred; it has been logged"}`, body)
 	}
 }
 

@@ -10,11 +10,11 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// Create registers a webhook of this system, or says all that is wrong with the request.
+// Create registers a webhook of this system, or returns everything that is wrong with the request.
 func (q *Request) Create(c service.WebhookChange) (w models.Webhook, err error) {
 	c.Profile, c.By = q.API.System, q.Who.Name
 	if c.Secret != nil && *c.Secret == wire.Masked {
-		q.Problemf(q.API.fieldName("secret"), "must be the secret itself, not what is shown in its place")
+		q.Problemf(q.API.fieldName("secret"), "must be the secret itself, not its mask")
 	}
 	if err := q.check(c); err != nil {
 		return w, err
@@ -26,8 +26,8 @@ func (q *Request) Create(c service.WebhookChange) (w models.Webhook, err error) 
 	return w, err
 }
 
-// Update changes a webhook of this system, or says all that is wrong with the request. A webhook that is sent back as it was
-// read changes nothing.
+// Update changes a webhook of this system, or returns everything that is wrong with the request. Sending a webhook
+// back as it was read changes nothing.
 func (q *Request) Update(w models.Webhook, c service.WebhookChange) (models.Webhook, error) {
 	id := w.ID
 	c.Profile, c.By = q.API.System, q.Who.Name
@@ -45,7 +45,8 @@ func (q *Request) Update(w models.Webhook, c service.WebhookChange) (models.Webh
 	return w, err
 }
 
-// CheckURL says all that is wrong with a request that has the URL of a receiver, which need not be a webhook's.
+// CheckURL returns everything that is wrong with a request that contains a receiver's URL, which need not belong to a
+// webhook.
 func (q *Request) CheckURL(address *string) error {
 	if address == nil {
 		return q.Err()
@@ -53,7 +54,7 @@ func (q *Request) CheckURL(address *string) error {
 	return q.check(service.WebhookChange{Profile: q.API.System, URL: address})
 }
 
-// sameID refuses an id in the body that is not the one of the path.
+// sameID refuses an id in the body that differs from the path's.
 func (q *Request) sameID(w *models.Webhook) {
 	for i := range q.operation.Fields {
 		f := &q.operation.Fields[i]
@@ -63,8 +64,8 @@ func (q *Request) sameID(w *models.Webhook) {
 	}
 }
 
-// keep drops from a change what the webhook has already, so that saving it as it was neither resumes nor disables it,
-// ends no overlap of secrets, and does not count as a change. A mask stands for the secret that there is.
+// keep removes from a change what already is so. Saving an unchanged webhook then neither resumes nor disables it,
+// ends no overlap of secrets, and does not count as a change. A mask stands for the current secret.
 func (q *Request) keep(w *models.Webhook, c *service.WebhookChange) error {
 	drop(&c.URL, w.URL)
 	drop(&c.Name, w.Name)
@@ -98,7 +99,7 @@ func nothing(c *service.WebhookChange) bool {
 		c.Secret == nil && c.Timeout == nil
 }
 
-// check says what is wrong with the request: what reading it has found, and what the rules for webhooks find in the rest.
+// check reports what is wrong with the request: what reading it found, and what the webhook rules find in the rest.
 func (q *Request) check(c service.WebhookChange) error {
 	found, err := q.API.Hooks.CheckWebhook(q.Ctx(), q.Tenant, c)
 	if err != nil {

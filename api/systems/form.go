@@ -10,9 +10,10 @@ import (
 	"strings"
 )
 
-// readForm reads the parameters of a query or a form. Only lists may be repeated; "events[]" and "events[0]" are the same as
+// readForm reads the parameters of a query or a form. Only lists may be repeated; "events[]" and "events[0]" mean
 // "events".
-// skipEmpty: a parameter without a value is as good as none, as an empty filter is.
+//
+// skipEmpty: a parameter without a value counts as absent, as an empty filter does.
 func (q *Request) readForm(values url.Values, fields []Field, skipEmpty bool) {
 	byField := map[string][]string{}
 	for _, name := range slices.Sorted(maps.Keys(values)) {
@@ -36,7 +37,7 @@ func (q *Request) readForm(values url.Values, fields []Field, skipEmpty bool) {
 	}
 }
 
-// withoutIndex takes the brackets off "events[]" and "events[12]".
+// withoutIndex removes the brackets from "events[]" and "events[12]".
 func withoutIndex(name string) string {
 	base, rest, ok := strings.Cut(name, "[")
 	digits, closed := strings.CutSuffix(rest, "]")
@@ -89,26 +90,26 @@ func (q *Request) formNames(given []string, f *Field) {
 	q.put(q.In, f.Name, f, names)
 }
 
-// readMultipart reads a form of the other kind.
+// readMultipart reads a multipart form.
 func (q *Request) readMultipart(body []byte, boundary string) {
 	if boundary == "" || !bytes.Contains(body, []byte("--"+boundary+"--")) {
-		q.Problemf("body", "must be a whole multipart form, with the boundary that its Content-Type names")
+		q.Problemf("body", "must be a complete multipart form, with the boundary in its Content-Type")
 		return
 	}
 	reader := multipart.NewReader(bytes.NewReader(body), boundary)
 	values := url.Values{}
 	for {
 		part, err := reader.NextPart()
-		if err == io.EOF { //nolint:errorlint // wrapped it is the end of the body in the midst of the form
+		if err == io.EOF { //nolint:errorlint // a wrapped EOF means that the body ended inside the form
 			break
 		}
 		if err != nil {
-			q.Problemf("body", "must be a whole multipart form")
+			q.Problemf("body", "must be a complete multipart form")
 			return
 		}
-		text, err := io.ReadAll(part) // of a body that is bounded
+		text, err := io.ReadAll(part) // the body is bounded
 		if err != nil {
-			q.Problemf("body", "must be a whole multipart form")
+			q.Problemf("body", "must be a complete multipart form")
 			return
 		}
 		if part.FileName() != "" {

@@ -9,8 +9,7 @@ import (
 	"github.com/posthorn/posthorn/internal/service"
 )
 
-// judge refuses what the installation's Gate does, in the system's shape, and answers browsers that ask what a page may
-// send.
+// judge refuses what the installation's Gate refuses, in the system's shape, and answers CORS preflights.
 func (a *API) judge(c *gin.Context) {
 	preflight := a.CORS && a.Gate.CORS(c.Writer.Header(), c.Request)
 	switch refused := a.Gate.Check(c.Request); {
@@ -22,12 +21,12 @@ func (a *API) judge(c *gin.Context) {
 	}
 }
 
-// recover answers for a handler that panics, in the system's shape.
+// recover answers for a handler that panicked, in the system's shape.
 func (a *API) recover(c *gin.Context) {
 	defer func() {
 		switch v := recover(); v {
 		case nil:
-		case http.ErrAbortHandler: // asks for the connection to be cut
+		case http.ErrAbortHandler: // it asks to cut the connection
 			panic(v)
 		default:
 			panics.Note(a.Log, "a request", v, "system", a.System, "method", c.Request.Method, "route", c.FullPath(),

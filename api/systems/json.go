@@ -13,10 +13,10 @@ import (
 	"github.com/posthorn/posthorn/internal/rawjson"
 )
 
-// maxElements bounds how many elements of a list are looked at.
+// maxElements bounds how many elements of a list are examined.
 const maxElements = 1000
 
-// readJSON reads a JSON object as strictly as /v1 does: no member twice, none in another spelling, UTF-8 alone.
+// readJSON reads a JSON object as strictly as /v1 does: no repeated member, exact spelling, UTF-8 only.
 func (q *Request) readJSON(body []byte) {
 	body = rawjson.Trim(body)
 	if len(body) == 0 || body[0] != '{' || !json.Valid(body) {
@@ -26,7 +26,7 @@ func (q *Request) readJSON(body []byte) {
 	q.members(body, "", q.operation.Fields, q.In)
 }
 
-// members reads the members of an object; prefix names the object within the body, with a dot at the end.
+// members reads the members of an object. prefix is the object's path within the body, ending in a dot.
 func (q *Request) members(object []byte, prefix string, fields []Field, in Values) {
 	seen := map[string]bool{}
 	for quoted, pair := range rawjson.Members(object) {
@@ -78,7 +78,7 @@ func (q *Request) member(value []byte, path string, f *Field, in Values) {
 }
 
 func (q *Request) jsonText(value []byte, path string, f *Field) (string, bool) {
-	if f.ReadOnly && isNumber(value) { // clients keep ids as numbers
+	if f.ReadOnly && isNumber(value) { // some clients keep ids as numbers
 		return string(value), true
 	}
 	if value[0] != '"' {
@@ -95,7 +95,8 @@ func (q *Request) jsonText(value []byte, path string, f *Field) (string, bool) {
 
 func isNumber(value []byte) bool { return value[0] == '-' || value[0] >= '0' && value[0] <= '9' }
 
-// decode reads a JSON string. encoding/json puts U+FFFD in the place of what is no text: it must have been there before.
+// decode reads a JSON string. encoding/json replaces invalid text with U+FFFD, so a U+FFFD is accepted only if it was
+// there before.
 func decode(quoted []byte) (string, bool) {
 	var text string
 	if !utf8.Valid(quoted) || json.Unmarshal(quoted, &text) != nil {
@@ -193,7 +194,7 @@ func (q *Request) jsonObjects(value []byte, path string, f *Field) (objects []Va
 	return objects, len(q.problems) == before
 }
 
-// jsonMap reads an object of texts. Null is a nil text.
+// jsonMap reads an object of strings. A null becomes a nil string.
 func (q *Request) jsonMap(value []byte, path string) (map[string]*string, bool) {
 	if value[0] != '{' {
 		q.Problemf(path, "must be an object")
@@ -236,7 +237,7 @@ func (q *Request) jsonNested(value []byte, path string, f *Field) (Values, bool)
 	return in, len(q.problems) == before
 }
 
-// jsonObject checks an object that has no effect: it must be one of scalars, each of which is named once.
+// jsonObject checks an object that has no effect: it must consist of scalars, each named once.
 func (q *Request) jsonObject(value []byte, path string) bool {
 	if value[0] != '{' {
 		q.Problemf(path, "must be an object")

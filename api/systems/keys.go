@@ -5,10 +5,11 @@ import (
 	"strings"
 )
 
-// Bearer finds the key of "Authorization: Bearer <key>" (RFC 6750).
+// Bearer returns the key in "Authorization: Bearer <key>" (RFC 6750).
 func Bearer(r *http.Request) string { return Scheme(r, "Bearer") }
 
-// Scheme finds the credentials of "Authorization: <scheme> <credentials>"; the scheme's case does not matter (RFC 9110).
+// Scheme returns the credentials in "Authorization: <scheme> <credentials>". The scheme is case-insensitive (RFC
+// 9110).
 func Scheme(r *http.Request, scheme string) string {
 	given, credentials, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if !strings.EqualFold(given, scheme) {

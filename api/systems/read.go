@@ -19,8 +19,8 @@ const MaxBody = 1 << 20
 // maxProblems bounds how many wrong fields one answer names.
 const maxProblems = 100
 
-// read takes the operation's fields out of the request. It returns an error only where the request cannot be read at
-// all; what is wrong with single fields is kept for Err, so that one answer names all of it.
+// read reads the operation's fields from the request. It returns an error only if the request cannot be read at all.
+// Problems with single fields are collected for Err, so that one answer names all of them.
 func (q *Request) read(o *Operation) error {
 	q.operation, q.In = o, Values{}
 	query, err := url.ParseQuery(q.Request.URL.RawQuery)
@@ -40,13 +40,13 @@ func (q *Request) read(o *Operation) error {
 	if err != nil {
 		return err
 	}
-	if q.readBody(body); !q.blames("body") { // else it is not known what is there
+	if q.readBody(body); !q.blames("body") { // else the fields are unknown
 		q.missing("", o.Fields, q.In)
 	}
 	return nil
 }
 
-// body is the request's body. A body that is too large is refused with 413, a compressed one with 415.
+// body returns the request's body. A body that is too large is refused with 413, a compressed one with 415.
 func (q *Request) body() ([]byte, error) {
 	if encoding := q.GetHeader("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
 		return nil, &Refusal{Status: http.StatusUnsupportedMediaType, Message: "the body must not be compressed (Content-Encoding)"}
@@ -82,7 +82,7 @@ func (q *Request) readBody(body []byte) {
 	}
 }
 
-// missing names the required fields that are not there.
+// missing reports the required fields that are absent.
 func (q *Request) missing(prefix string, fields []Field, in Values) {
 	for i := range fields {
 		f := &fields[i]
@@ -93,7 +93,7 @@ func (q *Request) missing(prefix string, fields []Field, in Values) {
 	}
 }
 
-// Problemf notes that something is wrong with a field of the request. Nothing is carried out then.
+// Problemf notes that a field of the request is wrong. The request is not carried out then.
 func (q *Request) Problemf(field, format string, args ...any) {
 	problem := service.FieldError{Field: field, Message: fmt.Sprintf(format, args...)}
 	if len(q.problems) < maxProblems && !slices.Contains(q.problems, problem) {
@@ -101,10 +101,10 @@ func (q *Request) Problemf(field, format string, args ...any) {
 	}
 }
 
-// Wrong is what has been found to be wrong by now, for a use case that refuses it with what it finds itself.
+// Wrong returns the problems found so far, for a use case that adds its own to them.
 func (q *Request) Wrong() []service.FieldError { return slices.Clone(q.problems) }
 
-// Err says all that is wrong with the request, as far as is known by now; nil if nothing is.
+// Err returns everything that is wrong with the request as far as is known so far; nil if nothing is.
 func (q *Request) Err() error {
 	if len(q.problems) == 0 {
 		return nil
@@ -112,7 +112,7 @@ func (q *Request) Err() error {
 	return &Refusal{Status: q.API.Invalid, Message: "the request is not valid", Fields: q.problems}
 }
 
-// blames reports whether something is wrong with the field, or within it, already.
+// blames reports whether a problem has been noted with the field, or within it.
 func (q *Request) blames(field string) bool {
 	return slices.ContainsFunc(q.problems, func(p service.FieldError) bool {
 		rest, ok := strings.CutPrefix(p.Field, field)

@@ -11,13 +11,13 @@ import (
 	"github.com/posthorn/posthorn/internal/service"
 )
 
-// Refusal is why a request was not carried out, for a system to put into its own shape. Nothing in it comes from the
-// inside.
-type Refusal struct { //nolint:errname // mostly it is what an answer is made of
+// Refusal says why a request was not carried out. The system puts it into its own shape. It contains no internal
+// details.
+type Refusal struct { //nolint:errname // it is mainly the content of an answer
 	Status  int
 	Message string
-	Fields  []service.FieldError // named as the system names them
-	Code    string               // of the system's own; "" = what the status says
+	Fields  []service.FieldError // under the system's own names
+	Code    string               // the system's own code; "" = derived from the status
 }
 
 // Error implements error: the message, or what is wrong with each field.
@@ -32,7 +32,7 @@ func (r *Refusal) Error() string {
 	return strings.Join(parts, "; ")
 }
 
-// statuses is the one map from refusals to HTTP, except for Invalid, which is each system's own.
+// statuses is the only map from refusals to HTTP statuses. Each system has its own status for Invalid.
 var statuses = map[service.Code]int{
 	service.Slow:         http.StatusRequestTimeout,
 	service.Unauthorized: http.StatusUnauthorized,
@@ -43,8 +43,8 @@ var statuses = map[service.Code]int{
 	service.TooMany:      http.StatusTooManyRequests,
 }
 
-// inside is all that an answer says of an internal error.
-const inside = "something went wrong inside; it has been logged"
+// inside is the complete answer to an internal error.
+const inside = "an internal error occurred; it has been logged"
 
 func (a *API) refuse(c *gin.Context, err error) {
 	var own *Refusal
@@ -76,7 +76,7 @@ func (a *API) refuse(c *gin.Context, err error) {
 	a.Refuse(c, *own)
 }
 
-// fieldName translates "event_types[2]" into what the system calls it.
+// fieldName translates a field such as "event_types[2]" into the system's name for it.
 func (a *API) fieldName(field string) string {
 	base := field
 	if i := strings.IndexAny(field, "[."); i >= 0 {

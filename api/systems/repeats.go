@@ -13,23 +13,23 @@ import (
 	"github.com/posthorn/posthorn/internal/service"
 )
 
-// The bounds of what is kept of answers for requests that repeat an idempotency key.
+// The bounds of the answers that are kept for repeated idempotency keys.
 const (
 	repeatsFor  = 12 * time.Hour
 	maxRepeats  = 4096
-	maxRepeated = 4 << 10 // bytes of an answer; a longer one is not kept
+	maxRepeated = 4 << 10 // bytes of an answer; longer ones are not kept
 	maxKey      = 255     // bytes of an idempotency key
 )
 
-// repeats are the answers of POSTs by idempotency key, in this process. None of them shows a secret.
+// repeats holds the answers of POSTs by idempotency key, in this process. None of them shows a secret.
 type repeats struct {
 	answers *lru.Cache[[sha256.Size]byte, *repeat]
 }
 
-// repeat is the answer that all requests with one key get.
+// repeat is the answer for all requests with one key.
 type repeat struct {
-	turn   chan struct{} // holds a token while no request is being carried out
-	at     time.Time     // zero = there is no answer yet
+	turn   chan struct{} // holds a token while no request is running
+	at     time.Time     // zero = no answer yet
 	status int
 	kind   string
 	body   []byte
@@ -52,8 +52,9 @@ func (r *repeats) find(name string) *repeat {
 	return fresh
 }
 
-// once carries a request out, unless it repeats the idempotency key of one that has succeeded: then it gives the same answer.
-// Keys belong to an API key and a URL, and bodies are not compared. Of several requests at once the others wait for the first.
+// once carries a request out. If the request repeats the idempotency key of one that has succeeded, it returns the
+// same answer instead. Keys belong to an API key and a URL; bodies are not compared. Of several concurrent requests
+// the others wait for the first.
 func (q *Request) once(o *Operation, do func() error) error {
 	key := q.GetHeader("Idempotency-Key")
 	if q.API.repeats == nil || o.Method != http.MethodPost || o.Publishes || o.Private || key == "" {
@@ -68,7 +69,7 @@ func (q *Request) once(o *Operation, do func() error) error {
 	case <-known.turn:
 		defer func() { known.turn <- struct{}{} }()
 	case <-q.Ctx().Done():
-		return service.Refuse(service.Unavailable, "another request with this idempotency key is under way; retry shortly")
+		return service.Refuse(service.Unavailable, "another request with this idempotency key is in progress; retry shortly")
 	}
 	now := q.API.Hooks.Now()
 	if !known.at.IsZero() && now.Sub(known.at) < repeatsFor {

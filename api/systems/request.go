@@ -12,27 +12,27 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// Request is a request that is allowed: whose it is, and the use cases as the system needs them.
+// Request is an authorized request, with the use cases in the form that the systems need.
 type Request struct {
 	*gin.Context
 	API    *API
 	Who    service.Principal
 	Tenant string
-	In     Values // what is given for the operation's fields
+	In     Values // the values of the operation's fields
 
-	arrived   []byte // the body, or one byte more of it than is taken
+	arrived   []byte // the body, or its first MaxBody+1 bytes
 	operation *Operation
 	problems  []service.FieldError
 }
 
-// Ctx is the request's context.
+// Ctx returns the request's context.
 func (q *Request) Ctx() context.Context { return q.Request.Context() }
 
-// MaySeeSecrets reports whether what the system's own API shows of a webhook's secret may be shown: a key that can only
-// read must not be able to forge deliveries with what it reads.
+// MaySeeSecrets reports whether the answer may show what the system's API shows of a webhook's secret. A key that can
+// only read must not be able to forge deliveries.
 func (q *Request) MaySeeSecrets() bool { return q.Who.May(q.Tenant) }
 
-// EventNames are the event types of the system that webhooks can be registered for.
+// EventNames returns the event types of the system that webhooks can be registered for.
 func (q *Request) EventNames() []string {
 	listed, _ := catalog.Load(q.API.System)
 	var names []string
@@ -44,8 +44,8 @@ func (q *Request) EventNames() []string {
 	return names
 }
 
-// Events are the event types that a webhook gets, by name: those it names, and those of the system's catalogue that
-// its wildcards cover, or every type if it names none.
+// Events returns the names of the event types that a webhook gets: those it names, and those in the system's catalogue
+// that its wildcards match, or every type if it names none.
 func (q *Request) Events(w *models.Webhook) []string {
 	names := []string{}
 	for _, name := range w.EventTypes {
@@ -61,8 +61,8 @@ func (q *Request) Events(w *models.Webhook) []string {
 	return names
 }
 
-// CheckEvents tells of names that are not event types of the system, and of a list without any: it would mean every
-// type. A webhook may keep those that it has, whatever they are; nil = there is none yet.
+// CheckEvents reports names that are not event types of the system, and an empty list, which would mean every type. A
+// webhook may keep the types that it has, whatever they are. w is nil if there is no webhook yet.
 func (q *Request) CheckEvents(field string, names []string, w *models.Webhook) {
 	known := q.EventNames()
 	if w != nil {
@@ -87,10 +87,10 @@ func (q *Request) CheckEvents(field string, names []string, w *models.Webhook) {
 	}
 }
 
-// ID is a webhook's id as the systems show it: the bare UUID that their clients expect.
+// ID returns a webhook's id as the systems show it: the bare UUID that their clients expect.
 func ID(w *models.Webhook) string { return strings.TrimPrefix(w.ID, models.PrefixWebhook) }
 
-// Webhook reads the webhook of this system whose id a path parameter has, with or without Posthorn's prefix.
+// Webhook reads the webhook of this system whose id is in a path parameter, with or without Posthorn's prefix.
 func (q *Request) Webhook(param string) (models.Webhook, error) {
 	none := service.Refuse(service.NotFound, "there is no such webhook")
 	id := q.Param(param)
@@ -105,12 +105,12 @@ func (q *Request) Webhook(param string) (models.Webhook, error) {
 	return w, err
 }
 
-// Webhooks gives all of the tenant's webhooks of this system, oldest first.
+// Webhooks returns all webhooks of this system in the tenant, oldest first.
 func (q *Request) Webhooks() ([]models.Webhook, error) {
 	return q.API.Hooks.SystemWebhooks(q.Ctx(), q.Tenant, q.API.System)
 }
 
-// BaseURL is where the installation is reached, for links in answers.
+// BaseURL returns the installation's base URL for links in answers.
 func (q *Request) BaseURL() string {
 	switch {
 	case q.API.PublicURL != "":
@@ -121,12 +121,12 @@ func (q *Request) BaseURL() string {
 	return "http://" + q.Request.Host
 }
 
-// Contains reports whether a text contains another one, whatever the case of their letters.
+// Contains reports whether text contains part, ignoring case.
 func Contains(text, part string) bool {
 	return strings.Contains(strings.ToLower(text), strings.ToLower(part))
 }
 
-// Slice takes limit of all after the first offset.
+// Slice returns limit entries of all, starting at offset.
 func Slice[T any](all []T, offset, limit int) []T {
 	offset = min(offset, len(all))
 	return all[offset:min(offset+limit, len(all))]

@@ -9,7 +9,7 @@ import (
 	"github.com/posthorn/posthorn/internal/service"
 )
 
-// work carries the request out, when its body has arrived and it is its tenant's turn.
+// work carries the request out once its body has arrived and its tenant has a turn.
 func (q *Request) work(o *Operation, h Handler) error {
 	if err := q.receive(); err != nil {
 		return err
@@ -27,7 +27,7 @@ func (q *Request) work(o *Operation, h Handler) error {
 		return err
 	}
 	err = q.read(o)
-	if o.Publishes { // checking the events takes the same room
+	if o.Publishes { // checking the events uses the same room
 		done()
 	} else {
 		defer done()
@@ -35,7 +35,7 @@ func (q *Request) work(o *Operation, h Handler) error {
 	if err != nil {
 		return err
 	}
-	if len(o.Query)+len(o.Fields) == 0 { // nothing is left to the handler to check
+	if len(o.Query)+len(o.Fields) == 0 { // the handler has nothing left to check
 		if err := q.Err(); err != nil {
 			return err
 		}
@@ -43,7 +43,7 @@ func (q *Request) work(o *Operation, h Handler) error {
 	return h(q)
 }
 
-// receive reads the request's body into memory. An administrator's key has no share of the room for bodies: it serves all
+// receive reads the request's body into memory. An admin key has no share of the room for bodies: it serves all
 // tenants.
 func (q *Request) receive() error {
 	if q.Request.Body == nil || q.Request.Body == http.NoBody {
@@ -54,7 +54,7 @@ func (q *Request) receive() error {
 		key = ""
 	}
 	bodyroom.Charge(q.Request, q.Tenant, key)
-	body, err := io.ReadAll(io.LimitReader(q.Request.Body, MaxBody+1)) // the byte too many is refused later
+	body, err := io.ReadAll(io.LimitReader(q.Request.Body, MaxBody+1)) // a body with the extra byte is refused later
 	var refused *service.Error
 	switch {
 	case errors.As(err, &refused):

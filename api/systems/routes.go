@@ -2,7 +2,7 @@ package systems
 
 import "github.com/gin-gonic/gin"
 
-// Routes are the API's routes, as Gin writes them.
+// Routes returns the API's routes in Gin's syntax.
 func (a *API) Routes() gin.RoutesInfo { return a.engine.Routes() }
 
 func (a *API) mounted() {

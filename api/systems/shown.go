@@ -5,11 +5,11 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// shownField keeps in the Gin context the ids of the webhooks whose secrets the answer shows.
+// shownField is the key in the Gin context under which the ids of webhooks are kept whose secrets the answer shows.
 const shownField = "systems.shown"
 
-// Secret gives a webhook's newest signing secret for the answer; "" if it has none, or the key may not see it. The handler
-// calls NoteShown before it answers.
+// Secret returns a webhook's newest signing secret for the answer; "" if it has none or the key may not see it. The
+// handler must call NoteShown before it answers.
 func (q *Request) Secret(w *models.Webhook) (string, error) {
 	if !q.MaySeeSecrets() {
 		return "", nil
@@ -21,7 +21,8 @@ func (q *Request) Secret(w *models.Webhook) (string, error) {
 	return secret, err
 }
 
-// URL gives a receiver's URL for the answer: without its query, which often holds a token, for a key that may only read.
+// URL returns a receiver's URL for the answer. A key that may only read gets it without its query, which often holds a
+// token.
 func (q *Request) URL(whole string) string {
 	if q.MaySeeSecrets() {
 		return whole
@@ -29,7 +30,7 @@ func (q *Request) URL(whole string) string {
 	return service.URLWithoutQuery(whole)
 }
 
-// NoteShown logs whose secrets the answer is about to show, all of them in one entry.
+// NoteShown audits that the answer shows secrets. One entry names all their webhooks.
 func (q *Request) NoteShown() error {
 	return q.API.Hooks.NoteShown(q.Ctx(), q.Tenant, q.GetStringSlice(shownField)...)
 }

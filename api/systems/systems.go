@@ -1,10 +1,10 @@
-// Package systems is what the management APIs of the outside systems have in common: how a request finds its tenant,
-// how a body is read, and how a refusal finds its way into the system's own shape. Each system is a small package of
-// its own beside this one; to add another, copy the smallest (api/up42), give it its wire format in internal/wire and
-// its event types in internal/catalog.
+// Package systems is the common part of the other systems' management APIs: how a request finds its tenant, how a body
+// is read, and how a refusal gets the system's own shape. Each system is a small package of its own in this directory.
+// To add another, copy the smallest one (api/up42), and give it its wire format in internal/wire and its event types
+// in internal/catalog.
 //
-// It holds no state but the answers that repeated idempotency keys get, and no rules: what may change is said in internal/service. It must not import the native API, the
-// database drivers, or Temporal.
+// It holds no state except the answers for repeated idempotency keys, and no rules: those are in internal/service. It
+// must not import the native API, the database drivers, or Temporal.
 package systems
 
 import (
@@ -19,44 +19,46 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// Options is what a system's API needs of the installation.
+// Options is what a system's API needs from the installation.
 type Options struct {
 	Hooks *service.Service
-	// PublicURL is the base of the links in answers, without a slash at the end; "" = as the request came.
+	// PublicURL is the base of the links in answers, without a trailing slash; "" = the URL of the request.
 	PublicURL string
-	// Log gets what went wrong inside; default slog.Default().
+	// Log receives internal errors; default slog.Default().
 	Log *slog.Logger
-	// Mounted, if set, is called with the API's routes: the tests of who may do what walk them.
+	// Mounted, if set, is called with the API's routes: the access tests walk them.
 	Mounted func(*API)
-	// Gate judges requests before their keys are looked at. Default callers.Default().
+	// Gate checks requests before their keys are read. Default callers.Default().
 	Gate *callers.Gate
 }
 
-// Form is what is a system's own.
+// Form is what distinguishes one system's API from the others.
 type Form struct {
-	// System names its prefix, its profile and its catalogue.
+	// System is the name of its prefix, its profile and its catalogue.
 	System string
-	// Key finds the API key in a request, "" if there is none in this system's way.
+	// Key returns the API key of a request, "" if it has none in this system's way.
 	Key func(*http.Request) string
 	// Challenge is the WWW-Authenticate header of a 401 (RFC 9110).
 	Challenge string
-	// TenantParam is the path parameter that names the tenant; "" = the key's own tenant, so that admin keys have none.
+	// TenantParam is the path parameter that names the tenant; "" = the key's own tenant, so that admin keys have
+	// none.
 	TenantParam string
-	// TenantName gives the name of the tenant that the path parameter stands for; nil = what the path says.
+	// TenantName returns the tenant that the path parameter stands for; nil = the parameter is its name.
 	TenantName func(string) string
-	// HidesTenants: a key is answered that there is no such tenant where the path names another one than its own.
+	// HidesTenants: if the path names another tenant than the key's own, the answer is that there is no such tenant.
 	HidesTenants bool
-	// Unbuilt names the original's call that a request makes if this API has no such route; "" = the original has none either.
+	// Unbuilt names the original's call that a request makes if this API has no such route; "" = the original has none
+	// either.
 	Unbuilt func(*http.Request) string
-	// Repeats: a POST that repeats the Idempotency-Key of an earlier one gets its answer, whatever its body is.
+	// Repeats: a POST with the Idempotency-Key of an earlier one gets the same answer, whatever its body is.
 	Repeats bool
-	// Invalid is the status of a request that is well-formed but wrong.
+	// Invalid is the status for a request that is well-formed but wrong.
 	Invalid int
-	// Fields gives the system's names of what service.FieldError calls otherwise.
+	// Fields maps the names in service.FieldError to the system's, where they differ.
 	Fields map[string]string
-	// Tokens of portal links may call this API, within their tenants and with their roles.
+	// Tokens: tokens of portal links may call this API, within their tenants and with their roles.
 	Tokens bool
-	// CORS lets pages of the installation's listed origins call this API, as the original promises.
+	// CORS lets pages of the installation's listed origins call this API, as in the original.
 	CORS bool
 	// Refuse writes a refusal in the system's shape.
 	Refuse func(*gin.Context, Refusal)
@@ -71,12 +73,12 @@ type API struct {
 	repeats    *repeats
 }
 
-// Handler answers a request that is allowed and has been read, or returns why it does not: a *Refusal, a *service.Error, or an
-// internal error, which is logged and not shown. The problems that reading has found come with [Request.Err],
-// [Request.Create] and [Request.Update]; a handler calls one of them before it changes anything.
+// Handler answers an authorized request that has been read, or returns an error: a *Refusal, a *service.Error, or an
+// internal error, which is logged and not shown. [Request.Err], [Request.Create] and [Request.Update] return the
+// problems that reading the request found. A handler must call one of them before it changes anything.
 type Handler func(*Request) error
 
-// New makes an API without routes.
+// New returns an API without routes.
 func New(f Form, o Options) *API {
 	if o.Log == nil {
 		o.Log = slog.Default()
@@ -96,7 +98,7 @@ func New(f Form, o Options) *API {
 	return a
 }
 
-// lacks refuses a request that no operation is for: with 501 if the original has one, with this status otherwise.
+// lacks refuses a request that has no operation: with 501 if the original has one, with this status otherwise.
 func (a *API) lacks(status int, message string) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		if a.Unbuilt != nil {
@@ -128,8 +130,8 @@ func (a *API) serve(o *Operation, h Handler) gin.HandlerFunc {
 	}
 }
 
-// Mount serves the API at "/<system>" of a router whose own base path is "/". Everything below the prefix is the
-// system's: its refusals of unknown paths and methods too.
+// Mount serves the API at "/<system>" of a router whose own base path is "/". Everything below the prefix belongs to
+// the system, including its refusals of unknown paths and methods.
 func (a *API) Mount(r gin.IRouter) {
 	for _, path := range []string{"/" + a.System, "/" + a.System + "/*path"} {
 		r.Any(path, func(c *gin.Context) { a.engine.ServeHTTP(c.Writer, c.Request) })
@@ -137,7 +139,8 @@ func (a *API) Mount(r gin.IRouter) {
 	a.mounted()
 }
 
-// admit finds out who asks and for which tenant. Keys of the operation's roles may do it, beside those that may do everything.
+// admit authenticates the request and finds its tenant. Keys with one of the operation's roles are allowed, and so are
+// those that may do everything.
 func (a *API) admit(c *gin.Context, o *Operation) (*Request, error) {
 	authenticate := a.Hooks.Authenticate
 	if a.Tokens {
@@ -163,7 +166,7 @@ func (a *API) admit(c *gin.Context, o *Operation) (*Request, error) {
 	return &Request{Context: c, API: a, Who: who, Tenant: tenant}, nil
 }
 
-// tenant is the tenant that the path names, or else the key's own.
+// tenant returns the tenant in the path, or else the key's own.
 func (a *API) tenant(c *gin.Context, o *Operation, who service.Principal) (string, error) {
 	named := c.Param(a.TenantParam)
 	if named == "" {

@@ -9,49 +9,49 @@ import (
 	"github.com/posthorn/posthorn/internal/callers"
 )
 
-// Values is what a request gives, by the names of its operation's fields. Wrong fields are not in it; null is nil.
+// Values holds a request's values by field name. Wrong fields are missing from it; null is nil.
 type Values map[string]any
 
-// Text gives a text, nil if none is given.
+// Text returns a text, nil if none is given.
 func (v Values) Text(name string) *string { return value[string](v, name) }
 
-// Flag gives a flag, nil if none is given.
+// Flag returns a flag, nil if none is given.
 func (v Values) Flag(name string) *bool { return value[bool](v, name) }
 
-// Names gives a list of texts, nil if none is given.
+// Names returns a list of texts, nil if none is given.
 func (v Values) Names(name string) *[]string { return value[[]string](v, name) }
 
-// Objects gives a list of objects.
+// Objects returns a list of objects.
 func (v Values) Objects(name string) []Values {
 	list, _ := v[name].([]Values)
 	return list
 }
 
-// Map gives an object of texts, nil if none is given. Of a member that is null it has a nil text.
+// Map returns an object of texts, nil if none is given. A member that is null is a nil text.
 func (v Values) Map(name string) map[string]*string {
 	texts, _ := v[name].(map[string]*string)
 	return texts
 }
 
-// Nested gives an object of fields, nil if none is given.
+// Nested returns an object of fields, nil if none is given.
 func (v Values) Nested(name string) Values {
 	fields, _ := v[name].(Values)
 	return fields
 }
 
-// Raw gives JSON as it was sent, nil if none is given.
+// Raw returns JSON as it was sent, nil if none is given.
 func (v Values) Raw(name string) json.RawMessage {
 	raw, _ := v[name].(json.RawMessage)
 	return raw
 }
 
-// Given reports whether there is a value, and be it null.
+// Given reports whether there is a value, even if it is null.
 func (v Values) Given(name string) bool {
 	_, ok := v[name]
 	return ok
 }
 
-// Number gives a whole number, or otherwise if none is given.
+// Number returns a whole number, or otherwise if none is given.
 func (v Values) Number(name string, otherwise int) int {
 	if n := value[int](v, name); n != nil {
 		return *n
@@ -59,13 +59,13 @@ func (v Values) Number(name string, otherwise int) int {
 	return otherwise
 }
 
-// String gives a text, "" if none is given.
+// String returns a text, "" if none is given.
 func (v Values) String(name string) string {
 	text, _ := v[name].(string)
 	return text
 }
 
-// List gives a list of texts, empty if none is given.
+// List returns a list of texts, empty if none is given.
 func (v Values) List(name string) []string {
 	list, _ := v[name].([]string)
 	return list
@@ -84,7 +84,8 @@ func value[T any](v Values, name string) *T {
 	return nil
 }
 
-// put notes a value that has been read. A field that has one already is given twice, unless it has two names and one value.
+// put stores a value. A field that already has one is given twice, unless that was under its alias and with the same
+// value.
 func (q *Request) put(in Values, path string, f *Field, v any) {
 	if was, twice := in[f.Name]; twice {
 		if f.Alias == "" {
@@ -97,7 +98,7 @@ func (q *Request) put(in Values, path string, f *Field, v any) {
 	in[f.Name] = v
 }
 
-// text checks a text and puts it into the form that its field has it in.
+// text checks a text and returns it in the spelling that the field's OneOf has.
 func (q *Request) text(path string, f *Field, text string) (string, bool) {
 	switch {
 	case !callers.Storable(text):
@@ -110,7 +111,7 @@ func (q *Request) text(path string, f *Field, text string) (string, bool) {
 	return text, true
 }
 
-// choice is "A, B or C".
+// choice returns "A, B or C".
 func choice(names []string) string {
 	last := len(names) - 1
 	if last == 0 {
@@ -122,7 +123,7 @@ func choice(names []string) string {
 // switches are the usual spellings of a flag, in lower case.
 var switches = map[string]bool{"true": true, "1": true, "on": true, "yes": true, "false": false, "0": false, "off": false, "no": false, "": false}
 
-// split takes a comma-separated list apart.
+// split splits a comma-separated list.
 func split(list string) []string {
 	var parts []string
 	for part := range strings.SplitSeq(list, ",") {

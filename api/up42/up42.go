@@ -1,7 +1,7 @@
-// Package up42 serves the webhook API of UP42 under /up42, as the vendor's documentation and public pages
-// document it. A workspace is a tenant. docs/systems/up42.md says what was chosen where the documents are silent.
+// Package up42 serves the webhook API of UP42 under /up42, as the vendor's documentation and public pages describe it.
+// A workspace is a tenant. docs/systems/up42.md lists the choices made where the documents are silent.
 //
-// It holds the mapping alone: what may change is said in internal/service. It must not import another system's package.
+// It holds only the mapping: the rules are in internal/service. It must not import another system's package.
 package up42
 
 import (
@@ -22,7 +22,7 @@ import (
 // Mount serves the API on a router whose base path is "/".
 func Mount(r gin.IRouter, o systems.Options) { API(o).Mount(r) }
 
-// API makes the API.
+// API returns the API.
 func API(o systems.Options) *systems.API {
 	api := systems.New(systems.Form{
 		System:      wire.ProfileUP42,
@@ -44,14 +44,14 @@ func API(o systems.Options) *systems.API {
 	return api
 }
 
-// webhookFields are those of a webhook, some of which are required to make one. The read-only ones are what it is read
-// with. Some clients join events with a comma in one string, as the vendor's own examples do.
+// webhookFields are the fields of a webhook; some are required to create one. The read-only ones are in answers. Some
+// clients join events with commas in one string, as the vendor's own examples do.
 func webhookFields(required bool) []systems.Field {
 	return []systems.Field{
 		{Name: "events", Kind: systems.JoinedNames, Required: required},
 		{Name: "name", Required: required},
 		{Name: "url", Required: required},
-		{Name: "secret", Nullable: true}, // "" and null = none, the mask = as it is
+		{Name: "secret", Nullable: true}, // "" and null = none, the mask = unchanged
 		{Name: "active", Kind: systems.Flag},
 		{Name: "id", ReadOnly: true, Identity: true},
 		{Name: "createdAt", ReadOnly: true},
@@ -59,7 +59,7 @@ func webhookFields(required bool) []systems.Field {
 	}
 }
 
-// testFields name the events to be tested, in either of two forms.
+// testFields name the events to test, in either of two forms.
 var testFields = []systems.Field{{Name: "event"}, {Name: "events", Kind: systems.JoinedNames}}
 
 // refuse answers {"data":null,"error":{"code":"NOT_FOUND","message":"…"}}; the code is the status in words.
@@ -73,7 +73,7 @@ func answer(q *systems.Request, status int, data any) error {
 	return nil
 }
 
-// instant is a time as UP42 writes it, "2022-02-18T15:12:18.668452Z".
+// instant returns a time in UP42's format, "2022-02-18T15:12:18.668452Z".
 func instant(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000000Z") }
 
 type event struct {
@@ -104,7 +104,7 @@ type webhook struct {
 	Secret    string   `json:"secret"` // "" if there is none, masked if the key may only read
 }
 
-// shown is a webhook as the API shows it.
+// shown returns a webhook as the API shows it.
 func shown(q *systems.Request, w *models.Webhook) (webhook, error) {
 	v := webhook{ID: systems.ID(w), URL: q.URL(w.URL), Name: w.Name, Active: w.Status == models.WebhookActive, Events: q.Events(w),
 		CreatedAt: instant(w.CreatedAt), UpdatedAt: instant(w.UpdatedAt)}
@@ -121,7 +121,7 @@ func shown(q *systems.Request, w *models.Webhook) (webhook, error) {
 
 func answerWebhook(q *systems.Request, status int, w *models.Webhook) error {
 	v, err := shown(q, w)
-	if err == nil && status != http.StatusCreated { // its maker has sent its secret
+	if err == nil && status != http.StatusCreated { // its creator sent the secret
 		err = q.NoteShown()
 	}
 	if err != nil {
@@ -130,7 +130,7 @@ func answerWebhook(q *systems.Request, status int, w *models.Webhook) error {
 	return answer(q, status, v)
 }
 
-// read takes a webhook from the body. w is the one that is to be changed, nil if one is to be made.
+// read reads a webhook from the body. w is the webhook to change, nil to create one.
 func read(q *systems.Request, w *models.Webhook) service.WebhookChange {
 	c := service.WebhookChange{URL: q.In.Text("url"), Name: q.In.Text("name"), Secret: q.In.Text("secret"), Active: q.In.Flag("active"),
 		EventTypes: q.In.Names("events")}
@@ -225,11 +225,11 @@ func testEach(q *systems.Request, id string, named []string) (run service.TestRe
 	return run, nil
 }
 
-// checkNamed tells of events that the webhook is not registered for.
+// checkNamed reports events that the webhook is not registered for.
 func checkNamed(q *systems.Request, field string, names []string, w *models.Webhook) {
 	for _, name := range names {
 		if !w.Wants(name) {
-			q.Problemf(field, "the webhook is not registered for it")
+			q.Problemf(field, "is not an event type of this webhook")
 		}
 	}
 }
@@ -242,7 +242,7 @@ type report struct {
 	Tests          []result `json:"tests"`
 }
 
-// result is one test. Its form is not public.
+// result is the result of one test. Its form is not public.
 type result struct {
 	Event      string  `json:"event"`
 	Success    bool    `json:"success"`
@@ -252,7 +252,7 @@ type result struct {
 	Error      *string `json:"error"`      // null = received
 }
 
-// test POSTs an example of every event subscribed to, or of those that the body names.
+// test POSTs an example of every event that the webhook is registered for, or of those in the body.
 func test(q *systems.Request) error {
 	w, err := q.Webhook("id")
 	if err != nil {

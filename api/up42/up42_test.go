@@ -296,7 +296,7 @@ func TestBadInput(t *testing.T) {
 		{Name: "update to a bad URL", Call: put(`{"url":""}`), Status: 400},
 		{Name: "update with an unknown member", Call: put(`{"colour":1}`), Status: 400},
 		{Name: "test of an event not subscribed to", Call: systemstest.Call{Method: "POST", Path: one + "/tests", Body: `{"event":"job.status"}`}, Status: 400,
-			Want: `{"data":null,"error":{"code":"BAD_REQUEST","message":"event the webhook is not registered for it"}}`},
+			Want: `{"data":null,"error":{"code":"BAD_REQUEST","message":"event is not an event type of this webhook"}}`},
 		{Name: "test with an unknown member", Call: systemstest.Call{Method: "POST", Path: one + "/tests", Body: `{"what":1}`}, Status: 400},
 		{Name: "no such webhook", Call: systemstest.Call{Method: "GET", Path: collection + "/1df1ebb0-78a4-55d9-b806-15d22e391bd3"}, Status: 404},
 		{Name: "no id", Call: systemstest.Call{Method: "GET", Path: collection + "/%00"}, Status: 404},

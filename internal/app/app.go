@@ -337,7 +337,7 @@ func (a *App) work(ctx context.Context, background *sync.WaitGroup) (stop func(c
 	background.Go(func() {
 		until(ctx, a.temporalLog(), "worker", func() error {
 			if !a.claimed.Load() {
-				return errors.New("the task queues have not been claimed")
+				return errors.New("the task queues are not claimed yet")
 			}
 			// A new one for every try: the SDK's worker takes a second Start for granted, and then does not poll.
 			w, err := worker.New(a.Temporal, workflows.NewQueues(a.Config.TaskQueue), all, worker.Deployment{Name: a.Config.Deployment, BuildID: a.Version})
@@ -363,7 +363,7 @@ func (a *App) work(ctx context.Context, background *sync.WaitGroup) (stop func(c
 		parts.Go(func() { direct = a.engine.FinishDirect(ctx) })
 		parts.Go(func() { ended = polling == nil || polling.Stop(ctx) }) // the background work has ended
 		if parts.Wait(); !direct || !ended {
-			a.Log.Warn("POSTs were cut off")
+			a.Log.Warn("POSTs were cut off at shutdown")
 		}
 	}
 }
@@ -396,9 +396,9 @@ func (a *App) ready(context.Context) error {
 	case !a.Worker:
 		return nil
 	case !a.prepared.Load():
-		return errors.New("the namespace is not ready: Temporal has not been reached, or does not know the search attributes yet")
+		return errors.New("the namespace is not ready: Temporal cannot be reached, or does not know the search attributes yet")
 	case !a.started.Load():
-		return errors.New("the worker has not started: Temporal has not been reached")
+		return errors.New("the worker has not started: Temporal cannot be reached")
 	}
 	return nil
 }

@@ -33,7 +33,7 @@ func (a *App) drain(server *http.Server, linger time.Duration, background func()
 	requests, cancel := context.WithTimeout(context.Background(), requestsFor)
 	defer cancel()
 	if err := server.Shutdown(requests); err != nil {
-		a.Log.Warn("requests were cut off", "error", err)
+		a.Log.Warn("requests were cut off at shutdown", "error", err)
 		_ = server.Close()
 	}
 	background()

@@ -15,7 +15,7 @@ func (a *App) newPosts() *slots.Slots {
 		return metrics.Posts{Max: u.Capacity, InFlight: u.Used, Waiting: u.Waiting}
 	})
 	if a.Config.TooManyPosts() {
-		a.Log.Warn("POSTHORN_MAX_POSTS is high for this process's limit of file descriptors: raise the limit (ulimit -n)",
+		a.Log.Warn("POSTHORN_MAX_POSTS is high for this process's file-descriptor limit: raise the limit (ulimit -n)",
 			"max_posts", a.Config.PostLimit())
 	}
 	return posts

@@ -27,6 +27,6 @@ func (a *App) leave() {
 	ctx, cancel := context.WithTimeout(context.Background(), leaveFor)
 	defer cancel()
 	if err := a.store.Leave(ctx); err != nil {
-		a.Log.Warn("the end of this process is not known yet; others find out in a few seconds", "error", err)
+		a.Log.Warn("could not announce that this process ends; the others notice in a few seconds", "error", err)
 	}
 }

@@ -12,15 +12,15 @@ import (
 
 // ChaosCommand is `posthorn chaos`: the fault ledger. `make chaos` builds what it needs and runs it.
 type ChaosCommand struct {
-	Seed     uint64        `placeholder:"N" help:"Decides the faults. Default: any, or that of the run that is resumed."`
-	Faults   int           `placeholder:"N" help:"How many faults the run has. Default: as many as begin within --duration."`
-	Duration time.Duration `default:"0" help:"No fault begins after it. Default: 20m, or no limit with --faults."`
-	Kinds    []string      `name:"kinds" placeholder:"WORD,…" help:"Make only kinds of faults with one of these words in their names."`
+	Seed     uint64        `placeholder:"N" help:"Determines the faults. Default: a random one, or that of the resumed run."`
+	Faults   int           `placeholder:"N" help:"Number of faults. Default: as many as begin within --duration."`
+	Duration time.Duration `default:"0" help:"No fault begins after this time. Default: 20m, or no limit with --faults."`
+	Kinds    []string      `name:"kinds" placeholder:"WORD,…" help:"Only kinds of faults whose names contain one of these words."`
 	Rate     float64       `default:"20" help:"Publish calls a second. Default ${default}."`
 
 	Workflows string `default:"event" enum:"event,retries" help:"POSTHORN_WORKFLOWS of the processes (${enum}); with retries the APIs are posthorn serve. Default ${default}."`
 
-	RecoverWithin time.Duration `name:"recover-within" default:"10s" help:"Bound on the recovery after a kill of one API or worker; 0 = it is measured only. Default ${default}."`
+	RecoverWithin time.Duration `name:"recover-within" default:"10s" help:"Longest recovery allowed after a kill of one API or worker; 0 = it is only measured. Default ${default}."`
 
 	Bin         string `name:"bin" default:"bin" type:"existingdir" help:"Directory of posthorn-lean and temporal. Clock steps need a posthorn-lean built with -tags faults. Default ${default}."`
 	PostgresBin string `name:"postgres-bin" type:"existingdir" help:"Directory of initdb and postgres. Default: the newest in the usual places."`

@@ -22,14 +22,14 @@ import (
 // commands are what every build has.
 type commands struct {
 	Serve         ServeCommand         `cmd:"" help:"API and worker in one process, on Postgres and an external Temporal."`
-	API           APICommand           `cmd:"" name:"api" help:"The API alone."`
-	Worker        WorkerCommand        `cmd:"" help:"A worker alone."`
+	API           APICommand           `cmd:"" name:"api" help:"Only the API."`
+	Worker        WorkerCommand        `cmd:"" help:"Only a worker."`
 	Migrate       MigrateCommand       `cmd:"" help:"Bring the database schema up to date."`
 	Listen        ListenCommand        `cmd:"" help:"A sample receiver: verifies signatures, prints what arrives, can misbehave."`
 	Bench         BenchCommand         `cmd:"" help:"Measure a running Posthorn: load generator, receiver, and a report."`
 	Chaos         ChaosCommand         `cmd:"" help:"The fault ledger: break a whole Posthorn in every way, and count what is lost. See make chaos."`
-	Keyset        KeysetCommand        `cmd:"" help:"Encryption keysets: make one, or replace its key in steps, while processes run."`
-	TemporalStore TemporalStoreCommand `cmd:"" help:"Temporal's own database: make it lean, or as it was."`
+	Keyset        KeysetCommand        `cmd:"" help:"Encryption keysets: create one, or replace its key step by step while processes run."`
+	TemporalStore TemporalStoreCommand `cmd:"" help:"Temporal's own database: make it lean, or restore it."`
 	Events        EventsCommand        `cmd:"" help:"Publish, list and read events of a running Posthorn."`
 	Webhooks      WebhooksCommand      `cmd:"" help:"Webhooks of a running Posthorn: list, create, pause, test, recover …"`
 	Deliveries    DeliveriesCommand    `cmd:"" help:"Deliveries of a running Posthorn: list, retry, cancel, and the timeline of each."`
@@ -37,9 +37,9 @@ type commands struct {
 	Stats         StatsCommand         `cmd:"" help:"Statistics of a running Posthorn: what happened, hour by hour."`
 	Tenants       TenantsCommand       `cmd:"" help:"Tenants of a running Posthorn."`
 	EventTypes    EventTypesCommand    `cmd:"" help:"Event types of a running Posthorn."`
-	Import        ImportCommand        `cmd:"" help:"Bring what another webhook service has into a running Posthorn."`
-	Completion    CompletionCommand    `cmd:"" help:"Print what makes bash, zsh or fish complete posthorn's command lines."`
-	Complete      CompleteCommand      `cmd:"" hidden:"" help:"Print what the last of some words may be."`
+	Import        ImportCommand        `cmd:"" help:"Import from another webhook service into a running Posthorn."`
+	Completion    CompletionCommand    `cmd:"" help:"Print the completion script for bash, zsh or fish."`
+	Complete      CompleteCommand      `cmd:"" hidden:"" help:"Print the completions of the last word."`
 	Healthcheck   HealthcheckCommand   `cmd:"" help:"Ask a running Posthorn whether it is ready; for container health checks."`
 	Version       kong.VersionFlag     `help:"Print the version."`
 }

@@ -20,11 +20,11 @@ type DeliveriesListCommand struct {
 	OfTenant
 	Page
 	Window
-	Webhook   string `placeholder:"ID" help:"Only those to this webhook." group:"List"`
-	Event     string `placeholder:"ID" help:"Only those of this event." group:"List"`
-	EventType string `placeholder:"TYPE" help:"Only those of events of this type." group:"List"`
-	Test      bool   `help:"The POSTs of tests, which are in no other list." group:"List"`
-	Status    string `enum:",pending,delivered,failed,held,canceled" default:"" help:"Only those in this status: pending, delivered, failed, held or canceled." group:"List"`
+	Webhook   string `placeholder:"ID" help:"Only deliveries to this webhook." group:"List"`
+	Event     string `placeholder:"ID" help:"Only deliveries of this event." group:"List"`
+	EventType string `placeholder:"TYPE" help:"Only deliveries of events of this type." group:"List"`
+	Test      bool   `help:"List the POSTs of tests, which no other list shows." group:"List"`
+	Status    string `enum:",pending,delivered,failed,held,canceled" default:"" help:"Only deliveries in this status: pending, delivered, failed, held or canceled." group:"List"`
 }
 
 // Help has the examples.
@@ -84,7 +84,7 @@ type DeliveriesRetryCommand struct{ OneDelivery }
 
 // Help has the examples.
 func (*DeliveriesRetryCommand) Help() string {
-	return `A pending one does not wait for its next attempt; a finished or held one begins its schedule again.
+	return `A pending delivery does not wait for its next attempt. A finished or held one starts its schedule again.
 
 Example:
   posthorn deliveries retry dlv_0198c0de-0000-7000-8000-000000000005`

@@ -18,7 +18,7 @@ type EventsCommand struct {
 	Send   EventsSendCommand   `cmd:"" help:"Publish an event."`
 	List   EventsListCommand   `cmd:"" help:"List events, newest first, or search them."`
 	Get    EventsGetCommand    `cmd:"" help:"Show an event with its data and its deliveries."`
-	Replay EventsReplayCommand `cmd:"" help:"Send an event again: to all webhooks that match it now, or to those named."`
+	Replay EventsReplayCommand `cmd:"" help:"Send an event again: to all webhooks that match it now, or to the named ones."`
 }
 
 // EventsSendCommand is `posthorn events send`.
@@ -26,11 +26,11 @@ type EventsSendCommand struct {
 	OfTenant
 	Type           string            `arg:"" help:"The event's type."`
 	Data           JSONText          `arg:"" optional:"" default:"{}" help:"Its data: JSON, @FILE, or - for standard input. Default ${default}."`
-	ID             string            `name:"id" help:"An id of your own; it is accepted once." group:"Event"`
-	Attributes     map[string]string `name:"attribute" mapsep:"none" placeholder:"NAME=VALUE" help:"What a profile's envelope carries beside the data, any number of times." group:"Event"`
+	ID             string            `name:"id" help:"Your own id for it. An id is accepted only once." group:"Event"`
+	Attributes     map[string]string `name:"attribute" mapsep:"none" placeholder:"NAME=VALUE" help:"A value that a profile's envelope carries next to the data; repeatable." group:"Event"`
 	Channels       []string          `name:"channel" sep:"none" placeholder:"CHANNEL" help:"A channel: webhooks with channels get the event only if they share one. At most 5." group:"Event"`
-	Tags           []string          `name:"tag" sep:"none" placeholder:"TAG" help:"A tag to find it by. At most 5." group:"Event"`
-	ExternalID     string            `name:"external-id" placeholder:"ID" help:"Your own name for it, to find it by. It is not sent." group:"Event"`
+	Tags           []string          `name:"tag" sep:"none" placeholder:"TAG" help:"A tag to search for. At most 5." group:"Event"`
+	ExternalID     string            `name:"external-id" placeholder:"ID" help:"Your own id for it, to search for. It is not sent." group:"Event"`
 	IdempotencyKey string            `placeholder:"KEY" help:"Repeating the command with the same key publishes no second event." group:"Event"`
 }
 
@@ -79,13 +79,13 @@ type EventsListCommand struct {
 	OfTenant
 	Page
 	Window
-	Type           string `help:"Only those of this type." group:"List"`
-	Tag            string `help:"Only those with this tag." group:"List"`
-	Channel        string `help:"Only those with this channel." group:"List"`
-	Attribute      string `placeholder:"NAME=VALUE" help:"Only those with this attribute." group:"List"`
-	ExternalID     string `name:"external-id" placeholder:"ID" help:"Only the one with this external id." group:"List"`
-	IdempotencyKey string `placeholder:"KEY" help:"Only those that were published with this key in the last 24 hours." group:"List"`
-	Text           string `short:"q" help:"Only those whose data contains this text, as it was posted. It looks at every event from --since to --until, at most a day; default: the last 24 hours." group:"List"`
+	Type           string `help:"Only events of this type." group:"List"`
+	Tag            string `help:"Only events with this tag." group:"List"`
+	Channel        string `help:"Only events with this channel." group:"List"`
+	Attribute      string `placeholder:"NAME=VALUE" help:"Only events with this attribute." group:"List"`
+	ExternalID     string `name:"external-id" placeholder:"ID" help:"Only the event with this external id." group:"List"`
+	IdempotencyKey string `placeholder:"KEY" help:"Only events published with this key in the last 24 hours." group:"List"`
+	Text           string `short:"q" help:"Only events whose data contains this text, as it was posted. It scans every event from --since to --until, at most a day; default: the last 24 hours." group:"List"`
 }
 
 // Help has the examples.
@@ -154,10 +154,10 @@ func (c *EventsGetCommand) Run(ctx context.Context, env Environment) error {
 		}
 		p.json("data", e.Data)
 		if !e.FannedOut {
-			p.line("Not all its deliveries exist yet: more than 1,000 webhooks want it.")
+			p.line("Not all its deliveries exist yet: it matches more than 1,000 webhooks.")
 		}
 		if len(e.Deliveries) == 0 {
-			p.line("No webhook wanted it.")
+			p.line("It matched no webhook.")
 			return
 		}
 		p.header("delivery", "webhook", "status")
@@ -171,12 +171,12 @@ func (c *EventsGetCommand) Run(ctx context.Context, env Environment) error {
 type EventsReplayCommand struct {
 	OfTenant
 	ID      string   `arg:"" help:"The event's id."`
-	Webhook []string `sep:"none" placeholder:"ID" help:"Only to this webhook, by its id or uid; any number of times. Default: to all that match the event now." group:"Replay"`
+	Webhook []string `sep:"none" placeholder:"ID" help:"Only to this webhook, by id or uid; repeatable. Default: to all that match the event now." group:"Replay"`
 }
 
 // Help has the examples.
 func (*EventsReplayCommand) Help() string {
-	return `It also goes to webhooks that did not exist when it was accepted. What is pending is left alone.
+	return `It also goes to webhooks that did not exist when it was accepted. Pending deliveries are left alone.
 To more than 100 webhooks it is sent in the background, by a recovery.
 
 Examples:
@@ -201,7 +201,7 @@ func (c *EventsReplayCommand) Run(ctx context.Context, env Environment) error {
 		case r.ID != nil:
 			p.line("The recovery " + *r.ID + " sends it, to more than 100 webhooks: see posthorn recoveries get.")
 		case r.Deliveries == nil || len(*r.Deliveries) == 0:
-			p.line("No webhook wants it.")
+			p.line("It matches no webhook.")
 		default:
 			p.header("delivery", "webhook", "status")
 			for i := range *r.Deliveries {

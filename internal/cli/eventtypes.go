@@ -10,11 +10,11 @@ import (
 
 // EventTypesCommand is `posthorn event-types`.
 type EventTypesCommand struct {
-	List   EventTypesListCommand   `cmd:"" help:"List event types: with an admin key those that all tenants share, with a tenant's key what it can publish."`
+	List   EventTypesListCommand   `cmd:"" help:"List event types: those that all tenants share (admin key), or those that the tenant can publish (tenant's key)."`
 	Get    EventTypesGetCommand    `cmd:"" help:"Show an event type."`
 	Put    EventTypesPutCommand    `cmd:"" help:"Create or replace an event type that all tenants share. For admin keys."`
 	Delete EventTypesDeleteCommand `cmd:"" help:"Delete an event type that all tenants share. For admin keys."`
-	Export EventTypesExportCommand `cmd:"" help:"Print the event types as an OpenAPI 3.1 document whose webhooks they are."`
+	Export EventTypesExportCommand `cmd:"" help:"Print the event types as the webhooks of an OpenAPI 3.1 document."`
 	Import EventTypesImportCommand `cmd:"" help:"Create or replace the shared event types of an OpenAPI 3.1 document. For admin keys."`
 }
 
@@ -90,13 +90,13 @@ type EventTypesPutCommand struct {
 	OneEventType
 	Description string   `help:"What it means." group:"Event type"`
 	Schema      JSONText `placeholder:"JSON" help:"The JSON Schema of its data: JSON, @FILE, or - for standard input." group:"Event type"`
-	Example     JSONText `placeholder:"JSON" help:"Data that fits the schema: JSON, @FILE, or - for standard input." group:"Event type"`
+	Example     JSONText `placeholder:"JSON" help:"Data that matches the schema: JSON, @FILE, or - for standard input." group:"Event type"`
 	Deprecated  bool     `help:"Mark it as deprecated." group:"Event type"`
 }
 
 // Help has the examples.
 func (*EventTypesPutCommand) Help() string {
-	return `What is left out becomes empty.
+	return `Options that you omit become empty.
 
 Example:
   posthorn event-types put order.created --description 'An order has been placed.' --schema @order.schema.json`
@@ -124,7 +124,7 @@ type EventTypesDeleteCommand struct{ OneEventType }
 
 // Help has the examples.
 func (*EventTypesDeleteCommand) Help() string {
-	return `Webhooks that are registered for it stay; they get no more of it.
+	return `Webhooks registered for it stay, but get no more events of it.
 
 Example:
   posthorn event-types delete order.created`
@@ -143,7 +143,7 @@ type EventTypesExportCommand struct{ Remote }
 
 // Help has the examples.
 func (*EventTypesExportCommand) Help() string {
-	return `With an admin key the types that all tenants share, with a tenant's key what it can publish.
+	return `An admin key prints the types that all tenants share, a tenant's key those that the tenant can publish.
 
 Example:
   posthorn event-types export >event-types.json`
@@ -165,8 +165,8 @@ func (c *EventTypesExportCommand) Run(ctx context.Context, env Environment) erro
 type EventTypesImportCommand struct {
 	Remote
 	Document JSONText `arg:"" help:"The document: @FILE, - for standard input, or JSON."`
-	DryRun   bool     `help:"Only say what would change." group:"Import"`
-	Replace  bool     `help:"Also delete the shared types that the document does not have, unless a webhook names one of them." group:"Import"`
+	DryRun   bool     `help:"Only report what would change." group:"Import"`
+	Replace  bool     `help:"Also delete shared types that are not in the document. Fails if a webhook is registered for one of them." group:"Import"`
 }
 
 // Help has the examples.

@@ -9,7 +9,7 @@ import (
 
 // HealthcheckCommand is `posthorn healthcheck`: the image has no shell and no curl.
 type HealthcheckCommand struct {
-	URL string `arg:"" optional:"" default:"http://127.0.0.1:8080/readyz" help:"What to ask. Default ${default}."`
+	URL string `arg:"" optional:"" default:"http://127.0.0.1:8080/readyz" help:"The URL to ask. Default ${default}."`
 }
 
 // Run fails if Posthorn is not ready.

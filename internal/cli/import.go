@@ -14,15 +14,15 @@ import (
 
 // ImportCommand is `posthorn import`.
 type ImportCommand struct {
-	Svix ImportSvixCommand `cmd:"" help:"Bring the event types, applications and endpoints of a Svix server into a running Posthorn."`
+	Svix ImportSvixCommand `cmd:"" help:"Import the event types, applications and endpoints of a Svix server into a running Posthorn."`
 }
 
 // ImportSvixCommand is `posthorn import svix`.
 type ImportSvixCommand struct {
 	Remote
 	From     string        `required:"" placeholder:"URL" help:"The Svix server, such as https://api.eu.svix.com. Required." group:"Svix"`
-	Disabled bool          `help:"Leave endpoints that are new here disabled until they are enabled." group:"Svix"`
-	Token    config.Secret `env:"SVIX_AUTH_TOKEN" placeholder:"TOKEN" help:"Its token, of the organisation. Required." group:"Svix"`
+	Disabled bool          `help:"Create new endpoints as disabled." group:"Svix"`
+	Token    config.Secret `env:"SVIX_AUTH_TOKEN" placeholder:"TOKEN" help:"The organisation's token. Required." group:"Svix"`
 }
 
 // Help has the examples.

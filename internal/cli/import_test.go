@@ -276,7 +276,7 @@ func TestImportFromSvix(t *testing.T) {
 	changed, err := importSvix(t, into, svix.URL, "t0ken")
 	require.EqualError(t, err, "1 of 8 could not be imported")
 	require.Equal(t, importUpdated, changed["app_2a/ep_1"].Result)
-	require.Equal(t, []string{"it is enabled at Svix; here it is paused, and stays so"}, changed["app_2a/ep_1"].Notes)
+	require.Equal(t, []string{"enabled at Svix; it is paused here, and stays so"}, changed["app_2a/ep_1"].Notes)
 	require.Equal(t, importUpdated, changed["app_2a/ep_2"].Result)
 	one = webhookNamed(t, into, "2a", "main.hook")
 	require.Equal(t, []any{"https://shop.example/moved", []string{}, "paused", (*float64)(nil)}, []any{one.URL, one.Channels, one.Status, one.RateLimit})

@@ -151,7 +151,7 @@ func (m *svixImport) eventType(ctx context.Context, t *svixEventType) error {
 		}
 	}
 	if t.Archived {
-		i.notef("archived: it is marked as deprecated")
+		i.notef("archived: marked as deprecated")
 	}
 	if t.FeatureFlag != "" || len(t.FeatureFlags) > 0 {
 		i.notef("feature flags: all tenants can use it")
@@ -285,7 +285,7 @@ func (m *svixImport) endpoint(ctx context.Context, tenant, path, app string, e *
 		return i.refuse(err)
 	}
 	if uid != e.UID && e.UID != "" {
-		i.notef("uid %q: no webhook can be called so, it is %q", e.UID, uid)
+		i.notef("uid %q: not allowed for a webhook, imported as %q", e.UID, uid)
 	}
 	var secret struct {
 		Key string `json:"key"`
@@ -300,7 +300,7 @@ func (m *svixImport) endpoint(ctx context.Context, tenant, path, app string, e *
 	}
 	if strings.HasPrefix(secret.Key, "whpk_") {
 		i.Result = importRefused
-		i.notef("it signs with a key of its own that Svix does not show: register it by hand")
+		i.notef("it signs with its own key, which Svix does not show: register it by hand")
 		return nil
 	}
 	if err := m.noteTransformation(ctx, i, path); err != nil {
@@ -340,7 +340,7 @@ func (m *svixImport) endpoint(ctx context.Context, tenant, path, app string, e *
 	case active && e.Disabled:
 		in["active"] = false
 	case !active && !e.Disabled:
-		i.notef("it is enabled at Svix; here it is %s, and stays so", here.Status)
+		i.notef("enabled at Svix; it is %s here, and stays so", here.Status)
 	}
 	now, err := i.put(in, spare, func(body io.Reader) ([]byte, error) {
 		return bodyOf(m.to.PatchWebhookWithBodyWithResponse(ctx, tenant, here.ID, jsonType, body))
@@ -406,7 +406,7 @@ func headersOf(i *imported, headers *svixHeaders, here map[string]string) map[st
 func (m *svixImport) secret(ctx context.Context, i *imported, tenant, id, key string) error {
 	_, err := m.to.RotateWebhookSecretWithResponse(ctx, tenant, id, client.RotateInput{Secret: &key})
 	if refused, ok := errors.AsType[*client.Error](err); ok && refused.Status == http.StatusUnprocessableEntity &&
-		slices.Equal(refused.Errors, []client.FieldError{{Field: "secret", Message: "is the one in use already"}}) {
+		slices.Equal(refused.Errors, []client.FieldError{{Field: "secret", Message: "is already in use"}}) {
 		return nil
 	}
 	if err != nil {

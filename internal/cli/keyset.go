@@ -17,7 +17,7 @@ type KeysetCommand struct {
 	New       KeysetNewCommand       `cmd:"" help:"Print a new keyset, for POSTHORN_ENCRYPTION_KEYSET."`
 	Add       KeysetAddCommand       `cmd:"" help:"Step 1 of replacing a key: print the keyset with a new key, which decrypts and does not encrypt yet."`
 	Rotate    KeysetRotateCommand    `cmd:"" help:"Step 2: print the keyset with the added key as the one that encrypts."`
-	Reencrypt KeysetReencryptCommand `cmd:"" help:"Step 3: encrypt everything in the database with that key, while processes run. Can be ended and run again."`
+	Reencrypt KeysetReencryptCommand `cmd:"" help:"Step 3: encrypt everything in the database with that key, while processes run. Can be stopped and run again."`
 	Remove    KeysetRemoveCommand    `cmd:"" help:"Step 4: print the keyset without the old keys. Refused while anything in the database needs them."`
 }
 
@@ -82,7 +82,7 @@ func (c *KeysetAddCommand) Run(env Environment) error {
 // KeysetRotateCommand is `posthorn keyset rotate`.
 type KeysetRotateCommand struct {
 	inUse
-	Key *uint32 `name:"key" placeholder:"ID" help:"The key that is to encrypt. Default: the one added last."`
+	Key *uint32 `name:"key" placeholder:"ID" help:"The key that will encrypt. Default: the one added last."`
 }
 
 // Run prints the keyset with another primary key.
@@ -96,7 +96,7 @@ func (c *KeysetRotateCommand) Run(env Environment) error {
 		id = secrets.KeyID(*c.Key)
 	}
 	if id == box.Primary() {
-		return fmt.Errorf("key %d encrypts already. Run \"posthorn keyset add\" first, and restart every process with what it prints", id)
+		return fmt.Errorf("key %d already encrypts. Run \"posthorn keyset add\" first, and restart every process with the keyset that it prints", id)
 	}
 	next, err := secrets.PromoteKey(c.Keyset.Reveal(), id)
 	if err != nil {
@@ -130,16 +130,16 @@ func (c *KeysetReencryptCommand) Run(ctx context.Context, env Environment) error
 		}
 		if r.Looked-said >= every {
 			said = r.Looked
-			env.tellf("webhooks looked at: %d, encrypted again: %d", r.Looked, r.Changed)
+			env.tellf("webhooks checked: %d, reencrypted: %d", r.Looked, r.Changed)
 		}
 	})
 	if done.Unreadable > 0 {
 		env.tellf("webhooks with headers or secrets that this keyset cannot open: %d. They stay as they are; their status_reason says what to do.", done.Unreadable)
 	}
 	if err != nil {
-		return fmt.Errorf("webhooks encrypted again: %d, then: %w", done.Changed, err)
+		return fmt.Errorf("webhooks reencrypted: %d, then: %w", done.Changed, err)
 	}
-	_, err = fmt.Fprintf(env.Out, "webhooks encrypted again: %d; everything is encrypted with key %d\n", done.Changed, box.Primary())
+	_, err = fmt.Fprintf(env.Out, "webhooks reencrypted: %d; everything is encrypted with key %d\n", done.Changed, box.Primary())
 	return err
 }
 
@@ -147,7 +147,7 @@ func (c *KeysetReencryptCommand) Run(ctx context.Context, env Environment) error
 type KeysetRemoveCommand struct {
 	inUse
 	inDatabase
-	Key *uint32 `name:"key" placeholder:"ID" help:"The key to remove. Default: all that stand before the one that encrypts."`
+	Key *uint32 `name:"key" placeholder:"ID" help:"The key to remove. Default: all keys older than the one that encrypts."`
 }
 
 // Run prints the keyset without keys that nothing needs.

@@ -87,7 +87,7 @@ func TestKeysetSteps(t *testing.T) {
 	require.ErrorContains(t, err, "key "+decimal(primaryOf(t, first))+" cannot be removed: 1 of the webhooks")
 	out, _, err := step("reencrypt", third, "--database-url="+url)
 	require.NoError(t, err)
-	require.Equal(t, "webhooks encrypted again: 1; everything is encrypted with key "+decimal(primaryOf(t, third)), out)
+	require.Equal(t, "webhooks reencrypted: 1; everything is encrypted with key "+decimal(primaryOf(t, third)), out)
 	fourth, hint, err := step("remove", third, "--database-url="+url)
 	require.NoError(t, err)
 	require.Contains(t, hint, "Restart every process")

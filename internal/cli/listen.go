@@ -16,19 +16,19 @@ import (
 // ListenCommand is `posthorn listen`: a receiver to try things with.
 type ListenCommand struct {
 	Addr   string   `default:"127.0.0.1:9000" help:"Address to listen on. Default ${default}." group:"Receive"`
-	Secret []string `sep:"none" placeholder:"WHSEC" help:"Signing secret of a webhook (whsec_…), any number of times: signatures are then verified, and what none of the secrets has signed is refused with 401." group:"Receive"`
+	Secret []string `sep:"none" placeholder:"WHSEC" help:"Signing secret of a webhook (whsec_…); repeatable. Signatures are then verified, and a request that none of the secrets has signed is refused with 401." group:"Receive"`
 
 	Fail       int           `placeholder:"N" help:"Fail the first N requests." group:"Answer"`
-	Status     *int          `placeholder:"CODE" help:"Answer with this status, 200 to 599; with --fail only the failing requests, by default with 500." group:"Answer"`
+	Status     *int          `placeholder:"CODE" help:"Status of the answers, 200 to 599. With --fail, the status of the failing requests, by default 500." group:"Answer"`
 	Delay      time.Duration `help:"Wait before answering." group:"Answer"`
 	Body       string        `help:"Body of the answer." group:"Answer"`
-	RetryAfter string        `name:"retry-after" placeholder:"SECONDS" help:"Retry-After header of the answers that are no success: seconds, or an HTTP date." group:"Answer"`
-	Forward    string        `placeholder:"URL" help:"Pass each request on to this URL, with its headers and body, and answer with its answer." group:"Answer"`
+	RetryAfter string        `name:"retry-after" placeholder:"SECONDS" help:"Retry-After header of failing answers: seconds, or an HTTP date." group:"Answer"`
+	Forward    string        `placeholder:"URL" help:"Forward each request to this URL, with its headers and body, and return its answer." group:"Answer"`
 
 	Register  config.Secret `placeholder:"KEY" help:"Register a webhook at a running Posthorn with this API key (role tenant, or an admin key), verify with its secret, and remove it at the end." group:"Register"`
-	URL       string        `name:"url" env:"POSTHORN_URL" default:"http://127.0.0.1:8080" help:"That Posthorn. Default ${default}." group:"Register"`
-	Tenant    string        `env:"POSTHORN_TENANT" default:"demo" help:"The tenant to register for. Default ${default}, which dev makes." group:"Register"`
-	PublicURL string        `name:"public-url" placeholder:"URL" help:"Where that Posthorn reaches this receiver. Required unless it is a dev on this machine." group:"Register"`
+	URL       string        `name:"url" env:"POSTHORN_URL" default:"http://127.0.0.1:8080" help:"The Posthorn to register at. Default ${default}." group:"Register"`
+	Tenant    string        `env:"POSTHORN_TENANT" default:"demo" help:"The tenant to register for. Default ${default}, which dev creates." group:"Register"`
+	PublicURL string        `name:"public-url" placeholder:"URL" help:"URL at which that Posthorn reaches this receiver. Required unless it is a dev on this machine." group:"Register"`
 }
 
 // Validate says all that is wrong with the flags. Kong calls it when it has parsed them.
@@ -47,9 +47,9 @@ func (c *ListenCommand) Validate() error {
 	refuse(c.Body != "" && c.Status != nil && !mayHaveBody(*c.Status), "--body: an answer with --status %d has none", orZero(c.Status))
 	refuse(c.RetryAfter != "" && !isRetryAfter(c.RetryAfter), "--retry-after: must be whole seconds, or a date such as %q", http.TimeFormat)
 	refuse(c.Forward != "" && !isHTTP(c.Forward), "--forward: must be an http or https URL")
-	refuse(c.Forward != "" && c.Body != "", "--body: with --forward the answer is that of the other receiver")
-	refuse(c.Forward != "" && c.Status != nil && c.Fail == 0, "--status: with --forward the answer is that of the other receiver; --fail N says how many requests are not passed on")
-	refuse(c.PublicURL != "" && c.Register == "", "--public-url: is for --register KEY")
+	refuse(c.Forward != "" && c.Body != "", "--body: with --forward the answer comes from the other receiver")
+	refuse(c.Forward != "" && c.Status != nil && c.Fail == 0, "--status: with --forward the answer comes from the other receiver; --fail N says how many requests are not forwarded")
+	refuse(c.PublicURL != "" && c.Register == "", "--public-url: needs --register KEY")
 	refuse(c.PublicURL != "" && !isHTTP(c.PublicURL), "--public-url: must be an http or https URL")
 	refuse(c.Register != "" && !isHTTP(c.URL), "--url (POSTHORN_URL): must be an http or https URL")
 	return errors.Join(p...)

@@ -46,7 +46,7 @@ func newReceiver(c *ListenCommand, out io.Writer) (*receiver, error) {
 			p.Out.URL, p.Out.Host = target, target.Host
 		},
 		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {
-			http.Error(w, "cannot be passed on: "+err.Error(), http.StatusBadGateway)
+			http.Error(w, "cannot be forwarded: "+err.Error(), http.StatusBadGateway)
 		},
 	}
 	return r, nil
@@ -57,7 +57,7 @@ func newVerifiers(secrets []string) ([]*webhooks.Webhook, error) {
 	for _, secret := range secrets {
 		verifier, err := webhooks.NewWebhook(secret)
 		if err != nil || strings.TrimPrefix(secret, "whsec_") == "" {
-			return nil, errors.New("--secret: must be whsec_ and base64")
+			return nil, errors.New("--secret: must be whsec_ followed by base64")
 		}
 		all = append(all, verifier)
 	}
@@ -105,7 +105,7 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 	seen := &statusWriter{ResponseWriter: w}
 	r.proxy.ServeHTTP(seen, request)
 	a.status = seen.status
-	a.verdict += ", passed on"
+	a.verdict += ", forwarded"
 	r.print(number, request, body, a)
 }
 

@@ -9,7 +9,7 @@ import (
 // RecoveriesCommand is `posthorn recoveries`.
 type RecoveriesCommand struct {
 	List   RecoveriesListCommand   `cmd:"" help:"List recoveries, newest first."`
-	Get    RecoveriesGetCommand    `cmd:"" help:"Show a recovery and how far it is."`
+	Get    RecoveriesGetCommand    `cmd:"" help:"Show a recovery and its progress."`
 	Cancel RecoveriesCancelCommand `cmd:"" help:"Cancel a recovery. Deliveries that it has released stay released."`
 }
 
@@ -17,7 +17,7 @@ type RecoveriesCommand struct {
 type RecoveriesListCommand struct {
 	OfTenant
 	Page
-	Webhook string `placeholder:"ID" help:"Only those of this webhook, by its id or uid." group:"List"`
+	Webhook string `placeholder:"ID" help:"Only recoveries of this webhook, by id or uid." group:"List"`
 }
 
 // Help has the examples.

@@ -28,7 +28,7 @@ func (c *ListenCommand) register(ctx context.Context, env Environment, r *receiv
 	if to == "" {
 		if !isLocal(c.URL) {
 			return nil, fmt.Errorf("--register: the Posthorn at %s is not on this machine and does not reach %s: "+
-				"say with --public-url where it does", c.URL, here)
+				"give the URL at which it does with --public-url", c.URL, here)
 		}
 		to = here
 	} else if err := r.leadsHere(ctx, to); err != nil {
@@ -38,7 +38,7 @@ func (c *ListenCommand) register(ctx context.Context, env Environment, r *receiv
 	var made client.NewWebhook
 	err = c.call(ctx, func(ctx context.Context, api *client.ClientWithResponses) error {
 		answer, err := api.CreateWebhookWithResponse(ctx, c.Tenant, client.WebhookInput{URL: to, Name: new("posthorn listen"),
-			Description: new("Made by posthorn listen on " + host + ", which removes it when it ends.")})
+			Description: new("Created by posthorn listen on " + host + ", which removes it when it ends.")})
 		if err == nil && answer.JSON201 != nil {
 			made = *answer.JSON201
 		}
@@ -133,7 +133,7 @@ func (c *ListenCommand) call(ctx context.Context, do func(context.Context, *clie
 func (c *ListenCommand) explain(err error) error {
 	refused, ok := errors.AsType[*client.Error](err)
 	if !ok {
-		return fmt.Errorf("no Posthorn at %s: start one, or say where it is with --url (POSTHORN_URL): %w", c.URL, err)
+		return fmt.Errorf("no Posthorn at %s: start one, or give its URL with --url (POSTHORN_URL): %w", c.URL, err)
 	}
 	switch refused.Status {
 	case http.StatusUnauthorized:
@@ -144,7 +144,7 @@ func (c *ListenCommand) explain(err error) error {
 		return fmt.Errorf("%s has no tenant %s for this key: name it with --tenant (POSTHORN_TENANT): %w", c.URL, c.Tenant, err)
 	case http.StatusUnprocessableEntity:
 		if c.PublicURL == "" {
-			return fmt.Errorf("%s does not send to this machine over http, as a dev does: say with --public-url where it reaches this receiver: %w", c.URL, err)
+			return fmt.Errorf("%s does not send to this machine over http, as a dev does: give the URL at which it reaches this receiver with --public-url: %w", c.URL, err)
 		}
 	}
 	return err

@@ -19,15 +19,15 @@ import (
 
 // Remote is how a command reaches a running Posthorn, and how it prints what that answers.
 type Remote struct {
-	URL    string        `name:"url" env:"POSTHORN_URL" default:"http://127.0.0.1:8080" help:"The Posthorn to speak to. Default ${default}." group:"Posthorn"`
+	URL    string        `name:"url" env:"POSTHORN_URL" default:"http://127.0.0.1:8080" help:"The Posthorn to call. Default ${default}." group:"Posthorn"`
 	Key    config.Secret `env:"POSTHORN_KEY" placeholder:"KEY" help:"API key. Required." group:"Posthorn"`
-	Output string        `short:"o" enum:"table,json" default:"table" help:"table, for people, or json, as the API answers. Default ${default}." group:"Posthorn"`
+	Output string        `short:"o" enum:"table,json" default:"table" help:"table, or json as the API answers. Default ${default}." group:"Posthorn"`
 }
 
 // OfTenant is a Remote for what belongs to a tenant.
 type OfTenant struct {
 	Remote
-	Tenant string `env:"POSTHORN_TENANT" default:"demo" help:"The tenant's id. Default ${default}, which dev makes." group:"Posthorn"`
+	Tenant string `env:"POSTHORN_TENANT" default:"demo" help:"The tenant's id. Default ${default}, which dev creates." group:"Posthorn"`
 }
 
 // The exit codes of the commands that speak to a running Posthorn. Every other failure is 1, a wrong command line 80.
@@ -83,13 +83,13 @@ func (r *Remote) explain(err error) error {
 		return &remoteError{err, code}
 	}
 	if errors.Is(err, context.Canceled) { // not wrapped: a process that serves ends well that way, a call does not
-		return &remoteError{errors.New("interrupted: it is not known whether the call has taken effect"), exitSignal}
+		return &remoteError{errors.New("interrupted: it is unknown whether the call took effect"), exitSignal}
 	}
 	if _, ok := errors.AsType[*remoteError](err); ok {
 		return err
 	}
 	if wrong, ok := errors.AsType[*url.Error](err); ok {
-		return &remoteError{fmt.Errorf("no Posthorn answers at %s: start one, or say where it is with --url (POSTHORN_URL): %w", r.URL, wrong.Err), exitLater}
+		return &remoteError{fmt.Errorf("no Posthorn answers at %s: start one, or give its URL with --url (POSTHORN_URL): %w", r.URL, wrong.Err), exitLater}
 	}
 	return err
 }
@@ -115,7 +115,7 @@ func show[T any](r *Remote, env Environment, answer []byte, draw func(*printer, 
 	}
 	var v T
 	if err := json.Unmarshal(answer, &v); err != nil {
-		return fmt.Errorf("the answer of %s is not what this posthorn knows: %w", r.URL, err)
+		return fmt.Errorf("this posthorn does not understand the answer of %s: %w", r.URL, err)
 	}
 	p := &printer{}
 	draw(p, v)
@@ -126,7 +126,7 @@ func show[T any](r *Remote, env Environment, answer []byte, draw func(*printer, 
 // Page is the part of a list that a command asks for.
 type Page struct {
 	Limit int    `default:"50" help:"The most entries to list. Default ${default}." group:"List"`
-	After string `placeholder:"CURSOR" help:"Go on after what an earlier list printed as next." group:"List"`
+	After string `placeholder:"CURSOR" help:"Continue after the cursor that an earlier list printed as next." group:"List"`
 }
 
 // maxPage is the most entries of one page of the API.
@@ -227,8 +227,8 @@ func (m *Moment) when() *time.Time {
 
 // Window is the span of time that a list is about.
 type Window struct {
-	Since *Moment `placeholder:"TIME" help:"Only what was made at or after it: RFC 3339, or how long ago (90m)." group:"List"`
-	Until *Moment `placeholder:"TIME" help:"Only what was made before it." group:"List"`
+	Since *Moment `placeholder:"TIME" help:"Only entries made at or after this time: RFC 3339, or how long ago (90m)." group:"List"`
+	Until *Moment `placeholder:"TIME" help:"Only entries made before this time." group:"List"`
 }
 
 // JSONText is JSON on the command line: as it is, @FILE, or - for standard input.

@@ -171,7 +171,7 @@ func TestEventsAreReplayed(t *testing.T) {
 	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
 	t.Cleanup(receiver.Close)
 	tenant.run("events", "send", "order.created", "--id=replayed")
-	require.Contains(t, tenant.run("events", "replay", "replayed"), "No webhook wants it.")
+	require.Contains(t, tenant.run("events", "replay", "replayed"), "It matches no webhook.")
 	first := tenant.json("webhooks", "create", receiver.URL, "--uid=first")["id"].(string)
 	second := tenant.json("webhooks", "create", receiver.URL, "--uid=second")["id"].(string)
 	one := tenant.run("events", "replay", "replayed", "--webhook=first")

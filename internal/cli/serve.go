@@ -15,7 +15,7 @@ import (
 // processHelp is the help of the commands that need a database and Temporal.
 const processHelp = `Required: --database-url (POSTHORN_DATABASE_URL) and --encryption-keyset (POSTHORN_ENCRYPTION_KEYSET).
 
-Temporal is found as Temporal's own tools find it: TEMPORAL_ADDRESS (default localhost:7233), TEMPORAL_NAMESPACE (default "default"), TEMPORAL_API_KEY, the TEMPORAL_TLS variables, and Temporal's configuration file.`
+Temporal is configured like Temporal's own tools: TEMPORAL_ADDRESS (default localhost:7233), TEMPORAL_NAMESPACE (default "default"), TEMPORAL_API_KEY, the TEMPORAL_TLS variables, and Temporal's configuration file.`
 
 // ServeCommand is `posthorn serve`.
 type ServeCommand struct {

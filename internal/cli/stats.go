@@ -10,11 +10,11 @@ import (
 // StatsCommand is `posthorn stats`.
 type StatsCommand struct {
 	OfTenant
-	Since     *Moment `placeholder:"TIME" help:"In the first bucket: RFC 3339, or how long ago (90m). Default: a day before --until." group:"Statistics"`
-	Until     *Moment `placeholder:"TIME" help:"The last bucket has what was before it. Default: now." group:"Statistics"`
-	Bucket    string  `enum:"minute,hour,day" default:"hour" help:"What a line is about: minute, hour or day. Default ${default}." group:"Statistics"`
-	Webhook   string  `placeholder:"ID" help:"Only what is about this webhook, by its id or uid." group:"Statistics"`
-	EventType string  `placeholder:"TYPE" help:"Only what is about events of this type." group:"Statistics"`
+	Since     *Moment `placeholder:"TIME" help:"A time in the first bucket: RFC 3339, or how long ago (90m). Default: a day before --until." group:"Statistics"`
+	Until     *Moment `placeholder:"TIME" help:"The end; the last bucket contains the moment before it. Default: now." group:"Statistics"`
+	Bucket    string  `enum:"minute,hour,day" default:"hour" help:"The length of a line's bucket: minute, hour or day. Default ${default}." group:"Statistics"`
+	Webhook   string  `placeholder:"ID" help:"Only this webhook, by id or uid." group:"Statistics"`
+	EventType string  `placeholder:"TYPE" help:"Only events of this type." group:"Statistics"`
 	All       bool    `help:"All tenants together. For admin keys." group:"Statistics"`
 }
 

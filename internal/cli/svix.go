@@ -96,7 +96,7 @@ func (s *svixServer) get(ctx context.Context, path string, query url.Values, out
 	response, err := s.http.Do(request)
 	if err != nil {
 		if wrong, ok := errors.AsType[*url.Error](err); ok && ctx.Err() == nil {
-			return &remoteError{fmt.Errorf("no Svix server answers at %s: say where it is with --from: %w", s.base, wrong.Err), exitLater}
+			return &remoteError{fmt.Errorf("no Svix server answers at %s: give its URL with --from: %w", s.base, wrong.Err), exitLater}
 		}
 		return err
 	}
@@ -113,7 +113,7 @@ func (s *svixServer) get(ctx context.Context, path string, query url.Values, out
 		return &svixError{response.StatusCode, harmless(strings.Trim(string(problem.Detail), `"`))}
 	}
 	if err := json.Unmarshal(text, out); err != nil {
-		return fmt.Errorf("what %s answers to %s is not what Svix answers: %w", s.base, path, err)
+		return fmt.Errorf("the answer of %s to %s is not one of Svix's: %w", s.base, path, err)
 	}
 	return nil
 }

@@ -13,13 +13,13 @@ import (
 
 // TemporalStoreCommand is `posthorn temporal-store`.
 type TemporalStoreCommand struct {
-	Lean    TemporalStoreLeanCommand    `cmd:"" help:"Let each start and end of a workflow write to a few indexes of the visibility database instead of some seventy. Safe while Temporal runs; run it again after an upgrade of Temporal."`
-	Restore TemporalStoreRestoreCommand `cmd:"" help:"Give the visibility database Temporal's own indexes back."`
+	Lean    TemporalStoreLeanCommand    `cmd:"" help:"Drop unused indexes of the visibility database, so that each start and end of a workflow writes to a few instead of some seventy. Safe while Temporal runs. Run it again after an upgrade of Temporal."`
+	Restore TemporalStoreRestoreCommand `cmd:"" help:"Restore Temporal's own indexes of the visibility database."`
 }
 
 // visibility is the database that a command works on.
 type visibility struct {
-	Database config.Secret `name:"database" env:"TEMPORAL_VISIBILITY_DATABASE_URL" required:"" placeholder:"URL" help:"The PostgreSQL database of Temporal's visibility, which usually is called temporal_visibility."`
+	Database config.Secret `name:"database" env:"TEMPORAL_VISIBILITY_DATABASE_URL" required:"" placeholder:"URL" help:"The PostgreSQL database of Temporal's visibility, usually called temporal_visibility."`
 }
 
 // run changes the database, and says which indexes were made again.
@@ -36,7 +36,7 @@ func (v *visibility) run(ctx context.Context, env Environment, change func(conte
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(env.Err, "%d indexes were made again.\n", len(names))
+	_, err = fmt.Fprintf(env.Err, "%d indexes were restored.\n", len(names))
 	return err
 }
 

@@ -12,7 +12,7 @@ type TenantsCommand struct {
 	List   TenantsListCommand   `cmd:"" help:"List tenants. For admin keys."`
 	Get    TenantsGetCommand    `cmd:"" help:"Show a tenant."`
 	Put    TenantsPutCommand    `cmd:"" help:"Create a tenant, or replace its name, addresses and metadata. For admin keys."`
-	Delete TenantsDeleteCommand `cmd:"" help:"Delete a tenant with everything that it has. For admin keys."`
+	Delete TenantsDeleteCommand `cmd:"" help:"Delete a tenant and everything in it. For admin keys."`
 }
 
 // TenantsListCommand is `posthorn tenants list`.
@@ -77,13 +77,13 @@ func (c *TenantsGetCommand) Run(ctx context.Context, env Environment) error {
 type TenantsPutCommand struct {
 	OneTenant
 	Name       string            `help:"Its name." group:"Tenant"`
-	AdminEmail []string          `placeholder:"ADDRESS" help:"Who is written to when a webhook keeps failing, any number of times." group:"Tenant"`
-	Metadata   map[string]string `mapsep:"none" placeholder:"NAME=VALUE" help:"A note of your own, any number of times." group:"Tenant"`
+	AdminEmail []string          `placeholder:"ADDRESS" help:"Address that gets a mail when a webhook keeps failing; repeatable." group:"Tenant"`
+	Metadata   map[string]string `mapsep:"none" placeholder:"NAME=VALUE" help:"Your own note; repeatable." group:"Tenant"`
 }
 
 // Help has the examples.
 func (*TenantsPutCommand) Help() string {
-	return `What is left out becomes empty.
+	return `Options that you omit become empty.
 
 Example:
   posthorn tenants put acme --name 'Acme Ltd' --admin-email ops@acme.example`
@@ -107,12 +107,12 @@ func (c *TenantsPutCommand) Run(ctx context.Context, env Environment) error {
 // TenantsDeleteCommand is `posthorn tenants delete`.
 type TenantsDeleteCommand struct {
 	OneTenant
-	Yes bool `help:"Yes, delete it. Required." group:"Delete"`
+	Yes bool `help:"Confirm the deletion. Required." group:"Delete"`
 }
 
 // Help has the examples.
 func (*TenantsDeleteCommand) Help() string {
-	return `Its keys, webhooks, events and deliveries go with it.
+	return `Its keys, webhooks, events and deliveries are deleted too.
 
 Example:
   posthorn tenants delete acme --yes`
@@ -121,7 +121,7 @@ Example:
 // Run deletes.
 func (c *TenantsDeleteCommand) Run(ctx context.Context, env Environment) error {
 	if !c.Yes {
-		return errors.New("--yes must be set: the tenant's keys, webhooks, events and deliveries go with it")
+		return errors.New("--yes must be set: the tenant's keys, webhooks, events and deliveries are deleted too")
 	}
 	_, err := call(&c.Remote, func(api *client.ClientWithResponses) (*client.DeleteTenantResponse, error) {
 		return api.DeleteTenantWithResponse(ctx, c.ID)

@@ -80,16 +80,16 @@ func nextOf(t *client.Timeline) string {
 	switch t.Status {
 	case "pending":
 		if len(t.Upcoming) == 0 {
-			return "Next: it is being sent, or about to be."
+			return "Next: it is being sent, or will be in a moment."
 		}
 		return fmt.Sprintf("Next: attempt %d; retry sends it now.", t.Upcoming[0].Number)
 	case "held":
-		return "Next: nothing, until its webhook is resumed or recovered, or retry sends it."
+		return "Next: nothing, until its webhook is resumed or recovered. Or use retry."
 	case "delivered":
 		return "Next: nothing. It was delivered."
 	case "failed":
-		return "Next: nothing. Every retry is used up; retry, or recover of its webhook, begins again."
+		return "Next: nothing. All retries are used up. Use retry, or recover its webhook, to start again."
 	default:
-		return "Next: nothing, unless retry sends it."
+		return "Next: nothing. Use retry to send it."
 	}
 }

@@ -16,24 +16,24 @@ import (
 type WebhooksCommand struct {
 	List    WebhooksListCommand    `cmd:"" help:"List webhooks, oldest first."`
 	Get     WebhooksGetCommand     `cmd:"" help:"Show a webhook."`
-	Create  WebhooksCreateCommand  `cmd:"" help:"Register a webhook. Its secret is shown this once."`
-	Delete  WebhooksDeleteCommand  `cmd:"" help:"Delete a webhook. Its open deliveries are canceled."`
+	Create  WebhooksCreateCommand  `cmd:"" help:"Register a webhook. Its secret is shown only once."`
+	Delete  WebhooksDeleteCommand  `cmd:"" help:"Delete a webhook. Its unfinished deliveries are canceled."`
 	Enable  WebhooksEnableCommand  `cmd:"" help:"Make a webhook active, and set its failure count to 0."`
-	Disable WebhooksDisableCommand `cmd:"" help:"Disable a webhook. Its due deliveries are held."`
-	Pause   WebhooksPauseCommand   `cmd:"" help:"Pause a webhook. Its due deliveries are held until it is resumed."`
-	Resume  WebhooksResumeCommand  `cmd:"" help:"Resume a paused webhook, and release what the pause held."`
+	Disable WebhooksDisableCommand `cmd:"" help:"Disable a webhook. Deliveries that become due are held."`
+	Pause   WebhooksPauseCommand   `cmd:"" help:"Pause a webhook. Deliveries that become due are held until it is resumed."`
+	Resume  WebhooksResumeCommand  `cmd:"" help:"Resume a paused webhook, and release the deliveries that the pause held."`
 	Test    WebhooksTestCommand    `cmd:"" help:"POST an example of every event type to a webhook, now. Fails if one was not received."`
-	Recover WebhooksRecoverCommand `cmd:"" help:"Send again what was held for a webhook or has failed, was delivered or canceled, or what it has missed."`
+	Recover WebhooksRecoverCommand `cmd:"" help:"Send a webhook's held, failed, delivered or canceled deliveries again, or events that it has missed."`
 }
 
 // WebhooksListCommand is `posthorn webhooks list`.
 type WebhooksListCommand struct {
 	OfTenant
 	Page
-	To        string `placeholder:"URL" help:"Only those with this URL." group:"List"`
-	EventType string `placeholder:"TYPE" help:"Only those that would get events of this type." group:"List"`
-	Status    string `enum:",active,paused,deactivated,disabled" default:"" help:"Only those in this status: active, paused, deactivated or disabled." group:"List"`
-	Profile   string `help:"Only those with this profile." group:"List"`
+	To        string `placeholder:"URL" help:"Only webhooks with this URL." group:"List"`
+	EventType string `placeholder:"TYPE" help:"Only webhooks that would get events of this type." group:"List"`
+	Status    string `enum:",active,paused,deactivated,disabled" default:"" help:"Only webhooks in this status: active, paused, deactivated or disabled." group:"List"`
+	Profile   string `help:"Only webhooks with this profile." group:"List"`
 }
 
 // Help has the examples.
@@ -118,16 +118,16 @@ func (c *WebhooksGetCommand) Run(ctx context.Context, env Environment) error {
 // WebhooksCreateCommand is `posthorn webhooks create`.
 type WebhooksCreateCommand struct {
 	OfTenant
-	To          string            `arg:"" name:"target" help:"Where to POST."`
-	EventType   []string          `placeholder:"TYPE" help:"A type to send, wildcards as in order.* included; any number of times. Default: all." group:"Webhook"`
+	To          string            `arg:"" name:"target" help:"The URL to POST to."`
+	EventType   []string          `placeholder:"TYPE" help:"A type to send, or a wildcard such as order.*; repeatable. Default: all." group:"Webhook"`
 	Name        string            `help:"Its name." group:"Webhook"`
 	Description string            `help:"What it is for." group:"Webhook"`
 	UID         string            `name:"uid" help:"Your own name for it, which can be used wherever its id can." group:"Webhook"`
-	Channel     []string          `sep:"none" placeholder:"CHANNEL" help:"Send only events that have this channel, or another one given; any number of times. Default: all events." group:"Webhook"`
-	Metadata    map[string]string `mapsep:"none" placeholder:"NAME=VALUE" help:"A note of your own, any number of times." group:"Webhook"`
-	Secret      config.Secret     `env:"POSTHORN_WEBHOOK_SECRET" placeholder:"WHSEC" help:"The signing secret. Default: one is made." group:"Webhook"`
-	Header      map[string]string `mapsep:"none" placeholder:"NAME=VALUE" help:"A header to send with every POST, any number of times." group:"Webhook"`
-	Disabled    bool              `help:"Leave it disabled until it is enabled." group:"Webhook"`
+	Channel     []string          `sep:"none" placeholder:"CHANNEL" help:"Send only events that have one of these channels; repeatable. Default: all events." group:"Webhook"`
+	Metadata    map[string]string `mapsep:"none" placeholder:"NAME=VALUE" help:"Your own note; repeatable." group:"Webhook"`
+	Secret      config.Secret     `env:"POSTHORN_WEBHOOK_SECRET" placeholder:"WHSEC" help:"The signing secret. Default: a generated one." group:"Webhook"`
+	Header      map[string]string `mapsep:"none" placeholder:"NAME=VALUE" help:"A header to send with every POST; repeatable." group:"Webhook"`
+	Disabled    bool              `help:"Create it as disabled." group:"Webhook"`
 	Timeout     time.Duration     `help:"How long the receiver has to answer. Default: the installation's." group:"Webhook"`
 	MaxInFlight int64             `help:"The most POSTs at once." group:"Webhook"`
 	RateLimit   float64           `help:"The most deliveries per second." group:"Webhook"`
@@ -206,7 +206,7 @@ func (r *Remote) deleted(env Environment, what string, err error) error {
 // WebhooksEnableCommand is `posthorn webhooks enable`.
 type WebhooksEnableCommand struct {
 	OneWebhook
-	Recover bool `help:"Also send again what was held or has failed." group:"Enable"`
+	Recover bool `help:"Also send held and failed deliveries again." group:"Enable"`
 }
 
 // Help has the examples.
@@ -226,7 +226,7 @@ func (c *WebhooksEnableCommand) Run(ctx context.Context, env Environment) error 
 // WebhooksDisableCommand is `posthorn webhooks disable`.
 type WebhooksDisableCommand struct {
 	OneWebhook
-	Reason string `help:"Why; it stands with the webhook's status." group:"Disable"`
+	Reason string `help:"The reason, shown as the webhook's status_reason." group:"Disable"`
 }
 
 // Help has the examples.
@@ -280,7 +280,7 @@ func (c *WebhooksResumeCommand) Run(ctx context.Context, env Environment) error 
 // WebhooksTestCommand is `posthorn webhooks test`.
 type WebhooksTestCommand struct {
 	OneWebhook
-	EventType string `placeholder:"TYPE" help:"Only this type. Default: each that it is registered for, 20 at most." group:"Test"`
+	EventType string `placeholder:"TYPE" help:"Only this type. Default: every type that it is registered for, at most 20." group:"Test"`
 }
 
 // Help has the examples.
@@ -328,17 +328,17 @@ func failedTests(answer []byte) error {
 // WebhooksRecoverCommand is `posthorn webhooks recover`.
 type WebhooksRecoverCommand struct {
 	OneWebhook
-	Since     *Moment  `placeholder:"TIME" help:"Only deliveries made at or after it, and events accepted since: RFC 3339, or how long ago (90m). Default: the retention; what is held is taken however old it is." group:"Recover"`
-	Until     *Moment  `placeholder:"TIME" help:"Only deliveries made before it. Default: now." group:"Recover"`
-	Status    []string `enum:"held,failed,delivered,canceled" placeholder:"STATUS" help:"Only deliveries in this status: held, failed, delivered or canceled; any number of times. Default: held and failed, or none with --missed." group:"Recover"`
-	EventType []string `placeholder:"TYPE" help:"Only of this type, wildcards as in order.* included; any number of times. Default: all." group:"Recover"`
-	Missed    bool     `help:"Also make deliveries of the events that the webhook wants and has no delivery of: it was made later, or its types were widened. Without --status, only these." group:"Recover"`
+	Since     *Moment  `placeholder:"TIME" help:"Only deliveries made and events accepted at or after this time: RFC 3339, or how long ago (90m). Default: as far back as the retention; held deliveries are included however old they are." group:"Recover"`
+	Until     *Moment  `placeholder:"TIME" help:"Only deliveries made before this time. Default: now." group:"Recover"`
+	Status    []string `enum:"held,failed,delivered,canceled" placeholder:"STATUS" help:"Only deliveries in this status: held, failed, delivered or canceled; repeatable. Default: held and failed; with --missed, none." group:"Recover"`
+	EventType []string `placeholder:"TYPE" help:"Only this type, or a wildcard such as order.*; repeatable. Default: all." group:"Recover"`
+	Missed    bool     `help:"Also create deliveries of events that match the webhook and have no delivery to it, because it was created later or its types were widened. Without --status, only these." group:"Recover"`
 	Rate      float64  `help:"The most deliveries to release per second. Default: no limit." group:"Recover"`
 }
 
 // Help has the examples.
 func (*WebhooksRecoverCommand) Help() string {
-	return `It runs in the background: posthorn recoveries get shows how far it is.
+	return `It runs in the background: posthorn recoveries get shows its progress.
 
 Examples:
   posthorn webhooks recover wh_0198c0de-0000-7000-8000-000000000002 --since 24h

@@ -43,9 +43,9 @@ func (c Config) Admins() ([]Admin, error) {
 		case key == "":
 			p = append(p, fmt.Errorf("entry %d (%s) has no key", n, name))
 		case names[name]:
-			p = append(p, fmt.Errorf("entry %d: the name %s is taken", n, name))
+			p = append(p, fmt.Errorf("entry %d: the name %s is already used", n, name))
 		case keys[key]:
-			p = append(p, fmt.Errorf("entry %d (%s) has the key of another one", n, name))
+			p = append(p, fmt.Errorf("entry %d (%s) has the same key as another entry", n, name))
 		}
 		names[name], keys[key] = true, true
 		admins = append(admins, Admin{name, Secret(key)})
@@ -62,9 +62,9 @@ func checkAdminKey(value string) error {
 	case value == "":
 		return nil
 	case strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r > '~' }):
-		return errors.New("must be visible ASCII characters without blanks, as it is sent in a header")
+		return errors.New("must be visible ASCII characters without blanks, because it is sent in a header")
 	case len(value) < MinAdminKey:
-		return fmt.Errorf("must have at least %d characters, as \"openssl rand -hex 24\" makes them", MinAdminKey)
+		return fmt.Errorf("must have at least %d characters: make one with \"openssl rand -hex 24\"", MinAdminKey)
 	}
 	return nil
 }

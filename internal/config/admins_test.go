@@ -41,10 +41,10 @@ func TestAdminKeysThatAreRefused(t *testing.T) {
 		{"", "alice=" + longKey + ",", "entry 2 must be name=key"},
 		{"", "alice=" + longKey + "," + otherKey, "entry 2 must be name=key"},
 		{"", "al ice=" + longKey, "entry 1 must be name=key"},
-		{"", "alice=" + longKey + ",alice=" + otherKey, "entry 2: the name alice is taken"},
-		{"", "alice=" + longKey + ",bob=" + longKey, "entry 2 (bob) has the key of another one"},
-		{longKey, "alice=" + longKey, "entry 1 (alice) has the key of another one"},
-		{longKey, "admin=" + otherKey, "entry 1: the name admin is taken"},
+		{"", "alice=" + longKey + ",alice=" + otherKey, "entry 2: the name alice is already used"},
+		{"", "alice=" + longKey + ",bob=" + longKey, "entry 2 (bob) has the same key as another entry"},
+		{longKey, "alice=" + longKey, "entry 1 (alice) has the same key as another entry"},
+		{longKey, "admin=" + otherKey, "entry 1: the name admin is already used"},
 		{"", "alice=hunter2-hunter2-hunter2-hünter2", "entry 1 (alice): the key must be visible ASCII"},
 	} {
 		config := defaults()

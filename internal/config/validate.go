@@ -151,10 +151,10 @@ func checkBaseURL(value string) error {
 		return errors.New("must not have credentials, a query or a fragment")
 	}
 	if !isHost(u) {
-		return errors.New("must name a host by letters, digits, dots and dashes, or by its address; other letters are written as xn--…")
+		return errors.New("must have a host of letters, digits, dots and dashes, or an address; write other letters as xn--…")
 	}
 	if strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune("\"<>\\^`{|}?#", r) }) {
-		return errors.New("must be percent-encoded: it stands in headers and pages")
+		return errors.New("must be percent-encoded, because it is used in headers and pages")
 	}
 	return nil
 }

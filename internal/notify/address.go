@@ -17,7 +17,7 @@ const (
 // The problems of an address, in words that follow its name.
 var (
 	errNoAddress = errors.New("is not an e-mail address")
-	errLocal     = errors.New("must have ASCII characters alone before the @: not every mail server takes others")
+	errLocal     = errors.New("must have only ASCII characters before the @: not every mail server accepts others")
 	errDomain    = errors.New("has a domain that is not valid")
 )
 

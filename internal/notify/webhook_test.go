@@ -25,8 +25,8 @@ func TestWebhookWarning(t *testing.T) {
 	require.Equal(t, `Webhook "orders" is failing: 1500 of 3000 failures until it is deactivated`, got.Subject)
 	require.Equal(t, `The webhook "orders" of Acme & Söhne is failing.
 
-1500 deliveries to it have failed. When 3000 have, it will be deactivated, and what is
-due to it is kept until it is enabled again. Please check the receiver.
+1500 deliveries to it have failed. After 3000 failures it will be deactivated. Its deliveries are then
+held until it is enabled again. Please check the receiver.
 
 Webhook:      wh_1
 Tenant:       acme
@@ -36,7 +36,7 @@ Last failure: 21 November 2026, 20:05:06 UTC
 Status:       503
 Error:        503 Service Unavailable
 
-Look at it: https://posthorn.example/v1/tenants/acme/webhooks/wh_1?a=1&b=2
+Open the webhook: https://posthorn.example/v1/tenants/acme/webhooks/wh_1?a=1&b=2
 `, got.Text)
 	require.Contains(t, got.HTML, "<strong>orders</strong> of Acme &amp; Söhne is failing.")
 	require.Contains(t, got.HTML, `<a href="https://posthorn.example/v1/tenants/acme/webhooks/wh_1?a=1&amp;b=2">`)
@@ -60,7 +60,7 @@ func TestWebhookMailWithLittleKnown(t *testing.T) {
 	require.Equal(t, `Webhook "hooks.acme.example" was deactivated`, got.Subject)
 	for _, form := range []string{got.Text, got.HTML} {
 		require.Contains(t, form, "of acme was deactivated.")
-		for _, absent := range []string{"Last failure", "Status", "Error", "Look at", "0001", "href"} {
+		for _, absent := range []string{"Last failure", "Status", "Error", "Open the", "0001", "href"} {
 			require.NotContains(t, form, absent)
 		}
 	}

@@ -26,9 +26,9 @@ func (s *Service) erasure(ctx context.Context, tenant string, r ErasureRequest) 
 	switch narrow := len(r.EventTypes) > 0 || r.Attribute != ""; {
 	case narrow:
 	case r.Until == nil:
-		p.addf("until", "until, event_types or attribute must say what to erase")
+		p.addf("until", "at least one of until, event_types and attribute is required")
 	case !r.All:
-		p.addf("all", "must be true where until alone says what to erase: it erases every event before")
+		p.addf("all", "must be true if until is the only criterion: every earlier event is erased")
 	}
 	if name, _, ok := strings.Cut(r.Attribute, ":"); r.Attribute != "" && (!ok || name == "") {
 		p.addf("attribute", "must be name:value")

@@ -82,11 +82,11 @@ func known(err error, what string) error {
 	case errors.Is(err, models.ErrBadCursor):
 		return invalid(FieldError{"after", "is not a cursor of this list"})
 	case errors.Is(err, models.ErrSlow):
-		return Refuse(Unavailable, "reading this takes too long: ask for less, such as a shorter time or an id, or retry shortly")
+		return Refuse(Unavailable, "the query takes too long: narrow it, for example to a shorter time or one id, or retry shortly")
 	case errors.Is(err, models.ErrUIDTaken):
 		return Refuse(Conflict, "another %s has this name as its id or uid", what)
 	case errors.Is(err, models.ErrKeyRemoved):
-		return Refuse(Unavailable, "this process has an earlier encryption keyset and cannot store secrets: retry shortly")
+		return Refuse(Unavailable, "this process has an outdated encryption keyset and cannot store secrets: retry shortly")
 	}
 	if full, ok := errors.AsType[*models.FullError](err); ok {
 		return Refuse(Conflict, "the limit of %d %s is reached", full.Limit, full.Kind)

@@ -139,7 +139,7 @@ func (s *Service) DeleteEventType(ctx context.Context, name string) error {
 func (s *Service) LoadCatalog(ctx context.Context, tenant, system string) ([]models.EventType, error) {
 	listed, ok := catalog.Load(system)
 	if !ok {
-		return nil, Refuse(NotFound, "there is no catalogue of that name; there are: %s", strings.Join(catalog.Systems(), ", "))
+		return nil, Refuse(NotFound, "there is no such catalogue; the catalogues are: %s", strings.Join(catalog.Systems(), ", "))
 	}
 	if _, err := s.Tenant(ctx, tenant); err != nil {
 		return nil, err

@@ -33,10 +33,10 @@ func (e *KeysetError) Error() string {
 		wrong = append(wrong, "it lacks "+keyNames(e.Missing)+", which this database uses")
 	}
 	if len(e.Altered) > 0 {
-		wrong = append(wrong, "its "+keyNames(e.Altered)+" cannot open what was sealed under that id")
+		wrong = append(wrong, "its "+keyNames(e.Altered)+" cannot open what a key with that id has sealed")
 	}
 	if e.Unnamed {
-		wrong = append(wrong, "a key that leaves no id on what it seals is missing")
+		wrong = append(wrong, "a key without an id prefix in its ciphertexts is missing")
 	}
 	remedy := "with all of these keys"
 	if e.Removed {

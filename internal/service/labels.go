@@ -77,7 +77,7 @@ func (e *EventSearch) check() error {
 	var p problems
 	checkLength(&p, "q", e.Text, maxText)
 	if e.IdempotencyKey != "" {
-		p.addf("q", "cannot be asked for together with idempotency_key")
+		p.addf("q", "cannot be combined with idempotency_key")
 	}
 	if e.Since.IsZero() {
 		p.addf("since", "is required with q")

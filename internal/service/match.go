@@ -34,7 +34,7 @@ func (a *acceptance) match(v snapshot, e *models.Event) error {
 // fanOut notes which webhooks the event is owed to. The events of one type and the same channels in a request share the list.
 func (a *acceptance) fanOut(matched []*entry, e *models.Event) error {
 	if a.reached += len(matched); a.reached > maxFannedOut && len(a.request.FanOuts) > 0 {
-		return invalid(FieldError{"events", "reach too many webhooks together; publish fewer at once"})
+		return invalid(FieldError{"events", "match too many webhooks together; publish fewer at once"})
 	}
 	wanted := strings.Join(append([]string{e.Type}, e.Channels...), " ") // no name of either contains a space
 	members, ok := a.members[wanted]

@@ -243,7 +243,7 @@ func (s *Service) checkEvents(ctx context.Context, v snapshot, tenant string, r 
 			p.addf(prefix+"id", "must be 1 to 128 letters, digits, dashes, underscores or colons, and begin with a letter or digit")
 		}
 		if strings.HasPrefix(in.Type, models.OperationalPrefix) && r.By.KeyID != "" {
-			p.addf(prefix+"type", "events that begin with %q are published by Posthorn alone", models.OperationalPrefix)
+			p.addf(prefix+"type", "only Posthorn publishes events that begin with %q", models.OperationalPrefix)
 		} else if err := s.checkEvent(ctx, &p, v, prefix, in, budget); err != nil {
 			return nil, err
 		}

@@ -29,7 +29,7 @@ func (s *Service) Recover(ctx context.Context, tenant, id string, r RecoveryRequ
 		switch status {
 		case models.Held, models.Failed, models.Delivered, models.Canceled:
 		case models.Pending:
-			p.addf(index("statuses", i), "must be held, failed, delivered or canceled: what is pending is being sent")
+			p.addf(index("statuses", i), "must be held, failed, delivered or canceled: pending deliveries are already being sent")
 		default:
 			p.addf(index("statuses", i), "must be held, failed, delivered or canceled")
 		}

@@ -22,7 +22,7 @@ type Reencrypted struct {
 const reencryptPasses = 10
 
 // ErrStillSealing is returned by Reencrypt if there is always something more to encrypt again.
-var ErrStillSealing = errors.New("webhooks are still being encrypted with another key, or stay locked: restart the processes whose keyset has another primary key, and run this again")
+var ErrStillSealing = errors.New("webhooks are still being encrypted with another key, or are locked: restart the processes whose keyset has another primary key, and run this again")
 
 // Reencrypt seals everything that is not sealed with the keyset's primary key with that key, page by page, while
 // processes work; a page is one short transaction. It goes over everything again until a pass finds nothing to do. If it
@@ -47,7 +47,7 @@ func Reencrypt(ctx context.Context, store *models.Store, box *secrets.Box, repor
 		total = pass
 		switch {
 		case err != nil:
-			return total, fmt.Errorf("hooks: encrypt again: %w", err)
+			return total, fmt.Errorf("hooks: reencrypt: %w", err)
 		case total.Changed == before && total.Busy == 0:
 			return total, nil
 		}

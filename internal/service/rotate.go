@@ -70,7 +70,7 @@ func (o *sealed) current() string {
 func (o *sealed) replaceSecret(secret string, overlap time.Duration, now time.Time) error {
 	before := o.current()
 	if secret == before {
-		return invalid(FieldError{"secret", "is the one in use already"})
+		return invalid(FieldError{"secret", "is already in use"})
 	}
 	replaced := []signingSecret{{Value: secret}}
 	if before != "" && overlap > 0 {
@@ -78,7 +78,7 @@ func (o *sealed) replaceSecret(secret string, overlap time.Duration, now time.Ti
 	}
 	promised := o.promised(now)
 	if len(replaced)+len(promised) > maxSecrets {
-		return Refuse(Conflict, "%d secrets of this webhook sign already, and the overlap of none of them is cut short; the next one ends at %s: rotate after that, or with overlap 0s",
+		return Refuse(Conflict, "%d secrets of this webhook already sign, and none of their overlaps is cut short; the next one ends at %s: rotate after that, or with overlap 0s",
 			maxSecrets, firstEnd(promised).Format(time.RFC3339))
 	}
 	o.secrets = slices.Concat(replaced, promised)
@@ -93,7 +93,7 @@ func (o *sealed) setSecret(secret string, now time.Time) error {
 	case secret == o.current():
 		return nil
 	case secret == "" && len(promised) > 0:
-		return Refuse(Conflict, "earlier secrets of this webhook sign until %s, as a rotation has promised; it can be without a secret after that",
+		return Refuse(Conflict, "earlier secrets of this webhook sign until %s, as a rotation has promised; its secret can be removed after that",
 			lastEnd(promised).Format(time.RFC3339))
 	case secret == "":
 		o.secrets = []signingSecret{}

@@ -76,11 +76,11 @@ func (s *Service) CreatePortalLink(ctx context.Context, by Principal, tenant str
 	}
 	switch {
 	case by.Link:
-		return PortalLink{}, Refuse(Forbidden, "a portal link cannot make others")
+		return PortalLink{}, Refuse(Forbidden, "a portal link cannot create portal links")
 	case by.Role != models.RoleAdmin && slices.Contains(r.Capabilities, CapabilitySettings):
-		return PortalLink{}, Refuse(Forbidden, "only an admin key can give the capability settings: a tenant's keys do not have it")
+		return PortalLink{}, Refuse(Forbidden, "only an admin key can grant the capability settings: a tenant's keys do not have it")
 	case s.PublicURL == "":
-		return PortalLink{}, Refuse(Conflict, "this installation does not know its own address, which the link needs: set POSTHORN_PUBLIC_URL")
+		return PortalLink{}, Refuse(Conflict, "the link needs this installation's public address: set POSTHORN_PUBLIC_URL")
 	}
 	theme := r.Theme
 	if theme == nil {
@@ -172,7 +172,7 @@ func (s *Service) LocalCode(ctx context.Context) (string, error) {
 // RedeemCode begins the session of a code, for the staff or for a tenant's people. A code that has been redeemed leads to the
 // session that it made, if cookie is that session's, and to none otherwise.
 func (s *Service) RedeemCode(ctx context.Context, code, cookie string, staff bool) (Session, error) {
-	refused := Refuse(Unauthorized, "this link has been used, or is too old: ask for a new one")
+	refused := Refuse(Unauthorized, "this link has been used or has expired: ask for a new one")
 	x, err := s.Store.SessionBy(ctx, models.ByCode, *hashText(code))
 	switch {
 	case errors.Is(err, models.ErrNotFound):

@@ -66,9 +66,9 @@ func (q *StatQuery) filter(now time.Time) (models.StatFilter, error) {
 	case until.Sub(since) > statDays*day:
 		p.addf("since", "must be at most %d days before until", statDays)
 	case f.Until.Sub(f.Since)/of.length > statBuckets:
-		p.addf("bucket", "this is more than %d buckets: ask for longer ones, or for a shorter time", statBuckets)
+		p.addf("bucket", "this is more than %d buckets: use longer ones, or a shorter time", statBuckets)
 	case f.Since.Before(models.StatsSince(now, of.days)):
-		p.addf("since", "buckets of a %s are kept for %d days: ask for longer ones", q.Bucket, of.days)
+		p.addf("since", "buckets of a %s are kept for %d days: use longer ones", q.Bucket, of.days)
 	}
 	return f, p.err()
 }

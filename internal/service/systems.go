@@ -62,7 +62,7 @@ func ofEventTypes(f FieldError) bool { return strings.HasPrefix(f.Field, "event_
 // catalogRefused says why a system's catalogue cannot be brought into force.
 func catalogRefused(err error, system string) error {
 	if taken, ok := errors.AsType[*models.TypeTakenError](err); ok {
-		return Refuse(Conflict, "the event type %q belongs to %s in this tenant, and an event has one form: use another tenant for %s",
+		return Refuse(Conflict, "the event type %q belongs to %s in this tenant, and a type has one form: use another tenant for %s",
 			taken.Name, taken.System, system)
 	}
 	return known(err, "tenant")

@@ -44,9 +44,9 @@ func (t *trials) begin(tenant, webhook string) (end func(), err error) {
 	defer t.mu.Unlock()
 	switch {
 	case t.running[one] >= webhookTests:
-		return nil, tooMany(testRetry, "%d tests of this webhook are under way; retry when one has ended", webhookTests)
+		return nil, tooMany(testRetry, "%d tests of this webhook are running; retry when one has ended", webhookTests)
 	case t.running[all] >= tenantTests:
-		return nil, tooMany(testRetry, "%d tests of this tenant's webhooks are under way; retry when one has ended", tenantTests)
+		return nil, tooMany(testRetry, "%d tests of this tenant's webhooks are running; retry when one has ended", tenantTests)
 	}
 	if t.running == nil {
 		t.running = map[trial]int{}
@@ -124,7 +124,7 @@ func (s *Service) notSent(ctx context.Context, r *Receiver, err error) sender.Re
 		result.Error = "not sent: the caller gave up before there was a free slot"
 	case !errors.Is(err, errNoTurn) && !errors.Is(err, context.DeadlineExceeded):
 		s.Log.ErrorContext(ctx, "test POST could not be admitted", "tenant", w.Tenant, "webhook", w.ID, "error", err)
-		result.Error = "not sent: something went wrong inside; it has been logged"
+		result.Error = "not sent: an internal error occurred; it has been logged"
 	default:
 		var limits []string
 		if w.MaxInFlight > 0 {
@@ -135,7 +135,7 @@ func (s *Service) notSent(ctx context.Context, r *Receiver, err error) sender.Re
 		}
 		result.Error = "not sent: there was no free slot within " + s.testWait().String()
 		if len(limits) > 0 {
-			result.Error = fmt.Sprintf("not sent: the webhook's limits (%s) left no room within %s", strings.Join(limits, ", "), s.testWait())
+			result.Error = fmt.Sprintf("not sent: the webhook's limits (%s) allowed no POST within %s", strings.Join(limits, ", "), s.testWait())
 		}
 	}
 	return result

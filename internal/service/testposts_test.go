@@ -231,5 +231,5 @@ func TestATestThatFoundNoRoom(t *testing.T) {
 	env.Hooks.WaitForTests(time.Millisecond)
 	report, err := env.Hooks.TestWebhook(t.Context(), "acme", w.ID, "")
 	require.NoError(t, err)
-	require.Equal(t, "not sent: the webhook's limits (max_in_flight 1) left no room within 1ms", report.Tests[0].Attempt.Error)
+	require.Equal(t, "not sent: the webhook's limits (max_in_flight 1) allowed no POST within 1ms", report.Tests[0].Attempt.Error)
 }

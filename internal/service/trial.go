@@ -64,7 +64,7 @@ func (s *Service) TestWebhook(ctx context.Context, tenant, id, eventType string)
 		}
 	}
 	if len(chosen) == 0 && eventType != "" {
-		return TestReport{}, invalid(FieldError{"event_type", "the webhook is not registered for it"})
+		return TestReport{}, invalid(FieldError{"event_type", "the webhook is not registered for this event type"})
 	}
 	opened, err := s.unseal(&w)
 	if err != nil {

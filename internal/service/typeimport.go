@@ -113,9 +113,9 @@ func (s *Service) removable(ctx context.Context, left map[string]models.EventTyp
 	if len(named) == 0 {
 		return names, nil
 	}
-	refused := Refuse(Conflict, "replace would delete event types that webhooks name")
+	refused := Refuse(Conflict, "replace would delete event types that webhooks are registered for")
 	for _, name := range named {
-		refused.Fields = append(refused.Fields, FieldError{Field: name, Message: "is named by a webhook"})
+		refused.Fields = append(refused.Fields, FieldError{Field: name, Message: "a webhook is registered for it"})
 	}
 	return nil, refused
 }

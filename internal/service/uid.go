@@ -33,7 +33,7 @@ func isUID(uid string) bool {
 // checkUID refuses what no uid can be. "" is none.
 func checkUID(p *problems, uid string) {
 	if uid != "" && !isUID(uid) {
-		p.addf("uid", "must be 1 to 256 letters, digits, dots, dashes or underscores, not \".\", \"..\" or \"new\", and not begin with wh_ or ep_")
+		p.addf("uid", "must be 1 to 256 letters, digits, dots, dashes or underscores, not \".\", \"..\" or \"new\", and must not begin with wh_ or ep_")
 	}
 }
 

@@ -66,7 +66,7 @@ func (s *Service) CreateWebhook(ctx context.Context, tenant string, c WebhookCha
 		return w, "", err
 	}
 	if c.Active != nil && !*c.Active {
-		w.Status, w.StatusReason = models.WebhookDisabled, "not active when it was made"
+		w.Status, w.StatusReason = models.WebhookDisabled, "created as inactive"
 	}
 	create := s.Store.CreateWebhook
 	if c.Only {
@@ -74,7 +74,7 @@ func (s *Service) CreateWebhook(ctx context.Context, tenant string, c WebhookCha
 	}
 	switch err := create(models.WithAuditNote(ctx, noteMade(&w, o)), &w); {
 	case errors.Is(err, models.ErrConflict):
-		return w, "", Refuse(Conflict, "there is a webhook of this profile already")
+		return w, "", Refuse(Conflict, "the tenant already has a webhook of this profile")
 	case errors.Is(err, models.ErrUIDTaken):
 		return w, "", known(err, "webhook")
 	case err != nil:
