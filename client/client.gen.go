@@ -21,7 +21,7 @@ import (
 type Accepted struct {
 	ID string `json:"id"`
 
-	// WorkflowID The Temporal workflow that delivers it; null where it waits for one shared with others, has none yet, or nobody wants it.
+	// WorkflowID The Temporal workflow that delivers it. null if it will share one with other events, has none yet, or matches no webhook.
 	WorkflowID *string `json:"workflow_id"`
 }
 
@@ -33,13 +33,13 @@ type Attempt struct {
 	Error *string `json:"error"`
 	ID    string  `json:"id"`
 
-	// Number From 1.
+	// Number Counted from 1.
 	Number int64 `json:"number"`
 
-	// RequestBody The first 64 KiB of what was POSTed. null once the event is erased, and for attempts recorded before url was kept.
+	// RequestBody The first 64 KiB of the request's body. null once the event is erased, and for attempts whose url is null.
 	RequestBody *string `json:"request_body"`
 
-	// RequestBodyTruncated There was more of the request's body.
+	// RequestBodyTruncated The request's body was longer.
 	RequestBodyTruncated bool `json:"request_body_truncated"`
 
 	// RequestHeaders Signatures and custom values are masked.
@@ -51,23 +51,23 @@ type Attempt struct {
 	// ResponseBodyEncoding base64 if the body is not UTF-8 text; else null.
 	ResponseBodyEncoding *string `json:"response_body_encoding"`
 
-	// ResponseBodyTruncated There was more of the response's body, or it broke off.
+	// ResponseBodyTruncated The response's body was longer, or was cut off.
 	ResponseBodyTruncated bool `json:"response_body_truncated"`
 
-	// ResponseHeaderValues The same with each value by itself.
+	// ResponseHeaderValues The same headers, with each value listed separately.
 	ResponseHeaderValues map[string][]string `json:"response_header_values"`
 
-	// ResponseHeaders All of them; the values of a repeated one are joined by ', '. Secrets that the request held are masked, here and in the body.
+	// ResponseHeaders All response headers. Repeated values are joined by ', '. Secrets of the request are masked here and in the body.
 	ResponseHeaders map[string]string `json:"response_headers"`
 	StartedAt       time.Time         `json:"started_at"`
 
 	// StatusCode null = no answer came.
 	StatusCode *int64 `json:"status_code"`
 
-	// Tries The times the request was sent, two at most: a second time if the receiver refused it over HTTP/2 before acting on it, or closed a connection that had been idle. Empty for attempts recorded before tries were.
+	// Tries Each time the request was sent, at most twice. It is sent a second time if the receiver refused it over HTTP/2 before acting on it, or closed an idle connection. Empty for attempts that older versions recorded.
 	Tries []Try `json:"tries"`
 
-	// URL What was POSTed to; keys that only read see it without its query. null for attempts recorded before it was kept.
+	// URL The URL of the POST. Keys with the role read see it without its query. null for attempts that older versions recorded.
 	URL *string `json:"url"`
 }
 
@@ -76,7 +76,7 @@ type AuditActor struct {
 	// ID The id of the key or the portal link.
 	ID *string `json:"id,omitempty"`
 
-	// Kind key: one of the tenant's keys. link: somebody who came through a portal link. admin: an admin key. staff: somebody of the platform's, of whom a tenant's keys see no more. system: Posthorn itself.
+	// Kind key: one of the tenant's keys. link: a portal link. admin: an admin key. staff: the platform's staff; a tenant's keys see no more than that. system: Posthorn itself.
 	Kind string `json:"kind"`
 
 	// Name The name of the key or the portal link.
@@ -89,19 +89,19 @@ type AuditEntry struct {
 	Action string     `json:"action"`
 	Actor  AuditActor `json:"actor"`
 
-	// Address The caller's IP address; null to a tenant's keys where the platform's staff called.
+	// Address The caller's IP address; null for a tenant's keys if the platform's staff made the call.
 	Address *string   `json:"address"`
 	At      time.Time `json:"at"`
 
-	// Changes The fields that changed. Secrets and the values of headers are never in it, and URLs stand without their query.
+	// Changes The fields that changed. It never contains secrets or header values, and URLs come without their query.
 	Changes map[string]json.RawMessage `json:"changes"`
 	ID      string                     `json:"id"`
 
-	// RequestID The X-Request-Id of the call's answer; null where Posthorn acted by itself.
+	// RequestID The X-Request-Id of the call's answer; null if Posthorn acted by itself.
 	RequestID *string     `json:"request_id"`
 	Target    AuditTarget `json:"target"`
 
-	// Tenant The tenant's id; null where the change is about the whole installation.
+	// Tenant The tenant's id; null if the change is about the whole installation.
 	Tenant *string `json:"tenant"`
 }
 
@@ -145,11 +145,11 @@ type Delivery struct {
 	// Status failed: every retry is used up. held: kept for a webhook that is not active, or paused.
 	Status string `json:"status"`
 
-	// StatusReason Why it is held or canceled, or was put off. 'paused in Temporal', of one delivery alone: it waits for somebody to resume its workflow or activity there.
+	// StatusReason Why it is held, canceled or postponed. 'paused in Temporal', on a single delivery, means that it waits until its workflow or activity is resumed there.
 	StatusReason *string `json:"status_reason"`
 	Tenant       string  `json:"tenant"`
 
-	// Test It is the POST of a test, whose event is not stored: delivered if it was received, else failed. It cannot be acted on.
+	// Test true for the POST of a test, whose event is not stored. It is delivered if it was received, else failed. No action works on it.
 	Test      bool   `json:"test"`
 	WebhookID string `json:"webhook_id"`
 }
@@ -163,13 +163,13 @@ type DeliveryRef struct {
 
 // DisableInput defines model for DisableInput.
 type DisableInput struct {
-	// Reason Stands as status_reason. At most 500 characters.
+	// Reason Shown as status_reason. At most 500 characters.
 	Reason *string `json:"reason,omitempty"`
 }
 
 // EnableInput defines model for EnableInput.
 type EnableInput struct {
-	// Recover Also recover what was held or has failed.
+	// Recover Also recover held and failed deliveries.
 	Recover *bool `json:"recover,omitempty"`
 }
 
@@ -179,12 +179,12 @@ type EnabledWebhook struct {
 	Channels  []string  `json:"channels"`
 	CreatedAt time.Time `json:"created_at"`
 
-	// CreatedBy The name of the key it was made with.
+	// CreatedBy The name of the key that created it.
 	CreatedBy   string   `json:"created_by"`
 	Description string   `json:"description"`
 	EventTypes  []string `json:"event_types"`
 
-	// FailedAttempts Failed receptions since the last one that succeeded; with some profiles, since it was enabled.
+	// FailedAttempts Failed attempts since the last successful one; with some profiles, since it was enabled.
 	FailedAttempts int64 `json:"failed_attempts"`
 
 	// Headers The names of its headers; the values are masked.
@@ -207,22 +207,22 @@ type EnabledWebhook struct {
 	Recovery *Recovery `json:"recovery"`
 	Retry    Retry     `json:"retry"`
 
-	// Status What is due to a webhook that is not active is held.
+	// Status Deliveries to a webhook that is not active are held.
 	Status string `json:"status"`
 
-	// StatusReason Why it is not active, or what of it cannot be opened.
+	// StatusReason Why it is not active, or which of its secrets cannot be decrypted.
 	StatusReason *string `json:"status_reason"`
 	Tenant       string  `json:"tenant"`
 
 	// Timeout The timeout in force.
 	Timeout string `json:"timeout"`
 
-	// UID What the caller calls it; null = nothing.
+	// UID The caller's own name for it; null = none.
 	UID       *string   `json:"uid"`
 	UpdatedAt time.Time `json:"updated_at"`
 	UpdatedBy string    `json:"updated_by"`
 
-	// URL To a key with the role read without its query, which may hold a token.
+	// URL A key with the role read sees it without its query, which may hold a token.
 	URL string `json:"url"`
 }
 
@@ -232,7 +232,7 @@ type Erasure struct {
 	Attribute *string   `json:"attribute"`
 	CreatedAt time.Time `json:"created_at"`
 
-	// Erased Events whose data it has erased. Those that had been erased before are not counted.
+	// Erased Events whose data it has erased. Events erased earlier are not counted.
 	Erased int64 `json:"erased"`
 
 	// EventTypes Empty = all.
@@ -250,26 +250,26 @@ type ErasureBegun struct {
 
 // ErasureCount defines model for ErasureCount.
 type ErasureCount struct {
-	// Complete false: only the first 100,000 events were looked at.
+	// Complete false: only the first 100,000 events were examined.
 	Complete bool  `json:"complete"`
 	Count    int64 `json:"count"`
 }
 
 // ErasureInput defines model for ErasureInput.
 type ErasureInput struct {
-	// All Must be true where until is the only criterion: every event before it is erased.
+	// All Must be true if until is the only criterion: every event before it is erased.
 	All *bool `json:"all,omitempty"`
 
 	// Attribute Only events with this attribute, as name:value.
 	Attribute *string `json:"attribute,omitempty"`
 
-	// DryRun Erase nothing, and answer 200 with how many events it would be.
+	// DryRun Erases nothing, and answers 200 with the number of events that match.
 	DryRun *bool `json:"dry_run,omitempty"`
 
-	// EventTypes Only these types, wildcards as in order.* included.
+	// EventTypes Only these types. Wildcards such as order.* work.
 	EventTypes *[]string `json:"event_types,omitempty"`
 
-	// Until Only events accepted before it. Default: now. Alone it needs all.
+	// Until Only events accepted before this time. Default: now. As the only criterion it also needs all.
 	Until *time.Time `json:"until,omitempty"`
 }
 
@@ -282,10 +282,10 @@ type Event struct {
 	// ErasedAt When its data was erased.
 	ErasedAt *time.Time `json:"erased_at"`
 
-	// ExternalID What its publisher calls it; null = nothing.
+	// ExternalID The publisher's own id for it; null = none.
 	ExternalID *string `json:"external_id"`
 
-	// FannedOut All its deliveries exist. False for a while after an event was accepted that more than 1,000 webhooks want: the deliveries follow, to exactly the webhooks that wanted it when it was accepted.
+	// FannedOut true once all its deliveries exist. If more than 1,000 webhooks match an event, it is false for a while after the event was accepted: the deliveries follow, to exactly the webhooks that matched at that time.
 	FannedOut bool     `json:"fanned_out"`
 	ID        string   `json:"id"`
 	Tags      []string `json:"tags"`
@@ -294,35 +294,35 @@ type Event struct {
 
 // EventInput defines model for EventInput.
 type EventInput struct {
-	// Attributes What a profile's envelope carries beside the data; at most 20. Events can be found by each.
+	// Attributes Values that a profile's envelope carries next to the data; at most 20. Each can be searched for.
 	Attributes *map[string]string `json:"attributes,omitempty"`
 
-	// Channels At most 5. A webhook with channels gets the event only if it shares one; a webhook without gets it in any case. Letters, digits, dots, dashes, underscores, colons and slashes, at most 128.
+	// Channels At most 5. A webhook with channels gets the event only if it shares one; a webhook without channels gets it in any case. Letters, digits, dots, dashes, underscores, colons and slashes, at most 128.
 	Channels *[]string `json:"channels,omitempty"`
 
-	// Data Any JSON that fits the type's schema. Its bytes are kept, and sent as they are.
+	// Data Any JSON that matches the type's schema. Its bytes are stored and sent unchanged.
 	Data json.RawMessage `json:"data"`
 
-	// ExternalID The caller's own name for it, at most 256 characters: of no other event of the tenant. It is not sent.
+	// ExternalID The caller's own id for it, at most 256 characters, unique among the tenant's events. It is not sent.
 	ExternalID *string `json:"external_id,omitempty"`
 
-	// ID 1 to 128 letters, digits, dashes, underscores or colons; default: one is made. An id is accepted once.
+	// ID 1 to 128 letters, digits, dashes, underscores or colons; default: a generated one. An id is accepted only once.
 	ID *string `json:"id,omitempty"`
 
-	// Tags At most 5, of at most 128 characters: only to find it by.
+	// Tags At most 5, of at most 128 characters each. They are only for searching.
 	Tags *[]string `json:"tags,omitempty"`
 
-	// Type A known event type.
+	// Type The name of a known event type.
 	Type string `json:"type"`
 }
 
 // EventPage defines model for EventPage.
 type EventPage struct {
-	// Complete false: a search with q has stopped early. next goes on from there, even if data is empty.
+	// Complete false: a search with q stopped early. next continues from there, even if data is empty.
 	Complete bool    `json:"complete"`
 	Data     []Event `json:"data"`
 
-	// Next What to give as after for the next page; null on the last.
+	// Next The value of after for the next page; null on the last page.
 	Next *string `json:"next"`
 }
 
@@ -333,20 +333,20 @@ type EventType struct {
 	Deprecated  bool      `json:"deprecated"`
 	Description string    `json:"description"`
 
-	// Documentation A link to what its system says of it.
+	// Documentation A link to its system's documentation.
 	Documentation *string `json:"documentation"`
 
-	// Example An example of data: what a test sends; null = none.
+	// Example An example of data, which tests send; null = none.
 	Example json.RawMessage `json:"example"`
 	Name    string          `json:"name"`
 
-	// Schema The JSON Schema that data must fit; null = any data.
+	// Schema The JSON Schema that data must match; null = any data.
 	Schema json.RawMessage `json:"schema"`
 
 	// System The catalogue it comes from; null if it was made through this API.
 	System *string `json:"system"`
 
-	// Tenant Whose own it is; null for a type that all tenants share.
+	// Tenant The tenant that owns it; null for a type that all tenants share.
 	Tenant    *string   `json:"tenant"`
 	Title     *string   `json:"title"`
 	UpdatedAt time.Time `json:"updated_at"`
@@ -359,10 +359,10 @@ type EventTypeInput struct {
 	// Description At most 2000 characters.
 	Description *string `json:"description,omitempty"`
 
-	// Example Data that fits the schema.
+	// Example Data that matches the schema.
 	Example json.RawMessage `json:"example,omitempty"`
 
-	// Schema A JSON Schema: draft-04, -06, -07, 2019-09 or 2020-12 (the default), by $schema. At most 200 levels and 30,000 subschemas; patterns of ECMA-262 of limited size. format refuses data up to draft-07 and is an annotation from 2019-09 on. References outside it are not followed.
+	// Schema A JSON Schema: draft-04, -06, -07, 2019-09 or 2020-12 (the default), as $schema says. At most 200 levels and 30,000 subschemas. Patterns are ECMA-262, of limited size. Up to draft-07 format is enforced; from 2019-09 on it is an annotation. External references are not followed.
 	Schema json.RawMessage `json:"schema,omitempty"`
 }
 
@@ -381,19 +381,19 @@ type FullEvent struct {
 	Channels   []string          `json:"channels"`
 	CreatedAt  time.Time         `json:"created_at"`
 
-	// Data As it was posted; null once erased.
+	// Data The data as it was posted; null once erased.
 	Data json.RawMessage `json:"data"`
 
-	// Deliveries The newest 50; the list of deliveries has them all.
+	// Deliveries The newest 50. The list of deliveries has all of them.
 	Deliveries []DeliveryRef `json:"deliveries"`
 
 	// ErasedAt When its data was erased.
 	ErasedAt *time.Time `json:"erased_at"`
 
-	// ExternalID What its publisher calls it; null = nothing.
+	// ExternalID The publisher's own id for it; null = none.
 	ExternalID *string `json:"external_id"`
 
-	// FannedOut All its deliveries exist. False for a while after an event was accepted that more than 1,000 webhooks want: the deliveries follow, to exactly the webhooks that wanted it when it was accepted.
+	// FannedOut true once all its deliveries exist. If more than 1,000 webhooks match an event, it is false for a while after the event was accepted: the deliveries follow, to exactly the webhooks that matched at that time.
 	FannedOut bool     `json:"fanned_out"`
 	ID        string   `json:"id"`
 	Tags      []string `json:"tags"`
@@ -410,7 +410,7 @@ type ImportedTypes struct {
 	Created []string `json:"created"`
 	Deleted []string `json:"deleted"`
 
-	// DryRun Nothing was changed.
+	// DryRun true: nothing was changed.
 	DryRun    bool     `json:"dry_run"`
 	Unchanged int64    `json:"unchanged"`
 	Updated   []string `json:"updated"`
@@ -421,7 +421,7 @@ type Key struct {
 	CreatedAt time.Time `json:"created_at"`
 	ID        string    `json:"id"`
 
-	// LastUsedAt When it was last used, to about a minute; null = not yet.
+	// LastUsedAt When it was last used, accurate to about a minute; null = never.
 	LastUsedAt *time.Time `json:"last_used_at"`
 	Name       string     `json:"name"`
 	Role       string     `json:"role"`
@@ -430,10 +430,10 @@ type Key struct {
 
 // KeyInput defines model for KeyInput.
 type KeyInput struct {
-	// Name Stands as created_by on what is made with the key. At most 200 characters.
+	// Name Shown as created_by on everything made with the key. At most 200 characters.
 	Name *string `json:"name,omitempty"`
 
-	// Role tenant: everything in the tenant. publish: publishing events. read: reading. settings: saving InMemory4's settings, and nothing else.
+	// Role tenant: may do everything in the tenant. publish: may only publish events. read: may only read. settings: may only save InMemory4's settings.
 	Role string `json:"role"`
 }
 
@@ -461,7 +461,7 @@ type Limits struct {
 type ListAuditEntry struct {
 	Data []AuditEntry `json:"data"`
 
-	// Next What to give as after for the next page; null on the last.
+	// Next The value of after for the next page; null on the last page.
 	Next *string `json:"next"`
 }
 
@@ -469,7 +469,7 @@ type ListAuditEntry struct {
 type ListDelivery struct {
 	Data []Delivery `json:"data"`
 
-	// Next What to give as after for the next page; null on the last.
+	// Next The value of after for the next page; null on the last page.
 	Next *string `json:"next"`
 }
 
@@ -477,7 +477,7 @@ type ListDelivery struct {
 type ListEventType struct {
 	Data []EventType `json:"data"`
 
-	// Next What to give as after for the next page; null on the last.
+	// Next The value of after for the next page; null on the last page.
 	Next *string `json:"next"`
 }
 
@@ -485,7 +485,7 @@ type ListEventType struct {
 type ListKey struct {
 	Data []Key `json:"data"`
 
-	// Next What to give as after for the next page; null on the last.
+	// Next The value of after for the next page; null on the last page.
 	Next *string `json:"next"`
 }
 
@@ -493,7 +493,7 @@ type ListKey struct {
 type ListMatch struct {
 	Data []Match `json:"data"`
 
-	// Next What to give as after for the next page; null on the last.
+	// Next The value of after for the next page; null on the last page.
 	Next *string `json:"next"`
 }
 
@@ -501,7 +501,7 @@ type ListMatch struct {
 type ListRecovery struct {
 	Data []Recovery `json:"data"`
 
-	// Next What to give as after for the next page; null on the last.
+	// Next The value of after for the next page; null on the last page.
 	Next *string `json:"next"`
 }
 
@@ -509,7 +509,7 @@ type ListRecovery struct {
 type ListTenant struct {
 	Data []Tenant `json:"data"`
 
-	// Next What to give as after for the next page; null on the last.
+	// Next The value of after for the next page; null on the last page.
 	Next *string `json:"next"`
 }
 
@@ -517,19 +517,19 @@ type ListTenant struct {
 type ListWebhook struct {
 	Data []Webhook `json:"data"`
 
-	// Next What to give as after for the next page; null on the last.
+	// Next The value of after for the next page; null on the last page.
 	Next *string `json:"next"`
 }
 
 // Match defines model for Match.
 type Match struct {
-	// Matched It would get the event.
+	// Matched Whether it would get the event.
 	Matched bool   `json:"matched"`
 	Name    string `json:"name"`
 	Reason  string `json:"reason"`
 	Status  string `json:"status"`
 
-	// URL To a key with the role publish only scheme and host.
+	// URL A key with the role publish sees only scheme and host.
 	URL       string `json:"url"`
 	WebhookID string `json:"webhook_id"`
 }
@@ -547,10 +547,10 @@ type NewKey struct {
 	CreatedAt time.Time `json:"created_at"`
 	ID        string    `json:"id"`
 
-	// Key The key itself. It is shown this once.
+	// Key The key itself. It is shown only once.
 	Key string `json:"key"`
 
-	// LastUsedAt When it was last used, to about a minute; null = not yet.
+	// LastUsedAt When it was last used, accurate to about a minute; null = never.
 	LastUsedAt *time.Time `json:"last_used_at"`
 	Name       string     `json:"name"`
 	Role       string     `json:"role"`
@@ -563,12 +563,12 @@ type NewWebhook struct {
 	Channels  []string  `json:"channels"`
 	CreatedAt time.Time `json:"created_at"`
 
-	// CreatedBy The name of the key it was made with.
+	// CreatedBy The name of the key that created it.
 	CreatedBy   string   `json:"created_by"`
 	Description string   `json:"description"`
 	EventTypes  []string `json:"event_types"`
 
-	// FailedAttempts Failed receptions since the last one that succeeded; with some profiles, since it was enabled.
+	// FailedAttempts Failed attempts since the last successful one; with some profiles, since it was enabled.
 	FailedAttempts int64 `json:"failed_attempts"`
 
 	// Headers The names of its headers; the values are masked.
@@ -588,34 +588,34 @@ type NewWebhook struct {
 	RateLimit *float64 `json:"rate_limit"`
 	Retry     Retry    `json:"retry"`
 
-	// Secret The signing secret, shown this once; null = deliveries are not signed.
+	// Secret The signing secret. It is shown only once. null = deliveries are not signed.
 	Secret *string `json:"secret"`
 
-	// Status What is due to a webhook that is not active is held.
+	// Status Deliveries to a webhook that is not active are held.
 	Status string `json:"status"`
 
-	// StatusReason Why it is not active, or what of it cannot be opened.
+	// StatusReason Why it is not active, or which of its secrets cannot be decrypted.
 	StatusReason *string `json:"status_reason"`
 	Tenant       string  `json:"tenant"`
 
 	// Timeout The timeout in force.
 	Timeout string `json:"timeout"`
 
-	// UID What the caller calls it; null = nothing.
+	// UID The caller's own name for it; null = none.
 	UID       *string   `json:"uid"`
 	UpdatedAt time.Time `json:"updated_at"`
 	UpdatedBy string    `json:"updated_by"`
 
-	// URL To a key with the role read without its query, which may hold a token.
+	// URL A key with the role read sees it without its query, which may hold a token.
 	URL string `json:"url"`
 }
 
 // Notice defines model for Notice.
 type Notice struct {
-	// At When that was decided, or last tried.
+	// At When the notification was last tried or skipped.
 	At time.Time `json:"at"`
 
-	// Detail Who was not told, and why; null = everybody was.
+	// Detail Who was not notified, and why; null = everybody was.
 	Detail *string `json:"detail"`
 	Kind   string  `json:"kind"`
 
@@ -639,25 +639,25 @@ type PortalLink struct {
 	Name      string    `json:"name"`
 	Role      string    `json:"role"`
 
-	// Token Calls /v1 and /svix as a key does, with the link's role, within its tenant. It is shown this once.
+	// Token Works like a key for /v1 and /svix, with the link's role, within its tenant. It is shown only once.
 	Token string `json:"token"`
 
-	// URL Opens the portal, once, within five minutes. It is shown this once.
+	// URL Opens the portal once, within five minutes. It is shown only once.
 	URL string `json:"url"`
 }
 
 // PortalLinkInput defines model for PortalLinkInput.
 type PortalLinkInput struct {
-	// Capabilities What it allows beside its role. keys: listing and revoking keys. settings: changing the administrators' addresses; only an admin key can give that.
+	// Capabilities What it allows in addition to its role. keys: listing and revoking keys. settings: changing the administrators' addresses; only an admin key can grant that.
 	Capabilities *[]string `json:"capabilities,omitempty"`
 
-	// ExpiresIn How long session and token last, 60s to 168h. Default 1h.
+	// ExpiresIn How long the session and the token last, 60s to 168h. Default 1h.
 	ExpiresIn *string `json:"expires_in,omitempty"`
 
-	// Name Stands as the actor in the audit log, and as created_by. At most 200 characters.
+	// Name Shown as the actor in the audit log, and as created_by. At most 200 characters.
 	Name *string `json:"name,omitempty"`
 
-	// Role What its people may do in the tenant.
+	// Role What the link's users may do in the tenant.
 	Role string `json:"role"`
 
 	// Theme How the portal looks: accent (#rrggbb), radius (pixels, 0 to 24), font (system, serif or mono), mode (auto, light or dark), logo (an https URL on an origin in POSTHORN_PORTAL_LOGO_ORIGINS).
@@ -668,16 +668,16 @@ type PortalLinkInput struct {
 type Recovery struct {
 	CreatedAt time.Time `json:"created_at"`
 
-	// Delivered How many of the released were delivered since, as last counted. What a later recovery released again counts there.
+	// Delivered How many of the released deliveries have been delivered, as last counted. A delivery that a later recovery released again counts there.
 	Delivered int64 `json:"delivered"`
 
-	// EventID The event that is replayed; null = it is a webhook's.
+	// EventID The event that is replayed; null = it is a webhook's recovery.
 	EventID *string `json:"event_id"`
 
 	// EventTypes Empty = all.
 	EventTypes []string `json:"event_types"`
 
-	// Failed How many of them have failed since, as last counted.
+	// Failed How many of the released deliveries have failed, as last counted.
 	Failed     int64      `json:"failed"`
 	FinishedAt *time.Time `json:"finished_at"`
 	ID         string     `json:"id"`
@@ -690,10 +690,10 @@ type Recovery struct {
 	Released int64      `json:"released"`
 	Since    *time.Time `json:"since"`
 
-	// Skipped Those that are not sent again: their event was erased, their webhook deleted, or they were delivered and their type is not wanted any more; in a replay also what was pending.
+	// Skipped Deliveries that are not sent again: their event was erased, their webhook was deleted, or they were delivered and the webhook no longer matches their type. In a replay also pending ones.
 	Skipped int64 `json:"skipped"`
 
-	// Status stopped: the webhook was not active any more.
+	// Status stopped: the webhook was no longer active.
 	Status   string   `json:"status"`
 	Statuses []string `json:"statuses"`
 	Tenant   string   `json:"tenant"`
@@ -701,47 +701,47 @@ type Recovery struct {
 	// Total Deliveries to release, as counted at the start; null until they are counted.
 	Total *int64 `json:"total"`
 
-	// UIURL That workflow in the Temporal Web UI; null without a link to it.
+	// UIURL A link to that workflow in the Temporal Web UI; null if there is none.
 	UIURL *string   `json:"ui_url"`
 	Until time.Time `json:"until"`
 
-	// WebhookID null = it is the replay of an event to many webhooks.
+	// WebhookID null = it replays one event to many webhooks.
 	WebhookID *string `json:"webhook_id"`
 
-	// WorkflowID The Temporal workflow that makes its pages.
+	// WorkflowID The Temporal workflow that runs it.
 	WorkflowID string `json:"workflow_id"`
 }
 
 // RecoveryInput defines model for RecoveryInput.
 type RecoveryInput struct {
-	// EventTypes Only these types, wildcards as in order.* included. Default: all.
+	// EventTypes Only these types. Wildcards such as order.* work. Default: all.
 	EventTypes *[]string `json:"event_types,omitempty"`
 
-	// Missed Also make deliveries of the events of the window that the webhook wants and has no delivery of: it was made later, or its types were widened. Without statuses, only these.
+	// Missed Also creates deliveries of events in the window that match the webhook and have no delivery to it, because it was created later or its types were widened. Without statuses, only these.
 	Missed *bool `json:"missed,omitempty"`
 
 	// Rate The most deliveries to release per second; 0 = no limit.
 	Rate *float64 `json:"rate,omitempty"`
 
-	// Since Only deliveries made at or after it, and events accepted since. Default: the retention; what is held is taken however old it is.
+	// Since Only deliveries made and events accepted at or after this time. Default: as far back as the retention; held deliveries are included however old they are.
 	Since *time.Time `json:"since,omitempty"`
 
-	// Statuses Default: held and failed, or none with missed. A delivery keeps its id, and its schedule starts again.
+	// Statuses Default: held and failed; with missed, none. A delivery keeps its id, and its schedule starts again.
 	Statuses *[]string `json:"statuses,omitempty"`
 
-	// Until Only deliveries made before it. Default: now.
+	// Until Only deliveries made before this time. Default: now.
 	Until *time.Time `json:"until,omitempty"`
 }
 
 // ReplayInput defines model for ReplayInput.
 type ReplayInput struct {
-	// WebhookIds Only to these, by their ids or uids, at most 1,000; default: to all that match it now.
+	// WebhookIds Only these webhooks, by id or uid, at most 1,000. Default: all that match the event now.
 	WebhookIds *[]string `json:"webhook_ids,omitempty"`
 }
 
 // Replayed defines model for Replayed.
 type Replayed struct {
-	// Deliveries One for each webhook; absent where there is a recovery.
+	// Deliveries One for each webhook; absent if a recovery makes them.
 	Deliveries *[]Delivery `json:"deliveries,omitempty"`
 
 	// ID The recovery that sends it, if it goes to more than 100 webhooks.
@@ -758,7 +758,7 @@ type Retry struct {
 
 // RetryInput defines model for RetryInput.
 type RetryInput struct {
-	// Backoff How many times longer each wait is than the one before, 1 to 10.
+	// Backoff The factor by which each wait is longer than the one before, 1 to 10.
 	Backoff *float64 `json:"backoff,omitempty"`
 
 	// Initial The wait before the first retry, at most 24h.
@@ -773,16 +773,16 @@ type RetryInput struct {
 
 // RotateInput defines model for RotateInput.
 type RotateInput struct {
-	// Overlap For how long the old secret signs too, 0s to 720h. Default 24h.
+	// Overlap How long the old secret also signs, 0s to 720h. Default 24h.
 	Overlap *string `json:"overlap,omitempty"`
 
-	// Secret The new secret; default: one is made.
+	// Secret The new secret. Default: a generated one.
 	Secret *string `json:"secret,omitempty"`
 }
 
 // Rotated defines model for Rotated.
 type Rotated struct {
-	// Secret The new signing secret, shown this once.
+	// Secret The new signing secret. It is shown only once.
 	Secret string `json:"secret"`
 }
 
@@ -797,7 +797,7 @@ type StatBucket struct {
 	// Delivered Deliveries that were delivered.
 	Delivered int64 `json:"delivered"`
 
-	// Events Events accepted; with webhook_id, those that matched the webhook.
+	// Events Events accepted. With webhook_id, those that matched the webhook.
 	Events int64 `json:"events"`
 
 	// Failed Deliveries that used up their retries.
@@ -806,16 +806,16 @@ type StatBucket struct {
 	// FailedAttempts POSTs that were not received.
 	FailedAttempts int64 `json:"failed_attempts"`
 
-	// Held Deliveries that were held. One that was held twice counts twice.
+	// Held Deliveries that were held. A delivery that was held twice counts twice.
 	Held int64 `json:"held"`
 
-	// P50Ms Within which half of what was delivered was received, in milliseconds since its event was accepted. At most 5 % off; null if nothing was delivered.
+	// P50Ms The median time from accepting an event to its being received, in milliseconds. At most 5 % off; null if nothing was delivered.
 	P50Ms *float64 `json:"p50_ms"`
 
-	// P95Ms The same for 95 %.
+	// P95Ms The same as the 95th percentile.
 	P95Ms *float64 `json:"p95_ms"`
 
-	// P99Ms The same for 99 %.
+	// P99Ms The same as the 99th percentile.
 	P99Ms *float64 `json:"p99_ms"`
 }
 
@@ -827,7 +827,7 @@ type StatCounts struct {
 	// Delivered Deliveries that were delivered.
 	Delivered int64 `json:"delivered"`
 
-	// Events Events accepted; with webhook_id, those that matched the webhook.
+	// Events Events accepted. With webhook_id, those that matched the webhook.
 	Events int64 `json:"events"`
 
 	// Failed Deliveries that used up their retries.
@@ -836,29 +836,29 @@ type StatCounts struct {
 	// FailedAttempts POSTs that were not received.
 	FailedAttempts int64 `json:"failed_attempts"`
 
-	// Held Deliveries that were held. One that was held twice counts twice.
+	// Held Deliveries that were held. A delivery that was held twice counts twice.
 	Held int64 `json:"held"`
 
-	// P50Ms Within which half of what was delivered was received, in milliseconds since its event was accepted. At most 5 % off; null if nothing was delivered.
+	// P50Ms The median time from accepting an event to its being received, in milliseconds. At most 5 % off; null if nothing was delivered.
 	P50Ms *float64 `json:"p50_ms"`
 
-	// P95Ms The same for 95 %.
+	// P95Ms The same as the 95th percentile.
 	P95Ms *float64 `json:"p95_ms"`
 
-	// P99Ms The same for 99 %.
+	// P99Ms The same as the 99th percentile.
 	P99Ms *float64 `json:"p99_ms"`
 }
 
 // Stats defines model for Stats.
 type Stats struct {
-	// Buckets Oldest first, those in which nothing happened included.
+	// Buckets Oldest first, including empty ones.
 	Buckets []StatBucket `json:"buckets"`
 	Totals  StatCounts   `json:"totals"`
 }
 
 // Tenant defines model for Tenant.
 type Tenant struct {
-	// AdminEmails Who is written to when a webhook keeps failing.
+	// AdminEmails The addresses that get a mail when a webhook keeps failing.
 	AdminEmails []string          `json:"admin_emails"`
 	CreatedAt   time.Time         `json:"created_at"`
 	ID          string            `json:"id"`
@@ -866,7 +866,7 @@ type Tenant struct {
 	Metadata    map[string]string `json:"metadata"`
 	Name        string            `json:"name"`
 
-	// UID Another name for it, usable in paths as its id is; null = none.
+	// UID Another name for it, which can replace its id in paths; null = none.
 	UID       *string   `json:"uid"`
 	UpdatedAt time.Time `json:"updated_at"`
 }
@@ -888,7 +888,7 @@ type TenantPatch struct {
 	// AdminEmails Replaces the addresses as a whole.
 	AdminEmails *[]string `json:"admin_emails,omitempty"`
 
-	// Limits null gives the tenant the installation's limits.
+	// Limits null = the installation's limits.
 	Limits *struct {
 		// Keys The most keys in force. null = the installation's limit.
 		Keys *int64 `json:"keys,omitempty"`
@@ -903,7 +903,7 @@ type TenantPatch struct {
 	// Name At most 200 characters.
 	Name *string `json:"name,omitempty"`
 
-	// UID Another name for it: of no other tenant, neither as uid nor as id. 1 to 256 letters, digits, dots, dashes or underscores.
+	// UID Another name for it, which no other tenant has as uid or id. 1 to 256 letters, digits, dots, dashes or underscores.
 	UID *string `json:"uid,omitempty"`
 }
 
@@ -915,13 +915,13 @@ type Test struct {
 	Error     *string `json:"error"`
 	EventType string  `json:"event_type"`
 
-	// Received The receiver answered 2xx in time.
+	// Received Whether the receiver answered 2xx in time.
 	Received bool `json:"received"`
 
-	// RequestBody The first 64 KiB of what was POSTed. null once the event is erased, and for attempts recorded before url was kept.
+	// RequestBody The first 64 KiB of the request's body. null once the event is erased, and for attempts whose url is null.
 	RequestBody *string `json:"request_body"`
 
-	// RequestBodyTruncated There was more of the request's body.
+	// RequestBodyTruncated The request's body was longer.
 	RequestBodyTruncated bool `json:"request_body_truncated"`
 
 	// RequestHeaders Signatures and custom values are masked.
@@ -933,29 +933,29 @@ type Test struct {
 	// ResponseBodyEncoding base64 if the body is not UTF-8 text; else null.
 	ResponseBodyEncoding *string `json:"response_body_encoding"`
 
-	// ResponseBodyTruncated There was more of the response's body, or it broke off.
+	// ResponseBodyTruncated The response's body was longer, or was cut off.
 	ResponseBodyTruncated bool `json:"response_body_truncated"`
 
-	// ResponseHeaderValues The same with each value by itself.
+	// ResponseHeaderValues The same headers, with each value listed separately.
 	ResponseHeaderValues map[string][]string `json:"response_header_values"`
 
-	// ResponseHeaders All of them; the values of a repeated one are joined by ', '. Secrets that the request held are masked, here and in the body.
+	// ResponseHeaders All response headers. Repeated values are joined by ', '. Secrets of the request are masked here and in the body.
 	ResponseHeaders map[string]string `json:"response_headers"`
 	StartedAt       time.Time         `json:"started_at"`
 
 	// StatusCode null = no answer came.
 	StatusCode *int64 `json:"status_code"`
 
-	// Tries The times the request was sent, two at most: a second time if the receiver refused it over HTTP/2 before acting on it, or closed a connection that had been idle. Empty for attempts recorded before tries were.
+	// Tries Each time the request was sent, at most twice. It is sent a second time if the receiver refused it over HTTP/2 before acting on it, or closed an idle connection. Empty for attempts that older versions recorded.
 	Tries []Try `json:"tries"`
 
-	// URL What was POSTed to; keys that only read see it without its query. null for attempts recorded before it was kept.
+	// URL The URL of the POST. Keys with the role read see it without its query. null for attempts that older versions recorded.
 	URL *string `json:"url"`
 }
 
 // TestInput defines model for TestInput.
 type TestInput struct {
-	// EventType Only this type; default: each it is registered for, 20 at most.
+	// EventType Only this type. Default: every type that it is registered for, at most 20.
 	EventType *string `json:"event_type,omitempty"`
 }
 
@@ -990,40 +990,40 @@ type Timeline struct {
 	// Status failed: every retry is used up. held: kept for a webhook that is not active, or paused.
 	Status string `json:"status"`
 
-	// StatusReason Why it is held or canceled, or was put off. 'paused in Temporal', of one delivery alone: it waits for somebody to resume its workflow or activity there.
+	// StatusReason Why it is held, canceled or postponed. 'paused in Temporal', on a single delivery, means that it waits until its workflow or activity is resumed there.
 	StatusReason *string `json:"status_reason"`
 	Tenant       string  `json:"tenant"`
 
-	// Test It is the POST of a test, whose event is not stored: delivered if it was received, else failed. It cannot be acted on.
+	// Test true for the POST of a test, whose event is not stored. It is delivered if it was received, else failed. No action works on it.
 	Test bool `json:"test"`
 
-	// UIURL That workflow in the Temporal Web UI; null without a link to it.
+	// UIURL A link to that workflow in the Temporal Web UI; null if there is none.
 	UIURL *string `json:"ui_url"`
 
-	// Upcoming The attempts that will be made if those before them fail, soonest first.
+	// Upcoming The attempts that follow if each one before them fails, soonest first.
 	Upcoming  []Planned `json:"upcoming"`
 	WebhookID string    `json:"webhook_id"`
 
-	// WorkflowID The Temporal workflow that drives it; null while that is not known.
+	// WorkflowID The Temporal workflow that drives it; null while there is none.
 	WorkflowID *string `json:"workflow_id"`
 }
 
 // Try defines model for Try.
 type Try struct {
-	// Error Of the last try as of the attempt; of one before it, why no answer came.
+	// Error For the last try, the attempt's error. For an earlier one, why no answer came.
 	Error     *string   `json:"error"`
 	StartedAt time.Time `json:"started_at"`
 }
 
 // TypeDocument defines model for TypeDocument.
 type TypeDocument struct {
-	// Components What the webhooks refer to.
+	// Components The schemas that the webhooks refer to.
 	Components *map[string]json.RawMessage `json:"components,omitempty"`
 
 	// Openapi 3.1 or 3.2.
 	Openapi string `json:"openapi"`
 
-	// Webhooks A path item for each event type, by its name; the body of its post is what receivers get.
+	// Webhooks A path item for each event type, under its name. The body of its post is what receivers get.
 	Webhooks             map[string]json.RawMessage `json:"webhooks"`
 	AdditionalProperties map[string]interface{}     `json:"-"`
 }
@@ -1034,12 +1034,12 @@ type Webhook struct {
 	Channels  []string  `json:"channels"`
 	CreatedAt time.Time `json:"created_at"`
 
-	// CreatedBy The name of the key it was made with.
+	// CreatedBy The name of the key that created it.
 	CreatedBy   string   `json:"created_by"`
 	Description string   `json:"description"`
 	EventTypes  []string `json:"event_types"`
 
-	// FailedAttempts Failed receptions since the last one that succeeded; with some profiles, since it was enabled.
+	// FailedAttempts Failed attempts since the last successful one; with some profiles, since it was enabled.
 	FailedAttempts int64 `json:"failed_attempts"`
 
 	// Headers The names of its headers; the values are masked.
@@ -1059,22 +1059,22 @@ type Webhook struct {
 	RateLimit *float64 `json:"rate_limit"`
 	Retry     Retry    `json:"retry"`
 
-	// Status What is due to a webhook that is not active is held.
+	// Status Deliveries to a webhook that is not active are held.
 	Status string `json:"status"`
 
-	// StatusReason Why it is not active, or what of it cannot be opened.
+	// StatusReason Why it is not active, or which of its secrets cannot be decrypted.
 	StatusReason *string `json:"status_reason"`
 	Tenant       string  `json:"tenant"`
 
 	// Timeout The timeout in force.
 	Timeout string `json:"timeout"`
 
-	// UID What the caller calls it; null = nothing.
+	// UID The caller's own name for it; null = none.
 	UID       *string   `json:"uid"`
 	UpdatedAt time.Time `json:"updated_at"`
 	UpdatedBy string    `json:"updated_by"`
 
-	// URL To a key with the role read without its query, which may hold a token.
+	// URL A key with the role read sees it without its query, which may hold a token.
 	URL string `json:"url"`
 }
 
@@ -1089,13 +1089,13 @@ type WebhookInput struct {
 	// Description At most 2000 characters.
 	Description *string `json:"description,omitempty"`
 
-	// EventTypes The types to send, wildcards as in order.* included. Empty = all but Posthorn's own.
+	// EventTypes The types to send. Wildcards such as order.* work. Empty = all except Posthorn's own.
 	EventTypes *[]string `json:"event_types,omitempty"`
 
 	// Headers Headers to send with every POST.
 	Headers *map[string]string `json:"headers,omitempty"`
 
-	// MaxInFlight The most POSTs to it at once, over all workers. 0 = only the workers' own bounds apply.
+	// MaxInFlight The most POSTs to it at once, over all workers. 0 = only the workers' own limits apply.
 	MaxInFlight *int64 `json:"max_in_flight,omitempty"`
 
 	// Metadata The caller's own notes: at most 50, of names up to 100 characters and values up to 1000.
@@ -1111,16 +1111,16 @@ type WebhookInput struct {
 	RateLimit *float64    `json:"rate_limit,omitempty"`
 	Retry     *RetryInput `json:"retry,omitempty"`
 
-	// Secret The signing secret; default: one is made.
+	// Secret The signing secret. Default: a generated one.
 	Secret *string `json:"secret,omitempty"`
 
 	// Timeout How long the receiver has to answer, 100ms to 1m. Default: the installation's, 15s.
 	Timeout *string `json:"timeout,omitempty"`
 
-	// UID The caller's own name for it: of no other webhook of the tenant, and usable wherever its id is. 1 to 256 letters, digits, dots, dashes or underscores.
+	// UID The caller's own name for it, unique among the tenant's webhooks. It can be used wherever its id can. 1 to 256 letters, digits, dots, dashes or underscores.
 	UID *string `json:"uid,omitempty"`
 
-	// URL Where to POST: https, unless this installation allows http; no credentials, no private address. It is kept in its canonical form.
+	// URL The URL to POST to. It must be https, unless this installation allows http, without credentials, and not at a private address. It is stored in its canonical form.
 	URL string `json:"url"`
 }
 
@@ -1136,7 +1136,7 @@ type WebhookPatch struct {
 	// EventTypes Replaces the types as a whole.
 	EventTypes *[]string `json:"event_types,omitempty"`
 
-	// Headers Replaces the headers as a whole. A masked value keeps the one that the header has.
+	// Headers Replaces the headers as a whole. A masked value keeps the header's current value.
 	Headers *map[string]string `json:"headers,omitempty"`
 
 	// MaxInFlight 0 = no limit of its own.
@@ -1150,7 +1150,7 @@ type WebhookPatch struct {
 	RateLimit *float64    `json:"rate_limit,omitempty"`
 	Retry     *RetryInput `json:"retry,omitempty"`
 
-	// Timeout 0 goes back to the installation's.
+	// Timeout 0 restores the installation's.
 	Timeout *string `json:"timeout,omitempty"`
 
 	// UID As for a new webhook; null unsets it.
@@ -1171,25 +1171,25 @@ type ListAuditParams struct {
 	// Action Only this action.
 	Action *string `form:"action,omitempty" json:"action,omitempty"`
 
-	// Actor Only what was done by the key or portal link with this id, by staff, or by system (Posthorn itself).
+	// Actor Only changes made by this actor: the id of a key or portal link, staff, or system (Posthorn itself).
 	Actor *string `form:"actor,omitempty" json:"actor,omitempty"`
 
-	// Target Only what is about the thing with this id.
+	// Target Only changes to the thing with this id.
 	Target *string `form:"target,omitempty" json:"target,omitempty"`
 
-	// Since Only changes made at or after it.
+	// Since Only changes made at or after this time.
 	Since *time.Time `form:"since,omitempty" json:"since,omitempty"`
 
-	// Until Only changes made before it.
+	// Until Only changes made before this time.
 	Until *time.Time `form:"until,omitempty" json:"until,omitempty"`
 
-	// Tenant Only those of tenants that are or were called so.
+	// Tenant Only changes in tenants that have or had this id.
 	Tenant *string `form:"tenant,omitempty" json:"tenant,omitempty"`
 }
 
 // ListAllDeliveriesParams defines parameters for ListAllDeliveries.
 type ListAllDeliveriesParams struct {
-	// Tenant Only those of this tenant.
+	// Tenant Only this tenant.
 	Tenant *string `form:"tenant,omitempty" json:"tenant,omitempty"`
 
 	// Limit The most entries to return.
@@ -1198,19 +1198,19 @@ type ListAllDeliveriesParams struct {
 	// After Cursor: the previous page's next, with the same filters. Omit it, or leave it empty, for the first page.
 	After *string `form:"after,omitempty" json:"after,omitempty"`
 
-	// WebhookID Only those of the webhook with this id or uid.
+	// WebhookID Only deliveries to the webhook with this id or uid.
 	WebhookID *string `form:"webhook_id,omitempty" json:"webhook_id,omitempty"`
 	EventID   *string `form:"event_id,omitempty" json:"event_id,omitempty"`
 	EventType *string `form:"event_type,omitempty" json:"event_type,omitempty"`
 	Status    *string `form:"status,omitempty" json:"status,omitempty"`
 
-	// Since Only those made at or after it.
+	// Since Only deliveries made at or after this time.
 	Since *time.Time `form:"since,omitempty" json:"since,omitempty"`
 
-	// Until Only those made before it.
+	// Until Only deliveries made before this time.
 	Until *time.Time `form:"until,omitempty" json:"until,omitempty"`
 
-	// Test true lists the POSTs of tests, which are in no other list. They are kept as long as finished deliveries.
+	// Test true lists the POSTs of tests, which no other list shows. They are kept as long as finished deliveries.
 	Test *bool `form:"test,omitempty" json:"test,omitempty"`
 }
 
@@ -1225,16 +1225,16 @@ type ListEventTypesParams struct {
 
 // ImportEventTypesParams defines parameters for ImportEventTypes.
 type ImportEventTypesParams struct {
-	// DryRun Only say what would change.
+	// DryRun Only reports what would change.
 	DryRun *bool `form:"dry_run,omitempty" json:"dry_run,omitempty"`
 
-	// Replace Also delete the shared types that the document does not have: 409 with their names if webhooks name some of them.
+	// Replace Also deletes the shared types that the document does not have. 409 with their names if webhooks are registered for some of them.
 	Replace *bool `form:"replace,omitempty" json:"replace,omitempty"`
 }
 
 // ListAllRecoveriesParams defines parameters for ListAllRecoveries.
 type ListAllRecoveriesParams struct {
-	// Tenant Only those of this tenant.
+	// Tenant Only this tenant.
 	Tenant *string `form:"tenant,omitempty" json:"tenant,omitempty"`
 
 	// Limit The most entries to return.
@@ -1243,28 +1243,28 @@ type ListAllRecoveriesParams struct {
 	// After Cursor: the previous page's next, with the same filters. Omit it, or leave it empty, for the first page.
 	After *string `form:"after,omitempty" json:"after,omitempty"`
 
-	// WebhookID Only those of this webhook.
+	// WebhookID Only recoveries of this webhook.
 	WebhookID *string `form:"webhook_id,omitempty" json:"webhook_id,omitempty"`
 }
 
 // GetStatsParams defines parameters for GetStats.
 type GetStatsParams struct {
-	// Since In the first bucket. Default: a day before until.
+	// Since A time in the first bucket. Default: a day before until.
 	Since *time.Time `form:"since,omitempty" json:"since,omitempty"`
 
-	// Until The last bucket has what was before it. Default: now.
+	// Until The end. The last bucket is the one that contains the moment before it. Default: now.
 	Until *time.Time `form:"until,omitempty" json:"until,omitempty"`
 
-	// Bucket Buckets are whole, in UTC. Minutes are kept for 7 days, hours for 90 and days for 400.
+	// Bucket The bucket size. Buckets are whole, in UTC. Minutes are kept for 7 days, hours for 90 and days for 400.
 	Bucket *string `form:"bucket,omitempty" json:"bucket,omitempty"`
 
-	// WebhookID Only what is about this webhook.
+	// WebhookID Only this webhook.
 	WebhookID *string `form:"webhook_id,omitempty" json:"webhook_id,omitempty"`
 
-	// EventType Only what is about events of this type.
+	// EventType Only events of this type.
 	EventType *string `form:"event_type,omitempty" json:"event_type,omitempty"`
 
-	// Tenant Only this tenant's.
+	// Tenant Only this tenant.
 	Tenant *string `form:"tenant,omitempty" json:"tenant,omitempty"`
 }
 
@@ -1288,16 +1288,16 @@ type ListTenantAuditParams struct {
 	// Action Only this action.
 	Action *string `form:"action,omitempty" json:"action,omitempty"`
 
-	// Actor Only what was done by the key or portal link with this id, by staff, or by system (Posthorn itself).
+	// Actor Only changes made by this actor: the id of a key or portal link, staff, or system (Posthorn itself).
 	Actor *string `form:"actor,omitempty" json:"actor,omitempty"`
 
-	// Target Only what is about the thing with this id.
+	// Target Only changes to the thing with this id.
 	Target *string `form:"target,omitempty" json:"target,omitempty"`
 
-	// Since Only changes made at or after it.
+	// Since Only changes made at or after this time.
 	Since *time.Time `form:"since,omitempty" json:"since,omitempty"`
 
-	// Until Only changes made before it.
+	// Until Only changes made before this time.
 	Until *time.Time `form:"until,omitempty" json:"until,omitempty"`
 }
 
@@ -1309,19 +1309,19 @@ type ListDeliveriesParams struct {
 	// After Cursor: the previous page's next, with the same filters. Omit it, or leave it empty, for the first page.
 	After *string `form:"after,omitempty" json:"after,omitempty"`
 
-	// WebhookID Only those of the webhook with this id or uid.
+	// WebhookID Only deliveries to the webhook with this id or uid.
 	WebhookID *string `form:"webhook_id,omitempty" json:"webhook_id,omitempty"`
 	EventID   *string `form:"event_id,omitempty" json:"event_id,omitempty"`
 	EventType *string `form:"event_type,omitempty" json:"event_type,omitempty"`
 	Status    *string `form:"status,omitempty" json:"status,omitempty"`
 
-	// Since Only those made at or after it.
+	// Since Only deliveries made at or after this time.
 	Since *time.Time `form:"since,omitempty" json:"since,omitempty"`
 
-	// Until Only those made before it.
+	// Until Only deliveries made before this time.
 	Until *time.Time `form:"until,omitempty" json:"until,omitempty"`
 
-	// Test true lists the POSTs of tests, which are in no other list. They are kept as long as finished deliveries.
+	// Test true lists the POSTs of tests, which no other list shows. They are kept as long as finished deliveries.
 	Test *bool `form:"test,omitempty" json:"test,omitempty"`
 }
 
@@ -1342,49 +1342,49 @@ type ListEventsParams struct {
 	// After Cursor: the previous page's next, with the same filters. Omit it, or leave it empty, for the first page.
 	After *string `form:"after,omitempty" json:"after,omitempty"`
 
-	// Type Only those of this type.
+	// Type Only events of this type.
 	Type *string `form:"type,omitempty" json:"type,omitempty"`
 
-	// Since Only those accepted at or after it.
+	// Since Only events accepted at or after this time.
 	Since *time.Time `form:"since,omitempty" json:"since,omitempty"`
 
-	// Until Only those accepted before it.
+	// Until Only events accepted before this time.
 	Until *time.Time `form:"until,omitempty" json:"until,omitempty"`
 
-	// Tag Only those with this tag.
+	// Tag Only events with this tag.
 	Tag *string `form:"tag,omitempty" json:"tag,omitempty"`
 
-	// Channel Only those with this channel.
+	// Channel Only events with this channel.
 	Channel *string `form:"channel,omitempty" json:"channel,omitempty"`
 
-	// Attribute Only those with this attribute, as name:value. The name ends at the first colon.
+	// Attribute Only events with this attribute, as name:value. The name ends at the first colon.
 	Attribute *string `form:"attribute,omitempty" json:"attribute,omitempty"`
 
-	// ExternalID Only the one with this external_id.
+	// ExternalID Only the event with this external_id.
 	ExternalID *string `form:"external_id,omitempty" json:"external_id,omitempty"`
 
-	// IdempotencyKey Only those that were published with this Idempotency-Key in the last 24 hours.
+	// IdempotencyKey Only events published with this Idempotency-Key in the last 24 hours.
 	IdempotencyKey *string `form:"idempotency_key,omitempty" json:"idempotency_key,omitempty"`
 
-	// Q Only those whose data contains this text, exactly as it was posted. It needs since and until, at most a day apart. The search stops after 100,000 events or 2 seconds: see complete.
+	// Q Only events whose data contains this text, exactly as it was posted. It requires since and until, at most a day apart. The search stops after 100,000 events or 2 seconds: see complete.
 	Q *string `form:"q,omitempty" json:"q,omitempty"`
 }
 
 // PublishEventParams defines parameters for PublishEvent.
 type PublishEventParams struct {
-	// IdempotencyKey Same key, same answer, no second event, for 24 hours; with another body 409.
+	// IdempotencyKey For 24 hours, a request with the same key gets the same answer and creates no second event. With another body it gets 409.
 	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
 }
 
 // PublishBatchParams defines parameters for PublishBatch.
 type PublishBatchParams struct {
-	// IdempotencyKey Same key, same answer, no second event, for 24 hours; with another body 409.
+	// IdempotencyKey For 24 hours, a request with the same key gets the same answer and creates no second event. With another body it gets 409.
 	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
 }
 
 // MatchEventParams defines parameters for MatchEvent.
 type MatchEventParams struct {
-	// Limit The most webhooks to tell of.
+	// Limit The most webhooks to return.
 	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
 
 	// After Cursor: the previous page's next, with the same type and channels. Omit it, or leave it empty, for the first page.
@@ -1408,25 +1408,25 @@ type ListRecoveriesParams struct {
 	// After Cursor: the previous page's next, with the same filters. Omit it, or leave it empty, for the first page.
 	After *string `form:"after,omitempty" json:"after,omitempty"`
 
-	// WebhookID Only those of this webhook.
+	// WebhookID Only recoveries of this webhook.
 	WebhookID *string `form:"webhook_id,omitempty" json:"webhook_id,omitempty"`
 }
 
 // GetTenantStatsParams defines parameters for GetTenantStats.
 type GetTenantStatsParams struct {
-	// Since In the first bucket. Default: a day before until.
+	// Since A time in the first bucket. Default: a day before until.
 	Since *time.Time `form:"since,omitempty" json:"since,omitempty"`
 
-	// Until The last bucket has what was before it. Default: now.
+	// Until The end. The last bucket is the one that contains the moment before it. Default: now.
 	Until *time.Time `form:"until,omitempty" json:"until,omitempty"`
 
-	// Bucket Buckets are whole, in UTC. Minutes are kept for 7 days, hours for 90 and days for 400.
+	// Bucket The bucket size. Buckets are whole, in UTC. Minutes are kept for 7 days, hours for 90 and days for 400.
 	Bucket *string `form:"bucket,omitempty" json:"bucket,omitempty"`
 
-	// WebhookID Only what is about this webhook.
+	// WebhookID Only this webhook.
 	WebhookID *string `form:"webhook_id,omitempty" json:"webhook_id,omitempty"`
 
-	// EventType Only what is about events of this type.
+	// EventType Only events of this type.
 	EventType *string `form:"event_type,omitempty" json:"event_type,omitempty"`
 }
 
@@ -1438,22 +1438,22 @@ type ListWebhooksParams struct {
 	// After Cursor: the previous page's next, with the same filters. Omit it, or leave it empty, for the first page.
 	After *string `form:"after,omitempty" json:"after,omitempty"`
 
-	// URL Only those with this URL, as it was given or in its canonical form.
+	// URL Only webhooks with this URL, as it was given or in its canonical form.
 	URL *string `form:"url,omitempty" json:"url,omitempty"`
 
-	// EventType Only those that would get events of this type. A page may then be shorter than its limit, or empty, with a next one.
+	// EventType Only webhooks that would get events of this type. A page may then have fewer entries than limit, or none, although more pages follow.
 	EventType *string `form:"event_type,omitempty" json:"event_type,omitempty"`
 
-	// Status Only those in this status.
+	// Status Only webhooks in this status.
 	Status *string `form:"status,omitempty" json:"status,omitempty"`
 
-	// Profile Only those with this profile.
+	// Profile Only webhooks with this profile.
 	Profile *string `form:"profile,omitempty" json:"profile,omitempty"`
 }
 
 // ListAllWebhooksParams defines parameters for ListAllWebhooks.
 type ListAllWebhooksParams struct {
-	// Tenant Only those of this tenant.
+	// Tenant Only this tenant.
 	Tenant *string `form:"tenant,omitempty" json:"tenant,omitempty"`
 
 	// Limit The most entries to return.
@@ -1462,16 +1462,16 @@ type ListAllWebhooksParams struct {
 	// After Cursor: the previous page's next, with the same filters. Omit it, or leave it empty, for the first page.
 	After *string `form:"after,omitempty" json:"after,omitempty"`
 
-	// URL Only those with this URL, as it was given or in its canonical form.
+	// URL Only webhooks with this URL, as it was given or in its canonical form.
 	URL *string `form:"url,omitempty" json:"url,omitempty"`
 
-	// EventType Only those that would get events of this type. A page may then be shorter than its limit, or empty, with a next one.
+	// EventType Only webhooks that would get events of this type. A page may then have fewer entries than limit, or none, although more pages follow.
 	EventType *string `form:"event_type,omitempty" json:"event_type,omitempty"`
 
-	// Status Only those in this status.
+	// Status Only webhooks in this status.
 	Status *string `form:"status,omitempty" json:"status,omitempty"`
 
-	// Profile Only those with this profile.
+	// Profile Only webhooks with this profile.
 	Profile *string `form:"profile,omitempty" json:"profile,omitempty"`
 }
 
@@ -1701,21 +1701,21 @@ type ClientInterface interface {
 
 	// Healthz Is the process alive?
 	//
-	// Says nothing of what it depends on. No key is needed.
+	// It does not check the database or Temporal. No key is needed.
 	//
 	// Corresponds with GET /healthz (the `Healthz` operationId).
 	Healthz(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// Readyz Can it serve?
 	//
-	// Asks the database, its schema and Temporal. 503 names those that are not ready, or says that the process is stopping. No key is needed.
+	// It checks the database, its schema and Temporal. A 503 names what is not ready, or says that the process is stopping. No key is needed.
 	//
 	// Corresponds with GET /readyz (the `Readyz` operationId).
 	Readyz(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListAudit List the changes of all tenants, newest first
 	//
-	// Who changed what, when, from where, through any API. An entry is written in the transaction that makes the change. Calls that were refused or changed nothing have none. Deleted tenants' are among them. For admin keys.
+	// Each entry says who changed what, when and from where, through any API. It is written in the transaction that makes the change. Calls that were refused or changed nothing have no entry. Entries of deleted tenants are included. For admin keys.
 	//
 	// Corresponds with GET /v1/audit (the `ListAudit` operationId).
 	ListAudit(ctx context.Context, params *ListAuditParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1729,14 +1729,14 @@ type ClientInterface interface {
 
 	// ListEventTypes List event types
 	//
-	// With an admin key those that all tenants share, with a tenant's key what the tenant can publish and register for. For admin keys, and the tenant's keys with one of the roles tenant, publish, read.
+	// An admin key gets the types that all tenants share. A tenant's key gets the types that the tenant can publish and register for. For admin keys, and the tenant's keys with one of the roles tenant, publish, read.
 	//
 	// Corresponds with GET /v1/event-types (the `ListEventTypes` operationId).
 	ListEventTypes(ctx context.Context, params *ListEventTypesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// DeleteEventType Delete a shared event type
 	//
-	// Webhooks registered for it stay; they get no more of it. For admin keys.
+	// Webhooks registered for it stay, but get no more events of it. For admin keys.
 	//
 	// Corresponds with DELETE /v1/event-types/{name} (the `DeleteEventType` operationId).
 	DeleteEventType(ctx context.Context, name string, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1750,7 +1750,7 @@ type ClientInterface interface {
 
 	// PutEventTypeWithBody Create or replace a shared event type
 	//
-	// A name is 1 to 128 letters, digits, dots, dashes or underscores; those that begin with webhook. are Posthorn's own. A type may be put as it was read: what is the same already stays untouched. For admin keys.
+	// A name is 1 to 128 letters, digits, dots, dashes or underscores; names that begin with webhook. are reserved for Posthorn. A type can be sent back exactly as it was read: unchanged fields stay untouched. For admin keys.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1759,7 +1759,7 @@ type ClientInterface interface {
 
 	// PutEventType Create or replace a shared event type
 	//
-	// A name is 1 to 128 letters, digits, dots, dashes or underscores; those that begin with webhook. are Posthorn's own. A type may be put as it was read: what is the same already stays untouched. For admin keys.
+	// A name is 1 to 128 letters, digits, dots, dashes or underscores; names that begin with webhook. are reserved for Posthorn. A type can be sent back exactly as it was read: unchanged fields stay untouched. For admin keys.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1768,14 +1768,14 @@ type ClientInterface interface {
 
 	// ExportEventTypes Read the event types as an OpenAPI document
 	//
-	// An OpenAPI 3.1 document whose webhooks are the event types, as webhooks with the profile standard get them. With an admin key those that all tenants share, with a tenant's key what the tenant can publish and register for. For admin keys, and the tenant's keys with one of the roles tenant, publish, read.
+	// An OpenAPI 3.1 document whose webhooks are the event types, as webhooks with the profile standard get them. An admin key gets the types that all tenants share. A tenant's key gets the types that the tenant can publish and register for. For admin keys, and the tenant's keys with one of the roles tenant, publish, read.
 	//
 	// Corresponds with GET /v1/openapi/event-types (the `ExportEventTypes` operationId).
 	ExportEventTypes(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ImportEventTypesWithBody Create or replace the shared event types of an OpenAPI document
 	//
-	// Takes at most 1,000 webhooks of an OpenAPI 3.1 document, all or none. A type's schema is that of the field data, where the body has a field type that is the event's name; else that of the whole body. References into the document's components are followed, those that lead out of it are refused. Posthorn's own types are passed over. For admin keys.
+	// Takes at most 1,000 webhooks of an OpenAPI 3.1 document, all or none. If the body has a field type with the event's name, the schema of the field data becomes the type's schema; otherwise the schema of the whole body does. References into the document's components are followed, external ones are refused. Posthorn's own types are skipped. For admin keys.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1784,7 +1784,7 @@ type ClientInterface interface {
 
 	// ImportEventTypes Create or replace the shared event types of an OpenAPI document
 	//
-	// Takes at most 1,000 webhooks of an OpenAPI 3.1 document, all or none. A type's schema is that of the field data, where the body has a field type that is the event's name; else that of the whole body. References into the document's components are followed, those that lead out of it are refused. Posthorn's own types are passed over. For admin keys.
+	// Takes at most 1,000 webhooks of an OpenAPI 3.1 document, all or none. If the body has a field type with the event's name, the schema of the field data becomes the type's schema; otherwise the schema of the whole body does. References into the document's components are followed, external ones are refused. Posthorn's own types are skipped. For admin keys.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1800,7 +1800,7 @@ type ClientInterface interface {
 
 	// GetStats Read the statistics of all tenants together
 	//
-	// What happened in each bucket of a time, and in all of them. At most 28 days and 1,500 buckets. Everything counts when it happened, and is there as soon as it has happened. Tests are not counted. What deleted tenants did stays counted here. For admin keys.
+	// Counts what happened in each bucket, and the totals. At most 28 days and 1,500 buckets. Everything counts at the time when it happened, and is included immediately. Tests are not counted. Counts of deleted tenants stay included here. For admin keys.
 	//
 	// Corresponds with GET /v1/stats (the `GetStats` operationId).
 	GetStats(ctx context.Context, params *GetStatsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1814,7 +1814,7 @@ type ClientInterface interface {
 
 	// DeleteTenant Delete a tenant
 	//
-	// With its keys, webhooks, events and deliveries. It answers at once, and the id is free again; what the tenant owned is removed in the background. What is owed to its webhooks is not sent any more. For admin keys.
+	// Deletes its keys, webhooks, events and deliveries too. The call answers at once, and the id is free again. The tenant's data is removed in the background. Nothing more is sent to its webhooks. For admin keys.
 	//
 	// Corresponds with DELETE /v1/tenants/{tenant} (the `DeleteTenant` operationId).
 	DeleteTenant(ctx context.Context, tenant string, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1828,7 +1828,7 @@ type ClientInterface interface {
 
 	// PatchTenantWithBody Change a tenant, its uid, or its limits
 	//
-	// Changes what the body names. A limit below what the tenant has removes nothing: it only stops new webhooks or keys, which are answered 409. For admin keys.
+	// Changes the fields in the body. A limit below the current number removes nothing. It only stops new webhooks or keys, which get 409. For admin keys.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1837,7 +1837,7 @@ type ClientInterface interface {
 
 	// PatchTenant Change a tenant, its uid, or its limits
 	//
-	// Changes what the body names. A limit below what the tenant has removes nothing: it only stops new webhooks or keys, which are answered 409. For admin keys.
+	// Changes the fields in the body. A limit below the current number removes nothing. It only stops new webhooks or keys, which get 409. For admin keys.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1846,7 +1846,7 @@ type ClientInterface interface {
 
 	// PutTenantWithBody Create or replace a tenant
 	//
-	// The id is the caller's choice: 1 to 64 letters, digits, dots, dashes or underscores. What the body leaves out becomes empty. The tenant's uid and limits stay. A tenant may be put as it was read: what is the same already stays untouched. For admin keys.
+	// The caller chooses the id: 1 to 64 letters, digits, dots, dashes or underscores. Fields that the body omits become empty. The tenant's uid and limits stay. A tenant can be sent back exactly as it was read: unchanged fields stay untouched. For admin keys.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1855,7 +1855,7 @@ type ClientInterface interface {
 
 	// PutTenant Create or replace a tenant
 	//
-	// The id is the caller's choice: 1 to 64 letters, digits, dots, dashes or underscores. What the body leaves out becomes empty. The tenant's uid and limits stay. A tenant may be put as it was read: what is the same already stays untouched. For admin keys.
+	// The caller chooses the id: 1 to 64 letters, digits, dots, dashes or underscores. Fields that the body omits become empty. The tenant's uid and limits stay. A tenant can be sent back exactly as it was read: unchanged fields stay untouched. For admin keys.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1864,14 +1864,14 @@ type ClientInterface interface {
 
 	// ListTenantAudit List a tenant's changes, newest first
 	//
-	// Who changed what, when, from where, through any API. An entry is written in the transaction that makes the change. Calls that were refused or changed nothing have none. Entries of an earlier tenant with this id are not among them. For admin keys, and the tenant's keys with one of the roles tenant, read.
+	// Each entry says who changed what, when and from where, through any API. It is written in the transaction that makes the change. Calls that were refused or changed nothing have no entry. Entries of an earlier tenant with this id are not included. For admin keys, and the tenant's keys with one of the roles tenant, read.
 	//
 	// Corresponds with GET /v1/tenants/{tenant}/audit (the `ListTenantAudit` operationId).
 	ListTenantAudit(ctx context.Context, tenant string, params *ListTenantAuditParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// PutCatalog Load a system's event types for a tenant
 	//
-	// They become the tenant's own. Loading again brings them up to date. 409 if another system has one of their names in this tenant. For admin keys, and the tenant's keys with the role tenant.
+	// They become the tenant's own types. Loading them again updates them. 409 if another system already has a type of the same name in this tenant. For admin keys, and the tenant's keys with the role tenant.
 	//
 	// Corresponds with PUT /v1/tenants/{tenant}/catalogs/{system} (the `PutCatalog` operationId).
 	PutCatalog(ctx context.Context, tenant string, system string, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1892,35 +1892,35 @@ type ClientInterface interface {
 
 	// CancelDelivery Cancel a delivery
 	//
-	// One that is pending or held. For admin keys, and the tenant's keys with the role tenant.
+	// The delivery must be pending or held. For admin keys, and the tenant's keys with the role tenant.
 	//
 	// Corresponds with POST /v1/tenants/{tenant}/deliveries/{id}/cancel (the `CancelDelivery` operationId).
 	CancelDelivery(ctx context.Context, tenant string, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// PauseDelivery Pause a pending delivery
 	//
-	// It is held until it is resumed. For admin keys, and the tenant's keys with the role tenant.
+	// The delivery is held until it is resumed. For admin keys, and the tenant's keys with the role tenant.
 	//
 	// Corresponds with POST /v1/tenants/{tenant}/deliveries/{id}/pause (the `PauseDelivery` operationId).
 	PauseDelivery(ctx context.Context, tenant string, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ResumeDelivery Send a held delivery
 	//
-	// Now, from the first step of its schedule. For admin keys, and the tenant's keys with the role tenant.
+	// It is sent now, from the first step of its schedule. For admin keys, and the tenant's keys with the role tenant.
 	//
 	// Corresponds with POST /v1/tenants/{tenant}/deliveries/{id}/resume (the `ResumeDelivery` operationId).
 	ResumeDelivery(ctx context.Context, tenant string, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// RetryDelivery Send a delivery now
 	//
-	// By a new workflow: a pending one without waiting for its next attempt, a finished or held one from the first step of its schedule. For admin keys, and the tenant's keys with the role tenant.
+	// Starts a new workflow. A pending delivery does not wait for its next attempt; a finished or held one starts again at the first step of its schedule. For admin keys, and the tenant's keys with the role tenant.
 	//
 	// Corresponds with POST /v1/tenants/{tenant}/deliveries/{id}/retry (the `RetryDelivery` operationId).
 	RetryDelivery(ctx context.Context, tenant string, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// EraseEventsWithBody Erase the data of many events
 	//
-	// In the background. The records stay, without data and attributes. What is still owed of them is canceled, and what receivers answered to their attempts is removed. For admin keys, and the tenant's keys with the role tenant.
+	// Runs in the background. The events' records stay, without data and attributes. Unfinished deliveries are canceled, and the stored answers of receivers are removed. For admin keys, and the tenant's keys with the role tenant.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1929,7 +1929,7 @@ type ClientInterface interface {
 
 	// EraseEvents Erase the data of many events
 	//
-	// In the background. The records stay, without data and attributes. What is still owed of them is canceled, and what receivers answered to their attempts is removed. For admin keys, and the tenant's keys with the role tenant.
+	// Runs in the background. The events' records stay, without data and attributes. Unfinished deliveries are canceled, and the stored answers of receivers are removed. For admin keys, and the tenant's keys with the role tenant.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1943,23 +1943,23 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/tenants/{tenant}/erasures/{id} (the `GetErasure` operationId).
 	GetErasure(ctx context.Context, tenant string, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// ListTenantEventTypes List what a tenant can publish and register for
+	// ListTenantEventTypes List the types that a tenant can publish and register for
 	//
-	// A tenant's own types go before shared ones of the same name. For admin keys, and the tenant's keys with one of the roles tenant, read.
+	// A tenant's own type takes precedence over a shared one of the same name. For admin keys, and the tenant's keys with one of the roles tenant, read.
 	//
 	// Corresponds with GET /v1/tenants/{tenant}/event-types (the `ListTenantEventTypes` operationId).
 	ListTenantEventTypes(ctx context.Context, tenant string, params *ListTenantEventTypesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListEvents List events, newest first
 	//
-	// All filters can be combined. All but q are served by indexes. Of several of these, external_id, attribute, tag and channel are used in this order. For admin keys, and the tenant's keys with one of the roles tenant, read.
+	// All filters can be combined. All except q use an index. With several of them, the first of external_id, attribute, tag and channel decides which index. For admin keys, and the tenant's keys with one of the roles tenant, read.
 	//
 	// Corresponds with GET /v1/tenants/{tenant}/events (the `ListEvents` operationId).
 	ListEvents(ctx context.Context, tenant string, params *ListEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// PublishEventWithBody Publish an event
 	//
-	// When it is answered the event is stored, with everything owed of it. A 5xx answer means that it is not known whether it was accepted: repeat it with the same Idempotency-Key. For admin keys, and the tenant's keys with one of the roles tenant, publish.
+	// When the answer arrives, the event and all its deliveries are stored. After a 5xx answer it is unknown whether the event was accepted: repeat the request with the same Idempotency-Key. For admin keys, and the tenant's keys with one of the roles tenant, publish.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1968,7 +1968,7 @@ type ClientInterface interface {
 
 	// PublishEvent Publish an event
 	//
-	// When it is answered the event is stored, with everything owed of it. A 5xx answer means that it is not known whether it was accepted: repeat it with the same Idempotency-Key. For admin keys, and the tenant's keys with one of the roles tenant, publish.
+	// When the answer arrives, the event and all its deliveries are stored. After a 5xx answer it is unknown whether the event was accepted: repeat the request with the same Idempotency-Key. For admin keys, and the tenant's keys with one of the roles tenant, publish.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1977,7 +1977,7 @@ type ClientInterface interface {
 
 	// PublishBatchWithBody Publish up to 1000 events
 	//
-	// All of them are accepted, or none. A 5xx answer means that it is not known whether it was accepted: repeat it with the same Idempotency-Key. For admin keys, and the tenant's keys with one of the roles tenant, publish.
+	// Either all of them are accepted, or none. After a 5xx answer it is unknown whether the event was accepted: repeat the request with the same Idempotency-Key. For admin keys, and the tenant's keys with one of the roles tenant, publish.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1986,25 +1986,25 @@ type ClientInterface interface {
 
 	// PublishBatch Publish up to 1000 events
 	//
-	// All of them are accepted, or none. A 5xx answer means that it is not known whether it was accepted: repeat it with the same Idempotency-Key. For admin keys, and the tenant's keys with one of the roles tenant, publish.
+	// Either all of them are accepted, or none. After a 5xx answer it is unknown whether the event was accepted: repeat the request with the same Idempotency-Key. For admin keys, and the tenant's keys with one of the roles tenant, publish.
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /v1/tenants/{tenant}/events/batch (the `PublishBatch` operationId).
 	PublishBatch(ctx context.Context, tenant string, params *PublishBatchParams, body PublishBatchJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// MatchEventWithBody See who would get an event
+	// MatchEventWithBody See which webhooks would get an event
 	//
-	// Tells which webhooks would get it and which not, and why, oldest first. It stores and sends nothing. For admin keys, and the tenant's keys with one of the roles tenant, publish.
+	// Lists which webhooks would get it and which would not, and why, oldest first. It stores and sends nothing. For admin keys, and the tenant's keys with one of the roles tenant, publish.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /v1/tenants/{tenant}/events/match (the `MatchEvent` operationId).
 	MatchEventWithBody(ctx context.Context, tenant string, params *MatchEventParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// MatchEvent See who would get an event
+	// MatchEvent See which webhooks would get an event
 	//
-	// Tells which webhooks would get it and which not, and why, oldest first. It stores and sends nothing. For admin keys, and the tenant's keys with one of the roles tenant, publish.
+	// Lists which webhooks would get it and which would not, and why, oldest first. It stores and sends nothing. For admin keys, and the tenant's keys with one of the roles tenant, publish.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2020,14 +2020,14 @@ type ClientInterface interface {
 
 	// EraseEventPayload Erase an event's data
 	//
-	// Its record stays. What is still owed of it is canceled. For admin keys, and the tenant's keys with the role tenant.
+	// The event's record stays. Its unfinished deliveries are canceled. For admin keys, and the tenant's keys with the role tenant.
 	//
 	// Corresponds with DELETE /v1/tenants/{tenant}/events/{id}/payload (the `EraseEventPayload` operationId).
 	EraseEventPayload(ctx context.Context, tenant string, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ReplayEventWithBody Send an event again
 	//
-	// To the webhooks named, or to all that match it now, also to those that did not exist when it was accepted. A webhook's delivery of it keeps its id and starts its schedule again. What is pending is left alone; a webhook that is not active gets it held. To more than 100 webhooks it is sent by a recovery. For admin keys, and the tenant's keys with the role tenant.
+	// Sends it to the named webhooks, or to all that match it now, including those that did not exist when it was accepted. An existing delivery keeps its id and starts its schedule again. Pending deliveries are left alone. For a webhook that is not active the delivery is held. For more than 100 webhooks a recovery does it. For admin keys, and the tenant's keys with the role tenant.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2036,7 +2036,7 @@ type ClientInterface interface {
 
 	// ReplayEvent Send an event again
 	//
-	// To the webhooks named, or to all that match it now, also to those that did not exist when it was accepted. A webhook's delivery of it keeps its id and starts its schedule again. What is pending is left alone; a webhook that is not active gets it held. To more than 100 webhooks it is sent by a recovery. For admin keys, and the tenant's keys with the role tenant.
+	// Sends it to the named webhooks, or to all that match it now, including those that did not exist when it was accepted. An existing delivery keeps its id and starts its schedule again. Pending deliveries are left alone. For a webhook that is not active the delivery is held. For more than 100 webhooks a recovery does it. For admin keys, and the tenant's keys with the role tenant.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2082,18 +2082,18 @@ type ClientInterface interface {
 	// Corresponds with DELETE /v1/tenants/{tenant}/portal-links (the `RevokePortalLinks` operationId).
 	RevokePortalLinks(ctx context.Context, tenant string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// CreatePortalLinkWithBody Make a portal link
+	// CreatePortalLinkWithBody Create a portal link
 	//
-	// Its URL opens the tenant's pages, in a frame or a tab. A link gives no more than the key has that makes it. Through it nobody makes keys or links, or sees the audit log. Revoking the key that made it ends it, except an admin key. For admin keys, and the tenant's keys with the role tenant.
+	// Its URL opens the tenant's pages, in a frame or a tab. A link grants no more than the key that creates it has. It cannot be used to create keys or links, or to see the audit log. Revoking the key that created it ends it, unless that was an admin key. For admin keys, and the tenant's keys with the role tenant.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /v1/tenants/{tenant}/portal-links (the `CreatePortalLink` operationId).
 	CreatePortalLinkWithBody(ctx context.Context, tenant string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// CreatePortalLink Make a portal link
+	// CreatePortalLink Create a portal link
 	//
-	// Its URL opens the tenant's pages, in a frame or a tab. A link gives no more than the key has that makes it. Through it nobody makes keys or links, or sees the audit log. Revoking the key that made it ends it, except an admin key. For admin keys, and the tenant's keys with the role tenant.
+	// Its URL opens the tenant's pages, in a frame or a tab. A link grants no more than the key that creates it has. It cannot be used to create keys or links, or to see the audit log. Revoking the key that created it ends it, unless that was an admin key. For admin keys, and the tenant's keys with the role tenant.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2123,14 +2123,14 @@ type ClientInterface interface {
 
 	// CancelRecovery Cancel a recovery
 	//
-	// What it has released stays released. One that is finished stays as it is. For admin keys, and the tenant's keys with the role tenant.
+	// Deliveries that it has released stay released. A finished recovery stays as it is. For admin keys, and the tenant's keys with the role tenant.
 	//
 	// Corresponds with POST /v1/tenants/{tenant}/recoveries/{id}/cancel (the `CancelRecovery` operationId).
 	CancelRecovery(ctx context.Context, tenant string, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetTenantStats Read a tenant's statistics
 	//
-	// What happened in each bucket of a time, and in all of them. At most 28 days and 1,500 buckets. Everything counts when it happened, and is there as soon as it has happened. Tests are not counted. For admin keys, and the tenant's keys with one of the roles tenant, read.
+	// Counts what happened in each bucket, and the totals. At most 28 days and 1,500 buckets. Everything counts at the time when it happened, and is included immediately. Tests are not counted. For admin keys, and the tenant's keys with one of the roles tenant, read.
 	//
 	// Corresponds with GET /v1/tenants/{tenant}/stats (the `GetTenantStats` operationId).
 	GetTenantStats(ctx context.Context, tenant string, params *GetTenantStatsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -2162,7 +2162,7 @@ type ClientInterface interface {
 
 	// DeleteWebhook Delete a webhook
 	//
-	// What is owed to it is canceled. For admin keys, and the tenant's keys with the role tenant.
+	// Its unfinished deliveries are canceled. For admin keys, and the tenant's keys with the role tenant.
 	//
 	// Corresponds with DELETE /v1/tenants/{tenant}/webhooks/{id} (the `DeleteWebhook` operationId).
 	DeleteWebhook(ctx context.Context, tenant string, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -2176,7 +2176,7 @@ type ClientInterface interface {
 
 	// PatchWebhookWithBody Change a webhook
 	//
-	// Changes what the body names; what it only repeats changes nothing, so that a webhook can be sent back as it was read. A secret is changed by rotating it. For admin keys, and the tenant's keys with the role tenant.
+	// Changes the fields in the body. A webhook can be sent back exactly as it was read: unchanged fields stay untouched. To change a secret, rotate it. For admin keys, and the tenant's keys with the role tenant.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2185,7 +2185,7 @@ type ClientInterface interface {
 
 	// PatchWebhook Change a webhook
 	//
-	// Changes what the body names; what it only repeats changes nothing, so that a webhook can be sent back as it was read. A secret is changed by rotating it. For admin keys, and the tenant's keys with the role tenant.
+	// Changes the fields in the body. A webhook can be sent back exactly as it was read: unchanged fields stay untouched. To change a secret, rotate it. For admin keys, and the tenant's keys with the role tenant.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2194,7 +2194,7 @@ type ClientInterface interface {
 
 	// DisableWebhookWithBody Disable a webhook
 	//
-	// What is due to it is held. For admin keys, and the tenant's keys with the role tenant.
+	// Deliveries that become due are held. For admin keys, and the tenant's keys with the role tenant.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2203,7 +2203,7 @@ type ClientInterface interface {
 
 	// DisableWebhook Disable a webhook
 	//
-	// What is due to it is held. For admin keys, and the tenant's keys with the role tenant.
+	// Deliveries that become due are held. For admin keys, and the tenant's keys with the role tenant.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2212,7 +2212,7 @@ type ClientInterface interface {
 
 	// EnableWebhookWithBody Enable a webhook
 	//
-	// Makes it active whatever it was, and sets its failure count to 0. What was held for it stays held until it is recovered; a paused one is resumed. For admin keys, and the tenant's keys with the role tenant.
+	// Makes it active from any status, and sets its failure count to 0. Held deliveries stay held until they are recovered. A paused webhook is resumed. For admin keys, and the tenant's keys with the role tenant.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2221,7 +2221,7 @@ type ClientInterface interface {
 
 	// EnableWebhook Enable a webhook
 	//
-	// Makes it active whatever it was, and sets its failure count to 0. What was held for it stays held until it is recovered; a paused one is resumed. For admin keys, and the tenant's keys with the role tenant.
+	// Makes it active from any status, and sets its failure count to 0. Held deliveries stay held until they are recovered. A paused webhook is resumed. For admin keys, and the tenant's keys with the role tenant.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2230,14 +2230,14 @@ type ClientInterface interface {
 
 	// PauseWebhook Pause an active webhook
 	//
-	// What is due to it is held until it is resumed. For admin keys, and the tenant's keys with the role tenant.
+	// Deliveries that become due are held until it is resumed. For admin keys, and the tenant's keys with the role tenant.
 	//
 	// Corresponds with POST /v1/tenants/{tenant}/webhooks/{id}/pause (the `PauseWebhook` operationId).
 	PauseWebhook(ctx context.Context, tenant string, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// RecoverWebhookWithBody Recover a webhook's deliveries
 	//
-	// Sends again what was held for it or has failed, or what was delivered or canceled, and what it has missed, in the background. What was erased is skipped and counted. Its progress is at /v1/tenants/{tenant}/recoveries/{id}. For admin keys, and the tenant's keys with the role tenant.
+	// Sends deliveries again in the background: held and failed ones, or delivered and canceled ones, and events that it has missed. Erased ones are skipped and counted. The progress is at /v1/tenants/{tenant}/recoveries/{id}. For admin keys, and the tenant's keys with the role tenant.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2246,7 +2246,7 @@ type ClientInterface interface {
 
 	// RecoverWebhook Recover a webhook's deliveries
 	//
-	// Sends again what was held for it or has failed, or what was delivered or canceled, and what it has missed, in the background. What was erased is skipped and counted. Its progress is at /v1/tenants/{tenant}/recoveries/{id}. For admin keys, and the tenant's keys with the role tenant.
+	// Sends deliveries again in the background: held and failed ones, or delivered and canceled ones, and events that it has missed. Erased ones are skipped and counted. The progress is at /v1/tenants/{tenant}/recoveries/{id}. For admin keys, and the tenant's keys with the role tenant.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2255,14 +2255,14 @@ type ClientInterface interface {
 
 	// ResumeWebhook Resume a paused webhook
 	//
-	// Releases what the pause held. For admin keys, and the tenant's keys with the role tenant.
+	// Releases the deliveries that the pause held. For admin keys, and the tenant's keys with the role tenant.
 	//
 	// Corresponds with POST /v1/tenants/{tenant}/webhooks/{id}/resume (the `ResumeWebhook` operationId).
 	ResumeWebhook(ctx context.Context, tenant string, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// RotateWebhookSecretWithBody Rotate the signing secret
 	//
-	// Until overlap has passed deliveries are signed with both secrets. For admin keys, and the tenant's keys with the role tenant.
+	// Until overlap has passed, deliveries are signed with both secrets. For admin keys, and the tenant's keys with the role tenant.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2271,7 +2271,7 @@ type ClientInterface interface {
 
 	// RotateWebhookSecret Rotate the signing secret
 	//
-	// Until overlap has passed deliveries are signed with both secrets. For admin keys, and the tenant's keys with the role tenant.
+	// Until overlap has passed, deliveries are signed with both secrets. For admin keys, and the tenant's keys with the role tenant.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2280,7 +2280,7 @@ type ClientInterface interface {
 
 	// TestWebhookWithBody Test a webhook
 	//
-	// POSTs an example of every event type it is registered for, now and whatever its status: real POSTs, signed as any other, and with the header webhook-test if the profile is standard. They are not counted; the list of deliveries has them with test=true. For admin keys, and the tenant's keys with the role tenant.
+	// POSTs an example of every event type that it is registered for, now and whatever its status. These are real POSTs, signed like any other, with the header webhook-test if the profile is standard. They are not counted. The list of deliveries shows them with test=true. For admin keys, and the tenant's keys with the role tenant.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2289,7 +2289,7 @@ type ClientInterface interface {
 
 	// TestWebhook Test a webhook
 	//
-	// POSTs an example of every event type it is registered for, now and whatever its status: real POSTs, signed as any other, and with the header webhook-test if the profile is standard. They are not counted; the list of deliveries has them with test=true. For admin keys, and the tenant's keys with the role tenant.
+	// POSTs an example of every event type that it is registered for, now and whatever its status. These are real POSTs, signed like any other, with the header webhook-test if the profile is standard. They are not counted. The list of deliveries shows them with test=true. For admin keys, and the tenant's keys with the role tenant.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2306,7 +2306,7 @@ type ClientInterface interface {
 
 // Healthz Is the process alive?
 //
-// Says nothing of what it depends on. No key is needed.
+// It does not check the database or Temporal. No key is needed.
 //
 // Corresponds with GET /healthz (the `Healthz` operationId).
 func (c *Client) Healthz(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2323,7 +2323,7 @@ func (c *Client) Healthz(ctx context.Context, reqEditors ...RequestEditorFn) (*h
 
 // Readyz Can it serve?
 //
-// Asks the database, its schema and Temporal. 503 names those that are not ready, or says that the process is stopping. No key is needed.
+// It checks the database, its schema and Temporal. A 503 names what is not ready, or says that the process is stopping. No key is needed.
 //
 // Corresponds with GET /readyz (the `Readyz` operationId).
 func (c *Client) Readyz(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2340,7 +2340,7 @@ func (c *Client) Readyz(ctx context.Context, reqEditors ...RequestEditorFn) (*ht
 
 // ListAudit List the changes of all tenants, newest first
 //
-// Who changed what, when, from where, through any API. An entry is written in the transaction that makes the change. Calls that were refused or changed nothing have none. Deleted tenants' are among them. For admin keys.
+// Each entry says who changed what, when and from where, through any API. It is written in the transaction that makes the change. Calls that were refused or changed nothing have no entry. Entries of deleted tenants are included. For admin keys.
 //
 // Corresponds with GET /v1/audit (the `ListAudit` operationId).
 func (c *Client) ListAudit(ctx context.Context, params *ListAuditParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2374,7 +2374,7 @@ func (c *Client) ListAllDeliveries(ctx context.Context, params *ListAllDeliverie
 
 // ListEventTypes List event types
 //
-// With an admin key those that all tenants share, with a tenant's key what the tenant can publish and register for. For admin keys, and the tenant's keys with one of the roles tenant, publish, read.
+// An admin key gets the types that all tenants share. A tenant's key gets the types that the tenant can publish and register for. For admin keys, and the tenant's keys with one of the roles tenant, publish, read.
 //
 // Corresponds with GET /v1/event-types (the `ListEventTypes` operationId).
 func (c *Client) ListEventTypes(ctx context.Context, params *ListEventTypesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2391,7 +2391,7 @@ func (c *Client) ListEventTypes(ctx context.Context, params *ListEventTypesParam
 
 // DeleteEventType Delete a shared event type
 //
-// Webhooks registered for it stay; they get no more of it. For admin keys.
+// Webhooks registered for it stay, but get no more events of it. For admin keys.
 //
 // Corresponds with DELETE /v1/event-types/{name} (the `DeleteEventType` operationId).
 func (c *Client) DeleteEventType(ctx context.Context, name string, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2425,7 +2425,7 @@ func (c *Client) GetEventType(ctx context.Context, name string, reqEditors ...Re
 
 // PutEventTypeWithBody Create or replace a shared event type
 //
-// A name is 1 to 128 letters, digits, dots, dashes or underscores; those that begin with webhook. are Posthorn's own. A type may be put as it was read: what is the same already stays untouched. For admin keys.
+// A name is 1 to 128 letters, digits, dots, dashes or underscores; names that begin with webhook. are reserved for Posthorn. A type can be sent back exactly as it was read: unchanged fields stay untouched. For admin keys.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2444,7 +2444,7 @@ func (c *Client) PutEventTypeWithBody(ctx context.Context, name string, contentT
 
 // PutEventType Create or replace a shared event type
 //
-// A name is 1 to 128 letters, digits, dots, dashes or underscores; those that begin with webhook. are Posthorn's own. A type may be put as it was read: what is the same already stays untouched. For admin keys.
+// A name is 1 to 128 letters, digits, dots, dashes or underscores; names that begin with webhook. are reserved for Posthorn. A type can be sent back exactly as it was read: unchanged fields stay untouched. For admin keys.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2463,7 +2463,7 @@ func (c *Client) PutEventType(ctx context.Context, name string, body PutEventTyp
 
 // ExportEventTypes Read the event types as an OpenAPI document
 //
-// An OpenAPI 3.1 document whose webhooks are the event types, as webhooks with the profile standard get them. With an admin key those that all tenants share, with a tenant's key what the tenant can publish and register for. For admin keys, and the tenant's keys with one of the roles tenant, publish, read.
+// An OpenAPI 3.1 document whose webhooks are the event types, as webhooks with the profile standard get them. An admin key gets the types that all tenants share. A tenant's key gets the types that the tenant can publish and register for. For admin keys, and the tenant's keys with one of the roles tenant, publish, read.
 //
 // Corresponds with GET /v1/openapi/event-types (the `ExportEventTypes` operationId).
 func (c *Client) ExportEventTypes(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2480,7 +2480,7 @@ func (c *Client) ExportEventTypes(ctx context.Context, reqEditors ...RequestEdit
 
 // ImportEventTypesWithBody Create or replace the shared event types of an OpenAPI document
 //
-// Takes at most 1,000 webhooks of an OpenAPI 3.1 document, all or none. A type's schema is that of the field data, where the body has a field type that is the event's name; else that of the whole body. References into the document's components are followed, those that lead out of it are refused. Posthorn's own types are passed over. For admin keys.
+// Takes at most 1,000 webhooks of an OpenAPI 3.1 document, all or none. If the body has a field type with the event's name, the schema of the field data becomes the type's schema; otherwise the schema of the whole body does. References into the document's components are followed, external ones are refused. Posthorn's own types are skipped. For admin keys.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2499,7 +2499,7 @@ func (c *Client) ImportEventTypesWithBody(ctx context.Context, params *ImportEve
 
 // ImportEventTypes Create or replace the shared event types of an OpenAPI document
 //
-// Takes at most 1,000 webhooks of an OpenAPI 3.1 document, all or none. A type's schema is that of the field data, where the body has a field type that is the event's name; else that of the whole body. References into the document's components are followed, those that lead out of it are refused. Posthorn's own types are passed over. For admin keys.
+// Takes at most 1,000 webhooks of an OpenAPI 3.1 document, all or none. If the body has a field type with the event's name, the schema of the field data becomes the type's schema; otherwise the schema of the whole body does. References into the document's components are followed, external ones are refused. Posthorn's own types are skipped. For admin keys.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2535,7 +2535,7 @@ func (c *Client) ListAllRecoveries(ctx context.Context, params *ListAllRecoverie
 
 // GetStats Read the statistics of all tenants together
 //
-// What happened in each bucket of a time, and in all of them. At most 28 days and 1,500 buckets. Everything counts when it happened, and is there as soon as it has happened. Tests are not counted. What deleted tenants did stays counted here. For admin keys.
+// Counts what happened in each bucket, and the totals. At most 28 days and 1,500 buckets. Everything counts at the time when it happened, and is included immediately. Tests are not counted. Counts of deleted tenants stay included here. For admin keys.
 //
 // Corresponds with GET /v1/stats (the `GetStats` operationId).
 func (c *Client) GetStats(ctx context.Context, params *GetStatsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2569,7 +2569,7 @@ func (c *Client) ListTenants(ctx context.Context, params *ListTenantsParams, req
 
 // DeleteTenant Delete a tenant
 //
-// With its keys, webhooks, events and deliveries. It answers at once, and the id is free again; what the tenant owned is removed in the background. What is owed to its webhooks is not sent any more. For admin keys.
+// Deletes its keys, webhooks, events and deliveries too. The call answers at once, and the id is free again. The tenant's data is removed in the background. Nothing more is sent to its webhooks. For admin keys.
 //
 // Corresponds with DELETE /v1/tenants/{tenant} (the `DeleteTenant` operationId).
 func (c *Client) DeleteTenant(ctx context.Context, tenant string, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2603,7 +2603,7 @@ func (c *Client) GetTenant(ctx context.Context, tenant string, reqEditors ...Req
 
 // PatchTenantWithBody Change a tenant, its uid, or its limits
 //
-// Changes what the body names. A limit below what the tenant has removes nothing: it only stops new webhooks or keys, which are answered 409. For admin keys.
+// Changes the fields in the body. A limit below the current number removes nothing. It only stops new webhooks or keys, which get 409. For admin keys.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2622,7 +2622,7 @@ func (c *Client) PatchTenantWithBody(ctx context.Context, tenant string, content
 
 // PatchTenant Change a tenant, its uid, or its limits
 //
-// Changes what the body names. A limit below what the tenant has removes nothing: it only stops new webhooks or keys, which are answered 409. For admin keys.
+// Changes the fields in the body. A limit below the current number removes nothing. It only stops new webhooks or keys, which get 409. For admin keys.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2641,7 +2641,7 @@ func (c *Client) PatchTenant(ctx context.Context, tenant string, body PatchTenan
 
 // PutTenantWithBody Create or replace a tenant
 //
-// The id is the caller's choice: 1 to 64 letters, digits, dots, dashes or underscores. What the body leaves out becomes empty. The tenant's uid and limits stay. A tenant may be put as it was read: what is the same already stays untouched. For admin keys.
+// The caller chooses the id: 1 to 64 letters, digits, dots, dashes or underscores. Fields that the body omits become empty. The tenant's uid and limits stay. A tenant can be sent back exactly as it was read: unchanged fields stay untouched. For admin keys.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2660,7 +2660,7 @@ func (c *Client) PutTenantWithBody(ctx context.Context, tenant string, contentTy
 
 // PutTenant Create or replace a tenant
 //
-// The id is the caller's choice: 1 to 64 letters, digits, dots, dashes or underscores. What the body leaves out becomes empty. The tenant's uid and limits stay. A tenant may be put as it was read: what is the same already stays untouched. For admin keys.
+// The caller chooses the id: 1 to 64 letters, digits, dots, dashes or underscores. Fields that the body omits become empty. The tenant's uid and limits stay. A tenant can be sent back exactly as it was read: unchanged fields stay untouched. For admin keys.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2679,7 +2679,7 @@ func (c *Client) PutTenant(ctx context.Context, tenant string, body PutTenantJSO
 
 // ListTenantAudit List a tenant's changes, newest first
 //
-// Who changed what, when, from where, through any API. An entry is written in the transaction that makes the change. Calls that were refused or changed nothing have none. Entries of an earlier tenant with this id are not among them. For admin keys, and the tenant's keys with one of the roles tenant, read.
+// Each entry says who changed what, when and from where, through any API. It is written in the transaction that makes the change. Calls that were refused or changed nothing have no entry. Entries of an earlier tenant with this id are not included. For admin keys, and the tenant's keys with one of the roles tenant, read.
 //
 // Corresponds with GET /v1/tenants/{tenant}/audit (the `ListTenantAudit` operationId).
 func (c *Client) ListTenantAudit(ctx context.Context, tenant string, params *ListTenantAuditParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2696,7 +2696,7 @@ func (c *Client) ListTenantAudit(ctx context.Context, tenant string, params *Lis
 
 // PutCatalog Load a system's event types for a tenant
 //
-// They become the tenant's own. Loading again brings them up to date. 409 if another system has one of their names in this tenant. For admin keys, and the tenant's keys with the role tenant.
+// They become the tenant's own types. Loading them again updates them. 409 if another system already has a type of the same name in this tenant. For admin keys, and the tenant's keys with the role tenant.
 //
 // Corresponds with PUT /v1/tenants/{tenant}/catalogs/{system} (the `PutCatalog` operationId).
 func (c *Client) PutCatalog(ctx context.Context, tenant string, system string, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2747,7 +2747,7 @@ func (c *Client) GetDelivery(ctx context.Context, tenant string, id string, reqE
 
 // CancelDelivery Cancel a delivery
 //
-// One that is pending or held. For admin keys, and the tenant's keys with the role tenant.
+// The delivery must be pending or held. For admin keys, and the tenant's keys with the role tenant.
 //
 // Corresponds with POST /v1/tenants/{tenant}/deliveries/{id}/cancel (the `CancelDelivery` operationId).
 func (c *Client) CancelDelivery(ctx context.Context, tenant string, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2764,7 +2764,7 @@ func (c *Client) CancelDelivery(ctx context.Context, tenant string, id string, r
 
 // PauseDelivery Pause a pending delivery
 //
-// It is held until it is resumed. For admin keys, and the tenant's keys with the role tenant.
+// The delivery is held until it is resumed. For admin keys, and the tenant's keys with the role tenant.
 //
 // Corresponds with POST /v1/tenants/{tenant}/deliveries/{id}/pause (the `PauseDelivery` operationId).
 func (c *Client) PauseDelivery(ctx context.Context, tenant string, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2781,7 +2781,7 @@ func (c *Client) PauseDelivery(ctx context.Context, tenant string, id string, re
 
 // ResumeDelivery Send a held delivery
 //
-// Now, from the first step of its schedule. For admin keys, and the tenant's keys with the role tenant.
+// It is sent now, from the first step of its schedule. For admin keys, and the tenant's keys with the role tenant.
 //
 // Corresponds with POST /v1/tenants/{tenant}/deliveries/{id}/resume (the `ResumeDelivery` operationId).
 func (c *Client) ResumeDelivery(ctx context.Context, tenant string, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2798,7 +2798,7 @@ func (c *Client) ResumeDelivery(ctx context.Context, tenant string, id string, r
 
 // RetryDelivery Send a delivery now
 //
-// By a new workflow: a pending one without waiting for its next attempt, a finished or held one from the first step of its schedule. For admin keys, and the tenant's keys with the role tenant.
+// Starts a new workflow. A pending delivery does not wait for its next attempt; a finished or held one starts again at the first step of its schedule. For admin keys, and the tenant's keys with the role tenant.
 //
 // Corresponds with POST /v1/tenants/{tenant}/deliveries/{id}/retry (the `RetryDelivery` operationId).
 func (c *Client) RetryDelivery(ctx context.Context, tenant string, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2815,7 +2815,7 @@ func (c *Client) RetryDelivery(ctx context.Context, tenant string, id string, re
 
 // EraseEventsWithBody Erase the data of many events
 //
-// In the background. The records stay, without data and attributes. What is still owed of them is canceled, and what receivers answered to their attempts is removed. For admin keys, and the tenant's keys with the role tenant.
+// Runs in the background. The events' records stay, without data and attributes. Unfinished deliveries are canceled, and the stored answers of receivers are removed. For admin keys, and the tenant's keys with the role tenant.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2834,7 +2834,7 @@ func (c *Client) EraseEventsWithBody(ctx context.Context, tenant string, content
 
 // EraseEvents Erase the data of many events
 //
-// In the background. The records stay, without data and attributes. What is still owed of them is canceled, and what receivers answered to their attempts is removed. For admin keys, and the tenant's keys with the role tenant.
+// Runs in the background. The events' records stay, without data and attributes. Unfinished deliveries are canceled, and the stored answers of receivers are removed. For admin keys, and the tenant's keys with the role tenant.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2868,9 +2868,9 @@ func (c *Client) GetErasure(ctx context.Context, tenant string, id string, reqEd
 	return c.Client.Do(req)
 }
 
-// ListTenantEventTypes List what a tenant can publish and register for
+// ListTenantEventTypes List the types that a tenant can publish and register for
 //
-// A tenant's own types go before shared ones of the same name. For admin keys, and the tenant's keys with one of the roles tenant, read.
+// A tenant's own type takes precedence over a shared one of the same name. For admin keys, and the tenant's keys with one of the roles tenant, read.
 //
 // Corresponds with GET /v1/tenants/{tenant}/event-types (the `ListTenantEventTypes` operationId).
 func (c *Client) ListTenantEventTypes(ctx context.Context, tenant string, params *ListTenantEventTypesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2887,7 +2887,7 @@ func (c *Client) ListTenantEventTypes(ctx context.Context, tenant string, params
 
 // ListEvents List events, newest first
 //
-// All filters can be combined. All but q are served by indexes. Of several of these, external_id, attribute, tag and channel are used in this order. For admin keys, and the tenant's keys with one of the roles tenant, read.
+// All filters can be combined. All except q use an index. With several of them, the first of external_id, attribute, tag and channel decides which index. For admin keys, and the tenant's keys with one of the roles tenant, read.
 //
 // Corresponds with GET /v1/tenants/{tenant}/events (the `ListEvents` operationId).
 func (c *Client) ListEvents(ctx context.Context, tenant string, params *ListEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2904,7 +2904,7 @@ func (c *Client) ListEvents(ctx context.Context, tenant string, params *ListEven
 
 // PublishEventWithBody Publish an event
 //
-// When it is answered the event is stored, with everything owed of it. A 5xx answer means that it is not known whether it was accepted: repeat it with the same Idempotency-Key. For admin keys, and the tenant's keys with one of the roles tenant, publish.
+// When the answer arrives, the event and all its deliveries are stored. After a 5xx answer it is unknown whether the event was accepted: repeat the request with the same Idempotency-Key. For admin keys, and the tenant's keys with one of the roles tenant, publish.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2923,7 +2923,7 @@ func (c *Client) PublishEventWithBody(ctx context.Context, tenant string, params
 
 // PublishEvent Publish an event
 //
-// When it is answered the event is stored, with everything owed of it. A 5xx answer means that it is not known whether it was accepted: repeat it with the same Idempotency-Key. For admin keys, and the tenant's keys with one of the roles tenant, publish.
+// When the answer arrives, the event and all its deliveries are stored. After a 5xx answer it is unknown whether the event was accepted: repeat the request with the same Idempotency-Key. For admin keys, and the tenant's keys with one of the roles tenant, publish.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2942,7 +2942,7 @@ func (c *Client) PublishEvent(ctx context.Context, tenant string, params *Publis
 
 // PublishBatchWithBody Publish up to 1000 events
 //
-// All of them are accepted, or none. A 5xx answer means that it is not known whether it was accepted: repeat it with the same Idempotency-Key. For admin keys, and the tenant's keys with one of the roles tenant, publish.
+// Either all of them are accepted, or none. After a 5xx answer it is unknown whether the event was accepted: repeat the request with the same Idempotency-Key. For admin keys, and the tenant's keys with one of the roles tenant, publish.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2961,7 +2961,7 @@ func (c *Client) PublishBatchWithBody(ctx context.Context, tenant string, params
 
 // PublishBatch Publish up to 1000 events
 //
-// All of them are accepted, or none. A 5xx answer means that it is not known whether it was accepted: repeat it with the same Idempotency-Key. For admin keys, and the tenant's keys with one of the roles tenant, publish.
+// Either all of them are accepted, or none. After a 5xx answer it is unknown whether the event was accepted: repeat the request with the same Idempotency-Key. For admin keys, and the tenant's keys with one of the roles tenant, publish.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2978,9 +2978,9 @@ func (c *Client) PublishBatch(ctx context.Context, tenant string, params *Publis
 	return c.Client.Do(req)
 }
 
-// MatchEventWithBody See who would get an event
+// MatchEventWithBody See which webhooks would get an event
 //
-// Tells which webhooks would get it and which not, and why, oldest first. It stores and sends nothing. For admin keys, and the tenant's keys with one of the roles tenant, publish.
+// Lists which webhooks would get it and which would not, and why, oldest first. It stores and sends nothing. For admin keys, and the tenant's keys with one of the roles tenant, publish.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2997,9 +2997,9 @@ func (c *Client) MatchEventWithBody(ctx context.Context, tenant string, params *
 	return c.Client.Do(req)
 }
 
-// MatchEvent See who would get an event
+// MatchEvent See which webhooks would get an event
 //
-// Tells which webhooks would get it and which not, and why, oldest first. It stores and sends nothing. For admin keys, and the tenant's keys with one of the roles tenant, publish.
+// Lists which webhooks would get it and which would not, and why, oldest first. It stores and sends nothing. For admin keys, and the tenant's keys with one of the roles tenant, publish.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3035,7 +3035,7 @@ func (c *Client) GetEvent(ctx context.Context, tenant string, id string, reqEdit
 
 // EraseEventPayload Erase an event's data
 //
-// Its record stays. What is still owed of it is canceled. For admin keys, and the tenant's keys with the role tenant.
+// The event's record stays. Its unfinished deliveries are canceled. For admin keys, and the tenant's keys with the role tenant.
 //
 // Corresponds with DELETE /v1/tenants/{tenant}/events/{id}/payload (the `EraseEventPayload` operationId).
 func (c *Client) EraseEventPayload(ctx context.Context, tenant string, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3052,7 +3052,7 @@ func (c *Client) EraseEventPayload(ctx context.Context, tenant string, id string
 
 // ReplayEventWithBody Send an event again
 //
-// To the webhooks named, or to all that match it now, also to those that did not exist when it was accepted. A webhook's delivery of it keeps its id and starts its schedule again. What is pending is left alone; a webhook that is not active gets it held. To more than 100 webhooks it is sent by a recovery. For admin keys, and the tenant's keys with the role tenant.
+// Sends it to the named webhooks, or to all that match it now, including those that did not exist when it was accepted. An existing delivery keeps its id and starts its schedule again. Pending deliveries are left alone. For a webhook that is not active the delivery is held. For more than 100 webhooks a recovery does it. For admin keys, and the tenant's keys with the role tenant.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3071,7 +3071,7 @@ func (c *Client) ReplayEventWithBody(ctx context.Context, tenant string, id stri
 
 // ReplayEvent Send an event again
 //
-// To the webhooks named, or to all that match it now, also to those that did not exist when it was accepted. A webhook's delivery of it keeps its id and starts its schedule again. What is pending is left alone; a webhook that is not active gets it held. To more than 100 webhooks it is sent by a recovery. For admin keys, and the tenant's keys with the role tenant.
+// Sends it to the named webhooks, or to all that match it now, including those that did not exist when it was accepted. An existing delivery keeps its id and starts its schedule again. Pending deliveries are left alone. For a webhook that is not active the delivery is held. For more than 100 webhooks a recovery does it. For admin keys, and the tenant's keys with the role tenant.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3177,9 +3177,9 @@ func (c *Client) RevokePortalLinks(ctx context.Context, tenant string, reqEditor
 	return c.Client.Do(req)
 }
 
-// CreatePortalLinkWithBody Make a portal link
+// CreatePortalLinkWithBody Create a portal link
 //
-// Its URL opens the tenant's pages, in a frame or a tab. A link gives no more than the key has that makes it. Through it nobody makes keys or links, or sees the audit log. Revoking the key that made it ends it, except an admin key. For admin keys, and the tenant's keys with the role tenant.
+// Its URL opens the tenant's pages, in a frame or a tab. A link grants no more than the key that creates it has. It cannot be used to create keys or links, or to see the audit log. Revoking the key that created it ends it, unless that was an admin key. For admin keys, and the tenant's keys with the role tenant.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3196,9 +3196,9 @@ func (c *Client) CreatePortalLinkWithBody(ctx context.Context, tenant string, co
 	return c.Client.Do(req)
 }
 
-// CreatePortalLink Make a portal link
+// CreatePortalLink Create a portal link
 //
-// Its URL opens the tenant's pages, in a frame or a tab. A link gives no more than the key has that makes it. Through it nobody makes keys or links, or sees the audit log. Revoking the key that made it ends it, except an admin key. For admin keys, and the tenant's keys with the role tenant.
+// Its URL opens the tenant's pages, in a frame or a tab. A link grants no more than the key that creates it has. It cannot be used to create keys or links, or to see the audit log. Revoking the key that created it ends it, unless that was an admin key. For admin keys, and the tenant's keys with the role tenant.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3268,7 +3268,7 @@ func (c *Client) GetRecovery(ctx context.Context, tenant string, id string, reqE
 
 // CancelRecovery Cancel a recovery
 //
-// What it has released stays released. One that is finished stays as it is. For admin keys, and the tenant's keys with the role tenant.
+// Deliveries that it has released stay released. A finished recovery stays as it is. For admin keys, and the tenant's keys with the role tenant.
 //
 // Corresponds with POST /v1/tenants/{tenant}/recoveries/{id}/cancel (the `CancelRecovery` operationId).
 func (c *Client) CancelRecovery(ctx context.Context, tenant string, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3285,7 +3285,7 @@ func (c *Client) CancelRecovery(ctx context.Context, tenant string, id string, r
 
 // GetTenantStats Read a tenant's statistics
 //
-// What happened in each bucket of a time, and in all of them. At most 28 days and 1,500 buckets. Everything counts when it happened, and is there as soon as it has happened. Tests are not counted. For admin keys, and the tenant's keys with one of the roles tenant, read.
+// Counts what happened in each bucket, and the totals. At most 28 days and 1,500 buckets. Everything counts at the time when it happened, and is included immediately. Tests are not counted. For admin keys, and the tenant's keys with one of the roles tenant, read.
 //
 // Corresponds with GET /v1/tenants/{tenant}/stats (the `GetTenantStats` operationId).
 func (c *Client) GetTenantStats(ctx context.Context, tenant string, params *GetTenantStatsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3357,7 +3357,7 @@ func (c *Client) CreateWebhook(ctx context.Context, tenant string, body CreateWe
 
 // DeleteWebhook Delete a webhook
 //
-// What is owed to it is canceled. For admin keys, and the tenant's keys with the role tenant.
+// Its unfinished deliveries are canceled. For admin keys, and the tenant's keys with the role tenant.
 //
 // Corresponds with DELETE /v1/tenants/{tenant}/webhooks/{id} (the `DeleteWebhook` operationId).
 func (c *Client) DeleteWebhook(ctx context.Context, tenant string, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3391,7 +3391,7 @@ func (c *Client) GetWebhook(ctx context.Context, tenant string, id string, reqEd
 
 // PatchWebhookWithBody Change a webhook
 //
-// Changes what the body names; what it only repeats changes nothing, so that a webhook can be sent back as it was read. A secret is changed by rotating it. For admin keys, and the tenant's keys with the role tenant.
+// Changes the fields in the body. A webhook can be sent back exactly as it was read: unchanged fields stay untouched. To change a secret, rotate it. For admin keys, and the tenant's keys with the role tenant.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3410,7 +3410,7 @@ func (c *Client) PatchWebhookWithBody(ctx context.Context, tenant string, id str
 
 // PatchWebhook Change a webhook
 //
-// Changes what the body names; what it only repeats changes nothing, so that a webhook can be sent back as it was read. A secret is changed by rotating it. For admin keys, and the tenant's keys with the role tenant.
+// Changes the fields in the body. A webhook can be sent back exactly as it was read: unchanged fields stay untouched. To change a secret, rotate it. For admin keys, and the tenant's keys with the role tenant.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3429,7 +3429,7 @@ func (c *Client) PatchWebhook(ctx context.Context, tenant string, id string, bod
 
 // DisableWebhookWithBody Disable a webhook
 //
-// What is due to it is held. For admin keys, and the tenant's keys with the role tenant.
+// Deliveries that become due are held. For admin keys, and the tenant's keys with the role tenant.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3448,7 +3448,7 @@ func (c *Client) DisableWebhookWithBody(ctx context.Context, tenant string, id s
 
 // DisableWebhook Disable a webhook
 //
-// What is due to it is held. For admin keys, and the tenant's keys with the role tenant.
+// Deliveries that become due are held. For admin keys, and the tenant's keys with the role tenant.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3467,7 +3467,7 @@ func (c *Client) DisableWebhook(ctx context.Context, tenant string, id string, b
 
 // EnableWebhookWithBody Enable a webhook
 //
-// Makes it active whatever it was, and sets its failure count to 0. What was held for it stays held until it is recovered; a paused one is resumed. For admin keys, and the tenant's keys with the role tenant.
+// Makes it active from any status, and sets its failure count to 0. Held deliveries stay held until they are recovered. A paused webhook is resumed. For admin keys, and the tenant's keys with the role tenant.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3486,7 +3486,7 @@ func (c *Client) EnableWebhookWithBody(ctx context.Context, tenant string, id st
 
 // EnableWebhook Enable a webhook
 //
-// Makes it active whatever it was, and sets its failure count to 0. What was held for it stays held until it is recovered; a paused one is resumed. For admin keys, and the tenant's keys with the role tenant.
+// Makes it active from any status, and sets its failure count to 0. Held deliveries stay held until they are recovered. A paused webhook is resumed. For admin keys, and the tenant's keys with the role tenant.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3505,7 +3505,7 @@ func (c *Client) EnableWebhook(ctx context.Context, tenant string, id string, bo
 
 // PauseWebhook Pause an active webhook
 //
-// What is due to it is held until it is resumed. For admin keys, and the tenant's keys with the role tenant.
+// Deliveries that become due are held until it is resumed. For admin keys, and the tenant's keys with the role tenant.
 //
 // Corresponds with POST /v1/tenants/{tenant}/webhooks/{id}/pause (the `PauseWebhook` operationId).
 func (c *Client) PauseWebhook(ctx context.Context, tenant string, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3522,7 +3522,7 @@ func (c *Client) PauseWebhook(ctx context.Context, tenant string, id string, req
 
 // RecoverWebhookWithBody Recover a webhook's deliveries
 //
-// Sends again what was held for it or has failed, or what was delivered or canceled, and what it has missed, in the background. What was erased is skipped and counted. Its progress is at /v1/tenants/{tenant}/recoveries/{id}. For admin keys, and the tenant's keys with the role tenant.
+// Sends deliveries again in the background: held and failed ones, or delivered and canceled ones, and events that it has missed. Erased ones are skipped and counted. The progress is at /v1/tenants/{tenant}/recoveries/{id}. For admin keys, and the tenant's keys with the role tenant.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3541,7 +3541,7 @@ func (c *Client) RecoverWebhookWithBody(ctx context.Context, tenant string, id s
 
 // RecoverWebhook Recover a webhook's deliveries
 //
-// Sends again what was held for it or has failed, or what was delivered or canceled, and what it has missed, in the background. What was erased is skipped and counted. Its progress is at /v1/tenants/{tenant}/recoveries/{id}. For admin keys, and the tenant's keys with the role tenant.
+// Sends deliveries again in the background: held and failed ones, or delivered and canceled ones, and events that it has missed. Erased ones are skipped and counted. The progress is at /v1/tenants/{tenant}/recoveries/{id}. For admin keys, and the tenant's keys with the role tenant.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3560,7 +3560,7 @@ func (c *Client) RecoverWebhook(ctx context.Context, tenant string, id string, b
 
 // ResumeWebhook Resume a paused webhook
 //
-// Releases what the pause held. For admin keys, and the tenant's keys with the role tenant.
+// Releases the deliveries that the pause held. For admin keys, and the tenant's keys with the role tenant.
 //
 // Corresponds with POST /v1/tenants/{tenant}/webhooks/{id}/resume (the `ResumeWebhook` operationId).
 func (c *Client) ResumeWebhook(ctx context.Context, tenant string, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3577,7 +3577,7 @@ func (c *Client) ResumeWebhook(ctx context.Context, tenant string, id string, re
 
 // RotateWebhookSecretWithBody Rotate the signing secret
 //
-// Until overlap has passed deliveries are signed with both secrets. For admin keys, and the tenant's keys with the role tenant.
+// Until overlap has passed, deliveries are signed with both secrets. For admin keys, and the tenant's keys with the role tenant.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3596,7 +3596,7 @@ func (c *Client) RotateWebhookSecretWithBody(ctx context.Context, tenant string,
 
 // RotateWebhookSecret Rotate the signing secret
 //
-// Until overlap has passed deliveries are signed with both secrets. For admin keys, and the tenant's keys with the role tenant.
+// Until overlap has passed, deliveries are signed with both secrets. For admin keys, and the tenant's keys with the role tenant.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3615,7 +3615,7 @@ func (c *Client) RotateWebhookSecret(ctx context.Context, tenant string, id stri
 
 // TestWebhookWithBody Test a webhook
 //
-// POSTs an example of every event type it is registered for, now and whatever its status: real POSTs, signed as any other, and with the header webhook-test if the profile is standard. They are not counted; the list of deliveries has them with test=true. For admin keys, and the tenant's keys with the role tenant.
+// POSTs an example of every event type that it is registered for, now and whatever its status. These are real POSTs, signed like any other, with the header webhook-test if the profile is standard. They are not counted. The list of deliveries shows them with test=true. For admin keys, and the tenant's keys with the role tenant.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3634,7 +3634,7 @@ func (c *Client) TestWebhookWithBody(ctx context.Context, tenant string, id stri
 
 // TestWebhook Test a webhook
 //
-// POSTs an example of every event type it is registered for, now and whatever its status: real POSTs, signed as any other, and with the header webhook-test if the profile is standard. They are not counted; the list of deliveries has them with test=true. For admin keys, and the tenant's keys with the role tenant.
+// POSTs an example of every event type that it is registered for, now and whatever its status. These are real POSTs, signed like any other, with the header webhook-test if the profile is standard. They are not counted. The list of deliveries shows them with test=true. For admin keys, and the tenant's keys with the role tenant.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -7352,7 +7352,7 @@ type ClientWithResponsesInterface interface {
 
 	// HealthzWithResponse Is the process alive?
 	//
-	// Says nothing of what it depends on. No key is needed.
+	// It does not check the database or Temporal. No key is needed.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7361,7 +7361,7 @@ type ClientWithResponsesInterface interface {
 
 	// ReadyzWithResponse Can it serve?
 	//
-	// Asks the database, its schema and Temporal. 503 names those that are not ready, or says that the process is stopping. No key is needed.
+	// It checks the database, its schema and Temporal. A 503 names what is not ready, or says that the process is stopping. No key is needed.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7370,7 +7370,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListAuditWithResponse List the changes of all tenants, newest first
 	//
-	// Who changed what, when, from where, through any API. An entry is written in the transaction that makes the change. Calls that were refused or changed nothing have none. Deleted tenants' are among them. For admin keys.
+	// Each entry says who changed what, when and from where, through any API. It is written in the transaction that makes the change. Calls that were refused or changed nothing have no entry. Entries of deleted tenants are included. For admin keys.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7388,7 +7388,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListEventTypesWithResponse List event types
 	//
-	// With an admin key those that all tenants share, with a tenant's key what the tenant can publish and register for. For admin keys, and the tenant's keys with one of the roles tenant, publish, read.
+	// An admin key gets the types that all tenants share. A tenant's key gets the types that the tenant can publish and register for. For admin keys, and the tenant's keys with one of the roles tenant, publish, read.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7397,7 +7397,7 @@ type ClientWithResponsesInterface interface {
 
 	// DeleteEventTypeWithResponse Delete a shared event type
 	//
-	// Webhooks registered for it stay; they get no more of it. For admin keys.
+	// Webhooks registered for it stay, but get no more events of it. For admin keys.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7415,7 +7415,7 @@ type ClientWithResponsesInterface interface {
 
 	// PutEventTypeWithBodyWithResponse Create or replace a shared event type
 	//
-	// A name is 1 to 128 letters, digits, dots, dashes or underscores; those that begin with webhook. are Posthorn's own. A type may be put as it was read: what is the same already stays untouched. For admin keys.
+	// A name is 1 to 128 letters, digits, dots, dashes or underscores; names that begin with webhook. are reserved for Posthorn. A type can be sent back exactly as it was read: unchanged fields stay untouched. For admin keys.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7424,7 +7424,7 @@ type ClientWithResponsesInterface interface {
 
 	// PutEventTypeWithResponse Create or replace a shared event type
 	//
-	// A name is 1 to 128 letters, digits, dots, dashes or underscores; those that begin with webhook. are Posthorn's own. A type may be put as it was read: what is the same already stays untouched. For admin keys.
+	// A name is 1 to 128 letters, digits, dots, dashes or underscores; names that begin with webhook. are reserved for Posthorn. A type can be sent back exactly as it was read: unchanged fields stay untouched. For admin keys.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7433,7 +7433,7 @@ type ClientWithResponsesInterface interface {
 
 	// ExportEventTypesWithResponse Read the event types as an OpenAPI document
 	//
-	// An OpenAPI 3.1 document whose webhooks are the event types, as webhooks with the profile standard get them. With an admin key those that all tenants share, with a tenant's key what the tenant can publish and register for. For admin keys, and the tenant's keys with one of the roles tenant, publish, read.
+	// An OpenAPI 3.1 document whose webhooks are the event types, as webhooks with the profile standard get them. An admin key gets the types that all tenants share. A tenant's key gets the types that the tenant can publish and register for. For admin keys, and the tenant's keys with one of the roles tenant, publish, read.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7442,7 +7442,7 @@ type ClientWithResponsesInterface interface {
 
 	// ImportEventTypesWithBodyWithResponse Create or replace the shared event types of an OpenAPI document
 	//
-	// Takes at most 1,000 webhooks of an OpenAPI 3.1 document, all or none. A type's schema is that of the field data, where the body has a field type that is the event's name; else that of the whole body. References into the document's components are followed, those that lead out of it are refused. Posthorn's own types are passed over. For admin keys.
+	// Takes at most 1,000 webhooks of an OpenAPI 3.1 document, all or none. If the body has a field type with the event's name, the schema of the field data becomes the type's schema; otherwise the schema of the whole body does. References into the document's components are followed, external ones are refused. Posthorn's own types are skipped. For admin keys.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7451,7 +7451,7 @@ type ClientWithResponsesInterface interface {
 
 	// ImportEventTypesWithResponse Create or replace the shared event types of an OpenAPI document
 	//
-	// Takes at most 1,000 webhooks of an OpenAPI 3.1 document, all or none. A type's schema is that of the field data, where the body has a field type that is the event's name; else that of the whole body. References into the document's components are followed, those that lead out of it are refused. Posthorn's own types are passed over. For admin keys.
+	// Takes at most 1,000 webhooks of an OpenAPI 3.1 document, all or none. If the body has a field type with the event's name, the schema of the field data becomes the type's schema; otherwise the schema of the whole body does. References into the document's components are followed, external ones are refused. Posthorn's own types are skipped. For admin keys.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7469,7 +7469,7 @@ type ClientWithResponsesInterface interface {
 
 	// GetStatsWithResponse Read the statistics of all tenants together
 	//
-	// What happened in each bucket of a time, and in all of them. At most 28 days and 1,500 buckets. Everything counts when it happened, and is there as soon as it has happened. Tests are not counted. What deleted tenants did stays counted here. For admin keys.
+	// Counts what happened in each bucket, and the totals. At most 28 days and 1,500 buckets. Everything counts at the time when it happened, and is included immediately. Tests are not counted. Counts of deleted tenants stay included here. For admin keys.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7487,7 +7487,7 @@ type ClientWithResponsesInterface interface {
 
 	// DeleteTenantWithResponse Delete a tenant
 	//
-	// With its keys, webhooks, events and deliveries. It answers at once, and the id is free again; what the tenant owned is removed in the background. What is owed to its webhooks is not sent any more. For admin keys.
+	// Deletes its keys, webhooks, events and deliveries too. The call answers at once, and the id is free again. The tenant's data is removed in the background. Nothing more is sent to its webhooks. For admin keys.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7505,7 +7505,7 @@ type ClientWithResponsesInterface interface {
 
 	// PatchTenantWithBodyWithResponse Change a tenant, its uid, or its limits
 	//
-	// Changes what the body names. A limit below what the tenant has removes nothing: it only stops new webhooks or keys, which are answered 409. For admin keys.
+	// Changes the fields in the body. A limit below the current number removes nothing. It only stops new webhooks or keys, which get 409. For admin keys.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7514,7 +7514,7 @@ type ClientWithResponsesInterface interface {
 
 	// PatchTenantWithResponse Change a tenant, its uid, or its limits
 	//
-	// Changes what the body names. A limit below what the tenant has removes nothing: it only stops new webhooks or keys, which are answered 409. For admin keys.
+	// Changes the fields in the body. A limit below the current number removes nothing. It only stops new webhooks or keys, which get 409. For admin keys.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7523,7 +7523,7 @@ type ClientWithResponsesInterface interface {
 
 	// PutTenantWithBodyWithResponse Create or replace a tenant
 	//
-	// The id is the caller's choice: 1 to 64 letters, digits, dots, dashes or underscores. What the body leaves out becomes empty. The tenant's uid and limits stay. A tenant may be put as it was read: what is the same already stays untouched. For admin keys.
+	// The caller chooses the id: 1 to 64 letters, digits, dots, dashes or underscores. Fields that the body omits become empty. The tenant's uid and limits stay. A tenant can be sent back exactly as it was read: unchanged fields stay untouched. For admin keys.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7532,7 +7532,7 @@ type ClientWithResponsesInterface interface {
 
 	// PutTenantWithResponse Create or replace a tenant
 	//
-	// The id is the caller's choice: 1 to 64 letters, digits, dots, dashes or underscores. What the body leaves out becomes empty. The tenant's uid and limits stay. A tenant may be put as it was read: what is the same already stays untouched. For admin keys.
+	// The caller chooses the id: 1 to 64 letters, digits, dots, dashes or underscores. Fields that the body omits become empty. The tenant's uid and limits stay. A tenant can be sent back exactly as it was read: unchanged fields stay untouched. For admin keys.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7541,7 +7541,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListTenantAuditWithResponse List a tenant's changes, newest first
 	//
-	// Who changed what, when, from where, through any API. An entry is written in the transaction that makes the change. Calls that were refused or changed nothing have none. Entries of an earlier tenant with this id are not among them. For admin keys, and the tenant's keys with one of the roles tenant, read.
+	// Each entry says who changed what, when and from where, through any API. It is written in the transaction that makes the change. Calls that were refused or changed nothing have no entry. Entries of an earlier tenant with this id are not included. For admin keys, and the tenant's keys with one of the roles tenant, read.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7550,7 +7550,7 @@ type ClientWithResponsesInterface interface {
 
 	// PutCatalogWithResponse Load a system's event types for a tenant
 	//
-	// They become the tenant's own. Loading again brings them up to date. 409 if another system has one of their names in this tenant. For admin keys, and the tenant's keys with the role tenant.
+	// They become the tenant's own types. Loading them again updates them. 409 if another system already has a type of the same name in this tenant. For admin keys, and the tenant's keys with the role tenant.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7577,7 +7577,7 @@ type ClientWithResponsesInterface interface {
 
 	// CancelDeliveryWithResponse Cancel a delivery
 	//
-	// One that is pending or held. For admin keys, and the tenant's keys with the role tenant.
+	// The delivery must be pending or held. For admin keys, and the tenant's keys with the role tenant.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7586,7 +7586,7 @@ type ClientWithResponsesInterface interface {
 
 	// PauseDeliveryWithResponse Pause a pending delivery
 	//
-	// It is held until it is resumed. For admin keys, and the tenant's keys with the role tenant.
+	// The delivery is held until it is resumed. For admin keys, and the tenant's keys with the role tenant.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7595,7 +7595,7 @@ type ClientWithResponsesInterface interface {
 
 	// ResumeDeliveryWithResponse Send a held delivery
 	//
-	// Now, from the first step of its schedule. For admin keys, and the tenant's keys with the role tenant.
+	// It is sent now, from the first step of its schedule. For admin keys, and the tenant's keys with the role tenant.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7604,7 +7604,7 @@ type ClientWithResponsesInterface interface {
 
 	// RetryDeliveryWithResponse Send a delivery now
 	//
-	// By a new workflow: a pending one without waiting for its next attempt, a finished or held one from the first step of its schedule. For admin keys, and the tenant's keys with the role tenant.
+	// Starts a new workflow. A pending delivery does not wait for its next attempt; a finished or held one starts again at the first step of its schedule. For admin keys, and the tenant's keys with the role tenant.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7613,7 +7613,7 @@ type ClientWithResponsesInterface interface {
 
 	// EraseEventsWithBodyWithResponse Erase the data of many events
 	//
-	// In the background. The records stay, without data and attributes. What is still owed of them is canceled, and what receivers answered to their attempts is removed. For admin keys, and the tenant's keys with the role tenant.
+	// Runs in the background. The events' records stay, without data and attributes. Unfinished deliveries are canceled, and the stored answers of receivers are removed. For admin keys, and the tenant's keys with the role tenant.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7622,7 +7622,7 @@ type ClientWithResponsesInterface interface {
 
 	// EraseEventsWithResponse Erase the data of many events
 	//
-	// In the background. The records stay, without data and attributes. What is still owed of them is canceled, and what receivers answered to their attempts is removed. For admin keys, and the tenant's keys with the role tenant.
+	// Runs in the background. The events' records stay, without data and attributes. Unfinished deliveries are canceled, and the stored answers of receivers are removed. For admin keys, and the tenant's keys with the role tenant.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7638,9 +7638,9 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/tenants/{tenant}/erasures/{id} (the `GetErasure` operationId).
 	GetErasureWithResponse(ctx context.Context, tenant string, id string, reqEditors ...RequestEditorFn) (*GetErasureResponse, error)
 
-	// ListTenantEventTypesWithResponse List what a tenant can publish and register for
+	// ListTenantEventTypesWithResponse List the types that a tenant can publish and register for
 	//
-	// A tenant's own types go before shared ones of the same name. For admin keys, and the tenant's keys with one of the roles tenant, read.
+	// A tenant's own type takes precedence over a shared one of the same name. For admin keys, and the tenant's keys with one of the roles tenant, read.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7649,7 +7649,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListEventsWithResponse List events, newest first
 	//
-	// All filters can be combined. All but q are served by indexes. Of several of these, external_id, attribute, tag and channel are used in this order. For admin keys, and the tenant's keys with one of the roles tenant, read.
+	// All filters can be combined. All except q use an index. With several of them, the first of external_id, attribute, tag and channel decides which index. For admin keys, and the tenant's keys with one of the roles tenant, read.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7658,7 +7658,7 @@ type ClientWithResponsesInterface interface {
 
 	// PublishEventWithBodyWithResponse Publish an event
 	//
-	// When it is answered the event is stored, with everything owed of it. A 5xx answer means that it is not known whether it was accepted: repeat it with the same Idempotency-Key. For admin keys, and the tenant's keys with one of the roles tenant, publish.
+	// When the answer arrives, the event and all its deliveries are stored. After a 5xx answer it is unknown whether the event was accepted: repeat the request with the same Idempotency-Key. For admin keys, and the tenant's keys with one of the roles tenant, publish.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7667,7 +7667,7 @@ type ClientWithResponsesInterface interface {
 
 	// PublishEventWithResponse Publish an event
 	//
-	// When it is answered the event is stored, with everything owed of it. A 5xx answer means that it is not known whether it was accepted: repeat it with the same Idempotency-Key. For admin keys, and the tenant's keys with one of the roles tenant, publish.
+	// When the answer arrives, the event and all its deliveries are stored. After a 5xx answer it is unknown whether the event was accepted: repeat the request with the same Idempotency-Key. For admin keys, and the tenant's keys with one of the roles tenant, publish.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7676,7 +7676,7 @@ type ClientWithResponsesInterface interface {
 
 	// PublishBatchWithBodyWithResponse Publish up to 1000 events
 	//
-	// All of them are accepted, or none. A 5xx answer means that it is not known whether it was accepted: repeat it with the same Idempotency-Key. For admin keys, and the tenant's keys with one of the roles tenant, publish.
+	// Either all of them are accepted, or none. After a 5xx answer it is unknown whether the event was accepted: repeat the request with the same Idempotency-Key. For admin keys, and the tenant's keys with one of the roles tenant, publish.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7685,25 +7685,25 @@ type ClientWithResponsesInterface interface {
 
 	// PublishBatchWithResponse Publish up to 1000 events
 	//
-	// All of them are accepted, or none. A 5xx answer means that it is not known whether it was accepted: repeat it with the same Idempotency-Key. For admin keys, and the tenant's keys with one of the roles tenant, publish.
+	// Either all of them are accepted, or none. After a 5xx answer it is unknown whether the event was accepted: repeat the request with the same Idempotency-Key. For admin keys, and the tenant's keys with one of the roles tenant, publish.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/tenants/{tenant}/events/batch (the `PublishBatch` operationId).
 	PublishBatchWithResponse(ctx context.Context, tenant string, params *PublishBatchParams, body PublishBatchJSONRequestBody, reqEditors ...RequestEditorFn) (*PublishBatchResponse, error)
 
-	// MatchEventWithBodyWithResponse See who would get an event
+	// MatchEventWithBodyWithResponse See which webhooks would get an event
 	//
-	// Tells which webhooks would get it and which not, and why, oldest first. It stores and sends nothing. For admin keys, and the tenant's keys with one of the roles tenant, publish.
+	// Lists which webhooks would get it and which would not, and why, oldest first. It stores and sends nothing. For admin keys, and the tenant's keys with one of the roles tenant, publish.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/tenants/{tenant}/events/match (the `MatchEvent` operationId).
 	MatchEventWithBodyWithResponse(ctx context.Context, tenant string, params *MatchEventParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*MatchEventResponse, error)
 
-	// MatchEventWithResponse See who would get an event
+	// MatchEventWithResponse See which webhooks would get an event
 	//
-	// Tells which webhooks would get it and which not, and why, oldest first. It stores and sends nothing. For admin keys, and the tenant's keys with one of the roles tenant, publish.
+	// Lists which webhooks would get it and which would not, and why, oldest first. It stores and sends nothing. For admin keys, and the tenant's keys with one of the roles tenant, publish.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7721,7 +7721,7 @@ type ClientWithResponsesInterface interface {
 
 	// EraseEventPayloadWithResponse Erase an event's data
 	//
-	// Its record stays. What is still owed of it is canceled. For admin keys, and the tenant's keys with the role tenant.
+	// The event's record stays. Its unfinished deliveries are canceled. For admin keys, and the tenant's keys with the role tenant.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7730,7 +7730,7 @@ type ClientWithResponsesInterface interface {
 
 	// ReplayEventWithBodyWithResponse Send an event again
 	//
-	// To the webhooks named, or to all that match it now, also to those that did not exist when it was accepted. A webhook's delivery of it keeps its id and starts its schedule again. What is pending is left alone; a webhook that is not active gets it held. To more than 100 webhooks it is sent by a recovery. For admin keys, and the tenant's keys with the role tenant.
+	// Sends it to the named webhooks, or to all that match it now, including those that did not exist when it was accepted. An existing delivery keeps its id and starts its schedule again. Pending deliveries are left alone. For a webhook that is not active the delivery is held. For more than 100 webhooks a recovery does it. For admin keys, and the tenant's keys with the role tenant.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7739,7 +7739,7 @@ type ClientWithResponsesInterface interface {
 
 	// ReplayEventWithResponse Send an event again
 	//
-	// To the webhooks named, or to all that match it now, also to those that did not exist when it was accepted. A webhook's delivery of it keeps its id and starts its schedule again. What is pending is left alone; a webhook that is not active gets it held. To more than 100 webhooks it is sent by a recovery. For admin keys, and the tenant's keys with the role tenant.
+	// Sends it to the named webhooks, or to all that match it now, including those that did not exist when it was accepted. An existing delivery keeps its id and starts its schedule again. Pending deliveries are left alone. For a webhook that is not active the delivery is held. For more than 100 webhooks a recovery does it. For admin keys, and the tenant's keys with the role tenant.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7791,18 +7791,18 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with DELETE /v1/tenants/{tenant}/portal-links (the `RevokePortalLinks` operationId).
 	RevokePortalLinksWithResponse(ctx context.Context, tenant string, reqEditors ...RequestEditorFn) (*RevokePortalLinksResponse, error)
 
-	// CreatePortalLinkWithBodyWithResponse Make a portal link
+	// CreatePortalLinkWithBodyWithResponse Create a portal link
 	//
-	// Its URL opens the tenant's pages, in a frame or a tab. A link gives no more than the key has that makes it. Through it nobody makes keys or links, or sees the audit log. Revoking the key that made it ends it, except an admin key. For admin keys, and the tenant's keys with the role tenant.
+	// Its URL opens the tenant's pages, in a frame or a tab. A link grants no more than the key that creates it has. It cannot be used to create keys or links, or to see the audit log. Revoking the key that created it ends it, unless that was an admin key. For admin keys, and the tenant's keys with the role tenant.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/tenants/{tenant}/portal-links (the `CreatePortalLink` operationId).
 	CreatePortalLinkWithBodyWithResponse(ctx context.Context, tenant string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreatePortalLinkResponse, error)
 
-	// CreatePortalLinkWithResponse Make a portal link
+	// CreatePortalLinkWithResponse Create a portal link
 	//
-	// Its URL opens the tenant's pages, in a frame or a tab. A link gives no more than the key has that makes it. Through it nobody makes keys or links, or sees the audit log. Revoking the key that made it ends it, except an admin key. For admin keys, and the tenant's keys with the role tenant.
+	// Its URL opens the tenant's pages, in a frame or a tab. A link grants no more than the key that creates it has. It cannot be used to create keys or links, or to see the audit log. Revoking the key that created it ends it, unless that was an admin key. For admin keys, and the tenant's keys with the role tenant.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7838,7 +7838,7 @@ type ClientWithResponsesInterface interface {
 
 	// CancelRecoveryWithResponse Cancel a recovery
 	//
-	// What it has released stays released. One that is finished stays as it is. For admin keys, and the tenant's keys with the role tenant.
+	// Deliveries that it has released stay released. A finished recovery stays as it is. For admin keys, and the tenant's keys with the role tenant.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7847,7 +7847,7 @@ type ClientWithResponsesInterface interface {
 
 	// GetTenantStatsWithResponse Read a tenant's statistics
 	//
-	// What happened in each bucket of a time, and in all of them. At most 28 days and 1,500 buckets. Everything counts when it happened, and is there as soon as it has happened. Tests are not counted. For admin keys, and the tenant's keys with one of the roles tenant, read.
+	// Counts what happened in each bucket, and the totals. At most 28 days and 1,500 buckets. Everything counts at the time when it happened, and is included immediately. Tests are not counted. For admin keys, and the tenant's keys with one of the roles tenant, read.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7883,7 +7883,7 @@ type ClientWithResponsesInterface interface {
 
 	// DeleteWebhookWithResponse Delete a webhook
 	//
-	// What is owed to it is canceled. For admin keys, and the tenant's keys with the role tenant.
+	// Its unfinished deliveries are canceled. For admin keys, and the tenant's keys with the role tenant.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7901,7 +7901,7 @@ type ClientWithResponsesInterface interface {
 
 	// PatchWebhookWithBodyWithResponse Change a webhook
 	//
-	// Changes what the body names; what it only repeats changes nothing, so that a webhook can be sent back as it was read. A secret is changed by rotating it. For admin keys, and the tenant's keys with the role tenant.
+	// Changes the fields in the body. A webhook can be sent back exactly as it was read: unchanged fields stay untouched. To change a secret, rotate it. For admin keys, and the tenant's keys with the role tenant.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7910,7 +7910,7 @@ type ClientWithResponsesInterface interface {
 
 	// PatchWebhookWithResponse Change a webhook
 	//
-	// Changes what the body names; what it only repeats changes nothing, so that a webhook can be sent back as it was read. A secret is changed by rotating it. For admin keys, and the tenant's keys with the role tenant.
+	// Changes the fields in the body. A webhook can be sent back exactly as it was read: unchanged fields stay untouched. To change a secret, rotate it. For admin keys, and the tenant's keys with the role tenant.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7919,7 +7919,7 @@ type ClientWithResponsesInterface interface {
 
 	// DisableWebhookWithBodyWithResponse Disable a webhook
 	//
-	// What is due to it is held. For admin keys, and the tenant's keys with the role tenant.
+	// Deliveries that become due are held. For admin keys, and the tenant's keys with the role tenant.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7928,7 +7928,7 @@ type ClientWithResponsesInterface interface {
 
 	// DisableWebhookWithResponse Disable a webhook
 	//
-	// What is due to it is held. For admin keys, and the tenant's keys with the role tenant.
+	// Deliveries that become due are held. For admin keys, and the tenant's keys with the role tenant.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7937,7 +7937,7 @@ type ClientWithResponsesInterface interface {
 
 	// EnableWebhookWithBodyWithResponse Enable a webhook
 	//
-	// Makes it active whatever it was, and sets its failure count to 0. What was held for it stays held until it is recovered; a paused one is resumed. For admin keys, and the tenant's keys with the role tenant.
+	// Makes it active from any status, and sets its failure count to 0. Held deliveries stay held until they are recovered. A paused webhook is resumed. For admin keys, and the tenant's keys with the role tenant.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7946,7 +7946,7 @@ type ClientWithResponsesInterface interface {
 
 	// EnableWebhookWithResponse Enable a webhook
 	//
-	// Makes it active whatever it was, and sets its failure count to 0. What was held for it stays held until it is recovered; a paused one is resumed. For admin keys, and the tenant's keys with the role tenant.
+	// Makes it active from any status, and sets its failure count to 0. Held deliveries stay held until they are recovered. A paused webhook is resumed. For admin keys, and the tenant's keys with the role tenant.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7955,7 +7955,7 @@ type ClientWithResponsesInterface interface {
 
 	// PauseWebhookWithResponse Pause an active webhook
 	//
-	// What is due to it is held until it is resumed. For admin keys, and the tenant's keys with the role tenant.
+	// Deliveries that become due are held until it is resumed. For admin keys, and the tenant's keys with the role tenant.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7964,7 +7964,7 @@ type ClientWithResponsesInterface interface {
 
 	// RecoverWebhookWithBodyWithResponse Recover a webhook's deliveries
 	//
-	// Sends again what was held for it or has failed, or what was delivered or canceled, and what it has missed, in the background. What was erased is skipped and counted. Its progress is at /v1/tenants/{tenant}/recoveries/{id}. For admin keys, and the tenant's keys with the role tenant.
+	// Sends deliveries again in the background: held and failed ones, or delivered and canceled ones, and events that it has missed. Erased ones are skipped and counted. The progress is at /v1/tenants/{tenant}/recoveries/{id}. For admin keys, and the tenant's keys with the role tenant.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7973,7 +7973,7 @@ type ClientWithResponsesInterface interface {
 
 	// RecoverWebhookWithResponse Recover a webhook's deliveries
 	//
-	// Sends again what was held for it or has failed, or what was delivered or canceled, and what it has missed, in the background. What was erased is skipped and counted. Its progress is at /v1/tenants/{tenant}/recoveries/{id}. For admin keys, and the tenant's keys with the role tenant.
+	// Sends deliveries again in the background: held and failed ones, or delivered and canceled ones, and events that it has missed. Erased ones are skipped and counted. The progress is at /v1/tenants/{tenant}/recoveries/{id}. For admin keys, and the tenant's keys with the role tenant.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7982,7 +7982,7 @@ type ClientWithResponsesInterface interface {
 
 	// ResumeWebhookWithResponse Resume a paused webhook
 	//
-	// Releases what the pause held. For admin keys, and the tenant's keys with the role tenant.
+	// Releases the deliveries that the pause held. For admin keys, and the tenant's keys with the role tenant.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7991,7 +7991,7 @@ type ClientWithResponsesInterface interface {
 
 	// RotateWebhookSecretWithBodyWithResponse Rotate the signing secret
 	//
-	// Until overlap has passed deliveries are signed with both secrets. For admin keys, and the tenant's keys with the role tenant.
+	// Until overlap has passed, deliveries are signed with both secrets. For admin keys, and the tenant's keys with the role tenant.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -8000,7 +8000,7 @@ type ClientWithResponsesInterface interface {
 
 	// RotateWebhookSecretWithResponse Rotate the signing secret
 	//
-	// Until overlap has passed deliveries are signed with both secrets. For admin keys, and the tenant's keys with the role tenant.
+	// Until overlap has passed, deliveries are signed with both secrets. For admin keys, and the tenant's keys with the role tenant.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -8009,7 +8009,7 @@ type ClientWithResponsesInterface interface {
 
 	// TestWebhookWithBodyWithResponse Test a webhook
 	//
-	// POSTs an example of every event type it is registered for, now and whatever its status: real POSTs, signed as any other, and with the header webhook-test if the profile is standard. They are not counted; the list of deliveries has them with test=true. For admin keys, and the tenant's keys with the role tenant.
+	// POSTs an example of every event type that it is registered for, now and whatever its status. These are real POSTs, signed like any other, with the header webhook-test if the profile is standard. They are not counted. The list of deliveries shows them with test=true. For admin keys, and the tenant's keys with the role tenant.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -8018,7 +8018,7 @@ type ClientWithResponsesInterface interface {
 
 	// TestWebhookWithResponse Test a webhook
 	//
-	// POSTs an example of every event type it is registered for, now and whatever its status: real POSTs, signed as any other, and with the header webhook-test if the profile is standard. They are not counted; the list of deliveries has them with test=true. For admin keys, and the tenant's keys with the role tenant.
+	// POSTs an example of every event type that it is registered for, now and whatever its status. These are real POSTs, signed like any other, with the header webhook-test if the profile is standard. They are not counted. The list of deliveries shows them with test=true. For admin keys, and the tenant's keys with the role tenant.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -10401,7 +10401,7 @@ func (r ListAllWebhooksResponse) ContentType() string {
 
 // HealthzWithResponse Is the process alive?
 //
-// Says nothing of what it depends on. No key is needed.
+// It does not check the database or Temporal. No key is needed.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -10416,7 +10416,7 @@ func (c *ClientWithResponses) HealthzWithResponse(ctx context.Context, reqEditor
 
 // ReadyzWithResponse Can it serve?
 //
-// Asks the database, its schema and Temporal. 503 names those that are not ready, or says that the process is stopping. No key is needed.
+// It checks the database, its schema and Temporal. A 503 names what is not ready, or says that the process is stopping. No key is needed.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -10431,7 +10431,7 @@ func (c *ClientWithResponses) ReadyzWithResponse(ctx context.Context, reqEditors
 
 // ListAuditWithResponse List the changes of all tenants, newest first
 //
-// Who changed what, when, from where, through any API. An entry is written in the transaction that makes the change. Calls that were refused or changed nothing have none. Deleted tenants' are among them. For admin keys.
+// Each entry says who changed what, when and from where, through any API. It is written in the transaction that makes the change. Calls that were refused or changed nothing have no entry. Entries of deleted tenants are included. For admin keys.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -10461,7 +10461,7 @@ func (c *ClientWithResponses) ListAllDeliveriesWithResponse(ctx context.Context,
 
 // ListEventTypesWithResponse List event types
 //
-// With an admin key those that all tenants share, with a tenant's key what the tenant can publish and register for. For admin keys, and the tenant's keys with one of the roles tenant, publish, read.
+// An admin key gets the types that all tenants share. A tenant's key gets the types that the tenant can publish and register for. For admin keys, and the tenant's keys with one of the roles tenant, publish, read.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -10476,7 +10476,7 @@ func (c *ClientWithResponses) ListEventTypesWithResponse(ctx context.Context, pa
 
 // DeleteEventTypeWithResponse Delete a shared event type
 //
-// Webhooks registered for it stay; they get no more of it. For admin keys.
+// Webhooks registered for it stay, but get no more events of it. For admin keys.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -10506,7 +10506,7 @@ func (c *ClientWithResponses) GetEventTypeWithResponse(ctx context.Context, name
 
 // PutEventTypeWithBodyWithResponse Create or replace a shared event type
 //
-// A name is 1 to 128 letters, digits, dots, dashes or underscores; those that begin with webhook. are Posthorn's own. A type may be put as it was read: what is the same already stays untouched. For admin keys.
+// A name is 1 to 128 letters, digits, dots, dashes or underscores; names that begin with webhook. are reserved for Posthorn. A type can be sent back exactly as it was read: unchanged fields stay untouched. For admin keys.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10521,7 +10521,7 @@ func (c *ClientWithResponses) PutEventTypeWithBodyWithResponse(ctx context.Conte
 
 // PutEventTypeWithResponse Create or replace a shared event type
 //
-// A name is 1 to 128 letters, digits, dots, dashes or underscores; those that begin with webhook. are Posthorn's own. A type may be put as it was read: what is the same already stays untouched. For admin keys.
+// A name is 1 to 128 letters, digits, dots, dashes or underscores; names that begin with webhook. are reserved for Posthorn. A type can be sent back exactly as it was read: unchanged fields stay untouched. For admin keys.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10536,7 +10536,7 @@ func (c *ClientWithResponses) PutEventTypeWithResponse(ctx context.Context, name
 
 // ExportEventTypesWithResponse Read the event types as an OpenAPI document
 //
-// An OpenAPI 3.1 document whose webhooks are the event types, as webhooks with the profile standard get them. With an admin key those that all tenants share, with a tenant's key what the tenant can publish and register for. For admin keys, and the tenant's keys with one of the roles tenant, publish, read.
+// An OpenAPI 3.1 document whose webhooks are the event types, as webhooks with the profile standard get them. An admin key gets the types that all tenants share. A tenant's key gets the types that the tenant can publish and register for. For admin keys, and the tenant's keys with one of the roles tenant, publish, read.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -10551,7 +10551,7 @@ func (c *ClientWithResponses) ExportEventTypesWithResponse(ctx context.Context, 
 
 // ImportEventTypesWithBodyWithResponse Create or replace the shared event types of an OpenAPI document
 //
-// Takes at most 1,000 webhooks of an OpenAPI 3.1 document, all or none. A type's schema is that of the field data, where the body has a field type that is the event's name; else that of the whole body. References into the document's components are followed, those that lead out of it are refused. Posthorn's own types are passed over. For admin keys.
+// Takes at most 1,000 webhooks of an OpenAPI 3.1 document, all or none. If the body has a field type with the event's name, the schema of the field data becomes the type's schema; otherwise the schema of the whole body does. References into the document's components are followed, external ones are refused. Posthorn's own types are skipped. For admin keys.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10566,7 +10566,7 @@ func (c *ClientWithResponses) ImportEventTypesWithBodyWithResponse(ctx context.C
 
 // ImportEventTypesWithResponse Create or replace the shared event types of an OpenAPI document
 //
-// Takes at most 1,000 webhooks of an OpenAPI 3.1 document, all or none. A type's schema is that of the field data, where the body has a field type that is the event's name; else that of the whole body. References into the document's components are followed, those that lead out of it are refused. Posthorn's own types are passed over. For admin keys.
+// Takes at most 1,000 webhooks of an OpenAPI 3.1 document, all or none. If the body has a field type with the event's name, the schema of the field data becomes the type's schema; otherwise the schema of the whole body does. References into the document's components are followed, external ones are refused. Posthorn's own types are skipped. For admin keys.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10596,7 +10596,7 @@ func (c *ClientWithResponses) ListAllRecoveriesWithResponse(ctx context.Context,
 
 // GetStatsWithResponse Read the statistics of all tenants together
 //
-// What happened in each bucket of a time, and in all of them. At most 28 days and 1,500 buckets. Everything counts when it happened, and is there as soon as it has happened. Tests are not counted. What deleted tenants did stays counted here. For admin keys.
+// Counts what happened in each bucket, and the totals. At most 28 days and 1,500 buckets. Everything counts at the time when it happened, and is included immediately. Tests are not counted. Counts of deleted tenants stay included here. For admin keys.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -10626,7 +10626,7 @@ func (c *ClientWithResponses) ListTenantsWithResponse(ctx context.Context, param
 
 // DeleteTenantWithResponse Delete a tenant
 //
-// With its keys, webhooks, events and deliveries. It answers at once, and the id is free again; what the tenant owned is removed in the background. What is owed to its webhooks is not sent any more. For admin keys.
+// Deletes its keys, webhooks, events and deliveries too. The call answers at once, and the id is free again. The tenant's data is removed in the background. Nothing more is sent to its webhooks. For admin keys.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -10656,7 +10656,7 @@ func (c *ClientWithResponses) GetTenantWithResponse(ctx context.Context, tenant 
 
 // PatchTenantWithBodyWithResponse Change a tenant, its uid, or its limits
 //
-// Changes what the body names. A limit below what the tenant has removes nothing: it only stops new webhooks or keys, which are answered 409. For admin keys.
+// Changes the fields in the body. A limit below the current number removes nothing. It only stops new webhooks or keys, which get 409. For admin keys.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10671,7 +10671,7 @@ func (c *ClientWithResponses) PatchTenantWithBodyWithResponse(ctx context.Contex
 
 // PatchTenantWithResponse Change a tenant, its uid, or its limits
 //
-// Changes what the body names. A limit below what the tenant has removes nothing: it only stops new webhooks or keys, which are answered 409. For admin keys.
+// Changes the fields in the body. A limit below the current number removes nothing. It only stops new webhooks or keys, which get 409. For admin keys.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10686,7 +10686,7 @@ func (c *ClientWithResponses) PatchTenantWithResponse(ctx context.Context, tenan
 
 // PutTenantWithBodyWithResponse Create or replace a tenant
 //
-// The id is the caller's choice: 1 to 64 letters, digits, dots, dashes or underscores. What the body leaves out becomes empty. The tenant's uid and limits stay. A tenant may be put as it was read: what is the same already stays untouched. For admin keys.
+// The caller chooses the id: 1 to 64 letters, digits, dots, dashes or underscores. Fields that the body omits become empty. The tenant's uid and limits stay. A tenant can be sent back exactly as it was read: unchanged fields stay untouched. For admin keys.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10701,7 +10701,7 @@ func (c *ClientWithResponses) PutTenantWithBodyWithResponse(ctx context.Context,
 
 // PutTenantWithResponse Create or replace a tenant
 //
-// The id is the caller's choice: 1 to 64 letters, digits, dots, dashes or underscores. What the body leaves out becomes empty. The tenant's uid and limits stay. A tenant may be put as it was read: what is the same already stays untouched. For admin keys.
+// The caller chooses the id: 1 to 64 letters, digits, dots, dashes or underscores. Fields that the body omits become empty. The tenant's uid and limits stay. A tenant can be sent back exactly as it was read: unchanged fields stay untouched. For admin keys.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10716,7 +10716,7 @@ func (c *ClientWithResponses) PutTenantWithResponse(ctx context.Context, tenant 
 
 // ListTenantAuditWithResponse List a tenant's changes, newest first
 //
-// Who changed what, when, from where, through any API. An entry is written in the transaction that makes the change. Calls that were refused or changed nothing have none. Entries of an earlier tenant with this id are not among them. For admin keys, and the tenant's keys with one of the roles tenant, read.
+// Each entry says who changed what, when and from where, through any API. It is written in the transaction that makes the change. Calls that were refused or changed nothing have no entry. Entries of an earlier tenant with this id are not included. For admin keys, and the tenant's keys with one of the roles tenant, read.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -10731,7 +10731,7 @@ func (c *ClientWithResponses) ListTenantAuditWithResponse(ctx context.Context, t
 
 // PutCatalogWithResponse Load a system's event types for a tenant
 //
-// They become the tenant's own. Loading again brings them up to date. 409 if another system has one of their names in this tenant. For admin keys, and the tenant's keys with the role tenant.
+// They become the tenant's own types. Loading them again updates them. 409 if another system already has a type of the same name in this tenant. For admin keys, and the tenant's keys with the role tenant.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -10776,7 +10776,7 @@ func (c *ClientWithResponses) GetDeliveryWithResponse(ctx context.Context, tenan
 
 // CancelDeliveryWithResponse Cancel a delivery
 //
-// One that is pending or held. For admin keys, and the tenant's keys with the role tenant.
+// The delivery must be pending or held. For admin keys, and the tenant's keys with the role tenant.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -10791,7 +10791,7 @@ func (c *ClientWithResponses) CancelDeliveryWithResponse(ctx context.Context, te
 
 // PauseDeliveryWithResponse Pause a pending delivery
 //
-// It is held until it is resumed. For admin keys, and the tenant's keys with the role tenant.
+// The delivery is held until it is resumed. For admin keys, and the tenant's keys with the role tenant.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -10806,7 +10806,7 @@ func (c *ClientWithResponses) PauseDeliveryWithResponse(ctx context.Context, ten
 
 // ResumeDeliveryWithResponse Send a held delivery
 //
-// Now, from the first step of its schedule. For admin keys, and the tenant's keys with the role tenant.
+// It is sent now, from the first step of its schedule. For admin keys, and the tenant's keys with the role tenant.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -10821,7 +10821,7 @@ func (c *ClientWithResponses) ResumeDeliveryWithResponse(ctx context.Context, te
 
 // RetryDeliveryWithResponse Send a delivery now
 //
-// By a new workflow: a pending one without waiting for its next attempt, a finished or held one from the first step of its schedule. For admin keys, and the tenant's keys with the role tenant.
+// Starts a new workflow. A pending delivery does not wait for its next attempt; a finished or held one starts again at the first step of its schedule. For admin keys, and the tenant's keys with the role tenant.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -10836,7 +10836,7 @@ func (c *ClientWithResponses) RetryDeliveryWithResponse(ctx context.Context, ten
 
 // EraseEventsWithBodyWithResponse Erase the data of many events
 //
-// In the background. The records stay, without data and attributes. What is still owed of them is canceled, and what receivers answered to their attempts is removed. For admin keys, and the tenant's keys with the role tenant.
+// Runs in the background. The events' records stay, without data and attributes. Unfinished deliveries are canceled, and the stored answers of receivers are removed. For admin keys, and the tenant's keys with the role tenant.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10851,7 +10851,7 @@ func (c *ClientWithResponses) EraseEventsWithBodyWithResponse(ctx context.Contex
 
 // EraseEventsWithResponse Erase the data of many events
 //
-// In the background. The records stay, without data and attributes. What is still owed of them is canceled, and what receivers answered to their attempts is removed. For admin keys, and the tenant's keys with the role tenant.
+// Runs in the background. The events' records stay, without data and attributes. Unfinished deliveries are canceled, and the stored answers of receivers are removed. For admin keys, and the tenant's keys with the role tenant.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10879,9 +10879,9 @@ func (c *ClientWithResponses) GetErasureWithResponse(ctx context.Context, tenant
 	return ParseGetErasureResponse(rsp)
 }
 
-// ListTenantEventTypesWithResponse List what a tenant can publish and register for
+// ListTenantEventTypesWithResponse List the types that a tenant can publish and register for
 //
-// A tenant's own types go before shared ones of the same name. For admin keys, and the tenant's keys with one of the roles tenant, read.
+// A tenant's own type takes precedence over a shared one of the same name. For admin keys, and the tenant's keys with one of the roles tenant, read.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -10896,7 +10896,7 @@ func (c *ClientWithResponses) ListTenantEventTypesWithResponse(ctx context.Conte
 
 // ListEventsWithResponse List events, newest first
 //
-// All filters can be combined. All but q are served by indexes. Of several of these, external_id, attribute, tag and channel are used in this order. For admin keys, and the tenant's keys with one of the roles tenant, read.
+// All filters can be combined. All except q use an index. With several of them, the first of external_id, attribute, tag and channel decides which index. For admin keys, and the tenant's keys with one of the roles tenant, read.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -10911,7 +10911,7 @@ func (c *ClientWithResponses) ListEventsWithResponse(ctx context.Context, tenant
 
 // PublishEventWithBodyWithResponse Publish an event
 //
-// When it is answered the event is stored, with everything owed of it. A 5xx answer means that it is not known whether it was accepted: repeat it with the same Idempotency-Key. For admin keys, and the tenant's keys with one of the roles tenant, publish.
+// When the answer arrives, the event and all its deliveries are stored. After a 5xx answer it is unknown whether the event was accepted: repeat the request with the same Idempotency-Key. For admin keys, and the tenant's keys with one of the roles tenant, publish.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10926,7 +10926,7 @@ func (c *ClientWithResponses) PublishEventWithBodyWithResponse(ctx context.Conte
 
 // PublishEventWithResponse Publish an event
 //
-// When it is answered the event is stored, with everything owed of it. A 5xx answer means that it is not known whether it was accepted: repeat it with the same Idempotency-Key. For admin keys, and the tenant's keys with one of the roles tenant, publish.
+// When the answer arrives, the event and all its deliveries are stored. After a 5xx answer it is unknown whether the event was accepted: repeat the request with the same Idempotency-Key. For admin keys, and the tenant's keys with one of the roles tenant, publish.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10941,7 +10941,7 @@ func (c *ClientWithResponses) PublishEventWithResponse(ctx context.Context, tena
 
 // PublishBatchWithBodyWithResponse Publish up to 1000 events
 //
-// All of them are accepted, or none. A 5xx answer means that it is not known whether it was accepted: repeat it with the same Idempotency-Key. For admin keys, and the tenant's keys with one of the roles tenant, publish.
+// Either all of them are accepted, or none. After a 5xx answer it is unknown whether the event was accepted: repeat the request with the same Idempotency-Key. For admin keys, and the tenant's keys with one of the roles tenant, publish.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10956,7 +10956,7 @@ func (c *ClientWithResponses) PublishBatchWithBodyWithResponse(ctx context.Conte
 
 // PublishBatchWithResponse Publish up to 1000 events
 //
-// All of them are accepted, or none. A 5xx answer means that it is not known whether it was accepted: repeat it with the same Idempotency-Key. For admin keys, and the tenant's keys with one of the roles tenant, publish.
+// Either all of them are accepted, or none. After a 5xx answer it is unknown whether the event was accepted: repeat the request with the same Idempotency-Key. For admin keys, and the tenant's keys with one of the roles tenant, publish.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10969,9 +10969,9 @@ func (c *ClientWithResponses) PublishBatchWithResponse(ctx context.Context, tena
 	return ParsePublishBatchResponse(rsp)
 }
 
-// MatchEventWithBodyWithResponse See who would get an event
+// MatchEventWithBodyWithResponse See which webhooks would get an event
 //
-// Tells which webhooks would get it and which not, and why, oldest first. It stores and sends nothing. For admin keys, and the tenant's keys with one of the roles tenant, publish.
+// Lists which webhooks would get it and which would not, and why, oldest first. It stores and sends nothing. For admin keys, and the tenant's keys with one of the roles tenant, publish.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -10984,9 +10984,9 @@ func (c *ClientWithResponses) MatchEventWithBodyWithResponse(ctx context.Context
 	return ParseMatchEventResponse(rsp)
 }
 
-// MatchEventWithResponse See who would get an event
+// MatchEventWithResponse See which webhooks would get an event
 //
-// Tells which webhooks would get it and which not, and why, oldest first. It stores and sends nothing. For admin keys, and the tenant's keys with one of the roles tenant, publish.
+// Lists which webhooks would get it and which would not, and why, oldest first. It stores and sends nothing. For admin keys, and the tenant's keys with one of the roles tenant, publish.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -11016,7 +11016,7 @@ func (c *ClientWithResponses) GetEventWithResponse(ctx context.Context, tenant s
 
 // EraseEventPayloadWithResponse Erase an event's data
 //
-// Its record stays. What is still owed of it is canceled. For admin keys, and the tenant's keys with the role tenant.
+// The event's record stays. Its unfinished deliveries are canceled. For admin keys, and the tenant's keys with the role tenant.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -11031,7 +11031,7 @@ func (c *ClientWithResponses) EraseEventPayloadWithResponse(ctx context.Context,
 
 // ReplayEventWithBodyWithResponse Send an event again
 //
-// To the webhooks named, or to all that match it now, also to those that did not exist when it was accepted. A webhook's delivery of it keeps its id and starts its schedule again. What is pending is left alone; a webhook that is not active gets it held. To more than 100 webhooks it is sent by a recovery. For admin keys, and the tenant's keys with the role tenant.
+// Sends it to the named webhooks, or to all that match it now, including those that did not exist when it was accepted. An existing delivery keeps its id and starts its schedule again. Pending deliveries are left alone. For a webhook that is not active the delivery is held. For more than 100 webhooks a recovery does it. For admin keys, and the tenant's keys with the role tenant.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -11046,7 +11046,7 @@ func (c *ClientWithResponses) ReplayEventWithBodyWithResponse(ctx context.Contex
 
 // ReplayEventWithResponse Send an event again
 //
-// To the webhooks named, or to all that match it now, also to those that did not exist when it was accepted. A webhook's delivery of it keeps its id and starts its schedule again. What is pending is left alone; a webhook that is not active gets it held. To more than 100 webhooks it is sent by a recovery. For admin keys, and the tenant's keys with the role tenant.
+// Sends it to the named webhooks, or to all that match it now, including those that did not exist when it was accepted. An existing delivery keeps its id and starts its schedule again. Pending deliveries are left alone. For a webhook that is not active the delivery is held. For more than 100 webhooks a recovery does it. For admin keys, and the tenant's keys with the role tenant.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -11134,9 +11134,9 @@ func (c *ClientWithResponses) RevokePortalLinksWithResponse(ctx context.Context,
 	return ParseRevokePortalLinksResponse(rsp)
 }
 
-// CreatePortalLinkWithBodyWithResponse Make a portal link
+// CreatePortalLinkWithBodyWithResponse Create a portal link
 //
-// Its URL opens the tenant's pages, in a frame or a tab. A link gives no more than the key has that makes it. Through it nobody makes keys or links, or sees the audit log. Revoking the key that made it ends it, except an admin key. For admin keys, and the tenant's keys with the role tenant.
+// Its URL opens the tenant's pages, in a frame or a tab. A link grants no more than the key that creates it has. It cannot be used to create keys or links, or to see the audit log. Revoking the key that created it ends it, unless that was an admin key. For admin keys, and the tenant's keys with the role tenant.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -11149,9 +11149,9 @@ func (c *ClientWithResponses) CreatePortalLinkWithBodyWithResponse(ctx context.C
 	return ParseCreatePortalLinkResponse(rsp)
 }
 
-// CreatePortalLinkWithResponse Make a portal link
+// CreatePortalLinkWithResponse Create a portal link
 //
-// Its URL opens the tenant's pages, in a frame or a tab. A link gives no more than the key has that makes it. Through it nobody makes keys or links, or sees the audit log. Revoking the key that made it ends it, except an admin key. For admin keys, and the tenant's keys with the role tenant.
+// Its URL opens the tenant's pages, in a frame or a tab. A link grants no more than the key that creates it has. It cannot be used to create keys or links, or to see the audit log. Revoking the key that created it ends it, unless that was an admin key. For admin keys, and the tenant's keys with the role tenant.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -11211,7 +11211,7 @@ func (c *ClientWithResponses) GetRecoveryWithResponse(ctx context.Context, tenan
 
 // CancelRecoveryWithResponse Cancel a recovery
 //
-// What it has released stays released. One that is finished stays as it is. For admin keys, and the tenant's keys with the role tenant.
+// Deliveries that it has released stay released. A finished recovery stays as it is. For admin keys, and the tenant's keys with the role tenant.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -11226,7 +11226,7 @@ func (c *ClientWithResponses) CancelRecoveryWithResponse(ctx context.Context, te
 
 // GetTenantStatsWithResponse Read a tenant's statistics
 //
-// What happened in each bucket of a time, and in all of them. At most 28 days and 1,500 buckets. Everything counts when it happened, and is there as soon as it has happened. Tests are not counted. For admin keys, and the tenant's keys with one of the roles tenant, read.
+// Counts what happened in each bucket, and the totals. At most 28 days and 1,500 buckets. Everything counts at the time when it happened, and is included immediately. Tests are not counted. For admin keys, and the tenant's keys with one of the roles tenant, read.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -11286,7 +11286,7 @@ func (c *ClientWithResponses) CreateWebhookWithResponse(ctx context.Context, ten
 
 // DeleteWebhookWithResponse Delete a webhook
 //
-// What is owed to it is canceled. For admin keys, and the tenant's keys with the role tenant.
+// Its unfinished deliveries are canceled. For admin keys, and the tenant's keys with the role tenant.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -11316,7 +11316,7 @@ func (c *ClientWithResponses) GetWebhookWithResponse(ctx context.Context, tenant
 
 // PatchWebhookWithBodyWithResponse Change a webhook
 //
-// Changes what the body names; what it only repeats changes nothing, so that a webhook can be sent back as it was read. A secret is changed by rotating it. For admin keys, and the tenant's keys with the role tenant.
+// Changes the fields in the body. A webhook can be sent back exactly as it was read: unchanged fields stay untouched. To change a secret, rotate it. For admin keys, and the tenant's keys with the role tenant.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -11331,7 +11331,7 @@ func (c *ClientWithResponses) PatchWebhookWithBodyWithResponse(ctx context.Conte
 
 // PatchWebhookWithResponse Change a webhook
 //
-// Changes what the body names; what it only repeats changes nothing, so that a webhook can be sent back as it was read. A secret is changed by rotating it. For admin keys, and the tenant's keys with the role tenant.
+// Changes the fields in the body. A webhook can be sent back exactly as it was read: unchanged fields stay untouched. To change a secret, rotate it. For admin keys, and the tenant's keys with the role tenant.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -11346,7 +11346,7 @@ func (c *ClientWithResponses) PatchWebhookWithResponse(ctx context.Context, tena
 
 // DisableWebhookWithBodyWithResponse Disable a webhook
 //
-// What is due to it is held. For admin keys, and the tenant's keys with the role tenant.
+// Deliveries that become due are held. For admin keys, and the tenant's keys with the role tenant.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -11361,7 +11361,7 @@ func (c *ClientWithResponses) DisableWebhookWithBodyWithResponse(ctx context.Con
 
 // DisableWebhookWithResponse Disable a webhook
 //
-// What is due to it is held. For admin keys, and the tenant's keys with the role tenant.
+// Deliveries that become due are held. For admin keys, and the tenant's keys with the role tenant.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -11376,7 +11376,7 @@ func (c *ClientWithResponses) DisableWebhookWithResponse(ctx context.Context, te
 
 // EnableWebhookWithBodyWithResponse Enable a webhook
 //
-// Makes it active whatever it was, and sets its failure count to 0. What was held for it stays held until it is recovered; a paused one is resumed. For admin keys, and the tenant's keys with the role tenant.
+// Makes it active from any status, and sets its failure count to 0. Held deliveries stay held until they are recovered. A paused webhook is resumed. For admin keys, and the tenant's keys with the role tenant.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -11391,7 +11391,7 @@ func (c *ClientWithResponses) EnableWebhookWithBodyWithResponse(ctx context.Cont
 
 // EnableWebhookWithResponse Enable a webhook
 //
-// Makes it active whatever it was, and sets its failure count to 0. What was held for it stays held until it is recovered; a paused one is resumed. For admin keys, and the tenant's keys with the role tenant.
+// Makes it active from any status, and sets its failure count to 0. Held deliveries stay held until they are recovered. A paused webhook is resumed. For admin keys, and the tenant's keys with the role tenant.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -11406,7 +11406,7 @@ func (c *ClientWithResponses) EnableWebhookWithResponse(ctx context.Context, ten
 
 // PauseWebhookWithResponse Pause an active webhook
 //
-// What is due to it is held until it is resumed. For admin keys, and the tenant's keys with the role tenant.
+// Deliveries that become due are held until it is resumed. For admin keys, and the tenant's keys with the role tenant.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -11421,7 +11421,7 @@ func (c *ClientWithResponses) PauseWebhookWithResponse(ctx context.Context, tena
 
 // RecoverWebhookWithBodyWithResponse Recover a webhook's deliveries
 //
-// Sends again what was held for it or has failed, or what was delivered or canceled, and what it has missed, in the background. What was erased is skipped and counted. Its progress is at /v1/tenants/{tenant}/recoveries/{id}. For admin keys, and the tenant's keys with the role tenant.
+// Sends deliveries again in the background: held and failed ones, or delivered and canceled ones, and events that it has missed. Erased ones are skipped and counted. The progress is at /v1/tenants/{tenant}/recoveries/{id}. For admin keys, and the tenant's keys with the role tenant.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -11436,7 +11436,7 @@ func (c *ClientWithResponses) RecoverWebhookWithBodyWithResponse(ctx context.Con
 
 // RecoverWebhookWithResponse Recover a webhook's deliveries
 //
-// Sends again what was held for it or has failed, or what was delivered or canceled, and what it has missed, in the background. What was erased is skipped and counted. Its progress is at /v1/tenants/{tenant}/recoveries/{id}. For admin keys, and the tenant's keys with the role tenant.
+// Sends deliveries again in the background: held and failed ones, or delivered and canceled ones, and events that it has missed. Erased ones are skipped and counted. The progress is at /v1/tenants/{tenant}/recoveries/{id}. For admin keys, and the tenant's keys with the role tenant.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -11451,7 +11451,7 @@ func (c *ClientWithResponses) RecoverWebhookWithResponse(ctx context.Context, te
 
 // ResumeWebhookWithResponse Resume a paused webhook
 //
-// Releases what the pause held. For admin keys, and the tenant's keys with the role tenant.
+// Releases the deliveries that the pause held. For admin keys, and the tenant's keys with the role tenant.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -11466,7 +11466,7 @@ func (c *ClientWithResponses) ResumeWebhookWithResponse(ctx context.Context, ten
 
 // RotateWebhookSecretWithBodyWithResponse Rotate the signing secret
 //
-// Until overlap has passed deliveries are signed with both secrets. For admin keys, and the tenant's keys with the role tenant.
+// Until overlap has passed, deliveries are signed with both secrets. For admin keys, and the tenant's keys with the role tenant.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -11481,7 +11481,7 @@ func (c *ClientWithResponses) RotateWebhookSecretWithBodyWithResponse(ctx contex
 
 // RotateWebhookSecretWithResponse Rotate the signing secret
 //
-// Until overlap has passed deliveries are signed with both secrets. For admin keys, and the tenant's keys with the role tenant.
+// Until overlap has passed, deliveries are signed with both secrets. For admin keys, and the tenant's keys with the role tenant.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -11496,7 +11496,7 @@ func (c *ClientWithResponses) RotateWebhookSecretWithResponse(ctx context.Contex
 
 // TestWebhookWithBodyWithResponse Test a webhook
 //
-// POSTs an example of every event type it is registered for, now and whatever its status: real POSTs, signed as any other, and with the header webhook-test if the profile is standard. They are not counted; the list of deliveries has them with test=true. For admin keys, and the tenant's keys with the role tenant.
+// POSTs an example of every event type that it is registered for, now and whatever its status. These are real POSTs, signed like any other, with the header webhook-test if the profile is standard. They are not counted. The list of deliveries shows them with test=true. For admin keys, and the tenant's keys with the role tenant.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -11511,7 +11511,7 @@ func (c *ClientWithResponses) TestWebhookWithBodyWithResponse(ctx context.Contex
 
 // TestWebhookWithResponse Test a webhook
 //
-// POSTs an example of every event type it is registered for, now and whatever its status: real POSTs, signed as any other, and with the header webhook-test if the profile is standard. They are not counted; the list of deliveries has them with test=true. For admin keys, and the tenant's keys with the role tenant.
+// POSTs an example of every event type that it is registered for, now and whatever its status. These are real POSTs, signed like any other, with the header webhook-test if the profile is standard. They are not counted. The list of deliveries shows them with test=true. For admin keys, and the tenant's keys with the role tenant.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
