@@ -12,23 +12,23 @@ import (
 
 // Processes knows which processes run; *models.Store does.
 type Processes interface {
-	// ProcessID is this process's id; 0 = nobody knows of it.
+	// ProcessID is this process's id; 0 = the process is not registered.
 	ProcessID() int64
 	// Runs reports whether a process is known to run.
 	Runs(ctx context.Context, process int64) (bool, error)
 }
 
-// beatEvery is how often an activity that makes POSTs says that it is alive, well within the heartbeat timeout. One
-// that ends sooner never does.
+// beatEvery is how often an activity that makes POSTs sends a heartbeat, well within the heartbeat timeout. An
+// activity that ends sooner sends none.
 const beatEvery = 2 * time.Second
 
-// sign is what a heartbeat says: which process makes the POSTs. The zero sign says that the call has ended.
+// sign is the content of a heartbeat: which process makes the POSTs. The zero sign says that the call has ended.
 type sign struct {
 	Process int64
 	At      time.Time
 }
 
-// beat says that the activity is alive until stop is called.
+// beat sends heartbeats until stop is called.
 func (a *Deliveries) beat(ctx context.Context) (stop func()) {
 	said := false
 	end := every(beatEvery, func() {
@@ -37,7 +37,7 @@ func (a *Deliveries) beat(ctx context.Context) (stop func()) {
 	})
 	return func() {
 		end()
-		if said { // what is called next need not wait for this call
+		if said { // the next call need not wait for this one
 			activity.RecordHeartbeat(ctx, sign{})
 		}
 	}
@@ -51,23 +51,23 @@ func (a *Deliveries) sign() sign {
 }
 
 const (
-	// elsewhereAgain is how long after a call that found another process at work the next one is made.
+	// elsewhereAgain is the wait after a call that found another process at work.
 	elsewhereAgain = 2 * time.Second
-	// elsewhereMost is for how long a process may be at work that sends no heartbeats: as long as one POST may take, and
-	// its record.
+	// elsewhereMost is how long a process may work without sending heartbeats: as long as one POST and its record may
+	// take.
 	elsewhereMost = 90 * time.Second
 )
 
 // elsewhere asks for a later call if an earlier one still makes its POSTs in another process. On a starved machine, or
-// with a slow Temporal, heartbeats may be missed though the worker is alive: what it has sent and not recorded yet would
-// be sent twice. In this process the Courier sees to that.
+// with a slow Temporal, heartbeats may be missed although the worker is alive, and deliveries that it has sent but not
+// recorded yet would be sent twice. Within one process the Courier prevents this.
 func (a *Deliveries) elsewhere(ctx context.Context) error {
 	if a.Processes == nil || !activity.HasHeartbeatDetails(ctx) {
 		return nil
 	}
 	var s sign
 	if err := activity.GetHeartbeatDetails(ctx, &s); err != nil {
-		s = sign{} // an earlier build's heartbeat said something else
+		s = sign{} // an earlier build's heartbeat had another form
 	}
 	if s.Process == 0 || s.Process == a.Processes.ProcessID() || a.Courier.Now().Sub(s.At) > elsewhereMost {
 		return nil
@@ -79,7 +79,7 @@ func (a *Deliveries) elsewhere(ctx context.Context) error {
 	return again("another worker is still at it", NoPlace, elsewhereAgain)
 }
 
-// every calls do again and again until stop is called, which waits for the last call to end.
+// every calls do at each interval until stop is called, which waits for the last call to end.
 func every(interval time.Duration, do func()) (stop func()) {
 	done := make(chan struct{})
 	var wg sync.WaitGroup

@@ -13,20 +13,20 @@ import (
 	"github.com/posthorn/posthorn/workflows"
 )
 
-// Deliveries makes attempts: a delivery.Courier in Temporal's terms.
+// Deliveries makes attempts: it exposes a delivery.Courier to Temporal.
 type Deliveries struct {
 	Courier *delivery.Courier
-	// Processes knows which processes run. nil = an activity that was silent is taken to be a dead worker's.
+	// Processes knows which processes run. nil = the worker of an activity without heartbeats is presumed dead.
 	Processes Processes
 }
 
-// The types of the errors by which activities ask Temporal to call them again.
+// The types of the errors with which activities ask Temporal for another call.
 const (
 	ReceptionFailed = "ReceptionFailed" // for the next attempt
-	NoPlace         = "NoPlace"         // for this one, which was put off
+	NoPlace         = "NoPlace"         // for this one, which was postponed
 )
 
-// FirstAttempts makes the first POST of every delivery of a dispatch. Deliveries whose webhook has enough in flight are
+// FirstAttempts makes the first POST of every delivery of a dispatch. Deliveries whose webhook has reached its cap are
 // left over.
 func (a *Deliveries) FirstAttempts(ctx context.Context, in workflows.FirstAttemptsInput) (workflows.Round, error) {
 	batch, err := a.Courier.First(ctx, delivery.FirstInput{DispatchID: in.DispatchID, Tenant: in.Tenant, Size: in.Size})
@@ -36,15 +36,16 @@ func (a *Deliveries) FirstAttempts(ctx context.Context, in workflows.FirstAttemp
 	return round, err
 }
 
-// Direct is FirstAttempts of deliveries that no workflow drives, and none will if all are received. It is no activity.
+// Direct is FirstAttempts for deliveries that no workflow drives, and that need none if all are received. It is not an
+// activity.
 func (a *Deliveries) Direct(ctx context.Context, dispatchID string, work []handoff.Work) (workflows.Round, error) {
 	batch, err := a.Courier.Direct(ctx, dispatchID, work)
 	return roundOf(&batch), err
 }
 
 // AttemptMany makes one POST each of several deliveries to one webhook. The fair lane bounds these activities by its
-// slots: a slow receiver may have many of those, but the next that is free goes to another webhook first. A batch that
-// was put off as a whole asks for itself again as a Temporal retry, so that the history does not grow.
+// slots: a slow receiver may occupy many of them, but the next free one goes to another webhook first. A batch that
+// was postponed as a whole comes back as a Temporal retry, so that the history does not grow.
 func (a *Deliveries) AttemptMany(ctx context.Context, in workflows.AttemptManyInput) (workflows.Round, error) {
 	if err := a.elsewhere(ctx); err != nil {
 		return workflows.Round{}, err
@@ -66,8 +67,8 @@ func (a *Deliveries) AttemptMany(ctx context.Context, in workflows.AttemptManyIn
 	return roundOf(&batch), nil
 }
 
-// Attempt makes one POST of one delivery. A failed reception that is to be tried again is returned as an error that
-// tells Temporal when, so that the Web UI shows attempt n of m, the last failure and the next time.
+// Attempt makes one POST of one delivery. If a failed reception is to be retried, it returns an error that tells
+// Temporal when, so that the Web UI shows attempt n of m, the last failure and the next time.
 func (a *Deliveries) Attempt(ctx context.Context, in workflows.AttemptInput) (workflows.Outcome, error) {
 	if err := a.elsewhere(ctx); err != nil {
 		return workflows.Outcome{}, err
@@ -77,14 +78,14 @@ func (a *Deliveries) Attempt(ctx context.Context, in workflows.AttemptInput) (wo
 	attempt := int(activity.GetInfo(ctx).Attempt)
 	endless := known.Kind == delivery.ForSlot
 	if attempt > 1 && known.Kind == delivery.AtRate {
-		known.Kind, known.Due = delivery.BackOff, time.Time{} // a retry has a time of its own
+		known.Kind, known.Due = delivery.BackOff, time.Time{} // a retry has its own time
 	}
 	posting, end := uncanceled(ctx)
 	defer end()
 	outcome, err := a.Courier.Retry(posting, delivery.RetryInput{DispatchID: in.DispatchID, Delivery: known})
 	switch {
 	case err != nil:
-		return workflows.Outcome{}, err // trouble of Posthorn's own; the policy's interval does not grow with the receiver's attempts
+		return workflows.Outcome{}, err // a failure of Posthorn's own; the policy's interval does not grow with the receiver's attempts
 	case outcome.Left == nil:
 		return outcomeOf(&outcome), nil
 	case outcome.Attempted && outcome.Left.Wait > 0 && (endless || attempt < in.Delivery.Remaining):
@@ -92,8 +93,8 @@ func (a *Deliveries) Attempt(ctx context.Context, in workflows.AttemptInput) (wo
 	case !outcome.Attempted && endless && outcome.Left.Kind == delivery.ForSlot:
 		return workflows.Outcome{}, again(outcome.Reason, NoPlace, outcome.Left.Wait)
 	}
-	// It waits for something else than before, or not as long as Temporal would let it, or a crash has used up one of
-	// Temporal's attempts: the workflow goes on with what remains.
+	// It waits for something else than before, or not for as long as Temporal would let it, or a crash has used up one
+	// of Temporal's attempts. The workflow continues with what remains.
 	return outcomeOf(&outcome), nil
 }
 
@@ -104,15 +105,15 @@ func again(message, kind string, after time.Duration) error {
 		Category:       temporal.ApplicationErrorCategoryBenign})
 }
 
-// The waits before a batch is called again that failed through trouble of Posthorn's own, such as a database that is away:
-// the first and the longest.
+// The waits before a batch is called again that failed because of Posthorn itself, for instance because the database
+// is away: the first and the longest.
 const (
 	laterFirst = time.Second
 	laterMost  = time.Minute
 )
 
-// later asks for another call of a batch, the later the more calls there have been: the trouble may last, and a batch fails
-// for no other reason.
+// later asks for another call of a batch. The more calls there have been, the longer the wait: the failure may last,
+// and a batch fails for no other reason.
 func later(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return err
@@ -121,7 +122,7 @@ func later(ctx context.Context, err error) error {
 	return temporal.NewApplicationErrorWithOptions(err.Error(), "", temporal.ApplicationErrorOptions{Cause: err, NextRetryDelay: wait})
 }
 
-// LookUp says what has become of a delivery whose activity ended without saying so, and what is left of it.
+// LookUp returns the state of a delivery whose activity ended without a result, and what is left of it.
 func (a *Deliveries) LookUp(ctx context.Context, in workflows.AttemptInput) (workflows.Outcome, error) {
 	outcome, err := a.Courier.LookUp(ctx, delivery.RetryInput{DispatchID: in.DispatchID, Delivery: fromWire(&in.Delivery)})
 	if err != nil {
@@ -130,13 +131,13 @@ func (a *Deliveries) LookUp(ctx context.Context, in workflows.AttemptInput) (wor
 	return outcomeOf(&outcome), nil
 }
 
-// Finish removes the outbox entry of a dispatch that nothing is left of.
+// Finish removes the outbox entry of a dispatch that is done.
 func (a *Deliveries) Finish(ctx context.Context, dispatchID string) error {
 	return a.Courier.Store.FinishDispatch(ctx, dispatchID)
 }
 
-// uncanceled is ctx without Temporal's wish that the activity ends: a POST that is under way ends by itself and is
-// recorded, whatever becomes of its workflow. It ends with the activity's time, and with the worker's.
+// uncanceled returns ctx without Temporal's cancellation of the activity: a POST in flight ends by itself and is
+// recorded, whatever happens to its workflow. The context ends with the activity's time, and with the worker's.
 func uncanceled(ctx context.Context) (_ context.Context, end context.CancelFunc) {
 	stopping := activity.GetWorkerStopChannel(ctx)
 	free, cancel := context.WithCancelCause(context.WithoutCancel(ctx))

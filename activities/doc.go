@@ -1,7 +1,7 @@
-// Package activities is the side effects that the workflows call: thin methods over internal/delivery, internal/service,
-// internal/notify and models. They add what is Temporal's: heartbeats, and errors that ask for a retry. deliveries.go makes
-// attempts, health.go looks after webhooks, housekeeping.go recovers and retains.
+// Package activities holds the side effects that the workflows call: thin methods over internal/delivery,
+// internal/service, internal/notify and models. They add Temporal's part: heartbeats, and errors that request a retry.
+// deliveries.go makes attempts, health.go watches webhooks, housekeeping.go runs recoveries and the retention.
 //
-// An activity returns only when what it did is durable. It may be run twice or late at any time: the database
-// decides whether it still counts. It must not import api or worker.
+// An activity returns only when its effects are durable. It may run twice or late at any time: the database decides
+// whether it still counts. The package must not import api or worker.
 package activities

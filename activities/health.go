@@ -19,7 +19,7 @@ type Mailer interface {
 	Send(ctx context.Context, mail notify.Mail) (notify.Receipt, error)
 }
 
-// Health looks after webhooks. PublicURL is the base of links, "" = none.
+// Health watches webhooks. PublicURL is the base URL of links, "" = none.
 type Health struct {
 	Hooks     *service.Service
 	Store     *models.Store
@@ -29,8 +29,8 @@ type Health struct {
 	Log       *slog.Logger
 }
 
-// Judge looks at a webhook's failure count and does what is due: deactivates it at the threshold, notes a warning on
-// the way.
+// Judge checks a webhook's failure count and does what is due: it deactivates the webhook at the threshold, and
+// records a warning at the marks before.
 func (a *Health) Judge(ctx context.Context, webhookID string) (workflows.Health, error) {
 	w, err := a.Hooks.Judge(ctx, webhookID)
 	var refused *service.Error

@@ -13,17 +13,17 @@ import (
 	"github.com/posthorn/posthorn/workflows"
 )
 
-// Housekeeping releases recoveries' pages and removes what has expired.
+// Housekeeping releases pages of recoveries and removes expired rows.
 type Housekeeping struct {
 	Hooks     *service.Service
 	Store     *models.Store
 	Retention time.Duration // of finished events, deliveries and attempts
-	// AuditRetention is for how long entries of the audit log are kept; 0 = for good.
+	// AuditRetention is how long entries of the audit log are kept; 0 = for ever.
 	AuditRetention time.Duration
 	Now            func() time.Time
 }
 
-// ReleasePage makes the next page of a recovery's deliveries pending and starts what drives them.
+// ReleasePage makes the next page of a recovery's deliveries pending and starts the dispatches that drive them.
 func (a *Housekeeping) ReleasePage(ctx context.Context, recoveryID string) (workflows.Progress, error) {
 	r, err := a.Hooks.ReleasePage(ctx, recoveryID)
 	var refused *service.Error
@@ -43,7 +43,7 @@ func (a *Housekeeping) ReleasePage(ctx context.Context, recoveryID string) (work
 	return p, err
 }
 
-// webhook reads a webhook for its name. A page that has been released is not made again because that fails.
+// webhook reads a webhook for its name. If that fails, the released page is not repeated.
 func (a *Housekeeping) webhook(ctx context.Context, id string) (models.Webhook, bool) {
 	if id == "" {
 		return models.Webhook{}, false
@@ -52,11 +52,11 @@ func (a *Housekeeping) webhook(ctx context.Context, id string) (models.Webhook, 
 	return w, err == nil
 }
 
-// expiredAtOnce is how many rows of a kind one step looks at.
+// expiredAtOnce is how many rows of a kind one step examines.
 const expiredAtOnce = 1000
 
-// RemoveExpired deletes finished events, deliveries and attempts older than the retention, and entries of the audit log
-// older than theirs. It returns how many rows went. Pending and held deliveries stay.
+// RemoveExpired deletes finished events, deliveries and attempts older than the retention, and entries of the audit
+// log older than theirs. It returns the number of deleted rows. Pending and held deliveries stay.
 func (a *Housekeeping) RemoveExpired(ctx context.Context) (int64, error) {
 	run := a.Store.Expire(a.Now().Add(-a.Retention), expiredAtOnce)
 	if a.AuditRetention > 0 {

@@ -14,9 +14,9 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// Notify tells a tenant's administrators about one of its webhooks: by mail, and by an operational event that can be
-// subscribed to. It returns when it is decided whom that has reached, and notes that on the webhook; run again, the
-// event is not published twice, and the mail has the same Message-ID.
+// Notify notifies a tenant's administrators about one of its webhooks: by mail, and by an operational event that
+// webhooks can register for. It returns when the result is known, and stores the result on the webhook. If it runs
+// again, the event is not published twice, and the mail has the same Message-ID.
 func (a *Health) Notify(ctx context.Context, notificationID string) error {
 	n, err := a.Store.Notification(ctx, notificationID)
 	if errors.Is(err, models.ErrNotFound) || (err == nil && n.SentAt != nil) {
@@ -26,7 +26,7 @@ func (a *Health) Notify(ctx context.Context, notificationID string) error {
 		return err
 	}
 	w, err := a.Store.WebhookByID(ctx, n.WebhookID)
-	if errors.Is(err, models.ErrNotFound) { // its owner has deleted it: there is nobody left to tell
+	if errors.Is(err, models.ErrNotFound) { // its owner has deleted it: nobody is left to notify
 		return a.Store.NotificationEnded(ctx, &n, models.NoticeSkipped, "the webhook was deleted")
 	}
 	if err != nil {
@@ -54,7 +54,7 @@ func (a *Health) Notify(ctx context.Context, notificationID string) error {
 	return nil
 }
 
-// report counts and logs whom a notification has reached: addresses by their number only.
+// report counts and logs the result of a notification. Of addresses it logs only the number.
 func (a *Health) report(ctx context.Context, n *models.Notification, o *outcome) {
 	result := o.result()
 	a.Metrics.Notified.WithLabelValues(string(result)).Inc()
@@ -80,12 +80,12 @@ func (a *Health) report(ctx context.Context, n *models.Notification, o *outcome)
 	a.Log.Log(ctx, level, text, args...)
 }
 
-// outcome is whom a notification has reached.
+// outcome is the result of a notification.
 type outcome struct {
 	subscribed bool           // the operational event goes to a webhook
 	receipt    notify.Receipt // of the mail
 	noMail     string         // why no mail was sent, "" = one was
-	refusal    error          // of every address
+	refusal    error          // the error, if every address was refused
 }
 
 func (o *outcome) result() models.NoticeResult {
@@ -99,7 +99,7 @@ func (o *outcome) result() models.NoticeResult {
 	}
 }
 
-// detail says who was not told, and why; "" = everybody was.
+// detail says who was not notified, and why; "" = everybody was.
 func (o *outcome) detail() string {
 	event := "; no active webhook takes the operational event"
 	if o.subscribed {
@@ -117,8 +117,8 @@ func (o *outcome) detail() string {
 	}
 }
 
-// publish puts the notification in as an event, and reports whether it goes to a webhook. Its key makes it one event
-// however often this runs.
+// publish publishes the notification as an event, and reports whether a webhook gets it. Its idempotency key makes it
+// one event however often this runs.
 func (a *Health) publish(ctx context.Context, n *models.Notification, w *models.Webhook) (subscribed bool, err error) {
 	payload := operational(n, w)
 	payload.Link = a.page(w)
@@ -161,7 +161,7 @@ type lastFailure struct {
 	Error      string `json:"error"`
 }
 
-// operational is the payload of an operational event; its schema is internal/catalog/operational.json.
+// operational returns the payload of an operational event. Its schema is in internal/catalog/operational.json.
 func operational(n *models.Notification, w *models.Webhook) operationalData {
 	status := models.WebhookActive
 	if n.Kind == models.NotifyDeactivated {
@@ -169,7 +169,7 @@ func operational(n *models.Notification, w *models.Webhook) operationalData {
 	}
 	data := operationalData{FailedAttempts: n.Detail.Failed, Threshold: n.Detail.Threshold, Reason: n.Detail.Reason,
 		Webhook: operationalWebhook{ID: w.ID, Tenant: models.TenantSlug(w.Tenant), Name: w.Name,
-			URL: service.URLWithoutQuery(w.URL), Status: string(status)}} // it goes to other receivers
+			URL: service.URLWithoutQuery(w.URL), Status: string(status)}} // the event goes to other receivers
 	if at := n.Detail.LastFailureAt; at != nil {
 		data.LastFailure = &lastFailure{At: at.UTC().Format("2006-01-02T15:04:05.000Z07:00"), Error: n.Detail.LastError}
 		if code := n.Detail.LastStatus; code != 0 {
@@ -179,7 +179,7 @@ func operational(n *models.Notification, w *models.Webhook) operationalData {
 	return data
 }
 
-// mail writes to the administrators, and notes in o what has become of it. An error is worth another try.
+// mail sends the mail to the administrators, and notes the result in o. An error means that another try is worthwhile.
 func (a *Health) mail(ctx context.Context, n *models.Notification, w *models.Webhook, t *models.Tenant, o *outcome) (err error) {
 	switch {
 	case !a.Mailer.Enabled():
@@ -193,14 +193,15 @@ func (a *Health) mail(ctx context.Context, n *models.Notification, w *models.Web
 	if o.receipt.Taken > 0 {
 		n.Detail.Told = t.AdminEmails
 	}
-	if errors.Is(err, notify.ErrRefused) { // the server would say the same to every other try
+	if errors.Is(err, notify.ErrRefused) { // the server would refuse every other try too
 		o.refusal = err
 		return nil
 	}
 	return err
 }
 
-// page is where a webhook is shown to the people of its tenant; "" if the installation does not know its own address.
+// page returns the URL of a webhook's page for its tenant's people; "" if the installation does not know its own
+// address.
 func (a *Health) page(w *models.Webhook) string {
 	if a.PublicURL == "" {
 		return ""

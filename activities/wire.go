@@ -9,7 +9,7 @@ import (
 	"github.com/posthorn/posthorn/workflows"
 )
 
-// toWire is a delivery that is left over, as it stands in histories.
+// toWire converts a leftover delivery to its form in histories.
 func toWire(l *delivery.Leftover) workflows.Leftover {
 	left := workflows.Leftover{Tenant: l.Tenant, Delivery: l.Delivery, EventType: l.EventType, Webhook: l.Webhook, Name: l.Name, Host: l.Host,
 		Generation: l.Generation, Number: l.Number, Remaining: l.Remaining, Wait: l.Wait, Timeout: l.Timeout, Last: l.Last,
@@ -20,7 +20,7 @@ func toWire(l *delivery.Leftover) workflows.Leftover {
 	return left
 }
 
-// fromWire is the way back.
+// fromWire is the inverse of toWire.
 func fromWire(l *workflows.Leftover) delivery.Leftover {
 	return delivery.Leftover{Tenant: l.Tenant, Delivery: l.Delivery, EventType: l.EventType, Webhook: l.Webhook, Name: l.Name, Host: l.Host,
 		Generation: l.Generation, Number: l.Number, Remaining: l.Remaining, Wait: l.Wait, Timeout: l.Timeout, Last: l.Last,
@@ -49,7 +49,7 @@ func endedToWire(e *delivery.Ended) workflows.Ended {
 		Webhook: e.Webhook, Name: e.Name, Host: e.Host, Delivery: e.Delivery, Attempts: e.Attempts}
 }
 
-// outcomeOf is what came of one delivery, for the Web UI with a sentence.
+// outcomeOf returns the result of one delivery, with a sentence for the Web UI.
 func outcomeOf(o *delivery.Outcome) workflows.Outcome {
 	out := workflows.Outcome{Status: o.End}
 	switch {
@@ -75,7 +75,7 @@ func outcomeOf(o *delivery.Outcome) workflows.Outcome {
 	return out
 }
 
-// summary says in a sentence what came of a batch: how many were received comes first.
+// summary describes the result of a batch in a sentence that begins with the number of received deliveries.
 func summary(b *delivery.Batch) string {
 	waits := len(b.Waiting) - b.Refused
 	all := b.Delivered + b.Failed + b.Stopped() + len(b.Waiting) + len(b.OverCap)
@@ -112,7 +112,7 @@ func summary(b *delivery.Batch) string {
 	return text
 }
 
-// firstReason is why the first of those that were not received was not.
+// firstReason returns why the first delivery that was not received was not.
 func firstReason(b *delivery.Batch) string {
 	for i := range b.Ended {
 		if why := b.Ended[i].Reason; why != "" {

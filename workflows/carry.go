@@ -7,8 +7,8 @@ import (
 	"go.temporal.io/sdk/workflow"
 )
 
-// leaveInTime ends what is being followed when Temporal finds the history long: timers at once, activities when what they
-// do has ended. done must be called when nothing is followed any more.
+// leaveInTime stops the driving of deliveries when Temporal finds the history long: timers end at once, activities
+// when their work has ended. done must be called when nothing is driven any more.
 func (d *dispatch) leaveInTime(ctx workflow.Context, stop workflow.CancelFunc) (done func()) {
 	over := false
 	workflow.Go(ctx, func(ctx workflow.Context) {
@@ -21,8 +21,8 @@ func (d *dispatch) leaveInTime(ctx workflow.Context, stop workflow.CancelFunc) (
 	return func() { over = true }
 }
 
-// letGo ends the following of deliveries that have waited for a while: the next run goes on with them, and together with
-// those that were to be attempted together. If the workflow is being canceled, the reconciler takes over.
+// letGo stops driving deliveries that have waited for a while. The next run continues with them, including those that
+// were to be attempted together. If the workflow is being canceled, the reconciler takes over.
 func (d *dispatch) letGo(waited time.Duration, left ...Leftover) {
 	if !d.leaving || d.root.Err() != nil {
 		d.abandon(left...)
@@ -38,8 +38,8 @@ func (d *dispatch) letGo(waited time.Duration, left ...Leftover) {
 	}
 }
 
-// Begun gives a dispatch what came of its first attempts, which ended so long ago, before its workflow: it goes on with what
-// they left over.
+// Begun returns the input of a dispatch whose first attempts were made before its workflow started, and ended ago
+// before now: it continues with what they left over.
 func Begun(in DeliverInput, r Round, ago time.Duration) DeliverInput {
 	d := &dispatch{in: in}
 	d.take(r)
@@ -51,7 +51,7 @@ func Begun(in DeliverInput, r Round, ago time.Duration) DeliverInput {
 	return in
 }
 
-// continueAsNew ends this run. The next goes on with what has been carried over.
+// continueAsNew ends this run. The next one continues with what has been carried over.
 func (d *dispatch) continueAsNew(ctx workflow.Context) error {
 	next := d.in
 	next.Carried = &Carried{Result: d.result, Waiting: d.carried}

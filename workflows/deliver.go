@@ -9,9 +9,9 @@ import (
 	"go.temporal.io/sdk/workflow"
 )
 
-// Deliver drives one dispatch until none of its deliveries is left: first attempts in one local activity, then the retries.
-// Retries to the same webhook that fall due together share an activity. Each other one has an activity of its own, under a
-// Temporal retry policy.
+// Deliver drives one dispatch until none of its deliveries is left: first attempts in one local activity, then the
+// retries. Retries to the same webhook that fall due together share an activity. Each other one has its own activity,
+// under a Temporal retry policy.
 func Deliver(ctx workflow.Context, in DeliverInput) (DeliverResult, error) {
 	d := &dispatch{in: in}
 	return d.run(ctx)
@@ -21,20 +21,20 @@ func Deliver(ctx workflow.Context, in DeliverInput) (DeliverResult, error) {
 type dispatch struct {
 	in     DeliverInput
 	result DeliverResult
-	open   []*Leftover // being retried, in the order they came up
-	queued int         // first attempts that wait in the fair lane
-	// rowBytes is how much room the rows of the result take.
+	open   []*Leftover // being retried, in the order in which they came up
+	queued int         // first attempts that are queued in the fair lane
+	// rowBytes is the size of the result's rows.
 	rowBytes int
 	shown    string // the status that the list shows
-	// together says that retries that fall due together are made together.
+	// together says whether retries that fall due together are made together.
 	together bool
-	// continues says that the workflow continues as new when its history has become long.
+	// continues says whether the workflow continues as new when its history has become long.
 	continues bool
 
 	root    workflow.Context   // ends when the workflow is canceled
-	wg      workflow.WaitGroup // of what is being followed
-	leaving bool               // it is about to continue as new
-	carried []Leftover         // what the next run goes on with
+	wg      workflow.WaitGroup // of the deliveries being driven
+	leaving bool               // the workflow is about to continue as new
+	carried []Leftover         // what the next run continues with
 }
 
 func (d *dispatch) run(ctx workflow.Context) (DeliverResult, error) {
@@ -58,7 +58,7 @@ func (d *dispatch) run(ctx workflow.Context) (DeliverResult, error) {
 	return d.result, nil
 }
 
-// canceledWith gives the error of a workflow that was canceled the result, which the Web UI shows with it.
+// canceledWith adds the result to the error of a canceled workflow, so that the Web UI shows it.
 func (d *dispatch) canceledWith(ctx workflow.Context, err error) error {
 	if ctx.Err() == nil || !temporal.IsCanceledError(err) {
 		return err
@@ -67,7 +67,7 @@ func (d *dispatch) canceledWith(ctx workflow.Context, err error) error {
 	return temporal.NewCanceledError(d.result)
 }
 
-// begin makes the first attempts, or goes on with what an earlier run left.
+// begin makes the first attempts, or continues with what an earlier run left.
 func (d *dispatch) begin(ctx workflow.Context) (Round, error) {
 	if c := d.in.Carried; c != nil {
 		d.result, d.together, d.continues = c.Result, true, true
@@ -82,11 +82,11 @@ func (d *dispatch) begin(ctx workflow.Context) (Round, error) {
 	return round, err
 }
 
-// longestPost is the longest time that a webhook may give its receiver. An activity gets as much whatever its webhook gave
-// when it was scheduled: that may change while the activity waits, and heartbeats tell of workers that died.
+// longestPost is the longest timeout that a webhook may have. Every activity gets this much, whatever its webhook's
+// timeout was when it was scheduled: that may change while the activity waits, and heartbeats reveal dead workers.
 const longestPost = time.Minute
 
-// recordTimeout is what an activity gets on top of the POST: time to read, and to record through a short outage of
+// recordTimeout is an activity's time in addition to the POST: time to read, and to record through a short outage of
 // the database.
 const recordTimeout = 30 * time.Second
 
@@ -94,13 +94,14 @@ const recordTimeout = 30 * time.Second
 // presumed dead, and another one takes over: within ten seconds of a kill, however slow the receiver may be.
 const silence = 6 * time.Second
 
-// afterCrash is how long after a missed heartbeat, or after trouble of Posthorn's own, an activity that makes POSTs is called
-// again. It does not grow with the attempts made: neither a worker that was killed nor a database that is away says anything
-// of the receiver. An activity that fails in another way says itself when to call it again.
+// afterCrash is how long after a missed heartbeat, or a failure of Posthorn's own, an activity that makes POSTs is
+// called again. It does not grow with the attempts made: neither a killed worker nor a database that is away says
+// anything about the receiver. An activity that fails in another way sets the time of its next call itself.
 const afterCrash = time.Second
 
-// unbounded switches off the deadline for all tries of a local activity together. Without it the SDK applies StartToClose to
-// all of them, the wait for a slot included: a backlog, or a long outage of the database, would fail the workflow.
+// unbounded switches off the deadline for all tries of a local activity together. Without it the SDK applies
+// StartToClose to all of them, including the wait for a slot. A backlog, or a long outage of the database, would then
+// fail the workflow.
 const unbounded = 10 * 365 * 24 * time.Hour
 
 // firstAttempts POSTs everything that is pending. Nothing bounds its retries: an accepted event is never given up
@@ -117,7 +118,7 @@ func (d *dispatch) firstAttempts(ctx workflow.Context) (Round, error) {
 	return round, err
 }
 
-// take adds a round's ends to the result.
+// take adds a round's ended deliveries to the result.
 func (d *dispatch) take(r Round) {
 	told := r.Held + r.Canceled + r.Superseded
 	d.result.Delivered += r.Delivered
@@ -125,15 +126,15 @@ func (d *dispatch) take(r Round) {
 	d.result.Held += r.Held
 	d.result.Canceled += r.Canceled
 	d.result.Superseded += r.Superseded
-	d.result.Stopped += max(0, r.Stopped-told) // of a build that did not tell them apart
+	d.result.Stopped += max(0, r.Stopped-told) // from a build that did not distinguish them
 	for _, e := range r.NotDelivered {
 		d.note(e)
 	}
 	d.result.Unlisted += max(0, r.Failed+told-len(r.NotDelivered))
 }
 
-// followAll drives what is left over, all at once. A dispatch has at most 256 deliveries, which bounds the timers
-// and activities outstanding.
+// followAll drives all leftover deliveries at once. A dispatch has at most 256 deliveries, which bounds the
+// outstanding timers and activities.
 func (d *dispatch) followAll(ctx workflow.Context, round Round) {
 	d.wg = workflow.NewWaitGroup(ctx)
 	if d.continues {
@@ -155,7 +156,7 @@ func (d *dispatch) followAll(ctx workflow.Context, round Round) {
 	d.wg.Wait(d.root)
 }
 
-// start does work beside all else.
+// start runs work concurrently with everything else.
 func (d *dispatch) start(ctx workflow.Context, work func(workflow.Context)) {
 	d.wg.Add(1)
 	workflow.Go(ctx, func(ctx workflow.Context) {
@@ -165,7 +166,7 @@ func (d *dispatch) start(ctx workflow.Context, work func(workflow.Context)) {
 	})
 }
 
-// followGroups drives what is left over: what falls due together as one, and each other delivery by itself.
+// followGroups drives leftover deliveries: those that fall due together as a group, and each other one by itself.
 func (d *dispatch) followGroups(ctx workflow.Context, left []Leftover) {
 	for _, group := range d.groups(left) {
 		rows := d.list(group)
@@ -181,7 +182,7 @@ func (d *dispatch) followGroups(ctx workflow.Context, left []Leftover) {
 	}
 }
 
-// groups tells what of the deliveries left over is retried together.
+// groups returns the leftover deliveries in the groups that are retried together.
 func (d *dispatch) groups(left []Leftover) [][]Leftover {
 	if d.together {
 		return together(left)
@@ -189,7 +190,7 @@ func (d *dispatch) groups(left []Leftover) [][]Leftover {
 	return alone(left)
 }
 
-// byWebhook groups what is over the cap, in the order it came.
+// byWebhook groups the deliveries over the cap by webhook, in the order in which they came.
 func byWebhook(over []Leftover) [][]Leftover {
 	var groups [][]Leftover
 	index := map[string]int{}
@@ -205,9 +206,9 @@ func byWebhook(over []Leftover) [][]Leftover {
 	return groups
 }
 
-// retryMany makes the next attempts of deliveries to one webhook when the last of them is due: none comes early. Deliveries
-// with times at the webhook's rate share a call at the first of these times, and each waits for its own. It returns the
-// deliveries that need another retry. rows are their rows in the table.
+// retryMany makes the next attempts of deliveries to one webhook when the last of them is due, so that none is early.
+// Deliveries with times at the webhook's rate share a call at the first of these times, and each waits for its own. It
+// returns the deliveries that need another retry. rows are their rows in the table.
 func (d *dispatch) retryMany(ctx workflow.Context, many []Leftover, rows []*Leftover) []Leftover {
 	summary := fmt.Sprintf("retry of %d deliveries to %s", len(many), many[0].to())
 	wait := many[len(many)-1].Wait
@@ -224,7 +225,7 @@ func (d *dispatch) retryMany(ctx workflow.Context, many []Leftover, rows []*Left
 	return d.attemptMany(ctx, many, summary)
 }
 
-// call notes in the table that the wait of deliveries is over.
+// call notes in the table that the deliveries' wait is over.
 func (d *dispatch) call(ctx workflow.Context, rows ...*Leftover) {
 	for _, l := range rows {
 		l.called = true
@@ -233,7 +234,7 @@ func (d *dispatch) call(ctx workflow.Context, rows ...*Leftover) {
 }
 
 // attemptMany makes one attempt of each of several deliveries to one webhook, in the fair lane: there a slow receiver
-// waits behind itself. It returns what is to be retried.
+// only delays itself. It returns the deliveries to retry.
 func (d *dispatch) attemptMany(ctx workflow.Context, many []Leftover, summary string) []Leftover {
 	first := many[0]
 	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
@@ -260,9 +261,9 @@ func (d *dispatch) attemptMany(ctx workflow.Context, many []Leftover, summary st
 	return round.Waiting
 }
 
-// follow drives one delivery that was not received: waits out its next interval, then leaves the retries to
-// Temporal. An activity that ends without a recorded end (a crashed worker, a database that was away) has used up
-// Temporal's attempts but not the receiver's, and is scheduled again with what remains.
+// follow drives one delivery that was not received. It waits for its next interval, then leaves the retries to
+// Temporal. An activity that ends without a recorded result (a crashed worker, a database that was away) has used up
+// Temporal's attempts but not the delivery's, and is scheduled again with what remains.
 func (d *dispatch) follow(ctx workflow.Context, l *Leftover) {
 	defer d.unlist([]*Leftover{l})
 	for {
@@ -291,8 +292,8 @@ func (d *dispatch) follow(ctx workflow.Context, l *Leftover) {
 	}
 }
 
-// attempt makes one delivery's attempts until it is received or has used up what remains. The
-// activity computes the interval before each retry; the policy's own applies only after a crash.
+// attempt makes one delivery's attempts until it is received or has used up what remains. The activity computes the
+// interval before each retry; the policy's own interval only applies after a crash.
 func (d *dispatch) attempt(ctx workflow.Context, l *Leftover) (Outcome, error) {
 	retries := &temporal.RetryPolicy{InitialInterval: afterCrash, BackoffCoefficient: 1, MaximumInterval: 30 * time.Minute,
 		MaximumAttempts: int32(max(1, l.Remaining))} //nolint:gosec // at most 101; Temporal reads 0 as without end
@@ -313,9 +314,9 @@ func (d *dispatch) attempt(ctx workflow.Context, l *Leftover) (Outcome, error) {
 	return outcome, err
 }
 
-// lookUp asks the database what has become of a delivery.
+// lookUp asks the database how a delivery stands.
 func (d *dispatch) lookUp(ctx workflow.Context, l *Leftover) (Outcome, error) {
-	if d.leaving && d.root.Err() == nil { // what was being attempted has been stopped, and its end is still looked up
+	if d.leaving && d.root.Err() == nil { // the attempt has been stopped, but its result is still looked up
 		ctx, _ = workflow.NewDisconnectedContext(ctx)
 	}
 	var outcome Outcome
@@ -323,12 +324,12 @@ func (d *dispatch) lookUp(ctx workflow.Context, l *Leftover) (Outcome, error) {
 	return outcome, err
 }
 
-// finish closes the outbox entry, which the record of the last first attempt does where none is left over.
+// finish closes the outbox entry. If nothing is left over, the record of the last first attempt has done it.
 func (d *dispatch) finish(ctx workflow.Context) error {
 	return workflow.ExecuteLocalActivity(short(ctx), Finish, d.in.DispatchID).Get(ctx, nil)
 }
 
-// short is for local activities that only ask the database, which may be away for as long as it likes.
+// short is for local activities that only query the database, which may be away for any time.
 func short(ctx workflow.Context) workflow.Context {
 	return workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{
 		ScheduleToCloseTimeout: unbounded,
@@ -337,7 +338,7 @@ func short(ctx workflow.Context) workflow.Context {
 	})
 }
 
-// end adds how one delivery ended to the result.
+// end adds the result of one delivery to the dispatch's.
 func (d *dispatch) end(outcome Outcome, l *Leftover) {
 	switch outcome.Status {
 	case Delivered:
@@ -363,7 +364,7 @@ func (d *dispatch) end(outcome Outcome, l *Leftover) {
 	d.note(*row)
 }
 
-// abandon ends the following of deliveries because the workflow was canceled: the reconciler dispatches them again.
+// abandon stops driving deliveries because the workflow was canceled: the reconciler dispatches them again.
 func (d *dispatch) abandon(left ...Leftover) {
 	d.result.Superseded += len(left)
 	for i := range left {
@@ -373,7 +374,7 @@ func (d *dispatch) abandon(left ...Leftover) {
 	}
 }
 
-// list puts deliveries on the table of those being retried, and gives their rows.
+// list adds deliveries to the table of those being retried, and returns their rows.
 func (d *dispatch) list(group []Leftover) []*Leftover {
 	rows := make([]*Leftover, len(group))
 	for i := range group {
@@ -383,12 +384,12 @@ func (d *dispatch) list(group []Leftover) []*Leftover {
 	return rows
 }
 
-// unlist takes rows off the table.
+// unlist removes rows from the table.
 func (d *dispatch) unlist(rows []*Leftover) {
 	d.open = slices.DeleteFunc(d.open, func(l *Leftover) bool { return slices.Contains(rows, l) })
 }
 
-// status is the worst of what there is to say of the dispatch.
+// status returns the worst status among the dispatch's deliveries.
 func (d *dispatch) status() string {
 	switch {
 	case len(d.open) > 0:
@@ -412,8 +413,8 @@ func (d *dispatch) status() string {
 	}
 }
 
-// show tells the Web UI how the dispatch stands: in the list by a search attribute, which is an event of the history
-// and so set only when it changes, and on its page by a table.
+// show updates the Web UI: the list by a search attribute, and the workflow's page by a table. Setting the attribute
+// is an event of the history, so it is set only when it changes.
 func (d *dispatch) show(ctx workflow.Context) {
 	workflow.SetCurrentDetails(ctx, d.table())
 	status := d.status()

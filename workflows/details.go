@@ -9,14 +9,14 @@ import (
 	"github.com/posthorn/posthorn/internal/cut"
 )
 
-// The bounds of the rows about single deliveries, in a table or in a result: Temporal keeps 20,000 bytes of details.
+// The bounds of the rows about single deliveries, in a table or in a result. Temporal keeps 20,000 bytes of details.
 const (
 	maxRows     = 40
 	maxRowBytes = 18_000
 )
 
-// table shows a dispatch as Markdown: how many of its deliveries stand how, those that are being retried, and those that
-// were not delivered.
+// table shows a dispatch as Markdown: how many of its deliveries are in each state, those that are being retried, and
+// those that were not delivered.
 func (d *dispatch) table() string {
 	var b strings.Builder
 	if what := d.what(); what != "" {
@@ -48,7 +48,7 @@ func (d *dispatch) table() string {
 	return b.String()
 }
 
-// retrying is the row of a delivery that is being retried.
+// retrying returns the row of a delivery that is being retried.
 func (d *dispatch) retrying(l *Leftover) *Ended {
 	e := &Ended{Status: StatusRetrying, Reason: l.waitsFor(), Tenant: cmp.Or(l.Slug, l.Tenant), EventType: l.EventType,
 		Webhook: l.Webhook, Name: l.Name, Host: l.Host, Delivery: l.Delivery, Attempts: l.Number - 1}
@@ -73,7 +73,7 @@ func (l *Leftover) waitsFor() string {
 	return fmt.Sprintf("%s; attempt %d failed: %s", waits, l.Number-1, l.Last)
 }
 
-// linked is a delivery's id, as a link if there is one.
+// linked returns a delivery's id, as a link if there is one.
 func linked(e *Ended) string {
 	if e.Link == "" {
 		return e.Delivery
@@ -81,7 +81,7 @@ func linked(e *Ended) string {
 	return "[" + e.Delivery + "](" + e.Link + ")"
 }
 
-// link is where Posthorn shows a delivery; "" if that is not known.
+// link returns the URL at which Posthorn shows a delivery; "" if it is unknown.
 func (d *dispatch) link(e *Ended) string {
 	if d.in.About == nil || d.in.About.Console == "" {
 		return ""
@@ -102,7 +102,7 @@ func (d *dispatch) note(e Ended) {
 	d.result.NotDelivered = append(d.result.NotDelivered, e)
 }
 
-// noted is how many bytes the rows take. Those of an earlier run are measured once.
+// noted returns the size of the rows in bytes. Rows of an earlier run are measured once.
 func (d *dispatch) noted() int {
 	if d.rowBytes == 0 && len(d.result.NotDelivered) > 0 {
 		text, err := json.Marshal(d.result.NotDelivered) //nolint:musttag // as above
@@ -114,7 +114,7 @@ func (d *dispatch) noted() int {
 	return d.rowBytes
 }
 
-// what says what the dispatch delivers; "" if that is not known.
+// what describes what the dispatch delivers; "" if that is unknown.
 func (d *dispatch) what() string {
 	if d.in.About == nil {
 		return ""
@@ -122,7 +122,7 @@ func (d *dispatch) what() string {
 	return d.in.About.What
 }
 
-// counts says how many deliveries stand how, in words.
+// counts says in words how many deliveries are in each state.
 func (d *dispatch) counts() string {
 	r := &d.result
 	var parts []string
@@ -184,7 +184,7 @@ func counted(n int, one, many string) string {
 	return fmt.Sprintf("%d %s", n, many)
 }
 
-// to names the webhook that deliveries go to.
+// to names the webhook of a delivery.
 func (l *Leftover) to() string { return Named(l.Name, l.Host, l.Webhook) }
 
 // what names a delivery for a summary.
@@ -194,7 +194,7 @@ func (e *Ended) what() string {
 	return cmp.Or(e.EventType, "a delivery") + " to " + Named(e.Name, e.Host, e.Webhook)
 }
 
-// Named names a webhook by its name and host, as far as they are known, or by its id.
+// Named names a webhook by its name and host, as far as they are known, or else by its id.
 func Named(name, host, id string) string {
 	switch {
 	case name != "" && host != "" && name != host:
@@ -206,11 +206,11 @@ func Named(name, host, id string) string {
 	}
 }
 
-// cell keeps a text from breaking out of its place in a Markdown table.
+// cell escapes a text for a cell of a Markdown table.
 func cell(text string) string {
 	text = strings.NewReplacer("|", "/", "\n", " ", "\r", " ", "<", "‹", ">", "›", "`", "'").Replace(text)
 	return short120(text)
 }
 
-// short120 cuts a text that somebody else wrote.
+// short120 cuts a text of foreign origin.
 func short120(text string) string { return cut.Text(text, 120) }

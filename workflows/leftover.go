@@ -5,41 +5,42 @@ import (
 	"time"
 )
 
-// Leftover is a delivery that is not finished, and what its next attempt needs.
+// Leftover is a delivery that is not finished, with what its next attempt needs.
 type Leftover struct {
-	Tenant     string // its id
-	Slug       string `json:",omitempty"` // what it is called outside, where that is not its id
+	Tenant     string // the tenant's id
+	Slug       string `json:",omitempty"` // the tenant's public name, if it differs from the id
 	Delivery   string `json:",omitempty"`
 	EventType  string `json:",omitempty"` // for the summaries, like the webhook's name and host
 	Webhook    string
 	Name       string `json:",omitempty"` // of the webhook
-	Host       string // of the webhook's URL, the rest of which may be a secret
+	Host       string // of the webhook's URL; the rest may be a secret
 	Generation int
 	Number     int           // of the next attempt, from 1
-	Remaining  int           // attempts that may still be made, the next one included
+	Remaining  int           // attempts left, including the next one
 	Wait       time.Duration `json:",omitempty"` // until the next attempt
 	Timeout    time.Duration // of one POST
 	Last       string        `json:",omitempty"` // how the last attempt failed
 	Kind       Kind          `json:",omitempty"` // what it waits for
-	Due        time.Time     `json:",omitzero"`  // when it was put off to; zero after an attempt
-	Lapsed     bool          `json:",omitempty"` // AtRate: it has missed the time it was given once
+	Due        time.Time     `json:",omitzero"`  // the time that it was postponed to; zero after an attempt
+	Lapsed     bool          `json:",omitempty"` // AtRate: it has missed one reserved time
 
-	called bool // its wait is over: an activity attempts it
+	called bool // its wait is over, and an activity attempts it
 }
 
-// Kind is what a delivery that is left over waits for.
+// Kind says what a leftover delivery waits for.
 type Kind string
 
 const (
-	// BackOff waits for the next step of its retry schedule, or for Posthorn's own trouble to end.
+	// BackOff waits for the next step of its retry schedule, or for a failure of Posthorn's own to end.
 	BackOff Kind = ""
-	// AtRate waits for the time, Due, that its webhook's rate has given it. Those close together are attempted together.
+	// AtRate waits for the time Due, reserved at its webhook's rate. Deliveries with close times are attempted
+	// together.
 	AtRate Kind = "rate"
-	// ForSlot waits for a slot in flight: it may be put off any number of times.
+	// ForSlot waits for a slot in flight. It may be postponed any number of times.
 	ForSlot Kind = "slot"
 )
 
-// Leftovers are several. In JSON those in a row that differ in little are one object, which says once what they share: a
+// Leftovers are several deliveries. In JSON, a run of similar ones is one object that says once what they share: a
 // history has a few lists of up to 256 of them.
 type Leftovers []Leftover
 
@@ -54,15 +55,15 @@ type own struct {
 	Lapsed   bool          `json:",omitempty"`
 }
 
-// written is what an object of the JSON has: one delivery, or several. Reserved, Paced and Places are of builds before
-// Kind: dispatches that they began go on.
+// written is the content of an object of the JSON: one delivery, or several. Reserved, Paced and Places come from
+// builds before Kind: dispatches that they began continue.
 type written struct {
 	plain
 	Reserved, Paced, Places bool  `json:",omitempty"`
 	Deliveries              []own `json:",omitempty"`
 }
 
-// MarshalJSON writes what deliveries in a row share once.
+// MarshalJSON writes once what successive deliveries share.
 func (all Leftovers) MarshalJSON() ([]byte, error) {
 	var rows []written
 	for _, l := range all {
@@ -77,7 +78,7 @@ func (all Leftovers) MarshalJSON() ([]byte, error) {
 	return json.Marshal(rows) //nolint:musttag // the fields' names are the JSON's
 }
 
-// UnmarshalJSON reads several leftovers, also as builds wrote them that had an object for each.
+// UnmarshalJSON reads several leftovers, also those of builds that wrote an object for each.
 func (all *Leftovers) UnmarshalJSON(text []byte) error {
 	var rows []written
 	if err := json.Unmarshal(text, &rows); err != nil { //nolint:musttag // as above
@@ -107,7 +108,7 @@ func (l *Leftover) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// leftover is the one delivery of an object, or what several share.
+// leftover returns the one delivery of an object, or what several share.
 func (w *written) leftover() Leftover {
 	l := Leftover(w.plain)
 	switch {

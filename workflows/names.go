@@ -18,20 +18,20 @@ const (
 // The activity types.
 const (
 	FirstAttempts = "FirstAttempts" // local: the first POST of every delivery of a dispatch
-	AttemptMany   = "AttemptMany"   // a POST each to one webhook: first ones that were over its cap, or retries due together
+	AttemptMany   = "AttemptMany"   // one POST each of several deliveries to one webhook: first ones over its cap, or retries due together
 	Attempt       = "Attempt"       // one POST of one delivery, with all its retries
-	LookUp        = "LookUp"        // local: what is left of a delivery whose activity ended without a record
+	LookUp        = "LookUp"        // local: the state of a delivery whose activity ended without a record
 	Finish        = "Finish"        // local: closes the outbox entry of a dispatch
-	Judge         = "Judge"         // local: looks at a webhook's failure count and does what is due
-	Notify        = "Notify"        // tells a tenant's administrators
-	ReleasePage   = "ReleasePage"   // local: makes a page of held or failed deliveries pending again
-	RemoveExpired = "RemoveExpired" // deletes what is older than the retention
+	Judge         = "Judge"         // local: checks a webhook's failure count, and warns or deactivates
+	Notify        = "Notify"        // notifies a tenant's administrators
+	ReleasePage   = "ReleasePage"   // local: makes a page of a recovery's deliveries pending again
+	RemoveExpired = "RemoveExpired" // deletes rows older than the retention
 )
 
 // JudgeSignal wakes a webhook's health workflow.
 const JudgeSignal = "judge"
 
-// RetainSchedule is the id of the Temporal schedule that runs the retention.
+// RetainSchedule returns the id of the Temporal schedule that runs the retention.
 func RetainSchedule(prefix string) string { return prefix + "-retention" }
 
 // Queues are the task queues of one installation.
@@ -40,17 +40,17 @@ type Queues struct{ prefix string }
 // NewQueues names the queues after the installation's prefix, so that two can share a namespace.
 func NewQueues(prefix string) Queues { return Queues{prefix} }
 
-// Main is where workflows run, with their local activities and the small regular ones.
+// Main is the queue of workflows, with their local activities and the small regular ones.
 func (q Queues) Main() string { return q.prefix }
 
-// Bulk is where dispatches of many deliveries run: a backlog of them is taken on at a pace of its own, and keeps no
-// workflow on the main queue waiting.
+// Bulk is the queue of large dispatches. Workers take from it at a separate pace, so that a backlog of them delays no
+// workflow on the main queue.
 func (q Queues) Bulk() string { return q.prefix + "-bulk" }
 
-// BulkFrom is how many deliveries make a dispatch one of the bulk queue.
+// BulkFrom is the number of deliveries from which a dispatch goes to the bulk queue.
 const BulkFrom = 32
 
-// Dispatch is the queue of a dispatch with n deliveries.
+// Dispatch returns the queue of a dispatch with n deliveries.
 func (q Queues) Dispatch(n int) string {
 	if n >= BulkFrom {
 		return q.Bulk()
@@ -58,21 +58,22 @@ func (q Queues) Dispatch(n int) string {
 	return q.Main()
 }
 
-// Deliveries is the fair lane: retries, and what is over a webhook's cap, one webhook after the other by fairness key.
+// Deliveries is the fair lane: retries, and deliveries over a webhook's cap. Webhooks take turns, by fairness key.
 func (q Queues) Deliveries() string { return q.prefix + "-deliveries" }
 
-// DefaultPrefix is the prefix of the installation that says nothing else.
+// DefaultPrefix is the prefix of an installation that sets none.
 const DefaultPrefix = "posthorn"
 
-// The beginnings of workflow ids, after the installation's part.
+// The prefixes of workflow ids, after the installation's part.
 const (
 	deliverPrefix = "deliver/"
 	watchPrefix   = "webhook/"
 	recoverPrefix = "recover/"
 )
 
-// id is a workflow id of this installation. Event ids that publishers choose may be the same in two installations, so that
-// the ids of each begin with its prefix. The default one has none: its ids are as they were before there were others.
+// id returns a workflow id of this installation. Event ids that publishers choose may be the same in two
+// installations, so the ids of each begin with its prefix. The default installation's ids have none, as before there
+// were others.
 func (q Queues) id(kind, id string) string {
 	if q.prefix == DefaultPrefix {
 		return kind + id
@@ -80,7 +81,7 @@ func (q Queues) id(kind, id string) string {
 	return q.prefix + "/" + kind + id
 }
 
-// DeliverID is the workflow id of a dispatch.
+// DeliverID returns the workflow id of a dispatch.
 func (q Queues) DeliverID(dispatchID string) string { return q.id(deliverPrefix, dispatchID) }
 
 // DispatchID returns the dispatch that a workflow id belongs to; "" if it belongs to none of this installation.
@@ -92,13 +93,13 @@ func (q Queues) DispatchID(workflowID string) string {
 	return id
 }
 
-// WatchID is the workflow id of a webhook's health.
+// WatchID returns the workflow id of a webhook's health workflow.
 func (q Queues) WatchID(webhookID string) string { return q.id(watchPrefix, webhookID) }
 
-// RecoverID is the workflow id of a recovery.
+// RecoverID returns the workflow id of a recovery.
 func (q Queues) RecoverID(recoveryID string) string { return q.id(recoverPrefix, recoveryID) }
 
-// The search attributes, by which the Web UI's list is filtered. SQL visibility stores have room for three keyword lists.
+// The search attributes, which filter the Web UI's list. SQL visibility stores have room for three keyword lists.
 var (
 	TenantAttribute    = temporal.NewSearchAttributeKeyKeywordList("PosthornTenant")
 	EventTypeAttribute = temporal.NewSearchAttributeKeyKeywordList("PosthornEventType")
@@ -116,8 +117,8 @@ func SearchAttributes() map[string]enums.IndexedValueType {
 	}
 }
 
-// MaxAttributeValues and MaxAttributeBytes bound a keyword list, whose JSON may have 2 KiB: Temporal starts no workflow that
-// has more. Values beyond that are left out.
+// MaxAttributeValues and MaxAttributeBytes bound a keyword list, whose JSON may have 2 KiB: Temporal starts no
+// workflow with a larger one. Values beyond the bounds are left out.
 const (
 	MaxAttributeValues = 40
 	MaxAttributeBytes  = 2000

@@ -12,12 +12,12 @@ import (
 // pagesARun is how many pages a run releases before it continues as new.
 const pagesARun = 200
 
-// breath is the least pause between two pages: enough for the dispatches of a page to get
-// going, so that a large recovery does not start them all at once.
+// breath is the shortest pause between two pages. It lets the dispatches of a page get going, so that a large recovery
+// does not start them all at once.
 const breath = 200 * time.Millisecond
 
-// Recover makes deliveries of a webhook, or of an event, pending again, page by page until nothing is left. The database has
-// its position, and also says whether it has been canceled.
+// Recover makes deliveries of a webhook, or of an event, pending again, page by page until nothing is left. The
+// database holds its position, and says whether it has been canceled.
 func Recover(ctx workflow.Context, in RecoverInput) (Progress, error) {
 	for range pagesARun {
 		var p Progress
@@ -45,7 +45,7 @@ func Recover(ctx workflow.Context, in RecoverInput) (Progress, error) {
 	return Progress{}, workflow.NewContinueAsNewError(ctx, RecoverType, in)
 }
 
-// sentence says where the recovery is.
+// sentence describes the state of the recovery.
 func (p *Progress) sentence(pages int) string {
 	how := map[string]string{
 		"running":   "is running",

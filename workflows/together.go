@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// window is how much longer than the shortest wait another may be and still end with it. It takes in most of what the
-// jitter spreads in one step of a schedule, and bounds how much later than promised an attempt is made: what is overdue
-// by a minute looks, to the reconciler and in the metrics, as if nothing drove it.
+// window returns by how much a wait may exceed the shortest wait and still end with it. It covers most of the jitter
+// in one step of a schedule, and bounds how much later than promised an attempt is made. To the reconciler and in the
+// metrics, a delivery that is overdue by a minute looks as if nothing drove it.
 func window(shortest time.Duration) time.Duration { return min(shortest/4, 30*time.Second) }
 
 // Deliveries with times at a webhook's rate share one activity, which starts at the first time. Each still waits for its
@@ -18,9 +18,9 @@ const (
 	PacedMost = 16
 )
 
-// together groups deliveries whose next attempts are made together: those of one webhook whose waits end within a window of
-// each other, or whose times at its rate are close, the shortest wait first. A delivery that found no place in flight stays
-// alone: its wait differs from the others' on purpose.
+// together groups deliveries of one webhook whose next attempts are made together: their waits end within a window of
+// each other, or their times at its rate are close. The shortest wait comes first. A delivery that found no place in
+// flight stays alone: its wait differs from the others' on purpose.
 func together(left []Leftover) [][]Leftover {
 	left = slices.SortedStableFunc(slices.Values(left), func(a, b Leftover) int { return cmp.Compare(a.Wait, b.Wait) })
 	var groups [][]Leftover
@@ -45,7 +45,7 @@ func together(left []Leftover) [][]Leftover {
 	return groups
 }
 
-// joins reports whether a delivery is attempted with those of a group that wait no longer.
+// joins reports whether a delivery is attempted with a group whose waits are no longer than its own.
 func (l *Leftover) joins(group []Leftover) bool {
 	shortest := group[0].Wait
 	if l.Kind == AtRate {
@@ -54,7 +54,7 @@ func (l *Leftover) joins(group []Leftover) bool {
 	return l.Wait <= shortest+window(shortest)
 }
 
-// alone makes a group of each.
+// alone puts each delivery in a group by itself.
 func alone(left []Leftover) [][]Leftover {
 	groups := make([][]Leftover, len(left))
 	for i, l := range left {

@@ -10,13 +10,13 @@ import (
 	"go.temporal.io/sdk/workflow"
 )
 
-// signalsARun is how many signals a run takes before it continues as new; Temporal's own limit is 10,000, and a
-// short history replays quickly.
+// signalsARun is how many signals a run takes before it continues as new. Temporal's own limit is 10,000, and a short
+// history replays quickly.
 const signalsARun = 500
 
-// WatchWebhook looks after one webhook for as long as it exists. A signal wakes it; it reads the failure count,
-// deactivates the webhook at the threshold, and tells the administrators until that has gone out. The count is not
-// in the signal: it may have been reset since.
+// WatchWebhook watches one webhook for as long as it exists. A signal wakes it. It then reads the failure count,
+// deactivates the webhook at the threshold, and notifies the administrators until that has succeeded. The signal does
+// not carry the count, because it may have been reset since.
 func WatchWebhook(ctx workflow.Context, in WatchInput) (WatchResult, error) {
 	w := &watch{in: in, signals: workflow.GetSignalChannel(ctx, JudgeSignal), sending: map[string]bool{}}
 	w.last = WatchResult{Tenant: in.Tenant, Name: in.Name, Host: in.Host}
@@ -34,10 +34,10 @@ type watch struct {
 	in      WatchInput
 	signals workflow.ReceiveChannel
 	seen    int             // signals of this run
-	sending map[string]bool // notifications on their way
-	sent    int             // notifications that went out and have not been looked at yet
+	sending map[string]bool // notifications being sent
+	sent    int             // notifications that were sent and not counted yet
 	shown   string
-	last    WatchResult // what was last seen of the webhook
+	last    WatchResult // the webhook's last known state
 }
 
 func (w *watch) run(ctx workflow.Context) error {
@@ -56,7 +56,7 @@ func (w *watch) run(ctx workflow.Context) error {
 			w.notify(ctx, id)
 		}
 		if w.seen >= signalsARun || workflow.GetInfo(ctx).GetContinueAsNewSuggested() {
-			w.drain() // what is in the channel is answered by the judgement the next run begins with
+			w.drain() // the judgement at the start of the next run handles the queued signals
 			last := w.last
 			w.in.Last = &last
 			return workflow.NewContinueAsNewError(ctx, WatchType, w.in)
@@ -69,7 +69,7 @@ func (w *watch) run(ctx workflow.Context) error {
 	}
 }
 
-// drain takes all signals that wait: one look answers them all.
+// drain takes all queued signals: one judgement handles them all.
 func (w *watch) drain() {
 	for w.signals.ReceiveAsync(nil) {
 		w.seen++
@@ -77,16 +77,16 @@ func (w *watch) drain() {
 	}
 }
 
-// judge looks at the webhook and does what is due. It is quick, as a local activity of a workflow with signals must
-// be: more than a hundred buffered signals fail an open workflow task.
+// judge checks the webhook and does what is due. It must be quick, because it is a local activity of a workflow with
+// signals: more than a hundred buffered signals fail an open workflow task.
 func (w *watch) judge(ctx workflow.Context) (Health, error) {
 	var health Health
 	err := workflow.ExecuteLocalActivity(short(ctx), Judge, w.in.WebhookID).Get(ctx, &health)
 	return health, err
 }
 
-// notify sends one notification, for as long as it takes, while the watch goes on. If the run ends meanwhile, the
-// next finds it unsent and begins again.
+// notify sends one notification, however long it takes, while the watch continues. If the run ends in the meantime,
+// the next run finds the notification unsent and sends it.
 func (w *watch) notify(ctx workflow.Context, id string) {
 	if w.sending[id] {
 		return
@@ -107,10 +107,10 @@ func (w *watch) notify(ctx workflow.Context, id string) {
 	})
 }
 
-// named names the webhook.
+// named returns the webhook's name.
 func (w *watch) named() string { return Named(w.last.Name, w.last.Host, w.in.WebhookID) }
 
-// sentence says how the watch ended: with its webhook, of which it tells what was last seen.
+// sentence describes the end of the watch, which ends with its webhook, and the webhook's last known state.
 func (w *watch) sentence() string {
 	text := fmt.Sprintf("Webhook %s of %s was deleted. ", w.named(), cmp.Or(w.last.Tenant, "an unknown tenant"))
 	if w.last.Status != "" {
@@ -122,7 +122,7 @@ func (w *watch) sentence() string {
 	return text + counted(w.last.Notifications, "notification", "notifications") + " to its administrators had been settled."
 }
 
-// see keeps what was found of the webhook for the result.
+// see keeps the webhook's state for the result.
 func (w *watch) see(h Health) {
 	r := &w.last
 	r.Tenant, r.Name, r.Host, r.Status, r.Reason = h.Tenant, short120(h.Name), short120(h.Host), h.Status, short120(h.Reason)

@@ -318,7 +318,7 @@ func TestImportSaysWhatIsWrong(t *testing.T) {
 	svix.set("/event-type?x", `{"iterator":"x","done":false,"data":[]}`)
 	require.Contains(t, admin.fails(1, "import", "svix", "--from="+svix.URL, "--token=t0ken"), "does not end")
 	svix.set("/event-type", `<html>`)
-	require.Contains(t, admin.fails(1, "import", "svix", "--from="+svix.URL, "--token=t0ken"), "is not what Svix answers")
+	require.Contains(t, admin.fails(1, "import", "svix", "--from="+svix.URL, "--token=t0ken"), "is not one of Svix's")
 }
 
 func TestPatientWaitsAsLongAsItIsAsked(t *testing.T) {

@@ -65,7 +65,7 @@ func TestKeysetSteps(t *testing.T) {
 	require.Contains(t, hint, "posthorn keyset reencrypt")
 	require.NotEqual(t, primaryOf(t, first), primaryOf(t, third))
 	_, _, err = step("rotate", third)
-	require.ErrorContains(t, err, "encrypts already")
+	require.ErrorContains(t, err, "already encrypts")
 	back, _, err := step("rotate", third, "--key="+decimal(primaryOf(t, first)))
 	require.NoError(t, err)
 	require.Equal(t, primaryOf(t, first), primaryOf(t, back))

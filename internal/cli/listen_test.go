@@ -195,7 +195,7 @@ func TestListenPassesOn(t *testing.T) {
 	verifier, err := webhooks.NewWebhook(secretA)
 	require.NoError(t, err)
 	require.NoError(t, verifier.Verify([]byte(<-bodies), request.Header))
-	require.Contains(t, l.line("#3 "), "→ 418, signature valid, passed on")
+	require.Contains(t, l.line("#3 "), "→ 418, signature valid, forwarded")
 
 	other.Close()
 	require.Equal(t, http.StatusBadGateway, l.post(secretA).status)
@@ -315,7 +315,7 @@ func TestListenSaysWhyItDoesNotRegister(t *testing.T) {
 		args []string
 		want string
 	}{
-		{"Posthorn elsewhere", []string{"--register=" + key, "--url=https://posthorn.example"}, "say with --public-url"},
+		{"Posthorn elsewhere", []string{"--register=" + key, "--url=https://posthorn.example"}, "with --public-url"},
 		{"no Posthorn", []string{"--register=" + key, "--url=" + gone.URL}, "no Posthorn at " + gone.URL},
 		{"something else", []string{"--register=" + key, "--url=" + nobody.URL}, "something that is no Posthorn"},
 		{"a key that is none", []string{"--register=hunter2", "--url=" + url}, "does not know the key"},

@@ -11,20 +11,21 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// lookAgain is how old the view of a receiver may be right before a POST. A job that waited longer looks again, so that no POST
-// starts later than 2 s after its webhook was paused, deactivated or deleted; the view itself is at most a second old.
+// lookAgain is how old the view of a receiver may be right before a POST. A job that waited longer checks again, so
+// that no POST starts later than 2 s after its webhook was paused, deactivated or deleted. The view itself is at most
+// a second old.
 const lookAgain = 200 * time.Millisecond
 
-// slotWait and firstSlotWait are for how long a retry and a first attempt wait for a POST slot. Beyond that they ask again
-// later, and keep no worker busy meanwhile.
+// slotWait and firstSlotWait are how long a retry and a first attempt wait for a POST slot. After that they come back
+// later, and meanwhile occupy no worker.
 const (
 	slotWait      = 5 * time.Second
 	firstSlotWait = time.Second
 )
 
-// admit lets a job through to its POST: its webhook is active, its time at the webhook's rate has come, it has a place in
-// flight there and a POST slot of the process, and its event is at hand. ok is false if not; e then says what becomes of
-// it. Waiting is no failure.
+// admit prepares a job for its POST: its webhook is active, its time at the webhook's rate has come, it has a place in
+// flight there and one of the process's POST slots, and its event has been read. If ok is false, e says what happens
+// to the job. Waiting is not a failure.
 func (c *Courier) admit(ctx context.Context, j *job) (e ended, ok bool, err error) {
 	for _, step := range []func(context.Context, *job) (ended, bool, error){
 		c.look, c.due, c.place, c.ease, c.postSlot, c.fetch, c.pace, c.lookOnceMore,
@@ -36,7 +37,7 @@ func (c *Courier) admit(ctx context.Context, j *job) (e ended, ok bool, err erro
 	return ended{}, true, nil
 }
 
-// look finds the delivery's webhook.
+// look reads the delivery's webhook.
 func (c *Courier) look(ctx context.Context, j *job) (ended, bool, error) {
 	j.lookedAt = c.Now()
 	r, err := c.receiver(ctx, j.delivery.Tenant, j.delivery.WebhookID)
@@ -58,7 +59,7 @@ func (c *Courier) look(ctx context.Context, j *job) (ended, bool, error) {
 	return ended{}, true, nil
 }
 
-// lookOnceMore is look for what has waited since.
+// lookOnceMore is look for a job that has waited since.
 func (c *Courier) lookOnceMore(ctx context.Context, j *job) (ended, bool, error) {
 	if c.Now().Sub(j.lookedAt) <= lookAgain {
 		return ended{}, true, nil
@@ -66,8 +67,8 @@ func (c *Courier) lookOnceMore(ctx context.Context, j *job) (ended, bool, error)
 	return c.look(ctx, j)
 }
 
-// due keeps a job until its retry is due, if that is soon, and until its time at the webhook's rate, if that comes within its
-// moment.
+// due waits until a job's retry is due, if that is soon, and until its time at the webhook's rate, if that is within
+// its moment.
 func (c *Courier) due(ctx context.Context, j *job) (ended, bool, error) {
 	if j.known.Kind != AtRate {
 		if c.early(&j.delivery) {
@@ -87,7 +88,7 @@ func (c *Courier) due(ctx context.Context, j *job) (ended, bool, error) {
 	return ended{}, true, sleep(ctx, wait)
 }
 
-// atRate puts a job off to the time that its webhook's rate has given it.
+// atRate postpones a job to the time reserved at its webhook's rate.
 func (c *Courier) atRate(j *job, wait time.Duration) ended {
 	left := c.leftover(j.receiver, &j.delivery, j.known.Last)
 	left.Kind, left.Due, left.Lapsed = AtRate, j.slot, j.known.Lapsed
@@ -95,11 +96,12 @@ func (c *Courier) atRate(j *job, wait time.Duration) ended {
 	return ended{left: left}
 }
 
-// place takes a place in flight at the webhook: of those that all workers share, or of the first attempts of this one.
+// place takes a place in flight at the webhook: one of those that all workers share, or one of this process's first
+// attempts.
 func (c *Courier) place(ctx context.Context, j *job) (ended, bool, error) {
 	limit := j.receiver.Webhook.MaxInFlight
 	switch {
-	case limit > 0 && j.ticket != nil: // it had none when the ticket was made out
+	case limit > 0 && j.ticket != nil: // the webhook had no limit when the ticket was issued
 		j.ticket.Drop()
 		j.ticket = nil
 		fallthrough
@@ -123,12 +125,12 @@ func (c *Courier) place(ctx context.Context, j *job) (ended, bool, error) {
 	return ended{}, true, nil
 }
 
-// ease keeps a job for a moment if its webhook does nothing but fail.
+// ease delays a job for a moment if its webhook only fails.
 func (c *Courier) ease(ctx context.Context, j *job) (ended, bool, error) {
 	return ended{}, true, c.failing.wait(ctx, j.delivery.WebhookID)
 }
 
-// forSlot lets a job take its turn among those that wait for its webhook's limits.
+// forSlot gives a job its turn among those that wait for its webhook's limits.
 func (c *Courier) forSlot(j *job, turn time.Duration, reason string) ended {
 	e := c.putOff(j, turn, reason)
 	e.left.Kind, e.noted = ForSlot, ""
@@ -166,12 +168,12 @@ func (c *Courier) postSlot(ctx context.Context, j *job) (ended, bool, error) {
 		return c.overCap(j), false, nil
 	}
 	c.Metrics.PutOff.WithLabelValues("no_slot").Inc()
-	e := c.putOff(j, slotWait/2+rand.N(slotWait), "waits for a POST slot of this process") //nolint:gosec // Nobody guesses it.
+	e := c.putOff(j, slotWait/2+rand.N(slotWait), "waits for a POST slot of this process") //nolint:gosec // not a secret
 	e.noted, e.noSlot = "", true
 	return e, false, nil
 }
 
-// fetch reads the event, unless it is at hand.
+// fetch reads the event, unless it is already in memory.
 func (c *Courier) fetch(ctx context.Context, j *job) (ended, bool, error) {
 	if j.event == nil {
 		e, err := j.events.take(eventKey(&j.delivery))
@@ -189,7 +191,7 @@ func (c *Courier) fetch(ctx context.Context, j *job) (ended, bool, error) {
 	return ended{}, true, nil
 }
 
-// pace keeps to the webhook's rate right before the POST.
+// pace waits for the webhook's rate right before the POST.
 func (c *Courier) pace(ctx context.Context, j *job) (ended, bool, error) {
 	w := j.receiver.Webhook
 	switch {
@@ -205,14 +207,15 @@ func (c *Courier) pace(ctx context.Context, j *job) (ended, bool, error) {
 	return c.forSlot(j, turn, fmt.Sprintf("waits for its time at %g deliveries a second", w.RateLimit)), false, nil
 }
 
-// reserve gives each job the time that its webhook's rate allows it. A webhook's jobs are reserved together. A job that has
-// a time keeps it, unless it has missed it. If the number in flight is limited too, times are taken together with the place.
+// reserve reserves a time at the webhook's rate for each job. A webhook's jobs are reserved together. A job that has a
+// time keeps it, unless it has missed it. If the number in flight is limited too, the time is taken together with the
+// place.
 func (c *Courier) reserve(ctx context.Context, jobs []*job) error {
 	paced := map[string][]*job{}
 	rates := map[string]float64{}
 	for _, j := range jobs {
 		r, err := c.receiver(ctx, j.delivery.Tenant, j.delivery.WebhookID)
-		// An error comes up again when it is attempted.
+		// The job's attempt will meet the same error.
 		if err != nil || r.Webhook.Status != models.WebhookActive || r.Webhook.RateLimit == 0 || r.Webhook.MaxInFlight > 0 {
 			continue
 		}
@@ -238,16 +241,14 @@ func (c *Courier) reserve(ctx context.Context, jobs []*job) error {
 	return nil
 }
 
-// PacedFor bounds how long those that a rate has given times of their own wait in one batch, and PacedMost is how many
-// are in it.
+// PacedFor bounds how long deliveries with reserved times wait in one batch, and PacedMost is their largest number.
 const (
 	PacedFor  = time.Second
 	PacedMost = 16
 )
 
-// aheadMost and aheadMany are how long before its time a delivery that a rate has put off is called, and how many of a
-// webhook's wait here then: Temporal's timers are late, by up to a second and many together. The last of the wait is
-// kept exactly.
+// aheadMost and aheadMany are how early, before its reserved time, a delivery is called, and how many of a webhook
+// wait here then. Temporal's timers are late, by up to a second and many together. The rest of the wait is exact.
 const (
 	aheadMost = time.Second
 	aheadMany = 25
@@ -257,12 +258,12 @@ func ahead(r *service.Receiver) time.Duration {
 	return time.Duration(min(1, aheadMany/r.Webhook.RateLimit) * float64(aheadMost))
 }
 
-// lapsesAfter is by how much a delivery may miss the time its rate gave it. A later one gets another time, or everything
-// that waited while the workers were away would come at once. But only once: where everything is late, each
-// would wait for ever.
+// lapsesAfter is by how much a delivery may miss its reserved time. A later one gets another time; otherwise all
+// deliveries that waited while the workers were away would come at once. It gets only one more, because if all are
+// late, each would wait for ever.
 const lapsesAfter = 2 * time.Second
 
-// lapses reports whether a delivery needs another time at the rate than the one it was given, and notes that on it.
+// lapses reports whether a delivery needs another reserved time, and notes that on it.
 func (c *Courier) lapses(l *Leftover) bool {
 	if l.Lapsed || c.Now().Sub(l.Due) <= lapsesAfter {
 		return false

@@ -11,20 +11,21 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// ended is how one job ended: with an end, left over, over the cap, or set aside.
+// ended is how one job ended: finished, left over, over the cap, or set aside.
 type ended struct {
 	end       string
 	left      *Leftover
-	attempted bool   // left follows a reception that failed
-	posts     int    // made since the delivery was read
-	reason    string // why it was put off, or ended so
+	attempted bool   // left follows a failed reception
+	posts     int    // POSTs made since the delivery was read
+	reason    string // why it was postponed or ended
 	noted     string // the same for the delivery's status_reason
 	overCap   bool
 	noSlot    bool // there was no POST slot
-	aside     bool // its webhook is not active, as it seems: the database decides
+	aside     bool // its webhook does not seem to be active: the database decides
 }
 
-// deliver makes one attempt: admit, send, decide, record. One that panics is put off, and costs no other delivery.
+// deliver makes one attempt: admit, send, decide, record. An attempt that panics is postponed, and affects no other
+// delivery.
 func (c *Courier) deliver(ctx context.Context, j *job) (e ended, err error) {
 	defer j.leave()
 	defer func() {
@@ -37,7 +38,7 @@ func (c *Courier) deliver(ctx context.Context, j *job) (e ended, err error) {
 		return e, err
 	}
 	attempt, result := c.send(ctx, j)
-	j.leave() // there is room for the next POST while this one is being recorded
+	j.leave() // makes room for the next POST while this one is being recorded
 	if result.Aborted {
 		// The activity was stopped; that says nothing about the receiver. The POST may or may not have arrived, and is made
 		// again.
@@ -51,7 +52,7 @@ func (c *Courier) deliver(ctx context.Context, j *job) (e ended, err error) {
 	uncounted := c.observe(j.receiver, &result)
 	decision := Decide(&j.delivery, j.receiver.Policy, &result, uncounted)
 	dispatchID := j.dispatchID
-	if j.direct && result.Outcome == sender.Received { // there will be none
+	if j.direct && result.Outcome == sender.Received { // it will have no dispatch
 		dispatchID = ""
 	}
 	return c.record(ctx, j, &models.Record{Attempt: attempt, Generation: j.delivery.Generation, DispatchID: dispatchID, AcceptedAt: j.event.CreatedAt,
@@ -68,7 +69,7 @@ func (c *Courier) send(ctx context.Context, j *job) (models.Attempt, sender.Resu
 	return attempt, result
 }
 
-// observe tells the breaker of a POST, and returns whether a failure is not to be counted.
+// observe reports a POST to the circuit breaker, and returns whether a failure is not to be counted.
 func (c *Courier) observe(r *service.Receiver, result *sender.Result) (uncounted bool) {
 	answered := result.StatusCode != 0
 	if c.Breaker == nil {
@@ -78,7 +79,7 @@ func (c *Courier) observe(r *service.Receiver, result *sender.Result) (uncounted
 	return !answered && c.Breaker.Open()
 }
 
-// record stores what came of the attempt, and says what is left of the delivery.
+// record stores the attempt, and returns the delivery's state after it.
 func (c *Courier) record(ctx context.Context, j *job, record *models.Record, result sender.Result, decision Decision) (ended, error) {
 	c.Metrics.AttemptSeconds.Observe(result.Duration.Seconds())
 	recorded, err := c.Recorder.Record(ctx, record, j.of)
@@ -91,7 +92,7 @@ func (c *Courier) record(ctx context.Context, j *job, record *models.Record, res
 		if err := c.Hooks.Gone(ctx, j.receiver.Webhook); err != nil {
 			return ended{}, err
 		}
-		if record.Status == models.Pending { // it is held, with all that was pending for the webhook
+		if record.Status == models.Pending { // it is held, with all pending deliveries of the webhook
 			return ended{end: Held, reason: reasonGone, posts: 1}, nil
 		}
 	}
@@ -107,7 +108,7 @@ func (c *Courier) record(ctx context.Context, j *job, record *models.Record, res
 	}
 }
 
-// changedMeanwhile says how a delivery ended that was changed from outside while its POST was under way.
+// changedMeanwhile returns how a delivery ended that was changed from outside during its POST.
 func (c *Courier) changedMeanwhile(ctx context.Context, j *job) (ended, error) {
 	d, end, err := c.current(ctx, j.delivery.Tenant, j.delivery.ID, j.delivery.Generation)
 	if err != nil {
@@ -120,7 +121,7 @@ func (c *Courier) changedMeanwhile(ctx context.Context, j *job) (ended, error) {
 	return end, nil
 }
 
-// note tells the metrics, the log and the webhook's health workflow of an attempt.
+// note reports an attempt to the metrics, the log and the webhook's health workflow.
 func (c *Courier) note(ctx context.Context, r *service.Receiver, record *models.Record, recorded *models.Recorded, result sender.Result) {
 	c.Metrics.Attempts.WithLabelValues(result.Outcome.String()).Inc()
 	if recorded.Applied && record.Status != models.Pending {
@@ -136,18 +137,18 @@ func (c *Courier) note(ctx context.Context, r *service.Receiver, record *models.
 		"attempt", record.Attempt.Number, "status_code", result.StatusCode, "error", result.Error, "counted", !record.Uncounted)
 }
 
-// soon is the longest wait that is kept here and not by Temporal: its timers of less than a second end after about one
-// (history.timerProcessorMaxTimeShift).
+// soon is the longest wait that happens here and not in Temporal, whose timers of less than a second end after about
+// one (history.timerProcessorMaxTimeShift).
 const soon = time.Second
 
-// early reports whether a delivery is to wait longer than soon: it has been attempted, recorded, and is asked for again after
-// a crash.
+// early reports whether a delivery has to wait longer than soon: it has been attempted and recorded, and is called
+// again after a crash.
 func (c *Courier) early(d *models.Delivery) bool {
 	return d.NextAttemptAt != nil && d.NextAttemptAt.After(c.Now().Add(soon))
 }
 
-// untilDue waits until a retry is due that is not early. A first attempt is due at once: clocks that differ a little are no
-// reason to wait.
+// untilDue waits until a retry that is not early is due. A first attempt is due at once: small differences between
+// clocks are no reason to wait.
 func (c *Courier) untilDue(ctx context.Context, d *models.Delivery) error {
 	if d.Attempts == 0 || d.NextAttemptAt == nil {
 		return nil

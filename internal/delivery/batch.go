@@ -17,24 +17,25 @@ import (
 // manyAtOnce is how many POSTs one batch of retries makes at once.
 const manyAtOnce = PacedMost
 
-// batch is several deliveries attempted together, and what came of them so far.
+// batch is several deliveries that are attempted together, with their results so far.
 type batch struct {
 	*Courier
 	dispatchID string
-	of         *Remainder // of first attempts: they are all there is of the dispatch
+	of         *Remainder // first attempts only: these deliveries are the whole dispatch
 	wg         sync.WaitGroup
 	full       atomic.Bool // there was no POST slot for one of them
 
 	mu      sync.Mutex
 	sum     Batch
-	delayed int         // of those that wait: put off for reasons that are not their webhook's
+	delayed int         // of those that wait: postponed for reasons other than their webhook
 	since   []time.Time // for each of sum.Waiting, when its wait began
 	late    []models.Postponed
 	aside   []*job
 	failure error
 }
 
-// run works on a job beside the others. If it panics outside of its attempt the batch fails, and Temporal has it made again.
+// run processes a job concurrently with the others. If it panics outside of its attempt the batch fails, and Temporal
+// repeats it.
 func (b *batch) run(do func()) {
 	b.wg.Go(func() {
 		defer panics.Catch("an attempt", func(err error) {
@@ -47,7 +48,7 @@ func (b *batch) run(do func()) {
 	})
 }
 
-// add returns what takes in what came of a job.
+// add returns a function that takes in a job's result.
 func (b *batch) add(j *job) func(ended, error) {
 	return func(e ended, err error) {
 		b.mu.Lock()
@@ -70,7 +71,7 @@ func (b *batch) add(j *job) func(ended, error) {
 	}
 }
 
-// wait takes in a delivery that is left over.
+// wait takes in a leftover delivery.
 func (b *batch) wait(j *job, e ended) {
 	if e.attempted {
 		b.sum.Refused++
@@ -85,8 +86,9 @@ func (b *batch) wait(j *job, e ended) {
 	b.sum.Waiting, b.since = append(b.sum.Waiting, *e.left), append(b.since, b.Now())
 }
 
-// choose settles which of a dispatch's deliveries are sent at once: not those that are not to be sent, are not due, have
-// no time at their webhook's rate or no place there, or find its lane full. The events of the others are not read.
+// choose selects the deliveries of a dispatch to send at once. It leaves out those that must not be sent, are not due,
+// have no time at their webhook's rate or no place there, or whose webhook has reached its cap. The events of those
+// are not read.
 func (b *batch) choose(ctx context.Context, jobs []*job) ([]*job, error) {
 	var sent []*job
 	for _, j := range jobs {
@@ -105,7 +107,7 @@ func (b *batch) choose(ctx context.Context, jobs []*job) ([]*job, error) {
 		return nil, err
 	}
 	var chosen []*job
-	open := map[string][]*job{} // of webhooks under the cap
+	open := map[string][]*job{} // by webhook, under the cap
 	var webhooks []string
 	for _, j := range sent {
 		w := j.receiver.Webhook
@@ -129,7 +131,7 @@ func (b *batch) choose(ctx context.Context, jobs []*job) ([]*job, error) {
 	}
 	for _, id := range webhooks {
 		n := len(open[id])
-		if b.failing.is(id) { // it is slowed down, so that few of them would get to it in time
+		if b.failing.is(id) { // it is slowed down, so few of them would be sent in time
 			n = min(n, DefaultInFlight)
 		}
 		tickets := b.Cap.Ask(id, n)
@@ -145,7 +147,7 @@ func (b *batch) choose(ctx context.Context, jobs []*job) ([]*job, error) {
 	return chosen, nil
 }
 
-// attemptAll attempts jobs to one webhook, manyAtOnce at a time, until it is stopped.
+// attemptAll attempts jobs to one webhook, manyAtOnce at a time, until stop is closed.
 func (b *batch) attemptAll(ctx context.Context, jobs []*job, stop <-chan struct{}) {
 	room := semaphore.NewWeighted(manyAtOnce)
 	for _, j := range jobs {
@@ -172,8 +174,8 @@ func (b *batch) attemptAll(ctx context.Context, jobs []*job, stop <-chan struct{
 	}
 }
 
-// fresh is how old what was read may be for a POST. One that is made of a delivery that has changed since is recorded,
-// and changes nothing.
+// fresh is how old a read delivery may be for a POST. If a delivery has changed since, its POST is recorded and
+// changes nothing.
 const fresh = time.Second
 
 // inTurn attempts a delivery of a batch when its turn has come.
@@ -183,7 +185,7 @@ func (b *batch) inTurn(ctx context.Context, j *job) (ended, error) {
 			return ended{}, err
 		}
 	}
-	if now := b.Now(); now.Sub(j.readAt) > fresh { // it has waited for its turn
+	if now := b.Now(); now.Sub(j.readAt) > fresh { // it has been queued
 		d, end, err := b.current(ctx, j.delivery.Tenant, j.delivery.ID, j.delivery.Generation)
 		if err != nil || d == nil {
 			return end, err
@@ -197,7 +199,7 @@ func (b *batch) inTurn(ctx context.Context, j *job) (ended, error) {
 	return b.deliver(ctx, j)
 }
 
-// close waits for the jobs, writes down what was put off or set aside, and gives what came of the batch.
+// close waits for the jobs, stores which were postponed or set aside, and returns the batch's result.
 func (b *batch) close(ctx context.Context) (Batch, error) {
 	b.wg.Wait()
 	if b.failure == nil {
@@ -209,10 +211,10 @@ func (b *batch) close(ctx context.Context) (Batch, error) {
 	if err := b.setAside(ctx); err != nil {
 		return Batch{}, err
 	}
-	for i, at := range b.since { // the workflow begins to count when the slowest has ended
+	for i, at := range b.since { // the workflow starts its timer when the slowest has ended
 		l := &b.sum.Waiting[i]
 		l.Wait = max(0, l.Wait-b.Now().Sub(at)).Round(time.Millisecond)
-		if l.Kind == BackOff && l.Due.IsZero() && l.Wait <= soon { // the next attempt waits for its time itself
+		if l.Kind == BackOff && l.Due.IsZero() && l.Wait <= soon { // the next attempt does the waiting itself
 			l.Wait = 0
 		}
 	}
@@ -226,15 +228,15 @@ func (b *batch) close(ctx context.Context) (Batch, error) {
 		b.sum.Again, b.sum.Reason = 0, ""
 	}
 	if b.of != nil && len(b.sum.Waiting)+len(b.sum.OverCap) == 0 && !b.of.finished.Load() {
-		// The last were recorded at once, in two lanes, or held or canceled.
+		// The last ones were recorded at once in two transactions, or held or canceled.
 		return b.sum, b.Store.FinishDispatch(ctx, b.dispatchID)
 	}
-	// The deliveries left over name no dispatch yet. If they are still left when the reconciler looks, it notes the dispatch
-	// on them (models.Adopt).
+	// The leftover deliveries name no dispatch yet. If they are still left when the reconciler looks, it notes the
+	// dispatch on them (models.Adopt).
 	return b.sum, nil
 }
 
-// outcome is how the only delivery of a batch ended.
+// outcome returns the result of a batch's only delivery.
 func (b *Batch) outcome() Outcome {
 	if len(b.Ended) == 0 {
 		return Outcome{End: Delivered}
@@ -242,11 +244,12 @@ func (b *Batch) outcome() Outcome {
 	return Outcome{End: b.Ended[0].Status, Ended: &b.Ended[0]}
 }
 
-// changing is for how long a delivery waits whose webhook has been made active a moment ago.
+// changing is how long a delivery waits whose webhook has become active a moment ago.
 const changing = time.Second
 
-// setAside holds or cancels what is not to be sent, all of the batch in one statement. The view of webhooks here may be
-// a second old, so the database decides; deliveries that are to be sent after all wait for a moment.
+// setAside holds or cancels deliveries that must not be sent, all of the batch in one statement. This process's view
+// of webhooks may be a second old, so the database decides. Deliveries that are to be sent after all wait for a
+// moment.
 func (b *batch) setAside(ctx context.Context) error {
 	deliveries := make([]models.Delivery, len(b.aside))
 	for i, j := range b.aside {
@@ -264,7 +267,7 @@ func (b *batch) setAside(ctx context.Context) error {
 			b.sum.end(asEnded(j.receiver, &j.delivery, &j.known, j.why.end, j.why.reason))
 			continue
 		}
-		j.receiver = nil // it is not as it was looked up
+		j.receiver = nil // it has changed since it was read
 		if r, err := b.receiver(ctx, j.delivery.Tenant, j.delivery.WebhookID); err == nil {
 			j.receiver = r
 		}

@@ -8,42 +8,42 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// DefaultInFlight is how many first attempts this process makes at one webhook at once.
+// DefaultInFlight is how many first attempts this process has in flight at one webhook.
 const DefaultInFlight = 16
 
-// capWait is how long a first attempt waits for room at its webhook before it is left to the fair lane: a fast receiver
-// makes room in time; a slow one does not, and then its deliveries wait behind each other.
+// capWait is how long a first attempt waits for room at its webhook before it goes to the fair lane. A fast receiver
+// makes room in time. A slow one does not, and then its deliveries only delay each other.
 const capWait = 250 * time.Millisecond
 
 // Cap bounds the first attempts in flight to each webhook, in this process.
 type Cap struct {
-	wait time.Duration // for room, at most
+	wait time.Duration // the longest wait for room
 
 	mu   sync.Mutex
 	open map[string]*capped
 }
 
-// capped is one webhook that somebody sends to.
+// capped is a webhook with POSTs in flight.
 type capped struct {
 	room  *semaphore.Weighted
 	users int           // in flight, or waiting
-	took  time.Duration // of a POST, lately; 0 = none has ended yet
+	took  time.Duration // a POST's recent duration; 0 = none has ended yet
 }
 
-// NewCap makes a Cap.
+// NewCap returns a Cap.
 func NewCap() *Cap { return newCap(capWait) }
 
 func newCap(wait time.Duration) *Cap { return &Cap{wait: wait, open: map[string]*capped{}} }
 
-// Ticket lets one first attempt wait for room at its webhook.
+// Ticket allows one first attempt to wait for room at its webhook.
 type Ticket struct {
 	cap     *Cap
 	webhook string
 	at      *capped
 }
 
-// Ask gives tickets to as many of n first attempts as are likely to find room in time. The others need not even
-// be read. Each ticket must be used (Enter) or dropped.
+// Ask returns tickets for as many of n first attempts as are likely to find room in time. The others need not even be
+// read. Each ticket must be used (Enter) or dropped.
 func (c *Cap) Ask(webhookID string, n int) []*Ticket {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -64,11 +64,12 @@ func (c *Cap) Ask(webhookID string, n int) []*Ticket {
 	return tickets
 }
 
-// unknownMost is how many may be there while no POST has ended yet: in a crowd that says little of the receiver, and what
-// finds no room costs an activity in the fair lane, which is dearer than a wait.
+// unknownMost is how many may be in flight or waiting while no POST has ended yet. During a burst that says little
+// about the receiver, and a delivery that finds no room costs an activity in the fair lane, which is more expensive
+// than a wait.
 const unknownMost = 8 * DefaultInFlight
 
-// soon is how many more find room within wait, judged by the latest POSTs.
+// soon returns how many more will find room within wait, judging by the latest POSTs.
 func (at *capped) soon(n int, wait time.Duration) int {
 	switch {
 	case at.took == 0 && at.users < DefaultInFlight:
@@ -80,11 +81,11 @@ func (at *capped) soon(n int, wait time.Duration) int {
 	}
 }
 
-// fastPost is how long a POST to a receiver may take at which a wait for room is no wait.
+// fastPost is the duration of a POST up to which a wait for room counts as none.
 const fastPost = 25 * time.Millisecond
 
-// Room reports whether n more first attempts are likely to find room at once, or almost so at a receiver that is known to be
-// fast.
+// Room reports whether n more first attempts are likely to find room at once, or almost at once at a receiver that is
+// known to be fast.
 func (c *Cap) Room(webhookID string, n int) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -99,7 +100,8 @@ func (c *Cap) Room(webhookID string, n int) bool {
 	}
 }
 
-// Enter takes a place at the webhook, and waits a moment for one. leave must be called if ok; a second call does nothing.
+// Enter takes a place at the webhook, and waits a moment for one. If ok, leave must be called; a second call does
+// nothing.
 func (t *Ticket) Enter(ctx context.Context) (leave func(), ok bool) {
 	if !t.at.room.TryAcquire(1) {
 		ctx, cancel := context.WithTimeout(ctx, t.cap.wait)
@@ -116,10 +118,10 @@ func (t *Ticket) Enter(ctx context.Context) (leave func(), ok bool) {
 	}), true
 }
 
-// Drop gives a ticket back that was not used.
+// Drop returns an unused ticket.
 func (t *Ticket) Drop() { t.cap.left(t, 0) }
 
-// left forgets a webhook that nobody sends to.
+// left frees a place, and forgets a webhook without POSTs.
 func (c *Cap) left(t *Ticket, took time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

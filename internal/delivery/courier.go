@@ -15,15 +15,15 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// Slots bounds what a process does at once, fairly shared among tenants and hosts.
+// Slots bounds what a process does at once, shared fairly among tenants and hosts.
 type Slots interface {
-	// TryAcquire takes a slot if one is free and nothing waits for it.
+	// TryAcquire takes a slot if one is free and nobody waits for one.
 	TryAcquire(tenant, host string) (release func(), ok bool)
-	// Acquire waits for a slot until ctx ends; the error is then the cause of that.
+	// Acquire waits for a slot until ctx ends; the error is then ctx's cause.
 	Acquire(ctx context.Context, tenant, host string) (release func(), err error)
 }
 
-// Store is what a Courier needs of models.Store.
+// Store is the part of models.Store that a Courier needs.
 type Store interface {
 	Dispatch(ctx context.Context, id string) (models.Dispatch, error)
 	Delivery(ctx context.Context, tenant, id string) (models.Delivery, error)
@@ -44,16 +44,16 @@ type Courier struct {
 	Recorder *Recorder
 	Cap      *Cap
 	Limits   *Limits
-	Loads    Slots   // for the dispatches that are being read from the database; nil = unbounded
+	Loads    Slots   // for dispatches that are being read from the database; nil = unbounded
 	Posts    Slots   // for POSTs in flight; nil = unbounded
 	Breaker  Breaker // nil = every failure is the receiver's
-	// Failed is called when a failure has been counted: before and after are the webhook's count before and after the
+	// Failed is called when a failure has been counted. before and after are the webhook's count before and after the
 	// transaction that counted it.
 	Failed func(webhookID string, before, after int64)
-	// Slowest is the longest timeout of a webhook whose first attempts Direct makes. The reconciler must not find a delivery
-	// overdue while its POST is under way. 0 = any.
+	// Slowest is the longest timeout of a webhook whose first attempts Direct makes. The reconciler must not find a
+	// delivery overdue during its POST. 0 = any.
 	Slowest time.Duration
-	// Owns reports whether what was accepted under a process id is still this process's; nil = always.
+	// Owns reports whether deliveries accepted under a process id still belong to this process; nil = always.
 	Owns    func(process int64) bool
 	Metrics *metrics.Metrics
 	Log     *slog.Logger
@@ -61,7 +61,7 @@ type Courier struct {
 
 	loading atomic.Int64 // large dispatches that wait at the gate
 	mu      sync.Mutex
-	lately  lately.Tenants // with first attempts
+	lately  lately.Tenants // tenants with recent first attempts
 
 	once    once
 	crowd   crowd
@@ -70,21 +70,21 @@ type Courier struct {
 	failing failing
 }
 
-// crowdedAbove is how many large dispatches may wait at the gate before no more should come.
+// crowdedAbove is how many large dispatches may wait at the gate before no more should be taken.
 const crowdedAbove = 8
 
 // Crowded reports whether enough large dispatches wait to be read from the database.
 func (c *Courier) Crowded() bool { return c.loading.Load() > crowdedAbove }
 
-// FirstInput names a dispatch whose first attempts are to be made.
+// FirstInput names a dispatch whose first attempts are due.
 type FirstInput struct {
 	DispatchID string
-	Tenant     string // of all its deliveries; "" = of several, or unknown
-	Size       int    // how many deliveries it has; 0 = unknown
+	Tenant     string // its deliveries' tenant; "" = several, or unknown
+	Size       int    // the number of its deliveries; 0 = unknown
 }
 
-// First makes the first POST of every delivery of a dispatch, all at once, and records each as it ends. Run again, it
-// sends only what is still pending. Deliveries whose webhook has enough in flight are left over.
+// First makes the first POST of every delivery of a dispatch, all at once, and records each as it ends. If it runs
+// again, it sends only what is still pending. Deliveries whose webhook has reached its cap are left over.
 func (c *Courier) First(ctx context.Context, in FirstInput) (Batch, error) {
 	unlock, err := c.once.lock(ctx, in.DispatchID)
 	if err != nil {
@@ -119,7 +119,7 @@ func (c *Courier) First(ctx context.Context, in FirstInput) (Batch, error) {
 	return b.close(ctx)
 }
 
-// sendAll begins to send all of the jobs.
+// sendAll starts sending all of the jobs.
 func (b *batch) sendAll(ctx context.Context, jobs []*job) {
 	b.readLater(ctx, jobs, readMost)
 	for _, j := range jobs {
@@ -128,16 +128,16 @@ func (b *batch) sendAll(ctx context.Context, jobs []*job) {
 	}
 }
 
-// ManyInput names deliveries of one webhook of which one attempt each is to be made.
+// ManyInput names deliveries of one webhook, of which one attempt each is made.
 type ManyInput struct {
 	DispatchID string
 	Deliveries []Leftover
-	// Stop, when closed, lets no more attempts begin: what has not been attempted is left over. nil = never.
+	// Stop, when closed, prevents further attempts: unattempted deliveries are left over. nil = never.
 	Stop <-chan struct{}
 }
 
-// Many makes one POST each of several deliveries to one webhook: first ones that were over its cap, or retries that are
-// due together. Run again, it sends only what is still pending and due.
+// Many makes one POST each of several deliveries to one webhook: first ones over its cap, or retries due together. If
+// it runs again, it sends only what is still pending and due.
 func (c *Courier) Many(ctx context.Context, in ManyInput) (Batch, error) {
 	if len(in.Deliveries) == 0 {
 		return Batch{}, nil
@@ -171,7 +171,7 @@ func (c *Courier) Many(ctx context.Context, in ManyInput) (Batch, error) {
 	switch {
 	case err != nil:
 		return sum, err
-	case 2*sum.Stopped() > len(in.Deliveries): // the next batch of the webhook would find out the same
+	case 2*sum.Stopped() > len(in.Deliveries): // the webhook's next batch would find the same
 		return sum, sleep(ctx, stepBackMany)
 	case large && c.Others(in.Deliveries[0].Tenant):
 		return sum, sleep(ctx, stepAside)
@@ -179,7 +179,7 @@ func (c *Courier) Many(ctx context.Context, in ManyInput) (Batch, error) {
 	return sum, nil
 }
 
-// RetryInput names one delivery that is to be attempted once.
+// RetryInput names one delivery to attempt once.
 type RetryInput struct {
 	DispatchID string
 	Delivery   Leftover
@@ -215,12 +215,12 @@ func (c *Courier) Retry(ctx context.Context, in RetryInput) (Outcome, error) {
 	}
 	o := Outcome{Left: &sum.Waiting[0], Attempted: e.attempted, Reason: e.reason}
 	if !o.Attempted && !o.Left.Due.IsZero() && o.Left.Kind == BackOff {
-		o.Left.Kind = ForSlot // what is put off by itself asks as often as it must
+		o.Left.Kind = ForSlot // a delivery that is postponed alone asks as often as it must
 	}
 	return o, nil
 }
 
-// LookUp says what has become of a delivery whose attempt ended without saying so, and what is left of it.
+// LookUp returns the state of a delivery whose attempt ended without a result, and what is left of it.
 func (c *Courier) LookUp(ctx context.Context, in RetryInput) (Outcome, error) {
 	l := in.Delivery
 	d, end, err := c.current(ctx, l.Tenant, l.Delivery, l.Generation)
@@ -228,13 +228,13 @@ func (c *Courier) LookUp(ctx context.Context, in RetryInput) (Outcome, error) {
 		return endedBefore(&l, end), err
 	}
 	r, err := c.receiver(ctx, d.Tenant, d.WebhookID)
-	if err != nil && !errors.Is(err, errGone) && !errors.Is(err, service.ErrSealed) { // of those the next attempt finds out
+	if err != nil && !errors.Is(err, errGone) && !errors.Is(err, service.ErrSealed) { // the next attempt meets those again
 		return Outcome{}, err
 	}
 	return Outcome{Left: c.leftover(r, d, l.Last)}, nil
 }
 
-// endedBefore is the outcome of a delivery that had ended when it was looked at.
+// endedBefore returns the outcome of a delivery that had already ended.
 func endedBefore(l *Leftover, e ended) Outcome {
 	if e.end == "" || e.end == Delivered {
 		return Outcome{End: e.end}
@@ -243,7 +243,7 @@ func endedBefore(l *Leftover, e ended) Outcome {
 	return Outcome{End: e.end, Ended: &row}
 }
 
-// sleep waits, unless ctx ends first.
+// sleep waits for d, unless ctx ends first.
 func sleep(ctx context.Context, d time.Duration) error {
 	if d <= 0 {
 		return nil

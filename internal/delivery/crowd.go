@@ -6,28 +6,28 @@ import (
 	"time"
 )
 
-// batchesAtOnce is how many batches of one webhook this process works on at once: 256 POSTs in flight.
+// batchesAtOnce is how many batches of one webhook this process runs at once: 256 POSTs in flight.
 const batchesAtOnce = 16
 
-// batchesBeside is the same while another tenant has traffic, if the webhook is so fast that its batches would take every
-// processor: fastBatch is how long they take then.
+// batchesBeside is the same while another tenant has traffic, if the webhook is so fast that its batches would take
+// all CPU. fastBatch is how long such batches take.
 const (
 	batchesBeside = 2
 	fastBatch     = 4 * time.Second
 )
 
-// crowdLeast and crowdLongest are the shortest and the longest wait of a batch that finds no room. A receiver that hung may
-// answer again at any time: what waits for it must not sleep for as long as it hung.
+// crowdLeast and crowdLongest are the shortest and the longest wait of a batch that finds no room. A receiver that
+// hung may answer again at any time: its batches must not sleep for as long as it hung.
 const (
 	crowdLeast   = time.Second
 	crowdLongest = 15 * time.Second
-	// besideLongest is the longest wait at a fast webhook while another tenant has traffic. Such a webhook does not hang, and
-	// a batch that asks in vain costs as much as one at work.
+	// besideLongest is the longest wait at a fast webhook while another tenant has traffic. Such a webhook does not
+	// hang, and a batch that asks in vain costs as much as one that runs.
 	besideLongest = 2 * time.Minute
 )
 
-// crowd bounds the batches of each webhook in this process. A batch that finds no room asks again later, the later the
-// more of them wait. The zero value is ready.
+// crowd bounds the batches of each webhook in this process. A batch that finds no room comes back later; the more of
+// them wait, the longer. The zero value is ready.
 type crowd struct {
 	mu   sync.Mutex
 	open map[string]*crowded
@@ -38,7 +38,8 @@ type crowded struct {
 	turns turns
 }
 
-// enter takes room for a batch. others says that another tenant has traffic. leave is nil if there is none, and wait how long to wait before asking again.
+// enter takes room for a batch. others says whether another tenant has traffic. If there is no room, leave is nil, and
+// wait is how long to wait before asking again.
 func (c *crowd) enter(webhookID string, others bool, now func() time.Time) (leave func(), wait time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -58,7 +59,7 @@ func (c *crowd) enter(webhookID string, others bool, now func() time.Time) (leav
 	if at.n >= most {
 		wait = at.turns.give(began, crowdLeast, at.turns.took/time.Duration(asksPerPlace*most))
 		wait = min(wait, longest)
-		return nil, wait + rand.N(wait/4) //nolint:gosec // Nobody guesses it.
+		return nil, wait + rand.N(wait/4) //nolint:gosec // not a secret
 	}
 	at.n++
 	return sync.OnceFunc(func() {
@@ -66,7 +67,7 @@ func (c *crowd) enter(webhookID string, others bool, now func() time.Time) (leav
 		defer c.mu.Unlock()
 		ended := now()
 		at.turns.measure(ended.Sub(began))
-		if at.n--; at.n == 0 && at.turns.next.Before(ended) { // nobody is to come back
+		if at.n--; at.n == 0 && at.turns.next.Before(ended) { // no batch will come back
 			delete(c.open, webhookID)
 		}
 	}), 0

@@ -11,13 +11,13 @@ import (
 // Decision is what an attempt means for its delivery.
 type Decision struct {
 	Status   models.DeliveryStatus // Delivered, Failed or Pending
-	Next     time.Time             // of the next attempt; zero unless Pending
-	Failures int                   // receptions that failed, this one included
+	Next     time.Time             // the time of the next attempt; zero unless Pending
+	Failures int                   // failed receptions, including this one
 }
 
-// Decide says what an attempt means: the delivery is delivered if it was received, failed if it was not and its retries
-// are used up, and otherwise pending until the next step of its schedule. A failure that is uncounted uses up no retry,
-// and the next attempt follows after the first step.
+// Decide returns what an attempt means for its delivery. If it was received, the delivery is delivered. If it was not
+// and its retries are used up, the delivery has failed. Otherwise it is pending until the next step of its schedule.
+// An uncounted failure uses up no retry, and the next attempt follows after the first step.
 func Decide(d *models.Delivery, p backoff.Policy, r *sender.Result, uncounted bool) Decision {
 	if r.Outcome == sender.Received {
 		return Decision{Status: models.Delivered, Failures: d.Failures}

@@ -7,8 +7,8 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// AtOnce reports whether Direct can make the first attempts of deliveries now, without a wait: their webhooks are active,
-// have no limits of their own, answer in time, did not fail last, and have room, and so has this process.
+// AtOnce reports whether Direct can make the first attempts of deliveries now, without waiting. Their webhooks must be
+// active, have no limits of their own, answer in time, not have failed last, and have room, and so must this process.
 func (c *Courier) AtOnce(ctx context.Context, work []handoff.Work) bool {
 	if c.Breaker != nil && c.Breaker.Open() {
 		return false
@@ -46,9 +46,9 @@ func (c *Courier) atOnce(ctx context.Context, tenant, webhookID string, n int) b
 	return ok
 }
 
-// Direct makes the first POSTs of deliveries that this process has just accepted and that no dispatch drives, all at once,
-// and records each as it ends. They are of one tenant. A delivery that is not received gets the dispatch of this id, which
-// the caller writes and starts.
+// Direct makes the first POSTs of deliveries that this process has just accepted and that no dispatch drives, all at
+// once, and records each as it ends. They belong to one tenant. A delivery that is not received gets the dispatch with
+// this id, which the caller writes and starts.
 func (c *Courier) Direct(ctx context.Context, dispatchID string, work []handoff.Work) (Batch, error) {
 	unlock, err := c.once.lock(ctx, dispatchID)
 	if err != nil {

@@ -7,16 +7,16 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// The ends of a delivery, for the dispatch that drives it.
+// The final states of a delivery for the dispatch that drives it.
 const (
 	Delivered  = "delivered"
 	Failed     = "failed"
 	Held       = "held"
 	Canceled   = "canceled"
-	Superseded = "superseded" // another dispatch drives it now, or has ended it
+	Superseded = "superseded" // another dispatch drives it, or has ended it
 )
 
-// Ended is a delivery that a dispatch is done with although it was not received, and why.
+// Ended is a delivery that a dispatch is done with although it was not received, with the reason.
 type Ended struct {
 	Status    string // Failed, Held, Canceled or Superseded
 	Reason    string
@@ -29,10 +29,10 @@ type Ended struct {
 	Attempts  int    // POSTs made
 }
 
-// endedMost bounds the ended deliveries that a batch tells of one by one.
+// endedMost bounds the ended deliveries that a batch lists one by one.
 const endedMost = 40
 
-// The reasons of ends that no row of the database gives.
+// The reasons of final states that no database row has.
 const (
 	reasonElsewhere = "another workflow drives it: it was retried, resumed, recovered or taken over"
 	reasonOther     = "another workflow ended it"
@@ -41,7 +41,7 @@ const (
 	reasonGone      = "the receiver answered 410 Gone, and its webhook was deactivated"
 )
 
-// end counts how a delivery ended, and notes why if it was not delivered.
+// end counts how a delivery ended, and notes the reason if it was not delivered.
 func (b *Batch) end(e Ended) {
 	switch e.Status {
 	case Delivered:
@@ -61,7 +61,7 @@ func (b *Batch) end(e Ended) {
 	}
 }
 
-// endOf says how a delivery has ended that is not as it was known, and why; "" if it has not.
+// endOf returns how a delivery has ended if it differs from what was known, and why; "" if it has not ended.
 func endOf(d *models.Delivery, generation int) (end, reason string) {
 	switch {
 	case d.Status == models.Held && d.StatusReason == models.ReasonPaused:
@@ -83,7 +83,7 @@ func endOf(d *models.Delivery, generation int) (end, reason string) {
 	}
 }
 
-// asEnded describes a delivery that ended. Facts of its webhook that are not known now are taken from what was known before.
+// asEnded describes a delivery that ended. Facts about its webhook that are unknown now are taken from known.
 func asEnded(r *service.Receiver, d *models.Delivery, known *Leftover, end, reason string) Ended {
 	e := Ended{Status: end, Reason: reason, Tenant: d.Tenant, Delivery: d.ID, EventType: cmp.Or(d.EventType, known.EventType),
 		Webhook: cmp.Or(d.WebhookID, known.Webhook), Name: known.Name, Host: known.Host, Attempts: d.Attempts}

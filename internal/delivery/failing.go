@@ -10,26 +10,26 @@ import (
 const (
 	// failingFrom is how many POSTs to a webhook must fail in a row, in this process, before it counts as failing.
 	failingFrom = 20
-	// failingPace is how many POSTs a second a failing webhook gets from this process. A dead receiver that answers at once
-	// would otherwise take every processor for its backlog. One that times out never reaches it.
+	// failingPace is how many POSTs a second a failing webhook gets from this process. A dead receiver that answers at
+	// once would otherwise use all CPU for its backlog. One that times out never reaches this pace.
 	failingPace = 500
 	// failingMost bounds the webhooks remembered.
 	failingMost = 10_000
 )
 
-// failing slows down the POSTs to webhooks that do nothing but fail. The first success lifts that. The zero value is ready.
+// failing slows down the POSTs to webhooks that only fail. The first success lifts that. The zero value is ready.
 type failing struct {
 	mu      sync.Mutex
 	streaks map[string]*streak
 }
 
-// streak is the failures of a webhook since its last success.
+// streak counts a webhook's failures since its last success.
 type streak struct {
 	n    int
 	pace *rate.Limiter // nil until it counts as failing
 }
 
-// note takes in how a POST ended.
+// note takes in the result of a POST.
 func (f *failing) note(webhookID string, received bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -42,7 +42,7 @@ func (f *failing) note(webhookID string, received bool) {
 		if f.streaks == nil {
 			f.streaks = map[string]*streak{}
 		}
-		for id := range f.streaks { // any one of them makes room
+		for id := range f.streaks { // removing any of them makes room
 			if len(f.streaks) < failingMost {
 				break
 			}
@@ -71,7 +71,7 @@ func (f *failing) is(webhookID string) bool {
 	return at != nil && at.pace != nil
 }
 
-// wait returns when a POST to the webhook may follow those before it.
+// wait returns when a POST to the webhook may follow the previous ones.
 func (f *failing) wait(ctx context.Context, webhookID string) error {
 	f.mu.Lock()
 	at := f.streaks[webhookID]

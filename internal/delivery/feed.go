@@ -7,28 +7,28 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// How many events a batch reads in one query: readFirst at first, and then as many as take up readBytes, judged by those
-// read before, at most readMost.
+// How many events a batch reads in one query: first readFirst, then as many as will take up readBytes, judging by
+// those read before, and at most readMost.
 const (
 	readFirst = 32
 	readMost  = models.MaxDispatch
 	readBytes = 1 << 20
 )
 
-// feed reads a batch's events a few at a time, when the first of them is needed, and keeps each until the last job that it is
-// for has taken it: what waits for its turn, or is not sent at all, costs no memory.
+// feed reads a batch's events a few at a time, when the first of them is needed. It keeps each one until the last job
+// that needs it has taken it. Events of deliveries that are queued, or are not sent at all, use no memory.
 type feed struct {
 	read func([]models.DeliveryKey) (map[models.DeliveryKey]*models.Event, error)
 	most int // in one query
 
 	mu    sync.Mutex
-	keys  []models.DeliveryKey // that have not been read; some at the beginning may have been
+	keys  []models.DeliveryKey // not read yet; some at the beginning may have been
 	wants map[models.DeliveryKey]*want
 	n     int // how many the next query reads
 	got   map[models.DeliveryKey]*models.Event
 }
 
-// want is what a feed knows of one event.
+// want is what a feed knows about one event.
 type want struct {
 	jobs int // that have not taken it
 	read bool
@@ -38,7 +38,7 @@ func newFeed(most int, read func([]models.DeliveryKey) (map[models.DeliveryKey]*
 	return &feed{read: read, most: most, n: min(most, readFirst), wants: map[models.DeliveryKey]*want{}, got: map[models.DeliveryKey]*models.Event{}}
 }
 
-// add says that a job will take an event.
+// add registers a job that will take an event.
 func (f *feed) add(key models.DeliveryKey) {
 	if f.wants[key] == nil {
 		f.wants[key] = &want{}
@@ -47,7 +47,7 @@ func (f *feed) add(key models.DeliveryKey) {
 	f.wants[key].jobs++
 }
 
-// readLater lets jobs read their events when they are sent. most is how many one query reads at most.
+// readLater lets jobs read their events when they are sent. One query reads at most most events.
 func (c *Courier) readLater(ctx context.Context, jobs []*job, most int) {
 	f := newFeed(most, func(keys []models.DeliveryKey) (map[models.DeliveryKey]*models.Event, error) {
 		return c.Store.EventsByID(ctx, keys)
@@ -64,7 +64,7 @@ func eventKey(d *models.Delivery) models.DeliveryKey {
 	return models.DeliveryKey{Tenant: d.Tenant, ID: d.EventID}
 }
 
-// take returns an event that was added; nil if there is none.
+// take returns an added event; nil if it does not exist.
 func (f *feed) take(key models.DeliveryKey) (*models.Event, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -81,7 +81,7 @@ func (f *feed) take(key models.DeliveryKey) (*models.Event, error) {
 	return e, nil
 }
 
-// readWith reads an event, and with it the next few that have not been read.
+// readWith reads an event, together with the next few unread ones.
 func (f *feed) readWith(key models.DeliveryKey) error {
 	keys, rest := []models.DeliveryKey{key}, f.keys
 	for ; len(rest) > 0 && len(keys) < f.n; rest = rest[1:] {

@@ -18,22 +18,22 @@ type job struct {
 	readAt     time.Time
 	event      *models.Event
 	events     *feed      // where event is read from when it is needed
-	known      Leftover   // what is known of it from before; zero before the first attempt
-	of         *Remainder // of the dispatch; nil where others see to its outbox row
+	known      Leftover   // what is known from before; zero before the first attempt
+	of         *Remainder // of the dispatch; nil if the caller removes its outbox row
 	first      bool
-	direct     bool // no dispatch drives it: dispatchID is the one that it gets if it is not received
+	direct     bool // no dispatch drives it; dispatchID is its dispatch if it is not received
 
-	receiver *service.Receiver // as it was looked up last
+	receiver *service.Receiver // as it was last read
 	lookedAt time.Time
-	slot     time.Time     // the time that its webhook's rate gives it
-	moment   time.Duration // for how long it may wait for that
-	patience time.Duration // for how long it may wait for a POST slot
+	slot     time.Time     // the time reserved at its webhook's rate
+	moment   time.Duration // how long it may wait for that
+	patience time.Duration // how long it may wait for a POST slot
 	ticket   *Ticket       // of a first attempt under the cap
 	held     []func()      // what it has taken: a place at the webhook, a POST slot
-	why      ended         // it is set aside
+	why      ended         // why it is set aside
 }
 
-// leave gives back what the job has taken. A second call does nothing.
+// leave releases what the job has taken. A second call does nothing.
 func (j *job) leave() {
 	for _, leave := range j.held {
 		leave()
@@ -45,8 +45,8 @@ func (j *job) leave() {
 	}
 }
 
-// onDesk makes jobs of what this process has just accepted; nil if there is nothing, or others may have taken it over: what
-// is left of it then stands in the database.
+// onDesk returns jobs for deliveries that this process has just accepted and holds in memory. It returns nil if there
+// are none, or if others may have taken them over: the database then says what is left.
 func (c *Courier) onDesk(dispatchID string) []*job {
 	work := c.Desk.Take(dispatchID)
 	if c.Owns != nil && slices.ContainsFunc(work, func(w handoff.Work) bool { return !c.Owns(w.Delivery.Process) }) {
@@ -59,8 +59,8 @@ func (c *Courier) onDesk(dispatchID string) []*job {
 	return jobs
 }
 
-// load reads a dispatch's deliveries from the outbox, without their events: those that are left, and how the others ended.
-// Nothing is known of any if its row is gone.
+// load reads a dispatch's deliveries from the outbox, without their events: those that are left, and how the others
+// ended. If the dispatch's row is gone, it returns neither.
 func (c *Courier) load(ctx context.Context, in FirstInput) (jobs []*job, ends []Ended, err error) {
 	p, err := c.Store.Dispatch(ctx, in.DispatchID)
 	if errors.Is(err, models.ErrNotFound) {
@@ -80,7 +80,7 @@ func (c *Courier) load(ctx context.Context, in FirstInput) (jobs []*job, ends []
 		}
 		generation := d.Generation
 		if d.DispatchID != in.DispatchID && d.DispatchID != "" {
-			generation = -1 // none of this dispatch
+			generation = -1 // none belongs to this dispatch
 		}
 		end, reason := endOf(&d, generation)
 		ends = append(ends, asEnded(nil, &d, &Leftover{}, end, reason))
@@ -110,12 +110,12 @@ func (b *batch) readMany(ctx context.Context, in ManyInput) ([]*job, error) {
 			continue
 		}
 		j := &job{dispatchID: in.DispatchID, delivery: d, readAt: readAt, known: l, moment: capWait, patience: slotWait}
-		if l.Kind == AtRate { // the batch was called for the first of several
+		if l.Kind == AtRate { // the batch was called for the first of several times
 			j.moment = aheadMost + PacedFor
 		}
 		jobs = append(jobs, j)
 	}
-	for _, key := range keys { // what is not found has ended, too
+	for _, key := range keys { // deliveries that are not found have ended, too
 		if l, missing := known[key]; missing {
 			b.sum.end(asEnded(nil, &models.Delivery{Tenant: key.Tenant, ID: key.ID, Attempts: l.Number - 1}, &l, Canceled, reasonRemoved))
 			delete(known, key)
@@ -124,7 +124,8 @@ func (b *batch) readMany(ctx context.Context, in ManyInput) ([]*job, error) {
 	return jobs, nil
 }
 
-// current reads the delivery if it is still as it was known; otherwise it says how it has ended.
+// current reads the delivery if its generation is still the known one; otherwise it returns how the delivery has
+// ended.
 func (c *Courier) current(ctx context.Context, tenant, id string, generation int) (d *models.Delivery, end ended, err error) {
 	row, err := c.Store.Delivery(ctx, tenant, id)
 	switch {

@@ -7,19 +7,19 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// Kind is what a delivery that is left over waits for.
+// Kind says what a leftover delivery waits for.
 type Kind string
 
 const (
-	// BackOff waits for the next step of its retry schedule, or for Posthorn's own trouble to end.
+	// BackOff waits for the next step of its retry schedule, or for a failure of Posthorn's own to end.
 	BackOff Kind = ""
-	// AtRate waits for the time, Due, that its webhook's rate has given it.
+	// AtRate waits for the time Due, reserved at its webhook's rate.
 	AtRate Kind = "rate"
 	// ForSlot waits for a slot in flight, and asks again as often as it must.
 	ForSlot Kind = "slot"
 )
 
-// Leftover is a delivery that is not finished, and what its next attempt needs.
+// Leftover is a delivery that is not finished, with what its next attempt needs.
 type Leftover struct {
 	Tenant     string
 	Delivery   string
@@ -34,41 +34,41 @@ type Leftover struct {
 	Timeout    time.Duration // of one POST
 	Last       string        // how the last attempt failed
 	Kind       Kind
-	Due        time.Time // when it was put off to; zero after an attempt
-	Lapsed     bool      // AtRate: it has missed the time it was given once
+	Due        time.Time // the time that it was postponed to; zero after an attempt
+	Lapsed     bool      // AtRate: it has missed one reserved time
 }
 
-// key names what only one attempt of the delivery may hold at a time.
+// key names the lock that only one attempt of the delivery may hold at a time.
 func (l *Leftover) key() string { return l.Tenant + "/" + l.Delivery }
 
-// Outcome is how one delivery ended, or that it is left over.
+// Outcome is the result of one delivery, or says that it is left over.
 type Outcome struct {
 	End   string // "" = see Left
-	Ended *Ended // says why, unless it was delivered
+	Ended *Ended // the details, unless it was delivered
 	Left  *Leftover
-	// Attempted says that Left follows a reception that failed; otherwise the delivery was put off.
+	// Attempted says that Left follows a failed reception; otherwise the delivery was postponed.
 	Attempted bool
-	// Reason says why it was put off.
+	// Reason says why it was postponed.
 	Reason string
 }
 
-// Batch is what came of attempting several deliveries.
+// Batch is the result of attempting several deliveries.
 type Batch struct {
 	Delivered, Failed, Held, Canceled, Superseded int
-	Ended                                         []Ended    // those that were not delivered, endedMost at most
+	Ended                                         []Ended    // those that were not delivered, at most endedMost
 	Refused                                       int        // of those that wait: attempted, and not received
 	Waiting                                       []Leftover // to be retried
-	OverCap                                       []Leftover // not attempted: their webhook, or the process, has enough in flight
-	// Again is set where nothing was attempted and nothing ended: the whole batch was put off, by this long.
+	OverCap                                       []Leftover // not attempted: their webhook, or the process, has reached its cap
+	// Again is set if nothing was attempted and nothing ended: the whole batch was postponed, by this long.
 	Again time.Duration
 	// Reason says why.
 	Reason string
 }
 
-// Stopped is how many deliveries the dispatch is done with although they did not end with an attempt of its own.
+// Stopped returns how many deliveries the dispatch is done with although they did not end with one of its attempts.
 func (b *Batch) Stopped() int { return b.Held + b.Canceled + b.Superseded }
 
-// leftover is what the next attempt of a delivery needs. r is nil where the webhook cannot be read.
+// leftover returns what the next attempt of a delivery needs. r is nil if the webhook cannot be read.
 func (c *Courier) leftover(r *service.Receiver, d *models.Delivery, last string) *Leftover {
 	l := &Leftover{Tenant: d.Tenant, Delivery: d.ID, EventType: d.EventType, Webhook: d.WebhookID, Generation: d.Generation, Number: d.Attempts + 1,
 		Remaining: 1, Last: last}

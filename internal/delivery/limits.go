@@ -8,18 +8,18 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// The times of leases. The places of a process that is gone are given back for it; leaseFor is for when nobody does.
+// The times of leases. The places of a gone process are freed explicitly; leaseFor is for when that does not happen.
 const (
 	leaseFor   = 15 * time.Second
 	renewEvery = 5 * time.Second
-	askEvery   = 100 * time.Millisecond // for places that others had a moment ago
+	askEvery   = 100 * time.Millisecond // for places that other processes had a moment ago
 )
 
-// asksPerPlace is how many are asked back for each slot that is expected to become free: some come to a worker that has
-// none, and a slot that nobody takes is lost.
+// asksPerPlace is how many deliveries come back for each slot that is expected to become free. Some come to a worker
+// that has none, and a slot that nobody takes is lost.
 const asksPerPlace = 2
 
-// LeaseStore is what Limits needs of models.Store.
+// LeaseStore is the part of models.Store that Limits needs.
 type LeaseStore interface {
 	ReservePace(ctx context.Context, webhookID string, perSecond float64, n int) (time.Time, error)
 	TakePace(ctx context.Context, webhookID string, perSecond float64) (time.Time, error)
@@ -29,30 +29,30 @@ type LeaseStore interface {
 
 var _ LeaseStore = (*models.Store)(nil)
 
-// Limits keeps to what webhooks ask for, a rate and a number in flight, together with all other workers: the rate by
-// times reserved in the database, the number by places leased there. Webhooks without limits cost nothing.
+// Limits enforces webhooks' own limits, a rate and a number in flight, together with all other workers. For the rate,
+// times are reserved in the database; for the number, places are leased there. Webhooks without limits cost nothing.
 type Limits struct {
 	store  LeaseStore
 	holder func() string
 	now    func() time.Time
 
 	mu    sync.Mutex
-	holds map[string]*hold // by webhook; they stay, for what they know of the webhook
+	holds map[string]*hold // by webhook; they stay, because they hold what is known about the webhook
 }
 
 // hold is this process's places at a webhook.
 type hold struct {
 	mu            sync.Mutex
-	limit         int // of places for all workers
+	limit         int // the number of places for all workers
 	granted, used int
-	asked         time.Time // when places were asked for last
+	asked         time.Time // when places were last asked for
 	renewed       time.Time
-	renewing      bool // there is a timer that will
+	renewing      bool // a timer will renew the lease
 	turns         turns
 }
 
-// NewLimits makes the Limits of a process whose leases are held under a name. If others have declared the process gone
-// and given its places back, it goes on under another name.
+// NewLimits returns the Limits of a process. holder is the name under which its leases are held: if others have
+// declared the process gone and freed its places, it continues under another name.
 func NewLimits(holder func() string, store LeaseStore, now func() time.Time) *Limits {
 	return &Limits{store: store, holder: holder, now: now, holds: map[string]*hold{}}
 }
@@ -67,8 +67,8 @@ func (l *Limits) Reserve(ctx context.Context, webhookID string, perSecond float6
 	return times, err
 }
 
-// Space enforces the rate right before a POST. Times are reserved ahead, so a late delivery could otherwise go out together
-// with one that is on time. It waits for a moment at most: where the times are further apart, few are late.
+// Space enforces the rate right before a POST. Times are reserved ahead, so a late delivery could otherwise go out
+// together with one that is on time. It waits for a moment at most: if the times are further apart, few are late.
 func (l *Limits) Space(ctx context.Context, webhookID string, perSecond float64) error {
 	at, err := l.store.TakePace(ctx, webhookID, perSecond)
 	if err != nil {
@@ -77,9 +77,9 @@ func (l *Limits) Space(ctx context.Context, webhookID string, perSecond float64)
 	return sleep(ctx, min(at.Sub(l.now()), aheadMost))
 }
 
-// Pace is Space for a webhook that bounds what is in flight, too: it takes the next time at the rate only if that comes
-// within a moment, and waits for it. Otherwise turn says how long to wait before asking again. So what waits for the rate
-// holds no place in flight, and queues in one place only.
+// Pace is Space for a webhook that also limits the number in flight. It takes the next time at the rate only if that
+// comes within a moment, and waits for it. Otherwise turn is how long to wait before asking again. So a delivery that
+// waits for the rate holds no place in flight, and is in one queue only.
 func (l *Limits) Pace(ctx context.Context, webhookID string, perSecond float64, moment time.Duration) (turn time.Duration, err error) {
 	at, taken, err := l.store.TryPace(ctx, webhookID, perSecond, moment)
 	if err != nil {
@@ -95,8 +95,8 @@ func (l *Limits) Pace(ctx context.Context, webhookID string, perSecond float64, 
 	return h.turns.give(now, at.Sub(now), time.Duration(float64(time.Second)/(asksPerPlace*perSecond))), nil
 }
 
-// Enter takes a place at a webhook that has limit of them for all workers; leave gives it back. leave is nil if there
-// is none for now, and turn how long to wait before asking again: those who wait take turns.
+// Enter takes a place at a webhook that has limit places for all workers; leave returns it. If there is none for now,
+// leave is nil, and turn is how long to wait before asking again: those who wait take turns.
 func (l *Limits) Enter(ctx context.Context, webhookID string, limit int) (leave func(), turn time.Duration, err error) {
 	h := l.hold(webhookID)
 	h.mu.Lock()
@@ -132,10 +132,10 @@ func (l *Limits) hold(webhookID string) *hold {
 	return h
 }
 
-// ask leases one place more than are used, and some ahead, so that not every POST asks. The lock is held meanwhile:
-// it is one short statement, and those who wait for it want its answer.
+// ask leases one place more than are used, and some ahead, so that not every POST has to ask. The lock is held during
+// the call: it is one short statement, and those who wait for the lock need its answer.
 func (l *Limits) ask(ctx context.Context, webhookID string, h *hold) error {
-	now := l.now() // the lease begins after this
+	now := l.now() // the lease begins after this moment
 	granted, err := l.store.Lease(ctx, webhookID, l.holder(), min(h.limit, 2*h.used+1), h.limit, leaseFor)
 	if err != nil {
 		return err
@@ -144,8 +144,8 @@ func (l *Limits) ask(ctx context.Context, webhookID string, h *hold) error {
 	return nil
 }
 
-// renewLater keeps the lease as long as a place is used, whether or not anyone enters meanwhile: a POST may take
-// longer than a lease. The places that are not used any more go back with it.
+// renewLater renews the lease as long as a place is used, whether or not another POST enters: a POST may take longer
+// than a lease. It also returns the unused places.
 func (l *Limits) renewLater(webhookID string, h *hold) {
 	if h.renewing {
 		return
@@ -156,11 +156,11 @@ func (l *Limits) renewLater(webhookID string, h *hold) {
 		defer h.mu.Unlock()
 		h.renewing = false
 		if h.used == 0 {
-			return // it ends soon by itself
+			return // it soon ends by itself
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), renewEvery)
 		defer cancel()
-		_ = l.ask(ctx, webhookID, h) // again at the next time; callers that enter meanwhile get the error
+		_ = l.ask(ctx, webhookID, h) // it is tried again next time; callers that enter in the meantime get the error
 		l.renewLater(webhookID, h)
 	})
 }

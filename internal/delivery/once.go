@@ -5,9 +5,10 @@ import (
 	"sync"
 )
 
-// once lets this process do a named thing once at a time. Temporal may ask for an activity again while it still runs: on
-// a starved machine a workflow task or a heartbeat times out, and its worker is still alive. A delivery that is POSTed
-// and not recorded yet is pending to every reader, and would be POSTed twice. The zero value is ready.
+// once is a set of named locks: it lets this process do a named thing once at a time. Temporal may start an activity
+// again while it still runs: on a starved machine a workflow task or a heartbeat times out although its worker is
+// alive. A delivery that has been POSTed and not recorded yet is pending to every reader, and would be POSTed twice.
+// The zero value is ready.
 type once struct {
 	mu   sync.Mutex
 	held map[string]chan struct{} // closed when the name is released
@@ -29,7 +30,7 @@ func (o *once) lock(ctx context.Context, names ...string) (unlock func(), err er
 	}
 }
 
-// tryLock takes the names, or returns the end of a holder that is in the way.
+// tryLock takes the names, or returns the end of a holder that has one of them.
 func (o *once) tryLock(names []string, ended chan struct{}) (other <-chan struct{}) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

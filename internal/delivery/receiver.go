@@ -14,8 +14,8 @@ var errGone = errors.New("the webhook has been deleted")
 // goneMost bounds how many deleted webhooks are remembered.
 const goneMost = 10_000
 
-// gone remembers webhooks that have been deleted, which is for good: to ask the database for each of their deliveries
-// would cost as much as they have. The zero value is ready.
+// gone remembers deleted webhooks; a deletion is final. Asking the database for each of their deliveries would cost as
+// much as their backlog is long. The zero value is ready.
 type gone struct {
 	mu  sync.Mutex
 	ids map[string]bool
@@ -36,8 +36,8 @@ func (g *gone) add(webhookID string) {
 	g.ids[webhookID] = true
 }
 
-// receiver returns a delivery's webhook as it was at most a second ago: errGone if it has been deleted, service.ErrSealed if
-// its secrets cannot be opened.
+// receiver returns a delivery's webhook as it was at most a second ago: errGone if it has been deleted,
+// service.ErrSealed if its secrets cannot be opened.
 func (c *Courier) receiver(ctx context.Context, tenant, webhookID string) (*service.Receiver, error) {
 	if c.gone.has(webhookID) {
 		return nil, errGone

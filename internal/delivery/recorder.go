@@ -14,7 +14,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// Attempts stores attempts; *models.Store does. An error that models.IsOutage knows may not be met again.
+// Attempts stores attempts; *models.Store does. An error for which models.IsOutage is true may not come again.
 type Attempts interface {
 	Record(ctx context.Context, group []*models.Record, done []string) ([]models.Recorded, error)
 }
@@ -31,57 +31,57 @@ type Recorder struct {
 type Remainder struct {
 	dispatchID string
 	left       atomic.Int64
-	finished   atomic.Bool // the row has gone with the last record
+	finished   atomic.Bool // the row was deleted with the last record
 }
 
-// NewRemainder is of a dispatch of which n deliveries are left.
+// NewRemainder returns the Remainder of a dispatch of which n deliveries are left.
 func NewRemainder(dispatchID string, n int) *Remainder {
 	r := &Remainder{dispatchID: dispatchID}
 	r.left.Store(int64(n))
 	return r
 }
 
-// entry is one attempt, and the remainder that it takes its delivery off, nil if it is not the delivery's end.
+// entry is one attempt, with the remainder that it is subtracted from; nil if it does not end the delivery.
 type entry struct {
 	record *models.Record
 	of     *Remainder
 }
 
-// recorded is what came of one entry.
+// recorded is the result of one entry.
 type recorded struct {
 	models.Recorded
 	err error
 }
 
-// errRecorded is met where the database had committed an attempt but could not say so before it went away. The database has
-// the delivery's state.
+// errRecorded means that the database had committed an attempt but could not confirm it before it went away. The
+// delivery's state is in the database.
 var errRecorded = errors.New("the attempt has been recorded already")
 
-// recordsAtOnce is the most records in one transaction, which all of them wait for.
+// recordsAtOnce is the largest number of records in one transaction: all of them wait for it.
 const recordsAtOnce = 512
 
-// laneFrom is how many records wait before a second transaction begins beside the one under way.
+// laneFrom is the number of queued records from which a second transaction starts next to the running one.
 const laneFrom = 128
 
-// NewRecorder makes a Recorder.
+// NewRecorder returns a Recorder.
 func NewRecorder(attempts Attempts, log *slog.Logger) *Recorder {
 	return newRecorder(attempts, log, laneFrom)
 }
 
 func newRecorder(attempts Attempts, log *slog.Logger, laneFrom int) *Recorder {
 	r := &Recorder{attempts: attempts, log: log}
-	// As many records as there are deliveries in flight may wait: they are bounded by the worker's slots, and have
-	// all been sent already, so none may be turned away.
+	// As many records as there are deliveries in flight may queue. The worker's slots bound them, and all of them have
+	// been sent already, so none may be refused.
 	r.group = groupcommit.New(r.flush, groupcommit.Options[entry]{Lanes: 2, LaneFrom: laneFrom, MaxGroup: recordsAtOnce, MaxQueue: 1 << 20,
 		Key: func(e entry) string { return e.record.Attempt.Tenant }})
 	return r
 }
 
-// Record returns when the attempt is durable. If it is its delivery's last, it is taken off the dispatch's remainder; of
-// is nil if the caller removes the outbox row itself.
+// Record returns when the attempt is durable. If it is its delivery's last, it is subtracted from the dispatch's
+// remainder. of is nil if the caller removes the outbox row itself.
 //
-// If another transaction has locked the delivery's row, or its webhook's, only this record waits. The others of its group
-// are done.
+// If another transaction has locked the delivery's row, or its webhook's, only this record waits. The others of its
+// group are done.
 func (r *Recorder) Record(ctx context.Context, record *models.Record, of *Remainder) (models.Recorded, error) {
 	if record.Status == models.Pending {
 		of = nil
@@ -102,21 +102,21 @@ func (r *Recorder) Record(ctx context.Context, record *models.Record, of *Remain
 	}
 }
 
-// lockedFirst and lockedMost are the waits of a record whose rows somebody else has locked.
+// lockedFirst and lockedMost are the waits of a record whose rows another transaction has locked.
 const (
 	lockedFirst = 100 * time.Millisecond
 	lockedMost  = time.Second
 )
 
-// errLocked is met where somebody else keeps a delivery's row locked for longer than a record may wait.
+// errLocked means that another transaction keeps a delivery's row locked for longer than a record may wait.
 var errLocked = errors.New("the delivery's row is locked")
 
-// patience is for how long a record is tried again while the database is away. It ends before the activity's time
-// does: giving up means another POST.
+// patience is how long a record is retried while the database is away. It ends before the activity's time does: giving
+// up means another POST.
 const patience = 20 * time.Second
 
-// tryFor is how much of that one try may take: over a connection whose other end has gone without a word, it would take
-// all of it, and the next one finds the database that has taken over.
+// tryFor is how much of patience a single try may take. Over a half-open connection one try would take all of it; the
+// next try reaches the database that has taken over.
 const tryFor = 10 * time.Second
 
 func (r *Recorder) flush(ctx context.Context, entries []entry) (_ []recorded, err error) {
@@ -139,8 +139,8 @@ func (r *Recorder) flush(ctx context.Context, entries []entry) (_ []recorded, er
 	return r.oneByOne(ctx, entries)
 }
 
-// store stores the records of entries, and with them removes the dispatches of which nothing is left then. A delivery that
-// another lane has not stored yet counts as left, even if it is stored a moment later.
+// store stores the records of entries, and removes the dispatches that are then done. A delivery that another lane has
+// not stored yet counts as left, even if it is stored a moment later.
 func (r *Recorder) store(ctx context.Context, entries []entry, records ...*models.Record) ([]models.Recorded, error) {
 	ends := map[*Remainder]int64{}
 	var last []*Remainder
@@ -173,7 +173,7 @@ func (r *Recorder) store(ctx context.Context, entries []entry, records ...*model
 	return stored, nil
 }
 
-// persist stores records in one transaction, and waits for a database that is away to come back.
+// persist stores records in one transaction, and waits while the database is away.
 func (r *Recorder) persist(ctx context.Context, records []*models.Record, done []string) ([]models.Recorded, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -197,7 +197,7 @@ func (r *Recorder) try(ctx context.Context, records []*models.Record, done []str
 	return r.attempts.Record(ctx, records, done)
 }
 
-// oneByOne finds the record the database does not take, so that it fails alone.
+// oneByOne finds the record that the database does not accept, so that it fails alone.
 func (r *Recorder) oneByOne(ctx context.Context, entries []entry) ([]recorded, error) {
 	results := make([]recorded, len(entries))
 	for i, e := range entries {
@@ -212,7 +212,7 @@ func (r *Recorder) oneByOne(ctx context.Context, entries []entry) ([]recorded, e
 			return results, nil
 		case models.IsUniqueViolation(err):
 			results[i].err = errRecorded
-		default: // something in the answer: without a record of any kind the delivery would be sent again, for ever
+		default: // something in the answer: without any record the delivery would be sent again for ever
 			r.log.ErrorContext(ctx, "an attempt cannot be recorded as it was", "delivery", e.record.Attempt.DeliveryID, "error", err)
 			if stored, results[i].err = r.store(ctx, entries[i:i+1], bare(e.record)); results[i].err == nil {
 				results[i].Recorded = stored[0]
@@ -222,7 +222,7 @@ func (r *Recorder) oneByOne(ctx context.Context, entries []entry) ([]recorded, e
 	return results, nil
 }
 
-// bare is a record without what came from outside.
+// bare returns a record without the receiver's data.
 func bare(record *models.Record) *models.Record {
 	plain := *record
 	plain.Attempt.RequestHeaders, plain.Attempt.ResponseHeaders, plain.Attempt.ResponseBody = nil, nil, nil

@@ -2,11 +2,11 @@ package delivery
 
 import "os"
 
-// stackOfPOST is about what a goroutine's stack takes for an attempt, in bytes.
+// stackOfPOST is about how much stack an attempt needs, in bytes.
 const stackOfPOST = 12 << 10
 
-// growStack makes room on the stack for an attempt while there is hardly anything on it. It would double several times on
-// the way otherwise, and be copied each time.
+// growStack makes room on the stack for an attempt while the stack is almost empty. Otherwise the stack would double
+// several times on the way, and be copied each time.
 //
 //go:noinline
 func growStack() byte {

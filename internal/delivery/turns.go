@@ -9,14 +9,14 @@ const (
 	// turnMost caps the wait for a free slot. Longer predictions are unreliable; shorter ones would let thousands of
 	// waiters ask every minute.
 	turnMost = 10 * time.Minute
-	// tookAtFirst is taken for the time of a POST as long as none has ended here.
+	// tookAtFirst is the assumed duration of a POST as long as none has ended here.
 	tookAtFirst = time.Second
 )
 
-// turns gives those who find no slot the times at which slots are expected to be free, one after the other.
+// turns assigns to those who find no slot the times at which slots are expected to be free, one after the other.
 type turns struct {
-	took time.Duration // to use a slot, lately
-	next time.Time     // the turn of the next who finds none
+	took time.Duration // how long a slot was used recently
+	next time.Time     // the next turn to assign
 }
 
 func newTurns() turns { return turns{took: tookAtFirst} }
@@ -24,7 +24,7 @@ func newTurns() turns { return turns{took: tookAtFirst} }
 // measure notes how long a slot was used.
 func (t *turns) measure(took time.Duration) { t.took += (took - t.took) / 4 }
 
-// give returns how long to wait, at least least. The turn after it is a step later.
+// give returns how long to wait, at least least. The next turn is a step later.
 func (t *turns) give(now time.Time, least, step time.Duration) time.Duration {
 	at := now.Add(least)
 	if t.next.After(at) {
