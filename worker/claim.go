@@ -15,23 +15,24 @@ import (
 	"github.com/posthorn/posthorn/workflows"
 )
 
-// installationMemo is the field of the retention schedule's workflows that says whose task queue it is.
+// installationMemo is the memo field of the retention schedule's workflows that says which installation owns the task
+// queue.
 const installationMemo = "PosthornInstallation"
 
 // TakenError says that a task queue belongs to another database's installation.
 type TakenError struct {
-	Prefix, Owner, Own string // the prefix of the task queues; the ids of the installation that has it and of ours
+	Prefix, Owner, Own string // the prefix of the task queues, the id of the installation that owns it, and our own
 }
 
 // Error says what to do about it.
 func (e *TakenError) Error() string {
-	return fmt.Sprintf("the task queue %q belongs to another installation (%s; this database is %s): give this one a POSTHORN_TASK_QUEUE of its own. "+
+	return fmt.Sprintf("the task queue %q belongs to another installation (%s; this database is %s): give this one its own POSTHORN_TASK_QUEUE. "+
 		"If this database replaces the other one for good, delete the schedule %q in Temporal first", e.Prefix, e.Owner, e.Own, workflows.RetainSchedule(e.Prefix))
 }
 
-// Claim makes the schedule that runs the retention every hour, one at a time, and marks with it that the task queues are
-// this installation's. One that exists is left as it is, for it may have been paused by hand. A TakenError means that it is
-// another installation's.
+// Claim creates the schedule that runs the retention every hour, one run at a time, and marks with it that the task
+// queues belong to this installation. An existing schedule is left as it is, because it may have been paused by hand.
+// A TakenError means that it belongs to another installation.
 func Claim(ctx context.Context, c client.Client, prefix, installation string) error {
 	ctx, cancel := context.WithTimeout(ctx, claimTimeout)
 	defer cancel()
@@ -51,11 +52,11 @@ func Claim(ctx context.Context, c client.Client, prefix, installation string) er
 	if err != nil {
 		return err
 	}
-	if owner == "" { // a build made it that wrote no mark
+	if owner == "" { // a build without marks made it
 		if err := mark(ctx, schedule, installation); err != nil {
 			return err
 		}
-		if owner, err = ownerOf(ctx, schedule); err != nil { // of two that marked it, one did
+		if owner, err = ownerOf(ctx, schedule); err != nil { // if two processes marked it, one won
 			return err
 		}
 	}
@@ -68,7 +69,7 @@ func Claim(ctx context.Context, c client.Client, prefix, installation string) er
 // claimTimeout bounds one try.
 const claimTimeout = 10 * time.Second
 
-// ownerOf reads whose a retention schedule is; "" if it has no mark.
+// ownerOf reads the owner of a retention schedule; "" if it has no mark.
 func ownerOf(ctx context.Context, schedule client.ScheduleHandle) (string, error) {
 	found, err := schedule.Describe(ctx)
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 )
 
 // Deployment names this build among the versions of a Temporal Worker Deployment. Without a Name workers are not
-// versioned: any of them gets any workflow.
+// versioned: any of them may get any workflow.
 type Deployment struct {
 	Name    string
 	BuildID string
@@ -21,8 +21,8 @@ func (d Deployment) options() sdk.DeploymentOptions {
 	return sdk.DeploymentOptions{UseVersioning: true, Version: sdk.WorkerDeploymentVersion{DeploymentName: d.Name, BuildID: d.BuildID}}
 }
 
-// stories are the workflows, and what becomes of one that runs when another version becomes the current one. A dispatch
-// is short, and ends in the version that it began in. The others may run for months: they go over at their next task.
+// stories are the workflows, with what happens to a running one when another version becomes current. A dispatch is
+// short, and ends in the version in which it began. The others may run for months: they move over at their next task.
 var stories = map[string]struct {
 	run      any
 	behavior workflow.VersioningBehavior

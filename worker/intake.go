@@ -7,12 +7,11 @@ import (
 	sdk "go.temporal.io/sdk/worker"
 )
 
-// intakePause is the time between two looks at whether workflow tasks may be taken again.
+// intakePause is the time between two checks whether workflow tasks may be taken again.
 const intakePause = 2 * time.Millisecond
 
-// intake supplies the slots of workflow tasks. While dispatches wait in this process to be read it takes no more: they
-// would wait here, renewing their tasks all the while, and in no order. In Temporal they cost nothing, and tenants take
-// turns.
+// intake supplies the slots of workflow tasks. While dispatches in this process wait to be read it takes no more: they
+// would wait here in no order, and keep renewing their tasks. In Temporal they cost nothing, and tenants take turns.
 type intake struct {
 	sdk.SlotSupplier
 
@@ -31,7 +30,7 @@ func (s intake) ReserveSlot(ctx context.Context, info sdk.SlotReservationInfo) (
 	return s.SlotSupplier.ReserveSlot(ctx, info)
 }
 
-// tuner gives the main worker its slots.
+// tuner supplies the main worker's slots.
 func tuner(crowded func() bool) (sdk.WorkerTuner, error) {
 	tasks, err := sdk.NewFixedSizeSlotSupplier(concurrentTasks)
 	if err != nil {

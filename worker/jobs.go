@@ -13,20 +13,21 @@ import (
 // JobStore is what Jobs needs of models.Store.
 type JobStore interface {
 	RunJob(ctx context.Context) (models.Job, models.JobPage, error)
-	// LastTraffic is when this process last accepted an event or recorded an attempt.
+	// LastTraffic returns when this process last accepted an event or recorded an attempt.
 	LastTraffic() time.Time
 }
 
 // JobEngine is what Jobs needs of internal/engine.
 type JobEngine interface {
-	// LaunchWait starts dispatches and returns how many were started, when each was or has been given up.
+	// LaunchWait starts dispatches. When each was started or given up, it returns how many were started.
 	LaunchWait(ctx context.Context, dispatches ...models.Dispatch) (started int)
 	// Judge wakes a webhook's health workflow.
 	Judge(webhookID string)
 }
 
-// Jobs makes the pages of large acts: what follows when a webhook with a million deliveries is paused, or a tenant is
-// deleted. Every worker runs one, without a leader. It makes a page at a time, and steps back while there is traffic.
+// Jobs does the pages of large changes: the rows that follow when a webhook with a million deliveries is paused, or a
+// tenant is deleted. Every worker runs one, without a leader. It does one page at a time, and steps back while there
+// is traffic.
 type Jobs struct {
 	Store   JobStore
 	Engine  JobEngine
@@ -34,23 +35,22 @@ type Jobs struct {
 	Log     *slog.Logger
 	Now     func() time.Time
 
-	starts chan struct{} // of pages whose dispatches are being started
+	starts chan struct{} // one token for each page whose dispatches are being started
 }
 
 const (
-	// jobsIdle is the time between two looks while no job is due.
+	// jobsIdle is the time between two checks while no job is due.
 	jobsIdle = 500 * time.Millisecond
 	// trafficFor is how long after the last event or attempt there is traffic to step back for.
 	trafficFor = 500 * time.Millisecond
-	// stepBack is how many times as long as a page took the next one is put off while there is traffic.
+	// stepBack: while there is traffic, the next page waits this many times as long as the last one took.
 	stepBack = 2
 )
 
-// pagesStarting is how many pages' dispatches are being started at once. A Temporal that is slow holds up fan-outs, and no
-// other job.
+// pagesStarting is how many pages' dispatches are started at once. A slow Temporal delays fan-outs, and no other job.
 const pagesStarting = 4
 
-// Run makes pages until ctx ends.
+// Run does pages until ctx ends.
 func (j *Jobs) Run(ctx context.Context) {
 	j.starts = make(chan struct{}, pagesStarting)
 	for ctx.Err() == nil {
@@ -66,7 +66,7 @@ func (j *Jobs) Run(ctx context.Context) {
 	}
 }
 
-// page makes one page and returns how long to wait before the next.
+// page does one page and returns how long to wait before the next.
 func (j *Jobs) page(ctx context.Context) time.Duration {
 	began := j.Now()
 	job, page, err := j.Store.RunJob(ctx)

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// rest puts off the next count by how long the last has taken.
+// rest postpones the next count in proportion to how long the last one took.
 func (r *Reconciler) rest(begun time.Time) {
 	ended := r.Store.Now()
 	r.measureNext = ended
@@ -14,10 +14,10 @@ func (r *Reconciler) rest(begun time.Time) {
 	}
 }
 
-// measuredBacklogs is how many webhooks are named in the metrics.
+// measuredBacklogs is the number of webhooks that the metrics name.
 const measuredBacklogs = 20
 
-// measure sets the gauges. It measures the age of overdue deliveries at every look, and counts when a count is due.
+// measure sets the gauges. It measures the age of overdue deliveries in every round, and counts when a count is due.
 func (r *Reconciler) measure(ctx context.Context) (bool, error) {
 	oldest, err := r.Store.OldestDue(ctx)
 	if err != nil {

@@ -10,8 +10,8 @@ import (
 	"github.com/posthorn/posthorn/internal/panics"
 )
 
-// catching turns a panic of an activity, local or not, into an error that is counted and logged. Temporal retries it as
-// any other. The SDK would catch it too, and put its text into the history, where no data may be.
+// catching turns a panic of an activity, local or not, into an error that is counted and logged. Temporal retries it
+// like any other. The SDK would catch it too, but put its text into the history, which must contain no data.
 type catching struct {
 	interceptor.WorkerInterceptorBase
 }

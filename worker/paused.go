@@ -6,16 +6,16 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// pausedCount counts what is overdue because somebody paused it in Temporal.
+// pausedCount counts deliveries that are overdue because they are paused in Temporal.
 type pausedCount struct {
 	*Reconciler
 	known      bool            // Temporal has been asked
-	dispatches map[string]bool // that are paused
-	n          int             // their deliveries that are overdue
+	dispatches map[string]bool // the paused ones
+	n          int             // their overdue deliveries
 }
 
-// note counts the overdue deliveries of a page whose dispatch is paused. Temporal is asked once, and only if something is
-// overdue.
+// note counts the overdue deliveries of a page whose dispatch is paused. Temporal is queried once, and only if
+// something is overdue.
 func (c *pausedCount) note(ctx context.Context, page *models.Overdue) {
 	if len(page.Deliveries) == 0 {
 		return

@@ -13,43 +13,43 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// Engine is what the reconciler needs of internal/engine.
+// Engine is the part of internal/engine that the reconciler needs.
 type Engine interface {
 	// Alive reports which dispatches have a workflow that is running or paused.
 	Alive(ctx context.Context, dispatchIDs []string) (map[string]bool, error)
-	// PausedDispatches lists dispatches that somebody has paused in Temporal: their workflow, or an activity of it.
+	// PausedDispatches lists dispatches that are paused in Temporal: their workflow, or an activity of it.
 	PausedDispatches(ctx context.Context) (map[string]bool, error)
 	Ready(ctx context.Context) error
-	// LaunchWait starts dispatches and returns how many were started, when each was or has been given up.
+	// LaunchWait starts dispatches. When each was started or given up, it returns how many were started.
 	LaunchWait(ctx context.Context, dispatches ...models.Dispatch) (started int)
 	Judge(webhookID string)
 	Recover(recoveryID string)
 }
 
-// Reconciler finds what is owed and not being driven, and sets it off again: deliveries whose dispatch never
-// started, or whose workflow was terminated or lost; webhooks whose health workflow missed something; recoveries
-// that stopped. It runs in every worker, without a leader: rows another one holds are skipped.
+// Reconciler finds what nothing drives, and restarts it: deliveries whose dispatch never started, or whose workflow
+// was terminated or lost; webhooks whose health workflow missed something; recoveries that stopped. It runs in every
+// worker, without a leader: it skips rows that another one has locked.
 type Reconciler struct {
 	Store     *models.Store
 	Engine    Engine
 	Threshold int64
 	Metrics   *metrics.Metrics
 	Log       *slog.Logger
-	// Every is the time between two looks, default 10 s; Overdue how long a delivery must have been due before its
-	// dispatch is doubted, default 1 minute.
+	// Every is the time between two rounds, default 10 s. Overdue is how long a delivery must have been due before its
+	// dispatch is checked, default 1 minute.
 	Every, Overdue time.Duration
-	// Others reports whether a tenant other than this one has had first attempts here a moment ago; nil = none ever has.
+	// Others reports whether another tenant has had first attempts here a moment ago; nil = none ever has.
 	Others func(tenant string) bool
 
-	// When the steps that read whole tables come up again.
+	// The times of the next steps that read whole tables.
 	measureNext, sweepNext time.Time
-	// The id after which the next look of each kind begins.
+	// The id after which the next round of each kind starts.
 	healthAt, recoveryAt string
-	watch                watch         // of the other processes
-	declared             chan struct{} // a process has been declared gone
+	watch                watch         // the state of watching the other processes
+	declared             chan struct{} // signalled when a process has been declared gone
 }
 
-// The bounds of one look.
+// The bounds of one round.
 const (
 	judgedAtOnce    = 100  // webhooks woken
 	recoveredAtOnce = 100  // recoveries started
@@ -58,27 +58,27 @@ const (
 	idempotencyLife = 24 * time.Hour
 	sweepAfter      = time.Hour
 	lookEvery       = 10 * time.Second
-	sweepEvery      = 5 * time.Minute // it reads all dispatches there are
+	sweepEvery      = 5 * time.Minute // it reads all dispatches
 	statsEvery      = 5 * time.Second // statistics are merged within 10 s
 )
 
-// For how many times as long as a loop took it rests, if that is longer than the time between two looks.
+// A loop that took long rests for this many times as long, if that is longer than the time between two rounds.
 const (
 	loopRest    = 19 // 5 % of the time
-	measureRest = 50 // 2 %: a backlog of millions is counted for long
+	measureRest = 50 // 2 %: counting a backlog of millions takes long
 )
 
-// loop is one of the things that the reconciler looks after. Each has a goroutine of its own, so that none waits for
-// another that is slow or fails.
+// loop is one of the reconciler's tasks. Each has its own goroutine, so that none waits for another that is slow or
+// fails.
 type loop struct {
 	name string
-	// look looks once. found reports that there was something to do: there may be more.
+	// look does one round. found reports that there was something to do: there may be more.
 	look func(context.Context) (found bool, err error)
-	// temporal is set if it can do nothing while Temporal is away.
+	// temporal says that the loop can do nothing while Temporal is away.
 	temporal bool
-	// every is the time between two looks; 0 = the reconciler's.
+	// every is the time between two rounds; 0 = the reconciler's.
 	every time.Duration
-	// wake lets the next look begin at once; nil = nothing does.
+	// wake lets the next round start at once; nil = nothing does.
 	wake <-chan struct{}
 }
 
@@ -96,7 +96,7 @@ func (r *Reconciler) loops() []loop {
 	}
 }
 
-// Run looks until ctx ends.
+// Run runs the loops until ctx ends.
 func (r *Reconciler) Run(ctx context.Context) {
 	if r.Every == 0 {
 		r.Every = lookEvery
@@ -112,7 +112,7 @@ func (r *Reconciler) Run(ctx context.Context) {
 	running.Wait()
 }
 
-// run looks again and again. A look that found nothing and took long is followed by a rest in proportion.
+// run repeats the rounds. A long round that found nothing is followed by a rest in proportion.
 func (r *Reconciler) run(ctx context.Context, l loop) {
 	for ctx.Err() == nil {
 		begun := time.Now()
@@ -132,11 +132,11 @@ func (r *Reconciler) run(ctx context.Context, l loop) {
 	}
 }
 
-// once looks once, if it can. While Temporal is away nothing can be said of any workflow, nor started.
+// once does one round, if it can. While Temporal is away, workflows can be neither checked nor started.
 func (r *Reconciler) once(ctx context.Context, l loop) (found bool, err error) {
 	if l.temporal {
 		if err := r.Engine.Ready(ctx); err != nil {
-			return true, err // whatever that took, it says nothing of the loop
+			return true, err // its time says nothing about the loop
 		}
 	}
 	defer panics.Into(&err, "the reconciler's loop "+l.name)
@@ -145,7 +145,7 @@ func (r *Reconciler) once(ctx context.Context, l loop) (found bool, err error) {
 	return l.look(ctx)
 }
 
-// Look does everything once.
+// Look does one round of everything.
 func (r *Reconciler) Look(ctx context.Context) error {
 	var all error
 	for _, l := range r.loops() {
@@ -160,12 +160,12 @@ func (r *Reconciler) follow(ctx context.Context) (bool, error) {
 	return false, err
 }
 
-// stats merges what has been counted. It never rests for longer: counting goes on.
+// stats merges the counts. It never rests for longer, because counting goes on.
 func (r *Reconciler) stats(ctx context.Context) (bool, error) {
 	for after := (models.DeliveryKey{}); ; {
 		_, next, err := r.Store.MergeStats(ctx, after)
 		switch {
-		case models.IsLocked(err): // other workers are at it
+		case models.IsLocked(err): // other workers are merging
 			return true, nil
 		case err != nil, next == (models.DeliveryKey{}):
 			return true, err
@@ -174,7 +174,7 @@ func (r *Reconciler) stats(ctx context.Context) (bool, error) {
 	}
 }
 
-// webhooks wakes health workflows that have missed something, from where the last look ended.
+// webhooks wakes health workflows that have missed something, starting where the last round ended.
 func (r *Reconciler) webhooks(ctx context.Context) (bool, error) {
 	for woken := 0; woken < judgedAtOnce; {
 		ids, next, err := r.Store.NeedHealthCheck(ctx, r.Threshold, r.healthAt, judgedAtOnce-woken)
@@ -192,7 +192,7 @@ func (r *Reconciler) webhooks(ctx context.Context) (bool, error) {
 	return false, nil
 }
 
-// recoveries starts recoveries that stand still, from where the last look ended.
+// recoveries starts recoveries that have stopped, starting where the last round ended.
 func (r *Reconciler) recoveries(ctx context.Context) (bool, error) {
 	ids, next, err := r.Store.RunningRecoveries(ctx, r.recoveryAt, recoveredAtOnce)
 	if err != nil {

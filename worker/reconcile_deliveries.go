@@ -9,15 +9,15 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// The bounds of looking for what is overdue.
+// The bounds of the search for overdue deliveries.
 const (
-	// overdueAtOnce is how many deliveries are read, asked about and taken over at once.
+	// overdueAtOnce is how many deliveries are read, checked and taken over at once.
 	overdueAtOnce = 10 * models.MaxDispatch
-	// sharedFrom is how many deliveries found in one look share dispatches, whatever the operator allows for those that are
-	// published: after an outage a workflow for each would take hours.
+	// sharedFrom is the number of deliveries in one round from which they share dispatches, whatever
+	// POSTHORN_GROUP_MAX says: after an outage a workflow for each would take hours.
 	sharedFrom = 1000
-	// startsAtOnce is how many dispatches are made before their starts are waited for: what waits for a start is never
-	// overdue again before it has been tried.
+	// startsAtOnce is how many dispatches are written before their starts are awaited. So a queued dispatch is never
+	// overdue again before its start has been tried.
 	startsAtOnce = 64
 	// aside is the pause after each of these while another tenant has traffic. It leaves about 3,000 deliveries a second.
 	aside = 300 * time.Millisecond
@@ -25,28 +25,28 @@ const (
 
 var errNotStarted = errors.New("none of the dispatches was started")
 
-// pass is one walk over what is overdue, in the order in which it fell due. It reads each page once; what it takes over
-// falls due again behind it.
+// pass is one walk over the overdue deliveries, in the order in which they fell due. It reads each page once: the
+// deliveries that it takes over fall due again behind it.
 type pass struct {
 	*Reconciler
-	// from is where the walk begins, and before until when what it reads fell due.
+	// from is where the walk starts, and until the time before which its deliveries fell due.
 	from   models.Mark
 	before time.Time
-	// doubt is since when a dispatch must not have been known to be driven to be asked after.
+	// doubt: a dispatch is checked unless it was known to be driven at or after this time.
 	doubt time.Time
-	// of picks what the walk is about from a page; nil = all of it.
+	// of selects the part of a page that the walk covers; nil = all of it.
 	of func(page *models.Overdue) models.Overdue
 	// adopt notes the shared dispatches on their deliveries.
 	adopt func(context.Context) error
-	// note is called with each page; nil = nothing is.
+	// note is called with each page; nil = not needed.
 	note func(ctx context.Context, page *models.Overdue)
-	// between is called before a further page is read; nil = nothing is.
+	// between is called before a further page is read; nil = not needed.
 	between func(context.Context) error
 
 	found int // deliveries that nothing drove, so far
 }
 
-// deliveries dispatches again what is overdue and not being driven.
+// deliveries dispatches overdue deliveries that nothing drives.
 func (r *Reconciler) deliveries(ctx context.Context) (found bool, err error) {
 	before := r.Store.Now().Add(-r.Overdue)
 	paused := pausedCount{Reconciler: r}
@@ -79,7 +79,7 @@ func (p *pass) walk(ctx context.Context) error {
 			if err := p.adopt(ctx); err != nil {
 				return err
 			}
-			continue // their names are known now
+			continue // the dispatches' names are known now
 		}
 		if p.note != nil {
 			p.note(ctx, &page)
@@ -103,7 +103,7 @@ func (p *pass) walk(ctx context.Context) error {
 	}
 }
 
-// check asks Temporal which of the dispatches are being driven, and returns the others.
+// check asks Temporal which of the dispatches are driven, and returns the others.
 func (r *Reconciler) check(ctx context.Context, doubtful []string) (dead []string, err error) {
 	alive, err := r.Engine.Alive(ctx, doubtful)
 	if err != nil {
@@ -120,7 +120,7 @@ func (r *Reconciler) check(ctx context.Context, doubtful []string) (dead []strin
 	return dead, r.Store.DispatchesChecked(ctx, checked)
 }
 
-// takeOver puts deliveries into new dispatches and waits until those have been started, or given up, a few at a time.
+// takeOver puts deliveries into new dispatches and waits until those have been started or given up, a few at a time.
 func (p *pass) takeOver(ctx context.Context, deliveries []models.Delivery) error {
 	p.found += len(deliveries)
 	most := p.Store.GroupMax()
@@ -130,7 +130,7 @@ func (p *pass) takeOver(ctx context.Context, deliveries []models.Delivery) error
 	for chunk := range slices.Chunk(deliveries, min(overdueAtOnce, startsAtOnce*most)) {
 		fresh, err := p.Store.TakeOver(ctx, chunk, p.before, most)
 		if err != nil {
-			p.Store.LetGo() // it may have been committed: then this process has dispatches that it does not know of
+			p.Store.LetGo() // the commit may have succeeded: then this process has dispatches that it does not know of
 		}
 		if err := errors.Join(err, p.launch(ctx, fresh)); err != nil {
 			return err
@@ -142,7 +142,7 @@ func (p *pass) takeOver(ctx context.Context, deliveries []models.Delivery) error
 	return nil
 }
 
-// stepAside pauses after deliveries of one tenant while another has traffic.
+// stepAside pauses after one tenant's deliveries while another tenant has traffic.
 func (p *pass) stepAside(ctx context.Context, taken []models.Delivery) error {
 	tenant := taken[0].Tenant
 	several := slices.ContainsFunc(taken, func(d models.Delivery) bool { return d.Tenant != tenant })
@@ -157,7 +157,7 @@ func (p *pass) stepAside(ctx context.Context, taken []models.Delivery) error {
 	}
 }
 
-// launch starts what has been taken over. An error means that Temporal is not up to more.
+// launch starts the dispatches of a takeover. An error means that Temporal cannot take more.
 func (p *pass) launch(ctx context.Context, fresh []models.Dispatch) error {
 	if len(fresh) == 0 {
 		return nil

@@ -14,19 +14,19 @@ const (
 	watchEvery = 500 * time.Millisecond
 	// watchGap is the longest time between two looks that still count as watching.
 	watchGap = 3 * time.Second
-	// goneFor is for how long what a gone process held is looked for, beyond the time after which all that is overdue is
-	// found.
+	// goneFor: deliveries of a gone process are looked for if they fall due up to so long after its end. The usual
+	// round finds later ones.
 	goneFor = time.Minute
 )
 
-// watch is since when this process has watched the others without a gap. The zero value is ready.
+// watch notes since when this process has watched the others without a gap. The zero value is ready.
 type watch struct {
-	now         func() time.Time // nil = time.Now, which no step of the clock moves
+	now         func() time.Time // nil = time.Now, which clock steps do not affect
 	since, last time.Time
 }
 
-// look notes a look at the others, and reports whether they have been watched for as long as one may be silent. Right after
-// an outage of the database, or when this process was suspended, all of them seem silent, and none is gone.
+// look notes a look at the others, and reports whether they have been watched for as long as one may be silent. Right
+// after an outage of the database, or when this process was suspended, all of them seem silent, and none is gone.
 func (w *watch) look() (long bool) {
 	now := time.Now()
 	if w.now != nil {
@@ -39,7 +39,7 @@ func (w *watch) look() (long bool) {
 	return now.Sub(w.since) >= models.SilentFor
 }
 
-// processes declares the processes gone that have been silent.
+// processes declares silent processes gone.
 func (r *Reconciler) processes(ctx context.Context) (found bool, err error) {
 	if err := r.Store.Ping(ctx); err != nil {
 		r.watch.last = time.Time{}
@@ -59,14 +59,14 @@ func (r *Reconciler) processes(ctx context.Context) (found bool, err error) {
 	if len(gone) > 0 {
 		select {
 		case r.declared <- struct{}{}:
-		default: // nobody waits, or it is known
+		default: // nobody waits, or it is already signalled
 		}
 	}
 	return len(gone) > 0, nil
 }
 
-// gone takes over what gone processes held: the places that they had leased, the deliveries that waited in their memory,
-// and the dispatches that they had not started. Each process is seen to by one worker at a time.
+// gone takes over the work of gone processes: the places that they had leased, the deliveries that waited in their
+// memory, and the dispatches that they had not started. One worker at a time handles each process.
 func (r *Reconciler) gone(ctx context.Context) (found bool, err error) {
 	gone, err := r.Store.ClaimGone(ctx)
 	if err != nil || len(gone) == 0 {
@@ -89,8 +89,8 @@ func (r *Reconciler) gone(ctx context.Context) (found bool, err error) {
 	return true, nil
 }
 
-// takeOverFrom walks over what fell due while the processes ran, and dispatches again what they held, however short it has
-// been overdue.
+// takeOverFrom walks over the deliveries that fell due while the processes ran, and dispatches those that they held,
+// however short they have been overdue.
 func (r *Reconciler) takeOverFrom(ctx context.Context, gone []models.Process, ids []int64) error {
 	first := slices.MinFunc(gone, func(a, b models.Process) int { return a.StartedAt.Compare(b.StartedAt) })
 	last := slices.MaxFunc(gone, func(a, b models.Process) int { return a.GoneAt.Compare(*b.GoneAt) })
@@ -105,5 +105,5 @@ func (r *Reconciler) takeOverFrom(ctx context.Context, gone []models.Process, id
 	return p.walk(ctx)
 }
 
-// clockSlack is by how much a process's idea of the database's time may be wrong.
+// clockSlack is by how much a process's view of the database's clock may be wrong.
 const clockSlack = 2 * time.Second

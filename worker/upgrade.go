@@ -9,8 +9,8 @@ import (
 	"go.temporal.io/sdk/workflow"
 )
 
-// This build is a later version for test/rolling: each workflow that begins in it takes a step that those of the version
-// before do not have.
+// This build is a later version for test/rolling: each workflow that begins in it takes a step that workflows of the
+// previous version do not have.
 func init() { interceptors = append(interceptors, &laterVersion{}) }
 
 type laterVersion struct {

@@ -1,5 +1,5 @@
 // Package worker registers the workflows and activities with Temporal, tunes how many run at once, and runs the
-// reconcile loop that finds what was accepted and is not being driven.
+// reconcile loop, which finds accepted deliveries that nothing drives.
 //
 // It must not import api. Any number of workers may run; none is special.
 package worker
@@ -32,17 +32,17 @@ type Worker struct {
 	main, bulk, deliveries sdk.Worker
 }
 
-// How much runs at once in one process. A POST that waits costs a goroutine and little else, so there may be many;
-// what bounds them is the memory of their payloads.
+// How much runs at once in one process. A waiting POST costs a goroutine and little else, so there may be many; the
+// memory of their payloads bounds them.
 const (
-	concurrentTasks      = 1000 // of bulk workflows; one lasts as long as its dispatch's first attempts
+	concurrentTasks      = 1000 // tasks of bulk workflows; one lasts as long as its dispatch's first attempts
 	concurrentDispatches = 1000 // local activities, each with up to 256 POSTs
 	concurrentDeliveries = 500  // activities of the fair lane
 	concurrentOthers     = 20   // notifications, retention
 	cachedWorkflows      = 10_000
 )
 
-// New makes a Worker. It does not poll before Start.
+// New returns a Worker. It does not poll before Start.
 func New(c client.Client, q workflows.Queues, a Activities, d Deployment) (*Worker, error) {
 	sdk.SetStickyWorkflowCacheSize(cachedWorkflows)
 	slots, err := tuner(a.Deliveries.Courier.Crowded)
@@ -84,23 +84,24 @@ func New(c client.Client, q workflows.Queues, a Activities, d Deployment) (*Work
 	return w, nil
 }
 
-// interceptors see to panics of activities. Test builds add what changes workflows.
+// interceptors handle panics of activities. Test builds add one that changes workflows.
 var interceptors = []interceptor.WorkerInterceptor{&catching{}}
 
-// panicPolicy ends a workflow that cannot go on, because its code panics or does not match its history. It would otherwise
-// stay open and count as driving its deliveries for ever; now the reconciler replaces it.
+// panicPolicy ends a workflow that cannot go on, because its code panics or does not match its history. Otherwise it
+// would stay open and count as driving its deliveries for ever; now the reconciler replaces it.
 const panicPolicy = sdk.FailWorkflow
 
-// deadlockAfter is how long a workflow task may compute before the SDK takes it for a panic. It is longer than the timeout of
-// any workflow task, so that a machine that is starved for a second fails no workflow: its late answer is refused.
+// deadlockAfter is how long a workflow task may compute before the SDK treats it as a panic. It is longer than the
+// timeout of any workflow task, so that no workflow fails when a machine is starved for a second: its late answer is
+// refused.
 const deadlockAfter = 15 * time.Second
 
 // heartbeatEvery is the shortest time between two heartbeats of an activity. The SDK's own, four fifths of the
-// heartbeat timeout, leaves a starved machine or a slow Temporal too little of it.
+// heartbeat timeout, leaves too little time on a starved machine or with a slow Temporal.
 const heartbeatEvery = 2 * time.Second
 
-// stopTimeout bounds how long the SDK waits for what is under way when it is stopped, for each kind of task by itself. It
-// only has to be longer than what Stop is given.
+// stopTimeout bounds how long the SDK waits for running tasks when it is stopped, for each kind of task separately. It
+// only has to be longer than Stop's own time.
 const stopTimeout = time.Minute
 
 // Register registers the workflows, and the activities that run on the main queue.
@@ -133,8 +134,7 @@ func (w *Worker) Start() error {
 	return nil
 }
 
-// Stop ends polling on all task queues at once, waits for what is under way, and reports whether that has ended before
-// ctx.
+// Stop ends polling on all task queues at once, waits for running tasks, and reports whether they ended before ctx.
 func (w *Worker) Stop(ctx context.Context) bool {
 	var parts sync.WaitGroup
 	for _, part := range []sdk.Worker{w.deliveries, w.bulk, w.main} {

@@ -16,15 +16,17 @@ import (
 )
 
 const (
-	// listedAtOnce is how many workflows one question to the visibility store is about.
+	// listedAtOnce is how many workflows one query to the visibility store covers.
 	listedAtOnce = 100
-	// describedAtOnce is how many workflows are asked about at once, each by a question of its own.
+	// describedAtOnce is how many workflows are described individually at once.
 	describedAtOnce = 16
 )
 
-// Alive reports which dispatches have a workflow that is running or paused. An error means that Temporal did not say.
+// Alive reports which dispatches have a workflow that is running or paused. An error means that Temporal gave no
+// answer.
 //
-// The visibility store answers for many at once, but it lags: what it does not list is asked about exactly.
+// The visibility store answers for many at once, but it lags. So workflows that it does not list are described
+// individually.
 func (e *Engine) Alive(ctx context.Context, dispatchIDs []string) (map[string]bool, error) {
 	alive := make(map[string]bool, len(dispatchIDs))
 	for len(dispatchIDs) > 0 {
@@ -37,7 +39,7 @@ func (e *Engine) Alive(ctx context.Context, dispatchIDs []string) (map[string]bo
 	return alive, nil
 }
 
-// ask notes in alive which of a few dispatches are.
+// ask records in alive which of a few dispatches are alive.
 func (e *Engine) ask(ctx context.Context, ids []string, alive map[string]bool) error {
 	if err := e.list(ctx, ids, alive); err != nil {
 		if ctx.Err() != nil {
@@ -64,7 +66,7 @@ func (e *Engine) ask(ctx context.Context, ids []string, alive map[string]bool) e
 	return g.Wait()
 }
 
-// list asks the visibility store for those of the workflows that are running.
+// list asks the visibility store which of the workflows are running.
 func (e *Engine) list(ctx context.Context, ids []string, alive map[string]bool) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
@@ -73,7 +75,7 @@ func (e *Engine) list(ctx context.Context, ids []string, alive map[string]bool) 
 		names[i] = "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(e.Queues.DeliverID(id)) + "'"
 	}
 	answer, err := e.Client.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{
-		PageSize: int32(len(ids)), //nolint:gosec // listedAtOnce at most
+		PageSize: int32(len(ids)), //nolint:gosec // at most listedAtOnce
 		Query:    "ExecutionStatus = 'Running' AND WorkflowId IN (" + strings.Join(names, ", ") + ")",
 	})
 	e.heard(err)

@@ -15,9 +15,9 @@ import (
 	"github.com/posthorn/posthorn/workflows"
 )
 
-// EnsureSearchAttributes registers Posthorn's search attributes in the namespace, those that are missing. It fails
-// until they can be used, which is some seconds later: Temporal's services read namespaces again at intervals, and
-// refuse to start a workflow with an attribute they have not seen. It may run at once in several processes.
+// EnsureSearchAttributes registers Posthorn's missing search attributes in the namespace. It fails until they can be
+// used, which takes some seconds: Temporal's services read namespaces at intervals, and refuse to start a workflow
+// with an attribute they have not seen. It may run in several processes at once.
 func EnsureSearchAttributes(ctx context.Context, c client.Client, namespace string) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()

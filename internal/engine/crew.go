@@ -7,11 +7,11 @@ import (
 	"github.com/posthorn/posthorn/internal/panics"
 )
 
-// crew works on a fair queue with a bounded number of goroutines, which end when nothing waits.
+// crew processes a fair queue with a bounded number of goroutines, which end when the queue is empty.
 type crew[T any] struct {
 	do   func(T)
 	most int // goroutines
-	room int // most items that wait
+	room int // the most queued items
 	jobs *sync.WaitGroup
 
 	mu    sync.Mutex
@@ -19,7 +19,7 @@ type crew[T any] struct {
 	busy  int
 }
 
-// add queues an item behind those of its key, and reports whether there was room for it.
+// add queues an item behind those with the same key, and reports whether there was room for it.
 func (c *crew[T]) add(key string, item T) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -14,23 +14,23 @@ import (
 	"github.com/posthorn/posthorn/workflows"
 )
 
-// The bounds of what a workflow's input and page name one by one.
+// The bounds of what a workflow's input and page list individually.
 const (
 	namedMost  = 5  // tenants, event types and webhooks
 	linkedMost = 10 // deliveries
 )
 
-// told is what the Web UI says of a dispatch before anything has come of it.
+// told is what the Web UI says about a dispatch before it has results.
 type told struct {
 	tenants, types, webhooks, events set
-	names                            []string // of the first webhooks, as far as they are known
-	rows                             []string // of the first deliveries, as Markdown
+	names                            []string // names of the first webhooks, as far as they are known
+	rows                             []string // lines about the first deliveries, as Markdown
 	deliveries                       int
-	what                             string // it delivers to whom, as a phrase
+	what                             string // a phrase for what is delivered to which webhooks
 	console                          string
 }
 
-// describe gathers what the Web UI says of a dispatch.
+// describe collects what the Web UI says about a dispatch.
 func (e *Engine) describe(d *models.Dispatch, work []handoff.Work) *told {
 	t := &told{deliveries: len(d.Deliveries), console: e.ConsoleURL}
 	add := func(owed *models.Delivery) {
@@ -65,7 +65,7 @@ func (e *Engine) describe(d *models.Dispatch, work []handoff.Work) *told {
 	return t
 }
 
-// phrase says what the dispatch delivers to whom.
+// phrase says what the dispatch delivers, and to which webhooks.
 func (t *told) phrase() string {
 	of := ""
 	if len(t.tenants) == 1 {
@@ -76,7 +76,7 @@ func (t *told) phrase() string {
 		all = fmt.Sprintf("%d × %s", t.deliveries, t.types[0])
 	}
 	switch {
-	case len(t.types) == 0: // nothing of it is at hand
+	case len(t.types) == 0: // nothing about it is in memory
 		return all
 	case t.deliveries == 1:
 		return t.types[0] + of + " to " + t.names[0]
@@ -91,7 +91,7 @@ func (t *told) phrase() string {
 	}
 }
 
-// row is a line about one delivery, with a link to it.
+// row returns a line about one delivery, with a link to it.
 func (t *told) row(d *models.Delivery, name string) string {
 	delivery := d.ID
 	if t.console != "" {
@@ -100,10 +100,10 @@ func (t *told) row(d *models.Delivery, name string) string {
 	return fmt.Sprintf("- %s to %s: %s", d.EventType, plain.Replace(name), delivery)
 }
 
-// plain keeps a name that somebody chose from being read as Markdown.
+// plain keeps a user-chosen name from being read as Markdown.
 var plain = strings.NewReplacer("|", "/", "\n", " ", "\r", " ", "<", "‹", ">", "›", "`", "'", "[", "(", "]", ")", "*", "∗", "_", "\\_")
 
-// details is a paragraph about the dispatch.
+// details returns a paragraph about the dispatch.
 func (t *told) details() string {
 	if len(t.webhooks) == 0 {
 		return ""
@@ -116,13 +116,13 @@ func (t *told) details() string {
 		"\n\nwebhooks: " + strings.Join(t.webhooks, ", ")
 }
 
-// attributes are the search attributes.
+// attributes returns the search attributes.
 func (t *told) attributes() temporal.SearchAttributes {
 	return temporal.NewSearchAttributes(workflows.StatusAttribute.ValueSet(workflows.StatusPending), workflows.TenantAttribute.ValueSet(t.tenants),
 		workflows.EventTypeAttribute.ValueSet(t.types), workflows.WebhookAttribute.ValueSet(t.webhooks))
 }
 
-// about is what the workflow's input says.
+// about returns the part of the workflow's input that describes the dispatch.
 func (t *told) about() *workflows.About {
 	a := &workflows.About{What: t.what, Tenants: first(t.tenants, namedMost), EventTypes: first(t.types, namedMost), Deliveries: t.deliveries, Console: t.console}
 	for i, name := range t.names {
@@ -136,10 +136,10 @@ func (t *told) about() *workflows.About {
 
 func first(values []string, n int) []string { return values[:min(n, len(values))] }
 
-// brief cuts a name that somebody chose.
+// brief cuts a user-chosen name.
 func brief(text string) string { return cut.Text(text, 60) }
 
-// watchInput is what a webhook's health workflow is started with.
+// watchInput returns the input of a webhook's health workflow.
 func (e *Engine) watchInput(ctx context.Context, webhookID string) workflows.WatchInput {
 	in := workflows.WatchInput{WebhookID: webhookID}
 	if e.Webhook != nil {
@@ -149,7 +149,7 @@ func (e *Engine) watchInput(ctx context.Context, webhookID string) workflows.Wat
 	return in
 }
 
-// recoverInput is what a recovery's workflow is started with.
+// recoverInput returns the input of a recovery's workflow.
 func (e *Engine) recoverInput(ctx context.Context, recoveryID string) workflows.RecoverInput {
 	in := workflows.RecoverInput{RecoveryID: recoveryID}
 	if e.Recovered == nil {
@@ -162,7 +162,7 @@ func (e *Engine) recoverInput(ctx context.Context, recoveryID string) workflows.
 	return in
 }
 
-// recoveryOf is the summary of a recovery's workflow.
+// recoveryOf returns the summary of a recovery's workflow.
 func recoveryOf(in workflows.RecoverInput) string {
 	if in.WebhookID == "" {
 		return "recovery " + in.RecoveryID
@@ -174,7 +174,7 @@ func recoveryOf(in workflows.RecoverInput) string {
 	return text
 }
 
-// healthOf is the summary of a health workflow.
+// healthOf returns the summary of a health workflow.
 func healthOf(in workflows.WatchInput) string {
 	text := "health of " + workflows.Named(in.Name, in.Host, in.WebhookID)
 	if in.Tenant != "" {
@@ -183,7 +183,7 @@ func healthOf(in workflows.WatchInput) string {
 	return text
 }
 
-// set is a few different values in the order they came, as many as a search attribute may have.
+// set holds different values in the order in which they came, as many as a search attribute may have.
 type set []string
 
 func (s *set) add(value string) {
@@ -192,7 +192,7 @@ func (s *set) add(value string) {
 	}
 	size := len("[]")
 	for _, other := range append(*s, value) {
-		size += len(other) + len(`"",`) // none has a character that JSON escapes
+		size += len(other) + len(`"",`) // none contains a character that JSON escapes
 	}
 	if size <= workflows.MaxAttributeBytes {
 		*s = append(*s, value)

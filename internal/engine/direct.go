@@ -11,33 +11,34 @@ import (
 
 // First makes first attempts without a workflow.
 type First interface {
-	// AtOnce reports whether the first attempts of deliveries can be made now, without a wait.
+	// AtOnce reports whether the first attempts of deliveries can be made now, without waiting.
 	AtOnce(ctx context.Context, work []handoff.Work) bool
-	// Direct makes them, and records each as it ends. Those not received get the dispatch of this id, for the caller to write
-	// and to start.
+	// Direct makes them, and records each as it ends. Deliveries that are not received get the dispatch with this id,
+	// which the caller writes and starts.
 	Direct(ctx context.Context, dispatchID string, work []handoff.Work) (workflows.Round, error)
 }
 
-// The bounds of the first attempts without a workflow that are under way, or about to be. Events beyond them get a workflow.
+// The bounds of first attempts without a workflow that are in flight or about to be. Events beyond them get a
+// workflow.
 const (
 	directMost  = 4096 // deliveries
 	directBytes = 64 << 20
 )
 
-// directLoad is the first attempts without a workflow.
+// directLoad counts the first attempts without a workflow.
 type directLoad struct {
 	deliveries int
-	bytes      int           // of event data
-	ended      chan struct{} // closed when none is left; nil = nothing waits for that
+	bytes      int           // bytes of event data
+	ended      chan struct{} // closed when none is left; nil = nobody waits for that
 }
 
-// begun is what came of first attempts that were made without a workflow, and when.
+// begun is the result of first attempts that were made without a workflow, with their time.
 type begun struct {
 	round workflows.Round
 	at    time.Time
 }
 
-// size is the event data of deliveries, those of one event in a row.
+// size returns the size of the deliveries' event data. Deliveries of one event must be adjacent.
 func size(work []handoff.Work) (bytes int) {
 	var last *models.Event
 	for i := range work {
@@ -49,8 +50,9 @@ func size(work []handoff.Work) (bytes int) {
 	return bytes
 }
 
-// ReserveDirect takes room to make the first attempts of deliveries of a tenant in this process, without a workflow, if that
-// can be done without a wait. process is the id to hold them under. It must be followed by StartDirect or ReleaseDirect.
+// ReserveDirect takes room to make the first attempts of a tenant's deliveries in this process without a workflow, if
+// that is possible without waiting. process is the id under which to hold them. StartDirect or ReleaseDirect must
+// follow.
 func (e *Engine) ReserveDirect(ctx context.Context, work []handoff.Work) (process int64, ok bool) {
 	if e.First == nil || e.closing.Load() {
 		return 0, false
@@ -71,7 +73,7 @@ func (e *Engine) ReserveDirect(ctx context.Context, work []handoff.Work) (proces
 	return process, true
 }
 
-// ReleaseDirect gives the room back.
+// ReleaseDirect returns the room.
 func (e *Engine) ReleaseDirect(work []handoff.Work) {
 	n, bytes := len(work), size(work)
 	e.mu.Lock()
@@ -84,17 +86,17 @@ func (e *Engine) ReleaseDirect(work []handoff.Work) {
 	}
 }
 
-// StartDirect makes the first attempts of deliveries that have been stored, and starts the workflow of what was not
-// received. No dispatch drives them until then: where this process ends before, others find them by its id.
+// StartDirect makes the first attempts of stored deliveries, and starts the workflow of those that were not received.
+// No dispatch drives them until then: if this process ends before, others find them by its id.
 func (e *Engine) StartDirect(dispatchID string, work []handoff.Work) {
 	e.spawn(func() {
 		defer e.ReleaseDirect(work)
 		if !e.owns(work[0].Delivery.Process) {
-			return // it was suspended, and others have them
+			return // this process was suspended, and others have taken them over
 		}
 		round, err := e.First.Direct(e.ctx, dispatchID, work)
 		switch {
-		case e.ctx.Err() != nil: // they were cut off: this process ends
+		case e.ctx.Err() != nil: // they were cut off because this process ends
 		case err != nil:
 			e.Log.Warn("first attempts not made; their workflow makes them", "dispatch", dispatchID, "error", err)
 			e.handOver(dispatchID, work, nil)
@@ -104,8 +106,8 @@ func (e *Engine) StartDirect(dispatchID string, work []handoff.Work) {
 	})
 }
 
-// handOver starts the workflow of what first attempts without one have left over: all of it if b is nil. Deliveries that
-// ended otherwise, as failed ones, need no entry of the outbox. The workflow shows them.
+// handOver starts the workflow of the deliveries that first attempts without a workflow have left over: all of them if
+// b is nil. Deliveries that ended, such as failed ones, need no outbox entry. The workflow shows them.
 func (e *Engine) handOver(dispatchID string, work []handoff.Work, b *begun) {
 	waits := map[string]bool{}
 	if b != nil {
@@ -135,14 +137,14 @@ func (e *Engine) handOver(dispatchID string, work []handoff.Work, b *begun) {
 	e.enqueue(launch{dispatch: &d, begun: b})
 }
 
-// writeFor and writeEvery are for how long, and how often, the dispatch of what is left over is tried to be written while the
-// database is away. After that others find it overdue.
+// writeFor and writeEvery are for how long, and how often, writing the dispatch of leftover deliveries is tried while
+// the database is away. After that others find them overdue.
 const (
 	writeFor   = time.Minute
 	writeEvery = 2 * time.Second
 )
 
-// writeLeft writes the dispatch of what first attempts have left over.
+// writeLeft writes the dispatch of the deliveries that first attempts have left over.
 func (e *Engine) writeLeft(dispatchID string, left []models.Delivery) (models.Dispatch, error) {
 	for first := time.Now(); ; {
 		ctx, cancel := context.WithTimeout(e.ctx, startTimeout)
@@ -159,8 +161,8 @@ func (e *Engine) writeLeft(dispatchID string, left []models.Delivery) (models.Di
 	}
 }
 
-// FinishDirect waits for the first attempts without a workflow that are under way, and reports whether they have ended before
-// ctx.
+// FinishDirect waits for the first attempts without a workflow that are in flight, and reports whether they ended
+// before ctx.
 func (e *Engine) FinishDirect(ctx context.Context) bool {
 	e.mu.Lock()
 	if e.direct.deliveries == 0 {

@@ -35,9 +35,9 @@ import (
 type Outbox interface {
 	CreateSharedDispatch(ctx context.Context, keys []models.DeliveryKey) (models.Dispatch, error)
 	Dispatch(ctx context.Context, id string) (models.Dispatch, error)
-	// Redispatch puts what is left of a dispatch into new ones, for the caller to start.
+	// Redispatch moves the rest of a dispatch into new ones, for the caller to start.
 	Redispatch(ctx context.Context, id string) ([]models.Dispatch, error)
-	// HandOver writes the dispatch of what first attempts without one have left over.
+	// HandOver writes the dispatch of the deliveries that first attempts without a workflow have left over.
 	HandOver(ctx context.Context, id string, left []models.Delivery) (models.Dispatch, error)
 }
 
@@ -46,44 +46,46 @@ type Options struct {
 	Client  client.Client
 	Queues  workflows.Queues
 	Outbox  Outbox
-	Desk    *handoff.Desk // nil where no worker runs in this process
+	Desk    *handoff.Desk // nil if no worker runs in this process
 	Metrics *metrics.Metrics
 	Log     *slog.Logger
-	// Threshold is how many failed receptions deactivate a webhook. Judge looks at the count of one and deactivates it
-	// if it is due: in this process, for when Temporal is slow or away. nil = only health workflows do.
+	// Threshold is how many failed receptions deactivate a webhook. Judge checks the count of one and deactivates it
+	// if it is due: in this process, in case Temporal is slow or away. nil = only health workflows do.
 	Threshold int64
 	Judge     func(ctx context.Context, webhookID string) error
 	// Sendable reports whether a webhook is active, as far as this process knows. nil = all are.
 	Sendable func(ctx context.Context, tenant, webhookID string) bool
-	// Owns reports whether what was accepted under a process id is still this process's to start. Others take over what a
-	// process holds that has been silent. nil = always.
+	// Owns reports whether deliveries accepted under a process id are still this process's to start. Others take over
+	// the deliveries of a process that has been silent. nil = always.
 	Owns func(process int64) bool
-	// First makes first attempts without a workflow, and Posting gives the process id under which this process holds what it
-	// attempts so; ok is false if others may take the process for gone. nil = every event gets a workflow.
+	// First makes first attempts without a workflow. Posting returns the process id under which this process holds
+	// them; ok is false if others may presume the process gone. nil = every event gets a workflow.
 	First   First
 	Posting func() (process int64, ok bool)
-	// LetGo lets other processes take over at once what this one holds and has not started: it is called when Temporal
-	// answers again after an outage in which starts failed. nil = the reconciler finds it when it is overdue.
+	// LetGo lets other processes take over at once the deliveries that this one holds and has not started. It is
+	// called when Temporal answers again after an outage in which starts failed. nil = the reconciler finds them when
+	// they are overdue.
 	LetGo func()
-	// Named gives a webhook's name and host as this process last knew them, without asking the database; "" = unknown. nil =
+	// Named returns a webhook's name and host as this process last knew them, without a query; "" = unknown. nil =
 	// none is known.
 	Named func(tenant, webhookID string) (name, host string)
 	// Webhook reads a webhook's tenant, name and host: for health workflows, which are rarely started. nil = unknown.
 	Webhook func(ctx context.Context, webhookID string) (tenant, name, host string)
-	// Recovered reads which webhook a recovery is of; "" = unknown. nil = unknown.
+	// Recovered reads the webhook of a recovery; "" = unknown. nil = unknown.
 	Recovered func(ctx context.Context, recoveryID string) (webhookID string)
-	// Slots bounds the dispatches being started at once. Temporal collapses under too many: 20 to 30 a core.
+	// Slots bounds the dispatches that are being started at once. Temporal collapses under too many: use 20 to 30 for
+	// each core.
 	Slots int
 	// GroupMax is the most deliveries in one shared dispatch.
 	GroupMax int
-	// MaxWaiting bounds the accepted deliveries that wait for a shared dispatch. Default 400 dispatches full, which is
-	// 102,400 and about half a minute's work.
+	// MaxWaiting bounds the accepted deliveries that wait for a shared dispatch. Default: 400 full dispatches, which
+	// are 102,400 deliveries and about half a minute's work.
 	MaxWaiting int
-	// UIURL is the base of the Web UI's addresses, and ConsoleURL that of Posthorn's own pages; "" = no links.
+	// UIURL is the base URL of the Web UI, and ConsoleURL that of Posthorn's own pages; "" = no links.
 	UIURL      string
 	ConsoleURL string
 	Namespace  string
-	// Retention is for how long the Web UI can show a closed workflow.
+	// Retention is how long the Web UI can show a closed workflow.
 	Retention time.Duration
 }
 
@@ -91,40 +93,40 @@ type Options struct {
 type Engine struct {
 	Options
 
-	sharedMost int // shared dispatches on their way at once
+	sharedMost int // the most shared dispatches in flight
 
 	mu        sync.Mutex
-	free      int                               // start slots
-	own       *rate.Limiter                     // workflows of a single event
-	modest    *rate.Limiter                     // those of tenants with few, in a crowd
-	paces     *lru.Cache[string, *rate.Limiter] // events of a tenant
+	free      int                               // free start slots
+	own       *rate.Limiter                     // the pace of workflows of a single event
+	modest    *rate.Limiter                     // the same for tenants with few events, during a burst
+	paces     *lru.Cache[string, *rate.Limiter] // the pace of each tenant's events
 	loads     map[string]load                   // by tenant
-	sharing   int                               // shared dispatches on their way
+	sharing   int                               // shared dispatches in flight
 	shared    time.Time                         // when the last of them was started
-	planned   bool                              // the next one is
-	lately    lately.Tenants                    // that publish
-	waiting   line                              // for a shared dispatch
-	keptBytes int                               // event data with them
-	admitted  int                               // waiting, or about to; of one tenant as many as may
+	planned   bool                              // the next one is scheduled
+	lately    lately.Tenants                    // tenants that publish
+	waiting   line                              // the queue for shared dispatches
+	keptBytes int                               // the size of their event data
+	admitted  int                               // waiting or about to wait; a tenant counts up to its limit
 	direct    directLoad                        // first attempts without a workflow
 	room      chan struct{}                     // closed and replaced whenever a slot or room becomes free
-	down      time.Time                         // until when Temporal is taken to be away; zero since it answered
-	answered  time.Time                         // when it last did
+	down      time.Time                         // until when the circuit is open; zero since Temporal answered
+	answered  time.Time                         // when Temporal last answered
 	outage    time.Time                         // when the last outage ended
-	gaveUp    bool                              // something that was to be started has not been
-	later     int                               // dispatches that are to be started a little later
+	gaveUp    bool                              // something was not started
+	later     int                               // dispatches to start a little later
 
 	launches crew[launch]
 	signals  *signals
 	jobs     sync.WaitGroup
 	closing  atomic.Bool
-	ctx      context.Context //nolint:containedctx // of what outlives its request, until Close is done
+	ctx      context.Context //nolint:containedctx // for work that outlives its request, until Close is done
 	end      context.CancelFunc
 }
 
 var _ service.Engine = (*Engine)(nil)
 
-// New makes an Engine.
+// New returns an Engine.
 func New(o Options) *Engine {
 	if o.MaxWaiting == 0 {
 		o.MaxWaiting = 400 * o.GroupMax
@@ -150,11 +152,11 @@ func New(o Options) *Engine {
 	return e
 }
 
-// CloseFor bounds Close. It is the last part of the time that a process has to stop.
+// CloseFor bounds Close. It is the last part of a process's time to stop.
 const CloseFor = 5 * time.Second
 
-// Close starts what waits, and waits for the starts under way. Starts that do not begin in time, or come later, are left to
-// the reconciler.
+// Close starts the queued dispatches, and waits for the starts in flight. Starts that do not begin in time, or come
+// later, are left to the reconciler.
 func (e *Engine) Close() {
 	e.closing.Store(true)
 	e.mu.Lock()
@@ -166,14 +168,14 @@ func (e *Engine) Close() {
 	e.end()
 }
 
-// WorkflowID is the workflow id of a dispatch.
+// WorkflowID returns the workflow id of a dispatch.
 func (e *Engine) WorkflowID(dispatchID string) string { return e.Queues.DeliverID(dispatchID) }
 
-// RecoveryID is the workflow id of a recovery.
+// RecoveryID returns the workflow id of a recovery.
 func (e *Engine) RecoveryID(recoveryID string) string { return e.Queues.RecoverID(recoveryID) }
 
-// WorkflowURL is where the Web UI shows a workflow that ended at a time, or has not; "" if it is not known where the
-// Web UI is, or it has forgotten the workflow.
+// WorkflowURL returns the Web UI's URL of a workflow that ended at a time, or is still open; "" if the Web UI's
+// address is unknown, or it no longer has the workflow.
 func (e *Engine) WorkflowURL(workflowID string, ended *time.Time) string {
 	if e.UIURL == "" || workflowID == "" || (ended != nil && time.Since(*ended) > e.Retention) {
 		return ""
@@ -181,10 +183,10 @@ func (e *Engine) WorkflowURL(workflowID string, ended *time.Time) string {
 	return fmt.Sprintf("%s/namespaces/%s/workflows/%s", strings.TrimRight(e.UIURL, "/"), url.PathEscape(e.Namespace), url.PathEscape(workflowID))
 }
 
-// startTimeout bounds one call to Temporal. The SDK gives a call half of it, in which it repeats what fails.
+// startTimeout bounds one call to Temporal. Within half of it the SDK repeats a call that fails.
 const startTimeout = 10 * time.Second
 
-// downFor is for how long no start is tried after Temporal did not answer one.
+// downFor is how long no start is tried after Temporal did not answer one.
 const downFor = time.Second
 
 // away reports whether the circuit is open. Once it times out, a single probe call is let through. All others keep failing
@@ -201,26 +203,26 @@ func (e *Engine) away() bool {
 	return false
 }
 
-// isAway is true, too, of an engine that is closed: it starts nothing any more, and keeps nobody waiting.
+// isAway is also true for a closed engine: it starts nothing any more, and makes nobody wait.
 func (e *Engine) isAway() bool { return e.ctx.Err() != nil || time.Now().Before(e.down) }
 
-// heard notes whether Temporal answered. An error it answered with is an answer. One that is not there is rarely
-// Unavailable: the SDK repeats the call until its time is up, and reports that.
+// heard notes whether Temporal answered. An error in its answer counts as an answer. A server that is away rarely
+// gives Unavailable: the SDK repeats the call until its time is up, and reports that.
 func (e *Engine) heard(err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	switch serviceerror.ToStatus(err).Code() {
 	case codes.Unavailable, codes.DeadlineExceeded:
 		e.down = time.Now().Add(downFor)
-	case codes.Canceled: // by the caller, and says nothing of Temporal
+	case codes.Canceled: // by the caller; it says nothing about Temporal
 	default:
 		e.down = time.Time{}
 		e.back()
 	}
 }
 
-// start starts one dispatch's workflow, and reports whether it did. b is what came of its first attempts, nil if they are to
-// be made.
+// start starts one dispatch's workflow, and reports whether it did. b is the result of its first attempts, nil if they
+// are still to be made.
 func (e *Engine) start(d *models.Dispatch, work []handoff.Work, b *begun) (started bool) {
 	started, exists := e.try(d, work, b)
 	switch {
@@ -233,7 +235,7 @@ func (e *Engine) start(d *models.Dispatch, work []handoff.Work, b *begun) (start
 	return started
 }
 
-// try starts one dispatch's workflow. exists says that Temporal has another one of its id.
+// try starts one dispatch's workflow. exists says that Temporal has another one with its id.
 func (e *Engine) try(d *models.Dispatch, work []handoff.Work, b *begun) (started, exists bool) {
 	if !e.owns(d.Process) || e.away() {
 		e.Metrics.Starts.WithLabelValues("failed").Inc()
@@ -267,8 +269,8 @@ func (e *Engine) try(d *models.Dispatch, work []handoff.Work, b *begun) (started
 	return false, false
 }
 
-// startAgain starts the deliveries of a dispatch under other ids, because a workflow has its id: one of another
-// installation, or of a time that this database does not know of. Deliveries that cannot be moved are left to the
+// startAgain starts the deliveries of a dispatch under other ids, because a workflow already has its id: one of
+// another installation, or of a time that this database does not know. Deliveries that cannot be moved are left to the
 // reconciler.
 func (e *Engine) startAgain(d *models.Dispatch) {
 	ctx, cancel := context.WithTimeout(e.ctx, startTimeout)
@@ -283,11 +285,11 @@ func (e *Engine) startAgain(d *models.Dispatch) {
 	}
 }
 
-// owns reports whether what was accepted under a process id is still this process's to start.
+// owns reports whether deliveries accepted under a process id are still this process's to start.
 func (e *Engine) owns(process int64) bool { return e.Owns == nil || e.Owns(process) }
 
-// taskTimeout is how long a workflow task may be silent before another worker gets it: how soon
-// deliveries go on after a worker was killed.
+// taskTimeout is how long a workflow task may be silent before another worker gets it: how soon deliveries go on after
+// a worker was killed.
 const taskTimeout = 5 * time.Second
 
 func (e *Engine) options(d *models.Dispatch, work []handoff.Work) (client.StartWorkflowOptions, *workflows.About) {
@@ -297,7 +299,7 @@ func (e *Engine) options(d *models.Dispatch, work []handoff.Work) (client.StartW
 		TaskQueue:             e.Queues.Dispatch(len(d.Deliveries)),
 		WorkflowTaskTimeout:   taskTimeout,
 		WorkflowIDReusePolicy: enums.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE_FAILED_ONLY,
-		// ExecuteWorkflow would otherwise take a workflow that runs already for a success.
+		// Without this, ExecuteWorkflow counts a workflow that already runs as a success.
 		WorkflowExecutionErrorWhenAlreadyStarted: true,
 		EnableEagerStart:                         e.Desk != nil,
 		Priority:                                 temporal.Priority{FairnessKey: fairness(d)},
@@ -306,14 +308,14 @@ func (e *Engine) options(d *models.Dispatch, work []handoff.Work) (client.StartW
 	return o, t.about()
 }
 
-// The fairness keys of workflows that are no tenant's. They begin with what no tenant's id has.
+// The fairness keys of workflows without a tenant. They begin with a character that no tenant's id has.
 const (
 	fairShared   = "*shared" // dispatches of several tenants
 	fairHealth   = "*health"
 	fairRecovery = "*recovery"
 )
 
-// tenantOf returns the tenant that a dispatch is of; "" if it is of several.
+// tenantOf returns the tenant of a dispatch; "" if it has several.
 func tenantOf(d *models.Dispatch) string {
 	tenant := ""
 	for i := range d.Deliveries {
@@ -325,17 +327,17 @@ func tenantOf(d *models.Dispatch) string {
 	return tenant
 }
 
-// fairness returns a dispatch's key on the main queue: when a backlog waits there, tenants take turns.
+// fairness returns a dispatch's key on the main queue: when that has a backlog, tenants take turns.
 func fairness(d *models.Dispatch) string {
 	return cmp.Or(tenantOf(d), fairShared)
 }
 
-// spawn does something behind the caller's back, before Close returns. After a panic the reconciler does the work.
+// spawn does something in the background, before Close returns. After a panic the reconciler does the work.
 func (e *Engine) spawn(do func()) {
 	e.jobs.Go(func() { panics.Safely("the engine", do) })
 }
 
-// Recover starts a recovery's workflow; one that runs already is left alone.
+// Recover starts a recovery's workflow. One that already runs is left alone.
 func (e *Engine) Recover(recoveryID string) {
 	e.spawn(func() {
 		ctx, cancel := context.WithTimeout(e.ctx, startTimeout)

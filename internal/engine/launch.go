@@ -13,22 +13,22 @@ import (
 const (
 	// holdFor is how long a dispatch that waits for slow receivers holds its slot.
 	holdFor = 250 * time.Millisecond
-	// keepFor: if a dispatch has not started here by then, another process has picked it up, and the work that is kept
-	// for it in memory is dropped.
+	// keepFor: if a dispatch has not started here by then, another process has picked it up, and the work kept for it
+	// in memory is dropped.
 	keepFor = 2 * time.Second
-	// maxLaunches bounds the dispatches that wait to be started without a slot. The reconciler starts what is beyond.
+	// maxLaunches bounds the dispatches that are queued to start without a slot. The reconciler starts the others.
 	maxLaunches = 10_000
-	// launchFresh is how long a dispatch may have waited and be started unseen. One that has waited longer may have been
-	// replaced by the reconciler: its outbox row is gone then.
+	// launchFresh is how long a dispatch may have been queued and still be started without a check. The reconciler may
+	// have replaced one that has waited longer: its outbox row is then gone.
 	launchFresh = 10 * time.Second
 )
 
-// launch is a dispatch to be started beside the slots.
+// launch is a dispatch to start without a slot.
 type launch struct {
-	ctx      context.Context //nolint:containedctx // of the caller that waits; nil = none does
+	ctx      context.Context //nolint:containedctx // of the caller that waits; nil = none waits
 	dispatch *models.Dispatch
 	work     []handoff.Work
-	begun    *begun // what came of its first attempts; nil = they are to be made
+	begun    *begun // the result of its first attempts; nil = they are to be made
 	queued   time.Time
 	done     func(started bool) // nil, or called when it was started or given up
 }
@@ -40,8 +40,8 @@ func (e *Engine) Launch(dispatches ...models.Dispatch) {
 	}
 }
 
-// LaunchWait starts dispatches without a slot, and returns how many Temporal has started, when each was started or given up
-// or ctx ends. The reconciler starts the others.
+// LaunchWait starts dispatches without a slot. When each was started or given up, or ctx ends, it returns how many
+// Temporal has started. The reconciler starts the others.
 func (e *Engine) LaunchWait(ctx context.Context, dispatches ...models.Dispatch) (started int) {
 	ended := make(chan bool, len(dispatches))
 	for i := range dispatches {
@@ -60,7 +60,7 @@ func (e *Engine) LaunchWait(ctx context.Context, dispatches ...models.Dispatch) 
 	return started
 }
 
-// enqueue lets a dispatch wait for its launch: tenants take turns.
+// enqueue queues a dispatch for its launch. Tenants take turns.
 func (e *Engine) enqueue(l launch) {
 	l.queued = time.Now()
 	if e.launches.add(fairness(l.dispatch), l) {
@@ -72,7 +72,7 @@ func (e *Engine) enqueue(l launch) {
 	}
 }
 
-// launch starts one dispatch beside the slots: as many at once as there are slots.
+// launch starts one dispatch without a slot: as many at once as there are slots.
 func (e *Engine) launch(l launch) {
 	started := false
 	if l.done != nil {
@@ -84,7 +84,7 @@ func (e *Engine) launch(l launch) {
 	started = e.startHere(l.dispatch, l.work, l.begun)
 }
 
-// replaced reports whether nothing is left of a dispatch, or others drive it.
+// replaced reports whether a dispatch is done, or others drive its deliveries.
 func (e *Engine) replaced(d *models.Dispatch) bool {
 	ctx, cancel := context.WithTimeout(e.ctx, startTimeout)
 	defer cancel()
@@ -92,8 +92,8 @@ func (e *Engine) replaced(d *models.Dispatch) bool {
 	return errors.Is(err, models.ErrNotFound)
 }
 
-// startHere starts one dispatch with its work at hand for this process's worker, which is gone when the engine closes,
-// and returns when it is no load any more. It reports whether Temporal has it.
+// startHere starts one dispatch, and keeps its work in memory for this process's worker, until the engine closes. It
+// returns when the dispatch is no longer a load, and reports whether Temporal has it.
 func (e *Engine) startHere(d *models.Dispatch, work []handoff.Work, b *begun) (started bool) {
 	if e.Desk == nil || len(work) == 0 || e.closing.Load() {
 		return e.start(d, work, b)

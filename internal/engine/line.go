@@ -7,17 +7,17 @@ import (
 	"github.com/posthorn/posthorn/internal/handoff"
 )
 
-// line is what waits for a shared dispatch. Tenants take turns, and within a tenant its webhooks do: a hundred thousand
-// deliveries to one are not before the next to another. A tenant of whom more waits than a dispatch takes is a crowd,
-// and gets dispatches of its own, without deliveries of other tenants.
+// line is the queue for shared dispatches. Tenants take turns, and within a tenant its webhooks do: a hundred thousand
+// deliveries to one webhook do not go before the next delivery to another. A tenant with more deliveries waiting than
+// a dispatch takes is a crowd. It gets its own dispatches, without deliveries of other tenants.
 type line struct {
 	tenants map[string]*list.Element // of turns
-	turns   list.List                // of *queue, the next first
+	turns   list.List                // *queue values, the next first
 	n       int
 	alone   bool // the last dispatch was a crowd's own
 }
 
-// queue is what waits of one tenant.
+// queue holds the waiting deliveries of one tenant.
 type queue struct {
 	tenant string
 	work   fairqueue.Queue[string, handoff.Work] // by webhook
@@ -25,7 +25,7 @@ type queue struct {
 
 func (l *line) len() int { return l.n }
 
-// of returns how many deliveries of a tenant wait.
+// of returns how many deliveries of a tenant are waiting.
 func (l *line) of(tenant string) int {
 	if e := l.tenants[tenant]; e != nil {
 		return e.Value.(*queue).work.Len()
@@ -47,7 +47,8 @@ func (l *line) add(w handoff.Work) {
 	l.n++
 }
 
-// take takes up to most deliveries of the tenants that may be served; nil = all may. Crowds and the rest take turns.
+// take takes up to most deliveries of the tenants for which may returns true; nil = all. Crowds and the others take
+// turns.
 func (l *line) take(most int, may func(tenant string) bool) []handoff.Work {
 	crowd, rest := l.next(most, may)
 	if crowd != nil && (len(rest) == 0 || !l.alone) {
@@ -79,7 +80,7 @@ func (l *line) take(most int, may func(tenant string) bool) []handoff.Work {
 	return group
 }
 
-// next returns the crowd whose turn it is, and of the other tenants as many as can have a delivery in one dispatch.
+// next returns the crowd whose turn it is, and as many of the other tenants as can have a delivery in one dispatch.
 func (l *line) next(most int, may func(tenant string) bool) (crowd *list.Element, rest []*list.Element) {
 	for e := l.turns.Front(); e != nil && len(rest) < most; e = e.Next() {
 		q := e.Value.(*queue)
@@ -94,7 +95,7 @@ func (l *line) next(most int, may func(tenant string) bool) (crowd *list.Element
 	return crowd, rest
 }
 
-// take adds up to most of the tenant's deliveries to a group: an equal part of each webhook's, what has waited longest
+// take adds up to most of the tenant's deliveries to a group: an equal share of each webhook's, the longest waiting
 // first.
 func (q *queue) take(group []handoff.Work, most int) []handoff.Work {
 	end := len(group) + most

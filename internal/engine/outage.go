@@ -9,19 +9,19 @@ import (
 )
 
 const (
-	// outageFrom is how long Temporal must have answered no call for an outage. Deliveries given up in a shorter time are
-	// found when they are overdue: to let go of everything that waits here would cost more.
+	// outageFrom is how long Temporal must have answered no call for an outage. After a shorter time, deliveries that
+	// were given up are found when they are overdue: letting go of everything that waits here would cost more.
 	outageFrom = 3 * time.Second
-	// probeEvery is the time between two questions whether Temporal is back.
+	// probeEvery is the time between two checks whether Temporal is back.
 	probeEvery = time.Second
-	// laterBy is when a dispatch that was given up is tried again, and laterMost how many wait for that. Beyond them, and
-	// after an outage, others take it over.
+	// laterBy is after how long a dispatch that was given up is tried again, and laterMost how many wait for that.
+	// Beyond that number, and after an outage, others take them over.
 	laterBy   = 2 * time.Second
 	laterMost = 64
 )
 
-// gave notes that something was not started, and has Temporal asked whether it is back: perhaps nothing else will be
-// started here that would find out. The lock is held.
+// gave notes that something was not started, and starts checking whether Temporal is back: perhaps no other start here
+// would find out. The lock must be held.
 func (e *Engine) gave() {
 	if e.gaveUp || e.LetGo == nil {
 		return
@@ -37,8 +37,8 @@ func (e *Engine) giveUp() {
 	e.gave()
 }
 
-// back notes an answer of Temporal. Deliveries given up in an outage are let go of after its end, and so are those given up
-// soon after it: calls that began in the outage have ended by then. The lock is held.
+// back notes an answer of Temporal. Deliveries given up in an outage are let go after its end, and so are those given
+// up soon after it: by then calls that began in the outage have ended. The lock must be held.
 func (e *Engine) back() {
 	now := time.Now()
 	if now.Sub(e.answered) > outageFrom {
@@ -51,7 +51,7 @@ func (e *Engine) back() {
 	}
 }
 
-// probe asks whether Temporal is back, until it is.
+// probe checks whether Temporal is back, until it is.
 func (e *Engine) probe() {
 	ctx, cancel := context.WithTimeout(e.ctx, startTimeout)
 	defer cancel()
@@ -69,8 +69,8 @@ func (e *Engine) probe() {
 	}
 }
 
-// startLater tries again to start a dispatch that was given up: part of Temporal may be away for a moment, as when one of
-// its shards cannot be read.
+// startLater tries again to start a dispatch that was given up. Part of Temporal may be away for a moment, for
+// instance when one of its shards cannot be read.
 func (e *Engine) startLater(d *models.Dispatch) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -90,8 +90,8 @@ func (e *Engine) startLater(d *models.Dispatch) {
 	})
 }
 
-// tryLater tries to start a dispatch that was given up, and reports whether it is still to be started. A workflow that
-// exists is the one that was given up too early.
+// tryLater tries to start a dispatch that was given up, and reports whether it still has to be started. If its
+// workflow exists, it was given up too early.
 func (e *Engine) tryLater(d *models.Dispatch) (again bool) {
 	if e.closing.Load() || !e.owns(d.Process) || e.replaced(d) {
 		return false

@@ -9,26 +9,27 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// admitFor is how long a caller waits for room. Then it gets an error that asks it to come back later.
+// admitFor is how long a caller waits for room. Then it gets an error that asks it to retry later.
 const admitFor = 5 * time.Second
 
 // Bounds of shared dispatches.
 const (
-	// sharedPerCore is how many shared dispatches are on their way at once. While they are the next gathers what
-	// arrives: more of them would be smaller, and wait for each other. sharedLeast is for a single core. sharedKept are
-	// there in addition, for tenants with nothing on its way.
+	// sharedPerCore is how many shared dispatches are in flight at once. While they are, the next one collects what
+	// arrives: more of them would be smaller, and wait for each other. sharedLeast is the number for a single core.
+	// sharedKept is the additional number for tenants that have nothing in flight.
 	sharedPerCore = 1
 	sharedLeast   = 2
 	sharedKept    = 1
-	// shareEvery is the least time between two shared dispatches that are not full: what arrives meanwhile goes together.
+	// shareEvery is the shortest time between two shared dispatches that are not full: deliveries that arrive in
+	// between go together.
 	shareEvery = 40 * time.Millisecond
-	// keepBytes bounds the event data that waits in memory for a shared dispatch. Data beyond that is read from the database
-	// when its turn comes.
+	// keepBytes bounds the event data that is kept in memory for shared dispatches. Other data is read from the
+	// database when its turn comes.
 	keepBytes = 32 << 20
 )
 
-// Admit waits for room for n deliveries of a tenant to wait in. While Temporal is away there is always room: nothing
-// waits then.
+// Admit waits for room in the queue for n deliveries of a tenant. While Temporal is away there is always room, because
+// nothing waits then.
 func (e *Engine) Admit(ctx context.Context, tenant string, n int) bool {
 	return e.await(ctx, func() bool {
 		e.lately.Note(tenant, time.Now())
@@ -40,11 +41,11 @@ func (e *Engine) Admit(ctx context.Context, tenant string, n int) bool {
 	})
 }
 
-// tenantMost is the most deliveries of one tenant that may wait: a quarter of the room is for others.
+// tenantMost returns the most deliveries of one tenant that may wait: a quarter of the room is for others.
 func (e *Engine) tenantMost() int { return max(1, e.MaxWaiting-e.MaxWaiting/4) }
 
-// roomFor reports whether there is room for n more deliveries of a tenant. A request of one that has none waiting may be
-// larger than the tenant's part: it counts as that.
+// roomFor reports whether there is room for n more deliveries of a tenant. A single request of a tenant that has none
+// waiting may be larger than the tenant's share, and counts as that share.
 func (e *Engine) roomFor(tenant string, n int) bool {
 	has := e.loadOf(tenant).admitted
 	if has > 0 && has+n > e.tenantMost() {
@@ -53,17 +54,17 @@ func (e *Engine) roomFor(tenant string, n int) bool {
 	return e.admitted == 0 || e.admitted+e.counted(has+n)-e.counted(has) <= e.MaxWaiting
 }
 
-// counted is what a tenant's deliveries count in the room of all.
+// counted returns how much n deliveries of a tenant count in the common room.
 func (e *Engine) counted(n int) int { return min(n, e.tenantMost()) }
 
-// admit changes how many deliveries of a tenant wait.
+// admit changes the number of a tenant's waiting deliveries.
 func (e *Engine) admit(tenant string, n int) {
 	has := e.loadOf(tenant).admitted
 	e.admitted += e.counted(has+n) - e.counted(has)
 	e.change(tenant, 0, n)
 }
 
-// Withdraw gives back the room of n deliveries of a tenant.
+// Withdraw returns the room of n deliveries of a tenant.
 func (e *Engine) Withdraw(tenant string, n int) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -71,7 +72,7 @@ func (e *Engine) Withdraw(tenant string, n int) {
 	e.freed()
 }
 
-// leave gives back the room of deliveries that wait no longer.
+// leave returns the room of deliveries that no longer wait.
 func (e *Engine) leave(group []handoff.Work) {
 	for i := range group {
 		e.admit(group[i].Delivery.Tenant, -1)
@@ -80,7 +81,8 @@ func (e *Engine) leave(group []handoff.Work) {
 	e.Metrics.Waiting.Set(float64(e.waiting.len()))
 }
 
-// Queue lets admitted deliveries wait for the next shared dispatch. While Temporal is away they are left to the reconciler.
+// Queue queues admitted deliveries for the next shared dispatch. While Temporal is away they are left to the
+// reconciler.
 func (e *Engine) Queue(work []handoff.Work) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -100,10 +102,11 @@ func (e *Engine) Queue(work []handoff.Work) {
 	e.share()
 }
 
-// share gives free slots groups of what waits: a full one at once, any other when it is time, or there will be no more.
+// share gives groups of waiting deliveries to free slots: a full group at once, any other when it is time or no more
+// will come.
 func (e *Engine) share() {
 	for e.ctx.Err() == nil && e.waiting.len() > 0 {
-		var may func(tenant string) bool // all
+		var may func(tenant string) bool // nil = all
 		if e.free <= 0 || e.sharing >= e.sharedMost {
 			if e.free <= -e.kept() || e.sharing >= e.sharedMost+sharedKept {
 				return
@@ -131,7 +134,7 @@ func (e *Engine) share() {
 	}
 }
 
-// shareIn plans the next dispatch that is not full.
+// shareIn schedules the next dispatch that is not full.
 func (e *Engine) shareIn(wait time.Duration) {
 	if e.planned {
 		return
@@ -145,7 +148,7 @@ func (e *Engine) shareIn(wait time.Duration) {
 	})
 }
 
-// next takes what a dispatch may have of what waits of the tenants that may be served.
+// next takes the next dispatch's deliveries from those that wait, of the tenants for which may returns true.
 func (e *Engine) next(may func(tenant string) bool) []handoff.Work {
 	group := e.waiting.take(e.GroupMax, may)
 	for _, w := range group {
@@ -164,8 +167,8 @@ func tenantsOf(group []handoff.Work) map[string]bool {
 	return tenants
 }
 
-// startShared writes the outbox entry of a group and starts it. If the entry cannot be written, the reconciler finds the
-// deliveries without a dispatch.
+// startShared writes the outbox entry of a group and starts it. If the entry cannot be written, the reconciler finds
+// the deliveries without a dispatch.
 func (e *Engine) startShared(group []handoff.Work, tenants map[string]bool) {
 	defer func() {
 		e.mu.Lock()
@@ -190,7 +193,7 @@ func (e *Engine) startShared(group []handoff.Work, tenants map[string]bool) {
 	d, err := e.Outbox.CreateSharedDispatch(ctx, keys)
 	cancel()
 	if err != nil {
-		if e.LetGo != nil { // as soon as the database is there again
+		if e.LetGo != nil { // as soon as the database is back
 			e.LetGo()
 		}
 		e.Log.Warn("shared dispatch not written; the reconciler will", "deliveries", len(group), "error", err)
@@ -205,11 +208,11 @@ func (e *Engine) startShared(group []handoff.Work, tenants map[string]bool) {
 	}
 }
 
-// crowdRest is how long a crowd's dispatch keeps its place after its start while other tenants publish. Starting them as
-// fast as they go would take every processor that Temporal has.
+// crowdRest is how long a crowd's dispatch keeps its place after its start while other tenants publish. Starting them
+// as fast as possible would use all of Temporal's CPU.
 const crowdRest = 80 * time.Millisecond
 
-// crowdsOut reports whether a dispatch was a crowd's own, of which more waits, while another tenant publishes.
+// crowdsOut reports whether a dispatch belonged to a crowd, which has more waiting, while another tenant publishes.
 func (e *Engine) crowdsOut(tenants map[string]bool) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -224,8 +227,9 @@ func (e *Engine) crowdsOut(tenants map[string]bool) bool {
 	return false
 }
 
-// sendable returns those of a group whose webhook is active. The others are being held or canceled: a workflow for them
-// would find out just that, and a backlog of a webhook that has been deactivated would start hundreds.
+// sendable returns the deliveries of a group whose webhook is active. The others are being held or canceled: a
+// workflow for them would only find that out, and the backlog of a deactivated webhook would start hundreds of
+// workflows.
 func (e *Engine) sendable(group []handoff.Work) []handoff.Work {
 	if e.Sendable == nil {
 		return group

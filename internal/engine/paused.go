@@ -11,14 +11,14 @@ import (
 )
 
 const (
-	// pausedTimeout bounds the question whether one workflow is paused: somebody waits for the answer.
+	// pausedTimeout bounds the query whether one workflow is paused: somebody waits for the answer.
 	pausedTimeout = 2 * time.Second
-	// pausedMost is how many paused workflows are listed at most.
+	// pausedMost is the most paused workflows that are listed.
 	pausedMost = 1000
 )
 
-// Paused reports whether somebody has paused the dispatch's workflow in Temporal, or an activity of it that delivers to the
-// webhook. It is false if Temporal does not say so in time.
+// Paused reports whether the dispatch's workflow is paused in Temporal, or an activity of it that delivers to the
+// webhook. It is false if Temporal does not answer in time.
 func (e *Engine) Paused(ctx context.Context, dispatchID, webhookID string) bool {
 	e.mu.Lock()
 	away := e.isAway()
@@ -45,8 +45,8 @@ func (e *Engine) Paused(ctx context.Context, dispatchID, webhookID string) bool 
 	return false
 }
 
-// PausedDispatches lists the dispatches whose workflow, or an activity of it, somebody has paused in Temporal: pausedMost of
-// them at most. Temporal notes that on the workflow, so one question is enough. The visibility store lags a little.
+// PausedDispatches lists the dispatches whose workflow, or an activity of it, is paused in Temporal: at most
+// pausedMost. Temporal notes pauses on the workflow, so one query is enough. The visibility store lags a little.
 func (e *Engine) PausedDispatches(ctx context.Context) (map[string]bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()

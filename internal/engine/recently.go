@@ -6,7 +6,7 @@ import (
 	"github.com/posthorn/posthorn/internal/fairqueue"
 )
 
-// recently remembers, for a while, what has happened: at most so many different things.
+// recently remembers for a while what has happened, for a bounded number of different things.
 type recently struct {
 	window time.Duration
 	most   int
@@ -20,8 +20,8 @@ type stamp struct {
 	at time.Time
 }
 
-// first notes that a thing happens, and reports whether it is the first time within the window. If there is no memory left
-// it returns false, so that the work for first times is never done too often.
+// first notes that a thing happens, and reports whether it is the first time within the window. If there is no memory
+// left it returns false, so that the work for first times is never done too often.
 func (r *recently) first(id string, now time.Time) bool {
 	for r.order.Len() > 0 {
 		_, oldest := r.order.Peek()

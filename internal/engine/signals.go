@@ -13,34 +13,35 @@ import (
 	"github.com/posthorn/posthorn/workflows"
 )
 
-// When a webhook's health workflow is woken. A signal costs Temporal five transactions and a judgement, far more than a
-// POST costs, so failures that change nothing send none.
+// These decide when a webhook's health workflow is woken. A signal costs Temporal five transactions and a judgement,
+// far more than a POST costs, so failures that change nothing send none.
 const (
-	// signalEvery is how often this process signals that a webhook fails, while no mark is crossed.
+	// signalEvery is how often this process signals that a webhook fails while no mark is crossed.
 	signalEvery = time.Minute
-	// judgeAfter is how long after the signal at the threshold this process judges the webhook itself, and how long after
-	// a judgement that failed it tries again. It must be deactivated within two seconds, also when Temporal is slow.
+	// judgeAfter is how long after the signal at the threshold this process judges the webhook itself. It is also the
+	// wait before a failed judgement is repeated. The webhook must be deactivated within two seconds, even if Temporal
+	// is slow.
 	judgeAfter = 500 * time.Millisecond
 	judgeTries = 4
-	// signalsAtOnce and judgesAtOnce bound what a mass failure takes of Temporal and of the database.
+	// signalsAtOnce and judgesAtOnce bound the load of a mass failure on Temporal and on the database.
 	signalsAtOnce = 4
 	judgesAtOnce  = 2
-	// maxSignals bounds the webhooks that are remembered, and those that wait to be signalled.
+	// maxSignals bounds the webhooks that are remembered, and the queued signals.
 	maxSignals = 10_000
 )
 
-// signals decides which failures a health workflow is woken for.
+// signals decides for which failures a health workflow is woken.
 type signals struct {
 	wake  crew[wake]
 	judge crew[judgement]
 
 	mu      sync.Mutex
-	queued  map[wake]bool // not begun yet
+	queued  map[wake]bool // queued signals
 	failing recently      // webhooks signalled because they fail
-	crossed recently      // marks
+	crossed recently      // marks that were crossed
 }
 
-// wake is one signal to send. Those that are urgent do not wait behind those that are not.
+// wake is one signal to send. Urgent ones do not wait behind the others.
 type wake struct {
 	webhookID string
 	urgent    bool
@@ -58,7 +59,7 @@ func newSignals(e *Engine) *signals {
 	return s
 }
 
-// signal queues a signal, unless the same one waits already.
+// signal queues a signal, unless the same one is already queued.
 func (s *signals) signal(w wake) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -79,9 +80,10 @@ func (e *Engine) Judge(webhookID string) {
 	e.signals.signal(wake{webhookID, true})
 }
 
-// Failed notes that failed receptions moved a webhook's count: before is what it was before the group that was recorded,
-// after what it is now, 0 if they were not counted. All records of one group say the same. The health workflow is woken
-// when the count crosses a warning mark or the threshold, and otherwise at the first failure and at most once a minute.
+// Failed notes that failed receptions changed a webhook's count. before is the count before the recorded group, and
+// after the count after it, 0 if they were not counted. All records of one group have the same values. The health
+// workflow is woken when the count crosses a warning mark or the threshold; otherwise at the first failure and at most
+// once a minute.
 func (e *Engine) Failed(webhookID string, before, after int64) {
 	if after == 0 {
 		return
@@ -101,7 +103,7 @@ func (e *Engine) Failed(webhookID string, before, after int64) {
 	}
 }
 
-// markCrossed returns the highest count with a meaning that was reached: a warning mark's, or the threshold. 0 = none.
+// markCrossed returns the highest mark that was crossed: a warning mark or the threshold. 0 = none.
 func (e *Engine) markCrossed(before, after int64) (crossed int64) {
 	reached := func(mark int64) {
 		if before < mark && mark <= after {
@@ -115,13 +117,13 @@ func (e *Engine) markCrossed(before, after int64) (crossed int64) {
 	return crossed
 }
 
-// judgeLater judges a webhook that has reached the threshold after a while, in this process.
+// judgeLater judges a webhook that has reached the threshold a little later, in this process.
 func (e *Engine) judgeLater(j judgement) {
 	if e.Options.Judge == nil {
 		return
 	}
 	time.AfterFunc(judgeAfter, func() {
-		e.mu.Lock() // Close has not begun to wait
+		e.mu.Lock() // Close does not wait yet
 		defer e.mu.Unlock()
 		if !e.closing.Load() {
 			e.signals.judge.add(j.webhookID, j)
@@ -129,7 +131,7 @@ func (e *Engine) judgeLater(j judgement) {
 	})
 }
 
-// judge does what is due to a webhook, which is nothing if its health workflow has been here before.
+// judge does what is due for a webhook. That is nothing if its health workflow was faster.
 func (e *Engine) judge(j judgement) {
 	ctx, cancel := context.WithTimeout(e.ctx, startTimeout)
 	defer cancel()
@@ -143,7 +145,7 @@ func (e *Engine) judge(j judgement) {
 	}
 }
 
-// wake sends a signal. It is best effort: the reconciler wakes whatever should have been and was not.
+// wake sends a signal. It is best effort: the reconciler wakes health workflows that missed one.
 func (e *Engine) wake(w wake) {
 	e.signals.mu.Lock()
 	delete(e.signals.queued, w)

@@ -11,31 +11,31 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// The pace of starts. A workflow costs the engine far more than a delivery does, so beyond an everyday rate
-// deliveries share workflows: it is that rate which decides, for a slot that is free says nothing of the load.
+// The pace of starts. A workflow costs the engine far more than a delivery does, so above an everyday rate deliveries
+// share workflows. The rate decides, because a free slot says nothing about the load.
 const (
-	// ownPerCore is the rate of events a core up to which each gets a workflow of its own. Above it all events share:
+	// ownPerCore is the event rate per core up to which each event gets its own workflow. Above it all events share:
 	// workflows of single events would take most of the capacity.
 	ownPerCore = 40
-	// modestRate is how many events a second a tenant may have and still get a workflow for each in a crowd of others,
-	// and modestPerCore how many a second and a core all such tenants have together.
+	// modestRate is the rate of events up to which a tenant gets a workflow for each during a burst of others.
+	// modestPerCore is the rate per core of all such tenants together.
 	modestRate    = 10
 	modestPerCore = 20
-	// crowdFor is how long after a crowd no event gets one.
+	// crowdFor is how long after a burst no event gets its own workflow.
 	crowdFor = time.Second
-	// keptPart is the part of the start slots that is there in addition, for tenants that hold none.
+	// keptPart: one keptPart-th more start slots exist for tenants that hold none.
 	keptPart = 4
 	// maxPaces bounds the tenants whose rate is remembered.
 	maxPaces = 10_000
 )
 
-// load is what a tenant takes of this process. There is none of a tenant that takes nothing.
+// load is what a tenant uses of this process. A tenant that uses nothing has none.
 type load struct {
-	slots    int // dispatches on their way that have deliveries of it
-	admitted int // deliveries that wait, or are about to
+	slots    int // dispatches in flight with its deliveries
+	admitted int // deliveries that wait, or are about to wait
 }
 
-// loadOf returns a tenant's load, to be changed by change.
+// loadOf returns a copy of a tenant's load; change it with change.
 func (e *Engine) loadOf(tenant string) load { return e.loads[tenant] }
 
 func (e *Engine) change(tenant string, slots, admitted int) {
@@ -49,13 +49,14 @@ func (e *Engine) change(tenant string, slots, admitted int) {
 	}
 }
 
-// Reserve takes a start slot for an event of a tenant if one is free, or with wait becomes free in time. While Temporal
-// is away there is always one: nothing is started then.
+// Reserve takes a start slot for an event of a tenant if one is free, or, with wait, becomes free in time. While
+// Temporal is away it always succeeds: nothing is started then.
 func (e *Engine) Reserve(ctx context.Context, tenant string, wait bool) bool {
 	reserve := func() bool {
 		e.lately.Note(tenant, time.Now())
 		alone := e.GroupMax == 1 || e.everyday(tenant)
-		// The tenant's own deliveries that wait for a shared dispatch come first. Those of other tenants do not matter.
+		// The tenant's own deliveries that wait for a shared dispatch come first. Those of other tenants do not
+		// matter.
 		if !e.isAway() && (!alone || e.waiting.of(tenant) > 0 || !e.slotFor(tenant)) {
 			return false
 		}
@@ -71,15 +72,15 @@ func (e *Engine) Reserve(ctx context.Context, tenant string, wait bool) bool {
 	return reserve()
 }
 
-// slotFor reports whether a slot is free for a tenant: there are some more for those that hold none.
+// slotFor reports whether a slot is free for a tenant: tenants that hold none have some more.
 func (e *Engine) slotFor(tenant string) bool {
 	return e.free > 0 || e.free > -e.kept() && e.loadOf(tenant).slots == 0
 }
 
-// kept is how many slots there are for tenants that hold none.
+// kept returns the number of slots reserved for tenants that hold none.
 func (e *Engine) kept() int { return max(1, e.Slots/keptPart) }
 
-// Release gives a tenant's slot back; what waits takes it.
+// Release returns a tenant's slot; waiting deliveries take it.
 func (e *Engine) Release(tenant string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -89,9 +90,9 @@ func (e *Engine) Release(tenant string) {
 	e.freed()
 }
 
-// Start starts the dispatches of a tenant's reserved slot: the first in it, and the others, of which a batch may have a
-// thousand, among the launches. The slot is free again when Temporal has them and this process's worker, where there is
-// one, has made their first attempts or waits for slow receivers.
+// Start starts the dispatches of a tenant's reserved slot: the first one in the slot, and the others, of which a batch
+// may have a thousand, without a slot. The slot is free again when Temporal has the dispatches and this process's
+// worker, if there is one, has made their first attempts or waits for slow receivers.
 func (e *Engine) Start(tenant string, dispatches []models.Dispatch, work map[string][]handoff.Work) {
 	e.spawn(func() {
 		defer e.Release(tenant)
@@ -107,7 +108,7 @@ func (e *Engine) Start(tenant string, dispatches []models.Dispatch, work map[str
 	})
 }
 
-// await tries until it succeeds, whenever something has become free, for a bounded time.
+// await calls try whenever something has become free, until it succeeds, for a bounded time.
 func (e *Engine) await(ctx context.Context, try func() bool) bool {
 	ctx, cancel := context.WithTimeout(ctx, admitFor)
 	defer cancel()
@@ -127,14 +128,14 @@ func (e *Engine) await(ctx context.Context, try func() bool) bool {
 	}
 }
 
-// freed wakes those who wait for something to become free.
+// freed wakes callers that wait for something to become free.
 func (e *Engine) freed() {
 	close(e.room)
 	e.room = make(chan struct{})
 }
 
-// everyday reports whether an event comes at an everyday rate: its tenant's, or that of all. Each event counts, whether
-// or not it gets a workflow of its own, so that in a crowd none does until it has gone.
+// everyday reports whether an event comes at an everyday rate: its tenant's, or that of all tenants. Each event
+// counts, with or without its own workflow, so that during a burst no event gets one until the burst is over.
 func (e *Engine) everyday(tenant string) bool {
 	pace, ok := e.paces.Get(tenant)
 	if !ok {
@@ -145,7 +146,7 @@ func (e *Engine) everyday(tenant string) bool {
 	return onTime(e.own) || modest && onTime(e.modest)
 }
 
-// onTime counts an event, and reports whether it keeps to a rate.
+// onTime counts an event, and reports whether it keeps within a rate.
 func onTime(l *rate.Limiter) bool {
 	turn := l.Reserve()
 	late := turn.Delay()
