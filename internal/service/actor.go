@@ -6,15 +6,15 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// Actor is who makes a change, for the record: a key, or a person who is known in some other way.
+// Actor is the author of a change, for the record: a key, or a person who is known in some other way.
 type Actor struct {
-	// Kind is one of the kinds in models. "" means that it is not known.
+	// Kind is one of the kinds in models. "" = unknown.
 	Kind string
-	// ID is the key's id. Of an admin key it is "admin", or "admin:" and its name.
+	// ID is the key's id. For an admin key it is "admin", or "admin:" and its name.
 	ID string
-	// Name is what the key is called.
+	// Name is the key's name.
 	Name string
-	// Address is the IP address of the caller, without a port. "" means that there is no caller.
+	// Address is the caller's IP address, without a port. "" = there is no caller.
 	Address string
 	// RequestID is the id in the answer's X-Request-Id.
 	RequestID string
@@ -33,7 +33,7 @@ func ActorOf(ctx context.Context) Actor {
 	return a
 }
 
-// Acting returns the context of a request that has been authenticated: its actor, whose address and id are known already,
+// Acting returns the context of an authenticated request: its actor, whose address and request id are already known,
 // is the principal's key or portal link.
 func Acting(ctx context.Context, p Principal) context.Context {
 	a := ActorOf(ctx)

@@ -20,12 +20,12 @@ func (s *Service) Attempt(ctx context.Context, tenant, id string) (models.Listed
 	})
 }
 
-// EraseAnswer removes what the receiver answered to one attempt. How it ended stays.
+// EraseAnswer removes the receiver's answer to one attempt. The attempt's outcome stays.
 func (s *Service) EraseAnswer(ctx context.Context, tenant, id string) error {
 	return known(s.Store.EraseAnswer(ctx, tenant, id), "attempt")
 }
 
-// EventByExternalID reads the tenant's event that its publisher calls so.
+// EventByExternalID reads the tenant's event with this external id.
 func (s *Service) EventByExternalID(ctx context.Context, tenant, externalID string) (models.Event, error) {
 	if externalID == "" || len(externalID) > maxExternalID {
 		return models.Event{}, Refuse(NotFound, "there is no such event")
@@ -40,7 +40,7 @@ func (s *Service) EventByExternalID(ctx context.Context, tenant, externalID stri
 	return s.Event(ctx, tenant, rows[0].ID)
 }
 
-// BehindEvent gives the key of a models.Page of Events that begins behind an event.
+// BehindEvent returns the key of a models.Page of Events that starts after an event.
 func (s *Service) BehindEvent(ctx context.Context, tenant, id string) ([]string, error) {
 	return read(ctx, s, "event", func(ctx context.Context, store *models.Store) ([]string, error) {
 		return store.BehindEvent(ctx, tenant, id)
@@ -50,8 +50,8 @@ func (s *Service) BehindEvent(ctx context.Context, tenant, id string) ([]string,
 // eventsAtOnce is how many events are read with their data at once.
 const eventsAtOnce = 16
 
-// EventsWithData reads events of a tenant with their data, in the order of the ids, until the data has more bytes than most:
-// what comes after the event that goes beyond it is left out. An event that there is not is the zero Event.
+// EventsWithData reads events of a tenant with their data, in the order of the ids. It stops after the event with
+// which the data exceeds most bytes. An event that does not exist is the zero Event.
 func (s *Service) EventsWithData(ctx context.Context, tenant string, ids []string, most int) ([]models.Event, error) {
 	return read(ctx, s, "event", func(ctx context.Context, store *models.Store) ([]models.Event, error) {
 		events, bytes := make([]models.Event, 0, len(ids)), 0
@@ -80,14 +80,14 @@ func (s *Service) EventsWithData(ctx context.Context, tenant string, ids []strin
 	})
 }
 
-// EventsByID reads those of a tenant's events that there are, by id, without their data.
+// EventsByID returns the existing events among ids, by id, without their data.
 func (s *Service) EventsByID(ctx context.Context, tenant string, ids []string) (map[string]*models.Event, error) {
 	return read(ctx, s, "event", func(ctx context.Context, store *models.Store) (map[string]*models.Event, error) {
 		return store.EventHeads(ctx, tenant, ids)
 	})
 }
 
-// WebhooksByID reads those of a tenant's webhooks that there are, deleted ones too, by id.
+// WebhooksByID returns the existing webhooks among ids, including deleted ones, by id.
 func (s *Service) WebhooksByID(ctx context.Context, tenant string, ids []string) (map[string]*models.Webhook, error) {
 	return read(ctx, s, "webhook", func(ctx context.Context, store *models.Store) (map[string]*models.Webhook, error) {
 		return store.WebhooksByID(ctx, tenant, ids)

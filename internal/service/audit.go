@@ -9,11 +9,12 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// AuditActor tells models.Store who makes the changes of a context: see models.Options.
+// AuditActor tells models.Store the author of a context's changes: see models.Options.
 func AuditActor(ctx context.Context) models.AuditActor { return models.AuditActor(ActorOf(ctx)) }
 
-// AuditLog lists what was changed through any API, newest first, to the principal: staff stays unnamed to a tenant's keys. A
-// tenant, named by its id, gets its own entries alone; "" is for admins, who get those of all tenants and of the installation.
+// AuditLog lists the changes made through any API to the principal, newest first. A tenant's keys do not learn the
+// names of staff. With a tenant's id it lists that tenant's entries only. "" is for admins, who get the entries of all
+// tenants and of the installation.
 func (s *Service) AuditLog(ctx context.Context, p Principal, tenant string, f models.AuditFilter, actor string, page models.Page) ([]models.AuditEntry, string, error) {
 	f.Tenant = tenant
 	switch actor {
@@ -23,7 +24,7 @@ func (s *Service) AuditLog(ctx context.Context, p Principal, tenant string, f mo
 	case models.ActorSystem:
 		f.ActorKinds = []string{models.ActorSystem}
 	default:
-		if f.ActorID = actor; p.Role != models.RoleAdmin { // which of the staff it was is not the tenant's to find out
+		if f.ActorID = actor; p.Role != models.RoleAdmin { // a tenant may not learn which member of the staff it was
 			f.ActorKinds = []string{models.ActorKey, models.ActorLink}
 		}
 	}
@@ -38,19 +39,19 @@ func (s *Service) AuditLog(ctx context.Context, p Principal, tenant string, f mo
 	return rows, next, err
 }
 
-// hideStaff leaves of the platform's staff only that it was one of them.
+// hideStaff removes everything about a member of the platform's staff except that it was one.
 func hideStaff(e *models.AuditEntry) {
 	if e.ActorKind == models.ActorAdmin || e.ActorKind == models.ActorStaff {
 		e.ActorKind, e.ActorID, e.ActorName, e.Address = models.ActorStaff, "", "", ""
 	}
 }
 
-// NoteShown logs that a system's API is about to show the secrets of webhooks.
+// NoteShown records that a system's API is about to show the secrets of webhooks.
 func (s *Service) NoteShown(ctx context.Context, tenant string, webhookIDs ...string) error {
 	return s.Store.NoteShown(ctx, tenant, webhookIDs...)
 }
 
-// webhookFace is a webhook as the audit log compares it.
+// webhookFace is what the audit log compares of a webhook.
 type webhookFace struct {
 	fields   map[string]any
 	url      string
@@ -70,7 +71,7 @@ func faceOf(w *models.Webhook, o *sealed) webhookFace {
 	return f
 }
 
-// retryFace is a retry schedule without what it leaves to the installation.
+// retryFace returns a retry schedule without the parts that it leaves to the installation.
 func retryFace(r models.Retry) map[string]any {
 	face := map[string]any{}
 	if r.Initial != 0 {
@@ -88,7 +89,8 @@ func retryFace(r models.Retry) map[string]any {
 	return face
 }
 
-// changesTo says what has changed: headers, secrets, metadata and a system's settings by name, URLs without their query.
+// changesTo returns what has changed: headers, secrets, metadata and a system's settings by name only, URLs without
+// their query.
 func (f *webhookFace) changesTo(is webhookFace) models.AuditChanges {
 	changes := models.AuditChanges{}
 	changes.Between(f.fields, is.fields)
@@ -107,7 +109,7 @@ func (f *webhookFace) changesTo(is webhookFace) models.AuditChanges {
 	return changes
 }
 
-// noteMade is what the audit log says of a new webhook.
+// noteMade returns the audit note of a new webhook.
 func noteMade(w *models.Webhook, o *sealed) *models.AuditNote {
 	none := faceOf(&models.Webhook{EventTypes: []string{}}, &sealed{})
 	changes := none.changesTo(faceOf(w, o))

@@ -10,28 +10,28 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// Principal is who is asking: an API key that is in force, or somebody who came through a portal link.
+// Principal is an authenticated caller: an API key in force, or the user of a portal link.
 type Principal struct {
 	Tenant string // its id; "" for an admin
-	KeyID  string // of the key, or of the link
-	Name   string // of the key or the link; stands as created_by on what it makes
+	KeyID  string // the id of the key or the link
+	Name   string // the name of the key or the link; created_by of everything it creates
 	Role   models.Role
-	// Link says that it is a portal link, which may do less than a key of its role: see Can.
+	// Link says that it is a portal link, which may do less than a key with its role: see Can.
 	Link         bool
 	Capabilities []string
 	key          string
 }
 
-// Can reports whether the principal may do what needs a capability. Keys may; a portal link only if it was made with it.
+// Can reports whether the principal has a capability. Keys have all; a portal link has those it was created with.
 func (p Principal) Can(capability string) bool {
 	return !p.Link || slices.Contains(p.Capabilities, capability)
 }
 
-// Secret gives the key itself back: InMemory4 signs with it.
+// Secret returns the key itself: InMemory4 signs with it.
 func (p Principal) Secret() string { return p.key }
 
-// May reports whether the principal can act in the tenant with a role that includes at least one of roles. Admins
-// and the tenant's own role may everything.
+// May reports whether the principal can act in the tenant with a role that includes at least one of roles. Admins, and
+// keys of the tenant with the role tenant, may do everything.
 func (p Principal) May(tenant string, roles ...models.Role) bool {
 	if p.Role == models.RoleAdmin {
 		return true
@@ -45,7 +45,7 @@ func (p Principal) May(tenant string, roles ...models.Role) bool {
 	return slices.Contains(roles, p.Role)
 }
 
-// AdminKey is an admin key and the name under which it acts.
+// AdminKey is an admin key with its actor name.
 type AdminKey struct{ Name, Key string }
 
 type adminKey struct {
@@ -64,7 +64,7 @@ func hashed(keys []AdminKey) []adminKey {
 // bootstrap is the id and the name of the installation's first admin key.
 const bootstrap = "admin"
 
-// admin finds the admin key that hashes to hash. It takes the same time whichever it is, or none.
+// admin returns the principal of the admin key with this hash. It takes the same time for every key, and for none.
 func (s *Service) admin(hash []byte) (Principal, bool) {
 	p, ok := Principal{Role: models.RoleAdmin}, false
 	if s.AdminKey != "" && subtle.ConstantTimeCompare(secrets.HashAPIKey(s.AdminKey), hash) == 1 {
@@ -78,14 +78,15 @@ func (s *Service) admin(hash []byte) (Principal, bool) {
 	return p, ok
 }
 
-// Authenticate finds out whose key this is. Unauthorized for anything that is not a key in force: the more often that happens
-// at the context's address (ActorOf), the later it returns. TooMany if the key calls too often.
+// Authenticate returns the principal of a key. It returns Unauthorized for anything that is not a key in force; the
+// more often that happens from the context's address (ActorOf), the later it returns. It returns TooMany if the key
+// calls too often.
 func (s *Service) Authenticate(ctx context.Context, key string) (Principal, error) {
 	return s.authenticate(ctx, key, func(hash []byte) (models.APIKey, error) { return s.Store.APIKeyByHash(ctx, hash) })
 }
 
-// AuthenticatePublisher is Authenticate for publishing to the tenant called slug: a key of the tenant that is in memory
-// is not looked up. Publish finds out, in the transaction that accepts, if it has been revoked meanwhile.
+// AuthenticatePublisher is Authenticate for publishing to the tenant with this slug: a key of the tenant that is in
+// memory is not looked up. Publish checks in the accepting transaction whether it has been revoked in the meantime.
 func (s *Service) AuthenticatePublisher(ctx context.Context, slug, key string) (Principal, error) {
 	return s.authenticate(ctx, key, func(hash []byte) (models.APIKey, error) {
 		id, ok := s.ids.Get(slug)
@@ -105,7 +106,7 @@ func (s *Service) AuthenticatePublisher(ctx context.Context, slug, key string) (
 	})
 }
 
-// inForce reports whether the principal's key is still one of the tenant's, as the view has it.
+// inForce reports whether the principal's key is among the tenant's keys in the view.
 func (p Principal) inForce(v *view) bool {
 	if p.key == "" || p.Role == models.RoleAdmin {
 		return true
@@ -115,7 +116,7 @@ func (p Principal) inForce(v *view) bool {
 }
 
 func (s *Service) authenticate(ctx context.Context, key string, find func(hash []byte) (models.APIKey, error)) (Principal, error) {
-	if key == "" { // a guess at nothing
+	if key == "" { // not a guess
 		return Principal{}, Refuse(Unauthorized, "a valid API key is required")
 	}
 	now, hash := s.Now(), secrets.HashAPIKey(key)
@@ -135,7 +136,7 @@ func (s *Service) authenticate(ctx context.Context, key string, find func(hash [
 	return p, s.rates.take(p, now)
 }
 
-// CreateKey makes a key for the tenant and gives it in clear, this once.
+// CreateKey creates a key for the tenant and returns it in clear. It is shown only this once.
 func (s *Service) CreateKey(ctx context.Context, tenant, name string, role models.Role) (models.APIKey, string, error) {
 	var p problems
 	checkLength(&p, "name", name, 200)
@@ -165,7 +166,7 @@ func (s *Service) Keys(ctx context.Context, tenant string, page models.Page) ([]
 	})
 }
 
-// RevokeKey ends a key at once. Webhooks that send it to receivers stop doing so, see retireKey.
+// RevokeKey revokes a key at once. Webhooks that send it to receivers stop doing so, see retireKey.
 func (s *Service) RevokeKey(ctx context.Context, tenant, id string) error {
 	keys, err := s.Store.APIKeys(ctx, tenant)
 	if err != nil {
@@ -175,7 +176,8 @@ func (s *Service) RevokeKey(ctx context.Context, tenant, id string) error {
 	if i < 0 {
 		return Refuse(NotFound, "there is no such key")
 	}
-	// Before, so that no crash leaves a revoked key in a webhook; after, for what was saved with the key meanwhile.
+	// Once before, so that no crash leaves a revoked key in a webhook, and once after, for webhooks saved with the key
+	// in the meantime.
 	if err := s.retireKey(ctx, tenant, keys[i].Hash); err != nil {
 		return err
 	}

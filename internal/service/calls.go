@@ -8,17 +8,17 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// Call is an entry of a system's call log. Body is what was posted, nil once the event's payload has been erased.
+// Call is an entry of a system's call log. Body is the posted body, nil once the event's payload has been erased.
 type Call struct {
 	models.Call
 	Body []byte
 }
 
-// MaxReplay is the most calls one request may replay.
+// MaxReplay is the most calls that one request may replay.
 const MaxReplay = 100
 
-// Calls lists a tenant's calls: limit of them after the first offset, and how many there are, as models.Store.Calls counts
-// them. First come those that are held, which are still to be made, then those that were made; newest first.
+// Calls lists a tenant's calls: limit of them from offset on, and their total number, as models.Store.Calls counts it.
+// Held calls, which are still to be made, come first, then those that were made; newest first.
 func (s *Service) Calls(ctx context.Context, tenant string, f models.CallFilter, limit, offset int) ([]Call, int64, error) {
 	var rows []models.Call
 	var total int64
@@ -54,7 +54,7 @@ func (s *Service) Calls(ctx context.Context, tenant string, f models.CallFilter,
 	return calls, total, nil
 }
 
-// allCalls lists the calls that are held before those that were made.
+// allCalls lists held calls before those that were made.
 func allCalls(ctx context.Context, store *models.Store, tenant string, f models.CallFilter, limit, offset int) ([]models.Call, int64, error) {
 	held, waiting, err := store.HeldCalls(ctx, tenant, f, limit, offset)
 	if err != nil {
@@ -64,9 +64,9 @@ func allCalls(ctx context.Context, store *models.Store, tenant string, f models.
 	return append(held, made[:min(len(made), limit-len(held))]...), waiting + total, err
 }
 
-// ReplayCalls makes the deliveries of the named calls again, starting them in the order given. Each starts a
-// delivery of its own, so a slow receiver may see the next before it has answered the one before. Nothing is
-// replayed unless all can be: the error then names those that cannot, as "calls[i]".
+// ReplayCalls makes the deliveries of the named calls again, starting them in the given order. Each is a separate
+// delivery, so a slow receiver may get the next one before it has answered the one before. Either all are replayed or
+// none: the error then names those that cannot be, as "calls[i]".
 func (s *Service) ReplayCalls(ctx context.Context, tenant, profile string, ids []string) error {
 	var p problems
 	if len(ids) == 0 || len(ids) > MaxReplay {
@@ -105,9 +105,9 @@ func (s *Service) ReplayCalls(ctx context.Context, tenant, profile string, ids [
 	return s.replay(ctx, tenant, calls)
 }
 
-// ReplayLatest makes the n deliveries called last again, oldest first, among those that the filter keeps; those that are
-// held count as the latest. Of a delivery that was tried several times its last call counts. A delivery that cannot be
-// replayed now is passed over.
+// ReplayLatest makes the deliveries of the latest n calls that match the filter again, oldest first. Held calls count
+// as the latest. Of a delivery that was tried several times, its last call counts. A delivery that cannot be replayed
+// now is skipped.
 func (s *Service) ReplayLatest(ctx context.Context, tenant string, f models.CallFilter, n int) error {
 	f.Latest = true
 	calls, err := s.called(ctx, tenant, f, n)
@@ -123,8 +123,8 @@ func (s *Service) ReplayLatest(ctx context.Context, tenant string, f models.Call
 	return s.replay(ctx, tenant, calls)
 }
 
-// unwanted returns a function that reports whether a call's webhook is not registered for its event type any more. Such a
-// call would be canceled instead of made again.
+// unwanted returns a function that reports whether a call's webhook is no longer registered for its event type. Such a
+// call would be canceled instead of repeated.
 func (s *Service) unwanted(ctx context.Context, tenant string) (func(models.Call) bool, error) {
 	v, err := s.directory.load(ctx, tenant)
 	return func(c models.Call) bool {
@@ -133,7 +133,7 @@ func (s *Service) unwanted(ctx context.Context, tenant string) (func(models.Call
 	}, err
 }
 
-// called finds the latest n calls that the filter keeps, held ones first.
+// called returns the latest n calls that match the filter, held ones first.
 func (s *Service) called(ctx context.Context, tenant string, f models.CallFilter, n int) ([]models.Call, error) {
 	return read(ctx, s, "call", func(ctx context.Context, store *models.Store) ([]models.Call, error) {
 		rows, _, err := allCalls(ctx, store, tenant, f, n, 0)
@@ -141,10 +141,10 @@ func (s *Service) called(ctx context.Context, tenant string, f models.CallFilter
 	})
 }
 
-// replay retries the calls' deliveries in order, each delivery once, and notes on every call that it was.
+// replay retries the calls' deliveries in order, each delivery once, and marks every call as replayed.
 func (s *Service) replay(ctx context.Context, tenant string, calls []models.Call) error {
 	started := make(map[string]bool, len(calls))
-	// The first delivery's change is logged, for all of them.
+	// The audit entry is that of the first delivery's change, for all of them.
 	noted := models.WithAuditNote(ctx, &models.AuditNote{Action: models.AuditDeliveryReplayed, Changes: models.AuditChanges{"calls": len(calls)}})
 	for _, c := range calls {
 		if !started[c.DeliveryID] {
@@ -153,7 +153,7 @@ func (s *Service) replay(ctx context.Context, tenant string, calls []models.Call
 			}
 			started[c.DeliveryID], noted = true, models.Unaudited(ctx)
 		}
-		if c.ID == c.DeliveryID { // it was held: there is no attempt to note it on
+		if c.ID == c.DeliveryID { // it was held: there is no attempt to mark
 			continue
 		}
 		if err := s.Store.NoteReplay(ctx, tenant, c.ID); err != nil {

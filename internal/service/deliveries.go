@@ -10,7 +10,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// Timeline is a delivery with everything that has happened to it and everything that will.
+// Timeline is a delivery with all its attempts and all planned ones.
 type Timeline struct {
 	models.Delivery
 	History    []models.Attempt
@@ -19,10 +19,10 @@ type Timeline struct {
 	UIURL      string
 }
 
-// reasonPaused is shown of a pending delivery that waits for somebody to resume it in Temporal.
+// reasonPaused is shown for a pending delivery that is paused in Temporal.
 const reasonPaused = "paused in Temporal"
 
-// Planned is an attempt that will be made if those before it fail.
+// Planned is an attempt that follows if all before it fail.
 type Planned struct {
 	Number int
 	At     time.Time
@@ -48,7 +48,8 @@ func (s *Service) Delivery(ctx context.Context, tenant, id string) (Timeline, er
 			if err != nil {
 				return err
 			}
-			// An attempt recorded between the two reads would stand in the history of a delivery that knows nothing of it.
+			// An attempt recorded between the two reads would appear in the history of a delivery that does not count
+			// it yet.
 			if t, err = s.timeline(ctx, store, d); err != nil || len(t.History) <= d.Attempts {
 				return err
 			}
@@ -70,7 +71,7 @@ func (s *Service) Tests(ctx context.Context, tenant string, f models.DeliveryFil
 	return deliveries, attempts, next, err
 }
 
-// timelineOfTest is the timeline of a test POST: one attempt, and nothing to come.
+// timelineOfTest returns the timeline of a test POST: one attempt, and nothing planned.
 func timelineOfTest(ctx context.Context, store *models.Store, tenant, id string) (Timeline, error) {
 	test, err := store.Test(ctx, tenant, id)
 	if err != nil {
@@ -111,9 +112,9 @@ func (s *Service) timeline(ctx context.Context, store *models.Store, d models.De
 	return t, nil
 }
 
-// rebuild gives the attempts of a delivery the body that was POSTed: the same event makes the same body on every attempt,
-// so it is not stored with each. They have none where the event has been erased, and where the attempt was recorded before
-// it was kept what was POSTed to.
+// rebuild sets the request body of a delivery's attempts. The same event makes the same body on every attempt, so it
+// is not stored with each. Attempts have none if the event has been erased, or if they were recorded before their URL
+// was.
 func rebuild(ctx context.Context, store *models.Store, d *models.Delivery, history []models.Attempt) error {
 	if !slices.ContainsFunc(history, func(a models.Attempt) bool { return a.URL != "" }) {
 		return nil
@@ -131,7 +132,7 @@ func rebuild(ctx context.Context, store *models.Store, d *models.Delivery, histo
 	}
 	body, err := wire.Body(wire.Webhook{ID: d.WebhookID, Tenant: models.TenantSlug(d.Tenant), Profile: profile}, onWire(&e))
 	if err != nil {
-		return nil //nolint:nilerr // then nothing was sent
+		return nil //nolint:nilerr // nothing was sent then
 	}
 	for i := range history {
 		if history[i].URL != "" {
@@ -171,8 +172,8 @@ func (s *Service) RetryDelivery(ctx context.Context, tenant, id string) (Timelin
 	})
 }
 
-// wanted reads a delivery that is to be made now. It is refused if its webhook is not registered for its event type any
-// more: it would be canceled instead of sent.
+// wanted reads a delivery that is to be sent now. It is refused if its webhook is no longer registered for its event
+// type: it would be canceled instead.
 func (s *Service) wanted(ctx context.Context, tenant, id string) (models.Delivery, error) {
 	d, err := s.Store.Delivery(ctx, tenant, id)
 	if err != nil {
@@ -180,7 +181,7 @@ func (s *Service) wanted(ctx context.Context, tenant, id string) (models.Deliver
 	}
 	w, err := s.Store.Webhook(ctx, tenant, d.WebhookID)
 	switch {
-	case errors.Is(err, models.ErrNotFound): // deleted: what changes the delivery says so
+	case errors.Is(err, models.ErrNotFound): // deleted: changing the delivery reports it
 		return d, nil
 	case err == nil && !w.Wants(d.EventType):
 		return d, Refuse(Conflict, "%s: %s", models.ReasonUnwanted, d.EventType)
@@ -188,7 +189,7 @@ func (s *Service) wanted(ctx context.Context, tenant, id string) (models.Deliver
 	return d, err
 }
 
-// CancelDelivery ends a delivery that is pending or held.
+// CancelDelivery cancels a delivery that is pending or held.
 func (s *Service) CancelDelivery(ctx context.Context, tenant, id, by string) (Timeline, error) {
 	return s.changeDelivery(ctx, tenant, id, func(d *models.Delivery, _ models.WebhookStatus, now time.Time) error {
 		if d.Status != models.Pending && d.Status != models.Held {
@@ -199,7 +200,7 @@ func (s *Service) CancelDelivery(ctx context.Context, tenant, id, by string) (Ti
 	})
 }
 
-// PauseDelivery puts a pending delivery aside until it is resumed.
+// PauseDelivery holds a pending delivery until it is resumed.
 func (s *Service) PauseDelivery(ctx context.Context, tenant, id string) (Timeline, error) {
 	return s.changeDelivery(ctx, tenant, id, func(d *models.Delivery, webhook models.WebhookStatus, _ time.Time) error {
 		if d.Status != models.Pending {

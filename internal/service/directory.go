@@ -11,10 +11,10 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// directory keeps what publishing and sending need to know of tenants in memory: their webhooks by event type, their
-// event types and their keys, and once for all of them the event types that all tenants share. A view is good while the
-// tenant's version stays the same. Accepting checks the version in its own transaction; sending looks at it again when
-// the view is older than maxAge. A view that is too old is brought up to date by what has changed since.
+// directory keeps in memory what publishing and sending need to know about tenants: their webhooks by event type,
+// their event types and their keys, and once for all of them the event types that all tenants share. A view is valid
+// as long as the tenant's version stays the same. Accepting checks the version in its own transaction; sending checks
+// it if the view is older than maxAge. An outdated view is updated with the changes since.
 type directory struct {
 	service *Service
 	loads   singleflight.Group
@@ -22,17 +22,18 @@ type directory struct {
 	shared  atomic.Pointer[sharedTypes]
 }
 
-// maxAge is for how long sending trusts a view: the longest a worker may go on sending to a webhook that was
-// disabled through another process.
+// maxAge is how long sending trusts a view: the longest time for which a worker may go on sending to a webhook that
+// was disabled through another process.
 const maxAge = time.Second
 
-// snapshot is what is known of a tenant: what is its own, and what all tenants share.
+// snapshot is what is known about a tenant: its own things, and those that all tenants share.
 type snapshot struct {
 	*view
 	shared *sharedTypes
 }
 
-// eventType gives the type that the tenant knows by this name, nil if none: its own goes before a shared one.
+// eventType returns the tenant's type with this name, nil if there is none. Its own type takes precedence over a
+// shared one.
 func (s snapshot) eventType(name string) *eventType {
 	if t, ok := s.types[name]; ok {
 		return t
@@ -44,14 +45,14 @@ func newDirectory(s *Service) *directory {
 	return &directory{service: s, views: newViewCache(maxViewBytes)}
 }
 
-// forget makes the next to ask compare what is known of a tenant with the database: something has been changed here.
+// forget makes the next caller compare the tenant's view with the database: something has been changed here.
 func (d *directory) forget(tenant string) {
 	if v, ok := d.views.Get(tenant); ok {
 		v.checked(time.Time{})
 	}
 }
 
-// cached gives what is known of the tenant however old it is, for callers who check its version themselves.
+// cached returns the tenant's snapshot however old it is, for callers that check its version themselves.
 func (d *directory) cached(ctx context.Context, tenant string) (snapshot, error) {
 	v, ok := d.views.Get(tenant)
 	if shared := d.shared.Load(); ok && shared != nil && !v.checkedAt().IsZero() {
@@ -60,7 +61,7 @@ func (d *directory) cached(ctx context.Context, tenant string) (snapshot, error)
 	return d.load(ctx, tenant)
 }
 
-// current gives a view of the tenant that was right at most maxAge ago.
+// current returns a view of the tenant that was correct at most maxAge ago.
 func (d *directory) current(ctx context.Context, tenant string) (*view, error) {
 	if v, ok := d.views.Get(tenant); ok && d.service.Now().Sub(v.checkedAt()) < maxAge {
 		return v, nil
@@ -69,15 +70,15 @@ func (d *directory) current(ctx context.Context, tenant string) (*view, error) {
 	return s.view, err
 }
 
-// renew gives what is known of the tenant now; changed reports whether that is something else.
+// renew returns the tenant's current snapshot; changed reports whether it differs from old.
 func (d *directory) renew(ctx context.Context, tenant string, old snapshot) (_ snapshot, changed bool, err error) {
 	s, err := d.load(ctx, tenant)
 	return s, err == nil && (s.version != old.version || s.shared.version != old.shared.version), err
 }
 
-// load compares what is known of the tenant with the database, and reads what has changed.
+// load compares the tenant's view with the database, and reads the changes.
 func (d *directory) load(ctx context.Context, tenant string) (snapshot, error) {
-	v, known := d.views.Get(tenant) // before the versions: it is no newer than they are
+	v, known := d.views.Get(tenant) // read before the versions, so it is not newer than they are
 	now := d.service.Now()
 	versions, err := d.service.Store.TenantVersions(ctx, []string{tenant})
 	if err != nil {
@@ -101,8 +102,8 @@ func (d *directory) load(ctx context.Context, tenant string) (snapshot, error) {
 	return snapshot{v, shared}, nil
 }
 
-// loadView gives a view of the tenant that is of the version or a later one; callers at once share the reading. anew
-// leaves aside what is in memory: the database has gone back behind it, as when a backup was restored.
+// loadView returns a view of the tenant with the version or a later one; concurrent callers share the reading. anew
+// ignores the view in memory, because the database has gone back behind it, as after restoring a backup.
 func (d *directory) loadView(ctx context.Context, tenant string, version int64, anew bool) (*view, error) {
 	loaded, err, _ := d.loads.Do(tenant+"/"+strconv.FormatInt(version, 10), func() (any, error) {
 		old, ok := d.views.Get(tenant)
@@ -124,8 +125,8 @@ func (d *directory) loadView(ctx context.Context, tenant string, version int64, 
 	return loaded.(*view), nil
 }
 
-// read makes a view of the tenant out of an older one and what has changed since; of version -1 there is nothing.
-// Whatever changes while it reads is of a later version, and read once more the next time.
+// read makes a view of the tenant from an older one and the changes since its version; at version -1 the older one is
+// empty. Changes made during the read have a later version, and are read again next time.
 func (d *directory) read(ctx context.Context, tenant string, version int64, old *view) (*view, error) {
 	var webhooks []models.Webhook
 	var err error
@@ -148,7 +149,7 @@ func (d *directory) read(ctx context.Context, tenant string, version int64, old 
 	return old.next(version, webhooks, schemas, keys), nil
 }
 
-// loadShared gives the event types that all tenants share, of the version or a later one.
+// loadShared returns the event types that all tenants share, with the version or a later one.
 func (d *directory) loadShared(ctx context.Context, version int64) (*sharedTypes, error) {
 	if s := d.shared.Load(); s != nil && s.version == version {
 		return s, nil

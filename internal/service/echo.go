@@ -12,9 +12,9 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// withoutEchoes leaves out of a change what only repeats what is shown of the webhook, so that what was read can be sent
-// back. Shown are the schedule and the timeout in force: set as the webhook's own they would no longer follow the
-// installation's.
+// withoutEchoes removes from a change everything that only repeats what is shown of the webhook, so that an answer can
+// be sent back. The schedule and the timeout are shown as in force: if they were stored as the webhook's own, they
+// would no longer follow the installation's.
 func (s *Service) withoutEchoes(w *models.Webhook, c WebhookChange) WebhookChange {
 	policy, timeout := s.Effective(w)
 	if r := c.Retry; r != nil && r.Initial == policy.Initial && r.Backoff == policy.Backoff && r.MaxInterval == policy.MaxInterval &&
@@ -27,7 +27,7 @@ func (s *Service) withoutEchoes(w *models.Webhook, c WebhookChange) WebhookChang
 	return c
 }
 
-// unmasked gives headers that come back masked the values they have.
+// unmasked replaces masked values of headers with the current ones.
 func unmasked(p *problems, headers, now map[string]string) map[string]string {
 	values := maps.Clone(headers)
 	for name, value := range headers {
@@ -48,7 +48,7 @@ func unmasked(p *problems, headers, now map[string]string) map[string]string {
 	return values
 }
 
-// sealChanged encrypts what differs from before: what is encrypted again looks like a change.
+// sealChanged encrypts only the parts that differ from before: reencrypting a part would look like a change.
 func (s *Service) sealChanged(w *models.Webhook, o, before *sealed) (err error) {
 	if len(w.Headers) == 0 || !maps.Equal(o.headers, before.headers) {
 		if w.Headers, err = s.sealJSON(o.headers, headersContext(w.ID)); err != nil {
@@ -63,8 +63,8 @@ func (s *Service) sealChanged(w *models.Webhook, o, before *sealed) (err error) 
 	return err
 }
 
-// asWritten is the JSON that was, if now says the same in other words, as a client does that has read it and writes it
-// again: other white space, another order of names, a number written otherwise.
+// asWritten returns the old JSON, if the new one has the same meaning, as when a client has read and written it: other
+// white space, another order of names, another form of a number.
 func asWritten(was, now string) string {
 	a, err := decode(was)
 	if err != nil {
@@ -99,7 +99,7 @@ func sameJSON(a, b any) bool {
 	}
 }
 
-// exactDigits is how long a number may be that a float64 surely tells from others.
+// exactDigits is the number of digits up to which a float64 surely distinguishes numbers.
 const exactDigits = 15
 
 func sameNumber(a, b string) bool {

@@ -10,16 +10,16 @@ import (
 
 // ErasureRequest asks for the data of many events to be erased.
 type ErasureRequest struct {
-	Until      *time.Time // only events accepted before it
-	EventTypes []string   // only of these types, wildcards among them
-	Attribute  string     // only with this attribute, as name:value
-	All        bool       // Until alone is meant
+	Until      *time.Time // only events accepted before this time
+	EventTypes []string   // only events of these types; wildcards allowed
+	Attribute  string     // only events with this attribute, as name:value
+	All        bool       // confirms that Until is the only criterion
 }
 
-// countedEvents is the most events that a dry run looks at.
+// countedEvents is the most events that a dry run examines.
 const countedEvents = 100_000
 
-// erasure checks a request. It needs a criterion, and says so of one that would erase everything by mistake.
+// erasure checks a request. It requires a criterion, and All if the request would erase everything by mistake.
 func (s *Service) erasure(ctx context.Context, tenant string, r ErasureRequest) (models.Erasure, error) {
 	x := models.Erasure{Tenant: tenant, EventTypes: each(r.EventTypes), Attribute: r.Attribute}
 	var p problems
@@ -43,7 +43,7 @@ func (s *Service) erasure(ctx context.Context, tenant string, r ErasureRequest) 
 	return x, p.err()
 }
 
-// maxAttributeFilter is the most characters of an attribute with its value.
+// maxAttributeFilter is the longest attribute with its value, in characters.
 const maxAttributeFilter = 2000
 
 // Erase erases the data of many events, in pages.
@@ -55,7 +55,7 @@ func (s *Service) Erase(ctx context.Context, tenant string, r ErasureRequest) (m
 	return x, known(s.Store.CreateErasure(ctx, &x), "tenant")
 }
 
-// CountErasure counts what Erase would erase. complete is false if there are more events than it looks at.
+// CountErasure counts what Erase would erase. complete is false if there are more events than it examines.
 func (s *Service) CountErasure(ctx context.Context, tenant string, r ErasureRequest) (n int64, complete bool, err error) {
 	x, err := s.erasure(ctx, tenant, r)
 	if err != nil {

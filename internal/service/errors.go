@@ -8,31 +8,31 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// Code says what kind of a refusal an Error is. Each API maps it to its own status and shape.
+// Code is the kind of a refusal. Each API maps it to its own status and shape.
 type Code string
 
-// The refusals. Anything else that goes wrong is not an Error, and is the caller's "internal error".
+// The refusals. Any other failure is not an Error, and callers see it as an "internal error".
 const (
 	Slow         Code = "slow"         // the request did not arrive in time
 	Invalid      Code = "invalid"      // the request is well-formed but wrong
-	Unauthorized Code = "unauthorized" // no key, or not one in force
+	Unauthorized Code = "unauthorized" // no key, or it is not in force
 	Forbidden    Code = "forbidden"    // the key's role does not allow it
-	NotFound     Code = "not_found"    // there is no such thing, or it is another tenant's
-	Conflict     Code = "conflict"     // it exists already, or its state does not allow it
-	Unavailable  Code = "unavailable"  // not now: repeat it later
-	TooMany      Code = "too_many"     // this caller calls too often: Error.RetryAfter says when it may again
+	NotFound     Code = "not_found"    // it does not exist, or belongs to another tenant
+	Conflict     Code = "conflict"     // it already exists, or the state does not allow it
+	Unavailable  Code = "unavailable"  // try again later
+	TooMany      Code = "too_many"     // this caller calls too often: Error.RetryAfter says when it may call again
 )
 
-// Error is a refusal that may be told to the caller word for word.
+// Error is a refusal whose text may be shown to the caller.
 type Error struct {
 	Code   Code
 	Detail string
 	Fields []FieldError
-	// RetryAfter is in seconds, at least 1 with TooMany. 0 = there is nothing to say.
+	// RetryAfter is in seconds, at least 1 with TooMany. 0 = none.
 	RetryAfter int
 }
 
-// FieldError is what is wrong with one field of the request, named as /v1 names it ("url", "events[2].type").
+// FieldError says what is wrong with one field of the request, under its name in /v1 ("url", "events[2].type").
 type FieldError struct {
 	Field, Message string
 }
@@ -49,19 +49,19 @@ func (e *Error) Error() string {
 	return string(e.Code) + ": " + e.Detail + " (" + strings.Join(parts, "; ") + ")"
 }
 
-// Refuse makes an Error.
+// Refuse returns an Error.
 func Refuse(code Code, format string, args ...any) *Error {
 	return &Error{Code: code, Detail: fmt.Sprintf(format, args...)}
 }
 
-// problems gathers what is wrong with a request, so that one error names all of it.
+// problems collects what is wrong with a request, so that one error names all of it.
 type problems []FieldError
 
 func (p *problems) addf(field, format string, args ...any) {
 	*p = append(*p, FieldError{field, fmt.Sprintf(format, args...)})
 }
 
-// err is nil if there are no problems.
+// err returns nil if there are no problems.
 func (p *problems) err() error {
 	if len(*p) == 0 {
 		return nil
@@ -69,12 +69,12 @@ func (p *problems) err() error {
 	return invalid(*p...)
 }
 
-// invalid is the Error of a request in which fields are wrong.
+// invalid returns the Error of a request with wrong fields.
 func invalid(fields ...FieldError) *Error {
 	return &Error{Code: Invalid, Detail: "the request is not valid", Fields: fields}
 }
 
-// known turns the models' errors into refusals; what names the thing that was looked for.
+// known turns the models' errors into refusals; what is the name of the requested thing.
 func known(err error, what string) error {
 	switch {
 	case errors.Is(err, models.ErrNotFound):

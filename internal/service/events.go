@@ -17,7 +17,7 @@ func (s *Service) Event(ctx context.Context, tenant, id string) (models.Event, e
 	})
 }
 
-// Events lists a tenant's events without their data. complete is false if a search for text has stopped early.
+// Events lists a tenant's events without their data. complete is false if a text search has stopped early.
 func (s *Service) Events(ctx context.Context, tenant string, search EventSearch, page models.Page) (rows []models.Event, next string, complete bool, err error) {
 	if err := search.check(); err != nil {
 		return nil, "", false, err
@@ -40,7 +40,8 @@ func (s *Service) Events(ctx context.Context, tenant string, search EventSearch,
 	return rows, next, complete, err
 }
 
-// publishedWith gives the ids of the events that were published with an idempotency key; none once it is forgotten.
+// publishedWith returns the ids of the events that were published with an idempotency key; none once the key has
+// expired.
 func publishedWith(ctx context.Context, store *models.Store, tenant, key string) ([]string, error) {
 	answer, err := store.KeyAnswer(ctx, tenant, key)
 	if errors.Is(err, models.ErrNotFound) {
@@ -57,7 +58,7 @@ func publishedWith(ctx context.Context, store *models.Store, tenant, key string)
 	return ids, err
 }
 
-// ErasePayload removes an event's data, keeps its record, and cancels what is still owed of it.
+// ErasePayload removes an event's data, keeps its record, and cancels its unfinished deliveries.
 func (s *Service) ErasePayload(ctx context.Context, tenant, id string) error {
 	return known(s.Store.EraseEvent(ctx, tenant, id), "event")
 }
@@ -79,15 +80,15 @@ func (s *Service) Wanted(ctx context.Context, tenant, eventType string, channels
 	return slices.ContainsFunc(v.match(eventType, channels), func(e *entry) bool { return e.webhook.Status == models.WebhookActive }), nil
 }
 
-// Match is what would become of an event at one webhook, of which it has what sending needs.
+// Match says what would happen to an event at one webhook. Of the webhook it has what sending needs.
 type Match struct {
 	Webhook models.Webhook
 	Matched bool
 	Reason  string
 }
 
-// MatchEvent tells which webhooks would get an event and which would not, and why, oldest first, a page at a time. It sends
-// and stores nothing.
+// MatchEvent lists which webhooks would get an event and which would not, and why, oldest first, a page at a time. It
+// sends and stores nothing.
 func (s *Service) MatchEvent(ctx context.Context, tenant string, in EventInput, page models.Page) (matches []Match, next string, err error) {
 	v, err := s.directory.load(ctx, tenant)
 	if err != nil {

@@ -13,10 +13,10 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// eventTypeName is what an event type may be called.
+// eventTypeName is the form of an event type's name.
 var eventTypeName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
 
-// maxCategory is the most characters of what a type's category is called.
+// maxCategory is the longest category of a type, in characters.
 const maxCategory = 256
 
 // eventType is the schema of an event type, compiled when it is first needed.
@@ -36,12 +36,12 @@ func (t *eventType) compiled() (*jsonschema.Schema, error) {
 	return t.schema, t.err
 }
 
-// checkFor is how long one request may check data against schemas. The steps that it may take are fewer, unless the
+// checkFor is how long one request may check data against schemas. Its limit of steps is reached earlier, unless the
 // machine is overloaded.
 const checkFor = 5 * time.Second
 
-// checkData names everything in data that the schema does not allow, as field and below. Data that cannot be checked is the
-// caller's problem: too many steps make it wrong data, too much time is a refusal for now.
+// checkData reports everything in data that the schema does not allow, under field. If the data is too costly to
+// check, it is the caller's problem: with too many steps it is wrong data, with too much time it is refused for now.
 func checkData(ctx context.Context, p *problems, field string, schema *jsonschema.Schema, data []byte, budget *jsonschema.Budget) error {
 	violations, err := schema.Validate(ctx, data, budget)
 	switch {
@@ -60,7 +60,8 @@ func checkData(ctx context.Context, p *problems, field string, schema *jsonschem
 	return nil
 }
 
-// checkSchema compiles a schema that is to be stored, and names everything that is wrong with it. nil: something is.
+// checkSchema compiles a schema before it is stored, and reports everything that is wrong with it. It returns nil if
+// something is.
 func checkSchema(ctx context.Context, p *problems, text string) (*jsonschema.Schema, error) {
 	schema, err := jsonschema.Compile(ctx, []byte(text))
 	invalid, ok := errors.AsType[*jsonschema.SchemaError](err)
@@ -74,11 +75,11 @@ func checkSchema(ctx context.Context, p *problems, text string) (*jsonschema.Sch
 			p.addf("schema", "at %s: %s", v.Path, v.Message)
 		}
 	}
-	return nil, nil //nolint:nilnil // the problems say it
+	return nil, nil //nolint:nilnil // the problems say why
 }
 
-// PutEventType creates or replaces a type that all tenants share. wrong is what the caller has found wrong already: it is
-// refused with the rest.
+// PutEventType creates or replaces a type that all tenants share. wrong is what the caller has already found wrong:
+// the refusal contains it too.
 func (s *Service) PutEventType(ctx context.Context, t models.EventType, wrong ...FieldError) (models.EventType, error) {
 	p := problems(wrong)
 	switch {
@@ -113,7 +114,7 @@ func (s *Service) PutEventType(ctx context.Context, t models.EventType, wrong ..
 	return s.EventType(ctx, "", t.Name)
 }
 
-// EventTypes lists what a tenant can publish and register for; with tenant "" what all tenants share.
+// EventTypes lists the types that a tenant can publish and register for; with tenant "" those that all tenants share.
 func (s *Service) EventTypes(ctx context.Context, tenant string, page models.Page) ([]models.EventType, string, error) {
 	return readPage(ctx, s, "event type", func(ctx context.Context, store *models.Store) ([]models.EventType, string, error) {
 		return store.EventTypePage(ctx, tenant, page)
@@ -126,7 +127,7 @@ func (s *Service) EventType(ctx context.Context, tenant, name string) (models.Ev
 	return t, known(err, "event type")
 }
 
-// DeleteEventType removes a shared type. Webhooks registered for it stay; they just get no more of it.
+// DeleteEventType removes a shared type. Webhooks registered for it stay, but get no more events of it.
 func (s *Service) DeleteEventType(ctx context.Context, name string) error {
 	if strings.HasPrefix(name, models.OperationalPrefix) {
 		return Refuse(Conflict, "the event types that begin with %q are Posthorn's own", models.OperationalPrefix)
@@ -134,8 +135,8 @@ func (s *Service) DeleteEventType(ctx context.Context, name string) error {
 	return known(s.Store.DeleteEventType(ctx, "", name), "event type")
 }
 
-// LoadCatalog makes a system's event types the tenant's own, and returns them. Conflict if one of their names belongs to
-// another system in this tenant.
+// LoadCatalog makes a system's event types the tenant's own, and returns them. Conflict if one of their names already
+// belongs to another system in this tenant.
 func (s *Service) LoadCatalog(ctx context.Context, tenant, system string) ([]models.EventType, error) {
 	listed, ok := catalog.Load(system)
 	if !ok {
@@ -150,8 +151,8 @@ func (s *Service) LoadCatalog(ctx context.Context, tenant, system string) ([]mod
 	return types, catalogRefused(err, system)
 }
 
-// EnsureOperationalTypes stores the types of the events Posthorn publishes itself. Run at every start: it changes nothing
-// where they are stored already.
+// EnsureOperationalTypes stores the types of the events that Posthorn publishes itself. It runs at every start, and
+// changes nothing if they are already stored.
 func (s *Service) EnsureOperationalTypes(ctx context.Context) error {
 	return s.Store.PutEventTypes(models.Unaudited(ctx), fromCatalog("", "posthorn", catalog.Operational()))
 }

@@ -10,17 +10,17 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// How authentications that fail are slowed down, for each address.
+// How failed authentications are slowed down, for each address.
 const (
-	guessBurst   = 10              // fail at once
-	guessRate    = 5               // a second after that
+	guessBurst   = 10              // failures without a wait
+	guessRate    = 5               // failures a second after that
 	guessWait    = 5 * time.Second // the longest wait
-	guessWaiting = 1000            // that wait at a time in this process; those beyond are refused, without a word on the key
-	guessAddrs   = 10_000          // addresses that are remembered
+	guessWaiting = 1000            // waiting at once in this process; further ones are refused without checking the key
+	guessAddrs   = 10_000          // remembered addresses
 )
 
-// guesses slows down those who try keys. Only a failed authentication waits: a key in force is never held up for its
-// address, which others may share.
+// guesses slows down callers that guess keys. Only a failed authentication waits: a key in force is never delayed
+// because of its address, which others may share.
 type guesses struct {
 	addresses *lru.Cache[netip.Prefix, *rate.Limiter]
 	pause     func(context.Context, time.Duration)
@@ -34,7 +34,7 @@ func newGuesses(pause func(context.Context, time.Duration)) *guesses {
 	return &guesses{addresses: newLRU[netip.Prefix, *rate.Limiter](guessAddrs), pause: pause}
 }
 
-// failed waits for as long as a failure from the context's address has to, and returns how it is refused.
+// failed waits as long as a failure from the context's address has to, and returns the refusal.
 func (g *guesses) failed(ctx context.Context, now time.Time) error {
 	refused := Refuse(Unauthorized, "a valid API key is required")
 	limiter := limiterOf(g.addresses, source(ActorOf(ctx).Address), guessRate, guessBurst)
@@ -44,7 +44,7 @@ func (g *guesses) failed(ctx context.Context, now time.Time) error {
 		return refused
 	}
 	if wait > guessWait {
-		turn.CancelAt(now) // or waits would grow for ever
+		turn.CancelAt(now) // otherwise waits would grow for ever
 		wait = guessWait
 	}
 	defer g.waiting.Add(-1)
@@ -55,22 +55,22 @@ func (g *guesses) failed(ctx context.Context, now time.Time) error {
 	return refused
 }
 
-// source is what counts as one address: of IPv6 the network of 64 bits, in which a host can have any address it likes.
+// source returns what counts as one address. For IPv6 it is the /64 network, in which a host can choose any address.
 func source(address string) netip.Prefix {
 	addr, err := netip.ParseAddr(address)
 	if err != nil {
-		return netip.Prefix{} // all that have none are one
+		return netip.Prefix{} // callers without an address count as one
 	}
 	addr = addr.Unmap().WithZone("")
 	bits := addr.BitLen()
 	if addr.Is6() {
 		bits = 64
 	}
-	prefix, _ := addr.Prefix(bits) // fails for more bits than there are
+	prefix, _ := addr.Prefix(bits) // fails only for too many bits
 	return prefix
 }
 
-// sleep waits for a time, or until ctx ends.
+// sleep waits for a duration, or until ctx ends.
 func sleep(ctx context.Context, wait time.Duration) {
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
@@ -80,7 +80,7 @@ func sleep(ctx context.Context, wait time.Duration) {
 	}
 }
 
-// limiterOf gives the limiter that the cache has for a key; a new one if it has none.
+// limiterOf returns the cache's limiter for a key, or a new one.
 func limiterOf[K comparable](cache *lru.Cache[K, *rate.Limiter], key K, perSecond float64, burst int) *rate.Limiter {
 	if l, ok := cache.Get(key); ok {
 		return l

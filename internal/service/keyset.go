@@ -13,20 +13,20 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// canaryText is what every canary holds.
+// canaryText is the content of every canary.
 const canaryText = "posthorn keyset canary"
 
-// KeysetError says that the encryption keyset cannot open what this database holds.
+// KeysetError says that the encryption keyset cannot open what is encrypted in this database.
 type KeysetError struct {
-	Missing []secrets.KeyID // have been in use with the database, and are not in the keyset
-	Altered []secrets.KeyID // are in the keyset, and do not open what the keys of these ids sealed
-	Unnamed bool            // something does not open that does not name its key
+	Missing []secrets.KeyID // keys used with the database that the keyset lacks
+	Altered []secrets.KeyID // keys of the keyset that do not open what keys with their ids have sealed
+	Unnamed bool            // something without a key id cannot be opened
 	Removed bool            // the primary key has been removed, or is being removed
-	Has     []secrets.KeyID // of the keyset
-	Primary secrets.KeyID   // of the keyset
+	Has     []secrets.KeyID // the keyset's keys
+	Primary secrets.KeyID   // the keyset's primary key
 }
 
-// Error implements error. Key ids are no secrets.
+// Error implements error. Key ids are not secret.
 func (e *KeysetError) Error() string {
 	var wrong []string
 	if len(e.Missing) > 0 {
@@ -58,9 +58,8 @@ func keyNames(ids []secrets.KeyID) string {
 	return "keys " + strings.Join(names, ", ")
 }
 
-// CheckKeyset opens the canary of every key that has sealed something in this database, and fails with a KeysetError if
-// one does not open, or if the keyset's primary key has been removed. The key that seals from now on gets a canary if it
-// has none.
+// CheckKeyset opens the canary of every key that has sealed something in this database. It fails with a KeysetError if
+// one does not open, or if the keyset's primary key has been removed. The primary key gets a canary if it has none.
 func CheckKeyset(ctx context.Context, store *models.Store, box *secrets.Box) error {
 	known, err := store.KeysetCanaries(ctx)
 	if err != nil {
@@ -100,7 +99,7 @@ func CheckKeyset(ctx context.Context, store *models.Store, box *secrets.Box) err
 type keysetCheck struct {
 	box     *secrets.Box
 	lost    map[secrets.KeyID]bool // keys that the operator has given up
-	covered bool                   // the key that seals needs no canary: it has one, or the operator has given it up
+	covered bool                   // the primary key needs no canary: it has one, or the operator has given it up
 }
 
 // open opens the canaries.
@@ -108,7 +107,7 @@ func (c *keysetCheck) open(known []models.KeysetCanary) error {
 	var f findings
 	c.lost = map[secrets.KeyID]bool{}
 	for _, row := range known {
-		id := secrets.KeyID(row.KeyID) //nolint:gosec // it was made of one
+		id := secrets.KeyID(row.KeyID) //nolint:gosec // it was made from one
 		c.covered = c.covered || id == c.box.Primary()
 		f.removed = f.removed || id == c.box.Primary() && row.RemovedAt != nil
 		if len(row.Sealed) == 0 {
@@ -123,14 +122,14 @@ func (c *keysetCheck) open(known []models.KeysetCanary) error {
 	return f.err(c.box)
 }
 
-// first checks a keyset against a database without canaries, which an earlier build may have filled. It returns the keys
-// that need one: all, if something is sealed already, as any of them may have sealed it.
+// first checks a keyset against a database without canaries, which an earlier build may have filled. It returns the
+// keys that need one: all of them if something is already sealed, because any of them may have sealed it.
 func (c *keysetCheck) first(ctx context.Context, tx *models.Store) ([]secrets.KeyID, error) {
 	samples, err := tx.SampleSecrets(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("hooks: read sealed secrets: %w", err)
 	}
-	opens := map[secrets.KeyID]bool{} // a key fits if anything that it sealed opens: a single row may be damaged
+	opens := map[secrets.KeyID]bool{} // a key fits if it opens anything that it sealed: a single row may be damaged
 	unnamed, unnamedOpens := false, false
 	for _, sample := range samples {
 		id, named := secrets.SealedBy(sample.Secrets)
@@ -175,7 +174,7 @@ func canaryContext(id secrets.KeyID) string {
 	return "keyset-canary/" + strconv.FormatUint(uint64(id), 10)
 }
 
-// findings gathers what a keyset cannot open.
+// findings collects what a keyset cannot open.
 type findings struct {
 	missing, altered []secrets.KeyID
 	unnamed, removed bool

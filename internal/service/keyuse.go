@@ -11,19 +11,18 @@ import (
 )
 
 const (
-	// usedEvery is how often the use of one key is written down at most.
+	// usedEvery is the shortest time between two writes of one key's use.
 	usedEvery = time.Minute
-	// usesKept bounds the keys whose last use is remembered, and usesWaiting those that wait to be written down.
+	// usesKept bounds the keys whose last use is remembered, and usesWaiting those that are queued to be written.
 	usesKept, usesWaiting = 100_000, 10_000
 	// useFor bounds one write.
 	useFor = 5 * time.Second
 )
 
-// keyUses writes down when keys were last used, behind the backs of those who use them: one key at a time, each at most
-// once in usedEvery.
+// keyUses writes in the background when keys were last used: one key at a time, each at most once in usedEvery.
 type keyUses struct {
 	write func(ctx context.Context, id string, at time.Time) error
-	known *lru.Cache[string, time.Time] // what was written last, by key
+	known *lru.Cache[string, time.Time] // the last written time, by key
 
 	mu      sync.Mutex
 	waiting map[string]time.Time
@@ -54,7 +53,7 @@ func (u *keyUses) note(id string, now time.Time) {
 	}
 }
 
-// writeAll ends when nothing waits. A use that cannot be written is tried again when the key is used later.
+// writeAll ends when the queue is empty. A use that cannot be written is tried again when the key is used later.
 func (u *keyUses) writeAll() {
 	for {
 		id, at, ok := u.next()
@@ -64,7 +63,7 @@ func (u *keyUses) writeAll() {
 		panics.Safely("the note of a key's use", func() {
 			ctx, cancel := context.WithTimeout(context.Background(), useFor)
 			defer cancel()
-			_ = u.write(ctx, id, at) // what fails is a database that is away: everybody else says so
+			_ = u.write(ctx, id, at) // it fails if the database is away, which others report
 		})
 	}
 }
@@ -80,7 +79,7 @@ func (u *keyUses) next() (id string, at time.Time, ok bool) {
 	return "", time.Time{}, false
 }
 
-// close waits until everything is written down, and takes in no more.
+// close waits until everything is written, and accepts no more.
 func (u *keyUses) close() {
 	u.mu.Lock()
 	u.closed = true

@@ -7,7 +7,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// The bounds of what an event is found and matched by.
+// The bounds of an event's labels: what it is found and matched by.
 const (
 	maxEventChannels   = 5
 	maxWebhookChannels = 10
@@ -16,10 +16,10 @@ const (
 	maxExternalID      = 256
 )
 
-// channelName is what a channel may be called.
+// channelName is the form of a channel's name.
 var channelName = regexp.MustCompile(`^[A-Za-z0-9_.:/-]{1,128}$`)
 
-// checkLabels finds what is wrong with the external id, the channels and the tags of an event.
+// checkLabels checks the external id, the channels and the tags of an event.
 func checkLabels(p *problems, prefix string, in *EventInput) {
 	checkLength(p, prefix+"external_id", in.ExternalID, maxExternalID)
 	checkChannels(p, prefix+"channels", in.Channels, maxEventChannels)
@@ -55,11 +55,11 @@ func once(names []string) []string {
 	return each(names)
 }
 
-// EventSearch is what a caller asks of a list of events.
+// EventSearch is a search for events.
 type EventSearch struct {
 	models.EventFilter
 
-	IdempotencyKey string // of the request that published them
+	IdempotencyKey string // the key of the request that published them
 	Text           string // in their data; the filter then has a window of at most a day
 }
 
@@ -69,7 +69,7 @@ const (
 	maxTextWindow = 24 * time.Hour
 )
 
-// check finds what is wrong with a search for text.
+// check checks a search for text.
 func (e *EventSearch) check() error {
 	if e.Text == "" {
 		return nil

@@ -7,8 +7,8 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// Enable makes a webhook active again, whatever it was, and resets its failure count. Its held deliveries stay held until
-// Recover. Enabling a paused webhook is resuming it.
+// Enable makes a webhook active from any status, and resets its failure count. Its held deliveries stay held until
+// Recover. Enabling a paused webhook resumes it.
 func (s *Service) Enable(ctx context.Context, tenant, id, by string) (models.Webhook, error) {
 	w, err := s.Webhook(ctx, tenant, id)
 	if err != nil {
@@ -20,7 +20,7 @@ func (s *Service) Enable(ctx context.Context, tenant, id, by string) (models.Web
 	return s.setStatus(ctx, tenant, id, models.StatusChange{To: models.WebhookActive, Reset: true, By: by})
 }
 
-// Disable takes a webhook out of service until it is enabled. Its due deliveries are held.
+// Disable takes a webhook out of service until it is enabled. Deliveries that become due are held.
 func (s *Service) Disable(ctx context.Context, tenant, id, reason, by string) (models.Webhook, error) {
 	var p problems
 	if checkLength(&p, "reason", reason, 500); p.err() != nil {
@@ -32,7 +32,8 @@ func (s *Service) Disable(ctx context.Context, tenant, id, reason, by string) (m
 	return s.setStatus(ctx, tenant, id, models.StatusChange{To: models.WebhookDisabled, Reason: reason, By: by})
 }
 
-// Pause stops sending to an active webhook for a while. Its due deliveries are held until Resume releases them.
+// Pause stops sending to an active webhook for a while. Deliveries that become due are held until Resume releases
+// them.
 func (s *Service) Pause(ctx context.Context, tenant, id, by string) (models.Webhook, error) {
 	w, err := s.setStatus(ctx, tenant, id, models.StatusChange{To: models.WebhookPaused, Reason: "paused by " + by, By: by,
 		From: []models.WebhookStatus{models.WebhookActive}})
@@ -42,7 +43,7 @@ func (s *Service) Pause(ctx context.Context, tenant, id, by string) (models.Webh
 	return w, err
 }
 
-// Resume makes a paused webhook active and releases what the pause held.
+// Resume makes a paused webhook active and releases the deliveries that the pause held.
 func (s *Service) Resume(ctx context.Context, tenant, id, by string) (models.Webhook, error) {
 	return s.resume(ctx, tenant, id, by, false)
 }
@@ -71,7 +72,8 @@ func (s *Service) setStatus(ctx context.Context, tenant, id string, c models.Sta
 	return w, known(err, "webhook")
 }
 
-// Judge looks at a webhook's failure count and does what is due: deactivates it, or notes a warning. For the health workflow.
+// Judge checks a webhook's failure count and does what is due: it deactivates it, or records a warning. It is for the
+// health workflow.
 func (s *Service) Judge(ctx context.Context, id string) (models.Webhook, error) {
 	w, err := s.Store.JudgeWebhook(ctx, id, s.Threshold)
 	if err == nil && w.Status != models.WebhookActive {
@@ -80,15 +82,15 @@ func (s *Service) Judge(ctx context.Context, id string) (models.Webhook, error) 
 	return w, known(err, "webhook")
 }
 
-// Gone deactivates a webhook whose receiver answered 410: it wants no more. w is the webhook as it was when the POST began;
-// if it has been enabled since, the answer is of no account.
+// Gone deactivates a webhook whose receiver answered 410: it wants no more. w is the webhook as it was when the POST
+// began. If it has been enabled since, the answer has no effect.
 func (s *Service) Gone(ctx context.Context, w *models.Webhook) error {
 	changed, err := s.Store.DeactivateInEpoch(ctx, w.ID, s.Threshold, "the receiver answered 410 Gone", w.Health.Epoch)
 	if changed {
 		s.directory.forget(w.Tenant)
 		s.Engine.Judge(w.ID)
 	}
-	if errors.Is(err, models.ErrNotFound) { // deleted meanwhile: there is nothing to deactivate
+	if errors.Is(err, models.ErrNotFound) { // deleted in the meantime: there is nothing to deactivate
 		return nil
 	}
 	return err

@@ -6,15 +6,16 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// The bounds of what one request stores with its events.
+// The bounds of the deliveries that one request stores with its events.
 const (
-	// maxDirect is the most deliveries that are stored with the events of one request; the rest of a batch fans out.
+	// maxDirect is the most deliveries that are stored together with the events of one request; the rest of a batch
+	// fans out.
 	maxDirect = 20 * models.FanOutAbove
-	// maxFannedOut is the most deliveries that follow in pages of the events of one batch. A single event may have more.
+	// maxFannedOut is the most deliveries of one batch's events that follow in pages. A single event may have more.
 	maxFannedOut = 1_000_000
 )
 
-// match makes what is owed of an event: its deliveries, or, where they are many, one fan-out from which they follow.
+// match creates an event's deliveries, or, if they are many, one fan-out from which they follow.
 func (a *acceptance) match(v snapshot, e *models.Event) error {
 	matched := v.match(e.Type, e.Channels)
 	if n := len(matched); n > a.service.fanOutAbove || len(a.request.Deliveries)+n > a.service.maxDirect {
@@ -31,7 +32,8 @@ func (a *acceptance) match(v snapshot, e *models.Event) error {
 	return nil
 }
 
-// fanOut notes which webhooks the event is owed to. The events of one type and the same channels in a request share the list.
+// fanOut records which webhooks the event matches. Events of one type with the same channels in a request share the
+// list.
 func (a *acceptance) fanOut(matched []*entry, e *models.Event) error {
 	if a.reached += len(matched); a.reached > maxFannedOut && len(a.request.FanOuts) > 0 {
 		return invalid(FieldError{"events", "match too many webhooks together; publish fewer at once"})

@@ -2,8 +2,8 @@ package service
 
 import "github.com/posthorn/posthorn/internal/sender"
 
-// Named gives a webhook's name and the host of its URL as this process last knew them; "" where it does not. It never asks
-// the database.
+// Named returns a webhook's name and the host of its URL as this process last knew them; "" = unknown. It never
+// queries the database.
 func (s *Service) Named(tenant, webhookID string) (name, host string) {
 	v, ok := s.directory.views.Get(tenant)
 	if !ok {

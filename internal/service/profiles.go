@@ -1,12 +1,13 @@
 package service
 
-// rules are what a webhook's profile asks for, apart from its wire format.
+// rules are the requirements of a webhook's profile, apart from its wire format.
 type rules struct {
-	// countsInTotal: failures are counted since activation; a success does not reset them (Phrase: "fails 3000 times").
+	// countsInTotal: failures are counted since activation, and a success does not reset them (Phrase: "fails 3000
+	// times").
 	countsInTotal bool
-	// https: plain http is refused even where the installation allows it (InMemory4 and eWarehousing Solutions).
+	// https: plain http is refused even if the installation allows it (InMemory4 and eWarehousing Solutions).
 	https bool
-	// makesSecret: a webhook made without a secret gets one.
+	// makesSecret: a webhook that is created without a secret gets a generated one.
 	makesSecret bool
 }
 

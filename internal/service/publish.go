@@ -19,26 +19,26 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// MaxBatch is the most events one request may publish.
+// MaxBatch is the most events that one request may publish.
 const MaxBatch = 1000
 
-// eventID is what a caller may call an event: it stands in a header, and in the signed text between dots.
+// eventID is the form of a caller's own event id: it is used in a header, and in the signed text between dots.
 var eventID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_:-]{0,127}$`)
 
 // EventInput is one event to publish. Data is the JSON as it was posted.
 type EventInput struct {
-	ID         string // "" = make one
+	ID         string // "" = generate one
 	Type       string
 	Data       json.RawMessage
 	Attributes map[string]string
-	ExternalID string   // the caller's own, of no other event of the tenant; "" = none
-	Channels   []string // which webhooks with channels get it
+	ExternalID string   // the caller's own id, unique in the tenant; "" = none
+	Channels   []string // decide which webhooks with channels get it
 	Tags       []string
 }
 
-// Published is an event that has been accepted: it is stored, with everything owed of it. WorkflowID is "" where it
-// waits for a workflow shared with others, has none yet (Options.Retries), or nobody wants it. Replayed: it was accepted by an earlier request with
-// the same idempotency key, of which this is the answer.
+// Published is an event that has been accepted: it and all its deliveries are stored. WorkflowID is "" if it waits for
+// a workflow shared with others, has none yet (Options.Retries), or matches no webhook. Replayed: an earlier request
+// with the same idempotency key was accepted, and this is its answer.
 type Published struct {
 	ID         string `json:"id"`
 	WorkflowID string `json:"workflow_id,omitempty"`
@@ -49,29 +49,29 @@ type Published struct {
 type PublishRequest struct {
 	Events []EventInput
 	Key    string // idempotency key, or ""
-	Body   []byte // of the request; compared when the key is seen again, unless AnyBody
-	// AnyBody: the idempotency key alone says that a request is the same.
+	Body   []byte // of the request; compared if the key is used again, unless AnyBody
+	// AnyBody: the idempotency key alone decides whether a request is the same.
 	AnyBody bool
 	Batch   bool      // names fields "events[i].…" in errors
-	By      Principal // who publishes; the zero value is Posthorn itself
+	By      Principal // the publisher; the zero value is Posthorn itself
 }
 
-// The tries of a publish whose tenant is being changed, and the longest wait before the second one.
+// The number of tries to publish while the tenant is being changed, and the longest wait before the second one.
 const (
 	staleTries = 10
 	staleWait  = 2 * time.Millisecond
 )
 
-// Publish accepts events: when it returns without an error they are stored and will be delivered. An error that is
-// not a refusal means that it is unknown whether they are.
+// Publish accepts events: when it returns without an error they are stored and will be delivered. An error that is not
+// a refusal means that it is unknown whether they are stored.
 func (s *Service) Publish(ctx context.Context, tenant string, r PublishRequest) ([]Published, error) {
 	published, err := s.publishTo(ctx, tenant, r)
 	if refused, ok := errors.AsType[*Error](err); !ok || refused.Code != NotFound {
 		return published, err
 	}
-	// Another process has deleted the tenant. It may have made another one of that name, which is the one an admin means.
+	// Another process has deleted the tenant. There may be another one with that name by now, which is the one that an admin means.
 	s.directory.views.remove(tenant)
-	if r.By.Role != models.RoleAdmin { // with it went the key, which was in memory
+	if r.By.Role != models.RoleAdmin { // the key, which was in memory, was deleted with it
 		if _, keyErr := s.Authenticate(ctx, r.By.key); r.By.key != "" && keyErr != nil {
 			return nil, keyErr
 		}
@@ -111,7 +111,7 @@ func (s *Service) publishTo(ctx context.Context, tenant string, r PublishRequest
 		if !changed && !errors.Is(err, models.ErrStale) {
 			return nil, err
 		}
-		if !changed { // a change is under way, and not committed yet
+		if !changed { // a change is in progress and not committed yet
 			select {
 			case <-time.After(rand.N(staleWait << tries)): //nolint:gosec // spreads waits, guards nothing
 			case <-ctx.Done():
@@ -122,7 +122,7 @@ func (s *Service) publishTo(ctx context.Context, tenant string, r PublishRequest
 	}
 }
 
-// mayBeOutdated reports whether an error may come of a view that is too old.
+// mayBeOutdated reports whether an outdated view may have caused an error.
 func mayBeOutdated(err error) bool {
 	if refused, ok := errors.AsType[*Error](err); ok {
 		return refused.Code == Invalid || refused.Code == Unauthorized
@@ -173,7 +173,7 @@ func (s *Service) publish(ctx context.Context, v snapshot, tenant string, r Publ
 		a.request.BodyHash, a.request.Answer = hash[:], answer(a.published)
 	}
 	fault.Point("before-accept")
-	// A caller who hangs up does not end the commit: what it stores must be started.
+	// If the caller hangs up the commit goes on, because stored deliveries must be started.
 	result, err := s.accept.Do(context.WithoutCancel(ctx), a.request)
 	if err == nil {
 		err = result.Err
@@ -202,7 +202,7 @@ func (s *Service) publish(ctx context.Context, v snapshot, tenant string, r Publ
 	return a.published, nil
 }
 
-// replayed is what an earlier request with the same key was answered.
+// replayed returns the answer to an earlier request with the same key.
 func replayed(answer string) ([]Published, error) {
 	var first []Published
 	if err := json.Unmarshal([]byte(answer), &first); err != nil {
@@ -222,7 +222,7 @@ func answer(published []Published) string {
 	return string(text)
 }
 
-// checkEvents turns the input into events, or says all that is wrong with it.
+// checkEvents turns the input into events, or returns everything that is wrong with it.
 func (s *Service) checkEvents(ctx context.Context, v snapshot, tenant string, r PublishRequest) ([]models.Event, error) {
 	var p problems
 	if len(r.Events) == 0 || len(r.Events) > MaxBatch {
@@ -253,7 +253,7 @@ func (s *Service) checkEvents(ctx context.Context, v snapshot, tenant string, r 
 	return events, p.err()
 }
 
-// checkBudget is what checking the data of a request against their schemas may cost.
+// checkBudget returns the budget for checking a request's data against schemas.
 func (s *Service) checkBudget(events ...EventInput) *jsonschema.Budget {
 	bytes := 0
 	for i := range events {
@@ -277,7 +277,7 @@ func (s *Service) checkEvent(ctx context.Context, p *problems, v snapshot, prefi
 		return nil
 	}
 	schema, err := t.compiled()
-	if err != nil { // it was stored before there were bounds
+	if err != nil { // it was stored before the bounds existed
 		p.addf(prefix+"type", "the schema of %q cannot be used and must be registered again: %s", in.Type, err)
 	}
 	if schema != nil {
@@ -289,24 +289,24 @@ func (s *Service) checkEvent(ctx context.Context, p *problems, v snapshot, prefi
 	return nil
 }
 
-// acceptance is one publish call on its way: what is stored of it, and what starts when that is done.
+// acceptance is one publish call in progress: what it stores, and what starts after that.
 type acceptance struct {
 	service   *Service
 	request   *models.Acceptance
 	published []Published
 	work      map[string][]handoff.Work // by dispatch
-	waiting   []handoff.Work            // for a shared dispatch
+	waiting   []handoff.Work            // waiting for a shared dispatch
 	reserved  bool
-	direct    []handoff.Work    // to be attempted first without a workflow
-	directID  string            // of the dispatch that drives what of that is not received
-	process   int64             // that holds what is to start
-	members   map[string][]byte // of fan-outs, by event type and channels
+	direct    []handoff.Work    // first attempts without a workflow
+	directID  string            // the id of the dispatch for those of them that are not received
+	process   int64             // the process id that holds them
+	members   map[string][]byte // webhooks of fan-outs, by event type and channels
 	reached   int               // deliveries of the fan-outs
 }
 
-// plan decides who will drive the deliveries. With Retries this process makes the first attempts, where it can at once.
-// Otherwise, while start slots are free every event gets a workflow of its own; when none is, its deliveries wait in memory
-// for a shared one. False = there is no room to wait.
+// plan decides what will drive the deliveries. With Retries this process makes the first attempts if it can do so at
+// once. Otherwise every event gets its own workflow while start slots are free. If none is, its deliveries wait in
+// memory for a shared one. False = there is no room to wait.
 func (a *acceptance) plan(ctx context.Context, r PublishRequest) bool {
 	s := a.service
 	pending := map[string][]int{} // delivery indexes by event id
@@ -325,7 +325,7 @@ func (a *acceptance) plan(ctx context.Context, r PublishRequest) bool {
 	if s.Retries && n > 0 && n <= a.most() && (share || len(pending) == 1) && a.planDirect(ctx, r) {
 		return true
 	}
-	// A batch of many events would take many slots at once: it shares from the beginning.
+	// A batch of many events would take many slots at once, so it shares from the beginning.
 	own := n > 0 && (!share || len(pending) == 1) && s.Engine.Reserve(ctx, a.request.Tenant, !share)
 	a.reserved = own
 	if n > 0 && !own && (!share || !s.Engine.Admit(ctx, a.request.Tenant, n)) {
@@ -352,8 +352,8 @@ func (a *acceptance) plan(ctx context.Context, r PublishRequest) bool {
 	return true
 }
 
-// planDirect has this process make the first attempts right after the commit, if it can at once. The deliveries name no
-// dispatch: one is written for what is not received.
+// planDirect lets this process make the first attempts right after the commit, if it can do so at once. The deliveries
+// name no dispatch: one is written for those that are not received.
 func (a *acceptance) planDirect(ctx context.Context, r PublishRequest) bool {
 	var work []handoff.Work
 	var indexes []int
@@ -385,8 +385,8 @@ func (a *acceptance) planDirect(ctx context.Context, r PublishRequest) bool {
 	return true
 }
 
-// nameOf is the id of an event's own dispatch. An id the caller chose may be another tenant's too, and so stands behind the
-// tenant's.
+// nameOf returns the id of an event's own dispatch. Another tenant may have chosen the same event id, so a chosen id
+// gets the tenant's id in front.
 func nameOf(e *models.Event, chosen bool) string {
 	if chosen {
 		return e.Tenant + "/" + e.ID
@@ -394,7 +394,7 @@ func nameOf(e *models.Event, chosen bool) string {
 	return e.ID
 }
 
-// most is how many deliveries a dispatch may have.
+// most returns the largest number of deliveries in a dispatch.
 func (a *acceptance) most() int {
 	if a.service.GroupMax > 1 {
 		return a.service.GroupMax
@@ -402,7 +402,7 @@ func (a *acceptance) most() int {
 	return models.MaxDispatch
 }
 
-// dispatch gives an event workflows of its own, and returns the id of the first.
+// dispatch gives an event its own workflows, and returns the id of the first.
 func (a *acceptance) dispatch(e *models.Event, chosen bool, deliveries []int) string {
 	name, most := nameOf(e, chosen), a.most()
 	for part := 0; len(deliveries) > 0; part++ {
@@ -424,7 +424,7 @@ func (a *acceptance) dispatch(e *models.Event, chosen bool, deliveries []int) st
 	return name
 }
 
-// start sets off what has been stored.
+// start starts what has been stored.
 func (a *acceptance) start() {
 	engine := a.service.Engine
 	if len(a.direct) > 0 {
@@ -438,7 +438,7 @@ func (a *acceptance) start() {
 	}
 }
 
-// abandon gives back what was reserved for what has not been stored.
+// abandon releases what was reserved for deliveries that were not stored.
 func (a *acceptance) abandon() {
 	engine := a.service.Engine
 	if len(a.direct) > 0 {

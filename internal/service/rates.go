@@ -9,19 +9,18 @@ import (
 )
 
 const (
-	// tenantRate is how many times the rate of one key a tenant has, with all its keys together.
+	// tenantRate: a tenant, with all its keys together, has this many times the rate of one key.
 	tenantRate = 10
 	// rateBurst is how many seconds' worth of calls may come at once.
 	rateBurst = 2
-	// ratesKept bounds the keys and tenants that are remembered. A key or tenant that was forgotten begins with its whole
-	// burst.
+	// ratesKept bounds the remembered keys and tenants. A forgotten one starts with its full burst.
 	ratesKept = 100_000
 )
 
-// rates limits how often keys may call this process. nil = it does not.
+// rates limits how often keys may call this process. nil = no limit.
 type rates struct {
 	perSecond float64
-	buckets   *lru.Cache[string, *rate.Limiter] // by id, of keys and tenants
+	buckets   *lru.Cache[string, *rate.Limiter] // by id of the key or the tenant
 }
 
 func newRates(perSecond float64) *rates {
@@ -31,7 +30,7 @@ func newRates(perSecond float64) *rates {
 	return &rates{perSecond, newLRU[string, *rate.Limiter](ratesKept)}
 }
 
-// take counts a call of a key, or refuses it and counts nothing.
+// take counts a call of a key, or refuses it without counting.
 func (r *rates) take(p Principal, now time.Time) error {
 	if r == nil {
 		return nil
@@ -55,7 +54,7 @@ func (r *rates) bucket(id string, perSecond float64) *rate.Limiter {
 	return limiterOf(r.buckets, id, perSecond, max(1, int(math.Ceil(rateBurst*perSecond))))
 }
 
-// tooMany refuses a call that comes too early by a time.
+// tooMany refuses a call that comes too early.
 func tooMany(wait time.Duration, format string, args ...any) *Error {
 	e := Refuse(TooMany, format, args...)
 	e.RetryAfter = max(1, int(math.Ceil(wait.Seconds())))

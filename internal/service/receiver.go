@@ -12,26 +12,26 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// Receiver is a webhook ready to be sent to.
+// Receiver is a webhook that is ready for sending.
 type Receiver struct {
 	Webhook *models.Webhook
 	Policy  backoff.Policy
 	Timeout time.Duration
-	Host    string // of the webhook's URL: limits and measurements of a host go by it
-	// CountsInTotal: a success does not bring the failure count back to 0.
+	Host    string // of the webhook's URL, for the limits and measurements of a host
+	// CountsInTotal: a success does not reset the failure count.
 	CountsInTotal bool
 	opened        *sealed
 }
 
-// Receiver gives the webhook as it was at most a second ago. NotFound if it has been deleted, a SealedError if it cannot be
-// opened.
+// Receiver returns the webhook as it was at most a second ago: NotFound if it has been deleted, a SealedError if its
+// secrets cannot be opened.
 func (s *Service) Receiver(ctx context.Context, tenant, id string) (*Receiver, error) {
 	v, err := s.directory.current(ctx, tenant)
 	if err != nil {
 		return nil, err
 	}
 	e, ok := v.webhooks[id]
-	if !ok { // it may have been made through another process within the last second
+	if !ok { // another process may have created it within the last second
 		now, err := s.directory.load(ctx, tenant)
 		if err != nil {
 			return nil, err
@@ -50,7 +50,7 @@ func (s *Service) Receiver(ctx context.Context, tenant, id string) (*Receiver, e
 	return s.receiver(&e.webhook, e.opened), nil
 }
 
-// apart is Receiver for a webhook whose headers are too large to be kept in memory: they are read for each POST.
+// apart is Receiver for a webhook whose headers are too large to keep in memory: they are read for each POST.
 func (s *Service) apart(ctx context.Context, e *entry) (*Receiver, error) {
 	w, err := s.Webhook(ctx, e.webhook.Tenant, e.webhook.ID)
 	if err != nil {
@@ -63,14 +63,14 @@ func (s *Service) apart(ctx context.Context, e *entry) (*Receiver, error) {
 	return s.receiver(&e.webhook, opened), nil
 }
 
-// Sendable reports whether the webhook is active, as it was at most a second ago. It is true if that cannot be known.
+// Sendable reports whether the webhook was active at most a second ago. It is true if that is unknown.
 func (s *Service) Sendable(ctx context.Context, tenant, id string) bool {
 	v, err := s.directory.current(ctx, tenant)
 	if err != nil {
 		return !errors.Is(err, models.ErrNotFound)
 	}
 	e, ok := v.webhooks[id]
-	return !ok || e.webhook.Status == models.WebhookActive // what is not in the view may have been made since
+	return !ok || e.webhook.Status == models.WebhookActive // a webhook that is not in the view may be newer
 }
 
 func (s *Service) receiver(w *models.Webhook, o *sealed) *Receiver {
@@ -81,13 +81,14 @@ func (s *Service) receiver(w *models.Webhook, o *sealed) *Receiver {
 	return r
 }
 
-// Effective gives a webhook's retry schedule and timeout, with the installation's defaults where it sets none.
+// Effective returns a webhook's retry schedule and timeout, with the installation's defaults for those it does not
+// set.
 func (s *Service) Effective(w *models.Webhook) (backoff.Policy, time.Duration) {
 	r := s.receiver(w, nil)
 	return r.Policy, r.Timeout
 }
 
-// policy fills what a webhook leaves open with the installation's defaults.
+// policy fills the unset parts of a webhook's schedule with the installation's defaults.
 func (s *Service) policy(r models.Retry) backoff.Policy {
 	p := s.Retry
 	if r.Initial > 0 {
@@ -105,10 +106,10 @@ func (s *Service) policy(r models.Retry) backoff.Policy {
 	return p
 }
 
-// Post makes one signed POST of the event to the receiver and gives its record: of the attempt itself, not yet of what it
-// means for a delivery. Secrets of the message are masked in the kept part of the answer.
+// Post makes one signed POST of the event to the receiver and returns its record: of the attempt itself, not of what
+// it means for a delivery. Secrets of the message are masked in the stored part of the answer.
 func (s *Service) Post(ctx context.Context, r *Receiver, e *models.Event) (models.Attempt, sender.Result) {
-	attempt, result, _ := s.post(ctx, r, e, false) // the body is not kept: records may have to wait for the database
+	attempt, result, _ := s.post(ctx, r, e, false) // without the body: records may have to wait for the database
 	return attempt, result
 }
 
@@ -135,7 +136,7 @@ func (s *Service) post(ctx context.Context, r *Receiver, e *models.Event, test b
 	return attempt, result, message.Body
 }
 
-// attempt is the record of a POST. The answer must have been masked.
+// attempt returns the record of a POST. The answer must already be masked.
 func (s *Service) attempt(r *Receiver, result *sender.Result) models.Attempt {
 	a := models.Attempt{Tenant: r.Webhook.Tenant, ID: models.NewID(models.PrefixAttempt), WebhookID: r.Webhook.ID,
 		StartedAt: result.StartedAt.UTC().Truncate(time.Millisecond), DurationMS: result.Duration.Milliseconds(),

@@ -7,19 +7,19 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// RecoveryRequest asks for deliveries of a webhook to be sent again.
+// RecoveryRequest is a request to send deliveries of a webhook again.
 type RecoveryRequest struct {
-	// Since and Until say when the deliveries were made, and the events of missed ones accepted. Without Since the window begins
-	// at the retention; what is held is taken however old it is.
+	// Since and Until bound when the deliveries were made, and when the events of missed ones were accepted. Without
+	// Since the window starts at the retention; held deliveries are included however old they are.
 	Since, Until *time.Time
-	Statuses     []models.DeliveryStatus // held and failed unless told otherwise, or Missed is set
-	EventTypes   []string                // only of these types, wildcards among them; empty = all
-	Missed       bool                    // make deliveries of the events that the webhook wants and has none of
-	Rate         float64                 // deliveries per second; 0 = as fast as they go
+	Statuses     []models.DeliveryStatus // default: held and failed; with Missed, none
+	EventTypes   []string                // only these types, wildcards allowed; empty = all
+	Missed       bool                    // also create deliveries of events that match the webhook and have none
+	Rate         float64                 // deliveries per second; 0 = no limit
 }
 
-// Recover sends deliveries of an active webhook again, and makes those that it has missed, by a workflow that pages through
-// them.
+// Recover sends deliveries of an active webhook again, and creates those that it has missed. A workflow does this page
+// by page.
 func (s *Service) Recover(ctx context.Context, tenant, id string, r RecoveryRequest) (models.Recovery, error) {
 	var p problems
 	if len(r.Statuses) == 0 && !r.Missed {
@@ -64,7 +64,7 @@ func (s *Service) Recover(ctx context.Context, tenant, id string, r RecoveryRequ
 	return s.recover(ctx, recovery)
 }
 
-// eventsSince is where a window that begins at a time begins for what the retention removes: no earlier than the retention.
+// eventsSince returns where a window starts for rows that the retention deletes: no earlier than the retention.
 func (s *Service) eventsSince(since *time.Time) *time.Time {
 	if s.Retention <= 0 {
 		return since
@@ -84,7 +84,7 @@ func (s *Service) recover(ctx context.Context, r *models.Recovery) (models.Recov
 	return *r, nil
 }
 
-// RecoveryWorkflow is the workflow that makes a recovery's pages, and where the Web UI shows it; "" = nowhere.
+// RecoveryWorkflow returns the workflow of a recovery, and its URL in the Web UI; "" = unknown.
 func (s *Service) RecoveryWorkflow(r *models.Recovery) (id, url string) {
 	id = s.Engine.RecoveryID(r.ID)
 	return id, s.Engine.WorkflowURL(id, r.FinishedAt)
@@ -97,19 +97,20 @@ func (s *Service) Recoveries(ctx context.Context, tenant string, f models.Recove
 	})
 }
 
-// Recovery reads a recovery's progress; tenant "" = of any tenant's.
+// Recovery reads a recovery's progress; tenant "" = any tenant's.
 func (s *Service) Recovery(ctx context.Context, tenant, id string) (models.Recovery, error) {
 	r, err := s.Store.Recovery(ctx, tenant, id)
 	return r, known(err, "recovery")
 }
 
-// CancelRecovery ends a recovery; what it has released stays released.
+// CancelRecovery ends a recovery; deliveries that it has released stay released.
 func (s *Service) CancelRecovery(ctx context.Context, tenant, id string) (models.Recovery, error) {
 	r, err := s.Store.CancelRecovery(ctx, tenant, id)
 	return r, known(err, "recovery")
 }
 
-// ReleasePage releases the next page of a recovery and starts the dispatches that drive it. For the recovery workflow.
+// ReleasePage releases the next page of a recovery and starts the dispatches that drive it. It is for the recovery
+// workflow.
 func (s *Service) ReleasePage(ctx context.Context, id string) (models.Recovery, error) {
 	r, fresh, err := s.Store.ReleasePage(ctx, id)
 	if err != nil {

@@ -9,26 +9,26 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// Reencrypted is how far a re-encryption has come.
+// Reencrypted is the progress of a reencryption.
 type Reencrypted struct {
-	Looked     int // webhooks looked at in this pass
-	Changed    int // webhooks whose headers or secrets were encrypted again, in all passes
-	Unreadable int // webhooks with something that the keyset cannot open; it stays as it is
+	Looked     int // webhooks checked in this pass
+	Changed    int // webhooks whose headers or secrets were reencrypted, in all passes
+	Unreadable int // webhooks with parts that the keyset cannot open; those stay as they are
 	Busy       int // webhooks that others kept locked; they are tried again in the next pass
 }
 
-// reencryptPasses bounds the passes of a re-encryption. Each one after the second finds what was written meanwhile by
-// processes that seal with another key.
+// reencryptPasses bounds the passes of a reencryption. Each one after the second finds values that other processes,
+// which seal with another key, have written in the meantime.
 const reencryptPasses = 10
 
-// ErrStillSealing is returned by Reencrypt if there is always something more to encrypt again.
+// ErrStillSealing is returned by Reencrypt if there is always something left to reencrypt.
 var ErrStillSealing = errors.New("webhooks are still being encrypted with another key, or are locked: restart the processes whose keyset has another primary key, and run this again")
 
-// Reencrypt seals everything that is not sealed with the keyset's primary key with that key, page by page, while
-// processes work; a page is one short transaction. It goes over everything again until a pass finds nothing to do. If it
-// is ended in the middle, what it has done stays, and another run does the rest. report is called after each page.
+// Reencrypt seals everything with the keyset's primary key that another key has sealed, page by page, while processes
+// work; a page is one short transaction. It repeats its passes until one finds nothing to do. If it is interrupted,
+// its work stays, and another run does the rest. report is called after each page.
 //
-// The keyset must be the one that all processes have. It fails with a KeysetError, or with ErrStillSealing.
+// The keyset must be the one that all processes have. Reencrypt fails with a KeysetError, or with ErrStillSealing.
 func Reencrypt(ctx context.Context, store *models.Store, box *secrets.Box, report func(Reencrypted)) (Reencrypted, error) {
 	var total Reencrypted
 	if err := CheckKeyset(ctx, store, box); err != nil {
@@ -55,7 +55,7 @@ func Reencrypt(ctx context.Context, store *models.Store, box *secrets.Box, repor
 	return total, ErrStillSealing
 }
 
-// page encrypts again what of a page needs it.
+// page reencrypts the rows of a page that need it.
 func (p *Reencrypted) page(ctx context.Context, store *models.Store, box *secrets.Box, page []models.Sealed) error {
 	var changes []models.Resealed
 	for _, row := range page {
@@ -84,8 +84,8 @@ func (p *Reencrypted) page(ctx context.Context, store *models.Store, box *secret
 	return nil
 }
 
-// reseal seals the parts of a row again that another key has sealed. With secrets.ErrOpen for one part, the other may have
-// changed.
+// reseal reencrypts the parts of a row that another key has sealed. If it returns secrets.ErrOpen for one part, the
+// other may have changed.
 func reseal(box *secrets.Box, row models.Sealed) (now models.Sealed, changed bool, err error) {
 	now = row
 	for _, part := range []struct {
@@ -112,7 +112,8 @@ func reseal(box *secrets.Box, row models.Sealed) (now models.Sealed, changed boo
 	return now, changed, err
 }
 
-// eachSealed calls look with everything that is sealed, a page at a time. It may miss values that are added meanwhile.
+// eachSealed calls look with everything that is sealed, a page at a time. It may miss values that are added in the
+// meantime.
 func eachSealed(ctx context.Context, store *models.Store, look func([]models.Sealed) error) error {
 	for after := ""; ; {
 		page, err := store.SealedAfter(ctx, after)

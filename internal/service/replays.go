@@ -10,14 +10,14 @@ import (
 )
 
 const (
-	// replayedAtOnce is the most webhooks that a replay sends to at once; a recovery sends to more.
+	// replayedAtOnce is the most webhooks to which a replay sends directly; for more, a recovery does it.
 	replayedAtOnce = 100
-	// maxReplayed is the most webhooks that one request names.
+	// maxReplayed is the most webhooks that one request may name.
 	maxReplayed = 1000
 )
 
-// Replay sends an event again to the webhooks named, or with nil to all that match it now. It returns the deliveries, or the
-// recovery that makes them if the webhooks are many.
+// Replay sends an event again to the named webhooks, or with nil to all that match it now. It returns the deliveries,
+// or, if the webhooks are many, the recovery that creates them.
 func (s *Service) Replay(ctx context.Context, tenant, eventID string, webhookIDs []string) ([]models.Delivery, *models.Recovery, error) {
 	e, err := s.Event(ctx, tenant, eventID)
 	if err != nil {
@@ -57,7 +57,7 @@ func (s *Service) Replay(ctx context.Context, tenant, eventID string, webhookIDs
 
 func refuseErased() error { return Refuse(Conflict, "the event's payload has been erased") }
 
-// named finds the webhooks that a replay names, by their ids or uids.
+// named returns the webhooks that a replay names by id or uid.
 func (s *Service) named(ctx context.Context, v snapshot, e *models.Event, names []string) ([]string, error) {
 	var p problems
 	if len(names) == 0 || len(names) > maxReplayed {

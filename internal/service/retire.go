@@ -14,9 +14,9 @@ import (
 // reasonKeyRevoked is the status_reason of an InMemory4 webhook whose key has been revoked.
 const reasonKeyRevoked = "the API key that its deliveries carry as Signature was revoked: save InMemory4's settings again, with a key in force"
 
-// retireKey takes a key out of the webhooks that send it. InMemory4's deliveries carry the key that last saved the
-// settings: a webhook that is active is deactivated, with what to do as the reason, so that nothing is sent without a
-// signature and what is due is held. Saving the settings with another key puts it back into service.
+// retireKey removes a key from the webhooks that send it. InMemory4's deliveries carry the key that last saved the
+// settings. An active webhook with this key is deactivated, with a reason that says what to do, so that nothing is
+// sent without a signature and its deliveries are held. Saving the settings with another key reactivates it.
 func (s *Service) retireKey(ctx context.Context, tenant string, hash []byte) error {
 	webhooks, err := s.SystemWebhooks(ctx, tenant, wire.ProfileIM4)
 	if err != nil {
@@ -41,7 +41,7 @@ func (s *Service) retire(ctx context.Context, w *models.Webhook, isKey func(sign
 	defer s.directory.forget(w.Tenant)
 	changed, err := s.Store.DeactivateWebhook(ctx, w.ID, s.Threshold, reasonKeyRevoked)
 	if changed {
-		s.Engine.Judge(w.ID) // it tells the administrators
+		s.Engine.Judge(w.ID) // it notifies the administrators
 	}
 	if err != nil {
 		return unlessGone(err)
@@ -58,7 +58,7 @@ func (s *Service) retire(ctx context.Context, w *models.Webhook, isKey func(sign
 	return unlessGone(err)
 }
 
-// unlessGone is nil for a webhook that has been deleted meanwhile.
+// unlessGone returns nil for a webhook that has been deleted in the meantime.
 func unlessGone(err error) error {
 	if errors.Is(err, models.ErrNotFound) {
 		return nil
@@ -66,8 +66,8 @@ func unlessGone(err error) error {
 	return err
 }
 
-// KeepsKey is to be called once the principal's own key has been stored with a webhook: if it has been revoked meanwhile
-// it is taken out again, and the request is Unauthorized.
+// KeepsKey must be called after the principal's own key has been stored with a webhook. If the key has been revoked in
+// the meantime, KeepsKey removes it again and returns Unauthorized.
 func (s *Service) KeepsKey(ctx context.Context, p Principal) error {
 	hash := secrets.HashAPIKey(p.key)
 	_, err := s.Store.APIKeyByHash(ctx, hash)

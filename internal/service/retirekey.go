@@ -12,7 +12,7 @@ import (
 // KeyInUseError says that a key cannot be removed yet.
 type KeyInUseError struct {
 	Key      secrets.KeyID
-	Webhooks int // that have headers or secrets which only this key opens
+	Webhooks int // webhooks with headers or secrets that only this key opens
 }
 
 // Error implements error.
@@ -21,9 +21,9 @@ func (e *KeyInUseError) Error() string {
 		"once every process has the keyset with the new primary key", keyNames([]secrets.KeyID{e.Key}), e.Webhooks)
 }
 
-// RetireKey sees to it that nothing needs a key of the keyset any more, now or later: processes that still seal with it are
-// refused to. It fails with a KeyInUseError, and everything stays as it was, if a webhook needs the key. It may be run
-// again, also after it was ended in the middle. The caller then takes the key out of the keyset.
+// RetireKey ensures that nothing needs a key of the keyset any more, now or later: processes that still seal with it
+// are refused. It fails with a KeyInUseError, and changes nothing, if a webhook needs the key. It may be run again,
+// also after an interruption. The caller then removes the key from the keyset.
 func RetireKey(ctx context.Context, store *models.Store, box *secrets.Box, id secrets.KeyID) error {
 	if err := CheckKeyset(ctx, store, box); err != nil {
 		return err
@@ -31,8 +31,8 @@ func RetireKey(ctx context.Context, store *models.Store, box *secrets.Box, id se
 	if id == box.Primary() {
 		return secrets.ErrPrimary
 	}
-	if err := needed(ctx, store, box, id); err != nil { // before anybody is refused
-		return errors.Join(err, store.SealAgain(ctx, int64(id))) // an earlier run may have been ended after its stop
+	if err := needed(ctx, store, box, id); err != nil { // before any process is refused
+		return errors.Join(err, store.SealAgain(ctx, int64(id))) // an earlier run may have been interrupted after it stopped sealing
 	}
 	sealed, err := box.SealWith(id, []byte(canaryText), canaryContext(id))
 	if err != nil {
@@ -41,7 +41,7 @@ func RetireKey(ctx context.Context, store *models.Store, box *secrets.Box, id se
 	if err := store.StopSealing(ctx, models.KeysetCanary{KeyID: int64(id), Sealed: sealed}); err != nil {
 		return fmt.Errorf("hooks: stop sealing with key %d: %w", id, err)
 	}
-	if err := needed(ctx, store, box, id); err != nil { // what was sealed between the count and the stop
+	if err := needed(ctx, store, box, id); err != nil { // for values sealed between the count and the stop
 		return errors.Join(err, store.SealAgain(context.WithoutCancel(ctx), int64(id)))
 	}
 	if err := store.ForgetKey(ctx, int64(id)); err != nil {
@@ -70,13 +70,13 @@ func needed(ctx context.Context, store *models.Store, box *secrets.Box, id secre
 	return nil
 }
 
-// opens reports whether it takes a key to open something. A value that no key opens needs none.
+// opens reports whether a key is needed to open a value. A value that no key opens needs none.
 func opens(box *secrets.Box, id secrets.KeyID, sealed []byte, context string) bool {
 	if len(sealed) == 0 {
 		return false
 	}
 	if by, ok := secrets.SealedBy(sealed); ok && by != id && by == box.Primary() {
-		return false // most of them: without opening it
+		return false // most values: no need to open them
 	}
 	_, by, err := box.OpenedBy(sealed, context)
 	return err == nil && by == id

@@ -10,18 +10,19 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// DefaultOverlap is for how long a rotated secret goes on signing beside the new one.
+// DefaultOverlap is how long a rotated secret also signs.
 const DefaultOverlap = 24 * time.Hour
 
 const (
 	maxOverlap = 30 * 24 * time.Hour
-	// maxSecrets is how many secrets of a webhook sign at once, the newest included: each signs every delivery.
+	// maxSecrets is how many secrets of a webhook sign at once, including the newest: each of them signs every
+	// delivery.
 	maxSecrets = 5
 )
 
-// RotateSecret gives the webhook a new signing secret and returns it in clear, this once. The one before signs too until
-// overlap has passed, and those before it for as long as their own rotations said. Conflict if more than maxSecrets would
-// sign then. secret "" = make one.
+// RotateSecret gives the webhook a new signing secret and returns it in clear; it is shown only this once. The
+// previous one also signs until overlap has passed, and those before it for as long as their own rotations said.
+// Conflict if more than maxSecrets would then sign. secret "" = generate one.
 func (s *Service) RotateSecret(ctx context.Context, tenant, id string, overlap time.Duration, secret, by string) (string, error) {
 	var p problems
 	if overlap < 0 || overlap > maxOverlap {
@@ -52,12 +53,12 @@ func (s *Service) RotateSecret(ctx context.Context, tenant, id string, overlap t
 	return secret, known(err, "webhook")
 }
 
-// promised are the earlier secrets that sign until a time that has not come.
+// promised returns the earlier secrets that still sign.
 func (o *sealed) promised(now time.Time) []signingSecret {
 	return slices.DeleteFunc(slices.Clone(o.secrets), func(s signingSecret) bool { return s.Until == nil || !now.Before(*s.Until) })
 }
 
-// current is the secret that signs for good; "" = none does.
+// current returns the secret that signs without an end; "" = none does.
 func (o *sealed) current() string {
 	if i := slices.IndexFunc(o.secrets, func(s signingSecret) bool { return s.Until == nil }); i >= 0 {
 		return o.secrets[i].Value
@@ -65,8 +66,7 @@ func (o *sealed) current() string {
 	return ""
 }
 
-// replaceSecret puts a secret in the place of the current one, which goes on signing for as long as overlap says. The
-// overlaps of other rotations stay.
+// replaceSecret replaces the current secret, which also signs for the overlap. The overlaps of other rotations stay.
 func (o *sealed) replaceSecret(secret string, overlap time.Duration, now time.Time) error {
 	before := o.current()
 	if secret == before {
@@ -85,8 +85,8 @@ func (o *sealed) replaceSecret(secret string, overlap time.Duration, now time.Ti
 	return nil
 }
 
-// setSecret makes secret the current one, at once; "" = none. The overlaps of rotations stay, so that a webhook that earlier
-// secrets sign for still cannot be left without any.
+// setSecret makes secret the current one at once; "" = none. The overlaps of rotations stay, so a webhook for which
+// earlier secrets still sign cannot be left without any.
 func (o *sealed) setSecret(secret string, now time.Time) error {
 	promised := o.promised(now)
 	switch {

@@ -11,11 +11,11 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// sealed is the part of a webhook that is kept encrypted, opened.
+// sealed is the decrypted form of a webhook's encrypted part.
 type sealed struct {
 	headers map[string]string
 	secrets []signingSecret
-	// lost: a part that could not be opened is nil. It stays as it is stored until something takes its place.
+	// lost: a part that could not be opened is nil. Its stored form stays until something replaces it.
 	lost bool
 }
 
@@ -25,7 +25,7 @@ type signingSecret struct {
 	Until *time.Time `json:"until,omitempty"`
 }
 
-// active gives the secrets that sign at a time, newest first.
+// active returns the secrets that sign at a time, newest first.
 func (o *sealed) active(at time.Time) []string {
 	var values []string
 	for _, secret := range o.secrets {
@@ -36,7 +36,7 @@ func (o *sealed) active(at time.Time) []string {
 	return values
 }
 
-// Each ciphertext is bound to the webhook and to what it is.
+// Each ciphertext is bound to the webhook and to its purpose.
 func headersContext(webhookID string) string { return webhookID + "/headers" }
 func secretsContext(webhookID string) string { return webhookID + "/secrets" }
 
@@ -65,21 +65,22 @@ func (s *Service) sealJSON(v any, about string) ([]byte, error) {
 // ErrSealed means that a webhook's headers or secrets cannot be opened. It says nothing about any other webhook.
 var ErrSealed = errors.New("the webhook's secrets cannot be opened")
 
-// SealedError is ErrSealed, with what is wrong. To callers it is a Conflict.
+// SealedError is ErrSealed with the problem. To callers it is a Conflict.
 type SealedError struct {
-	Problem string // for the webhook's owner: which part it is, and what mends it
+	Problem string // for the webhook's owner: which part it is, and how to repair it
 	cause   error
 }
 
-// Error implements error. Ids of keys are no secrets.
+// Error implements error. Key ids are not secret.
 func (e *SealedError) Error() string { return e.Problem + ": " + e.cause.Error() }
 
-// Unwrap gives ErrSealed, the refusal, and the cause.
+// Unwrap returns ErrSealed, the refusal, and the cause.
 func (e *SealedError) Unwrap() []error {
 	return []error{ErrSealed, Refuse(Conflict, "%s", e.Problem), e.cause}
 }
 
-// unseal opens what is sealed of a webhook. Its error is a SealedError; the part that can be opened is returned with it.
+// unseal opens the encrypted part of a webhook. Its error is a SealedError; the part that can be opened is returned
+// with it.
 func (s *Service) unseal(w *models.Webhook) (*sealed, error) {
 	o := &sealed{}
 	var problems []string
@@ -103,8 +104,8 @@ func (s *Service) unseal(w *models.Webhook) (*sealed, error) {
 	return o, nil
 }
 
-// forChange opens what is sealed of a webhook that is to be changed. A part that cannot be opened keeps no change from being
-// made: it stays as it is, unless the change replaces it.
+// forChange opens the encrypted part of a webhook that is being changed. A part that cannot be opened does not prevent
+// the change: it stays as it is, unless the change replaces it.
 func (s *Service) forChange(w *models.Webhook) *sealed {
 	o, _ := s.unseal(w)
 	return o
@@ -115,14 +116,14 @@ func (s *Service) unsealJSON(box []byte, about string, v any) error {
 	if err != nil {
 		return fmt.Errorf("hooks: open %s: %w", about, err)
 	}
-	if json.Unmarshal(plain, v) != nil { // whose error could quote it
+	if json.Unmarshal(plain, v) != nil { // the JSON error could quote it
 		return fmt.Errorf("hooks: open %s: it is not JSON of the right form", about)
 	}
 	return nil
 }
 
-// Headers gives the names of a webhook's custom headers with their values masked: they may be credentials, and are
-// shown as little as a secret is. With a SealedError it gives those that can be opened.
+// Headers returns the names of a webhook's custom headers with masked values: they may be credentials, and are shown
+// as little as a secret. With a SealedError it returns those that can be opened.
 func (s *Service) Headers(w *models.Webhook) (map[string]string, error) {
 	o, err := s.unseal(w)
 	masked := make(map[string]string, len(o.headers))
@@ -132,23 +133,23 @@ func (s *Service) Headers(w *models.Webhook) (map[string]string, error) {
 	return masked, err
 }
 
-// HeaderValues gives a webhook's custom headers as they are, for the systems whose own API returns some of them.
+// HeaderValues returns a webhook's custom headers unmasked, for the systems whose own API returns some of them.
 func (s *Service) HeaderValues(w *models.Webhook) (map[string]string, error) {
 	o, err := s.unseal(w)
 	return o.headers, err
 }
 
-// Secret gives the newest signing secret of a webhook, "" if it has none or it cannot be opened: for the systems whose own
-// API returns it.
+// Secret returns the newest signing secret of a webhook, "" if it has none or it cannot be opened. It is for the
+// systems whose own API returns it.
 func (s *Service) Secret(w *models.Webhook) (string, error) {
-	o, _ := s.unseal(w) // one webhook that cannot be opened must not cost the caller the list
+	o, _ := s.unseal(w) // one webhook that cannot be opened must not fail the caller's whole list
 	if len(o.secrets) == 0 {
 		return "", nil
 	}
 	return o.secrets[0].Value, nil
 }
 
-// onWire is the webhook as internal/wire wants it.
+// onWire returns the webhook as internal/wire needs it.
 func (o *sealed) onWire(w *models.Webhook, at time.Time) wire.Webhook {
 	return wire.Webhook{ID: w.ID, Tenant: models.TenantSlug(w.Tenant), URL: w.URL, Profile: w.Profile, Headers: o.headers,
 		Secrets: o.active(at), Settings: w.Settings}

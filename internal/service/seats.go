@@ -9,27 +9,28 @@ import (
 	"github.com/posthorn/posthorn/internal/slots"
 )
 
-// The bounds of what a process does at once for callers. Publishing has none here: it is bounded by the room for bodies.
+// The bounds of what a process does at once for callers. Publishing has none here: the room for bodies bounds it.
 const (
-	// seatsPerCore is how many requests are worked on at once, and leastSeats how many at least.
+	// seatsPerCore is how many requests are processed at once, and leastSeats the minimum.
 	seatsPerCore = 16
 	leastSeats   = 32
-	// expandPerCore is how many large JSON bodies are taken apart at once: in memory they are forty times their size.
+	// expandPerCore is how many large JSON bodies are parsed at once: in memory they are forty times their size.
 	expandPerCore = 2
-	// expandFrom is what makes a body large, in bytes.
+	// expandFrom is the size from which a body is large, in bytes.
 	expandFrom = 32 << 10
 	// seatWait is how long a request waits for any of these.
 	seatWait = 5 * time.Second
 )
 
-// Shares of tenants: what is kept for those that hold nothing, and the most of one while others wait.
+// Shares of tenants: what is reserved for those that hold nothing, and the most of one while others wait.
 const (
 	seatsKept      = 0.1
-	fewKept        = 0.25 // of what there are few of
+	fewKept        = 0.25 // for resources that are few
 	seatsPerTenant = 0.5
 )
 
-// seats share what a process does at once fairly among tenants: the next goes to the waiting tenant that holds the fewest.
+// seats share what a process does at once fairly among tenants: the next one goes to the waiting tenant that holds the
+// fewest.
 type seats struct{ requests, reads, expand *slots.Slots }
 
 func newSeats(readers int) seats {
@@ -41,7 +42,7 @@ func newSeats(readers int) seats {
 	}
 }
 
-// seat is a request's place among those that are worked on.
+// seat is a request's place among those that are being processed.
 type seat struct {
 	tenant string
 	leave  func()
@@ -49,8 +50,8 @@ type seat struct {
 
 type seatKey struct{}
 
-// Enter waits until the tenant's request may be worked on; tenant "" is the installation itself. leave must be called when
-// it is answered. Unavailable if that takes too long.
+// Enter waits until the tenant's request may be processed; tenant "" is the installation itself. leave must be called
+// when it is answered. Unavailable if that takes too long.
 func (s *Service) Enter(ctx context.Context, tenant string) (entered context.Context, leave func(), err error) {
 	release, err := await(ctx, s.seats.requests, tenant)
 	if err != nil {
@@ -60,14 +61,14 @@ func (s *Service) Enter(ctx context.Context, tenant string) (entered context.Con
 	return context.WithValue(ctx, seatKey{}, at), at.leave, nil
 }
 
-// stand gives up the request's seat: from here on it waits for others more than it works.
+// stand gives up the request's seat: from here on it mostly waits for others.
 func stand(ctx context.Context) {
 	if at, ok := ctx.Value(seatKey{}).(*seat); ok {
 		at.leave()
 	}
 }
 
-// seated names the tenant whose request it is; "" if nobody's.
+// seated returns the tenant of the request; "" if it has none.
 func seated(ctx context.Context) string {
 	if at, ok := ctx.Value(seatKey{}).(*seat); ok {
 		return at.tenant
@@ -75,8 +76,8 @@ func seated(ctx context.Context) string {
 	return ""
 }
 
-// Expand waits until a body of so many bytes may be taken apart into memory; done must be called when what came of it is
-// not needed any longer. A small one never waits. Unavailable if that takes too long.
+// Expand waits until a body of this size may be parsed into memory; done must be called when the result is no longer
+// needed. A small body never waits. Unavailable if that takes too long.
 func (s *Service) Expand(ctx context.Context, tenant string, bytes int) (done func(), err error) {
 	if bytes < expandFrom {
 		return func() {}, nil

@@ -15,14 +15,14 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// How long things work.
+// How long sessions, codes and links last.
 const (
 	codeFor = 5 * time.Minute
-	// signInFor is how long somebody who signed in with a key stays signed in.
+	// signInFor is how long a session that was signed in with a key lasts.
 	signInFor = 12 * time.Hour
-	// localCodeFor is how long the sign-in link works that `dev` prints.
+	// localCodeFor is how long the sign-in link that `dev` prints works.
 	localCodeFor = 24 * time.Hour
-	// LinkFor is how long a portal link's session and token last where nothing else is asked for.
+	// LinkFor is how long a portal link's session and token last by default.
 	LinkFor          = time.Hour
 	minLink, maxLink = time.Minute, 7 * 24 * time.Hour
 )
@@ -31,27 +31,27 @@ const (
 const (
 	CapabilityKeys     = "keys"     // see and revoke the tenant's keys
 	CapabilitySettings = "settings" // change the administrators' addresses
-	// CapabilityNone is no capability: what needs it is not for portal links.
+	// CapabilityNone is no capability: portal links may not do what needs it.
 	CapabilityNone = ""
 )
 
-// LinkRequest asks for a portal link.
+// LinkRequest is a request for a portal link.
 type LinkRequest struct {
 	Role         models.Role
 	ExpiresIn    *time.Duration // nil = LinkFor
 	Capabilities []string
-	Name         string // of who comes through it
+	Name         string // the user's name
 	Theme        map[string]string
 }
 
-// PortalLink is a portal link that has just been made.
+// PortalLink is a newly created portal link.
 type PortalLink struct {
 	models.Session
-	URL   string // holds a code that works once
+	URL   string // contains a code that works once
 	Token string // for calls of the API
 }
 
-// CreatePortalLink makes a link that opens the portal of a tenant. It gives no more than the principal has.
+// CreatePortalLink creates a link that opens a tenant's portal. It grants no more than the principal has.
 func (s *Service) CreatePortalLink(ctx context.Context, by Principal, tenant string, r LinkRequest) (PortalLink, error) {
 	var p problems
 	if r.Role != models.RoleTenant && r.Role != models.RoleRead {
@@ -111,8 +111,8 @@ func (s *Service) RevokePortalLinks(ctx context.Context, tenant string) error {
 	return known(s.Store.RevokeLinks(ctx, tenant), "tenant")
 }
 
-// EndPortalLinks lets the tenant's links end after a time, at once if it is 0, unless they end sooner. With names, only links of
-// these names.
+// EndPortalLinks ends the tenant's links after a time, at once if it is 0, unless they end sooner. With names, only
+// links with these names.
 func (s *Service) EndPortalLinks(ctx context.Context, tenant string, names []string, after time.Duration) error {
 	return known(s.Store.EndLinks(ctx, tenant, names, s.Store.Now().Add(after)), "tenant")
 }
@@ -134,16 +134,16 @@ func (s *Service) AuthenticateToken(ctx context.Context, key string) (Principal,
 	return p, s.rates.take(p, now)
 }
 
-// Session is somebody who is signed in.
+// Session is a signed-in session.
 type Session struct {
 	Principal
 	ID      string
 	Theme   map[string]string
-	Cookie  string // only of a session that has just begun
+	Cookie  string // only set in a new session
 	Expires time.Time
 }
 
-// SignIn begins a session for the key. Forbidden if there is nothing that its role could see.
+// SignIn starts a session for the key. Forbidden if its role can see nothing.
 func (s *Service) SignIn(ctx context.Context, key string) (Session, error) {
 	p, err := s.Authenticate(ctx, key)
 	if err != nil {
@@ -161,7 +161,7 @@ func (s *Service) SignIn(ctx context.Context, key string) (Session, error) {
 	return sessionOf(&x, cookie), nil
 }
 
-// LocalCode makes a code that signs the bootstrap admin key in, once. It must only be redeemed from the same machine.
+// LocalCode returns a code that signs in the first admin key once. It must only be redeemed from the same machine.
 func (s *Service) LocalCode(ctx context.Context) (string, error) {
 	code, until := secrets.NewToken(secrets.PrefixCode), s.Store.Now().Add(localCodeFor)
 	x := models.Session{ID: models.NewID(models.PrefixSession), Kind: models.SessionKey, Name: bootstrap, Role: models.RoleAdmin, KeyID: bootstrap,
@@ -169,8 +169,8 @@ func (s *Service) LocalCode(ctx context.Context) (string, error) {
 	return code, s.Store.CreateSession(ctx, &x)
 }
 
-// RedeemCode begins the session of a code, for the staff or for a tenant's people. A code that has been redeemed leads to the
-// session that it made, if cookie is that session's, and to none otherwise.
+// RedeemCode starts the session of a code, for the staff or for a tenant's people. If the code has been redeemed and
+// cookie is that session's, it returns that session; with any other cookie it returns none.
 func (s *Service) RedeemCode(ctx context.Context, code, cookie string, staff bool) (Session, error) {
 	refused := Refuse(Unauthorized, "this link has been used or has expired: ask for a new one")
 	x, err := s.Store.SessionBy(ctx, models.ByCode, *hashText(code))
@@ -195,8 +195,8 @@ func (s *Service) RedeemCode(ctx context.Context, code, cookie string, staff boo
 	return sessionOf(&x, cookie), nil
 }
 
-// SessionOf finds the session of a cookie. Unauthorized if it is not in force: it has ended or expired, or its key or its link
-// has been revoked.
+// SessionOf returns the session of a cookie. Unauthorized if it is not in force: it has ended or expired, or its key
+// or link has been revoked.
 func (s *Service) SessionOf(ctx context.Context, cookie string) (Session, error) {
 	refused := Refuse(Unauthorized, "sign in first")
 	if !strings.HasPrefix(cookie, secrets.PrefixCookie) {
@@ -212,7 +212,7 @@ func (s *Service) SessionOf(ctx context.Context, cookie string) (Session, error)
 	session := sessionOf(&x, "")
 	if x.Tenant == "" {
 		if proof := s.proof(session.Principal, cookie); proof == "" || !hmac.Equal([]byte(proof), []byte(x.Proof)) {
-			return Session{}, refused // the admin key is another one now
+			return Session{}, refused // the admin key has been replaced
 		}
 	}
 	return session, s.rates.take(session.Principal, s.Now())
@@ -230,8 +230,9 @@ func (s *Service) SignOut(ctx context.Context, cookie string) error {
 	return s.Store.EndSession(ctx, x.ID)
 }
 
-// proof ties a session of the staff to the admin key that made it. Those keys are in no database: when one is taken out of the
-// configuration or replaced, its sessions end. "" of any other principal, and of an admin key that is not there.
+// proof ties a staff session to the admin key that created it. Those keys are in no database: when one is removed from
+// the configuration or replaced, its sessions end. It returns "" for any other principal, and for an admin key that no
+// longer exists.
 func (s *Service) proof(p Principal, cookie string) string {
 	if p.Role != models.RoleAdmin {
 		return ""
@@ -265,7 +266,7 @@ func principalOf(x *models.Session) Principal {
 	return p
 }
 
-// hashText is how the secrets of sessions are kept.
+// hashText returns the stored form of a session's secret.
 func hashText(secret string) *string {
 	return new(hex.EncodeToString(secrets.HashAPIKey(secret)))
 }

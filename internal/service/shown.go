@@ -6,10 +6,11 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// URLWithoutQuery is a webhook's URL for those who may not see its query, which often holds a token: scheme, host and path.
+// URLWithoutQuery returns a webhook's URL for callers that may not see its query, which often holds a token: scheme,
+// host and path.
 func URLWithoutQuery(raw string) string { return models.AuditURL(raw) }
 
-// URLOrigin is a webhook's URL for those who may only see where it leads: scheme and host.
+// URLOrigin returns a webhook's URL for callers that may only see where it leads: scheme and host.
 func URLOrigin(raw string) string {
 	u, err := url.Parse(raw)
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// StatQuery asks for statistics. Until is now by default, and Since a day before it.
+// StatQuery is a query for statistics. Until defaults to now, and Since to a day before it.
 type StatQuery struct {
 	Since, Until         time.Time
 	Bucket               StatBucket
@@ -17,7 +17,7 @@ type StatQuery struct {
 // StatBucket is the length of a bucket.
 type StatBucket string
 
-// statLengths are the lengths that buckets may have, and for how many days there are some.
+// statLengths are the possible lengths of buckets, and for how many days each is kept.
 var statLengths = map[StatBucket]struct {
 	length time.Duration
 	days   int
@@ -33,7 +33,7 @@ const (
 	statBuckets = 1500
 )
 
-// Stats is what happened, bucket by bucket from Since on.
+// Stats counts what happened, bucket by bucket from Since on.
 type Stats struct {
 	Since   time.Time
 	Length  time.Duration
@@ -41,7 +41,7 @@ type Stats struct {
 	Totals  models.Counts
 }
 
-// filter says what is to be read: whole buckets, the first with Since and the last with what is before Until.
+// filter returns what to read: whole buckets, the first one with Since and the last one with the moment before Until.
 func (q *StatQuery) filter(now time.Time) (models.StatFilter, error) {
 	const day = 24 * time.Hour
 	var p problems
@@ -99,10 +99,10 @@ func (s *Service) stats(ctx context.Context, tenant string, q StatQuery) (Stats,
 	return stats, err
 }
 
-// Tally is what has come of the attempts at a webhook in a time.
+// Tally counts the results of the attempts at a webhook in a period.
 type Tally struct {
 	Received int64
-	Failed   int64 // except the last one of a delivery whose next one is planned
+	Failed   int64 // without the last attempt of a delivery that has another planned
 	// Untried and Repeating count the deliveries that wait for the first attempt and for another one, up to tallied.
 	Untried, Repeating int64
 }
@@ -110,7 +110,7 @@ type Tally struct {
 // tallied is the most pending deliveries that a tally counts.
 const tallied = 10_000
 
-// Tally counts the attempts at a webhook in a time, in whole minutes up to a day, and in whole hours for longer.
+// Tally counts the attempts at a webhook in a period, in whole minutes up to a day, and in whole hours for longer.
 func (s *Service) Tally(ctx context.Context, tenant, webhookID string, since, until time.Time) (Tally, error) {
 	q := StatQuery{Since: since, Until: until, Bucket: "hour", WebhookID: webhookID}
 	if until.Sub(since) <= 24*time.Hour && s.Now().Sub(since) < (models.StatMinuteDays-1)*24*time.Hour {

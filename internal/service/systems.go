@@ -17,7 +17,7 @@ import (
 // systemPage is how many of a system's webhooks are read at once.
 const systemPage = 1000
 
-// SystemWebhooks gives all of the tenant's webhooks of one profile, oldest first.
+// SystemWebhooks returns all of the tenant's webhooks of one profile, oldest first.
 func (s *Service) SystemWebhooks(ctx context.Context, tenant, profile string) ([]models.Webhook, error) {
 	var all []models.Webhook
 	for page := (models.Page{Limit: systemPage}); ; {
@@ -30,8 +30,8 @@ func (s *Service) SystemWebhooks(ctx context.Context, tenant, profile string) ([
 	}
 }
 
-// CheckWebhook says all that is wrong with a webhook that is to be made with c, or changed by it, and makes and changes
-// nothing. Event types that the tenant does not know are not wrong: WithCatalog sees to them.
+// CheckWebhook returns everything that is wrong with creating a webhook from c, or changing it by c. It changes
+// nothing. Event types that the tenant does not know are not wrong: WithCatalog handles them.
 func (s *Service) CheckWebhook(ctx context.Context, tenant string, c WebhookChange) ([]FieldError, error) {
 	w := models.Webhook{ID: models.NewID(models.PrefixWebhook), Tenant: tenant, Profile: c.Profile}
 	err := s.make(ctx, &w, &sealed{}, c)
@@ -41,10 +41,11 @@ func (s *Service) CheckWebhook(ctx context.Context, tenant string, c WebhookChan
 	return nil, err
 }
 
-// WithCatalog brings the catalogue of c's profile into force for the tenant and then runs do, which makes or changes a
-// webhook as c says: a client of the original has no call to load a catalogue with. The tenant then has the system's own
-// types, even if all tenants share some of the same names. The system's types that it already has stay as they are. Conflict
-// if c names a type that belongs to another system in this tenant. Call it once CheckWebhook finds nothing wrong.
+// WithCatalog loads the catalogue of c's profile for the tenant and then runs do, which creates or changes a webhook
+// as c says: a client of the original has no call to load a catalogue. The tenant then has the system's own types,
+// even if all tenants share some with the same names. Types of the system that it already has stay as they are.
+// Conflict if c names a type that belongs to another system in this tenant. Call it after CheckWebhook has found
+// nothing wrong.
 func (s *Service) WithCatalog(ctx context.Context, tenant string, c WebhookChange, do func() error) error {
 	if c.EventTypes == nil {
 		return do()
@@ -59,7 +60,7 @@ func (s *Service) WithCatalog(ctx context.Context, tenant string, c WebhookChang
 
 func ofEventTypes(f FieldError) bool { return strings.HasPrefix(f.Field, "event_types[") }
 
-// catalogRefused says why a system's catalogue cannot be brought into force.
+// catalogRefused returns why a system's catalogue cannot be loaded.
 func catalogRefused(err error, system string) error {
 	if taken, ok := errors.AsType[*models.TypeTakenError](err); ok {
 		return Refuse(Conflict, "the event type %q belongs to %s in this tenant, and a type has one form: use another tenant for %s",
@@ -68,8 +69,8 @@ func catalogRefused(err error, system string) error {
 	return known(err, "tenant")
 }
 
-// SendExample POSTs an example of one event to a webhook now, whether it is registered for the event or not; else
-// it is as TestWebhook. For the systems whose test call has an event of its own.
+// SendExample POSTs an example of one event to a webhook now, whether it is registered for the event or not. Otherwise
+// it works like TestWebhook. It is for the systems whose test call has its own event.
 func (s *Service) SendExample(ctx context.Context, tenant, id, eventType string) (TestResult, error) {
 	w, err := s.Webhook(ctx, tenant, id)
 	if err != nil {
@@ -78,7 +79,7 @@ func (s *Service) SendExample(ctx context.Context, tenant, id, eventType string)
 	return s.SendSample(ctx, tenant, id, eventType, s.example(ctx, tenant, w.Profile, eventType))
 }
 
-// SendSample is SendExample with data of the caller's.
+// SendSample is SendExample with the caller's data.
 func (s *Service) SendSample(ctx context.Context, tenant, id, eventType string, data []byte) (TestResult, error) {
 	w, err := s.Webhook(ctx, tenant, id)
 	if err != nil {
@@ -91,7 +92,7 @@ func (s *Service) SendSample(ctx context.Context, tenant, id, eventType string, 
 	return s.testOnce(ctx, s.receiver(&w, opened), eventType, data)
 }
 
-// Preview gives the body that a webhook of this profile would get for the example of an event type.
+// Preview returns the body that a webhook of this profile would get for the example of an event type.
 func (s *Service) Preview(ctx context.Context, tenant, profile, eventType string) ([]byte, error) {
 	slug := models.TenantSlug(tenant)
 	e := wire.Event{ID: models.NewID(models.PrefixEvent), Tenant: slug, Type: eventType,
@@ -99,7 +100,7 @@ func (s *Service) Preview(ctx context.Context, tenant, profile, eventType string
 	return wire.Body(wire.Webhook{Tenant: slug, Profile: profile}, e)
 }
 
-// SystemSettings reads what a system keeps for the tenant into v. False = it keeps nothing, and v is as it was.
+// SystemSettings reads a system's settings for the tenant into v. False = there are none, and v is unchanged.
 func (s *Service) SystemSettings(ctx context.Context, tenant, system string, v any) (bool, error) {
 	row, err := s.Store.SystemSettings(ctx, tenant, system)
 	switch {
@@ -114,7 +115,7 @@ func (s *Service) SystemSettings(ctx context.Context, tenant, system string, v a
 	return true, nil
 }
 
-// KeepSystemSettings replaces what a system keeps for the tenant; nil = it keeps nothing any more.
+// KeepSystemSettings replaces a system's settings for the tenant; nil = removes them.
 func (s *Service) KeepSystemSettings(ctx context.Context, tenant, system string, v any) error {
 	if v == nil {
 		return s.Store.DeleteSystemSettings(ctx, tenant, system)

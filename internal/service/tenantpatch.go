@@ -6,13 +6,13 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// The most webhooks and keys that a tenant's own limits can allow.
+// The largest values of a tenant's own limits.
 const (
 	MostWebhooks = 1_000_000
 	MostKeys     = 100_000
 )
 
-// TenantChange is what a request sets of a tenant; nil leaves it as it is.
+// TenantChange is a change of a tenant; nil leaves a field as it is.
 type TenantChange struct {
 	Name        *string
 	UID         *string // "" = none
@@ -22,10 +22,11 @@ type TenantChange struct {
 	MaxKeys     *Limit
 }
 
-// Limit is a limit of a tenant's own. Most nil = the installation's.
+// Limit is a tenant's own limit. Most nil = the installation's.
 type Limit struct{ Most *int64 }
 
-// UpdateTenant changes what c names. A limit below what the tenant has removes nothing: it only stops new ones.
+// UpdateTenant changes the fields that c sets. A limit below the current number removes nothing: it only stops new
+// ones.
 func (s *Service) UpdateTenant(ctx context.Context, id string, c TenantChange) (models.Tenant, error) {
 	t, err := s.Store.UpdateTenant(ctx, id, func(t *models.Tenant) error {
 		set(&t.Name, c.Name)

@@ -9,15 +9,16 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// tenantSlug is what a tenant may be called: it stands in paths, workflow ids and search attributes.
+// tenantSlug is the form of a tenant's name: it is used in paths, workflow ids and search attributes.
 var tenantSlug = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
-// IsTenantSlug reports whether a tenant may be called so.
+// IsTenantSlug reports whether name is a possible slug of a tenant.
 func IsTenantSlug(name string) bool { return tenantSlug.MatchString(name) }
 
-// PutTenant creates the tenant that is called t.ID, or replaces its name, its metadata and its administrators' addresses. The tenant
-// returned has the id that everything of it hangs on: another one if an earlier tenant was called so. Only a new one gets t.UID.
-// wrong is what the caller has found wrong already: it is refused with the rest.
+// PutTenant creates the tenant with the slug t.ID, or replaces its name, its metadata and its administrators'
+// addresses. The returned tenant has the id to which everything belongs: it differs from the slug if an earlier tenant
+// had that name. Only a new tenant gets t.UID. wrong is what the caller has already found wrong: the refusal contains
+// it too.
 func (s *Service) PutTenant(ctx context.Context, t models.Tenant, wrong ...FieldError) (_ models.Tenant, created bool, err error) {
 	p := problems(wrong)
 	if !IsTenantSlug(t.ID) {
@@ -36,7 +37,7 @@ func (s *Service) PutTenant(ctx context.Context, t models.Tenant, wrong ...Field
 	return t, created, known(err, "tenant")
 }
 
-// checkTenant finds what is wrong with a tenant's name and its administrators' addresses.
+// checkTenant checks a tenant's name and its administrators' addresses.
 func checkTenant(p *problems, t *models.Tenant) {
 	checkLength(p, "name", t.Name, 200)
 	checkMetadata(p, t.Metadata)
@@ -50,8 +51,8 @@ func checkTenant(p *problems, t *models.Tenant) {
 	}
 }
 
-// TenantID returns the id of the tenant that the principal calls slug, or by its uid. NotFound if it may not know of such a
-// tenant.
+// TenantID returns the id of the tenant that the principal names by its slug or uid. NotFound if the principal may not
+// know of such a tenant.
 func (s *Service) TenantID(ctx context.Context, p Principal, slug string) (string, error) {
 	if p.Role != models.RoleAdmin && models.TenantSlug(p.Tenant) == slug {
 		return p.Tenant, nil
@@ -68,15 +69,15 @@ func (s *Service) TenantID(ctx context.Context, p Principal, slug string) (strin
 	if !isUID(slug) {
 		return "", Refuse(NotFound, "there is no such tenant")
 	}
-	t, err := s.Store.TenantByUID(ctx, slug) // not kept in memory: it is free as soon as another one is set
+	t, err := s.Store.TenantByUID(ctx, slug) // not kept in memory: a uid is free as soon as another one is set
 	if err == nil && p.Role != models.RoleAdmin && t.ID != p.Tenant {
 		err = models.ErrNotFound
 	}
 	return t.ID, known(err, "tenant")
 }
 
-// PublisherTenantID is TenantID from memory, for publishing. The id in memory may be that of a tenant that another process
-// has deleted: Publish finds out.
+// PublisherTenantID is TenantID from memory, for publishing. The tenant with the id in memory may have been deleted by
+// another process: Publish finds that out.
 func (s *Service) PublisherTenantID(ctx context.Context, p Principal, slug string) (string, error) {
 	if id, ok := s.ids.Get(slug); ok && p.Role == models.RoleAdmin {
 		return id, nil
@@ -97,8 +98,7 @@ func (s *Service) Tenants(ctx context.Context, page models.Page) ([]models.Tenan
 	})
 }
 
-// DeleteTenant deletes a tenant at once, and everything it owns in pages that follow. Deliveries that are owed to its
-// webhooks are not sent any more.
+// DeleteTenant deletes a tenant at once; everything it owns follows in pages. Nothing more is sent to its webhooks.
 func (s *Service) DeleteTenant(ctx context.Context, id string) error {
 	err := known(s.Store.DeleteTenant(ctx, id), "tenant")
 	s.ids.Remove(models.TenantSlug(id))

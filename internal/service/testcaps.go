@@ -15,26 +15,26 @@ import (
 
 // The bounds of tests in one process.
 const (
-	// webhookTests and tenantTests are how many test calls of a webhook, and of a tenant, may be under way at once.
+	// webhookTests and tenantTests are how many test calls of a webhook, and of a tenant, may run at once.
 	webhookTests = 2
 	tenantTests  = 8
 	// testWait is how long a test POST waits for its webhook's limits and for a slot.
 	testWait = 30 * time.Second
-	// testAsk is how often it asks for a place at its webhook at most, and testTurn the longest time between two questions.
+	// testAsk is the shortest time between two requests for a place at its webhook, and testTurn the longest.
 	testAsk  = 20 * time.Millisecond
 	testTurn = time.Second
 	// testRetry is the time after which a refused test call may be repeated.
 	testRetry = time.Second
 )
 
-// trials counts the test calls that are under way in this process. The zero value is ready.
+// trials counts the running test calls in this process. The zero value is ready.
 type trials struct {
 	wait    time.Duration // 0 = testWait
 	mu      sync.Mutex
 	running map[trial]int
 }
 
-// trial is a webhook of a tenant, or with "" the tenant as a whole.
+// trial is a webhook of a tenant, or, with webhook "", the whole tenant.
 type trial struct{ tenant, webhook string }
 
 // begin counts a test call until end is called. TooMany if there are too many.
@@ -69,8 +69,8 @@ var errNoTurn = errors.New("no turn")
 
 func (s *Service) testWait() time.Duration { return cmp.Or(s.trials.wait, testWait) }
 
-// admitTest lets a test POST through when its webhook's limits allow it and the process has a slot. release gives back
-// what it takes.
+// admitTest admits a test POST when its webhook's limits allow it and the process has a slot. release returns what it
+// takes.
 func (s *Service) admitTest(ctx context.Context, r *Receiver) (release func(), err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, s.testWait(), errNoTurn)
 	defer cancel()
@@ -99,7 +99,7 @@ func (s *Service) placeTest(ctx context.Context, w *models.Webhook) (leave func(
 		}
 		if err == nil && leave != nil && w.RateLimit > 0 {
 			turn, err = s.Limits.Pace(ctx, w.ID, w.RateLimit, testTurn)
-			if err != nil || turn > 0 { // it keeps no place while it waits
+			if err != nil || turn > 0 { // it holds no place while it waits
 				leave()
 				leave = nil
 			}
@@ -115,7 +115,7 @@ func (s *Service) placeTest(ctx context.Context, w *models.Webhook) (leave func(
 	}
 }
 
-// notSent is the result of a test POST that was not let through.
+// notSent returns the result of a test POST that was not admitted.
 func (s *Service) notSent(ctx context.Context, r *Receiver, err error) sender.Result {
 	result := sender.Result{StartedAt: s.Now(), Outcome: sender.Local, Reason: sender.ReasonCanceled, Aborted: true}
 	w := r.Webhook

@@ -5,10 +5,10 @@ import (
 	"unicode/utf8"
 )
 
-// shownName is how many bytes of a name that nobody knows an error repeats.
+// shownName is how many bytes of an unknown name an error repeats.
 const shownName = 200
 
-// checkLength refuses a text that is too long for what it is, or is not UTF-8 that every database can keep.
+// checkLength refuses a text that is too long, or is not UTF-8 that every database can store.
 func checkLength(p *problems, field, text string, most int) {
 	switch {
 	case utf8.RuneCountInString(text) > most:

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// themeValues are what a portal link's theme may set, and how. Nothing else ever stands in a stylesheet.
+// themeValues are the settings of a portal link's theme, and their forms. Nothing else ever gets into a stylesheet.
 var themeValues = map[string]struct {
 	ok   func(string) bool
 	must string
@@ -27,13 +27,13 @@ func oneOf(values ...string) func(string) bool {
 	return func(text string) bool { return slices.Contains(values, text) }
 }
 
-// logo is the value of a theme that is no part of its stylesheet: the URL of a picture.
+// logo is the setting of a theme that is not part of its stylesheet: the URL of a picture.
 const logo = "logo"
 
 // maxLogo bounds the URL of a logo, in bytes.
 const maxLogo = 2048
 
-// checkTheme checks a theme, whose logo may come from some origins.
+// checkTheme checks a theme. Its logo must come from one of origins.
 func checkTheme(p *problems, theme map[string]string, origins []string) {
 	for _, name := range slices.Sorted(maps.Keys(theme)) {
 		if name == logo {
@@ -50,7 +50,7 @@ func checkTheme(p *problems, theme map[string]string, origins []string) {
 	}
 }
 
-// checkLogo refuses what the pages' content security policy would not load.
+// checkLogo refuses a logo that the pages' content security policy would not load.
 func checkLogo(p *problems, text string, origins []string) {
 	u, err := url.Parse(text)
 	if err != nil || len(text) > maxLogo || u.Scheme != "https" || u.User != nil || !slices.Contains(origins, "https://"+strings.TrimSuffix(strings.ToLower(u.Host), ":443")) {

@@ -13,13 +13,13 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// TestReport is what came of testing a webhook.
+// TestReport is the result of testing a webhook.
 type TestReport struct {
 	StartedAt time.Time
 	Tests     []TestResult
 }
 
-// Succeeded counts the tests that were received.
+// Succeeded returns the number of tests that were received.
 func (r TestReport) Succeeded() int {
 	n := 0
 	for _, t := range r.Tests {
@@ -33,8 +33,8 @@ func (r TestReport) Succeeded() int {
 // TestResult is one real POST of an example event.
 type TestResult struct {
 	EventType string
-	// Received reports whether the receiver has answered with success. It is false if Posthorn could not send; the attempt's
-	// error says so.
+	// Received reports whether the receiver has answered with success. It is false if Posthorn could not send; the
+	// attempt's error says so.
 	Received bool
 	Attempt  models.Attempt
 
@@ -44,10 +44,10 @@ type TestResult struct {
 // maxTests bounds the POSTs of one test call.
 const maxTests = 20
 
-// TestWebhook POSTs an example of each event type the webhook is registered for, or of the one named, now: real
-// POSTs, signed as any other. They are recorded apart from deliveries, and not counted. The webhook's status does not matter,
-// its limits do.
-// TooMany if the webhook or its tenant has as many tests under way as it may have.
+// TestWebhook POSTs an example of each event type that the webhook is registered for, or of the named one, now. These
+// are real POSTs, signed like any other. They are recorded separately from deliveries, and not counted. The webhook's
+// status does not matter, but its limits do. TooMany if the webhook or its tenant already has as many running tests as
+// allowed.
 func (s *Service) TestWebhook(ctx context.Context, tenant, id, eventType string) (TestReport, error) {
 	w, err := s.Webhook(ctx, tenant, id)
 	if err != nil {
@@ -91,11 +91,11 @@ func (s *Service) TestWebhook(ctx context.Context, tenant, id, eventType string)
 	return report, nil
 }
 
-// keptTestBody is how many bytes of a test's body are kept.
+// keptTestBody is how many bytes of a test's body are stored.
 const keptTestBody = 68 << 10
 
-// keepTests records the tests that were sent. They have been made whatever becomes of their records, and the caller has their
-// results: where they cannot be kept, the log says so.
+// keepTests records the tests that were sent. The caller has their results in any case, so if they cannot be recorded
+// it is only logged.
 func (s *Service) keepTests(ctx context.Context, w *models.Webhook, results []TestResult) {
 	var tests []models.TestPost
 	for i := range results {
@@ -121,7 +121,8 @@ func (s *Service) keepTests(ctx context.Context, w *models.Webhook, results []Te
 const keepFor = 5 * time.Second
 
 // TestURL POSTs an example of one event type, as a webhook of this profile would get it, to a URL that need not be
-// registered. secret "" = unsigned, or signed with a secret made for it, as the profile has it. TooMany as for TestWebhook.
+// registered. secret "" = unsigned, or signed with a generated secret, as the profile requires. TooMany as for
+// TestWebhook.
 func (s *Service) TestURL(ctx context.Context, tenant, profile, url, secret, eventType string) (TestResult, error) {
 	w := models.Webhook{ID: models.NewID(models.PrefixWebhook), Tenant: tenant}
 	opened := &sealed{}
@@ -136,7 +137,7 @@ func (s *Service) TestURL(ctx context.Context, tenant, profile, url, secret, eve
 	return s.testOnce(ctx, s.receiver(&w, opened), eventType, s.example(ctx, tenant, profile, eventType))
 }
 
-// testOnce is a test call of one POST.
+// testOnce is a test call with one POST.
 func (s *Service) testOnce(ctx context.Context, r *Receiver, eventType string, example []byte) (TestResult, error) {
 	end, err := s.trials.begin(r.Webhook.Tenant, r.Webhook.ID)
 	if err != nil {
@@ -147,8 +148,8 @@ func (s *Service) testOnce(ctx context.Context, r *Receiver, eventType string, e
 	return s.test(ctx, r, eventType, example), nil
 }
 
-// example finds the example of an event type: the tenant's own before that of the system's catalogue. A type that only test
-// calls send is always the system's, even if the tenant has one of the same name.
+// example returns the example of an event type: the tenant's own, or else that of the system's catalogue. A type that
+// only test calls send is always the system's, even if the tenant has one with the same name.
 func (s *Service) example(ctx context.Context, tenant, system, eventType string) []byte {
 	example := []byte(`{}`)
 	listed, _ := catalog.Load(system)

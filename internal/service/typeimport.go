@@ -10,18 +10,18 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// MaxImport is the most event types that one import puts, and the most that it deletes.
+// MaxImport is the most event types that one import stores, and the most that it deletes.
 const MaxImport = 1000
 
 // TypeImport is how event types are imported.
 type TypeImport struct {
-	Replace bool // also delete the shared types that are not among them, if no webhook names them
-	DryRun  bool // change nothing, and say what would change
-	Partial bool // the types have no title, documentation and example: those of the stored ones stay
+	Replace bool // also delete the other shared types, if no webhook names them
+	DryRun  bool // change nothing, and report what would change
+	Partial bool // the types have no title, documentation and example; the stored ones stay
 }
 
-// ImportEventTypes puts types that all tenants share, all of them or none. Posthorn's own are passed over. wrong is what the
-// caller has found wrong already. Conflict, with the names, if it would delete types that webhooks name.
+// ImportEventTypes stores types that all tenants share, all of them or none. Posthorn's own types are skipped. wrong
+// is what the caller has already found wrong. Conflict, with the names, if it would delete types that webhooks name.
 func (s *Service) ImportEventTypes(ctx context.Context, types []models.EventType, o TypeImport, wrong ...FieldError) (models.TypeChanges, error) {
 	p := problems(wrong)
 	types = slices.DeleteFunc(types, func(t models.EventType) bool { return strings.HasPrefix(t.Name, models.OperationalPrefix) })
@@ -71,7 +71,7 @@ func (s *Service) ImportEventTypes(ctx context.Context, types []models.EventType
 // importFor is how long an import may take.
 const importFor = 4 * checkFor
 
-// checkType names everything that is wrong with a type that is imported.
+// checkType reports everything that is wrong with an imported type.
 func (s *Service) checkType(ctx context.Context, p *problems, t *models.EventType) error {
 	var own problems
 	if !eventTypeName.MatchString(t.Name) {
@@ -94,7 +94,7 @@ func (s *Service) checkType(ctx context.Context, p *problems, t *models.EventTyp
 	return nil
 }
 
-// removable names the shared types that are left, none of which may be named by a webhook.
+// removable returns the names of the remaining shared types. No webhook may name any of them.
 func (s *Service) removable(ctx context.Context, left map[string]models.EventType) ([]string, error) {
 	var names []string
 	for name := range left {

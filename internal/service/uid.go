@@ -18,10 +18,10 @@ const (
 	maxMetadataValue = 1000
 )
 
-// uidForm is what a caller may call a webhook or a tenant.
+// uidForm is the form of a webhook's or a tenant's uid.
 var uidForm = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,256}$`)
 
-// isUID reports whether something may have this uid: it stands in paths, and is not mistaken for an id.
+// isUID reports whether a text may be a uid: it is used in paths, and must not be mistaken for an id.
 func isUID(uid string) bool {
 	switch uid {
 	case ".", "..", "new":
@@ -30,7 +30,7 @@ func isUID(uid string) bool {
 	return uidForm.MatchString(uid) && !strings.HasPrefix(uid, models.PrefixWebhook) && !strings.HasPrefix(uid, "ep_")
 }
 
-// checkUID refuses what no uid can be. "" is none.
+// checkUID refuses an impossible uid. "" means none.
 func checkUID(p *problems, uid string) {
 	if uid != "" && !isUID(uid) {
 		p.addf("uid", "must be 1 to 256 letters, digits, dots, dashes or underscores, not \".\", \"..\" or \"new\", and must not begin with wh_ or ep_")
@@ -51,7 +51,7 @@ func checkMetadata(p *problems, metadata map[string]string) {
 	}
 }
 
-// applyNames carries out what a change says of a webhook's uid, metadata and channels.
+// applyNames applies a change of a webhook's uid, metadata and channels.
 func applyNames(p *problems, w *models.Webhook, c WebhookChange) {
 	set(&w.UID, c.UID)
 	checkUID(p, w.UID)
@@ -65,15 +65,15 @@ func applyNames(p *problems, w *models.Webhook, c WebhookChange) {
 	}
 }
 
-// cloned is a copy that is never nil.
+// cloned returns a copy that is never nil.
 func cloned(m map[string]string) map[string]string {
 	c := make(map[string]string, len(m))
 	maps.Copy(c, m)
 	return c
 }
 
-// WebhookID returns the id of the webhook that a caller names by its id or its uid. Of a name that is neither it returns the
-// name: no webhook has it as its id.
+// WebhookID returns the id of the webhook that a caller names by id or uid. If there is no such webhook it returns the
+// name itself, which is no webhook's id.
 func (s *Service) WebhookID(ctx context.Context, tenant, name string) (string, error) {
 	if !isUID(name) {
 		return name, nil

@@ -10,20 +10,20 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// view is what is a tenant's own, as it was at a version. It is never changed, apart from when it was compared with the
-// database and what is opened and compiled when it is first needed. Views that follow each other share what is the same.
+// view is a tenant's own data as of a version. It never changes, except for the time of its last comparison with the
+// database, and for parts that are opened and compiled when first needed. Successive views share their common parts.
 type view struct {
 	version  int64
 	webhooks map[string]*entry
-	exact    map[string][]*entry // webhooks without channels by the event types they name; those with channels by these
+	exact    map[string][]*entry // webhooks without channels by the event types they name, the others by their channels
 	patterns []*entry            // webhooks without channels that name no event type, or wildcards
 	types    map[string]*eventType
 	keys     map[string]models.APIKey // by hash
-	owned    int                      // bytes of the webhooks
-	bytes    int                      // of everything, about
+	owned    int                      // size of the webhooks in bytes
+	bytes    int                      // approximate size of everything
 
 	mu sync.Mutex
-	at time.Time // of the last comparison; zero = it may be outdated
+	at time.Time // the last comparison; zero = the view may be outdated
 }
 
 type entry struct {
@@ -33,14 +33,14 @@ type entry struct {
 	err     error
 }
 
-// How much memory things take, about, in addition to their texts.
+// About how much memory things need in addition to their texts.
 const (
-	entryBytes = 700 // with its places in the maps and what is opened of it
+	entryBytes = 700 // including its places in the maps and its decrypted part
 	typeBytes  = 500
 	keyBytes   = 500
 )
 
-// size is about what the webhook takes in memory, or less: lists of event types are shared by webhooks that have the same.
+// size returns about how much memory the webhook takes, or less: webhooks with the same list of event types share it.
 func (e *entry) size() int {
 	w := &e.webhook
 	n := entryBytes + len(w.URL) + len(w.Name) + 2*(len(w.Headers)+len(w.Secrets))
@@ -65,7 +65,7 @@ func (v *view) checkedAt() time.Time {
 	return v.at
 }
 
-// next makes the view that follows after changes of webhooks, with these types and keys.
+// next returns the view that follows after changes of webhooks, with these types and keys.
 func (v *view) next(version int64, changed []models.Webhook, schemas map[string]string, keys []models.APIKey) *view {
 	n := &view{version: version, webhooks: v.webhooks, exact: v.exact, patterns: v.patterns, owned: v.owned,
 		types: typesOf(schemas, v.types), keys: make(map[string]models.APIKey, len(keys))}
@@ -81,7 +81,7 @@ func (v *view) next(version int64, changed []models.Webhook, schemas map[string]
 	return n
 }
 
-// change replaces the webhooks that have changed, in copies of the maps and lists that they are in.
+// change replaces the webhooks that have changed, in copies of the maps and lists that contain them.
 func (v *view) change(changed []models.Webhook) {
 	if len(changed) == 0 && v.webhooks != nil {
 		return
@@ -91,7 +91,7 @@ func (v *view) change(changed []models.Webhook) {
 		all = make(map[string]*entry, len(changed))
 	}
 	v.webhooks = all
-	last := make(map[string]int, len(changed)) // of a webhook that changed while it was read the last counts
+	last := make(map[string]int, len(changed)) // if a webhook changed during the read, its last version counts
 	for i := range changed {
 		last[changed[i].ID] = i
 	}
@@ -117,15 +117,15 @@ func (v *view) change(changed []models.Webhook) {
 	v.refile(gone, added)
 }
 
-// anyType stands for the list of the webhooks that name no event type, or wildcards.
+// anyType is the name of the list of webhooks that name no event type, or wildcards.
 const anyType = ""
 
-// onChannel begins the names of the lists of the webhooks that have a channel. No event type's name contains it.
+// onChannel is the prefix of the names of the lists of webhooks with a channel. No event type's name contains it.
 const onChannel = "\x00"
 
-// refile takes webhooks out of the lists where matching finds them and puts others in, in copies of those lists.
+// refile removes webhooks from the lists that matching uses and adds others, in copies of those lists.
 func (v *view) refile(gone map[*entry]bool, added []*entry) {
-	fresh := map[string][]*entry{} // by each list that changes
+	fresh := map[string][]*entry{} // by list that changes
 	for e := range gone {
 		for _, name := range e.lists() {
 			fresh[name] = nil
@@ -153,7 +153,7 @@ func (v *view) refile(gone map[*entry]bool, added []*entry) {
 	}
 }
 
-// refiled gives a copy of a list without what is gone and with what is fresh, in the order of the ids.
+// refiled returns a copy of a list without gone and with fresh, in the order of the ids.
 func refiled(list []*entry, gone map[*entry]bool, fresh []*entry) []*entry {
 	byID := func(a, b *entry) int { return strings.Compare(a.webhook.ID, b.webhook.ID) }
 	slices.SortFunc(fresh, byID)
@@ -169,7 +169,7 @@ func refiled(list []*entry, gone map[*entry]bool, fresh []*entry) []*entry {
 	return append(kept, fresh...)
 }
 
-// lists names the lists in which matching finds the webhook.
+// lists returns the names of the lists in which matching finds the webhook.
 func (e *entry) lists() []string {
 	if channels := e.webhook.Channels; len(channels) > 0 {
 		names := make([]string, len(channels))
@@ -185,8 +185,8 @@ func (e *entry) lists() []string {
 	return types
 }
 
-// match gives the webhooks that want events of this type with these channels, without looking at those of other types or
-// channels.
+// match returns the webhooks that match events of this type with these channels, without examining those of other
+// types or channels.
 func (v *view) match(eventType string, channels []string) []*entry {
 	matched := append([]*entry(nil), v.exact[eventType]...)
 	for _, e := range v.patterns {
@@ -209,7 +209,7 @@ func (v *view) match(eventType string, channels []string) []*entry {
 	return matched
 }
 
-// typesOf makes types of schemas by name. A type whose schema is as before stays, with what is compiled of it.
+// typesOf makes types from schemas by name. A type whose schema has not changed stays, with its compiled form.
 func typesOf(schemas map[string]string, before map[string]*eventType) map[string]*eventType {
 	types := make(map[string]*eventType, len(schemas))
 	for name, text := range schemas {
@@ -222,7 +222,7 @@ func typesOf(schemas map[string]string, before map[string]*eventType) map[string
 	return types
 }
 
-// sharedTypes are the event types that all tenants share, as they were at a version: once in a process, whatever the
+// sharedTypes are the event types that all tenants share, as of a version. They are in a process once, whatever the
 // number of tenants.
 type sharedTypes struct {
 	version int64

@@ -6,24 +6,24 @@ import (
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
 
-// The bounds of the views kept in memory, in number and in bytes. The least recently used go first.
+// The bounds of the views in memory, in number and in bytes. The least recently used are dropped first.
 const (
 	maxTenants   = 10_000
 	maxViewBytes = 256 << 20
-	// largeViews is the part of the bytes that is for large views, and largeView the part of them that makes a view large.
+	// One largeViews-th of the bytes is for large views; largeView says from which share of it a view is large.
 	largeViews = 4
 	largeView  = 64
 )
 
-// viewCache keeps the views of the tenants used last. Large views have a list of their own: a tenant with much to remember
-// displaces others that have, and none of those that have little. It is safe for concurrent use.
+// viewCache keeps the views of the most recently used tenants. Large views have a separate list: a large tenant
+// displaces other large ones, and no small ones. It is safe for concurrent use.
 type viewCache struct {
 	mu           sync.Mutex
 	usual, large viewList
 	largeFrom    int // bytes
 }
 
-// viewList is a part of a viewCache. The view used last stays, however large.
+// viewList is a part of a viewCache. The most recently used view stays, however large it is.
 type viewList struct {
 	views       *simplelru.LRU[string, *view]
 	bytes, most int
@@ -53,7 +53,7 @@ func (l *viewList) add(tenant string, v *view) {
 	}
 }
 
-// Get gives the view of a tenant, if it is there.
+// Get returns the view of a tenant, if it is in memory.
 func (c *viewCache) Get(tenant string) (*view, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -63,7 +63,7 @@ func (c *viewCache) Get(tenant string) (*view, bool) {
 	return c.large.views.Get(tenant)
 }
 
-// add keeps a view instead of an older one; anew: instead of whichever is there.
+// add keeps a view in place of an older one; with anew, in place of any.
 func (c *viewCache) add(tenant string, v *view, anew bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

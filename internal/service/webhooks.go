@@ -14,30 +14,31 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// WebhookChange is what a request sets of a webhook; nil leaves it as it is, or at its default when it is made.
+// WebhookChange is what a request sets on a webhook. nil leaves a field as it is, or at its default if the webhook is
+// new.
 type WebhookChange struct {
 	URL         *string
-	EventTypes  *[]string // empty = every type but the operational ones
+	EventTypes  *[]string // empty = every type except the operational ones
 	Name        *string
 	Description *string
 	UID         *string   // the caller's own name for it; "" = none
-	Channels    *[]string // empty = events of every channel, and of none
+	Channels    *[]string // empty = events with any channels, or none
 	Metadata    *map[string]string
-	Secret      *string // "" = none, where the profile allows it
+	Secret      *string // "" = none, if the profile allows it
 	Headers     *map[string]string
 	Active      *bool // false makes the webhook disabled; default true
 	Retry       *models.Retry
 	Timeout     *time.Duration // 0 = the installation's default
 	MaxInFlight *int           // 0 = no limit of its own
 	RateLimit   *float64       // deliveries per second; 0 = unlimited
-	Profile     string         // only when it is made; default standard
-	Only        bool           // only when it is made: Conflict if the tenant has one of the profile already
+	Profile     string         // only for a new webhook; default standard
+	Only        bool           // only for a new webhook: Conflict if the tenant already has one of the profile
 	Settings    map[string]string
-	By          string       // who asks: the key's name
-	Wrong       []FieldError // what the caller has found wrong already: it is refused with the rest
+	By          string       // the caller: the key's name
+	Wrong       []FieldError // what the caller has already found wrong: the refusal contains it too
 }
 
-// The bounds of what a webhook may set.
+// The bounds of a webhook's settings.
 const (
 	maxEventTypes = 100
 	maxTimeout    = time.Minute
@@ -48,7 +49,7 @@ const (
 	maxRate       = 10_000.0
 )
 
-// CreateWebhook registers a webhook and gives its signing secret in clear, this once.
+// CreateWebhook registers a webhook and returns its signing secret in clear; it is shown only this once.
 func (s *Service) CreateWebhook(ctx context.Context, tenant string, c WebhookChange) (models.Webhook, string, error) {
 	if c.Profile == "" {
 		c.Profile = wire.ProfileStandard
@@ -87,8 +88,8 @@ func (s *Service) CreateWebhook(ctx context.Context, tenant string, c WebhookCha
 	return w, o.secrets[0].Value, nil
 }
 
-// UpdateWebhook changes what c names. Active goes through enable and disable. Fields that repeat the present values, masked
-// headers and effective defaults included, change nothing. If all do, the webhook stays untouched.
+// UpdateWebhook changes the fields that c sets. Active goes through enable and disable. Fields that repeat the current
+// values, including masked headers and effective defaults, change nothing. If all do, the webhook stays untouched.
 func (s *Service) UpdateWebhook(ctx context.Context, tenant, id string, c WebhookChange) (models.Webhook, error) {
 	was, err := s.Webhook(ctx, tenant, id)
 	if err != nil {
@@ -119,7 +120,7 @@ func (s *Service) UpdateWebhook(ctx context.Context, tenant, id string, c Webhoo
 	return s.Disable(ctx, tenant, id, "", c.By)
 }
 
-// make is apply for a webhook that is being made.
+// make is apply for a new webhook.
 func (s *Service) make(ctx context.Context, w *models.Webhook, o *sealed, c WebhookChange) error {
 	found, err := s.checkChange(ctx, w, &c)
 	if err != nil {
@@ -128,15 +129,15 @@ func (s *Service) make(ctx context.Context, w *models.Webhook, o *sealed, c Webh
 	return s.apply(found, w, o, c)
 }
 
-// checkChange finds what is wrong with those parts of a change that only the network or the database can judge, and puts the
-// URL into its canonical form. It must not run in a transaction: a transaction that waits for a resolver, or for another
-// connection, holds up everybody. Values that the webhook already has are not judged again: they may be sent back, although
-// a type has been deleted since.
+// checkChange checks those parts of a change that need the network or the database, and puts the URL into its
+// canonical form. It must not run in a transaction: a transaction that waits for a resolver, or for another
+// connection, delays everyone. Values that the webhook already has are not checked again: they may be sent back,
+// although a type has been deleted since.
 func (s *Service) checkChange(ctx context.Context, was *models.Webhook, c *WebhookChange) (found problems, err error) {
 	found = slices.Clone(c.Wrong)
 	if !wire.Known(was.Profile) {
 		found.addf("profile", "must be one of %s", strings.Join(wire.Profiles(), ", "))
-		was.Profile, c.Secret = wire.ProfileStandard, nil // the rest is judged as for the default; whether a secret fits is not known
+		was.Profile, c.Secret = wire.ProfileStandard, nil // the rest is checked as for the default; whether a secret fits is unknown
 	}
 	if c.URL != nil && (*c.URL == "" || *c.URL != was.URL) {
 		c.URL = new(s.checkURL(ctx, &found, was.Profile, *c.URL))
@@ -147,8 +148,8 @@ func (s *Service) checkChange(ctx context.Context, was *models.Webhook, c *Webho
 	return found, err
 }
 
-// apply carries out a change on w and its sealed part, or says all that is wrong with it: what checkChange found and the
-// rest. It may run in a transaction.
+// apply applies a change to w and its encrypted part, or returns everything that is wrong with it: what checkChange
+// found and the rest. It may run in a transaction.
 func (s *Service) apply(found problems, w *models.Webhook, o *sealed, c WebhookChange) error {
 	p := slices.Clone(found) // a transaction may run again
 	before := *o
@@ -207,7 +208,7 @@ func (s *Service) applyLimits(p *problems, w *models.Webhook, c WebhookChange) {
 	}
 }
 
-// checkRate refuses rates that no clock can keep to: too many a second, or less than one in a day or so.
+// checkRate refuses rates that no clock can keep: too many a second, or less than one in about a day.
 func checkRate(p *problems, field string, rate float64) {
 	if rate != 0 && !(rate >= minRate && rate <= maxRate) {
 		p.addf(field, "must be 0, or from %v to %v deliveries per second", minRate, maxRate)
@@ -229,7 +230,7 @@ func checkRetry(p *problems, r models.Retry) {
 	}
 }
 
-// each gives the names in their order, each once.
+// each returns the names in their order, each once.
 func each[T comparable](names []T) []T {
 	once, seen := []T{}, map[T]bool{}
 	for _, name := range names {
@@ -246,15 +247,15 @@ func set(to, from *string) {
 	}
 }
 
-// CheckURL returns a destination for a webhook of this profile in its canonical form, or tells what is wrong with it.
+// CheckURL returns a destination for a webhook of this profile in its canonical form, or says what is wrong with it.
 func (s *Service) CheckURL(ctx context.Context, profile, raw string) (canonical string, err error) {
 	var p problems
 	canonical = s.checkURL(ctx, &p, profile, raw)
 	return canonical, p.err()
 }
 
-// Spellings returns the URLs by which a webhook may be kept that somebody looks for by this one: the canonical form, and
-// what was given, as webhooks registered before there was a canonical form have it. None for "".
+// Spellings returns the URLs under which a webhook may be stored that is searched for by raw: the canonical form, and
+// raw itself, for webhooks registered before there was a canonical form. It returns none for "".
 func (s *Service) Spellings(raw string) []string {
 	if raw == "" {
 		return nil
@@ -278,7 +279,7 @@ func (s *Service) checkURL(ctx context.Context, p *problems, profile, raw string
 	return canonical
 }
 
-// checkEventTypes refuses types that are not known to the tenant, and wildcards that match none that is.
+// checkEventTypes refuses types that the tenant does not know, and wildcards that match no known type.
 func (s *Service) checkEventTypes(ctx context.Context, p *problems, was *models.Webhook, names []string) error {
 	if len(names) > maxEventTypes {
 		p.addf("event_types", "must be at most %d", maxEventTypes)
@@ -321,7 +322,7 @@ func (s *Service) Webhooks(ctx context.Context, tenant string, f models.WebhookF
 	})
 }
 
-// DeleteWebhook removes a webhook and cancels what is owed to it. It returns the webhook as it was.
+// DeleteWebhook removes a webhook and cancels its unfinished deliveries. It returns the webhook as it was.
 func (s *Service) DeleteWebhook(ctx context.Context, tenant, id string) (models.Webhook, error) {
 	w, err := s.Store.DeleteWebhook(ctx, tenant, id)
 	s.directory.forget(tenant)
