@@ -12,11 +12,11 @@ import (
 	"time"
 )
 
-// The ways in which one acceptance can end without being stored, while the others of its group are.
+// How one acceptance can end without being stored, while the others of its group are stored.
 var (
-	// ErrDuplicateEvent: an event with one of the ids exists already.
+	// ErrDuplicateEvent: an event with one of the ids already exists.
 	ErrDuplicateEvent = errors.New("models: an event with this id exists")
-	// ErrDuplicateExternal: an event with one of the external ids exists already.
+	// ErrDuplicateExternal: an event with one of the external ids already exists.
 	ErrDuplicateExternal = errors.New("models: an event with this external id exists")
 	// ErrKeyReused: the idempotency key was used for another request.
 	ErrKeyReused = errors.New("models: idempotency key used for another request")
@@ -24,26 +24,26 @@ var (
 	ErrStale = errors.New("models: webhooks have changed")
 )
 
-// Acceptance is what one publish request has to store, all of it or nothing.
+// Acceptance is what one publish request stores, all of it or nothing.
 type Acceptance struct {
 	Tenant  string
 	Version int64 // of the tenant's webhooks that the events were matched against
-	// SharedVersion is that of the event types all tenants share, which the events were checked against; 0 = none of them.
+	// SharedVersion is the version of the shared event types that the events were checked against; 0 = none of them.
 	SharedVersion int64
 	Events        []Event
-	// Deliveries name the dispatch in Dispatches that drives them, or "" where they wait for a shared one.
+	// Deliveries name the dispatch in Dispatches that drives them, or "" if they wait for a shared one.
 	Deliveries []Delivery
 	Dispatches []Dispatch
-	FanOuts    []FanOut // of the events that have no deliveries yet
+	FanOuts    []FanOut // for events that have no deliveries yet
 	Key        string   // idempotency key, or ""
-	BodyHash   []byte   // SHA-256 of the request, compared when the key is seen again
-	Answer     string   // what to answer when the key is seen again
+	BodyHash   []byte   // SHA-256 of the request, compared if the key is used again
+	Answer     string   // the answer if the key is used again
 }
 
-// labelsPerRow is how many rows of event_labels cost about as much as one of another table.
+// labelsPerRow is how many rows of event_labels cost about as much as one row of another table.
 const labelsPerRow = 4
 
-// Rows is about how many rows the acceptance stores. The weight of a fan-out grows with its members, but slowly.
+// Rows returns about how many rows the acceptance stores. The weight of a fan-out grows with its members, but slowly.
 func (r *Acceptance) Rows() int {
 	n, labels := len(r.Events)+len(r.Deliveries), 0
 	for i := range r.Events {
@@ -57,16 +57,16 @@ func (r *Acceptance) Rows() int {
 	return n
 }
 
-// Accepted is how an Acceptance ended. Replayed says that the key had been seen: nothing was stored, and Answer is
-// the first request's.
+// Accepted is the result of an Acceptance. Replayed says that the key had been used before: nothing was stored, and
+// Answer is the first request's.
 type Accepted struct {
 	Err      error
 	Replayed bool
 	Answer   string
 }
 
-// Accept stores a group of acceptances in one transaction. An acceptance that cannot be stored ends with an error
-// of its own and does not disturb the others; the returned error means that nothing at all was stored.
+// Accept stores a group of acceptances in one transaction. An acceptance that cannot be stored ends with its own error
+// and does not affect the others. The returned error means that nothing at all was stored.
 func (s *Store) Accept(ctx context.Context, group []*Acceptance) ([]Accepted, error) {
 	s.noteTraffic()
 	var results []Accepted
@@ -111,12 +111,12 @@ func (a *acceptor) run(ctx context.Context) error {
 	return nil
 }
 
-// open reports whether request i is still to be stored.
+// open reports whether request i still has to be stored.
 func (a *acceptor) open(i int) bool {
 	return a.first[i] == i && a.results[i].Err == nil && !a.results[i].Replayed
 }
 
-// gatherOpen collects something of every request that is still to be stored.
+// gatherOpen collects something from every request that still has to be stored.
 func gatherOpen[T any](a *acceptor, of func(*Acceptance) []T) []T {
 	var all []T
 	for i, request := range a.group {
@@ -127,7 +127,7 @@ func gatherOpen[T any](a *acceptor, of func(*Acceptance) []T) []T {
 	return all
 }
 
-// checkVersions ends the requests whose tenant is not as it was when their events were matched.
+// checkVersions ends the requests whose tenant has changed since their events were matched.
 func (a *acceptor) checkVersions(ctx context.Context) error {
 	tenants, held := map[string]bool{}, map[string]bool{}
 	for _, request := range a.group {
@@ -158,8 +158,8 @@ func (a *acceptor) checkVersions(ctx context.Context) error {
 	return nil
 }
 
-// holds reports whether any of the deliveries is held. Then its webhook must not be enabled before they are stored: what
-// releases them would miss them.
+// holds reports whether any of the deliveries is held. Then its webhook must not be enabled before they are stored, or
+// the release would miss them.
 func (r *Acceptance) holds() bool {
 	return slices.ContainsFunc(r.Deliveries, func(d Delivery) bool { return d.Status == Held })
 }
@@ -179,7 +179,7 @@ var keyColumns = []column[idempotencyKey]{
 	{"created_at", "timestamptz", func(k *idempotencyKey) any { return k.at }},
 }
 
-// claimKeys stores the idempotency keys that are new, and settles the requests whose keys are not.
+// claimKeys stores the new idempotency keys, and settles the requests whose keys are not new.
 func (a *acceptor) claimKeys(ctx context.Context) error {
 	now := timeOf(a.now())
 	leaders := map[string]idempotencyKey{}
@@ -198,7 +198,7 @@ func (a *acceptor) claimKeys(ctx context.Context) error {
 		return nil
 	}
 	keys := make([]idempotencyKey, 0, len(leaders))
-	for _, id := range sortedKeys(leaders) { // in one order everywhere: no two groups can deadlock
+	for _, id := range sortedKeys(leaders) { // always in the same order, so that no two groups can deadlock
 		keys = append(keys, leaders[id])
 	}
 	fresh := map[string]bool{}
@@ -242,14 +242,14 @@ var eventColumns = []column[Event]{
 	{"created_at", "timestamptz", func(e *Event) any { return timeOf(e.CreatedAt) }},
 }
 
-// labelledColumns are the columns of events of which some have an external id, channels or tags. Others are stored without
-// these: they cost nothing that is not used.
+// labelledColumns are the columns of events if some of them have an external id, channels or tags. Otherwise events
+// are stored without these columns, at no extra cost.
 var labelledColumns = append(slices.Clone(eventColumns),
 	column[Event]{"external_id", "text", func(e *Event) any { return e.ExternalID }},
 	column[Event]{"channels", "text", func(e *Event) any { return listText(e.Channels) }},
 	column[Event]{"tags", "text", func(e *Event) any { return listText(e.Tags) }})
 
-// listText is a list as JSON, "" if it is empty.
+// listText returns a list as JSON, "" if it is empty.
 func listText(values []string) string {
 	if len(values) == 0 {
 		return ""
@@ -257,12 +257,12 @@ func listText(values []string) string {
 	return jsonText(values)
 }
 
-// insertEvents stores the events. A request any of whose ids or external ids is taken gets ErrDuplicateEvent or
-// ErrDuplicateExternal, and nothing of it stays. Of requests of the group with one in common, the second is refused only if
-// the first is stored. All ids are claimed by one statement, then all external ids, in one order everywhere: no two groups
-// can deadlock.
+// insertEvents stores the events. A request gets ErrDuplicateEvent or ErrDuplicateExternal if any of its ids or
+// external ids is taken, and nothing of it is stored. If requests of the group share an id, the second is refused only
+// if the first is stored. One statement claims all ids, then one all external ids, always in the same order, so that
+// no two groups can deadlock.
 func (a *acceptor) insertEvents(ctx context.Context) error {
-	claims := map[DeliveryKey]*Event{} // the row that claims the name: the first of the group that wants it
+	claims := map[DeliveryKey]*Event{} // the row that claims the name: the first one of the group
 	claimed := map[DeliveryKey]bool{}  // the names that were free until then
 	a.want(claims, func(e *Event) (DeliveryKey, bool) { return keyOf(e), true })
 	if err := a.claimEvents(ctx, claims, claimed); err != nil {
@@ -273,7 +273,7 @@ func (a *acceptor) insertEvents(ctx context.Context) error {
 		return err
 	}
 	owners := a.settleEvents(claimed)
-	var undo, again []Event // what is not to stay as it was claimed, and what takes its place
+	var undo, again []Event // the claimed rows to remove, and those that replace them
 	var dropped, kept []eventLabel
 	for name := range claimed {
 		claim, owner := claims[name], owners[name]
@@ -298,7 +298,7 @@ func (a *acceptor) insertEvents(ctx context.Context) error {
 	return a.dropKeys(ctx)
 }
 
-// want notes the first event of the group that wants each name.
+// want records the first event of the group for each name.
 func (a *acceptor) want(claims map[DeliveryKey]*Event, nameOf func(*Event) (name DeliveryKey, ok bool)) {
 	for i, request := range a.group {
 		if !a.open(i) {
@@ -312,8 +312,8 @@ func (a *acceptor) want(claims map[DeliveryKey]*Event, nameOf func(*Event) (name
 	}
 }
 
-// settle undoes what was claimed for requests that are refused, and stores what takes its place. With an event its labels
-// go, also where another one takes its id: so the external ids that stay are stored once more.
+// settle undoes the claims of refused requests, and stores the events that replace them. Removing an event removes its
+// labels, even if another takes its id; so the remaining external ids are stored once more.
 func (a *acceptor) settle(ctx context.Context, undo, again []Event, dropped, kept []eventLabel) error {
 	err := bulk(ctx, a.Store, dropped, labelColumns[:3], `DELETE FROM event_labels
 		WHERE (tenant, event_id, label) IN (SELECT tenant, event_id, label FROM v)`, nil)
@@ -330,7 +330,7 @@ func (a *acceptor) settle(ctx context.Context, undo, again []Event, dropped, kep
 	return bulk(ctx, a.Store, kept, labelColumns, insertLabels, nil)
 }
 
-// insert stores events whose ids are free. scan is called with the tenant and the id of each that was stored.
+// insert stores events whose ids are free. scan is called with the tenant and the id of each stored one.
 func (a *acceptor) insert(ctx context.Context, events []Event, scan func(*sql.Rows) error) error {
 	columns, more, values := eventColumns, "", ""
 	if slices.ContainsFunc(events, func(e Event) bool { return e.ExternalID != "" || len(e.Channels)+len(e.Tags) > 0 }) {
@@ -343,10 +343,10 @@ func (a *acceptor) insert(ctx context.Context, events []Event, scan func(*sql.Ro
 
 func keyOf(e *Event) DeliveryKey { return DeliveryKey{Tenant: e.Tenant, ID: e.ID} }
 
-// externalMark begins the external ids among the names of events. No id of an event contains it.
+// externalMark is the prefix of external ids among the names of events. No event id contains it.
 const externalMark = "\x00"
 
-// externalOf is the event's external id among the names of events.
+// externalOf returns the event's external id as a name of events.
 func externalOf(e *Event) DeliveryKey {
 	return DeliveryKey{Tenant: e.Tenant, ID: externalMark + e.ExternalID}
 }
@@ -355,7 +355,7 @@ func isExternal(name DeliveryKey) bool { return strings.HasPrefix(name.ID, exter
 
 func (e *Event) externalLabel() eventLabel { return e.label(labelExternal, "", e.ExternalID) }
 
-// claimEvents stores the rows that claim an id, and notes the ids that were free until then.
+// claimEvents stores the rows that claim an id, and records the ids that were free before.
 func (a *acceptor) claimEvents(ctx context.Context, claims map[DeliveryKey]*Event, claimed map[DeliveryKey]bool) error {
 	events := make([]Event, 0, len(claims))
 	for name, e := range claims {
@@ -374,7 +374,7 @@ func (a *acceptor) claimEvents(ctx context.Context, claims map[DeliveryKey]*Even
 	})
 }
 
-// claimExternals does the same for external ids, of events whose rows claimEvents has stored.
+// claimExternals does the same for external ids, for events whose rows claimEvents has stored.
 func (a *acceptor) claimExternals(ctx context.Context, claims map[DeliveryKey]*Event, claimed map[DeliveryKey]bool) error {
 	var labels []eventLabel
 	names := map[string]DeliveryKey{}
@@ -396,7 +396,7 @@ func (a *acceptor) claimExternals(ctx context.Context, claims map[DeliveryKey]*E
 	})
 }
 
-// settleEvents gives each claimed name to the first request that can have all of its names, and refuses the others.
+// settleEvents assigns each claimed name to the first request that can have all of its names, and refuses the others.
 func (a *acceptor) settleEvents(claimed map[DeliveryKey]bool) map[DeliveryKey]*Event {
 	owners := make(map[DeliveryKey]*Event, len(claimed))
 	for i, request := range a.group {
@@ -431,7 +431,7 @@ func isDuplicate(err error) bool {
 	return errors.Is(err, ErrDuplicateEvent) || errors.Is(err, ErrDuplicateExternal)
 }
 
-// dropKeys forgets the idempotency keys of requests that were refused as duplicates: only a success is repeated.
+// dropKeys removes the idempotency keys of requests that were refused as duplicates: only a success is repeated.
 func (a *acceptor) dropKeys(ctx context.Context) error {
 	var keys []idempotencyKey
 	for i, request := range a.group {
@@ -478,7 +478,7 @@ func (a *acceptor) insertRest(ctx context.Context) error {
 	return a.appendStats(ctx, a.stats())
 }
 
-// stats counts what is stored.
+// stats counts what has been stored.
 func (a *acceptor) stats() statDeltas {
 	counted := statDeltas{}
 	for i, request := range a.group {
@@ -497,8 +497,8 @@ func (a *acceptor) stats() statDeltas {
 	return counted
 }
 
-// insertDispatches stores dispatches that are noted on their deliveries. One may be named after its event: the entry of an
-// earlier event of that name, which went with its tenant, may be left.
+// insertDispatches stores dispatches that their deliveries name. One may be named after its event: the entry of an
+// earlier event with that name, which went with its tenant, may still exist.
 func (s *Store) insertDispatches(ctx context.Context, dispatches []Dispatch) error {
 	return bulk(ctx, s, dispatches, dispatchColumns, `INSERT INTO dispatches (id, deliveries, created_at, checked_at, process, claimed)
 		SELECT id, deliveries, v.created_at, created_at, NULLIF(process, 0), true FROM v WHERE true ON CONFLICT (id) DO UPDATE SET

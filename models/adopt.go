@@ -6,17 +6,17 @@ import (
 	"strings"
 )
 
-// adoptedAtOnce is how many shared dispatches one transaction notes on their deliveries, of which each has up to MaxDispatch.
+// adoptedAtOnce is how many shared dispatches one transaction records on their deliveries. Each has up to MaxDispatch.
 const adoptedAtOnce = 10
 
-// Adopt notes shared dispatches on their deliveries that name none yet, and returns how many dispatches it read. A shared
-// dispatch is noted only on deliveries that its first attempts leave waiting. Until then nothing seems to drive its
-// deliveries, and they would be sent twice if they were dispatched again. Each is adopted once.
+// Adopt records shared dispatches on their deliveries that name none yet, and returns how many dispatches it read. A
+// shared dispatch is normally recorded only on the deliveries that its first attempts leave over. Until then nothing
+// seems to drive its deliveries, and dispatching them again would send them twice. Each dispatch is adopted once.
 func (s *Store) Adopt(ctx context.Context) (n int, err error) {
 	return s.adoptAll(ctx, func(*Dispatch) bool { return true })
 }
 
-// AdoptOf is Adopt for the shared dispatches that some processes had to start.
+// AdoptOf is Adopt for the shared dispatches that these processes had to start.
 func (s *Store) AdoptOf(ctx context.Context, processes []Process) error {
 	_, err := s.adoptAll(ctx, func(d *Dispatch) bool {
 		return slices.ContainsFunc(processes, func(p Process) bool { return p.ID == d.Process })
@@ -44,7 +44,7 @@ func (s *Store) adoptAll(ctx context.Context, wanted func(*Dispatch) bool) (n in
 	}
 }
 
-// adopted is a delivery and the shared dispatch that it is of.
+// adopted is a delivery with its shared dispatch.
 type adopted struct {
 	DeliveryKey
 	dispatchID string
@@ -57,7 +57,7 @@ var adoptedColumns = []column[adopted]{
 	was[adopted](Pending),
 }
 
-// adopt locks the deliveries before the dispatches, like what records attempts.
+// adopt locks the deliveries before the dispatches, as recording attempts does.
 func (s *Store) adopt(ctx context.Context, page []Dispatch) error {
 	if len(page) == 0 {
 		return nil
@@ -70,7 +70,7 @@ func (s *Store) adopt(ctx context.Context, page []Dispatch) error {
 			deliveries = append(deliveries, adopted{key, p.ID})
 		}
 	}
-	slices.SortFunc(deliveries, func(a, b adopted) int { return strings.Compare(a.ID, b.ID) }) // in one order everywhere
+	slices.SortFunc(deliveries, func(a, b adopted) int { return strings.Compare(a.ID, b.ID) }) // always in the same order
 	return s.Tx(ctx, func(tx *Store) error {
 		if err := bulk(ctx, tx, deliveries, adoptedColumns, claim, nil); err != nil {
 			return err

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Role is what an API key may do.
+// Role says what an API key may do.
 type Role string
 
 // The roles, widest first. RoleAdmin belongs to the installation, not to a tenant, and is never stored.
@@ -14,11 +14,11 @@ const (
 	RoleTenant  Role = "tenant"
 	RolePublish Role = "publish"
 	RoleRead    Role = "read"
-	// RoleSettings saves InMemory4's settings, and nothing else: receivers of InMemory4 are shown the key that did.
+	// RoleSettings may only save InMemory4's settings: receivers of InMemory4 see the key that saved them.
 	RoleSettings Role = "settings"
 )
 
-// APIKey is a tenant's credential. Only its SHA-256 is kept.
+// APIKey is a tenant's credential. Only its SHA-256 is stored.
 type APIKey struct {
 	ID        string
 	Tenant    string
@@ -27,14 +27,15 @@ type APIKey struct {
 	Hash      []byte
 	CreatedAt time.Time
 	RevokedAt *time.Time
-	// LastUsedAt is right to about a minute. nil = it has not been used.
+	// LastUsedAt is accurate to about a minute. nil = never used.
 	LastUsedAt *time.Time
 }
 
-// TableName names the table; GORM would say a_p_i_keys.
+// TableName returns the name of the table; GORM would derive a_p_i_keys.
 func (APIKey) TableName() string { return "api_keys" }
 
-// CreateAPIKey stores a key. ErrNotFound if the tenant does not exist, a *FullError if it has as many as it may have.
+// CreateAPIKey stores a key. ErrNotFound if the tenant does not exist, a *FullError if the tenant has reached its
+// limit.
 func (s *Store) CreateAPIKey(ctx context.Context, k *APIKey) error {
 	k.CreatedAt = s.now()
 	return s.changeTenant(ctx, k.Tenant, func(tx *Store) error {
@@ -51,7 +52,7 @@ func (s *Store) CreateAPIKey(ctx context.Context, k *APIKey) error {
 	})
 }
 
-// APIKeyByHash finds the key that is in force and hashes to hash. The keys of a deleted tenant are not.
+// APIKeyByHash returns the key in force with this hash. The keys of a deleted tenant are not in force.
 func (s *Store) APIKeyByHash(ctx context.Context, hash []byte) (APIKey, error) {
 	var k APIKey
 	err := s.db.WithContext(ctx).Take(&k, `hash = ? AND revoked_at IS NULL AND NOT EXISTS (
@@ -85,7 +86,7 @@ func (s *Store) APIKeyPage(ctx context.Context, tenant string, p Page) ([]APIKey
 	return rows, next, nil
 }
 
-// RevokeAPIKey ends a key at once: the tenant's new version tells those who have it in memory.
+// RevokeAPIKey revokes a key at once: the tenant's new version invalidates it wherever it is in memory.
 func (s *Store) RevokeAPIKey(ctx context.Context, tenant, id string) error {
 	return s.changeTenant(ctx, tenant, func(tx *Store) error {
 		if _, err := tx.touchWebhooks(ctx, tenant); err != nil {

@@ -8,42 +8,42 @@ import (
 	"time"
 )
 
-// Attempt is the record of one POST. It is written once; of it, what was answered can be erased.
+// Attempt is the record of one POST. It is written once; only the receiver's answer can be erased later.
 type Attempt struct {
 	Tenant          string
 	ID              string
 	DeliveryID      string
 	WebhookID       string
-	Number          int // from 1
+	Number          int // counted from 1
 	StartedAt       time.Time
 	DurationMS      int64
-	URL             string            // what was POSTed to; "" of an attempt recorded before there was this column
+	URL             string            // the URL of the POST; "" for attempts recorded before this column existed
 	StatusCode      int               // 0 = no answer
 	Error           string            // empty if received
 	RequestHeaders  map[string]string `gorm:"serializer:json;not null"` // secrets masked
-	RequestBody     []byte            `gorm:"-"`                        // not kept: the event makes it again; nil where it is not known
+	RequestBody     []byte            `gorm:"-"`                        // not stored: rebuilt from the event; nil if unknown
 	ResponseHeaders map[string]string `gorm:"serializer:json;not null"` // repeated values joined by ", "; secrets masked
 	ResponseBody    []byte            // the first 16 KiB, secrets masked
 	Detail          AttemptDetail     `gorm:"serializer:json"`
 }
 
-// AttemptDetail is what few attempts have.
+// AttemptDetail has facts that few attempts have.
 type AttemptDetail struct {
-	// Tries are the sendings of the request where there were two.
+	// Tries are the transmissions of the request if there were two.
 	Tries []Try `json:"tries,omitempty"`
-	// Repeated holds the values of those response headers that came more than once.
+	// Repeated holds the values of response headers that came more than once.
 	Repeated map[string][]string `json:"repeated,omitempty"`
-	// BodyTruncated says that there was more of the response's body, or was to be.
+	// BodyTruncated says that the response's body was longer, or was cut off.
 	BodyTruncated bool `json:"body_truncated,omitempty"`
 }
 
-// Try is one sending of an attempt's request.
+// Try is one transmission of an attempt's request.
 type Try struct {
 	StartedAt time.Time `json:"started_at"`
-	Error     string    `json:"error,omitempty"` // of the last try as of the attempt
+	Error     string    `json:"error,omitempty"` // for the last try, the attempt's
 }
 
-// SetResponseHeaders takes over all headers of an answer.
+// SetResponseHeaders copies all headers of an answer.
 func (a *Attempt) SetResponseHeaders(h http.Header) {
 	if len(h) == 0 {
 		return
@@ -60,7 +60,7 @@ func (a *Attempt) SetResponseHeaders(h http.Header) {
 	}
 }
 
-// ResponseHeaderValues are the response's headers with each value by itself.
+// ResponseHeaderValues returns the response's headers with each value listed separately.
 func (a *Attempt) ResponseHeaderValues() map[string][]string {
 	values := make(map[string][]string, len(a.ResponseHeaders))
 	for name, value := range a.ResponseHeaders {
@@ -72,7 +72,7 @@ func (a *Attempt) ResponseHeaderValues() map[string][]string {
 	return values
 }
 
-// detailText is how a detail is stored: "" where there is none.
+// detailText returns the stored form of a detail: "" if there is none.
 func detailText(d *AttemptDetail) string {
 	if len(d.Tries) == 0 && len(d.Repeated) == 0 && !d.BodyTruncated {
 		return ""
@@ -80,15 +80,15 @@ func detailText(d *AttemptDetail) string {
 	return jsonText(d)
 }
 
-// Profile returns the profile of a webhook, of a deleted one too. ErrNotFound if there never was such a webhook.
+// Profile returns the profile of a webhook, even of a deleted one. ErrNotFound if it never existed.
 func (s *Store) Profile(ctx context.Context, webhookID string) (string, error) {
 	var w Webhook
 	err := s.db.WithContext(ctx).Select("profile").Take(&w, "id = ?", webhookID).Error
 	return w.Profile, found(err)
 }
 
-// AttemptsShown is the most attempts of one delivery that are listed. A schedule has 11; only somebody who sends a delivery
-// again by hand makes more.
+// AttemptsShown is the most attempts of one delivery that are listed. A schedule has 11; more are made only by sending
+// a delivery again by hand.
 const AttemptsShown = 100
 
 // Attempts lists the newest attempts of a delivery, at most AttemptsShown, oldest first.

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// AttemptFilter narrows a list of attempts; zero values do not. Since is inclusive, Until exclusive.
+// AttemptFilter filters a list of attempts; zero values do not. Since is inclusive, Until exclusive.
 type AttemptFilter struct {
 	WebhookID, EventID string
 	EventTypes         []string // one of them
@@ -16,17 +16,17 @@ type AttemptFilter struct {
 	Since, Until       time.Time
 }
 
-// Outcome is what came of an attempt.
+// Outcome is the result of an attempt.
 type Outcome string
 
-// The outcomes of an attempt. None of those that ended a delivery is Repeating.
+// The outcomes of an attempt. An attempt that ended its delivery is never Repeating.
 const (
 	OutcomeReceived  Outcome = "received"
 	OutcomeFailed    Outcome = "failed"
 	OutcomeRepeating Outcome = "repeating" // it failed, and the delivery's next attempt is planned
 )
 
-// ListedAttempt is an attempt with what it was about.
+// ListedAttempt is an attempt with its event type, webhook and so on.
 type ListedAttempt struct {
 	Attempt
 
@@ -34,13 +34,13 @@ type ListedAttempt struct {
 	Outcome            Outcome
 }
 
-// attemptsApart is how far the time in an attempt's id may be from its started_at: the id is made by a worker, when the POST has
-// ended. Ids find the rows of a time window in the order of the list, and started_at decides.
+// attemptsApart is how far the time in an attempt's id may differ from its started_at: a worker makes the id when the
+// POST has ended. Ids find the rows of a time window in the list's order, and started_at decides.
 const attemptsApart = time.Hour
 
 const outcomeColumn = `CASE WHEN a.error = '' THEN 'received' WHEN d.status = 'pending' AND a.number = d.attempts THEN 'repeating' ELSE 'failed' END`
 
-// ListAttempts lists a tenant's attempts of one webhook or of one event, newest first, or the other way.
+// ListAttempts lists a tenant's attempts of one webhook or of one event, newest first, or in reverse.
 func (s *Store) ListAttempts(ctx context.Context, tenant string, f AttemptFilter, p Page) ([]ListedAttempt, string, error) {
 	order, behind := p.descending()
 	q := s.db.WithContext(ctx).Table("attempts a").Joins("JOIN deliveries d ON d.tenant = a.tenant AND d.id = a.delivery_id").
@@ -99,11 +99,11 @@ func (s *Store) ListedAttempt(ctx context.Context, tenant, id string) (ListedAtt
 	return a, found(err)
 }
 
-// AnswerErased stands in the place of what a receiver answered, once that has been erased of a single attempt.
+// AnswerErased replaces a receiver's answer that has been erased from a single attempt.
 const AnswerErased = "EXPUNGED"
 
-// EraseAnswer removes what the receiver answered to one attempt: the headers and the body. How it ended stays. ErrNotFound if
-// there is no such attempt.
+// EraseAnswer removes the receiver's answer to one attempt: the headers and the body. The attempt's result stays.
+// ErrNotFound if the attempt does not exist.
 func (s *Store) EraseAnswer(ctx context.Context, tenant, id string) error {
 	return s.Tx(ctx, func(tx *Store) error {
 		var a Attempt
@@ -123,8 +123,8 @@ func (s *Store) EraseAnswer(ctx context.Context, tenant, id string) error {
 	})
 }
 
-// CountPending counts the pending deliveries to a webhook that were made in a time: those that have not been attempted, and
-// those that have. It counts at most that many.
+// CountPending counts the pending deliveries to a webhook that were made in a period: untried ones, and those that
+// have been attempted. It counts at most most.
 func (s *Store) CountPending(ctx context.Context, tenant, webhookID string, since, until time.Time, most int) (untried, tried int64, err error) {
 	var n struct{ Untried, Tried int64 }
 	err = s.db.WithContext(ctx).Raw(`SELECT COALESCE(SUM(CASE WHEN attempts = 0 THEN 1 ELSE 0 END), 0) AS untried,
@@ -134,7 +134,7 @@ func (s *Store) CountPending(ctx context.Context, tenant, webhookID string, sinc
 	return n.Untried, n.Tried, err
 }
 
-// WebhooksByID reads those of a tenant's webhooks with these ids that there are, deleted ones too, without their health.
+// WebhooksByID reads the tenant's existing webhooks with these ids, including deleted ones, without their health.
 func (s *Store) WebhooksByID(ctx context.Context, tenant string, ids []string) (map[string]*Webhook, error) {
 	var rows []Webhook
 	err := s.db.WithContext(ctx).Where("tenant = ?", tenant).Where(s.oneOf("id", ids)).Find(&rows).Error
@@ -145,7 +145,7 @@ func (s *Store) WebhooksByID(ctx context.Context, tenant string, ids []string) (
 	return webhooks, err
 }
 
-// EventHeads reads those of a tenant's events with these ids that there are, without their data.
+// EventHeads reads the tenant's existing events with these ids, without their data.
 func (s *Store) EventHeads(ctx context.Context, tenant string, ids []string) (map[string]*Event, error) {
 	var rows []Event
 	err := s.db.WithContext(ctx).Omit("data").Where("tenant = ?", tenant).Where(s.oneOf("id", ids)).Find(&rows).Error

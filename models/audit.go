@@ -12,9 +12,9 @@ import (
 	"github.com/google/uuid"
 )
 
-// AuditEntry is one change, and who made it.
+// AuditEntry is one change, with its actor.
 type AuditEntry struct {
-	ID         string // holds At
+	ID         string // contains At
 	At         time.Time
 	Tenant     string // the tenant's id; "" = the whole installation
 	TenantSlug string
@@ -32,16 +32,17 @@ type AuditEntry struct {
 // TableName names the table.
 func (AuditEntry) TableName() string { return "audit_log" }
 
-// AuditActor is who makes a change; without a Kind it is Posthorn itself.
+// AuditActor is the author of a change; without a Kind it is Posthorn itself.
 type AuditActor struct{ Kind, ID, Name, Address, RequestID string }
 
-// AuditChanges is what a change did to each field: never a secret, nor a header's value.
+// AuditChanges says what a change did to each field. It never contains a secret or a header's value.
 type AuditChanges map[string]any
 
-// maxAuditChanges bounds an entry's changes, in bytes of JSON. Of larger ones the names of the fields are kept.
+// maxAuditChanges bounds an entry's changes, in bytes of JSON. For larger ones only the names of the fields are
+// stored.
 const maxAuditChanges = 8 << 10
 
-// bounded gives changes that are small enough to be stored.
+// bounded returns changes that are small enough to store.
 func (c AuditChanges) bounded() AuditChanges {
 	if c == nil {
 		return AuditChanges{}
@@ -56,23 +57,23 @@ func (c AuditChanges) bounded() AuditChanges {
 	return names
 }
 
-// AuditNote is what the caller of a method that makes a change knows of it for the audit log, and the method does not.
+// AuditNote is what the caller of a changing method adds for the audit log.
 type AuditNote struct {
-	Action  AuditAction  // in the place of the method's own; "" = that
-	Changes AuditChanges // beside the method's own
-	Nothing bool         // nothing has changed, or it is logged already: there is no entry
-	// Automatic: it is Posthorn's own doing, also where somebody's call leads to it.
+	Action  AuditAction  // replaces the method's own; "" = keep it
+	Changes AuditChanges // added to the method's own
+	Nothing bool         // nothing has changed, or it is already logged: no entry
+	// Automatic: Posthorn itself makes the change, even if a caller's request leads to it.
 	Automatic bool
 }
 
 type auditNoteKey struct{}
 
-// WithAuditNote returns a context whose changes are logged with the note. It may be filled in until they are.
+// WithAuditNote returns a context whose changes are logged with the note. The note may be filled in until they are.
 func WithAuditNote(ctx context.Context, note *AuditNote) context.Context {
 	return context.WithValue(ctx, auditNoteKey{}, note)
 }
 
-// WithAuditAction returns a context whose changes are logged as the action, unless it has a note already.
+// WithAuditAction returns a context whose changes are logged as the action, unless it already has a note.
 func WithAuditAction(ctx context.Context, action AuditAction) context.Context {
 	if _, ok := ctx.Value(auditNoteKey{}).(*AuditNote); ok {
 		return ctx
@@ -80,7 +81,7 @@ func WithAuditAction(ctx context.Context, action AuditAction) context.Context {
 	return WithAuditNote(ctx, &AuditNote{Action: action})
 }
 
-// Unaudited returns a context whose changes are not logged: they are part of one that is.
+// Unaudited returns a context whose changes are not logged, because they are part of a change that is.
 func Unaudited(ctx context.Context) context.Context {
 	return WithAuditNote(ctx, &AuditNote{Nothing: true})
 }
@@ -105,7 +106,7 @@ func (s *Store) audit(ctx context.Context, tenant string, action AuditAction, ta
 		}
 		maps.Copy(changes, note.Changes)
 	}
-	if actor.Kind == "" { // nobody has asked for it
+	if actor.Kind == "" { // no caller requested it
 		actor.Kind, actor.Name = ActorSystem, "posthorn"
 	}
 	now := s.now()
@@ -114,16 +115,17 @@ func (s *Store) audit(ctx context.Context, tenant string, action AuditAction, ta
 		Changes: changes.bounded(), RequestID: actor.RequestID, Address: actor.Address}).Error
 }
 
-// auditing is what a Store needs for the audit log.
+// auditing is a Store's state for the audit log.
 type auditing struct {
-	actor func(context.Context) AuditActor // who makes the changes of a context; nil = Posthorn itself
+	actor func(context.Context) AuditActor // the actor of a context's changes; nil = Posthorn itself
 
 	mu   sync.Mutex
 	last int64  // the latest At, in milliseconds since 1970
-	seq  uint16 // of the latest entry within that millisecond: the 12 bits that follow the time in a UUIDv7
+	seq  uint16 // number of the latest entry in that millisecond: the 12 bits after the time in a UUIDv7
 }
 
-// nextID makes the id of an entry. Ids sort by At, and those that one process makes in the same millisecond as they were made.
+// nextID returns the id of a new entry. Ids sort by At; ids that one process makes in the same millisecond sort in
+// their order.
 func (a *auditing) nextID(at time.Time) string {
 	u := uuid.Must(uuid.NewV7())
 	a.mu.Lock()
@@ -138,10 +140,10 @@ func (a *auditing) nextID(at time.Time) string {
 	return PrefixAudit + u.String()
 }
 
-// AuditFilter narrows the audit log; zero values do not. Since is inclusive, Until exclusive.
+// AuditFilter filters the audit log; zero values do not. Since is inclusive, Until exclusive.
 type AuditFilter struct {
-	Tenant       string // the id of a tenant: entries of an earlier one with its name are not its
-	TenantSlug   string // of all tenants that have been called so
+	Tenant       string // the id of a tenant; entries of an earlier tenant with its name are not included
+	TenantSlug   string // entries of all tenants that have had this slug
 	Action       AuditAction
 	ActorID      string
 	ActorKinds   []string
@@ -149,7 +151,7 @@ type AuditFilter struct {
 	Since, Until time.Time
 }
 
-// cursors are those of the list that the filter makes.
+// cursors returns the cursors of the list that the filter selects.
 func (f *AuditFilter) cursors() cursors {
 	return cursorsOf(listAudit, f.Tenant, f.TenantSlug, string(f.Action), f.ActorID, strings.Join(f.ActorKinds, " "), f.TargetID, boundText(f.Since), boundText(f.Until))
 }
@@ -158,7 +160,7 @@ func (f *AuditFilter) cursors() cursors {
 func (s *Store) AuditLog(ctx context.Context, f AuditFilter, p Page) ([]AuditEntry, string, error) {
 	q := s.db.WithContext(ctx).Order("id DESC").Limit(p.Limit + 1)
 	if f.Tenant != "" {
-		f.TenantSlug = TenantSlug(f.Tenant) // is what the index is of
+		f.TenantSlug = TenantSlug(f.Tenant) // the index is by slug
 	}
 	for column, value := range map[string]string{"tenant": f.Tenant, "tenant_slug": f.TenantSlug, "action": string(f.Action),
 		"actor_id": f.ActorID, "target_id": f.TargetID} {
@@ -191,7 +193,7 @@ func (s *Store) AuditLog(ctx context.Context, f AuditFilter, p Page) ([]AuditEnt
 	return rows, next, nil
 }
 
-// NoteShown logs that the secrets of webhooks were shown, before they are.
+// NoteShown logs that the secrets of webhooks are about to be shown.
 func (s *Store) NoteShown(ctx context.Context, tenant string, webhookIDs ...string) error {
 	if len(webhookIDs) == 0 {
 		return nil

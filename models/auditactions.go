@@ -1,9 +1,9 @@
 package models
 
-// AuditAction is what was done, in the audit log's fixed vocabulary.
+// AuditAction is an action in the audit log's fixed vocabulary.
 type AuditAction string
 
-// The actions. docs/security.md says what each stands for.
+// The actions. docs/security.md describes each of them.
 const (
 	AuditTenantCreated AuditAction = "tenant.created"
 	AuditTenantUpdated AuditAction = "tenant.updated"
@@ -14,7 +14,7 @@ const (
 
 	AuditPortalLinkCreated  AuditAction = "portal_link.created"
 	AuditPortalLinkRevoked  AuditAction = "portal_link.revoked"
-	AuditPortalLinksRevoked AuditAction = "portal_links.revoked" // all of a tenant's, or those of some sessions
+	AuditPortalLinksRevoked AuditAction = "portal_links.revoked" // all of a tenant, or those of some sessions
 
 	AuditEventTypeCreated AuditAction = "event_type.created"
 	AuditEventTypeUpdated AuditAction = "event_type.updated"
@@ -28,7 +28,7 @@ const (
 	AuditWebhookDisabled      AuditAction = "webhook.disabled"
 	AuditWebhookPaused        AuditAction = "webhook.paused"
 	AuditWebhookResumed       AuditAction = "webhook.resumed"
-	AuditWebhookDeactivated   AuditAction = "webhook.deactivated" // by Posthorn
+	AuditWebhookDeactivated   AuditAction = "webhook.deactivated" // done by Posthorn
 	AuditWebhookSecretRotated AuditAction = "webhook.secret_rotated"
 	AuditWebhookSecretShown   AuditAction = "webhook.secret_shown" // by the API of a system that shows secrets
 
@@ -42,10 +42,10 @@ const (
 	AuditDeliveryResumed  AuditAction = "delivery.resumed"
 
 	AuditEventErased     AuditAction = "event.erased"
-	AuditAttemptErased   AuditAction = "attempt.erased"   // what was answered to it
+	AuditAttemptErased   AuditAction = "attempt.erased"   // the receiver's answer to it
 	AuditEventReplayed   AuditAction = "event.replayed"   // sent again to webhooks
 	AuditErasureCreated  AuditAction = "erasure.created"  // events in bulk
-	AuditSettingsUpdated AuditAction = "settings.updated" // a system's, where no webhook holds them
+	AuditSettingsUpdated AuditAction = "settings.updated" // a system's settings that no webhook holds
 )
 
 // AuditActions are all actions, as the documentation lists them.
@@ -61,7 +61,7 @@ var AuditActions = []AuditAction{
 	AuditEventErased, AuditAttemptErased, AuditEventReplayed, AuditErasureCreated, AuditSettingsUpdated,
 }
 
-// AuditTarget is what a change is about.
+// AuditTarget is the thing that was changed.
 type AuditTarget struct {
 	Kind string // tenant, key, portal_link, event_type, catalog, webhook, recovery, delivery, event, attempt, erasure or settings
 	ID   string
@@ -70,8 +70,8 @@ type AuditTarget struct {
 // The kinds of actors.
 const (
 	ActorAdmin  = "admin"  // an admin key
-	ActorStaff  = "staff"  // a person of the platform's
-	ActorKey    = "key"    // a key of the tenant's
-	ActorLink   = "link"   // somebody who came through a portal link
+	ActorStaff  = "staff"  // the platform's staff
+	ActorKey    = "key"    // a key of the tenant
+	ActorLink   = "link"   // a portal link
 	ActorSystem = "system" // Posthorn itself
 )

@@ -8,16 +8,16 @@ import (
 	"unicode/utf8"
 )
 
-// auditChanged stands for the change of something that the log does not show.
+// auditChanged replaces the change of a value that the log does not show.
 const auditChanged = "changed"
 
-// The bounds of what is shown of one field.
+// The bounds of what the log shows of one field.
 const (
 	auditText = 256 // characters of a text
 	auditMany = 20  // entries of a list
 )
 
-// Between says what has changed from one value of each field to another. A field that is the same is left out.
+// Between records what has changed from one value of each field to another. Unchanged fields are left out.
 func (c AuditChanges) Between(was, is map[string]any) {
 	for name, value := range is {
 		if !reflect.DeepEqual(was[name], value) {
@@ -26,19 +26,19 @@ func (c AuditChanges) Between(was, is map[string]any) {
 	}
 }
 
-// FromTo is the change of one field. nil stands for none.
+// FromTo returns the change of one field. nil stands for none.
 func FromTo(from, to any) map[string]any {
 	return map[string]any{"from": auditValue(from), "to": auditValue(to)}
 }
 
-// Hidden notes that a field has changed whose value is not shown.
+// Hidden records that a field has changed whose value is not shown.
 func (c AuditChanges) Hidden(name string, changed bool) {
 	if changed {
 		c[name] = auditChanged
 	}
 }
 
-// auditValue is a value as the log shows it.
+// auditValue returns a value as the log shows it.
 func auditValue(v any) any {
 	switch v := v.(type) {
 	case string:
@@ -57,7 +57,7 @@ func auditCut(text string) string {
 	return string([]rune(text)[:auditText-1]) + "…"
 }
 
-// auditList is the beginning of a list, and how much of it is left out.
+// auditList returns the beginning of a list, and how many entries were left out.
 func auditList(values []string) []string {
 	shown := make([]string, 0, min(len(values), auditMany+1))
 	for i, v := range values {
@@ -69,7 +69,7 @@ func auditList(values []string) []string {
 	return shown
 }
 
-// AuditURL is a URL as the log shows it: without credentials, query and fragment. "" if it cannot be read.
+// AuditURL returns a URL as the log shows it: without credentials, query and fragment. "" if it cannot be parsed.
 func AuditURL(raw string) string {
 	u, err := url.Parse(raw)
 	if err != nil {
@@ -79,7 +79,7 @@ func AuditURL(raw string) string {
 	return u.String()
 }
 
-// Names notes which entries of a map were added, removed or changed, by name alone.
+// Names records which entries of a map were added, removed or changed, by name only.
 func (c AuditChanges) Names(field string, was, is map[string]string) {
 	changes := map[string]any{}
 	note := func(what string, names []string) {

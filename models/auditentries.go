@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// auditTenant logs what was changed of a tenant; was is the zero Tenant if it is new. Of addresses, which are about people, the
-// log has the number.
+// auditTenant logs a change of a tenant; was is the zero Tenant if it is new. Addresses are personal data, so the log
+// has only their number.
 func (s *Store) auditTenant(ctx context.Context, was, is *Tenant) error {
 	action, changes := AuditTenantUpdated, AuditChanges{}
 	if was.ID == "" {
@@ -49,7 +49,7 @@ func (s *Store) auditStatus(ctx context.Context, w *Webhook, was WebhookStatus, 
 	return s.audit(ctx, w.Tenant, action, AuditTarget{"webhook", w.ID}, changes)
 }
 
-// auditTypes logs changed event types: one by itself, several as the catalogue of a system.
+// auditTypes logs changed event types: a single one by itself, several as the catalogue of a system.
 func (s *Store) auditTypes(ctx context.Context, changed []EventType, stored map[string]*EventType) error {
 	first := changed[0]
 	if first.System != "" {
@@ -84,7 +84,7 @@ func (c AuditChanges) count(name string) {
 	c[name] = n + 1
 }
 
-// auditRecovery logs that a recovery began or was canceled.
+// auditRecovery logs that a recovery started or was canceled.
 func (s *Store) auditRecovery(ctx context.Context, r *Recovery, action AuditAction) error {
 	if r.WebhookID == "" && action == AuditRecoveryCreated {
 		return s.audit(ctx, r.Tenant, AuditEventReplayed, AuditTarget{"event", r.EventID}, AuditChanges{"recovery": r.ID, "webhooks": r.Total})
@@ -108,8 +108,8 @@ func (s *Store) auditRecovery(ctx context.Context, r *Recovery, action AuditActi
 	return s.audit(ctx, r.Tenant, action, AuditTarget{"recovery", r.ID}, changes)
 }
 
-// auditDelivery logs what was done to one delivery. The delivery's new status says what that was, where the context does
-// not.
+// auditDelivery logs a change of one delivery. If the context does not name the action, it follows from the delivery's
+// new status.
 func (s *Store) auditDelivery(ctx context.Context, d *Delivery, was DeliveryStatus) error {
 	action := AuditDeliveryRetried
 	switch {
@@ -124,7 +124,7 @@ func (s *Store) auditDelivery(ctx context.Context, d *Delivery, was DeliveryStat
 		AuditChanges{"status": FromTo(string(was), string(d.Status)), "webhook_id": d.WebhookID, "event_id": d.EventID})
 }
 
-// auditSettings logs what was changed of a system's settings: switches with their values, all else by name.
+// auditSettings logs a change of a system's settings: switches with their values, all others by name only.
 func (s *Store) auditSettings(ctx context.Context, was, is *SystemSettings) error {
 	fields := func(text string) map[string]any {
 		values := map[string]any{}

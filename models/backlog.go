@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// Backlog counts what is not finished, for the metrics. Deliveries count as what they are in effect: while a page of a
-// large act has not reached them, those of a webhook that is not active are held already, and those of one that has been
-// deleted are canceled.
+// Backlog counts unfinished deliveries, for the metrics. Deliveries count by their effective status: while the pages
+// of a job have not reached them, those of an inactive webhook already count as held, and those of a deleted one as
+// canceled.
 type Backlog struct {
 	Pending, Held int64
 }
@@ -19,10 +19,10 @@ type WebhookBacklog struct {
 	Pending   int64
 }
 
-// measuredAtOnce is how many rows one statement counts at most.
+// measuredAtOnce is the most rows that one statement counts.
 const measuredAtOnce = 10_000
 
-// counted is what one statement has counted of one webhook, and the last row that it saw of it.
+// counted is what one statement has counted for one webhook, and the last row of it that it saw.
 type counted struct {
 	WebhookID     string
 	ID            string
@@ -31,10 +31,10 @@ type counted struct {
 	Deleted       bool
 }
 
-// Backlog measures what is waiting; top names the webhooks with the longest queues, at most limit. It counts in pages,
-// each a statement of bounded size; all of them take as long as there is much to count.
+// Backlog measures the backlog; top has the webhooks with the longest queues, at most limit. It counts in pages, each
+// a bounded statement; the total time grows with the backlog.
 func (s *Store) Backlog(ctx context.Context, limit int) (b Backlog, top []WebhookBacklog, err error) {
-	var queue WebhookBacklog // of the webhook whose turn it is
+	var queue WebhookBacklog // the queue of the current webhook
 	enter := func() {
 		if queue.Pending == 0 || limit == 0 {
 			return
@@ -62,7 +62,7 @@ func (s *Store) Backlog(ctx context.Context, limit int) (b Backlog, top []Webhoo
 	if err != nil {
 		return b, top, err
 	}
-	// Failed and canceled deliveries lie in between, in the index that their lists use.
+	// Failed and canceled deliveries are in between, in the index that their lists use.
 	err = s.countPages(ctx, `SELECT webhook_id, id, status FROM deliveries WHERE status IN ('held', 'failed', 'canceled')
 		AND (webhook_id, id) > (@webhook, @id) ORDER BY webhook_id, id LIMIT @limit`, Held, func(c counted) {
 		if !c.Deleted {
@@ -72,8 +72,8 @@ func (s *Store) Backlog(ctx context.Context, limit int) (b Backlog, top []Webhoo
 	return b, top, err
 }
 
-// countPages counts the rows of a status among those that page selects, page by page, by webhook. The pages are in the
-// order of an index.
+// countPages counts the rows with a status among those that page selects, page by page, by webhook. The pages follow
+// the order of an index.
 func (s *Store) countPages(ctx context.Context, page string, status DeliveryStatus, add func(counted)) error {
 	for last := (counted{}); ; {
 		var counts []counted
@@ -98,12 +98,12 @@ func (s *Store) countPages(ctx context.Context, page string, status DeliveryStat
 	}
 }
 
-// OldestDue is when the pending delivery that has been overdue for longest was due; nil if none is. Those of webhooks that
-// are not active are not due, whatever their rows say.
+// OldestDue returns when the longest overdue pending delivery was due; nil if none is overdue. Deliveries of inactive
+// webhooks are not due, whatever their rows say.
 func (s *Store) OldestDue(ctx context.Context) (*time.Time, error) {
 	now := s.now()
 	var last Mark
-	for limit := 1; ; limit = measuredAtOnce { // the first one decides, nearly always
+	for limit := 1; ; limit = measuredAtOnce { // the first one nearly always decides
 		var oldest, end Delivery
 		page := s.db.WithContext(ctx).Table("deliveries").Select("id, next_attempt_at, webhook_id").
 			Where("status = 'pending' AND next_attempt_at < ? AND (next_attempt_at, id) > (?, ?)", now, last.At.UTC(), last.ID).

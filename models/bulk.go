@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// sqliteChunk bounds the rows of one statement on SQLite. The driver's time to bind parameters grows with the square of their
-// number.
+// sqliteChunk bounds the rows of one statement on SQLite. The driver's time to bind parameters grows with the square
+// of their number.
 const sqliteChunk = 256
 
 // column is one column of a multi-row statement. kind is its PostgreSQL type.
@@ -19,9 +19,9 @@ type column[T any] struct {
 	value      func(*T) any
 }
 
-// bulk runs one statement over many rows, which it sees as the common table v with the given columns. On
-// PostgreSQL the rows travel as one array a column, so that the statement's text never changes and stays
-// prepared; on SQLite as VALUES. scan is called for each row that comes back; nil = none does.
+// bulk runs one statement over many rows, which it sees as the common table v with the given columns. On PostgreSQL
+// each column is sent as one array, so the statement's text never changes and stays prepared; on SQLite the rows are
+// sent as VALUES. scan is called for each returned row; nil = none is expected.
 func bulk[T any](ctx context.Context, s *Store, rows []T, columns []column[T], statement string, scan func(*sql.Rows) error) error {
 	size := len(rows)
 	if !s.postgres {
@@ -58,8 +58,8 @@ func bulkChunk[T any](ctx context.Context, s *Store, rows []T, columns []column[
 	return result.Err()
 }
 
-// was is the status that rows must have to be changed, as a column: written as a constant it would make PostgreSQL
-// prefer an index of the rows that have it, of which there were few when it last counted and may now be a hundred thousand.
+// was is a column with the status that rows must have to be changed. As a constant it would make PostgreSQL prefer the
+// index of rows with that status, of which there were few at the last ANALYZE and may now be a hundred thousand.
 func was[T any](status DeliveryStatus) column[T] {
 	return column[T]{"was", "text", func(*T) any { return string(status) }}
 }
@@ -70,7 +70,7 @@ var rowKeyColumns = []column[DeliveryKey]{
 	{"id", "text", func(k *DeliveryKey) any { return k.ID }},
 }
 
-// byKey reads the rows of a table that exist, of one tenant or of several.
+// byKey reads the existing rows of a table, of one tenant or of several.
 func byKey[T any](ctx context.Context, s *Store, table string, keys []DeliveryKey) ([]T, error) {
 	all := make([]T, 0, len(keys))
 	err := bulk(ctx, s, keys, rowKeyColumns, "SELECT t.* FROM v JOIN "+table+" t ON t.tenant = v.tenant AND t.id = v.id", func(rows *sql.Rows) error {
@@ -84,10 +84,10 @@ func byKey[T any](ctx context.Context, s *Store, table string, keys []DeliveryKe
 	return all, err
 }
 
-// idColumns are the column of bare ids.
+// idColumns is the column of bare ids.
 var idColumns = []column[string]{{"id", "text", func(id *string) any { return *id }}}
 
-// oneOf is the condition that a column has one of several values, and its one parameter.
+// oneOf returns the condition that a column has one of several values, and its one parameter.
 func (s *Store) oneOf(column string, values []string) (condition string, parameter string) {
 	if !s.postgres {
 		return column + " IN (SELECT value FROM json_each(?))", jsonText(values)
@@ -99,7 +99,7 @@ func (s *Store) oneOf(column string, values []string) (condition string, paramet
 	return column + " = ANY(CAST(? AS text[]))", "{" + strings.Join(quoted, ",") + "}"
 }
 
-// common writes the common table "v" and its arguments.
+// common returns the common table "v" and its arguments.
 func (s *Store) common(rows, columns int, column func(int) (name, kind string), value func(row, col int) any) (string, []any) {
 	names, sources := make([]string, columns), make([]string, columns)
 	var args []any
@@ -126,7 +126,7 @@ func (s *Store) common(rows, columns int, column func(int) (name, kind string), 
 	return head + "VALUES " + row + strings.Repeat(", "+row, rows-1) + ") ", args
 }
 
-// array gathers a column's values into a slice the PostgreSQL driver sends as an array of that kind.
+// array collects a column's values into a slice that the PostgreSQL driver sends as an array of that kind.
 func array(kind string, rows int, value func(int) any) any {
 	switch kind {
 	case "text":
@@ -152,7 +152,7 @@ func gather[V any](rows int, value func(int) any) []V {
 	return out
 }
 
-// timeOf gives a time as bulk wants it: in UTC and whole milliseconds; nil for the zero time.
+// timeOf returns a time as bulk needs it: in UTC and whole milliseconds; nil for the zero time.
 func timeOf(t time.Time) *time.Time {
 	if t.IsZero() {
 		return nil
@@ -161,7 +161,7 @@ func timeOf(t time.Time) *time.Time {
 	return &t
 }
 
-// timeAt is timeOf for a time that may be missing.
+// timeAt is timeOf for a time that may be nil.
 func timeAt(t *time.Time) *time.Time {
 	if t == nil {
 		return nil
@@ -169,7 +169,7 @@ func timeAt(t *time.Time) *time.Time {
 	return timeOf(*t)
 }
 
-// jsonText encodes a value that always can be.
+// jsonText encodes a value that can always be encoded.
 func jsonText(v any) string {
 	text, err := json.Marshal(v)
 	if err != nil {

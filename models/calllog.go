@@ -8,16 +8,16 @@ import (
 	"gorm.io/gorm/clause"
 )
 
-// Call is an attempt as a system's call log shows it: with what it was about, and without the answer's body.
+// Call is an attempt as a system's call log shows it: with its event and webhook, and without the answer's body.
 type Call struct {
 	ID         string
-	ParentID   string // the delivery's first attempt; "" for that one itself, and once it is no longer kept
+	ParentID   string // the delivery's first attempt; "" for that one itself, and once it has been deleted
 	DeliveryID string
 	EventID    string
 	EventType  string
 	WebhookID  string
-	URL        string // what was POSTed to; the webhook's, as it is now, of an attempt recorded before that was kept
-	Number     int    // from 1; retries and replays count on
+	URL        string // the URL of the POST; for attempts recorded without it, the webhook's current one
+	Number     int    // counted from 1, through retries and replays
 	StartedAt  time.Time
 	StatusCode int    // 0 = no answer
 	Error      string // empty if received
@@ -36,7 +36,7 @@ const (
 	ObstacleErased   Obstacle = "erased"   // the event's payload has been erased
 )
 
-// CallFilter narrows a list of calls; zero values do not.
+// CallFilter filters a list of calls; zero values do not.
 type CallFilter struct {
 	Profile    string
 	IDs        []string
@@ -46,23 +46,24 @@ type CallFilter struct {
 	ParentID   string // only the repeats of this call
 	Received   *bool
 	StatusCode int
-	// Latest keeps of each delivery the last call only, and only those that nothing keeps from being replayed.
+	// Latest selects only the last call of each delivery, and only those that can be replayed.
 	Latest bool
 }
 
-// callColumns put together a Call. An attempt's delivery, webhook and event outlive it; the joins lose nothing.
+// callColumns are the columns of a Call. An attempt's delivery, webhook and event outlive it, so the joins lose
+// nothing.
 const callColumns = `a.id, COALESCE((SELECT min(p.id) FROM attempts p WHERE p.delivery_id = a.delivery_id AND p.tenant = a.tenant
 		AND p.number = 1 AND a.number > 1), '') AS parent_id,
 	a.delivery_id, d.event_id, d.event_type, a.webhook_id, COALESCE(NULLIF(a.url, ''), w.url) AS url, a.number, a.started_at, a.status_code, a.error, r.replayed_at,
 	CASE WHEN w.deleted_at IS NOT NULL THEN 'deleted' WHEN w.status <> 'active' THEN 'inactive'
 		WHEN e.erased_at IS NOT NULL THEN 'erased' ELSE '' END AS obstacle`
 
-// countedMost is how many calls beyond a page's offset are counted for its total: to count millions on each page takes
-// longer than to read the page.
+// countedMost is how many calls beyond a page's offset are counted for its total: counting millions on each page takes
+// longer than reading the page.
 const countedMost = 10_000
 
-// Calls lists a tenant's calls, newest first: limit of them after the first offset. total counts what the filter keeps, as
-// far as countedMost beyond the offset: a client that turns pages up to the total comes to all of them.
+// Calls lists a tenant's calls, newest first: limit of them from offset on. total counts the calls that match the
+// filter, up to countedMost beyond the offset: a client that turns pages up to the total reaches all of them.
 func (s *Store) Calls(ctx context.Context, tenant string, f CallFilter, limit, offset int) (rows []Call, total int64, err error) {
 	counted := s.calls(ctx, tenant, f, false).Select("1").Limit(offset + countedMost)
 	if err := s.db.WithContext(ctx).Table("(?) AS counted", counted).Count(&total).Error; err != nil || total == 0 {
@@ -114,14 +115,14 @@ func (s *Store) calls(ctx context.Context, tenant string, f CallFilter, whole bo
 	return q
 }
 
-// Replay notes that somebody asked for an attempt to be repeated, and when last.
+// Replay records that a replay of an attempt was requested, and when last.
 type Replay struct {
 	Tenant     string `gorm:"primaryKey"`
 	AttemptID  string `gorm:"primaryKey"`
 	ReplayedAt time.Time
 }
 
-// NoteReplay notes that an attempt is being repeated on request. ErrNotFound if the tenant does not exist.
+// NoteReplay records that an attempt is being repeated on request. ErrNotFound if the tenant does not exist.
 func (s *Store) NoteReplay(ctx context.Context, tenant, attemptID string) error {
 	return s.changeTenant(ctx, tenant, func(tx *Store) error {
 		if err := tx.holdTenant(ctx, tenant); err != nil {

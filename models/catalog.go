@@ -6,8 +6,7 @@ import (
 	"slices"
 )
 
-// TypeTakenError says that an event type of a catalogue belongs to another system in the tenant: an event has one type,
-// and so one form.
+// TypeTakenError says that an event type of a catalogue belongs to another system in the tenant: a type has one form.
 type TypeTakenError struct{ Name, System string }
 
 // Error implements error.
@@ -15,8 +14,9 @@ func (e *TypeTakenError) Error() string {
 	return fmt.Sprintf("models: the event type %q belongs to %s", e.Name, e.System)
 }
 
-// LoadCatalog makes a system's event types a tenant's own, all of them or none, in place of what it has of the system. It
-// sets their times. A *TypeTakenError if one of the names belongs to another system; ErrNotFound if there is no tenant.
+// LoadCatalog makes a system's event types a tenant's own, all of them or none, and replaces those that it has from
+// the system. It sets their times. A *TypeTakenError if one of the names belongs to another system; ErrNotFound if the
+// tenant does not exist.
 func (s *Store) LoadCatalog(ctx context.Context, types []EventType) error {
 	return s.bringTypes(ctx, types, func(_ *Store, t EventType, owner string) (bool, error) {
 		if owner != "" && owner != t.System {
@@ -26,9 +26,9 @@ func (s *Store) LoadCatalog(ctx context.Context, types []EventType) error {
 	})
 }
 
-// CompleteCatalog makes those of a system's event types a tenant's own whose names it does not have. A name that belongs
-// to another system stays that system's; but a needed one is taken over where no webhook of that system is registered for
-// it, and is a *TypeTakenError where one is.
+// CompleteCatalog makes those of a system's event types a tenant's own whose names it does not have. A name that
+// belongs to another system stays with that system. Exception: a needed one is taken over if no webhook of that system
+// is registered for it; if one is, the error is a *TypeTakenError.
 func (s *Store) CompleteCatalog(ctx context.Context, types []EventType, needed []string) error {
 	return s.bringTypes(ctx, types, func(tx *Store, t EventType, owner string) (bool, error) {
 		switch {
@@ -45,8 +45,8 @@ func (s *Store) CompleteCatalog(ctx context.Context, types []EventType, needed [
 	})
 }
 
-// bringTypes puts those types of one tenant that bring says, in one transaction. owner is the system that the tenant has
-// the name from, "" if it does not have it.
+// bringTypes stores the types of one tenant for which bring returns true, in one transaction. owner is the system of
+// the tenant's existing type with the name, "" if there is none.
 func (s *Store) bringTypes(ctx context.Context, types []EventType, bring func(tx *Store, t EventType, owner string) (bool, error)) error {
 	if len(types) == 0 {
 		return nil
@@ -79,7 +79,7 @@ func (s *Store) bringTypes(ctx context.Context, types []EventType, bring func(tx
 	})
 }
 
-// typeOwners gives the system of each of a tenant's own types by name.
+// typeOwners returns the system of each of a tenant's own types, by name.
 func (s *Store) typeOwners(ctx context.Context, tenant string) (map[string]string, error) {
 	var rows []struct{ Name, System string }
 	err := s.db.WithContext(ctx).Raw("SELECT name, system FROM event_types WHERE tenant = ?", tenant).Scan(&rows).Error
@@ -90,8 +90,8 @@ func (s *Store) typeOwners(ctx context.Context, tenant string) (map[string]strin
 	return owners, err
 }
 
-// wanted reports whether a webhook of the profile is registered for the type. Which types a webhook wants is decided here
-// and not in SQL, for the wildcards; it is asked only where two systems meet at one name.
+// wanted reports whether a webhook of the profile is registered for the type. Because of wildcards this is decided
+// here and not in SQL; it is needed only if two systems share a name.
 func (s *Store) wanted(ctx context.Context, tenant, profile, name string) (bool, error) {
 	after := ""
 	for {

@@ -5,9 +5,9 @@ import (
 	"sync"
 )
 
-// changeTenant runs fn in one transaction, as Tx does, for what begins with touchWebhooks. Changes of one tenant come one after
-// the other anyway: those of this process wait for their turn before they take a connection, so that a crowd of them
-// leaves the others to everybody else.
+// changeTenant runs fn in one transaction, as Tx does, for changes that begin with touchWebhooks. Such changes of one
+// tenant come one after the other anyway. Those of this process queue before they take a connection, so that many of
+// them leave the connections to others.
 func (s *Store) changeTenant(ctx context.Context, tenant string, fn func(tx *Store) error) error {
 	if s.inTx {
 		return s.Tx(ctx, fn)
@@ -20,15 +20,15 @@ func (s *Store) changeTenant(ctx context.Context, tenant string, fn func(tx *Sto
 	return s.Tx(ctx, fn)
 }
 
-// inTurn lets those who name the same thing go one after the other.
+// inTurn lets callers that name the same thing go one after the other.
 type inTurn struct {
 	mu    sync.Mutex
 	queue map[string]*turn
 }
 
 type turn struct {
-	free chan struct{} // holds one value while nobody has the turn
-	want int           // those who have it or wait for it
+	free chan struct{} // holds a value while nobody has the turn
+	want int           // callers that have it or wait for it
 }
 
 // wait returns when it is the caller's turn, which lasts until done is called, or when ctx ends.

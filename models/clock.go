@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// clock is the time of everything that is stored. On PostgreSQL it is the database's, so that processes whose machines
-// disagree about the time agree about leases, rates and when a delivery is due. Between two measurements it goes by the
-// monotonic clock: setting a machine's clock, forwards or back, does not move it.
+// clock is the time of everything that is stored. On PostgreSQL it is the database's, so that processes whose clocks
+// differ agree about leases, rates and due times. Between two measurements it uses the monotonic clock, so that
+// changing a machine's clock does not affect it.
 type clock struct {
 	process  func() time.Time
 	measured atomic.Pointer[measurement] // nil = it is the process's clock
@@ -18,7 +18,7 @@ type clock struct {
 	stopped  sync.WaitGroup
 }
 
-// measurement is what time it was in the database, and the monotonic reading of this process then.
+// measurement is the database's time together with this process's monotonic reading at that moment.
 type measurement struct{ there, here time.Time }
 
 // now returns the time in UTC, to the precision of the process's clock.
@@ -32,13 +32,14 @@ func (c *clock) now() time.Time {
 const (
 	// clockEvery is the time between two measurements.
 	clockEvery = 10 * time.Second
-	// clockTries is how often one measurement asks; the answer that came fastest is the most exact.
+	// clockTries is how often one measurement asks; the fastest answer is the most exact.
 	clockTries = 3
-	// clockFor bounds one measurement: without an answer the process goes on with the one before.
+	// clockFor bounds one measurement: without an answer the process keeps the previous one.
 	clockFor = 5 * time.Second
 )
 
-// follow measures the time, and again every clockEvery until close is called. If ids is set, ids are made by this clock.
+// follow measures the time, and repeats it every clockEvery until close is called. If ids is set, ids are made with
+// this clock.
 func (c *clock) follow(ctx context.Context, pool *sql.DB, ids bool) error {
 	if err := c.measure(ctx, pool); err != nil {
 		return err
@@ -54,7 +55,7 @@ func (c *clock) follow(ctx context.Context, pool *sql.DB, ids bool) error {
 		for {
 			select {
 			case <-ticker.C:
-				_ = c.measure(background, pool) // what fails is a database that is away: everybody else says so
+				_ = c.measure(background, pool) // it fails if the database is away, which others report
 			case <-background.Done():
 				return
 			}
@@ -63,8 +64,8 @@ func (c *clock) follow(ctx context.Context, pool *sql.DB, ids bool) error {
 	return nil
 }
 
-// measure asks the database what time it is. The answer was given half a round trip ago; a difference within that error
-// of the time so far changes nothing.
+// measure asks the database for its time. The answer was given half a round trip ago; a difference within that error
+// changes nothing.
 func (c *clock) measure(ctx context.Context, pool *sql.DB) error {
 	ctx, cancel := context.WithTimeout(ctx, clockFor)
 	defer cancel()

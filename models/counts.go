@@ -8,20 +8,20 @@ import (
 	"slices"
 )
 
-// Counts is how often what happened. With a webhook, Events are those that matched it.
+// Counts counts what happened. For a webhook, Events are those that matched it.
 type Counts struct {
 	Events, Delivered, Failed, Held, Attempts, FailedAttempts int64
 
-	// latency counts what was delivered by how long that took: see latencyBucket.
+	// latency counts deliveries by how long they took: see latencyBucket.
 	latency map[uint64]int64
 }
 
-// fields are the counters in the order in which they are stored.
+// fields returns the counters in the order in which they are stored.
 func (c *Counts) fields() []*int64 {
 	return []*int64{&c.Events, &c.Delivered, &c.Failed, &c.Held, &c.Attempts, &c.FailedAttempts}
 }
 
-// Add adds what another counted.
+// Add adds the other counts.
 func (c *Counts) Add(other *Counts) {
 	mine := c.fields()
 	for i, n := range other.fields() {
@@ -39,12 +39,12 @@ func (c *Counts) took(bucket uint64, n int64) {
 	c.latency[bucket] += n
 }
 
-// latencyGrowth is how much longer each bucket of latencies is than the one before. A value that is between two of its
-// bounds is at most 3.9 % from what the bucket is taken for.
+// latencyGrowth is the factor between the bounds of successive latency buckets. A value between two bounds is at most
+// 3.9 % from the bucket's value.
 const latencyGrowth = 1.08
 
-// latencyBucket is the bucket of a latency in milliseconds: 0 for less than one, i for those over latencyGrowth^(i-2) and up
-// to latencyGrowth^(i-1).
+// latencyBucket returns the bucket of a latency in milliseconds: 0 for less than one, i for those over
+// latencyGrowth^(i-2) and up to latencyGrowth^(i-1).
 func latencyBucket(ms int64) uint64 {
 	if ms < 1 {
 		return 0
@@ -52,7 +52,7 @@ func latencyBucket(ms int64) uint64 {
 	return 1 + uint64(math.Ceil(math.Log(float64(ms))/math.Log(latencyGrowth)))
 }
 
-// latencyOf is the latency that a bucket is taken for. Below wholeLatency each whole millisecond has a bucket of its own.
+// latencyOf returns a bucket's value. Below wholeLatency each whole millisecond has its own bucket.
 func latencyOf(bucket uint64) float64 {
 	if bucket == 0 {
 		return 0
@@ -65,7 +65,7 @@ func latencyOf(bucket uint64) float64 {
 	return math.Round(10*ms) / 10
 }
 
-// Percentile returns the latency in milliseconds, from accept to received, within which a share of what was delivered was
+// Percentile returns the latency in milliseconds, from accept to received, within which a share of the deliveries was
 // received. It is at most 5 % off. ok is false if nothing was delivered.
 func (c *Counts) Percentile(share float64) (ms float64, ok bool) {
 	var all int64
@@ -81,14 +81,14 @@ func (c *Counts) Percentile(share float64) (ms float64, ok bool) {
 	return 0, false
 }
 
-// errStats means that counts in the database cannot be read.
+// errStats means that stored counts cannot be decoded.
 var errStats = errors.New("models: statistics that cannot be read")
 
 func appendText(data []byte, text string) []byte {
 	return append(binary.AppendUvarint(data, uint64(len(text))), text...)
 }
 
-// appendCounts writes counts: the counters, and the buckets that are not empty, each as its distance from the one before and
+// appendCounts encodes counts: the counters, and the non-empty buckets, each as its distance from the previous one and
 // its count.
 func appendCounts(data []byte, c *Counts) []byte {
 	for _, n := range c.fields() {
@@ -104,7 +104,7 @@ func appendCounts(data []byte, c *Counts) []byte {
 	return data
 }
 
-// countsReader reads what appendText and appendCounts wrote. After an error it reads zeros.
+// countsReader decodes the output of appendText and appendCounts. After an error it returns zeros.
 type countsReader struct {
 	data []byte
 	err  error
@@ -145,5 +145,5 @@ func (r *countsReader) counts() (c Counts) {
 	return c
 }
 
-// more reports whether there is something left to read.
+// more reports whether there is more to read.
 func (r *countsReader) more() bool { return len(r.data) > 0 && r.err == nil }

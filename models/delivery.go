@@ -9,7 +9,7 @@ import (
 	"gorm.io/gorm"
 )
 
-// DeliveryStatus is where a delivery is. docs/states.md draws the arrows.
+// DeliveryStatus is the status of a delivery. docs/states.md draws the arrows.
 type DeliveryStatus string
 
 // pending → delivered | failed | held | canceled; held → pending | canceled; failed | delivered | canceled → pending
@@ -17,12 +17,12 @@ type DeliveryStatus string
 const (
 	Pending   DeliveryStatus = "pending"
 	Delivered DeliveryStatus = "delivered"
-	Failed    DeliveryStatus = "failed" // every retry is used up
+	Failed    DeliveryStatus = "failed" // all retries are used up
 	Held      DeliveryStatus = "held"   // kept for a webhook that is not active
 	Canceled  DeliveryStatus = "canceled"
 )
 
-// Why a delivery is held. Each is released by what it was held by.
+// The reasons why a delivery is held. Whatever held it releases it.
 const (
 	heldPaused      = "webhook paused"
 	heldDeactivated = "webhook deactivated"
@@ -31,7 +31,7 @@ const (
 	heldCanceled    = "recovery canceled"
 )
 
-// HeldReason is the reason noted on the deliveries held for a webhook in this status.
+// HeldReason returns the reason recorded on the deliveries held for a webhook in this status.
 func HeldReason(s WebhookStatus) string {
 	switch s {
 	case WebhookPaused:
@@ -43,7 +43,7 @@ func HeldReason(s WebhookStatus) string {
 	}
 }
 
-// Delivery is one event owed to one webhook. It exists from the moment the event is accepted.
+// Delivery is one event for one webhook. It exists from the moment the event is accepted.
 type Delivery struct {
 	Tenant       string
 	ID           string
@@ -53,34 +53,35 @@ type Delivery struct {
 	Status       DeliveryStatus
 	StatusReason string
 	Attempts     int // POSTs made
-	Failures     int // of them failed since the retry schedule (re)started
-	// Generation is raised by every change from outside the engine (hold, cancel, retry …). The engine's own
-	// changes name the generation they are about; one that is not current changes nothing.
+	Failures     int // failed POSTs since the retry schedule (re)started
+	// Generation is increased by every change from outside the engine (hold, cancel, retry and so on). The engine's
+	// own changes name the generation they expect; with another one they change nothing.
 	Generation int
-	DispatchID string // the dispatch that drives it; "" = none, or not yet known
-	// Process is the process in whose memory it waits for a shared dispatch, or that makes its first attempt without one, while it
-	// names none; 0 = not known.
+	DispatchID string // the dispatch that drives it; "" = none, or not recorded yet
+	// Process is the process in whose memory the delivery waits for a shared dispatch, or that makes its first attempt
+	// without one, as long as it names none; 0 = unknown.
 	Process       int64
-	RecoveryID    string     // the recovery that released or made it last; "" = none
+	RecoveryID    string     // the recovery that last released or created it; "" = none
 	NextAttemptAt *time.Time // nil unless pending
 	CreatedAt     time.Time
 	FinishedAt    *time.Time // nil while pending or held
-	Test          bool       `gorm:"-"` // it shows a TestPost
+	Test          bool       `gorm:"-"` // it represents a TestPost
 }
 
-// DeliveryFilter narrows a list of deliveries; zero values do not. Since is inclusive, Until exclusive.
+// DeliveryFilter filters a list of deliveries; zero values do not. Since is inclusive, Until exclusive.
 type DeliveryFilter struct {
 	WebhookID, EventID, EventType string
 	EventTypes                    []string // one of them
 	Status                        DeliveryStatus
-	// Tried keeps of the pending ones those that have been attempted. Untried keeps those that have not, and the held ones.
+	// Tried selects the pending deliveries that have been attempted. Untried selects those that have not, and held
+	// ones.
 	Tried, Untried bool
-	Channel, Tag   string // of the event
+	Channel, Tag   string // labels of the event
 	Since, Until   time.Time
 }
 
-// idsApart is how far the time in a delivery's id may be from its created_at. Ids find the rows of a time window in the
-// order that lists have, and created_at decides.
+// idsApart is how far the time in a delivery's id may differ from its created_at. Ids find the rows of a time window
+// in the lists' order, and created_at decides.
 const idsApart = time.Second
 
 // predicate repeats the WHERE clause of the partial index for this status. PostgreSQL cannot match a partial index against a
@@ -96,16 +97,16 @@ func (f *DeliveryFilter) predicate() string {
 	}
 }
 
-// cursors are those of the list of deliveries that the filter keeps.
+// cursors returns the cursors of the list of deliveries that the filter selects.
 func (f *DeliveryFilter) cursors(tenant string) cursors {
 	c := cursorsOf(listDeliveries, tenant, f.WebhookID, f.EventID, f.EventType, string(f.Status), boundText(f.Since), boundText(f.Until))
-	if !f.Tried && !f.Untried && len(f.EventTypes) == 0 && f.Channel == "" && f.Tag == "" { // as they have been since before there were these
+	if !f.Tried && !f.Untried && len(f.EventTypes) == 0 && f.Channel == "" && f.Tag == "" { // unchanged since before these filters existed
 		return c
 	}
 	return append(append(c, strconv.FormatBool(f.Tried), strconv.FormatBool(f.Untried), f.Channel, f.Tag), f.EventTypes...)
 }
 
-// narrow is the part of the filter that tests have as well: what the row is about, its status, and its time.
+// narrow applies the part of the filter that tests share: the objects of a row, its status, and its time.
 func (f *DeliveryFilter) narrow(q *gorm.DB) *gorm.DB {
 	for column, value := range map[string]string{"webhook_id": f.WebhookID, "event_id": f.EventID,
 		"event_type": f.EventType, "status": string(f.Status)} {
@@ -124,7 +125,7 @@ func (f *DeliveryFilter) narrow(q *gorm.DB) *gorm.DB {
 	return q
 }
 
-// Deliveries lists a tenant's deliveries, newest first, or the other way; tenant "" = those of all tenants.
+// Deliveries lists a tenant's deliveries, newest first, or in reverse; tenant "" = those of all tenants.
 func (s *Store) Deliveries(ctx context.Context, tenant string, f DeliveryFilter, p Page) ([]Delivery, string, error) {
 	order, behind := p.descending()
 	q := ofTenant(s.db.WithContext(ctx), tenant).Order("id" + order).Limit(p.Limit + 1)
@@ -162,7 +163,8 @@ func (s *Store) Deliveries(ctx context.Context, tenant string, f DeliveryFilter,
 	return rows, next, nil
 }
 
-// tenantsOf names the tenants that have an event of this id: ids are a tenant's own, and so is the index of them.
+// tenantsOf returns the tenants that have an event with this id: ids are unique within a tenant only, and so is their
+// index.
 func (s *Store) tenantsOf(ctx context.Context, eventID string) (ids []string, err error) {
 	err = s.db.WithContext(ctx).Raw(`SELECT t.id FROM tenants t WHERE t.deleted_at IS NULL
 		AND EXISTS (SELECT 1 FROM events e WHERE e.tenant = t.id AND e.id = ?)`, eventID).Scan(&ids).Error
@@ -176,8 +178,8 @@ func (s *Store) Delivery(ctx context.Context, tenant, id string) (Delivery, erro
 	return d, found(err)
 }
 
-// Effective gives a delivery the status that counts: what its row says may lag behind while a job follows what was done to
-// its webhook or its event.
+// Effective sets a delivery's effective status: its row may lag behind while a job follows a change of its webhook or
+// its event.
 func (s *Store) Effective(ctx context.Context, d *Delivery) error {
 	if d.Status != Pending && d.Status != Held {
 		return nil
@@ -201,26 +203,26 @@ func (s *Store) Effective(ctx context.Context, d *Delivery) error {
 	return nil
 }
 
-// DeliveriesByID reads the deliveries with these ids that exist, of one tenant or of several.
+// DeliveriesByID reads the existing deliveries with these ids, of one tenant or of several.
 func (s *Store) DeliveriesByID(ctx context.Context, keys []DeliveryKey) ([]Delivery, error) {
 	return byKey[Delivery](ctx, s, "deliveries", keys)
 }
 
-// DeliveryKey names a delivery. The JSON names are short because it is kept by the hundred in dispatches and histories.
+// DeliveryKey names a delivery. The JSON names are short because dispatches and histories contain hundreds of them.
 type DeliveryKey struct {
 	Tenant string `json:"t"`
 	ID     string `json:"d"`
 }
 
-// Key names the delivery.
+// Key returns the delivery's key.
 func (d *Delivery) Key() DeliveryKey { return DeliveryKey{Tenant: d.Tenant, ID: d.ID} }
 
-// LeftOf reports whether the delivery is pending and the dispatch's to drive: noted as its, or as nobody's yet.
+// LeftOf reports whether the delivery is pending and the dispatch drives it: it names this dispatch, or none yet.
 func (d *Delivery) LeftOf(dispatchID string) bool {
 	return d.Status == Pending && (d.DispatchID == dispatchID || d.DispatchID == "")
 }
 
-// holder is the process that its row names: the one in whose memory the delivery waits, if it does.
+// holder returns the process that its row names: the one in whose memory the delivery waits, if it does.
 func (d *Delivery) holder() int64 {
 	if d.Status != Pending || d.DispatchID != "" {
 		return 0
@@ -228,9 +230,9 @@ func (d *Delivery) holder() int64 {
 	return d.Process
 }
 
-// ChangeDelivery locks one delivery, lets change alter it, raises its generation and stores it. If the delivery is
-// pending afterwards, a dispatch that drives it is written beside it and returned for the caller to start.
-// change returns an error to leave everything as it is.
+// ChangeDelivery locks one delivery, lets change alter it, increases its generation and stores it. If the delivery is
+// then pending, a dispatch that drives it is written too and returned for the caller to start. If change returns an
+// error, everything stays as it is.
 func (s *Store) ChangeDelivery(ctx context.Context, tenant, id string, change func(*Delivery, WebhookStatus) error) (d Delivery, dispatch *Dispatch, err error) {
 	err = s.Tx(ctx, func(tx *Store) error {
 		d, dispatch = Delivery{}, nil
@@ -238,7 +240,7 @@ func (s *Store) ChangeDelivery(ctx context.Context, tenant, id string, change fu
 			return err
 		}
 		var w Webhook
-		status := WebhookStatus("") // of a webhook that has been deleted
+		status := WebhookStatus("") // "" = the webhook has been deleted
 		switch err := found(alive(tx.db.WithContext(ctx)).Take(&w, "id = ?", d.WebhookID).Error); {
 		case err == nil:
 			status = w.Status
@@ -279,12 +281,12 @@ func (d *Delivery) Release(now time.Time) {
 	d.Status, d.StatusReason, d.Failures, d.NextAttemptAt, d.FinishedAt = Pending, "", 0, &now, nil
 }
 
-// Hold puts a pending delivery aside by hand.
+// Hold holds a pending delivery by hand.
 func (d *Delivery) Hold() {
 	d.Status, d.StatusReason, d.NextAttemptAt = Held, ReasonPaused, nil
 }
 
-// Cancel ends a delivery that is not to be made any more.
+// Cancel ends a delivery that will not be sent.
 func (d *Delivery) Cancel(now time.Time, reason string) {
 	d.Status, d.StatusReason, d.NextAttemptAt, d.FinishedAt = Canceled, reason, nil, &now
 }

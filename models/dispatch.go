@@ -9,26 +9,26 @@ import (
 	"time"
 )
 
-// MaxDispatch is the most deliveries one dispatch may have; it bounds a workflow's input, timers and history.
+// MaxDispatch is the most deliveries of one dispatch; it bounds a workflow's input, timers and history.
 const MaxDispatch = 256
 
-// Dispatch is an entry of the outbox: the promise that one workflow will drive these deliveries. Its row goes
+// Dispatch is an entry of the outbox: the promise that one workflow will drive these deliveries. Its row is deleted
 // when the last of them is finished.
 type Dispatch struct {
 	ID         string
 	Deliveries []DeliveryKey `gorm:"serializer:json;not null"`
 	CreatedAt  time.Time
 	CheckedAt  time.Time
-	// Process is the process that has to start its workflow; 0 = not known.
+	// Process is the process that has to start its workflow; 0 = unknown.
 	Process int64
-	// Claimed says that the dispatch is noted on its deliveries. A shared one begins without: see adopt.go.
+	// Claimed says that its deliveries name the dispatch. A shared one starts without: see adopt.go.
 	Claimed bool
-	// Owed is the deliveries themselves, where they are at hand: for what the Web UI shows of it.
+	// Owed has the deliveries themselves if they are in memory, for the Web UI.
 	Owed []Delivery `gorm:"-"`
 }
 
-// newDispatch names the dispatch after what it is for, so that it is found in the Web UI, and after the generation,
-// so that the workflow of an earlier one is another. Generation 0 is the event's first dispatch.
+// newDispatch names the dispatch after what it is for, so that it can be found in the Web UI, and after the
+// generation, so that it differs from the workflow of an earlier one. Generation 0 is the event's first dispatch.
 func (s *Store) newDispatch(name string, generation int, deliveries []Delivery) *Dispatch {
 	now := s.now()
 	d := &Dispatch{ID: name, CreatedAt: now, CheckedAt: now, Process: s.ProcessID(), Claimed: true, Owed: deliveries}
@@ -52,8 +52,8 @@ func (s *Store) CreateSharedDispatch(ctx context.Context, keys []DeliveryKey) (D
 	return d, s.createDispatch(ctx, &d)
 }
 
-// HandOver writes the dispatch that drives what first attempts have left over which no dispatch drove, and notes it on those
-// deliveries that name none. Deliveries that have been dispatched meanwhile are left alone.
+// HandOver writes a dispatch for the deliveries that first attempts without a dispatch have left over, and records it
+// on those that name none. Deliveries that have been dispatched in the meantime are left alone.
 func (s *Store) HandOver(ctx context.Context, id string, left []Delivery) (Dispatch, error) {
 	d := s.newDispatch(id, 0, left)
 	return *d, s.Tx(ctx, func(tx *Store) error {
@@ -64,22 +64,22 @@ func (s *Store) HandOver(ctx context.Context, id string, left []Delivery) (Dispa
 	})
 }
 
-// Dispatch reads one entry of the outbox. ErrNotFound if nothing of it is left to do.
+// Dispatch reads one entry of the outbox. ErrNotFound if the dispatch is done.
 func (s *Store) Dispatch(ctx context.Context, id string) (Dispatch, error) {
 	var d Dispatch
 	err := s.db.WithContext(ctx).Take(&d, "id = ?", id).Error
 	return d, found(err)
 }
 
-// Claim notes on deliveries which dispatch drives them, where that is not known yet: those that a shared dispatch
-// leaves waiting. Deliveries that have been dispatched again meanwhile are left alone.
+// Claim records on deliveries which dispatch drives them if they do not name one yet: those that a shared dispatch
+// leaves over. Deliveries that have been dispatched again in the meantime are left alone.
 func (s *Store) Claim(ctx context.Context, dispatchID string, deliveries []Delivery) error {
 	if len(deliveries) == 0 {
 		return nil
 	}
 	columns := append(slices.Clone(deliveryColumns[:2]), was[Delivery](Pending),
 		column[Delivery]{"dispatch_id", "text", func(*Delivery) any { return dispatchID }})
-	deliveries = slices.SortedFunc(slices.Values(deliveries), func(a, b Delivery) int { return strings.Compare(a.ID, b.ID) }) // in one order everywhere
+	deliveries = slices.SortedFunc(slices.Values(deliveries), func(a, b Delivery) int { return strings.Compare(a.ID, b.ID) }) // always in the same order
 	return s.again(ctx, func() error { return bulk(ctx, s, deliveries, columns, claim, nil) })
 }
 
@@ -95,7 +95,7 @@ func sortedKeys[V any](m map[string]V) []string {
 	return keys
 }
 
-// FinishDispatch removes an outbox entry, unless something of it is pending still.
+// FinishDispatch removes an outbox entry, unless any of its deliveries is still pending.
 func (s *Store) FinishDispatch(ctx context.Context, id string) error {
 	p, err := s.Dispatch(ctx, id)
 	if errors.Is(err, ErrNotFound) {
@@ -110,13 +110,13 @@ func (s *Store) FinishDispatch(ctx context.Context, id string) error {
 	return s.db.WithContext(ctx).Exec("DELETE FROM dispatches WHERE id = ?", id).Error
 }
 
-// dispatchAnew puts locked deliveries that are to be pending into new dispatches, as large as the operator allows, with
-// the next generation each. restart begins their retry schedules from the first step.
+// dispatchAnew puts locked deliveries that become pending into new dispatches, as large as the operator allows, each
+// with the next generation. restart starts their retry schedules at the first step.
 func (s *Store) dispatchAnew(ctx context.Context, rows []Delivery, restart bool) ([]Dispatch, error) {
 	return s.dispatchIn(ctx, rows, s.groupMax, restart)
 }
 
-// dispatchIn is dispatchAnew with no more than most deliveries in each dispatch. It takes two statements, however many
+// dispatchIn is dispatchAnew with at most most deliveries in each dispatch. It takes two statements, however many
 // dispatches there are.
 func (s *Store) dispatchIn(ctx context.Context, rows []Delivery, most int, restart bool) ([]Dispatch, error) {
 	if len(rows) == 0 {
@@ -151,18 +151,18 @@ func (s *Store) dispatchIn(ctx context.Context, rows []Delivery, most int, resta
 	return fresh, err
 }
 
-// isLeft reports whether any of a dispatch's deliveries is pending and still its own. Once none is left, none ever will be: a
-// delivery that becomes pending again has a new dispatch.
+// isLeft reports whether any of a dispatch's deliveries is pending and still its own. Once none is left, none ever
+// will be: a delivery that becomes pending again gets a new dispatch.
 func (s *Store) isLeft(ctx context.Context, p *Dispatch) (bool, error) {
 	rows, err := s.DeliveriesByID(ctx, p.Deliveries)
 	return slices.ContainsFunc(rows, func(d Delivery) bool { return d.LeftOf(p.ID) }), err
 }
 
-// redispatchDue is how far ahead a delivery may be due that Redispatch moves: it has just been made, or made due.
+// redispatchDue is how soon a delivery must be due for Redispatch to move it: it has just been created, or made due.
 const redispatchDue = time.Minute
 
-// Redispatch puts what is left of a dispatch into new ones, for the caller to start, and removes it: its workflow id is
-// another's. Deliveries that are locked or have changed are left to the reconciler.
+// Redispatch moves the rest of a dispatch into new ones, for the caller to start, and removes it, because another
+// workflow has its id. Deliveries that are locked or have changed are left to the reconciler.
 func (s *Store) Redispatch(ctx context.Context, id string) ([]Dispatch, error) {
 	p, err := s.Dispatch(ctx, id)
 	if errors.Is(err, ErrNotFound) {

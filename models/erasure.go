@@ -10,36 +10,36 @@ import (
 	"time"
 )
 
-// ErasureStatus is where an erasure is.
+// ErasureStatus is the status of an erasure.
 type ErasureStatus string
 
-// An erasure runs until all events that it is about have been looked at.
+// An erasure runs until all its events have been examined.
 const (
 	ErasureRunning ErasureStatus = "running"
 	ErasureDone    ErasureStatus = "completed"
 )
 
-// Erasure removes the data and attributes of many events, cancels what is still owed of them, and blanks what receivers
-// answered to their attempts. Its row is the receipt.
+// Erasure removes the data and attributes of many events, cancels their unfinished deliveries, and removes the
+// receivers' answers to their attempts. Its row is the receipt.
 type Erasure struct {
 	ID         string
 	Tenant     string
 	Status     ErasureStatus
-	Until      time.Time // only events accepted before it
-	EventTypes []string  `gorm:"serializer:json;not null"` // only of these types, wildcards among them; empty = all
-	Attribute  string    // only with this attribute, as name:value; "" = any
+	Until      time.Time // only events accepted before this time
+	EventTypes []string  `gorm:"serializer:json;not null"` // only these types, wildcards allowed; empty = all
+	Attribute  string    // only events with this attribute, as name:value; "" = any
 	Erased     int64     // events
 	CreatedAt  time.Time
 	FinishedAt *time.Time
 }
 
-// jobEraseMany makes the pages of an erasure.
+// jobEraseMany does the pages of an erasure.
 const jobEraseMany JobKind = "erase-many"
 
 // eventWeight is how many rows of a page an event counts for: its data may be a megabyte.
 const eventWeight = 4
 
-// covers reports whether the erasure is about an event that was accepted before Until.
+// covers reports whether the erasure includes an event that was accepted before Until.
 func (x *Erasure) covers(e *Event) bool {
 	if len(x.EventTypes) > 0 && !slices.ContainsFunc(x.EventTypes, func(pattern string) bool { return MatchesType(pattern, e.Type) }) {
 		return false
@@ -52,7 +52,7 @@ func (x *Erasure) covers(e *Event) bool {
 	return ok && has == value
 }
 
-// events reads the next events that the erasure may be about, without their data, oldest first.
+// events reads the next events that the erasure may include, without their data, oldest first.
 func (x *Erasure) events(ctx context.Context, s *Store, after string, limit int) (rows []Event, err error) {
 	q, err := eventsAfter(s.db.WithContext(ctx).Omit("data").Where("tenant = ? AND created_at < ?", x.Tenant, x.Until), after)
 	if err != nil {
@@ -62,7 +62,7 @@ func (x *Erasure) events(ctx context.Context, s *Store, after string, limit int)
 	return rows, err
 }
 
-// CreateErasure stores an erasure and makes its first pages. A job makes the rest.
+// CreateErasure stores an erasure and does its first pages. A job does the rest.
 func (s *Store) CreateErasure(ctx context.Context, x *Erasure) error {
 	x.ID, x.Status, x.CreatedAt = NewID(PrefixErasure), ErasureRunning, s.now()
 	if x.Until.IsZero() || x.Until.After(x.CreatedAt) {
@@ -85,7 +85,7 @@ func (s *Store) CreateErasure(ctx context.Context, x *Erasure) error {
 		if len(x.EventTypes) > 0 {
 			changes["event_types"] = auditList(x.EventTypes)
 		}
-		if name, _, ok := strings.Cut(x.Attribute, ":"); ok { // its value may be about a person
+		if name, _, ok := strings.Cut(x.Attribute, ":"); ok { // its value may be personal data
 			changes["attribute"] = auditCut(name)
 		}
 		return tx.audit(ctx, x.Tenant, AuditErasureCreated, AuditTarget{"erasure", x.ID}, changes)
@@ -96,14 +96,14 @@ func (s *Store) CreateErasure(ctx context.Context, x *Erasure) error {
 	return err
 }
 
-// Erasure reads one erasure of the tenant; tenant "" = of any.
+// Erasure reads one erasure of the tenant; tenant "" = any tenant's.
 func (s *Store) Erasure(ctx context.Context, tenant, id string) (Erasure, error) {
 	var x Erasure
 	err := ofTenant(s.db.WithContext(ctx), tenant).Take(&x, "id = ?", id).Error
 	return x, found(err)
 }
 
-// Erasures lists a tenant's erasures, newest first, or the other way; tenant "" = those of all tenants.
+// Erasures lists a tenant's erasures, newest first, or in reverse; tenant "" = those of all tenants.
 func (s *Store) Erasures(ctx context.Context, tenant string, p Page) ([]Erasure, string, error) {
 	order, behind := p.descending()
 	q := ofTenant(s.db.WithContext(ctx), tenant).Order("id" + order).Limit(p.Limit + 1)
@@ -123,8 +123,8 @@ func (s *Store) Erasures(ctx context.Context, tenant string, p Page) ([]Erasure,
 	return rows, next, nil
 }
 
-// CountErasure counts the events that an erasure would erase, among the first most that were accepted before its Until.
-// complete reports whether those are all.
+// CountErasure counts the events that an erasure would erase, among the first most that were accepted before its
+// Until. complete reports whether those are all.
 func (s *Store) CountErasure(ctx context.Context, x *Erasure, most int) (n int64, complete bool, err error) {
 	if now := s.now(); x.Until.IsZero() || x.Until.After(now) {
 		x.Until = now.Add(time.Millisecond)
@@ -149,15 +149,15 @@ func (s *Store) CountErasure(ctx context.Context, x *Erasure, most int) (n int64
 	return n, false, nil
 }
 
-// withinEvent parts the mark of an event whose deliveries take several pages from the last of them.
+// withinEvent separates, in a position, an event whose deliveries take several pages from the last of them.
 const withinEvent = "\n"
 
-// eraseManyPage erases the next events of an erasure with all that hangs on them, or the next deliveries of one that has
-// many.
+// eraseManyPage erases the next events of an erasure with everything that belongs to them, or the next deliveries of
+// an event that has many.
 func eraseManyPage(ctx context.Context, s *Store, j *Job) (JobPage, error) {
 	var x Erasure
 	switch err := found(s.forUpdate(s.db.WithContext(ctx)).Take(&x, "id = ?", j.Subject).Error); {
-	case errors.Is(err, ErrNotFound): // it went with its tenant
+	case errors.Is(err, ErrNotFound): // it was deleted with its tenant
 		return JobPage{Done: true}, nil
 	case err != nil:
 		return JobPage{}, err
@@ -203,7 +203,7 @@ func (s *Store) erasePage(ctx context.Context, x *Erasure, j *Job) (JobPage, err
 	return page, err
 }
 
-// covered keeps the events that the erasure is about.
+// covered returns the events that the erasure includes.
 func (x *Erasure) covered(events []Event) (kept []Event) {
 	for i := range events {
 		if x.covers(&events[i]) {
@@ -213,7 +213,7 @@ func (x *Erasure) covered(events []Event) (kept []Event) {
 	return kept
 }
 
-// eventKeys names events.
+// eventKeys returns the keys of events.
 func eventKeys(events []Event) []DeliveryKey {
 	keys := make([]DeliveryKey, len(events))
 	for i := range events {
@@ -237,12 +237,12 @@ func (s *Store) erasureWeight(ctx context.Context, events []Event, most int) (we
 	return weight, err
 }
 
-// eraseBatch erases events and what hangs on them, and moves the job to the mark. Of one that is large it takes the next
-// deliveries after an id, and notes in the position that there may be more.
+// eraseBatch erases events and what belongs to them, and moves the job to the mark. Of a large event it takes the next
+// deliveries after an id, and records in the position that there may be more.
 func (s *Store) eraseBatch(ctx context.Context, x *Erasure, j *Job, events []Event, mark, after string, large bool) (page JobPage, err error) {
 	now := timeOf(s.now())
 	columns := append(slices.Clone(rowKeyColumns), column[DeliveryKey]{"now", "timestamptz", func(*DeliveryKey) any { return now }})
-	slices.SortFunc(events, func(a, b Event) int { return strings.Compare(a.ID, b.ID) }) // locked in one order everywhere
+	slices.SortFunc(events, func(a, b Event) int { return strings.Compare(a.ID, b.ID) }) // always locked in the same order
 	err = bulk(ctx, s, eventKeys(events), columns, `UPDATE events SET data = NULL, attributes = 'null', erased_at = v.now
 		FROM v WHERE events.tenant = v.tenant AND events.id = v.id AND events.erased_at IS NULL RETURNING events.id`, func(*sql.Rows) error {
 		x.Erased++
@@ -264,13 +264,13 @@ func (s *Store) eraseBatch(ctx context.Context, x *Erasure, j *Job, events []Eve
 		j.Position += withinEvent + next
 	}
 	if page.Rows == 0 {
-		page.Later = time.Millisecond // at once: nothing of it is locked
+		page.Later = time.Millisecond // at once: none of its rows is locked
 	}
 	return page, s.eraseOwed(ctx, keys)
 }
 
-// erasedDeliveries names and locks the deliveries of events; of a large one up to most after an id, with as many attempts,
-// and the last of them if there may be more.
+// erasedDeliveries returns and locks the deliveries of events. For a large event it takes up to most after an id, with
+// as many attempts, and returns the last of them if there may be more.
 func (s *Store) erasedDeliveries(ctx context.Context, events []Event, after string, most int, large bool) (keys []DeliveryKey, next string, err error) {
 	query := "SELECT d.tenant, d.id, d.attempts FROM v JOIN deliveries d ON d.tenant = v.tenant AND d.event_id = v.id"
 	if large {
@@ -301,8 +301,8 @@ func (s *Store) erasedDeliveries(ctx context.Context, events []Event, after stri
 	return keys, next, err
 }
 
-// eraseOwed cancels those of the deliveries that are still owed, notes on those that have failed that no recovery releases
-// them, and blanks what was answered to their attempts.
+// eraseOwed cancels those of the deliveries that are unfinished, marks those that have failed so that no recovery
+// releases them, and removes the answers to their attempts.
 func (s *Store) eraseOwed(ctx context.Context, keys []DeliveryKey) error {
 	now := timeOf(s.now())
 	columns := append(slices.Clone(rowKeyColumns), column[DeliveryKey]{"now", "timestamptz", func(*DeliveryKey) any { return now }})
@@ -317,7 +317,7 @@ func (s *Store) eraseOwed(ctx context.Context, keys []DeliveryKey) error {
 	return s.blankAnswers(ctx, keys)
 }
 
-// blankAnswers removes what receivers answered to the attempts of deliveries. How they ended stays.
+// blankAnswers removes the receivers' answers to the attempts of deliveries. The results stay.
 func (s *Store) blankAnswers(ctx context.Context, keys []DeliveryKey) error {
 	return bulk(ctx, s, keys, rowKeyColumns, `UPDATE attempts SET response_headers = '{}', response_body = '', detail = NULL
 		FROM v WHERE attempts.tenant = v.tenant AND attempts.delivery_id = v.id`, nil)

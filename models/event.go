@@ -12,19 +12,19 @@ import (
 	"gorm.io/gorm"
 )
 
-// Event is something that happened, as it was posted. Data holds the very bytes of the post, and is nil once erased.
+// Event is something that happened, as it was posted. Data holds the exact bytes of the post, and is nil once erased.
 type Event struct {
 	Tenant     string
 	ID         string
 	Type       string
 	Data       []byte
 	Attributes map[string]string `gorm:"serializer:json;not null"`
-	ExternalID string            // what the caller calls it: of no other event of the tenant; "" = nothing
-	Channels   []string          `gorm:"serializer:json"` // a webhook with channels gets it if they share one
-	Tags       []string          `gorm:"serializer:json"` // only to find it by
+	ExternalID string            // the caller's own id, unique in the tenant; "" = none
+	Channels   []string          `gorm:"serializer:json"` // a webhook with channels gets it if it shares one
+	Tags       []string          `gorm:"serializer:json"` // only for searching
 	CreatedAt  time.Time
 	ErasedAt   *time.Time
-	// FanningOut reports that some of its deliveries do not exist yet. It is read with one event and with lists.
+	// FanningOut says that some of its deliveries do not exist yet. It is read with single events and with lists.
 	FanningOut bool `gorm:"-"`
 }
 
@@ -35,7 +35,7 @@ func (s *Store) Event(ctx context.Context, tenant, id string) (Event, error) {
 	return e.event(), found(err)
 }
 
-// EventFilter narrows a list of events; zero values do not. Since is inclusive, Until exclusive.
+// EventFilter filters a list of events; zero values do not. Since is inclusive, Until exclusive.
 type EventFilter struct {
 	Type         string
 	Types        []string // one of them
@@ -43,15 +43,16 @@ type EventFilter struct {
 	ExternalID   string
 	Tag, Channel string
 	Attribute    *Attribute
-	// IDs are those of the events that may be listed, at most a batch; nil = all. IDsOf is what the caller knows them by.
+	// IDs are the ids of the events that may be listed, at most a batch; nil = all. IDsOf is the caller's name for
+	// them.
 	IDs   []string
 	IDsOf string
 }
 
-// Attribute is an attribute that an event has.
+// Attribute is an attribute of an event.
 type Attribute struct{ Name, Value string }
 
-// labels are what the events are found by, those first that fewest events have.
+// labels returns the labels to search by, the most selective first.
 func (f *EventFilter) labels() [][]byte {
 	var labels [][]byte
 	if f.ExternalID != "" {
@@ -69,10 +70,10 @@ func (f *EventFilter) labels() [][]byte {
 	return labels
 }
 
-// cursors are those of the list of a tenant's events that the filter keeps.
+// cursors returns the cursors of the list of a tenant's events that the filter selects.
 func (f *EventFilter) cursors(tenant string) cursors {
 	c := cursorsOf(listEvents, append([]string{tenant, f.Type, boundText(f.Since), boundText(f.Until)}, f.Types...)...)
-	if f.IDs == nil && len(f.labels()) == 0 { // as they have been since before there were labels
+	if f.IDs == nil && len(f.labels()) == 0 { // unchanged since before labels existed
 		return c
 	}
 	attribute := Attribute{}
@@ -82,7 +83,7 @@ func (f *EventFilter) cursors(tenant string) cursors {
 	return append(c, f.ExternalID, f.Tag, f.Channel, attribute.Name, attribute.Value, f.IDsOf)
 }
 
-// eventShown is what lists show of events: all columns but the data, and whether all deliveries exist.
+// eventShown is what lists show of events: all columns except the data, and whether all deliveries exist.
 const eventShown = `events.tenant, events.id, events.type, events.attributes, events.external_id, events.channels, events.tags,
 	events.created_at, events.erased_at,
 	EXISTS (SELECT 1 FROM jobs j WHERE j.tenant = events.tenant AND j.event_id = events.id AND j.kind = 'fanout') AS fanning_out`
@@ -99,13 +100,13 @@ func (e *shownEvent) event() Event {
 	return e.Event
 }
 
-// eventMark is where a page of events begins, newest first: behind the event of this time and id.
+// eventMark is where a page of events starts, newest first: after the event with this time and id.
 type eventMark struct {
 	at time.Time
 	id string
 }
 
-// parseMark tells where a page begins; nil = it is the first.
+// parseMark returns where a page starts; nil = it is the first.
 func (c cursors) parseMark(p Page) (*eventMark, error) {
 	key, err := p.begin(c, 2)
 	if err != nil || key == nil {
@@ -120,7 +121,7 @@ func (c cursors) parseMark(p Page) (*eventMark, error) {
 
 func (c cursors) nextEvent(e *Event) string { return c.next(e.listKey()...) }
 
-// Events lists a tenant's events without their data, newest first, or the other way.
+// Events lists a tenant's events without their data, newest first, or in reverse.
 func (s *Store) Events(ctx context.Context, tenant string, f EventFilter, p Page) ([]Event, string, error) {
 	cursors := f.cursors(tenant)
 	after, err := cursors.parseMark(p)
@@ -144,7 +145,7 @@ func (s *Store) Events(ctx context.Context, tenant string, f EventFilter, p Page
 	return rows, next, nil
 }
 
-// eventsLike is the query of Events: along the index of the first label, if there is one, or of all events.
+// eventsLike returns the query of Events: along the index of the first label if there is one, else over all events.
 func (s *Store) eventsLike(ctx context.Context, tenant string, f EventFilter, p Page, after *eventMark) *gorm.DB {
 	order, behind := p.descending()
 	q, at, id := s.db.WithContext(ctx), "events.created_at", "events.id"
@@ -176,7 +177,7 @@ func (s *Store) eventsLike(ctx context.Context, tenant string, f EventFilter, p 
 	return q.Order(at + order + ", " + id + order)
 }
 
-// eventsAmong reads the events that the filter names by their ids, and keeps those that the rest of it does: they are few.
+// eventsAmong reads the events with the filter's ids, which are few, and returns those that match the rest of it.
 func (s *Store) eventsAmong(ctx context.Context, tenant string, f EventFilter, p Page, after *eventMark) ([]Event, error) {
 	keys := make([]DeliveryKey, len(f.IDs))
 	for i, id := range f.IDs {
@@ -204,12 +205,12 @@ func (s *Store) eventsAmong(ctx context.Context, tenant string, f EventFilter, p
 	return all, err
 }
 
-// compare tells where the event stands in a list of events, oldest first, beside one of this time and id.
+// compare returns the event's place relative to a time and id in a list of events, oldest first.
 func (e *Event) compare(at time.Time, id string) int {
 	return cmp.Or(e.CreatedAt.Compare(at), strings.Compare(e.ID, id))
 }
 
-// keeps reports whether the event is one that the filter asks for.
+// keeps reports whether the event matches the filter.
 func (f *EventFilter) keeps(e *Event) bool {
 	switch {
 	case f.Type != "" && e.Type != f.Type, len(f.Types) > 0 && !slices.Contains(f.Types, e.Type), !f.Since.IsZero() && e.CreatedAt.Before(Bound(f.Since)),
@@ -223,29 +224,31 @@ func (f *EventFilter) keeps(e *Event) bool {
 	return ok && value == f.Attribute.Value
 }
 
-// KeyAnswer is what the request was answered that a tenant's idempotency key was used for. ErrNotFound if there is none, or
-// it has been forgotten.
+// KeyAnswer returns the answer to the request that used a tenant's idempotency key. ErrNotFound if there is none, or
+// the key has expired.
 func (s *Store) KeyAnswer(ctx context.Context, tenant, key string) (string, error) {
 	var k struct{ Answer string }
 	err := s.db.WithContext(ctx).Table("idempotency_keys").Select("answer").Where("tenant = ? AND key = ?", tenant, key).Take(&k).Error
 	return k.Answer, found(err)
 }
 
-// listKey is the sort key of an event in Events.
+// listKey returns the sort key of an event in Events.
 func (e *Event) listKey() []string { return []string{e.CreatedAt.UTC().Format(time.RFC3339Nano), e.ID} }
 
-// BehindEvent gives the sort key of an event in Events, for a Page that begins behind it. ErrNotFound if there is no such event.
+// BehindEvent returns the sort key of an event in Events, for a Page that starts after it. ErrNotFound if the event
+// does not exist.
 func (s *Store) BehindEvent(ctx context.Context, tenant, id string) ([]string, error) {
 	var e Event
 	err := s.db.WithContext(ctx).Select("created_at", "id").Take(&e, "tenant = ? AND id = ?", tenant, id).Error
 	return e.listKey(), found(err)
 }
 
-// ReasonErased is noted on the deliveries of an erased event that have not been received. No recovery releases them.
+// ReasonErased is recorded on the deliveries of an erased event that have not been received. No recovery releases
+// them.
 const ReasonErased = "payload erased"
 
-// EraseEvent removes the event's data and attributes and keeps its record; nothing of it is sent from then on. One job
-// cancels the deliveries that are still owed, and another blanks receivers' answers to its attempts.
+// EraseEvent removes the event's data and attributes and keeps its record; from then on nothing of it is sent. One job
+// cancels its unfinished deliveries, and another removes receivers' answers to its attempts.
 func (s *Store) EraseEvent(ctx context.Context, tenant, id string) error {
 	var job, blank string
 	err := s.Tx(ctx, func(tx *Store) error {
@@ -276,9 +279,9 @@ func (s *Store) EraseEvent(ctx context.Context, tenant, id string) error {
 	return err
 }
 
-// EventsByID reads the events with these keys that exist, of one tenant or of several.
+// EventsByID reads the existing events with these keys, of one tenant or of several.
 func (s *Store) EventsByID(ctx context.Context, keys []DeliveryKey) (map[DeliveryKey]*Event, error) {
-	different := map[DeliveryKey]bool{} // several deliveries may be of one event
+	different := map[DeliveryKey]bool{} // several deliveries may belong to one event
 	for _, k := range keys {
 		different[k] = true
 	}

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// EventType is a kind of event. Tenant is empty for a type that every tenant shares.
+// EventType is a kind of event. Tenant is empty for a type that all tenants share.
 type EventType struct {
 	Tenant        string
 	Name          string
@@ -22,15 +22,15 @@ type EventType struct {
 	UpdatedAt     time.Time
 }
 
-// sameAs reports whether putting o would change nothing.
+// sameAs reports whether storing o would change nothing.
 func (t EventType) sameAs(o *EventType) bool {
 	t.CreatedAt, t.UpdatedAt = o.CreatedAt, o.UpdatedAt
 	return t == *o
 }
 
-// PutEventTypes creates or replaces event types, all of the same tenant ("" = shared), in one transaction. Those that
-// are the same already stay untouched; if all are, no version changes and nobody reads anything again. It sets their times.
-// A *FullError if there would be too many, or too many bytes of them.
+// PutEventTypes creates or replaces event types, all of the same tenant ("" = shared), in one transaction. Unchanged
+// ones stay untouched; if all are unchanged, no version changes and no process reads anything again. It sets their
+// times. A *FullError if there would be too many, or too many bytes of them.
 func (s *Store) PutEventTypes(ctx context.Context, types []EventType) error {
 	if len(types) == 0 {
 		return nil
@@ -43,7 +43,7 @@ func (s *Store) PutEventTypes(ctx context.Context, types []EventType) error {
 	})
 }
 
-// putTypes puts types of a tenant that lockTypes has locked.
+// putTypes stores types of a tenant that lockTypes has locked.
 func (s *Store) putTypes(ctx context.Context, tenant string, types []EventType) error {
 	if len(types) == 0 {
 		return nil
@@ -64,8 +64,8 @@ func (s *Store) putTypes(ctx context.Context, tenant string, types []EventType) 
 	return s.auditTypes(ctx, changed, stored)
 }
 
-// The bounds of a tenant's own event types, and of those that all tenants share: every process that serves the tenant keeps
-// them in memory.
+// The bounds of a tenant's own event types, and of those that all tenants share: every process that serves the tenant
+// keeps them in memory.
 const (
 	maxOwnTypes        = 1000
 	maxOwnTypeBytes    = 4 << 20
@@ -93,7 +93,7 @@ func (s *Store) boundTypes(ctx context.Context, tenant string) error {
 	return nil
 }
 
-// changedTypes gives those of the types that differ from what is stored, and what is stored. It sets the times of all.
+// changedTypes returns the types that differ from the stored ones, and the stored ones. It sets the times of all.
 func (s *Store) changedTypes(ctx context.Context, types []EventType) (changed []EventType, stored map[string]*EventType, err error) {
 	stored = make(map[string]*EventType, len(types))
 	err = bulk(ctx, s, types, typeColumns[:2], "SELECT t.* FROM v JOIN event_types t ON t.tenant = v.tenant AND t.name = v.name", func(rows *sql.Rows) error {
@@ -106,7 +106,7 @@ func (s *Store) changedTypes(ctx context.Context, types []EventType) (changed []
 		return nil, nil, err
 	}
 	now := s.now()
-	last := make(map[string]int, len(types)) // of a name put twice the last counts
+	last := make(map[string]int, len(types)) // if a name is put twice, the last one counts
 	for i := range types {
 		last[types[i].Name] = i
 	}
@@ -151,8 +151,8 @@ func (s *Store) upsertTypes(ctx context.Context, types []EventType) error {
 		deprecated = excluded.deprecated, updated_at = excluded.updated_at`, nil)
 }
 
-// EventTypes gives every type the tenant can use by name: its own before the shared ones. With tenant "" only the
-// shared ones.
+// EventTypes returns every type that the tenant can use, by name: its own take precedence over shared ones. With
+// tenant "" it returns only shared ones.
 func (s *Store) EventTypes(ctx context.Context, tenant string) ([]EventType, error) {
 	var rows []EventType
 	err := s.db.WithContext(ctx).Where("tenant IN ?", []string{"", tenant}).Order("name, tenant DESC").Find(&rows).Error
@@ -160,7 +160,7 @@ func (s *Store) EventTypes(ctx context.Context, tenant string) ([]EventType, err
 		return nil, err
 	}
 	kept := rows[:0]
-	for _, r := range rows { // a tenant's own type comes just before the shared one it goes before
+	for _, r := range rows { // a tenant's own type comes just before the shared one with its name
 		if len(kept) == 0 || kept[len(kept)-1].Name != r.Name {
 			kept = append(kept, r)
 		}
@@ -168,7 +168,7 @@ func (s *Store) EventTypes(ctx context.Context, tenant string) ([]EventType, err
 	return kept, nil
 }
 
-// EventTypePage is EventTypes, a page at a time, either way.
+// EventTypePage is EventTypes, a page at a time, in either order.
 func (s *Store) EventTypePage(ctx context.Context, tenant string, p Page) ([]EventType, string, error) {
 	order, behind := p.ascending()
 	q := s.db.WithContext(ctx).Order("name" + order).Limit(p.Limit + 1)
@@ -194,21 +194,21 @@ func (s *Store) EventTypePage(ctx context.Context, tenant string, p Page) ([]Eve
 	return rows, next, nil
 }
 
-// EventType reads one type as the tenant can use it: its own before the shared one.
+// EventType reads one type as the tenant can use it: its own, or else the shared one.
 func (s *Store) EventType(ctx context.Context, tenant, name string) (EventType, error) {
 	var t EventType
 	err := s.db.WithContext(ctx).Where("tenant IN ? AND name = ?", []string{"", tenant}, name).Order("tenant DESC").Limit(1).Take(&t).Error
 	return t, found(err)
 }
 
-// EventTypeNames gives the names of the types that the tenant can use.
+// EventTypeNames returns the names of the types that the tenant can use.
 func (s *Store) EventTypeNames(ctx context.Context, tenant string) ([]string, error) {
 	var names []string
 	err := s.db.WithContext(ctx).Model(&EventType{}).Distinct("name").Where("tenant IN ?", []string{"", tenant}).Order("name").Pluck("name", &names).Error
 	return names, err
 }
 
-// Schemas gives the schemas of the tenant's own types by name ("" = of the shared ones); "" where a type has none.
+// Schemas returns the schemas of the tenant's own types by name ("" = of the shared ones); "" if a type has none.
 func (s *Store) Schemas(ctx context.Context, tenant string) (map[string]string, error) {
 	rows, err := s.db.WithContext(ctx).Raw("SELECT name, schema FROM event_types WHERE tenant = ?", tenant).Rows()
 	if err != nil {
@@ -243,8 +243,8 @@ func (s *Store) DeleteEventType(ctx context.Context, tenant, name string) error 
 	})
 }
 
-// lockTypes locks what touchTypes raises, so that changes of types come one after the other. ErrNotFound if there is no
-// such tenant.
+// lockTypes locks the row that touchTypes updates, so that changes of types come one after the other. ErrNotFound if
+// the tenant does not exist.
 func (s *Store) lockTypes(ctx context.Context, tenant string) error {
 	q := s.forUpdate(s.db.WithContext(ctx)).Select("version")
 	if tenant == "" {
@@ -253,7 +253,7 @@ func (s *Store) lockTypes(ctx context.Context, tenant string) error {
 	return found(q.Take(&Tenant{}, "id = ? AND deleted_at IS NULL", tenant).Error)
 }
 
-// touchTypes raises the version of a tenant, or that of the types that all tenants share, because its types change.
+// touchTypes increases the version of a tenant, or of the shared event types, because its types change.
 func (s *Store) touchTypes(ctx context.Context, tenant string) error {
 	if tenant == "" {
 		return s.db.WithContext(ctx).Exec("UPDATE shared_catalog SET version = version + 1").Error

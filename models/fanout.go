@@ -10,12 +10,12 @@ import (
 	"github.com/google/uuid"
 )
 
-// FanOutAbove is the most webhooks of one event whose deliveries are stored with it. Those of an event that more webhooks
-// want follow in pages.
+// FanOutAbove is the most webhooks of one event whose deliveries are stored together with it. If more webhooks match,
+// the deliveries follow in pages.
 const FanOutAbove = 1000
 
-// jobFanOut makes the deliveries of an event that many webhooks want. Its members are the webhooks that matched when the
-// event was accepted, and its position is how many of them are done.
+// jobFanOut creates the deliveries of an event that matches many webhooks. Its members are the webhooks that matched
+// when the event was accepted, and its position is how many of them are done.
 const jobFanOut JobKind = "fanout"
 
 // FanOut is an event whose deliveries follow in pages.
@@ -24,11 +24,11 @@ type FanOut struct {
 	Members []byte // the webhooks that matched: see Members
 }
 
-// memberSize is the bytes of a UUID.
+// memberSize is the size of a UUID in bytes.
 const memberSize = len(uuid.UUID{})
 
-// Members puts webhooks' ids together as a FanOut has them: the 16 bytes of each UUID, in the order of the ids. A page
-// reads its part of them alone.
+// Members packs webhooks' ids for a FanOut: the 16 bytes of each UUID, in the order of the ids. A page reads only its
+// part.
 func Members(ids []string) ([]byte, error) {
 	members := make([]byte, 0, len(ids)*memberSize)
 	for _, id := range slices.Sorted(slices.Values(ids)) {
@@ -49,7 +49,7 @@ func memberIDs(members []byte) []string {
 	return ids
 }
 
-// membersOf reads up to most members of a job or a recovery after the first done, and how many there are.
+// membersOf reads up to most members of a job or a recovery after the first done, and their total number.
 func (s *Store) membersOf(ctx context.Context, table, id string, done, most int) (ids []string, size int, err error) {
 	var members []byte
 	err = s.db.WithContext(ctx).Raw("SELECT substr(members, ?, ?), length(members) FROM "+table+" WHERE id = ?",
@@ -80,8 +80,8 @@ func (a *acceptor) insertFanOuts(ctx context.Context) error {
 		SELECT id, kind, tenant, '', event_id, '', '', 0, '', members, 0, 0, at, at FROM v`, nil)
 }
 
-// fanOutPage makes the deliveries to the next webhooks that matched the event, as their statuses are now, and the
-// dispatches of those to be sent. Nothing follows of an event that has been erased, or is gone with its tenant.
+// fanOutPage creates the deliveries to the next webhooks that matched the event, by their current statuses, and the
+// dispatches of those to send. Nothing follows if the event has been erased, or deleted with its tenant.
 func fanOutPage(ctx context.Context, s *Store, j *Job) (JobPage, error) {
 	e, err := s.fanOutEvent(ctx, j)
 	if err != nil || e == nil {
@@ -120,7 +120,7 @@ var recoveryColumn = column[Delivery]{"recovery", "text", func(d *Delivery) any 
 var laterColumns = append(slices.Clone(deliveryColumns),
 	column[Delivery]{"finished_at", "timestamptz", func(d *Delivery) any { return timeAt(d.FinishedAt) }}, recoveryColumn)
 
-// insertLater stores deliveries of events that are there already, and their dispatches.
+// insertLater stores deliveries of existing events, and their dispatches.
 func (s *Store) insertLater(ctx context.Context, deliveries []Delivery, dispatches []Dispatch) error {
 	err := bulk(ctx, s, deliveries, laterColumns, `INSERT INTO deliveries
 		(tenant, id, event_id, event_type, webhook_id, status, status_reason, attempts, failures, generation, dispatch_id, next_attempt_at, created_at, finished_at, recovery_id)
@@ -131,8 +131,8 @@ func (s *Store) insertLater(ctx context.Context, deliveries []Delivery, dispatch
 	return s.insertDispatches(ctx, dispatches)
 }
 
-// fanOutEvent reads the event of a job without its data, nil if nothing of it is owed any more. It stays as it is until
-// the page is stored: erasing it then finds all the deliveries there are.
+// fanOutEvent reads the event of a job without its data, nil if nothing of it is to be delivered. The event is locked
+// until the page is stored: erasing it then finds all existing deliveries.
 func (s *Store) fanOutEvent(ctx context.Context, j *Job) (*Event, error) {
 	query := `SELECT e.type, e.created_at, e.erased_at FROM events e JOIN tenants t ON t.id = e.tenant AND t.deleted_at IS NULL
 		WHERE e.tenant = ? AND e.id = ?`
@@ -147,9 +147,9 @@ func (s *Store) fanOutEvent(ctx context.Context, j *Job) (*Event, error) {
 	return &Event{Tenant: j.Tenant, ID: j.EventID, Type: rows[0].Type, CreatedAt: rows[0].CreatedAt}, nil
 }
 
-// fanOutDeliveries makes an event's deliveries to webhooks, in the order of their ids: pending, held or, where a webhook
-// has been deleted meanwhile, canceled. On PostgreSQL the webhooks' statuses stay as they are until the page is stored:
-// a change of one finds all the deliveries that it is about.
+// fanOutDeliveries creates an event's deliveries to webhooks, in the order of their ids: pending, held or, if the
+// webhook has been deleted in the meantime, canceled. On PostgreSQL the webhooks' statuses are locked until the page
+// is stored: a change of one then finds all its deliveries.
 func (s *Store) fanOutDeliveries(ctx context.Context, e *Event, ids []string) ([]Delivery, error) {
 	query := `SELECT w.id, w.status, w.deleted_at IS NOT NULL FROM v JOIN webhooks w ON w.id = v.id AND w.tenant = v.tenant ORDER BY w.id`
 	if s.postgres {
@@ -182,8 +182,8 @@ func (s *Store) fanOutDeliveries(ctx context.Context, e *Event, ids []string) ([
 	return deliveries, err
 }
 
-// fanOutDispatches puts the pending ones of an event's deliveries into dispatches, and notes on each which is its own. They
-// may share one even if sharing is forbidden: they are of one event.
+// fanOutDispatches puts an event's pending deliveries into dispatches, and records on each delivery which is its own.
+// They may share one even if sharing is forbidden, because they belong to one event.
 func (s *Store) fanOutDispatches(deliveries []Delivery) []Dispatch {
 	most := s.groupMax
 	if most == 1 {

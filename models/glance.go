@@ -28,7 +28,7 @@ func (s *Store) LastAttempts(ctx context.Context, deliveries []Delivery) (map[st
 	return last, err
 }
 
-// WebhookCount is what happened at a webhook in a minute.
+// WebhookCount counts what happened at a webhook in a minute.
 type WebhookCount struct {
 	WebhookID string
 	At        time.Time

@@ -7,22 +7,22 @@ import (
 	"time"
 )
 
-// WebhookHealth is a webhook's failure count. A success brings it back to 0, unless the webhook's profile counts
-// in total. Epoch is raised whenever the webhook is enabled or deactivated: POSTs that began in an earlier one are
-// recorded and do not count.
+// WebhookHealth is a webhook's failure count. A success resets it to 0, unless the webhook's profile counts in total.
+// Epoch is increased whenever the webhook is enabled or deactivated: POSTs that began in an earlier one are recorded
+// and do not count.
 type WebhookHealth struct {
 	WebhookID     string `gorm:"primaryKey"`
 	Failed        int64
 	Epoch         int64
-	Warned        int // the highest mark, in percent of the threshold, that the administrators were warned at
+	Warned        int // the highest mark at which the administrators were warned, in percent of the threshold
 	LastFailureAt *time.Time
 	LastStatus    int // of the last failure; 0 = no answer
 	LastError     string
 	LastSuccessAt *time.Time
-	LastNotice    *Notice `gorm:"serializer:json"` // what has become of the latest notification
+	LastNotice    *Notice `gorm:"serializer:json"` // the result of the latest notification
 }
 
-// TableName names the table.
+// TableName returns the name of the table.
 func (WebhookHealth) TableName() string { return "webhook_health" }
 
 func (s *Store) resetHealth(ctx context.Context, h *WebhookHealth) error {
@@ -34,12 +34,12 @@ func (s *Store) resetHealth(ctx context.Context, h *WebhookHealth) error {
 // WarningMarks are the percentages of the threshold at which the administrators are warned.
 var WarningMarks = []int{50, 90}
 
-// MarkAt gives the count at which a warning mark of the threshold is reached.
+// MarkAt returns the count at which a warning mark of the threshold is reached.
 func MarkAt(threshold int64, percent int) int64 {
 	return max(1, (threshold*int64(percent)+99)/100)
 }
 
-// due returns what the count asks for: deactivation, or a warning at a mark; 0 and false if neither.
+// due returns what the count requires: deactivation, or a warning at a mark; 0 and false if neither.
 func (h WebhookHealth) due(threshold int64) (mark int, deactivate bool) {
 	if h.Failed >= threshold {
 		return 0, true
@@ -52,9 +52,9 @@ func (h WebhookHealth) due(threshold int64) (mark int, deactivate bool) {
 	return 0, false
 }
 
-// JudgeWebhook looks at a webhook's count and does what is due: deactivates it at the threshold or notes a warning. It
-// returns the webhook. It changes nothing, the tenant's version included, when nothing is due. ErrNotFound if the
-// webhook is gone.
+// JudgeWebhook checks a webhook's count and does what is due: it deactivates the webhook at the threshold, or records
+// a warning. It returns the webhook. If nothing is due it changes nothing, not even the tenant's version. ErrNotFound
+// if the webhook is gone.
 func (s *Store) JudgeWebhook(ctx context.Context, id string, threshold int64) (Webhook, error) {
 	w, err := s.WebhookByID(ctx, id)
 	if err != nil || w.Status != WebhookActive {
@@ -71,13 +71,13 @@ func (s *Store) JudgeWebhook(ctx context.Context, id string, threshold int64) (W
 	return w, err
 }
 
-// lockHealth reads the webhook's health and keeps the recorder from changing it until the transaction ends.
+// lockHealth reads the webhook's health and locks it against recorders until the transaction ends.
 func (s *Store) lockHealth(ctx context.Context, w *Webhook) error {
 	w.Health = WebhookHealth{}
 	return found(s.forUpdate(s.db.WithContext(ctx)).Take(&w.Health, "webhook_id = ?", w.ID).Error)
 }
 
-// warn notes the warning that is due, if it still is.
+// warn records the warning that is due, if it still is.
 func (s *Store) warn(ctx context.Context, w *Webhook, threshold int64) error {
 	if err := s.lockHealth(ctx, w); err != nil {
 		return err
@@ -93,8 +93,8 @@ func (s *Store) warn(ctx context.Context, w *Webhook, threshold int64) error {
 	return s.notify(ctx, w, NotifyWarning, threshold, mark, fmt.Sprintf("%d of %d failed receptions", w.Health.Failed, threshold))
 }
 
-// DeactivateWebhook takes an active webhook out of service at once, for a reason other than its count, and notes
-// the notification that is due. changed is false if it was not active.
+// DeactivateWebhook takes an active webhook out of service at once, for a reason other than its count, and records the
+// notification that is due. changed is false if it was not active.
 func (s *Store) DeactivateWebhook(ctx context.Context, id string, threshold int64, reason string) (changed bool, err error) {
 	w, err := s.WebhookByID(ctx, id)
 	if err != nil {
@@ -103,8 +103,8 @@ func (s *Store) DeactivateWebhook(ctx context.Context, id string, threshold int6
 	return s.deactivate(ctx, &w, threshold, func(*WebhookHealth) (string, bool) { return reason, true })
 }
 
-// DeactivateInEpoch is DeactivateWebhook for what a POST has found out that began in an epoch of the webhook's count: it
-// changes nothing if that is over.
+// DeactivateInEpoch is DeactivateWebhook for the result of a POST that began in an epoch of the webhook's count: it
+// changes nothing if that epoch is over.
 func (s *Store) DeactivateInEpoch(ctx context.Context, id string, threshold int64, reason string, epoch int64) (changed bool, err error) {
 	w, err := s.WebhookByID(ctx, id)
 	if err != nil {
@@ -113,11 +113,11 @@ func (s *Store) DeactivateInEpoch(ctx context.Context, id string, threshold int6
 	return s.deactivate(ctx, &w, threshold, func(h *WebhookHealth) (string, bool) { return reason, h.Epoch == epoch })
 }
 
-// ActorPosthorn stands for Posthorn itself where it says who changed something.
+// ActorPosthorn stands for Posthorn itself as the author of a change.
 const ActorPosthorn = "posthorn"
 
-// deactivate takes a webhook out of service if it is active and the verdict on its count, which is locked, is to. A job
-// holds its pending deliveries. The epoch of its count rises: POSTs that are under way are recorded, and do not count.
+// deactivate takes a webhook out of service if it is active and verdict, which sees its locked count, says so. A job
+// holds its pending deliveries. The epoch of its count is increased: POSTs in flight are recorded, and do not count.
 func (s *Store) deactivate(ctx context.Context, w *Webhook, threshold int64, verdict func(*WebhookHealth) (reason string, is bool)) (changed bool, err error) {
 	tenant, job := w.Tenant, ""
 	err = s.changeTenant(ctx, tenant, func(tx *Store) error {

@@ -6,13 +6,13 @@ import (
 	"gorm.io/gorm"
 )
 
-// heldColumns put together a Call of a delivery that is held and has never been attempted.
+// heldColumns are the columns of a Call for a held delivery that has never been attempted.
 const heldColumns = `d.id, '' AS parent_id, d.id AS delivery_id, d.event_id, d.event_type, d.webhook_id, w.url, 1 AS number,
 	d.created_at AS started_at, 0 AS status_code, 'not sent: ' || d.status_reason AS error,
 	CASE WHEN w.status <> 'active' THEN 'inactive' WHEN e.erased_at IS NOT NULL THEN 'erased' ELSE '' END AS obstacle`
 
-// HeldCalls lists the calls that were due and have not been made, as their webhook was not active, newest first: limit of
-// them after the first offset. Each has its delivery's id. total counts them as [Store.Calls] counts.
+// HeldCalls lists the calls that were due and have not been made because their webhook was not active, newest first:
+// limit of them from offset on. Each has its delivery's id. total counts them as [Store.Calls] does.
 func (s *Store) HeldCalls(ctx context.Context, tenant string, f CallFilter, limit, offset int) (rows []Call, total int64, err error) {
 	if f.StatusCode != 0 || f.ParentID != "" || f.Received != nil && *f.Received {
 		return nil, 0, nil

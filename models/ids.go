@@ -26,18 +26,17 @@ const (
 	PrefixLink         = "lnk_"
 )
 
-// idsClock is the clock that ids are made by, as the times in ids are compared with times that are stored; nil = the
-// process's.
+// idsClock is the clock for ids, because the times in ids are compared with stored times; nil = the process's clock.
 var idsClock atomic.Pointer[clock]
 
-// idsAhead is by how many milliseconds idsClock is ahead of the process's clock, for which UUIDs are made.
+// idsAhead is by how many milliseconds idsClock is ahead of the process's clock, which is used to make UUIDs.
 var idsAhead atomic.Int64
 
-// idsSlack is how many milliseconds idsAhead may be wrong. Without it, ids made one after the other would not always be in
-// order: the two clocks are not read at the same instant.
+// idsSlack is how many milliseconds idsAhead may be off. Without it, successive ids would not always be in order,
+// because the two clocks are not read at the same instant.
 const idsSlack = 2
 
-// NewID makes an id with the given prefix.
+// NewID returns a new id with the given prefix.
 func NewID(prefix string) string { return newID(prefix, idsOffset(time.Now())) }
 
 // idsOffset returns how far idsClock is ahead of the process's clock, which shows wall. It changes when either is set.
@@ -69,11 +68,11 @@ func newID(prefix string, ahead int64) string {
 // putMillis writes the time into a UUIDv7.
 func putMillis(u *uuid.UUID, ms int64) {
 	for i := range 6 {
-		u[i] = byte(ms >> (40 - 8*i)) //nolint:gosec // the lowest byte is what is wanted
+		u[i] = byte(ms >> (40 - 8*i)) //nolint:gosec // only the lowest byte is needed
 	}
 }
 
-// IDBefore gives the smallest id with this prefix that could have been made at t: ids made earlier sort before it.
+// IDBefore returns the smallest id with this prefix that could have been made at t: ids made earlier sort before it.
 func IDBefore(prefix string, t time.Time) string {
 	var u uuid.UUID
 	putMillis(&u, min(max(t.UnixMilli(), 0), lastTime.UnixMilli())) // 48 bits, and no sign

@@ -9,32 +9,32 @@ import (
 	"gorm.io/gorm/clause"
 )
 
-// Job is the rest of a large act. The act itself changes one row, which decides at once what is sent; the job changes
-// the rows that hang on it, page by page, each page in a short transaction of its own. It survives a kill: where it is
-// stands in its row, which goes when nothing is left to do.
+// Job is the rest of a large change. The change itself updates one row, which decides at once what is sent. The job
+// updates the dependent rows, page by page, each page in a separate short transaction. It survives a kill: its
+// position is in its row, which is deleted when nothing is left to do.
 type Job struct {
 	ID        string
 	Kind      JobKind
 	Tenant    string
 	WebhookID string
 	EventID   string
-	Subject   string // what else it is about: a recovery's id
-	Reason    string // noted on the rows
-	Epoch     int64  // of the webhook's status; a job about an earlier status has nothing left to do
-	Position  string // the last row seen
-	Members   []byte // of a fan-out: the ids of the webhooks
+	Subject   string // another object of the job: a recovery's id
+	Reason    string // recorded on the rows
+	Epoch     int64  // of the webhook's status; a job for an earlier status has nothing left to do
+	Position  string // the last processed row
+	Members   []byte // for a fan-out: the ids of the webhooks
 	Touched   int64  // rows changed so far
-	Errors    int    // pages that failed, one after the other
+	Errors    int    // successive failed pages
 	DueAt     time.Time
 	CreatedAt time.Time
 
-	most int // rows of the page that is being made
+	most int // the most rows of the current page
 }
 
 // JobKind is what a job does.
 type JobKind string
 
-// jobPages makes one page of a job, by kind. A page runs in a transaction that holds the job's row. It returns done
+// jobPages does one page of a job, by kind. A page runs in a transaction that holds the job's row. It returns Done
 // when nothing is left.
 var jobPages = map[JobKind]func(context.Context, *Store, *Job) (JobPage, error){
 	jobHold:      holdPage,
@@ -49,20 +49,20 @@ var jobPages = map[JobKind]func(context.Context, *Store, *Job) (JobPage, error){
 	JobPurge:     purgePage,
 }
 
-// JobPage is what came of one page.
+// JobPage is the result of one page.
 type JobPage struct {
 	Done bool
-	Rows int64 // changed
+	Rows int64 // changed rows
 	// Fresh are dispatches that the page wrote, for the caller to start.
 	Fresh []Dispatch
 	// Later is how long to wait before the next page.
 	Later time.Duration
-	// Judge are webhooks whose health workflows have something to find out.
+	// Judge are webhooks whose health workflows must be woken.
 	Judge []string
 }
 
-// jobRows is how many rows a page changes at most, and jobRowsBeside how many while there is traffic: an attempt whose row
-// is in the page waits for its end, and so do those that are recorded with it.
+// jobRows is the most rows that a page changes, and jobRowsBeside the most while there is traffic: an attempt whose
+// row is in the page waits for the page's end, and so do those that are recorded with it.
 const (
 	jobRows       = 1000
 	jobRowsBeside = 200
@@ -77,7 +77,7 @@ func (s *Store) pageRows() int {
 	return jobRows
 }
 
-// addJob stores a job beside the act whose rest it is.
+// addJob stores a job in the transaction of its change.
 func (s *Store) addJob(ctx context.Context, j Job) (id string, err error) {
 	j.ID, j.CreatedAt = NewID(PrefixJob), s.now()
 	if j.Members = notNil(j.Members); j.DueAt.IsZero() {
@@ -86,8 +86,8 @@ func (s *Store) addJob(ctx context.Context, j Job) (id string, err error) {
 	return j.ID, s.db.WithContext(ctx).Create(&j).Error
 }
 
-// follow changes the first jobRows rows right after their act has been committed: a small act is complete when it
-// returns. Whatever goes wrong is left to the runner.
+// follow changes the first jobRows rows right after the change has been committed, so that a small change is complete
+// when it returns. If anything fails, the job does it later.
 func (s *Store) follow(ctx context.Context, id string) {
 	if id == "" || s.inTx {
 		return
@@ -106,12 +106,12 @@ func (s *Store) follow(ctx context.Context, id string) {
 const (
 	jobRetry    = time.Second
 	jobRetryMax = time.Minute
-	// jobIdle is the wait of a job of which a page could change nothing.
+	// jobIdle is the wait of a job whose page could change nothing.
 	jobIdle = 100 * time.Millisecond
 )
 
-// RunJob makes one page of the job that has waited longest, and says which job it was; "" if none is due. Jobs that
-// another process has a page of are passed over. When a page fails its job waits for a while, so that the others go on.
+// RunJob does one page of the job that has waited longest, and returns that job; ID "" if none is due. Jobs that
+// another process works on are skipped. If a page fails, its job waits for a while, so that the others go on.
 func (s *Store) RunJob(ctx context.Context) (job Job, page JobPage, err error) {
 	return s.runJob(ctx, s.pageRows(), "due_at <= ?", s.now())
 }
@@ -141,7 +141,7 @@ func (s *Store) runJob(ctx context.Context, most int, where string, args ...any)
 		}
 		job.Errors, job.DueAt = 0, tx.now()
 		job.DueAt = job.DueAt.Add(page.Later)
-		if page.Rows == 0 && page.Later == 0 { // what is left is locked
+		if page.Rows == 0 && page.Later == 0 { // the remaining rows are locked
 			job.DueAt = job.DueAt.Add(jobIdle)
 		}
 		return tx.db.WithContext(ctx).Model(&job).Select("position", "epoch", "touched", "errors", "due_at").Updates(&job).Error
@@ -155,14 +155,14 @@ func (s *Store) runJob(ctx context.Context, most int, where string, args ...any)
 	return job, page, err
 }
 
-// putOffJob lets a job whose page failed wait.
+// putOffJob postpones a job whose page failed.
 func (s *Store) putOffJob(ctx context.Context, j *Job) error {
 	wait := min(jobRetryMax, jobRetry<<min(j.Errors, 6))
 	return s.db.WithContext(ctx).Model(&Job{}).Where("id = ?", j.ID).
 		Updates(map[string]any{"errors": j.Errors + 1, "due_at": s.now().Add(wait)}).Error
 }
 
-// Jobs counts the jobs that are not done, by kind, for the metrics.
+// Jobs counts the unfinished jobs, by kind, for the metrics.
 func (s *Store) Jobs(ctx context.Context) (map[JobKind]int64, error) {
 	var rows []struct {
 		Kind JobKind

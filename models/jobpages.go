@@ -10,36 +10,36 @@ import (
 
 // The jobs that follow a change of a webhook, an event or a recovery.
 const (
-	// jobHold puts aside what is pending for a webhook that is not active any more.
+	// jobHold holds the pending deliveries of a webhook that is no longer active.
 	jobHold JobKind = "hold"
-	// jobCancel ends what is owed to a deleted webhook.
+	// jobCancel cancels the unfinished deliveries of a deleted webhook.
 	jobCancel JobKind = "cancel"
-	// jobKeep notes another reason on what a pause holds, so that no resume releases it.
+	// jobKeep changes the reason of deliveries that a pause holds, so that no resume releases them.
 	jobKeep JobKind = "keep"
-	// jobErase ends what is owed of an erased event.
+	// jobErase cancels the unfinished deliveries of an erased event.
 	jobErase JobKind = "erase"
-	// jobBlank removes what receivers answered to the attempts of an erased event.
+	// jobBlank removes the receivers' answers to the attempts of an erased event.
 	jobBlank JobKind = "blank"
 	// jobCount counts what a large recovery has to release.
 	jobCount JobKind = "count"
-	// jobTally counts what became of what a recovery has released.
+	// jobTally counts the results of the deliveries that a recovery has released.
 	jobTally JobKind = "tally"
 )
 
 // walk is one pass of a job over deliveries, in the order of their ids.
 type walk struct {
-	of   string // the condition that selects them, beside their status
+	of   string // the condition that selects them, in addition to their status
 	args []any
 	from DeliveryStatus
-	set  string // what changes; v.reason is the job's reason, v.now the time
+	set  string // the changes; v.reason is the job's reason, v.now the time
 }
 
-// place is where a job of several walks stands.
+// place is the position of a job with several walks.
 type place struct {
 	walk  int
-	after string // the last delivery seen
-	again string // where the next round begins, if rows were passed over that somebody else had locked; "" = nowhere
-	round bool   // rows were passed over in this round
+	after string // the last processed delivery
+	again string // where the next round starts, if locked rows were skipped; "" = nowhere
+	round bool   // rows were skipped in this round
 }
 
 const placeForm = "%d %t %q %q"
@@ -55,9 +55,9 @@ func (j *Job) place() (p place) {
 
 func (j *Job) move(p place) { j.Position = fmt.Sprintf(placeForm, p.walk, p.round, p.after, p.again) }
 
-// walkPage makes one page of a job that walks over deliveries: of one walk after the other, until the page is full. Rows
-// that somebody else has locked are passed over, so that a page never waits and nobody waits for it for long; the walk
-// comes back to them in another round.
+// walkPage does one page of a job that walks over deliveries: one walk after the other, until the page is full. Rows
+// that another transaction has locked are skipped, so that a page never waits and nobody waits long for it. The walk
+// returns to them in another round.
 func (s *Store) walkPage(ctx context.Context, j *Job, walks ...walk) (page JobPage, err error) {
 	at, room := j.place(), j.most
 	for at.walk < len(walks) && room > 0 {
@@ -77,7 +77,7 @@ func (s *Store) walkPage(ctx context.Context, j *Job, walks ...walk) (page JobPa
 		switch {
 		case len(keys) == room:
 			at.after = keys[len(keys)-1].ID
-		case at.round: // in another page: they are locked now
+		case at.round: // in another page: they are still locked
 			j.move(place{walk: at.walk, after: at.again})
 			return page, nil
 		default:
@@ -90,7 +90,7 @@ func (s *Store) walkPage(ctx context.Context, j *Job, walks ...walk) (page JobPa
 	return page, nil
 }
 
-// walkKeys names the next deliveries of a walk.
+// walkKeys returns the next deliveries of a walk.
 func (s *Store) walkKeys(ctx context.Context, w *walk, after string, most int) (keys []DeliveryKey, err error) {
 	// The status is a constant: PostgreSQL cannot match a partial index against a bound parameter.
 	err = s.db.WithContext(ctx).Model(&Delivery{}).Select("tenant", "id").Where(w.of, w.args...).
@@ -98,7 +98,7 @@ func (s *Store) walkKeys(ctx context.Context, w *walk, after string, most int) (
 	return keys, err
 }
 
-// statusIs is the condition that a delivery has a status, with the predicate of the partial index that finds it.
+// statusIs returns the condition that a delivery has a status, with the predicate of the partial index for it.
 func statusIs(status DeliveryStatus) string {
 	f := DeliveryFilter{Status: status}
 	condition := "status = '" + string(status) + "'"
@@ -115,7 +115,7 @@ const (
 	setReason   = "status_reason = v.reason"
 )
 
-// walkChange changes those of the deliveries that are still as the walk wants them and that nobody else has locked.
+// walkChange changes those of the deliveries that still match the walk and that nobody else has locked.
 func (s *Store) walkChange(ctx context.Context, w *walk, reason string, keys []DeliveryKey) (changed int, err error) {
 	now := timeOf(s.now())
 	counted := statDeltas{}
@@ -143,8 +143,8 @@ func (s *Store) walkChange(ctx context.Context, w *walk, reason string, keys []D
 	return changed, s.appendStats(ctx, counted)
 }
 
-// jobWebhook reads the webhook that a job is about, and on PostgreSQL locks it against a change of status: whatever
-// changes it finds all that this page has done. Pages do not wait for each other.
+// jobWebhook reads the job's webhook, and on PostgreSQL locks it against a change of status, so that such a change
+// finds everything that this page has done. Pages do not wait for each other.
 func (s *Store) jobWebhook(ctx context.Context, j *Job) (w Webhook, err error) {
 	lock := ""
 	if s.postgres {
@@ -158,7 +158,7 @@ func holdPage(ctx context.Context, s *Store, j *Job) (JobPage, error) {
 	w, err := s.jobWebhook(ctx, j)
 	switch {
 	case errors.Is(err, ErrNotFound), err == nil && (w.DeletedAt != nil || w.Epoch != j.Epoch):
-		return JobPage{Done: true}, nil // the webhook has another status, or none: what follows from that is another job's
+		return JobPage{Done: true}, nil // the webhook has another status, or is gone: another job follows from that
 	case err != nil:
 		return JobPage{}, err
 	}
@@ -169,7 +169,7 @@ func holdPage(ctx context.Context, s *Store, j *Job) (JobPage, error) {
 	return s.walkPage(ctx, j, walks...)
 }
 
-// keepWalk notes the job's reason on what is held because the webhook was paused.
+// keepWalk records the job's reason on deliveries that are held because the webhook was paused.
 func keepWalk(j *Job) walk {
 	return walk{of: "webhook_id = ? AND status_reason = '" + heldPaused + "'", args: []any{j.WebhookID}, from: Held, set: setReason}
 }
@@ -208,6 +208,7 @@ func blankPage(ctx context.Context, s *Store, j *Job) (JobPage, error) {
 		return JobPage{}, err
 	}
 	j.Position = next
-	// What is still owed ends here too: a POST in flight then finds its delivery changed, and its answer is not kept.
+	// Unfinished deliveries end here too: a POST in flight then finds its delivery changed, and its answer is not
+	// stored.
 	return JobPage{Rows: int64(len(keys)), Done: next == ""}, s.eraseOwed(ctx, keys)
 }

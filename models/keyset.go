@@ -9,20 +9,20 @@ import (
 	"gorm.io/gorm/clause"
 )
 
-// KeysetCanary is a known value that a key of the encryption keyset has sealed. internal/service decides what the value is and
+// KeysetCanary is a known value that a key of the encryption keyset has sealed. internal/service defines the value and
 // how it is sealed.
 type KeysetCanary struct {
 	KeyID     int64  `gorm:"primaryKey;autoIncrement:false"`
 	Sealed    []byte // empty = no keyset needs the key any more
 	CreatedAt time.Time
-	RemovedAt *time.Time // nothing is sealed with the key since; while Sealed is not empty, its removal is under way
+	RemovedAt *time.Time // nothing has been sealed with the key since; while Sealed is not empty, its removal is in progress
 }
 
 // TableName names the table.
 func (KeysetCanary) TableName() string { return "keyset_canary" }
 
-// ErrKeyRemoved is returned for what was sealed with a key that has been taken out of the keyset. The process that sealed
-// it has an earlier keyset.
+// ErrKeyRemoved is returned for values sealed with a key that has been removed from the keyset. The process that
+// sealed them has an outdated keyset.
 var ErrKeyRemoved = errors.New("models: the key that sealed it has been removed from the keyset")
 
 // KeysetCanaries returns the canaries of all keys.
@@ -32,9 +32,9 @@ func (s *Store) KeysetCanaries(ctx context.Context) ([]KeysetCanary, error) {
 	return rows, err
 }
 
-// LockKeysetCanaries keeps other processes from adding canaries and from sealing until the transaction ends, and waits for
-// the transactions that have sealed something. Two processes that start on a new database with different keysets would
-// otherwise both find it empty; and a key must not be removed while something is sealed with it.
+// LockKeysetCanaries keeps other processes from adding canaries and from sealing until the transaction ends, and waits
+// for transactions that have sealed something. Otherwise two processes that start on a new database with different
+// keysets would both find it empty. Also, a key must not be removed while something is being sealed with it.
 func (s *Store) LockKeysetCanaries(ctx context.Context) error {
 	if !s.postgres {
 		return nil // a transaction of SQLite is the only writer
@@ -50,8 +50,8 @@ func (s *Store) AddKeysetCanaries(ctx context.Context, rows []KeysetCanary) erro
 	return s.db.WithContext(ctx).Create(&rows).Error
 }
 
-// StopSealing marks a key as one that is being removed. When it returns, everything that was sealed with the key is
-// committed, and nothing is sealed with it any more. canary is stored if the key has none.
+// StopSealing marks a key as being removed. When it returns, everything that was sealed with the key is committed, and
+// nothing more is sealed with it. canary is stored if the key has none.
 func (s *Store) StopSealing(ctx context.Context, canary KeysetCanary) error {
 	return s.Tx(ctx, func(tx *Store) error {
 		if err := tx.LockKeysetCanaries(ctx); err != nil {
@@ -78,7 +78,7 @@ func (s *Store) ForgetKey(ctx context.Context, keyID int64) error {
 }
 
 // sealing keeps the key that sealed something from being removed until the transaction ends. It comes last in a
-// transaction, as a removal waits for it. ErrKeyRemoved if the key has been removed.
+// transaction, because a removal waits for it. ErrKeyRemoved if the key has been removed.
 func (s *Store) sealing(ctx context.Context, keyID int64) error {
 	if keyID == 0 {
 		return nil
@@ -98,17 +98,17 @@ func (s *Store) sealing(ctx context.Context, keyID int64) error {
 	return err
 }
 
-// Sealed is what of a webhook is sealed, as it is stored. A part that is empty is not sealed.
+// Sealed is the sealed part of a webhook, as it is stored. An empty part is not sealed.
 type Sealed struct {
 	ID      string
 	Headers []byte
 	Secrets []byte
 }
 
-// SealedPage is how many webhooks SealedAfter reads at most.
+// SealedPage is the most webhooks that SealedAfter reads.
 const SealedPage = 200
 
-// SealedAfter returns what is sealed of the webhooks after an id, by id, of any tenant and deleted ones included:
+// SealedAfter returns the sealed parts of the webhooks after an id, by id, of all tenants and including deleted ones:
 // SealedPage of them, fewer only at the end.
 func (s *Store) SealedAfter(ctx context.Context, id string) ([]Sealed, error) {
 	var rows []Sealed
@@ -116,7 +116,7 @@ func (s *Store) SealedAfter(ctx context.Context, id string) ([]Sealed, error) {
 	return rows, err
 }
 
-// Resealed is what takes the place of something sealed.
+// Resealed replaces a sealed part.
 type Resealed struct {
 	Was, Now Sealed
 }
@@ -129,8 +129,8 @@ var resealedColumns = []column[Resealed]{
 	{"secrets", "bytea", func(r *Resealed) any { return notNil(r.Now.Secrets) }},
 }
 
-// Reseal replaces what is sealed of webhooks, in one transaction, where it still is what it was: what has been changed
-// meanwhile stays. It fails with ErrKeyRemoved as everything does that seals.
+// Reseal replaces the sealed parts of webhooks, in one transaction, if they are unchanged: parts that have changed in
+// the meantime stay. Like everything that seals, it can fail with ErrKeyRemoved.
 func (s *Store) Reseal(ctx context.Context, keyID int64, rows []Resealed) error {
 	return s.Tx(ctx, func(tx *Store) error {
 		err := bulk(ctx, tx, rows, resealedColumns, `UPDATE webhooks SET headers = v.headers, secrets = v.secrets FROM v
@@ -151,8 +151,8 @@ type SealedSecrets struct {
 // sampled is how many webhooks SampleSecrets reads from each end.
 const sampled = 1000
 
-// SampleSecrets returns the sealed secrets of the oldest and of the newest webhooks, at most sampled of each: the keys of
-// a keyset come one after the other. Deleted webhooks have none.
+// SampleSecrets returns the sealed secrets of the oldest and of the newest webhooks, at most sampled of each, because
+// the keys of a keyset follow each other in time. Deleted webhooks have none.
 func (s *Store) SampleSecrets(ctx context.Context) ([]SealedSecrets, error) {
 	var all []SealedSecrets
 	for _, order := range []string{"id", "id DESC"} {

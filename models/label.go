@@ -8,7 +8,7 @@ import (
 	"gorm.io/gorm"
 )
 
-// The kinds of labels by which events are found.
+// The kinds of labels, by which events are searched.
 const (
 	labelExternal  = "external"
 	labelAttribute = "attribute"
@@ -16,10 +16,11 @@ const (
 	labelChannel   = "channel"
 )
 
-// labelSize is the bytes of a label that are kept. Two labels of a tenant with the same 16 bytes are not to be expected.
+// labelSize is how many bytes of a label are stored. Two labels of a tenant with the same 16 bytes are not to be
+// expected.
 const labelSize = 16
 
-// labelOf is what the database keeps of a label. name is an attribute's, "" for the other kinds.
+// labelOf returns the stored form of a label. name is an attribute's, "" for the other kinds.
 func labelOf(kind, name, value string) []byte {
 	sum := sha256.Sum256([]byte(kind + "\x00" + name + "\x00" + value))
 	return sum[:labelSize]
@@ -41,7 +42,7 @@ var labelColumns = []column[eventLabel]{
 	{"external", "boolean", func(l *eventLabel) any { return l.external }},
 }
 
-// insertLabels is the statement that stores labels. Those that are there already stay.
+// insertLabels is the statement that stores labels. Existing ones stay.
 const insertLabels = `INSERT INTO event_labels (tenant, event_id, label, created_at, external)
 	SELECT tenant, event_id, label, created_at, external FROM v WHERE true ON CONFLICT DO NOTHING`
 
@@ -49,7 +50,7 @@ func (e *Event) label(kind, name, value string) eventLabel {
 	return eventLabel{e.Tenant, e.ID, labelOf(kind, name, value), e.CreatedAt, kind == labelExternal}
 }
 
-// attributeLabels are the labels of the event's attributes.
+// attributeLabels returns the labels of the event's attributes.
 func (e *Event) attributeLabels() []eventLabel {
 	var labels []eventLabel
 	for name, value := range e.Attributes {
@@ -58,7 +59,7 @@ func (e *Event) attributeLabels() []eventLabel {
 	return labels
 }
 
-// labels are the event's labels, without the external id, which insertEvents claims.
+// labels returns the event's labels, without the external id, which insertEvents claims.
 func (e *Event) labels() []eventLabel {
 	labels := e.attributeLabels()
 	for _, tag := range e.Tags {
@@ -70,7 +71,7 @@ func (e *Event) labels() []eventLabel {
 	return labels
 }
 
-// insertLabels stores the labels of what has been accepted. Of events without any it sends nothing.
+// insertLabels stores the labels of accepted events. If there are none it sends no statement.
 func (a *acceptor) insertLabels(ctx context.Context) error {
 	labels := gatherOpen(a, func(r *Acceptance) []eventLabel {
 		var all []eventLabel
@@ -82,7 +83,8 @@ func (a *acceptor) insertLabels(ctx context.Context) error {
 	return bulk(ctx, a.Store, labels, labelColumns, insertLabels, nil)
 }
 
-// withLabels keeps the rows of a query whose event has a channel and a tag; "" = any. Each row costs a look or two.
+// withLabels restricts a query to rows whose event has a channel and a tag; "" = any. Each row costs one or two index
+// lookups.
 func withLabels(q *gorm.DB, tenant, event, channel, tag string) *gorm.DB {
 	for kind, value := range map[string]string{labelChannel: channel, labelTag: tag} {
 		if value != "" {
@@ -92,7 +94,7 @@ func withLabels(q *gorm.DB, tenant, event, channel, tag string) *gorm.DB {
 	return q
 }
 
-// dropAttributeLabels removes what events that are erased were found by.
+// dropAttributeLabels removes the attribute labels of erased events.
 func (s *Store) dropAttributeLabels(ctx context.Context, events []Event) error {
 	var labels []eventLabel
 	for i := range events {

@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// ReservePace reserves the times of the webhook's next n deliveries at a rate per second: the first may be sent at
-// the time returned, each next 1/rate later. All processes reserve from the same clock hand, so together they keep
-// to the rate (the generic cell rate algorithm, ITU-T I.371, without a burst).
+// ReservePace reserves the times of the webhook's next n deliveries at a rate per second: the first may be sent at the
+// returned time, each next one 1/rate later. All processes reserve from the same row, so together they keep the rate
+// (the generic cell rate algorithm, ITU-T I.371, without a burst).
 func (s *Store) ReservePace(ctx context.Context, webhookID string, rate float64, n int) (time.Time, error) {
 	now := s.now().UnixMicro()
 	taken := int64(float64(n) / rate * 1e6)
@@ -23,8 +23,8 @@ func (s *Store) ReservePace(ctx context.Context, webhookID string, rate float64,
 // paceSpare is by how much POSTs may be ahead of a rate: machines are not exact to the millisecond.
 const paceSpare = 100 * time.Millisecond
 
-// TakePace gives the time from which the webhook's next POST keeps to a rate per second together with those of all
-// processes that were made before it, whatever times they had been reserved.
+// TakePace returns the time from which the webhook's next POST keeps to a rate per second, together with all earlier
+// POSTs of all processes, whatever times were reserved for them.
 func (s *Store) TakePace(ctx context.Context, webhookID string, rate float64) (time.Time, error) {
 	now := s.now().UnixMicro()
 	from, taken := now-paceSpare.Microseconds(), int64(1e6/rate)
@@ -35,7 +35,7 @@ func (s *Store) TakePace(ctx context.Context, webhookID string, rate float64) (t
 	return time.UnixMicro(sent - taken).UTC(), err
 }
 
-// TryPace is TakePace for a caller that waits for within at most: it takes the time only if that comes by then.
+// TryPace is TakePace for a caller that waits for at most within: it takes the time only if that comes by then.
 func (s *Store) TryPace(ctx context.Context, webhookID string, rate float64, within time.Duration) (at time.Time, taken bool, err error) {
 	now := s.now().UnixMicro()
 	from, step := now-paceSpare.Microseconds(), int64(1e6/rate)
@@ -55,8 +55,8 @@ func (s *Store) TryPace(ctx context.Context, webhookID string, rate float64, wit
 	return time.UnixMicro(sent).UTC(), false, err
 }
 
-// Lease asks for places in flight at a webhook with so many in all, for a process. It gets what other processes
-// leave of them, at most want, until expires; an earlier lease of the same process is replaced.
+// Lease requests places in flight for a process, at a webhook with limit places in all. It gets those that other
+// processes leave, at most want, until expires. An earlier lease of the same process is replaced.
 func (s *Store) Lease(ctx context.Context, webhookID, holder string, want, limit int, ttl time.Duration) (granted int, err error) {
 	err = s.Tx(ctx, func(tx *Store) error {
 		var w Webhook
@@ -82,15 +82,16 @@ func (s *Store) Lease(ctx context.Context, webhookID, holder string, want, limit
 	return granted, err
 }
 
-// ForgetLeases removes up to limit leases that ended before a time: those of processes that are gone, which nobody renews.
+// ForgetLeases removes up to limit leases that expired before a time: those of gone processes, which nobody renews.
 func (s *Store) ForgetLeases(ctx context.Context, before time.Time, limit int) (int64, error) {
-	// Asked again of each row: a process that had been suspended may renew its lease meanwhile.
+	// The condition is checked again for each row: a process that had been suspended may renew its lease in the
+	// meantime.
 	result := s.db.WithContext(ctx).Exec(`DELETE FROM webhook_leases WHERE expires_at < ? AND (webhook_id, holder) IN (
 		SELECT webhook_id, holder FROM webhook_leases WHERE expires_at < ? LIMIT ?)`, before.UTC(), before.UTC(), limit)
 	return result.RowsAffected, result.Error
 }
 
-// FreeLeases gives back the places of processes that are gone.
+// FreeLeases frees the places of gone processes.
 func (s *Store) FreeLeases(ctx context.Context, gone []Process) error {
 	holders := make([]string, len(gone))
 	for i, p := range gone {
@@ -104,7 +105,7 @@ type Postponed struct {
 	Delivery   Delivery
 	DispatchID string
 	At         time.Time
-	Reason     string // shown as status_reason until the next attempt; "" where the webhook's own limits put it off
+	Reason     string // shown as status_reason until the next attempt; "" if the webhook's own limits postponed it
 }
 
 var postponedColumns = []column[Postponed]{
@@ -117,7 +118,7 @@ var postponedColumns = []column[Postponed]{
 	was[Postponed](Pending),
 }
 
-// Postpone notes when deliveries will be attempted that cannot be sent now.
+// Postpone records when deliveries that cannot be sent now will be attempted.
 func (s *Store) Postpone(ctx context.Context, deliveries []Postponed) error {
 	return s.again(ctx, func() error {
 		return bulk(ctx, s, deliveries, postponedColumns, `UPDATE deliveries SET next_attempt_at = v.at, dispatch_id = v.dispatch_id, status_reason = v.reason
@@ -126,7 +127,7 @@ func (s *Store) Postpone(ctx context.Context, deliveries []Postponed) error {
 	})
 }
 
-// forgetPace frees the times reserved for deliveries that are not going to be sent at them: they have been put aside.
+// forgetPace frees the times reserved for deliveries that have been set aside.
 func (s *Store) forgetPace(ctx context.Context, webhookID string) error {
 	return s.db.WithContext(ctx).Exec("DELETE FROM webhook_paces WHERE webhook_id = ?", webhookID).Error
 }

@@ -15,10 +15,10 @@ import (
 //go:embed migrations/*.sql
 var migrationFiles embed.FS
 
-// migrations in the order they are applied. A migration that has been released is never edited: add another.
+// migrations are listed in the order in which they are applied. A released migration is never edited: add another.
 //
-// One whose first line is "-- online" runs statement by statement, outside of a transaction: for CREATE INDEX
-// CONCURRENTLY and DROP INDEX CONCURRENTLY. It may be ended in the middle, and is then run again from its beginning: its
+// A migration whose first line is "-- online" runs statement by statement, outside of a transaction: for CREATE INDEX
+// CONCURRENTLY and DROP INDEX CONCURRENTLY. It may be interrupted, and is then run again from its beginning, so its
 // statements must allow that (IF NOT EXISTS, IF EXISTS). Every other one is one transaction.
 var migrations = []string{
 	"0001_initial",
@@ -53,26 +53,26 @@ var migrations = []string{
 	"0028_types",
 }
 
-// online begins the migrations that run outside of a transaction.
+// online is the first line of migrations that run outside of a transaction.
 const online = "-- online\n"
 
 const (
-	// migrateLock is the advisory lock key that keeps two migrations at once from running into each other.
+	// migrateLock is the advisory lock key that keeps two migrations from running at once.
 	migrateLock = 0x706f7374686f726e // "posthorn"
-	// migrateWait is how long a change of a table waits for what uses the table, in milliseconds. All that comes after it
-	// waits behind it: it gives up before others do (waitForLocks), and tries again.
+	// migrateWait is how long a change of a table waits for statements that use the table, in milliseconds. Everything
+	// that comes after it queues behind it, so it gives up before the others do (waitForLocks), and tries again.
 	migrateWait = 100
-	// migratePause is the longest pause before the first further try; it doubles up to migratePauseMost, so that what
-	// waited behind a try has gone on before the next.
+	// migratePause is the longest pause before the first further try. It doubles up to migratePauseMost, so that
+	// statements that queued behind a try are done before the next one.
 	migratePause     = 200 * time.Millisecond
 	migratePauseMost = 5 * time.Second
 	// migrateFor is how long one migration is tried while others keep the table locked.
 	migrateFor = 10 * time.Minute
-	// migrateLook is the time between two looks at whether another migration is done.
+	// migrateLook is the time between two checks whether another migration is done.
 	migrateLook = 200 * time.Millisecond
 )
 
-// Migrate brings the schema up to date. It may be run twice, at once from two places, and while processes work.
+// Migrate brings the schema up to date. It may run twice, from two places at once, and while processes work.
 func (s *Store) Migrate(ctx context.Context) error {
 	if err := s.migrate(ctx); err != nil {
 		return fmt.Errorf("models: migrate: %w", err)
@@ -99,7 +99,7 @@ func (s *Store) migrate(ctx context.Context) error {
 func (s *Store) migrating(ctx context.Context, fn func(*migrator) error) error {
 	m := &migrator{Store: s, db: s.db}
 	if s.postgres {
-		// Connections of its own: what one of them is set to, and what it locks, is no other's business.
+		// Separate connections, because their settings and locks must not affect others.
 		pool := bound(s.server.pool(""), 2)
 		defer func() { _ = pool.Close() }()
 		turn, err := takeTurn(ctx, pool)
@@ -111,14 +111,14 @@ func (s *Store) migrating(ctx context.Context, fn func(*migrator) error) error {
 			return err
 		}
 	}
-	// The length is what the library gave the column that kept this table first.
+	// The length is the one that the library which first kept this table gave the column.
 	if err := m.db.WithContext(ctx).Exec("CREATE TABLE IF NOT EXISTS migrations (id varchar(255) PRIMARY KEY)").Error; err != nil {
 		return err
 	}
 	return fn(m)
 }
 
-// further are the texts of migrations that only test builds have.
+// further holds the texts of migrations that only test builds have.
 var further = map[string]string{}
 
 func migrationText(id string) (string, error) {
@@ -136,7 +136,7 @@ type migrator struct {
 	db *gorm.DB
 }
 
-// apply applies one migration, unless it has been.
+// apply applies one migration, unless it has been applied.
 func (m *migrator) apply(ctx context.Context, id, text string) error {
 	db := m.db.WithContext(ctx)
 	if done, err := isApplied(db, id); done || err != nil {
@@ -152,7 +152,7 @@ func (m *migrator) apply(ctx context.Context, id, text string) error {
 	}
 	return m.persist(ctx, func() error {
 		return db.Transaction(func(tx *gorm.DB) error {
-			// SQLite: another process may have, as its transactions wait for each other.
+			// SQLite: another process may have applied it, as its transactions wait for each other.
 			if done, err := isApplied(tx, id); done || err != nil {
 				return err
 			}
@@ -175,7 +175,7 @@ func isApplied(db *gorm.DB, id string) (bool, error) {
 	return n > 0, err
 }
 
-// persist runs a step again while what it needs is locked by others.
+// persist repeats a step while others lock what it needs.
 func (m *migrator) persist(ctx context.Context, step func() error) error {
 	pause := migratePause
 	for began := time.Now(); ; pause = min(2*pause, migratePauseMost) {
@@ -187,7 +187,7 @@ func (m *migrator) persist(ctx context.Context, step func() error) error {
 			return fmt.Errorf("others have kept a table locked for %s: look for long transactions in pg_stat_activity: %w", migrateFor, err)
 		}
 		select {
-		case <-time.After(pause/2 + rand.N(pause/2)): //nolint:gosec // spreads waits, guards nothing
+		case <-time.After(pause/2 + rand.N(pause/2)): //nolint:gosec // spreads waits, not a secret
 		case <-ctx.Done():
 			return err
 		}
@@ -207,8 +207,8 @@ var (
 	newIndex     = regexp.MustCompile(`^CREATE (?:UNIQUE )?INDEX CONCURRENTLY IF NOT EXISTS (\w+) ON`)
 )
 
-// runOnline runs one statement outside of a transaction. Those that say CONCURRENTLY lock out nothing but other changes
-// of the table: they wait for as long as there are older transactions. Others wait briefly.
+// runOnline runs one statement outside of a transaction. Statements with CONCURRENTLY block nothing except other
+// changes of the table: they wait as long as there are older transactions. Others wait briefly.
 func (m *migrator) runOnline(db *gorm.DB, statement string) error {
 	statement = bare(statement)
 	if !concurrently.MatchString(statement) {
@@ -227,8 +227,8 @@ func (m *migrator) runOnline(db *gorm.DB, statement string) error {
 	return db.Exec(statement).Error
 }
 
-// dropInvalid removes what a CREATE INDEX CONCURRENTLY has left behind that was ended in the middle: to IF NOT EXISTS it
-// is an index, to queries it is not.
+// dropInvalid removes the remains of an interrupted CREATE INDEX CONCURRENTLY: they count as an index for IF NOT
+// EXISTS, but not for queries.
 func dropInvalid(db *gorm.DB, index string) error {
 	var n int64
 	err := db.Raw(`SELECT count(*) FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
@@ -239,7 +239,7 @@ func dropInvalid(db *gorm.DB, index string) error {
 	return db.Exec("DROP INDEX CONCURRENTLY IF EXISTS " + index).Error
 }
 
-// bare is a statement without the comments before it.
+// bare returns a statement without its leading comments.
 func bare(statement string) string {
 	for {
 		statement = strings.TrimSpace(statement)
@@ -250,13 +250,13 @@ func bare(statement string) string {
 	}
 }
 
-// sqliteWords are PostgreSQL's words in SQLite's: times are its driver's TIMESTAMP, and it has neither storage parameters
-// nor anyone to keep waiting.
+// sqliteWords translates PostgreSQL's words to SQLite's: times are its driver's TIMESTAMP, and it needs neither
+// storage parameters nor CONCURRENTLY.
 var sqliteWords = strings.NewReplacer("timestamptz", "timestamp", "bytea", "blob", "WITH (fillfactor = 80)", "",
 	"INDEX CONCURRENTLY", "INDEX")
 
-// postgresOnly are statements that SQLite does without: how a table is stored and vacuumed, and triggers for the sake of
-// an earlier build beside this one, as SQLite has one process.
+// postgresOnly matches statements that SQLite does without: how a table is stored and vacuumed, and triggers that
+// support an earlier build running at the same time, because SQLite has one process.
 var postgresOnly = regexp.MustCompile(`^(CREATE FUNCTION|CREATE TRIGGER|ALTER TABLE \w+ SET \(|ALTER TABLE \w+ ALTER COLUMN \w+ SET STORAGE)`)
 
 // dialect splits a migration into statements in this database's words. The files are written for PostgreSQL.
@@ -275,7 +275,7 @@ func (s *Store) dialect(text string) []string {
 	return statements
 }
 
-// Migrated reports whether every migration this binary knows has been applied.
+// Migrated returns an error unless every migration that this binary knows has been applied.
 func (s *Store) Migrated(ctx context.Context) error {
 	var n int64
 	if err := s.db.WithContext(ctx).Table("migrations").Where("id IN ?", migrations).Count(&n).Error; err != nil {

@@ -11,11 +11,11 @@ import (
 	"gorm.io/gorm"
 )
 
-// takeTurn waits until no other process migrates, and returns the transaction that keeps the others waiting. A lock that
-// belongs to a transaction holds through a pooler too. A transaction that does nothing keeps no migration waiting.
+// takeTurn waits until no other process migrates, and returns the transaction that keeps the others waiting. A lock
+// that belongs to a transaction also works through a pooler. A transaction that does nothing delays no migration.
 //
-// It asks again and again: a statement that waited for the lock would hold a snapshot for as long, and CREATE INDEX
-// CONCURRENTLY of the process that has the lock waits for all of these.
+// It polls: a statement that waited for the lock would hold a snapshot for as long, and CREATE INDEX CONCURRENTLY of
+// the process that has the lock waits for all of these.
 func takeTurn(ctx context.Context, pool *sql.DB) (*sql.Tx, error) {
 	for {
 		tx, err := pool.BeginTx(ctx, nil)
@@ -24,7 +24,7 @@ func takeTurn(ctx context.Context, pool *sql.DB) (*sql.Tx, error) {
 		}
 		var mine bool
 		if _, err = tx.ExecContext(ctx, "SET LOCAL idle_in_transaction_session_timeout = 0"); err == nil {
-			// By the simple protocol, which closes what it has read from: an open portal would keep its snapshot.
+			// By the simple protocol, which closes its portal: an open portal would keep its snapshot.
 			err = tx.QueryRowContext(ctx, fmt.Sprintf("SELECT pg_try_advisory_xact_lock(%d)", int64(migrateLock)), pgx.QueryExecModeSimpleProtocol).Scan(&mine)
 		}
 		if err == nil && mine {
@@ -42,7 +42,7 @@ func takeTurn(ctx context.Context, pool *sql.DB) (*sql.Tx, error) {
 	}
 }
 
-// postgresOn is GORM's way to a pool.
+// postgresOn returns GORM's dialector for a pool.
 func postgresOn(pool gorm.ConnPool) gorm.Dialector {
 	return postgres.New(postgres.Config{Conn: pool})
 }

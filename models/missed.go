@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// lookedAt is how many webhooks one statement of the reconciler looks at.
+// lookedAt is how many webhooks one statement of the reconciler examines.
 const lookedAt = 1000
 
 // reach returns the last id of the lookedAt webhooks after an id; "" if there are fewer.
@@ -16,8 +16,8 @@ func (s *Store) reach(ctx context.Context, after string) (string, error) {
 	return last, err
 }
 
-// within bounds a column to a page of ids; it begins after @after and ends with @last, or not at all. The bound is left out
-// where there is none, so that the database can always read the page from an index.
+// within restricts a column to a page of ids, which starts after @after and ends with @last, or has no end. Without an
+// end the bound is omitted, so that the database can always read the page from an index.
 func within(column, last string) string {
 	if last == "" {
 		return column + " > @after"
@@ -25,9 +25,9 @@ func within(column, last string) string {
 	return column + " > @after AND " + column + " <= @last"
 }
 
-// NeedHealthCheck looks at the webhooks after an id and finds, in the order of their ids, up to limit whose health workflow
-// has something to do that it may have missed: active over the threshold or a mark, or with a notification that has not
-// gone out. next is where the following page begins, "" after the last. A webhook that is gone needs nothing.
+// NeedHealthCheck examines the webhooks after an id and returns, in the order of their ids, up to limit whose health
+// workflow may have missed something: active ones over the threshold or a mark, or with an unsent notification. next
+// is where the following page starts, "" after the last. A deleted webhook needs nothing.
 func (s *Store) NeedHealthCheck(ctx context.Context, threshold int64, after string, limit int) (ids []string, next string, err error) {
 	if next, err = s.reach(ctx, after); err != nil {
 		return nil, "", err
@@ -48,8 +48,8 @@ func (s *Store) NeedHealthCheck(ctx context.Context, threshold int64, after stri
 	return ids, next, err
 }
 
-// RunningRecoveries gives the ids of up to limit recoveries after an id that are not finished, oldest first. next is where
-// the following page begins, "" after the last.
+// RunningRecoveries returns the ids of up to limit unfinished recoveries after an id, oldest first. next is where the
+// following page starts, "" after the last.
 func (s *Store) RunningRecoveries(ctx context.Context, after string, limit int) (ids []string, next string, err error) {
 	err = s.db.WithContext(ctx).Raw(`SELECT id FROM recoveries WHERE status = 'running' AND id > ? ORDER BY id LIMIT ?`, after, limit).Scan(&ids).Error
 	if len(ids) == limit {

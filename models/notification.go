@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// NotificationKind is what a notification to the administrators of a tenant is about.
+// NotificationKind is the kind of a notification to the administrators of a tenant.
 type NotificationKind string
 
 // The notifications about a webhook.
@@ -14,7 +14,7 @@ const (
 	NotifyDeactivated NotificationKind = "deactivated"
 )
 
-// Notification is one message to a tenant's administrators, kept until it has gone out and afterwards as a record.
+// Notification is one message to a tenant's administrators. It is kept until it is sent, and afterwards as a record.
 type Notification struct {
 	ID        string
 	Tenant    string
@@ -26,7 +26,7 @@ type Notification struct {
 	Result    NoticeResult // "" = not finished, or finished by an earlier build
 }
 
-// NotificationDetail is what was true of the webhook when the notification was decided on.
+// NotificationDetail is the webhook's state when the notification was decided.
 type NotificationDetail struct {
 	Failed        int64      `json:"failed"`
 	Threshold     int64      `json:"threshold"`
@@ -36,41 +36,41 @@ type NotificationDetail struct {
 	LastStatus    int        `json:"last_status,omitempty"`
 	LastError     string     `json:"last_error,omitempty"`
 
-	// Told are the addresses that were written to, once it is finished, and Missed says who was not told and why.
+	// Told are the addresses that a mail was sent to, once it is finished. Missed says who was not notified and why.
 	Told   []string `json:"told,omitempty"`
 	Missed string   `json:"missed,omitempty"`
 }
 
-// NoticeResult is what has become of a notification.
+// NoticeResult is the result of a notification.
 type NoticeResult string
 
 // The results of a notification.
 const (
 	NoticeSent    NoticeResult = "sent"    // somebody was reached
-	NoticeSkipped NoticeResult = "skipped" // nobody was to be reached, or there was no way to
-	NoticeFailed  NoticeResult = "failed"  // the mail server has not taken it for anybody
+	NoticeSkipped NoticeResult = "skipped" // there was nobody to reach, or no way to
+	NoticeFailed  NoticeResult = "failed"  // the mail server accepted it for nobody
 )
 
-// Notice is what has become of the latest notification about a webhook.
+// Notice is the result of the latest notification about a webhook.
 type Notice struct {
 	ID     string           `json:"id"`
 	Kind   NotificationKind `json:"kind"`
 	At     time.Time        `json:"at"`
 	Result NoticeResult     `json:"result"`
-	Detail string           `json:"detail,omitempty"` // who was not told and why, "" = everybody was
+	Detail string           `json:"detail,omitempty"` // who was not notified and why; "" = everybody was
 }
 
 // notificationsShown is how many notifications of a webhook are shown.
 const notificationsShown = 20
 
-// Notifications gives the latest notifications about a webhook, newest first.
+// Notifications returns the latest notifications about a webhook, newest first.
 func (s *Store) Notifications(ctx context.Context, tenant, webhookID string) ([]Notification, error) {
 	var rows []Notification
 	err := s.db.WithContext(ctx).Where("tenant = ? AND webhook_id = ?", tenant, webhookID).Order("id DESC").Limit(notificationsShown).Find(&rows).Error
 	return rows, err
 }
 
-// UnsentNotifications gives the ids of what a webhook's administrators have not been told yet, oldest first.
+// UnsentNotifications returns the ids of a webhook's unsent notifications, oldest first.
 func (s *Store) UnsentNotifications(ctx context.Context, webhookID string) ([]string, error) {
 	var ids []string
 	err := s.db.WithContext(ctx).Model(&Notification{}).Where("webhook_id = ? AND sent_at IS NULL", webhookID).
@@ -85,7 +85,7 @@ func (s *Store) Notification(ctx context.Context, id string) (Notification, erro
 	return n, found(err)
 }
 
-// NotificationEnded notes what has become of a notification, on itself and on its webhook. It is not sent again.
+// NotificationEnded records the result of a notification, on itself and on its webhook. It is not sent again.
 func (s *Store) NotificationEnded(ctx context.Context, n *Notification, result NoticeResult, detail string) error {
 	return s.Tx(ctx, func(tx *Store) error {
 		now := tx.now()
@@ -98,13 +98,13 @@ func (s *Store) NotificationEnded(ctx context.Context, n *Notification, result N
 	})
 }
 
-// NotificationTried notes on its webhook that a notification has not gone out yet.
+// NotificationTried records on its webhook that a notification has not been sent yet.
 func (s *Store) NotificationTried(ctx context.Context, n *Notification, detail string) error {
 	return s.Tx(ctx, func(tx *Store) error { return tx.noteNotice(ctx, n, NoticeFailed, detail) })
 }
 
-// noteNotice notes on a webhook what has become of a notification, unless it has a later one. A webhook that is gone
-// needs nothing.
+// noteNotice records the result of a notification on its webhook, unless that has a later one. A deleted webhook needs
+// nothing.
 func (s *Store) noteNotice(ctx context.Context, n *Notification, result NoticeResult, detail string) error {
 	var rows []WebhookHealth
 	if err := s.forUpdate(s.db.WithContext(ctx)).Limit(1).Find(&rows, "webhook_id = ?", n.WebhookID).Error; err != nil {
@@ -117,13 +117,14 @@ func (s *Store) noteNotice(ctx context.Context, n *Notification, result NoticeRe
 	return s.db.WithContext(ctx).Model(&rows[0]).Select("last_notice").Updates(&rows[0]).Error
 }
 
-// nobodyToTell notes that a deleted webhook's notifications are not to go out any more.
+// nobodyToTell records that a deleted webhook's notifications will not be sent.
 func (s *Store) nobodyToTell(ctx context.Context, webhookID string) error {
 	return s.db.WithContext(ctx).Model(&Notification{}).Where("webhook_id = ? AND sent_at IS NULL", webhookID).
 		Updates(map[string]any{"sent_at": s.now(), "result": NoticeSkipped}).Error
 }
 
-// IsGoingOut reports whether an event is being sent, or has been, to at least one webhook: what is held reaches nobody.
+// IsGoingOut reports whether an event is being sent, or has been, to at least one webhook: held deliveries reach
+// nobody.
 func (s *Store) IsGoingOut(ctx context.Context, tenant, eventID string) (bool, error) {
 	var is bool
 	err := s.db.WithContext(ctx).Raw(`SELECT EXISTS (SELECT 1 FROM deliveries WHERE tenant = @tenant AND event_id = @event

@@ -2,7 +2,7 @@ package models
 
 import "context"
 
-// CreateOnlyWebhook stores a new webhook unless the tenant has one of its profile already: then ErrConflict. Of
+// CreateOnlyWebhook stores a new webhook unless the tenant already has one of its profile: then ErrConflict. Of
 // several at once, one wins.
 func (s *Store) CreateOnlyWebhook(ctx context.Context, w *Webhook) error {
 	return s.changeTenant(ctx, w.Tenant, func(tx *Store) error {

@@ -9,28 +9,29 @@ import (
 	"time"
 )
 
-// Mark is a place among the pending deliveries in the order in which they fall due. The zero Mark is before all of them.
+// Mark is a place among the pending deliveries in the order in which they fall due. The zero Mark comes before all of
+// them.
 type Mark struct {
 	At time.Time
 	ID string
 }
 
-// Overdue is a page of pending deliveries whose attempt should have been made.
+// Overdue is a page of pending deliveries whose attempt should already have been made.
 type Overdue struct {
 	Deliveries []Delivery
-	// Checked says of the dispatches that the deliveries name, and that exist, when each was last known to be driven.
+	// Checked says, for the existing dispatches that the deliveries name, when each was last known to be driven.
 	Checked map[string]time.Time
-	// Starter says of the same dispatches which process has to start them; 0 = not known.
+	// Starter says, for the same dispatches, which process has to start them; 0 = unknown.
 	Starter map[string]int64
-	// Unchecked has those of them that have never been asked after: when they were made says nothing of who drives them.
+	// Unchecked has those of them that have never been checked: their age says nothing about who drives them.
 	Unchecked map[string]bool
-	// Next is where the next page begins; More reports whether there may be one.
+	// Next is where the next page starts; More reports whether there may be one.
 	Next Mark
 	More bool
 }
 
-// Overdue reads a page of the deliveries that have been due since before, those after the mark that have waited longest. Its
-// cost does not depend on how many there are.
+// Overdue reads a page of the deliveries that have been due since before: those after the mark, the longest waiting
+// first. Its cost does not depend on their number.
 func (s *Store) Overdue(ctx context.Context, before time.Time, after Mark, limit int) (Overdue, error) {
 	page := Overdue{Checked: map[string]time.Time{}, Starter: map[string]int64{}, Unchecked: map[string]bool{}, Next: after}
 	err := s.db.WithContext(ctx).Where("status = 'pending' AND next_attempt_at < ? AND (next_attempt_at, id) > (?, ?)",
@@ -58,8 +59,8 @@ func (s *Store) Overdue(ctx context.Context, before time.Time, after Mark, limit
 	return page, err
 }
 
-// HeldBy gives of the page what gone processes held: deliveries that waited in their memory, and those whose dispatch they
-// had to start. With them it gives deliveries whose dispatch has been removed as dead, by a walk that did not get further.
+// HeldBy returns the deliveries of the page that gone processes held: those that waited in their memory, and those
+// whose dispatch they had to start. It also returns deliveries whose dispatch an interrupted walk has removed as dead.
 func (o *Overdue) HeldBy(gone []Process) Overdue {
 	is := make(map[int64]bool, len(gone))
 	for _, p := range gone {
@@ -69,7 +70,7 @@ func (o *Overdue) HeldBy(gone []Process) Overdue {
 	for id, process := range o.Starter {
 		switch {
 		case !is[process]:
-		case o.Unchecked[id]: // a process may commit something after it has been declared gone
+		case o.Unchecked[id]: // a process may still commit after it has been declared gone
 			held.Checked[id] = time.Time{}
 		default:
 			held.Checked[id] = o.Checked[id]
@@ -85,18 +86,18 @@ func (o *Overdue) HeldBy(gone []Process) Overdue {
 	return held
 }
 
-// Doubtful names the dispatches that have not been known to be driven since before: their workflows are to be asked after.
+// Doubtful returns the dispatches that have not been known to be driven since before: their workflows must be checked.
 func (o *Overdue) Doubtful(before time.Time) []string {
 	ids := slices.Sorted(maps.Keys(o.Checked))
 	return slices.DeleteFunc(ids, func(id string) bool { return !o.Checked[id].Before(before) })
 }
 
-// Nameless reports whether there is a delivery that names no dispatch: a shared one may have it.
+// Nameless reports whether a delivery names no dispatch: a shared one may drive it.
 func (o *Overdue) Nameless() bool {
 	return slices.ContainsFunc(o.Deliveries, func(d Delivery) bool { return d.DispatchID == "" })
 }
 
-// Undriven gives the deliveries that nothing drives: their dispatch does not exist, or is among the dead.
+// Undriven returns the deliveries that nothing drives: their dispatch does not exist, or is among the dead.
 func (o *Overdue) Undriven(dead []string) []Delivery {
 	driven := maps.Clone(o.Checked)
 	for _, id := range dead {
@@ -111,26 +112,27 @@ func (o *Overdue) Undriven(dead []string) []Delivery {
 	return rows
 }
 
-// DispatchesChecked notes that the dispatches are being driven, so that they are not asked after again at once.
+// DispatchesChecked records that the dispatches are driven, so that they are not checked again at once.
 func (s *Store) DispatchesChecked(ctx context.Context, ids []string) error {
 	now := s.now()
 	columns := append(slices.Clone(idColumns), column[string]{"now", "timestamptz", func(*string) any { return &now }})
-	ids = slices.Sorted(slices.Values(ids)) // in one order everywhere
+	ids = slices.Sorted(slices.Values(ids)) // always in the same order
 	return s.again(ctx, func() error {
 		return bulk(ctx, s, ids, columns, `UPDATE dispatches SET checked_at = v.now FROM v WHERE dispatches.id = v.id`, nil)
 	})
 }
 
-// ForgetDispatches removes outbox entries that nothing drives. Deliveries that they still owe are found because they have no
-// dispatch.
+// ForgetDispatches removes outbox entries that nothing drives. Their unfinished deliveries are found because they have
+// no dispatch.
 func (s *Store) ForgetDispatches(ctx context.Context, ids []string) error {
-	ids = slices.Sorted(slices.Values(ids)) // in one order everywhere
+	ids = slices.Sorted(slices.Values(ids)) // always in the same order
 	return s.again(ctx, func() error {
 		return bulk(ctx, s, ids, idColumns, `DELETE FROM dispatches WHERE id IN (SELECT id FROM v)`, nil)
 	})
 }
 
-// takenOver is a delivery that nothing drives, and whether it can be sent: its webhook is active and its event has data.
+// takenOver is a delivery that nothing drives, and whether it can be sent: its webhook is active and its event has
+// data.
 type takenOver struct {
 	Delivery
 	Sendable bool
@@ -139,9 +141,9 @@ type takenOver struct {
 // GroupMax is the most deliveries of several events that the operator allows in one dispatch.
 func (s *Store) GroupMax() int { return s.groupMax }
 
-// TakeOver puts deliveries that nothing drives into new dispatches of at most most, for the caller to start. Those that have changed since they were read, are not
-// overdue since before any more, or are locked by another process are passed over; those that cannot be sent are put
-// aside.
+// TakeOver puts deliveries that nothing drives into new dispatches of at most most, for the caller to start. It skips
+// deliveries that have changed since they were read, are no longer overdue since before, or are locked by another
+// process. Those that cannot be sent are set aside.
 func (s *Store) TakeOver(ctx context.Context, deliveries []Delivery, before time.Time, most int) (fresh []Dispatch, err error) {
 	before = before.UTC()
 	columns := append(slices.Clone(foundColumns), column[Delivery]{"dispatch_id", "text", func(d *Delivery) any { return d.DispatchID }},
@@ -182,13 +184,13 @@ func (s *Store) TakeOver(ctx context.Context, deliveries []Delivery, before time
 	if err != nil {
 		return nil, err
 	}
-	_, err = s.SetAside(ctx, aside) // what can be sent after all is found at the next look
+	_, err = s.SetAside(ctx, aside) // those that can be sent after all are found in the next round
 	return fresh, err
 }
 
-// SweepDispatches looks at a page of the outbox and removes the entries older than before of which nothing is pending any
-// more: those whose last deliveries were held or canceled rather than recorded. next is where the following page
-// begins, "" after the last.
+// SweepDispatches examines a page of the outbox and removes the entries older than before that have no pending
+// delivery any more: those whose last deliveries were held or canceled rather than recorded. next is where the
+// following page starts, "" after the last.
 func (s *Store) SweepDispatches(ctx context.Context, after string, before time.Time, limit int) (n int64, next string, err error) {
 	var page []Dispatch
 	if err := s.db.WithContext(ctx).Where("id > ?", after).Order("id").Limit(limit).Find(&page).Error; err != nil {

@@ -9,17 +9,17 @@ import (
 	"strings"
 )
 
-// Page asks for one page of a list: at most Limit rows after the cursor After ("" = from the start).
+// Page requests one page of a list: at most Limit rows after the cursor After ("" = from the start).
 type Page struct {
 	Limit int
 	After string
-	// Key is the sort key of the row behind which the page begins, in place of After: for an API whose cursors are ids.
+	// Key is the sort key of the row after which the page starts, in place of After: for an API whose cursors are ids.
 	Key []string
-	// Reverse turns the list round. Only lists that say so know it.
+	// Reverse reverses the list. Only lists that say so support it.
 	Reverse bool
 }
 
-// begin gives the sort key, of n parts, behind which the page begins; nil = it is the first.
+// begin returns the sort key, of n parts, after which the page starts; nil = it is the first.
 func (p Page) begin(c cursors, n int) ([]string, error) {
 	switch {
 	case len(p.Key) == n:
@@ -32,7 +32,7 @@ func (p Page) begin(c cursors, n int) ([]string, error) {
 	return c.parse(p.After, n)
 }
 
-// ascending gives the order of a column in an ascending list, and the comparison of what is behind a key.
+// ascending returns the order of a column in an ascending list, and the comparison for rows after a key.
 func (p Page) ascending() (order, behind string) {
 	if p.Reverse {
 		return " DESC", " < "
@@ -46,10 +46,10 @@ func (p Page) descending() (order, behind string) {
 	return p.ascending()
 }
 
-// ErrBadCursor is returned for a cursor that this list, read for this tenant with this filter, did not give out.
+// ErrBadCursor is returned for a cursor that did not come from this list, tenant and filter.
 var ErrBadCursor = errors.New("models: not a cursor of this list")
 
-// The lists that give out cursors.
+// The lists that have cursors.
 const (
 	listTenants    = "tenants"
 	listWebhooks   = "webhooks"
@@ -66,18 +66,18 @@ const (
 
 const (
 	cursorSeparator = "\x1f"
-	cursorSum       = 9 // bytes of the checksum in front; nine make whole base64 characters
+	cursorSum       = 9 // bytes of the leading checksum; nine bytes make whole base64 characters
 )
 
-// cursors reads and writes the cursors of one list: that of a name, a tenant and a filter. A cursor is the sort key of a
-// page's last row behind a checksum over all of these, so that a cursor of another list, or one that was altered, is
-// refused. It is no secret: what a forged one can do is begin the same list elsewhere. Clients treat it as opaque.
+// cursors encodes and decodes the cursors of one list, for a name, a tenant and a filter. A cursor is a checksum over
+// all of these and the sort key of a page's last row, followed by that key. So a cursor of another list, or an altered
+// one, is refused. It is not secret: a forged one can only start the same list elsewhere. Clients treat it as opaque.
 type cursors []string
 
-// cursorsOf names a list by everything that decides what is in it and in which order.
+// cursorsOf identifies a list by everything that decides its content and order.
 func cursorsOf(list string, about ...string) cursors { return append(cursors{list}, about...) }
 
-// next is the cursor behind a row with this sort key.
+// next returns the cursor after a row with this sort key.
 func (c cursors) next(key ...string) string {
 	about, err := json.Marshal([][]string{c, key}) // unambiguous, whatever the texts contain
 	if err != nil {
@@ -87,20 +87,20 @@ func (c cursors) next(key ...string) string {
 	return base64.RawURLEncoding.EncodeToString(append(sum[:cursorSum:cursorSum], strings.Join(key, cursorSeparator)...))
 }
 
-// parse gives back the n parts of the sort key in a cursor of this list.
+// parse returns the n parts of the sort key in a cursor of this list.
 func (c cursors) parse(cursor string, n int) ([]string, error) {
 	raw, err := base64.RawURLEncoding.DecodeString(cursor)
 	if err != nil || len(raw) < cursorSum {
 		return nil, ErrBadCursor
 	}
 	key := strings.Split(string(raw[cursorSum:]), cursorSeparator)
-	if len(key) != n || c.next(key...) != cursor { // what base64 reads the same is not the same
+	if len(key) != n || c.next(key...) != cursor { // different texts can decode to the same bytes
 		return nil, ErrBadCursor
 	}
 	return key, nil
 }
 
-// PageOfIDs takes a page out of a list in memory: ids in ascending order, of what list and about name.
+// PageOfIDs cuts a page out of a list in memory: ids in ascending order. list and about name it.
 func PageOfIDs(ids []string, p Page, list string, about ...string) (page []string, next string, err error) {
 	c, begin := cursorsOf(list, about...), 0
 	if p.After != "" {
@@ -117,7 +117,7 @@ func PageOfIDs(ids []string, p Page, list string, about ...string) (page []strin
 	return page, next, nil
 }
 
-// cut takes the page of limit rows out of limit+1, and the cursor to the next one ("" at the end).
+// cut returns the page of limit rows out of limit+1, and the cursor to the next one ("" at the end).
 func cut[T any](rows []T, limit int, key func(T) string) ([]T, string) {
 	if len(rows) <= limit {
 		return rows, ""

@@ -16,28 +16,29 @@ import (
 	"gorm.io/gorm"
 )
 
-// planner has settings for SSDs: random reads cost little more than sequential ones. The default assumes spinning disks, and
-// reads a whole young table where an index finds the rows. Bitmap scans are off because, for a tenant that is not analysed
-// yet, the planner reads and sorts ten thousand rows instead of walking the index that has them in the order of the list.
+// planner has settings for SSDs: random reads cost little more than sequential ones. The default assumes spinning
+// disks, and scans a whole young table although an index would find the rows. Bitmap scans are off because, for a
+// tenant that has not been analysed yet, the planner reads and sorts ten thousand rows instead of walking the index in
+// the list's order.
 const planner = "SET random_page_cost = 1.1; SET enable_bitmapscan = off"
 
 // waitForLocks bounds the wait for a row that another transaction has locked. Transactions are short: a row that is
-// locked for longer is one of a large act's page, or locked by hand, and what else there is to do need not wait for it.
+// locked for longer belongs to a page of a large change, or is locked by hand, and other work need not wait for it.
 const waitForLocks = "SET lock_timeout = 250"
 
-// session is what a connection is set to when it is made.
+// session is the setup of a new connection.
 const session = planner + "; " + waitForLocks
 
-// readSession is session for the connections that Read uses: they only read, and no statement takes longer than its
-// caller waits. PostgreSQL ends it a little sooner, as a caller that goes away costs the connection.
+// readSession is session for the connections that Read uses. They only read, and no statement takes longer than its
+// caller waits. PostgreSQL ends it a little earlier, because a caller that goes away costs the connection.
 const readSession = session + "; SET default_transaction_read_only = on; SET statement_timeout = "
 
-// dialFor is how long a connection may take to come about, where the URL does not say (connect_timeout): of a server that
-// has gone, TCP would wait for two minutes for an answer.
+// dialFor is how long opening a connection may take if the URL does not say (connect_timeout). If the server is gone,
+// TCP would wait two minutes for an answer.
 const dialFor = 5 * time.Second
 
-// keepAlive finds out within 11 s that the other end of an idle connection has gone without a word: of a pool full of
-// them, each would otherwise cost one caller all of its time.
+// keepAlive detects within 11 s that the other end of an idle connection has silently gone. Without it each connection
+// of a full pool would cost one caller all of its time.
 var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 5 * time.Second, Interval: 2 * time.Second, Count: 3}
 
 func postgresConfig(databaseURL string) (*pgx.ConnConfig, error) {
@@ -52,20 +53,20 @@ func postgresConfig(databaseURL string) (*pgx.ConnConfig, error) {
 	return config, nil
 }
 
-// server is one PostgreSQL as the pools of a Store see it.
+// server is one PostgreSQL, as seen by the pools of a Store.
 type server struct {
 	config *pgx.ConnConfig
-	// schema rises whenever a statement turns out to be prepared for a schema that has changed.
+	// schema increases whenever a statement turns out to be prepared for an outdated schema.
 	schema atomic.Int64
 }
 
 // pooled reports whether a pooler may give every transaction another session (pgbouncer in transaction mode). The URL
-// says so by switching named statements off with default_query_exec_mode. Nothing is kept in a session then.
+// says so by switching off named statements with default_query_exec_mode. Then no state is kept in a session.
 func (p *server) pooled() bool {
 	return p.config.DefaultQueryExecMode != pgx.QueryExecModeCacheStatement
 }
 
-// pool makes a pool whose connections give times in UTC, as they are stored, wherever the process runs.
+// pool makes a pool whose connections return times in UTC, as they are stored, wherever the process runs.
 func (p *server) pool(settings string) *sql.DB {
 	return stdlib.OpenDB(*p.config, stdlib.OptionAfterConnect(func(ctx context.Context, conn *pgx.Conn) error {
 		conn.TypeMap().RegisterType(&pgtype.Type{Name: "timestamptz", OID: pgtype.TimestamptzOID,
@@ -81,7 +82,7 @@ func (p *server) pool(settings string) *sql.DB {
 
 const schemaKey = "posthorn.schema"
 
-// renew forgets the statements that a connection has prepared if the schema has changed since.
+// renew drops the prepared statements of a connection if the schema has changed since.
 func (p *server) renew(ctx context.Context, conn *pgx.Conn) error {
 	now, data := p.schema.Load(), conn.PgConn().CustomData()
 	if data[schemaKey] == now {
@@ -94,22 +95,22 @@ func (p *server) renew(ctx context.Context, conn *pgx.Conn) error {
 	return nil
 }
 
-// isStale reports whether a statement was prepared for a schema that has changed since. A migration does that to the
-// processes that run beside it. All connections then prepare their statements again.
+// isStale reports whether a statement was prepared for an outdated schema. A migration causes this in processes that
+// run at the same time. All connections then prepare their statements again.
 func (p *server) isStale(err error) bool {
 	pg, ok := errors.AsType[*pgconn.PgError](err)
 	if !ok {
 		return false
 	}
 	stale := pg.Code == "0A000" && strings.Contains(pg.Message, "cached plan must not change result type") ||
-		pg.Code == "08P01" && strings.Contains(pg.Message, "result formats") // the description of it that we keep
+		pg.Code == "08P01" && strings.Contains(pg.Message, "result formats") // our cached description of it
 	if stale {
 		p.schema.Add(1)
 	}
 	return stale
 }
 
-// conns is a pool that runs a statement again, outside of a transaction, if the schema has changed under it.
+// conns is a pool that repeats a statement, outside of a transaction, if the schema has changed under it.
 type conns struct {
 	*sql.DB
 
@@ -122,10 +123,10 @@ var (
 	_ gorm.GetDBConnector = conns{}
 )
 
-// GetDBConn gives GORM the pool itself.
+// GetDBConn returns the pool itself to GORM.
 func (c conns) GetDBConn() (*sql.DB, error) { return c.DB, nil }
 
-// BeginTx begins a transaction. If a session cannot keep settings, the transaction gets them.
+// BeginTx begins a transaction. If a session cannot keep settings, the transaction makes them.
 func (c conns) BeginTx(ctx context.Context, o *sql.TxOptions) (*sql.Tx, error) {
 	tx, err := c.DB.BeginTx(ctx, o)
 	if err != nil || !c.server.pooled() {

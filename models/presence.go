@@ -10,24 +10,24 @@ import (
 )
 
 const (
-	// beatEvery is how often a process says that it runs.
+	// beatEvery is how often a process reports that it runs.
 	beatEvery = time.Second
-	// beatFor bounds one try to say so.
+	// beatFor bounds one try to report.
 	beatFor = 2 * time.Second
-	// ownFor is how long after it last said so a process may act on what it holds in memory. It ends before others may
-	// take the process for gone.
+	// ownFor is how long after its last report a process may act on what it holds in memory. It ends before others may
+	// presume the process gone.
 	ownFor = SilentFor - time.Second
 )
 
-// presence is what this process knows of a row of its own in processes.
+// presence is what this process knows about its own row in processes.
 type presence struct {
 	kind, host string
-	now        func() time.Time // the monotonic clock: a step of the time is no silence
+	now        func() time.Time // the monotonic clock: a clock step must not look like silence
 
 	mu     sync.Mutex
 	id     int64     // 0 = it has not joined
-	said   time.Time // when it last began to say that it runs, and succeeded
-	lapsed bool      // it has let go of what it held
+	said   time.Time // start of the last successful report
+	lapsed bool      // it has given up what it held
 	wake   chan struct{}
 
 	stop    context.CancelFunc
@@ -36,7 +36,7 @@ type presence struct {
 
 func newPresence() *presence { return &presence{now: time.Now, wake: make(chan struct{}, 1)} }
 
-// Join lets the other processes know of this one, and goes on doing so until Leave. Deliveries accepted before that are
+// Join registers this process with the others, and keeps reporting until Leave. Deliveries accepted before that are
 // found only when they are overdue.
 func (s *Store) Join(ctx context.Context, kind string) error {
 	p := s.presence
@@ -54,7 +54,7 @@ func (s *Store) Join(ctx context.Context, kind string) error {
 	return nil
 }
 
-// keepBeating says every beatEvery that this process runs, and once in between if it has let go of something.
+// keepBeating reports every beatEvery that this process runs, and once in between if it has given up something.
 func (s *Store) keepBeating(ctx context.Context) {
 	ticker := time.NewTicker(beatEvery)
 	defer ticker.Stop()
@@ -64,16 +64,16 @@ func (s *Store) keepBeating(ctx context.Context) {
 		case <-ticker.C:
 			wake = s.presence.wake
 		case <-wake:
-			wake = nil // until the next tick: a process that lets go again and again makes few rows
+			wake = nil // until the next tick: a process that gives up repeatedly makes few rows
 		case <-ctx.Done():
 			return
 		}
-		_ = s.Beat(ctx) // what fails is a database that is away: everybody else says so
+		_ = s.Beat(ctx) // it fails if the database is away, which others report
 	}
 }
 
-// Beat says once that this process runs. A process that others have declared gone, or that has let go of what it held,
-// goes on under another id: what hangs on the old one is for others to take over.
+// Beat reports once that this process runs. A process that others have declared gone, or that has given up what it
+// held, continues under another id: others take over the work under the old one.
 func (s *Store) Beat(ctx context.Context) error {
 	err := s.beat(ctx, s.presence)
 	if s.posting != nil {
@@ -109,7 +109,7 @@ func (s *Store) beat(ctx context.Context, p *presence) error {
 	return nil
 }
 
-// Leave says that this process ends. Others take over at once what it still holds.
+// Leave reports that this process ends. Others take over at once what it still holds.
 func (s *Store) Leave(ctx context.Context) error {
 	p := s.presence
 	if p.stop == nil {
@@ -124,7 +124,7 @@ func (s *Store) Leave(ctx context.Context) error {
 	return err
 }
 
-// end forgets the id, and returns it.
+// end clears the id, and returns it.
 func (p *presence) end() (id int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -132,8 +132,8 @@ func (p *presence) end() (id int64) {
 	return id
 }
 
-// ProcessID is the id under which this process holds what it accepts now; 0 = it has not joined. After it has let go of what
-// it holds, and until it has another id, others take over what it accepts, too.
+// ProcessID returns the id under which this process holds what it accepts now; 0 = it has not joined. After it has
+// given up what it holds, and until it has another id, others also take over what it accepts.
 func (s *Store) ProcessID() int64 {
 	p := s.presence
 	p.mu.Lock()
@@ -141,9 +141,9 @@ func (s *Store) ProcessID() int64 {
 	return p.id
 }
 
-// PostingID is the id under which this process holds the deliveries whose first attempts it makes while no dispatch drives
-// them. LetGo does not end it: what is being POSTed is not taken over as long as the process runs. ok is false if there is
-// no such id, or others may take the process for gone.
+// PostingID returns the id under which this process holds the deliveries whose first attempts it makes while no
+// dispatch drives them. LetGo does not end it: a delivery that is being POSTed is not taken over as long as the
+// process runs. ok is false if there is no such id, or others may presume the process gone.
 func (s *Store) PostingID() (id int64, ok bool) {
 	p := s.posting
 	if p == nil {
@@ -154,7 +154,7 @@ func (s *Store) PostingID() (id int64, ok bool) {
 	return p.id, p.known()
 }
 
-// ids are the ids of this process.
+// ids returns the ids of this process.
 func (s *Store) ids() (all []int64) {
 	for _, p := range []*presence{s.presence, s.posting} {
 		if p == nil {
@@ -167,12 +167,12 @@ func (s *Store) ids() (all []int64) {
 	return all
 }
 
-// known reports whether the others take this process for alive.
+// known reports whether the others consider this process alive.
 func (p *presence) known() bool { return p.id != 0 && !p.lapsed && p.now().Sub(p.said) < ownFor }
 
-// Owns reports whether what this process holds under an id is still its own. After a time in which the process was
-// suspended, or could not reach the database, others may have taken it over. Deliveries held under no id are found only when
-// they are overdue, so they are always its own.
+// Owns reports whether what this process holds under an id is still its own. If the process was suspended, or could
+// not reach the database, others may have taken it over. Deliveries held under no id are found only when they are
+// overdue, so they always stay its own.
 func (s *Store) Owns(id int64) bool {
 	if posting, ok := s.PostingID(); ok && id == posting {
 		return true
@@ -189,8 +189,8 @@ func (s *Store) Owns(id int64) bool {
 	return false
 }
 
-// LetGo gives up what this process holds: others take it over, except what is being driven already. It is for a process
-// that could not start some of it.
+// LetGo gives up what this process holds: others take it over, except what is already driven. It is for a process that
+// could not start some of it.
 func (s *Store) LetGo() {
 	p := s.presence
 	p.mu.Lock()
@@ -204,11 +204,11 @@ func (p *presence) letGo() {
 	p.lapsed = true
 	select {
 	case p.wake <- struct{}{}:
-	default: // it is awake
+	default: // it is already awake
 	}
 }
 
-// LeaseHolder names this process in leases; "" if it has not joined.
+// LeaseHolder returns this process's name in leases; "" if it has not joined.
 func (s *Store) LeaseHolder() string {
 	p := s.presence
 	p.mu.Lock()

@@ -9,29 +9,29 @@ import (
 	"gorm.io/gorm/clause"
 )
 
-// Process is a running Posthorn process, as the others see it. The work in its memory carries its id in the database, so
-// that others can take it over when the process is gone.
+// Process is a running Posthorn process, as the others see it. The work in its memory carries its id in the database,
+// so that others can take it over when the process is gone.
 type Process struct {
 	ID        int64
 	Kind      string // api, worker, serve or dev
 	Host      string
 	StartedAt time.Time
-	SeenAt    time.Time  // when it last said that it runs
+	SeenAt    time.Time  // when it last reported that it runs
 	GoneAt    *time.Time // since when it counts as gone; nil while it runs
-	WalkedAt  *time.Time // when a worker last began to take over what it held
+	WalkedAt  *time.Time // when a worker last started to take over what it held
 }
 
 const (
 	// SilentFor is how long a process may be silent before it counts as gone.
 	SilentFor = 5 * time.Second
-	// walkAgain is how long after one walk over what a gone process held the next may begin. A walk passes over rows that
-	// are locked, and a process that was only suspended may commit something when it continues.
+	// walkAgain is how long after one walk over a gone process's work the next may start. A walk skips locked rows,
+	// and a process that was only suspended may commit something when it continues.
 	walkAgain = 10 * time.Second
-	// goneAtOnce is how many gone processes one walk is for.
+	// goneAtOnce is how many gone processes one walk covers.
 	goneAtOnce = 100
 )
 
-// dbNow is the present in a statement. Times that processes compare with each other are the database's, even while a
+// dbNow is the current time in a statement. Times that processes compare with each other are the database's, even if a
 // process's clock is wrong.
 func (s *Store) dbNow() clause.Expr {
 	if s.postgres && s.clock.follows() {
@@ -48,10 +48,10 @@ func (s *Store) dbAgo(d time.Duration) clause.Expr {
 	return gorm.Expr("?", s.now().Add(-d))
 }
 
-// newProcessID makes an id that no other process has: the time in milliseconds, and 22 random bits.
-func newProcessID(now time.Time) int64 { return now.UnixMilli()<<22 | rand.Int64N(1<<22) } //nolint:gosec // tells processes apart, guards nothing
+// newProcessID returns an id that no other process has: the time in milliseconds, and 22 random bits.
+func newProcessID(now time.Time) int64 { return now.UnixMilli()<<22 | rand.Int64N(1<<22) } //nolint:gosec // distinguishes processes, not a secret
 
-// register adds a process. If it replaces an earlier self, that one is gone from now on.
+// register adds a process. If it replaces this process's earlier id, that one is gone from now on.
 func (s *Store) register(ctx context.Context, kind, host string, replaces int64) (id int64, err error) {
 	id = newProcessID(s.now())
 	return id, s.Tx(ctx, func(tx *Store) error {
@@ -59,7 +59,7 @@ func (s *Store) register(ctx context.Context, kind, host string, replaces int64)
 		if err := tx.resign(ctx, replaces); err != nil {
 			return err
 		}
-		if !tx.postgres { // SQLite has one process: all earlier ones have ended
+		if !tx.postgres { // SQLite has one process, so all earlier ones have ended
 			err := db.Exec("UPDATE processes SET gone_at = ? WHERE gone_at IS NULL AND id NOT IN ?", tx.now(), tx.ids()).Error
 			if err != nil {
 				return err
@@ -70,12 +70,12 @@ func (s *Store) register(ctx context.Context, kind, host string, replaces int64)
 	})
 }
 
-// resign declares a process gone, by itself. If others have done so before, they look again at what it held.
+// resign declares a process gone at its own request. If others have already done so, they check again what it held.
 func (s *Store) resign(ctx context.Context, id int64) error {
 	return s.db.WithContext(ctx).Exec("UPDATE processes SET gone_at = ?, walked_at = NULL WHERE id = ?", s.dbNow(), id).Error
 }
 
-// touch notes that a process runs. It reports false if others take it for gone.
+// touch records that a process runs. It returns false if others presume it gone.
 func (s *Store) touch(ctx context.Context, id int64) (bool, error) {
 	result := s.db.WithContext(ctx).Exec("UPDATE processes SET seen_at = ? WHERE id = ? AND gone_at IS NULL", s.dbNow(), id)
 	return result.RowsAffected > 0, result.Error
@@ -88,15 +88,15 @@ func (s *Store) Runs(ctx context.Context, id int64) (runs bool, err error) {
 	return runs, err
 }
 
-// DeclareGone declares the processes gone that have been silent for SilentFor, and returns them. It is for a caller that
-// has watched them for as long: after an outage of the database all have been silent.
+// DeclareGone declares the processes gone that have been silent for SilentFor, and returns them. The caller must have
+// watched them for as long: after an outage of the database all of them have been silent.
 func (s *Store) DeclareGone(ctx context.Context) (gone []Process, err error) {
 	err = s.db.WithContext(ctx).Raw("UPDATE processes SET gone_at = ? WHERE gone_at IS NULL AND seen_at < ? RETURNING *",
 		s.dbNow(), s.dbAgo(SilentFor)).Scan(&gone).Error
 	return gone, err
 }
 
-// ClaimGone returns the gone processes whose work is to be taken over now. No other worker gets them for a while.
+// ClaimGone returns the gone processes whose work must be taken over now. No other worker gets them for a while.
 func (s *Store) ClaimGone(ctx context.Context) (gone []Process, err error) {
 	lock := ""
 	if s.postgres {
@@ -108,7 +108,7 @@ func (s *Store) ClaimGone(ctx context.Context) (gone []Process, err error) {
 	return gone, err
 }
 
-// KeepGone keeps the claim on gone processes: a walk over millions of rows takes longer than the others wait.
+// KeepGone renews the claim on gone processes: a walk over millions of rows takes longer than the others wait.
 func (s *Store) KeepGone(ctx context.Context, ids []int64) error {
 	return s.db.WithContext(ctx).Exec("UPDATE processes SET walked_at = ? WHERE id IN ?", s.dbNow(), ids).Error
 }
@@ -118,8 +118,8 @@ func (s *Store) ReleaseGone(ctx context.Context, ids []int64) error {
 	return s.db.WithContext(ctx).Exec("UPDATE processes SET walked_at = NULL WHERE id IN ?", ids).Error
 }
 
-// ForgetGone removes processes that have been gone for longer than a time. Deliveries that nobody has taken over by then are
-// overdue, and are found as such.
+// ForgetGone removes processes that have been gone for longer than a time. Deliveries that nobody has taken over by
+// then are overdue, and found as such.
 func (s *Store) ForgetGone(ctx context.Context, after time.Duration) error {
 	return s.db.WithContext(ctx).Exec("DELETE FROM processes WHERE gone_at < ?", s.dbAgo(after)).Error
 }

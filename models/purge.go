@@ -13,20 +13,20 @@ import (
 // JobPurge removes what a deleted tenant owned.
 const JobPurge JobKind = "purge"
 
-// owned is a table in which tenants have rows. An index finds a tenant's rows in the order of key, so that a page begins
-// where the one before has ended, and does not pass over what that one has left dead.
+// owned is a table in which tenants have rows. An index finds a tenant's rows in the order of key, so that a page
+// starts where the previous one ended, and does not scan the dead rows that it left.
 type owned struct {
 	table, key string
-	where      string // the predicate of the index, or what is to stay
-	weight     int    // of a row, in rows of the page; 0 = 1
-	lock       bool   // lock the rows in one order: others lock many of them, too
-	rest       string // what names a row beside the tenant and the key; "" = nothing does
+	where      string // the predicate of the index, or the rows that stay
+	weight     int    // weight of a row, in rows of the page; 0 = 1
+	lock       bool   // lock the rows in a fixed order: others lock many of them too
+	rest       string // the rest of a row's key, after the tenant and key; "" = none
 }
 
-// ownedTables are the tables in the order in which they are emptied. Whatever adds rows for a tenant holds the tenant's
-// row, so that all of them were there when it was deleted, or adds them to what goes first here: a fan-out's page to its
-// job, an attempt to its delivery. Deliveries go before their webhooks, which say of those that are still pending why they
-// are not sent.
+// ownedTables are the tables in the order in which they are emptied. A transaction that adds rows for a tenant holds
+// the tenant's row, so its rows existed when the tenant was deleted. Or it adds them to something that is removed
+// earlier here: a fan-out's page to its job, an attempt to its delivery. Deliveries are removed before their webhooks,
+// whose rows say why the pending ones are not sent.
 var ownedTables = []owned{
 	{table: "jobs", key: "id", where: "kind <> 'purge'"},
 	{table: "api_keys", key: "id"},
@@ -44,13 +44,13 @@ var ownedTables = []owned{
 	{table: "replays", key: "attempt_id"},
 	{table: "event_types", key: "name"},
 	{table: "system_settings", key: "system"},
-	{table: statDeltaTable, key: "id"}, // merged: what the tenant did stays in the sums over all tenants
+	{table: statDeltaTable, key: "id"}, // merged: the tenant's counts stay in the sums over all tenants
 	{table: "stats", key: "webhook_id", rest: "event_type, minute, span"},
 }
 
 const statDeltaTable = "stat_deltas"
 
-// purgeAgain is how long after its first round a purge makes a second: longer than any acceptance takes.
+// purgeAgain is how long after its first round a purge does a second one: longer than any acceptance takes.
 const purgeAgain = time.Minute
 
 // purgePage removes up to jobRows rows. The job's position is the index of the table and the last key removed from it.
@@ -74,7 +74,7 @@ func purgePage(ctx context.Context, s *Store, j *Job) (page JobPage, err error) 
 		room -= len(keys) * max(1, t.weight)
 	}
 	j.Position, page.Done = strconv.Itoa(at)+" "+after, at == len(ownedTables)
-	if page.Done && j.Epoch == 0 { // what was being accepted while the tenant was deleted is committed by then
+	if page.Done && j.Epoch == 0 { // acceptances that ran during the deletion are committed by then
 		j.Epoch, j.Position, page.Done, page.Later = 1, "", false, purgeAgain
 	}
 	return page, nil
@@ -116,7 +116,7 @@ func (t *owned) remove(ctx context.Context, s *Store, tenant, after string, limi
 	return keys, len(keys) == limit, bulk(ctx, s, keys, rowKeyColumns, "DELETE FROM "+t.table+" WHERE (tenant, "+t.key+") IN (SELECT tenant, id FROM v)", nil)
 }
 
-// removeSeveral is remove where rows have the key in common: a page begins with the key that the one before has ended with.
+// removeSeveral is remove for rows that share a key: a page starts with the key with which the previous one ended.
 func (t *owned) removeSeveral(ctx context.Context, s *Store, tenant, after string, limit int, page *JobPage) (keys []DeliveryKey, full bool, err error) {
 	columns := t.key + ", " + t.rest
 	err = s.db.WithContext(ctx).Raw("DELETE FROM "+t.table+" WHERE tenant = ? AND ("+columns+") IN (SELECT "+columns+" FROM "+t.table+
@@ -126,7 +126,8 @@ func (t *owned) removeSeveral(ctx context.Context, s *Store, tenant, after strin
 	return keys, len(keys) == limit, err
 }
 
-// failing notes those of the webhooks that have had failures: their health workflows are to find them gone, and end.
+// failing adds those of the webhooks that have had failures to page.Judge: their health workflows find them gone, and
+// end.
 func (s *Store) failing(ctx context.Context, webhooks []DeliveryKey, page *JobPage) error {
 	return bulk(ctx, s, webhooks, rowKeyColumns, `SELECT h.webhook_id FROM v JOIN webhook_health h ON h.webhook_id = v.id
 		WHERE h.last_failure_at IS NOT NULL`, func(rows *sql.Rows) error {

@@ -11,16 +11,16 @@ import (
 // Record is one attempt and what it means for its delivery.
 type Record struct {
 	Attempt    Attempt
-	Generation int // the delivery's, as it was when the POST began
-	// Status is Delivered, Failed, or Pending where another attempt follows, at NextAttemptAt.
+	Generation int // the delivery's generation when the POST began
+	// Status is Delivered, Failed, or Pending if another attempt follows at NextAttemptAt.
 	Status        DeliveryStatus
 	NextAttemptAt time.Time
-	AcceptedAt    time.Time // when the event was; zero = not known, and the delivery is left out of the percentiles
+	AcceptedAt    time.Time // of the event; zero = unknown, and the delivery is left out of the percentiles
 	DispatchID    string    // the dispatch that made the attempt
-	// CountsInTotal says that a success does not bring the webhook's failure count back to 0.
+	// CountsInTotal says that a success does not reset the webhook's failure count.
 	CountsInTotal bool
-	// Epoch is the webhook's WebhookHealth.Epoch when the POST began. A failure of an earlier epoch is recorded and not
-	// counted.
+	// Epoch is the webhook's WebhookHealth.Epoch when the POST began. A failure of an earlier epoch is recorded and
+	// not counted.
 	Epoch int64
 	// Uncounted says that a failure is not the receiver's: it uses up no retry and is not counted.
 	Uncounted bool
@@ -31,12 +31,12 @@ type Record struct {
 // Received reports whether the attempt succeeded.
 func (r *Record) Received() bool { return r.Status == Delivered }
 
-// Recorded is what came of a Record. Applied is false if the delivery had been changed from outside meanwhile: then only the
-// attempt was stored. Exception: a success still marks an unfinished delivery as delivered. Failed is the webhook's failure
-// count after the group, 0 if this group has no failure of it.
+// Recorded is the result of a Record. Applied is false if the delivery had been changed from outside in the meantime:
+// then only the attempt was stored. Exception: a success still marks an unfinished delivery as delivered. Failed is
+// the webhook's failure count after the group, 0 if this group has no failure of it.
 //
-// Before is that count before the group. Locked says that another transaction has the delivery's row, or its webhook's:
-// nothing was stored, and the caller makes the record again in a moment.
+// Before is that count before the group. Locked says that another transaction has locked the delivery's row, or its
+// webhook's: nothing was stored, and the caller makes the record again in a moment.
 type Recorded struct {
 	Applied bool
 	Failed  int64
@@ -44,16 +44,16 @@ type Recorded struct {
 	Locked  bool
 }
 
-// DeliveryKey names the delivery the record is about.
+// DeliveryKey returns the key of the record's delivery.
 func (r *Record) DeliveryKey() DeliveryKey {
 	return DeliveryKey{Tenant: r.Attempt.Tenant, ID: r.Attempt.DeliveryID}
 }
 
-// Record stores a group of attempts, moves their deliveries and counts their webhooks' failures, in one
-// transaction. done are dispatches that these records finish; their outbox entries go.
+// Record stores a group of attempts, updates their deliveries and counts their webhooks' failures, in one transaction.
+// done are the dispatches that these records finish; their outbox entries are deleted.
 //
-// If another transaction holds a row for longer than the pool's lock_timeout, the rest of the group is recorded without it,
-// and its result is marked.
+// If another transaction holds a row for longer than the pool's lock_timeout, the rest of the group is recorded
+// without it, and its result is marked.
 func (s *Store) Record(ctx context.Context, group []*Record, done []string) ([]Recorded, error) {
 	s.noteTraffic()
 	if s.postgres && slices.ContainsFunc(group, func(r *Record) bool { return r.Cautious }) {
@@ -81,7 +81,7 @@ type recorder struct {
 	*Store
 	group   []*Record
 	results []Recorded
-	types   []string // of the events
+	types   []string // the types of the events
 }
 
 func (r *recorder) run(ctx context.Context, done []string) error {
@@ -91,7 +91,7 @@ func (r *recorder) run(ctx context.Context, done []string) error {
 		left[i] = i
 		record.Attempt.Number = 0
 	}
-	// A multi-row update takes each row once: a second attempt of the same delivery goes into a second round.
+	// A multi-row update takes each row once, so a second attempt of the same delivery goes into a second round.
 	for len(left) > 0 {
 		var again []int
 		round := make(map[DeliveryKey]int, len(left))
@@ -108,7 +108,7 @@ func (r *recorder) run(ctx context.Context, done []string) error {
 		}
 		left = again
 	}
-	// An attempt without a number is of a delivery that has been removed meanwhile, with its tenant.
+	// An attempt without a number belongs to a delivery that has been removed in the meantime, with its tenant.
 	kept := slices.DeleteFunc(slices.Clone(r.group), func(record *Record) bool { return record.Attempt.Number == 0 })
 	if err := bulk(ctx, r.Store, kept, attemptColumns, `INSERT INTO attempts
 		(tenant, id, delivery_id, webhook_id, number, started_at, duration_ms, url, status_code, error, request_headers, response_headers, response_body,
@@ -160,8 +160,8 @@ func finishedAt(r *Record) *time.Time {
 	return timeOf(r.Attempt.StartedAt.Add(time.Duration(r.Attempt.DurationMS) * time.Millisecond))
 }
 
-// move changes the deliveries of one round that are still as the attempts found them, or still owed where they were
-// received, and numbers the attempts. round has the index in the group of each delivery's record.
+// move updates the deliveries of one round that are still as the attempts found them, or, for received ones, still
+// unfinished, and numbers the attempts. round has the index in the group of each delivery's record.
 func (r *recorder) move(ctx context.Context, round map[DeliveryKey]int) error {
 	number := func(applied bool) func(*sql.Rows) error {
 		return func(rows *sql.Rows) error {
@@ -187,8 +187,8 @@ func (r *recorder) move(ctx context.Context, round map[DeliveryKey]int) error {
 	if err != nil {
 		return err
 	}
-	// A delivery that was not as expected has been changed from outside. Received is received: whatever it waits for, the
-	// next attempt would send it twice.
+	// A delivery that has another state than expected has been changed from outside. A received delivery is delivered
+	// whatever it waits for: the next attempt would send it twice.
 	received := slices.DeleteFunc(r.sorted(round), func(record *Record) bool { return !record.Received() })
 	err = bulk(ctx, r.Store, received, moveColumns, `UPDATE deliveries SET attempts = attempts + 1,
 		status = v.status, status_reason = '', next_attempt_at = NULL, finished_at = v.finished_at
@@ -197,7 +197,7 @@ func (r *recorder) move(ctx context.Context, round map[DeliveryKey]int) error {
 	if err != nil {
 		return err
 	}
-	// Anything else only counts the attempt.
+	// All others only count the attempt.
 	late := r.sorted(round)
 	err = bulk(ctx, r.Store, late, moveColumns[:2], `UPDATE deliveries SET attempts = attempts + 1
 		FROM v WHERE deliveries.tenant = v.tenant AND deliveries.id = v.id
@@ -208,8 +208,8 @@ func (r *recorder) move(ctx context.Context, round map[DeliveryKey]int) error {
 	return r.blankErased(ctx, late)
 }
 
-// blankErased removes what was answered to attempts whose events have been erased while the POSTs were in flight: the erasure
-// has passed their deliveries.
+// blankErased removes the answers to attempts whose events have been erased while the POSTs were in flight: the
+// erasure has already passed their deliveries.
 func (r *recorder) blankErased(ctx context.Context, late []*Record) error {
 	records := make(map[DeliveryKey]*Record, len(late))
 	for _, record := range late {
@@ -227,7 +227,7 @@ func (r *recorder) blankErased(ctx context.Context, late []*Record) error {
 	})
 }
 
-// stats counts the attempts that are kept, and the deliveries that they ended.
+// stats counts the stored attempts, and the deliveries that they ended.
 func (r *recorder) stats() statDeltas {
 	counted := statDeltas{}
 	for i, record := range r.group {
@@ -257,7 +257,7 @@ func (r *recorder) stats() statDeltas {
 	return counted
 }
 
-// sorted gives the records of a round in the order in which all groups take them.
+// sorted returns the records of a round in the order in which all groups take them.
 func (r *recorder) sorted(round map[DeliveryKey]int) []*Record {
 	records := make([]*Record, 0, len(round))
 	for _, i := range round {
@@ -291,11 +291,11 @@ func notNil(b []byte) []byte {
 	return b
 }
 
-// tally is what a group means for one webhook's health.
+// tally is the effect of a group on one webhook's health.
 type tally struct {
 	webhookID  string
-	epoch      int64 // of the failures; those of an earlier one do not count
-	reset      bool  // a success came, and the failures before it do not count any more
+	epoch      int64 // of the failures; those of an earlier epoch do not count
+	reset      bool  // a success came: the failures before it no longer count
 	added      int64 // failures after it
 	success    time.Time
 	failure    time.Time
@@ -303,8 +303,8 @@ type tally struct {
 	lastError  string
 }
 
-// freshness is how old last_success_at may get before a success of a healthy webhook writes it again: a row a
-// webhook would otherwise be rewritten with every group.
+// freshness is how old last_success_at may get before a success of a healthy webhook writes it again. Otherwise every
+// group would rewrite a row for each webhook.
 const freshness = 10 * time.Second
 
 func (t *tally) staleBefore() time.Time {
@@ -338,7 +338,7 @@ func (t *tally) fail(r *Record) {
 	t.failure, t.lastStatus, t.lastError = a.StartedAt, a.StatusCode, a.Error
 }
 
-// tallies sums the group up by webhook.
+// tallies sums up the group by webhook.
 func (r *recorder) tallies() map[string]*tally {
 	tallies := map[string]*tally{}
 	for _, record := range r.group {
@@ -361,7 +361,7 @@ func (r *recorder) tallies() map[string]*tally {
 	return tallies
 }
 
-// count moves the webhooks' failure counts.
+// count updates the webhooks' failure counts.
 func (r *recorder) count(ctx context.Context) error {
 	tallies := r.tallies()
 	all := make([]*tally, 0, len(tallies))
@@ -374,7 +374,8 @@ func (r *recorder) count(ctx context.Context) error {
 	}
 	type counted struct{ before, after int64 }
 	counts := map[string]counted{}
-	// The rows that change are locked in one order before any of them does: whatever the plan, two groups cannot deadlock.
+	// The changing rows are locked in a fixed order before any of them changes, so that two groups cannot deadlock,
+	// whatever the plan.
 	err := bulk(ctx, r.Store, all, tallyColumns, `, moved AS (
 		SELECT h.webhook_id FROM webhook_health h JOIN v ON v.webhook_id = h.webhook_id
 		WHERE v.failure_at IS NOT NULL OR (v.reset AND h.failed <> 0) OR (v.success_at IS NOT NULL AND (h.last_success_at IS NULL OR h.last_success_at < v.stale_at))

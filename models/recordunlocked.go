@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// recordUnlocked records those of a group whose rows nobody else holds, and waits for no lock. It is for PostgreSQL, after
-// Record has waited for one in vain.
+// recordUnlocked records those of a group whose rows nobody else holds, and waits for no lock. It is for PostgreSQL,
+// after Record has waited for a lock in vain.
 func (s *Store) recordUnlocked(ctx context.Context, group []*Record, done []string) ([]Recorded, error) {
 	var results []Recorded
 	err := s.tx(ctx, isGivenUp, func(tx *Store) error {
@@ -37,7 +37,7 @@ func (s *Store) recordUnlocked(ctx context.Context, group []*Record, done []stri
 		}
 		return err
 	})
-	if IsLocked(err) { // a whole table is
+	if IsLocked(err) { // a whole table is locked
 		for i := range results {
 			results[i] = Recorded{Locked: true}
 		}
@@ -46,8 +46,8 @@ func (s *Store) recordUnlocked(ctx context.Context, group []*Record, done []stri
 	return results, err
 }
 
-// lockedOf locks what the records of a group change, as far as it can be had at once, and reports of which records
-// somebody else has something.
+// lockedOf locks the rows that a group's records change, as far as they are free, and reports for which records some
+// row is locked by others.
 func (s *Store) lockedOf(ctx context.Context, group []*Record) ([]bool, error) {
 	keys := make([]DeliveryKey, len(group))
 	var webhooks []string
@@ -78,7 +78,7 @@ func (s *Store) lockedOf(ctx context.Context, group []*Record) ([]bool, error) {
 	return locked, nil
 }
 
-// lockRows locks the rows that a query finds and nobody else holds, and returns the keys of the others.
+// lockRows locks the rows of a query that nobody else holds, and returns the keys of the others.
 func lockRows[V any, K comparable](ctx context.Context, s *Store, values []V, columns []column[V], query, table string, key func(*sql.Rows) (K, error)) (map[K]bool, error) {
 	others := map[K]bool{}
 	err := bulk(ctx, s, values, columns, query, func(rows *sql.Rows) error {
@@ -97,7 +97,7 @@ func lockRows[V any, K comparable](ctx context.Context, s *Store, values []V, co
 	return others, err
 }
 
-// lockDispatches locks those of the outbox entries that can be had; the others are swept later.
+// lockDispatches locks the free ones of the outbox entries; the others are swept later.
 func (s *Store) lockDispatches(ctx context.Context, ids []string) (free []string, err error) {
 	err = bulk(ctx, s, ids, idColumns, "SELECT d.id FROM v JOIN dispatches d ON d.id = v.id ORDER BY d.id FOR UPDATE OF d SKIP LOCKED", func(rows *sql.Rows) error {
 		var id string

@@ -13,7 +13,7 @@ import (
 // RecoveryStatus is where a recovery is.
 type RecoveryStatus string
 
-// A recovery runs until nothing is left to release, it is canceled, or its webhook is not active any more.
+// A recovery runs until nothing is left to release, it is canceled, or its webhook is no longer active.
 const (
 	RecoveryRunning  RecoveryStatus = "running"
 	RecoveryDone     RecoveryStatus = "completed"
@@ -21,48 +21,48 @@ const (
 	RecoveryStopped  RecoveryStatus = "stopped"
 )
 
-// Recovery makes deliveries pending again, page by page: of a webhook those that were held, or have ended; of a replay those
-// of one event.
+// Recovery makes deliveries pending again, page by page: for a webhook, those that were held or have ended; for a
+// replay, those of one event.
 type Recovery struct {
 	ID         string
 	Tenant     string
-	WebhookID  string // "" = it is the replay of an event
+	WebhookID  string // "" = it replays an event
 	Status     RecoveryStatus
 	Statuses   []DeliveryStatus `gorm:"serializer:json;not null"`
-	EventTypes []string         `gorm:"serializer:json;not null"` // only of these types, wildcards among them; empty = all
-	Reason     string           // only what is held for this reason; "" = any
-	Since      *time.Time       // only deliveries made at or after it
-	Until      time.Time        // and before it, so that what fails again meanwhile is not taken twice
-	// Missed makes deliveries of the events that the webhook wants and has none of, of those accepted from EventsSince on and
-	// before Until.
+	EventTypes []string         `gorm:"serializer:json;not null"` // only these types, wildcards allowed; empty = all
+	Reason     string           // only deliveries held for this reason; "" = any
+	Since      *time.Time       // only deliveries made at or after this time
+	Until      time.Time        // and before this time, so that a delivery that fails again is not taken twice
+	// Missed also creates deliveries of events that match the webhook and have none, among those accepted from
+	// EventsSince on and before Until.
 	Missed      bool
 	EventsSince *time.Time
-	EventID     string  // of a replay
-	Members     []byte  // of a replay: the webhooks, see Members
-	Rate        float64 // deliveries released per second; 0 = as fast as they go
-	// Sweep says that Until has been reached and what was held at the last moment is being looked for.
+	EventID     string  // for a replay
+	Members     []byte  // for a replay: the webhooks, see Members
+	Rate        float64 // deliveries released per second; 0 = no limit
+	// Sweep says that Until has been reached, and deliveries that were held at the last moment are being searched.
 	Sweep bool
-	// Seeking says that the deliveries are done and missed events are being looked for.
+	// Seeking says that the deliveries are done, and missed events are being searched.
 	Seeking  bool
-	Position string // the last delivery or event looked at; of a replay how many webhooks are done
+	Position string // the last examined delivery or event; for a replay how many webhooks are done
 	Total    int64  // deliveries to release, as counted at the start; TotalUnknown until a job has counted them
-	Released int64  // made pending, made, or held for a webhook that is not active
-	Skipped  int64  // not sent again: their event was erased, or their webhook deleted; delivered and not wanted any more
-	// Delivered and Failed are how many of the released have ended so, as last counted.
+	Released int64  // made pending, created, or held for an inactive webhook
+	Skipped  int64  // not sent again: their event was erased, their webhook deleted, or they were delivered and no longer match
+	// Delivered and Failed are how many of the released deliveries have ended so, as last counted.
 	Delivered  int64
 	Failed     int64
 	CreatedAt  time.Time
 	FinishedAt *time.Time
 }
 
-// candidate is a delivery that a recovery may be for.
+// candidate is a delivery that a recovery may select.
 type candidate struct {
 	ID, EventType, StatusReason string
 	Status                      DeliveryStatus
 }
 
-// window reads the next deliveries that the recovery may be for, in the order of their ids. However few of them it is for,
-// no more than limit are read.
+// window reads the next deliveries that the recovery may select, in the order of their ids. However few of them match,
+// it reads no more than limit.
 func (r *Recovery) window(db *gorm.DB, after string, limit int) (rows []candidate, err error) {
 	q := db.Model(&Delivery{}).Select("id", "event_type", "status", "status_reason").Where("webhook_id = ? AND id > ?", r.WebhookID, after)
 	switch { // the predicates of partial indexes
@@ -81,7 +81,7 @@ func (r *Recovery) window(db *gorm.DB, after string, limit int) (rows []candidat
 	return rows, err
 }
 
-// takes reports whether the recovery is for a delivery of its window.
+// takes reports whether the recovery selects a delivery of its window.
 func (r *Recovery) takes(c *candidate) bool {
 	return slices.Contains(r.Statuses, c.Status) && (!r.Sweep || c.Status == Held) && (r.Reason == "" || c.StatusReason == r.Reason) && r.ofType(c.EventType)
 }
@@ -90,12 +90,12 @@ func (r *Recovery) ofType(eventType string) bool {
 	return len(r.EventTypes) == 0 || slices.ContainsFunc(r.EventTypes, func(pattern string) bool { return MatchesType(pattern, eventType) })
 }
 
-// isOver reports whether there is nothing left to send, or nobody to send it to.
+// isOver reports whether there is nothing left to send, or no webhook to send it to.
 func (c *candidate) isOver() bool {
 	return c.StatusReason == ReasonErased || c.StatusReason == ReasonDeleted
 }
 
-// holds reports whether what is held is among what the recovery is for, without an end to the time it is about.
+// holds reports whether the recovery selects held deliveries of any age.
 func (r *Recovery) holds() bool {
 	return slices.Contains(r.Statuses, Held) && !r.Until.Before(r.CreatedAt)
 }
@@ -103,11 +103,11 @@ func (r *Recovery) holds() bool {
 // TotalUnknown is the Total of a recovery that has not been counted yet.
 const TotalUnknown = -1
 
-// countedAtOnce is the most deliveries that are looked at to count them when a recovery is made; a job counts more, and
-// what was missed.
+// countedAtOnce is the most deliveries that are examined to count them when a recovery is created; a job counts more,
+// and missed events.
 const countedAtOnce = 10_000
 
-// CreateRecovery stores a recovery and counts what there is to release. ErrNotFound if there is no such webhook.
+// CreateRecovery stores a recovery and counts what it has to release. ErrNotFound if the webhook does not exist.
 func (s *Store) CreateRecovery(ctx context.Context, r *Recovery) error {
 	r.ID, r.Status, r.CreatedAt = NewID(PrefixRecovery), RecoveryRunning, s.now()
 	if r.Until.IsZero() {
@@ -157,7 +157,7 @@ func (s *Store) countAtOnce(ctx context.Context, r *Recovery) error {
 	return err
 }
 
-// taken counts those of a window that the recovery is for.
+// taken counts those of a window that the recovery selects.
 func (r *Recovery) taken(rows []candidate) (n int64) {
 	for i := range rows {
 		if r.takes(&rows[i]) {
@@ -167,20 +167,20 @@ func (r *Recovery) taken(rows []candidate) (n int64) {
 	return n
 }
 
-// Recovery reads one recovery of the tenant; tenant "" = of any.
+// Recovery reads one recovery of the tenant; tenant "" = any tenant's.
 func (s *Store) Recovery(ctx context.Context, tenant, id string) (Recovery, error) {
 	var r Recovery
 	err := ofTenant(s.db.WithContext(ctx), tenant).Omit("members").Take(&r, "id = ?", id).Error
 	return r, found(err)
 }
 
-// RecoveryFilter narrows a list of recoveries; zero values do not.
+// RecoveryFilter filters a list of recoveries; zero values do not.
 type RecoveryFilter struct {
 	WebhookID string
 	Running   bool // only those that have not ended
 }
 
-// Recoveries lists a tenant's recoveries, newest first, or the other way; tenant "" = those of all tenants.
+// Recoveries lists a tenant's recoveries, newest first, or in reverse; tenant "" = those of all tenants.
 func (s *Store) Recoveries(ctx context.Context, tenant string, f RecoveryFilter, p Page) ([]Recovery, string, error) {
 	order, behind := p.descending()
 	q := ofTenant(s.db.WithContext(ctx), tenant).Omit("members").Order("id" + order).Limit(p.Limit + 1)
@@ -207,7 +207,7 @@ func (s *Store) Recoveries(ctx context.Context, tenant string, f RecoveryFilter,
 	return rows, next, nil
 }
 
-// ofTenant is the scope of a tenant's rows; of "" those of every tenant that has not been deleted.
+// ofTenant is the scope of a tenant's rows; for "" those of every tenant that has not been deleted.
 func ofTenant(db *gorm.DB, tenant string) *gorm.DB {
 	if tenant != "" {
 		return db.Where("tenant = ?", tenant)
@@ -222,8 +222,8 @@ func (s *Store) RecoveryByID(ctx context.Context, id string) (Recovery, error) {
 	return r, found(err)
 }
 
-// CancelRecovery ends a running recovery; what it has released stays released, and what it has not stays held until
-// another.
+// CancelRecovery ends a running recovery. Deliveries that it has released stay released; the others stay held until
+// another recovery.
 func (s *Store) CancelRecovery(ctx context.Context, tenant, id string) (r Recovery, err error) {
 	job := ""
 	err = s.Tx(ctx, func(tx *Store) error {
@@ -242,7 +242,7 @@ func (s *Store) CancelRecovery(ctx context.Context, tenant, id string) (r Recove
 		}
 		var w Webhook
 		err := found(alive(tx.db.WithContext(ctx)).Select("epoch").Take(&w, "id = ?", r.WebhookID).Error)
-		if errors.Is(err, ErrNotFound) { // what is held is being canceled
+		if errors.Is(err, ErrNotFound) { // its held deliveries are being canceled
 			return nil
 		}
 		if err != nil {
@@ -257,7 +257,8 @@ func (s *Store) CancelRecovery(ctx context.Context, tenant, id string) (r Recove
 	return r, err
 }
 
-// PageSize is how many deliveries are released at once: a second's worth at the recovery's rate, at most a dispatch full.
+// PageSize returns how many deliveries are released at once: a second's worth at the recovery's rate, at most a full
+// dispatch.
 func (r *Recovery) PageSize() int {
 	if r.Rate <= 0 {
 		return MaxDispatch
@@ -265,11 +266,11 @@ func (r *Recovery) PageSize() int {
 	return min(MaxDispatch, max(1, int(r.Rate)))
 }
 
-// lookedFor is how many deliveries or events a page of a recovery looks at, of which it may be for none.
+// lookedFor is how many deliveries or events a page of a recovery examines; it may select none of them.
 const lookedFor = 2000
 
-// ReleasePage makes the next page of a recovery's deliveries pending, and gives the dispatches that drive them for
-// the caller to start. The recovery is not running any more when nothing is left.
+// ReleasePage makes the next page of a recovery's deliveries pending, and returns the dispatches that drive them for
+// the caller to start. When nothing is left the recovery is no longer running.
 func (s *Store) ReleasePage(ctx context.Context, id string) (r Recovery, fresh []Dispatch, err error) {
 	err = s.Tx(ctx, func(tx *Store) error {
 		db := tx.db.WithContext(ctx)
@@ -297,20 +298,20 @@ func (s *Store) ReleasePage(ctx context.Context, id string) (r Recovery, fresh [
 	return r, fresh, err
 }
 
-// errStopped ends a recovery whose webhook is not active any more.
+// errStopped ends a recovery whose webhook is no longer active.
 var errStopped = errors.New("models: the webhook is not active")
 
-// releaseOf makes a page of a webhook's recovery. more reports whether there may be another.
+// releaseOf does a page of a webhook's recovery. more reports whether there may be another.
 func (s *Store) releaseOf(ctx context.Context, r *Recovery) (fresh []Dispatch, more bool, err error) {
 	db := s.db.WithContext(ctx)
 	if r.Seeking {
-		switch err := s.holdTenant(ctx, r.Tenant); { // before the webhook, as what changes one does
+		switch err := s.holdTenant(ctx, r.Tenant); { // locked before the webhook, as in changes of one
 		case errors.Is(err, ErrNotFound):
 			return nil, false, errStopped
 		case err != nil:
 			return nil, false, err
 		}
-		db = s.forUpdate(db) // of several recoveries of one webhook that make what was missed, one goes after the other
+		db = s.forUpdate(db) // several recoveries of one webhook that create missed deliveries go one after the other
 	}
 	var w Webhook
 	if err := found(alive(db).Take(&w, "id = ?", r.WebhookID).Error); err != nil && !errors.Is(err, ErrNotFound) {
@@ -338,8 +339,8 @@ func (s *Store) releaseOf(ctx context.Context, r *Recovery) (fresh []Dispatch, m
 	return nil, true, nil
 }
 
-// releaseStopped makes deliveries pending that were held or have ended. One that was delivered, and that the webhook would not
-// get any more, stays so: pending it would be canceled.
+// releaseStopped makes deliveries pending that were held or have ended. A delivered one that no longer matches the
+// webhook stays so: if it were pending it would be canceled.
 func (s *Store) releaseStopped(ctx context.Context, r *Recovery, w *Webhook) (fresh []Dispatch, looked int, err error) {
 	window, err := r.window(s.db.WithContext(ctx), r.Position, lookedFor)
 	if err != nil {
@@ -368,13 +369,13 @@ func (s *Store) releaseStopped(ctx context.Context, r *Recovery, w *Webhook) (fr
 		return nil, 0, err
 	}
 	r.Released += int64(len(rows))
-	if !r.Sweep { // it comes by these again
+	if !r.Sweep { // the sweep passes these again
 		r.Skipped += over + erased
 	}
 	return fresh, looked, nil
 }
 
-// lockFor locks those of the deliveries that the recovery is still for. It leaves out, and counts, what has been erased.
+// lockFor locks those of the deliveries that the recovery still selects. It leaves out, and counts, erased ones.
 func (s *Store) lockFor(ctx context.Context, r *Recovery, keys []DeliveryKey) (rows []Delivery, erased int64, err error) {
 	query := `SELECT d.*, e.erased_at IS NOT NULL AS erased FROM v JOIN deliveries d ON d.tenant = v.tenant AND d.id = v.id
 		JOIN events e ON e.tenant = d.tenant AND e.id = d.event_id ORDER BY d.id`

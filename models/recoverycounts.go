@@ -12,11 +12,11 @@ import (
 // countRows is how many rows one page of a count reads.
 const countRows = 10_000
 
-// ofMissed begins the position of a count that has come to the missed events.
+// ofMissed is the prefix of a count's position once it has reached the missed events.
 const ofMissed = "@"
 
-// countPage counts more of what a recovery has to release. Deliveries that the recovery has passed meanwhile count as
-// released.
+// countPage counts more of what a recovery has to release. Deliveries that the recovery has passed in the meantime
+// count as released.
 func countPage(ctx context.Context, s *Store, j *Job) (JobPage, error) {
 	var r Recovery
 	switch err := found(s.db.WithContext(ctx).Omit("members").Take(&r, "id = ?", j.Subject).Error); {
@@ -72,7 +72,7 @@ func (s *Store) countStopped(ctx context.Context, r *Recovery, counted int64, af
 	}
 }
 
-// countMissed counts events of which the webhook has no delivery.
+// countMissed counts events without a delivery to the webhook.
 func (s *Store) countMissed(ctx context.Context, r *Recovery, counted int64, after string) (int64, string, error) {
 	var w Webhook
 	err := found(alive(s.db.WithContext(ctx)).Take(&w, "id = ?", r.WebhookID).Error)
@@ -90,28 +90,28 @@ func (s *Store) countMissed(ctx context.Context, r *Recovery, counted int64, aft
 	return counted + int64(len(missed)), ofMissed + markOf(&window[len(window)-1]), err
 }
 
-// outcomes is where a count of what became of a recovery's deliveries stands.
+// outcomes is the state of counting the results of a recovery's deliveries.
 type outcomes struct {
 	After     string `json:"after"` // the last delivery of this round
 	Delivered int64  `json:"delivered"`
 	Failed    int64  `json:"failed"`
 	Open      bool   `json:"open"` // some of this round have not ended
-	// Mark is the last delivery of those that have all ended, from the first on: the next round begins behind it.
+	// Mark is the last of the leading deliveries that have all ended: the next round starts after it.
 	Mark          string `json:"mark"`
 	MarkDelivered int64  `json:"mark_delivered"`
 	MarkFailed    int64  `json:"mark_failed"`
 }
 
-// The waits between two rounds of a tally: a twentieth of the recovery's age, and at least and at most these.
+// The waits between two rounds of a tally: a twentieth of the recovery's age, within these bounds.
 const (
 	tallyFirst = 2 * time.Second
 	tallyLast  = 10 * time.Minute
 	tallyShare = 20
-	// tallyRows is how many deliveries a page of it reads.
+	// tallyRows is how many deliveries a page of a tally reads.
 	tallyRows = 2000
 )
 
-// tallyPage counts what became of the deliveries that a recovery has released, in rounds until all have ended.
+// tallyPage counts the results of the deliveries that a recovery has released, in rounds until all have ended.
 func tallyPage(ctx context.Context, s *Store, j *Job) (JobPage, error) {
 	db := s.db.WithContext(ctx)
 	var r Recovery
@@ -147,7 +147,7 @@ func tallyPage(ctx context.Context, s *Store, j *Job) (JobPage, error) {
 	return page, err
 }
 
-// add counts one delivery. settled says that the recovery releases no more: none will come before this one.
+// add counts one delivery. settled says that the recovery releases no more, so none will come before this one.
 func (t *outcomes) add(c *candidate, settled bool) {
 	switch t.After = c.ID; c.Status {
 	case Delivered:

@@ -11,13 +11,13 @@ import (
 	"gorm.io/gorm"
 )
 
-// markTime is the form of an event's time in a mark. Its texts sort by time.
+// markTime is the format of an event's time in a mark. Its texts sort by time.
 const markTime = "2006-01-02T15:04:05.000Z"
 
-// markOf is an event's place in the order of the list of events.
+// markOf returns an event's place in the order of the list of events.
 func markOf(e *Event) string { return e.CreatedAt.UTC().Format(markTime) + " " + e.ID }
 
-// eventsAfter narrows a query of events to those after a mark, oldest first; "" = all.
+// eventsAfter restricts a query of events to those after a mark, oldest first; "" = all.
 func eventsAfter(q *gorm.DB, mark string) (*gorm.DB, error) {
 	if mark != "" {
 		text, id, _ := strings.Cut(mark, " ")
@@ -30,7 +30,7 @@ func eventsAfter(q *gorm.DB, mark string) (*gorm.DB, error) {
 	return q.Order("created_at, id"), nil
 }
 
-// events reads the next events of the window in which a recovery looks for missed ones, without their data.
+// events reads the next events of the window in which a recovery searches for missed ones, without their data.
 func (r *Recovery) events(db *gorm.DB, after string, limit int) (rows []Event, err error) {
 	q, err := eventsAfter(db.Omit("data").Where("tenant = ? AND created_at < ?", r.Tenant, r.Until), after)
 	if err != nil {
@@ -43,7 +43,7 @@ func (r *Recovery) events(db *gorm.DB, after string, limit int) (rows []Event, e
 	return rows, err
 }
 
-// wanted keeps the events that the recovery is for and the webhook wants.
+// wanted returns the events that the recovery selects and that match the webhook.
 func (r *Recovery) wanted(w *Webhook, events []Event) (kept []Event) {
 	for i := range events {
 		if r.ofType(events[i].Type) && w.Wants(events[i].Type) && w.Hears(events[i].Channels) {
@@ -53,7 +53,7 @@ func (r *Recovery) wanted(w *Webhook, events []Event) (kept []Event) {
 	return kept
 }
 
-// missedBy keeps the events of which the webhook has no delivery, and none follows by a fan-out.
+// missedBy returns the events that have no delivery to the webhook, and get none from a fan-out.
 func (s *Store) missedBy(ctx context.Context, w *Webhook, events []Event) ([]Event, error) {
 	id := uuid.MustParse(w.ID[len(PrefixWebhook):])
 	columns := append(slices.Clone(rowKeyColumns), column[DeliveryKey]{"webhook", "text", func(*DeliveryKey) any { return w.ID }},
@@ -67,7 +67,7 @@ func (s *Store) missedBy(ctx context.Context, w *Webhook, events []Event) ([]Eve
 		keys[i] = keyOf(&events[i])
 	}
 	missed := map[string]bool{}
-	// A look into the index for each event, as NOT EXISTS may read a whole table instead.
+	// An index lookup for each event, because NOT EXISTS may scan a whole table instead.
 	err := bulk(ctx, s, keys, columns, `SELECT v.id FROM v WHERE
 		(SELECT d.id FROM deliveries d WHERE d.tenant = v.tenant AND d.event_id = v.id AND d.webhook_id = v.webhook LIMIT 1) IS NULL
 		AND (SELECT j.id FROM jobs j WHERE j.tenant = v.tenant AND j.event_id = v.id AND j.kind = 'fanout' AND `+contains+` > 0 LIMIT 1) IS NULL`,
@@ -86,8 +86,8 @@ func (s *Store) missedBy(ctx context.Context, w *Webhook, events []Event) ([]Eve
 	return kept, err
 }
 
-// releaseMissed makes deliveries of events that the webhook has none of. The caller holds the tenant and has locked the
-// webhook. The events are locked before it is looked again: a replay may have made one meanwhile.
+// releaseMissed creates deliveries of events that have none to the webhook. The caller holds the tenant and has locked
+// the webhook. The events are locked before the check is repeated: a replay may have created one in the meantime.
 func (s *Store) releaseMissed(ctx context.Context, r *Recovery, w *Webhook) (fresh []Dispatch, looked int, err error) {
 	window, err := r.events(s.db.WithContext(ctx), r.Position, lookedFor)
 	if err != nil || len(window) == 0 {
@@ -128,8 +128,8 @@ func (s *Store) releaseMissed(ctx context.Context, r *Recovery, w *Webhook) (fre
 	return fresh, len(window), s.insertLater(ctx, deliveries, fresh)
 }
 
-// lockEvents keeps events from being erased or replayed until the transaction ends, and says which have been erased or are
-// gone.
+// lockEvents keeps events from being erased or replayed until the transaction ends, and returns which have been erased
+// or are gone.
 func (s *Store) lockEvents(ctx context.Context, events []Event) (erased map[string]bool, err error) {
 	keys := make([]DeliveryKey, len(events))
 	erased = make(map[string]bool, len(events))

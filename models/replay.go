@@ -13,9 +13,10 @@ import (
 // ErrErased is returned for an event whose data has been erased.
 var ErrErased = errors.New("models: the event's payload has been erased")
 
-// Replay sends an event again to webhooks: by the delivery that one has of it, from the first step of its schedule, or by a
-// new one. A pending delivery is left alone, and one to a webhook that is not active is held. It returns the deliveries, in
-// the order of their webhooks' ids, and the dispatches for the caller to start. ErrErased if there is nothing to send.
+// Replay sends an event again to webhooks: by the existing delivery to each, from the first step of its schedule, or
+// by a new one. A pending delivery is left alone, and one to an inactive webhook is held. It returns the deliveries,
+// in the order of their webhooks' ids, and the dispatches for the caller to start. ErrErased if there is nothing to
+// send.
 func (s *Store) Replay(ctx context.Context, tenant, eventID string, webhookIDs []string) (deliveries []Delivery, fresh []Dispatch, err error) {
 	err = s.Tx(ctx, func(tx *Store) error {
 		r, err := tx.replay(ctx, tenant, eventID, "", webhookIDs)
@@ -36,7 +37,7 @@ func (s *Store) Replay(ctx context.Context, tenant, eventID string, webhookIDs [
 	return deliveries, fresh, err
 }
 
-// replayed is what came of a replay to some webhooks.
+// replayed is the result of a replay to some webhooks.
 type replayed struct {
 	deliveries []DeliveryKey
 	fresh      []Dispatch
@@ -108,8 +109,8 @@ func (s *Store) replay(ctx context.Context, tenant, eventID, recoveryID string, 
 	return r, s.insertLater(ctx, add, dispatches)
 }
 
-// statusesOf reads the statuses of those of the webhooks that exist, in the order of their ids, and on PostgreSQL keeps
-// them as they are until the transaction ends: a change of one finds all the deliveries that it is about.
+// statusesOf reads the statuses of the existing webhooks, in the order of their ids, and on PostgreSQL locks them
+// until the transaction ends: a change of one then finds all its deliveries.
 func (s *Store) statusesOf(ctx context.Context, tenant string, ids []string) (webhooks []Webhook, err error) {
 	keys := make([]DeliveryKey, len(ids))
 	for i, id := range ids {
@@ -157,7 +158,7 @@ func (s *Store) holdAgain(ctx context.Context, rows []Delivery) error {
 		FROM v WHERE deliveries.tenant = v.tenant AND deliveries.id = v.id`, nil)
 }
 
-// releaseReplay makes a page of the replay of an event to many webhooks. more reports whether there may be another.
+// releaseReplay does a page of the replay of an event to many webhooks. more reports whether there may be another.
 func (s *Store) releaseReplay(ctx context.Context, r *Recovery) (fresh []Dispatch, more bool, err error) {
 	done := 0
 	if r.Position != "" {

@@ -9,37 +9,38 @@ import (
 	"time"
 )
 
-// Expiry is one run of the retention. It remembers where it is in each table, so that a step does not read again what
-// earlier ones have passed over. It is not safe for concurrent use.
+// Expiry is one run of the retention. It remembers its position in each table, so that a step does not read again what
+// earlier ones have skipped. It is not safe for concurrent use.
 type Expiry struct {
 	store       *Store
 	before      time.Time
 	auditBefore string // the first id of the audit log that stays; "" = all stay
 	limit       int
 
-	finished time.Time // deliveries that finished before it are done with
-	at       int       // the table whose turn it is
+	finished time.Time // deliveries that finished before this time are removed
+	at       int       // the current table
 	position expiryMark
-	minute   int64 // of the last row of the statistics
+	minute   int64 // the minute of the last row of the statistics
 }
 
-// Expire begins a run that removes what finished before a time. A step looks at up to limit rows of a table.
+// Expire starts a run that removes what finished before a time. A step examines up to limit rows of a table.
 func (s *Store) Expire(before time.Time, limit int) *Expiry {
 	return &Expiry{store: s, before: before.UTC(), limit: limit, minute: math.MinInt64}
 }
 
-// AuditBefore makes the run remove entries of the audit log, too: those from before a time.
+// AuditBefore makes the run also remove entries of the audit log from before a time.
 func (e *Expiry) AuditBefore(t time.Time) { e.auditBefore = IDBefore(PrefixAudit, Bound(t)) }
 
-// attemptsFactor is how many attempts a step removes for each of its deliveries: where they have more, it takes fewer.
+// attemptsFactor is how many attempts a step removes for each of its deliveries: if they have more, it takes fewer
+// deliveries.
 const attemptsFactor = 4
 
-// Step makes one bounded step: it removes deliveries with their attempts, and the events of which no delivery is left. After
-// the last of those it goes on to events that nobody was owed, sent notifications, finished recoveries and erasures,
-// entries of the audit log (AuditBefore), expired sessions, tests and replays. At last it puts statistics into longer spans of time. n is how many rows
-// went; more reports whether there is another step to make.
+// Step does one bounded step: it removes deliveries with their attempts, and the events without any remaining
+// delivery. After the last of those it removes events that matched no webhook, sent notifications, finished recoveries
+// and erasures, entries of the audit log (AuditBefore), expired sessions, tests and replays. Finally it merges
+// statistics into longer buckets. n is how many rows were removed; more reports whether there is another step.
 //
-// Pending and held deliveries stay, however old, with their attempts and events.
+// Pending and held deliveries stay, however old they are, with their attempts and events.
 func (e *Expiry) Step(ctx context.Context) (n int64, more bool, err error) {
 	if e.at == 0 {
 		var full bool
@@ -125,9 +126,9 @@ func (e *Expiry) deliveries(ctx context.Context) (n int64, full bool, err error)
 	return n, full, err
 }
 
-// removeUnowed removes those of the events of which no delivery is left. On PostgreSQL it locks them first, and looks for
-// deliveries in a statement that begins later: a replay or a recovery may have made one until then. An event that somebody
-// else has locked stays, and goes in a later run.
+// removeUnowed removes those of the events that have no delivery left. On PostgreSQL it locks them first, and checks
+// for deliveries in a later statement, because a replay or a recovery may have created one. An event that another
+// transaction has locked stays, and is removed in a later run.
 func (s *Store) removeUnowed(ctx context.Context, events []DeliveryKey, count func(*sql.Rows) error) error {
 	if s.postgres {
 		var locked []DeliveryKey
@@ -147,23 +148,23 @@ func (s *Store) removeUnowed(ctx context.Context, events []DeliveryKey, count fu
 		SELECT 1 FROM deliveries d WHERE d.tenant = events.tenant AND d.event_id = events.id) RETURNING id`, count)
 }
 
-// expiringTable is a table of which rows go by themselves.
+// expiringTable is a table whose rows expire independently.
 type expiringTable struct {
 	name string
-	// position is the columns by which it is read, as those of expiryMark; rows is what is read of it after a position, in
-	// which order, and primary is its primary key.
+	// position is the columns by which it is read, as those of expiryMark; rows selects its rows after a position;
+	// order is their order, and primary is its primary key.
 	position, rows, order, primary string
-	// gone is the condition on which a row, called r, goes.
+	// gone is the condition on which a row, called r, is removed.
 	gone string
 }
 
-// expiryMark is the last row of a table that was looked at.
+// expiryMark is the last examined row of a table.
 type expiryMark struct {
 	At         time.Time
 	Tenant, ID string
 }
 
-// behindID is the rows of a table that is read in the order of its ids.
+// behindID selects the next rows of a table that is read in the order of its ids.
 const behindID = "id > @id"
 
 // expiring are the tables after the deliveries.
@@ -179,7 +180,7 @@ var expiring = []expiringTable{
 	{"replays", "tenant, attempt_id AS id", "(tenant, attempt_id) > (@tenant, @id)", "tenant, attempt_id", "tenant, attempt_id", "r.replayed_at < @before"},
 }
 
-// rest removes what has expired of a page of a table. full reports whether there may be another page.
+// rest removes the expired rows of a page of a table. full reports whether there may be another page.
 func (e *Expiry) rest(ctx context.Context, t expiringTable) (n int64, full bool, err error) {
 	args := map[string]any{"at": e.position.At.UTC(), "tenant": e.position.Tenant, "id": e.position.ID, "before": e.before, "audit": e.auditBefore,
 		"limit": e.limit, "others": e.limit - 1}
@@ -203,7 +204,7 @@ func (e *Expiry) rest(ctx context.Context, t expiringTable) (n int64, full bool,
 	return n, true, nil
 }
 
-// unowed removes the events that a query names and of which there is no delivery.
+// unowed removes the events of a query that have no delivery.
 func (e *Expiry) unowed(ctx context.Context, query string, args map[string]any) (n int64, err error) {
 	err = e.store.Tx(ctx, func(tx *Store) error {
 		n = 0

@@ -6,36 +6,37 @@ import (
 	"time"
 )
 
-// SessionKind is how a session came to be.
+// SessionKind is how a session was created.
 type SessionKind string
 
 // The kinds of sessions.
 const (
-	SessionKey  SessionKind = "key"  // somebody signed in with a key
+	SessionKey  SessionKind = "key"  // signed in with a key
 	SessionLink SessionKind = "link" // a portal link; its session begins when the code is redeemed
 )
 
-// Session is the permission to act for a key or through a portal link, and the secrets that open it, as SHA-256 in hexadecimal.
+// Session is the permission to act for a key or through a portal link, with the secrets that open it, as SHA-256 in
+// hexadecimal.
 type Session struct {
 	ID           string
 	Tenant       string // "" = the platform's staff
 	Kind         SessionKind
-	Name         string // of who acts
+	Name         string // the actor's name
 	Role         Role
-	KeyID        string            // the key that made it. "" = a link that an admin key made
-	Capabilities []string          `gorm:"serializer:json;not null"` // what a link allows beside its role
+	KeyID        string            // the key that created it. "" = a link that an admin key created
+	Capabilities []string          `gorm:"serializer:json;not null"` // what a link allows in addition to its role
 	Theme        map[string]string `gorm:"serializer:json;not null"` // how a link's pages look
-	Epoch        int64             // the tenant's when the session was made
+	Epoch        int64             // the tenant's epoch when the session was created
 	Code         *string           // works once, until CodeUntil
 	Cookie       *string           // nil = the code has not been redeemed
 	Token        *string
-	Proof        string // of a session of the staff: made of the cookie and the admin key
+	Proof        string // for a staff session: made from the cookie and the admin key
 	CodeUntil    time.Time
 	CreatedAt    time.Time
 	ExpiresAt    time.Time
 }
 
-// The secrets by which a session is found.
+// The secrets by which a session can be found.
 const (
 	ByCode   = "code"
 	ByCookie = "cookie"
@@ -66,20 +67,20 @@ func (s *Store) CreateSession(ctx context.Context, x *Session) error {
 	})
 }
 
-// sessionInForce is true of a session that has not expired, whose tenant and key have not gone, and which has not been revoked
-// with all of its tenant's links.
+// sessionInForce is true for a session that has not expired, whose tenant and key still exist, and which has not been
+// revoked with all of its tenant's links.
 const sessionInForce = `expires_at > ? AND (tenant = '' OR EXISTS (SELECT 1 FROM tenants t WHERE t.id = sessions.tenant AND t.deleted_at IS NULL
 		AND (sessions.kind <> 'link' OR t.link_epoch = sessions.epoch)))
 	AND (tenant = '' OR key_id = '' OR EXISTS (SELECT 1 FROM api_keys k WHERE k.id = sessions.key_id AND k.revoked_at IS NULL))`
 
-// SessionBy finds the session in force that a secret opens: ByCode, ByCookie or ByToken.
+// SessionBy returns the session in force that a secret opens: ByCode, ByCookie or ByToken.
 func (s *Store) SessionBy(ctx context.Context, secret, hash string) (Session, error) {
 	var x Session
 	err := s.db.WithContext(ctx).Take(&x, secret+" = ? AND "+sessionInForce, hash, s.now()).Error
 	return x, found(err)
 }
 
-// RedeemCode begins the session whose code is redeemed. ErrNotFound if the code has been redeemed or is too old.
+// RedeemCode starts the session of a code. ErrNotFound if the code has already been redeemed or has expired.
 func (s *Store) RedeemCode(ctx context.Context, id, cookie, proof string) error {
 	result := s.db.WithContext(ctx).Exec("UPDATE sessions SET cookie = ?, proof = ? WHERE id = ? AND cookie IS NULL AND code_until > ?",
 		cookie, proof, id, s.now())
@@ -112,7 +113,7 @@ func (s *Store) RevokeLink(ctx context.Context, tenant, id string) error {
 	})
 }
 
-// RevokeLinks ends all portal links of a tenant, however many there are. ErrNotFound if there is no such tenant.
+// RevokeLinks revokes all portal links of a tenant, however many there are. ErrNotFound if the tenant does not exist.
 func (s *Store) RevokeLinks(ctx context.Context, tenant string) error {
 	return s.changeTenant(ctx, tenant, func(tx *Store) error {
 		db := tx.db.WithContext(ctx)
@@ -134,12 +135,12 @@ func (s *Store) RevokeLinks(ctx context.Context, tenant string) error {
 	})
 }
 
-// linksLooked is how many sessions one page of EndLinks looks at.
+// linksLooked is how many sessions one page of EndLinks examines.
 const linksLooked = 1000
 
-// EndLinks lets the portal links of a tenant that are in force end at a time, unless they end before it. With names, only links of
-// these names. It goes in pages, and a call that repeats one that failed finds what that one has not reached. ErrNotFound if
-// there is no such tenant.
+// EndLinks makes the tenant's portal links in force end at a time, unless they end earlier. With names, only links
+// with these names. It works in pages, and repeating a failed call finds the links that the failed one has not
+// reached. ErrNotFound if the tenant does not exist.
 func (s *Store) EndLinks(ctx context.Context, tenant string, names []string, at time.Time) error {
 	for after := ""; ; {
 		last := ""
@@ -153,7 +154,7 @@ func (s *Store) EndLinks(ctx context.Context, tenant string, names []string, at 
 	}
 }
 
-// endLinksPage is EndLinks for the sessions behind one. It gives the last one that it has looked at, "" = there are no more.
+// endLinksPage is EndLinks for the sessions after one. It returns the last examined one, "" = there are no more.
 func (s *Store) endLinksPage(ctx context.Context, tenant string, names []string, at time.Time, after string) (last string, err error) {
 	db := s.db.WithContext(ctx)
 	var epoch int64

@@ -8,13 +8,13 @@ import (
 	"time"
 )
 
-// ReasonUnwanted is noted on what was owed to a webhook that is not registered for its event type any more.
+// ReasonUnwanted is recorded on deliveries to a webhook that is no longer registered for their event type.
 const ReasonUnwanted = "the webhook is not registered for this event type any more"
 
-// ReasonDeleted is noted on what was owed to a webhook that has been deleted.
+// ReasonDeleted is recorded on deliveries to a deleted webhook.
 const ReasonDeleted = "webhook deleted"
 
-// setAside is one delivery that is not to be sent, and why.
+// setAside is one delivery that must not be sent, and why.
 type setAside struct {
 	DeliveryKey
 	status DeliveryStatus
@@ -37,18 +37,19 @@ var foundColumns = []column[Delivery]{
 	was[Delivery](Pending),
 }
 
-// noJob is the condition that no job is going to hold or cancel what is owed to the webhook w.
+// noJob is the condition that no job is going to hold or cancel the deliveries of webhook w.
 const noJob = `NOT EXISTS (SELECT 1 FROM jobs j WHERE j.webhook_id = w.id AND (j.kind = 'cancel' OR (j.kind = 'hold'
 	AND j.epoch = w.epoch AND w.status <> 'active')))`
 
-// SetAside holds or cancels those of the pending deliveries that turned out not to be sent: their webhook is not active,
-// or has been deleted, or is not registered for their event type any more, or their event has been erased. The database
-// decides, in one short transaction: a caller's view of a webhook may be a second old. left are those that are to be sent
-// after all.
+// SetAside holds or cancels those of the pending deliveries that must not be sent: their webhook is not active, has
+// been deleted, or is no longer registered for their event type, or their event has been erased. The database decides,
+// in one short transaction: a caller's view of a webhook may be a second old. left are those that must be sent after
+// all.
 //
-// A delivery that a job will come to is left to the job, and so is a row that another transaction has locked: thousands of
-// workflows that find their webhook deactivated cost a read each. The reconciler finds deliveries that a job has passed
-// over. The webhooks are locked against a change of status, so that a resume finds all deliveries held for its webhook.
+// A delivery that a job will reach is left to the job, and so is a row that another transaction has locked: thousands
+// of workflows that find their webhook deactivated then cost one read each. The reconciler finds deliveries that a job
+// has missed. The webhooks are locked against a change of status, so that a resume finds all deliveries held for its
+// webhook.
 func (s *Store) SetAside(ctx context.Context, deliveries []Delivery) (left []DeliveryKey, err error) {
 	if len(deliveries) == 0 {
 		return nil, nil

@@ -5,12 +5,12 @@ import (
 	"strings"
 )
 
-// growing are the tables that grow with the events: whose statistics decide the plans of what is done for each.
+// growing are the tables that grow with the events: their statistics decide the plans of what is done for each event.
 var growing = []string{"events", "event_labels", "deliveries", "attempts", "dispatches", "stats"}
 
 // FollowGrowth renews the statistics of tables that have changed by more rows than they were last known to have, and
-// names them. PostgreSQL's autovacuum does so too, a minute later: until then the plans of a young or emptied table
-// are kept, which take ever longer as it grows. SQLite plans without statistics.
+// returns their names. PostgreSQL's autovacuum does so too, but a minute later. Until then a young or emptied table
+// keeps plans that get ever slower as it grows. SQLite plans without statistics.
 func (s *Store) FollowGrowth(ctx context.Context) ([]string, error) {
 	if !s.postgres {
 		return nil, nil

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// statKey is what of a tenant counts are about. Without a webhook they are about the event alone.
+// statKey is what a count of a tenant is about. Without a webhook it is about the event alone.
 type statKey struct {
 	webhookID, eventType string
 	minute               int64 // since 1970
@@ -20,7 +20,7 @@ type statDeltas map[string]map[statKey]*Counts
 
 func minuteOf(t time.Time) int64 { return t.Unix() / 60 }
 
-// at gives the counts of what happened at a time.
+// at returns the counts for a time.
 func (d statDeltas) at(t time.Time, tenant, webhookID, eventType string) *Counts {
 	counts := d[tenant]
 	if counts == nil {
@@ -36,7 +36,7 @@ func (d statDeltas) at(t time.Time, tenant, webhookID, eventType string) *Counts
 	return c
 }
 
-// owed counts a new delivery, whose event was accepted at a time: the event has matched the webhook.
+// owed counts a new delivery whose event was accepted at a time: the event has matched the webhook.
 func (d statDeltas) owed(accepted time.Time, delivery *Delivery) {
 	d.at(accepted, delivery.Tenant, delivery.WebhookID, delivery.EventType).Events++
 	if delivery.Status == Held {
@@ -56,10 +56,10 @@ var statDeltaColumns = []column[statDelta]{
 	{"data", "bytea", func(d *statDelta) any { return d.Data }},
 }
 
-// deltaCounts is how many counts a row of stat_deltas has at most. A transaction rarely has as many.
+// deltaCounts is the most counts in a row of stat_deltas. A transaction rarely has as many.
 const deltaCounts = 500
 
-// appendStats stores what a transaction has counted, in one statement: a row for each tenant. It waits for no lock.
+// appendStats stores a transaction's counts in one statement: a row for each tenant. It waits for no lock.
 func (s *Store) appendStats(ctx context.Context, d statDeltas) error {
 	var rows []statDelta
 	for tenant, counts := range d {
@@ -91,13 +91,13 @@ func eachDelta(data []byte, fn func(statKey, *Counts)) error {
 
 func (r *countsReader) minute() int64 { return readNumber(r, binary.Varint) }
 
-// statRow names a row of stats.
+// statRow identifies a row of stats.
 type statRow struct {
 	tenant, webhookID, eventType string
 	minute, span                 int64
 }
 
-// statCell is a row of stats and what it has, by event type: of a webhook several, of anything else "" alone.
+// statCell is a row of stats with its counts by event type: several for a webhook, only "" for anything else.
 type statCell struct {
 	statRow
 	types map[string]*Counts
@@ -133,7 +133,7 @@ func eachType(data []byte, fn func(eventType string, c *Counts)) error {
 	return r.err
 }
 
-// statCells is what is to be added to stats.
+// statCells is what is added to stats.
 type statCells map[statRow]*statCell
 
 func (m statCells) add(row statRow, eventType string, c *Counts) {
@@ -154,13 +154,13 @@ func (c *statCell) add(eventType string, counts *Counts) {
 	sum.Add(counts)
 }
 
-// spread adds a tenant's counts to all rows that they are part of: the webhook's, and those of the tenant and of all
-// tenants, of the event type and of all types.
+// spread adds a tenant's counts to all rows that they belong to: the webhook's, and those of the tenant and of all
+// tenants, for the event type and for all types.
 func (m statCells) spread(tenant string, key statKey, c *Counts) {
 	if key.webhookID != "" {
 		m.add(statRow{tenant, key.webhookID, "", key.minute, 1}, key.eventType, c)
 		whole := *c
-		whole.Events = 0 // an event is one, however many webhooks it matches
+		whole.Events = 0 // an event counts once, however many webhooks it matches
 		if c = &whole; whole.isZero() {
 			return
 		}
@@ -176,7 +176,7 @@ func (c *Counts) isZero() bool {
 	return !slices.ContainsFunc(c.fields(), func(n *int64) bool { return *n != 0 }) && len(c.latency) == 0
 }
 
-// statsLock is the advisory lock key of what changes stats: rows are read, added to and written, one page at a time.
+// statsLock is the advisory lock key for changing stats: rows are read, added to and written, one page at a time.
 const statsLock = 0x7374617473 // "stats"
 
 // lockStats keeps others from changing stats until the transaction ends. SQLite has one writer at a time.
@@ -211,15 +211,16 @@ func (s *Store) addStats(ctx context.Context, cells statCells) error {
 		ON CONFLICT (tenant, webhook_id, event_type, minute, span) DO UPDATE SET data = excluded.data`, nil)
 }
 
-// The bounds of a page that MergeStats merges: rows, and counts in them. The last row may have deltaCounts more.
+// The bounds of a page that MergeStats merges: rows, and counts in them. The last row may exceed the bound by
+// deltaCounts.
 const (
 	mergedRows   = 500
 	mergedCounts = 2000
 )
 
-// MergeStats merges a page of what transactions have appended into stats, in the order of tenants. A page begins after a
-// key; next is where the following one begins, the zero key after the last. merged is how many rows went. It may run in several
-// processes: what is appended is merged once.
+// MergeStats merges a page of appended counts into stats, in the order of tenants. A page starts after a key; next is
+// where the following one starts, the zero key after the last. merged is the number of merged rows. It may run in
+// several processes: each row is merged once.
 func (s *Store) MergeStats(ctx context.Context, after DeliveryKey) (merged int, next DeliveryKey, err error) {
 	err = s.Tx(ctx, func(tx *Store) error {
 		keys, full, err := tx.mergeWhere(ctx, mergedRows, "(tenant, id) > (?, ?)", after.Tenant, after.ID)
@@ -232,8 +233,8 @@ func (s *Store) MergeStats(ctx context.Context, after DeliveryKey) (merged int, 
 	return merged, next, err
 }
 
-// mergeWhere merges the first of some rows of stat_deltas, and removes them. It returns their keys; full reports whether there
-// may be more.
+// mergeWhere merges the first of some rows of stat_deltas, and removes them. It returns their keys; full reports
+// whether there may be more.
 func (s *Store) mergeWhere(ctx context.Context, most int, where string, args ...any) (keys []DeliveryKey, full bool, err error) {
 	if err := s.lockStats(ctx); err != nil {
 		return nil, false, err
@@ -264,20 +265,20 @@ func (s *Store) mergeWhere(ctx context.Context, most int, where string, args ...
 	return keys, full, bulk(ctx, s, keys, rowKeyColumns, "DELETE FROM stat_deltas WHERE (tenant, id) IN (SELECT tenant, id FROM v)", nil)
 }
 
-// StatFilter says which statistics are wanted; a Tenant, WebhookID or EventType of "" means all. The time from Since to Until
-// is in buckets of a length; both are bounds between two buckets.
+// StatFilter selects statistics; a Tenant, WebhookID or EventType of "" means all. The time from Since to Until is
+// divided into buckets; both are bounds between two buckets.
 type StatFilter struct {
 	Tenant, WebhookID, EventType string
 	Since, Until                 time.Time
 	Bucket                       time.Duration
 }
 
-// deltasRead bounds the rows of stat_deltas that a reader adds. More of them are there only if they have not been merged for
+// deltasRead bounds the rows of stat_deltas that a reader adds. There are more only if they have not been merged for
 // minutes.
 const deltasRead = 20_000
 
-// Stats counts what happened, bucket by bucket, with what is not merged yet. One statement reads it all: what a merge moves
-// meanwhile is counted once.
+// Stats counts what happened, bucket by bucket, including unmerged counts. One statement reads it all, so counts that
+// a merge moves at the same time are counted once.
 func (s *Store) Stats(ctx context.Context, f StatFilter) ([]Counts, error) {
 	db := s.db.WithContext(ctx)
 	if f.WebhookID != "" && f.Tenant == "" {
@@ -288,7 +289,7 @@ func (s *Store) Stats(ctx context.Context, f StatFilter) ([]Counts, error) {
 	args := map[string]any{"tenant": f.Tenant, "webhook": f.WebhookID, "type": f.EventType, "since": minuteOf(f.Since), "until": minuteOf(f.Until),
 		"deltas": deltasRead}
 	if f.WebhookID != "" {
-		args["type"] = "" // its types are in the rows
+		args["type"] = "" // the rows contain its types
 	}
 	of := ""
 	if f.Tenant != "" {
@@ -321,7 +322,7 @@ func (s *Store) Stats(ctx context.Context, f StatFilter) ([]Counts, error) {
 	return buckets.counts, rows.Err()
 }
 
-// statBuckets puts what is read into buckets.
+// statBuckets sums up rows in buckets.
 type statBuckets struct {
 	StatFilter
 	counts []Counts
@@ -350,9 +351,9 @@ func (b *statBuckets) addDelta(key statKey, c *Counts) {
 	b.add(key.minute, c)
 }
 
-// statAge is for how long rows of a span are kept. Then they go into rows of the next span.
+// statAge is how long rows of a span are kept. Then they are merged into rows of the next span.
 type statAge struct {
-	span, into int64 // in minutes; into 0 = they are removed
+	span, into int64 // in minutes; into 0 = removed
 	days       int
 }
 
@@ -365,13 +366,13 @@ const (
 	StatDayDays    = 400
 )
 
-// StatsSince is since when there are statistics that are kept for a number of days.
+// StatsSince returns since when there are statistics that are kept for a number of days.
 func StatsSince(now time.Time, days int) time.Time {
 	return now.UTC().Truncate(24*time.Hour).AddDate(0, 0, -days)
 }
 
-// stats puts a page of the statistics that are too old for their span into the next one. full reports whether there may be
-// another page.
+// stats merges a page of statistics that are too old for their span into the next one. full reports whether there may
+// be another page.
 func (e *Expiry) stats(ctx context.Context, age statAge) (n int64, full bool, err error) {
 	reached := e.minute
 	err = e.store.Tx(ctx, func(tx *Store) error {

@@ -22,52 +22,52 @@ import (
 	"github.com/posthorn/posthorn/internal/fault"
 )
 
-// The errors a query can end with that a caller is expected to tell apart. Everything else is an outage or a bug.
+// The errors of queries that a caller is expected to distinguish. Any other error is an outage or a bug.
 var (
 	ErrNotFound = errors.New("models: not found")
 	ErrConflict = errors.New("models: already exists")
-	// ErrUIDTaken: something else of its kind has the uid, or has it as its id.
+	// ErrUIDTaken: another object of its kind has the uid as its uid or id.
 	ErrUIDTaken = errors.New("models: the uid is taken")
 )
 
 // Store is a handle on the database. It is safe for concurrent use.
 type Store struct {
 	db       *gorm.DB
-	reader   *Store // what Read gives
+	reader   *Store // the Store for Read
 	readFor  time.Duration
 	server   *server // nil on SQLite
 	postgres bool
-	inTx     bool // the handle that Tx gives to its function
+	inTx     bool // the handle that Tx passes to its function
 	clock    *clock
 	groupMax int
 	limits   tenantLimits
-	changes  *inTurn       // of tenants
+	changes  *inTurn       // the queues of tenants' changes
 	traffic  *atomic.Int64 // when an event was last accepted or an attempt recorded, in nanoseconds since 1970
-	presence *presence     // what the other processes know of this one
-	posting  *presence     // the same for what it POSTs without a dispatch; nil = nothing
+	presence *presence     // this process's row in processes
+	posting  *presence     // the same for what it POSTs without a dispatch; nil = none
 	log      *auditing
 }
 
-// Options tunes Open. The zero value is usable.
+// Options configures Open. The zero value is usable.
 type Options struct {
-	// MaxConns bounds the connections to PostgreSQL, those for Read included. Default 20.
+	// MaxConns bounds the connections to PostgreSQL, including those for Read. Default 20.
 	MaxConns int
 	// ReadFor bounds a Read. Default 5 s.
 	ReadFor time.Duration
-	// GroupMax is the most deliveries of several events that are dispatched again together, at most MaxDispatch, which is the
-	// default.
+	// GroupMax is the most deliveries of several events that are dispatched together again. Default, and most,
+	// MaxDispatch.
 	GroupMax int
-	// MaxWebhooks and MaxKeys are how many webhooks, and keys in force, a tenant without limits of its own may have. Default
-	// DefaultMaxWebhooks and DefaultMaxKeys.
+	// MaxWebhooks and MaxKeys are the limits of a tenant that has none of its own. Default DefaultMaxWebhooks and
+	// DefaultMaxKeys.
 	MaxWebhooks, MaxKeys int64
 	// FirstAttempts says that this process makes first attempts of deliveries that no dispatch drives: see PostingID.
 	FirstAttempts bool
-	// Now is the process's clock. The default is time.Now, corrected on PostgreSQL by how far the database's is ahead of
-	// it; one that is given is corrected only with Correct.
+	// Now is the process's clock. Default: time.Now, corrected on PostgreSQL by how far the database's clock is ahead.
+	// A given one is corrected only with Correct.
 	Now func() time.Time
-	// Actor says who makes the changes of a context, for the audit log. Default: Posthorn itself.
+	// Actor returns the actor of a context's changes, for the audit log. Default: Posthorn itself.
 	Actor func(context.Context) AuditActor
-	// Correct makes the Store follow the database's clock although Now is given: for tests with a clock that is wrong.
+	// Correct makes the Store follow the database's clock although Now is given: for tests with a wrong clock.
 	Correct bool
 }
 
@@ -108,7 +108,7 @@ func Open(ctx context.Context, databaseURL string, o Options) (*Store, error) {
 	return s, nil
 }
 
-// connect makes the pools, and returns the main one.
+// connect opens the pools, and returns the main one.
 func (s *Store) connect(ctx context.Context, databaseURL string, o Options) (pool *sql.DB, err error) {
 	switch {
 	case strings.HasPrefix(databaseURL, "sqlite:"):
@@ -144,7 +144,7 @@ func (s *Store) connect(ctx context.Context, databaseURL string, o Options) (poo
 	}
 }
 
-// bound says how many connections a pool has at most.
+// bound limits the connections of a pool.
 func bound(pool *sql.DB, most int) *sql.DB {
 	pool.SetMaxOpenConns(most)
 	pool.SetMaxIdleConns(most)
@@ -154,7 +154,7 @@ func bound(pool *sql.DB, most int) *sql.DB {
 
 func (s *Store) orm(dialector gorm.Dialector) (*gorm.DB, error) {
 	return gorm.Open(dialector, &gorm.Config{
-		// Errors are returned, and logged where they are handled. GORM would log the statements too, with what is in them.
+		// Errors are returned, and logged where they are handled. GORM would also log the statements, with their data.
 		Logger:                 logger.Discard,
 		SkipDefaultTransaction: true,
 		PrepareStmt:            false, // pgx caches prepared statements by itself
@@ -163,11 +163,11 @@ func (s *Store) orm(dialector gorm.Dialector) (*gorm.DB, error) {
 	})
 }
 
-// connectFor is how long a new SQLite file that others are opening too is waited for.
+// connectFor is how long to wait for a new SQLite file that others are opening too.
 const connectFor = 15 * time.Second
 
-// sqlitePool makes a pool with one connection. SQLite does not queue those who switch a new file to WAL at once, however
-// long their busy timeout: all but one are refused, and try again.
+// sqlitePool makes a pool with one connection. SQLite does not queue connections that switch a new file to WAL at the
+// same time, however long their busy timeout: all except one are refused, and try again.
 func sqlitePool(ctx context.Context, path string) (*sql.DB, error) {
 	pool, err := sql.Open("sqlite", sqliteDSN(path))
 	if err != nil {
@@ -183,7 +183,7 @@ func sqlitePool(ctx context.Context, path string) (*sql.DB, error) {
 			return nil, err
 		}
 		select {
-		case <-time.After(rand.N(txWait)): //nolint:gosec // spreads waits, guards nothing
+		case <-time.After(rand.N(txWait)): //nolint:gosec // spreads waits, not a secret
 		case <-ctx.Done():
 		}
 	}
@@ -195,8 +195,8 @@ func isBusy(err error) bool {
 	return errors.As(err, &lite) && lite.Code()&0xff == 5
 }
 
-// sqliteDSN sets the pragmas Posthorn's promises rest on: synchronous=FULL so that a commit survives a power
-// cut, immediate transactions so that two writers wait for each other instead of failing half-way.
+// sqliteDSN sets the pragmas that Posthorn's promises need: synchronous=FULL so that a commit survives a power cut,
+// and immediate transactions so that two writers wait for each other instead of failing half-way.
 func sqliteDSN(path string) string {
 	q := url.Values{}
 	q.Add("_pragma", "journal_mode(WAL)")
@@ -206,7 +206,8 @@ func sqliteDSN(path string) string {
 	q.Set("_txlock", "immediate")
 	q.Set("_time_format", "sqlite")
 	q.Set("_timezone", "UTC")
-	// Escaped, as the name is a URI: "#" or "?" in a directory's name would end it, and another file would be opened.
+	// Escaped, because the name is a URI: a "#" or "?" in a directory's name would end it, and another file would be
+	// opened.
 	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + q.Encode()
 }
 
@@ -217,7 +218,7 @@ func (s *Store) Close() error {
 	for _, db := range []*gorm.DB{s.db, s.reader.db} {
 		pool, err := db.DB()
 		if err == nil {
-			err = pool.Close() // of SQLite's, which is both, a second time: that is allowed
+			err = pool.Close() // SQLite has one pool for both, and closing it twice is allowed
 		}
 		errs = append(errs, err)
 	}
@@ -233,7 +234,7 @@ func (s *Store) Ping(ctx context.Context) error {
 	return pool.PingContext(ctx)
 }
 
-// Pool gives the connection pool's figures.
+// Pool returns the connection pool's figures.
 func (s *Store) Pool() sql.DBStats {
 	pool, err := s.db.DB()
 	if err != nil {
@@ -252,21 +253,22 @@ func (s *Store) Pools() map[string]sql.DBStats {
 }
 
 const (
-	// txTries is how often a transaction is run before the database's refusal to let it commit is the caller's problem.
+	// txTries is how often a transaction is run before the caller gets the database's refusal to commit it.
 	txTries = 5
-	// txWait is the longest wait before the second run; it grows with every further one. The wait is random: who lost a
-	// deadlock should not meet the winner again before that has gone on.
+	// txWait is the longest wait before the second run; it grows with every further one. The wait is random, so that
+	// the loser of a deadlock does not meet the winner again too early.
 	txWait = 20 * time.Millisecond
 )
 
-// Tx runs fn in one transaction; everything fn does through the Store it is given commits together or not at all. Tx runs fn
-// again from its beginning if PostgreSQL gives the transaction up (a deadlock, a serialization failure, a row that stays
-// locked), or if a migration has changed a table under it. Within fn another Tx is part of the same transaction.
+// Tx runs fn in one transaction: everything that fn does through the given Store commits together or not at all. Tx
+// runs fn again from its beginning if PostgreSQL gives the transaction up (a deadlock, a serialization failure, a row
+// that stays locked), or if a migration has changed a table under it. Within fn another Tx is part of the same
+// transaction.
 func (s *Store) Tx(ctx context.Context, fn func(tx *Store) error) error {
 	return s.tx(ctx, isWorthAnother, fn)
 }
 
-// tx runs fn in a transaction, again and again while again says so of its error.
+// tx runs fn in a transaction, and repeats it while again returns true for its error.
 func (s *Store) tx(ctx context.Context, again func(error) bool, fn func(tx *Store) error) error {
 	return s.repeat(ctx, again, func() error {
 		return s.db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
@@ -275,7 +277,7 @@ func (s *Store) tx(ctx context.Context, again func(error) bool, fn func(tx *Stor
 	})
 }
 
-// again runs a statement that is a transaction by itself as Tx does.
+// again runs a statement that is a transaction by itself, as Tx does.
 func (s *Store) again(ctx context.Context, run func() error) error {
 	return s.repeat(ctx, isWorthAnother, run)
 }
@@ -287,7 +289,7 @@ func (s *Store) repeat(ctx context.Context, again func(error) bool, run func() e
 			return err
 		}
 		select {
-		case <-time.After(rand.N(time.Duration(try) * txWait)): //nolint:gosec // spreads waits, guards nothing
+		case <-time.After(rand.N(time.Duration(try) * txWait)): //nolint:gosec // spreads waits, not a secret
 		case <-ctx.Done():
 			return err
 		}
@@ -298,13 +300,14 @@ func (s *Store) repeat(ctx context.Context, again func(error) bool, run func() e
 const lockNotAvailable = "55P03"
 
 // isGivenUp reports whether PostgreSQL ended a transaction that can succeed if it is run again: SQLSTATE 40001
-// (serialization_failure) and 40P01 (deadlock_detected).
+// (serialization_failure) or 40P01 (deadlock_detected).
 func isGivenUp(err error) bool {
 	var pg *pgconn.PgError
 	return errors.As(err, &pg) && (pg.Code == "40001" || pg.Code == "40P01")
 }
 
-// isStale reports whether the schema has changed under a statement of a transaction, which can then be run again.
+// isStale reports whether the schema has changed under a transaction's statement. The transaction can then be run
+// again.
 func (s *Store) isStale(err error) bool { return s.server != nil && s.server.isStale(err) }
 
 func isWorthAnother(err error) bool { return isGivenUp(err) || IsLocked(err) }
@@ -315,20 +318,22 @@ func IsLocked(err error) bool {
 	return ok && pg.Code == lockNotAvailable
 }
 
-// Now is the store's clock: UTC, in whole milliseconds, as everything is stored.
+// Now returns the store's time: UTC, in whole milliseconds, as everything is stored.
 func (s *Store) Now() time.Time { return s.now() }
 
 func (s *Store) now() time.Time { return s.clock.now().Truncate(time.Millisecond) }
 
-// Clock is the store's clock as exact as the process has it: for what measures, or compares with what is stored.
+// Clock returns the store's time with the process's full precision: for measurements, and for comparisons with stored
+// times.
 func (s *Store) Clock() time.Time { return s.clock.now() }
 
-// LastTraffic is when this process last accepted an event or recorded an attempt: background work steps back for it.
+// LastTraffic returns when this process last accepted an event or recorded an attempt: background work steps back for
+// it.
 func (s *Store) LastTraffic() time.Time { return time.Unix(0, s.traffic.Load()) }
 
 func (s *Store) noteTraffic() { s.traffic.Store(s.now().UnixNano()) }
 
-// forUpdate locks the rows read until the transaction ends. SQLite has one writer at a time and needs no lock.
+// forUpdate locks the read rows until the transaction ends. SQLite has one writer at a time and needs no lock.
 func (s *Store) forUpdate(db *gorm.DB) *gorm.DB {
 	if !s.postgres {
 		return db
@@ -350,7 +355,7 @@ func found(err error) error {
 	}
 }
 
-// taken is found for a row with a uid, "" if it has none: where another row has its uid, the error is ErrUIDTaken.
+// taken is found for a row with a uid, "" if it has none: if another row has its uid, the error is ErrUIDTaken.
 func taken(err error, uid string) error {
 	if uid != "" && IsUniqueViolation(err) {
 		return ErrUIDTaken
@@ -358,7 +363,7 @@ func taken(err error, uid string) error {
 	return found(err)
 }
 
-// IsUniqueViolation tells a duplicate key from any other failure, on both databases.
+// IsUniqueViolation reports whether an error is a duplicate key, on both databases.
 func IsUniqueViolation(err error) bool {
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return pg.Code == "23505"
@@ -367,22 +372,22 @@ func IsUniqueViolation(err error) bool {
 	return errors.As(err, &lite) && (lite.Code() == 2067 || lite.Code() == 1555)
 }
 
-// IsOutage tells an error of a database that is away, overloaded or restarting, which another try may not meet, from
-// one it would meet again.
+// IsOutage reports whether an error comes from a database that is away, overloaded or restarting, so that another try
+// may succeed.
 func IsOutage(err error) bool {
 	switch {
 	case err == nil, errors.Is(err, context.Canceled), errors.Is(err, ErrNotFound), errors.Is(err, ErrConflict):
 		return false
 	}
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
-		if pg.Code == lockNotAvailable { // the database is well: only that row is not to be had
+		if pg.Code == lockNotAvailable { // the database is well: only that row is not available
 			return false
 		}
 		switch pg.Code[:2] {
 		case "08", "40", "53", "55", "57", "58": // connection, rollback, resources, not in state, operator, system
 			return true
 		}
-		return pg.Code == "25006" // read-only: a failover is under way
+		return pg.Code == "25006" // read-only: a failover is in progress
 	}
 	var lite interface{ Code() int }
 	if errors.As(err, &lite) {

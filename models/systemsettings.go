@@ -8,8 +8,8 @@ import (
 	"gorm.io/gorm/clause"
 )
 
-// SystemSettings is what an outside system's API keeps for a tenant while no webhook holds it: InMemory4 has its
-// settings even when it has no URL. Settings is the system's own JSON.
+// SystemSettings is what another system's API stores for a tenant while no webhook holds it: InMemory4 has its
+// settings even if it has no URL. Settings is the system's own JSON.
 type SystemSettings struct {
 	Tenant    string `gorm:"primaryKey"`
 	System    string `gorm:"primaryKey"`
@@ -17,17 +17,17 @@ type SystemSettings struct {
 	UpdatedAt time.Time
 }
 
-// TableName names the table.
+// TableName returns the name of the table.
 func (SystemSettings) TableName() string { return "system_settings" }
 
-// SystemSettings reads what a system keeps for a tenant. ErrNotFound if it keeps nothing.
+// SystemSettings reads a system's settings for a tenant. ErrNotFound if there are none.
 func (s *Store) SystemSettings(ctx context.Context, tenant, system string) (SystemSettings, error) {
 	var row SystemSettings
 	err := s.db.WithContext(ctx).Take(&row, "tenant = ? AND system = ?", tenant, system).Error
 	return row, found(err)
 }
 
-// PutSystemSettings replaces what a system keeps for a tenant. ErrNotFound if the tenant does not exist.
+// PutSystemSettings replaces a system's settings for a tenant. ErrNotFound if the tenant does not exist.
 func (s *Store) PutSystemSettings(ctx context.Context, tenant, system, settings string) error {
 	row := SystemSettings{Tenant: tenant, System: system, Settings: settings, UpdatedAt: s.now()}
 	return s.changeTenant(ctx, tenant, func(tx *Store) error {
@@ -49,8 +49,8 @@ func (s *Store) PutSystemSettings(ctx context.Context, tenant, system, settings 
 	})
 }
 
-// DeleteSystemSettings forgets what a system keeps for a tenant, because a webhook holds it now: the audit log has that
-// webhook's change.
+// DeleteSystemSettings removes a system's settings for a tenant because a webhook holds them now: the audit log has
+// that webhook's change.
 func (s *Store) DeleteSystemSettings(ctx context.Context, tenant, system string) error {
 	return s.db.WithContext(ctx).Delete(&SystemSettings{}, "tenant = ? AND system = ?", tenant, system).Error
 }

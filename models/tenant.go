@@ -18,14 +18,14 @@ import (
 // Tenant is a customer of the platform: the owner of webhooks, events and keys.
 type Tenant struct {
 	ID string
-	// Slug is what the tenant is called outside. Everything that hangs on the tenant names its ID, which no other tenant
-	// ever has: the slug of a deleted one is free at once.
+	// Slug is the tenant's public name. Everything that belongs to the tenant names its ID, which no other tenant ever
+	// has: the slug of a deleted tenant is free at once.
 	Slug        string
-	UID         string `gorm:"column:uid"` // another name, which no other tenant has, as uid or as slug; "" = none
+	UID         string `gorm:"column:uid"` // another name, which no other tenant has as uid or slug; "" = none
 	Name        string
 	Metadata    map[string]string `gorm:"serializer:json;not null"` // the platform's own notes
 	AdminEmails []string          `gorm:"serializer:json;not null"`
-	// Version counts the changes to the tenant's webhooks, event types and keys; what is cached of them is good while
+	// Version counts the changes to the tenant's webhooks, event types and keys. Caches of them are valid as long as
 	// it stays the same.
 	Version int64
 	// MaxWebhooks and MaxKeys are the tenant's own limits; nil = the installation's.
@@ -35,23 +35,23 @@ type Tenant struct {
 	DeletedAt            *time.Time
 }
 
-// slugEnd ends the slug in the id of a tenant whose name has been used before. No name contains it.
+// slugEnd ends the slug in the id of a tenant whose name has been used before. No slug contains it.
 const slugEnd = "~"
 
-// TenantSlug returns what the tenant with this id is called outside.
+// TenantSlug returns the public name of the tenant with this id.
 func TenantSlug(id string) string {
 	slug, _, _ := strings.Cut(id, slugEnd)
 	return slug
 }
 
-// nextTenantID makes an id for a tenant with a name that an earlier one had.
+// nextTenantID returns an id for a tenant with a name that an earlier one had.
 func nextTenantID(slug string) string {
 	return slug + slugEnd + strings.ToLower(rand.Text()[:8])
 }
 
-// PutTenant creates the tenant that is called t.Slug (t.ID where there is no slug), or replaces its name, metadata and addresses;
-// created reports which. A new one gets t.UID, the uid of one that there is stays. One that is the same already stays untouched.
-// t.ID is the slug unless an earlier tenant had it.
+// PutTenant creates the tenant with the slug t.Slug (t.ID if there is no slug), or replaces its name, metadata and
+// addresses; created reports which. A new tenant gets t.UID; the uid of an existing one stays. An unchanged one stays
+// untouched. t.ID is the slug unless an earlier tenant had it.
 func (s *Store) PutTenant(ctx context.Context, t *Tenant) (created bool, err error) {
 	t.Slug = cmp.Or(t.Slug, t.ID)
 	err = s.Tx(ctx, func(tx *Store) error {
@@ -65,11 +65,12 @@ func (s *Store) PutTenant(ctx context.Context, t *Tenant) (created bool, err err
 	return created, err
 }
 
-// putTenant returns what the tenant was; the zero Tenant if it is new.
+// putTenant returns the tenant's previous state; the zero Tenant if it is new.
 func (s *Store) putTenant(ctx context.Context, t *Tenant) (Tenant, error) {
 	db, now := s.db.WithContext(ctx), s.now()
 	t.CreatedAt, t.UpdatedAt, t.DeletedAt = now, now, nil
-	// Of several at once, one creates: the others wait for it, insert nothing and replace what it has made.
+	// If there are several at once, one creates: the others wait for it, insert nothing and replace what it has
+	// created.
 	for range 3 {
 		var was Tenant
 		switch err := found(called(s.forUpdate(db), t.Slug).Take(&was).Error); {
@@ -98,10 +99,10 @@ func (s *Store) putTenant(ctx context.Context, t *Tenant) (Tenant, error) {
 			}
 		}
 	}
-	return Tenant{}, ErrConflict // it was made and deleted again each time
+	return Tenant{}, ErrConflict // it was created and deleted again each time
 }
 
-// freeAsSlug refuses a slug that is a tenant's uid. From here to the end of the transaction no tenant gets a slug or a uid.
+// freeAsSlug refuses a slug that is a tenant's uid. Until the end of the transaction no tenant gets a slug or a uid.
 func (s *Store) freeAsSlug(ctx context.Context, slug string) error {
 	if err := s.lockTypes(ctx, ""); err != nil {
 		return err
@@ -112,7 +113,7 @@ func (s *Store) freeAsSlug(ctx context.Context, slug string) error {
 	return nil
 }
 
-// freeForNew refuses a uid of a new tenant that is another's, as its uid or as its slug; "" = it has none.
+// freeForNew refuses a new tenant's uid that is another's uid or slug; "" = it has none.
 func (s *Store) freeForNew(ctx context.Context, uid string) error {
 	if uid == "" {
 		return nil
@@ -126,8 +127,8 @@ func (s *Store) freeForNew(ctx context.Context, uid string) error {
 	return nil
 }
 
-// freeAsUID refuses a uid that is the slug of another tenant than the one with this id. It needs the same transaction as
-// freeAsSlug.
+// freeAsUID refuses a uid that is the slug of a tenant other than the one with this id. It needs the same transaction
+// as freeAsSlug.
 func (s *Store) freeAsUID(ctx context.Context, id, uid string) error {
 	if err := s.lockTypes(ctx, ""); err != nil {
 		return err
@@ -138,7 +139,7 @@ func (s *Store) freeAsUID(ctx context.Context, id, uid string) error {
 	return nil
 }
 
-// called is the scope of the tenant that is called slug now.
+// called is the scope of the tenant that currently has a slug.
 func called(db *gorm.DB, slug string) *gorm.DB {
 	return db.Where("slug = ? AND deleted_at IS NULL", slug)
 }
@@ -150,7 +151,7 @@ func (s *Store) Tenant(ctx context.Context, id string) (Tenant, error) {
 	return t, found(err)
 }
 
-// TenantBySlug reads the tenant that is called slug now.
+// TenantBySlug reads the tenant that currently has a slug.
 func (s *Store) TenantBySlug(ctx context.Context, slug string) (Tenant, error) {
 	var t Tenant
 	err := called(s.db.WithContext(ctx), slug).Take(&t).Error
@@ -160,12 +161,12 @@ func (s *Store) TenantBySlug(ctx context.Context, slug string) (Tenant, error) {
 // TenantByUID reads the tenant that has a uid.
 func (s *Store) TenantByUID(ctx context.Context, uid string) (Tenant, error) {
 	var t Tenant
-	// The index is of tenants that have a uid: PostgreSQL does not know it of a parameter.
+	// The index covers tenants that have a uid: PostgreSQL cannot match a partial index against a bound parameter.
 	err := s.db.WithContext(ctx).Take(&t, "uid = ? AND uid <> '' AND deleted_at IS NULL", uid).Error
 	return t, found(err)
 }
 
-// Tenants lists all tenants by slug, either way.
+// Tenants lists all tenants by slug, in either order.
 func (s *Store) Tenants(ctx context.Context, p Page) ([]Tenant, string, error) {
 	return tenants(s.db.WithContext(ctx), cursorsOf(listTenants), p)
 }
@@ -194,9 +195,9 @@ func tenants(q *gorm.DB, cursors cursors, p Page) ([]Tenant, string, error) {
 	return rows, next, nil
 }
 
-// DeleteTenant ends the tenant at once: nothing finds it any more, its keys fail, nothing is sent for it, and its slug is
-// free. A job removes its things in pages. The row stays, without what it said of people, so that no other tenant is ever
-// given its id.
+// DeleteTenant ends the tenant at once: nothing finds it any more, its keys fail, nothing is sent for it, and its slug
+// is free. A job removes its data in pages. The row stays, without personal data, so that no other tenant ever gets
+// its id.
 func (s *Store) DeleteTenant(ctx context.Context, id string) error {
 	return s.changeTenant(ctx, id, func(tx *Store) error {
 		result := tx.db.WithContext(ctx).Exec(`UPDATE tenants SET version = version + 1, name = '', uid = '', admin_emails = '[]', metadata = '{}',
@@ -214,17 +215,17 @@ func (s *Store) DeleteTenant(ctx context.Context, id string) error {
 	})
 }
 
-// tenantVersions reads the versions of the tenants in v that exist.
+// tenantVersions reads the versions of the existing tenants in v.
 const tenantVersions = "SELECT id, version FROM tenants WHERE id IN (SELECT id FROM v) AND deleted_at IS NULL"
 
-// TenantVersions reads the versions of several tenants' webhooks at once, and under "" the version of the event types that
-// all tenants share. Tenants that do not exist, or have been deleted, are left out.
+// TenantVersions reads the versions of several tenants' webhooks at once, and under "" the version of the shared event
+// types. Tenants that do not exist, or have been deleted, are left out.
 func (s *Store) TenantVersions(ctx context.Context, ids []string) (map[string]int64, error) {
 	return s.versions(ctx, ids, tenantVersions+" UNION ALL SELECT '', version FROM shared_catalog")
 }
 
-// lockVersions reads the versions of several tenants and keeps them from changing until the transaction ends. A tenant
-// that is being changed at the moment is left out: waiting for it would hold up all the others of the transaction.
+// lockVersions reads the versions of several tenants and locks them until the transaction ends. A tenant that is just
+// being changed is left out: waiting for it would delay all others of the transaction.
 func (s *Store) lockVersions(ctx context.Context, ids []string) (map[string]int64, error) {
 	query := tenantVersions + " ORDER BY id"
 	if s.postgres { // SQLite has one writer at a time
@@ -245,9 +246,10 @@ func (s *Store) versions(ctx context.Context, ids []string, query string) (map[s
 	return versions, err
 }
 
-// touchWebhooks raises the tenant's version, because its webhooks, event types or keys change, and returns it. It also
-// serialises such changes, so that versions are in the order of the commits. Counts that were right stay so: who adds or
-// removes something calls takePlace or freePlace next. ErrNotFound if the tenant does not exist or has been deleted.
+// touchWebhooks increases the tenant's version because its webhooks, event types or keys change, and returns it. It
+// also serialises such changes, so that versions are in the order of the commits. Correct counts stay correct: a
+// caller that adds or removes something calls takePlace or freePlace next. ErrNotFound if the tenant does not exist or
+// has been deleted.
 func (s *Store) touchWebhooks(ctx context.Context, tenant string) (version int64, err error) {
 	result := s.db.WithContext(ctx).Raw(`UPDATE tenants SET version = version + 1,
 		counted = CASE WHEN counted = version THEN version + 1 ELSE counted END
@@ -258,7 +260,7 @@ func (s *Store) touchWebhooks(ctx context.Context, tenant string) (version int64
 	return version, result.Error
 }
 
-// holdTenant keeps the tenant from being deleted until the transaction ends, for what is stored without a new version.
+// holdTenant keeps the tenant from being deleted until the transaction ends, for writes without a new version.
 // ErrNotFound if the tenant does not exist or has been deleted.
 func (s *Store) holdTenant(ctx context.Context, tenant string) error {
 	q := s.db.WithContext(ctx)

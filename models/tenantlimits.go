@@ -9,13 +9,13 @@ import (
 	"slices"
 )
 
-// The limits of a tenant, where neither it nor Options has others.
+// The default limits of a tenant.
 const (
 	DefaultMaxWebhooks = 10_000
 	DefaultMaxKeys     = 1_000
 )
 
-// FullError means that a tenant, or all of them together, have as many of something as they may have.
+// FullError means that a tenant, or all of them together, have reached a limit.
 type FullError struct {
 	Kind  string // "webhooks", "keys", "event types" or "bytes of event types"
 	Limit int64
@@ -26,14 +26,14 @@ func (e *FullError) Error() string {
 	return fmt.Sprintf("models: the limit of %d %s is reached", e.Limit, e.Kind)
 }
 
-// tenantLimits are the installation's limits of what a tenant has.
+// tenantLimits are the installation's limits for a tenant.
 type tenantLimits struct{ webhooks, keys int64 }
 
 func (o *Options) tenantLimits() tenantLimits {
 	return tenantLimits{webhooks: cmp.Or(o.MaxWebhooks, DefaultMaxWebhooks), keys: cmp.Or(o.MaxKeys, DefaultMaxKeys)}
 }
 
-// countedThing is something of which a tenant has a number, by the columns of tenants that keep the number and the limit.
+// countedThing is something that is counted for a tenant, by the columns of tenants for the number and the limit.
 type countedThing struct {
 	kind, column, limit string
 	most                func(tenantLimits) int64
@@ -44,8 +44,9 @@ var (
 	countKeys     = countedThing{"keys", "key_count", "max_keys", func(l tenantLimits) int64 { return l.keys }}
 )
 
-// takePlace counts one more of what the tenant has, or returns a *FullError. It follows touchWebhooks in the same
-// transaction, which has locked the tenant's row: of several at the last place one gets it, whatever process they are in.
+// takePlace counts one more of something for the tenant, or returns a *FullError. It follows touchWebhooks in the same
+// transaction, which has locked the tenant's row: of several requests for the last place one gets it, whatever process
+// they are in.
 func (s *Store) takePlace(ctx context.Context, tenant string, c countedThing) error {
 	most := c.most(s.limits)
 	take := func() (bool, error) {
@@ -57,7 +58,7 @@ func (s *Store) takePlace(ctx context.Context, tenant string, c countedThing) er
 		return err
 	}
 	var is struct {
-		IsRight bool // the counts are
+		IsRight bool // the counts are correct
 		Most    int64
 	}
 	err := s.db.WithContext(ctx).Raw("SELECT counted = version AS is_right, COALESCE("+c.limit+", ?) AS most FROM tenants WHERE id = ?", most, tenant).Scan(&is).Error
@@ -75,7 +76,7 @@ func (s *Store) takePlace(ctx context.Context, tenant string, c countedThing) er
 	return &FullError{Kind: c.kind, Limit: is.Most}
 }
 
-// freePlace counts one less of what the tenant has. It follows touchWebhooks, as takePlace does.
+// freePlace counts one less of something for the tenant. It follows touchWebhooks, as takePlace does.
 func (s *Store) freePlace(ctx context.Context, tenant string, c countedThing) error {
 	return s.db.WithContext(ctx).Exec("UPDATE tenants SET "+c.column+" = "+c.column+" - 1 WHERE id = ? AND counted = version", tenant).Error
 }
@@ -88,8 +89,8 @@ func (s *Store) count(ctx context.Context, tenant string) error {
 		WHERE id = ?`, tenant).Error
 }
 
-// UpdateTenant locks the tenant, lets change alter its name, uid, metadata, addresses and limits, and stores the result. If change
-// alters nothing, nothing is written. ErrNotFound if there is no such tenant.
+// UpdateTenant locks the tenant, lets change alter its name, uid, metadata, addresses and limits, and stores the
+// result. If change alters nothing, nothing is written. ErrNotFound if the tenant does not exist.
 func (s *Store) UpdateTenant(ctx context.Context, id string, change func(*Tenant) error) (Tenant, error) {
 	var t Tenant
 	err := s.changeTenant(ctx, id, func(tx *Store) error {

@@ -5,29 +5,29 @@ import (
 	"time"
 )
 
-// TestPost is the POST of a test. Lists show it as a delivery with one attempt, where they are asked for tests.
+// TestPost is the POST of a test. Lists of tests show it as a delivery with one attempt.
 type TestPost struct {
 	ID        string
 	Tenant    string
 	WebhookID string
-	EventID   string // of no event that is stored
+	EventID   string // the id of an event that is not stored
 	EventType string
 	Status    DeliveryStatus // Delivered or Failed
 	Attempt   Attempt        `gorm:"serializer:json;not null"`
 	CreatedAt time.Time
 }
 
-// TableName names the table.
+// TableName returns the name of the table.
 func (*TestPost) TableName() string { return "tests" }
 
-// Delivery is the delivery as which the test is shown.
+// Delivery returns the delivery that represents the test.
 func (t *TestPost) Delivery() Delivery {
 	end := t.Attempt.StartedAt.Add(time.Duration(t.Attempt.DurationMS) * time.Millisecond)
 	return Delivery{Tenant: t.Tenant, ID: t.ID, EventID: t.EventID, EventType: t.EventType, WebhookID: t.WebhookID, Status: t.Status, Attempts: 1,
 		Test: true, CreatedAt: t.CreatedAt, FinishedAt: &end}
 }
 
-// CreateTests stores tests of a tenant. ErrNotFound if there is no such tenant.
+// CreateTests stores tests of a tenant. ErrNotFound if the tenant does not exist.
 func (s *Store) CreateTests(ctx context.Context, tenant string, tests []TestPost) error {
 	if len(tests) == 0 {
 		return nil
@@ -45,8 +45,8 @@ func (s *Store) CreateTests(ctx context.Context, tenant string, tests []TestPost
 	})
 }
 
-// Tests lists a tenant's tests, newest first; tenant "" = those of all tenants. Of the filter, what is about labels and
-// attempts is not looked at: a test has none of the one, and one of the other.
+// Tests lists a tenant's tests, newest first; tenant "" = those of all tenants. It ignores the parts of the filter
+// about labels and attempts: a test has no labels, and exactly one attempt.
 func (s *Store) Tests(ctx context.Context, tenant string, f DeliveryFilter, p Page) ([]TestPost, string, error) {
 	order, behind := p.descending()
 	q := ofTenant(s.db.WithContext(ctx), tenant).Order("id" + order).Limit(p.Limit + 1)

@@ -5,30 +5,30 @@ import (
 	"time"
 )
 
-// textBounds are how far a search for text goes before it stops.
+// textBounds are the bounds after which a text search stops.
 type textBounds struct {
 	events int
 	time   time.Duration
 	now    func() time.Time
 }
 
-// The bounds of a search for text.
+// The bounds of a text search.
 const (
 	textEvents = 100_000
 	textFor    = 2 * time.Second
 )
 
-// The events that one statement of a search looks at. Their data is up to a megabyte each: a search begins with few, and
-// takes more while statements are quick.
+// The number of events that one statement of a search examines. Their data is up to a megabyte each: a search starts
+// with few, and takes more while statements are quick.
 const (
 	textLeast = 50
 	textMost  = 500
 	textQuick = 50 * time.Millisecond
 )
 
-// EventsWithText lists those of the events that the filter keeps whose data contains a text, byte for byte as it was posted.
-// It looks at all events of the filter's window, or all with its first label, and stops after textEvents or textFor. Then
-// complete is false, and the next page goes on from there. The filter may not name ids.
+// EventsWithText lists those of the filter's events whose data contains a text, byte for byte as it was posted. It
+// examines all events of the filter's window, or all with its first label, and stops after textEvents or textFor. Then
+// complete is false, and the next page continues from there. The filter may not have IDs.
 func (s *Store) EventsWithText(ctx context.Context, tenant string, f EventFilter, text string, p Page) (rows []Event, next string, complete bool, err error) {
 	return s.eventsWithText(ctx, tenant, f, text, p, textBounds{textEvents, textFor, s.Clock})
 }
@@ -76,14 +76,14 @@ func (s *Store) eventsWithText(ctx context.Context, tenant string, f EventFilter
 	return rows, cursors.nextEvent(&Event{CreatedAt: at.at, ID: at.id}), false, nil
 }
 
-// textSeen is an event that a search has looked at.
+// textSeen is an event that a search has examined.
 type textSeen struct {
 	ID        string
 	CreatedAt time.Time
 	Hit       bool
 }
 
-// textPage looks at the next events of the window. The rest of the filter is applied here: the database would pass over any
+// textPage examines the next events of the window. The rest of the filter is applied here: the database would scan any
 // number of events to find the next one.
 func (s *Store) textPage(ctx context.Context, tenant string, f EventFilter, text string, p Page, after *eventMark, size int) ([]textSeen, error) {
 	hit := "COALESCE(instr(events.data, CAST(? AS blob)) > 0, false)"
@@ -96,7 +96,7 @@ func (s *Store) textPage(ctx context.Context, tenant string, f EventFilter, text
 	return seen, err
 }
 
-// indexed is the part of the filter by which the database finds events without passing over others.
+// indexed returns the part of the filter for which the database finds events without scanning others.
 func (f *EventFilter) indexed() EventFilter {
 	part := EventFilter{Since: f.Since, Until: f.Until}
 	switch {

@@ -15,8 +15,8 @@ type TypeChanges struct {
 // errDryRun ends a transaction that only shows what it would do.
 var errDryRun = errors.New("models: dry run")
 
-// ImportTypes puts types that all tenants share, and removes those that remove names, in one transaction. A dry run does
-// the same and stores nothing. Callers bound both. A *FullError as of PutEventTypes.
+// ImportTypes stores types that all tenants share, and deletes those in remove, in one transaction. A dry run does the
+// same and then rolls back. Callers bound both lists. A *FullError as for PutEventTypes.
 func (s *Store) ImportTypes(ctx context.Context, types []EventType, remove []string, dryRun bool) (TypeChanges, error) {
 	var c TypeChanges
 	err := s.changeTenant(ctx, "", func(tx *Store) error {
@@ -52,7 +52,7 @@ func (s *Store) ImportTypes(ctx context.Context, types []EventType, remove []str
 	return c, err
 }
 
-// removeTypes removes shared types, and returns the names of those that there were.
+// removeTypes deletes shared types, and returns the names of those that existed.
 func (s *Store) removeTypes(ctx context.Context, names []string) ([]string, error) {
 	if len(names) == 0 {
 		return nil, nil
@@ -74,8 +74,8 @@ func (s *Store) removeTypes(ctx context.Context, names []string) ([]string, erro
 	return removed, nil
 }
 
-// NamedTypes returns those of the names that a webhook of any tenant is registered for by name, not by a wildcard. It reads
-// all webhooks, a page at a time.
+// NamedTypes returns those of the names for which a webhook of any tenant is registered by name, not by a wildcard. It
+// reads all webhooks, a page at a time.
 func (s *Store) NamedTypes(ctx context.Context, names []string) ([]string, error) {
 	asked, named := map[string]bool{}, []string{}
 	for _, name := range names {

@@ -2,17 +2,18 @@ package models
 
 import "context"
 
-// waitingRows is how many rows are looked at to count what is waiting: who looks waits for the answer.
+// waitingRows is how many rows are examined to count the waiting deliveries: the caller waits for the answer.
 const waitingRows = 10_000
 
-// Waiting is what has not been delivered yet.
+// Waiting counts deliveries that are not finished.
 type Waiting struct {
 	Pending, Held int64
-	// MorePending and MoreHeld say that there may be more than was counted.
+	// MorePending and MoreHeld say that there may be more than counted.
 	MorePending, MoreHeld bool
 }
 
-// Waiting counts what is waiting for one webhook of a tenant, or with neither for all, as far as waitingRows rows go.
+// Waiting counts the waiting deliveries of one webhook of a tenant, or with neither those of all, up to waitingRows
+// rows.
 func (s *Store) Waiting(ctx context.Context, tenant, webhookID string) (w Waiting, err error) {
 	of := ""
 	if webhookID != "" {
@@ -25,7 +26,7 @@ func (s *Store) Waiting(ctx context.Context, tenant, webhookID string) (w Waitin
 		return w, err
 	}
 	var stopped struct{ Seen, Held int64 }
-	// Failed and canceled deliveries lie in between, in the index.
+	// Failed and canceled deliveries are in between, in the index.
 	err = db.Raw(`SELECT count(*) AS seen, COALESCE(sum(CASE WHEN status = 'held' THEN 1 ELSE 0 END), 0) AS held FROM (
 		SELECT status FROM deliveries WHERE status IN ('held', 'failed', 'canceled')`+of+` ORDER BY id DESC LIMIT @limit) d`, args).Scan(&stopped).Error
 	w.Held, w.MorePending, w.MoreHeld = stopped.Held, w.Pending == waitingRows, stopped.Seen == waitingRows

@@ -13,20 +13,20 @@ import (
 	"gorm.io/gorm"
 )
 
-// WebhookStatus is where a webhook is in its life.
+// WebhookStatus is the status of a webhook.
 type WebhookStatus string
 
-// Only an active webhook is sent to; for the others what is due is held.
+// Only an active webhook is sent to; deliveries to the others are held.
 const (
 	WebhookActive      WebhookStatus = "active"
-	WebhookPaused      WebhookStatus = "paused"      // by its owner, for a while: resume releases what was held
+	WebhookPaused      WebhookStatus = "paused"      // by its owner, for a while: resume releases the held deliveries
 	WebhookDeactivated WebhookStatus = "deactivated" // by Posthorn, because it kept failing or answered 410
 	WebhookDisabled    WebhookStatus = "disabled"    // by its owner, until enabled
 )
 
-// Retry is a webhook's retry schedule: after failure n the wait is Initial × Backoff^(n-1), at most MaxInterval;
-// after Max retries the delivery has failed. Zero values stand for the installation's defaults, except for Max, where
-// nil does and 0 means not to retry at all.
+// Retry is a webhook's retry schedule: after failure n the wait is Initial × Backoff^(n-1), at most MaxInterval; after
+// Max retries the delivery has failed. Zero values mean the installation's defaults; for Max nil does, and 0 means no
+// retries.
 type Retry struct {
 	Initial     time.Duration `json:"initial,omitempty"`
 	Backoff     float64       `json:"backoff,omitempty"`
@@ -38,25 +38,25 @@ type Retry struct {
 type Webhook struct {
 	ID           string
 	Tenant       string
-	UID          string `gorm:"column:uid"` // what the caller calls it: of no other webhook of the tenant; "" = nothing
+	UID          string `gorm:"column:uid"` // the caller's own name, unique in the tenant; "" = none
 	Profile      string // how its deliveries look on the wire, see internal/wire
 	URL          string
 	Name         string
 	Description  string
-	EventTypes   []string          `gorm:"serializer:json;not null"` // empty = every type but the operational ones; "order.*" wildcards
-	Channels     []string          `gorm:"serializer:json;not null"` // empty = events of every channel, and of none
+	EventTypes   []string          `gorm:"serializer:json;not null"` // empty = every type except the operational ones; "order.*" wildcards
+	Channels     []string          `gorm:"serializer:json;not null"` // empty = events with any channels, or none
 	Metadata     map[string]string `gorm:"serializer:json;not null"` // the caller's own notes
 	Status       WebhookStatus
 	StatusReason string
 	Headers      []byte
 	Secrets      []byte
-	SealedWith   int64             `gorm:"-"`                        // the key that has just sealed Headers and Secrets; 0 = they are as they were read
-	Settings     map[string]string `gorm:"serializer:json;not null"` // what the webhook's profile needs beside the rest
+	SealedWith   int64             `gorm:"-"`                        // the key that has just sealed Headers and Secrets; 0 = unchanged since they were read
+	Settings     map[string]string `gorm:"serializer:json;not null"` // additional settings of the webhook's profile
 	Retry        Retry             `gorm:"serializer:json;not null"`
 	TimeoutMS    int64             // 0 = the installation's default
 	MaxInFlight  int               // 0 = the installation's default
 	RateLimit    float64           // deliveries per second; 0 = unlimited
-	Epoch        int64             // raised with every change of status: what is about an earlier one changes nothing
+	Epoch        int64             // increased with every change of status: work for an earlier one changes nothing
 	Version      int64             // the tenant's version at the webhook's last change
 	CreatedBy    string
 	UpdatedBy    string
@@ -64,7 +64,7 @@ type Webhook struct {
 	UpdatedAt    time.Time
 	DeletedAt    *time.Time
 
-	// Apart: Headers and Secrets are too long to be kept in memory for each webhook, and have been left out.
+	// Apart: Headers and Secrets are too long to keep in memory for each webhook, and have been left out.
 	Apart bool `gorm:"-"`
 
 	Health WebhookHealth `gorm:"foreignKey:WebhookID"`
@@ -78,21 +78,22 @@ func (w *Webhook) Wants(eventType string) bool {
 	return slices.ContainsFunc(w.EventTypes, func(pattern string) bool { return MatchesType(pattern, eventType) })
 }
 
-// Hears reports whether the webhook gets events with these channels: it has none itself, or shares one with them. It counts
-// when an event is accepted.
+// Hears reports whether the webhook gets events with these channels: it has none itself, or shares one with them.
+// Channels count when an event is accepted.
 func (w *Webhook) Hears(channels []string) bool {
 	return len(w.Channels) == 0 || slices.ContainsFunc(channels, func(c string) bool { return slices.Contains(w.Channels, c) })
 }
 
-// OperationalPrefix begins the names of the events Posthorn publishes about webhooks themselves. A webhook gets
-// them only if it names them (or "webhook.*").
+// OperationalPrefix is the prefix of the events that Posthorn publishes about webhooks themselves. A webhook gets them
+// only if it names them (or "webhook.*").
 const OperationalPrefix = "webhook."
 
-// NoEventTypes stands as the only event type of a webhook that is registered for nothing, as an empty list means
-// every type. No event type can have this name.
+// NoEventTypes is the only event type of a webhook that is registered for nothing, because an empty list means every
+// type. No event type can have this name.
 const NoEventTypes = "-"
 
-// MatchesType reports whether a pattern ("order.created", or "order.*" for all that begins with "order.") covers the type.
+// MatchesType reports whether a pattern matches the type: "order.created", or "order.*" for all types that begin with
+// "order.".
 func MatchesType(pattern, eventType string) bool {
 	if prefix, ok := strings.CutSuffix(pattern, "*"); ok {
 		return strings.HasPrefix(eventType, prefix) && (prefix != "" || !strings.HasPrefix(eventType, OperationalPrefix))
@@ -100,7 +101,7 @@ func MatchesType(pattern, eventType string) bool {
 	return pattern == eventType
 }
 
-// CreateWebhook stores a new webhook with its health row. A *FullError if the tenant has as many as it may have.
+// CreateWebhook stores a new webhook with its health row. A *FullError if the tenant has reached its limit.
 func (s *Store) CreateWebhook(ctx context.Context, w *Webhook) error {
 	w.CreatedAt = s.now()
 	w.UpdatedAt = w.CreatedAt
@@ -137,33 +138,33 @@ func (s *Store) WebhookByID(ctx context.Context, id string) (Webhook, error) {
 	return w, found(err)
 }
 
-// WebhookByUID returns the id of the tenant's webhook that has a uid.
+// WebhookByUID returns the id of the tenant's webhook with a uid.
 func (s *Store) WebhookByUID(ctx context.Context, tenant, uid string) (string, error) {
 	var w Webhook
-	// The index is of webhooks that have a uid: PostgreSQL does not know it of a parameter.
+	// The index covers webhooks that have a uid: PostgreSQL cannot match a partial index against a bound parameter.
 	err := alive(s.db.WithContext(ctx)).Select("id").Take(&w, "tenant = ? AND uid = ? AND uid <> ''", tenant, uid).Error
 	return w.ID, found(err)
 }
 
-// WebhookFilter narrows a list of webhooks; zero values do not.
+// WebhookFilter filters a list of webhooks; zero values do not.
 type WebhookFilter struct {
-	URLs    []string // one of them exactly; two at most
+	URLs    []string // exactly one of them; at most two
 	Status  WebhookStatus
 	Profile string
-	// EventType keeps the webhooks that would get events of this type.
+	// EventType selects the webhooks that would get events of this type.
 	EventType string
 	Failing   bool // only those with failed receptions since their count was last reset
 }
 
-// filteredAtOnce is how many webhooks are read at once where few may be kept, and filteredMost how many are looked at for
+// filteredAtOnce is how many webhooks are read at once if few may match, and filteredMost how many are examined for
 // one page.
 const (
 	filteredAtOnce = 500
 	filteredMost   = 10 * filteredAtOnce
 )
 
-// Webhooks lists a tenant's webhooks, oldest first, or the other way; tenant "" = those of all tenants. A page of a filter
-// by EventType may have fewer webhooks than its limit, or none, and a next one.
+// Webhooks lists a tenant's webhooks, oldest first, or in reverse; tenant "" = those of all tenants. With a filter by
+// EventType a page may have fewer webhooks than its limit, or none, although more pages follow.
 func (s *Store) Webhooks(ctx context.Context, tenant string, f WebhookFilter, p Page) ([]Webhook, string, error) {
 	order, behind := p.ascending()
 	q := alive(s.db.WithContext(ctx)).Joins("Health").Order("id" + order) // joined: no parameter for each row
@@ -180,7 +181,7 @@ func (s *Store) Webhooks(ctx context.Context, tenant string, f WebhookFilter, p 
 	if f.Status != "" {
 		q = q.Where("status = ?", f.Status)
 	}
-	if f.Status != "" && f.Status != WebhookActive { // the predicate of an index: PostgreSQL does not know it of a parameter
+	if f.Status != "" && f.Status != WebhookActive { // the predicate of a partial index, which PostgreSQL cannot match against a bound parameter
 		q = q.Where("status <> 'active'")
 	}
 	if f.Profile != "" {
@@ -196,7 +197,7 @@ func (s *Store) Webhooks(ctx context.Context, tenant string, f WebhookFilter, p 
 		return nil, "", err
 	}
 	var kept []Webhook
-	for looked := atOnce; ; looked += atOnce { // event types are matched here, not in SQL: wildcards; so pages are read until one is full
+	for looked := atOnce; ; looked += atOnce { // because of wildcards event types are matched here, not in SQL; so pages are read until one is full
 		var rows []Webhook
 		page := q.Session(&gorm.Session{}).Limit(atOnce)
 		if after != nil {
@@ -222,9 +223,9 @@ func (s *Store) Webhooks(ctx context.Context, tenant string, f WebhookFilter, p 
 	return kept, next, nil
 }
 
-// UpdateWebhook locks the webhook, lets change alter it, and stores the result. change returns an error to leave
-// it as it is. It must not read anything: it runs in the transaction. A change of nothing except UpdatedBy leaves no trace.
-// Status changes have methods of their own.
+// UpdateWebhook locks the webhook, lets change alter it, and stores the result. If change returns an error, the
+// webhook stays as it is. change must not read anything, because it runs in the transaction. A change of nothing
+// except UpdatedBy leaves no trace. Status changes have separate methods.
 func (s *Store) UpdateWebhook(ctx context.Context, tenant, id string, change func(*Webhook) error) (Webhook, error) {
 	var w Webhook
 	err := s.changeTenant(ctx, tenant, func(tx *Store) error {
@@ -257,11 +258,11 @@ func (s *Store) UpdateWebhook(ctx context.Context, tenant, id string, change fun
 	return w, err
 }
 
-// errUnchanged rolls back a change that turned out to be none.
+// errUnchanged rolls back a change that turned out to change nothing.
 var errUnchanged = errors.New("models: nothing changes")
 
-// changeWebhook begins a change of a webhook: it raises the tenant's version, notes it on the webhook, so that what is
-// cached of the tenant can be brought up to date by what has changed, and reads and locks the webhook.
+// changeWebhook begins a change of a webhook. It increases the tenant's version and records it on the webhook, so that
+// caches of the tenant can be updated with the changed webhooks only. It reads and locks the webhook.
 func (s *Store) changeWebhook(ctx context.Context, tenant, id string, w *Webhook) error {
 	version, err := s.touchWebhooks(ctx, tenant)
 	if err != nil {
@@ -279,22 +280,22 @@ func (s *Store) lockWebhook(ctx context.Context, tenant, id string, w *Webhook) 
 	return found(s.forUpdate(alive(s.db.WithContext(ctx))).Preload("Health").Take(w, "tenant = ? AND id = ?", tenant, id).Error)
 }
 
-// StatusChange asks for a webhook's status to be changed.
+// StatusChange is a change of a webhook's status.
 type StatusChange struct {
 	To     WebhookStatus
 	Reason string
 	By     string
-	// Reset brings the failure count back to 0 and raises its epoch, whatever the status was.
+	// Reset sets the failure count to 0 and increases its epoch, whatever the status was.
 	Reset bool
-	// From names the statuses the change is allowed from; empty = any.
+	// From lists the statuses from which the change is allowed; empty = any.
 	From []WebhookStatus
-	// Recover, if set, is stored with the change, or where the webhook has the status already.
+	// Recover, if set, is stored with the change, also if the webhook already has the status.
 	Recover *Recovery
 }
 
-// SetWebhookStatus changes a webhook's status. That alone decides whether anything is sent to it. A job holds the pending
-// deliveries of a webhook that is not active any more. changed is false if the webhook was in that status already or is in
-// none of c.From.
+// SetWebhookStatus changes a webhook's status. That alone decides whether anything is sent to it. A job holds the
+// pending deliveries of a webhook that is no longer active. changed is false if the webhook already had that status or
+// has none of c.From.
 func (s *Store) SetWebhookStatus(ctx context.Context, tenant, id string, c StatusChange) (w Webhook, changed bool, err error) {
 	job := ""
 	err = s.changeTenant(ctx, tenant, func(tx *Store) error {
@@ -333,8 +334,8 @@ func (s *Store) SetWebhookStatus(ctx context.Context, tenant, id string, c Statu
 	return w, changed, err
 }
 
-// applyStatus changes the status of a webhook that is locked, and leaves a job to hold what is pending if it is not
-// active any more.
+// applyStatus changes the status of a locked webhook, and adds a job to hold its pending deliveries if it is no longer
+// active.
 func (s *Store) applyStatus(ctx context.Context, w *Webhook, c StatusChange) (job string, err error) {
 	w.Status, w.StatusReason, w.UpdatedBy, w.UpdatedAt = c.To, c.Reason, c.By, s.now()
 	w.Epoch++
@@ -349,8 +350,8 @@ func (s *Store) applyStatus(ctx context.Context, w *Webhook, c StatusChange) (jo
 	return s.addJob(ctx, Job{Kind: jobHold, Tenant: w.Tenant, WebhookID: w.ID, Epoch: w.Epoch, Reason: HeldReason(c.To)})
 }
 
-// DeleteWebhook marks the webhook deleted; nothing is sent to it from then on. A job cancels what is owed to it. Its record
-// stays for the deliveries that name it, its secrets do not.
+// DeleteWebhook marks the webhook as deleted; from then on nothing is sent to it. A job cancels its unfinished
+// deliveries. Its record stays for the deliveries that name it; its secrets do not.
 func (s *Store) DeleteWebhook(ctx context.Context, tenant, id string) (Webhook, error) {
 	var w Webhook
 	job := ""

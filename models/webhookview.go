@@ -6,14 +6,14 @@ import (
 	"encoding/json"
 )
 
-// viewPage is how many webhooks one statement reads of a tenant.
+// viewPage is how many webhooks of a tenant one statement reads.
 const viewPage = 5000
 
-// viewSealed is how long a webhook's sealed headers and secrets may be together to be kept in memory, in bytes. Few have more,
-// and those that have could fill it.
+// viewSealed is how long a webhook's sealed headers and secrets may be together to be kept in memory, in bytes. Few
+// are longer, and those could fill the memory.
 const viewSealed = "2048"
 
-// viewQuery reads of webhooks what publishing and sending need.
+// viewQuery reads what publishing and sending need of webhooks.
 const viewQuery = `SELECT w.id, w.profile, w.url, w.name, w.event_types, w.channels, w.status,
 	CASE WHEN length(w.headers) + length(w.secrets) <= ` + viewSealed + ` THEN w.headers END,
 	CASE WHEN length(w.headers) + length(w.secrets) <= ` + viewSealed + ` THEN w.secrets END,
@@ -21,10 +21,10 @@ const viewQuery = `SELECT w.id, w.profile, w.url, w.name, w.event_types, w.chann
 	w.max_in_flight, w.rate_limit, w.epoch, w.version, w.deleted_at, h.epoch
 	FROM webhooks w JOIN webhook_health h ON h.webhook_id = w.id WHERE w.tenant = ? AND `
 
-// AllWebhooks reads every webhook of the tenant by id, as far as publishing and sending need it, and the version that
-// they are of at least.
+// AllWebhooks reads every webhook of the tenant by id, as far as publishing and sending need it, and the lowest
+// version that they can have.
 func (s *Store) AllWebhooks(ctx context.Context, tenant string) ([]Webhook, int64, error) {
-	// The version first: a change that slips in between makes the set look older than it is, and is read again.
+	// The version first: if a change slips in between, the set looks older than it is, and is read again.
 	versions, err := s.TenantVersions(ctx, []string{tenant})
 	if err != nil {
 		return nil, 0, err
@@ -39,16 +39,16 @@ func (s *Store) AllWebhooks(ctx context.Context, tenant string) ([]Webhook, int6
 	return all, version, err
 }
 
-// WebhooksSince reads the webhooks of the tenant that have changed after a version, in the order of their last changes,
-// as AllWebhooks does. Deleted ones are among them, with DeletedAt.
+// WebhooksSince reads the webhooks of the tenant that have changed after a version, in the order of their last
+// changes, as AllWebhooks does. It includes deleted ones, with DeletedAt.
 func (s *Store) WebhooksSince(ctx context.Context, tenant string, version int64) ([]Webhook, error) {
 	return s.viewPages(ctx, tenant, func(last *Webhook) (string, []any) {
 		return "(w.version, w.id) > (?, ?) ORDER BY w.version, w.id", []any{max(version+1, last.Version), last.ID}
 	})
 }
 
-// viewPages reads pages until one is not full. next says what the page after the last webhook is, of the zero Webhook the
-// first page.
+// viewPages reads pages until one is not full. next returns the condition of the page after the last webhook; for the
+// zero Webhook the first page.
 func (s *Store) viewPages(ctx context.Context, tenant string, next func(last *Webhook) (string, []any)) ([]Webhook, error) {
 	var all []Webhook
 	texts := &viewTexts{types: map[string][]string{}, settings: map[string]map[string]string{}, retries: map[string]Retry{}}
@@ -86,8 +86,8 @@ func (s *Store) viewPage(ctx context.Context, tenant, where string, args []any, 
 	return n, rows.Err()
 }
 
-// viewTexts decodes the columns that are JSON. Webhooks with the same text share one value, which nobody may change:
-// the 100,000 webhooks of a tenant mostly differ in their URL alone.
+// viewTexts decodes the JSON columns. Webhooks with the same text share one value, which nobody may change: the
+// 100,000 webhooks of a tenant mostly differ only in their URL.
 type viewTexts struct {
 	types    map[string][]string // lists of event types, and of channels
 	settings map[string]map[string]string
@@ -120,7 +120,7 @@ func decoded[V any](known map[string]V, text string) (V, error) {
 		return v, nil
 	}
 	var v V
-	if text == "" { // GORM's word for nil
+	if text == "" { // GORM's form of nil
 		return v, nil
 	}
 	err := json.Unmarshal([]byte(text), &v)
