@@ -157,7 +157,7 @@ func TestTenantsKeysAndTypes(t *testing.T) {
 	listed.press("Revoke ci", nil).follow()
 	_, err = s.Hooks.Authenticate(t.Context(), secret)
 	require.Error(t, err)
-	link := b.get("/console/tenants/initech/keys").press("Create portal link", map[string]string{"Name of who gets it": "jane"}).is(http.StatusCreated)
+	link := b.get("/console/tenants/initech/keys").press("Create portal link", map[string]string{"Recipient's name": "jane"}).is(http.StatusCreated)
 	u, err := url.Parse(attribute(link.field(link.root, "Portal link"), "value"))
 	require.NoError(t, err)
 	visitor := s.browser()

@@ -376,7 +376,7 @@ func TestStoryOfAWebhook(t *testing.T) {
 	b.press("Rotate secret")
 	require.NotEqual(t, secret, b.value("Signing secret"))
 	b.press("Webhook")
-	b.sees("2 secrets in force; an earlier one signs too and ends in 23 hours")
+	b.sees("2 secrets in force; an earlier one also signs, and ends in 23 hours")
 	b.press("Delete")
 	b.sees("This cannot be undone.")
 	b.press("Delete webhook")
