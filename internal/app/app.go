@@ -1,4 +1,4 @@
-// Package app is the wiring: it makes one process out of a configuration, as API, as worker, or as both, and runs it.
+// Package app is the wiring: it turns a configuration into one process, as API, as worker, or as both, and runs it.
 //
 // It decides nothing about webhooks. Only internal/cli and tests import it.
 package app
@@ -39,34 +39,34 @@ import (
 	"github.com/posthorn/posthorn/workflows"
 )
 
-// Options is what a process is.
+// Options configures a process.
 type Options struct {
 	Config  config.Config
 	Version string
-	// Temporal connects to the engine. It may be lazy: what is accepted while Temporal is away is delivered later.
+	// Temporal connects to the engine. It may be lazy: events accepted while Temporal is away are delivered later.
 	Temporal  client.Client
 	Namespace string
 	API       bool // serve the API
 	Worker    bool // run workflows, activities and the reconciler
 	Dev       bool // allow loopback receivers over plain http
 	Log       *slog.Logger
-	// TemporalAddress is where Temporal is expected, for the log.
+	// TemporalAddress is Temporal's expected address, for the log.
 	TemporalAddress string
 	// Seed, if set, runs once when everything is wired, before the API listens.
 	Seed func(ctx context.Context, s *service.Service) error
-	// Ready, if set, is called with the address the API listens at, once it does and the worker has started.
+	// Ready, if set, is called with the API's listening address, once it listens and the worker has started.
 	Ready func(addr net.Addr)
-	// SignIn, if set, is called before Ready with a path that signs the admin key in, once, from this machine.
+	// SignIn, if set, is called before Ready with a path that signs in the admin key once, from this machine.
 	SignIn func(path string)
 }
 
 // handoffBytes bounds the event data kept for first attempts in this process.
 const handoffBytes = 64 << 20
 
-// slotsPerCore is how many dispatches may be starting at once: more make Temporal slower, not faster.
+// slotsPerCore is how many dispatches may be starting at once: more would make Temporal slower, not faster.
 const slotsPerCore = 24
 
-// App is one process, wired.
+// App is one wired process.
 type App struct {
 	Options
 	store    *models.Store
@@ -74,20 +74,20 @@ type App struct {
 	engine   *engine.Engine
 	sender   *sender.Client
 	posts    *slots.Slots
-	limits   *delivery.Limits // of webhooks: deliveries and tests keep them together
+	limits   *delivery.Limits // of webhooks: deliveries and tests share them
 	breaker  *egress.Breaker
 	mailer   *notify.Mailer
 	metrics  *metrics.Metrics
 	registry *prometheus.Registry
 	desk     *handoff.Desk
-	makes    *activities.Deliveries // the attempts of this process; nil where no worker runs
+	makes    *activities.Deliveries // the attempts of this process; nil if no worker runs
 	started  atomic.Bool            // the worker polls
-	prepared atomic.Bool            // the namespace has what it must have
+	prepared atomic.Bool            // the namespace has everything it needs
 	draining atomic.Bool            // asked to stop
 	pages    *console.Console
 
-	installation string      // the id of the database's
-	claimed      atomic.Bool // the task queues are the installation's
+	installation string      // the id of the database's installation
+	claimed      atomic.Bool // the task queues belong to the installation
 }
 
 // New wires a process. Close must be called.
@@ -126,11 +126,11 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 	a.posts, a.breaker = a.newPosts(), a.newBreaker()
 	a.limits = delivery.NewLimits(a.store.LeaseHolder, a.store, a.store.Clock)
 	a.desk = handoff.NewDesk(handoffBytes, a.store.Clock)
-	var shared *handoff.Desk // with the starter of dispatches, if this process works on them too
+	var shared *handoff.Desk // shared with the engine, if this process has a worker too
 	if o.Worker && o.API {
 		shared = a.desk
 	}
-	var first engine.First // without a workflow
+	var first engine.First // first attempts without a workflow
 	if o.direct() {
 		first = (*firstAttempts)(a)
 	}
@@ -148,7 +148,7 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 	return a, nil
 }
 
-// judge deactivates a webhook that has reached the threshold, without Temporal. One that has been deleted needs nothing.
+// judge deactivates a webhook that has reached the threshold, without Temporal. A deleted one needs nothing.
 func (a *App) judge(ctx context.Context, webhookID string) error {
 	_, err := a.hooks.Judge(ctx, webhookID)
 	if refused, ok := errors.AsType[*service.Error](err); ok && refused.Code == service.NotFound {
@@ -157,17 +157,17 @@ func (a *App) judge(ctx context.Context, webhookID string) error {
 	return err
 }
 
-// sendable asks the use cases, which are made after the engine.
+// sendable asks the use cases, which are created after the engine.
 func (a *App) sendable(ctx context.Context, tenant, webhookID string) bool {
 	return a.hooks.Sendable(ctx, tenant, webhookID)
 }
 
-// named asks the use cases, which are made after the engine.
+// named asks the use cases, which are created after the engine.
 func (a *App) named(tenant, webhookID string) (name, host string) {
 	return a.hooks.Named(tenant, webhookID)
 }
 
-// webhook reads what the Web UI says of a webhook; nothing of one that cannot be read.
+// webhook reads a webhook's tenant, name and host for the Web UI; all "" if it cannot be read.
 func (a *App) webhook(ctx context.Context, id string) (tenant, name, host string) {
 	w, err := a.store.WebhookByID(ctx, id)
 	if err != nil {
@@ -176,7 +176,7 @@ func (a *App) webhook(ctx context.Context, id string) (tenant, name, host string
 	return w.Tenant, w.Name, sender.Host(w.URL)
 }
 
-// recovered reads which webhook a recovery is of; "" of one that cannot be read.
+// recovered reads the webhook of a recovery; "" if it cannot be read.
 func (a *App) recovered(ctx context.Context, id string) string {
 	r, err := a.store.RecoveryByID(ctx, id)
 	if err != nil {
@@ -185,7 +185,7 @@ func (a *App) recovered(ctx context.Context, id string) string {
 	return r.WebhookID
 }
 
-// publicURL is the base of the links to this installation; "" = not known. A `dev` knows where it listens.
+// publicURL returns the base URL of this installation; "" = unknown. A `dev` knows where it listens.
 func publicURL(o Options) string {
 	base := strings.TrimRight(o.Config.PublicURL, "/")
 	if base == "" && o.Dev {
@@ -194,7 +194,7 @@ func publicURL(o Options) string {
 	return base
 }
 
-// consoleURL is the base of the links to deliveries; "" = none.
+// consoleURL returns the base URL of links to deliveries; "" = none.
 func consoleURL(o Options) string {
 	base := publicURL(o)
 	if base == "" {
@@ -212,7 +212,7 @@ func (a *App) Close() {
 	_ = a.store.Close()
 }
 
-// Run serves until ctx ends, then stops taking in, lets what is under way end, and returns.
+// Run serves until ctx ends, then stops accepting, lets work in flight end, and returns.
 func (a *App) Run(ctx context.Context) error {
 	if err := a.store.Join(ctx, a.kind()); err != nil {
 		return err
@@ -274,10 +274,11 @@ func (a *App) Run(ctx context.Context) error {
 	return err
 }
 
-// firstClaim bounds the claim of the task queues before this process listens. Temporal may be away: then it is claimed later.
+// firstClaim bounds the claim of the task queues before this process listens. If Temporal is away, they are claimed
+// later.
 const firstClaim = 2 * time.Second
 
-// claim makes sure that the task queues are this installation's, once.
+// claim makes sure once that the task queues belong to this installation.
 func (a *App) claim(ctx context.Context) error {
 	if a.claimed.Load() {
 		return nil
@@ -287,15 +288,15 @@ func (a *App) claim(ctx context.Context) error {
 	return err
 }
 
-// claimSoon is claim for a moment.
+// claimSoon is claim with a short timeout.
 func (a *App) claimSoon(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, firstClaim)
 	defer cancel()
 	return a.claim(ctx)
 }
 
-// prepare makes what the namespace must have, and says when everything is up. An error means that this process must not
-// go on.
+// prepare creates what the namespace needs, and calls Ready when everything is up. An error means that this process
+// must not continue.
 func (a *App) prepare(ctx context.Context, addr net.Addr) error {
 	var taken *worker.TakenError
 	until(ctx, a.temporalLog(), "task queues", func() error {
@@ -324,8 +325,8 @@ func (a *App) prepare(ctx context.Context, addr net.Addr) error {
 	return nil
 }
 
-// work starts the worker, as soon as Temporal is there, and the reconciler. It returns what stops the worker, in the time
-// of its context.
+// work starts the worker, as soon as Temporal is there, and the reconciler. It returns a function that stops the
+// worker within the time of its context.
 func (a *App) work(ctx context.Context, background *sync.WaitGroup) (stop func(context.Context)) {
 	all := worker.Activities{
 		Deliveries: a.makes,
@@ -339,7 +340,7 @@ func (a *App) work(ctx context.Context, background *sync.WaitGroup) (stop func(c
 			if !a.claimed.Load() {
 				return errors.New("the task queues are not claimed yet")
 			}
-			// A new one for every try: the SDK's worker takes a second Start for granted, and then does not poll.
+			// A new worker for every try: the SDK's worker accepts a second Start, but then does not poll.
 			w, err := worker.New(a.Temporal, workflows.NewQueues(a.Config.TaskQueue), all, worker.Deployment{Name: a.Config.Deployment, BuildID: a.Version})
 			if err != nil {
 				return err
@@ -368,12 +369,12 @@ func (a *App) work(ctx context.Context, background *sync.WaitGroup) (stop func(c
 	}
 }
 
-// temporalLog is the log of what waits for Temporal: it says where Temporal is expected, and what sets that.
+// temporalLog returns the log for waiting on Temporal: it says where Temporal is expected, and which setting says so.
 func (a *App) temporalLog() *slog.Logger {
 	return a.Log.With("address", a.TemporalAddress, "hint", "TEMPORAL_ADDRESS says where it is")
 }
 
-// until tries something until it succeeds or ctx ends: Temporal may come up after us, or go and come back.
+// until repeats try until it succeeds or ctx ends: Temporal may come up after us, or go and come back.
 func until(ctx context.Context, log *slog.Logger, what string, try func() error) {
 	for wait := 50 * time.Millisecond; ctx.Err() == nil; wait = min(2*wait, 5*time.Second) {
 		err := try()
@@ -390,7 +391,8 @@ func until(ctx context.Context, log *slog.Logger, what string, try func() error)
 	}
 }
 
-// ready reports whether this process can do its work. A worker must have begun once; an API accepts without Temporal.
+// ready reports whether this process can do its work. A worker must have started once; an API accepts events without
+// Temporal.
 func (a *App) ready(context.Context) error {
 	switch {
 	case !a.Worker:

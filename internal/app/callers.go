@@ -8,7 +8,8 @@ import (
 	"github.com/posthorn/posthorn/internal/service"
 )
 
-// gateOf is what judges requests. A `dev` answers to its own names only: browsers on its machine look at other sites too.
+// gateOf returns the Gate that checks requests. A `dev` answers only to its own names, because browsers on its machine
+// visit other sites too.
 func gateOf(c config.Config, dev bool) (*callers.Gate, error) {
 	o := callers.Options{Proxies: c.TrustedProxies, Origins: c.CORSOrigins, PublicURL: c.PublicURL}
 	if dev {
@@ -17,7 +18,7 @@ func gateOf(c config.Config, dev bool) (*callers.Gate, error) {
 	return callers.New(o)
 }
 
-// adminKeys are the admin keys that have names.
+// adminKeys returns the named admin keys.
 func adminKeys(c config.Config) ([]service.AdminKey, error) {
 	admins, err := c.Admins()
 	if err != nil {

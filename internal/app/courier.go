@@ -7,20 +7,20 @@ import (
 	"github.com/posthorn/posthorn/internal/slots"
 )
 
-// loadsPerCore is how many dispatches are read from the database at once: what waits for its turn costs no connection.
+// loadsPerCore is how many dispatches are read from the database at once: a queued one uses no connection.
 const loadsPerCore = 2
 
-// loadsKept is the share of them that is kept for tenants that have none.
+// loadsKept is the share of them that is reserved for tenants that have none.
 const (
 	loadsKept      = 0.25
 	loadsPerTenant = 0.5 // while others wait
 )
 
-// slowestPart is the part of the time after which a delivery is overdue that a receiver may take whose first attempts are
-// made without a workflow: the wait for room, the POST and its record then end in time.
+// slowestPart: a receiver whose first attempts are made without a workflow may take one slowestPart-th of the time
+// after which a delivery is overdue. The wait for room, the POST and its record then end in time.
 const slowestPart = 4
 
-// courier makes the attempts of this process.
+// courier returns the Courier of this process.
 func (a *App) courier() *delivery.Courier {
 	return &delivery.Courier{
 		Hooks:    a.hooks,

@@ -9,12 +9,12 @@ import (
 	"github.com/posthorn/posthorn/workflows"
 )
 
-// direct reports whether the process makes first attempts without a workflow: it accepts, and has a worker.
+// direct reports whether the process makes first attempts without a workflow: it accepts events and has a worker.
 func (o *Options) direct() bool {
 	return o.Config.Workflows == config.WorkflowsOfRetries && o.API && o.Worker
 }
 
-// firstAttempts is the first attempts without a workflow. The courier that makes them exists only after the engine.
+// firstAttempts makes first attempts without a workflow. The Courier that it uses is created after the engine.
 type firstAttempts App
 
 var _ engine.First = (*firstAttempts)(nil)

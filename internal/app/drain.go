@@ -8,22 +8,22 @@ import (
 	"github.com/posthorn/posthorn/internal/engine"
 )
 
-// DrainFor is how long a process takes to stop at most, from the signal to its end: all phases together. Whatever kills
-// processes that do not stop (docker stop, systemd, Kubernetes) must wait for longer.
+// DrainFor is how long a process takes to stop at most, from the signal to its end, all phases together. Supervisors
+// that kill processes (docker stop, systemd, Kubernetes) must wait longer.
 const DrainFor = 45 * time.Second
 
 const (
-	// lingerFor is how long a process that is no longer ready goes on serving, so that load balancers have taken it out
-	// before its listener closes.
+	// lingerFor is how long a process that is no longer ready keeps serving, so that load balancers remove it before
+	// its listener closes.
 	lingerFor = 5 * time.Second
-	// requestsFor is how long requests under way may take once the listener is closed. POSTs to receivers then have at
-	// least 18 s left, more than receivers are given to answer by default.
+	// requestsFor is how long requests in flight may take once the listener is closed. POSTs to receivers then have at
+	// least 18 s left, more than receivers have to answer by default.
 	requestsFor = 15 * time.Second
 )
 
-// drain stops the process in the order that loses nothing: it says that it is not ready, closes the listener, lets
-// requests end, then POSTs. Close starts what waits for a workflow afterwards. stopWorker is nil where no worker runs,
-// and linger is 0 where no load balancer sends requests.
+// drain stops the process in the order that loses nothing: it reports that it is not ready, closes the listener, lets
+// requests end, then POSTs. After that Close starts the deliveries that wait for a workflow. stopWorker is nil if no
+// worker runs, and linger is 0 if no load balancer sends requests.
 func (a *App) drain(server *http.Server, linger time.Duration, background func(), stopWorker func(context.Context)) {
 	deadline := time.Now().Add(DrainFor - engine.CloseFor - leaveFor)
 	a.draining.Store(true)
@@ -45,7 +45,8 @@ func (a *App) drain(server *http.Server, linger time.Duration, background func()
 	stopWorker(posts)
 }
 
-// closing has clients open no request on a connection of a process that drains: it is closed after its answer.
+// closing makes a draining process close each connection after its answer, so that clients send no further request on
+// it.
 func (a *App) closing(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if a.draining.Load() {

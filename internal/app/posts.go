@@ -6,7 +6,7 @@ import (
 	"github.com/posthorn/posthorn/internal/slots"
 )
 
-// newPosts makes the slots of this process's POSTs, those of deliveries and of tests: a quarter is kept for tenants that
+// newPosts returns this process's POST slots, for deliveries and for tests: a quarter is reserved for tenants that
 // hold none, one host has at most a quarter, and no tenant more than half while others wait.
 func (a *App) newPosts() *slots.Slots {
 	posts := slots.New(slots.Options{Capacity: a.Config.PostLimit(), Reserve: 0.25, MaxPerTenant: 0.5, MaxPerHost: 0.25})
@@ -21,7 +21,8 @@ func (a *App) newPosts() *slots.Slots {
 	return posts
 }
 
-// newBreaker makes what keeps an outage of this process's way out from being charged to receivers.
+// newBreaker returns the circuit breaker that keeps an outage of this process's network from counting against
+// receivers.
 func (a *App) newBreaker() *egress.Breaker {
 	breaker := egress.New(egress.Options{Log: a.Log})
 	metrics.WatchBreaker(a.registry, breaker.Open)

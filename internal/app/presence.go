@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// kind is what the process is called among the others.
+// kind returns the kind of this process, for the others.
 func (a *App) kind() string {
 	switch {
 	case a.Dev:
@@ -19,10 +19,11 @@ func (a *App) kind() string {
 	}
 }
 
-// leaveFor bounds the word of farewell: without it the others wait until the process has been silent for long enough.
+// leaveFor bounds the announcement that this process ends: without it the others wait until the process has been
+// silent long enough.
 const leaveFor = 2 * time.Second
 
-// leave lets the other processes know that this one has ended.
+// leave announces to the other processes that this one has ended.
 func (a *App) leave() {
 	ctx, cancel := context.WithTimeout(context.Background(), leaveFor)
 	defer cancel()

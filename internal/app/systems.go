@@ -15,7 +15,7 @@ import (
 	"github.com/posthorn/posthorn/internal/callers"
 )
 
-// systems returns the management APIs of the outside systems, each to be mounted under its own prefix.
+// systems returns the management APIs of the other systems, each to be mounted under its own prefix.
 func (a *App) systems(gate *callers.Gate) []func(gin.IRouter) {
 	o := systems.Options{Hooks: a.hooks, PublicURL: strings.TrimRight(a.Config.PublicURL, "/"), Log: a.Log, Gate: gate}
 	var mounts []func(gin.IRouter)

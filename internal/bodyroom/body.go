@@ -14,39 +14,39 @@ import (
 
 // The times of a body.
 const (
-	// Wait is how long a body waits for room at most, before its sender is answered that there is none.
+	// Wait is the longest wait of a body for room, before its sender gets an error.
 	Wait = 5 * time.Second
-	// Pause is for how long a sender may send nothing.
+	// Pause is how long a sender may send nothing.
 	Pause = 5 * time.Second
 	// Rate is how many bytes a second a sender must send, after Pause.
 	Rate = 8 << 10
-	// Whole is how long a body may take in all.
+	// Whole is how long a body may take in total.
 	Whole = time.Minute
 	// most is how much is read at once.
 	most = 64 << 10
 )
 
-// patience is Wait or a little less. Of bodies that wait for each other some give up first, and the others find room.
+// patience returns Wait or a little less. If bodies wait for each other, some give up first, and the others find room.
 func patience() time.Duration {
-	return Wait - rand.N(Wait/5) //nolint:gosec // spreads waits, guards nothing
+	return Wait - rand.N(Wait/5) //nolint:gosec // spreads waits, not a secret
 }
 
 // body is a body within a Room.
 type body struct {
 	io.ReadCloser
-	ctx         context.Context //nolint:containedctx // a Reader is given none
+	ctx         context.Context //nolint:containedctx // a Reader gets no context
 	room        *Room
 	tenant, key string
 	connection  *http.ResponseController
 
 	read, held int64    // bytes
-	first      func()   // gives back the first part of the room
-	more       []func() // the others
+	first      func()   // returns the first part of the room
+	more       []func() // return the other parts
 	failed     error
 
 	begun time.Time
-	until time.Time // when the sender has been too slow
-	set   time.Time // what the connection knows of it
+	until time.Time // when the sender counts as too slow
+	set   time.Time // the deadline set on the connection
 }
 
 var (
@@ -54,7 +54,7 @@ var (
 	errRoom = service.Refuse(service.Unavailable, "too many request bodies in flight; retry shortly")
 )
 
-// Read implements io.Reader. Its errors are refusals where it is the room or the sender's pace that ends the body.
+// Read implements io.Reader. Its errors are refusals if the room or the sender's pace ends the body.
 func (b *body) Read(p []byte) (int, error) {
 	if b.failed != nil {
 		return 0, b.failed
@@ -75,19 +75,19 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// expect bounds the next wait for the sender.
+// expect sets the deadline of the next wait for the sender.
 func (b *body) expect() {
 	if b.begun.IsZero() {
 		b.begun = time.Now()
 		b.until = b.begun.Add(Pause)
 	}
-	if b.until.Sub(b.set) > Pause/20 { // a little early does not matter, and costs less
+	if b.until.Sub(b.set) > Pause/20 { // a slightly early deadline does no harm, and costs less
 		b.set = b.until
 		_ = b.connection.SetReadDeadline(b.until) // a test's recorder has none
 	}
 }
 
-// grant gives the sender time for what it has sent.
+// grant gives the sender more time for what it has sent.
 func (b *body) grant(d time.Duration) {
 	b.until = b.until.Add(d)
 	for _, end := range []time.Time{time.Now().Add(Pause), b.begun.Add(Whole)} {
@@ -97,7 +97,7 @@ func (b *body) grant(d time.Duration) {
 	}
 }
 
-// end notes that nothing more is read.
+// end records that nothing more is read.
 func (b *body) end(err error) error {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		b.failed = errSlow
@@ -105,12 +105,12 @@ func (b *body) end(err error) error {
 	}
 	b.failed = err
 	if errors.Is(err, io.EOF) {
-		_ = b.connection.SetReadDeadline(time.Time{}) // nor may it take the end of the wait for that of the caller
+		_ = b.connection.SetReadDeadline(time.Time{}) // and the server must not mistake this deadline for the caller's end
 	}
 	return err
 }
 
-// hold takes room for what has been read. Waiting for it is not charged to the sender.
+// hold takes room for the bytes that have been read. Waiting for it does not count against the sender.
 func (b *body) hold() bool {
 	for b.held < b.read {
 		began := time.Now()
@@ -129,7 +129,7 @@ func (b *body) hold() bool {
 	return true
 }
 
-// answered gives all room back.
+// answered returns all room.
 func (b *body) answered() {
 	if b.first != nil {
 		b.first()

@@ -1,8 +1,8 @@
 // Package bodyroom bounds the memory that the bodies of all requests take together, and shares it fairly among tenants
 // and their keys.
 //
-// A body takes room as its bytes arrive, whatever length it promises, and keeps it until its request is answered. A body
-// that arrives too slowly is ended. The package must not import an API package.
+// A body takes room as its bytes arrive, whatever length it announces, and keeps it until its request is answered. A
+// body that arrives too slowly is ended. The package must not import an API package.
 package bodyroom
 
 import (
@@ -15,19 +15,19 @@ import (
 const (
 	// Largest is the largest body of all APIs, in bytes: one key of one tenant has room for one of them.
 	Largest = 32 << 20
-	// Default is how many bytes of bodies there is room for where nothing else is said.
+	// Default is how many bytes of bodies there is room for by default.
 	Default = 3 * Largest
-	// smallest is how many bytes of each body are taken from the room that is kept for small ones.
+	// smallest is how many bytes of each body are taken from the room reserved for small ones.
 	smallest = 8 << 10
-	// larger is how many times that is taken at once of the rest of a body.
+	// larger is how many times that amount is taken at once for the rest of a body.
 	larger = 8
 )
 
-// The shares of a tenant and a key, and what is kept for tenants that hold nothing.
+// The shares of a tenant and a key, and the share reserved for tenants that hold nothing.
 const (
 	reserve   = 0.1
 	perTenant = 0.5  // while others wait
-	perKey    = 0.4  // of the room for what is beyond small: Largest of Default
+	perKey    = 0.4  // of the room for larger parts: Largest of Default
 	smallKey  = 0.75 // of the room for small bodies
 )
 
@@ -41,7 +41,7 @@ type Room struct {
 	smallPart, largePart int64 // bytes of a slot
 }
 
-// New makes a Room of so many bytes; 0 = Default.
+// New returns a Room of this many bytes; 0 = Default.
 func New(bytes int64) *Room {
 	if bytes == 0 {
 		bytes = Default
@@ -57,14 +57,14 @@ func New(bytes int64) *Room {
 	}
 }
 
-// Held is how many bytes of room are taken, and how many bodies wait for some.
+// Held returns how many bytes of room are taken, and how many bodies wait for some.
 func (r *Room) Held() (bytes int64, waiting int) {
 	small, large := r.small.Usage(), r.large.Usage()
 	return int64(small.Used)*r.smallPart + int64(large.Used)*r.largePart, small.Waiting + large.Waiting
 }
 
-// Bound puts the body of a request within the room. The room that it takes is given back by the function returned, which
-// is called when the request is answered; nil if the request has no body.
+// Bound puts the body of a request within the room. The returned function releases its room and must be called when
+// the request is answered; it is nil if the request has no body.
 func (r *Room) Bound(w http.ResponseWriter, request *http.Request) (answered func()) {
 	if request.Body == nil || request.Body == http.NoBody {
 		return nil
@@ -74,15 +74,15 @@ func (r *Room) Bound(w http.ResponseWriter, request *http.Request) (answered fun
 	return b.answered
 }
 
-// Charge says whose body it is: the tenant, and the key it came with, "" = a key that is no tenant's. A body that is read
-// before is nobody's, and all such share as one tenant does.
+// Charge assigns the body to a tenant and the key it came with, "" = a key of no tenant. A body that is read before
+// that belongs to nobody, and all such bodies share like one tenant.
 func Charge(request *http.Request, tenant, key string) {
 	if b, ok := request.Body.(*body); ok {
 		b.tenant, b.key = tenant, key
 	}
 }
 
-// take takes the next part of the room for a body that holds some already. It waits until ctx ends.
+// take takes the next part of the room for a body that already holds some. It waits until ctx ends.
 func (r *Room) take(ctx context.Context, tenant, key string, held int64) (release func(), bytes int64, err error) {
 	pool, bytes := r.large, r.largePart
 	if held == 0 {

@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// Address returns the IP address that a request comes from, without a port; "" if it comes from none. Behind trusted
-// proxies it is the last address in X-Forwarded-For that is no proxy's: what stands before it is the caller's own word.
-// All lines of the header count, as proxies may add one of their own.
+// Address returns the IP address that a request comes from, without a port; "" if there is none. Behind trusted
+// proxies it is the last address in X-Forwarded-For that is not a proxy's: the entries before it are only the caller's
+// claim. All lines of the header count, because proxies may add their own.
 func (g *Gate) Address(r *http.Request) string {
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil || len(g.Proxies) == 0 {
@@ -24,7 +24,7 @@ func (g *Gate) Address(r *http.Request) string {
 	for _, text := range slices.Backward(hops) {
 		hop, ok := parseHop(text)
 		if !ok {
-			break // the proxy before it is the last that is known
+			break // the proxy after it is the last known one
 		}
 		if addr = hop; !g.trusts(addr) {
 			break
@@ -33,7 +33,7 @@ func (g *Gate) Address(r *http.Request) string {
 	return addr.Unmap().WithZone("").String()
 }
 
-// Secure reports whether the caller came over https, by TLS of our own or by a trusted proxy's word.
+// Secure reports whether the caller came over https, by our own TLS or according to a trusted proxy.
 func (g *Gate) Secure(r *http.Request) bool {
 	if r.TLS != nil || len(g.Proxies) == 0 {
 		return r.TLS != nil

@@ -1,5 +1,5 @@
-// Package callers judges requests before their keys are looked at: by the address they come from, the host and the path
-// they name, their size, and the page that a browser sends them from.
+// Package callers checks requests before their keys are read: by their address, their host and path, their size, and
+// the page that a browser sends them from.
 //
 // It answers nothing itself: each API puts a refusal into its own shape. It must not import any package of Posthorn.
 package callers
@@ -20,7 +20,8 @@ const (
 	maxTarget      = 8 << 10  // bytes of path and query
 )
 
-// Options is what a Gate lets through. The zero value trusts no proxy and no other site, and knows every host name.
+// Options says what a Gate lets through. The zero value trusts no proxy and no other site, and accepts every host
+// name.
 type Options struct {
 	// Host reports whether a Host header names this installation. nil = every one does.
 	Host func(host string) bool
@@ -28,18 +29,18 @@ type Options struct {
 	Proxies []netip.Prefix
 	// Origins are those whose pages may call the API (CORS), as browsers send them: https://app.example.com.
 	Origins []string
-	// PublicURL is where browsers see the installation. "" = where requests say.
+	// PublicURL is the installation's URL for browsers. "" = as in the request.
 	PublicURL string
 }
 
-// Gate judges requests. It is safe for concurrent use.
+// Gate checks requests. It is safe for concurrent use.
 type Gate struct {
 	Options
 	sameSite *http.CrossOriginProtection
 	origins  map[string]bool
 }
 
-// New makes a Gate. It fails if an origin is none.
+// New returns a Gate. It fails if an origin is not valid.
 func New(o Options) (*Gate, error) {
 	g := &Gate{Options: o, sameSite: http.NewCrossOriginProtection(), origins: map[string]bool{}}
 	for _, origin := range o.Origins {
@@ -56,19 +57,19 @@ func New(o Options) (*Gate, error) {
 	return g, nil
 }
 
-// Default is a Gate with the zero Options.
+// Default returns a Gate with the zero Options.
 func Default() *Gate {
 	return &Gate{sameSite: http.NewCrossOriginProtection()}
 }
 
-// Refusal is why a request is not looked at.
+// Refusal is the reason for refusing a request.
 type Refusal struct {
 	Status int
 	Detail string
 }
 
-// CheckQuery judges the text of a request's query as a whole, for an API that does not name the parameters that are wrong;
-// nil = it may go on.
+// CheckQuery checks the text of a request's query as a whole, for an API that does not name the wrong parameters; nil
+// = accepted.
 func CheckQuery(r *http.Request) *Refusal {
 	if !isText(r.URL.RawQuery) {
 		return &Refusal{http.StatusBadRequest, "the query must be UTF-8 text without NUL characters"}
@@ -76,7 +77,7 @@ func CheckQuery(r *http.Request) *Refusal {
 	return nil
 }
 
-// Check judges a request, except the text of its query; nil = it may go on.
+// Check checks a request, except the text of its query; nil = accepted.
 func (g *Gate) Check(r *http.Request) *Refusal {
 	if g.Host != nil && !g.Host(r.Host) {
 		return &Refusal{http.StatusForbidden, "the Host header names another site: use a loopback name, or set POSTHORN_PUBLIC_URL"}
@@ -116,16 +117,16 @@ func checkSize(r *http.Request) *Refusal {
 func isText(escaped string) bool {
 	text, err := url.QueryUnescape(escaped)
 	if err != nil {
-		text = escaped // what reads it says what is wrong
+		text = escaped // its reader reports what is wrong
 	}
 	return Storable(text)
 }
 
-// Storable reports whether every database can compare a text with what it keeps.
+// Storable reports whether every database can store and compare a text.
 func Storable(text string) bool { return utf8.ValidString(text) && strings.IndexByte(text, 0) < 0 }
 
-// plainPath reports whether a path is text that every reader takes for the same path. A proxy may resolve dot segments,
-// merge slashes or decode an encoded one where Posthorn does not, and would then have checked another path.
+// plainPath reports whether every reader understands a path in the same way. A proxy may resolve dot segments, merge
+// slashes or decode an encoded one although Posthorn does not, and would then have checked another path.
 func plainPath(u *url.URL) bool {
 	if strings.Contains(strings.ToLower(u.RawPath), "%2f") || strings.Contains(u.Path, "//") || !Storable(u.Path) {
 		return false

@@ -2,7 +2,7 @@ package callers
 
 import "net/http"
 
-// The headers that tell a browser what a page of a listed origin may send and read. Cookies are never among them.
+// The headers that tell a browser what a page of a listed origin may send and read. They never allow cookies.
 var (
 	corsVary    = []string{"Origin"}
 	corsMethods = []string{"GET, HEAD, POST, PUT, PATCH, DELETE"}
@@ -11,7 +11,7 @@ var (
 	corsMaxAge  = []string{"600"} // seconds
 )
 
-// CORS adds to the headers of an answer what lets a page of a listed origin read it. It reports whether the request is a
+// CORS adds the headers that let a page of a listed origin read an answer. It reports whether the request is a
 // preflight of such a page, which needs no more than these headers.
 func (g *Gate) CORS(h http.Header, r *http.Request) (preflight bool) {
 	if len(g.origins) == 0 {

@@ -2,7 +2,7 @@ package callers
 
 import "net/http"
 
-// Headers that every answer carries. The slices are shared by all answers: nothing appends to them.
+// The headers that every answer has. All answers share the slices: nobody may append to them.
 var (
 	noStore  = []string{"no-store"}
 	noSniff  = []string{"nosniff"}
@@ -11,10 +11,10 @@ var (
 	closed   = []string{"close"}
 )
 
-// Harden adds what every answer carries: nobody keeps it, guesses at its type, frames it or runs anything in it. A page
-// sets a Content-Security-Policy of its own. It closes the connection after a chunked request, which may have had a
-// Content-Length too: what comes after it on the connection is then one request to us and another to a proxy (RFC 9112,
-// 6.1), and net/http does not say which it was.
+// Harden adds the headers that every answer has: no caching, no type guessing, no framing, no scripts. A page sets its
+// own Content-Security-Policy. After a chunked request, which may also have had a Content-Length, it closes the
+// connection: the following bytes could then be one request to us and another to a proxy (RFC 9112, 6.1), and net/http
+// does not say whether it had one.
 func Harden(h http.Header, r *http.Request) {
 	h["Cache-Control"] = noStore
 	h["X-Content-Type-Options"] = noSniff

@@ -7,10 +7,10 @@ import (
 	"strings"
 )
 
-// LocalHosts returns what accepts the names by which a server on one's own machine is called: loopback names and
-// addresses, the hosts of the given URLs, and what the server listens on, which is every address if it listens on all
-// interfaces. A page of another site whose name has been made to resolve to this machine (DNS rebinding) has that site's
-// name in Host.
+// LocalHosts returns a function that accepts the names of a server on this machine: loopback names and addresses, the
+// hosts of the given URLs, and the listening address, which is every address if it listens on all interfaces. If
+// another site's name is made to resolve to this machine (DNS rebinding), its pages still have that site's name in
+// Host.
 func LocalHosts(listen string, urls ...string) func(host string) bool {
 	own := map[string]bool{}
 	anyAddress := false
@@ -31,7 +31,7 @@ func LocalHosts(listen string, urls ...string) func(host string) bool {
 	}
 	return func(host string) bool {
 		name := hostName(host)
-		if name == "" || name == "localhost" || strings.HasSuffix(name, ".localhost") || own[name] { // no browser sends none
+		if name == "" || name == "localhost" || strings.HasSuffix(name, ".localhost") || own[name] { // every browser sends a host
 			return true
 		}
 		addr, err := netip.ParseAddr(name)
@@ -39,7 +39,7 @@ func LocalHosts(listen string, urls ...string) func(host string) bool {
 	}
 }
 
-// hostName takes the port, brackets and a final dot off a host, and gives it in lower case.
+// hostName removes the port, brackets and a final dot from a host, and returns it in lower case.
 func hostName(host string) string {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name

@@ -1,13 +1,13 @@
-// Package catalog holds the event types that Posthorn knows beforehand: a catalogue for each of the outside systems,
+// Package catalog holds the event types that Posthorn knows in advance: a catalogue for each of the other systems,
 // loaded for a tenant on request, and the operational events that Posthorn itself sends.
 //
-// A catalogue is one JSON file under systems/, to be read and changed as data; to add a system, add its file and its
-// name to [Systems]. The package is data and lookups only: it must not import any other Posthorn package, a database or
-// an HTTP package. It does not validate events; that is done where they are accepted.
+// A catalogue is one JSON file under systems/, to be read and changed as data. To add a system, add its file and its
+// name to [Systems]. The package is data and lookups only: it must not import any other Posthorn package, a database
+// or an HTTP package. It does not validate events; that happens where they are accepted.
 //
-// Schemas describe an event's data as it is published, JSON Schema 2020-12. They never require a member that a profile's
-// envelope adds (event, timestamp, eventUid …), never forbid unknown members, and require nothing at all where the
-// source document shows no payload.
+// Schemas describe an event's data as it is published, in JSON Schema 2020-12. They never require a member that a
+// profile's envelope adds (event, timestamp, eventUid …), never forbid unknown members, and require nothing at all if
+// the source document shows no payload.
 package catalog
 
 import (
@@ -21,20 +21,20 @@ import (
 
 // EventType is one entry of a catalogue.
 type EventType struct {
-	Name          string // as webhooks subscribe to it
+	Name          string // as webhooks register for it
 	Title         string // for people, in the words of the source document
 	Category      string
 	Description   string
-	Documentation string // a URL, or "" where the vendor has no public page
+	Documentation string // a URL, or "" if the vendor has no public page
 
 	// Schema is a self-contained JSON Schema 2020-12 of the data.
 	Schema json.RawMessage
 
-	// Example is data that fits the schema: the document's own where it gives one, with the envelope's members where
-	// the document prints them.
+	// Example is data that matches the schema: the document's own if it has one, with the envelope's members if the
+	// document prints them.
 	Example json.RawMessage
 
-	// TestOnly marks what a system sends only when a test is asked for. It is not offered for subscription.
+	// TestOnly marks a type that a system sends only in tests. Webhooks cannot register for it.
 	TestOnly bool
 }
 
@@ -58,8 +58,8 @@ var operational = sync.OnceValue(func() []EventType { return mustParse("operatio
 // Systems returns the names of the systems that have a catalogue.
 func Systems() []string { return slices.Clone(systems) }
 
-// Load returns the event types of a system in the order of its document, and whether there is such a system. The slice
-// is the caller's; the bytes of schemas and examples are shared and must not be changed.
+// Load returns the event types of a system in the order of its document, and whether the system exists. The slice
+// belongs to the caller; the bytes of schemas and examples are shared and must not be changed.
 func Load(system string) ([]EventType, bool) {
 	types, ok := catalogs()[system]
 	return slices.Clone(types), ok
@@ -71,13 +71,13 @@ const (
 	WebhookWarning     = "webhook.warning"
 )
 
-// Operational returns the built-in event types: [WebhookDeactivated] and [WebhookWarning]. Every tenant has them. Of the
-// result the same holds as for [Load].
+// Operational returns the built-in event types: [WebhookDeactivated] and [WebhookWarning]. Every tenant has them. The
+// rules for the result of [Load] apply to it too.
 func Operational() []EventType { return slices.Clone(operational()) }
 
-// file is the form of a catalogue on disk. Event types name one of the schemas, as many share one.
+// file is the form of a catalogue on disk. Several event types can name the same schema.
 type file struct {
-	Source        string                     `json:"source"`        // where the facts are from
+	Source        string                     `json:"source"`        // the source of the facts
 	Documentation string                     `json:"documentation"` // of every event type
 	Schemas       map[string]json.RawMessage `json:"schemas"`
 	EventTypes    []struct {
@@ -91,7 +91,7 @@ type file struct {
 	} `json:"event_types"`
 }
 
-// mustParse panics on a file that is not a catalogue. The files are part of the binary and parsed in every test run.
+// mustParse panics on an invalid catalogue. The files are part of the binary and parsed in every test run.
 func mustParse(name string) []EventType {
 	raw, err := files.ReadFile(name)
 	if err != nil {
@@ -135,7 +135,7 @@ func parse(raw []byte) ([]EventType, error) {
 	return types, nil
 }
 
-// compact drops the indentation that the files have for their readers: examples are sent as they are.
+// compact removes the indentation of the files: examples are sent as they are.
 func compact(value json.RawMessage) json.RawMessage {
 	var b bytes.Buffer
 	if err := json.Compact(&b, value); err != nil {

@@ -12,14 +12,14 @@ const MinAdminKey = 24
 // firstAdmin is the name of the key in POSTHORN_ADMIN_KEY.
 const firstAdmin = "admin"
 
-// Admin is an admin key and the name under which it acts.
+// Admin is an admin key with its actor name.
 type Admin struct {
 	Name string
 	Key  Secret
 }
 
-// Admins reads AdminKeys. Its error names every entry that is wrong, and quotes no key. To replace a key without a gap,
-// add the new one beside the old one, restart every process, and then take the old one out.
+// Admins reads AdminKeys. Its error names every wrong entry, and quotes no key. To replace a key without a gap, add
+// the new one next to the old one, restart every process, and then remove the old one.
 func (c Config) Admins() ([]Admin, error) {
 	if c.AdminKeys == "" {
 		return nil, nil
@@ -36,7 +36,7 @@ func (c Config) Admins() ([]Admin, error) {
 		name, key, ok := strings.Cut(strings.TrimSpace(entry), "=")
 		err := checkAdminKey(key)
 		switch {
-		case !ok || !namePattern.MatchString(name): // what is there may be a key
+		case !ok || !namePattern.MatchString(name): // the text may be a key
 			p = append(p, fmt.Errorf("entry %d must be name=key; a name has 1 to 64 letters, digits, dots, dashes or underscores", n))
 		case err != nil:
 			p = append(p, fmt.Errorf("entry %d (%s): the key %w", n, name, err))

@@ -4,5 +4,5 @@ package config
 
 import "math"
 
-// descriptors returns that there is no limit of open files.
+// descriptors returns that the number of open files is unlimited.
 func descriptors() uint64 { return math.MaxUint64 }

@@ -7,12 +7,12 @@ import (
 	"syscall"
 )
 
-// descriptors returns the process's limit of open files. Go has raised the soft limit to the hard one when the process
-// started.
+// descriptors returns the process's limit of open files. Go has raised the soft limit to the hard one at the start of
+// the process.
 func descriptors() uint64 {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
-		return math.MaxUint64 // what cannot be asked does not bound
+		return math.MaxUint64 // an unknown limit counts as none
 	}
 	return uint64(limit.Cur) //nolint:unconvert // FreeBSD has an int64 here
 }

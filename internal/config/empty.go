@@ -8,8 +8,8 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// IgnoreEmptyVariables makes a parser take a variable that is set to nothing for one that is not set. Without it, kong
-// refuses "" for every number and duration, and "" is what docker-compose and Helm pass on for what the user left out.
+// IgnoreEmptyVariables makes a parser treat an empty variable as unset. Without it, kong refuses "" for every number
+// and duration, and "" is what docker-compose and Helm pass for settings that the user left out.
 func IgnoreEmptyVariables() kong.Option {
 	return kong.PostBuild(func(k *kong.Kong) error {
 		err := kong.Visit(k.Model, func(node kong.Visitable, next kong.Next) error {

@@ -11,13 +11,13 @@ import (
 	"strings"
 )
 
-// Origins is a list of web origins, written with commas between, each as a browser sends it in the header Origin.
+// Origins is a comma-separated list of web origins, each as a browser sends it in the header Origin.
 type Origins []string
 
 var _ encoding.TextUnmarshaler = (*Origins)(nil)
 
-// UnmarshalText reads origins, with commas and any blanks between. Its error names every entry that is none, wildcards too:
-// with one, any page could use what it knows of a key.
+// UnmarshalText reads comma-separated origins, with optional blanks. Its error names every invalid entry, including
+// wildcards: with a wildcard any page could use a key that it knows.
 func (o *Origins) UnmarshalText(text []byte) error {
 	var parsed Origins
 	var problems []error
@@ -55,8 +55,8 @@ func parseOrigin(text string) (origin string, ok bool) {
 // hostPattern is a DNS name or an IPv4 address: letters, digits, dashes and underscores with single dots between.
 var hostPattern = regexp.MustCompile(`^[a-zA-Z0-9_-]+(\.[a-zA-Z0-9_-]+)*\.?$`)
 
-// isHost reports whether a URL's host is a name or an address, with a port if any. url.Parse lets much more pass, such as
-// a semicolon, which would end a directive of a Content-Security-Policy.
+// isHost reports whether a URL's host is a name or an address, with an optional port. url.Parse accepts much more,
+// such as a semicolon, which would end a directive of a Content-Security-Policy.
 func isHost(u *url.URL) bool {
 	if strings.HasSuffix(u.Host, ":") {
 		return false

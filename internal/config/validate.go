@@ -14,17 +14,17 @@ import (
 	"time"
 )
 
-// Bounds of what can be set.
+// Bounds of the settings.
 const (
 	// MaxGroup is the most deliveries in one dispatch, and the default.
 	MaxGroup = 256
-	// MaxTimeout is the longest time a receiver can be given.
+	// MaxTimeout is the longest timeout of a receiver.
 	MaxTimeout = time.Minute
 	// MaxRetries is the most retries after a first attempt.
 	MaxRetries = 1000
-	// MaxRate is the most calls a second that a key can be limited to.
+	// MaxRate is the highest rate of calls per second to which a key can be limited.
 	MaxRate = 1_000_000
-	// MaxWebhooks and MaxKeys are the most webhooks and keys that a tenant can be allowed.
+	// MaxWebhooks and MaxKeys are the largest limits of webhooks and keys for a tenant.
 	MaxWebhooks = 1_000_000
 	MaxKeys     = 100_000
 )
@@ -36,16 +36,17 @@ const (
 	AdminKey         = "POSTHORN_ADMIN_KEY"
 )
 
-// namePattern is for the names of task queues and of admin keys.
+// namePattern is the form of names of task queues and of admin keys.
 var namePattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
-// deploymentPattern leaves out the dot and the colon, which stand between a deployment's name and a build id. The slash is in
-// the names that the Temporal Worker Controller gives: a namespace and a name of Kubernetes, of up to 63 characters each.
+// deploymentPattern excludes the dot and the colon, which separate a deployment's name from a build id. It allows the
+// slash, which is in the names that the Temporal Worker Controller uses: a namespace and a name of Kubernetes, of up
+// to 63 characters each.
 var deploymentPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_/-]{0,126}$`)
 
-// Validate checks every value that is set and returns all problems, each naming its variable and none quoting a secret. A
-// setting that is not set is no problem: commands differ in their needs, and name them with Require. Kong calls Validate
-// when it has parsed a command that embeds Config.
+// Validate checks every value that is set and returns all problems. Each problem names its variable, and none quotes a
+// secret. An unset setting is not a problem: commands differ in their needs, and check them with Require. Kong calls
+// Validate when it has parsed a command that embeds Config.
 func (c Config) Validate() error {
 	var p problems
 	p.add(DatabaseURL, checkDatabaseURL(c.DatabaseURL.Reveal()))
@@ -79,7 +80,8 @@ func (c Config) Validate() error {
 	return errors.Join(p...)
 }
 
-// Require returns an error that names every given variable (DatabaseURL, EncryptionKeyset, AdminKey) that is not set.
+// Require returns an error that names every unset one of the given variables (DatabaseURL, EncryptionKeyset,
+// AdminKey).
 func (c Config) Require(variables ...string) error {
 	values := map[string]Secret{DatabaseURL: c.DatabaseURL, EncryptionKeyset: c.EncryptionKeyset, AdminKey: c.AdminKey}
 	var p problems
@@ -89,7 +91,7 @@ func (c Config) Require(variables ...string) error {
 	return errors.Join(p...)
 }
 
-// CheckVersion refuses a build that cannot be told from others where workers are versioned by it.
+// CheckVersion refuses a build without a version if workers are versioned by it.
 func (c Config) CheckVersion(version string) error {
 	if c.Deployment != "" && (version == "" || version == "dev") {
 		return errors.New("POSTHORN_DEPLOYMENT needs a build with a version (-ldflags '-X main.version=…'), as it is the build id")

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// Secret is a value that shows itself only when asked to: every way of printing it, in logs, errors or JSON, gives a mask.
+// Secret is a value that is only shown on request: every way of printing it, in logs, errors or JSON, shows a mask.
 type Secret string
 
 const mask = "***"
@@ -27,7 +27,7 @@ var (
 // Reveal returns the value itself.
 func (s Secret) Reveal() string { return string(s) }
 
-// String returns a mask, or "" for an empty secret, so that it can be seen whether there is one.
+// String returns a mask, or "" for an empty secret, so that one can see whether it is set.
 func (s Secret) String() string {
 	if s == "" {
 		return ""
@@ -41,7 +41,7 @@ func (s Secret) GoString() string { return strconv.Quote(s.String()) }
 // LogValue is String for slog.
 func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
-// MarshalText is String for JSON and its like. The result cannot be read back.
+// MarshalText is String for JSON and similar formats. The result cannot be read back.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // Duration is a time.Duration that can also be written in days of 24 hours: "14d", "1d12h".
@@ -68,7 +68,7 @@ const (
 	maxDays = math.MaxInt64/int64(day) - 1 // a day of room for what follows the days
 )
 
-// UnmarshalText reads days, a duration as time.ParseDuration reads it, or the one followed by the other.
+// UnmarshalText reads days, a duration as time.ParseDuration reads it, or days followed by a duration.
 func (d *Duration) UnmarshalText(text []byte) error {
 	input := string(text)
 	daysText, rest, hasDays := strings.Cut(input, "d")
@@ -89,12 +89,13 @@ func (d *Duration) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Networks is a list of address prefixes, written with commas between.
+// Networks is a comma-separated list of address prefixes.
 type Networks []netip.Prefix
 
 var _ encoding.TextUnmarshaler = (*Networks)(nil)
 
-// UnmarshalText reads CIDRs and single addresses, with commas and any blanks between. All that cannot be read is named.
+// UnmarshalText reads comma-separated CIDRs and single addresses, with optional blanks. Its error names every invalid
+// entry.
 func (n *Networks) UnmarshalText(text []byte) error {
 	var parsed Networks
 	var problems []error

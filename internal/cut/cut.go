@@ -1,5 +1,4 @@
-// Package cut shortens texts of others to a length that can be shown. It must not import any package of
-// Posthorn.
+// Package cut shortens foreign texts to a length that can be shown. It must not import any package of Posthorn.
 package cut
 
 import (
@@ -12,9 +11,9 @@ import (
 // ahead is how far beyond the cut the end of a character may be.
 const ahead = 256
 
-// Text returns a text if it has at most a number of bytes, and otherwise its beginning within that, and "…". It cuts between
-// characters as readers see them, in any script: a letter keeps its accents, and an emoji of several stays whole. Bytes that
-// are not UTF-8 are left out.
+// Text returns a text if it has at most most bytes, and otherwise a beginning of at most that size and "…". It cuts
+// between user-perceived characters, in any script: a letter keeps its accents, and an emoji of several code points
+// stays whole. Bytes that are not UTF-8 are left out.
 func Text(text string, most int) string {
 	if len(text) <= most {
 		return strings.ToValidUTF8(text, "")
@@ -22,7 +21,8 @@ func Text(text string, most int) string {
 	return strings.ToValidUTF8(text[:boundary(text[:min(len(text), most+ahead)], most)], "") + "…"
 }
 
-// boundary is the last end of a character within the first most bytes; of a code point where the first character is longer.
+// boundary returns the last end of a character within the first most bytes; if the first character is longer, the end
+// of a code point.
 func boundary(text string, most int) int {
 	end := 0
 	for rest, state := text, -1; rest != ""; {

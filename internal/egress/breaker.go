@@ -1,6 +1,6 @@
-// Package egress notices when it is not receivers that fail, but the way to all of them.
+// Package egress detects that not receivers fail, but the network path to all of them.
 //
-// It decides from how exchanges end, and from nothing else. It must not import anything of this module.
+// It decides only from how exchanges end. It must not import anything of this module.
 package egress
 
 import (
@@ -14,17 +14,18 @@ import (
 const (
 	// Window is how far back an exchange counts.
 	Window = 30 * time.Second
-	// Memory is how recently a host must have answered for its failure to count: one that never answered, or has been dead
-	// for long, says nothing about the way to it.
+	// Memory is how recently a host must have answered for its failure to count: a host that never answered, or has
+	// been dead for long, says nothing about the path to it.
 	Memory = 10 * time.Minute
-	// MinHosts and MinTenants must fail.
+	// MinHosts and MinTenants are the fewest hosts and tenants that must fail.
 	MinHosts   = 20
 	MinTenants = 3
-	// MostAnswering says how few of the hosts must still answer: fewer than one in so many.
+	// MostAnswering: fewer than one in this many hosts may still answer.
 	MostAnswering = 10
 )
 
-// The most that is remembered, in pairs of a host and a tenant. The pair that answered longest ago goes first.
+// The bounds of what is remembered, in pairs of a host and a tenant. The pair that answered longest ago is dropped
+// first.
 const (
 	maxPairs          = 10_000
 	maxPairsPerTenant = maxPairs / 10
@@ -36,16 +37,16 @@ type Options struct {
 	Now func() time.Time // default time.Now
 }
 
-// Breaker is open while nearly all hosts fail without a status. It is safe for concurrent use; an observation costs the
-// same however much is remembered.
+// Breaker is open while nearly all hosts fail without a status. It is safe for concurrent use. An observation costs
+// the same however much is remembered.
 //
-// It opens when, within Window, at least MinHosts hosts of at least MinTenants tenants that had answered in the last Memory
-// fail, and fewer than a tenth of such hosts still answer. It closes when a tenth answers again, or no host fails any
-// more. Until then the hosts that failed count as having answered recently, however long the outage.
+// It opens when, within Window, at least MinHosts hosts of at least MinTenants tenants fail that had answered in the
+// last Memory, and fewer than a tenth of such hosts still answer. It closes when a tenth answers again, or no host
+// fails any more. Until then the failed hosts count as having answered recently, however long the outage is.
 //
-// One tenant can never open it: what a tenant sees of a host counts for that tenant alone, a host that answers another
-// tenant answers, and where any host answers, a tenant's failing hosts weigh at most as much as those of all others
-// together.
+// One tenant can never open it. What a tenant sees of a host counts for that tenant alone. A host that answers another
+// tenant counts as answering. If any host answers, a tenant's failing hosts weigh at most as much as those of all
+// others together.
 type Breaker struct {
 	log *slog.Logger
 	now func() time.Time
@@ -59,7 +60,7 @@ type Breaker struct {
 	tally   tally
 }
 
-// pair is one host as one tenant sees it.
+// pair is one host as seen by one tenant.
 type pair struct {
 	host           *host
 	tenant         *tenant
@@ -95,8 +96,8 @@ func New(o Options) *Breaker {
 		memory: list.New(), window: list.New()}
 }
 
-// Observe notes the end of an exchange with a host for a tenant. answered reports whether a status arrived, whichever it
-// was. Exchanges that failed for a reason of Posthorn's own must not be observed.
+// Observe records the end of an exchange with a host for a tenant. answered reports whether a status arrived, whatever
+// it was. Exchanges that failed because of Posthorn itself must not be observed.
 func (b *Breaker) Observe(host, tenant string, answered bool) {
 	b.mu.Lock()
 	now := b.now()
@@ -121,7 +122,7 @@ func (b *Breaker) Observe(host, tenant string, answered bool) {
 	report()
 }
 
-// Open reports whether failures say nothing about receivers at present.
+// Open reports whether failures currently say nothing about receivers.
 func (b *Breaker) Open() bool {
 	b.mu.Lock()
 	b.expire(b.now())
@@ -131,7 +132,7 @@ func (b *Breaker) Open() bool {
 	return open
 }
 
-// judge opens or closes the breaker and returns what logs that.
+// judge opens or closes the breaker and returns a function that logs it.
 func (b *Breaker) judge() (report func()) {
 	failing, tenants, answering := b.tally.failingHosts, b.tally.failingTenants, b.tally.answeringHosts
 	open := b.tally.nearlyAllFail()
@@ -160,7 +161,7 @@ func (b *Breaker) find(host, tenant string) *pair {
 	return nil
 }
 
-// add remembers a pair, in place of the oldest if there are too many.
+// add remembers a pair, and drops the oldest one if there are too many.
 func (b *Breaker) add(hostName, tenantName string) *pair {
 	if t, ok := b.tenants[tenantName]; ok && t.pairs.Len() >= maxPairsPerTenant {
 		b.forget(t.pairs.Back().Value.(*pair))

@@ -1,16 +1,16 @@
 package egress
 
-// tally counts the pairs of the window. Its counts change one at a time, so that none is ever counted out.
+// tally counts the pairs of the window. Its counts are updated incrementally, never recounted.
 type tally struct {
 	answeringHosts int // hosts that answer at least one tenant
-	failingHosts   int // hosts that fail for at least one and answer none
+	failingHosts   int // hosts that fail for at least one tenant and answer none
 	failingPairs   int
 	failingTenants int
 	byFailing      [maxPairsPerTenant + 1]int // tenants, by how many of their pairs fail
-	most           int                        // failing pairs of the tenant that has most
+	most           int                        // failing pairs of the tenant with the most
 }
 
-// add counts p in, by 1, or out, by -1.
+// add counts p in (by = 1) or out (by = -1).
 func (c *tally) add(p *pair, by int) {
 	c.addHost(p.host, -1)
 	if p.failing {
@@ -44,12 +44,12 @@ func (c *tally) moveTenant(t *tenant, by int) {
 	}
 	c.most = max(c.most, t.failing)
 	if c.most > 0 && c.byFailing[c.most] == 0 {
-		c.most-- // the tenant that had most has one less
+		c.most-- // the tenant with the most has one less
 	}
 }
 
-// nearlyAllFail reports whether hosts fail and fewer than a tenth of all answer. If some answer, the tenant with the most
-// failing hosts weighs only as much as all others together.
+// nearlyAllFail reports whether hosts fail and fewer than a tenth of all answer. If some answer, the tenant with the
+// most failing hosts weighs only as much as all others together.
 func (c *tally) nearlyAllFail() bool {
 	if c.answeringHosts == 0 {
 		return c.failingHosts > 0

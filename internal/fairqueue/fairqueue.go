@@ -1,21 +1,21 @@
-// Package fairqueue is a queue whose keys take turns: first in, first out within a key, one key after the other between
-// them. An item with a key of its own is next but one, however many items of another key wait.
+// Package fairqueue is a queue whose keys take turns: first in, first out within a key, and round robin between keys.
+// An item of a new key is next but one, however many items of another key wait.
 //
 // It must not import any package of Posthorn.
 package fairqueue
 
 // Queue holds items by key. The zero value is empty and ready. It is not safe for concurrent use.
 type Queue[K comparable, T any] struct {
-	lanes map[K]*lane[K, T] // all but perhaps one that is alone
-	first *lane[K, T]       // whose turn it is; nil if nothing waits
+	lanes map[K]*lane[K, T] // all, except perhaps a single one
+	first *lane[K, T]       // the lane whose turn it is; nil if nothing waits
 	last  *lane[K, T]
-	spare *lane[K, T] // an empty one, to be used again
+	spare *lane[K, T] // an empty lane for reuse
 	n     int
 	keys  int
-	peak  int // most keys since the map was made
+	peak  int // most keys since the map was created
 }
 
-// lane is what waits of one key, at least one item: items[head:]. Lanes are linked in the order of their turns.
+// lane holds the waiting items of one key, at least one: items[head:]. Lanes are linked in the order of their turns.
 type lane[K comparable, T any] struct {
 	key   K
 	items []T
@@ -25,8 +25,8 @@ type lane[K comparable, T any] struct {
 
 func (l *lane[K, T]) len() int { return len(l.items) - l.head }
 
-// When nothing waits any more, a map of at most keepLanes keys and room for keepItems items are kept. A burst's memory is
-// released.
+// When the queue is empty, it keeps a map of at most keepLanes keys and room for keepItems items, and releases the
+// memory of a burst.
 const (
 	keepLanes = 64
 	keepItems = 1024
@@ -50,10 +50,10 @@ func (q *Queue[K, T]) find(key K) *lane[K, T] {
 	return q.lanes[key]
 }
 
-// Keys returns how many keys have items that wait.
+// Keys returns how many keys have waiting items.
 func (q *Queue[K, T]) Keys() int { return q.keys }
 
-// Push appends an item to its key's.
+// Push appends an item to its key's items.
 func (q *Queue[K, T]) Push(key K, item T) {
 	q.n++
 	l := q.find(key)
@@ -86,10 +86,10 @@ func (q *Queue[K, T]) open(key K) *lane[K, T] {
 	return l
 }
 
-// Peek returns the next item and its key without taking it. There must be one.
+// Peek returns the next item and its key without taking it. The queue must not be empty.
 func (q *Queue[K, T]) Peek() (K, T) { return q.first.key, q.first.items[q.first.head] }
 
-// Pop takes the next item. There must be one.
+// Pop takes the next item. The queue must not be empty.
 func (q *Queue[K, T]) Pop() T {
 	l := q.first
 	item := l.items[l.head]
@@ -97,7 +97,7 @@ func (q *Queue[K, T]) Pop() T {
 	return item
 }
 
-// PopMany takes up to most items of the key whose turn it is, and adds them to items. There must be one.
+// PopMany takes up to most items of the key whose turn it is, and appends them to items. The queue must not be empty.
 func (q *Queue[K, T]) PopMany(items []T, most int) []T {
 	l := q.first
 	n := min(most, l.len())

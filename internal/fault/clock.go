@@ -10,11 +10,11 @@ import (
 	"time"
 )
 
-// clockFile names a file with a duration, by which this process's clock is ahead. Without the variable, or the file, the
-// clock is right.
+// clockFile names a file that contains a duration, by which this process's clock is ahead. Without the variable or the
+// file the clock is right.
 var clockFile = os.Getenv("POSTHORN_FAULT_CLOCK")
 
-// readEvery is the time between two looks at the file.
+// readEvery is the time between two reads of the file.
 const readEvery = 50 * time.Millisecond
 
 var (
@@ -32,7 +32,7 @@ var (
 	})
 )
 
-// read takes over what the file says. A file that cannot be read, or is half written, changes nothing.
+// read applies the file's content. A file that cannot be read, or is half written, changes nothing.
 func read() {
 	text, err := os.ReadFile(clockFile)
 	if err != nil {
@@ -43,7 +43,7 @@ func read() {
 	}
 }
 
-// Now returns the process's time, steps included. As with a clock that is set, it has no part in the monotonic clock.
+// Now returns the process's time, including steps. Like a clock that has been set, it has no monotonic reading.
 func Now() time.Time {
 	follow()
 	return time.Now().Round(0).Add(time.Duration(ahead.Load()))

@@ -1,7 +1,7 @@
-// Package fault holds what only tests of failures need. It marks the steps between accepting an event and recording its
-// delivery at which a process may die, and lets a test step the clock of one process.
+// Package fault supports tests of failures. It marks the steps between accepting an event and recording its delivery
+// at which a process may die, and lets a test step the clock of one process.
 //
-// In an ordinary build a Point is nothing and Now is time.Now. In one with the build tag "faults" a Point can kill the
-// process, so that the tests of test/crash can stop it at each step, and the clock follows a file that `posthorn chaos`
-// writes.
+// In an ordinary build a Point does nothing and Now is time.Now. In a build with the tag "faults" a Point can kill the
+// process, so that the tests of test/crash can stop it at each step, and the clock follows a file that `posthorn
+// chaos` writes.
 package fault

@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// step is where this process is to die, the first time it comes there; "" = nowhere.
+// step is the step at which this process dies, the first time it gets there; "" = none.
 var step = os.Getenv("POSTHORN_FAULT")
 
 // Point kills the process, as kill -9 does, if this is the step.

@@ -1,7 +1,7 @@
-// Package groupcommit lets concurrent callers share one transaction: callers that arrive while a commit is
-// under way ride on the next one. There is no timer; a lone caller commits at once, a crowd commits together.
+// Package groupcommit lets concurrent callers share one transaction: callers that arrive during a commit share the
+// next one. There is no timer: a lone caller commits at once, and many callers commit together.
 //
-// It knows nothing of what is committed and must not import any package of Posthorn except fairqueue.
+// It knows nothing about what is committed, and must not import any package of Posthorn except fairqueue.
 package groupcommit
 
 import (
@@ -12,27 +12,27 @@ import (
 	"github.com/posthorn/posthorn/internal/fairqueue"
 )
 
-// ErrFull is returned when too many callers are waiting already.
+// ErrFull is returned when too many callers are already waiting.
 var ErrFull = errors.New("groupcommit: too many are waiting")
 
-// Options tunes a Group of items of type T. Zero values mean the defaults.
+// Options configures a Group of items of type T. Zero values mean the defaults.
 type Options[T any] struct {
 	MaxGroup int // most items in one flush; default 512
 	MaxQueue int // most items waiting; default 16 × MaxGroup
 	Lanes    int // flushes that may run at once; default 1
-	// LaneFrom is how many items wait before another lane begins beside one at work; default 1. A flush of many costs little
-	// more than one of few.
+	// LaneFrom is how many items must wait before another lane starts next to a running one; default 1. A flush of
+	// many items costs little more than one of few.
 	LaneFrom int
 	// Weight returns how much an item adds to a flush, such as its rows; default 1 for each. MaxWeight is the most
-	// weight in one flush, default without a bound. An item that is heavier is flushed alone.
+	// weight of one flush, default unlimited. A heavier item is flushed alone.
 	Weight    func(T) int
 	MaxWeight int
-	// Key returns whose an item is, such as a tenant. When more items wait than one flush takes, their keys take turns.
-	// One key may have at most nine tenths of the queue. Default: the same key for all, and the whole queue.
+	// Key returns the owner of an item, such as a tenant. When more items wait than one flush takes, their keys take
+	// turns. One key may have at most nine tenths of the queue. Default: the same key for all, and the whole queue.
 	Key func(T) string
 }
 
-// Group gathers items of type T for flush, which stores them all in one transaction and answers with one R each.
+// Group collects items of type T for flush, which stores them all in one transaction and returns one R for each.
 type Group[T, R any] struct {
 	flush  func(context.Context, []T) ([]R, error)
 	opts   Options[T]
@@ -40,7 +40,7 @@ type Group[T, R any] struct {
 
 	mu    sync.Mutex
 	queue fairqueue.Queue[string, waiting[T, R]]
-	busy  int // lanes at work
+	busy  int // running lanes
 }
 
 type waiting[T, R any] struct {
@@ -53,8 +53,8 @@ type outcome[R any] struct {
 	err    error
 }
 
-// New makes a Group. An error from flush goes to every caller of that group. flush bounds its time: its context has no
-// end, and a lane must not wait for as long as TCP does for a database that has gone without a word.
+// New returns a Group. An error from flush goes to every caller of that group. flush must bound its own time: its
+// context has no end, and a lane must not wait for a TCP timeout if the database has silently gone.
 func New[T, R any](flush func(context.Context, []T) ([]R, error), o Options[T]) *Group[T, R] {
 	if o.MaxGroup == 0 {
 		o.MaxGroup = 512
@@ -72,8 +72,8 @@ func New[T, R any](flush func(context.Context, []T) ([]R, error), o Options[T]) 
 	return g
 }
 
-// Do returns when item has been stored or could not be. If ctx ends first Do returns its error, and whether the
-// item has been stored is unknown.
+// Do returns when item has been stored or could not be. If ctx ends first, Do returns its error, and it is unknown
+// whether the item has been stored.
 func (g *Group[T, R]) Do(ctx context.Context, item T) (R, error) {
 	w := waiting[T, R]{item: item, done: make(chan outcome[R], 1)}
 	key := ""
@@ -89,7 +89,7 @@ func (g *Group[T, R]) Do(ctx context.Context, item T) (R, error) {
 	g.queue.Push(key, w)
 	if g.busy == 0 || g.busy < g.opts.Lanes && g.queue.Len() >= g.opts.LaneFrom {
 		g.busy++
-		// The commit belongs to all who share it: it must not end with the request of the one who happened to begin it.
+		// The commit belongs to all who share it, so it must not end with the request of the caller who started it.
 		go g.work(context.WithoutCancel(ctx))
 	}
 	g.mu.Unlock()
@@ -102,7 +102,7 @@ func (g *Group[T, R]) Do(ctx context.Context, item T) (R, error) {
 	}
 }
 
-// work is one lane: it flushes group after group until nobody waits.
+// work is one lane: it flushes group after group until the queue is empty.
 func (g *Group[T, R]) work(ctx context.Context) {
 	for {
 		g.mu.Lock()
@@ -158,7 +158,7 @@ func (g *Group[T, R]) commit(ctx context.Context, group []waiting[T, R]) {
 	}
 }
 
-// Waiting tells how many items wait for the next commit.
+// Waiting returns how many items wait for the next commit.
 func (g *Group[T, R]) Waiting() int {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -1,8 +1,8 @@
-// Package handoff carries what a process has just accepted from the accepting to the first attempt, so that the
-// worker in the same process need not read it back from the database. It is a shortcut and never the truth: what
-// is lost here is read from the database.
+// Package handoff passes newly accepted deliveries from accepting to their first attempt, so that the worker in the
+// same process need not read them back from the database. It is a shortcut and never the truth: if something is lost
+// here, it is read from the database.
 //
-// It must not import anything of Posthorn but models.
+// It must not import anything of Posthorn except models.
 package handoff
 
 import (
@@ -18,11 +18,11 @@ type Work struct {
 	Event    *models.Event // shared by all deliveries of one event
 }
 
-// fresh is how old a delivery may be that is handed on: an older one may have been canceled, held or taken over
-// meanwhile, and its state is to be read again.
+// fresh is how old a delivery may be when it is passed on. An older one may have been canceled, held or taken over in
+// the meantime, so its state must be read again.
 const fresh = 10 * time.Second
 
-// Desk holds the work of dispatches that have been started here and not been done. Its memory is bounded.
+// Desk holds the work of dispatches that have been started here and are not done. Its memory is bounded.
 type Desk struct {
 	limit int
 	now   func() time.Time
@@ -38,13 +38,13 @@ type parcel struct {
 	done  chan struct{}
 }
 
-// NewDesk makes a Desk that holds at most limit bytes of event data.
+// NewDesk returns a Desk that holds at most limit bytes of event data.
 func NewDesk(limit int, now func() time.Time) *Desk {
 	return &Desk{limit: limit, now: now, held: map[string]*parcel{}}
 }
 
-// Put leaves a dispatch's work. done is closed when its first attempts have been made in this process, or it has been
-// dropped. If there is no room for the work, Put keeps only the channel.
+// Put stores a dispatch's work. done is closed when its first attempts have been made in this process, or the work has
+// been dropped. If there is no room for the work, Put keeps only the channel.
 func (d *Desk) Put(dispatchID string, work []Work) (done <-chan struct{}) {
 	p := &parcel{work: work, done: make(chan struct{})}
 	for _, w := range work {
@@ -60,7 +60,7 @@ func (d *Desk) Put(dispatchID string, work []Work) (done <-chan struct{}) {
 	return p.done
 }
 
-// Take fetches a dispatch's work, once; nil if there is none or it is too old.
+// Take returns a dispatch's work once; nil if there is none or it is too old.
 func (d *Desk) Take(dispatchID string) []Work {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -79,7 +79,7 @@ func (d *Desk) Take(dispatchID string) []Work {
 	return work
 }
 
-// Done forgets a dispatch: its first attempts have been made, or are another process's.
+// Done drops a dispatch: its first attempts have been made, or another process makes them.
 func (d *Desk) Done(dispatchID string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -23,12 +23,12 @@ var (
 	ErrNoName     = errors.New("the host has characters that no host name has")
 )
 
-// IsASCII reports whether a text has ASCII characters alone.
+// IsASCII reports whether a text consists of ASCII characters.
 func IsASCII(text string) bool {
 	return !strings.ContainsFunc(text, func(r rune) bool { return r > unicode.MaxASCII })
 }
 
-// ASCII returns a name beyond ASCII as A-labels (RFC 5891), and any other as it is.
+// ASCII returns a non-ASCII name as A-labels (RFC 5891), and any other unchanged.
 func ASCII(name string) (string, error) {
 	if IsASCII(name) {
 		return name, nil
@@ -36,8 +36,8 @@ func ASCII(name string) (string, error) {
 	return idna.Lookup.ToASCII(name)
 }
 
-// Check says why no name server can know a name, which is in lower case; nil if one may. Underscores are no host names'
-// (RFC 952), but names have them. An address in brackets is no name.
+// Check returns why no name server can have a name, which must be in lower case; nil if one may. Underscores are not
+// allowed in host names (RFC 952), but are in use. An address in brackets is not a name.
 func Check(name string) error {
 	if len(name) > MaxName {
 		return ErrLongName

@@ -5,37 +5,36 @@ import (
 	"time"
 )
 
-// Steps of a budget: what a request may cost whatever it holds, and for each byte that is checked. A step takes 20 to
-// 100 ns.
+// Steps of a budget: a fixed number for each request, and more for each checked byte. A step takes 20 to 100 ns.
 const (
 	baseSteps    = 1_000_000
 	stepsPerByte = 32
 )
 
-// The ends of a check without a verdict.
+// The reasons for a check without a verdict.
 var (
 	ErrCostly   = errors.New("the schema needs more steps to check this than its size allows")
 	ErrEndless  = errors.New("the schema refers to itself without end here, or this is nested too deeply for it")
 	ErrDeadline = errors.New("the deadline of the check has passed")
 )
 
-// Budget bounds what one request may cost: each value that is checked for it takes its steps out of the same budget.
+// Budget bounds the cost of one request: each value that is checked for it takes its steps from the same budget.
 type Budget struct {
 	steps int
 	until time.Time
 	now   func() time.Time
 }
 
-// NewBudget returns the budget of a request that checks this many bytes, and must be done by the deadline on the clock
-// of now.
+// NewBudget returns the budget of a request that checks this many bytes, and must end by the deadline on the clock
+// now.
 func NewBudget(bytes int, deadline time.Time, now func() time.Time) *Budget {
 	return &Budget{steps: baseSteps + bytes*stepsPerByte, until: deadline, now: now}
 }
 
-// lookEvery is the number of steps between two looks at the deadline and at the caller.
+// lookEvery is the number of steps between two checks of the deadline and the caller.
 const lookEvery = 4096
 
-// spend takes steps out of the budget. It reports whether the evaluation may go on.
+// spend takes steps from the budget. It reports whether the evaluation may continue.
 func (e *evaluation) spend(steps int) bool {
 	if e.stopped != nil {
 		return false

@@ -12,7 +12,7 @@ import (
 // rootURI is the base of a schema that has no "$id".
 const rootURI = "posthorn:///schema"
 
-// resource is a schema with a URI of its own, and what can be referred to within it by name.
+// resource is a schema with its own URI, and the named parts within it that can be referred to.
 type resource struct {
 	uri       string
 	root      *node
@@ -21,20 +21,20 @@ type resource struct {
 	recursive bool             // $recursiveAnchor
 }
 
-// compiler makes a Schema of a text. First it walks through the whole text and finds resources and anchors, then it
-// compiles what can be reached from the root.
+// compiler makes a Schema from a text. It first walks the whole text and finds resources and anchors, then compiles
+// the parts that are reachable from the root.
 type compiler struct {
-	ctx       context.Context //nolint:containedctx // of one call
+	ctx       context.Context //nolint:containedctx // of a single call
 	ours      bool            // a published schema: it has no bounds, and "format" is checked
 	resources map[string]*resource
 	nodes     map[*value]*node
-	count     int // of subschemas
+	count     int // number of subschemas
 	patterns  map[string]*pattern
-	sizes     int // of patterns together
+	sizes     int // total size of patterns
 	queue     []*node
-	filled    []*node // all that can be reached
+	filled    []*node // all reachable nodes
 	formats   bool    // "format" is checked in every draft
-	fallback  draft   // of texts without "$schema"
+	fallback  draft   // the draft of texts without "$schema"
 	published func(uri string) ([]byte, bool)
 	schema    Schema
 	wrong     []Violation
@@ -99,9 +99,9 @@ func (c *compiler) compile(raw []byte) (*Schema, error) {
 	return &c.schema, nil
 }
 
-// next compiles another node that can be reached, and reports whether there was one.
+// next compiles another reachable node, and reports whether there was one.
 func (c *compiler) next() bool {
-	if len(c.queue) == 0 && c.schema.dynamic { // whatever $dynamicRef and $recursiveRef may find
+	if len(c.queue) == 0 && c.schema.dynamic { // everything that $dynamicRef and $recursiveRef may find
 		for _, res := range c.resources {
 			if res.recursive {
 				c.enqueue(res.root)
@@ -120,7 +120,7 @@ func (c *compiler) next() bool {
 	return true
 }
 
-// drop lets go of what only compiling needs.
+// drop releases what only compiling needs.
 func (c *compiler) drop() {
 	for _, n := range c.filled {
 		n.raw, n.parent, n.at = nil, nil, nil
@@ -148,7 +148,7 @@ func (c *compiler) document(v *value, uri string, d draft) *node {
 	return c.walk(v, nil, nil, res, d)
 }
 
-// walk registers a subschema and all in it. at are the steps to it from its parent.
+// walk registers a subschema and everything in it. at are the steps to it from its parent.
 func (c *compiler) walk(v *value, parent *node, at []step, res *resource, d draft) *node {
 	n := &node{raw: v, parent: parent, at: at, draft: d, res: res}
 	if res.root == nil {
@@ -189,10 +189,10 @@ func (c *compiler) walkPlaces(n *node, keyword string, v *value) {
 	}
 }
 
-// identify reads what gives a schema a URI or a name.
+// identify reads the keywords that give a schema a URI or a name.
 func (c *compiler) identify(n *node) {
 	id := n.raw.get(n.draft.id())
-	if n.draft < 2019 && n.raw.get("$ref") != nil { // everything else beside it is ignored
+	if n.draft < 2019 && n.raw.get("$ref") != nil { // all sibling keywords are ignored
 		id = nil
 	}
 	if id != nil && id.kind == text {
@@ -231,7 +231,7 @@ func (c *compiler) identifyBy(n *node, id string) {
 			c.refusef(n, n.draft.id(), "%q is in the schema twice", shortened(id))
 			return
 		}
-		if n.parent == nil { // the text itself: it is known by both URIs
+		if n.parent == nil { // the text itself is known by both URIs
 			n.res.uri = uri
 		} else {
 			n.res = &resource{uri: uri}
@@ -251,7 +251,7 @@ func (c *compiler) identifyBy(n *node, id string) {
 	}
 }
 
-// anchor names a schema by the value of a keyword, and returns the name.
+// anchor names a schema by a keyword's value, and returns the name.
 func (c *compiler) anchor(n *node, keyword string) string {
 	a := n.raw.get(keyword)
 	if a == nil || a.kind != text || a.text == "" {
@@ -291,7 +291,8 @@ func join(base, ref string) (string, bool) {
 	return b.ResolveReference(r).String(), true
 }
 
-// resolve returns the schema that a reference names, and the name of the anchor if it is by one. nil = there is none.
+// resolve returns the schema that a reference names, and the anchor's name if the reference uses one. nil = there is
+// none.
 func (c *compiler) resolve(n *node, ref string) (_ *node, anchor string) {
 	base, fragment, _ := strings.Cut(ref, "#")
 	uri, ok := join(n.res.uri, base)
@@ -342,7 +343,7 @@ func (c *compiler) load(uri string) *resource {
 	return root.res
 }
 
-// pointed follows a JSON pointer. It may lead to where no keyword holds a schema: what is there becomes one.
+// pointed follows a JSON pointer. It may lead to a place that no keyword makes a schema: the value there becomes one.
 func (c *compiler) pointed(n *node, pointer string) *node {
 	v, known := n.raw, n
 	var at []step

@@ -25,7 +25,7 @@ var drafts = map[string]draft{
 
 const draftNames = "draft-04, draft-06, draft-07, 2019-09 and 2020-12 (as in https://json-schema.org/draft/2020-12/schema)"
 
-// draftOf returns the draft that a "$schema" names.
+// draftOf returns the draft of a "$schema" value.
 func draftOf(schema string) (draft, bool) {
 	schema = strings.TrimSuffix(schema, "#")
 	bare, found := strings.CutPrefix(schema, "http://")
@@ -36,7 +36,7 @@ func draftOf(schema string) (draft, bool) {
 	return d, ok
 }
 
-// id is the keyword that gives a schema its URI.
+// id returns the keyword that gives a schema its URI.
 func (d draft) id() string {
 	if d == 4 {
 		return "id"
@@ -47,7 +47,7 @@ func (d draft) id() string {
 // assertsFormat reports whether "format" refuses data. From 2019-09 on it is an annotation, as these drafts say.
 func (d draft) assertsFormat() bool { return d < 2019 }
 
-// shape is where a keyword holds schemas.
+// shape is the form in which a keyword holds schemas.
 type shape uint8
 
 const (
@@ -58,7 +58,7 @@ const (
 	oneOrNames = named | 1<<7 // an object of schemas or of arrays of names
 )
 
-// placesSince holds the keywords that hold schemas, by the draft that brought them.
+// placesSince lists the keywords that hold schemas, by the draft that introduced them.
 var placesSince = map[draft]map[string]shape{
 	4: {
 		"definitions": named, "not": one, "allOf": some, "anyOf": some, "oneOf": some, "properties": named,
@@ -70,7 +70,7 @@ var placesSince = map[draft]map[string]shape{
 	2020: {"prefixItems": some},
 }
 
-// places returns what a keyword holds in a draft.
+// places returns the shape of a keyword in a draft.
 func (d draft) places(keyword string) shape {
 	for since, keywords := range placesSince {
 		if s, ok := keywords[keyword]; ok && d >= since {
@@ -83,13 +83,13 @@ func (d draft) places(keyword string) shape {
 //go:embed metaschemas
 var metaFiles embed.FS
 
-// metas holds the compiled schemas of schemas, each from the first time that it is needed.
+// metas holds the compiled meta-schemas, each compiled when it is first needed.
 var metas struct {
 	mu       sync.Mutex
 	compiled map[draft]*Schema
 }
 
-// metaOf returns the schema that the schemas of a draft must fit.
+// metaOf returns the meta-schema of a draft, which its schemas must match.
 func metaOf(d draft) *Schema {
 	metas.mu.Lock()
 	defer metas.mu.Unlock()
@@ -108,8 +108,7 @@ func metaOf(d draft) *Schema {
 	return s
 }
 
-// metaFile returns the text of the published schema with this URI, which is the only thing outside a schema that it may
-// refer to.
+// metaFile returns the text of the published schema with this URI. Only these external schemas may be referred to.
 func metaFile(uri string) ([]byte, bool) {
 	for _, scheme := range []string{"http://", "https://"} {
 		if path, ok := strings.CutPrefix(uri, scheme+"json-schema.org/"); ok {

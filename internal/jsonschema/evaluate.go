@@ -5,24 +5,24 @@ import (
 	"fmt"
 )
 
-// evaluation is one check of one value.
+// evaluation is the check of one value.
 type evaluation struct {
-	ctx       context.Context //nolint:containedctx // of one call
+	ctx       context.Context //nolint:containedctx // of a single call
 	budget    *Budget
-	sinceLook int   // steps since the caller was looked at
-	stopped   error // why there will be no verdict
+	sinceLook int   // steps since the last check of the caller
+	stopped   error // the reason for ending without a verdict
 
 	quiet     int  // above 0: only whether the value is valid matters, not what is wrong
-	tentative int  // above 0: what is wrong may not matter in the end
-	full      bool // enough is known to be wrong
+	tentative int  // above 0: violations may turn out not to matter
+	full      bool // enough violations have been found
 
 	path    []step
 	wrong   []mistake
-	nesting int // evaluations within each other
-	inPlace int // of them since the path last grew
+	nesting int // nested evaluations
+	inPlace int // nested evaluations since the path last grew
 
 	dynamic bool
-	scope   []*resource // that are being evaluated, outermost first; only with dynamic
+	scope   []*resource // resources being evaluated, outermost first; only with dynamic
 }
 
 // mistake is a violation whose text is not made yet: most of those within anyOf are never shown.
@@ -39,7 +39,7 @@ func (e *evaluation) violations() []Violation {
 	return all
 }
 
-// fail notes what is wrong with the value at the path, and returns false.
+// fail records a violation at the current path, and returns false.
 func (e *evaluation) fail(message func() string) bool {
 	if e.quiet > 0 || len(e.wrong) >= maxViolations {
 		return false
@@ -59,8 +59,8 @@ func (e *evaluation) failf(format string, args ...any) bool {
 // done reports whether nothing more needs to be found out once a value is known to be invalid.
 func (e *evaluation) done() bool { return e.quiet > 0 || e.full || e.stopped != nil }
 
-// evaluate reports whether the value is valid. It marks in outer the parts of the value that the node looks at, if outer is
-// not nil and the value is valid.
+// evaluate reports whether the value is valid. If outer is not nil and the value is valid, it marks in outer the parts
+// of the value that the node has evaluated.
 func (e *evaluation) evaluate(n *node, v *value, outer *marks) bool {
 	if !e.spend(1) || e.full {
 		return false
@@ -118,7 +118,7 @@ func (e *evaluation) keywords(n *node, v *value, outer *marks) bool {
 	return valid
 }
 
-// scalar checks what does not look into the value.
+// scalar makes the checks that do not look inside the value.
 func (e *evaluation) scalar(n *node, v *value) bool {
 	valid := true
 	if n.types != 0 && n.types&v.kind == 0 && (n.types&integer == 0 || v.kind != number || !v.number().isInteger()) {
@@ -152,7 +152,7 @@ func (e *evaluation) among(set *enum, v *value) bool {
 	return ok
 }
 
-// canonical is the canonical form of a value, within the budget: "" beyond.
+// canonical returns the canonical form of a value; "" if the budget is exceeded.
 func (e *evaluation) canonical(v *value) string {
 	var room [64]byte
 	b := v.canonical(room[:0])
@@ -192,7 +192,7 @@ func (e *evaluation) references(n *node, v *value, own *marks) bool {
 	return valid
 }
 
-// children looks into objects and arrays.
+// children checks the parts of objects and arrays.
 func (e *evaluation) children(n *node, v *value, own *marks) bool {
 	switch {
 	case v.kind == object && n.objects != nil:
@@ -204,7 +204,7 @@ func (e *evaluation) children(n *node, v *value, own *marks) bool {
 	}
 }
 
-// inside evaluates what a value holds.
+// inside evaluates a part of the current value.
 func (e *evaluation) inside(n *node, v *value, at step) bool {
 	inPlace := e.inPlace
 	e.inPlace = 0
@@ -286,7 +286,7 @@ func (e *evaluation) oneOf(nodes []*node, v *value, own *marks) bool {
 	return first >= 0 || e.fullOr("matches none of 'oneOf'", before)
 }
 
-// fullOr returns false. The problem must have been noted since before; if it was not, the message is noted.
+// fullOr returns false. If no problem has been recorded since before, it records the message.
 func (e *evaluation) fullOr(message string, before int) bool {
 	if len(e.wrong) == before {
 		return e.failf("%s", message)

@@ -23,7 +23,7 @@ func (c *compiler) fill(n *node) {
 		return
 	}
 	n.ref = c.reference(n, "$ref")
-	if n.draft < 2019 && n.raw.get("$ref") != nil { // everything else beside it is ignored
+	if n.draft < 2019 && n.raw.get("$ref") != nil { // all sibling keywords are ignored
 		return
 	}
 	if n.draft == 2019 {
@@ -50,7 +50,7 @@ func (c *compiler) fill(n *node) {
 	}
 }
 
-// child returns the schema that a keyword holds.
+// child returns the schema in a keyword.
 func (c *compiler) child(n *node, keyword string) *node {
 	if v := n.raw.get(keyword); v != nil {
 		return c.enqueue(c.nodes[v])
@@ -72,7 +72,7 @@ func (c *compiler) list(n *node, keyword string) []*node {
 	return nodes
 }
 
-// lookUp finds what a reference names, and the anchor if it is by one. nil: there is no such keyword, or it is refused.
+// lookUp returns what a reference names, and the anchor if it uses one. nil: the keyword is absent, or refused.
 func (c *compiler) lookUp(n *node, keyword string) (*node, string) {
 	v := n.raw.get(keyword)
 	if v == nil || v.kind != text {
@@ -130,7 +130,7 @@ func (c *compiler) fillTypes(n *node) {
 	}
 	if v := n.raw.get("enum"); v != nil && v.kind == array {
 		all := enumOf(v.values())
-		if n.enum != nil { // const and enum: both
+		if n.enum != nil { // const and enum: both apply
 			all = all.and(n.enum)
 		}
 		n.enum = all
@@ -147,8 +147,8 @@ func (c *compiler) fillFormat(n *node) {
 	}
 }
 
-// assertsFormat reports whether a format refuses data. Of those in the published schemas only "regex" does: what
-// references name is found out when they are followed.
+// assertsFormat reports whether a format is enforced. In the published schemas only "regex" is: references are checked
+// when they are followed.
 func (c *compiler) assertsFormat(n *node, name string) bool {
 	if c.ours {
 		return name == "regex"
@@ -179,7 +179,7 @@ func (c *compiler) fillNumbers(n *node) {
 		minimum: c.number(n, "minimum"), maximum: c.number(n, "maximum"),
 		above: c.number(n, "exclusiveMinimum"), below: c.number(n, "exclusiveMaximum"), multipleOf: c.number(n, "multipleOf"),
 	}
-	if n.draft == 4 { // exclusiveMinimum is a boolean beside minimum
+	if n.draft == 4 { // exclusiveMinimum is a boolean next to minimum
 		if b := n.raw.get("exclusiveMinimum"); b != nil && b.yes {
 			r.minimum, r.above = nil, r.minimum
 		}
@@ -188,7 +188,7 @@ func (c *compiler) fillNumbers(n *node) {
 		}
 	}
 	if r.multipleOf != nil && r.multipleOf.sign() <= 0 {
-		r.multipleOf = nil // refused by the schema of schemas
+		r.multipleOf = nil // refused by the meta-schema
 	}
 	if r != (numberRules{}) {
 		n.numbers = &r
@@ -335,7 +335,7 @@ func enumOf(values []value) *enum {
 	return e
 }
 
-// and returns what both hold.
+// and returns the intersection of both.
 func (e *enum) and(o *enum) *enum {
 	both := &enum{texts: map[string]struct{}{}, others: map[string]struct{}{}, kinds: e.kinds & o.kinds, message: e.message + ", and " + o.message}
 	for s := range e.texts {
@@ -351,7 +351,7 @@ func (e *enum) and(o *enum) *enum {
 	return both
 }
 
-// display returns a value as an error shows it.
+// display returns a value as errors show it.
 func (v *value) display() string {
 	switch v.kind {
 	case boolean:

@@ -7,7 +7,7 @@ import (
 	"golang.org/x/net/idna"
 )
 
-const maxHost = 253 // bytes of a name without a last dot
+const maxHost = 253 // bytes of a name without a final dot
 
 // isHostname: RFC 1123. A label in Punycode must be one that IDNA 2008 makes.
 func isHostname(s string) bool {
@@ -37,7 +37,7 @@ func isHostLabel(label string) bool {
 	return len(label) < 4 || label[2:4] != "--" || strings.EqualFold(label[:4], "xn--")
 }
 
-// idna2008 judges names as they are, without mapping them first.
+// idna2008 checks names as they are, without mapping them first.
 var idna2008 = idna.New(idna.ValidateLabels(true), idna.VerifyDNSLength(true), idna.StrictDomainName(true), idna.BidiRule())
 
 // dots separate labels of an international name (RFC 3490).
@@ -70,7 +70,7 @@ func isIDNHostname(s string) bool {
 	return true
 }
 
-// isIDNLabel checks what RFC 5892 says of single characters, which the library leaves out.
+// isIDNLabel applies the rules of RFC 5892 for single characters, which the library leaves out.
 func isIDNLabel(label []rune) bool {
 	var arabic, extended bool
 	for i, c := range label {

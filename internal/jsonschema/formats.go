@@ -14,7 +14,7 @@ type format struct {
 	check func(string) bool
 }
 
-// formats by name, the same in every draft. All take time in proportion to the text.
+// formats by name, the same in every draft. All take time proportional to the text.
 var formats = map[string]func(string) bool{
 	"date":                  isDate,
 	"time":                  isTime,
@@ -68,7 +68,7 @@ func isDate(s string) bool {
 
 // isTime: full-time of RFC 3339. A leap second is one at 23:59:60 UTC.
 func isTime(s string) bool {
-	const longest = 100 // of a second's fraction: nobody writes more
+	const longest = 100 // longest fraction of a second
 	if len(s) > longest {
 		return false
 	}

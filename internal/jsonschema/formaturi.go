@@ -2,7 +2,7 @@ package jsonschema
 
 import "strings"
 
-// The characters of RFC 3986 beside letters and digits.
+// The characters of RFC 3986 in addition to letters and digits.
 const (
 	unreserved = "-._~"
 	subDelims  = "!$&'()*+,;="
@@ -77,7 +77,7 @@ func isIPLiteral(s string) bool {
 		isURIPart(address, unreserved+subDelims+":", false, false) && !strings.Contains(address, "%")
 }
 
-// isURIPart reports whether a part has only letters, digits, what is allowed, and bytes as %xx.
+// isURIPart reports whether a part has only letters, digits, allowed characters, and bytes as %xx.
 func isURIPart(s, allowed string, international, private bool) bool {
 	for i, c := range s {
 		switch {

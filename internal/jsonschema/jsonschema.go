@@ -1,11 +1,11 @@
 // Package jsonschema checks JSON against JSON Schema: draft-04, draft-06, draft-07, 2019-09 and 2020-12, by "$schema".
 //
 // Schemas and data come from strangers, so both have a budget. A schema is refused when it is compiled if it is too
-// large, too deep or has costly patterns. Checking data counts its steps and ends when they are used up, when the caller
-// hangs up, or at a deadline. Numbers are compared exactly, as they are written. A schema never makes a request: what it
-// refers to must be within it, or be one of the published schemas of the drafts.
+// large, too deep or has costly patterns. Checking data counts steps, and ends when they are used up, when the caller
+// hangs up, or at a deadline. Numbers are compared exactly, as they are written. A schema never causes a request: its
+// references must be within it, or name one of the published schemas of the drafts.
 //
-// Verdicts are those of the official test suite; the differences are listed, with their reasons, in testdata/README.md.
+// The verdicts are those of the official test suite; testdata/README.md lists the differences with their reasons.
 // "format" refuses data in draft-04 to draft-07, and is an annotation from 2019-09 on.
 //
 // The package is pure: it must not import any other package of Posthorn, a database or an HTTP package.
@@ -21,32 +21,32 @@ import (
 
 // The budget of a schema.
 const (
-	MaxBytes         = 1 << 20 // of its text
+	MaxBytes         = 1 << 20 // of its text, in bytes
 	MaxDepth         = 200     // levels of objects and arrays
 	MaxSubschemas    = 30_000
 	MaxReference     = 2048    // bytes of a "$ref" or "$id"
 	MaxPattern       = 4096    // bytes of a pattern
 	MaxPatternSize   = 1000    // instructions of a compiled pattern; x{1,500} has about 1,000
-	MaxPatternsSize  = 50_000  // of all patterns together
-	MaxEvaluations   = 100_000 // subschemas that apply to one and the same value
+	MaxPatternsSize  = 50_000  // total of all patterns
+	MaxEvaluations   = 100_000 // subschemas that apply to the same value
 	maxViolations    = 50
-	maxNesting       = 10_000 // evaluations within each other
-	maxInPlaceNested = 1_000  // evaluations of one value within each other: more is a schema that refers to itself
+	maxNesting       = 10_000 // nested evaluations
+	maxInPlaceNested = 1_000  // nested evaluations of one value: with more, the schema refers to itself
 )
 
 // Schema is a compiled schema. It is safe for use by several goroutines.
 type Schema struct {
 	root    *node
-	dynamic bool // $dynamicRef or $recursiveRef occurs: the resources that are being evaluated are kept
+	dynamic bool // $dynamicRef or $recursiveRef occurs: the evaluation keeps track of resources
 }
 
-// Violation is one thing that is wrong, with the path to it from the top: "order.lines.2", "" for the whole.
+// Violation is one problem, with the path to it from the top: "order.lines.2", "" for the whole.
 type Violation struct {
 	Path    string
 	Message string
 }
 
-// SchemaError is the error of a schema that is refused. It has at least one violation, at most one for each path.
+// SchemaError is the error of a refused schema. It has at least one violation, and at most one for each path.
 type SchemaError struct{ Violations []Violation }
 
 func (e *SchemaError) Error() string {
@@ -60,7 +60,7 @@ func (e *SchemaError) Error() string {
 	return strings.Join(texts, "; ")
 }
 
-// ErrNotJSON is the error of data that are not JSON.
+// ErrNotJSON is the error of data that is not JSON.
 var ErrNotJSON = errors.New("is not JSON")
 
 // Compile reads a schema. Its errors are *[SchemaError], or that of ctx.
@@ -73,7 +73,7 @@ func Compile(ctx context.Context, schema []byte) (*Schema, error) {
 	return c.compile(schema)
 }
 
-// Validate returns what the schema does not allow in data, at most 50 violations. It takes its steps out of the budget.
+// Validate returns what the schema does not allow in data, at most 50 violations. It takes its steps from the budget.
 // Errors: [ErrNotJSON], [ErrCostly], [ErrEndless], [ErrDeadline], or that of ctx.
 func (s *Schema) Validate(ctx context.Context, data []byte, budget *Budget) ([]Violation, error) {
 	v, wrong, err := decode(data)
@@ -113,7 +113,7 @@ func merged(violations []Violation) []Violation {
 	return all
 }
 
-// shortened cuts text that is shown in an error.
+// shortened cuts a text for an error.
 func shortened(s string) string {
 	const most = 100
 	if len(s) <= most {

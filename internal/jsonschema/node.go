@@ -1,10 +1,10 @@
 package jsonschema
 
-// node is one schema within a Schema: what its keywords ask of a value. A field that is nil or zero asks nothing.
+// node is one schema within a Schema: what its keywords require of a value. A nil or zero field requires nothing.
 type node struct {
 	raw           *value
 	parent        *node
-	at            []step // from the parent
+	at            []step // steps from the parent
 	res           *resource
 	draft         draft
 	dynamicAnchor string
@@ -17,7 +17,7 @@ type node struct {
 
 	ref          *node
 	dynamicRef   *node
-	dynamicName  string // of the anchor that dynamicRef looks for; "" = it is like ref
+	dynamicName  string // of the anchor that dynamicRef looks for; "" = it works like ref
 	recursiveRef *node
 	recursive    bool // recursiveRef looks for the outermost resource that has a $recursiveAnchor
 
@@ -30,7 +30,7 @@ type node struct {
 	objects               *objectRules
 	unevaluatedProperties *node
 	unevaluatedItems      *node
-	cost                  int // evaluations of one value that the node takes, itself included
+	cost                  int // evaluations of one value by the node, including itself
 	costing               bool
 }
 
@@ -67,14 +67,14 @@ type patternRule struct {
 	node    *node
 }
 
-// dependency is what is asked of an object that has a member.
+// dependency is the requirement for an object that has a member.
 type dependency struct {
 	name     string
 	required []string
 	node     *node
 }
 
-// enum is a set of values: texts by themselves, everything else in its canonical form.
+// enum is a set of values: strings as they are, everything else in its canonical form.
 type enum struct {
 	texts   map[string]struct{}
 	others  map[string]struct{}
@@ -102,8 +102,8 @@ func (n *node) inPlace() []*node {
 	return all
 }
 
-// costs returns the evaluations that one value may take: two references that lead to two more each multiply. A reference
-// that leads back to itself counts once; evaluating counts its steps.
+// costs returns the evaluations that one value may take: two references that lead to two more each multiply. A
+// reference that leads back to itself counts once; the evaluation counts its steps.
 func (n *node) costs() int {
 	if n == nil || n.costing {
 		return 0
@@ -121,7 +121,7 @@ func (n *node) costs() int {
 	return cost
 }
 
-// checkFanOut refuses a schema of which too many subschemas apply to one value.
+// checkFanOut refuses a schema if too many of its subschemas apply to one value.
 func (c *compiler) checkFanOut() {
 	for _, n := range c.filled {
 		if n.costs() > MaxEvaluations {

@@ -10,7 +10,7 @@ import (
 )
 
 // The bounds of a number that is compared with a schema: within them every comparison is exact, and costs no more than
-// reading the number's digits does.
+// reading the number's digits.
 const (
 	MaxDigits   = 1000 // characters of a number without its exponent
 	MaxExponent = 1000 // of ten, in both directions
@@ -18,8 +18,8 @@ const (
 
 var boundsOfNumbers = fmt.Sprintf("must be a number of at most %d digits, with an exponent between -%d and %d", MaxDigits, MaxExponent, MaxExponent)
 
-// decimal is a number as it was written: 0.digits × 10^exponent. Digits begin and end with another digit than zero; zero
-// has none. Two decimals are the same number if and only if they are equal.
+// decimal is a number as it was written: 0.digits × 10^exponent. Digits begin and end with a non-zero digit; zero has
+// none. Two decimals are the same number if and only if they are equal.
 type decimal struct {
 	digits   string
 	exponent int
@@ -130,7 +130,7 @@ func (d decimal) multipleOfLong(e decimal, shift int) bool {
 	return power.Mul(power, a).Mod(power, b).Sign() == 0
 }
 
-// int returns an integer that is not negative, the largest if it is beyond.
+// int returns a non-negative integer, or the largest int if it is too large.
 func (d decimal) int() int {
 	if d.digits == "" || d.negative {
 		return 0
@@ -154,7 +154,7 @@ func (d decimal) canonical(b []byte) []byte {
 	return append(strconv.AppendInt(b, int64(d.exponent), 10), ';')
 }
 
-// String returns the number as people write it, with an exponent where it would be long.
+// String returns the number in its usual notation, with an exponent if it would be long.
 func (d decimal) String() string {
 	sign := ""
 	if d.negative {

@@ -31,7 +31,7 @@ func (e *evaluation) object(n *node, v *value, own *marks) bool {
 	return valid
 }
 
-// member checks one member of an object, its name included.
+// member checks one member of an object, including its name.
 func (e *evaluation) member(r *objectRules, v *value, i int, name string, own *marks) bool {
 	member, at := &v.list.values[i], step{name: name}
 	valid, evaluated := e.spend(1), false
@@ -74,7 +74,7 @@ func (e *evaluation) dependent(d dependency, v *value, own *marks) bool {
 	return true
 }
 
-// missing returns the names that an object does not have, at most 20.
+// missing returns the required names that an object lacks, at most 20.
 func (e *evaluation) missing(v *value, names []string) []string {
 	var missing []string
 	e.spend(len(names))

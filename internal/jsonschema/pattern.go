@@ -9,15 +9,15 @@ import (
 	"unicode/utf8"
 )
 
-// pattern is a regular expression of ECMA-262, as JSON Schema has them, on Go's engine: matching takes time in
-// proportion to the text, never more. A text matches if one of the branches does.
+// pattern is a regular expression of ECMA-262, as JSON Schema uses them, on Go's engine: matching takes time
+// proportional to the text, never more. A text matches if one of the branches does.
 type pattern struct {
 	source   string
 	size     int // instructions
 	branches []branch
 }
 
-// branch matches if its expression does, and those of its assertions that must and none of the others.
+// branch matches if its expression does, and all of its required assertions and none of its forbidden ones match.
 type branch struct {
 	expression *regexp.Regexp
 	anchored   bool
@@ -113,14 +113,14 @@ func sizeOf(r *syntax.Regexp) int {
 	return min(size, 1<<30)
 }
 
-// Matching: how many instructions times characters make a step, and from how many on it can be interrupted.
+// For matching: how many instructions times characters make a step, and from how many on it can be interrupted.
 const (
 	perStep         = 4
 	perStepAnchored = 8
 	interruptible   = 1 << 16
 )
 
-// matches reports whether the text matches, within the budget: false beyond.
+// matches reports whether the text matches; false if the budget is exceeded.
 func (e *evaluation) matches(p *pattern, s string) bool {
 	for i := range p.branches {
 		b := &p.branches[i]
@@ -154,7 +154,7 @@ func (e *evaluation) match(expression *regexp.Regexp, size, per int, s string) b
 	return expression.MatchReader(&interruptibleText{text: s, evaluation: e})
 }
 
-// interruptibleText is a text that ends when the evaluation does.
+// interruptibleText is a text that ends when the evaluation ends.
 type interruptibleText struct {
 	evaluation *evaluation
 	text       string

@@ -10,15 +10,15 @@ import (
 	"golang.org/x/sync/singleflight"
 )
 
-// shared holds the schemas of this process by the hash of their texts, for as long as anybody uses them.
+// shared holds the schemas of this process by the hash of their texts, for as long as they are in use.
 var shared struct {
 	compiling singleflight.Group
 	mu        sync.Mutex
 	byText    map[[sha256.Size]byte]weak.Pointer[Schema]
 }
 
-// Shared returns the compiled schema of a text. A process compiles a text once for all callers, also for those that ask at
-// once. Its errors are those of [Compile].
+// Shared returns the compiled schema of a text. A process compiles a text once for all callers, including concurrent
+// ones. Its errors are those of [Compile].
 func Shared(schema string) (*Schema, error) {
 	hash := sha256.Sum256([]byte(schema))
 	if s := sharedBy(hash); s != nil {
@@ -28,7 +28,7 @@ func Shared(schema string) (*Schema, error) {
 		if s := sharedBy(hash); s != nil {
 			return s, nil
 		}
-		s, err := Compile(context.Background(), []byte(schema)) // several wait for it: no caller ends it
+		s, err := Compile(context.Background(), []byte(schema)) // several may wait for it, so no single caller may cancel it
 		if err != nil {
 			return nil, err
 		}
@@ -57,7 +57,7 @@ func share(hash [sha256.Size]byte, s *Schema) {
 	runtime.AddCleanup(s, forget, hash)
 }
 
-// forget removes the entry of a schema that nobody uses any more, unless another one has taken its place.
+// forget removes the entry of a schema that is no longer in use, unless another one has replaced it.
 func forget(hash [sha256.Size]byte) {
 	shared.mu.Lock()
 	defer shared.mu.Unlock()

@@ -9,7 +9,7 @@ import (
 	"unicode/utf8"
 )
 
-// The classes of ECMA-262 in Go's syntax, to stand between brackets.
+// The classes of ECMA-262 in Go's syntax, for use between brackets.
 const (
 	lineEnds = `\n\r\x{2028}\x{2029}`
 	spaces   = `\t-\r \x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}\x{feff}`
@@ -17,8 +17,8 @@ const (
 		`\x{2030}-\x{205e}\x{2060}-\x{2fff}\x{3001}-\x{fefe}\x{ff00}-\x{10ffff}`
 )
 
-// alternative is one branch of a pattern in Go's syntax. Lookahead right after a leading ^, and lookbehind right before a
-// final $, become expressions of their own; Go's engine has neither.
+// alternative is one branch of a pattern in Go's syntax. Lookahead right after a leading ^, and lookbehind right
+// before a final $, become separate expressions, because Go's engine has neither.
 type alternative struct {
 	text       string
 	anchored   bool
@@ -30,13 +30,13 @@ type lookaround struct {
 	negative bool
 }
 
-// translator reads a pattern of ECMA-262. Beyond the strict ("u") form it takes what is common: escaped punctuation and
-// braces and brackets that stand for themselves.
+// translator reads a pattern of ECMA-262. In addition to the strict ("u") form it accepts what is common: escaped
+// punctuation, and literal braces and brackets.
 type translator struct {
 	source      string
 	at          int
 	depth       int
-	unsupported string // the first construct that is right, but has no counterpart
+	unsupported string // the first valid construct without a counterpart
 }
 
 var (
@@ -51,7 +51,7 @@ var (
 const (
 	noLookaround = "lookahead is supported only right after a leading ^, and lookbehind only right before a final $"
 	noBackRef    = "back references are not supported"
-	maxGroups    = 200 // within each other
+	maxGroups    = 200 // nested groups
 )
 
 func (t *translator) more() bool { return t.at < len(t.source) }
@@ -151,7 +151,7 @@ func (t *translator) alternative(top bool) (alternative, error) {
 	return a, nil
 }
 
-// lookaround reads an assertion. first: it stands right after a leading ^.
+// lookaround reads an assertion. first: it comes right after a leading ^.
 func (t *translator) lookaround(a *alternative, first, top bool) error {
 	behind := t.peek("(?<")
 	negative := t.peek("(?!") || t.peek("(?<!")
@@ -174,7 +174,7 @@ func (t *translator) lookaround(a *alternative, first, top bool) error {
 	return nil
 }
 
-// group reads alternatives up to and with the closing parenthesis.
+// group reads alternatives up to and including the closing parenthesis.
 func (t *translator) group() (string, error) {
 	if t.depth++; t.depth > maxGroups {
 		return "", errTooLarge
@@ -286,7 +286,7 @@ func (t *translator) quantifier() (string, error) {
 	return q, nil
 }
 
-// literal writes a character that stands for itself.
+// literal returns a character as a literal.
 func literal(r rune) string {
 	if r < utf8.RuneSelf && !unicode.IsLetter(r) && !unicode.IsDigit(r) {
 		return fmt.Sprintf(`\x%02x`, r)

@@ -46,7 +46,7 @@ func (t *translator) class() (string, error) {
 		switch {
 		case err != nil:
 			return "", err
-		case last.set != "": // a dash between a character and a set stands for itself
+		case last.set != "": // a dash between a character and a set is literal
 			b.WriteString(first.text() + `\-` + last.text())
 		case first.char > last.char:
 			return "", errRange
@@ -255,7 +255,7 @@ func ranges(table *unicode.RangeTable) string {
 	return b.String()
 }
 
-// isPattern reports whether a text is a regular expression of ECMA-262, however large: the format "regex".
+// isPattern reports whether a text is a regular expression of ECMA-262, of any size: the format "regex".
 func isPattern(s string) bool {
 	t := translator{source: s}
 	_, err := t.pattern()

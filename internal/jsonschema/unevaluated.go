@@ -1,6 +1,6 @@
 package jsonschema
 
-// marks says which members of an object, or items of an array, a schema has looked at. A nil *marks keeps nothing.
+// marks says which members of an object, or items of an array, a schema has evaluated. A nil *marks records nothing.
 type marks struct{ bits []uint64 }
 
 func (m *marks) mark(i int) {
@@ -24,7 +24,7 @@ func (m *marks) add(o *marks) {
 	}
 }
 
-// unevaluated checks what no other keyword of the node has looked at.
+// unevaluated checks the parts that no other keyword of the node has evaluated.
 func (e *evaluation) unevaluated(n *node, v *value, own *marks) bool {
 	child := n.unevaluatedProperties
 	if v.kind == array {

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// kind is the type of a JSON value, as a set of one: a schema's "type" is a set of kinds.
+// kind is the type of a JSON value, as a one-element set: a schema's "type" is a set of kinds.
 type kind uint8
 
 const (
@@ -37,22 +37,22 @@ func (k kind) String() string {
 // value is a decoded JSON value. It is small: an array of a megabyte has half a million of them.
 type value struct {
 	kind     kind
-	yes      bool // of a boolean
-	negative bool // of a number, as exponent
+	yes      bool // value of a boolean
+	negative bool // sign of a number, like exponent
 	exponent int32
 	text     string // of a string; the digits of a number
 	list     *list  // of an object or an array
 }
 
 // list holds the elements of an array, or the members of an object in the order of the text, so that the same text is
-// always walked alike.
+// always walked in the same way.
 type list struct {
 	values []value
 	names  []string
-	index  map[string]int // of an object with many members
+	index  map[string]int // for an object with many members
 }
 
-// indexed is the number of members from which looking one up by a map is cheaper than going through them.
+// indexed is the number of members from which a map lookup is cheaper than a scan.
 const indexed = 12
 
 func numeric(d decimal) value {
@@ -100,7 +100,7 @@ func (l *list) find(name string) int {
 	return slices.Index(l.names, name)
 }
 
-// set adds a member. The last of two with one name counts, as for JavaScript.
+// set adds a member. If two have the same name the last one counts, as in JavaScript.
 func (l *list) set(name string, member value) {
 	if i := l.find(name); i >= 0 {
 		l.values[i] = member
@@ -252,7 +252,7 @@ type step struct {
 	element bool
 }
 
-// The bounds of a path that is shown. Each step but the first takes two bytes at least.
+// The bounds of a displayed path. Each step except the first takes at least two bytes.
 const (
 	maxPath  = 500 // bytes
 	maxSteps = maxPath
@@ -277,7 +277,7 @@ func pathOf(steps []step) string {
 	return b.String()
 }
 
-// canonical appends a text that two values share if and only if JSON Schema calls them equal.
+// canonical appends a text that two values share if and only if JSON Schema considers them equal.
 func (v *value) canonical(b []byte) []byte {
 	switch v.kind {
 	case boolean:

@@ -10,13 +10,13 @@ import (
 	"strconv"
 )
 
-// ErrNoBinaries says that no PostgreSQL server is installed where we look.
+// ErrNoBinaries says that no PostgreSQL server is installed in the known places.
 var ErrNoBinaries = errors.New("no PostgreSQL server found (initdb and postgres); `make test` installs it, or install your distribution's postgresql")
 
 // binaryGlobs are the directories with server programs that distributions keep out of PATH.
 var binaryGlobs = []string{
 	"/usr/lib/postgresql/*/bin",          // Debian, Ubuntu
-	"/usr/pgsql-*/bin",                   // PostgreSQL's own packages for Red Hat and its kin
+	"/usr/pgsql-*/bin",                   // PostgreSQL's own packages for Red Hat and similar
 	"/usr/libexec/postgresql*",           // Alpine
 	"/usr/local/pgsql*/bin",              // built from source
 	"/usr/local/bin",                     // official container image
@@ -24,8 +24,8 @@ var binaryGlobs = []string{
 	"/usr/local/opt/postgresql@*/bin",
 }
 
-// FindBinaries returns the directory with initdb and postgres: of those that lie in the usual places the newest, else
-// the one in PATH.
+// FindBinaries returns the directory with initdb and postgres: the newest in the usual places, or else the one in
+// PATH.
 func FindBinaries() (string, error) {
 	if dir, ok := newestBinaries(binaryGlobs); ok {
 		return dir, nil
@@ -75,6 +75,6 @@ func version(dir string) float64 {
 	if len(numbers) == 0 {
 		return 0
 	}
-	v, _ := strconv.ParseFloat(numbers[len(numbers)-1], 64) // the pattern lets nothing else through
+	v, _ := strconv.ParseFloat(numbers[len(numbers)-1], 64) // the pattern matches only numbers
 	return v
 }

@@ -11,8 +11,8 @@ import (
 // DataDir is the server's data directory within a cluster's directory.
 func DataDir(dir string) string { return filepath.Join(dir, "data") }
 
-// Initialise makes the data directory in dir with initdb. bin is the directory of the programs, user the superuser, who
-// logs in with the password.
+// Initialise creates the data directory in dir with initdb. bin is the directory of the programs, and user the
+// superuser, who logs in with the password.
 func Initialise(ctx context.Context, bin, dir string, owner Owner, user, password string) error {
 	passwordFile := filepath.Join(dir, "password")
 	if err := owner.WriteFile(passwordFile, password); err != nil {
@@ -29,7 +29,7 @@ func Initialise(ctx context.Context, bin, dir string, owner Owner, user, passwor
 	return nil
 }
 
-// LastLines returns the end of a program's output, enough to see what went wrong.
+// LastLines returns the end of a program's output, to show what went wrong.
 func LastLines(out []byte) []byte {
 	const most = 2 << 10
 	out = bytes.TrimSpace(out)

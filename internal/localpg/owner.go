@@ -8,14 +8,14 @@ import (
 	"strconv"
 )
 
-// Owner is the user that a cluster belongs to. The zero Owner is the user of this process.
+// Owner is the user that owns a cluster. The zero Owner is the user of this process.
 type Owner struct {
 	other    bool
 	uid, gid int
 }
 
-// FindOwner returns this process's user. PostgreSQL refuses to run as root: for root it returns the user postgres, or else
-// nobody.
+// FindOwner returns this process's user. PostgreSQL refuses to run as root: for root it returns the user postgres, or
+// else nobody.
 func FindOwner() (Owner, error) {
 	if os.Geteuid() != 0 {
 		return Owner{}, nil
@@ -35,7 +35,7 @@ func FindOwner() (Owner, error) {
 	return Owner{}, errors.New("PostgreSQL does not run as root, and there is neither a user postgres nor nobody")
 }
 
-// TempDir creates a temporary directory of the owner's. pattern is that of os.MkdirTemp.
+// TempDir creates a temporary directory for the owner. pattern is that of os.MkdirTemp.
 func (o Owner) TempDir(pattern string) (string, error) {
 	dir, err := os.MkdirTemp("", pattern)
 	if err != nil {
@@ -52,7 +52,7 @@ func (o Owner) WriteFile(path, content string) error {
 	return o.Chown(path)
 }
 
-// Chown hands a file or directory to the owner.
+// Chown gives a file or directory to the owner.
 func (o Owner) Chown(path string) error {
 	if !o.other {
 		return nil

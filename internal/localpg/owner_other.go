@@ -4,5 +4,5 @@ package localpg
 
 import "syscall"
 
-// Attributes make a process run as the owner, who is this process's user: elsewhere there is no root.
+// Attributes makes a process run as the owner, who is this process's user: other systems have no root.
 func (Owner) Attributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{} }

@@ -4,10 +4,10 @@ package localpg
 
 import "syscall"
 
-// Attributes make a process run as the owner.
+// Attributes makes a process run as the owner.
 func (o Owner) Attributes() *syscall.SysProcAttr {
 	if !o.other {
 		return &syscall.SysProcAttr{}
 	}
-	return &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(o.uid), Gid: uint32(o.gid)}} //nolint:gosec // Ids of this system's users fit.
+	return &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(o.uid), Gid: uint32(o.gid)}} //nolint:gosec // this system's user ids fit
 }

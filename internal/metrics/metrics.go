@@ -9,15 +9,15 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Metrics is every metric of one process.
+// Metrics holds all metrics of one process.
 type Metrics struct {
 	Accepted       prometheus.Counter
 	Attempts       *prometheus.CounterVec // by outcome
 	AttemptSeconds prometheus.Histogram
 	LocalFailures  *prometheus.CounterVec // by reason
-	Deliveries     *prometheus.CounterVec // finished, by status
-	PutOff         *prometheus.CounterVec // for trouble of our own, by reason
-	Starts         *prometheus.CounterVec // of workflows, by result
+	Deliveries     *prometheus.CounterVec // finished ones, by status
+	PutOff         *prometheus.CounterVec // because of Posthorn's own failures, by reason
+	Starts         *prometheus.CounterVec // starts of workflows, by result
 	DispatchSize   prometheus.Histogram
 	Waiting        prometheus.Gauge
 	Catches        prometheus.Counter
@@ -32,18 +32,18 @@ type Metrics struct {
 	LoopSeconds    *prometheus.HistogramVec // of the reconciler, by loop
 }
 
-// Panics counts what is recovered from, in the whole process: wherever it happens, nothing has to be handed there.
+// Panics counts recovered panics in the whole process. It is global, so that it is available wherever a panic happens.
 var Panics = prometheus.NewCounter(prometheus.CounterOpts{Name: "posthorn_panics_total",
 	Help: "Panics that were caught, logged and survived. Each is a fault of Posthorn's."})
 
-// New makes the metrics and registers them.
+// New creates the metrics and registers them.
 func New(r prometheus.Registerer) *Metrics {
 	counter := func(name, help string) prometheus.Counter {
 		c := prometheus.NewCounter(prometheus.CounterOpts{Name: "posthorn_" + name, Help: help})
 		r.MustRegister(c)
 		return c
 	}
-	// The values that are known begin at 0: Prometheus would not see the first increase of a series that begins at 1.
+	// The known label values start at 0: Prometheus would miss the first increase of a series that starts at 1.
 	counters := func(name, label, help string, values ...string) *prometheus.CounterVec {
 		c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "posthorn_" + name, Help: help}, []string{label})
 		for _, value := range values {
@@ -95,10 +95,10 @@ func New(r prometheus.Registerer) *Metrics {
 	return m
 }
 
-// Posts is how many POSTs may be in flight, are, and wait for a slot.
+// Posts has the numbers of POSTs that may be in flight, that are, and that wait for a slot.
 type Posts struct{ Max, InFlight, Waiting int }
 
-// WatchPosts registers gauges of the POSTs of this process, read when they are asked for.
+// WatchPosts registers gauges of this process's POSTs, read at each scrape.
 func WatchPosts(r prometheus.Registerer, read func() Posts) {
 	gauge := func(name, help string, value func(Posts) int) {
 		r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "posthorn_" + name, Help: help},
@@ -109,7 +109,7 @@ func WatchPosts(r prometheus.Registerer, read func() Posts) {
 	gauge("posts_waiting", "POSTs that wait for a slot in this process.", func(p Posts) int { return p.Waiting })
 }
 
-// WatchBreaker registers a gauge that is 1 while the breaker of this process is open.
+// WatchBreaker registers a gauge that is 1 while the circuit breaker of this process is open.
 func WatchBreaker(r prometheus.Registerer, open func() bool) {
 	r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "posthorn_egress_breaker_open",
 		Help: "1 while nearly all hosts fail at once in this process, so that failures are charged to nobody."}, func() float64 {
@@ -120,7 +120,7 @@ func WatchBreaker(r prometheus.Registerer, open func() bool) {
 	}))
 }
 
-// WatchPools registers figures of the pools of database connections of this process, by pool, read when they are asked for.
+// WatchPools registers metrics of this process's database connection pools, by pool, read at each scrape.
 func WatchPools(r prometheus.Registerer, read func() map[string]sql.DBStats) {
 	r.MustRegister(pools{read: read})
 }
@@ -138,14 +138,14 @@ var (
 	poolWaitSec = ofPool("connection_wait_seconds_total", "How long this process waited for free database connections, all waits together, by pool.")
 )
 
-// Describe is prometheus.Collector's.
+// Describe implements prometheus.Collector.
 func (pools) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{poolMax, poolInUse, poolWaits, poolWaitSec} {
 		out <- d
 	}
 }
 
-// Collect is prometheus.Collector's.
+// Collect implements prometheus.Collector.
 func (p pools) Collect(out chan<- prometheus.Metric) {
 	for name, s := range p.read() {
 		out <- prometheus.MustNewConstMetric(poolMax, prometheus.GaugeValue, float64(s.MaxOpenConnections), name)

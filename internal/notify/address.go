@@ -21,9 +21,9 @@ var (
 	errDomain    = errors.New("has a domain that is not valid")
 )
 
-// ASCIIAddress returns an address as it is sent to mail servers: its domain as A-labels (RFC 5891). It returns an error,
-// whose text completes the address's name, for what is not a bare address, and for a local part beyond ASCII, which only
-// servers with SMTPUTF8 (RFC 6531) take.
+// ASCIIAddress returns an address as mail servers need it: its domain as A-labels (RFC 5891). It returns an error,
+// whose text completes the address's name, if it is not a bare address, or has a non-ASCII local part, which only
+// servers with SMTPUTF8 (RFC 6531) accept.
 func ASCIIAddress(address string) (string, error) {
 	parsed, err := mail.ParseAddress(address)
 	if err != nil || parsed.Address != address {

@@ -1,7 +1,7 @@
-// Package notify tells a tenant's administrators by e-mail what becomes of their webhooks.
+// Package notify tells a tenant's administrators by e-mail about their webhooks.
 //
-// It owns the texts and the way to the mail server. It must not import the database or Temporal: who gets a mail, when, and
-// whether it has been told already is decided elsewhere.
+// It owns the texts and the connection to the mail server. It must not import the database or Temporal: other packages
+// decide who gets a mail and when, and whether it has already been sent.
 package notify
 
 import (
@@ -24,14 +24,14 @@ import (
 var (
 	// ErrDisabled is returned by Send if no mail server is configured.
 	ErrDisabled = errors.New("no mail server is configured")
-	// ErrNoRecipients is returned for a mail to nobody.
+	// ErrNoRecipients is returned for a mail without recipients.
 	ErrNoRecipients = errors.New("the mail has no recipients")
-	// ErrRefused is returned if the server refused every recipient for good: sending again is of no use.
+	// ErrRefused is returned if the server permanently refused every recipient: sending again is useless.
 	ErrRefused = errors.New("every recipient was refused")
 )
 
 const (
-	// commandTimeout bounds the connection to the mail server, and what follows on it.
+	// commandTimeout bounds connecting to the mail server, and each command after that.
 	commandTimeout = 30 * time.Second
 
 	submissionPort  = 587 // RFC 6409
@@ -40,9 +40,9 @@ const (
 
 // Mail is one message in two forms.
 type Mail struct {
-	// To holds the recipients. Each gets a message of their own and does not see the others.
+	// To holds the recipients. Each one gets a separate message and does not see the others.
 	To []string
-	// Subject may hold anything: what has no place in a header is replaced by blanks.
+	// Subject may hold anything: characters that are not allowed in a header become blanks.
 	Subject string
 	Text    string
 	// HTML may be empty.
@@ -52,8 +52,8 @@ type Mail struct {
 	MessageID string
 }
 
-// Mailer sends mail through one SMTP server, with a connection per Send. It is safe for concurrent use. A nil Mailer is
-// legal and sends nothing.
+// Mailer sends mail through one SMTP server, with one connection for each Send. It is safe for concurrent use. A nil
+// Mailer is legal and sends nothing.
 type Mailer struct {
 	host        string
 	port        int
@@ -64,13 +64,14 @@ type Mailer struct {
 	tls         *tls.Config
 }
 
-// NewMailer returns a Mailer for smtpURL, "smtp[s]://user:pass@host:port", that sends as from; nil if smtpURL is empty.
+// NewMailer returns a Mailer for smtpURL, "smtp[s]://user:pass@host:port", that sends as from; nil if smtpURL is
+// empty.
 //
-// smtp (default port 587) uses STARTTLS if it is offered; smtps (default port 465) speaks TLS from the start. Without a
+// smtp (default port 587) uses STARTTLS if it is offered; smtps (default port 465) uses TLS from the start. Without a
 // user there is no login. A password is never sent in clear, except to this machine itself.
 func NewMailer(smtpURL, from string) (*Mailer, error) {
 	if smtpURL == "" {
-		return nil, nil //nolint:nilnil // a nil Mailer is the one that sends nothing
+		return nil, nil //nolint:nilnil // a nil Mailer sends nothing
 	}
 	u, err := url.Parse(smtpURL)
 	if err != nil || (u.Scheme != "smtp" && u.Scheme != "smtps") || u.Hostname() == "" {
@@ -99,9 +100,9 @@ func NewMailer(smtpURL, from string) (*Mailer, error) {
 	return m, nil
 }
 
-// tlsConfig verifies the server's certificate wherever that protects anything. It does not on this machine itself, and not
-// where TLS is used only because the server happens to offer it: there, an attacker who could forge the certificate could as well
-// hide the offer, and refusing would mean sending in clear (RFC 7435, opportunistic security).
+// tlsConfig verifies the server's certificate wherever that protects anything. It does not on this machine itself, and
+// not if TLS is used only because the server happens to offer it: an attacker who could forge the certificate could
+// then also hide the offer, and refusing would mean sending in clear (RFC 7435, opportunistic security).
 func tlsConfig(u *url.URL) *tls.Config {
 	opportunistic := u.Scheme == "smtp" && u.User.Username() == ""
 	return &tls.Config{
@@ -119,13 +120,14 @@ func isLoopback(host string) bool {
 // Enabled reports whether there is a mail server to send through.
 func (m *Mailer) Enabled() bool { return m != nil }
 
-// Receipt says for how many of a mail's recipients the server has taken it. An address that is named twice counts once.
+// Receipt says for how many of a mail's recipients the server has accepted it. An address that is named twice counts
+// once.
 type Receipt struct{ Taken, Of int }
 
 // Send delivers the mail to the server, one message per recipient, and returns without an error once the server has
-// decided about each of them. A recipient whose address is invalid or refused for good is left out, and missing in the
-// receipt; if that leaves nobody, the error is ErrRefused. Any other error is worth another try: it sends to all again,
-// with the same Message-ID.
+// decided about each of them. A recipient whose address is invalid or permanently refused is left out, and missing in
+// the receipt; if nobody is left, the error is ErrRefused. Any other error is worth another try: it sends to all
+// again, with the same Message-ID.
 func (m *Mailer) Send(ctx context.Context, letter Mail) (Receipt, error) {
 	if !m.Enabled() {
 		return Receipt{}, ErrDisabled
@@ -187,7 +189,7 @@ func (m *Mailer) message(letter Mail, to *mail.Address) (*gomail.Msg, error) {
 	} else {
 		message.SetMessageID()
 	}
-	message.SetGenHeader("Auto-Submitted", "auto-generated") // no out-of-office answers, please (RFC 3834)
+	message.SetGenHeader("Auto-Submitted", "auto-generated") // suppresses out-of-office answers (RFC 3834)
 	message.SetBodyString(gomail.TypeTextPlain, letter.Text)
 	if letter.HTML != "" {
 		message.AddAlternativeString(gomail.TypeTextHTML, letter.HTML)
@@ -195,7 +197,7 @@ func (m *Mailer) message(letter Mail, to *mail.Address) (*gomail.Msg, error) {
 	return message, nil
 }
 
-// messageIDChars keeps of id what is safe in a Message-ID.
+// messageIDChars removes from id what is not safe in a Message-ID.
 func messageIDChars(id string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
@@ -209,7 +211,7 @@ func messageIDChars(id string) string {
 	}, id)
 }
 
-// deliver sends the messages and returns how many the server has taken.
+// deliver sends the messages and returns how many the server has accepted.
 func (m *Mailer) deliver(ctx context.Context, messages []*gomail.Msg) (taken int, err error) {
 	sending, done := context.WithCancel(ctx)
 	defer done()
@@ -221,7 +223,7 @@ func (m *Mailer) deliver(ctx context.Context, messages []*gomail.Msg) (taken int
 	if err != nil {
 		return 0, cmp.Or(ctx.Err(), fmt.Errorf("connect to the mail server: %w", err))
 	}
-	// Each message keeps its own error, so the joined one has nothing to add; neither has a failure to say goodbye.
+	// Each message keeps its own error, so the joined one adds nothing; nor does a failure to close the connection.
 	_ = client.SendWithSMTPClient(conn, messages...)
 	_ = client.CloseWithSMTPClient(conn)
 	return verdict(ctx, messages)
@@ -248,7 +250,7 @@ func (m *Mailer) newClient(ctx context.Context) (*gomail.Client, error) {
 		options = append(options, gomail.WithSSL())
 	}
 	if m.user != "" {
-		// PLAIN and LOGIN are refused by go-mail on a connection in clear, unless it is to this machine.
+		// go-mail refuses PLAIN and LOGIN on a connection in clear, unless it is to this machine.
 		options = append(options, gomail.WithUsername(m.user), gomail.WithPassword(m.password), gomail.WithOpportunisticSMTPAuth(
 			gomail.SMTPAuthSCRAMSHA256, gomail.SMTPAuthSCRAMSHA1, gomail.SMTPAuthPlain, gomail.SMTPAuthLogin, gomail.SMTPAuthCramMD5))
 	}
@@ -266,13 +268,13 @@ func (m *Mailer) dial(ctx context.Context, network, address string) (net.Conn, e
 	return (&net.Dialer{}).DialContext(ctx, network, address)
 }
 
-// verdict sums up what became of the messages.
+// verdict sums up the results of the messages.
 func verdict(ctx context.Context, messages []*gomail.Msg) (taken int, err error) {
 	var refused, failed []error
 	for _, message := range messages {
 		err := message.SendError()
 		switch {
-		case message.IsDelivered(): // an error after that is none of ours
+		case message.IsDelivered(): // a later error does not matter
 			taken++
 		case isRefusal(err):
 			refused = append(refused, withoutAddress(err))
@@ -295,8 +297,8 @@ func isRefusal(err error) bool {
 	return ok && sendErr.ErrorCode() >= 500 && (sendErr.Reason == gomail.ErrSMTPRcptTo || sendErr.Reason == gomail.ErrSMTPDataClose)
 }
 
-// withoutAddress returns what went wrong with a message without whom it was for: errors are logged, and stand in
-// Temporal's histories. The server's own words may repeat the address, so its codes have to do.
+// withoutAddress returns what went wrong with a message, without its recipient: errors are logged, and appear in
+// Temporal's histories. The server's own words may repeat the address, so only its codes are used.
 func withoutAddress(err error) error {
 	sendErr, ok := errors.AsType[*gomail.SendError](err)
 	switch {

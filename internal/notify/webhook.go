@@ -29,17 +29,17 @@ var (
 	pages = htmltemplate.Must(htmltemplate.New("").Funcs(functions).ParseFS(templateFiles, "templates/*.html"))
 )
 
-// WebhookMail is what a notification about a webhook is made of. Strings may come from tenants and receivers: they are
-// put on one line, cut, and escaped.
+// WebhookMail is the data of a notification about a webhook. Strings may come from tenants and receivers: they are put
+// on one line, cut, and escaped.
 type WebhookMail struct {
 	// Tenant and WebhookID are ids; TenantName and WebhookName may be empty.
 	Tenant, TenantName     string
 	WebhookID, WebhookName string
-	// URL is the receiver's; its query is not shown, as it may hold a secret.
+	// URL is the receiver's URL; its query is not shown, because it may hold a secret.
 	URL string
-	// Reason completes "it was deactivated because …". It is used by WebhookDeactivated only.
+	// Reason completes "it was deactivated because …". Only WebhookDeactivated uses it.
 	Reason string
-	// Failed receptions so far, and how many deactivate the webhook.
+	// Failed is the number of failed receptions so far, and Threshold how many deactivate the webhook.
 	Failed, Threshold int
 	// LastFailureAt is zero if there was none. LastStatus is 0 if no status arrived.
 	LastFailureAt time.Time
@@ -48,11 +48,11 @@ type WebhookMail struct {
 	// Link leads to the webhook's page. May be empty.
 	Link string
 	To   []string
-	// NotificationID names the notification, and becomes the Message-ID.
+	// NotificationID is the notification's id, and becomes the Message-ID.
 	NotificationID string
 }
 
-// Title is the webhook's name for a reader: its name, else the host it sends to, else its id.
+// Title returns the webhook's name, or else the host it sends to, or else its id.
 func (w WebhookMail) Title() string {
 	host := ""
 	if u, err := url.Parse(w.URL); err == nil {
@@ -61,18 +61,18 @@ func (w WebhookMail) Title() string {
 	return oneLine(cmp.Or(strings.TrimSpace(w.WebhookName), host, w.WebhookID))
 }
 
-// TenantTitle is the tenant's name, else its id.
+// TenantTitle returns the tenant's name, or else its id.
 func (w WebhookMail) TenantTitle() string {
 	return oneLine(cmp.Or(strings.TrimSpace(w.TenantName), w.Tenant))
 }
 
-// WebhookWarning is sent while a webhook fails and before it is deactivated.
+// WebhookWarning returns the mail for a webhook that fails and has not been deactivated yet.
 func WebhookWarning(data WebhookMail) Mail {
 	subject := fmt.Sprintf("Webhook %q is failing: %d of %d failures until it is deactivated", data.Title(), data.Failed, data.Threshold)
 	return render("webhook_warning", subject, data)
 }
 
-// WebhookDeactivated is sent when a webhook has been deactivated.
+// WebhookDeactivated returns the mail for a webhook that has been deactivated.
 func WebhookDeactivated(data WebhookMail) Mail {
 	return render("webhook_deactivated", fmt.Sprintf("Webhook %q was deactivated", data.Title()), data)
 }
@@ -90,7 +90,7 @@ func render(name, subject string, data WebhookMail) Mail {
 	return Mail{To: data.To, Subject: subject, Text: strings.TrimSpace(text.String()) + "\n", HTML: page.String(), MessageID: data.NotificationID}
 }
 
-// target shows where a URL leads, without the query.
+// target returns a URL without its query.
 func target(raw string) string {
 	u, err := url.Parse(raw)
 	if err != nil {
@@ -102,7 +102,7 @@ func target(raw string) string {
 
 const maxLine = 300 // bytes
 
-// oneLine replaces what could start another line or header by blanks, and cuts what is too long to read.
+// oneLine replaces characters that could start another line or header by blanks, and cuts overlong text.
 func oneLine(s string) string {
 	s = strings.Join(strings.FieldsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }), " ")
 	return cut.Text(strings.ToValidUTF8(s, "�"), maxLine)

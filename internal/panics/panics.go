@@ -1,5 +1,5 @@
-// Package panics turns a panic into an error that is counted and logged, so that one fault ends neither the process nor
-// what others wait for.
+// Package panics turns a panic into an error that is counted and logged, so that one fault ends neither the process
+// nor the work that others wait for.
 //
 // It must not import any package of Posthorn except metrics.
 package panics
@@ -12,20 +12,20 @@ import (
 	"github.com/posthorn/posthorn/internal/metrics"
 )
 
-// Error says that something panicked. Its text does not repeat the value, which may hold data; the log does.
+// Error says that something panicked. Its text does not repeat the value, which may contain data; the log does.
 type Error struct{ Where string }
 
 // Error implements error.
 func (e *Error) Error() string { return e.Where + " panicked; the log says where" }
 
-// Note counts and logs the value that a panic was recovered with. The function that recovers must call it, so that the
-// stack is that of the panic.
+// Note counts and logs the recovered value of a panic. The recovering function must call it, so that the stack is that
+// of the panic.
 func Note(log *slog.Logger, where string, value any, attrs ...any) {
 	metrics.Panics.Inc()
 	log.Error("panic", append([]any{"in", where, "panic", fmt.Sprint(value), "stack", string(debug.Stack())}, attrs...)...)
 }
 
-// Into is deferred: a panic of the function that defers it becomes its error.
+// Into is deferred: a panic of the deferring function becomes its error.
 func Into(err *error, where string) {
 	if v := recover(); v != nil {
 		Note(slog.Default(), where, v)

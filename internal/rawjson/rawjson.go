@@ -1,5 +1,5 @@
-// Package rawjson takes JSON apart without decoding it, so that what was posted as 1.0, 1e400 or "\u00e9" stays exactly
-// that. It is pure and must not import any package of Posthorn.
+// Package rawjson takes JSON apart without decoding it, so that a posted 1.0, 1e400 or "\u00e9" stays exactly that. It
+// is pure and must not import any package of Posthorn.
 package rawjson
 
 import (
@@ -15,8 +15,8 @@ const space = " \t\n\r"
 func Trim(value []byte) []byte { return bytes.Trim(value, space) }
 
 // Members walks the top level of a trimmed JSON object. It yields each member's name, still quoted, and the whole pair
-// from the name's first to the value's last byte; both are parts of data. Values are skipped, not parsed: what is valid
-// is walked correctly, and what is not is either walked or, where its structure makes no sense, ends with a nil pair.
+// from the name's first to the value's last byte; both are parts of data. Values are skipped, not parsed: valid JSON
+// is walked correctly; invalid JSON is either walked or, if its structure makes no sense, ends with a nil pair.
 func Members(data []byte) iter.Seq2[[]byte, []byte] {
 	return func(yield func(name, pair []byte) bool) {
 		i := skipSpace(data, 1)
@@ -63,7 +63,7 @@ func Value(name, pair []byte) []byte {
 }
 
 // Elements walks the elements of a trimmed JSON array, each from its first to its last byte. They are skipped, not
-// parsed, and what is not valid ends with a nil element, as in [Members].
+// parsed; invalid JSON ends with a nil element, as in [Members].
 func Elements(data []byte) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
 		i := skipSpace(data, 1)
@@ -93,7 +93,7 @@ func Elements(data []byte) iter.Seq[[]byte] {
 	}
 }
 
-// Name decodes a quoted name, so that "\u0065vent" is known for what a receiver will read: event.
+// Name decodes a quoted name, so that "\u0065vent" is recognised as what a receiver will read: event.
 func Name(quoted []byte) string {
 	plain := quoted[1 : len(quoted)-1]
 	if bytes.IndexByte(plain, '\\') < 0 {
@@ -144,7 +144,7 @@ func skipValue(data []byte, i int) int {
 	}
 }
 
-// skipNested passes over an object or array by counting brackets outside strings.
+// skipNested skips an object or array by counting brackets outside strings.
 func skipNested(data []byte, i int) int {
 	depth := 0
 	for j := i; j < len(data); j++ {
@@ -166,7 +166,7 @@ func skipNested(data []byte, i int) int {
 	return i
 }
 
-// skipScalar passes over a number, true, false or null: everything up to what may follow a value.
+// skipScalar skips a number, true, false or null: everything up to what may follow a value.
 func skipScalar(data []byte, i int) int {
 	for j := i; j < len(data); j++ {
 		switch data[j] {

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// The prefixes of what opens a session. They tell a token from an API key.
+// The prefixes of secrets that open a session. They distinguish a token from an API key.
 const (
 	PrefixToken  = "pht_"
 	PrefixCookie = "phs_"
@@ -34,31 +34,31 @@ func NewToken(prefix string) string {
 	return prefix + strings.Repeat("0", base62Digits-len(digits)) + digits
 }
 
-// HashAPIKey returns the SHA-256 of key, which is what is stored and looked up. A slow password hash would add nothing: it
-// makes guessing dear, and 256 random bits cannot be guessed at any price. It must not be used for what people choose.
+// HashAPIKey returns the SHA-256 of key, which is stored and looked up. A slow password hash makes guessing expensive;
+// 256 random bits cannot be guessed at all, so they need none. Do not use it for secrets that people choose.
 func HashAPIKey(key string) []byte {
 	sum := sha256.Sum256([]byte(key))
 	return sum[:]
 }
 
-// NewSigningSecret returns "whsec_" and 32 random bytes in base64, as Standard Webhooks wants a symmetric secret
-// (between 24 and 64 bytes).
+// NewSigningSecret returns "whsec_" and 32 random bytes in base64, as Standard Webhooks requires for a symmetric
+// secret (24 to 64 bytes).
 func NewSigningSecret() string {
 	return signingSecretPrefix + base64.StdEncoding.EncodeToString(randomBytes())
 }
 
 func randomBytes() []byte {
 	bytes := make([]byte, keyBytes)
-	_, _ = rand.Read(bytes) // never fails: it ends the program rather than return fewer random bytes
+	_, _ = rand.Read(bytes) // never fails: it ends the program instead of returning fewer random bytes
 	return bytes
 }
 
-// maskedFrom is the length, prefix not counted, from which Mask shows the end of a secret: the rest stays longer than
-// anyone can guess.
+// maskedFrom is the length, without the prefix, from which Mask shows the end of a secret: the rest stays too long to
+// guess.
 const maskedFrom = 24
 
 // Mask returns secret for display, for example "whsec_…abcd": a prefix that only names its kind, and the last four
-// characters if the secret is long. A short secret shows nothing of itself, an empty one is empty.
+// characters if the secret is long. Of a short secret it shows nothing; an empty one is empty.
 func Mask(secret string) string {
 	const ellipsis = "…"
 	if secret == "" {

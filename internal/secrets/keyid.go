@@ -9,19 +9,19 @@ import (
 	"github.com/tink-crypto/tink-go/v2/keyset"
 )
 
-// KeyID names a key of a keyset. It is no secret: every value that the key seals begins with it.
+// KeyID identifies a key of a keyset. It is not secret: every value that the key seals begins with it.
 type KeyID uint32
 
 // Primary returns the id of the key that seals.
 func (b *Box) Primary() KeyID {
 	entry, err := b.keys.Primary()
 	if err != nil {
-		panic(err) // Tink makes no handle without a primary key
+		panic(err) // Tink never makes a handle without a primary key
 	}
 	return KeyID(entry.KeyID())
 }
 
-// Keys returns the ids of the keys that can open what they sealed, in the order of the keyset.
+// Keys returns the ids of the keys that can open values, in the order of the keyset.
 func (b *Box) Keys() []KeyID {
 	var ids []KeyID
 	for i := range b.keys.Len() {
@@ -82,7 +82,7 @@ func (b *Box) only(id KeyID) (*Box, error) {
 	return &Box{aead: primitive, keys: handle}, nil
 }
 
-// The beginning of a sealed value: a byte for the kind of prefix, then the key's id. Keysets made elsewhere may have keys
+// The prefix of a sealed value: a byte for the kind of prefix, then the key's id. Keysets made elsewhere may have keys
 // without such a prefix ("RAW").
 const (
 	tinkPrefix    = 0x01

@@ -13,13 +13,14 @@ import (
 	"github.com/tink-crypto/tink-go/v2/keyset"
 )
 
-// The reasons why a keyset cannot be changed as asked. None of them quotes the keyset.
+// The reasons why a keyset cannot be changed. None of them quotes the keyset.
 var (
-	// ErrKeyset is returned for a keyset that cannot be read. It does not say what exactly is wrong, as that could quote it.
+	// ErrKeyset is returned for a keyset that cannot be read. It does not say what exactly is wrong, because that
+	// could quote it.
 	ErrKeyset = errors.New("secrets: not an AEAD keyset in the form that \"posthorn keyset new\" prints")
 	// ErrNoKey is returned for the id of a key that the keyset does not have, or that is disabled in it.
 	ErrNoKey = errors.New("the keyset has no such key")
-	// ErrPrimary is returned where the key that seals is to be removed.
+	// ErrPrimary is returned for an attempt to remove the primary key.
 	ErrPrimary = errors.New("it is the keyset's primary key")
 )
 
@@ -32,8 +33,8 @@ func NewKeyset() (string, error) {
 	return printKeyset(handle)
 }
 
-// AddKey returns the keyset with a fresh key at its end, and the key's id. The new key opens what it sealed, and does not
-// seal yet: every process must have the new keyset before one seals with the key (PromoteKey).
+// AddKey returns the keyset with a new key at its end, and the key's id. The new key opens values, but does not seal
+// yet: every process must have the new keyset before one seals with the key (PromoteKey).
 func AddKey(current string) (string, KeyID, error) {
 	var id KeyID
 	next, err := change(current, func(m *keyset.Manager) error {
@@ -79,7 +80,7 @@ func has(current string, id KeyID) error {
 	return nil
 }
 
-// change carries out a change on a keyset's text.
+// change applies a change to a keyset's text.
 func change(current string, do func(*keyset.Manager) error) (string, error) {
 	handle, err := readKeyset(current)
 	if err != nil {

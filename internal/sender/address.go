@@ -8,13 +8,13 @@ import (
 
 const documentation = "for documentation"
 
-// specialRanges names address ranges that are no destination, most telling first. The decision does not hang on this
-// list alone: whatever it leaves out of the IANA special-purpose registries is caught by package ssrf's lists.
+// specialRanges names address ranges that are not allowed as destinations, the most informative first. The decision
+// does not depend on this list alone: package ssrf's lists cover the rest of the IANA special-purpose registries.
 var specialRanges = []struct {
 	prefix netip.Prefix
 	is     string // completes "<address> is …"
 }{
-	// Metadata services hand out credentials to every caller. Azure's sits on an address that is otherwise public.
+	// Metadata services give credentials to every caller. Azure's is at an otherwise public address.
 	{netip.MustParsePrefix("169.254.169.254/32"), "a cloud metadata address"},
 	{netip.MustParsePrefix("100.100.100.200/32"), "a cloud metadata address"},
 	{netip.MustParsePrefix("168.63.129.16/32"), "a cloud metadata address"},
@@ -49,7 +49,8 @@ var specialRanges = []struct {
 
 var registries = ssrf.New(ssrf.WithAnyPort(), ssrf.WithAnyNetwork())
 
-// classify says what addr is if it is no public destination, and "" if it is one. The address must be normalised.
+// classify returns what addr is if it is not a public destination, and "" if it is one. The address must be
+// normalised.
 func classify(addr netip.Addr) string {
 	for _, special := range specialRanges {
 		if special.prefix.Contains(addr) {
@@ -65,8 +66,8 @@ func classify(addr netip.Addr) string {
 	return "reserved"
 }
 
-// normalise strips what hides an address from a prefix match: the IPv4-mapped form, which connects to the IPv4 address,
-// and the zone.
+// normalise removes what hides an address from a prefix match: the IPv4-mapped form, which connects to the IPv4
+// address, and the zone.
 func normalise(addr netip.Addr) netip.Addr {
 	return addr.Unmap().WithZone("")
 }

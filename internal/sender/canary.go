@@ -14,32 +14,33 @@ import (
 )
 
 const (
-	// canaryName never exists (RFC 6761, 6.4): any name server answers at once that it does not. The dot at its end keeps
-	// search domains out.
+	// canaryName never exists (RFC 6761, 6.4), and every name server says so at once. The final dot keeps search
+	// domains out.
 	canaryName = "posthorn-canary.invalid."
-	// canaryDownFor and canaryUpFor are how long a verdict is used again. That the resolver was up says little about a
-	// look-up that fails later; that it was down costs nobody anything.
+	// canaryDownFor and canaryUpFor are how long a verdict is reused. That the resolver was up says little about a
+	// look-up that fails later; that it was down does no harm.
 	canaryDownFor = 5 * time.Second
 	canaryUpFor   = time.Second
-	// canaryPatience is how long an exchange that has failed waits for the verdict, and holds its slot. The look-up itself
-	// has as long as any other, so that a resolver whose first server is dead counts as up as soon as the second answers.
+	// canaryPatience is how long a failed exchange waits for the verdict, while it holds its slot. The look-up itself
+	// has as long as any other, so that a resolver whose first server is dead counts as up as soon as the second one
+	// answers.
 	canaryPatience = 2 * time.Second
 )
 
-// canary tells a resolver that is down from a name that nobody answers for, by looking up a name for which every
-// resolver that is up has an answer.
+// canary distinguishes a resolver that is down from a name that nobody answers for. It looks up a name for which every
+// working resolver has an answer.
 type canary struct {
 	resolver Resolver
 	now      func() time.Time
 
 	mu      sync.Mutex
-	running chan struct{} // closed when the look-up under way has ended; nil if there is none
+	running chan struct{} // closed when the running look-up has ended; nil if there is none
 	up      bool
 	expires time.Time
 }
 
-// resolverIsUp returns the verdict, which one look-up at a time makes for all callers. A resolver that has not answered
-// in canaryPatience is down.
+// resolverIsUp returns the verdict. One look-up at a time makes it for all callers. A resolver that has not answered
+// in canaryPatience counts as down.
 func (c *canary) resolverIsUp() bool {
 	c.mu.Lock()
 	if c.now().Before(c.expires) {
@@ -82,12 +83,12 @@ func (c *canary) look(done chan struct{}) {
 	close(done)
 }
 
-// unreachable are the errors by which a name server cannot be asked.
+// unreachable are the errors of a name server that cannot be reached.
 var unreachable = []syscall.Errno{syscall.ECONNREFUSED, syscall.ECONNRESET, syscall.EHOSTUNREACH, syscall.ENETUNREACH,
 	syscall.ENETDOWN, syscall.EADDRNOTAVAIL, syscall.EPERM, syscall.EACCES}
 
-// unansweredLookup reports whether err comes from a look-up to which no name server gave an answer. SERVFAIL is an answer,
-// although net calls it temporary: it stands for a name whose own servers fail.
+// unansweredLookup reports whether err comes from a look-up that no name server answered. SERVFAIL is an answer,
+// although net calls it temporary: it means that the name's own servers fail.
 func unansweredLookup(err error) bool {
 	dns, ok := errors.AsType[*net.DNSError](err)
 	if !ok || dns.IsNotFound || strings.HasSuffix(dns.Err, "server misbehaving") {

@@ -1,8 +1,8 @@
-// Package sender POSTs bytes to receivers on the open internet and says what came back.
+// Package sender POSTs bytes to receivers on the open internet and reports the results.
 //
-// It owns the HTTP client that leaves the house: the destination guard that acts on the dialled address, the time and
-// size limits of an exchange, and the classification of its end. It must not import the database, the wire formats or
-// Temporal: it is handed a URL, headers and a body, and knows nothing of webhooks, retries or signatures.
+// It owns the HTTP client for deliveries: the destination guard that checks the dialled address, the time and size
+// limits of an exchange, and the classification of its result. It must not import the database, the wire formats or
+// Temporal: it gets a URL, headers and a body, and knows nothing about webhooks, retries or signatures.
 package sender
 
 import (
@@ -19,29 +19,29 @@ import (
 
 // Defaults and limits of one exchange.
 const (
-	// DefaultTimeout bounds an exchange whose Request names none.
+	// DefaultTimeout bounds an exchange whose Request sets no timeout.
 	DefaultTimeout = 15 * time.Second
 	// DefaultResponseLimit is how many bytes of a response body are kept.
 	DefaultResponseLimit = 16 << 10
 	// DefaultMaxIdleConnsPerHost and DefaultMaxIdleConns bound the connections kept open between exchanges.
 	DefaultMaxIdleConnsPerHost = 256
 	DefaultMaxIdleConns        = 8192
-	// DefaultUserAgent is sent when neither Config nor Request names one.
+	// DefaultUserAgent is sent if neither Config nor Request sets one.
 	DefaultUserAgent = "Posthorn"
 
-	// idleConnTimeout stays below the 5 s after which a receiver on Node.js closes an idle connection, so that a POST
-	// seldom meets a connection that is closing under it.
+	// idleConnTimeout is below the 5 s after which a receiver on Node.js closes an idle connection, so that a POST
+	// rarely uses a connection that is being closed.
 	idleConnTimeout = 4 * time.Second
-	// connectTimeout bounds name resolution plus TCP connection, tlsHandshakeTimeout what follows.
+	// connectTimeout bounds name resolution plus TCP connection; tlsHandshakeTimeout bounds the TLS handshake.
 	connectTimeout      = 10 * time.Second
 	tlsHandshakeTimeout = 10 * time.Second
-	// maxResponseHeaderBytes is what the transport reads of response headers before it gives up.
+	// maxResponseHeaderBytes is how much of the response headers the transport reads before it gives up.
 	maxResponseHeaderBytes = 64 << 10
-	// A silent HTTP/2 connection is probed after h2SilenceBeforePing, because one dead connection would otherwise
-	// swallow every exchange to its host until each times out.
+	// A silent HTTP/2 connection is probed after h2SilenceBeforePing. Otherwise one dead connection would swallow
+	// every exchange with its host until each one times out.
 	h2SilenceBeforePing = 5 * time.Second
 	h2PingTimeout       = 5 * time.Second
-	// h2 receive windows bound what a receiver can make us buffer beyond what is kept.
+	// The h2 receive windows bound how much a receiver can make us buffer beyond the kept bytes.
 	h2StreamWindow     = 128 << 10
 	h2ConnectionWindow = 1 << 20
 	tlsSessionsCached  = 1024
@@ -51,23 +51,23 @@ const (
 type Config struct {
 	// AllowHTTP permits plain http to any destination that the guard permits.
 	AllowHTTP bool
-	// AllowNetworks are let through the destination guard although they are not public.
+	// AllowNetworks are non-public networks that the destination guard allows.
 	AllowNetworks []netip.Prefix
-	// AllowLoopbackHTTP is for development: it lets loopback addresses through the guard, over https and plain http.
-	// Plain http to any other address stays forbidden.
+	// AllowLoopbackHTTP is for development: it allows loopback addresses, over https and plain http. Plain http to any
+	// other address stays forbidden.
 	AllowLoopbackHTTP bool
 	// UserAgent is sent when a Request has none. Default DefaultUserAgent.
 	UserAgent string
 	// ResponseLimit is how many bytes of a response body are kept. Default DefaultResponseLimit.
 	ResponseLimit int
-	// MaxConnsPerHost bounds all connections to one host, idle or not. 0, the default, means no bound: how many POSTs
-	// are in flight is the caller's to decide.
+	// MaxConnsPerHost bounds all connections to one host, idle or not. 0, the default, means no bound: the caller
+	// decides how many POSTs are in flight.
 	MaxConnsPerHost int
-	// MaxIdleConnsPerHost and MaxIdleConns bound the idle connections kept, of https and plain http each. Defaults as the
-	// constants of that name.
+	// MaxIdleConnsPerHost and MaxIdleConns bound the idle connections that are kept, for https and plain http each.
+	// The defaults are the constants of the same names.
 	MaxIdleConnsPerHost int
 	MaxIdleConns        int
-	// Resolver answers names. Default net.DefaultResolver.
+	// Resolver resolves names. Default net.DefaultResolver.
 	Resolver Resolver
 	// Now is the clock for Result.StartedAt, Retry-After dates and the name cache. Default time.Now.
 	Now func() time.Time
@@ -78,7 +78,7 @@ type Config struct {
 // Client sends POSTs. It is safe for concurrent use and keeps connections open between them.
 type Client struct {
 	guard *Guard
-	// Plain http has a transport of its own, so that its connection pool can hold only connections that were checked
+	// Plain http has a separate transport, so that its connection pool holds only connections that were checked
 	// against the rule for plain http when they were dialled.
 	secure, plain transports
 	canary        *canary
@@ -87,8 +87,8 @@ type Client struct {
 	now           func() time.Time
 }
 
-// transports are two that differ in one thing: kept keeps its connections for the next request, and single makes a new one
-// for each.
+// transports are two that differ in one thing: kept keeps its connections for the next request, and single makes a new
+// one for each.
 type transports struct{ kept, single *http.Transport }
 
 func newTransports(cfg Config, d *dialer) transports {
@@ -97,8 +97,8 @@ func newTransports(cfg Config, d *dialer) transports {
 	return t
 }
 
-// New returns a Client that never uses a proxy, whatever the environment says: the address that is checked must be the
-// address that is dialled.
+// New returns a Client that never uses a proxy, whatever the environment says: the checked address must be the dialled
+// address.
 func New(cfg Config) *Client {
 	cfg.UserAgent = cmp.Or(cfg.UserAgent, DefaultUserAgent)
 	cfg.ResponseLimit = cmp.Or(cfg.ResponseLimit, DefaultResponseLimit)
@@ -109,8 +109,8 @@ func New(cfg Config) *Client {
 	}
 	guard := NewGuard(cfg)
 	if cfg.RootCAs == nil {
-		// The system's are read once and for all. Without a file descriptor for it at that moment, none would ever be
-		// trusted, so it must not be that of the first POST.
+		// The system's certificates are read only once. If there is no file descriptor for that at the time, none
+		// would ever be trusted, so the first POST must not be the one that reads them.
 		_, _ = x509.SystemCertPool()
 	}
 	return &Client{
@@ -134,8 +134,8 @@ func newTransport(cfg Config, d *dialer) *http.Transport {
 			ClientSessionCache: tls.NewLRUClientSessionCache(tlsSessionsCached),
 		},
 		TLSHandshakeTimeout:    tlsHandshakeTimeout,
-		ForceAttemptHTTP2:      true, // a dialer or TLS settings of one's own switch it off otherwise
-		DisableCompression:     true, // the bytes kept are the bytes sent, and nothing can be a decompression bomb
+		ForceAttemptHTTP2:      true, // otherwise our own dialer and TLS settings switch it off
+		DisableCompression:     true, // keeps the bytes as sent, and rules out decompression bombs
 		MaxIdleConns:           cfg.MaxIdleConns,
 		MaxIdleConnsPerHost:    cfg.MaxIdleConnsPerHost,
 		MaxConnsPerHost:        cfg.MaxConnsPerHost,
@@ -153,7 +153,7 @@ func newTransport(cfg Config, d *dialer) *http.Transport {
 // Guard returns the destination rules that this client applies.
 func (c *Client) Guard() *Guard { return c.guard }
 
-// Close closes idle connections. Exchanges under way finish.
+// Close closes idle connections. Exchanges in flight finish.
 func (c *Client) Close() {
 	for _, t := range []transports{c.secure, c.plain} {
 		t.kept.CloseIdleConnections()
@@ -161,8 +161,9 @@ func (c *Client) Close() {
 	}
 }
 
-// Host returns the host of a URL in lower case, with its port if that is given, or "" if it has none. It is the part of a
-// webhook's URL that may be shown: path and query may be secrets. Limits and measurements of a host go by it.
+// Host returns the host of a URL in lower case, with its port if the URL has one; "" if it has no host. It is the part
+// of a webhook's URL that may be shown, because path and query may be secrets. Limits and measurements of a host use
+// it.
 func Host(rawURL string) string {
 	u, err := url.Parse(rawURL)
 	if err != nil {
@@ -173,9 +174,9 @@ func Host(rawURL string) string {
 
 // Request is one POST.
 type Request struct {
-	// URL of the receiver. Credentials in it are refused.
+	// URL is the receiver's URL. Credentials in it are refused.
 	URL string
-	// Header is sent as given, except for what belongs to the connection (Host, Connection, Content-Length …), which is
+	// Header is sent as given, except for headers of the connection (Host, Connection, Content-Length …), which are
 	// dropped. It is not modified.
 	Header http.Header
 	Body   []byte
@@ -183,11 +184,12 @@ type Request struct {
 	Timeout time.Duration
 }
 
-// Post sends r and reports how it ended; every failure is a Result. Redirects are not followed.
+// Post sends r and returns the result; every failure is a Result. Redirects are not followed.
 //
 // Once a status has arrived it decides: a receiver that answers 200 and then drips its body until the timeout has
-// received the POST. A request that the receiver refused by HTTP/2 before it acted upon it, or that met a connection which
-// was being closed, is sent once more, so a receiver may, rarely, see the same bytes twice in one Post. Result.Tries tells.
+// received the POST. If the receiver refused the request by HTTP/2 before acting on it, or was closing the connection,
+// the request is sent once more. So a receiver may, rarely, get the same bytes twice in one Post. Result.Tries has
+// both.
 func (c *Client) Post(ctx context.Context, r Request) Result {
 	started := c.now()
 	result := c.exchange(ctx, r, started)
@@ -241,7 +243,7 @@ func (c *Client) exchange(parent context.Context, r Request, started time.Time) 
 	return result
 }
 
-// failure is the Result of an exchange without an answer.
+// failure returns the Result of an exchange without an answer.
 func (c *Client) failure(parent, ctx context.Context, err error, p *phase, timeout time.Duration) Result {
 	if parent.Err() != nil {
 		return Result{Outcome: Local, Reason: ReasonCanceled, Aborted: true, Error: "canceled before the receiver answered"}
@@ -252,11 +254,11 @@ func (c *Client) failure(parent, ctx context.Context, err error, p *phase, timeo
 	return Result{Outcome: Failed, Error: failureText(err, ctx.Err(), timeout)}
 }
 
-// answer is the Result of an answer, of which it reads the body.
+// answer returns the Result of an answer, whose body it reads.
 func (c *Client) answer(resp *http.Response) Result {
-	defer func() { _ = resp.Body.Close() }() // nothing of the outcome hangs on it
+	defer func() { _ = resp.Body.Close() }() // the outcome does not depend on it
 	result := Result{Header: keepHeader(resp.Header)}
-	if resp.StatusCode < 100 || resp.StatusCode > 999 { // net/http lets it pass
+	if resp.StatusCode < 100 || resp.StatusCode > 999 { // net/http accepts such a status
 		result.Outcome, result.Error = Failed, "the receiver answered with a status that HTTP does not have"
 	} else {
 		result.StatusCode, result.Outcome, result.Error = resp.StatusCode, outcomeOf(resp.StatusCode), statusText(resp.StatusCode)
@@ -266,12 +268,12 @@ func (c *Client) answer(resp *http.Response) Result {
 	return result
 }
 
-// own returns why a failure is Posthorn's own, or "" if it is the receiver's.
+// own returns the reason if a failure is Posthorn's own, or "" if it is the receiver's.
 func (c *Client) own(err, ctxErr error, p *phase) Reason {
 	if reason := localReason(err, hasRoute); reason != "" {
 		return reason
 	}
-	// If the time of the exchange ended during the look-up, err says nothing of it.
+	// If the time of the exchange ended during the look-up, err does not say so.
 	if unansweredLookup(err) || ctxErr != nil && p.resolving.Load() {
 		if !c.canary.resolverIsUp() {
 			return ReasonResolver

@@ -5,8 +5,8 @@ import (
 	"sync/atomic"
 )
 
-// How many bytes are read from a connection. An answer is bounded by the limits of headers, bodies and HTTP/2 windows;
-// beyond that a receiver can only send what costs time and says nothing, such as PINGs.
+// How many bytes are read from a connection. The limits of headers, bodies and HTTP/2 windows bound an answer. Beyond
+// those, a receiver can only send useless bytes that cost time, such as PINGs.
 const (
 	readForHandshake = 1 << 20
 	readForAnswer    = 512 << 10
@@ -14,7 +14,8 @@ const (
 	readAtOnce = 32 << 20
 )
 
-// countedConn bounds what is read from a connection, and knows whether anything has been read since a request was written.
+// countedConn bounds what is read from a connection, and records whether anything has been read since a request was
+// written.
 type countedConn struct {
 	net.Conn
 	read    atomic.Int64 // bytes
@@ -29,9 +30,9 @@ func newCountedConn(conn net.Conn) *countedConn {
 	return c
 }
 
-// expect is called when a request is about to be written.
+// expect must be called before a request is written.
 func (c *countedConn) expect() {
-	c.allowed.Store(min(c.allowed.Load()+readForAnswer, c.read.Load()+readAtOnce)) // of two at once one may count for both
+	c.allowed.Store(min(c.allowed.Load()+readForAnswer, c.read.Load()+readAtOnce)) // for two concurrent requests one may count for both
 	c.asking.Store(true)
 }
 
@@ -40,7 +41,7 @@ func (c *countedConn) readSinceAsked() bool {
 	return !c.asking.Load() && c.read.Load() > c.before.Load()
 }
 
-// Read fails for good once more has been read than the answers asked for take.
+// Read fails permanently once more has been read than the requested answers take.
 func (c *countedConn) Read(b []byte) (int, error) {
 	if c.read.Load() > c.allowed.Load() {
 		return 0, errFlood

@@ -14,10 +14,10 @@ import (
 )
 
 const (
-	// fallbackDelay is how long the first address family is tried alone before the other joins in (RFC 8305, "Happy
-	// Eyeballs"; net.Dialer uses the same).
+	// fallbackDelay is how long the first address family is tried alone before the other one starts too (RFC 8305,
+	// "Happy Eyeballs"; net.Dialer uses the same).
 	fallbackDelay = 300 * time.Millisecond
-	// minDialTime is the least time an address gets when several share what is left.
+	// minDialTime is the shortest time for an address when several share the remaining time.
 	minDialTime = 2 * time.Second
 )
 
@@ -28,7 +28,7 @@ type dialer struct {
 	connect       func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
-// newDialer returns a dialer that asks control about every address at the moment it is dialled.
+// newDialer returns a dialer that calls control for every address when it is dialled.
 func newDialer(names *nameCache, control func(network, address string, conn syscall.RawConn) error) *dialer {
 	return &dialer{names: names, fallbackDelay: fallbackDelay, connect: (&net.Dialer{Control: control}).DialContext}
 }
@@ -70,8 +70,8 @@ func withPort(addrs []netip.Addr, port uint16) []netip.AddrPort {
 	return targets
 }
 
-// race tries the family of the first address, and after fallbackDelay, or at once when that fails, the other. The first
-// connection wins. It fails with the first family's error, unless only the other's is Posthorn's own.
+// race tries the family of the first address, and the other one after fallbackDelay, or at once if the first fails.
+// The first connection wins. It fails with the first family's error, unless only the other's is Posthorn's own.
 func (d *dialer) race(ctx context.Context, network string, targets []netip.AddrPort) (net.Conn, error) {
 	first, second := splitFamilies(targets)
 	if len(second) == 0 {
@@ -130,8 +130,8 @@ func (d *dialer) race(ctx context.Context, network string, targets []netip.AddrP
 	}
 }
 
-// serial tries one address after another, each with its share of the time left, and fails with the first error, unless
-// only a later one is Posthorn's own.
+// serial tries one address after another, each with its share of the remaining time, and fails with the first error,
+// unless only a later one is Posthorn's own.
 func (d *dialer) serial(ctx context.Context, network string, targets []netip.AddrPort) (net.Conn, error) {
 	var firstErr error
 	for i, target := range targets {
@@ -150,7 +150,7 @@ func (d *dialer) serial(ctx context.Context, network string, targets []netip.Add
 	return nil, firstErr
 }
 
-// worse returns first, unless only next is a failure of Posthorn's own: without that, the address might have answered.
+// worse returns first, unless only next is Posthorn's own failure: without that, the address might have answered.
 func worse(first, next error) error {
 	if first == nil || next != nil && localReason(first, hasRoute) == "" && localReason(next, hasRoute) != "" {
 		return next
@@ -168,7 +168,7 @@ func (d *dialer) connectWithin(ctx context.Context, network string, target netip
 	return d.connect(ctx, network, target.String())
 }
 
-// splitFamilies parts targets into those of the first one's family and the others, keeping their order.
+// splitFamilies splits targets into those of the first one's family and the others, keeping their order.
 func splitFamilies(targets []netip.AddrPort) (first, second []netip.AddrPort) {
 	for _, target := range targets {
 		if target.Addr().Is4() == targets[0].Addr().Is4() {

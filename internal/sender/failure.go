@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// failureText turns a transport error into words for the webhook's owner. It is built from what is known about the error
-// and never from its text, which can hold addresses of our own network or pieces of the request.
+// failureText describes a transport error for the webhook's owner. It uses known facts about the error and never its
+// text, which may contain addresses of our own network or parts of the request.
 func failureText(err, ctxErr error, timeout time.Duration) string {
 	if errors.Is(ctxErr, context.DeadlineExceeded) {
 		return fmt.Sprintf("timeout after %s", timeout)
@@ -30,7 +30,7 @@ func failureText(err, ctxErr error, timeout time.Duration) string {
 
 func destinationText(err error) string {
 	if denied, ok := errors.AsType[*DestinationError](err); ok {
-		return "destination not allowed: the host's address is " + denied.Reason // not which: names of our own network may lead there
+		return "destination not allowed: the host's address is " + denied.Reason // does not say which: names may resolve into our own network
 	}
 	if refused, ok := errors.AsType[*URLError](err); ok {
 		return refused.Error()
@@ -91,7 +91,7 @@ func connectionText(err error) string {
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		return "connection reset by the receiver"
 	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EADDRNOTAVAIL),
-		errors.Is(err, syscall.EAFNOSUPPORT): // the last two from a machine without IPv6
+		errors.Is(err, syscall.EAFNOSUPPORT): // the last two occur on a machine without IPv6
 		return "the receiver's network cannot be reached"
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return "connection closed by the receiver without an answer"
@@ -104,7 +104,7 @@ func connectionText(err error) string {
 	return ""
 }
 
-// protocolText covers answers that are not proper HTTP, for which net/http has only texts.
+// protocolText covers answers that are not valid HTTP, for which net/http has only texts.
 func protocolText(err error) string {
 	text := err.Error()
 	switch {

@@ -14,10 +14,11 @@ import (
 // MaxURLLength is the longest accepted URL, in bytes.
 const MaxURLLength = 2048
 
-// registrationLookupTimeout bounds the name lookup of CheckURL: a courtesy must not make registration wait.
+// registrationLookupTimeout bounds the name lookup of CheckURL, which must not make registration slow.
 const registrationLookupTimeout = time.Second
 
-// URLError says why a URL is no acceptable destination. Reason is fit for an API answer and does not repeat the URL.
+// URLError says why a URL is not an acceptable destination. Reason may be shown in an API's answer and does not repeat
+// the URL.
 type URLError struct{ Reason string }
 
 // Error returns "destination not allowed: " and the reason.
@@ -43,8 +44,8 @@ func (e *DestinationError) Error() string {
 	return fmt.Sprintf("destination not allowed: %s is %s", e.Addr, e.Reason)
 }
 
-// Guard holds the rules for destinations. It acts when an address is dialled, on the address that is dialled, so that no
-// DNS answer can change between check and use; CheckURL applies the same rules early, to tell the user.
+// Guard holds the rules for destinations. It checks an address when it is dialled, so that no DNS answer can change
+// between check and use. CheckURL applies the same rules early, for the user's benefit.
 type Guard struct {
 	allowHTTP     bool
 	allowLoopback bool
@@ -52,7 +53,7 @@ type Guard struct {
 	names         *nameCache
 }
 
-// NewGuard returns the rules alone, for a process that registers destinations and sends nothing. It reads the Allow
+// NewGuard returns only the rules, for a process that registers destinations and sends nothing. It uses the Allow
 // fields, Resolver and Now.
 func NewGuard(cfg Config) *Guard {
 	return &Guard{
@@ -63,11 +64,11 @@ func NewGuard(cfg Config) *Guard {
 	}
 }
 
-// CheckAddr returns a *DestinationError unless ap is a public address, in an allowed network, or loopback where that is
+// CheckAddr returns a *DestinationError unless ap is a public address, in an allowed network, or loopback if that is
 // allowed.
 //
-// An allowed network that holds NAT64 addresses opens the translation, not what lies behind it: the IPv4 address inside
-// must be acceptable too.
+// An allowed network that contains NAT64 addresses opens the translation, not the addresses behind it: the IPv4
+// address inside must be acceptable too.
 func (g *Guard) CheckAddr(ap netip.AddrPort) error {
 	addr := normalise(ap.Addr())
 	if !addr.IsValid() {
@@ -91,12 +92,12 @@ func (g *Guard) CheckAddr(ap netip.AddrPort) error {
 	return nil
 }
 
-// CheckURL returns raw in the canonical form in which it is to be kept, and a *URLError unless it is acceptable as a
-// destination: at most MaxURLLength bytes, https (or http where allowed), no credentials, no fragment, and a host that is
+// CheckURL returns raw in its canonical form for storage. It returns a *URLError unless raw is acceptable as a
+// destination: at most MaxURLLength bytes, https (or http if allowed), no credentials, no fragment, and a host that is
 // not known to lead to a forbidden address.
 //
-// It may resolve the host, for at most a second. An https name that does not resolve is accepted, as it may resolve
-// when it matters; a name that resolves to several addresses is accepted if one of them is.
+// It may resolve the host, for at most a second. An https name that does not resolve is accepted, because it may
+// resolve when it matters; a name that resolves to several addresses is accepted if one of them is acceptable.
 func (g *Guard) CheckURL(ctx context.Context, raw string) (canonical string, err error) {
 	u, canonical, err := g.target(raw)
 	if err != nil {
@@ -108,7 +109,7 @@ func (g *Guard) CheckURL(ctx context.Context, raw string) (canonical string, err
 	return canonical, nil
 }
 
-// Canonical is CheckURL without a look at where the host leads.
+// Canonical is CheckURL without checking where the host leads.
 func (g *Guard) Canonical(raw string) (string, error) {
 	_, canonical, err := g.target(raw)
 	return canonical, err
@@ -118,7 +119,7 @@ func (g *Guard) checkScheme(u *url.URL) error {
 	switch {
 	case u.Scheme == "https":
 		return nil
-	// With allowLoopback alone, what is left to check is whether the address is loopback: controlPlain does.
+	// With only allowLoopback, whether the address is loopback remains to be checked: controlPlain does this.
 	case u.Scheme == "http" && (g.allowHTTP || g.allowLoopback):
 		return nil
 	default:
@@ -126,7 +127,7 @@ func (g *Guard) checkScheme(u *url.URL) error {
 	}
 }
 
-// checkLiteral is CheckAddr for an address that stands in a URL.
+// checkLiteral is CheckAddr for an address in a URL.
 func (g *Guard) checkLiteral(addr netip.Addr) error {
 	if err := g.CheckAddr(netip.AddrPortFrom(addr, 0)); err != nil {
 		return &URLError{Reason: strings.TrimPrefix(err.Error(), "destination not allowed: ")}
@@ -134,7 +135,7 @@ func (g *Guard) checkLiteral(addr netip.Addr) error {
 	return nil
 }
 
-// scheme says which schemes a URL may have here.
+// scheme returns which schemes are allowed.
 func (g *Guard) scheme() string {
 	switch {
 	case g.allowHTTP:
@@ -158,7 +159,7 @@ func (g *Guard) checkHost(ctx context.Context, scheme, host string) error {
 	defer cancel()
 	addrs, err := g.names.lookup(ctx, host)
 	if err != nil {
-		if needLoopback { // nothing shows that it is loopback
+		if needLoopback { // it is not known to be loopback
 			return &URLError{Reason: g.scheme()}
 		}
 		return nil

@@ -25,7 +25,7 @@ var connectionHeaders = map[string]bool{
 	"Upgrade":             true,
 }
 
-// requestHeader copies in, and leaves out what is the connection's.
+// requestHeader copies in without the headers of the connection.
 func requestHeader(in http.Header, userAgent string) (http.Header, error) {
 	out := make(http.Header, len(in)+1)
 	out["User-Agent"] = []string{userAgent}
@@ -50,7 +50,7 @@ func requestHeader(in http.Header, userAgent string) (http.Header, error) {
 	return out, nil
 }
 
-// keepHeader copies a response's headers, of which the transport reads no more than maxResponseHeaderBytes, as valid UTF-8.
+// keepHeader copies a response's headers as valid UTF-8; the transport reads no more than maxResponseHeaderBytes.
 // Cookies are masked because they are credentials.
 func keepHeader(in http.Header) http.Header {
 	out := make(http.Header, len(in))

@@ -10,10 +10,10 @@ import (
 	"syscall"
 )
 
-// Reason says which resource of Posthorn's own was missing when an exchange ended as Local. It is fit for a metric label.
+// Reason says which resource Posthorn itself lacked when an exchange ended as Local. It can be used as a metric label.
 type Reason string
 
-// The reasons. ReasonCanceled is that of Aborted exchanges: nothing failed.
+// The reasons. ReasonCanceled is for Aborted exchanges, where nothing failed.
 const (
 	ReasonFileDescriptors Reason = "file_descriptors"
 	ReasonPorts           Reason = "ports"
@@ -24,10 +24,10 @@ const (
 	ReasonCanceled        Reason = "canceled"
 )
 
-// localText is Result.Error for all Reasons: which one it was is for the operator, not for the webhook's owner.
+// localText is Result.Error for all Reasons: the webhook's owner need not know which, only the operator.
 const localText = "not sent: Posthorn could not make the request, for a reason of its own"
 
-// shortages are the errors that mean a shortage here, whichever system call they come from.
+// shortages are the errors that mean a local shortage, whichever system call they come from.
 var shortages = []struct {
 	errno  syscall.Errno
 	reason Reason
@@ -39,12 +39,12 @@ var shortages = []struct {
 	{syscall.ENETDOWN, ReasonNetwork},
 }
 
-// localReason returns why err is Posthorn's own failure, or "" if it is the receiver's or that of a name look-up that got
-// no answer, which canary judges.
+// localReason returns the reason if err is Posthorn's own failure. It returns "" if err is the receiver's, or belongs
+// to an unanswered name look-up, which canary judges.
 //
-// ENETUNREACH and EHOSTUNREACH have two sources that the error does not tell apart: the kernel, which has no route, and
-// routers on the way, by ICMP. Only the former is Posthorn's own, so routed asks the kernel. A router's answer may be about
-// one receiver alone, and any tenant could choose an address that no router knows.
+// ENETUNREACH and EHOSTUNREACH have two sources that the error does not distinguish: the kernel, which has no route,
+// and routers on the path, by ICMP. Only the former is Posthorn's own, so routed asks the kernel. A router's answer
+// may concern a single receiver, and any tenant could choose an address that no router knows.
 func localReason(err error, routed func(netip.AddrPort) bool) Reason {
 	if _, ok := errors.AsType[x509.SystemRootsError](err); ok {
 		return ReasonCertificates
@@ -66,7 +66,7 @@ func localReason(err error, routed func(netip.AddrPort) bool) Reason {
 	case errors.Is(err, syscall.EAGAIN): // from connect(2): no free local port
 		return ReasonPorts
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		// No free local port for IPv4. For IPv6 it can also mean that this machine has no IPv6 address at all.
+		// No free local port for IPv4. For IPv6 it can also mean that this machine has no IPv6 address.
 		if !target.Addr().Is6() || routed(target) {
 			return ReasonPorts
 		}
@@ -79,8 +79,8 @@ func localReason(err error, routed func(netip.AddrPort) bool) Reason {
 	return ""
 }
 
-// withoutRoute decides whose failure it is that there is no route to target. A machine without IPv6 is no outage: a
-// receiver that has only IPv6 addresses cannot be reached from it, today or later, and its owner should be told.
+// withoutRoute decides whose failure a missing route to target is. A machine without IPv6 is not an outage: it can
+// never reach a receiver that has only IPv6 addresses, and the receiver's owner should learn this.
 func withoutRoute(target netip.AddrPort, routed func(netip.AddrPort) bool) Reason {
 	if target.Addr().Is6() && routed(anyIPv4) {
 		return ""
@@ -88,11 +88,11 @@ func withoutRoute(target netip.AddrPort, routed func(netip.AddrPort) bool) Reaso
 	return ReasonNetwork
 }
 
-// anyIPv4 is reserved for documentation: a route to it is the default route.
+// anyIPv4 is reserved for documentation, so a route to it is the default route.
 var anyIPv4 = netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, 1}), 443)
 
-// hasRoute reports whether the kernel has a route to addr. Connecting a UDP socket sends nothing. An error that is not
-// about routes counts as none: then something is missing here in any case.
+// hasRoute reports whether the kernel has a route to addr. Connecting a UDP socket sends nothing. An error that does
+// not concern routes counts as no route: then something is missing here in any case.
 func hasRoute(addr netip.AddrPort) bool {
 	conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(addr))
 	if err != nil {
@@ -112,9 +112,9 @@ func dialled(op *net.OpError) netip.AddrPort {
 	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
 }
 
-// lookupReason finds a shortage behind a look-up that failed. net.DNSError keeps only the text of the system call's error,
-// into which name servers cannot put anything. The C library, when it has no file descriptor, just says that there is no
-// such host: so lookupReason also tries whether there are any.
+// lookupReason finds a shortage behind a failed look-up. net.DNSError keeps only the text of the system call's error,
+// which name servers cannot influence. The C library, when it has no file descriptor, just says that there is no such
+// host. So lookupReason also checks whether there are any.
 func lookupReason(dns *net.DNSError) Reason {
 	err := tryDescriptors()
 	for _, shortage := range shortages {
@@ -125,7 +125,7 @@ func lookupReason(dns *net.DNSError) Reason {
 	return ""
 }
 
-// tryDescriptors returns the error of opening two file descriptors, which are what a look-up takes.
+// tryDescriptors returns the error of opening two file descriptors, which a look-up needs.
 func tryDescriptors() error {
 	r, w, err := os.Pipe()
 	if err != nil {

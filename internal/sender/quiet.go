@@ -5,18 +5,18 @@ import (
 	"io"
 )
 
-// Quiet returns a writer for package log that leaves out what net/http says of misbehaving receivers. It prints what they
-// sent, as often as they like, and that may repeat what was sent to them.
+// Quiet returns a writer for package log that drops net/http's messages about misbehaving receivers. These contain
+// bytes from the receiver, any number of times, and may repeat what was sent to it.
 func Quiet(w io.Writer) io.Writer { return quiet{w} }
 
 type quiet struct{ w io.Writer }
 
-// chatter is how the lines begin.
+// chatter are the beginnings of these lines.
 var chatter = [][]byte{[]byte("Unsolicited response received"), []byte("http2: "), []byte("protocol error: received"), []byte("Transport: unhandled")}
 
 func (q quiet) Write(line []byte) (int, error) {
 	for _, start := range chatter {
-		if bytes.Contains(line[:min(len(line), 80)], start) { // after a date, or whatever package log is set to put first
+		if bytes.Contains(line[:min(len(line), 80)], start) { // after a date, or another prefix of package log
 			return len(line), nil
 		}
 	}

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Resolver turns a name into addresses. net.Resolver is one.
+// Resolver resolves a name to addresses. net.Resolver is one.
 type Resolver interface {
 	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
 }
@@ -17,8 +17,8 @@ type Resolver interface {
 var _ Resolver = (*net.Resolver)(nil)
 
 const (
-	// nameTTL is how long an answer is used again. It saves lookups when many connections to one host are opened at
-	// once, and is too short to keep a receiver that moves from being found.
+	// nameTTL is how long an answer is reused. It saves lookups when many connections to one host are opened at once,
+	// and is too short to hide a receiver that moves.
 	nameTTL = 5 * time.Second
 	// maxNames bounds the cache.
 	maxNames = 4096
@@ -27,8 +27,8 @@ const (
 var loopbackAddrs = []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()}
 
 // nameCache remembers answers for a short while. The guard checks every address when it is dialled, cached or not, so
-// the cache can make a POST go to a stale address but never to a forbidden one. Concurrent lookups of one name are merged
-// by net.Resolver.
+// the cache can send a POST to a stale address but never to a forbidden one. net.Resolver merges concurrent lookups of
+// one name.
 type nameCache struct {
 	resolver Resolver
 	now      func() time.Time
@@ -52,8 +52,8 @@ func newNameCache(resolver Resolver, now func() time.Time) *nameCache {
 	return &nameCache{resolver: resolver, now: now, answers: make(map[string]answer)}
 }
 
-// lookup returns the addresses of host, which may be an address itself. The result must not be modified.
-// Names under "localhost" are loopback without asking (RFC 6761, 6.3).
+// lookup returns the addresses of host, which may be an address itself. The result must not be modified. Names under
+// "localhost" are loopback without a lookup (RFC 6761, 6.3).
 func (c *nameCache) lookup(ctx context.Context, host string) ([]netip.Addr, error) {
 	if addr, err := netip.ParseAddr(host); err == nil {
 		return []netip.Addr{addr}, nil
@@ -67,7 +67,7 @@ func (c *nameCache) lookup(ctx context.Context, host string) ([]netip.Addr, erro
 	}
 	addrs, err := c.resolver.LookupNetIP(ctx, "ip", host)
 	if err != nil {
-		return nil, err // failureText tells the kinds of DNS error apart, and shows none of its text
+		return nil, err // failureText distinguishes DNS errors, and shows none of their text
 	}
 	if len(addrs) == 0 {
 		return nil, &net.DNSError{Err: "no addresses", Name: host, IsNotFound: true}
@@ -100,14 +100,14 @@ func (c *nameCache) remember(host string, addrs []netip.Addr) {
 				delete(c.answers, name)
 			}
 		}
-		if len(c.answers) >= maxNames { // all fresh: start over rather than grow
+		if len(c.answers) >= maxNames { // all are fresh: start over instead of growing
 			clear(c.answers)
 		}
 	}
 	c.answers[host] = answer{addrs: addrs, expires: now.Add(nameTTL)}
 }
 
-// forget drops an answer that led nowhere.
+// forget drops an answer whose addresses failed.
 func (c *nameCache) forget(host string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -7,11 +7,12 @@ import (
 	"time"
 )
 
-// maxRetryAfter bounds what is believed. Callers apply their own, much lower, cap; this one keeps the arithmetic sound.
+// maxRetryAfter bounds the accepted value. Callers apply their own, much lower, cap; this one keeps the arithmetic
+// safe.
 const maxRetryAfter = 365 * 24 * time.Hour
 
-// retryAfter reads Retry-After (RFC 9110, 10.2.3) of a 429 or 503: seconds, or an HTTP date. 0 if there is none, if it
-// cannot be read, or if it has passed.
+// retryAfter reads Retry-After (RFC 9110, 10.2.3) of a 429 or 503: seconds, or an HTTP date. It returns 0 if there is
+// none, if it is invalid, or if it has passed.
 func retryAfter(status int, header http.Header, now time.Time) time.Duration {
 	if status != http.StatusTooManyRequests && status != http.StatusServiceUnavailable {
 		return 0
@@ -22,7 +23,7 @@ func retryAfter(status int, header http.Header, now time.Time) time.Duration {
 	}
 	if isDigits(value) {
 		seconds, err := strconv.ParseInt(value, 10, 64)
-		if err != nil || seconds > int64(maxRetryAfter/time.Second) { // digits only: it can but be too large
+		if err != nil || seconds > int64(maxRetryAfter/time.Second) { // digits only: the only possible error is that it is too large
 			return maxRetryAfter
 		}
 		return time.Duration(seconds) * time.Second

@@ -15,15 +15,15 @@ import (
 	"time"
 )
 
-// Try is one sending of the request.
+// Try is one transmission of the request.
 type Try struct {
 	StartedAt time.Time
-	// Error of the last try is that of its Result; of the one before it, it says why no answer came.
+	// Error of the last try is that of its Result; of the one before, it says why no answer came.
 	Error string
 }
 
-// maxDials is how many connections one exchange opens, at most. One is enough for a receiver that keeps to the protocol.
-// Several are used up where many exchanges with a host that limits the streams of a connection begin at once.
+// maxDials is the most connections that one exchange opens. One is enough for a receiver that follows the protocol.
+// Several are used up if many exchanges start at once with a host that limits the streams of a connection.
 const maxDials = 8
 
 var (
@@ -32,7 +32,7 @@ var (
 	errFlood        = errors.New("sender: the receiver sends more than an answer takes")
 )
 
-// phase is how far an exchange has come. The dialer, which the transport runs in a goroutine of its own, notes it.
+// phase is how far an exchange has come. The dialer, which the transport runs in a separate goroutine, records it.
 type phase struct {
 	resolving atomic.Bool
 	dials     atomic.Int32
@@ -44,7 +44,7 @@ func withPhase(ctx context.Context, p *phase) context.Context {
 	return context.WithValue(ctx, phaseKey{}, p)
 }
 
-// phaseOf returns the phase of an exchange. A context without one has a phase of its own, which nobody reads.
+// phaseOf returns the phase of an exchange. For a context without one it returns a new phase that nobody reads.
 func phaseOf(ctx context.Context) *phase {
 	if p, ok := ctx.Value(phaseKey{}).(*phase); ok {
 		return p
@@ -52,16 +52,16 @@ func phaseOf(ctx context.Context) *phase {
 	return &phase{}
 }
 
-// try is one sending of a request, and what is known of the connection it went out on.
+// try is one transmission of a request, with what is known about its connection.
 type try struct {
 	conn     net.Conn // nil if there was none
-	reused   bool     // it had carried another request before
+	reused   bool     // it has carried another request before
 	answered atomic.Bool
 	unasked  atomic.Bool
 }
 
-// roundTrip sends the request once. The transport itself never sends it again: that takes a body which it can rewind.
-// So what is on the wire is known, and is two tries at most.
+// roundTrip sends the request once. The transport itself never sends it again, because that needs a body that can be
+// rewound. So the number of tries on the wire is known, and at most two.
 func (t *try) roundTrip(ctx context.Context, transport *http.Transport, u *url.URL, header http.Header, body []byte) (*http.Response, error) {
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: t.gotConn, GotFirstResponseByte: t.gotFirstByte})
 	req := (&http.Request{
@@ -77,7 +77,7 @@ func (t *try) roundTrip(ctx context.Context, transport *http.Transport, u *url.U
 		return resp, err
 	}
 	_ = resp.Body.Close()
-	_ = t.counted().Close() // without TLS's farewell, which could take seconds
+	_ = t.counted().Close() // without TLS's close message, which could take seconds
 	return nil, errUnasked
 }
 
@@ -88,8 +88,8 @@ func (t *try) gotConn(info httptrace.GotConnInfo) {
 	}
 }
 
-// gotFirstByte runs where the answer is read. An answer on a connection that is used again is of another request, or of
-// none, if its first byte was there before this request was.
+// gotFirstByte runs when the answer is read. If the first byte on a reused connection was there before this request,
+// the answer belongs to another request, or to none.
 func (t *try) gotFirstByte() {
 	t.answered.Store(true)
 	if c := t.counted(); c != nil && t.reused && !c.readSinceAsked() {
@@ -111,8 +111,8 @@ func (t *try) isHTTP2() bool {
 	return ok && secure.ConnectionState().NegotiatedProtocol == "h2"
 }
 
-// refusals are what net/http says of HTTP/2 requests that the receiver has not acted upon, which are safe to repeat
-// (RFC 9113, 8.7), and of those that some servers refuse by PROTOCOL_ERROR where they mean the same.
+// refusals are net/http's texts about HTTP/2 requests that the receiver has not acted on, which are safe to repeat
+// (RFC 9113, 8.7), and about those that some servers refuse with PROTOCOL_ERROR in the same sense.
 var refusals = []string{
 	"http2: Transport received Server's graceful shutdown GOAWAY",
 	"http2: client conn not usable",
@@ -120,8 +120,8 @@ var refusals = []string{
 	"PROTOCOL_ERROR; received from peer",
 }
 
-// mayRepeat reports whether the request may be sent once more after err: the receiver refused it by HTTP/2, or it went out
-// on a connection that had been idle, and was closed under it before anything was answered.
+// mayRepeat reports whether the request may be sent once more after err: the receiver refused it by HTTP/2, or it used
+// an idle connection that was closed before any answer.
 func (t *try) mayRepeat(err error) bool {
 	switch {
 	case t.conn == nil:

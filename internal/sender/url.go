@@ -26,12 +26,12 @@ const (
 	reasonInvalidIP = "the host is not a valid IP address"
 )
 
-// target reads a destination and returns it in its canonical form: the scheme and the host in lower case, a name beyond
-// ASCII as A-labels and without a dot at its end, an address as netip writes it, no default port, and path and query as they
-// were given, with all that a request line cannot hold percent-encoded. Percent-encoded parts stay as they are. The
-// canonical form of a canonical form is itself.
+// target parses a destination and returns it in its canonical form: scheme and host in lower case, a non-ASCII name as
+// A-labels and without a final dot, an address as netip writes it, no default port. Path and query are as given, with
+// characters that a request line cannot contain percent-encoded. Percent-encoded parts stay as they are. The canonical
+// form of a canonical form is itself.
 //
-// Name look-up, TLS, the Host header and the request line are all made from this form. The error is a *URLError.
+// Name look-up, TLS, the Host header and the request line all use this form. The error is a *URLError.
 func (g *Guard) target(raw string) (u *url.URL, canonical string, err error) {
 	if err := checkText(raw); err != nil {
 		return nil, "", err
@@ -109,9 +109,9 @@ func portOf(u *url.URL) (string, error) {
 	return ":" + strconv.FormatUint(n, 10), nil
 }
 
-// canonicalHost returns host as it is looked up, dialled and sent, an IPv6 address in brackets. It maps what IDNA maps, so
-// that "ⓛocalhost" is seen for what it is, and refuses what only looks like a name: a last label that is a number makes
-// some resolvers read "127.1" or "0x7f000001" as an address (the rule is WHATWG's "ends in a number").
+// canonicalHost returns host as it is looked up, dialled and sent, an IPv6 address in brackets. It applies IDNA's
+// mapping, so that "ⓛocalhost" is recognised, and refuses hosts that only look like names: if the last label is a
+// number, some resolvers read "127.1" or "0x7f000001" as an address (the rule is WHATWG's "ends in a number").
 func (g *Guard) canonicalHost(host string) (string, error) {
 	if addr, err := netip.ParseAddr(host); err == nil {
 		return g.canonicalAddr(addr)
@@ -129,7 +129,7 @@ func (g *Guard) canonicalHost(host string) (string, error) {
 	}
 	name = strings.TrimSuffix(name, ".")
 	last := name[strings.LastIndexByte(name, '.')+1:]
-	if isDigits(last) || strings.HasPrefix(last, "0x") { // an empty one too
+	if isDigits(last) || strings.HasPrefix(last, "0x") { // also an empty one
 		return "", &URLError{Reason: reasonInvalidIP}
 	}
 	if err := hostname.Check(name); err != nil {
@@ -141,7 +141,7 @@ func (g *Guard) canonicalHost(host string) (string, error) {
 func (g *Guard) canonicalAddr(addr netip.Addr) (string, error) {
 	if addr.Zone() != "" {
 		if err := g.checkLiteral(addr); err != nil {
-			return "", err // it says more
+			return "", err // this error says more
 		}
 		return "", &URLError{Reason: reasonZone}
 	}
@@ -151,7 +151,8 @@ func (g *Guard) canonicalAddr(addr netip.Addr) (string, error) {
 	return addr.String(), nil
 }
 
-// canonicalRest returns path and query of what follows "://", with what a request line cannot hold percent-encoded.
+// canonicalRest returns path and query after "://", with characters that a request line cannot contain
+// percent-encoded.
 func canonicalRest(afterScheme string) (string, error) {
 	start := strings.IndexAny(afterScheme, "/?")
 	if start < 0 {
@@ -189,8 +190,8 @@ func isHex(c byte) bool {
 	return c >= '0' && c <= '9' || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F'
 }
 
-// inRequestLine reports whether path and query may hold c as it is: the characters of RFC 3986, 3.3 and 3.4, and square
-// brackets, which many queries have.
+// inRequestLine reports whether path and query may contain c unescaped: the characters of RFC 3986, 3.3 and 3.4, and
+// square brackets, which many queries have.
 func inRequestLine(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("-._~!$&'()*+,;=:@/?[]", c) >= 0
 }

@@ -1,6 +1,6 @@
 package slots
 
-// nowhere is the place of what is in no heap.
+// nowhere is the place of an element that is in no heap.
 const nowhere = -1
 
 // element knows its order and remembers its place, so that it can be moved or removed when its order changes.
@@ -10,7 +10,7 @@ type element[T any] interface {
 	place() *int
 }
 
-// heap is a binary heap. container/heap would do with more code around it: it needs an adapter for each type.
+// heap is a binary heap. container/heap would need more code: an adapter for each type.
 type heap[T element[T]] struct{ items []T }
 
 func (h *heap[T]) empty() bool { return len(h.items) == 0 }
@@ -44,11 +44,11 @@ func (h *heap[T]) remove(item T) {
 		h.fix(h.items[i])
 	}
 	if last == 0 {
-		h.items = nil // a queue that has been long must not keep its memory
+		h.items = nil // releases the memory of a queue that was long
 	}
 }
 
-// fix restores the order after that of item has changed.
+// fix restores the order after item's order has changed.
 func (h *heap[T]) fix(item T) {
 	if i := *item.place(); !h.up(i) {
 		h.down(i)

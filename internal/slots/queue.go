@@ -1,27 +1,27 @@
 package slots
 
-// tenant is known while it holds slots or waits for one.
+// tenant exists while it holds slots or waits for one.
 type tenant struct {
 	name  string
 	held  int
 	lanes map[string]*lane // its waiters, by host
-	open  heap[*lane]      // those of lanes that are not parked
+	open  heap[*lane]      // the lanes that are not parked
 	at    int              // place in Slots.ready
 }
 
-// host is known while it holds slots or callers wait for one.
+// host exists while it holds slots or callers wait for one.
 //
-// A host becomes tight when it reaches its limit, and stays so until half of its slots are free: few hosts can be tight at
-// a time, and moving its lanes back and forth is paid for by as many releases.
+// A host becomes tight when it reaches its limit, and stays so until half of its slots are free. So few hosts can be
+// tight at a time, and as many releases pay for moving its lanes back and forth.
 type host struct {
 	name   string
 	used   int
-	lanes  int // lanes that wait for it
+	lanes  int // waiting lanes
 	tight  bool
 	parked heap[*lane]
 }
 
-// lane holds the waiters of one tenant for one host, first come first.
+// lane holds the waiters of one tenant for one host, in order of arrival.
 type lane struct {
 	tenant      *tenant
 	host        *host // nil if the waiters named none
@@ -35,10 +35,10 @@ type waiter struct {
 	arrival    uint64
 	prev, next *waiter
 	granted    chan struct{} // closed when it has a slot
-	done       bool          // the same, under the lock
+	done       bool          // the same, guarded by the lock
 }
 
-// before orders lanes, and tenants by their best open lane, by who gets the next slot.
+// before orders lanes, and tenants by their best open lane, by which gets the next slot.
 func (l *lane) before(o *lane) bool {
 	if l.tenant.held != o.tenant.held {
 		return l.tenant.held < o.tenant.held
@@ -73,7 +73,7 @@ func (s *Slots) host(name string) *host {
 	return h
 }
 
-// forget drops what holds nothing and waits for nothing.
+// forget drops a tenant and a host that hold nothing and wait for nothing.
 func (s *Slots) forget(t *tenant, h *host) {
 	if t.held == 0 && len(t.lanes) == 0 {
 		delete(s.tenants, t.name)
@@ -139,7 +139,7 @@ func (s *Slots) dequeue(w *waiter) {
 	}
 }
 
-// close removes a lane in which nobody waits any longer.
+// close removes an empty lane.
 func (s *Slots) close(l *lane) {
 	l.in().remove(l)
 	name := ""
@@ -153,7 +153,7 @@ func (s *Slots) close(l *lane) {
 	}
 }
 
-// in returns the heap that holds the lane.
+// in returns the heap that contains the lane.
 func (l *lane) in() *heap[*lane] {
 	if l.parked {
 		return &l.host.parked
@@ -166,7 +166,7 @@ func (l *lane) park() {
 	l.host.parked.push(l)
 }
 
-// refresh restores the order after the number of slots that t holds, or the first of its open lanes, has changed.
+// refresh restores the order after the number of t's slots, or its first open lane, has changed.
 func (s *Slots) refresh(t *tenant) {
 	switch {
 	case t.open.empty():
@@ -186,8 +186,7 @@ func (s *Slots) refresh(t *tenant) {
 	}
 }
 
-// next returns the lane whose first waiter is the next to get a slot, or nil if all lanes are those of hosts at their
-// limit.
+// next returns the lane whose first waiter gets the next slot, or nil if all lanes belong to hosts at their limit.
 func (s *Slots) next() *lane {
 	var best *lane
 	for !s.ready.empty() {

@@ -1,7 +1,7 @@
 // Package slots shares a fixed number of slots fairly among tenants.
 //
-// It bounds what a process does at once on behalf of its tenants, such as the POSTs in flight, so that no tenant and no
-// host can take all of it. It knows nothing of what a slot is used for and must not import anything of this module.
+// It bounds what a process does at once for its tenants, such as the POSTs in flight, so that no tenant and no host
+// can take all of it. It knows nothing about the use of a slot and must not import anything of this module.
 package slots
 
 import (
@@ -9,25 +9,26 @@ import (
 	"sync"
 )
 
-// Options of Slots. Shares are parts of Capacity, from 0 to 1; they are rounded down to whole slots.
+// Options configures Slots. Shares are fractions of Capacity, from 0 to 1; they are rounded down to whole slots.
 type Options struct {
-	// Capacity is how many slots there are, at least 1.
+	// Capacity is the number of slots, at least 1.
 	Capacity int
-	// Reserve is the share that only tenants that hold no slot may take. 0 means none.
+	// Reserve is the share that only tenants without a slot may take. 0 means none.
 	Reserve float64
-	// MaxPerTenant is the share that a tenant may hold while other tenants wait, at least one slot. 0 means no limit.
+	// MaxPerTenant is the most that a tenant may hold while other tenants wait, as a share, at least one slot. 0 means
+	// no limit.
 	MaxPerTenant float64
-	// MaxPerHost is the share that one host may hold, over all tenants, at least one slot. 0 means no limit.
+	// MaxPerHost is the most that one host may hold, over all tenants, as a share, at least one slot. 0 means no
+	// limit.
 	MaxPerHost float64
 }
 
 // Slots hands out slots. It is safe for concurrent use.
 //
-// A free slot goes to the waiting tenant that holds the fewest; of several, to the one that has waited longest. Within a
-// tenant the order is first come, first served, except that a host at its limit does not hold up the other hosts.
+// A free slot goes to the waiting tenant that holds the fewest; of several, to the one that has waited longest. Within
+// a tenant the order is first come, first served, except that a host at its limit does not delay the other hosts.
 //
-// Memory grows with the slots in use and the callers that wait, and with nothing else. An operation costs O(log n) of the
-// callers that wait.
+// Memory grows only with the slots in use and the waiting callers. An operation costs O(log n) for n waiting callers.
 type Slots struct {
 	capacity, reserve, perTenant, perHost int
 
@@ -35,17 +36,17 @@ type Slots struct {
 	used           int
 	waiting        int
 	waitingTenants int
-	arrivals       uint64 // numbers the waiters in the order in which they came
+	arrivals       uint64 // numbers the waiters in order of arrival
 	tenants        map[string]*tenant
 	hosts          map[string]*host
 
-	// ready holds the tenants with open lanes. Lanes of tight hosts leave their tenant's open lanes for the host's parked
-	// ones, so that the search for the next waiter never walks past lanes that cannot have a slot.
+	// ready holds the tenants with open lanes. Lanes of tight hosts move from their tenant's open lanes to the host's
+	// parked ones, so that the search for the next waiter never visits lanes that cannot get a slot.
 	ready heap[*tenant]
 	tight []*host
 }
 
-// New returns Slots that are all free.
+// New returns Slots, all free.
 func New(o Options) *Slots {
 	capacity := max(1, o.Capacity)
 	return &Slots{
@@ -65,7 +66,7 @@ func limit(share float64, capacity int) int {
 	return max(1, int(share*float64(capacity)))
 }
 
-// Acquire waits for a slot until ctx ends; the error is then the cause of that. An empty host has no limit of its own.
+// Acquire waits for a slot until ctx ends; the error is then ctx's cause. An empty host has no limit of its own.
 // release returns the slot; calling it again does nothing.
 func (s *Slots) Acquire(ctx context.Context, tenant, host string) (release func(), err error) {
 	if ctx.Err() != nil {
@@ -83,7 +84,7 @@ func (s *Slots) Acquire(ctx context.Context, tenant, host string) (release func(
 	return s.release(t, h), nil
 }
 
-// TryAcquire takes a slot if one is free for the tenant and the host, and nothing waits.
+// TryAcquire takes a slot if one is free for the tenant and the host, and nobody waits.
 func (s *Slots) TryAcquire(tenant, host string) (release func(), ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -95,7 +96,7 @@ func (s *Slots) TryAcquire(tenant, host string) (release func(), ok bool) {
 	return s.release(t, h), true
 }
 
-// Usage is how many slots are in use and how many callers wait for one.
+// Usage has the number of slots, of those in use, and of waiting callers.
 type Usage struct{ Capacity, Used, Waiting int }
 
 // Usage returns the current numbers.
@@ -130,7 +131,7 @@ func (s *Slots) tryEnter(tenantName, hostName string) (t *tenant, h *host, ok bo
 	return t, h, true
 }
 
-// leave takes a waiter whose context ended out of the queue, or returns the slot that it was given at the same moment.
+// leave removes a waiter whose context ended from the queue, or returns the slot that it got at the same moment.
 func (s *Slots) leave(w *waiter) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -142,7 +143,7 @@ func (s *Slots) leave(w *waiter) {
 		s.refresh(t)
 		s.forget(t, h)
 	}
-	s.pump() // one tenant less waits, so that another may go above its share
+	s.pump() // one tenant less waits, so another may now exceed its share
 }
 
 func (s *Slots) release(t *tenant, h *host) func() {
@@ -159,7 +160,7 @@ func (s *Slots) release(t *tenant, h *host) func() {
 	}
 }
 
-// mayTake reports whether the limits, other than that of the host, leave a slot for t.
+// mayTake reports whether the limits, other than the host's, leave a slot for t.
 func (s *Slots) mayTake(t *tenant) bool {
 	if s.used >= s.capacity || t.held > 0 && s.used >= s.capacity-s.reserve {
 		return false
@@ -173,7 +174,7 @@ func (s *Slots) mayTake(t *tenant) bool {
 
 func (s *Slots) full(h *host) bool { return h != nil && h.used >= s.perHost }
 
-// take and put count a slot. The caller refreshes the tenant's place if it waits.
+// take and put count a slot. The caller must refresh the tenant's place if it waits.
 func (s *Slots) take(t *tenant, h *host) {
 	s.used++
 	t.held++
@@ -198,10 +199,10 @@ func (s *Slots) put(t *tenant, h *host) {
 	s.forget(t, h)
 }
 
-// pump grants slots until none is free or nobody who waits may have one.
+// pump grants slots until none is free or no waiter may have one.
 //
-// The next waiter's tenant holds the fewest slots of all that could have one, and the limits only tighten with the number
-// held: if this tenant may not take a slot, no other may.
+// The next waiter's tenant holds the fewest slots of all that could have one, and the limits only tighten with the
+// number held: if this tenant may not take a slot, no other may.
 func (s *Slots) pump() {
 	for s.waiting > 0 && s.used < s.capacity {
 		next := s.next()

@@ -1,9 +1,9 @@
-// Package temporalstore makes the PostgreSQL database of Temporal's visibility lean, and gives it back its own indexes.
+// Package temporalstore makes the PostgreSQL database of Temporal's visibility lean, and restores its own indexes.
 //
-// Temporal keeps some seventy indexes on one table of workflows, and most of them are on columns that hold nothing: every
-// start and every end of a workflow is written to each. Here an index of such a column covers the rows that have a value, and
-// those that no filter of Posthorn's and no view of the Web UI needs cover no row. Each keeps its name, so that Temporal's own
-// upgrades of the schema find it, and its definition, as a comment.
+// Temporal keeps some seventy indexes on one table of workflows, most of them on empty columns: every start and every
+// end of a workflow is written to each of them. In a lean database an index of such a column covers only the rows that
+// have a value. An index that neither Posthorn's filters nor the Web UI's views need covers no row. Each index keeps
+// its name, so that Temporal's own schema upgrades find it, and its definition, as a comment.
 //
 // The package must not import any package of Posthorn.
 package temporalstore
@@ -19,11 +19,11 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// table is what Temporal keeps of each workflow for lists.
+// table is the table in which Temporal keeps each workflow for lists.
 const table = "executions_visibility"
 
-// empty are the indexes of columns that every row has, and that neither Posthorn's filters nor the Web UI's views go by.
-// Build ids are those of the versioning that deployments have replaced.
+// empty are the indexes of columns that every row has, and that neither Posthorn's filters nor the Web UI's views use.
+// The build ids are those of the older versioning, which deployments have replaced.
 var empty = map[string]bool{
 	"by_execution_time":         true,
 	"by_history_length":         true,
@@ -36,20 +36,20 @@ var empty = map[string]bool{
 	"by_build_ids":              true,
 }
 
-// mark begins the comment of an index that has been made lean. The index's own definition follows.
+// mark is the prefix of a lean index's comment. The index's own definition follows.
 const mark = "posthorn lean: "
 
-// draft is the name of an index while it is made.
+// draft is the name of an index while it is being built.
 const draft = "posthorn_lean_draft"
 
-// index is one of the table's indexes that may be made again: primary keys are not among them.
+// index is one of the table's indexes that can be rebuilt; primary keys cannot.
 type index struct {
 	name, definition, comment string
-	column                    *string // the one after the namespace; nil if it is an expression
+	column                    *string // the column after the namespace; nil if it is an expression
 	nullable                  bool
 }
 
-// lean is the definition of the index without what nobody needs, and "" if it stays as it is.
+// lean returns the lean definition of the index, and "" if it stays as it is.
 func (i *index) lean() string {
 	if strings.HasPrefix(i.comment, mark) || strings.Contains(i.definition, " WHERE ") {
 		return ""
@@ -64,8 +64,8 @@ func (i *index) lean() string {
 	return ""
 }
 
-// Rows is the condition of the rows that an index covers in a lean database; "" = all. column is the one that it is for, ""
-// if each row has a value there.
+// Rows returns the condition of the rows that an index covers in a lean database; "" = all. column is the index's
+// column, "" if each row has a value there.
 func Rows(index, column string) string {
 	switch {
 	case empty[index]:
@@ -76,8 +76,8 @@ func Rows(index, column string) string {
 	return ""
 }
 
-// Lean makes the database lean, while Temporal uses it. It returns the names of the indexes that it has made again; run once
-// more, or after an upgrade, it makes those that are not lean yet.
+// Lean makes the database lean while Temporal uses it. It returns the names of the rebuilt indexes. Run again, for
+// instance after an upgrade, it rebuilds those that are not lean yet.
 func Lean(ctx context.Context, conn *pgx.Conn) (names []string, err error) {
 	return change(ctx, conn, func(i *index) (definition, comment string) {
 		if definition = i.lean(); definition != "" {
@@ -87,7 +87,7 @@ func Lean(ctx context.Context, conn *pgx.Conn) (names []string, err error) {
 	})
 }
 
-// Restore gives the database Temporal's own indexes back. It returns the names of those that it has made again.
+// Restore restores Temporal's own indexes. It returns the names of those that it has rebuilt.
 func Restore(ctx context.Context, conn *pgx.Conn) (names []string, err error) {
 	return change(ctx, conn, func(i *index) (definition, comment string) {
 		if own, ok := strings.CutPrefix(i.comment, mark); ok {
@@ -97,7 +97,7 @@ func Restore(ctx context.Context, conn *pgx.Conn) (names []string, err error) {
 	})
 }
 
-// change makes each index again that want has a definition for, one after the other: what has been done stays done.
+// change rebuilds each index for which want returns a definition, one after the other; finished ones stay.
 func change(ctx context.Context, conn *pgx.Conn, want func(*index) (definition, comment string)) (names []string, err error) {
 	indexes, err := list(ctx, conn)
 	if err != nil {
@@ -143,14 +143,14 @@ const (
 	lockNotAvailable = "55P03" // PostgreSQL manual, appendix A
 )
 
-// replace makes an index again beside the one in use, and puts it in its place.
+// replace builds an index next to the one in use, and then replaces that.
 func replace(ctx context.Context, conn *pgx.Conn, name, definition, comment string) error {
 	_, what, ok := strings.Cut(definition, " ON ")
 	if !ok {
 		return fmt.Errorf("its definition is %q", definition)
 	}
 	for _, statement := range []string{
-		"DROP INDEX IF EXISTS " + draft, // of a run that was ended
+		"DROP INDEX IF EXISTS " + draft, // left by an interrupted run
 		"CREATE INDEX CONCURRENTLY " + draft + " ON " + what,
 	} {
 		if _, err := conn.Exec(ctx, statement); err != nil {

@@ -9,19 +9,19 @@ import (
 	"strings"
 )
 
-// Problem is what is wrong with a part of a document.
+// Problem is a problem with a part of a document.
 type Problem struct{ Field, Message string }
 
-// components are the parts of a document that others refer to, by kind and name.
+// components are the parts of a document that others can refer to, by kind and name.
 type components map[string]map[string]json.RawMessage
 
-// reader collects what is wrong.
+// reader collects problems.
 type reader struct {
 	components components
 	problems   []Problem
 }
 
-// maxProblems is the most that a reader says.
+// maxProblems is the most problems that a reader reports.
 const maxProblems = 50
 
 func (r *reader) refusef(field, format string, args ...any) {
@@ -31,9 +31,9 @@ func (r *reader) refusef(field, format string, args ...any) {
 	r.problems = append(r.problems, Problem{field, fmt.Sprintf(format, args...)})
 }
 
-// Read takes the event types out of a document, in the order of their names, or says what is wrong with it. The schema of a
-// type is that of its data: of a body like the one that Write makes, the schema of its data; else the body's as a whole.
-// References into the document's components are followed; one that leads elsewhere is refused.
+// Read returns the event types in a document, in the order of their names, or its problems. For a body like those that
+// Write makes, a type's schema is the schema of the body's data; otherwise it is the schema of the whole body.
+// References into the document's components are followed; others are refused.
 func Read(text []byte) ([]Type, []Problem) {
 	var document struct {
 		OpenAPI    string                     `json:"openapi"`
@@ -104,7 +104,7 @@ func (r *reader) eventType(name string, item json.RawMessage) Type {
 	return t
 }
 
-// object reads an object of a kind that may stand among the components.
+// object reads an object of a kind that may be among the components.
 func (r *reader) object(field, kind string, text json.RawMessage, into any) bool {
 	var reference struct {
 		Ref string `json:"$ref"`
@@ -124,7 +124,7 @@ func (r *reader) object(field, kind string, text json.RawMessage, into any) bool
 	return true
 }
 
-// refuseRef says why a reference is not followed.
+// refuseRef reports why a reference is not followed.
 func (r *reader) refuseRef(field, ref string) {
 	if strings.HasPrefix(ref, "#") {
 		r.refusef(field, "the $ref %q leads to nothing that is read: it must be among the document's components", shortened(ref))
@@ -140,7 +140,7 @@ func shortened(text string) string {
 	return text
 }
 
-// data returns the schema and the example of the data within a body's.
+// data returns the schema and the example of the data within a body's schema and example.
 func (r *reader) data(field, name string, schema, example json.RawMessage) (of, exampleOf json.RawMessage) {
 	value, ok := decode(schema)
 	if !ok {
@@ -183,7 +183,7 @@ func decode(text json.RawMessage) (any, bool) {
 
 const schemasPrefix = "#/components/schemas/"
 
-// target follows a schema that is a reference and nothing else.
+// target follows a schema that consists only of a reference.
 func (r *reader) target(value any) any {
 	for range len(r.components["schemas"]) + 1 {
 		schema, _ := value.(map[string]any)
@@ -197,7 +197,7 @@ func (r *reader) target(value any) any {
 	return value
 }
 
-// whole makes a schema that needs nothing around it: the components that it refers to become its $defs.
+// whole makes a schema self-contained: the components that it refers to become its $defs.
 func (r *reader) whole(field string, value any) any {
 	root, ok := value.(map[string]any)
 	if !ok {
@@ -207,7 +207,7 @@ func (r *reader) whole(field string, value any) any {
 		if strings.HasPrefix(id, idPrefix) {
 			delete(root, "$id")
 		}
-		return root // what it refers to is within it, or refused when it is compiled
+		return root // its references are within it, or refused when it is compiled
 	}
 	defs := map[string]any{}
 	var wanted []string
@@ -244,7 +244,7 @@ func (r *reader) whole(field string, value any) any {
 	return root
 }
 
-// unescaped is the name that a part of a JSON pointer stands for.
+// unescaped decodes a part of a JSON pointer.
 func unescaped(part string) string { return strings.NewReplacer("~1", "/", "~0", "~").Replace(part) }
 
 // keywords whose value is data and not a schema, and those whose value holds schemas by name.
@@ -253,8 +253,8 @@ var (
 	mapKeywords  = []string{"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"}
 )
 
-// rewrite turns references into the document's schemas into references into $defs, and refuses all others. A schema with
-// an $id of its own is left alone: its references are within it.
+// rewrite turns references into the document's schemas into references into $defs, and refuses all others. A schema
+// with its own $id is left alone: its references are within it.
 func (r *reader) rewrite(field string, value any, want func(name string)) {
 	switch v := value.(type) {
 	case []any:

@@ -1,5 +1,5 @@
-// Package typedoc says event types as an OpenAPI 3.1 document whose webhooks they are, and reads them from one. It is text in
-// and text out: it must not import any other Posthorn package, and it fetches nothing.
+// Package typedoc writes event types as the webhooks of an OpenAPI 3.1 document, and reads them from one. It is text
+// in and text out: it must not import any other Posthorn package, and it fetches nothing.
 package typedoc
 
 import (
@@ -20,8 +20,8 @@ type Type struct {
 	Deprecated  bool
 }
 
-// idPrefix begins the $id of a schema that has none of its own: what it refers to within itself is found there, and not in
-// the document around it.
+// idPrefix is the prefix of the $id that a schema without its own gets: its internal references are then resolved
+// within it, and not in the surrounding document.
 const idPrefix = "urn:posthorn:event-type:"
 
 // Write makes the document. title and version are its info.
@@ -66,13 +66,13 @@ func Write(title, version string, types []Type) ([]byte, error) {
 
 const jsonType = "application/json"
 
-// envelope is the schema of what is POSTed with the profile standard.
+// envelope returns the schema of the body that is POSTed with the profile standard.
 func envelope(name string, data any) map[string]any {
 	return map[string]any{"type": "object", "required": []string{"type", "timestamp", "data"}, "properties": map[string]any{
 		"type": map[string]string{"const": name}, "timestamp": map[string]string{"type": "string", "format": "date-time"}, "data": data}}
 }
 
-// embedded is a type's schema as it can stand within a document.
+// embedded returns a type's schema in a form that can be part of a document.
 func embedded(t Type) any {
 	schema := bytes.TrimSpace(t.Schema)
 	if len(schema) == 0 {
@@ -86,12 +86,12 @@ func embedded(t Type) any {
 	return members
 }
 
-// refers reports whether a schema may refer to a part of itself.
+// refers reports whether a schema may contain a reference to a part of itself.
 func refers(schema []byte) bool {
 	return bytes.Contains(schema, []byte(`"$ref"`)) || bytes.Contains(schema, []byte(`"$dynamicRef"`)) || bytes.Contains(schema, []byte(`"$recursiveRef"`))
 }
 
-// encode is json.Marshal that leaves <, > and & as they are.
+// encode is json.Marshal without escaping <, > and &.
 func encode(v any) ([]byte, error) {
 	var out bytes.Buffer
 	encoder := json.NewEncoder(&out)

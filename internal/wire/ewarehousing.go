@@ -25,13 +25,13 @@ const (
 //
 //	{"body":{…},"group":"stock","action":"updated","entity":"variant","customer":"<id>","entityId":"<id>"}
 //
-// Group and action are the two halves of the topic. Entity, customer and entityId come from the event's attributes;
-// without them they are the group, the tenant's id, and the data's own `id` (the vendor's example repeats it), or null
-// where there is none.
+// Group and action are the two halves of the topic. Entity, customer and entityId come from the event's attributes.
+// Without them they are the group, the tenant's id, and the data's own `id` (the vendor's example repeats it), or null
+// if there is none.
 //
-// X-Hmac-SHA256 is the base64 HMAC-SHA256 of the body under the newest secret, whose bytes are the key as they are.
-// X-Webhook-Id is the same for every attempt at an event. The vendor's are bare UUIDs and receivers may store them as
-// such, so of an id "evt_<uuid>" the UUID is sent; any other id is sent whole.
+// X-Hmac-SHA256 is the base64 HMAC-SHA256 of the body under the newest secret, whose bytes are the key. X-Webhook-Id
+// is the same for every attempt at an event. The vendor's are bare UUIDs and receivers may store them as such, so of
+// an id "evt_<uuid>" only the UUID is sent; any other id is sent whole.
 type eWarehousing struct{}
 
 func (eWarehousing) body(_ Webhook, ev Event) ([]byte, error) {
@@ -74,7 +74,7 @@ func attribute(ev Event, name, otherwise string) string {
 	return otherwise
 }
 
-// dataID returns the `id` member of an object that has one as a string, else "".
+// dataID returns the `id` member of an object if it is a string, else "".
 func dataID(data []byte) string {
 	data = rawjson.Trim(data)
 	if len(data) == 0 || data[0] != '{' {
@@ -86,14 +86,14 @@ func dataID(data []byte) string {
 			continue
 		}
 		id = ""
-		// An id that is not a string leaves it empty. Of repeated names the last counts, as for most parsers.
+		// A non-string id leaves it empty. If names repeat the last one counts, as for most parsers.
 		_ = json.Unmarshal(rawjson.Value(name, pair), &id)
 	}
 	return id
 }
 
-// bareUUID turns "evt_<uuid>" into "<uuid>", with dashes. Only ids of Posthorn's own form lose their prefix: two ids that
-// differ must stay different, or receivers would take one event for a repeat of the other.
+// bareUUID turns "evt_<uuid>" into "<uuid>", with dashes. Only ids of Posthorn's own form lose their prefix: two
+// different ids must stay different, or receivers would take one event for a repeat of the other.
 func bareUUID(id string) string {
 	uuid, own := strings.CutPrefix(id, "evt_")
 	if !own {

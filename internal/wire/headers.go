@@ -18,12 +18,12 @@ const (
 	MaxHeaderValue = 1024 // bytes
 )
 
-// Masked stands for a value that must not be kept or shown.
+// Masked replaces a value that must not be stored or shown.
 const Masked = "********"
 
 // reserved are the headers that belong to the HTTP client or the message itself, in canonical form. A webhook that set
 // one could break the framing (RFC 9112), misdescribe the body, or make receivers that remember keys drop every event
-// after the first. The profiles' own headers are reserved beside these.
+// after the first. The profiles' own headers are reserved too.
 var reserved = map[string]bool{
 	"Accept-Encoding":   true,
 	"Connection":        true,
@@ -42,7 +42,7 @@ var reserved = map[string]bool{
 	"X-Idempotency-Key": true,
 }
 
-// reservedPrefixes keep whole families for their owners: Standard Webhooks, and proxies on the way.
+// reservedPrefixes reserve whole families of names: for Standard Webhooks, and for proxies on the path.
 var reservedPrefixes = []string{"Webhook-", "Proxy-"}
 
 // HeaderError says what is wrong with one of a webhook's own headers.
@@ -55,8 +55,8 @@ func (e *HeaderError) Error() string { return fmt.Sprintf("header %q %s", e.Name
 
 // ValidHeaders checks the headers that a webhook wants on its messages: at most [MaxHeaders], names that are tokens
 // (RFC 9110), none that the client or any profile sets, no name twice in different case, values of at most
-// [MaxHeaderValue] bytes without control characters. It names all offenders, in order of name, by joining a
-// *[HeaderError] for each; values are never repeated, as they may be secrets.
+// [MaxHeaderValue] bytes without control characters. It reports all wrong headers, in order of name, by joining a
+// *[HeaderError] for each; values are never repeated, because they may be secrets.
 func ValidHeaders(custom map[string]string) error {
 	var errs []error
 	if len(custom) > MaxHeaders {
@@ -114,15 +114,15 @@ func isReserved(canonical string) bool {
 }
 
 // secretWords mark the names of headers whose values are credentials or prove knowledge of one: every profile's
-// signature, and what people commonly call their own.
+// signature, and common names of credentials.
 var secretWords = []string{
 	"auth", "cookie", "credential", "hmac", "key", "passw", "secret", "session", "signature", "token",
 }
 
-// MaskedHeaders returns headers fit to be kept with the record of an attempt: repeated ones joined by ", ", and
-// [Masked] in place of every value that may be a secret. Those are signatures, tokens, credentials, everything named
-// like one, and the headers named by the caller in any case: pass the names of all headers that the webhook's owner
-// set, as only the owner knows what they hold.
+// MaskedHeaders returns headers in a form that may be stored with an attempt: repeated ones joined by ", ", and
+// [Masked] in place of every value that may be a secret. Those are signatures, tokens, credentials, everything with
+// such a name, and the headers in secretNames, in any case. Pass the names of all headers that the webhook's owner
+// set, because only the owner knows their contents.
 func MaskedHeaders(h http.Header, secretNames ...string) map[string]string {
 	masked := make(map[string]string, len(h))
 	for name, values := range h {

@@ -10,21 +10,21 @@ import (
 	"github.com/posthorn/posthorn/internal/rawjson"
 )
 
-// object writes a JSON object member by member and can take in the members of another without decoding them: what was
-// posted as 1.0, 1e400 or "\u00e9" arrives as exactly that.
+// object writes a JSON object member by member and can include the members of another without decoding them: a posted
+// 1.0, 1e400 or "\u00e9" arrives as exactly that.
 type object struct {
 	buf []byte
 	err error
 }
 
-// envelopeRoom is a generous size for what profiles add around the data, so that a body is one allocation.
+// envelopeRoom is a generous size for a profile's envelope, so that a body takes one allocation.
 const envelopeRoom = 256
 
 func newObject(ev Event) *object {
 	return &object{buf: append(make([]byte, 0, len(ev.Data)+envelopeRoom), '{')}
 }
 
-// close ends the object and returns its bytes, or the first error met on the way.
+// close ends the object and returns its bytes, or the first error.
 func (o *object) close() ([]byte, error) {
 	if o.err != nil {
 		return nil, o.err
@@ -65,7 +65,7 @@ func (o *object) time(name string, t time.Time) {
 	o.buf = t.UTC().AppendFormat(o.buf, `"2006-01-02T15:04:05.000Z"`)
 }
 
-// raw writes a JSON value as it stands, without the white space around it.
+// raw writes a JSON value unchanged, without the white space around it.
 func (o *object) raw(name string, value []byte) {
 	value = rawjson.Trim(value)
 	if len(value) == 0 {
@@ -76,9 +76,9 @@ func (o *object) raw(name string, value []byte) {
 	o.buf = append(o.buf, value...)
 }
 
-// splice writes the members of a JSON object in the order and the bytes in which they were posted, repeated names
-// included, except those whose name is reserved: there the envelope's own member is the one receivers must see. Data
-// that is not an object has no members and becomes a member named "data" itself.
+// splice writes the members of a JSON object in their posted order and bytes, including repeated names, except those
+// with a reserved name: there receivers must see the envelope's own member. Data that is not an object has no members
+// and becomes a member named "data" itself.
 func (o *object) splice(data []byte, reserved ...string) {
 	data = rawjson.Trim(data)
 	if len(data) == 0 || data[0] != '{' {

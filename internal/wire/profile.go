@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// The profiles by name, as a webhook's `profile` and the management prefixes spell them.
+// The profiles by name, as in a webhook's `profile` and the management prefixes.
 const (
 	ProfileStandard       = "standard" // native: Standard Webhooks
 	ProfileIM4            = "im4"
@@ -19,20 +19,20 @@ const (
 
 // profile is the wire format of one system.
 type profile interface {
-	// body renders the event. It must be a function of its arguments alone.
+	// body renders the event. It must depend on its arguments only.
 	body(wh Webhook, ev Event) ([]byte, error)
 
 	// sign adds the profile's headers for an attempt at the given time over exactly these body bytes.
 	sign(h http.Header, wh Webhook, ev Event, at time.Time, body []byte) error
 
-	// validSecret says why a secret cannot be used to sign, without repeating any of it.
+	// validSecret returns why a secret cannot be used to sign, without repeating any of it.
 	validSecret(secret string) error
 
-	// headers names every header that sign may add. Webhooks cannot set them.
+	// headers returns every header that sign may add. Webhooks cannot set them.
 	headers() []string
 }
 
-// profiles holds every profile; order is that of [Profiles].
+// profiles lists every profile, in the order of [Profiles].
 var profiles = []struct {
 	name string
 	profile

@@ -10,29 +10,29 @@ import (
 	"strings"
 )
 
-// Bounds of what is looked for in answers, in bytes.
+// Bounds of the search for secrets in answers, in bytes.
 const (
-	// minSecret is the shortest value that is taken for a secret: shorter ones stand in many texts by chance.
+	// minSecret is the shortest value that counts as a secret: shorter ones occur in many texts by chance.
 	minSecret = 4
-	// minPart is the shortest part of a value that is looked for by itself.
+	// minPart is the shortest part of a value that is searched for separately.
 	minPart = 8
-	// minInside is the shortest value that is looked for within longer text in base64.
+	// minInside is the shortest value that is searched for within longer base64 text.
 	minInside = 6
 )
 
-// Secrets are the values of one message that must not be kept of the answer to it: receivers echo what they get. The zero
-// value has none. It is not for concurrent use.
+// Secrets are the values of one message that must be masked in the stored answer, because receivers echo what they
+// get. The zero value has none. It is not for concurrent use.
 type Secrets struct {
 	of       Webhook
 	sent     http.Header
-	gathered bool // most answers are too short to have a secret: values are gathered for the first that may have one
+	gathered bool // most answers are too short for a secret: values are gathered for the first one that may have one
 	values   []string
 	shortest int // bytes; no value is shorter in any of its encodings
 	find     *finder
 }
 
-// SecretsOf returns what is secret in a message that was made of wh: the signing secrets, with the key that they stand
-// for, signatures and tokens, the values of custom headers, and those of the URL's query.
+// SecretsOf returns the secrets of a message that was made from wh: the signing secrets, with the keys in them,
+// signatures and tokens, the values of custom headers, and those of the URL's query.
 func SecretsOf(wh Webhook, sent http.Header) *Secrets { return &Secrets{of: wh, sent: sent} }
 
 func (s *Secrets) gather() {
@@ -71,10 +71,10 @@ func (s *Secrets) gather() {
 	}
 }
 
-// public are headers that webhooks set and whose values are no secrets, but stand in many answers.
+// public are headers that webhooks set and whose values are not secret, but occur in many answers.
 var public = map[string]bool{"Accept": true, "Accept-Language": true, "Cache-Control": true}
 
-// words are values that stand in answers without having been sent.
+// words are values that occur in answers by chance.
 var words = []string{"true", "false", "null", "none"}
 
 func (s *Secrets) add(value string) {
@@ -87,8 +87,8 @@ func (s *Secrets) add(value string) {
 	}
 }
 
-// addWithParts adds a header's value, and what a receiver may take out of it: the credentials of an Authorization header,
-// a signature without its version, a cookie's value.
+// addWithParts adds a header's value, and the parts that a receiver may extract from it: the credentials of an
+// Authorization header, a signature without its version, a cookie's value.
 func (s *Secrets) addWithParts(value string) {
 	value = strings.TrimSpace(value)
 	s.add(value)
@@ -116,7 +116,7 @@ func (s *Secrets) addParts(value, separators string) {
 	}
 }
 
-// addDecoded adds the bytes of a key or a signature that is given in base64.
+// addDecoded adds the bytes of a base64 key or signature.
 func (s *Secrets) addDecoded(encoded string) {
 	raw, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(encoded, "="))
 	if err == nil && len(raw) >= 16 {
@@ -124,9 +124,9 @@ func (s *Secrets) addDecoded(encoded string) {
 	}
 }
 
-// Mask returns text with [Masked] in place of every secret: as it was sent, in base64 or hexadecimal digits, and each of
-// these percent-encoded or escaped as in JSON, HTML or JSON within JSON. If text was cut at its end, what may be the
-// beginning of a secret there is masked too. Without a secret it returns text itself.
+// Mask returns text with [Masked] in place of every secret: as it was sent, in base64 or hexadecimal digits, and each
+// of these percent-encoded or escaped as in JSON, HTML or JSON within JSON. If text was cut at its end, a possible
+// beginning of a secret there is masked too. If there is no secret it returns text itself.
 func (s *Secrets) Mask(text []byte, cut bool) []byte {
 	if len(text) == 0 || len(text) < minSecret && !cut {
 		return text
@@ -140,11 +140,11 @@ func (s *Secrets) Mask(text []byte, cut bool) []byte {
 	return overwrite(text, s.search(text, nil, cut, escapesWithin))
 }
 
-// escapesWithin is how deep escapes within escapes are decoded.
+// escapesWithin is how deeply nested escapes are decoded.
 const escapesWithin = 2
 
-// search returns where in an answer its secrets are. text is the answer or a decoded form of it; at is where in the answer
-// each of its bytes comes from, nil if it is the answer itself.
+// search returns where in an answer its secrets are. text is the answer or a decoded form of it; at has the position
+// in the answer of each of its bytes, nil if it is the answer itself.
 func (s *Secrets) search(text []byte, at []int, cut bool, depth int) []span {
 	spans := s.find.spans(text)
 	if cut {
@@ -173,7 +173,7 @@ func (s *Secrets) search(text []byte, at []int, cut bool, depth int) []span {
 	return spans
 }
 
-// MaskHeader returns an answer's headers with every secret in them masked, in names too.
+// MaskHeader returns an answer's headers with every secret masked, also in names.
 func (s *Secrets) MaskHeader(h http.Header) http.Header {
 	masked := make(http.Header, len(h))
 	for name, values := range h {
@@ -203,7 +203,7 @@ func isFraming(name, value string) bool {
 	return false
 }
 
-// maskName looks at a name in lower case: HTTP changes the case of names.
+// maskName examines a name in lower case, because HTTP changes the case of names.
 func (s *Secrets) maskName(name string) string {
 	if s.gather(); len(s.values) == 0 || len(name) < s.shortest {
 		return name
@@ -220,7 +220,7 @@ func (s *Secrets) maskName(name string) string {
 // span is a part of a text, from start to before end.
 type span struct{ start, end int }
 
-// overwrite puts [Masked] in place of the spans, and once in place of spans that touch.
+// overwrite replaces spans with [Masked], and touching spans with a single one.
 func overwrite(text []byte, spans []span) []byte {
 	if len(spans) == 0 {
 		return text
@@ -240,22 +240,23 @@ func overwrite(text []byte, spans []span) []byte {
 	return append(out, text[done:]...)
 }
 
-// keyLength is how many bytes of a pattern choose its place in a finder. No pattern is shorter.
+// keyLength is how many bytes of a pattern determine its place in a finder. No pattern is shorter.
 const keyLength = minSecret
 
-// headLength is how many bytes at the beginning of a value say how its encodings begin. Base64 makes whole characters of them.
+// headLength is how many leading bytes of a value determine the beginnings of its encodings. Base64 makes whole
+// characters of them.
 const headLength = 9
 
-// finder looks for many values at once, in all their encodings. Most answers have none of them: the encodings of a value are
-// made when one of them may begin somewhere.
+// finder searches for many values at once, in all their encodings. Most answers contain none of them, so the encodings
+// of a value are made only when one of them may begin somewhere.
 type finder struct {
 	values  []string
-	encoded [][]string // of each value; nil until it is needed
+	encoded [][]string // encodings of each value; nil until needed
 	begins  []begin
-	chains  [1 << 9]int // by hash of the key: 1 + the place in begins; 0 = nothing begins so
+	chains  [1 << 9]int // by hash of the key: 1 + the place in begins; 0 = none
 }
 
-// begin is how an encoding of a value begins. next continues the chain.
+// begin is the beginning of an encoding of a value. next continues the chain.
 type begin struct {
 	key         [keyLength]byte
 	value, next int
@@ -277,7 +278,7 @@ func (f *finder) add(key [keyLength]byte, value int) {
 	*chain = len(f.begins)
 }
 
-// patterns are the encodings of a value.
+// patterns returns the encodings of a value.
 func (f *finder) patterns(value int) []string {
 	if f.encoded[value] == nil {
 		f.encoded[value] = encodings(f.values[value])
@@ -312,7 +313,7 @@ func (f *finder) spans(text []byte) []span {
 	return spans
 }
 
-// begun returns the end of a text that was cut, if it may be the beginning of a pattern. An escape may have been cut too.
+// begun returns the end of a cut text if it may be the beginning of a pattern. An escape may have been cut too.
 func (f *finder) begun(text []byte) []span {
 	longest := f.suffix(text)
 	for _, kind := range escapes {
@@ -344,7 +345,7 @@ func (f *finder) suffix(text []byte) int {
 	return longest
 }
 
-// encodings returns a value as it may stand in an answer, apart from escapes.
+// encodings returns the forms in which a value may occur in an answer, apart from escapes.
 func encodings(value string) []string {
 	raw := []byte(value)
 	digits := hex.EncodeToString(raw)
@@ -354,8 +355,8 @@ func encodings(value string) []string {
 		if len(raw) < minInside {
 			continue
 		}
-		// Within longer text a value begins at any of the three places that four characters of base64 stand for. Characters
-		// that its neighbours share are left out.
+		// Within longer text a value can begin at any of three positions within four characters of base64. Characters
+		// that also encode neighbouring bytes are left out.
 		for shift := range 3 {
 			encoded := alphabet.EncodeToString(append(make([]byte, shift), raw...))
 			found = append(found, encoded[(shift*8+5)/6:(shift+len(raw))*8/6])

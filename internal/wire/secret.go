@@ -9,15 +9,16 @@ import (
 	"golang.org/x/net/http/httpguts"
 )
 
-// maxSecret bounds the secrets whose length no scheme bounds, in bytes.
+// maxSecret bounds secrets whose length no scheme bounds, in bytes.
 const maxSecret = 1024
 
-// ValidSecret says why a secret cannot be used with a profile, or nil. It never repeats the secret. Rules:
+// ValidSecret returns why a secret cannot be used with a profile, or nil. It never repeats the secret. Rules:
 //
-//   - standard, languageweaver: "whsec_" and base64 of 24 to 64 bytes, or "whsk_" and an ed25519 private key in base64;
-//   - im4, phrase: anything that can be a header's value, not empty, 1 KiB at most;
-//   - ewarehousing: anything, not empty, 1 KiB at most;
-//   - up42: anything, 1 KiB at most; "" signs nothing.
+//   - standard, languageweaver: "whsec_" and base64 of 24 to 64 bytes, or "whsk_" and an ed25519 private key in
+//     base64;
+//   - im4, phrase: any valid header value, not empty, at most 1 KiB;
+//   - ewarehousing: anything, not empty, at most 1 KiB;
+//   - up42: anything, at most 1 KiB; "" signs nothing.
 //
 // The error wraps [ErrUnknownProfile] if the profile is not known.
 func ValidSecret(profile, secret string) error {
@@ -28,7 +29,7 @@ func ValidSecret(profile, secret string) error {
 	return p.validSecret(secret)
 }
 
-// validKey admits any bytes as the key of an HMAC.
+// validKey accepts any bytes as the key of an HMAC.
 func validKey(secret string) error {
 	switch {
 	case secret == "":
@@ -39,7 +40,7 @@ func validKey(secret string) error {
 	return nil
 }
 
-// validToken admits what arrives unchanged as a header's value, for profiles that send the secret itself.
+// validToken accepts secrets that arrive unchanged as a header's value, for profiles that send the secret itself.
 func validToken(secret string) error {
 	if err := validKey(secret); err != nil {
 		return err

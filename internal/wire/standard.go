@@ -20,10 +20,10 @@ const (
 	headerWebhookSignature = "Webhook-Signature"
 )
 
-// headerWebhookTest marks the POSTs of tests, with the native profile alone.
+// headerWebhookTest marks the POSTs of tests, only with the native profile.
 const headerWebhookTest = "Webhook-Test"
 
-// Prefixes of Standard Webhooks secrets. After them comes base64 (RFC 4648, with padding).
+// Prefixes of Standard Webhooks secrets. Base64 follows (RFC 4648, with padding).
 const (
 	symmetricPrefix = "whsec_" // the HMAC key, 24 to 64 bytes
 	privatePrefix   = "whsk_"  // an ed25519 private key: the 32-byte seed, or seed and public key (RFC 8032)
@@ -34,8 +34,8 @@ const (
 //
 //	{"type":"order.created","timestamp":"2026-01-02T03:04:05.678Z","data":{…}}
 //
-// The body's timestamp is the event's; that of the header is the attempt's, in seconds since the epoch, and is signed
-// with the event's id and the body. While a rotation overlaps, the signature header holds one signature per secret.
+// The body's timestamp is the event's; the header's is the attempt's, in seconds since the epoch, and is signed with
+// the event's id and the body. During a rotation's overlap, the signature header holds one signature for each secret.
 type standard struct{}
 
 func (standard) body(_ Webhook, ev Event) ([]byte, error) {
@@ -62,8 +62,8 @@ func (standard) headers() []string {
 	return []string{headerWebhookID, headerWebhookTimestamp, headerWebhookSignature}
 }
 
-// signStandard sets the three headers of Standard Webhooks. Id and timestamp are sent even when nothing is signed:
-// receivers still need the id to recognise repeats. How a secret makes a signature is the profile's choice.
+// signStandard sets the three headers of Standard Webhooks. Id and timestamp are sent even if nothing is signed:
+// receivers still need the id to recognise repeats. The profile decides how a secret makes a signature.
 func signStandard(
 	h http.Header, secrets []string, id string, at time.Time, body []byte,
 	signature func(secret string, content []byte) (string, error),
@@ -94,7 +94,7 @@ func signStandard(
 	return nil
 }
 
-// signatureOfSecret signs by the kind of secret that its prefix names: `v1` (HMAC-SHA256) or `v1a` (ed25519).
+// signatureOfSecret signs according to the secret's prefix: `v1` (HMAC-SHA256) or `v1a` (ed25519).
 func signatureOfSecret(secret string, content []byte) (string, error) {
 	switch {
 	case strings.HasPrefix(secret, symmetricPrefix):
@@ -117,8 +117,8 @@ func signatureOfSecret(secret string, content []byte) (string, error) {
 	}
 }
 
-// VerificationKey is what a receiver verifies with: the secret itself if it is symmetric, and "whpk_" and the public key if it is
-// an ed25519 private key, which no receiver needs.
+// VerificationKey returns what a receiver verifies with: the secret itself if it is symmetric, or "whpk_" and the
+// public key of an ed25519 private key, which no receiver needs.
 func VerificationKey(secret string) (string, error) {
 	encoded, ok := strings.CutPrefix(secret, privatePrefix)
 	if !ok {
@@ -128,7 +128,7 @@ func VerificationKey(secret string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	seed := len(key) - ed25519.PublicKeySize // what follows it is the public key (RFC 8032)
+	seed := len(key) - ed25519.PublicKeySize // the public key follows it (RFC 8032)
 	return publicPrefix + base64.StdEncoding.EncodeToString(key[seed:]), nil
 }
 
@@ -141,7 +141,7 @@ func privateKey(encoded string) (ed25519.PrivateKey, error) {
 	case ed25519.SeedSize:
 		return ed25519.NewKeyFromSeed(raw), nil
 	case ed25519.PrivateKeySize:
-		// Signing with a public half that is not the seed's own would give the private key away.
+		// Signing with a public half that does not belong to the seed would reveal the private key.
 		key := ed25519.NewKeyFromSeed(raw[:ed25519.SeedSize])
 		if !key.Equal(ed25519.PrivateKey(raw)) {
 			return nil, fmt.Errorf("secret: the public half of the %s key does not belong to its seed", privatePrefix)

@@ -8,7 +8,7 @@ import (
 	"github.com/posthorn/posthorn/internal/rawjson"
 )
 
-// The headers of Svix, beside those of Standard Webhooks that mean the same.
+// The headers of Svix, next to those of Standard Webhooks with the same meaning.
 const (
 	headerSvixID        = "Svix-Id"
 	headerSvixTimestamp = "Svix-Timestamp"
@@ -21,9 +21,9 @@ const (
 	messagePrefix = "msg_"
 )
 
-// svix is what receivers of Svix get (https://docs.svix.com/receiving/verifying-payloads/how-manual): the data as they were
-// posted, without an envelope, signed as Standard Webhooks are. Each of the three headers is sent under both names, so that
-// receivers verify with either library.
+// svix is what receivers of Svix get (https://docs.svix.com/receiving/verifying-payloads/how-manual): the data as it
+// was posted, without an envelope, signed like Standard Webhooks. Each of the three headers is sent under both names,
+// so that receivers can verify with either library.
 type svix struct{}
 
 func (svix) body(_ Webhook, ev Event) ([]byte, error) {
@@ -53,7 +53,8 @@ func (svix) headers() []string {
 	return append(standard{}.headers(), headerSvixID, headerSvixTimestamp, headerSvixSignature)
 }
 
-// MessageID is an event's id as Svix's clients know it: msg_ in place of evt_, and before an id that its publisher chose.
+// MessageID returns an event's id in Svix's form: msg_ in place of evt_, and msg_ in front of an id that its publisher
+// chose.
 func MessageID(eventID string) string {
 	return messagePrefix + strings.TrimPrefix(eventID, eventPrefix)
 }

@@ -6,11 +6,11 @@ import (
 	"unicode/utf8"
 )
 
-// escapes are the characters that escapes begin with: those of JSON, percent-encoding and HTML.
+// escapes are the first characters of escapes: those of JSON, percent-encoding and HTML.
 var escapes = []byte(`\%&`)
 
-// unescape decodes the escapes of one kind. at[i] is where in text the i-th byte of the result comes from; it has one more
-// element, the length of text. at is nil if nothing is escaped.
+// unescape decodes the escapes of one kind. at[i] is the position in text of the i-th byte of the result; it has one
+// more element, the length of text. at is nil if nothing is escaped.
 func unescape(text []byte, kind byte) (decoded []byte, at []int) {
 	if bytes.IndexByte(text, kind) < 0 {
 		return text, nil
@@ -45,7 +45,8 @@ func unescape(text []byte, kind byte) (decoded []byte, at []int) {
 	return decoded, append(at, len(text))
 }
 
-// escape returns what the first n bytes of text stand for, a character or a raw byte. n is 0 if they are no escape.
+// escape returns what the first n bytes of text represent, a character or a raw byte. n is 0 if they are not an
+// escape.
 func escape(text []byte) (r rune, raw bool, n int) {
 	switch text[0] {
 	case '%':
@@ -96,12 +97,12 @@ func length(ok bool, n int) int {
 	return n
 }
 
-// entities are the named ones that programs write for what must be escaped.
+// entities are the named ones that programs write for characters that must be escaped.
 var entities = map[string]rune{
 	"amp": '&', "lt": '<', "gt": '>', "quot": '"', "apos": '\'', "nbsp": '\u00a0', "plus": '+', "equals": '=', "sol": '/', "colon": ':',
 }
 
-// maxEscape is the longest escape that is looked at, in bytes.
+// maxEscape is the longest escape that is decoded, in bytes.
 const maxEscape = 10
 
 func entity(text []byte) (rune, int) {

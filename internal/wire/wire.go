@@ -1,12 +1,12 @@
-// Package wire says how an event looks on the wire: the body, headers and signature that a webhook's profile gives it.
+// Package wire defines how an event looks on the wire: the body, headers and signature of a webhook's profile.
 //
-// A profile is the wire format of one system: the native one ([ProfileStandard]) or one of the outside systems that
-// Posthorn speaks for. Each has one small file here, and [profiles] lists them; to add a system, copy the smallest
+// A profile is the wire format of one system: the native one ([ProfileStandard]) or one of the other systems that
+// Posthorn supports. Each has one small file here, and [profiles] lists them. To add a system, copy the smallest
 // (im4.go) and add its line there.
 //
-// The package is pure. It must not import an HTTP client, a database, Temporal or any other Posthorn package but
-// rawjson, and it reads no clock: the time of an attempt is an argument. The same event gives the same body on every attempt; only the
-// signature, and the timestamp inside it, may move.
+// The package is pure. It must not import an HTTP client, a database, Temporal or any other Posthorn package except
+// rawjson, and it reads no clock: the time of an attempt is an argument. The same event always has the same body; only
+// the signature, and the timestamp inside it, may change.
 package wire
 
 import (
@@ -19,19 +19,19 @@ import (
 
 // Event is what happened, as it was accepted.
 type Event struct {
-	ID     string // the same on every attempt; receivers use it to recognise repeats
+	ID     string // the same on every attempt, so that receivers recognise repeats
 	Tenant string
 	Type   string
-	Test   bool // it is an example, sent by a test of the webhook
+	Test   bool // an example, sent by a test of the webhook
 
 	// Timestamp is when the event was accepted, not when it is sent.
 	Timestamp time.Time
 
-	// Data is the payload in the bytes that were posted: one valid JSON value of any kind. Validity is checked where
-	// events are accepted; here numbers, strings and key order pass through untouched.
+	// Data is the payload in its posted bytes: one valid JSON value of any kind. Validity is checked when events are
+	// accepted; here numbers, strings and key order pass through unchanged.
 	Data json.RawMessage
 
-	// Attributes carry what a profile's envelope needs beside the data. Unknown ones are ignored.
+	// Attributes hold what a profile's envelope needs in addition to the data. Unknown ones are ignored.
 	Attributes map[string]string
 }
 
@@ -42,18 +42,18 @@ type Webhook struct {
 	URL     string
 	Profile string // one of [Profiles]
 
-	// Headers are the webhook's own additional ones, as [ValidHeaders] admits them.
+	// Headers are the webhook's own additional ones, which [ValidHeaders] has accepted.
 	Headers map[string]string
 
 	// Secrets are the active signing secrets, newest first; more than one while a rotation overlaps. Without any, the
 	// message goes out unsigned. A profile whose header holds a single signature or token uses the newest.
 	Secrets []string
 
-	// Settings are the profile's own.
+	// Settings are the profile's own settings.
 	Settings map[string]string
 }
 
-// Message is one POST, complete except for what the client adds: Host, Content-Length and User-Agent.
+// Message is one POST, complete except for the headers that the client adds: Host, Content-Length and User-Agent.
 type Message struct {
 	Header http.Header
 	Body   []byte
@@ -63,13 +63,12 @@ var (
 	// ErrUnknownProfile is returned for a profile that is not in [Profiles].
 	ErrUnknownProfile = errors.New("unknown profile")
 
-	// ErrMalformedData is returned for event data from which no JSON body can be made.
+	// ErrMalformedData is returned for event data that is not JSON.
 	ErrMalformedData = errors.New("event data is not valid JSON")
 )
 
-// Body returns the bytes that a webhook receives for an event. They depend on nothing but the arguments, so every
-// attempt at a delivery sends the same ones. Errors wrap [ErrUnknownProfile] or [ErrMalformedData]; neither gets better
-// by trying again.
+// Body returns the bytes that a webhook receives for an event. They depend only on the arguments, so every attempt at
+// a delivery sends the same ones. Errors wrap [ErrUnknownProfile] or [ErrMalformedData]; trying again does not help.
 func Body(wh Webhook, ev Event) ([]byte, error) {
 	p, err := lookup(wh.Profile)
 	if err != nil {
@@ -82,9 +81,9 @@ func Body(wh Webhook, ev Event) ([]byte, error) {
 	return body, nil
 }
 
-// Build returns the whole message for an attempt made at the given time: [Body] with its headers and signature. The
-// webhook's own headers come first and never replace those of the profile. It fails as [Body] does, and when a secret
-// that it needs is not one that [ValidSecret] admits.
+// Build returns the whole message for an attempt at the given time: [Body] with its headers and signature. The
+// webhook's own headers come first and never replace those of the profile. It fails like Body, and if a secret that it
+// needs is not one that [ValidSecret] accepts.
 func Build(wh Webhook, ev Event, at time.Time) (Message, error) {
 	p, err := lookup(wh.Profile)
 	if err != nil {
