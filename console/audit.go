@@ -14,7 +14,7 @@ type auditRow struct {
 	Text string
 }
 
-// audit lists who changed what: of one tenant, or, for the staff, of all.
+// audit lists the changes with their authors: of one tenant, or, for the staff, of all.
 func (v *visit) audit() error {
 	since, until, err := v.window()
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// span is a time that statistics are shown of.
+// span is a period for which statistics are shown.
 type span struct {
 	Name, Text string
 	length     time.Duration
@@ -18,7 +18,7 @@ type span struct {
 	label      string // how the time of a bucket is written
 }
 
-// spans are what the addresses of pages may ask for; the first is shown where they do not.
+// spans are the periods that an address may ask for. The first is the default.
 var spans = []span{
 	{"24h", "24 hours", 24 * time.Hour, "hour", "15:04"},
 	{"1h", "Hour", time.Hour, "minute", "15:04"},
@@ -26,7 +26,7 @@ var spans = []span{
 	{"28d", "28 days", 27 * 24 * time.Hour, "day", "2 Jan"},
 }
 
-// chartBody is what a template shows of statistics.
+// chartBody holds the statistics for a template.
 type chartBody struct {
 	Spans         []span
 	Span, Address string
@@ -39,7 +39,7 @@ type chartBody struct {
 	Tall          string // the highest bar
 }
 
-// chart reads the statistics that the address asks for. read is of whatever the page is about.
+// chart reads the statistics that the address asks for. read reads those of the page's subject.
 func (v *visit) chart(read func(service.StatQuery) (service.Stats, error)) (chartBody, error) {
 	chosen := spans[0]
 	for _, s := range spans {
@@ -67,7 +67,7 @@ func (v *visit) chart(read func(service.StatQuery) (service.Stats, error)) (char
 	return c, nil
 }
 
-// percent writes a share, never 100 % where something is missing.
+// percent writes a share. It never writes 100 % when something is missing.
 func percent(n, of int64) string {
 	if n == of {
 		return "100 %"
@@ -75,7 +75,7 @@ func percent(n, of int64) string {
 	return fmt.Sprintf("%.1f %%", min(99.9, 100*float64(n)/float64(of)))
 }
 
-// milliseconds writes a time in the unit that is read most easily.
+// milliseconds writes a time in the unit that is easiest to read.
 func milliseconds(ms float64) string {
 	switch {
 	case ms < 1000:
@@ -87,14 +87,14 @@ func milliseconds(ms float64) string {
 	}
 }
 
-// The picture's units: each bucket is as wide as ten, of which the bar takes eight.
+// The picture's units: each bucket is ten wide, and its bar takes eight of them.
 const (
 	bucketWidth = 10
 	barWidth    = 8
 	chartHeight = 100
 )
 
-// draw makes a bar for each bucket: what was delivered, and above it the attempts that failed.
+// draw makes a bar for each bucket: the delivered deliveries, and above them the failed attempts.
 func (c *chartBody) draw(stats *service.Stats, label string) {
 	top := int64(0)
 	for _, b := range stats.Buckets {
@@ -127,7 +127,7 @@ func bar(b *strings.Builder, class string, bucket int, y, height float64) {
 	}
 }
 
-// height is that of a bar: whatever is there can be seen.
+// height returns the height of a bar. Every number above 0 is visible.
 func height(n, top int64) float64 {
 	if n == 0 {
 		return 0
@@ -135,13 +135,13 @@ func height(n, top int64) float64 {
 	return max(1.5, float64(n)*(chartHeight-4)/float64(top))
 }
 
-// A spark is the last hour of a webhook.
+// A spark shows the last hour of a webhook.
 const (
 	sparkBar  = 5 * time.Minute
 	sparkBars = 12
 )
 
-// sparks draws what has happened at webhooks, by their ids.
+// sparks draws the last hour of webhooks, by their ids.
 func sparks(counts []models.WebhookCount, since time.Time) map[string]template.HTML {
 	all := map[string]*[sparkBars]models.Counts{}
 	for i := range counts {

@@ -14,16 +14,16 @@ import (
 //go:embed static
 var static embed.FS
 
-// Options is what the pages stand on. Hooks is required.
+// Options are the parts that the pages need. Hooks is required.
 type Options struct {
 	Hooks *service.Service
-	// Gate judges requests before their sessions are looked at. Default callers.Default().
+	// Gate checks requests before their sessions are read. Default callers.Default().
 	Gate *callers.Gate
-	// Ready says what of the process is not ready; nil = there is nothing to ask.
+	// Ready returns an error if a part of the process is not ready; nil = there is nothing to check.
 	Ready func(context.Context) error
-	// FrameAncestors are the origins whose pages may embed the portal. Without any it is not embedded.
+	// FrameAncestors are the origins whose pages may embed the portal. Without any, no page may.
 	FrameAncestors []string
-	// Version stands on the overview.
+	// Version is shown on the overview.
 	Version string
 	Log     *slog.Logger // default slog.Default()
 }
@@ -102,11 +102,11 @@ func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // maxForm bounds a form, in bytes.
 const maxForm = 1 << 20
 
-// policy allows what the pages are made of: files of ours and nothing inline.
+// policy allows our own files and nothing inline.
 const policy = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; img-src 'self' data:"
 
-// harden adds what every page carries. Only the portal is embedded, and only by the pages of listed origins, and only it shows
-// logos.
+// harden sets the headers of every page. Only the portal may be embedded, only by pages of listed origins, and only the
+// portal shows logos.
 func (c *Console) harden(h http.Header, r *http.Request) {
 	callers.Harden(h, r)
 	logos, ancestors := "", "'none'"

@@ -11,7 +11,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// instant reads a time of a filter, as a browser's field for it writes it, or in RFC 3339. Both are UTC where they do not say.
+// instant reads a time of a filter, in RFC 3339 or as the browser's field writes it. Without a zone it is UTC.
 func (v *visit) instant(name string) (time.Time, error) {
 	t, err := parseInstant(v.query(name))
 	if err != nil {
@@ -20,7 +20,7 @@ func (v *visit) instant(name string) (time.Time, error) {
 	return t, nil
 }
 
-// errInstant and errNumber are what is wrong with a text that is none.
+// errInstant and errNumber say that a text is no time, or no number.
 var (
 	errInstant = errors.New("must be a time such as 2026-01-02T15:04")
 	errNumber  = errors.New("must be a number")
@@ -50,7 +50,7 @@ func parseNumber(text string) (float64, error) {
 	return n, nil
 }
 
-// filterTenant is the tenant that a list is of: the page's, or on a page of all the one that the address asks for; "" = all.
+// filterTenant returns the tenant of a list: the page's, or on a page of all tenants the one in the address; "" = all.
 func (v *visit) filterTenant() (id string, err error) {
 	if slug := v.query("tenant"); v.tenant == "" && slug != "" {
 		return v.Hooks.TenantID(v.r.Context(), v.session.Principal, slug)
@@ -128,7 +128,7 @@ type deliveryBody struct {
 	CanPause, CanResume, CanCancel bool
 }
 
-// whyDelivery says in a sentence why a delivery is where it is, and what can be done.
+// whyDelivery says in a sentence why a delivery has its status, and what the reader can do.
 func whyDelivery(t *service.Timeline, w *models.Webhook) string {
 	reason := t.StatusReason
 	if reason != "" {
@@ -136,29 +136,29 @@ func whyDelivery(t *service.Timeline, w *models.Webhook) string {
 	}
 	switch t.Status {
 	case models.Delivered:
-		return "It is delivered: the receiver has confirmed it."
+		return "The receiver has confirmed the delivery."
 	case models.Failed:
-		return "It has failed: every retry is used up. Retry it now, or recover the webhook's failed deliveries."
+		return "The delivery has failed: every retry is used up. Retry it now, or recover the webhook's failed deliveries."
 	case models.Held:
 		if w.Status != "" && w.Status != models.WebhookActive {
-			return "It is held until the webhook, which is " + string(w.Status) + ", is active again" + reason + "."
+			return "The webhook is " + string(w.Status) + ". The delivery is held until the webhook is active again" + reason + "."
 		}
-		return "It is held until somebody resumes it" + reason + "."
+		return "The delivery is held until somebody resumes it" + reason + "."
 	case models.Canceled:
-		return "It is not sent any more" + reason + "."
+		return "The delivery is canceled and no longer sent" + reason + "."
 	case models.Pending:
 		if t.StatusReason != "" {
-			return "It waits" + reason + "."
+			return "The delivery waits" + reason + "."
 		}
 		if t.Attempts == 0 {
-			return "It has not been attempted yet."
+			return "No attempt has been made yet."
 		}
-		return "The last attempt failed; it is retried on its schedule."
+		return "The last attempt failed. The delivery is retried on its schedule."
 	}
 	return ""
 }
 
-// actOnDelivery does what a button of a delivery's page says.
+// actOnDelivery does the action of a button on a delivery's page.
 func (v *visit) actOnDelivery() (err error) {
 	ctx, id, notice := v.r.Context(), v.r.PathValue("id"), ""
 	switch v.r.PathValue("action") {
@@ -219,7 +219,7 @@ func (v *visit) events() error {
 
 func (v *visit) event() error {
 	ctx := v.r.Context()
-	e, err := v.Hooks.Event(ctx, v.tenant, v.r.PathValue("id")) // read before the deliveries: if it says that they all exist, the next read finds all of them
+	e, err := v.Hooks.Event(ctx, v.tenant, v.r.PathValue("id")) // read before the deliveries: if it says that all of them exist, the next read finds them
 	if err != nil {
 		return err
 	}
@@ -252,7 +252,7 @@ func (v *visit) event() error {
 	return v.show(http.StatusOK, "event", e.Type+" "+short(e.ID), body)
 }
 
-// replayEvent sends an event again: to the webhooks chosen, or to all that match it.
+// replayEvent sends an event again: to the chosen webhooks, or to all that match it.
 func (v *visit) replayEvent() error {
 	if err := v.readForm(); err != nil {
 		return err

@@ -1,6 +1,8 @@
-// Package console is the pages that people see: the console at /console, for the platform's staff and every tenant, and the portal
-// at /portal, the same pages for the people of one tenant. They are HTML made here, and work without JavaScript.
+// Package console makes the pages for people. The console at /console is for the platform's staff and shows every
+// tenant. The portal at /portal has the same pages for the people of one tenant. The pages are HTML that is made here,
+// and they work without JavaScript.
 //
-// It maps requests to use cases and answers to pages, and decides nothing that /v1 does not. It must not import api, activities,
-// worker, workflows, Temporal or anything of the database but the models' types: it reads and acts through internal/service.
+// It maps requests to use cases and answers to pages, and decides nothing that /v1 does not. It must not import api,
+// activities, worker, workflows or Temporal. Of the database it may use only the types of models. It reads and acts
+// through internal/service.
 package console

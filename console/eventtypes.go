@@ -23,10 +23,10 @@ func (v *visit) showTypes(name, title string) error {
 	return v.show(http.StatusOK, name, title, typesBody{types, v.more(next), catalog.Systems()})
 }
 
-// eventTypes are those that all tenants share.
+// eventTypes shows the types that all tenants share.
 func (v *visit) eventTypes() error { return v.showTypes("event-types", "Event types") }
 
-// catalogue is what the tenant may register for.
+// catalogue shows the types that the tenant may register for.
 func (v *visit) catalogue() error { return v.showTypes("catalogue", "Catalogue") }
 
 // importCatalog loads the catalogue of a system for the tenant that the form names.
@@ -73,7 +73,7 @@ func (v *visit) editEventType() error {
 	return v.show(http.StatusOK, "event-type-form", "Edit event type", typeForm{Type: t})
 }
 
-// saveEventType creates a shared type, or replaces the one that the path names.
+// saveEventType creates a shared type, or replaces the type in the path.
 func (v *visit) saveEventType() error {
 	if err := v.readForm(); err != nil {
 		return err
@@ -91,7 +91,7 @@ func (v *visit) saveEventType() error {
 		}
 	}
 	t := f.Type
-	if len(bad) > 0 { // what is not JSON is not looked at further
+	if len(bad) > 0 { // text that is not JSON is not checked further
 		t.Schema, t.Example = "", ""
 	}
 	_, err := v.Hooks.EventType(v.r.Context(), "", t.Name)

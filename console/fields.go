@@ -7,10 +7,10 @@ import (
 	"github.com/posthorn/posthorn/internal/service"
 )
 
-// fieldErrors is what is wrong with a form, by field. Under "" is what is about no field of it.
+// fieldErrors are the mistakes in a form, by field. Under "" are those of no field.
 type fieldErrors map[string]string
 
-// wrong takes what a use case says is wrong with the form's fields. ok is false for every other error.
+// wrong returns the mistakes that a use case found in the form's fields. ok is false for every other error.
 func wrong(err error, fields ...string) (all fieldErrors, ok bool) {
 	refused, is := errors.AsType[*service.Error](err)
 	if !is || refused.Code != service.Invalid && refused.Code != service.Conflict && refused.Code != service.Forbidden {

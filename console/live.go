@@ -17,11 +17,11 @@ import (
 const (
 	maxStreams  = 1000
 	streamsEach = 20 // of one session
-	// lookEvery is how often a live page is looked at. looksASecond bounds the looks at all of them together: where there are
-	// more pages, each is looked at less often.
+	// lookEvery is how often a live page is checked. looksASecond limits the checks of all live pages together: when
+	// there are more pages, each is looked at less often.
 	lookEvery    = 2 * time.Second
 	looksASecond = 25
-	// askEvery is how often a stream makes sure that its session is still in force, and that its reader is there.
+	// askEvery is how often a stream checks that its session is still in force and that its reader is there.
 	askEvery = 15 * time.Second
 	// streamFor is how long a stream lasts. Its reader opens another one.
 	streamFor = 10 * time.Minute
@@ -35,11 +35,11 @@ type streams struct {
 	sessions map[string]int
 	pages    map[string]*look
 
-	end  chan struct{} // closed when the process is to stop
+	end  chan struct{} // closed when the process stops
 	once sync.Once
 }
 
-// look is what was last seen of a page.
+// look is the last seen state of a page.
 type look struct {
 	streams int
 
@@ -79,14 +79,14 @@ func (s *streams) enter(session, page string) (l *look, leave func(), ok bool) {
 	}, true
 }
 
-// every is how long a page rests between two looks.
+// every returns the pause between two looks at a page.
 func (s *streams) every() time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return max(lookEvery, time.Duration(len(s.pages))*time.Second/looksASecond)
 }
 
-// since is the page's mark, not older than a time; see looks if nobody has looked since.
+// since returns the page's mark, not older than a time. It calls see if nobody has looked since.
 func (l *look) since(t time.Time, see func() (uint64, error)) (uint64, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -101,16 +101,16 @@ func (l *look) since(t time.Time, see func() (uint64, error)) (uint64, error) {
 	return mark, err
 }
 
-// EndStreams ends the live pages. Their readers look for another process.
+// EndStreams ends the live pages. Their readers connect to another process.
 func (c *Console) EndStreams() { c.streams.once.Do(func() { close(c.streams.end) }) }
 
-// asksForStream reports whether a request is for the news of a page instead of the page.
+// asksForStream reports whether a request asks for the changes of a page instead of the page.
 func asksForStream(r *http.Request) bool {
 	return r.Method == http.MethodGet && strings.HasPrefix(r.Header.Get("Accept"), "text/event-stream")
 }
 
-// stream says when the page is another one than before, until its reader goes, its session ends or the process stops. The
-// reader then asks for the new page itself.
+// stream reports each change of the page, until its reader leaves, its session ends or the process stops. After a
+// change, the reader asks for the new page itself.
 func (v *visit) stream(p page) error {
 	query := v.r.URL.Query()
 	query.Del("done")
@@ -168,13 +168,13 @@ func (v *visit) stream(p page) error {
 	}
 }
 
-// inForce reports whether the stream's session still is.
+// inForce reports whether the stream's session is still in force.
 func (v *visit) inForce() bool {
 	_, err := v.Hooks.SessionOf(v.r.Context(), cookieOf(v.r, v.at))
 	return err == nil
 }
 
-// mark is a sum of what the page shows, whatever the time is.
+// mark returns a checksum of the page's content, independent of the time.
 func (v *visit) mark(p page) (uint64, error) {
 	ctx, cancel := context.WithTimeout(v.r.Context(), lookFor)
 	defer cancel()
@@ -188,7 +188,7 @@ func (v *visit) mark(p page) (uint64, error) {
 	looked.w, looked.r, looked.frozen = &sum, v.r.WithContext(ctx), true
 	err = p.do(&looked)
 	if refused, ok := errors.AsType[*service.Error](err); ok && refused.Code == service.NotFound {
-		return 0, nil // what was shown is gone
+		return 0, nil // the shown thing is gone
 	}
 	return sum.sum, err
 }
@@ -196,7 +196,7 @@ func (v *visit) mark(p page) (uint64, error) {
 // lookFor is how long one look may take.
 const lookFor = 10 * time.Second
 
-// summing takes a page for its sum.
+// summing receives a page and adds up its checksum.
 type summing struct {
 	header http.Header
 	sum    uint64

@@ -14,9 +14,9 @@ const shownFirst = 8
 
 type overviewBody struct {
 	Chart               chartBody
-	Trouble             string // what of the process is not ready
+	Trouble             string // the part of the process that is not ready
 	Version, Go         string
-	Database            time.Duration // how long it took to count what is waiting
+	Database            time.Duration // how long counting the backlog took
 	Waiting             models.Waiting
 	Oldest              *time.Time
 	Deactivated         []models.Webhook
@@ -27,7 +27,7 @@ type overviewBody struct {
 	MoreTenants, MayAdd bool
 }
 
-// overview says whether everything is well: of the whole installation.
+// overview shows whether the whole installation is well.
 func (v *visit) overview() (err error) {
 	ctx := v.r.Context()
 	body := overviewBody{Version: v.Version, Go: runtime.Version()}
@@ -57,7 +57,7 @@ func (v *visit) overview() (err error) {
 	return v.show(http.StatusOK, "overview", "Overview", body)
 }
 
-// trouble reads what an overview shows first: of the tenant, or of all.
+// trouble reads the first part of an overview, of the tenant or of all tenants.
 func (v *visit) trouble(body *overviewBody) (err error) {
 	ctx, page := v.r.Context(), models.Page{Limit: shownFirst}
 	if body.Deactivated, _, err = v.Hooks.Webhooks(ctx, v.tenant, models.WebhookFilter{Status: models.WebhookDeactivated}, page); err != nil {
@@ -73,7 +73,7 @@ func (v *visit) trouble(body *overviewBody) (err error) {
 	return err
 }
 
-// tenantOverview is overview for one tenant.
+// tenantOverview shows the overview of one tenant.
 func (v *visit) tenantOverview() error {
 	ctx := v.r.Context()
 	t, err := v.Hooks.Tenant(ctx, v.tenant)

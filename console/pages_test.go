@@ -114,7 +114,7 @@ func TestDeliveriesAndEvents(t *testing.T) {
 	seen := b.get(base + "/deliveries/" + delivery).is(http.StatusOK)
 	require.Contains(t, seen.text(seen.root), `"data":{"order":42}`)
 	require.Contains(t, seen.text(seen.root), "POST https://shop.example/hook?token=t0ken")
-	require.Contains(t, b.get(base+"/deliveries/"+delivery).press("Retry now", nil).follow().body, "It is being sent now.")
+	require.Contains(t, b.get(base+"/deliveries/"+delivery).press("Retry now", nil).follow().body, "The delivery is being sent now.")
 	require.Contains(t, b.get(base+"/deliveries/"+delivery).press("Cancel", nil).follow().body, "canceled by admin")
 	require.Equal(t, http.StatusConflict, b.post(base+"/deliveries/"+delivery+"/pause", nil).status)
 

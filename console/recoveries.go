@@ -8,11 +8,11 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// recoveryRow is a recovery with how far it is.
+// recoveryRow is a recovery with its progress.
 type recoveryRow struct {
 	models.Recovery
 	UIURL string // to the staff
-	// Done of Most is how far the bar is; Most 0 = it is not known yet.
+	// Done of Most is the length of the bar; Most 0 = not known yet.
 	Done, Most int64
 	Per        string // the rate so far
 }
@@ -22,7 +22,7 @@ func (v *visit) recoveryRow(r *models.Recovery) recoveryRow {
 	if r.Total > 0 {
 		row.Most = max(r.Total, row.Done)
 	}
-	if r.Status == models.RecoveryDone && r.Total <= 0 { // nothing was to be done
+	if r.Status == models.RecoveryDone && r.Total <= 0 { // there was nothing to do
 		row.Done, row.Most = 1, 1
 	}
 	until := v.Hooks.Store.Now()
@@ -81,7 +81,7 @@ func (v *visit) cancelRecovery() error {
 	return v.done("/recoveries/"+escape(id), "canceled")
 }
 
-// askToRecover is the form of a recovery: which deliveries, of which time, how fast.
+// askToRecover shows the form of a recovery: which deliveries, from which time, how fast.
 func (v *visit) askToRecover() error {
 	w, err := v.Hooks.Webhook(v.r.Context(), v.tenant, v.r.PathValue("id"))
 	if err != nil {
@@ -90,7 +90,7 @@ func (v *visit) askToRecover() error {
 	return v.show(http.StatusOK, "recover", "Recover", recoverForm{Webhook: w, Held: true, Failed: true})
 }
 
-// recoverForm is the form of a recovery, as it was filled in.
+// recoverForm is the filled-in form of a recovery.
 type recoverForm struct {
 	Webhook                                   models.Webhook
 	Held, Failed, Delivered, Canceled, Missed bool

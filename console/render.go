@@ -22,7 +22,7 @@ var templateFiles embed.FS
 var functions = template.FuncMap{"slug": models.TenantSlug, "text": text, "short": short, "number": number, "plural": plural, "outcome": outcome, "rate": rate,
 	"dict": dict}
 
-// dict is the arguments of a template that takes several, by name.
+// dict returns named arguments for a template that takes several.
 func dict(pairs ...any) map[string]any {
 	all := map[string]any{}
 	for i := 0; i+1 < len(pairs); i += 2 {
@@ -32,7 +32,7 @@ func dict(pairs ...any) map[string]any {
 	return all
 }
 
-// outcome is what came of an attempt that failed: its error says the status mostly.
+// outcome returns the result of a failed attempt. Its error usually contains the status.
 func outcome(status int, problem string) string {
 	code := strconv.Itoa(status)
 	if status == 0 || strings.Contains(problem, code) {
@@ -41,7 +41,7 @@ func outcome(status int, problem string) string {
 	return strings.TrimSuffix("status "+code+": "+problem, ": ")
 }
 
-// rate writes how many there are a second.
+// rate writes a number per second.
 func rate(perSecond float64) string { return strconv.FormatFloat(perSecond, 'g', 3, 64) + " a second" }
 
 // templates are the pages by name, each with the layout. They are parsed when the program starts, so that a broken one fails every
@@ -62,17 +62,17 @@ var templates = func() map[string]*template.Template {
 	return all
 }()
 
-// view is what a template shows.
+// view is the data of a template.
 type view struct {
 	Title  string
 	Body   any
 	Visit  *visit // nil = nobody is signed in
 	Notice string
-	SignIn string // where to sign in, if it is that which is missing
+	SignIn string // where to sign in, if the visitor has to
 	now    time.Time
 }
 
-// page answers with a page.
+// page writes a page as the answer.
 func (c *Console) page(w http.ResponseWriter, r *http.Request, status int, name string, v view) {
 	v.now = c.Hooks.Store.Now()
 	if v.Visit != nil {
@@ -95,13 +95,13 @@ func (c *Console) page(w http.ResponseWriter, r *http.Request, status int, name 
 // Staff reports whether the page is the console's.
 func (v view) Staff() bool { return v.Visit != nil && v.Visit.at == console }
 
-// Base begins the addresses of the pages about the tenant.
+// Base returns the beginning of the addresses of the tenant's pages.
 func (v view) Base() string { return v.Visit.base }
 
-// Home is where the brand leads.
+// Home returns the address behind the brand.
 func (v view) Home() string { return v.Visit.at.base }
 
-// Tenant is the tenant that the page is about; "" = none.
+// Tenant returns the tenant of the page; "" = none.
 func (v view) Tenant() string {
 	if v.Visit == nil {
 		return ""
@@ -117,19 +117,19 @@ func (v view) Who() string {
 	return v.Visit.session.Name
 }
 
-// SignOut is where the button "Sign out" leads.
+// SignOut returns the address behind the button "Sign out".
 func (v view) SignOut() string { return v.Visit.at.base + "/sign-out" }
 
-// Here reports whether a link of the navigation leads to this page, or to the list that it is from.
+// Here reports whether a link of the navigation leads to this page, or to the list that this page belongs to.
 func (v view) Here(path string) bool {
 	at := v.Visit.r.URL.Path
 	return at == path || path != v.Visit.base && path != v.Visit.at.base && strings.HasPrefix(at, path+"/") && (v.Visit.tenant == "" || path != "/console/tenants")
 }
 
-// Among reports whether a link of the navigation is the one above the tenant's own.
+// Among reports whether a link of the navigation is the parent of the tenant's links.
 func (v view) Among(path string) bool { return v.Visit.tenant != "" && path == "/console/tenants" }
 
-// In begins the addresses of the pages about a tenant, which is named by its id.
+// In returns the beginning of the addresses of the pages about the tenant with an id.
 func (v view) In(tenant string) string { return v.Visit.in(tenant) }
 
 func (v *visit) in(tenant string) string {
@@ -139,10 +139,10 @@ func (v *visit) in(tenant string) string {
 	return v.base
 }
 
-// Live reports whether the page takes over what is new.
+// Live reports whether the page takes over changes.
 func (v view) Live() bool { return v.Visit != nil && v.Visit.live }
 
-// Now is the time of the page, in milliseconds since 1970: browsers' clocks may be wrong.
+// Now returns the time of the page, in milliseconds since 1970, because browsers' clocks may be wrong.
 func (v view) Now() int64 { return v.now.UnixMilli() }
 
 // MayWrite reports whether the visitor may change webhooks and deliveries.
@@ -163,7 +163,7 @@ func (v view) MaySeeAudit() bool { return v.Visit.may(auditors) }
 // MaySettings reports whether the visitor may change the administrators.
 func (v view) MaySettings() bool { return v.Visit.may(settings) }
 
-// Mode is the colours that a portal link asks for: light or dark; "" = the viewer's.
+// Mode returns the colours that a portal link asks for: light or dark; "" = the viewer's.
 func (v view) Mode() string {
 	if v.Visit == nil || v.Visit.frozen || v.Visit.session.Theme["mode"] == "auto" {
 		return ""
@@ -171,7 +171,7 @@ func (v view) Mode() string {
 	return v.Visit.session.Theme["mode"]
 }
 
-// Theme is where the stylesheet of the portal link is; "" = it has none.
+// Theme returns the address of the portal link's stylesheet; "" = it has none.
 func (v view) Theme() string {
 	if v.Visit == nil || v.Visit.frozen || len(v.Visit.session.Theme) == 0 {
 		return ""
@@ -179,7 +179,7 @@ func (v view) Theme() string {
 	return "/portal/theme.css"
 }
 
-// Logo is the picture that a portal link asks for in the place of our name; "" = none.
+// Logo returns the picture that a portal link shows instead of our name; "" = none.
 func (v view) Logo() string {
 	if v.Visit == nil || v.Visit.frozen {
 		return ""
@@ -187,7 +187,7 @@ func (v view) Logo() string {
 	return v.Visit.session.Theme["logo"]
 }
 
-// Time shows how long ago or until when, with the exact time beside it.
+// Time writes a time as how long ago or how far ahead it is, with the exact time beside it.
 func (v view) Time(at any) template.HTML {
 	var t time.Time
 	switch at := at.(type) {
@@ -203,7 +203,7 @@ func (v view) Time(at any) template.HTML {
 	return template.HTML(fmt.Sprintf(`<time datetime="%s" title="%s">%s</time>`, exact, exact, relative(t.Sub(v.now)))) //nolint:gosec // times and our own words
 }
 
-// relative says how far away a time is.
+// relative writes how far away a time is.
 func relative(d time.Duration) string {
 	form := "%s ago"
 	if d > 0 {
@@ -234,10 +234,10 @@ func plural(n int, what string) string {
 	return number(int64(n)) + " " + what + "s"
 }
 
-// maxText bounds a body on a page, in bytes.
+// maxText is the largest part of a body on a page, in bytes.
 const maxText = 64 << 10
 
-// text is a body as a page shows it.
+// text returns a body as a page shows it.
 func text(body []byte) string {
 	if !utf8.Valid(body) {
 		return fmt.Sprintf("(%d bytes that are not text)", len(body))
@@ -257,7 +257,7 @@ func number(n int64) string {
 	return digits
 }
 
-// short is the end of a long id, which differs where the beginning is alike.
+// short returns the end of a long id. Ids often begin alike and differ at the end.
 func short(id string) string {
 	prefix, rest, ok := strings.Cut(id, "_")
 	if !ok || len(rest) <= 12 {
@@ -266,7 +266,7 @@ func short(id string) string {
 	return prefix + "_…" + rest[len(rest)-12:]
 }
 
-// URL is a webhook's URL as the visitor may see it: to those who only read without its query, which may hold a token.
+// URL returns a webhook's URL as the visitor may see it. Read-only visitors see no query, because it may hold a token.
 func (v view) URL(raw string) string { return v.Visit.url(raw) }
 
 func (v *visit) url(raw string) string {
@@ -276,7 +276,7 @@ func (v *visit) url(raw string) string {
 	return service.URLWithoutQuery(raw)
 }
 
-// more is the address of the next page of a list with the same filters; "" on the last.
+// more returns the address of the next page of a list, with the same filters; "" on the last page.
 func (v *visit) more(next string) string {
 	if next == "" {
 		return ""
@@ -287,18 +287,18 @@ func (v *visit) more(next string) string {
 	return v.r.URL.Path + "?" + query.Encode()
 }
 
-// after is the page of a list that the address asks for.
+// after returns the page of a list that the address asks for.
 func (v *visit) after() models.Page {
 	return models.Page{Limit: 50, After: v.r.URL.Query().Get("after")}
 }
 
-// query is a parameter of the address.
+// query returns a parameter of the address.
 func (v *visit) query(name string) string { return strings.TrimSpace(v.r.URL.Query().Get(name)) }
 
-// form is a field of the form.
+// form returns a field of the form.
 func (v *visit) form(name string) string { return strings.TrimSpace(v.r.PostFormValue(name)) }
 
-// readForm takes the form apart. Invalid if it is none, or too long.
+// readForm parses the form. It returns Invalid for a body that is no form or too long.
 func (v *visit) readForm() error {
 	if err := v.r.ParseForm(); err != nil {
 		return service.Refuse(service.Invalid, "the form could not be read")

@@ -11,7 +11,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// need is what a page asks of those who see it. Admins may see everything.
+// need is the permission that a page requires. Admins may see everything.
 type need int
 
 const (
@@ -47,15 +47,15 @@ func (n need) grants(p service.Principal) bool {
 	}
 }
 
-// page is one page, or one thing that a button does.
+// page is one page, or the action of one button.
 type page struct {
 	method, path string
 	need         need
 	do           func(*visit) error
-	live         bool // it can be asked for its news, see stream
+	live         bool // it can be asked for its changes, see stream
 }
 
-// visit is one request of somebody who is signed in.
+// visit is one request of a signed-in visitor.
 type visit struct {
 	*Console
 	w       http.ResponseWriter
@@ -64,11 +64,12 @@ type visit struct {
 	session service.Session
 	tenant  string // its id; "" on a page about no tenant
 	base    string // of the pages about the tenant
-	live    bool   // the page may be asked for its news
-	frozen  bool   // nothing is shown that changes with the time alone
+	live    bool   // the page may be asked for its changes
+	frozen  bool   // shows nothing that changes with the time alone
 }
 
-// serve is the handler of a page. A visitor who is not signed in is sent to the login page. Things of other tenants do not exist.
+// serve returns the handler of a page. It sends a visitor who is not signed in to the login page. For a visitor, things
+// of other tenants do not exist.
 func (c *Console) serve(p page, a audience, ofTenant bool) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		session, err := c.Hooks.SessionOf(r.Context(), cookieOf(r, a))
@@ -106,7 +107,7 @@ func (v *visit) enter(p page, ofTenant bool) error {
 	if !p.need.grants(v.session.Principal) {
 		return service.Refuse(service.Forbidden, "You may read here, and not change this.")
 	}
-	if strings.HasPrefix(p.path, "/webhooks/{id}") { // its uid will do
+	if strings.HasPrefix(p.path, "/webhooks/{id}") { // its uid works too
 		id, err := v.Hooks.WebhookID(v.r.Context(), v.tenant, v.r.PathValue("id"))
 		if err != nil {
 			return err
@@ -125,7 +126,7 @@ func (v *visit) enter(p page, ofTenant bool) error {
 	return p.do(v)
 }
 
-// signedOut answers without a session: the staff sign in, and people who came through a link need a new one.
+// signedOut answers a request without a session. The staff must sign in; people with a portal link need a new one.
 func (c *Console) signedOut(w http.ResponseWriter, r *http.Request, a audience) {
 	next := ""
 	if r.Method != http.MethodPost {
@@ -140,16 +141,16 @@ func (c *Console) signedOut(w http.ResponseWriter, r *http.Request, a audience) 
 		Body: "Your session has ended. Open the portal again from where you came, or sign in with a key."})
 }
 
-// may reports whether the visitor may do what needs n: buttons that would be refused are not shown.
+// may reports whether the visitor has the permission n. Pages leave out buttons that would be refused.
 func (v *visit) may(n need) bool { return n.grants(v.session.Principal) }
 
-// show answers with a page.
+// show writes a page as the answer.
 func (v *visit) show(status int, name, title string, body any) error {
 	v.page(v.w, v.r, status, name, view{Title: title, Body: body, Visit: v})
 	return nil
 }
 
-// done goes on to a page that says what has been done; what is one of notices.
+// done redirects to a page that shows a notice; what is the key of one of notices.
 func (v *visit) done(path, what string) error {
 	if what != "" {
 		path += "?done=" + what
@@ -158,11 +159,11 @@ func (v *visit) done(path, what string) error {
 	return nil
 }
 
-// notices are what pages say of what has been done.
+// notices are the sentences that pages show after an action.
 var notices = map[string]string{
-	"created": "Created.", "saved": "Saved.", "enabled": "The webhook is enabled.", "recovering": "The webhook is enabled, and what it missed is being sent.",
-	"disabled": "The webhook is disabled.", "paused": "Paused.", "resumed": "Resumed.", "recovered": "What was held or has failed is being sent.",
-	"replayed": "It is being sent again.", "deleted": "Deleted.", "retried": "It is being sent now.", "canceled": "Canceled.", "revoked": "Revoked.", "erased": "The data is erased.", "loaded": "The catalogue is loaded.",
+	"created": "Created.", "saved": "Saved.", "enabled": "The webhook is enabled.", "recovering": "The webhook is enabled. The deliveries that it missed are being sent.",
+	"disabled": "The webhook is disabled.", "paused": "Paused.", "resumed": "Resumed.", "recovered": "The held and failed deliveries are being sent.",
+	"replayed": "The event is being sent again.", "deleted": "Deleted.", "retried": "The delivery is being sent now.", "canceled": "Canceled.", "revoked": "Revoked.", "erased": "The data is erased.", "loaded": "The catalogue is loaded.",
 }
 
 func statusOf(e *service.Error) int {
@@ -175,7 +176,7 @@ func statusOf(e *service.Error) int {
 	return status
 }
 
-// refuse answers with what went wrong, in a sentence.
+// refuse answers with the error as a sentence.
 func (c *Console) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	refused, ok := errors.AsType[*service.Error](err)
 	if !ok {

@@ -15,8 +15,8 @@ import (
 
 const loginPath = "/console/login"
 
-// setCookie keeps a session in the browser. The portal may be embedded in another site's page when a link leads to it: then its
-// cookie belongs to that site's pages alone.
+// setCookie stores a session in the browser. Another site's page may embed the portal through a link. The cookie then
+// belongs to that site's pages only.
 func setCookie(w http.ResponseWriter, a audience, s *service.Session) {
 	cookie := &http.Cookie{Name: a.cookie, Value: s.Cookie, Path: a.base, Expires: s.Expires, HttpOnly: true, Secure: true, SameSite: http.SameSiteLaxMode}
 	if s.Link {
@@ -25,7 +25,7 @@ func setCookie(w http.ResponseWriter, a audience, s *service.Session) {
 	http.SetCookie(w, cookie)
 }
 
-// forget takes both forms of the cookie away.
+// forget removes both forms of the cookie.
 func forget(w http.ResponseWriter, a audience) {
 	gone := http.Cookie{Name: a.cookie, Path: a.base, Expires: time.Unix(1, 0), MaxAge: -1, HttpOnly: true, Secure: true, SameSite: http.SameSiteLaxMode} //nolint:gosec // it has what it needs
 	http.SetCookie(w, &gone)
@@ -41,7 +41,7 @@ func cookieOf(r *http.Request, a audience) string {
 	return cookie.Value
 }
 
-// loginBody is the form "Sign in": what is wrong with it, and the page that the visitor came for.
+// loginBody is the form "Sign in": its error, and the page that the visitor wanted.
 type loginBody struct{ Wrong, Next string }
 
 func (c *Console) login(w http.ResponseWriter, r *http.Request) {
@@ -66,13 +66,13 @@ func (c *Console) signIn(w http.ResponseWriter, r *http.Request) {
 	a := audienceOf(session.Role == models.RoleAdmin)
 	setCookie(w, a, &session)
 	to := a.base
-	if next := r.PostFormValue("next"); strings.HasPrefix(next, a.base+"/") { // of the pages that the session is for
+	if next := r.PostFormValue("next"); strings.HasPrefix(next, a.base+"/") { // one of the session's pages
 		to = next
 	}
 	http.Redirect(w, r, to, http.StatusSeeOther) //nolint:gosec // to one of our own pages
 }
 
-// askToOpen shows the button that redeems a link's code: what only looks at the link, such as a mail scanner, does not.
+// askToOpen shows the button that redeems a link's code. A mail scanner that only opens the link does not redeem it.
 func (c *Console) askToOpen(a audience) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		c.page(w, r, http.StatusOK, "open", view{Title: "Open Posthorn", Body: map[string]string{"Code": r.URL.Query().Get("code"), "Action": a.base + "/open"}})
@@ -95,7 +95,7 @@ func (c *Console) open(a audience) http.HandlerFunc {
 	}
 }
 
-// SignInPath is where a code of service.LocalCode is redeemed.
+// SignInPath returns the address that redeems a code of service.LocalCode.
 func SignInPath(code string) string {
 	return console.base + "/open?" + url.Values{"code": {code}}.Encode()
 }

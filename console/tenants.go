@@ -93,7 +93,7 @@ func (v *visit) showTenants(status int, body tenantsBody) (err error) {
 	return v.show(status, "tenants", "Tenants", body)
 }
 
-// createTenant refuses the id of a tenant that there is: to replace one is done on its own page.
+// createTenant refuses the id of an existing tenant. A tenant is replaced on its own page.
 func (v *visit) createTenant() error {
 	if err := v.readForm(); err != nil {
 		return err
@@ -134,7 +134,7 @@ func (v *visit) showKeys(status int, body keysBody) (err error) {
 	return v.show(status, "keys", "Keys", body)
 }
 
-// onceBody is a secret that is shown this once.
+// onceBody is a secret that is shown only once.
 type onceBody struct {
 	Label, Secret, Text  string
 	SecondLabel, Second  string
@@ -204,7 +204,7 @@ func (v *visit) settings() error {
 	return v.show(http.StatusOK, "settings", "Settings", settingsBody{Name: t.Name, Emails: strings.Join(t.AdminEmails, "\n"), Metadata: pairs(t.Metadata)})
 }
 
-// saveSettings changes the administrators; the name is for the staff alone.
+// saveSettings changes the administrators. Only the staff may change the name.
 func (v *visit) saveSettings() error {
 	if err := v.readForm(); err != nil {
 		return err
@@ -245,7 +245,7 @@ func pairs(m map[string]string) string {
 	return b.String()
 }
 
-// lines are the lines of a text that are not blank.
+// lines returns the lines of a text that are not blank.
 func lines(text string) []string {
 	all := []string{}
 	for line := range strings.Lines(text) {
@@ -256,7 +256,7 @@ func lines(text string) []string {
 	return all
 }
 
-// theme is the stylesheet of a portal link. Its values have been checked when the link was made.
+// theme writes the stylesheet of a portal link. Its values were checked when the link was made.
 func (v *visit) theme() error {
 	v.w.Header().Set("Content-Type", "text/css; charset=utf-8")
 	_, err := v.w.Write([]byte(stylesheet(v.session.Theme)))

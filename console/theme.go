@@ -9,8 +9,8 @@ import (
 // fonts are the families that a theme may name.
 var fonts = map[string]string{"system": "system-ui, sans-serif", "serif": "Georgia, serif", "mono": "ui-monospace, monospace"}
 
-// stylesheet is a theme as CSS. Text on the accent is black or white, whichever has more contrast. Text in the accent is made darker
-// on light pages and lighter on dark ones, until it can be read.
+// stylesheet returns a theme as CSS. Text on the accent is black or white, whichever has more contrast. Text in the
+// accent is made darker on light pages and lighter on dark ones, until it is readable.
 func stylesheet(theme map[string]string) string {
 	var b strings.Builder
 	b.WriteString(":root:root {\n")
@@ -58,7 +58,7 @@ func (c colour) String() string {
 	return fmt.Sprintf("#%02x%02x%02x", uint8(math.Round(c[0])), uint8(math.Round(c[1])), uint8(math.Round(c[2])))
 }
 
-// luminance is WCAG's relative luminance, 0 to 1.
+// luminance returns WCAG's relative luminance, 0 to 1.
 func (c colour) luminance() (sum float64) {
 	for i, weight := range []float64{0.2126, 0.7152, 0.0722} {
 		part := c[i] / 255
@@ -72,16 +72,16 @@ func (c colour) luminance() (sum float64) {
 	return sum
 }
 
-// contrast is WCAG's contrast ratio, 1 to 21.
+// contrast returns WCAG's contrast ratio, 1 to 21.
 func contrast(a, b colour) float64 {
 	x, y := a.luminance(), b.luminance()
 	return (max(x, y) + 0.05) / (min(x, y) + 0.05)
 }
 
-// enough is the contrast that WCAG asks of text, and a little more for what rounding takes.
+// enough is the contrast that WCAG requires of text, and a little more to allow for rounding.
 const enough = 4.6
 
-// readable is the colour with as much of another mixed in as text on a ground needs.
+// readable mixes in as much of another colour as text on a ground needs.
 func (c colour) readable(ground, other colour) colour {
 	const steps = 20
 	for i := range steps + 1 {

@@ -45,7 +45,7 @@ func (v *visit) webhooks() error {
 	}{rows, sparks(lately, since), v.more(next), v.query("status"), f.EventType, v.query("tenant"), webhookStatuses, v.Hooks.Threshold, v.r.URL.Path})
 }
 
-// webhookStatuses are what a list of webhooks can be narrowed to.
+// webhookStatuses are the values of the filter on a list of webhooks.
 var webhookStatuses = []string{string(models.WebhookActive), "failing", string(models.WebhookPaused), string(models.WebhookDeactivated), string(models.WebhookDisabled)}
 
 func (v *visit) webhook() error {
@@ -122,7 +122,7 @@ type webhookBody struct {
 	Timeout    time.Duration
 }
 
-// lastFailure reads the last failed attempt of the latest deliveries, with the receiver's answer; nil if they have none.
+// lastFailure reads the last failed attempt of the latest deliveries, with the receiver's answer; nil if there is none.
 func (v *visit) lastFailure(body *webhookBody) (*models.Attempt, error) {
 	id, at := "", time.Time{}
 	for _, a := range body.Last {
@@ -137,7 +137,7 @@ func (v *visit) lastFailure(body *webhookBody) (*models.Attempt, error) {
 	return &a.Attempt, err
 }
 
-// webhookForm is the form of a webhook, as it was typed.
+// webhookForm is the form of a webhook, as the visitor typed it.
 type webhookForm struct {
 	ID                                        string // "" = a new one
 	URL, Name, Description, Patterns, Headers string
@@ -145,7 +145,7 @@ type webhookForm struct {
 	Initial, Backoff, MaxInterval, Max        string
 	Timeout, MaxInFlight, RateLimit           string
 	Types                                     []typeChoice
-	MoreTypes                                 bool // than are listed
+	MoreTypes                                 bool // there are more types than listed
 	Errors                                    fieldErrors
 }
 
@@ -155,14 +155,14 @@ type typeChoice struct {
 	Chosen bool
 }
 
-// formFields are the fields that what is wrong can stand beside.
+// formFields are the fields that can have an error beside them.
 var formFields = []string{"url", "name", "description", "event_types", "channels", "headers", "retry.initial", "retry.backoff", "retry.max_interval", "retry.max", "timeout",
 	"max_in_flight", "rate_limit"}
 
 // maxChoices is how many event types the picker lists.
 const maxChoices = 200
 
-// choose lists the event types with those chosen that are in names; the others of names become patterns.
+// choose lists the event types and marks those in names. The other names become patterns.
 func (v *visit) choose(f *webhookForm, names []string) error {
 	types, next, err := v.Hooks.EventTypes(v.r.Context(), v.tenant, models.Page{Limit: maxChoices})
 	if err != nil {
@@ -200,7 +200,7 @@ func (v *visit) showForm(status int, f webhookForm) error {
 	return v.show(status, "webhook-form", title, f)
 }
 
-// typed reads the form, and the change it asks for.
+// typed reads the form, and the change that it asks for.
 func (v *visit) typed() (webhookForm, service.WebhookChange) {
 	f := webhookForm{URL: v.form("url"), Name: v.form("name"), Description: v.form("description"), Headers: v.form("headers"), Channels: v.form("channels"),
 		Initial: v.form("initial"), Backoff: v.form("backoff"), MaxInterval: v.form("max_interval"), Max: v.form("max"),
@@ -276,7 +276,7 @@ func (v *visit) createWebhook() error {
 	return v.again(f, *change.EventTypes, err)
 }
 
-// again shows the form as it was typed, with what is wrong beside the fields.
+// again shows the form as the visitor typed it, with the errors beside the fields.
 func (v *visit) again(f webhookForm, types []string, err error) error {
 	var ok bool
 	if f.Errors, ok = wrong(err, formFields...); !ok {
@@ -288,7 +288,7 @@ func (v *visit) again(f webhookForm, types []string, err error) error {
 	return v.showForm(http.StatusUnprocessableEntity, f)
 }
 
-// verify is how a receiver checks a signature, in the words of Standard Webhooks' libraries.
+// verify shows how a receiver checks a signature with the libraries of Standard Webhooks.
 const verify = `import { Webhook } from "standardwebhooks";
 
 const webhook = new Webhook(process.env.SIGNING_SECRET);
@@ -350,7 +350,7 @@ func (v *visit) saveWebhook() error {
 	return v.done("/webhooks/"+escape(id), "saved")
 }
 
-// actOnWebhook does what a button of a webhook's page says.
+// actOnWebhook does the action of a button on a webhook's page.
 func (v *visit) actOnWebhook() (err error) {
 	if err := v.readForm(); err != nil {
 		return err

@@ -15,7 +15,7 @@ import (
 	"github.com/posthorn/posthorn/internal/config"
 )
 
-// BenchCommand is `posthorn bench`: it measures a running Posthorn, this one's or another's.
+// BenchCommand is `posthorn bench`. It measures a running Posthorn, of this version or another.
 type BenchCommand struct {
 	Scenarios []string `arg:"" optional:"" name:"scenario" help:"What to measure: latency, saturate, fanout, noisy, batch, failing, overload, limits; mass. Default: all except mass, in this order."`
 
@@ -48,10 +48,10 @@ type BenchCommand struct {
 	JSON        bool           `name:"json" help:"Print the report as JSON." group:"Measure"`
 }
 
-// errIncomplete: deliveries are missing, which is worse than slow.
+// errIncomplete is returned when deliveries are missing, which is worse than being slow.
 var errIncomplete = errors.New("the count does not match: deliveries are missing, or were recorded as delivered and did not arrive")
 
-// Run measures and prints a report, of what has been measured by then if ctx ends.
+// Run measures and prints a report. If ctx ends, the report covers what has been measured until then.
 func (c *BenchCommand) Run(ctx context.Context, env Environment) error {
 	o := bench.Options{URL: c.URL, AdminKey: c.AdminKey.Reveal(), Scenarios: c.Scenarios, Receiver: c.Receiver,
 		Duration: c.Duration, WarmUp: c.WarmUp, Patience: c.Patience, Callers: c.Callers, Rate: c.Rate, Payload: c.Payload,
@@ -86,7 +86,7 @@ func (c *BenchCommand) print(out io.Writer, report *bench.Report) error {
 	return encoder.Encode(report)
 }
 
-// terminal is the file if somebody looks at it; nil if it is redirected.
+// terminal returns the file if it is a terminal, and nil if it is redirected.
 func terminal(f *os.File) io.Writer {
 	info, err := f.Stat()
 	if err != nil || info.Mode()&os.ModeCharDevice == 0 {

@@ -10,7 +10,7 @@ import (
 	"github.com/posthorn/posthorn/internal/chaos"
 )
 
-// ChaosCommand is `posthorn chaos`: the fault ledger. `make chaos` builds what it needs and runs it.
+// ChaosCommand is `posthorn chaos`, the fault ledger. `make chaos` builds the binaries that it needs and runs it.
 type ChaosCommand struct {
 	Seed     uint64        `placeholder:"N" help:"Determines the faults. Default: a random one, or that of the resumed run."`
 	Faults   int           `placeholder:"N" help:"Number of faults. Default: as many as begin within --duration."`
@@ -32,7 +32,7 @@ type ChaosCommand struct {
 
 const defaultChaos = 20 * time.Minute
 
-// Run makes the faults and writes the report, of what has been made by then if ctx ends.
+// Run makes the faults and writes the report. If ctx ends, the report covers the faults made until then.
 func (c *ChaosCommand) Run(ctx context.Context, env Environment) error {
 	if c.Duration == 0 && c.Faults == 0 {
 		c.Duration = defaultChaos

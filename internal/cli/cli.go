@@ -1,4 +1,4 @@
-// Package cli is the command line: it parses, wires with internal/app, runs, and says how it went. The all-in-one
+// Package cli is the command line. It parses, wires with internal/app, runs, and reports the result. The all-in-one
 // build adds its `dev` command to it from outside.
 package cli
 
@@ -19,7 +19,7 @@ import (
 	"github.com/posthorn/posthorn/internal/config"
 )
 
-// commands are what every build has.
+// commands are the commands of every build.
 type commands struct {
 	Serve         ServeCommand         `cmd:"" help:"API and worker in one process, on Postgres and an external Temporal."`
 	API           APICommand           `cmd:"" name:"api" help:"Only the API."`
@@ -44,19 +44,19 @@ type commands struct {
 	Version       kong.VersionFlag     `help:"Print the version."`
 }
 
-// Environment is what a command gets in addition to its flags.
+// Environment holds what a command gets in addition to its flags.
 type Environment struct {
 	Version string
 	Out     io.Writer // results
 	Err     io.Writer // progress and hints; nil = none
 }
 
-// gcPercent is GOGC unless the environment sets it. A process keeps little, and nearly all that it allocates goes with the
-// request or the POST: collecting half as often costs some 20 MiB and saves 5 % of the CPU.
+// gcPercent is GOGC unless the environment sets it. A process keeps little memory, and nearly all of its allocations
+// end with the request or the POST. Collecting half as often costs some 20 MiB and saves 5 % of the CPU.
 const gcPercent = 200
 
-// Run runs the command line and exits. dev, if not nil, is the all-in-one build's own command: a pointer to a
-// struct with kong's tags and a method Run(context.Context, Environment) error.
+// Run runs the command line and exits. dev, if not nil, is the additional command of the all-in-one build: a pointer to
+// a struct with kong's tags and a method Run(context.Context, Environment) error.
 func Run(version string, dev any) {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
@@ -64,7 +64,7 @@ func Run(version string, dev any) {
 	signaled, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	ctx, cancel := context.WithCancel(context.Background())
 	context.AfterFunc(signaled, func() {
-		stop() // a second signal ends the process at once, from the moment at which it begins to stop
+		stop() // once it has begun to stop, a second signal ends the process at once
 		cancel()
 	})
 	parser := newParser(dev, kong.Vars{"version": version}, kong.BindTo(ctx, (*context.Context)(nil)),
@@ -94,7 +94,7 @@ func newParser(dev any, options ...kong.Option) *kong.Kong {
 	return parser
 }
 
-// usageError prints what is wrong with a command line and where its help is, and returns the exit code.
+// usageError prints the mistake in a command line and how to get its help. It returns the exit code.
 func usageError(out io.Writer, err error) int {
 	command := "posthorn"
 	if wrong, ok := errors.AsType[*kong.ParseError](err); ok {
@@ -106,7 +106,7 @@ func usageError(out io.Writer, err error) int {
 	return exitCode(err)
 }
 
-// exitCode is the exit code of an error: its own, or 1.
+// exitCode returns the exit code of an error: its own, or 1.
 func exitCode(err error) int {
 	var coder kong.ExitCoder
 	if errors.As(err, &coder) {
@@ -115,7 +115,7 @@ func exitCode(err error) int {
 	return 1
 }
 
-// Logger makes the logger a configuration asks for.
+// Logger returns the logger that a configuration asks for.
 func Logger(c config.Config) *slog.Logger {
 	o := &slog.HandlerOptions{Level: c.LogLevel}
 	if c.LogFormat == "json" {
@@ -124,13 +124,13 @@ func Logger(c config.Config) *slog.Logger {
 	return slog.New(slog.NewTextHandler(os.Stderr, o))
 }
 
-// TemporalLogger makes Temporal's SDK log through slog, what is of interest only: it reports every POST that is to
-// be retried as a failed activity.
+// TemporalLogger makes Temporal's SDK log through slog, warnings and errors only: below that level, the SDK reports
+// every POST that will be retried as a failed activity.
 func TemporalLogger(log *slog.Logger) temporallog.Logger {
 	return temporallog.NewStructuredLogger(slog.New(quiet{log.Handler()}))
 }
 
-// quiet drops what the SDK says below the level of a warning.
+// quiet drops the SDK's messages below the level of a warning.
 type quiet struct{ slog.Handler }
 
 // Enabled implements slog.Handler.

@@ -8,7 +8,8 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// CompletionCommand is `posthorn completion`: what makes a shell complete posthorn's command lines.
+// CompletionCommand is `posthorn completion`. It prints the script that makes a shell complete posthorn's command
+// lines.
 type CompletionCommand struct {
 	Shell string `arg:"" enum:"bash,zsh,fish" help:"bash, zsh or fish."`
 }
@@ -21,7 +22,7 @@ func (*CompletionCommand) Help() string {
   posthorn completion fish >~/.config/fish/completions/posthorn.fish`
 }
 
-// completionScripts ask posthorn itself what may stand there.
+// completionScripts ask posthorn itself for the possible words.
 var completionScripts = map[string]string{
 	"bash": `_posthorn() {
 	local IFS=$'\n'
@@ -47,7 +48,8 @@ func (c *CompletionCommand) Run(env Environment) error {
 	return err
 }
 
-// CompleteCommand is `posthorn complete`, which the scripts of completion call: it prints what the last of the words may be.
+// CompleteCommand is `posthorn complete`. The completion scripts call it; it prints the possible values of the last
+// word.
 type CompleteCommand struct {
 	Words []string `arg:"" optional:"" passthrough:""`
 }
@@ -66,7 +68,7 @@ func (c *CompleteCommand) Run(k *kong.Context, env Environment) error {
 	return nil
 }
 
-// candidates are what the last of the words may be: commands, flags, or the values of a flag.
+// candidates returns the possible values of the last word: commands, flags, or the values of a flag.
 func candidates(node *kong.Node, words []string) []string {
 	if len(words) == 0 {
 		words = []string{""}
@@ -113,7 +115,7 @@ func candidates(node *kong.Node, words []string) []string {
 	return slices.Compact(found)
 }
 
-// flagOf is the flag that a word names, nil if there is none.
+// flagOf returns the flag that a word names, nil if there is none.
 func flagOf(node *kong.Node, word string) *kong.Flag {
 	name, _, _ := strings.Cut(strings.TrimLeft(word, "-"), "=")
 	for _, group := range node.AllFlags(false) {

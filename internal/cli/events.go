@@ -60,7 +60,7 @@ func (c *EventsSendCommand) Run(ctx context.Context, env Environment) error {
 	if err != nil {
 		return err
 	}
-	body = append(body[:len(body)-1], `,"data":`...) // by hand: encoding/json would write the data's bytes in its own way
+	body = append(body[:len(body)-1], `,"data":`...) // by hand: encoding/json would reformat the data's bytes
 	body = append(append(body, data...), '}')
 	answer, err := call(&c.Remote, func(api *client.ClientWithResponses) (*client.PublishEventResponse, error) {
 		return api.PublishEventWithBodyWithResponse(ctx, c.Tenant, &client.PublishEventParams{IdempotencyKey: given(c.IdempotencyKey)},

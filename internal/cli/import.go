@@ -34,18 +34,18 @@ Example:
   posthorn import svix --from https://api.eu.svix.com --token testsk_0123456789 --url https://hooks.example.com --key admin-key`
 }
 
-// importReport is what an import has done.
+// importReport lists what an import has done.
 type importReport struct {
 	Data []*imported `json:"data"`
 }
 
-// imported is what has become of one thing.
+// imported is the result for one thing.
 type imported struct {
 	Kind   string `json:"kind"` // event type, application or endpoint
 	From   string `json:"from"` // its id there
 	To     string `json:"to"`   // its id here; "" if it is not here
 	Result string `json:"result"`
-	// Notes are what could not be kept of it, and why it was refused.
+	// Notes name the parts that could not be kept, and the reason for a refusal.
 	Notes []string `json:"notes"`
 }
 

@@ -18,9 +18,9 @@ import (
 	"github.com/posthorn/posthorn/client"
 )
 
-// svixImport brings what a Svix server has into a Posthorn. A thing is found again by its id at Svix: an application app_X is
-// the tenant X, so that its Svix id goes on working on /svix, and an endpoint the webhook with its uid, or X as its uid if it
-// is ep_X without one.
+// svixImport copies the contents of a Svix server into a Posthorn. It finds a thing again by its id at Svix. An
+// application app_X is the tenant X, so that its Svix id continues to work on /svix. An endpoint is the webhook with
+// its uid; an endpoint ep_X without a uid gets the uid X.
 type svixImport struct {
 	url, key string // of the Posthorn
 	from     *svixServer
@@ -35,7 +35,7 @@ func (m *svixImport) add(kind, from string) *imported {
 	return i
 }
 
-// run imports event types first: webhooks name them.
+// run imports event types first, because webhooks name them.
 func (m *svixImport) run(ctx context.Context) error {
 	query := url.Values{"with_content": {"true"}, "include_archived": {"true"}}
 	if err := eachOf(ctx, m.from, "/event-type", query, func(t svixEventType) error { return m.eventType(ctx, &t) }); err != nil {
@@ -44,8 +44,8 @@ func (m *svixImport) run(ctx context.Context) error {
 	return eachOf(ctx, m.from, "/app", nil, func(a svixApplication) error { return m.application(ctx, &a) })
 }
 
-// refuse notes that a thing was refused, if that is what the error says. Any other error ends the import, a key that is not
-// enough included.
+// refuse notes that a thing was refused, if the error says so. Any other error ends the import, for example a key
+// without the needed role.
 func (i *imported) refuse(err error) error {
 	if err == nil {
 		return nil
@@ -64,7 +64,7 @@ func (i *imported) refuse(err error) error {
 	return nil
 }
 
-// came says what a call has changed, by what there was before and what there is now.
+// came notes what a call has changed, by comparing the thing before and after it.
 func (i *imported) came(before, after []byte) {
 	result := importUpdated
 	if before == nil {
@@ -77,7 +77,7 @@ func (i *imported) came(before, after []byte) {
 	}
 }
 
-// same reports whether two answers show the same, apart from when it was written and by which key.
+// same reports whether two answers are equal, apart from the time of the change and its key.
 func same(a, b []byte) bool {
 	var shown [2]map[string]any
 	for i, text := range [][]byte{a, b} {
@@ -90,7 +90,7 @@ func same(a, b []byte) bool {
 	return reflect.DeepEqual(shown[0], shown[1])
 }
 
-// bodyOf is the body of an answer.
+// bodyOf returns the body of an answer.
 func bodyOf(response interface{ GetBody() []byte }, err error) ([]byte, error) {
 	if err != nil {
 		return nil, err
@@ -98,7 +98,7 @@ func bodyOf(response interface{ GetBody() []byte }, err error) ([]byte, error) {
 	return response.GetBody(), nil
 }
 
-// ifThere is the body of an answer; nil if there is no such thing.
+// ifThere returns the body of an answer; nil if the thing does not exist.
 func ifThere(response interface{ GetBody() []byte }, err error) ([]byte, error) {
 	if refused, ok := errors.AsType[*client.Error](err); ok && refused.Status == http.StatusNotFound {
 		return nil, nil
@@ -109,7 +109,7 @@ func ifThere(response interface{ GetBody() []byte }, err error) ([]byte, error) 
 // fields are a request's body.
 type fields map[string]any
 
-// put sends the fields. If it is refused for fields that a thing can do without, it is sent again without these.
+// put sends the fields. If they are refused because of optional ones, it sends them again without these.
 func (i *imported) put(in fields, spare []string, send func(io.Reader) ([]byte, error)) ([]byte, error) {
 	try := func() ([]byte, error) {
 		text, err := json.Marshal(in)
@@ -139,7 +139,7 @@ func (i *imported) put(in fields, spare []string, send func(io.Reader) ([]byte, 
 
 const jsonType = "application/json"
 
-// eventType brings an event type, which all tenants share.
+// eventType imports an event type, which all tenants share.
 func (m *svixImport) eventType(ctx context.Context, t *svixEventType) error {
 	i := m.add("event type", t.Name)
 	in := fields{"description": t.Description, "deprecated": t.Deprecated || t.Archived}
@@ -211,7 +211,7 @@ func (m *svixImport) group(ctx context.Context, eventType, group string) error {
 	return nil
 }
 
-// number is a version as a number; what is none goes first.
+// number returns a version as a number. A version that is no number sorts first.
 func number(version string) int {
 	n, err := strconv.Atoi(version)
 	if err != nil {
@@ -220,7 +220,7 @@ func number(version string) int {
 	return n
 }
 
-// application brings an application as a tenant, and its endpoints.
+// application imports an application as a tenant, with its endpoints.
 func (m *svixImport) application(ctx context.Context, a *svixApplication) error {
 	i := m.add("application", a.ID)
 	tenant := strings.TrimPrefix(a.ID, "app_")
@@ -260,7 +260,7 @@ func (m *svixImport) application(ctx context.Context, a *svixApplication) error 
 	}))
 }
 
-// rateOf is a rate, whichever name it has; 0 = none.
+// rateOf returns the rate, whichever of its names is used; 0 = none.
 func rateOf(rates ...*float64) float64 {
 	for _, rate := range rates {
 		if rate != nil {
@@ -277,7 +277,7 @@ func orNone[V any](m map[string]V) map[string]V {
 	return m
 }
 
-// endpoint brings an endpoint as a webhook, with its secret and its headers.
+// endpoint imports an endpoint as a webhook, with its secret and its headers.
 func (m *svixImport) endpoint(ctx context.Context, tenant, path, app string, e *svixEndpoint) error {
 	i := m.add("endpoint", app+"/"+e.ID)
 	was, uid, err := m.webhookOf(ctx, tenant, e)
@@ -352,10 +352,10 @@ func (m *svixImport) endpoint(ctx context.Context, tenant, path, app string, e *
 	return m.secret(ctx, i, tenant, here.ID, secret.Key)
 }
 
-// profileOfSvix is how deliveries look on the wire as they do with Svix.
+// profileOfSvix is the profile with which deliveries look like Svix's on the wire.
 const profileOfSvix = "svix"
 
-// fields are what a webhook takes from the endpoint, except what is read separately.
+// fields returns the fields that a webhook takes from the endpoint, except those that are read separately.
 func (e *svixEndpoint) fields(uid string) fields {
 	types := e.FilterTypes
 	if types == nil {
@@ -366,7 +366,7 @@ func (e *svixEndpoint) fields(uid string) fields {
 		"metadata": orNone(e.Metadata), "rate_limit": rateOf(e.RateLimit, e.ThrottleRate)}
 }
 
-// webhookOf finds the webhook of an endpoint, nil if there is none, and the uid it is to have.
+// webhookOf finds the webhook of an endpoint, nil if there is none, and the uid that it will have.
 func (m *svixImport) webhookOf(ctx context.Context, tenant string, e *svixEndpoint) (was []byte, uid string, err error) {
 	bare := strings.TrimPrefix(e.ID, "ep_")
 	uid = bare
@@ -385,7 +385,7 @@ func mayBeUID(uid string) bool {
 	return uid != "" && uid != "." && uid != ".." && uid != "new" && !strings.HasPrefix(uid, "ep_") && !strings.HasPrefix(uid, "wh_")
 }
 
-// headersOf are the headers that the webhook is to have. A value that Svix does not show stays as it is here.
+// headersOf returns the headers that the webhook will have. A value that Svix does not show stays unchanged here.
 func headersOf(i *imported, headers *svixHeaders, here map[string]string) map[string]string {
 	all := maps.Clone(orNone(headers.Headers))
 	for _, name := range headers.Sensitive {
@@ -402,7 +402,7 @@ func headersOf(i *imported, headers *svixHeaders, here map[string]string) map[st
 	return all
 }
 
-// secret makes Svix's secret the one that signs here. The one before signs too for a day, as at Svix.
+// secret makes Svix's secret the signing one here. The previous secret also signs for a day, as at Svix.
 func (m *svixImport) secret(ctx context.Context, i *imported, tenant, id, key string) error {
 	_, err := m.to.RotateWebhookSecretWithResponse(ctx, tenant, id, client.RotateInput{Secret: &key})
 	if refused, ok := errors.AsType[*client.Error](err); ok && refused.Status == http.StatusUnprocessableEntity &&
@@ -416,7 +416,7 @@ func (m *svixImport) secret(ctx context.Context, i *imported, tenant, id, key st
 	return nil
 }
 
-// noteTransformation notes that an endpoint has a transformation. A server that knows none has none.
+// noteTransformation notes that an endpoint has a transformation. Some servers do not know transformations.
 func (m *svixImport) noteTransformation(ctx context.Context, i *imported, path string) error {
 	var transformation struct {
 		Enabled bool `json:"enabled"`

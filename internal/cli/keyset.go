@@ -12,7 +12,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// KeysetCommand is `posthorn keyset`. Each step is followed by a rolling restart with the keyset that it printed.
+// KeysetCommand is `posthorn keyset`. After each step comes a rolling restart with the printed keyset.
 type KeysetCommand struct {
 	New       KeysetNewCommand       `cmd:"" help:"Print a new keyset, for POSTHORN_ENCRYPTION_KEYSET."`
 	Add       KeysetAddCommand       `cmd:"" help:"Step 1 of replacing a key: print the keyset with a new key, which decrypts and does not encrypt yet."`
@@ -164,7 +164,7 @@ func (c *KeysetRemoveCommand) Run(ctx context.Context, env Environment) error {
 		return fmt.Errorf("the keyset has no key older than key %d, which encrypts. --key names another one", box.Primary())
 	}
 	next := c.Keyset.Reveal()
-	for _, id := range ids { // before the database hears of it
+	for _, id := range ids { // before anything is written to the database
 		if next, err = secrets.RemoveKey(next, id); err != nil {
 			return keyError("--key", id, box, err)
 		}
@@ -186,12 +186,12 @@ func (c *KeysetRemoveCommand) Run(ctx context.Context, env Environment) error {
 	return printKeyset(env, next, "Nothing needs the removed keys any more. Restart every process with this keyset.")
 }
 
-// keyError names the key that is not what a step needs, and those that there are.
+// keyError names the key that does not suit a step, and the existing keys.
 func keyError(flag string, id secrets.KeyID, box *secrets.Box, err error) error {
 	return fmt.Errorf("%s %d: %w (it has %d; %d is the primary one)", flag, id, err, box.Keys(), box.Primary())
 }
 
-// printKeyset prints a keyset, and apart from it what to do with it.
+// printKeyset prints a keyset to Out, and the next step to Err.
 func printKeyset(env Environment, keyset, next string, args ...any) error {
 	if _, err := fmt.Fprintln(env.Out, keyset); err != nil {
 		return err
@@ -200,7 +200,7 @@ func printKeyset(env Environment, keyset, next string, args ...any) error {
 	return nil
 }
 
-// tellf says something that is no result.
+// tellf prints a message that is not a result.
 func (e Environment) tellf(format string, args ...any) {
 	if e.Err != nil {
 		_, _ = io.WriteString(e.Err, fmt.Sprintf(format, args...)+"\n")

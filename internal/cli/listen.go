@@ -13,7 +13,7 @@ import (
 	"github.com/posthorn/posthorn/internal/config"
 )
 
-// ListenCommand is `posthorn listen`: a receiver to try things with.
+// ListenCommand is `posthorn listen`, a receiver for trying things out.
 type ListenCommand struct {
 	Addr   string   `default:"127.0.0.1:9000" help:"Address to listen on. Default ${default}." group:"Receive"`
 	Secret []string `sep:"none" placeholder:"WHSEC" help:"Signing secret of a webhook (whsec_…); repeatable. Signatures are then verified, and a request that none of the secrets has signed is refused with 401." group:"Receive"`
@@ -31,7 +31,7 @@ type ListenCommand struct {
 	PublicURL string        `name:"public-url" placeholder:"URL" help:"URL at which that Posthorn reaches this receiver. Required unless it is a dev on this machine." group:"Register"`
 }
 
-// Validate says all that is wrong with the flags. Kong calls it when it has parsed them.
+// Validate returns every mistake in the flags. Kong calls it after parsing them.
 func (c *ListenCommand) Validate() error {
 	var p []error
 	refuse := func(wrong bool, format string, args ...any) {
@@ -114,7 +114,7 @@ func (c *ListenCommand) Run(ctx context.Context, env Environment) (err error) {
 	}
 }
 
-// addressOf is the URL under which a process on this machine reaches a listener.
+// addressOf returns the URL at which a process on this machine reaches a listener.
 func addressOf(listener net.Listener) string {
 	host, port, err := net.SplitHostPort(listener.Addr().String())
 	if ip := net.ParseIP(host); err == nil && ip.IsUnspecified() {

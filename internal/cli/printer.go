@@ -11,15 +11,15 @@ import (
 	"unicode"
 )
 
-// printer makes what people read: tables, and one thing's fields. Texts from elsewhere are printed without control
-// characters, which a terminal would obey.
+// printer writes output for people: tables, and the fields of one thing. It removes control characters from texts of
+// others, because a terminal would obey them.
 type printer struct {
 	bytes.Buffer
 
 	table *tabwriter.Writer
 }
 
-// cell is a value as a table shows it: "-" for none.
+// cell returns a value as a table shows it: "-" for none.
 func cell(value any) string {
 	text := ""
 	switch v := value.(type) {
@@ -54,7 +54,7 @@ func cell(value any) string {
 
 func moment(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05Z") }
 
-// harmless is a text on one line without control characters.
+// harmless returns a text on one line, without control characters.
 func harmless(text string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
@@ -89,7 +89,7 @@ func (p *printer) row(values ...any) {
 	_, _ = fmt.Fprintln(p.table, strings.Join(cells, "\t"))
 }
 
-// fields prints names and values; what has no value is left out.
+// fields prints names and values. It leaves out names without a value.
 func (p *printer) fields(namesAndValues ...any) {
 	p.flush()
 	p.table = tabwriter.NewWriter(&p.Buffer, 0, 0, 2, ' ', 0)
@@ -124,7 +124,7 @@ func (p *printer) flush() {
 	}
 }
 
-// Bytes is all that was printed.
+// Bytes returns everything that was printed.
 func (p *printer) Bytes() []byte {
 	p.flush()
 	return p.Buffer.Bytes()

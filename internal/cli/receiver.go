@@ -28,7 +28,7 @@ type receiver struct {
 	verifiers []*webhooks.Webhook
 	left      int // requests still to fail
 	count     int
-	nonce     string // of the question whether a URL leads here; "" = nobody asks
+	nonce     string // of the question whether a URL leads here; "" = no question is open
 }
 
 func newReceiver(c *ListenCommand, out io.Writer) (*receiver, error) {
@@ -64,7 +64,7 @@ func newVerifiers(secrets []string) ([]*webhooks.Webhook, error) {
 	return all, nil
 }
 
-// maxShown bounds what is read of a body.
+// maxShown is the largest part of a body that is read.
 const maxShown = 8 << 20
 
 // reply is how a request is answered.
@@ -157,7 +157,7 @@ func (r *receiver) judge(header http.Header, body []byte) reply {
 	return a
 }
 
-// refusal says why none of the secrets verifies a signature; "" if one does.
+// refusal returns why none of the secrets verifies a signature; "" if one does.
 func (r *receiver) refusal(header http.Header, body []byte) string {
 	var last error
 	for _, verifier := range r.verifiers {

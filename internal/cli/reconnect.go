@@ -11,8 +11,8 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// How soon a Temporal that was away is found again. The SDK's own waits grow to 10 s, for the connection and for each poll by
-// itself, and a retry whose time has come waits for a poll.
+// These times say how soon a worker finds Temporal again after an outage. The SDK's own waits grow to 10 s, separately
+// for the connection and for each poll, and a due retry waits for a poll.
 const (
 	reconnectFirst = 100 * time.Millisecond
 	reconnectMost  = time.Second
@@ -20,7 +20,7 @@ const (
 	workAgain      = 500 * time.Millisecond
 )
 
-// reconnecting are the options of a Temporal client whose workers find a Temporal soon that was away.
+// reconnecting returns the options of a Temporal client whose workers find Temporal soon after an outage.
 func reconnecting() []grpc.DialOption {
 	return []grpc.DialOption{
 		grpc.WithConnectParams(grpc.ConnectParams{MinConnectTimeout: connectFor,
@@ -29,8 +29,8 @@ func reconnecting() []grpc.DialOption {
 	}
 }
 
-// again makes a worker's call again while Temporal is not available, for as long as the caller waits: the SDK would wait longer
-// after each.
+// again repeats a worker's call while Temporal is not available, as long as the caller waits. The SDK would wait longer
+// after each failure.
 func again(ctx context.Context, method string, request, reply any, conn *grpc.ClientConn, call grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 	for {
 		err := call(ctx, method, request, reply, conn, opts...)
@@ -45,7 +45,7 @@ func again(ctx context.Context, method string, request, reply any, conn *grpc.Cl
 	}
 }
 
-// isWorkers reports whether a method asks for work, or says what came of it.
+// isWorkers reports whether a method asks for work or reports its result.
 func isWorkers(method string) bool {
 	_, name, _ := strings.Cut(strings.TrimPrefix(method, "/"), "/")
 	return strings.HasPrefix(name, "Poll") && strings.HasSuffix(name, "TaskQueue") || strings.HasPrefix(name, "Respond")

@@ -18,11 +18,11 @@ import (
 const (
 	// registerFor bounds each call to Posthorn.
 	registerFor = 10 * time.Second
-	// nonceHeader is in the question whether a URL leads to this receiver, and in its answer.
+	// nonceHeader stands in the question whether a URL leads to this receiver, and in the answer.
 	nonceHeader = "X-Posthorn-Listen"
 )
 
-// register makes a webhook that leads to the receiver. remove deletes it again.
+// register creates a webhook that leads to the receiver. remove deletes it again.
 func (c *ListenCommand) register(ctx context.Context, env Environment, r *receiver, here string) (remove func() error, err error) {
 	to := c.PublicURL
 	if to == "" {
@@ -73,7 +73,7 @@ func (c *ListenCommand) register(ctx context.Context, env Environment, r *receiv
 	return remove, err
 }
 
-// isLocal reports whether a URL is of this machine.
+// isLocal reports whether a URL points to this machine.
 func isLocal(raw string) bool {
 	u, err := url.Parse(raw)
 	if err != nil {
@@ -118,7 +118,7 @@ func (r *receiver) leadsHere(ctx context.Context, to string) error {
 	return nil
 }
 
-// call makes a call about the tenant's webhooks. A signal does not end it: a webhook that is being made would stay.
+// call makes a call about the tenant's webhooks. A signal does not end it, because a half-created webhook would stay.
 func (c *ListenCommand) call(ctx context.Context, do func(context.Context, *client.ClientWithResponses) error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), registerFor)
 	defer cancel()
@@ -129,7 +129,7 @@ func (c *ListenCommand) call(ctx context.Context, do func(context.Context, *clie
 	return do(ctx, api)
 }
 
-// explain adds to an error of a registration what to do about it.
+// explain adds to an error of a registration how to solve it.
 func (c *ListenCommand) explain(err error) error {
 	refused, ok := errors.AsType[*client.Error](err)
 	if !ok {

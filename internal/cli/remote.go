@@ -17,20 +17,21 @@ import (
 	"github.com/posthorn/posthorn/internal/config"
 )
 
-// Remote is how a command reaches a running Posthorn, and how it prints what that answers.
+// Remote says how a command reaches a running Posthorn, and how it prints the answers.
 type Remote struct {
 	URL    string        `name:"url" env:"POSTHORN_URL" default:"http://127.0.0.1:8080" help:"The Posthorn to call. Default ${default}." group:"Posthorn"`
 	Key    config.Secret `env:"POSTHORN_KEY" placeholder:"KEY" help:"API key. Required." group:"Posthorn"`
 	Output string        `short:"o" enum:"table,json" default:"table" help:"table, or json as the API answers. Default ${default}." group:"Posthorn"`
 }
 
-// OfTenant is a Remote for what belongs to a tenant.
+// OfTenant is a Remote for the things of one tenant.
 type OfTenant struct {
 	Remote
 	Tenant string `env:"POSTHORN_TENANT" default:"demo" help:"The tenant's id. Default ${default}, which dev creates." group:"Posthorn"`
 }
 
-// The exit codes of the commands that speak to a running Posthorn. Every other failure is 1, a wrong command line 80.
+// The exit codes of the commands that call a running Posthorn. Every other failure is 1, and a wrong command line is
+// 80.
 const (
 	exitNotAllowed = 3 // 401, 403
 	exitNotFound   = 4 // 404
@@ -72,7 +73,7 @@ func (r *Remote) api(options ...client.ClientOption) (*client.ClientWithResponse
 	return client.New(strings.TrimRight(r.URL, "/"), r.Key.Reveal(), options...)
 }
 
-// explain makes a sentence and an exit code of what has become of a call.
+// explain turns the error of a call into a sentence and an exit code.
 func (r *Remote) explain(err error) error {
 	refused, ok := errors.AsType[*client.Error](err)
 	if ok {
@@ -82,7 +83,7 @@ func (r *Remote) explain(err error) error {
 		}
 		return &remoteError{err, code}
 	}
-	if errors.Is(err, context.Canceled) { // not wrapped: a process that serves ends well that way, a call does not
+	if errors.Is(err, context.Canceled) { // not wrapped: for a serving process this is a good end, for a call it is not
 		return &remoteError{errors.New("interrupted: it is unknown whether the call took effect"), exitSignal}
 	}
 	if _, ok := errors.AsType[*remoteError](err); ok {
@@ -94,7 +95,7 @@ func (r *Remote) explain(err error) error {
 	return err
 }
 
-// call makes a call and returns its answer as it came.
+// call makes a call and returns the unchanged answer.
 func call[R interface{ GetBody() []byte }](r *Remote, do func(*client.ClientWithResponses) (R, error)) ([]byte, error) {
 	api, err := r.api()
 	if err != nil {
@@ -107,7 +108,7 @@ func call[R interface{ GetBody() []byte }](r *Remote, do func(*client.ClientWith
 	return answer.GetBody(), nil
 }
 
-// show prints an answer: as it is, or as draw draws it.
+// show prints an answer: unchanged, or as draw draws it.
 func show[T any](r *Remote, env Environment, answer []byte, draw func(*printer, T)) error {
 	if r.Output == "json" {
 		_, err := fmt.Fprintf(env.Out, "%s\n", bytes.TrimSpace(answer))
@@ -132,7 +133,7 @@ type Page struct {
 // maxPage is the most entries of one page of the API.
 const maxPage = 200
 
-// listed is a list of the API, its entries as they came.
+// listed is a list of the API with unchanged entries.
 type listed struct {
 	Data     []json.RawMessage `json:"data"`
 	Next     *string           `json:"next"`
@@ -167,13 +168,13 @@ func pages[R interface{ GetBody() []byte }](r *Remote, p Page, read func(api *cl
 	return out.Bytes(), err
 }
 
-// listOf is a list of T as a table is made of it.
+// listOf is a list of T, from which a table is made.
 type listOf[T any] struct {
 	Data []T     `json:"data"`
 	Next *string `json:"next"`
 }
 
-// rows draws a list as a table: a line for each entry, and how to go on.
+// rows draws a list as a table: a line for each entry, and how to continue.
 func rows[T any](header string, row func(T) []any) func(*printer, listOf[T]) {
 	return func(p *printer, l listOf[T]) {
 		if len(l.Data) == 0 {
@@ -191,7 +192,7 @@ func rows[T any](header string, row func(T) []any) func(*printer, listOf[T]) {
 	}
 }
 
-// given is a flag's value, nil if it is not set.
+// given returns a flag's value, nil if it is not set.
 func given[T comparable](value T) *T {
 	var zero T
 	if value == zero {
@@ -217,7 +218,7 @@ func (m *Moment) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// when is the time that was given; nil if none was.
+// when returns the given time; nil if there is none.
 func (m *Moment) when() *time.Time {
 	if m == nil {
 		return nil
@@ -225,16 +226,16 @@ func (m *Moment) when() *time.Time {
 	return &m.Time
 }
 
-// Window is the span of time that a list is about.
+// Window is the span of time of a list.
 type Window struct {
 	Since *Moment `placeholder:"TIME" help:"Only entries made at or after this time: RFC 3339, or how long ago (90m)." group:"List"`
 	Until *Moment `placeholder:"TIME" help:"Only entries made before this time." group:"List"`
 }
 
-// JSONText is JSON on the command line: as it is, @FILE, or - for standard input.
+// JSONText is JSON on the command line: the text itself, @FILE, or - for standard input.
 type JSONText string
 
-// read returns the JSON; nil if none was given. It fails for what is no JSON.
+// read returns the JSON; nil if none was given. It fails for text that is not JSON.
 func (j JSONText) read(flag string) (json.RawMessage, error) {
 	text := []byte(j)
 	var err error

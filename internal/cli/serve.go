@@ -25,7 +25,7 @@ type ServeCommand struct {
 // Help adds to the command's help.
 func (*ServeCommand) Help() string { return processHelp }
 
-// Run serves the API and works.
+// Run serves the API and runs the worker.
 func (c *ServeCommand) Run(ctx context.Context, env Environment) error {
 	return run(ctx, env, c.Config, app.Options{API: true, Worker: true})
 }
@@ -51,7 +51,7 @@ type WorkerCommand struct {
 // Help adds to the command's help.
 func (*WorkerCommand) Help() string { return processHelp }
 
-// Run works.
+// Run runs the worker.
 func (c *WorkerCommand) Run(ctx context.Context, env Environment) error {
 	return run(ctx, env, c.Config, app.Options{Worker: true})
 }
@@ -83,7 +83,7 @@ func run(ctx context.Context, env Environment, c config.Config, o app.Options) e
 	return a.Run(ctx)
 }
 
-// commandOf is the command that makes such a process.
+// commandOf returns the command that starts such a process.
 func commandOf(o app.Options) string {
 	switch {
 	case o.API && o.Worker:

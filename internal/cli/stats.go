@@ -49,7 +49,7 @@ func (c *StatsCommand) Run(ctx context.Context, env Environment) error {
 	return show(&c.Remote, env, answer, drawStats)
 }
 
-// drawStats draws a line for each bucket in which anything happened, and one for all of them.
+// drawStats draws a line for each bucket that is not empty, and one for all of them.
 func drawStats(p *printer, s client.Stats) {
 	p.header("from", "events", "delivered", "failed", "held", "attempts", "failed attempts", "p50", "p95", "p99")
 	for i := range s.Buckets {
@@ -62,7 +62,7 @@ func drawStats(p *printer, s client.Stats) {
 	p.row("all", t.Events, t.Delivered, t.Failed, t.Held, t.Attempts, t.FailedAttempts, milliseconds(t.P50Ms), milliseconds(t.P95Ms), milliseconds(t.P99Ms))
 }
 
-// milliseconds is a latency as people say it; "" if there is none.
+// milliseconds returns a latency as people say it; "" if there is none.
 func milliseconds(ms *float64) string {
 	if ms == nil {
 		return ""

@@ -66,7 +66,7 @@ type svixHeaders struct {
 	Sensitive []string          `json:"sensitive"` // names of those whose values are not shown
 }
 
-// svixError is an answer of a Svix server that is no success.
+// svixError is an answer of a Svix server that reports a failure.
 type svixError struct {
 	status int
 	detail string
@@ -85,7 +85,7 @@ func (e *svixError) ExitCode() int {
 	return 1
 }
 
-// get reads what a path below /api/v1 has.
+// get reads the answer of a path below /api/v1.
 func (s *svixServer) get(ctx context.Context, path string, query url.Values, out any) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimRight(s.base, "/")+"/api/v1"+path+"?"+query.Encode(), nil)
 	if err != nil {
@@ -118,7 +118,7 @@ func (s *svixServer) get(ctx context.Context, path string, query url.Values, out
 	return nil
 }
 
-// eachOf does something with each entry of a list, page by page.
+// eachOf calls do with each entry of a list, page by page.
 func eachOf[T any](ctx context.Context, s *svixServer, path string, query url.Values, do func(T) error) error {
 	if query == nil {
 		query = url.Values{}
@@ -148,8 +148,8 @@ func eachOf[T any](ctx context.Context, s *svixServer, path string, query url.Va
 	}
 }
 
-// patient repeats a call that is answered with 429, and one that only reads if the server says that it is overloaded or away.
-// It waits as long as the answer says.
+// patient repeats a call that is answered with 429. It also repeats a reading call when the server says that it is
+// overloaded or away. It waits as long as the answer says.
 type patient struct {
 	client.HttpRequestDoer
 

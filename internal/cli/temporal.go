@@ -21,8 +21,8 @@ type connection struct {
 	namespace, address string
 }
 
-// dial makes the Temporal client the standard TEMPORAL_ variables and profile ask for. It connects when it is first
-// used.
+// dial returns the Temporal client that the standard TEMPORAL_ variables and profile ask for. The client connects when
+// it is first used.
 func dial(c config.Config, log *slog.Logger) (connection, error) {
 	o, err := envconfig.LoadDefaultClientOptions()
 	if err != nil {
@@ -46,8 +46,8 @@ func dial(c config.Config, log *slog.Logger) (connection, error) {
 	return connection{Client: t, namespace: o.Namespace, address: o.HostPort}, err
 }
 
-// checkTemporalAddress refuses an address that can never be reached. gRPC would say so only at the first call, in words
-// that do not name the address.
+// checkTemporalAddress refuses an address that can never be reached. gRPC would report that only at the first call,
+// without naming the address.
 func checkTemporalAddress(address string) error {
 	if err := checkTarget(address); err != nil {
 		return fmt.Errorf("TEMPORAL_ADDRESS is %q: %w", address, err)

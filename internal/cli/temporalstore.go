@@ -22,7 +22,7 @@ type visibility struct {
 	Database config.Secret `name:"database" env:"TEMPORAL_VISIBILITY_DATABASE_URL" required:"" placeholder:"URL" help:"The PostgreSQL database of Temporal's visibility, usually called temporal_visibility."`
 }
 
-// run changes the database, and says which indexes were made again.
+// run changes the database, and reports which indexes were rebuilt.
 func (v *visibility) run(ctx context.Context, env Environment, change func(context.Context, *pgx.Conn) ([]string, error)) error {
 	conn, err := pgx.Connect(ctx, v.Database.Reveal())
 	if err != nil {

@@ -7,10 +7,10 @@ import (
 	"github.com/posthorn/posthorn/client"
 )
 
-// shownUpcoming is how many of the attempts to come a timeline lists one by one.
+// shownUpcoming is how many upcoming attempts a timeline lists one by one.
 const shownUpcoming = 5
 
-// drawTimeline draws what has happened to a delivery and what comes next, as of now.
+// drawTimeline draws the history of a delivery and its next steps, as of now.
 func drawTimeline(p *printer, t *client.Timeline, now time.Time) {
 	p.fields("delivery", t.ID, "event", t.EventID, "type", t.EventType, "webhook", t.WebhookID, "status", t.Status, "reason", t.StatusReason,
 		"workflow", t.WorkflowID, "web UI", t.UIURL)
@@ -52,14 +52,14 @@ func drawTimeline(p *printer, t *client.Timeline, now time.Time) {
 	p.line(nextOf(t))
 }
 
-// wait draws the wait between two points of a timeline; a short one is not worth a line.
+// wait draws the wait between two points of a timeline. It leaves out a short one.
 func wait(p *printer, d time.Duration) {
 	if d >= time.Second {
 		p.line("                        │ " + span(d))
 	}
 }
 
-// span is a duration as people say it: three digits at most.
+// span returns a duration as people say it, with three digits at most.
 func span(d time.Duration) string {
 	switch {
 	case d < time.Second:
@@ -75,7 +75,7 @@ func span(d time.Duration) string {
 	}
 }
 
-// nextOf says what becomes of a delivery from here.
+// nextOf returns the next step of a delivery.
 func nextOf(t *client.Timeline) string {
 	switch t.Status {
 	case "pending":

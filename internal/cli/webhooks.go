@@ -64,7 +64,7 @@ func typesOf(types []string) any {
 	return types
 }
 
-// pairsOf are the entries of a map as name=value, in order.
+// pairsOf returns the entries of a map as name=value, in order.
 func pairsOf(of map[string]string) []string {
 	var pairs []string
 	for _, name := range slices.Sorted(maps.Keys(of)) {
@@ -194,7 +194,7 @@ func (c *WebhooksDeleteCommand) Run(ctx context.Context, env Environment) error 
 	return c.deleted(env, "webhook "+c.ID, err)
 }
 
-// deleted says that a thing is gone, to people.
+// deleted prints for people that a thing was deleted.
 func (r *Remote) deleted(env Environment, what string, err error) error {
 	if err != nil || r.Output == "json" {
 		return err
@@ -313,7 +313,7 @@ func (c *WebhooksTestCommand) Run(ctx context.Context, env Environment) error {
 	return failedTests(answer)
 }
 
-// failedTests is the error of a report in which a test was not received.
+// failedTests returns the error of a report in which a test was not received.
 func failedTests(answer []byte) error {
 	var r client.TestReport
 	if err := json.Unmarshal(answer, &r); err != nil {

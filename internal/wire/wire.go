@@ -45,8 +45,9 @@ type Webhook struct {
 	// Headers are the webhook's own additional ones, which [ValidHeaders] has accepted.
 	Headers map[string]string
 
-	// Secrets are the active signing secrets, newest first; more than one while a rotation overlaps. Without any, the
-	// message goes out unsigned. A profile whose header holds a single signature or token uses the newest.
+	// Secrets are the active signing secrets, newest first. There is more than one during the overlap of a rotation.
+	// Without any, the message is sent unsigned. A profile whose header holds a single signature or token uses the
+	// newest.
 	Secrets []string
 
 	// Settings are the profile's own settings.
