@@ -1,0 +1,172 @@
+package service
+
+import (
+	"context"
+	"strconv"
+
+	"github.com/posthorn/posthorn/internal/handoff"
+	"github.com/posthorn/posthorn/models"
+)
+
+// acceptance is one publish call in progress: what it stores, and what starts after that.
+type acceptance struct {
+	service   *Service
+	request   *models.Acceptance
+	published []Published
+	work      map[string][]handoff.Work // by dispatch
+	waiting   []handoff.Work            // waiting for a shared dispatch
+	reserved  bool
+	direct    []handoff.Work    // first attempts without a workflow
+	directID  string            // the id of the dispatch for those of them that are not received
+	process   int64             // the process id that holds them
+	members   map[string][]byte // webhooks of fan-outs, by event type and channels
+	reached   int               // deliveries of the fan-outs
+}
+
+// plan decides what will drive the deliveries. With Retries this process makes the first attempts if it can do so at
+// once. Otherwise every event gets its own workflow while start slots are free. If none is, its deliveries wait in
+// memory for a shared one. False = there is no room to wait.
+func (a *acceptance) plan(ctx context.Context, r PublishRequest) bool {
+	s := a.service
+	pending := map[string][]int{} // delivery indexes by event id
+	n := 0
+	for i, d := range a.request.Deliveries {
+		if d.Status == models.Pending {
+			pending[d.EventID] = append(pending[d.EventID], i)
+			n++
+		}
+	}
+	events := make(map[string]*models.Event, len(a.request.Events))
+	for i := range a.request.Events {
+		events[a.request.Events[i].ID] = &a.request.Events[i]
+	}
+	share := s.GroupMax > 1
+	if s.Retries && n > 0 && n <= a.most() && (share || len(pending) == 1) && a.planDirect(ctx, r) {
+		return true
+	}
+	// A batch of many events would take many slots at once, so it shares from the beginning.
+	own := n > 0 && (!share || len(pending) == 1) && s.Engine.Reserve(ctx, a.request.Tenant, !share)
+	a.reserved = own
+	if n > 0 && !own && (!share || !s.Engine.Admit(ctx, a.request.Tenant, n)) {
+		return false
+	}
+	a.work = map[string][]handoff.Work{}
+	a.process = s.Store.ProcessID()
+	for _, indexes := range pending {
+		for _, k := range indexes {
+			a.request.Deliveries[k].Process = a.process
+		}
+	}
+	for i, e := range a.request.Events {
+		published := Published{ID: e.ID}
+		if own && len(pending[e.ID]) > 0 {
+			published.WorkflowID = s.Engine.WorkflowID(a.dispatch(&e, r.Events[i].ID != "", pending[e.ID]))
+		} else {
+			for _, k := range pending[e.ID] {
+				a.waiting = append(a.waiting, handoff.Work{Delivery: a.request.Deliveries[k], Event: events[e.ID]})
+			}
+		}
+		a.published = append(a.published, published)
+	}
+	return true
+}
+
+// planDirect lets this process make the first attempts right after the commit, if it can do so at once. The deliveries
+// name no dispatch: one is written for those that are not received.
+func (a *acceptance) planDirect(ctx context.Context, r PublishRequest) bool {
+	var work []handoff.Work
+	var indexes []int
+	event := 0 // deliveries are in the order of their events
+	for k := range a.request.Deliveries {
+		d := &a.request.Deliveries[k]
+		if d.Status != models.Pending {
+			continue
+		}
+		for a.request.Events[event].ID != d.EventID {
+			event++
+		}
+		indexes, work = append(indexes, k), append(work, handoff.Work{Delivery: *d, Event: &a.request.Events[event]})
+	}
+	process, ok := a.service.Engine.ReserveDirect(ctx, work)
+	if !ok {
+		return false
+	}
+	for i, k := range indexes {
+		a.request.Deliveries[k].Process, work[i].Delivery.Process = process, process
+	}
+	a.direct, a.directID = work, models.NewID(models.PrefixDispatch)
+	if work[0].Event == work[len(work)-1].Event {
+		a.directID = nameOf(work[0].Event, r.Events[event].ID != "")
+	}
+	for i := range a.request.Events {
+		a.published = append(a.published, Published{ID: a.request.Events[i].ID})
+	}
+	return true
+}
+
+// nameOf returns the id of an event's own dispatch. Another tenant may have chosen the same event id, so a chosen id
+// gets the tenant's id in front.
+func nameOf(e *models.Event, chosen bool) string {
+	if chosen {
+		return e.Tenant + "/" + e.ID
+	}
+	return e.ID
+}
+
+// most returns the largest number of deliveries in a dispatch.
+func (a *acceptance) most() int {
+	if a.service.GroupMax > 1 {
+		return a.service.GroupMax
+	}
+	return models.MaxDispatch
+}
+
+// dispatch gives an event its own workflows, and returns the id of the first.
+func (a *acceptance) dispatch(e *models.Event, chosen bool, deliveries []int) string {
+	name, most := nameOf(e, chosen), a.most()
+	for part := 0; len(deliveries) > 0; part++ {
+		id := name
+		if part > 0 {
+			id += "/part-" + strconv.Itoa(part+1)
+		}
+		n := min(len(deliveries), most)
+		d := models.Dispatch{ID: id, CreatedAt: e.CreatedAt, CheckedAt: e.CreatedAt, Process: a.process}
+		for _, k := range deliveries[:n] {
+			delivery := &a.request.Deliveries[k]
+			delivery.DispatchID = id
+			d.Deliveries = append(d.Deliveries, delivery.Key())
+			a.work[id] = append(a.work[id], handoff.Work{Delivery: *delivery, Event: e})
+		}
+		a.request.Dispatches = append(a.request.Dispatches, d)
+		deliveries = deliveries[n:]
+	}
+	return name
+}
+
+// start starts what has been stored.
+func (a *acceptance) start() {
+	engine := a.service.Engine
+	if len(a.direct) > 0 {
+		engine.StartDirect(a.directID, a.direct)
+	}
+	if a.reserved {
+		engine.Start(a.request.Tenant, a.request.Dispatches, a.work)
+	}
+	if len(a.waiting) > 0 {
+		engine.Queue(a.waiting)
+	}
+}
+
+// abandon releases what was reserved for deliveries that were not stored.
+func (a *acceptance) abandon() {
+	engine := a.service.Engine
+	if len(a.direct) > 0 {
+		engine.ReleaseDirect(a.direct)
+	}
+	if a.reserved {
+		engine.Release(a.request.Tenant)
+	}
+	if len(a.waiting) > 0 {
+		engine.Withdraw(a.request.Tenant, len(a.waiting))
+	}
+}
