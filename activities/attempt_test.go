@@ -53,7 +53,7 @@ func TestAttemptAsksTemporalForTheNext(t *testing.T) {
 			require.Equal(t, temporal.ApplicationErrorCategoryBenign, next.Category())
 			require.Equal(t, strconv.Itoa(c.status)+" "+http.StatusText(c.status), next.Message())
 
-			policy, _ := b.Hooks.Effective(&w)
+			policy, _ := b.Service.Effective(&w)
 			want := c.want(policy.Delay(left.Delivery, 2, 0))
 			require.LessOrEqual(t, next.NextRetryDelay(), want)
 			require.Greater(t, next.NextRetryDelay(), want-time.Second)
@@ -140,23 +140,23 @@ func TestAnOldGenerationStops(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(b *bundle, w models.Webhook, delivery string) error{
 		"the delivery is paused": func(b *bundle, _ models.Webhook, id string) error {
-			_, err := b.Hooks.PauseDelivery(t.Context(), tenant, id)
+			_, err := b.Service.PauseDelivery(t.Context(), tenant, id)
 			return err
 		},
 		"the delivery is canceled": func(b *bundle, _ models.Webhook, id string) error {
-			_, err := b.Hooks.CancelDelivery(t.Context(), tenant, id, "test")
+			_, err := b.Service.CancelDelivery(t.Context(), tenant, id, "test")
 			return err
 		},
 		"the delivery is sent at once": func(b *bundle, _ models.Webhook, id string) error {
-			_, err := b.Hooks.RetryDelivery(t.Context(), tenant, id)
+			_, err := b.Service.RetryDelivery(t.Context(), tenant, id)
 			return err
 		},
 		"the webhook is paused": func(b *bundle, w models.Webhook, _ string) error {
-			_, err := b.Hooks.Pause(t.Context(), tenant, w.ID, "test")
+			_, err := b.Service.Pause(t.Context(), tenant, w.ID, "test")
 			return err
 		},
 		"the webhook is deleted": func(b *bundle, w models.Webhook, _ string) error {
-			_, err := b.Hooks.DeleteWebhook(t.Context(), tenant, w.ID)
+			_, err := b.Service.DeleteWebhook(t.Context(), tenant, w.ID)
 			return err
 		},
 		"the event is erased": func(b *bundle, _ models.Webhook, id string) error {
@@ -186,7 +186,7 @@ func TestAPOSTThatCrossesACancelDoesNotCount(t *testing.T) {
 	d, left := leftOver(b)
 	b.receiver.mu.Lock()
 	b.receiver.answers["/a"] = func(w http.ResponseWriter, r *http.Request) {
-		_, err := b.Hooks.CancelDelivery(r.Context(), tenant, left.Delivery, "test")
+		_, err := b.Service.CancelDelivery(r.Context(), tenant, left.Delivery, "test")
 		if err != nil {
 			t.Error(err)
 		}
@@ -213,7 +213,7 @@ func TestAPOSTThatCrossesAPauseAndIsReceivedIsDelivered(t *testing.T) {
 	d, left := leftOver(b)
 	b.receiver.mu.Lock()
 	b.receiver.answers["/a"] = func(w http.ResponseWriter, r *http.Request) {
-		if _, err := b.Hooks.Pause(r.Context(), tenant, webhook.ID, "test"); err != nil {
+		if _, err := b.Service.Pause(r.Context(), tenant, webhook.ID, "test"); err != nil {
 			t.Error(err)
 		}
 		w.WriteHeader(http.StatusNoContent)
@@ -239,7 +239,7 @@ func TestGoneDeactivatesAtOnce(t *testing.T) {
 	outcome, err := b.attempt(d.ID, left)
 	require.NoError(t, err)
 	require.Equal(t, "Held: the receiver answered 410 Gone, and its webhook was deactivated", outcome.Summary)
-	w, err = b.Hooks.Webhook(t.Context(), tenant, w.ID)
+	w, err = b.Service.Webhook(t.Context(), tenant, w.ID)
 	require.NoError(t, err)
 	require.Equal(t, models.WebhookDeactivated, w.Status)
 	require.Contains(t, w.StatusReason, "410")
@@ -269,7 +269,7 @@ func TestLookUp(t *testing.T) {
 			return err
 		}, workflows.Failed},
 		"canceled": {func(b *bundle, _ models.Dispatch, l workflows.Leftover) error {
-			_, err := b.Hooks.CancelDelivery(t.Context(), tenant, l.Delivery, "test")
+			_, err := b.Service.CancelDelivery(t.Context(), tenant, l.Delivery, "test")
 			return err
 		}, workflows.Canceled},
 	} {

@@ -21,7 +21,7 @@ type Mailer interface {
 
 // Health watches webhooks. PublicURL is the base URL of links, "" = none.
 type Health struct {
-	Hooks     *service.Service
+	Service   *service.Service
 	Store     *models.Store
 	Mailer    Mailer
 	PublicURL string
@@ -32,7 +32,7 @@ type Health struct {
 // Judge checks a webhook's failure count and does what is due: it deactivates the webhook at the threshold, and
 // records a warning at the marks before.
 func (a *Health) Judge(ctx context.Context, webhookID string) (workflows.Health, error) {
-	w, err := a.Hooks.Judge(ctx, webhookID)
+	w, err := a.Service.Judge(ctx, webhookID)
 	var refused *service.Error
 	if errors.As(err, &refused) && refused.Code == service.NotFound {
 		return workflows.Health{Gone: true}, nil
@@ -42,5 +42,5 @@ func (a *Health) Judge(ctx context.Context, webhookID string) (workflows.Health,
 	}
 	unsent, err := a.Store.UnsentNotifications(ctx, webhookID)
 	return workflows.Health{Tenant: models.TenantSlug(w.Tenant), Status: string(w.Status), Reason: w.StatusReason, Name: w.Name, Host: sender.Host(w.URL), Failed: w.Health.Failed,
-		Threshold: a.Hooks.Threshold, Epoch: w.Health.Epoch, LastError: w.Health.LastError, Unsent: unsent}, err
+		Threshold: a.Service.Threshold, Epoch: w.Health.Epoch, LastError: w.Health.LastError, Unsent: unsent}, err
 }

@@ -53,10 +53,10 @@ func few(_ *sender.Config, o *service.Options) { o.Threshold = 10 }
 func health(t *testing.T) (*bundle, *activities.Health, *mailer) {
 	t.Helper()
 	b := setup(t, few)
-	_, _, err := b.Hooks.PutTenant(t.Context(), models.Tenant{ID: tenant, Name: "Acme", AdminEmails: []string{"ops@acme.test"}})
+	_, _, err := b.Service.PutTenant(t.Context(), models.Tenant{ID: tenant, Name: "Acme", AdminEmails: []string{"ops@acme.test"}})
 	require.NoError(t, err)
 	m := &mailer{}
-	return b, &activities.Health{Hooks: b.Hooks, Store: b.Store, Mailer: m, PublicURL: "https://posthorn.test/",
+	return b, &activities.Health{Service: b.Service, Store: b.Store, Mailer: m, PublicURL: "https://posthorn.test/",
 		Metrics: metrics.New(prometheus.NewRegistry()), Log: quiet}, m
 }
 
@@ -129,7 +129,7 @@ func TestJudgeOfADeletedWebhook(t *testing.T) {
 	t.Parallel()
 	b, h, _ := health(t)
 	w := b.hook("/a")
-	_, err := b.Hooks.DeleteWebhook(t.Context(), tenant, w.ID)
+	_, err := b.Service.DeleteWebhook(t.Context(), tenant, w.ID)
 	require.NoError(t, err)
 	require.Equal(t, workflows.Health{Gone: true}, judge(t, h, w))
 }
@@ -266,7 +266,7 @@ func TestNotifySaysWhomItHasReached(t *testing.T) {
 			"no mail was sent: no mail server is configured; the operational event was sent", "by the operational event only"},
 		"the event is held": {everyone, func(b *bundle, m *mailer) {
 			noServer(b, m)
-			_, err := b.Hooks.Pause(t.Context(), tenant, subscribe(b).ID, "test")
+			_, err := b.Service.Pause(t.Context(), tenant, subscribe(b).ID, "test")
 			require.NoError(b.t, err)
 		}, models.NoticeSkipped, "no mail was sent: no mail server is configured; no active webhook takes the operational event", "nobody notified"},
 	} {
@@ -275,7 +275,7 @@ func TestNotifySaysWhomItHasReached(t *testing.T) {
 			b, h, m := health(t)
 			var log strings.Builder
 			h.Log = slog.New(slog.NewTextHandler(&log, nil))
-			_, _, err := b.Hooks.PutTenant(t.Context(), models.Tenant{ID: tenant, Name: "Acme", AdminEmails: tt.emails})
+			_, _, err := b.Service.PutTenant(t.Context(), models.Tenant{ID: tenant, Name: "Acme", AdminEmails: tt.emails})
 			require.NoError(t, err)
 			w, id := deactivated(t, b, h)
 			if tt.arrange != nil {
@@ -307,7 +307,7 @@ func TestNotifyOfWhatIsGone(t *testing.T) {
 	t.Parallel()
 	b, h, m := health(t)
 	w, id := deactivated(t, b, h)
-	_, err := b.Hooks.DeleteWebhook(t.Context(), tenant, w.ID)
+	_, err := b.Service.DeleteWebhook(t.Context(), tenant, w.ID)
 	require.NoError(t, err)
 
 	require.NoError(t, h.Notify(t.Context(), id))
@@ -325,7 +325,7 @@ func TestJudgeAndNotifyOfADeletedTenant(t *testing.T) {
 	t.Parallel()
 	b, h, m := health(t)
 	w, id := deactivated(t, b, h)
-	require.NoError(t, b.Hooks.DeleteTenant(t.Context(), tenant))
+	require.NoError(t, b.Service.DeleteTenant(t.Context(), tenant))
 	require.Equal(t, workflows.Health{Gone: true}, judge(t, h, w))
 	require.NoError(t, h.Notify(t.Context(), id))
 	require.Empty(t, m.sent)
@@ -336,10 +336,10 @@ func TestNotifyNamesTheTenantByItsSlug(t *testing.T) {
 	t.Parallel()
 	b, h, m := health(t)
 	again, _ := b.TenantAgain(tenant)
-	_, _, err := b.Hooks.PutTenant(t.Context(), models.Tenant{ID: tenant, AdminEmails: []string{"ops@acme.test"}})
+	_, _, err := b.Service.PutTenant(t.Context(), models.Tenant{ID: tenant, AdminEmails: []string{"ops@acme.test"}})
 	require.NoError(t, err)
 	url := b.receiver.url + "/a"
-	w, _, err := b.Hooks.CreateWebhook(t.Context(), again, service.WebhookChange{URL: &url, By: "test"})
+	w, _, err := b.Service.CreateWebhook(t.Context(), again, service.WebhookChange{URL: &url, By: "test"})
 	require.NoError(t, err)
 	b.fail(w, 10)
 	found := judge(t, h, w)

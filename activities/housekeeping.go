@@ -15,7 +15,7 @@ import (
 
 // Housekeeping releases pages of recoveries and removes expired rows.
 type Housekeeping struct {
-	Hooks     *service.Service
+	Service   *service.Service
 	Store     *models.Store
 	Retention time.Duration // of finished events, deliveries and attempts
 	// AuditRetention is how long entries of the audit log are kept; 0 = for ever.
@@ -25,7 +25,7 @@ type Housekeeping struct {
 
 // ReleasePage makes the next page of a recovery's deliveries pending and starts the dispatches that drive them.
 func (a *Housekeeping) ReleasePage(ctx context.Context, recoveryID string) (workflows.Progress, error) {
-	r, err := a.Hooks.ReleasePage(ctx, recoveryID)
+	r, err := a.Service.ReleasePage(ctx, recoveryID)
 	var refused *service.Error
 	if errors.As(err, &refused) && refused.Code == service.NotFound { // its tenant has been deleted
 		return workflows.Progress{Status: string(models.RecoveryCanceled)}, nil

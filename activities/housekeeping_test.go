@@ -17,16 +17,16 @@ import (
 func TestReleasePageKeepsToTheRate(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	h := &activities.Housekeeping{Hooks: b.Hooks, Store: b.Store, Now: b.Clock.Now}
+	h := &activities.Housekeeping{Service: b.Service, Store: b.Store, Now: b.Clock.Now}
 	w := b.hook("/a")
-	_, err := b.Hooks.Disable(t.Context(), tenant, w.ID, "", "test")
+	_, err := b.Service.Disable(t.Context(), tenant, w.ID, "", "test")
 	require.NoError(t, err)
 	for range 5 {
 		b.Publish(tenant, eventType, payload)
 	}
-	_, err = b.Hooks.Enable(t.Context(), tenant, w.ID, "test")
+	_, err = b.Service.Enable(t.Context(), tenant, w.ID, "test")
 	require.NoError(t, err)
-	r, err := b.Hooks.Recover(t.Context(), tenant, w.ID, service.RecoveryRequest{Rate: 2.5})
+	r, err := b.Service.Recover(t.Context(), tenant, w.ID, service.RecoveryRequest{Rate: 2.5})
 	require.NoError(t, err)
 
 	// Pages of two, and of the pause that makes them 2.5 a second; then one look that finds nothing, and a last one
@@ -55,20 +55,20 @@ func TestReleasePageEnds(t *testing.T) {
 		status string
 	}{
 		"canceled": {func(b *bundle, r models.Recovery) error {
-			_, err := b.Hooks.CancelRecovery(t.Context(), tenant, r.ID)
+			_, err := b.Service.CancelRecovery(t.Context(), tenant, r.ID)
 			return err
 		}, "canceled"},
 		"the webhook is paused": {func(b *bundle, r models.Recovery) error {
-			_, err := b.Hooks.Pause(t.Context(), tenant, r.WebhookID, "test")
+			_, err := b.Service.Pause(t.Context(), tenant, r.WebhookID, "test")
 			return err
 		}, "stopped"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := setup(t)
-			h := &activities.Housekeeping{Hooks: b.Hooks, Store: b.Store, Now: b.Clock.Now}
+			h := &activities.Housekeeping{Service: b.Service, Store: b.Store, Now: b.Clock.Now}
 			w := b.hook("/a")
-			r, err := b.Hooks.Recover(t.Context(), tenant, w.ID, service.RecoveryRequest{})
+			r, err := b.Service.Recover(t.Context(), tenant, w.ID, service.RecoveryRequest{})
 			require.NoError(t, err)
 			require.NoError(t, c.change(b, r))
 			p, err := h.ReleasePage(t.Context(), r.ID)
@@ -80,7 +80,7 @@ func TestReleasePageEnds(t *testing.T) {
 	t.Run("there is no such recovery", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t)
-		h := &activities.Housekeeping{Hooks: b.Hooks, Store: b.Store, Now: b.Clock.Now}
+		h := &activities.Housekeeping{Service: b.Service, Store: b.Store, Now: b.Clock.Now}
 		p, err := h.ReleasePage(t.Context(), "rec_missing")
 		require.NoError(t, err)
 		require.Equal(t, workflows.Progress{Status: "canceled"}, p)
@@ -90,7 +90,7 @@ func TestReleasePageEnds(t *testing.T) {
 func TestRemoveExpiredKeepsWhatIsOwed(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	h := &activities.Housekeeping{Hooks: b.Hooks, Store: b.Store, Retention: 24 * time.Hour, Now: b.Clock.Now}
+	h := &activities.Housekeeping{Service: b.Service, Store: b.Store, Retention: 24 * time.Hour, Now: b.Clock.Now}
 	b.hook("/good")
 	b.hook("/failing")
 	b.receiver.answer("/failing", http.StatusInternalServerError)
@@ -125,7 +125,7 @@ func TestRemoveExpiredKeepsWhatIsOwed(t *testing.T) {
 func TestRemoveExpiredRemovesOldEntriesOfTheAuditLog(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	h := &activities.Housekeeping{Hooks: b.Hooks, Store: b.Store, Retention: 24 * time.Hour, AuditRetention: 400 * 24 * time.Hour, Now: b.Clock.Now}
+	h := &activities.Housekeeping{Service: b.Service, Store: b.Store, Retention: 24 * time.Hour, AuditRetention: 400 * 24 * time.Hour, Now: b.Clock.Now}
 	b.hook("/good")
 	entries := func() int {
 		rows, _, err := b.Store.AuditLog(t.Context(), models.AuditFilter{}, models.Page{Limit: 100})

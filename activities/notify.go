@@ -130,7 +130,7 @@ func (a *Health) publish(ctx context.Context, n *models.Notification, w *models.
 	if n.Kind == models.NotifyDeactivated {
 		eventType = catalog.WebhookDeactivated
 	}
-	published, err := a.Hooks.Publish(ctx, n.Tenant, service.PublishRequest{Key: "notification/" + n.ID, Body: []byte(n.ID),
+	published, err := a.Service.Publish(ctx, n.Tenant, service.PublishRequest{Key: "notification/" + n.ID, Body: []byte(n.ID),
 		Events: []service.EventInput{{Type: eventType, Data: data}}})
 	if err != nil {
 		return false, err

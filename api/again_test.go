@@ -14,7 +14,7 @@ import (
 func (e *env) second() *env {
 	e.t.Helper()
 	other := *e
-	handler, err := api.New(api.Options{Hooks: e.Another(), Store: e.Store, Version: "1.2.3"})
+	handler, err := api.New(api.Options{Service: e.Another(), Store: e.Store, Version: "1.2.3"})
 	require.NoError(e.t, err)
 	other.handler = handler
 	return &other

@@ -25,10 +25,10 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// Options holds what the API needs. Hooks and Store are required.
+// Options holds what the API needs. Service and Store are required.
 type Options struct {
-	Hooks *service.Service
-	Store *models.Store // used by /readyz only
+	Service *service.Service
+	Store   *models.Store // used by /readyz only
 	// Ready returns an error if the engine cannot be reached. nil = there is nothing to check.
 	Ready func(context.Context) error
 	// Draining reports whether the process has been asked to stop. From then on it is not ready. nil = never.

@@ -95,7 +95,7 @@ func (s *server) listAudit(ctx context.Context, in *auditOfAll) (*answer[list[Au
 
 func (s *server) auditLog(ctx context.Context, tenant, slug string, in AuditParams) (*answer[list[AuditEntry]], error) {
 	f := models.AuditFilter{TenantSlug: slug, Action: models.AuditAction(in.Action), TargetID: in.Target, Since: in.Since.bound(), Until: in.Until.bound()}
-	rows, next, err := s.Hooks.AuditLog(ctx, caller(ctx), tenant, f, in.Actor, in.page())
+	rows, next, err := s.Service.AuditLog(ctx, caller(ctx), tenant, f, in.Actor, in.page())
 	if err != nil {
 		return nil, err
 	}

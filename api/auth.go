@@ -18,7 +18,7 @@ type access int
 const (
 	anyone     access = iota // roles tenant, publish and read
 	readers                  // roles tenant and read
-	publishers               // roles tenant and publish; Hooks.Publish checks whether the key has been revoked
+	publishers               // roles tenant and publish; Service.Publish checks whether the key has been revoked
 	matchers                 // the same roles
 	owners                   // role tenant
 	keyReaders               // as readers; portal links with the capability keys
@@ -70,9 +70,9 @@ func (s *server) admit(c *gin.Context, need access) (service.Principal, error) {
 	var p service.Principal
 	var err error
 	if need == publishers && !strings.HasPrefix(key, secrets.PrefixToken) {
-		p, err = s.Hooks.AuthenticatePublisher(ctx, slug, key)
+		p, err = s.Service.AuthenticatePublisher(ctx, slug, key)
 	} else {
-		p, err = s.Hooks.AuthenticateToken(ctx, key)
+		p, err = s.Service.AuthenticateToken(ctx, key)
 	}
 	if err != nil {
 		return p, err
@@ -100,7 +100,7 @@ func (s *server) resolveWebhook(c *gin.Context) error {
 	if !strings.HasPrefix(c.FullPath(), routeOfWebhook) {
 		return nil
 	}
-	id, err := s.Hooks.WebhookID(c.Request.Context(), c.Param("tenant"), c.Param("id"))
+	id, err := s.Service.WebhookID(c.Request.Context(), c.Param("tenant"), c.Param("id"))
 	if err == nil {
 		setParam(c, "id", id)
 	}
@@ -124,9 +124,9 @@ func (s *server) resolveTenant(c *gin.Context, p service.Principal, slug string,
 	if need == founders && p.Role == models.RoleAdmin {
 		return nil
 	}
-	find := s.Hooks.TenantID
+	find := s.Service.TenantID
 	if need == publishers {
-		find = s.Hooks.PublisherTenantID
+		find = s.Service.PublisherTenantID
 	}
 	id, err := find(c.Request.Context(), p, slug)
 	if err != nil {

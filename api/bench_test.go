@@ -32,7 +32,7 @@ func BenchmarkPublish(b *testing.B) {
 	key := e.Tenant("acme")
 	e.EventTypes("order.created")
 	e.Webhook("acme", "https://shop.example/hooks")
-	handler, err := api.New(api.Options{Hooks: e.Hooks, Store: e.Store, Registry: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler)})
+	handler, err := api.New(api.Options{Service: e.Service, Store: e.Store, Registry: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler)})
 	require.NoError(b, err)
 	for name, auth := range map[string]string{"admin": servicetest.AdminKey, "tenant": key} {
 		b.Run(name, func(b *testing.B) {
@@ -57,7 +57,7 @@ func BenchmarkRefuse(b *testing.B) {
 	e.EventTypes("order.created")
 	e.Webhook("acme", "https://shop.example/hooks")
 	e.Engine.SetFull(true)
-	handler, err := api.New(api.Options{Hooks: e.Hooks, Store: e.Store, Registry: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler)})
+	handler, err := api.New(api.Options{Service: e.Service, Store: e.Store, Registry: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler)})
 	require.NoError(b, err)
 	b.ReportAllocs()
 	for b.Loop() {

@@ -36,12 +36,12 @@ func chargeBody(c *gin.Context, p service.Principal) {
 // caller must call leave when the request is answered.
 func (s *server) enter(c *gin.Context, p service.Principal, size int) (leave func(), err error) {
 	tenant := served(c, p)
-	ctx, stand, err := s.Hooks.Enter(c.Request.Context(), tenant)
+	ctx, stand, err := s.Service.Enter(c.Request.Context(), tenant)
 	if err != nil {
 		return nil, err
 	}
 	c.Request = c.Request.WithContext(ctx)
-	done, err := s.Hooks.Expand(ctx, tenant, size)
+	done, err := s.Service.Expand(ctx, tenant, size)
 	if err != nil {
 		stand()
 		return nil, err

@@ -100,7 +100,7 @@ func TestListsShowWhenAKeyWasLastUsed(t *testing.T) {
 	created := e.call("POST /v1/tenants/acme/keys", `{"name":"ci","role":"settings"}`).is(http.StatusCreated)
 	require.Nil(t, created.json()["last_used_at"])
 	e.do(request{method: http.MethodGet, path: "/v1/tenants/acme", key: created.text("key")}).is(http.StatusForbidden)
-	e.Hooks.Close() // waits for what is being written down
+	e.Service.Close() // waits for what is being written down
 	for _, key := range e.call("GET /v1/tenants/acme/keys", "").data() {
 		require.Regexp(t, `^\d{4}-\d\d-\d\dT`, key["last_used_at"], key["name"])
 	}

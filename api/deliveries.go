@@ -74,7 +74,7 @@ func stateView(d *models.Delivery, last *models.Attempt) DeliveryState {
 
 // deliveriesView shows deliveries as lists do, each with its latest attempt.
 func (s *server) deliveriesView(ctx context.Context, rows []models.Delivery, next string) (list[Delivery], error) {
-	last, err := s.Hooks.LastAttempts(ctx, rows)
+	last, err := s.Service.LastAttempts(ctx, rows)
 	return deliveryList(rows, last, next), err
 }
 
@@ -159,13 +159,13 @@ func (s *server) deliveriesOf(ctx context.Context, tenant string, in DeliveryPar
 	f := models.DeliveryFilter{WebhookID: webhookID, EventID: in.EventID, EventType: in.EventType, Status: in.Status,
 		Since: in.Since.bound(), Until: in.Until.bound()}
 	if in.Test {
-		rows, last, next, err := s.Hooks.Tests(ctx, tenant, f, in.page())
+		rows, last, next, err := s.Service.Tests(ctx, tenant, f, in.page())
 		if err != nil {
 			return nil, err
 		}
 		return answerWith(deliveryList(rows, last, next)), nil
 	}
-	rows, next, err := s.Hooks.Deliveries(ctx, tenant, f, in.page())
+	rows, next, err := s.Service.Deliveries(ctx, tenant, f, in.page())
 	if err != nil {
 		return nil, err
 	}
@@ -184,26 +184,26 @@ func showTimeline(ctx context.Context, t service.Timeline, err error) (*answer[T
 }
 
 func (s *server) getDelivery(ctx context.Context, in *OfDelivery) (*answer[Timeline], error) {
-	t, err := s.Hooks.Delivery(ctx, in.Tenant, in.ID)
+	t, err := s.Service.Delivery(ctx, in.Tenant, in.ID)
 	return showTimeline(ctx, t, err)
 }
 
 func (s *server) retryDelivery(ctx context.Context, in *actOnDelivery) (*answer[Timeline], error) {
-	t, err := s.Hooks.RetryDelivery(ctx, in.Tenant, in.ID)
+	t, err := s.Service.RetryDelivery(ctx, in.Tenant, in.ID)
 	return showTimeline(ctx, t, err)
 }
 
 func (s *server) cancelDelivery(ctx context.Context, in *actOnDelivery) (*answer[Timeline], error) {
-	t, err := s.Hooks.CancelDelivery(ctx, in.Tenant, in.ID, caller(ctx).Name)
+	t, err := s.Service.CancelDelivery(ctx, in.Tenant, in.ID, caller(ctx).Name)
 	return showTimeline(ctx, t, err)
 }
 
 func (s *server) pauseDelivery(ctx context.Context, in *actOnDelivery) (*answer[Timeline], error) {
-	t, err := s.Hooks.PauseDelivery(ctx, in.Tenant, in.ID)
+	t, err := s.Service.PauseDelivery(ctx, in.Tenant, in.ID)
 	return showTimeline(ctx, t, err)
 }
 
 func (s *server) resumeDelivery(ctx context.Context, in *actOnDelivery) (*answer[Timeline], error) {
-	t, err := s.Hooks.ResumeDelivery(ctx, in.Tenant, in.ID)
+	t, err := s.Service.ResumeDelivery(ctx, in.Tenant, in.ID)
 	return showTimeline(ctx, t, err)
 }

@@ -39,7 +39,7 @@ func newEnv(t *testing.T, options ...servicetest.Option) *env {
 func newEnvWith(t *testing.T, change func(*api.Options), options ...servicetest.Option) *env {
 	t.Helper()
 	e := &env{Env: servicetest.New(t, options...), t: t, log: &lockedBuffer{}}
-	o := api.Options{Hooks: e.Hooks, Store: e.Store, Version: "1.2.3", Registry: prometheus.NewRegistry(),
+	o := api.Options{Service: e.Service, Store: e.Store, Version: "1.2.3", Registry: prometheus.NewRegistry(),
 		Log: slog.New(slog.NewJSONHandler(e.log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
 	change(&o)
 	handler, err := api.New(o)

@@ -74,13 +74,13 @@ func (s *server) eraseEvents(ctx context.Context, in *eraseEvents) (*erasureAnsw
 	b := in.Body
 	r := service.ErasureRequest{Until: timeOf(b.Until), EventTypes: b.EventTypes, Attribute: b.Attribute, All: b.All}
 	if b.DryRun {
-		n, complete, err := s.Hooks.CountErasure(ctx, in.Tenant, r)
+		n, complete, err := s.Service.CountErasure(ctx, in.Tenant, r)
 		if err != nil {
 			return nil, err
 		}
 		return &erasureAnswer{http.StatusOK, ErasureCount{n, complete}}, nil
 	}
-	x, err := s.Hooks.Erase(ctx, in.Tenant, r)
+	x, err := s.Service.Erase(ctx, in.Tenant, r)
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +88,7 @@ func (s *server) eraseEvents(ctx context.Context, in *eraseEvents) (*erasureAnsw
 }
 
 func (s *server) getErasure(ctx context.Context, in *ofErasure) (*answer[Erasure], error) {
-	x, err := s.Hooks.Erasure(ctx, in.Tenant, in.ID)
+	x, err := s.Service.Erasure(ctx, in.Tenant, in.ID)
 	if err != nil {
 		return nil, err
 	}

@@ -107,7 +107,7 @@ func (s *server) listTenantEventTypes(ctx context.Context, in *listTenantEventTy
 }
 
 func (s *server) eventTypesOf(ctx context.Context, tenant string, p PageParams) (*answer[list[EventType]], error) {
-	types, next, err := s.Hooks.EventTypes(ctx, tenant, p.page())
+	types, next, err := s.Service.EventTypes(ctx, tenant, p.page())
 	if err != nil {
 		return nil, err
 	}
@@ -119,11 +119,11 @@ func (s *server) putEventType(ctx context.Context, in *putEventType) (*answer[Ev
 	if err != nil {
 		return nil, err
 	}
-	t, err := s.Hooks.EventType(ctx, "", in.Name)
+	t, err := s.Service.EventType(ctx, "", in.Name)
 	if refused, ok := errors.AsType[*service.Error](err); err != nil && (!ok || refused.Code != service.NotFound) {
 		return nil, err
 	}
-	t, err = s.Hooks.PutEventType(ctx, models.EventType{Name: in.Name, Title: t.Title, Category: t.Category, Documentation: t.Documentation,
+	t, err = s.Service.PutEventType(ctx, models.EventType{Name: in.Name, Title: t.Title, Category: t.Category, Documentation: t.Documentation,
 		Description: in.Body.Description, Schema: text(in.Body.Schema), Example: text(in.Body.Example), Deprecated: in.Body.Deprecated}, wrong...)
 	if err != nil {
 		return nil, err
@@ -134,7 +134,7 @@ func (s *server) putEventType(ctx context.Context, in *putEventType) (*answer[Ev
 // changedOfType names the read-only fields that differ from the type's current state. A new type has only its name.
 func (s *server) changedOfType(ctx context.Context, in *putEventType) ([]service.FieldError, error) {
 	return changed(in.Body.EventTypeReadOnly, func() (any, error) {
-		t, err := s.Hooks.EventType(ctx, "", in.Name)
+		t, err := s.Service.EventType(ctx, "", in.Name)
 		if refused, ok := errors.AsType[*service.Error](err); ok && refused.Code == service.NotFound {
 			return map[string]string{"name": in.Name}, nil
 		}
@@ -151,7 +151,7 @@ func text(value json.RawMessage) string {
 }
 
 func (s *server) getEventType(ctx context.Context, in *OfEventType) (*answer[EventType], error) {
-	t, err := s.Hooks.EventType(ctx, caller(ctx).Tenant, in.Name)
+	t, err := s.Service.EventType(ctx, caller(ctx).Tenant, in.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -159,11 +159,11 @@ func (s *server) getEventType(ctx context.Context, in *OfEventType) (*answer[Eve
 }
 
 func (s *server) deleteEventType(ctx context.Context, in *OfEventType) (*struct{}, error) {
-	return nil, s.Hooks.DeleteEventType(ctx, in.Name)
+	return nil, s.Service.DeleteEventType(ctx, in.Name)
 }
 
 func (s *server) putCatalog(ctx context.Context, in *putCatalog) (*answer[list[EventType]], error) {
-	types, err := s.Hooks.LoadCatalog(ctx, in.Tenant, in.System)
+	types, err := s.Service.LoadCatalog(ctx, in.Tenant, in.System)
 	if err != nil {
 		return nil, err
 	}

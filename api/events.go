@@ -113,7 +113,7 @@ func (s *server) events() {
 }
 
 func (s *server) listEvents(ctx context.Context, in *listEvents) (*answer[EventPage], error) {
-	rows, next, complete, err := s.Hooks.Events(ctx, in.Tenant, in.search(), in.page())
+	rows, next, complete, err := s.Service.Events(ctx, in.Tenant, in.search(), in.page())
 	if err != nil {
 		return nil, err
 	}
@@ -122,11 +122,11 @@ func (s *server) listEvents(ctx context.Context, in *listEvents) (*answer[EventP
 }
 
 func (s *server) getEvent(ctx context.Context, in *ofEvent) (*answer[FullEvent], error) {
-	e, err := s.Hooks.Event(ctx, in.Tenant, in.ID) // read before the deliveries: if it says that they all exist, the next read finds all of them
+	e, err := s.Service.Event(ctx, in.Tenant, in.ID) // read before the deliveries: if it says that they all exist, the next read finds all of them
 	if err != nil {
 		return nil, err
 	}
-	deliveries, _, err := s.Hooks.Deliveries(ctx, in.Tenant, models.DeliveryFilter{EventID: e.ID}, models.Page{Limit: shownDeliveries})
+	deliveries, _, err := s.Service.Deliveries(ctx, in.Tenant, models.DeliveryFilter{EventID: e.ID}, models.Page{Limit: shownDeliveries})
 	if err != nil {
 		return nil, err
 	}
@@ -138,5 +138,5 @@ func (s *server) getEvent(ctx context.Context, in *ofEvent) (*answer[FullEvent],
 }
 
 func (s *server) erasePayload(ctx context.Context, in *ofEvent) (*struct{}, error) {
-	return nil, s.Hooks.ErasePayload(ctx, in.Tenant, in.ID)
+	return nil, s.Service.ErasePayload(ctx, in.Tenant, in.ID)
 }

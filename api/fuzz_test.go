@@ -19,7 +19,7 @@ import (
 // that says in few words what is wrong.
 func FuzzBodies(f *testing.F) {
 	e := servicetest.New(f)
-	handler, err := api.New(api.Options{Hooks: e.Hooks, Store: e.Store, Version: "1.2.3", Log: slog.New(slog.DiscardHandler)})
+	handler, err := api.New(api.Options{Service: e.Service, Store: e.Store, Version: "1.2.3", Log: slog.New(slog.DiscardHandler)})
 	require.NoError(f, err)
 	e.Tenant("acme")
 	e.EventTypes("order.created")

@@ -64,7 +64,7 @@ func (s *server) keys() {
 }
 
 func (s *server) createKey(ctx context.Context, in *createKey) (*answer[NewKey], error) {
-	k, key, err := s.Hooks.CreateKey(ctx, in.Tenant, in.Body.Name, in.Body.Role)
+	k, key, err := s.Service.CreateKey(ctx, in.Tenant, in.Body.Name, in.Body.Role)
 	if err != nil {
 		return nil, err
 	}
@@ -72,7 +72,7 @@ func (s *server) createKey(ctx context.Context, in *createKey) (*answer[NewKey],
 }
 
 func (s *server) listKeys(ctx context.Context, in *listKeys) (*answer[list[Key]], error) {
-	keys, next, err := s.Hooks.Keys(ctx, in.Tenant, in.page())
+	keys, next, err := s.Service.Keys(ctx, in.Tenant, in.page())
 	if err != nil {
 		return nil, err
 	}
@@ -80,5 +80,5 @@ func (s *server) listKeys(ctx context.Context, in *listKeys) (*answer[list[Key]]
 }
 
 func (s *server) revokeKey(ctx context.Context, in *ofKey) (*struct{}, error) {
-	return nil, s.Hooks.RevokeKey(ctx, in.Tenant, in.ID)
+	return nil, s.Service.RevokeKey(ctx, in.Tenant, in.ID)
 }

@@ -48,7 +48,7 @@ func withRows(t *testing.T) *env {
 		e.Key(tenant, models.RoleRead)
 		for range 2 {
 			w := e.Webhook(tenant, "https://shop.example/hooks")
-			_, err := e.Hooks.Recover(t.Context(), tenant, w.ID, service.RecoveryRequest{})
+			_, err := e.Service.Recover(t.Context(), tenant, w.ID, service.RecoveryRequest{})
 			require.NoError(t, err)
 		}
 		for range 3 {

@@ -51,7 +51,7 @@ func (s *server) tenantFilter(ctx context.Context, in OfAnyTenant) (string, erro
 	if in.Tenant == "" {
 		return "", nil
 	}
-	id, err := s.Hooks.TenantID(ctx, caller(ctx), in.Tenant)
+	id, err := s.Service.TenantID(ctx, caller(ctx), in.Tenant)
 	if refused, ok := errors.AsType[*service.Error](err); ok && refused.Code == service.NotFound {
 		return noTenant, nil
 	}
@@ -63,7 +63,7 @@ func (s *server) webhookFilter(ctx context.Context, tenant, name string) (string
 	if tenant == "" {
 		return name, nil
 	}
-	return s.Hooks.WebhookID(ctx, tenant, name)
+	return s.Service.WebhookID(ctx, tenant, name)
 }
 
 func (s *server) listAllWebhooks(ctx context.Context, in *allWebhooks) (*answer[list[Webhook]], error) {

@@ -59,7 +59,7 @@ func (s *server) portalLinks() {
 
 func (s *server) createPortalLink(ctx context.Context, in *createPortalLink) (*answer[PortalLink], error) {
 	b := in.Body
-	l, err := s.Hooks.CreatePortalLink(ctx, caller(ctx), in.Tenant, service.LinkRequest{Role: b.Role, ExpiresIn: length(b.ExpiresIn),
+	l, err := s.Service.CreatePortalLink(ctx, caller(ctx), in.Tenant, service.LinkRequest{Role: b.Role, ExpiresIn: length(b.ExpiresIn),
 		Name: b.Name, Capabilities: b.Capabilities, Theme: b.Theme})
 	if err != nil {
 		return nil, err
@@ -68,9 +68,9 @@ func (s *server) createPortalLink(ctx context.Context, in *createPortalLink) (*a
 }
 
 func (s *server) revokePortalLinks(ctx context.Context, in *ofPortalLinks) (*struct{}, error) {
-	return nil, s.Hooks.RevokePortalLinks(ctx, in.Tenant)
+	return nil, s.Service.RevokePortalLinks(ctx, in.Tenant)
 }
 
 func (s *server) revokePortalLink(ctx context.Context, in *ofPortalLink) (*struct{}, error) {
-	return nil, s.Hooks.RevokePortalLink(ctx, in.Tenant, in.ID)
+	return nil, s.Service.RevokePortalLink(ctx, in.Tenant, in.ID)
 }

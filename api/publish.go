@@ -160,7 +160,7 @@ func (s *server) publishBatch(c *gin.Context) error {
 // accept publishes, and sets a header if the answer is an earlier request's.
 func (s *server) accept(c *gin.Context, r service.PublishRequest) ([]service.Published, error) {
 	r.By = principal(c)
-	published, err := s.Hooks.Publish(c.Request.Context(), c.Param("tenant"), r)
+	published, err := s.Service.Publish(c.Request.Context(), c.Param("tenant"), r)
 	if err == nil && published[0].Replayed {
 		c.Header(replayedHeader, "true")
 	}
@@ -202,7 +202,7 @@ func (s *server) matchEvent(c *gin.Context) error {
 		return err
 	}
 	defer leave()
-	matches, next, err := s.Hooks.MatchEvent(c.Request.Context(), c.Param("tenant"), event, page)
+	matches, next, err := s.Service.MatchEvent(c.Request.Context(), c.Param("tenant"), event, page)
 	if err != nil {
 		return err
 	}

@@ -49,10 +49,10 @@ func (s *server) recoveryView(r models.Recovery) Recovery {
 		total = &r.Total
 	}
 	since := r.Since
-	if since == nil && s.Hooks.Retention > 0 && r.WebhookID != "" && r.Reason == "" {
-		since = new(r.CreatedAt.Add(-s.Hooks.Retention))
+	if since == nil && s.Service.Retention > 0 && r.WebhookID != "" && r.Reason == "" {
+		since = new(r.CreatedAt.Add(-s.Service.Retention))
 	}
-	workflowID, url := s.Hooks.RecoveryWorkflow(&r)
+	workflowID, url := s.Service.RecoveryWorkflow(&r)
 	return Recovery{ID: r.ID, Tenant: models.TenantSlug(r.Tenant), WebhookID: orNull(r.WebhookID), EventID: orNull(r.EventID), Status: r.Status, Total: total,
 		Released: r.Released, Skipped: r.Skipped, Delivered: r.Delivered, Failed: r.Failed, Rate: orNull(r.Rate), Statuses: orEmptyList(r.Statuses),
 		EventTypes: orEmptyList(r.EventTypes), Missed: r.Missed, Since: at(since), Until: timestamp(r.Until), CreatedAt: timestamp(r.CreatedAt),
@@ -113,7 +113,7 @@ func (s *server) recoveriesOf(ctx context.Context, tenant string, in RecoveryPar
 	if err != nil {
 		return nil, err
 	}
-	rows, next, err := s.Hooks.Recoveries(ctx, tenant, models.RecoveryFilter{WebhookID: webhookID}, in.page())
+	rows, next, err := s.Service.Recoveries(ctx, tenant, models.RecoveryFilter{WebhookID: webhookID}, in.page())
 	if err != nil {
 		return nil, err
 	}
@@ -121,7 +121,7 @@ func (s *server) recoveriesOf(ctx context.Context, tenant string, in RecoveryPar
 }
 
 func (s *server) getRecovery(ctx context.Context, in *OfRecovery) (*answer[Recovery], error) {
-	r, err := s.Hooks.Recovery(ctx, in.Tenant, in.ID)
+	r, err := s.Service.Recovery(ctx, in.Tenant, in.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -129,7 +129,7 @@ func (s *server) getRecovery(ctx context.Context, in *OfRecovery) (*answer[Recov
 }
 
 func (s *server) cancelRecovery(ctx context.Context, in *cancelRecovery) (*answer[Recovery], error) {
-	r, err := s.Hooks.CancelRecovery(ctx, in.Tenant, in.ID)
+	r, err := s.Service.CancelRecovery(ctx, in.Tenant, in.ID)
 	if err != nil {
 		return nil, err
 	}

@@ -35,7 +35,7 @@ func (s *server) replayEvent(ctx context.Context, in *replayEvent) (*answer[Repl
 	if in.Body != nil {
 		only = in.Body.WebhookIDs
 	}
-	deliveries, recovery, err := s.Hooks.Replay(ctx, in.Tenant, in.ID, only)
+	deliveries, recovery, err := s.Service.Replay(ctx, in.Tenant, in.ID, only)
 	switch {
 	case err != nil:
 		return nil, err

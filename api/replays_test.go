@@ -64,7 +64,7 @@ func TestAReplayToManyWebhooksIsARecovery(t *testing.T) {
 	id := begun.text("id")
 	require.NotContains(t, begun.json(), "deliveries")
 	require.Contains(t, e.Engine.Recoveries(), id)
-	r, err := e.Hooks.ReleasePage(t.Context(), id)
+	r, err := e.Service.ReleasePage(t.Context(), id)
 	require.NoError(t, err)
 	require.Equal(t, models.RecoveryDone, r.Status)
 	require.Len(t, e.Deliveries("acme", event), 101)
@@ -94,7 +94,7 @@ func TestRecoveriesOfWhatWasMissed(t *testing.T) {
 	require.Equal(t, []any{}, begun.json()["statuses"])
 	require.NotNil(t, begun.json()["since"], "the retention")
 	for range 3 {
-		_, err := e.Hooks.ReleasePage(t.Context(), begun.text("id"))
+		_, err := e.Service.ReleasePage(t.Context(), begun.text("id"))
 		require.NoError(t, err)
 	}
 	done := e.call("GET /v1/tenants/acme/recoveries/"+begun.text("id"), "").is(http.StatusOK).json()
@@ -115,7 +115,7 @@ func TestMissedEventsEndAtTheRetention(t *testing.T) {
 	hook := e.webhook("https://shop.example/late")
 	for _, body := range []string{`{"missed":true}`, `{"missed":true,"since":"2001-01-01T00:00:00Z"}`} {
 		id := e.call("POST /v1/tenants/acme/webhooks/"+hook+"/recover", body).is(http.StatusAccepted).text("id")
-		r, err := e.Hooks.Recovery(t.Context(), "acme", id)
+		r, err := e.Service.Recovery(t.Context(), "acme", id)
 		require.NoError(t, err)
 		require.NotNil(t, r.EventsSince)
 		require.InDelta(t, 14*24*3600, r.CreatedAt.Sub(*r.EventsSince).Seconds(), 5)
@@ -183,6 +183,6 @@ func TestErasures(t *testing.T) {
 	e.call(path, `{"until":"2200-01-01T00:00:00Z","all":true}`).is(http.StatusAccepted)
 	require.True(t, erased(other))
 	e.call("GET /v1/tenants/acme/erasures/era_none", "").is(http.StatusNotFound)
-	_, err := e.Hooks.Erase(t.Context(), "nobody", service.ErasureRequest{Attribute: "a:b"})
+	_, err := e.Service.Erase(t.Context(), "nobody", service.ErasureRequest{Attribute: "a:b"})
 	require.Error(t, err)
 }

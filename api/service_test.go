@@ -68,9 +68,9 @@ func TestMetrics(t *testing.T) {
 	require.NotContains(t, text, "nowhere")
 
 	registry := prometheus.NewRegistry()
-	_, err := api.New(api.Options{Hooks: e.Hooks, Store: e.Store, Registry: registry})
+	_, err := api.New(api.Options{Service: e.Service, Store: e.Store, Registry: registry})
 	require.NoError(t, err)
-	_, err = api.New(api.Options{Hooks: e.Hooks, Store: e.Store, Registry: registry})
+	_, err = api.New(api.Options{Service: e.Service, Store: e.Store, Registry: registry})
 	require.ErrorContains(t, err, "metrics")
 	without := newEnvWith(t, func(o *api.Options) { o.Registry = nil })
 	without.call("GET /metrics", "").is(http.StatusNotFound)
@@ -136,7 +136,7 @@ func TestInternalErrorsAreLoggedAndNotTold(t *testing.T) {
 	store, err := models.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "gone.db"), models.Options{})
 	require.NoError(t, err)
 	require.NoError(t, store.Close())
-	e.Hooks.Store = store
+	e.Service.Store = store
 	for _, r := range []request{
 		{method: http.MethodGet, path: "/v1/tenants/acme", key: key},
 		{method: http.MethodGet, path: "/v1/tenants", key: servicetest.AdminKey},

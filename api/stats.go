@@ -103,7 +103,7 @@ func (s *server) statsOf(ctx context.Context, tenant string, in StatParams) (*an
 		return nil, err
 	}
 	in.WebhookID = webhookID
-	return showStats(s.Hooks.Stats(ctx, tenant, in.query()))
+	return showStats(s.Service.Stats(ctx, tenant, in.query()))
 }
 
 func (s *server) tenantStats(ctx context.Context, in *statsOfTenant) (*answer[Stats], error) {
@@ -116,7 +116,7 @@ func (s *server) allStats(ctx context.Context, in *statsOfAll) (*answer[Stats], 
 	case err != nil:
 		return nil, err
 	case tenant == "":
-		return showStats(s.Hooks.AllStats(ctx, in.query()))
+		return showStats(s.Service.AllStats(ctx, in.query()))
 	}
 	return s.statsOf(ctx, tenant, in.StatParams)
 }

@@ -135,7 +135,7 @@ func (s *server) putTenant(ctx context.Context, in *putTenant) (*tenantAnswer, e
 	if err != nil {
 		return nil, err
 	}
-	t, created, err := s.Hooks.PutTenant(ctx, models.Tenant{ID: in.Tenant, Name: in.Body.Name, Metadata: in.Body.Metadata, AdminEmails: in.Body.AdminEmails}, wrong...)
+	t, created, err := s.Service.PutTenant(ctx, models.Tenant{ID: in.Tenant, Name: in.Body.Name, Metadata: in.Body.Metadata, AdminEmails: in.Body.AdminEmails}, wrong...)
 	if err != nil {
 		return nil, err
 	}
@@ -159,7 +159,7 @@ func (s *server) changedOfTenant(ctx context.Context, tenant string, readOnly an
 }
 
 func (s *server) listTenants(ctx context.Context, in *PageParams) (*answer[list[Tenant]], error) {
-	rows, next, err := s.Hooks.Tenants(ctx, in.page())
+	rows, next, err := s.Service.Tenants(ctx, in.page())
 	if err != nil {
 		return nil, err
 	}
@@ -167,7 +167,7 @@ func (s *server) listTenants(ctx context.Context, in *PageParams) (*answer[list[
 }
 
 func (s *server) getTenant(ctx context.Context, in *OfTenant) (*answer[Tenant], error) {
-	t, err := s.Hooks.Tenant(ctx, in.Tenant)
+	t, err := s.Service.Tenant(ctx, in.Tenant)
 	if err != nil {
 		return nil, err
 	}
@@ -182,7 +182,7 @@ func (s *server) patchTenant(ctx context.Context, in *patchTenant) (*answer[Tena
 	if err != nil {
 		return nil, err
 	}
-	t, err := s.Hooks.UpdateTenant(ctx, in.Tenant, in.Body.change())
+	t, err := s.Service.UpdateTenant(ctx, in.Tenant, in.Body.change())
 	if err != nil {
 		return nil, err
 	}
@@ -190,5 +190,5 @@ func (s *server) patchTenant(ctx context.Context, in *patchTenant) (*answer[Tena
 }
 
 func (s *server) deleteTenant(ctx context.Context, in *OfTenant) (*struct{}, error) {
-	return nil, s.Hooks.DeleteTenant(ctx, in.Tenant)
+	return nil, s.Service.DeleteTenant(ctx, in.Tenant)
 }

@@ -57,7 +57,7 @@ func (s *server) exportTypes(c *gin.Context) error {
 	defer leave()
 	var types []typedoc.Type
 	for page := (models.Page{Limit: 200}); ; {
-		rows, next, err := s.Hooks.EventTypes(c.Request.Context(), principal(c).Tenant, page)
+		rows, next, err := s.Service.EventTypes(c.Request.Context(), principal(c).Tenant, page)
 		if err != nil {
 			return err
 		}
@@ -99,7 +99,7 @@ func (s *server) importTypes(c *gin.Context) error {
 	for i, t := range read {
 		types[i] = models.EventType{Name: t.Name, Category: t.Category, Description: t.Description, Schema: text(t.Schema), Example: text(t.Example), Deprecated: t.Deprecated}
 	}
-	changes, err := s.Hooks.ImportEventTypes(c.Request.Context(), types, o, wrong...)
+	changes, err := s.Service.ImportEventTypes(c.Request.Context(), types, o, wrong...)
 	if err != nil {
 		return err
 	}

@@ -106,7 +106,7 @@ func (s *server) testWebhook(ctx context.Context, in *testWebhook) (*answer[Test
 	if in.Body != nil {
 		eventType = in.Body.EventType
 	}
-	r, err := s.Hooks.TestWebhook(ctx, in.Tenant, in.ID, eventType)
+	r, err := s.Service.TestWebhook(ctx, in.Tenant, in.ID, eventType)
 	if err != nil {
 		return nil, err
 	}
@@ -126,7 +126,7 @@ func (s *server) rotateSecret(ctx context.Context, in *rotateSecret) (*answer[Ro
 			overlap = in.Body.Overlap.Duration
 		}
 	}
-	secret, err := s.Hooks.RotateSecret(ctx, in.Tenant, in.ID, overlap, secret, caller(ctx).Name)
+	secret, err := s.Service.RotateSecret(ctx, in.Tenant, in.ID, overlap, secret, caller(ctx).Name)
 	if err != nil {
 		return nil, err
 	}
@@ -134,7 +134,7 @@ func (s *server) rotateSecret(ctx context.Context, in *rotateSecret) (*answer[Ro
 }
 
 func (s *server) enableWebhook(ctx context.Context, in *enableWebhook) (*answer[EnabledWebhook], error) {
-	w, err := s.Hooks.Enable(ctx, in.Tenant, in.ID, caller(ctx).Name)
+	w, err := s.Service.Enable(ctx, in.Tenant, in.ID, caller(ctx).Name)
 	if err != nil {
 		return nil, err
 	}
@@ -142,7 +142,7 @@ func (s *server) enableWebhook(ctx context.Context, in *enableWebhook) (*answer[
 	if err != nil || in.Body == nil || !in.Body.Recover {
 		return answerWith(EnabledWebhook{Webhook: v}), err
 	}
-	r, err := s.Hooks.Recover(ctx, in.Tenant, in.ID, service.RecoveryRequest{})
+	r, err := s.Service.Recover(ctx, in.Tenant, in.ID, service.RecoveryRequest{})
 	if err != nil {
 		return nil, err
 	}
@@ -154,15 +154,15 @@ func (s *server) disableWebhook(ctx context.Context, in *disableWebhook) (*answe
 	if in.Body != nil {
 		reason = in.Body.Reason
 	}
-	return s.showWebhook(s.Hooks.Disable(ctx, in.Tenant, in.ID, reason, caller(ctx).Name))
+	return s.showWebhook(s.Service.Disable(ctx, in.Tenant, in.ID, reason, caller(ctx).Name))
 }
 
 func (s *server) pauseWebhook(ctx context.Context, in *actOnWebhook) (*answer[Webhook], error) {
-	return s.showWebhook(s.Hooks.Pause(ctx, in.Tenant, in.ID, caller(ctx).Name))
+	return s.showWebhook(s.Service.Pause(ctx, in.Tenant, in.ID, caller(ctx).Name))
 }
 
 func (s *server) resumeWebhook(ctx context.Context, in *actOnWebhook) (*answer[Webhook], error) {
-	return s.showWebhook(s.Hooks.Resume(ctx, in.Tenant, in.ID, caller(ctx).Name))
+	return s.showWebhook(s.Service.Resume(ctx, in.Tenant, in.ID, caller(ctx).Name))
 }
 
 func (s *server) recoverWebhook(ctx context.Context, in *recoverWebhook) (*answer[Recovery], error) {
@@ -173,7 +173,7 @@ func (s *server) recoverWebhook(ctx context.Context, in *recoverWebhook) (*answe
 			request.Statuses = append(request.Statuses, models.DeliveryStatus(status))
 		}
 	}
-	r, err := s.Hooks.Recover(ctx, in.Tenant, in.ID, request)
+	r, err := s.Service.Recover(ctx, in.Tenant, in.ID, request)
 	if err != nil {
 		return nil, err
 	}

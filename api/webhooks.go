@@ -133,14 +133,14 @@ type Retry struct {
 }
 
 func (s *server) webhookView(w models.Webhook) (Webhook, error) {
-	headers, err := s.Hooks.Headers(&w)
+	headers, err := s.Service.Headers(&w)
 	reason := w.StatusReason
 	if lost, ok := errors.AsType[*service.SealedError](err); ok { // only this webhook is affected
 		reason = strings.TrimPrefix(reason+"; "+lost.Problem, "; ")
 	} else if err != nil {
 		return Webhook{}, err
 	}
-	policy, timeout := s.Hooks.Effective(&w)
+	policy, timeout := s.Service.Effective(&w)
 	v := Webhook{ID: w.ID, Tenant: models.TenantSlug(w.Tenant), UID: orNull(w.UID), Channels: append([]string{}, w.Channels...), Metadata: orEmpty(w.Metadata), URL: w.URL, Name: w.Name, Description: w.Description, EventTypes: w.EventTypes,
 		Status: w.Status, StatusReason: orNull(reason), FailedAttempts: w.Health.Failed, LastSuccessAt: at(w.Health.LastSuccessAt),
 		Headers: headers, Profile: w.Profile, CreatedAt: timestamp(w.CreatedAt), UpdatedAt: timestamp(w.UpdatedAt),
@@ -235,7 +235,7 @@ func (s *server) webhooks() {
 
 func (s *server) createWebhook(ctx context.Context, in *createWebhook) (*createdWebhook, error) {
 	b := in.Body
-	w, secret, err := s.Hooks.CreateWebhook(ctx, in.Tenant, service.WebhookChange{URL: &b.URL, EventTypes: b.EventTypes, Name: b.Name,
+	w, secret, err := s.Service.CreateWebhook(ctx, in.Tenant, service.WebhookChange{URL: &b.URL, EventTypes: b.EventTypes, Name: b.Name,
 		Description: b.Description, UID: b.UID, Channels: b.Channels, Metadata: b.Metadata, Secret: b.Secret, Headers: b.Headers, Active: b.Active, Retry: b.Retry.retry(), Timeout: length(b.Timeout),
 		MaxInFlight: b.MaxInFlight, RateLimit: b.RateLimit, Profile: b.Profile, By: caller(ctx).Name})
 	if err != nil {
@@ -253,8 +253,8 @@ func (s *server) listWebhooks(ctx context.Context, in *listWebhooks) (*answer[li
 }
 
 func (s *server) webhooksOf(ctx context.Context, tenant string, in WebhookParams) (*answer[list[Webhook]], error) {
-	f := models.WebhookFilter{URLs: s.Hooks.Spellings(in.URL), Status: in.Status, Profile: in.Profile, EventType: in.EventType}
-	rows, next, err := s.Hooks.Webhooks(ctx, tenant, f, in.page())
+	f := models.WebhookFilter{URLs: s.Service.Spellings(in.URL), Status: in.Status, Profile: in.Profile, EventType: in.EventType}
+	rows, next, err := s.Service.Webhooks(ctx, tenant, f, in.page())
 	if err != nil {
 		return nil, err
 	}
@@ -269,7 +269,7 @@ func (s *server) webhooksOf(ctx context.Context, tenant string, in WebhookParams
 }
 
 func (s *server) getWebhook(ctx context.Context, in *OfWebhook) (*answer[Webhook], error) {
-	shown, err := s.showWebhook(s.Hooks.Webhook(ctx, in.Tenant, in.ID))
+	shown, err := s.showWebhook(s.Service.Webhook(ctx, in.Tenant, in.ID))
 	if err == nil {
 		hideQuery(ctx, &shown.Body)
 	}
@@ -286,7 +286,7 @@ func hideQuery(ctx context.Context, w *Webhook) {
 func (s *server) patchWebhook(ctx context.Context, in *patchWebhook) (*answer[Webhook], error) {
 	b := in.Body
 	wrong, err := changed(b.WebhookReadOnly, func() (any, error) {
-		w, err := s.Hooks.Webhook(ctx, in.Tenant, in.ID)
+		w, err := s.Service.Webhook(ctx, in.Tenant, in.ID)
 		if err != nil {
 			return nil, err
 		}
@@ -295,12 +295,12 @@ func (s *server) patchWebhook(ctx context.Context, in *patchWebhook) (*answer[We
 	if err != nil {
 		return nil, err
 	}
-	return s.showWebhook(s.Hooks.UpdateWebhook(ctx, in.Tenant, in.ID, service.WebhookChange{URL: b.URL, EventTypes: b.EventTypes, Name: b.Name,
+	return s.showWebhook(s.Service.UpdateWebhook(ctx, in.Tenant, in.ID, service.WebhookChange{URL: b.URL, EventTypes: b.EventTypes, Name: b.Name,
 		Description: b.Description, UID: b.UID.or(""), Channels: b.Channels, Metadata: b.Metadata, Headers: b.Headers, Active: b.Active, Retry: b.Retry.retry(), Timeout: length(b.Timeout),
 		MaxInFlight: b.MaxInFlight, RateLimit: b.RateLimit, By: caller(ctx).Name, Wrong: wrong}))
 }
 
 func (s *server) deleteWebhook(ctx context.Context, in *OfWebhook) (*struct{}, error) {
-	_, err := s.Hooks.DeleteWebhook(ctx, in.Tenant, in.ID)
+	_, err := s.Service.DeleteWebhook(ctx, in.Tenant, in.ID)
 	return nil, err
 }

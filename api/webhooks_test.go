@@ -186,7 +186,7 @@ func TestRecovery(t *testing.T) {
 
 	path := "/v1/tenants/acme/recoveries/" + started.text("id")
 	require.Equal(t, want, e.call("GET "+path, "").is(http.StatusOK).json())
-	released, err := e.Hooks.ReleasePage(t.Context(), started.text("id"))
+	released, err := e.Service.ReleasePage(t.Context(), started.text("id"))
 	require.NoError(t, err)
 	require.Positive(t, released.Released)
 	require.InDelta(t, released.Released, e.call("GET "+path, "").json()["released"], 0)

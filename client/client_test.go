@@ -20,7 +20,7 @@ import (
 func served(t *testing.T) (*servicetest.Env, string, *client.ClientWithResponses) {
 	t.Helper()
 	env := servicetest.New(t)
-	handler, err := api.New(api.Options{Hooks: env.Hooks, Store: env.Store, Version: "test", Log: slog.New(slog.DiscardHandler)})
+	handler, err := api.New(api.Options{Service: env.Service, Store: env.Store, Version: "test", Log: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)
 	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)

@@ -24,7 +24,7 @@ func (v *visit) audit() error {
 	if v.tenant == "" {
 		f.TenantSlug = v.query("tenant")
 	}
-	entries, next, err := v.Hooks.AuditLog(v.r.Context(), v.session.Principal, v.tenant, f, v.query("actor"), v.after())
+	entries, next, err := v.Service.AuditLog(v.r.Context(), v.session.Principal, v.tenant, f, v.query("actor"), v.after())
 	if err != nil {
 		return err
 	}

@@ -27,7 +27,7 @@ type site struct {
 func newSite(t *testing.T, options ...servicetest.Option) *site {
 	t.Helper()
 	s := &site{Env: servicetest.New(t, options...), t: t}
-	s.handler = console.New(console.Options{Hooks: s.Hooks, FrameAncestors: []string{"https://shop.example"}, Version: "1.2.3"})
+	s.handler = console.New(console.Options{Service: s.Service, FrameAncestors: []string{"https://shop.example"}, Version: "1.2.3"})
 	s.key = s.Tenant("acme")
 	s.EventTypes("order.created", "order.paid")
 	return s

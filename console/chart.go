@@ -47,7 +47,7 @@ func (v *visit) chart(read func(service.StatQuery) (service.Stats, error)) (char
 			chosen = s
 		}
 	}
-	now := v.Hooks.Store.Now()
+	now := v.Service.Store.Now()
 	stats, err := read(service.StatQuery{Since: now.Add(-chosen.length), Until: now, Bucket: chosen.bucket})
 	if err != nil {
 		return chartBody{}, err

@@ -14,9 +14,9 @@ import (
 //go:embed static
 var static embed.FS
 
-// Options are the parts that the pages need. Hooks is required.
+// Options are the parts that the pages need. Service is required.
 type Options struct {
-	Hooks *service.Service
+	Service *service.Service
 	// Gate checks requests before their sessions are read. Default callers.Default().
 	Gate *callers.Gate
 	// Ready returns an error if a part of the process is not ready; nil = there is nothing to check.
@@ -111,7 +111,7 @@ func (c *Console) harden(h http.Header, r *http.Request) {
 	callers.Harden(h, r)
 	logos, ancestors := "", "'none'"
 	if r.URL.Path == portal.base || strings.HasPrefix(r.URL.Path, portal.base+"/") {
-		for _, origin := range c.Hooks.LogoOrigins {
+		for _, origin := range c.Service.LogoOrigins {
 			logos += " " + origin
 		}
 		if len(c.FrameAncestors) > 0 {

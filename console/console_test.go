@@ -23,7 +23,7 @@ var admin = service.Principal{Role: models.RoleAdmin, KeyID: "admin", Name: "adm
 // portalLink makes a link and returns the path that opens it.
 func (s *site) portalLink(r service.LinkRequest) (path string, l service.PortalLink) {
 	s.t.Helper()
-	l, err := s.Hooks.CreatePortalLink(s.t.Context(), admin, "acme", r)
+	l, err := s.Service.CreatePortalLink(s.t.Context(), admin, "acme", r)
 	require.NoError(s.t, err)
 	u, err := url.Parse(l.URL)
 	require.NoError(s.t, err)
@@ -57,7 +57,7 @@ func TestSignIn(t *testing.T) {
 
 	kept := b.cookies["posthorn_console"].Value
 	b.get("/console").is(http.StatusOK).press("Sign out", nil).is(http.StatusSeeOther)
-	_, err := s.Hooks.SessionOf(t.Context(), kept)
+	_, err := s.Service.SessionOf(t.Context(), kept)
 	require.Error(t, err, "it is over for everybody who has the cookie")
 	b.get("/console").is(http.StatusSeeOther)
 
@@ -89,7 +89,7 @@ func TestAPortalLinkIsOpenedOnce(t *testing.T) {
 	other := s.browser()
 	require.Contains(t, other.get(path).press("Open", nil).is(http.StatusUnauthorized).body, "has been used")
 
-	require.NoError(t, s.Hooks.RevokePortalLink(t.Context(), "acme", l.ID))
+	require.NoError(t, s.Service.RevokePortalLink(t.Context(), "acme", l.ID))
 	require.Equal(t, "Signed out", b.get("/portal").is(http.StatusUnauthorized).title())
 	gone := s.through(service.LinkRequest{Role: models.RoleRead})
 	s.Clock.Advance(time.Hour)
@@ -120,7 +120,7 @@ func TestAThemeHasALogo(t *testing.T) {
 func TestTheLocalSignInLink(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	code, err := s.Hooks.LocalCode(t.Context())
+	code, err := s.Service.LocalCode(t.Context())
 	require.NoError(t, err)
 	form := s.browser().get(console.SignInPath(code)).is(http.StatusOK)
 	form.press("Open", nil).is(http.StatusForbidden) // from 192.0.2.1
@@ -157,7 +157,7 @@ func (s *site) furnish() (f furniture) {
 	f.webhook = s.Webhook("acme", "https://shop.example/hook?token=t0ken").ID
 	f.event = s.Publish("acme", "order.created", `{"order":42}`)
 	f.delivery = s.Deliveries("acme", f.event)[0].ID
-	recovery, err := s.Hooks.Recover(s.t.Context(), "acme", f.webhook, service.RecoveryRequest{})
+	recovery, err := s.Service.Recover(s.t.Context(), "acme", f.webhook, service.RecoveryRequest{})
 	require.NoError(s.t, err)
 	f.recovery = recovery.ID
 	return f

@@ -53,7 +53,7 @@ func parseNumber(text string) (float64, error) {
 // filterTenant returns the tenant of a list: the page's, or on a page of all tenants the one in the address; "" = all.
 func (v *visit) filterTenant() (id string, err error) {
 	if slug := v.query("tenant"); v.tenant == "" && slug != "" {
-		return v.Hooks.TenantID(v.r.Context(), v.session.Principal, slug)
+		return v.Service.TenantID(v.r.Context(), v.session.Principal, slug)
 	}
 	return v.tenant, nil
 }
@@ -75,11 +75,11 @@ func (v *visit) deliveries() error {
 	if err != nil {
 		return err
 	}
-	rows, next, err := v.Hooks.Deliveries(v.r.Context(), tenant, f, v.after())
+	rows, next, err := v.Service.Deliveries(v.r.Context(), tenant, f, v.after())
 	if err != nil {
 		return err
 	}
-	last, err := v.Hooks.LastAttempts(v.r.Context(), rows)
+	last, err := v.Service.LastAttempts(v.r.Context(), rows)
 	if err != nil {
 		return err
 	}
@@ -98,14 +98,14 @@ func (v *visit) deliveries() error {
 var deliveryStatuses = []models.DeliveryStatus{models.Pending, models.Delivered, models.Failed, models.Held, models.Canceled}
 
 func (v *visit) delivery() error {
-	t, err := v.Hooks.Delivery(v.r.Context(), v.tenant, v.r.PathValue("id"))
+	t, err := v.Service.Delivery(v.r.Context(), v.tenant, v.r.PathValue("id"))
 	if err != nil {
 		return err
 	}
 	if v.at != console { // the engine's pages are for the staff
 		t.UIURL = ""
 	}
-	w, err := v.Hooks.Webhook(v.r.Context(), v.tenant, t.WebhookID)
+	w, err := v.Service.Webhook(v.r.Context(), v.tenant, t.WebhookID)
 	if refused, ok := errors.AsType[*service.Error](err); ok && refused.Code == service.NotFound {
 		w = models.Webhook{ID: t.WebhookID, Name: "deleted webhook"}
 	} else if err != nil {
@@ -164,16 +164,16 @@ func (v *visit) actOnDelivery() (err error) {
 	switch v.r.PathValue("action") {
 	case "retry":
 		notice = "retried"
-		_, err = v.Hooks.RetryDelivery(ctx, v.tenant, id)
+		_, err = v.Service.RetryDelivery(ctx, v.tenant, id)
 	case "pause":
 		notice = "paused"
-		_, err = v.Hooks.PauseDelivery(ctx, v.tenant, id)
+		_, err = v.Service.PauseDelivery(ctx, v.tenant, id)
 	case "resume":
 		notice = "retried"
-		_, err = v.Hooks.ResumeDelivery(ctx, v.tenant, id)
+		_, err = v.Service.ResumeDelivery(ctx, v.tenant, id)
 	case "cancel":
 		notice = "canceled"
-		_, err = v.Hooks.CancelDelivery(ctx, v.tenant, id, v.session.Name)
+		_, err = v.Service.CancelDelivery(ctx, v.tenant, id, v.session.Name)
 	default:
 		err = service.Refuse(service.NotFound, "there is no such page")
 	}
@@ -198,10 +198,10 @@ func (v *visit) events() error {
 		search.Attribute = &models.Attribute{Name: strings.TrimSpace(name), Value: strings.TrimSpace(value)}
 	}
 	if search.Text != "" && search.Since.IsZero() && search.Until.IsZero() { // a search for text needs a time: the last day
-		search.Until = v.Hooks.Store.Now()
+		search.Until = v.Service.Store.Now()
 		search.Since = search.Until.Add(-24 * time.Hour)
 	}
-	rows, next, complete, err := v.Hooks.Events(v.r.Context(), v.tenant, search, v.after())
+	rows, next, complete, err := v.Service.Events(v.r.Context(), v.tenant, search, v.after())
 	if err != nil {
 		return err
 	}
@@ -219,15 +219,15 @@ func (v *visit) events() error {
 
 func (v *visit) event() error {
 	ctx := v.r.Context()
-	e, err := v.Hooks.Event(ctx, v.tenant, v.r.PathValue("id")) // read before the deliveries: if it says that all of them exist, the next read finds them
+	e, err := v.Service.Event(ctx, v.tenant, v.r.PathValue("id")) // read before the deliveries: if it says that all of them exist, the next read finds them
 	if err != nil {
 		return err
 	}
-	deliveries, next, err := v.Hooks.Deliveries(ctx, v.tenant, models.DeliveryFilter{EventID: e.ID}, models.Page{Limit: 50})
+	deliveries, next, err := v.Service.Deliveries(ctx, v.tenant, models.DeliveryFilter{EventID: e.ID}, models.Page{Limit: 50})
 	if err != nil {
 		return err
 	}
-	last, err := v.Hooks.LastAttempts(ctx, deliveries)
+	last, err := v.Service.LastAttempts(ctx, deliveries)
 	if err != nil {
 		return err
 	}
@@ -239,7 +239,7 @@ func (v *visit) event() error {
 		Webhooks   []models.Webhook // that it can be sent to again
 	}{Event: e, Deliveries: deliveries, Last: last, More: next != ""}
 	if v.may(owners) && e.ErasedAt == nil {
-		matching, _, err := v.Hooks.Webhooks(ctx, v.tenant, models.WebhookFilter{EventType: e.Type}, models.Page{Limit: 50})
+		matching, _, err := v.Service.Webhooks(ctx, v.tenant, models.WebhookFilter{EventType: e.Type}, models.Page{Limit: 50})
 		if err != nil {
 			return err
 		}
@@ -258,7 +258,7 @@ func (v *visit) replayEvent() error {
 		return err
 	}
 	id := v.r.PathValue("id")
-	_, recovery, err := v.Hooks.Replay(v.r.Context(), v.tenant, id, v.r.PostForm["webhook"])
+	_, recovery, err := v.Service.Replay(v.r.Context(), v.tenant, id, v.r.PostForm["webhook"])
 	if err != nil {
 		return err
 	}
@@ -270,7 +270,7 @@ func (v *visit) replayEvent() error {
 
 func (v *visit) eraseEvent() error {
 	id := v.r.PathValue("id")
-	if err := v.Hooks.ErasePayload(v.r.Context(), v.tenant, id); err != nil {
+	if err := v.Service.ErasePayload(v.r.Context(), v.tenant, id); err != nil {
 		return err
 	}
 	return v.done("/events/"+escape(id), "erased")

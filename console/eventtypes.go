@@ -16,7 +16,7 @@ type typesBody struct {
 }
 
 func (v *visit) showTypes(name, title string) error {
-	types, next, err := v.Hooks.EventTypes(v.r.Context(), v.tenant, v.after())
+	types, next, err := v.Service.EventTypes(v.r.Context(), v.tenant, v.after())
 	if err != nil {
 		return err
 	}
@@ -34,11 +34,11 @@ func (v *visit) importCatalog() error {
 	if err := v.readForm(); err != nil {
 		return err
 	}
-	id, err := v.Hooks.TenantID(v.r.Context(), v.session.Principal, v.form("tenant"))
+	id, err := v.Service.TenantID(v.r.Context(), v.session.Principal, v.form("tenant"))
 	if err != nil {
 		return err
 	}
-	if _, err := v.Hooks.LoadCatalog(v.r.Context(), id, v.form("system")); err != nil {
+	if _, err := v.Service.LoadCatalog(v.r.Context(), id, v.form("system")); err != nil {
 		return err
 	}
 	v.base = v.in(id)
@@ -49,7 +49,7 @@ func (v *visit) loadCatalog() error {
 	if err := v.readForm(); err != nil {
 		return err
 	}
-	if _, err := v.Hooks.LoadCatalog(v.r.Context(), v.tenant, v.form("system")); err != nil {
+	if _, err := v.Service.LoadCatalog(v.r.Context(), v.tenant, v.form("system")); err != nil {
 		return err
 	}
 	return v.done("/catalogue", "loaded")
@@ -66,7 +66,7 @@ func (v *visit) newEventType() error {
 }
 
 func (v *visit) editEventType() error {
-	t, err := v.Hooks.EventType(v.r.Context(), "", v.r.PathValue("name"))
+	t, err := v.Service.EventType(v.r.Context(), "", v.r.PathValue("name"))
 	if err != nil {
 		return err
 	}
@@ -94,11 +94,11 @@ func (v *visit) saveEventType() error {
 	if len(bad) > 0 { // text that is not JSON is not checked further
 		t.Schema, t.Example = "", ""
 	}
-	_, err := v.Hooks.EventType(v.r.Context(), "", t.Name)
+	_, err := v.Service.EventType(v.r.Context(), "", t.Name)
 	if f.New && err == nil {
 		bad = append(bad, service.FieldError{Field: "name", Message: "is an event type already"})
 	}
-	if _, err = v.Hooks.PutEventType(v.r.Context(), t, bad...); err == nil {
+	if _, err = v.Service.PutEventType(v.r.Context(), t, bad...); err == nil {
 		return v.done("/event-types", "saved")
 	}
 	var ok bool

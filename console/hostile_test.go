@@ -35,25 +35,25 @@ func TestNothingHostileRuns(t *testing.T) {
 	s := newSite(t, servicetest.WithPoster(hostileReceiver{}))
 	ctx := t.Context()
 	name, address, emails := hostile, "https://shop.example/"+url.PathEscape(hostile)+"?"+url.QueryEscape(hostile), []string{"ops@acme.example"}
-	_, err := s.Hooks.UpdateTenant(ctx, "acme", service.TenantChange{Name: &name, AdminEmails: &emails, Metadata: &map[string]string{"note": hostile}})
+	_, err := s.Service.UpdateTenant(ctx, "acme", service.TenantChange{Name: &name, AdminEmails: &emails, Metadata: &map[string]string{"note": hostile}})
 	require.NoError(t, err)
-	_, err = s.Hooks.PutEventType(ctx, models.EventType{Name: "order.lost", Description: hostile, Example: `{"x":"</pre><script>evil()</script>"}`})
+	_, err = s.Service.PutEventType(ctx, models.EventType{Name: "order.lost", Description: hostile, Example: `{"x":"</pre><script>evil()</script>"}`})
 	require.NoError(t, err)
-	w, _, err := s.Hooks.CreateWebhook(ctx, "acme", service.WebhookChange{URL: &address, Name: &name, Description: &name, Metadata: &map[string]string{"note": hostile}, By: hostile})
+	w, _, err := s.Service.CreateWebhook(ctx, "acme", service.WebhookChange{URL: &address, Name: &name, Description: &name, Metadata: &map[string]string{"note": hostile}, By: hostile})
 	require.NoError(t, err)
-	published, err := s.Hooks.Publish(ctx, "acme", service.PublishRequest{Events: []service.EventInput{{Type: "order.lost", Data: []byte(`{"x":"</pre><script>evil()</script>"}`),
+	published, err := s.Service.Publish(ctx, "acme", service.PublishRequest{Events: []service.EventInput{{Type: "order.lost", Data: []byte(`{"x":"</pre><script>evil()</script>"}`),
 		Tags: []string{hostile}, ExternalID: hostile, Attributes: map[string]string{"name": hostile}}}})
 	require.NoError(t, err)
 	things := furniture{webhook: w.ID, event: published[0].ID, delivery: s.Deliveries("acme", published[0].ID)[0].ID}
 	s.Attempt("acme", things.delivery)
 	_, err = s.Store.DeactivateWebhook(ctx, w.ID, threshold, hostile)
 	require.NoError(t, err)
-	_, err = s.Hooks.Enable(ctx, "acme", w.ID, hostile)
+	_, err = s.Service.Enable(ctx, "acme", w.ID, hostile)
 	require.NoError(t, err)
-	recovery, err := s.Hooks.Recover(ctx, "acme", w.ID, service.RecoveryRequest{})
+	recovery, err := s.Service.Recover(ctx, "acme", w.ID, service.RecoveryRequest{})
 	require.NoError(t, err)
 	things.recovery = recovery.ID
-	_, _, err = s.Hooks.CreateKey(ctx, "acme", hostile, models.RoleRead)
+	_, _, err = s.Service.CreateKey(ctx, "acme", hostile, models.RoleRead)
 	require.NoError(t, err)
 
 	staff, owner := s.signedIn(servicetest.AdminKey), s.through(service.LinkRequest{Role: models.RoleTenant, Name: hostile, Capabilities: []string{"keys", "settings"}})

@@ -170,7 +170,7 @@ func (v *visit) stream(p page) error {
 
 // inForce reports whether the stream's session is still in force.
 func (v *visit) inForce() bool {
-	_, err := v.Hooks.SessionOf(v.r.Context(), cookieOf(v.r, v.at))
+	_, err := v.Service.SessionOf(v.r.Context(), cookieOf(v.r, v.at))
 	return err == nil
 }
 
@@ -178,7 +178,7 @@ func (v *visit) inForce() bool {
 func (v *visit) mark(p page) (uint64, error) {
 	ctx, cancel := context.WithTimeout(v.r.Context(), lookFor)
 	defer cancel()
-	ctx, leave, err := v.Hooks.Enter(ctx, v.tenant)
+	ctx, leave, err := v.Service.Enter(ctx, v.tenant)
 	if err != nil {
 		return 0, err
 	}

@@ -37,20 +37,20 @@ func (v *visit) overview() (err error) {
 		}
 	}
 	begun := time.Now()
-	if body.Waiting, body.Oldest, err = v.Hooks.AllWaiting(ctx); err != nil {
+	if body.Waiting, body.Oldest, err = v.Service.AllWaiting(ctx); err != nil {
 		return err
 	}
 	if body.Database = time.Since(begun).Round(time.Millisecond); v.frozen {
 		body.Database = 0
 	}
-	if body.Chart, err = v.chart(func(q service.StatQuery) (service.Stats, error) { return v.Hooks.AllStats(ctx, q) }); err != nil {
+	if body.Chart, err = v.chart(func(q service.StatQuery) (service.Stats, error) { return v.Service.AllStats(ctx, q) }); err != nil {
 		return err
 	}
 	if err := v.trouble(&body); err != nil {
 		return err
 	}
 	var next string
-	if body.Tenants, next, err = v.Hooks.Tenants(ctx, models.Page{Limit: shownFirst}); err != nil {
+	if body.Tenants, next, err = v.Service.Tenants(ctx, models.Page{Limit: shownFirst}); err != nil {
 		return err
 	}
 	body.MoreTenants = next != ""
@@ -60,23 +60,23 @@ func (v *visit) overview() (err error) {
 // trouble reads the first part of an overview, of the tenant or of all tenants.
 func (v *visit) trouble(body *overviewBody) (err error) {
 	ctx, page := v.r.Context(), models.Page{Limit: shownFirst}
-	if body.Deactivated, _, err = v.Hooks.Webhooks(ctx, v.tenant, models.WebhookFilter{Status: models.WebhookDeactivated}, page); err != nil {
+	if body.Deactivated, _, err = v.Service.Webhooks(ctx, v.tenant, models.WebhookFilter{Status: models.WebhookDeactivated}, page); err != nil {
 		return err
 	}
-	if body.Failing, _, err = v.Hooks.Webhooks(ctx, v.tenant, models.WebhookFilter{Status: models.WebhookActive, Failing: true}, page); err != nil {
+	if body.Failing, _, err = v.Service.Webhooks(ctx, v.tenant, models.WebhookFilter{Status: models.WebhookActive, Failing: true}, page); err != nil {
 		return err
 	}
-	if body.Recoveries, _, err = v.Hooks.Recoveries(ctx, v.tenant, models.RecoveryFilter{Running: true}, page); err != nil {
+	if body.Recoveries, _, err = v.Service.Recoveries(ctx, v.tenant, models.RecoveryFilter{Running: true}, page); err != nil {
 		return err
 	}
-	body.Failed, _, err = v.Hooks.Deliveries(ctx, v.tenant, models.DeliveryFilter{Status: models.Failed}, page)
+	body.Failed, _, err = v.Service.Deliveries(ctx, v.tenant, models.DeliveryFilter{Status: models.Failed}, page)
 	return err
 }
 
 // tenantOverview shows the overview of one tenant.
 func (v *visit) tenantOverview() error {
 	ctx := v.r.Context()
-	t, err := v.Hooks.Tenant(ctx, v.tenant)
+	t, err := v.Service.Tenant(ctx, v.tenant)
 	if err != nil {
 		return err
 	}
@@ -86,13 +86,13 @@ func (v *visit) tenantOverview() error {
 		Held   []models.Delivery
 	}
 	body.Tenant = t
-	if body.Chart, err = v.chart(func(q service.StatQuery) (service.Stats, error) { return v.Hooks.Stats(ctx, v.tenant, q) }); err != nil {
+	if body.Chart, err = v.chart(func(q service.StatQuery) (service.Stats, error) { return v.Service.Stats(ctx, v.tenant, q) }); err != nil {
 		return err
 	}
 	if err := v.trouble(&body.overviewBody); err != nil {
 		return err
 	}
-	if body.Held, _, err = v.Hooks.Deliveries(ctx, v.tenant, models.DeliveryFilter{Status: models.Held}, models.Page{Limit: shownFirst}); err != nil {
+	if body.Held, _, err = v.Service.Deliveries(ctx, v.tenant, models.DeliveryFilter{Status: models.Held}, models.Page{Limit: shownFirst}); err != nil {
 		return err
 	}
 	title := t.Name

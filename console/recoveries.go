@@ -25,7 +25,7 @@ func (v *visit) recoveryRow(r *models.Recovery) recoveryRow {
 	if r.Status == models.RecoveryDone && r.Total <= 0 { // there was nothing to do
 		row.Done, row.Most = 1, 1
 	}
-	until := v.Hooks.Store.Now()
+	until := v.Service.Store.Now()
 	if r.FinishedAt != nil {
 		until = *r.FinishedAt
 	}
@@ -33,7 +33,7 @@ func (v *visit) recoveryRow(r *models.Recovery) recoveryRow {
 		row.Per = rate(float64(r.Released) / lasted.Seconds())
 	}
 	if v.at == console {
-		_, row.UIURL = v.Hooks.RecoveryWorkflow(r)
+		_, row.UIURL = v.Service.RecoveryWorkflow(r)
 	}
 	return row
 }
@@ -44,7 +44,7 @@ func (v *visit) recoveries() error {
 	if err != nil {
 		return err
 	}
-	all, next, err := v.Hooks.Recoveries(v.r.Context(), tenant, f, v.after())
+	all, next, err := v.Service.Recoveries(v.r.Context(), tenant, f, v.after())
 	if err != nil {
 		return err
 	}
@@ -62,7 +62,7 @@ func (v *visit) recoveries() error {
 }
 
 func (v *visit) recovery() error {
-	r, err := v.Hooks.Recovery(v.r.Context(), v.tenant, v.r.PathValue("id"))
+	r, err := v.Service.Recovery(v.r.Context(), v.tenant, v.r.PathValue("id"))
 	if err != nil {
 		return err
 	}
@@ -75,7 +75,7 @@ func (v *visit) recovery() error {
 
 func (v *visit) cancelRecovery() error {
 	id := v.r.PathValue("id")
-	if _, err := v.Hooks.CancelRecovery(v.r.Context(), v.tenant, id); err != nil {
+	if _, err := v.Service.CancelRecovery(v.r.Context(), v.tenant, id); err != nil {
 		return err
 	}
 	return v.done("/recoveries/"+escape(id), "canceled")
@@ -83,7 +83,7 @@ func (v *visit) cancelRecovery() error {
 
 // askToRecover shows the form of a recovery: which deliveries, from which time, how fast.
 func (v *visit) askToRecover() error {
-	w, err := v.Hooks.Webhook(v.r.Context(), v.tenant, v.r.PathValue("id"))
+	w, err := v.Service.Webhook(v.r.Context(), v.tenant, v.r.PathValue("id"))
 	if err != nil {
 		return err
 	}
@@ -104,7 +104,7 @@ func (v *visit) recoverWebhook() error {
 		return err
 	}
 	ctx, id := v.r.Context(), v.r.PathValue("id")
-	w, err := v.Hooks.Webhook(ctx, v.tenant, id)
+	w, err := v.Service.Webhook(ctx, v.tenant, id)
 	if err != nil {
 		return err
 	}
@@ -114,7 +114,7 @@ func (v *visit) recoverWebhook() error {
 	request, err := f.request()
 	var made models.Recovery
 	if err == nil {
-		made, err = v.Hooks.Recover(ctx, v.tenant, id, request)
+		made, err = v.Service.Recover(ctx, v.tenant, id, request)
 	}
 	if err == nil {
 		return v.done("/recoveries/"+escape(made.ID), "recovered")

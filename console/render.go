@@ -74,7 +74,7 @@ type view struct {
 
 // page writes a page as the answer.
 func (c *Console) page(w http.ResponseWriter, r *http.Request, status int, name string, v view) {
-	v.now = c.Hooks.Store.Now()
+	v.now = c.Service.Store.Now()
 	if v.Visit != nil {
 		v.Notice = notices[r.URL.Query().Get("done")]
 		if v.Visit.frozen {

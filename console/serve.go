@@ -72,7 +72,7 @@ type visit struct {
 // of other tenants do not exist.
 func (c *Console) serve(p page, a audience, ofTenant bool) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		session, err := c.Hooks.SessionOf(r.Context(), cookieOf(r, a))
+		session, err := c.Service.SessionOf(r.Context(), cookieOf(r, a))
 		if err == nil && (a == console) != (session.Role == models.RoleAdmin) {
 			err = service.Refuse(service.Unauthorized, "sign in first")
 		}
@@ -98,7 +98,7 @@ func (v *visit) enter(p page, ofTenant bool) error {
 			slug = v.r.PathValue("tenant")
 			v.base = "/console/tenants/" + url.PathEscape(slug)
 		}
-		id, err := v.Hooks.TenantID(v.r.Context(), v.session.Principal, slug)
+		id, err := v.Service.TenantID(v.r.Context(), v.session.Principal, slug)
 		if err != nil {
 			return err
 		}
@@ -108,7 +108,7 @@ func (v *visit) enter(p page, ofTenant bool) error {
 		return service.Refuse(service.Forbidden, "You may read here, and not change this.")
 	}
 	if strings.HasPrefix(p.path, "/webhooks/{id}") { // its uid works too
-		id, err := v.Hooks.WebhookID(v.r.Context(), v.tenant, v.r.PathValue("id"))
+		id, err := v.Service.WebhookID(v.r.Context(), v.tenant, v.r.PathValue("id"))
 		if err != nil {
 			return err
 		}
@@ -117,7 +117,7 @@ func (v *visit) enter(p page, ofTenant bool) error {
 	if v.live = p.live; p.live && asksForStream(v.r) {
 		return v.stream(p)
 	}
-	ctx, leave, err := v.Hooks.Enter(v.r.Context(), v.tenant)
+	ctx, leave, err := v.Service.Enter(v.r.Context(), v.tenant)
 	if err != nil {
 		return err
 	}

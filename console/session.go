@@ -49,7 +49,7 @@ func (c *Console) login(w http.ResponseWriter, r *http.Request) {
 }
 
 func (c *Console) signIn(w http.ResponseWriter, r *http.Request) {
-	session, err := c.Hooks.SignIn(r.Context(), r.PostFormValue("key"))
+	session, err := c.Service.SignIn(r.Context(), r.PostFormValue("key"))
 	if err != nil {
 		refused, ok := errors.AsType[*service.Error](err)
 		if !ok {
@@ -85,7 +85,7 @@ func (c *Console) open(a audience) http.HandlerFunc {
 			c.refuse(w, r, service.Refuse(service.Forbidden, "This link works on the machine only that Posthorn runs on."))
 			return
 		}
-		session, err := c.Hooks.RedeemCode(r.Context(), r.PostFormValue("code"), cookieOf(r, a), a == console)
+		session, err := c.Service.RedeemCode(r.Context(), r.PostFormValue("code"), cookieOf(r, a), a == console)
 		if err != nil {
 			c.refuse(w, r, err)
 			return
@@ -112,7 +112,7 @@ func fromHere(r *http.Request) bool {
 
 func (c *Console) signOut(a audience) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if err := c.Hooks.SignOut(r.Context(), cookieOf(r, a)); err != nil {
+		if err := c.Service.SignOut(r.Context(), cookieOf(r, a)); err != nil {
 			c.refuse(w, r, err)
 			return
 		}

@@ -62,7 +62,7 @@ func newStage(t *testing.T, ancestors ...string) *stage {
 	r := &receivers{}
 	s := &stage{receivers: r, site: &site{t: t, Env: servicetest.New(t, servicetest.WithPoster(r), func(_ *sender.Config, o *service.Options) { o.Threshold = threshold })}}
 	r.now = s.Clock.Now
-	s.pages = console.New(console.Options{Hooks: s.Hooks, FrameAncestors: ancestors, Version: "1.2.3"})
+	s.pages = console.New(console.Options{Service: s.Service, FrameAncestors: ancestors, Version: "1.2.3"})
 	s.handler = s.pages
 	server := httptest.NewServer(s.pages)
 	t.Cleanup(server.Close)
@@ -89,12 +89,12 @@ func (s *stage) furnishWell() (things furniture) {
 	s.t.Helper()
 	ctx := s.t.Context()
 	for i, name := range []string{"globex", "initech", "umbrella"} {
-		_, _, err := s.Hooks.PutTenant(ctx, models.Tenant{ID: name, Name: []string{"Globex Corporation", "Initech", "Umbrella"}[i], AdminEmails: []string{"ops@" + name + ".example"}})
+		_, _, err := s.Service.PutTenant(ctx, models.Tenant{ID: name, Name: []string{"Globex Corporation", "Initech", "Umbrella"}[i], AdminEmails: []string{"ops@" + name + ".example"}})
 		require.NoError(s.t, err)
 	}
 	emails := []string{"ops@acme.example", "jane@acme.example"}
 	name := "Acme Ltd"
-	_, err := s.Hooks.UpdateTenant(ctx, "acme", service.TenantChange{Name: &name, AdminEmails: &emails, Metadata: &map[string]string{"plan": "gold", "region": "eu-west"}})
+	_, err := s.Service.UpdateTenant(ctx, "acme", service.TenantChange{Name: &name, AdminEmails: &emails, Metadata: &map[string]string{"plan": "gold", "region": "eu-west"}})
 	require.NoError(s.t, err)
 	for _, t := range []models.EventType{
 		{Name: "order.created", Description: "An order was placed", Example: `{"order_id":42,"total":"19.90"}`, Schema: `{"type":"object","required":["order_id"],"properties":{"order_id":{"type":"integer"}}}`},
@@ -102,11 +102,11 @@ func (s *stage) furnishWell() (things furniture) {
 		{Name: "order.shipped", Description: "An order has left the warehouse", Example: `{"order_id":42,"carrier":"posthorn"}`},
 		{Name: "invoice.sent", Description: "An invoice was sent", Deprecated: true},
 	} {
-		_, err := s.Hooks.PutEventType(ctx, t)
+		_, err := s.Service.PutEventType(ctx, t)
 		require.NoError(s.t, err)
 	}
 	webhook := func(name, address string, types ...string) models.Webhook {
-		w, _, err := s.Hooks.CreateWebhook(ctx, "acme", service.WebhookChange{URL: &address, Name: &name, EventTypes: &types, By: "jane"})
+		w, _, err := s.Service.CreateWebhook(ctx, "acme", service.WebhookChange{URL: &address, Name: &name, EventTypes: &types, By: "jane"})
 		require.NoError(s.t, err)
 		return w
 	}
@@ -114,10 +114,10 @@ func (s *stage) furnishWell() (things furniture) {
 	fails := webhook("Warehouse", "https://warehouse.acme.example/fails", "order.created", "order.shipped")
 	webhook("Accounting", "https://books.acme.example/hook", "order.paid", "invoice.sent")
 	paused := webhook("Staging", "https://staging.acme.example/hook", "order.created")
-	_, err = s.Hooks.Pause(ctx, "acme", paused.ID, "jane")
+	_, err = s.Service.Pause(ctx, "acme", paused.ID, "jane")
 	require.NoError(s.t, err)
 	for i := range 9 {
-		event, err := s.Hooks.Publish(ctx, "acme", service.PublishRequest{Events: []service.EventInput{{Type: []string{"order.created", "order.paid", "order.created"}[i%3],
+		event, err := s.Service.Publish(ctx, "acme", service.PublishRequest{Events: []service.EventInput{{Type: []string{"order.created", "order.paid", "order.created"}[i%3],
 			Data: fmt.Appendf(nil, `{"order_id":%d,"total":"19.90","customer":{"name":"J. Bach","country":"DE"}}`, 1042+i), Tags: []string{"eu"}, Attributes: map[string]string{"customer": fmt.Sprint("c_", 77+i)}}}})
 		require.NoError(s.t, err)
 		for _, d := range s.Deliveries("acme", event[0].ID) {
@@ -136,12 +136,12 @@ func (s *stage) furnishWell() (things furniture) {
 	}
 	things.webhook = fails.ID
 	s.judge(fails.ID)
-	_, err = s.Hooks.Enable(ctx, "acme", fails.ID, "jane")
+	_, err = s.Service.Enable(ctx, "acme", fails.ID, "jane")
 	require.NoError(s.t, err)
-	recovery, err := s.Hooks.Recover(ctx, "acme", fails.ID, service.RecoveryRequest{})
+	recovery, err := s.Service.Recover(ctx, "acme", fails.ID, service.RecoveryRequest{})
 	require.NoError(s.t, err)
 	things.recovery = recovery.ID
-	_, err = s.Hooks.ReleasePage(ctx, recovery.ID)
+	_, err = s.Service.ReleasePage(ctx, recovery.ID)
 	require.NoError(s.t, err)
 	_, _, err = s.Store.MergeStats(ctx, models.DeliveryKey{})
 	require.NoError(s.t, err)
@@ -152,7 +152,7 @@ func (s *stage) furnishWell() (things furniture) {
 func (s *stage) judge(webhookID string) {
 	s.t.Helper()
 	ctx := s.t.Context()
-	w, err := s.Hooks.Judge(ctx, webhookID)
+	w, err := s.Service.Judge(ctx, webhookID)
 	require.NoError(s.t, err)
 	t, err := s.Store.Tenant(ctx, w.Tenant)
 	require.NoError(s.t, err)
@@ -303,7 +303,7 @@ func (b *tab) withinPolicy() {
 // illustrate makes the pictures of the documentation: of a webhook that has been failing for an hour.
 func (s *stage) illustrate(b *tab, things furniture) {
 	s.t.Helper()
-	s.Hooks.Threshold = 300
+	s.Service.Threshold = 300
 	for n := range 72 {
 		name := []string{"order.created", "order.shipped"}[n%2]
 		for _, d := range s.Deliveries("acme", s.Publish("acme", name, fmt.Sprintf(`{"order_id":%d,"total":"19.90"}`, 2000+n))) {
@@ -460,7 +460,7 @@ func TestStoryOfAFailingWebhook(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	emails := []string{"ops@acme.example"}
-	_, err := s.Hooks.UpdateTenant(t.Context(), "acme", service.TenantChange{AdminEmails: &emails})
+	_, err := s.Service.UpdateTenant(t.Context(), "acme", service.TenantChange{AdminEmails: &emails})
 	require.NoError(t, err)
 	w := s.Webhook("acme", "https://shop.example/fails")
 	var owed []models.Delivery
@@ -496,7 +496,7 @@ func TestStoryOfAFailingWebhook(t *testing.T) {
 	b.until(`document.getElementById("live").textContent === "Live"`)
 	b.eval(`window.same = "page"`, nil)
 	recoveries := s.Engine.Recoveries()
-	_, err = s.Hooks.ReleasePage(t.Context(), recoveries[len(recoveries)-1])
+	_, err = s.Service.ReleasePage(t.Context(), recoveries[len(recoveries)-1])
 	require.NoError(t, err)
 	b.until(`document.querySelector("progress").value === 4`)
 	b.eval(`window.same`, &same)
@@ -616,7 +616,7 @@ func TestStoryOfThePortal(t *testing.T) {
 	inside.press("https://shop.example/hook?token=t0ken")
 	inside.press("Pause")
 	inside.sees("Paused.")
-	stored, err := s.Hooks.Webhook(t.Context(), "acme", w.ID)
+	stored, err := s.Service.Webhook(t.Context(), "acme", w.ID)
 	require.NoError(t, err)
 	require.Equal(t, models.WebhookPaused, stored.Status)
 

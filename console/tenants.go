@@ -82,9 +82,9 @@ func (v *visit) tenants() error { return v.showTenants(http.StatusOK, tenantsBod
 func (v *visit) showTenants(status int, body tenantsBody) (err error) {
 	var next string
 	if body.Text = v.query("q"); body.Text == "" {
-		body.Tenants, next, err = v.Hooks.Tenants(v.r.Context(), v.after())
+		body.Tenants, next, err = v.Service.Tenants(v.r.Context(), v.after())
 	} else {
-		body.Tenants, next, err = v.Hooks.TenantsLike(v.r.Context(), body.Text, v.after())
+		body.Tenants, next, err = v.Service.TenantsLike(v.r.Context(), body.Text, v.after())
 	}
 	if err != nil {
 		return err
@@ -99,11 +99,11 @@ func (v *visit) createTenant() error {
 		return err
 	}
 	body := tenantsBody{ID: v.form("id"), Name: v.form("name"), Emails: v.form("admin_emails")}
-	_, err := v.Hooks.TenantID(v.r.Context(), v.session.Principal, body.ID)
+	_, err := v.Service.TenantID(v.r.Context(), v.session.Principal, body.ID)
 	if err == nil {
 		err = service.Refuse(service.Conflict, "There is a tenant with this id.")
 	} else {
-		_, _, err = v.Hooks.PutTenant(v.r.Context(), models.Tenant{ID: body.ID, Name: body.Name, AdminEmails: lines(body.Emails)})
+		_, _, err = v.Service.PutTenant(v.r.Context(), models.Tenant{ID: body.ID, Name: body.Name, AdminEmails: lines(body.Emails)})
 	}
 	if err == nil {
 		return v.done("/tenants/"+escape(body.ID), "created")
@@ -127,7 +127,7 @@ func (v *visit) keys() error { return v.showKeys(http.StatusOK, keysBody{}) }
 
 func (v *visit) showKeys(status int, body keysBody) (err error) {
 	var next string
-	if body.Keys, next, err = v.Hooks.Keys(v.r.Context(), v.tenant, v.after()); err != nil {
+	if body.Keys, next, err = v.Service.Keys(v.r.Context(), v.tenant, v.after()); err != nil {
 		return err
 	}
 	body.Next, body.Roles = v.more(next), []models.Role{models.RoleTenant, models.RolePublish, models.RoleRead, models.RoleSettings}
@@ -146,7 +146,7 @@ func (v *visit) createKey() error {
 		return err
 	}
 	body := keysBody{Name: v.form("name")}
-	_, key, err := v.Hooks.CreateKey(v.r.Context(), v.tenant, body.Name, models.Role(v.form("role")))
+	_, key, err := v.Service.CreateKey(v.r.Context(), v.tenant, body.Name, models.Role(v.form("role")))
 	if err == nil {
 		return v.show(http.StatusCreated, "once", "New key", onceBody{Label: "Key", Secret: key, Text: "Keep it now: it is not shown again.", Back: v.base + keysPath, BackTo: "Keys"})
 	}
@@ -158,7 +158,7 @@ func (v *visit) createKey() error {
 }
 
 func (v *visit) revokeKey() error {
-	if err := v.Hooks.RevokeKey(v.r.Context(), v.tenant, v.r.PathValue("id")); err != nil {
+	if err := v.Service.RevokeKey(v.r.Context(), v.tenant, v.r.PathValue("id")); err != nil {
 		return err
 	}
 	return v.done(keysPath, "revoked")
@@ -176,7 +176,7 @@ func (v *visit) createLink() error {
 		}
 		request.ExpiresIn = &d
 	}
-	l, err := v.Hooks.CreatePortalLink(v.r.Context(), v.session.Principal, v.tenant, request)
+	l, err := v.Service.CreatePortalLink(v.r.Context(), v.session.Principal, v.tenant, request)
 	if err != nil {
 		return err
 	}
@@ -185,7 +185,7 @@ func (v *visit) createLink() error {
 }
 
 func (v *visit) revokeLinks() error {
-	if err := v.Hooks.RevokePortalLinks(v.r.Context(), v.tenant); err != nil {
+	if err := v.Service.RevokePortalLinks(v.r.Context(), v.tenant); err != nil {
 		return err
 	}
 	return v.done(keysPath, "revoked")
@@ -197,7 +197,7 @@ type settingsBody struct {
 }
 
 func (v *visit) settings() error {
-	t, err := v.Hooks.Tenant(v.r.Context(), v.tenant)
+	t, err := v.Service.Tenant(v.r.Context(), v.tenant)
 	if err != nil {
 		return err
 	}
@@ -224,7 +224,7 @@ func (v *visit) saveSettings() error {
 		}
 	}
 	if err == nil {
-		_, err = v.Hooks.UpdateTenant(v.r.Context(), v.tenant, change)
+		_, err = v.Service.UpdateTenant(v.r.Context(), v.tenant, change)
 	}
 	if err == nil {
 		return v.done("/settings", "saved")

@@ -25,12 +25,12 @@ func (v *visit) webhooks() error {
 	if err != nil {
 		return err
 	}
-	rows, next, err := v.Hooks.Webhooks(v.r.Context(), tenant, f, v.after())
+	rows, next, err := v.Service.Webhooks(v.r.Context(), tenant, f, v.after())
 	if err != nil {
 		return err
 	}
-	since := v.Hooks.Store.Now().Truncate(sparkBar).Add(-(sparkBars - 1) * sparkBar)
-	lately, err := v.Hooks.CountsSince(v.r.Context(), rows, since)
+	since := v.Service.Store.Now().Truncate(sparkBar).Add(-(sparkBars - 1) * sparkBar)
+	lately, err := v.Service.CountsSince(v.r.Context(), rows, since)
 	if err != nil {
 		return err
 	}
@@ -42,7 +42,7 @@ func (v *visit) webhooks() error {
 		Statuses         []string
 		Threshold        int64
 		Address          string
-	}{rows, sparks(lately, since), v.more(next), v.query("status"), f.EventType, v.query("tenant"), webhookStatuses, v.Hooks.Threshold, v.r.URL.Path})
+	}{rows, sparks(lately, since), v.more(next), v.query("status"), f.EventType, v.query("tenant"), webhookStatuses, v.Service.Threshold, v.r.URL.Path})
 }
 
 // webhookStatuses are the values of the filter on a list of webhooks.
@@ -50,39 +50,39 @@ var webhookStatuses = []string{string(models.WebhookActive), "failing", string(m
 
 func (v *visit) webhook() error {
 	ctx := v.r.Context()
-	w, err := v.Hooks.Webhook(ctx, v.tenant, v.r.PathValue("id"))
+	w, err := v.Service.Webhook(ctx, v.tenant, v.r.PathValue("id"))
 	if err != nil {
 		return err
 	}
-	headers, err := v.Hooks.Headers(&w)
+	headers, err := v.Service.Headers(&w)
 	if lost, ok := errors.AsType[*service.SealedError](err); ok {
 		w.StatusReason = strings.TrimPrefix(w.StatusReason+"; "+lost.Problem, "; ")
 	} else if err != nil {
 		return err
 	}
-	latest, _, err := v.Hooks.Deliveries(ctx, v.tenant, models.DeliveryFilter{WebhookID: w.ID}, models.Page{Limit: 10})
+	latest, _, err := v.Service.Deliveries(ctx, v.tenant, models.DeliveryFilter{WebhookID: w.ID}, models.Page{Limit: 10})
 	if err != nil {
 		return err
 	}
-	last, err := v.Hooks.LastAttempts(ctx, latest)
+	last, err := v.Service.LastAttempts(ctx, latest)
 	if err != nil {
 		return err
 	}
-	waiting, err := v.Hooks.Waiting(ctx, v.tenant, w.ID)
+	waiting, err := v.Service.Waiting(ctx, v.tenant, w.ID)
 	if err != nil {
 		return err
 	}
-	notices, err := v.Hooks.Notices(ctx, v.tenant, w.ID)
+	notices, err := v.Service.Notices(ctx, v.tenant, w.ID)
 	if err != nil {
 		return err
 	}
-	recoveries, _, err := v.Hooks.Recoveries(ctx, v.tenant, models.RecoveryFilter{WebhookID: w.ID}, models.Page{Limit: 5})
+	recoveries, _, err := v.Service.Recoveries(ctx, v.tenant, models.RecoveryFilter{WebhookID: w.ID}, models.Page{Limit: 5})
 	if err != nil {
 		return err
 	}
-	policy, timeout := v.Hooks.Effective(&w)
+	policy, timeout := v.Service.Effective(&w)
 	body := webhookBody{Webhook: w, Headers: slices.Sorted(maps.Keys(headers)), Latest: latest, Last: last, Waiting: waiting, Notices: notices,
-		Threshold: v.Hooks.Threshold, Timeout: timeout}
+		Threshold: v.Service.Threshold, Timeout: timeout}
 	if len(latest) > 0 && w.Health.LastFailureAt != nil {
 		if body.Answer, err = v.lastFailure(&body); err != nil {
 			return err
@@ -91,10 +91,10 @@ func (v *visit) webhook() error {
 	for i := range recoveries {
 		body.Recoveries = append(body.Recoveries, v.recoveryRow(&recoveries[i]))
 	}
-	body.Overlap, body.Signing = v.Hooks.Overlap(&w)
+	body.Overlap, body.Signing = v.Service.Overlap(&w)
 	body.Chart, err = v.chart(func(q service.StatQuery) (service.Stats, error) {
 		q.WebhookID = w.ID
-		return v.Hooks.Stats(ctx, v.tenant, q)
+		return v.Service.Stats(ctx, v.tenant, q)
 	})
 	if err != nil {
 		return err
@@ -133,7 +133,7 @@ func (v *visit) lastFailure(body *webhookBody) (*models.Attempt, error) {
 	if id == "" {
 		return nil, nil //nolint:nilnil // there is none
 	}
-	a, err := v.Hooks.Attempt(v.r.Context(), v.tenant, id)
+	a, err := v.Service.Attempt(v.r.Context(), v.tenant, id)
 	return &a.Attempt, err
 }
 
@@ -164,7 +164,7 @@ const maxChoices = 200
 
 // choose lists the event types and marks those in names. The other names become patterns.
 func (v *visit) choose(f *webhookForm, names []string) error {
-	types, next, err := v.Hooks.EventTypes(v.r.Context(), v.tenant, models.Page{Limit: maxChoices})
+	types, next, err := v.Service.EventTypes(v.r.Context(), v.tenant, models.Page{Limit: maxChoices})
 	if err != nil {
 		return err
 	}
@@ -269,7 +269,7 @@ func (v *visit) createWebhook() error {
 		return err
 	}
 	f, change := v.typed()
-	w, secret, err := v.Hooks.CreateWebhook(v.r.Context(), v.tenant, change)
+	w, secret, err := v.Service.CreateWebhook(v.r.Context(), v.tenant, change)
 	if err == nil {
 		return v.showSecret(http.StatusCreated, "Webhook created", w.ID, secret)
 	}
@@ -300,11 +300,11 @@ func (v *visit) showSecret(status int, title, id, secret string) error {
 }
 
 func (v *visit) editWebhook() error {
-	w, err := v.Hooks.Webhook(v.r.Context(), v.tenant, v.r.PathValue("id"))
+	w, err := v.Service.Webhook(v.r.Context(), v.tenant, v.r.PathValue("id"))
 	if err != nil {
 		return err
 	}
-	headers, err := v.Hooks.Headers(&w)
+	headers, err := v.Service.Headers(&w)
 	if err != nil {
 		return err
 	}
@@ -344,7 +344,7 @@ func (v *visit) saveWebhook() error {
 	id := v.r.PathValue("id")
 	f, change := v.typed()
 	f.ID = id
-	if _, err := v.Hooks.UpdateWebhook(v.r.Context(), v.tenant, id, change); err != nil {
+	if _, err := v.Service.UpdateWebhook(v.r.Context(), v.tenant, id, change); err != nil {
 		return v.again(f, *change.EventTypes, err)
 	}
 	return v.done("/webhooks/"+escape(id), "saved")
@@ -359,8 +359,8 @@ func (v *visit) actOnWebhook() (err error) {
 	switch v.r.PathValue("action") {
 	case "enable":
 		notice = "enabled"
-		if _, err = v.Hooks.Enable(ctx, v.tenant, id, by); err == nil && v.form("recover") != "" {
-			made, err := v.Hooks.Recover(ctx, v.tenant, id, service.RecoveryRequest{})
+		if _, err = v.Service.Enable(ctx, v.tenant, id, by); err == nil && v.form("recover") != "" {
+			made, err := v.Service.Recover(ctx, v.tenant, id, service.RecoveryRequest{})
 			if err != nil {
 				return err
 			}
@@ -368,21 +368,21 @@ func (v *visit) actOnWebhook() (err error) {
 		}
 	case "disable":
 		notice = "disabled"
-		_, err = v.Hooks.Disable(ctx, v.tenant, id, v.form("reason"), by)
+		_, err = v.Service.Disable(ctx, v.tenant, id, v.form("reason"), by)
 	case "pause":
 		notice = "paused"
-		_, err = v.Hooks.Pause(ctx, v.tenant, id, by)
+		_, err = v.Service.Pause(ctx, v.tenant, id, by)
 	case "resume":
 		notice = "resumed"
-		_, err = v.Hooks.Resume(ctx, v.tenant, id, by)
+		_, err = v.Service.Resume(ctx, v.tenant, id, by)
 	case "rotate":
-		secret, err := v.Hooks.RotateSecret(ctx, v.tenant, id, service.DefaultOverlap, "", by)
+		secret, err := v.Service.RotateSecret(ctx, v.tenant, id, service.DefaultOverlap, "", by)
 		if err != nil {
 			return err
 		}
 		return v.showSecret(http.StatusOK, "Secret rotated", id, secret)
 	case "test":
-		report, err := v.Hooks.TestWebhook(ctx, v.tenant, id, v.form("event_type"))
+		report, err := v.Service.TestWebhook(ctx, v.tenant, id, v.form("event_type"))
 		if err != nil {
 			return err
 		}
@@ -392,13 +392,13 @@ func (v *visit) actOnWebhook() (err error) {
 		}{id, report})
 	case "delete": // asked twice
 		if v.form("confirm") == "" {
-			w, err := v.Hooks.Webhook(ctx, v.tenant, id)
+			w, err := v.Service.Webhook(ctx, v.tenant, id)
 			if err != nil {
 				return err
 			}
 			return v.show(http.StatusOK, "webhook-delete", "Delete this webhook?", w)
 		}
-		if _, err = v.Hooks.DeleteWebhook(ctx, v.tenant, id); err == nil {
+		if _, err = v.Service.DeleteWebhook(ctx, v.tenant, id); err == nil {
 			return v.done("/webhooks", "deleted")
 		}
 	default:

@@ -283,7 +283,7 @@ func TestWhileTemporalIsAwayTheRestGoesOn(t *testing.T) {
 	b := setup(t)
 	b.Webhook(tenant, "https://receiver.example/hook")
 	d, id := b.publish()
-	_, err := b.Hooks.CancelDelivery(t.Context(), tenant, d.ID, "test")
+	_, err := b.Service.CancelDelivery(t.Context(), tenant, d.ID, "test")
 	require.NoError(t, err)
 	b.publish()
 	b.engine.away = errors.New("unavailable")

@@ -255,10 +255,10 @@ func TestWhatIsNotPendingIsNotDispatched(t *testing.T) {
 	b := setup(t)
 	w := b.Webhook(tenant, "https://receiver.example/hook")
 	canceled, _ := b.publish()
-	_, err := b.Hooks.CancelDelivery(t.Context(), tenant, canceled.ID, "test")
+	_, err := b.Service.CancelDelivery(t.Context(), tenant, canceled.ID, "test")
 	require.NoError(t, err)
 	b.publish()
-	_, err = b.Hooks.Pause(t.Context(), tenant, w.ID, "test")
+	_, err = b.Service.Pause(t.Context(), tenant, w.ID, "test")
 	require.NoError(t, err)
 	b.Clock.Advance(30 * time.Minute)
 	require.Empty(t, b.look())
@@ -304,7 +304,7 @@ func TestAWebhookThatMissedItsSignalIsWoken(t *testing.T) {
 	b := setup(t)
 	w := b.Webhook(tenant, "https://receiver.example/hook")
 	judge := func() {
-		_, err := b.Hooks.Judge(t.Context(), w.ID)
+		_, err := b.Service.Judge(t.Context(), w.ID)
 		require.NoError(t, err)
 	}
 	woken := 0
@@ -337,13 +337,13 @@ func TestARecoveryThatStandsStillIsStartedAgain(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	w := b.Webhook(tenant, "https://receiver.example/hook")
-	r, err := b.Hooks.Recover(t.Context(), tenant, w.ID, service.RecoveryRequest{})
+	r, err := b.Service.Recover(t.Context(), tenant, w.ID, service.RecoveryRequest{})
 	require.NoError(t, err)
 	require.Equal(t, []string{r.ID}, b.Env.Engine.Recoveries())
 	b.look()
 	require.Equal(t, []string{r.ID, r.ID}, b.Env.Engine.Recoveries(), "starting what runs is nothing")
 
-	_, err = b.Hooks.CancelRecovery(t.Context(), tenant, r.ID)
+	_, err = b.Service.CancelRecovery(t.Context(), tenant, r.ID)
 	require.NoError(t, err)
 	b.look()
 	require.Len(t, b.Env.Engine.Recoveries(), 2)
@@ -361,7 +361,7 @@ func TestTheBacklogIsMeasured(t *testing.T) {
 	require.InDelta(t, 2, value(t, b.m.Backlog.WithLabelValues(w.ID)), 0)
 	require.Less(t, value(t, b.m.OldestDue), 30.0)
 
-	_, err := b.Hooks.PauseDelivery(t.Context(), tenant, d.ID)
+	_, err := b.Service.PauseDelivery(t.Context(), tenant, d.ID)
 	require.NoError(t, err)
 	b.Clock.Advance(50 * time.Second)
 	b.look()
@@ -369,7 +369,7 @@ func TestTheBacklogIsMeasured(t *testing.T) {
 	require.InDelta(t, 1, value(t, b.m.Held), 0)
 	require.GreaterOrEqual(t, value(t, b.m.OldestDue), 50.0)
 
-	_, err = b.Hooks.Pause(t.Context(), tenant, w.ID, "test")
+	_, err = b.Service.Pause(t.Context(), tenant, w.ID, "test")
 	require.NoError(t, err)
 	b.look()
 	require.Zero(t, value(t, b.m.Pending))

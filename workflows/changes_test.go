@@ -23,46 +23,46 @@ func TestChangesDuringRetries(t *testing.T) {
 	}{
 		"the delivery is paused": {
 			func(h *house, _ models.Webhook, id string) error {
-				_, err := h.Hooks.PauseDelivery(h.t.Context(), tenant, id)
+				_, err := h.Service.PauseDelivery(h.t.Context(), tenant, id)
 				return err
 			}, models.Held,
 			func(h *house, _ models.Webhook, id string) error {
-				_, err := h.Hooks.ResumeDelivery(h.t.Context(), tenant, id)
+				_, err := h.Service.ResumeDelivery(h.t.Context(), tenant, id)
 				return err
 			},
 		},
 		"the delivery is canceled": {
 			func(h *house, _ models.Webhook, id string) error {
-				_, err := h.Hooks.CancelDelivery(h.t.Context(), tenant, id, "test")
+				_, err := h.Service.CancelDelivery(h.t.Context(), tenant, id, "test")
 				return err
 			}, models.Canceled, nil,
 		},
 		"the delivery is sent at once": {
 			func(h *house, _ models.Webhook, id string) error {
-				_, err := h.Hooks.RetryDelivery(h.t.Context(), tenant, id)
+				_, err := h.Service.RetryDelivery(h.t.Context(), tenant, id)
 				return err
 			}, models.Pending,
 			func(*house, models.Webhook, string) error { return nil },
 		},
 		"the webhook is paused": {
 			func(h *house, w models.Webhook, _ string) error {
-				_, err := h.Hooks.Pause(h.t.Context(), tenant, w.ID, "test")
+				_, err := h.Service.Pause(h.t.Context(), tenant, w.ID, "test")
 				return err
 			}, models.Held,
 			func(h *house, w models.Webhook, _ string) error {
-				_, err := h.Hooks.Resume(h.t.Context(), tenant, w.ID, "test")
+				_, err := h.Service.Resume(h.t.Context(), tenant, w.ID, "test")
 				return err
 			},
 		},
 		"the webhook is disabled": {
 			func(h *house, w models.Webhook, _ string) error {
-				_, err := h.Hooks.Disable(h.t.Context(), tenant, w.ID, "", "test")
+				_, err := h.Service.Disable(h.t.Context(), tenant, w.ID, "", "test")
 				return err
 			}, models.Held, nil,
 		},
 		"the webhook is deleted": {
 			func(h *house, w models.Webhook, _ string) error {
-				_, err := h.Hooks.DeleteWebhook(h.t.Context(), tenant, w.ID)
+				_, err := h.Service.DeleteWebhook(h.t.Context(), tenant, w.ID)
 				return err
 			}, models.Canceled, nil,
 		},

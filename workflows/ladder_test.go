@@ -34,7 +34,7 @@ type promises struct {
 }
 
 func (p *promises) note(ctx context.Context) {
-	timeline, err := p.h.Hooks.Delivery(ctx, tenant, p.id)
+	timeline, err := p.h.Service.Delivery(ctx, tenant, p.id)
 	if err != nil {
 		p.h.t.Error(err)
 	}
@@ -78,7 +78,7 @@ func TestTheWholeLadder(t *testing.T) {
 	attempts, err := h.Store.Attempts(t.Context(), tenant, id)
 	require.NoError(t, err)
 	require.Len(t, attempts, 11)
-	policy, _ := h.Hooks.Effective(&w)
+	policy, _ := h.Service.Effective(&w)
 	for i, wait := range nominal {
 		computed := policy.Delay(id, i+1, 0)
 		require.InDelta(t, wait, computed, float64(wait)/10)
@@ -172,7 +172,7 @@ func TestGoneEndsTheRetries(t *testing.T) {
 	require.Equal(t, workflows.DeliverResult{Held: 1}, s.deliver(t, d.ID))
 	require.Equal(t, []string{workflows.StatusRetrying, workflows.Held}, s.statuses)
 	require.Len(t, h.got(receiverURL), 2)
-	w, err := h.Hooks.Webhook(t.Context(), tenant, w.ID)
+	w, err := h.Service.Webhook(t.Context(), tenant, w.ID)
 	require.NoError(t, err)
 	require.Equal(t, models.WebhookDeactivated, w.Status)
 	require.Equal(t, models.Held, h.delivery(d.Deliveries[0].ID).Status)
@@ -212,7 +212,7 @@ func TestCrashesUseUpNoReceptions(t *testing.T) {
 			posts := h.got(receiverURL)
 			require.Len(t, posts, 11)
 			require.Greater(t, calls, 11)
-			policy, _ := h.Hooks.Effective(&w)
+			policy, _ := h.Service.Effective(&w)
 			for i := range nominal {
 				wait := policy.Delay(d.Deliveries[0].ID, i+1, 0)
 				require.Greater(t, posts[i+1].Sub(posts[i]), wait-lateness, "retry %d came before its time", i+1)

@@ -49,7 +49,7 @@ func TestATimeoutThatIsRaisedWhileARetryWaits(t *testing.T) {
 	s := h.open(nil)
 	s.RegisterDelayedCallback(func() {
 		long := time.Minute
-		if _, err := h.Hooks.UpdateWebhook(t.Context(), tenant, w.ID, service.WebhookChange{Timeout: &long, By: "test"}); err != nil {
+		if _, err := h.Service.UpdateWebhook(t.Context(), tenant, w.ID, service.WebhookChange{Timeout: &long, By: "test"}); err != nil {
 			t.Error(err)
 		}
 	}, 15*time.Second) // between the second attempt and the third, which are one activity

@@ -19,18 +19,18 @@ import (
 func held(h *house, n int) models.Webhook {
 	h.t.Helper()
 	w := h.hook(receiverURL)
-	_, err := h.Hooks.Disable(h.t.Context(), tenant, w.ID, "", "test")
+	_, err := h.Service.Disable(h.t.Context(), tenant, w.ID, "", "test")
 	require.NoError(h.t, err)
 	for n > 0 {
 		batch := make([]service.EventInput, min(n, 500))
 		for i := range batch {
 			batch[i] = service.EventInput{Type: eventType, Data: []byte(`{}`)}
 		}
-		_, err := h.Hooks.Publish(h.t.Context(), tenant, service.PublishRequest{Events: batch, Batch: true})
+		_, err := h.Service.Publish(h.t.Context(), tenant, service.PublishRequest{Events: batch, Batch: true})
 		require.NoError(h.t, err)
 		n -= len(batch)
 	}
-	w, err = h.Hooks.Enable(h.t.Context(), tenant, w.ID, "test")
+	w, err = h.Service.Enable(h.t.Context(), tenant, w.ID, "test")
 	require.NoError(h.t, err)
 	return w
 }
@@ -50,7 +50,7 @@ func TestRecoverReleasesPageByPage(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, received)
 	w := held(h, 600)
-	r, err := h.Hooks.Recover(t.Context(), tenant, w.ID, service.RecoveryRequest{})
+	r, err := h.Service.Recover(t.Context(), tenant, w.ID, service.RecoveryRequest{})
 	require.NoError(t, err)
 	require.Equal(t, int64(600), r.Total)
 
@@ -78,7 +78,7 @@ func TestRecoverKeepsToItsRate(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, received)
 	w := held(h, 60)
-	r, err := h.Hooks.Recover(t.Context(), tenant, w.ID, service.RecoveryRequest{Rate: 10})
+	r, err := h.Service.Recover(t.Context(), tenant, w.ID, service.RecoveryRequest{Rate: 10})
 	require.NoError(t, err)
 	s := h.open(nil)
 	started := s.Now()
@@ -94,11 +94,11 @@ func TestRecoverStopsWhenItIsCanceledOrItsWebhookIs(t *testing.T) {
 		status string
 	}{
 		"canceled": {func(h *house, r models.Recovery) error {
-			_, err := h.Hooks.CancelRecovery(h.t.Context(), tenant, r.ID)
+			_, err := h.Service.CancelRecovery(h.t.Context(), tenant, r.ID)
 			return err
 		}, "canceled"},
 		"the webhook is disabled": {func(h *house, r models.Recovery) error {
-			_, err := h.Hooks.Disable(h.t.Context(), tenant, r.WebhookID, "", "test")
+			_, err := h.Service.Disable(h.t.Context(), tenant, r.WebhookID, "", "test")
 			return err
 		}, "stopped"},
 	} {
@@ -106,7 +106,7 @@ func TestRecoverStopsWhenItIsCanceledOrItsWebhookIs(t *testing.T) {
 			t.Parallel()
 			h := newHouse(t, received)
 			w := held(h, 60)
-			r, err := h.Hooks.Recover(t.Context(), tenant, w.ID, service.RecoveryRequest{Rate: 10})
+			r, err := h.Service.Recover(t.Context(), tenant, w.ID, service.RecoveryRequest{Rate: 10})
 			require.NoError(t, err)
 			s := h.open(nil)
 			s.RegisterDelayedCallback(func() {

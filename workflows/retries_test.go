@@ -160,7 +160,7 @@ func TestTheWholeLadderTogether(t *testing.T) {
 	require.Equal(t, []string{workflows.StatusRetrying, workflows.Failed}, s.statuses)
 	require.True(t, h.finished(d.ID))
 	require.Len(t, h.got(receiverURL), n*11)
-	policy, _ := h.Hooks.Effective(&w)
+	policy, _ := h.Service.Effective(&w)
 	for _, key := range d.Deliveries {
 		require.Equal(t, models.Failed, h.delivery(key.ID).Status)
 		attempts, err := h.Store.Attempts(t.Context(), tenant, key.ID)
@@ -183,7 +183,7 @@ func TestATogetherRetriedWebhookThatIsPausedStops(t *testing.T) {
 	d := h.share(4)
 	s := h.open(nil)
 	s.RegisterDelayedCallback(func() {
-		if _, err := h.Hooks.Pause(t.Context(), tenant, w.ID, "test"); err != nil {
+		if _, err := h.Service.Pause(t.Context(), tenant, w.ID, "test"); err != nil {
 			t.Error(err)
 		}
 	}, 5*time.Second)
@@ -210,7 +210,7 @@ func TestRetriedTogetherAtAWebhookWithARate(t *testing.T) {
 	s := h.open(nil)
 	s.RegisterDelayedCallback(func() {
 		rate := 0.1
-		if _, err := h.Hooks.UpdateWebhook(t.Context(), tenant, w.ID, service.WebhookChange{RateLimit: &rate, By: "test"}); err != nil {
+		if _, err := h.Service.UpdateWebhook(t.Context(), tenant, w.ID, service.WebhookChange{RateLimit: &rate, By: "test"}); err != nil {
 			t.Error(err)
 		}
 	}, 5*time.Second)

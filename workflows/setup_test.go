@@ -153,15 +153,15 @@ func newHouse(t *testing.T, answer func(url string, n int) sender.Result) *house
 	t.Helper()
 	h := &house{t: t, answer: answer, posts: map[string][]time.Time{}, mailer: &mailer{}}
 	h.Env = servicetest.New(t, servicetest.WithPoster(h))
-	_, _, err := h.Hooks.PutTenant(t.Context(), models.Tenant{ID: tenant, Name: "Acme", AdminEmails: []string{"ops@acme.test"}})
+	_, _, err := h.Service.PutTenant(t.Context(), models.Tenant{ID: tenant, Name: "Acme", AdminEmails: []string{"ops@acme.test"}})
 	require.NoError(t, err)
 	h.EventTypes(eventType)
 	m := metrics.New(prometheus.NewRegistry())
-	h.deliveries = &activities.Deliveries{Courier: &delivery.Courier{Hooks: h.Hooks, Store: h.Store, Desk: handoff.NewDesk(1<<20, h.Clock.Now),
+	h.deliveries = &activities.Deliveries{Courier: &delivery.Courier{Service: h.Service, Store: h.Store, Desk: handoff.NewDesk(1<<20, h.Clock.Now),
 		Recorder: delivery.NewRecorder(h.Store, quiet), Cap: delivery.NewCap(), Limits: delivery.NewLimits(h.Store.LeaseHolder, h.Store, h.Clock.Now),
 		Failed: func(string, int64, int64) {}, Metrics: m, Log: quiet, Now: h.Clock.Now}}
-	h.health = &activities.Health{Hooks: h.Hooks, Store: h.Store, Mailer: h.mailer, Metrics: m, Log: quiet}
-	h.keeper = &activities.Housekeeping{Hooks: h.Hooks, Store: h.Store, Now: h.Clock.Now}
+	h.health = &activities.Health{Service: h.Service, Store: h.Store, Mailer: h.mailer, Metrics: m, Log: quiet}
+	h.keeper = &activities.Housekeeping{Service: h.Service, Store: h.Store, Now: h.Clock.Now}
 	return h
 }
 
@@ -238,7 +238,7 @@ func (h *house) hook(url string, changes ...func(*service.WebhookChange)) models
 	for _, change := range changes {
 		change(&c)
 	}
-	w, _, err := h.Hooks.CreateWebhook(h.t.Context(), tenant, c)
+	w, _, err := h.Service.CreateWebhook(h.t.Context(), tenant, c)
 	require.NoError(h.t, err)
 	return w
 }

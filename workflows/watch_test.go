@@ -29,14 +29,14 @@ func (h *house) fail(ctx context.Context, w models.Webhook, n int) {
 
 func (h *house) status(w models.Webhook) models.WebhookStatus {
 	h.t.Helper()
-	w, err := h.Hooks.Webhook(h.t.Context(), tenant, w.ID)
+	w, err := h.Service.Webhook(h.t.Context(), tenant, w.ID)
 	require.NoError(h.t, err)
 	return w.Status
 }
 
 // remove deletes the webhook and wakes its workflow, which ends it.
 func (h *house) remove(s *story, w models.Webhook) {
-	if _, err := h.Hooks.DeleteWebhook(h.t.Context(), tenant, w.ID); err != nil {
+	if _, err := h.Service.DeleteWebhook(h.t.Context(), tenant, w.ID); err != nil {
 		h.t.Error(err)
 	}
 	s.SignalWorkflow(workflows.JudgeSignal, nil)
@@ -84,7 +84,7 @@ func TestThreeThousandFailuresDeactivate(t *testing.T) {
 			s.SignalWorkflow(workflows.JudgeSignal, nil)
 		}, at)
 		s.RegisterDelayedCallback(func() {
-			found, err := h.Hooks.Webhook(t.Context(), tenant, w.ID)
+			found, err := h.Service.Webhook(t.Context(), tenant, w.ID)
 			if err != nil || found.Status != step.status || found.Health.Failed != int64(step.total) || len(h.mailer.subjects()) != step.mails {
 				t.Errorf("after %d failures: %s, %d counted, %d mails, %v", step.total, found.Status, found.Health.Failed, len(h.mailer.subjects()), err)
 			}
@@ -119,13 +119,13 @@ func TestASignalAboutTheTimeBeforeDoesNothing(t *testing.T) {
 	h.fail(t.Context(), w, servicetest.Threshold)
 	s := h.open(nil)
 	s.RegisterDelayedCallback(func() {
-		if _, err := h.Hooks.Enable(t.Context(), tenant, w.ID, "test"); err != nil {
+		if _, err := h.Service.Enable(t.Context(), tenant, w.ID, "test"); err != nil {
 			t.Error(err)
 		}
 		s.SignalWorkflow(workflows.JudgeSignal, nil) // sent for the last of the failures, and late
 	}, time.Hour)
 	s.RegisterDelayedCallback(func() {
-		found, err := h.Hooks.Webhook(t.Context(), tenant, w.ID)
+		found, err := h.Service.Webhook(t.Context(), tenant, w.ID)
 		if err != nil || found.Status != models.WebhookActive || found.Health.Failed != 0 || found.Health.Epoch != 2 { // deactivated, and enabled
 			t.Errorf("%s, %d counted, epoch %d, %v", found.Status, found.Health.Failed, found.Health.Epoch, err)
 		}

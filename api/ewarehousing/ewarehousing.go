@@ -178,7 +178,7 @@ func remove(q *systems.Request) error {
 	if err != nil {
 		return err
 	}
-	if _, err := q.API.Hooks.DeleteWebhook(q.Ctx(), q.Tenant, w.ID); err != nil {
+	if _, err := q.API.Service.DeleteWebhook(q.Ctx(), q.Tenant, w.ID); err != nil {
 		return err
 	}
 	q.Status(http.StatusNoContent)

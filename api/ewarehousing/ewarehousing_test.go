@@ -133,7 +133,7 @@ func TestPatchChangesOnlyWhatItNames(t *testing.T) {
 	systemstest.RequireJSON(t, 200, want("https://webhook.site/b", "order", "shipped"), b.Do(patch(`{"url":"https://webhook.site/b"}`)), "id")
 	systemstest.RequireJSON(t, 200, want("https://webhook.site/b", "order", "shipped"), b.Do(patch(`{"hash_secret":"another"}`)), "id")
 	w := b.Webhooks(systemstest.Tenant)[0]
-	secret, err := b.Hooks.Secret(&w)
+	secret, err := b.Service.Secret(&w)
 	require.NoError(t, err)
 	require.Equal(t, "another", secret)
 	// What was read can be sent back whole, and the slash at the end may be left out.
@@ -226,7 +226,7 @@ func TestReceiver(t *testing.T) {
 	b := systemstest.New(t, ewarehousing.Mount)
 	receiver := systemstest.NewReceiver(t)
 	create(t, b, body(receiver.URL, "stock.updated"))
-	published, err := b.Hooks.Publish(t.Context(), systemstest.Tenant, service.PublishRequest{Events: []service.EventInput{{Type: "stock.updated",
+	published, err := b.Service.Publish(t.Context(), systemstest.Tenant, service.PublishRequest{Events: []service.EventInput{{Type: "stock.updated",
 		Data: []byte(`{"quantity": 12}`), Attributes: map[string]string{"entity": "variant", "entityId": "e-1", "customer": "c-1"}}}})
 	require.NoError(t, err)
 	delivery := b.Deliveries(systemstest.Tenant, published[0].ID)[0]
@@ -261,19 +261,19 @@ func TestCrossView(t *testing.T) {
 	require.Equal(t, int64(10_000), w.TimeoutMS)
 	require.Empty(t, b.Webhooks(systemstest.Other))
 
-	require.NoError(t, b.Hooks.Gone(t.Context(), &w))
+	require.NoError(t, b.Service.Gone(t.Context(), &w))
 	held := b.Publish(systemstest.Tenant, "stock.updated", `{}`)
 	require.Equal(t, models.Held, b.Deliveries(systemstest.Tenant, held)[0].Status)
-	_, err := b.Hooks.Enable(t.Context(), systemstest.Tenant, w.ID, "test")
+	_, err := b.Service.Enable(t.Context(), systemstest.Tenant, w.ID, "test")
 	require.NoError(t, err)
-	_, err = b.Hooks.Recover(t.Context(), systemstest.Tenant, w.ID, service.RecoveryRequest{})
+	_, err = b.Service.Recover(t.Context(), systemstest.Tenant, w.ID, service.RecoveryRequest{})
 	require.NoError(t, err)
 
 	for _, c := range []struct {
 		types []string
 		want  string
 	}{{[]string{"order.*", "stock.updated"}, `"group":"order","action":"*"`}, {[]string{}, `"group":"*","action":"*"`}} {
-		_, err = b.Hooks.UpdateWebhook(t.Context(), systemstest.Tenant, w.ID, service.WebhookChange{EventTypes: &c.types})
+		_, err = b.Service.UpdateWebhook(t.Context(), systemstest.Tenant, w.ID, service.WebhookChange{EventTypes: &c.types})
 		require.NoError(t, err)
 		one := systemstest.Call{Method: http.MethodGet, Path: path + id + "/", Authorization: bearer(b.Key)}
 		require.Contains(t, b.Do(one).Body.String(), c.want)
@@ -369,7 +369,7 @@ func TestBadInput(t *testing.T) {
 func TestPlainHTTPIsRefusedEvenWhereTheInstallationAllowsIt(t *testing.T) {
 	t.Parallel()
 	b := systemstest.New(t, ewarehousing.Mount)
-	b.Hooks.Dev = false // the guard lets loopback pass, the profile does not
+	b.Service.Dev = false // the guard lets loopback pass, the profile does not
 	w := b.Do(systemstest.Call{Method: "POST", Path: path, Authorization: bearer(b.Key), Body: body("http://127.0.0.1:9000/", "stock.updated")})
 	systemstest.RequireJSON(t, 400, `{"code":400,"message":"url must be https"}`, w)
 }

@@ -107,7 +107,7 @@ func current(q *systems.Request) (settings, *models.Webhook, error) {
 		return s, nil, err
 	}
 	if len(webhooks) == 0 {
-		_, err := q.API.Hooks.SystemSettings(q.Ctx(), q.Tenant, wire.ProfileIM4, &s)
+		_, err := q.API.Service.SystemSettings(q.Ctx(), q.Tenant, wire.ProfileIM4, &s)
 		return s, nil, err
 	}
 	w := &webhooks[0]
@@ -154,11 +154,11 @@ func unset(q *systems.Request, s settings) error {
 	if err != nil {
 		return err
 	}
-	if err := q.API.Hooks.KeepSystemSettings(q.Ctx(), q.Tenant, wire.ProfileIM4, s); err != nil {
+	if err := q.API.Service.KeepSystemSettings(q.Ctx(), q.Tenant, wire.ProfileIM4, s); err != nil {
 		return err
 	}
 	for _, w := range webhooks {
-		if _, err := q.API.Hooks.DeleteWebhook(q.Ctx(), q.Tenant, w.ID); err != nil && !is(err, service.NotFound) {
+		if _, err := q.API.Service.DeleteWebhook(q.Ctx(), q.Tenant, w.ID); err != nil && !is(err, service.NotFound) {
 			return err
 		}
 	}
@@ -190,12 +190,12 @@ func keep(q *systems.Request, s settings) error {
 		_, err = q.Update(*w, c)
 	}
 	if err == nil {
-		err = q.API.Hooks.KeepsKey(q.Ctx(), q.Who)
+		err = q.API.Service.KeepsKey(q.Ctx(), q.Who)
 	}
 	if err != nil {
 		return err
 	}
-	return q.API.Hooks.KeepSystemSettings(q.Ctx(), q.Tenant, wire.ProfileIM4, nil)
+	return q.API.Service.KeepSystemSettings(q.Ctx(), q.Tenant, wire.ProfileIM4, nil)
 }
 
 func is(err error, code service.Code) bool {
@@ -214,7 +214,7 @@ func test(q *systems.Request) error {
 		q.Problemf(urlField, "is not set")
 		return q.Err()
 	}
-	result, err := q.API.Hooks.SendExample(q.Ctx(), q.Tenant, w.ID, "test")
+	result, err := q.API.Service.SendExample(q.Ctx(), q.Tenant, w.ID, "test")
 	if err != nil {
 		return err
 	}

@@ -98,7 +98,7 @@ func TestWithAllFlagsOffOnlyTheTestEventIsSent(t *testing.T) {
 	body := settings(`"`+receiver.URL+`"`, "false", "false", "false", "false")
 	systemstest.RequireJSON(t, 200, saved, save(b, b.Key, `{"webhook_url":"`+receiver.URL+`"}`))
 	systemstest.RequireJSON(t, 200, body, show(b, b.Key))
-	_, err := b.Hooks.LoadCatalog(t.Context(), systemstest.Tenant, "im4")
+	_, err := b.Service.LoadCatalog(t.Context(), systemstest.Tenant, "im4")
 	require.NoError(t, err)
 	require.Empty(t, b.Deliveries(systemstest.Tenant, b.Publish(systemstest.Tenant, "order.created", `{"project_id":1,"order_id":2}`)))
 	require.Equal(t, 200, b.Do(systemstest.Call{Method: http.MethodPost, Path: path + "/test", Authorization: bearer(b.Key)}).Code)
@@ -109,7 +109,7 @@ func TestANullURLKeepsTheFlagsAndNothingElse(t *testing.T) {
 	t.Parallel()
 	b := systemstest.New(t, im4.Mount)
 	save(b, b.Key, settings(`"https://client.example/"`, "true", "true", "true", "true"))
-	_, err := b.Hooks.LoadCatalog(t.Context(), systemstest.Tenant, "im4")
+	_, err := b.Service.LoadCatalog(t.Context(), systemstest.Tenant, "im4")
 	require.NoError(t, err)
 	owed := b.Publish(systemstest.Tenant, "order.created", `{"project_id":1,"order_id":2}`)
 
@@ -123,7 +123,7 @@ func TestANullURLKeepsTheFlagsAndNothingElse(t *testing.T) {
 
 	save(b, b.Key, settings(`"https://client.example/"`, "true", "false", "false", "false"))
 	w := b.Webhooks(systemstest.Tenant)[0]
-	_, err = b.Hooks.DeleteWebhook(t.Context(), systemstest.Tenant, w.ID)
+	_, err = b.Service.DeleteWebhook(t.Context(), systemstest.Tenant, w.ID)
 	require.NoError(t, err)
 	systemstest.RequireJSON(t, 200, nothing, show(b, b.Key)) // and not what was kept before the URL was set
 }
@@ -169,7 +169,7 @@ func TestTheTestEventIsTheDocumentsWhateverTheTenantCallsTest(t *testing.T) {
 	t.Parallel()
 	b := systemstest.New(t, im4.Mount)
 	receiver := systemstest.NewReceiver(t)
-	_, err := b.Hooks.PutEventType(t.Context(), models.EventType{Name: "test", Example: `{"mine":true}`})
+	_, err := b.Service.PutEventType(t.Context(), models.EventType{Name: "test", Example: `{"mine":true}`})
 	require.NoError(t, err)
 	save(b, b.Key, settings(`"`+receiver.URL+`"`, "true", "true", "true", "true"))
 	require.Equal(t, 200, b.Do(systemstest.Call{Method: http.MethodPost, Path: path + "/test", Authorization: bearer(b.Key)}).Code)
@@ -188,26 +188,26 @@ func TestCrossView(t *testing.T) {
 	require.Empty(t, b.Webhooks(systemstest.Other))
 
 	status := func() models.WebhookStatus { return b.Webhooks(systemstest.Tenant)[0].Status }
-	_, err := b.Hooks.Disable(t.Context(), systemstest.Tenant, w.ID, "", "test")
+	_, err := b.Service.Disable(t.Context(), systemstest.Tenant, w.ID, "", "test")
 	require.NoError(t, err)
 	save(b, b.Key, all)
 	require.Equal(t, models.WebhookDisabled, status(), "what its owner took out of service stays so")
-	_, err = b.Hooks.Enable(t.Context(), systemstest.Tenant, w.ID, "test")
+	_, err = b.Service.Enable(t.Context(), systemstest.Tenant, w.ID, "test")
 	require.NoError(t, err)
 
 	// A receiver that is gone deactivates the webhook; saving the settings is how an InMemory4 client gets it back.
 	w = b.Webhooks(systemstest.Tenant)[0]
-	require.NoError(t, b.Hooks.Gone(t.Context(), &w))
+	require.NoError(t, b.Service.Gone(t.Context(), &w))
 	require.Equal(t, models.WebhookDeactivated, status())
 	held := b.Publish(systemstest.Tenant, "order.created", `{"project_id":12,"order_id":34}`)
 	require.Equal(t, models.Held, b.Deliveries(systemstest.Tenant, held)[0].Status)
 	save(b, b.Key, all)
 	require.Equal(t, models.WebhookActive, status())
-	_, err = b.Hooks.Recover(t.Context(), systemstest.Tenant, w.ID, service.RecoveryRequest{})
+	_, err = b.Service.Recover(t.Context(), systemstest.Tenant, w.ID, service.RecoveryRequest{})
 	require.NoError(t, err)
 
 	// What /v1 changes is seen here.
-	_, err = b.Hooks.UpdateWebhook(t.Context(), systemstest.Tenant, w.ID, service.WebhookChange{EventTypes: &[]string{"order.*"}})
+	_, err = b.Service.UpdateWebhook(t.Context(), systemstest.Tenant, w.ID, service.WebhookChange{EventTypes: &[]string{"order.*"}})
 	require.NoError(t, err)
 	systemstest.RequireJSON(t, 200, settings(`"`+receiver.URL+`"`, "false", "false", "true", "true"), show(b, b.Key))
 }
@@ -288,7 +288,7 @@ func TestBadInput(t *testing.T) {
 func TestPlainHTTPIsRefusedEvenWhereTheInstallationAllowsIt(t *testing.T) {
 	t.Parallel()
 	b := systemstest.New(t, im4.Mount)
-	b.Hooks.Dev = false // the guard lets loopback pass, the profile does not
+	b.Service.Dev = false // the guard lets loopback pass, the profile does not
 	w := save(b, b.Key, `{"webhook_url":"http://127.0.0.1:9000/"}`)
 	systemstest.RequireJSON(t, 422, `{"message":"the request is not valid","errors":{"webhook_url":["must be https"]}}`, w)
 }
@@ -370,15 +370,15 @@ func TestARevokedKeyIsNotSent(t *testing.T) {
 	b := systemstest.New(t, im4.Mount)
 	receiver := systemstest.NewReceiver(t)
 	all := settings(`"`+receiver.URL+`"`, "true", "true", "true", "true")
-	second, key, err := b.Hooks.CreateKey(t.Context(), systemstest.Tenant, "second", models.RoleTenant)
+	second, key, err := b.Service.CreateKey(t.Context(), systemstest.Tenant, "second", models.RoleTenant)
 	require.NoError(t, err)
 	systemstest.RequireJSON(t, 200, saved, save(b, key, all))
-	other, _, err := b.Hooks.CreateKey(t.Context(), systemstest.Tenant, "other", models.RoleTenant)
+	other, _, err := b.Service.CreateKey(t.Context(), systemstest.Tenant, "other", models.RoleTenant)
 	require.NoError(t, err)
-	require.NoError(t, b.Hooks.RevokeKey(t.Context(), systemstest.Tenant, other.ID))
+	require.NoError(t, b.Service.RevokeKey(t.Context(), systemstest.Tenant, other.ID))
 	require.Equal(t, models.WebhookActive, b.Webhooks(systemstest.Tenant)[0].Status, "another key's end means nothing")
 
-	require.NoError(t, b.Hooks.RevokeKey(t.Context(), systemstest.Tenant, second.ID))
+	require.NoError(t, b.Service.RevokeKey(t.Context(), systemstest.Tenant, second.ID))
 	w := b.Webhooks(systemstest.Tenant)[0]
 	require.Equal(t, models.WebhookDeactivated, w.Status)
 	require.Contains(t, w.StatusReason, "save InMemory4's settings again, with a key in force")
@@ -387,7 +387,7 @@ func TestARevokedKeyIsNotSent(t *testing.T) {
 	require.Equal(t, models.Held, b.Deliveries(systemstest.Tenant, held)[0].Status)
 
 	// A webhook that is enabled by hand still sends no revoked key.
-	_, err = b.Hooks.Enable(t.Context(), systemstest.Tenant, w.ID, "test")
+	_, err = b.Service.Enable(t.Context(), systemstest.Tenant, w.ID, "test")
 	require.NoError(t, err)
 	b.Deliver(systemstest.Tenant, "order.created", `{"project_id":12,"order_id":34}`)
 	require.Empty(t, receiver.Take()[0].Header.Values("Signature"))
@@ -401,19 +401,19 @@ func TestARevokedKeyIsNotSent(t *testing.T) {
 func TestAKeyRevokedWhileItSavesIsNotKept(t *testing.T) {
 	t.Parallel()
 	b := systemstest.New(t, im4.Mount)
-	k, key, err := b.Hooks.CreateKey(t.Context(), systemstest.Tenant, "k", models.RoleTenant)
+	k, key, err := b.Service.CreateKey(t.Context(), systemstest.Tenant, "k", models.RoleTenant)
 	require.NoError(t, err)
-	who, err := b.Hooks.Authenticate(t.Context(), key)
+	who, err := b.Service.Authenticate(t.Context(), key)
 	require.NoError(t, err)
-	require.NoError(t, b.Hooks.RevokeKey(t.Context(), systemstest.Tenant, k.ID))
-	_, err = b.Hooks.LoadCatalog(t.Context(), systemstest.Tenant, "im4")
+	require.NoError(t, b.Service.RevokeKey(t.Context(), systemstest.Tenant, k.ID))
+	_, err = b.Service.LoadCatalog(t.Context(), systemstest.Tenant, "im4")
 	require.NoError(t, err)
-	_, _, err = b.Hooks.CreateWebhook(t.Context(), systemstest.Tenant, service.WebhookChange{URL: new("https://client.example/"),
+	_, _, err = b.Service.CreateWebhook(t.Context(), systemstest.Tenant, service.WebhookChange{URL: new("https://client.example/"),
 		EventTypes: &[]string{"order.created"}, Secret: &key, Profile: "im4"})
 	require.NoError(t, err)
-	require.Error(t, b.Hooks.KeepsKey(t.Context(), who))
+	require.Error(t, b.Service.KeepsKey(t.Context(), who))
 	require.Equal(t, models.WebhookDeactivated, b.Webhooks(systemstest.Tenant)[0].Status)
-	secret, err := b.Hooks.Secret(&b.Webhooks(systemstest.Tenant)[0])
+	secret, err := b.Service.Secret(&b.Webhooks(systemstest.Tenant)[0])
 	require.NoError(t, err)
 	require.Empty(t, secret)
 }

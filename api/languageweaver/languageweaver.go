@@ -171,7 +171,7 @@ func remove(q *systems.Request) error {
 	if err != nil {
 		return err
 	}
-	if w, err = q.API.Hooks.DeleteWebhook(q.Ctx(), q.Tenant, w.ID); err != nil {
+	if w, err = q.API.Service.DeleteWebhook(q.Ctx(), q.Tenant, w.ID); err != nil {
 		return err
 	}
 	return answer(q, &w)
@@ -193,9 +193,9 @@ func test(q *systems.Request) error {
 	}
 	var result service.TestResult
 	if i := slices.IndexFunc(all, func(w models.Webhook) bool { return w.URL == *address }); i >= 0 {
-		result, err = q.API.Hooks.SendExample(q.Ctx(), q.Tenant, all[i].ID, event)
+		result, err = q.API.Service.SendExample(q.Ctx(), q.Tenant, all[i].ID, event)
 	} else {
-		result, err = q.API.Hooks.TestURL(q.Ctx(), q.Tenant, wire.ProfileLanguageWeaver, *address, "", event)
+		result, err = q.API.Service.TestURL(q.Ctx(), q.Tenant, wire.ProfileLanguageWeaver, *address, "", event)
 	}
 	if err != nil {
 		return err

@@ -55,7 +55,7 @@ func form(address, events string) string {
 func TestDocument(t *testing.T) {
 	t.Parallel()
 	b := systemstest.New(t, languageweaver.Mount)
-	_, key, err := b.Hooks.CreateKey(t.Context(), systemstest.Tenant, "jsmith@example.com", models.RoleTenant)
+	_, key, err := b.Service.CreateKey(t.Context(), systemstest.Tenant, "jsmith@example.com", models.RoleTenant)
 	require.NoError(t, err)
 	replace := []string{"https://controller-host:8001", "https://hooks.example/languageweaver", "u_jsmith@example.com_u0VmztKJrwqf", key}
 
@@ -177,7 +177,7 @@ func TestTheTestCallPostsNow(t *testing.T) {
 	// A URL that a webhook is registered for is tested as that webhook, so that its receiver can verify.
 	receiver.Answer(200)
 	uuid := create(t, b, form(receiver.URL, "adaptedlp.created"))
-	secret, err := b.Hooks.RotateSecret(t.Context(), systemstest.Tenant, "wh_"+uuid, 0, "", "test")
+	secret, err := b.Service.RotateSecret(t.Context(), systemstest.Tenant, "wh_"+uuid, 0, "", "test")
 	require.NoError(t, err)
 	systemstest.RequireJSON(t, 200, `{"success":true}`, b.Do(test("event=translation.created&url="+url.QueryEscape(receiver.URL))))
 	got = receiver.Take()
@@ -198,7 +198,7 @@ func TestReceiver(t *testing.T) {
 	b := systemstest.New(t, languageweaver.Mount)
 	receiver := systemstest.NewReceiver(t)
 	uuid := create(t, b, form(receiver.URL, "translation.statusChanged"))
-	secret, err := b.Hooks.RotateSecret(t.Context(), systemstest.Tenant, "wh_"+uuid, 0, "", "test")
+	secret, err := b.Service.RotateSecret(t.Context(), systemstest.Tenant, "wh_"+uuid, 0, "", "test")
 	require.NoError(t, err)
 	b.Deliver(systemstest.Tenant, "translation.statusChanged", `{"translationId":"t-1","status":"DONE"}`)
 	got := receiver.Take()
@@ -217,7 +217,7 @@ func TestCrossView(t *testing.T) {
 	require.Equal(t, "languageweaver", w.Profile)
 	require.Equal(t, []string{"translation.created"}, w.EventTypes)
 
-	require.NoError(t, b.Hooks.Gone(t.Context(), &w))
+	require.NoError(t, b.Service.Gone(t.Context(), &w))
 	held := b.Publish(systemstest.Tenant, "translation.created", `{}`)
 	require.Equal(t, models.Held, b.Deliveries(systemstest.Tenant, held)[0].Status)
 	put := systemstest.Call{Method: http.MethodPut, Path: path + "/" + uuid, Authorization: basic(b.Key), Body: form("https://my-webhook-server:8443", "adaptedlp.created")}
@@ -225,12 +225,12 @@ func TestCrossView(t *testing.T) {
 	w = b.Webhooks(systemstest.Tenant)[0]
 	require.Equal(t, models.WebhookDeactivated, w.Status, "this API knows no status: only /v1 enables")
 	require.Equal(t, []string{"adaptedlp.created"}, w.EventTypes)
-	_, err := b.Hooks.Enable(t.Context(), systemstest.Tenant, w.ID, "test")
+	_, err := b.Service.Enable(t.Context(), systemstest.Tenant, w.ID, "test")
 	require.NoError(t, err)
-	_, err = b.Hooks.Recover(t.Context(), systemstest.Tenant, w.ID, service.RecoveryRequest{})
+	_, err = b.Service.Recover(t.Context(), systemstest.Tenant, w.ID, service.RecoveryRequest{})
 	require.NoError(t, err)
 
-	_, err = b.Hooks.UpdateWebhook(t.Context(), systemstest.Tenant, w.ID, service.WebhookChange{EventTypes: &[]string{}})
+	_, err = b.Service.UpdateWebhook(t.Context(), systemstest.Tenant, w.ID, service.WebhookChange{EventTypes: &[]string{}})
 	require.NoError(t, err)
 	systemstest.RequireJSON(t, 200, `{"uuid":"x","url":"https://my-webhook-server:8443","description":"","username":"tenant","events":[
 		"translation.created","translation.statusChanged","adaptedlp.created","adaptedlp.statusChanged"]}`,

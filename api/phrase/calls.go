@@ -88,7 +88,7 @@ func calls(q *systems.Request) error {
 	if err := q.Err(); err != nil {
 		return err
 	}
-	found, total, err := q.API.Hooks.Calls(q.Ctx(), q.Tenant, f, p.size, p.offset())
+	found, total, err := q.API.Service.Calls(q.Ctx(), q.Tenant, f, p.size, p.offset())
 	if err != nil {
 		return err
 	}
@@ -127,7 +127,7 @@ func replay(q *systems.Request) error {
 	for i, c := range named {
 		ids[i] = c.String("uid")
 	}
-	if err := q.API.Hooks.ReplayCalls(q.Ctx(), q.Tenant, wire.ProfilePhrase, ids); err != nil {
+	if err := q.API.Service.ReplayCalls(q.Ctx(), q.Tenant, wire.ProfilePhrase, ids); err != nil {
 		return unprocessed(err)
 	}
 	q.Status(http.StatusAccepted)
@@ -144,7 +144,7 @@ func replayLatest(q *systems.Request) error {
 	if err := q.Err(); err != nil {
 		return err
 	}
-	if err := q.API.Hooks.ReplayLatest(q.Ctx(), q.Tenant, f, q.In.Number("numberOfCalls", defaultReplay)); err != nil {
+	if err := q.API.Service.ReplayLatest(q.Ctx(), q.Tenant, f, q.In.Number("numberOfCalls", defaultReplay)); err != nil {
 		return unprocessed(err)
 	}
 	q.Status(http.StatusAccepted)

@@ -209,15 +209,15 @@ func TestWhatCannotBeReplayedIsToldAndNothingIs(t *testing.T) {
 	t.Parallel()
 	for want, obstruct := range map[string]func(*log) error{
 		"webhookCalls[1] its webhook is not active": func(l *log) error {
-			_, err := l.Hooks.Disable(l.t.Context(), systemstest.Tenant, "wh_"+l.uid, "", "test")
+			_, err := l.Service.Disable(l.t.Context(), systemstest.Tenant, "wh_"+l.uid, "", "test")
 			return err
 		},
 		"webhookCalls[1] its webhook has been deleted": func(l *log) error {
-			_, err := l.Hooks.DeleteWebhook(l.t.Context(), systemstest.Tenant, "wh_"+l.uid)
+			_, err := l.Service.DeleteWebhook(l.t.Context(), systemstest.Tenant, "wh_"+l.uid)
 			return err
 		},
 		"webhookCalls[1] its event's payload has been erased": func(l *log) error {
-			return l.Hooks.ErasePayload(l.t.Context(), systemstest.Tenant, l.events[0])
+			return l.Service.ErasePayload(l.t.Context(), systemstest.Tenant, l.events[0])
 		},
 	} {
 		t.Run(want, func(t *testing.T) {
@@ -225,7 +225,7 @@ func TestWhatCannotBeReplayedIsToldAndNothingIs(t *testing.T) {
 			l := newLog(t)
 			second := systemstest.NewReceiver(t)
 			create(t, l.Bench, `{"url":"`+second.URL+`","events":["ANALYSIS_CREATED"]}`)
-			published, err := l.Hooks.Publish(t.Context(), systemstest.Tenant,
+			published, err := l.Service.Publish(t.Context(), systemstest.Tenant,
 				service.PublishRequest{Events: []service.EventInput{{Type: "ANALYSIS_CREATED", Data: []byte(`{}`)}}})
 			require.NoError(t, err)
 			for _, d := range l.Deliveries(systemstest.Tenant, published[0].ID) {
@@ -250,7 +250,7 @@ func TestWhatCannotBeReplayedIsToldAndNothingIs(t *testing.T) {
 func TestTheBodyOfAnErasedEventIsGone(t *testing.T) {
 	t.Parallel()
 	l := newLog(t)
-	require.NoError(t, l.Hooks.ErasePayload(t.Context(), systemstest.Tenant, l.events[2]))
+	require.NoError(t, l.Service.ErasePayload(t.Context(), systemstest.Tenant, l.events[2]))
 	require.Contains(t, do(l.Bench, "GET", callsPath+"?pageSize=1", "").Body.String(), `"body":null`)
 	require.Equal(t, models.Canceled, l.Deliveries(systemstest.Tenant, l.events[2])[0].Status)
 }
@@ -357,14 +357,14 @@ func TestTheLatestCallsAreHeldOnesFirst(t *testing.T) {
 func TestHeldCallsOfAnInactiveWebhook(t *testing.T) {
 	t.Parallel()
 	l, _ := newHeld(t)
-	_, err := l.Hooks.Disable(t.Context(), systemstest.Tenant, "wh_"+l.uid, "", "test")
+	_, err := l.Service.Disable(t.Context(), systemstest.Tenant, "wh_"+l.uid, "", "test")
 	require.NoError(t, err)
 	n := len(l.Engine.Dispatches())
 	w := do(l.Bench, "POST", callsPath+"/replay", `{"webhookCalls":[{"uid":"`+l.list("")[0].UID+`"}]}`)
 	systemstest.RequireJSON(t, 400, `{"errorCode":"InvalidRequest","errorDescription":"webhookCalls[0] its webhook is not active"}`, w)
 	require.Equal(t, 202, do(l.Bench, "POST", callsPath+"/replay/latest", "").Code)
 	require.Len(t, l.Engine.Dispatches(), n)
-	_, err = l.Hooks.DeleteWebhook(t.Context(), systemstest.Tenant, "wh_"+l.uid)
+	_, err = l.Service.DeleteWebhook(t.Context(), systemstest.Tenant, "wh_"+l.uid)
 	require.NoError(t, err)
 	require.Len(t, l.list(""), 4, "what is owed to a deleted webhook is canceled")
 }

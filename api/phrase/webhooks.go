@@ -177,7 +177,7 @@ func remove(q *systems.Request) error {
 	if err != nil {
 		return err
 	}
-	if _, err := q.API.Hooks.DeleteWebhook(q.Ctx(), q.Tenant, w.ID); err != nil {
+	if _, err := q.API.Service.DeleteWebhook(q.Ctx(), q.Tenant, w.ID); err != nil {
 		return err
 	}
 	q.Status(http.StatusNoContent)
@@ -198,7 +198,7 @@ func test(q *systems.Request) error {
 	if err := q.Err(); err != nil {
 		return err
 	}
-	result, err := q.API.Hooks.SendExample(q.Ctx(), q.Tenant, w.ID, event)
+	result, err := q.API.Service.SendExample(q.Ctx(), q.Tenant, w.ID, event)
 	if err != nil {
 		return err
 	}
@@ -225,7 +225,7 @@ func previews(q *systems.Request) error {
 	}
 	shown := make([]preview, len(events))
 	for i, event := range events {
-		text, err := q.API.Hooks.Preview(q.Ctx(), q.Tenant, wire.ProfilePhrase, event)
+		text, err := q.API.Service.Preview(q.Ctx(), q.Tenant, wire.ProfilePhrase, event)
 		if err != nil {
 			return err
 		}

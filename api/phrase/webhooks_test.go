@@ -113,7 +113,7 @@ func TestListFiltersSortsAndPages(t *testing.T) {
 	b := systemstest.New(t, phrase.Mount)
 	create(t, b, `{"url":"https://b.example/","events":["JOB_CREATED"],"name":"beta"}`)
 	create(t, b, `{"url":"https://a.example/","events":["JOB_UPDATED","PROJECT_CREATED"],"name":"alpha","status":"DISABLED"}`)
-	_, key, err := b.Hooks.CreateKey(t.Context(), systemstest.Tenant, "Jane, the admin", models.RoleTenant)
+	_, key, err := b.Service.CreateKey(t.Context(), systemstest.Tenant, "Jane, the admin", models.RoleTenant)
 	require.NoError(t, err)
 	third := b.Do(systemstest.Call{Method: "POST", Path: path, Authorization: apiToken(key),
 		Body: `{"url":"https://c.example/","events":["PROJECT_CREATED"],"name":"gamma"}`})
@@ -237,7 +237,7 @@ func TestCrossView(t *testing.T) {
 	require.Equal(t, "phrase", w.Profile)
 	status := func() string { return systemstest.Text(t, do(b, "GET", one, ""), "status") }
 
-	_, err := b.Hooks.Pause(t.Context(), systemstest.Tenant, w.ID, "test")
+	_, err := b.Service.Pause(t.Context(), systemstest.Tenant, w.ID, "test")
 	require.NoError(t, err)
 	require.Equal(t, "DISABLED", status())
 	do(b, "PUT", one, body+`,"status":"DISABLED"}`)
@@ -251,7 +251,7 @@ func TestCrossView(t *testing.T) {
 		b.Deliver(systemstest.Tenant, "JOB_UPDATED", `{"jobParts":[]}`)
 	}
 	require.Contains(t, do(b, "GET", one, "").Body.String(), `"failedAttempts":3`)
-	_, err = b.Hooks.Judge(t.Context(), w.ID)
+	_, err = b.Service.Judge(t.Context(), w.ID)
 	require.NoError(t, err)
 	require.Equal(t, models.WebhookDeactivated, b.Webhooks(systemstest.Tenant)[0].Status)
 	require.Equal(t, "DISABLED", status())
@@ -262,7 +262,7 @@ func TestCrossView(t *testing.T) {
 	do(b, "PUT", one, body+`,"status":"ENABLED"}`)
 	require.Equal(t, models.WebhookActive, b.Webhooks(systemstest.Tenant)[0].Status)
 	require.Contains(t, do(b, "GET", one, "").Body.String(), `"failedAttempts":0`)
-	_, err = b.Hooks.Recover(t.Context(), systemstest.Tenant, w.ID, service.RecoveryRequest{})
+	_, err = b.Service.Recover(t.Context(), systemstest.Tenant, w.ID, service.RecoveryRequest{})
 	require.NoError(t, err)
 }
 
@@ -397,7 +397,7 @@ func TestPosthornIsTheOneWhoDeactivates(t *testing.T) {
 	b := systemstest.New(t, phrase.Mount)
 	one := path + "/" + create(t, b, sample)
 	w := b.Webhooks(systemstest.Tenant)[0]
-	require.NoError(t, b.Hooks.Gone(t.Context(), &w))
+	require.NoError(t, b.Service.Gone(t.Context(), &w))
 	require.Contains(t, do(b, "GET", one, "").Body.String(), `"lastModifiedBy":{"uid":"posthorn","userName":"posthorn"}`)
 	require.Contains(t, do(b, "GET", path+"?modifiedBy=posthorn", "").Body.String(), `"totalElements":1`)
 }

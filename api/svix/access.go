@@ -78,7 +78,7 @@ func portalAccess(q *systems.Request) error {
 		return err
 	}
 	lasts := time.Duration(q.In.Number("expiry", maxAccess)) * time.Second
-	link, err := q.API.Hooks.CreatePortalLink(q.Ctx(), q.Who, tenant, service.LinkRequest{Role: role, ExpiresIn: &lasts, Name: q.In.String("sessionId")})
+	link, err := q.API.Service.CreatePortalLink(q.Ctx(), q.Who, tenant, service.LinkRequest{Role: role, ExpiresIn: &lasts, Name: q.In.String("sessionId")})
 	if err != nil {
 		return err
 	}
@@ -91,7 +91,7 @@ func portalAccess(q *systems.Request) error {
 
 // logout ends the link whose token made the call.
 func logout(q *systems.Request) error {
-	if err := q.API.Hooks.RevokePortalLink(q.Ctx(), q.Tenant, q.Who.KeyID); err != nil {
+	if err := q.API.Service.RevokePortalLink(q.Ctx(), q.Tenant, q.Who.KeyID); err != nil {
 		return err
 	}
 	return nothing(q)
@@ -104,9 +104,9 @@ func expireAll(q *systems.Request) error {
 	switch {
 	case err != nil:
 	case len(sessions) == 0 && after == 0:
-		err = q.API.Hooks.RevokePortalLinks(q.Ctx(), q.Tenant)
+		err = q.API.Service.RevokePortalLinks(q.Ctx(), q.Tenant)
 	default:
-		err = q.API.Hooks.EndPortalLinks(q.Ctx(), q.Tenant, sessions, after)
+		err = q.API.Service.EndPortalLinks(q.Ctx(), q.Tenant, sessions, after)
 	}
 	if err != nil {
 		return err

@@ -85,7 +85,7 @@ func listApplications(q *systems.Request) error {
 	if err != nil {
 		return err
 	}
-	tenants, next, err := q.API.Hooks.Tenants(q.Ctx(), w.page)
+	tenants, next, err := q.API.Service.Tenants(q.Ctx(), w.page)
 	if err != nil {
 		return err
 	}
@@ -135,10 +135,10 @@ func applicationWith(q *systems.Request, uid string) (models.Tenant, error) {
 	if uid == "" {
 		return models.Tenant{}, nil
 	}
-	id, err := q.API.Hooks.TenantID(q.Ctx(), q.Who, uid)
+	id, err := q.API.Service.TenantID(q.Ctx(), q.Who, uid)
 	if err == nil {
 		var t models.Tenant
-		if t, err = q.API.Hooks.Tenant(q.Ctx(), id); err == nil {
+		if t, err = q.API.Service.Tenant(q.Ctx(), id); err == nil {
 			return t, nil
 		}
 	}
@@ -150,7 +150,7 @@ func applicationWith(q *systems.Request, uid string) (models.Tenant, error) {
 
 // makeApplication creates a tenant with a generated id.
 func makeApplication(q *systems.Request, in systems.Values) (models.Tenant, error) {
-	t, _, err := q.API.Hooks.PutTenant(q.Ctx(), models.Tenant{ID: models.NewID(""), UID: in.String("uid"), Name: in.String("name"),
+	t, _, err := q.API.Service.PutTenant(q.Ctx(), models.Tenant{ID: models.NewID(""), UID: in.String("uid"), Name: in.String("name"),
 		Metadata: texts(in.Map("metadata"))})
 	return t, err
 }
@@ -178,7 +178,7 @@ func inlineApplication(q *systems.Request) (string, error) {
 }
 
 func showApplication(q *systems.Request) error {
-	t, err := q.API.Hooks.Tenant(q.Ctx(), q.Tenant)
+	t, err := q.API.Service.Tenant(q.Ctx(), q.Tenant)
 	return answerApplication(q, http.StatusOK, t, err)
 }
 
@@ -194,7 +194,7 @@ func putApplication(q *systems.Request) error {
 		t, err := makeApplication(q, q.In)
 		return answerApplication(q, http.StatusCreated, t, err)
 	}
-	t, created, err := q.API.Hooks.PutTenant(q.Ctx(), models.Tenant{ID: q.API.TenantName(q.Param("app_id")), Name: q.In.String("name"),
+	t, created, err := q.API.Service.PutTenant(q.Ctx(), models.Tenant{ID: q.API.TenantName(q.Param("app_id")), Name: q.In.String("name"),
 		Metadata: texts(q.In.Map("metadata"))})
 	if created {
 		return answerApplication(q, http.StatusCreated, t, err)
@@ -217,12 +217,12 @@ func patchApplication(q *systems.Request) error {
 }
 
 func updateApplication(q *systems.Request, c service.TenantChange) error {
-	t, err := q.API.Hooks.UpdateTenant(q.Ctx(), q.Tenant, c)
+	t, err := q.API.Service.UpdateTenant(q.Ctx(), q.Tenant, c)
 	return answerApplication(q, http.StatusOK, t, err)
 }
 
 func deleteApplication(q *systems.Request) error {
-	if err := q.API.Hooks.DeleteTenant(q.Ctx(), q.Tenant); err != nil {
+	if err := q.API.Service.DeleteTenant(q.Ctx(), q.Tenant); err != nil {
 		return err
 	}
 	return nothing(q)

@@ -126,7 +126,7 @@ func listAttempts(q *systems.Request, f models.AttemptFilter) error {
 	if none(status) {
 		return answerList(q, w, []attempt{}, nil, false)
 	}
-	rows, next, err := q.API.Hooks.Attempts(q.Ctx(), q.Tenant, f, w.page)
+	rows, next, err := q.API.Service.Attempts(q.Ctx(), q.Tenant, f, w.page)
 	if err != nil {
 		return err
 	}
@@ -148,7 +148,7 @@ func addMessages(q *systems.Request, data []attempt, rows []models.ListedAttempt
 	for i := range rows {
 		ids[i] = rows[i].EventID
 	}
-	events, err := q.API.Hooks.EventsByID(q.Ctx(), q.Tenant, ids)
+	events, err := q.API.Service.EventsByID(q.Ctx(), q.Tenant, ids)
 	for i := range rows {
 		if e := events[rows[i].EventID]; e != nil {
 			data[i].Msg = new(messageOf(e, false))
@@ -179,7 +179,7 @@ func attemptNamed(q *systems.Request) (models.ListedAttempt, error) {
 	if id == "" {
 		return models.ListedAttempt{}, missing
 	}
-	a, err := q.API.Hooks.Attempt(q.Ctx(), q.Tenant, id)
+	a, err := q.API.Service.Attempt(q.Ctx(), q.Tenant, id)
 	if err == nil && a.EventID != e.ID {
 		err = missing
 	}
@@ -199,7 +199,7 @@ func showAttempt(q *systems.Request) error {
 func expungeAttempt(q *systems.Request) error {
 	a, err := attemptNamed(q)
 	if err == nil {
-		err = q.API.Hooks.EraseAnswer(q.Ctx(), q.Tenant, a.ID)
+		err = q.API.Service.EraseAnswer(q.Ctx(), q.Tenant, a.ID)
 	}
 	if err != nil {
 		return err
@@ -267,7 +267,7 @@ func filterOf(f *models.DeliveryFilter, status *int) {
 
 // deliveryOf returns the delivery of an event to a webhook; the zero Delivery if there is none.
 func deliveryOf(q *systems.Request, eventID, webhookID string) (models.Delivery, error) {
-	rows, _, err := q.API.Hooks.Deliveries(q.Ctx(), q.Tenant, models.DeliveryFilter{EventID: eventID, WebhookID: webhookID}, models.Page{Limit: 1})
+	rows, _, err := q.API.Service.Deliveries(q.Ctx(), q.Tenant, models.DeliveryFilter{EventID: eventID, WebhookID: webhookID}, models.Page{Limit: 1})
 	if err != nil || len(rows) == 0 {
 		return models.Delivery{}, err
 	}
@@ -308,7 +308,7 @@ func listAttemptedMessages(q *systems.Request) error {
 	if err := q.Err(); err != nil {
 		return err
 	}
-	deliveries, next, err := q.API.Hooks.Deliveries(q.Ctx(), q.Tenant, f, w.page)
+	deliveries, next, err := q.API.Service.Deliveries(q.Ctx(), q.Tenant, f, w.page)
 	if err != nil {
 		return err
 	}
@@ -350,7 +350,7 @@ func listDestinations(q *systems.Request) error {
 	if err != nil {
 		return err
 	}
-	deliveries, next, err := q.API.Hooks.Deliveries(q.Ctx(), q.Tenant, models.DeliveryFilter{EventID: e.ID}, w.page)
+	deliveries, next, err := q.API.Service.Deliveries(q.Ctx(), q.Tenant, models.DeliveryFilter{EventID: e.ID}, w.page)
 	if err != nil {
 		return err
 	}
@@ -358,7 +358,7 @@ func listDestinations(q *systems.Request) error {
 	for i := range deliveries {
 		ids[i] = deliveries[i].WebhookID
 	}
-	webhooks, err := q.API.Hooks.WebhooksByID(q.Ctx(), q.Tenant, ids)
+	webhooks, err := q.API.Service.WebhooksByID(q.Ctx(), q.Tenant, ids)
 	if err != nil {
 		return err
 	}
@@ -386,9 +386,9 @@ func resend(q *systems.Request) error {
 	case err != nil:
 		return err
 	case d.ID != "":
-		_, err = q.API.Hooks.RetryDelivery(q.Ctx(), q.Tenant, d.ID)
+		_, err = q.API.Service.RetryDelivery(q.Ctx(), q.Tenant, d.ID)
 	default:
-		_, _, err = q.API.Hooks.Replay(q.Ctx(), q.Tenant, e.ID, []string{w.ID})
+		_, _, err = q.API.Service.Replay(q.Ctx(), q.Tenant, e.ID, []string{w.ID})
 	}
 	if refused, ok := errors.AsType[*service.Error](err); ok && refused.Code == service.Invalid && len(refused.Fields) > 0 {
 		return &systems.Refusal{Status: http.StatusBadRequest, Message: refused.Fields[0].Message} // the endpoint does not match the message

@@ -24,8 +24,8 @@ func newBoth(t *testing.T) *client {
 	c := newClient(t)
 	gate, err := callers.New(callers.Options{Origins: []string{"https://app.example.com"}})
 	require.NoError(t, err)
-	c.Handler, err = native.New(native.Options{Hooks: c.Hooks, Store: c.Store, Gate: gate, Systems: []func(gin.IRouter){
-		func(r gin.IRouter) { svix.Mount(r, systems.Options{Hooks: c.Hooks, Gate: gate}) }}})
+	c.Handler, err = native.New(native.Options{Service: c.Service, Store: c.Store, Gate: gate, Systems: []func(gin.IRouter){
+		func(r gin.IRouter) { svix.Mount(r, systems.Options{Service: c.Service, Gate: gate}) }}})
 	require.NoError(t, err)
 	return c
 }

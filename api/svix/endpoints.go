@@ -95,7 +95,7 @@ func endpointNamed(q *systems.Request) (models.Webhook, error) {
 	if err != nil {
 		return models.Webhook{}, err
 	}
-	return q.API.Hooks.Webhook(q.Ctx(), q.Tenant, id)
+	return q.API.Service.Webhook(q.Ctx(), q.Tenant, id)
 }
 
 // webhookID returns the id of the webhook with this uid or this id in Svix's form. An endpoint that was imported from
@@ -104,7 +104,7 @@ func webhookID(q *systems.Request, name string) (string, error) {
 	if id := native(name, prefixEndpoint, models.PrefixWebhook); id != "" {
 		return id, nil
 	}
-	id, err := q.API.Hooks.WebhookID(q.Ctx(), q.Tenant, strings.TrimPrefix(name, prefixEndpoint))
+	id, err := q.API.Service.WebhookID(q.Ctx(), q.Tenant, strings.TrimPrefix(name, prefixEndpoint))
 	if err == nil && !models.HasIDForm(models.PrefixWebhook, id) {
 		err = service.Refuse(service.NotFound, "there is no such endpoint")
 	}
@@ -119,7 +119,7 @@ func listEndpoints(q *systems.Request) error {
 	if err != nil {
 		return err
 	}
-	webhooks, next, err := q.API.Hooks.Webhooks(q.Ctx(), q.Tenant, models.WebhookFilter{}, w.page)
+	webhooks, next, err := q.API.Service.Webhooks(q.Ctx(), q.Tenant, models.WebhookFilter{}, w.page)
 	if err != nil {
 		return err
 	}
@@ -193,7 +193,7 @@ func makeEndpoint(q *systems.Request, c service.WebhookChange) error {
 	if headers := q.In.Map("headers"); headers != nil {
 		c.Headers = new(texts(headers))
 	}
-	w, _, err := q.API.Hooks.CreateWebhook(q.Ctx(), q.Tenant, c)
+	w, _, err := q.API.Service.CreateWebhook(q.Ctx(), q.Tenant, c)
 	return answerEndpoint(q, http.StatusCreated, w, err)
 }
 
@@ -248,14 +248,14 @@ func update(q *systems.Request, w *models.Webhook, c service.WebhookChange) erro
 	if c.RateLimit != nil && *c.RateLimit == math.Ceil(w.RateLimit) { // the value as it is shown
 		c.RateLimit = nil
 	}
-	changed, err := q.API.Hooks.UpdateWebhook(q.Ctx(), q.Tenant, w.ID, c)
+	changed, err := q.API.Service.UpdateWebhook(q.Ctx(), q.Tenant, w.ID, c)
 	return answerEndpoint(q, http.StatusOK, changed, err)
 }
 
 func deleteEndpoint(q *systems.Request) error {
 	w, err := endpointNamed(q)
 	if err == nil {
-		_, err = q.API.Hooks.DeleteWebhook(q.Ctx(), q.Tenant, w.ID)
+		_, err = q.API.Service.DeleteWebhook(q.Ctx(), q.Tenant, w.ID)
 	}
 	if err != nil {
 		return err
@@ -281,7 +281,7 @@ func sendExample(q *systems.Request) error {
 	}
 	name, payload := q.In.String("eventType"), pingPayload
 	if name != pingType {
-		t, err := q.API.Hooks.EventType(q.Ctx(), q.Tenant, name)
+		t, err := q.API.Service.EventType(q.Ctx(), q.Tenant, name)
 		if err != nil {
 			return err
 		}
@@ -289,7 +289,7 @@ func sendExample(q *systems.Request) error {
 			payload = "{}"
 		}
 	}
-	test, err := q.API.Hooks.SendSample(q.Ctx(), q.Tenant, w.ID, name, []byte(payload))
+	test, err := q.API.Service.SendSample(q.Ctx(), q.Tenant, w.ID, name, []byte(payload))
 	if err != nil {
 		return err
 	}

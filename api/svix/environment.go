@@ -59,7 +59,7 @@ func importOpenAPI(q *systems.Request) error {
 		types[i] = models.EventType{Name: t.Name, Category: t.Category, Description: t.Description, Schema: written(t.Schema), Example: written(t.Example), Deprecated: t.Deprecated}
 	}
 	dry := flag(q, "dryRun", false)
-	changes, err := q.API.Hooks.ImportEventTypes(q.Ctx(), types, service.TypeImport{Replace: flag(q, "replaceAll", false), DryRun: dry}, wrong...)
+	changes, err := q.API.Service.ImportEventTypes(q.Ctx(), types, service.TypeImport{Replace: flag(q, "replaceAll", false), DryRun: dry}, wrong...)
 	if err != nil {
 		return err
 	}
@@ -101,7 +101,7 @@ func written(value json.RawMessage) string {
 func exportEnvironment(q *systems.Request) error {
 	types := []eventType{}
 	for page := (models.Page{Limit: maxLimit}); ; {
-		rows, next, err := q.API.Hooks.EventTypes(q.Ctx(), "", page)
+		rows, next, err := q.API.Service.EventTypes(q.Ctx(), "", page)
 		if err != nil {
 			return err
 		}
@@ -120,7 +120,7 @@ func exportEnvironment(q *systems.Request) error {
 		Connectors []string        `json:"connectors"` // there are none
 		Settings   json.RawMessage `json:"settings"`
 		Version    int             `json:"version"`
-	}{q.API.Hooks.Now().UTC(), types, []string{}, json.RawMessage("null"), 1})
+	}{q.API.Service.Now().UTC(), types, []string{}, json.RawMessage("null"), 1})
 	return nil
 }
 
@@ -140,7 +140,7 @@ func importEnvironment(q *systems.Request) error {
 	if err := q.Err(); err != nil {
 		return err
 	}
-	if _, err := q.API.Hooks.ImportEventTypes(q.Ctx(), types, service.TypeImport{Partial: true}); err != nil {
+	if _, err := q.API.Service.ImportEventTypes(q.Ctx(), types, service.TypeImport{Partial: true}); err != nil {
 		return err
 	}
 	return nothing(q)

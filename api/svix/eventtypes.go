@@ -88,7 +88,7 @@ func listEventTypes(q *systems.Request) error {
 	if err != nil {
 		return err
 	}
-	types, next, err := q.API.Hooks.EventTypes(q.Ctx(), q.Tenant, w.page)
+	types, next, err := q.API.Service.EventTypes(q.Ctx(), q.Tenant, w.page)
 	if err != nil {
 		return err
 	}
@@ -100,7 +100,7 @@ func listEventTypes(q *systems.Request) error {
 }
 
 func showEventType(q *systems.Request) error {
-	t, err := q.API.Hooks.EventType(q.Ctx(), q.Tenant, q.Param("name"))
+	t, err := q.API.Service.EventType(q.Ctx(), q.Tenant, q.Param("name"))
 	return answerEventType(q, http.StatusOK, t, err)
 }
 
@@ -143,7 +143,7 @@ func typeFrom(q *systems.Request, in systems.Values, prefix string, t *models.Ev
 
 // stored reads the type that all tenants share; the zero EventType if there is none.
 func stored(q *systems.Request, name string) (models.EventType, error) {
-	t, err := q.API.Hooks.EventType(q.Ctx(), "", name)
+	t, err := q.API.Service.EventType(q.Ctx(), "", name)
 	if isNotFound(err) {
 		return models.EventType{}, nil
 	}
@@ -162,7 +162,7 @@ func createEventType(q *systems.Request) error {
 	case was.Name != "":
 		return service.Refuse(service.Conflict, "there is an event type of this name already")
 	}
-	t, err = q.API.Hooks.PutEventType(q.Ctx(), t)
+	t, err = q.API.Service.PutEventType(q.Ctx(), t)
 	return answerEventType(q, http.StatusCreated, t, err)
 }
 
@@ -178,19 +178,19 @@ func putEventType(q *systems.Request) error {
 	if err := readEventType(q, &t, true); err != nil {
 		return err
 	}
-	t, err = q.API.Hooks.PutEventType(q.Ctx(), t)
+	t, err = q.API.Service.PutEventType(q.Ctx(), t)
 	return answerEventType(q, status, t, err)
 }
 
 func patchEventType(q *systems.Request) error {
-	t, err := q.API.Hooks.EventType(q.Ctx(), "", q.Param("name"))
+	t, err := q.API.Service.EventType(q.Ctx(), "", q.Param("name"))
 	if err != nil {
 		return err
 	}
 	if err := readEventType(q, &t, false); err != nil {
 		return err
 	}
-	t, err = q.API.Hooks.PutEventType(q.Ctx(), t)
+	t, err = q.API.Service.PutEventType(q.Ctx(), t)
 	return answerEventType(q, http.StatusOK, t, err)
 }
 
@@ -199,7 +199,7 @@ func patchEventType(q *systems.Request) error {
 func deleteEventType(q *systems.Request) error {
 	err := q.Err()
 	if err == nil {
-		err = q.API.Hooks.DeleteEventType(q.Ctx(), q.Param("name"))
+		err = q.API.Service.DeleteEventType(q.Ctx(), q.Param("name"))
 	}
 	if err != nil {
 		return err

@@ -21,7 +21,7 @@ func TestGarbageIsRefusedInSvixsShape(t *testing.T) {
 	c := newClient(t)
 	var operations []systems.Operation
 	router := gin.New()
-	svix.Mount(router, systems.Options{Hooks: c.Hooks, Mounted: func(a *systems.API) { operations = a.Operations() }})
+	svix.Mount(router, systems.Options{Service: c.Service, Mounted: func(a *systems.API) { operations = a.Operations() }})
 	c.Handler = router
 	admin := c.as(servicetest.AdminKey)
 	ep := c.endpoint(`{"url":"http://127.0.0.1:1","uid":"mine"}`)

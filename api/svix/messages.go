@@ -89,7 +89,7 @@ func object(data []byte) json.RawMessage {
 
 // eventNamed reads the event that a path parameter names.
 func eventNamed(q *systems.Request) (models.Event, error) {
-	return eventOf(q, q.Param("msg_id"), q.API.Hooks.Event)
+	return eventOf(q, q.Param("msg_id"), q.API.Service.Event)
 }
 
 // eventOf reads something about a message's event, by its id or its eventId.
@@ -100,7 +100,7 @@ func eventOf[T any](q *systems.Request, id string, read func(ctx context.Context
 			return found, err
 		}
 	}
-	e, err := q.API.Hooks.EventByExternalID(q.Ctx(), q.Tenant, id)
+	e, err := q.API.Service.EventByExternalID(q.Ctx(), q.Tenant, id)
 	if err != nil {
 		return found, err
 	}
@@ -130,7 +130,7 @@ func createMessage(q *systems.Request) error {
 	if err != nil {
 		return err
 	}
-	published, err := q.API.Hooks.Publish(q.Ctx(), tenant, service.PublishRequest{
+	published, err := q.API.Service.Publish(q.Ctx(), tenant, service.PublishRequest{
 		Events: []service.EventInput{{Type: q.In.String("eventType"), Data: payload, ExternalID: uid, Channels: q.In.List("channels"), Tags: q.In.List("tags")}},
 		Key:    q.GetHeader("Idempotency-Key"), Body: payload, AnyBody: true, By: q.Who})
 	if err != nil {
@@ -139,7 +139,7 @@ func createMessage(q *systems.Request) error {
 	if published[0].Replayed {
 		q.Header("Idempotency-Replayed", "true")
 	}
-	e, err := q.API.Hooks.Event(q.Ctx(), tenant, published[0].ID)
+	e, err := q.API.Service.Event(q.Ctx(), tenant, published[0].ID)
 	if err != nil {
 		return err
 	}
@@ -180,7 +180,7 @@ func checkRetention(q *systems.Request) error {
 		}
 		hours = days * 24
 	}
-	if kept := q.API.Hooks.Retention; hours > 0 && (kept <= 0 || time.Duration(hours)*time.Hour < kept) {
+	if kept := q.API.Service.Retention; hours > 0 && (kept <= 0 || time.Duration(hours)*time.Hour < kept) {
 		return notYet("payloads are kept for the installation's POSTHORN_RETENTION, which is longer than this message asks for")
 	}
 	return nil
@@ -191,7 +191,7 @@ func precheck(q *systems.Request) error {
 	if err := q.Err(); err != nil {
 		return err
 	}
-	wanted, err := q.API.Hooks.Wanted(q.Ctx(), q.Tenant, q.In.String("eventType"), q.In.List("channels"))
+	wanted, err := q.API.Service.Wanted(q.Ctx(), q.Tenant, q.In.String("eventType"), q.In.List("channels"))
 	if err != nil {
 		return err
 	}
@@ -218,7 +218,7 @@ const maxContent = 4 << 20
 
 func listMessages(q *systems.Request) error {
 	w, err := windowOf(q, descending, descending, func(id string) ([]string, error) {
-		key, err := eventOf(q, id, q.API.Hooks.BehindEvent)
+		key, err := eventOf(q, id, q.API.Service.BehindEvent)
 		if isNotFound(err) {
 			return nil, nil
 		}
@@ -232,7 +232,7 @@ func listMessages(q *systems.Request) error {
 	if err := q.Err(); err != nil {
 		return err
 	}
-	events, next, _, err := q.API.Hooks.Events(q.Ctx(), q.Tenant, service.EventSearch{EventFilter: f}, w.page)
+	events, next, _, err := q.API.Service.Events(q.Ctx(), q.Tenant, service.EventSearch{EventFilter: f}, w.page)
 	if err != nil {
 		return err
 	}
@@ -260,13 +260,13 @@ func withData[T any](q *systems.Request, rows []T, id func(*T) string) ([]models
 	for i := range rows {
 		ids[i] = id(&rows[i])
 	}
-	return q.API.Hooks.EventsWithData(q.Ctx(), q.Tenant, ids, maxContent)
+	return q.API.Service.EventsWithData(q.Ctx(), q.Tenant, ids, maxContent)
 }
 
 func expungeMessage(q *systems.Request) error {
 	e, err := eventNamed(q)
 	if err == nil {
-		err = q.API.Hooks.ErasePayload(q.Ctx(), q.Tenant, e.ID)
+		err = q.API.Service.ErasePayload(q.Ctx(), q.Tenant, e.ID)
 	}
 	if err != nil {
 		return err
@@ -298,9 +298,9 @@ func expungeMessages(q *systems.Request) error {
 		if results[name] != "" {
 			continue
 		}
-		key, err := eventOf(q, name, q.API.Hooks.BehindEvent)
+		key, err := eventOf(q, name, q.API.Service.BehindEvent)
 		if err == nil {
-			err = q.API.Hooks.ErasePayload(q.Ctx(), q.Tenant, key[len(key)-1])
+			err = q.API.Service.ErasePayload(q.Ctx(), q.Tenant, key[len(key)-1])
 		}
 		switch {
 		case isNotFound(err):

@@ -38,7 +38,7 @@ func TestAReceiverThatRefuses(t *testing.T) {
 	row := rows(c.ok(200, "GET", app+"/endpoint/"+ep+"/msg?status=2", ""))[0]
 	require.Equal(t, []any{msg, "fail", nil}, []any{row["id"], row["statusText"], row["nextAttempt"]})
 
-	_, err := c.Hooks.UpdateWebhook(t.Context(), systemstest.Tenant, strings.Replace(ep, "ep_", "wh_", 1), service.WebhookChange{Retry: &models.Retry{Max: new(0)}})
+	_, err := c.Service.UpdateWebhook(t.Context(), systemstest.Tenant, strings.Replace(ep, "ep_", "wh_", 1), service.WebhookChange{Retry: &models.Retry{Max: new(0)}})
 	require.NoError(t, err)
 	once := c.message("order.created", `{}`)
 	c.attempt(once)

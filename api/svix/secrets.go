@@ -67,7 +67,7 @@ func rotate(q *systems.Request) error {
 		return err
 	}
 	overlap := time.Duration(q.In.Number("gracePeriodSeconds", int(service.DefaultOverlap/time.Second))) * time.Second
-	_, err = q.API.Hooks.RotateSecret(q.Ctx(), q.Tenant, w.ID, overlap, prefixed(q.In.String("key")), q.Who.Name)
+	_, err = q.API.Service.RotateSecret(q.Ctx(), q.Tenant, w.ID, overlap, prefixed(q.In.String("key")), q.Who.Name)
 	refused, ok := errors.AsType[*service.Error](err)
 	switch {
 	case ok && refused.Code == service.Conflict: // Svix's status for too many old secrets
@@ -101,7 +101,7 @@ func showHeaders(q *systems.Request) error {
 	if err != nil {
 		return err
 	}
-	values, err := q.API.Hooks.HeaderValues(&w)
+	values, err := q.API.Service.HeaderValues(&w)
 	if err != nil {
 		return err
 	}
@@ -136,7 +136,7 @@ func patchHeaders(q *systems.Request) error {
 	if err != nil {
 		return err
 	}
-	all, err := q.API.Hooks.Headers(&w)
+	all, err := q.API.Service.Headers(&w)
 	if err != nil {
 		return err
 	}
@@ -162,7 +162,7 @@ func setHeaders(q *systems.Request, w *models.Webhook, headers map[string]string
 	if err := q.Err(); err != nil {
 		return err
 	}
-	if _, err := q.API.Hooks.UpdateWebhook(q.Ctx(), q.Tenant, w.ID, service.WebhookChange{Headers: &headers, By: q.Who.Name}); err != nil {
+	if _, err := q.API.Service.UpdateWebhook(q.Ctx(), q.Tenant, w.ID, service.WebhookChange{Headers: &headers, By: q.Who.Name}); err != nil {
 		return err
 	}
 	return nothing(q)

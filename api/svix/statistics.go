@@ -29,7 +29,7 @@ func endpointStats(q *systems.Request) error {
 	if err != nil {
 		return err
 	}
-	now := q.API.Hooks.Now()
+	now := q.API.Service.Now()
 	since, until := instant(q, "since"), instant(q, "until")
 	if err := q.Err(); err != nil {
 		return err
@@ -53,7 +53,7 @@ func endpointStats(q *systems.Request) error {
 	case until.Sub(since) > statsFor:
 		since = until.Add(-statsFor)
 	}
-	t, err := q.API.Hooks.Tally(q.Ctx(), q.Tenant, w.ID, since, until)
+	t, err := q.API.Service.Tally(q.Ctx(), q.Tenant, w.ID, since, until)
 	if err != nil {
 		return err
 	}
@@ -94,7 +94,7 @@ func usage(q *systems.Request) error {
 		return err
 	}
 	for _, name := range names {
-		switch id, err := q.API.Hooks.TenantID(q.Ctx(), q.Who, q.API.TenantName(name)); {
+		switch id, err := q.API.Service.TenantID(q.Ctx(), q.Who, q.API.TenantName(name)); {
 		case isNotFound(err):
 			unresolved = append(unresolved, name)
 		case err != nil:
@@ -143,7 +143,7 @@ func usageTask(q *systems.Request, of *usageOf) (task, error) {
 	if err != nil {
 		return task{}, err
 	}
-	t := task{ID: prefixStats + base64.RawURLEncoding.EncodeToString(raw), Status: taskFinished, Task: taskStats, UpdatedAt: q.API.Hooks.Now().UTC()}
+	t := task{ID: prefixStats + base64.RawURLEncoding.EncodeToString(raw), Status: taskFinished, Task: taskStats, UpdatedAt: q.API.Service.Now().UTC()}
 	tenants, err := usersOf(q, of)
 	if err != nil {
 		return t, err
@@ -154,7 +154,7 @@ func usageTask(q *systems.Request, of *usageOf) (task, error) {
 	}
 	apps := []map[string]any{}
 	for i := range tenants {
-		stats, err := q.API.Hooks.Stats(q.Ctx(), tenants[i].ID, counts)
+		stats, err := q.API.Service.Stats(q.Ctx(), tenants[i].ID, counts)
 		if err != nil {
 			return t, err
 		}
@@ -167,7 +167,7 @@ func usageTask(q *systems.Request, of *usageOf) (task, error) {
 // usersOf returns the tenants of a usage task.
 func usersOf(q *systems.Request, of *usageOf) ([]models.Tenant, error) {
 	if len(of.Apps) == 0 {
-		tenants, next, err := q.API.Hooks.Tenants(q.Ctx(), models.Page{Limit: maxUsers})
+		tenants, next, err := q.API.Service.Tenants(q.Ctx(), models.Page{Limit: maxUsers})
 		if err == nil && next != "" {
 			err = notYet("there are too many applications to count them all at once: name up to 20 in appIds")
 		}

@@ -166,7 +166,7 @@ func TestApplications(t *testing.T) {
 	require.Equal(t, "Mall", admin.ok(200, "PATCH", api+"/app/"+id, `{"name":"Mall","uid":null,"rateLimit":null}`)["name"])
 	require.Equal(t, "app_customer-1", admin.ok(201, "PUT", api+"/app/customer-1", `{"name":"Customer"}`)["id"])
 	require.Equal(t, "Again", admin.ok(200, "PUT", api+"/app/app_customer-1/", `{"name":"Again"}`)["name"])
-	_, err := c.Hooks.Tenant(t.Context(), "customer-1")
+	_, err := c.Service.Tenant(t.Context(), "customer-1")
 	require.NoError(t, err, "/v1 has it too")
 	require.Equal(t, "acme", c.ok(200, "GET", app, "")["name"], "what /v1 has made is here")
 
@@ -293,10 +293,10 @@ func TestEndpoints(t *testing.T) {
 	// What /v1 makes is here, whatever its wire format, and the other way round.
 	native := c.Webhook(systemstest.Tenant, "https://v1.example")
 	require.Equal(t, native.URL, c.ok(200, "GET", app+"/endpoint/"+strings.Replace(native.ID, "wh_", "ep_", 1), "")["url"])
-	seen, err := c.Hooks.Webhook(t.Context(), systemstest.Tenant, strings.Replace(id, "ep_", "wh_", 1))
+	seen, err := c.Service.Webhook(t.Context(), systemstest.Tenant, strings.Replace(id, "ep_", "wh_", 1))
 	require.NoError(t, err)
 	require.Equal(t, "https://b.example/hook", seen.URL)
-	_, err = c.Hooks.Pause(t.Context(), systemstest.Tenant, seen.ID, "test")
+	_, err = c.Service.Pause(t.Context(), systemstest.Tenant, seen.ID, "test")
 	require.NoError(t, err)
 	require.Equal(t, true, c.ok(200, "GET", one, "")["disabled"])
 
@@ -440,7 +440,7 @@ func TestMessages(t *testing.T) {
 	require.Contains(t, list, `{"expired":true}`)
 
 	// Messages of /v1 are here, with ids of their publisher's and data of any kind.
-	published, err := c.Hooks.Publish(t.Context(), systemstest.Tenant, service.PublishRequest{Events: []service.EventInput{
+	published, err := c.Service.Publish(t.Context(), systemstest.Tenant, service.PublishRequest{Events: []service.EventInput{
 		{ID: "order-1", Type: "order.created", Data: []byte(`[1]`)}}})
 	require.NoError(t, err)
 	native := c.ok(200, "GET", app+"/msg/msg_"+published[0].ID, "")
@@ -551,7 +551,7 @@ func TestRecoverAndExamples(t *testing.T) {
 	require.Len(t, got, 1)
 	systemstest.RequireBytes(t, `{"success":true}`, got[0].Body)
 	require.Equal(t, ping["id"], got[0].Header.Get("Svix-Id"))
-	_, err := c.Hooks.PutEventType(t.Context(), models.EventType{Name: "order.paid", Example: `{"total":3}`})
+	_, err := c.Service.PutEventType(t.Context(), models.EventType{Name: "order.paid", Example: `{"total":3}`})
 	require.NoError(t, err)
 	require.Equal(t, map[string]any{"total": 3.0}, c.ok(200, "POST", ep+"/send-example", `{"eventType":"order.paid"}`)["payload"])
 	c.ok(404, "POST", ep+"/send-example", `{"eventType":"no.such"}`)

@@ -128,7 +128,7 @@ func startRecovery(q *systems.Request, r service.RecoveryRequest) error {
 		return err
 	}
 	since, until := instant(q, "since"), instant(q, "until")
-	if !since.IsZero() && q.API.Hooks.Now().Sub(since) > recoverFor {
+	if !since.IsZero() && q.API.Service.Now().Sub(since) > recoverFor {
 		q.Problemf("since", "must be at most 14 days ago")
 	}
 	if err := q.Err(); err != nil {
@@ -137,7 +137,7 @@ func startRecovery(q *systems.Request, r service.RecoveryRequest) error {
 	if r.Since = &since; !until.IsZero() {
 		r.Until = &until
 	}
-	recovery, err := q.API.Hooks.Recover(q.Ctx(), q.Tenant, w.ID, r)
+	recovery, err := q.API.Service.Recover(q.Ctx(), q.Tenant, w.ID, r)
 	if err != nil {
 		return err
 	}
@@ -147,7 +147,7 @@ func startRecovery(q *systems.Request, r service.RecoveryRequest) error {
 
 // expungeAll erases the payloads of all existing messages.
 func expungeAll(q *systems.Request) error {
-	x, err := q.API.Hooks.Erase(q.Ctx(), q.Tenant, service.ErasureRequest{Until: new(q.API.Hooks.Now().Add(time.Millisecond)), All: true})
+	x, err := q.API.Service.Erase(q.Ctx(), q.Tenant, service.ErasureRequest{Until: new(q.API.Service.Now().Add(time.Millisecond)), All: true})
 	if err != nil {
 		return err
 	}
@@ -176,11 +176,11 @@ func listTasks(q *systems.Request) error {
 		}
 		return p
 	}
-	recoveries, moreRecoveries, err := q.API.Hooks.Recoveries(q.Ctx(), q.Tenant, models.RecoveryFilter{}, page(models.PrefixRecovery))
+	recoveries, moreRecoveries, err := q.API.Service.Recoveries(q.Ctx(), q.Tenant, models.RecoveryFilter{}, page(models.PrefixRecovery))
 	if err != nil {
 		return err
 	}
-	erasures, moreErasures, err := q.API.Hooks.Erasures(q.Ctx(), q.Tenant, page(models.PrefixErasure))
+	erasures, moreErasures, err := q.API.Service.Erasures(q.Ctx(), q.Tenant, page(models.PrefixErasure))
 	if err != nil {
 		return err
 	}
@@ -212,7 +212,7 @@ func showTask(q *systems.Request) error {
 	if id == "" {
 		return service.Refuse(service.NotFound, "there is no such task")
 	}
-	r, err := q.API.Hooks.Recovery(q.Ctx(), q.Tenant, models.PrefixRecovery+id)
+	r, err := q.API.Service.Recovery(q.Ctx(), q.Tenant, models.PrefixRecovery+id)
 	if err == nil {
 		q.PureJSON(http.StatusOK, taskOf(&r))
 		return nil
@@ -220,7 +220,7 @@ func showTask(q *systems.Request) error {
 	if !isNotFound(err) {
 		return err
 	}
-	x, err := q.API.Hooks.Erasure(q.Ctx(), q.Tenant, models.PrefixErasure+id)
+	x, err := q.API.Service.Erasure(q.Ctx(), q.Tenant, models.PrefixErasure+id)
 	if err != nil {
 		return err
 	}

@@ -18,7 +18,7 @@ func (c *client) release(taskID string) {
 	c.t.Helper()
 	id := models.PrefixRecovery + strings.TrimPrefix(taskID, "qtask_")
 	for {
-		r, err := c.Hooks.ReleasePage(c.t.Context(), id)
+		r, err := c.Service.ReleasePage(c.t.Context(), id)
 		require.NoError(c.t, err)
 		if r.Status != models.RecoveryRunning {
 			return
@@ -222,13 +222,13 @@ func TestEventTypesAreImportedAndExported(t *testing.T) {
 	admin.ok(409, "POST", path, `{"spec":`+spec+`,"replaceAll":true}`)
 
 	// What is exported can be imported, here and elsewhere. What it does not have stays.
-	_, err := c.Hooks.PutEventType(t.Context(), models.EventType{Name: "order.created", Description: "An order", Example: `{"total":1}`})
+	_, err := c.Service.PutEventType(t.Context(), models.EventType{Name: "order.created", Description: "An order", Example: `{"total":1}`})
 	require.NoError(t, err)
 	w := admin.call("POST", api+"/environment/export", "")
 	require.Equal(t, http.StatusOK, w.Code)
 	export := w.Body.String()
 	admin.ok(204, "POST", api+"/environment/import", export)
-	kept, err := c.Hooks.EventType(t.Context(), "", "order.created")
+	kept, err := c.Service.EventType(t.Context(), "", "order.created")
 	require.NoError(t, err)
 	require.JSONEq(t, `{"total":1}`, kept.Example)
 	other := newClient(t).as(servicetest.AdminKey)

@@ -55,7 +55,7 @@ func TestUIDsOfApplications(t *testing.T) {
 	}
 
 	// A tenant's own key finds it by its uid as well.
-	_, err := c.Hooks.UpdateTenant(t.Context(), systemstest.Tenant, service.TenantChange{UID: new("mine")})
+	_, err := c.Service.UpdateTenant(t.Context(), systemstest.Tenant, service.TenantChange{UID: new("mine")})
 	require.NoError(t, err)
 	require.Equal(t, "app_acme", c.ok(200, "GET", api+"/app/mine", "")["id"])
 	c.as(c.OtherKey).ok(404, "GET", api+"/app/mine", "")
@@ -239,7 +239,7 @@ func TestAnAnswerIsExpunged(t *testing.T) {
 	c.ok(204, "DELETE", one+"/content", "")
 	before["response"] = "EXPUNGED"
 	require.Equal(t, before, c.ok(200, "GET", one, ""))
-	native, err := c.Hooks.Delivery(t.Context(), systemstest.Tenant, c.Deliveries(systemstest.Tenant, "evt_"+msg[len("msg_"):])[0].ID)
+	native, err := c.Service.Delivery(t.Context(), systemstest.Tenant, c.Deliveries(systemstest.Tenant, "evt_"+msg[len("msg_"):])[0].ID)
 	require.NoError(t, err)
 	require.Empty(t, native.History[0].ResponseHeaders)
 	entries, _, err := c.Store.AuditLog(t.Context(), models.AuditFilter{}, models.Page{Limit: 2})

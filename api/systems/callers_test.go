@@ -56,12 +56,12 @@ func newFront(t *testing.T, o callers.Options, options ...servicetest.Option) *f
 	env := servicetest.New(t, options...)
 	gate, err := callers.New(o)
 	require.NoError(t, err)
-	shared := systems.Options{Hooks: env.Hooks, Gate: gate}
+	shared := systems.Options{Service: env.Service, Gate: gate}
 	mounts := []func(gin.IRouter){func(r gin.IRouter) { panicking(r, shared) }}
 	for _, s := range five {
 		mounts = append(mounts, func(r gin.IRouter) { s.api(shared).Mount(r) })
 	}
-	handler, err := api.New(api.Options{Hooks: env.Hooks, Store: env.Store, Systems: mounts, Gate: gate})
+	handler, err := api.New(api.Options{Service: env.Service, Store: env.Store, Systems: mounts, Gate: gate})
 	require.NoError(t, err)
 	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
@@ -114,7 +114,7 @@ func TestEveryAPIRefusesInItsOwnShape(t *testing.T) {
 	t.Parallel()
 	f := newFront(t, callers.Options{})
 	webhooks := func() int {
-		all, _, err := f.Hooks.Webhooks(t.Context(), "acme", models.WebhookFilter{}, models.Page{Limit: 100})
+		all, _, err := f.Service.Webhooks(t.Context(), "acme", models.WebhookFilter{}, models.Page{Limit: 100})
 		require.NoError(t, err)
 		return len(all)
 	}
@@ -165,7 +165,7 @@ func TestEveryAPILimitsItsCallers(t *testing.T) {
 	t.Parallel()
 	f := newFront(t, callers.Options{}, func(_ *sender.Config, o *service.Options) { o.RequestRate = 0.5 })
 	now := f.Clock.Now()
-	f.Hooks.Now = func() time.Time { return now }
+	f.Service.Now = func() time.Time { return now }
 	for _, s := range everyAPI() {
 		key := f.Key("acme", models.RoleTenant)
 		require.Equal(t, http.StatusOK, f.call(s, http.MethodGet, s.listed, key, "").Code, s.name)
@@ -271,7 +271,7 @@ func TestASystemsLargeBodiesWaitForTheirTurn(t *testing.T) {
 				path := strings.Replace(w.s.create, "TENANT", systemstest.Tenant, 1)
 				for {
 					ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-					done, err := w.Hooks.Expand(ctx, systemstest.Tenant, 1<<20)
+					done, err := w.Service.Expand(ctx, systemstest.Tenant, 1<<20)
 					cancel()
 					if err != nil {
 						break

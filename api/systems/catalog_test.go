@@ -29,7 +29,7 @@ func TestASystemsWebhookBringsItsCatalogue(t *testing.T) {
 			b := systemstest.New(t, func(r gin.IRouter, o systems.Options) { s.api(o).Mount(r) })
 			listed, _ := catalog.Load(s.name)
 			for _, e := range listed {
-				_, err := b.Hooks.PutEventType(t.Context(), models.EventType{Name: e.Name, Schema: `{"required":["total"]}`, Example: `{"total":1}`})
+				_, err := b.Service.PutEventType(t.Context(), models.EventType{Name: e.Name, Schema: `{"required":["total"]}`, Example: `{"total":1}`})
 				require.NoError(t, err)
 			}
 			made := b.Do(systemstest.Call{Method: http.MethodPost, Path: strings.Replace(s.create, "TENANT", systemstest.Tenant, 1),
@@ -39,7 +39,7 @@ func TestASystemsWebhookBringsItsCatalogue(t *testing.T) {
 				if e.TestOnly {
 					continue
 				}
-				in, err := b.Hooks.EventType(t.Context(), systemstest.Tenant, e.Name)
+				in, err := b.Service.EventType(t.Context(), systemstest.Tenant, e.Name)
 				require.NoError(t, err)
 				require.Equal(t, s.name, in.System)
 				b.Publish(systemstest.Tenant, e.Name, string(e.Example))
@@ -116,7 +116,7 @@ func TestANameGoesToTheSystemThatNeedsIt(t *testing.T) {
 	status, answer := m.ewarehousing("stock", "updated")
 	require.Equal(t, http.StatusCreated, status, answer)
 	owner := func() string {
-		e, err := m.Hooks.EventType(t.Context(), systemstest.Tenant, "order.created")
+		e, err := m.Service.EventType(t.Context(), systemstest.Tenant, "order.created")
 		require.NoError(t, err)
 		return e.System
 	}
@@ -143,22 +143,22 @@ func TestANameGoesToTheSystemThatNeedsIt(t *testing.T) {
 func TestASecondCatalogueWithTheSameNameIsRefused(t *testing.T) {
 	t.Parallel()
 	m := newMeeting(t)
-	_, err := m.Hooks.LoadCatalog(t.Context(), systemstest.Tenant, "im4")
+	_, err := m.Service.LoadCatalog(t.Context(), systemstest.Tenant, "im4")
 	require.NoError(t, err)
-	before, _, err := m.Hooks.EventTypes(t.Context(), systemstest.Tenant, models.Page{Limit: 1000})
+	before, _, err := m.Service.EventTypes(t.Context(), systemstest.Tenant, models.Page{Limit: 1000})
 	require.NoError(t, err)
-	_, err = m.Hooks.LoadCatalog(t.Context(), systemstest.Tenant, "ewarehousing")
+	_, err = m.Service.LoadCatalog(t.Context(), systemstest.Tenant, "ewarehousing")
 	var refused *service.Error
 	require.ErrorAs(t, err, &refused)
 	require.Equal(t, service.Conflict, refused.Code)
 	require.Contains(t, refused.Detail, `"order.created" belongs to im4`)
-	after, _, err := m.Hooks.EventTypes(t.Context(), systemstest.Tenant, models.Page{Limit: 1000})
+	after, _, err := m.Service.EventTypes(t.Context(), systemstest.Tenant, models.Page{Limit: 1000})
 	require.NoError(t, err)
 	require.Equal(t, before, after, "all of it is refused")
 	for _, system := range []string{"im4", "phrase", "languageweaver", "up42"} {
-		_, err = m.Hooks.LoadCatalog(t.Context(), systemstest.Tenant, system)
+		_, err = m.Service.LoadCatalog(t.Context(), systemstest.Tenant, system)
 		require.NoError(t, err, system)
 	}
-	_, err = m.Hooks.LoadCatalog(t.Context(), systemstest.Other, "ewarehousing")
+	_, err = m.Service.LoadCatalog(t.Context(), systemstest.Other, "ewarehousing")
 	require.NoError(t, err)
 }

@@ -19,8 +19,8 @@ func (q *Request) Create(c service.WebhookChange) (w models.Webhook, err error) 
 	if err := q.check(c); err != nil {
 		return w, err
 	}
-	err = q.API.Hooks.WithCatalog(q.Ctx(), q.Tenant, c, func() error {
-		w, _, err = q.API.Hooks.CreateWebhook(q.Ctx(), q.Tenant, c)
+	err = q.API.Service.WithCatalog(q.Ctx(), q.Tenant, c, func() error {
+		w, _, err = q.API.Service.CreateWebhook(q.Ctx(), q.Tenant, c)
 		return err
 	})
 	return w, err
@@ -38,8 +38,8 @@ func (q *Request) Update(w models.Webhook, c service.WebhookChange) (models.Webh
 	if err := q.check(c); err != nil || nothing(&c) {
 		return w, err
 	}
-	err := q.API.Hooks.WithCatalog(q.Ctx(), q.Tenant, c, func() (err error) {
-		w, err = q.API.Hooks.UpdateWebhook(q.Ctx(), q.Tenant, id, c)
+	err := q.API.Service.WithCatalog(q.Ctx(), q.Tenant, c, func() (err error) {
+		w, err = q.API.Service.UpdateWebhook(q.Ctx(), q.Tenant, id, c)
 		return err
 	})
 	return w, err
@@ -83,7 +83,7 @@ func (q *Request) keep(w *models.Webhook, c *service.WebhookChange) error {
 		return nil
 	}
 	drop(&c.Secret, wire.Masked)
-	secret, err := q.API.Hooks.Secret(w)
+	secret, err := q.API.Service.Secret(w)
 	drop(&c.Secret, secret)
 	return err
 }
@@ -101,7 +101,7 @@ func nothing(c *service.WebhookChange) bool {
 
 // check reports what is wrong with the request: what reading it found, and what the webhook rules find in the rest.
 func (q *Request) check(c service.WebhookChange) error {
-	found, err := q.API.Hooks.CheckWebhook(q.Ctx(), q.Tenant, c)
+	found, err := q.API.Service.CheckWebhook(q.Ctx(), q.Tenant, c)
 	if err != nil {
 		return err
 	}

@@ -64,7 +64,7 @@ func FuzzRequests(f *testing.F) {
 			require.Equal(t, before, webhooks(t, b))
 		}
 		if len(before) > 20 {
-			_, err := b.Hooks.DeleteWebhook(t.Context(), systemstest.Tenant, before[0].ID)
+			_, err := b.Service.DeleteWebhook(t.Context(), systemstest.Tenant, before[0].ID)
 			require.True(t, err == nil || o.Method == http.MethodDelete)
 		}
 	})
@@ -73,7 +73,7 @@ func FuzzRequests(f *testing.F) {
 // webhooks gives the bench's webhooks.
 func webhooks(t *testing.T, b *systemstest.Bench) []models.Webhook {
 	t.Helper()
-	all, _, err := b.Hooks.Webhooks(t.Context(), systemstest.Tenant, models.WebhookFilter{}, models.Page{Limit: 1000})
+	all, _, err := b.Service.Webhooks(t.Context(), systemstest.Tenant, models.WebhookFilter{}, models.Page{Limit: 1000})
 	require.NoError(t, err)
 	return all
 }

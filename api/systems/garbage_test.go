@@ -85,7 +85,7 @@ func (w *walk) do(method, target, contentType, body string) *httptest.ResponseRe
 // state is everything that a call could change.
 func (w *walk) state() []any {
 	w.t.Helper()
-	types, _, err := w.Hooks.EventTypes(w.t.Context(), systemstest.Tenant, models.Page{Limit: 1000})
+	types, _, err := w.Service.EventTypes(w.t.Context(), systemstest.Tenant, models.Page{Limit: 1000})
 	require.NoError(w.t, err)
 	settings, err := w.Store.SystemSettings(w.t.Context(), systemstest.Tenant, w.s.name)
 	return []any{w.Webhooks(systemstest.Tenant), w.Webhooks(systemstest.Other), types, settings, err, len(w.Engine.Dispatches())}

@@ -59,9 +59,9 @@ func newSiege(t *testing.T) *siege {
 	s := &siege{t: t, silence: make(chan struct{}), keys: map[string]string{"admin": servicetest.AdminKey}}
 	s.posts = slots.New(slots.Options{Capacity: 16, Reserve: 0.25, MaxPerTenant: 0.5, MaxPerHost: 0.25}) // as a process has them
 	s.Env = servicetest.New(t, servicetest.WithPoster(s), func(_ *sender.Config, o *service.Options) { o.Posts = s.posts })
-	o := api.Options{Hooks: s.Hooks, Store: s.Store, BodyRoom: 96 << 10}
+	o := api.Options{Service: s.Service, Store: s.Store, BodyRoom: 96 << 10}
 	for _, five := range five {
-		o.Systems = append(o.Systems, func(r gin.IRouter) { five.api(systems.Options{Hooks: s.Hooks}).Mount(r) })
+		o.Systems = append(o.Systems, func(r gin.IRouter) { five.api(systems.Options{Service: s.Service}).Mount(r) })
 	}
 	handler, err := api.New(o)
 	require.NoError(t, err)
@@ -148,7 +148,7 @@ func (s *siege) live() {
 func (s *siege) hook(i int) (id string) {
 	s.t.Helper()
 	url := fmt.Sprintf("https://silent%d.example/", i)
-	w, _, err := s.Hooks.CreateWebhook(s.t.Context(), "hostile", service.WebhookChange{URL: &url})
+	w, _, err := s.Service.CreateWebhook(s.t.Context(), "hostile", service.WebhookChange{URL: &url})
 	require.NoError(s.t, err)
 	return w.ID
 }
@@ -225,7 +225,7 @@ func (s *siege) tests() {
 		require.Less(s.t, w.Code, 300, w.Body)
 	}
 	bare := func(profile string) string {
-		all, err := s.Hooks.SystemWebhooks(s.t.Context(), "hostile", profile)
+		all, err := s.Service.SystemWebhooks(s.t.Context(), "hostile", profile)
 		require.NoError(s.t, err)
 		return strings.TrimPrefix(all[0].ID, "wh_")
 	}
@@ -267,7 +267,7 @@ func (s *siege) things() {
 		require.Equal(s.t, http.StatusConflict, w.Code, "%s: %s", system.name, w.Body)
 		require.Contains(s.t, w.Body.String(), "the limit of 4 webhooks is reached", system.name)
 	}
-	all, _, err := s.Hooks.Webhooks(s.t.Context(), "hostile", models.WebhookFilter{}, models.Page{Limit: 100})
+	all, _, err := s.Service.Webhooks(s.t.Context(), "hostile", models.WebhookFilter{}, models.Page{Limit: 100})
 	require.NoError(s.t, err)
 	require.Len(s.t, all, 4)
 }
@@ -276,7 +276,7 @@ func (s *siege) things() {
 func (s *siege) requests() {
 	for range 500 {
 		go func() {
-			if _, leave, err := s.Hooks.Enter(s.t.Context(), "hostile"); err == nil {
+			if _, leave, err := s.Service.Enter(s.t.Context(), "hostile"); err == nil {
 				<-s.silence
 				leave()
 			}

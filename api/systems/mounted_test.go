@@ -65,9 +65,9 @@ func TestOneInstallationServesAllSystemsAndTheNativeAPI(t *testing.T) {
 	env := servicetest.New(t)
 	var mounts []func(gin.IRouter)
 	for _, s := range five {
-		mounts = append(mounts, func(r gin.IRouter) { s.api(systems.Options{Hooks: env.Hooks}).Mount(r) })
+		mounts = append(mounts, func(r gin.IRouter) { s.api(systems.Options{Service: env.Service}).Mount(r) })
 	}
-	handler, err := api.New(api.Options{Hooks: env.Hooks, Store: env.Store, Systems: mounts})
+	handler, err := api.New(api.Options{Service: env.Service, Store: env.Store, Systems: mounts})
 	require.NoError(t, err)
 	keys := map[string]string{"acme": env.Tenant("acme"), "globex": env.Tenant("globex")}
 	do := func(method, target, authorization, body string) *httptest.ResponseRecorder {
@@ -119,9 +119,9 @@ func TestAllSystemsKeepURLsInOneForm(t *testing.T) {
 	env := servicetest.New(t)
 	var mounts []func(gin.IRouter)
 	for _, s := range five {
-		mounts = append(mounts, func(r gin.IRouter) { s.api(systems.Options{Hooks: env.Hooks}).Mount(r) })
+		mounts = append(mounts, func(r gin.IRouter) { s.api(systems.Options{Service: env.Service}).Mount(r) })
 	}
-	handler, err := api.New(api.Options{Hooks: env.Hooks, Store: env.Store, Systems: mounts})
+	handler, err := api.New(api.Options{Service: env.Service, Store: env.Store, Systems: mounts})
 	require.NoError(t, err)
 	key := env.Tenant("acme")
 	for _, s := range five {
@@ -150,9 +150,9 @@ func TestAllSystemsKeepURLsInOneForm(t *testing.T) {
 func post(t *testing.T, change func(*api.Options), body func(system) io.Reader, look func(system, *httptest.ResponseRecorder)) {
 	t.Helper()
 	env := servicetest.New(t)
-	o := api.Options{Hooks: env.Hooks, Store: env.Store}
+	o := api.Options{Service: env.Service, Store: env.Store}
 	for _, s := range five {
-		o.Systems = append(o.Systems, func(r gin.IRouter) { s.api(systems.Options{Hooks: env.Hooks}).Mount(r) })
+		o.Systems = append(o.Systems, func(r gin.IRouter) { s.api(systems.Options{Service: env.Service}).Mount(r) })
 	}
 	change(&o)
 	handler, err := api.New(o)

@@ -71,7 +71,7 @@ func (q *Request) once(o *Operation, do func() error) error {
 	case <-q.Ctx().Done():
 		return service.Refuse(service.Unavailable, "another request with this idempotency key is in progress; retry shortly")
 	}
-	now := q.API.Hooks.Now()
+	now := q.API.Service.Now()
 	if !known.at.IsZero() && now.Sub(known.at) < repeatsFor {
 		q.Header("Idempotency-Replayed", "true")
 		if len(known.body) == 0 {

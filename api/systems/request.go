@@ -98,7 +98,7 @@ func (q *Request) Webhook(param string) (models.Webhook, error) {
 	if !models.HasIDForm(models.PrefixWebhook, id) {
 		return models.Webhook{}, none
 	}
-	w, err := q.API.Hooks.Webhook(q.Ctx(), q.Tenant, id)
+	w, err := q.API.Service.Webhook(q.Ctx(), q.Tenant, id)
 	if err == nil && w.Profile != q.API.System {
 		return models.Webhook{}, none
 	}
@@ -107,7 +107,7 @@ func (q *Request) Webhook(param string) (models.Webhook, error) {
 
 // Webhooks returns all webhooks of this system in the tenant, oldest first.
 func (q *Request) Webhooks() ([]models.Webhook, error) {
-	return q.API.Hooks.SystemWebhooks(q.Ctx(), q.Tenant, q.API.System)
+	return q.API.Service.SystemWebhooks(q.Ctx(), q.Tenant, q.API.System)
 }
 
 // BaseURL returns the installation's base URL for links in answers.

@@ -15,14 +15,14 @@ func (q *Request) work(o *Operation, h Handler) error {
 		return err
 	}
 	if !o.Publishes {
-		ctx, leave, err := q.API.Hooks.Enter(q.Ctx(), q.Tenant)
+		ctx, leave, err := q.API.Service.Enter(q.Ctx(), q.Tenant)
 		if err != nil {
 			return err
 		}
 		defer leave()
 		q.Request = q.Request.WithContext(ctx)
 	}
-	done, err := q.API.Hooks.Expand(q.Ctx(), q.Tenant, len(q.arrived))
+	done, err := q.API.Service.Expand(q.Ctx(), q.Tenant, len(q.arrived))
 	if err != nil {
 		return err
 	}

@@ -37,7 +37,7 @@ func TestAWebhookThatCannotBeOpenedIsListed(t *testing.T) {
 			b := systemstest.New(t, tt.mount)
 			for _, path := range []string{"/one", "/two"} {
 				secret := "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-				w, _, err := b.Hooks.CreateWebhook(t.Context(), systemstest.Tenant, service.WebhookChange{URL: new("https://shop.example" + path),
+				w, _, err := b.Service.CreateWebhook(t.Context(), systemstest.Tenant, service.WebhookChange{URL: new("https://shop.example" + path),
 					Profile: tt.profile, Secret: &secret, By: "test"})
 				require.NoError(t, err)
 				if path == "/two" {

@@ -95,15 +95,15 @@ func TestWhatWasReadMayBeSentBack(t *testing.T) {
 		},
 		"no name": func(w *walk) error { return w.update(service.WebhookChange{Name: new("")}) },
 		"paused": func(w *walk) error {
-			_, err := w.Hooks.Pause(w.t.Context(), systemstest.Tenant, w.webhook.ID, "test")
+			_, err := w.Service.Pause(w.t.Context(), systemstest.Tenant, w.webhook.ID, "test")
 			return err
 		},
 		"disabled": func(w *walk) error {
-			_, err := w.Hooks.Disable(w.t.Context(), systemstest.Tenant, w.webhook.ID, "", "test")
+			_, err := w.Service.Disable(w.t.Context(), systemstest.Tenant, w.webhook.ID, "", "test")
 			return err
 		},
 		"rotated": func(w *walk) error {
-			_, err := w.Hooks.RotateSecret(w.t.Context(), systemstest.Tenant, w.webhook.ID, service.DefaultOverlap, "", "test")
+			_, err := w.Service.RotateSecret(w.t.Context(), systemstest.Tenant, w.webhook.ID, service.DefaultOverlap, "", "test")
 			return err
 		},
 	}
@@ -132,7 +132,7 @@ func TestWhatWasReadMayBeSentBack(t *testing.T) {
 }
 
 func (w *walk) update(c service.WebhookChange) error {
-	_, err := w.Hooks.UpdateWebhook(w.t.Context(), systemstest.Tenant, w.webhook.ID, c)
+	_, err := w.Service.UpdateWebhook(w.t.Context(), systemstest.Tenant, w.webhook.ID, c)
 	return err
 }
 

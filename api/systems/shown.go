@@ -14,7 +14,7 @@ func (q *Request) Secret(w *models.Webhook) (string, error) {
 	if !q.MaySeeSecrets() {
 		return "", nil
 	}
-	secret, err := q.API.Hooks.Secret(w)
+	secret, err := q.API.Service.Secret(w)
 	if secret != "" {
 		q.Set(shownField, append(q.GetStringSlice(shownField), w.ID))
 	}
@@ -32,5 +32,5 @@ func (q *Request) URL(whole string) string {
 
 // NoteShown audits that the answer shows secrets. One entry names all their webhooks.
 func (q *Request) NoteShown() error {
-	return q.API.Hooks.NoteShown(q.Ctx(), q.Tenant, q.GetStringSlice(shownField)...)
+	return q.API.Service.NoteShown(q.Ctx(), q.Tenant, q.GetStringSlice(shownField)...)
 }

@@ -21,7 +21,7 @@ import (
 
 // Options is what a system's API needs from the installation.
 type Options struct {
-	Hooks *service.Service
+	Service *service.Service
 	// PublicURL is the base of the links in answers, without a trailing slash; "" = the URL of the request.
 	PublicURL string
 	// Log receives internal errors; default slog.Default().
@@ -142,9 +142,9 @@ func (a *API) Mount(r gin.IRouter) {
 // admit authenticates the request and finds its tenant. Keys with one of the operation's roles are allowed, and so are
 // those that may do everything.
 func (a *API) admit(c *gin.Context, o *Operation) (*Request, error) {
-	authenticate := a.Hooks.Authenticate
+	authenticate := a.Service.Authenticate
 	if a.Tokens {
-		authenticate = a.Hooks.AuthenticateToken
+		authenticate = a.Service.AuthenticateToken
 	}
 	who, err := authenticate(c.Request.Context(), a.Key(c.Request))
 	if err != nil {
@@ -181,7 +181,7 @@ func (a *API) tenant(c *gin.Context, o *Operation, who service.Principal) (strin
 	case who.Role != models.RoleAdmin && named != models.TenantSlug(who.Tenant) && !a.HidesTenants:
 		return "", service.Refuse(service.Forbidden, "the key does not allow this")
 	}
-	tenant, err := a.Hooks.TenantID(c.Request.Context(), who, named)
+	tenant, err := a.Service.TenantID(c.Request.Context(), who, named)
 	refused, ok := errors.AsType[*service.Error](err)
 	if ok && refused.Code == service.NotFound && o.MakesTenant && who.Role == models.RoleAdmin {
 		return "", nil

@@ -113,7 +113,7 @@ func shown(q *systems.Request, w *models.Webhook) (webhook, error) {
 		v.Secret, err = q.Secret(w)
 		return v, err
 	}
-	if v.Secret, err = q.API.Hooks.Secret(w); v.Secret != "" {
+	if v.Secret, err = q.API.Service.Secret(w); v.Secret != "" {
 		v.Secret = wire.Masked
 	}
 	return v, err
@@ -199,7 +199,7 @@ func remove(q *systems.Request) error {
 	if err != nil {
 		return err
 	}
-	if _, err := q.API.Hooks.DeleteWebhook(q.Ctx(), q.Tenant, w.ID); err != nil {
+	if _, err := q.API.Service.DeleteWebhook(q.Ctx(), q.Tenant, w.ID); err != nil {
 		return err
 	}
 	q.Status(http.StatusNoContent)
@@ -209,11 +209,11 @@ func remove(q *systems.Request) error {
 // testEach tests the named events one after the other, or all at once if none is named.
 func testEach(q *systems.Request, id string, named []string) (run service.TestReport, err error) {
 	if len(named) == 0 {
-		return q.API.Hooks.TestWebhook(q.Ctx(), q.Tenant, id, "")
+		return q.API.Service.TestWebhook(q.Ctx(), q.Tenant, id, "")
 	}
 	slices.Sort(named)
 	for _, event := range slices.Compact(named) {
-		one, err := q.API.Hooks.TestWebhook(q.Ctx(), q.Tenant, id, event)
+		one, err := q.API.Service.TestWebhook(q.Ctx(), q.Tenant, id, event)
 		if err != nil {
 			return run, err
 		}

@@ -184,7 +184,7 @@ func TestCrossView(t *testing.T) {
 	active := func() string {
 		return b.Do(systemstest.Call{Method: "GET", Path: collection + "/" + w.ID, Authorization: bearer(b.Key)}).Body.String()
 	}
-	_, err := b.Hooks.Disable(t.Context(), systemstest.Tenant, w.ID, "", "test")
+	_, err := b.Service.Disable(t.Context(), systemstest.Tenant, w.ID, "", "test")
 	require.NoError(t, err)
 	require.Contains(t, active(), `"active":false`)
 	held := b.Publish(systemstest.Tenant, "order.status", `{}`)
@@ -194,7 +194,7 @@ func TestCrossView(t *testing.T) {
 	require.Equal(t, 200, b.Do(put).Code)
 	require.Contains(t, active(), `"active":true`)
 	require.Equal(t, models.WebhookActive, b.Webhooks(systemstest.Tenant)[0].Status)
-	_, err = b.Hooks.Recover(t.Context(), systemstest.Tenant, w.ID, service.RecoveryRequest{})
+	_, err = b.Service.Recover(t.Context(), systemstest.Tenant, w.ID, service.RecoveryRequest{})
 	require.NoError(t, err)
 	require.Len(t, b.Engine.Recoveries(), 1)
 }

@@ -330,8 +330,8 @@ func (a *App) prepare(ctx context.Context, addr net.Addr) error {
 func (a *App) work(ctx context.Context, background *sync.WaitGroup) (stop func(context.Context)) {
 	all := worker.Activities{
 		Deliveries: a.makes,
-		Health:     &activities.Health{Hooks: a.hooks, Store: a.store, Mailer: a.mailer, PublicURL: a.Config.PublicURL, Metrics: a.metrics, Log: a.Log},
-		Housekeeping: &activities.Housekeeping{Hooks: a.hooks, Store: a.store, Retention: a.Config.Retention.Std(),
+		Health:     &activities.Health{Service: a.hooks, Store: a.store, Mailer: a.mailer, PublicURL: a.Config.PublicURL, Metrics: a.metrics, Log: a.Log},
+		Housekeeping: &activities.Housekeeping{Service: a.hooks, Store: a.store, Retention: a.Config.Retention.Std(),
 			AuditRetention: a.Config.AuditRetention.Std(), Now: a.store.Clock},
 	}
 	var polling *worker.Worker
@@ -410,7 +410,7 @@ func (a *App) handler() (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.pages = console.New(console.Options{Hooks: a.hooks, Gate: gate, Ready: a.ready, FrameAncestors: a.Config.PortalFrameAncestors, Version: a.Version, Log: a.Log})
-	return api.New(api.Options{Console: a.pages, Hooks: a.hooks, Store: a.store, Ready: a.ready, Draining: a.draining.Load, Version: a.Version, PublicURL: a.Config.PublicURL,
+	a.pages = console.New(console.Options{Service: a.hooks, Gate: gate, Ready: a.ready, FrameAncestors: a.Config.PortalFrameAncestors, Version: a.Version, Log: a.Log})
+	return api.New(api.Options{Console: a.pages, Service: a.hooks, Store: a.store, Ready: a.ready, Draining: a.draining.Load, Version: a.Version, PublicURL: a.Config.PublicURL,
 		Log: a.Log, Registry: a.registry, Systems: a.systems(gate), Gate: gate, ProbesOnly: !a.API})
 }

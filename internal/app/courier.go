@@ -23,7 +23,7 @@ const slowestPart = 4
 // courier returns the Courier of this process.
 func (a *App) courier() *delivery.Courier {
 	return &delivery.Courier{
-		Hooks:    a.hooks,
+		Service:  a.hooks,
 		Store:    a.store,
 		Desk:     a.desk,
 		Recorder: delivery.NewRecorder(a.store, a.Log),

@@ -17,7 +17,7 @@ import (
 
 // systems returns the management APIs of the other systems, each to be mounted under its own prefix.
 func (a *App) systems(gate *callers.Gate) []func(gin.IRouter) {
-	o := systems.Options{Hooks: a.hooks, PublicURL: strings.TrimRight(a.Config.PublicURL, "/"), Log: a.Log, Gate: gate}
+	o := systems.Options{Service: a.hooks, PublicURL: strings.TrimRight(a.Config.PublicURL, "/"), Log: a.Log, Gate: gate}
 	var mounts []func(gin.IRouter)
 	for _, mount := range []func(gin.IRouter, systems.Options){im4.Mount, phrase.Mount, languageweaver.Mount, ewarehousing.Mount, up42.Mount,
 		svix.Mount} {

@@ -67,10 +67,10 @@ func TestImportFromOurOwnSvix(t *testing.T) {
 	_, url, _ := installed(t)
 	into := shell{t, []string{"--url=" + url, "--key=" + servicetest.AdminKey}}
 	there.EventTypes("user.created")
-	_, err := there.Hooks.UpdateTenant(t.Context(), tenantID(t, there, "demo"), service.TenantChange{Name: new("Demo Ltd")})
+	_, err := there.Service.UpdateTenant(t.Context(), tenantID(t, there, "demo"), service.TenantChange{Name: new("Demo Ltd")})
 	require.NoError(t, err)
 	create := func(c service.WebhookChange) models.Webhook {
-		w, _, err := there.Hooks.CreateWebhook(t.Context(), tenantID(t, there, "demo"), c)
+		w, _, err := there.Service.CreateWebhook(t.Context(), tenantID(t, there, "demo"), c)
 		require.NoError(t, err)
 		return w
 	}
@@ -251,7 +251,7 @@ func TestImportFromSvix(t *testing.T) {
 
 	// Once more: nothing changes, and what was set here by hand stays.
 	tenant := tenantID(t, env, "2a")
-	_, err = env.Hooks.UpdateWebhook(t.Context(), tenant, one.ID, service.WebhookChange{Headers: &map[string]string{"X-Plain": "yes", "x-secret": "by hand"}})
+	_, err = env.Service.UpdateWebhook(t.Context(), tenant, one.ID, service.WebhookChange{Headers: &map[string]string{"X-Plain": "yes", "x-secret": "by hand"}})
 	require.NoError(t, err)
 	again, err := importSvix(t, into, svix.URL, "t0ken")
 	require.Error(t, err)
@@ -261,9 +261,9 @@ func TestImportFromSvix(t *testing.T) {
 		}
 	}
 	require.Empty(t, again["app_2a/ep_1"].Notes, "the header is there now")
-	w, err := env.Hooks.Webhook(t.Context(), tenant, one.ID)
+	w, err := env.Service.Webhook(t.Context(), tenant, one.ID)
 	require.NoError(t, err)
-	headers, err := env.Hooks.HeaderValues(&w)
+	headers, err := env.Service.HeaderValues(&w)
 	require.NoError(t, err)
 	require.Equal(t, "by hand", headers["x-secret"]+headers["X-Secret"])
 

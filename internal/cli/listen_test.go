@@ -241,8 +241,8 @@ func TestListenRefusesFlags(t *testing.T) {
 func installed(t *testing.T, options ...servicetest.Option) (env *servicetest.Env, url, key string) {
 	t.Helper()
 	env = servicetest.New(t, options...)
-	svixAPI := func(r gin.IRouter) { svix.Mount(r, systems.Options{Hooks: env.Hooks}) }
-	handler, err := api.New(api.Options{Hooks: env.Hooks, Store: env.Store, Version: "test", Log: slog.New(slog.DiscardHandler), Systems: []func(gin.IRouter){svixAPI}})
+	svixAPI := func(r gin.IRouter) { svix.Mount(r, systems.Options{Service: env.Service}) }
+	handler, err := api.New(api.Options{Service: env.Service, Store: env.Store, Version: "test", Log: slog.New(slog.DiscardHandler), Systems: []func(gin.IRouter){svixAPI}})
 	require.NoError(t, err)
 	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
@@ -253,7 +253,7 @@ func installed(t *testing.T, options ...servicetest.Option) (env *servicetest.En
 
 func webhooksOf(t *testing.T, env *servicetest.Env) []models.Webhook {
 	t.Helper()
-	all, _, err := env.Hooks.Webhooks(t.Context(), "demo", models.WebhookFilter{}, models.Page{Limit: 10})
+	all, _, err := env.Service.Webhooks(t.Context(), "demo", models.WebhookFilter{}, models.Page{Limit: 10})
 	require.NoError(t, err)
 	return all
 }
@@ -347,7 +347,7 @@ func TestListenRemovesItsWebhook(t *testing.T) {
 	l := startListen(t, c)
 	l.line("registered the webhook")
 	for _, w := range webhooksOf(t, env) {
-		_, err := env.Hooks.DeleteWebhook(t.Context(), "demo", w.ID)
+		_, err := env.Service.DeleteWebhook(t.Context(), "demo", w.ID)
 		require.NoError(t, err)
 	}
 	l.stop()
@@ -357,9 +357,9 @@ func TestListenRemovesItsWebhook(t *testing.T) {
 	l = startListen(t, c)
 	l.line("registered the webhook")
 	id := webhooksOf(t, env)[0].ID
-	keys, _, err := env.Hooks.Keys(t.Context(), "demo", models.Page{Limit: 1000})
+	keys, _, err := env.Service.Keys(t.Context(), "demo", models.Page{Limit: 1000})
 	require.NoError(t, err)
-	require.NoError(t, env.Hooks.RevokeKey(t.Context(), "demo", keys[0].ID))
+	require.NoError(t, env.Service.RevokeKey(t.Context(), "demo", keys[0].ID))
 	l.stop()
 	l.line("nothing more")
 	err = <-l.end

@@ -63,7 +63,7 @@ func (c *Courier) deliver(ctx context.Context, j *job) (e ended, err error) {
 // send makes the POST.
 func (c *Courier) send(ctx context.Context, j *job) (models.Attempt, sender.Result) {
 	fault.Point("before-post")
-	attempt, result := c.Hooks.Post(ctx, j.receiver, j.event)
+	attempt, result := c.Service.Post(ctx, j.receiver, j.event)
 	fault.Point("after-post")
 	attempt.DeliveryID = j.delivery.ID
 	return attempt, result
@@ -89,7 +89,7 @@ func (c *Courier) record(ctx context.Context, j *job, record *models.Record, res
 	fault.Point("after-record")
 	c.note(ctx, j.receiver, record, &recorded, result)
 	if result.Outcome == sender.Gone {
-		if err := c.Hooks.Gone(ctx, j.receiver.Webhook); err != nil {
+		if err := c.Service.Gone(ctx, j.receiver.Webhook); err != nil {
 			return ended{}, err
 		}
 		if record.Status == models.Pending { // it is held, with all pending deliveries of the webhook

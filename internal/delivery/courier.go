@@ -38,7 +38,7 @@ var _ Store = (*models.Store)(nil)
 
 // Courier makes attempts of deliveries. Fields are required unless they say otherwise.
 type Courier struct {
-	Hooks    *service.Service
+	Service  *service.Service
 	Store    Store
 	Desk     *handoff.Desk
 	Recorder *Recorder

@@ -99,7 +99,7 @@ func TestOnlyWhatCanBeSentAtOnceIsSentDirectly(t *testing.T) {
 		"limited in flight": {func(c *service.WebhookChange) { c.MaxInFlight = &most }, nil, false},
 		"may take long":     {func(c *service.WebhookChange) { c.Timeout = &timeout }, nil, false},
 		"paused": {nil, func(b *bundle, w models.Webhook) {
-			_, err := b.Env.Hooks.Pause(b.t.Context(), tenant, w.ID, "test")
+			_, err := b.Env.Service.Pause(b.t.Context(), tenant, w.ID, "test")
 			require.NoError(b.t, err)
 			b.Clock.Advance(2 * time.Second)
 		}, false},
@@ -166,7 +166,7 @@ func TestADirectAttemptOfWhatHasChangedChangesNothing(t *testing.T) {
 	b.hook("/a")
 	work := b.accept()
 	b.receiver.handle("/a", func(w http.ResponseWriter, r *http.Request) {
-		if _, err := b.Env.Hooks.CancelDelivery(context.WithoutCancel(r.Context()), tenant, work[0].Delivery.ID, "test"); err != nil {
+		if _, err := b.Env.Service.CancelDelivery(context.WithoutCancel(r.Context()), tenant, work[0].Delivery.ID, "test"); err != nil {
 			t.Error(err)
 		}
 		w.WriteHeader(http.StatusInternalServerError)

@@ -31,11 +31,11 @@ func TestABatchSaysWhatEndedHowAndWhy(t *testing.T) {
 	require.Equal(t, want, first(d.ID))
 
 	held, canceled, elsewhere, erased := b.publish(), b.publish(), b.publish(), b.publish()
-	_, err := b.Env.Hooks.PauseDelivery(t.Context(), tenant, held.Deliveries[0].ID)
+	_, err := b.Env.Service.PauseDelivery(t.Context(), tenant, held.Deliveries[0].ID)
 	require.NoError(t, err)
-	_, err = b.Env.Hooks.CancelDelivery(t.Context(), tenant, canceled.Deliveries[0].ID, "ops")
+	_, err = b.Env.Service.CancelDelivery(t.Context(), tenant, canceled.Deliveries[0].ID, "ops")
 	require.NoError(t, err)
-	_, err = b.Env.Hooks.RetryDelivery(t.Context(), tenant, elsewhere.Deliveries[0].ID)
+	_, err = b.Env.Service.RetryDelivery(t.Context(), tenant, elsewhere.Deliveries[0].ID)
 	require.NoError(t, err)
 	require.NoError(t, b.Env.Store.EraseEvent(t.Context(), tenant, b.delivery(erased).EventID))
 	for _, c := range []struct {
@@ -55,14 +55,14 @@ func TestABatchSaysWhatEndedHowAndWhy(t *testing.T) {
 	}
 
 	paused := b.publish()
-	_, err = b.Env.Hooks.Pause(t.Context(), tenant, w.ID, "ops")
+	_, err = b.Env.Service.Pause(t.Context(), tenant, w.ID, "ops")
 	require.NoError(t, err)
 	e := first(paused.ID)
 	require.Equal(t, "held: webhook paused", e.Status+": "+e.Reason)
-	_, err = b.Env.Hooks.Resume(t.Context(), tenant, w.ID, "ops")
+	_, err = b.Env.Service.Resume(t.Context(), tenant, w.ID, "ops")
 	require.NoError(t, err)
 	gone := b.publish()
-	_, err = b.Env.Hooks.DeleteWebhook(t.Context(), tenant, w.ID)
+	_, err = b.Env.Service.DeleteWebhook(t.Context(), tenant, w.ID)
 	require.NoError(t, err)
 	e = first(gone.ID)
 	require.Equal(t, "canceled: webhook deleted", e.Status+": "+e.Reason)

@@ -75,7 +75,7 @@ func TestNineAreDeliveredAndTheTenthIsLeftOver(t *testing.T) {
 	require.Len(t, round.Waiting, 1)
 	left := round.Waiting[0]
 	stored := b.read(left.Delivery)
-	policy, timeout := b.Env.Hooks.Effective(&failing)
+	policy, timeout := b.Env.Service.Effective(&failing)
 	wait := policy.Delay(left.Delivery, 1, 0)
 	require.InDelta(t, wait, left.Wait, float64(time.Second))
 	require.LessOrEqual(t, left.Wait, wait)
@@ -148,17 +148,17 @@ func TestAWebhookThatIsNotActiveWhenItIsTimeToSend(t *testing.T) {
 		reason string
 	}{
 		"paused": {func(b *bundle, w models.Webhook) error {
-			_, err := b.Env.Hooks.Pause(t.Context(), tenant, w.ID, "test")
+			_, err := b.Env.Service.Pause(t.Context(), tenant, w.ID, "test")
 			return err
 		}, models.Held, "webhook paused"},
 		"disabled": {func(b *bundle, w models.Webhook) error {
-			_, err := b.Env.Hooks.Disable(t.Context(), tenant, w.ID, "", "test")
+			_, err := b.Env.Service.Disable(t.Context(), tenant, w.ID, "", "test")
 			return err
 		}, models.Held, "webhook disabled"},
-		"deactivated": {func(b *bundle, w models.Webhook) error { return b.Env.Hooks.Gone(t.Context(), &w) },
+		"deactivated": {func(b *bundle, w models.Webhook) error { return b.Env.Service.Gone(t.Context(), &w) },
 			models.Held, "webhook deactivated"},
 		"deleted": {func(b *bundle, w models.Webhook) error {
-			_, err := b.Env.Hooks.DeleteWebhook(t.Context(), tenant, w.ID)
+			_, err := b.Env.Service.DeleteWebhook(t.Context(), tenant, w.ID)
 			return err
 		}, models.Canceled, "webhook deleted"},
 	} {
@@ -184,9 +184,9 @@ func TestAnOldViewOfAWebhookHoldsNothing(t *testing.T) {
 	b := setup(t)
 	w := b.hook("/a")
 	d := b.publish()
-	_, err := b.Env.Hooks.Pause(t.Context(), tenant, w.ID, "test")
+	_, err := b.Env.Service.Pause(t.Context(), tenant, w.ID, "test")
 	require.NoError(t, err)
-	_, err = b.Env.Hooks.Receiver(t.Context(), tenant, w.ID) // this process remembers it as paused
+	_, err = b.Env.Service.Receiver(t.Context(), tenant, w.ID) // this process remembers it as paused
 	require.NoError(t, err)
 	// Another process resumes it: this one has not heard.
 	_, _, err = b.Env.Store.SetWebhookStatus(t.Context(), tenant, w.ID, models.StatusChange{To: models.WebhookActive})
@@ -268,7 +268,7 @@ func TestWhatChangesWhileItWaitsForItsTurnIsNotSent(t *testing.T) {
 		want   func(t *testing.T, r delivery.Batch)
 	}{
 		"canceled": {func(b *bundle, id string) error {
-			_, err := b.Env.Hooks.CancelDelivery(t.Context(), tenant, id, "test")
+			_, err := b.Env.Service.CancelDelivery(t.Context(), tenant, id, "test")
 			return err
 		}, stoppedOne},
 		"attempted by a twin": {func(b *bundle, id string) error {

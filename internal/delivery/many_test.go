@@ -59,7 +59,7 @@ func TestRetriesAreMadeTogetherUntilTheyAreUsedUp(t *testing.T) {
 	w := b.hook("/a", retries(2))
 	b.receiver.answer("/a", http.StatusInternalServerError)
 	d, _ := b.shared(3)
-	policy, _ := b.Env.Hooks.Effective(&w)
+	policy, _ := b.Env.Service.Effective(&w)
 	round := b.first(d.ID)
 	for retry := 1; retry <= 2; retry++ {
 		require.Len(t, round.Waiting, 3)
@@ -98,7 +98,7 @@ func TestRetriesTogetherSayHowEachEnded(t *testing.T) {
 	left := b.first(d.ID).Waiting
 	require.Len(t, left, 3)
 	b.receiver.answer("/a", http.StatusOK)
-	_, err := b.Env.Hooks.RetryDelivery(t.Context(), tenant, left[0].Delivery)
+	_, err := b.Env.Service.RetryDelivery(t.Context(), tenant, left[0].Delivery)
 	require.NoError(t, err)
 	missing := left[1]
 	missing.Delivery = models.NewID(models.PrefixDelivery)
@@ -116,7 +116,7 @@ func TestRetriesTogetherStopWithTheirWebhook(t *testing.T) {
 		reason string
 	}{
 		"paused": {func(b *bundle, w models.Webhook) {
-			_, err := b.Env.Hooks.Pause(t.Context(), tenant, w.ID, "test")
+			_, err := b.Env.Service.Pause(t.Context(), tenant, w.ID, "test")
 			require.NoError(b.t, err)
 		}, false, "webhook paused"},
 		"gone": {func(b *bundle, _ models.Webhook) { b.receiver.answer("/a", http.StatusGone) }, true, "webhook deactivated"},
@@ -147,7 +147,7 @@ func TestRetriesTogetherKeepToTheirWebhooksRate(t *testing.T) {
 	d, _ := b.shared(3)
 	left := b.first(d.ID).Waiting
 	rate := 0.01
-	_, err := b.Env.Hooks.UpdateWebhook(t.Context(), tenant, w.ID, service.WebhookChange{RateLimit: &rate, By: "test"})
+	_, err := b.Env.Service.UpdateWebhook(t.Context(), tenant, w.ID, service.WebhookChange{RateLimit: &rate, By: "test"})
 	require.NoError(t, err)
 	b.receiver.answer("/a", http.StatusOK)
 	round := b.again(d.ID, left)
@@ -209,7 +209,7 @@ func TestWaitsBeginWhenTheSlowestHasEnded(t *testing.T) {
 	round, err := b.many(d.ID, left...)
 	require.NoError(t, err)
 	require.Len(t, round.Waiting, 1)
-	policy, _ := b.Env.Hooks.Effective(&w)
+	policy, _ := b.Env.Service.Effective(&w)
 	l := round.Waiting[0]
 	require.InDelta(t, policy.Delay(l.Delivery, 1, 0)-slow, l.Wait, float64(time.Second))
 }
@@ -245,7 +245,7 @@ func TestWhatHasJustBeenReadIsNotReadAgain(t *testing.T) {
 				<-g.posting
 			}
 			waiting := b.unattempted(d.Deliveries)
-			_, err := b.Env.Hooks.CancelDelivery(t.Context(), tenant, waiting, "test")
+			_, err := b.Env.Service.CancelDelivery(t.Context(), tenant, waiting, "test")
 			require.NoError(t, err)
 			mu.Lock()
 			now = now.Add(c.waited)

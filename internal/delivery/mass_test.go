@@ -24,7 +24,7 @@ const jobRows = 1000
 func (b *bundle) paused(n int) models.Dispatch {
 	b.t.Helper()
 	return b.ahead(n, func(w models.Webhook) error {
-		_, err := b.Env.Hooks.Pause(b.t.Context(), tenant, w.ID, "test")
+		_, err := b.Env.Service.Pause(b.t.Context(), tenant, w.ID, "test")
 		return err
 	})
 }
@@ -40,7 +40,7 @@ func (b *bundle) ahead(n int, change func(models.Webhook) error) models.Dispatch
 		for i := range events {
 			events[i] = service.EventInput{Type: eventType, Data: []byte(payload)}
 		}
-		_, err := b.Env.Hooks.Publish(b.t.Context(), tenant, service.PublishRequest{Events: events, Batch: true})
+		_, err := b.Env.Service.Publish(b.t.Context(), tenant, service.PublishRequest{Events: events, Batch: true})
 		require.NoError(b.t, err)
 	}
 	require.NoError(b.t, change(w))
@@ -120,7 +120,7 @@ func TestADeletedWebhookIsAskedForOnce(t *testing.T) {
 		}
 	})
 	d := b.ahead(64, func(w models.Webhook) error {
-		_, err := b.Env.Hooks.DeleteWebhook(t.Context(), tenant, w.ID)
+		_, err := b.Env.Service.DeleteWebhook(t.Context(), tenant, w.ID)
 		return err
 	})
 	looks.Store(0)

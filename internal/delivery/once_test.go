@@ -157,7 +157,7 @@ func TestDeliveriesThatAreStillBeingAttemptedAreNotAttemptedTwice(t *testing.T) 
 	require.NoError(t, err)
 
 	both := many(left...)
-	_, err = b.Env.Hooks.CancelDelivery(t.Context(), tenant, left[1].Delivery, "test")
+	_, err = b.Env.Service.CancelDelivery(t.Context(), tenant, left[1].Delivery, "test")
 	require.NoError(t, err)
 	end()
 	close(g.open)

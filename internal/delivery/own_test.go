@@ -72,7 +72,7 @@ func TestAFailureOfOurOwnIsNoReception(t *testing.T) {
 	require.Equal(t, delivery.ForSlot, outcome.Left.Kind, "it asks again as a Temporal retry")
 	require.GreaterOrEqual(t, outcome.Left.Wait, 30*time.Second)
 	require.Less(t, outcome.Left.Wait, 40*time.Second)
-	found, err := b.Env.Hooks.Webhook(t.Context(), tenant, w.ID)
+	found, err := b.Env.Service.Webhook(t.Context(), tenant, w.ID)
 	require.NoError(t, err)
 	require.Zero(t, found.Health.Failed)
 
@@ -122,7 +122,7 @@ func TestWhileTheBreakerIsOpenFailuresWithoutAStatusDoNotCount(t *testing.T) {
 	left := b.first(d.ID).Waiting
 	for n := 1; n <= 3; n++ { // more often than it has retries
 		require.Len(t, left, 1)
-		policy, _ := b.Env.Hooks.Effective(&w)
+		policy, _ := b.Env.Service.Effective(&w)
 		require.InDelta(t, policy.Delay(left[0].Delivery, 1, 0), left[0].Wait, float64(time.Second))
 		row := b.delivery(d)
 		require.Equal(t, n, row.Attempts)
@@ -217,11 +217,11 @@ func TestTheEpochIsTheOneInWhichThePOSTBegan(t *testing.T) {
 	poster := &answers{result: sender.Result{Outcome: sender.Failed, StatusCode: 500, Error: "500"}}
 	b := setup(t, servicetest.WithPoster(poster))
 	w := b.hook("/a")
-	_, err := b.Env.Hooks.Disable(t.Context(), tenant, w.ID, "", "test")
+	_, err := b.Env.Service.Disable(t.Context(), tenant, w.ID, "", "test")
 	require.NoError(t, err)
-	_, err = b.Env.Hooks.Enable(t.Context(), tenant, w.ID, "test")
+	_, err = b.Env.Service.Enable(t.Context(), tenant, w.ID, "test")
 	require.NoError(t, err)
-	now, err := b.Env.Hooks.Webhook(t.Context(), tenant, w.ID)
+	now, err := b.Env.Service.Webhook(t.Context(), tenant, w.ID)
 	require.NoError(t, err)
 	require.Positive(t, now.Health.Epoch)
 	b.Recorder = delivery.NewRecorder(attemptsFunc(func(ctx context.Context, group []*models.Record, done []string) ([]models.Recorded, error) {

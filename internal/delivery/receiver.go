@@ -42,7 +42,7 @@ func (c *Courier) receiver(ctx context.Context, tenant, webhookID string) (*serv
 	if c.gone.has(webhookID) {
 		return nil, errGone
 	}
-	r, err := c.Hooks.Receiver(ctx, tenant, webhookID)
+	r, err := c.Service.Receiver(ctx, tenant, webhookID)
 	if refused, ok := errors.AsType[*service.Error](err); ok && refused.Code == service.NotFound {
 		c.gone.add(webhookID)
 		return nil, errGone

@@ -40,7 +40,7 @@ func setup(t *testing.T, options ...servicetest.Option) *bundle {
 	env.Tenant(tenant)
 	env.EventTypes(eventType)
 	b := &bundle{Env: env, t: t, receiver: newReceiver(t), failed: &names{}}
-	b.Courier = &delivery.Courier{Hooks: env.Hooks, Store: env.Store, Desk: handoff.NewDesk(1<<20, env.Clock.Now),
+	b.Courier = &delivery.Courier{Service: env.Service, Store: env.Store, Desk: handoff.NewDesk(1<<20, env.Clock.Now),
 		Recorder: delivery.NewRecorder(env.Store, quiet), Cap: delivery.NewCap(), Limits: delivery.NewLimits(env.Store.LeaseHolder, env.Store, env.Clock.Now),
 		Failed: func(id string, _, _ int64) { b.failed.add(id) }, Metrics: metrics.New(prometheus.NewRegistry()), Log: quiet, Now: env.Clock.Now}
 	return b
@@ -125,7 +125,7 @@ func (b *bundle) hook(path string, changes ...func(*service.WebhookChange)) mode
 	for _, change := range changes {
 		change(&c)
 	}
-	w, _, err := b.Env.Hooks.CreateWebhook(b.t.Context(), tenant, c)
+	w, _, err := b.Env.Service.CreateWebhook(b.t.Context(), tenant, c)
 	require.NoError(b.t, err)
 	return w
 }

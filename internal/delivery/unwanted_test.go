@@ -14,7 +14,7 @@ import (
 // wants changes what a webhook is registered for.
 func (b *bundle) wants(webhook string, types ...string) {
 	b.t.Helper()
-	_, err := b.Env.Hooks.UpdateWebhook(b.t.Context(), tenant, webhook, service.WebhookChange{EventTypes: &types})
+	_, err := b.Env.Service.UpdateWebhook(b.t.Context(), tenant, webhook, service.WebhookChange{EventTypes: &types})
 	require.NoError(b.t, err)
 }
 
@@ -70,7 +70,7 @@ func TestWhatIsNotWantedByAnInactiveWebhookIsHeld(t *testing.T) {
 	hook := b.hook("/a")
 	d := b.publish()
 	b.wants(hook.ID, "order.paid")
-	_, err := b.Env.Hooks.Pause(t.Context(), tenant, hook.ID, "test")
+	_, err := b.Env.Service.Pause(t.Context(), tenant, hook.ID, "test")
 	require.NoError(t, err)
 	require.Equal(t, delivery.Batch{Held: 1}, b.first(d.ID))
 }
@@ -83,7 +83,7 @@ func TestWhatIsWantedAgainIsSent(t *testing.T) {
 	hook := b.hook("/a")
 	d := b.publish()
 	b.wants(hook.ID, "order.paid")
-	_, err := b.Env.Hooks.Receiver(t.Context(), tenant, hook.ID) // what is in memory now
+	_, err := b.Env.Service.Receiver(t.Context(), tenant, hook.ID) // what is in memory now
 	require.NoError(t, err)
 	elsewhere := b.Another()
 	types := []string{"order.*"}
@@ -110,8 +110,8 @@ func TestWhatIsNotWantedCannotBeRetried(t *testing.T) {
 	require.Equal(t, models.Delivered, before.Status)
 	b.wants(hook.ID, "order.paid")
 	for _, ask := range []func() error{
-		func() error { _, err := b.Env.Hooks.RetryDelivery(t.Context(), tenant, before.ID); return err },
-		func() error { _, err := b.Env.Hooks.ResumeDelivery(t.Context(), tenant, before.ID); return err },
+		func() error { _, err := b.Env.Service.RetryDelivery(t.Context(), tenant, before.ID); return err },
+		func() error { _, err := b.Env.Service.ResumeDelivery(t.Context(), tenant, before.ID); return err },
 	} {
 		var refused *service.Error
 		require.ErrorAs(t, ask(), &refused)

@@ -32,9 +32,9 @@ func TestLargeHeadersAreReadForEachPost(t *testing.T) {
 	post := func(id string) string {
 		t.Helper()
 		env.Clock.Advance(2 * time.Second)
-		r, err := env.Hooks.Receiver(t.Context(), "acme", id)
+		r, err := env.Service.Receiver(t.Context(), "acme", id)
 		require.NoError(t, err)
-		env.Hooks.Post(t.Context(), r, &models.Event{Tenant: "acme", ID: "evt", Type: "order.created", Data: []byte(`{}`)})
+		env.Service.Post(t.Context(), r, &models.Event{Tenant: "acme", ID: "evt", Type: "order.created", Data: []byte(`{}`)})
 		return p.sent[len(p.sent)-1].Header.Get("X-Large")
 	}
 	url := "https://receiver.example/hook"
@@ -43,22 +43,22 @@ func TestLargeHeadersAreReadForEachPost(t *testing.T) {
 		for _, name := range []string{"X-1", "X-2", "X-3"} {
 			headers[name] = value
 		}
-		w, _, err := env.Hooks.CreateWebhook(t.Context(), "acme", service.WebhookChange{URL: &url, Headers: &headers})
+		w, _, err := env.Service.CreateWebhook(t.Context(), "acme", service.WebhookChange{URL: &url, Headers: &headers})
 		require.NoError(t, err)
 		return w
 	}
 	small, large := create("v"), create(strings.Repeat("v", 1000))
 	require.Equal(t, "v", post(small.ID))
 	require.Len(t, post(large.ID), 1000)
-	require.False(t, env.Hooks.IsApart(t.Context(), "acme", small.ID))
-	require.True(t, env.Hooks.IsApart(t.Context(), "acme", large.ID))
+	require.False(t, env.Service.IsApart(t.Context(), "acme", small.ID))
+	require.True(t, env.Service.IsApart(t.Context(), "acme", large.ID))
 	_, err := env.Another().UpdateWebhook(t.Context(), "acme", large.ID, service.WebhookChange{Headers: &map[string]string{"X-Large": "other"}})
 	require.NoError(t, err)
 	require.Equal(t, "other", post(large.ID))
-	require.False(t, env.Hooks.IsApart(t.Context(), "acme", large.ID))
-	_, err = env.Hooks.DeleteWebhook(t.Context(), "acme", large.ID)
+	require.False(t, env.Service.IsApart(t.Context(), "acme", large.ID))
+	_, err = env.Service.DeleteWebhook(t.Context(), "acme", large.ID)
 	require.NoError(t, err)
-	_, err = env.Hooks.Receiver(t.Context(), "acme", large.ID)
+	_, err = env.Service.Receiver(t.Context(), "acme", large.ID)
 	var refused *service.Error
 	require.ErrorAs(t, err, &refused)
 	require.Equal(t, service.NotFound, refused.Code)

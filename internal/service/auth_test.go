@@ -25,11 +25,11 @@ func TestOnlyGuessesWait(t *testing.T) {
 	env := servicetest.New(t)
 	key := env.Tenant("acme")
 	now := env.Clock.Now() // stands still: the calls come at once
-	env.Hooks.Now = func() time.Time { return now }
+	env.Service.Now = func() time.Time { return now }
 	ctx := from(t.Context(), "203.0.113.9")
 	guess := func(ctx context.Context, n int) {
 		for i := range n {
-			_, err := env.Hooks.Authenticate(ctx, fmt.Sprint("phk_wrong", i))
+			_, err := env.Service.Authenticate(ctx, fmt.Sprint("phk_wrong", i))
 			requireRefused(t, err, service.Unauthorized)
 		}
 	}
@@ -43,14 +43,14 @@ func TestOnlyGuessesWait(t *testing.T) {
 	require.Equal(t, 5*time.Second, waits[99], "no longer than that")
 
 	for range 50 {
-		_, err := env.Hooks.Authenticate(ctx, key)
+		_, err := env.Service.Authenticate(ctx, key)
 		require.NoError(t, err)
-		_, err = env.Hooks.Authenticate(ctx, servicetest.AdminKey)
+		_, err = env.Service.Authenticate(ctx, servicetest.AdminKey)
 		require.NoError(t, err)
-		_, err = env.Hooks.AuthenticatePublisher(ctx, "acme", key)
+		_, err = env.Service.AuthenticatePublisher(ctx, "acme", key)
 		require.NoError(t, err)
 	}
-	_, err := env.Hooks.Authenticate(ctx, "")
+	_, err := env.Service.Authenticate(ctx, "")
 	requireRefused(t, err, service.Unauthorized)
 	require.Empty(t, env.Pauses.Take())
 
@@ -65,7 +65,7 @@ func TestOnlyGuessesWait(t *testing.T) {
 	now = now.Add(time.Minute)
 	guess(ctx, 10)
 	require.Empty(t, env.Pauses.Take(), "it is forgotten")
-	_, err = env.Hooks.AuthenticatePublisher(ctx, "acme", "phk_wrong")
+	_, err = env.Service.AuthenticatePublisher(ctx, "acme", "phk_wrong")
 	requireRefused(t, err, service.Unauthorized)
 	require.Len(t, env.Pauses.Take(), 1, "publishing is no way around it")
 }
@@ -74,10 +74,10 @@ func TestCallsOfAKeyAndATenantAreCounted(t *testing.T) {
 	t.Parallel()
 	env := servicetest.New(t, func(_ *sender.Config, o *service.Options) { o.RequestRate = 2 })
 	now := env.Clock.Now()
-	env.Hooks.Now = func() time.Time { return now }
+	env.Service.Now = func() time.Time { return now }
 	key, other := env.Tenant("acme"), env.Tenant("globex")
 	call := func(key string) *service.Error {
-		_, err := env.Hooks.Authenticate(t.Context(), key)
+		_, err := env.Service.Authenticate(t.Context(), key)
 		refused, _ := errors.AsType[*service.Error](err)
 		return refused
 	}
@@ -87,7 +87,7 @@ func TestCallsOfAKeyAndATenantAreCounted(t *testing.T) {
 	refused := call(key)
 	require.Equal(t, service.TooMany, refused.Code)
 	require.Equal(t, 1, refused.RetryAfter)
-	_, err := env.Hooks.AuthenticatePublisher(t.Context(), "acme", key)
+	_, err := env.Service.AuthenticatePublisher(t.Context(), "acme", key)
 	requireRefused(t, err, service.TooMany)
 	require.Nil(t, call(other), "another tenant's key")
 	require.Nil(t, call(servicetest.AdminKey))
@@ -122,7 +122,7 @@ func TestAdminKeysHaveNames(t *testing.T) {
 		"alice's key, which is long": {Kind: "admin", ID: "admin:alice", Name: "alice"},
 		"bob's key, which is long":   {Kind: "admin", ID: "admin:bob", Name: "bob"},
 	} {
-		p, err := env.Hooks.Authenticate(t.Context(), key)
+		p, err := env.Service.Authenticate(t.Context(), key)
 		require.NoError(t, err)
 		require.Equal(t, models.RoleAdmin, p.Role)
 		require.Equal(t, key, p.Secret())
@@ -130,12 +130,12 @@ func TestAdminKeysHaveNames(t *testing.T) {
 		ctx := service.WithActor(t.Context(), service.Actor{Address: "203.0.113.9", RequestID: "r1"})
 		require.Equal(t, want, service.ActorOf(service.Acting(ctx, p)))
 	}
-	_, err := env.Hooks.Authenticate(t.Context(), "alice")
+	_, err := env.Service.Authenticate(t.Context(), "alice")
 	requireRefused(t, err, service.Unauthorized)
 	require.Equal(t, service.Actor{}, service.ActorOf(t.Context()))
 
-	env.Hooks.AdminKey = "" // it has been rotated out
-	_, err = env.Hooks.Authenticate(t.Context(), servicetest.AdminKey)
+	env.Service.AdminKey = "" // it has been rotated out
+	_, err = env.Service.Authenticate(t.Context(), servicetest.AdminKey)
 	requireRefused(t, err, service.Unauthorized)
 }
 

@@ -16,7 +16,7 @@ func TestReplayStartsDeliveriesInOrderOrNotAtAll(t *testing.T) {
 	env := servicetest.New(t, servicetest.WithPoster(&poster{}))
 	env.Tenant("acme")
 	env.EventTypes("JOB_CREATED")
-	_, _, err := env.Hooks.CreateWebhook(t.Context(), "acme", phraseWebhook("https://receiver.example/"))
+	_, _, err := env.Service.CreateWebhook(t.Context(), "acme", phraseWebhook("https://receiver.example/"))
 	require.NoError(t, err)
 	var deliveries []string
 	for range 3 {
@@ -24,7 +24,7 @@ func TestReplayStartsDeliveriesInOrderOrNotAtAll(t *testing.T) {
 		env.Attempt("acme", d.ID)
 		deliveries = append(deliveries, d.ID)
 	}
-	calls, total, err := env.Hooks.Calls(t.Context(), "acme", models.CallFilter{Profile: "phrase"}, 10, 0)
+	calls, total, err := env.Service.Calls(t.Context(), "acme", models.CallFilter{Profile: "phrase"}, 10, 0)
 	require.NoError(t, err)
 	require.Equal(t, int64(3), total)
 	require.Contains(t, string(calls[0].Body), `"eventUid":"`+calls[0].EventID+`"`)
@@ -32,20 +32,20 @@ func TestReplayStartsDeliveriesInOrderOrNotAtAll(t *testing.T) {
 
 	n := len(env.Engine.Dispatches())
 	for _, refused := range [][]string{nil, slices.Repeat(ids, 40), append(slices.Clone(ids), "att_unknown")} {
-		requireCode(t, env.Hooks.ReplayCalls(t.Context(), "acme", "phrase", refused), service.Invalid)
+		requireCode(t, env.Service.ReplayCalls(t.Context(), "acme", "phrase", refused), service.Invalid)
 	}
-	requireCode(t, env.Hooks.ReplayCalls(t.Context(), "acme", "standard", ids), service.Invalid)
+	requireCode(t, env.Service.ReplayCalls(t.Context(), "acme", "standard", ids), service.Invalid)
 	require.Len(t, env.Engine.Dispatches(), n)
 
-	require.NoError(t, env.Hooks.ReplayCalls(t.Context(), "acme", "phrase", ids))
-	require.NoError(t, env.Hooks.ReplayLatest(t.Context(), "acme", models.CallFilter{Profile: "phrase"}, 2))
+	require.NoError(t, env.Service.ReplayCalls(t.Context(), "acme", "phrase", ids))
+	require.NoError(t, env.Service.ReplayLatest(t.Context(), "acme", models.CallFilter{Profile: "phrase"}, 2))
 	var launched []string
 	for _, d := range env.Engine.Dispatches()[n:] {
 		launched = append(launched, d.Deliveries[0].ID)
 	}
 	require.Equal(t, []string{deliveries[0], deliveries[2], deliveries[1], deliveries[1], deliveries[2]}, launched)
 	for _, id := range deliveries {
-		d, err := env.Hooks.Delivery(t.Context(), "acme", id)
+		d, err := env.Service.Delivery(t.Context(), "acme", id)
 		require.NoError(t, err)
 		require.Equal(t, models.Pending, d.Status)
 	}

@@ -22,7 +22,7 @@ func onChannels(t *testing.T, env *servicetest.Env, channels map[string][]string
 		if len(types) > 0 {
 			c.EventTypes = &types
 		}
-		w, _, err := env.Hooks.CreateWebhook(t.Context(), "acme", c)
+		w, _, err := env.Service.CreateWebhook(t.Context(), "acme", c)
 		require.NoError(t, err)
 		names[w.ID] = name
 	}
@@ -32,7 +32,7 @@ func onChannels(t *testing.T, env *servicetest.Env, channels map[string][]string
 // got gives the names of the webhooks that an event is owed to.
 func got(t *testing.T, env *servicetest.Env, names map[string]string, eventType string, channels ...string) []string {
 	t.Helper()
-	published, err := env.Hooks.Publish(t.Context(), "acme", service.PublishRequest{Events: []service.EventInput{{Type: eventType, Data: []byte(`{}`), Channels: channels}}})
+	published, err := env.Service.Publish(t.Context(), "acme", service.PublishRequest{Events: []service.EventInput{{Type: eventType, Data: []byte(`{}`), Channels: channels}}})
 	require.NoError(t, err)
 	follow(t, env)
 	rows, _, err := env.Store.Deliveries(t.Context(), "acme", models.DeliveryFilter{EventID: published[0].ID}, models.Page{Limit: 100})
@@ -43,7 +43,7 @@ func got(t *testing.T, env *servicetest.Env, names map[string]string, eventType 
 	}
 	slices.Sort(owed)
 
-	matches, _, err := env.Hooks.MatchEvent(t.Context(), "acme", service.EventInput{Type: eventType, Data: []byte(`{}`), Channels: channels}, models.Page{Limit: 100})
+	matches, _, err := env.Service.MatchEvent(t.Context(), "acme", service.EventInput{Type: eventType, Data: []byte(`{}`), Channels: channels}, models.Page{Limit: 100})
 	require.NoError(t, err)
 	matched := []string{}
 	for _, m := range matches {
@@ -65,7 +65,7 @@ func TestChannelsDecideWhoGetsAnEvent(t *testing.T) {
 			env := servicetest.New(t)
 			env.EventTypes("order.created", "order.paid")
 			env.Tenant("acme")
-			env.Hooks.Direct(above, 20000)
+			env.Service.Direct(above, 20000)
 			names := onChannels(t, env, map[string][]string{"all": {}, "north": {"north"}, "both": {"north", "south"}})
 			maps.Copy(names, onChannels(t, env, map[string][]string{"paid": {}, "paid south": {"south", "east"}}, "order.paid"))
 			require.Equal(t, []string{"all"}, got(t, env, names, "order.created"))
@@ -79,11 +79,11 @@ func TestChannelsDecideWhoGetsAnEvent(t *testing.T) {
 			// What is in memory follows a change of the channels.
 			for id, name := range names {
 				if name == "all" {
-					_, err := env.Hooks.UpdateWebhook(t.Context(), "acme", id, service.WebhookChange{Channels: &[]string{"west"}})
+					_, err := env.Service.UpdateWebhook(t.Context(), "acme", id, service.WebhookChange{Channels: &[]string{"west"}})
 					require.NoError(t, err)
 				}
 				if name == "north" {
-					_, err := env.Hooks.UpdateWebhook(t.Context(), "acme", id, service.WebhookChange{Channels: &[]string{}})
+					_, err := env.Service.UpdateWebhook(t.Context(), "acme", id, service.WebhookChange{Channels: &[]string{}})
 					require.NoError(t, err)
 				}
 			}
@@ -99,9 +99,9 @@ func TestFanOutsOfARequestKeepChannelsApart(t *testing.T) {
 	env := servicetest.New(t)
 	env.EventTypes("order.created")
 	env.Tenant("acme")
-	env.Hooks.Direct(0, 20000)
+	env.Service.Direct(0, 20000)
 	names := onChannels(t, env, map[string][]string{"north": {"north"}, "south": {"south"}})
-	published, err := env.Hooks.Publish(t.Context(), "acme", service.PublishRequest{Batch: true, Events: []service.EventInput{
+	published, err := env.Service.Publish(t.Context(), "acme", service.PublishRequest{Batch: true, Events: []service.EventInput{
 		{Type: "order.created", Data: []byte(`{}`), Channels: []string{"north"}}, {Type: "order.created", Data: []byte(`{}`), Channels: []string{"south"}}}})
 	require.NoError(t, err)
 	follow(t, env)
@@ -128,11 +128,11 @@ func TestEventsMeetOnlyTheWebhooksOfTheirChannels(t *testing.T) {
 		}
 		return nil
 	}))
-	looked, matched, err := env.Hooks.Candidates(t.Context(), "acme", "order.created", "c7", "c11")
+	looked, matched, err := env.Service.Candidates(t.Context(), "acme", "order.created", "c7", "c11")
 	require.NoError(t, err)
 	require.Equal(t, 2, matched)
 	require.Equal(t, 2, looked)
-	looked, matched, err = env.Hooks.Candidates(t.Context(), "acme", "order.created")
+	looked, matched, err = env.Service.Candidates(t.Context(), "acme", "order.created")
 	require.NoError(t, err)
 	require.Zero(t, looked+matched)
 }

@@ -16,7 +16,7 @@ func TestTenantsShareTheSharedTypes(t *testing.T) {
 	env := servicetest.New(t)
 	env.EventTypes("order.created", "order.shipped")
 	typeOf := func(tenant, name string) any {
-		found, err := env.Hooks.TypeOf(t.Context(), tenant, name)
+		found, err := env.Service.TypeOf(t.Context(), tenant, name)
 		require.NoError(t, err)
 		return found
 	}
@@ -30,11 +30,11 @@ func TestTenantsShareTheSharedTypes(t *testing.T) {
 	require.NotSame(t, first, typeOf("acme", "order.created"))
 	require.Same(t, first, typeOf("globex", "order.created"))
 
-	_, err := env.Hooks.PutEventType(t.Context(), models.EventType{Name: "order.shipped", Schema: `{"type":"object"}`})
+	_, err := env.Service.PutEventType(t.Context(), models.EventType{Name: "order.shipped", Schema: `{"type":"object"}`})
 	require.NoError(t, err)
 	env.Publish("globex", "order.shipped", `{}`)
 	require.Same(t, first, typeOf("globex", "order.created"), "one that stays is not compiled again when another changes")
-	_, err = env.Hooks.Publish(t.Context(), "acme", service.PublishRequest{Events: []service.EventInput{{Type: "order.shipped", Data: []byte(`7`)}}})
+	_, err = env.Service.Publish(t.Context(), "acme", service.PublishRequest{Events: []service.EventInput{{Type: "order.shipped", Data: []byte(`7`)}}})
 	requireRefused(t, err, service.Invalid)
 }
 
@@ -59,19 +59,19 @@ func TestOnlyWhatHasChangedIsReadAgain(t *testing.T) {
 	t.Parallel()
 	env, other, w := twoProcesses(t)
 	second := env.Webhook("acme", "https://shop.example/second")
-	for name, service := range map[string]*service.Service{"here": env.Hooks, "elsewhere": other} {
+	for name, service := range map[string]*service.Service{"here": env.Service, "elsewhere": other} {
 		entryOf := func(id string) any {
 			e, err := service.EntryOf(t.Context(), "acme", id)
 			require.NoError(t, err)
 			return e
 		}
 		first, unchanged := entryOf(w.ID), entryOf(second.ID)
-		_, err := env.Hooks.RotateSecret(t.Context(), "acme", w.ID, 0, "", "test")
+		_, err := env.Service.RotateSecret(t.Context(), "acme", w.ID, 0, "", "test")
 		require.NoError(t, err)
 		require.NotSame(t, first, entryOf(w.ID), name)
 		require.Same(t, unchanged, entryOf(second.ID), name)
 	}
-	_, err := env.Hooks.DeleteWebhook(t.Context(), "acme", second.ID)
+	_, err := env.Service.DeleteWebhook(t.Context(), "acme", second.ID)
 	require.NoError(t, err)
 	_, err = other.Receiver(t.Context(), "acme", second.ID)
 	if err == nil { // as it was a second ago at most

@@ -14,7 +14,7 @@ import (
 // manyWebhooks registers n webhooks for an event type, in one transaction.
 func manyWebhooks(t *testing.T, env *servicetest.Env, tenant string, n int, eventType string) (ids []string) {
 	t.Helper()
-	require.NoError(t, env.Hooks.Store.Tx(t.Context(), func(tx *models.Store) error {
+	require.NoError(t, env.Service.Store.Tx(t.Context(), func(tx *models.Store) error {
 		for i := range n {
 			w := models.Webhook{ID: models.NewID(models.PrefixWebhook), Tenant: tenant, Profile: "standard", Status: models.WebhookActive,
 				URL: fmt.Sprintf("https://shop%d.example/", i), EventTypes: []string{eventType}, Settings: map[string]string{}}
@@ -48,12 +48,12 @@ func TestAnEventOfManyWebhooksFansOut(t *testing.T) {
 	env := servicetest.New(t)
 	env.EventTypes("wide", "narrow")
 	env.Tenant("acme")
-	env.Hooks.Direct(3, 100)
+	env.Service.Direct(3, 100)
 	wide := manyWebhooks(t, env, "acme", 4, "wide")
 	few := manyWebhooks(t, env, "acme", 2, "narrow")
 	request := service.PublishRequest{Key: "k", Body: []byte("b"), Batch: true, Events: []service.EventInput{
 		{Type: "wide", Data: []byte(`{}`)}, {Type: "narrow", Data: []byte(`{}`)}}}
-	published, err := env.Hooks.Publish(t.Context(), "acme", request)
+	published, err := env.Service.Publish(t.Context(), "acme", request)
 	require.NoError(t, err)
 	require.Empty(t, published[0].WorkflowID)
 	require.NotEmpty(t, published[1].WorkflowID)
@@ -64,14 +64,14 @@ func TestAnEventOfManyWebhooksFansOut(t *testing.T) {
 	require.Zero(t, slots)
 	require.Zero(t, room)
 	fanningOut := func(id string) bool {
-		e, err := env.Hooks.Event(t.Context(), "acme", id)
+		e, err := env.Service.Event(t.Context(), "acme", id)
 		require.NoError(t, err)
 		return e.FanningOut
 	}
 	require.True(t, fanningOut(published[0].ID))
 	require.False(t, fanningOut(published[1].ID))
 
-	again, err := env.Hooks.Publish(t.Context(), "acme", request)
+	again, err := env.Service.Publish(t.Context(), "acme", request)
 	require.NoError(t, err)
 	require.True(t, again[0].Replayed)
 	require.Equal(t, published[0].ID, again[0].ID)
@@ -97,13 +97,13 @@ func TestABatchWithManyDeliveriesFansOutTheRest(t *testing.T) {
 	env := servicetest.New(t)
 	env.EventTypes("wide")
 	env.Tenant("acme")
-	env.Hooks.Direct(5, 20)
+	env.Service.Direct(5, 20)
 	manyWebhooks(t, env, "acme", 5, "wide")
 	request := service.PublishRequest{Batch: true}
 	for range 6 {
 		request.Events = append(request.Events, service.EventInput{Type: "wide", Data: []byte(`{}`)})
 	}
-	published, err := env.Hooks.Publish(t.Context(), "acme", request)
+	published, err := env.Service.Publish(t.Context(), "acme", request)
 	require.NoError(t, err)
 	require.Len(t, env.Engine.Queued(), 20)
 	require.Len(t, follow(t, env), 2)

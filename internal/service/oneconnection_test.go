@@ -39,7 +39,7 @@ func TestOneConnectionIsEnough(t *testing.T) {
 	onBoth(t, 1, func(t *testing.T, env *servicetest.Env, store *models.Store) {
 		const tenant = "acme"
 		url, types := "https://shop.example/hooks", &[]string{"order.created", "order.*"}
-		h := env.Hooks
+		h := env.Service
 		var w, gone models.Webhook
 		var key models.APIKey
 		var event string
@@ -217,7 +217,7 @@ func TestUpdatesAtOnceHoldUpNobody(t *testing.T) {
 		w := env.Webhook("acme", "https://shop.example/hooks")
 		env.Webhook("neighbour", "https://neighbour.example/hooks")
 		const updates = 50
-		o := env.Hooks.Options
+		o := env.Service.Options
 		names := &slowNames{o.Guard, make(chan struct{}), make(chan struct{})}
 		o.Guard = names
 		s := service.New(o)

@@ -26,7 +26,7 @@ func twoProcesses(t *testing.T) (env *servicetest.Env, other *service.Service, w
 	env.EventTypes("order.created")
 	env.Tenant("acme")
 	w = env.Webhook("acme", "https://shop.example/hooks")
-	other = service.New(env.Hooks.Options)
+	other = service.New(env.Service.Options)
 	_, err := other.Publish(t.Context(), "acme", event("order.created"))
 	require.NoError(t, err)
 	return env, other, w
@@ -46,7 +46,7 @@ func requireRefused(t *testing.T, err error, code service.Code) {
 func TestAnotherProcessesChangesCountFromTheNextEventOn(t *testing.T) {
 	t.Parallel()
 	env, other, w := twoProcesses(t)
-	_, err := env.Hooks.Disable(t.Context(), "acme", w.ID, "", "test")
+	_, err := env.Service.Disable(t.Context(), "acme", w.ID, "", "test")
 	require.NoError(t, err)
 
 	published, err := other.Publish(t.Context(), "acme", event("order.created"))
@@ -55,12 +55,12 @@ func TestAnotherProcessesChangesCountFromTheNextEventOn(t *testing.T) {
 	require.Len(t, deliveries, 1)
 	require.Equal(t, models.Held, deliveries[0].Status)
 
-	_, err = env.Hooks.PutEventType(t.Context(), models.EventType{Name: "order.shipped"})
+	_, err = env.Service.PutEventType(t.Context(), models.EventType{Name: "order.shipped"})
 	require.NoError(t, err)
 	_, err = other.Publish(t.Context(), "acme", event("order.shipped"))
 	require.NoError(t, err, "a new type is known at once")
 
-	require.NoError(t, env.Hooks.DeleteTenant(t.Context(), "acme"))
+	require.NoError(t, env.Service.DeleteTenant(t.Context(), "acme"))
 	_, err = other.Publish(t.Context(), "acme", event("order.created"))
 	requireRefused(t, err, service.NotFound)
 }
@@ -91,7 +91,7 @@ func TestATenantMadeAgainIsFoundByEveryProcess(t *testing.T) {
 	request.By = admin
 	published, err := other.Publish(t.Context(), id, request)
 	require.NoError(t, err)
-	_, err = env.Hooks.Event(t.Context(), again, published[0].ID)
+	_, err = env.Service.Event(t.Context(), again, published[0].ID)
 	require.NoError(t, err, "an admin means the tenant that has the name now")
 	id, err = other.PublisherTenantID(nothing, admin, "acme")
 	require.NoError(t, err)
@@ -111,7 +111,7 @@ func TestATenantMadeAgainIsFoundByEveryProcess(t *testing.T) {
 	requireRefused(t, err, service.Unauthorized)
 
 	env.Clock.Advance(2 * time.Second)
-	for _, s := range []*service.Service{env.Hooks, other} {
+	for _, s := range []*service.Service{env.Service, other} {
 		_, err = s.Receiver(t.Context(), "acme", w.ID)
 		requireRefused(t, err, service.NotFound)
 	}
@@ -132,13 +132,13 @@ func TestADeletedTenantsKeyFailsAtOnceInEveryProcess(t *testing.T) {
 	require.NoError(t, err)
 	_, err = other.Publish(t.Context(), "acme", request)
 	require.NoError(t, err)
-	require.NoError(t, env.Hooks.DeleteTenant(t.Context(), "acme"))
+	require.NoError(t, env.Service.DeleteTenant(t.Context(), "acme"))
 
 	request.By, err = other.AuthenticatePublisher(t.Context(), "acme", key)
 	require.NoError(t, err, "from memory: the transaction that accepts has the last word")
 	_, err = other.Publish(t.Context(), "acme", request)
 	requireRefused(t, err, service.Unauthorized)
-	for _, s := range []*service.Service{env.Hooks, other} {
+	for _, s := range []*service.Service{env.Service, other} {
 		_, err = s.AuthenticatePublisher(t.Context(), "acme", key)
 		requireRefused(t, err, service.Unauthorized)
 		_, err = s.Authenticate(t.Context(), key)
@@ -149,7 +149,7 @@ func TestADeletedTenantsKeyFailsAtOnceInEveryProcess(t *testing.T) {
 func TestAKeyIsRevokedAtOnceInEveryProcess(t *testing.T) {
 	t.Parallel()
 	env, other, _ := twoProcesses(t)
-	k, key, err := env.Hooks.CreateKey(t.Context(), "acme", "ci", models.RolePublish)
+	k, key, err := env.Service.CreateKey(t.Context(), "acme", "ci", models.RolePublish)
 	require.NoError(t, err)
 
 	request := event("order.created")
@@ -158,7 +158,7 @@ func TestAKeyIsRevokedAtOnceInEveryProcess(t *testing.T) {
 	_, err = other.Publish(t.Context(), "acme", request)
 	require.NoError(t, err, "a key that is newer than what the process has in memory")
 
-	require.NoError(t, env.Hooks.RevokeKey(t.Context(), "acme", k.ID))
+	require.NoError(t, env.Service.RevokeKey(t.Context(), "acme", k.ID))
 	request.By, err = other.AuthenticatePublisher(t.Context(), "acme", key)
 	if err == nil { // from memory: the transaction that accepts has the last word
 		_, err = other.Publish(t.Context(), "acme", request)
@@ -170,7 +170,7 @@ func TestWithoutAFreeSlotEventsWaitForASharedDispatch(t *testing.T) {
 	t.Parallel()
 	env, _, _ := twoProcesses(t)
 	env.Engine.SetBusy(true)
-	published, err := env.Hooks.Publish(t.Context(), "acme", event("order.created"))
+	published, err := env.Service.Publish(t.Context(), "acme", event("order.created"))
 	require.NoError(t, err)
 	require.Empty(t, published[0].WorkflowID)
 	require.Empty(t, env.Deliveries("acme", published[0].ID)[0].DispatchID)
@@ -179,7 +179,7 @@ func TestWithoutAFreeSlotEventsWaitForASharedDispatch(t *testing.T) {
 	require.Zero(t, room, "what was admitted has been queued")
 
 	env.Engine.SetFull(true)
-	_, err = env.Hooks.Publish(t.Context(), "acme", event("order.created"))
+	_, err = env.Service.Publish(t.Context(), "acme", event("order.created"))
 	requireRefused(t, err, service.Unavailable)
 }
 
@@ -190,10 +190,10 @@ func TestWhatIsNotStoredGivesItsPlaceBack(t *testing.T) {
 	request.Events[0].ID = "mine-1"
 	for _, busy := range []bool{false, true} {
 		env.Engine.SetBusy(busy)
-		_, err := env.Hooks.Publish(t.Context(), "acme", request)
+		_, err := env.Service.Publish(t.Context(), "acme", request)
 		if !busy {
 			require.NoError(t, err)
-			_, err = env.Hooks.Publish(t.Context(), "acme", request)
+			_, err = env.Service.Publish(t.Context(), "acme", request)
 		}
 		requireRefused(t, err, service.Conflict)
 		slots, room := env.Engine.Outstanding()
@@ -227,7 +227,7 @@ func TestACommitThatIsNotAnsweredIsUnknown(t *testing.T) {
 		}()
 		<-taken
 		started := time.Now()
-		_, err = env.Hooks.Publish(t.Context(), "acme", event("order.created"))
+		_, err = env.Service.Publish(t.Context(), "acme", event("order.created"))
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		_, refused := errors.AsType[*service.Error](err)
 		require.False(t, refused)
@@ -261,7 +261,7 @@ func TestACallerWhoHangsUpDuringTheCommitIsPublishedFor(t *testing.T) {
 			env.Engine.SetBusy(busy)
 			before := len(env.Engine.Dispatches())
 			ctx, cancel := context.WithCancel(t.Context())
-			o := env.Hooks.Options
+			o := env.Service.Options
 			o.Engine = &hangUp{o.Engine, cancel}
 			s := service.New(o)
 			request := event("order.created")
@@ -270,7 +270,7 @@ func TestACallerWhoHangsUpDuringTheCommitIsPublishedFor(t *testing.T) {
 			require.NoError(t, err)
 			require.ErrorIs(t, ctx.Err(), context.Canceled)
 
-			again, err := env.Hooks.Publish(t.Context(), "acme", request)
+			again, err := env.Service.Publish(t.Context(), "acme", request)
 			require.NoError(t, err)
 			require.True(t, again[0].Replayed)
 			if busy {
@@ -313,7 +313,7 @@ func TestTheSameKeyAtOnceIsOneEvent(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range ids {
 		wg.Go(func() {
-			s := env.Hooks
+			s := env.Service
 			if i%2 == 1 {
 				s = other
 			}
@@ -329,7 +329,7 @@ func TestTheSameKeyAtOnceIsOneEvent(t *testing.T) {
 	}
 	require.NotEmpty(t, ids[0])
 	request.Body = []byte("another body")
-	_, err := env.Hooks.Publish(t.Context(), "acme", request)
+	_, err := env.Service.Publish(t.Context(), "acme", request)
 	requireRefused(t, err, service.Conflict)
 }
 
@@ -337,10 +337,10 @@ func TestErrorsNameEveryField(t *testing.T) {
 	t.Parallel()
 	env := servicetest.New(t)
 	env.Tenant("acme")
-	_, err := env.Hooks.PutEventType(t.Context(), models.EventType{Name: "order.created",
+	_, err := env.Service.PutEventType(t.Context(), models.EventType{Name: "order.created",
 		Schema: `{"type":"object","required":["id","lines"],"properties":{"id":{"type":"integer"},"lines":{"type":"array","items":{"type":"string"}}}}`})
 	require.NoError(t, err)
-	_, err = env.Hooks.Publish(t.Context(), "acme", service.PublishRequest{Batch: true, Events: []service.EventInput{
+	_, err = env.Service.Publish(t.Context(), "acme", service.PublishRequest{Batch: true, Events: []service.EventInput{
 		{Type: "order.created", Data: json.RawMessage(`{"id":"x","lines":["a",7]}`)},
 		{Type: "no.such", Data: json.RawMessage(`{}`)},
 		{ID: "a.b", Type: "order.created", Data: json.RawMessage(`{"id":1,"lines":[]}`)},

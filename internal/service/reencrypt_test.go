@@ -60,7 +60,7 @@ func (p *process) hook(n int) hook {
 	p.t.Helper()
 	h := hook{header: fmt.Sprintf("Bearer %d", n)}
 	headers := map[string]string{"Authorization": h.header}
-	w, secret, err := p.Hooks.CreateWebhook(p.t.Context(), "acme", service.WebhookChange{URL: new("https://shop.example/hooks"), Headers: &headers, By: "test"})
+	w, secret, err := p.Service.CreateWebhook(p.t.Context(), "acme", service.WebhookChange{URL: new("https://shop.example/hooks"), Headers: &headers, By: "test"})
 	require.NoError(p.t, err)
 	h.Webhook, h.secrets = w, []string{secret}
 	return h
@@ -69,7 +69,7 @@ func (p *process) hook(n int) hook {
 // rotate gives the webhook a second secret beside the first.
 func (p *process) rotate(h hook) hook {
 	p.t.Helper()
-	secret, err := p.Hooks.RotateSecret(p.t.Context(), "acme", h.ID, time.Hour, "", "test")
+	secret, err := p.Service.RotateSecret(p.t.Context(), "acme", h.ID, time.Hour, "", "test")
 	require.NoError(p.t, err)
 	h.secrets = append([]string{secret}, h.secrets...)
 	return h
@@ -78,7 +78,7 @@ func (p *process) rotate(h hook) hook {
 // sends checks that the process sends to the webhook with its headers, signed with its secrets.
 func (p *process) sends(h hook) {
 	p.t.Helper()
-	again := service.New(p.Hooks.Options) // which remembers no view
+	again := service.New(p.Service.Options) // which remembers no view
 	r, err := again.Receiver(p.t.Context(), "acme", h.ID)
 	require.NoError(p.t, err)
 	_, result := again.Post(p.t.Context(), r, &models.Event{Tenant: "acme", ID: "evt_1", Type: "order.created", Data: []byte(`{}`), CreatedAt: time.Now()})
@@ -140,12 +140,12 @@ func TestAKeyIsReplacedBesideOldProcesses(t *testing.T) {
 		}
 		all[1] = original.rotate(all[1])
 		signature := "u_key-1"
-		im4, _, err := original.Hooks.CreateWebhook(t.Context(), "acme", service.WebhookChange{URL: new("https://shop.example/im4"), Profile: wire.ProfileIM4,
+		im4, _, err := original.Service.CreateWebhook(t.Context(), "acme", service.WebhookChange{URL: new("https://shop.example/im4"), Profile: wire.ProfileIM4,
 			Secret: &signature, Headers: &map[string]string{"Authorization": "im4"}, By: "test"})
 		require.NoError(t, err)
 		all = append(all, hook{im4, []string{signature}, "im4"})
 		deleted := original.hook(0)
-		_, err = original.Hooks.DeleteWebhook(t.Context(), "acme", deleted.ID)
+		_, err = original.Service.DeleteWebhook(t.Context(), "acme", deleted.ID)
 		require.NoError(t, err)
 
 		old := newProcess(t, s, second)
@@ -192,11 +192,11 @@ func TestAKeyIsReplacedBesideOldProcesses(t *testing.T) {
 			require.NoError(t, service.RetireKey(t.Context(), s, boxOf(t, third), k1))
 		}
 
-		_, _, err = old.Hooks.CreateWebhook(t.Context(), "acme", service.WebhookChange{URL: new("https://shop.example/late"), By: "test"})
+		_, _, err = old.Service.CreateWebhook(t.Context(), "acme", service.WebhookChange{URL: new("https://shop.example/late"), By: "test"})
 		requireCode(t, err, service.Unavailable)
-		_, err = old.Hooks.RotateSecret(t.Context(), "acme", all[0].ID, time.Hour, "", "test")
+		_, err = old.Service.RotateSecret(t.Context(), "acme", all[0].ID, time.Hour, "", "test")
 		requireCode(t, err, service.Unavailable)
-		_, err = old.Hooks.UpdateWebhook(t.Context(), "acme", all[0].ID, service.WebhookChange{Headers: &map[string]string{"X-Late": "1"}, By: "test"})
+		_, err = old.Service.UpdateWebhook(t.Context(), "acme", all[0].ID, service.WebhookChange{Headers: &map[string]string{"X-Late": "1"}, By: "test"})
 		requireCode(t, err, service.Unavailable)
 		old.sends(all[0])
 
@@ -259,7 +259,7 @@ func TestARemovalIsExactBesideWriters(t *testing.T) {
 		for range 3 {
 			writers.Go(func() {
 				for range 40 {
-					_, _, err := old.Hooks.CreateWebhook(t.Context(), "acme", service.WebhookChange{URL: new("https://shop.example/hooks"), By: "test"})
+					_, _, err := old.Service.CreateWebhook(t.Context(), "acme", service.WebhookChange{URL: new("https://shop.example/hooks"), By: "test"})
 					var refused *service.Error
 					if errors.As(err, &refused) && refused.Code == service.Unavailable {
 						return

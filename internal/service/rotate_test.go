@@ -26,14 +26,14 @@ func newRotating(t *testing.T, profile string) *rotating {
 	r := &rotating{Env: servicetest.New(t), t: t, profile: profile}
 	r.Tenant("acme")
 	secret := new(secrets.NewSigningSecret())
-	w, _, err := r.Hooks.CreateWebhook(t.Context(), "acme", service.WebhookChange{URL: new("https://shop.example/hooks"), Profile: profile, Secret: secret})
+	w, _, err := r.Service.CreateWebhook(t.Context(), "acme", service.WebhookChange{URL: new("https://shop.example/hooks"), Profile: profile, Secret: secret})
 	require.NoError(t, err)
 	r.id = w.ID
 	return r
 }
 
 func (r *rotating) rotate(overlap time.Duration) (string, error) {
-	return r.Hooks.RotateSecret(r.t.Context(), "acme", r.id, overlap, "", "test")
+	return r.Service.RotateSecret(r.t.Context(), "acme", r.id, overlap, "", "test")
 }
 
 // signing gives the secrets that sign now, newest first.
@@ -41,7 +41,7 @@ func (r *rotating) signing() []string {
 	r.t.Helper()
 	w, err := r.Store.Webhook(r.t.Context(), "acme", r.id)
 	require.NoError(r.t, err)
-	signing, err := r.Hooks.Signing(&w)
+	signing, err := r.Service.Signing(&w)
 	require.NoError(r.t, err)
 	return signing
 }
@@ -101,9 +101,9 @@ func TestTooManyRotationsAreRefused(t *testing.T) {
 func TestARotationToTheSameSecretIsRefused(t *testing.T) {
 	t.Parallel()
 	r := newRotating(t, "standard")
-	_, err := r.Hooks.RotateSecret(t.Context(), "acme", r.id, 0, r.signing()[0], "test")
+	_, err := r.Service.RotateSecret(t.Context(), "acme", r.id, 0, r.signing()[0], "test")
 	require.Equal(t, "secret", refusedAs(t, service.Invalid, err).Fields[0].Field)
-	_, err = r.Hooks.RotateSecret(t.Context(), "acme", r.id, 721*time.Hour, "short", "test")
+	_, err = r.Service.RotateSecret(t.Context(), "acme", r.id, 721*time.Hour, "short", "test")
 	require.Len(t, refusedAs(t, service.Invalid, err).Fields, 2, "all that is wrong, at once")
 }
 
@@ -113,7 +113,7 @@ func TestSettingASecretKeepsWhatWasPromised(t *testing.T) {
 	for _, profile := range []string{"standard", "languageweaver", "up42", "phrase", "ewarehousing", "im4", "svix"} {
 		r := newRotating(t, profile)
 		set := func(secret string) error {
-			_, err := r.Hooks.UpdateWebhook(t.Context(), "acme", r.id, service.WebhookChange{Secret: &secret})
+			_, err := r.Service.UpdateWebhook(t.Context(), "acme", r.id, service.WebhookChange{Secret: &secret})
 			return err
 		}
 		first := r.signing()[0]
@@ -150,7 +150,7 @@ func TestAChangeThatChangesNothingLeavesNoTrace(t *testing.T) {
 	before, version := read()
 	r.Clock.Advance(time.Minute)
 	secret := r.signing()[0]
-	w, err := r.Hooks.UpdateWebhook(t.Context(), "acme", r.id, service.WebhookChange{URL: &before.URL, EventTypes: &before.EventTypes, Name: &before.Name,
+	w, err := r.Service.UpdateWebhook(t.Context(), "acme", r.id, service.WebhookChange{URL: &before.URL, EventTypes: &before.EventTypes, Name: &before.Name,
 		Description: &before.Description, Secret: &secret, Headers: &map[string]string{}, MaxInFlight: new(0), RateLimit: new(0.0), By: "somebody else"})
 	require.NoError(t, err)
 	require.Equal(t, before, w)
@@ -177,16 +177,16 @@ func TestBoundsOfSchedulesAndRates(t *testing.T) {
 		{"rate_limit", service.WebhookChange{RateLimit: new(-1e-300)}},
 		{"rate_limit", service.WebhookChange{RateLimit: new(10_000.1)}},
 	} {
-		_, err := r.Hooks.UpdateWebhook(t.Context(), "acme", r.id, tt.change)
+		_, err := r.Service.UpdateWebhook(t.Context(), "acme", r.id, tt.change)
 		refused := refusedAs(t, service.Invalid, err)
 		require.Len(t, refused.Fields, 1)
 		require.Equal(t, tt.field, refused.Fields[0].Field)
 	}
 	for _, rate := range []float64{1e-300, -1, 10_001} {
-		_, err := r.Hooks.Recover(t.Context(), "acme", r.id, service.RecoveryRequest{Rate: rate})
+		_, err := r.Service.Recover(t.Context(), "acme", r.id, service.RecoveryRequest{Rate: rate})
 		require.Equal(t, "rate", refusedAs(t, service.Invalid, err).Fields[0].Field)
 	}
-	_, err := r.Hooks.UpdateWebhook(t.Context(), "acme", r.id, service.WebhookChange{RateLimit: new(0.00001), Timeout: new(time.Minute),
+	_, err := r.Service.UpdateWebhook(t.Context(), "acme", r.id, service.WebhookChange{RateLimit: new(0.00001), Timeout: new(time.Minute),
 		Retry: &models.Retry{Initial: time.Millisecond, MaxInterval: 24 * time.Hour, Backoff: 10, Max: new(100)}})
 	require.NoError(t, err)
 }

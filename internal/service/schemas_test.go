@@ -29,7 +29,7 @@ func fieldsOf(t *testing.T, err error) (fields []string) {
 
 func putSchema(t *testing.T, env *servicetest.Env, name, schema string) {
 	t.Helper()
-	_, err := env.Hooks.PutEventType(t.Context(), models.EventType{Name: name, Schema: schema})
+	_, err := env.Service.PutEventType(t.Context(), models.EventType{Name: name, Schema: schema})
 	require.NoError(t, err)
 }
 
@@ -52,21 +52,21 @@ func TestNumbersUnderASchemaAreBounded(t *testing.T) {
 	for _, number := range []string{"1e9999999", "-1E+9999999", "1e-9999999", strings.Repeat("7", 500_000)} {
 		data := `{"a":{"n":[1,` + number + `]},"n":` + number + `}`
 		want := []string{"data.a.n.1", "data.n"}
-		require.ElementsMatch(t, want, fieldsOf(t, publishData(t.Context(), env.Hooks, "order.created", data)))
-		_, _, err := env.Hooks.MatchEvent(t.Context(), "acme", service.EventInput{Type: "order.created", Data: json.RawMessage(data)}, models.Page{Limit: 1})
+		require.ElementsMatch(t, want, fieldsOf(t, publishData(t.Context(), env.Service, "order.created", data)))
+		_, _, err := env.Service.MatchEvent(t.Context(), "acme", service.EventInput{Type: "order.created", Data: json.RawMessage(data)}, models.Page{Limit: 1})
 		require.ElementsMatch(t, want, fieldsOf(t, err))
-		_, err = env.Hooks.PutEventType(t.Context(), models.EventType{Name: "b", Schema: `{}`, Example: data})
+		_, err = env.Service.PutEventType(t.Context(), models.EventType{Name: "b", Schema: `{}`, Example: data})
 		require.ElementsMatch(t, []string{"example.a.n.1", "example.n"}, fieldsOf(t, err))
-		_, err = env.Hooks.PutEventType(t.Context(), models.EventType{Name: "b", Schema: `{"minimum":` + number + `}`})
+		_, err = env.Service.PutEventType(t.Context(), models.EventType{Name: "b", Schema: `{"minimum":` + number + `}`})
 		require.Equal(t, []string{"schema"}, fieldsOf(t, err))
 
 		id := env.Publish("acme", "free", data)
-		event, err := env.Hooks.Event(t.Context(), "acme", id)
+		event, err := env.Service.Event(t.Context(), "acme", id)
 		require.NoError(t, err)
 		require.Equal(t, data, string(event.Data))
 	}
 	require.ElementsMatch(t, []string{"events[0].data.n", "events[2].data.n"},
-		fieldsOf(t, publishData(t.Context(), env.Hooks, "order.created", `{"n":1e9999}`, `{"n":1e300}`, `{"n":-1}`)))
+		fieldsOf(t, publishData(t.Context(), env.Service, "order.created", `{"n":1e9999}`, `{"n":1e300}`, `{"n":-1}`)))
 }
 
 // doubles is a schema with which each level of the data costs twice the one above.
@@ -81,16 +81,16 @@ func TestWhatCostsTooMuchToCheckIsRefused(t *testing.T) {
 	env := servicetest.New(t)
 	env.Tenant("acme")
 	putSchema(t, env, "order.created", doubles)
-	require.NoError(t, publishData(t.Context(), env.Hooks, "order.created", nested(10)))
-	require.Equal(t, []string{"data"}, fieldsOf(t, publishData(t.Context(), env.Hooks, "order.created", nested(60))))
-	require.Equal(t, []string{"events[1].data"}, fieldsOf(t, publishData(t.Context(), env.Hooks, "order.created", `1`, nested(60))))
-	_, _, err := env.Hooks.MatchEvent(t.Context(), "acme", service.EventInput{Type: "order.created", Data: json.RawMessage(nested(60))}, models.Page{Limit: 1})
+	require.NoError(t, publishData(t.Context(), env.Service, "order.created", nested(10)))
+	require.Equal(t, []string{"data"}, fieldsOf(t, publishData(t.Context(), env.Service, "order.created", nested(60))))
+	require.Equal(t, []string{"events[1].data"}, fieldsOf(t, publishData(t.Context(), env.Service, "order.created", `1`, nested(60))))
+	_, _, err := env.Service.MatchEvent(t.Context(), "acme", service.EventInput{Type: "order.created", Data: json.RawMessage(nested(60))}, models.Page{Limit: 1})
 	require.Equal(t, []string{"data"}, fieldsOf(t, err))
-	_, err = env.Hooks.PutEventType(t.Context(), models.EventType{Name: "b", Schema: doubles, Example: nested(60)})
+	_, err = env.Service.PutEventType(t.Context(), models.EventType{Name: "b", Schema: doubles, Example: nested(60)})
 	require.Equal(t, []string{"example"}, fieldsOf(t, err))
 
 	putSchema(t, env, "loop", `{"$ref":"#"}`)
-	require.Equal(t, []string{"data"}, fieldsOf(t, publishData(t.Context(), env.Hooks, "loop", `{}`)))
+	require.Equal(t, []string{"data"}, fieldsOf(t, publishData(t.Context(), env.Service, "loop", `{}`)))
 }
 
 // The events of one request share one budget: many small ones do not cost more than a large one.
@@ -103,8 +103,8 @@ func TestABatchHasOneBudget(t *testing.T) {
 	for i := range data {
 		data[i] = nested(17)
 	}
-	require.NoError(t, publishData(t.Context(), env.Hooks, "order.created", data[0]))
-	require.NotEmpty(t, fieldsOf(t, publishData(t.Context(), env.Hooks, "order.created", data...)))
+	require.NoError(t, publishData(t.Context(), env.Service, "order.created", data[0]))
+	require.NotEmpty(t, fieldsOf(t, publishData(t.Context(), env.Service, "order.created", data...)))
 }
 
 func TestTheCallersHangUpEndsTheCheck(t *testing.T) {
@@ -112,10 +112,10 @@ func TestTheCallersHangUpEndsTheCheck(t *testing.T) {
 	env := servicetest.New(t)
 	env.Tenant("acme")
 	putSchema(t, env, "order.created", doubles)
-	require.NoError(t, publishData(t.Context(), env.Hooks, "order.created", `1`))
+	require.NoError(t, publishData(t.Context(), env.Service, "order.created", `1`))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	require.ErrorIs(t, publishData(ctx, env.Hooks, "order.created", nested(16)), context.Canceled)
+	require.ErrorIs(t, publishData(ctx, env.Service, "order.created", nested(16)), context.Canceled)
 }
 
 func TestTheDeadlineEndsTheCheck(t *testing.T) {
@@ -123,7 +123,7 @@ func TestTheDeadlineEndsTheCheck(t *testing.T) {
 	env := servicetest.New(t)
 	env.Tenant("acme")
 	putSchema(t, env, "order.created", doubles)
-	o := env.Hooks.Options
+	o := env.Service.Options
 	var looks atomic.Int64
 	o.Now = func() time.Time { return env.Clock.Now().Add(time.Duration(looks.Add(1)) * time.Second) }
 	s := service.New(o)
@@ -138,13 +138,13 @@ func TestAStoredSchemaBeyondTheBounds(t *testing.T) {
 	env := servicetest.New(t)
 	env.Tenant("acme")
 	require.NoError(t, env.Store.PutEventTypes(t.Context(), []models.EventType{{Name: "old", Schema: `{"pattern":"[a-z]{1,1000}@"}`}}))
-	require.Equal(t, []string{"type"}, fieldsOf(t, publishData(t.Context(), env.Hooks, "old", `1`)))
+	require.Equal(t, []string{"type"}, fieldsOf(t, publishData(t.Context(), env.Service, "old", `1`)))
 }
 
 func TestASchemaNamesAllThatIsWrongWithIt(t *testing.T) {
 	t.Parallel()
 	env := servicetest.New(t)
-	_, err := env.Hooks.PutEventType(t.Context(), models.EventType{Name: "?", Schema: `{"properties":{"a":{"type":"strnig"},"b":{"minLength":-1}}}`})
+	_, err := env.Service.PutEventType(t.Context(), models.EventType{Name: "?", Schema: `{"properties":{"a":{"type":"strnig"},"b":{"minLength":-1}}}`})
 	require.Equal(t, []string{"name", "schema", "schema"}, fieldsOf(t, err))
 	require.ErrorContains(t, err, "properties.a.type")
 	require.ErrorContains(t, err, "properties.b.minLength")
@@ -152,10 +152,10 @@ func TestASchemaNamesAllThatIsWrongWithIt(t *testing.T) {
 		`{"properties":{"a":{"pattern":"("}}}`, `{"properties":{"a":{"pattern":"[a-z]{1,1000}@"}}}`, `{"$ref":"#/nowhere"}`, `{"$schema":"x"}`,
 		strings.Repeat(`{"items":`, 2000) + `{}` + strings.Repeat(`}`, 2000), `7`, `{"$id":"#x"}`,
 	} {
-		_, err := env.Hooks.PutEventType(t.Context(), models.EventType{Name: "a", Schema: schema})
+		_, err := env.Service.PutEventType(t.Context(), models.EventType{Name: "a", Schema: schema})
 		require.Equal(t, []string{"schema"}, fieldsOf(t, err), schema)
 	}
-	_, err = env.Hooks.EventType(t.Context(), "", "a")
+	_, err = env.Service.EventType(t.Context(), "", "a")
 	requireRefused(t, err, service.NotFound)
 }
 
@@ -164,14 +164,14 @@ func TestASchemaIsCompiledOnceForAllTenants(t *testing.T) {
 	t.Parallel()
 	env := servicetest.New(t)
 	schemaOf := func(tenant, name string) any {
-		schema, err := env.Hooks.SchemaOf(t.Context(), tenant, name)
+		schema, err := env.Service.SchemaOf(t.Context(), tenant, name)
 		require.NoError(t, err)
 		return schema
 	}
 	putSchema(t, env, "shared", `{"title":"of all tenants"}`)
 	for _, tenant := range []string{"acme", "globex"} {
 		env.Tenant(tenant)
-		_, err := env.Hooks.LoadCatalog(t.Context(), tenant, "im4")
+		_, err := env.Service.LoadCatalog(t.Context(), tenant, "im4")
 		require.NoError(t, err)
 	}
 	require.Same(t, schemaOf("acme", "shared"), schemaOf("globex", "shared"))
@@ -188,8 +188,8 @@ func TestASchemaInGitHubsStyle(t *testing.T) {
 			"properties":{"starred_url":{"type":"string","format":"uri-template"},"url":{"type":["string","null"],"format":"uri","tsType":"Url"}}},
 		"star$created":{"$schema":"http://json-schema.org/draft-07/schema","type":"object","properties":{"action":{"type":"string","enum":["created"]},
 			"sender":{"$ref":"#/definitions/user"}},"additionalProperties":false,"title":"star created event"}}}`)
-	require.NoError(t, publishData(t.Context(), env.Hooks, "star.created",
+	require.NoError(t, publishData(t.Context(), env.Service, "star.created",
 		`{"action":"created","sender":{"starred_url":"https://api.github.com/users/o/starred{/owner}{/repo}","url":null}}`))
-	require.ElementsMatch(t, []string{"data.sender.starred_url", "data.sender.url"}, fieldsOf(t, publishData(t.Context(), env.Hooks, "star.created",
+	require.ElementsMatch(t, []string{"data.sender.starred_url", "data.sender.url"}, fieldsOf(t, publishData(t.Context(), env.Service, "star.created",
 		`{"action":"created","sender":{"starred_url":"https://api.github.com/users/o/starred{/owner}{/repo","url":"not a url"}}`)))
 }

@@ -57,13 +57,13 @@ func TestRequestsTakeTurns(t *testing.T) {
 		env := servicetest.New(t)
 		seats := max(32, 16*runtime.GOMAXPROCS(0))
 		s := &sitting{order: make(chan string, 10*seats), leave: make(chan struct{})}
-		s.enter(t, env.Hooks, "big", 2*seats)
+		s.enter(t, env.Service, "big", 2*seats)
 		in := 0
 		for s.next() == "big" {
 			in++
 		}
 		require.Equal(t, seats-seats/10, in)
-		s.enter(t, env.Hooks, "small", 3)
+		s.enter(t, env.Service, "small", 3)
 		require.Equal(t, "small", s.next(), "at once")
 		require.Empty(t, s.next(), "what is kept is for those that have nothing")
 		s.leave <- struct{}{}
@@ -85,12 +85,12 @@ func TestLargeBodiesAreTakenApartInTurns(t *testing.T) {
 		for _, tenant := range []string{"big", "small"} {
 			env.Tenant(tenant)
 		}
-		_, err := env.Hooks.PutEventType(t.Context(), models.EventType{Name: "order.created", Schema: `{"type":"object"}`})
+		_, err := env.Service.PutEventType(t.Context(), models.EventType{Name: "order.created", Schema: `{"type":"object"}`})
 		require.NoError(t, err)
 		var done []func()
 		for {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-			release, err := env.Hooks.Expand(ctx, "big", 1<<20)
+			release, err := env.Service.Expand(ctx, "big", 1<<20)
 			cancel()
 			if err != nil {
 				break
@@ -99,7 +99,7 @@ func TestLargeBodiesAreTakenApartInTurns(t *testing.T) {
 		}
 		require.Less(t, len(done), max(4, 2*runtime.GOMAXPROCS(0)), "some are kept for others")
 		publish := func(tenant string, size int) error {
-			_, err := env.Hooks.Publish(t.Context(), tenant, request(`{"n":"`+strings.Repeat("x", size)+`"}`))
+			_, err := env.Service.Publish(t.Context(), tenant, request(`{"n":"`+strings.Repeat("x", size)+`"}`))
 			return err
 		}
 		require.NoError(t, publish("big", 1000))

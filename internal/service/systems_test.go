@@ -37,18 +37,18 @@ func TestARegistrationLoadsWhatTheCatalogueLacks(t *testing.T) {
 	env.Tenant("globex")
 	env.EventTypes("JOB_UPDATED") // the platform's own, of the same name
 	before := typesOf(t, env, "acme")
-	wrong, err := env.Hooks.CheckWebhook(t.Context(), "acme", phraseWebhook("nowhere"))
+	wrong, err := env.Service.CheckWebhook(t.Context(), "acme", phraseWebhook("nowhere"))
 	require.NoError(t, err)
 	require.Len(t, wrong, 1, "that the tenant does not know the event is not what is wrong")
 	require.Equal(t, "url", wrong[0].Field)
 	require.Equal(t, before, typesOf(t, env, "acme"), "what is refused changes nothing")
 
 	c := phraseWebhook("https://receiver.example/")
-	wrong, err = env.Hooks.CheckWebhook(t.Context(), "acme", c)
+	wrong, err = env.Service.CheckWebhook(t.Context(), "acme", c)
 	require.NoError(t, err)
 	require.Empty(t, wrong)
-	require.NoError(t, env.Hooks.WithCatalog(t.Context(), "acme", c, func() error {
-		_, _, err := env.Hooks.CreateWebhook(t.Context(), "acme", c)
+	require.NoError(t, env.Service.WithCatalog(t.Context(), "acme", c, func() error {
+		_, _, err := env.Service.CreateWebhook(t.Context(), "acme", c)
 		return err
 	}))
 	types := typesOf(t, env, "acme")
@@ -65,7 +65,7 @@ func TestWithCatalogPassesOtherErrorsOn(t *testing.T) {
 	env.Tenant("acme")
 	broken := errors.New("broken")
 	runs := 0
-	err := env.Hooks.WithCatalog(t.Context(), "acme", phraseWebhook("https://receiver.example/"), func() error {
+	err := env.Service.WithCatalog(t.Context(), "acme", phraseWebhook("https://receiver.example/"), func() error {
 		runs++
 		return broken
 	})
@@ -79,13 +79,13 @@ func TestSystemWebhooksAreThoseOfOneProfile(t *testing.T) {
 	env.Tenant("acme")
 	env.EventTypes("JOB_CREATED")
 	env.Webhook("acme", "https://receiver.example/standard")
-	w, _, err := env.Hooks.CreateWebhook(t.Context(), "acme", phraseWebhook("https://receiver.example/phrase"))
+	w, _, err := env.Service.CreateWebhook(t.Context(), "acme", phraseWebhook("https://receiver.example/phrase"))
 	require.NoError(t, err)
-	listed, err := env.Hooks.SystemWebhooks(t.Context(), "acme", "phrase")
+	listed, err := env.Service.SystemWebhooks(t.Context(), "acme", "phrase")
 	require.NoError(t, err)
 	require.Len(t, listed, 1)
 	require.Equal(t, w.ID, listed[0].ID)
-	listed, err = env.Hooks.SystemWebhooks(t.Context(), "nobody", "phrase")
+	listed, err = env.Service.SystemWebhooks(t.Context(), "nobody", "phrase")
 	require.NoError(t, err)
 	require.Empty(t, listed)
 }
@@ -97,9 +97,9 @@ func TestAnOnlyWebhookIsRefusedBesideAnother(t *testing.T) {
 	env.EventTypes("JOB_CREATED")
 	c := phraseWebhook("https://receiver.example/")
 	c.Only = true
-	_, _, err := env.Hooks.CreateWebhook(t.Context(), "acme", c)
+	_, _, err := env.Service.CreateWebhook(t.Context(), "acme", c)
 	require.NoError(t, err)
-	_, _, err = env.Hooks.CreateWebhook(t.Context(), "acme", c)
+	_, _, err = env.Service.CreateWebhook(t.Context(), "acme", c)
 	requireCode(t, err, service.Conflict)
 }
 
@@ -109,7 +109,7 @@ func TestAWebhookCanBeRegisteredForNothing(t *testing.T) {
 	env.Tenant("acme")
 	env.EventTypes("order.created")
 	w := env.Webhook("acme", "https://receiver.example/")
-	w, err := env.Hooks.UpdateWebhook(t.Context(), "acme", w.ID, service.WebhookChange{EventTypes: &[]string{models.NoEventTypes}})
+	w, err := env.Service.UpdateWebhook(t.Context(), "acme", w.ID, service.WebhookChange{EventTypes: &[]string{models.NoEventTypes}})
 	require.NoError(t, err)
 	require.Equal(t, []string{models.NoEventTypes}, w.EventTypes)
 	require.Empty(t, env.Deliveries("acme", env.Publish("acme", "order.created", `{}`)))
@@ -128,11 +128,11 @@ func TestExamplesAreTheTenantsOwnButForTestEvents(t *testing.T) {
 	sent := &poster{}
 	env := servicetest.New(t, servicetest.WithPoster(sent))
 	env.Tenant("acme")
-	w, _, err := env.Hooks.CreateWebhook(t.Context(), "acme",
+	w, _, err := env.Service.CreateWebhook(t.Context(), "acme",
 		service.WebhookChange{URL: new("https://receiver.example/"), Profile: "im4", Secret: new("key"), EventTypes: &[]string{models.NoEventTypes}})
 	require.NoError(t, err)
 	send := func(eventType string) string {
-		result, err := env.Hooks.SendExample(t.Context(), "acme", w.ID, eventType)
+		result, err := env.Service.SendExample(t.Context(), "acme", w.ID, eventType)
 		require.NoError(t, err)
 		require.True(t, result.Received)
 		return sent.bodies[len(sent.bodies)-1]
@@ -142,16 +142,16 @@ func TestExamplesAreTheTenantsOwnButForTestEvents(t *testing.T) {
 	requireBytes(t, `{"event":"unheard.of"}`, send("unheard.of"))
 
 	for _, name := range []string{"test", "order.created"} {
-		_, err = env.Hooks.PutEventType(t.Context(), models.EventType{Name: name, Example: `{"own":true}`})
+		_, err = env.Service.PutEventType(t.Context(), models.EventType{Name: name, Example: `{"own":true}`})
 		require.NoError(t, err)
 	}
 	requireBytes(t, `{"event":"test","message":"Hello!"}`, send("test"))
 	requireBytes(t, `{"event":"order.created","own":true}`, send("order.created"))
-	preview, err := env.Hooks.Preview(t.Context(), "acme", "im4", "order.created")
+	preview, err := env.Service.Preview(t.Context(), "acme", "im4", "order.created")
 	require.NoError(t, err)
 	requireBytes(t, `{"event":"order.created","own":true}`, string(preview))
 
-	_, err = env.Hooks.SendExample(t.Context(), "globex", w.ID, "test")
+	_, err = env.Service.SendExample(t.Context(), "globex", w.ID, "test")
 	requireCode(t, err, service.NotFound)
 }
 
@@ -161,19 +161,19 @@ func TestSystemSettingsAreKeptByTenantAndSystem(t *testing.T) {
 	env.Tenant("acme")
 	type settings struct{ N int }
 	read := func(system string) (s settings, kept bool) {
-		kept, err := env.Hooks.SystemSettings(t.Context(), "acme", system, &s)
+		kept, err := env.Service.SystemSettings(t.Context(), "acme", system, &s)
 		require.NoError(t, err)
 		return s, kept
 	}
 	_, kept := read("im4")
 	require.False(t, kept)
-	require.NoError(t, env.Hooks.KeepSystemSettings(t.Context(), "acme", "im4", settings{7}))
+	require.NoError(t, env.Service.KeepSystemSettings(t.Context(), "acme", "im4", settings{7}))
 	s, kept := read("im4")
 	require.True(t, kept)
 	require.Equal(t, 7, s.N)
 	_, kept = read("phrase")
 	require.False(t, kept)
-	require.NoError(t, env.Hooks.KeepSystemSettings(t.Context(), "acme", "im4", nil))
+	require.NoError(t, env.Service.KeepSystemSettings(t.Context(), "acme", "im4", nil))
 	_, kept = read("im4")
 	require.False(t, kept)
 }

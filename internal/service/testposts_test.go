@@ -45,7 +45,7 @@ func TestTestPostsTakeSlots(t *testing.T) {
 	w := env.Webhook("acme", "https://receiver.example/hook")
 	done := make(chan service.TestReport, 1)
 	go func() {
-		report, err := env.Hooks.TestWebhook(t.Context(), "acme", w.ID, "")
+		report, err := env.Service.TestWebhook(t.Context(), "acme", w.ID, "")
 		if err != nil {
 			t.Error(err)
 		}
@@ -71,7 +71,7 @@ func TestATestThatCouldNotBeSent(t *testing.T) {
 	env.Tenant("acme")
 	env.EventTypes("order.created")
 	w := env.Webhook("acme", "https://receiver.example/hook")
-	report, err := env.Hooks.TestWebhook(t.Context(), "acme", w.ID, "order.created")
+	report, err := env.Service.TestWebhook(t.Context(), "acme", w.ID, "order.created")
 	require.NoError(t, err)
 	require.Zero(t, report.Succeeded())
 	require.Equal(t, "not sent", report.Tests[0].Attempt.Error)
@@ -95,15 +95,15 @@ func TestTestsAtOnceAreBounded(t *testing.T) {
 	env.EventTypes("order.created")
 	tests := map[string]func(ctx context.Context, tenant, id string) error{
 		"TestWebhook": func(ctx context.Context, tenant, id string) error {
-			_, err := env.Hooks.TestWebhook(ctx, tenant, id, "")
+			_, err := env.Service.TestWebhook(ctx, tenant, id, "")
 			return err
 		},
 		"SendExample": func(ctx context.Context, tenant, id string) error {
-			_, err := env.Hooks.SendExample(ctx, tenant, id, "order.created")
+			_, err := env.Service.SendExample(ctx, tenant, id, "order.created")
 			return err
 		},
 		"TestURL": func(ctx context.Context, tenant, _ string) error {
-			_, err := env.Hooks.TestURL(ctx, tenant, "languageweaver", "https://receiver.example/", "", "order.created")
+			_, err := env.Service.TestURL(ctx, tenant, "languageweaver", "https://receiver.example/", "", "order.created")
 			return err
 		},
 	}
@@ -198,11 +198,11 @@ func TestTestPostsKeepToTheWebhooksLimits(t *testing.T) {
 		env.EventTypes(fmt.Sprint("type.n", i))
 	}
 	url, two, rate := "https://receiver.example/hook", 2, 5.0
-	w, _, err := env.Hooks.CreateWebhook(t.Context(), "acme", service.WebhookChange{URL: &url, MaxInFlight: &two, RateLimit: &rate})
+	w, _, err := env.Service.CreateWebhook(t.Context(), "acme", service.WebhookChange{URL: &url, MaxInFlight: &two, RateLimit: &rate})
 	require.NoError(t, err)
 	done := make(chan service.TestReport, 1)
 	go func() {
-		report, err := env.Hooks.TestWebhook(t.Context(), "acme", w.ID, "")
+		report, err := env.Service.TestWebhook(t.Context(), "acme", w.ID, "")
 		if err != nil {
 			t.Error(err)
 		}
@@ -226,10 +226,10 @@ func TestATestThatFoundNoRoom(t *testing.T) {
 	env.Tenant("acme")
 	env.EventTypes("order.created")
 	url, one := "https://receiver.example/hook", 1
-	w, _, err := env.Hooks.CreateWebhook(t.Context(), "acme", service.WebhookChange{URL: &url, MaxInFlight: &one})
+	w, _, err := env.Service.CreateWebhook(t.Context(), "acme", service.WebhookChange{URL: &url, MaxInFlight: &one})
 	require.NoError(t, err)
-	env.Hooks.WaitForTests(time.Millisecond)
-	report, err := env.Hooks.TestWebhook(t.Context(), "acme", w.ID, "")
+	env.Service.WaitForTests(time.Millisecond)
+	report, err := env.Service.TestWebhook(t.Context(), "acme", w.ID, "")
 	require.NoError(t, err)
 	require.Equal(t, "not sent: the webhook's limits (max_in_flight 1) allowed no POST within 1ms", report.Tests[0].Attempt.Error)
 }

@@ -35,11 +35,11 @@ const Threshold = 3000
 
 // Env is one installation, empty except for the operational event types.
 type Env struct {
-	tb     testing.TB
-	Store  *models.Store
-	Hooks  *service.Service
-	Engine *Engine
-	Clock  *Clock
+	tb      testing.TB
+	Store   *models.Store
+	Service *service.Service
+	Engine  *Engine
+	Clock   *Clock
 	// Pauses are the waits of failed authentications, none of which takes any time here.
 	Pauses *Pauses
 
@@ -89,7 +89,7 @@ func New(tb testing.TB, options ...Option) *Env {
 	service := service.New(o)
 	tb.Cleanup(service.Close)
 	require.NoError(tb, service.EnsureOperationalTypes(tb.Context()))
-	return &Env{tb: tb, Store: store, Hooks: service, Engine: engine, Clock: clock, Pauses: pauses, options: o}
+	return &Env{tb: tb, Store: store, Service: service, Engine: engine, Clock: clock, Pauses: pauses, options: o}
 }
 
 // Another is the use cases as another process of the same installation has them: what it does this one has not heard of.
@@ -102,7 +102,7 @@ func (e *Env) Another() *service.Service {
 // Tenant creates a tenant and gives a key for it with role tenant.
 func (e *Env) Tenant(slug string) (key string) {
 	e.tb.Helper()
-	t, _, err := e.Hooks.PutTenant(e.tb.Context(), models.Tenant{ID: slug, Name: slug})
+	t, _, err := e.Service.PutTenant(e.tb.Context(), models.Tenant{ID: slug, Name: slug})
 	require.NoError(e.tb, err)
 	return e.Key(t.ID, models.RoleTenant)
 }
@@ -112,7 +112,7 @@ func (e *Env) TenantAgain(slug string) (id, key string) {
 	e.tb.Helper()
 	old, err := e.Store.TenantBySlug(e.tb.Context(), slug)
 	require.NoError(e.tb, err)
-	require.NoError(e.tb, e.Hooks.DeleteTenant(e.tb.Context(), old.ID))
+	require.NoError(e.tb, e.Service.DeleteTenant(e.tb.Context(), old.ID))
 	key = e.Tenant(slug)
 	t, err := e.Store.TenantBySlug(e.tb.Context(), slug)
 	require.NoError(e.tb, err)
@@ -123,7 +123,7 @@ func (e *Env) TenantAgain(slug string) (id, key string) {
 // Key makes a key for the tenant.
 func (e *Env) Key(tenant string, role models.Role) string {
 	e.tb.Helper()
-	_, key, err := e.Hooks.CreateKey(e.tb.Context(), tenant, string(role), role)
+	_, key, err := e.Service.CreateKey(e.tb.Context(), tenant, string(role), role)
 	require.NoError(e.tb, err)
 	return key
 }
@@ -132,7 +132,7 @@ func (e *Env) Key(tenant string, role models.Role) string {
 func (e *Env) EventTypes(names ...string) {
 	e.tb.Helper()
 	for _, name := range names {
-		_, err := e.Hooks.PutEventType(e.tb.Context(), models.EventType{Name: name})
+		_, err := e.Service.PutEventType(e.tb.Context(), models.EventType{Name: name})
 		require.NoError(e.tb, err)
 	}
 }
@@ -140,7 +140,7 @@ func (e *Env) EventTypes(names ...string) {
 // Webhook registers a standard webhook for every event type.
 func (e *Env) Webhook(tenant, url string) models.Webhook {
 	e.tb.Helper()
-	w, _, err := e.Hooks.CreateWebhook(e.tb.Context(), tenant, service.WebhookChange{URL: &url, By: "test"})
+	w, _, err := e.Service.CreateWebhook(e.tb.Context(), tenant, service.WebhookChange{URL: &url, By: "test"})
 	require.NoError(e.tb, err)
 	return w
 }
@@ -148,7 +148,7 @@ func (e *Env) Webhook(tenant, url string) models.Webhook {
 // Publish publishes one event and gives its id.
 func (e *Env) Publish(tenant, eventType, data string) string {
 	e.tb.Helper()
-	published, err := e.Hooks.Publish(e.tb.Context(), tenant, service.PublishRequest{Events: []service.EventInput{{Type: eventType, Data: []byte(data)}}})
+	published, err := e.Service.Publish(e.tb.Context(), tenant, service.PublishRequest{Events: []service.EventInput{{Type: eventType, Data: []byte(data)}}})
 	require.NoError(e.tb, err)
 	return published[0].ID
 }
@@ -170,9 +170,9 @@ func (e *Env) Attempt(tenant, deliveryID string) models.Attempt {
 	event, err := e.Store.Event(ctx, tenant, d.EventID)
 	require.NoError(e.tb, err)
 	e.Clock.Advance(2 * time.Second) // past what the use cases remember of the webhook
-	r, err := e.Hooks.Receiver(ctx, tenant, d.WebhookID)
+	r, err := e.Service.Receiver(ctx, tenant, d.WebhookID)
 	require.NoError(e.tb, err)
-	attempt, result := e.Hooks.Post(ctx, r, &event)
+	attempt, result := e.Service.Post(ctx, r, &event)
 	require.NotEqual(e.tb, sender.Local, result.Outcome, "%s: %s", result.Reason, result.Error) // nothing to record
 	attempt.DeliveryID = d.ID
 	record := models.Record{Attempt: attempt, Generation: d.Generation, DispatchID: d.DispatchID, AcceptedAt: event.CreatedAt, CountsInTotal: r.CountsInTotal,

@@ -19,7 +19,7 @@ func TestEnvDeliversToALoopbackReceiver(t *testing.T) {
 	t.Cleanup(receiver.Close)
 	env := servicetest.New(t)
 	key := env.Tenant("acme")
-	principal, err := env.Hooks.Authenticate(t.Context(), key)
+	principal, err := env.Service.Authenticate(t.Context(), key)
 	require.NoError(t, err)
 	require.Equal(t, models.RoleTenant, principal.Role)
 
@@ -46,7 +46,7 @@ func TestEngineSaysHowBusyItIs(t *testing.T) {
 	env.Publish("acme", "order.created", `{}`)
 	require.Len(t, env.Engine.Queued(), 1)
 	env.Engine.SetFull(true)
-	_, err := env.Hooks.Publish(t.Context(), "acme", service.PublishRequest{Events: []service.EventInput{{Type: "order.created", Data: []byte(`{}`)}}})
+	_, err := env.Service.Publish(t.Context(), "acme", service.PublishRequest{Events: []service.EventInput{{Type: "order.created", Data: []byte(`{}`)}}})
 	var refused *service.Error
 	require.ErrorAs(t, err, &refused)
 	require.Equal(t, service.Unavailable, refused.Code)
@@ -63,7 +63,7 @@ func TestStrictRefusesWhatProductionRefuses(t *testing.T) {
 		"https://10.0.0.1":         true,
 		"https://receiver.example": false,
 	} {
-		_, err := env.Hooks.CheckURL(t.Context(), "standard", url)
+		_, err := env.Service.CheckURL(t.Context(), "standard", url)
 		require.Equal(t, wrong, err != nil, url)
 	}
 }

@@ -30,7 +30,7 @@ func TestNoTenantReachesAnother(t *testing.T) {
 		pairs[o.system()] = p
 	}
 	native := pairs[""].victim
-	_, err := w.Hooks.LoadCatalog(t.Context(), native.slug, "phrase")
+	_, err := w.Service.LoadCatalog(t.Context(), native.slug, "phrase")
 	require.NoError(t, err)
 	native.ids["name"] = "JOB_CREATED" // a type that only this tenant has
 

@@ -84,7 +84,7 @@ func TestPortalTokensMayWhatTheDocumentSays(t *testing.T) {
 		t.Run(o.route, func(t *testing.T) {
 			for _, role := range []models.Role{models.RoleTenant, models.RoleRead} {
 				for _, capabilities := range [][]string{nil, {service.CapabilityKeys, service.CapabilitySettings}} {
-					link, err := w.Hooks.CreatePortalLink(t.Context(), service.Principal{Role: models.RoleAdmin}, x.slug,
+					link, err := w.Service.CreatePortalLink(t.Context(), service.Principal{Role: models.RoleAdmin}, x.slug,
 						service.LinkRequest{Role: role, Capabilities: capabilities})
 					require.NoError(t, err)
 					status := w.reach(o, x.slug, w.ghosts(x.slug), link.Token).Code

@@ -57,10 +57,10 @@ func newWorld(t *testing.T) *world {
 	w := &world{Env: servicetest.New(t, servicetest.WithPoster(receives{})), t: t}
 	var inner []gin.RouteInfo
 	var names []string
-	o := api.Options{Hooks: w.Hooks, Store: w.Store, Registry: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler)}
+	o := api.Options{Service: w.Service, Store: w.Store, Registry: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler)}
 	for _, mount := range outside {
 		o.Systems = append(o.Systems, func(r gin.IRouter) {
-			mount(r, systems.Options{Hooks: w.Hooks, Mounted: func(a *systems.API) {
+			mount(r, systems.Options{Service: w.Service, Mounted: func(a *systems.API) {
 				inner, names = append(inner, a.Routes()...), append(names, "/"+a.System)
 			}})
 		})
@@ -95,7 +95,7 @@ type things struct {
 func (w *world) roles() []models.Role {
 	var known []models.Role
 	for _, role := range []models.Role{models.RoleTenant, models.RolePublish, models.RoleRead, "settings"} {
-		if _, _, err := w.Hooks.CreateKey(w.t.Context(), w.tenant().slug, "probe", role); err == nil {
+		if _, _, err := w.Service.CreateKey(w.t.Context(), w.tenant().slug, "probe", role); err == nil {
 			known = append(known, role)
 		}
 	}
@@ -140,14 +140,14 @@ func (w *world) furnish(x *things, o operation) {
 			eventType = "JOB_CREATED"
 		}
 	}
-	webhooks, _, err := w.Hooks.Webhooks(ctx, x.slug, models.WebhookFilter{Profile: profile}, models.Page{Limit: 1})
+	webhooks, _, err := w.Service.Webhooks(ctx, x.slug, models.WebhookFilter{Profile: profile}, models.Page{Limit: 1})
 	require.NoError(w.t, err)
 	require.Len(w.t, webhooks, 1)
 	x.ids["webhook"] = webhooks[0].ID
 	keys, err := w.Store.APIKeys(ctx, x.slug)
 	require.NoError(w.t, err)
 	x.ids["key"] = keys[len(keys)-1].ID
-	link, err := w.Hooks.CreatePortalLink(ctx, service.Principal{Role: models.RoleAdmin}, x.slug, service.LinkRequest{Role: models.RoleRead})
+	link, err := w.Service.CreatePortalLink(ctx, service.Principal{Role: models.RoleAdmin}, x.slug, service.LinkRequest{Role: models.RoleRead})
 	require.NoError(w.t, err)
 	x.ids["link"], x.token = link.ID, link.Token
 	x.ids["event"] = w.Publish(x.slug, eventType, `{"jobParts":[]}`)
@@ -159,10 +159,10 @@ func (w *world) furnish(x *things, o operation) {
 	if o.system() != "" {
 		x.ids["call"] = w.Attempt(x.slug, deliveries[0].ID).ID
 	}
-	recovery, err := w.Hooks.Recover(ctx, x.slug, x.ids["webhook"], service.RecoveryRequest{})
+	recovery, err := w.Service.Recover(ctx, x.slug, x.ids["webhook"], service.RecoveryRequest{})
 	require.NoError(w.t, err)
 	x.ids["recovery"] = recovery.ID
-	erasure, err := w.Hooks.Erase(ctx, x.slug, service.ErasureRequest{Attribute: "customer:nobody"})
+	erasure, err := w.Service.Erase(ctx, x.slug, service.ErasureRequest{Attribute: "customer:nobody"})
 	require.NoError(w.t, err)
 	x.ids["erasure"] = erasure.ID
 }
@@ -265,19 +265,19 @@ func (w *world) reach(o operation, slug string, x *things, key string) *httptest
 func (w *world) ownType(x *things) { w.EventTypes(x.ids["name"]) }
 
 func (w *world) disabled(x *things) {
-	_, err := w.Hooks.Disable(w.t.Context(), x.slug, x.ids["webhook"], "", "test")
+	_, err := w.Service.Disable(w.t.Context(), x.slug, x.ids["webhook"], "", "test")
 	require.NoError(w.t, err)
 }
 
 func (w *world) paused(x *things) {
-	_, err := w.Hooks.Pause(w.t.Context(), x.slug, x.ids["webhook"], "test")
+	_, err := w.Service.Pause(w.t.Context(), x.slug, x.ids["webhook"], "test")
 	require.NoError(w.t, err)
 }
 
 func (w *world) received(x *things) { w.Attempt(x.slug, x.ids["delivery"]) }
 
 func (w *world) aside(x *things) {
-	_, err := w.Hooks.PauseDelivery(w.t.Context(), x.slug, x.ids["delivery"])
+	_, err := w.Service.PauseDelivery(w.t.Context(), x.slug, x.ids["delivery"])
 	require.NoError(w.t, err)
 }
 

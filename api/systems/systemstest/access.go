@@ -39,10 +39,10 @@ func RequireAccess(t *testing.T, b *Bench, a Access) {
 		require.Equal(t, status, w.Code, "%s %s: %s", c.Method, c.Path, w.Body)
 		RequireShape(t, a.Refused, w)
 	}
-	b.Hooks.AdminKey = servicetest.AdminKey
-	keyID, revoked, err := b.Hooks.CreateKey(t.Context(), Tenant, "revoked", models.RoleTenant)
+	b.Service.AdminKey = servicetest.AdminKey
+	keyID, revoked, err := b.Service.CreateKey(t.Context(), Tenant, "revoked", models.RoleTenant)
 	require.NoError(t, err)
-	require.NoError(t, b.Hooks.RevokeKey(t.Context(), Tenant, keyID.ID))
+	require.NoError(t, b.Service.RevokeKey(t.Context(), Tenant, keyID.ID))
 	read, publish, settings := b.Env.Key(Tenant, models.RoleRead), b.Env.Key(Tenant, models.RolePublish), b.Env.Key(Tenant, models.RoleSettings)
 
 	for _, c := range a.Calls {

@@ -47,7 +47,7 @@ func New(tb testing.TB, mount func(gin.IRouter, systems.Options), options ...ser
 	quiet()
 	env := servicetest.New(tb, options...)
 	router := gin.New()
-	mount(router, systems.Options{Hooks: env.Hooks, PublicURL: PublicURL})
+	mount(router, systems.Options{Service: env.Service, PublicURL: PublicURL})
 	return &Bench{Env: env, t: tb, Handler: router, Key: env.Tenant(Tenant), OtherKey: env.Tenant(Other)}
 }
 
@@ -76,7 +76,7 @@ func (b *Bench) Do(c Call) *httptest.ResponseRecorder {
 // Webhooks reads all of a tenant's webhooks as /v1 sees them.
 func (b *Bench) Webhooks(tenant string) []models.Webhook {
 	b.t.Helper()
-	all, _, err := b.Hooks.Webhooks(b.t.Context(), tenant, models.WebhookFilter{}, models.Page{Limit: 1000})
+	all, _, err := b.Service.Webhooks(b.t.Context(), tenant, models.WebhookFilter{}, models.Page{Limit: 1000})
 	require.NoError(b.t, err)
 	return all
 }

@@ -15,7 +15,7 @@ import (
 func TestTheDemo(t *testing.T) {
 	t.Parallel()
 	env := servicetest.New(t)
-	require.NoError(t, seed(t.Context(), env.Hooks))
+	require.NoError(t, seed(t.Context(), env.Service))
 	urls := func() map[string]string {
 		rows, _, err := env.Store.Webhooks(t.Context(), "demo", models.WebhookFilter{}, models.Page{Limit: 100})
 		require.NoError(t, err)
@@ -27,10 +27,10 @@ func TestTheDemo(t *testing.T) {
 		return all
 	}
 	d := &demo{log: slog.New(slog.DiscardHandler)}
-	require.NoError(t, d.start(t.Context(), env.Hooks))
+	require.NoError(t, d.start(t.Context(), env.Service))
 	first := urls()
 	require.Len(t, first, len(demoReceivers))
-	require.NoError(t, d.start(t.Context(), env.Hooks))
+	require.NoError(t, d.start(t.Context(), env.Service))
 	second := urls()
 	require.Len(t, second, len(demoReceivers))
 	for uid, url := range second {
