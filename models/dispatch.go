@@ -21,7 +21,7 @@ type Dispatch struct {
 	CheckedAt  time.Time
 	// Process is the process that has to start its workflow; 0 = unknown.
 	Process int64
-	// Claimed says that its deliveries name the dispatch. A shared one starts without: see adopt.go.
+	// Claimed says that its deliveries name the dispatch. A shared one starts without: see claimshared.go.
 	Claimed bool
 	// Owed has the deliveries themselves if they are in memory, for the Web UI.
 	Owed []Delivery `gorm:"-"`

@@ -58,7 +58,7 @@ func redispatch(ctx context.Context, s *models.Store, dead []string, before time
 		return nil, err
 	}
 	if page.Nameless() {
-		if _, err := s.Adopt(ctx); err != nil {
+		if _, err := s.ClaimShared(ctx); err != nil {
 			return nil, err
 		}
 		if page, err = s.Overdue(ctx, before, models.Mark{}, limit); err != nil {

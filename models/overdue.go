@@ -200,17 +200,17 @@ func (s *Store) SweepDispatches(ctx context.Context, after string, before time.T
 		next = page[limit-1].ID
 	}
 	old := map[string]bool{}
-	var owed []adopted
+	var owed []sharedDelivery
 	for _, p := range page {
 		if !p.CreatedAt.Before(before) || !p.CheckedAt.Before(before) {
 			continue
 		}
 		old[p.ID] = true
 		for _, key := range p.Deliveries {
-			owed = append(owed, adopted{key, p.ID})
+			owed = append(owed, sharedDelivery{key, p.ID})
 		}
 	}
-	err = bulk(ctx, s, owed, adoptedColumns, `SELECT v.dispatch_id FROM v JOIN deliveries d ON d.tenant = v.tenant AND d.id = v.id
+	err = bulk(ctx, s, owed, sharedColumns, `SELECT v.dispatch_id FROM v JOIN deliveries d ON d.tenant = v.tenant AND d.id = v.id
 		AND d.status = v.was AND d.dispatch_id IN (v.dispatch_id, '')`, func(rows *sql.Rows) error {
 		var id string
 		err := rows.Scan(&id)

@@ -196,16 +196,16 @@ func TestTakeOverPassesOverWhatIsLocked(t *testing.T) {
 }
 
 // Each shared dispatch is read and noted on its deliveries once.
-func TestASharedDispatchIsAdoptedOnce(t *testing.T) {
+func TestASharedDispatchIsClaimedOnce(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))
 		all := map[string][]models.Delivery{}
-		adopt := func(want int) {
-			n, err := s.Adopt(t.Context())
+		claim := func(want int) {
+			n, err := s.ClaimShared(t.Context())
 			require.NoError(t, err)
 			require.Equal(t, want, n)
 		}
-		adopt(0)
+		claim(0)
 		for range 23 {
 			due := s.undispatched(t, 3, w)
 			p, err := s.CreateSharedDispatch(t.Context(), keysOf(due...))
@@ -213,8 +213,8 @@ func TestASharedDispatchIsAdoptedOnce(t *testing.T) {
 			all[p.ID] = due
 		}
 		s.Publish(t, "acme", w) // its own is noted from the beginning
-		adopt(23)
-		adopt(0)
+		claim(23)
+		claim(0)
 		for id, due := range all {
 			for _, d := range due {
 				after := s.Reload(t, d)
@@ -224,7 +224,7 @@ func TestASharedDispatchIsAdoptedOnce(t *testing.T) {
 		}
 		_, err := s.CreateSharedDispatch(t.Context(), keysOf(s.undispatched(t, 3, w)...))
 		require.NoError(t, err)
-		adopt(1)
+		claim(1)
 	})
 }
 

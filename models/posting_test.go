@@ -103,7 +103,7 @@ func TestWhatFirstAttemptsLeaveOverIsHandedOver(t *testing.T) {
 		require.Equal(t, "dsp_x", s.Reload(t, tried).DispatchID)
 		require.Equal(t, "dsp_x", s.Reload(t, untried).DispatchID)
 		require.Equal(t, fresh[0].ID, s.Reload(t, taken).DispatchID)
-		n, err := s.Adopt(t.Context())
+		n, err := s.ClaimShared(t.Context())
 		require.NoError(t, err)
 		require.Zero(t, n, "it is noted on all that it drives")
 		s.Clock.Advance(time.Hour)

@@ -201,7 +201,7 @@ func TestWhatAGoneProcessHeld(t *testing.T) {
 		page := held()
 		require.ElementsMatch(t, keysOf(waits[0], waits[1], starts, shared[0]), keysOf(page.Deliveries...))
 		require.True(t, page.Nameless())
-		require.NoError(t, s.AdoptOf(t.Context(), gone(id)))
+		require.NoError(t, s.ClaimSharedOf(t.Context(), gone(id)))
 		page = held()
 		require.ElementsMatch(t, []string{starts.DispatchID, p.ID}, page.Doubtful(s.Now()))
 		require.ElementsMatch(t, keysOf(waits...), keysOf(page.Undriven(nil)...), "of the others Temporal knows")
@@ -276,7 +276,7 @@ func TestWhatProcessesSayReadsNothingElse(t *testing.T) {
 		if err := tx.FreeLeases(ctx, gone(p.ProcessID())); err != nil {
 			return err
 		}
-		return tx.AdoptOf(ctx, gone(p.ProcessID()))
+		return tx.ClaimSharedOf(ctx, gone(p.ProcessID()))
 	})
 	require.Zero(t, got.Rows)
 }

@@ -36,8 +36,8 @@ type pass struct {
 	doubt time.Time
 	// of selects the part of a page that the walk covers; nil = all of it.
 	of func(page *models.Overdue) models.Overdue
-	// adopt notes the shared dispatches on their deliveries.
-	adopt func(context.Context) error
+	// claimShared notes the shared dispatches on their deliveries.
+	claimShared func(context.Context) error
 	// note is called with each page; nil = not needed.
 	note func(ctx context.Context, page *models.Overdue)
 	// between is called before a further page is read; nil = not needed.
@@ -52,8 +52,8 @@ func (r *Reconciler) deliveries(ctx context.Context) (found bool, err error) {
 	paused := pausedCount{Reconciler: r}
 	p := pass{Reconciler: r, before: before, doubt: before,
 		note: paused.note,
-		adopt: func(ctx context.Context) error {
-			_, err := r.Store.Adopt(ctx)
+		claimShared: func(ctx context.Context) error {
+			_, err := r.Store.ClaimShared(ctx)
 			return err
 		}}
 	if err := p.walk(ctx); err != nil {
@@ -65,7 +65,7 @@ func (r *Reconciler) deliveries(ctx context.Context) (found bool, err error) {
 
 // walk makes the pass.
 func (p *pass) walk(ctx context.Context) error {
-	adopted := false
+	claimed := false
 	for after := p.from; ; {
 		page, err := p.Store.Overdue(ctx, p.before, after, overdueAtOnce)
 		if err != nil {
@@ -74,9 +74,9 @@ func (p *pass) walk(ctx context.Context) error {
 		if p.of != nil {
 			page = p.of(&page)
 		}
-		if !adopted && page.Nameless() {
-			adopted = true
-			if err := p.adopt(ctx); err != nil {
+		if !claimed && page.Nameless() {
+			claimed = true
+			if err := p.claimShared(ctx); err != nil {
 				return err
 			}
 			continue // the dispatches' names are known now

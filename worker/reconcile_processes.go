@@ -99,9 +99,9 @@ func (r *Reconciler) takeOverFrom(ctx context.Context, gone []models.Process, id
 		before = end
 	}
 	p := pass{Reconciler: r, from: models.Mark{At: first.StartedAt.Add(-clockSlack)}, before: before, doubt: *last.GoneAt,
-		of:      func(page *models.Overdue) models.Overdue { return page.HeldBy(gone) },
-		adopt:   func(ctx context.Context) error { return r.Store.AdoptOf(ctx, gone) },
-		between: func(ctx context.Context) error { return r.Store.KeepGone(ctx, ids) }}
+		of:          func(page *models.Overdue) models.Overdue { return page.HeldBy(gone) },
+		claimShared: func(ctx context.Context) error { return r.Store.ClaimSharedOf(ctx, gone) },
+		between:     func(ctx context.Context) error { return r.Store.KeepGone(ctx, ids) }}
 	return p.walk(ctx)
 }
 

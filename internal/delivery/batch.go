@@ -232,7 +232,7 @@ func (b *batch) close(ctx context.Context) (Batch, error) {
 		return b.sum, b.Store.FinishDispatch(ctx, b.dispatchID)
 	}
 	// The leftover deliveries name no dispatch yet. If they are still left when the reconciler looks, it notes the
-	// dispatch on them (models.Adopt).
+	// dispatch on them (models.ClaimShared).
 	return b.sum, nil
 }
 

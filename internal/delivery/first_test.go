@@ -239,7 +239,7 @@ func TestOverTheCapIsLeftToTheFairLane(t *testing.T) {
 	require.Equal(t, 1, over.Number)
 	require.Equal(t, 11, over.Remaining)
 	require.Zero(t, b.receiver.got("/a"))
-	_, err = b.Env.Store.Adopt(t.Context())
+	_, err = b.Env.Store.ClaimShared(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, d.ID, b.read(over.Delivery).DispatchID, "the reconciler finds out whom to ask")
 

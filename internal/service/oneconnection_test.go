@@ -171,7 +171,7 @@ func TestOneConnectionIsEnough(t *testing.T) {
 				_, err = store.TakeOver(ctx, page.Deliveries, store.Now().Add(time.Hour), 100)
 				return err
 			}},
-			{"adopt", func(ctx context.Context) error { _, err := store.Adopt(ctx); return err }},
+			{"claim shared dispatches", func(ctx context.Context) error { _, err := store.ClaimShared(ctx); return err }},
 			{"sweep", func(ctx context.Context) error {
 				_, _, err := store.SweepDispatches(ctx, "", store.Now(), 100)
 				return err
