@@ -124,6 +124,25 @@ func (s *Store) CreateWebhook(ctx context.Context, w *Webhook) error {
 	})
 }
 
+// CreateOnlyWebhook stores a new webhook unless the tenant already has one of its profile: then ErrConflict. Of
+// several at once, one wins.
+func (s *Store) CreateOnlyWebhook(ctx context.Context, w *Webhook) error {
+	return s.changeTenant(ctx, w.Tenant, func(tx *Store) error {
+		if _, err := tx.touchWebhooks(ctx, w.Tenant); err != nil { // locks the tenant: the others wait here
+			return err
+		}
+		var n int64
+		err := alive(tx.db.WithContext(ctx)).Model(&Webhook{}).Where("tenant = ? AND profile = ?", w.Tenant, w.Profile).Count(&n).Error
+		switch {
+		case err != nil:
+			return err
+		case n > 0:
+			return ErrConflict
+		}
+		return tx.CreateWebhook(ctx, w)
+	})
+}
+
 // Webhook reads one webhook of the tenant, with its health.
 func (s *Store) Webhook(ctx context.Context, tenant, id string) (Webhook, error) {
 	var w Webhook
