@@ -27,7 +27,7 @@ type dispatch struct {
 	rowBytes int
 	shown    string // the status that the list shows
 	// together says whether retries that fall due together are made together.
-	together bool
+	grouped bool
 	// continues says whether the workflow continues as new when its history has become long.
 	continues bool
 
@@ -70,7 +70,7 @@ func (d *dispatch) canceledWith(ctx workflow.Context, err error) error {
 // begin makes the first attempts, or continues with what an earlier run left.
 func (d *dispatch) begin(ctx workflow.Context) (Round, error) {
 	if c := d.in.Carried; c != nil {
-		d.result, d.together, d.continues = c.Result, true, true
+		d.result, d.grouped, d.continues = c.Result, true, true
 		return Round{Waiting: c.Waiting}, nil
 	}
 	if d.queued = d.in.Size; d.queued > 0 {
@@ -78,7 +78,7 @@ func (d *dispatch) begin(ctx workflow.Context) (Round, error) {
 	}
 	round, err := d.firstAttempts(ctx)
 	d.queued = 0
-	d.together, d.continues = round.Together, round.Continues
+	d.grouped, d.continues = round.Together, round.Continues
 	return round, err
 }
 
@@ -184,8 +184,8 @@ func (d *dispatch) followGroups(ctx workflow.Context, left []Leftover) {
 
 // groups returns the leftover deliveries in the groups that are retried together.
 func (d *dispatch) groups(left []Leftover) [][]Leftover {
-	if d.together {
-		return together(left)
+	if d.grouped {
+		return retryGroups(left)
 	}
 	return alone(left)
 }

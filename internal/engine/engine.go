@@ -105,7 +105,7 @@ type Engine struct {
 	shared    time.Time                         // when the last of them was started
 	planned   bool                              // the next one is scheduled
 	lately    lately.Tenants                    // tenants that publish
-	waiting   line                              // the queue for shared dispatches
+	waiting   sharedQueue                       // the queue for shared dispatches
 	keptBytes int                               // the size of their event data
 	admitted  int                               // waiting or about to wait; a tenant counts up to its limit
 	direct    directLoad                        // first attempts without a workflow

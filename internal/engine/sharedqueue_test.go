@@ -12,7 +12,7 @@ import (
 
 func TestWebhooksTakeTurns(t *testing.T) {
 	t.Parallel()
-	var l line
+	var l sharedQueue
 	add := func(webhook string, n int) {
 		for i := range n {
 			l.add(handoff.Work{Delivery: models.Delivery{WebhookID: webhook, ID: fmt.Sprintf("%s%d", webhook, i)}})
@@ -46,11 +46,11 @@ func TestWebhooksTakeTurns(t *testing.T) {
 	require.Equal(t, []string{"40", "50", "60", "70"}, take(4), "those who have not had a turn")
 }
 
-// BenchmarkLine is what waiting and being taken costs a delivery, behind a hundred thousand of others.
-func BenchmarkLine(b *testing.B) {
+// BenchmarkSharedQueue is what waiting and being taken costs a delivery, behind a hundred thousand of others.
+func BenchmarkSharedQueue(b *testing.B) {
 	for _, webhooks := range []int{1, 100, 10_000} {
 		b.Run(fmt.Sprint(webhooks), func(b *testing.B) {
-			var l line
+			var l sharedQueue
 			next := 0
 			add := func() {
 				l.add(handoff.Work{Delivery: models.Delivery{WebhookID: fmt.Sprint(next % webhooks)}})

@@ -42,7 +42,7 @@ func TestWhatFallsDueTogether(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			require.ElementsMatch(t, c.want, together(c.left))
+			require.ElementsMatch(t, c.want, retryGroups(c.left))
 		})
 	}
 }

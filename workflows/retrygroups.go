@@ -18,19 +18,19 @@ const (
 	PacedMost = 16
 )
 
-// together groups deliveries of one webhook whose next attempts are made together: their waits end within a window of
+// retryGroups groups deliveries of one webhook whose next attempts are made together: their waits end within a window of
 // each other, or their times at its rate are close. The shortest wait comes first. A delivery that found no place in
 // flight stays alone: its wait differs from the others' on purpose.
-func together(left []Leftover) [][]Leftover {
+func retryGroups(left []Leftover) [][]Leftover {
 	left = slices.SortedStableFunc(slices.Values(left), func(a, b Leftover) int { return cmp.Compare(a.Wait, b.Wait) })
 	var groups [][]Leftover
-	type lane struct {
+	type key struct {
 		webhook string
 		kind    Kind
 	}
-	latest := map[lane]int{} // the group that a webhook's next delivery may join
+	latest := map[key]int{} // the group that a webhook's next delivery may join
 	for _, l := range left {
-		of := lane{l.Webhook, l.Kind}
+		of := key{l.Webhook, l.Kind}
 		i, ok := latest[of]
 		switch {
 		case l.Kind == ForSlot:

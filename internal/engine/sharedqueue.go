@@ -10,7 +10,7 @@ import (
 // line is the queue for shared dispatches. Tenants take turns, and within a tenant its webhooks do: a hundred thousand
 // deliveries to one webhook do not go before the next delivery to another. A tenant with more deliveries waiting than
 // a dispatch takes is a crowd. It gets its own dispatches, without deliveries of other tenants.
-type line struct {
+type sharedQueue struct {
 	tenants map[string]*list.Element // of turns
 	turns   list.List                // *queue values, the next first
 	n       int
@@ -23,40 +23,40 @@ type queue struct {
 	work   fairqueue.Queue[string, handoff.Work] // by webhook
 }
 
-func (l *line) len() int { return l.n }
+func (s *sharedQueue) len() int { return s.n }
 
 // of returns how many deliveries of a tenant are waiting.
-func (l *line) of(tenant string) int {
-	if e := l.tenants[tenant]; e != nil {
+func (s *sharedQueue) of(tenant string) int {
+	if e := s.tenants[tenant]; e != nil {
 		return e.Value.(*queue).work.Len()
 	}
 	return 0
 }
 
-func (l *line) add(w handoff.Work) {
+func (s *sharedQueue) add(w handoff.Work) {
 	tenant := w.Delivery.Tenant
-	if l.tenants == nil {
-		l.tenants = map[string]*list.Element{}
+	if s.tenants == nil {
+		s.tenants = map[string]*list.Element{}
 	}
-	e := l.tenants[tenant]
+	e := s.tenants[tenant]
 	if e == nil {
-		e = l.turns.PushBack(&queue{tenant: tenant})
-		l.tenants[tenant] = e
+		e = s.turns.PushBack(&queue{tenant: tenant})
+		s.tenants[tenant] = e
 	}
 	e.Value.(*queue).work.Push(w.Delivery.WebhookID, w)
-	l.n++
+	s.n++
 }
 
 // take takes up to most deliveries of the tenants for which may returns true; nil = all. Crowds and the others take
 // turns.
-func (l *line) take(most int, may func(tenant string) bool) []handoff.Work {
-	crowd, rest := l.next(most, may)
-	if crowd != nil && (len(rest) == 0 || !l.alone) {
-		l.alone, rest = true, []*list.Element{crowd}
+func (s *sharedQueue) take(most int, may func(tenant string) bool) []handoff.Work {
+	crowd, rest := s.next(most, may)
+	if crowd != nil && (len(rest) == 0 || !s.alone) {
+		s.alone, rest = true, []*list.Element{crowd}
 	} else {
-		l.alone = false
+		s.alone = false
 	}
-	group := make([]handoff.Work, 0, min(most, l.n))
+	group := make([]handoff.Work, 0, min(most, s.n))
 	for len(group) < most && len(rest) > 0 {
 		part := max(1, (most-len(group))/len(rest))
 		left := rest[:0]
@@ -68,21 +68,21 @@ func (l *line) take(most int, may func(tenant string) bool) []handoff.Work {
 			group = q.take(group, min(part, most-len(group)))
 			if q.work.Len() > 0 {
 				left = append(left, e)
-				l.turns.MoveToBack(e)
+				s.turns.MoveToBack(e)
 			} else {
-				l.turns.Remove(e)
-				delete(l.tenants, q.tenant)
+				s.turns.Remove(e)
+				delete(s.tenants, q.tenant)
 			}
 		}
 		rest = left
 	}
-	l.n -= len(group)
+	s.n -= len(group)
 	return group
 }
 
 // next returns the crowd whose turn it is, and as many of the other tenants as can have a delivery in one dispatch.
-func (l *line) next(most int, may func(tenant string) bool) (crowd *list.Element, rest []*list.Element) {
-	for e := l.turns.Front(); e != nil && len(rest) < most; e = e.Next() {
+func (s *sharedQueue) next(most int, may func(tenant string) bool) (crowd *list.Element, rest []*list.Element) {
+	for e := s.turns.Front(); e != nil && len(rest) < most; e = e.Next() {
 		q := e.Value.(*queue)
 		switch {
 		case may != nil && !may(q.tenant):
