@@ -243,7 +243,7 @@ func TestGoneDeactivatesAtOnce(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, models.WebhookDeactivated, w.Status)
 	require.Contains(t, w.StatusReason, "410")
-	require.Contains(t, b.Engine.Judged(), w.ID)
+	require.Contains(t, b.Engine.Woken(), w.ID)
 	for _, dispatch := range []models.Dispatch{d, other} {
 		delivery := b.delivery(dispatch)
 		require.Equal(t, models.Held, delivery.Status)

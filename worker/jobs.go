@@ -21,8 +21,8 @@ type JobStore interface {
 type JobEngine interface {
 	// LaunchWait starts dispatches. When each was started or given up, it returns how many were started.
 	LaunchWait(ctx context.Context, dispatches ...models.Dispatch) (started int)
-	// Judge wakes a webhook's health workflow.
-	Judge(webhookID string)
+	// WakeHealth wakes a webhook's health workflow.
+	WakeHealth(webhookID string)
 }
 
 // Jobs does the pages of large changes: the rows that follow when a webhook with a million deliveries is paused, or a
@@ -82,7 +82,7 @@ func (j *Jobs) page(ctx context.Context) time.Duration {
 	}
 	j.Metrics.JobRows.WithLabelValues(string(job.Kind)).Add(float64(max(0, page.Rows)))
 	for _, id := range page.Judge {
-		j.Engine.Judge(id)
+		j.Engine.WakeHealth(id)
 	}
 	if len(page.Fresh) > 0 {
 		j.starts <- struct{}{}

@@ -72,7 +72,7 @@ func (p *patient) LaunchWait(_ context.Context, dispatches ...models.Dispatch) i
 	return len(dispatches)
 }
 
-func (p *patient) Judge(id string) {
+func (p *patient) WakeHealth(id string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.judged[id]++
@@ -82,7 +82,7 @@ func (p *patient) PausedDispatches(context.Context) (map[string]bool, error) {
 	return map[string]bool{}, nil
 }
 
-func (p *patient) Recover(id string) {
+func (p *patient) StartRecovery(id string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.recovered[id]++

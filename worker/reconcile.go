@@ -22,8 +22,8 @@ type Engine interface {
 	Ready(ctx context.Context) error
 	// LaunchWait starts dispatches. When each was started or given up, it returns how many were started.
 	LaunchWait(ctx context.Context, dispatches ...models.Dispatch) (started int)
-	Judge(webhookID string)
-	Recover(recoveryID string)
+	WakeHealth(webhookID string)
+	StartRecovery(recoveryID string)
 }
 
 // Reconciler finds what nothing drives, and restarts it: deliveries whose dispatch never started, or whose workflow
@@ -182,7 +182,7 @@ func (r *Reconciler) webhooks(ctx context.Context) (bool, error) {
 			return false, err
 		}
 		for _, id := range ids {
-			r.Engine.Judge(id)
+			r.Engine.WakeHealth(id)
 		}
 		woken += len(ids)
 		if r.healthAt = next; next == "" {
@@ -199,7 +199,7 @@ func (r *Reconciler) recoveries(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	for _, id := range ids {
-		r.Engine.Recover(id)
+		r.Engine.StartRecovery(id)
 	}
 	r.recoveryAt = next
 	return false, nil

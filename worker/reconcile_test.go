@@ -312,7 +312,7 @@ func TestAWebhookThatMissedItsSignalIsWoken(t *testing.T) {
 		t.Helper()
 		require.Empty(t, b.look())
 		woken += more
-		require.Len(t, b.Env.Engine.Judged(), woken, why)
+		require.Len(t, b.Env.Engine.Woken(), woken, why)
 	}
 	b.fail(w, 1499)
 	expect(0, "nothing is due")
@@ -330,7 +330,7 @@ func TestAWebhookThatMissedItsSignalIsWoken(t *testing.T) {
 	expect(1, "it is over the threshold and active")
 	judge()
 	expect(0, "it is deactivated")
-	require.Equal(t, []string{w.ID, w.ID, w.ID}, b.Env.Engine.Judged())
+	require.Equal(t, []string{w.ID, w.ID, w.ID}, b.Env.Engine.Woken())
 }
 
 func TestARecoveryThatStandsStillIsStartedAgain(t *testing.T) {

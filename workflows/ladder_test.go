@@ -176,7 +176,7 @@ func TestGoneEndsTheRetries(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, models.WebhookDeactivated, w.Status)
 	require.Equal(t, models.Held, h.delivery(d.Deliveries[0].ID).Status)
-	require.Equal(t, []string{w.ID}, h.Engine.Judged())
+	require.Equal(t, []string{w.ID}, h.Engine.Woken())
 }
 
 // Whatever ends an activity without a record has used up one of Temporal's attempts, and none of the receiver's.

@@ -337,8 +337,8 @@ func (e *Engine) spawn(do func()) {
 	e.jobs.Go(func() { panics.Safely("the engine", do) })
 }
 
-// Recover starts a recovery's workflow. One that already runs is left alone.
-func (e *Engine) Recover(recoveryID string) {
+// StartRecovery starts a recovery's workflow. One that already runs is left alone.
+func (e *Engine) StartRecovery(recoveryID string) {
 	e.spawn(func() {
 		ctx, cancel := context.WithTimeout(e.ctx, startTimeout)
 		defer cancel()

@@ -113,7 +113,7 @@ func TestOnTheMainQueueTenantsTakeTurns(t *testing.T) {
 		mixed := models.Dispatch{ID: "dsp_1", Deliveries: []models.DeliveryKey{{Tenant: "acme"}, {Tenant: "another"}}}
 		e.LaunchWait(t.Context(), mixed)
 		e.LaunchWait(t.Context(), dispatches("acme", 1)...)
-		e.Recover("rec_1")
+		e.StartRecovery("rec_1")
 		e.Failed("wh_1", 0, 1)
 		synctest.Wait()
 		var keys []string

@@ -75,8 +75,8 @@ func (s *signals) signal(w wake) {
 	}
 }
 
-// Judge wakes the webhook's health workflow at once.
-func (e *Engine) Judge(webhookID string) {
+// WakeHealth wakes the webhook's health workflow at once.
+func (e *Engine) WakeHealth(webhookID string) {
 	e.signals.signal(wake{webhookID, true})
 }
 

@@ -194,8 +194,8 @@ func TestSignalsAreFewAtOnceAndTheUrgentDoNotWaitBehindTheOthers(t *testing.T) {
 		for webhook := range 1000 {
 			e.Failed(fmt.Sprint("wh_", webhook), 0, 1)
 		}
-		e.Judge("wh_urgent")
-		e.Judge("wh_urgent")
+		e.WakeHealth("wh_urgent")
+		e.WakeHealth("wh_urgent")
 		time.Sleep(250 * time.Millisecond)
 		require.Contains(t, c.signaled(), workflows.NewQueues("test").WatchID("wh_urgent"))
 		require.LessOrEqual(t, len(c.signaled()), 8)

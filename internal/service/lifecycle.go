@@ -59,7 +59,7 @@ func (s *Service) resume(ctx context.Context, tenant, id, by string, reset bool)
 	if w.Status != models.WebhookActive {
 		return w, Refuse(Conflict, "the webhook is %s; only a paused one can be resumed", w.Status)
 	}
-	s.Engine.Recover(recovery.ID)
+	s.Engine.StartRecovery(recovery.ID)
 	return w, nil
 }
 
@@ -67,7 +67,7 @@ func (s *Service) setStatus(ctx context.Context, tenant, id string, c models.Sta
 	w, changed, err := s.Store.SetWebhookStatus(ctx, tenant, id, c)
 	s.directory.forget(tenant)
 	if changed && w.Health.LastFailureAt != nil {
-		s.Engine.Judge(id) // so that its health workflow shows the new state
+		s.Engine.WakeHealth(id) // so that its health workflow shows the new state
 	}
 	return w, known(err, "webhook")
 }
@@ -88,7 +88,7 @@ func (s *Service) Gone(ctx context.Context, w *models.Webhook) error {
 	changed, err := s.Store.DeactivateInEpoch(ctx, w.ID, s.Threshold, "the receiver answered 410 Gone", w.Health.Epoch)
 	if changed {
 		s.directory.forget(w.Tenant)
-		s.Engine.Judge(w.ID)
+		s.Engine.WakeHealth(w.ID)
 	}
 	if errors.Is(err, models.ErrNotFound) { // deleted in the meantime: there is nothing to deactivate
 		return nil

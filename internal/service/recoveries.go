@@ -80,7 +80,7 @@ func (s *Service) recover(ctx context.Context, r *models.Recovery) (models.Recov
 	if err := s.Store.CreateRecovery(ctx, r); err != nil {
 		return *r, known(err, "webhook")
 	}
-	s.Engine.Recover(r.ID)
+	s.Engine.StartRecovery(r.ID)
 	return *r, nil
 }
 

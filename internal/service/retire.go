@@ -41,7 +41,7 @@ func (s *Service) retire(ctx context.Context, w *models.Webhook, isKey func(sign
 	defer s.directory.forget(w.Tenant)
 	changed, err := s.Store.DeactivateWebhook(ctx, w.ID, s.Threshold, reasonKeyRevoked)
 	if changed {
-		s.Engine.Judge(w.ID) // it notifies the administrators
+		s.Engine.WakeHealth(w.ID) // it notifies the administrators
 	}
 	if err != nil {
 		return unlessGone(err)

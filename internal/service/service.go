@@ -49,10 +49,10 @@ type Engine interface { //nolint:interfacebloat // one engine with many tasks; s
 	Withdraw(tenant string, n int)
 	// Queue queues admitted deliveries for the next shared dispatch.
 	Queue(work []handoff.Work)
-	// Judge wakes the webhook's health workflow.
-	Judge(webhookID string)
-	// Recover starts a recovery's workflow.
-	Recover(recoveryID string)
+	// WakeHealth wakes the webhook's health workflow.
+	WakeHealth(webhookID string)
+	// StartRecovery starts a recovery's workflow.
+	StartRecovery(recoveryID string)
 	// WorkflowID returns the workflow of a dispatch, and RecoveryID that of a recovery.
 	WorkflowID(dispatchID string) string
 	RecoveryID(recoveryID string) string

@@ -327,7 +327,7 @@ func (s *Service) DeleteWebhook(ctx context.Context, tenant, id string) (models.
 	w, err := s.Store.DeleteWebhook(ctx, tenant, id)
 	s.directory.forget(tenant)
 	if err == nil && w.Health.LastFailureAt != nil {
-		s.Engine.Judge(id) // its health workflow, if it has one, finds it gone and ends
+		s.Engine.WakeHealth(id) // its health workflow, if it has one, finds it gone and ends
 	}
 	return w, known(err, "webhook")
 }

@@ -23,7 +23,7 @@ type Engine struct {
 	admitted   int
 	dispatches []models.Dispatch
 	queued     []handoff.Work
-	judged     []string
+	woken      []string
 	recoveries []string
 	paused     map[string]bool
 	at         int64 // the process that makes first attempts without workflows; 0 = none does
@@ -105,9 +105,9 @@ func (e *Engine) Queued() (all []handoff.Work) {
 	return all
 }
 
-// Judged returns the webhooks whose health workflow was woken.
-func (e *Engine) Judged() (ids []string) {
-	e.locked(func() { ids = slices.Clone(e.judged) })
+// Woken returns the webhooks whose health workflow was woken.
+func (e *Engine) Woken() (ids []string) {
+	e.locked(func() { ids = slices.Clone(e.woken) })
 	return ids
 }
 
@@ -182,13 +182,13 @@ func (e *Engine) Queue(work []handoff.Work) {
 	})
 }
 
-// Judge implements service.Engine.
-func (e *Engine) Judge(webhookID string) {
-	e.locked(func() { e.judged = append(e.judged, webhookID) })
+// WakeHealth implements service.Engine.
+func (e *Engine) WakeHealth(webhookID string) {
+	e.locked(func() { e.woken = append(e.woken, webhookID) })
 }
 
-// Recover implements service.Engine.
-func (e *Engine) Recover(recoveryID string) {
+// StartRecovery implements service.Engine.
+func (e *Engine) StartRecovery(recoveryID string) {
 	e.locked(func() { e.recoveries = append(e.recoveries, recoveryID) })
 }
 
