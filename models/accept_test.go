@@ -289,7 +289,7 @@ func TestAcceptTakesTheLargestBatch(t *testing.T) {
 	})
 }
 
-// Two processes with two lanes each, 64 callers, few ids and keys, batches in any order: of every id there is one
+// Two processes with two flushes each, 64 callers, few ids and keys, batches in any order: of every id there is one
 // event in the end, with all that was owed of it and nothing of those who came second, and nobody waited for a deadlock.
 func TestAcceptUnderConcurrency(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
@@ -303,7 +303,7 @@ func TestAcceptUnderConcurrency(t *testing.T) {
 		others := []*models.Store{s.Open(t)}
 		groups := make([]*groupcommit.Group[*models.Acceptance, models.Accepted], 0, 2)
 		for _, store := range append(others, s.Store) {
-			groups = append(groups, groupcommit.New(store.Accept, groupcommit.Options[*models.Acceptance]{Lanes: 2, MaxGroup: 16}))
+			groups = append(groups, groupcommit.New(store.Accept, groupcommit.Options[*models.Acceptance]{Flushes: 2, MaxGroup: 16}))
 		}
 
 		var mu sync.Mutex

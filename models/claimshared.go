@@ -11,7 +11,7 @@ const sharedAtOnce = 10
 
 // ClaimShared records shared dispatches on their deliveries that name none yet, and returns how many dispatches it read. A
 // shared dispatch is normally recorded only on the deliveries that its first attempts leave over. Until then nothing
-// seems to drive its deliveries, and dispatching them again would send them twice. Each dispatch is adopted once.
+// seems to drive its deliveries, and dispatching them again would send them twice. Each dispatch is claimed once.
 func (s *Store) ClaimShared(ctx context.Context) (n int, err error) {
 	return s.claimSharedPages(ctx, func(*Dispatch) bool { return true })
 }

@@ -237,7 +237,7 @@ func TestRecordCountsExactlyUnderConcurrency(t *testing.T) {
 		for _, store := range append(others, s.Store) {
 			groups = append(groups, groupcommit.New(func(ctx context.Context, group []*models.Record) ([]models.Recorded, error) {
 				return store.Record(ctx, group, nil)
-			}, groupcommit.Options[*models.Record]{Lanes: 2, MaxGroup: 24}))
+			}, groupcommit.Options[*models.Record]{Flushes: 2, MaxGroup: 24}))
 		}
 		// The first half of the webhooks counts in total, so that its count is known in the end whatever the order.
 		total := map[string]bool{}

@@ -132,7 +132,7 @@ func TestAnOutageIsCaughtUpWithWhateverTheGroup(t *testing.T) {
 			t.Parallel()
 			r, engine, _ := outage(t, groupMax, n)
 			before := runtime.NumGoroutine()
-			require.NoError(t, r.Look(t.Context()))
+			require.NoError(t, r.Reconcile(t.Context()))
 			seen := map[models.DeliveryKey]int{}
 			for _, d := range engine.started {
 				for _, key := range d.Deliveries {
@@ -151,7 +151,7 @@ func TestAnOutageIsCaughtUpWithWhateverTheGroup(t *testing.T) {
 				require.Equal(t, 1, times, id)
 			}
 
-			require.NoError(t, r.Look(t.Context()))
+			require.NoError(t, r.Reconcile(t.Context()))
 			require.InDelta(t, n, value(t, r.Metrics.Catches), 0, "what has been started is not taken over again")
 			require.Len(t, engine.asked, n)
 		})
@@ -168,7 +168,7 @@ func TestATakeoverStepsAsideForOthers(t *testing.T) {
 		asked = append(asked, tenant)
 		return true
 	}
-	require.NoError(t, r.Look(t.Context()))
+	require.NoError(t, r.Reconcile(t.Context()))
 	require.Len(t, asked, 2, "once for each %d deliveries", 10*models.MaxDispatch)
 	require.NotEmpty(t, asked[0])
 	require.Len(t, engine.started, (n+models.MaxDispatch-1)/models.MaxDispatch)
@@ -178,7 +178,7 @@ func TestATakeoverStepsAsideForOthers(t *testing.T) {
 func TestAFewThatAreCaughtKeepToTheGroup(t *testing.T) {
 	t.Parallel()
 	r, engine, _ := outage(t, 1, 150)
-	require.NoError(t, r.Look(t.Context()))
+	require.NoError(t, r.Reconcile(t.Context()))
 	require.Len(t, engine.started, 150)
 	require.Equal(t, []int{64, 64, 22}, engine.atOnce)
 }
@@ -190,7 +190,7 @@ func TestATemporalThatStartsNothingIsNotGivenMore(t *testing.T) {
 	r, engine, clock := outage(t, 1, n)
 	engine.refuse = 2
 	for range 2 {
-		require.Error(t, r.Look(t.Context()))
+		require.Error(t, r.Reconcile(t.Context()))
 	}
 	require.Equal(t, []int{10, 64}, engine.atOnce, "once in each look: a page, then a few")
 	caught := func() (n int) {
@@ -199,10 +199,10 @@ func TestATemporalThatStartsNothingIsNotGivenMore(t *testing.T) {
 		}
 		return n
 	}
-	require.NoError(t, r.Look(t.Context()))
+	require.NoError(t, r.Reconcile(t.Context()))
 	require.Equal(t, n-2560-64, caught(), "the others are not overdue again yet")
 	clock.Advance(2 * time.Minute)
-	require.NoError(t, r.Look(t.Context()))
+	require.NoError(t, r.Reconcile(t.Context()))
 	require.Equal(t, n, caught())
 }
 
@@ -212,14 +212,14 @@ func TestWhatIsAliveIsAskedAboutOnce(t *testing.T) {
 	r, engine, clock := outage(t, models.MaxDispatch, 3000)
 	engine.alive = true
 	for range 3 {
-		require.NoError(t, r.Look(t.Context()))
+		require.NoError(t, r.Reconcile(t.Context()))
 	}
 	require.Len(t, engine.asked, 3000)
 	for id, times := range engine.asked {
 		require.Equal(t, 1, times, id)
 	}
 	clock.Advance(2 * time.Minute)
-	require.NoError(t, r.Look(t.Context()))
+	require.NoError(t, r.Reconcile(t.Context()))
 	for id, times := range engine.asked {
 		require.Equal(t, 2, times, id)
 	}
@@ -240,7 +240,7 @@ func TestEveryWebhookAndRecoveryIsComeTo(t *testing.T) {
 	}
 	r.Threshold = 1
 	for _, want := range []int{100, 200, 250} {
-		require.NoError(t, r.Look(t.Context()))
+		require.NoError(t, r.Reconcile(t.Context()))
 		require.Len(t, engine.judged, want)
 		require.Len(t, engine.recovered, want)
 	}
@@ -288,7 +288,7 @@ func TestWhileTemporalIsAwayTheRestGoesOn(t *testing.T) {
 	b.publish()
 	b.engine.away = errors.New("unavailable")
 	b.Clock.Advance(2 * time.Hour)
-	require.Error(t, b.Look(t.Context()))
+	require.Error(t, b.Reconcile(t.Context()))
 	require.InDelta(t, 1, value(t, b.m.Pending), 0)
 	_, err = b.Env.Store.Dispatch(t.Context(), id)
 	require.ErrorIs(t, err, models.ErrNotFound, "it is swept")

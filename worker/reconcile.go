@@ -145,8 +145,8 @@ func (r *Reconciler) once(ctx context.Context, l loop) (found bool, err error) {
 	return l.look(ctx)
 }
 
-// Look does one round of everything.
-func (r *Reconciler) Look(ctx context.Context) error {
+// Reconcile does one round of everything.
+func (r *Reconciler) Reconcile(ctx context.Context) error {
 	var all error
 	for _, l := range r.loops() {
 		_, err := r.once(ctx, l)

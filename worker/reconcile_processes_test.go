@@ -102,7 +102,7 @@ func TestAWalkThatFailedIsMadeAgainAtTheNextLook(t *testing.T) {
 	b.engine.silent = errors.New("unavailable")
 	for range 7 {
 		b.Clock.Advance(time.Second)
-		_ = b.Look(t.Context())
+		_ = b.Reconcile(t.Context())
 	}
 	require.Zero(t, b.catches())
 	b.engine.silent = nil

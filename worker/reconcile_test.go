@@ -78,7 +78,7 @@ func setup(t *testing.T, options ...servicetest.Option) *bundle {
 func (b *bundle) look() []models.Dispatch {
 	b.t.Helper()
 	before := len(b.Env.Engine.Dispatches())
-	require.NoError(b.t, b.Look(b.t.Context()))
+	require.NoError(b.t, b.Reconcile(b.t.Context()))
 	return b.Env.Engine.Dispatches()[before:]
 }
 
@@ -239,7 +239,7 @@ func TestWhileTemporalIsAwayNothingIsDoubted(t *testing.T) {
 			d, _ := b.publish()
 			b.Clock.Advance(time.Hour)
 			c(b.engine)
-			require.Error(t, b.Look(t.Context()))
+			require.Error(t, b.Reconcile(t.Context()))
 			require.Zero(t, b.catches())
 			require.Equal(t, d.DispatchID, b.read(d).DispatchID)
 			require.InDelta(t, 3600, value(t, b.m.OldestDue), 60, "the metrics still show it")
@@ -440,7 +440,7 @@ func TestWhatIsPausedInTemporalIsCountedAndLeftAlone(t *testing.T) {
 func TestStatsAreMerged(t *testing.T) {
 	b := setup(t)
 	b.Publish(tenant, eventType, `{}`)
-	require.NoError(t, b.Look(t.Context()))
+	require.NoError(t, b.Reconcile(t.Context()))
 	n, _, err := b.Env.Store.MergeStats(t.Context(), models.DeliveryKey{})
 	require.NoError(t, err)
 	require.Zero(t, n, "nothing is left to merge")

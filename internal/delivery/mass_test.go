@@ -130,7 +130,7 @@ func TestADeletedWebhookIsAskedForOnce(t *testing.T) {
 	require.Equal(t, "webhook deleted", b.read(d.Deliveries[0].ID).StatusReason)
 }
 
-// A webhook whose lane is full costs a dispatch no event and no wait.
+// A webhook whose cap is reached costs a dispatch no event and no wait.
 func TestWhatAFullLaneCannotTakeIsNotRead(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -171,7 +171,7 @@ func TestAFastReceiverGetsAllAtOnce(t *testing.T) {
 	store := b.count()
 	require.Equal(t, delivery.Batch{Delivered: 100}, b.first(d.ID))
 	calls := store.take()
-	delete(calls, "FinishDispatch") // where the last are recorded in two lanes at once
+	delete(calls, "FinishDispatch") // where the last are recorded by two flushes at once
 	require.Equal(t, map[string]int{"Dispatch": 1, "DeliveriesByID": 1, "EventsByID": 2}, calls, "32 events, and the others once their size is known")
 }
 

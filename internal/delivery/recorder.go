@@ -60,19 +60,19 @@ var errRecorded = errors.New("the attempt has been recorded already")
 // recordsAtOnce is the largest number of records in one transaction: all of them wait for it.
 const recordsAtOnce = 512
 
-// laneFrom is the number of queued records from which a second transaction starts next to the running one.
-const laneFrom = 128
+// flushFrom is the number of queued records from which a second transaction starts next to the running one.
+const flushFrom = 128
 
 // NewRecorder returns a Recorder.
 func NewRecorder(attempts Attempts, log *slog.Logger) *Recorder {
-	return newRecorder(attempts, log, laneFrom)
+	return newRecorder(attempts, log, flushFrom)
 }
 
-func newRecorder(attempts Attempts, log *slog.Logger, laneFrom int) *Recorder {
+func newRecorder(attempts Attempts, log *slog.Logger, flushFrom int) *Recorder {
 	r := &Recorder{attempts: attempts, log: log}
 	// As many records as there are deliveries in flight may queue. The worker's slots bound them, and all of them have
 	// been sent already, so none may be refused.
-	r.group = groupcommit.New(r.flush, groupcommit.Options[entry]{Lanes: 2, LaneFrom: laneFrom, MaxGroup: recordsAtOnce, MaxQueue: 1 << 20,
+	r.group = groupcommit.New(r.flush, groupcommit.Options[entry]{Flushes: 2, FlushFrom: flushFrom, MaxGroup: recordsAtOnce, MaxQueue: 1 << 20,
 		Key: func(e entry) string { return e.record.Attempt.Tenant }})
 	return r
 }
@@ -139,7 +139,7 @@ func (r *Recorder) flush(ctx context.Context, entries []entry) (_ []recorded, er
 	return r.oneByOne(ctx, entries)
 }
 
-// store stores the records of entries, and removes the dispatches that are then done. A delivery that another lane has
+// store stores the records of entries, and removes the dispatches that are then done. A delivery that another flush has
 // not stored yet counts as left, even if it is stored a moment later.
 func (r *Recorder) store(ctx context.Context, entries []entry, records ...*models.Record) ([]models.Recorded, error) {
 	ends := map[*Remainder]int64{}

@@ -102,7 +102,7 @@ func TestTheOutboxEntryOutlastsEveryRecord(t *testing.T) {
 			b.hook("/fast")
 			recording, recorded := make(chan struct{}), make(chan struct{})
 			b.receiver.handle("/slow", func(w http.ResponseWriter, _ *http.Request) {
-				<-recording // the other's record is in a lane of its own
+				<-recording // the other's record is in a flush of its own
 				w.WriteHeader(http.StatusNoContent)
 			})
 			d := b.publish()
@@ -194,7 +194,7 @@ func TestTheLastRecordsTakeTheOutboxEntryWithThem(t *testing.T) {
 			return make([]models.Recorded, len(group)), nil
 		}), quiet)
 		of := delivery.NewRemainder("dispatch", 3)
-		for _, of := range []*delivery.Remainder{nil, nil, of, of, of} { // each of the two lanes is kept busy by one
+		for _, of := range []*delivery.Remainder{nil, nil, of, of, of} { // each of the two flushes is kept busy by one
 			go func() {
 				_, err := r.Record(t.Context(), &models.Record{Status: models.Delivered}, of)
 				assert.NoError(t, err)
@@ -293,7 +293,7 @@ func TestAPoisonousRecordFailsAlone(t *testing.T) {
 			}()
 			synctest.Wait()
 		}
-		record("first", "dispatch-1") // each of the two lanes is kept busy by one
+		record("first", "dispatch-1") // each of the two flushes is kept busy by one
 		record("second", "dispatch-2")
 		record("third", "dispatch-3")
 		record("poison", "dispatch-4")

@@ -19,10 +19,10 @@ var ErrFull = errors.New("groupcommit: too many are waiting")
 type Options[T any] struct {
 	MaxGroup int // most items in one flush; default 512
 	MaxQueue int // most items waiting; default 16 × MaxGroup
-	Lanes    int // flushes that may run at once; default 1
-	// LaneFrom is how many items must wait before another lane starts next to a running one; default 1. A flush of
+	Flushes  int // flushes that may run at once; default 1
+	// FlushFrom is how many items must wait before another flush starts next to a running one; default 1. A flush of
 	// many items costs little more than one of few.
-	LaneFrom int
+	FlushFrom int
 	// Weight returns how much an item adds to a flush, such as its rows; default 1 for each. MaxWeight is the most
 	// weight of one flush, default unlimited. A heavier item is flushed alone.
 	Weight    func(T) int
@@ -40,7 +40,7 @@ type Group[T, R any] struct {
 
 	mu    sync.Mutex
 	queue fairqueue.Queue[string, waiting[T, R]]
-	busy  int // running lanes
+	busy  int // running flushes
 }
 
 type waiting[T, R any] struct {
@@ -54,7 +54,7 @@ type outcome[R any] struct {
 }
 
 // New returns a Group. An error from flush goes to every caller of that group. flush must bound its own time: its
-// context has no end, and a lane must not wait for a TCP timeout if the database has silently gone.
+// context has no end, and a flush must not wait for a TCP timeout if the database has silently gone.
 func New[T, R any](flush func(context.Context, []T) ([]R, error), o Options[T]) *Group[T, R] {
 	if o.MaxGroup == 0 {
 		o.MaxGroup = 512
@@ -62,8 +62,8 @@ func New[T, R any](flush func(context.Context, []T) ([]R, error), o Options[T]) 
 	if o.MaxQueue == 0 {
 		o.MaxQueue = 16 * o.MaxGroup
 	}
-	if o.Lanes == 0 {
-		o.Lanes = 1
+	if o.Flushes == 0 {
+		o.Flushes = 1
 	}
 	g := &Group[T, R]{flush: flush, opts: o, keyMax: o.MaxQueue}
 	if o.Key != nil {
@@ -87,7 +87,7 @@ func (g *Group[T, R]) Do(ctx context.Context, item T) (R, error) {
 		return zero, ErrFull
 	}
 	g.queue.Push(key, w)
-	if g.busy == 0 || g.busy < g.opts.Lanes && g.queue.Len() >= g.opts.LaneFrom {
+	if g.busy == 0 || g.busy < g.opts.Flushes && g.queue.Len() >= g.opts.FlushFrom {
 		g.busy++
 		// The commit belongs to all who share it, so it must not end with the request of the caller who started it.
 		go g.work(context.WithoutCancel(ctx))
@@ -102,7 +102,7 @@ func (g *Group[T, R]) Do(ctx context.Context, item T) (R, error) {
 	}
 }
 
-// work is one lane: it flushes group after group until the queue is empty.
+// work flushes group after group until the queue is empty.
 func (g *Group[T, R]) work(ctx context.Context) {
 	for {
 		g.mu.Lock()

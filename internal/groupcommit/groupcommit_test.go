@@ -112,7 +112,7 @@ func TestACrowdThatIsTooLargeIsTurnedAway(t *testing.T) {
 	wg.Wait()
 }
 
-// crowd makes a group whose lane is busy until release is closed, and queues items behind it one after the other. groups
+// crowd makes a group whose only flush is under way until release is closed, and queues items behind it one after the other. groups
 // has what was flushed after that.
 func crowd(t *testing.T, o groupcommit.Options[item], items ...item) (groups [][]item) {
 	t.Helper()
@@ -215,7 +215,7 @@ func TestASecondLaneBeginsForACrowdOnly(t *testing.T) {
 		flushing <- len(items)
 		<-release
 		return items, nil
-	}, groupcommit.Options[int]{Lanes: 2, LaneFrom: 3})
+	}, groupcommit.Options[int]{Flushes: 2, FlushFrom: 3})
 	var callers sync.WaitGroup
 	call := func() {
 		callers.Go(func() {
@@ -230,7 +230,7 @@ func TestASecondLaneBeginsForACrowdOnly(t *testing.T) {
 		require.Eventually(t, func() bool { return g.Waiting() == n }, time.Minute, time.Millisecond)
 	}
 	call()
-	require.Equal(t, 3, <-flushing, "in the second lane, while the first is at work")
+	require.Equal(t, 3, <-flushing, "in a second flush, while the first is under way")
 	close(release)
 	callers.Wait()
 }

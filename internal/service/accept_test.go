@@ -32,13 +32,13 @@ func TestACommitOfSeveralCallsIsBoundedByRowsAndTenantsTakeTurns(t *testing.T) {
 			synctest.Wait()
 		}
 		call("first", 1, 0)
-		call("first", 1, 0) // both lanes are busy
+		call("first", 1, 0) // both flushes are under way
 		for range 50 {
 			call("huge", 100, 800)
 		}
 		call("huge", 1000, 100_000)
 		call("small", 1, 1)
-		release <- struct{}{} // one lane
+		release <- struct{}{} // one flush
 		synctest.Wait()
 		require.Len(t, commits, 14)
 		for _, group := range commits {

@@ -150,7 +150,7 @@ const acceptRows = 4000
 
 // newAccept lets concurrent publish calls share a commit. If more come than one takes, tenants take turns.
 func newAccept(commit func(context.Context, []*models.Acceptance) ([]models.Accepted, error)) *groupcommit.Group[*models.Acceptance, models.Accepted] {
-	return groupcommit.New(commit, groupcommit.Options[*models.Acceptance]{Lanes: 2, Weight: (*models.Acceptance).Rows, MaxWeight: acceptRows,
+	return groupcommit.New(commit, groupcommit.Options[*models.Acceptance]{Flushes: 2, Weight: (*models.Acceptance).Rows, MaxWeight: acceptRows,
 		Key: func(a *models.Acceptance) string { return a.Tenant }})
 }
 
