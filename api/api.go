@@ -28,7 +28,7 @@ import (
 // Options holds what the API needs. Service and Store are required.
 type Options struct {
 	Service *service.Service
-	Store   *models.Store // used by /readyz only
+	Store   *models.Store // for /readyz, and to read the tenant that a PUT changes
 	// Ready returns an error if the engine cannot be reached. nil = there is nothing to check.
 	Ready func(context.Context) error
 	// Draining reports whether the process has been asked to stop. From then on it is not ready. nil = never.

@@ -54,7 +54,7 @@ type Webhook struct {
 	Settings     map[string]string `gorm:"serializer:json;not null"` // additional settings of the webhook's profile
 	Retry        Retry             `gorm:"serializer:json;not null"`
 	TimeoutMS    int64             // 0 = the installation's default
-	MaxInFlight  int               // 0 = the installation's default
+	MaxInFlight  int               // 0 = no limit of its own
 	RateLimit    float64           // deliveries per second; 0 = unlimited
 	Epoch        int64             // increased with every change of status: work for an earlier one changes nothing
 	Version      int64             // the tenant's version at the webhook's last change

@@ -296,7 +296,7 @@ func (d *dispatch) follow(ctx workflow.Context, l *Leftover) {
 // interval before each retry; the policy's own interval only applies after a crash.
 func (d *dispatch) attempt(ctx workflow.Context, l *Leftover) (Outcome, error) {
 	retries := &temporal.RetryPolicy{InitialInterval: afterCrash, BackoffCoefficient: 1, MaximumInterval: 30 * time.Minute,
-		MaximumAttempts: int32(max(1, l.Remaining))} //nolint:gosec // at most 101; Temporal reads 0 as without end
+		MaximumAttempts: int32(max(1, l.Remaining))} //nolint:gosec // at most the retries that a schedule may have, and one; Temporal reads 0 as without end
 	if l.Kind == ForSlot { // it asks again as a retry, without end: the history does not grow with the queue
 		retries.MaximumAttempts, retries.MaximumInterval = 0, time.Minute
 	}

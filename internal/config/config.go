@@ -1,7 +1,7 @@
 // Package config turns the environment and the command line into one validated struct.
 //
-// It owns every POSTHORN_ variable: nothing else in this module reads the environment, except Temporal's and
-// OpenTelemetry's own libraries for their TEMPORAL_ and OTEL_ variables. It must not import anything of this module.
+// It owns every POSTHORN_ variable of an ordinary build; internal/fault reads those of builds for fault injection. The
+// libraries of Temporal and OpenTelemetry read their TEMPORAL_ and OTEL_ variables. It must not import anything of this module.
 package config
 
 import (

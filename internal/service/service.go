@@ -1,6 +1,6 @@
-// Package service holds the use cases: register, rotate, enable, publish, retry, recover and so on. The API, the other
-// systems' APIs, the console and the activities change state only through it, so every rule about what may change is
-// here.
+// Package service holds the use cases: register, rotate, enable, publish, retry, recover and so on. All APIs and the console
+// change state only through it, so every rule about what callers may change is here. internal/delivery records attempts,
+// and the activities what workflows do, straight into models.
 //
 // It must not import Gin, Huma or Temporal. It reaches the engine through the interface Engine.
 package service

@@ -23,9 +23,10 @@ var alone = map[string][]string{
 	"client":                 {},
 	"cmd/posthorn":           {"internal/cli"},
 	"console":                {"internal/callers", "internal/catalog", "internal/service", "models"},
+	"devserver":              {"internal/callers", "internal/temporalstore"},
 	"internal/backoff":       {},
 	"internal/bench":         {},
-	"internal/callers":       {},
+	"internal/callers":       {"internal/cut"},
 	"internal/catalog":       {},
 	"internal/chaos":         {"internal/bench", "internal/freeport", "internal/localpg"},
 	"internal/config":        {},
@@ -42,14 +43,20 @@ var alone = map[string][]string{
 	"internal/metrics":       {},
 	"internal/notify":        {"internal/cut", "internal/hostname"},
 	"internal/panics":        {"internal/metrics"},
+	"internal/pause":         {},
 	"internal/rawjson":       {},
 	"internal/secrets":       {},
 	"internal/sender":        {"internal/hostname", "internal/panics"},
 	"internal/slots":         {},
-	"internal/temporalstore": {},
+	"internal/temporalstore": {"internal/pause"},
 	"internal/typedoc":       {},
 	"internal/wire":          {"internal/rawjson"},
-	"models":                 {"internal/fault"},
+	"models":                 {"internal/fault", "internal/pause"},
+	"test/deploy/chart":      {},
+	"test/deploy/chroot":     {},
+	"test/deploy/compose":    {},
+	"test/deploy/observe":    {},
+	"test/harness":           {"internal/freeport", "workflows"},
 	"test/pgtest":            {"internal/localpg"},
 	"workflows":              {"internal/cut"},
 }
@@ -64,8 +71,10 @@ const (
 // standard library, each with everything below.
 var never = map[string][]string{
 	"activities":           {"api", "worker", "console"},
-	"api":                  {"activities", "worker", "workflows", "internal/engine", "internal/delivery", temporal},
+	"api":                  {"activities", "worker", "workflows", "internal/engine", "internal/delivery", temporal, "database", "gorm.io"},
 	"console":              {temporal, gin, huma, "database", "gorm.io"},
+	"internal/bodyroom":    {"api", "console"},
+	"internal/catalog":     {"database", "gorm.io", "net/http"},
 	"internal/delivery":    {temporal, "workflows", "worker", "api"},
 	"internal/engine":      {"net/http", "api", "worker", "console"},
 	"internal/service":     {temporal, gin, huma, "net/http", "api", "worker", "workflows", "activities", "internal/engine", "internal/delivery"},
@@ -73,6 +82,7 @@ var never = map[string][]string{
 	"internal/jsonschema": {
 		"database", "net/http",
 	},
+	"internal/notify": {"database", "gorm.io", temporal},
 	"internal/sender": {"database", "gorm.io", temporal},
 	"internal/wire":   {"database", temporal},
 	"models":          {temporal, gin, huma},
@@ -82,7 +92,7 @@ var never = map[string][]string{
 
 // source is a Go package of the repository without its tests.
 type source struct {
-	comment bool
+	comment string // the package's, in one line; "" = it has none in the form of Go
 	imports []string
 }
 
@@ -114,7 +124,9 @@ func packages(t *testing.T) map[string]*source {
 		if found[name] == nil {
 			found[name] = &source{}
 		}
-		found[name].comment = found[name].comment || documents(file)
+		if documents(file) {
+			found[name].comment = strings.Join(strings.Fields(file.Doc.Text()), " ")
+		}
 		for _, spec := range file.Imports {
 			imported, err := strconv.Unquote(spec.Path.Value)
 			if err != nil {
@@ -141,7 +153,22 @@ func documents(file *ast.File) bool {
 func TestEveryPackageHasAComment(t *testing.T) {
 	t.Parallel()
 	for name, p := range packages(t) {
-		assert.True(t, p.comment, "%s has no comment that begins with Package or Command and its name", name)
+		assert.NotEmpty(t, p.comment, "%s has no comment that begins with Package or Command and its name", name)
+	}
+}
+
+// TestEveryRuleOfACommentIsChecked: a comment that forbids imports has its rule in alone or never.
+func TestEveryRuleOfACommentIsChecked(t *testing.T) {
+	t.Parallel()
+	for name, p := range packages(t) {
+		if !strings.Contains(p.comment, "must not import") || strings.HasPrefix(name, "api/") { // of the systems each is checked below
+			continue
+		}
+		_, listed := alone[name]
+		for above := range never {
+			listed = listed || within(name, above)
+		}
+		assert.True(t, listed, "%s must not import something, and nothing checks that", name)
 	}
 }
 
@@ -170,10 +197,16 @@ func TestPackagesImportWhatTheirCommentsAllow(t *testing.T) {
 			}
 		}
 	}
+	forTests := []string{"internal/notify/smtptest", "internal/servicetest", "models/modelstest", "test"}
 	wiring := []string{"internal/cli", "devserver/cmd/histories", "devserver/cmd/posthorn"}
 	for name, p := range all {
 		if slices.Contains(p.imports, module+"internal/app") {
 			assert.Contains(t, wiring, name, "it imports internal/app")
+		}
+		for _, imported := range p.imports {
+			ours, _ := strings.CutPrefix(imported, module)
+			test := within(name, "test") || strings.HasSuffix(name, "test")
+			assert.False(t, !test && slices.ContainsFunc(forTests, func(f string) bool { return within(ours, f) }), "%s imports %s, which is for tests", name, imported)
 		}
 		if !within(name, "api/systems") && strings.HasPrefix(name, "api/") {
 			for _, imported := range p.imports { // a system knows neither /v1 nor another system
