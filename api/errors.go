@@ -19,18 +19,6 @@ import (
 	"github.com/posthorn/posthorn/internal/service"
 )
 
-// statuses is the only map from refusals to HTTP statuses. Any other error is a 500; the log has its details.
-var statuses = map[service.Code]int{
-	service.Slow:         http.StatusRequestTimeout,
-	service.Invalid:      http.StatusUnprocessableEntity,
-	service.Unauthorized: http.StatusUnauthorized,
-	service.Forbidden:    http.StatusForbidden,
-	service.NotFound:     http.StatusNotFound,
-	service.Conflict:     http.StatusConflict,
-	service.Unavailable:  http.StatusServiceUnavailable,
-	service.TooMany:      http.StatusTooManyRequests,
-}
-
 // headers are the headers of a refusal's answer.
 var headers = map[service.Code]http.Header{
 	service.Unauthorized: {"Www-Authenticate": {`Bearer realm="posthorn"`}},
@@ -98,7 +86,7 @@ func (s *server) problem(ctx context.Context, err error) *Problem {
 		}
 		return newProblem(http.StatusInternalServerError, "internal error")
 	}
-	p = newProblem(statuses[refused.Code], refused.Detail)
+	p = newProblem(refused.Code.Status(), refused.Detail)
 	p.header = headers[refused.Code]
 	if refused.RetryAfter > 0 {
 		p.header = http.Header{"Retry-After": {strconv.Itoa(refused.RetryAfter)}}

@@ -166,16 +166,6 @@ var notices = map[string]string{
 	"replayed": "The event is being sent again.", "deleted": "Deleted.", "retried": "The delivery is being sent now.", "canceled": "Canceled.", "revoked": "Revoked.", "erased": "The data is erased.", "loaded": "The catalogue is loaded.",
 }
 
-func statusOf(e *service.Error) int {
-	status, ok := map[service.Code]int{service.Slow: http.StatusRequestTimeout, service.Invalid: http.StatusUnprocessableEntity, service.Unauthorized: http.StatusUnauthorized,
-		service.Forbidden: http.StatusForbidden, service.NotFound: http.StatusNotFound, service.Conflict: http.StatusConflict,
-		service.Unavailable: http.StatusServiceUnavailable, service.TooMany: http.StatusTooManyRequests}[e.Code]
-	if !ok {
-		return http.StatusInternalServerError
-	}
-	return status
-}
-
 // refuse answers with the error as a sentence.
 func (c *Console) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	refused, ok := errors.AsType[*service.Error](err)
@@ -195,5 +185,5 @@ func (c *Console) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	for _, f := range refused.Fields {
 		text = append(text, f.Field+" "+f.Message)
 	}
-	c.page(w, r, statusOf(refused), "error", view{Title: title, Body: strings.Join(text, "; ")})
+	c.page(w, r, refused.Code.Status(), "error", view{Title: title, Body: strings.Join(text, "; ")})
 }

@@ -60,7 +60,7 @@ func (c *Console) signIn(w http.ResponseWriter, r *http.Request) {
 		if refused.Code == service.Unauthorized {
 			message = "This is not a key in force."
 		}
-		c.page(w, r, statusOf(refused), "login", view{Title: "Sign in", Body: loginBody{message, r.PostFormValue("next")}})
+		c.page(w, r, refused.Code.Status(), "login", view{Title: "Sign in", Body: loginBody{message, r.PostFormValue("next")}})
 		return
 	}
 	a := audienceOf(session.Role == models.RoleAdmin)

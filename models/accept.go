@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"maps"
 	"slices"
 )
 
@@ -131,11 +132,11 @@ func (a *acceptor) checkVersions(ctx context.Context) error {
 			held[request.Tenant] = true
 		}
 	}
-	versions, err := a.TenantVersions(ctx, sortedKeys(tenants))
+	versions, err := a.TenantVersions(ctx, slices.Sorted(maps.Keys(tenants)))
 	if err != nil {
 		return err
 	}
-	locked, err := a.lockVersions(ctx, sortedKeys(held))
+	locked, err := a.lockVersions(ctx, slices.Sorted(maps.Keys(held)))
 	if err != nil {
 		return err
 	}

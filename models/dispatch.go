@@ -86,15 +86,6 @@ func (s *Store) Claim(ctx context.Context, dispatchID string, deliveries []Deliv
 const claim = `UPDATE deliveries SET dispatch_id = v.dispatch_id FROM v
 	WHERE deliveries.tenant = v.tenant AND deliveries.id = v.id AND deliveries.status = v.was AND deliveries.dispatch_id = ''`
 
-func sortedKeys[V any](m map[string]V) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
-}
-
 // FinishDispatch removes an outbox entry, unless any of its deliveries is still pending.
 func (s *Store) FinishDispatch(ctx context.Context, id string) error {
 	p, err := s.Dispatch(ctx, id)

@@ -4,5 +4,5 @@
 // the two hot paths (accept.go and record.go) are raw multi-row statements. State changes are conditional on a
 // delivery's status and generation, so that a caller with outdated knowledge changes nothing.
 //
-// It must not import Temporal, Gin or any other package of Posthorn except internal/fault.
+// It must not import Temporal, Gin or any other package of Posthorn except internal/fault and internal/pause.
 package models

@@ -5,6 +5,8 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"maps"
+	"slices"
 	"time"
 )
 
@@ -42,7 +44,7 @@ func (a *acceptor) claimKeys(ctx context.Context) error {
 		return nil
 	}
 	keys := make([]idempotencyKey, 0, len(leaders))
-	for _, id := range sortedKeys(leaders) { // always in the same order, so that no two groups can deadlock
+	for _, id := range slices.Sorted(maps.Keys(leaders)) { // always in the same order, so that no two groups can deadlock
 		keys = append(keys, leaders[id])
 	}
 	fresh := map[string]bool{}

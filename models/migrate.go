@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"gorm.io/gorm"
+
+	"github.com/posthorn/posthorn/internal/pause"
 )
 
 //go:embed migrations/*.sql
@@ -177,8 +179,8 @@ func isApplied(db *gorm.DB, id string) (bool, error) {
 
 // persist repeats a step while others lock what it needs.
 func (m *migrator) persist(ctx context.Context, step func() error) error {
-	pause := migratePause
-	for began := time.Now(); ; pause = min(2*pause, migratePauseMost) {
+	wait := migratePause
+	for began := time.Now(); ; wait = min(2*wait, migratePauseMost) {
 		err := step()
 		if !IsLocked(err) && !isGivenUp(err) {
 			return err
@@ -186,9 +188,7 @@ func (m *migrator) persist(ctx context.Context, step func() error) error {
 		if time.Since(began) > migrateFor {
 			return fmt.Errorf("others have kept a table locked for %s: look for long transactions in pg_stat_activity: %w", migrateFor, err)
 		}
-		select {
-		case <-time.After(pause/2 + rand.N(pause/2)): //nolint:gosec // spreads waits, not a secret
-		case <-ctx.Done():
+		if pause.For(ctx, wait/2+rand.N(wait/2)) != nil { //nolint:gosec // spreads waits, not a secret
 			return err
 		}
 	}

@@ -4,11 +4,12 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"gorm.io/driver/postgres"
 	"gorm.io/gorm"
+
+	"github.com/posthorn/posthorn/internal/pause"
 )
 
 // takeTurn waits until no other process migrates, and returns the transaction that keeps the others waiting. A lock
@@ -34,10 +35,8 @@ func takeTurn(ctx context.Context, pool *sql.DB) (*sql.Tx, error) {
 		if err != nil {
 			return nil, fmt.Errorf("lock: %w", err)
 		}
-		select {
-		case <-time.After(migrateLook):
-		case <-ctx.Done():
-			return nil, ctx.Err()
+		if err := pause.For(ctx, migrateLook); err != nil {
+			return nil, err
 		}
 	}
 }

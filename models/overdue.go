@@ -47,7 +47,7 @@ func (s *Store) Overdue(ctx context.Context, before time.Time, after Mark, limit
 			named[d.DispatchID] = true
 		}
 	}
-	err = bulk(ctx, s, sortedKeys(named), idColumns, `SELECT p.id, p.checked_at, COALESCE(p.process, 0), p.checked_at = p.created_at FROM v JOIN dispatches p ON p.id = v.id`, func(rows *sql.Rows) error {
+	err = bulk(ctx, s, slices.Sorted(maps.Keys(named)), idColumns, `SELECT p.id, p.checked_at, COALESCE(p.process, 0), p.checked_at = p.created_at FROM v JOIN dispatches p ON p.id = v.id`, func(rows *sql.Rows) error {
 		var id string
 		var at time.Time
 		var process int64
@@ -220,6 +220,6 @@ func (s *Store) SweepDispatches(ctx context.Context, after string, before time.T
 	if err != nil {
 		return 0, "", err
 	}
-	err = s.ForgetDispatches(ctx, sortedKeys(old))
+	err = s.ForgetDispatches(ctx, slices.Sorted(maps.Keys(old)))
 	return int64(len(old)), next, err
 }

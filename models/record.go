@@ -3,6 +3,7 @@ package models
 import (
 	"context"
 	"database/sql"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -365,7 +366,7 @@ func (r *recorder) tallies() map[string]*tally {
 func (r *recorder) count(ctx context.Context) error {
 	tallies := r.tallies()
 	all := make([]*tally, 0, len(tallies))
-	for _, id := range sortedKeys(tallies) {
+	for _, id := range slices.Sorted(maps.Keys(tallies)) {
 		all = append(all, tallies[id])
 	}
 	lock := ""

@@ -115,7 +115,7 @@ var statCellColumns = append(slices.Clone(statRowColumns),
 	column[*statCell]{"data", "bytea", func(c **statCell) any { return cellData((*c).types) }})
 
 func cellData(types map[string]*Counts) (data []byte) {
-	for _, eventType := range sortedKeys(types) {
+	for _, eventType := range slices.Sorted(maps.Keys(types)) {
 		data = appendCounts(appendText(data, eventType), types[eventType])
 	}
 	return data

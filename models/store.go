@@ -20,6 +20,7 @@ import (
 	_ "modernc.org/sqlite" // registers the driver "sqlite", which needs no cgo
 
 	"github.com/posthorn/posthorn/internal/fault"
+	"github.com/posthorn/posthorn/internal/pause"
 )
 
 // The errors of queries that a caller is expected to distinguish. Any other error is an outage or a bug.
@@ -182,10 +183,7 @@ func sqlitePool(ctx context.Context, path string) (*sql.DB, error) {
 			_ = pool.Close()
 			return nil, err
 		}
-		select {
-		case <-time.After(rand.N(txWait)): //nolint:gosec // spreads waits, not a secret
-		case <-ctx.Done():
-		}
+		_ = pause.For(ctx, rand.N(txWait)) //nolint:gosec // spreads waits, not a secret
 	}
 }
 
@@ -288,9 +286,7 @@ func (s *Store) repeat(ctx context.Context, again func(error) bool, run func() e
 		if s.inTx || try == txTries || !again(err) && !s.isStale(err) {
 			return err
 		}
-		select {
-		case <-time.After(rand.N(time.Duration(try) * txWait)): //nolint:gosec // spreads waits, not a secret
-		case <-ctx.Done():
+		if pause.For(ctx, rand.N(time.Duration(try)*txWait)) != nil { //nolint:gosec // spreads waits, not a secret
 			return err
 		}
 	}

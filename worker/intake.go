@@ -5,6 +5,8 @@ import (
 	"time"
 
 	sdk "go.temporal.io/sdk/worker"
+
+	"github.com/posthorn/posthorn/internal/pause"
 )
 
 // intakePause is the time between two checks whether workflow tasks may be taken again.
@@ -21,10 +23,8 @@ type intake struct {
 // ReserveSlot is called before a poll.
 func (s intake) ReserveSlot(ctx context.Context, info sdk.SlotReservationInfo) (*sdk.SlotPermit, error) {
 	for s.crowded() {
-		select {
-		case <-time.After(intakePause):
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
+		if err := pause.For(ctx, intakePause); err != nil {
+			return nil, err
 		}
 	}
 	return s.SlotSupplier.ReserveSlot(ctx, info)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/posthorn/posthorn/internal/metrics"
 	"github.com/posthorn/posthorn/internal/panics"
+	"github.com/posthorn/posthorn/internal/pause"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -56,13 +57,7 @@ func (j *Jobs) Run(ctx context.Context) {
 	for ctx.Err() == nil {
 		wait := jobsIdle // after a panic
 		panics.Safely("a page of a job", func() { wait = j.page(ctx) })
-		if wait <= 0 {
-			continue
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(wait):
-		}
+		_ = pause.For(ctx, wait)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/posthorn/posthorn/internal/pause"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -149,12 +150,7 @@ func (p *pass) stepAside(ctx context.Context, taken []models.Delivery) error {
 	if p.Others == nil || several || !p.Others(tenant) {
 		return nil
 	}
-	select {
-	case <-time.After(aside):
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return pause.For(ctx, aside)
 }
 
 // launch starts the dispatches of a takeover. An error means that Temporal cannot take more.

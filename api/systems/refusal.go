@@ -32,17 +32,6 @@ func (r *Refusal) Error() string {
 	return strings.Join(parts, "; ")
 }
 
-// statuses is the only map from refusals to HTTP statuses. Each system has its own status for Invalid.
-var statuses = map[service.Code]int{
-	service.Slow:         http.StatusRequestTimeout,
-	service.Unauthorized: http.StatusUnauthorized,
-	service.Forbidden:    http.StatusForbidden,
-	service.NotFound:     http.StatusNotFound,
-	service.Conflict:     http.StatusConflict,
-	service.Unavailable:  http.StatusServiceUnavailable,
-	service.TooMany:      http.StatusTooManyRequests,
-}
-
 // inside is the complete answer to an internal error.
 const inside = "an internal error occurred; it has been logged"
 
@@ -52,12 +41,12 @@ func (a *API) refuse(c *gin.Context, err error) {
 	switch {
 	case errors.As(err, &own):
 	case errors.As(err, &refused):
-		own = &Refusal{Status: a.Invalid, Message: refused.Detail}
+		own = &Refusal{Status: refused.Code.Status(), Message: refused.Detail}
+		if refused.Code == service.Invalid {
+			own.Status = a.Invalid
+		}
 		if refused.RetryAfter > 0 {
 			c.Header("Retry-After", strconv.Itoa(refused.RetryAfter))
-		}
-		if status, ok := statuses[refused.Code]; ok {
-			own.Status = status
 		}
 		for _, f := range refused.Fields {
 			own.Fields = append(own.Fields, service.FieldError{Field: a.fieldName(f.Field), Message: f.Message})

@@ -15,6 +15,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/posthorn/posthorn/internal/callers"
+	"github.com/posthorn/posthorn/internal/cut"
 	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/models"
 )
@@ -176,7 +177,7 @@ func (a *API) tenant(c *gin.Context, o *Operation, who service.Principal) (strin
 		named = a.TenantName(named)
 	}
 	switch {
-	case !callers.Storable(named):
+	case !cut.Storable(named):
 		return "", service.Refuse(service.NotFound, "there is no such tenant")
 	case who.Role != models.RoleAdmin && named != models.TenantSlug(who.Tenant) && !a.HidesTenants:
 		return "", service.Refuse(service.Forbidden, "the key does not allow this")

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/posthorn/posthorn/internal/callers"
+	"github.com/posthorn/posthorn/internal/cut"
 )
 
 // Values holds a request's values by field name. Wrong fields are missing from it; null is nil.
@@ -101,7 +101,7 @@ func (q *Request) put(in Values, path string, f *Field, v any) {
 // text checks a text and returns it in the spelling that the field's OneOf has.
 func (q *Request) text(path string, f *Field, text string) (string, bool) {
 	switch {
-	case !callers.Storable(text):
+	case !cut.Storable(text):
 		q.Problemf(path, "must be UTF-8 text without NUL characters")
 		return "", false
 	case len(f.OneOf) > 0 && !slices.Contains(f.OneOf, text):

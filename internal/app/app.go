@@ -30,6 +30,7 @@ import (
 	"github.com/posthorn/posthorn/internal/handoff"
 	"github.com/posthorn/posthorn/internal/metrics"
 	"github.com/posthorn/posthorn/internal/notify"
+	"github.com/posthorn/posthorn/internal/pause"
 	"github.com/posthorn/posthorn/internal/secrets"
 	"github.com/posthorn/posthorn/internal/sender"
 	"github.com/posthorn/posthorn/internal/service"
@@ -384,10 +385,7 @@ func until(ctx context.Context, log *slog.Logger, what string, try func() error)
 		if wait > time.Second {
 			log.WarnContext(ctx, "Temporal is not ready; trying again", "for", what, "error", err)
 		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(wait):
-		}
+		_ = pause.For(ctx, wait)
 	}
 }
 

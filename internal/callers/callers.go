@@ -1,7 +1,8 @@
 // Package callers checks requests before their keys are read: by their address, their host and path, their size, and
 // the page that a browser sends them from.
 //
-// It answers nothing itself: each API puts a refusal into its own shape. It must not import any package of Posthorn.
+// It answers nothing itself: each API puts a refusal into its own shape. It must not import any package of Posthorn
+// except cut.
 package callers
 
 import (
@@ -10,7 +11,8 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
-	"unicode/utf8"
+
+	"github.com/posthorn/posthorn/internal/cut"
 )
 
 // The bounds of a request without its body.
@@ -119,16 +121,13 @@ func isText(escaped string) bool {
 	if err != nil {
 		text = escaped // its reader reports what is wrong
 	}
-	return Storable(text)
+	return cut.Storable(text)
 }
-
-// Storable reports whether every database can store and compare a text.
-func Storable(text string) bool { return utf8.ValidString(text) && strings.IndexByte(text, 0) < 0 }
 
 // plainPath reports whether every reader understands a path in the same way. A proxy may resolve dot segments, merge
 // slashes or decode an encoded one although Posthorn does not, and would then have checked another path.
 func plainPath(u *url.URL) bool {
-	if strings.Contains(strings.ToLower(u.RawPath), "%2f") || strings.Contains(u.Path, "//") || !Storable(u.Path) {
+	if strings.Contains(strings.ToLower(u.RawPath), "%2f") || strings.Contains(u.Path, "//") || !cut.Storable(u.Path) {
 		return false
 	}
 	if !strings.Contains(u.Path, "/.") {

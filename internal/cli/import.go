@@ -10,6 +10,7 @@ import (
 
 	"github.com/posthorn/posthorn/client"
 	"github.com/posthorn/posthorn/internal/config"
+	"github.com/posthorn/posthorn/internal/pause"
 )
 
 // ImportCommand is `posthorn import`.
@@ -69,7 +70,7 @@ func (c *ImportSvixCommand) Run(ctx context.Context, env Environment) error {
 	case !isHTTP(c.From):
 		return errors.New("--from: must be an http or https URL")
 	}
-	doer := patient{&http.Client{Timeout: client.Timeout}, pause}
+	doer := patient{&http.Client{Timeout: client.Timeout}, pause.For}
 	api, err := c.api(client.WithHTTPClient(doer))
 	if err != nil {
 		return err

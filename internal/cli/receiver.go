@@ -15,6 +15,8 @@ import (
 	"time"
 
 	webhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
+
+	"github.com/posthorn/posthorn/internal/pause"
 )
 
 // receiver answers and prints.
@@ -90,12 +92,8 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 	if !a.pass {
 		r.print(number, request, body, a)
 	}
-	if r.Delay > 0 {
-		select {
-		case <-time.After(r.Delay):
-		case <-request.Context().Done():
-			return
-		}
+	if pause.For(request.Context(), r.Delay) != nil {
+		return
 	}
 	if !a.pass {
 		r.answer(w, a)

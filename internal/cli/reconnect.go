@@ -9,6 +9,8 @@ import (
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/posthorn/posthorn/internal/pause"
 )
 
 // These times say how soon a worker finds Temporal again after an outage. The SDK's own waits grow to 10 s, separately
@@ -37,9 +39,7 @@ func again(ctx context.Context, method string, request, reply any, conn *grpc.Cl
 		if status.Code(err) != codes.Unavailable || !isWorkers(method) {
 			return err
 		}
-		select {
-		case <-time.After(workAgain):
-		case <-ctx.Done():
+		if pause.For(ctx, workAgain) != nil {
 			return err
 		}
 	}

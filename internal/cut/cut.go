@@ -1,4 +1,5 @@
-// Package cut shortens foreign texts to a length that can be shown. It must not import any package of Posthorn.
+// Package cut shortens foreign texts to a length that can be shown, and knows which of them can be stored. It must not import
+// any package of Posthorn.
 package cut
 
 import (
@@ -40,3 +41,6 @@ func boundary(text string, most int) int {
 	}
 	return end
 }
+
+// Storable reports whether every database can store and compare a text.
+func Storable(text string) bool { return utf8.ValidString(text) && strings.IndexByte(text, 0) < 0 }

@@ -62,3 +62,13 @@ func FuzzText(f *testing.F) {
 		require.Equal(t, uniseg.GraphemeClusterCount(whole), uniseg.GraphemeClusterCount(beginning)+uniseg.GraphemeClusterCount(whole[len(beginning):]))
 	})
 }
+
+func TestStorable(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"", "a", "\u00e9\U0001f600", "\ufffd", "\x01"} {
+		require.True(t, cut.Storable(text), "%q", text)
+	}
+	for _, text := range []string{"\x00", "a\x00b", "\xff", "a\xc3"} {
+		require.False(t, cut.Storable(text), "%q", text)
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/posthorn/posthorn/internal/pause"
 	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/models"
 )
@@ -85,7 +86,7 @@ func (c *Courier) due(ctx context.Context, j *job) (ended, bool, error) {
 	if wait > j.moment {
 		return c.atRate(j, wait), false, nil
 	}
-	return ended{}, true, sleep(ctx, wait)
+	return ended{}, true, pause.For(ctx, wait)
 }
 
 // atRate postpones a job to the time reserved at its webhook's rate.

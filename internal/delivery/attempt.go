@@ -6,6 +6,7 @@ import (
 
 	"github.com/posthorn/posthorn/internal/fault"
 	"github.com/posthorn/posthorn/internal/panics"
+	"github.com/posthorn/posthorn/internal/pause"
 	"github.com/posthorn/posthorn/internal/sender"
 	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/models"
@@ -153,5 +154,5 @@ func (c *Courier) untilDue(ctx context.Context, d *models.Delivery) error {
 	if d.Attempts == 0 || d.NextAttemptAt == nil {
 		return nil
 	}
-	return sleep(ctx, d.NextAttemptAt.Sub(c.Now()))
+	return pause.For(ctx, d.NextAttemptAt.Sub(c.Now()))
 }

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/posthorn/posthorn/internal/panics"
+	"github.com/posthorn/posthorn/internal/pause"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -181,7 +182,7 @@ const fresh = time.Second
 // inTurn attempts a delivery of a batch when its turn has come.
 func (b *batch) inTurn(ctx context.Context, j *job) (ended, error) {
 	if wait := j.slot.Sub(b.Now()); j.known.Kind == AtRate && wait <= j.moment {
-		if err := sleep(ctx, wait); err != nil {
+		if err := pause.For(ctx, wait); err != nil {
 			return ended{}, err
 		}
 	}

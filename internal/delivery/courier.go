@@ -11,6 +11,7 @@ import (
 	"github.com/posthorn/posthorn/internal/handoff"
 	"github.com/posthorn/posthorn/internal/lately"
 	"github.com/posthorn/posthorn/internal/metrics"
+	"github.com/posthorn/posthorn/internal/pause"
 	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/models"
 )
@@ -172,9 +173,9 @@ func (c *Courier) Many(ctx context.Context, in ManyInput) (Batch, error) {
 	case err != nil:
 		return sum, err
 	case 2*sum.Stopped() > len(in.Deliveries): // the webhook's next batch would find the same
-		return sum, sleep(ctx, stepBackMany)
+		return sum, pause.For(ctx, stepBackMany)
 	case large && c.Others(in.Deliveries[0].Tenant):
-		return sum, sleep(ctx, stepAside)
+		return sum, pause.For(ctx, stepAside)
 	}
 	return sum, nil
 }
@@ -241,19 +242,4 @@ func endedBefore(l *Leftover, e ended) Outcome {
 	}
 	row := asEnded(nil, &models.Delivery{Tenant: l.Tenant, ID: l.Delivery, Attempts: l.Number - 1}, l, e.end, e.reason)
 	return Outcome{End: e.end, Ended: &row}
-}
-
-// sleep waits for d, unless ctx ends first.
-func sleep(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return nil
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }

@@ -5,6 +5,8 @@ import (
 	"sync"
 
 	"golang.org/x/time/rate"
+
+	"github.com/posthorn/posthorn/internal/pause"
 )
 
 const (
@@ -83,5 +85,5 @@ func (f *failing) wait(ctx context.Context, webhookID string) error {
 	if pace == nil {
 		return nil
 	}
-	return sleep(ctx, pace.Reserve().Delay())
+	return pause.For(ctx, pace.Reserve().Delay())
 }

@@ -3,6 +3,8 @@ package delivery
 import (
 	"context"
 	"time"
+
+	"github.com/posthorn/posthorn/internal/pause"
 )
 
 const (
@@ -53,14 +55,14 @@ func (c *Courier) gate(ctx context.Context, in FirstInput) (pass func(b *batch, 
 		defer release()
 		switch {
 		case 2*sent < jobs:
-			return sleep(ctx, stepBack)
+			return pause.For(ctx, stepBack)
 		case jobs < largeFrom:
 			return nil
 		}
 		if err := b.await(ctx, gateFor); err != nil || !c.Others(in.Tenant) {
 			return err
 		}
-		return sleep(ctx, stepAside)
+		return pause.For(ctx, stepAside)
 	}, nil
 }
 

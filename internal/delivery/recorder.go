@@ -11,6 +11,7 @@ import (
 
 	"github.com/posthorn/posthorn/internal/groupcommit"
 	"github.com/posthorn/posthorn/internal/panics"
+	"github.com/posthorn/posthorn/internal/pause"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -96,7 +97,7 @@ func (r *Recorder) Record(ctx context.Context, record *models.Record, of *Remain
 		if time.Since(started)+wait > patience {
 			return models.Recorded{}, errLocked
 		}
-		if err := sleep(ctx, wait); err != nil {
+		if err := pause.For(ctx, wait); err != nil {
 			return models.Recorded{}, err
 		}
 	}

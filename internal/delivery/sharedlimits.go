@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/posthorn/posthorn/internal/pause"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -74,7 +75,7 @@ func (l *Limits) Space(ctx context.Context, webhookID string, perSecond float64)
 	if err != nil {
 		return err
 	}
-	return sleep(ctx, min(at.Sub(l.now()), aheadMost))
+	return pause.For(ctx, min(at.Sub(l.now()), aheadMost))
 }
 
 // Pace is Space for a webhook that also limits the number in flight. It takes the next time at the rate only if that
@@ -87,7 +88,7 @@ func (l *Limits) Pace(ctx context.Context, webhookID string, perSecond float64, 
 	}
 	now := l.now()
 	if taken {
-		return 0, sleep(ctx, at.Sub(now))
+		return 0, pause.For(ctx, at.Sub(now))
 	}
 	h := l.hold(webhookID)
 	h.mu.Lock()

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/posthorn/posthorn/internal/handoff"
+	"github.com/posthorn/posthorn/internal/pause"
 	"github.com/posthorn/posthorn/models"
 	"github.com/posthorn/posthorn/workflows"
 )
@@ -153,9 +154,7 @@ func (e *Engine) writeLeft(dispatchID string, left []models.Delivery) (models.Di
 		if err == nil || e.closing.Load() || time.Since(first) > writeFor {
 			return d, err
 		}
-		select {
-		case <-time.After(writeEvery):
-		case <-e.ctx.Done():
+		if pause.For(e.ctx, writeEvery) != nil {
 			return d, err
 		}
 	}

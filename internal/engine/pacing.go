@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/posthorn/posthorn/internal/handoff"
+	"github.com/posthorn/posthorn/internal/pause"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -201,10 +202,7 @@ func (e *Engine) startShared(group []handoff.Work, tenants map[string]bool) {
 	}
 	e.startHere(&d, group, nil)
 	if e.crowdsOut(tenants) {
-		select {
-		case <-time.After(crowdRest):
-		case <-e.ctx.Done():
-		}
+		_ = pause.For(e.ctx, crowdRest)
 	}
 }
 

@@ -1,6 +1,7 @@
 package service
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -8,7 +9,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// Code is the kind of a refusal. Each API maps it to its own status and shape.
+// Code is the kind of a refusal. Each API puts it into its own shape.
 type Code string
 
 // The refusals. Any other failure is not an Error, and callers see it as an "internal error".
@@ -22,6 +23,12 @@ const (
 	Unavailable  Code = "unavailable"  // try again later
 	TooMany      Code = "too_many"     // this caller calls too often: Error.RetryAfter says when it may call again
 )
+
+// Status returns the HTTP status of a refusal. Each of the other systems has its own for Invalid.
+func (c Code) Status() int { return cmp.Or(statuses[c], 500) }
+
+// statuses is the only map from refusals to HTTP statuses.
+var statuses = map[Code]int{Slow: 408, Invalid: 422, Unauthorized: 401, Forbidden: 403, NotFound: 404, Conflict: 409, Unavailable: 503, TooMany: 429}
 
 // Error is a refusal whose text may be shown to the caller.
 type Error struct {

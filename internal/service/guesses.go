@@ -8,6 +8,8 @@ import (
 
 	lru "github.com/hashicorp/golang-lru/v2"
 	"golang.org/x/time/rate"
+
+	"github.com/posthorn/posthorn/internal/pause"
 )
 
 // How failed authentications are slowed down, for each address.
@@ -23,15 +25,15 @@ const (
 // because of its address, which others may share.
 type guesses struct {
 	addresses *lru.Cache[netip.Prefix, *rate.Limiter]
-	pause     func(context.Context, time.Duration)
+	wait      func(context.Context, time.Duration) error
 	waiting   atomic.Int64
 }
 
-func newGuesses(pause func(context.Context, time.Duration)) *guesses {
-	if pause == nil {
-		pause = sleep
+func newGuesses(wait func(context.Context, time.Duration) error) *guesses {
+	if wait == nil {
+		wait = pause.For
 	}
-	return &guesses{addresses: newLRU[netip.Prefix, *rate.Limiter](guessAddrs), pause: pause}
+	return &guesses{addresses: newLRU[netip.Prefix, *rate.Limiter](guessAddrs), wait: wait}
 }
 
 // failed waits as long as a failure from the context's address has to, and returns the refusal.
@@ -51,7 +53,7 @@ func (g *guesses) failed(ctx context.Context, now time.Time) error {
 	if g.waiting.Add(1) > guessWaiting {
 		return tooMany(wait, "too many calls with keys that are not valid")
 	}
-	g.pause(ctx, wait)
+	_ = g.wait(ctx, wait)
 	return refused
 }
 
@@ -68,16 +70,6 @@ func source(address string) netip.Prefix {
 	}
 	prefix, _ := addr.Prefix(bits) // fails only for too many bits
 	return prefix
-}
-
-// sleep waits for a duration, or until ctx ends.
-func sleep(ctx context.Context, wait time.Duration) {
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
 }
 
 // limiterOf returns the cache's limiter for a key, or a new one.

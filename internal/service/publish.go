@@ -10,6 +10,7 @@ import (
 
 	"github.com/posthorn/posthorn/internal/fault"
 	"github.com/posthorn/posthorn/internal/groupcommit"
+	"github.com/posthorn/posthorn/internal/pause"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -103,10 +104,8 @@ func (s *Service) publishTo(ctx context.Context, tenant string, r PublishRequest
 			return nil, err
 		}
 		if !changed { // a change is in progress and not committed yet
-			select {
-			case <-time.After(rand.N(staleWait << tries)): //nolint:gosec // spreads waits, guards nothing
-			case <-ctx.Done():
-				return nil, ctx.Err()
+			if err := pause.For(ctx, rand.N(staleWait<<tries)); err != nil { //nolint:gosec // spreads waits, guards nothing
+				return nil, err
 			}
 		}
 		v = newer

@@ -113,7 +113,7 @@ type Options struct {
 	Log         *slog.Logger     // default: slog.Default()
 	Now         func() time.Time // default: time.Now
 	// Pause makes a failed authentication wait. Default: wait for that long, or until ctx ends.
-	Pause func(context.Context, time.Duration)
+	Pause func(context.Context, time.Duration) error
 }
 
 // Service implements the use cases. It is safe for concurrent use.

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/posthorn/posthorn/internal/pause"
 	"github.com/posthorn/posthorn/internal/sender"
 	"github.com/posthorn/posthorn/models"
 )
@@ -107,10 +108,8 @@ func (s *Service) placeTest(ctx context.Context, w *models.Webhook) (leave func(
 		if err != nil || leave != nil {
 			return leave, err
 		}
-		select {
-		case <-time.After(min(max(turn, testAsk), testTurn)):
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
+		if err := pause.For(ctx, min(max(turn, testAsk), testTurn)); err != nil {
+			return nil, err
 		}
 	}
 }

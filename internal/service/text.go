@@ -3,6 +3,8 @@ package service
 import (
 	"fmt"
 	"unicode/utf8"
+
+	"github.com/posthorn/posthorn/internal/cut"
 )
 
 // shownName is how many bytes of an unknown name an error repeats.
@@ -13,18 +15,9 @@ func checkLength(p *problems, field, text string, most int) {
 	switch {
 	case utf8.RuneCountInString(text) > most:
 		p.addf(field, "must be at most %d characters", most)
-	case !utf8.ValidString(text), containsNUL(text):
+	case !cut.Storable(text):
 		p.addf(field, "must be UTF-8 text without NUL characters")
 	}
-}
-
-func containsNUL(text string) bool {
-	for i := range len(text) {
-		if text[i] == 0 {
-			return true
-		}
-	}
-	return false
 }
 
 func index(field string, i int) string { return fmt.Sprintf("%s[%d]", field, i) }

@@ -12,10 +12,11 @@ type Pauses struct {
 	all []time.Duration
 }
 
-func (p *Pauses) add(_ context.Context, wait time.Duration) {
+func (p *Pauses) add(_ context.Context, wait time.Duration) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.all = append(p.all, wait)
+	return nil
 }
 
 // Take returns the waits since the last call, in their order.

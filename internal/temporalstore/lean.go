@@ -5,7 +5,7 @@
 // have a value. An index that neither Posthorn's filters nor the Web UI's views need covers no row. Each index keeps
 // its name, so that Temporal's own schema upgrades find it, and its definition, as a comment.
 //
-// The package must not import any package of Posthorn.
+// The package must not import any package of Posthorn except pause.
 package temporalstore
 
 import (
@@ -17,6 +17,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/posthorn/posthorn/internal/pause"
 )
 
 // table is the table in which Temporal keeps each workflow for lists.
@@ -162,10 +164,8 @@ func replace(ctx context.Context, conn *pgx.Conn, name, definition, comment stri
 		if pg, locked := errors.AsType[*pgconn.PgError](err); !locked || pg.Code != lockNotAvailable || try == swapTries {
 			return err
 		}
-		select {
-		case <-time.After(swapPause):
-		case <-ctx.Done():
-			return ctx.Err()
+		if err := pause.For(ctx, swapPause); err != nil {
+			return err
 		}
 	}
 }

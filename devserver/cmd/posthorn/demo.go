@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/posthorn/posthorn/internal/pause"
 	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/models"
 )
@@ -42,10 +43,7 @@ var demoReceivers = []struct {
 		http.Error(w, `{"error":"the warehouse is closed for stocktaking"}`, http.StatusServiceUnavailable)
 	}},
 	{"demo-slow", "Accounting (slow)", []string{"order.created"}, func(_ http.ResponseWriter, r *http.Request) {
-		select {
-		case <-time.After(demoSlow):
-		case <-r.Context().Done():
-		}
+		_ = pause.For(r.Context(), demoSlow)
 	}},
 	{"demo-recovers", "Analytics (fails now and then)", []string{"order.shipped"}, func(w http.ResponseWriter, _ *http.Request) {
 		if time.Now().Unix()%int64((demoUp+demoDown)/time.Second) >= int64(demoUp/time.Second) {
