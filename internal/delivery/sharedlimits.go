@@ -37,12 +37,12 @@ type Limits struct {
 	holder func() string
 	now    func() time.Time
 
-	mu    sync.Mutex
-	holds map[string]*hold // by webhook; they stay, because they hold what is known about the webhook
+	mu     sync.Mutex
+	places map[string]*places // by webhook; they stay, because they hold what is known about the webhook
 }
 
-// hold is this process's places at a webhook.
-type hold struct {
+// places is this process's places at a webhook.
+type places struct {
 	mu            sync.Mutex
 	limit         int // the number of places for all workers
 	granted, used int
@@ -55,7 +55,7 @@ type hold struct {
 // NewLimits returns the Limits of a process. holder is the name under which its leases are held: if others have
 // declared the process gone and freed its places, it continues under another name.
 func NewLimits(holder func() string, store LeaseStore, now func() time.Time) *Limits {
-	return &Limits{store: store, holder: holder, now: now, holds: map[string]*hold{}}
+	return &Limits{store: store, holder: holder, now: now, places: map[string]*places{}}
 }
 
 // Reserve returns the times at which the webhook's next n deliveries may be sent.
@@ -90,78 +90,78 @@ func (l *Limits) Pace(ctx context.Context, webhookID string, perSecond float64, 
 	if taken {
 		return 0, pause.For(ctx, at.Sub(now))
 	}
-	h := l.hold(webhookID)
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.turns.give(now, at.Sub(now), time.Duration(float64(time.Second)/(asksPerPlace*perSecond))), nil
+	p := l.placesAt(webhookID)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.turns.give(now, at.Sub(now), time.Duration(float64(time.Second)/(asksPerPlace*perSecond))), nil
 }
 
 // Enter takes a place at a webhook that has limit places for all workers; leave returns it. If there is none for now,
 // leave is nil, and turn is how long to wait before asking again: those who wait take turns.
 func (l *Limits) Enter(ctx context.Context, webhookID string, limit int) (leave func(), turn time.Duration, err error) {
-	h := l.hold(webhookID)
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.limit = limit
+	p := l.placesAt(webhookID)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.limit = limit
 	now := l.now()
-	if now.Sub(h.renewed) >= leaseFor || (h.used >= h.granted && now.Sub(h.asked) > askEvery) {
-		if err := l.ask(ctx, webhookID, h); err != nil {
+	if now.Sub(p.renewed) >= leaseFor || (p.used >= p.granted && now.Sub(p.asked) > askEvery) {
+		if err := l.ask(ctx, webhookID, p); err != nil {
 			return nil, 0, err
 		}
 	}
-	if h.used >= min(h.granted, limit) {
-		return nil, h.turns.give(now, askEvery, h.turns.took/time.Duration(asksPerPlace*limit)), nil
+	if p.used >= min(p.granted, limit) {
+		return nil, p.turns.give(now, askEvery, p.turns.took/time.Duration(asksPerPlace*limit)), nil
 	}
-	h.used++
-	l.renewLater(webhookID, h)
+	p.used++
+	l.renewLater(webhookID, p)
 	return sync.OnceFunc(func() {
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		h.used--
-		h.turns.measure(l.now().Sub(now))
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.used--
+		p.turns.measure(l.now().Sub(now))
 	}), 0, nil
 }
 
-func (l *Limits) hold(webhookID string) *hold {
+func (l *Limits) placesAt(webhookID string) *places {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	h := l.holds[webhookID]
-	if h == nil {
-		h = &hold{turns: newTurns()}
-		l.holds[webhookID] = h
+	p := l.places[webhookID]
+	if p == nil {
+		p = &places{turns: newTurns()}
+		l.places[webhookID] = p
 	}
-	return h
+	return p
 }
 
-// ask leases one place more than are used, and some ahead, so that not every POST has to ask. The lock is held during
-// the call: it is one short statement, and those who wait for the lock need its answer.
-func (l *Limits) ask(ctx context.Context, webhookID string, h *hold) error {
-	now := l.now() // the lease begins after this moment
-	granted, err := l.store.Lease(ctx, webhookID, l.holder(), min(h.limit, 2*h.used+1), h.limit, leaseFor)
+// ask leases one place more than are used, and some ahead, so that not every POST asks. The lock is held meanwhile:
+// it is one short statement, and those who wait for it want its answer.
+func (l *Limits) ask(ctx context.Context, webhookID string, p *places) error {
+	now := l.now() // the lease begins after this
+	granted, err := l.store.Lease(ctx, webhookID, l.holder(), min(p.limit, 2*p.used+1), p.limit, leaseFor)
 	if err != nil {
 		return err
 	}
-	h.granted, h.asked, h.renewed = granted, now, now
+	p.granted, p.asked, p.renewed = granted, now, now
 	return nil
 }
 
-// renewLater renews the lease as long as a place is used, whether or not another POST enters: a POST may take longer
-// than a lease. It also returns the unused places.
-func (l *Limits) renewLater(webhookID string, h *hold) {
-	if h.renewing {
+// renewLater keeps the lease as long as a place is used, whether or not anyone enters meanwhile: a POST may take
+// longer than a lease. The places that are not used any more go back with it.
+func (l *Limits) renewLater(webhookID string, p *places) {
+	if p.renewing {
 		return
 	}
-	h.renewing = true
+	p.renewing = true
 	time.AfterFunc(renewEvery, func() {
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		h.renewing = false
-		if h.used == 0 {
-			return // it soon ends by itself
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.renewing = false
+		if p.used == 0 {
+			return // it ends soon by itself
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), renewEvery)
 		defer cancel()
-		_ = l.ask(ctx, webhookID, h) // it is tried again next time; callers that enter in the meantime get the error
-		l.renewLater(webhookID, h)
+		_ = l.ask(ctx, webhookID, p) // again at the next time; callers that enter meanwhile get the error
+		l.renewLater(webhookID, p)
 	})
 }
