@@ -3,7 +3,6 @@ package models_test
 import (
 	"context"
 	"errors"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/posthorn/posthorn/models"
+	"github.com/posthorn/posthorn/models/modelstest"
 )
 
 // entries are what the audit log has that fits, newest first.
@@ -175,12 +175,11 @@ func TestAutomaticDeactivationIsLogged(t *testing.T) {
 // Also where a call leads to it: deactivating is what Posthorn does.
 func TestWhatIsAutomaticIsPosthorns(t *testing.T) {
 	t.Parallel()
-	store, err := models.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "posthorn.db"), models.Options{Actor: func(context.Context) models.AuditActor {
+	store, err := models.Open(t.Context(), modelstest.SQLite(t), models.Options{Actor: func(context.Context) models.AuditActor {
 		return models.AuditActor{Kind: models.ActorKey, ID: "key_1", Name: "ci", Address: "192.0.2.7", RequestID: "call-7"}
 	}})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, store.Close()) })
-	require.NoError(t, store.Migrate(t.Context()))
 	s := &database{Store: store, Clock: newClock()}
 	w := s.Webhook(t, s.Tenant(t, "acme"))
 	_, err = s.DeactivateWebhook(t.Context(), w.ID, 10, "its key has been revoked")

@@ -8,13 +8,16 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/posthorn/posthorn/models"
+	"github.com/posthorn/posthorn/models/modelstest"
 	"github.com/posthorn/posthorn/test/pgtest"
 )
 
 // bounced is a database behind a pgbouncer in transaction mode, migrated through it.
 func bounced(t *testing.T) *database {
 	t.Helper()
-	return migrated(t, pgtest.Bouncer(t, pgtest.URL(t)))
+	s := opened(t, pgtest.Bouncer(t, pgtest.URL(t)))
+	require.NoError(t, s.Migrate(t.Context()))
+	return s
 }
 
 // Behind pgbouncer in transaction mode every transaction may have another session. Everything works without one.
@@ -76,8 +79,8 @@ func (s *database) roundTrip(t *testing.T, store *models.Store, w models.Webhook
 // A locked row keeps nobody waiting there either: the wait is bounded in each transaction.
 func TestLocksBehindPgbouncer(t *testing.T) {
 	t.Parallel()
-	direct := pgtest.URL(t)
-	s := migrated(t, pgtest.Bouncer(t, direct))
+	direct := modelstest.Postgres(t)
+	s := opened(t, pgtest.Bouncer(t, direct))
 	w := s.Webhook(t, s.Tenant(t, "acme"))
 	d := s.Publish(t, "acme", w)[0]
 	(&database{URL: direct}).lock(t, d)

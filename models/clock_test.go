@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/posthorn/posthorn/models"
+	"github.com/posthorn/posthorn/models/modelstest"
 	"github.com/posthorn/posthorn/test/pgtest"
 )
 
@@ -14,7 +15,7 @@ import (
 // off, nor takes their leases for expired.
 func TestAProcessWithAWrongClockAgreesWithTheOthers(t *testing.T) {
 	t.Parallel()
-	url := pgtest.URL(t)
+	url := modelstest.Postgres(t)
 	wrong := newClock()
 	wrong.at = time.Now().Add(time.Hour)
 	open := func(o models.Options) *database {
@@ -24,7 +25,6 @@ func TestAProcessWithAWrongClockAgreesWithTheOthers(t *testing.T) {
 		return &database{Store: store, URL: url, Clock: wrong}
 	}
 	right := open(models.Options{})
-	require.NoError(t, right.Migrate(t.Context()))
 	ahead := open(models.Options{Now: wrong.Now, Correct: true})
 	near := func(a, b time.Time, what string) { require.WithinDuration(t, a, b, time.Second, what) }
 	near(right.Now(), ahead.Now(), "now")

@@ -2,7 +2,9 @@ package models
 
 import (
 	"context"
+	"crypto/sha256"
 	"embed"
+	"encoding/hex"
 	"fmt"
 	"math/rand/v2"
 	"regexp"
@@ -273,6 +275,19 @@ func (s *Store) dialect(text string) []string {
 		statements = append(statements, statement)
 	}
 	return statements
+}
+
+// MigrationsHash changes whenever a migration does. Tests share what has been migrated by it.
+func MigrationsHash() string {
+	hash := sha256.New()
+	for _, id := range migrations {
+		text, err := migrationText(id)
+		if err != nil {
+			panic(err) // it is embedded
+		}
+		_, _ = fmt.Fprintf(hash, "%s\n%s\n", id, text)
+	}
+	return hex.EncodeToString(hash.Sum(nil))
 }
 
 // Migrated returns an error unless every migration that this binary knows has been applied.

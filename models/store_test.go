@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -15,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/posthorn/posthorn/models"
-	"github.com/posthorn/posthorn/test/pgtest"
+	"github.com/posthorn/posthorn/models/modelstest"
 )
 
 // TestMain runs everything in a time zone that nobody would take for UTC.
@@ -69,19 +68,18 @@ func stores(t *testing.T, body func(t *testing.T, s *database)) {
 
 func sqlite(tb testing.TB) *database {
 	tb.Helper()
-	return migrated(tb, "sqlite:"+filepath.Join(tb.TempDir(), "posthorn.db"))
+	return opened(tb, modelstest.SQLite(tb))
 }
 
 func postgres(tb testing.TB) *database {
 	tb.Helper()
-	return migrated(tb, pgtest.URL(tb))
+	return opened(tb, modelstest.Postgres(tb))
 }
 
-func migrated(tb testing.TB, url string) *database {
+func opened(tb testing.TB, url string) *database {
 	tb.Helper()
 	s := &database{URL: url, Clock: newClock()}
 	s.Store = s.Open(tb)
-	require.NoError(tb, s.Migrate(tb.Context()))
 	return s
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"sync"
@@ -18,6 +17,7 @@ import (
 	"github.com/posthorn/posthorn/internal/metrics"
 	"github.com/posthorn/posthorn/internal/servicetest"
 	"github.com/posthorn/posthorn/models"
+	"github.com/posthorn/posthorn/models/modelstest"
 	"github.com/posthorn/posthorn/worker"
 )
 
@@ -92,10 +92,9 @@ func (p *patient) StartRecovery(id string) {
 func outage(t *testing.T, groupMax, n int) (*worker.Reconciler, *patient, *servicetest.Clock) {
 	t.Helper()
 	clock := &servicetest.Clock{}
-	store, err := models.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "posthorn.db"), models.Options{Now: clock.Now, GroupMax: groupMax})
+	store, err := models.Open(t.Context(), modelstest.SQLite(t), models.Options{Now: clock.Now, GroupMax: groupMax})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, store.Close()) })
-	require.NoError(t, store.Migrate(t.Context()))
 	_, err = store.PutTenant(t.Context(), &models.Tenant{ID: tenant, Name: tenant})
 	require.NoError(t, err)
 	w := models.Webhook{ID: models.NewID(models.PrefixWebhook), Tenant: tenant, Status: models.WebhookActive}

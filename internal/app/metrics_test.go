@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"path/filepath"
 	"reflect"
 	"regexp"
 	"runtime"
@@ -23,7 +22,7 @@ import (
 	"github.com/posthorn/posthorn/internal/config"
 	"github.com/posthorn/posthorn/internal/metrics"
 	"github.com/posthorn/posthorn/internal/secrets"
-	"github.com/posthorn/posthorn/models"
+	"github.com/posthorn/posthorn/models/modelstest"
 )
 
 var update = flag.Bool("update", false, "write deploy/metrics.json")
@@ -75,11 +74,7 @@ func TestMetricsAreListedAndDocumented(t *testing.T) {
 // a value, so each is given one.
 func gatherAll(t *testing.T) []exported {
 	t.Helper()
-	url := "sqlite:" + filepath.Join(t.TempDir(), "posthorn.db")
-	store, err := models.Open(t.Context(), url, models.Options{})
-	require.NoError(t, err)
-	require.NoError(t, store.Migrate(t.Context()))
-	require.NoError(t, store.Close())
+	url := modelstest.SQLite(t)
 	keyset, err := secrets.NewKeyset()
 	require.NoError(t, err)
 	temporal, err := client.NewLazyClient(client.Options{})

@@ -2,7 +2,6 @@ package app
 
 import (
 	"log/slog"
-	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -11,17 +10,13 @@ import (
 	"github.com/posthorn/posthorn/internal/config"
 	"github.com/posthorn/posthorn/internal/secrets"
 	"github.com/posthorn/posthorn/internal/service"
-	"github.com/posthorn/posthorn/models"
+	"github.com/posthorn/posthorn/models/modelstest"
 )
 
 // Whatever a process is, it does not start with a keyset that lacks a key of the database.
 func TestAProcessRefusesAnotherKeyset(t *testing.T) {
 	t.Parallel()
-	url := "sqlite:" + filepath.Join(t.TempDir(), "posthorn.db")
-	store, err := models.Open(t.Context(), url, models.Options{})
-	require.NoError(t, err)
-	require.NoError(t, store.Migrate(t.Context()))
-	require.NoError(t, store.Close())
+	url := modelstest.SQLite(t)
 	temporal, err := client.NewLazyClient(client.Options{})
 	require.NoError(t, err)
 	t.Cleanup(temporal.Close)

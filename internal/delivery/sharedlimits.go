@@ -133,10 +133,10 @@ func (l *Limits) placesAt(webhookID string) *places {
 	return p
 }
 
-// ask leases one place more than are used, and some ahead, so that not every POST asks. The lock is held meanwhile:
-// it is one short statement, and those who wait for it want its answer.
+// ask leases one place more than are used, and some ahead, so that not every POST has to ask. The lock is held during
+// the call: it is one short statement, and those who wait for the lock need its answer.
 func (l *Limits) ask(ctx context.Context, webhookID string, p *places) error {
-	now := l.now() // the lease begins after this
+	now := l.now() // the lease begins after this moment
 	granted, err := l.store.Lease(ctx, webhookID, l.holder(), min(p.limit, 2*p.used+1), p.limit, leaseFor)
 	if err != nil {
 		return err
@@ -145,8 +145,8 @@ func (l *Limits) ask(ctx context.Context, webhookID string, p *places) error {
 	return nil
 }
 
-// renewLater keeps the lease as long as a place is used, whether or not anyone enters meanwhile: a POST may take
-// longer than a lease. The places that are not used any more go back with it.
+// renewLater renews the lease as long as a place is used, whether or not another POST enters: a POST may take longer
+// than a lease. It also returns the unused places.
 func (l *Limits) renewLater(webhookID string, p *places) {
 	if p.renewing {
 		return
@@ -157,11 +157,11 @@ func (l *Limits) renewLater(webhookID string, p *places) {
 		defer p.mu.Unlock()
 		p.renewing = false
 		if p.used == 0 {
-			return // it ends soon by itself
+			return // it soon ends by itself
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), renewEvery)
 		defer cancel()
-		_ = l.ask(ctx, webhookID, p) // again at the next time; callers that enter meanwhile get the error
+		_ = l.ask(ctx, webhookID, p) // it is tried again next time; callers that enter in the meantime get the error
 		l.renewLater(webhookID, p)
 	})
 }

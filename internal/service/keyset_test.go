@@ -1,7 +1,6 @@
 package service_test
 
 import (
-	"path/filepath"
 	"sync"
 	"testing"
 
@@ -12,7 +11,7 @@ import (
 	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/internal/servicetest"
 	"github.com/posthorn/posthorn/models"
-	"github.com/posthorn/posthorn/test/pgtest"
+	"github.com/posthorn/posthorn/models/modelstest"
 )
 
 // keysetStores runs the body on an empty, migrated SQLite and PostgreSQL.
@@ -20,15 +19,14 @@ func keysetStores(t *testing.T, body func(t *testing.T, s *models.Store)) {
 	t.Helper()
 	t.Parallel()
 	for name, url := range map[string]func(*testing.T) string{
-		"sqlite":   func(t *testing.T) string { t.Helper(); return "sqlite:" + filepath.Join(t.TempDir(), "posthorn.db") },
-		"postgres": func(t *testing.T) string { t.Helper(); return pgtest.URL(t) },
+		"sqlite":   func(t *testing.T) string { t.Helper(); return modelstest.SQLite(t) },
+		"postgres": func(t *testing.T) string { t.Helper(); return modelstest.Postgres(t) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s, err := models.Open(t.Context(), url(t), models.Options{})
 			require.NoError(t, err)
 			t.Cleanup(func() { require.NoError(t, s.Close()) })
-			require.NoError(t, s.Migrate(t.Context()))
 			body(t, s)
 		})
 	}

@@ -2,7 +2,6 @@ package service_test
 
 import (
 	"context"
-	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -13,7 +12,7 @@ import (
 	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/internal/servicetest"
 	"github.com/posthorn/posthorn/models"
-	"github.com/posthorn/posthorn/test/pgtest"
+	"github.com/posthorn/posthorn/models/modelstest"
 )
 
 // onBoth runs the body on SQLite and on PostgreSQL, with a Store of at most so many connections.
@@ -21,14 +20,13 @@ func onBoth(t *testing.T, connections int, body func(t *testing.T, env *servicet
 	t.Helper()
 	t.Parallel()
 	for name, url := range map[string]func() string{
-		"sqlite":   func() string { return "sqlite:" + filepath.Join(t.TempDir(), "posthorn.db") },
-		"postgres": func() string { return pgtest.URL(t) },
+		"sqlite":   func() string { return modelstest.SQLite(t) },
+		"postgres": func() string { return modelstest.Postgres(t) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			store, err := models.Open(t.Context(), url(), models.Options{MaxConns: connections})
 			require.NoError(t, err)
 			t.Cleanup(func() { require.NoError(t, store.Close()) })
-			require.NoError(t, store.Migrate(t.Context()))
 			body(t, servicetest.New(t, func(_ *sender.Config, o *service.Options) { o.Store, o.Now = store, time.Now }), store)
 		})
 	}

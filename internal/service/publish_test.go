@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -17,6 +16,7 @@ import (
 	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/internal/servicetest"
 	"github.com/posthorn/posthorn/models"
+	"github.com/posthorn/posthorn/models/modelstest"
 )
 
 // twoProcesses gives two services on one database, as two API processes are, with a tenant that both know.
@@ -207,10 +207,9 @@ func TestWhatIsNotStoredGivesItsPlaceBack(t *testing.T) {
 func TestACommitThatIsNotAnsweredIsUnknown(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		store, err := models.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "posthorn.db"), models.Options{MaxConns: 1})
+		store, err := models.Open(t.Context(), modelstest.SQLite(t), models.Options{MaxConns: 1})
 		require.NoError(t, err)
 		defer func() { require.NoError(t, store.Close()) }()
-		require.NoError(t, store.Migrate(t.Context()))
 		env := servicetest.New(t, func(_ *sender.Config, o *service.Options) { o.Store = store })
 		env.EventTypes("order.created")
 		env.Tenant("acme")

@@ -1,7 +1,6 @@
 package service_test
 
 import (
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -9,15 +8,15 @@ import (
 
 	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/models"
+	"github.com/posthorn/posthorn/models/modelstest"
 )
 
 // A list that takes too long is refused for now, and is no internal error.
 func TestASlowReadIsRefused(t *testing.T) {
 	t.Parallel()
-	store, err := models.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "posthorn.db"), models.Options{ReadFor: time.Nanosecond})
+	store, err := models.Open(t.Context(), modelstest.SQLite(t), models.Options{ReadFor: time.Nanosecond})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, store.Close()) })
-	require.NoError(t, store.Migrate(t.Context()))
 	s := service.New(service.Options{Store: store})
 	_, _, err = s.PutTenant(t.Context(), models.Tenant{ID: "acme"})
 	require.NoError(t, err)

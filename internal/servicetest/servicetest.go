@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -22,6 +21,7 @@ import (
 	"github.com/posthorn/posthorn/internal/sender"
 	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/models"
+	"github.com/posthorn/posthorn/models/modelstest"
 )
 
 // AdminKey is the bootstrap admin key of every Env.
@@ -62,10 +62,9 @@ func WithPoster(p service.Poster) Option {
 func New(tb testing.TB, options ...Option) *Env {
 	tb.Helper()
 	clock := &Clock{}
-	store, err := models.Open(tb.Context(), "sqlite:"+filepath.Join(tb.TempDir(), "posthorn.db"), models.Options{Now: clock.Now, Actor: service.AuditActor})
+	store, err := models.Open(tb.Context(), modelstest.SQLite(tb), models.Options{Now: clock.Now, Actor: service.AuditActor})
 	require.NoError(tb, err)
 	tb.Cleanup(func() { require.NoError(tb, store.Close()) })
-	require.NoError(tb, store.Migrate(tb.Context()))
 
 	keyset, err := secrets.NewKeyset()
 	require.NoError(tb, err)

@@ -1,7 +1,7 @@
 // Package pgtest gives tests a real, private PostgreSQL.
 //
-// It owns finding the server's programs, a throw-away cluster, and one empty database per test. It knows nothing of
-// Posthorn: of this module it must not import any package but internal/localpg, so that every one of them can use it in
+// It owns finding the server's programs, a throw-away cluster, and one database per test: an empty one, or a copy of what the
+// test's package has made of one. It knows nothing of Posthorn: of this module it must not import any package but internal/localpg, so that every one of them can use it in
 // its tests.
 // It runs on Unix only.
 //
@@ -46,20 +46,44 @@ var ownCluster = sync.OnceValues(func() (string, error) {
 // test may create such siblings. URL fails tb if there is no PostgreSQL.
 func URL(tb testing.TB) string {
 	tb.Helper()
+	// Nobody connects to template0, so that any number of copies may be made at once.
+	return copyOf(tb, clusterURL(tb), "template0")
+}
 
-	admin := os.Getenv(EnvURL)
-	if admin == "" {
-		var err error
-		if admin, err = ownCluster(); err != nil {
-			tb.Fatalf("pgtest: no %s, and no cluster of our own: %v", EnvURL, err)
-		}
+// Copy creates a database for tb as URL does, but as a copy of what build makes of an empty one. The first call with a key
+// builds that original; it stays in the cluster for all others, those of other test processes included. The key must change
+// with whatever build does.
+func Copy(tb testing.TB, key string, build func(ctx context.Context, databaseURL string) error) string {
+	tb.Helper()
+	admin := clusterURL(tb)
+	name, err := originals.of(tb.Context(), admin, key, build)
+	if err != nil {
+		tb.Fatalf("pgtest: original: %v", err)
 	}
+	return copyOf(tb, admin, name)
+}
+
+// clusterURL is the URL of the cluster's maintenance database.
+func clusterURL(tb testing.TB) string {
+	tb.Helper()
+	if admin := os.Getenv(EnvURL); admin != "" {
+		return admin
+	}
+	admin, err := ownCluster()
+	if err != nil {
+		tb.Fatalf("pgtest: no %s, and no cluster of our own: %v", EnvURL, err)
+	}
+	return admin
+}
+
+func copyOf(tb testing.TB, admin, original string) string {
+	tb.Helper()
 	name := "test_" + strings.ToLower(rand.Text()[:16])
 	database, err := withDatabase(admin, name)
 	if err != nil {
 		tb.Fatalf("pgtest: %s: %v", EnvURL, err)
 	}
-	if err := create(tb.Context(), admin, name); err != nil {
+	if err := create(tb.Context(), admin, name, original); err != nil {
 		tb.Fatalf("pgtest: %v", err)
 	}
 	tb.Cleanup(func() {
@@ -82,15 +106,15 @@ func withDatabase(raw, name string) (string, error) {
 	return u.String(), nil
 }
 
-// create makes an empty database. It copies template0, to which nobody connects, so that any number may be created at once.
-func create(ctx context.Context, admin, name string) error {
+// create makes a copy of a database to which nobody is connected.
+func create(ctx context.Context, admin, name, original string) error {
 	conn, err := pgx.Connect(ctx, admin)
 	if err != nil {
 		return fmt.Errorf("connect to the cluster: %w", err)
 	}
 	defer func() { _ = conn.Close(ctx) }()
 
-	if _, err := conn.Exec(ctx, `CREATE DATABASE `+pgx.Identifier{name}.Sanitize()+` TEMPLATE template0`); err != nil {
+	if _, err := conn.Exec(ctx, `CREATE DATABASE `+pgx.Identifier{name}.Sanitize()+` TEMPLATE `+pgx.Identifier{original}.Sanitize()); err != nil {
 		return fmt.Errorf("create database: %w", err)
 	}
 	return nil
