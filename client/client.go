@@ -12,14 +12,14 @@ import (
 	"time"
 )
 
-// Timeout bounds a call, its answer's body included, unless WithHTTPClient gives another client.
+// Timeout limits a call, including its answer's body, unless WithHTTPClient sets another client.
 const Timeout = 30 * time.Second
 
-// maxProblem is the most that is read of a problem, in bytes.
+// maxProblem is the largest part of a problem that is read, in bytes.
 const maxProblem = 1 << 20
 
-// New makes a client of the Posthorn at a URL, with an API key. Its calls are those that end in WithResponse: they return
-// an [*Error] for every answer that is no success.
+// New returns a client of the Posthorn at a URL, with an API key. Use the calls that end in WithResponse: they return
+// an [*Error] for every answer that is not a success.
 func New(url, key string, options ...ClientOption) (*ClientWithResponses, error) {
 	authenticate := func(_ context.Context, r *http.Request) error {
 		r.Header.Set("Authorization", "Bearer "+key)
@@ -33,19 +33,19 @@ func New(url, key string, options ...ClientOption) (*ClientWithResponses, error)
 	return &ClientWithResponses{c}, nil
 }
 
-// Error is an answer that is no success: a problem (RFC 9457), or what something else than Posthorn has answered.
+// Error is an answer that is not a success: a problem (RFC 9457), or the answer of another server than Posthorn.
 type Error struct {
 	Status int    // the HTTP status code
 	Title  string // the status in words
-	Detail string // what is wrong, for people; "" if the answer is no problem
+	Detail string // the mistake, for people; "" if the answer is not a problem
 	Errors []FieldError
-	// RetryAfter is how long the server asks to wait; 0 = it does not say.
+	// RetryAfter is how long the server asks to wait; 0 = the answer has no such time.
 	RetryAfter time.Duration
 	// RequestID names the request in the server's log and audit log.
 	RequestID string
 }
 
-// FieldError is what is wrong with one field of a request.
+// FieldError is the mistake in one field of a request.
 type FieldError struct {
 	Field   string `json:"field"`
 	Message string `json:"message"`
@@ -64,7 +64,7 @@ func (e *Error) Error() string {
 	return strings.Join(parts, "; ")
 }
 
-// refusals turns answers that are no success into errors.
+// refusals turns answers that are not a success into errors.
 type refusals struct{ HttpRequestDoer }
 
 // Do implements HttpRequestDoer.

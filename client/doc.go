@@ -1,5 +1,5 @@
 // Package client is the Go client of Posthorn's API, /v1. Its calls and types are generated from the OpenAPI document
-// (`make client`); [New] makes one that authenticates, and turns every refusal into an [*Error].
+// (`make client`). [New] returns a client that authenticates and turns every refusal into an [*Error].
 //
 //	api, err := client.New("https://hooks.example.com", key)
 //	…

@@ -16,8 +16,8 @@ type addresses struct {
 	ui                                  netip.AddrPort // invalid without UI
 }
 
-// AddressError says that the server cannot listen on an address. Option names the field of Options that it is from, ""
-// if it is from none.
+// AddressError is returned when the server cannot listen on an address. Option names the field of Options that holds
+// the address, "" if none does.
 type AddressError struct {
 	Option string
 	Err    error
@@ -29,9 +29,9 @@ func (e *AddressError) Error() string { return e.Err.Error() }
 // Unwrap returns the cause.
 func (e *AddressError) Unwrap() error { return e.Err }
 
-// reserve finds an address for every part, the given ones for frontend and UI and free ones for the others, and makes
-// sure that none is taken. The server knows no listeners but binds them itself, so the ports are held all at once, to
-// be different, and then let go.
+// reserve finds an address for every part: the given ones for frontend and UI, and free ones for the others. It checks
+// that none is taken. The server accepts no listeners and binds the ports itself. So reserve holds all ports at once,
+// to make them different, and then releases them.
 func reserve(ctx context.Context, o Options) (addresses, error) {
 	var listen net.ListenConfig
 	var held []net.Listener
@@ -70,9 +70,9 @@ func reserve(ctx context.Context, o Options) (addresses, error) {
 	return a, nil
 }
 
-// keepFree leaves a connection of l's port in TIME_WAIT: for the next minute the system hands that port to no one who
-// asks for any free port, while binding it by number works. Without it, servers started side by side in tests take each
-// other's ports now and then.
+// keepFree leaves a connection of l's port in TIME_WAIT. For the next minute the system does not assign that port to a
+// process that asks for any free port, but binding it by number works. Without this, servers that tests start side by
+// side sometimes take each other's ports.
 func keepFree(ctx context.Context, l net.Listener) error {
 	var dialer net.Dialer
 	client, err := dialer.DialContext(ctx, "tcp", l.Addr().String())
@@ -87,8 +87,8 @@ func keepFree(ctx context.Context, l net.Listener) error {
 	return server.Close() // the side that closes first is left with TIME_WAIT
 }
 
-// hosts tells every service where the others are. With it the server needs no gossip among its parts: it starts faster
-// and does not look for the peers of a run that was killed.
+// hosts returns the addresses of all services. With it the server needs no gossip between its parts. It starts faster
+// and does not look for the peers of a killed run.
 func (a addresses) hosts() map[primitives.ServiceName]static.Hosts {
 	return map[primitives.ServiceName]static.Hosts{
 		primitives.FrontendService: static.SingleLocalHost(dialable(a.frontend)),
@@ -98,7 +98,7 @@ func (a addresses) hosts() map[primitives.ServiceName]static.Hosts {
 	}
 }
 
-// dialable returns the host:port at which a listener is reached from this machine: a wildcard address is none to dial.
+// dialable returns the host:port at which this machine reaches a listener. A wildcard address cannot be dialled.
 func dialable(a netip.AddrPort) string {
 	host := a.Addr()
 	if host.IsUnspecified() {

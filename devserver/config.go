@@ -18,8 +18,8 @@ const (
 	archivalDisabled = "disabled"
 )
 
-// serverConfig is what the server otherwise reads from its YAML file. It opens no ports but those in addrs: no metrics,
-// no profiler, no HTTP API.
+// serverConfig returns the settings that the server otherwise reads from its YAML file. The server opens only the ports
+// in addrs: no metrics, no profiler, no HTTP API.
 func serverConfig(addrs addresses, store store, shards int) *config.Config {
 	return &config.Config{
 		Global: config.Global{

@@ -12,8 +12,8 @@ import (
 //go:embed dynamicconfig.yaml
 var settings []byte
 
-// dynamicConfig returns the server's settings, with overrides in place of those of the same name. The server itself
-// ignores what it does not know; here a name or value that it does not take is an error.
+// dynamicConfig returns the server's settings, with overrides in place of those with the same name. The server itself
+// ignores unknown names and values; here they are errors.
 func dynamicConfig(overrides map[string]any) (dynamicconfig.Client, error) {
 	loader := dynamicconfig.LoadYamlFile(settings)
 	for name, value := range overrides {

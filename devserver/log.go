@@ -9,7 +9,7 @@ import (
 	"go.temporal.io/server/common/log/tag"
 )
 
-// logger passes what the server logs to slog.
+// logger passes the server's log lines to slog.
 type logger struct {
 	log   *slog.Logger
 	muted *atomic.Bool
@@ -66,7 +66,7 @@ func attributes(tags []tag.Tag) []slog.Attr {
 	return attrs
 }
 
-// filter drops what is below a level, and everything once it is muted.
+// filter drops everything below a level. Once muted, it drops everything.
 type filter struct {
 	slog.Handler
 

@@ -26,8 +26,8 @@ import (
 
 // ensureNamespace creates the namespace, or brings an existing one up to date: retention and search attributes.
 //
-// It writes to the store before the server starts. Through the API, each service would notice within seconds, at a time
-// of its own, and workflows started until then would be refused or not be found by their attributes.
+// It writes to the store before the server starts. Through the API, each service would notice the change at a different
+// time within seconds. Workflows started until then would be refused, or not be found by their attributes.
 func ensureNamespace(ctx context.Context, cfg *config.SQL, o Options, logger log.Logger) error {
 	db, err := sql.NewSQLDB(sqlplugin.DbKindMain, cfg, resolver.NewNoopResolver(), logger, metrics.NoopMetricsHandler)
 	if err != nil {
@@ -45,7 +45,7 @@ func ensureNamespace(ctx context.Context, cfg *config.SQL, o Options, logger log
 	return updateNamespace(ctx, db, rows[0], o)
 }
 
-// createNamespace relies on a function that is kept with the SQLite schema but serves any SQL store.
+// createNamespace uses a function that belongs to the SQLite schema but works with any SQL store.
 func createNamespace(cfg *config.SQL, o Options) error {
 	namespace, err := sqliteschema.NewNamespaceConfig(clusterName, o.Namespace, false, nil)
 	if err != nil {
@@ -97,7 +97,7 @@ func apply(detail *persistencespb.NamespaceDetail, o Options) error {
 }
 
 // withSearchAttributes returns columns with attributes added. SQL stores have a fixed set of columns of each type
-// (Keyword01, Keyword02 …), of which a namespace gives names to those it uses.
+// (Keyword01, Keyword02 …). A namespace names the columns that it uses.
 func withSearchAttributes(columns map[string]string, attributes map[string]enumspb.IndexedValueType) (map[string]string, error) {
 	available := sadefs.GetDBIndexSearchAttributes(nil).GetCustomSearchAttributes()
 	taken := make(map[string]string, len(columns)) // attribute → column

@@ -17,7 +17,7 @@ type Options struct {
 	TemporalAddr string
 	// UIAddr is the host:port of the Web UI; port 0 takes a free one. Empty: no Web UI.
 	UIAddr string
-	// UIHosts are URLs whose hosts the Web UI answers to, beside loopback names and what it listens on.
+	// UIHosts are URLs whose hosts the Web UI accepts, in addition to loopback names and its own address.
 	UIHosts []string
 
 	// DatabaseFile is the path of a SQLite file, created if missing, in a directory that exists. It must not be in use by
@@ -31,8 +31,8 @@ type Options struct {
 
 	// Namespace is created if missing. Default: default.
 	Namespace string
-	// Retention is how long closed workflows can be looked at; at least an hour, which is Temporal's own minimum. It is
-	// applied to an existing namespace as well. Default: 14 days.
+	// Retention is how long closed workflows stay visible, at least an hour, which is Temporal's own minimum. It
+	// applies to an existing namespace too. Default: 14 days.
 	Retention time.Duration
 	// SearchAttributes are registered in the namespace, new or existing. At most three of type KeywordList: SQL stores
 	// have no more.
@@ -41,8 +41,8 @@ type Options struct {
 	// DynamicConfig overrides settings of the server by their names in Temporal's documentation.
 	DynamicConfig map[string]any
 
-	// Logger receives what the server logs at LogLevel and above. Defaults: slog.Default(), slog.LevelError (much of what
-	// the server warns of is of no concern on one machine).
+	// Logger receives the server's log lines at LogLevel and above. Defaults: slog.Default(), slog.LevelError (many of
+	// the server's warnings do not matter on one machine).
 	Logger   *slog.Logger
 	LogLevel slog.Leveler
 }

@@ -22,12 +22,12 @@ import (
 )
 
 const (
-	// maxConns bounds the connections of one pool; every service has a pool of its own for each database. With 20 it is
-	// no faster on two cores, and PostgreSQL takes 80 MiB more.
+	// maxConns limits the connections of one pool. Every service has one pool for each database. With 20 connections it
+	// is no faster on two cores, and PostgreSQL takes 80 MiB more.
 	maxConns        = 8
 	maxConnLifetime = time.Hour
 
-	// setUpLock is the advisory lock under which databases are set up, so that servers started at once take turns.
+	// setUpLock is the advisory lock for setting up databases, so that servers that start at once take turns.
 	setUpLock = 0x706f737468 // "posth"
 
 	duplicateDatabase = "42P04" // PostgreSQL manual, appendix A
@@ -90,7 +90,7 @@ func postgresConfig(rawURL string) (*config.SQL, error) {
 	}
 	return &config.SQL{
 		PluginName: postgresql.PluginNamePGX,
-		// The server puts all but the password into a URL as it is.
+		// The server puts everything except the password into a URL unescaped.
 		User:              url.PathEscape(parsed.User),
 		Password:          parsed.Password,
 		ConnectAddr:       net.JoinHostPort(parsed.Host, strconv.Itoa(int(parsed.Port))),
@@ -103,7 +103,8 @@ func postgresConfig(rawURL string) (*config.SQL, error) {
 	}, nil
 }
 
-// lockSetUp waits until nobody else sets up databases on this cluster. The lock ends with unlock or with the process.
+// lockSetUp waits until no other process sets up databases on this cluster. The lock ends with unlock or with the
+// process.
 func lockSetUp(ctx context.Context, rawURL string) (unlock func(), err error) {
 	conn, err := connectMaintenance(ctx, rawURL)
 	if err != nil {
@@ -138,7 +139,7 @@ func createDatabase(ctx context.Context, rawURL, name string) error {
 	return err
 }
 
-// lean takes from the visibility database the indexes that nobody needs.
+// lean drops the unneeded indexes of the visibility database.
 func lean(ctx context.Context, rawURL, name string) error {
 	conn, err := connectTo(ctx, rawURL, name)
 	if err != nil {
@@ -167,8 +168,7 @@ func connectTo(ctx context.Context, rawURL, database string) (*pgx.Conn, error) 
 	return conn, nil
 }
 
-// migrate brings a database from whatever version it has to the one that the server carries. Running it again does
-// nothing.
+// migrate brings a database of any version to the server's version. Running it again does nothing.
 func migrate(cfg *config.SQL, name string, logger log.Logger) error {
 	conn, err := sqltool.NewConnection(cfg, logger)
 	if err != nil {

@@ -27,7 +27,7 @@ var schemaFiles = []string{"sqlite/v3/temporal/schema.sql", "sqlite/v3/visibilit
 func inMemory() store {
 	cfg := &config.SQL{
 		PluginName:        sqliteplugin.PluginName,
-		DatabaseName:      "posthorn-" + rand.Text(), // shared by all connections of this server, and by nobody else
+		DatabaseName:      "posthorn-" + rand.Text(), // shared by all connections of this server only
 		ConnectAttributes: map[string]string{"mode": "memory", "cache": "shared"},
 	}
 	return store{main: cfg, visibility: cfg}
@@ -53,8 +53,8 @@ func openSQLite(ctx context.Context, path string) (store, error) {
 	return store{main: cfg, visibility: cfg}, nil
 }
 
-// setUpSQLite gives an empty file the server's schema, in one transaction, so that a start that was killed leaves all
-// of it or nothing. The schema's checksum is kept in the file: one of another schema is an error.
+// setUpSQLite creates the server's schema in an empty file, in one transaction, so that a killed start leaves all of it
+// or nothing. The file keeps the schema's checksum. A different checksum is an error.
 func setUpSQLite(ctx context.Context, name string) (err error) {
 	schema, err := sqliteSchema()
 	if err != nil {
@@ -100,13 +100,14 @@ func setUpSQLite(ctx context.Context, name string) (err error) {
 	return nil
 }
 
-// indexOfColumn is the statement that makes an index of one column of the visibility table: its name, and the column.
+// indexOfColumn matches a statement that makes an index of one column of the visibility table: its name, and the
+// column.
 var indexOfColumn = regexp.MustCompile(`CREATE INDEX (\w+)\s+ON executions_visibility \(namespace_id,\s*(\w+),[^;]*\)`)
 
 // always are the columns that have a value in every row.
 var always = map[string]bool{"workflow_id": true, "workflow_type_name": true, "status": true}
 
-// leanSchema is a schema without what nobody needs of the visibility table's indexes.
+// leanSchema returns a schema without the unneeded indexes of the visibility table.
 func leanSchema(schema string) string {
 	return indexOfColumn.ReplaceAllStringFunc(schema, func(statement string) string {
 		found := indexOfColumn.FindStringSubmatch(statement)

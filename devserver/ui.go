@@ -30,8 +30,8 @@ type webUI struct {
 	server *http.Server
 }
 
-// startUI serves the Web UI for the server at frontend and waits until it answers. It answers to loopback names, to the
-// address it listens on, and to the hosts of the given URLs.
+// startUI serves the Web UI for the server at frontend and waits until it answers. The UI accepts loopback names, its
+// own address, and the hosts of the given URLs.
 func startUI(ctx context.Context, addr netip.AddrPort, frontend, namespace string, urls []string) (*webUI, error) {
 	pages, err := uiPages(&uiconfig.Config{
 		TemporalGRPCAddress: frontend,
@@ -63,8 +63,8 @@ func startUI(ctx context.Context, addr netip.AddrPort, frontend, namespace strin
 	return ui, nil
 }
 
-// ownHosts refuses requests whose Host names another site: a page of that site could start and terminate workflows through
-// the browser of somebody who looks at it.
+// ownHosts refuses requests whose Host names another site. Otherwise a page of that site could start and terminate
+// workflows through a visitor's browser.
 func ownHosts(own func(host string) bool, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !own(r.Host) {
@@ -75,7 +75,7 @@ func ownHosts(own func(host string) bool, next http.Handler) http.Handler {
 	})
 }
 
-// uiPages puts the Web UI together as its own server does, which has no place for a handler before its own.
+// uiPages assembles the Web UI as its own server does. That server has no place for a handler before its own.
 func uiPages(c *uiconfig.Config) (http.Handler, error) {
 	provider, err := uiconfig.NewConfigProviderWithRefresh(c)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Command posthorn is the lean build: what runs in production. The all-in-one build, with an embedded Temporal and
-// the command `dev`, is devserver/cmd/posthorn.
+// Command posthorn is the lean build, which runs in production. The all-in-one build, with an embedded Temporal and the
+// command `dev`, is devserver/cmd/posthorn.
 package main
 
 import "github.com/posthorn/posthorn/internal/cli"

@@ -1,9 +1,9 @@
-// Command histories makes the histories that the replay tests of package workflows replay: it runs a whole Posthorn on
-// an embedded Temporal, lets it live through a number of stories, and writes down what Temporal kept of them.
+// Command histories makes the histories for the replay tests of package workflows. It runs a whole Posthorn on an
+// embedded Temporal, plays a number of stories in it, and writes down Temporal's histories of them.
 //
 //	histories ../workflows/testdata
 //
-// Run it when workflows are meant to have changed, before anybody runs them; afterwards a change needs a version.
+// Run it after an intended change of workflows, before anybody runs them. Afterwards a change needs a version.
 package main
 
 import (
@@ -56,10 +56,10 @@ func run(ctx context.Context, args []string) error {
 	return play(ctx, args[0], quiet, map[string]any{"limit.historyCount.suggestContinueAsNew": longHistory}, (*stage).longStories)
 }
 
-// longHistory is how many events make a history long in the second theatre. Temporal's own number would be a long story.
+// longHistory is how many events make a history long in the second theatre. Temporal's own number would take too long.
 const longHistory = 20
 
-// play runs a Posthorn on a Temporal of its own, lets the stories happen in it, and writes their histories down.
+// play runs a Posthorn on its own Temporal, plays the stories in it, and writes down their histories.
 func play(ctx context.Context, directory string, quiet *slog.Logger, settings map[string]any, stories func(*stage) map[string]story) error {
 	data, err := os.MkdirTemp("", "histories")
 	if err != nil {
@@ -91,10 +91,10 @@ func play(ctx context.Context, directory string, quiet *slog.Logger, settings ma
 	return errors.Join(err, down())
 }
 
-// threshold deactivates a webhook before the telling becomes long.
+// threshold deactivates a webhook before its story becomes long.
 const threshold = 20
 
-// open starts a Posthorn for the stories to play in, and gives what ends it.
+// open starts a Posthorn for the stories. It returns the function that ends it.
 func (s *stage) open(ctx context.Context, database string, logger *slog.Logger) (down func() error, err error) {
 	keyset, err := secrets.NewKeyset()
 	if err != nil {

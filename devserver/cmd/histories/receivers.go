@@ -10,14 +10,14 @@ import (
 	"time"
 )
 
-// secretPath begins the path of every receiver; like what stands in payloads and headers, it must not be found in any
+// secretPath begins the path of every receiver. Like the contents of payloads and headers, it must not appear in any
 // history.
 const secretPath = "/secret-path/"
 
 // slowness is longer than a first attempt waits for room at a webhook.
 const slowness = time.Second
 
-// receivers answer by the last part of the path they are reached at.
+// receivers answer according to the last part of the path.
 type receivers struct {
 	url    string
 	server *http.Server

@@ -9,7 +9,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// overCap is a shared dispatch of which a part had to go to the fair lane.
+// overCap is a shared dispatch whose deliveries partly go to the fair lane.
 func (s *stage) overCap(ctx context.Context, tenant string) ([]told, error) {
 	if _, err := s.hook(ctx, tenant, "slow", time.Second, 3); err != nil {
 		return nil, err
@@ -17,8 +17,8 @@ func (s *stage) overCap(ctx context.Context, tenant string) ([]told, error) {
 	return s.share(ctx, tenant, 24, models.Delivered) // a webhook gets 16 first attempts at once
 }
 
-// inTurn is a shared dispatch to a webhook that takes one POST at a time: what finds it busy is put off, and put off
-// again.
+// inTurn is a shared dispatch to a webhook that takes one POST at a time. Deliveries that find it busy are put off,
+// some of them several times.
 func (s *stage) inTurn(ctx context.Context, tenant string) ([]told, error) {
 	w, err := s.hook(ctx, tenant, "slow", time.Second, 3)
 	if err != nil {
@@ -52,7 +52,8 @@ func (s *stage) limited(ctx context.Context, tenant string, rate float64, inFlig
 	return s.share(ctx, tenant, 6, models.Delivered)
 }
 
-// massHold is a shared dispatch that is open when its webhook is deactivated: what waits for its retry is held.
+// massHold is a shared dispatch that is open when its webhook is deactivated. The deliveries that wait for a retry are
+// held.
 func (s *stage) massHold(ctx context.Context, tenant string) ([]told, error) {
 	if _, err := s.hook(ctx, tenant, "fails", 3*time.Second, 3); err != nil {
 		return nil, err
@@ -84,7 +85,7 @@ func (s *stage) continued(ctx context.Context, tenant string) ([]told, error) {
 	return []told{{tenant, runs[0].workflowID, first}, {"deliver-carried", runs[0].workflowID, last}}, nil
 }
 
-// together is a shared dispatch whose deliveries fail together, and are retried so.
+// together is a shared dispatch whose deliveries fail together and are retried together.
 func (s *stage) together(ctx context.Context, tenant string) ([]told, error) {
 	if _, err := s.hook(ctx, tenant, "fails-twice", 2*time.Second, 3); err != nil {
 		return nil, err
@@ -92,7 +93,8 @@ func (s *stage) together(ctx context.Context, tenant string) ([]told, error) {
 	return s.share(ctx, tenant, 6, models.Delivered)
 }
 
-// share publishes events that share a workflow, and waits for it to end with all deliveries as they are to become.
+// share publishes events that share a workflow. It waits until the workflow ends with all deliveries in the expected
+// status.
 func (s *stage) share(ctx context.Context, tenant string, events int, become models.DeliveryStatus) ([]told, error) {
 	batch := make([]service.EventInput, events)
 	for i := range batch {

@@ -21,7 +21,7 @@ const (
 	eventType = "order.created"
 	queue     = "posthorn"
 
-	// payload and secretHeader must not be found in any history, and neither must secretPath or a signing secret.
+	// payload and secretHeader must not appear in any history, nor may secretPath or a signing secret.
 	payload      = `{"secret":"secret-payload"}`
 	secretHeader = "secret-header"
 )
@@ -35,10 +35,10 @@ type stage struct {
 	receivers string
 }
 
-// told is a run of a workflow, and the file its history goes to.
+// told is a run of a workflow, and the file for its history.
 type told struct{ file, workflowID, runID string }
 
-// story happens in a tenant of its own, which has its name, and gives the runs whose histories tell of it.
+// story plays in a tenant with the story's name. It returns the runs whose histories are kept.
 type story func(ctx context.Context, tenant string) ([]told, error)
 
 func (s *stage) stories() map[string]story {
@@ -63,12 +63,12 @@ func (s *stage) stories() map[string]story {
 	}
 }
 
-// longStories happen where histories are taken to be long soon.
+// longStories returns the stories that play where histories count as long early.
 func (s *stage) longStories() map[string]story {
 	return map[string]story{"deliver-continued": s.continued}
 }
 
-// tellAll lets every story happen, and writes the histories down.
+// tellAll plays every story, and writes down the histories.
 func (s *stage) tellAll(ctx context.Context, directory string, stories map[string]story) error {
 	for name, story := range stories {
 		if _, _, err := s.hooks.PutTenant(ctx, models.Tenant{ID: name, Name: name, AdminEmails: []string{"ops@" + name + ".example"}}); err != nil {
@@ -87,7 +87,7 @@ func (s *stage) tellAll(ctx context.Context, directory string, stories map[strin
 	return nil
 }
 
-// hook registers a receiver that acts as its name says. retries beyond the first attempt begin after initial.
+// hook registers a receiver that acts as its name says. The retries begin after initial.
 func (s *stage) hook(ctx context.Context, tenant, acts string, initial time.Duration, retries int) (models.Webhook, error) {
 	url := s.receivers + acts
 	w, _, err := s.hooks.CreateWebhook(ctx, tenant, service.WebhookChange{URL: &url, Retry: &models.Retry{Initial: initial, Max: &retries},
@@ -95,7 +95,7 @@ func (s *stage) hook(ctx context.Context, tenant, acts string, initial time.Dura
 	return w, err
 }
 
-// publish publishes an event and gives the id of its workflow.
+// publish publishes an event and returns the id of its workflow.
 func (s *stage) publish(ctx context.Context, tenant string) (workflowID string, err error) {
 	published, err := s.hooks.Publish(ctx, tenant, service.PublishRequest{Events: []service.EventInput{{Type: eventType, Data: []byte(payload)}}})
 	if err != nil {
@@ -104,7 +104,7 @@ func (s *stage) publish(ctx context.Context, tenant string) (workflowID string, 
 	return published[0].WorkflowID, nil
 }
 
-// end waits for a workflow to end, which may not have been started yet.
+// end waits for a workflow to end. It may not have been started yet.
 func (s *stage) end(ctx context.Context, id string) error {
 	return until(ctx, func() (bool, error) {
 		err := s.temporal.GetWorkflow(ctx, id, "").Get(ctx, nil)
@@ -149,7 +149,7 @@ func (s *stage) gone(ctx context.Context, tenant string) ([]told, error) {
 	return s.deliver(ctx, tenant, "gone-then", 3)
 }
 
-// mixed is received by nine of ten at once, by the tenth after two retries.
+// mixed is received by nine of ten webhooks at once, and by the tenth after two retries.
 func (s *stage) mixed(ctx context.Context, tenant string) ([]told, error) {
 	for range 9 {
 		if _, err := s.hook(ctx, tenant, "receives", time.Second, 3); err != nil {
@@ -213,8 +213,8 @@ func (s *stage) canceled(ctx context.Context, tenant string) ([]told, error) {
 	return []told{{tenant, id, ""}}, nil
 }
 
-// watched is a webhook that fails until it is deactivated, is deleted, and meanwhile gets more signals than one run
-// takes.
+// watched is a webhook that fails until it is deactivated, and is then deleted. Meanwhile it gets more signals than one
+// run takes.
 func (s *stage) watched(ctx context.Context, tenant string) ([]told, error) {
 	w, err := s.hook(ctx, tenant, "fails", time.Second, 0)
 	if err != nil {
@@ -279,7 +279,7 @@ func (s *stage) burst(ctx context.Context, workflowID string, n int) error {
 	return g.Wait()
 }
 
-// fail lets n receptions fail.
+// fail makes n receptions fail.
 func (s *stage) fail(ctx context.Context, tenant string, n int) error {
 	for range n {
 		id, err := s.publish(ctx, tenant)
@@ -293,7 +293,7 @@ func (s *stage) fail(ctx context.Context, tenant string, n int) error {
 	return nil
 }
 
-// recovered releases two pages of what was held.
+// recovered releases two pages of held deliveries.
 func (s *stage) recovered(ctx context.Context, tenant string) ([]told, error) {
 	w, err := s.hook(ctx, tenant, "receives", time.Second, 3)
 	if err != nil {

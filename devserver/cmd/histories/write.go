@@ -11,7 +11,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 )
 
-// write fetches the history of a run and keeps it, an event a line, without what tells of the machine it was made on.
+// write fetches the history of a run and stores it, one event per line, without details of the machine.
 func (s *stage) write(ctx context.Context, directory string, run told) error {
 	events := s.temporal.GetWorkflowHistory(ctx, run.workflowID, run.runID, false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
 	var lines [][]byte
@@ -33,8 +33,8 @@ func (s *stage) write(ctx context.Context, directory string, run told) error {
 	return os.WriteFile(filepath.Join(directory, run.file+".json"), append(text, "\n]}\n"...), 0o644) //nolint:gosec // it is published
 }
 
-// anonymous rewrites an event's JSON with its fields in order, and without the names of host and process that stand in
-// identities and in the queues of single workers.
+// anonymous rewrites an event's JSON with its fields in order. It removes the names of host and process from identities
+// and from the queues of single workers.
 func anonymous(event []byte) ([]byte, error) {
 	var value any
 	decoder := json.NewDecoder(bytes.NewReader(event))

@@ -16,10 +16,10 @@ const lockName = "lock"
 // errLocked is returned by tryLock if another open file holds the lock.
 var errLocked = errors.New("locked by another process")
 
-// lockData makes the data directory and takes it for this process. Two processes on one directory would fight over one
-// database of Temporal's. The kernel releases the lock when the process ends, however it ends; the file stays.
+// lockData makes the data directory and locks it for this process. Two processes on one directory would fight over one
+// Temporal database. The kernel releases the lock when the process ends in any way. The file stays.
 func lockData(dir string) (release func(), err error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil { //nolint:gosec // the directory is what --data says
+	if err := os.MkdirAll(dir, 0o700); err != nil { //nolint:gosec // the directory is the value of --data
 		return nil, err
 	}
 	file, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // in it
@@ -51,7 +51,7 @@ func writePID(file *os.File) error {
 	return err
 }
 
-// readPID names the process that wrote its id into a lock file. It may not have come to that yet.
+// readPID returns the id of the process in a lock file. The process may not have written it yet.
 func readPID(file *os.File) string {
 	text, err := io.ReadAll(io.NewSectionReader(file, 0, 32))
 	if err != nil {

@@ -4,5 +4,5 @@ package main
 
 import "os"
 
-// tryLock does nothing: where there is no flock, two processes on one data directory are not kept apart.
+// tryLock does nothing. Without flock, nothing keeps two processes from using one data directory.
 func tryLock(*os.File) error { return nil }

@@ -15,7 +15,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// demo shows what Posthorn does: receivers that take everything, fail, are slow or recover, and a trickle of events to them.
+// demo shows Posthorn at work: receivers that succeed, fail, are slow or recover, and a trickle of events to them.
 type demo struct {
 	log   *slog.Logger
 	hooks *service.Service
@@ -25,14 +25,15 @@ type demo struct {
 // The pace of the demo.
 const (
 	demoEvery = 2 * time.Second
-	// demoUp and demoDown are for how long the receiver that recovers takes what comes, and for how long it does not.
+	// demoUp and demoDown are for how long the recovering receiver succeeds, and for how long it fails.
 	demoUp, demoDown = 3 * time.Minute, 2 * time.Minute
 	demoSlow         = 3 * time.Second
-	// demoThreshold is the failed receptions until a webhook is deactivated, unless the configuration says something else.
+	// demoThreshold is the number of failed receptions until a webhook is deactivated, unless the configuration sets
+	// another.
 	demoThreshold = 60
 )
 
-// demoReceivers are the webhooks of the demo, by what they are called by it.
+// demoReceivers are the webhooks of the demo.
 var demoReceivers = []struct {
 	uid, name string
 	types     []string
@@ -52,8 +53,8 @@ var demoReceivers = []struct {
 	}},
 }
 
-// start begins to listen, and makes the webhooks or leads them here. The receivers listen until the process ends: what is under way
-// when it stops is received.
+// start begins to listen. It creates the webhooks, or points existing ones here. The receivers listen until the process
+// ends, so that POSTs under way at its stop are received.
 func (d *demo) start(ctx context.Context, s *service.Service) error {
 	d.hooks = s
 	mux := http.NewServeMux()
@@ -79,7 +80,7 @@ func (d *demo) start(ctx context.Context, s *service.Service) error {
 	return nil
 }
 
-// register makes a webhook, or leads it to where its receiver listens now.
+// register creates a webhook, or points it to the address where its receiver listens now.
 func (d *demo) register(ctx context.Context, tenant, uid, name string, types []string) error {
 	url, retries := d.url+uid, 6
 	change := service.WebhookChange{URL: &url, UID: &uid, Name: &name, EventTypes: &types, By: "demo", Retry: &models.Retry{Initial: 5 * time.Second, Max: &retries}}
@@ -87,7 +88,7 @@ func (d *demo) register(ctx context.Context, tenant, uid, name string, types []s
 	if err != nil {
 		return err
 	}
-	if id == uid { // there is none that is called so
+	if id == uid { // there is no webhook with this uid
 		_, _, err = d.hooks.CreateWebhook(ctx, tenant, change)
 		return err
 	}

@@ -24,7 +24,7 @@ import (
 	"github.com/posthorn/posthorn/workflows"
 )
 
-// DevCommand is `posthorn dev`. Its configuration is that of `serve`, but that what is required there is made here.
+// DevCommand is `posthorn dev`. Its configuration is that of `serve`, but it makes the required values itself.
 type DevCommand struct {
 	config.Config `embed:""`
 	UIAddr        string `name:"ui-addr" default:"127.0.0.1:8233" help:"Address of the Temporal Web UI. Default ${default}."`
@@ -121,7 +121,7 @@ func namingFlag(err error) error {
 	return err
 }
 
-// prepare makes in the data directory what `serve` is given from outside.
+// prepare makes the secrets in the data directory that `serve` gets from outside.
 func (c *DevCommand) prepare() error {
 	if c.DatabaseURL == "" {
 		c.DatabaseURL = config.Secret("sqlite:" + filepath.Join(c.Data, "posthorn.db"))
@@ -143,7 +143,7 @@ func (c *DevCommand) prepare() error {
 	return nil
 }
 
-// kept reads a secret of the data directory, and makes it the first time.
+// kept reads a secret from the data directory. It makes the secret the first time.
 func (c *DevCommand) kept(name string, create func() (string, error)) (string, error) {
 	path := filepath.Join(c.Data, name)
 	text, err := os.ReadFile(path)

@@ -1,5 +1,5 @@
-// Command posthorn is the all-in-one build: every command of the lean one, and dev, which runs everything in one
-// process with an embedded Temporal server and its Web UI.
+// Command posthorn is the all-in-one build. It has every command of the lean build, and dev, which runs everything in
+// one process with an embedded Temporal server and its Web UI.
 package main
 
 import "github.com/posthorn/posthorn/internal/cli"

@@ -1,5 +1,5 @@
-// Command temporal runs the embedded Temporal server as a process of its own, for benchmarks and end-to-end tests that
-// need one apart from Posthorn, on Postgres above all:
+// Command temporal runs the embedded Temporal server as a separate process, usually on Postgres, for benchmarks and
+// end-to-end tests that need it apart from Posthorn:
 //
 //	temporal -postgres postgres://user:password@127.0.0.1:5432/temporal -addr 127.0.0.1:7233
 //
@@ -99,7 +99,7 @@ func parse(args []string, stderr io.Writer) (devserver.Options, error) {
 	return o, nil
 }
 
-// scalar reads a setting's value as what it looks like: a number, a truth value, else a string.
+// scalar reads a setting's value as a number, as a truth value, or else as a string.
 func scalar(s string) any {
 	if n, err := strconv.Atoi(s); err == nil {
 		return n
