@@ -5,27 +5,27 @@ import (
 	"time"
 )
 
-// backlog is what waits for the slow receiver while something else is measured.
+// backlog is the deliveries that wait for the slow receiver while something else is measured.
 type backlog struct {
 	run    *run
 	stream *stream
 }
 
-// waiting is how many are owed and have not been answered.
+// waiting returns how many of its deliveries have not been answered.
 func (b *backlog) waiting() int64 {
 	return b.stream.accepted.Load()*int64(b.stream.fanout) - received(b.stream.hooks)
 }
 
-// fill publishes what is to wait.
+// fill publishes the backlog.
 func (b *backlog) fill(ctx context.Context) error {
 	b.run.progress.phase("filling the slow webhook's queue")
 	return b.run.closedLoop(ctx, b.stream, batchCallers, b.run.o.Patience, int64(b.run.o.Backlog)-b.waiting())
 }
 
-// lookEvery is how often it is seen what has become of a backlog.
+// lookEvery is how often a backlog is checked.
 const lookEvery = 20 * time.Millisecond
 
-// keep adds what has been delivered, until stop is called: that says how many waited when they were fewest.
+// keep replaces delivered events until stop is called. stop returns the smallest number that waited.
 func (b *backlog) keep(ctx context.Context) (stop func() (fewest int64, err error)) {
 	done, ended := make(chan struct{}), make(chan struct{})
 	fewest := b.waiting()

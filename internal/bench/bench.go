@@ -12,28 +12,28 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Options say what is measured, and how. The command line has their defaults.
+// Options say what is measured and how. The command line has their defaults.
 type Options struct {
 	URL      string // of the Posthorn under test; http
 	AdminKey string
 	// Scenarios are run in this order; none = all.
 	Scenarios []string
-	// Duration is how long the measured load lasts; WarmUp how long the load before it, which is not measured.
+	// Duration is how long the measured load lasts. WarmUp is the length of the unmeasured load before it.
 	Duration, WarmUp time.Duration
-	// Patience bounds the wait, after the load, until everything is delivered and recorded.
+	// Patience limits the wait, after the load, until everything is delivered and recorded.
 	Patience time.Duration
-	Callers  int     // that publish one event after the other, where the load is a closed loop
+	Callers  int     // that publish one event after the other, when the load is a closed loop
 	Rate     float64 // events per second of the scenario latency
 	Payload  int     // bytes of each event's data
-	Tenants  int     // among which the events are spread, each with webhooks of its own
-	Idle     int     // webhooks more in each tenant, that want other events
+	Tenants  int     // that share the events, each with its own webhooks
+	Idle     int     // additional webhooks in each tenant, for other events
 	Tags     int     // on each event
-	Channels int     // on each event, all of which its webhooks have
+	Channels int     // on each event; its webhooks have all of them
 	Backlog  int     // deliveries that wait on the slow webhook of the scenario noisy
-	// Slow is how long the slow webhook takes for each.
+	// Slow is how long the slow webhook takes for each delivery.
 	Slow   time.Duration
 	Stored int // events stored in each tenant beforehand, and held for a paused webhook
-	// Keep leaves the tenants and all that was stored for them where they are.
+	// Keep keeps the tenants and their data.
 	Keep bool
 	// FailShare is the part of the deliveries whose first attempt the receiver fails, in the scenario failing.
 	FailShare float64
@@ -41,9 +41,10 @@ type Options struct {
 	Receiver string
 	// Processes are measured on the side.
 	Processes []Process
-	// DatabaseURL names the PostgreSQL cluster whose statistics are read; "" = none are.
+	// DatabaseURL names the PostgreSQL cluster whose statistics are read; "" = none.
 	DatabaseURL string
-	// MetricsURLs are scraped for how Posthorn used its engine: of every process that starts workflows or works; none = it is not told.
+	// MetricsURLs are scraped for Posthorn's use of its engine. They belong to every process that starts workflows or
+	// is a worker; none = the report does not show it.
 	MetricsURLs []string
 	// Mass says how large the scenario mass is.
 	Mass MassOptions
@@ -51,7 +52,7 @@ type Options struct {
 	Progress io.Writer
 }
 
-// maxDuration is what the ledger's microseconds last for, with the phases around the load.
+// maxDuration is the longest load for which the ledger's microseconds suffice, with the phases around the load.
 const maxDuration = 30 * time.Minute
 
 func (o Options) validate() error {
@@ -88,7 +89,7 @@ func NewReport(o Options) Report {
 	return Report{At: time.Now().UTC(), Machine: machine(procDir), Options: o.told()}
 }
 
-// Run runs the scenarios. The report has what was measured, up to the error if there is one.
+// Run runs the scenarios. The report has the results, up to the error if there is one.
 func Run(ctx context.Context, o Options) (Report, error) {
 	if len(o.Scenarios) == 0 {
 		o.Scenarios = Scenarios()
@@ -128,15 +129,15 @@ func Run(ctx context.Context, o Options) (Report, error) {
 	return report, nil
 }
 
-// MassName is the scenario of mass.go, which is run only where it is asked for: it is a matter of an hour.
+// MassName is the scenario of mass.go. It takes an hour, so it runs only on request.
 const MassName = "mass"
 
-// Scenarios are the names of all other scenarios, in the order in which they are run.
+// Scenarios returns the names of all other scenarios, in the order in which they run.
 func Scenarios() []string {
 	return slices.SortedFunc(maps.Keys(scenarios), func(a, b string) int { return scenarios[a].order - scenarios[b].order })
 }
 
-// procDir is where Linux tells of processes.
+// procDir is the directory in which Linux describes processes.
 const procDir = "/proc"
 
 func sorted[V any](m map[float64]V) []float64 { return slices.Sorted(maps.Keys(m)) }

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// callTimeout bounds one publish call. Posthorn lets a caller wait for room for less.
+// callTimeout limits one publish call. Posthorn lets a caller wait for room for a shorter time.
 const callTimeout = 30 * time.Second
 
 // caller is one client of the API with one kept connection. It is not safe for concurrent use.
@@ -23,7 +23,7 @@ type caller struct {
 
 func newCaller(address string) *caller { return &caller{address: address} }
 
-// answer is what matters of an HTTP answer.
+// answer is the relevant part of an HTTP answer.
 type answer struct {
 	status     int
 	retryAfter time.Duration
@@ -77,7 +77,7 @@ func (c *caller) exchange(r *request) (a answer, keep bool, err error) {
 	return a, !h.close, h.skipBody(c.in)
 }
 
-// header is what matters of a message's header, on either side.
+// header is the relevant part of a message's header, on either side.
 type header struct {
 	length     int // of the body; 0 if it says nothing
 	chunked    bool
@@ -109,7 +109,7 @@ func readHeader(in *bufio.Reader) (h header, err error) {
 		case equalFold(name, "connection"):
 			h.close = equalFold(value, "close")
 		case equalFold(name, "retry-after"):
-			seconds, _ := strconv.Atoi(string(value)) // a date is taken for "at once"
+			seconds, _ := strconv.Atoi(string(value)) // a date counts as "at once"
 			h.retryAfter = time.Duration(seconds) * time.Second
 		case equalFold(name, "webhook-id"):
 			h.named = len(value) > 0

@@ -17,22 +17,22 @@ import (
 	"time"
 )
 
-// ConsoleName is the scenario of the pages: how fast they answer when much is stored, and what open ones cost.
+// ConsoleName is the scenario of the pages: how fast they answer when much is stored, and how much open pages cost.
 const ConsoleName = "console"
 
-// ConsoleStage is a Stage whose database can be filled with what pages show.
+// ConsoleStage is a Stage whose database can be filled with data for the pages.
 type ConsoleStage interface {
 	Stage
-	// Fill stores n deliveries like the newest of the webhook, each of an event of its own, over all webhooks of its tenant
-	// and the last day, in every status. Statistics of the last four weeks go with them, and a few webhooks that fail or
-	// are deactivated.
+	// Fill stores n deliveries like the newest of the webhook, each with its own event, over all webhooks of its tenant
+	// and the last day, in every status. It also stores statistics of the last four weeks, and a few webhooks that fail
+	// or are deactivated.
 	Fill(ctx context.Context, webhook string, n int) error
 }
 
 const (
 	pageGets       = 40 // of each page
 	openSessions   = 25
-	openEach       = 20 // of one session, which may not have more
+	openEach       = 20 // of one session, which may have no more
 	mustPage       = "p99 < 200 ms"
 	mustOpenCores  = "< 0.2 cores"
 	mustOpenMemory = "< 100 MiB"
@@ -158,7 +158,7 @@ func (m *mass) consolePages(ctx context.Context, h *hook, eventType string) ([]c
 		consolePage{"settings", tenant + "/settings"}), nil
 }
 
-// ids reads those of a page of a list, which must have some.
+// ids reads the ids on a page of a list. The page must have some.
 func (m *mass) ids(ctx context.Context, path string) (ids []string, err error) {
 	var out struct{ Data []struct{ ID string } }
 	if err := m.target.do(ctx, http.MethodGet, path, nil, &out); err != nil {
@@ -173,7 +173,7 @@ func (m *mass) ids(ctx context.Context, path string) (ids []string, err error) {
 	return ids, nil
 }
 
-// getPage gets a page again and again. The first time, which may be a cold one, is in it.
+// getPage gets a page repeatedly. The figures include the first time, which may be slower.
 func (m *mass) getPage(ctx context.Context, v *visitor, p consolePage) error {
 	var micros []uint32
 	for range pageGets {
@@ -189,7 +189,7 @@ func (m *mass) getPage(ctx context.Context, v *visitor, p consolePage) error {
 	return nil
 }
 
-// openPages measures what events cost without and with open pages, which ask for what is new as browsers do.
+// openPages measures the cost of events without and with open pages, which ask for changes as browsers do.
 func (m *mass) openPages(ctx context.Context, s *stream) error {
 	tenant := s.hooks[0].tenant
 	const each = openSessions * openEach / 2
@@ -260,7 +260,7 @@ func (m *mass) openPages(ctx context.Context, s *stream) error {
 	return nil
 }
 
-// flow is what a while of events took.
+// flow is the cost of a period of events.
 type flow struct {
 	lasted time.Duration
 	used   map[string]ProcessUsage
@@ -290,7 +290,7 @@ func (m *mass) flowing(ctx context.Context, s *stream) (*flow, error) {
 	return f, err
 }
 
-// visitor is a browser of somebody who is signed in.
+// visitor is the browser of a signed-in visitor.
 type visitor struct {
 	target *target
 	cookie string
@@ -309,7 +309,7 @@ func (v *visitor) do(ctx context.Context, client *http.Client, method, path, acc
 	return client.Do(request)
 }
 
-// signIn signs in with the admin key. The cookie is Secure, which is no matter here.
+// signIn signs in with the admin key. The cookie is Secure, which does not matter here.
 func (v *visitor) signIn(ctx context.Context) error {
 	client := *v.target.client
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// ledger records when each event was sent and when it arrived where. Events are known by their sequence numbers, so
-// that recording is a store into an array.
+// ledger records when each event was sent, and when it arrived at each receiver. Sequence numbers identify the events,
+// so that recording is a store into an array.
 type ledger struct {
 	began time.Time
 	next  atomic.Int64 // sequence number
@@ -15,10 +15,11 @@ type ledger struct {
 	hooks []*hook
 }
 
-// maxEvents bounds the events of one run: eight digits and their arrays have room for more, memory need not.
+// maxEvents is the largest number of events in one run. Eight digits and the arrays would allow more; this saves
+// memory.
 const maxEvents = 2_000_000
 
-// The states of a place in the arrays; what is larger is a time, in microseconds since the ledger began. They last
+// The states of a place in the arrays. A larger value is a time in microseconds since the ledger began, which suffices
 // for more than an hour.
 const (
 	never   = 0
@@ -30,12 +31,12 @@ func newLedger() *ledger { return &ledger{began: time.Now(), sent: make([]atomic
 
 func (l *ledger) stamp(at time.Time) uint32 { return micros(at.Sub(l.began)) + offset }
 
-// micros is a duration in microseconds; none here is longer than an hour.
+// micros returns a duration in microseconds; none here is longer than an hour.
 func micros(d time.Duration) uint32 {
 	return uint32(min(d, time.Hour).Microseconds()) //nolint:gosec // An hour of them fits.
 }
 
-// take gives out n consecutive sequence numbers; false if there are no more.
+// take returns the first of n consecutive sequence numbers; false if there are no more.
 func (l *ledger) take(n int) (first int, ok bool) {
 	first = int(l.next.Add(int64(n))) - n
 	return first, first+n <= maxEvents
@@ -76,21 +77,21 @@ type hook struct {
 	seen sightings
 	// share is the part of the events whose first attempt is answered with 500.
 	share float64
-	// refuse returns the status that a POST that arrives at this time is refused with, 0 for none; nil = share decides.
+	// refuse returns the status that refuses a POST arriving at this time, 0 for none; nil = share decides.
 	refuse func(stamp uint32) int
 
-	// numbered says that many webhooks with one event share this receiver: each has its number after the path, and its
+	// numbered says that many webhooks with one event share this receiver. Each has its number after the path, and its
 	// reception is noted at that number instead of the event's.
 	numbered bool
 
 	first      place        // by sequence number: when it was received first
 	received   atomic.Int64 // events, each once
-	duplicates atomic.Int64 // receptions of what had been received
+	duplicates atomic.Int64 // repeated receptions
 	refusals   atomic.Int64 // POSTs refused on purpose
 }
 
-// place is room for the receptions of every event at one of the webhooks that want it. An event belongs to one
-// tenant, so that the webhooks of all tenants share a place.
+// place has room for the receptions of every event at one of its webhooks. An event belongs to one tenant, so the
+// webhooks of all tenants share a place.
 type place []atomic.Uint32
 
 func newPlace() place { return make(place, maxEvents) }
@@ -128,7 +129,7 @@ func unlucky(seq int, share float64) bool {
 	return float64(spread) < share*(1<<32)
 }
 
-// received is how many events arrived at the hooks, each once for each hook.
+// received returns how many events arrived at the hooks, each once for each hook.
 func received(hooks []*hook) (n int64) {
 	for _, h := range hooks {
 		n += h.received.Load()

@@ -6,20 +6,20 @@ import (
 	"sync/atomic"
 )
 
-// limits are what a webhook is registered with; 0 = none.
+// limits are the limits of a webhook; 0 = none.
 type limits struct {
 	rateLimit   float64 // deliveries per second
 	maxInFlight int
 	// retry is its retry schedule; nil = retries that come soon, empty = the installation's default.
 	retry map[string]any
-	// channels are those whose events alone it gets; none = all events.
+	// channels limit the webhook to their events; none = all events.
 	channels []string
 }
 
 // retryNever is the schedule of a webhook that gets one attempt of each delivery.
 var retryNever = map[string]any{"max": 0}
 
-// sightings are what the receiver sees of how a webhook's limits are kept.
+// sightings record at the receiver how well a webhook's limits are kept.
 type sightings struct {
 	timed    bool // arrivals are noted
 	mu       sync.Mutex
@@ -28,7 +28,7 @@ type sightings struct {
 	most     atomic.Int64 // in flight at once
 }
 
-// reset forgets all but what is in flight.
+// reset forgets everything except the number in flight.
 func (s *sightings) reset() {
 	s.mu.Lock()
 	s.arrivals = nil
@@ -74,7 +74,7 @@ func (s *sightings) nth(n int) (stamp uint32, ok bool) {
 	return slices.Sorted(slices.Values(s.arrivals))[n-1], true
 }
 
-// rate is how many arrived in a second, from the first to the last; most is how many in any one second.
+// rate returns how many arrived per second, from the first to the last, and the most in any one second.
 func (s *sightings) rate() (rate float64, most int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -92,10 +92,10 @@ func (s *sightings) rate() (rate float64, most int) {
 	return rate, most
 }
 
-// Limits is how webhooks' own limits were kept, by all workers together.
+// Limits says how all workers together kept the webhooks' own limits.
 type Limits struct {
 	RateLimit float64 `json:"rate_limit"` // deliveries per second
-	// Rate is as received, from the first to the last; MostInASecond in any one second.
+	// Rate is the received rate, from the first to the last; MostInASecond is the most in any one second.
 	Rate          float64 `json:"rate"`
 	MostInASecond int     `json:"most_in_a_second"`
 	MaxInFlight   int     `json:"max_in_flight"`

@@ -9,7 +9,7 @@ import (
 // listTimes is how often each list is read.
 const listTimes = 20
 
-// list measures how long it takes to read what is stored.
+// list measures how long it takes to read a page of stored deliveries.
 func (r *run) list(ctx context.Context) (*Percentiles, error) {
 	r.progress.phase("reading lists")
 	var took []uint32

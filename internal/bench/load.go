@@ -12,25 +12,25 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// stream is events of one type and the webhooks that want them.
+// stream is the events of one type and their webhooks.
 type stream struct {
 	eventType string
 	hooks     []*hook
-	fanout    int        // deliveries owed of one event
+	fanout    int        // deliveries of one event
 	places    []place    // one for each of them
 	requests  []*request // for each tenant
 	batch     int        // events in a request
 
 	accepted atomic.Int64 // events
 	refused  atomic.Int64 // events answered with 503 or 429
-	unknown  atomic.Int64 // events of which it is not known whether they were accepted
+	unknown  atomic.Int64 // events that may or may not have been accepted
 
 	mu    sync.Mutex
 	calls []uint32 // how long calls that were accepted took, in microseconds
-	first error    // what went wrong first
+	first error    // the first error
 }
 
-// publisher is one caller with requests of its own to number.
+// publisher is one caller with its own requests to number.
 type publisher struct {
 	run      *run
 	stream   *stream
@@ -47,7 +47,7 @@ func (r *run) publisher(s *stream) *publisher {
 	return p
 }
 
-// done hands in what the publisher has measured.
+// done hands in the publisher's measurements.
 func (p *publisher) done() {
 	p.caller.close()
 	p.stream.mu.Lock()
@@ -55,20 +55,20 @@ func (p *publisher) done() {
 	p.stream.mu.Unlock()
 }
 
-// pause bounds what a refused caller waits, whatever the answer says.
+// pause limits the wait of a refused caller, whatever the answer says.
 const (
 	leastPause = 10 * time.Millisecond
 	mostPause  = 5 * time.Second
 )
 
-// errRefused: an answer that says that the load itself is wrong.
+// errRefused is returned for an answer that shows a mistake in the load itself.
 var errRefused = errors.New("publish was refused")
 
 // tolerable is how many calls may fail before the first succeeds.
 const tolerable = 50
 
-// publish sends the next request, as of at, and tells how long to wait before another. more is false when there are
-// no sequence numbers left.
+// publish sends the next request, as of at, and returns how long to wait before another. more is false when no sequence
+// numbers are left.
 func (p *publisher) publish(ctx context.Context, at time.Time) (pause time.Duration, more bool, err error) {
 	s, l := p.stream, p.run.ledger
 	first, more := l.take(s.batch)
@@ -113,8 +113,8 @@ func (s *stream) note(err error) error {
 	return nil
 }
 
-// closedLoop lets callers publish, each its next request when the last is answered, for a while or until about most
-// events have been sent.
+// closedLoop lets callers publish for a while or until about most events have been sent. Each caller sends its next
+// request when the last is answered.
 func (r *run) closedLoop(ctx context.Context, s *stream, callers int, d time.Duration, most int64) error {
 	var sent atomic.Int64
 	end := time.Now().Add(d)
@@ -147,8 +147,8 @@ func (r *run) closedLoop(ctx context.Context, s *stream, callers int, d time.Dur
 // rateCallers are enough for a rate of thousands, if a call takes no longer than some ten milliseconds.
 const rateCallers = 64
 
-// atRate publishes at a steady rate, whether or not the calls before have been answered: a slow answer delays none
-// that follow, and no measurement leaves out those that would have been slow.
+// atRate publishes at a steady rate, whether or not earlier calls have been answered. A slow answer therefore delays no
+// later call, and the measurement does not miss calls that would have been slow.
 func (r *run) atRate(ctx context.Context, s *stream, rate float64, d time.Duration) error {
 	total := max(1, int(rate*d.Seconds()))
 	due := make(chan time.Time, total)
@@ -172,7 +172,7 @@ func (r *run) atRate(ctx context.Context, s *stream, rate float64, d time.Durati
 			if !sleep(ctx, time.Until(began.Add(time.Duration(i)*interval))) {
 				return ctx.Err()
 			}
-			due <- began.Add(time.Duration(i) * interval) // for a caller that waits, it is due then, however late the generator is
+			due <- began.Add(time.Duration(i) * interval) // for a waiting caller it is due then, however late the generator is
 		}
 		return nil
 	})

@@ -9,10 +9,10 @@ import (
 	"strings"
 )
 
-// Machine is what a run ran on.
+// Machine describes the machine of a run.
 type Machine struct {
 	CPUs      int    `json:"cpus"`
-	Model     string `json:"model,omitempty"` // of the processor, where the system tells
+	Model     string `json:"model,omitempty"` // of the processor, if the system reports it
 	MemoryMiB int    `json:"memory_mib,omitempty"`
 	System    string `json:"system"`
 }
@@ -39,7 +39,7 @@ func machine(proc string) Machine {
 	return m
 }
 
-// String says it in a line.
+// String describes the machine in one line.
 func (m Machine) String() string {
 	s := fmt.Sprintf("%d cores", m.CPUs)
 	if m.Model != "" {

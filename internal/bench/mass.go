@@ -16,8 +16,8 @@ type MassOptions struct {
 	Parts    []string
 	Backlogs []int // deliveries that wait for a dead webhook when the workers start, one run for each
 	Stored   int   // deliveries stored before an act on all of them
-	Webhooks int   // of the wide tenant; half of them want the one event
-	// Load is how long the neighbour publishes; Watch bounds every wait.
+	Webhooks int   // of the wide tenant; half of them subscribe to the one event
+	// Load is how long the neighbour publishes; Watch limits every wait.
 	Load, Watch time.Duration
 }
 
@@ -26,7 +26,7 @@ func DefaultMass() MassOptions {
 	return MassOptions{Backlogs: []int{50_000, 200_000}, Stored: 1_000_000, Webhooks: 100_000, Load: time.Minute, Watch: 2 * time.Minute}
 }
 
-// Scaled returns the options at a part of their size. Times shrink less than sizes, as waits must stay meaningful.
+// Scaled returns the options at a part of their size. Times shrink less than sizes, so that waits stay meaningful.
 func (o MassOptions) Scaled(scale float64) MassOptions {
 	size := func(n int) int { return max(batchSize, int(scale*float64(n))/batchSize*batchSize) }
 	o.Backlogs = slices.Clone(o.Backlogs)
@@ -39,12 +39,12 @@ func (o MassOptions) Scaled(scale float64) MassOptions {
 	return o
 }
 
-// Stage brings up Posthorn for a part of mass: what accepts first, what works later.
+// Stage starts Posthorn for a part of mass: first the process that accepts, later the workers.
 type Stage interface {
-	// Begin brings up a Posthorn with databases of its own that accepts and does not send. settings are further
-	// environment variables.
+	// Begin starts a Posthorn with its own databases that accepts and does not send. settings are further environment
+	// variables.
 	Begin(ctx context.Context, settings ...string) error
-	// Work has it send, and returns when it is ready to.
+	// Work starts the workers, and returns when they are ready to send.
 	Work(ctx context.Context) error
 	// End stops it and removes its databases.
 	End(ctx context.Context)
@@ -55,19 +55,19 @@ type Stage interface {
 	Storage
 }
 
-// Storage is what of the stage's database a part of mass needs that the API does not do a million times. The errors of a
-// Posthorn that is in use already are ErrInUse.
+// Storage does with the stage's database what the API cannot do a million times. For a Posthorn that is already in use,
+// its errors are ErrInUse.
 type Storage interface {
-	// Store adds n pending deliveries like the newest of the webhook, each of an event of its own with the next sequence
-	// number, that are due in a while, or were due if that is negative.
+	// Store adds n pending deliveries like the newest of the webhook, each with its own event with the next sequence
+	// number. They are due after due, or are overdue if it is negative.
 	Store(ctx context.Context, webhook string, n, first int, due time.Duration) error
-	// Widen adds n webhooks like this one for an event type, each with its number after the URL.
+	// Widen adds n webhooks like this one for an event type. Each has its number after the URL.
 	Widen(ctx context.Context, webhook string, n int, url, eventType string) error
-	// Left reports whether the webhook has deliveries that stand in one of these ways, or any if none are given.
+	// Left reports whether the webhook has deliveries with one of these standings, or any deliveries if none are given.
 	Left(ctx context.Context, webhook string, ways ...Standing) (bool, error)
 	// Count counts the webhook's deliveries with a status.
 	Count(ctx context.Context, webhook, status string) (int, error)
-	// Transactions returns how many there have been in Posthorn's database and in Temporal's.
+	// Transactions returns the numbers of transactions in Posthorn's database and in Temporal's.
 	Transactions(ctx context.Context) (ours, engines int64, err error)
 }
 
@@ -80,10 +80,10 @@ var (
 	heldByPause = Standing{"held", "webhook paused"}
 )
 
-// ErrInUse is returned for what is done only to a database that is thrown away afterwards.
+// ErrInUse is returned for actions that are allowed only on a database that is thrown away afterwards.
 var ErrInUse = errors.New("it is measured only by make bench, which has a database of its own to fill")
 
-// Figure is one line of what a part of mass found out.
+// Figure is one line of the results of a part of mass.
 type Figure struct {
 	Part string `json:"part"` // with its size
 	What string `json:"what"`
@@ -141,7 +141,7 @@ var massParts = []massPart{
 	{"cheap", once("cheap", (*mass).cheap)},
 }
 
-// MassParts are the names of the parts, in the order in which they are run.
+// MassParts returns the names of the parts, in the order in which they run.
 func MassParts() (names []string) {
 	for _, p := range massParts {
 		names = append(names, p.name)
@@ -149,7 +149,7 @@ func MassParts() (names []string) {
 	return names
 }
 
-// Mass runs the parts of mass. A part that goes wrong says so in its figures, and the others still run.
+// Mass runs the parts of mass. A part that fails says so in its figures, and the others still run.
 func Mass(ctx context.Context, o Options, size MassOptions, stage Stage) ([]Figure, error) {
 	for _, name := range size.Parts {
 		if !slices.Contains(MassParts(), name) {
@@ -191,7 +191,7 @@ func (m *mass) perform(ctx context.Context, run func(*mass, context.Context) err
 	return run(m, ctx)
 }
 
-// clear deletes the tenants and event types that a part has made.
+// clear deletes the tenants and event types of a part.
 func (m *mass) clear(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, 2*manageTimeout)
 	defer cancel()
@@ -207,7 +207,7 @@ func (m *mass) notef(what, must, format string, values ...any) {
 	m.figures = append(m.figures, Figure{m.part, what, must, fmt.Sprintf(format, values...)})
 }
 
-// begin brings up what accepts.
+// begin starts the process that accepts.
 func (m *mass) begin(ctx context.Context, settings ...string) error {
 	m.progress.phase("bringing it up")
 	if err := m.stage.Begin(ctx, settings...); err != nil {
@@ -249,7 +249,7 @@ func (m *mass) crowd(name string, batch int) *stream {
 	return s
 }
 
-// work has it send, and begin with what has been stored for the streams.
+// work starts the workers. They begin with the stored deliveries of the streams.
 func (m *mass) work(ctx context.Context, streams ...*stream) error {
 	m.progress.phase("starting what sends")
 	if err := m.stage.Work(ctx); err != nil || !m.inUse() {
@@ -265,13 +265,13 @@ func (m *mass) work(ctx context.Context, streams ...*stream) error {
 	return nil
 }
 
-// inUse reports whether Posthorn runs already, so that it cannot be kept from sending.
+// inUse reports whether Posthorn is already running, so that it cannot be kept from sending.
 func (m *mass) inUse() bool {
 	_, yes := m.stage.(running)
 	return yes
 }
 
-// fill has the API accept n events of a stream.
+// fill publishes n events of a stream through the API.
 func (m *mass) fill(ctx context.Context, s *stream, n int) error {
 	if m.inUse() {
 		for _, h := range s.hooks {
@@ -293,11 +293,11 @@ func (m *mass) fill(ctx context.Context, s *stream, n int) error {
 	return nil
 }
 
-// errWatch ends a wait that has lasted as long as it may.
+// errWatch ends a wait that has reached its limit.
 var errWatch = errors.New("watched long enough")
 
-// waitFor asks until it is so, and returns how long that took; never if it was not so in time. An error of ask counts as
-// no: Posthorn may be too busy to answer.
+// waitFor asks until the answer is yes, and returns how long that took; never if it was not yes in time. An error of
+// ask counts as no, because Posthorn may be too busy to answer.
 func (m *mass) waitFor(ctx context.Context, every time.Duration, ask func(ctx context.Context) (bool, error)) (took time.Duration, ok bool) {
 	began := time.Now()
 	ctx, cancel := context.WithTimeoutCause(ctx, m.size.Watch, errWatch)

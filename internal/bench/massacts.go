@@ -8,13 +8,13 @@ import (
 	"time"
 )
 
-// storedPayload is the bytes of an event's data where a million are stored.
+// storedPayload is the size of an event's data, in bytes, when a million are stored.
 const storedPayload = 128
 
-// later is when the deliveries are due that an act is to find pending.
+// later is when the deliveries are due that an act should find pending.
 const later = time.Hour
 
-// storedCrowd brings up a Posthorn with a webhook that has deliveries stored, and a neighbour.
+// storedCrowd starts a Posthorn with a webhook that has stored deliveries, and a neighbour.
 func (m *mass) storedCrowd(ctx context.Context, name string, n int, due time.Duration, settings ...string) (*stream, *neighbour, error) {
 	if err := m.begin(ctx, settings...); err != nil {
 		return nil, nil, err
@@ -49,7 +49,7 @@ func (m *mass) storedCrowd(ctx context.Context, name string, n int, due time.Dur
 	return s, beside, m.work(ctx)
 }
 
-// act makes a call that is answered at once, and notes how long that took. It returns when the call began and was
+// act makes a call that is answered at once, and notes how long the answer took. It returns when the call began and was
 // answered.
 func (m *mass) act(ctx context.Context, name, method, path string) (began, answered time.Time, err error) {
 	m.progress.phase(name)
@@ -65,7 +65,7 @@ func (m *mass) act(ctx context.Context, name, method, path string) (began, answe
 	return began, answered, ctx.Err()
 }
 
-// follow notes how long it takes, from the act on, until no delivery of the webhook stands in one of these ways.
+// follow notes how long it takes, from the act on, until no delivery of the webhook has one of these standings.
 func (m *mass) follow(ctx context.Context, h *hook, n int, what string, began time.Time, ways ...Standing) {
 	m.progress.phase(what)
 	_, ok := m.waitFor(ctx, askLast, func(ctx context.Context) (bool, error) {
@@ -79,7 +79,7 @@ func (m *mass) follow(ctx context.Context, h *hook, n int, what string, began ti
 	m.notef(what, "20,000/s", "%s", perSecond(n, time.Since(began)))
 }
 
-// beside lets the neighbour publish until the part returns, if it is to.
+// beside lets the neighbour publish until the part returns, if wanted is set.
 func (m *mass) beside(ctx context.Context, n *neighbour, wanted bool) (stop func()) {
 	if !wanted {
 		return func() {}
@@ -92,7 +92,7 @@ func (m *mass) beside(ctx context.Context, n *neighbour, wanted bool) (stop func
 // goneName is the crowd whose receiver answers 410 once it has received something.
 const goneName = "gone"
 
-// gone has a webhook with a million pending deliveries deactivated, by the answer 410 to one more.
+// gone deactivates a webhook with a million pending deliveries, by answering one more with 410.
 func (m *mass) gone(ctx context.Context, beside bool) error {
 	n := m.size.Stored
 	s, neighbour, err := m.storedCrowd(ctx, goneName, n, later)
@@ -125,7 +125,7 @@ func (m *mass) gone(ctx context.Context, beside bool) error {
 // releaseFor is how long resume may release before the next act.
 const releaseFor = 10 * time.Second
 
-// hold does to a webhook with a million pending deliveries all that its owner can do.
+// hold performs all actions of its owner on a webhook with a million pending deliveries.
 func (m *mass) hold(ctx context.Context, beside bool) error {
 	n := m.size.Stored
 	s, neighbour, err := m.storedCrowd(ctx, "hold", n, later)
@@ -187,7 +187,7 @@ func (m *mass) tenant(ctx context.Context, beside bool) error {
 	return nil
 }
 
-// again makes a tenant with the name of the one that was deleted, and has something delivered to it.
+// again makes a tenant with the name of the deleted one, and has an event delivered in it.
 func (m *mass) again(ctx context.Context, s *stream) error {
 	began := time.Now()
 	old := s.hooks[0]

@@ -12,7 +12,7 @@ const (
 	cheapRate   = 1 // events a second
 )
 
-// cost is what a load took.
+// cost is the cost of a load.
 type cost struct {
 	posts         int
 	ours, engines int64
@@ -30,9 +30,9 @@ func (c cost) String() string {
 	return fmt.Sprintf("%.1f + %.1f transactions, %.1f ms", float64(c.ours)/n, float64(c.engines)/n, c.processor())
 }
 
-// cheap compares what a POST costs that fails with one that is received, without retries.
+// cheap compares the cost of a failing POST with that of a received one, without retries.
 func (m *mass) cheap(ctx context.Context) error {
-	// Nothing is deactivated while it is measured.
+	// no webhook is deactivated during the measurement
 	if err := m.begin(ctx, "POSTHORN_FAILURE_THRESHOLD=1000000000"); err != nil {
 		return err
 	}
@@ -60,7 +60,7 @@ func (m *mass) cheap(ctx context.Context) error {
 	return nil
 }
 
-// fanned is a stream of events each of which goes to many webhooks, without retries.
+// fanned returns a stream of events that each go to many webhooks, without retries.
 func (m *mass) fanned(name string, fanout int, refuse func(uint32) int) *stream {
 	s := &stream{eventType: "bench." + m.id + "." + name, fanout: fanout, batch: 1}
 	tenant := "bench-" + m.id + "-" + name
@@ -68,7 +68,7 @@ func (m *mass) fanned(name string, fanout int, refuse func(uint32) int) *stream 
 	place := newPlace()
 	for range fanout {
 		if refuse == nil {
-			place = newPlace() // what fails is noted nowhere
+			place = newPlace() // failures are not noted
 		}
 		h := m.ledger.addHook(tenant, place, 0, 0)
 		h.refuse, h.retry = refuse, retryNever
@@ -77,7 +77,7 @@ func (m *mass) fanned(name string, fanout int, refuse func(uint32) int) *stream 
 	return s
 }
 
-// cost measures a stream at a low rate, or the same while with nothing.
+// cost measures a stream at a low rate, or the same period without one.
 func (m *mass) cost(ctx context.Context, s *stream) (c cost, err error) {
 	posts := func() (n int64) {
 		if s == nil {

@@ -10,7 +10,7 @@ import (
 // threshold is the count of failed receptions at which Posthorn deactivates a webhook, by default.
 const threshold = 3000
 
-// stragglers is how long after its deactivation a webhook may still get POSTs that were under way.
+// stragglers is how long a webhook may still get POSTs that were under way at its deactivation.
 const stragglers = 2 * time.Second
 
 // broken refuses everything.
@@ -23,8 +23,8 @@ func deadRuns(o MassOptions) (all []massRun) {
 	return all
 }
 
-// crowded brings up what accepts, fills the backlog of a webhook in trouble and then has workers start into it. wait waits
-// for what the neighbour saw.
+// crowded starts the process that accepts, fills the backlog of a webhook in trouble, and then starts workers into it.
+// wait waits for the neighbour's results.
 func (m *mass) crowded(ctx context.Context, s *stream, n int) (wait func() heard, err error) {
 	beside := m.neighbour()
 	if err := m.register(ctx, s, beside.stream); err != nil {
@@ -85,14 +85,14 @@ func (m *mass) dead(ctx context.Context, n int) error {
 	return nil
 }
 
-// late notes how many POSTs began later after an act than those that were under way.
+// late notes how many POSTs began later than stragglers after an act. Such POSTs were not under way at the act.
 func (m *mass) late(ctx context.Context, h *hook, act string, at time.Time) {
 	sleep(ctx, time.Until(at.Add(2*stragglers)))
 	m.notef("POSTs that began later than 2 s after "+act, "0", "%s", Grouped(float64(h.seen.count(m.ledger.stamp(at.Add(stragglers))))))
 }
 
-// slow lets workers start into a backlog for a webhook that takes a second for each, and flapping for one that fails for
-// five seconds in ten.
+// slow lets workers start into a backlog for a webhook that takes a second for each delivery. flapping does the same
+// for one that fails for five seconds in ten.
 func (m *mass) slow(ctx context.Context) error {
 	return m.poor(ctx, "slow", func(h *hook) { h.delay = time.Second })
 }
@@ -133,7 +133,7 @@ func perSecond(n int, took time.Duration) string {
 	return fmt.Sprintf("%.1f s, %s/s", took.Seconds(), Grouped(float64(n)/max(took.Seconds(), .001)))
 }
 
-// Grouped shows a number with its thousands apart.
+// Grouped writes a number with its thousands separated.
 func Grouped(f float64) string {
 	digits := fmt.Sprintf("%.0f", f)
 	for i := len(digits) - 3; i > 0; i -= 3 {

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// halves is how long it must have taken for its two halves to be compared.
+// halves is the least duration of a run whose two halves are compared.
 const halves = 10 * time.Second
 
 func outageRuns(o MassOptions) []massRun {
@@ -19,7 +19,7 @@ func outageRuns(o MassOptions) []massRun {
 	}
 }
 
-// outage lets workers start where deliveries are overdue that no workflow drives.
+// outage lets workers start when deliveries are overdue and no workflow drives them.
 func (m *mass) outage(ctx context.Context, n, groupMax int, beside bool) error {
 	s, neighbour, err := m.storedCrowd(ctx, "outage", n, -later, fmt.Sprintf("POSTHORN_GROUP_MAX=%d", groupMax))
 	if err != nil {

@@ -14,7 +14,7 @@ func (m *mass) wide(ctx context.Context) error {
 	n := m.size.Webhooks
 	s, own, beside := m.crowd("wide", 1), m.crowd("one", 1), m.neighbour()
 	s.hooks[0].seen.timed, s.hooks[0].numbered = false, true
-	// Both are one tenant's.
+	// both belong to one tenant
 	own.hooks[0].tenant = s.hooks[0].tenant
 	own.requests[0] = publish(m.target.base, m.target.key, s.hooks[0].tenant, own.eventType, 1, m.o.Payload, labels{})
 	if err := m.register(ctx, s, own, beside.stream); err != nil {

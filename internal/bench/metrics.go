@@ -11,7 +11,7 @@ import (
 	"github.com/prometheus/common/model"
 )
 
-// counters are Posthorn's own figures, over all its processes.
+// counters are Posthorn's own figures, added up over all its processes.
 type counters struct {
 	starts, catches float64
 	goroutines      float64
@@ -71,7 +71,7 @@ func (c *counters) add(text io.Reader) error {
 	return nil
 }
 
-// sum adds a counter's values: those with the label value, or all.
+// sum adds up a counter's values: those with the label value, or all.
 func sum(family *dto.MetricFamily, label string) (total float64) {
 	for _, m := range family.GetMetric() {
 		if label == "" || len(m.GetLabel()) == 1 && m.GetLabel()[0].GetValue() == label {
@@ -81,17 +81,17 @@ func sum(family *dto.MetricFamily, label string) (total float64) {
 	return total
 }
 
-// Workflows is how Posthorn used its engine in a run.
+// Workflows says how Posthorn used its engine in a run.
 type Workflows struct {
 	Starts         int64   `json:"starts"`
 	StartsPerEvent float64 `json:"starts_per_event"`
-	// MeanSize is how many deliveries a dispatch had.
+	// MeanSize is the mean number of deliveries in a dispatch.
 	MeanSize float64 `json:"mean_deliveries_per_dispatch"`
 	// Sizes says how many dispatches had at most so many deliveries, and more than the entry before.
 	Sizes []SizeBucket `json:"sizes"`
-	// Catches are deliveries that only the reconciler set off. In health there are none.
+	// Catches are deliveries that only the reconciler started. Normally there are none.
 	Catches int64 `json:"reconciler_catches"`
-	// Goroutines are those of all processes when all was delivered.
+	// Goroutines is their number in all processes when everything was delivered.
 	Goroutines int64 `json:"goroutines"`
 }
 
@@ -101,7 +101,7 @@ type SizeBucket struct {
 	Count int64 `json:"count"`
 }
 
-// since returns what happened between two scrapes, events of which were accepted.
+// since returns the difference between two scrapes. events is the number of accepted events between them.
 func (c *counters) since(before *counters, events int64) *Workflows {
 	w := &Workflows{Starts: int64(c.starts - before.starts), Catches: int64(c.catches - before.catches), Goroutines: int64(c.goroutines)}
 	if events > 0 {

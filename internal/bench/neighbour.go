@@ -18,13 +18,14 @@ func (m *mass) neighbour() *neighbour {
 	return &neighbour{m, m.streamIn([]string{"bench-" + m.id + "-neighbour"}, "bench."+m.id+".neighbour", 1, 1, 0, 0)}
 }
 
-// Beside is how long a neighbour's events took, end to end. What never arrived counts as longer than all that did.
+// Beside is how long a neighbour's events took, end to end. An event that never arrived counts as longer than all
+// others.
 type Beside struct {
 	Sent, Arrived, Refused int
 	P50, P99               time.Duration // negative = did not arrive
 }
 
-// beside describes the times of the events that arrived, in microseconds, of those that were accepted.
+// beside describes the times of the arrived events, in microseconds, among the accepted ones.
 func beside(micros []uint32, accepted, refused int) Beside {
 	slices.Sort(micros)
 	accepted = max(accepted, len(micros))
@@ -52,7 +53,7 @@ func (b Beside) String() string {
 	return text
 }
 
-// short shows a time in the unit that suits it.
+// short writes a time in a suitable unit.
 func short(d time.Duration) string {
 	switch {
 	case d < 0:
@@ -64,17 +65,17 @@ func short(d time.Duration) string {
 	}
 }
 
-// heard is what a neighbour saw: in the first while, when it is worst, and in all.
+// heard is what a neighbour saw: in the first period, which is the worst, and in total.
 type heard struct {
 	first, all Beside
 	lasted     time.Duration
 	err        error // why it could not go on
 }
 
-// firstFor is how long the first while is.
+// firstFor is the length of the first period.
 const firstFor = 20 * time.Second
 
-// publish publishes until the load ends, or ctx does, waits a while for what has not arrived, and returns how long
+// publish publishes until the load or ctx ends. It then waits a while for missing events, and returns how long
 // everything took. It ends early if the neighbour cannot publish at all.
 func (n *neighbour) publish(ctx context.Context, load time.Duration) (h heard) {
 	m, s := n.mass, n.stream
@@ -98,14 +99,14 @@ func (n *neighbour) publish(ctx context.Context, load time.Duration) (h heard) {
 	return h
 }
 
-// start lets the neighbour publish on the side for as long as the load lasts. wait waits for the end.
+// start lets the neighbour publish in the background for as long as the load lasts. wait waits for the end.
 func (n *neighbour) start(ctx context.Context) (wait func() heard) {
 	result := make(chan heard, 1)
 	go func() { result <- n.publish(ctx, n.mass.size.Load) }()
 	return func() heard { return <-result }
 }
 
-// during lets the neighbour publish on the side until stop is called, and for a first while in any case.
+// during lets the neighbour publish in the background until stop is called, at least for the first period.
 func (n *neighbour) during(ctx context.Context) (stop func() heard) {
 	ctx, cancel := context.WithCancel(ctx)
 	result := make(chan heard, 1)
@@ -118,7 +119,7 @@ func (n *neighbour) during(ctx context.Context) (stop func() heard) {
 	}
 }
 
-// heard adds what the neighbour saw to the figures.
+// heard adds the neighbour's results to the figures.
 func (m *mass) heard(h heard, must string) {
 	if h.lasted > firstFor {
 		m.notef(fmt.Sprintf("the neighbour's p50 / p99 in the first %.0f s", firstFor.Seconds()), must, "%v", h.first)
@@ -129,10 +130,10 @@ func (m *mass) heard(h heard, must string) {
 	}
 }
 
-// mustBeside is what the neighbour must see on a machine of two cores.
+// mustBeside is the requirement for the neighbour on a machine of two cores.
 const mustBeside = "p99 ≤ 150 ms; p50 ≤ 3 ×, p99 ≤ 10 × quiet"
 
-// quiet is what the neighbour sees while nothing else happens, on the same stack.
+// quiet measures the neighbour while nothing else happens, on the same stack.
 func (m *mass) quiet(ctx context.Context) error {
 	if err := m.begin(ctx); err != nil {
 		return err

@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// Percentiles describe a set of durations, in milliseconds. They are exact: every one was kept and sorted.
+// Percentiles describe a set of durations, in milliseconds. They are exact: every duration was kept and sorted.
 type Percentiles struct {
 	Count int     `json:"count"`
 	P50   float64 `json:"p50_ms"`

@@ -10,7 +10,7 @@ import (
 // dbStats are counters of one PostgreSQL cluster.
 type dbStats struct {
 	wal     int64            // bytes written to the log
-	commits map[string]int64 // transactions by database, those rolled back included
+	commits map[string]int64 // transactions by database, including those rolled back
 }
 
 func readDBStats(ctx context.Context, conn *pgx.Conn) (dbStats, error) {
@@ -34,7 +34,7 @@ func readDBStats(ctx context.Context, conn *pgx.Conn) (dbStats, error) {
 	return s, nil
 }
 
-// Database is what PostgreSQL did in a run, in all its databases.
+// Database is PostgreSQL's work in a run, in all its databases.
 type Database struct {
 	Transactions            map[string]int64 `json:"transactions"` // by database, where there were any
 	TransactionsPerDelivery float64          `json:"transactions_per_delivery"`
@@ -42,7 +42,7 @@ type Database struct {
 	WALBytesPerDelivery     float64          `json:"wal_bytes_per_delivery"`
 }
 
-// since returns what happened between two readings.
+// since returns the difference between two readings.
 func (s dbStats) since(before dbStats, deliveries int64) *Database {
 	d := &Database{Transactions: map[string]int64{}, WALBytes: s.wal - before.wal}
 	var total int64
@@ -59,7 +59,7 @@ func (s dbStats) since(before dbStats, deliveries int64) *Database {
 	return d
 }
 
-// postgresSettings returns the settings that a benchmark stands on.
+// postgresSettings returns the settings that matter to a benchmark.
 func postgresSettings(ctx context.Context, conn *pgx.Conn) (map[string]string, error) {
 	rows, err := conn.Query(ctx, `SELECT name, current_setting(name) FROM pg_settings WHERE name = ANY($1)`,
 		[]string{"server_version", "fsync", "synchronous_commit", "full_page_writes", "shared_buffers", "max_wal_size", "wal_compression", "jit"})

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// Process is a process to measure, together with all that descend from it: PostgreSQL has one for each connection.
+// Process is a process to measure, with all its descendants: PostgreSQL has one for each connection.
 type Process struct {
 	Name string
 	PID  int
@@ -22,10 +22,10 @@ type Process struct {
 // ticksPerSecond is USER_HZ, the unit of times in /proc/<pid>/stat: 100 on every architecture Go runs on (proc(5)).
 const ticksPerSecond = 100
 
-// stat is what /proc/<pid>/stat says.
+// stat holds values of /proc/<pid>/stat.
 type stat struct {
 	parent int
-	// cpu counts the process itself and the descendants that have ended and been waited for.
+	// cpu covers the process itself and the descendants that have ended and been waited for.
 	cpu time.Duration
 }
 
@@ -53,7 +53,7 @@ func parseStat(line []byte) (stat, error) {
 	return s, nil
 }
 
-// readStats reads every process's stat. Those that end meanwhile are left out.
+// readStats reads every process's stat. It leaves out processes that end meanwhile.
 func readStats(proc string) (map[int]stat, error) {
 	paths, err := filepath.Glob(filepath.Join(proc, "[0-9]*", "stat"))
 	if err != nil {
@@ -78,7 +78,7 @@ func readStats(proc string) (map[int]stat, error) {
 	return all, nil
 }
 
-// family returns a process and all that descend from it.
+// family returns a process and all its descendants.
 func family(all map[int]stat, root int) []int {
 	pids := []int{root}
 	for i := 0; i < len(pids); i++ {
@@ -91,9 +91,9 @@ func family(all map[int]stat, root int) []int {
 	return pids
 }
 
-// memory is what processes that share their program and their shared memory have in RAM, in bytes: the pages of their
-// own of all of them, and of what they share what the one has that has most of it. The kernel would share it out page
-// by page (smaps_rollup), at a cost that a load test notices. Processes that have ended have none.
+// memory returns the RAM of processes that share their program and their shared memory, in bytes. It adds the private
+// pages of all of them and the shared pages of the process that has most. The kernel could divide the shared pages
+// exactly (smaps_rollup), at a cost that a load test notices. Ended processes have no memory.
 func memory(proc string, pids []int) int64 {
 	var own, program, shared int64
 	for _, pid := range pids {
@@ -108,7 +108,7 @@ func memory(proc string, pids []int) int64 {
 	return own + program + shared
 }
 
-// kilobytes finds a line such as `RssAnon:   123 kB`, and gives its bytes; 0 without one.
+// kilobytes finds a line such as `RssAnon:   123 kB`, and returns its bytes; 0 without one.
 func kilobytes(text []byte, name string) int64 {
 	for line := range bytes.Lines(text) {
 		if value, ok := bytes.CutPrefix(line, []byte(name)); ok {
@@ -122,7 +122,7 @@ func kilobytes(text []byte, name string) int64 {
 	return 0
 }
 
-// busy is the processor time that everything on the machine has used, from the first line of /proc/stat.
+// busy returns the processor time of everything on the machine, from the first line of /proc/stat.
 func busy(proc string) (time.Duration, error) {
 	text, err := os.ReadFile(filepath.Join(proc, "stat"))
 	if err != nil {
@@ -130,7 +130,7 @@ func busy(proc string) (time.Duration, error) {
 	}
 	line, _, _ := bytes.Cut(text, []byte("\n"))
 	fields := strings.Fields(string(line))
-	const idle, iowait, steal = 4, 5, 8 // guest times, after them, are part of the user's
+	const idle, iowait, steal = 4, 5, 8 // the guest times after them are part of the user time
 	if len(fields) <= steal || fields[0] != "cpu" {
 		return 0, fmt.Errorf("malformed %s/stat: %q", proc, line)
 	}
@@ -161,10 +161,10 @@ type watch struct {
 	peak  int64 // of all together
 }
 
-// sampleEvery is often enough for a peak that lasts, and seldom enough not to be a load itself.
+// sampleEvery is short enough to see a lasting peak, and long enough not to be a load itself.
 const sampleEvery = time.Second
 
-// startWatch begins to measure the processes, and this one. Where there is no /proc nothing is measured: the watch is nil.
+// startWatch begins to measure the processes, and this one. Without /proc it measures nothing, and the watch is nil.
 func startWatch(proc string, processes []Process) (*watch, error) {
 	hostThen, err := busy(proc)
 	if errors.Is(err, os.ErrNotExist) || len(processes) == 0 {
@@ -193,7 +193,7 @@ func startWatch(proc string, processes []Process) (*watch, error) {
 	return w, nil
 }
 
-// sample notes peaks of memory and gives the processor times so far.
+// sample notes peaks of memory and returns the processor times so far.
 func (w *watch) sample() ([]time.Duration, error) {
 	all, err := readStats(w.proc)
 	if err != nil {
@@ -219,22 +219,22 @@ func (w *watch) sample() ([]time.Duration, error) {
 	return times, nil
 }
 
-// ProcessUsage is what one process, with its descendants, used in a run.
+// ProcessUsage is the usage of one process, with its descendants, in a run.
 type ProcessUsage struct {
 	Name       string  `json:"name"`
 	CPUSeconds float64 `json:"cpu_seconds"`
 	PeakMiB    float64 `json:"peak_mib"`
 }
 
-// Usage is what all measured processes used in a run.
+// Usage is the usage of all measured processes in a run.
 type Usage struct {
 	Processes      []ProcessUsage `json:"processes"`
 	CPUSeconds     float64        `json:"cpu_seconds"`                        // of all of them
 	CPUPerThousand float64        `json:"cpu_seconds_per_thousand,omitempty"` // deliveries
 	PeakMiB        float64        `json:"peak_mib"`                           // of all together
-	// Load is this process, load and receiver; it is in no sum.
+	// Load is this process, which is load generator and receiver. It is in no sum.
 	Load ProcessUsage `json:"load"`
-	// HostCPUSeconds is what everything on the machine used.
+	// HostCPUSeconds is the processor time of everything on the machine.
 	HostCPUSeconds float64 `json:"host_cpu_seconds"`
 }
 

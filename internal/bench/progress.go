@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// progress is one line on a terminal that tells what goes on. A nil *progress tells nobody.
+// progress is one line on a terminal that shows the current state. A nil *progress shows nothing.
 type progress struct {
 	out  io.Writer
 	name string
@@ -56,7 +56,7 @@ func (p *progress) line(now time.Time) string {
 	return line
 }
 
-// phase names what begins now.
+// phase names the phase that begins now.
 func (p *progress) phase(what string) {
 	if p == nil {
 		return

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Report is everything that was measured, and on what.
+// Report has all results, and describes the machine.
 type Report struct {
 	At       time.Time         `json:"at"`
 	Machine  Machine           `json:"machine"`
@@ -19,7 +19,7 @@ type Report struct {
 	Console  []Figure          `json:"console,omitempty"`
 }
 
-// Told is what of the options a reader needs to repeat the run.
+// Told are the options that a reader needs to repeat the run.
 type Told struct {
 	DurationSeconds float64 `json:"duration_seconds"`
 	WarmUpSeconds   float64 `json:"warm_up_seconds"`
@@ -33,13 +33,13 @@ func (o Options) told() Told {
 	return Told{DurationSeconds: o.Duration.Seconds(), WarmUpSeconds: o.WarmUp.Seconds(), PayloadBytes: o.Payload, Tenants: o.Tenants, IdleWebhooks: o.Idle, StoredEvents: o.Stored}
 }
 
-// Result is what a scenario gave.
+// Result is the result of a scenario.
 type Result struct {
 	Scenario string `json:"scenario"`
 	Load     string `json:"load"`
 	// Seconds are from the first POST of an event until everything accepted was delivered and recorded.
 	Seconds float64 `json:"seconds"`
-	// Drained is false if that did not come about in time: then deliveries are still on their way.
+	// Drained is false if this did not happen in time: then deliveries are still on their way.
 	Drained bool `json:"drained"`
 
 	Accepted          int64   `json:"accepted"` // events
@@ -53,10 +53,10 @@ type Result struct {
 	EndToEnd *Percentiles `json:"end_to_end"` // from the start of the POST to the reception
 	Call     *Percentiles `json:"call"`       // from the start of the POST to its 202
 
-	// Waiting is how many deliveries waited for the slow receiver when they were fewest, while the load lasted.
+	// Waiting is the smallest number of deliveries that waited for the slow receiver during the load.
 	Waiting int64 `json:"waiting,omitempty"`
 
-	List *Percentiles `json:"list"` // reading a page of what is stored, afterwards
+	List *Percentiles `json:"list"` // reading a page of stored deliveries, afterwards
 
 	Limits    *Limits    `json:"limits,omitempty"`
 	Usage     *Usage     `json:"usage,omitempty"`
@@ -65,29 +65,30 @@ type Result struct {
 	Count     Count      `json:"count"`
 }
 
-// Count is where every delivery has gone, the warm-up's included.
+// Count says what happened to every delivery, including those of the warm-up.
 type Count struct {
 	Events int64 `json:"events"` // accepted
 	Owed   int64 `json:"owed"`   // deliveries of them
 
-	// What Posthorn says of them.
+	// Posthorn's view of them.
 	Delivered int64 `json:"delivered"`
 	Pending   int64 `json:"pending"`
 	Held      int64 `json:"held"`
 	Failed    int64 `json:"failed"`
 	Canceled  int64 `json:"canceled"`
 
-	// What the receiver says.
+	// The receiver's view.
 	Received   int64 `json:"received"`   // each once
 	Duplicates int64 `json:"duplicates"` // received again
 	Refusals   int64 `json:"refusals"`   // failed on purpose
-	Strange    int64 `json:"strange"`    // requests that were no deliveries
+	Strange    int64 `json:"strange"`    // requests that were not deliveries
 
-	// Complete: nothing that was accepted is missing, and nothing is called delivered that did not arrive.
+	// Complete: no accepted delivery is missing, and every delivery that is recorded as delivered arrived.
 	Complete bool `json:"complete"`
 }
 
-// judge reports whether the count is complete. doubtful deliveries may be there or not: their events were not answered with 202.
+// judge decides whether the count is complete. doubtful deliveries may exist or not: their events were not answered
+// with 202.
 func (c *Count) judge(doubtful int64) {
 	all := c.Delivered + c.Pending + c.Held + c.Failed + c.Canceled
 	c.Complete = c.Owed <= all && all <= c.Owed+doubtful && c.Delivered <= c.Received && c.Canceled == 0

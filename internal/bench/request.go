@@ -7,13 +7,13 @@ import (
 	"strings"
 )
 
-// request is an HTTP request that is prepared once and sent many times: only its sequence numbers change.
+// request is an HTTP request that is prepared once and sent many times. Only its sequence numbers change.
 type request struct {
 	bytes []byte
 	slots []int // where the sequence numbers stand
 }
 
-// seqMark stands before each sequence number, in the request and in what is delivered of it.
+// seqMark stands before each sequence number, in the request and in its deliveries.
 const seqMark = `"seq":"`
 
 const seqDigits = 8
@@ -32,7 +32,7 @@ func putDigits(to []byte, n int) {
 	}
 }
 
-// digits reads what putDigits wrote; -1 if it is anything else.
+// digits reads a number that putDigits wrote; -1 for anything else.
 func digits(from []byte) int {
 	n := 0
 	for _, c := range from {
@@ -44,10 +44,10 @@ func digits(from []byte) int {
 	return n
 }
 
-// labels are what each event is found by, and what its webhooks choose it by.
+// labels are the tags and channels of each event. Tags serve to find it, and webhooks choose it by channels.
 type labels struct{ tags, channels []string }
 
-// named are n names.
+// named returns n names.
 func named(what string, n int) (names []string) {
 	for i := range n {
 		names = append(names, fmt.Sprintf("%s-%d", what, i+1))
@@ -55,10 +55,10 @@ func named(what string, n int) (names []string) {
 	return names
 }
 
-// labels are those of every event.
+// labels returns the labels of every event.
 func (o Options) labels() labels { return labels{named("tag", o.Tags), named("channel", o.Channels)} }
 
-// text is what of an event's JSON the labels are.
+// text returns the labels' part of an event's JSON.
 func (l labels) text() (text string) {
 	for _, field := range []struct {
 		name   string
@@ -94,8 +94,8 @@ func publish(base *url.URL, key, tenant, eventType string, n, size int, l labels
 	}
 }
 
-// data is an object of exactly size bytes, or of the least that holds a sequence number. It looks like an order
-// rather than like one letter many times, which any compression on the way would make nothing of.
+// data returns an object of exactly size bytes, or of the least size that holds a sequence number. It looks like an
+// order. Compression on the way would reduce one repeated letter to nothing.
 func data(size int, seed uint64) string {
 	const letters = "abcdefghijklmnopqrstuvwxyz0123456789     "
 	head, tail := `{`+seqMark+strings.Repeat("0", seqDigits)+`","note":"`, `"}`

@@ -18,18 +18,18 @@ type run struct {
 	name     string
 	scenario *scenario
 	target   *target
-	db       *pgx.Conn // nil = not to be asked
+	db       *pgx.Conn // nil = do not query it
 
 	ledger   *ledger
 	sink     *sink
 	progress *progress
 	tenants  []string
-	main     *stream // what is measured
-	slow     *stream // what waits beside it; nil but in noisy
-	stored   *stream // what was there before; nil if nothing was
+	main     *stream // the measured stream
+	slow     *stream // the backlog beside it; nil except in noisy
+	stored   *stream // the events stored beforehand; nil if there are none
 }
 
-// run sets up, loads, measures, counts and clears away.
+// run sets up, loads, measures, counts and cleans up.
 func (r *run) run(ctx context.Context) (_ *Result, err error) {
 	r.ledger = newLedger()
 	if r.sink, err = listen(ctx, r.o.Receiver); err != nil {
@@ -53,7 +53,7 @@ func (r *run) run(ctx context.Context) (_ *Result, err error) {
 	return r.measure(ctx)
 }
 
-// plan names everything, and gives the receiver its hooks.
+// plan names everything, and adds the hooks to the receiver.
 func (r *run) plan() {
 	id := strings.ToLower(rand.Text()[:8])
 	for i := range r.o.Tenants {
@@ -101,7 +101,7 @@ func (r *run) streamIn(tenants []string, eventType string, fanout, batch int, de
 	return s
 }
 
-// counted are the streams whose deliveries are counted.
+// counted returns the streams whose deliveries are counted.
 func (r *run) counted() []*stream {
 	if r.slow == nil {
 		return []*stream{r.main}
@@ -116,7 +116,7 @@ func (r *run) streams() []*stream {
 	return append(r.counted(), r.stored)
 }
 
-// idleType is what the idle webhooks want; nothing is published of it.
+// idleType returns the event type of the idle webhooks. No event of it is published.
 func (r *run) idleType() string { return strings.TrimSuffix(r.main.eventType, "main") + "idle" }
 
 // setUpAtOnce is how many calls set up at once.
@@ -159,7 +159,7 @@ func (r *run) setUp(ctx context.Context) error {
 	return g.Wait()
 }
 
-// store publishes what is there before anything is measured. Its webhooks are paused, so that it stays as it is.
+// store publishes the events that exist before the measurement. Their webhooks are paused, so that nothing changes.
 func (r *run) store(ctx context.Context) error {
 	r.progress.phase("storing events")
 	for _, h := range r.stored.hooks {
@@ -177,7 +177,7 @@ func (r *run) store(ctx context.Context) error {
 	return nil
 }
 
-// clear deletes what setUp made, unless it is to be kept, also after ctx has ended.
+// clear deletes the things that setUp made, unless they are kept, even after ctx has ended.
 func (r *run) clear(ctx context.Context) error {
 	if r.o.Keep {
 		return nil
@@ -201,7 +201,7 @@ func (r *run) clear(ctx context.Context) error {
 	return errors.Join(problems...)
 }
 
-// readings are the counters that are read before and after.
+// readings are the counters that are read before and after the load.
 type readings struct {
 	db       dbStats
 	counters *counters
@@ -217,8 +217,8 @@ func (r *run) read(ctx context.Context) (now readings, err error) {
 	return now, err
 }
 
-// settleFor is how long PostgreSQL's backends may keep their statistics to themselves (PGSTAT_MIN_INTERVAL is a
-// second), and how long what follows a delivery in the engine may take to be done.
+// settleFor is how long PostgreSQL's backends may delay their statistics (PGSTAT_MIN_INTERVAL is a second), and how
+// long the engine's work after a delivery may take.
 const settleFor = 1200 * time.Millisecond
 
 // settle waits before counters are read, if there are any that lag.
@@ -315,7 +315,7 @@ func (r *run) measure(ctx context.Context) (*Result, error) {
 	return result, err
 }
 
-// figure fills in what was used.
+// figure fills in the usage.
 func (r *run) figure(result *Result, usage *Usage, before, after readings) {
 	deliveries := result.Deliveries
 	if r.scenario.crowded {
@@ -333,8 +333,8 @@ func (r *run) figure(result *Result, usage *Usage, before, after readings) {
 	}
 }
 
-// How often it is asked whether all is there: at once while it is expected soon, seldom enough to cost nothing when
-// it takes long.
+// How often the run checks whether everything has arrived: often while that is expected soon, and seldom enough to cost
+// nothing when it takes long.
 const (
 	askFirst = 2 * time.Millisecond
 	askLast  = 200 * time.Millisecond
@@ -365,10 +365,10 @@ func (r *run) drain(ctx context.Context) (bool, error) {
 	return err == nil, err
 }
 
-// errPatience: it was waited long enough.
+// errPatience ends a wait that has reached its limit.
 var errPatience = errors.New("patience ended")
 
-// until asks again and again, ever more seldom, until the answer is yes or ctx ends.
+// until asks repeatedly, at growing intervals, until the answer is yes or ctx ends.
 func until(ctx context.Context, ask func() (bool, error)) error {
 	for wait := askFirst; ; wait = min(wait+wait/4+1, askLast) {
 		yes, err := ask()
@@ -381,9 +381,10 @@ func until(ctx context.Context, ask func() (bool, error)) error {
 	}
 }
 
-// count compares what was accepted, the warm-up included, with what Posthorn and the receiver say has become of it.
-// What is still on its way is paused first: it is counted state after state, and must not change between two. POSTs that
-// are on their way already are not held back by that, so it is counted again as long as something is missing.
+// count compares the accepted deliveries, including those of the warm-up, with the states at Posthorn and with the
+// receiver's view. It first pauses deliveries that are still on their way, because it counts state after state, and a
+// delivery must not change between two. A pause does not hold back POSTs that are already on their way, so it counts
+// again as long as something is missing.
 func (r *run) count(ctx context.Context) (c Count, err error) {
 	r.progress.phase("counting")
 	for _, s := range r.counted() {

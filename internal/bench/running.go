@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// running is the stage of a Posthorn that runs already. What is to wait there is published to a webhook that is paused,
-// and released by its resume.
+// running is the stage of a Posthorn that is already running. A backlog is published there to a paused webhook, and
+// released when it is resumed.
 type running struct{ o Options }
 
 var _ Stage = running{}

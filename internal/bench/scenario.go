@@ -10,17 +10,18 @@ import (
 type scenario struct {
 	order int
 	about func(o Options) string
-	// fanout is how many webhooks of a tenant want each event.
+	// fanout is how many webhooks of a tenant get each event.
 	fanout int
 	// batch is how many events one call publishes.
 	batch int
 	fails bool // the receiver fails a share
-	// beside means that a backlog for a slow receiver waits all the while.
+	// beside means that a backlog for a slow receiver waits during the whole load.
 	beside bool
 	load   func(ctx context.Context, r *run, d time.Duration) error
-	// limited means that the webhooks have limits of their own.
+	// limited means that the webhooks have their own limits.
 	limited bool
-	// crowded means that the measured deliveries share Posthorn with others, so that figures per delivery mean nothing.
+	// crowded means that other deliveries share Posthorn with the measured ones, so that figures per delivery mean
+	// nothing.
 	crowded bool
 }
 
@@ -28,10 +29,10 @@ const (
 	wide         = 10   // webhooks in fanout
 	batchSize    = 1000 // events, the most a call takes
 	batchCallers = 4
-	slowBatch    = 250 // events, of what waits for the slow receiver: few calls, and dispatches that are nearly full
+	slowBatch    = 250 // events of the slow receiver's backlog: few calls, and dispatches that are nearly full
 	quietRate    = 5   // events per second beside it
 
-	// In limits one webhook has a rate, and the other a number in flight and an answer that takes a while.
+	// In limits one webhook has a rate. The other has a number in flight and an answer that takes a while.
 	limitRate     = 50.0
 	limitInFlight = 8
 	limitAnswer   = 50 * time.Millisecond
@@ -87,7 +88,7 @@ func aboutFlood(more string) func(Options) string {
 	}
 }
 
-// beside says what there is in addition to the scenario's own.
+// beside describes the load in addition to the scenario's own.
 func (o Options) beside() (text string) {
 	if o.Tenants > 1 {
 		text += fmt.Sprintf("; %d tenants", o.Tenants)

@@ -17,7 +17,7 @@ import (
 type sink struct {
 	listener net.Listener
 	ledger   *ledger
-	strange  atomic.Int64 // requests that were no deliveries of this run
+	strange  atomic.Int64 // requests that were not deliveries of this run
 
 	mu    sync.Mutex
 	conns map[net.Conn]struct{}
@@ -41,7 +41,7 @@ func listen(ctx context.Context, address string) (*sink, error) {
 	return s, nil
 }
 
-// url is where the hook with this index is reached.
+// url returns the address of the hook with this index.
 func (s *sink) url(index int) string {
 	return "http://" + s.listener.Addr().String() + hookPath + strconv.Itoa(index)
 }
@@ -142,7 +142,7 @@ func (s *sink) converse(conn net.Conn) {
 	}
 }
 
-// errIdle: the connection ended between two requests.
+// errIdle is returned when the connection ended between two requests.
 var errIdle = errors.New("no further request")
 
 // read reads one request. The hook is nil if it is not a delivery of this run.
@@ -159,7 +159,7 @@ func (s *sink) read(in *bufio.Reader) (*hook, int, error) {
 	if fields.chunked {
 		return nil, 0, errors.New("a delivery without a length")
 	}
-	// The sequence number is the first thing of the data, however long that is.
+	// The data begin with the sequence number, however long they are.
 	start, err := in.Peek(min(fields.length, in.Size()))
 	if err != nil {
 		return nil, 0, err

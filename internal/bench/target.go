@@ -13,17 +13,18 @@ import (
 	"time"
 )
 
-// target is the Posthorn under test, as its administrators see it. What is measured goes through a caller instead.
+// target is the Posthorn under test, as its administrators see it. Measured requests go through a caller instead.
 type target struct {
 	base   *url.URL
 	key    string
 	client *http.Client
 }
 
-// manageTimeout bounds one call that sets up, counts or clears away. A large tenant takes a while to delete.
+// manageTimeout limits one call that sets up, counts or cleans up. Deleting a large tenant takes a while.
 const manageTimeout = 2 * time.Minute
 
-// unusedFor is how long an unused connection is kept: less than Posthorn keeps it, or a call would meet its end.
+// unusedFor is how long an unused connection is kept. It is less than Posthorn's time, or a call could meet a closed
+// one.
 const unusedFor = time.Minute
 
 func newTarget(base, key string) (*target, error) {
@@ -114,7 +115,7 @@ func (t *target) createWebhook(ctx context.Context, tenant, receiver, eventType 
 	return out.ID, err
 }
 
-// pause makes Posthorn hold what is pending for a webhook.
+// pause makes Posthorn hold the pending deliveries of a webhook.
 func (t *target) pause(ctx context.Context, h *hook) error {
 	return t.do(ctx, http.MethodPost, "/v1/tenants/"+h.tenant+"/webhooks/"+h.id+"/pause", nil, nil)
 }
@@ -126,7 +127,7 @@ func (t *target) status(ctx context.Context, h *hook) (string, error) {
 	return out.Status, err
 }
 
-// resume makes Posthorn send to a webhook again, what it held included.
+// resume makes Posthorn send to a webhook again, including the held deliveries.
 func (t *target) resume(ctx context.Context, h *hook) error {
 	return t.do(ctx, http.MethodPost, "/v1/tenants/"+h.tenant+"/webhooks/"+h.id+"/resume", nil, nil)
 }
@@ -148,7 +149,8 @@ func (t *target) page(ctx context.Context, h *hook, status string, limit int, af
 	return len(out.Data), next, err
 }
 
-// lists are the pages that administrators look at most: what has come last, what became of it, and what waits.
+// lists returns the pages that administrators use most: the newest events and deliveries, a webhook's by status, and
+// webhooks.
 func (t *target) lists(h *hook) []string {
 	tenant := "/v1/tenants/" + h.tenant
 	return []string{tenant + "/events?limit=50", tenant + "/deliveries?limit=50", tenant + "/deliveries?limit=50&webhook_id=" + h.id,
@@ -156,7 +158,7 @@ func (t *target) lists(h *hook) []string {
 		tenant + "/webhooks?limit=50"}
 }
 
-// pageSize is the largest page Posthorn gives.
+// pageSize is Posthorn's largest page.
 const pageSize = 200
 
 // count counts the deliveries to a webhook that have a status, by paging through them.

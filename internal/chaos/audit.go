@@ -13,14 +13,15 @@ import (
 	"time"
 )
 
-// window is a time in which a fault worked.
+// window is the time during which a fault was active.
 type window struct {
 	about    string
 	from, to time.Time
-	lasting  bool // to is yet to be set to the recovery
+	lasting  bool // to will be set to the recovery
 }
 
-// recordWithin is how long after the answer to a POST its record may still be on its way: a fault in that time hits it.
+// recordWithin is how long after the answer to a POST its record may still be on its way. A fault in that time hits the
+// record.
 const recordWithin = 2 * time.Second
 
 // inFlight reports whether a fault hit a POST between its start and the commit of its record.
@@ -35,7 +36,7 @@ type audit struct {
 	windows []window
 }
 
-// finding is what an audit found of one pair.
+// finding is the result of an audit for one pair.
 type finding struct {
 	lost, stuck, stored bool
 	counts
@@ -56,7 +57,7 @@ const (
 	auditEvery     = time.Second
 )
 
-// run audits until all is in order, or the records have had their time. It adds what it found to the line.
+// run audits until everything is in order, or until the time for records is over. It adds its findings to the line.
 func (a *audit) run(ctx context.Context, line *Line) error {
 	deadline := time.Now().Add(recordedWithin)
 	for {
@@ -88,10 +89,10 @@ func (a *audit) run(ctx context.Context, line *Line) error {
 	}
 }
 
-// mostHistories bounds the histories that are kept of one fault.
+// mostHistories is the largest number of histories that are kept for one fault.
 const mostHistories = 10
 
-// count adds what was found of a pair since the last time to the line.
+// count adds the new findings about a pair to the line.
 func (a *audit) count(line *Line, p pair, o owed, f *finding) {
 	a.stage.ledger.done(p, len(o.posts), f.counts)
 	line.Duplicates += f.duplicates - o.counted.duplicates
@@ -134,15 +135,15 @@ func (a *audit) look(ctx context.Context, due map[pair]owed) (map[pair]*finding,
 				return nil, err
 			}
 		case !o.accepted.IsZero():
-			f.lost = true // it was accepted, and /v1 does not know it
+			f.lost = true // it was accepted, but /v1 does not know it
 		default:
-			f.unrecordedUnexplained = len(o.posts) // nobody knows why there are such
+			f.unrecordedUnexplained = len(o.posts) // such POSTs have no known reason
 		}
 	}
 	return found, nil
 }
 
-// listed lists the deliveries that were made about when the pairs were accepted.
+// listed lists the deliveries that were made around the time when the pairs were accepted.
 func (a *audit) listed(ctx context.Context, due map[pair]owed) (map[pair]delivery, error) {
 	known := map[pair]delivery{}
 	if len(due) == 0 {
@@ -189,10 +190,10 @@ func (a *audit) compare(ctx context.Context, p pair, o *owed, f *finding) error 
 	case d.Status == "pending":
 		f.stuck = true
 	case d.Status != "delivered", !o.received:
-		f.lost = true // given up, or said to be delivered and never received
+		f.lost = true // given up, or recorded as delivered and never received
 	}
 	if len(o.posts) == 1 && o.received && f.delivery.Attempts == 1 && !f.lost && !f.stuck {
-		return nil // the one POST that arrived was received, and the one on record was, so they are the same
+		return nil // one POST arrived and was received, and one POST is on record as received, so they are the same
 	}
 	var err error
 	if f.attempts, err = a.stage.api.attempts(ctx, tenantOf(p), f.delivery.ID); err != nil {
@@ -203,8 +204,8 @@ func (a *audit) compare(ctx context.Context, p pair, o *owed, f *finding) error 
 }
 
 // explain matches POSTs with attempts, and counts the POSTs without a record and the receptions after the first. Each
-// needs a reason: a POST without a record was in flight at a fault; a reception was repeated because an earlier one was in
-// flight at a fault, or is on record as a failure.
+// needs a reason. A POST without a record was in flight at a fault. A reception was repeated because an earlier one was
+// in flight at a fault, or is on record as a failure.
 func (a *audit) explain(posts []post, attempts []attempt) (c counts) {
 	records := match(posts, attempts)
 	repeatable, received := false, false
@@ -264,7 +265,7 @@ func (a *attempt) stamp() string {
 	return ""
 }
 
-// history tells all that is known of a pair.
+// history returns everything that is known about a pair.
 func (a *audit) history(p pair, o *owed, f *finding) string {
 	var b strings.Builder
 	at := func(t time.Time) string {

@@ -10,8 +10,7 @@ import (
 	"strings"
 )
 
-// fits checks that the programs can do what the schedule asks of them: without the build tag faults there are no clock
-// steps.
+// fits checks that the programs can make the scheduled faults. Without the build tag faults there are no clock steps.
 func (r *runner) fits() error {
 	path := filepath.Join(r.Bin, "posthorn-lean")
 	info, err := buildinfo.ReadFile(path)

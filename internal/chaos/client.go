@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// client speaks to the APIs, to one after the other.
+// client calls the APIs in turn.
 type client struct {
 	key  string
 	apis []string
@@ -24,7 +24,7 @@ type client struct {
 	http *http.Client
 }
 
-// callTimeout is when a call is given up, and its outcome unknown.
+// callTimeout is when a call is given up. Its outcome is then unknown.
 const callTimeout = 10 * time.Second
 
 func newClient(key string, apis []string) *client {
@@ -35,7 +35,7 @@ func newClient(key string, apis []string) *client {
 // pick returns one of the APIs.
 func (c *client) pick() string { return c.apis[c.next.Add(1)%uint64(len(c.apis))] }
 
-// outcome is what is known of a call.
+// outcome is what the caller knows about the result of a call.
 type outcome int
 
 const (
@@ -107,7 +107,7 @@ type delivery struct {
 	StatusReason string    `json:"status_reason"`
 	Attempts     int       `json:"attempts"`
 	CreatedAt    time.Time `json:"created_at"`
-	// NextAttemptAt is zero unless it is pending.
+	// NextAttemptAt is zero unless the delivery is pending.
 	NextAttemptAt time.Time `json:"next_attempt_at"`
 }
 
@@ -123,10 +123,10 @@ type attempt struct {
 
 func (a *attempt) received() bool { return a.StatusCode/100 == 2 && a.Error == "" }
 
-// pageSize is the largest page that the API gives.
+// pageSize is the largest page of the API.
 const pageSize = 200
 
-// deliveries calls each with those of a tenant that a query selects.
+// deliveries calls each with every delivery of a tenant that a query selects.
 func (c *client) deliveries(ctx context.Context, tenant string, query url.Values, each func(delivery)) error {
 	query.Set("limit", fmt.Sprint(pageSize))
 	for {

@@ -11,15 +11,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// disk is what PostgreSQL keeps its data on. It can be full.
+// disk holds PostgreSQL's data. It can be full.
 type disk interface {
 	fill() error
 	free() error
-	// about says how it is made full, for the report.
+	// about returns for the report how the disk is made full.
 	about() string
 }
 
-// mountedDisk is a small file system in memory, of the run's own.
+// mountedDisk is a small file system in memory, for this run only.
 type mountedDisk struct{ dir string }
 
 // diskSize is more than a part of a run stores. Memory is used only for what is stored.
@@ -39,7 +39,7 @@ func (d *mountedDisk) about() string {
 
 const fillTries = 20
 
-// fill makes the file system as small as what is on it. Nobody stops writing meanwhile, so it may take several tries.
+// fill makes the file system as small as its contents. Writing continues meanwhile, so this may take several tries.
 func (d *mountedDisk) fill() error {
 	var err error
 	for range fillTries {
@@ -75,10 +75,11 @@ func (d *mountedDisk) unmount() error {
 	return err
 }
 
-// limitedDisk stands in where mounting is not allowed: no process of the server may make a file larger.
+// limitedDisk is the substitute where mounting is not allowed: no process of the server may make a file larger.
 type limitedDisk struct{ server *process }
 
-// writable is how far into a file may still be written: less than a segment of the log, or a table that is in use, has.
+// writable is the file size up to which writing still works. It is less than the size of a log segment or of a used
+// table.
 const writable = 64 << 10
 
 func (d *limitedDisk) about() string {
@@ -93,7 +94,7 @@ func (d *limitedDisk) limit(bytes uint64) error {
 	pid := d.server.pid
 	d.server.mu.Unlock()
 	if pid == 0 {
-		return nil // one that is started has no limit
+		return nil // a newly started process has no limit
 	}
 	for _, target := range append([]int{pid}, descendants(pid)...) {
 		limit := unix.Rlimit{Cur: bytes, Max: unix.RLIM_INFINITY}

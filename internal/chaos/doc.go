@@ -1,7 +1,7 @@
-// Package chaos is the fault ledger: it runs a whole Posthorn (two APIs, two workers, Temporal, PostgreSQL) as real
-// processes with proxies between them, publishes steadily, makes faults from a seeded schedule, and compares after each
-// what was accepted with what receivers got and with what /v1 records.
+// Package chaos is the fault ledger. It runs a whole Posthorn (two APIs, two workers, Temporal, PostgreSQL) as real
+// processes with proxies between them. It publishes steadily and makes faults from a seeded schedule. After each fault
+// it compares the accepted deliveries with the POSTs at the receivers and with the records of /v1.
 //
-// It knows Posthorn by its command line, its environment and its API only. Of this module it may import internal/localpg,
+// It uses only Posthorn's command line, its environment and its API. Of this module it may import internal/localpg,
 // internal/freeport and, for the report, internal/bench. It runs on Linux only.
 package chaos

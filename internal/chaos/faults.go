@@ -12,17 +12,17 @@ import (
 	"time"
 )
 
-// fault is something that is done to a stage, and undone.
+// fault is a disturbance of a stage that begins and ends.
 type fault struct {
 	about string
 	// length is the time between begin and end.
 	length time.Duration
-	// instant: it is over when it has begun, and the recovery counts from then.
+	// instant: the fault ends as soon as it has begun, and the recovery counts from then.
 	instant bool
-	// clean: it is no reason for a POST without a record, or for a second one.
+	// clean: the fault is no reason for a POST without a record, or for a second POST.
 	clean bool
-	// lasting: Temporal or PostgreSQL, or the way to them, has to recover from it, and until then Temporal may have work done
-	// twice. It hits what is in flight until the recovery.
+	// lasting: Temporal or PostgreSQL, or the way to them, has to recover from the fault. Until then Temporal may have
+	// work done twice, and the fault hits everything that is in flight.
 	lasting    bool
 	begin, end func(context.Context, *stage) error
 }
@@ -42,7 +42,7 @@ func between(r *rand.Rand, least, most time.Duration) time.Duration {
 	return (least + time.Duration(r.Int64N(int64(most-least)+1))).Round(100 * time.Millisecond)
 }
 
-// mostly picks a time that is short as a rule and long now and then.
+// mostly picks a time that is usually short and sometimes long.
 func mostly(r *rand.Rand, least, usual, most time.Duration) time.Duration {
 	if r.IntN(10) == 0 {
 		return between(r, usual, most)
@@ -50,7 +50,7 @@ func mostly(r *rand.Rand, least, usual, most time.Duration) time.Duration {
 	return between(r, least, usual)
 }
 
-// killed is kill -9. What depends on a killed Temporal or PostgreSQL feels it until that is back.
+// killed is kill -9. A killed Temporal or PostgreSQL affects its users until it is back.
 func killed(r *rand.Rand, role string) fault {
 	name, again := instance(r, role), between(r, time.Second, 3*time.Second)
 	f := fault{about: fmt.Sprintf("kill -9 %s, started again after %s", name, again), instant: true, lasting: isStore(role), end: nothing}
@@ -75,7 +75,7 @@ func (s *stage) up(ctx context.Context, role string) error {
 	return until(ctx, upWithin, func(ctx context.Context) error { return dial(ctx, s.addrs[temporalName]) })
 }
 
-// suspended is SIGSTOP and, later, SIGCONT: connections stay, and nothing is answered.
+// suspended is SIGSTOP and, later, SIGCONT. Connections stay open, and nothing is answered.
 func suspended(r *rand.Rand, role string) fault {
 	name, length := instance(r, role), mostly(r, time.Second, 4*time.Second, 30*time.Second)
 	send := func(signal syscall.Signal) func(context.Context, *stage) error {
@@ -87,7 +87,7 @@ func suspended(r *rand.Rand, role string) fault {
 	return fault{about: fmt.Sprintf("suspend %s for %s", name, length), length: length, lasting: isStore(role), begin: send(syscall.SIGSTOP), end: send(syscall.SIGCONT)}
 }
 
-// restarted is SIGTERM, as a deployment sends it. It lasts until the process has ended.
+// restarted is SIGTERM, as a deployment sends it. The fault lasts until the process has ended.
 func restarted(r *rand.Rand, role string) fault {
 	name := instance(r, role)
 	signal := syscall.SIGTERM
@@ -115,7 +115,7 @@ func ends(r *rand.Rand, pick [2]string) (from, to, about string) {
 	return from, to, from + " to " + to
 }
 
-// through does something with links.
+// through applies do to links.
 func through(from, to string, do func(*link)) func(context.Context, *stage) error {
 	return func(_ context.Context, s *stage) error {
 		for _, l := range s.between(from, to) {
@@ -134,7 +134,7 @@ func partitioned(r *rand.Rand, pick [2]string) fault {
 		end:   through(from, to, func(l *link) { l.set(conditions{}) })}
 }
 
-// halfOpened leaves the connections that there are open and carries nothing one way. In the end they are reset.
+// halfOpened keeps the existing connections open and carries nothing in one direction. At the end they are reset.
 func halfOpened(r *rand.Rand, pick [2]string) fault {
 	from, to, about := ends(r, pick)
 	length := mostly(r, time.Second, 5*time.Second, 15*time.Second)
@@ -146,7 +146,7 @@ func halfOpened(r *rand.Rand, pick [2]string) fault {
 		begin: through(from, to, func(l *link) { l.freeze(d) }), end: through(from, to, (*link).thaw)}
 }
 
-// slowed adds latency, and sometimes narrows the way.
+// slowed adds latency, and sometimes limits the rate.
 func slowed(r *rand.Rand, pick [2]string) fault {
 	from, to, about := ends(r, pick)
 	length := between(r, 2*time.Second, 6*time.Second)
@@ -160,7 +160,7 @@ func slowed(r *rand.Rand, pick [2]string) fault {
 		end: through(from, to, func(l *link) { l.set(conditions{}) })}
 }
 
-// fullDisk is a file system without room. PostgreSQL may end of it.
+// fullDisk is a file system without room. It may end PostgreSQL.
 func fullDisk(r *rand.Rand) fault {
 	length := between(r, time.Second, 4*time.Second)
 	return fault{about: fmt.Sprintf("disk full for %s", length), length: length, lasting: true,
@@ -193,7 +193,7 @@ func steppedClock(r *rand.Rand, role string) fault {
 	return fault{about: fmt.Sprintf("clock of %s stepped by %s for %s", name, step, length), length: length, begin: set(step), end: set(0)}
 }
 
-// setBack replaces Temporal's database by a copy. The runner has seen to it that there is one of a minute ago.
+// setBack replaces Temporal's database with a copy. The runner has made sure that a copy from a minute ago exists.
 func setBack(*rand.Rand) fault {
 	return fault{about: "Temporal's database set back", lasting: true, end: nothing, begin: func(ctx context.Context, s *stage) error {
 		return s.withoutTemporal(ctx, s.postgres.restoreTemporal)

@@ -22,14 +22,14 @@ type post struct {
 
 func (p *post) received() bool { return p.status/100 == 2 }
 
-// owed is what is known of a pair.
+// owed is what the ledger knows about a pair.
 type owed struct {
 	asked    time.Time // when the call began
 	accepted time.Time // when the call was answered with 2xx; zero = not, or not yet
 	unknown  time.Time // when the call ended without a clear answer
 	posts    []post
 	received bool
-	counted  counts // of its irregularities, what an audit has counted
+	counted  counts // the irregularities that an audit has counted
 }
 
 // counts are irregularities of POSTs.
@@ -37,13 +37,14 @@ type counts struct {
 	duplicates, duplicatesUnexplained, unrecorded, unrecordedUnexplained int
 }
 
-// ledger is what was published and what arrived.
+// ledger records the published events and the arrived POSTs.
 type ledger struct {
 	mu   sync.Mutex
 	owed map[pair]*owed
 	// hooks are the receivers by the ids of their webhooks. They are set before anything is published.
 	hooks map[string]int
-	// open has the pairs that have not been received, dirty those that have changed since an audit found them in order.
+	// open has the pairs that have not been received. dirty has those that have changed since an audit found them in
+	// order.
 	open, dirty map[pair]struct{}
 	// accepted, unknown and posts count since they were last taken.
 	accepted, unknown, posts int
@@ -150,8 +151,8 @@ func (l *ledger) has(p pair) bool {
 	return o != nil && o.received
 }
 
-// due returns copies of the pairs that an audit as of a time looks at: their call ended before it, they changed since
-// they were last found in order, and no POST of theirs is being answered.
+// due returns copies of the pairs that an audit as of a time checks. Their call ended before that time, they have
+// changed since an audit found them in order, and none of their POSTs is being answered.
 func (l *ledger) due(before time.Time) map[pair]owed {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -163,7 +164,7 @@ func (l *ledger) due(before time.Time) map[pair]owed {
 			ended = o.unknown
 		}
 		if ended.IsZero() && (o.asked.IsZero() || time.Since(o.asked) > foreignAfter) {
-			ended = o.posts[0].at // nobody has published it, as far as we know
+			ended = o.posts[0].at // as far as we know, it was not published here
 		}
 		if ended.IsZero() || !ended.Before(before) || underWay(o.posts) {
 			continue
@@ -187,7 +188,7 @@ func underWay(posts []post) bool {
 	return false
 }
 
-// done notes that a pair has been looked at, unless it has changed since, and what was counted of it.
+// done notes that a pair has been checked, unless it has changed since, and the counts of that check.
 func (l *ledger) done(p pair, posts int, counted counts) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -198,8 +199,8 @@ func (l *ledger) done(p pair, posts int, counted counts) {
 	}
 }
 
-// take returns how many pairs were accepted, of how many that is unknown, and how many POSTs arrived since it was last
-// called.
+// take returns three numbers since its last call: the accepted pairs, the pairs whose acceptance is unknown, and the
+// POSTs that arrived.
 func (l *ledger) take() (accepted, unknown, posts int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

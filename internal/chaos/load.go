@@ -12,17 +12,17 @@ import (
 	"time"
 )
 
-// tenants and their webhooks: one of each manner. A webhook wants events of its own type, and of the type for all.
+// tenants each have one webhook of each manner. A webhook subscribes to its own event type, and to the type for all.
 var tenants = []string{"chaos-1", "chaos-2"}
 
 const typeForAll = "chaos.all"
 
 func typeOf(m manner) string { return "chaos." + string(m) }
 
-// hookNumber is the receiver of a tenant's webhook.
+// hookNumber returns the number of the receiver of a tenant's webhook.
 func hookNumber(tenant, m int) int { return tenant*len(manners) + m }
 
-// populate makes the tenants and what they need.
+// populate makes the tenants with their webhooks and event types.
 func (s *stage) populate(ctx context.Context) error {
 	network, err := s.link(ctx, workerRole, receiverName, s.receivers.addr)
 	if err != nil {
@@ -74,15 +74,15 @@ type load struct {
 	rng   *rand.Rand
 
 	mu  sync.Mutex
-	err error // an answer that says that the load itself is wrong
+	err error // an answer that shows a mistake in the load itself
 }
 
 const (
-	// callsAtOnce bounds the calls that wait for a process that does not answer.
+	// callsAtOnce limits the calls that wait for a process that does not answer.
 	callsAtOnce = 256
-	// batchEvery: every so many calls one publishes a batch, whose events share a workflow.
+	// batchEvery: one in so many calls publishes a batch, whose events share a workflow.
 	batchEvery, batchEvents = 40, 12
-	// tries is how often a publisher makes a call whose outcome is unknown, with the same key.
+	// tries is how often a publisher makes a call with the same key while its outcome is unknown.
 	tries    = 3
 	tryAgain = 300 * time.Millisecond
 )
@@ -103,11 +103,11 @@ func startLoad(ctx context.Context, s *stage, rate float64, seed uint64) *load {
 			tenant, events, pairs := l.next(n)
 			select {
 			case l.slots <- struct{}{}:
-				l.calls.Go(func() { // what has begun is finished
+				l.calls.Go(func() { // calls that have begun are finished
 					l.publish(context.WithoutCancel(ctx), tenant, events, pairs)
 					<-l.slots
 				})
-			default: // nobody answers: a publisher does not call more than that
+			default: // no answers come: a publisher does not make more calls than that
 			}
 		}
 	})
@@ -120,7 +120,7 @@ func (l *load) end() {
 	l.calls.Wait()
 }
 
-// failure returns what was wrong with the load itself.
+// failure returns the mistake in the load itself.
 func (l *load) failure() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -165,7 +165,8 @@ func (l *load) next(n int) (tenant string, events []event, pairs []pair) {
 	return tenants[t], events, pairs
 }
 
-// publish makes a call, and again with the same key while its outcome is unknown, as the API's contract has it.
+// publish makes a call. While the outcome is unknown, it repeats the call with the same key, as the API's contract
+// says.
 func (l *load) publish(ctx context.Context, tenant string, events []event, pairs []pair) {
 	l.stage.ledger.ask(pairs)
 	result := refused
@@ -207,7 +208,7 @@ func (s *stage) post(ctx context.Context, api, tenant string, events []event) (o
 }
 
 const (
-	// freshWithin is how soon a probe must arrive once all is well again.
+	// freshWithin is how soon a probe must arrive after the recovery.
 	freshWithin = time.Second
 	freshLook   = 10 * time.Millisecond
 )

@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// Options say what a run is. The command line has their defaults.
+// Options describe a run. The command line has their defaults.
 type Options struct {
-	// Seed decides which faults are made, in which order, on which processes, and for how long; 0 = that of the run that is
-	// resumed, else any.
+	// Seed decides which faults are made, in which order, on which processes, and for how long; 0 = the seed of the
+	// resumed run, or else a random one.
 	Seed uint64
 	// Faults is how many faults the run has; 0 = as many as begin within Duration.
 	Faults int
@@ -18,17 +18,17 @@ type Options struct {
 	Duration time.Duration
 	// Kinds are parts of the names of the kinds of faults to make; none = all kinds.
 	Kinds []string
-	// Rate is how many publish calls are made in a second.
+	// Rate is the number of publish calls per second.
 	Rate float64
-	// RecoverWithin bounds the recovery after a kill of one process of Posthorn; 0 = it is measured only, as on a machine that
-	// has other things to do.
+	// RecoverWithin is the longest allowed recovery after a kill of one process of Posthorn; 0 = it is only measured,
+	// as on a machine that also does other work.
 	RecoverWithin time.Duration
-	// Workflows is POSTHORN_WORKFLOWS of all processes; "" = the default. With "retries" the APIs are `posthorn serve`, which
-	// make first attempts without a workflow.
+	// Workflows is POSTHORN_WORKFLOWS of all processes; "" = the default. With "retries" the APIs run `posthorn serve`,
+	// which makes first attempts without a workflow.
 	Workflows string
 	// Bin is the directory of posthorn-lean and temporal. Clock steps need a posthorn-lean built with the tag faults.
 	Bin string
-	// PostgresBin is the directory of initdb and postgres; "" = the newest of those in the usual places.
+	// PostgresBin is the directory of initdb and postgres; "" = the newest in the usual places.
 	PostgresBin string
 	// State is the file with a line for each fault.
 	State string
@@ -40,7 +40,7 @@ type Options struct {
 
 const mostFaults = 100_000
 
-// workflowsOfRetries has workflows only for what is not received at the first attempt.
+// workflowsOfRetries is the mode with workflows only for deliveries that are not received at the first attempt.
 const workflowsOfRetries = "retries"
 
 func (o *Options) validate() error {

@@ -20,8 +20,8 @@ import (
 	"github.com/posthorn/posthorn/internal/localpg"
 )
 
-// postgres is the server under test. A commit that was answered survives the server, not the machine: nothing here ends
-// that.
+// postgres is the server under test. An answered commit survives the end of the server, but not of the machine; no
+// fault ends the machine.
 type postgres struct {
 	process
 	disk     disk
@@ -42,7 +42,7 @@ const (
 // temporals are Temporal's databases.
 var temporals = []string{temporalDatabase, temporalDatabase + "_visibility"}
 
-// newPostgres makes a data directory under dir, on a disk of its own where that is allowed.
+// newPostgres makes a data directory under dir, on a separate disk where mounting is allowed.
 func newPostgres(ctx context.Context, bin, dir, log string) (*postgres, error) {
 	if bin == "" {
 		var err error
@@ -96,12 +96,12 @@ func (p *postgres) unmount() error {
 	return nil
 }
 
-// url names a database at an address: the server's own, or that of a link to it.
+// url returns the URL of a database at an address: the server's own, or that of a link to it.
 func (p *postgres) url(addr, database string) string {
 	return (&url.URL{Scheme: "postgres", User: url.UserPassword(superuser, p.password), Host: addr, Path: "/" + database, RawQuery: "sslmode=disable"}).String()
 }
 
-// upWithin bounds how long a part may take to come up.
+// upWithin is how long a part may take to start.
 const upWithin = 2 * time.Minute
 
 // await waits until the server answers.
@@ -113,7 +113,7 @@ func (p *postgres) await(ctx context.Context) error {
 	})
 }
 
-// as does something as superuser, over a connection that no fault touches.
+// as calls do as superuser, over a connection that no fault touches.
 func (p *postgres) as(ctx context.Context, do func(*pgx.Conn) error) error {
 	conn, err := pgx.Connect(ctx, p.url(p.addr, "postgres")+"&connect_timeout=5")
 	if err != nil {
@@ -130,13 +130,13 @@ func (p *postgres) create(ctx context.Context, database string) error {
 	})
 }
 
-// replicate replaces a database by a copy of another. Nobody may be connected to either.
+// replicate replaces a database with a copy of another. Neither may have connections.
 func (p *postgres) replicate(ctx context.Context, conn *pgx.Conn, from, to string) error {
 	if _, err := conn.Exec(ctx, "DROP DATABASE IF EXISTS "+to+" WITH (FORCE)"); err != nil {
 		return err
 	}
 	statement := "CREATE DATABASE " + to + " TEMPLATE " + from
-	const strategies = 150000 // the version since which there are strategies; before, files were copied
+	const strategies = 150000 // the first version with strategies; before, files were copied
 	if p.version >= strategies {
 		statement += " STRATEGY FILE_COPY"
 	}
@@ -162,7 +162,7 @@ func (p *postgres) restoreTemporal(ctx context.Context) error {
 	})
 }
 
-// eachTemporal tries again where connections of a Temporal that has just ended are still there.
+// eachTemporal calls do for each database. It tries again while connections of an ended Temporal still exist.
 func (p *postgres) eachTemporal(ctx context.Context, do func(*pgx.Conn, string) error) error {
 	for _, database := range temporals {
 		if err := until(ctx, upWithin, func(ctx context.Context) error {

@@ -25,7 +25,7 @@ type process struct {
 	env   []string
 	log   string // file
 	attr  syscall.SysProcAttr
-	tree  bool // it has children that share its fate
+	tree  bool // signals also go to its children
 	ended sync.WaitGroup
 	stop  context.CancelFunc
 
@@ -118,7 +118,7 @@ func (p *process) note(text string) error {
 	return errors.Join(err, log.Close())
 }
 
-// signal sends a signal to the process and, if it has such, to its children. A process that is down gets none.
+// signal sends a signal to the process and, with tree, to its children. A process that is down gets none.
 func (p *process) signal(s syscall.Signal) {
 	p.mu.Lock()
 	pid := p.pid
@@ -128,7 +128,7 @@ func (p *process) signal(s syscall.Signal) {
 	}
 	_ = p.note(s.String())
 	targets := []int{pid}
-	if p.tree { // looked up now: the children of a process that has ended have another parent
+	if p.tree { // looked up now: when a process has ended, its children have another parent
 		targets = append(targets, descendants(pid)...)
 	}
 	for _, target := range targets {
@@ -136,7 +136,7 @@ func (p *process) signal(s syscall.Signal) {
 	}
 }
 
-// kill ends the process as kill -9 does; it is started again after a while.
+// kill ends the process as kill -9 does. The process is started again after a while.
 func (p *process) kill(again time.Duration) {
 	p.again(again)
 	if p.tree {
@@ -151,7 +151,7 @@ func (p *process) again(after time.Duration) {
 	p.mu.Unlock()
 }
 
-// endWithin bounds how long a process may take to end when it is asked to.
+// endWithin is how long a process may take to end after a signal.
 const endWithin = 90 * time.Second
 
 // end sends one signal, to the process alone, and waits until it has ended.
@@ -174,7 +174,7 @@ func (p *process) end(ctx context.Context, s syscall.Signal) error {
 	}
 }
 
-// hold keeps the process from being started. release ends that.
+// hold prevents the process from being started, until release.
 func (p *process) hold() (release func()) {
 	held := make(chan struct{})
 	p.mu.Lock()
@@ -198,7 +198,7 @@ func (p *process) close() {
 	p.ended.Wait()
 }
 
-// descendants are the children of a process, and theirs.
+// descendants returns the children of a process, and their children.
 func descendants(pid int) (all []int) {
 	stats, _ := filepath.Glob("/proc/[0-9]*/stat") // the pattern is right
 	children := map[int][]int{}

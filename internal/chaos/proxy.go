@@ -21,17 +21,17 @@ const (
 	toClient
 )
 
-// conditions are what a link does with what is sent through it.
+// conditions say how a link treats the data that is sent through it.
 type conditions struct {
-	// blocked: nothing passes. What was sent arrives when it ends, as TCP sends again what got lost.
+	// blocked: nothing passes. The data arrive when the block ends, as TCP sends lost data again.
 	blocked bool
-	// latency is added to whatever is sent, in each direction.
+	// latency is added to all data, in each direction.
 	latency time.Duration
 	// rate is in bytes per second and direction; 0 = unlimited.
 	rate int
 }
 
-// link is a TCP proxy: the network between one process and what it talks to.
+// link is a TCP proxy: the network between two processes.
 type link struct {
 	from, to string
 	target   string
@@ -56,7 +56,7 @@ func newLink(ctx context.Context, from, to, target string) (*link, error) {
 	return l, nil
 }
 
-// addr is where the client connects to.
+// addr returns the address to which the client connects.
 func (l *link) addr() string { return l.listener.Addr().String() }
 
 func (l *link) close() {
@@ -85,7 +85,7 @@ func (l *link) state() (conditions, <-chan struct{}) {
 	return l.now, l.changed
 }
 
-// freeze makes the connections that there are half open: in one direction nothing arrives any more. New ones work.
+// freeze makes the existing connections half open: in one direction nothing arrives any more. New connections work.
 func (l *link) freeze(d direction) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -94,8 +94,7 @@ func (l *link) freeze(d direction) {
 	}
 }
 
-// thaw resets the connections that are half open, as the other end does when it is reached again and knows nothing of
-// them.
+// thaw resets the half-open connections, as the other end does when it is reachable again and does not know them.
 func (l *link) thaw() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -122,7 +121,7 @@ const dialTimeout = 5 * time.Second
 func (l *link) serve(client *net.TCPConn) {
 	server, err := (&net.Dialer{Timeout: dialTimeout}).DialContext(context.Background(), "tcp", l.target)
 	if err != nil {
-		_ = client.SetLinger(0) // as a port where nobody listens
+		_ = client.SetLinger(0) // like a port on which nothing listens
 		_ = client.Close()
 		return
 	}
@@ -171,7 +170,7 @@ func (c *connection) end(reset bool) {
 
 const pumpBuffer = 32 << 10
 
-// pump carries one direction until it ends. An end is carried over as well, in its turn.
+// pump carries the data of one direction until it ends. It passes on the end too, after the data.
 func (c *connection) pump(d direction, from, to *net.TCPConn) {
 	buffer := make([]byte, pumpBuffer)
 	for {
@@ -196,7 +195,7 @@ func (c *connection) pump(d direction, from, to *net.TCPConn) {
 	}
 }
 
-// pass waits until n bytes may go on. false = the connection has ended.
+// pass waits until n bytes may pass. false = the connection has ended.
 func (c *connection) pass(d direction, n int) bool {
 	for {
 		now, changed := c.link.state()
@@ -225,7 +224,7 @@ func (c *connection) wait(d time.Duration) bool {
 	}
 }
 
-// delay is how long n bytes take.
+// delay returns how long n bytes take.
 func (n conditions) delay(bytes int) time.Duration {
 	d := n.latency
 	if n.rate > 0 {

@@ -33,7 +33,7 @@ const (
 	flapEvery = 3 * time.Second
 )
 
-// receivers are the other ends of all webhooks. Those that fail do so until calm is set: from then on all succeed.
+// receivers are the other ends of all webhooks. Once calm is set, all of them succeed.
 type receivers struct {
 	ledger *ledger
 	server *http.Server

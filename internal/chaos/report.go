@@ -20,7 +20,7 @@ import (
 	"github.com/posthorn/posthorn/internal/localpg"
 )
 
-// marker ends what people write in the page of the report. What follows is the report's.
+// marker ends the part of the report's page that people write. The report follows it.
 const marker = "<!-- What follows is written by `make chaos`. -->"
 
 // WriteReport writes the table to a page below its marker, or to out if there is no page. within is Options.RecoverWithin.
@@ -42,10 +42,10 @@ func WriteReport(page string, out io.Writer, lines []Line, within time.Duration,
 	return os.WriteFile(page, []byte(head+marker+"\n\n"+table.String()), 0o644) //nolint:gosec // A page to be read by everybody.
 }
 
-// Versions are those of the programs that a run was made with.
+// Versions are the versions of the programs of a run.
 type Versions struct{ Go, Postgres, Temporal string }
 
-// FindVersions asks the programs. What cannot be found out is "unknown".
+// FindVersions asks the programs for their versions. A version that it cannot find is "unknown".
 func FindVersions(bin, postgresBin string) Versions {
 	v := Versions{Go: runtime.Version(), Postgres: "unknown", Temporal: "unknown"}
 	if postgresBin == "" {

@@ -23,11 +23,12 @@ type runner struct {
 	next     int       // number of the next fault
 }
 
-// partFaults is how many faults one installation goes through before a new one takes its place: what it stores is bounded.
+// partFaults is how many faults one installation goes through before a new one takes its place. This limits its stored
+// data.
 const partFaults = 200
 
-// Run makes the faults and returns all lines of the run, those of earlier parts included. If a promise was broken the error
-// says so; the lines have the histories.
+// Run makes the faults and returns all lines of the run, including those of earlier parts. If a promise was broken, the
+// error says so, and the lines have the histories.
 func Run(ctx context.Context, o Options) (lines []Line, err error) {
 	if err := o.validate(); err != nil {
 		return nil, err
@@ -65,7 +66,7 @@ func (r *runner) more() bool {
 	return (r.Faults == 0 || r.next < r.Faults) && (r.end.IsZero() || time.Now().Before(r.end))
 }
 
-// part is an installation and the faults that it goes through.
+// part is an installation and its share of the faults.
 type part struct {
 	*runner
 	stage   *stage
@@ -73,7 +74,7 @@ type part struct {
 	windows []window
 }
 
-// part brings up an installation and makes faults on it, until it has had its share or does not recover.
+// part starts an installation and makes faults on it, until its share is done or it does not recover.
 func (r *runner) part(ctx context.Context) (err error) {
 	p := &part{runner: r}
 	kept := true
@@ -120,7 +121,7 @@ func (r *runner) part(ctx context.Context) (err error) {
 	return p.keep(line)
 }
 
-// keep writes a line, and tells what it says.
+// keep writes a line to the state file and to the progress.
 func (p *part) keep(line *Line) error {
 	p.lines = append(p.lines, *line)
 	p.sayf("%s", line)
@@ -136,19 +137,19 @@ func (r *runner) sayf(format string, values ...any) {
 const (
 	// unrest is how long receivers fail before a fault, so that some deliveries wait for their retries.
 	leastUnrest, mostUnrest = 500 * time.Millisecond, 1500 * time.Millisecond
-	// stagger is how far apart faults begin that come at once.
+	// stagger is the time between the beginnings of simultaneous faults.
 	stagger = 1500 * time.Millisecond
-	// long is when a recovery is long enough to note what it waits for.
+	// long is the time after which a recovery notes what it is waiting for.
 	long = 10 * time.Second
-	// patience is the longest recovery. What is not delivered then is stuck.
+	// patience is the longest recovery. A delivery that is still missing then is stuck.
 	patience = 5 * time.Minute
-	// lookAhead is how many faults before Temporal's database is set back it is copied.
+	// lookAhead is how many faults before its setting back Temporal's database is copied.
 	lookAhead = 6
-	// setBackBy is the least time that the database is set back by, copyLife the age at which a copy is made again.
+	// setBackBy is the least time by which the database is set back. copyLife is the age at which a copy is replaced.
 	setBackBy, copyLife = time.Minute, 5 * time.Minute
 )
 
-// one makes one fault and looks at what became of it. ok = the installation has recovered.
+// one makes one fault and checks its result. ok = the installation has recovered.
 func (p *part) one(ctx context.Context, n int) (line *Line, ok bool, err error) {
 	if err := p.copies(ctx, n); err != nil {
 		return nil, false, err
@@ -257,9 +258,9 @@ func (p *part) judge(ctx context.Context, line *Line, name string, from time.Tim
 	return problems == nil && line.Stuck == 0 && line.Lost == 0
 }
 
-// recovered waits until everything that was accepted before a time is delivered, and recorded, and an event that is
-// published through each API arrives within a second. It returns how long after that time this was, and what was waited for when
-// it became long.
+// recovered waits until everything that was accepted before a time is delivered and recorded, and an event published
+// through each API arrives within a second. It returns how long after that time this was, and for a long recovery, what
+// it was waiting for.
 func (p *part) recovered(ctx context.Context, name string, from time.Time) (took time.Duration, waited string, err error) {
 	tries := 0
 	look := func(ctx context.Context) error {
@@ -292,8 +293,8 @@ func (p *part) recovered(ctx context.Context, name string, from time.Time) (took
 	return time.Since(from), waited, err
 }
 
-// copies sees to it that there is a copy of Temporal's database when one is soon to be needed, and, when it is needed,
-// that it is a minute old.
+// copies makes a copy of Temporal's database when one will soon be needed. When it is needed, copies waits until it is
+// a minute old.
 func (p *part) copies(ctx context.Context, n int) error {
 	needed := -1
 	for ahead := lookAhead; ahead >= 0; ahead-- {
@@ -322,7 +323,7 @@ func (p *part) copies(ctx context.Context, n int) error {
 // copyTook is more than stopping Temporal and copying its database takes.
 const copyTook = 30 * time.Second
 
-// finish stops publishing, waits until everything is delivered, and audits what no fault's audit has.
+// finish stops publishing, waits until everything is delivered, and audits the pairs that no fault's audit has checked.
 func (p *part) finish(ctx context.Context) (*Line, error) {
 	p.load.end()
 	line := &Line{Number: p.next - 1, Seed: p.Seed, Kind: noFault, About: "publishing stopped", Begun: time.Now().UTC()}

@@ -13,7 +13,7 @@ type kind struct {
 	name string
 	// cards is how often it is in a deck.
 	cards int
-	// plan rolls the dice for one fault, or several at once.
+	// plan picks one fault, or several at once.
 	plan func(*rand.Rand) []fault
 }
 
@@ -66,8 +66,8 @@ func always(plan func(*rand.Rand) fault) func(*rand.Rand) []fault {
 	return func(r *rand.Rand) []fault { return []fault{plan(r)} }
 }
 
-// several picks two or three kinds for different places: one fault would end another on the same link. Those that set
-// something up beforehand, or leave something behind, come alone.
+// several picks two or three kinds for different places, because one fault would end another on the same link. Kinds
+// that need a preparation, or leave something behind, come alone.
 func several(all []kind) func(*rand.Rand) []fault {
 	var eligible []kind
 	for _, k := range all {
@@ -87,10 +87,10 @@ func several(all []kind) func(*rand.Rand) []fault {
 	}
 }
 
-// place is the last word of a kind's name: the process or the link.
+// place returns the last word of a kind's name: the process or the link.
 func (k kind) place() string { return k.name[strings.LastIndexByte(k.name, ' ')+1:] }
 
-// schedule deals the faults of a seed. Each number has its fault, whichever numbers were dealt before.
+// schedule deals the faults of a seed. Each number has its fault, independent of the numbers dealt before.
 type schedule struct {
 	seed uint64
 	deck []kind
@@ -121,20 +121,20 @@ func wanted(name string, only []string) bool {
 	return len(only) == 0
 }
 
-// Streams of random numbers, of which each has its own use.
+// Streams of random numbers, each with its own use.
 const (
 	shuffleStream = 1 << 40
 	faultStream   = 2 << 40
 )
 
-// kind returns the kind of fault number n, from 0. Every deck is shuffled, so that no kind is left out for long.
+// kind returns the kind of fault number n, from 0. Every deck is shuffled, so that no kind is absent for long.
 func (s *schedule) kind(n int) kind {
 	round := n / len(s.deck)
 	order := rand.New(rand.NewPCG(s.seed, shuffleStream+uint64(round))).Perm(len(s.deck)) //nolint:gosec // Repeatable on purpose.
 	return s.deck[order[n%len(s.deck)]]
 }
 
-// dice are those of fault number n.
+// dice returns the random numbers of fault number n.
 func (s *schedule) dice(n int) *rand.Rand {
 	return rand.New(rand.NewPCG(s.seed, faultStream+uint64(n))) //nolint:gosec // Repeatable on purpose.
 }

@@ -46,7 +46,7 @@ const (
 	receiverName = "receiver"
 )
 
-// newStage brings everything up. close must be called, also after an error.
+// newStage starts everything. close must be called, even after an error.
 func newStage(ctx context.Context, o *Options) (s *stage, err error) {
 	s = &stage{adminKey: "chaos-" + rand.Text(), addrs: map[string]string{}, ledger: newLedger()}
 	if s.dir, err = os.MkdirTemp("", "posthorn-chaos-"); err != nil {
@@ -115,7 +115,7 @@ func (s *stage) startPosthorn(ctx context.Context, o *Options) error {
 	}
 	env := append(cleanEnv(), "POSTHORN_ENCRYPTION_KEYSET="+strings.TrimSpace(string(keyset)), "POSTHORN_ADMIN_KEY="+s.adminKey,
 		"POSTHORN_ALLOW_HTTP=true", "POSTHORN_ALLOW_NETWORKS=127.0.0.0/8",
-		"HOME="+s.dir) // where no configuration of a Temporal client is
+		"HOME="+s.dir) // this directory has no configuration of a Temporal client
 	api := apiRole
 	if o.Workflows != "" {
 		env = append(env, "POSTHORN_WORKFLOWS="+o.Workflows)
@@ -168,10 +168,10 @@ func (s *stage) startRole(ctx context.Context, name, command, path string, env [
 	return nil
 }
 
-// clock is the file with how far a process's clock is ahead.
+// clock returns the file that says how far a process's clock is ahead.
 func (s *stage) clock(name string) string { return filepath.Join(s.dir, name+".clock") }
 
-// process finds one by its name.
+// process finds a process by its name.
 func (s *stage) process(name string) *process {
 	switch name {
 	case temporalName:
@@ -197,7 +197,7 @@ func (s *stage) between(from, to string) (found []*link) {
 	return found
 }
 
-// ready waits until every process says that it is.
+// ready waits until every process reports that it is ready.
 func (s *stage) ready(ctx context.Context) error {
 	return until(ctx, upWithin, func(ctx context.Context) error {
 		for _, p := range s.posthorns {
@@ -229,7 +229,7 @@ func (s *stage) isReady(ctx context.Context, name string) error {
 	return nil
 }
 
-// close ends everything, the last first, and removes what was stored. The logs stay if keep is set.
+// close ends everything in reverse order, and removes the data. The logs stay if keep is set.
 func (s *stage) close(keep bool) error {
 	for _, p := range slices.Backward(s.posthorns) {
 		p.close()
@@ -254,7 +254,7 @@ func (s *stage) close(keep bool) error {
 	return errors.Join(err, os.RemoveAll(s.dir))
 }
 
-// cleanEnv is the environment without what configures a Posthorn or a Temporal client.
+// cleanEnv returns the environment without the variables that configure a Posthorn or a Temporal client.
 func cleanEnv() []string {
 	return slices.DeleteFunc(os.Environ(), func(pair string) bool {
 		return strings.HasPrefix(pair, "POSTHORN_") || strings.HasPrefix(pair, "TEMPORAL_") || strings.HasPrefix(pair, "OTEL_") || strings.HasPrefix(pair, "PG")
@@ -269,10 +269,10 @@ func dial(ctx context.Context, addr string) error {
 	return conn.Close()
 }
 
-// lookEvery is the time between two looks at something that is waited for.
+// lookEvery is the time between two checks while waiting for something.
 const lookEvery = 100 * time.Millisecond
 
-// until waits until check finds nothing wrong. The error is what was wrong last.
+// until waits until check returns nil. The error is the last one of check.
 func until(ctx context.Context, most time.Duration, check func(context.Context) error) error {
 	within, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
@@ -282,7 +282,7 @@ func until(ctx context.Context, most time.Duration, check func(context.Context) 
 		if err == nil {
 			return nil
 		}
-		if last == nil || within.Err() == nil { // that time is up says nothing of what was wrong
+		if last == nil || within.Err() == nil { // a timeout does not say what was wrong
 			last = err
 		}
 		if !sleep(within, lookEvery) {

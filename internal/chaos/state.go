@@ -12,7 +12,7 @@ import (
 	"os"
 )
 
-// openState opens the state file and returns the lines that it has. The last may be cut off, and is then removed.
+// openState opens the state file and returns its lines. If the last line is cut off, it is removed.
 func openState(o *Options) (*os.File, []Line, error) {
 	flags := os.O_RDWR | os.O_CREATE
 	if !o.Resume {
@@ -48,7 +48,7 @@ func openState(o *Options) (*os.File, []Line, error) {
 	return f, lines, nil
 }
 
-// readLines reads the whole lines, and returns how many bytes they have.
+// readLines reads the complete lines, and returns their size in bytes.
 func readLines(f *os.File) (lines []Line, size int64, err error) {
 	in := bufio.NewReader(f)
 	for {
@@ -64,7 +64,7 @@ func readLines(f *os.File) (lines []Line, size int64, err error) {
 	}
 }
 
-// appendLine writes a line that lasts.
+// appendLine writes a line and syncs it to the disk.
 func appendLine(f *os.File, line *Line) error {
 	text, err := json.Marshal(line)
 	if err != nil {
