@@ -421,7 +421,7 @@ func TestStoryByKeyboard(t *testing.T) {
 	press("Disable", "The webhook is disabled.")
 	press("Enable and recover", "The deliveries that it missed are being sent.")
 	b.open(page)
-	press("Recover", "as fast as the rate says")
+	press("Recover", "They are sent at the rate below.")
 	b.open(page)
 	press("Edit", "Event types")
 	b.open(page)
