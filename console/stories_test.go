@@ -632,7 +632,7 @@ func TestStoryOfThePortal(t *testing.T) {
 	s.Clock.Advance(6 * time.Minute)
 	old := browser.tab(s.url)
 	old.open(path)
-	old.sees("this link has been used, or is too old")
+	old.sees("this link has been used or has expired")
 	stranger := browser.tab(strings.Replace(s.url, "127.0.0.1", "localhost", 1))
 	frame.Store(s.url + "/console/login")
 	stranger.open(origin + "/")

@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// Clock runs with the real one, so that times agree with those in ids, and can be put forward. It is safe for
+// Clock runs with the real clock, so that times agree with those in ids, and a test can put it forward. It is safe for
 // concurrent use.
 type Clock struct{ ahead atomic.Int64 }
 
-// Now is the time.
+// Now returns the time.
 func (c *Clock) Now() time.Time { return time.Now().Add(time.Duration(c.ahead.Load())) }
 
 // Advance puts the clock forward.

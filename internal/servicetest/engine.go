@@ -14,8 +14,8 @@ import (
 
 var _ service.Engine = (*Engine)(nil)
 
-// Engine starts nothing and remembers what it was asked for. The zero value has start slots and room for everything.
-// It is safe for concurrent use.
+// Engine starts nothing and remembers the requests to it. The zero value has start slots and room for everything. It is
+// safe for concurrent use.
 type Engine struct {
 	mu         sync.Mutex
 	busy, full bool
@@ -34,8 +34,8 @@ type Engine struct {
 // SetDirect says that this process makes first attempts without workflows, and holds them under an id.
 func (e *Engine) SetDirect(process int64) { e.locked(func() { e.at = process }) }
 
-// Direct returns what was to be attempted without workflows, by the dispatch that drives what is not received, and the room
-// that is taken and not used.
+// Direct returns the work to attempt without workflows, and the room that is taken and not used. The key is the
+// dispatch that drives the deliveries that are not received.
 func (e *Engine) Direct() (all map[string][]handoff.Work, room int) {
 	e.locked(func() { all, room = maps.Clone(e.direct), e.room })
 	return all, room
@@ -87,13 +87,13 @@ func (e *Engine) PausedDispatches(context.Context) (all map[string]bool, _ error
 	return all, nil
 }
 
-// SetBusy says that no start slot is free: what is accepted then waits for a shared dispatch.
+// SetBusy says that no start slot is free. Accepted events then wait for a shared dispatch.
 func (e *Engine) SetBusy(busy bool) { e.locked(func() { e.busy = busy }) }
 
-// SetFull says that there is no room to wait either, as when busy for long: publishing is then Unavailable.
+// SetFull says that there is no room to wait either, as after a long busy time. Publishing is then Unavailable.
 func (e *Engine) SetFull(full bool) { e.locked(func() { e.full, e.busy = full, full }) }
 
-// Dispatches returns what was started or launched, in that order.
+// Dispatches returns the dispatches that were started or launched, in that order.
 func (e *Engine) Dispatches() (all []models.Dispatch) {
 	e.locked(func() { all = slices.Clone(e.dispatches) })
 	return all

@@ -1,8 +1,8 @@
-// Package servicetest is a whole Posthorn for tests, without its engine: the use cases on a real, migrated database, a
-// real sender that reaches loopback receivers and resolves no names, and an Engine that only remembers what it was
-// asked for.
+// Package servicetest is a whole Posthorn for tests, without its engine. It has the use cases on a real, migrated
+// database, and a real sender that reaches loopback receivers and resolves no names. Its Engine only remembers the
+// requests to it.
 //
-// It is for tests alone, and must not import an API package: the tests of those import it.
+// It is only for tests, and must not import an API package, because the tests of those import it.
 package servicetest
 
 import (
@@ -49,8 +49,8 @@ type Env struct {
 // Option changes the sender's or the use cases' configuration before they are made.
 type Option func(*sender.Config, *service.Options)
 
-// Strict is the production guard: https to public addresses only. Without it loopback receivers are allowed, over
-// plain http too, as `posthorn dev` has it.
+// Strict sets the production guard: https to public addresses only. Without it loopback receivers are allowed, over
+// plain http too, as in `posthorn dev`.
 func Strict(c *sender.Config, o *service.Options) { c.AllowLoopbackHTTP, o.Dev = false, false }
 
 // WithPoster replaces the sender: POSTs go to p. The guard stays.
@@ -58,7 +58,7 @@ func WithPoster(p service.Poster) Option {
 	return func(_ *sender.Config, o *service.Options) { o.Poster = p }
 }
 
-// New makes an Env that ends with the test.
+// New returns an Env that ends with the test.
 func New(tb testing.TB, options ...Option) *Env {
 	tb.Helper()
 	clock := &Clock{}
@@ -91,14 +91,15 @@ func New(tb testing.TB, options ...Option) *Env {
 	return &Env{tb: tb, Store: store, Service: service, Engine: engine, Clock: clock, Pauses: pauses, options: o}
 }
 
-// Another is the use cases as another process of the same installation has them: what it does this one has not heard of.
+// Another returns the use cases of another process of the same installation. This process does not learn of its
+// actions.
 func (e *Env) Another() *service.Service {
 	s := service.New(e.options)
 	e.tb.Cleanup(s.Close)
 	return s
 }
 
-// Tenant creates a tenant and gives a key for it with role tenant.
+// Tenant creates a tenant and returns a key for it with role tenant.
 func (e *Env) Tenant(slug string) (key string) {
 	e.tb.Helper()
 	t, _, err := e.Service.PutTenant(e.tb.Context(), models.Tenant{ID: slug, Name: slug})
@@ -106,7 +107,7 @@ func (e *Env) Tenant(slug string) (key string) {
 	return e.Key(t.ID, models.RoleTenant)
 }
 
-// TenantAgain deletes a tenant and creates another one of its name. It gives the new one's id and a key for it.
+// TenantAgain deletes a tenant and creates another one with its name. It returns the new tenant's id and a key for it.
 func (e *Env) TenantAgain(slug string) (id, key string) {
 	e.tb.Helper()
 	old, err := e.Store.TenantBySlug(e.tb.Context(), slug)
@@ -127,7 +128,7 @@ func (e *Env) Key(tenant string, role models.Role) string {
 	return key
 }
 
-// EventTypes makes event types without a schema that all tenants share.
+// EventTypes creates event types without a schema that all tenants share.
 func (e *Env) EventTypes(names ...string) {
 	e.tb.Helper()
 	for _, name := range names {
@@ -144,7 +145,7 @@ func (e *Env) Webhook(tenant, url string) models.Webhook {
 	return w
 }
 
-// Publish publishes one event and gives its id.
+// Publish publishes one event and returns its id.
 func (e *Env) Publish(tenant, eventType, data string) string {
 	e.tb.Helper()
 	published, err := e.Service.Publish(e.tb.Context(), tenant, service.PublishRequest{Events: []service.EventInput{{Type: eventType, Data: []byte(data)}}})
@@ -168,7 +169,7 @@ func (e *Env) Attempt(tenant, deliveryID string) models.Attempt {
 	require.NoError(e.tb, err)
 	event, err := e.Store.Event(ctx, tenant, d.EventID)
 	require.NoError(e.tb, err)
-	e.Clock.Advance(2 * time.Second) // past what the use cases remember of the webhook
+	e.Clock.Advance(2 * time.Second) // longer than the use cases remember the webhook
 	r, err := e.Service.Receiver(ctx, tenant, d.WebhookID)
 	require.NoError(e.tb, err)
 	attempt, result := e.Service.Post(ctx, r, &event)

@@ -8,7 +8,7 @@ import (
 	"github.com/posthorn/posthorn/internal/bench"
 )
 
-// load is one run of posthorn bench: a scenario, and what makes it different from the scenario's own run.
+// load is one run of posthorn bench: a scenario, and its differences from the scenario's own run.
 type load struct {
 	name     string
 	scenario string
@@ -18,13 +18,13 @@ type load struct {
 	prepare, undo func(*stack, context.Context) error
 }
 
-// lengths are how long each scenario's load lasts: long enough for what it is to show.
+// lengths are how long each scenario's load lasts: long enough for its results.
 var lengths = map[string]time.Duration{
 	"latency": time.Minute, "saturate": 20 * time.Second, "fanout": 10 * time.Second, "noisy": time.Minute,
 	"batch": 10 * time.Second, "failing": 15 * time.Second, "overload": 10 * time.Second, "limits": 20 * time.Second,
 }
 
-// plain are the scenarios as they are.
+// plain returns the scenarios unchanged.
 func plain(scenarios ...string) (loads []load) {
 	for _, name := range scenarios {
 		loads = append(loads, load{name: name, scenario: name, length: lengths[name]})
@@ -32,8 +32,8 @@ func plain(scenarios ...string) (loads []load) {
 	return loads
 }
 
-// growth is how the cost grows with what is there: tenants that share the load, webhooks in the tenant, events that
-// are stored, deliveries that wait. Nothing is cleared away, so that the later find what the earlier have left.
+// growth returns the loads that show how the cost grows with the data: tenants that share the load, webhooks in the
+// tenant, stored events, waiting deliveries. Nothing is cleaned up, so that later loads find the data of earlier ones.
 func growth() (loads []load) {
 	add := func(name, scenario string, length time.Duration, flags ...string) {
 		loads = append(loads, load{name: name, scenario: scenario, length: length, flags: flags})
@@ -58,8 +58,8 @@ func growth() (loads []load) {
 	return loads
 }
 
-// price is what features cost: the same load with and without each. The first is run again at the end: how far the two are
-// apart is how much a difference means.
+// price returns the loads that show the cost of features: the same load with and without each. The first load runs
+// again at the end. The difference between these two shows how much any difference means.
 func price() (loads []load) {
 	add := func(name string, flags ...string) {
 		loads = append(loads, load{name: name, scenario: "saturate", length: lengths["saturate"], flags: flags})
@@ -77,11 +77,11 @@ func price() (loads []load) {
 	return loads
 }
 
-// all are the scenarios of posthorn bench.
+// all returns the scenarios of posthorn bench.
 func all() []load { return plain(bench.Scenarios()...) }
 
-// everyday is what costs a workflow for each event, or none: quiet hours, busy ones, and a small crowd. latency is at 20
-// events a second, and saturate has 64 callers.
+// everyday returns the loads that compare a workflow for each event with none: quiet hours, busy ones, and a small
+// crowd. latency is at 20 events a second, and saturate has 64 callers.
 func everyday() []load {
 	return []load{
 		{name: "latency 5/s", scenario: "latency", length: lengths["latency"], flags: []string{"--rate", "5"}},

@@ -2,9 +2,9 @@
 //
 //	go run ./test/pgtest/cmd/pgtest -- go run ./test/bench -out docs/benchmarks.md
 //
-// It owns starting everything that a Posthorn consists of, in the arrangements worth comparing, and the page. What is
-// measured and how is internal/bench's, which it runs as a process of its own: `posthorn bench --json`. `make bench`
-// builds what it starts. PostgreSQL is the one of test/pgtest, with its durability on.
+// It starts all parts of a Posthorn, in the arrangements worth comparing, and writes the page. The measurements are
+// those of internal/bench, which it runs as a separate process: `posthorn bench --json`. `make bench` builds the
+// programs. PostgreSQL is the one of test/pgtest, with its durability on.
 package main
 
 import (
@@ -97,14 +97,14 @@ func run(ctx context.Context, args []string) error {
 	return os.WriteFile(s.out, text.Bytes(), 0o644) //nolint:gosec // A page to be read by everybody.
 }
 
-// payload is the bytes of an event's data in mass, as in the other scenarios.
+// payload is the size of an event's data in mass, in bytes, as in the other scenarios.
 const payload = 1024
 
 func (s *settings) wanted(scenario string) bool {
 	return s.scenarios == nil || slices.Contains(s.scenarios, scenario)
 }
 
-// wants reports whether the arrangement has anything to be measured with.
+// wants reports whether anything is to be measured with the arrangement.
 func (s *settings) wants(m mode) bool {
 	return m.mass != nil && s.wanted(bench.MassName) || m.pages && s.wanted(bench.ConsoleName) || slices.ContainsFunc(m.loads, func(l load) bool { return s.wanted(l.scenario) })
 }
@@ -122,7 +122,7 @@ func (s *settings) backlogs(text string) error {
 	return nil
 }
 
-// measure runs an arrangement's scenarios: mass and console, which bring it up themselves, last.
+// measure runs an arrangement's scenarios. mass and console come last, because they start the arrangement themselves.
 func (s *settings) measure(ctx context.Context, m mode) (*bench.Report, error) {
 	report := bench.NewReport(bench.Options{Payload: payload})
 	if slices.ContainsFunc(m.loads, func(l load) bool { return s.wanted(l.scenario) }) {
@@ -149,7 +149,7 @@ func (s *settings) measure(ctx context.Context, m mode) (*bench.Report, error) {
 	return &report, err
 }
 
-// loads brings an arrangement up and runs what loads it, one after the other.
+// loads starts an arrangement and runs its loads, one after the other.
 func (s *settings) loads(ctx context.Context, m mode) (*bench.Report, error) {
 	dir, err := os.MkdirTemp("", "posthorn-bench-")
 	if err != nil {
@@ -184,7 +184,7 @@ func (s *settings) loads(ctx context.Context, m mode) (*bench.Report, error) {
 	return whole, nil
 }
 
-// prepared runs a load in the arrangement as it is to be for it.
+// prepared runs a load in the arrangement after the load's preparation.
 func (s *settings) prepared(ctx context.Context, st *stack, l load) (*bench.Report, error) {
 	if l.prepare != nil {
 		if err := l.prepare(st, ctx); err != nil {

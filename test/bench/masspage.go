@@ -9,7 +9,7 @@ import (
 	"github.com/posthorn/posthorn/internal/bench"
 )
 
-// mass writes what the arrangements do when everything fails, beside one another.
+// mass writes the results of the arrangements when everything fails, side by side.
 func (p *page) mass(w io.Writer) {
 	columns := slices.DeleteFunc(slices.Clone(p.columns), func(c column) bool { return len(c.report.Mass) == 0 })
 	if len(columns) == 0 {
@@ -29,7 +29,7 @@ without anything else.
 func massOf(r *bench.Report) []bench.Figure    { return r.Mass }
 func consoleOf(r *bench.Report) []bench.Figure { return r.Console }
 
-// console writes how fast the pages of console and portal are, and what open ones cost.
+// console writes how fast the pages of console and portal are, and how much open pages cost.
 func (p *page) console(w io.Writer) {
 	columns := slices.DeleteFunc(slices.Clone(p.columns), func(c column) bool { return len(c.report.Console) == 0 })
 	if len(columns) == 0 {
@@ -45,7 +45,7 @@ second. Each asks for itself again when its stream says that it has changed, as 
 	figuresTable(w, columns, consoleOf)
 }
 
-// figuresTable writes the figures of columns beside one another.
+// figuresTable writes the figures of columns side by side.
 func figuresTable(w io.Writer, columns []column, of func(*bench.Report) []bench.Figure) {
 	fmt.Fprint(w, "\n| part |  | must reach |")
 	for _, c := range columns {
@@ -66,7 +66,7 @@ func figuresTable(w io.Writer, columns []column, of func(*bench.Report) []bench.
 	}
 }
 
-// figuresOf are the lines that any of the columns has, in the order of the parts.
+// figuresOf returns the lines that any of the columns has, in the order of the parts.
 func figuresOf(columns []column, of func(*bench.Report) []bench.Figure) (all []bench.Figure) {
 	for _, c := range columns {
 		for _, f := range of(c.report) {

@@ -28,7 +28,7 @@ func (p *page) add(m mode, r *bench.Report) {
 	p.columns = append(p.columns, c)
 }
 
-// goal is one line of the table: what must be reached, what would be better, and what was.
+// goal is one line of the table: the required value, a better one, and the result.
 type goal struct {
 	what, must, aim string
 	scenario        string
@@ -112,7 +112,7 @@ func (p *page) postgres() string {
 }
 
 func (p *page) goals(w io.Writer) {
-	// What grows is measured with loads of its own.
+	// growth is measured with its own loads
 	columns := slices.DeleteFunc(slices.Clone(p.columns), func(c column) bool {
 		return !slices.ContainsFunc(goals, func(g goal) bool { return c.results[g.scenario] != nil })
 	})
@@ -139,7 +139,7 @@ func (p *page) goals(w io.Writer) {
 	p.arrangements(w)
 }
 
-// arrangements tells what the columns are.
+// arrangements explains the columns.
 func (p *page) arrangements(w io.Writer) {
 	fmt.Fprintln(w)
 	for _, c := range p.columns {
@@ -147,7 +147,7 @@ func (p *page) arrangements(w io.Writer) {
 	}
 }
 
-// details writes everything that was measured of one arrangement.
+// details writes all results of one arrangement.
 func (c *column) details(w io.Writer) {
 	fmt.Fprintf(w, "\n## %s\n\n", c.name)
 	var rows [][]string
@@ -220,10 +220,11 @@ func spread(p *bench.Percentiles) string {
 	return fmt.Sprintf("%.1f / %.1f / %.1f / %.1f", p.P50, p.P90, p.P99, p.Max)
 }
 
-// none stands where nothing was measured.
+// none stands in the place of a missing result.
 const none = "–"
 
-// figure shows what is 0 only where it means nothing: per delivery, while others share the machine.
+// figure shows a number, and none for 0. A number is 0 only when it means nothing: per delivery, while others share the
+// machine.
 func figure(format string, f float64) string {
 	if f == 0 {
 		return none
@@ -231,7 +232,7 @@ func figure(format string, f float64) string {
 	return fmt.Sprintf(format, f)
 }
 
-// optional shows what may not have been measured.
+// optional shows a result that may be missing.
 func optional[T any](of func(*bench.Result) *T, show func(*T) string) func(*bench.Result) string {
 	return func(r *bench.Result) string {
 		if v := of(r); v != nil {

@@ -46,7 +46,7 @@ var modes = []mode{
 	{"dev", "`posthorn dev`: everything in one process, on SQLite", plain("latency", "saturate", "fanout", "noisy", "batch"), (*stack).dev, nil, false},
 }
 
-// adminKey guards what lives for minutes, on the loopback interface.
+// adminKey guards an installation that lives for minutes, on the loopback interface.
 const adminKey = "phk_for_the_benchmark_only_0123456789"
 
 // stack is one arrangement, running.
@@ -212,7 +212,7 @@ func (st *stack) engine(ctx context.Context, database string) (address string, e
 	})
 }
 
-// posthorn prepares PostgreSQL and Temporal, and gives the environment that Posthorn's processes share.
+// posthorn prepares PostgreSQL and Temporal, and returns the environment that Posthorn's processes share.
 func (st *stack) posthorn(ctx context.Context) ([]string, error) {
 	ours, engines, err := st.cluster(ctx)
 	if err != nil {
@@ -254,7 +254,7 @@ func (st *stack) roleAt(ctx context.Context, name, role, address string, env []s
 	return st.ready(ctx, p, "http://"+address)
 }
 
-// ready waits for a process of Posthorn. The first of them is the one that is published to.
+// ready waits for a process of Posthorn. Events are published to the first process.
 func (st *stack) ready(ctx context.Context, p *program, base string) error {
 	if st.url == "" {
 		st.url = base
@@ -324,7 +324,7 @@ func (st *stack) dev(ctx context.Context) error {
 	return st.ready(ctx, p, "http://"+at[0])
 }
 
-// readyTimeout bounds the start of one process. Temporal's makes two schemas, which takes a while on a busy machine.
+// readyTimeout limits the start of one process. Temporal makes two schemas, which takes a while on a busy machine.
 const readyTimeout = 3 * time.Minute
 
 // await waits until a program is ready.

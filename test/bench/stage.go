@@ -12,7 +12,7 @@ import (
 	"github.com/posthorn/posthorn/internal/bench"
 )
 
-// stage is an arrangement for one part of mass after the other, each with databases of its own.
+// stage is an arrangement for one part of mass after the other, each with its own databases.
 type stage struct {
 	*settings
 
@@ -44,10 +44,10 @@ func (g *stage) Begin(ctx context.Context, settings ...string) error {
 	return g.st.roleAt(ctx, "api", "api", g.api, g.env)
 }
 
-// Work starts what sends.
+// Work starts the processes that send.
 func (g *stage) Work(ctx context.Context) error { return g.mode.mass(g, ctx) }
 
-// serve puts `posthorn serve` into the place of the API.
+// serve replaces the API with `posthorn serve`.
 func (g *stage) serve(ctx context.Context) error {
 	g.st.remove("api")
 	return g.st.roleAt(ctx, "posthorn", "serve", g.api, g.env)
@@ -56,7 +56,7 @@ func (g *stage) serve(ctx context.Context) error {
 // worker starts `posthorn worker` beside the API.
 func (g *stage) worker(ctx context.Context) error { return g.st.role(ctx, "worker 1", "worker", g.env) }
 
-// End kills everything, as nothing that it has is wanted any more.
+// End kills everything, as its data are no longer needed.
 func (g *stage) End(ctx context.Context) {
 	if g.st == nil {
 		return
@@ -77,13 +77,13 @@ func (g *stage) End(ctx context.Context) {
 	g.st = nil
 }
 
-// URL is the API's.
+// URL returns the API's URL.
 func (g *stage) URL() string { return g.st.url }
 
-// Processes are those that run, PostgreSQL and Temporal included.
+// Processes returns the running processes, including PostgreSQL and Temporal.
 func (g *stage) Processes() []bench.Process { return g.st.processes }
 
-// Metrics are those of all of Posthorn's processes.
+// Metrics returns the metrics addresses of all of Posthorn's processes.
 func (g *stage) Metrics() []string { return g.st.metrics }
 
 // remove ends a program and forgets it.

@@ -17,13 +17,13 @@ import (
 // Storing what the API would take hours for. Rows are copies of one that Posthorn has made, so that this knows only the
 // columns in which they differ.
 
-// storeAtOnce bounds one statement.
+// storeAtOnce limits the rows of one statement.
 const storeAtOnce = 100_000
 
-// storedAge is how long ago the stored rows say that they were made.
+// storedAge is the age of the stored rows.
 const storedAge = 2 * time.Hour
 
-// database connects to Posthorn's.
+// database connects to Posthorn's database.
 func (g *stage) database(ctx context.Context) (*pgx.Conn, error) {
 	return pgx.Connect(ctx, withDatabase(g.postgres, g.st.databases[0]))
 }
@@ -63,20 +63,21 @@ func copyRows(ctx context.Context, conn *pgx.Conn, table, condition, argument st
 	return nil
 }
 
-// idAt is the expression of the ids of rows numbered by i: a prefix and a UUIDv7, a thousand in each millisecond before a
-// time.
+// idAt returns the expression for the ids of rows numbered by i: a prefix and a UUIDv7, a thousand in each millisecond
+// before a time.
 func idAt(prefix string, before time.Time, n int) string {
 	return idIn(prefix, fmt.Sprintf("%d + i / 1000", before.UnixMilli()-int64(n/1000)-1))
 }
 
-// idIn is the expression of the ids of rows numbered by i: a prefix and a UUIDv7 of a millisecond, at most a thousand in each.
+// idIn returns the expression for the ids of rows numbered by i: a prefix and a UUIDv7 of a millisecond, at most a
+// thousand in each.
 func idIn(prefix, millisecond string) string {
 	millisecond = fmt.Sprintf("lpad(to_hex(%s), 12, '0')", millisecond)
 	return fmt.Sprintf("'%s' || left(%s, 8) || '-' || right(%s, 4) || '-7' || lpad(to_hex(i %% 1000), 3, '0') || '-8000-' || lpad(to_hex(i), 12, '0')",
 		prefix, millisecond, millisecond)
 }
 
-// tidy leaves the tables as they would be if their rows had been there for long.
+// tidy brings the tables into the state of old rows.
 func tidy(ctx context.Context, conn *pgx.Conn, tables ...string) error {
 	for _, table := range tables {
 		if _, err := conn.Exec(ctx, "VACUUM (ANALYZE) "+table); err != nil {
@@ -113,7 +114,7 @@ func (g *stage) Store(ctx context.Context, webhook string, n, first int, due tim
 	return tidy(ctx, conn, "events", "deliveries")
 }
 
-// Widen stores webhooks. Their secrets are sealed for each, so they come from here.
+// Widen stores webhooks. Each secret is sealed for its webhook, so the secrets are made here.
 func (g *stage) Widen(ctx context.Context, webhook string, n int, url, eventType string) error {
 	conn, err := g.database(ctx)
 	if err != nil {
@@ -175,14 +176,14 @@ func (g *stage) Widen(ctx context.Context, webhook string, n int, url, eventType
 	return tidy(ctx, conn, "webhooks", "webhook_health")
 }
 
-// The time over which Fill spreads what it stores, and how long it waits for the first statistics.
+// The time over which Fill spreads its rows, and how long it waits for the first statistics.
 const (
 	fillOver  = 24 * time.Hour
 	mergeWait = time.Minute
 )
 
-// Fill stores what the pages show. Of a hundred deliveries ninety are delivered, four have failed, three are held and three
-// are pending.
+// Fill stores data for the pages. Of a hundred deliveries ninety are delivered, four have failed, three are held and
+// three are pending.
 func (g *stage) Fill(ctx context.Context, webhook string, n int) error {
 	conn, err := g.database(ctx)
 	if err != nil {
@@ -245,8 +246,9 @@ func (g *stage) Fill(ctx context.Context, webhook string, n int) error {
 	return tidy(ctx, conn, "events", "deliveries", "attempts", "stats", "webhooks", "webhook_health")
 }
 
-// fillStatistics copies the statistics of a minute: to each of the last seven days' and to each hour before, of all, of the tenant
-// and of the webhook, and to four of the last hour's minutes of each other webhook.
+// fillStatistics copies the statistics of one minute. For the installation, the tenant and the webhook, it copies them
+// to each minute of the last seven days and to each hour before. For each other webhook, it copies them to four minutes
+// of the last hour.
 func fillStatistics(ctx context.Context, conn *pgx.Conn, webhook string, wide int) error {
 	const row = "ctid = (SELECT ctid FROM stats WHERE webhook_id = $1 AND span = 1 LIMIT 1)"
 	for end := time.Now().Add(mergeWait); ; time.Sleep(time.Second) {
@@ -261,7 +263,7 @@ func fillStatistics(ctx context.Context, conn *pgx.Conn, webhook string, wide in
 			return fmt.Errorf("no statistics were merged within %s", mergeWait)
 		}
 	}
-	const minutes, hours, rest = 7 * 24 * 60, 21 * 24, 10 // the last minutes are left to what happens
+	const minutes, hours, rest = 7 * 24 * 60, 21 * 24, 10 // the last minutes are left to real events
 	now := time.Now().Unix() / 60
 	week := now - rest - minutes
 	week -= week % 60
@@ -332,7 +334,7 @@ func (g *stage) Transactions(ctx context.Context) (ours, engines int64, err erro
 	return ours, engines, err
 }
 
-// keyset is the one that Posthorn's processes have.
+// keyset returns the keyset of Posthorn's processes.
 func (g *stage) keyset() string {
 	for _, setting := range g.env {
 		if value, ok := strings.CutPrefix(setting, "POSTHORN_ENCRYPTION_KEYSET="); ok {

@@ -1,3 +1,3 @@
-// Package docs holds tests of what the project says about itself: links of the documentation lead somewhere, every package has
-// a comment, and packages import what their comments allow.
+// Package docs tests the project's documentation: every link leads somewhere, every package has a comment, and packages
+// import only what their comments allow.
 package docs

@@ -12,13 +12,13 @@ import (
 	"time"
 )
 
-// API speaks to Posthorn's API with one key.
+// API calls Posthorn's API with one key.
 type API struct {
 	URL string // of the installation
 	Key string // "" = none
 }
 
-// callTimeout is when a call is given up: an API that keeps its callers waiting is as good as away.
+// callTimeout is when a call is given up. An API that keeps its callers waiting longer counts as away.
 const callTimeout = 30 * time.Second
 
 var caller = &http.Client{
@@ -26,15 +26,15 @@ var caller = &http.Client{
 	Transport: &http.Transport{MaxIdleConnsPerHost: 100, IdleConnTimeout: time.Second},
 }
 
-// Reply is what the API answered.
+// Reply is an answer of the API.
 type Reply struct {
 	Status int
 	Header http.Header
 	Body   []byte
 }
 
-// Do makes one call, "METHOD /path", with a body that is sent as it is if it is a string, as JSON otherwise; nil is
-// none. header is names and values in turn. An error means that no answer came.
+// Do makes one call, "METHOD /path". A string as body is sent unchanged, another value as JSON, and nil means no body.
+// header has names and values in turn. An error means that no answer came.
 func (a API) Do(ctx context.Context, route string, body any, header ...string) (Reply, error) {
 	method, path, _ := strings.Cut(route, " ")
 	var content io.Reader
@@ -103,7 +103,7 @@ func Read[T any](tb testing.TB, r Reply) T {
 	return v
 }
 
-// Get reads something of the API.
+// Get reads a path of the API.
 func Get[T any](tb testing.TB, a API, path string) T {
 	tb.Helper()
 	return Read[T](tb, a.Call(tb, http.StatusOK, "GET "+path, nil))

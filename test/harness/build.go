@@ -14,21 +14,21 @@ import (
 	"testing"
 )
 
-// serverTag is Temporal's own: it leaves the gRPC variants of Google's storage client out.
+// serverTag is Temporal's own tag. It leaves out the gRPC variants of Google's storage client.
 const serverTag = "disable_grpc_modules"
 
-// sideBySide is how many tests run at once at least: they wait for processes and timers most of the time.
+// sideBySide is the least number of tests that run at once: most of the time they wait for processes and timers.
 const sideBySide = "6"
 
 // Programs are the paths of the real programs.
 type Programs struct {
 	Posthorn string // all-in-one: the one with dev
-	Lean     string // what production runs
-	Temporal string // the embedded Temporal server as a process of its own
+	Lean     string // the production build
+	Temporal string // the embedded Temporal server as a separate process
 }
 
-// Main is the TestMain of a package of end-to-end tests: it builds the programs with further build tags, runs the
-// tests, and gives the exit code.
+// Main is the TestMain of a package of end-to-end tests. It builds the programs with further build tags, runs the
+// tests, and returns the exit code.
 func Main(m *testing.M, programs *Programs, tags ...string) int {
 	flag.Parse()
 	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
@@ -40,7 +40,7 @@ func Main(m *testing.M, programs *Programs, tags ...string) int {
 		return 1
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	// Packages are tested side by side, and these would take each other's time.
+	// Packages are tested side by side, and these would slow each other down.
 	unlock, err := lock(filepath.Join(filepath.Dir(dir), "turn.lock"))
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "wait for our turn:", err)
@@ -50,8 +50,8 @@ func Main(m *testing.M, programs *Programs, tags ...string) int {
 	return m.Run()
 }
 
-// build builds the programs and gives the directory with them, which is this run's own. Go keeps what it links in
-// the repository's cache, so that nothing is linked again that has not changed.
+// build builds the programs and returns their directory, which belongs to this run only. Go keeps linked programs in
+// the repository's cache, so that an unchanged program is not linked again.
 func (p *Programs) build(tags []string) (dir string, err error) {
 	root, err := filepath.Abs("../..")
 	if err != nil {
@@ -101,7 +101,7 @@ func compile(dir, version, output, packages string, tags []string) error {
 	return nil
 }
 
-// Variant builds another version of what production runs, with build tags, and gives its path.
+// Variant builds another version of the production build, with build tags, and returns its path.
 func (p *Programs) Variant(tb testing.TB, version string, tags ...string) string {
 	tb.Helper()
 	path := p.Lean + "-" + version
@@ -111,8 +111,8 @@ func (p *Programs) Variant(tb testing.TB, version string, tags ...string) string
 	return path
 }
 
-// dependOnSources opens every directory of the module. Go notes what a test opens: a result it has kept is not shown
-// again once a source file has changed, although no program under test is imported.
+// dependOnSources opens every directory of the module. Go notes the files that a test opens. So it does not reuse a
+// cached result after a source file has changed, although the test imports no program under test.
 func dependOnSources(root string) error {
 	return filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || !entry.IsDir() {

@@ -12,7 +12,7 @@ var (
 	ports   = map[string]bool{} // addresses given to a test of this process
 )
 
-// FreeAddr returns a loopback address to listen on that is free now and that no other test of this process is given.
+// FreeAddr returns a loopback address that is free now and that no other test of this process gets.
 func FreeAddr(tb testing.TB) string {
 	tb.Helper()
 	portsMu.Lock()

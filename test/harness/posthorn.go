@@ -18,20 +18,21 @@ import (
 	"github.com/posthorn/posthorn/workflows"
 )
 
-// Installation is what the processes of one Posthorn share.
+// Installation is the shared part of the processes of one Posthorn.
 type Installation struct {
 	Programs *Programs
 	AdminKey string
-	// TemporalAddr is where Temporal is.
+	// TemporalAddr is the address of Temporal.
 	TemporalAddr string
-	// Env configures every process of it, as "NAME=value".
+	// Env configures every process of the installation, as "NAME=value".
 	Env []string
 
 	data string // of dev; "" = production
 }
 
-// NewInstallation is a production on this database and Temporal. Like every installation in these tests it may send to
-// receivers on this machine over plain http, unless its Env says otherwise. Its schema is yet to be migrated.
+// NewInstallation returns a production installation on this database and Temporal. Like every installation in these
+// tests it may send to receivers on this machine over plain http, unless its Env says otherwise. Its schema is not
+// migrated yet.
 func NewInstallation(tb testing.TB, programs *Programs, databaseURL string, temporal *Temporal, env ...string) *Installation {
 	tb.Helper()
 	keyset, err := exec.CommandContext(tb.Context(), programs.Lean, "keyset", "new").Output()
@@ -51,7 +52,7 @@ func NewInstallation(tb testing.TB, programs *Programs, databaseURL string, temp
 	return i
 }
 
-// NewDev is an installation of `posthorn dev`, in a directory of its own.
+// NewDev returns an installation of `posthorn dev`, in its own directory.
 func NewDev(tb testing.TB, programs *Programs, env ...string) *Installation {
 	tb.Helper()
 	i := &Installation{Programs: programs, AdminKey: "admin-" + rand.Text(), TemporalAddr: FreeAddr(tb), data: filepath.Join(tb.TempDir(), "data")}
@@ -59,10 +60,10 @@ func NewDev(tb testing.TB, programs *Programs, env ...string) *Installation {
 	return i
 }
 
-// DeliverID is the workflow id of an event's own dispatch.
+// DeliverID returns the workflow id of an event's own dispatch.
 func (i *Installation) DeliverID(eventID string) string { return i.queues().DeliverID(eventID) }
 
-// WatchID is the workflow id of a webhook's health.
+// WatchID returns the workflow id of a webhook's health.
 func (i *Installation) WatchID(webhookID string) string { return i.queues().WatchID(webhookID) }
 
 func (i *Installation) queues() workflows.Queues {
@@ -82,7 +83,7 @@ func (i *Installation) Setting(name string) string {
 	return ""
 }
 
-// Keyset is the installation's encryption keyset.
+// Keyset returns the installation's encryption keyset.
 func (i *Installation) Keyset(tb testing.TB) string {
 	tb.Helper()
 	if !i.IsDev() {
@@ -131,8 +132,8 @@ func (i *Installation) Launch(tb testing.TB, command string, env ...string) *Ser
 	return &Server{Start(tb, c), API{URL: "http://" + c.Args[2], Key: i.AdminKey}}
 }
 
-// Again starts the process once more, as it was started before. Variables in env take precedence. It may be
-// running no more.
+// Again starts the process once more, as it was started before. Variables in env take precedence. The process must have
+// ended.
 func (s *Server) Again(tb testing.TB, env ...string) *Server {
 	tb.Helper()
 	c := s.Command
@@ -142,7 +143,7 @@ func (s *Server) Again(tb testing.TB, env ...string) *Server {
 	return again
 }
 
-// AwaitReady waits until the process says that it is ready.
+// AwaitReady waits until the process reports that it is ready.
 func (s *Server) AwaitReady(tb testing.TB) {
 	tb.Helper()
 	Until(tb, func() error {
@@ -153,7 +154,7 @@ func (s *Server) AwaitReady(tb testing.TB) {
 	})
 }
 
-// Temporal is a Temporal server on Postgres, in a process of its own.
+// Temporal is a Temporal server on Postgres, in a separate process.
 type Temporal struct {
 	*Process
 	Addr string
@@ -168,7 +169,7 @@ func NewTemporal(tb testing.TB, programs *Programs, postgresURL string) *Tempora
 	return t
 }
 
-// Again starts the server once more on the same store and address. It may be running no more.
+// Again starts the server once more on the same store and address. The server must have ended.
 func (t *Temporal) Again(tb testing.TB) *Temporal {
 	tb.Helper()
 	again := &Temporal{Start(t.owner, t.Command), t.Addr}
@@ -176,7 +177,7 @@ func (t *Temporal) Again(tb testing.TB) *Temporal {
 	return again
 }
 
-// AwaitReady waits until the server says that it is ready.
+// AwaitReady waits until the server reports that it is ready.
 func (t *Temporal) AwaitReady(tb testing.TB) {
 	tb.Helper()
 	Until(tb, func() error {
@@ -190,7 +191,7 @@ func (t *Temporal) AwaitReady(tb testing.TB) {
 	})
 }
 
-// DialTemporal connects to an installation's Temporal, as someone who looks at its workflows does.
+// DialTemporal connects to an installation's Temporal, to look at its workflows.
 func DialTemporal(tb testing.TB, addr string) client.Client {
 	tb.Helper()
 	c, err := client.Dial(client.Options{HostPort: addr, Logger: silence{}})
@@ -201,7 +202,7 @@ func DialTemporal(tb testing.TB, addr string) client.Client {
 	return c
 }
 
-// silence keeps the SDK from writing into the tests' output.
+// silence drops the SDK's messages from the tests' output.
 type silence struct{}
 
 var _ temporallog.Logger = silence{}

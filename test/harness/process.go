@@ -14,15 +14,15 @@ import (
 	"time"
 )
 
-// Command is how a process is started, any number of times.
+// Command says how to start a process. It can be used any number of times.
 type Command struct {
 	Name string // for the tests' log
 	Path string
 	Args []string
-	Env  []string // on top of the test's own, without what would configure Posthorn or Temporal
+	Env  []string // in addition to the test's own, without variables that configure Posthorn or Temporal
 }
 
-// Process is a process under test. It ends with the test that it was first started in, at the latest.
+// Process is a process under test. It ends at the latest with the test that first started it.
 type Process struct {
 	Command
 	owner   testing.TB
@@ -33,7 +33,7 @@ type Process struct {
 	failure error // how it ended; read after ended
 }
 
-// stopPatience is how long a process may take to stop when it is asked to.
+// stopPatience is how long a process may take to stop after a request.
 const stopPatience = 90 * time.Second
 
 // Start starts a process.
@@ -62,7 +62,7 @@ func Start(tb testing.TB, c Command) *Process {
 	return p
 }
 
-// report tells what the process wrote: the end of it in the test's log, and all of it with `go test -artifacts`.
+// report shows the output of the process: its end in the test's log, and all of it with `go test -artifacts`.
 func (p *Process) report() {
 	p.owner.Logf("the end of what %s wrote:\n%s%s", p.Name, tail(p.out.String()), tail(p.log.String()))
 	path := filepath.Join(p.owner.ArtifactDir(), fmt.Sprintf("%s-%d.log", strings.ReplaceAll(p.Name, " ", "-"), p.cmd.Process.Pid))
@@ -71,23 +71,23 @@ func (p *Process) report() {
 	}
 }
 
-// cleanEnv is the environment without the variables that configure what is under test.
+// cleanEnv returns the environment without the variables that configure the programs under test.
 func cleanEnv() []string {
 	return slices.DeleteFunc(os.Environ(), func(pair string) bool {
 		return strings.HasPrefix(pair, "POSTHORN_") || strings.HasPrefix(pair, "TEMPORAL_") || strings.HasPrefix(pair, "OTEL_")
 	})
 }
 
-// Kill ends the process as kill -9 does. One that has ended is left alone.
+// Kill ends the process as kill -9 does. It does nothing to a process that has ended.
 func (p *Process) Kill() {
 	_ = p.cmd.Process.Kill()
 	<-p.ended
 }
 
-// Suspend stops the process where it is: its connections stay, and nothing is answered. It ends with Resume, or Kill.
+// Suspend stops the process in place: its connections stay, and nothing is answered. Resume or Kill ends that.
 func (p *Process) Suspend(tb testing.TB) { p.signal(tb, syscall.SIGSTOP) }
 
-// Resume lets a suspended process go on.
+// Resume lets a suspended process continue.
 func (p *Process) Resume(tb testing.TB) { p.signal(tb, syscall.SIGCONT) }
 
 func (p *Process) signal(tb testing.TB, signal syscall.Signal) {
@@ -136,13 +136,13 @@ func (p *Process) err() error {
 	}
 }
 
-// Out is what the process has written to standard output so far.
+// Out returns the process's standard output so far.
 func (p *Process) Out() string { return p.out.String() }
 
-// Log is what the process has written to standard error so far.
+// Log returns the process's standard error so far.
 func (p *Process) Log() string { return p.log.String() }
 
-// output keeps what a process writes.
+// output keeps the output of a process.
 type output struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -160,7 +160,7 @@ func (o *output) String() string {
 	return o.buf.String()
 }
 
-// tail is the end of a text, enough to see what went wrong.
+// tail returns the end of a text, long enough to see the cause of a failure.
 func tail(text string) string {
 	const most = 2 << 10
 	return text[max(0, len(text)-most):]

@@ -21,7 +21,7 @@ type Post struct {
 	Body   []byte
 }
 
-// ID is the event's id.
+// ID returns the event's id.
 func (p Post) ID() string { return p.Header.Get("webhook-id") }
 
 // Verify checks the signature with the library of the Standard Webhooks project.
@@ -41,7 +41,7 @@ func Status(code int) Answer {
 	return func(w http.ResponseWriter, _ int) { w.WriteHeader(code) }
 }
 
-// FailFirst answers the first POSTs of every event with 500, and receives what comes after.
+// FailFirst answers the first POSTs of every event with 500, and receives the later ones.
 func FailFirst(failures int) Answer {
 	return func(w http.ResponseWriter, n int) {
 		if n <= failures {
@@ -50,7 +50,7 @@ func FailFirst(failures int) Answer {
 	}
 }
 
-// Receiver is a webhook's other end. It remembers what arrives.
+// Receiver is a webhook's other end. It remembers the POSTs that arrive.
 type Receiver struct {
 	URL string
 
@@ -96,7 +96,7 @@ func (r *Receiver) receive(w http.ResponseWriter, request *http.Request) {
 	answer(w, n)
 }
 
-// Posts returns what has arrived, in order.
+// Posts returns the POSTs that have arrived, in order.
 func (r *Receiver) Posts() []Post {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -110,7 +110,7 @@ func (r *Receiver) Counts() map[string]int {
 	return maps.Clone(r.counts)
 }
 
-// Await waits until at least n POSTs have arrived, and gives them.
+// Await waits until at least n POSTs have arrived, and returns them.
 func (r *Receiver) Await(tb testing.TB, n int) []Post {
 	tb.Helper()
 	Until(tb, func() error {

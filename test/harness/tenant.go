@@ -12,7 +12,7 @@ import (
 // Object is a JSON object.
 type Object = map[string]any
 
-// Tenant is a tenant of an installation, with a key of its own.
+// Tenant is a tenant of an installation, with its own key.
 type Tenant struct {
 	API
 	ID    string
@@ -40,17 +40,17 @@ func NewTenant(tb testing.TB, admin API) Tenant {
 	return x
 }
 
-// NewKey makes a key of the tenant's with a role.
+// NewKey creates a key of the tenant with a role.
 func (x Tenant) NewKey(tb testing.TB, admin API, role string) string {
 	tb.Helper()
 	reply := admin.Call(tb, http.StatusCreated, "POST "+x.Path("/keys"), Object{"name": role, "role": role})
 	return Read[struct{ Key string }](tb, reply).Key
 }
 
-// Path is the path of something of the tenant's.
+// Path returns a path below the tenant's.
 func (x Tenant) Path(rest string) string { return "/v1/tenants/" + x.ID + rest }
 
-// Hook registers a webhook for all events; fields are put on top.
+// Hook registers a webhook for all events; fields override its own.
 func (x Tenant) Hook(tb testing.TB, url string, fields ...Object) Webhook {
 	tb.Helper()
 	input := Object{"url": url}
@@ -64,12 +64,12 @@ func (x Tenant) Hook(tb testing.TB, url string, fields ...Object) Webhook {
 	return w
 }
 
-// Retries is a schedule of at most n retries that wait about as long as each other.
+// Retries returns a schedule of at most n retries with about equal waits.
 func Retries(n int, wait string) Object {
 	return Object{"retry": Object{"initial": wait, "backoff": 1, "max_interval": wait, "max": n}}
 }
 
-// All reads a list of the tenant's from its first page to its last; rest is its path with a query.
+// All reads a list of the tenant from its first page to its last. rest is its path with a query.
 func All[T any](tb testing.TB, x Tenant, rest string) (all []T) {
 	tb.Helper()
 	after := ""

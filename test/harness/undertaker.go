@@ -8,13 +8,14 @@ import (
 	"syscall"
 )
 
-// mourner ends the processes under test if the tests are ended before they could: by their timeout, or killed.
+// mourner ends the processes under test if the tests end before they can: by their timeout, or by a kill.
 type mourner struct {
 	mu    sync.Mutex
 	names io.Writer
 }
 
-// undertakerScript reads "+ pid" and "- pid", and when its input ends kills what has been born and not died.
+// undertakerScript reads "+ pid" and "- pid". When its input ends, it kills the processes that have started and not
+// ended.
 const undertakerScript = `living=" "
 while read -r change pid; do
 	case $change in

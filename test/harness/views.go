@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// What of the API's answers the tests look at.
+// The parts of the API's answers that the tests read.
 
 // List is a page of a list.
 type List[T any] struct {
@@ -26,7 +26,7 @@ type Webhook struct {
 		StatusCode *int      `json:"status_code"`
 		Error      string    `json:"error"`
 	} `json:"last_failure"`
-	Secret string `json:"secret"` // of one just made
+	Secret string `json:"secret"` // only of a new webhook
 }
 
 // Accepted is the answer to a publish.

@@ -5,13 +5,13 @@ import (
 	"time"
 )
 
-// Patience is how long a test waits for something that is to happen. It is no measure of speed: a loaded machine may
-// take long, and only what never happens fails.
+// Patience is how long a test waits for an expected change. It does not measure speed: a loaded machine may take long,
+// and a test fails only if the change never happens.
 const Patience = 2 * time.Minute
 
 const lookEvery = 20 * time.Millisecond
 
-// Until waits until check finds nothing wrong. It fails the test with what was wrong last when patience is at an end.
+// Until waits until check returns nil. When Patience is over, it fails the test with check's last error.
 func Until(tb testing.TB, check func() error) {
 	tb.Helper()
 	ticker := time.NewTicker(lookEvery)

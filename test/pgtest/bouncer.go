@@ -38,9 +38,9 @@ read -r _
 kill "$server"
 wait "$server"`
 
-// Bouncer starts a pgbouncer in transaction mode before the server of a database, and returns the database's URL through
-// it. It ends with tb. Several clients share each of its few connections, so that whatever is kept in a session is
-// soon found in another's.
+// Bouncer starts a pgbouncer in transaction mode before the server of a database, and returns the database's URL
+// through it. It ends with tb. Several clients share each of its few connections. So state that one client keeps in a
+// session soon appears in another's.
 func Bouncer(tb testing.TB, databaseURL string) string {
 	tb.Helper()
 	path, err := findBouncer()

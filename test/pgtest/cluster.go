@@ -26,11 +26,11 @@ import (
 const (
 	superuser = "posthorn"
 
-	// startTimeout bounds one attempt to bring the server up, stopTimeout its way down.
+	// startTimeout limits one attempt to start the server, stopTimeout its stop.
 	startTimeout = time.Minute
 	stopTimeout  = 30 * time.Second
 
-	// startAttempts allows for a free port that someone else takes before the server binds it.
+	// startAttempts allows for a free port that another process takes before the server binds it.
 	startAttempts = 3
 )
 
@@ -41,15 +41,15 @@ var guardScript string
 
 // Options choose how a cluster runs.
 type Options struct {
-	// Fast gives up durability over a crash of the machine (fsync and full_page_writes off), and over one of the server
-	// what was committed in its last fraction of a second (synchronous_commit off). With the setting synchronous_commit=on a
-	// server killed on a machine that lives on loses nothing.
+	// Fast gives up durability over a crash of the machine (fsync and full_page_writes off). Over a crash of the
+	// server, it gives up the commits of the last fraction of a second (synchronous_commit off). With the setting
+	// synchronous_commit=on, a killed server loses nothing as long as the machine runs.
 	Fast bool
-	// Settings are further server settings as name=value; they win over this package's own.
+	// Settings are further server settings as name=value. They override this package's own.
 	Settings []string
 }
 
-// Cluster is a running PostgreSQL server with a data directory of its own.
+// Cluster is a running PostgreSQL server with its own data directory.
 type Cluster struct {
 	url   string
 	guard *exec.Cmd
@@ -60,8 +60,8 @@ type Cluster struct {
 }
 
 // Start creates a cluster in a temporary directory and starts its server on a free port of the loopback interface. It
-// returns when the server accepts connections; ctx bounds only the starting. The cluster lives until Stop or the end of
-// this process, whichever comes first and however the process ends; then its directory is removed.
+// returns when the server accepts connections; ctx limits only the start. The cluster lives until Stop or any end of
+// this process, whichever comes first. Then its directory is removed.
 //
 // PostgreSQL refuses to run as root, so root hands the cluster to the user postgres, or nobody.
 func Start(ctx context.Context, o Options) (*Cluster, error) {
@@ -139,8 +139,8 @@ func start(ctx context.Context, bin string, o Options) (_ *Cluster, err error) {
 // URL returns the URL of the cluster's maintenance database, with the rights of a superuser.
 func (c *Cluster) URL() string { return c.url }
 
-// Stop ends the server at once and removes the cluster. It is called once, and returns an error if the server had ended
-// by itself.
+// Stop ends the server at once and removes the cluster. Call it once. It returns an error if the server had ended by
+// itself.
 func (c *Cluster) Stop() error {
 	select {
 	case <-c.ended:
@@ -184,7 +184,7 @@ func (c *Cluster) Kill(ctx context.Context) error {
 // Restart starts a server that Kill has ended. It returns when the server accepts connections.
 func (c *Cluster) Restart(ctx context.Context) error {
 	err := c.poll(ctx, "restart postgres", func() error {
-		// The guard is waiting, also where a server has been started, has found processes of the one before, and given up.
+		// The guard waits, even if a server has started, found processes of the previous one, and given up.
 		if os.Remove(c.path(downFile)) == nil {
 			if _, err := io.WriteString(c.alive, "start\n"); err != nil {
 				return err
@@ -198,7 +198,7 @@ func (c *Cluster) Restart(ctx context.Context) error {
 	return os.Remove(c.path(killedFile))
 }
 
-// What stands between us and the guard, in the cluster's directory.
+// The files in the cluster's directory through which we and the guard communicate.
 const (
 	killedFile = "killed"
 	downFile   = "down"

@@ -13,10 +13,10 @@ import (
 	"github.com/posthorn/posthorn/internal/localpg"
 )
 
-// installers are the package managers we know, with the commands that install a package.
+// installers are the known package managers, with the commands that install a package.
 var installers = []struct {
 	program string
-	// update refreshes the lists, and is empty where install does so by itself.
+	// update refreshes the lists. It is empty if install does that by itself.
 	update, install []string
 	server, bouncer string // the packages
 }{
@@ -25,7 +25,7 @@ var installers = []struct {
 	{"dnf", nil, []string{"dnf", "install", "-y"}, "postgresql-server", "pgbouncer"},
 }
 
-// Install makes sure that a PostgreSQL server and pgbouncer are installed: what is not found it installs from the
+// Install makes sure that a PostgreSQL server and pgbouncer are installed. It installs missing ones from the
 // distribution's packages, through sudo unless we are root, and reports to w.
 func Install(ctx context.Context, w io.Writer) error {
 	_, noServer := localpg.FindBinaries()

@@ -1,9 +1,8 @@
 // Package pgtest gives tests a real, private PostgreSQL.
 //
-// It owns finding the server's programs, a throw-away cluster, and one database per test: an empty one, or a copy of what the
-// test's package has made of one. It knows nothing of Posthorn: of this module it must not import any package but internal/localpg, so that every one of them can use it in
-// its tests.
-// It runs on Unix only.
+// It finds the server's programs, and makes a throw-away cluster and one database per test: an empty one, or a copy of
+// one that the test's package has made. It knows nothing of Posthorn: of this module it must not import any package
+// except internal/localpg, so that every package can use it in its tests. It runs on Unix only.
 //
 // `make test` starts one cluster for all packages through the command in cmd/pgtest and names it in
 // POSTHORN_TEST_DATABASE_URL. A plain `go test ./models` works as well: the first call of [URL] in a test process then
@@ -31,8 +30,8 @@ const EnvURL = "POSTHORN_TEST_DATABASE_URL"
 // dropTimeout bounds the removal of a test's databases.
 const dropTimeout = 30 * time.Second
 
-// ownCluster starts the cluster of a test process that was not given one. It is never stopped: the cluster ends with
-// the process, however that comes about.
+// ownCluster starts the cluster of a test process that has no given one. It is never stopped: the cluster ends with the
+// process, however the process ends.
 var ownCluster = sync.OnceValues(func() (string, error) {
 	c, err := Start(context.Background(), Options{Fast: true})
 	if err != nil {
@@ -41,9 +40,9 @@ var ownCluster = sync.OnceValues(func() (string, error) {
 	return c.URL(), nil
 })
 
-// URL creates an empty database for tb and returns its URL. When tb ends the database is dropped, open connections
-// or not, and with it every database whose name is that one's followed by an underscore and more: code under
-// test may create such siblings. URL fails tb if there is no PostgreSQL.
+// URL creates an empty database for tb and returns its URL. When tb ends, it drops the database, even with open
+// connections. It also drops every database whose name begins with that name and an underscore, because code under test
+// may create such siblings. URL fails tb if there is no PostgreSQL.
 func URL(tb testing.TB) string {
 	tb.Helper()
 	// Nobody connects to template0, so that any number of copies may be made at once.
@@ -106,7 +105,7 @@ func withDatabase(raw, name string) (string, error) {
 	return u.String(), nil
 }
 
-// create makes a copy of a database to which nobody is connected.
+// create makes a copy of a database that has no connections.
 func create(ctx context.Context, admin, name, original string) error {
 	conn, err := pgx.Connect(ctx, admin)
 	if err != nil {
