@@ -4,7 +4,7 @@
 
 FROM --platform=$BUILDPLATFORM golang:1.26.8 AS build
 WORKDIR /src
-# Dependencies change less often than code: they have a layer of their own.
+# Dependencies change less often than code, so they have their own layer.
 COPY go.mod go.sum ./
 RUN --mount=type=cache,target=/go/pkg/mod go mod download
 COPY . .
@@ -13,7 +13,7 @@ RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache
     CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH \
     go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$VERSION" -o /posthorn ./cmd/posthorn
 
-# Root certificates, time zones and a user, and nothing to log in to: no shell.
+# Root certificates, time zones and a user. There is no shell, so nobody can log in.
 FROM gcr.io/distroless/static-debian12:nonroot
 COPY --from=build /posthorn /usr/local/bin/posthorn
 USER 65532:65532

@@ -1,5 +1,5 @@
-# `make` alone lists the targets. Nothing needs to be installed but Go, git and make: tools are built into .cache by
-# version, and the tests bring up their own PostgreSQL.
+# `make` alone lists the targets. You need only Go, git and make: tools are built into .cache by
+# version, and the tests start their own PostgreSQL.
 
 SHELL       := bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -7,7 +7,7 @@ SHELL       := bash
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
-# Temporal's own tag: without the gRPC variants of Google's storage client, 14 MB less.
+# Temporal's own tag. It leaves out the gRPC variants of Google's storage client, which saves 14 MB.
 SERVER_TAGS := disable_grpc_modules
 
 GOLANGCI_VERSION      := v2.15.0
@@ -16,7 +16,7 @@ OAPI_CODEGEN_VERSION  := v2.8.2
 HELM_VERSION          := v4.3.2
 PROMTOOL_VERSION      := v0.316.0
 ACTIONLINT_VERSION    := v1.7.12
-# The newest that the Go of go.mod builds.
+# The newest version that the Go of go.mod builds.
 GORELEASER_VERSION    := v2.15.0
 TOOLS         := $(CURDIR)/.cache/bin
 GOLANGCI      := $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION)
@@ -27,14 +27,14 @@ PROMTOOL      := $(TOOLS)/promtool-$(PROMTOOL_VERSION)
 ACTIONLINT    := $(TOOLS)/actionlint-$(ACTIONLINT_VERSION)
 GORELEASER    := $(TOOLS)/goreleaser-$(GORELEASER_VERSION)
 
-# One PostgreSQL for whatever is run through it. It is thrown away, so it need not survive a crash of the machine.
+# One PostgreSQL for every command that runs through it. It is thrown away, so it need not survive a crash of the machine.
 PGTEST := go run ./test/pgtest/cmd/pgtest -fast --
 # Further flags for go test, as in `make test TESTFLAGS='-run Ladder -v'`.
 TESTFLAGS ?=
 
 # No C compiler is needed, and one build cache serves builds and tests.
 export CGO_ENABLED := 0
-# The version is in LDFLAGS already, and asking git fails where the checkout belongs to someone else.
+# LDFLAGS already has the version, and asking git fails if the checkout belongs to another user.
 export GOFLAGS := $(GOFLAGS) -buildvcs=false
 
 .PHONY: help
@@ -45,15 +45,15 @@ help: ## print this list
 run: build ## build and run everything in one process: posthorn dev
 	exec bin/posthorn dev
 
-# Go says nothing while it compiles. -v names each package: every hundredth is a line of progress, and all else is shown.
+# Go prints nothing while it compiles. -v names each package. Every hundredth becomes a line of progress; other output is shown.
 PROGRESS := awk '/^[^ :]+$$/ { if (++n % 100 == 0) { print "  " n " packages compiled"; fflush() } next } { print; fflush() }'
 
 .PHONY: build
-build: ## build bin/posthorn: all commands, embedded Temporal included (minutes the first time)
+build: ## build bin/posthorn: all commands, with the embedded Temporal (minutes the first time)
 	cd devserver && go build -v -tags $(SERVER_TAGS) -ldflags '$(LDFLAGS)' -o ../bin/posthorn ./cmd/posthorn 2>&1 | $(PROGRESS)
 
 .PHONY: build-lean
-build-lean: ## build bin/posthorn-lean: what the image carries, without dev
+build-lean: ## build bin/posthorn-lean: the program of the image, without dev
 	go build -ldflags '$(LDFLAGS)' -o bin/posthorn-lean ./cmd/posthorn
 
 .PHONY: test
@@ -91,14 +91,14 @@ check-release: $(GORELEASER) ## check the configuration of releases and build th
 	$(GORELEASER) build --snapshot --clean --single-target --id lean
 
 .PHONY: chart-schemas
-chart-schemas: ## write the schemas of Kubernetes' kinds that check-deploy judges the chart by
+chart-schemas: ## write the schemas of Kubernetes' kinds with which check-deploy checks the chart
 	cd test/deploy && go run ./cmd/schemas schemas
 
 # How long each target is fuzzed.
 FUZZTIME ?= 1m
 
 .PHONY: fuzz
-fuzz: ## fuzz every func Fuzz… of both modules, each for a minute (FUZZTIME=10s); what it finds is kept in testdata/fuzz
+fuzz: ## fuzz every func Fuzz… of both modules, each for a minute (FUZZTIME=10s); testdata/fuzz keeps the findings
 	@failed=; found=$$(grep -rHoE '^func Fuzz\w+' --include='*_test.go' --exclude-dir=.cache . | sed 's/func //' | sort); \
 	for target in $$found; do \
 		name=$${target#*:}; dir=$$(dirname "$${target%%:*}"); module=.; tags=; \
@@ -120,8 +120,8 @@ BENCHFLAGS ?=
 bench: build build-lean build-temporal ## measure everything on a private, durable PostgreSQL and write docs/benchmarks.md (two hours)
 	go run ./test/pgtest/cmd/pgtest -- go run ./test/bench -out docs/benchmarks.md $(BENCHFLAGS)
 
-# Flags of posthorn chaos, as in `make chaos CHAOSFLAGS='--kinds kill'`. SEED, FAULTS and RESUME are flags of their own; OUT is
-# a page to write the report into, docs/reliability.md for the published run.
+# Flags of posthorn chaos, as in `make chaos CHAOSFLAGS='--kinds kill'`. SEED, FAULTS and RESUME are separate flags. OUT is
+# a page for the report, docs/reliability.md for the published run.
 CHAOSFLAGS ?=
 CHAOS := .cache/chaos
 
@@ -140,7 +140,7 @@ build-temporal:
 .PHONY: lint
 lint: lint-format lint-vet lint-golangci lint-workflows ## check formatting, go vet, golangci-lint, determinism of workflows
 
-# Two judges of OpenAPI documents. They need node, so they are not part of lint or test.
+# Two checkers of OpenAPI documents. They need node, so they are not part of lint or test.
 REDOCLY_VERSION  := 2.77.0
 SPECTRAL_VERSION := 6.16.3
 NODE_TOOLS       := $(CURDIR)/.cache/node/redocly-$(REDOCLY_VERSION)-spectral-$(SPECTRAL_VERSION)
@@ -211,9 +211,9 @@ $(OAPI_CODEGEN):
 	mv $(TOOLS)/oapi-codegen $@
 
 .PHONY: histories
-histories: ## run the stories whose histories the replay tests replay, and keep what Temporal kept of them
+histories: ## run the stories for the replay tests, and store Temporal's histories of them
 	cd devserver && go run -tags $(SERVER_TAGS) ./cmd/histories ../workflows/testdata
 
 .PHONY: clean
-clean: ## remove what was built; keeps ./data
+clean: ## remove build outputs; keeps ./data
 	rm -rf bin dist .cache

@@ -1,4 +1,4 @@
-# The image of a release, from the binaries that goreleaser has built. Otherwise it is that of ../Dockerfile.
+# The image of a release, from goreleaser's binaries. Otherwise it is the same as ../Dockerfile.
 FROM gcr.io/distroless/static-debian12:nonroot
 ARG TARGETPLATFORM
 COPY $TARGETPLATFORM/posthorn /usr/local/bin/posthorn
