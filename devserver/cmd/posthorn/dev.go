@@ -29,8 +29,8 @@ type DevCommand struct {
 	config.Config `embed:""`
 	UIAddr        string `name:"ui-addr" default:"127.0.0.1:8233" help:"Address of the Temporal Web UI. Default ${default}."`
 	TemporalAddr  string `name:"temporal-addr" default:"127.0.0.1:7233" help:"Address of the embedded Temporal server. Default ${default}."`
-	Data          string `name:"data" default:"./data" help:"Directory to keep everything in, over restarts. Default ${default}."`
-	Demo          bool   `name:"demo" help:"Also start receivers that take everything, fail, are slow and recover, and a trickle of events to them. Webhooks are deactivated sooner: after 60 failed receptions, unless POSTHORN_FAILURE_THRESHOLD says something else."`
+	Data          string `name:"data" default:"./data" help:"Directory for all data. It survives restarts. Default ${default}."`
+	Demo          bool   `name:"demo" help:"Also start receivers that succeed, fail, are slow and recover, and send them a trickle of events. Webhooks are deactivated sooner: after 60 failed receptions, unless POSTHORN_FAILURE_THRESHOLD sets another number."`
 }
 
 // Run runs everything until ctx ends.
