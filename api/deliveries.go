@@ -110,7 +110,8 @@ type DeliveryParams struct {
 	Status    models.DeliveryStatus `query:"status" enum:"pending,delivered,failed,held,canceled"`
 	Since     instant               `query:"since" doc:"Only deliveries made at or after this time."`
 	Until     instant               `query:"until" doc:"Only deliveries made before this time."`
-	Test      bool                  `query:"test" doc:"true lists the POSTs of tests, which no other list shows. They are kept as long as finished deliveries."`
+	Name      string                `query:"q" maxLength:"256" doc:"Only deliveries that this finds: the whole id of a delivery, or the whole id, external_id or tag of an event. The first of these that exists counts. A tag is searched in one tenant only. Deliveries of a tag are listed in the order of their events, newest first; a page may have fewer entries than limit, even none, while next is set." example:"order-4711"`
+	Test      bool                  `query:"test" doc:"true lists the POSTs of tests, which no other list shows. They are kept as long as finished deliveries. It cannot be combined with q."`
 }
 
 type listDeliveries struct {
@@ -127,6 +128,14 @@ type OfDelivery struct {
 type actOnDelivery struct {
 	OfDelivery
 	Body *nothing
+}
+
+// Resolve implements huma.Resolver.
+func (in *DeliveryParams) Resolve(huma.Context) []error {
+	if in.Test && in.Name != "" {
+		return []error{&huma.ErrorDetail{Location: "query.q", Message: "cannot be combined with test"}}
+	}
+	return nil
 }
 
 func (s *server) deliveries() {
@@ -165,7 +174,7 @@ func (s *server) deliveriesOf(ctx context.Context, tenant string, in DeliveryPar
 		}
 		return answerWith(deliveryList(rows, last, next)), nil
 	}
-	rows, next, err := s.Service.Deliveries(ctx, tenant, f, in.page())
+	rows, next, err := s.Service.DeliveriesNamed(ctx, tenant, f, in.Name, in.page())
 	if err != nil {
 		return nil, err
 	}

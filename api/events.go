@@ -67,6 +67,7 @@ type listEvents struct {
 	Since instant `query:"since" doc:"Only events accepted at or after this time."`
 	Until instant `query:"until" doc:"Only events accepted before this time."`
 
+	ID             string `query:"id" maxLength:"256" doc:"Only the event with this id." example:"evt_0198c0de-0000-7000-8000-000000000004"`
 	Tag            string `query:"tag" maxLength:"128" doc:"Only events with this tag." example:"import"`
 	Channel        string `query:"channel" maxLength:"128" doc:"Only events with this channel." example:"project-1"`
 	Attribute      string `query:"attribute" maxLength:"1101" doc:"Only events with this attribute, as name:value. The name ends at the first colon." example:"customer:c-17"`
@@ -89,7 +90,7 @@ func (in *listEvents) search() service.EventSearch {
 	if name, value, ok := strings.Cut(in.Attribute, ":"); ok {
 		f.Attribute = &models.Attribute{Name: name, Value: value}
 	}
-	return service.EventSearch{EventFilter: f, IdempotencyKey: in.IdempotencyKey, Text: in.Text}
+	return service.EventSearch{EventFilter: f, ID: in.ID, IdempotencyKey: in.IdempotencyKey, Text: in.Text}
 }
 
 type ofEvent struct {

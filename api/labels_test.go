@@ -51,6 +51,41 @@ func TestEventsAreFoundByTheirLabels(t *testing.T) {
 	require.Empty(t, ids(e.do(request{method: http.MethodGet, path: "/v1/tenants/globex/events?idempotency_key=k1", key: other}).is(http.StatusOK)))
 }
 
+// Deliveries are found by their own id, and by what their event is called: in one tenant, or in all.
+func TestDeliveriesAreFoundByName(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	e.webhook("https://shop.example/hooks")
+	e.Tenant("globex")
+	event := e.call(eventsRoute, `{"type":"order.created","data":{},"tags":["red"],"external_id":"order.1"}`).is(http.StatusAccepted).text("id")
+	e.call(eventsRoute, `{"type":"order.created","data":{}}`).is(http.StatusAccepted)
+	const list = "GET /v1/tenants/acme/deliveries?"
+	one := ids(e.call(list+"event_id="+event, "").is(http.StatusOK))
+	require.Len(t, one, 1)
+	id, _ := one[0].(string)
+	for _, q := range []string{id, event, "order.1", "red"} {
+		require.Equal(t, one, ids(e.call(list+"q="+q, "").is(http.StatusOK)), q)
+		require.Equal(t, one, ids(e.call(list+"status=pending&q="+q, "").is(http.StatusOK)), q)
+		require.Empty(t, ids(e.call(list+"status=failed&q="+q, "").is(http.StatusOK)), q)
+		require.Equal(t, one, ids(e.asAdmin("GET /v1/deliveries?tenant=acme&q="+q, "").is(http.StatusOK)), q)
+		require.Empty(t, ids(e.asAdmin("GET /v1/deliveries?tenant=globex&q="+q, "").is(http.StatusOK)), q)
+		if q != "red" { // tags have an index in each tenant
+			require.Equal(t, one, ids(e.asAdmin("GET /v1/deliveries?q="+q, "").is(http.StatusOK)), q)
+		}
+	}
+	require.Empty(t, ids(e.call(list+"q=order", "").is(http.StatusOK)))
+	require.Equal(t, []string{"q"}, e.call(list+"test=true&q=red", "").is(http.StatusUnprocessableEntity).fields())
+	require.Equal(t, []string{"q"}, e.call(list+"q="+strings.Repeat("x", 257), "").is(http.StatusUnprocessableEntity).fields())
+
+	const events = "GET /v1/tenants/acme/events?"
+	require.Equal(t, []any{event}, ids(e.call(events+"id="+event, "").is(http.StatusOK)))
+	require.Equal(t, []any{event}, ids(e.call(events+"tag=red&id="+event, "").is(http.StatusOK)))
+	require.Empty(t, ids(e.call(events+"tag=blue&id="+event, "").is(http.StatusOK)))
+	require.Empty(t, ids(e.call(events+"idempotency_key=k&id="+event, "").is(http.StatusOK)))
+	window := url.Values{"since": {"2026-01-01T00:00:00Z"}, "until": {"2026-01-01T01:00:00Z"}}.Encode()
+	require.Equal(t, []string{"q"}, e.call(events+"q=x&id="+event+"&"+window, "").is(http.StatusUnprocessableEntity).fields())
+}
+
 func TestLabelsOfEventsAreChecked(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)

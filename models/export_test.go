@@ -148,3 +148,8 @@ type TextBounds struct {
 func (s *Store) EventsWithTextWithin(ctx context.Context, tenant string, f EventFilter, text string, p Page, most TextBounds) ([]Event, string, bool, error) {
 	return s.eventsWithText(ctx, tenant, f, text, p, textBounds{most.Events, most.For, most.Now})
 }
+
+// DeliveriesNamedWithin is DeliveriesNamed with other bounds.
+func (s *Store) DeliveriesNamedWithin(ctx context.Context, tenant string, f DeliveryFilter, name string, p Page, most TextBounds) ([]Delivery, string, error) {
+	return s.deliveriesNamed(ctx, tenant, f, name, p, textBounds{most.Events, most.For, most.Now})
+}

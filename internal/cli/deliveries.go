@@ -23,6 +23,7 @@ type DeliveriesListCommand struct {
 	Webhook   string `placeholder:"ID" help:"Only deliveries to this webhook." group:"List"`
 	Event     string `placeholder:"ID" help:"Only deliveries of this event." group:"List"`
 	EventType string `placeholder:"TYPE" help:"Only deliveries of events of this type." group:"List"`
+	Query     string `short:"q" placeholder:"NAME" help:"Only deliveries that this finds: the id of a delivery, or the id, external id or a tag of its event." group:"List"`
 	Test      bool   `help:"List the POSTs of tests, which no other list shows." group:"List"`
 	Status    string `enum:",pending,delivered,failed,held,canceled" default:"" help:"Only deliveries in this status: pending, delivered, failed, held or canceled." group:"List"`
 }
@@ -31,6 +32,7 @@ type DeliveriesListCommand struct {
 func (*DeliveriesListCommand) Help() string {
 	return `Examples:
   posthorn deliveries list --status failed --since 24h
+  posthorn deliveries list --query order-4711
   posthorn deliveries list --webhook wh_0198c0de-0000-7000-8000-000000000002 -o json`
 }
 
@@ -38,7 +40,8 @@ func (*DeliveriesListCommand) Help() string {
 func (c *DeliveriesListCommand) Run(ctx context.Context, env Environment) error {
 	answer, err := pages(&c.Remote, c.Page, func(api *client.ClientWithResponses, limit *int64, after *string) (*client.ListDeliveriesResponse, error) {
 		return api.ListDeliveriesWithResponse(ctx, c.Tenant, &client.ListDeliveriesParams{Limit: limit, After: after, WebhookID: given(c.Webhook),
-			EventID: given(c.Event), EventType: given(c.EventType), Status: given(c.Status), Since: c.Since.when(), Until: c.Until.when(), Test: given(c.Test)})
+			EventID: given(c.Event), EventType: given(c.EventType), Status: given(c.Status), Since: c.Since.when(), Until: c.Until.when(),
+			Q: given(c.Query), Test: given(c.Test)})
 	})
 	if err != nil {
 		return err

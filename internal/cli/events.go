@@ -80,6 +80,7 @@ type EventsListCommand struct {
 	Page
 	Window
 	Type           string `help:"Only events of this type." group:"List"`
+	ID             string `name:"id" placeholder:"ID" help:"Only the event with this id." group:"List"`
 	Tag            string `help:"Only events with this tag." group:"List"`
 	Channel        string `help:"Only events with this channel." group:"List"`
 	Attribute      string `placeholder:"NAME=VALUE" help:"Only events with this attribute." group:"List"`
@@ -114,7 +115,7 @@ func (c *EventsListCommand) Run(ctx context.Context, env Environment) error {
 	}
 	answer, err := pages(&c.Remote, c.Page, func(api *client.ClientWithResponses, limit *int64, after *string) (*client.ListEventsResponse, error) {
 		return api.ListEventsWithResponse(ctx, c.Tenant, &client.ListEventsParams{Limit: limit, After: after, Type: given(c.Type),
-			Since: since, Until: until, Tag: given(c.Tag), Channel: given(c.Channel), Attribute: given(attribute),
+			Since: since, Until: until, ID: given(c.ID), Tag: given(c.Tag), Channel: given(c.Channel), Attribute: given(attribute),
 			ExternalID: given(c.ExternalID), IdempotencyKey: given(c.IdempotencyKey), Q: given(c.Text)})
 	})
 	if err != nil {

@@ -35,6 +35,16 @@ func (s *Service) Deliveries(ctx context.Context, tenant string, f models.Delive
 	})
 }
 
+// DeliveriesNamed lists the deliveries that a name finds: see models.Store.DeliveriesNamed. With the name "" it is Deliveries.
+func (s *Service) DeliveriesNamed(ctx context.Context, tenant string, f models.DeliveryFilter, name string, page models.Page) ([]models.Delivery, string, error) {
+	if name == "" {
+		return s.Deliveries(ctx, tenant, f, page)
+	}
+	return readPage(ctx, s, "delivery", func(ctx context.Context, store *models.Store) ([]models.Delivery, string, error) {
+		return store.DeliveriesNamed(ctx, tenant, f, name, page)
+	})
+}
+
 // Delivery reads a delivery's timeline.
 func (s *Service) Delivery(ctx context.Context, tenant, id string) (Timeline, error) {
 	var t Timeline

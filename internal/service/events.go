@@ -35,6 +35,13 @@ func (s *Service) Events(ctx context.Context, tenant string, search EventSearch,
 			}
 			f.IDsOf = search.IdempotencyKey
 		}
+		if search.ID != "" {
+			if f.IDs == nil || slices.Contains(f.IDs, search.ID) {
+				f.IDs = []string{search.ID}
+			} else {
+				f.IDs = []string{}
+			}
+		}
 		return store.Events(ctx, tenant, f, page)
 	})
 	return rows, next, complete, err

@@ -59,6 +59,7 @@ func once(names []string) []string {
 type EventSearch struct {
 	models.EventFilter
 
+	ID             string // the event with this id
 	IdempotencyKey string // the key of the request that published them
 	Text           string // in their data; the filter then has a window of at most a day
 }
@@ -78,6 +79,9 @@ func (e *EventSearch) check() error {
 	checkLength(&p, "q", e.Text, maxText)
 	if e.IdempotencyKey != "" {
 		p.addf("q", "cannot be combined with idempotency_key")
+	}
+	if e.ID != "" {
+		p.addf("q", "cannot be combined with id")
 	}
 	if e.Since.IsZero() {
 		p.addf("since", "is required with q")
