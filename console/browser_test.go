@@ -222,7 +222,8 @@ func (d *document) press(button string, fill map[string]string) *document {
 		if attribute(form, "method") == "post" {
 			return d.b.post(attribute(form, "action"), values)
 		}
-		return d.b.get(attribute(form, "action") + "?" + values.Encode())
+		action, _, _ := strings.Cut(attribute(form, "action"), "#")
+		return d.b.get(action + "?" + values.Encode())
 	}
 	require.Fail(d.t, "no such button", "%s on %s", button, d.path)
 	return nil

@@ -20,7 +20,7 @@ type span struct {
 
 // spans are the periods that an address may ask for. The first is the default.
 var spans = []span{
-	{"24h", "24 hours", 24 * time.Hour, "hour", "15:04"},
+	{"24h", "24 hours", 24 * time.Hour, "hour", "2 Jan 15:04"},
 	{"1h", "Hour", time.Hour, "minute", "15:04"},
 	{"7d", "7 days", 7 * 24 * time.Hour, "hour", "2 Jan 15:04"},
 	{"28d", "28 days", 27 * 24 * time.Hour, "day", "2 Jan"},
@@ -94,28 +94,33 @@ const (
 	chartHeight = 100
 )
 
-// draw makes a bar for each bucket: the delivered deliveries, and above them the failed attempts.
+// draw makes a bar for each bucket: the delivered deliveries, and above them the failed attempts. A line shows the events.
 func (c *chartBody) draw(stats *service.Stats, label string) {
 	top := int64(0)
 	for _, b := range stats.Buckets {
-		top = max(top, b.Delivered+b.FailedAttempts)
+		top = max(top, b.Delivered+b.FailedAttempts, b.Events)
 	}
 	at := func(i int) string { return stats.Since.Add(time.Duration(i) * stats.Length).UTC().Format(label) }
 	c.Empty, c.Tall = top == 0, number(top)
 	c.First, c.Last = at(0), at(len(stats.Buckets)-1)
 	var b strings.Builder
-	fmt.Fprintf(&b, `<svg class="chart" viewBox="0 0 %d %d" preserveAspectRatio="none" role="img" aria-label="%s delivered, %s attempts failed, from %s to %s UTC">`,
-		bucketWidth*len(stats.Buckets), chartHeight, number(c.Totals.Delivered), number(c.Totals.FailedAttempts), c.First, c.Last)
+	fmt.Fprintf(&b, `<svg class="chart" viewBox="0 0 %d %d" preserveAspectRatio="none" role="img" aria-label="%s events, %s delivered, %s attempts failed, from %s to %s UTC">`,
+		bucketWidth*len(stats.Buckets), chartHeight, number(c.Totals.Events), number(c.Totals.Delivered), number(c.Totals.FailedAttempts), c.First, c.Last)
+	var line strings.Builder
 	for i, n := range stats.Buckets {
-		if n.Delivered+n.FailedAttempts == 0 {
+		fmt.Fprintf(&line, "%d,%.1f ", i*bucketWidth+bucketWidth/2, chartHeight-height(n.Events, top))
+		if n.Delivered+n.FailedAttempts+n.Events == 0 {
 			continue
 		}
 		good := height(n.Delivered, top)
 		bad := height(n.FailedAttempts, top)
-		fmt.Fprintf(&b, `<g><title>%s UTC: %s delivered, %s attempts failed</title>`, at(i), number(n.Delivered), number(n.FailedAttempts))
+		fmt.Fprintf(&b, `<g><title>%s UTC: %s, %s delivered, %s attempts failed</title>`, at(i), plural(int(n.Events), "event"), number(n.Delivered), number(n.FailedAttempts))
 		bar(&b, "delivered", i, chartHeight-good, good)
 		bar(&b, "failed", i, chartHeight-good-bad, bad)
-		b.WriteString("</g>")
+		fmt.Fprintf(&b, `<rect class="over" x="%d" y="0" width="%d" height="%d"/></g>`, i*bucketWidth, bucketWidth, chartHeight)
+	}
+	if c.Totals.Events > 0 {
+		fmt.Fprintf(&b, `<polyline points="%s"/>`, strings.TrimSpace(line.String()))
 	}
 	b.WriteString("</svg>")
 	c.Deliveries = template.HTML(b.String()) //nolint:gosec // numbers, times and our own words

@@ -52,10 +52,27 @@ func parseNumber(text string) (float64, error) {
 
 // filterTenant returns the tenant of a list: the page's, or on a page of all tenants the one in the address; "" = all.
 func (v *visit) filterTenant() (id string, err error) {
-	if slug := v.query("tenant"); v.tenant == "" && slug != "" {
-		return v.Service.TenantID(v.r.Context(), v.session.Principal, slug)
+	slug := v.query("tenant")
+	if v.tenant != "" || slug == "" {
+		return v.tenant, nil
 	}
-	return v.tenant, nil
+	id, err = v.Service.TenantID(v.r.Context(), v.session.Principal, slug)
+	if refused, ok := errors.AsType[*service.Error](err); ok && refused.Code == service.NotFound {
+		return noTenant, nil
+	}
+	return id, err
+}
+
+// noTenant is the id that no tenant has.
+const noTenant = "~"
+
+// filterWebhook is the webhook that a list is narrowed to, by its id or, within a tenant, its uid.
+func (v *visit) filterWebhook(tenant string) (string, error) {
+	name := v.query("webhook")
+	if tenant == "" || name == "" {
+		return name, nil
+	}
+	return v.Service.WebhookID(v.r.Context(), tenant, name)
 }
 
 func (v *visit) window() (since, until time.Time, err error) {
@@ -69,13 +86,18 @@ func (v *visit) deliveries() error {
 	if err != nil {
 		return err
 	}
-	f := models.DeliveryFilter{WebhookID: v.query("webhook"), EventID: v.query("event"), EventType: v.query("type"),
-		Status: models.DeliveryStatus(v.query("status")), Since: since, Until: until}
 	tenant, err := v.filterTenant()
 	if err != nil {
 		return err
 	}
-	rows, next, err := v.Service.Deliveries(v.r.Context(), tenant, f, v.after())
+	webhook, err := v.filterWebhook(tenant)
+	if err != nil {
+		return err
+	}
+	f := models.DeliveryFilter{WebhookID: webhook, EventID: v.query("event"), EventType: v.query("type"),
+		Status: models.DeliveryStatus(v.query("status")), Since: since, Until: until}
+	name := v.query("q")
+	rows, next, err := v.Service.DeliveriesNamed(v.r.Context(), tenant, f, name, v.after())
 	if err != nil {
 		return err
 	}
@@ -88,11 +110,12 @@ func (v *visit) deliveries() error {
 		Last         map[string]*models.Attempt
 		Next         string
 		Filter       models.DeliveryFilter
+		Name         string
 		Since, Until string
 		Statuses     []models.DeliveryStatus
 		Address      string
 		Of           string
-	}{rows, last, v.more(next), f, v.query("since"), v.query("until"), deliveryStatuses, v.r.URL.Path, v.query("tenant")})
+	}{rows, last, v.more(next), f, name, v.query("since"), v.query("until"), deliveryStatuses, v.r.URL.Path, v.query("tenant")})
 }
 
 var deliveryStatuses = []models.DeliveryStatus{models.Pending, models.Delivered, models.Failed, models.Held, models.Canceled}
@@ -189,7 +212,7 @@ func (v *visit) events() error {
 		return err
 	}
 	search := service.EventSearch{EventFilter: models.EventFilter{Type: v.query("type"), Tag: v.query("tag"), Channel: v.query("channel"),
-		ExternalID: v.query("external_id"), Since: since, Until: until}, IdempotencyKey: v.query("idempotency_key"), Text: v.query("q")}
+		ExternalID: v.query("external_id"), Since: since, Until: until}, ID: v.query("id"), IdempotencyKey: v.query("idempotency_key"), Text: v.query("q")}
 	if text := v.query("attribute"); text != "" {
 		name, value, ok := strings.Cut(text, ":")
 		if !ok || name == "" {
@@ -214,10 +237,25 @@ func (v *visit) events() error {
 		Stopped      bool // before the end of the time
 		Narrow       bool // more is asked for than a type and a time
 	}{rows, v.more(next), search, v.query("attribute"), v.query("since"), v.query("until"), !complete,
-		search.Tag+search.Channel+search.ExternalID+search.IdempotencyKey+v.query("attribute")+search.Text != ""})
+		search.Tag+search.Channel+search.ID+search.ExternalID+search.IdempotencyKey+v.query("attribute")+search.Text != ""})
 }
 
-func (v *visit) event() error {
+func (v *visit) event() error { return v.showEvent(http.StatusOK, v.query("find"), "") }
+
+// shownRecipients is how many webhooks an event's page offers to send it to again. The others are found by name.
+const shownRecipients = 20
+
+type eventBody struct {
+	Event      models.Event
+	Deliveries []models.Delivery
+	Last       map[string]*models.Attempt
+	More       bool
+	Recipients service.Recipients
+	Find       string // what their names contain
+	Wrong      string // with the form that sends it again
+}
+
+func (v *visit) showEvent(status int, find, wrong string) error {
 	ctx := v.r.Context()
 	e, err := v.Service.Event(ctx, v.tenant, v.r.PathValue("id")) // read before the deliveries: if it says that all of them exist, the next read finds them
 	if err != nil {
@@ -231,34 +269,25 @@ func (v *visit) event() error {
 	if err != nil {
 		return err
 	}
-	body := struct {
-		Event      models.Event
-		Deliveries []models.Delivery
-		Last       map[string]*models.Attempt
-		More       bool
-		Webhooks   []models.Webhook // that it can be sent to again
-	}{Event: e, Deliveries: deliveries, Last: last, More: next != ""}
-	if v.may(owners) && e.ErasedAt == nil {
-		matching, _, err := v.Service.Webhooks(ctx, v.tenant, models.WebhookFilter{EventType: e.Type}, models.Page{Limit: 50})
-		if err != nil {
+	body := eventBody{Event: e, Deliveries: deliveries, Last: last, More: next != "", Find: find, Wrong: wrong}
+	if v.may(owners) && e.ErasedAt == nil && !v.frozen { // the form stays as it is while the page lives
+		if body.Recipients, err = v.Service.Recipients(ctx, &e, find, shownRecipients); err != nil {
 			return err
 		}
-		for _, w := range matching {
-			if w.Hears(e.Channels) {
-				body.Webhooks = append(body.Webhooks, w)
-			}
-		}
 	}
-	return v.show(http.StatusOK, "event", e.Type+" "+short(e.ID), body)
+	return v.show(status, "event", e.Type+" "+short(e.ID), body)
 }
 
-// replayEvent sends an event again: to the chosen webhooks, or to all that match it.
+// replayEvent sends an event again: to the chosen webhooks, or to all that match it. After a search at least one must be chosen.
 func (v *visit) replayEvent() error {
 	if err := v.readForm(); err != nil {
 		return err
 	}
-	id := v.r.PathValue("id")
-	_, recovery, err := v.Service.Replay(v.r.Context(), v.tenant, id, v.r.PostForm["webhook"])
+	id, chosen, find := v.r.PathValue("id"), v.r.PostForm["webhook"], v.form("find")
+	if find != "" && len(chosen) == 0 {
+		return v.showEvent(http.StatusUnprocessableEntity, find, "Choose at least one webhook.")
+	}
+	_, recovery, err := v.Service.Replay(v.r.Context(), v.tenant, id, chosen)
 	if err != nil {
 		return err
 	}

@@ -20,3 +20,6 @@ func Pages() (all []Page) {
 
 // Stylesheet is a theme as CSS.
 func Stylesheet(theme map[string]string) string { return stylesheet(theme) }
+
+// Text is a body as a page shows it.
+func Text(body []byte) string { return text(body) }

@@ -39,11 +39,15 @@ func (v *visit) recoveryRow(r *models.Recovery) recoveryRow {
 }
 
 func (v *visit) recoveries() error {
-	f := models.RecoveryFilter{WebhookID: v.query("webhook")}
 	tenant, err := v.filterTenant()
 	if err != nil {
 		return err
 	}
+	webhook, err := v.filterWebhook(tenant)
+	if err != nil {
+		return err
+	}
+	f := models.RecoveryFilter{WebhookID: webhook}
 	all, next, err := v.Service.Recoveries(v.r.Context(), tenant, f, v.after())
 	if err != nil {
 		return err

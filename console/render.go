@@ -187,6 +187,9 @@ func (v view) Logo() string {
 	return v.Visit.session.Theme["logo"]
 }
 
+// Branded reports whether the page shows a customer's logo in place of our name.
+func (v view) Branded() bool { return v.Logo() != "" }
+
 // Time writes a time as how long ago or how far ahead it is, with the exact time beside it.
 func (v view) Time(at any) template.HTML {
 	var t time.Time
@@ -237,15 +240,24 @@ func plural(n int, what string) string {
 // maxText is the largest part of a body on a page, in bytes.
 const maxText = 64 << 10
 
-// text returns a body as a page shows it.
+// text returns a body as a page shows it. A truncated body may end within a character.
 func text(body []byte) string {
-	if !utf8.Valid(body) {
-		return fmt.Sprintf("(%d bytes that are not text)", len(body))
+	whole, more := body, ""
+	if len(body) > maxText {
+		whole, more = body[:maxText], "\n… (truncated)"
 	}
-	if len(body) <= maxText {
-		return string(body)
+	for i := len(whole) - 1; i >= max(0, len(whole)-utf8.UTFMax); i-- {
+		if utf8.RuneStart(whole[i]) {
+			if !utf8.FullRune(whole[i:]) {
+				whole = whole[:i]
+			}
+			break
+		}
 	}
-	return strings.ToValidUTF8(string(body[:maxText]), "") + "\n… (truncated)"
+	if !utf8.Valid(whole) || bytes.IndexByte(whole, 0) >= 0 {
+		return fmt.Sprintf("(%s bytes that are not text)", number(int64(len(body))))
+	}
+	return string(whole) + more
 }
 
 // number writes a number in groups of three digits.

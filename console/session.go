@@ -74,8 +74,12 @@ func (c *Console) signIn(w http.ResponseWriter, r *http.Request) {
 
 // askToOpen shows the button that redeems a link's code. A mail scanner that only opens the link does not redeem it.
 func (c *Console) askToOpen(a audience) http.HandlerFunc {
+	title := "Open the portal"
+	if a == console {
+		title = "Open the console"
+	}
 	return func(w http.ResponseWriter, r *http.Request) {
-		c.page(w, r, http.StatusOK, "open", view{Title: "Open Posthorn", Body: map[string]string{"Code": r.URL.Query().Get("code"), "Action": a.base + "/open"}})
+		c.page(w, r, http.StatusOK, "open", view{Title: title, Body: map[string]string{"Code": r.URL.Query().Get("code"), "Action": a.base + "/open"}})
 	}
 }
 

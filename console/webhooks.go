@@ -83,10 +83,8 @@ func (v *visit) webhook() error {
 	policy, timeout := v.Service.Effective(&w)
 	body := webhookBody{Webhook: w, Headers: slices.Sorted(maps.Keys(headers)), Latest: latest, Last: last, Waiting: waiting, Notices: notices,
 		Threshold: v.Service.Threshold, Timeout: timeout}
-	if len(latest) > 0 && w.Health.LastFailureAt != nil {
-		if body.Answer, err = v.lastFailure(&body); err != nil {
-			return err
-		}
+	if body.Answer, err = v.lastFailure(&body); err != nil {
+		return err
 	}
 	for i := range recoveries {
 		body.Recoveries = append(body.Recoveries, v.recoveryRow(&recoveries[i]))
@@ -114,7 +112,7 @@ type webhookBody struct {
 	Notices    []models.Notification
 	Recoveries []recoveryRow
 	Chart      chartBody
-	Answer     *models.Attempt // the last failed one of the latest deliveries
+	Answer     *models.Attempt // the last failure; nil if it is not known
 	Threshold  int64
 	Overlap    []time.Time // until when earlier secrets sign
 	Signing    int         // how many secrets sign
@@ -122,19 +120,17 @@ type webhookBody struct {
 	Timeout    time.Duration
 }
 
-// lastFailure reads the last failed attempt of the latest deliveries, with the receiver's answer; nil if there is none.
+// lastFailure reads the attempt that failed last, with the receiver's answer; nil if there is none. Mostly it is the last attempt of
+// one of the latest deliveries.
 func (v *visit) lastFailure(body *webhookBody) (*models.Attempt, error) {
-	id, at := "", time.Time{}
+	at := body.Webhook.Health.LastFailureAt
 	for _, a := range body.Last {
-		if a.Error != "" && a.StartedAt.After(at) {
-			id, at = a.ID, a.StartedAt
+		if at != nil && a.Error != "" && a.StartedAt.Equal(*at) {
+			a, err := v.Service.Attempt(v.r.Context(), v.tenant, a.ID)
+			return &a.Attempt, err
 		}
 	}
-	if id == "" {
-		return nil, nil //nolint:nilnil // there is none
-	}
-	a, err := v.Service.Attempt(v.r.Context(), v.tenant, id)
-	return &a.Attempt, err
+	return v.Service.LastFailure(v.r.Context(), &body.Webhook)
 }
 
 // webhookForm is the form of a webhook, as the visitor typed it.

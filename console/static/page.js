@@ -46,6 +46,30 @@ const addCopyButtons = (within) => {
   }
 };
 
+// Finding in a long list of check boxes. What is chosen stays in sight.
+for (const list of document.querySelectorAll("[data-find]")) {
+  const choices = [...list.querySelectorAll("label.check")];
+  if (choices.length <= 8) continue;
+  const field = document.createElement("input");
+  field.type = "search";
+  const label = document.createElement("label");
+  label.className = "find";
+  label.append(list.dataset.find, field);
+  list.before(label);
+  field.addEventListener("input", () => {
+    const text = field.value.trim().toLowerCase();
+    for (const choice of choices) {
+      const hidden = !choice.querySelector("input").checked && !choice.textContent.toLowerCase().includes(text);
+      choice.hidden = hidden;
+      const more = choice.nextElementSibling;
+      if (more?.tagName === "DETAILS") more.hidden = hidden;
+    }
+  });
+  field.addEventListener("keydown", (e) => {
+    if (e.key === "Enter") e.preventDefault(); // it would send the form
+  });
+}
+
 // News.
 const main = document.querySelector("main[data-live]");
 const shown = new Map(); // parts as the server made them, by id

@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"errors"
 
 	"github.com/posthorn/posthorn/models"
 )
@@ -17,6 +18,22 @@ func (s *Service) Attempts(ctx context.Context, tenant string, f models.AttemptF
 func (s *Service) Attempt(ctx context.Context, tenant, id string) (models.ListedAttempt, error) {
 	return read(ctx, s, "attempt", func(ctx context.Context, store *models.Store) (models.ListedAttempt, error) {
 		return store.ListedAttempt(ctx, tenant, id)
+	})
+}
+
+// LastFailure reads the attempt of the webhook that failed last, with the receiver's answer; nil if there is none, or it is no
+// longer kept.
+func (s *Service) LastFailure(ctx context.Context, w *models.Webhook) (*models.Attempt, error) {
+	at := w.Health.LastFailureAt
+	if at == nil {
+		return nil, nil //nolint:nilnil // there is none
+	}
+	return read(ctx, s, "attempt", func(ctx context.Context, store *models.Store) (*models.Attempt, error) {
+		a, err := store.FailureAt(ctx, w.Tenant, w.ID, *at)
+		if errors.Is(err, models.ErrNotFound) {
+			return nil, nil //nolint:nilnil // it is no longer kept
+		}
+		return &a, err
 	})
 }
 
