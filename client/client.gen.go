@@ -1210,7 +1210,10 @@ type ListAllDeliveriesParams struct {
 	// Until Only deliveries made before this time.
 	Until *time.Time `form:"until,omitempty" json:"until,omitempty"`
 
-	// Test true lists the POSTs of tests, which no other list shows. They are kept as long as finished deliveries.
+	// Q Only deliveries that this finds: the whole id of a delivery, or the whole id, external_id or tag of an event. The first of these that exists counts. A tag is searched in one tenant only. Deliveries of a tag are listed in the order of their events, newest first; a page may have fewer entries than limit, even none, while next is set.
+	Q *string `form:"q,omitempty" json:"q,omitempty"`
+
+	// Test true lists the POSTs of tests, which no other list shows. They are kept as long as finished deliveries. It cannot be combined with q.
 	Test *bool `form:"test,omitempty" json:"test,omitempty"`
 }
 
@@ -1321,7 +1324,10 @@ type ListDeliveriesParams struct {
 	// Until Only deliveries made before this time.
 	Until *time.Time `form:"until,omitempty" json:"until,omitempty"`
 
-	// Test true lists the POSTs of tests, which no other list shows. They are kept as long as finished deliveries.
+	// Q Only deliveries that this finds: the whole id of a delivery, or the whole id, external_id or tag of an event. The first of these that exists counts. A tag is searched in one tenant only. Deliveries of a tag are listed in the order of their events, newest first; a page may have fewer entries than limit, even none, while next is set.
+	Q *string `form:"q,omitempty" json:"q,omitempty"`
+
+	// Test true lists the POSTs of tests, which no other list shows. They are kept as long as finished deliveries. It cannot be combined with q.
 	Test *bool `form:"test,omitempty" json:"test,omitempty"`
 }
 
@@ -1350,6 +1356,9 @@ type ListEventsParams struct {
 
 	// Until Only events accepted before this time.
 	Until *time.Time `form:"until,omitempty" json:"until,omitempty"`
+
+	// ID Only the event with this id.
+	ID *string `form:"id,omitempty" json:"id,omitempty"`
 
 	// Tag Only events with this tag.
 	Tag *string `form:"tag,omitempty" json:"tag,omitempty"`
@@ -3996,6 +4005,18 @@ func NewListAllDeliveriesRequest(server string, params *ListAllDeliveriesParams)
 
 		}
 
+		if params.Q != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "q", *params.Q, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if params.Test != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "test", *params.Test, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
@@ -5046,6 +5067,18 @@ func NewListDeliveriesRequest(server string, tenant string, params *ListDeliveri
 
 		}
 
+		if params.Q != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "q", *params.Q, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if params.Test != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "test", *params.Test, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
@@ -5524,6 +5557,18 @@ func NewListEventsRequest(server string, tenant string, params *ListEventsParams
 		if params.Until != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "until", *params.Until, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.ID != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "id", *params.ID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {

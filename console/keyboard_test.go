@@ -66,12 +66,12 @@ func TestOtherPagesByKeyboard(t *testing.T) {
 	press("Filter", "order.created")
 
 	b.open(acme + "/events/" + event)
-	press("Send again", "It is being sent again.")
+	press("Send again", "The event is being sent again.")
 	b.reach("Erase the data…")
 	b.key("Enter", 13)
 	press("Erase the data", "The data is erased.")
 	b.open(acme + "/webhooks/" + w.ID + "/recover")
-	press("Recover", "is being sent")
+	press("Recover", "are being sent")
 	b.open(acme + "/recoveries/" + recovery.ID)
 	press("Cancel", "Canceled.")
 }

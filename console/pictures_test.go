@@ -264,5 +264,5 @@ func TestHostilePictures(t *testing.T) {
 	b.press("Create webhook")
 	b.see("hostile-mistakes")
 	visitor := s.portalTab(browser, service.LinkRequest{Role: models.RoleTenant, Name: name, Capabilities: []string{service.CapabilityKeys, service.CapabilitySettings}})
-	visitor.look("hostile-portal", s.walk("/portal", false, things), things)
+	visitor.look("hostile-portal", []console.Page{{Method: http.MethodGet, Path: "/portal"}, {Method: http.MethodGet, Path: "/portal/keys"}}, things)
 }

@@ -136,8 +136,8 @@ func TestBodiesAreShownAsText(t *testing.T) {
 		"\x1f\x8b\x08\xff": "(4 bytes that are not text)",
 		"a\xff":            "(2 bytes that are not text)",
 		"a\x00b":           "(3 bytes that are not text)",
-		long:               long[:64<<10] + "\n… (there is more)",
-		"x" + long:         "x" + long[:64<<10-2] + "\n… (there is more)",
+		long:               long[:64<<10] + "\n… (truncated)",
+		"x" + long:         "x" + long[:64<<10-2] + "\n… (truncated)",
 	} {
 		require.Equal(t, want, console.Text([]byte(body)))
 	}
