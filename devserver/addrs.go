@@ -10,7 +10,7 @@ import (
 	"go.temporal.io/server/common/primitives"
 )
 
-// addresses are where the parts of one server listen.
+// addresses are the addresses of the parts of one server.
 type addresses struct {
 	frontend, history, matching, worker netip.AddrPort
 	ui                                  netip.AddrPort // invalid without UI

@@ -20,7 +20,7 @@ var (
 	ErrStale = errors.New("models: webhooks have changed")
 )
 
-// Acceptance is what one publish request stores, all of it or nothing.
+// Acceptance holds everything that one publish request stores, all of it or nothing.
 type Acceptance struct {
 	Tenant  string
 	Version int64 // of the tenant's webhooks that the events were matched against

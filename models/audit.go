@@ -57,7 +57,7 @@ func (c AuditChanges) bounded() AuditChanges {
 	return names
 }
 
-// AuditNote is what the caller of a changing method adds for the audit log.
+// AuditNote is the note for the audit log that the caller of a changing method adds.
 type AuditNote struct {
 	Action  AuditAction  // replaces the method's own; "" = keep it
 	Changes AuditChanges // added to the method's own

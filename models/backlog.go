@@ -22,7 +22,7 @@ type WebhookBacklog struct {
 // measuredAtOnce is the most rows that one statement counts.
 const measuredAtOnce = 10_000
 
-// counted is what one statement has counted for one webhook, and the last row of it that it saw.
+// counted is one statement's count for one webhook, and the last row that it saw.
 type counted struct {
 	WebhookID     string
 	ID            string

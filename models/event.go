@@ -83,7 +83,7 @@ func (f *EventFilter) cursors(tenant string) cursors {
 	return append(c, f.ExternalID, f.Tag, f.Channel, attribute.Name, attribute.Value, f.IDsOf)
 }
 
-// eventShown is what lists show of events: all columns except the data, and whether all deliveries exist.
+// eventShown selects the columns of events in lists: all except the data, and whether all deliveries exist.
 const eventShown = `events.tenant, events.id, events.type, events.attributes, events.external_id, events.channels, events.tags,
 	events.created_at, events.erased_at,
 	EXISTS (SELECT 1 FROM jobs j WHERE j.tenant = events.tenant AND j.event_id = events.id AND j.kind = 'fanout') AS fanning_out`
@@ -100,7 +100,7 @@ func (e *shownEvent) event() Event {
 	return e.Event
 }
 
-// eventMark is where a page of events starts, newest first: after the event with this time and id.
+// eventMark is the start of a page of events, newest first: after the event with this time and id.
 type eventMark struct {
 	at time.Time
 	id string

@@ -31,7 +31,7 @@ type Job struct {
 	most int // the most rows of the current page
 }
 
-// JobKind is what a job does.
+// JobKind is the kind of work of a job.
 type JobKind string
 
 // jobPages does one page of a job, by kind. A page runs in a transaction that holds the job's row. It returns Done

@@ -25,7 +25,7 @@ type Overdue struct {
 	Starter map[string]int64
 	// Unchecked has those of them that have never been checked: their age says nothing about who drives them.
 	Unchecked map[string]bool
-	// Next is where the next page starts; More reports whether there may be one.
+	// Next is the start of the next page. More reports whether there may be one.
 	Next Mark
 	More bool
 }

@@ -19,7 +19,7 @@ const (
 	ownFor = SilentFor - time.Second
 )
 
-// presence is what this process knows about its own row in processes.
+// presence is this process's knowledge about its own row in processes.
 type presence struct {
 	kind, host string
 	now        func() time.Time // the monotonic clock: a clock step must not look like silence

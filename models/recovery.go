@@ -10,7 +10,7 @@ import (
 	"gorm.io/gorm"
 )
 
-// RecoveryStatus is where a recovery is.
+// RecoveryStatus is the status of a recovery.
 type RecoveryStatus string
 
 // A recovery runs until nothing is left to release, it is canceled, or its webhook is no longer active.

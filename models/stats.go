@@ -9,13 +9,13 @@ import (
 	"time"
 )
 
-// statKey is what a count of a tenant is about. Without a webhook it is about the event alone.
+// statKey identifies a count of a tenant. Without a webhook it counts events only.
 type statKey struct {
 	webhookID, eventType string
 	minute               int64 // since 1970
 }
 
-// statDeltas is what one transaction counts, by tenant.
+// statDeltas are the counts of one transaction, by tenant.
 type statDeltas map[string]map[statKey]*Counts
 
 func minuteOf(t time.Time) int64 { return t.Unix() / 60 }
@@ -133,7 +133,7 @@ func eachType(data []byte, fn func(eventType string, c *Counts)) error {
 	return r.err
 }
 
-// statCells is what is added to stats.
+// statCells are the counts that are added to stats.
 type statCells map[statRow]*statCell
 
 func (m statCells) add(row statRow, eventType string, c *Counts) {

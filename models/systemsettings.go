@@ -8,8 +8,8 @@ import (
 	"gorm.io/gorm/clause"
 )
 
-// SystemSettings is what another system's API stores for a tenant while no webhook holds it: InMemory4 has its
-// settings even if it has no URL. Settings is the system's own JSON.
+// SystemSettings are another system's settings for a tenant while no webhook holds them: InMemory4 has its settings
+// even if it has no URL. Settings is the system's own JSON.
 type SystemSettings struct {
 	Tenant    string `gorm:"primaryKey"`
 	System    string `gorm:"primaryKey"`

@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// TypeChanges is what an import of event types has changed, or would change.
+// TypeChanges lists the changes of an import of event types, made or planned.
 type TypeChanges struct {
 	Created, Updated, Deleted []string
 	Unchanged                 int

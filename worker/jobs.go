@@ -11,14 +11,14 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// JobStore is what Jobs needs of models.Store.
+// JobStore is the part of models.Store that Jobs needs.
 type JobStore interface {
 	RunJob(ctx context.Context) (models.Job, models.JobPage, error)
 	// LastTraffic returns when this process last accepted an event or recorded an attempt.
 	LastTraffic() time.Time
 }
 
-// JobEngine is what Jobs needs of internal/engine.
+// JobEngine is the part of internal/engine that Jobs needs.
 type JobEngine interface {
 	// LaunchWait starts dispatches. When each was started or given up, it returns how many were started.
 	LaunchWait(ctx context.Context, dispatches ...models.Dispatch) (started int)

@@ -30,7 +30,7 @@ var errNotStarted = errors.New("none of the dispatches was started")
 // deliveries that it takes over fall due again behind it.
 type pass struct {
 	*Reconciler
-	// from is where the walk starts, and until the time before which its deliveries fell due.
+	// from is the start of the walk. until is the time before which its deliveries fell due.
 	from   models.Mark
 	before time.Time
 	// doubt: a dispatch is checked unless it was known to be driven at or after this time.

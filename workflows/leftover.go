@@ -47,7 +47,7 @@ type Leftovers []Leftover
 // plain is Leftover without its methods.
 type plain Leftover
 
-// own is what each of several deliveries has for itself.
+// own holds the values that each of several deliveries has for itself.
 type own struct {
 	Delivery string
 	Wait     time.Duration `json:",omitempty"`

@@ -10,7 +10,7 @@ type DeliverInput struct {
 	Queue      string // the fair lane's queue
 	Tenant     string `json:",omitempty"` // the id of its deliveries' tenant; "" = several, or unknown
 	Size       int    `json:",omitempty"` // the number of its deliveries; 0 = unknown
-	// Carried is what an earlier run left; nil in the first run.
+	// Carried is the rest of an earlier run; nil in the first run.
 	Carried *Carried `json:",omitempty"`
 }
 
@@ -24,7 +24,7 @@ type About struct {
 	Console    string   `json:",omitempty"` // the base URL of links to deliveries; "" = no links
 }
 
-// Carried is what one run of a dispatch hands on to the next.
+// Carried is the state that one run of a dispatch passes to the next.
 type Carried struct {
 	Result  DeliverResult // so far
 	Waiting Leftovers

@@ -223,7 +223,7 @@ func statusOf(d *models.Delivery) int {
 	return statusPending
 }
 
-// progress is what lists of messages and of endpoints show of a delivery.
+// progress is the part of a delivery in lists of messages and of endpoints.
 type progress struct {
 	Status      int        `json:"status"`
 	StatusText  string     `json:"statusText"`

@@ -76,7 +76,7 @@ const (
 	maxUsers = 250
 )
 
-// usageOf is what a usage task asks for.
+// usageOf is the request of a usage task.
 type usageOf struct {
 	Since time.Time `json:"since"`
 	Until time.Time `json:"until"`

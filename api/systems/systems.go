@@ -20,7 +20,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// Options is what a system's API needs from the installation.
+// Options are the parts of the installation that a system's API needs.
 type Options struct {
 	Service *service.Service
 	// PublicURL is the base of the links in answers, without a trailing slash; "" = the URL of the request.
@@ -33,7 +33,7 @@ type Options struct {
 	Gate *callers.Gate
 }
 
-// Form is what distinguishes one system's API from the others.
+// Form holds the differences between one system's API and the others.
 type Form struct {
 	// System is the name of its prefix, its profile and its catalogue.
 	System string

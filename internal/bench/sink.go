@@ -24,7 +24,7 @@ type sink struct {
 	wg    sync.WaitGroup
 }
 
-// hookPath is where a hook is reached: hookPath + its index.
+// hookPath is the beginning of a hook's path; its index follows.
 const hookPath = "/hooks/"
 
 // listen opens a sink on the loopback interface.

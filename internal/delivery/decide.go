@@ -8,7 +8,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// Decision is what an attempt means for its delivery.
+// Decision is the consequence of an attempt for its delivery.
 type Decision struct {
 	Status   models.DeliveryStatus // Delivered, Failed or Pending
 	Next     time.Time             // the time of the next attempt; zero unless Pending

@@ -28,7 +28,7 @@ type feed struct {
 	got   map[models.DeliveryKey]*models.Event
 }
 
-// want is what a feed knows about one event.
+// want holds a feed's knowledge about one event.
 type want struct {
 	jobs int // that have not taken it
 	read bool

@@ -41,7 +41,7 @@ type Outbox interface {
 	HandOver(ctx context.Context, id string, left []models.Delivery) (models.Dispatch, error)
 }
 
-// Options is what an Engine needs.
+// Options are the needs of an Engine.
 type Options struct {
 	Client  client.Client
 	Queues  workflows.Queues

@@ -29,7 +29,7 @@ const (
 	maxPaces = 10_000
 )
 
-// load is what a tenant uses of this process. A tenant that uses nothing has none.
+// load is a tenant's use of this process. A tenant that uses nothing has no load.
 type load struct {
 	slots    int // dispatches in flight with its deliveries
 	admitted int // deliveries that wait, or are about to wait

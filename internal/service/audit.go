@@ -51,7 +51,7 @@ func (s *Service) NoteShown(ctx context.Context, tenant string, webhookIDs ...st
 	return s.Store.NoteShown(ctx, tenant, webhookIDs...)
 }
 
-// webhookFace is what the audit log compares of a webhook.
+// webhookFace is the part of a webhook that the audit log compares.
 type webhookFace struct {
 	fields   map[string]any
 	url      string

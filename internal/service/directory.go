@@ -26,7 +26,7 @@ type directory struct {
 // was disabled through another process.
 const maxAge = time.Second
 
-// snapshot is what is known about a tenant: its own things, and those that all tenants share.
+// snapshot is the known state of a tenant: its own things, and those that all tenants share.
 type snapshot struct {
 	*view
 	shared *sharedTypes
@@ -102,7 +102,7 @@ func (d *directory) load(ctx context.Context, tenant string) (snapshot, error) {
 	return snapshot{v, shared}, nil
 }
 
-// loadView returns a view of the tenant with the version or a later one; concurrent callers share the reading. anew
+// loadView returns a view of the tenant with the version or a later one. Concurrent callers share the reading. anew
 // ignores the view in memory, because the database has gone back behind it, as after restoring a backup.
 func (d *directory) loadView(ctx context.Context, tenant string, version int64, anew bool) (*view, error) {
 	loaded, err, _ := d.loads.Do(tenant+"/"+strconv.FormatInt(version, 10), func() (any, error) {

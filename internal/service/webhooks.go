@@ -14,8 +14,8 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// WebhookChange is what a request sets on a webhook. nil leaves a field as it is, or at its default if the webhook is
-// new.
+// WebhookChange holds the fields that a request sets on a webhook. nil leaves a field as it is, or at its default if
+// the webhook is new.
 type WebhookChange struct {
 	URL         *string
 	EventTypes  *[]string // empty = every type except the operational ones

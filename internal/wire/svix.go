@@ -21,7 +21,7 @@ const (
 	messagePrefix = "msg_"
 )
 
-// svix is what receivers of Svix get (https://docs.svix.com/receiving/verifying-payloads/how-manual): the data as it
+// svix is the form of Svix's deliveries (https://docs.svix.com/receiving/verifying-payloads/how-manual): the data as it
 // was posted, without an envelope, signed like Standard Webhooks. Each of the three headers is sent under both names,
 // so that receivers can verify with either library.
 type svix struct{}

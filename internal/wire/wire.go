@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// Event is what happened, as it was accepted.
+// Event is one event, as it was accepted.
 type Event struct {
 	ID     string // the same on every attempt, so that receivers recognise repeats
 	Tenant string

@@ -127,7 +127,7 @@ func (r *Receiver) Answer(status int) {
 	r.status = status
 }
 
-// Take gives what has been received since the last Take.
+// Take returns the POSTs that have been received since the last Take.
 func (r *Receiver) Take() []Received {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -28,7 +28,7 @@ const (
 
 var queues = workflows.NewQueues(queue)
 
-// stage is where the stories play.
+// stage is the installation in which the stories play.
 type stage struct {
 	hooks     *service.Service
 	temporal  client.Client

@@ -35,7 +35,7 @@ type Config struct {
 	Data func(to string) error
 }
 
-// Message is what arrived.
+// Message is one received mail.
 type Message struct {
 	From, To string // of the envelope
 	Header   mail.Header
@@ -48,7 +48,7 @@ type Message struct {
 
 // Server is a running mail server.
 type Server struct {
-	// Addr is where it listens, as host:port.
+	// Addr is the server's address, as host:port.
 	Addr string
 	// Messages delivers what arrives, in order. It holds 1,000 before senders wait.
 	Messages <-chan Message

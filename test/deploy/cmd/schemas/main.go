@@ -32,7 +32,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// kinds are what schemas are made of from Go types, by the name of their file.
+// kinds are the Go types of which schemas are made, by the name of their file.
 var kinds = map[string]any{
 	"deployment_v1":              appsv1.Deployment{},
 	"horizontalpodautoscaler_v2": autoscalingv2.HorizontalPodAutoscaler{},
