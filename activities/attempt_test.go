@@ -15,7 +15,7 @@ import (
 	"github.com/posthorn/posthorn/workflows"
 )
 
-// leftOver gives a dispatch whose delivery has failed once and is due again.
+// leftOver returns a dispatch whose delivery has failed once and is due again.
 func leftOver(b *bundle) (models.Dispatch, workflows.Leftover) {
 	b.t.Helper()
 	b.receiver.answer("/a", http.StatusInternalServerError)
@@ -93,7 +93,7 @@ func TestTheLastAttemptFails(t *testing.T) {
 	d, left := leftOver(b)
 	require.Equal(t, 1, left.Remaining)
 
-	for range 2 { // the second is Temporal's, after a crash: it finds how it ended
+	for range 2 { // the second is Temporal's, after a crash: it finds the result
 		outcome, err := b.attempt(d.ID, left)
 		require.NoError(t, err)
 		require.Equal(t, workflows.Failed, outcome.Status)
@@ -119,8 +119,8 @@ func TestTemporalsLastAttemptLeavesOver(t *testing.T) {
 	require.Positive(t, outcome.Left.Wait)
 }
 
-// The worker died after it had recorded and before it could say so: Temporal runs the activity again, long before
-// the time that was promised.
+// The worker died after it had recorded the attempt and before it could report it. Temporal runs the activity again,
+// long before the promised time.
 func TestAttemptThatComesTooEarlyWaits(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -178,7 +178,7 @@ func TestAnOldGenerationStops(t *testing.T) {
 	}
 }
 
-// What is under way when its delivery is canceled is recorded as an attempt, and changes nothing else.
+// A POST under way when its delivery is canceled is recorded as an attempt, and changes nothing else.
 func TestAPOSTThatCrossesACancelDoesNotCount(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -205,7 +205,7 @@ func TestAPOSTThatCrossesACancelDoesNotCount(t *testing.T) {
 	require.Len(t, attempts, 2)
 }
 
-// What is under way when its webhook is paused, and is received, is not held for another POST.
+// A POST under way when its webhook is paused, and that is received, is not held for another POST.
 func TestAPOSTThatCrossesAPauseAndIsReceivedIsDelivered(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -318,8 +318,8 @@ func TestFinishKeepsWhatIsPending(t *testing.T) {
 	require.True(t, b.finished(d.ID))
 }
 
-// A retry that is due within a second is no retry of Temporal's, which would come after a second: the workflow calls it at
-// once, and it waits for its time itself.
+// A retry that is due within a second is not left to Temporal, whose retry would come after a second. The workflow
+// calls it at once, and it waits for its time itself.
 func TestAttemptLeavesAShortWaitToTheWorkflow(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

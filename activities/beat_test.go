@@ -27,7 +27,7 @@ func TestEveryCallsUntilItIsStopped(t *testing.T) {
 	})
 }
 
-// Temporal wishes an activity to end whose POST is under way: it is made to its end, and recorded.
+// Temporal asks an activity to end while its POST is under way. The POST is finished and recorded.
 func TestAPOSTUnderWayEndsThoughItsActivityIsCanceled(t *testing.T) {
 	t.Parallel()
 	var cancel context.CancelFunc

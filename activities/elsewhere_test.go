@@ -23,7 +23,7 @@ func (processes) ProcessID() int64 { return 1 }
 
 func (p processes) Runs(_ context.Context, process int64) (bool, error) { return p[process], nil }
 
-// next calls Attempt after a call whose last heartbeat said something.
+// next calls Attempt after a call with this last heartbeat.
 func (b *bundle) next(said any, in workflows.AttemptInput) error {
 	b.t.Helper()
 	suite := &testsuite.WorkflowTestSuite{}
@@ -35,8 +35,8 @@ func (b *bundle) next(said any, in workflows.AttemptInput) error {
 	return err
 }
 
-// A heartbeat that was missed does not mean that the worker is dead: what a process that runs still POSTs is not POSTed by
-// another.
+// A missed heartbeat does not mean that the worker is dead. While a running process still makes a POST, no other
+// process makes it.
 func TestWhatAnotherProcessStillMakesIsNotMadeTwice(t *testing.T) {
 	t.Parallel()
 	type said struct {
@@ -78,8 +78,8 @@ func TestWhatAnotherProcessStillMakesIsNotMadeTwice(t *testing.T) {
 	}
 }
 
-// One delivery that fails through trouble of Posthorn's own is called again after the retry policy's interval, however many
-// attempts the receiver has had. A batch, which fails for no other reason, asks for more time with each call.
+// A delivery that fails because of Posthorn itself is called again after the retry policy's interval, however many
+// attempts the receiver has had. A batch fails for no other reason, and asks for more time with each call.
 func TestTroubleOfOurOwnIsSoonTriedAgain(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

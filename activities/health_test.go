@@ -23,8 +23,8 @@ import (
 	"github.com/posthorn/posthorn/workflows"
 )
 
-// mailer keeps what it is to send. errs are the answers to the first mails, in order; refused is how many addresses of
-// each mail are refused.
+// mailer keeps its mails. errs are the answers to the first mails, in order. refused is how many addresses of each mail
+// are refused.
 type mailer struct {
 	mu       sync.Mutex
 	disabled bool
@@ -134,7 +134,7 @@ func TestJudgeOfADeletedWebhook(t *testing.T) {
 	require.Equal(t, workflows.Health{Gone: true}, judge(t, h, w))
 }
 
-// deactivated gives a webhook that has been deactivated, and what is to be told of it.
+// deactivated returns a deactivated webhook and its notification.
 func deactivated(t *testing.T, b *bundle, h *activities.Health) (models.Webhook, string) {
 	t.Helper()
 	w := b.hook("/a?token=secret", func(c *service.WebhookChange) { name := "Shop"; c.Name = &name })
@@ -144,7 +144,7 @@ func deactivated(t *testing.T, b *bundle, h *activities.Health) (models.Webhook,
 	return w, found.Unsent[0]
 }
 
-// operational gives the operational events of the tenant.
+// operational returns the operational events of the tenant.
 func (b *bundle) operational() []models.Event {
 	b.t.Helper()
 	events, _, err := b.Store.Events(b.t.Context(), tenant, models.EventFilter{Type: "webhook.deactivated"}, models.Page{Limit: 10})
@@ -159,7 +159,7 @@ func TestNotifyMailsAndPublishes(t *testing.T) {
 	subscriber := b.hook("/subscriber", func(c *service.WebhookChange) { c.EventTypes = &types })
 	w, id := deactivated(t, b, h)
 
-	for range 2 { // run again it does nothing
+	for range 2 { // the second run does nothing
 		require.NoError(t, h.Notify(t.Context(), id))
 	}
 	require.Len(t, m.sent, 1)
@@ -217,7 +217,7 @@ func TestNotifyIsRepeatedUntilItGoesOut(t *testing.T) {
 	require.Equal(t, models.NoticeSent, b.notice(w).Result)
 }
 
-// notice is what the webhook says of its latest notification.
+// notice returns the webhook's latest notification.
 func (b *bundle) notice(w models.Webhook) models.Notice {
 	b.t.Helper()
 	found, err := b.Store.WebhookByID(b.t.Context(), w.ID)
@@ -226,7 +226,7 @@ func (b *bundle) notice(w models.Webhook) models.Notice {
 	return *found.Health.LastNotice
 }
 
-// notified gives how many notifications were counted, by result.
+// notified returns how many notifications were counted, by result.
 func notified(t *testing.T, h *activities.Health) map[string]float64 {
 	t.Helper()
 	counts := map[string]float64{}
@@ -320,7 +320,7 @@ func TestNotifyOfWhatIsGone(t *testing.T) {
 	require.Equal(t, models.NoticeSkipped, n.Result)
 }
 
-// A tenant's webhooks go with it at once, before their rows do: their health workflows end.
+// A tenant's webhooks are deleted with it at once, before their rows: their health workflows end.
 func TestJudgeAndNotifyOfADeletedTenant(t *testing.T) {
 	t.Parallel()
 	b, h, m := health(t)
@@ -331,7 +331,7 @@ func TestJudgeAndNotifyOfADeletedTenant(t *testing.T) {
 	require.Empty(t, m.sent)
 }
 
-// Mails, operational events and search attributes call a tenant by its name, whatever its id is.
+// Mails, operational events and search attributes use a tenant's name, not its id.
 func TestNotifyNamesTheTenantByItsSlug(t *testing.T) {
 	t.Parallel()
 	b, h, m := health(t)

@@ -29,8 +29,8 @@ func TestReleasePageKeepsToTheRate(t *testing.T) {
 	r, err := b.Service.Recover(t.Context(), tenant, w.ID, service.RecoveryRequest{Rate: 2.5})
 	require.NoError(t, err)
 
-	// Pages of two, and of the pause that makes them 2.5 a second; then one look that finds nothing, and a last one
-	// for what was held meanwhile.
+	// Pages of two, with the pause that makes them 2.5 a second. Then one check finds nothing, and a last one finds the
+	// deliveries held meanwhile.
 	for _, released := range []int64{2, 4, 5, 5} {
 		p, err := h.ReleasePage(t.Context(), r.ID)
 		require.NoError(t, err)

@@ -22,7 +22,7 @@ type posterFunc func(ctx context.Context, r sender.Request) sender.Result
 
 func (f posterFunc) Post(ctx context.Context, r sender.Request) sender.Result { return f(ctx, r) }
 
-// waiting publishes an event of which nothing has been attempted.
+// waiting publishes an event whose delivery has not been attempted.
 func (b *bundle) waiting() (models.Dispatch, workflows.Leftover) {
 	b.t.Helper()
 	d := b.publish()
@@ -76,7 +76,7 @@ func TestWhatWaitsForASlotAsksAsARetry(t *testing.T) {
 	require.Equal(t, workflows.Delivered, outcome.Status)
 }
 
-// What a webhook with both limits has to wait for is asked for as a Temporal retry, too (A9).
+// A delivery that waits for both limits of its webhook also asks as a Temporal retry (A9).
 func TestWhatWaitsForItsPaceAndAPlaceAsksAsARetry(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -104,7 +104,7 @@ func TestWhatWaitsForItsPaceAndAPlaceAsksAsARetry(t *testing.T) {
 	require.Equal(t, 3, b.receiver.got("/a"))
 }
 
-// The workflows and what they call agree on what is attempted together.
+// The workflows and their activities agree on which deliveries are attempted together.
 func TestTheBoundsOfABatchAtARateAgree(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, workflows.PacedMost, delivery.PacedMost)

@@ -52,7 +52,7 @@ func setup(t *testing.T, options ...servicetest.Option) *bundle {
 
 var quiet = slog.New(slog.DiscardHandler)
 
-// receiver answers POSTs by their paths: those of a path that was not told otherwise with 204.
+// receiver answers POSTs by their paths, with 204 unless the test sets another answer.
 type receiver struct {
 	url string
 
@@ -120,7 +120,7 @@ func retries(n int) func(*service.WebhookChange) {
 	return func(c *service.WebhookChange) { c.Retry = &models.Retry{Max: &n} }
 }
 
-// publish publishes an event and gives the dispatch that was started for it.
+// publish publishes an event and returns the dispatch that was started for it.
 func (b *bundle) publish() models.Dispatch {
 	b.t.Helper()
 	before := len(b.Engine.Dispatches())

@@ -26,7 +26,7 @@ func TestTheSummaryOfABatchSaysFirstWhetherItWasReceived(t *testing.T) {
 	}
 }
 
-// Builds that know held, canceled and superseded as one read the sum.
+// Older builds, which count held, canceled and superseded as one, read the sum.
 func TestARoundIsReadByEarlierBuilds(t *testing.T) {
 	t.Parallel()
 	r := roundOf(&delivery.Batch{Held: 1, Canceled: 2, Superseded: 3, Ended: []delivery.Ended{{Status: delivery.Held, Tenant: "acme~abcdefgh"}}})

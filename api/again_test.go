@@ -20,8 +20,8 @@ func (e *env) second() *env {
 	return &other
 }
 
-// A tenant that is made again under the name of one that was deleted starts clean, at once, and in every process: also in
-// one that had the earlier one in memory.
+// A tenant with the name of a deleted one starts clean, at once and in every process, even in one that has the deleted
+// tenant in memory.
 func TestATenantMadeAgainStartsClean(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
@@ -58,7 +58,7 @@ func TestATenantMadeAgainStartsClean(t *testing.T) {
 	require.Len(t, e.call("GET /v1/tenants/acme/events", "").data(), 1)
 }
 
-// An event type that is made again has nothing of the earlier one: neither its schema nor its example, in every process.
+// A new event type with the name of a deleted one has neither its schema nor its example, in every process.
 func TestAnEventTypeMadeAgainStartsClean(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
@@ -80,7 +80,7 @@ func TestAnEventTypeMadeAgainStartsClean(t *testing.T) {
 	}
 }
 
-// Paths with a dot segment or an encoded slash are nothing, on every API.
+// Paths with a dot segment or an encoded slash are not found, on every API.
 func TestPathsThatAreReadInTwoWays(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)

@@ -10,7 +10,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// find gives the newest entry of an action.
+// find returns the newest entry of an action.
 func (a answer) find(action string) map[string]any {
 	a.t.Helper()
 	for _, e := range a.data() {
@@ -64,7 +64,7 @@ func TestTheAuditLogSaysWhoChangedWhat(t *testing.T) {
 	require.Equal(t, []string{"after"}, e.call("GET /v1/tenants/acme/audit?after=x", "").is(http.StatusUnprocessableEntity).fields())
 }
 
-// To a tenant's keys the platform's staff is one of the staff.
+// A tenant's keys see only that one of the platform's staff made a change, and not who.
 func TestTenantsDoNotLearnWhoOfTheStaffItWas(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)

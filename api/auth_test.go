@@ -13,7 +13,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// route is a route of the contract and the roles that may use it; admins may use all. body is the least it takes.
+// route is a route of the contract and the roles that may use it. Admins may use all. body is the smallest valid body.
 type route struct {
 	route string
 	roles string
@@ -38,7 +38,7 @@ var contract = []route{
 	{"GET /v1/event-types/{name}", "tenant publish read", ""},
 	{"DELETE /v1/event-types/{name}", "", ""},
 	{"GET /v1/openapi/event-types", "tenant publish read", ""},
-	{"POST /v1/openapi/event-types", "", ""}, // an OpenAPI document has what it likes beside its webhooks
+	{"POST /v1/openapi/event-types", "", ""}, // an OpenAPI document may have other members beside its webhooks
 	{"GET /v1/tenants/{tenant}/event-types", "tenant read", ""},
 	{"PUT /v1/tenants/{tenant}/catalogs/{system}", "tenant", ""},
 	{"POST /v1/tenants/{tenant}/webhooks", "tenant", `{"url":"https://shop.example/"}`},
@@ -80,7 +80,7 @@ var contract = []route{
 	{"GET /v1/tenants/{tenant}/audit", "tenant read", ""},
 }
 
-// request fills the route in; ids gives the id for each kind of thing.
+// request fills in the route. ids has the id for each kind of thing.
 func (r route) request(tenant string, ids map[string]string, key string) request {
 	method, path, _ := strings.Cut(r.route, " ")
 	id := "none"
@@ -193,7 +193,7 @@ func TestAnotherTenantsThingsAreNotFound(t *testing.T) {
 	}
 }
 
-// snapshot is all that can be read of acme's things.
+// snapshot returns everything that can be read of acme's things.
 func (e *env) snapshot(ids map[string]string) []string {
 	e.t.Helper()
 	var all []string

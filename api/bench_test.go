@@ -26,7 +26,8 @@ func publish(handler http.Handler, key string) *httptest.ResponseRecorder {
 	return w
 }
 
-// BenchmarkPublish is what accepting an event costs, database included, with as many callers at once as in production.
+// BenchmarkPublish measures the cost of accepting an event, with the database, and with as many callers at once as in
+// production.
 func BenchmarkPublish(b *testing.B) {
 	e := servicetest.New(b)
 	key := e.Tenant("acme")
@@ -50,7 +51,8 @@ func BenchmarkPublish(b *testing.B) {
 	}
 }
 
-// BenchmarkRefuse is what the API and matching cost without the database: there is no room for the event to wait.
+// BenchmarkRefuse measures the cost of the API and matching without the database: there is no room for the event to
+// wait.
 func BenchmarkRefuse(b *testing.B) {
 	e := servicetest.New(b)
 	e.Tenant("acme")

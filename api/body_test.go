@@ -61,7 +61,7 @@ func TestBodiesThatAreNotWellFormed(t *testing.T) {
 	require.Len(t, e.call("GET /v1/tenants/acme/keys", "").data(), 1)
 }
 
-// firstMember gives the first member of an object whose value holds no comma before its end.
+// firstMember returns the first member of an object whose value contains no comma.
 func firstMember(object string) string {
 	if member, _, more := strings.Cut(object[1:], `,"data"`); more {
 		return member
@@ -69,7 +69,7 @@ func firstMember(object string) string {
 	return object[1 : len(object)-1]
 }
 
-// escapedFirst is firstMember with its name's first letter escaped.
+// escapedFirst returns firstMember with its name's first letter escaped.
 func escapedFirst(object string) string {
 	member := firstMember(object)
 	return fmt.Sprintf(`"\u%04x%s`, member[1], member[2:])

@@ -52,7 +52,7 @@ func TestABodyThatIsTooSlowIsAnsweredWith408(t *testing.T) {
 	}
 }
 
-// connection is a recorder with what a connection has beside it.
+// connection is a recorder with the further methods of a connection.
 type connection struct {
 	*httptest.ResponseRecorder
 	deadlines []time.Time
@@ -63,7 +63,7 @@ func (c *connection) SetReadDeadline(at time.Time) error {
 	return nil
 }
 
-// The pace of a body is kept on the connection itself: the wait for its bytes ends, and with the body the deadline.
+// The connection itself enforces the pace of a body: the wait for its bytes ends, and the deadline ends with the body.
 func TestThePaceOfABodyIsKeptOnItsConnection(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)

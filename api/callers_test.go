@@ -16,7 +16,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// mounted is every route there is, with paths filled in.
+// mounted returns every route, with paths filled in.
 func (e *env) mounted() []request {
 	e.t.Helper()
 	router, ok := e.handler.(*gin.Engine)
@@ -120,7 +120,7 @@ func TestTheActorIsInTheContext(t *testing.T) {
 	require.Equal(t, []service.Actor{{Address: "192.0.2.1", RequestID: "mine-1"}}, seen)
 }
 
-// A process that only works answers nothing but probes, with the same headers.
+// A bare worker answers only probes, with the same headers.
 func TestAWorkerAnswersProbesAlone(t *testing.T) {
 	t.Parallel()
 	e := newEnvWith(t, func(o *api.Options) { o.ProbesOnly = true })

@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// FuzzDecodeEvent holds the decoder against the standard library's: what it takes, encoding/json reads the same way
-// and knows no other field of; data stays the bytes that were posted.
+// FuzzDecodeEvent compares the decoder with the standard library's. encoding/json reads every accepted body in the same
+// way and finds no other field. data stays the posted bytes.
 func FuzzDecodeEvent(f *testing.F) {
 	for _, seed := range []string{
 		`{"type":"a","data":{}}`, `{"type":"a","data":1.0,"id":"x","attributes":{"k":"v"}}`, `{"data":[1, 2],"type":"\u0061"}`, `{"type":"a","data":null,"id":null,"attributes":null}`,
@@ -43,7 +43,8 @@ func FuzzDecodeEvent(f *testing.F) {
 	})
 }
 
-// FuzzDecodeBatch: nothing that is well-formed makes the decoder panic, and what it takes it takes whole.
+// FuzzDecodeBatch checks that no well-formed body makes the decoder panic, and that it accepts a body completely or not
+// at all.
 func FuzzDecodeBatch(f *testing.F) {
 	for _, seed := range []string{`{"events":[]}`, `{"events":[{"type":"a","data":1},{"type":"b","data":[]}]}`, `{"events":[7]}`, `{"events":{}}`, `[]`, `{"events":[],"events":[]}`} {
 		f.Add([]byte(seed))

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// deliveryOf publishes an event to the tenant's only webhook and gives its delivery.
+// deliveryOf publishes an event to the tenant's only webhook and returns its delivery.
 func (e *env) deliveryOf(eventType string) string {
 	e.t.Helper()
 	return e.Deliveries("acme", e.Publish("acme", eventType, `{}`))[0].ID

@@ -9,7 +9,7 @@ import (
 	"github.com/posthorn/posthorn/api"
 )
 
-// A process that is asked to stop says that it is not ready, and serves on until its listener closes.
+// A process that has to stop reports that it is not ready, and serves until its listener closes.
 func TestAProcessThatDrainsIsNotReady(t *testing.T) {
 	t.Parallel()
 	draining := false

@@ -50,7 +50,7 @@ func newEnvWith(t *testing.T, change func(*api.Options), options ...servicetest.
 	return e
 }
 
-// in is the same installation in a subtest.
+// in returns the same installation for a subtest.
 func (e *env) in(t *testing.T) *env {
 	t.Helper()
 	sub := *e
@@ -58,14 +58,14 @@ func (e *env) in(t *testing.T) *env {
 	return &sub
 }
 
-// request is one call of the API; the zero value of what is not said is usual.
+// request is one call of the API. Zero values mean the usual.
 type request struct {
 	method, path, body string
 	key                string            // "" = the tenant's; "-" = none
 	header             map[string]string // on top
 }
 
-// answer is what came back.
+// answer is the answer to a call.
 type answer struct {
 	t      *testing.T
 	status int
@@ -87,7 +87,7 @@ func (e *env) asAdmin(route, body string) answer {
 	return e.do(request{method: method, path: path, body: body, key: servicetest.AdminKey})
 }
 
-// do makes the request and holds the answer against the OpenAPI document.
+// do makes the request and checks the answer against the OpenAPI document.
 func (e *env) do(r request) answer {
 	e.t.Helper()
 	a := e.answer(r)
@@ -122,7 +122,7 @@ func (e *env) answer(r request) answer {
 	return answer{t: e.t, status: recorder.Code, header: recorder.Header(), body: recorder.Body.String()}
 }
 
-// is asserts the status and gives the answer on.
+// is asserts the status and returns the answer.
 func (a answer) is(status int) answer {
 	a.t.Helper()
 	require.Equal(a.t, status, a.status, "%s", a.body)
@@ -137,7 +137,7 @@ func (a answer) json() map[string]any {
 	return v
 }
 
-// text gives a member of the answer that is a string.
+// text returns a member of the answer that is a string.
 func (a answer) text(name string) string {
 	a.t.Helper()
 	text, ok := a.json()[name].(string)
@@ -145,7 +145,7 @@ func (a answer) text(name string) string {
 	return text
 }
 
-// data gives the entries of a list.
+// data returns the entries of a list.
 func (a answer) data() []map[string]any {
 	a.t.Helper()
 	rows, ok := a.json()["data"].([]any)
@@ -157,7 +157,7 @@ func (a answer) data() []map[string]any {
 	return out
 }
 
-// fields gives the names of the fields that a problem is about.
+// fields returns the names of a problem's fields.
 func (a answer) fields() []string {
 	a.t.Helper()
 	problems, _ := a.json()["errors"].([]any)
@@ -179,7 +179,7 @@ type document struct {
 	mu      sync.Mutex
 }
 
-// theDocument is read once: it is the same for every env.
+// theDocument is read once, because it is the same for every env.
 var theDocument = sync.OnceValue(func() *document {
 	handler, err := api.New(api.Options{Version: "1.2.3"})
 	if err != nil {
@@ -213,14 +213,14 @@ func (d *document) schema(t *testing.T, pointer string) *jsonschema.Schema {
 
 var parameter = regexp.MustCompile(`\{[a-z]+\}`)
 
-// operation finds the path of the document that a request is for; "" if it is for none.
+// operation finds the path of the document for a request; "" if there is none.
 func (d *document) operation(method, path string) string {
 	paths, _ := d.raw["paths"].(map[string]any)
 	found := ""
 	for template, item := range paths {
 		operations, _ := item.(map[string]any)
 		pattern := "^" + parameter.ReplaceAllString(template, `[^/]+`) + "$"
-		// /events/batch is an operation of its own, and not the event "batch".
+		// /events/batch is a separate operation, and not the event "batch".
 		if operations[strings.ToLower(method)] != nil && regexp.MustCompile(pattern).MatchString(path) &&
 			(found == "" || strings.Count(template, "{") < strings.Count(found, "{")) {
 			found = template
@@ -229,7 +229,8 @@ func (d *document) operation(method, path string) string {
 	return found
 }
 
-// fitsDocument asserts that the OpenAPI document foresees an answer: its status, its type and every member of its body.
+// fitsDocument asserts that the OpenAPI document describes an answer: its status, its type and every member of its
+// body.
 func (a answer) fitsDocument(method, path string) {
 	a.t.Helper()
 	contentType := a.header.Get("Content-Type")
@@ -255,8 +256,8 @@ func (a answer) fitsDocument(method, path string) {
 	a.fits(pointer + "/content/application~1json/schema")
 }
 
-// refusalIsDocumented asserts that an operation's refusals are among those that the document lists for it. Statuses that no
-// operation lists are those of every path, such as 405.
+// refusalIsDocumented asserts that the document lists an operation's refusals. A status that no operation lists can
+// come from every path, such as 405.
 func (a answer) refusalIsDocumented(method, path string) {
 	a.t.Helper()
 	op := theDocument().at("/paths/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(theDocument().operation(method, path)) + "/" + strings.ToLower(method))
@@ -278,7 +279,7 @@ func (a answer) fits(pointer string) {
 	require.NoError(a.t, theDocument().schema(a.t, pointer).Validate(value), "%s", a.body)
 }
 
-// at gives the object at a JSON pointer of the document; nil if there is none.
+// at returns the object at a JSON pointer of the document; nil if there is none.
 func (d *document) at(pointer string) map[string]any {
 	at := d.raw
 	for _, part := range strings.Split(pointer, "/")[1:] {
@@ -305,7 +306,7 @@ func (b *lockedBuffer) String() string {
 	return b.buf.String()
 }
 
-// rawMember gives a member of a JSON object as it stands.
+// rawMember returns the raw text of a member of a JSON object.
 func rawMember(t *testing.T, body, name string) string {
 	t.Helper()
 	var members map[string]json.RawMessage

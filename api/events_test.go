@@ -53,7 +53,7 @@ func TestPublishAnswersWithTheWorkflow(t *testing.T) {
 	require.Equal(t, "pending", deliveries[0].(map[string]any)["status"])
 }
 
-// Of an event that many webhooks want it is said whether its deliveries are all there, alone and in lists.
+// An event with many webhooks says whether all its deliveries exist, alone and in lists.
 func TestAnEventSaysWhetherItIsFannedOut(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)

@@ -10,8 +10,8 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// Attempts of before there was a place for it say that they do not know where they went, and as far as it can be told
-// whether there was more of the answer.
+// Attempts from before this field existed say that their destination is unknown. If possible, they say whether the
+// answer was longer.
 func TestOldAttemptsDoNotKnowWhereTheyWent(t *testing.T) {
 	t.Parallel()
 	v := exchangeView(t.Context(), &models.Attempt{ResponseBody: []byte(strings.Repeat("x", keptBody)), ResponseHeaders: map[string]string{"A": "b"}})

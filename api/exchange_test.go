@@ -16,7 +16,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// attempts are those of a delivery, read with a key.
+// attempts returns the attempts of a delivery, read with a key.
 func (e *env) attempts(delivery, key string) []map[string]any {
 	e.t.Helper()
 	got := e.do(request{method: "GET", path: "/v1/tenants/acme/deliveries/" + delivery, key: key}).is(http.StatusOK).json()
@@ -28,7 +28,8 @@ func (e *env) attempts(delivery, key string) []map[string]any {
 	return attempts
 }
 
-// echo is a receiver that answers with whatever it got, in its headers and in 16 KiB of body and more, and keeps the body.
+// echo is a receiver that repeats the request in its headers and in a body of more than 16 KiB, and keeps the request's
+// body.
 func echo(t *testing.T, got *[]byte) *httptest.Server {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -46,8 +47,8 @@ func echo(t *testing.T, got *[]byte) *httptest.Server {
 	return server
 }
 
-// An attempt shows what was sent and all that came back, and nothing secret that the receiver echoed: to its owner, to a
-// key that only reads, and in a test's answer.
+// An attempt shows the request and the whole answer, but no secret that the receiver echoed. This holds for its owner,
+// for a read-only key, and for a test's answer.
 func TestAnAttemptShowsTheWholeExchange(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
@@ -103,7 +104,8 @@ func TestAnAttemptShowsTheWholeExchange(t *testing.T) {
 	require.Equal(t, url, test["url"])
 }
 
-// An attempt tells where it went, even if the webhook has another URL by now, and once the event is erased no longer what.
+// An attempt shows its destination, even if the webhook has another URL now. Once the event is erased, it no longer
+// shows the body.
 func TestAnAttemptKeepsWhereItWent(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
@@ -134,7 +136,7 @@ func TestAnAttemptKeepsWhereItWent(t *testing.T) {
 	}
 }
 
-// The URL of a webhook is kept in one form, and to send that back changes nothing.
+// The URL of a webhook is stored in one form, and sending that form back changes nothing.
 func TestAWebhooksURLIsKeptInOneForm(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)

@@ -15,8 +15,8 @@ import (
 	"github.com/posthorn/posthorn/internal/servicetest"
 )
 
-// FuzzBodies: whatever comes as the body of a call of /v1, it is answered, never with a 5xx, and a refusal is a problem in UTF-8
-// that says in few words what is wrong.
+// FuzzBodies checks that /v1 answers any body, and never with a 5xx. A refusal is a problem in UTF-8 that names the
+// mistake in few words.
 func FuzzBodies(f *testing.F) {
 	e := servicetest.New(f)
 	handler, err := api.New(api.Options{Service: e.Service, Store: e.Store, Version: "1.2.3", Log: slog.New(slog.DiscardHandler)})

@@ -58,8 +58,8 @@ func withRows(t *testing.T) *env {
 	return e
 }
 
-// Every list refuses a query that does not say one thing, and names the parameter: what it passed over without a word
-// would make it answer another question than was asked.
+// Every list refuses a query with an unclear parameter, and names the parameter. If it ignored the parameter, it would
+// answer another question.
 func TestListsRefuseQueriesThatSayNothingOrTwoThings(t *testing.T) {
 	t.Parallel()
 	e := withRows(t)
@@ -79,7 +79,7 @@ func TestListsRefuseQueriesThatSayNothingOrTwoThings(t *testing.T) {
 			v := url.QueryEscape(cmpOr(value[name], "x"))
 			refused(name+"="+v+"&"+name+"="+v, name)
 			refused(strings.ToUpper(name)+"="+v, strings.ToUpper(name))
-			if name == "after" { // empty it is the first page's
+			if name == "after" { // an empty one means the first page
 				e.asAdmin("GET "+path+"?after=", "").is(http.StatusOK)
 				continue
 			}
@@ -97,7 +97,7 @@ func TestListsRefuseQueriesThatSayNothingOrTwoThings(t *testing.T) {
 			e.asAdmin("GET "+path+"?limit="+limit, "").is(http.StatusOK)
 		}
 	}
-	// What is no list takes no parameters either.
+	// Paths that are not lists take no parameters either.
 	require.Equal(t, []string{"x"}, e.asAdmin("GET /v1/tenants/acme?x=1", "").is(http.StatusUnprocessableEntity).fields())
 	require.Equal(t, []string{"id"}, e.call(eventsRoute+"?id=1", `{"type":"order.created","data":1}`).is(http.StatusUnprocessableEntity).fields())
 }
@@ -109,7 +109,7 @@ func cmpOr(a, b string) string {
 	return b
 }
 
-// A cursor is good for the list that gave it out, of the same tenant and with the same filter. Any other is refused.
+// A cursor is valid only for its own list, with the same tenant and the same filter. Any other is refused.
 func TestListsRefuseCursorsThatAreNotTheirs(t *testing.T) {
 	t.Parallel()
 	e := withRows(t)
@@ -161,7 +161,7 @@ func TestListsRefuseCursorsThatAreNotTheirs(t *testing.T) {
 	}
 }
 
-// A page's cursor leads on to the next with the same filters, in every zone and spelling of the same times.
+// A page's cursor leads to the next page with the same filters, in every zone and spelling of the same times.
 func TestCursorsGoOnWithTheSameFilter(t *testing.T) {
 	t.Parallel()
 	e := withRows(t)
@@ -207,7 +207,7 @@ func TestPublishesRefuseAKeyThatSaysNothingOrTwoThings(t *testing.T) {
 	e.do(request{method: http.MethodPut, path: "/v1/tenants/acme", body: `{}`, key: servicetest.AdminKey, header: admin}).is(http.StatusUnsupportedMediaType)
 }
 
-// Errors about times have words of our own, wherever times are given.
+// Errors about times have our own words, in every place for a time.
 func TestTimesThatAreNone(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
@@ -235,8 +235,8 @@ func TestTimesThatAreNone(t *testing.T) {
 	e.call("POST /v1/tenants/acme/webhooks/"+hook+"/recover", `{"since":null}`).is(http.StatusAccepted)
 }
 
-// A window may begin and end at any time there is: before anything was made, at the edges of years and zones, and after
-// everything. The answer is what the times say.
+// A window may begin and end at any time: before the first event, at the edges of years and zones, and after the last
+// event. The answer fits the times.
 func TestWindowsAtTheBoundsOfTime(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
@@ -268,7 +268,7 @@ func TestWindowsAtTheBoundsOfTime(t *testing.T) {
 	require.Equal(t, []string{"until"}, refused.is(http.StatusUnprocessableEntity).fields())
 }
 
-// The webhooks that an event is matched with come in pages, too.
+// The matching webhooks of an event come in pages too.
 func TestMatchesComeInPages(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)

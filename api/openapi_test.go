@@ -21,7 +21,7 @@ import (
 
 var documentFile = flag.String("document", "", "a file to write the OpenAPI document into; make lint-extra does")
 
-// operations gives the operations of the document as "METHOD /path".
+// operations returns the operations of the document as "METHOD /path".
 func (d *document) operations() map[string]map[string]any {
 	all := map[string]map[string]any{}
 	paths, _ := d.raw["paths"].(map[string]any)
@@ -70,7 +70,7 @@ func TestDocumentIsWhole(t *testing.T) {
 	require.NotEmpty(t, d.at("/info/contact")["url"])
 	schemas := d.at("/components/schemas")
 	for name := range schemas {
-		d.schema(t, "/components/schemas/"+name) // compiles: it is valid, and what it refers to is there
+		d.schema(t, "/components/schemas/"+name) // compiles: it is valid, and its references resolve
 	}
 	ids := map[any]string{}
 	for route, op := range d.operations() {
@@ -106,7 +106,7 @@ func TestDocumentIsWhole(t *testing.T) {
 	}
 }
 
-// response gives an operation's answer with a status, nil if it has none.
+// response returns an operation's answer with a status, nil if it has none.
 func (d *document) response(op map[string]any, status string) map[string]any {
 	responses, _ := op["responses"].(map[string]any)
 	response, _ := responses[status].(map[string]any)
@@ -116,7 +116,8 @@ func (d *document) response(op map[string]any, status string) map[string]any {
 	return response
 }
 
-// Every operation says how it refuses, in the one shape of problems. env.do holds the answers of all tests against it.
+// Every operation documents its refusals, in the one shape of problems. env.do checks the answers of all tests against
+// it.
 func TestDocumentSaysHowEveryOperationRefuses(t *testing.T) {
 	t.Parallel()
 	d := theDocument()
@@ -176,7 +177,7 @@ func TestEveryOperationHasOneTagThatTheDocumentDescribes(t *testing.T) {
 	}
 }
 
-// What receivers get is documented as it is sent.
+// The document describes deliveries as they are sent.
 func TestDocumentHasWhatReceiversGet(t *testing.T) {
 	t.Parallel()
 	d := theDocument()
@@ -236,7 +237,7 @@ func TestExamplesAreValid(t *testing.T) {
 	require.Greater(t, seen, 100)
 }
 
-// TestRequestsFitTheDocument: what the tests send and the API accepts is what the document describes.
+// TestRequestsFitTheDocument: the document describes every request that the tests send and the API accepts.
 func TestRequestsFitTheDocument(t *testing.T) {
 	t.Parallel()
 	for _, r := range contract {
@@ -253,7 +254,7 @@ func TestRequestsFitTheDocument(t *testing.T) {
 	}
 }
 
-// TestExamplesAreAccepted: what the document shows as a request can be sent as it is.
+// TestExamplesAreAccepted: the document's example requests can be sent unchanged.
 func TestExamplesAreAccepted(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)

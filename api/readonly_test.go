@@ -19,15 +19,15 @@ func asJSON(t *testing.T, v any) string {
 	return string(text)
 }
 
-// changedIn is a copy of an object in which one member is another.
+// changedIn returns a copy of an object with one changed member.
 func changedIn(object map[string]any, name string, value any) map[string]any {
 	other := maps.Clone(object)
 	other[name] = value
 	return other
 }
 
-// What was read of a webhook, alone or in a list, can be sent back: masked headers, the schedule in force and all that is
-// read-only included. It changes nothing.
+// A webhook as it was read, alone or in a list, can be sent back with its masked headers, the schedule in force and all
+// read-only fields. This changes nothing.
 func TestAWebhookCanBeSentBackAsItWasRead(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)

@@ -108,7 +108,7 @@ func TestRecoveriesOfWhatWasMissed(t *testing.T) {
 	require.Equal(t, []any{"delivered", "canceled"}, both["statuses"])
 }
 
-// What a window ends at is the retention, whatever since says.
+// A window never reaches further back than the retention, whatever since says.
 func TestMissedEventsEndAtTheRetention(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)

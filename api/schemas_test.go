@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What costs too much to check is a 422 that names the field, on every route that checks data or takes a schema.
+// A check that costs too much is a 422 that names the field, on every route that checks data or takes a schema.
 func TestCostlyDataAndSchemasAreRefused(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)

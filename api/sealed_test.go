@@ -10,7 +10,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// damage alters what is sealed of a webhook.
+// damage changes the sealed values of a webhook.
 func (e *env) damage(id string, part func(*models.Webhook) []byte) {
 	e.t.Helper()
 	_, err := e.Store.UpdateWebhook(e.t.Context(), "acme", id, func(w *models.Webhook) error {
@@ -24,8 +24,8 @@ func (e *env) damage(id string, part func(*models.Webhook) []byte) {
 func secretsOf(w *models.Webhook) []byte { return w.Secrets }
 func headersOf(w *models.Webhook) []byte { return w.Headers }
 
-// A webhook whose secret cannot be opened costs itself only: it is listed and read, says what is wrong, can be changed, and is
-// mended by a new secret.
+// A webhook whose secret cannot be opened affects only itself. It can be listed, read and changed, it names the
+// problem, and a new secret repairs it.
 func TestAWebhookThatCannotBeOpened(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)

@@ -76,7 +76,7 @@ func TestMetrics(t *testing.T) {
 	without.call("GET /metrics", "").is(http.StatusNotFound)
 }
 
-// entries gives the log's entries with this message.
+// entries returns the log's entries with this message.
 func (e *env) entries(message string) []map[string]any {
 	e.t.Helper()
 	var found []map[string]any

@@ -16,7 +16,7 @@ const (
 	whole   = "whole"   // as it is
 	bare    = "bare"    // of a URL scheme, host and path
 	origin  = "origin"  // of a URL scheme and host
-	masked  = "masked"  // that it is there, not what it is
+	masked  = "masked"  // only that the value exists
 	nothing = "nothing" // the answer has no such field
 	refused = "refused" // 403
 )

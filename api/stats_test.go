@@ -71,7 +71,8 @@ func TestStats(t *testing.T) {
 	foreign := e.do(request{method: http.MethodGet, path: "/v1/tenants/globex/stats?webhook_id=" + w, key: other})
 	require.InDelta(t, 0, foreign.totals()["events"], 0, "another tenant's webhook has none here")
 
-	// Of the buckets, the first has since and the last what is before until; it counts when it happened.
+	// The first bucket contains since, and the last one the time before until. An event counts at the time when it
+	// happened.
 	since, until := d.CreatedAt.UTC().Truncate(time.Second), d.FinishedAt.UTC().Truncate(time.Second).Add(time.Second)
 	buckets := e.call(fmt.Sprintf("GET /v1/tenants/acme/stats?bucket=minute&event_type=order.created&since=%s&until=%s",
 		since.Format(time.RFC3339), until.Format(time.RFC3339)), "").buckets()

@@ -35,7 +35,7 @@ func TestTenants(t *testing.T) {
 	e.asAdmin("DELETE /v1/tenants/globex", "").is(http.StatusNotFound)
 }
 
-// The name of a deleted tenant is free at once, with everything that was used under it, and nothing of the old shows.
+// The name of a deleted tenant is free at once, with all ids that it used, and nothing of the old tenant is visible.
 func TestADeletedTenantsNameStartsClean(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)

@@ -12,7 +12,7 @@ import (
 
 const typesRoute = "/v1/openapi/event-types"
 
-// The catalogue goes out as an OpenAPI document, and comes in again unchanged.
+// The catalogue can be exported as an OpenAPI document, and imported again unchanged.
 func TestEventTypesAsADocument(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
@@ -69,7 +69,7 @@ func TestImportReplaces(t *testing.T) {
 	e.call("POST /v1/tenants/acme/events", `{"type":"user.created","data":{}}`).is(http.StatusAccepted)
 }
 
-// What is wrong is named, all of it, and nothing is stored.
+// Every mistake is named, and nothing is stored.
 func TestImportRefuses(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)

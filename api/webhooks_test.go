@@ -13,7 +13,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// receiver is a webhook's receiver that answers what the test sets; 204 until then.
+// receiver is a webhook's receiver that answers as the test sets, and with 204 until then.
 type receiver struct {
 	*httptest.Server
 	status atomic.Int32
@@ -39,7 +39,7 @@ func (r *receiver) answers(status int, body string) {
 	r.body.Store(&body)
 }
 
-// webhook registers a webhook for acme and gives its id.
+// webhook registers a webhook for acme and returns its id.
 func (e *env) webhook(url string) string {
 	e.t.Helper()
 	return e.call("POST /v1/tenants/acme/webhooks", `{"url":"`+url+`"}`).is(http.StatusCreated).text("id")
@@ -220,7 +220,7 @@ func TestTestingAWebhookPostsNow(t *testing.T) {
 	require.Equal(t, []string{"event_type"}, e.call("POST "+path+"/test", `{"event_type":"user.created"}`).is(http.StatusUnprocessableEntity).fields())
 }
 
-// Tests are in no list but that of tests, and counted nowhere.
+// Tests appear only in the list of tests, and are not counted.
 func TestTestsAreListedApart(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)

@@ -44,7 +44,7 @@ func (s *site) browser() *browser {
 	return &browser{site: s, cookies: map[string]*http.Cookie{}, header: http.Header{}}
 }
 
-// signedIn is a browser of somebody who has signed in with a key.
+// signedIn returns a browser that has signed in with a key.
 func (s *site) signedIn(key string) *browser {
 	s.t.Helper()
 	b := s.browser()
@@ -105,7 +105,7 @@ func (d *document) is(status int) *document {
 	return d
 }
 
-// follow goes where a redirect leads.
+// follow follows a redirect.
 func (d *document) follow() *document {
 	d.t.Helper()
 	d.is(http.StatusSeeOther)
@@ -120,7 +120,7 @@ func attribute(n *html.Node, name string) string {
 	return n.Attr[i].Val
 }
 
-// all are the elements with a tag, below a node.
+// all returns the elements with a tag, below a node.
 func all(root *html.Node, tags ...string) (found []*html.Node) {
 	for n := range root.Descendants() {
 		if n.Type == html.ElementNode && slices.Contains(tags, n.Data) {
@@ -130,7 +130,7 @@ func all(root *html.Node, tags ...string) (found []*html.Node) {
 	return found
 }
 
-// text is what a reader sees of a node.
+// text returns the visible text of a node.
 func (d *document) text(n *html.Node) string {
 	var b strings.Builder
 	for n := range n.Descendants() {
@@ -141,7 +141,7 @@ func (d *document) text(n *html.Node) string {
 	return strings.Join(strings.Fields(b.String()), " ")
 }
 
-// title is the heading of the page.
+// title returns the heading of the page.
 func (d *document) title() string {
 	d.t.Helper()
 	headings := all(d.root, "h1")
@@ -149,7 +149,7 @@ func (d *document) title() string {
 	return d.text(headings[0])
 }
 
-// link is the address of the link with a name.
+// link returns the address of the link with a name.
 func (d *document) link(name string) string {
 	d.t.Helper()
 	for _, a := range all(d.root, "a") {
@@ -161,7 +161,7 @@ func (d *document) link(name string) string {
 	return ""
 }
 
-// buttons are the names of the page's buttons, without "Sign out".
+// buttons returns the names of the page's buttons, without "Sign out".
 func (d *document) buttons() (names []string) {
 	for _, n := range all(d.root, "button") {
 		if name := d.text(n); name != "Sign out" {
@@ -171,7 +171,7 @@ func (d *document) buttons() (names []string) {
 	return names
 }
 
-// field is the control whose label begins with a name, in a form or alone.
+// field returns the control whose label begins with a name, in a form or alone.
 func (d *document) field(root *html.Node, label string) *html.Node {
 	for _, l := range all(root, "label") {
 		if strings.HasPrefix(d.text(l), label) {

@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// chrome is a real browser without a window, spoken to in its own protocol over pipes.
+// chrome is a real browser without a window. The tests control it in its own protocol over pipes.
 type chrome struct {
 	t  *testing.T
 	in io.Writer
@@ -38,7 +38,7 @@ type answer struct {
 	Params    json.RawMessage `json:"params"`
 }
 
-// browserNames are what the program is called, by those who pack it.
+// browserNames are the names of the program in different distributions.
 var browserNames = []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"}
 
 // findBrowser returns the path of a browser. It installs Debian's if there is none, once for all tests.
@@ -185,7 +185,7 @@ func (c *chrome) call(session, method string, params, result any) {
 	}
 }
 
-// tab is a page of the browser, with cookies of its own.
+// tab is a page of the browser, with its own cookies.
 type tab struct {
 	*chrome
 	session, target string
@@ -218,7 +218,7 @@ func (b *tab) size(width, height int, phone bool) {
 	b.do("Emulation.setDeviceMetricsOverride", map[string]any{"width": width, "height": height, "deviceScaleFactor": 1, "mobile": phone}, nil)
 }
 
-// colours are what the viewer prefers: light or dark.
+// colours sets the viewer's preferred colours: light or dark.
 func (b *tab) colours(scheme string) {
 	b.t.Helper()
 	b.do("Emulation.setEmulatedMedia", map[string]any{"features": []map[string]string{{"name": "prefers-color-scheme", "value": scheme}}}, nil)
@@ -238,7 +238,7 @@ func (b *tab) open(address string) {
 	b.leave(func() { b.do("Page.navigate", map[string]any{"url": address}, nil) })
 }
 
-// leave does what leads to another page, and waits until that is there.
+// leave calls do, which leads to another page, and waits until that page is loaded.
 func (b *tab) leave(how func()) {
 	b.t.Helper()
 	b.eval(`window.left = "no"`, nil)
@@ -299,7 +299,7 @@ func (b *tab) until(condition string) {
 	}
 }
 
-// text is what the page shows.
+// text returns the visible text of the page.
 func (b *tab) text() (text string) {
 	_ = b.try(`location.href + "\n" + document.body.innerText`, &text)
 	return text
@@ -346,7 +346,7 @@ func (b *tab) value(label string) (text string) {
 	return text
 }
 
-// nameOf is the name of an element, in a script.
+// nameOf is a script that returns the name of an element.
 const nameOf = `(e) => e.getAttribute("aria-label") || e.innerText.trim()`
 
 // reach goes to the control of a name with Tab alone, from the one that has the focus, and around the page at most once. The focus
@@ -393,7 +393,7 @@ func (b *tab) shot(path string, whole bool) {
 	require.NoError(b.t, os.WriteFile(path, data, 0o600))
 }
 
-// inFrame is the page in the frame of a page, which is of another site and so has a process of its own.
+// inFrame returns the page in the frame of a page. It belongs to another site, so it has a separate process.
 func (b *tab) inFrame() *tab {
 	b.t.Helper()
 	deadline := time.Now().Add(maxWait)
@@ -418,7 +418,7 @@ func (b *tab) inFrame() *tab {
 	}
 }
 
-// frameShows reports whether what the page's frame shows has a text, once it is loaded.
+// frameShows reports whether the page's frame shows a text, once it is loaded.
 func (b *tab) frameShows(text string) bool {
 	b.t.Helper()
 	b.until(`document.readyState === "complete"`)

@@ -30,7 +30,7 @@ func (s *site) portalLink(r service.LinkRequest) (path string, l service.PortalL
 	return u.RequestURI(), l
 }
 
-// through is a browser of somebody who came through a portal link.
+// through returns a browser that came through a portal link.
 func (s *site) through(r service.LinkRequest) *browser {
 	s.t.Helper()
 	b := s.browser()
@@ -126,7 +126,7 @@ func TestTheLocalSignInLink(t *testing.T) {
 	form.press("Open", nil).is(http.StatusForbidden) // from 192.0.2.1
 }
 
-// walk is every page with its parameters filled in.
+// walk returns every page with its parameters filled in.
 func (s *site) walk(base string, staff bool, things furniture) (all []console.Page) {
 	for _, p := range console.Pages() {
 		if p.Staff != staff {
@@ -212,7 +212,7 @@ func TestWhoMaySeeAndDoWhat(t *testing.T) {
 	s.through(service.LinkRequest{Role: models.RoleRead, Capabilities: []string{"keys"}}).get("/portal/keys").is(http.StatusOK)
 	s.through(service.LinkRequest{Role: models.RoleTenant}).post("/portal/keys", form).is(http.StatusForbidden)
 	s.signedIn(s.key).get("/portal/settings").is(http.StatusForbidden)
-	// Two portal links and a key have been made since, and nothing else.
+	// Only two portal links and a key have been made since.
 	require.Equal(t, before+2, s.log())
 }
 

@@ -18,7 +18,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// hostile would be a script where it stands in HTML, an attribute, a script, a style or an address without being escaped.
+// hostile would run as a script if it stood unescaped in HTML, an attribute, a script, a style or an address.
 const hostile = `"'><script>evil()</script><img src=x onerror=evil()>{{.}}</pre></textarea></title>javascript:evil()`
 
 // hostileReceiver answers with it.
@@ -107,7 +107,7 @@ func harmless(t *testing.T, d *document) {
 	}
 }
 
-// Signing in leads to pages of ours only.
+// Signing in leads only to our own pages.
 func TestSigningInLeadsNowhereElse(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -142,7 +142,7 @@ func TestASessionIsNotChosenByOthers(t *testing.T) {
 	attacker.get("/console").is(http.StatusSeeOther)
 }
 
-// A stream says when the page is another one, and ends when the process stops.
+// A stream reports each change of the page, and ends when the process stops.
 func TestALivePageEnds(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)

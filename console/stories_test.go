@@ -43,7 +43,7 @@ func (r *receivers) Post(_ context.Context, request sender.Request) sender.Resul
 	return result
 }
 
-// threshold is that of the stories: as many receptions fail fast.
+// threshold is the failure threshold of the stories. So many receptions fail quickly.
 const threshold = 4
 
 // stage is a site that a real browser reaches.
@@ -91,7 +91,7 @@ func (s *stage) staff(c *chrome) *tab {
 	return b
 }
 
-// furnishWell makes what every page can show.
+// furnishWell makes data for everything that pages can show.
 func (s *stage) furnishWell() (things furniture) {
 	s.t.Helper()
 	ctx := s.t.Context()
@@ -155,7 +155,8 @@ func (s *stage) furnishWell() (things furniture) {
 	return things
 }
 
-// judge does what the webhook's health workflow does: it notes what is due, and tells the administrators.
+// judge does the work of the webhook's health workflow: it records the change of the webhook, and notifies the
+// administrators.
 func (s *stage) judge(webhookID string) {
 	s.t.Helper()
 	ctx := s.t.Context()
@@ -328,7 +329,7 @@ func TestStoryByKeyboard(t *testing.T) {
 	b.sees("An admin key opens the console.")
 }
 
-// A page shows what happens without being loaded again, and nothing on it moves.
+// A page shows changes without being loaded again, and nothing on it moves.
 func TestStoryOfAFailingWebhook(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
@@ -458,7 +459,7 @@ func TestStoryOfTheLog(t *testing.T) {
 	require.Contains(t, address, "type=order.paid")
 }
 
-// The portal is embedded by a page of another site; what that may not do it does not.
+// A page of another site embeds the portal. It cannot do what it may not.
 func TestStoryOfThePortal(t *testing.T) {
 	t.Parallel()
 	var frame atomic.Value

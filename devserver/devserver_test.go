@@ -35,7 +35,7 @@ const (
 	// envServer holds the options of a server that this test binary runs instead of tests, to be killed by one.
 	envServer = "DEVSERVER_OPTIONS"
 
-	// settle bounds everything that happens soon but not at once.
+	// settle limits the wait for changes that come soon but not at once.
 	settle = 30 * time.Second
 )
 
@@ -49,7 +49,7 @@ var (
 	}
 )
 
-// Greet greets at once, or after the signal "go" if told to wait.
+// Greet greets at once, or with wait after the signal "go".
 func Greet(ctx workflow.Context, name string, wait bool) (string, error) {
 	if wait {
 		workflow.GetSignalChannel(ctx, "go").Receive(ctx, nil)
@@ -201,7 +201,7 @@ func TestSurvivesKill(t *testing.T) {
 	}{
 		{"SQLite", func(t *testing.T, o *devserver.Options) {
 			t.Helper()
-			o.DatabaseFile = filepath.Join(t.TempDir(), "100% of #1?.db") // all that a URI would mangle
+			o.DatabaseFile = filepath.Join(t.TempDir(), "100% of #1?.db") // all characters that a URI would change
 		}},
 		{"Postgres", func(t *testing.T, o *devserver.Options) {
 			t.Helper()
@@ -311,7 +311,7 @@ func TestStartRefusesWhatWouldSpoilAStore(t *testing.T) {
 	require.ErrorContains(t, err, "made by another version of Temporal")
 }
 
-// process is a server in a process of its own.
+// process is a server in a separate process.
 type process struct {
 	addr string
 	cmd  *exec.Cmd
@@ -387,7 +387,7 @@ func start(ctx context.Context, t *testing.T, c client.Client, id string, wait b
 	return run
 }
 
-// awaitListed waits until a query finds exactly the given workflows: the list follows what happens by a moment.
+// awaitListed waits until a query finds exactly the given workflows. The list is a moment late.
 func awaitListed(ctx context.Context, t *testing.T, c client.Client, query string, want ...string) {
 	t.Helper()
 	require.EventuallyWithT(t, func(t *assertion) {

@@ -29,7 +29,7 @@ func TestSettingsReachTheServer(t *testing.T) {
 	require.Equal(t, 99, dynamicconfig.HistoryCacheHostLevelMaxSize.Get(c)(), "overridden")
 }
 
-// TestDeployedSettings: what deploy/ tells operators to set is understood by the server, and is what we run ourselves.
+// TestDeployedSettings: the server understands the settings of deploy/, and we use the same ones.
 func TestDeployedSettings(t *testing.T) {
 	t.Parallel()
 

@@ -14,8 +14,8 @@ import (
 	"go.temporal.io/sdk/temporal"
 )
 
-// TestWorkflowTasksTakeTurns: a backlog of one tenant's workflows is not before another's one, by the fairness key that
-// each was started with.
+// TestWorkflowTasksTakeTurns: one tenant's backlog of workflows does not delay another tenant's single one, because
+// each was started with a fairness key.
 func TestWorkflowTasksTakeTurns(t *testing.T) {
 	t.Parallel()
 	ctx, c := bare(t)

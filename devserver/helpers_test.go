@@ -12,7 +12,7 @@ import (
 	"github.com/posthorn/posthorn/devserver"
 )
 
-// assertion is what EventuallyWithT gives to its condition.
+// assertion is the parameter of EventuallyWithT's condition.
 type assertion = assert.CollectT
 
 // silence is a logger for clients whose connections are cut on purpose.

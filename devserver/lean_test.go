@@ -42,7 +42,7 @@ func visibilityAt(t *testing.T, version string) (*pgx.Conn, func(version string)
 	return conn, update
 }
 
-// indexes are the definitions of all indexes of the visibility table, by name.
+// indexes returns the definitions of all indexes of the visibility table, by name.
 func indexes(t *testing.T, conn *pgx.Conn) map[string]string {
 	t.Helper()
 	rows, err := conn.Query(t.Context(), `SELECT indexname, indexdef FROM pg_indexes WHERE tablename = 'executions_visibility'`)
@@ -57,8 +57,8 @@ func indexes(t *testing.T, conn *pgx.Conn) map[string]string {
 	return found
 }
 
-// A lean database goes through every upgrade of Temporal's schema since the first that keeps visibility here, and is as a new one
-// once it has been restored.
+// A lean database survives every upgrade of Temporal's schema since the first that keeps visibility here. After a
+// restore it is like a new one.
 func TestALeanDatabaseIsUpgradedAndRestored(t *testing.T) {
 	t.Parallel()
 	fresh, _ := visibilityAt(t, "")

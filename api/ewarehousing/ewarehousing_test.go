@@ -136,7 +136,7 @@ func TestPatchChangesOnlyWhatItNames(t *testing.T) {
 	secret, err := b.Service.Secret(&w)
 	require.NoError(t, err)
 	require.Equal(t, "another", secret)
-	// What was read can be sent back whole, and the slash at the end may be left out.
+	// A whole answer can be sent back, and the slash at the end may be left out.
 	read := b.Do(systemstest.Call{Method: http.MethodGet, Path: strings.TrimSuffix(one, "/"), Authorization: bearer(b.Key)})
 	systemstest.RequireJSON(t, 200, want("https://webhook.site/b", "order", "shipped"), b.Do(patch(read.Body.String())), "id")
 }
@@ -219,8 +219,8 @@ func TestEveryTopicCanBeRegistered(t *testing.T) {
 	require.Len(t, b.Webhooks(systemstest.Tenant), 22)
 }
 
-// TestReceiver checks what arrives as the vendor's page tells receivers to: the HMAC of the raw body, and an id that
-// is the same for every attempt.
+// TestReceiver checks deliveries as the vendor's page asks receivers to: the HMAC of the raw body, and an id that is
+// the same for every attempt.
 func TestReceiver(t *testing.T) {
 	t.Parallel()
 	b := systemstest.New(t, ewarehousing.Mount)
@@ -374,7 +374,7 @@ func TestPlainHTTPIsRefusedEvenWhereTheInstallationAllowsIt(t *testing.T) {
 	systemstest.RequireJSON(t, 400, `{"code":400,"message":"url must be https"}`, w)
 }
 
-// A tenant is called by its name, whatever its id is.
+// A tenant appears with its name, not its id.
 func TestCustomerIsTheTenantsName(t *testing.T) {
 	t.Parallel()
 	b := systemstest.New(t, ewarehousing.Mount)

@@ -125,10 +125,10 @@ func TestANullURLKeepsTheFlagsAndNothingElse(t *testing.T) {
 	w := b.Webhooks(systemstest.Tenant)[0]
 	_, err = b.Service.DeleteWebhook(t.Context(), systemstest.Tenant, w.ID)
 	require.NoError(t, err)
-	systemstest.RequireJSON(t, 200, nothing, show(b, b.Key)) // and not what was kept before the URL was set
+	systemstest.RequireJSON(t, 200, nothing, show(b, b.Key)) // and not the settings from before the URL was set
 }
 
-// TestReceiver checks what arrives as the document tells receivers to: the flat body, and the key as the signature.
+// TestReceiver checks deliveries as the document asks receivers to: the flat body, and the key as the signature.
 func TestReceiver(t *testing.T) {
 	t.Parallel()
 	b := systemstest.New(t, im4.Mount)
@@ -206,7 +206,7 @@ func TestCrossView(t *testing.T) {
 	_, err = b.Service.Recover(t.Context(), systemstest.Tenant, w.ID, service.RecoveryRequest{})
 	require.NoError(t, err)
 
-	// What /v1 changes is seen here.
+	// Changes through /v1 are visible here.
 	_, err = b.Service.UpdateWebhook(t.Context(), systemstest.Tenant, w.ID, service.WebhookChange{EventTypes: &[]string{"order.*"}})
 	require.NoError(t, err)
 	systemstest.RequireJSON(t, 200, settings(`"`+receiver.URL+`"`, "false", "false", "true", "true"), show(b, b.Key))
@@ -293,7 +293,7 @@ func TestPlainHTTPIsRefusedEvenWhereTheInstallationAllowsIt(t *testing.T) {
 	systemstest.RequireJSON(t, 422, `{"message":"the request is not valid","errors":{"webhook_url":["must be https"]}}`, w)
 }
 
-// TestTheTestCallSaysWhetherItWasReceived: it is there to confirm that the configuration works.
+// TestTheTestCallSaysWhetherItWasReceived: the call exists to confirm that the configuration works.
 func TestTheTestCallSaysWhetherItWasReceived(t *testing.T) {
 	t.Parallel()
 	b := systemstest.New(t, im4.Mount)
@@ -364,7 +364,8 @@ func TestWhatClientsSendIsAccepted(t *testing.T) {
 	}
 }
 
-// TestARevokedKeyIsNotSent: the webhook says what to do, what is due is held, and saving with another key mends it.
+// TestARevokedKeyIsNotSent: the webhook says what to do, its deliveries are held, and saving with another key repairs
+// it.
 func TestARevokedKeyIsNotSent(t *testing.T) {
 	t.Parallel()
 	b := systemstest.New(t, im4.Mount)

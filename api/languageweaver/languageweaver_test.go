@@ -20,7 +20,7 @@ import (
 const (
 	path     = "/languageweaver/api/v2/webhooks"
 	formType = "application/x-www-form-urlencoded"
-	// mediaType is that of what is delivered.
+	// mediaType is the media type of deliveries.
 	mediaType = "application/json"
 	refused   = `{"error":{"code":400,"message":"x","details":"x"}}`
 	object    = `{
@@ -93,7 +93,7 @@ func TestDocument(t *testing.T) {
 -X GET \
 -u u_jsmith@example.com_u0VmztKJrwqf:`, replace...), "uuid")
 
-	// The document's server is nowhere: a receiver stands in for it.
+	// The document's server does not exist; a receiver replaces it.
 	receiver := systemstest.NewReceiver(t)
 	systemstest.RequireJSON(t, 200, `{
 "success": true
@@ -192,7 +192,7 @@ func verify(t *testing.T, secret string, got systemstest.Received) {
 	require.NoError(t, verifier.Verify([]byte(got.Body), got.Header))
 }
 
-// TestReceiver verifies what is delivered as a receiver of Standard Webhooks does, with the secret that /v1 gives.
+// TestReceiver verifies deliveries as a receiver of Standard Webhooks does, with the secret from /v1.
 func TestReceiver(t *testing.T) {
 	t.Parallel()
 	b := systemstest.New(t, languageweaver.Mount)
@@ -322,7 +322,7 @@ func TestBadInput(t *testing.T) {
 	systemstest.RequireRefused(t, b, refused, basic(b.Key), inputs)
 }
 
-// TestOtherBodies: JSON, multipart forms and the query do as well, and a refusal does not repeat what was sent.
+// TestOtherBodies: JSON, multipart forms and the query work too, and a refusal does not repeat the input.
 func TestOtherBodies(t *testing.T) {
 	t.Parallel()
 	b := systemstest.New(t, languageweaver.Mount)

@@ -68,7 +68,7 @@ func (l *log) list(query string) []entry {
 	return page.Content
 }
 
-// launched gives the events of what was sent off since the n-th dispatch, in order.
+// launched returns the events of the dispatches since the n-th, in order.
 func (l *log) launched(n int) []string {
 	l.t.Helper()
 	var events []string
@@ -203,8 +203,8 @@ func TestReplayLatestTakesEachDeliveryOnceOldestFirst(t *testing.T) {
 	}
 }
 
-// TestWhatCannotBeReplayedIsToldAndNothingIs takes each obstacle: all is refused with the one that is named, and the
-// latest calls pass over it.
+// TestWhatCannotBeReplayedIsToldAndNothingIs tries each obstacle. A replay that names it is refused completely, and a
+// replay of the latest calls skips it.
 func TestWhatCannotBeReplayedIsToldAndNothingIs(t *testing.T) {
 	t.Parallel()
 	for want, obstruct := range map[string]func(*log) error{
@@ -277,7 +277,7 @@ func (l *log) obstacle(t *testing.T) models.Obstacle {
 	return rows[0].Obstacle
 }
 
-// TestHeldCallsAreListed: what came while the webhook was out of service stands before what was sent, newest first.
+// TestHeldCallsAreListed: calls that came while the webhook was out of service stand before sent ones, newest first.
 func TestHeldCallsAreListed(t *testing.T) {
 	t.Parallel()
 	l, ids := newHeld(t)

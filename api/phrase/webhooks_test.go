@@ -73,7 +73,7 @@ func TestDocument(t *testing.T) {
 
 	// What was read can be sent back whole.
 	requireWebhook(t, 200, want, do(b, "PUT", one, do(b, "GET", one, "").Body.String()))
-	// What may be left out stays as it is; an empty token is none.
+	// Optional fields that are left out stay unchanged. An empty token means no token.
 	changed := object(`"My webhook"`, `"https://my.site.example/other"`, `["ANALYSIS_CREATED"]`, `"token-1"`, `"PLAIN"`, "true", "ENABLED")
 	requireWebhook(t, 200, changed, do(b, "PUT", one, `{"url":"https://my.site.example/other","events":["ANALYSIS_CREATED"]}`))
 	changed = object(`"Other"`, `"https://my.site.example/other"`, `["ANALYSIS_CREATED"]`, `null`, `"PLAIN"`, "false", "DISABLED")
@@ -208,8 +208,8 @@ func TestTheTestCallPostsThePreviewNow(t *testing.T) {
 	require.Empty(t, receiver.Take())
 }
 
-// TestReceiver checks what arrives as the vendor's pages tell receivers to: the document's example with what the
-// system adds, and the token.
+// TestReceiver checks deliveries as the vendor's pages ask receivers to: the document's example with the system's
+// additions, and the token.
 func TestReceiver(t *testing.T) {
 	t.Parallel()
 	b := systemstest.New(t, phrase.Mount)
@@ -391,7 +391,7 @@ func TestAliasesAndOrderOfEvents(t *testing.T) {
 	require.Equal(t, 200, do(b, "GET", path+"/previews?events=PROJECT_TEMPLATE_CHANGED", "").Code)
 }
 
-// What nobody but Posthorn has changed was changed by "posthorn".
+// Changes that Posthorn itself made are those of "posthorn".
 func TestPosthornIsTheOneWhoDeactivates(t *testing.T) {
 	t.Parallel()
 	b := systemstest.New(t, phrase.Mount)

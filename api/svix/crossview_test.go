@@ -30,7 +30,7 @@ func newBoth(t *testing.T) *client {
 	return c
 }
 
-// What Svix's API makes is seen by /v1, and the other way round.
+// Things made through Svix's API are visible in /v1, and the other way round.
 func TestBothAPIsSeeTheSame(t *testing.T) {
 	t.Parallel()
 	c := newBoth(t)

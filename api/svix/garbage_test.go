@@ -15,7 +15,8 @@ import (
 	"github.com/posthorn/posthorn/internal/servicetest"
 )
 
-// Whatever comes to whichever call, the answer is JSON that says what is wrong, or that it is done; never that something broke.
+// For any input to any call, the answer is JSON that names the mistake or reports success. It is never a failure
+// inside.
 func TestGarbageIsRefusedInSvixsShape(t *testing.T) {
 	t.Parallel()
 	c := newClient(t)

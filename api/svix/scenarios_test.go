@@ -17,7 +17,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// What follows holds what Svix's own end-to-end tests hold its server to, over plain HTTP.
+// These tests check over plain HTTP what Svix's own end-to-end tests check of its server.
 
 func TestAReceiverThatRefuses(t *testing.T) {
 	t.Parallel()
@@ -84,7 +84,7 @@ func TestOneOfSeveralEndpointsFails(t *testing.T) {
 	}
 }
 
-// What is deleted gets nothing any more.
+// A deleted endpoint gets nothing any more.
 func TestDeletedThings(t *testing.T) {
 	t.Parallel()
 	c := newClient(t)

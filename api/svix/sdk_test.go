@@ -131,7 +131,7 @@ func TestTheOfficialClient(t *testing.T) {
 	require.NoError(t, svix.Application.Delete(ctx, app))
 }
 
-// TestTheOfficialClientUsesNames makes the calls about what callers name themselves, about statistics, replays and tasks, and
+// TestTheOfficialClientUsesNames makes the calls about callers' own names, about statistics, replays and tasks, and
 // about applications' tokens.
 func TestTheOfficialClientUsesNames(t *testing.T) {
 	t.Parallel()

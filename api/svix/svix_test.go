@@ -37,7 +37,7 @@ func newClient(t *testing.T, options ...servicetest.Option) *client {
 	return &client{b, t, b.Key}
 }
 
-// as is the client with another key.
+// as returns the client with another key.
 func (c *client) as(key string) *client { return &client{c.Bench, c.t, key} }
 
 func (c *client) call(method, path, body string, header ...string) *httptest.ResponseRecorder {
@@ -67,7 +67,7 @@ func (c *client) ok(status int, method, path, body string, header ...string) map
 	return v
 }
 
-// ids are the ids, or names, of a list's rows.
+// ids returns the ids, or names, of a list's rows.
 func ids(list map[string]any) []string {
 	all := []string{}
 	rows, _ := list["data"].([]any)
@@ -82,7 +82,7 @@ func ids(list map[string]any) []string {
 	return all
 }
 
-// jsonOf is a value as JSON.
+// jsonOf returns a value as JSON.
 func jsonOf(t *testing.T, v any) string {
 	t.Helper()
 	b, err := json.Marshal(v)
@@ -95,7 +95,7 @@ func text(v map[string]any, name string) string {
 	return s
 }
 
-// rows are a list's rows.
+// rows returns a list's rows.
 func rows(list map[string]any) []map[string]any {
 	var all []map[string]any
 	data, _ := list["data"].([]any)
@@ -116,7 +116,7 @@ func (c *client) message(eventType, payload string) string {
 	return text(c.ok(http.StatusAccepted, "POST", app+"/msg", `{"eventType":"`+eventType+`","payload":`+payload+`}`), "id")
 }
 
-// attempt makes the next attempt of everything that is pending of a message.
+// attempt makes the next attempt of all pending deliveries of a message.
 func (c *client) attempt(messageID string) {
 	c.t.Helper()
 	for _, d := range c.Deliveries(systemstest.Tenant, "evt_"+strings.TrimPrefix(messageID, "msg_")) {
@@ -170,7 +170,7 @@ func TestApplications(t *testing.T) {
 	require.NoError(t, err, "/v1 has it too")
 	require.Equal(t, "acme", c.ok(200, "GET", app, "")["name"], "what /v1 has made is here")
 
-	// Nothing that is not kept is dropped in silence.
+	// No value is dropped silently.
 	for _, body := range []string{`{"name":"n","rateLimit":5}`, `{"name":"n","throttleRate":5}`} {
 		require.Equal(t, "not_implemented", admin.ok(501, "POST", api+"/app", body)["code"])
 	}
@@ -290,7 +290,7 @@ func TestEndpoints(t *testing.T) {
 	require.Contains(t, detail, `["body","url"]`)
 	require.Contains(t, detail, `["body","filterTypes",0]`)
 
-	// What /v1 makes is here, whatever its wire format, and the other way round.
+	// Webhooks made through /v1 are visible here, whatever their wire format, and the other way round.
 	native := c.Webhook(systemstest.Tenant, "https://v1.example")
 	require.Equal(t, native.URL, c.ok(200, "GET", app+"/endpoint/"+strings.Replace(native.ID, "wh_", "ep_", 1), "")["url"])
 	seen, err := c.Service.Webhook(t.Context(), systemstest.Tenant, strings.Replace(id, "ep_", "wh_", 1))
@@ -407,7 +407,7 @@ func TestMessages(t *testing.T) {
 	systemstest.RequireBytes(t, `{"total": 1.0, "<b>":"é"}`, got[0].Body)
 	require.Equal(t, id, got[0].Header.Get("Svix-Id"))
 
-	// An idempotency key gives the same message, whatever the body is.
+	// An idempotency key returns the same message, whatever the body is.
 	require.Equal(t, made, c.ok(202, "POST", app+"/msg", `{"eventType":"order.created","payload":{"total":2}}`, "Idempotency-Key", "auto_1"))
 	require.NotEqual(t, id, c.ok(202, "POST", app+"/msg", `{"eventType":"order.paid","payload":{}}`, "Idempotency-Key", "auto_2")["id"])
 

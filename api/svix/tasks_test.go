@@ -63,7 +63,7 @@ func TestReplaysAndTasks(t *testing.T) {
 	c.attempt(second)
 	require.Empty(t, receiver.Take(), "nothing has failed")
 
-	// Recovering sends what has failed once more.
+	// Recovering sends failed messages once more.
 	receiver.Answer(http.StatusInternalServerError)
 	failing := c.message("order.created", `{}`)
 	for range 20 {
@@ -106,7 +106,7 @@ func TestReplaysAndTasks(t *testing.T) {
 	c.ok(403, "GET", api+"/background-task", "")
 }
 
-// Payloads are erased by the ids of their messages and by eventId, of one's own application alone.
+// Payloads are erased by the ids of their messages and by eventId, only in the caller's application.
 func TestMessagesAreExpungedInBulk(t *testing.T) {
 	t.Parallel()
 	c := newClient(t)
@@ -171,7 +171,7 @@ func TestApplicationTokens(t *testing.T) {
 	admin.ok(204, "POST", api+"/auth/app/app_acme/expire-all", `{}`)
 	old.ok(401, "GET", ep, "")
 
-	// What a request repeats is not kept: it shows a token.
+	// The answer to a repeated request is not stored, because it shows a token.
 	first := admin.ok(200, "POST", api+"/auth/app-portal-access/app_acme", `{}`, "Idempotency-Key", "auto_1")
 	require.NotEqual(t, first["token"], admin.ok(200, "POST", api+"/auth/app-portal-access/app_acme", `{}`, "Idempotency-Key", "auto_1")["token"])
 
@@ -185,7 +185,7 @@ func TestApplicationTokens(t *testing.T) {
 		admin.ok(status, "POST", api+"/auth/app-portal-access/app_acme", body)
 	}
 
-	// Sessions end apart from the others, at once or later.
+	// Each session can be ended alone, at once or later.
 	jane, joe := access(admin, "app-portal-access/app_acme", `{"sessionId":"jane"}`), access(admin, "app-portal-access/app_acme", `{"sessionId":"joe"}`)
 	admin.ok(204, "POST", api+"/auth/app/app_acme/expire-all", `{"sessionIds":["jane"]}`)
 	jane.ok(401, "GET", ep, "")
@@ -221,7 +221,7 @@ func TestEventTypesAreImportedAndExported(t *testing.T) {
 	c.endpoint(`{"url":"https://a.example","filterTypes":["order.paid"]}`)
 	admin.ok(409, "POST", path, `{"spec":`+spec+`,"replaceAll":true}`)
 
-	// What is exported can be imported, here and elsewhere. What it does not have stays.
+	// An export can be imported, here and elsewhere. Types that it does not contain stay.
 	_, err := c.Service.PutEventType(t.Context(), models.EventType{Name: "order.created", Description: "An order", Example: `{"total":1}`})
 	require.NoError(t, err)
 	w := admin.call("POST", api+"/environment/export", "")

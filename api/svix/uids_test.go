@@ -31,7 +31,7 @@ func TestUIDsOfApplications(t *testing.T) {
 	require.NotEqual(t, made["id"], second["id"])
 	require.Equal(t, "conflict", admin.ok(409, "PATCH", uid, `{"uid":"shop.2"}`)["code"])
 
-	// PATCH leaves what it does not name, PUT replaces all of it.
+	// PATCH keeps the fields that it does not name. PUT replaces everything.
 	require.Equal(t, made["metadata"], admin.ok(200, "PATCH", uid, `{"name":"Store"}`)["metadata"])
 	require.Equal(t, map[string]any{}, admin.ok(200, "PATCH", uid, `{"metadata":{}}`)["metadata"])
 	put := admin.ok(200, "PUT", uid, `{"name":"Store","uid":"shop.3","metadata":{"a":"b"}}`)
@@ -44,7 +44,7 @@ func TestUIDsOfApplications(t *testing.T) {
 	put = admin.ok(200, "PUT", id, `{"name":"Store"}`)
 	require.Equal(t, []any{nil, map[string]any{}}, []any{put["uid"], put["metadata"]})
 
-	// PUT makes what there is not, once.
+	// PUT creates a missing thing, once.
 	upserted := admin.ok(201, "PUT", api+"/app/up.1", `{"name":"Up","uid":"up.1"}`)
 	require.Equal(t, upserted["id"], admin.ok(200, "PUT", api+"/app/up.1", `{"name":"Up","uid":"up.1"}`)["id"])
 
@@ -83,7 +83,7 @@ func TestUIDsOfEndpoints(t *testing.T) {
 	require.Equal(t, []any{nil, nil, map[string]any{}, "d"}, []any{unset["uid"], unset["channels"], unset["metadata"], unset["description"]})
 	c.ok(404, "GET", one, "")
 
-	// PUT makes what there is not, with the path's uid; and replaces all of what there is.
+	// PUT creates a missing thing with the path's uid, and replaces an existing one completely.
 	put := c.ok(201, "PUT", one, `{"url":"https://b.example","channels":["us"],"metadata":{"a":"b"}}`)
 	require.Equal(t, "main", put["uid"])
 	again := c.ok(200, "PUT", one, `{"url":"https://b.example","uid":"main"}`)
@@ -150,7 +150,7 @@ func TestChannelsTagsAndEventIDs(t *testing.T) {
 	}
 }
 
-// A message can bring its application, and its payload as it is to be sent.
+// A message can bring its application, and its payload in the form in which it is sent.
 func TestMessagesThatBringMore(t *testing.T) {
 	t.Parallel()
 	c := newClient(t)
@@ -209,7 +209,7 @@ func TestStatistics(t *testing.T) {
 	}
 	c.ok(422, "GET", app+"/endpoint/"+ep+"/stats?since=now", "")
 
-	// What an installation's applications have used is a task that is finished when it is made.
+	// The usage of an installation's applications is a task that is finished at its creation.
 	admin := c.as(servicetest.AdminKey)
 	window := `"since":"` + at(-2) + `","until":"` + at(1) + `"`
 	usage := admin.ok(202, "POST", api+"/stats/usage/app", `{`+window+`,"appIds":["app_acme","none"]}`)

@@ -240,7 +240,7 @@ func TestAPanicInASystemIsOneAnswer(t *testing.T) {
 	}
 }
 
-// A Content-Length beside Transfer-Encoding may be another request to a proxy: what follows is not read.
+// A Content-Length beside Transfer-Encoding may mean another request to a proxy. The rest is not read.
 func TestAConnectionEndsAfterTwoLengths(t *testing.T) {
 	t.Parallel()
 	f := newFront(t, callers.Options{})
@@ -260,7 +260,7 @@ func TestAConnectionEndsAfterTwoLengths(t *testing.T) {
 	}
 }
 
-// A system's large bodies are taken apart in turns with those of /v1. Small ones never wait.
+// A system's large bodies take turns with those of /v1 for decoding. Small ones never wait.
 func TestASystemsLargeBodiesWaitForTheirTurn(t *testing.T) {
 	t.Parallel()
 	for i := range five {

@@ -18,8 +18,8 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// TestASystemsWebhookBringsItsCatalogue: whatever types all tenants share, a tenant with a webhook of a system has the
-// system's own, with its schemas, and events of the system are accepted and delivered.
+// TestASystemsWebhookBringsItsCatalogue: a tenant with a webhook of a system has the system's own types with their
+// schemas, whatever types all tenants share. Events of the system are accepted and delivered.
 func TestASystemsWebhookBringsItsCatalogue(t *testing.T) {
 	t.Parallel()
 	for i := range five {
@@ -76,7 +76,7 @@ func (m *meeting) ewarehousing(group, action string) (status int, answer string)
 	return m.post("/ewarehousing/webhooks/", `{"url":"https://a.example/e","group":"`+group+`","action":"`+action+`","hash_secret":"s"}`)
 }
 
-// receivers gives the profiles of the webhooks that get an event.
+// receivers returns the profiles of the webhooks that get an event.
 func (m *meeting) receivers(eventType string) []string {
 	m.t.Helper()
 	all := m.Webhooks(systemstest.Tenant)
@@ -109,7 +109,7 @@ func TestTwoSystemsInOneTenantDoNotGetEachOthersEvents(t *testing.T) {
 	require.Equal(t, []string{"ewarehousing"}, m.receivers("order.updated"))
 }
 
-// A name that nothing is registered for goes to the system that needs it; one that is needed does not.
+// A type name without a registered webhook goes to the system that needs it. A name in use does not.
 func TestANameGoesToTheSystemThatNeedsIt(t *testing.T) {
 	t.Parallel()
 	m := newMeeting(t)

@@ -15,8 +15,8 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// FuzzRequests: whatever is sent to whichever operation of a system, the answer is no failure inside, a refusal has the
-// system's own shape, and what is refused changes nothing.
+// FuzzRequests checks that no request to any operation of a system causes a failure inside. A refusal has the system's
+// own shape, and a refused request changes nothing.
 func FuzzRequests(f *testing.F) {
 	const form, multipart = "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"
 	for system := range five {
@@ -70,7 +70,7 @@ func FuzzRequests(f *testing.F) {
 	})
 }
 
-// webhooks gives the bench's webhooks.
+// webhooks returns the bench's webhooks.
 func webhooks(t *testing.T, b *systemstest.Bench) []models.Webhook {
 	t.Helper()
 	all, _, err := b.Service.Webhooks(t.Context(), systemstest.Tenant, models.WebhookFilter{}, models.Page{Limit: 1000})

@@ -27,7 +27,7 @@ var valid = map[string]map[string]string{
 	"up42":           {"url": `"https://a.example/u"`, "name": `"n"`, "events": `["order.status"]`},
 }
 
-// jsonGarbage is what each kind of field cannot be in JSON.
+// jsonGarbage has invalid JSON values for each kind of field.
 var jsonGarbage = map[systems.Kind][]string{
 	systems.Text:        {`true`, `[]`, `{}`, `"\u0000"`, "\"\xff\"", `"\ud800"`},
 	systems.Flag:        {`5`, `1`, `"perhaps"`, `"true"`, `[]`, `{}`},
@@ -39,7 +39,7 @@ var jsonGarbage = map[systems.Kind][]string{
 	systems.Object:      {`5`, `"x"`, `[]`, `{"a":{}}`, `{"a":1,"a":2}`, "{\"a\":\"\xff\"}"},
 }
 
-// formGarbage is what each kind of field cannot be in a form or a query, encoded.
+// formGarbage has invalid form or query values for each kind of field, encoded.
 var formGarbage = map[systems.Kind][]string{
 	systems.Text:        {"%00", "%ff"},
 	systems.Switch:      {"perhaps", "2", "%00", "%ff"},
@@ -71,7 +71,7 @@ func newWalk(t *testing.T, s *system) *walk {
 	return w
 }
 
-// target is an operation's path with all that it names.
+// target returns an operation's path with its parameters filled in.
 func (w *walk) target(o *systems.Operation) string {
 	id := systems.ID(&w.webhook)
 	return "/" + w.s.name + strings.NewReplacer(":workspace", systemstest.Tenant, ":uid", id, ":uuid", id, ":id", id).Replace(o.Path)
@@ -91,7 +91,7 @@ func (w *walk) state() []any {
 	return []any{w.Webhooks(systemstest.Tenant), w.Webhooks(systemstest.Other), types, settings, err, len(w.Engine.Dispatches())}
 }
 
-// requireRefused checks that an answer has the system's shape and names the fields, and gives what it says.
+// requireRefused checks that an answer has the system's shape and names the fields. It returns the answer's messages.
 func (w *walk) requireRefused(answer *httptest.ResponseRecorder, fields ...string) {
 	w.t.Helper()
 	want := http.StatusBadRequest
@@ -105,7 +105,7 @@ func (w *walk) requireRefused(answer *httptest.ResponseRecorder, fields ...strin
 	}
 }
 
-// refusal checks the shape of a refusal and gives what it says of each field.
+// refusal checks the shape of a refusal and returns its message for each field.
 func refusal(t testing.TB, system string, body []byte) string {
 	t.Helper()
 	decode := func(v any) {
@@ -166,7 +166,7 @@ func refusal(t testing.TB, system string, body []byte) string {
 	return said
 }
 
-// object makes a JSON object of what the operation needs and one more member, which comes last.
+// object returns a JSON object with the operation's required fields and one more member, which comes last.
 func (w *walk) object(o *systems.Operation, name, value string) string {
 	var members []string
 	for i := range o.Fields {
@@ -177,7 +177,7 @@ func (w *walk) object(o *systems.Operation, name, value string) string {
 	return "{" + strings.Join(append(members, `"`+name+`":`+value), ",") + "}"
 }
 
-// query makes a query of what the operation needs of it, without one name.
+// query returns a query with the operation's required parameters, without one name.
 func (w *walk) query(o *systems.Operation, without string) []string {
 	var pairs []string
 	for i := range o.Query {
@@ -188,7 +188,7 @@ func (w *walk) query(o *systems.Operation, without string) []string {
 	return pairs
 }
 
-// garbageOf gives what a field cannot be.
+// garbageOf returns invalid values for a field.
 func garbageOf(f *systems.Field, of map[systems.Kind][]string) []string {
 	bad := slices.Clone(of[f.Kind])
 	if len(f.OneOf) > 0 {
@@ -341,7 +341,7 @@ func multipartForm(t *testing.T, values url.Values, file string) (body, contentT
 	return b.String(), form.FormDataContentType()
 }
 
-// TestAllWrongFieldsAreNamedAtOnce sends each operation something wrong in every field together.
+// TestAllWrongFieldsAreNamedAtOnce sends each operation a wrong value in every field at once.
 func TestAllWrongFieldsAreNamedAtOnce(t *testing.T) {
 	t.Parallel()
 	each(t, func(w *walk, o *systems.Operation) {
@@ -365,7 +365,7 @@ func TestAllWrongFieldsAreNamedAtOnce(t *testing.T) {
 	})
 }
 
-// What the rules for webhooks refuse is named with what reading refuses: here a URL with something else.
+// Fields that the rules for webhooks refuse are named together with unreadable ones: here a URL with another field.
 func TestTheRulesAreToldWithTheRest(t *testing.T) {
 	t.Parallel()
 	each(t, func(w *walk, o *systems.Operation) {

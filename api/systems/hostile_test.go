@@ -26,7 +26,8 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// siege is an installation in which the tenant hostile takes all that one key can take, and neighbour lives.
+// siege is an installation in which the tenant hostile takes everything that one key can take, beside the tenant
+// neighbour.
 type siege struct {
 	*servicetest.Env
 	t       *testing.T
@@ -92,7 +93,8 @@ func (s *siege) call(tenant, method, path string, body io.Reader) *httptest.Resp
 	return w
 }
 
-// crowd makes calls of the hostile tenant at once. counts gives how many have been answered with each status so far.
+// crowd makes simultaneous calls of the hostile tenant. counts returns how many have been answered with each status so
+// far.
 func (s *siege) crowd(n int, call func(i int) *httptest.ResponseRecorder) (counts func() map[int]int) {
 	var mu sync.Mutex
 	answers := map[int]int{}
@@ -112,7 +114,7 @@ func (s *siege) crowd(n int, call func(i int) *httptest.ResponseRecorder) (count
 	}
 }
 
-// live has the neighbour do what it does every day. Each call is served, at once: in a bubble's time.
+// live makes the neighbour's everyday calls. Each call is served at once, in a bubble's time.
 func (s *siege) live() {
 	s.t.Helper()
 	event := func() io.Reader {
@@ -144,7 +146,7 @@ func (s *siege) live() {
 	require.Equal(s.t, []string{"neighbour.example"}, slices.Compact(slices.Clone(s.posted[len(s.posted)-3:])), "its POSTs went out")
 }
 
-// hook registers a webhook of the hostile tenant at a host of its own that never answers.
+// hook registers a webhook of the hostile tenant at a separate host that never answers.
 func (s *siege) hook(i int) (id string) {
 	s.t.Helper()
 	url := fmt.Sprintf("https://silent%d.example/", i)
@@ -153,7 +155,7 @@ func (s *siege) hook(i int) (id string) {
 	return w.ID
 }
 
-// One tenant with one key takes what it can of each thing that there is for all. Its neighbour is served at once, and the
+// One tenant with one key takes as much as it can of every shared resource. Its neighbour is served at once, and the
 // process is ready.
 func TestOneTenantLeavesItsNeighbourAlone(t *testing.T) {
 	t.Parallel()

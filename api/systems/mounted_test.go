@@ -24,7 +24,8 @@ import (
 	"github.com/posthorn/posthorn/internal/servicetest"
 )
 
-// system is how a webhook is made and listed through one of the systems, and what shows that it is out of service.
+// system says how a webhook is made and listed through one of the systems, and how the system shows that it is out of
+// service.
 type system struct {
 	name                 string
 	api                  func(systems.Options) *systems.API
@@ -59,7 +60,7 @@ var five = []system{
 }
 
 // TestOneInstallationServesAllSystemsAndTheNativeAPI makes a webhook through each system on one router and follows it
-// through /v1: it is seen there, disabled and enabled, and by nobody else.
+// through /v1, where it is visible, disabled and enabled. No other system shows it.
 func TestOneInstallationServesAllSystemsAndTheNativeAPI(t *testing.T) {
 	t.Parallel()
 	env := servicetest.New(t)
@@ -170,7 +171,7 @@ func post(t *testing.T, change func(*api.Options), body func(system) io.Reader, 
 	}
 }
 
-// A body that there is no room for is no malformed one.
+// A body without room is not reported as malformed.
 func TestAllSystemsAnswer503WithoutRoomForABody(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -187,7 +188,7 @@ type slowBody struct{}
 
 func (slowBody) Read([]byte) (int, error) { return 0, os.ErrDeadlineExceeded }
 
-// A body that comes too slowly is no malformed one.
+// A slow body is not reported as malformed.
 func TestAllSystemsAnswer408ToASlowSender(t *testing.T) {
 	t.Parallel()
 	post(t, func(*api.Options) {}, func(system) io.Reader { return slowBody{} }, func(s system, w *httptest.ResponseRecorder) {

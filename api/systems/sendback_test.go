@@ -59,7 +59,7 @@ func formOf(t *testing.T, object string) string {
 	return values.Encode()
 }
 
-// reads are what may be read of a webhook, changes how it may be sent back.
+// reads are the ways to read a webhook, changes the ways to send it back.
 func (w *walk) reads() (reads, changes []string) {
 	for _, o := range w.api.Operations() {
 		target := w.target(&o)
@@ -75,8 +75,9 @@ func (w *walk) reads() (reads, changes []string) {
 	return reads, changes
 }
 
-// TestWhatWasReadMayBeSentBack: whatever GET or a list answers, to a key that may see secrets or to one that may not, can
-// be sent back by every call that changes a webhook, and changes nothing. So it is with webhooks that only /v1 can make.
+// TestWhatWasReadMayBeSentBack: every answer of GET or a list can be sent back by every call that changes a webhook,
+// and changes nothing. This holds for keys that may see secrets and for others, and for webhooks that only /v1 can
+// make.
 func TestWhatWasReadMayBeSentBack(t *testing.T) {
 	t.Parallel()
 	states := map[string]func(*walk) error{
@@ -153,7 +154,7 @@ func (w *walk) sendBack(changes []string, object string, before []any) {
 	}
 }
 
-// An id in the body that is another webhook's is a mistake, and a mask is no secret to begin with.
+// Another webhook's id in the body is a mistake, and so is a mask as the first secret.
 func TestAnotherIDAndAMaskAreRefused(t *testing.T) {
 	t.Parallel()
 	each(t, func(w *walk, o *systems.Operation) {

@@ -149,7 +149,7 @@ func TestANullSecretIsNone(t *testing.T) {
 	require.Empty(t, put(`{"secret":""}`))
 }
 
-// TestReceiver verifies what is delivered as a receiver of Standard Webhooks does, with the secret's bytes for the key.
+// TestReceiver verifies deliveries as a receiver of Standard Webhooks does, with the secret's bytes as the key.
 func TestReceiver(t *testing.T) {
 	t.Parallel()
 	for _, secret := range []string{"QWZTFnMEXhqZKNmu", ""} {
@@ -305,7 +305,7 @@ func TestBadInput(t *testing.T) {
 	})
 }
 
-// A workspace is called by its tenant's name, whatever the tenant's id is.
+// A workspace appears with its tenant's name, not the tenant's id.
 func TestAWorkspaceWithADeletedOnesName(t *testing.T) {
 	t.Parallel()
 	b := systemstest.New(t, up42.Mount)

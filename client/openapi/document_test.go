@@ -21,8 +21,8 @@ import (
 
 var update = flag.Bool("update", false, "write openapi.json; make client does, and generates the client from it")
 
-// openapi.json is the API's document as the generator understands it: its operations, in OpenAPI 3.0. client.sum has the
-// digests of all that the client was generated from, and of what came of it.
+// openapi.json is the API's document in a form for the generator: its operations, in OpenAPI 3.0. client.sum has the
+// digests of the generator's inputs and of its output.
 func TestTheClientIsUpToDate(t *testing.T) {
 	t.Parallel()
 	want := document(t)
@@ -48,7 +48,7 @@ func TestTheClientIsUpToDate(t *testing.T) {
 	}
 }
 
-// document makes openapi.json from what the API serves.
+// document makes openapi.json from the API's document.
 func document(t *testing.T) []byte {
 	t.Helper()
 	handler, err := api.New(api.Options{Version: "v1"})
@@ -92,7 +92,7 @@ func onlySuccess(op map[string]any) {
 	}
 }
 
-// withoutEmptyBody spares the caller a body that holds nothing.
+// withoutEmptyBody removes a body without fields, so that callers need not pass one.
 func withoutEmptyBody(op map[string]any) {
 	body, _ := op["requestBody"].(map[string]any)
 	content, _ := body["content"].(map[string]any)
@@ -103,7 +103,7 @@ func withoutEmptyBody(op map[string]any) {
 	}
 }
 
-// simplify says in 3.0 what a schema, and all below it, says in 3.1, and leaves out what makes poor Go.
+// simplify translates a schema, with everything below it, from 3.1 to 3.0, and leaves out the parts that make poor Go.
 func simplify(value any) {
 	switch v := value.(type) {
 	case []any:

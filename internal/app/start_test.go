@@ -13,7 +13,7 @@ import (
 	"github.com/posthorn/posthorn/models/modelstest"
 )
 
-// Whatever a process is, it does not start with a keyset that lacks a key of the database.
+// No process of any kind starts with a keyset that lacks a key of the database.
 func TestAProcessRefusesAnotherKeyset(t *testing.T) {
 	t.Parallel()
 	url := modelstest.SQLite(t)

@@ -37,7 +37,7 @@ func TestJitterIsSpreadAndRepeatable(t *testing.T) {
 	require.InDelta(t, 11, high.Seconds(), 0.1)
 }
 
-// No wait is shorter than the one before, and from the cap on each is within 10 % of it, whatever the schedule.
+// With every schedule, no wait is shorter than the one before, and from the cap on each is within 10 % of it.
 func TestWaitsNeverShrink(t *testing.T) {
 	t.Parallel()
 	for _, p := range []backoff.Policy{

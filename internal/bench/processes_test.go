@@ -62,8 +62,8 @@ func (p *fakeProc) host(user int) {
 	p.write("stat", fmt.Sprintf("cpu  %d 20 30 99999 88888 40 50 60 7 8\ncpu0 1 2 3\n", user))
 }
 
-// process sets a process's parent, processor time in hundredths of seconds, and memory of its own beside 8 MiB that it
-// shares.
+// process sets a process's parent, processor time in hundredths of seconds, and private memory in addition to 8 MiB of
+// shared memory.
 func (p *fakeProc) process(pid, parent, ticks, mib int) {
 	name := strconv.Itoa(pid)
 	p.write(name+"/stat", fmt.Sprintf("%d (x y) S %d 0 0 0 0 0 0 0 0 0 %d 0 0 0 20", pid, parent, ticks))

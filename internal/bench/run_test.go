@@ -147,7 +147,7 @@ func (p *posthorn) publish(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusAccepted)
 }
 
-// owe makes a delivery. What would wait for the slow receiver stays pending, unless p delivers it.
+// owe makes a delivery. A delivery to the slow receiver stays pending, unless p delivers it.
 func (p *posthorn) owe(h *fakeWebhook, e fakeEvent) {
 	switch {
 	case h.paused:

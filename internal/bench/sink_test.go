@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// openSink gives a sink with the hooks, and what posts a body to one of them with Go's own client.
+// openSink returns a sink with the hooks, and a function that posts a body to one of them with Go's own client.
 func openSink(t *testing.T, hooks ...*hook) (*sink, func(index int, body string) int) {
 	t.Helper()
 	s, err := listen(t.Context(), "127.0.0.1:0")
@@ -120,8 +120,8 @@ func TestListenKeepsToTheLoopbackInterface(t *testing.T) {
 	require.ErrorContains(t, err, "not a loopback address")
 }
 
-// BenchmarkExchange is what one POST costs load generator and receiver together: what they take from a machine that
-// they share with what they measure.
+// BenchmarkExchange measures the cost of one POST for load generator and receiver together. They take it from the
+// machine that they share with the measured processes.
 func BenchmarkExchange(b *testing.B) {
 	s, err := listen(b.Context(), "127.0.0.1:0")
 	require.NoError(b, err)

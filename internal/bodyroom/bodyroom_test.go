@@ -33,7 +33,7 @@ type desk struct {
 	room    *bodyroom.Room
 	client  *http.Client
 	mu      sync.Mutex
-	holds   map[string]chan struct{} // by tenant: closed when what it holds may be answered
+	holds   map[string]chan struct{} // by tenant: closed when its held bodies may be answered
 	answers chan string              // "tenant status" of each call that has ended
 }
 
@@ -89,7 +89,7 @@ func (d *desk) hold(tenant string) chan struct{} {
 	return d.holds[tenant]
 }
 
-// release lets what a tenant holds be answered.
+// release lets a tenant's held bodies be answered.
 func (d *desk) release(tenant string) {
 	close(d.hold(tenant))
 	synctest.Wait()
@@ -145,7 +145,7 @@ func (d *desk) call(tenant, key string, size int) {
 	d.post(tenant, key, -1, false).send(size).end()
 }
 
-// ended are the answers that have come since the last time.
+// ended returns the answers that have come since the last call.
 func (d *desk) ended() (all []string) {
 	synctest.Wait()
 	for {
@@ -169,7 +169,7 @@ func protocols(t *testing.T, do func(t *testing.T, h2 bool)) {
 	}
 }
 
-// A body takes room as its bytes arrive, whatever length it promises, and gives it back with the answer.
+// A body takes room as its bytes arrive, whatever length it announces, and returns it with the answer.
 func TestABodyTakesRoomAsItArrives(t *testing.T) {
 	protocols(t, func(t *testing.T, h2 bool) {
 		d := newDesk(t, room, h2)
@@ -190,7 +190,8 @@ func TestABodyTakesRoomAsItArrives(t *testing.T) {
 	})
 }
 
-// B3: whatever one key sends and does not finish, small bodies of its own tenant and all bodies of another pass at once.
+// B3: whatever one key sends without finishing it, small bodies of its tenant and all bodies of another tenant pass at
+// once.
 func TestOneKeyTakesItsShare(t *testing.T) {
 	protocols(t, func(t *testing.T, h2 bool) {
 		for _, length := range []int64{-1, largest} {
@@ -325,7 +326,7 @@ func TestASenderHasAMinute(t *testing.T) {
 	})
 }
 
-// What a handler does after it has read the body may take as long as it likes.
+// After a handler has read the body, its work may take any time.
 func TestTheEndOfABodyEndsItsDeadline(t *testing.T) {
 	protocols(t, func(t *testing.T, h2 bool) {
 		d := newDesk(t, room, h2)

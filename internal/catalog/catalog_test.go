@@ -143,7 +143,7 @@ func TestExamplesFitTheirSchemas(t *testing.T) {
 	}
 }
 
-// What the envelope adds need not be posted, may be posted, and anything more may be posted as well.
+// The envelope's additions may be posted but need not be, and further members may be posted too.
 func TestSchemasAreOpen(t *testing.T) {
 	t.Parallel()
 	envelope := []string{"event", "timestamp", "eventUid", "group", "action", "entity", "entityId", "customer"}
@@ -244,7 +244,7 @@ func TestIM4DeliveriesAreTheSeeds(t *testing.T) {
 	}
 }
 
-// delivered is what a webhook of the system receives when the catalogue's example is published.
+// delivered returns the body that a webhook of the system receives when the catalogue's example is published.
 func delivered(t *testing.T, system, name string) []byte {
 	t.Helper()
 	body, err := wire.Body(wire.Webhook{Profile: system}, wire.Event{

@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What /v1 says of a pair, what the receiver got of it, and the verdict.
+// The state of a pair in /v1, its POSTs at the receiver, and the verdict.
 func TestVerdict(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {

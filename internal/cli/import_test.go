@@ -19,7 +19,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// importSvix imports, and returns what was reported, by what it is about.
+// importSvix imports, and returns the reports, by their subject.
 func importSvix(t *testing.T, into shell, from, token string) (map[string]imported, error) {
 	t.Helper()
 	out, err := posthorn(t, append([]string{"import", "svix", "--from=" + from, "--token=" + token, "-o", "json"}, into.args...)...)
@@ -33,7 +33,7 @@ func importSvix(t *testing.T, into shell, from, token string) (map[string]import
 	return all, err
 }
 
-// results are the results of what was not refused, without notes.
+// results returns the results of things that were not refused, without notes.
 func results(all map[string]imported) map[string]string {
 	of := map[string]string{}
 	for from, i := range all {
@@ -169,7 +169,7 @@ func (s *svixLike) set(key, answer string) {
 
 const secretBefore, secretAfter = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
 
-// all that Svix has and Posthorn may not.
+// values of Svix that Posthorn may not have
 func svixData() map[string]string {
 	const noHeaders = `{"headers":{},"sensitive":[]}`
 	return map[string]string{
@@ -249,7 +249,7 @@ func TestImportFromSvix(t *testing.T) {
 		require.True(t, strings.HasPrefix(call, "GET "), "it changes nothing at Svix: %s", call)
 	}
 
-	// Once more: nothing changes, and what was set here by hand stays.
+	// The second import changes nothing, and values set here by hand stay.
 	tenant := tenantID(t, env, "2a")
 	_, err = env.Service.UpdateWebhook(t.Context(), tenant, one.ID, service.WebhookChange{Headers: &map[string]string{"X-Plain": "yes", "x-secret": "by hand"}})
 	require.NoError(t, err)
@@ -267,7 +267,7 @@ func TestImportFromSvix(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "by hand", headers["x-secret"]+headers["X-Secret"])
 
-	// What changes at Svix changes here; a secret that was rotated there is rotated here.
+	// Changes at Svix arrive here. A secret that was rotated there is rotated here.
 	into.run("webhooks", "pause", one.ID, "--tenant=2a")
 	svix.set("/app/app_2a/endpoint", `{"iterator":"ep_2","done":true,"data":[
 		{"id":"ep_1","uid":"main.hook","url":"https://shop.example/moved","description":"One","eventTypes":["order.paid"],"metadata":{}},
@@ -283,7 +283,7 @@ func TestImportFromSvix(t *testing.T) {
 	require.Equal(t, secretAfter, secretOf(t, url, "2a", one.ID))
 	require.Equal(t, two.ID, webhookNamed(t, into, "2a", "second").ID, "the same webhook with the uid that it has got")
 
-	// --disabled is for what is new: it is enabled by hand, and stays so.
+	// --disabled applies only to new webhooks. One that is enabled by hand stays enabled.
 	svix.set("/app/app_2b/endpoint", `{"iterator":"ep_6","done":true,"data":[{"id":"ep_6","url":"https://shop.example/6","metadata":{}}]}`)
 	svix.set("/app/app_2b/endpoint/ep_6/secret", `{"key":"`+secretBefore+`"}`)
 	svix.set("/app/app_2b/endpoint/ep_6/headers", `{}`)

@@ -17,7 +17,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// keysetStep runs a step of `posthorn keyset` as the command line does. out is what it prints, hint what it says.
+// keysetStep runs a step of `posthorn keyset` as the command line does. out is its output, hint its message.
 func keysetStep(t *testing.T, args ...string) (out, hint string, err error) {
 	t.Helper()
 	var stdout, stderr bytes.Buffer

@@ -123,7 +123,7 @@ func (l *listening) post(secret string) got {
 	return got{response.StatusCode, string(text), response.Header.Get("Retry-After")}
 }
 
-// Every request has the next number, also one whose signature is wrong. Its answer says why.
+// Every request gets the next number, even one with a wrong signature. Its answer says why.
 func TestListenNumbersEveryRequest(t *testing.T) {
 	t.Parallel()
 	l := listen(t, "--secret", secretA, "--secret="+secretB)
@@ -338,7 +338,7 @@ func TestListenSaysWhyItDoesNotRegister(t *testing.T) {
 	}
 }
 
-// The webhook is gone already: that is what is wanted. If it cannot be removed, it is named.
+// The webhook is already gone, as wanted. If it cannot be removed, the error names it.
 func TestListenRemovesItsWebhook(t *testing.T) {
 	t.Parallel()
 	env, url, key := installed(t)

@@ -14,7 +14,7 @@ import (
 
 const workflowService = "/temporal.api.workflowservice.v1.WorkflowService/"
 
-// A worker's calls reach a Temporal that was away within half a second of its return; the others' callers know better.
+// A worker's calls reach Temporal within half a second of its return. Other calls are left to their callers.
 func TestAWorkersCallsAreMadeAgain(t *testing.T) {
 	t.Parallel()
 	tests := []struct {

@@ -144,7 +144,7 @@ func TestAWorkingDayByCommands(t *testing.T) {
 	require.Empty(t, webhooksOf(t, env))
 }
 
-// Events are found by each of their labels, and by what is in their data.
+// Events are found by each of their labels, and by values in their data.
 func TestEventsAreFound(t *testing.T) {
 	t.Parallel()
 	_, tenant, _ := shells(t)
@@ -279,7 +279,7 @@ func TestListsOfMoreThanAPage(t *testing.T) {
 	require.Contains(t, tenant.run("event-types", "list", "--limit=1"), "more: --after ")
 }
 
-// What comes from elsewhere cannot command the terminal.
+// Texts of others cannot control the terminal.
 func TestTablesHaveNoControlCharacters(t *testing.T) {
 	t.Parallel()
 	p := &printer{}

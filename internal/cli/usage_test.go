@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A mistake on the command line is answered with what is wrong and where the help is, and not with the help.
+// The answer to a mistake on the command line names the mistake and the place of the help, and does not print the help.
 func TestUsageErrorsComeFirst(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -61,7 +61,7 @@ func TestTemporalAddress(t *testing.T) {
 	}
 }
 
-// What a process needs and does not have is named at once, with where to read about it.
+// All missing required settings of a process are named at once, with the place of their documentation.
 func TestWhatIsRequiredIsNamed(t *testing.T) {
 	t.Parallel()
 	for command, run := range map[string]func(context.Context, Environment) error{

@@ -26,7 +26,7 @@ func TestAdminKeys(t *testing.T) {
 	require.NoError(t, c.Validate())
 }
 
-// What is wrong is said without the keys.
+// Errors do not contain the keys.
 func TestAdminKeysThatAreRefused(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

@@ -325,7 +325,7 @@ func TestNetworks(t *testing.T) {
 	require.ErrorContains(t, err, "fe80::1%eth0")
 }
 
-// What stands in a Content-Security-Policy and in CORS headers is an origin, and nothing that could end a directive.
+// Only an origin may stand in a Content-Security-Policy and in CORS headers, and nothing that could end a directive.
 func TestAnOriginEndsNoDirective(t *testing.T) {
 	t.Parallel()
 	var o Origins

@@ -38,7 +38,7 @@ func TestText(t *testing.T) {
 	}
 }
 
-// What is cut is text, no longer than was asked for, and a beginning of the text that ends where one of its characters does.
+// A cut text is no longer than the limit, and is a beginning of the text that ends with a whole character.
 func FuzzText(f *testing.F) {
 	for _, seed := range []string{"order.created", "größe", "cafe\u0301", "订单已创建", "👨‍👩‍👧‍👦🇩🇪👍🏽", "\xff\xfe", "नमस्ते", ""} {
 		f.Add(seed, uint8(3))

@@ -27,7 +27,7 @@ func (c *counted) called(what string) {
 	c.calls[what]++
 }
 
-// take gives the calls so far, and begins to count again.
+// take returns the calls so far, and resets the count.
 func (c *counted) take() map[string]int {
 	c.mu.Lock()
 	defer c.mu.Unlock()

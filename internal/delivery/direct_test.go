@@ -15,7 +15,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// accept publishes an event whose deliveries wait for no workflow, and gives them.
+// accept publishes an event whose deliveries wait for no workflow, and returns them.
 func (b *bundle) accept() []handoff.Work {
 	b.t.Helper()
 	b.Engine.SetBusy(true)
@@ -72,7 +72,7 @@ func TestWhatIsNotReceivedDirectlyNamesItsDispatch(t *testing.T) {
 		require.Equal(t, want, row.DispatchID)
 	}
 
-	// A workflow that knows nothing of them finds them as they are.
+	// A workflow without knowledge of them finds them unchanged.
 	_, err := b.Env.Store.HandOver(t.Context(), "dsp_x", []models.Delivery{work[0].Delivery, work[1].Delivery, work[2].Delivery})
 	require.NoError(t, err)
 	batch = b.first("dsp_x")
@@ -85,7 +85,7 @@ func TestWhatIsNotReceivedDirectlyNamesItsDispatch(t *testing.T) {
 	}
 }
 
-// What would have to wait, or is likely to fail, is not attempted directly.
+// A delivery that would have to wait, or is likely to fail, is not attempted directly.
 func TestOnlyWhatCanBeSentAtOnceIsSentDirectly(t *testing.T) {
 	t.Parallel()
 	rate, most, timeout := 5.0, 3, 16*time.Second

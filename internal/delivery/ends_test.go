@@ -11,7 +11,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// Of what was not delivered a dispatch says to whom it was to go, how it ended and why (C4).
+// For each delivery that was not delivered, a dispatch says its webhook, how it ended and why (C4).
 func TestABatchSaysWhatEndedHowAndWhy(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -68,7 +68,7 @@ func TestABatchSaysWhatEndedHowAndWhy(t *testing.T) {
 	require.Equal(t, "canceled: webhook deleted", e.Status+": "+e.Reason)
 }
 
-// However many end, a batch tells of a few one by one and counts them all.
+// However many deliveries end, a batch lists a few one by one and counts all.
 func TestABatchTellsOfAFew(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

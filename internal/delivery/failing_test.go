@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A webhook that does nothing but fail is slowed down, whatever waits for it; the first success lifts that, and nobody
-// else is slowed down.
+// A webhook that only fails is slowed down, whatever waits for it. The first success ends that, and no other webhook is
+// slowed down.
 func TestAFailingWebhookIsSlowedDown(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -48,7 +48,7 @@ func TestFirstAttemptsTakeWhatLiesOnTheDesk(t *testing.T) {
 	row := b.delivery(d)
 	event, err := b.Env.Store.Event(t.Context(), tenant, row.EventID)
 	require.NoError(t, err)
-	// The outbox knows no dispatch of this name: what is sent can only come from the desk.
+	// The outbox has no dispatch with this name, so the deliveries can only come from the desk.
 	done := b.Desk.Put("on-the-desk", []handoff.Work{{Delivery: row, Event: &event}})
 
 	require.Equal(t, delivery.Batch{Delivered: 1}, b.first("on-the-desk"))
@@ -129,7 +129,7 @@ func TestNoRetriesMeansOneAttempt(t *testing.T) {
 	require.True(t, b.finished(d.ID))
 }
 
-// pend makes a delivery pending whatever its webhook is, as a change that crossed the webhook's would.
+// pend makes a delivery pending in spite of its webhook's status, as a change that crossed the webhook's would.
 func (b *bundle) pend(d models.Dispatch) models.Dispatch {
 	b.t.Helper()
 	_, fresh, err := b.Env.Store.ChangeDelivery(b.t.Context(), tenant, d.Deliveries[0].ID, func(d *models.Delivery, _ models.WebhookStatus) error {
@@ -188,7 +188,7 @@ func TestAnOldViewOfAWebhookHoldsNothing(t *testing.T) {
 	require.NoError(t, err)
 	_, err = b.Env.Service.Receiver(t.Context(), tenant, w.ID) // this process remembers it as paused
 	require.NoError(t, err)
-	// Another process resumes it: this one has not heard.
+	// Another process resumes it, and this one does not know yet.
 	_, _, err = b.Env.Store.SetWebhookStatus(t.Context(), tenant, w.ID, models.StatusChange{To: models.WebhookActive})
 	require.NoError(t, err)
 	d = b.pend(d)
@@ -202,7 +202,7 @@ func TestAnOldViewOfAWebhookHoldsNothing(t *testing.T) {
 	require.Equal(t, delivery.Batch{Delivered: 1}, b.first(d.ID))
 }
 
-// A webhook that was made through another process within the last second is not taken for deleted.
+// A webhook that another process created within the last second is not treated as deleted.
 func TestAnOldViewWithoutAWebhookCancelsNothing(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -16,7 +16,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// shared publishes n events and gives the dispatch that they share, and its deliveries, which have not been attempted.
+// shared publishes n events and returns their shared dispatch, and its deliveries, which have not been attempted.
 func (b *bundle) shared(n int) (models.Dispatch, []delivery.Leftover) {
 	b.t.Helper()
 	b.Engine.SetBusy(true)
@@ -80,7 +80,7 @@ func TestRetriesAreMadeTogetherUntilTheyAreUsedUp(t *testing.T) {
 	require.Equal(t, delivery.Batch{Failed: 3}, round)
 }
 
-// failures gives what the last attempts of deliveries failed with, and the numbers of the next.
+// failures returns the errors of the deliveries' last attempts, and the numbers of the next ones.
 func failures(r delivery.Batch) []delivery.Leftover {
 	var all []delivery.Leftover
 	for _, l := range r.Waiting {

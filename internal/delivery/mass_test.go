@@ -20,7 +20,7 @@ import (
 // jobRows is how many deliveries a pause holds before it returns.
 const jobRows = 1000
 
-// paused gives a dispatch of n deliveries that are pending although their webhook has been paused.
+// paused returns a dispatch of n deliveries that are pending although their webhook has been paused.
 func (b *bundle) paused(n int) models.Dispatch {
 	b.t.Helper()
 	return b.ahead(n, func(w models.Webhook) error {
@@ -29,8 +29,8 @@ func (b *bundle) paused(n int) models.Dispatch {
 	})
 }
 
-// ahead gives a dispatch of n deliveries that are pending although their webhook has changed: the pages of the change have
-// not come to them yet.
+// ahead returns a dispatch of n deliveries that are pending although their webhook has changed. The pages of the change
+// have not reached them yet.
 func (b *bundle) ahead(n int, change func(models.Webhook) error) models.Dispatch {
 	b.t.Helper()
 	w := b.hook("/a")
@@ -68,7 +68,7 @@ func (b *bundle) runJobs() {
 	}
 }
 
-// What is not to be sent costs as many statements however much there is of it, and no event is read for it (A1, A2).
+// Deliveries that are not sent cost the same number of statements, however many they are, and read no event (A1, A2).
 func TestWhatIsNotToBeSentIsSetAsideAtOnce(t *testing.T) {
 	t.Parallel()
 	for _, n := range []int{4, 64} {
@@ -208,7 +208,7 @@ func TestOnlyWhatIsReadFromTheDatabasePassesTheGate(t *testing.T) {
 	require.ErrorContains(t, err, "the gate is closed")
 }
 
-// A process works on 16 batches of a webhook. Others are asked to come back, before anything is read for them.
+// A process works on 16 batches of a webhook. Other batches have to come back later, before anything is read for them.
 func TestBatchesOfOneWebhookAreBounded(t *testing.T) {
 	t.Parallel()
 	g := newGate()
@@ -329,7 +329,7 @@ func TestAFailureIsToldWithTheCounts(t *testing.T) {
 	require.Equal(t, []count{{0, 1}, {1, 2}, {2, 3}}, told)
 }
 
-// A batch that is asked to stop finishes what is under way and leaves the rest over.
+// A batch that has to stop finishes its POSTs under way and leaves over the rest.
 func TestABatchThatIsStoppedLeavesTheRestOver(t *testing.T) {
 	t.Parallel()
 	g := newGate()

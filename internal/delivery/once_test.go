@@ -76,7 +76,7 @@ func (g *gate) Post(context.Context, sender.Request) sender.Result {
 	return sender.Result{StartedAt: time.Now(), Outcome: sender.Received, StatusCode: http.StatusNoContent}
 }
 
-// watched is a context that tells when somebody waits for its end.
+// watched is a context that reports when a caller waits for its end.
 type watched struct {
 	context.Context
 	awaited func()
@@ -166,7 +166,7 @@ func TestDeliveriesThatAreStillBeingAttemptedAreNotAttemptedTwice(t *testing.T) 
 	require.Empty(t, g.posting)
 }
 
-// An activity that Temporal has not heard of for too long is given out again, to the process that still makes it.
+// An activity without a heartbeat for too long is started again, in the process that still runs it.
 func TestADeliveryThatIsStillBeingAttemptedIsNotAttemptedTwice(t *testing.T) {
 	t.Parallel()
 	g := newGate()

@@ -18,7 +18,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// answers is a poster that gives what it is set to.
+// answers is a poster that returns the set results.
 type answers struct {
 	mu     sync.Mutex
 	result sender.Result
@@ -44,7 +44,7 @@ func (a *answers) set(r sender.Result) {
 
 var good = sender.Result{Outcome: sender.Received, StatusCode: http.StatusNoContent}
 
-// What fails in Posthorn itself is not the receiver's (A6).
+// Failures in Posthorn itself do not count against the receiver (A6).
 func TestAFailureOfOurOwnIsNoReception(t *testing.T) {
 	t.Parallel()
 	poster := &answers{result: sender.Result{Outcome: sender.Local, Error: "not sent"}}
@@ -140,7 +140,7 @@ func TestWhileTheBreakerIsOpenFailuresWithoutAStatusDoNotCount(t *testing.T) {
 	require.Equal(t, []bool{false, false, false, false, true}, breaker.observed)
 }
 
-// One delivery that cannot be read costs itself (A22).
+// A delivery that cannot be read affects only itself (A22).
 func TestASecretThatCannotBeOpenedHoldsUpNobodyElse(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -211,7 +211,7 @@ func TestAnEventThatCannotBeReadHoldsUpNobodyElse(t *testing.T) {
 	}
 }
 
-// A POST's failure is of the epoch in which the POST began (A21).
+// A POST's failure belongs to the epoch in which the POST began (A21).
 func TestTheEpochIsTheOneInWhichThePOSTBegan(t *testing.T) {
 	t.Parallel()
 	poster := &answers{result: sender.Result{Outcome: sender.Failed, StatusCode: 500, Error: "500"}}
@@ -231,7 +231,7 @@ func TestTheEpochIsTheOneInWhichThePOSTBegan(t *testing.T) {
 	require.Len(t, b.first(b.publish().ID).Waiting, 1)
 }
 
-// Somebody else has the row of one record: it alone waits (A2).
+// Another transaction has locked the row of one record. Only this record waits (A2).
 func TestALockedRecordWaitsAlone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -15,7 +15,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// clumsy panics where it POSTs to /bad.
+// clumsy panics when it POSTs to /bad.
 type clumsy struct{}
 
 func (clumsy) Post(_ context.Context, r sender.Request) sender.Result {
@@ -25,7 +25,7 @@ func (clumsy) Post(_ context.Context, r sender.Request) sender.Result {
 	return sender.Result{StartedAt: time.Now(), Outcome: sender.Received, StatusCode: http.StatusNoContent}
 }
 
-// An attempt that panics costs itself a minute, and no other delivery anything.
+// An attempt that panics is delayed by a minute, and affects no other delivery.
 func TestAnAttemptThatPanicsCostsItself(t *testing.T) {
 	t.Parallel()
 	b := setup(t, servicetest.WithPoster(clumsy{}))

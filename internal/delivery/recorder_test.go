@@ -25,10 +25,10 @@ func (f attemptsFunc) Record(ctx context.Context, group []*models.Record, done [
 	return f(ctx, group, done)
 }
 
-// errAway is what a database that is away is met with.
+// errAway is the error of an unavailable database.
 var errAway = fmt.Errorf("cannot connect: %w", driver.ErrBadConn)
 
-// poisonError is what SQLite refuses a value with.
+// poisonError is SQLite's error for a refused value.
 type poisonError struct{}
 
 func (poisonError) Error() string { return "constraint failed" }
@@ -54,7 +54,7 @@ func TestARecordOutlastsAnOutage(t *testing.T) {
 	require.True(t, b.finished(d.ID))
 }
 
-// The database commits, and goes away before it can say so.
+// The database commits, and goes away before it can report the commit.
 func TestARecordWhoseAnswerWasLostIsNotRepeated(t *testing.T) {
 	t.Parallel()
 	for name, status := range map[string]int{"received": 200, "failed": 500} {
@@ -102,7 +102,7 @@ func TestTheOutboxEntryOutlastsEveryRecord(t *testing.T) {
 			b.hook("/fast")
 			recording, recorded := make(chan struct{}), make(chan struct{})
 			b.receiver.handle("/slow", func(w http.ResponseWriter, _ *http.Request) {
-				<-recording // the other's record is in a flush of its own
+				<-recording // the other's record is in a separate flush
 				w.WriteHeader(http.StatusNoContent)
 			})
 			d := b.publish()
@@ -223,7 +223,7 @@ func TestARecordIsGivenUpWhenTheOutageLasts(t *testing.T) {
 	})
 }
 
-// A connection whose other end has gone is silent: what is sent over it is neither answered nor refused.
+// A connection whose other end has gone is silent. Data sent over it is neither answered nor refused.
 func TestARecordOutlastsASilentConnection(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

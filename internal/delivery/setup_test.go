@@ -66,7 +66,7 @@ func (n *names) list() []string {
 	return append([]string(nil), n.all...)
 }
 
-// receiver answers POSTs by their paths: those of a path that was not told otherwise with 204.
+// receiver answers POSTs by their paths, with 204 unless the test sets another answer.
 type receiver struct {
 	url string
 
@@ -134,7 +134,7 @@ func retries(n int) func(*service.WebhookChange) {
 	return func(c *service.WebhookChange) { c.Retry = &models.Retry{Max: &n} }
 }
 
-// publish publishes an event and gives the dispatch that was started for it.
+// publish publishes an event and returns the dispatch that was started for it.
 func (b *bundle) publish() models.Dispatch {
 	b.t.Helper()
 	before := len(b.Engine.Dispatches())
@@ -166,7 +166,7 @@ func (b *bundle) first(dispatchID string) delivery.Batch {
 	return plain(round)
 }
 
-// plain is what became of a batch, without why.
+// plain returns the results of a batch, without the reasons.
 func plain(b delivery.Batch) delivery.Batch {
 	b.Ended, b.Refused = nil, 0
 	return b
@@ -206,5 +206,5 @@ func (b *bundle) fill(webhookID string) (leave func()) {
 	}
 }
 
-// unattempted gives the first of the deliveries that nobody is attempting: the one whose turn has not come.
+// unattempted returns the first delivery that is not being attempted, because its turn has not come.
 func (b *bundle) unattempted(keys []models.DeliveryKey) string { return keys[len(keys)-1].ID }

@@ -20,7 +20,7 @@ func limited(c service.WebhookChange) func(*service.WebhookChange) {
 	return func(to *service.WebhookChange) { to.RateLimit, to.MaxInFlight = c.RateLimit, c.MaxInFlight }
 }
 
-// newLimits makes the Limits of a process of its own.
+// newLimits returns the Limits of another process.
 func newLimits(store delivery.LeaseStore, now func() time.Time) *delivery.Limits {
 	name := rand.Text()
 	return delivery.NewLimits(func() string { return name }, store, now)
@@ -153,7 +153,7 @@ func TestWhatFindsNoPlaceIsPutOffAndNotFailed(t *testing.T) {
 	require.Equal(t, delivery.Delivered, outcome.End)
 }
 
-// places is a LeaseStore of one worker's, who gets what there is.
+// places is the LeaseStore of a single worker, which gets all places.
 type places struct {
 	mu     sync.Mutex
 	there  int
@@ -305,7 +305,7 @@ func TestLimitsHoldUnderConcurrency(t *testing.T) {
 	require.LessOrEqual(t, most, limit)
 }
 
-// What a rate has put off is called together, and each keeps the time that it was given.
+// Deliveries that a rate has put off are called together, and each keeps its reserved time.
 func TestTimesAtARateAreKeptTogether(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -343,7 +343,7 @@ func TestTimesAtARateThatWereMissedTogetherLapse(t *testing.T) {
 	}
 }
 
-// What comes late, from whichever worker, is not sent faster than the rate.
+// Late deliveries, from any worker, are not sent faster than the rate.
 func TestWhatIsLateKeepsToTheRateToo(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -363,7 +363,7 @@ func TestWhatIsLateKeepsToTheRateToo(t *testing.T) {
 	require.Greater(t, time.Since(began), (n-10)*time.Second/rate, "no more than a tenth of a second's worth is ahead")
 }
 
-// paced publishes n events as one dispatch, and gives what their webhook's rate has put off of them.
+// paced publishes n events as one dispatch, and returns the deliveries that their webhook's rate has put off.
 func (b *bundle) paced(n int) (models.Dispatch, []delivery.Leftover) {
 	b.t.Helper()
 	d, _ := b.shared(n)

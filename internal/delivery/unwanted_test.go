@@ -11,7 +11,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// wants changes what a webhook is registered for.
+// wants changes the event types of a webhook.
 func (b *bundle) wants(webhook string, types ...string) {
 	b.t.Helper()
 	_, err := b.Env.Service.UpdateWebhook(b.t.Context(), tenant, webhook, service.WebhookChange{EventTypes: &types})
@@ -27,8 +27,8 @@ func (b *bundle) isCanceled(id string) {
 	require.Nil(b.t, d.NextAttemptAt)
 }
 
-// A first attempt that waits, one of several and a retry are canceled once their webhook is not registered for their type
-// any more. No POST is made.
+// A waiting first attempt, one of several, and a retry are canceled when their webhook is no longer registered for
+// their type. No POST is made.
 func TestWhatIsNotWantedAnyMoreIsCanceled(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -62,7 +62,7 @@ func TestWhatIsNotWantedAnyMoreIsCanceled(t *testing.T) {
 	require.Equal(t, 2, b.receiver.got("/a"), "the first attempts of two")
 }
 
-// A webhook that is not active holds what is due to it, wanted or not.
+// A webhook that is not active holds its due deliveries, wanted or not.
 func TestWhatIsNotWantedByAnInactiveWebhookIsHeld(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -75,7 +75,7 @@ func TestWhatIsNotWantedByAnInactiveWebhookIsHeld(t *testing.T) {
 	require.Equal(t, delivery.Batch{Held: 1}, b.first(d.ID))
 }
 
-// A wish that was taken back in the last second counts: the database decides, not the view.
+// An unsubscription within the last second counts: the database decides, not the view.
 func TestWhatIsWantedAgainIsSent(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -98,7 +98,7 @@ func TestWhatIsWantedAgainIsSent(t *testing.T) {
 	require.Equal(t, 1, b.receiver.got("/a"))
 }
 
-// Nobody can ask for what the webhook does not want; the delivery stays as it is.
+// A delivery of a type that the webhook does not want cannot be retried, and stays unchanged.
 func TestWhatIsNotWantedCannotBeRetried(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

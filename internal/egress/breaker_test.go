@@ -22,7 +22,7 @@ func newWorld() *world {
 	return w
 }
 
-// all observes n hosts, in turn those of the tenants.
+// all observes n hosts of the tenants in turn.
 func (w *world) all(answered bool, from, n, tenants int) {
 	for i := from; i < from+n; i++ {
 		w.Observe(fmt.Sprint("h", i), fmt.Sprint("t", i%tenants), answered)
@@ -107,7 +107,7 @@ func TestClosesAsSoonAsHostsAnswer(t *testing.T) {
 	require.Equal(t, 1, strings.Count(w.log.String(), "breaker closed"))
 }
 
-// Retries come seldom, and an outage may last for hours: while hosts fail and none answers, it stays open.
+// Retries are rare, and an outage may last for hours. While hosts fail and none answers, the breaker stays open.
 func TestStaysOpenForALongOutage(t *testing.T) {
 	t.Parallel()
 	w := newWorld()
@@ -137,7 +137,7 @@ func TestHostsThatDiedOneByOneDoNotOpenIt(t *testing.T) {
 	}
 }
 
-// A tenant can make any number of its own hosts answer and then not.
+// A tenant can make any number of its own hosts answer and then fail.
 func TestOneTenantNeverOpensIt(t *testing.T) {
 	t.Parallel()
 	attack := func(w *world) {

@@ -23,7 +23,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// visible is a Temporal whose visibility store knows some of the workflows that there are.
+// visible is a Temporal whose visibility store knows only some of the workflows.
 type visible struct {
 	temporal
 	listed   map[string]bool                          // workflows that the visibility store says are running
@@ -77,7 +77,7 @@ func (v *visible) DescribeWorkflowExecution(_ context.Context, id, _ string) (*w
 	return &workflowservice.DescribeWorkflowExecutionResponse{WorkflowExecutionInfo: &workflowpb.WorkflowExecutionInfo{Status: status}, PendingActivities: v.pending}, nil
 }
 
-// seen makes an engine on a Temporal where of 250 dispatches most run and are listed, and a few are not.
+// seen makes an engine on a Temporal with 250 dispatches. Most of them run and are listed, and a few are not.
 func seen() (*engine.Engine, *visible, []string) {
 	v := &visible{listed: map[string]bool{}, statuses: map[string]enums.WorkflowExecutionStatus{
 		"test/deliver/evt_7":   enums.WORKFLOW_EXECUTION_STATUS_RUNNING, // the visibility store lags

@@ -22,8 +22,8 @@ import (
 	"github.com/posthorn/posthorn/internal/engine"
 )
 
-// frontend is as much of a Temporal server as a start needs, on a network in memory. The client is the SDK's own: what
-// it makes of an outage is what there is to know.
+// frontend is the part of a Temporal server that a start needs, on a network in memory. The client is the SDK's own,
+// because its behaviour in an outage matters.
 type frontend struct {
 	workflowservice.UnimplementedWorkflowServiceServer
 
@@ -59,7 +59,7 @@ func (f *frontend) answer(refuse func(context.Context) error) {
 	f.refuse = refuse
 }
 
-// counts gives how many starts have come, and how many were made.
+// counts returns how many starts have come, and how many were made.
 func (f *frontend) counts() (asked, started int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -93,7 +93,7 @@ func (f *frontend) dial(ctx context.Context, _ string) (net.Conn, error) {
 	return listener.DialContext(ctx)
 }
 
-// connect gives a frontend that is up, and a client of it.
+// connect returns a running frontend, and a client of it.
 func connect(t *testing.T) (*frontend, client.Client) {
 	t.Helper()
 	f := &frontend{}
@@ -116,7 +116,7 @@ func unavailable(context.Context) error {
 	return status.Error(codes.Unavailable, "no hosts are available")
 }
 
-// outages are the ways in which a Temporal that has been there is away.
+// outages are the ways in which a running Temporal goes away.
 var outages = []struct {
 	name        string
 	begins, end func(*frontend)
@@ -144,7 +144,7 @@ func TestATemporalThatWasThereAndIsAwayIsFoundOut(t *testing.T) {
 				for i := range slots {
 					require.True(t, own(e, fmt.Sprint(i)))
 				}
-				time.Sleep(5*time.Second + 10*time.Millisecond) // what the SDK gives a call
+				time.Sleep(5*time.Second + 10*time.Millisecond) // the SDK's time for a call
 				publishes := func() {
 					t.Helper()
 					began := time.Now()

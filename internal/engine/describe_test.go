@@ -13,7 +13,7 @@ import (
 	"github.com/posthorn/posthorn/workflows"
 )
 
-// An engineer who knows only the Web UI reads what is delivered to whom, and finds the way back (C4).
+// An engineer with only the Web UI sees the deliveries and their webhooks, and finds the way back (C4).
 func TestTheWebUINamesWhatIsDeliveredToWhom(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -72,8 +72,8 @@ func TestNamesThatSomebodyChoseStayInTheirPlace(t *testing.T) {
 	})
 }
 
-// A workflow that has the id of a dispatch just made is another's: that is said, and the delivery goes out by a workflow of
-// another id (A11).
+// A workflow with the id of a new dispatch belongs to another installation. Posthorn logs that, and the delivery goes
+// out by a workflow with another id (A11).
 func TestAnIdThatIsTakenIsSaidAndAnotherIsUsed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -16,7 +16,7 @@ import (
 	"github.com/posthorn/posthorn/workflows"
 )
 
-// attempts is the first attempts without a workflow. Each takes a while and gives a round.
+// attempts makes first attempts without a workflow. Each takes a while and returns a round.
 type attempts struct {
 	takes time.Duration
 	round workflows.Round
@@ -132,7 +132,7 @@ func TestWhatIsNotReceivedGetsTheWorkflow(t *testing.T) {
 	}
 }
 
-// What finds no room, or would have to wait, gets a workflow.
+// A delivery that finds no room, or would have to wait, gets a workflow.
 func TestFirstAttemptsWithoutAWorkflowAreBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

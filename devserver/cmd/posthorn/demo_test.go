@@ -11,7 +11,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// The demo makes its webhooks once, and leads them to where its receivers listen after each start.
+// The demo creates its webhooks once, and points them to its receivers after each start.
 func TestTheDemo(t *testing.T) {
 	t.Parallel()
 	env := servicetest.New(t)
