@@ -199,6 +199,44 @@ func TestNotifyMailsAndPublishes(t *testing.T) {
 	require.Equal(t, subscriber.ID, deliveries[0].WebhookID)
 }
 
+// The operational tenant gets the event as well, once, and events about its own webhooks once, too.
+func TestNotifyTellsTheOperationalTenant(t *testing.T) {
+	t.Parallel()
+	b, h, _ := health(t)
+	_, _, err := b.Service.PutTenant(t.Context(), models.Tenant{ID: models.OperationalTenant})
+	require.NoError(t, err)
+	types, url := []string{"webhook.*"}, b.receiver.url+"/all"
+	all, _, err := b.Service.CreateWebhook(t.Context(), models.OperationalTenant, service.WebhookChange{URL: &url, EventTypes: &types, By: "test"})
+	require.NoError(t, err)
+	uid := "shop-1"
+	w := b.hook("/a", func(c *service.WebhookChange) { c.UID = &uid })
+	b.fail(w, 10)
+	found := judge(t, h, w)
+	require.Len(t, found.Unsent, 1)
+	for range 2 {
+		require.NoError(t, h.Notify(t.Context(), found.Unsent[0]))
+	}
+	require.Len(t, b.operational(), 1)
+	told := func() []models.Event {
+		events, _, err := b.Store.Events(t.Context(), models.OperationalTenant, models.EventFilter{}, models.Page{Limit: 10})
+		require.NoError(t, err)
+		return events
+	}
+	require.Len(t, told(), 1)
+	deliveries := b.Env.Deliveries(models.OperationalTenant, told()[0].ID)
+	require.Len(t, deliveries, 1)
+	require.Equal(t, all.ID, deliveries[0].WebhookID)
+	event, err := b.Store.Event(t.Context(), models.OperationalTenant, told()[0].ID)
+	require.NoError(t, err)
+	require.Contains(t, string(event.Data), `"id":"`+w.ID+`","uid":"shop-1","tenant":"`+tenant+`"`)
+
+	b.fail(all, 10)
+	found = judge(t, h, all)
+	require.Len(t, found.Unsent, 1)
+	require.NoError(t, h.Notify(t.Context(), found.Unsent[0]))
+	require.Len(t, told(), 2)
+}
+
 func TestNotifyIsRepeatedUntilItGoesOut(t *testing.T) {
 	t.Parallel()
 	b, h, m := health(t)

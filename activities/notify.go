@@ -37,7 +37,7 @@ func (a *Health) Notify(ctx context.Context, notificationID string) error {
 		return err
 	}
 	var o outcome
-	if o.subscribed, err = a.publish(ctx, &n, &w); err != nil {
+	if o.subscribed, err = a.publish(ctx, &n, &w, &t); err != nil {
 		return fmt.Errorf("publish the operational event: %w", err)
 	}
 	if err := a.mail(ctx, &n, &w, &t, &o); err != nil {
@@ -117,11 +117,11 @@ func (o *outcome) detail() string {
 	}
 }
 
-// publish publishes the notification as an event, and reports whether a webhook gets it. Its idempotency key makes it
-// one event however often this runs.
-func (a *Health) publish(ctx context.Context, n *models.Notification, w *models.Webhook) (subscribed bool, err error) {
+// publish publishes the notification as an event, in the webhook's tenant and in the operational tenant if there is one,
+// and reports whether a webhook gets it. Its idempotency key makes it one event however often this runs.
+func (a *Health) publish(ctx context.Context, n *models.Notification, w *models.Webhook, t *models.Tenant) (subscribed bool, err error) {
 	payload := operational(n, w)
-	payload.Link = a.page(w)
+	payload.Link, payload.Webhook.TenantUID = a.page(w), t.UID
 	data, err := json.Marshal(payload)
 	if err != nil {
 		return false, err
@@ -130,12 +130,27 @@ func (a *Health) publish(ctx context.Context, n *models.Notification, w *models.
 	if n.Kind == models.NotifyDeactivated {
 		eventType = catalog.WebhookDeactivated
 	}
-	published, err := a.Service.Publish(ctx, n.Tenant, service.PublishRequest{Key: "notification/" + n.ID, Body: []byte(n.ID),
-		Events: []service.EventInput{{Type: eventType, Data: data}}})
+	all, err := a.Service.OperationalTenant(ctx)
 	if err != nil {
 		return false, err
 	}
-	return a.Store.IsGoingOut(ctx, n.Tenant, published[0].ID)
+	tenants := []string{n.Tenant}
+	if all != "" && all != n.Tenant {
+		tenants = append(tenants, all)
+	}
+	for _, tenant := range tenants {
+		published, err := a.Service.Publish(ctx, tenant, service.PublishRequest{Key: "notification/" + n.ID, Body: []byte(n.ID),
+			Events: []service.EventInput{{Type: eventType, Data: data}}})
+		if err != nil {
+			return false, err
+		}
+		goes, err := a.Store.IsGoingOut(ctx, tenant, published[0].ID)
+		if err != nil {
+			return false, err
+		}
+		subscribed = subscribed || goes
+	}
+	return subscribed, nil
 }
 
 type operationalData struct {
@@ -143,16 +158,19 @@ type operationalData struct {
 	FailedAttempts int64              `json:"failed_attempts"`
 	Threshold      int64              `json:"threshold"`
 	Reason         string             `json:"reason"`
+	LastSuccessAt  string             `json:"last_success_at,omitempty"`
 	LastFailure    *lastFailure       `json:"last_failure"`
 	Link           string             `json:"link,omitempty"`
 }
 
 type operationalWebhook struct {
-	ID     string `json:"id"`
-	Tenant string `json:"tenant"`
-	Name   string `json:"name"`
-	URL    string `json:"url"`
-	Status string `json:"status"`
+	ID        string `json:"id"`
+	UID       string `json:"uid,omitempty"`
+	Tenant    string `json:"tenant"`
+	TenantUID string `json:"tenant_uid,omitempty"`
+	Name      string `json:"name"`
+	URL       string `json:"url"`
+	Status    string `json:"status"`
 }
 
 type lastFailure struct {
@@ -168,10 +186,14 @@ func operational(n *models.Notification, w *models.Webhook) operationalData {
 		status = models.WebhookDeactivated
 	}
 	data := operationalData{FailedAttempts: n.Detail.Failed, Threshold: n.Detail.Threshold, Reason: n.Detail.Reason,
-		Webhook: operationalWebhook{ID: w.ID, Tenant: models.TenantSlug(w.Tenant), Name: w.Name,
+		Webhook: operationalWebhook{ID: w.ID, UID: w.UID, Tenant: models.TenantSlug(w.Tenant), Name: w.Name,
 			URL: service.URLWithoutQuery(w.URL), Status: string(status)}} // the event goes to other receivers
+	const form = "2006-01-02T15:04:05.000Z07:00"
+	if at := w.Health.LastSuccessAt; at != nil {
+		data.LastSuccessAt = at.UTC().Format(form)
+	}
 	if at := n.Detail.LastFailureAt; at != nil {
-		data.LastFailure = &lastFailure{At: at.UTC().Format("2006-01-02T15:04:05.000Z07:00"), Error: n.Detail.LastError}
+		data.LastFailure = &lastFailure{At: at.UTC().Format(form), Error: n.Detail.LastError}
 		if code := n.Detail.LastStatus; code != 0 {
 			data.LastFailure.StatusCode = &code
 		}

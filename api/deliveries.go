@@ -59,6 +59,7 @@ type Planned struct {
 type Attempt struct {
 	ID     string `json:"id" example:"att_0198c0de-0000-7000-8000-000000000006"`
 	Number int    `json:"number" doc:"Counted from 1."`
+	Manual bool   `json:"manual" doc:"Somebody has asked for it, by a retry, a replay or a recovery. Others are made by the schedule."`
 	Exchange
 }
 
@@ -93,7 +94,7 @@ func timelineView(ctx context.Context, t service.Timeline) Timeline {
 		Upcoming: make([]Planned, len(t.Upcoming)), WorkflowID: orNull(t.WorkflowID), UIURL: orNull(t.UIURL)}
 	for i := range t.History {
 		a := &t.History[i]
-		v.Attempts[i] = Attempt{ID: a.ID, Number: a.Number, Exchange: exchangeView(ctx, a)}
+		v.Attempts[i] = Attempt{ID: a.ID, Number: a.Number, Manual: a.Manual, Exchange: exchangeView(ctx, a)}
 	}
 	for i, planned := range t.Upcoming {
 		v.Upcoming[i] = Planned{Number: planned.Number, At: timestamp(planned.At)}

@@ -120,6 +120,33 @@ func TestDeliveryActions(t *testing.T) {
 	}
 }
 
+// A timeline says which attempts were asked for, and a recovery can be for some of what there is.
+func TestWhatIsAskedFor(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	hook := "/v1/tenants/acme/webhooks/" + e.webhook("http://127.0.0.1:1")
+	delivery := e.deliveryOf("order.created")
+	e.Attempt("acme", delivery)
+	e.call("POST /v1/tenants/acme/deliveries/"+delivery+"/retry", "").is(http.StatusOK)
+	e.Attempt("acme", delivery)
+	var manual []any
+	attempts, _ := e.call("GET /v1/tenants/acme/deliveries/"+delivery, "").is(http.StatusOK).json()["attempts"].([]any)
+	for _, attempt := range attempts {
+		manual = append(manual, attempt.(map[string]any)["manual"])
+	}
+	require.Equal(t, []any{false, true}, manual)
+
+	r := e.call("POST "+hook+"/recover", `{"channel":"project-1","tag":"import","status_class":4}`).is(http.StatusAccepted).json()
+	require.Equal(t, []any{"project-1", "import", 4.0}, []any{r["channel"], r["tag"], r["status_class"]})
+	r = e.call("POST "+hook+"/recover", "").is(http.StatusAccepted).json()
+	require.Equal(t, []any{nil, nil, nil}, []any{r["channel"], r["tag"], r["status_class"]})
+	for body, field := range map[string]string{`{"status_class":6}`: "status_class", `{"status_class":4,"missed":true}`: "status_class",
+		`{"channel":"` + strings.Repeat("c", 129) + `"}`: "channel"} {
+		require.Equal(t, []string{field}, e.call("POST "+hook+"/recover", body).is(http.StatusUnprocessableEntity).fields(), body)
+	}
+	require.Nil(t, e.call("GET /v1/tenants/acme/events", "").is(http.StatusOK).data()[0]["data_until"])
+}
+
 func TestDeliveryLists(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)

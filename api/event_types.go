@@ -24,6 +24,8 @@ type EventType struct {
 	Schema        json.RawMessage `json:"schema" doc:"The JSON Schema that data must match; null = any data."`
 	Example       json.RawMessage `json:"example" doc:"An example of data, which tests send; null = none."`
 	Deprecated    bool            `json:"deprecated"`
+	Archived      bool            `json:"archived" doc:"It is in no list, unless archived=true is asked for. Webhooks that name it still get its events."`
+	FeatureFlags  []string        `json:"feature_flags" doc:"Portal links see it if they have one of these; empty = all see it." example:"beta"`
 	CreatedAt     timestamp       `json:"created_at"`
 	UpdatedAt     timestamp       `json:"updated_at"`
 }
@@ -31,7 +33,7 @@ type EventType struct {
 func eventTypeView(t models.EventType) EventType {
 	return EventType{Name: t.Name, Tenant: orNull(models.TenantSlug(t.Tenant)), System: orNull(t.System), Title: orNull(t.Title), Category: orNull(t.Category),
 		Description: t.Description, Documentation: orNull(t.Documentation), Schema: raw(t.Schema), Example: raw(t.Example),
-		Deprecated: t.Deprecated, CreatedAt: timestamp(t.CreatedAt), UpdatedAt: timestamp(t.UpdatedAt)}
+		Deprecated: t.Deprecated, Archived: t.Archived, FeatureFlags: orEmptyList(t.FeatureFlags), CreatedAt: timestamp(t.CreatedAt), UpdatedAt: timestamp(t.UpdatedAt)}
 }
 
 // raw returns a JSON text as it is, null if it is empty.
@@ -45,10 +47,12 @@ func raw(text string) json.RawMessage {
 // EventTypeInput describes an event type to create or replace.
 type EventTypeInput struct {
 	EventTypeReadOnly
-	Description string          `json:"description,omitempty" doc:"At most 2000 characters." example:"An order has been placed."`
-	Schema      json.RawMessage `json:"schema,omitempty" doc:"A JSON Schema: draft-04, -06, -07, 2019-09 or 2020-12 (the default), as $schema says. At most 200 levels and 30,000 subschemas. Patterns are ECMA-262, of limited size. Up to draft-07 format is enforced; from 2019-09 on it is an annotation. External references are not followed."`
-	Example     json.RawMessage `json:"example,omitempty" doc:"Data that matches the schema."`
-	Deprecated  bool            `json:"deprecated,omitempty"`
+	Description  string          `json:"description,omitempty" doc:"At most 2000 characters." example:"An order has been placed."`
+	Schema       json.RawMessage `json:"schema,omitempty" doc:"A JSON Schema: draft-04, -06, -07, 2019-09 or 2020-12 (the default), as $schema says. At most 200 levels and 30,000 subschemas. Patterns are ECMA-262, of limited size. Up to draft-07 format is enforced; from 2019-09 on it is an annotation. External references are not followed."`
+	Example      json.RawMessage `json:"example,omitempty" doc:"Data that matches the schema."`
+	Deprecated   bool            `json:"deprecated,omitempty"`
+	Archived     bool            `json:"archived,omitempty" doc:"Leaves it out of lists."`
+	FeatureFlags []string        `json:"feature_flags,omitempty" doc:"At most 20. Portal links without any of them do not see it." example:"beta"`
 }
 
 // OfEventType holds the path parameters of the operations on one event type.
@@ -61,9 +65,15 @@ type putEventType struct {
 	Body EventTypeInput
 }
 
+// EventTypeParams are the parameters of a list of event types.
+type EventTypeParams struct {
+	PageParams
+	Archived bool `query:"archived" doc:"Also those that are archived."`
+}
+
 type listTenantEventTypes struct {
 	OfTenant
-	PageParams
+	EventTypeParams
 }
 
 type putCatalog struct {
@@ -98,16 +108,20 @@ func (s *server) eventTypes() {
 	}, s.putCatalog)
 }
 
-func (s *server) listEventTypes(ctx context.Context, in *PageParams) (*answer[list[EventType]], error) {
+func (s *server) listEventTypes(ctx context.Context, in *EventTypeParams) (*answer[list[EventType]], error) {
 	return s.eventTypesOf(ctx, caller(ctx).Tenant, *in)
 }
 
 func (s *server) listTenantEventTypes(ctx context.Context, in *listTenantEventTypes) (*answer[list[EventType]], error) {
-	return s.eventTypesOf(ctx, in.Tenant, in.PageParams)
+	return s.eventTypesOf(ctx, in.Tenant, in.EventTypeParams)
 }
 
-func (s *server) eventTypesOf(ctx context.Context, tenant string, p PageParams) (*answer[list[EventType]], error) {
-	types, next, err := s.Service.EventTypes(ctx, tenant, p.page())
+func (s *server) eventTypesOf(ctx context.Context, tenant string, p EventTypeParams) (*answer[list[EventType]], error) {
+	read := s.Service.EventTypes
+	if p.Archived {
+		read = s.Service.AllEventTypes
+	}
+	types, next, err := read(ctx, tenant, p.page())
 	if err != nil {
 		return nil, err
 	}
@@ -124,7 +138,8 @@ func (s *server) putEventType(ctx context.Context, in *putEventType) (*answer[Ev
 		return nil, err
 	}
 	t, err = s.Service.PutEventType(ctx, models.EventType{Name: in.Name, Title: t.Title, Category: t.Category, Documentation: t.Documentation,
-		Description: in.Body.Description, Schema: text(in.Body.Schema), Example: text(in.Body.Example), Deprecated: in.Body.Deprecated}, wrong...)
+		Description: in.Body.Description, Schema: text(in.Body.Schema), Example: text(in.Body.Example), Deprecated: in.Body.Deprecated,
+		Archived: in.Body.Archived, FeatureFlags: in.Body.FeatureFlags}, wrong...)
 	if err != nil {
 		return nil, err
 	}

@@ -26,6 +26,7 @@ type Event struct {
 	Channels   []string          `json:"channels" example:"project-1"`
 	Tags       []string          `json:"tags" example:"import"`
 	CreatedAt  timestamp         `json:"created_at"`
+	DataUntil  *timestamp        `json:"data_until" nullable:"true" doc:"Its data is erased then, which is earlier than the retention; null = it is kept as long as the event."`
 	ErasedAt   *timestamp        `json:"erased_at" nullable:"true" doc:"When its data was erased."`
 	FannedOut  bool              `json:"fanned_out" example:"true" doc:"true once all its deliveries exist. If more than 1,000 webhooks match an event, it is false for a while after the event was accepted: the deliveries follow, to exactly the webhooks that matched at that time."`
 }
@@ -49,7 +50,7 @@ const shownDeliveries = 50
 
 func eventView(e models.Event) Event {
 	return Event{ID: e.ID, Type: e.Type, Attributes: orEmpty(e.Attributes), ExternalID: orNull(e.ExternalID),
-		Channels: append([]string{}, e.Channels...), Tags: append([]string{}, e.Tags...), CreatedAt: timestamp(e.CreatedAt), ErasedAt: at(e.ErasedAt),
+		Channels: append([]string{}, e.Channels...), Tags: append([]string{}, e.Tags...), CreatedAt: timestamp(e.CreatedAt), ErasedAt: at(e.ErasedAt), DataUntil: at(e.DataUntil),
 		FannedOut: !e.FanningOut}
 }
 

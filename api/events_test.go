@@ -200,6 +200,16 @@ func TestEventTypes(t *testing.T) {
 	e.call("PUT /v1/tenants/acme/catalogs/sap", "").is(http.StatusNotFound)
 	e.asAdmin("GET /v1/tenants/nobody/event-types", "").is(http.StatusNotFound)
 
+	// What is archived is in no list unless it is asked for; flags hide types from portal links alone.
+	archived := e.asAdmin("PUT /v1/event-types/old.type", `{"archived":true,"feature_flags":["beta"]}`).is(http.StatusOK).json()
+	require.Equal(t, []any{true, []any{"beta"}}, []any{archived["archived"], archived["feature_flags"]})
+	require.Equal(t, shared, names(e.asAdmin("GET /v1/event-types", "")))
+	require.Contains(t, names(e.asAdmin("GET /v1/event-types?archived=true", "")), "old.type")
+	require.Contains(t, names(e.call("GET /v1/tenants/acme/event-types?archived=true&limit=200", "")), "old.type")
+	e.call("GET /v1/event-types/old.type", "").is(http.StatusOK)
+	require.Equal(t, []string{"feature_flags[0]"}, e.asAdmin("PUT /v1/event-types/old.type", `{"feature_flags":["a b"]}`).is(http.StatusUnprocessableEntity).fields())
+	e.asAdmin("DELETE /v1/event-types/old.type", "").is(http.StatusNoContent)
+
 	e.asAdmin("DELETE /v1/event-types/order.paid", "").is(http.StatusNoContent)
 	e.asAdmin("DELETE /v1/event-types/order.paid", "").is(http.StatusNotFound)
 	e.asAdmin("DELETE /v1/event-types/webhook.warning", "").is(http.StatusConflict)

@@ -192,7 +192,7 @@ func TestTenantsHaveUIDsAndMetadata(t *testing.T) {
 	put := e.asAdmin("PUT /v1/tenants/acme", `{"name":"Acme"}`).is(http.StatusOK)
 	require.Equal(t, "crm-1", put.text("uid"))
 	require.Equal(t, map[string]any{}, put.json()["metadata"])
-	require.Equal(t, map[string]any{"webhooks": float64(3), "keys": nil}, put.json()["limits"])
+	require.Equal(t, map[string]any{"webhooks": float64(3), "keys": nil, "rate": nil}, put.json()["limits"])
 
 	e.call("GET /v1/tenants/crm-1/webhooks", "").is(http.StatusOK)
 	e.call("POST /v1/tenants/crm-1/events", `{"type":"order.created","data":{}}`).is(http.StatusAccepted)

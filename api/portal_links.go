@@ -16,6 +16,7 @@ type PortalLinkInput struct {
 	ExpiresIn    *duration         `json:"expires_in,omitempty" doc:"How long the session and the token last, 60s to 168h. Default 1h." example:"3600"`
 	Name         string            `json:"name,omitempty" doc:"Shown as the actor in the audit log, and as created_by. At most 200 characters." example:"jane@shop.example"`
 	Capabilities []string          `json:"capabilities,omitempty" enum:"keys,settings" doc:"What it allows in addition to its role. keys: listing and revoking keys. settings: changing the administrators' addresses; only an admin key can grant that."`
+	FeatureFlags []string          `json:"feature_flags,omitempty" doc:"At most 20. Event types with one of these are seen, beside those without any." example:"beta"`
 	Theme        map[string]string `json:"theme,omitempty" doc:"How the portal looks: accent (#rrggbb), radius (pixels, 0 to 24), font (system, serif or mono), mode (auto, light or dark), logo (an https URL on an origin in POSTHORN_PORTAL_LOGO_ORIGINS)."`
 }
 
@@ -60,7 +61,7 @@ func (s *server) portalLinks() {
 func (s *server) createPortalLink(ctx context.Context, in *createPortalLink) (*answer[PortalLink], error) {
 	b := in.Body
 	l, err := s.Service.CreatePortalLink(ctx, caller(ctx), in.Tenant, service.LinkRequest{Role: b.Role, ExpiresIn: length(b.ExpiresIn),
-		Name: b.Name, Capabilities: b.Capabilities, Theme: b.Theme})
+		Name: b.Name, Capabilities: b.Capabilities, FeatureFlags: b.FeatureFlags, Theme: b.Theme})
 	if err != nil {
 		return nil, err
 	}

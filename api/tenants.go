@@ -26,12 +26,13 @@ type Tenant struct {
 
 // Limits are the most webhooks and keys that a tenant may have.
 type Limits struct {
-	Webhooks *int64 `json:"webhooks" doc:"The most webhooks; null = what the installation allows every tenant (POSTHORN_MAX_WEBHOOKS)." example:"500"`
-	Keys     *int64 `json:"keys" doc:"The most keys in force; null = what the installation allows every tenant (POSTHORN_MAX_KEYS)." example:"20"`
+	Webhooks *int64   `json:"webhooks" doc:"The most webhooks; null = what the installation allows every tenant (POSTHORN_MAX_WEBHOOKS)." example:"500"`
+	Rate     *float64 `json:"rate" doc:"The most deliveries a second to all of its webhooks together; null = no limit." example:"100"`
+	Keys     *int64   `json:"keys" doc:"The most keys in force; null = what the installation allows every tenant (POSTHORN_MAX_KEYS)." example:"20"`
 }
 
 func tenantView(t models.Tenant) Tenant {
-	return Tenant{ID: t.Slug, UID: orNull(t.UID), Metadata: orEmpty(t.Metadata), Name: t.Name, AdminEmails: t.AdminEmails, Limits: Limits{t.MaxWebhooks, t.MaxKeys}, CreatedAt: timestamp(t.CreatedAt), UpdatedAt: timestamp(t.UpdatedAt)}
+	return Tenant{ID: t.Slug, UID: orNull(t.UID), Metadata: orEmpty(t.Metadata), Name: t.Name, AdminEmails: t.AdminEmails, Limits: Limits{Webhooks: t.MaxWebhooks, Keys: t.MaxKeys, Rate: orNull(t.RateLimit)}, CreatedAt: timestamp(t.CreatedAt), UpdatedAt: timestamp(t.UpdatedAt)}
 }
 
 // TenantInput describes a tenant to create or replace.
@@ -61,13 +62,14 @@ type TenantPatch struct {
 	AdminEmails optional[[]string]          `json:"admin_emails,omitzero" doc:"Replaces the addresses as a whole."`
 	UID         optional[string]            `json:"uid,omitzero" doc:"Another name for it, which no other tenant has as uid or id. 1 to 256 letters, digits, dots, dashes or underscores."`
 	Metadata    optional[map[string]string] `json:"metadata,omitzero" doc:"Replaces the metadata as a whole."`
-	Limits      optional[LimitsPatch]       `json:"limits,omitzero" doc:"null = the installation's limits."`
+	Limits      optional[LimitsPatch]       `json:"limits,omitzero" doc:"null = the installation's limits, and no rate."`
 }
 
 // LimitsPatch is a change of a tenant's limits.
 type LimitsPatch struct {
-	Webhooks optional[int64] `json:"webhooks,omitzero" minimum:"0" maximum:"1000000" doc:"The most webhooks. null = the installation's limit."`
-	Keys     optional[int64] `json:"keys,omitzero" minimum:"0" maximum:"100000" doc:"The most keys in force. null = the installation's limit."`
+	Webhooks optional[int64]   `json:"webhooks,omitzero" minimum:"0" maximum:"1000000" doc:"The most webhooks. null = the installation's limit."`
+	Rate     optional[float64] `json:"rate,omitzero" minimum:"0" maximum:"10000" doc:"The most deliveries a second to all of its webhooks together. null or 0 = no limit."`
+	Keys     optional[int64]   `json:"keys,omitzero" minimum:"0" maximum:"100000" doc:"The most keys in force. null = the installation's limit."`
 }
 
 // limitOf returns a limit's change, nil if the field is absent.
@@ -81,9 +83,9 @@ func limitOf(o optional[int64]) *service.Limit {
 func (p *TenantPatch) change() service.TenantChange {
 	limits := LimitsPatch{}
 	if p.Limits.given {
-		limits = *p.Limits.or(LimitsPatch{Webhooks: optional[int64]{given: true}, Keys: optional[int64]{given: true}})
+		limits = *p.Limits.or(LimitsPatch{Webhooks: optional[int64]{given: true}, Keys: optional[int64]{given: true}, Rate: optional[float64]{given: true}})
 	}
-	return service.TenantChange{Name: p.Name.or(""), UID: p.UID.or(""), Metadata: p.Metadata.or(nil), AdminEmails: p.AdminEmails.or(nil), MaxWebhooks: limitOf(limits.Webhooks), MaxKeys: limitOf(limits.Keys)}
+	return service.TenantChange{Name: p.Name.or(""), UID: p.UID.or(""), Metadata: p.Metadata.or(nil), AdminEmails: p.AdminEmails.or(nil), MaxWebhooks: limitOf(limits.Webhooks), MaxKeys: limitOf(limits.Keys), RateLimit: limits.Rate.or(0)}
 }
 
 // OfTenant holds the path parameters of everything that belongs to a tenant. Like the others of its kind it is

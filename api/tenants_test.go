@@ -178,22 +178,25 @@ func TestATenantIsChangedByWhatTheBodyNames(t *testing.T) {
 	patch := func(body string) answer { return e.asAdmin("PATCH /v1/tenants/globex", body) }
 	patch(`{"name":"n"}`).is(http.StatusNotFound)
 	before := e.asAdmin("PUT /v1/tenants/globex", `{"name":"Globex","admin_emails":["ops@globex.example"]}`).is(http.StatusCreated).json()
-	none := map[string]any{"webhooks": nil, "keys": nil}
+	none := map[string]any{"webhooks": nil, "keys": nil, "rate": nil}
 	require.Equal(t, none, before["limits"])
 
 	e.Clock.Advance(time.Second)
 	require.Equal(t, before, patch(`{}`).is(http.StatusOK).json(), "nothing has changed")
 	require.Equal(t, before, patch(`{"name":"Globex","admin_emails":["ops@globex.example"],"limits":{"webhooks":null}}`).is(http.StatusOK).json())
 	changed := patch(`{"limits":{"webhooks":5}}`).is(http.StatusOK).json()
-	require.Equal(t, map[string]any{"webhooks": 5.0, "keys": nil}, changed["limits"])
+	require.Equal(t, map[string]any{"webhooks": 5.0, "keys": nil, "rate": nil}, changed["limits"])
 	require.Equal(t, before["name"], changed["name"])
 	require.Equal(t, before["admin_emails"], changed["admin_emails"])
 	require.NotEqual(t, before["updated_at"], changed["updated_at"])
 	require.Equal(t, changed, e.asAdmin("GET /v1/tenants/globex", "").is(http.StatusOK).json())
-	both := map[string]any{"webhooks": 5.0, "keys": 0.0}
+	both := map[string]any{"webhooks": 5.0, "keys": 0.0, "rate": nil}
 	require.Equal(t, both, patch(`{"limits":{"keys":0}}`).is(http.StatusOK).json()["limits"])
 	require.Equal(t, both, e.asAdmin("PUT /v1/tenants/globex", `{"name":"Globex Inc"}`).is(http.StatusOK).json()["limits"], "PUT leaves them")
-	require.Equal(t, map[string]any{"webhooks": nil, "keys": 0.0}, patch(`{"limits":{"webhooks":null}}`).is(http.StatusOK).json()["limits"])
+	require.Equal(t, map[string]any{"webhooks": nil, "keys": 0.0, "rate": nil}, patch(`{"limits":{"webhooks":null}}`).is(http.StatusOK).json()["limits"])
+	require.Equal(t, map[string]any{"webhooks": nil, "keys": 0.0, "rate": 2.5}, patch(`{"limits":{"rate":2.5}}`).is(http.StatusOK).json()["limits"])
+	require.Equal(t, []string{"limits.rate"}, patch(`{"limits":{"rate":0.000001}}`).is(http.StatusUnprocessableEntity).fields())
+	patch(`{"limits":{"rate":10001}}`).is(http.StatusUnprocessableEntity)
 	unset := patch(`{"name":null,"admin_emails":null,"limits":null}`).is(http.StatusOK).json()
 	require.Empty(t, unset["name"])
 	require.Equal(t, []any{}, unset["admin_emails"])

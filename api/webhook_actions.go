@@ -168,7 +168,8 @@ func (s *server) resumeWebhook(ctx context.Context, in *actOnWebhook) (*answer[W
 func (s *server) recoverWebhook(ctx context.Context, in *recoverWebhook) (*answer[Recovery], error) {
 	request := service.RecoveryRequest{}
 	if b := in.Body; b != nil {
-		request = service.RecoveryRequest{Since: timeOf(b.Since), Until: timeOf(b.Until), EventTypes: b.EventTypes, Missed: b.Missed, Rate: b.Rate}
+		request = service.RecoveryRequest{Since: timeOf(b.Since), Until: timeOf(b.Until), EventTypes: b.EventTypes,
+			Channel: b.Channel, Tag: b.Tag, StatusClass: b.StatusClass, Missed: b.Missed, Rate: b.Rate}
 		for _, status := range b.Statuses {
 			request.Statuses = append(request.Statuses, models.DeliveryStatus(status))
 		}

@@ -33,6 +33,9 @@ type Attempt struct {
 	Error *string `json:"error"`
 	ID    string  `json:"id"`
 
+	// Manual Somebody has asked for it, by a retry, a replay or a recovery. Others are made by the schedule.
+	Manual bool `json:"manual"`
+
 	// Number Counted from 1.
 	Number int64 `json:"number"`
 
@@ -279,6 +282,9 @@ type Event struct {
 	Channels   []string          `json:"channels"`
 	CreatedAt  time.Time         `json:"created_at"`
 
+	// DataUntil Its data is erased then, which is earlier than the retention; null = it is kept as long as the event.
+	DataUntil *time.Time `json:"data_until"`
+
 	// ErasedAt When its data was erased.
 	ErasedAt *time.Time `json:"erased_at"`
 
@@ -328,6 +334,8 @@ type EventPage struct {
 
 // EventType defines model for EventType.
 type EventType struct {
+	// Archived It is in no list, unless archived=true is asked for. Webhooks that name it still get its events.
+	Archived    bool      `json:"archived"`
 	Category    *string   `json:"category"`
 	CreatedAt   time.Time `json:"created_at"`
 	Deprecated  bool      `json:"deprecated"`
@@ -338,7 +346,10 @@ type EventType struct {
 
 	// Example An example of data, which tests send; null = none.
 	Example json.RawMessage `json:"example"`
-	Name    string          `json:"name"`
+
+	// FeatureFlags Portal links see it if they have one of these; empty = all see it.
+	FeatureFlags []string `json:"feature_flags"`
+	Name         string   `json:"name"`
 
 	// Schema The JSON Schema that data must match; null = any data.
 	Schema json.RawMessage `json:"schema"`
@@ -354,6 +365,8 @@ type EventType struct {
 
 // EventTypeInput defines model for EventTypeInput.
 type EventTypeInput struct {
+	// Archived Leaves it out of lists.
+	Archived   *bool `json:"archived,omitempty"`
 	Deprecated *bool `json:"deprecated,omitempty"`
 
 	// Description At most 2000 characters.
@@ -361,6 +374,9 @@ type EventTypeInput struct {
 
 	// Example Data that matches the schema.
 	Example json.RawMessage `json:"example,omitempty"`
+
+	// FeatureFlags At most 20. Portal links without any of them do not see it.
+	FeatureFlags *[]string `json:"feature_flags,omitempty"`
 
 	// Schema A JSON Schema: draft-04, -06, -07, 2019-09 or 2020-12 (the default), as $schema says. At most 200 levels and 30,000 subschemas. Patterns are ECMA-262, of limited size. Up to draft-07 format is enforced; from 2019-09 on it is an annotation. External references are not followed.
 	Schema json.RawMessage `json:"schema,omitempty"`
@@ -383,6 +399,9 @@ type FullEvent struct {
 
 	// Data The data as it was posted; null once erased.
 	Data json.RawMessage `json:"data"`
+
+	// DataUntil Its data is erased then, which is earlier than the retention; null = it is kept as long as the event.
+	DataUntil *time.Time `json:"data_until"`
 
 	// Deliveries The newest 50. The list of deliveries has all of them.
 	Deliveries []DeliveryRef `json:"deliveries"`
@@ -452,6 +471,9 @@ type LastAttempt struct {
 type Limits struct {
 	// Keys The most keys in force; null = what the installation allows every tenant (POSTHORN_MAX_KEYS).
 	Keys *int64 `json:"keys"`
+
+	// Rate The most deliveries a second to all of its webhooks together; null = no limit.
+	Rate *float64 `json:"rate"`
 
 	// Webhooks The most webhooks; null = what the installation allows every tenant (POSTHORN_MAX_WEBHOOKS).
 	Webhooks *int64 `json:"webhooks"`
@@ -654,6 +676,9 @@ type PortalLinkInput struct {
 	// ExpiresIn How long the session and the token last, 60s to 168h. Default 1h.
 	ExpiresIn *string `json:"expires_in,omitempty"`
 
+	// FeatureFlags At most 20. Event types with one of these are seen, beside those without any.
+	FeatureFlags *[]string `json:"feature_flags,omitempty"`
+
 	// Name Shown as the actor in the audit log, and as created_by. At most 200 characters.
 	Name *string `json:"name,omitempty"`
 
@@ -666,6 +691,8 @@ type PortalLinkInput struct {
 
 // Recovery defines model for Recovery.
 type Recovery struct {
+	// Channel null = any.
+	Channel   *string   `json:"channel"`
 	CreatedAt time.Time `json:"created_at"`
 
 	// Delivered How many of the released deliveries have been delivered, as last counted. A delivery that a later recovery released again counts there.
@@ -694,9 +721,15 @@ type Recovery struct {
 	Skipped int64 `json:"skipped"`
 
 	// Status stopped: the webhook was no longer active.
-	Status   string   `json:"status"`
-	Statuses []string `json:"statuses"`
-	Tenant   string   `json:"tenant"`
+	Status string `json:"status"`
+
+	// StatusClass The class of the last answer; null = any.
+	StatusClass *int64   `json:"status_class"`
+	Statuses    []string `json:"statuses"`
+
+	// Tag null = any.
+	Tag    *string `json:"tag"`
+	Tenant string  `json:"tenant"`
 
 	// Total Deliveries to release, as counted at the start; null until they are counted.
 	Total *int64 `json:"total"`
@@ -714,6 +747,9 @@ type Recovery struct {
 
 // RecoveryInput defines model for RecoveryInput.
 type RecoveryInput struct {
+	// Channel Only of events with this channel.
+	Channel *string `json:"channel,omitempty"`
+
 	// EventTypes Only these types. Wildcards such as order.* work. Default: all.
 	EventTypes *[]string `json:"event_types,omitempty"`
 
@@ -726,8 +762,14 @@ type RecoveryInput struct {
 	// Since Only deliveries made and events accepted at or after this time. Default: as far back as the retention; held deliveries are included however old they are.
 	Since *time.Time `json:"since,omitempty"`
 
+	// StatusClass Only deliveries whose last answer is of this class: 4 = 400 to 499, 0 = no answer. Not with missed.
+	StatusClass *int64 `json:"status_class,omitempty"`
+
 	// Statuses Default: held and failed; with missed, none. A delivery keeps its id, and its schedule starts again.
 	Statuses *[]string `json:"statuses,omitempty"`
+
+	// Tag Only of events with this tag.
+	Tag *string `json:"tag,omitempty"`
 
 	// Until Only deliveries made before this time. Default: now.
 	Until *time.Time `json:"until,omitempty"`
@@ -888,10 +930,13 @@ type TenantPatch struct {
 	// AdminEmails Replaces the addresses as a whole.
 	AdminEmails *[]string `json:"admin_emails,omitempty"`
 
-	// Limits null = the installation's limits.
+	// Limits null = the installation's limits, and no rate.
 	Limits *struct {
 		// Keys The most keys in force. null = the installation's limit.
 		Keys *int64 `json:"keys,omitempty"`
+
+		// Rate The most deliveries a second to all of its webhooks together. null or 0 = no limit.
+		Rate *float64 `json:"rate,omitempty"`
 
 		// Webhooks The most webhooks. null = the installation's limit.
 		Webhooks *int64 `json:"webhooks,omitempty"`
@@ -1224,6 +1269,9 @@ type ListEventTypesParams struct {
 
 	// After Cursor: the previous page's next, with the same filters. Omit it, or leave it empty, for the first page.
 	After *string `form:"after,omitempty" json:"after,omitempty"`
+
+	// Archived Also those that are archived.
+	Archived *bool `form:"archived,omitempty" json:"archived,omitempty"`
 }
 
 // ImportEventTypesParams defines parameters for ImportEventTypes.
@@ -1338,6 +1386,9 @@ type ListTenantEventTypesParams struct {
 
 	// After Cursor: the previous page's next, with the same filters. Omit it, or leave it empty, for the first page.
 	After *string `form:"after,omitempty" json:"after,omitempty"`
+
+	// Archived Also those that are archived.
+	Archived *bool `form:"archived,omitempty" json:"archived,omitempty"`
 }
 
 // ListEventsParams defines parameters for ListEvents.
@@ -4095,6 +4146,18 @@ func NewListEventTypesRequest(server string, params *ListEventTypesParams) (*htt
 
 		}
 
+		if params.Archived != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "archived", *params.Archived, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if encoded := queryValues.Encode(); encoded != "" {
 			rawQueryFragments = append(rawQueryFragments, encoded)
 		}
@@ -5448,6 +5511,18 @@ func NewListTenantEventTypesRequest(server string, tenant string, params *ListTe
 		if params.After != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "after", *params.After, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Archived != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "archived", *params.Archived, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {

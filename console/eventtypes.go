@@ -94,7 +94,10 @@ func (v *visit) saveEventType() error {
 	if len(bad) > 0 { // text that is not JSON is not checked further
 		t.Schema, t.Example = "", ""
 	}
-	_, err := v.Service.EventType(v.r.Context(), "", t.Name)
+	was, err := v.Service.EventType(v.r.Context(), "", t.Name)
+	if err == nil {
+		t.Archived, t.FeatureFlags = was.Archived, was.FeatureFlags
+	}
 	if f.New && err == nil {
 		bad = append(bad, service.FieldError{Field: "name", Message: "is an event type already"})
 	}

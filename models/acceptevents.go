@@ -19,12 +19,13 @@ var eventColumns = []column[Event]{
 	{"created_at", "timestamptz", func(e *Event) any { return timeOf(e.CreatedAt) }},
 }
 
-// labelledColumns are the columns of events if some of them have an external id, channels or tags. Otherwise events
-// are stored without these columns, at no extra cost.
+// labelledColumns are the columns of events if some of them have an external id, channels, tags or a time at which
+// their data is erased. Otherwise events are stored without these columns, at no extra cost.
 var labelledColumns = append(slices.Clone(eventColumns),
 	column[Event]{"external_id", "text", func(e *Event) any { return e.ExternalID }},
 	column[Event]{"channels", "text", func(e *Event) any { return listText(e.Channels) }},
-	column[Event]{"tags", "text", func(e *Event) any { return listText(e.Tags) }})
+	column[Event]{"tags", "text", func(e *Event) any { return listText(e.Tags) }},
+	column[Event]{"data_until", "timestamptz", func(e *Event) any { return timeAt(e.DataUntil) }})
 
 // listText returns a list as JSON, "" if it is empty.
 func listText(values []string) string {
@@ -110,8 +111,8 @@ func (a *acceptor) settle(ctx context.Context, undo, again []Event, dropped, kep
 // insert stores events whose ids are free. scan is called with the tenant and the id of each stored one.
 func (a *acceptor) insert(ctx context.Context, events []Event, scan func(*sql.Rows) error) error {
 	columns, more, values := eventColumns, "", ""
-	if slices.ContainsFunc(events, func(e Event) bool { return e.ExternalID != "" || len(e.Channels)+len(e.Tags) > 0 }) {
-		columns, more, values = labelledColumns, ", external_id, channels, tags", ", NULLIF(external_id, ''), NULLIF(channels, ''), NULLIF(tags, '')"
+	if slices.ContainsFunc(events, func(e Event) bool { return e.ExternalID != "" || len(e.Channels)+len(e.Tags) > 0 || e.DataUntil != nil }) {
+		columns, more, values = labelledColumns, ", external_id, channels, tags, data_until", ", NULLIF(external_id, ''), NULLIF(channels, ''), NULLIF(tags, ''), data_until"
 	}
 	return bulk(ctx, a.Store, events, columns, "INSERT INTO events (tenant, id, type, data, attributes, created_at"+more+`)
 	SELECT tenant, id, type, data, attributes, created_at`+values+` FROM v WHERE true

@@ -14,7 +14,8 @@ type Attempt struct {
 	ID              string
 	DeliveryID      string
 	WebhookID       string
-	Number          int // counted from 1
+	Number          int  // counted from 1
+	Manual          bool // requested by a retry, a replay or a recovery
 	StartedAt       time.Time
 	DurationMS      int64
 	URL             string            // the URL of the POST; "" for attempts recorded before this column existed

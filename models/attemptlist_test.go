@@ -87,7 +87,7 @@ func TestListsGoBothWaysFromAKey(t *testing.T) {
 		}
 		s.attempt(t, delivered[0], models.Pending)
 		types := func(p models.Page) ([]string, string, error) {
-			rows, next, err := s.EventTypePage(t.Context(), tenant, p)
+			rows, next, err := s.EventTypePage(t.Context(), tenant, models.TypeView{}, p)
 			return idsOf(rows, next, err, func(e models.EventType) string { return e.Name })
 		}
 		text := func(p models.Page) ([]string, string, error) {

@@ -13,8 +13,8 @@ func (s *Store) auditTenant(ctx context.Context, was, is *Tenant) error {
 	if was.ID == "" {
 		action = AuditTenantCreated
 	}
-	changes.Between(map[string]any{"name": was.Name, "uid": was.UID, "limits.webhooks": was.MaxWebhooks, "limits.keys": was.MaxKeys},
-		map[string]any{"name": is.Name, "uid": is.UID, "limits.webhooks": is.MaxWebhooks, "limits.keys": is.MaxKeys})
+	changes.Between(map[string]any{"name": was.Name, "uid": was.UID, "limits.webhooks": was.MaxWebhooks, "limits.keys": was.MaxKeys, "limits.rate": was.RateLimit},
+		map[string]any{"name": is.Name, "uid": is.UID, "limits.webhooks": is.MaxWebhooks, "limits.keys": is.MaxKeys, "limits.rate": is.RateLimit})
 	if !slices.Equal(was.AdminEmails, is.AdminEmails) {
 		changes["admin_emails"] = FromTo(len(was.AdminEmails), len(is.AdminEmails))
 	}
@@ -68,8 +68,11 @@ func (s *Store) auditTypes(ctx context.Context, changed []EventType, stored map[
 		if was == nil {
 			action, was = AuditEventTypeCreated, &EventType{}
 		}
-		changes.Between(map[string]any{"description": was.Description, "deprecated": was.Deprecated},
-			map[string]any{"description": t.Description, "deprecated": t.Deprecated})
+		changes.Between(map[string]any{"description": was.Description, "deprecated": was.Deprecated, "archived": was.Archived},
+			map[string]any{"description": t.Description, "deprecated": t.Deprecated, "archived": t.Archived})
+		if !slices.Equal(was.FeatureFlags, t.FeatureFlags) {
+			changes["feature_flags"] = FromTo(was.FeatureFlags, t.FeatureFlags)
+		}
 		changes.Hidden("schema", was.Schema != t.Schema)
 		changes.Hidden("example", was.Example != t.Example)
 		if err := s.audit(ctx, t.Tenant, action, AuditTarget{"event_type", t.Name}, changes); err != nil {
@@ -100,6 +103,14 @@ func (s *Store) auditRecovery(ctx context.Context, r *Recovery, action AuditActi
 		}
 		if len(r.EventTypes) > 0 {
 			changes["event_types"] = auditList(r.EventTypes)
+		}
+		for name, value := range map[string]string{"channel": r.Channel, "tag": r.Tag} {
+			if value != "" {
+				changes[name] = auditCut(value)
+			}
+		}
+		if r.StatusClass != nil {
+			changes["status_class"] = *r.StatusClass
 		}
 		if r.Missed {
 			changes["missed"] = true

@@ -41,7 +41,7 @@ func (s *database) cursorLists(t *testing.T, webhook string) map[string]pageOf {
 	}
 	types := func(tenant string) pageOf {
 		return func(p models.Page) ([]string, string, error) {
-			rows, next, err := s.EventTypePage(t.Context(), tenant, p)
+			rows, next, err := s.EventTypePage(t.Context(), tenant, models.TypeView{}, p)
 			return idsOf(rows, next, err, func(e models.EventType) string { return e.Name })
 		}
 	}

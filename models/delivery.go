@@ -57,6 +57,7 @@ type Delivery struct {
 	// Generation is increased by every change from outside the engine (hold, cancel, retry and so on). The engine's
 	// own changes name the generation they expect; with another one they change nothing.
 	Generation int
+	Asked      int    // the number of the attempt that somebody has asked for; 0 = none
 	DispatchID string // the dispatch that drives it; "" = none, or not recorded yet
 	// Process is the process in whose memory the delivery waits for a shared dispatch, or that makes its first attempt
 	// without one, as long as it names none; 0 = unknown.
@@ -270,7 +271,7 @@ func (s *Store) ChangeDelivery(ctx context.Context, tenant, id string, change fu
 			}
 		}
 		return tx.db.WithContext(ctx).Model(&Delivery{}).Where("tenant = ? AND id = ?", tenant, id).
-			Select("status", "status_reason", "failures", "generation", "dispatch_id", "next_attempt_at", "finished_at").
+			Select("status", "status_reason", "failures", "asked", "generation", "dispatch_id", "next_attempt_at", "finished_at").
 			Updates(&d).Error
 	})
 	return d, dispatch, err
@@ -280,6 +281,9 @@ func (s *Store) ChangeDelivery(ctx context.Context, tenant, id string, change fu
 func (d *Delivery) Release(now time.Time) {
 	d.Status, d.StatusReason, d.Failures, d.NextAttemptAt, d.FinishedAt = Pending, "", 0, &now, nil
 }
+
+// Ask notes that the next attempt is one that somebody has asked for.
+func (d *Delivery) Ask() { d.Asked = d.Attempts + 1 }
 
 // Hold holds a pending delivery by hand.
 func (d *Delivery) Hold() {

@@ -102,14 +102,23 @@ func (s *Store) FinishDispatch(ctx context.Context, id string) error {
 }
 
 // dispatchAnew puts locked deliveries that become pending into new dispatches, as large as the operator allows, each
-// with the next generation. restart starts their retry schedules at the first step.
-func (s *Store) dispatchAnew(ctx context.Context, rows []Delivery, restart bool) ([]Dispatch, error) {
-	return s.dispatchIn(ctx, rows, s.groupMax, restart)
+// with the next generation.
+func (s *Store) dispatchAnew(ctx context.Context, rows []Delivery, from schedule) ([]Dispatch, error) {
+	return s.dispatchIn(ctx, rows, s.groupMax, from)
 }
+
+// schedule is what becomes of a delivery's retry schedule with a new dispatch.
+type schedule int
+
+const (
+	goesOn    schedule = iota // where it is
+	restarts                  // from the first step
+	restarted                 // the same, and somebody has asked for the attempt
+)
 
 // dispatchIn is dispatchAnew with at most most deliveries in each dispatch. It takes two statements, however many
 // dispatches there are.
-func (s *Store) dispatchIn(ctx context.Context, rows []Delivery, most int, restart bool) ([]Dispatch, error) {
+func (s *Store) dispatchIn(ctx context.Context, rows []Delivery, most int, from schedule) ([]Dispatch, error) {
 	if len(rows) == 0 {
 		return nil, nil
 	}
@@ -128,14 +137,18 @@ func (s *Store) dispatchIn(ctx context.Context, rows []Delivery, most int, resta
 	if err := s.insertDispatches(ctx, fresh); err != nil {
 		return nil, err
 	}
-	schedule := ""
-	if restart {
-		schedule = "failures = 0, "
+	changes := ""
+	switch from {
+	case goesOn:
+	case restarts:
+		changes = "failures = 0, "
+	case restarted:
+		changes = "failures = 0, asked = attempts + 1, "
 	}
 	now := s.now()
 	columns := append(slices.Clone(deliveryColumns[:2]), column[Delivery]{"dispatch_id", "text", func(d *Delivery) any { return d.DispatchID }},
 		column[Delivery]{"now", "timestamptz", func(*Delivery) any { return &now }}, recoveryColumn)
-	err := bulk(ctx, s, rows, columns, `UPDATE deliveries SET `+schedule+`dispatch_id = v.dispatch_id, generation = generation + 1,
+	err := bulk(ctx, s, rows, columns, `UPDATE deliveries SET `+changes+`dispatch_id = v.dispatch_id, generation = generation + 1,
 		status = 'pending', status_reason = '', finished_at = NULL, next_attempt_at = v.now,
 		recovery_id = COALESCE(NULLIF(v.recovery, ''), recovery_id)
 		FROM v WHERE deliveries.tenant = v.tenant AND deliveries.id = v.id`, nil)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
 )
 
 // Event is something that happened, as it was posted. Data holds the exact bytes of the post, and is nil once erased.
@@ -23,6 +24,7 @@ type Event struct {
 	Channels   []string          `gorm:"serializer:json"` // a webhook with channels gets it if it shares one
 	Tags       []string          `gorm:"serializer:json"` // only for searching
 	CreatedAt  time.Time
+	DataUntil  *time.Time // its data is erased then; nil = it is kept as long as the event
 	ErasedAt   *time.Time
 	// FanningOut says that some of its deliveries do not exist yet. It is read with single events and with lists.
 	FanningOut bool `gorm:"-"`
@@ -85,7 +87,7 @@ func (f *EventFilter) cursors(tenant string) cursors {
 
 // eventShown selects the columns of events in lists: all except the data, and whether all deliveries exist.
 const eventShown = `events.tenant, events.id, events.type, events.attributes, events.external_id, events.channels, events.tags,
-	events.created_at, events.erased_at,
+	events.created_at, events.data_until, events.erased_at,
 	EXISTS (SELECT 1 FROM jobs j WHERE j.tenant = events.tenant AND j.event_id = events.id AND j.kind = 'fanout') AS fanning_out`
 
 // shownEvent is an event read with eventShown.
@@ -250,33 +252,87 @@ const ReasonErased = "payload erased"
 // EraseEvent removes the event's data and attributes and keeps its record; from then on nothing of it is sent. One job
 // cancels its unfinished deliveries, and another removes receivers' answers to its attempts.
 func (s *Store) EraseEvent(ctx context.Context, tenant, id string) error {
-	var job, blank string
+	var jobs []string
 	err := s.Tx(ctx, func(tx *Store) error {
 		var e Event
 		if err := found(tx.forUpdate(tx.db.WithContext(ctx)).Omit("data").Take(&e, "tenant = ? AND id = ?", tenant, id).Error); err != nil {
 			return err
 		}
-		err := tx.db.WithContext(ctx).Exec("UPDATE events SET data = NULL, attributes = 'null', erased_at = COALESCE(erased_at, ?) WHERE tenant = ? AND id = ?",
-			tx.now(), tenant, id).Error
-		if err != nil {
-			return err
-		}
-		if err := tx.dropAttributeLabels(ctx, []Event{e}); err != nil {
-			return err
-		}
-		if job, err = tx.addJob(ctx, Job{Kind: jobErase, Tenant: tenant, EventID: id, Reason: ReasonErased}); err != nil {
-			return err
-		}
-		if blank, err = tx.addJob(ctx, Job{Kind: jobBlank, Tenant: tenant, EventID: id}); err != nil || e.ErasedAt != nil {
+		var err error
+		if jobs, err = tx.eraseEvent(ctx, &e); err != nil || e.ErasedAt != nil {
 			return err
 		}
 		return tx.audit(ctx, tenant, AuditEventErased, AuditTarget{"event", id}, nil)
 	})
 	if err == nil {
-		s.follow(ctx, job)
-		s.follow(ctx, blank)
+		for _, job := range jobs {
+			s.follow(ctx, job)
+		}
 	}
 	return err
+}
+
+// eraseEvent erases a locked event, and adds the jobs that follow.
+func (s *Store) eraseEvent(ctx context.Context, e *Event) (jobs []string, err error) {
+	err = s.db.WithContext(ctx).Exec("UPDATE events SET data = NULL, attributes = 'null', erased_at = COALESCE(erased_at, ?) WHERE tenant = ? AND id = ?",
+		s.now(), e.Tenant, e.ID).Error
+	if err != nil {
+		return nil, err
+	}
+	if err := s.dropAttributeLabels(ctx, []Event{*e}); err != nil {
+		return nil, err
+	}
+	for _, job := range []Job{{Kind: jobErase, Reason: ReasonErased}, {Kind: jobBlank}} {
+		job.Tenant, job.EventID = e.Tenant, e.ID
+		id, err := s.addJob(ctx, job)
+		if err != nil {
+			return nil, err
+		}
+		jobs = append(jobs, id)
+	}
+	return jobs, nil
+}
+
+// EraseDue erases the data of a page of the events whose DataUntil has come, as EraseEvent does. n is how many events; more reports
+// whether there may be another page. It may run in several processes: an event that is locked is left to the next page.
+func (s *Store) EraseDue(ctx context.Context) (n int, more bool, err error) {
+	var jobs []string
+	err = s.Tx(ctx, func(tx *Store) error {
+		n, more, jobs = 0, false, nil
+		most := tx.pageRows()
+		q := tx.db.WithContext(ctx).Select("tenant", "id", "attributes").Order("data_until").Limit(most/eventWeight).
+			Where("data_until <= ? AND data_until IS NOT NULL AND erased_at IS NULL", tx.now()) // the predicate of an index
+		if tx.postgres {
+			q = q.Clauses(clause.Locking{Strength: clause.LockingStrengthUpdate, Options: clause.LockingOptionsSkipLocked})
+		}
+		var due []Event
+		if err := q.Find(&due).Error; err != nil || len(due) == 0 {
+			return err
+		}
+		more = len(due) == most/eventWeight
+		for {
+			weight, err := tx.erasureWeight(ctx, due, most)
+			switch {
+			case err != nil:
+				return err
+			case weight <= most:
+				n = len(due)
+				_, err := tx.eraseBatch(ctx, &Erasure{}, &Job{most: most}, due, "", "", false)
+				return err
+			case len(due) == 1:
+				n = 1
+				jobs, err = tx.eraseEvent(ctx, &due[0])
+				return err
+			}
+			due, more = due[:len(due)/2], true
+		}
+	})
+	if err == nil {
+		for _, job := range jobs {
+			s.follow(ctx, job)
+		}
+	}
+	return n, more, err
 }
 
 // EventsByID reads the existing events with these keys, of one tenant or of several.

@@ -3,7 +3,12 @@ package models
 import (
 	"context"
 	"database/sql"
+	"reflect"
+	"slices"
+	"strings"
 	"time"
+
+	"gorm.io/gorm"
 )
 
 // EventType is a kind of event. Tenant is empty for a type that all tenants share.
@@ -18,6 +23,8 @@ type EventType struct {
 	Schema        string // JSON Schema, or empty
 	Example       string // JSON, or empty
 	Deprecated    bool
+	Archived      bool     // it is in no list; what names it still gets its events
+	FeatureFlags  []string `gorm:"serializer:json"` // portal links without any of them do not see it; empty = all do
 	CreatedAt     time.Time
 	UpdatedAt     time.Time
 }
@@ -25,7 +32,10 @@ type EventType struct {
 // sameAs reports whether storing o would change nothing.
 func (t EventType) sameAs(o *EventType) bool {
 	t.CreatedAt, t.UpdatedAt = o.CreatedAt, o.UpdatedAt
-	return t == *o
+	if len(t.FeatureFlags) == 0 && len(o.FeatureFlags) == 0 {
+		t.FeatureFlags = o.FeatureFlags
+	}
+	return reflect.DeepEqual(t, *o)
 }
 
 // PutEventTypes creates or replaces event types, all of the same tenant ("" = shared), in one transaction. Unchanged
@@ -139,16 +149,19 @@ var typeColumns = []column[EventType]{
 	{"schema", "text", func(t *EventType) any { return t.Schema }},
 	{"example", "text", func(t *EventType) any { return t.Example }},
 	{"deprecated", "boolean", func(t *EventType) any { return t.Deprecated }},
+	{"archived", "boolean", func(t *EventType) any { return t.Archived }},
+	{"feature_flags", "text", func(t *EventType) any { return listText(t.FeatureFlags) }},
 	{"created_at", "timestamptz", func(t *EventType) any { return timeOf(t.CreatedAt) }},
 	{"updated_at", "timestamptz", func(t *EventType) any { return timeOf(t.UpdatedAt) }},
 }
 
 func (s *Store) upsertTypes(ctx context.Context, types []EventType) error {
 	return bulk(ctx, s, types, typeColumns, `INSERT INTO event_types (tenant, name, system, title, category, description, documentation,
-		schema, example, deprecated, created_at, updated_at) SELECT * FROM v WHERE true ON CONFLICT (tenant, name) DO UPDATE SET
+		schema, example, deprecated, archived, feature_flags, created_at, updated_at) SELECT tenant, name, system, title, category, description,
+		documentation, schema, example, deprecated, archived, NULLIF(feature_flags, ''), created_at, updated_at FROM v WHERE true ON CONFLICT (tenant, name) DO UPDATE SET
 		system = excluded.system, title = excluded.title, category = excluded.category, description = excluded.description,
 		documentation = excluded.documentation, schema = excluded.schema, example = excluded.example,
-		deprecated = excluded.deprecated, updated_at = excluded.updated_at`, nil)
+		deprecated = excluded.deprecated, archived = excluded.archived, feature_flags = excluded.feature_flags, updated_at = excluded.updated_at`, nil)
 }
 
 // EventTypes returns every type that the tenant can use, by name: its own take precedence over shared ones. With
@@ -168,10 +181,40 @@ func (s *Store) EventTypes(ctx context.Context, tenant string) ([]EventType, err
 	return kept, nil
 }
 
-// EventTypePage is EventTypes, a page at a time, in either order.
-func (s *Store) EventTypePage(ctx context.Context, tenant string, p Page) ([]EventType, string, error) {
+// TypeView is a caller's view of the event types.
+type TypeView struct {
+	Archived bool      // archived types are visible too
+	Flags    *[]string // of the types with feature flags only those with one of these; nil = all
+}
+
+// Shows reports whether the flags of the view show a type.
+func (v TypeView) Shows(t *EventType) bool {
+	return v.Flags == nil || len(t.FeatureFlags) == 0 || slices.ContainsFunc(t.FeatureFlags, func(f string) bool { return slices.Contains(*v.Flags, f) })
+}
+
+// seen narrows a query of event types to the view.
+func (s *Store) seen(q *gorm.DB, v TypeView) *gorm.DB {
+	if !v.Archived {
+		q = q.Where("NOT archived")
+	}
+	if v.Flags == nil {
+		return q
+	}
+	contains := "instr(feature_flags, ?) > 0"
+	if s.postgres {
+		contains = "position(? IN feature_flags) > 0"
+	}
+	conditions, args := []string{"feature_flags IS NULL"}, []any{}
+	for _, f := range *v.Flags {
+		conditions, args = append(conditions, contains), append(args, jsonText(f))
+	}
+	return q.Where("("+strings.Join(conditions, " OR ")+")", args...)
+}
+
+// EventTypePage is EventTypes, a page at a time, in either order, as far as a view shows them.
+func (s *Store) EventTypePage(ctx context.Context, tenant string, v TypeView, p Page) ([]EventType, string, error) {
 	order, behind := p.ascending()
-	q := s.db.WithContext(ctx).Order("name" + order).Limit(p.Limit + 1)
+	q := s.seen(s.db.WithContext(ctx), v).Order("name" + order).Limit(p.Limit + 1)
 	if tenant == "" {
 		q = q.Where("tenant = ''")
 	} else {

@@ -118,13 +118,14 @@ func fanOutPage(ctx context.Context, s *Store, j *Job) (JobPage, error) {
 var recoveryColumn = column[Delivery]{"recovery", "text", func(d *Delivery) any { return d.RecoveryID }}
 
 var laterColumns = append(slices.Clone(deliveryColumns),
-	column[Delivery]{"finished_at", "timestamptz", func(d *Delivery) any { return timeAt(d.FinishedAt) }}, recoveryColumn)
+	column[Delivery]{"finished_at", "timestamptz", func(d *Delivery) any { return timeAt(d.FinishedAt) }}, recoveryColumn,
+	column[Delivery]{"asked", "bigint", func(d *Delivery) any { return int64(d.Asked) }})
 
 // insertLater stores deliveries of existing events, and their dispatches.
 func (s *Store) insertLater(ctx context.Context, deliveries []Delivery, dispatches []Dispatch) error {
 	err := bulk(ctx, s, deliveries, laterColumns, `INSERT INTO deliveries
-		(tenant, id, event_id, event_type, webhook_id, status, status_reason, attempts, failures, generation, dispatch_id, next_attempt_at, created_at, finished_at, recovery_id)
-		SELECT tenant, id, event_id, event_type, webhook_id, status, status_reason, 0, 0, 0, dispatch_id, next_attempt_at, created_at, finished_at, NULLIF(recovery, '') FROM v`, nil)
+		(tenant, id, event_id, event_type, webhook_id, status, status_reason, attempts, failures, generation, dispatch_id, next_attempt_at, created_at, finished_at, recovery_id, asked)
+		SELECT tenant, id, event_id, event_type, webhook_id, status, status_reason, 0, 0, 0, dispatch_id, next_attempt_at, created_at, finished_at, NULLIF(recovery, ''), asked FROM v`, nil)
 	if err != nil {
 		return err
 	}

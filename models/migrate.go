@@ -55,6 +55,13 @@ var migrations = []string{
 	"0026_webhooks_stopped",
 	"0027_tests",
 	"0028_types",
+	"0030_deliveries_asked",
+	"0031_attempts_manual",
+	"0032_events_data_until",
+	"0033_events_data_due",
+	"0034_recovery_filters",
+	"0035_tenants_rate",
+	"0036_event_types_shown",
 }
 
 // online is the first line of migrations that run outside of a transaction.

@@ -178,7 +178,7 @@ func (s *Store) TakeOver(ctx context.Context, deliveries []Delivery, before time
 		if err != nil {
 			return err
 		}
-		fresh, err = tx.dispatchIn(ctx, rows, most, false)
+		fresh, err = tx.dispatchIn(ctx, rows, most, goesOn)
 		return err
 	})
 	if err != nil {

@@ -44,6 +44,7 @@ var ownedTables = []owned{
 	{table: "replays", key: "attempt_id"},
 	{table: "event_types", key: "name"},
 	{table: "system_settings", key: "system"},
+	{table: "tenant_paces", key: "tenant"},
 	{table: statDeltaTable, key: "id"}, // merged: the tenant's counts stay in the sums over all tenants
 	{table: "stats", key: "webhook_id", rest: "event_type, minute, span"},
 }

@@ -104,6 +104,8 @@ func TestPurgeRemovesWhatADeletedTenantOwnsAndNothingElse(t *testing.T) {
 			touched, errors, due_at, created_at) SELECT 'job_1', 'none', tenant, id, '', '', '', 0, '', secrets, 0, 0, @later, created_at
 			FROM webhooks WHERE tenant = @tenant`, map[string]any{"tenant": globex, "later": s.Now().Add(time.Hour)}).Error)
 		for _, tenant := range []string{globex, acme} {
+			_, _, err := s.TryTenantPace(t.Context(), tenant, 1, time.Second)
+			require.NoError(t, err)
 			require.NoError(t, s.CreateTests(t.Context(), tenant, []models.TestPost{{WebhookID: d.WebhookID, EventType: "order.created", Status: models.Failed}}))
 		}
 		before := s.of(t, globex)

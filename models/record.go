@@ -112,10 +112,10 @@ func (r *recorder) run(ctx context.Context, done []string) error {
 	// An attempt without a number belongs to a delivery that has been removed in the meantime, with its tenant.
 	kept := slices.DeleteFunc(slices.Clone(r.group), func(record *Record) bool { return record.Attempt.Number == 0 })
 	if err := bulk(ctx, r.Store, kept, attemptColumns, `INSERT INTO attempts
-		(tenant, id, delivery_id, webhook_id, number, started_at, duration_ms, url, status_code, error, request_headers, response_headers, response_body,
-		detail)
-		SELECT tenant, id, delivery_id, webhook_id, number, started_at, duration_ms, url, status_code, error, request_headers, response_headers,
-		response_body, detail
+		(tenant, id, delivery_id, webhook_id, number, manual, started_at, duration_ms, url, status_code, error, request_headers, response_headers,
+		response_body, detail)
+		SELECT tenant, id, delivery_id, webhook_id, number, manual, started_at, duration_ms, url, status_code, error, request_headers,
+		response_headers, response_body, detail
 		FROM v`, nil); err != nil {
 		return err
 	}
@@ -167,15 +167,15 @@ func (r *recorder) move(ctx context.Context, round map[DeliveryKey]int) error {
 	number := func(applied bool) func(*sql.Rows) error {
 		return func(rows *sql.Rows) error {
 			var key DeliveryKey
-			var attempts int
+			var attempts, asked int
 			var eventType string
-			if err := rows.Scan(&key.Tenant, &key.ID, &attempts, &eventType); err != nil {
+			if err := rows.Scan(&key.Tenant, &key.ID, &attempts, &asked, &eventType); err != nil {
 				return err
 			}
 			i := round[key]
 			r.types[i] = eventType
 			delete(round, key)
-			r.group[i].Attempt.Number = attempts
+			r.group[i].Attempt.Number, r.group[i].Attempt.Manual = attempts, applied && attempts == asked
 			r.results[i].Applied = applied
 			return nil
 		}
@@ -184,7 +184,7 @@ func (r *recorder) move(ctx context.Context, round map[DeliveryKey]int) error {
 		status = v.status, status_reason = '', next_attempt_at = v.next_at, finished_at = v.finished_at, dispatch_id = v.dispatch_id
 		FROM v WHERE deliveries.tenant = v.tenant AND deliveries.id = v.id
 		AND deliveries.status = v.was AND deliveries.generation = v.generation
-		RETURNING deliveries.tenant, deliveries.id, deliveries.attempts, deliveries.event_type`, number(true))
+		RETURNING deliveries.tenant, deliveries.id, deliveries.attempts, deliveries.asked, deliveries.event_type`, number(true))
 	if err != nil {
 		return err
 	}
@@ -194,15 +194,16 @@ func (r *recorder) move(ctx context.Context, round map[DeliveryKey]int) error {
 	err = bulk(ctx, r.Store, received, moveColumns, `UPDATE deliveries SET attempts = attempts + 1,
 		status = v.status, status_reason = '', next_attempt_at = NULL, finished_at = v.finished_at
 		FROM v WHERE deliveries.tenant = v.tenant AND deliveries.id = v.id AND deliveries.finished_at IS NULL
-		RETURNING deliveries.tenant, deliveries.id, deliveries.attempts, deliveries.event_type`, number(true))
+		RETURNING deliveries.tenant, deliveries.id, deliveries.attempts, deliveries.asked, deliveries.event_type`, number(true))
 	if err != nil {
 		return err
 	}
 	// All others only count the attempt.
 	late := r.sorted(round)
-	err = bulk(ctx, r.Store, late, moveColumns[:2], `UPDATE deliveries SET attempts = attempts + 1
+	err = bulk(ctx, r.Store, late, moveColumns[:2], `UPDATE deliveries SET attempts = attempts + 1,
+		asked = CASE WHEN asked > attempts THEN asked + 1 ELSE asked END
 		FROM v WHERE deliveries.tenant = v.tenant AND deliveries.id = v.id
-		RETURNING deliveries.tenant, deliveries.id, deliveries.attempts, deliveries.event_type`, number(false))
+		RETURNING deliveries.tenant, deliveries.id, deliveries.attempts, deliveries.asked, deliveries.event_type`, number(false))
 	if err != nil {
 		return err
 	}
@@ -274,6 +275,7 @@ var attemptColumns = []column[*Record]{
 	{"delivery_id", "text", func(r **Record) any { return (*r).Attempt.DeliveryID }},
 	{"webhook_id", "text", func(r **Record) any { return (*r).Attempt.WebhookID }},
 	{"number", "bigint", func(r **Record) any { return int64((*r).Attempt.Number) }},
+	{"manual", "boolean", func(r **Record) any { return (*r).Attempt.Manual }},
 	{"started_at", "timestamptz", func(r **Record) any { return timeOf((*r).Attempt.StartedAt) }},
 	{"duration_ms", "bigint", func(r **Record) any { return (*r).Attempt.DurationMS }},
 	{"url", "text", func(r **Record) any { return (*r).Attempt.URL }},

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"gorm.io/gorm"
@@ -30,9 +31,13 @@ type Recovery struct {
 	Status     RecoveryStatus
 	Statuses   []DeliveryStatus `gorm:"serializer:json;not null"`
 	EventTypes []string         `gorm:"serializer:json;not null"` // only these types, wildcards allowed; empty = all
-	Reason     string           // only deliveries held for this reason; "" = any
-	Since      *time.Time       // only deliveries made at or after this time
-	Until      time.Time        // and before this time, so that a delivery that fails again is not taken twice
+	// Channel and Tag are those of the events; "" = any. StatusClass is the class of the last answer to a delivery: 4 = 400
+	// to 499, 0 = no answer; nil = any.
+	Channel, Tag string
+	StatusClass  *int
+	Reason       string     // only deliveries held for this reason; "" = any
+	Since        *time.Time // only deliveries made at or after this time
+	Until        time.Time  // and before this time, so that a delivery that fails again is not taken twice
 	// Missed also creates deliveries of events that match the webhook and have none, among those accepted from
 	// EventsSince on and before Until.
 	Missed      bool
@@ -59,12 +64,38 @@ type Recovery struct {
 type candidate struct {
 	ID, EventType, StatusReason string
 	Status                      DeliveryStatus
+	Other                       bool // it is of another channel, tag or class of answers
+}
+
+// others is the condition of the deliveries that are of another channel, tag or class of answers than the recovery is for; "" = it is
+// for all. Each row costs a look or three.
+func (r *Recovery) others() (condition string, args []any) {
+	var same []string
+	for kind, value := range map[string]string{labelChannel: r.Channel, labelTag: r.Tag} {
+		if value != "" {
+			same = append(same, "EXISTS (SELECT 1 FROM event_labels m WHERE m.tenant = deliveries.tenant AND m.event_id = deliveries.event_id AND m.label = ?)")
+			args = append(args, labelOf(kind, "", value))
+		}
+	}
+	if r.StatusClass != nil {
+		same = append(same, `COALESCE((SELECT a.status_code FROM attempts a WHERE a.tenant = deliveries.tenant AND a.delivery_id = deliveries.id
+			ORDER BY a.number DESC LIMIT 1), -1) BETWEEN ? AND ?`)
+		args = append(args, *r.StatusClass*100, *r.StatusClass*100+99)
+	}
+	if len(same) == 0 {
+		return "", nil
+	}
+	return "NOT (" + strings.Join(same, " AND ") + ")", args
 }
 
 // window reads the next deliveries that the recovery may select, in the order of their ids. However few of them match,
 // it reads no more than limit.
 func (r *Recovery) window(db *gorm.DB, after string, limit int) (rows []candidate, err error) {
-	q := db.Model(&Delivery{}).Select("id", "event_type", "status", "status_reason").Where("webhook_id = ? AND id > ?", r.WebhookID, after)
+	q := db.Model(&Delivery{}).Select("id", "event_type", "status", "status_reason")
+	if others, args := r.others(); others != "" {
+		q = db.Model(&Delivery{}).Select("id, event_type, status, status_reason, "+others+" AS other", args...)
+	}
+	q = q.Where("webhook_id = ? AND id > ?", r.WebhookID, after)
 	switch { // the predicates of partial indexes
 	case r.Reason == heldPaused:
 		q = q.Where("status = 'held' AND status_reason = '" + heldPaused + "'")
@@ -83,7 +114,7 @@ func (r *Recovery) window(db *gorm.DB, after string, limit int) (rows []candidat
 
 // takes reports whether the recovery selects a delivery of its window.
 func (r *Recovery) takes(c *candidate) bool {
-	return slices.Contains(r.Statuses, c.Status) && (!r.Sweep || c.Status == Held) && (r.Reason == "" || c.StatusReason == r.Reason) && r.ofType(c.EventType)
+	return !c.Other && slices.Contains(r.Statuses, c.Status) && (!r.Sweep || c.Status == Held) && (r.Reason == "" || c.StatusReason == r.Reason) && r.ofType(c.EventType)
 }
 
 func (r *Recovery) ofType(eventType string) bool {
@@ -365,7 +396,11 @@ func (s *Store) releaseStopped(ctx context.Context, r *Recovery, w *Webhook) (fr
 	if err != nil {
 		return nil, 0, err
 	}
-	if fresh, err = s.dispatchAnew(ctx, rows, true); err != nil {
+	from := restarted
+	if r.Reason != "" { // the webhook was resumed
+		from = restarts
+	}
+	if fresh, err = s.dispatchAnew(ctx, rows, from); err != nil {
 		return nil, 0, err
 	}
 	r.Released += int64(len(rows))

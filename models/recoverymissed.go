@@ -46,6 +46,10 @@ func (r *Recovery) events(db *gorm.DB, after string, limit int) (rows []Event, e
 // wanted returns the events that the recovery selects and that match the webhook.
 func (r *Recovery) wanted(w *Webhook, events []Event) (kept []Event) {
 	for i := range events {
+		e := &events[i]
+		if r.Channel != "" && !slices.Contains(e.Channels, r.Channel) || r.Tag != "" && !slices.Contains(e.Tags, r.Tag) {
+			continue
+		}
 		if r.ofType(events[i].Type) && w.Wants(events[i].Type) && w.Hears(events[i].Channels) {
 			kept = append(kept, events[i])
 		}
@@ -117,7 +121,7 @@ func (s *Store) releaseMissed(ctx context.Context, r *Recovery, w *Webhook) (fre
 			continue
 		}
 		deliveries = append(deliveries, Delivery{Tenant: e.Tenant, ID: NewID(PrefixDelivery), EventID: e.ID, EventType: e.Type, WebhookID: w.ID,
-			Status: Pending, CreatedAt: now, NextAttemptAt: &now, RecoveryID: r.ID})
+			Status: Pending, Asked: 1, CreatedAt: now, NextAttemptAt: &now, RecoveryID: r.ID})
 		counted.owed(e.CreatedAt, &deliveries[len(deliveries)-1])
 	}
 	if err := s.appendStats(ctx, counted); err != nil {

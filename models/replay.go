@@ -69,7 +69,7 @@ func (s *Store) replay(ctx context.Context, tenant, eventID, recoveryID string, 
 		d, ok := existing[w.ID]
 		if !ok {
 			d = Delivery{Tenant: tenant, ID: NewID(PrefixDelivery), EventID: e.ID, EventType: e.Type, WebhookID: w.ID,
-				Status: Pending, CreatedAt: now, NextAttemptAt: &now}
+				Status: Pending, Asked: 1, CreatedAt: now, NextAttemptAt: &now}
 		}
 		r.deliveries = append(r.deliveries, d.Key())
 		d.RecoveryID = recoveryID
@@ -88,7 +88,7 @@ func (s *Store) replay(ctx context.Context, tenant, eventID, recoveryID string, 
 		}
 	}
 	r.changed = len(release) + len(hold) + len(add)
-	if r.fresh, err = s.dispatchAnew(ctx, release, true); err != nil {
+	if r.fresh, err = s.dispatchAnew(ctx, release, restarted); err != nil {
 		return r, err
 	}
 	if err := s.holdAgain(ctx, hold); err != nil {

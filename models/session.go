@@ -25,6 +25,7 @@ type Session struct {
 	Role         Role
 	KeyID        string            // the key that created it. "" = a link that an admin key created
 	Capabilities []string          `gorm:"serializer:json;not null"` // what a link allows in addition to its role
+	FeatureFlags []string          `gorm:"serializer:json"`          // of the event types that a link shows beside those without flags
 	Theme        map[string]string `gorm:"serializer:json;not null"` // how a link's pages look
 	Epoch        int64             // the tenant's epoch when the session was created
 	Code         *string           // works once, until CodeUntil

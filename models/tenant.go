@@ -30,10 +30,15 @@ type Tenant struct {
 	Version int64
 	// MaxWebhooks and MaxKeys are the tenant's own limits; nil = the installation's.
 	MaxWebhooks, MaxKeys *int64
+	RateLimit            float64 // deliveries a second to all of its webhooks together; 0 = no limit
 	CreatedAt            time.Time
 	UpdatedAt            time.Time
 	DeletedAt            *time.Time
 }
+
+// OperationalTenant is what the tenant is called whose webhooks get the operational events about the webhooks of all tenants. The
+// names of others begin with a letter or a digit.
+const OperationalTenant = "_operational"
 
 // slugEnd ends the slug in the id of a tenant whose name has been used before. No slug contains it.
 const slugEnd = "~"
@@ -258,6 +263,12 @@ func (s *Store) touchWebhooks(ctx context.Context, tenant string) (version int64
 		return 0, ErrNotFound
 	}
 	return version, result.Error
+}
+
+// TenantRate reads the tenant's RateLimit.
+func (s *Store) TenantRate(ctx context.Context, tenant string) (rate float64, err error) {
+	err = s.db.WithContext(ctx).Raw("SELECT rate_limit FROM tenants WHERE id = ?", tenant).Scan(&rate).Error
+	return rate, err
 }
 
 // holdTenant keeps the tenant from being deleted until the transaction ends, for writes without a new version.

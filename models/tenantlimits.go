@@ -108,8 +108,13 @@ func (s *Store) UpdateTenant(ctx context.Context, id string, change func(*Tenant
 				return err
 			}
 		}
+		if t.RateLimit != was.RateLimit { // what sends keeps it in memory
+			if _, err := tx.touchWebhooks(ctx, id); err != nil {
+				return err
+			}
+		}
 		t.UpdatedAt = tx.now()
-		if err := tx.db.WithContext(ctx).Model(&t).Select("name", "uid", "metadata", "admin_emails", "max_webhooks", "max_keys", "updated_at").Updates(&t).Error; err != nil {
+		if err := tx.db.WithContext(ctx).Model(&t).Select("name", "uid", "metadata", "admin_emails", "max_webhooks", "max_keys", "rate_limit", "updated_at").Updates(&t).Error; err != nil {
 			return taken(err, t.UID)
 		}
 		return tx.auditTenant(ctx, &was, &t)

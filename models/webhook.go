@@ -84,6 +84,14 @@ func (w *Webhook) Hears(channels []string) bool {
 	return len(w.Channels) == 0 || slices.ContainsFunc(channels, func(c string) bool { return slices.Contains(w.Channels, c) })
 }
 
+// Subscriptions reads the event types of the webhooks of some tenants, in no order, at most so many. Each has its tenant and its
+// types alone.
+func (s *Store) Subscriptions(ctx context.Context, tenants []string, most int) ([]Webhook, error) {
+	var rows []Webhook
+	err := alive(s.db.WithContext(ctx)).Select("tenant", "event_types").Where(s.oneOf("tenant", tenants)).Limit(most).Find(&rows).Error
+	return rows, err
+}
+
 // OperationalPrefix is the prefix of the events that Posthorn publishes about webhooks themselves. A webhook gets them
 // only if it names them (or "webhook.*").
 const OperationalPrefix = "webhook."

@@ -37,21 +37,34 @@ func (s *Store) TakePace(ctx context.Context, webhookID string, rate float64) (t
 
 // TryPace is TakePace for a caller that waits for at most within: it takes the time only if that comes by then.
 func (s *Store) TryPace(ctx context.Context, webhookID string, rate float64, within time.Duration) (at time.Time, taken bool, err error) {
+	return s.tryPace(ctx, webhookID, rate, within, `INSERT INTO webhook_paces AS p (webhook_id, sent_us, next_us) VALUES (?, ?, ?) ON CONFLICT (webhook_id)`,
+		"SELECT sent_us FROM webhook_paces WHERE webhook_id = ?", s.now().UnixMicro())
+}
+
+// TryTenantPace is TryPace for the rate of all webhooks of a tenant together.
+func (s *Store) TryTenantPace(ctx context.Context, tenant string, rate float64, within time.Duration) (at time.Time, taken bool, err error) {
+	return s.tryPace(ctx, tenant, rate, within, `INSERT INTO tenant_paces AS p (tenant, sent_us) VALUES (?, ?) ON CONFLICT (tenant)`,
+		"SELECT sent_us FROM tenant_paces WHERE tenant = ?")
+}
+
+// tryPace takes the next time of the row with this id. insert inserts that row with the id, the time and more, and read reads its
+// time.
+func (s *Store) tryPace(ctx context.Context, id string, rate float64, within time.Duration, insert, read string, more ...any) (at time.Time, taken bool, err error) {
 	now := s.now().UnixMicro()
 	from, step := now-paceSpare.Microseconds(), int64(1e6/rate)
+	args := append(append([]any{id, from + step}, more...), step, from, from, now+within.Microseconds())
 	var sent int64
 	err = s.again(ctx, func() error {
-		result := s.db.WithContext(ctx).Raw(`INSERT INTO webhook_paces (webhook_id, next_us, sent_us) VALUES (?, ?, ?)
-			ON CONFLICT (webhook_id) DO UPDATE SET sent_us = ? + CASE WHEN webhook_paces.sent_us > ? THEN webhook_paces.sent_us ELSE ? END
-			WHERE webhook_paces.sent_us <= ?
-			RETURNING sent_us`, webhookID, now, from+step, step, from, from, now+within.Microseconds()).Scan(&sent)
+		result := s.db.WithContext(ctx).Raw(insert+` DO UPDATE SET sent_us = ? + CASE WHEN p.sent_us > ? THEN p.sent_us ELSE ? END
+			WHERE p.sent_us <= ?
+			RETURNING sent_us`, args...).Scan(&sent)
 		taken = result.RowsAffected > 0
 		return result.Error
 	})
 	if err != nil || taken {
 		return time.UnixMicro(sent - step).UTC(), taken && err == nil, err
 	}
-	err = s.db.WithContext(ctx).Raw("SELECT sent_us FROM webhook_paces WHERE webhook_id = ?", webhookID).Scan(&sent).Error
+	err = s.db.WithContext(ctx).Raw(read, id).Scan(&sent).Error
 	return time.UnixMicro(sent).UTC(), false, err
 }
 

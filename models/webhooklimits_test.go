@@ -60,6 +60,28 @@ func TestPacesAreTakenOneAfterTheOther(t *testing.T) {
 	})
 }
 
+// Each tenant has a clock hand of its own, apart from those of webhooks.
+func TestTheRateOfATenantIsTakenOneAfterTheOther(t *testing.T) {
+	stores(t, func(t *testing.T, s *database) {
+		acme, globex := s.Tenant(t, "acme"), s.Tenant(t, "globex")
+		take := func(tenant string) bool {
+			t.Helper()
+			_, taken, err := s.TryTenantPace(t.Context(), tenant, 2, time.Second)
+			require.NoError(t, err)
+			return taken
+		}
+		n := 0
+		for take(acme) {
+			n++
+		}
+		require.Equal(t, 3, n, "at once, after half a second, after a second")
+		require.True(t, take(globex))
+		s.Clock.Advance(500 * time.Millisecond)
+		require.True(t, take(acme))
+		require.False(t, take(acme))
+	})
+}
+
 // A time at a rate is only taken by a caller that will wait for it.
 func TestAPaceThatIsTooFarIsNotTaken(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {

@@ -90,6 +90,7 @@ func (r *Reconciler) loops() []loop {
 		{name: "deliveries", look: r.deliveries, temporal: true},
 		{name: "webhooks", look: r.webhooks, temporal: true},
 		{name: "recoveries", look: r.recoveries, temporal: true},
+		{name: "erasures", look: r.erase},
 		{name: "stats", look: r.stats, every: statsEvery},
 		{name: "processes", look: r.processes, every: watchEvery},
 		{name: "takeover", look: r.gone, every: watchEvery, wake: r.declared},
@@ -158,6 +159,18 @@ func (r *Reconciler) Reconcile(ctx context.Context) error {
 func (r *Reconciler) follow(ctx context.Context) (bool, error) {
 	_, err := r.Store.FollowGrowth(ctx)
 	return false, err
+}
+
+// erase erases the data that was to be kept until now.
+func (r *Reconciler) erase(ctx context.Context) (found bool, err error) {
+	for more := true; more; {
+		var n int
+		if n, more, err = r.Store.EraseDue(ctx); err != nil {
+			return found, err
+		}
+		found = found || n > 0
+	}
+	return found, nil
 }
 
 // stats merges the counts. It never rests for longer, because counting goes on.

@@ -68,7 +68,7 @@ func roleOf(q *systems.Request) (models.Role, error) {
 func portalAccess(q *systems.Request) error {
 	role, err := roleOf(q)
 	if err == nil {
-		err = check(q, ofAccess)
+		err = q.Err()
 	}
 	if err != nil {
 		return err
@@ -78,7 +78,8 @@ func portalAccess(q *systems.Request) error {
 		return err
 	}
 	lasts := time.Duration(q.In.Number("expiry", maxAccess)) * time.Second
-	link, err := q.API.Service.CreatePortalLink(q.Ctx(), q.Who, tenant, service.LinkRequest{Role: role, ExpiresIn: &lasts, Name: q.In.String("sessionId")})
+	link, err := q.API.Service.CreatePortalLink(q.Ctx(), q.Who, tenant, service.LinkRequest{Role: role, ExpiresIn: &lasts, Name: q.In.String("sessionId"),
+		FeatureFlags: q.In.List("featureFlags")})
 	if err != nil {
 		return err
 	}

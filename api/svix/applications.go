@@ -2,6 +2,7 @@ package svix
 
 import (
 	"maps"
+	"math"
 	"net/http"
 	"slices"
 	"strings"
@@ -15,12 +16,15 @@ import (
 // maxRate is the highest rate that a webhook can have.
 const maxRate = 10_000
 
+// operationalApplication would be the id of the operational tenant. It is no application of Svix's, and not in the list.
+const operationalApplication = prefixApplication + models.OperationalTenant
+
 func applicationFields(required bool) []systems.Field {
 	return []systems.Field{
 		{Name: "name", Required: required},
 		{Name: "uid", Nullable: true},
 		{Name: "metadata", Kind: systems.Map},
-		{Name: "rateLimit", Alias: "throttleRate", Kind: systems.Number, Min: 1, Max: maxRate},
+		{Name: "rateLimit", Alias: "throttleRate", Kind: systems.Number, Min: 1, Max: maxRate, Nullable: true},
 		{Name: "id", ReadOnly: true},
 		{Name: "createdAt", ReadOnly: true},
 		{Name: "updatedAt", ReadOnly: true},
@@ -55,6 +59,8 @@ type application struct {
 func applicationOf(t *models.Tenant) application {
 	a := application{ID: applicationID(t.ID), UID: orNil(t.UID), Name: t.Name, Metadata: map[string]string{}, CreatedAt: t.CreatedAt.UTC(), UpdatedAt: t.UpdatedAt.UTC()}
 	maps.Copy(a.Metadata, t.Metadata)
+	a.RateLimit = wholeRate(t.RateLimit)
+	a.ThrottleRate = a.RateLimit
 	return a
 }
 
@@ -74,7 +80,7 @@ func listApplications(q *systems.Request) error {
 	}
 	w, err := windowOf(q, ascending, ascending, func(id string) ([]string, error) {
 		slug := strings.TrimPrefix(id, prefixApplication)
-		if !service.IsTenantSlug(slug) {
+		if !service.IsTenantSlug(slug) && id != operationalApplication {
 			return nil, nil
 		}
 		return []string{slug}, nil
@@ -93,7 +99,7 @@ func listApplications(q *systems.Request) error {
 	for i := range tenants {
 		data[i] = applicationOf(&tenants[i])
 	}
-	return answerList(q, w, data, func(a *application) string { return a.ID }, next != "")
+	return answerKept(q, w, data, func(a *application) string { return a.ID }, next != "", func(a *application) bool { return a.ID != operationalApplication })
 }
 
 // checkApplication checks the application in the body, or in a field of it.
@@ -104,7 +110,7 @@ func checkApplication(q *systems.Request, in systems.Values, prefix string) erro
 	if strings.HasPrefix(in.String("uid"), prefixApplication) {
 		q.Problemf(prefix+"uid", "must not begin with %s, as ids do", prefixApplication)
 	}
-	return checkIn(q, ofApplication, in)
+	return q.Err()
 }
 
 // createApplication creates a tenant. With get_if_exists it returns the tenant that already has the uid, if there is
@@ -151,7 +157,7 @@ func applicationWith(q *systems.Request, uid string) (models.Tenant, error) {
 // makeApplication creates a tenant with a generated id.
 func makeApplication(q *systems.Request, in systems.Values) (models.Tenant, error) {
 	t, _, err := q.API.Service.PutTenant(q.Ctx(), models.Tenant{ID: models.NewID(""), UID: in.String("uid"), Name: in.String("name"),
-		Metadata: texts(in.Map("metadata"))})
+		Metadata: texts(in.Map("metadata")), RateLimit: float64(in.Number("rateLimit", 0))})
 	return t, err
 }
 
@@ -188,14 +194,15 @@ func putApplication(q *systems.Request) error {
 		return err
 	}
 	if q.Tenant != "" {
-		return updateApplication(q, service.TenantChange{Name: q.In.Text("name"), UID: new(q.In.String("uid")), Metadata: new(texts(q.In.Map("metadata")))})
+		return updateApplication(q, service.TenantChange{Name: q.In.Text("name"), UID: new(q.In.String("uid")), Metadata: new(texts(q.In.Map("metadata"))),
+			RateLimit: new(float64(q.In.Number("rateLimit", 0)))})
 	}
 	if q.In.String("uid") != "" {
 		t, err := makeApplication(q, q.In)
 		return answerApplication(q, http.StatusCreated, t, err)
 	}
 	t, created, err := q.API.Service.PutTenant(q.Ctx(), models.Tenant{ID: q.API.TenantName(q.Param("app_id")), Name: q.In.String("name"),
-		Metadata: texts(q.In.Map("metadata"))})
+		Metadata: texts(q.In.Map("metadata")), RateLimit: float64(q.In.Number("rateLimit", 0))})
 	if created {
 		return answerApplication(q, http.StatusCreated, t, err)
 	}
@@ -210,13 +217,26 @@ func patchApplication(q *systems.Request) error {
 	if q.In.IsNull("uid") {
 		c.UID = new("")
 	}
+	if rate := q.In.Number("rateLimit", 0); rate > 0 || q.In.IsNull("rateLimit") {
+		c.RateLimit = new(float64(rate))
+	}
 	if metadata := q.In.Map("metadata"); metadata != nil {
 		c.Metadata = new(texts(metadata))
 	}
 	return updateApplication(q, c)
 }
 
+// updateApplication changes the tenant. A rate that repeats what is shown changes nothing.
 func updateApplication(q *systems.Request, c service.TenantChange) error {
+	if c.RateLimit != nil {
+		t, err := q.API.Service.Tenant(q.Ctx(), q.Tenant)
+		if err != nil {
+			return err
+		}
+		if *c.RateLimit == math.Ceil(t.RateLimit) {
+			c.RateLimit = nil
+		}
+	}
 	t, err := q.API.Service.UpdateTenant(q.Ctx(), q.Tenant, c)
 	return answerApplication(q, http.StatusOK, t, err)
 }

@@ -52,7 +52,7 @@ type attempt struct {
 	ResponseDurationMS int64     `json:"responseDurationMs"`
 	Status             int       `json:"status"`
 	StatusText         string    `json:"statusText"`
-	TriggerType        int       `json:"triggerType"` // always 0: Posthorn does not record which attempts were requested
+	TriggerType        int       `json:"triggerType"` // 0: by the schedule, 1: requested
 	Timestamp          time.Time `json:"timestamp"`
 	Msg                *message  `json:"msg,omitempty"`
 }
@@ -62,7 +62,9 @@ var outcomes = map[models.Outcome]int{models.OutcomeReceived: statusSuccess, mod
 func attemptOf(q *systems.Request, a *models.ListedAttempt, content bool) attempt {
 	v := attempt{ID: attemptID(a.ID), MsgID: wire.MessageID(a.EventID), EndpointID: endpointID(a.WebhookID), URL: q.URL(a.URL),
 		ResponseStatusCode: a.StatusCode, ResponseDurationMS: a.DurationMS, Status: outcomes[a.Outcome], Timestamp: a.StartedAt.UTC()}
-	v.StatusText = statusTexts[v.Status]
+	if v.StatusText = statusTexts[v.Status]; a.Manual {
+		v.TriggerType = 1
+	}
 	if content {
 		v.Response = strings.ToValidUTF8(string(a.ResponseBody), "\uFFFD")
 		if a.StatusCode == 0 {

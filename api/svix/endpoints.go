@@ -73,11 +73,17 @@ func endpointOf(q *systems.Request, w *models.Webhook) endpoint {
 		e.Channels = w.Channels
 	}
 	maps.Copy(e.Metadata, w.Metadata)
-	if w.RateLimit > 0 { // /v1 also allows less than one a second
-		e.RateLimit = new(int(math.Ceil(w.RateLimit)))
-		e.ThrottleRate = e.RateLimit
-	}
+	e.RateLimit = wholeRate(w.RateLimit)
+	e.ThrottleRate = e.RateLimit
 	return e
+}
+
+// wholeRate is a rate as Svix shows it: /v1 knows less than one a second.
+func wholeRate(rate float64) *int {
+	if rate == 0 {
+		return nil
+	}
+	return new(int(math.Ceil(rate)))
 }
 
 func answerEndpoint(q *systems.Request, status int, w models.Webhook, err error) error {
@@ -228,7 +234,8 @@ func putEndpoint(q *systems.Request) error {
 	if err != nil {
 		return err
 	}
-	return update(q, &w, read(q, true))
+	changed, err := change(q, &w, read(q, true))
+	return answerEndpoint(q, http.StatusOK, changed, err)
 }
 
 func patchEndpoint(q *systems.Request) error {
@@ -236,20 +243,20 @@ func patchEndpoint(q *systems.Request) error {
 	if err != nil {
 		return err
 	}
-	return update(q, &w, read(q, false))
+	changed, err := change(q, &w, read(q, false))
+	return answerEndpoint(q, http.StatusOK, changed, err)
 }
 
-// update changes a webhook. A webhook that is not active for any reason counts as disabled here. It keeps its status
+// change changes a webhook. A webhook that is not active for any reason counts as disabled here. It keeps its status
 // if the request says disabled too.
-func update(q *systems.Request, w *models.Webhook, c service.WebhookChange) error {
+func change(q *systems.Request, w *models.Webhook, c service.WebhookChange) (models.Webhook, error) {
 	if c.Active != nil && *c.Active == (w.Status == models.WebhookActive) {
 		c.Active = nil
 	}
 	if c.RateLimit != nil && *c.RateLimit == math.Ceil(w.RateLimit) { // the value as it is shown
 		c.RateLimit = nil
 	}
-	changed, err := q.API.Service.UpdateWebhook(q.Ctx(), q.Tenant, w.ID, c)
-	return answerEndpoint(q, http.StatusOK, changed, err)
+	return q.API.Service.UpdateWebhook(q.Ctx(), q.Tenant, w.ID, c)
 }
 
 func deleteEndpoint(q *systems.Request) error {

@@ -70,7 +70,7 @@ func importOpenAPI(q *systems.Request) error {
 		if t := &types[i]; dry && slices.Contains(modified, t.Name) {
 			shown := eventTypeOf(t, true)
 			toModify = append(toModify, importedType{Name: shown.Name, Description: shown.Description, Schemas: shown.Schemas, Deprecated: shown.Deprecated,
-				GroupName: shown.GroupName})
+				FeatureFlag: shown.FeatureFlag, FeatureFlags: shown.FeatureFlags, GroupName: shown.GroupName})
 		}
 	}
 	type data struct {
@@ -101,7 +101,7 @@ func written(value json.RawMessage) string {
 func exportEnvironment(q *systems.Request) error {
 	types := []eventType{}
 	for page := (models.Page{Limit: maxLimit}); ; {
-		rows, next, err := q.API.Service.EventTypes(q.Ctx(), "", page)
+		rows, next, err := q.API.Service.AllEventTypes(q.Ctx(), "", page)
 		if err != nil {
 			return err
 		}

@@ -19,8 +19,8 @@ func eventTypeFields(named, required bool) []systems.Field {
 		{Name: "schemas", Kind: systems.Raw, Nullable: true},
 		{Name: "deprecated", Kind: systems.Flag},
 		{Name: "archived", Kind: systems.Flag},
-		{Name: "featureFlag"},
-		{Name: "featureFlags", Kind: systems.Names},
+		{Name: "featureFlag", Nullable: true},
+		{Name: "featureFlags", Kind: systems.Names, Nullable: true},
 		{Name: "groupName", Nullable: true},
 		{Name: "createdAt", ReadOnly: true},
 		{Name: "updatedAt", ReadOnly: true},
@@ -65,7 +65,10 @@ type eventType struct {
 }
 
 func eventTypeOf(t *models.EventType, whole bool) eventType {
-	v := eventType{Name: t.Name, Description: t.Description, Deprecated: t.Deprecated, GroupName: orNil(t.Category), CreatedAt: t.CreatedAt.UTC(), UpdatedAt: t.UpdatedAt.UTC()}
+	v := eventType{Name: t.Name, Description: t.Description, Deprecated: t.Deprecated, Archived: t.Archived, GroupName: orNil(t.Category), CreatedAt: t.CreatedAt.UTC(), UpdatedAt: t.UpdatedAt.UTC()}
+	if len(t.FeatureFlags) > 0 {
+		v.FeatureFlag, v.FeatureFlags = &t.FeatureFlags[0], t.FeatureFlags
+	}
 	if whole && t.Schema != "" {
 		v.Schemas = map[string]json.RawMessage{schemaVersion: json.RawMessage(t.Schema)}
 	}
@@ -88,7 +91,11 @@ func listEventTypes(q *systems.Request) error {
 	if err != nil {
 		return err
 	}
-	types, next, err := q.API.Service.EventTypes(q.Ctx(), q.Tenant, w.page)
+	page := q.API.Service.EventTypes
+	if flag(q, "include_archived", false) {
+		page = q.API.Service.AllEventTypes
+	}
+	types, next, err := page(q.Ctx(), q.Tenant, w.page)
 	if err != nil {
 		return err
 	}
@@ -120,12 +127,16 @@ func typeFrom(q *systems.Request, in systems.Values, prefix string, t *models.Ev
 	if deprecated := in.Flag("deprecated"); deprecated != nil || whole {
 		t.Deprecated = deprecated != nil && *deprecated
 	}
+	if archived := in.Flag("archived"); archived != nil || whole {
+		t.Archived = archived != nil && *archived
+	}
+	readFlags(q, in, prefix, t, whole)
 	schemas := in.Raw("schemas")
 	if schemas == nil {
 		if whole || in.IsNull("schemas") {
 			t.Schema = ""
 		}
-		return checkIn(q, ofEventType, in)
+		return q.Err()
 	}
 	if schemas[0] != '{' {
 		q.Problemf(prefix+"schemas", "must be an object of schemas by version")
@@ -138,7 +149,22 @@ func typeFrom(q *systems.Request, in systems.Values, prefix string, t *models.Ev
 		}
 		t.Schema = string(bytes.TrimSpace(rawjson.Value(quoted, pair)))
 	}
-	return checkIn(q, ofEventType, in)
+	return q.Err()
+}
+
+// readFlags takes over the feature flags. Older clients know of one.
+func readFlags(q *systems.Request, in systems.Values, prefix string, t *models.EventType, whole bool) {
+	one, all := in.String("featureFlag"), in.List("featureFlags")
+	switch {
+	case one != "" && len(all) > 0 && one != all[0]:
+		q.Problemf(prefix+"featureFlag", "must be the first of featureFlags, if both are given")
+	case len(all) > 0:
+		t.FeatureFlags = all
+	case one != "":
+		t.FeatureFlags = []string{one}
+	case whole, in.Given("featureFlag"), in.Given("featureFlags"):
+		t.FeatureFlags = nil
+	}
 }
 
 // stored reads the type that all tenants share; the zero EventType if there is none.
@@ -159,7 +185,7 @@ func createEventType(q *systems.Request) error {
 	switch {
 	case err != nil:
 		return err
-	case was.Name != "":
+	case was.Name != "" && !was.Archived:
 		return service.Refuse(service.Conflict, "there is an event type of this name already")
 	}
 	t, err = q.API.Service.PutEventType(q.Ctx(), t)
@@ -194,14 +220,24 @@ func patchEventType(q *systems.Request) error {
 	return answerEventType(q, http.StatusOK, t, err)
 }
 
-// deleteEventType removes the type. Svix only archives it unless asked to expunge it. Either way no endpoint can
-// register for it any more, and it can be created again.
+// deleteEventType archives the type, or removes it if expunge is set. Either way it can be created again.
 func deleteEventType(q *systems.Request) error {
-	err := q.Err()
-	if err == nil {
-		err = q.API.Service.DeleteEventType(q.Ctx(), q.Param("name"))
+	if err := q.Err(); err != nil {
+		return err
 	}
+	name := q.Param("name")
+	if flag(q, "expunge", false) {
+		if err := q.API.Service.DeleteEventType(q.Ctx(), name); err != nil {
+			return err
+		}
+		return nothing(q)
+	}
+	t, err := q.API.Service.EventType(q.Ctx(), "", name)
 	if err != nil {
+		return err
+	}
+	t.Archived = true
+	if _, err := q.API.Service.PutEventType(q.Ctx(), t); err != nil {
 		return err
 	}
 	return nothing(q)

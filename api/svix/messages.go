@@ -57,6 +57,8 @@ type message struct {
 	Channels  []string        `json:"channels"`
 	Tags      []string        `json:"tags"`
 	Timestamp time.Time       `json:"timestamp"`
+	// PayloadExpiresAt is there if the message asked for a time. Svix does not show it.
+	PayloadExpiresAt *time.Time `json:"payloadExpiresAt,omitempty"`
 }
 
 // The stand-ins for a payload that is not shown and for an erased one.
@@ -68,6 +70,9 @@ var (
 func messageOf(e *models.Event, content bool) message {
 	m := message{ID: wire.MessageID(e.ID), EventID: orNil(e.ExternalID), EventType: e.Type, Payload: hidden, Channels: e.Channels, Tags: e.Tags,
 		Timestamp: e.CreatedAt.UTC()}
+	if e.DataUntil != nil {
+		m.PayloadExpiresAt = new(e.DataUntil.UTC())
+	}
 	switch {
 	case e.ErasedAt != nil:
 		m.Payload = expired
@@ -123,7 +128,8 @@ func createMessage(q *systems.Request) error {
 	if err := check(q, ofMessage); err != nil {
 		return err
 	}
-	if err := checkRetention(q); err != nil {
+	keep, err := retention(q)
+	if err != nil {
 		return err
 	}
 	tenant, err := inlineApplication(q)
@@ -131,7 +137,7 @@ func createMessage(q *systems.Request) error {
 		return err
 	}
 	published, err := q.API.Service.Publish(q.Ctx(), tenant, service.PublishRequest{
-		Events: []service.EventInput{{Type: q.In.String("eventType"), Data: payload, ExternalID: uid, Channels: q.In.List("channels"), Tags: q.In.List("tags")}},
+		Events: []service.EventInput{{Type: q.In.String("eventType"), Data: payload, ExternalID: uid, Channels: q.In.List("channels"), Tags: q.In.List("tags"), KeepData: keep}},
 		Key:    q.GetHeader("Idempotency-Key"), Body: payload, AnyBody: true, By: q.Who})
 	if err != nil {
 		return err
@@ -143,7 +149,11 @@ func createMessage(q *systems.Request) error {
 	if err != nil {
 		return err
 	}
-	q.PureJSON(http.StatusAccepted, messageOf(&e, flag(q, "with_content", true)))
+	m := messageOf(&e, flag(q, "with_content", true))
+	if kept := q.API.Service.Retention; keep > 0 && e.DataUntil == nil && kept > 0 {
+		m.PayloadExpiresAt = new(m.Timestamp.Add(kept))
+	}
+	q.PureJSON(http.StatusAccepted, m)
 	return nil
 }
 
@@ -170,20 +180,16 @@ func payloadOf(q *systems.Request) (json.RawMessage, error) {
 	return json.RawMessage(*raw), nil
 }
 
-// checkRetention refuses a message that asks for a shorter retention of its payload than the installation's.
-func checkRetention(q *systems.Request) error {
+// retention returns how long the payload is to be kept; 0 = the message does not say.
+func retention(q *systems.Request) (time.Duration, error) {
 	hours := q.In.Number("payloadRetentionHours", 0)
 	if days := q.In.Number("payloadRetentionPeriod", 0); days > 0 {
 		if hours > 0 {
 			q.Problemf("payloadRetentionHours", "cannot be given together with payloadRetentionPeriod")
-			return q.Err()
 		}
 		hours = days * 24
 	}
-	if kept := q.API.Service.Retention; hours > 0 && (kept <= 0 || time.Duration(hours)*time.Hour < kept) {
-		return notYet("payloads are kept for the installation's POSTHORN_RETENTION, which is longer than this message asks for")
-	}
-	return nil
+	return time.Duration(hours) * time.Hour, q.Err()
 }
 
 // precheck reports whether any endpoint would get a message now.

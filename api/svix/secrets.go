@@ -2,6 +2,7 @@ package svix
 
 import (
 	"errors"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -10,7 +11,6 @@ import (
 	"github.com/posthorn/posthorn/api/systems"
 	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/internal/wire"
-	"github.com/posthorn/posthorn/models"
 )
 
 // maxGrace is how long a rotated secret signs in Svix, in seconds.
@@ -122,47 +122,30 @@ func showHeaders(q *systems.Request) error {
 }
 
 func putHeaders(q *systems.Request) error {
-	w, err := endpointNamed(q)
-	if err != nil {
-		return err
-	}
-	return setHeaders(q, &w, texts(q.In.Map("headers")))
+	return setHeaders(q, service.WebhookChange{Headers: new(texts(q.In.Map("headers")))})
 }
 
 // patchHeaders changes the headers in the body, and removes those that are null or in deleteHeaders. It does not read
 // the other values: a mask stands for a header's current value.
 func patchHeaders(q *systems.Request) error {
-	w, err := endpointNamed(q)
-	if err != nil {
-		return err
-	}
-	all, err := q.API.Service.Headers(&w)
-	if err != nil {
-		return err
-	}
-	remove := func(name string) {
-		for has := range all {
-			if strings.EqualFold(has, name) {
-				delete(all, has)
-			}
-		}
-	}
+	patch := map[string]*string{}
 	for _, name := range q.In.List("deleteHeaders") {
-		remove(name)
+		patch[name] = nil
 	}
-	for name, value := range q.In.Map("headers") {
-		if remove(name); value != nil {
-			all[name] = *value
-		}
-	}
-	return setHeaders(q, &w, all)
+	maps.Copy(patch, q.In.Map("headers"))
+	return setHeaders(q, service.WebhookChange{PatchHeaders: patch})
 }
 
-func setHeaders(q *systems.Request, w *models.Webhook, headers map[string]string) error {
-	if err := q.Err(); err != nil {
+func setHeaders(q *systems.Request, c service.WebhookChange) error {
+	w, err := endpointNamed(q)
+	if err == nil {
+		err = q.Err()
+	}
+	if err != nil {
 		return err
 	}
-	if _, err := q.API.Service.UpdateWebhook(q.Ctx(), q.Tenant, w.ID, service.WebhookChange{Headers: &headers, By: q.Who.Name}); err != nil {
+	c.By = q.Who.Name
+	if _, err := q.API.Service.UpdateWebhook(q.Ctx(), q.Tenant, w.ID, c); err != nil {
 		return err
 	}
 	return nothing(q)

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/posthorn/posthorn/api/systems"
@@ -15,6 +16,7 @@ func statistics(api *systems.API) {
 	api.Handle(systems.Operation{Method: http.MethodGet, Path: oneEndpoint + "/stats", Query: []systems.Field{{Name: "since"}, {Name: "until"}}}, endpointStats)
 	api.Handle(systems.Operation{Method: http.MethodPost, Path: base + "/stats/usage/app", Admins: true, Body: systems.JSON, Fields: []systems.Field{
 		{Name: "since", Required: true}, {Name: "until", Required: true}, {Name: "appIds", Kind: systems.Names}}}, usage)
+	api.Handle(systems.Operation{Method: http.MethodPut, Path: base + "/stats/usage/event-types", Admins: true}, typeUsage)
 }
 
 // The longest period of statistics, and the tolerance for a client's clock.
@@ -80,7 +82,8 @@ const (
 type usageOf struct {
 	Since time.Time `json:"since"`
 	Until time.Time `json:"until"`
-	Apps  []string  `json:"apps,omitempty"` // slugs; empty = all
+	Apps  []string  `json:"apps,omitempty"`  // slugs; empty = all
+	Types bool      `json:"types,omitempty"` // what endpoints are registered for, in place of attempts
 }
 
 // usage answers with a task that counts the attempts in each application.
@@ -126,6 +129,13 @@ func showStats(q *systems.Request, text string) error {
 	if err != nil || json.Unmarshal(raw, &of) != nil || len(of.Apps) > maxNamed {
 		return missing
 	}
+	if of.Types {
+		t, err := typeTask(q)
+		if err == nil {
+			q.PureJSON(http.StatusOK, t)
+		}
+		return err
+	}
 	t, err := usageTask(q, &of)
 	if isRefused(err, service.Invalid) {
 		return missing
@@ -135,6 +145,48 @@ func showStats(q *systems.Request, text string) error {
 	}
 	q.PureJSON(http.StatusOK, t)
 	return nil
+}
+
+// typeUsage answers with a task that tells what the endpoints of each application are registered for.
+func typeUsage(q *systems.Request) error {
+	t, err := typeTask(q)
+	if err != nil {
+		return err
+	}
+	t.Data = nil // the task shows it
+	q.PureJSON(http.StatusAccepted, t)
+	return nil
+}
+
+// typeTask finds out what the endpoints of each application are registered for.
+func typeTask(q *systems.Request) (task, error) {
+	raw, err := json.Marshal(usageOf{Types: true})
+	if err != nil {
+		return task{}, err
+	}
+	t := task{ID: prefixStats + base64.RawURLEncoding.EncodeToString(raw), Status: taskFinished, Task: taskTypes, UpdatedAt: q.API.Service.Now().UTC()}
+	tenants, err := usersOf(q, &usageOf{})
+	if err != nil {
+		return t, err
+	}
+	ids := make([]string, len(tenants))
+	for i := range tenants {
+		ids[i] = tenants[i].ID
+	}
+	subscriptions, err := q.API.Service.Subscriptions(q.Ctx(), ids)
+	if isRefused(err, service.Conflict) {
+		err = notYet("there are too many endpoints to look at all of them at once")
+	}
+	if err != nil {
+		return t, err
+	}
+	types := []map[string]any{}
+	for _, id := range ids {
+		of := subscriptions[id]
+		types = append(types, map[string]any{"appId": applicationID(id), "explicitlySubscribedEventTypes": append([]string{}, of.EventTypes...), "hasCatchAllEndpoint": of.All})
+	}
+	t.Data = map[string]any{"event_types": types}
+	return t, nil
 }
 
 // usageTask counts the attempts in each application.
@@ -168,6 +220,7 @@ func usageTask(q *systems.Request, of *usageOf) (task, error) {
 func usersOf(q *systems.Request, of *usageOf) ([]models.Tenant, error) {
 	if len(of.Apps) == 0 {
 		tenants, next, err := q.API.Service.Tenants(q.Ctx(), models.Page{Limit: maxUsers})
+		tenants = slices.DeleteFunc(tenants, func(t models.Tenant) bool { return t.Slug == models.OperationalTenant })
 		if err == nil && next != "" {
 			err = notYet("there are too many applications to count them all at once: name up to 20 in appIds")
 		}

@@ -37,7 +37,7 @@ func API(o systems.Options) *systems.API {
 		Invalid:      http.StatusUnprocessableEntity,
 		Fields: map[string]string{"event_types": "filterTypes", "rate_limit": "rateLimit", "type": "eventType", "data": "payload",
 			"schema": "schemas", "overlap": "gracePeriodSeconds", "after": "iterator", "external_id": "eventId", "category": "groupName", "expires_in": "expiry",
-			"statuses": "status"},
+			"statuses": "status", "limits.rate": "rateLimit", "feature_flags": "featureFlags"},
 		Tokens: true,
 		CORS:   true,
 		Refuse: refuse,
@@ -45,6 +45,7 @@ func API(o systems.Options) *systems.API {
 	applications(api)
 	endpoints(api)
 	secrets(api)
+	operational(api)
 	eventTypes(api)
 	messages(api)
 	attempts(api)

@@ -170,9 +170,18 @@ func TestApplications(t *testing.T) {
 	require.NoError(t, err, "/v1 has it too")
 	require.Equal(t, "acme", c.ok(200, "GET", app, "")["name"], "what /v1 has made is here")
 
-	// No value is dropped silently.
-	for _, body := range []string{`{"name":"n","rateLimit":5}`, `{"name":"n","throttleRate":5}`} {
-		require.Equal(t, "not_implemented", admin.ok(501, "POST", api+"/app", body)["code"])
+	// The rate of all endpoints together: set and unset by itself, by both names.
+	for _, name := range []string{"rateLimit", "throttleRate"} {
+		limited := admin.ok(201, "POST", api+"/app", `{"name":"n","`+name+`":5}`)
+		of := api + "/app/" + text(limited, "id")
+		require.Equal(t, []any{5.0, 5.0}, []any{limited["rateLimit"], limited["throttleRate"]})
+		require.InDelta(t, 5, admin.ok(200, "PATCH", of, `{"name":"m"}`)["rateLimit"], 0)
+		require.InDelta(t, 7, admin.ok(200, "PATCH", of, `{"`+name+`":7}`)["throttleRate"], 0)
+		require.Nil(t, admin.ok(200, "PATCH", of, `{"`+name+`":null}`)["rateLimit"])
+		require.InDelta(t, 8, admin.ok(200, "PUT", of, `{"name":"n","`+name+`":8}`)["rateLimit"], 0)
+		require.Nil(t, admin.ok(200, "PUT", of, `{"name":"n"}`)["throttleRate"])
+		admin.ok(422, "PATCH", of, `{"`+name+`":0}`)
+		admin.ok(204, "DELETE", of, "")
 	}
 	require.Equal(t, []any{map[string]any{"loc": []any{"body", "name"}, "msg": "is required", "type": "value_error"}},
 		admin.ok(422, "POST", api+"/app", `{}`)["detail"])
@@ -593,8 +602,8 @@ func TestEventTypes(t *testing.T) {
 	for body, status := range map[string]int{
 		`{"name":"a","description":"","schemas":{"2":{}}}`:                             501,
 		`{"name":"a","description":"","schemas":{"1":{},"2":{}}}`:                      501,
-		`{"name":"a","description":"","archived":true}`:                                501,
-		`{"name":"a","description":"","featureFlag":"f"}`:                              501,
+		`{"name":"a","description":"","featureFlag":"a b"}`:                            422,
+		`{"name":"a","description":"","featureFlag":"a","featureFlags":["b"]}`:         422,
 		`{"name":"a","description":"","groupName":"` + strings.Repeat("g", 257) + `"}`: 422,
 		`{"name":"a","description":"","schemas":{"1":{"type":"nothing"}}}`:             422,
 		`{"name":"a b","description":""}`:                                              422,
@@ -610,7 +619,7 @@ func TestWhatIsNotThere(t *testing.T) {
 	t.Parallel()
 	c := newClient(t)
 	for _, call := range []string{"POST /auth/stream-logout", "GET /connector", "GET /app/app_acme/msg/msg_x/raw",
-		"POST /ingest/source", "GET /operational-webhook/endpoint", "PUT /stats/usage/event-types", "GET /stream/s/sink", "GET /app/app_acme/poller/p/",
+		"POST /ingest/source", "PATCH /operational-webhook/endpoint/ep_x", "POST /stats/usage/event-types", "GET /stream/s/sink", "GET /app/app_acme/poller/p/",
 		"GET /app/app_acme/endpoint/ep_x/transformation", "GET /app/app_acme/integration", "GET /app/app_acme/endpoint/ep_x/mtls"} {
 		method, path, _ := strings.Cut(call, " ")
 		require.Equal(t, "not_implemented", c.ok(501, method, api+path, "")["code"], call)

@@ -41,10 +41,11 @@ const (
 	taskBulkReplay = "endpoint.bulk-replay"
 	taskPurge      = "application.purge_content"
 	taskStats      = "application.stats"
+	taskTypes      = "event-type.aggregate"
 )
 
 // taskNames are all kinds of tasks that Svix has.
-var taskNames = []string{taskReplay, taskRecover, taskStats, "message.broadcast", "sdk.generate", "event-type.aggregate", taskPurge, taskBulkReplay}
+var taskNames = []string{taskReplay, taskRecover, taskStats, "message.broadcast", "sdk.generate", taskTypes, taskPurge, taskBulkReplay}
 
 type task struct {
 	ID        string         `json:"id"`
@@ -107,7 +108,8 @@ var replayed = map[int][]models.DeliveryStatus{
 	statusCanceled: {models.Canceled},
 }
 
-// bulkReplay sends deliveries again, received ones as well as failed or held ones.
+// bulkReplay sends deliveries again, received ones as well as failed or held ones, as far as the body does not narrow
+// them.
 func bulkReplay(q *systems.Request) error {
 	r := service.RecoveryRequest{Statuses: []models.DeliveryStatus{models.Delivered, models.Failed, models.Held}, EventTypes: q.In.List("eventTypes")}
 	if status := number(q, "status"); status != nil {
@@ -115,8 +117,11 @@ func bulkReplay(q *systems.Request) error {
 			q.Problemf("status", "must be 0, 1, 2 or 4: deliveries that are being sent are not replayed")
 		}
 	}
-	if err := check(q, ofReplay); err != nil {
-		return err
+	r.Channel, r.Tag = q.In.String("channel"), q.In.String("tag")
+	if class := number(q, "statusCodeClass"); class != nil {
+		if r.StatusClass = new(*class / 100); *class%100 != 0 {
+			q.Problemf("statusCodeClass", "must be 0, 100, 200, 300, 400 or 500")
+		}
 	}
 	return startRecovery(q, r)
 }

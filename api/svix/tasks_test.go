@@ -2,6 +2,7 @@ package svix_test
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -77,23 +78,44 @@ func TestReplaysAndTasks(t *testing.T) {
 	c.attempt(failing)
 	require.Len(t, receiver.Take(), 1)
 	require.Len(t, ids(c.ok(200, "GET", app+"/attempt/msg/"+failing, "")), before+1)
+	var replays []string
 
 	for body, status := range map[string]int{`{}`: 422, since + `,"status":3}`: 422, since + `,"eventTypes":["no.such"]}`: 422,
-		since + `,"channel":"c"}`: 501, since + `,"tag":"t"}`: 501, since + `,"statusCodeClass":400}`: 501} {
+		since + `,"channel":"` + strings.Repeat("c", 129) + `"}`: 422, since + `,"statusCodeClass":450}`: 422, since + `,"statusCodeClass":600}`: 422} {
 		c.ok(status, "POST", ep+"/bulk-replay", body)
 	}
+
+	// By channel, tag, and what was answered.
+	labelled := text(c.ok(202, "POST", app+"/msg", `{"eventType":"order.created","payload":{},"channels":["one"],"tags":["import"]}`), "id")
+	c.attempt(labelled)
+	receiver.Take()
+	for narrowed, want := range map[string]int{`,"channel":"one","tag":"import","statusCodeClass":200}`: 1, `,"channel":"two"}`: 0, `,"tag":"import","statusCodeClass":500}`: 0,
+		`,"channel":"one"}`: 1} {
+		c.Clock.Advance(time.Second)
+		replay := c.ok(202, "POST", ep+"/bulk-replay", since+narrowed)
+		c.release(text(replay, "id"))
+		c.attempt(labelled)
+		require.Len(t, receiver.Take(), want, narrowed)
+		require.InDelta(t, want, admin.ok(200, "GET", api+"/background-task/"+text(replay, "id"), "")["data"].(map[string]any)["released"], 0)
+		replays = append([]string{text(replay, "id")}, replays...)
+	}
+	triggers := map[float64]int{}
+	for _, attempt := range rows(c.ok(200, "GET", app+"/attempt/msg/"+labelled, "")) {
+		triggers[attempt["triggerType"].(float64)]++
+	}
+	require.Equal(t, map[float64]int{0: 1, 1: 2}, triggers, "the schedule's and those that were asked for")
 
 	c.Clock.Advance(time.Second)
 	purge := c.ok(202, "POST", app+"/msg/expunge-all-contents", "")
 	require.Equal(t, "application.purge_content", purge["task"])
 	purge = admin.ok(200, "GET", api+"/background-task/"+text(purge, "id"), "")
-	require.Equal(t, []any{"finished", map[string]any{"messagesPurged": 4.0}}, []any{purge["status"], purge["data"]})
+	require.Equal(t, []any{"finished", map[string]any{"messagesPurged": 5.0}}, []any{purge["status"], purge["data"]})
 	require.Equal(t, map[string]any{"expired": true}, c.ok(200, "GET", app+"/msg/"+first, "")["payload"])
 
-	all := []string{text(purge, "id"), text(recovery, "id"), text(none, "id"), text(bulk, "id"), text(missing, "id")}
+	all := slices.Concat([]string{text(purge, "id")}, replays, []string{text(recovery, "id"), text(none, "id"), text(bulk, "id"), text(missing, "id")})
 	list := func(query string) map[string]any { return admin.ok(200, "GET", api+"/background-task?"+query, "") }
 	require.Equal(t, all, ids(list("")))
-	require.Equal(t, []string{all[4], all[3]}, ids(list("order=ascending&limit=2")))
+	require.Equal(t, []string{all[len(all)-1], all[len(all)-2]}, ids(list("order=ascending&limit=2")))
 	page := list("limit=2")
 	require.Equal(t, []any{false, all[1]}, []any{page["done"], page["iterator"]})
 	require.Equal(t, all[2:4], ids(list("limit=2&iterator="+all[1])))
@@ -181,7 +203,7 @@ func TestApplicationTokens(t *testing.T) {
 	admin.ok(422, "POST", api+"/auth/app-portal-access/new-1", `{"application":{"name":"New","uid":"new-2"}}`)
 	access(admin, "app-portal-access/new-1", `{"application":{"name":"New","uid":"new-1"}}`).ok(200, "GET", api+"/app/new-1", "")
 	for body, status := range map[string]int{`{"expiry":60}`: 422, `{"expiry":700000}`: 422, `{"capabilities":["All"]}`: 422,
-		`{"capabilities":["ViewBase","ManageEndpoint"]}`: 501, `{"featureFlags":["beta"]}`: 501} {
+		`{"capabilities":["ViewBase","ManageEndpoint"]}`: 501, `{"featureFlags":["a b"]}`: 422} {
 		admin.ok(status, "POST", api+"/auth/app-portal-access/app_acme", body)
 	}
 
@@ -236,7 +258,7 @@ func TestEventTypesAreImportedAndExported(t *testing.T) {
 	moved := other.ok(200, "GET", api+"/event-type/pet.new", "")
 	require.Equal(t, []any{made["description"], made["schemas"]}, []any{moved["description"], moved["schemas"]})
 	for body, status := range map[string]int{`{"connectors":[{"name":"c"}]}`: 501, `{"settings":{"a":1}}`: 501, `{"eventTypes":[{"name":"a b","description":""}]}`: 422,
-		`{"eventTypes":[{"name":"a","description":"","archived":true}]}`: 501, `{"eventTypes":[{"description":""}]}`: 422} {
+		`{"eventTypes":[{"name":"a","description":"","featureFlag":"a b"}]}`: 422, `{"eventTypes":[{"description":""}]}`: 422} {
 		admin.ok(status, "POST", api+"/environment/import", body)
 	}
 	c.ok(403, "POST", api+"/environment/export", "")

@@ -2,8 +2,10 @@ package svix_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
+	sdk "github.com/svix/svix-webhooks/go/models"
 
 	"github.com/posthorn/posthorn/api/systems/systemstest"
 	"github.com/posthorn/posthorn/internal/service"
@@ -175,11 +177,66 @@ func TestMessagesThatBringMore(t *testing.T) {
 	}
 
 	// The installation keeps payloads for 14 days.
-	for retention, status := range map[string]int{`"payloadRetentionPeriod":90`: 202, `"payloadRetentionPeriod":30`: 202, `"payloadRetentionPeriod":5`: 501,
-		`"payloadRetentionPeriod":4`: 422, `"payloadRetentionPeriod":91`: 422, `"payloadRetentionHours":720`: 202, `"payloadRetentionHours":24`: 501,
+	for retention, status := range map[string]int{`"payloadRetentionPeriod":90`: 202, `"payloadRetentionPeriod":30`: 202, `"payloadRetentionPeriod":5`: 202,
+		`"payloadRetentionPeriod":4`: 422, `"payloadRetentionPeriod":91`: 422, `"payloadRetentionHours":720`: 202, `"payloadRetentionHours":24`: 202,
 		`"payloadRetentionHours":720,"payloadRetentionPeriod":30`: 422} {
 		c.ok(status, "POST", app+"/msg", `{"eventType":"order.created","payload":{},`+retention+`}`)
 	}
+}
+
+// The shorter one of the message's time and the installation's, which is 14 days, is when the payload goes.
+func TestPayloadsExpire(t *testing.T) {
+	t.Parallel()
+	c := newClient(t)
+	send := func(more string) (id string, expires time.Duration) {
+		t.Helper()
+		m := c.ok(202, "POST", app+"/msg", `{"eventType":"order.created","payload":{"n":1}`+more+`}`)
+		if m["payloadExpiresAt"] == nil {
+			return text(m, "id"), 0
+		}
+		times := make([]time.Time, 2)
+		for i, name := range []string{"timestamp", "payloadExpiresAt"} {
+			at, err := time.Parse(time.RFC3339, text(m, name))
+			require.NoError(t, err)
+			times[i] = at
+		}
+		return text(m, "id"), times[1].Sub(times[0])
+	}
+	const day = 24 * time.Hour
+	plain, lasts := send("")
+	require.Zero(t, lasts)
+	long, lasts := send(`,"payloadRetentionPeriod":30`)
+	require.Equal(t, 14*day, lasts)
+	short, lasts := send(`,"payloadRetentionPeriod":5`)
+	require.Equal(t, 5*day, lasts)
+	hour, lasts := send(`,"payloadRetentionHours":1`)
+	require.Equal(t, time.Hour, lasts)
+	expire := func() map[string]any {
+		t.Helper()
+		_, _, err := c.Store.EraseDue(t.Context())
+		require.NoError(t, err)
+		payloads := map[string]any{}
+		for name, id := range map[string]string{"plain": plain, "long": long, "short": short, "hour": hour} {
+			payloads[name] = c.ok(200, "GET", app+"/msg/"+id, "")["payload"]
+		}
+		return payloads
+	}
+	kept, gone := map[string]any{"n": 1.0}, map[string]any{"expired": true}
+	require.Equal(t, map[string]any{"plain": kept, "long": kept, "short": kept, "hour": kept}, expire())
+	c.Clock.Advance(time.Hour)
+	require.Equal(t, map[string]any{"plain": kept, "long": kept, "short": kept, "hour": gone}, expire())
+	c.Clock.Advance(5 * day)
+	require.Equal(t, map[string]any{"plain": kept, "long": kept, "short": gone, "hour": gone}, expire())
+	require.NotEmpty(t, c.ok(200, "GET", app+"/msg/"+short, "")["payloadExpiresAt"])
+
+	svix, ctx := c.official(), t.Context()
+	message, err := svix.Message.Create(ctx, "app_acme", sdk.MessageIn{EventType: "order.created", Payload: map[string]any{"n": 2}, PayloadRetentionPeriod: new(int64(5))}, nil)
+	require.NoError(t, err)
+	c.Clock.Advance(5 * day)
+	expire()
+	read, err := svix.Message.Get(ctx, "app_acme", message.Id, nil)
+	require.NoError(t, err)
+	require.Equal(t, gone, read.Payload)
 }
 
 func TestStatistics(t *testing.T) {

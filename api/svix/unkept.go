@@ -12,34 +12,23 @@ import (
 // unkept are the fields that Svix has and Posthorn does not store yet, by object. A request that sets one is refused,
 // so that nothing a client relies on is dropped silently. To support one, map it and remove it here.
 var unkept = map[string][]string{
-	ofApplication: {"rateLimit"},
-	ofEventType:   {"archived", "featureFlag", "featureFlags"},
 	ofMessage:     {"deliverAt"},
-	ofAccess:      {"featureFlags"},
-	ofReplay:      {"channel", "tag", "statusCodeClass"},
 	ofEnvironment: {"connectors", "settings"},
 }
 
 const (
-	ofApplication = "application"
-	ofEventType   = "event type"
 	ofMessage     = "message"
-	ofAccess      = "access"
-	ofReplay      = "replay"
 	ofEnvironment = "environment"
 )
 
 // check reports everything that is wrong with a request so far, and refuses fields that Posthorn does not store.
-func check(q *systems.Request, what string) error { return checkIn(q, what, q.In) }
-
-// checkIn is check for an object within the body.
-func checkIn(q *systems.Request, what string, in systems.Values) error {
+func check(q *systems.Request, what string) error {
 	if err := q.Err(); err != nil {
 		return err
 	}
 	var names []string
 	for _, name := range unkept[what] {
-		if !empty(in[name]) {
+		if !empty(q.In[name]) {
 			names = append(names, name)
 		}
 	}

@@ -218,11 +218,11 @@ func TestImportFromSvix(t *testing.T) {
 		"app_2a/ep_1": importCreated, "app_2a/ep_2": importCreated, "app_2a/ep_3": importRefused, "app_2a/ep_4": importRefused, "app_2a/ep_5": importCreated,
 	}, results(all))
 	for from, notes := range map[string][]string{
-		"order.paid":    {"schemas: of 2 versions only 10 is kept", "feature flags: "},
-		"archived.type": {"archived: "},
+		"order.paid":    {"schemas: of 2 versions only 10 is kept"},
+		"archived.type": {},
 		"odd.schema":    {"schema: "},
 		"webhook.mine":  {"422: "},
-		"app_2a":        {"rate limit: 9/s"},
+		"app_2a":        {},
 		"app_2b":        {`uid "demo": 409`},
 		"app_2a/ep_1":   {"header X-Secret: "},
 		"app_2a/ep_2":   {},
@@ -238,7 +238,9 @@ func TestImportFromSvix(t *testing.T) {
 	require.Contains(t, into.run("tenants", "get", "crm.4711"), "plan=gold")
 	require.Equal(t, "object", into.json("event-types", "get", "order.paid")["schema"].(map[string]any)["type"])
 	require.Equal(t, "orders", into.json("event-types", "get", "order.paid")["category"])
-	require.Equal(t, true, into.json("event-types", "get", "archived.type")["deprecated"])
+	require.Equal(t, true, into.json("event-types", "get", "archived.type")["archived"])
+	require.Equal(t, []any{"beta"}, into.json("event-types", "get", "order.paid")["feature_flags"])
+	require.InDelta(t, 9, into.json("tenants", "get", "2a")["limits"].(map[string]any)["rate"], 0)
 	one, two := webhookNamed(t, into, "2a", "main.hook"), webhookNamed(t, into, "crm.4711", "2")
 	require.Equal(t, []any{"https://shop.example/1", "One", []string{"order.paid"}, []string{"shop-1"}, map[string]string{"k": "v"}, 50.0, "active"},
 		[]any{one.URL, one.Description, one.EventTypes, one.Channels, one.Metadata, *one.RateLimit, one.Status})

@@ -142,19 +142,19 @@ const jsonType = "application/json"
 // eventType imports an event type, which all tenants share.
 func (m *svixImport) eventType(ctx context.Context, t *svixEventType) error {
 	i := m.add("event type", t.Name)
-	in := fields{"description": t.Description, "deprecated": t.Deprecated || t.Archived}
+	in := fields{"description": t.Description, "deprecated": t.Deprecated, "archived": t.Archived}
+	switch {
+	case len(t.FeatureFlags) > 0:
+		in["feature_flags"] = t.FeatureFlags
+	case t.FeatureFlag != "":
+		in["feature_flags"] = []string{t.FeatureFlag}
+	}
 	versions := slices.SortedFunc(maps.Keys(t.Schemas), func(a, b string) int { return number(a) - number(b) })
 	if n := len(versions); n > 0 {
 		in["schema"] = t.Schemas[versions[n-1]]
 		if n > 1 {
 			i.notef("schemas: of %d versions only %s is kept", n, versions[n-1])
 		}
-	}
-	if t.Archived {
-		i.notef("archived: marked as deprecated")
-	}
-	if t.FeatureFlag != "" || len(t.FeatureFlags) > 0 {
-		i.notef("feature flags: all tenants can use it")
 	}
 	was, err := ifThere(m.to.GetEventTypeWithResponse(ctx, t.Name))
 	if err != nil {
@@ -167,7 +167,7 @@ func (m *svixImport) eventType(ctx context.Context, t *svixEventType) error {
 		}
 		in["example"] = here.Example
 	}
-	now, err := i.put(in, []string{"description", "schema", "example"}, func(body io.Reader) ([]byte, error) {
+	now, err := i.put(in, []string{"description", "schema", "example", "feature_flags"}, func(body io.Reader) ([]byte, error) {
 		return bodyOf(m.to.PutEventTypeWithBodyWithResponse(ctx, t.Name, jsonType, body))
 	})
 	if err != nil {
@@ -224,9 +224,6 @@ func number(version string) int {
 func (m *svixImport) application(ctx context.Context, a *svixApplication) error {
 	i := m.add("application", a.ID)
 	tenant := strings.TrimPrefix(a.ID, "app_")
-	if rateOf(a.RateLimit, a.ThrottleRate) > 0 {
-		i.notef("rate limit: %v/s for all its endpoints together", rateOf(a.RateLimit, a.ThrottleRate))
-	}
 	was, err := ifThere(m.to.GetTenantWithResponse(ctx, tenant))
 	if err != nil {
 		return i.refuse(err)
@@ -241,6 +238,9 @@ func (m *svixImport) application(ctx context.Context, a *svixApplication) error 
 		return i.refuse(err)
 	}
 	i.To = tenant
+	if now, err = m.rate(ctx, tenant, rateOf(a.RateLimit, a.ThrottleRate), now); err != nil {
+		return i.refuse(err)
+	}
 	if a.UID != "" && a.UID != tenant {
 		named, err := m.to.PatchTenantWithResponse(ctx, tenant, client.TenantPatch{UID: &a.UID})
 		refused, ok := errors.AsType[*client.Error](err)
@@ -258,6 +258,19 @@ func (m *svixImport) application(ctx context.Context, a *svixApplication) error 
 	return i.refuse(eachOf(ctx, m.from, endpoints, nil, func(e svixEndpoint) error {
 		return m.endpoint(ctx, tenant, endpoints+"/"+url.PathEscape(e.ID), a.ID, &e)
 	}))
+}
+
+// rate gives a tenant the rate of an application. now is the tenant as it is, and as it is afterwards.
+func (m *svixImport) rate(ctx context.Context, tenant string, rate float64, now []byte) ([]byte, error) {
+	var here client.Tenant
+	if err := json.Unmarshal(now, &here); err != nil || rate == rateOf(here.Limits.Rate) {
+		return now, err
+	}
+	body, err := json.Marshal(fields{"limits": fields{"rate": given(rate)}})
+	if err != nil {
+		return now, err
+	}
+	return bodyOf(m.to.PatchTenantWithBodyWithResponse(ctx, tenant, jsonType, bytes.NewReader(body)))
 }
 
 // rateOf returns the rate, whichever of its names is used; 0 = none.

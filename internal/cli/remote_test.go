@@ -78,6 +78,14 @@ func TestAWorkingDayByCommands(t *testing.T) {
 	require.Contains(t, admin.run("tenants", "put", "acme", "--name=Acme Ltd", "--admin-email=ops@acme.example", "--metadata=plan=gold"), "plan=gold")
 	require.Contains(t, admin.run("tenants", "list"), "acme  Acme Ltd  ops@acme.example")
 	require.Equal(t, "acme", admin.json("tenants", "get", "acme")["id"])
+	updated := admin.json("tenants", "update", "acme", "--uid=crm-4711", "--max-webhooks=500", "--max-keys=7")
+	require.Equal(t, []any{"crm-4711", "Acme Ltd", map[string]any{"plan": "gold"}}, []any{updated["uid"], updated["name"], updated["metadata"]})
+	require.Equal(t, []any{500.0, 7.0}, []any{updated["limits"].(map[string]any)["webhooks"], updated["limits"].(map[string]any)["keys"]})
+	updated = admin.json("tenants", "update", "crm-4711", "--uid=", "--max-webhooks=default", "--name=Acme", "--admin-email=dev@acme.example", "--metadata=plan=free")
+	require.Equal(t, []any{nil, "Acme", []any{"dev@acme.example"}, map[string]any{"plan": "free"}},
+		[]any{updated["uid"], updated["name"], updated["admin_emails"], updated["metadata"]})
+	require.Equal(t, []any{nil, 7.0}, []any{updated["limits"].(map[string]any)["webhooks"], updated["limits"].(map[string]any)["keys"]})
+	require.Contains(t, admin.fails(80, "tenants", "update", "acme", "--max-keys=few"), "must be a whole number, or default")
 	require.Contains(t, admin.fails(1, "tenants", "delete", "acme"), "--yes")
 	require.Contains(t, admin.run("tenants", "delete", "acme", "--yes"), "the tenant acme was deleted")
 
@@ -372,7 +380,7 @@ func TestHelpHasExamplesThatParse(t *testing.T) {
 			walk("posthorn "+node.Name, node)
 		}
 	}
-	require.Equal(t, 33, leaves)
+	require.Equal(t, 34, leaves)
 }
 
 func TestCompletion(t *testing.T) {

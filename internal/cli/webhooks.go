@@ -328,12 +328,15 @@ func failedTests(answer []byte) error {
 // WebhooksRecoverCommand is `posthorn webhooks recover`.
 type WebhooksRecoverCommand struct {
 	OneWebhook
-	Since     *Moment  `placeholder:"TIME" help:"Only deliveries made and events accepted at or after this time: RFC 3339, or how long ago (90m). Default: as far back as the retention; held deliveries are included however old they are." group:"Recover"`
-	Until     *Moment  `placeholder:"TIME" help:"Only deliveries made before this time. Default: now." group:"Recover"`
-	Status    []string `enum:"held,failed,delivered,canceled" placeholder:"STATUS" help:"Only deliveries in this status: held, failed, delivered or canceled; repeatable. Default: held and failed; with --missed, none." group:"Recover"`
-	EventType []string `placeholder:"TYPE" help:"Only this type, or a wildcard such as order.*; repeatable. Default: all." group:"Recover"`
-	Missed    bool     `help:"Also create deliveries of events that match the webhook and have no delivery to it, because it was created later or its types were widened. Without --status, only these." group:"Recover"`
-	Rate      float64  `help:"The most deliveries to release per second. Default: no limit." group:"Recover"`
+	Since       *Moment  `placeholder:"TIME" help:"Only deliveries made and events accepted at or after this time: RFC 3339, or how long ago (90m). Default: as far back as the retention; held deliveries are included however old they are." group:"Recover"`
+	Until       *Moment  `placeholder:"TIME" help:"Only deliveries made before this time. Default: now." group:"Recover"`
+	Status      []string `enum:"held,failed,delivered,canceled" placeholder:"STATUS" help:"Only deliveries in this status: held, failed, delivered or canceled; repeatable. Default: held and failed; with --missed, none." group:"Recover"`
+	EventType   []string `placeholder:"TYPE" help:"Only this type, or a wildcard such as order.*; repeatable. Default: all." group:"Recover"`
+	Channel     string   `help:"Only of events with this channel." group:"Recover"`
+	Tag         string   `help:"Only of events with this tag." group:"Recover"`
+	StatusClass *int     `placeholder:"N" help:"Only deliveries whose last answer is of this class: 4 = 400 to 499, 0 = no answer." group:"Recover"`
+	Missed      bool     `help:"Also create deliveries of events that match the webhook and have no delivery to it, because it was created later or its types were widened. Without --status, only these." group:"Recover"`
+	Rate        float64  `help:"The most deliveries to release per second. Default: no limit." group:"Recover"`
 }
 
 // Help has the examples.
@@ -349,7 +352,10 @@ Examples:
 
 // Run starts a recovery.
 func (c *WebhooksRecoverCommand) Run(ctx context.Context, env Environment) error {
-	in := client.RecoveryInput{Since: c.Since.when(), Until: c.Until.when(), Missed: given(c.Missed), Rate: given(c.Rate)}
+	in := client.RecoveryInput{Since: c.Since.when(), Until: c.Until.when(), Missed: given(c.Missed), Rate: given(c.Rate), Channel: given(c.Channel), Tag: given(c.Tag)}
+	if c.StatusClass != nil {
+		in.StatusClass = new(int64(*c.StatusClass))
+	}
 	if len(c.Status) > 0 {
 		in.Statuses = &c.Status
 	}

@@ -29,7 +29,7 @@ const (
 // to the job. Waiting is not a failure.
 func (c *Courier) admit(ctx context.Context, j *job) (e ended, ok bool, err error) {
 	for _, step := range []func(context.Context, *job) (ended, bool, error){
-		c.look, c.due, c.place, c.ease, c.postSlot, c.fetch, c.pace, c.lookOnceMore,
+		c.look, c.due, c.place, c.ease, c.postSlot, c.fetch, c.paceTenant, c.pace, c.lookOnceMore,
 	} {
 		if e, ok, err = step(ctx, j); err != nil || !ok {
 			return e, false, err
@@ -190,6 +190,20 @@ func (c *Courier) fetch(ctx context.Context, j *job) (ended, bool, error) {
 		return ended{aside: true, end: Canceled, reason: models.ReasonErased}, false, nil
 	}
 	return ended{}, true, nil
+}
+
+// paceTenant keeps to the rate of all webhooks of the tenant together. A delivery whose time does not come within a moment takes
+// its turn.
+func (c *Courier) paceTenant(ctx context.Context, j *job) (ended, bool, error) {
+	rate := j.receiver.TenantRate
+	if rate == 0 {
+		return ended{}, true, nil
+	}
+	turn, err := c.Limits.PaceTenant(ctx, j.delivery.Tenant, rate, aheadMost)
+	if err != nil || turn == 0 {
+		return ended{}, true, err
+	}
+	return c.forSlot(j, turn, fmt.Sprintf("waits for its time at the tenant's %g deliveries a second", rate)), false, nil
 }
 
 // pace waits for the webhook's rate right before the POST.

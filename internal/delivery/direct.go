@@ -33,7 +33,7 @@ func (c *Courier) atOnce(ctx context.Context, tenant, webhookID string, n int) b
 	}
 	w := r.Webhook
 	slow := c.Slowest > 0 && r.Timeout > c.Slowest
-	if w.Status != models.WebhookActive || w.RateLimit > 0 || w.MaxInFlight > 0 || slow || c.failing.lately(webhookID) || !c.Cap.Room(webhookID, n) {
+	if w.Status != models.WebhookActive || w.RateLimit > 0 || r.TenantRate > 0 || w.MaxInFlight > 0 || slow || c.failing.lately(webhookID) || !c.Cap.Room(webhookID, n) {
 		return false
 	}
 	if c.Posts == nil {

@@ -25,6 +25,7 @@ type LeaseStore interface {
 	ReservePace(ctx context.Context, webhookID string, perSecond float64, n int) (time.Time, error)
 	TakePace(ctx context.Context, webhookID string, perSecond float64) (time.Time, error)
 	TryPace(ctx context.Context, webhookID string, perSecond float64, within time.Duration) (at time.Time, taken bool, err error)
+	TryTenantPace(ctx context.Context, tenant string, perSecond float64, within time.Duration) (at time.Time, taken bool, err error)
 	Lease(ctx context.Context, webhookID, holder string, want, limit int, ttl time.Duration) (int, error)
 }
 
@@ -38,7 +39,7 @@ type Limits struct {
 	now    func() time.Time
 
 	mu     sync.Mutex
-	places map[string]*places // by webhook; they stay, because they hold what is known about the webhook
+	places map[string]*places // by webhook, and by tenantPlaces and tenant; they stay, because they hold what is known about the webhook
 }
 
 // places is this process's places at a webhook.
@@ -83,6 +84,20 @@ func (l *Limits) Space(ctx context.Context, webhookID string, perSecond float64)
 // waits for the rate holds no place in flight, and is in one queue only.
 func (l *Limits) Pace(ctx context.Context, webhookID string, perSecond float64, moment time.Duration) (turn time.Duration, err error) {
 	at, taken, err := l.store.TryPace(ctx, webhookID, perSecond, moment)
+	return l.paced(ctx, webhookID, perSecond, at, taken, err)
+}
+
+// PaceTenant is Pace for the rate of all webhooks of a tenant together.
+func (l *Limits) PaceTenant(ctx context.Context, tenant string, perSecond float64, moment time.Duration) (turn time.Duration, err error) {
+	at, taken, err := l.store.TryTenantPace(ctx, tenant, perSecond, moment)
+	return l.paced(ctx, tenantPlaces+tenant, perSecond, at, taken, err)
+}
+
+// tenantPlaces is the prefix of tenants among the names of places.
+const tenantPlaces = "tenant/"
+
+// paced waits for a time that was taken, or returns how long to wait before asking again.
+func (l *Limits) paced(ctx context.Context, name string, perSecond float64, at time.Time, taken bool, err error) (turn time.Duration, _ error) {
 	if err != nil {
 		return 0, err
 	}
@@ -90,7 +105,7 @@ func (l *Limits) Pace(ctx context.Context, webhookID string, perSecond float64, 
 	if taken {
 		return 0, pause.For(ctx, at.Sub(now))
 	}
-	p := l.placesAt(webhookID)
+	p := l.placesAt(name)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.turns.give(now, at.Sub(now), time.Duration(float64(time.Second)/(asksPerPlace*perSecond))), nil

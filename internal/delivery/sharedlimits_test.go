@@ -168,6 +168,10 @@ func (p *places) TakePace(context.Context, string, float64) (time.Time, error) {
 	return time.Time{}, errors.ErrUnsupported
 }
 
+func (p *places) TryTenantPace(ctx context.Context, tenant string, rate float64, within time.Duration) (time.Time, bool, error) {
+	return p.TryPace(ctx, tenant, rate, within)
+}
+
 func (p *places) TryPace(context.Context, string, float64, time.Duration) (time.Time, bool, error) {
 	return time.Time{}, false, errors.ErrUnsupported
 }

@@ -44,5 +44,16 @@ func Acting(ctx context.Context, p Principal) context.Context {
 	case p.Link:
 		a.Kind = models.ActorLink
 	}
+	if p.Link {
+		ctx = context.WithValue(ctx, flagsKey{}, &p.FeatureFlags)
+	}
 	return WithActor(ctx, a)
+}
+
+type flagsKey struct{}
+
+// flagsOf returns the feature flags of the portal link that acts; nil = no link does.
+func flagsOf(ctx context.Context) *[]string {
+	flags, _ := ctx.Value(flagsKey{}).(*[]string)
+	return flags
 }

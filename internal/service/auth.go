@@ -19,6 +19,7 @@ type Principal struct {
 	// Link says that it is a portal link, which may do less than a key with its role: see Can.
 	Link         bool
 	Capabilities []string
+	FeatureFlags []string // of a portal link: the event types with one of them are seen
 	key          string
 }
 

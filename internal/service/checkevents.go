@@ -54,6 +54,9 @@ func (s *Service) checkEvents(ctx context.Context, v snapshot, tenant string, r 
 		}
 		events[i] = models.Event{Tenant: tenant, ID: in.ID, Type: in.Type, Data: in.Data, Attributes: in.Attributes,
 			ExternalID: in.ExternalID, Channels: once(in.Channels), Tags: once(in.Tags), CreatedAt: now}
+		if in.KeepData > 0 && (s.Retention <= 0 || in.KeepData < s.Retention) {
+			events[i].DataUntil = new(now.Add(in.KeepData))
+		}
 	}
 	return events, p.err()
 }

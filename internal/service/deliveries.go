@@ -173,6 +173,7 @@ func (s *Service) RetryDelivery(ctx context.Context, tenant, id string) (Timelin
 		case e.ErasedAt != nil:
 			return Refuse(Conflict, "the event's payload has been erased")
 		}
+		d.Ask()
 		failures := d.Failures
 		pending := d.Status == models.Pending
 		if d.Release(now); pending {

@@ -146,7 +146,13 @@ func (d *directory) read(ctx context.Context, tenant string, version int64, old 
 	if err != nil {
 		return nil, err
 	}
-	return old.next(version, webhooks, schemas, keys), nil
+	rate, err := d.service.Store.TenantRate(ctx, tenant)
+	if err != nil {
+		return nil, err
+	}
+	v := old.next(version, webhooks, schemas, keys)
+	v.rate = rate
+	return v, nil
 }
 
 // loadShared returns the event types that all tenants share, with the version or a later one.

@@ -48,6 +48,25 @@ func unmasked(p *problems, headers, now map[string]string) map[string]string {
 	return values
 }
 
+// patched returns headers with the changes of a patch. It knows a header's name in any case.
+func patched(headers map[string]string, patch map[string]*string) map[string]string {
+	values := maps.Clone(headers)
+	maps.DeleteFunc(values, func(has, _ string) bool {
+		for name := range patch {
+			if strings.EqualFold(has, name) {
+				return true
+			}
+		}
+		return false
+	})
+	for name, value := range patch {
+		if value != nil {
+			values[name] = *value
+		}
+	}
+	return values
+}
+
 // sealChanged encrypts only the parts that differ from before: reencrypting a part would look like a change.
 func (s *Service) sealChanged(w *models.Webhook, o, before *sealed) (err error) {
 	if len(w.Headers) == 0 || !maps.Equal(o.headers, before.headers) {

@@ -90,6 +90,7 @@ func (s *Service) PutEventType(ctx context.Context, t models.EventType, wrong ..
 	}
 	checkLength(&p, "description", t.Description, 2000)
 	checkLength(&p, "category", t.Category, maxCategory)
+	checkFlags(&p, t.FeatureFlags)
 	if t.Schema != "" {
 		schema, err := checkSchema(ctx, &p, t.Schema)
 		if err == nil && schema != nil && t.Example != "" {
@@ -114,16 +115,47 @@ func (s *Service) PutEventType(ctx context.Context, t models.EventType, wrong ..
 	return s.EventType(ctx, "", t.Name)
 }
 
-// EventTypes lists the types that a tenant can publish and register for; with tenant "" those that all tenants share.
+// The bounds of feature flags, of a type and of a portal link.
+const maxFlags = 20
+
+// flagName is what a feature flag may be called.
+var flagName = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,256}$`)
+
+func checkFlags(p *problems, flags []string) {
+	if len(flags) > maxFlags {
+		p.addf("feature_flags", "must be at most %d", maxFlags)
+		return
+	}
+	for i, f := range flags {
+		if !flagName.MatchString(f) {
+			p.addf(index("feature_flags", i), "must be 1 to 256 letters, digits, dots, dashes or underscores")
+		}
+	}
+}
+
+// EventTypes lists the types that a tenant can publish and register for, except archived ones; with tenant "" those that
+// all tenants share. A portal link sees a type with feature flags only if it has one of them.
 func (s *Service) EventTypes(ctx context.Context, tenant string, page models.Page) ([]models.EventType, string, error) {
+	return s.eventTypes(ctx, tenant, models.TypeView{Flags: flagsOf(ctx)}, page)
+}
+
+// AllEventTypes is EventTypes with what is archived.
+func (s *Service) AllEventTypes(ctx context.Context, tenant string, page models.Page) ([]models.EventType, string, error) {
+	return s.eventTypes(ctx, tenant, models.TypeView{Archived: true, Flags: flagsOf(ctx)}, page)
+}
+
+func (s *Service) eventTypes(ctx context.Context, tenant string, v models.TypeView, page models.Page) ([]models.EventType, string, error) {
 	return readPage(ctx, s, "event type", func(ctx context.Context, store *models.Store) ([]models.EventType, string, error) {
-		return store.EventTypePage(ctx, tenant, page)
+		return store.EventTypePage(ctx, tenant, v, page)
 	})
 }
 
-// EventType reads one type as the tenant sees it.
+// EventType reads one type as the tenant sees it, archived or not.
 func (s *Service) EventType(ctx context.Context, tenant, name string) (models.EventType, error) {
 	t, err := s.Store.EventType(ctx, tenant, name)
+	if err == nil && !(models.TypeView{Flags: flagsOf(ctx)}).Shows(&t) {
+		err = models.ErrNotFound
+	}
 	return t, known(err, "event type")
 }
 

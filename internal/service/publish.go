@@ -26,6 +26,7 @@ type EventInput struct {
 	ExternalID string   // the caller's own id, unique in the tenant; "" = none
 	Channels   []string // decide which webhooks with channels get it
 	Tags       []string
+	KeepData   time.Duration // for how long its data is kept, if that is shorter than the retention; 0 = as long as the event
 }
 
 // Published is an event that has been accepted: it and all its deliveries are stored. WorkflowID is "" if it waits for

@@ -20,6 +20,7 @@ type Receiver struct {
 	Host    string // of the webhook's URL, for the limits and measurements of a host
 	// CountsInTotal: a success does not reset the failure count.
 	CountsInTotal bool
+	TenantRate    float64 // deliveries a second to all webhooks of the tenant together; 0 = no limit
 	opened        *sealed
 }
 
@@ -39,7 +40,16 @@ func (s *Service) Receiver(ctx context.Context, tenant, id string) (*Receiver, e
 		if e, ok = now.webhooks[id]; !ok {
 			return nil, Refuse(NotFound, "there is no such webhook")
 		}
+		v = now.view
 	}
+	r, err := s.receiverOf(ctx, e)
+	if err == nil {
+		r.TenantRate = v.rate
+	}
+	return r, err
+}
+
+func (s *Service) receiverOf(ctx context.Context, e *entry) (*Receiver, error) {
 	if e.webhook.Apart {
 		return s.apart(ctx, e)
 	}

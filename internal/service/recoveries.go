@@ -14,6 +14,8 @@ type RecoveryRequest struct {
 	Since, Until *time.Time
 	Statuses     []models.DeliveryStatus // default: held and failed; with Missed, none
 	EventTypes   []string                // only these types, wildcards allowed; empty = all
+	Channel, Tag string                  // only events that have it; "" = any
+	StatusClass  *int                    // only deliveries whose last answer is of this class: 4 = 400 to 499, 0 = none; nil = any
 	Missed       bool                    // also create deliveries of events that match the webhook and have none
 	Rate         float64                 // deliveries per second; 0 = no limit
 }
@@ -35,6 +37,15 @@ func (s *Service) Recover(ctx context.Context, tenant, id string, r RecoveryRequ
 		}
 	}
 	checkRate(&p, "rate", r.Rate)
+	checkLength(&p, "channel", r.Channel, maxTag)
+	checkLength(&p, "tag", r.Tag, maxTag)
+	switch class := r.StatusClass; {
+	case class == nil:
+	case *class < 0 || *class > 5:
+		p.addf("status_class", "must be from 0 to 5")
+	case r.Missed:
+		p.addf("status_class", "cannot be given with missed: there is no answer to what was not sent")
+	}
 	if r.Since != nil && r.Until != nil && !r.Since.Before(*r.Until) {
 		p.addf("until", "must be after since")
 	}
@@ -51,7 +62,8 @@ func (s *Service) Recover(ctx context.Context, tenant, id string, r RecoveryRequ
 	if w.Status != models.WebhookActive {
 		return models.Recovery{}, Refuse(Conflict, "the webhook is %s; enable or resume it first", w.Status)
 	}
-	recovery := &models.Recovery{Tenant: tenant, WebhookID: id, Statuses: each(r.Statuses), EventTypes: each(r.EventTypes), Missed: r.Missed, Rate: r.Rate}
+	recovery := &models.Recovery{Tenant: tenant, WebhookID: id, Statuses: each(r.Statuses), EventTypes: each(r.EventTypes),
+		Channel: r.Channel, Tag: r.Tag, StatusClass: r.StatusClass, Missed: r.Missed, Rate: r.Rate}
 	if r.Since != nil {
 		recovery.Since = new(models.Bound(*r.Since))
 	}

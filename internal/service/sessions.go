@@ -40,7 +40,8 @@ type LinkRequest struct {
 	Role         models.Role
 	ExpiresIn    *time.Duration // nil = LinkFor
 	Capabilities []string
-	Name         string // the user's name
+	FeatureFlags []string // event types with one of them are visible, and those without any
+	Name         string   // the user's name
 	Theme        map[string]string
 }
 
@@ -70,6 +71,7 @@ func (s *Service) CreatePortalLink(ctx context.Context, by Principal, tenant str
 		}
 	}
 	checkLength(&p, "name", r.Name, 200)
+	checkFlags(&p, r.FeatureFlags)
 	checkTheme(&p, r.Theme, s.LogoOrigins)
 	if err := p.err(); err != nil {
 		return PortalLink{}, err
@@ -89,7 +91,7 @@ func (s *Service) CreatePortalLink(ctx context.Context, by Principal, tenant str
 	code, token, now := secrets.NewToken(secrets.PrefixCode), secrets.NewToken(secrets.PrefixToken), s.Store.Now()
 	link := PortalLink{Token: token, URL: s.PublicURL + "/portal/open?" + url.Values{"code": {code}}.Encode(), Session: models.Session{
 		ID: models.NewID(models.PrefixLink), Tenant: tenant, Kind: models.SessionLink, Name: r.Name, Role: r.Role,
-		Capabilities: append([]string{}, r.Capabilities...), Theme: theme, Code: hashText(code), Token: hashText(token),
+		Capabilities: append([]string{}, r.Capabilities...), FeatureFlags: r.FeatureFlags, Theme: theme, Code: hashText(code), Token: hashText(token),
 		CodeUntil: now.Add(min(codeFor, lasts)), ExpiresAt: now.Add(lasts)}}
 	if by.Role != models.RoleAdmin {
 		link.KeyID = by.KeyID
@@ -262,6 +264,7 @@ func principalOf(x *models.Session) Principal {
 	p := Principal{Tenant: x.Tenant, KeyID: x.KeyID, Name: x.Name, Role: x.Role}
 	if x.Kind == models.SessionLink {
 		p.KeyID, p.Link, p.Capabilities = x.ID, true, x.Capabilities
+		p.FeatureFlags = x.FeatureFlags
 	}
 	return p
 }

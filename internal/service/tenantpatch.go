@@ -20,6 +20,7 @@ type TenantChange struct {
 	AdminEmails *[]string
 	MaxWebhooks *Limit
 	MaxKeys     *Limit
+	RateLimit   *float64 // 0 = none
 }
 
 // Limit is a tenant's own limit. Most nil = the installation's.
@@ -37,6 +38,9 @@ func (s *Service) UpdateTenant(ctx context.Context, id string, c TenantChange) (
 		if c.AdminEmails != nil {
 			t.AdminEmails = append([]string{}, *c.AdminEmails...)
 		}
+		if c.RateLimit != nil {
+			t.RateLimit = *c.RateLimit
+		}
 		var p problems
 		checkTenant(&p, t)
 		checkUID(&p, t.UID)
@@ -44,6 +48,7 @@ func (s *Service) UpdateTenant(ctx context.Context, id string, c TenantChange) (
 		checkLimit(&p, "limits.keys", &t.MaxKeys, c.MaxKeys, MostKeys)
 		return p.err()
 	})
+	s.directory.forget(id)
 	return t, known(err, "tenant")
 }
 

@@ -17,11 +17,11 @@ func IsTenantSlug(name string) bool { return tenantSlug.MatchString(name) }
 
 // PutTenant creates the tenant with the slug t.ID, or replaces its name, its metadata and its administrators'
 // addresses. The returned tenant has the id to which everything belongs: it differs from the slug if an earlier tenant
-// had that name. Only a new tenant gets t.UID. wrong is what the caller has already found wrong: the refusal contains
+// had that name. Only a new tenant gets t.UID and t.RateLimit. wrong is what the caller has already found wrong: the refusal contains
 // it too.
 func (s *Service) PutTenant(ctx context.Context, t models.Tenant, wrong ...FieldError) (_ models.Tenant, created bool, err error) {
 	p := problems(wrong)
-	if !IsTenantSlug(t.ID) {
+	if !IsTenantSlug(t.ID) && t.ID != models.OperationalTenant {
 		p.addf("tenant", "must be 1 to 64 letters, digits, dots, dashes or underscores, and begin with a letter or digit")
 	}
 	checkTenant(&p, &t)
@@ -41,6 +41,7 @@ func (s *Service) PutTenant(ctx context.Context, t models.Tenant, wrong ...Field
 func checkTenant(p *problems, t *models.Tenant) {
 	checkLength(p, "name", t.Name, 200)
 	checkMetadata(p, t.Metadata)
+	checkRate(p, "limits.rate", t.RateLimit)
 	if len(t.AdminEmails) > 20 {
 		p.addf("admin_emails", "must be at most 20")
 	}

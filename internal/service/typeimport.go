@@ -17,7 +17,9 @@ const MaxImport = 1000
 type TypeImport struct {
 	Replace bool // also delete the other shared types, if no webhook names them
 	DryRun  bool // change nothing, and report what would change
-	Partial bool // the types have no title, documentation and example; the stored ones stay
+	// Partial: the types have no title, documentation and example. Otherwise they have no feature flags and say nothing of
+	// being archived. The stored values stay.
+	Partial bool
 }
 
 // ImportEventTypes stores types that all tenants share, all of them or none. Posthorn's own types are skipped. wrong
@@ -45,6 +47,8 @@ func (s *Service) ImportEventTypes(ctx context.Context, types []models.EventType
 		t := &types[i]
 		if stored := was[t.Name]; o.Partial {
 			t.Title, t.Documentation, t.Example = stored.Title, stored.Documentation, stored.Example
+		} else {
+			t.Archived, t.FeatureFlags = stored.Archived, stored.FeatureFlags
 		}
 		if err := s.checkType(ctx, &p, t); err != nil {
 			if ctx.Err() != nil {
@@ -79,6 +83,7 @@ func (s *Service) checkType(ctx context.Context, p *problems, t *models.EventTyp
 	}
 	checkLength(&own, "description", t.Description, 2000)
 	checkLength(&own, "category", t.Category, maxCategory)
+	checkFlags(&own, t.FeatureFlags)
 	if t.Schema != "" {
 		schema, err := checkSchema(ctx, &own, t.Schema)
 		if err == nil && schema != nil && t.Example != "" {

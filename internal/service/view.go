@@ -19,6 +19,7 @@ type view struct {
 	patterns []*entry            // webhooks without channels that name no event type, or wildcards
 	types    map[string]*eventType
 	keys     map[string]models.APIKey // by hash
+	rate     float64                  // deliveries a second to all webhooks together; 0 = no limit
 	owned    int                      // size of the webhooks in bytes
 	bytes    int                      // approximate size of everything
 

@@ -17,25 +17,26 @@ import (
 // WebhookChange holds the fields that a request sets on a webhook. nil leaves a field as it is, or at its default if
 // the webhook is new.
 type WebhookChange struct {
-	URL         *string
-	EventTypes  *[]string // empty = every type except the operational ones
-	Name        *string
-	Description *string
-	UID         *string   // the caller's own name for it; "" = none
-	Channels    *[]string // empty = events with any channels, or none
-	Metadata    *map[string]string
-	Secret      *string // "" = none, if the profile allows it
-	Headers     *map[string]string
-	Active      *bool // false makes the webhook disabled; default true
-	Retry       *models.Retry
-	Timeout     *time.Duration // 0 = the installation's default
-	MaxInFlight *int           // 0 = no limit of its own
-	RateLimit   *float64       // deliveries per second; 0 = unlimited
-	Profile     string         // only for a new webhook; default standard
-	Only        bool           // only for a new webhook: Conflict if the tenant already has one of the profile
-	Settings    map[string]string
-	By          string       // the caller: the key's name
-	Wrong       []FieldError // what the caller has already found wrong: the refusal contains it too
+	URL          *string
+	EventTypes   *[]string // empty = every type except the operational ones
+	Name         *string
+	Description  *string
+	UID          *string   // the caller's own name for it; "" = none
+	Channels     *[]string // empty = events with any channels, or none
+	Metadata     *map[string]string
+	Secret       *string // "" = none, if the profile allows it
+	Headers      *map[string]string
+	PatchHeaders map[string]*string // only these headers change; nil removes one. Headers is nil then
+	Active       *bool              // false makes the webhook disabled; default true
+	Retry        *models.Retry
+	Timeout      *time.Duration // 0 = the installation's default
+	MaxInFlight  *int           // 0 = no limit of its own
+	RateLimit    *float64       // deliveries per second; 0 = unlimited
+	Profile      string         // only for a new webhook; default standard
+	Only         bool           // only for a new webhook: Conflict if the tenant already has one of the profile
+	Settings     map[string]string
+	By           string       // the caller: the key's name
+	Wrong        []FieldError // what the caller has already found wrong: the refusal contains it too
 }
 
 // The bounds of a webhook's settings.
@@ -170,6 +171,12 @@ func (s *Service) apply(found problems, w *models.Webhook, o *sealed, c WebhookC
 			}
 		}
 		refused = o.setSecret(*c.Secret, s.Now())
+	}
+	if c.PatchHeaders != nil {
+		if before.headers == nil {
+			return Refuse(Conflict, "the headers cannot be opened: set them again")
+		}
+		c.Headers = new(patched(before.headers, c.PatchHeaders))
 	}
 	if c.Headers != nil {
 		o.headers = unmasked(&p, *c.Headers, before.headers)
@@ -320,6 +327,46 @@ func (s *Service) Webhooks(ctx context.Context, tenant string, f models.WebhookF
 	return readPage(ctx, s, "webhook", func(ctx context.Context, store *models.Store) ([]models.Webhook, string, error) {
 		return store.Webhooks(ctx, tenant, f, page)
 	})
+}
+
+// Subscription is what the webhooks of a tenant are registered for.
+type Subscription struct {
+	EventTypes []string // that they name, wildcards among them, sorted
+	All        bool     // one of them gets every type
+}
+
+// subscribed is the most webhooks that one look at subscriptions reads.
+const subscribed = 10_000
+
+// Subscriptions gives what the webhooks of some tenants are registered for, by tenant. Conflict if they are too many for one look.
+func (s *Service) Subscriptions(ctx context.Context, tenants []string) (map[string]Subscription, error) {
+	webhooks, err := read(ctx, s, "webhook", func(ctx context.Context, store *models.Store) ([]models.Webhook, error) {
+		return store.Subscriptions(ctx, tenants, subscribed+1)
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case len(webhooks) > subscribed:
+		return nil, Refuse(Conflict, "these tenants have more than %d webhooks together", subscribed)
+	}
+	all := make(map[string]Subscription, len(tenants))
+	for i := range webhooks {
+		w := &webhooks[i]
+		of := all[w.Tenant]
+		of.All = of.All || len(w.EventTypes) == 0 || slices.Contains(w.EventTypes, "*")
+		for _, name := range w.EventTypes {
+			if name != "*" && name != models.NoEventTypes {
+				of.EventTypes = append(of.EventTypes, name)
+			}
+		}
+		all[w.Tenant] = of
+	}
+	for tenant, of := range all {
+		slices.Sort(of.EventTypes)
+		of.EventTypes = slices.Compact(of.EventTypes)
+		all[tenant] = of
+	}
+	return all, nil
 }
 
 // DeleteWebhook removes a webhook and cancels its unfinished deliveries. It returns the webhook as it was.

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"encoding/json"
 	"net/http"
 	"strings"
 	"time"
@@ -22,11 +23,15 @@ const (
 )
 
 // svix is the form of Svix's deliveries (https://docs.svix.com/receiving/verifying-payloads/how-manual): the data as it
-// was posted, without an envelope, signed like Standard Webhooks. Each of the three headers is sent under both names,
-// so that receivers can verify with either library.
+// was posted, without an envelope, signed like Standard Webhooks. Posthorn's operational events have the form of Svix's
+// operational webhooks. Each of the three headers is sent under both names, so that receivers can verify with either
+// library.
 type svix struct{}
 
 func (svix) body(_ Webhook, ev Event) ([]byte, error) {
+	if strings.HasPrefix(ev.Type, operationalPrefix) {
+		return operational(ev)
+	}
 	body := rawjson.Trim(ev.Data)
 	if len(body) == 0 {
 		return nil, ErrMalformedData
@@ -57,4 +62,87 @@ func (svix) headers() []string {
 // chose.
 func MessageID(eventID string) string {
 	return messagePrefix + strings.TrimPrefix(eventID, eventPrefix)
+}
+
+// operationalPrefix begins the types of the events that Posthorn publishes about webhooks.
+const operationalPrefix = "webhook."
+
+// operationalNames are Svix's names of those types that it has, too.
+var operationalNames = map[string]string{"webhook.deactivated": "endpoint.disabled"}
+
+// OperationalName is what receivers of profile svix know the type of an operational event by: Svix's name, or Posthorn's own
+// where Svix has no such type.
+func OperationalName(eventType string) string {
+	if name, ok := operationalNames[eventType]; ok {
+		return name
+	}
+	return eventType
+}
+
+// operationalData is what is used of the data of an operational event (internal/catalog/operational.json).
+type operationalData struct {
+	Webhook struct {
+		ID        string `json:"id"`
+		UID       string `json:"uid"`
+		Tenant    string `json:"tenant"`
+		TenantUID string `json:"tenant_uid"`
+	} `json:"webhook"`
+	FailedAttempts *int64 `json:"failed_attempts"`
+	Threshold      *int64 `json:"threshold"`
+	LastSuccessAt  string `json:"last_success_at"`
+	LastFailure    *struct {
+		At string `json:"at"`
+	} `json:"last_failure"`
+}
+
+// operationalWebhook is Svix's operational webhook about an endpoint. Svix does not have the numbers.
+type operationalWebhook struct {
+	Type string `json:"type"`
+	Data struct {
+		AppID          string  `json:"appId"`
+		AppUID         *string `json:"appUid"`
+		EndpointID     string  `json:"endpointId"`
+		EndpointUID    *string `json:"endpointUid"`
+		FailSince      string  `json:"failSince"`
+		Trigger        string  `json:"trigger,omitempty"`
+		FailedAttempts *int64  `json:"failedAttempts,omitempty"`
+		Threshold      *int64  `json:"threshold,omitempty"`
+	} `json:"data"`
+}
+
+// operational gives an operational event the form that Svix's have. A webhook has failed since it last received something, or
+// since its last failure if it never has.
+func operational(ev Event) ([]byte, error) {
+	var in operationalData
+	if err := json.Unmarshal(ev.Data, &in); err != nil {
+		return nil, ErrMalformedData
+	}
+	out := operationalWebhook{Type: OperationalName(ev.Type)}
+	tenant := in.Webhook.Tenant
+	if tenant == "" {
+		tenant = ev.Tenant
+	}
+	d := &out.Data
+	d.AppID, d.AppUID = "app_"+tenant, orNull(in.Webhook.TenantUID)
+	d.EndpointID, d.EndpointUID = "ep_"+strings.TrimPrefix(in.Webhook.ID, "wh_"), orNull(in.Webhook.UID)
+	d.FailedAttempts, d.Threshold = in.FailedAttempts, in.Threshold
+	switch {
+	case in.LastSuccessAt != "":
+		d.FailSince = in.LastSuccessAt
+	case in.LastFailure != nil:
+		d.FailSince = in.LastFailure.At
+	default:
+		d.FailSince = ev.Timestamp.UTC().Format(time.RFC3339Nano)
+	}
+	if out.Type != ev.Type {
+		d.Trigger = "automatic"
+	}
+	return json.Marshal(out)
+}
+
+func orNull(text string) *string {
+	if text == "" {
+		return nil
+	}
+	return &text
 }

@@ -264,6 +264,16 @@ func (w *world) reach(o operation, slug string, x *things, key string) *httptest
 
 func (w *world) ownType(x *things) { w.EventTypes(x.ids["name"]) }
 
+// operational makes a webhook of the operational tenant the one that a path names.
+func (w *world) operational(x *things) {
+	tenant, err := w.Service.MakeOperationalTenant(w.t.Context())
+	require.NoError(w.t, err)
+	made, _, err := w.Service.CreateWebhook(w.t.Context(), tenant, service.WebhookChange{URL: new("https://receiver.example/operational"),
+		EventTypes: &[]string{"webhook.*"}, Profile: "svix"})
+	require.NoError(w.t, err)
+	x.ids["webhook"] = made.ID
+}
+
 func (w *world) disabled(x *things) {
 	_, err := w.Service.Disable(w.t.Context(), x.slug, x.ids["webhook"], "", "test")
 	require.NoError(w.t, err)
