@@ -195,7 +195,7 @@ func TestWhatOthersHaveTakenOverIsNotAttempted(t *testing.T) {
 	})
 }
 
-// While Temporal is away first attempts are still made. What they leave over stays in the outbox.
+// While Temporal is away, first attempts are still made. Left-over deliveries stay in the outbox.
 func TestFirstAttemptsDoNotNeedTemporal(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -239,8 +239,8 @@ func TestWhatIsLeftOverWaitsForTheDatabase(t *testing.T) {
 	})
 }
 
-// A process that stops waits for its POSTs, and starts the workflows of what they leave over. What does not end in time is
-// cut off, and left to others.
+// A process that stops waits for its POSTs, and starts the workflows of left-over deliveries. POSTs that do not end in
+// time are cut off, and left to others.
 func TestFirstAttemptsEndBeforeTheProcess(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -25,7 +25,7 @@ import (
 	"github.com/posthorn/posthorn/workflows"
 )
 
-// temporal is the few calls of a Temporal client that the engine makes.
+// temporal implements the few calls of a Temporal client that the engine makes.
 type temporal struct {
 	client.Client
 
@@ -138,7 +138,7 @@ func (o *outbox) Dispatch(_ context.Context, id string) (models.Dispatch, error)
 	return models.Dispatch{ID: id}, nil
 }
 
-// written gives the sizes so far.
+// written returns the sizes so far.
 func (o *outbox) written() []int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -317,7 +317,7 @@ func TestASlotIsHeldUntilTheFirstAttemptsAreMade(t *testing.T) {
 		}
 		require.False(t, start("one too many"))
 		desk.Done("0")
-		time.Sleep(100 * time.Millisecond) // by the rate alone it could have been started then
+		time.Sleep(100 * time.Millisecond) // the rate alone would have allowed its start then
 		require.True(t, start("in the place of 0"))
 		require.False(t, start("one too many"))
 		time.Sleep(300 * time.Millisecond) // slow receivers do not keep their slots

@@ -14,7 +14,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// dispatches gives n of a tenant, with a delivery each.
+// dispatches returns n dispatches of a tenant, with one delivery each.
 func dispatches(tenant string, n int) []models.Dispatch {
 	all := make([]models.Dispatch, n)
 	for i := range all {

@@ -14,7 +14,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// What others have taken over, because this process was suspended, is not started by it any more.
+// A suspended process does not start dispatches that others have taken over meanwhile.
 func TestWhatOthersHaveTakenOverIsNotStarted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -36,8 +36,8 @@ func TestWhatOthersHaveTakenOverIsNotStarted(t *testing.T) {
 	})
 }
 
-// After an outage of Temporal what was given up meanwhile is left to others at once; a call that failed while others were
-// answered is no outage.
+// After an outage of Temporal, the dispatches given up meanwhile are left to others at once. A call that failed while
+// others were answered is not an outage.
 func TestAfterAnOutageOfTemporalWhatWasGivenUpIsLeftToOthers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -77,7 +77,7 @@ func TestAfterAnOutageOfTemporalWhatWasGivenUpIsLeftToOthers(t *testing.T) {
 	})
 }
 
-// What could not be written because the database was away is left to others as soon as it is back.
+// A dispatch that could not be written because the database was away is left to others as soon as the database is back.
 func TestWhatCouldNotBeWrittenIsLeftToOthers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -92,7 +92,8 @@ func TestWhatCouldNotBeWrittenIsLeftToOthers(t *testing.T) {
 	})
 }
 
-// What could not be started while others were is tried again after a moment, until it is started or is others'.
+// A dispatch whose start failed while others succeeded is tried again after a moment, until it is started or taken
+// over.
 func TestWhatWasGivenUpIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

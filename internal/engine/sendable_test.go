@@ -12,7 +12,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// A shared dispatch leaves out what waits for webhooks that are not active any more, and asks for each of them once.
+// A shared dispatch leaves out deliveries to webhooks that are no longer active, and asks for each webhook once.
 func TestASharedDispatchLeavesOutWhatIsNotSendable(t *testing.T) {
 	t.Parallel()
 	asked := map[string]int{}

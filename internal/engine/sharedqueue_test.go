@@ -46,7 +46,7 @@ func TestWebhooksTakeTurns(t *testing.T) {
 	require.Equal(t, []string{"40", "50", "60", "70"}, take(4), "those who have not had a turn")
 }
 
-// BenchmarkSharedQueue is what waiting and being taken costs a delivery, behind a hundred thousand of others.
+// BenchmarkSharedQueue measures the cost of queueing and taking a delivery behind a hundred thousand others.
 func BenchmarkSharedQueue(b *testing.B) {
 	for _, webhooks := range []int{1, 100, 10_000} {
 		b.Run(fmt.Sprint(webhooks), func(b *testing.B) {

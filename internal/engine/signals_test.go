@@ -20,7 +20,7 @@ const threshold = 3000
 
 func withThreshold(o *engine.Options) { o.Threshold = threshold }
 
-// judgements counts what a fallback was called for. It may fail, and takes as long as the test says.
+// judgements counts the calls of a fallback. A call may fail, and takes as long as the test says.
 type judgements struct {
 	mu  sync.Mutex
 	err error

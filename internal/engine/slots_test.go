@@ -14,7 +14,7 @@ import (
 	"github.com/posthorn/posthorn/workflows"
 )
 
-// workOf gives n deliveries of a tenant.
+// workOf returns n deliveries of a tenant.
 func workOf(tenant string, n int) []handoff.Work {
 	all := work(n)
 	for i := range all {

@@ -50,7 +50,7 @@ func TestManyOfOneKeyAreTakenInOneTurn(t *testing.T) {
 	require.Equal(t, 7, q.Pop(), "it can be used again")
 }
 
-// BenchmarkQueue is what waiting and being taken costs an item, behind a hundred thousand others of a thousand keys.
+// BenchmarkQueue measures the cost of queueing and taking an item behind a hundred thousand others of a thousand keys.
 func BenchmarkQueue(b *testing.B) {
 	var q fairqueue.Queue[int, int]
 	for i := range 100_000 {
@@ -65,7 +65,7 @@ func BenchmarkQueue(b *testing.B) {
 	}
 }
 
-// A queue gives back what was put in: each key's items in their order, and no key twice before another that waited.
+// A queue returns all its items: each key's items in their order, and no key twice before another waiting key.
 func TestAnyMixtureComesOutFairly(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(1, 2)) // the same mixture each time

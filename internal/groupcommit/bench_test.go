@@ -7,7 +7,7 @@ import (
 	"github.com/posthorn/posthorn/internal/groupcommit"
 )
 
-// BenchmarkDo is what sharing a commit costs each of many callers, the commit itself being free.
+// BenchmarkDo measures the cost of sharing a commit for each of many callers, with a free commit.
 func BenchmarkDo(b *testing.B) {
 	g := groupcommit.New(func(_ context.Context, items []int) ([]int, error) { return items, nil }, groupcommit.Options[int]{Flushes: 2})
 	b.ReportAllocs()

@@ -46,7 +46,7 @@ func TestWhoArrivesDuringACommitRidesOnTheNext(t *testing.T) {
 	for i := 1; i <= 6; i++ {
 		call(i)
 	}
-	for g.Waiting() < 6 { // nothing else tells that a caller has queued
+	for g.Waiting() < 6 { // nothing else shows that a caller has queued
 	}
 	close(release)
 	require.Equal(t, 4, <-entered, "a group is bounded")
@@ -112,8 +112,8 @@ func TestACrowdThatIsTooLargeIsTurnedAway(t *testing.T) {
 	wg.Wait()
 }
 
-// crowd makes a group whose only flush is under way until release is closed, and queues items behind it one after the other. groups
-// has what was flushed after that.
+// crowd makes a group whose only flush is under way until release is closed, and queues items behind it one after the
+// other. groups has the later flushes.
 func crowd(t *testing.T, o groupcommit.Options[item], items ...item) (groups [][]item) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// The happy path: an everyday event under an everyday schema, decoding included.
+// The happy path: an everyday event under an everyday schema, including decoding.
 func BenchmarkValidate(b *testing.B) {
 	s := compiled(b, `{"type":"object","required":["id","lines","customer"],"properties":{"id":{"type":"string","pattern":"^ord_[0-9a-z]+$"},
 		"total":{"type":"number","minimum":0},"currency":{"enum":["EUR","USD"]},"lines":{"type":"array","items":{"type":"object",

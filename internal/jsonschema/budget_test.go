@@ -172,7 +172,7 @@ func TestASchemaThatRefersToItself(t *testing.T) {
 	require.ErrorIs(t, err, ErrEndless)
 }
 
-// What is said of data is bounded, however deep and wide they are.
+// Messages about data have a limited length, however deep and wide the data are.
 func TestViolationsAreBounded(t *testing.T) {
 	t.Parallel()
 	s := compiled(t, `{"$defs":{"a":{"required":["b","c"],"additionalProperties":{"$ref":"#/$defs/a"}}},"$ref":"#/$defs/a","maxProperties":0}`)
@@ -190,7 +190,7 @@ func TestViolationsAreBounded(t *testing.T) {
 	require.Less(t, len(violations[0].Path), 600)
 }
 
-// The caller's hang-up ends a check in the middle, within a pattern too, and nothing goes on behind it.
+// A hang-up of the caller ends a check in the middle, even within a pattern, and no work continues after it.
 func TestAHangUpEndsACheck(t *testing.T) {
 	t.Parallel()
 	for name, c := range costly {
@@ -202,7 +202,7 @@ func TestAHangUpEndsACheck(t *testing.T) {
 	}
 }
 
-// hangUp is a caller that hangs up after a number of looks.
+// hangUp is a caller that hangs up after a number of checks.
 type hangUp struct {
 	context.Context
 	after, looks int

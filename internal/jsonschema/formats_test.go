@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What the official suite does not try, or has only in later versions.
+// Cases that the official suite does not have, or has only in later versions.
 func TestFormats(t *testing.T) {
 	t.Parallel()
 	for format, c := range map[string]struct{ valid, invalid []string }{
@@ -63,7 +63,7 @@ func TestFormats(t *testing.T) {
 	}
 }
 
-// "format" refuses data up to draft-07, says nothing from 2019-09 on, and what is unknown says nothing anywhere.
+// "format" refuses data up to draft-07 and is an annotation from 2019-09 on. Unknown formats never refuse data.
 func TestFormatIsAssertedByDraft(t *testing.T) {
 	t.Parallel()
 	for schema, refuses := range map[string]bool{

@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Patterns mean what they mean in ECMA-262, whatever Go's engine makes of the same text.
+// Patterns have the meaning of ECMA-262, even where Go's engine reads the same text differently.
 func TestPatternsAreThoseOfECMA(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

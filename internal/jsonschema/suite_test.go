@@ -41,8 +41,8 @@ func readArchive(t *testing.T, name string) map[string][]byte {
 	return files
 }
 
-// The verdicts are those of the official test suite, in every draft, its optional tests and formats included. What
-// differs on purpose is in the table, and stays what it is.
+// The verdicts are those of the official test suite, in every draft, including its optional tests and formats. The
+// table lists the deliberate differences, which must not change.
 func TestOfficialSuite(t *testing.T) {
 	t.Parallel()
 	files := readArchive(t, "testdata/suite.zip")
@@ -120,7 +120,7 @@ var differences = map[string]string{
 	`draft2020-12/optional/ecmascript-regex: \a is not`:     "format is an annotation from 2019-09 on",
 }
 
-// difference returns the entry of the table that a case is under.
+// difference returns the table's entry for a case.
 func difference(id string) (string, bool) {
 	_, rest, _ := strings.Cut(id, "/")
 	for prefix := range differences {

@@ -31,7 +31,7 @@ func letter() Mail {
 	return Mail{To: []string{"admin@example.com"}, Subject: "Größe", Text: "für Sie\n", HTML: "<p>für Sie</p>\n", MessageID: "ntf_1/warn:50"}
 }
 
-// serverTLS is a configuration with a certificate that nobody trusts.
+// serverTLS is a configuration with a certificate that no client trusts.
 func serverTLS(t *testing.T) *tls.Config {
 	t.Helper()
 	server := httptest.NewTLSServer(nil)
@@ -39,7 +39,7 @@ func serverTLS(t *testing.T) *tls.Config {
 	return &tls.Config{Certificates: server.TLS.Certificates, MinVersion: tls.VersionTLS12}
 }
 
-// send sends to recipients of whom none is refused.
+// send sends a mail and requires that no recipient is refused.
 func send(t *testing.T, mailer *Mailer, l Mail) {
 	t.Helper()
 	receipt, err := mailer.Send(t.Context(), l)
@@ -230,7 +230,7 @@ func TestSendVerifiesTheCertificate(t *testing.T) {
 		server := smtptest.New(t, smtptest.Config{TLS: serverTLS(t), Implicit: implicit})
 		mailer := newMailer(t, "smtp://"+server.Addr)
 		mailer.implicitTLS = implicit
-		mailer.tls.InsecureSkipVerify = false // as it is for another machine
+		mailer.tls.InsecureSkipVerify = false // as for another machine
 		_, err := mailer.Send(t.Context(), letter())
 		require.ErrorContains(t, err, "certificate")
 		require.Empty(t, server.Messages)

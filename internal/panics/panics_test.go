@@ -11,7 +11,7 @@ import (
 	"github.com/posthorn/posthorn/internal/panics"
 )
 
-// counted is how many panics there have been.
+// counted returns the number of panics.
 func counted(t *testing.T) float64 {
 	t.Helper()
 	var m dto.Metric

@@ -25,7 +25,8 @@ func jsonOf(f *testing.F, text string) string {
 	return out.String()
 }
 
-// fixedKeyset is a keyset of three keys, the second of them primary, so that what the fuzzer finds can be kept.
+// fixedKeyset is a keyset of three keys, with the second as primary. It is fixed, so that the fuzzer's findings can be
+// kept.
 const fixedKeyset = `{"primaryKeyId":2,"key":[` + fixedKey1 + `,` + fixedKey2 + `,` + fixedKey3 + `]}`
 
 const (
@@ -34,7 +35,7 @@ const (
 	fixedKey3 = `{"keyData":{"typeUrl":"type.googleapis.com/google.crypto.tink.AesGcmKey","value":"GiACAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAg==","keyMaterialType":"SYMMETRIC"},"status":"DISABLED","keyId":3,"outputPrefixType":"RAW"}`
 )
 
-// Whatever a keyset is said to be: it is refused, or every step works with it.
+// Every text given as a keyset is refused, or every step works with it.
 func FuzzKeyset(f *testing.F) {
 	made, err := NewKeyset()
 	if err != nil {
@@ -88,7 +89,7 @@ func FuzzKeyset(f *testing.F) {
 	})
 }
 
-// Nothing that is stored can do more than not open.
+// A stored value can at worst fail to open.
 func FuzzOpen(f *testing.F) {
 	box, err := OpenBox(fixedKeyset)
 	if err != nil {

@@ -23,7 +23,8 @@ func promoted(t *testing.T, current string, id KeyID) string {
 	return next
 }
 
-// At every step of a key's replacement, processes with this step's keyset and with the one before open what the other seals.
+// At every step of a key's replacement, processes with this step's keyset and with the previous one can open each
+// other's values.
 func TestEachStepFitsTheOneBefore(t *testing.T) {
 	t.Parallel()
 	first := newKeyset(t)
@@ -85,7 +86,7 @@ func TestChangesOfAKeysetThatAreRefused(t *testing.T) {
 	}
 }
 
-// A key that Tink made without a prefix leaves no id on what it seals.
+// A Tink key without a prefix leaves no id on its sealed values.
 func TestAKeyWithoutAPrefix(t *testing.T) {
 	t.Parallel()
 	template := aead.AES256GCMKeyTemplate()

@@ -25,7 +25,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// short is a timeout for exchanges that are meant to run into it, long for those that are not.
+// short is a timeout for exchanges that should reach it, long for those that should not.
 const (
 	short = 60 * time.Millisecond
 	long  = 10 * time.Second
@@ -203,7 +203,7 @@ func TestPostLimitsNameResolution(t *testing.T) {
 	})
 }
 
-// hangingResolver is up, but the names that it is asked for have no servers that answer.
+// hangingResolver runs, but no server answers for the requested names.
 type hangingResolver struct{}
 
 func (hangingResolver) LookupNetIP(ctx context.Context, _, host string) ([]netip.Addr, error) {
@@ -399,7 +399,7 @@ func TestPostOverTLS(t *testing.T) {
 		_, _ = io.WriteString(w, r.Proto)
 	}))
 	server.EnableHTTP2 = true
-	server.Config.ErrorLog = log.New(io.Discard, "", 0) // it would tell of every handshake that is meant to fail
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // it would report every handshake that should fail
 	server.StartTLS()
 	t.Cleanup(server.Close)
 	roots := x509.NewCertPool()

@@ -13,10 +13,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-const childURL = "POSTHORN_TEST_RECEIVER" // set in a process that is to run out of file descriptors
+const childURL = "POSTHORN_TEST_RECEIVER" // set in a process that will run out of file descriptors
 
-// A process that has no file descriptor left charges that to nobody, whether it lacks one for a connection or for a
-// look-up. It runs by itself, as other tests need theirs.
+// A process without a free file descriptor charges no receiver for that, whether it lacks one for a connection or for a
+// look-up. The test runs in its own process, as other tests need their descriptors.
 func TestAProcessWithoutFileDescriptors(t *testing.T) {
 	t.Parallel()
 	if url := os.Getenv(childURL); url != "" {

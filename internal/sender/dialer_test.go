@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// network is a fake of everything below the dialer: what happens at each address.
+// network is a fake of everything below the dialer: the result at each address.
 type network map[string]func(ctx context.Context) (net.Conn, error)
 
 func (n network) connect(ctx context.Context, _, address string) (net.Conn, error) {

@@ -74,7 +74,7 @@ func TestKeepHeader(t *testing.T) {
 	require.Equal(t, []string{"session=secret", "other=secret"}, in["Set-Cookie"])
 }
 
-// Text that is cut ends with a whole character, in any language. What is no text is cut where it is.
+// A cut text ends with a whole character, in any language. Other bytes are cut anywhere.
 func TestWholeRunes(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{"plain", "für", "Привет", "日本語", "🦊🐎", "नमस्ते", "e\u0301", ""} {

@@ -21,20 +21,20 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The timeouts of exchanges that run into them: hung where no status comes, and slow where one comes first.
+// The timeouts of exchanges that reach them: hung when no status comes, and slow when one comes first.
 const (
 	hung = 100 * time.Millisecond
 	slow = 400 * time.Millisecond
 )
 
-// liar is a receiver that does what no receiver should, and the record that is true of it.
+// liar is a receiver that misbehaves, and the true record of it.
 type liar struct {
 	name    string
 	serve   func(c *lie) // after the request has been read; the connection is closed when it returns
 	timeout time.Duration
 	status  int
 	error   string // of the result; may be cut at the end
-	body    string // what is kept of the body begins so
+	body    string // the stored part of the body begins so
 	cut     bool   // BodyTruncated
 	tries   int    // 0 = one
 	after   time.Duration
@@ -64,7 +64,7 @@ func (c *lie) say(text string) { _, _ = io.WriteString(c, text) }
 // wait returns when the client has closed the connection.
 func (c *lie) wait() { _, _ = io.Copy(io.Discard, c.Reader) }
 
-// flood writes text until the client has had enough.
+// flood writes text until the client closes the connection.
 func (c *lie) flood(text string) {
 	chunk := []byte(strings.Repeat(text, max(1, 4096/len(text))))
 	for {
@@ -74,7 +74,7 @@ func (c *lie) flood(text string) {
 	}
 }
 
-// drip writes text slowly, until the client has had enough.
+// drip writes text slowly, until the client closes the connection.
 func (c *lie) drip(text string) {
 	tick := time.NewTicker(hung / 20)
 	defer tick.Stop()
@@ -86,10 +86,10 @@ func (c *lie) drip(text string) {
 	}
 }
 
-// says is what most liars do: text, and the end.
+// says sends text and ends, as most liars do.
 func says(text string) func(*lie) { return func(c *lie) { c.say(text) } }
 
-// holds says text and keeps the connection open.
+// holds sends text and keeps the connection open.
 func holds(text string) func(*lie) {
 	return func(c *lie) {
 		c.say(text)
@@ -111,7 +111,7 @@ func drips(head, text string) func(*lie) {
 	}
 }
 
-// most is what a liar may make this process take in, in its memory or from the network.
+// most is how much a liar may make this process read, into its memory or from the network.
 const most = 40 << 20
 
 // Every exchange with a liar ends in time, in bounded memory, without a goroutine left behind and with a true record.
@@ -176,7 +176,7 @@ func (l *liar) meet(t *testing.T, protocol string) {
 	require.Less(t, wrote.Load(), int64(most), "bytes taken from the receiver")
 	require.Less(t, result.Duration, timeout+long/2)
 	require.Equal(t, l.status, result.StatusCode, "%s", result.Error)
-	if l.error == closedText && result.Error == resetText { // what of the two comes is a race where the receiver has not read all
+	if l.error == closedText && result.Error == resetText { // which of the two comes is a race if the receiver has not read everything
 		result.Error = closedText
 	}
 	require.Equal(t, l.error, result.Error)

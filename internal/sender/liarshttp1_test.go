@@ -147,7 +147,7 @@ var http1Liars = []liar{
 	{name: "NULs in the body", serve: says(ok + "Content-Length: 3\r\n\r\na\x00b"), status: 200, body: "a\x00b"},
 	{name: "UTF-16", serve: says(ok + "Content-Length: 6\r\n\r\n\xff\xfeh\x00i\x00"), status: 200, body: "\xff\xfeh\x00i\x00"},
 
-	// Redirects and what else wants a second request.
+	// Redirects and other answers that ask for a second request.
 	{name: "301 to itself", serve: says("HTTP/1.1 301 Moved\r\nLocation: /hook\r\nContent-Length: 0\r\n\r\n"), status: 301, error: "301 Moved Permanently (redirects are not followed)"},
 	{name: "307 to a metadata service", serve: says("HTTP/1.1 307 Temporary\r\nLocation: http://169.254.169.254/\r\nContent-Length: 0\r\n\r\n"), status: 307, error: "307 Temporary Redirect (redirects are not followed)"},
 	{name: "308 to a file", serve: says("HTTP/1.1 308 Permanent\r\nLocation: file:///etc/passwd\r\nContent-Length: 0\r\n\r\n"), status: 308, error: "308 Permanent Redirect (redirects are not followed)"},

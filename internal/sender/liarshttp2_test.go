@@ -60,7 +60,7 @@ func until(write func() error) {
 	}
 }
 
-// raw writes a frame as it is.
+// raw writes an unchecked frame.
 func (c *h2lie) raw(kind byte, flags byte, stream uint32, payload []byte) error {
 	frame := binary.BigEndian.AppendUint32(nil, uint32(len(payload))<<8|uint32(kind))
 	frame = binary.BigEndian.AppendUint32(append(frame, flags), stream)
@@ -251,7 +251,7 @@ func http2Liars() []liar {
 			c.headers(true, "x-a", "b")
 		}), status: 200, body: "hi"},
 
-		// Frames that may not be.
+		// Forbidden frames.
 		{name: "DATA before headers", serve: once(func(c *h2lie) { _ = c.WriteData(c.stream, true, []byte("hi")); c.hold() }), error: improperText},
 		{name: "DATA on no stream", serve: once(func(c *h2lie) { _ = c.raw(0, 1, 0, []byte("hi")); c.hold() }), error: improperText},
 		{name: "an answer to a request never made", serve: once(func(c *h2lie) { c.stream += 2; c.headers(true, ":status", "200"); c.hold() }), timeout: hung, error: hungText},

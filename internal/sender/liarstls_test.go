@@ -38,7 +38,7 @@ var liarRoots = func() (r struct {
 	return r
 }()
 
-// newAuthority makes an authority that by signed, or one that signed itself.
+// newAuthority returns an authority signed by another one, or by itself.
 func newAuthority(name string, by *authority) authority {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -80,12 +80,12 @@ func (a *authority) issue(template *x509.Certificate) tls.Certificate {
 	return tls.Certificate{Certificate: [][]byte{certificate.Raw}, PrivateKey: key}
 }
 
-// shows is a receiver with a certificate that it should not have.
+// shows returns a receiver with a wrong certificate.
 func shows(certificate tls.Certificate) func(*lie) {
 	return speaks(&tls.Config{Certificates: []tls.Certificate{certificate}}, func(*tls.Conn) {})
 }
 
-// speaks does the handshake, and what follows it.
+// speaks does the handshake and the exchange after it.
 func speaks(cfg *tls.Config, then func(conn *tls.Conn)) func(*lie) {
 	return func(c *lie) {
 		conn := tls.Server(c, cfg)
@@ -95,7 +95,7 @@ func speaks(cfg *tls.Config, then func(conn *tls.Conn)) func(*lie) {
 	}
 }
 
-// readsTLS reads the client's first record and then answers with bytes of its own.
+// readsTLS reads the client's first record and then answers with given bytes.
 func readsTLS(then func(c *lie)) func(*lie) {
 	return func(c *lie) {
 		head := make([]byte, 5)

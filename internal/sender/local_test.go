@@ -116,7 +116,7 @@ func TestPostChargesItsOwnFailuresToNobody(t *testing.T) {
 	}
 }
 
-// A receiver with several addresses is charged with nothing if one of them could not be tried for want of something here.
+// A receiver with several addresses is not charged if this machine lacked a resource to try one of them.
 func TestDialPrefersItsOwnFailure(t *testing.T) {
 	t.Parallel()
 	refused, shortage := dialError("192.0.2.1", syscall.ECONNREFUSED), dialError("192.0.2.2", syscall.EMFILE)
@@ -205,13 +205,13 @@ func TestAResolverThatIsDown(t *testing.T) {
 				require.Equal(t, tt.want != "", result.Outcome == Local)
 				require.LessOrEqual(t, result.Duration, tt.timeout+canaryPatience)
 				synctest.Wait()
-				time.Sleep(connectTimeout) // for what still looks up, before the bubble ends
+				time.Sleep(connectTimeout) // for look-ups that still run, before the bubble ends
 			})
 		})
 	}
 }
 
-// However many look-ups fail, the resolver is asked once for all of them, and again when that is no longer news.
+// However many look-ups fail, the resolver is checked once for all of them, and again when that result is old.
 func TestTheCanaryIsAskedOnceForAll(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -245,7 +245,7 @@ func TestTheCanaryIsAskedOnceForAll(t *testing.T) {
 	})
 }
 
-// What net.Resolver makes of real name servers is what unansweredLookup expects.
+// net.Resolver's errors for real name servers are those that unansweredLookup expects.
 func TestRealNameServers(t *testing.T) {
 	t.Parallel()
 	through := func(server string) Config {

@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// logged is what package log has written in these tests, with what Quiet leaves out.
+// logged has the output of package log in these tests, with the lines that Quiet leaves out.
 var logged lockedBuffer
 
 func TestMain(m *testing.M) {
@@ -22,7 +22,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// What a receiver sends unasked is in no log, and other lines are.
+// Unrequested data of a receiver are in no log, and other lines are.
 func TestReceiversDoNotWriteLogs(t *testing.T) {
 	t.Parallel()
 	ended := make(chan struct{})

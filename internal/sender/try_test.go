@@ -20,10 +20,10 @@ import (
 	"golang.org/x/net/http2"
 )
 
-// discarded counts what nobody asks for.
+// discarded counts unrequested data.
 var discarded atomic.Int64
 
-// wire counts what arrives at a receiver.
+// wire counts the connections and requests at a receiver.
 type wire struct{ connections, posts atomic.Int32 }
 
 // overTLS is a receiver that hands each connection to serve, and the URL that leads to it.
@@ -41,7 +41,7 @@ func tlsClient(t *testing.T) *Client {
 	return newTestClient(t, Config{RootCAs: liarRoots.pool, Resolver: newNames(map[string]string{"liar.test": "127.0.0.1"})})
 }
 
-// One attempt is two tries on the wire at most, whatever the receiver says over HTTP/2.
+// One attempt makes at most two tries on the wire, whatever the receiver says over HTTP/2.
 func TestPostIsSentTwiceAtMost(t *testing.T) {
 	t.Parallel()
 	for name, refuse := range map[string]func(c *h2lie){
@@ -93,7 +93,7 @@ func TestPostBoundsItsConnections(t *testing.T) {
 	require.LessOrEqual(t, len(result.Tries), 2)
 }
 
-// A new connection that is closed without an answer is a failure: the receiver may have acted upon what it got.
+// A new connection that is closed without an answer is a failure, because the receiver may have processed the request.
 func TestPostIsSentOnceOnANewConnection(t *testing.T) {
 	t.Parallel()
 	var posts atomic.Int32
@@ -150,7 +150,7 @@ func TestPostIsSentAgainOnANewConnection(t *testing.T) {
 	require.EqualValues(t, idle+2, posts.Load())
 }
 
-// A second answer that nobody asked for, on a connection that is kept, is not taken as the next request's.
+// An unrequested second answer on a kept connection is not taken as the answer to the next request.
 func TestPostTakesNoAnswerThatItDidNotAskFor(t *testing.T) {
 	t.Parallel()
 	url := rawReceiver(t, func(_ int, conn *net.TCPConn) {
@@ -182,7 +182,7 @@ func TestPostTakesNoAnswerThatItDidNotAskFor(t *testing.T) {
 	require.Zero(t, wrong.Load())
 }
 
-// Whatever bytes come as an answer, the record is sound.
+// For any bytes as an answer, the record is valid.
 func FuzzAnswer(f *testing.F) {
 	for _, l := range http1Liars {
 		var said bytes.Buffer

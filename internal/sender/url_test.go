@@ -15,14 +15,14 @@ import (
 	"github.com/posthorn/posthorn/internal/hostname"
 )
 
-// A URL is kept in one form, which is its own, or refused with the reason.
+// A URL is stored in one canonical form, or refused with the reason.
 func TestCanonicalURL(t *testing.T) {
 	t.Parallel()
 	label := strings.Repeat("a", hostname.MaxLabel)
 	longest := strings.Repeat(label+".", 3) + strings.Repeat("b", 61) // 253 bytes
 	const same = "="                                                  // as it was given
 	tests := []struct{ raw, canonical, reason string }{
-		// As they were given.
+		// Kept unchanged.
 		{"https://example.com", same, ""},
 		{"https://example.com/", same, ""},
 		{"https://example.com?a=b", same, ""},
@@ -66,7 +66,7 @@ func TestCanonicalURL(t *testing.T) {
 		{`https://example.com/?"<>^` + "`{|}", "https://example.com/?%22%3C%3E%5E%60%7B%7C%7D", ""},
 		{"https://example.com/a%2Fb c", "https://example.com/a%2Fb%20c", ""},
 
-		// What never arrives.
+		// Parts that never arrive.
 		{"https://example.com/a ", "", reasonSpace},
 		{" https://example.com/a", "", reasonSpace},
 		{"https://example.com/a\u00a0", "", reasonSpace},
@@ -124,7 +124,7 @@ func TestCanonicalURL(t *testing.T) {
 	}
 }
 
-// What is dialled is what TLS, the Host header and the request line say, also for URLs that were kept as they were given.
+// TLS, the Host header and the request line name the dialled host, even for URLs that were stored unchanged.
 func TestPostGoesWhereItSays(t *testing.T) {
 	t.Parallel()
 	type seen struct{ host, line, name string }
@@ -156,7 +156,7 @@ func TestPostGoesWhereItSays(t *testing.T) {
 	resolver := newNames(map[string]string{"xn--bcher-kva.test": "127.0.0.1", "liar.test": "127.0.0.1"})
 	client := newTestClient(t, Config{Resolver: resolver, RootCAs: liarRoots.pool})
 	for _, transport := range []*http.Transport{client.secure.kept, client.secure.single} {
-		transport.TLSClientConfig.InsecureSkipVerify = true // the name is what is looked at
+		transport.TLSClientConfig.InsecureSkipVerify = true // the name is checked
 	}
 	for raw, want := range map[string]seen{
 		"https://bücher.test" + port + "/é x?q=a b":    {"xn--bcher-kva.test" + port, "POST /%C3%A9%20x?q=a%20b HTTP/1.1", "xn--bcher-kva.test"},
@@ -172,7 +172,7 @@ func TestPostGoesWhereItSays(t *testing.T) {
 	}
 }
 
-// Whatever is accepted makes a request line that parses back to the same, with the host that is dialled.
+// Every accepted URL makes a request line that parses back to the same URL, with the dialled host.
 func FuzzCheckURL(f *testing.F) {
 	for _, seed := range []string{"https://example.com/", "http://127.0.0.1", "https://[::1%25x]:1/#", "https://ⓛocalhost/", "https://1.2.3.4.5",
 		"https://bücher.test:0443/a b?é=%41", "https://a..b/", "https://example.com?#", "https://xn--/%2f?[]", `https://a\b/`} {

@@ -22,7 +22,7 @@ func (p *outbox) Post(_ context.Context, r sender.Request) sender.Result {
 	return sender.Result{Outcome: sender.Received, StatusCode: 200}
 }
 
-// Headers that would fill the memory for webhooks are not kept there, and are sent as any other.
+// Headers that would fill the memory for webhooks are not kept there, but are sent like any other.
 func TestLargeHeadersAreReadForEachPost(t *testing.T) {
 	t.Parallel()
 	var p outbox

@@ -19,7 +19,7 @@ func from(ctx context.Context, address string) context.Context {
 	return service.WithActor(ctx, service.Actor{Address: address})
 }
 
-// Failures at one address wait longer and longer, up to a bound; keys in force never do, wherever they come from.
+// Failures from one address wait longer and longer, up to a limit. Keys in force never wait, from any address.
 func TestOnlyGuessesWait(t *testing.T) {
 	t.Parallel()
 	env := servicetest.New(t)
@@ -97,7 +97,7 @@ func TestCallsOfAKeyAndATenantAreCounted(t *testing.T) {
 	require.Equal(t, service.TooMany, call(key).Code, "what was refused has not counted")
 
 	now = now.Add(time.Hour)
-	for range 20 { // keys of one tenant, each within its own rate: 40 calls are all that the tenant has at once
+	for range 20 { // keys of one tenant, each within its own rate: the tenant may make 40 calls at once
 		k := env.Key("acme", models.RoleRead)
 		require.Nil(t, call(k))
 		require.Nil(t, call(k))
@@ -139,7 +139,7 @@ func TestAdminKeysHaveNames(t *testing.T) {
 	requireRefused(t, err, service.Unauthorized)
 }
 
-// The use of a key is written down at once, then once a minute at most; publishing notes it too.
+// The use of a key is recorded at once, then at most once a minute. Publishing records it too.
 func TestTheLastUseOfAKeyIsKnown(t *testing.T) {
 	onBoth(t, 4, func(t *testing.T, env *servicetest.Env, store *models.Store) {
 		key := env.Tenant("acme")

@@ -29,7 +29,7 @@ func onChannels(t *testing.T, env *servicetest.Env, channels map[string][]string
 	return names
 }
 
-// got gives the names of the webhooks that an event is owed to.
+// got returns the names of the webhooks that get an event.
 func got(t *testing.T, env *servicetest.Env, names map[string]string, eventType string, channels ...string) []string {
 	t.Helper()
 	published, err := env.Service.Publish(t.Context(), "acme", service.PublishRequest{Events: []service.EventInput{{Type: eventType, Data: []byte(`{}`), Channels: channels}}})
@@ -56,7 +56,8 @@ func got(t *testing.T, env *servicetest.Env, names map[string]string, eventType 
 	return owed
 }
 
-// A webhook with channels gets only events that share one; a webhook without gets all: also of events that fan out.
+// A webhook with channels gets only events that share one. A webhook without channels gets all. This also holds for
+// events that fan out.
 func TestChannelsDecideWhoGetsAnEvent(t *testing.T) {
 	t.Parallel()
 	for _, above := range []int{1000, 0} {
@@ -76,7 +77,7 @@ func TestChannelsDecideWhoGetsAnEvent(t *testing.T) {
 			require.Equal(t, []string{"all", "both", "paid", "paid south"}, got(t, env, names, "order.paid", "south", "east"))
 			require.Equal(t, []string{"all", "paid"}, got(t, env, names, "order.paid"))
 
-			// What is in memory follows a change of the channels.
+			// The views in memory follow a change of the channels.
 			for id, name := range names {
 				if name == "all" {
 					_, err := env.Service.UpdateWebhook(t.Context(), "acme", id, service.WebhookChange{Channels: &[]string{"west"}})
@@ -112,7 +113,7 @@ func TestFanOutsOfARequestKeepChannelsApart(t *testing.T) {
 	}
 }
 
-// Of many webhooks with a channel each, an event meets those of its own alone.
+// An event with a channel is matched only with the webhooks of that channel, among many with a channel each.
 func TestEventsMeetOnlyTheWebhooksOfTheirChannels(t *testing.T) {
 	t.Parallel()
 	env := servicetest.New(t)

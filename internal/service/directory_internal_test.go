@@ -20,7 +20,7 @@ func idsOf(entries []*entry) (ids []string) {
 	return ids
 }
 
-// A view is brought up to date by what has changed; the rest stays the very same, with what is opened of it.
+// Changes bring a view up to date. The rest stays identical, with its opened secrets.
 func TestAViewFollowsChanges(t *testing.T) {
 	t.Parallel()
 	first := (&view{version: -1}).next(1, []models.Webhook{webhook(1, "a"), webhook(2, "a", "b"), webhook(3), webhook(4, "a.*"), webhook(5, "b")},
@@ -53,7 +53,7 @@ func TestAViewFollowsChanges(t *testing.T) {
 	require.Equal(t, []string{"wh_000", "wh_003"}, idsOf(third.next(7, []models.Webhook{gone}, nil, nil).match("a", nil)))
 }
 
-// A14: the views in memory are bounded by their bytes; those used least recently go.
+// A14: the bytes of views in memory are limited. The least recently used views are dropped.
 func TestViewsAreBoundedByBytes(t *testing.T) {
 	t.Parallel()
 	c := newViewCache(100_000) // 75,000 for views below 1,562 bytes
@@ -75,7 +75,7 @@ func TestViewsAreBoundedByBytes(t *testing.T) {
 	require.Equal(t, 73_500, c.usual.bytes)
 }
 
-// A tenant with much to remember displaces others that have, and none of those that have little.
+// A tenant with a large view displaces other large views, and no small ones.
 func TestLargeViewsDisplaceLargeOnes(t *testing.T) {
 	t.Parallel()
 	c := newViewCache(100_000) // 25,000 for views from 1,562 bytes
@@ -104,7 +104,7 @@ func TestLargeViewsDisplaceLargeOnes(t *testing.T) {
 	require.Equal(t, 21_000, c.large.bytes)
 }
 
-// A large view is as cheap to bring up to date as it is to copy its lists.
+// Bringing a large view up to date costs no more than copying its lists.
 func BenchmarkViewFollows(b *testing.B) {
 	var all []models.Webhook
 	for i := range 100_000 {

@@ -10,7 +10,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// A14: what all tenants share is in memory once, with what is compiled of it; a tenant's own goes before it.
+// A14: shared event types are in memory once, with their compiled schemas. A tenant's own types take precedence.
 func TestTenantsShareTheSharedTypes(t *testing.T) {
 	t.Parallel()
 	env := servicetest.New(t)
@@ -38,7 +38,7 @@ func TestTenantsShareTheSharedTypes(t *testing.T) {
 	requireRefused(t, err, service.Invalid)
 }
 
-// A13: a process that starts, or puts a type as it is, makes nobody read anything again.
+// A13: a process that starts, or puts an unchanged type, makes no process read anything again.
 func TestAStartRaisesNoVersion(t *testing.T) {
 	t.Parallel()
 	env := servicetest.New(t)
@@ -54,7 +54,7 @@ func TestAStartRaisesNoVersion(t *testing.T) {
 	require.Equal(t, before, after)
 }
 
-// A change of one webhook leaves what is known of the others as it is, in the process that makes it and in others.
+// A change of one webhook leaves the cached state of the others unchanged, in this process and in others.
 func TestOnlyWhatHasChangedIsReadAgain(t *testing.T) {
 	t.Parallel()
 	env, other, w := twoProcesses(t)

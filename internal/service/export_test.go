@@ -10,7 +10,7 @@ import (
 // Direct sets the most deliveries of one event, and of one request, that are stored with them.
 func (s *Service) Direct(event, request int) { s.fanOutAbove, s.maxDirect = event, request }
 
-// TypeOf gives the type that a tenant knows by this name, to compare its identity.
+// TypeOf returns a tenant's type with this name, to compare its identity.
 func (s *Service) TypeOf(ctx context.Context, tenant, name string) (any, error) {
 	v, err := s.directory.cached(ctx, tenant)
 	if err != nil {
@@ -19,7 +19,7 @@ func (s *Service) TypeOf(ctx context.Context, tenant, name string) (any, error) 
 	return v.eventType(name), nil
 }
 
-// EntryOf gives what is kept of a webhook, to compare its identity.
+// EntryOf returns the cached entry of a webhook, to compare its identity.
 func (s *Service) EntryOf(ctx context.Context, tenant, id string) (any, error) {
 	v, err := s.directory.load(ctx, tenant)
 	if err != nil {
@@ -28,10 +28,10 @@ func (s *Service) EntryOf(ctx context.Context, tenant, id string) (any, error) {
 	return v.webhooks[id], nil
 }
 
-// WaitForTests sets for how long test POSTs wait.
+// WaitForTests sets how long test POSTs wait.
 func (s *Service) WaitForTests(d time.Duration) { s.trials.wait = d }
 
-// IsApart reports whether what is kept of a webhook is without its headers and secrets.
+// IsApart reports whether the cached entry of a webhook lacks its headers and secrets.
 func (s *Service) IsApart(ctx context.Context, tenant, id string) bool {
 	v, err := s.directory.load(ctx, tenant)
 	if err != nil {
@@ -41,7 +41,7 @@ func (s *Service) IsApart(ctx context.Context, tenant, id string) bool {
 	return w.Apart && w.Headers == nil && w.Secrets == nil
 }
 
-// Signing gives the secrets of a webhook that sign now, newest first.
+// Signing returns the secrets of a webhook that sign now, newest first.
 func (s *Service) Signing(w *models.Webhook) ([]string, error) {
 	o, err := s.unseal(w)
 	if err != nil {
@@ -50,7 +50,7 @@ func (s *Service) Signing(w *models.Webhook) ([]string, error) {
 	return o.active(s.Now()), nil
 }
 
-// SchemaOf gives the compiled schema of a type that a tenant knows, to compare its identity.
+// SchemaOf returns the compiled schema of a tenant's type, to compare its identity.
 func (s *Service) SchemaOf(ctx context.Context, tenant, name string) (any, error) {
 	v, err := s.directory.cached(ctx, tenant)
 	if err != nil {

@@ -28,7 +28,7 @@ func manyWebhooks(t *testing.T, env *servicetest.Env, tenant string, n int, even
 	return ids
 }
 
-// follow makes all the pages that are due, and gives what they start.
+// follow makes all due pages, and returns the dispatches that they start.
 func follow(t *testing.T, env *servicetest.Env) (fresh []models.Dispatch) {
 	t.Helper()
 	for {
@@ -41,8 +41,8 @@ func follow(t *testing.T, env *servicetest.Env) (fresh []models.Dispatch) {
 	}
 }
 
-// Above so many webhooks of one event its deliveries follow. The request stores nothing else, takes no slot and no room, and
-// is answered as any other; events for few webhooks beside it are as they always are.
+// If an event has too many webhooks, its deliveries follow later. The request stores nothing else, takes no slot and no
+// room, and is answered like any other. Events for few webhooks beside it are stored as usual.
 func TestAnEventOfManyWebhooksFansOut(t *testing.T) {
 	t.Parallel()
 	env := servicetest.New(t)
@@ -91,7 +91,7 @@ func TestAnEventOfManyWebhooksFansOut(t *testing.T) {
 	require.False(t, fanningOut(published[0].ID))
 }
 
-// What a batch stores is bounded too: once it has so many deliveries the rest follows.
+// A batch stores a limited number of deliveries too. The rest follows later.
 func TestABatchWithManyDeliveriesFansOutTheRest(t *testing.T) {
 	t.Parallel()
 	env := servicetest.New(t)

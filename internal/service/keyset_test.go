@@ -39,7 +39,7 @@ func newKeyset(t *testing.T) string {
 	return text
 }
 
-// added is a keyset with a key more, which does not seal yet.
+// added returns a keyset with one more key, which does not seal yet.
 func added(t *testing.T, keyset string) string {
 	t.Helper()
 	text, _, err := secrets.AddKey(keyset)
@@ -47,7 +47,7 @@ func added(t *testing.T, keyset string) string {
 	return text
 }
 
-// promoted is a keyset whose newest key seals.
+// promoted returns a keyset whose newest key seals.
 func promoted(t *testing.T, keyset string) string {
 	t.Helper()
 	text, err := secrets.PromoteKey(keyset, boxOf(t, keyset).Newest())
@@ -67,13 +67,13 @@ func boxOf(t *testing.T, keyset string) *secrets.Box {
 	return box
 }
 
-// start does what a process with a keyset does when it starts.
+// start does the work of a starting process with a keyset.
 func start(t *testing.T, s *models.Store, keyset string) error {
 	t.Helper()
 	return service.CheckKeyset(t.Context(), s, boxOf(t, keyset))
 }
 
-// refused is the error of a start with a keyset that lacks one key.
+// refused returns the error of a start with a keyset that lacks one key.
 func refused(t *testing.T, err error, missing secrets.KeyID) {
 	t.Helper()
 	var wrong *service.KeysetError
@@ -140,7 +140,7 @@ func TestAKeysetIsComparedWithWhatIsSealedAlready(t *testing.T) {
 	})
 }
 
-// A row that is damaged is one webhook's trouble: the key that sealed it is there.
+// A damaged row affects only its webhook, because the key that sealed it exists.
 func TestADamagedWebhookDoesNotKeepAProcessFromStarting(t *testing.T) {
 	keysetStores(t, func(t *testing.T, s *models.Store) {
 		keyset := newKeyset(t)
@@ -169,8 +169,7 @@ func TestALostKeyCanBeGivenUp(t *testing.T) {
 	})
 }
 
-// Of processes that start on a new database at once, with keysets that have nothing in common, those with one of the
-// keysets start.
+// When processes with unrelated keysets start on a new database at once, only those with one of the keysets start.
 func TestOnlyOneKeysetStartsOnANewDatabase(t *testing.T) {
 	keysetStores(t, func(t *testing.T, s *models.Store) {
 		keysets := []string{newKeyset(t), newKeyset(t)}

@@ -32,7 +32,7 @@ func onBoth(t *testing.T, connections int, body func(t *testing.T, env *servicet
 	}
 }
 
-// A24: nothing takes a second connection inside a transaction. Where there is only one, what did would wait for itself.
+// A24: no code takes a second connection inside a transaction. With only one connection, it would wait for itself.
 func TestOneConnectionIsEnough(t *testing.T) {
 	onBoth(t, 1, func(t *testing.T, env *servicetest.Env, store *models.Store) {
 		const tenant = "acme"
@@ -191,7 +191,7 @@ func TestOneConnectionIsEnough(t *testing.T) {
 	})
 }
 
-// slowNames is a check of URLs that takes until all are at it.
+// slowNames is a check of URLs that waits until all callers have reached it.
 type slowNames struct {
 	service.URLChecker
 	asked, answer chan struct{}
@@ -206,7 +206,8 @@ func (s *slowNames) CheckURL(ctx context.Context, raw string) (string, error) {
 	return s.URLChecker.CheckURL(ctx, raw)
 }
 
-// A24: fifty updates at once of one webhook succeed, and while each waits for a resolver nobody else waits for it.
+// A24: fifty simultaneous updates of one webhook succeed. While an update waits for a resolver, no other call waits for
+// it.
 func TestUpdatesAtOnceHoldUpNobody(t *testing.T) {
 	onBoth(t, 2, func(t *testing.T, env *servicetest.Env, _ *models.Store) {
 		env.EventTypes("order.created")

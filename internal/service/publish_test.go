@@ -19,7 +19,7 @@ import (
 	"github.com/posthorn/posthorn/models/modelstest"
 )
 
-// twoProcesses gives two services on one database, as two API processes are, with a tenant that both know.
+// twoProcesses returns two services on one database, like two API processes, with a tenant that both know.
 func twoProcesses(t *testing.T) (env *servicetest.Env, other *service.Service, w models.Webhook) {
 	t.Helper()
 	env = servicetest.New(t)
@@ -83,7 +83,7 @@ func TestATenantMadeAgainIsFoundByEveryProcess(t *testing.T) {
 
 	again, key := env.TenantAgain("acme")
 	nothing, cancel := context.WithCancel(t.Context())
-	cancel() // what asks the database now fails
+	cancel() // queries to the database now fail
 	id, err = other.PublisherTenantID(nothing, admin, "acme")
 	require.NoError(t, err, "from memory, though it is not so any more")
 	require.Equal(t, "acme", id)
@@ -202,8 +202,8 @@ func TestWhatIsNotStoredGivesItsPlaceBack(t *testing.T) {
 	}
 }
 
-// A database that does not answer is waited for, but not for ever, and what its callers are told is no refusal: it may
-// have stored what they published.
+// A publish waits for a database that does not answer, but not for ever. Its answer is not a refusal, because the
+// database may have stored the event.
 func TestACommitThatIsNotAnsweredIsUnknown(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -239,7 +239,7 @@ func TestACommitThatIsNotAnsweredIsUnknown(t *testing.T) {
 	})
 }
 
-// hangUp is an engine whose caller goes away when there is a place for what it publishes.
+// hangUp is an engine whose caller hangs up when there is a place for its event.
 type hangUp struct {
 	service.Engine
 	caller context.CancelFunc
@@ -250,7 +250,7 @@ func (h *hangUp) Reserve(ctx context.Context, tenant string, wait bool) bool {
 	return h.Engine.Reserve(ctx, tenant, wait)
 }
 
-// What is in a commit already is stored whether its caller waits or not, and so has to be started.
+// An event that is already in a commit is stored whether its caller waits or not, so its workflow must be started.
 func TestACallerWhoHangsUpDuringTheCommitIsPublishedFor(t *testing.T) {
 	t.Parallel()
 	for name, busy := range map[string]bool{"in a workflow of its own": false, "in a shared one": true} {

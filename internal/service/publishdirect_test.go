@@ -44,7 +44,7 @@ func TestWhatIsAttemptedAtOnceHasNoDispatch(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		request service.PublishRequest
-		named   string // what the dispatch of what is not received begins with
+		named   string // the left-over deliveries with which the dispatch begins
 	}{
 		"an event":               {events(""), models.PrefixEvent},
 		"an event of the caller": {events("mine"), "acme/mine"},

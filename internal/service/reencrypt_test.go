@@ -49,7 +49,7 @@ func newProcess(t *testing.T, s *models.Store, keyset string) *process {
 	return &process{Env: env, t: t, sent: sent}
 }
 
-// hook is a webhook with everything that is sealed, and what it was registered with.
+// hook is a webhook with every sealed value, and its values at registration.
 type hook struct {
 	models.Webhook
 	secrets []string // that sign
@@ -123,8 +123,9 @@ func reencrypt(t *testing.T, s *models.Store, keyset string) service.Reencrypted
 	return done
 }
 
-// A key is replaced in the four steps, while processes with the keyset of a step and of the one before run side by side. The
-// re-encryption is ended in the middle, and old processes write while it runs again. Nothing that is sealed is lost or missed.
+// A key is replaced in the four steps, while processes with the keyset of a step and of the previous step run side by
+// side. The re-encryption is ended in the middle, and old processes write while it runs again. No sealed value is lost
+// or missed.
 func TestAKeyIsReplacedBesideOldProcesses(t *testing.T) {
 	keysetStores(t, func(t *testing.T, s *models.Store) {
 		first := newKeyset(t)
@@ -188,7 +189,7 @@ func TestAKeyIsReplacedBesideOldProcesses(t *testing.T) {
 		all[3] = old.rotate(all[3]) // the refusal has changed nothing
 		require.Equal(t, 2, reencrypt(t, s, third).Changed)
 		require.Zero(t, reencrypt(t, s, third).Changed)
-		for range 2 { // the second time as after a kill before it printed its result
+		for range 2 { // the second time is like a run after a kill before the result was printed
 			require.NoError(t, service.RetireKey(t.Context(), s, boxOf(t, third), k1))
 		}
 
@@ -214,8 +215,8 @@ func TestAKeyIsReplacedBesideOldProcesses(t *testing.T) {
 	})
 }
 
-// A transaction of an old process that has sealed something and is not over when the key is to be removed: the removal waits
-// for it, and is refused.
+// An old process has sealed a value in a transaction that is still open when the key is removed. The removal waits for
+// it, and is refused.
 func TestARemovalWaitsForTransactionsThatHaveSealed(t *testing.T) {
 	keysetStores(t, func(t *testing.T, s *models.Store) {
 		first := newKeyset(t)
@@ -246,7 +247,7 @@ func TestARemovalWaitsForTransactionsThatHaveSealed(t *testing.T) {
 	})
 }
 
-// Old processes that write as fast as they can until they are refused: whenever the removal succeeds, nothing needs the key.
+// Old processes write as fast as they can until they are refused. When the removal succeeds, no value needs the key.
 func TestARemovalIsExactBesideWriters(t *testing.T) {
 	keysetStores(t, func(t *testing.T, s *models.Store) {
 		first := newKeyset(t)
@@ -289,7 +290,7 @@ func TestARemovalIsExactBesideWriters(t *testing.T) {
 	})
 }
 
-// What the keyset cannot open stays as it is, is counted, and keeps no key from being removed.
+// Values that the keyset cannot open stay unchanged and are counted. They do not prevent the removal of a key.
 func TestReencryptionLeavesWhatItCannotOpen(t *testing.T) {
 	keysetStores(t, func(t *testing.T, s *models.Store) {
 		first := newKeyset(t)

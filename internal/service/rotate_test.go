@@ -36,7 +36,7 @@ func (r *rotating) rotate(overlap time.Duration) (string, error) {
 	return r.Service.RotateSecret(r.t.Context(), "acme", r.id, overlap, "", "test")
 }
 
-// signing gives the secrets that sign now, newest first.
+// signing returns the secrets that sign now, newest first.
 func (r *rotating) signing() []string {
 	r.t.Helper()
 	w, err := r.Store.Webhook(r.t.Context(), "acme", r.id)
@@ -54,7 +54,7 @@ func refusedAs(t *testing.T, code service.Code, err error) *service.Error {
 	return refused
 }
 
-// Every secret signs for as long as its rotation said, whatever the rotations after it ask for.
+// Every secret signs for as long as its rotation said, whatever later rotations ask for.
 func TestARotationKeepsWhatEarlierOnesHavePromised(t *testing.T) {
 	t.Parallel()
 	r := newRotating(t, "standard")
@@ -74,7 +74,7 @@ func TestARotationKeepsWhatEarlierOnesHavePromised(t *testing.T) {
 	require.Equal(t, []string{fourth}, r.signing())
 }
 
-// Where so many secrets sign that one would have to go, the rotation is refused, and says when there is room.
+// If too many secrets sign, a rotation is refused, and says when there is room.
 func TestTooManyRotationsAreRefused(t *testing.T) {
 	t.Parallel()
 	r := newRotating(t, "standard")
@@ -107,7 +107,7 @@ func TestARotationToTheSameSecretIsRefused(t *testing.T) {
 	require.Len(t, refusedAs(t, service.Invalid, err).Fields, 2, "all that is wrong, at once")
 }
 
-// The outside systems set a secret. That takes the place of the current one at once, and ends no overlap that /v1 promised.
+// The outside systems set a secret. It replaces the current one at once, and ends no overlap that /v1 promised.
 func TestSettingASecretKeepsWhatWasPromised(t *testing.T) {
 	t.Parallel()
 	for _, profile := range []string{"standard", "languageweaver", "up42", "phrase", "ewarehousing", "im4", "svix"} {
@@ -136,7 +136,7 @@ func TestSettingASecretKeepsWhatWasPromised(t *testing.T) {
 	}
 }
 
-// What changes nothing leaves no trace: neither a time nor a version, and nothing is encrypted again.
+// A change that changes nothing leaves no trace: no time, no version, and no new encryption.
 func TestAChangeThatChangesNothingLeavesNoTrace(t *testing.T) {
 	t.Parallel()
 	r := newRotating(t, "up42")

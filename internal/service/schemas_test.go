@@ -42,7 +42,7 @@ func publishData(ctx context.Context, s *service.Service, eventType string, data
 	return err
 }
 
-// Numbers that are expensive to compare are refused where there is a schema, and pass byte for byte where there is none.
+// Numbers that are expensive to compare are refused if there is a schema, and pass byte for byte without one.
 func TestNumbersUnderASchemaAreBounded(t *testing.T) {
 	t.Parallel()
 	env := servicetest.New(t)
@@ -132,7 +132,7 @@ func TestTheDeadlineEndsTheCheck(t *testing.T) {
 	require.ErrorContains(t, err, "5s")
 }
 
-// A schema that was stored before there were bounds is the type's fault, not an internal error.
+// A stored schema from before the limits is an error of the event type, not an internal error.
 func TestAStoredSchemaBeyondTheBounds(t *testing.T) {
 	t.Parallel()
 	env := servicetest.New(t)
@@ -178,7 +178,7 @@ func TestASchemaIsCompiledOnceForAllTenants(t *testing.T) {
 	require.Same(t, schemaOf("acme", "order.created"), schemaOf("globex", "order.created"))
 }
 
-// GitHub's schemas have templates of RFC 6570, keywords of their own, and references across a draft-07 document.
+// GitHub's schemas have templates of RFC 6570, their own keywords, and references across a draft-07 document.
 func TestASchemaInGitHubsStyle(t *testing.T) {
 	t.Parallel()
 	env := servicetest.New(t)

@@ -49,8 +49,8 @@ func (s *sitting) next() string {
 	}
 }
 
-// A tenth of what is worked on is kept for tenants that have nothing there, and the next that comes free goes to the
-// tenant that has the least.
+// A tenth of the seats is reserved for tenants that have none, and the next free seat goes to the tenant that has the
+// fewest.
 func TestRequestsTakeTurns(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -77,7 +77,7 @@ func TestRequestsTakeTurns(t *testing.T) {
 	})
 }
 
-// Large bodies are taken apart a few at a time, in turns by tenant. Small ones never wait.
+// Only a few large bodies are decoded at a time, in turns by tenant. Small ones never wait.
 func TestLargeBodiesAreTakenApartInTurns(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

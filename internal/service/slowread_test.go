@@ -11,7 +11,7 @@ import (
 	"github.com/posthorn/posthorn/models/modelstest"
 )
 
-// A list that takes too long is refused for now, and is no internal error.
+// A list that takes too long is refused for now, and is not an internal error.
 func TestASlowReadIsRefused(t *testing.T) {
 	t.Parallel()
 	store, err := models.Open(t.Context(), modelstest.SQLite(t), models.Options{ReadFor: time.Nanosecond})

@@ -18,12 +18,12 @@ import (
 	"github.com/posthorn/posthorn/internal/slots"
 )
 
-// answer is a poster that gives each POST to a function.
+// answer is a poster that passes each POST to a function.
 type answer func(ctx context.Context) sender.Result
 
 func (a answer) Post(ctx context.Context, _ sender.Request) sender.Result { return a(ctx) }
 
-// Test POSTs take slots as deliveries do: whatever is tested, a host has its share of them.
+// Test POSTs take slots as deliveries do. A host gets only its share of them, however many tests run.
 func TestTestPostsTakeSlots(t *testing.T) {
 	t.Parallel()
 	posts := slots.New(slots.Options{Capacity: 8, MaxPerHost: 0.25})
@@ -80,7 +80,7 @@ func TestATestThatCouldNotBeSent(t *testing.T) {
 	require.InDelta(t, 1, count.GetCounter().GetValue(), 0)
 }
 
-// A webhook and a tenant have so many tests under way at once; what is over that is refused, and no POST of it is made.
+// A webhook and a tenant may have only so many tests under way. Further tests are refused without a POST.
 func TestTestsAtOnceAreBounded(t *testing.T) {
 	t.Parallel()
 	var posts atomic.Int64
@@ -151,7 +151,7 @@ func TestTestsAtOnceAreBounded(t *testing.T) {
 type limits struct {
 	places chan struct{}
 	paced  atomic.Int64
-	asked  chan struct{} // one for each who finds no place
+	asked  chan struct{} // one for each test that finds no place
 }
 
 func (l *limits) Enter(_ context.Context, _ string, limit int) (func(), time.Duration, error) {
@@ -178,7 +178,7 @@ func (l *limits) Pace(_ context.Context, _ string, perSecond float64, _ time.Dur
 	return 0, nil
 }
 
-// Test POSTs keep to the webhook's own limits, together with its deliveries.
+// Test POSTs and deliveries together keep the webhook's own limits.
 func TestTestPostsKeepToTheWebhooksLimits(t *testing.T) {
 	t.Parallel()
 	own := &limits{places: make(chan struct{}, 2), asked: make(chan struct{}, 1)}

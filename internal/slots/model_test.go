@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// model is the rules, read out one after another over a plain list.
+// model applies the rules one after another to a plain list.
 type model struct {
 	capacity, reserve, perTenant, perHost int
 	used                                  int
@@ -55,7 +55,7 @@ type call struct {
 	w  *waiter
 }
 
-// Whatever is asked for, given back and given up, in any order: each slot goes where the rules, read out plainly, send it.
+// For any order of requests, returns and cancellations, each slot goes where the plain rules send it.
 func TestSlotsFollowTheRules(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(60) {
@@ -127,7 +127,7 @@ func walk(t *testing.T, r *rand.Rand, o Options, steps int) {
 		}
 		settle()
 	}
-	for len(held)+len(queued) > 0 { // nobody starves: as slots come back, each waiter gets one
+	for len(held)+len(queued) > 0 { // no waiter starves: as slots come back, each waiter gets one
 		require.NotEmpty(t, held, "callers wait and no slot is held")
 		for id, c := range held {
 			m.used--
@@ -141,7 +141,7 @@ func walk(t *testing.T, r *rand.Rand, o Options, steps int) {
 	requireEmpty(t, s)
 }
 
-// requireEmpty checks that nothing is remembered of what has ended.
+// requireEmpty checks that nothing remains of ended calls.
 func requireEmpty(t *testing.T, s *Slots) {
 	t.Helper()
 	require.Empty(t, s.tenants)

@@ -149,7 +149,7 @@ func TestAWaiterThatGivesUpLeavesNoTrace(t *testing.T) {
 	})
 }
 
-// A slot that is granted at the moment at which its waiter gives up is not lost.
+// A slot that is granted at the moment when its waiter gives up is not lost.
 func TestAGrantThatCrossesACancelIsPutBack(t *testing.T) {
 	t.Parallel()
 	s := New(Options{Capacity: 1})
@@ -200,8 +200,8 @@ func BenchmarkUncontended(b *testing.B) {
 	}
 }
 
-// BenchmarkCrowded is one slot that comes back and goes to one of 100,000 waiters of 1,000 tenants, and one more waiter. It
-// includes 1 or 2 µs for finding out which waiter that was.
+// BenchmarkCrowded measures one slot that comes back and goes to one of 100,000 waiters of 1,000 tenants, and one more
+// waiter. It includes 1 or 2 µs for finding that waiter.
 func BenchmarkCrowded(b *testing.B) {
 	for _, hosts := range []int{1, 20, 100_000} {
 		b.Run(fmt.Sprint(hosts, "_hosts"), func(b *testing.B) {

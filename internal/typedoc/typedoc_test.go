@@ -10,7 +10,7 @@ import (
 	"github.com/posthorn/posthorn/internal/typedoc"
 )
 
-// What is written is read back as it was.
+// A written document reads back unchanged.
 func TestWrittenTypesAreReadBack(t *testing.T) {
 	t.Parallel()
 	types := []typedoc.Type{
@@ -40,7 +40,7 @@ func TestWrittenTypesAreReadBack(t *testing.T) {
 	}
 }
 
-// A schema of a document of others stands on its own afterwards.
+// After the import, a schema of a foreign document is complete without the document.
 func TestReferencesIntoTheComponentsAreFollowed(t *testing.T) {
 	t.Parallel()
 	read, problems := typedoc.Read([]byte(`{"openapi":"3.1.0","webhooks":{
@@ -92,7 +92,7 @@ func TestDocumentsThatAreRefused(t *testing.T) {
 	require.Len(t, problems, 50)
 }
 
-// A component that leads to itself ends.
+// A component that refers to itself does not cause an endless loop.
 func TestCyclesEnd(t *testing.T) {
 	t.Parallel()
 	_, problems := typedoc.Read([]byte(`{"openapi":"3.1.0","webhooks":{"a":{"post":{"requestBody":{"content":{"application/json":{"schema":{"$ref":"#/components/schemas/A"}}}}}}},

@@ -8,7 +8,7 @@ import (
 	"github.com/posthorn/posthorn/internal/wire"
 )
 
-// BenchmarkBuild is one attempt at one delivery, with the 1 KiB payload of the published benchmarks.
+// BenchmarkBuild builds one attempt at one delivery, with the 1 KiB payload of the published benchmarks.
 func BenchmarkBuild(b *testing.B) {
 	data := `{"id":"f9cc7e9c-7ac2-45df-b4a3-1a19321c144d","items":[{"sku":"12345","quantity":2}],"note":"` +
 		strings.Repeat("n", 900) + `"}`
@@ -27,7 +27,7 @@ func BenchmarkBuild(b *testing.B) {
 	}
 }
 
-// BenchmarkMask is what masking an answer adds to an attempt, if the answer is long enough to hold a secret.
+// BenchmarkMask measures the cost of masking an answer that is long enough to hold a secret.
 func BenchmarkMask(b *testing.B) {
 	wh := wire.Webhook{Profile: wire.ProfileStandard, URL: "https://shop.example/hooks", Secrets: []string{secretB}}
 	message, err := wire.Build(wh, event("order.created", `{}`), attempted)

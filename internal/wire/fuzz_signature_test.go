@@ -19,7 +19,7 @@ import (
 	"github.com/posthorn/posthorn/internal/wire"
 )
 
-// eventID is what an event may be called.
+// eventID matches the allowed ids of an event.
 var eventID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_:-]{0,127}$`)
 
 // verified reports whether a receiver that has the newest secret accepts a message, by the rules of its profile. It is
@@ -56,8 +56,8 @@ func verified(profile, secret string, m wire.Message) bool {
 	return err == nil && verifier.VerifyIgnoringTimestamp(m.Body, m.Header) == nil
 }
 
-// Whatever the secret: it is refused when it is set, or a receiver that has it verifies what is sent, under every profile. A
-// message that was altered is not accepted, and no header can be injected.
+// Every secret is either refused when it is set, or a receiver that has it can verify the messages, under every
+// profile. A changed message is not accepted, and no header can be injected.
 func FuzzSignature(f *testing.F) {
 	seed := base64.StdEncoding.EncodeToString(make([]byte, 32))
 	for _, secret := range []string{"", " ", "a", secretA, secretB, "whsec_", "whsec_AA==", "whsk_" + seed, "whsk_" + seed + "AA==", "u_key-1",

@@ -128,7 +128,7 @@ func TestMaskedHeaders(t *testing.T) {
 	require.Equal(t, "Bearer s3cret", h.Get("Authorization"), "the message itself is untouched")
 }
 
-// What a profile adds because of a secret is masked; what it adds without one is needed to read a timeline.
+// Headers that a profile adds because of a secret are masked. Its other headers are needed to read a timeline.
 func TestMaskedHeadersHideEveryProfilesProof(t *testing.T) {
 	t.Parallel()
 	for _, profile := range wire.Profiles() {

@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A finder knows every encoding of a value by how those of the value's first bytes begin.
+// A finder recognises every encoding of a value by the encoded beginnings of its first bytes.
 func TestEncodingsBeginAsThoseOfTheFirstBytes(t *testing.T) {
 	for range 10_000 {
 		value := make([]byte, minSecret+rand.IntN(40))

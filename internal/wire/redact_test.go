@@ -21,7 +21,7 @@ import (
 // awkward is a value that every encoding changes.
 const awkward = `s3cr+t/"<k&y>' =%41\z`
 
-// echoes are the ways in which a receiver may put what it got into its answer.
+// echoes are the ways in which a receiver may repeat the request in its answer.
 var echoes = map[string]func(string) string{
 	"raw":                   func(s string) string { return s },
 	"base64":                func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) },
@@ -76,10 +76,10 @@ func encoded(s string, asGo bool) string {
 	return strings.Trim(strings.TrimSpace(b.String()), `"`)
 }
 
-// core is the part of an encoded value that nothing but itself is made of: with neighbours, base64 mixes its ends.
+// core returns the part of an encoded value that depends only on the value: base64 mixes its ends with its neighbours.
 func core(echo string) string { return echo[min(4, len(echo)/4) : len(echo)-min(4, len(echo)/4)] }
 
-// Nothing secret in a message comes back out of an answer, in whatever form a receiver puts it there.
+// No secret of a message appears in a stored answer, in any form in which a receiver may repeat it.
 func TestSecretsAreMaskedInAnswers(t *testing.T) {
 	t.Parallel()
 	const secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -116,7 +116,7 @@ func TestSecretsAreMaskedInAnswers(t *testing.T) {
 	}
 }
 
-// A secret that a body is cut in leaves nothing of itself, wherever the cut is.
+// A secret at the cut of a body leaves no part of itself, wherever the cut is.
 func TestSecretsAreMaskedAtACut(t *testing.T) {
 	t.Parallel()
 	w := wire.Webhook{Headers: map[string]string{"X-Own": awkward}}
@@ -129,7 +129,7 @@ func TestSecretsAreMaskedAtACut(t *testing.T) {
 		for cut := range len(said) {
 			text := whole[:len(whole)-len(said)+cut]
 			masked := string(wire.SecretsOf(w, nil).Mask([]byte(text), true))
-			if cut >= 8 { // less may be what an escape begins with
+			if cut >= 8 { // a shorter part may be the beginning of an escape
 				require.True(t, strings.HasPrefix(masked, "{'a': '") || strings.HasPrefix(masked, "{'a': "), "%s at %d: %s", how, cut, masked)
 				require.NotContains(t, masked, said[:cut], "%s at %d", how, cut)
 			}

@@ -24,8 +24,8 @@ func build(t *testing.T, profile string, secrets ...string) wire.Message {
 	return m
 }
 
-// Receivers verify with the Standard Webhooks library, so that is what must accept the signature: with every secret
-// that is active, for every profile that signs so, and for nothing else.
+// Receivers verify with the Standard Webhooks library. So that library must accept the signature with every active
+// secret, for every profile that signs in this way, and for nothing else.
 func TestStandardWebhooksLibraryVerifies(t *testing.T) {
 	t.Parallel()
 	const native = "evt_019b7c1e-7d2a-7c3b-9f00-1234567890ab"
@@ -111,7 +111,7 @@ func TestEWarehousingReceiverVerifies(t *testing.T) {
 	t.Parallel()
 	m := build(t, wire.ProfileEWarehousing, "ABC12345", "older")
 
-	// As https://api.docs.ewarehousing-solutions.com/webhook-setup tells receivers to: base64 of the HMAC of the raw
+	// As https://api.docs.ewarehousing-solutions.com/webhook-setup asks receivers to: base64 of the HMAC of the raw
 	// body under the secret's bytes.
 	mac := hmac.New(sha256.New, []byte("ABC12345"))
 	mac.Write(m.Body)
@@ -228,7 +228,8 @@ func TestBuildRefusesSecretsThatCannotSign(t *testing.T) {
 	}
 }
 
-// Svix's headers say what those of Standard Webhooks say, and an id that a publisher chose is a message's too.
+// Svix's headers have the same values as those of Standard Webhooks. A publisher's own event id is the message's id
+// too.
 func TestSvixSendsBothFamiliesOfHeaders(t *testing.T) {
 	t.Parallel()
 	for _, secrets := range [][]string{{secretA, secretB}, nil} {

@@ -225,7 +225,7 @@ func headerNames(h http.Header) []string {
 	return names
 }
 
-// The native profile marks tests; the systems' messages are what the systems send.
+// The native profile marks tests. The systems' messages are the same as for real events.
 func TestTestsAreMarked(t *testing.T) {
 	t.Parallel()
 	for _, profile := range wire.Profiles() {
