@@ -14,7 +14,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// acceptErrors accepts a group and gives how each of it ended.
+// acceptErrors accepts a group and returns the error of each member.
 func (s *database) acceptErrors(tb testing.TB, group ...*models.Acceptance) []error {
 	tb.Helper()
 	results, err := s.Accept(tb.Context(), group)

@@ -68,7 +68,7 @@ func TestListAttempts(t *testing.T) {
 	})
 }
 
-// A list that begins behind a key, and one that goes the other way, has the same rows.
+// A list that begins after a key and a list in the other direction have the same rows.
 func TestListsGoBothWaysFromAKey(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		tenant := s.Tenant(t, "acme")

@@ -13,7 +13,7 @@ import (
 	"github.com/posthorn/posthorn/models/modelstest"
 )
 
-// entries are what the audit log has that fits, newest first.
+// entries returns the matching entries of the audit log, newest first.
 func (s *database) entries(t *testing.T, f models.AuditFilter) []models.AuditEntry {
 	t.Helper()
 	rows, _, err := s.AuditLog(t.Context(), f, models.Page{Limit: 1000})
@@ -31,7 +31,7 @@ func actions(rows []models.AuditEntry) []models.AuditAction {
 
 var errUndone = errors.New("undone")
 
-// An entry is written in the transaction of its change: it goes with it.
+// An entry is written in the transaction of its change, and disappears if that rolls back.
 func TestAnEntryOfTheAuditLogSharesTheFateOfItsChange(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		tenant := s.Tenant(t, "acme")
@@ -114,7 +114,7 @@ func TestTheAuditLogOfADeletedTenantStaysItsOwn(t *testing.T) {
 	})
 }
 
-// Entries go with their own retention, in pages, and no other way.
+// Only their own retention deletes entries, in pages.
 func TestTheAuditLogExpiresByItself(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		tenant := s.Tenant(t, "acme")
@@ -153,7 +153,7 @@ func TestNoEntryOfTheAuditLogCanBeChanged(t *testing.T) {
 	require.ErrorContains(t, s.DB().Exec("UPDATE audit_log SET action = 'nothing'").Error, "append-only")
 }
 
-// What Posthorn does by itself has Posthorn as its actor.
+// Automatic changes have Posthorn as their actor.
 func TestAutomaticDeactivationIsLogged(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))
@@ -192,7 +192,7 @@ func TestWhatIsAutomaticIsPosthorns(t *testing.T) {
 	require.Equal(t, models.AuditActor{Kind: "system", Name: "posthorn", RequestID: "call-7"}, by(models.AuditWebhookDeactivated))
 }
 
-// The changes of one entry are bounded, whatever was changed.
+// The changes of one entry have a limited size, whatever was changed.
 func TestTheChangesOfAnEntryAreBounded(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		tenant := s.Tenant(t, "acme")
@@ -222,7 +222,7 @@ func TestURLsStandWithoutTheirQuery(t *testing.T) {
 	require.Empty(t, models.AuditURL("https://%zz"))
 }
 
-// No list of the audit log reads it from end to end.
+// No list reads the whole audit log.
 func TestTheAuditLogUsesIndexes(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)

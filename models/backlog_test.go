@@ -10,7 +10,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// The rest of a large act follows in pages: what is counted is what the deliveries are in effect.
+// The rest of a large act follows in pages. The count uses the deliveries' effective statuses.
 func TestTheBacklogIsOfTheEffectiveStatus(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		tenant := s.Tenant(t, "acme")
@@ -62,7 +62,7 @@ func TestTheLongestQueuesAreNamed(t *testing.T) {
 	})
 }
 
-// Counting takes more statements where there is more to count, and none of them more than a page.
+// Counting more deliveries takes more statements, and no statement reads more than a page.
 func TestTheBacklogIsCountedInPages(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)

@@ -76,7 +76,7 @@ func (s *database) roundTrip(t *testing.T, store *models.Store, w models.Webhook
 	return nil
 }
 
-// A locked row keeps nobody waiting there either: the wait is bounded in each transaction.
+// There too, a locked row keeps no caller waiting: each transaction limits its wait.
 func TestLocksBehindPgbouncer(t *testing.T) {
 	t.Parallel()
 	direct := modelstest.Postgres(t)

@@ -25,7 +25,7 @@ func TestBound(t *testing.T) {
 	require.Less(t, models.IDBefore("x", at), models.IDBefore("x", time.Date(290_000, 1, 1, 0, 0, 0, 0, time.UTC)))
 }
 
-// A window holds what was made in it, to the nanosecond, on both databases, however far its bounds are.
+// A window contains exactly the rows made in it, to the nanosecond, on both databases, however far its bounds are.
 func TestWindowsHoldWhatWasMadeInThem(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))

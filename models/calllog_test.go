@@ -10,7 +10,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// calls lists the ids of the calls that a filter keeps, newest first.
+// calls lists the ids of the calls that match a filter, newest first.
 func (s *database) calls(t *testing.T, tenant string, f models.CallFilter) []string {
 	t.Helper()
 	rows, total, err := s.Calls(t.Context(), tenant, f, 100, 0)
@@ -23,7 +23,7 @@ func (s *database) calls(t *testing.T, tenant string, f models.CallFilter) []str
 	return ids
 }
 
-// attempt records an attempt of the delivery a second after the last thing that happened, and gives its id.
+// attempt records an attempt of the delivery a second after the last event of the test, and returns its id.
 func (s *database) attempt(t *testing.T, d models.Delivery, status models.DeliveryStatus) string {
 	t.Helper()
 	s.Clock.Advance(time.Second)

@@ -18,7 +18,7 @@ func catalogue(tenant, system, title string, names ...string) (types []models.Ev
 	return types
 }
 
-// owners gives the system and the title of each type that the tenant sees.
+// owners returns the system and the title of each type that the tenant sees.
 func (s *database) owners(t *testing.T, tenant string) map[string]string {
 	t.Helper()
 	types, err := s.EventTypes(t.Context(), tenant)
@@ -57,7 +57,7 @@ func TestCatalogues(t *testing.T) {
 		require.NoError(t, s.CompleteCatalog(t.Context(), catalogue(tenant, "second", "1", "b", "c"), []string{"c"}))
 		require.Equal(t, map[string]string{"a": "first 2", "b": "first 2", "c": "second 1"}, s.owners(t, tenant))
 
-		// A webhook of the first system that wants the name keeps it, by whatever pattern.
+		// A webhook of the first system whose types or patterns match the name keeps it.
 		w := models.Webhook{ID: models.NewID(models.PrefixWebhook), Tenant: tenant, Profile: "first", Status: models.WebhookActive,
 			EventTypes: []string{"b*"}, Settings: map[string]string{}}
 		require.NoError(t, s.CreateWebhook(t.Context(), &w))
@@ -73,7 +73,7 @@ func TestCatalogues(t *testing.T) {
 	})
 }
 
-// TestTwoCataloguesAtOnce: of two with a common name one is loaded and the other refused.
+// TestTwoCataloguesAtOnce: of two catalogues with a common name, one is loaded and the other refused.
 func TestTwoCataloguesAtOnce(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		tenant := s.Tenant(t, "acme")

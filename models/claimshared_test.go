@@ -7,8 +7,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The first attempts of a shared dispatch have not been made, because its worker died or has much to do: its workflow
-// is to be asked after, like that of any other dispatch.
+// The first attempts of a shared dispatch have not been made, because its worker died or has much to do. The reconciler
+// checks its workflow, like that of any other dispatch.
 func TestASlowSharedDispatchKeepsItsDeliveries(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		acme, globex := s.Webhook(t, s.Tenant(t, "acme")), s.Webhook(t, s.Tenant(t, "globex"))

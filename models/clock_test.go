@@ -11,8 +11,8 @@ import (
 	"github.com/posthorn/posthorn/test/pgtest"
 )
 
-// A process whose machine is an hour ahead stores the same times as the others: it neither sends early, nor puts others
-// off, nor takes their leases for expired.
+// A process whose machine is an hour ahead stores the same times as the others. It does not send early, delay others,
+// or treat their leases as expired.
 func TestAProcessWithAWrongClockAgreesWithTheOthers(t *testing.T) {
 	t.Parallel()
 	url := modelstest.Postgres(t)
@@ -90,7 +90,7 @@ func TestIDsAreOfTheDatabasesTime(t *testing.T) {
 	}
 }
 
-// Where the process's clock is set while it runs, ids go on in order and with the database's time.
+// If the process's clock is changed while it runs, ids stay in order and keep the database's time.
 func TestIDsFollowAClockThatIsSet(t *testing.T) {
 	store, err := models.Open(t.Context(), pgtest.URL(t), models.Options{})
 	require.NoError(t, err)

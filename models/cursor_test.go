@@ -12,7 +12,7 @@ import (
 
 type pageOf = func(models.Page) ([]string, string, error)
 
-// cursorLists are the same lists of several tenants and with several filters: each gives out cursors of its own.
+// cursorLists are the same lists of several tenants and with several filters. Each has its own cursors.
 func (s *database) cursorLists(t *testing.T, webhook string) map[string]pageOf {
 	t.Helper()
 	events := func(tenant string, f models.EventFilter) pageOf {
@@ -65,7 +65,7 @@ func (s *database) cursorLists(t *testing.T, webhook string) map[string]pageOf {
 	}
 }
 
-// While an installation is upgraded, a list that one build began goes on with another.
+// During an upgrade, a list that one build began continues with another.
 func TestCursorsOfEarlierBuildsAreGood(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))
@@ -86,8 +86,8 @@ func TestCursorsOfEarlierBuildsAreGood(t *testing.T) {
 	})
 }
 
-// A cursor goes on with the list that gave it out: of the same kind, tenant and filter. Every other one is refused, and so is
-// one that was altered.
+// A cursor continues only its own list, with the same kind, tenant and filter. Every other cursor is refused, and so is
+// a changed one.
 func TestACursorIsGoodForItsListOnly(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		require.NoError(t, s.PutEventTypes(t.Context(), []models.EventType{{Name: "a"}, {Name: "b"}, {Name: "c"}}))
@@ -132,7 +132,7 @@ func TestACursorIsGoodForItsListOnly(t *testing.T) {
 	})
 }
 
-// FuzzCursor: whatever comes as a cursor is refused, or is one that was given out for this very list.
+// FuzzCursor checks that every text is refused as a cursor, unless this very list returned it.
 func FuzzCursor(f *testing.F) {
 	f.Add("events", "acme", "", "2026-03-01T00:00:00Z", "evt_1", "garbage")
 	f.Add("events", "a", "b\x1f", "\x1f", "\x00\xff", "")

@@ -35,7 +35,7 @@ func (s *database) undispatched(tb testing.TB, n int, webhooks ...models.Webhook
 	return a.Deliveries
 }
 
-// overdue gives the dispatches to be asked after.
+// overdue returns the dispatches to check.
 func (s *database) overdue(tb testing.TB) []string {
 	tb.Helper()
 	before := s.Now().Add(-time.Minute)
@@ -51,7 +51,8 @@ func (s *database) redispatch(tb testing.TB, dead ...string) []models.Dispatch {
 	return fresh
 }
 
-// redispatch takes over what is overdue on the first page, as the reconciler does: all dispatches but the dead are alive.
+// redispatch takes over the overdue deliveries of the first page, as the reconciler does. All dispatches except dead
+// are alive.
 func redispatch(ctx context.Context, s *models.Store, dead []string, before time.Time, limit int) ([]models.Dispatch, error) {
 	page, err := s.Overdue(ctx, before, models.Mark{}, limit)
 	if err != nil {
@@ -216,7 +217,7 @@ func TestReconcilersAtOnceNeverTakeTheSame(t *testing.T) {
 	})
 }
 
-// redispatchAll takes what the others left because a neighbour had it locked.
+// redispatchAll also takes the deliveries that others skipped because a neighbour had locked them.
 func (s *database) redispatchAll(tb testing.TB, taken map[models.DeliveryKey]int) {
 	tb.Helper()
 	for _, p := range s.redispatch(tb) {

@@ -11,7 +11,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// answered gives a delivery of an event with attributes to which the receiver has answered something.
+// answered returns a delivery of an event with attributes and an answer of the receiver.
 func (s *database) answered(tb testing.TB, w models.Webhook, eventType, customer string, status models.DeliveryStatus) models.Delivery {
 	tb.Helper()
 	a := s.Acceptance(tb, w.Tenant, w)
@@ -259,7 +259,7 @@ func TestListsOfRecoveriesUseIndexes(t *testing.T) {
 	}
 }
 
-// What is answered to a POST that was in flight while its event was erased is not kept.
+// The answer to a POST that was in flight while its event was erased is not stored.
 func TestAnErasureReachesWhatIsInFlight(t *testing.T) {
 	erase := map[string]func(ctx context.Context, s *database, d models.Delivery) error{
 		"one event": func(ctx context.Context, s *database, d models.Delivery) error {

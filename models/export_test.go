@@ -8,22 +8,22 @@ import (
 	"gorm.io/gorm"
 )
 
-// DB lets tests look at what no method shows: row counts, planner statistics.
+// DB lets tests read what no method returns: row counts, planner statistics.
 func (s *Store) DB() *gorm.DB { return s.db }
 
 // PostgresConfig is postgresConfig, for tests.
 var PostgresConfig = postgresConfig
 
-// IsPostgres tells tests which database they run on.
+// IsPostgres reports whether tests run on PostgreSQL.
 func (s *Store) IsPostgres() bool { return s.postgres }
 
-// NewIDAhead is NewID where the database's clock is some milliseconds ahead.
+// NewIDAhead is NewID with a database clock that is some milliseconds ahead.
 var NewIDAhead = newID
 
 // IDsOffset is idsOffset, for tests.
 var IDsOffset = idsOffset
 
-// MeasureClock measures now what is measured every few seconds.
+// MeasureClock makes the regular clock measurement now.
 func (s *Store) MeasureClock(ctx context.Context) error {
 	pool, err := s.db.DB()
 	if err != nil {
@@ -35,7 +35,7 @@ func (s *Store) MeasureClock(ctx context.Context) error {
 // MigrateLock is migrateLock, for tests.
 const MigrateLock = migrateLock
 
-// On gives a copy of the run that goes on in a transaction.
+// On returns a copy of the run that continues in a transaction.
 func (e *Expiry) On(tx *Store) *Expiry {
 	run := *e
 	run.store = tx
@@ -62,7 +62,7 @@ func (s *Store) CancelDelivery(ctx context.Context, d *Delivery, reason string) 
 			"next_attempt_at": nil, "finished_at": s.now()}).Error
 }
 
-// PresenceClock gives the clock by which a process knows how long it has been silent.
+// PresenceClock sets the clock that measures how long a process has been silent.
 func (s *Store) PresenceClock(now func() time.Time) {
 	s.presence.now = now
 	if s.posting != nil {
@@ -79,7 +79,7 @@ var Migrations = migrations
 // OnlineMark is online, for tests.
 const OnlineMark = online
 
-// MigrationText is the text of a migration.
+// MigrationText returns the text of a migration.
 var MigrationText = migrationText
 
 // Apply applies a migration of a test's.
@@ -87,7 +87,7 @@ func (s *Store) Apply(ctx context.Context, id, text string) error {
 	return s.migrating(ctx, func(m *migrator) error { return m.apply(ctx, id, text) })
 }
 
-// StatementsOf are a migration's statements on PostgreSQL, without comments before them.
+// StatementsOf returns a migration's statements on PostgreSQL, without comments before them.
 func StatementsOf(text string) []string {
 	statements := (&Store{postgres: true}).dialect(text)
 	for i := range statements {
@@ -96,10 +96,10 @@ func StatementsOf(text string) []string {
 	return statements
 }
 
-// ReaderInUse is how many connections for Read are in use.
+// ReaderInUse returns how many connections for Read are in use.
 func (s *Store) ReaderInUse() int { return s.reader.Pool().InUse }
 
-// ReaderMost is how many connections for Read there may be.
+// ReaderMost returns the largest number of connections for Read.
 func (s *Store) ReaderMost() int { return s.reader.Pool().MaxOpenConnections }
 
 // Cursor and ParseCursor write and read a cursor of a list, for tests.
@@ -112,7 +112,7 @@ func ParseCursor(list string, about []string, cursor string, n int) ([]string, e
 	return cursorsOf(list, about...).parse(cursor, n)
 }
 
-// Plain is the counters without the latencies.
+// Plain returns the counters without the latencies.
 func (c *Counts) Plain() Counts {
 	plain := *c
 	plain.latency = nil
@@ -125,7 +125,7 @@ func Took(ms int64) (c Counts) {
 	return c
 }
 
-// Label stores the labels of events that are there.
+// Label stores the labels of existing events.
 func (s *Store) Label(ctx context.Context, events []Event) error {
 	var labels []eventLabel
 	for i := range events {

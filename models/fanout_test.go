@@ -13,7 +13,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// fanOut accepts an event that n webhooks want, as one fan-out, and gives its id and those of the webhooks.
+// fanOut accepts an event for n webhooks as one fan-out. It returns the event's id and the webhooks' ids.
 func (s *database) fanOut(t *testing.T, tenant string, n int) (eventID string, webhooks []string) {
 	t.Helper()
 	s.crowdOfWebhooks(t, tenant, 0, n)
@@ -60,8 +60,8 @@ func (s *database) fanningOut(t *testing.T, tenant, eventID string) bool {
 	return open
 }
 
-// Of an event that many webhooks want one row is accepted. The deliveries follow in pages, each once, to those that
-// wanted it then, whatever has become of them; and what is killed half-way changes nothing.
+// An event with many webhooks is accepted as one row. The deliveries follow in pages, one for each webhook that matched
+// at that time, whatever happened to it later. A page that is killed half-way changes nothing.
 func TestFanOut(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		ctx := t.Context()
@@ -144,7 +144,7 @@ func (s *database) requireFresh(t *testing.T, fresh []models.Dispatch) {
 	}
 }
 
-// A page costs the same wherever it is in the list, and reads its own part of it alone.
+// A page costs the same at every position in the list, and reads only its own part.
 func TestAPageOfAFanOutDoesNotGrowWithTheList(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		s.fanOut(t, s.Tenant(t, "acme"), 3*1000)
@@ -257,7 +257,7 @@ func TestAnAcceptanceWithHeldDeliveriesKeepsTheStatus(t *testing.T) {
 		return a
 	}
 
-	// It comes first: the webhook cannot be enabled before it is stored.
+	// The event comes first: the webhook cannot be enabled before it is stored.
 	other := s.Open(t)
 	stop := errors.New("enough")
 	require.ErrorIs(t, s.Tx(ctx, func(tx *models.Store) error {
@@ -269,7 +269,7 @@ func TestAnAcceptanceWithHeldDeliveriesKeepsTheStatus(t *testing.T) {
 		return stop
 	}), stop)
 
-	// It comes while the webhook is being enabled: it is matched again, and does not wait meanwhile.
+	// The event comes while the webhook is being enabled: it is matched again, and does not wait.
 	a, neighbour := held(), s.Tenant(t, "neighbour")
 	require.ErrorIs(t, other.Tx(ctx, func(tx *models.Store) error {
 		_, _, err := tx.SetWebhookStatus(ctx, tenant, w.ID, models.StatusChange{To: models.WebhookActive, Reset: true})
@@ -284,7 +284,7 @@ func TestAnAcceptanceWithHeldDeliveriesKeepsTheStatus(t *testing.T) {
 	s.requireStored(t, a, true)
 }
 
-// A22: what an acceptance weighs in a commit is what it stores.
+// A22: the weight of an acceptance in a commit is the size of its rows.
 func TestRowsOfAnAcceptance(t *testing.T) {
 	t.Parallel()
 	a := models.Acceptance{Events: make([]models.Event, 3), Deliveries: make([]models.Delivery, 5)}

@@ -129,7 +129,7 @@ func TestTenantsAreFoundByTheBeginningOfTheirName(t *testing.T) {
 	})
 }
 
-// What is not active is found among many that are, and what runs among many that have ended, without looking at those.
+// Inactive webhooks are found without reading the many active ones, and running recoveries without the many ended ones.
 func TestWhatIsLookedForFirstUsesIndexes(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)

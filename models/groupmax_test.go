@@ -9,7 +9,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// Where the operator wants small dispatches, or a workflow for every event, that holds for what is dispatched again too.
+// If the operator sets small dispatches, or a workflow for every event, this also applies to repeated dispatches.
 func TestRedispatchKeepsToTheGroup(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))

@@ -10,7 +10,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// fail records n failed receptions of a webhook, each of a delivery of its own.
+// fail records n failed receptions of a webhook, each with its own delivery.
 func (s *database) fail(tb testing.TB, w models.Webhook, n int) {
 	tb.Helper()
 	for range n {
@@ -18,7 +18,7 @@ func (s *database) fail(tb testing.TB, w models.Webhook, n int) {
 	}
 }
 
-// notifications are those of the webhook that have not gone out.
+// notifications returns the webhook's notifications that have not gone out.
 func (s *database) notifications(tb testing.TB, w models.Webhook) []models.Notification {
 	tb.Helper()
 	ids, err := s.UnsentNotifications(tb.Context(), w.ID)
@@ -48,7 +48,7 @@ func TestAFailingWebhookIsWarnedOfTwiceAndThenDeactivated(t *testing.T) {
 		for failed := int64(1); failed <= threshold; failed++ {
 			s.fail(t, w, 1)
 			at := s.Now()
-			for range 2 { // the second look finds nothing new
+			for range 2 { // the second check finds nothing new
 				now := s.judge(t, w, threshold)
 				require.Equal(t, failed == threshold, now.Status == models.WebhookDeactivated, "at %d", failed)
 			}
@@ -280,7 +280,8 @@ func TestMarkAt(t *testing.T) {
 	}
 }
 
-// What has become of a notification stands on its webhook, and a later one's result is not covered by an earlier one's.
+// The webhook shows the result of its notification, and an earlier notification's result does not replace a later
+// one's.
 func TestAWebhookSaysWhatHasBecomeOfItsNotifications(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))
@@ -315,7 +316,8 @@ func TestAWebhookSaysWhatHasBecomeOfItsNotifications(t *testing.T) {
 	})
 }
 
-// An event that is only held reaches nobody, and one that is being fanned out reaches somebody.
+// An event that is only held counts as reaching no webhook, and an event that is being fanned out counts as reaching
+// one.
 func TestIsGoingOut(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))

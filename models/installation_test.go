@@ -30,7 +30,7 @@ func TestADatabaseIsOneInstallation(t *testing.T) {
 	})
 }
 
-// What is left of a dispatch whose workflow id is taken goes into another, at once.
+// If the workflow id of a dispatch is taken, its remaining deliveries go into another dispatch at once.
 func TestADispatchIsPutIntoAnother(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))

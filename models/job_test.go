@@ -15,7 +15,7 @@ import (
 // jobRows is how many rows a page changes at most.
 const jobRows = 1000
 
-// backlog stores n pending deliveries of a webhook, each of an event of its own, or all of one event.
+// backlog stores n pending deliveries of a webhook, each with its own event, or all of one event.
 func (s *database) backlog(tb testing.TB, w models.Webhook, n int, event string) {
 	tb.Helper()
 	for chunk := 0; chunk < n; chunk += 500 {
@@ -69,7 +69,8 @@ func (s *database) runJobs(tb testing.TB) (rows []int64) {
 	}
 }
 
-// Whatever takes a webhook out of service changes its own row, a page of its deliveries, and leaves the rest to a job.
+// Every act that takes a webhook out of service changes its row and a page of its deliveries, and leaves the rest to a
+// job.
 func TestALargeActChangesOnePageAndLeavesAJob(t *testing.T) {
 	const n = 3*jobRows + 7
 	pause := func(s *database, w models.Webhook) error {
@@ -129,7 +130,7 @@ func TestALargeActChangesOnePageAndLeavesAJob(t *testing.T) {
 	}
 }
 
-// What is small is complete when the act returns.
+// A small act is complete when it returns.
 func TestASmallActIsCompleteAtOnce(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))
@@ -143,7 +144,8 @@ func TestASmallActIsCompleteAtOnce(t *testing.T) {
 	})
 }
 
-// The statements that an act sends, and the rows that each page changes, do not depend on how much hangs on it.
+// The number of an act's statements, and of the rows that each page changes, does not depend on the number of
+// deliveries.
 func TestWhatAnActCostsDoesNotGrow(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
@@ -162,7 +164,7 @@ func TestWhatAnActCostsDoesNotGrow(t *testing.T) {
 	require.Equal(t, few, many)
 }
 
-// updates is how many rows of deliveries have been updated, as PostgreSQL counts them.
+// updates returns how many rows of deliveries have been updated, as PostgreSQL counts them.
 func (s *database) updates(tb testing.TB) (n int64) {
 	tb.Helper()
 	require.NoError(tb, s.DB().Exec("SELECT pg_stat_force_next_flush()").Error)
@@ -174,7 +176,7 @@ func (s *database) updates(tb testing.TB) (n int64) {
 	return n
 }
 
-// Enabling a webhook while a page run is under way wins: what has not been held yet stays pending.
+// Enabling a webhook during a page run wins: deliveries that are not held yet stay pending.
 func TestEnableDuringAPageRunWins(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))
@@ -188,8 +190,8 @@ func TestEnableDuringAPageRunWins(t *testing.T) {
 	})
 }
 
-// A job goes on where it was when the process that made its last page is gone, and a page that fails puts off its own job
-// only.
+// When the process that made a job's last page is gone, the job continues at its position. A failing page delays only
+// its own job.
 func TestAJobSurvivesItsProcess(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		tenant := s.Tenant(t, "acme")
@@ -216,7 +218,7 @@ func TestAJobSurvivesItsProcess(t *testing.T) {
 	})
 }
 
-// A page does not wait for rows that somebody else holds, and comes back to them.
+// A page does not wait for rows that another transaction has locked, and comes back to them.
 func TestAPagePassesOverWhatIsLocked(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
@@ -240,7 +242,7 @@ func TestAPagePassesOverWhatIsLocked(t *testing.T) {
 	require.Equal(t, map[string]int{"canceled webhook deleted": jobRows + 500}, s.statuses(t, w))
 }
 
-// A page finds its rows by an index, and what earlier pages left does not slow it down.
+// A page finds its rows by an index, and the rows of earlier pages do not slow it down.
 func TestPagesUseIndexes(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
@@ -265,7 +267,7 @@ func TestPagesUseIndexes(t *testing.T) {
 	}
 }
 
-// A delivery that is fetched alone has the status that counts, though a job has not come to its row yet.
+// A delivery that is read alone has its effective status, even if a job has not reached its row yet.
 func TestEffectiveStatus(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		tenant := s.Tenant(t, "acme")

@@ -12,7 +12,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// labelled is an acceptance of one event, which change gives what it has beside its data.
+// labelled returns an acceptance of one event. change sets the event's labels.
 func (s *database) labelled(tb testing.TB, tenant, id string, change func(*models.Event)) *models.Acceptance {
 	tb.Helper()
 	a := &models.Acceptance{Tenant: tenant, Version: s.Version(tb, tenant)}
@@ -21,7 +21,7 @@ func (s *database) labelled(tb testing.TB, tenant, id string, change func(*model
 	return a
 }
 
-// found gives the ids of the tenant's events that the filter keeps, in pages of two.
+// found returns the ids of the tenant's events that match the filter, in pages of two.
 func (s *database) found(tb testing.TB, tenant string, f models.EventFilter) []string {
 	tb.Helper()
 	ids := []string{}
@@ -84,12 +84,12 @@ func TestEventsAreFoundByWhatTheyAreLabelled(t *testing.T) {
 		require.Equal(t, []string{"north", "south"}, got.Channels)
 		require.Empty(t, got.Tags)
 
-		// What is erased is not found by its attributes any more, but by the rest.
+		// An erased event is no longer found by its attributes, but by its other labels.
 		require.NoError(t, s.EraseEvent(t.Context(), "acme", "e1"))
 		require.Empty(t, s.found(t, "acme", models.EventFilter{Attribute: &models.Attribute{Name: "customer", Value: "c:1"}}))
 		require.Equal(t, []string{"e3", "e1", "e0"}, s.found(t, "acme", models.EventFilter{Tag: "red"}))
 
-		// A cursor is good for the filter that it is of.
+		// A cursor is valid only for its own filter.
 		_, next, err := s.Events(t.Context(), "acme", models.EventFilter{Tag: "red"}, models.Page{Limit: 1})
 		require.NoError(t, err)
 		for _, f := range []models.EventFilter{{}, {Tag: "big"}, {Channel: "red"}} {
@@ -127,7 +127,7 @@ func TestLabelsGoWithTheirEvents(t *testing.T) {
 	})
 }
 
-// An external id is of one event of its tenant. Requests that cannot be stored keep none from the others.
+// An external id belongs to one event of its tenant. Refused requests do not use up an id.
 func TestExternalIDsAreUniqueInATenant(t *testing.T) {
 	type event struct{ id, external string }
 	for _, tt := range []struct {
@@ -189,7 +189,7 @@ func TestExternalIDsAreUniqueInATenant(t *testing.T) {
 	}
 }
 
-// An event without labels is stored by the statements by which it was before there were any.
+// An event without labels is stored by the same statements as before labels existed.
 func TestAnEventWithoutLabelsCostsNothingMore(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))
@@ -210,7 +210,7 @@ func TestAnEventWithoutLabelsCostsNothingMore(t *testing.T) {
 	})
 }
 
-// Searches by labels read what they show, however many events there are and however many have the label.
+// Searches by labels read only the rows that they return, however many events exist and however many have the label.
 func TestSearchesUseIndexes(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
@@ -304,7 +304,7 @@ func searches() map[string]models.EventFilter {
 	}
 }
 
-// The same on SQLite, which tells of each table how it is read.
+// The same on SQLite, which reports how it reads each table.
 func TestSearchesUseIndexesOnSQLite(t *testing.T) {
 	t.Parallel()
 	s := sqlite(t)

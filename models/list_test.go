@@ -11,7 +11,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// pages reads a list to its end, in pages of every size from 1 on, and gives the ids of each reading.
+// pages reads a list to its end, in pages of every size from 1 on, and returns the ids of each reading.
 func pages(t *testing.T, n int, list func(models.Page) ([]string, string, error)) []string {
 	t.Helper()
 	var whole []string

@@ -28,7 +28,8 @@ func (s *database) lock(t *testing.T, d models.Delivery) (unlock func()) {
 	return unlock
 }
 
-// A row that is locked by hand, or by a page of a large act, keeps nobody waiting for as long as that takes.
+// A row that is locked by hand, or by a page of a large act, does not keep callers waiting for the whole time of the
+// lock.
 func TestNobodyWaitsForALockedRow(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
@@ -54,7 +55,7 @@ func TestNobodyWaitsForALockedRow(t *testing.T) {
 	require.GreaterOrEqual(t, runs, 2)
 }
 
-// A migration waits until another one is done, for as long as that takes. What it sets for itself stays its own.
+// A migration waits until another one is done, for any time. Its settings apply only to itself.
 func TestMigrationsTakeTurns(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)

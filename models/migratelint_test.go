@@ -29,7 +29,7 @@ var (
 	lintNotValid   = regexp.MustCompile(`(?i)\bNOT VALID\b`)
 )
 
-// lint returns what of a migration would keep running processes waiting.
+// lint returns the parts of a migration that would keep running processes waiting.
 func lint(text string) (faults []string) {
 	online := strings.HasPrefix(text, models.OnlineMark)
 	made := map[string]bool{} // tables of this migration: nobody uses them yet
@@ -89,7 +89,7 @@ func lint(text string) (faults []string) {
 	return faults
 }
 
-// Migrations from 0009 on run while processes work: none keeps them waiting.
+// Migrations from 0009 on run while processes work, and none keeps them waiting.
 func TestMigrationsAreOnline(t *testing.T) {
 	t.Parallel()
 	for _, id := range models.Migrations {

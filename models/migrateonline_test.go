@@ -13,7 +13,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// connection is one that is not a Store's.
+// connection is a connection outside a Store.
 func (s *database) connection(t *testing.T) *pgx.Conn {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), s.URL)
@@ -22,8 +22,8 @@ func (s *database) connection(t *testing.T) *pgx.Conn {
 	return conn
 }
 
-// A transaction that uses deliveries for long keeps a migration waiting, and the migration keeps nobody waiting: what is
-// accepted and recorded meanwhile goes on. When the transaction ends, the migration is done.
+// A long transaction on deliveries keeps a migration waiting, but the migration keeps no other transaction waiting:
+// accepting and recording continue. When the transaction ends, the migration is applied.
 func TestAMigrationUnderLoadKeepsNobodyWaiting(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
@@ -99,7 +99,7 @@ func TestAnOnlineMigrationIsResumed(t *testing.T) {
 	})
 }
 
-// One that waits for its turn does not keep the one that has it from building an index.
+// A migration that waits for its turn does not prevent the current one from building an index.
 func TestOnlineMigrationsAtOnce(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
@@ -114,7 +114,7 @@ func TestOnlineMigrationsAtOnce(t *testing.T) {
 	}
 }
 
-// A process that runs while a migration adds columns notices nothing, whatever it had prepared.
+// A process that runs while a migration adds columns notices nothing, whatever statements it had prepared.
 func TestAddedColumnsAreNotNoticed(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)

@@ -8,14 +8,14 @@ import (
 	"gorm.io/gorm"
 )
 
-// Observed is what a Store has sent to the database.
+// Observed records the statements that a Store has sent to the database.
 type Observed struct {
 	Transactions int
 	Statements   []string
 	Rows         map[string]int64 // that statements have changed, by the first words: "DELETE FROM events"
 }
 
-// Observe makes a handle on the same database that notes what it sends.
+// Observe returns a handle on the same database that notes its statements.
 func (s *Store) Observe() (*Store, *Observed) {
 	o := &Observed{Rows: map[string]int64{}}
 	db := s.db.Session(&gorm.Session{NewDB: true})
@@ -27,7 +27,7 @@ func (s *Store) Observe() (*Store, *Observed) {
 	return &observed, o
 }
 
-// Most is the largest number of rows that one kind of statement has changed since Reset.
+// Most returns the largest number of rows that one kind of statement has changed since Reset.
 func (o *Observed) Most() (most int64) {
 	for _, n := range o.Rows {
 		most = max(most, n)

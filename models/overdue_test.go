@@ -32,7 +32,7 @@ func (s *database) overdueCrowd(t *testing.T, w models.Webhook, n int) {
 	require.NoError(t, s.DB().Exec(`ANALYZE`).Error)
 }
 
-// A page costs the same however many deliveries are overdue, at whatever place among them.
+// A page costs the same however many deliveries are overdue, at every position among them.
 func TestAPageOfTheOverdueDoesNotGrowWithThem(t *testing.T) {
 	t.Parallel()
 	const limit = 100
@@ -69,7 +69,7 @@ func TestAPageOfTheOverdueDoesNotGrowWithThem(t *testing.T) {
 	}
 }
 
-// counted is another Store, of which the statements are counted.
+// counted returns another Store whose statements are counted.
 func (s *database) counted(t *testing.T) (*models.Store, *int) {
 	t.Helper()
 	store, n := s.Open(t), new(int)
@@ -134,7 +134,7 @@ func TestPagesOfTheOverdueHaveEachOnce(t *testing.T) {
 	})
 }
 
-// What has changed since it was read is left alone, and what cannot be sent gets no dispatch.
+// A delivery that has changed since it was read is left alone, and one that cannot be sent gets no dispatch.
 func TestTakeOverChecksAgain(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		tenant := s.Tenant(t, "acme")
@@ -155,7 +155,7 @@ func TestTakeOverChecksAgain(t *testing.T) {
 		s.MustRecord(t, s.Attempted(due[1], models.Delivered))
 		require.NoError(t, s.Claim(t.Context(), "another", due[2:3]))
 		s.MustRecord(t, s.Attempted(due[3], models.Pending))
-		// Large acts whose pages have not come to these deliveries yet.
+		// Large acts whose pages have not reached these deliveries yet.
 		for _, statement := range []string{
 			`UPDATE webhooks SET status = 'paused' WHERE id = '` + paused.ID + `'`,
 			`UPDATE webhooks SET deleted_at = updated_at WHERE id = '` + deleted.ID + `'`,
@@ -253,7 +253,7 @@ func TestTheSweepRemembersWhereItWas(t *testing.T) {
 	})
 }
 
-// However many need something, all of them are come to.
+// However many webhooks need work, the walk reaches all of them.
 func TestNeedHealthCheckGoesRound(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		tenant := s.Tenant(t, "acme")
@@ -299,7 +299,7 @@ func TestAWebhookThatIsGoneNeedsNothing(t *testing.T) {
 	})
 }
 
-// A statement looks at a thousand webhooks, whatever a tenant has.
+// A statement checks a thousand webhooks, however many a tenant has.
 func TestHealthIsLookedAtInPages(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)

@@ -11,14 +11,14 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// reads is what a transaction has read of the tables that grow: how often from end to end, and how many rows.
+// reads counts a transaction's reads of the growing tables: full scans, and rows.
 type reads struct {
 	Scans int64
 	Rows  int64
 }
 
-// counting runs a query in a transaction that is rolled back, and tells what it read. It asks PostgreSQL's statistics
-// of the running transaction, so it is about the statements that are really sent, with their real parameters.
+// counting runs a query in a transaction that is rolled back, and returns its reads. It uses PostgreSQL's statistics of
+// the running transaction, so it covers the real statements with their real parameters.
 func (s *database) counting(t *testing.T, query func(ctx context.Context, tx *models.Store) error) (r reads) {
 	t.Helper()
 	return s.countingOf(t, query, "events", "deliveries", "attempts")
@@ -80,7 +80,7 @@ func (s *database) crowd(t *testing.T) (webhooks []models.Webhook) {
 	return webhooks
 }
 
-// No query of the running service reads a table that grows from end to end, nor many more rows than it is about.
+// No query of the running service scans a whole growing table, or reads many more rows than it needs.
 func TestQueriesUseIndexes(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
@@ -301,7 +301,7 @@ func TestQueriesUseIndexes(t *testing.T) {
 			_, _, err := tx.RunningRecoveries(ctx, "", 100)
 			return err
 		}},
-		// The total of calls is exact: it costs what there is to be counted.
+		// The total of calls is exact, so its cost grows with the number of calls.
 		{"calls of a tenant", perTenant + 4*60, calls(models.CallFilter{})},
 		{"calls of a profile", perTenant + 4*60, calls(models.CallFilter{Profile: "standard"})},
 		{"calls of a webhook", perTenant + 4*60, calls(models.CallFilter{WebhookID: w.ID})},
@@ -347,7 +347,7 @@ func TestQueriesUseIndexes(t *testing.T) {
 	}
 }
 
-// What each step of retention reads does not grow with how many steps went before it.
+// The reads of a retention step do not grow with the number of earlier steps.
 func TestRetentionIsNotQuadratic(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)

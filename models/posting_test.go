@@ -21,7 +21,7 @@ func (s *database) posting(t *testing.T) *database {
 	return p
 }
 
-// What a process POSTs is its own as long as it runs, also when it lets go of what it could not start.
+// A process keeps the deliveries that it POSTs as long as it runs, even when it gives up those that it could not start.
 func TestWhatAProcessPOSTsOutlivesWhatItLetsGoOf(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		p := s.posting(t)
@@ -82,7 +82,8 @@ func TestMostProcessesPOSTNothingWithoutADispatch(t *testing.T) {
 	require.NoError(t, store.Close())
 }
 
-// What was not received gets a dispatch that names it, and that its deliveries name. What has another one keeps that.
+// Deliveries that were not received get a dispatch that lists them and that they name. A delivery with another dispatch
+// keeps it.
 func TestWhatFirstAttemptsLeaveOverIsHandedOver(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))

@@ -97,7 +97,8 @@ func TestAProcessThatIsSilentIsGone(t *testing.T) {
 	require.Equal(t, 2, s.Count(t, "processes"))
 }
 
-// A process that was suspended for longer than the others wait lets go of what it held: they have taken it over.
+// A process that was suspended for longer than the others wait gives up its deliveries, because they have taken them
+// over.
 func TestASuspendedProcessOwnsNothingWhenItGoesOn(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
@@ -128,12 +129,12 @@ func TestASuspendedProcessOwnsNothingWhenItGoesOn(t *testing.T) {
 	require.False(t, p.Owns(next))
 }
 
-// A process that was silent for a moment, and has let go of nothing, goes on as it was.
+// A process that was silent for a moment, and has given up nothing, continues unchanged.
 func TestAShortSilenceChangesNothing(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		p := s.process(t)
 		id := p.ProcessID()
-		s.Clock.Advance(time.Hour) // nobody is there to declare it gone
+		s.Clock.Advance(time.Hour) // no process is there to declare it gone
 		require.NoError(t, p.Beat(t.Context()))
 		require.Equal(t, id, p.ProcessID())
 		require.True(t, p.Owns(id))
@@ -160,7 +161,7 @@ func TestAProcessThatJoinsAndLeaves(t *testing.T) {
 	})
 }
 
-// On SQLite there is one process: whatever was there before has ended.
+// On SQLite there is one process, so all earlier processes have ended.
 func TestOnSQLiteTheNextProcessEndsTheLast(t *testing.T) {
 	t.Parallel()
 	s := sqlite(t)
@@ -171,7 +172,7 @@ func TestOnSQLiteTheNextProcessEndsTheLast(t *testing.T) {
 	require.Equal(t, []int64{id}, ids(gone))
 }
 
-// gone is a process as it is when it has been declared gone.
+// gone returns a process in the state of one that has been declared gone.
 func gone(id int64) []models.Process { return []models.Process{{ID: id}} }
 
 func TestWhatAGoneProcessHeld(t *testing.T) {
@@ -225,7 +226,7 @@ func TestWhatAGoneProcessHeld(t *testing.T) {
 	})
 }
 
-// A walk that ended between taking deliveries over and the rest of their dispatch is gone on with by the next one.
+// The next walk continues one that ended between taking over deliveries and the rest of their dispatch.
 func TestWhatAWalkHasLeftIsFoundByTheNext(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))
@@ -257,7 +258,7 @@ func TestTheLeasesOfAGoneProcessAreFree(t *testing.T) {
 	})
 }
 
-// The statements about processes cost the same however much there is that processes hold.
+// The statements about processes cost the same, however many deliveries processes hold.
 func TestWhatProcessesSayReadsNothingElse(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)

@@ -23,7 +23,7 @@ func (s *database) tenantTables(t *testing.T) (tables []string) {
 	return slices.DeleteFunc(tables, func(table string) bool { return table == "audit_log" })
 }
 
-// of counts a tenant's rows in every table that has any.
+// of counts a tenant's rows in every table that has rows of it.
 func (s *database) of(t *testing.T, tenant string) map[string]int {
 	t.Helper()
 	rows := map[string]int{}
@@ -76,7 +76,7 @@ func (s *database) much(t *testing.T, tenant string, n int) {
 	}
 }
 
-// Deleting costs the same whatever the tenant has.
+// Deleting costs the same, however much the tenant has.
 func TestDeleteTenantDoesNotGrow(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		var seen []*models.Observed
@@ -131,7 +131,7 @@ func TestPurgeRemovesWhatADeletedTenantOwnsAndNothingElse(t *testing.T) {
 			if job.ID == "" && waited {
 				break
 			}
-			if job.ID == "" { // it looks once more for what was being accepted
+			if job.ID == "" { // it checks once more for events that were being accepted
 				waited = true
 				s.Clock.Advance(time.Minute)
 				continue
@@ -155,7 +155,7 @@ func TestPurgeRemovesWhatADeletedTenantOwnsAndNothingElse(t *testing.T) {
 	})
 }
 
-// What a page reads does not grow with how many went before it.
+// The reads of a page do not grow with the number of earlier pages.
 func TestPurgeIsLinear(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)

@@ -49,7 +49,7 @@ func TestAReadEndsAtItsDeadline(t *testing.T) {
 	})
 }
 
-// Lists that take all connections there are for reading take none from what is accepted and recorded.
+// Lists that take all reading connections take none from accepting and recording.
 func TestReadsDoNotStarveWrites(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
@@ -101,7 +101,7 @@ func TestCallsAreCountedAsFarAsNeeded(t *testing.T) {
 	})
 }
 
-// A server that was restarted has ended the connections that wait unused. No caller sees that.
+// A restart of the server ends the unused connections. No caller notices that.
 func TestAReadOutlivesItsConnections(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)

@@ -103,7 +103,7 @@ func TestRecordCountsFailures(t *testing.T) {
 				require.Equal(t, tt.want, s.health(t, w).Failed)
 				told := tt.want
 				if !failed {
-					told = 0 // no failure of this group to tell of
+					told = 0 // no failure of this group to report
 				}
 				require.Equal(t, told, results[0].Failed)
 				require.Equal(t, int64(1), results[len(results)-1].Failed, "counted apart")
@@ -181,7 +181,7 @@ func TestRecordRemovesTheDispatchesThatAreDone(t *testing.T) {
 	})
 }
 
-// The tenant may have been deleted while the POST was under way: nothing of it comes back.
+// The tenant may have been deleted during the POST. Nothing of it comes back.
 func TestRecordLeavesNothingOfADeliveryThatIsGone(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		gone, there := s.Tenant(t, "gone"), s.Tenant(t, "there")
@@ -216,8 +216,8 @@ func TestRecordTakesALargeGroup(t *testing.T) {
 	})
 }
 
-// Two processes record for the same webhooks at once, failures and successes mixed: the counts that matter are exact,
-// and nobody waited for a deadlock.
+// Two processes record failures and successes of the same webhooks at once. The important counts are exact, and no
+// caller waited for a deadlock.
 func TestRecordCountsExactlyUnderConcurrency(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		const callers, each, webhooks = 32, 12, 6
@@ -284,7 +284,8 @@ func TestRecordCountsExactlyUnderConcurrency(t *testing.T) {
 	})
 }
 
-// Everything that takes many rows at once, at the same time: what PostgreSQL has to give up is run again, and no caller sees it.
+// All acts that lock many rows run at the same time. A transaction that PostgreSQL aborts is run again, and no caller
+// notices it.
 func TestRecordingHoldingAndReconcilingAtOnce(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		tenant := s.Tenant(t, "acme")

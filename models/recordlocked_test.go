@@ -97,7 +97,7 @@ func TestAFailureCountsInItsOwnEpoch(t *testing.T) {
 	})
 }
 
-// A success that is recorded while a judgement is under way counts: the verdict is about the count as it is locked.
+// A success that is recorded during a judgement counts, because the verdict uses the count under its lock.
 func TestASuccessDuringAJudgementCounts(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
@@ -125,7 +125,7 @@ func TestASuccessDuringAJudgementCounts(t *testing.T) {
 	require.Equal(t, models.Pending, s.Reload(t, saved).Status)
 }
 
-// A webhook between its marks costs nothing to look at: no look raises the tenant's version.
+// Checking a webhook between its marks costs nothing: no check raises the tenant's version.
 func TestALookBetweenTheMarksChangesNothing(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))

@@ -10,7 +10,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// Recover runs a recovery to its end and gives what it released, page by page.
+// Recover runs a recovery to its end and returns the released deliveries, page by page.
 func (s *database) Recover(tb testing.TB, r models.Recovery) (models.Recovery, [][]models.DeliveryKey) {
 	tb.Helper()
 	require.NoError(tb, s.CreateRecovery(tb.Context(), &r))
@@ -154,7 +154,8 @@ func TestARecoveryTakesOnlyWhatItIsFor(t *testing.T) {
 	})
 }
 
-// What fails again while the recovery runs is not taken twice, and what was held at the last moment is not left.
+// A delivery that fails again during the recovery is not taken twice, and one that was held at the last moment is not
+// left out.
 func TestARecoverySweepsUpWhatWasHeldMeanwhile(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))
@@ -296,7 +297,7 @@ func TestARecoveryIsOfAWebhookOfItsTenant(t *testing.T) {
 	})
 }
 
-// There is nothing left to send of an event whose payload has been erased.
+// An event with an erased payload cannot be sent.
 func TestARecoveryLeavesWhatHasBeenErased(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))
@@ -313,7 +314,8 @@ func TestARecoveryLeavesWhatHasBeenErased(t *testing.T) {
 	})
 }
 
-// What a pause held, and somebody has decided on since, is not released as if the pause had left it behind.
+// A delivery that a pause held, and that has since been canceled or retried, is not released like the rest of the
+// pause.
 func TestWhatIsToStayHeldIsNotRecovered(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		tenant := s.Tenant(t, "acme")

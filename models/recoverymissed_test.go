@@ -124,8 +124,8 @@ func TestAPageOfARecoveryLooksAtABoundedNumber(t *testing.T) {
 	}
 }
 
-// What a webhook has missed are the events that it wants and has no delivery of: of a time before it was there, or before its
-// types were widened.
+// A webhook has missed the events that match it and have no delivery to it: events from before it existed, or before
+// its types were widened.
 func TestARecoveryOfWhatWasMissed(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		tenant := s.Tenant(t, "acme")
@@ -288,7 +288,7 @@ func TestACountOfWhatWasMissed(t *testing.T) {
 	})
 }
 
-// What became of a recovery's deliveries is counted, until all have ended.
+// The results of a recovery's deliveries are counted until all have ended.
 func TestARecoveryCountsWhatBecameOfIt(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))
@@ -324,7 +324,7 @@ func TestAReplay(t *testing.T) {
 		for range 6 {
 			hooks = append(hooks, s.Webhook(t, tenant))
 		}
-		all := s.Publish(t, tenant, hooks[:4]...) // the last two have none of it
+		all := s.Publish(t, tenant, hooks[:4]...) // the last two have no delivery of it
 		s.MustRecord(t, s.Attempted(all[0], models.Delivered), s.Attempted(all[1], models.Failed), s.Attempted(all[2], models.Delivered))
 		for _, i := range []int{2, 5} {
 			_, _, err := s.SetWebhookStatus(ctx, tenant, hooks[i].ID, models.StatusChange{To: models.WebhookDisabled})

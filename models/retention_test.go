@@ -13,7 +13,7 @@ import (
 
 const retention = 14 * 24 * time.Hour
 
-// expire runs retention until nothing is left to remove, and gives how many rows went in each step.
+// expire runs retention until nothing is left to remove, and returns the number of rows removed in each step.
 func (s *database) expire(tb testing.TB, limit int) []int64 {
 	tb.Helper()
 	var steps []int64
@@ -119,7 +119,7 @@ func TestRetentionGoesInBoundedSteps(t *testing.T) {
 		}
 		s.MustRecord(t, group...)
 		s.Clock.Advance(retention + time.Hour)
-		// Ten deliveries with an attempt and an event each; then the last five and what nobody wanted.
+		// Ten deliveries with an attempt and an event each; then the last five, and the event without webhooks.
 		require.Equal(t, []int64{30, 30, 15 + 7}, s.expire(t, 10))
 		for _, table := range []string{"events", "deliveries", "attempts"} {
 			require.Zero(t, s.Count(t, table), table)
@@ -161,7 +161,7 @@ func TestRetentionRemovesOldRecords(t *testing.T) {
 	})
 }
 
-// A delivery's attempts count too: a step removes as many rows, whatever a delivery has.
+// A delivery's attempts count too: a step removes the same number of rows, however many attempts a delivery has.
 func TestRetentionBoundsTheAttemptsOfAStep(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))
@@ -183,7 +183,7 @@ func TestRetentionBoundsTheAttemptsOfAStep(t *testing.T) {
 	})
 }
 
-// Events that stay, for they are still owed, are looked at once in a run.
+// Events that stay because of unfinished deliveries are checked once in a run.
 func TestRetentionPassesOverWhatStaysOnce(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)

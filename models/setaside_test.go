@@ -8,8 +8,8 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// What a webhook is not registered for any more is canceled with the reason; what it is registered for is left, by name or
-// by a wildcard.
+// Deliveries of types for which a webhook is no longer registered are canceled with the reason. Those of its registered
+// types and wildcards are left.
 func TestSetAsideCancelsWhatIsNotWantedAnyMore(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))

@@ -10,7 +10,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// deliveryIn gives a delivery of a new webhook that has got into the status by the way it gets there in life.
+// deliveryIn returns a delivery of a new webhook in the status, reached in the normal way.
 func (s *database) deliveryIn(t *testing.T, tenant string, status models.DeliveryStatus) models.Delivery {
 	t.Helper()
 	d := s.Publish(t, tenant, s.Webhook(t, tenant))[0]
@@ -276,7 +276,8 @@ func TestChangeDeliveryIsToldWhenTheWebhookIsGone(t *testing.T) {
 	})
 }
 
-// A change from outside and a record at once: whichever is first, the delivery is canceled or delivered, never both.
+// A change from outside and a record happen at once. Whichever is first, the delivery is canceled or delivered, never
+// both.
 func TestOfACancelAndARecordAtOnceOneWins(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		tenant := s.Tenant(t, "acme")

@@ -17,7 +17,7 @@ func TestStatisticsFollowGrowth(t *testing.T) {
 	s.crowd(t)
 	require.NoError(t, s.DB().Exec(`INSERT INTO dispatches (id, deliveries, created_at, checked_at)
 		SELECT 'p' || n, '[]', now(), now() FROM generate_series(1, 1500) n`).Error)
-	// What a connection has done PostgreSQL counts a moment later.
+	// PostgreSQL counts a connection's work a moment later.
 	var outgrown []string
 	follow := func() (err error) {
 		outgrown, err = s.FollowGrowth(t.Context())
@@ -93,8 +93,8 @@ func TestPlansForABacklogThatNobodyHasCounted(t *testing.T) {
 	}
 }
 
-// A tenant that has come since PostgreSQL last counted has, as far as it knows, next to nothing: its lists are read in
-// their order even so, not sorted from everything there is.
+// For PostgreSQL's statistics, a tenant that was created since the last count has almost no rows. Its lists are still
+// read in order, and not sorted from all rows.
 func TestListsOfATenantThatNobodyHasCounted(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)

@@ -16,7 +16,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// mergeStats merges everything there is.
+// mergeStats merges all appended counts.
 func (s *database) mergeStats(tb testing.TB) (merged int) {
 	tb.Helper()
 	for after := (models.DeliveryKey{}); ; {
@@ -29,7 +29,7 @@ func (s *database) mergeStats(tb testing.TB) (merged int) {
 	}
 }
 
-// stat is the counts of a day around now, without percentiles.
+// stat returns the counts of a day around now, without percentiles.
 func (s *database) stat(tb testing.TB, f models.StatFilter) (sum models.Counts) {
 	tb.Helper()
 	f.Since, f.Bucket = s.Now().Truncate(time.Hour).Add(-12*time.Hour), time.Hour
@@ -57,7 +57,7 @@ func (s *database) published(tb testing.TB, tenant, eventType string, webhooks .
 	return a.Deliveries
 }
 
-// Every way in which something comes to be counted, read before and after it is merged.
+// Every way in which something is counted, read before and after the merge.
 func TestStatsCountWhatHappened(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		ctx := t.Context()
@@ -204,7 +204,7 @@ func TestStatsCostAStatement(t *testing.T) {
 	})
 }
 
-// What is appended is merged once, by whichever process, while more is appended; and read once at any time.
+// Appended counts are merged once, by any process, while more are appended. At any time they are read once.
 func TestStatsAreMergedOnce(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		acme := s.Tenant(t, "acme")
@@ -284,7 +284,7 @@ func TestPagesOfAMerge(t *testing.T) {
 	})
 }
 
-// Minutes become hours, hours days, and days go; what is counted stays the same.
+// Minutes become hours, hours become days, and old days are deleted. The counts stay the same.
 func TestStatsAge(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		acme := s.Tenant(t, "acme")
@@ -342,7 +342,8 @@ func TestStatsAge(t *testing.T) {
 	})
 }
 
-// Of a deleted tenant nothing is left, and its name begins with nothing; what all tenants did together stays.
+// Nothing is left of a deleted tenant, and a new tenant with its name begins at zero. The counts of all tenants
+// together stay.
 func TestStatsOfADeletedTenant(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		acme := s.Tenant(t, "acme")
@@ -382,7 +383,7 @@ func TestPercentilesAreWithinFivePercent(t *testing.T) {
 	}
 }
 
-// What a reader and a page of a merge read does not grow with what others have.
+// The reads of a reader and of a merge page do not grow with the data of other tenants.
 func TestPlansOfStats(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)

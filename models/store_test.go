@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// clock is the time as a test wants it.
+// clock is a clock that a test sets.
 type clock struct {
 	mu sync.Mutex
 	at time.Time
@@ -83,7 +83,7 @@ func opened(tb testing.TB, url string) *database {
 	return s
 }
 
-// Open makes another Store on the same database, as another process would.
+// Open returns another Store on the same database, as another process would.
 func (s *database) Open(tb testing.TB) *models.Store {
 	tb.Helper()
 	store, err := models.Open(tb.Context(), s.URL, models.Options{Now: s.Clock.Now})
@@ -92,7 +92,7 @@ func (s *database) Open(tb testing.TB) *models.Store {
 	return store
 }
 
-// Tenant creates a tenant and gives its id.
+// Tenant creates a tenant and returns its id.
 func (s *database) Tenant(tb testing.TB, slug string) string {
 	tb.Helper()
 	t := models.Tenant{Slug: slug, Name: slug}
@@ -110,7 +110,7 @@ func (s *database) Webhook(tb testing.TB, tenant string) models.Webhook {
 	return w
 }
 
-// Version is that of the tenant's webhooks.
+// Version returns the version of the tenant's webhooks.
 func (s *database) Version(tb testing.TB, tenant string) int64 {
 	tb.Helper()
 	versions, err := s.TenantVersions(tb.Context(), []string{tenant})
@@ -124,7 +124,7 @@ func idAt(prefix string, at time.Time) string {
 	return models.IDBefore(prefix, at)[:len(prefix)+timestamp] + models.NewID(prefix)[len(prefix)+timestamp:]
 }
 
-// Acceptance puts together what one event owes to the webhooks, with a dispatch of its own.
+// Acceptance returns one event with its deliveries to the webhooks, in its own dispatch.
 func (s *database) Acceptance(tb testing.TB, tenant string, webhooks ...models.Webhook) *models.Acceptance {
 	tb.Helper()
 	a := &models.Acceptance{Tenant: tenant, Version: s.Version(tb, tenant)}
@@ -132,7 +132,7 @@ func (s *database) Acceptance(tb testing.TB, tenant string, webhooks ...models.W
 	return a
 }
 
-// Add puts one more event, and what it owes, into an acceptance.
+// Add adds one more event, with its deliveries, to an acceptance.
 func (s *database) Add(a *models.Acceptance, eventID string, webhooks ...models.Webhook) {
 	now := s.Now()
 	a.Events = append(a.Events, models.Event{Tenant: a.Tenant, ID: eventID, Type: "order.created", Data: []byte(`{"n": 1}`), CreatedAt: now})
@@ -146,7 +146,7 @@ func (s *database) Add(a *models.Acceptance, eventID string, webhooks ...models.
 	a.Dispatches = append(a.Dispatches, p)
 }
 
-// Publish accepts one event for the webhooks and gives its deliveries.
+// Publish accepts one event for the webhooks and returns its deliveries.
 func (s *database) Publish(tb testing.TB, tenant string, webhooks ...models.Webhook) []models.Delivery {
 	tb.Helper()
 	a := s.Acceptance(tb, tenant, webhooks...)
@@ -163,7 +163,7 @@ func (s *database) mustAccept(tb testing.TB, group ...*models.Acceptance) {
 	}
 }
 
-// Reload reads a delivery as it is now.
+// Reload returns the current state of a delivery.
 func (s *database) Reload(tb testing.TB, d models.Delivery) models.Delivery {
 	tb.Helper()
 	now, err := s.Delivery(tb.Context(), d.Tenant, d.ID)
@@ -171,7 +171,7 @@ func (s *database) Reload(tb testing.TB, d models.Delivery) models.Delivery {
 	return now
 }
 
-// Attempted is the record of an attempt of the delivery that ended in this status.
+// Attempted returns the record of an attempt after which the delivery has this status.
 func (s *database) Attempted(d models.Delivery, status models.DeliveryStatus) *models.Record {
 	now := s.Now()
 	r := &models.Record{Generation: d.Generation, Status: status, DispatchID: d.DispatchID, AcceptedAt: d.CreatedAt, Attempt: models.Attempt{
@@ -203,8 +203,8 @@ func (s *database) Count(tb testing.TB, table string) int {
 	return int(n)
 }
 
-// Deadlocks closes the Stores and gives how many deadlocks PostgreSQL has had to resolve in this database. On SQLite,
-// which has one writer at a time, there is none.
+// Deadlocks closes the Stores and returns how many deadlocks PostgreSQL has resolved in this database. SQLite has one
+// writer at a time, so it has none.
 func (s *database) Deadlocks(tb testing.TB, others ...*models.Store) int {
 	tb.Helper()
 	if !s.IsPostgres() {
@@ -264,7 +264,7 @@ func TestATransactionIsAllOrNothing(t *testing.T) {
 	})
 }
 
-// Two transactions that lock the same two rows crosswise: PostgreSQL gives one of them up, and it is run again.
+// Two transactions lock the same two rows crosswise. PostgreSQL aborts one of them, and it is run again.
 func TestADeadlockIsRunAgain(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)

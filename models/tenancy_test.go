@@ -64,7 +64,7 @@ func TestOfSeveralPutTenantsAtOnceOneCreates(t *testing.T) {
 	})
 }
 
-// belongings gives a tenant one of everything.
+// belongings creates one of everything for a tenant.
 func (s *database) belongings(t *testing.T, tenant string) (models.Webhook, models.Delivery, models.Recovery) {
 	t.Helper()
 	w := s.Webhook(t, tenant)
@@ -116,7 +116,7 @@ func TestDeleteTenantWhileItsDeliveriesAreUnderWay(t *testing.T) {
 	})
 }
 
-// What belongs to one tenant does not exist for another.
+// A tenant's things do not exist for another tenant.
 func TestTenantsDoNotSeeEachOther(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w, d, r := s.belongings(t, s.Tenant(t, "acme"))

@@ -12,7 +12,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// made are the things of which a tenant may have a number: how one is made and removed.
+// made are the things with a limit for each tenant: how one is made and removed.
 var made = map[string]struct {
 	limit  func(*models.Tenant) **int64
 	create func(t *testing.T, s *models.Store) (id string, err error)
@@ -49,7 +49,7 @@ func (s *database) allow(t *testing.T, field func(*models.Tenant) **int64, most 
 	require.NoError(t, err)
 }
 
-// Of ten at the last place one gets it, whatever process they are in; a removed one leaves its place to another.
+// Of ten calls for the last place, one gets it, in any process. A removed thing frees its place.
 func TestTheLastPlaceIsGivenOnce(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		s.Tenant(t, "acme")
@@ -89,7 +89,7 @@ func TestTheLastPlaceIsGivenOnce(t *testing.T) {
 	})
 }
 
-// A limit below what there is removes nothing. Without one of its own a tenant has the installation's.
+// A limit below the current number removes nothing. A tenant without its own limit has the installation's.
 func TestATenantsOwnLimitGoesBeforeTheInstallations(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		s.Tenant(t, "acme")
@@ -124,7 +124,7 @@ func TestATenantsOwnLimitGoesBeforeTheInstallations(t *testing.T) {
 	})
 }
 
-// The counts are made again where something was changed by a build that does not count, and before they were ever made.
+// The counts are rebuilt after a change by a build that does not count, and when they have never been made.
 func TestCountsOfAnEarlierBuildAreMadeAgain(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		s.Tenant(t, "acme")
@@ -148,7 +148,7 @@ func TestCountsOfAnEarlierBuildAreMadeAgain(t *testing.T) {
 	})
 }
 
-// To make one more costs the same statements however many there are.
+// Making one more costs the same statements, however many exist.
 func TestALimitCostsNoCount(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		s.Tenant(t, "acme")

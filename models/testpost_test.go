@@ -9,7 +9,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// Tests are a list of their own, page by page, and go with their tenant and with the retention.
+// Tests have their own list, page by page. They are deleted with their tenant and by the retention.
 func TestTestsAreKeptApart(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		ctx := t.Context()

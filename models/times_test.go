@@ -9,8 +9,8 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// What is read back is what was written, in UTC and whole milliseconds, wherever the process runs and whatever the
-// zone and precision it was given in.
+// A time reads back as it was written, in UTC and whole milliseconds, wherever the process runs and in whatever zone
+// and precision the time was given.
 func TestTimesAreInUTCAndWholeMilliseconds(t *testing.T) {
 	at := time.Date(2026, 7, 31, 23, 59, 59, 987_654_321, time.FixedZone("nowhere", -(9*3600+1800)))
 	want := time.Date(2026, 8, 1, 9, 29, 59, 987_000_000, time.UTC)

@@ -10,7 +10,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// A tenant's own event types are bounded in number and in bytes; what is refused changes nothing.
+// A tenant's own event types have a limit in number and in bytes. A refused call changes nothing.
 func TestEventTypesAreBounded(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		tenant := s.Tenant(t, "acme")

@@ -8,7 +8,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// While processes of an earlier build run beside new ones, what they change is seen: their webhooks get the tenant's
+// While processes of an earlier build run beside new ones, their changes are visible: their webhooks get the tenant's
 // version, and their tenants a slug.
 func TestWhatAnEarlierBuildWritesIsSeen(t *testing.T) {
 	t.Parallel()
@@ -29,7 +29,7 @@ func TestWhatAnEarlierBuildWritesIsSeen(t *testing.T) {
 	require.Equal(t, before+1, changed.Version)
 }
 
-// A 410 to a POST that began before the webhook was enabled is of no account.
+// A 410 to a POST that began before the webhook was enabled does not count.
 func TestA410OfAnEarlierEpochChangesNothing(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))
@@ -65,7 +65,7 @@ func TestACautiousGroupWaitsForNoLock(t *testing.T) {
 	require.True(t, results[1].Applied)
 }
 
-// What a job will come to is not set aside row by row, and what it has passed over is.
+// Rows that a job will still reach are not set aside one by one, and rows that it has skipped are.
 func TestSetAsideLeavesToAJobWhatItWillComeTo(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))

@@ -7,7 +7,7 @@ import (
 	"gorm.io/gorm"
 )
 
-// Watch tells a test of every statement: its text and how many parameters it has.
+// Watch reports every statement to a test: its text and its number of parameters.
 func (s *Store) Watch(told func(statement string, parameters int)) {
 	pool := &watchedPool{watched{s.db.ConnPool, told}}
 	s.db.ConnPool, s.db.Statement.ConnPool = pool, pool

@@ -176,7 +176,7 @@ func TestIDs(t *testing.T) {
 	}
 }
 
-// A change that changes nothing raises no version and no time: nobody reads the tenant again for it.
+// A change that changes nothing raises no version and no time, so that no process reads the tenant again.
 func TestUpdateWebhookThatChangesNothing(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))
@@ -199,7 +199,8 @@ func TestUpdateWebhookThatChangesNothing(t *testing.T) {
 	})
 }
 
-// A page of the webhooks that want a type which few want looks at a bounded number of them, and the next goes on behind them.
+// A page of the few webhooks that match a rare type reads a limited number of webhooks, and the next page continues
+// after them.
 func TestAFilterByTypeLooksAtABoundedNumber(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		tenant := s.Tenant(t, "acme")

@@ -37,7 +37,7 @@ func TestForgetLeases(t *testing.T) {
 	})
 }
 
-// Whatever has been planned, and however late it comes: POSTs are spaced by the rate, to within a tenth of a second.
+// POSTs are spaced by the rate, to within a tenth of a second, whatever was planned and however late they come.
 func TestPacesAreTakenOneAfterTheOther(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))

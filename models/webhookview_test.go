@@ -11,7 +11,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// parameters counts the statements that do sends, and gives for each kind the most parameters that one of them has.
+// parameters counts the statements of do, and returns for each kind the largest number of parameters.
 func (s *database) parameters(t *testing.T, do func() error) (statements int, most map[string]int) {
 	t.Helper()
 	store := s.Store
@@ -28,7 +28,7 @@ func (s *database) parameters(t *testing.T, do func() error) (statements int, mo
 	return statements, most
 }
 
-// crowdOfWebhooks adds webhooks to a tenant, each of its own id.
+// crowdOfWebhooks adds webhooks to a tenant, each with its own id.
 func (s *database) crowdOfWebhooks(t *testing.T, tenant string, from, to int) {
 	t.Helper()
 	const columns = `id, tenant, profile, url, name, description, event_types, status, status_reason, headers, secrets, settings, retry, timeout_ms,
@@ -170,7 +170,7 @@ func TestWebhooksSinceAreThoseThatChanged(t *testing.T) {
 	})
 }
 
-// A13: what is put as it is already changes nothing, and nobody reads anything again.
+// A13: putting an unchanged thing changes nothing, and no process reads anything again.
 func TestEventTypesThatAreTheSameRaiseNoVersion(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		ctx := t.Context()

@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// CountedFor makes the last count one that took so long.
+// CountedFor sets how long the last count took.
 func (r *Reconciler) CountedFor(took time.Duration) { r.rest(r.Store.Now().Add(-took)) }
 
-// WatchClock gives the clock by which the reconciler knows how long it has watched the other processes.
+// WatchClock sets the clock that measures how long the reconciler has watched the other processes.
 func (r *Reconciler) WatchClock(now func() time.Time) { r.watch.now = now }
 
 // Once lets one loop look once.

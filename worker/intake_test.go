@@ -11,7 +11,7 @@ import (
 	sdk "go.temporal.io/sdk/worker"
 )
 
-// slots counts what is asked of it.
+// slots counts the requests to it.
 type slots struct {
 	sdk.SlotSupplier
 

@@ -21,7 +21,7 @@ import (
 	"github.com/posthorn/posthorn/worker"
 )
 
-// patient starts what it is given and remembers it: how much at once, and who was asked about.
+// patient starts its dispatches and remembers how many came at once, and which ones were checked.
 type patient struct {
 	mu         sync.Mutex
 	alive      bool // all that is asked about
@@ -88,7 +88,7 @@ func (p *patient) StartRecovery(id string) {
 	p.recovered[id]++
 }
 
-// outage is an installation after an outage of Temporal: n events, each with a dispatch of its own that never started.
+// outage is an installation after an outage of Temporal: n events, each with its own dispatch that never started.
 func outage(t *testing.T, groupMax, n int) (*worker.Reconciler, *patient, *servicetest.Clock) {
 	t.Helper()
 	clock := &servicetest.Clock{}
@@ -121,8 +121,8 @@ func outage(t *testing.T, groupMax, n int) (*worker.Reconciler, *patient, *servi
 		Log: slog.New(slog.DiscardHandler), Every: time.Millisecond, Overdue: time.Minute}, engine, clock
 }
 
-// Whatever POSTHORN_GROUP_MAX is, what an outage has left is taken over in one look, each delivery once, with few
-// starts and few goroutines at a time.
+// With every POSTHORN_GROUP_MAX, one pass takes over all deliveries after an outage, each once, with few starts and few
+// goroutines at a time.
 func TestAnOutageIsCaughtUpWithWhateverTheGroup(t *testing.T) {
 	t.Parallel()
 	const n = 3000
@@ -173,7 +173,7 @@ func TestATakeoverStepsAsideForOthers(t *testing.T) {
 	require.Len(t, engine.started, (n+models.MaxDispatch-1)/models.MaxDispatch)
 }
 
-// A few keep to what the operator allows, and are started before more are made.
+// A few deliveries keep the operator's setting, and are started before more dispatches are made.
 func TestAFewThatAreCaughtKeepToTheGroup(t *testing.T) {
 	t.Parallel()
 	r, engine, _ := outage(t, 1, 150)
@@ -182,7 +182,7 @@ func TestAFewThatAreCaughtKeepToTheGroup(t *testing.T) {
 	require.Equal(t, []int{64, 64, 22}, engine.atOnce)
 }
 
-// While Temporal starts nothing one page has been taken over, and the rest waits where it is.
+// While Temporal starts nothing, only one page is taken over, and the rest waits in the database.
 func TestATemporalThatStartsNothingIsNotGivenMore(t *testing.T) {
 	t.Parallel()
 	const n = 3000
@@ -225,7 +225,7 @@ func TestWhatIsAliveIsAskedAboutOnce(t *testing.T) {
 	require.Empty(t, engine.started)
 }
 
-// More webhooks and recoveries than one look wakes are all come to, in turn.
+// If more webhooks and recoveries need waking than one pass allows, all get their turn.
 func TestEveryWebhookAndRecoveryIsComeTo(t *testing.T) {
 	t.Parallel()
 	r, engine, _ := outage(t, 1, 0)
@@ -245,7 +245,7 @@ func TestEveryWebhookAndRecoveryIsComeTo(t *testing.T) {
 	}
 }
 
-// A loop that hangs, here because Temporal does not say what runs, keeps no other from its work.
+// A loop that hangs, here because Temporal does not list its workflows, does not stop other loops.
 func TestASlowLoopKeepsNoOtherWaiting(t *testing.T) {
 	t.Parallel()
 	r, engine, _ := outage(t, 1, 3)
@@ -276,7 +276,7 @@ func TestASlowLoopKeepsNoOtherWaiting(t *testing.T) {
 	<-ended
 }
 
-// While Temporal is away only what needs it waits.
+// While Temporal is away, only work that needs it waits.
 func TestWhileTemporalIsAwayTheRestGoesOn(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

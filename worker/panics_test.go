@@ -19,7 +19,7 @@ func panicsCounted(t *testing.T) float64 {
 	return m.GetCounter().GetValue()
 }
 
-// An activity that panics fails, and is tried again as any other. What it held in its hands is not in its history.
+// An activity that panics fails, and is retried like any other. Its data are not in its history.
 func TestAnActivityThatPanicsFailsWithoutItsWords(t *testing.T) {
 	var suite testsuite.WorkflowTestSuite
 	env := suite.NewTestActivityEnvironment()

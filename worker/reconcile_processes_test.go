@@ -30,7 +30,7 @@ func watched(t *testing.T, options ...servicetest.Option) (b *bundle, process in
 	return b, process
 }
 
-// silent lets the process be silent for as long as the others wait, and looks meanwhile.
+// silent keeps the process silent for as long as the others wait, and runs the reconciler meanwhile.
 func (b *bundle) silent() (launched []models.Dispatch) {
 	b.t.Helper()
 	for range 7 {
@@ -86,7 +86,7 @@ func TestAfterAnOutageOfTheDatabaseNobodyIsGone(t *testing.T) {
 	t.Parallel()
 	b, process := watched(t)
 	b.publish()
-	b.Clock.Advance(30 * time.Second) // in which nobody could look, nor say anything
+	b.Clock.Advance(30 * time.Second) // in which no process could check or report anything
 	for range 3 {
 		require.Empty(t, b.look())
 		b.Clock.Advance(2 * time.Second)

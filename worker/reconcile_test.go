@@ -25,7 +25,7 @@ const (
 	eventType = "order.created"
 )
 
-// engine says what a Temporal would, and remembers what it is asked for.
+// engine answers like a Temporal, and remembers the requests to it.
 type engine struct {
 	*servicetest.Engine
 	away      error           // answer to Ready
@@ -74,7 +74,7 @@ func setup(t *testing.T, options ...servicetest.Option) *bundle {
 	return b
 }
 
-// look looks once, and gives what was launched by it.
+// look runs the reconciler once, and returns the launched dispatches.
 func (b *bundle) look() []models.Dispatch {
 	b.t.Helper()
 	before := len(b.Env.Engine.Dispatches())
@@ -92,7 +92,7 @@ func value(t *testing.T, metric prometheus.Metric) float64 {
 	return m.GetCounter().GetValue() + m.GetGauge().GetValue()
 }
 
-// named gives the metrics of a vector.
+// named returns the metrics of a vector.
 func named(vector prometheus.Collector) (all []prometheus.Metric) {
 	metrics := make(chan prometheus.Metric)
 	go func() {
@@ -105,7 +105,7 @@ func named(vector prometheus.Collector) (all []prometheus.Metric) {
 	return all
 }
 
-// publish publishes an event to one webhook and gives its delivery and dispatch.
+// publish publishes an event to one webhook and returns its delivery and dispatch.
 func (b *bundle) publish() (models.Delivery, string) {
 	b.t.Helper()
 	id := b.Publish(tenant, eventType, `{}`)
@@ -418,7 +418,7 @@ func TestALongBacklogIsCountedSeldom(t *testing.T) {
 	require.InDelta(t, 3, value(t, b.m.Pending), 0)
 }
 
-// What somebody has paused in Temporal is overdue for a reason: it is left alone, and counted (A10).
+// A delivery whose workflow is paused in Temporal is overdue for a reason. It is left alone, and counted (A10).
 func TestWhatIsPausedInTemporalIsCountedAndLeftAlone(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -436,7 +436,7 @@ func TestWhatIsPausedInTemporalIsCountedAndLeftAlone(t *testing.T) {
 	require.InDelta(t, 1, value(t, b.m.Paused), 0, "as long as it is paused, also when its dispatch is not asked after")
 }
 
-// What is counted is merged at the next look.
+// New counts are merged in the next pass.
 func TestStatsAreMerged(t *testing.T) {
 	b := setup(t)
 	b.Publish(tenant, eventType, `{}`)

@@ -13,7 +13,7 @@ import (
 	"github.com/posthorn/posthorn/workflows"
 )
 
-// next gives what a run hands on to the one it continues as.
+// next returns the state that a run passes to the next one.
 func (s *story) next(t *testing.T) workflows.DeliverInput {
 	t.Helper()
 	require.True(t, s.IsWorkflowCompleted())
@@ -25,7 +25,7 @@ func (s *story) next(t *testing.T) workflows.DeliverInput {
 	return in
 }
 
-// A dispatch whose history has become long continues as new: with what waits, and what has come of the rest (A22).
+// A dispatch with a long history continues as new, with its waiting deliveries and the results of the others (A22).
 func TestALongHistoryContinuesAsNew(t *testing.T) {
 	t.Parallel()
 	alone := leftover("whk_2", "dlv_alone", 10)
@@ -83,7 +83,7 @@ func TestADispatchFromBeforeDoesNotContinue(t *testing.T) {
 	require.Equal(t, workflows.DeliverResult{Delivered: 3}, d.deliver(t, "evt_1"))
 }
 
-// Retries that wait in Temporal are stopped, and what has become of their deliveries is looked up.
+// Retries that wait in Temporal are stopped, and the results of their deliveries are looked up.
 func TestWhatTemporalIsToRetryIsCarriedOver(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t, workflows.Round{Continues: true, Waiting: []workflows.Leftover{leftover("whk_1", "dlv_1", 10)}})
@@ -111,7 +111,8 @@ func TestACanceledWorkflowIsNotCarriedOver(t *testing.T) {
 	require.Empty(t, d.finished)
 }
 
-// A dispatch whose first attempts were made before its workflow makes none, and goes on with what they left over.
+// A dispatch whose first attempts were made before its workflow makes none, and continues with the left-over
+// deliveries.
 func TestADispatchGoesOnWithWhatItsFirstAttemptsLeft(t *testing.T) {
 	t.Parallel()
 	retried, over := leftover("whk_1", "dlv_retried", 10), leftover("whk_2", "dlv_over", 10)
@@ -138,7 +139,7 @@ func TestADispatchGoesOnWithWhatItsFirstAttemptsLeft(t *testing.T) {
 	require.Equal(t, []string{"evt_1"}, d.finished)
 }
 
-// One of which nothing is left only says what came of it.
+// A dispatch without left-over deliveries only reports its result.
 func TestADispatchOfWhichNothingIsLeftSaysSo(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t, workflows.Round{Failed: 99})

@@ -11,8 +11,8 @@ import (
 	"github.com/posthorn/posthorn/workflows"
 )
 
-// While its second attempt is waited for, a delivery is changed from outside: the workflow that drives it stops, and
-// another goes on where there is more to do.
+// While a delivery waits for its second attempt, it is changed from outside. The workflow that drives it stops, and
+// another one continues if there is more to do.
 func TestChangesDuringRetries(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -96,7 +96,7 @@ func TestChangesDuringRetries(t *testing.T) {
 				return
 			}
 
-			h.Clock.Advance(2 * time.Second) // past what is remembered of the webhook
+			h.Clock.Advance(2 * time.Second) // longer than the webhook is remembered
 			require.NoError(t, c.resume(h, w, id))
 			for _, recovery := range h.Engine.Recoveries() {
 				s := h.open(nil)

@@ -34,7 +34,7 @@ func newDesk(t *testing.T, round workflows.Round) *desk {
 	return oldDesk(t, round)
 }
 
-// oldDesk answers as a worker does that knows of no retries together.
+// oldDesk answers as an old worker, which does not know shared retries.
 func oldDesk(t *testing.T, round workflows.Round) *desk {
 	t.Helper()
 	d := &desk{story: newStory(t)}
@@ -111,7 +111,7 @@ func TestARetryIsAnActivityOfTheFairLane(t *testing.T) {
 	require.Equal(t, []string{"evt_1"}, d.finished)
 }
 
-// Who waits for a place in flight asks again and again, which is no attempt: nothing of it is in the history.
+// A delivery that waits for a place in flight asks repeatedly. That is no attempt, and the history does not show it.
 func TestWhatWaitsForAPlaceAsksAsOftenAsItMust(t *testing.T) {
 	t.Parallel()
 	left := leftover("whk_1", "dlv_1", 2)

@@ -48,7 +48,8 @@ func TestTheTableOfNothingIsALine(t *testing.T) {
 	require.Equal(t, "1 delivered, 2 failed, 3 held, canceled or superseded\n", d.table())
 }
 
-// The result of a dispatch keeps what the table said: it is a sentence, and bounded rows that lead back to the deliveries (C4).
+// The result of a dispatch keeps the contents of the table: a sentence, and a limited number of rows that lead back to
+// the deliveries (C4).
 func TestTheResultSaysWhatBecameOfWhatAndWhy(t *testing.T) {
 	t.Parallel()
 	d := &dispatch{in: DeliverInput{About: &About{What: "order.created of acme to Orders (orders.example)", Console: "https://hooks.example/console"}}}

@@ -179,7 +179,7 @@ func TestGoneEndsTheRetries(t *testing.T) {
 	require.Equal(t, []string{w.ID}, h.Engine.Woken())
 }
 
-// Whatever ends an activity without a record has used up one of Temporal's attempts, and none of the receiver's.
+// An activity that ends without a record has used up one of Temporal's attempts, and none of the receiver's.
 func TestCrashesUseUpNoReceptions(t *testing.T) {
 	t.Parallel()
 	timeout := temporal.NewTimeoutError(enums.TIMEOUT_TYPE_START_TO_CLOSE, nil)

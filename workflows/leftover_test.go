@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Builds before Kind told what a delivery waits for by four booleans. What they began goes on.
+// Builds before Kind said with four booleans what a delivery waits for. Their workflows continue.
 func TestALeftoverOfAnEarlierBuild(t *testing.T) {
 	t.Parallel()
 	due := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
@@ -34,7 +34,7 @@ func TestALeftoverOfAnEarlierBuild(t *testing.T) {
 	}
 }
 
-// What several deliveries share is written once, in their order, and is read as if each were written by itself.
+// Values that several deliveries share are written once, in their order, and read as if each delivery had its own.
 func TestLeftoversShareWhatIsTheSame(t *testing.T) {
 	t.Parallel()
 	due := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)

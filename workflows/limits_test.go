@@ -12,8 +12,8 @@ import (
 	"github.com/posthorn/posthorn/workflows"
 )
 
-// Where a rate and the number in flight are limited both, the history grows with the deliveries and not with how long
-// they wait for each other (A9).
+// If both the rate and the number in flight are limited, the history grows with the deliveries, and not with the time
+// that they wait for each other (A9).
 func TestTheHistoryDoesNotGrowWithTheQueue(t *testing.T) {
 	t.Parallel()
 	const n = 6

@@ -30,7 +30,7 @@ func (m *mailer) Send(_ context.Context, mail notify.Mail) (notify.Receipt, erro
 	return notify.Receipt{Taken: len(mail.To), Of: len(mail.To)}, nil
 }
 
-// subjects gives what was sent.
+// subjects returns the subjects of the sent mails.
 func (m *mailer) subjects() []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -15,7 +15,7 @@ import (
 	"github.com/posthorn/posthorn/workflows"
 )
 
-// held gives a webhook that is active again and for which n deliveries are held.
+// held returns a webhook that is active again and has n held deliveries.
 func held(h *house, n int) models.Webhook {
 	h.t.Helper()
 	w := h.hook(receiverURL)

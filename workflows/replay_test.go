@@ -18,17 +18,17 @@ import (
 	"github.com/posthorn/posthorn/workflows"
 )
 
-// histories are what Temporal kept of real runs; `make histories` makes them again.
+// histories are Temporal's histories of real runs. `make histories` makes new ones.
 var histories = []string{
 	"deliver-received", "deliver-retried", "deliver-exhausted", "deliver-mixed", "deliver-over-cap", "deliver-in-turn", "deliver-together",
 	"deliver-at-rate", "deliver-for-slot", "deliver-rate-and-slot", "deliver-mass-hold", "deliver-continued", "deliver-carried",
 	"deliver-paused", "deliver-gone", "deliver-canceled", "watch-continued", "watch-deactivated", "recover", "retain",
 }
 
-// earlier are those of builds before, which workflows that they began go on from.
+// earlier are the histories of earlier builds, whose workflows must continue.
 var earlier = []string{"1"}
 
-// all gives the histories of this build and of all before it.
+// all returns the histories of this build and of all earlier ones.
 func all() []string {
 	names := slices.Clone(histories)
 	for _, build := range earlier {
@@ -49,8 +49,8 @@ func replay(name string, stories map[string]any) error {
 	return replayer.ReplayWorkflowHistoryFromJSONFile(log.NewStructuredLogger(quiet), history(name))
 }
 
-// A workflow that runs while a new version is deployed must be able to go on in it: what it has done so far is done
-// again from its history, and must come out the same.
+// A workflow that runs while a new version is deployed must be able to continue in it. Its steps so far are replayed
+// from its history, and must have the same results.
 func TestWorkflowsGoOnFromTheirHistories(t *testing.T) {
 	t.Parallel()
 	for _, name := range all() {
@@ -78,7 +78,7 @@ func TestAReplayNoticesAChange(t *testing.T) {
 	require.ErrorContains(t, replay("deliver-retried", map[string]any{workflows.DeliverType: retries}), "TMPRL1100")
 }
 
-// Everybody who sees the Web UI sees histories: ids may stand there, and nothing that is a tenant's secret.
+// Everybody who sees the Web UI sees histories. They may contain ids, but no secret of a tenant.
 func TestHistoriesHoldNoSecrets(t *testing.T) {
 	t.Parallel()
 	for _, name := range all() {
@@ -97,7 +97,7 @@ func TestHistoriesHoldNoSecrets(t *testing.T) {
 	}
 }
 
-// decoded gives all payloads of a history in clear.
+// decoded returns all payloads of a history in clear.
 func decoded(t *testing.T, text []byte) string {
 	t.Helper()
 	var all any

@@ -20,7 +20,7 @@ import (
 	"github.com/posthorn/posthorn/workflows"
 )
 
-// waiting gives n deliveries of a webhook that wait for their second attempt, each a tenth of a second longer.
+// waiting returns n deliveries of a webhook that wait for their second attempt, each a tenth of a second longer.
 func waiting(webhook string, n int) []workflows.Leftover {
 	var left []workflows.Leftover
 	for i := range n {
@@ -31,7 +31,7 @@ func waiting(webhook string, n int) []workflows.Leftover {
 	return left
 }
 
-// table gives what the workflow's page shows.
+// table returns the table of the workflow's page.
 func (s *story) table(t *testing.T) string {
 	t.Helper()
 	value, err := s.QueryWorkflow("__temporal_workflow_metadata")
@@ -147,7 +147,7 @@ func (h *house) share(n int) models.Dispatch {
 	return d
 }
 
-// The schedule is kept by each of those that are retried together: never early, and late by no more than the window.
+// Every delivery of a shared retry keeps its schedule: never early, and late by no more than the window.
 func TestTheWholeLadderTogether(t *testing.T) {
 	t.Parallel()
 	const n = 12
@@ -223,8 +223,8 @@ func TestRetriedTogetherAtAWebhookWithARate(t *testing.T) {
 	}
 }
 
-// What is due within a second is called at once, as often as it is left over so: no timer of Temporal's, which would end after
-// a second, comes between.
+// A delivery that is due within a second is called at once, each time that it is left over in this way. No Temporal
+// timer comes between, because it would end only after a second.
 func TestWhatIsDueSoonIsCalledAtOnce(t *testing.T) {
 	t.Parallel()
 	soon := leftover("whk_1", "dlv_soon", 10)

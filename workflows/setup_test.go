@@ -95,7 +95,7 @@ func (f *scheduledOut) ExecuteActivity(ctx workflow.Context, name string, args .
 	return f.Next.ExecuteActivity(ctx, name, args...)
 }
 
-// keys gives the fairness keys of the regular activities.
+// keys returns the fairness keys of the regular activities.
 func (s *story) keys() []string {
 	var all []string
 	for _, o := range s.options {
@@ -104,7 +104,7 @@ func (s *story) keys() []string {
 	return all
 }
 
-// does registers what stands for an activity.
+// does registers the substitute for an activity.
 func (s *story) does(name string, do any) {
 	s.RegisterActivityWithOptions(do, activity.RegisterOptions{Name: name})
 }
@@ -119,7 +119,7 @@ func (s *story) ExecuteWorkflow(name string, in ...any) {
 	s.TestWorkflowEnvironment.ExecuteWorkflow(name, in...)
 }
 
-// deliver runs Deliver to its end, and gives how many deliveries became what.
+// deliver runs Deliver to its end, and returns the number of deliveries by result.
 func (s *story) deliver(t *testing.T, dispatchID string) workflows.DeliverResult {
 	t.Helper()
 	s.ExecuteWorkflow(workflows.DeliverType, workflows.DeliverInput{DispatchID: dispatchID, Queue: lane})
@@ -177,7 +177,7 @@ func (h *house) Post(_ context.Context, r sender.Request) sender.Result {
 	return result
 }
 
-// got gives the times of the POSTs to a URL.
+// got returns the times of the POSTs to a URL.
 func (h *house) got(url string) []time.Time {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -243,7 +243,7 @@ func (h *house) hook(url string, changes ...func(*service.WebhookChange)) models
 	return w
 }
 
-// publish publishes an event and gives its dispatch.
+// publish publishes an event and returns its dispatch.
 func (h *house) publish() models.Dispatch {
 	h.t.Helper()
 	before := len(h.Engine.Dispatches())

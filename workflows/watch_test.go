@@ -172,20 +172,20 @@ func TestANotificationIsRepeatedWhileTheWatchGoesOn(t *testing.T) {
 	require.Equal(t, 8, judged, "once more when the mail had gone out, and for the end")
 }
 
-// A run ends after 500 signals, in the middle of the counting. What came in while it ended is not lost: the next
-// begins by looking.
+// A run ends after 500 signals, in the middle of the counting. Signals that came at its end are not lost, because the
+// next run begins with a check.
 func TestContinueAsNewLosesNothing(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, received)
 	w := h.hook(receiverURL)
 	h.fail(t.Context(), w, servicetest.Threshold-2)
-	h.mailer.down = 1000 // what is to be told is carried over too
+	h.mailer.down = 1000 // a due notification is carried over too
 	signals := 0
 	var s *story
 	s = h.open(map[string]any{workflows.Judge: func(ctx context.Context, id string) (workflows.Health, error) {
 		health, err := inTime(h, h.health.Judge)(ctx, id)
 		if signals >= 500 {
-			// The last look of the run has been taken: now the count goes over the threshold.
+			// The last check of the run has been made. Now the count crosses the threshold.
 			h.fail(ctx, w, 1)
 			s.SignalWorkflow(workflows.JudgeSignal, nil)
 		}
