@@ -89,6 +89,27 @@ func TestNothingHostileRuns(t *testing.T) {
 	}
 }
 
+// A name cannot turn the direction of the text, and a form sends it back as it is.
+func TestNamesDoNotTurnText(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	name, address := "paid \u202e001\u2066 مرحبا", "https://shop.example/hook"
+	w, _, err := s.Service.CreateWebhook(t.Context(), "acme", service.WebhookChange{URL: &address, Name: &name, Description: &name, By: "test"})
+	require.NoError(t, err)
+	event := s.Publish("acme", "order.created", "{\"note\":\"1\u202e2\"}")
+	owner := s.signedIn(s.key)
+	for _, path := range []string{"/portal/webhooks", "/portal/webhooks/" + w.ID, "/portal/events/" + event} {
+		page := owner.get(path).is(http.StatusOK)
+		require.NotContains(t, page.text(page.root), "\u202e", path)
+		require.Contains(t, page.text(page.root), `\u202e`, path)
+	}
+	require.Contains(t, owner.get("/portal/webhooks/"+w.ID).title(), `paid \u202e001\u2066 مرحبا`)
+	owner.get("/portal/webhooks/"+w.ID+"/edit").press("Save", nil).is(http.StatusSeeOther)
+	kept, err := s.Service.Webhook(t.Context(), "acme", w.ID)
+	require.NoError(t, err)
+	require.Equal(t, []string{name, name}, []string{kept.Name, kept.Description})
+}
+
 // harmless makes sure that a page has no element, attribute or address but its own.
 func harmless(t *testing.T, d *document) {
 	t.Helper()

@@ -5,8 +5,10 @@ import (
 	"embed"
 	"fmt"
 	"html/template"
+	"io"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -19,7 +21,7 @@ import (
 //go:embed templates
 var templateFiles embed.FS
 
-var functions = template.FuncMap{"slug": models.TenantSlug, "text": text, "short": short, "number": number, "plural": plural, "outcome": outcome, "rate": rate,
+var functions = template.FuncMap{"slug": models.TenantSlug, "text": text, "brief": brief, "short": short, "number": number, "plural": plural, "outcome": outcome, "rate": rate,
 	"dict": dict}
 
 // dict returns named arguments for a template that takes several.
@@ -89,7 +91,7 @@ func (c *Console) page(w http.ResponseWriter, r *http.Request, status int, name 
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
-	_, _ = w.Write(b.Bytes())
+	_, _ = io.WriteString(w, plain(b.String()))
 }
 
 // Staff reports whether the page is the console's.
@@ -258,6 +260,48 @@ func text(body []byte) string {
 		return fmt.Sprintf("(%s bytes that are not text)", number(int64(len(body))))
 	}
 	return string(whole) + more
+}
+
+// turns writes out the characters that turn the direction of the text after them. With them a name could show another text than it
+// has, and change how what follows it reads.
+var turns = strings.NewReplacer(pairsOf("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")...)
+
+func pairsOf(characters string) (pairs []string) {
+	for _, c := range characters {
+		pairs = append(pairs, string(c), fmt.Sprintf("\\u%04x", c))
+	}
+	return pairs
+}
+
+// markup is what of a page is not text that is read: its tags, in which ">" is escaped, and what a form has to send back as it is.
+var markup = regexp.MustCompile(`(?s)<textarea.*?</textarea>|<[^>]*>`)
+
+// plain returns a page whose text turns no direction.
+func plain(page string) string {
+	if turns.Replace(page) == page {
+		return page
+	}
+	var b strings.Builder
+	at := 0
+	for _, tag := range markup.FindAllStringIndex(page, -1) {
+		b.WriteString(turns.Replace(page[at:tag[0]]))
+		b.WriteString(page[tag[0]:tag[1]])
+		at = tag[1]
+	}
+	b.WriteString(turns.Replace(page[at:]))
+	return b.String()
+}
+
+// brief writes a duration without the units that it has none of.
+func brief(d time.Duration) string {
+	text := d.String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
 }
 
 // number writes a number in groups of three digits.

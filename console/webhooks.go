@@ -98,8 +98,8 @@ func (v *visit) webhook() error {
 		return err
 	}
 	body.Schedule = plural(policy.Max, "retry")
-	body.Schedule += ", the first after " + policy.Initial.String() + ", each wait " + strconv.FormatFloat(policy.Backoff, 'g', -1, 64) +
-		" times the one before, at most " + policy.MaxInterval.String()
+	body.Schedule += ", the first after " + brief(policy.Initial) + ", each wait " + strconv.FormatFloat(policy.Backoff, 'g', -1, 64) +
+		" times the one before, at most " + brief(policy.MaxInterval)
 	return v.show(http.StatusOK, "webhook", cmp.Or(w.Name, v.url(w.URL)), body)
 }
 
@@ -312,7 +312,7 @@ func (v *visit) editWebhook() error {
 		if d == 0 {
 			return ""
 		}
-		return d.String()
+		return brief(d)
 	}
 	f.Initial, f.MaxInterval, f.Timeout = orEmpty(w.Retry.Initial), orEmpty(w.Retry.MaxInterval), orEmpty(time.Duration(w.TimeoutMS)*time.Millisecond)
 	if w.Retry.Backoff != 0 {
