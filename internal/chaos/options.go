@@ -26,6 +26,9 @@ type Options struct {
 	// Workflows is POSTHORN_WORKFLOWS of all processes; "" = the default. With "retries" the APIs run `posthorn serve`,
 	// which makes first attempts without a workflow.
 	Workflows string
+	// AsyncTemporal sets synchronous_commit off for Temporal's databases: with PostgreSQL, Temporal's last commits die. Those of
+	// Posthorn's own database do not.
+	AsyncTemporal bool
 	// Bin is the directory of posthorn-lean and temporal. Clock steps need a posthorn-lean built with the tag faults.
 	Bin string
 	// PostgresBin is the directory of initdb and postgres; "" = the newest in the usual places.

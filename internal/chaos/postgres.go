@@ -28,6 +28,8 @@ type postgres struct {
 	addr     string
 	password string
 	version  int // server_version_num
+	// asyncTemporal says that commits to Temporal's databases do not wait for the disk.
+	asyncTemporal bool
 	// copied is when Temporal's databases were copied last.
 	copied time.Time
 }
@@ -158,8 +160,20 @@ func (p *postgres) copyTemporal(ctx context.Context) error {
 // restoreTemporal sets Temporal's databases back to the copy. Temporal must be down.
 func (p *postgres) restoreTemporal(ctx context.Context) error {
 	return p.eachTemporal(ctx, func(conn *pgx.Conn, database string) error {
-		return p.replicate(ctx, conn, database+copySuffix, database)
+		if err := p.replicate(ctx, conn, database+copySuffix, database); err != nil {
+			return err
+		}
+		return p.commitTemporal(ctx, conn, database)
 	})
+}
+
+// commitTemporal sets how commits to one of Temporal's databases are made. A copy of a database does not have the setting.
+func (p *postgres) commitTemporal(ctx context.Context, conn *pgx.Conn, database string) error {
+	if !p.asyncTemporal {
+		return nil
+	}
+	_, err := conn.Exec(ctx, "ALTER DATABASE "+database+" SET synchronous_commit = off")
+	return err
 }
 
 // eachTemporal calls do for each database. It tries again while connections of an ended Temporal still exist.

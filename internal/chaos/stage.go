@@ -16,6 +16,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/posthorn/posthorn/internal/freeport"
 )
 
@@ -104,7 +106,22 @@ func (s *stage) startTemporal(ctx context.Context, o *Options) error {
 	s.temporal = &process{name: temporalName, path: filepath.Join(o.Bin, "temporal"), log: s.log(temporalName), env: cleanEnv(),
 		args: []string{"-addr", addr, "-shards", historyShards, "-retention", "1h", "-postgres", s.postgres.url(database, temporalDatabase)}}
 	s.temporal.start(ctx)
-	return until(ctx, upWithin, func(ctx context.Context) error { return dial(ctx, addr) })
+	up := func(ctx context.Context) error {
+		return until(ctx, upWithin, func(ctx context.Context) error { return dial(ctx, addr) })
+	}
+	if err := up(ctx); err != nil || !o.AsyncTemporal {
+		return err
+	}
+	// The databases exist now. Only connections made after this have the setting.
+	s.postgres.asyncTemporal = true
+	if err := s.withoutTemporal(ctx, func(ctx context.Context) error {
+		return s.postgres.eachTemporal(ctx, func(conn *pgx.Conn, database string) error {
+			return s.postgres.commitTemporal(ctx, conn, database)
+		})
+	}); err != nil {
+		return err
+	}
+	return up(ctx)
 }
 
 func (s *stage) startPosthorn(ctx context.Context, o *Options) error {

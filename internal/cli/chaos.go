@@ -20,6 +20,8 @@ type ChaosCommand struct {
 
 	Workflows string `default:"event" enum:"event,retries" help:"POSTHORN_WORKFLOWS of the processes (${enum}); with retries the APIs are posthorn serve. Default ${default}."`
 
+	AsyncTemporal bool `name:"async-temporal" help:"Set synchronous_commit off for Temporal's databases. A kill of PostgreSQL then loses Temporal's last commits."`
+
 	RecoverWithin time.Duration `name:"recover-within" default:"10s" help:"Longest recovery allowed after a kill of one API or worker; 0 = it is only measured. Default ${default}."`
 
 	Bin         string `name:"bin" default:"bin" type:"existingdir" help:"Directory of posthorn-lean and temporal. Clock steps need a posthorn-lean built with -tags faults. Default ${default}."`
@@ -38,7 +40,7 @@ func (c *ChaosCommand) Run(ctx context.Context, env Environment) error {
 		c.Duration = defaultChaos
 	}
 	lines, err := chaos.Run(ctx, chaos.Options{Seed: c.Seed, Faults: c.Faults, Duration: c.Duration, Kinds: c.Kinds, Rate: c.Rate,
-		RecoverWithin: c.RecoverWithin, Workflows: c.Workflows,
+		RecoverWithin: c.RecoverWithin, Workflows: c.Workflows, AsyncTemporal: c.AsyncTemporal,
 		Bin: c.Bin, PostgresBin: c.PostgresBin, State: c.State, Resume: c.Resume, Progress: os.Stderr})
 	if len(lines) == 0 {
 		return err

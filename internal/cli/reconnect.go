@@ -14,7 +14,8 @@ import (
 )
 
 // These times say how soon a worker finds Temporal again after an outage. The SDK's own waits grow to 10 s, separately
-// for the connection and for each poll, and a due retry waits for a poll.
+// for the connection and for each poll, and a due retry waits for a poll. The start of a workflow whose shard is away would
+// sleep through the shard's return, and the engine starts nothing else meanwhile.
 const (
 	reconnectFirst = 100 * time.Millisecond
 	reconnectMost  = time.Second
@@ -31,12 +32,12 @@ func reconnecting() []grpc.DialOption {
 	}
 }
 
-// again repeats a worker's call while Temporal is not available, as long as the caller waits. The SDK would wait longer
-// after each failure.
+// again repeats a worker's call, or the start of a workflow, while Temporal is not available, as long as the caller waits.
+// The SDK would wait longer after each failure.
 func again(ctx context.Context, method string, request, reply any, conn *grpc.ClientConn, call grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 	for {
 		err := call(ctx, method, request, reply, conn, opts...)
-		if status.Code(err) != codes.Unavailable || !isWorkers(method) {
+		if status.Code(err) != codes.Unavailable || !isRepeated(method) {
 			return err
 		}
 		if pause.For(ctx, workAgain) != nil {
@@ -45,8 +46,8 @@ func again(ctx context.Context, method string, request, reply any, conn *grpc.Cl
 	}
 }
 
-// isWorkers reports whether a method asks for work or reports its result.
-func isWorkers(method string) bool {
+// isRepeated reports whether a method asks for work, reports its result, or starts a workflow.
+func isRepeated(method string) bool {
 	_, name, _ := strings.Cut(strings.TrimPrefix(method, "/"), "/")
-	return strings.HasPrefix(name, "Poll") && strings.HasSuffix(name, "TaskQueue") || strings.HasPrefix(name, "Respond")
+	return name == "StartWorkflowExecution" || strings.HasPrefix(name, "Poll") && strings.HasSuffix(name, "TaskQueue") || strings.HasPrefix(name, "Respond")
 }

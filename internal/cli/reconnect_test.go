@@ -14,8 +14,9 @@ import (
 
 const workflowService = "/temporal.api.workflowservice.v1.WorkflowService/"
 
-// A worker's calls reach Temporal within half a second of its return. Other calls are left to their callers.
-func TestAWorkersCallsAreMadeAgain(t *testing.T) {
+// A worker's calls, and starts of workflows, reach Temporal within half a second of its return. Other calls are left to
+// their callers.
+func TestCallsAreRepeated(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		method string
@@ -28,7 +29,9 @@ func TestAWorkersCallsAreMadeAgain(t *testing.T) {
 		{"RespondWorkflowTaskCompleted", codes.Unavailable, 30 * time.Second},
 		{"PollWorkflowTaskQueue", codes.ResourceExhausted, 0},
 		{"RespondActivityTaskCompleted", codes.NotFound, 0},
-		{"StartWorkflowExecution", codes.Unavailable, 0},
+		{"StartWorkflowExecution", codes.Unavailable, 30 * time.Second},
+		{"StartWorkflowExecution", codes.AlreadyExists, 0},
+		{"SignalWorkflowExecution", codes.Unavailable, 0},
 		{"PollWorkflowExecutionUpdate", codes.Unavailable, 0},
 	}
 	for _, test := range tests {

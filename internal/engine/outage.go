@@ -16,7 +16,7 @@ const (
 	probeEvery = time.Second
 	// laterBy is after how long a dispatch that was given up is tried again, and laterMost how many wait for that.
 	// Beyond that number, and after an outage, others take them over.
-	laterBy   = 2 * time.Second
+	laterBy   = 500 * time.Millisecond
 	laterMost = 64
 )
 
