@@ -11,6 +11,16 @@ func (r *Reconciler) CountedFor(took time.Duration) { r.rest(r.Store.Now().Add(-
 // WatchClock sets the clock that measures how long the reconciler has watched the other processes.
 func (r *Reconciler) WatchClock(now func() time.Time) { r.watch.now = now }
 
+// RestOf returns how long a loop rests after a look.
+func (r *Reconciler) RestOf(name string, took time.Duration, found bool, err error) time.Duration {
+	for _, l := range r.loops() {
+		if l.name == name {
+			return r.restOf(l, took, found, err)
+		}
+	}
+	panic("no loop " + name)
+}
+
 // Once lets one loop look once.
 func (r *Reconciler) Once(ctx context.Context, look func(context.Context) (bool, error)) error {
 	_, err := r.once(ctx, loop{name: "test", look: look})

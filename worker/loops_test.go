@@ -2,6 +2,7 @@ package worker_test
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"testing"
 	"testing/synctest"
@@ -22,6 +23,33 @@ func TestALoopThatPanicsLooksAgain(t *testing.T) {
 	require.EqualError(t, err, "the reconciler's loop test panicked; the log says where")
 	require.InDelta(t, before+1, value(t, metrics.Panics), 0)
 	require.NoError(t, b.Once(t.Context(), func(context.Context) (bool, error) { return false, nil }))
+}
+
+// A look that waits for seconds for a dead connection keeps nobody waiting for a minute.
+func TestALoopRestsByWhatItHadToRead(t *testing.T) {
+	b := setup(t)
+	b.Every, b.Overdue = 10*time.Second, time.Minute
+	failed := errors.New("conn closed")
+	for _, c := range []struct {
+		loop  string
+		took  time.Duration
+		found bool
+		err   error
+		rest  time.Duration
+	}{
+		{"takeover", time.Millisecond, false, nil, 500 * time.Millisecond},
+		{"takeover", 4 * time.Second, false, nil, 500 * time.Millisecond},
+		{"takeover", 4 * time.Second, true, failed, 4 * time.Second},
+		{"takeover", 15 * time.Minute, false, failed, 10 * time.Second},
+		{"processes", 4 * time.Second, false, nil, 500 * time.Millisecond},
+		{"deliveries", time.Millisecond, false, nil, 10 * time.Second},
+		{"deliveries", time.Second, false, nil, 19 * time.Second},
+		{"deliveries", 4 * time.Second, false, nil, time.Minute},
+		{"deliveries", 4 * time.Second, true, nil, 10 * time.Second},
+		{"deliveries", 4 * time.Second, false, failed, 10 * time.Second},
+	} {
+		require.Equal(t, c.rest, b.RestOf(c.loop, c.took, c.found, c.err), "%+v", c)
+	}
 }
 
 // panickingJobs panics at the first page, and ends the test's context at the second.

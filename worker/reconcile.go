@@ -78,6 +78,9 @@ type loop struct {
 	temporal bool
 	// every is the time between two rounds; 0 = the reconciler's.
 	every time.Duration
+	// small says that a round that finds nothing reads next to nothing. If it took long, the database was slow or its
+	// connection was dead: that says nothing of the loop.
+	small bool
 	// wake lets the next round start at once; nil = nothing does.
 	wake <-chan struct{}
 }
@@ -92,8 +95,8 @@ func (r *Reconciler) loops() []loop {
 		{name: "recoveries", look: r.recoveries, temporal: true},
 		{name: "erasures", look: r.erase},
 		{name: "stats", look: r.stats, every: statsEvery},
-		{name: "processes", look: r.processes, every: watchEvery},
-		{name: "takeover", look: r.gone, every: watchEvery, wake: r.declared},
+		{name: "processes", look: r.processes, every: watchEvery, small: true},
+		{name: "takeover", look: r.gone, every: watchEvery, small: true, wake: r.declared},
 	}
 }
 
@@ -113,7 +116,7 @@ func (r *Reconciler) Run(ctx context.Context) {
 	running.Wait()
 }
 
-// run repeats the rounds. A long round that found nothing is followed by a rest in proportion.
+// run repeats the rounds, with a rest after each.
 func (r *Reconciler) run(ctx context.Context, l loop) {
 	for ctx.Err() == nil {
 		begun := time.Now()
@@ -121,16 +124,25 @@ func (r *Reconciler) run(ctx context.Context, l loop) {
 		if err != nil && ctx.Err() == nil {
 			r.Log.WarnContext(ctx, "reconciling goes on at the next look", "loop", l.name, "error", err)
 		}
-		wait := cmp.Or(l.every, r.Every)
-		if !found {
-			wait = max(wait, loopRest*time.Since(begun))
-		}
 		select {
 		case <-ctx.Done():
 		case <-l.wake:
-		case <-time.After(wait):
+		case <-time.After(r.restOf(l, time.Since(begun), found, err)):
 		}
 	}
+}
+
+// restOf returns how long a loop rests after a round that took so long. A round that found nothing is followed by a rest in
+// proportion, but only until a delivery would be overdue. A round that failed does not show how much there is to read.
+func (r *Reconciler) restOf(l loop, took time.Duration, found bool, err error) time.Duration {
+	rest := cmp.Or(l.every, r.Every)
+	switch {
+	case err != nil:
+		return max(rest, min(took, r.Every))
+	case found, l.small:
+		return rest
+	}
+	return max(rest, min(loopRest*took, r.Overdue))
 }
 
 // once does one round, if it can. While Temporal is away, workflows can be neither checked nor started.
