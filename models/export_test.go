@@ -2,6 +2,7 @@ package models
 
 import (
 	"context"
+	"net"
 	"slices"
 	"time"
 
@@ -152,4 +153,13 @@ func (s *Store) EventsWithTextWithin(ctx context.Context, tenant string, f Event
 // DeliveriesNamedWithin is DeliveriesNamed with other bounds.
 func (s *Store) DeliveriesNamedWithin(ctx context.Context, tenant string, f DeliveryFilter, name string, p Page, most TextBounds) ([]Delivery, string, error) {
 	return s.deliveriesNamed(ctx, tenant, f, name, p, textBounds{most.Events, most.For, most.Now})
+}
+
+// DialPostgres dials as the pools do.
+func DialPostgres(ctx context.Context, addr string) (net.Conn, error) {
+	config, err := postgresConfig("postgres://posthorn@" + addr + "/posthorn")
+	if err != nil {
+		return nil, err
+	}
+	return config.DialFunc(ctx, "tcp", addr)
 }

@@ -49,7 +49,7 @@ func postgresConfig(databaseURL string) (*pgx.ConnConfig, error) {
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = dialFor
 	}
-	config.DialFunc = (&net.Dialer{KeepAliveConfig: keepAlive}).DialContext
+	config.DialFunc = (&net.Dialer{KeepAliveConfig: keepAlive, Control: boundUnacknowledged}).DialContext
 	return config, nil
 }
 
