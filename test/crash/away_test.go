@@ -13,8 +13,9 @@ import (
 	"github.com/posthorn/posthorn/test/harness"
 )
 
-// acceptsWithoutTemporal publishes while Temporal is down: it is accepted, and delivered when Temporal is back. Nothing is
-// shared, so that publishers would wait for start slots, of which there are fewer, if it were not known to be down.
+// acceptsWithoutTemporal publishes while Temporal is down. The events are accepted, and delivered when Temporal is
+// back. Dispatches are not shared. So publishers would wait for the few start slots if Posthorn did not know that
+// Temporal is down.
 func acceptsWithoutTemporal(t *testing.T, p *production) {
 	t.Helper()
 	sharing := p.api
@@ -65,8 +66,8 @@ func acceptsWithoutTemporal(t *testing.T, p *production) {
 	})
 }
 
-// deliversWithoutTemporal publishes while Temporal is down to a process that makes first attempts without a workflow: what is
-// received needs no Temporal, and what is not waits for it.
+// deliversWithoutTemporal publishes while Temporal is down to a process that makes first attempts without a workflow. A
+// received delivery needs no Temporal, and the others wait for it.
 func deliversWithoutTemporal(t *testing.T, p *production) {
 	t.Helper()
 	x, y := harness.NewTenant(t, p.api.API), harness.NewTenant(t, p.api.API)
@@ -89,7 +90,7 @@ func deliversWithoutTemporal(t *testing.T, p *production) {
 // failedStarts is in the metrics once a start has failed.
 const failedStarts = `posthorn_workflow_starts_total{result="failed"}`
 
-// refusesWithoutPostgres publishes while the database is down: it is refused, and nothing of it is there afterwards.
+// refusesWithoutPostgres publishes while the database is down. The event is refused, and nothing of it is stored.
 func refusesWithoutPostgres(t *testing.T, p *production) {
 	t.Helper()
 	x := harness.NewTenant(t, p.api.API)

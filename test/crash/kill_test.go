@@ -14,8 +14,8 @@ import (
 // patient leaves the reconciler time: as long as work is kept in memory, nothing is doubted that is only slow.
 var patient = []string{"POSTHORN_RECONCILE_AFTER=12s", "POSTHORN_RECONCILE_EVERY=1s"}
 
-// kinds are for what there are workflows, and the process that accepts. First attempts without a workflow are made of receivers that
-// may take a quarter of the time until the reconciler doubts a delivery.
+// kinds are the settings of workflows, with the process that accepts. First attempts without a workflow are made only
+// to receivers that may take at most a quarter of the time until the reconciler takes over a delivery.
 var kinds = []struct {
 	name string
 	api  string
@@ -58,7 +58,7 @@ type production struct {
 
 func newMortalProduction(t *testing.T, api string, env []string) *production {
 	t.Helper()
-	// A commit that was answered must survive the server; the machine lives on.
+	// An answered commit must survive the end of the server. The machine keeps running.
 	postgres, err := pgtest.Start(t.Context(), pgtest.Options{Fast: true, Settings: []string{"synchronous_commit=on"}})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, postgres.Stop()) })
@@ -70,7 +70,7 @@ func newMortalProduction(t *testing.T, api string, env []string) *production {
 	return p
 }
 
-// part is something that can die, by kill -9, and come back.
+// part is a process that can be killed with kill -9 and come back.
 type part struct {
 	name          string
 	kill, restart func(testing.TB)
@@ -112,7 +112,7 @@ func TestDeathUnderLoad(t *testing.T) {
 	}
 }
 
-// The parts share an installation and die one after the other: a test of one finds what the one before has left.
+// The parts share an installation and die one after the other. Each test finds the state that the previous one left.
 func everyPartDies(t *testing.T, p *production) {
 	t.Helper()
 	for _, part := range p.parts() {

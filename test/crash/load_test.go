@@ -19,8 +19,8 @@ const (
 	callEvery = 40 * time.Millisecond // by each caller: what a loaded machine can keep up with
 )
 
-// load publishes events until it is stopped. Whatever is answered with an error or not at all is published again with
-// the same key, as the API's contract has it: so every event is accepted in the end.
+// load publishes events until it is stopped. A call with an error or without an answer is repeated with the same key,
+// as the API's contract says, so that every event is accepted in the end.
 type load struct {
 	t        *testing.T
 	tenant   harness.Tenant
@@ -30,11 +30,11 @@ type load struct {
 
 	mu       sync.Mutex
 	accepted map[string]bool
-	// may is how many POSTs of an event there may be beyond the first: one for every death while it was on its way.
+	// may is how many POSTs of an event are allowed after the first: one for every death while it was on its way.
 	may map[string]int
 }
 
-// startLoad begins to publish for a tenant of its own, to a receiver that takes a moment to answer.
+// startLoad begins to publish for a separate tenant, to a receiver that takes a moment to answer.
 func startLoad(t *testing.T, api harness.API) *load {
 	t.Helper()
 	l := &load{t: t, tenant: harness.NewTenant(t, api), accepted: map[string]bool{}, may: map[string]int{}}
@@ -47,7 +47,7 @@ func startLoad(t *testing.T, api harness.API) *load {
 			ticker := time.NewTicker(callEvery)
 			defer ticker.Stop()
 			for n := 0; stopped.Err() == nil; n++ {
-				l.publish(fmt.Sprintf("%d/%d", caller, n), event(n), ticker) //nolint:contextcheck // What has been begun is finished.
+				l.publish(fmt.Sprintf("%d/%d", caller, n), event(n), ticker) //nolint:contextcheck // Begun calls are finished.
 				<-ticker.C
 			}
 		})
@@ -75,8 +75,8 @@ func (l *load) publish(key string, event harness.Object, pace *time.Ticker) {
 	}
 }
 
-// around kills something and brings it back, and notes what was on its way meanwhile: what has been sent, but was not
-// on record before.
+// around kills a part and brings it back. It notes the events that were on their way meanwhile: sent, but not on record
+// before.
 func (l *load) around(kill, restart func()) {
 	l.t.Helper()
 	recorded := l.receiver.Counts()
@@ -124,7 +124,7 @@ func (l *load) settle() {
 	l.t.Logf("%d events, %d were on their way at a death, %d POSTs were made again", len(counts), len(l.may), extra)
 }
 
-// story tells when an event was sent, and what is on record of it.
+// story returns when an event was sent, and its records.
 func (l *load) story(id string) string {
 	var b strings.Builder
 	for _, p := range l.receiver.Posts() {

@@ -1,7 +1,7 @@
-// Package crash ends processes with kill -9 and looks for what is lost: at every step between accepting an event and
+// Package crash ends processes with kill -9 and looks for losses: at every step between accepting an event and
 // recording its delivery (the fault points of internal/fault, in programs built with the tag "faults"), and at any
-// instant under load. Whatever dies and comes back, every accepted event is delivered, and is sent once more at most for
-// each time that it was on its way when something died.
+// instant under load. Whichever process dies and comes back, every accepted event is delivered. It is sent at most once
+// more for each time that it was on its way when a process died.
 package crash
 
 import (
@@ -16,11 +16,11 @@ var programs harness.Programs
 
 func TestMain(m *testing.M) { os.Exit(harness.Main(m, &programs, "faults")) }
 
-// impatient has the reconciler look soon. It is for tests that publish single events: what is slow to start under load
-// would be sent twice.
+// impatient makes the reconciler check soon. It is for tests that publish single events: under load, a slow start would
+// be sent twice.
 var impatient = []string{"POSTHORN_RECONCILE_AFTER=3s", "POSTHORN_RECONCILE_EVERY=500ms"}
 
-// newProduction is an installation with a schema on a database of its own.
+// newProduction returns an installation with a migrated database of its own.
 func newProduction(tb testing.TB, temporal *harness.Temporal, env ...string) *harness.Installation {
 	tb.Helper()
 	i := harness.NewInstallation(tb, &programs, pgtest.URL(tb), temporal, env...)
@@ -28,7 +28,7 @@ func newProduction(tb testing.TB, temporal *harness.Temporal, env ...string) *ha
 	return i
 }
 
-// event is what the tests publish.
+// event is the event that the tests publish.
 func event(n int) harness.Object {
 	return harness.Object{"type": "order.created", "data": harness.Object{"order": n}}
 }

@@ -15,8 +15,8 @@ import (
 // recoverWithin is how soon after the kill of a process everything that it held is delivered.
 const recoverWithin = 10 * time.Second
 
-// Whatever a killed process held is delivered within seconds, with the settings that everybody has: what others do not
-// know of for a minute is for trouble that nobody can tell from work.
+// Everything that a killed process held is delivered within seconds, with the default settings. Only trouble that looks
+// like normal work takes others a minute to notice.
 func TestRecoveryAfterAKillTakesUnderTenSeconds(t *testing.T) {
 	t.Parallel()
 	temporal := harness.NewTemporal(t, &programs, harness.Sibling(t, pgtest.URL(t), "temporal"))
@@ -57,7 +57,7 @@ func anAPIIsKilled(t *testing.T, temporal *harness.Temporal) {
 	requireOnce(t, r)
 }
 
-// Others take over what a suspended process holds, and it sends none of it when it goes on.
+// Others take over the deliveries of a suspended process. When it continues, it sends none of them.
 func anAPIIsSuspended(t *testing.T, temporal *harness.Temporal) {
 	t.Helper()
 	api, x, r, events := held(t, temporal)
@@ -78,7 +78,7 @@ func anAPIIsSuspended(t *testing.T, temporal *harness.Temporal) {
 	requireOnce(t, r)
 }
 
-// What was accepted while Temporal was away is delivered soon after it is back, though nobody publishes any more.
+// Events accepted while Temporal was away are delivered soon after its return, even if no more events are published.
 func temporalIsKilled(t *testing.T, temporal *harness.Temporal) {
 	t.Helper()
 	i := newProduction(t, temporal)

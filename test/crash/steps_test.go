@@ -15,8 +15,8 @@ import (
 	"github.com/posthorn/posthorn/test/pgtest"
 )
 
-// steps are the fault points, in the order in which an event passes them, and how many POSTs a death there may lead
-// to. Only a POST that has been made and not been recorded is made again.
+// steps are the fault points in the order in which an event passes them, with the largest number of POSTs after a death
+// there. Only a POST that was made and not recorded is made again.
 var steps = []struct {
 	name        string
 	inAPI       bool // else in the worker
@@ -30,11 +30,11 @@ var steps = []struct {
 	{"after-record", false, 1, 1},
 }
 
-// retries has workflows only for what is not received. The reconciler keeps to its own pace: what it does not doubt is found
-// because its process is gone.
+// retries has workflows only for deliveries that are not received. The reconciler keeps its usual pace: deliveries are
+// found because their process is gone.
 const retries = "POSTHORN_WORKFLOWS=retries"
 
-// apart is the shape in which the API outlives a death in the worker.
+// apart is the shape in which the API survives a death of the worker.
 const apart = "api and worker"
 
 // shapes are the ways to run Posthorn. Each starts an installation that dies at a step, and gives its API and the
@@ -75,7 +75,7 @@ var shapes = []struct {
 	}},
 }
 
-// startsNone reports whether a shape starts no workflow for what is received at once.
+// startsNone reports whether a shape starts no workflow for deliveries that are received at once.
 func startsNone(shape string) bool { return strings.HasSuffix(shape, ", retries") }
 
 func TestDeathAtEveryStep(t *testing.T) {

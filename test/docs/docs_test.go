@@ -53,8 +53,8 @@ var (
 	setting  = regexp.MustCompile(`(env:)?"(POSTHORN_[A-Z_]+)"`)
 )
 
-// TestVariablesExist: whatever names a variable (documentation, deployment, workflows of GitHub), a program reads it.
-// And every variable of a flag is explained.
+// TestVariablesExist: a program reads every variable that documentation, deployment or GitHub workflows name. And every
+// variable of a flag is explained.
 func TestVariablesExist(t *testing.T) {
 	t.Parallel()
 	explained := ""
@@ -89,7 +89,7 @@ func TestVariablesExist(t *testing.T) {
 	}
 }
 
-// files lists what is below a folder of the repository: the files that end in ext, or all.
+// files lists the files below a folder of the repository: those that end in ext, or all.
 func files(t *testing.T, folder, ext string) []string {
 	t.Helper()
 	var found []string
@@ -102,7 +102,7 @@ func files(t *testing.T, folder, ext string) []string {
 	return found
 }
 
-// prose is a page without its blocks of code.
+// prose returns a page without its blocks of code.
 func prose(t *testing.T, page string) string {
 	t.Helper()
 	text, err := os.ReadFile(page)

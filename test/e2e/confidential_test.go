@@ -19,7 +19,7 @@ import (
 	"github.com/posthorn/posthorn/test/harness"
 )
 
-// confidential is what must not be found where people who run the installation look.
+// confidential holds the secrets that must not appear where operators look.
 type confidential struct {
 	payload string // stands in the data of every event
 
@@ -43,7 +43,7 @@ func (c *confidential) keep(secrets ...string) {
 	}
 }
 
-// traces are the ways a secret can stand in a text: as it is, or somewhere within what is encoded in base64.
+// traces returns the forms of a secret in a text: unchanged, or inside a base64 text.
 func traces(secret string) []string {
 	all := []string{secret}
 	for shift := range 3 {
@@ -53,7 +53,7 @@ func traces(secret string) []string {
 	return all
 }
 
-// in gives the secrets that are found in a text.
+// in returns the secrets that appear in a text.
 func (c *confidential) in(text []byte, except ...string) (found []string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -73,7 +73,7 @@ func (c *confidential) absentFromLogs(t *testing.T, w *world) {
 	log := w.server.Log()
 	require.Contains(t, log, "level=DEBUG", "the log is as talkative as it can be")
 	require.Empty(t, c.in([]byte(log)))
-	// What dev welcomes its user with shows the admin key.
+	// The welcome of dev shows the admin key.
 	require.Empty(t, c.in([]byte(w.server.Out()), w.AdminKey))
 }
 

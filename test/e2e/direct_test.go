@@ -11,14 +11,14 @@ import (
 	"github.com/posthorn/posthorn/test/harness"
 )
 
-// What has a workflow: every event, or only what is not received at the first attempt.
+// The settings of workflows: for every event, or only for deliveries that are not received at the first attempt.
 const (
 	workflowsForEvents  = "POSTHORN_WORKFLOWS=event"
 	workflowsForRetries = "POSTHORN_WORKFLOWS=retries"
 )
 
-// onlyRetries has workflows only for what is not received at the first attempt. Receivers have a quarter of the time after
-// which the reconciler doubts a delivery.
+// onlyRetries has workflows only for deliveries that are not received at the first attempt. Receivers have a quarter of
+// the time after which the reconciler takes over a delivery.
 var onlyRetries = []string{workflowsForRetries, "POSTHORN_TIMEOUT=5s"}
 
 func onlyRetriesHaveWorkflows(t *testing.T, temporal *harness.Temporal) {

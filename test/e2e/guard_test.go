@@ -42,8 +42,8 @@ func guardActsWhenRegistering(t *testing.T, temporal *harness.Temporal) {
 	require.Empty(t, r.Posts())
 }
 
-// guardActsWhenDialling has an API that lets a destination through and a worker that does not: what was acceptable
-// when it was registered, or resolved to something else then, is stopped when it is dialled.
+// guardActsWhenDialling has an API that accepts a destination and a worker that does not. The worker stops a
+// destination that was acceptable, or resolved differently, when it was registered.
 func guardActsWhenDialling(t *testing.T, temporal *harness.Temporal) {
 	t.Helper()
 	i := newProduction(t, temporal)

@@ -10,7 +10,7 @@ import (
 	"github.com/posthorn/posthorn/test/harness"
 )
 
-// operational is what Posthorn itself publishes about a webhook.
+// operational is an event that Posthorn itself publishes about a webhook.
 type operational struct {
 	Type string `json:"type"`
 	Data struct {
@@ -28,7 +28,7 @@ func failingWebhookIsLookedAfter(x *tenant) {
 	w := x.hook(r.URL, object{"name": "Warehouse", "retry": object{"max": 0}, "event_types": []string{"order.*"}})
 	observer := harness.NewReceiver(x, nil)
 	observing := x.hook(observer.URL, object{"event_types": []string{"webhook.*"}})
-	// failUpTo publishes until so many receptions have failed, and waits for the mail that tells of it.
+	// failUpTo publishes until so many receptions have failed, and waits for the mail about it.
 	mails := 0
 	failUpTo := func(count int, subject string) {
 		x.Helper()

@@ -20,7 +20,7 @@ func keysetCommand(t *testing.T, i *harness.Installation, keyset, step string) *
 		Env: append(slices.Clip(i.Env), "POSTHORN_ENCRYPTION_KEYSET="+keyset)})
 }
 
-// keysetStep makes a step and gives what it prints.
+// keysetStep makes a step and returns its output.
 func keysetStep(t *testing.T, i *harness.Installation, keyset, step string) string {
 	t.Helper()
 	p := keysetCommand(t, i, keyset, step)

@@ -17,7 +17,7 @@ import (
 	"github.com/posthorn/posthorn/test/pgtest"
 )
 
-// TestLimits is what a webhook's own limits make of an API and two workers.
+// TestLimits tests a webhook's own limits with an API and two workers.
 func TestLimits(t *testing.T) {
 	t.Parallel()
 	temporal := harness.NewTemporal(t, &programs, harness.Sibling(t, pgtest.URL(t), "temporal"))
@@ -88,7 +88,7 @@ func (x *limited) awaitDelivered(w harness.Webhook, events int) {
 	require.Nil(x, now.LastFailure)
 }
 
-// shares tells how many POSTs each worker has made.
+// shares returns how many POSTs each worker has made.
 func (x *limited) shares(workers []*harness.Server) []int {
 	x.Helper()
 	shares := make([]int, len(workers))
@@ -127,8 +127,8 @@ func rateIsKept(x *limited) {
 	seen := (events - 1) / posts[events-1].At.Sub(posts[0].At).Seconds()
 	x.Logf("%.1f/s of %.0f/s, %v by each worker", seen, rate, shares)
 	require.LessOrEqual(x, seen, rate*tolerance)
-	// What a machine under load has delayed arrives together with what is due then. That may happen; two workers that
-	// know nothing of each other would be too fast all the time.
+	// On a machine under load, delayed POSTs arrive together with due ones. That is allowed. Two workers without
+	// knowledge of each other would be too fast all the time.
 	fast := 0
 	for i := range posts {
 		within := 0
@@ -145,7 +145,7 @@ func rateIsKept(x *limited) {
 	require.Less(x, fast, events/2)
 }
 
-// gate is a receiver that answers a POST when the test says so, and sees how many are waiting.
+// gate is a receiver that answers a POST when the test says so, and counts the waiting ones.
 type gate struct {
 	url  string
 	open chan struct{} // a value lets one POST go, closed it lets all go
@@ -251,7 +251,7 @@ func killedWorkersPlacesComeBack(x *limited) {
 	const events, limit = 30, 4
 	killed := x.worker()
 	g := newGate(x)
-	// What the dead worker was about to send comes back when Temporal has not heard of it for half a minute.
+	// The dead worker's next deliveries come back when Temporal has had no sign of it for half a minute.
 	w := x.hook(g.url, object{"max_in_flight": limit, "timeout": "1m"})
 	x.flood(events)
 	g.await(x, "they are taken", func() bool { return g.waiting == limit })

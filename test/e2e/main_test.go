@@ -1,6 +1,6 @@
-// Package e2e drives the real programs over HTTP: the same behaviours on `posthorn dev`, which keeps everything in SQLite,
-// and on `posthorn serve` with Postgres and a Temporal of its own; then what several processes, restarts and settings
-// make of an installation.
+// Package e2e drives the real programs over HTTP. It tests the same behaviours on `posthorn dev`, which keeps
+// everything in SQLite, and on `posthorn serve` with Postgres and a separate Temporal. Then it tests installations with
+// several processes, restarts and settings.
 package e2e
 
 import (
@@ -16,7 +16,7 @@ var programs harness.Programs
 
 func TestMain(m *testing.M) { os.Exit(harness.Main(m, &programs)) }
 
-// behaviours are what every installation does.
+// behaviours are the tests that every installation must pass.
 var behaviours = []struct {
 	name string
 	show func(*tenant)
@@ -41,7 +41,7 @@ var behaviours = []struct {
 	{"Temporal lists workflows by tenant, webhook and status", workflowsAreListed},
 }
 
-// kinds are for what there are workflows. All installations do the same with either.
+// kinds are the settings of workflows. All installations behave the same with either.
 var kinds = []struct {
 	name string
 	env  []string
@@ -51,7 +51,7 @@ var kinds = []struct {
 	{"behaviour, workflows for retries", []string{workflowsForRetries, "POSTHORN_RECONCILE_AFTER=1m", "POSTHORN_RECONCILE_EVERY=2s"}},
 }
 
-// TestDev is everything on `posthorn dev`.
+// TestDev runs everything on `posthorn dev`.
 func TestDev(t *testing.T) {
 	t.Parallel()
 	for _, kind := range kinds {
@@ -73,7 +73,7 @@ func TestDev(t *testing.T) {
 	})
 }
 
-// TestProduction is everything on Postgres and a Temporal server apart.
+// TestProduction runs everything on Postgres and a separate Temporal server.
 func TestProduction(t *testing.T) {
 	t.Parallel()
 	temporal := harness.NewTemporal(t, &programs, harness.Sibling(t, pgtest.URL(t), "temporal"))

@@ -13,7 +13,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// log is the whole audit log, newest first.
+// log returns the whole audit log, newest first.
 func (w *world) log() []models.AuditEntry {
 	w.t.Helper()
 	rows, next, err := w.Store.AuditLog(w.t.Context(), models.AuditFilter{}, models.Page{Limit: 100_000})
@@ -22,7 +22,7 @@ func (w *world) log() []models.AuditEntry {
 	return rows
 }
 
-// since is what has been added to a log, oldest first.
+// since returns the entries that were added to a log, oldest first.
 func (w *world) since(before []models.AuditEntry) []models.AuditEntry {
 	w.t.Helper()
 	all := w.log()
@@ -119,7 +119,7 @@ func TestRefusedCallsAreNotLogged(t *testing.T) {
 	}
 }
 
-// TestCallsThatChangeNothingAreNotLogged makes calls again that have had their effect.
+// TestCallsThatChangeNothingAreNotLogged repeats calls that have already had their effect.
 func TestCallsThatChangeNothingAreNotLogged(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -86,7 +86,7 @@ func (o operation) namesThings() bool {
 	return false
 }
 
-// plain is an answer without what was asked about: it may be repeated.
+// plain returns an answer without the ids of the request, which it may repeat.
 func plain(body, slug string, x *things) string {
 	pairs := []string{slug, "TENANT"}
 	for kind, id := range x.ids {
@@ -98,7 +98,7 @@ func plain(body, slug string, x *things) string {
 	return strings.NewReplacer(pairs...).Replace(body)
 }
 
-// snapshot is all that an admin reads of a tenant.
+// snapshot returns everything that an admin can read of a tenant.
 func (w *world) snapshot(x *things) string {
 	w.t.Helper()
 	var text strings.Builder

@@ -10,7 +10,8 @@ type operation struct {
 	// webhook's id without its prefix) stand for things of the tenant.
 	body, query string
 	form        bool // body is a form
-	// audit are the actions that a call writes, nothing if it changes nothing. It must be given for whatever is no GET.
+	// audit are the actions that a call writes, nothing if it changes nothing. Every operation except a GET must have
+	// it.
 	audit string
 	// first brings the tenant's things into the state in which the operation succeeds.
 	first func(*world, *things)
@@ -31,7 +32,7 @@ const (
 	systemOwner  = "tenant"
 )
 
-// operations are all routes of all APIs.
+// operations returns all routes of all APIs.
 var operations = []operation{
 	{route: "GET /healthz", roles: "anyone"},
 	{route: "GET /readyz", roles: "anyone"},

@@ -1,5 +1,6 @@
-// Package security_test holds what is promised of all operations of all APIs against the routes that are really mounted: who
-// may do what, that no tenant reaches another, and that no change goes unlogged. docs/security.md is held against it.
+// Package security_test checks the promises about all operations of all APIs against the mounted routes: the roles of
+// each operation, that no tenant reaches another, and that every change is logged. It also checks docs/security.md
+// against them.
 package security_test
 
 import (
@@ -114,7 +115,7 @@ func (w *world) tenant(roles ...models.Role) *things {
 	return x
 }
 
-// system is the system that a route belongs to; "" = /v1.
+// system returns the system of a route; "" = /v1.
 func (o operation) system() string {
 	_, path, _ := strings.Cut(o.route, " ")
 	first, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
@@ -124,7 +125,7 @@ func (o operation) system() string {
 	return ""
 }
 
-// furnish gives the tenant one of everything, its webhook by the API of the operation.
+// furnish creates one of everything for the tenant. The webhook is made through the API of the operation.
 func (w *world) furnish(x *things, o operation) {
 	w.t.Helper()
 	ctx := w.t.Context()
@@ -167,14 +168,14 @@ func (w *world) furnish(x *things, o operation) {
 	x.ids["erasure"] = erasure.ID
 }
 
-// ghosts are ids of the form of everything a tenant has, of nothing.
+// ghosts are well-formed ids of things that do not exist.
 func (w *world) ghosts(slug string) *things {
 	return &things{slug: slug, ids: map[string]string{"webhook": models.NewID(models.PrefixWebhook), "event": models.NewID(models.PrefixEvent),
 		"delivery": models.NewID(models.PrefixDelivery), "recovery": models.NewID(models.PrefixRecovery), "erasure": models.NewID(models.PrefixErasure), "key": models.NewID(models.PrefixKey), "link": models.NewID(models.PrefixLink),
 		"call": models.NewID(models.PrefixAttempt), "name": "thing.none"}}
 }
 
-// kinds are what the segment before a parameter says the parameter is an id of.
+// kinds are the kinds of things that a parameter is an id of, by the path segment before it.
 var kinds = map[string]string{"webhooks": "webhook", "events": "event", "deliveries": "delivery", "recoveries": "recovery", "erasures": "erasure", "keys": "key", "portal-links": "link"}
 
 // target fills in a route: the tenant by its slug, everything else of a tenant by the things' ids. A parameter that it does not

@@ -94,7 +94,7 @@ func valuesFiles(t *testing.T) []string {
 	return files
 }
 
-// Whatever the values, the chart passes lint, and every object is one that Kubernetes, KEDA, an operator or a controller knows.
+// For all values, the chart passes lint, and Kubernetes, KEDA, an operator or a controller knows every object.
 func TestChartMakesKnownObjects(t *testing.T) {
 	t.Parallel()
 	check, err := validator.New([]string{"../schemas/{{.ResourceKind}}_{{.ResourceAPIVersion}}.json"}, validator.Opts{Strict: true})
@@ -165,7 +165,7 @@ func TestChartRefusesWrongValues(t *testing.T) {
 	}
 }
 
-// pods returns the pod specs, by the name of what makes them.
+// pods returns the pod specs, by the name of their owner.
 func pods(t *testing.T, all map[string]object) map[string]object {
 	t.Helper()
 	found := map[string]object{}
@@ -243,8 +243,8 @@ func TestSettingsReachTheProcesses(t *testing.T) {
 	require.Equal(t, "/etc/posthorn/temporal/ca.crt", serve["TEMPORAL_TLS_SERVER_CA_CERT_PATH"])
 }
 
-// What the controller adds to a worker's pods (how to reach Temporal, the volume of client certificates) the chart leaves to it.
-// The worker's Worker Deployment and build id are those by which the controller knows it.
+// The chart leaves to the controller its own additions to a worker's pods (Temporal's address, the volume of client
+// certificates). The worker's Worker Deployment and build id are those by which the controller knows it.
 func TestControllerAndWorkerNameTheSameVersion(t *testing.T) {
 	t.Parallel()
 	all := render(t, "controller.yaml")
@@ -278,7 +278,7 @@ func variables(t *testing.T) []string {
 	return all
 }
 
-// The chart takes every setting there is, and no other.
+// The chart accepts exactly the existing settings.
 func TestValuesTakeEverySetting(t *testing.T) {
 	t.Parallel()
 	var schema object
@@ -320,7 +320,7 @@ func TestSchemaAndValuesNameTheSame(t *testing.T) {
 	compare("", schema, values)
 }
 
-// Pods reach the internet, and on the inside the database, Temporal and what is named.
+// Pods reach the internet, and inside only the database, Temporal and the named services.
 func TestPodsReachNothingInside(t *testing.T) {
 	t.Parallel()
 	egress := at[[]any](t, render(t, "minimal.yaml")["NetworkPolicy main-posthorn"], "spec", "egress")
@@ -340,7 +340,7 @@ func TestPodsReachNothingInside(t *testing.T) {
 	require.Len(t, at[[]any](t, policy, "spec", "ingress", 0, "from"), 1)
 }
 
-// What scales pods asks for what there is: KEDA's scaler for each of Posthorn's task queues.
+// The scalers query what exists: KEDA's scaler queries each of Posthorn's task queues.
 func TestWorkersScaleByEveryTaskQueue(t *testing.T) {
 	t.Parallel()
 	everything := render(t, "everything.yaml")

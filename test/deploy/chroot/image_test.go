@@ -35,7 +35,7 @@ import (
 
 const root = "../../../"
 
-// recipe is what the Dockerfile says.
+// recipe holds the contents of the Dockerfile.
 type recipe struct {
 	build    string // the command that builds the program
 	binary   string // where the image has it
@@ -102,7 +102,8 @@ func (r recipe) run(t *testing.T) (program []byte) {
 	return program
 }
 
-// image stands the program on what the base image has: root certificates, a user, a place for temporary files. No shell.
+// image puts the program on the contents of the base image: root certificates, a user, a place for temporary files. No
+// shell.
 func (r recipe) image(t *testing.T, program []byte) v1.Image {
 	t.Helper()
 	certificates, err := os.ReadFile("/etc/ssl/certs/ca-certificates.crt")
@@ -203,7 +204,7 @@ func (c container) output(t *testing.T, words ...string) (string, error) {
 	return strings.TrimSpace(string(out)), err
 }
 
-// The image of the Dockerfile is well formed, and each of its command lines does, as its user, what it is there for.
+// The image of the Dockerfile is well formed, and each of its command lines works as its user.
 func TestImageRuns(t *testing.T) {
 	require.Zero(t, os.Getuid(), "chroot needs root")
 	r := dockerfile(t)
@@ -262,7 +263,7 @@ func TestImageRuns(t *testing.T) {
 	}
 }
 
-// The image's default port is the one that its health check asks and that it exposes.
+// The image's default port is the port of its health check and its exposed port.
 func TestPortsAgree(t *testing.T) {
 	r := dockerfile(t)
 	require.Contains(t, r.config.Env, "POSTHORN_ADDR=:8080")

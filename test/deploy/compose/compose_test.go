@@ -37,7 +37,7 @@ func load(t *testing.T, dotenv string) (*types.Project, error) {
 	return options.LoadProject(t.Context())
 }
 
-// The file fits the schema, asks for what it cannot do without, and hands on what .env has.
+// The file fits the schema, requires the necessary variables, and passes on those of .env.
 func TestComposeFileIsValid(t *testing.T) {
 	t.Parallel()
 	for missing, dotenv := range map[string]string{
@@ -75,8 +75,8 @@ func settings(t *testing.T) []string {
 	return all
 }
 
-// Each service waits for what can be waited for: `up --wait` fails where a service is waited for that has no health check, or
-// that never ends.
+// Each service waits only for services that allow it: `up --wait` fails if it waits for a service without a health
+// check, or for one that never ends.
 func TestServicesWaitForWhatCanBeWaitedFor(t *testing.T) {
 	t.Parallel()
 	p := project(t)
@@ -143,7 +143,7 @@ func stage(t *testing.T, path string) map[string][]string {
 	return last
 }
 
-// The image of a release is that of the Dockerfile, and starts as one expects.
+// The image of a release is the same as the Dockerfile's, and starts as expected.
 func TestBothImagesAreTheSame(t *testing.T) {
 	t.Parallel()
 	built, released := stage(t, "Dockerfile"), stage(t, "deploy/release.Dockerfile")
@@ -158,7 +158,7 @@ func TestBothImagesAreTheSame(t *testing.T) {
 	require.Equal(t, built, released)
 }
 
-// The unit stops a process no sooner than it takes, and its file of settings has real ones.
+// The unit gives a process enough time to stop, and its file of settings has real settings.
 func TestUnitRunsPosthorn(t *testing.T) {
 	t.Parallel()
 	unit := read(t, "deploy/systemd/posthorn.service")

@@ -136,7 +136,7 @@ var (
 	intervals = strings.NewReplacer("$__rate_interval", "5m")
 )
 
-// Each query of a dashboard reads what is exported, by labels that it has, and each variable is one of the dashboard's.
+// Each query of a dashboard reads exported metrics, by existing labels, and each variable is one of the dashboard's.
 func TestDashboardsReadWhatIsExported(t *testing.T) {
 	t.Parallel()
 	series := metrics(t)
@@ -206,7 +206,7 @@ type ruleGroups struct {
 
 var inAnnotation = regexp.MustCompile(`\$labels\.(\w+)`)
 
-// Each alert reads what is exported, has a severity, has a test, and leads to a section of the runbook that exists.
+// Each alert reads exported metrics, has a severity and a test, and leads to an existing section of the runbook.
 func TestAlertsLeadToTheirRunbooks(t *testing.T) {
 	t.Parallel()
 	series := metrics(t)
