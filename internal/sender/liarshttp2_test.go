@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"io"
 	"strings"
+	"sync"
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
@@ -58,6 +59,15 @@ func (c *h2lie) hold() {
 func until(write func() error) {
 	for write() == nil {
 	}
+}
+
+// flood calls write until it fails, and reads frames meanwhile, so that the client does not wait.
+func (c *h2lie) flood(write func() error) {
+	var reading sync.WaitGroup
+	reading.Go(c.hold)
+	until(write)
+	_ = c.Close()
+	reading.Wait() // a Framer has one reader
 }
 
 // raw writes an unchecked frame.
@@ -126,7 +136,7 @@ func http2Liars() []liar {
 		})
 	}
 	instead := func(write func(c *h2lie) error) func(*lie) { // something without end instead of an answer
-		return overHTTP2(func(c *h2lie) { go c.hold(); until(func() error { return write(c) }) })
+		return overHTTP2(func(c *h2lie) { c.flood(func() error { return write(c) }) })
 	}
 	once := func(write func(c *h2lie)) func(*lie) { return overHTTP2(write) }
 	return []liar{
@@ -184,15 +194,13 @@ func http2Liars() []liar {
 		{name: "frames of no kind", serve: instead(func(c *h2lie) error { return c.raw(0xfa, 0, 0, make([]byte, 1000)) }), error: floodText},
 		{name: "103 without end", serve: instead(func(c *h2lie) error { c.headers(false, ":status", "103"); return c.WritePing(false, [8]byte{}) }), error: improperText},
 		{name: "CONTINUATIONs", serve: once(func(c *h2lie) {
-			go c.hold()
 			_ = c.WriteHeaders(http2.HeadersFrameParam{StreamID: c.stream, BlockFragment: headerBlock(":status", "200")})
 			field := headerBlock("x-a", strings.Repeat("b", 1000))
-			until(func() error { return c.WriteContinuation(c.stream, false, field) })
+			c.flood(func() error { return c.WriteContinuation(c.stream, false, field) })
 		}), error: improperText},
 		{name: "empty CONTINUATIONs", serve: once(func(c *h2lie) {
-			go c.hold()
 			_ = c.WriteHeaders(http2.HeadersFrameParam{StreamID: c.stream, BlockFragment: headerBlock(":status", "200")})
-			until(func() error { return c.WriteContinuation(c.stream, false, nil) })
+			c.flood(func() error { return c.WriteContinuation(c.stream, false, nil) })
 		}), error: floodText},
 		{name: "a body without end", serve: then(func(c *h2lie) error { return c.WriteData(c.stream, false, make([]byte, 16<<10)) }), status: 200, cut: true},
 		{name: "a body of single bytes without end", serve: then(func(c *h2lie) error { return c.WriteData(c.stream, false, []byte("x")) }), status: 200, body: "xx", cut: true},
