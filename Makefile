@@ -12,6 +12,7 @@ SERVER_TAGS := disable_grpc_modules
 
 GOLANGCI_VERSION      := v2.15.0
 WORKFLOWCHECK_VERSION := v0.6.0
+GOTESTSUM_VERSION     := v1.13.0
 OAPI_CODEGEN_VERSION  := v2.8.2
 HELM_VERSION          := v4.3.2
 PROMTOOL_VERSION      := v0.316.0
@@ -21,6 +22,7 @@ GORELEASER_VERSION    := v2.15.0
 TOOLS         := $(CURDIR)/.cache/bin
 GOLANGCI      := $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION)
 WORKFLOWCHECK := $(TOOLS)/workflowcheck-$(WORKFLOWCHECK_VERSION)
+GOTESTSUM     := $(TOOLS)/gotestsum-$(GOTESTSUM_VERSION)
 OAPI_CODEGEN  := $(TOOLS)/oapi-codegen-$(OAPI_CODEGEN_VERSION)
 HELM          := $(TOOLS)/helm-$(HELM_VERSION)
 PROMTOOL      := $(TOOLS)/promtool-$(PROMTOOL_VERSION)
@@ -31,6 +33,8 @@ GORELEASER    := $(TOOLS)/goreleaser-$(GORELEASER_VERSION)
 PGTEST := go run ./test/pgtest/cmd/pgtest -fast --
 # Further flags for go test, as in `make test TESTFLAGS='-run Ladder -v'`.
 TESTFLAGS ?=
+# What tests are run with: go test, or what stands in for it in `make ci`.
+GOTEST ?= go test
 
 # No C compiler is needed, and one build cache serves builds and tests.
 export CGO_ENABLED := 0
@@ -60,21 +64,36 @@ build-lean: ## build bin/posthorn-lean: the program of the image, without dev
 test: ## test everything, on a private PostgreSQL that it starts (and installs, if there is none)
 	@$(PGTEST) $(MAKE) --no-print-directory --keep-going test-lean test-server test-observe
 
+# What whole programs, a browser or a benchmark are needed for.
+SLOW_PACKAGES := /test/(bench|chaos|crash|e2e|rolling|security)$$|/console$$|/internal/(bench|chaos)$$
+
 .PHONY: test-fast
-test-fast: ## test the main module without the tests that run whole programs, a browser or benchmarks
-	@$(PGTEST) go test -timeout 10m $(TESTFLAGS) $$(go list ./... | grep -v -E '/test/(bench|chaos|crash|e2e|rolling|security)$$|/console$$|/internal/(bench|chaos)$$')
+test-fast: ## test the main module's packages, queries on SQLite alone; no whole programs, browser or benchmarks
+	@go test -timeout 10m -skip '/^postgres$$' $(TESTFLAGS) $$(go list ./... | grep -v -E '$(SLOW_PACKAGES)')
 
 .PHONY: test-lean
 test-lean:
-	go test -timeout 20m $(TESTFLAGS) ./...
+	$(GOTEST) -timeout 20m $(TESTFLAGS) ./...
 
 .PHONY: test-server
 test-server:
-	cd devserver && go test -timeout 20m -tags $(SERVER_TAGS) $(TESTFLAGS) ./...
+	cd devserver && $(GOTEST) -timeout 20m -tags $(SERVER_TAGS) $(TESTFLAGS) ./...
 
 .PHONY: test-observe
 test-observe:
-	cd test/deploy && go test ./observe
+	cd test/deploy && $(GOTEST) ./observe
+
+# What `make ci` tests under the race detector: where goroutines share most.
+CI_RACE := ./activities ./internal/delivery ./internal/engine ./internal/fairqueue ./internal/groupcommit ./internal/service ./internal/slots
+# How long its tests took.
+CI_TIMES := $(CURDIR)/.cache/times
+
+.PHONY: ci
+ci: $(GOTESTSUM) ## what every change must pass: test, lint, and race where goroutines share most; names the ten slowest tests
+	@rm -rf $(CI_TIMES) && mkdir -p $(CI_TIMES)
+	@trap 'echo; echo "The ten slowest tests:"; cat $(CI_TIMES)/* | $(GOTESTSUM) tool slowest --num 10 || true' EXIT; \
+	$(MAKE) --no-print-directory --keep-going test lint race RACE='$(CI_RACE)' \
+		GOTEST='$(GOTESTSUM) --format standard-quiet --jsonfile-timing-events $(CI_TIMES)/$$@ --'
 
 .PHONY: check-deploy
 check-deploy: $(HELM) $(PROMTOOL) ## check the dashboards, alerts, Helm chart and Compose file (builds helm and promtool)
@@ -108,10 +127,13 @@ fuzz: ## fuzz every func Fuzz… of both modules, each for a minute (FUZZTIME=10
 	done; \
 	if [ -n "$$failed" ]; then echo "failed:$$failed" >&2; exit 1; fi
 
+# The packages that are tested under the race detector.
+RACE ?= ./...
+
 .PHONY: race
 race: export CGO_ENABLED := 1
-race: ## test the main module under the race detector (needs a C compiler)
-	@$(PGTEST) go test -race -timeout 30m $(TESTFLAGS) ./...
+race: ## test the main module under the race detector (needs a C compiler; RACE='./models ./worker')
+	@$(PGTEST) $(GOTEST) -race -timeout 30m $(TESTFLAGS) $(RACE)
 
 # Flags for test/bench, as in `make bench BENCHFLAGS='-modes serve -scenarios saturate -scale 0.2 -out -'`.
 BENCHFLAGS ?=
@@ -183,6 +205,10 @@ $(GOLANGCI):
 $(WORKFLOWCHECK):
 	GOBIN=$(TOOLS) go install go.temporal.io/sdk/contrib/tools/workflowcheck@$(WORKFLOWCHECK_VERSION)
 	mv $(TOOLS)/workflowcheck $@
+
+$(GOTESTSUM):
+	GOBIN=$(TOOLS) go install gotest.tools/gotestsum@$(GOTESTSUM_VERSION)
+	mv $(TOOLS)/gotestsum $@
 
 .PHONY: client
 client: $(OAPI_CODEGEN) ## generate the Go client from the OpenAPI document
