@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -120,6 +121,19 @@ func TestMissedEventsEndAtTheRetention(t *testing.T) {
 		require.NotNil(t, r.EventsSince)
 		require.InDelta(t, 14*24*3600, r.CreatedAt.Sub(*r.EventsSince).Seconds(), 5)
 	}
+}
+
+// What expires while a recovery runs is not sent.
+func TestMissedEventsEndAtTheRetentionOfTheirTime(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	e.Publish("acme", "order.created", `{}`)
+	hook := e.webhook("https://shop.example/late")
+	id := e.call("POST /v1/tenants/acme/webhooks/"+hook+"/recover", `{"missed":true}`).is(http.StatusAccepted).text("id")
+	e.Clock.Advance(14*24*time.Hour + time.Minute)
+	r, err := e.Hooks.ReleasePage(t.Context(), id)
+	require.NoError(t, err)
+	require.Equal(t, []any{models.RecoveryDone, int64(0)}, []any{r.Status, r.Released})
 }
 
 func TestListsOfAllTenants(t *testing.T) {

@@ -314,7 +314,7 @@ func TestALargeRecoveryIsCountedInPages(t *testing.T) {
 		_, _, err = s.SetWebhookStatus(t.Context(), w.Tenant, w.ID, models.StatusChange{To: models.WebhookActive, Recover: &r})
 		require.NoError(t, err)
 		require.Equal(t, int64(models.TotalUnknown), r.Total)
-		_, _, err = s.ReleasePage(t.Context(), r.ID)
+		_, _, err = s.ReleasePage(t.Context(), r.ID, time.Time{})
 		require.NoError(t, err)
 		for range 3 {
 			_, _, err := s.RunJob(t.Context())

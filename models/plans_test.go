@@ -109,7 +109,7 @@ func TestQueriesUseIndexes(t *testing.T) {
 			require.NotEmpty(t, page.Deliveries)
 			return err
 		}},
-		{"dispatch again", 5 * 50, func(ctx context.Context, tx *models.Store) error {
+		{"dispatch again", 6 * 50, func(ctx context.Context, tx *models.Store) error {
 			fresh, err := redispatch(ctx, tx, []string{"dead"}, before, 50)
 			require.NotEmpty(t, fresh)
 			return err
@@ -189,7 +189,7 @@ func TestQueriesUseIndexes(t *testing.T) {
 			if err := tx.CreateRecovery(ctx, &r); err != nil {
 				return err
 			}
-			_, fresh, err := tx.ReleasePage(ctx, r.ID)
+			_, fresh, err := tx.ReleasePage(ctx, r.ID, time.Time{})
 			require.NotEmpty(t, fresh)
 			return err
 		}},
@@ -217,7 +217,7 @@ func TestQueriesUseIndexes(t *testing.T) {
 			require.Empty(t, rows)
 			return err
 		}},
-		{"deliveries of a webhook in a status", 3 * 60, func(ctx context.Context, tx *models.Store) error {
+		{"deliveries of a webhook in a status", 3 * 150, func(ctx context.Context, tx *models.Store) error {
 			_, _, err := tx.Deliveries(ctx, w.Tenant, models.DeliveryFilter{WebhookID: w.ID, Status: models.Held}, page)
 			return err
 		}},
@@ -247,7 +247,7 @@ func TestQueriesUseIndexes(t *testing.T) {
 			if err := tx.CreateRecovery(ctx, &r); err != nil {
 				return err
 			}
-			_, fresh, err := tx.ReleasePage(ctx, r.ID)
+			_, fresh, err := tx.ReleasePage(ctx, r.ID, time.Time{})
 			require.NotEmpty(t, fresh)
 			return err
 		}},
@@ -256,7 +256,7 @@ func TestQueriesUseIndexes(t *testing.T) {
 			if err := tx.CreateRecovery(ctx, &r); err != nil {
 				return err
 			}
-			_, fresh, err := tx.ReleasePage(ctx, r.ID)
+			_, fresh, err := tx.ReleasePage(ctx, r.ID, time.Time{})
 			require.NotEmpty(t, fresh)
 			return err
 		}},

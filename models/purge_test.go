@@ -215,7 +215,7 @@ func TestADeletedTenantIsNotFound(t *testing.T) {
 		tenants, _, err := s.Tenants(ctx, models.Page{Limit: 10})
 		require.NoError(t, err)
 		require.Empty(t, tenants)
-		released, fresh, err := s.ReleasePage(ctx, r.ID)
+		released, fresh, err := s.ReleasePage(ctx, r.ID, time.Time{})
 		require.NoError(t, err)
 		require.Equal(t, models.RecoveryStopped, released.Status)
 		require.Empty(t, fresh)

@@ -301,13 +301,17 @@ func (r *Recovery) PageSize() int {
 const lookedFor = 2000
 
 // ReleasePage makes the next page of a recovery's deliveries pending, and returns the dispatches that drive them for
-// the caller to start. When nothing is left the recovery is no longer running.
-func (s *Store) ReleasePage(ctx context.Context, id string) (r Recovery, fresh []Dispatch, err error) {
+// the caller to start. When nothing is left the recovery is no longer running. It creates no deliveries of events accepted
+// before kept: they have expired since the recovery began.
+func (s *Store) ReleasePage(ctx context.Context, id string, kept time.Time) (r Recovery, fresh []Dispatch, err error) {
 	err = s.Tx(ctx, func(tx *Store) error {
 		db := tx.db.WithContext(ctx)
 		r, fresh = Recovery{}, nil
 		if err := found(tx.forUpdate(db).Omit("members").Take(&r, "id = ?", id).Error); err != nil || r.Status != RecoveryRunning {
 			return err
+		}
+		if !kept.IsZero() && (r.EventsSince == nil || r.EventsSince.Before(kept)) {
+			r.EventsSince = timeAt(&kept)
 		}
 		var more bool
 		var err error
@@ -373,23 +377,29 @@ func (s *Store) releaseOf(ctx context.Context, r *Recovery) (fresh []Dispatch, m
 // releaseStopped makes deliveries pending that were held or have ended. A delivered one that no longer matches the
 // webhook stays so: if it were pending it would be canceled.
 func (s *Store) releaseStopped(ctx context.Context, r *Recovery, w *Webhook) (fresh []Dispatch, looked int, err error) {
-	window, err := r.window(s.db.WithContext(ctx), r.Position, lookedFor)
-	if err != nil {
-		return nil, 0, err
-	}
 	var keys []DeliveryKey
-	over := int64(0)
-	for i := range window {
-		if len(keys) == r.PageSize() {
-			break
+	over, most := int64(0), r.PageSize()
+	for size := most; looked < lookedFor && len(keys) < most; size *= 2 { // few first, as nextMissed does
+		limit := min(size, lookedFor-looked)
+		window, err := r.window(s.db.WithContext(ctx), r.Position, limit)
+		if err != nil {
+			return nil, 0, err
 		}
-		looked, r.Position = looked+1, window[i].ID
-		switch c := &window[i]; {
-		case !r.takes(c):
-		case c.isOver(), c.Status == Delivered && !w.Wants(c.EventType):
-			over++
-		default:
-			keys = append(keys, DeliveryKey{Tenant: r.Tenant, ID: c.ID})
+		for i := range window {
+			if len(keys) == most {
+				break
+			}
+			looked, r.Position = looked+1, window[i].ID
+			switch c := &window[i]; {
+			case !r.takes(c):
+			case c.isOver(), c.Status == Delivered && !w.Wants(c.EventType):
+				over++
+			default:
+				keys = append(keys, DeliveryKey{Tenant: r.Tenant, ID: c.ID})
+			}
+		}
+		if len(window) < limit {
+			break
 		}
 	}
 	rows, erased, err := s.lockFor(ctx, r, keys)

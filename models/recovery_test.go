@@ -16,7 +16,7 @@ func (s *database) Recover(tb testing.TB, r models.Recovery) (models.Recovery, [
 	require.NoError(tb, s.CreateRecovery(tb.Context(), &r))
 	var pages [][]models.DeliveryKey
 	for range 1000 {
-		now, fresh, err := s.ReleasePage(tb.Context(), r.ID)
+		now, fresh, err := s.ReleasePage(tb.Context(), r.ID, time.Time{})
 		require.NoError(tb, err)
 		for _, p := range fresh {
 			pages = append(pages, p.Deliveries)
@@ -164,7 +164,7 @@ func TestARecoverySweepsUpWhatWasHeldMeanwhile(t *testing.T) {
 		s.Clock.Advance(time.Minute)
 		r := models.Recovery{Tenant: "acme", WebhookID: w.ID, Statuses: heldAndFailed}
 		require.NoError(t, s.CreateRecovery(t.Context(), &r))
-		now, _, err := s.ReleasePage(t.Context(), r.ID)
+		now, _, err := s.ReleasePage(t.Context(), r.ID, time.Time{})
 		require.NoError(t, err)
 		require.Equal(t, int64(2), now.Released)
 		require.False(t, now.Sweep)
@@ -177,14 +177,14 @@ func TestARecoverySweepsUpWhatWasHeldMeanwhile(t *testing.T) {
 		s.Clock.Advance(time.Second)
 		recent := s.held(t, w, 1)[0] // made after the recovery
 
-		now, _, err = s.ReleasePage(t.Context(), r.ID)
+		now, _, err = s.ReleasePage(t.Context(), r.ID, time.Time{})
 		require.NoError(t, err)
 		require.True(t, now.Sweep)
 		require.Equal(t, models.RecoveryRunning, now.Status)
-		_, fresh, err := s.ReleasePage(t.Context(), r.ID)
+		_, fresh, err := s.ReleasePage(t.Context(), r.ID, time.Time{})
 		require.NoError(t, err)
 		require.ElementsMatch(t, keysOf(*d, recent), fresh[0].Deliveries)
-		now, _, err = s.ReleasePage(t.Context(), r.ID)
+		now, _, err = s.ReleasePage(t.Context(), r.ID, time.Time{})
 		require.NoError(t, err)
 		require.Equal(t, models.RecoveryDone, now.Status)
 		require.Equal(t, models.Failed, s.Reload(t, failing).Status)
@@ -221,7 +221,7 @@ func TestACanceledRecoveryReleasesNoMore(t *testing.T) {
 		running, _, err := s.RunningRecoveries(t.Context(), "", 10)
 		require.NoError(t, err)
 		require.Equal(t, []string{r.ID}, running)
-		_, fresh, err := s.ReleasePage(t.Context(), r.ID)
+		_, fresh, err := s.ReleasePage(t.Context(), r.ID, time.Time{})
 		require.NoError(t, err)
 		require.Len(t, fresh[0].Deliveries, 1)
 
@@ -233,7 +233,7 @@ func TestACanceledRecoveryReleasesNoMore(t *testing.T) {
 		again, err := s.CancelRecovery(t.Context(), "acme", r.ID)
 		require.NoError(t, err)
 		require.Equal(t, canceled, again)
-		now, fresh, err := s.ReleasePage(t.Context(), r.ID)
+		now, fresh, err := s.ReleasePage(t.Context(), r.ID, time.Time{})
 		require.NoError(t, err)
 		require.Equal(t, models.RecoveryCanceled, now.Status)
 		require.Empty(t, fresh)
@@ -269,7 +269,7 @@ func TestARecoveryStopsWhenItsWebhookIsNotActive(t *testing.T) {
 				r := models.Recovery{Tenant: "acme", WebhookID: w.ID, Statuses: heldAndFailed}
 				require.NoError(t, s.CreateRecovery(t.Context(), &r))
 				leave(t, s, w)
-				now, fresh, err := s.ReleasePage(t.Context(), r.ID)
+				now, fresh, err := s.ReleasePage(t.Context(), r.ID, time.Time{})
 				require.NoError(t, err)
 				require.Equal(t, models.RecoveryStopped, now.Status)
 				require.Empty(t, fresh)
@@ -292,7 +292,7 @@ func TestARecoveryIsOfAWebhookOfItsTenant(t *testing.T) {
 		}
 		require.Zero(t, s.Count(t, "recoveries"))
 		require.Equal(t, d, s.Reload(t, d))
-		_, _, err := s.ReleasePage(t.Context(), "rec_none")
+		_, _, err := s.ReleasePage(t.Context(), "rec_none", time.Time{})
 		require.ErrorIs(t, err, models.ErrNotFound)
 	})
 }

@@ -90,20 +90,40 @@ func (s *Store) missedBy(ctx context.Context, w *Webhook, events []Event) ([]Eve
 	return kept, err
 }
 
+// nextMissed finds the events of the next page, and moves the recovery behind them. It reads few events first, so that a slow
+// recovery, whose pages are small, does not read the same events for each of them. looked is how many it has read.
+func (s *Store) nextMissed(ctx context.Context, r *Recovery, w *Webhook) (missed []Event, looked int, err error) {
+	most := r.PageSize()
+	for size := most; looked < lookedFor && len(missed) < most; size *= 2 {
+		limit := min(size, lookedFor-looked)
+		window, err := r.events(s.db.WithContext(ctx), r.Position, limit)
+		if err != nil {
+			return nil, 0, err
+		}
+		if len(window) == 0 {
+			break
+		}
+		found, err := s.missedBy(ctx, w, r.wanted(w, window))
+		if err != nil {
+			return nil, 0, err
+		}
+		missed, looked, r.Position = append(missed, found...), looked+len(window), markOf(&window[len(window)-1])
+		if len(window) < limit {
+			break
+		}
+	}
+	if len(missed) > most {
+		missed, r.Position = missed[:most], markOf(&missed[most-1])
+	}
+	return missed, looked, nil
+}
+
 // releaseMissed creates deliveries of events that have none to the webhook. The caller holds the tenant and has locked
 // the webhook. The events are locked before the check is repeated: a replay may have created one in the meantime.
 func (s *Store) releaseMissed(ctx context.Context, r *Recovery, w *Webhook) (fresh []Dispatch, looked int, err error) {
-	window, err := r.events(s.db.WithContext(ctx), r.Position, lookedFor)
-	if err != nil || len(window) == 0 {
+	missed, looked, err := s.nextMissed(ctx, r, w)
+	if err != nil || looked == 0 {
 		return nil, 0, err
-	}
-	missed, err := s.missedBy(ctx, w, r.wanted(w, window))
-	if err != nil {
-		return nil, 0, err
-	}
-	r.Position = markOf(&window[len(window)-1])
-	if most := r.PageSize(); len(missed) > most {
-		missed, r.Position = missed[:most], markOf(&missed[most-1])
 	}
 	erased, err := s.lockEvents(ctx, missed)
 	if err != nil {
@@ -129,7 +149,7 @@ func (s *Store) releaseMissed(ctx context.Context, r *Recovery, w *Webhook) (fre
 	}
 	r.Released += int64(len(deliveries))
 	fresh = s.fanOutDispatches(deliveries)
-	return fresh, len(window), s.insertLater(ctx, deliveries, fresh)
+	return fresh, looked, s.insertLater(ctx, deliveries, fresh)
 }
 
 // lockEvents keeps events from being erased or replayed until the transaction ends, and returns which have been erased

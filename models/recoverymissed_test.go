@@ -108,12 +108,12 @@ func TestAPageOfARecoveryLooksAtABoundedNumber(t *testing.T) {
 		require.NoError(t, s.CreateRecovery(t.Context(), &r))
 		for range 20 {
 			got := s.counting(t, func(ctx context.Context, tx *models.Store) error {
-				_, _, err := tx.ReleasePage(ctx, r.ID)
+				_, _, err := tx.ReleasePage(ctx, r.ID, time.Time{})
 				return err
 			})
 			require.Zero(t, got.Scans, "read from end to end")
 			require.LessOrEqual(t, got.Rows, int64(2*2000+50))
-			now, _, err := s.ReleasePage(t.Context(), r.ID)
+			now, _, err := s.ReleasePage(t.Context(), r.ID, time.Time{})
 			require.NoError(t, err)
 			if r = now; r.Status != models.RecoveryRunning {
 				break
@@ -122,6 +122,79 @@ func TestAPageOfARecoveryLooksAtABoundedNumber(t *testing.T) {
 		require.Equal(t, models.RecoveryDone, r.Status)
 		require.Equal(t, int64(1), r.Released)
 	}
+}
+
+// A page of a slow recovery reads about as much as it releases: it does not read the same rows for each of its pages.
+func TestAPageOfASlowRecoveryReadsLittle(t *testing.T) {
+	t.Parallel()
+	s := postgres(t)
+	w := s.Webhook(t, s.Tenant(t, "acme"))
+	for range 40 {
+		a := s.Acceptance(t, "acme")
+		for range 50 {
+			s.Add(a, idAt(models.PrefixEvent, s.Now()), w)
+			s.Clock.Advance(time.Millisecond)
+		}
+		s.mustAccept(t, a)
+	}
+	require.NoError(t, s.DB().Exec(`UPDATE deliveries SET status = 'delivered', next_attempt_at = NULL, finished_at = created_at`).Error)
+	require.NoError(t, s.DB().Exec(`VACUUM ANALYZE`).Error)
+	s.Clock.Advance(time.Minute)
+	late := s.Webhook(t, "acme")
+	for _, r := range []models.Recovery{
+		{Tenant: "acme", WebhookID: w.ID, Statuses: []models.DeliveryStatus{models.Delivered}, Rate: 5},
+		{Tenant: "acme", WebhookID: late.ID, Missed: true, Rate: 5},
+	} {
+		require.NoError(t, s.CreateRecovery(t.Context(), &r))
+		for range 10 {
+			got := s.counting(t, func(ctx context.Context, tx *models.Store) error {
+				_, _, err := tx.ReleasePage(ctx, r.ID, time.Time{})
+				return err
+			})
+			require.Zero(t, got.Scans, "read from end to end")
+			require.LessOrEqual(t, got.Rows, int64(60))
+			_, _, err := s.ReleasePage(t.Context(), r.ID, time.Time{})
+			require.NoError(t, err)
+		}
+		now, err := s.Recovery(t.Context(), "acme", r.ID)
+		require.NoError(t, err)
+		require.Equal(t, int64(50), now.Released)
+		s.Clock.Advance(time.Minute)
+	}
+}
+
+// What expires while a slow recovery runs is not sent any more.
+func TestARecoveryLeavesOutWhatHasExpiredMeanwhile(t *testing.T) {
+	stores(t, func(t *testing.T, s *database) {
+		tenant := s.Tenant(t, "acme")
+		var events []string
+		for range 6 {
+			events = append(events, s.typed(t, tenant, "order.created").Events[0].ID)
+			s.Clock.Advance(time.Hour)
+		}
+		w := s.Webhook(t, tenant)
+		since := s.Now().Add(-24 * time.Hour)
+		r := models.Recovery{Tenant: tenant, WebhookID: w.ID, Missed: true, EventsSince: &since, Rate: 1}
+		require.NoError(t, s.CreateRecovery(t.Context(), &r))
+		for _, kept := range []time.Time{since, since.Add(time.Hour)} {
+			_, _, err := s.ReleasePage(t.Context(), r.ID, kept)
+			require.NoError(t, err)
+		}
+		kept := s.Now().Add(-2*time.Hour - time.Minute) // the last two
+		for range 10 {
+			now, _, err := s.ReleasePage(t.Context(), r.ID, kept)
+			require.NoError(t, err)
+			if now.Status != models.RecoveryRunning {
+				require.Equal(t, int64(4), now.Released)
+				break
+			}
+		}
+		var got []string
+		for _, d := range s.ofWebhook(t, w) {
+			got = append(got, d.EventID)
+		}
+		require.ElementsMatch(t, []string{events[0], events[1], events[4], events[5]}, got)
+	})
 }
 
 // A webhook has missed the events that match it and have no delivery to it: events from before it existed, or before
@@ -182,7 +255,7 @@ func TestARecoveryOfWhatWasMissed(t *testing.T) {
 func (s *database) release(tb testing.TB, id string) models.Recovery {
 	tb.Helper()
 	for range 1000 {
-		now, _, err := s.ReleasePage(tb.Context(), id)
+		now, _, err := s.ReleasePage(tb.Context(), id, time.Time{})
 		require.NoError(tb, err)
 		if now.Status != models.RecoveryRunning {
 			return now
@@ -229,7 +302,7 @@ func TestWhatWasMissedIsMadeOnce(t *testing.T) {
 			require.NoError(t, s.CreateRecovery(t.Context(), &r))
 			wg.Go(func() {
 				for range 100 {
-					now, _, err := s.ReleasePage(t.Context(), r.ID)
+					now, _, err := s.ReleasePage(t.Context(), r.ID, time.Time{})
 					if err != nil {
 						t.Log(err)
 					} else if now.Status != models.RecoveryRunning {
@@ -276,7 +349,7 @@ func TestACountOfWhatWasMissed(t *testing.T) {
 			r := models.Recovery{Tenant: tenant, WebhookID: w.ID, Statuses: heldAndFailed, Missed: true, Rate: 1}
 			require.NoError(t, s.CreateRecovery(t.Context(), &r))
 			for range pages {
-				_, _, err := s.ReleasePage(t.Context(), r.ID)
+				_, _, err := s.ReleasePage(t.Context(), r.ID, time.Time{})
 				require.NoError(t, err)
 			}
 			s.runJobs(t)
@@ -422,7 +495,7 @@ func TestAPageOfMissedEventsWaitsForTheTenantFirst(t *testing.T) {
 	other := s.Open(t)
 	released := make(chan error, 1)
 	go func() {
-		_, _, err := other.ReleasePage(context.WithoutCancel(t.Context()), r.ID)
+		_, _, err := other.ReleasePage(context.WithoutCancel(t.Context()), r.ID, time.Time{})
 		released <- err
 	}()
 	require.Eventually(t, func() bool {

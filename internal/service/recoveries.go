@@ -124,7 +124,11 @@ func (s *Service) CancelRecovery(ctx context.Context, tenant, id string) (models
 // ReleasePage releases the next page of a recovery and starts the dispatches that drive it. It is for the recovery
 // workflow.
 func (s *Service) ReleasePage(ctx context.Context, id string) (models.Recovery, error) {
-	r, fresh, err := s.Store.ReleasePage(ctx, id)
+	kept := time.Time{}
+	if s.Retention > 0 {
+		kept = s.Store.Now().Add(-s.Retention)
+	}
+	r, fresh, err := s.Store.ReleasePage(ctx, id, kept)
 	if err != nil {
 		return r, known(err, "recovery")
 	}
