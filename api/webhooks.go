@@ -189,7 +189,7 @@ type createdWebhook struct {
 type WebhookParams struct {
 	PageParams
 	URL       string               `query:"url" doc:"Only webhooks with this URL, as it was given or in its canonical form."`
-	EventType string               `query:"event_type" doc:"Only webhooks that would get events of this type. A page may then have fewer entries than limit, or none, although more pages follow."`
+	EventType string               `query:"event_type" doc:"Only webhooks that would get events of this type."`
 	Status    models.WebhookStatus `query:"status" enum:"active,paused,deactivated,disabled" doc:"Only webhooks in this status."`
 	Profile   string               `query:"profile" doc:"Only webhooks with this profile."`
 }

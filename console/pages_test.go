@@ -138,6 +138,35 @@ func TestDeliveriesAndEvents(t *testing.T) {
 	require.Len(t, all(next.root, "tr"), 11, "ten more, and the filter is kept")
 }
 
+// A page that has found nothing among what it looked at leads on, and does not say that there is nothing.
+func TestAPageThatHasLookedFarLeadsOn(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.furnish()
+	b := s.signedIn(servicetest.AdminKey)
+	for range 6 {
+		events := make([]service.EventInput, 900)
+		for i := range events {
+			events[i] = service.EventInput{Type: "order.created", Data: []byte(`{}`)}
+		}
+		_, err := s.Hooks.Publish(t.Context(), "acme", service.PublishRequest{Events: events, Batch: true})
+		require.NoError(t, err)
+	}
+	const further = "Nothing yet"
+	for path, none := range map[string]string{
+		"/console/deliveries?type=none":                                       "No delivery matches",
+		"/console/tenants/acme/deliveries?status=canceled&type=order.created": "No delivery matches",
+	} {
+		page := b.get(path).is(http.StatusOK)
+		if strings.Contains(path, "none") {
+			require.Contains(t, page.body, further, path)
+			page = page.follows("Next page").is(http.StatusOK)
+		}
+		require.Contains(t, page.body, none, path)
+		require.NotContains(t, page.body, further, path)
+	}
+}
+
 func TestTenantsKeysAndTypes(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"strconv"
 	"time"
+
+	"gorm.io/gorm"
 )
 
 // AttemptFilter filters a list of attempts; zero values do not. Since is inclusive, Until exclusive.
@@ -40,24 +42,15 @@ const attemptsApart = time.Hour
 
 const outcomeColumn = `CASE WHEN a.error = '' THEN 'received' WHEN d.status = 'pending' AND a.number = d.attempts THEN 'repeating' ELSE 'failed' END`
 
-// ListAttempts lists a tenant's attempts of one webhook or of one event, newest first, or in reverse.
-func (s *Store) ListAttempts(ctx context.Context, tenant string, f AttemptFilter, p Page) ([]ListedAttempt, string, error) {
-	order, behind := p.descending()
-	q := s.db.WithContext(ctx).Table("attempts a").Joins("JOIN deliveries d ON d.tenant = a.tenant AND d.id = a.delivery_id").
-		Select("a.*, d.event_id, d.event_type, "+outcomeColumn+" AS outcome").
-		Where("a.tenant = ?", tenant).Order("a.id" + order).Limit(p.Limit + 1)
-	for column, value := range map[string]string{"a.webhook_id": f.WebhookID, "d.event_id": f.EventID, outcomeColumn: string(f.Outcome)} {
-		if value != "" {
-			q = q.Where(column+" = ?", value)
-		}
-	}
-	if len(f.EventTypes) > 0 {
-		q = q.Where(s.oneOf("d.event_type", f.EventTypes))
-	}
-	if f.StatusClass != nil {
-		q = q.Where("a.status_code >= ? AND a.status_code < ?", *f.StatusClass*100, *f.StatusClass*100+100)
-	}
-	q = withLabels(q, "d.tenant", "d.event_id", f.Channel, f.Tag)
+const (
+	joinDelivery = "JOIN deliveries d ON d.tenant = a.tenant AND d.id = a.delivery_id"
+	listedShown  = "a.*, d.event_id, d.event_type, " + outcomeColumn + " AS outcome"
+)
+
+var attemptKey = listKey{id: "a.id"}
+
+// within narrows a query to the window of the filter.
+func (f *AttemptFilter) within(q *gorm.DB) *gorm.DB {
 	if !f.Since.IsZero() {
 		since := Bound(f.Since)
 		q = q.Where("a.id >= ? AND a.started_at >= ?", IDBefore(PrefixAttempt, since.Add(-attemptsApart)), since)
@@ -66,35 +59,93 @@ func (s *Store) ListAttempts(ctx context.Context, tenant string, f AttemptFilter
 		until := Bound(f.Until)
 		q = q.Where("a.id < ? AND a.started_at < ?", IDBefore(PrefixAttempt, until.Add(attemptsApart)), until)
 	}
+	return q
+}
+
+// ofDelivery narrows a query to what the filter asks of the attempts' deliveries. some reports whether it asks anything.
+func (f *AttemptFilter) ofDelivery(s *Store, q *gorm.DB) (narrowed *gorm.DB, some bool) {
+	for column, value := range map[string]string{"d.event_id": f.EventID, outcomeColumn: string(f.Outcome)} {
+		if value != "" {
+			q = q.Where(column+" = ?", value)
+		}
+	}
+	if len(f.EventTypes) > 0 {
+		q = q.Where(s.oneOf("d.event_type", f.EventTypes))
+	}
+	return withLabels(q, "d.tenant", "d.event_id", f.Channel, f.Tag),
+		f.EventID != "" || f.Outcome != "" || len(f.EventTypes) > 0 || f.Channel != "" || f.Tag != ""
+}
+
+// ofClass narrows a query to the class of status codes that the filter asks for.
+func (f *AttemptFilter) ofClass(q *gorm.DB) *gorm.DB {
+	if f.StatusClass == nil {
+		return q
+	}
+	return q.Where("a.status_code >= ? AND a.status_code < ?", *f.StatusClass*100, *f.StatusClass*100+100)
+}
+
+// cursors are those of the list of attempts that the filter keeps.
+func (f *AttemptFilter) cursors(tenant string) cursors {
 	class := ""
 	if f.StatusClass != nil {
 		class = strconv.Itoa(*f.StatusClass)
 	}
-	cursors := cursorsOf(listAttempts, append([]string{tenant, f.WebhookID, f.EventID, string(f.Outcome), class, boundText(f.Since),
+	c := cursorsOf(listAttempts, append([]string{tenant, f.WebhookID, f.EventID, string(f.Outcome), class, boundText(f.Since),
 		boundText(f.Until)}, f.EventTypes...)...)
 	if f.Channel != "" || f.Tag != "" {
-		cursors = append(cursors, f.Channel, f.Tag)
+		c = append(c, f.Channel, f.Tag)
 	}
-	key, err := p.begin(cursors, 1)
+	return c
+}
+
+// ListAttempts lists a tenant's attempts of one webhook or of one event, newest first, or in reverse. Of a webhook's attempts a
+// page looks at lookedMost, if the filter keeps only some: it may be short, or empty, and have a next one.
+func (s *Store) ListAttempts(ctx context.Context, tenant string, f AttemptFilter, p Page) ([]ListedAttempt, string, error) {
+	cursors := f.cursors(tenant)
+	after, err := cursors.parseID(p)
 	if err != nil {
 		return nil, "", err
 	}
-	if key != nil {
-		q = q.Where("a.id"+behind+"?", key[0])
+	db, end := s.db.WithContext(ctx), (*Mark)(nil)
+	q := attemptKey.behind(f.within(db.Table("attempts a").Where("a.tenant = ?", tenant)), p, after)
+	if f.WebhookID != "" {
+		q = q.Where("a.webhook_id = ?", f.WebhookID)
+	}
+	read := func(q *gorm.DB) (rows []ListedAttempt, err error) {
+		err = attemptKey.sorted(q.Joins(joinDelivery), p).Select(listedShown).Limit(p.Limit + 1).Find(&rows).Error
+		return rows, err
 	}
 	var rows []ListedAttempt
-	if err := q.Find(&rows).Error; err != nil {
+	of, some := f.ofDelivery(s, db.Table("deliveries d").Select("1").Where("d.tenant = a.tenant AND d.id = a.delivery_id"))
+	switch {
+	case f.EventID != "":
+		q, _ = f.ofDelivery(s, f.ofClass(q).Where("d.tenant = ?", tenant))
+		if f.WebhookID != "" { // the index of an event's deliveries has it
+			q = q.Where("d.webhook_id = ?", f.WebhookID)
+		}
+		rows, err = read(q)
+	case some || f.StatusClass != nil:
+		rows, end, err = lookFirst(s, p, []source{{q, attemptKey}}, func(_ int, looked *gorm.DB) ([]ListedAttempt, error) {
+			q := f.ofClass(db.Table("(?) AS a", looked.Select("a.*")))
+			if some {
+				q = q.Where("(?) IS NOT NULL", of.Session(&gorm.Session{}))
+			}
+			return read(db.Table("(?) AS a", attemptKey.sorted(q, p).Limit(p.Limit+1)))
+		})
+	default:
+		rows, err = read(q)
+	}
+	if err != nil {
 		return nil, "", err
 	}
-	rows, next := cut(rows, p.Limit, func(a ListedAttempt) string { return cursors.next(a.ID) })
+	rows, next := cutAt(rows, p.Limit, end, func(a ListedAttempt) string { return cursors.next(a.ID) }, cursors.behindID)
 	return rows, next, nil
 }
 
 // ListedAttempt reads one attempt of a tenant.
 func (s *Store) ListedAttempt(ctx context.Context, tenant, id string) (ListedAttempt, error) {
 	var a ListedAttempt
-	err := s.db.WithContext(ctx).Table("attempts a").Joins("JOIN deliveries d ON d.tenant = a.tenant AND d.id = a.delivery_id").
-		Select("a.*, d.event_id, d.event_type, "+outcomeColumn+" AS outcome").
+	err := s.db.WithContext(ctx).Table("attempts a").Joins(joinDelivery).Select(listedShown).
 		Where("a.tenant = ? AND a.id = ?", tenant, id).Take(&a).Error
 	return a, found(err)
 }

@@ -85,14 +85,20 @@ type DeliveryFilter struct {
 // in the lists' order, and created_at decides.
 const idsApart = time.Second
 
+// The predicates of the partial indexes that find the rarer statuses.
+const (
+	isPending = "status = 'pending'"
+	isStopped = "status IN ('held', 'failed', 'canceled')"
+)
+
 // predicate repeats the WHERE clause of the partial index for this status. PostgreSQL cannot match a partial index against a
 // bound parameter.
 func (f *DeliveryFilter) predicate() string {
-	switch f.Status {
-	case Held, Failed, Canceled:
-		return "status IN ('held', 'failed', 'canceled')"
-	case Pending:
-		return "status = 'pending'"
+	switch {
+	case f.Status == Held, f.Status == Failed, f.Status == Canceled:
+		return isStopped
+	case f.Status == Pending, f.Status == "" && f.Tried:
+		return isPending
 	default:
 		return ""
 	}
@@ -108,13 +114,21 @@ func (f *DeliveryFilter) cursors(tenant string) cursors {
 }
 
 // narrow applies the part of the filter that tests share: the objects of a row, its status, and its time.
-func (f *DeliveryFilter) narrow(q *gorm.DB) *gorm.DB {
+func (f *DeliveryFilter) narrow(q *gorm.DB) *gorm.DB { return f.within(f.about(q)) }
+
+// about narrows a query to what the rows are about, and to their status.
+func (f *DeliveryFilter) about(q *gorm.DB) *gorm.DB {
 	for column, value := range map[string]string{"webhook_id": f.WebhookID, "event_id": f.EventID,
 		"event_type": f.EventType, "status": string(f.Status)} {
 		if value != "" {
 			q = q.Where(column+" = ?", value)
 		}
 	}
+	return q
+}
+
+// within narrows a query to the window of the filter.
+func (f *DeliveryFilter) within(q *gorm.DB) *gorm.DB {
 	if !f.Since.IsZero() {
 		since := Bound(f.Since)
 		q = q.Where("id >= ? AND created_at >= ?", IDBefore(PrefixDelivery, since.Add(-idsApart)), since)
@@ -126,18 +140,9 @@ func (f *DeliveryFilter) narrow(q *gorm.DB) *gorm.DB {
 	return q
 }
 
-// Deliveries lists a tenant's deliveries, newest first, or in reverse; tenant "" = those of all tenants.
-func (s *Store) Deliveries(ctx context.Context, tenant string, f DeliveryFilter, p Page) ([]Delivery, string, error) {
-	order, behind := p.descending()
-	q := ofTenant(s.db.WithContext(ctx), tenant).Order("id" + order).Limit(p.Limit + 1)
-	if tenant == "" && f.EventID != "" {
-		tenants, err := s.tenantsOf(ctx, f.EventID)
-		if err != nil {
-			return nil, "", err
-		}
-		q = q.Where("tenant IN ?", tenants)
-	}
-	q = f.narrow(q).Where(f.predicate())
+// kept narrows a query to all that the filter is about but its window.
+func (f *DeliveryFilter) kept(s *Store, q *gorm.DB) *gorm.DB {
+	q = f.about(q).Where(f.predicate())
 	if len(f.EventTypes) > 0 {
 		q = q.Where(s.oneOf("event_type", f.EventTypes))
 	}
@@ -147,29 +152,95 @@ func (s *Store) Deliveries(ctx context.Context, tenant string, f DeliveryFilter,
 	case f.Untried:
 		q = q.Where("(status = 'held' OR status = 'pending' AND attempts = 0)")
 	}
-	q = withLabels(q, "deliveries.tenant", "deliveries.event_id", f.Channel, f.Tag)
+	return withLabels(q, "deliveries.tenant", "deliveries.event_id", f.Channel, f.Tag)
+}
+
+// isOnePart reports whether one index has exactly the deliveries that the filter keeps of a tenant, in the order of the list; of an
+// event all are read, however many they are.
+func (f *DeliveryFilter) isOnePart(tenant string) bool {
+	switch {
+	case f.EventID != "":
+		return true
+	case tenant == "", f.Channel != "", f.Tag != "", len(f.EventTypes) > 0, f.Tried, f.Untried:
+		return false
+	case f.Status == Pending:
+		return f.WebhookID != "" && f.EventType == ""
+	}
+	return f.Status == "" && (f.WebhookID == "" || f.EventType == "")
+}
+
+// byID is the key of the lists that are sorted by ids alone.
+var byID = listKey{id: "id"}
+
+// Deliveries lists a tenant's deliveries, newest first, or in reverse; tenant "" = those of all tenants. Where several parts of
+// the filter have to be looked at for each delivery, a page looks at lookedMost: it may be short, or empty, and have a next one.
+func (s *Store) Deliveries(ctx context.Context, tenant string, f DeliveryFilter, p Page) ([]Delivery, string, error) {
 	cursors := f.cursors(tenant)
-	key, err := p.begin(cursors, 1)
+	after, err := cursors.parseID(p)
 	if err != nil {
 		return nil, "", err
 	}
-	if key != nil {
-		q = q.Where("id"+behind+"?", key[0])
+	if f.EventType == "" && len(f.EventTypes) == 1 {
+		f.EventType, f.EventTypes = f.EventTypes[0], nil
+	}
+	db := s.db.WithContext(ctx)
+	read := func(q *gorm.DB) (rows []Delivery, err error) {
+		err = byID.sorted(f.kept(s, ofTenant(q, tenant)), p).Limit(p.Limit + 1).Find(&rows).Error
+		return rows, err
 	}
 	var rows []Delivery
-	if err := q.Find(&rows).Error; err != nil {
+	var end *Mark
+	few := false
+	if f.predicate() == isPending && f.WebhookID == "" && f.EventID == "" {
+		if few, err = s.isFew(pendingDue(db)); err != nil {
+			return nil, "", err
+		}
+	}
+	switch {
+	case f.isOnePart(tenant):
+		rows, err = read(byID.behind(f.within(db.Table("deliveries")), p, after))
+	case few: // no index has them in the order of the list: they are sorted
+		rows, err = read(db.Table("(?) AS deliveries", byID.behind(f.within(pendingDue(db)), p, after).Limit(fence)))
+	default:
+		rows, end, err = lookFirst(s, p, f.sources(db, tenant, p, after), func(_ int, looked *gorm.DB) ([]Delivery, error) {
+			return read(db.Table("(?) AS deliveries", looked))
+		})
+	}
+	if err != nil {
 		return nil, "", err
 	}
-	rows, next := cut(rows, p.Limit, func(d Delivery) string { return cursors.next(d.ID) })
+	rows, next := cutAt(rows, p.Limit, end, func(d Delivery) string { return cursors.next(d.ID) }, cursors.behindID)
 	return rows, next, nil
 }
 
-// tenantsOf returns the tenants that have an event with this id: ids are unique within a tenant only, and so is their
-// index.
-func (s *Store) tenantsOf(ctx context.Context, eventID string) (ids []string, err error) {
-	err = s.db.WithContext(ctx).Raw(`SELECT t.id FROM tenants t WHERE t.deleted_at IS NULL
-		AND EXISTS (SELECT 1 FROM events e WHERE e.tenant = t.id AND e.id = ?)`, eventID).Scan(&ids).Error
-	return ids, err
+// pendingDue is the query of all pending deliveries, as an index has them.
+func pendingDue(db *gorm.DB) *gorm.DB {
+	return db.Table("deliveries").Where(isPending).Order("next_attempt_at, id")
+}
+
+// sources are the indexes that have the deliveries of a filter of several parts.
+func (f *DeliveryFilter) sources(db *gorm.DB, tenant string, p Page, after *Mark) (all []source) {
+	from := func(condition string, args ...any) {
+		q := db.Table("deliveries").Where(condition, args...)
+		if tenant != "" {
+			q = q.Where("tenant = ?", tenant)
+		}
+		all = append(all, source{byID.behind(f.within(q), p, after), byID})
+	}
+	if tenant != "" && f.EventType != "" {
+		from("event_type = ?", f.EventType)
+	}
+	switch status := f.predicate(); {
+	case f.WebhookID != "" && status != "":
+		from("webhook_id = ? AND "+status, f.WebhookID)
+	case f.WebhookID != "":
+		from("webhook_id = ?", f.WebhookID)
+	case status == isStopped:
+		from(status)
+	case len(all) == 0:
+		from("")
+	}
+	return all
 }
 
 // Delivery reads one delivery.

@@ -67,11 +67,12 @@ func (s *Store) deliveriesNamed(ctx context.Context, tenant string, f DeliveryFi
 	return s.deliveriesOfLabel(ctx, search, f, name, p, most)
 }
 
-// hasEvent reports whether the tenant has an event of this id; tenant "" = whether any has.
+// hasEvent reports whether the tenant has an event of this id; tenant "" = whether any has one with deliveries.
 func (s *Store) hasEvent(ctx context.Context, tenant, id string) (bool, error) {
-	if tenant == "" {
-		tenants, err := s.tenantsOf(ctx, id)
-		return len(tenants) > 0, err
+	if tenant == "" { // the index of deliveries by event is of all tenants, and that of events is not
+		var of []int
+		err := ofTenant(s.db.WithContext(ctx).Table("deliveries"), "").Where("event_id = ?", id).Select("1").Limit(1).Scan(&of).Error
+		return len(of) > 0, err
 	}
 	err := found(s.db.WithContext(ctx).Select("id").Take(&Event{}, "tenant = ? AND id = ?", tenant, id).Error)
 	if errors.Is(err, ErrNotFound) {
@@ -86,7 +87,7 @@ type labelSearch struct {
 	label    []byte
 	external bool
 	until    time.Time // zero = to the newest
-	after    *eventMark
+	after    *Mark
 	within   string // the delivery of the event at after behind which the search goes on; "" = it begins behind that event
 }
 
@@ -116,7 +117,7 @@ func (s *Store) eventsLabeled(ctx context.Context, l labelSearch, most int) *gor
 		if l.within != "" {
 			behind = " <= "
 		}
-		q = q.Where("(l.created_at, l.event_id)"+behind+"(?, ?)", Bound(l.after.at), l.after.id)
+		q = q.Where("(l.created_at, l.event_id)"+behind+"(?, ?)", Bound(l.after.At), l.after.ID)
 	}
 	return q.Order("l.created_at DESC, l.event_id DESC").Limit(most)
 }
@@ -142,7 +143,7 @@ func (s *Store) deliveriesOfLabel(ctx context.Context, l labelSearch, f Delivery
 		if err != nil {
 			return nil, "", ErrBadCursor
 		}
-		l.after, l.within = &eventMark{at, key[1]}, key[2]
+		l.after, l.within = &Mark{at, key[1]}, key[2]
 	}
 	var rows []Delivery
 	began, size := most.now(), namedLeast
@@ -168,7 +169,7 @@ func (s *Store) deliveriesOfLabel(ctx context.Context, l labelSearch, f Delivery
 			return rows, "", nil
 		}
 		last := events[len(events)-1]
-		l.after, l.within, looked = &eventMark{last.At, last.Event}, "", looked+len(events)
+		l.after, l.within, looked = &Mark{last.At, last.Event}, "", looked+len(events)
 		if len(rows) == p.Limit || looked >= most.events || most.now().Sub(began) >= most.time {
 			return rows, next(last.At, last.Event, ""), nil
 		}
@@ -185,7 +186,7 @@ func (s *Store) deliveriesAmong(ctx context.Context, l labelSearch, f DeliveryFi
 	q := s.db.WithContext(ctx).Table("deliveries").Select("deliveries.*, named.at AS at").
 		Joins("JOIN (?) named ON deliveries.tenant = named.owner AND deliveries.event_id = named.event", s.eventsLabeled(ctx, l, events))
 	if l.within != "" {
-		q = q.Where("(named.at, named.event, deliveries.id) < (?, ?, ?)", Bound(l.after.at), l.after.id, l.within)
+		q = q.Where("(named.at, named.event, deliveries.id) < (?, ?, ?)", Bound(l.after.At), l.after.ID, l.within)
 	}
 	err = f.narrow(q).Where(f.predicate()).Order("named.at DESC, named.event DESC, deliveries.id DESC").Limit(most).Find(&rows).Error
 	return rows, err

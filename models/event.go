@@ -102,14 +102,8 @@ func (e *shownEvent) event() Event {
 	return e.Event
 }
 
-// eventMark is the start of a page of events, newest first: after the event with this time and id.
-type eventMark struct {
-	at time.Time
-	id string
-}
-
-// parseMark returns where a page starts; nil = it is the first.
-func (c cursors) parseMark(p Page) (*eventMark, error) {
+// parseMark returns where a page of events begins; nil = it is the first.
+func (c cursors) parseMark(p Page) (*Mark, error) {
 	key, err := p.begin(c, 2)
 	if err != nil || key == nil {
 		return nil, err
@@ -118,69 +112,148 @@ func (c cursors) parseMark(p Page) (*eventMark, error) {
 	if err != nil {
 		return nil, ErrBadCursor
 	}
-	return &eventMark{at, key[1]}, nil
+	return &Mark{At: at, ID: key[1]}, nil
 }
 
 func (c cursors) nextEvent(e *Event) string { return c.next(e.listKey()...) }
 
-// Events lists a tenant's events without their data, newest first, or in reverse.
+// behindMark is the cursor behind a mark in a list of events.
+func (c cursors) behindMark(m *Mark) string { return c.next(markText(m.At), m.ID) }
+
+// Events lists a tenant's events without their data, newest first, or in reverse. Where several parts of the filter have to be
+// looked at for each event, a page looks at lookedMost: it may be short, or empty, and have a next one.
 func (s *Store) Events(ctx context.Context, tenant string, f EventFilter, p Page) ([]Event, string, error) {
 	cursors := f.cursors(tenant)
 	after, err := cursors.parseMark(p)
 	if err != nil {
 		return nil, "", err
 	}
-	var rows []Event
 	if f.IDs != nil {
-		rows, err = s.eventsAmong(ctx, tenant, f, p, after)
+		rows, err := s.eventsAmong(ctx, tenant, f, p, after)
+		rows, next := cut(rows, p.Limit, func(e Event) string { return cursors.nextEvent(&e) })
+		return rows, next, err
+	}
+	if f.Type == "" && len(f.Types) == 1 {
+		f.Type, f.Types = f.Types[0], nil
+	}
+	var rows []Event
+	var end *Mark
+	if f.isOnePart() {
+		rows, err = showEvents(s.eventsLike(ctx, tenant, f, p, after).Limit(p.Limit + 1))
 	} else {
-		var shown []shownEvent
-		err = s.eventsLike(ctx, tenant, f, p, after).Select(eventShown).Limit(p.Limit + 1).Find(&shown).Error
-		for i := range shown {
-			rows = append(rows, shown[i].event())
-		}
+		rows, end, err = lookFirst(s, p, s.eventSources(ctx, tenant, &f, p, after), func(from int, looked *gorm.DB) ([]Event, error) {
+			return showEvents(s.eventsOf(ctx, &f, p, from, looked))
+		})
 	}
 	if err != nil {
 		return nil, "", err
 	}
-	rows, next := cut(rows, p.Limit, func(e Event) string { return cursors.nextEvent(&e) })
+	rows, next := cutAt(rows, p.Limit, end, func(e Event) string { return cursors.nextEvent(&e) }, cursors.behindMark)
 	return rows, next, nil
 }
 
-// eventsLike returns the query of Events: along the index of the first label if there is one, else over all events.
-func (s *Store) eventsLike(ctx context.Context, tenant string, f EventFilter, p Page, after *eventMark) *gorm.DB {
-	order, behind := p.descending()
-	q, at, id := s.db.WithContext(ctx), "events.created_at", "events.id"
-	if labels := f.labels(); len(labels) == 0 {
-		q = q.Table("events").Where("events.tenant = ?", tenant)
-	} else {
-		at, id = "l.created_at", "l.event_id"
-		q = q.Table("event_labels AS l").Joins("JOIN events ON events.tenant = l.tenant AND events.id = l.event_id").
-			Where("l.tenant = ? AND l.label = ?", tenant, labels[0])
-		for _, label := range labels[1:] {
-			q = q.Where("EXISTS (SELECT 1 FROM event_labels m WHERE m.tenant = l.tenant AND m.event_id = l.event_id AND m.label = ?)", label)
-		}
+// showEvents reads the events of a query without their data.
+func showEvents(q *gorm.DB) (rows []Event, err error) {
+	var shown []shownEvent
+	err = q.Select(eventShown).Find(&shown).Error
+	for i := range shown {
+		rows = append(rows, shown[i].event())
 	}
+	return rows, err
+}
+
+// isOnePart reports whether one index has exactly the events that the filter keeps.
+func (f *EventFilter) isOnePart() bool {
+	parts := len(f.labels())
+	if f.Type != "" {
+		parts++
+	}
+	return parts <= 1 && len(f.Types) == 0
+}
+
+// The keys of a list of events, in the table of labels and in their own.
+var (
+	labelKey = listKey{"l.created_at", "l.event_id"}
+	eventKey = listKey{"events.created_at", "events.id"}
+)
+
+// eventsWith narrows a query of what has the key to the window of the filter and the page.
+func (f *EventFilter) eventsWith(q *gorm.DB, k listKey, p Page, after *Mark) *gorm.DB {
+	if !f.Since.IsZero() {
+		q = q.Where(k.at+" >= ?", Bound(f.Since))
+	}
+	if !f.Until.IsZero() {
+		q = q.Where(k.at+" < ?", Bound(f.Until))
+	}
+	return k.behind(q, p, after)
+}
+
+// labelled is the query of the labels of the filter's window that are one label.
+func (s *Store) labelled(ctx context.Context, tenant string, label []byte, f *EventFilter, p Page, after *Mark) *gorm.DB {
+	q := s.db.WithContext(ctx).Table("event_labels AS l").Where("l.tenant = ? AND l.label = ?", tenant, label)
+	return f.eventsWith(q, labelKey, p, after)
+}
+
+// ofType is the query of the events of the filter's window that have its type; all, if it names none.
+func (s *Store) ofType(ctx context.Context, tenant string, f *EventFilter, p Page, after *Mark) *gorm.DB {
+	q := s.db.WithContext(ctx).Table("events").Where("events.tenant = ?", tenant)
 	if f.Type != "" {
 		q = q.Where("events.type = ?", f.Type)
 	}
+	return f.eventsWith(q, eventKey, p, after)
+}
+
+const joinLabelled = "JOIN events ON events.tenant = l.tenant AND events.id = l.event_id"
+
+// eventsLike is the query of Events for a filter of one part: along the index of the label, or of the type, or of all events.
+func (s *Store) eventsLike(ctx context.Context, tenant string, f EventFilter, p Page, after *Mark) *gorm.DB {
+	if labels := f.labels(); len(labels) > 0 {
+		return labelKey.sorted(s.labelled(ctx, tenant, labels[0], &f, p, after).Joins(joinLabelled), p)
+	}
+	return eventKey.sorted(s.ofType(ctx, tenant, &f, p, after), p)
+}
+
+// eventSources are the indexes that have the events of a filter of several parts: those of its labels, in their order, and that of its
+// type.
+func (s *Store) eventSources(ctx context.Context, tenant string, f *EventFilter, p Page, after *Mark) (sources []source) {
+	for _, label := range f.labels() {
+		sources = append(sources, source{s.labelled(ctx, tenant, label, f, p, after), labelKey})
+	}
+	if f.Type != "" || len(sources) == 0 {
+		sources = append(sources, source{s.ofType(ctx, tenant, f, p, after), eventKey})
+	}
+	return sources
+}
+
+// eventsOf is the query of the page's events that the filter keeps, among those looked at of the source with this number.
+func (s *Store) eventsOf(ctx context.Context, f *EventFilter, p Page, chosen int, looked *gorm.DB) *gorm.DB {
+	labels := f.labels()
+	columns := "events.tenant, events.id AS event_id, events.created_at"
+	if chosen < len(labels) {
+		columns = "l.tenant, l.event_id, l.created_at"
+	}
+	db := s.db.WithContext(ctx)
+	kept := db.Table("(?) AS l", looked.Select(columns))
+	for i, label := range labels {
+		if i != chosen {
+			kept = hasLabel(kept, "l.tenant", "l.event_id", label)
+		}
+	}
+	// A look for each event, as an IN or an EXISTS may read all that there are of a type or a label.
+	is := "(SELECT 1 FROM events e WHERE e.tenant = l.tenant AND e.id = l.event_id AND "
+	if f.Type != "" && chosen < len(labels) {
+		kept = kept.Where(is+"e.type = ?) IS NOT NULL", f.Type)
+	}
 	if len(f.Types) > 0 {
-		q = q.Where(s.oneOf("events.type", f.Types))
+		types, among := s.oneOf("e.type", f.Types)
+		kept = kept.Where(is+types+") IS NOT NULL", among)
 	}
-	if !f.Since.IsZero() {
-		q = q.Where(at+" >= ?", Bound(f.Since))
-	}
-	if !f.Until.IsZero() {
-		q = q.Where(at+" < ?", Bound(f.Until))
-	}
-	if after != nil {
-		q = q.Where("("+at+", "+id+")"+behind+"(?, ?)", Bound(after.at), after.id)
-	}
-	return q.Order(at + order + ", " + id + order)
+	kept = labelKey.sorted(kept, p).Select("l.tenant, l.event_id, l.created_at").Limit(p.Limit + 1)
+	return labelKey.sorted(db.Table("(?) AS l", kept).Joins(joinLabelled), p)
 }
 
 // eventsAmong reads the events with the filter's ids, which are few, and returns those that match the rest of it.
-func (s *Store) eventsAmong(ctx context.Context, tenant string, f EventFilter, p Page, after *eventMark) ([]Event, error) {
+func (s *Store) eventsAmong(ctx context.Context, tenant string, f EventFilter, p Page, after *Mark) ([]Event, error) {
 	keys := make([]DeliveryKey, len(f.IDs))
 	for i, id := range f.IDs {
 		keys[i] = DeliveryKey{Tenant: tenant, ID: id}
@@ -196,7 +269,7 @@ func (s *Store) eventsAmong(ctx context.Context, tenant string, f EventFilter, p
 			return err
 		}
 		e := shown.event()
-		if f.keeps(&e) && (after == nil || direction*e.compare(after.at, after.id) > 0) {
+		if f.keeps(&e) && (after == nil || direction*e.compare(after.At, after.ID) > 0) {
 			all = append(all, e)
 		}
 		return nil
@@ -235,7 +308,7 @@ func (s *Store) KeyAnswer(ctx context.Context, tenant, key string) (string, erro
 }
 
 // listKey returns the sort key of an event in Events.
-func (e *Event) listKey() []string { return []string{e.CreatedAt.UTC().Format(time.RFC3339Nano), e.ID} }
+func (e *Event) listKey() []string { return []string{markText(e.CreatedAt), e.ID} }
 
 // BehindEvent returns the sort key of an event in Events, for a Page that starts after it. ErrNotFound if the event
 // does not exist.

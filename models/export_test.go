@@ -163,3 +163,10 @@ func DialPostgres(ctx context.Context, addr string) (net.Conn, error) {
 	}
 	return config.DialFunc(ctx, "tcp", addr)
 }
+
+// Looking gives a Store whose lists look at few rows for a page.
+func (s *Store) Looking(most int) *Store {
+	few := *s
+	few.looked = most
+	return &few
+}

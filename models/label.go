@@ -86,12 +86,18 @@ func (a *acceptor) insertLabels(ctx context.Context) error {
 // withLabels restricts a query to rows whose event has a channel and a tag; "" = any. Each row costs one or two index
 // lookups.
 func withLabels(q *gorm.DB, tenant, event, channel, tag string) *gorm.DB {
-	for kind, value := range map[string]string{labelChannel: channel, labelTag: tag} {
-		if value != "" {
-			q = q.Where("EXISTS (SELECT 1 FROM event_labels m WHERE m.tenant = "+tenant+" AND m.event_id = "+event+" AND m.label = ?)", labelOf(kind, "", value))
-		}
+	if channel != "" {
+		q = hasLabel(q, tenant, event, labelOf(labelChannel, "", channel))
+	}
+	if tag != "" {
+		q = hasLabel(q, tenant, event, labelOf(labelTag, "", tag))
 	}
 	return q
+}
+
+// hasLabel keeps the rows of a query whose event has a label. It looks for each, as EXISTS may read all that have the label.
+func hasLabel(q *gorm.DB, tenant, event string, label []byte) *gorm.DB {
+	return q.Where("(SELECT 1 FROM event_labels m WHERE m.tenant = "+tenant+" AND m.event_id = "+event+" AND m.label = ?) IS NOT NULL", label)
 }
 
 // dropAttributeLabels removes the attribute labels of erased events.

@@ -314,12 +314,19 @@ func TestSearchesUseIndexesOnSQLite(t *testing.T) {
 		o.Reset()
 		_, _, err := store.Events(t.Context(), "acme", f, models.Page{Limit: 50})
 		require.NoError(t, err)
-		require.Len(t, o.Statements, 1)
-		plan := s.planOf(t, o.Statements[0])
-		require.Regexp(t, `SEARCH l USING (COVERING )?INDEX event_labels_\w+ \(tenant=\? AND label=\?`, plan, name)
-		require.Contains(t, plan, "SEARCH events USING INDEX sqlite_autoindex_events_1 (tenant=? AND id=?)", name)
-		require.NotContains(t, plan, "SCAN", name)
-		require.NotContains(t, plan, "TEMP B-TREE", name)
+		require.NotEmpty(t, o.Statements)
+		for i, statement := range o.Statements {
+			plan := s.planOf(t, statement)
+			require.Regexp(t, `SEARCH l USING (COVERING )?INDEX event_labels_\w+ \(tenant=\? AND label=\?`, plan, name)
+			require.NotRegexp(t, `SCAN (events|event_labels)`, plan, name)
+			if i == len(o.Statements)-1 {
+				require.Contains(t, plan, "SEARCH events USING INDEX sqlite_autoindex_events_1 (tenant=? AND id=?)", name)
+			}
+			if len(o.Statements) == 1 { // an index has all of the filter
+				require.NotContains(t, plan, "SCAN", name)
+				require.NotContains(t, plan, "TEMP B-TREE", name)
+			}
+		}
 	}
 }
 

@@ -55,6 +55,7 @@ var migrations = []string{
 	"0026_webhooks_stopped",
 	"0027_tests",
 	"0028_types",
+	"0029_deliveries_event",
 	"0030_deliveries_asked",
 	"0031_attempts_manual",
 	"0032_events_data_until",

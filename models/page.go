@@ -87,14 +87,20 @@ func (c cursors) next(key ...string) string {
 	return base64.RawURLEncoding.EncodeToString(append(sum[:cursorSum:cursorSum], strings.Join(key, cursorSeparator)...))
 }
 
-// parse returns the n parts of the sort key in a cursor of this list.
-func (c cursors) parse(cursor string, n int) ([]string, error) {
+// CursorKey returns the sort key in a cursor that a list gave out, that of the row behind which the list goes on: for an API whose
+// cursors are ids. It is nil if the text is no cursor.
+func CursorKey(cursor string) []string {
 	raw, err := base64.RawURLEncoding.DecodeString(cursor)
 	if err != nil || len(raw) < cursorSum {
-		return nil, ErrBadCursor
+		return nil
 	}
-	key := strings.Split(string(raw[cursorSum:]), cursorSeparator)
-	if len(key) != n || c.next(key...) != cursor { // different texts can decode to the same bytes
+	return strings.Split(string(raw[cursorSum:]), cursorSeparator)
+}
+
+// parse returns the n parts of the sort key in a cursor of this list.
+func (c cursors) parse(cursor string, n int) ([]string, error) {
+	key := CursorKey(cursor)
+	if len(key) != n || c.next(key...) != cursor { // what base64 reads the same is not the same
 		return nil, ErrBadCursor
 	}
 	return key, nil

@@ -88,7 +88,7 @@ func TestPlansForABacklogThatNobodyHasCounted(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			got := s.counting(t, query)
 			require.Zero(t, got.Scans, "read from end to end")
-			require.LessOrEqual(t, got.Rows, int64(5*len(rows)), "rows read")
+			require.LessOrEqual(t, got.Rows, int64(6*len(rows)), "rows read, versions that were rolled back among them")
 		})
 	}
 }

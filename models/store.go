@@ -41,6 +41,7 @@ type Store struct {
 	inTx     bool // the handle that Tx passes to its function
 	clock    *clock
 	groupMax int
+	looked   int // see lookedMost
 	limits   tenantLimits
 	changes  *inTurn       // the queues of tenants' changes
 	traffic  *atomic.Int64 // when an event was last accepted or an attempt recorded, in nanoseconds since 1970
@@ -87,7 +88,7 @@ func Open(ctx context.Context, databaseURL string, o Options) (*Store, error) {
 	if o.ReadFor == 0 {
 		o.ReadFor = readFor
 	}
-	s := &Store{clock: &clock{process: o.Now}, groupMax: min(o.GroupMax, MaxDispatch), limits: o.tenantLimits(), changes: &inTurn{}, traffic: &atomic.Int64{},
+	s := &Store{clock: &clock{process: o.Now}, groupMax: min(o.GroupMax, MaxDispatch), looked: lookedMost, limits: o.tenantLimits(), changes: &inTurn{}, traffic: &atomic.Int64{},
 		presence: newPresence(), readFor: o.ReadFor, log: &auditing{actor: o.Actor}}
 	if o.FirstAttempts {
 		s.posting = newPresence()
@@ -270,7 +271,7 @@ func (s *Store) Tx(ctx context.Context, fn func(tx *Store) error) error {
 func (s *Store) tx(ctx context.Context, again func(error) bool, fn func(tx *Store) error) error {
 	return s.repeat(ctx, again, func() error {
 		return s.db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
-			return fn(&Store{db: tx, postgres: s.postgres, server: s.server, inTx: true, clock: s.clock, groupMax: s.groupMax, limits: s.limits, traffic: s.traffic, presence: s.presence, posting: s.posting, log: s.log})
+			return fn(&Store{db: tx, postgres: s.postgres, server: s.server, inTx: true, clock: s.clock, groupMax: s.groupMax, looked: s.looked, limits: s.limits, traffic: s.traffic, presence: s.presence, posting: s.posting, log: s.log})
 		})
 	})
 }

@@ -64,7 +64,7 @@ func (s *Store) eventsWithText(ctx context.Context, tenant string, f EventFilter
 			return rows, next, true, nil
 		}
 		last := seen[len(seen)-1]
-		at, looked = &eventMark{last.CreatedAt, last.ID}, looked+len(seen)
+		at, looked = &Mark{last.CreatedAt, last.ID}, looked+len(seen)
 		if size *= 2; most.now().Sub(asked) > textQuick {
 			size /= 4
 		}
@@ -73,7 +73,7 @@ func (s *Store) eventsWithText(ctx context.Context, tenant string, f EventFilter
 	if at == nil {
 		return rows, "", false, nil
 	}
-	return rows, cursors.nextEvent(&Event{CreatedAt: at.at, ID: at.id}), false, nil
+	return rows, cursors.behindMark(at), false, nil
 }
 
 // textSeen is an event that a search has examined.
@@ -85,7 +85,7 @@ type textSeen struct {
 
 // textPage examines the next events of the window. The rest of the filter is applied here: the database would scan any
 // number of events to find the next one.
-func (s *Store) textPage(ctx context.Context, tenant string, f EventFilter, text string, p Page, after *eventMark, size int) ([]textSeen, error) {
+func (s *Store) textPage(ctx context.Context, tenant string, f EventFilter, text string, p Page, after *Mark, size int) ([]textSeen, error) {
 	hit := "COALESCE(instr(events.data, CAST(? AS blob)) > 0, false)"
 	if s.postgres {
 		hit = "COALESCE(position(convert_to(?, 'UTF8') IN events.data) > 0, false)"

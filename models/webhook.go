@@ -183,71 +183,140 @@ type WebhookFilter struct {
 	Failing   bool // only those with failed receptions since their count was last reset
 }
 
-// filteredAtOnce is how many webhooks are read at once if few may match, and filteredMost how many are examined for
-// one page.
-const (
-	filteredAtOnce = 500
-	filteredMost   = 10 * filteredAtOnce
-)
+// isNone reports whether the filter keeps all webhooks.
+func (f *WebhookFilter) isNone() bool {
+	return len(f.URLs) == 0 && f.Status == "" && f.Profile == "" && f.EventType == "" && !f.Failing
+}
 
-// Webhooks lists a tenant's webhooks, oldest first, or in reverse; tenant "" = those of all tenants. With a filter by
-// EventType a page may have fewer webhooks than its limit, or none, although more pages follow.
-func (s *Store) Webhooks(ctx context.Context, tenant string, f WebhookFilter, p Page) ([]Webhook, string, error) {
-	order, behind := p.ascending()
-	q := alive(s.db.WithContext(ctx)).Joins("Health").Order("id" + order) // joined: no parameter for each row
-	if tenant != "" {
-		q = q.Where("tenant = ?", tenant)
+// cursors are those of the list of webhooks that the filter keeps.
+func (f *WebhookFilter) cursors(tenant string) cursors {
+	c := cursorsOf(listWebhooks, tenant, strings.Join(f.URLs, " "), string(f.Status), f.Profile, f.EventType)
+	if f.Failing {
+		c = append(c, "failing")
 	}
-	atOnce := p.Limit + 1
-	if f.EventType != "" {
-		atOnce = max(atOnce, filteredAtOnce)
-	}
+	return c
+}
+
+const isFailing = "(SELECT 1 FROM webhook_health h WHERE h.webhook_id = webhooks.id AND h.failed > 0) IS NOT NULL"
+
+// kept narrows a query to what the filter keeps. Of event types it keeps those texts that can have what wants the type.
+func (f *WebhookFilter) kept(q *gorm.DB) *gorm.DB {
 	if len(f.URLs) > 0 {
 		q = q.Where("url IN ?", f.URLs)
 	}
 	if f.Status != "" {
 		q = q.Where("status = ?", f.Status)
 	}
-	if f.Status != "" && f.Status != WebhookActive { // the predicate of a partial index, which PostgreSQL cannot match against a bound parameter
-		q = q.Where("status <> 'active'")
-	}
 	if f.Profile != "" {
 		q = q.Where("profile = ?", f.Profile)
 	}
-	cursors := cursorsOf(listWebhooks, tenant, strings.Join(f.URLs, " "), string(f.Status), f.Profile, f.EventType)
-	if f.Failing { // the predicate of an index
-		q = q.Where(`"Health".failed > 0`)
-		cursors = append(cursors, "failing")
+	if f.Failing {
+		q = q.Where(isFailing)
 	}
-	after, err := p.begin(cursors, 1)
+	if f.EventType == "" {
+		return q
+	}
+	conditions, args := []string{}, []any{}
+	if (&Webhook{}).Wants(f.EventType) {
+		conditions = append(conditions, "event_types IN ('', 'null', '[]')")
+	}
+	for _, name := range patternsOf(f.EventType) {
+		conditions, args = append(conditions, `event_types LIKE ? ESCAPE '!'`), append(args, "%"+likeText(jsonText(name))+"%")
+	}
+	return q.Where("("+strings.Join(conditions, " OR ")+")", args...)
+}
+
+// patternsOf returns the type's name and all wildcards that cover it.
+func patternsOf(eventType string) []string {
+	names := []string{eventType}
+	if pattern := "*"; MatchesType(pattern, eventType) {
+		names = append(names, pattern)
+	}
+	for i := range len(eventType) {
+		if eventType[i] == '.' {
+			names = append(names, eventType[:i+1]+"*")
+		}
+	}
+	return names
+}
+
+// likeText is a text as a part of a pattern of LIKE, in which it stands for itself.
+func likeText(text string) string {
+	return strings.NewReplacer("!", "!!", "%", "!%", "_", "!_").Replace(text)
+}
+
+// Webhooks lists a tenant's webhooks, oldest first, or in reverse; tenant "" = those of all tenants. With a filter a page looks
+// at lookedMost: it may be short, or empty, and have a next one.
+func (s *Store) Webhooks(ctx context.Context, tenant string, f WebhookFilter, p Page) ([]Webhook, string, error) {
+	cursors := f.cursors(tenant)
+	after, err := cursors.parseID(p)
 	if err != nil {
 		return nil, "", err
 	}
-	var kept []Webhook
-	for looked := atOnce; ; looked += atOnce { // because of wildcards event types are matched here, not in SQL; so pages are read until one is full
-		var rows []Webhook
-		page := q.Session(&gorm.Session{}).Limit(atOnce)
-		if after != nil {
-			page = page.Where("id"+behind+"?", after[0])
-		}
-		if err := page.Find(&rows).Error; err != nil {
-			return nil, "", err
-		}
-		for i := range rows {
-			after = []string{rows[i].ID}
-			if f.EventType == "" || rows[i].Wants(f.EventType) {
-				kept = append(kept, rows[i])
-			}
-		}
-		if len(rows) < atOnce || len(kept) > p.Limit {
+	p.Reverse = !p.Reverse // the other way than other lists
+	db := s.db.WithContext(ctx)
+	read := func(looked *gorm.DB) (rows []Webhook, err error) {
+		kept := byID.sorted(f.kept(ofOne(alive(db.Table("(?) AS webhooks", looked)), tenant)), p).Limit(p.Limit + 1)
+		// Joined to few: what is looked at is read without its health.
+		err = byID.sorted(db.Table("(?) AS webhooks", kept).Joins("Health"), p).Find(&rows).Error
+		return rows, err
+	}
+	var rows []Webhook
+	var end *Mark
+	few, err := s.fewWebhooks(db, &f, p, after)
+	switch {
+	case err != nil:
+	case few != nil:
+		rows, err = read(few)
+	case tenant == "":
+		rows, end, err = lookFirst(s, p, []source{{byID.behind(db.Table("webhooks"), p, after), byID}}, func(_ int, looked *gorm.DB) ([]Webhook, error) {
+			return read(looked)
+		})
+	default:
+		q := byID.behind(db.Table("webhooks").Where("tenant = ? AND deleted_at IS NULL", tenant), p, after)
+		if f.isNone() {
+			rows, err = read(byID.sorted(q, p).Limit(p.Limit + 1))
 			break
 		}
-		if looked >= filteredMost {
-			return kept, cursors.next(after[0]), nil
+		rows, end, err = lookFirst(s, p, []source{{q, byID}}, func(_ int, looked *gorm.DB) ([]Webhook, error) { return read(looked) })
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	rows, next := cutAt(rows, p.Limit, end, func(w Webhook) string { return cursors.next(w.ID) }, cursors.behindID)
+	if f.EventType != "" {
+		rows = slices.DeleteFunc(rows, func(w Webhook) bool { return !w.Wants(f.EventType) })
+	}
+	return rows, next, nil
+}
+
+// ofOne is the scope of a tenant's rows; of "" those of all tenants.
+func ofOne(q *gorm.DB, tenant string) *gorm.DB {
+	if tenant == "" {
+		return q
+	}
+	return q.Where("tenant = ?", tenant)
+}
+
+// fewWebhooks is the query of the webhooks that have what few have, in all tenants: a status other than active, or failures. It is nil
+// if the filter asks for neither, or they are many.
+func (s *Store) fewWebhooks(db *gorm.DB, f *WebhookFilter, p Page, after *Mark) (*gorm.DB, error) {
+	if f.Status != "" && f.Status != WebhookActive {
+		stopped := func() *gorm.DB {
+			return byID.sorted(db.Table("webhooks").Where("status = ? AND status <> 'active' AND deleted_at IS NULL", f.Status), p)
+		}
+		if few, err := s.isFew(stopped()); err != nil || few {
+			return byID.behind(stopped(), p, after).Limit(fence), err
 		}
 	}
-	kept, next := cut(kept, p.Limit, func(w Webhook) string { return cursors.next(w.ID) })
-	return kept, next, nil
+	if f.Failing {
+		failing := func() *gorm.DB { return db.Table("webhook_health").Where("failed > 0").Order("webhook_id") }
+		if few, err := s.isFew(failing()); err != nil || few {
+			q := db.Table("(?) AS h", failing().Select("webhook_id").Limit(fence)).Joins("JOIN webhooks ON webhooks.id = h.webhook_id").Select("webhooks.*")
+			return listKey{id: "webhooks.id"}.behind(q, p, after).Limit(fence), err
+		}
+	}
+	return nil, nil //nolint:nilnil // they are not few
 }
 
 // UpdateWebhook locks the webhook, lets change alter it, and stores the result. If change returns an error, the

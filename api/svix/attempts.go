@@ -141,7 +141,11 @@ func listAttempts(q *systems.Request, f models.AttemptFilter) error {
 			return err
 		}
 	}
-	return answerList(q, w, data, func(a *attempt) string { return a.ID }, next != "")
+	behind := ""
+	if key := models.CursorKey(next); len(key) == 1 {
+		behind = attemptID(key[0])
+	}
+	return answerLooked(q, w, data, func(a *attempt) string { return a.ID }, next != "", behind)
 }
 
 // addMessages adds its message to each attempt, without the payload.
@@ -325,7 +329,18 @@ func listAttemptedMessages(q *systems.Request) error {
 		}
 		data[i] = attemptedMessage{messageOf(&events[i], flag(q, "with_content", true)), progressOf(&deliveries[i], flag(q, "expanded_statuses", false))}
 	}
-	return answerList(q, w, data, func(m *attemptedMessage) string { return m.ID }, next != "" || len(events) < len(deliveries))
+	behind := ""
+	if key := models.CursorKey(next); len(key) == 1 && len(deliveries) < w.page.Limit { // it has looked farther than at the last row
+		eventID, err := q.API.Hooks.EventOfDelivery(q.Ctx(), q.Tenant, key[0])
+		if err != nil {
+			return err
+		}
+		behind = wire.MessageID(eventID)
+	}
+	if len(events) < len(deliveries) { // what is left out comes next
+		behind = ""
+	}
+	return answerLooked(q, w, data, func(m *attemptedMessage) string { return m.ID }, next != "" || len(events) < len(deliveries), behind)
 }
 
 type destination struct {

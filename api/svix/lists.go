@@ -1,6 +1,7 @@
 package svix
 
 import (
+	"cmp"
 	"net/http"
 	"slices"
 	"strings"
@@ -71,9 +72,29 @@ func answerList[T any](q *systems.Request, w window, data []T, id func(*T) strin
 	return answerKept(q, w, data, id, more, func(*T) bool { return true })
 }
 
+// answerLooked is answerList for a page that may have looked farther than at its last row: the list goes on behind the row of this
+// id, "" = behind the last.
+func answerLooked[T any](q *systems.Request, w window, data []T, id func(*T) string, more bool, behind string) error {
+	l := listOf(w, data, id, more, func(*T) bool { return true })
+	if behind != "" && w.back {
+		l.PrevIterator = new("-" + behind)
+		l.Iterator = cmp.Or(l.Iterator, &behind)
+	} else if behind != "" {
+		l.Iterator = &behind
+		l.PrevIterator = cmp.Or(l.PrevIterator, new("-"+behind))
+	}
+	q.PureJSON(http.StatusOK, l)
+	return nil
+}
+
 // answerKept is answerList with only the rows that keep accepts. The list continues after the last row that was
 // examined.
 func answerKept[T any](q *systems.Request, w window, rows []T, id func(*T) string, more bool, keep func(*T) bool) error {
+	q.PureJSON(http.StatusOK, listOf(w, rows, id, more, keep))
+	return nil
+}
+
+func listOf[T any](w window, rows []T, id func(*T) string, more bool, keep func(*T) bool) list[T] {
 	if w.back {
 		slices.Reverse(rows)
 	}
@@ -86,8 +107,7 @@ func answerKept[T any](q *systems.Request, w window, rows []T, id func(*T) strin
 	if len(rows) > 0 {
 		l.Iterator, l.PrevIterator = new(id(&rows[len(rows)-1])), new("-"+id(&rows[0]))
 	}
-	q.PureJSON(http.StatusOK, l)
-	return nil
+	return l
 }
 
 // instant returns a time; the zero Time if none is given.

@@ -242,7 +242,10 @@ func listMessages(q *systems.Request) error {
 	if err != nil {
 		return err
 	}
-	content, more := flag(q, "with_content", true), next != ""
+	content, more, behind := flag(q, "with_content", true), next != "", ""
+	if key := models.CursorKey(next); len(key) == 2 {
+		behind = wire.MessageID(key[1])
+	}
 	if content {
 		whole, err := withData(q, events, func(e *models.Event) string { return e.ID })
 		if err != nil {
@@ -251,13 +254,15 @@ func listMessages(q *systems.Request) error {
 		for i := range whole {
 			events[i].Data, events[i].ErasedAt = whole[i].Data, whole[i].ErasedAt
 		}
-		more, events = more || len(whole) < len(events), events[:len(whole)]
+		if len(whole) < len(events) { // what is left out comes next
+			more, events, behind = true, events[:len(whole)], ""
+		}
 	}
 	data := make([]message, len(events))
 	for i := range events {
 		data[i] = messageOf(&events[i], content && events[i].Data != nil)
 	}
-	return answerList(q, w, data, func(m *message) string { return m.ID }, more)
+	return answerLooked(q, w, data, func(m *message) string { return m.ID }, more, behind)
 }
 
 // withData reads the events of rows with their data, as many as a page may show.

@@ -478,6 +478,39 @@ func TestAPageOfLargePayloadsEndsEarly(t *testing.T) {
 	require.Len(t, ids(c.ok(200, "GET", app+"/msg?with_content=false", "")), 7)
 }
 
+// A page of what few have looks at a bounded number of messages. It may be empty, and the list goes on with its iterator.
+func TestAPageThatHasLookedFarGoesOn(t *testing.T) {
+	t.Parallel()
+	c := newClient(t)
+	ep := c.endpoint(`{"url":"https://receiver.example/all"}`)
+	rare := c.message("order.paid", `{}`)
+	for range 6 {
+		events := make([]service.EventInput, 900)
+		for i := range events {
+			events[i] = service.EventInput{Type: "order.created", Data: []byte(`{}`)}
+		}
+		_, err := c.Hooks.Publish(t.Context(), systemstest.Tenant, service.PublishRequest{Events: events, Batch: true})
+		require.NoError(t, err)
+	}
+	for _, path := range []string{app + "/msg", app + "/endpoint/" + ep + "/msg"} {
+		list := func(iterator string) map[string]any {
+			return c.ok(200, "GET", path+"?event_types=order.paid,order.shipped&limit=20"+iterator, "")
+		}
+		page := list("")
+		require.Empty(t, ids(page))
+		require.Equal(t, false, page["done"])
+		require.Equal(t, "-"+text(page, "iterator"), page["prevIterator"])
+		last := list("&iterator=" + text(page, "iterator"))
+		require.Equal(t, []string{rare}, ids(last))
+		require.Equal(t, true, last["done"])
+		back := list("&iterator=" + text(last, "prevIterator"))
+		require.Empty(t, ids(back))
+		require.Equal(t, false, back["done"], "it has not looked at all that is newer")
+		back = list("&iterator=" + text(back, "prevIterator"))
+		require.Equal(t, []any{true, []any{}}, []any{back["done"], back["data"]})
+	}
+}
+
 func TestAttempts(t *testing.T) {
 	t.Parallel()
 	c := newClient(t)

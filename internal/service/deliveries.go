@@ -45,6 +45,14 @@ func (s *Service) DeliveriesNamed(ctx context.Context, tenant string, f models.D
 	})
 }
 
+// EventOfDelivery returns the id of the event that a delivery is of.
+func (s *Service) EventOfDelivery(ctx context.Context, tenant, id string) (string, error) {
+	d, err := read(ctx, s, "delivery", func(ctx context.Context, store *models.Store) (models.Delivery, error) {
+		return store.Delivery(ctx, tenant, id)
+	})
+	return d.EventID, err
+}
+
 // Delivery reads a delivery's timeline.
 func (s *Service) Delivery(ctx context.Context, tenant, id string) (Timeline, error) {
 	var t Timeline
