@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -24,6 +25,21 @@ func TestARefusalNamesEveryWrongField(t *testing.T) {
 		{"POST /v1/tenants/acme/webhooks", `{"url":"ftp://shop.example","profile":"nope","event_types":["order.craeted"],"timeout":"10h","uid":"wh_1","channels":["not ok"],"retry":{"backoff":11,"max":101}}`,
 			[]string{"channels[0]", "event_types[0]", "profile", "retry.backoff", "retry.max", "timeout", "uid", "url"}},
 		{"POST /v1/tenants/acme/webhooks?bogus=1", `{"name":1,"nope":true}`, []string{"bogus", "name", "nope", "url"}},
+		// What the schema of the body says, and what only the use case can say.
+		{"POST /v1/tenants/acme/webhooks?bogus=1", `{"name":1,"url":"ftp://shop.example","event_types":["order.craeted"],"timeout":"10h","nope":true}`,
+			[]string{"bogus", "event_types[0]", "name", "nope", "timeout", "url"}},
+		{"POST /v1/tenants/acme/webhooks?bogus=1", `{"url":"ftp://shop.example","event_types":["order.craeted"]}`, []string{"bogus", "event_types[0]", "url"}},
+		{"POST /v1/tenants/acme/webhooks?bogus=1", `{"url":"https://shop.example/new"}`, []string{"bogus"}},
+		{"POST /v1/tenants/acme/webhooks", `{"url":7,"secret":"short","profile":1,"retry":{"max":101,"initial":"x"}}`, []string{"profile", "retry.initial", "url"}},
+		{"POST /v1/tenants/acme/webhooks", `{"url":"https://shop.example/new","nope":1}`, []string{"nope"}},
+		{"PATCH /v1/tenants/acme/webhooks/" + webhook, `{"status":"paused","url":"x","name":7,"uid":"wh_1"}`, []string{"name", "status", "uid", "url"}},
+		{"PATCH /v1/tenants/acme/webhooks/" + webhook, `{"name":7,"url":"https://shop.example/other","active":false}`, []string{"name"}},
+		{"POST /v1/tenants/acme/events", `{"type":"order.craeted","data":{},"nope":1,"id":"not ok","tags":7,"channels":["not ok"]}`, []string{"channels[0]", "id", "nope", "tags", "type"}},
+		{"POST /v1/tenants/acme/events", `{"type":7,"data":{},"attributes":{"a":1},"id":"a/b"}`, []string{"attributes.a", "id", "type"}},
+		{"POST /v1/tenants/acme/events", `[]`, []string{"body"}},
+		{"POST /v1/tenants/acme/events/batch", `{"events":[{"type":"order.craeted","data":1},{"type":"order.created","data":1,"nope":1},8,{"type":"order.created"}],"x":1}`,
+			[]string{"events[0].type", "events[1].nope", "events[2]", "events[3].data", "x"}},
+		{"POST /v1/tenants/acme/events/batch", `{"x":1}`, []string{"events", "x"}},
 		{"PATCH /v1/tenants/acme/webhooks/" + webhook, `{"status":"paused","url":"x","timeout":"10h"}`, []string{"status", "timeout", "url"}},
 		{"POST /v1/tenants/acme/webhooks/" + webhook + "/recover", `{"statuses":["held","lost"],"rate":-1,"since":"now"}`, []string{"rate", "since", "statuses[1]"}},
 		{"POST /v1/tenants/acme/portal-links", `{"role":"read","expires_in":"1s","theme":{"accent":"red; }","mode":"dim"}}`,
@@ -39,6 +55,17 @@ func TestARefusalNamesEveryWrongField(t *testing.T) {
 	require.ElementsMatch(t, []string{"nope", "events[0].type", "events[0].data", "events[1]", "events[2].tags", "events[2].type"}, refused.fields(), refused.body)
 	limits := e.asAdmin("PATCH /v1/tenants/acme", `{"uid":7,"limits":{"webhooks":-1,"keys":100001}}`).is(http.StatusUnprocessableEntity)
 	require.ElementsMatch(t, []string{"uid", "limits.webhooks", "limits.keys"}, limits.fields())
+	for route, want := range map[string][]string{
+		`PUT /v1/tenants/acme {"name":7,"admin_emails":["ops@example.com","nobody"],"id":"globex"}`:                    {"admin_emails[1]", "id", "name"},
+		`PUT /v1/tenants/new {"nope":7,"admin_emails":["nobody"]}`:                                                     {"admin_emails[0]", "nope"},
+		`PATCH /v1/tenants/acme {"name":7,"admin_emails":["nobody"],"uid":"wh_1","id":"globex"}`:                       {"admin_emails[0]", "id", "name", "uid"},
+		`PUT /v1/event-types/order.new {"description":7,"schema":{"type":"nope"},"name":"other","example":"whatever"}`: {"description", "name", "schema"},
+	} {
+		path, body, _ := strings.Cut(route, " {")
+		require.ElementsMatch(t, want, e.asAdmin(path, "{"+body).is(http.StatusUnprocessableEntity).fields(), route)
+	}
+	e.asAdmin("GET /v1/tenants/new", "").is(http.StatusNotFound)
+	e.asAdmin("GET /v1/event-types/order.new", "").is(http.StatusNotFound)
 	require.Equal(t, before, e.call("GET /v1/tenants/acme/webhooks", "").is(http.StatusOK).body)
 	require.Empty(t, e.call("GET /v1/tenants/acme/events", "").data())
 }

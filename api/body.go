@@ -24,6 +24,9 @@ const (
 	maxBatchBody   = bodyroom.Largest // bytes of a batch of events
 )
 
+// bodyField is where a request keeps its body.
+const bodyField = "posthorn.body"
+
 // bufferBody reads the body, makes the checks that apply to every body, and puts the bytes where huma reads them.
 func (s *server) bufferBody(c *gin.Context) error {
 	body, err := readBody(c, s.MaxBody)
@@ -31,6 +34,7 @@ func (s *server) bufferBody(c *gin.Context) error {
 		return err
 	}
 	c.Request.Body, c.Request.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+	c.Set(bodyField, body)
 	if len(body) == 0 {
 		return nil
 	}

@@ -204,7 +204,7 @@ func TestWrongFields(t *testing.T) {
 		{publish, `{"type":"no.such","data":1}`, []string{"type"}},
 		{publish, `{"type":"order.created","data":1,"id":"a/b"}`, []string{"id"}},
 		{publish, `{"type":"order.created","data":1,"id":".."}`, []string{"id"}},
-		{publish, `{"type":"order.created","data":1,"attributes":{"a":{},"b":"` + strings.Repeat("x", 1001) + `"}}`, []string{"attributes.a"}},
+		{publish, `{"type":"order.created","data":1,"attributes":{"a":{},"b":"` + strings.Repeat("x", 1001) + `"}}`, []string{"attributes.a", "attributes.b"}},
 		{publish, `{"type":"order.created","data":1,"attributes":{"b":"` + strings.Repeat("x", 1001) + `"}}`, []string{"attributes.b"}},
 		{publish, `{"type":"order.created","data":1,"attributes":{` + manyHeaders(21) + `}}`, []string{"attributes"}},
 		{publish, `{"type":"order.created","data":1,"attributes":{` + manyHeaders(2000) + `}}`, []string{"attributes"}},

@@ -121,7 +121,12 @@ func writeJSON(c *gin.Context, status int, contentType string, v any) {
 var settleHuma = sync.OnceFunc(func() {
 	huma.NewError = func(status int, detail string, errs ...error) huma.StatusError { return refine(status, detail, errs) }
 	huma.NewErrorWithContext = func(ctx huma.Context, status int, detail string, errs ...error) huma.StatusError {
-		return refine(status, detail, errs, wrongQuery(ctx.Context())...)
+		p := refine(status, detail, errs, wrongQuery(ctx.Context())...)
+		if also, ok := ctx.Context().Value(judgeKey{}).(judge); ok && status == http.StatusUnprocessableEntity {
+			p.Errors = append(p.Errors, also(ctx.Context(), p.Errors)...)
+			slices.SortFunc(p.Errors, func(a, b FieldError) int { return strings.Compare(a.Field, b.Field) })
+		}
+		return p
 	}
 	huma.ValidateStrictCasing = true
 	huma.DefaultArrayNullable = false

@@ -87,7 +87,7 @@ func (s *server) eventTypes() {
 		OperationID: "list-event-types", Method: http.MethodGet, Path: path, Tags: []string{tag}, Summary: "List event types",
 		Description: "An admin key gets the types that all tenants share. A tenant's key gets the types that the tenant can publish and register for.",
 	}, s.listEventTypes)
-	handle(s, admins, huma.Operation{
+	handleWhole(s, admins, huma.Operation{
 		OperationID: "put-event-type", Method: http.MethodPut, Path: path + "/{name}", Tags: []string{tag}, Summary: "Create or replace a shared event type",
 		Description: "A name is 1 to 128 letters, digits, dots, dashes or underscores; names that begin with webhook. are reserved for Posthorn. A type can be sent back exactly as it was read: unchanged fields stay untouched.",
 	}, s.putEventType)
@@ -139,7 +139,7 @@ func (s *server) putEventType(ctx context.Context, in *putEventType) (*answer[Ev
 	}
 	t, err = s.Service.PutEventType(ctx, models.EventType{Name: in.Name, Title: t.Title, Category: t.Category, Documentation: t.Documentation,
 		Description: in.Body.Description, Schema: text(in.Body.Schema), Example: text(in.Body.Example), Deprecated: in.Body.Deprecated,
-		Archived: in.Body.Archived, FeatureFlags: in.Body.FeatureFlags}, wrong...)
+		Archived: in.Body.Archived, FeatureFlags: in.Body.FeatureFlags}, append(wrongAlready(ctx), wrong...)...)
 	if err != nil {
 		return nil, err
 	}

@@ -133,10 +133,10 @@ func TestBatchIsAllOrNothing(t *testing.T) {
 	for body, fields := range map[string][]string{
 		`{"events":[]}`: {"events"},
 		`{"events":[` + strings.Repeat(`{"type":"order.paid","data":1},`, 1000) + `{"type":"order.paid","data":1}]}`: {"events"},
-		`{"events":[{"type":"order.paid","data":1},{"type":"no.such","data":2},{"type":"order.paid"},7]}`:            {"events[2].data", "events[3]"},
+		`{"events":[{"type":"order.paid","data":1},{"type":"no.such","data":2},{"type":"order.paid"},7]}`:            {"events[2].data", "events[3]", "events[1].type"},
 		`{"events":[{"type":"order.paid","data":1},{"type":"no.such","data":2}]}`:                                    {"events[1].type"},
-		`{"events":[{"type":"order.paid","data":1,"id":"a b"},{"type":"order.paid","data":1,"attributes":{"x":1}}]}`: {"events[1].attributes.x"},
-		`{"events":{}}`: {"events"}, `{}`: {"events"}, `[]`: {"body", "events"}, `{"events":[],"more":1}`: {"more"},
+		`{"events":[{"type":"order.paid","data":1,"id":"a b"},{"type":"order.paid","data":1,"attributes":{"x":1}}]}`: {"events[1].attributes.x", "events[0].id"},
+		`{"events":{}}`: {"events"}, `{}`: {"events"}, `[]`: {"body", "events"}, `{"events":[],"more":1}`: {"more", "events"},
 	} {
 		require.Equal(t, fields, e.call(eventsRoute+"/batch", body).is(http.StatusUnprocessableEntity).fields(), body)
 	}

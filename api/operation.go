@@ -13,13 +13,30 @@ import (
 // handle adds an operation. huma reads, checks and documents its parameters and body. The gate in front of it decides
 // which requests get that far. errors.go turns errors into answers.
 func handle[I, O any](s *server, need access, op huma.Operation, do func(context.Context, *I) (*O, error)) {
-	describe(&op, need)
-	op.Middlewares = huma.Middlewares{s.gate(need)}
-	op.MaxBodyBytes, op.BodyReadTimeout = -1, -1 // the gate has read the body
-	huma.Register(s.huma, op, func(ctx context.Context, in *I) (*O, error) {
+	register(s, need, op, func(ctx context.Context, in *I) (*O, error) {
 		if wrong := wrongQuery(ctx); len(wrong) > 0 {
 			return nil, invalid(wrong...)
 		}
+		return do(ctx, in)
+	})
+}
+
+// handleWhole is handle for an operation that refuses a request of which something is wrong already (wrongAlready), and names with that
+// all that it finds wrong itself. It may be called with a part of a body that huma has refused.
+func handleWhole[I, O any](s *server, need access, op huma.Operation, do func(context.Context, *I) (*O, error)) {
+	register(s, need, op, func(ctx context.Context, in *I) (*O, error) {
+		if wrong := wrongQuery(ctx); len(wrong) > 0 {
+			ctx = withWrong(ctx, wrong)
+		}
+		return do(ctx, in)
+	}, judging(do))
+}
+
+func register[I, O any](s *server, need access, op huma.Operation, do func(context.Context, *I) (*O, error), more ...func(huma.Context, func(huma.Context))) {
+	describe(&op, need)
+	op.Middlewares = append(huma.Middlewares{s.gate(need)}, more...)
+	op.MaxBodyBytes, op.BodyReadTimeout = -1, -1 // the gate has read the body
+	huma.Register(s.huma, op, func(ctx context.Context, in *I) (*O, error) {
 		out, err := do(ctx, in)
 		if err != nil {
 			return nil, s.problem(ctx, err)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -117,11 +118,11 @@ func (s *server) publish(c *gin.Context) error {
 	}
 	key, wrong := idempotencyKey(c.Request.Header)
 	d := decoder{problems: wrong}
-	event := d.event(body, "")
-	if err := d.err(); err != nil {
-		return err
+	r := service.PublishRequest{Events: []service.EventInput{d.event(body, "")}, Body: body, Key: key}
+	if d.err() != nil {
+		return s.refuse(c, &d, r)
 	}
-	published, err := s.accept(c, service.PublishRequest{Events: []service.EventInput{event}, Body: body, Key: key})
+	published, err := s.accept(c, r)
 	if err != nil {
 		return err
 	}
@@ -137,8 +138,9 @@ func (s *server) publishBatch(c *gin.Context) error {
 	key, wrong := idempotencyKey(c.Request.Header)
 	d := decoder{problems: wrong}
 	events := d.batch(body)
-	if err := d.err(); err != nil {
-		return err
+	r := service.PublishRequest{Events: events, Body: body, Key: key, Batch: true}
+	if d.err() != nil {
+		return s.refuse(c, &d, r)
 	}
 	var large []FieldError
 	for i := range events {
@@ -149,12 +151,34 @@ func (s *server) publishBatch(c *gin.Context) error {
 	if len(large) > 0 { // only a few: the body is bounded
 		return newProblem(http.StatusRequestEntityTooLarge, fmt.Sprintf("the data of an event may have at most %d bytes", s.MaxBody), large...)
 	}
-	published, err := s.accept(c, service.PublishRequest{Events: events, Body: body, Key: key, Batch: true})
+	published, err := s.accept(c, r)
 	if err != nil {
 		return err
 	}
 	writeJSON(c, http.StatusAccepted, jsonType, Batch{listOf(published, "", acceptedView).Data})
 	return nil
+}
+
+// refuse names what the decoder has found wrong with a request, and what else would be.
+func (s *server) refuse(c *gin.Context, d *decoder, r service.PublishRequest) error {
+	if d.doubled != nil {
+		return d.doubled
+	}
+	for _, f := range d.problems {
+		r.Wrong = append(r.Wrong, service.FieldError(f))
+	}
+	_, err := s.accept(c, r)
+	wrong := append(slices.Clone(d.problems), othersWrong(d.problems, err, sameField)...)
+	return invalid(wrong[:min(len(wrong), maxProblems)]...)
+}
+
+// sameField reports whether one of two fields of an event is the other, or in it.
+func sameField(a, b string) bool {
+	within := func(field, whole string) bool {
+		rest, ok := strings.CutPrefix(field, whole)
+		return ok && (rest == "" || rest[0] == '.' || rest[0] == '[')
+	}
+	return a == "body" || within(a, b) || within(b, a)
 }
 
 // accept publishes, and sets a header if the answer is an earlier request's.

@@ -131,7 +131,7 @@ func TestMissedEventsEndAtTheRetentionOfTheirTime(t *testing.T) {
 	hook := e.webhook("https://shop.example/late")
 	id := e.call("POST /v1/tenants/acme/webhooks/"+hook+"/recover", `{"missed":true}`).is(http.StatusAccepted).text("id")
 	e.Clock.Advance(14*24*time.Hour + time.Minute)
-	r, err := e.Hooks.ReleasePage(t.Context(), id)
+	r, err := e.Service.ReleasePage(t.Context(), id)
 	require.NoError(t, err)
 	require.Equal(t, []any{models.RecoveryDone, int64(0)}, []any{r.Status, r.Released})
 }

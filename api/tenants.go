@@ -110,7 +110,7 @@ type tenantAnswer struct {
 }
 
 func (s *server) tenants() {
-	handle(s, founders, huma.Operation{
+	handleWhole(s, founders, huma.Operation{
 		OperationID: "put-tenant", Method: http.MethodPut, Path: "/v1/tenants/{tenant}", Tags: []string{tagTenants},
 		Summary:     "Create or replace a tenant",
 		Description: "The caller chooses the id: 1 to 64 letters, digits, dots, dashes or underscores. Fields that the body omits become empty. The tenant's uid and limits stay. A tenant can be sent back exactly as it was read: unchanged fields stay untouched.",
@@ -122,7 +122,7 @@ func (s *server) tenants() {
 	handle(s, readers, huma.Operation{
 		OperationID: "get-tenant", Method: http.MethodGet, Path: "/v1/tenants/{tenant}", Tags: []string{tagTenants}, Summary: "Read a tenant",
 	}, s.getTenant)
-	handle(s, admins, huma.Operation{
+	handleWhole(s, admins, huma.Operation{
 		OperationID: "patch-tenant", Method: http.MethodPatch, Path: "/v1/tenants/{tenant}", Tags: []string{tagTenants}, Summary: "Change a tenant, its uid, or its limits",
 		Description: "Changes the fields in the body. A limit below the current number removes nothing. It only stops new webhooks or keys, which get 409.",
 	}, s.patchTenant)
@@ -137,7 +137,7 @@ func (s *server) putTenant(ctx context.Context, in *putTenant) (*tenantAnswer, e
 	if err != nil {
 		return nil, err
 	}
-	t, created, err := s.Service.PutTenant(ctx, models.Tenant{ID: in.Tenant, Name: in.Body.Name, Metadata: in.Body.Metadata, AdminEmails: in.Body.AdminEmails}, wrong...)
+	t, created, err := s.Service.PutTenant(ctx, models.Tenant{ID: in.Tenant, Name: in.Body.Name, Metadata: in.Body.Metadata, AdminEmails: in.Body.AdminEmails}, append(wrongAlready(ctx), wrong...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -178,13 +178,10 @@ func (s *server) getTenant(ctx context.Context, in *OfTenant) (*answer[Tenant], 
 
 func (s *server) patchTenant(ctx context.Context, in *patchTenant) (*answer[Tenant], error) {
 	wrong, err := s.changedOfTenant(ctx, in.Tenant, in.Body.TenantReadOnly)
-	if err == nil && len(wrong) > 0 {
-		err = &service.Error{Code: service.Invalid, Detail: notValid, Fields: wrong}
-	}
 	if err != nil {
 		return nil, err
 	}
-	t, err := s.Service.UpdateTenant(ctx, in.Tenant, in.Body.change())
+	t, err := s.Service.UpdateTenant(ctx, in.Tenant, in.Body.change(), append(wrongAlready(ctx), wrong...)...)
 	if err != nil {
 		return nil, err
 	}

@@ -208,7 +208,7 @@ func TestATenantIsChangedByWhatTheBodyNames(t *testing.T) {
 		`{"limits":{"webhooks":"5","keys":1.5}}`:                             {"limits.keys", "limits.webhooks"},
 		`{"limits":{"webhooks":1e30,"events":1}}`:                            {"limits.events", "limits.webhooks"},
 		`{"limits":5,"name":7,"admin_emails":"a"}`:                           {"admin_emails", "limits", "name"},
-		`{"uid":"a b","metadata":{"a":1},"slug":"u"}`:                        {"metadata.a", "slug"},
+		`{"uid":"a b","metadata":{"a":1},"slug":"u"}`:                        {"metadata.a", "slug", "uid"},
 		`{"uid":"a b","metadata":{"":"v"}}`:                                  {"metadata", "uid"},
 		`{"name":"` + strings.Repeat("n", 201) + `","admin_emails":["a b"]}`: {"admin_emails[0]", "name"},
 	} {

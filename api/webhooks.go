@@ -212,7 +212,7 @@ type patchWebhook struct {
 
 func (s *server) webhooks() {
 	const tag = tagWebhooks
-	handle(s, owners, huma.Operation{
+	handleWhole(s, owners, huma.Operation{
 		OperationID: "create-webhook", Method: http.MethodPost, Path: webhooksPath, Tags: []string{tag}, Summary: "Register a webhook",
 		Description: "The answer is the only place where its signing secret is shown.", DefaultStatus: http.StatusCreated,
 	}, s.createWebhook)
@@ -222,7 +222,7 @@ func (s *server) webhooks() {
 	handle(s, readers, huma.Operation{
 		OperationID: "get-webhook", Method: http.MethodGet, Path: webhookPath, Tags: []string{tag}, Summary: "Read a webhook",
 	}, s.getWebhook)
-	handle(s, owners, huma.Operation{
+	handleWhole(s, owners, huma.Operation{
 		OperationID: "patch-webhook", Method: http.MethodPatch, Path: webhookPath, Tags: []string{tag}, Summary: "Change a webhook",
 		Description: "Changes the fields in the body. A webhook can be sent back exactly as it was read: unchanged fields stay untouched. To change a secret, rotate it.",
 	}, s.patchWebhook)
@@ -237,7 +237,7 @@ func (s *server) createWebhook(ctx context.Context, in *createWebhook) (*created
 	b := in.Body
 	w, secret, err := s.Service.CreateWebhook(ctx, in.Tenant, service.WebhookChange{URL: &b.URL, EventTypes: b.EventTypes, Name: b.Name,
 		Description: b.Description, UID: b.UID, Channels: b.Channels, Metadata: b.Metadata, Secret: b.Secret, Headers: b.Headers, Active: b.Active, Retry: b.Retry.retry(), Timeout: length(b.Timeout),
-		MaxInFlight: b.MaxInFlight, RateLimit: b.RateLimit, Profile: b.Profile, By: caller(ctx).Name})
+		MaxInFlight: b.MaxInFlight, RateLimit: b.RateLimit, Profile: b.Profile, By: caller(ctx).Name, Wrong: wrongAlready(ctx)})
 	if err != nil {
 		return nil, err
 	}
@@ -297,7 +297,7 @@ func (s *server) patchWebhook(ctx context.Context, in *patchWebhook) (*answer[We
 	}
 	return s.showWebhook(s.Service.UpdateWebhook(ctx, in.Tenant, in.ID, service.WebhookChange{URL: b.URL, EventTypes: b.EventTypes, Name: b.Name,
 		Description: b.Description, UID: b.UID.or(""), Channels: b.Channels, Metadata: b.Metadata, Headers: b.Headers, Active: b.Active, Retry: b.Retry.retry(), Timeout: length(b.Timeout),
-		MaxInFlight: b.MaxInFlight, RateLimit: b.RateLimit, By: caller(ctx).Name, Wrong: wrong}))
+		MaxInFlight: b.MaxInFlight, RateLimit: b.RateLimit, By: caller(ctx).Name, Wrong: append(wrongAlready(ctx), wrong...)}))
 }
 
 func (s *server) deleteWebhook(ctx context.Context, in *OfWebhook) (*struct{}, error) {

@@ -149,7 +149,7 @@ func TestAPageThatHasLookedFarLeadsOn(t *testing.T) {
 		for i := range events {
 			events[i] = service.EventInput{Type: "order.created", Data: []byte(`{}`)}
 		}
-		_, err := s.Hooks.Publish(t.Context(), "acme", service.PublishRequest{Events: events, Batch: true})
+		_, err := s.Service.Publish(t.Context(), "acme", service.PublishRequest{Events: events, Batch: true})
 		require.NoError(t, err)
 	}
 	const further = "Nothing yet"

@@ -331,7 +331,7 @@ func listAttemptedMessages(q *systems.Request) error {
 	}
 	behind := ""
 	if key := models.CursorKey(next); len(key) == 1 && len(deliveries) < w.page.Limit { // it has looked farther than at the last row
-		eventID, err := q.API.Hooks.EventOfDelivery(q.Ctx(), q.Tenant, key[0])
+		eventID, err := q.API.Service.EventOfDelivery(q.Ctx(), q.Tenant, key[0])
 		if err != nil {
 			return err
 		}

@@ -489,7 +489,7 @@ func TestAPageThatHasLookedFarGoesOn(t *testing.T) {
 		for i := range events {
 			events[i] = service.EventInput{Type: "order.created", Data: []byte(`{}`)}
 		}
-		_, err := c.Hooks.Publish(t.Context(), systemstest.Tenant, service.PublishRequest{Events: events, Batch: true})
+		_, err := c.Service.Publish(t.Context(), systemstest.Tenant, service.PublishRequest{Events: events, Batch: true})
 		require.NoError(t, err)
 	}
 	for _, path := range []string{app + "/msg", app + "/endpoint/" + ep + "/msg"} {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -29,7 +30,7 @@ func checkKey(key string) error {
 
 // checkEvents turns the input into events, or returns everything that is wrong with it.
 func (s *Service) checkEvents(ctx context.Context, v snapshot, tenant string, r PublishRequest) ([]models.Event, error) {
-	var p problems
+	p := problems(slices.Clone(r.Wrong))
 	if len(r.Events) == 0 || len(r.Events) > MaxBatch {
 		p.addf("events", "must be 1 to %d", MaxBatch)
 		return nil, p.err()

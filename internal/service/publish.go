@@ -45,8 +45,9 @@ type PublishRequest struct {
 	Body   []byte // of the request; compared if the key is used again, unless AnyBody
 	// AnyBody: the idempotency key alone decides whether a request is the same.
 	AnyBody bool
-	Batch   bool      // names fields "events[i].…" in errors
-	By      Principal // the publisher; the zero value is Posthorn itself
+	Batch   bool         // names fields "events[i].…" in errors
+	By      Principal    // the publisher; the zero value is Posthorn itself
+	Wrong   []FieldError // errors that the caller has found already: the request is refused with them and all others
 }
 
 // The number of tries to publish while the tenant is being changed, and the longest wait before the second one.

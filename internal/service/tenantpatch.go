@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"slices"
 
 	"github.com/posthorn/posthorn/models"
 )
@@ -27,8 +28,8 @@ type TenantChange struct {
 type Limit struct{ Most *int64 }
 
 // UpdateTenant changes the fields that c sets. A limit below the current number removes nothing: it only stops new
-// ones.
-func (s *Service) UpdateTenant(ctx context.Context, id string, c TenantChange) (models.Tenant, error) {
+// ones. wrong holds errors that the caller has found already: the request is refused with them and all others.
+func (s *Service) UpdateTenant(ctx context.Context, id string, c TenantChange, wrong ...FieldError) (models.Tenant, error) {
 	t, err := s.Store.UpdateTenant(ctx, id, func(t *models.Tenant) error {
 		set(&t.Name, c.Name)
 		set(&t.UID, c.UID)
@@ -41,7 +42,7 @@ func (s *Service) UpdateTenant(ctx context.Context, id string, c TenantChange) (
 		if c.RateLimit != nil {
 			t.RateLimit = *c.RateLimit
 		}
-		var p problems
+		p := problems(slices.Clone(wrong)) // a transaction may run again
 		checkTenant(&p, t)
 		checkUID(&p, t.UID)
 		checkLimit(&p, "limits.webhooks", &t.MaxWebhooks, c.MaxWebhooks, MostWebhooks)

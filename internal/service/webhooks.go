@@ -136,6 +136,9 @@ func (s *Service) make(ctx context.Context, w *models.Webhook, o *sealed, c Webh
 // although a type has been deleted since.
 func (s *Service) checkChange(ctx context.Context, was *models.Webhook, c *WebhookChange) (found problems, err error) {
 	found = slices.Clone(c.Wrong)
+	if slices.ContainsFunc(found, func(f FieldError) bool { return f.Field == "profile" }) {
+		c.Secret = nil // whether it fits is not known
+	}
 	if !wire.Known(was.Profile) {
 		found.addf("profile", "must be one of %s", strings.Join(wire.Profiles(), ", "))
 		was.Profile, c.Secret = wire.ProfileStandard, nil // the rest is checked as for the default; whether a secret fits is unknown
