@@ -87,7 +87,7 @@ func TestAWebhookIsLookedAfter(t *testing.T) {
 	b.get(address).is(http.StatusNotFound)
 }
 
-// follows follows the link with a name.
+// follows goes where the link with a name leads.
 func (d *document) follows(name string) *document {
 	d.t.Helper()
 	return d.b.get(d.link(name))

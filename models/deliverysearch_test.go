@@ -83,16 +83,16 @@ func TestDeliveriesAreFoundByName(t *testing.T) {
 			"that the filter leaves":   {"acme", models.DeliveryFilter{Status: models.Failed}, first[1].ID, ""},
 			"of another tenant":        {"globex", models.DeliveryFilter{}, first[1].ID, ""},
 			"of any tenant":            {"", models.DeliveryFilter{}, first[1].ID, "e00"},
-			"an event":                 {"acme", models.DeliveryFilter{}, "e07", "e07 e07"},
+			"an event":                 {"acme", models.DeliveryFilter{}, "e07", "e07,e07"},
 			"an event's, to a webhook": {"acme", models.DeliveryFilter{WebhookID: webhook}, "e07", "e07"},
 			"another event's":          {"acme", models.DeliveryFilter{EventID: "e06"}, "e07", ""},
-			"an event of any tenant":   {"", models.DeliveryFilter{}, "e08", "e08 e08 e08 e08"},
-			"an external id":           {"acme", models.DeliveryFilter{}, "order-8", "e08 e08"},
+			"an event of any tenant":   {"", models.DeliveryFilter{}, "e08", "e08,e08,e08,e08"},
+			"an external id":           {"acme", models.DeliveryFilter{}, "order-8", "e08,e08"},
 			"an external id elsewhere": {"acme", models.DeliveryFilter{}, "theirs", ""},
-			"an external id, anywhere": {"", models.DeliveryFilter{}, "order-8", "e08 e08 e08 e08"},
-			"a tag":                    {"acme", models.DeliveryFilter{}, "even", strings.Join(even, " ")},
-			"a tag's, to a webhook":    {"acme", models.DeliveryFilter{WebhookID: webhook, Until: since.Add(6 * time.Minute)}, "even", "e04 e02 e00"},
-			"a tag's, in a time":       {"acme", models.DeliveryFilter{Since: since.Add(3 * time.Minute), Until: since.Add(6 * time.Minute)}, "even", "e04 e04 e02 e02"},
+			"an external id, anywhere": {"", models.DeliveryFilter{}, "order-8", "e08,e08,e08,e08"},
+			"a tag":                    {"acme", models.DeliveryFilter{}, "even", strings.Join(even, ",")},
+			"a tag's, to a webhook":    {"acme", models.DeliveryFilter{WebhookID: webhook, Until: since.Add(6 * time.Minute)}, "even", "e04,e02,e00"},
+			"a tag's, in a time":       {"acme", models.DeliveryFilter{Since: since.Add(3 * time.Minute), Until: since.Add(6 * time.Minute)}, "even", "e04,e04,e02,e02"},
 			"a tag's of a type":        {"acme", models.DeliveryFilter{EventType: "order.paid"}, "even", ""},
 			"a tag of any tenant":      {"", models.DeliveryFilter{}, "even", ""},
 			"nothing":                  {"acme", models.DeliveryFilter{}, "odd", ""},
@@ -100,7 +100,7 @@ func TestDeliveriesAreFoundByName(t *testing.T) {
 		} {
 			for _, limit := range []int{1, 7, 100} {
 				got, _ := s.named(t, tt.tenant, tt.f, tt.name, limit, wide)
-				require.Equal(t, tt.want, strings.Join(got, " "), "%s, %d a page", name, limit)
+				require.Equal(t, tt.want, strings.Join(got, ","), "%s, %d a page", name, limit)
 			}
 		}
 

@@ -116,7 +116,7 @@ const (
 	restarted                 // the same, and somebody has asked for the attempt
 )
 
-// dispatchIn is dispatchAnew with at most most deliveries in each dispatch. It takes two statements, however many
+// dispatchIn is dispatchAnew with no more than most deliveries in each dispatch. It takes two statements, however many
 // dispatches there are.
 func (s *Store) dispatchIn(ctx context.Context, rows []Delivery, most int, from schedule) ([]Dispatch, error) {
 	if len(rows) == 0 {

@@ -12,7 +12,7 @@ import (
 // ahead is how far beyond the cut the end of a character may be.
 const ahead = 256
 
-// Text returns a text if it has at most most bytes, and otherwise a beginning of at most that size and "…". It cuts
+// Text returns a text if it has no more than most bytes, and otherwise a beginning of at most that size and "…". It cuts
 // between user-perceived characters, in any script: a letter keeps its accents, and an emoji of several code points
 // stays whole. Bytes that are not UTF-8 are left out.
 func Text(text string, most int) string {

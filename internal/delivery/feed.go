@@ -47,7 +47,7 @@ func (f *feed) add(key models.DeliveryKey) {
 	f.wants[key].jobs++
 }
 
-// readLater lets jobs read their events when they are sent. One query reads at most most events.
+// readLater lets jobs read their events when they are sent. One query reads no more than most events.
 func (c *Courier) readLater(ctx context.Context, jobs []*job, most int) {
 	f := newFeed(most, func(keys []models.DeliveryKey) (map[models.DeliveryKey]*models.Event, error) {
 		return c.Store.EventsByID(ctx, keys)

@@ -119,7 +119,7 @@ func (e *Engine) markCrossed(before, after int64) (crossed int64) {
 
 // judgeLater judges a webhook that has reached the threshold a little later, in this process.
 func (e *Engine) judgeLater(j judgement) {
-	if e.Options.Judge == nil {
+	if e.Judge == nil {
 		return
 	}
 	time.AfterFunc(judgeAfter, func() {
@@ -135,7 +135,7 @@ func (e *Engine) judgeLater(j judgement) {
 func (e *Engine) judge(j judgement) {
 	ctx, cancel := context.WithTimeout(e.ctx, startTimeout)
 	defer cancel()
-	err := e.Options.Judge(ctx, j.webhookID)
+	err := e.Judge(ctx, j.webhookID)
 	if err == nil || e.ctx.Err() != nil {
 		return
 	}

@@ -31,7 +31,7 @@ func (s *Service) LastFailure(ctx context.Context, w *models.Webhook) (*models.A
 	return read(ctx, s, "attempt", func(ctx context.Context, store *models.Store) (*models.Attempt, error) {
 		a, err := store.FailureAt(ctx, w.Tenant, w.ID, *at)
 		if errors.Is(err, models.ErrNotFound) {
-			return nil, nil //nolint:nilnil // it is no longer kept
+			return nil, nil // it is no longer kept
 		}
 		return &a, err
 	})
