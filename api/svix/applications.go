@@ -78,16 +78,13 @@ func listApplications(q *systems.Request) error {
 			return notYet("applications cannot be filtered by " + name)
 		}
 	}
-	w, err := windowOf(q, ascending, ascending, func(id string) ([]string, error) {
+	w, err := wholeWindowOf(q, ascending, ascending, func(id string) ([]string, error) {
 		slug := strings.TrimPrefix(id, prefixApplication)
 		if !service.IsTenantSlug(slug) && id != operationalApplication {
 			return nil, nil
 		}
 		return []string{slug}, nil
 	})
-	if err == nil {
-		err = q.Err()
-	}
 	if err != nil {
 		return err
 	}

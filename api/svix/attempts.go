@@ -354,16 +354,13 @@ func listDestinations(q *systems.Request) error {
 	if err != nil {
 		return err
 	}
-	w, err := windowOf(q, descending, descending, func(id string) ([]string, error) {
+	w, err := wholeWindowOf(q, descending, descending, func(id string) ([]string, error) {
 		if id = native(id, prefixEndpoint, models.PrefixWebhook); id == "" {
 			return nil, nil
 		}
 		d, err := deliveryOf(q, e.ID, id)
 		return keyOfDelivery(&d), err
 	})
-	if err == nil {
-		err = q.Err()
-	}
 	if err != nil {
 		return err
 	}

@@ -118,10 +118,7 @@ func webhookID(q *systems.Request, name string) (string, error) {
 }
 
 func listEndpoints(q *systems.Request) error {
-	w, err := windowOf(q, ascending, ascending, keyOf(prefixEndpoint, models.PrefixWebhook))
-	if err == nil {
-		err = q.Err()
-	}
+	w, err := wholeWindowOf(q, ascending, ascending, keyOf(prefixEndpoint, models.PrefixWebhook))
 	if err != nil {
 		return err
 	}

@@ -84,10 +84,7 @@ func answerEventType(q *systems.Request, status int, t models.EventType, err err
 }
 
 func listEventTypes(q *systems.Request) error {
-	w, err := windowOf(q, ascending, ascending, func(id string) ([]string, error) { return []string{id}, nil })
-	if err == nil {
-		err = q.Err()
-	}
+	w, err := wholeWindowOf(q, ascending, ascending, func(id string) ([]string, error) { return []string{id}, nil })
 	if err != nil {
 		return err
 	}

@@ -60,6 +60,15 @@ func windowOf(q *systems.Request, order, stored string, key func(id string) ([]s
 	return w, nil
 }
 
+// wholeWindowOf is windowOf for a list that reads nothing else from its request: it fails with all that is wrong with that.
+func wholeWindowOf(q *systems.Request, order, stored string, key func(id string) ([]string, error)) (window, error) {
+	w, err := windowOf(q, order, stored, key)
+	if err == nil {
+		err = q.Err()
+	}
+	return w, err
+}
+
 type list[T any] struct {
 	Data         []T     `json:"data"`
 	Iterator     *string `json:"iterator"`

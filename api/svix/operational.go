@@ -87,12 +87,10 @@ func operationalChange(q *systems.Request) (service.WebhookChange, error) {
 func operationalOf(q *systems.Request, w *models.Webhook) endpoint {
 	e := endpointOf(q, w)
 	e.FilterTypes = nil
-	for _, name := range w.EventTypes {
-		if name == operationalTypes {
-			e.FilterTypes = nil
-			break
+	if !slices.Contains(w.EventTypes, operationalTypes) {
+		for _, name := range w.EventTypes {
+			e.FilterTypes = append(e.FilterTypes, wire.OperationalName(name))
 		}
-		e.FilterTypes = append(e.FilterTypes, wire.OperationalName(name))
 	}
 	e.EventTypes = e.FilterTypes
 	return e
@@ -111,10 +109,7 @@ func listOperational(q *systems.Request) error {
 	if err != nil {
 		return err
 	}
-	w, err := windowOf(q, ascending, ascending, keyOf(prefixEndpoint, models.PrefixWebhook))
-	if err == nil {
-		err = q.Err()
-	}
+	w, err := wholeWindowOf(q, ascending, ascending, keyOf(prefixEndpoint, models.PrefixWebhook))
 	if err != nil {
 		return err
 	}

@@ -162,15 +162,12 @@ func expungeAll(q *systems.Request) error {
 
 // listTasks lists the recoveries and erasures of all tenants. Their ids without prefixes have one common order.
 func listTasks(q *systems.Request) error {
-	w, err := windowOf(q, descending, descending, func(id string) ([]string, error) {
+	w, err := wholeWindowOf(q, descending, descending, func(id string) ([]string, error) {
 		if id = native(id, prefixTask, ""); id == "" {
 			return nil, nil
 		}
 		return []string{id}, nil
 	})
-	if err == nil {
-		err = q.Err()
-	}
 	if err != nil {
 		return err
 	}
