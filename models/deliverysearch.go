@@ -2,7 +2,6 @@ package models
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"gorm.io/gorm"
@@ -69,16 +68,13 @@ func (s *Store) deliveriesNamed(ctx context.Context, tenant string, f DeliveryFi
 
 // hasEvent reports whether the tenant has an event of this id; tenant "" = whether any has one with deliveries.
 func (s *Store) hasEvent(ctx context.Context, tenant, id string) (bool, error) {
+	q := s.db.WithContext(ctx).Table("events").Where("tenant = ? AND id = ?", tenant, id)
 	if tenant == "" { // the index of deliveries by event is of all tenants, and that of events is not
-		var of []int
-		err := ofTenant(s.db.WithContext(ctx).Table("deliveries"), "").Where("event_id = ?", id).Select("1").Limit(1).Scan(&of).Error
-		return len(of) > 0, err
+		q = ofTenant(s.db.WithContext(ctx).Table("deliveries"), "").Where("event_id = ?", id)
 	}
-	err := found(s.db.WithContext(ctx).Select("id").Take(&Event{}, "tenant = ? AND id = ?", tenant, id).Error)
-	if errors.Is(err, ErrNotFound) {
-		return false, nil
-	}
-	return err == nil, err
+	var of []int
+	err := q.Select("1").Limit(1).Scan(&of).Error
+	return len(of) > 0, err
 }
 
 // labelSearch is a look along the events that have a label, newest first.
@@ -173,10 +169,7 @@ func (s *Store) deliveriesOfLabel(ctx context.Context, l labelSearch, f Delivery
 		if len(rows) == p.Limit || looked >= most.events || most.now().Sub(began) >= most.time {
 			return rows, next(last.At, last.Event, ""), nil
 		}
-		if size *= 4; most.now().Sub(asked) > textQuick {
-			size /= 16
-		}
-		size = min(max(size, namedLeast), namedMost)
+		size = resized(size, 4, most.now().Sub(asked), namedLeast, namedMost)
 	}
 }
 

@@ -65,15 +65,22 @@ func (s *Store) eventsWithText(ctx context.Context, tenant string, f EventFilter
 		}
 		last := seen[len(seen)-1]
 		at, looked = &Mark{last.CreatedAt, last.ID}, looked+len(seen)
-		if size *= 2; most.now().Sub(asked) > textQuick {
-			size /= 4
-		}
-		size = min(max(size, textLeast), textMost)
+		size = resized(size, 2, most.now().Sub(asked), textLeast, textMost)
 	}
 	if at == nil {
 		return rows, "", false, nil
 	}
 	return rows, cursors.behindMark(at), false, nil
+}
+
+// resized returns how many rows a search's next statement reads: more by a factor if the last one was quick, fewer by it if not.
+func resized(size, factor int, took time.Duration, least, most int) int {
+	if took > textQuick {
+		size /= factor
+	} else {
+		size *= factor
+	}
+	return min(max(size, least), most)
 }
 
 // textSeen is an event that a search has examined.
