@@ -23,20 +23,27 @@ type answer func(ctx context.Context) sender.Result
 
 func (a answer) Post(ctx context.Context, _ sender.Request) sender.Result { return a(ctx) }
 
+// holding is a poster that keeps each POST in flight until open is closed, and counts them.
+type holding struct {
+	inFlight, most atomic.Int64
+	open           chan struct{}
+}
+
+func (h *holding) Post(context.Context, sender.Request) sender.Result {
+	h.most.Store(max(h.most.Load(), h.inFlight.Add(1)))
+	<-h.open
+	h.inFlight.Add(-1)
+	return sender.Result{Outcome: sender.Received, StatusCode: 200}
+}
+
 // Test POSTs take slots as deliveries do. A host gets only its share of them, however many tests run.
 func TestTestPostsTakeSlots(t *testing.T) {
 	t.Parallel()
 	posts := slots.New(slots.Options{Capacity: 8, MaxPerHost: 0.25})
-	var inFlight, most atomic.Int64
-	open := make(chan struct{})
+	holding := &holding{open: make(chan struct{})}
 	env := servicetest.New(t, func(_ *sender.Config, o *service.Options) {
 		o.Posts = posts
-		o.Poster = answer(func(context.Context) sender.Result {
-			most.Store(max(most.Load(), inFlight.Add(1)))
-			<-open
-			inFlight.Add(-1)
-			return sender.Result{Outcome: sender.Received, StatusCode: 200}
-		})
+		o.Poster = holding
 	})
 	env.Tenant("acme")
 	for i := range 20 {
@@ -52,10 +59,10 @@ func TestTestPostsTakeSlots(t *testing.T) {
 		done <- report
 	}()
 	require.Eventually(t, func() bool { return posts.Usage() == slots.Usage{Capacity: 8, Used: 2, Waiting: 18} }, 10*time.Second, time.Millisecond)
-	close(open)
+	close(holding.open)
 	report := <-done
 	require.Equal(t, 20, report.Succeeded())
-	require.LessOrEqual(t, most.Load(), int64(2))
+	require.LessOrEqual(t, holding.most.Load(), int64(2))
 	require.Zero(t, posts.Usage().Used)
 }
 
@@ -182,16 +189,10 @@ func (l *limits) Pace(_ context.Context, _ string, perSecond float64, _ time.Dur
 func TestTestPostsKeepToTheWebhooksLimits(t *testing.T) {
 	t.Parallel()
 	own := &limits{places: make(chan struct{}, 2), asked: make(chan struct{}, 1)}
-	var inFlight, most atomic.Int64
-	open := make(chan struct{})
+	holding := &holding{open: make(chan struct{})}
 	env := servicetest.New(t, func(_ *sender.Config, o *service.Options) {
 		o.Limits = own
-		o.Poster = answer(func(context.Context) sender.Result {
-			most.Store(max(most.Load(), inFlight.Add(1)))
-			<-open
-			inFlight.Add(-1)
-			return sender.Result{Outcome: sender.Received, StatusCode: 200}
-		})
+		o.Poster = holding
 	})
 	env.Tenant("acme")
 	for i := range 10 {
@@ -209,10 +210,10 @@ func TestTestPostsKeepToTheWebhooksLimits(t *testing.T) {
 		done <- report
 	}()
 	<-own.asked
-	require.Eventually(t, func() bool { return inFlight.Load() == 2 }, 10*time.Second, time.Millisecond)
-	close(open)
+	require.Eventually(t, func() bool { return holding.inFlight.Load() == 2 }, 10*time.Second, time.Millisecond)
+	close(holding.open)
 	require.Equal(t, 10, (<-done).Succeeded())
-	require.Equal(t, int64(2), most.Load())
+	require.Equal(t, int64(2), holding.most.Load())
 	require.Equal(t, int64(10), own.paced.Load())
 	require.Empty(t, own.places)
 }
