@@ -15,9 +15,9 @@ import (
 	"github.com/posthorn/posthorn/internal/service"
 )
 
-// What huma finds wrong with a body and what a use case does are named in one answer. Where huma has refused a body, the operation is
-// called with the fields that are not wrong, and is told of those that are: it then refuses the request and changes nothing, and
-// names what else is wrong.
+// One answer names both what huma finds wrong with a body and what a use case does. After huma has refused a body, the operation
+// runs with the other fields and a list of the wrong ones. It then always refuses the request, changes nothing, and names what
+// else is wrong.
 
 type (
 	judgeKey        struct{}

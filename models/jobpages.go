@@ -115,7 +115,7 @@ const (
 	setReason   = "status_reason = v.reason"
 )
 
-// walkChange changes those of the deliveries that still match the walk and that nobody else has locked.
+// walkChange changes the deliveries that still match the walk. It skips rows that another transaction has locked.
 func (s *Store) walkChange(ctx context.Context, w *walk, reason string, keys []DeliveryKey) (changed int, err error) {
 	now := timeOf(s.now())
 	counted := statDeltas{}

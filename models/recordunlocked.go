@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// recordUnlocked records those of a group whose rows nobody else holds, and waits for no lock. It is for PostgreSQL,
+// recordUnlocked records the part of a group whose rows no other transaction has locked. It waits for no lock. It is for PostgreSQL,
 // after Record has waited for a lock in vain.
 func (s *Store) recordUnlocked(ctx context.Context, group []*Record, done []string) ([]Recorded, error) {
 	var results []Recorded
@@ -78,7 +78,7 @@ func (s *Store) lockedOf(ctx context.Context, group []*Record) ([]bool, error) {
 	return locked, nil
 }
 
-// lockRows locks the rows of a query that nobody else holds, and returns the keys of the others.
+// lockRows locks the rows of a query that no other transaction has locked, and returns the keys of the rest.
 func lockRows[V any, K comparable](ctx context.Context, s *Store, values []V, columns []column[V], query, table string, key func(*sql.Rows) (K, error)) (map[K]bool, error) {
 	others := map[K]bool{}
 	err := bulk(ctx, s, values, columns, query, func(rows *sql.Rows) error {

@@ -102,8 +102,8 @@ func (d *directory) load(ctx context.Context, tenant string) (snapshot, error) {
 	return snapshot{v, shared}, nil
 }
 
-// loadView returns a view of the tenant with the version or a later one. Concurrent callers share the reading. anew
-// ignores the view in memory, because the database has gone back behind it, as after restoring a backup.
+// loadView returns a view of the tenant with the version or a later one. Concurrent callers share the reading.
+// If anew is set, the view in memory is ignored: the database has gone back behind it, as after restoring a backup.
 func (d *directory) loadView(ctx context.Context, tenant string, version int64, anew bool) (*view, error) {
 	loaded, err, _ := d.loads.Do(tenant+"/"+strconv.FormatInt(version, 10), func() (any, error) {
 		old, ok := d.views.Get(tenant)

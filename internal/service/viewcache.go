@@ -63,7 +63,7 @@ func (c *viewCache) Get(tenant string) (*view, bool) {
 	return c.large.views.Get(tenant)
 }
 
-// add keeps a view in place of an older one; with anew, in place of any.
+// add keeps a view in place of an older one. If anew is set, it replaces a newer one as well.
 func (c *viewCache) add(tenant string, v *view, anew bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
