@@ -120,8 +120,8 @@ func (o *outcome) detail() string {
 // publish publishes the notification as an event, in the webhook's tenant and in the operational tenant if there is one,
 // and reports whether a webhook gets it. Its idempotency key makes it one event however often this runs.
 func (a *Health) publish(ctx context.Context, n *models.Notification, w *models.Webhook, t *models.Tenant) (subscribed bool, err error) {
-	payload := operational(n, w)
-	payload.Link, payload.Webhook.TenantUID = a.page(w), t.UID
+	payload := operational(n, w, t.UID)
+	payload.Link = a.page(w)
 	data, err := json.Marshal(payload)
 	if err != nil {
 		return false, err
@@ -154,23 +154,13 @@ func (a *Health) publish(ctx context.Context, n *models.Notification, w *models.
 }
 
 type operationalData struct {
-	Webhook        operationalWebhook `json:"webhook"`
-	FailedAttempts int64              `json:"failed_attempts"`
-	Threshold      int64              `json:"threshold"`
-	Reason         string             `json:"reason"`
-	LastSuccessAt  string             `json:"last_success_at,omitempty"`
-	LastFailure    *lastFailure       `json:"last_failure"`
-	Link           string             `json:"link,omitempty"`
-}
-
-type operationalWebhook struct {
-	ID        string `json:"id"`
-	UID       string `json:"uid,omitempty"`
-	Tenant    string `json:"tenant"`
-	TenantUID string `json:"tenant_uid,omitempty"`
-	Name      string `json:"name"`
-	URL       string `json:"url"`
-	Status    string `json:"status"`
+	Webhook        models.OperationalWebhook `json:"webhook"`
+	FailedAttempts int64                     `json:"failed_attempts"`
+	Threshold      int64                     `json:"threshold"`
+	Reason         string                    `json:"reason"`
+	LastSuccessAt  string                    `json:"last_success_at,omitempty"`
+	LastFailure    *lastFailure              `json:"last_failure"`
+	Link           string                    `json:"link,omitempty"`
 }
 
 type lastFailure struct {
@@ -180,20 +170,19 @@ type lastFailure struct {
 }
 
 // operational returns the payload of an operational event. Its schema is in internal/catalog/operational.json.
-func operational(n *models.Notification, w *models.Webhook) operationalData {
+func operational(n *models.Notification, w *models.Webhook, tenantUID string) operationalData {
 	status := models.WebhookActive
 	if n.Kind == models.NotifyDeactivated {
 		status = models.WebhookDeactivated
 	}
 	data := operationalData{FailedAttempts: n.Detail.Failed, Threshold: n.Detail.Threshold, Reason: n.Detail.Reason,
-		Webhook: operationalWebhook{ID: w.ID, UID: w.UID, Tenant: models.TenantSlug(w.Tenant), Name: w.Name,
-			URL: service.URLWithoutQuery(w.URL), Status: string(status)}} // the event goes to other receivers
-	const form = "2006-01-02T15:04:05.000Z07:00"
+		Webhook: models.NewOperationalWebhook(w, tenantUID)}
+	data.Webhook.Status = string(status)
 	if at := w.Health.LastSuccessAt; at != nil {
-		data.LastSuccessAt = at.UTC().Format(form)
+		data.LastSuccessAt = at.UTC().Format(models.OperationalTime)
 	}
 	if at := n.Detail.LastFailureAt; at != nil {
-		data.LastFailure = &lastFailure{At: at.UTC().Format(form), Error: n.Detail.LastError}
+		data.LastFailure = &lastFailure{At: at.UTC().Format(models.OperationalTime), Error: n.Detail.LastError}
 		if code := n.Detail.LastStatus; code != 0 {
 			data.LastFailure.StatusCode = &code
 		}

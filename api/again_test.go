@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/posthorn/posthorn/api"
+	"github.com/posthorn/posthorn/internal/catalog"
 	"github.com/posthorn/posthorn/internal/servicetest"
 )
 
@@ -46,7 +47,7 @@ func TestATenantMadeAgainStartsClean(t *testing.T) {
 		for _, list := range []string{"webhooks", "events", "deliveries"} {
 			require.Empty(t, process.call("GET /v1/tenants/acme/"+list, "").is(http.StatusOK).data(), "%s: %s", name, list)
 		}
-		require.Len(t, process.call("GET /v1/tenants/acme/event-types?limit=200", "").data(), 4, "the shared ones")
+		require.Len(t, process.call("GET /v1/tenants/acme/event-types?limit=200", "").data(), 2+len(catalog.Operational()), "the shared ones")
 		require.Len(t, process.call("GET /v1/tenants/acme/keys", "").data(), 1)
 		process.call("GET /v1/tenants/acme/recoveries/"+recovery, "").is(http.StatusNotFound)
 		process.call("GET /v1/tenants/acme/events/chosen", "").is(http.StatusNotFound)

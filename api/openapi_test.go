@@ -181,7 +181,7 @@ func TestEveryOperationHasOneTagThatTheDocumentDescribes(t *testing.T) {
 func TestDocumentHasWhatReceiversGet(t *testing.T) {
 	t.Parallel()
 	d := theDocument()
-	for _, name := range []string{"event", "webhook.deactivated", "webhook.warning"} {
+	for _, name := range []string{"event", "webhook.deactivated", "webhook.warning", "webhook.updated", "webhook.delivery.failing"} {
 		pointer := "/webhooks/" + name + "/post"
 		op := d.at(pointer)
 		require.NotNil(t, op, name)

@@ -11,7 +11,7 @@ import (
 	"github.com/posthorn/posthorn/internal/catalog"
 )
 
-// received documents what Posthorn POSTs to a webhook: any event, and the two that it publishes itself.
+// received documents what Posthorn POSTs to a webhook: any event, and those that it publishes itself.
 func received() map[string]*huma.PathItem {
 	anything := catalog.EventType{Name: "order.created", Example: json.RawMessage(`{"order":"A-1001"}`)}
 	all := map[string]*huma.PathItem{"event": {Post: delivery("event", "An event",

@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/posthorn/posthorn/internal/catalog"
 	"github.com/posthorn/posthorn/internal/servicetest"
 	"github.com/posthorn/posthorn/models"
 )
@@ -141,8 +142,8 @@ func TestPages(t *testing.T) {
 	for path, total := range map[string]int{
 		"/v1/tenants":                  5,
 		"/v1/tenants/acme/keys":        5,
-		"/v1/event-types":              8,
-		"/v1/tenants/acme/event-types": 8,
+		"/v1/event-types":              6 + len(catalog.Operational()),
+		"/v1/tenants/acme/event-types": 6 + len(catalog.Operational()),
 		"/v1/tenants/acme/webhooks":    4,
 		"/v1/tenants/acme/events":      4,
 		"/v1/tenants/acme/deliveries":  10,

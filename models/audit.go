@@ -86,7 +86,7 @@ func Unaudited(ctx context.Context) context.Context {
 	return WithAuditNote(ctx, &AuditNote{Nothing: true})
 }
 
-// audit writes the entry of a change, in the transaction that makes it.
+// audit writes the entry of a change, in the transaction that makes it, and adds the operational event that follows from it.
 func (s *Store) audit(ctx context.Context, tenant string, action AuditAction, target AuditTarget, changes AuditChanges) error {
 	actor := AuditActor{}
 	if s.log.actor != nil {
@@ -110,9 +110,14 @@ func (s *Store) audit(ctx context.Context, tenant string, action AuditAction, ta
 		actor.Kind, actor.Name = ActorSystem, "posthorn"
 	}
 	now := s.now()
-	return s.db.WithContext(ctx).Create(&AuditEntry{ID: s.log.nextID(now), At: now, Tenant: tenant, TenantSlug: TenantSlug(tenant),
+	err := s.db.WithContext(ctx).Create(&AuditEntry{ID: s.log.nextID(now), At: now, Tenant: tenant, TenantSlug: TenantSlug(tenant),
 		ActorKind: actor.Kind, ActorID: actor.ID, ActorName: actor.Name, Action: action, TargetKind: target.Kind, TargetID: target.ID,
 		Changes: changes.bounded(), RequestID: actor.RequestID, Address: actor.Address}).Error
+	eventType, ok := changeEvents[action]
+	if err != nil || !ok || (action == AuditWebhookEnabled && changes["status"] == nil) { // only its failure count was reset
+		return err
+	}
+	return s.announceChange(ctx, tenant, target.ID, eventType)
 }
 
 // auditing is a Store's state for the audit log.

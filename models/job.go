@@ -18,8 +18,8 @@ type Job struct {
 	Tenant    string
 	WebhookID string
 	EventID   string
-	Subject   string // another object of the job: a recovery's id
-	Reason    string // recorded on the rows
+	Subject   string // another object of the job: the id of a recovery or an attempt
+	Reason    string // recorded on the rows; for an operational event its type
 	Epoch     int64  // of the webhook's status; a job for an earlier status has nothing left to do
 	Position  string // the last processed row
 	Members   []byte // for a fan-out: the ids of the webhooks
@@ -46,6 +46,7 @@ var jobPages = map[JobKind]func(context.Context, *Store, *Job) (JobPage, error){
 	jobEraseMany: eraseManyPage,
 	jobBlank:     blankPage,
 	jobFanOut:    fanOutPage,
+	jobAnnounce:  announcePage,
 	JobPurge:     purgePage,
 }
 

@@ -63,6 +63,8 @@ var migrations = []string{
 	"0034_recovery_filters",
 	"0035_tenants_rate",
 	"0036_event_types_shown",
+	"0037_webhook_health_announced",
+	"0038_webhooks_operational",
 }
 
 // online is the first line of migrations that run outside of a transaction.

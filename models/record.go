@@ -83,6 +83,8 @@ type recorder struct {
 	group   []*Record
 	results []Recorded
 	types   []string // the types of the events
+	// troubles is what operational events have said about the webhooks whose rows in webhook_health the group has changed.
+	troubles map[string]*trouble
 }
 
 func (r *recorder) run(ctx context.Context, done []string) error {
@@ -122,7 +124,10 @@ func (r *recorder) run(ctx context.Context, done []string) error {
 	if err := r.appendStats(ctx, r.stats()); err != nil {
 		return err
 	}
-	if err := r.count(ctx); err != nil || len(done) == 0 {
+	if err := r.count(ctx); err != nil {
+		return err
+	}
+	if err := r.announce(ctx); err != nil || len(done) == 0 {
 		return err
 	}
 	return bulk(ctx, r.Store, done, idColumns, "DELETE FROM dispatches WHERE id IN (SELECT id FROM v)", nil)
@@ -377,11 +382,12 @@ func (r *recorder) count(ctx context.Context) error {
 	}
 	type counted struct{ before, after int64 }
 	counts := map[string]counted{}
+	r.troubles = map[string]*trouble{}
 	// The changing rows are locked in a fixed order before any of them changes, so that two groups cannot deadlock,
 	// whatever the plan.
 	err := bulk(ctx, r.Store, all, tallyColumns, `, moved AS (
 		SELECT h.webhook_id FROM webhook_health h JOIN v ON v.webhook_id = h.webhook_id
-		WHERE v.failure_at IS NOT NULL OR (v.reset AND h.failed <> 0) OR (v.success_at IS NOT NULL AND (h.last_success_at IS NULL OR h.last_success_at < v.stale_at))
+		WHERE v.failure_at IS NOT NULL OR (v.reset AND h.failed <> 0) OR (v.success_at IS NOT NULL AND (h.troubled OR h.last_success_at IS NULL OR h.last_success_at < v.stale_at))
 		ORDER BY h.webhook_id `+lock+`)
 		UPDATE webhook_health SET
 		failed = CASE WHEN v.epoch = webhook_health.epoch THEN v.added ELSE 0 END + CASE WHEN v.reset THEN 0 ELSE webhook_health.failed END,
@@ -391,12 +397,16 @@ func (r *recorder) count(ctx context.Context) error {
 		last_status = CASE WHEN v.failure_at IS NULL THEN webhook_health.last_status ELSE v.last_status END,
 		last_error = CASE WHEN v.failure_at IS NULL THEN webhook_health.last_error ELSE v.last_error END
 		FROM v WHERE webhook_health.webhook_id = v.webhook_id AND v.webhook_id IN (SELECT webhook_id FROM moved)
-		RETURNING webhook_health.webhook_id, webhook_health.failed, webhook_health.epoch`, func(rows *sql.Rows) error {
+		RETURNING webhook_health.webhook_id, webhook_health.failed, webhook_health.epoch, webhook_health.failing_announced_us,
+		webhook_health.failed_announced_us, webhook_health.troubled`, func(rows *sql.Rows) error {
 		var id string
 		var after, epoch int64
-		if err := rows.Scan(&id, &after, &epoch); err != nil {
+		var said trouble
+		if err := rows.Scan(&id, &after, &epoch, &said.failingUS, &said.failedUS, &said.troubled); err != nil {
 			return err
 		}
+		said.webhookID = id
+		r.troubles[id] = &said
 		if t := tallies[id]; !t.failure.IsZero() {
 			before := after
 			if t.epoch == epoch {

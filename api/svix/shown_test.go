@@ -9,6 +9,7 @@ import (
 	sdk "github.com/svix/svix-webhooks/go/models"
 	"github.com/svix/svix-webhooks/go/utils"
 
+	"github.com/posthorn/posthorn/internal/catalog"
 	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/internal/servicetest"
 	"github.com/posthorn/posthorn/models"
@@ -81,7 +82,7 @@ func TestFeatureFlagsWithTheOfficialClient(t *testing.T) {
 	c.ok(200, "GET", api+"/event-type/beta.type", "")
 	types, err := svix.EventType.List(ctx, &official.EventTypeListOptions{IncludeArchived: new(true)})
 	require.NoError(t, err)
-	require.Len(t, types.Data, 5, "an administrator sees it")
+	require.Len(t, types.Data, 3+len(catalog.Operational()), "an administrator sees it")
 	_, err = svix.EventType.Patch(ctx, "beta.type", sdk.EventTypePatch{FeatureFlags: utils.NewNullableFromPtr[[]string](nil)})
 	require.NoError(t, err)
 	require.True(t, sees())

@@ -65,13 +65,13 @@ func Load(system string) ([]EventType, bool) {
 	return slices.Clone(types), ok
 }
 
-// The event types that Posthorn sends about a tenant's own webhooks.
+// The event types that Posthorn sends about the health of a tenant's webhooks. Those about changes and deliveries are in models.
 const (
 	WebhookDeactivated = "webhook.deactivated"
 	WebhookWarning     = "webhook.warning"
 )
 
-// Operational returns the built-in event types: [WebhookDeactivated] and [WebhookWarning]. Every tenant has them. The
+// Operational returns the built-in event types, which Posthorn sends about a tenant's own webhooks. Every tenant has them. The
 // rules for the result of [Load] apply to it too.
 func Operational() []EventType { return slices.Clone(operational()) }
 

@@ -67,8 +67,9 @@ func TestNames(t *testing.T) {
 			"modification.created modification.updated modification.approved modification.disapproved " +
 			"order.created order.updated order.planned order.processing order.shipped " +
 			"shipment.created shipment.updated stock.updated variant.created variant.updated variant.deleted",
-		"up42":        "job.status order.status",
-		"operational": catalog.WebhookDeactivated + " " + catalog.WebhookWarning,
+		"up42": "job.status order.status",
+		"operational": catalog.WebhookDeactivated + " " + catalog.WebhookWarning + " webhook.created webhook.updated webhook.deleted webhook.enabled " +
+			"webhook.delivery.failing webhook.delivery.failed webhook.delivery.recovered",
 	} {
 		require.Equal(t, strings.Fields(want), names(all(t)[system]), system)
 	}
@@ -167,9 +168,10 @@ func TestSchemasAreOpen(t *testing.T) {
 func TestOnlyDocumentedPayloadsAreRequired(t *testing.T) {
 	t.Parallel()
 	documented := map[string][]string{
-		"im4":         {"order.created", "order.changed", "proofreading.sent", "proofreading.updated", "test"},
-		"phrase":      {"JOB_STATUS_CHANGED", "JOB_CREATED", "JOB_ASSIGNED", "JOB_DUE_DATE_CHANGED"},
-		"operational": {catalog.WebhookDeactivated, catalog.WebhookWarning},
+		"im4":    {"order.created", "order.changed", "proofreading.sent", "proofreading.updated", "test"},
+		"phrase": {"JOB_STATUS_CHANGED", "JOB_CREATED", "JOB_ASSIGNED", "JOB_DUE_DATE_CHANGED"},
+		"operational": {catalog.WebhookDeactivated, catalog.WebhookWarning, "webhook.created", "webhook.updated", "webhook.deleted", "webhook.enabled",
+			"webhook.delivery.failing", "webhook.delivery.failed", "webhook.delivery.recovered"},
 	}
 	for system, types := range all(t) {
 		for _, et := range types {
