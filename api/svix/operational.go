@@ -59,8 +59,7 @@ func ofOperational(h systems.Handler) systems.Handler {
 const operationalTypes = models.OperationalPrefix + "*"
 
 // unsent are the types of Svix's operational events that Posthorn does not publish.
-var unsent = []string{"background_task.finished", "endpoint.created", "endpoint.deleted", "endpoint.enabled", "endpoint.updated",
-	"message.attempt.exhausted", "message.attempt.failing", "message.attempt.log", "message.attempt.recovered"}
+var unsent = []string{"background_task.finished", "message.attempt.log"}
 
 // operationalChange is read for an operational endpoint.
 func operationalChange(q *systems.Request) (service.WebhookChange, error) {

@@ -1,12 +1,14 @@
 package svix_test
 
 import (
+	"encoding/json"
 	"net/http/httptest"
 	"net/url"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	official "github.com/svix/svix-webhooks/go"
@@ -98,13 +100,139 @@ func TestOperationalEndpointsWithTheOfficialClient(t *testing.T) {
 	require.ErrorContains(t, err, "404")
 }
 
+// announced does all jobs, and sends what they leave for operational endpoints. It returns the operational webhooks that arrived.
+func (c *client) announced(receiver *systemstest.Receiver) (bodies []string) {
+	c.t.Helper()
+	for {
+		job, page, err := c.Store.RunJob(c.t.Context())
+		require.NoError(c.t, err)
+		if job.ID == "" {
+			break
+		}
+		for _, dispatch := range page.Fresh {
+			for _, key := range dispatch.Deliveries {
+				c.Attempt(key.Tenant, key.ID)
+			}
+		}
+	}
+	for _, r := range receiver.Take() {
+		bodies = append(bodies, r.Body)
+	}
+	return bodies
+}
+
+// Changes of endpoints, and messages that fail, arrive in the form that Svix's own types have.
+func TestOperationalWebhooksWithTheOfficialClient(t *testing.T) {
+	t.Parallel()
+	c := newClient(t)
+	svix, ctx := c.official(), t.Context()
+	ops, receiver := systemstest.NewReceiver(t), systemstest.NewReceiver(t)
+	operational, err := svix.OperationalWebhook.Endpoint.Create(ctx, sdk.OperationalWebhookEndpointIn{Url: ops.URL, FilterTypes: []string{
+		"endpoint.created", "endpoint.updated", "endpoint.deleted", "endpoint.enabled", "endpoint.disabled",
+		"message.attempt.failing", "message.attempt.exhausted", "message.attempt.recovered"}}, nil)
+	require.NoError(t, err)
+	require.Equal(t, []string{"endpoint.created", "endpoint.updated", "endpoint.deleted", "endpoint.enabled", "endpoint.disabled",
+		"message.attempt.failing", "message.attempt.exhausted", "message.attempt.recovered"}, operational.FilterTypes)
+	require.Empty(t, c.announced(ops), "it is not an application's")
+
+	application, err := svix.Application.Create(ctx, sdk.ApplicationIn{Name: "Shop", Uid: new("shop")}, nil)
+	require.NoError(t, err)
+	endpoint, err := svix.Endpoint.Create(ctx, application.Id, sdk.EndpointIn{Url: receiver.URL, Uid: new("main")}, nil)
+	require.NoError(t, err)
+	change := func(name string) string {
+		return `{"type":"` + name + `","data":{"appId":"` + application.Id + `","appUid":"shop","endpointId":"` + endpoint.Id + `","endpointUid":"main"}}`
+	}
+	arrived := func(want ...string) {
+		t.Helper()
+		got := c.announced(ops)
+		require.Len(t, got, len(want))
+		for i := range want {
+			require.JSONEq(t, change(want[i]), got[i])
+		}
+	}
+	arrived("endpoint.created")
+	_, err = svix.Endpoint.Patch(ctx, application.Id, endpoint.Id, sdk.EndpointPatch{Description: new("new")})
+	require.NoError(t, err)
+	arrived("endpoint.updated")
+	require.NoError(t, svix.Endpoint.RotateSecret(ctx, application.Id, endpoint.Id, sdk.EndpointSecretRotateIn{}, nil))
+	arrived("endpoint.updated")
+	require.NoError(t, svix.Endpoint.UpdateHeaders(ctx, application.Id, endpoint.Id, sdk.EndpointHeadersIn{Headers: map[string]string{"X-A": "1"}}))
+	arrived("endpoint.updated")
+	_, err = svix.Endpoint.Patch(ctx, application.Id, endpoint.Id, sdk.EndpointPatch{Disabled: new(true)})
+	require.NoError(t, err)
+	arrived("endpoint.updated")
+	_, err = svix.Endpoint.Patch(ctx, application.Id, endpoint.Id, sdk.EndpointPatch{Disabled: new(false)})
+	require.NoError(t, err)
+	arrived("endpoint.enabled")
+
+	receiver.Answer(500)
+	message, err := svix.Message.Create(ctx, application.Id, sdk.MessageIn{EventType: "order.created", EventId: new("mine"), Payload: map[string]any{"n": 1}}, nil)
+	require.NoError(t, err)
+	tenant := strings.TrimPrefix(application.Id, "app_")
+	delivery := c.Deliveries(tenant, "evt_"+strings.TrimPrefix(message.Id, "msg_"))[0]
+	var last models.Attempt
+	attempt := func() { last = c.Attempt(tenant, delivery.ID) }
+	messageIs := func(name string, data sdk.MessageAttemptFailingEventData) {
+		t.Helper()
+		require.Equal(t, sdk.MessageAttemptFailingEventData{AppId: application.Id, AppUid: new("shop"), EndpointId: endpoint.Id, MsgId: message.Id, MsgEventId: new("mine"),
+			LastAttempt: sdk.MessageAttemptFailedData{Id: "atmpt_" + strings.TrimPrefix(last.ID, "att_"), ResponseStatusCode: int16(last.StatusCode),
+				Timestamp: last.StartedAt.Truncate(time.Millisecond).UTC()}}, data, name)
+	}
+	for range 3 {
+		attempt()
+	}
+	require.Empty(t, c.announced(ops))
+	attempt()
+	var failing sdk.MessageAttemptFailingEvent
+	got := c.announced(ops)
+	require.Len(t, got, 1)
+	require.NoError(t, json.Unmarshal([]byte(got[0]), &failing))
+	require.Equal(t, "message.attempt.failing", failing.Type)
+	messageIs(failing.Type, failing.Data)
+	for c.Deliveries(tenant, delivery.EventID)[0].Status == models.Pending {
+		attempt()
+	}
+	var exhausted sdk.MessageAttemptExhaustedEvent
+	got = c.announced(ops)
+	require.Len(t, got, 1)
+	require.NoError(t, json.Unmarshal([]byte(got[0]), &exhausted))
+	require.Equal(t, "message.attempt.exhausted", exhausted.Type)
+	messageIs(exhausted.Type, sdk.MessageAttemptFailingEventData(exhausted.Data))
+
+	receiver.Answer(200)
+	message, err = svix.Message.Create(ctx, application.Id, sdk.MessageIn{EventType: "order.created", EventId: new("mine2"), Payload: map[string]any{"n": 2}}, nil)
+	require.NoError(t, err)
+	delivery = c.Deliveries(tenant, "evt_"+strings.TrimPrefix(message.Id, "msg_"))[0]
+	attempt()
+	var recovered sdk.MessageAttemptRecoveredEvent
+	got = c.announced(ops)
+	require.Len(t, got, 1)
+	require.NoError(t, json.Unmarshal([]byte(got[0]), &recovered))
+	require.Equal(t, "message.attempt.recovered", recovered.Type)
+	require.Equal(t, "mine2", *recovered.Data.MsgEventId)
+	require.Equal(t, int16(200), recovered.Data.LastAttempt.ResponseStatusCode)
+
+	// The events match the schemas of their types: an event that a caller publishes is checked against them.
+	events, _, err := c.Store.Events(ctx, models.OperationalTenant, models.EventFilter{}, models.Page{Limit: 100})
+	require.NoError(t, err)
+	require.Len(t, events, 9)
+	for i := range events {
+		e, err := c.Store.Event(ctx, models.OperationalTenant, events[i].ID)
+		require.NoError(t, err)
+		_, err = c.Service.Publish(ctx, models.OperationalTenant, service.PublishRequest{Events: []service.EventInput{{Type: e.Type, Data: e.Data}}})
+		require.NoError(t, err, e.Type)
+	}
+	require.NoError(t, svix.Endpoint.Delete(ctx, application.Id, endpoint.Id))
+	arrived("endpoint.deleted")
+}
+
 func TestOperationalEndpoints(t *testing.T) {
 	t.Parallel()
 	c := newClient(t)
 	admin := c.as(servicetest.AdminKey)
 	const path = api + "/operational-webhook/endpoint"
 	for name, status := range map[string]int{`{"url":"nonsense"}`: 422, `{}`: 422, `{"url":"https://a.example","filterTypes":["order.created"]}`: 422,
-		`{"url":"https://a.example","filterTypes":["message.attempt.exhausted"]}`: 501, `{"url":"https://a.example","channels":["a"]}`: 422} {
+		`{"url":"https://a.example","filterTypes":["message.attempt.log"]}`: 501, `{"url":"https://a.example","channels":["a"]}`: 422} {
 		admin.ok(status, "POST", path, name)
 	}
 	made := admin.ok(201, "POST", path+"/", `{"url":"https://a.example/?token=1","eventTypes":["endpoint.disabled","webhook.warning"],"rateLimit":7}`)

@@ -68,7 +68,16 @@ func MessageID(eventID string) string {
 const operationalPrefix = "webhook."
 
 // operationalNames are Svix's names of those types that it has, too.
-var operationalNames = map[string]string{"webhook.deactivated": "endpoint.disabled"}
+var operationalNames = map[string]string{
+	"webhook.deactivated":        "endpoint.disabled",
+	"webhook.created":            "endpoint.created",
+	"webhook.updated":            "endpoint.updated",
+	"webhook.deleted":            "endpoint.deleted",
+	"webhook.enabled":            "endpoint.enabled",
+	"webhook.delivery.failing":   "message.attempt.failing",
+	"webhook.delivery.failed":    "message.attempt.exhausted",
+	"webhook.delivery.recovered": "message.attempt.recovered",
+}
 
 // OperationalName is what receivers of profile svix know the type of an operational event by: Svix's name, or Posthorn's own
 // where Svix has no such type.
@@ -93,51 +102,97 @@ type operationalData struct {
 	LastFailure    *struct {
 		At string `json:"at"`
 	} `json:"last_failure"`
+	Delivery *struct {
+		EventID    string `json:"event_id"`
+		ExternalID string `json:"external_id"`
+	} `json:"delivery"`
+	LastAttempt struct {
+		ID         string `json:"id"`
+		At         string `json:"at"`
+		StatusCode *int   `json:"status_code"`
+	} `json:"last_attempt"`
 }
 
-// operationalWebhook is Svix's operational webhook about an endpoint. Svix does not have the numbers.
+// operationalWebhook is Svix's operational webhook about an endpoint.
 type operationalWebhook struct {
 	Type string `json:"type"`
-	Data struct {
-		AppID          string  `json:"appId"`
-		AppUID         *string `json:"appUid"`
-		EndpointID     string  `json:"endpointId"`
-		EndpointUID    *string `json:"endpointUid"`
-		FailSince      string  `json:"failSince"`
-		Trigger        string  `json:"trigger,omitempty"`
-		FailedAttempts *int64  `json:"failedAttempts,omitempty"`
-		Threshold      *int64  `json:"threshold,omitempty"`
-	} `json:"data"`
+	Data any    `json:"data"`
 }
 
-// operational gives an operational event the form that Svix's have. A webhook has failed since it last received something, or
-// since its last failure if it never has.
+// operationalEndpoint is the endpoint of an operational webhook, and all that is said about a change of it.
+type operationalEndpoint struct {
+	AppID       string  `json:"appId"`
+	AppUID      *string `json:"appUid"`
+	EndpointID  string  `json:"endpointId"`
+	EndpointUID *string `json:"endpointUid"`
+}
+
+// operationalHealth is about an endpoint that keeps failing. Svix does not have the numbers.
+type operationalHealth struct {
+	operationalEndpoint
+	FailSince      string `json:"failSince"`
+	Trigger        string `json:"trigger,omitempty"`
+	FailedAttempts *int64 `json:"failedAttempts,omitempty"`
+	Threshold      *int64 `json:"threshold,omitempty"`
+}
+
+// operationalMessage is about a message to an endpoint.
+type operationalMessage struct {
+	operationalEndpoint
+	MessageID   string             `json:"msgId"`
+	EventID     *string            `json:"msgEventId"`
+	LastAttempt operationalAttempt `json:"lastAttempt"`
+}
+
+type operationalAttempt struct {
+	ID         string `json:"id"`
+	StatusCode int    `json:"responseStatusCode"` // 0 = there was no answer
+	Timestamp  string `json:"timestamp"`
+}
+
+// operational gives an operational event the form that Svix's have.
 func operational(ev Event) ([]byte, error) {
 	var in operationalData
 	if err := json.Unmarshal(ev.Data, &in); err != nil {
 		return nil, ErrMalformedData
 	}
-	out := operationalWebhook{Type: OperationalName(ev.Type)}
 	tenant := in.Webhook.Tenant
 	if tenant == "" {
 		tenant = ev.Tenant
 	}
-	d := &out.Data
-	d.AppID, d.AppUID = "app_"+tenant, orNull(in.Webhook.TenantUID)
-	d.EndpointID, d.EndpointUID = "ep_"+strings.TrimPrefix(in.Webhook.ID, "wh_"), orNull(in.Webhook.UID)
-	d.FailedAttempts, d.Threshold = in.FailedAttempts, in.Threshold
+	about := operationalEndpoint{AppID: "app_" + tenant, AppUID: orNull(in.Webhook.TenantUID),
+		EndpointID: "ep_" + strings.TrimPrefix(in.Webhook.ID, "wh_"), EndpointUID: orNull(in.Webhook.UID)}
+	out := operationalWebhook{Type: OperationalName(ev.Type), Data: about}
 	switch {
-	case in.LastSuccessAt != "":
-		d.FailSince = in.LastSuccessAt
-	case in.LastFailure != nil:
-		d.FailSince = in.LastFailure.At
-	default:
-		d.FailSince = ev.Timestamp.UTC().Format(time.RFC3339Nano)
-	}
-	if out.Type != ev.Type {
-		d.Trigger = "automatic"
+	case in.Delivery != nil:
+		m := operationalMessage{operationalEndpoint: about, MessageID: MessageID(in.Delivery.EventID), EventID: orNull(in.Delivery.ExternalID),
+			LastAttempt: operationalAttempt{ID: "atmpt_" + strings.TrimPrefix(in.LastAttempt.ID, "att_"), Timestamp: in.LastAttempt.At}}
+		if code := in.LastAttempt.StatusCode; code != nil {
+			m.LastAttempt.StatusCode = *code
+		}
+		out.Data = m
+	case in.Threshold != nil:
+		out.Data = in.health(ev, about, out.Type)
 	}
 	return json.Marshal(out)
+}
+
+// health returns what an event says about an endpoint that keeps failing: since it last received something, or since its last
+// failure if it never has.
+func (in *operationalData) health(ev Event, about operationalEndpoint, name string) operationalHealth {
+	h := operationalHealth{operationalEndpoint: about, FailedAttempts: in.FailedAttempts, Threshold: in.Threshold}
+	switch {
+	case in.LastSuccessAt != "":
+		h.FailSince = in.LastSuccessAt
+	case in.LastFailure != nil:
+		h.FailSince = in.LastFailure.At
+	default:
+		h.FailSince = ev.Timestamp.UTC().Format(time.RFC3339Nano)
+	}
+	if name != ev.Type {
+		h.Trigger = "automatic"
+	}
+	return h
 }
 
 func orNull(text string) *string {

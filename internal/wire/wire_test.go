@@ -56,6 +56,25 @@ func TestBody(t *testing.T) {
 			want: `{"type":"a\"\\\n<é>","timestamp":"2026-01-02T03:04:05.678Z","data":1}`,
 		},
 		{
+			name: "svix has its own form of operational events", profile: wire.ProfileSvix, eventType: "webhook.created",
+			data: `{"webhook":{"id":"wh_1","tenant":"acme","url":"https://a.example","status":"active"}}`,
+			want: `{"type":"endpoint.created","data":{"appId":"app_acme","appUid":null,"endpointId":"ep_1","endpointUid":null}}`,
+		},
+		{
+			name: "svix, about a message that got no answer", profile: wire.ProfileSvix, eventType: "webhook.delivery.failed",
+			data: `{"webhook":{"id":"wh_1","uid":"main","tenant":"acme","tenant_uid":"shop","url":"https://a.example","status":"active"},
+				"delivery":{"id":"dlv_1","event_id":"evt_1","event_type":"order.created"},
+				"last_attempt":{"id":"att_1","at":"2026-01-02T03:04:05.678Z","number":12,"status_code":null,"error":"refused"}}`,
+			want: `{"type":"message.attempt.exhausted","data":{"appId":"app_acme","appUid":"shop","endpointId":"ep_1","endpointUid":"main","msgId":"msg_1",` +
+				`"msgEventId":null,"lastAttempt":{"id":"atmpt_1","responseStatusCode":0,"timestamp":"2026-01-02T03:04:05.678Z"}}}`,
+		},
+		{
+			name: "svix, about an endpoint that never received anything", profile: wire.ProfileSvix, eventType: "webhook.warning",
+			data: `{"webhook":{"id":"wh_1","tenant":"acme"},"failed_attempts":5,"threshold":10,"last_failure":{"at":"2026-01-02T03:04:05.678Z"}}`,
+			want: `{"type":"webhook.warning","data":{"appId":"app_acme","appUid":null,"endpointId":"ep_1","endpointUid":null,` +
+				`"failSince":"2026-01-02T03:04:05.678Z","failedAttempts":5,"threshold":10}}`,
+		},
+		{
 			name: "im4 puts event first", profile: wire.ProfileIM4, eventType: "order.created",
 			data: `{"project_id": 12, "order_id": 34}`,
 			want: `{"event":"order.created","project_id": 12,"order_id": 34}`,
