@@ -549,6 +549,11 @@ func TestAttempts(t *testing.T) {
 	}
 	c.ok(422, "GET", app+"/attempt/msg/"+msg+"?status=5", "")
 	c.ok(422, "GET", app+"/attempt/msg/"+msg+"?status_code_class=250", "")
+	var wrong []any
+	for _, problem := range c.ok(422, "GET", app+"/attempt/msg/"+msg+"?iterator=atmpt_x&status_code_class=250&after=yesterday", "")["detail"].([]any) {
+		wrong = append(wrong, problem.(map[string]any)["loc"].([]any)[1])
+	}
+	require.ElementsMatch(t, []any{"iterator", "status_code_class", "after"}, wrong, "one answer names all that is wrong")
 	require.Equal(t, msg, list("with_msg=true")[0]["msg"].(map[string]any)["id"])
 	require.Equal(t, []string{text(failed, "id")}, ids(c.ok(200, "GET", app+"/attempt/endpoint/"+ep+"?limit=1&iterator="+text(list("")[0], "id"), "")))
 	require.Equal(t, text(failed, "id"), c.ok(200, "GET", app+"/msg/"+msg+"/attempt/"+text(failed, "id"), "")["id"])
