@@ -44,6 +44,17 @@ func TestARefusalNamesEveryWrongField(t *testing.T) {
 		{"POST /v1/tenants/acme/webhooks/" + webhook + "/recover", `{"statuses":["held","lost"],"rate":-1,"since":"now"}`, []string{"rate", "since", "statuses[1]"}},
 		{"POST /v1/tenants/acme/portal-links", `{"role":"read","expires_in":"1s","theme":{"accent":"red; }","mode":"dim"}}`,
 			[]string{"expires_in", "theme.accent", "theme.mode"}},
+		{"POST /v1/tenants/acme/webhooks/" + webhook + "/recover?bogus=1", `{"channel":7,"nope":1,"event_types":["order.craeted"],"since":"2026-01-02T00:00:00Z","until":"2026-01-01T00:00:00Z"}`,
+			[]string{"bogus", "channel", "event_types[0]", "nope", "until"}},
+		{"POST /v1/tenants/acme/webhooks/" + webhook + "/recover", `{"missed":true,"nope":1}`, []string{"nope"}},
+		{"POST /v1/tenants/acme/webhooks/" + webhook + "/recover?bogus=1", "", []string{"bogus"}},
+		{"POST /v1/tenants/acme/erasures", `{"until":7,"event_types":["order.craeted"],"attribute":"customer"}`, []string{"attribute", "event_types[0]", "until"}},
+		{"POST /v1/tenants/acme/erasures", `{"all":1,"until":"2026-01-01T00:00:00Z","nope":1}`, []string{"all", "nope"}},
+		{"POST /v1/tenants/acme/erasures", `{"event_types":["order.created"],"dry_run":true,"nope":1}`, []string{"nope"}},
+		{"POST /v1/tenants/acme/portal-links", `{"role":"root","expires_in":"1s","name":7,"theme":{"accent":"red"},"capabilities":["keys","keys"]}`,
+			[]string{"capabilities[1]", "expires_in", "name", "role", "theme.accent"}},
+		{"POST /v1/tenants/acme/portal-links?bogus=1", `{"expires_in":"1s"}`, []string{"bogus", "expires_in", "role"}},
+		{"POST /v1/tenants/acme/portal-links?bogus=1", `{"role":"read"}`, []string{"bogus"}},
 		{"POST /v1/tenants/acme/events/match?limit=0", `{"data":1,"nope":1}`, []string{"limit", "nope", "type"}},
 	} {
 		refused := e.call(tt.route, tt.body).is(http.StatusUnprocessableEntity)

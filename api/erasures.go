@@ -60,7 +60,7 @@ type ofErasure struct {
 
 func (s *server) erasures() {
 	const path = "/v1/tenants/{tenant}/erasures"
-	handle(s, owners, huma.Operation{
+	handleWhole(s, owners, huma.Operation{
 		OperationID: "erase-events", Method: http.MethodPost, Path: path, Tags: []string{tagEvents}, Summary: "Erase the data of many events",
 		Description: "Runs in the background. The events' records stay, without data and attributes. Unfinished deliveries are canceled, and the stored answers of receivers are removed.",
 		Responses:   map[string]*huma.Response{"202": s.response("Begun", typeOf[ErasureBegun]()), "200": s.response("Counted, with dry_run", typeOf[ErasureCount]())},
@@ -72,7 +72,7 @@ func (s *server) erasures() {
 
 func (s *server) eraseEvents(ctx context.Context, in *eraseEvents) (*erasureAnswer, error) {
 	b := in.Body
-	r := service.ErasureRequest{Until: timeOf(b.Until), EventTypes: b.EventTypes, Attribute: b.Attribute, All: b.All}
+	r := service.ErasureRequest{Until: timeOf(b.Until), EventTypes: b.EventTypes, Attribute: b.Attribute, All: b.All, Wrong: wrongAlready(ctx)}
 	if b.DryRun {
 		n, complete, err := s.Service.CountErasure(ctx, in.Tenant, r)
 		if err != nil {

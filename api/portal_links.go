@@ -45,7 +45,7 @@ type ofPortalLink struct {
 
 func (s *server) portalLinks() {
 	const path = "/v1/tenants/{tenant}/portal-links"
-	handle(s, minters, huma.Operation{
+	handleWhole(s, minters, huma.Operation{
 		OperationID: "create-portal-link", Method: http.MethodPost, Path: path, Tags: []string{tagPortal}, Summary: "Create a portal link",
 		Description: "Its URL opens the tenant's pages, in a frame or a tab. A link grants no more than the key that creates it has. It cannot be used to create keys or links, or to see the audit log. Revoking the key that created it ends it, unless that was an admin key.", DefaultStatus: http.StatusCreated,
 	}, s.createPortalLink)
@@ -61,7 +61,7 @@ func (s *server) portalLinks() {
 func (s *server) createPortalLink(ctx context.Context, in *createPortalLink) (*answer[PortalLink], error) {
 	b := in.Body
 	l, err := s.Service.CreatePortalLink(ctx, caller(ctx), in.Tenant, service.LinkRequest{Role: b.Role, ExpiresIn: length(b.ExpiresIn),
-		Name: b.Name, Capabilities: b.Capabilities, FeatureFlags: b.FeatureFlags, Theme: b.Theme})
+		Name: b.Name, Capabilities: b.Capabilities, FeatureFlags: b.FeatureFlags, Theme: b.Theme, Wrong: wrongAlready(ctx)})
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 
@@ -98,7 +99,7 @@ func (s *server) webhookActions() {
 	handle(s, owners, action("resume", "Resume a paused webhook", "Releases the deliveries that the pause held."), s.resumeWebhook)
 	recovery := action("recover", "Recover a webhook's deliveries", "Sends deliveries again in the background: held and failed ones, or delivered and canceled ones, and events that it has missed. Erased ones are skipped and counted. The progress is at /v1/tenants/{tenant}/recoveries/{id}.")
 	recovery.DefaultStatus = http.StatusAccepted
-	handle(s, owners, recovery, s.recoverWebhook)
+	handleWhole(s, owners, recovery, s.recoverWebhook)
 }
 
 func (s *server) testWebhook(ctx context.Context, in *testWebhook) (*answer[TestReport], error) {
@@ -166,13 +167,11 @@ func (s *server) resumeWebhook(ctx context.Context, in *actOnWebhook) (*answer[W
 }
 
 func (s *server) recoverWebhook(ctx context.Context, in *recoverWebhook) (*answer[Recovery], error) {
-	request := service.RecoveryRequest{}
-	if b := in.Body; b != nil {
-		request = service.RecoveryRequest{Since: timeOf(b.Since), Until: timeOf(b.Until), EventTypes: b.EventTypes,
-			Channel: b.Channel, Tag: b.Tag, StatusClass: b.StatusClass, Missed: b.Missed, Rate: b.Rate}
-		for _, status := range b.Statuses {
-			request.Statuses = append(request.Statuses, models.DeliveryStatus(status))
-		}
+	b := cmp.Or(in.Body, &RecoveryInput{})
+	request := service.RecoveryRequest{Since: timeOf(b.Since), Until: timeOf(b.Until), EventTypes: b.EventTypes,
+		Channel: b.Channel, Tag: b.Tag, StatusClass: b.StatusClass, Missed: b.Missed, Rate: b.Rate, Wrong: wrongAlready(ctx)}
+	for _, status := range b.Statuses {
+		request.Statuses = append(request.Statuses, models.DeliveryStatus(status))
 	}
 	r, err := s.Service.Recover(ctx, in.Tenant, in.ID, request)
 	if err != nil {

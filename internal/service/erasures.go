@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -10,10 +11,11 @@ import (
 
 // ErasureRequest asks for the data of many events to be erased.
 type ErasureRequest struct {
-	Until      *time.Time // only events accepted before this time
-	EventTypes []string   // only events of these types; wildcards allowed
-	Attribute  string     // only events with this attribute, as name:value
-	All        bool       // confirms that Until is the only criterion
+	Until      *time.Time   // only events accepted before this time
+	EventTypes []string     // only events of these types; wildcards allowed
+	Attribute  string       // only events with this attribute, as name:value
+	All        bool         // confirms that Until is the only criterion
+	Wrong      []FieldError // errors that the caller has found already: the request is refused with them and all others
 }
 
 // countedEvents is the most events that a dry run examines.
@@ -22,9 +24,9 @@ const countedEvents = 100_000
 // erasure checks a request. It requires a criterion, and All if the request would erase everything by mistake.
 func (s *Service) erasure(ctx context.Context, tenant string, r ErasureRequest) (models.Erasure, error) {
 	x := models.Erasure{Tenant: tenant, EventTypes: each(r.EventTypes), Attribute: r.Attribute}
-	var p problems
+	p := problems(slices.Clone(r.Wrong))
 	switch narrow := len(r.EventTypes) > 0 || r.Attribute != ""; {
-	case narrow:
+	case narrow, len(r.Wrong) > 0: // the criteria may be among what is wrong
 	case r.Until == nil:
 		p.addf("until", "at least one of until, event_types and attribute is required")
 	case !r.All:

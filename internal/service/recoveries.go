@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/posthorn/posthorn/models"
@@ -18,12 +19,13 @@ type RecoveryRequest struct {
 	StatusClass  *int                    // only deliveries whose last answer is of this class: 4 = 400 to 499, 0 = none; nil = any
 	Missed       bool                    // also create deliveries of events that match the webhook and have none
 	Rate         float64                 // deliveries per second; 0 = no limit
+	Wrong        []FieldError            // errors that the caller has found already: the request is refused with them and all others
 }
 
 // Recover sends deliveries of an active webhook again, and creates those that it has missed. A workflow does this page
 // by page.
 func (s *Service) Recover(ctx context.Context, tenant, id string, r RecoveryRequest) (models.Recovery, error) {
-	var p problems
+	p := problems(slices.Clone(r.Wrong))
 	if len(r.Statuses) == 0 && !r.Missed {
 		r.Statuses = []models.DeliveryStatus{models.Held, models.Failed}
 	}

@@ -43,6 +43,7 @@ type LinkRequest struct {
 	FeatureFlags []string // event types with one of them are visible, and those without any
 	Name         string   // the user's name
 	Theme        map[string]string
+	Wrong        []FieldError // errors that the caller has found already: the request is refused with them and all others
 }
 
 // PortalLink is a newly created portal link.
@@ -54,7 +55,7 @@ type PortalLink struct {
 
 // CreatePortalLink creates a link that opens a tenant's portal. It grants no more than the principal has.
 func (s *Service) CreatePortalLink(ctx context.Context, by Principal, tenant string, r LinkRequest) (PortalLink, error) {
-	var p problems
+	p := problems(slices.Clone(r.Wrong))
 	if r.Role != models.RoleTenant && r.Role != models.RoleRead {
 		p.addf("role", "must be tenant or read")
 	}
