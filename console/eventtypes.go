@@ -1,6 +1,7 @@
 package console
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 
@@ -15,19 +16,23 @@ type typesBody struct {
 	Systems []string
 }
 
-func (v *visit) showTypes(name, title string) error {
-	types, next, err := v.Service.EventTypes(v.r.Context(), v.tenant, v.after())
+func (v *visit) showTypes(name, title string, read func(context.Context, string, models.Page) ([]models.EventType, string, error)) error {
+	types, next, err := read(v.r.Context(), v.tenant, v.after())
 	if err != nil {
 		return err
 	}
 	return v.show(http.StatusOK, name, title, typesBody{types, v.more(next), catalog.Systems()})
 }
 
-// eventTypes shows the types that all tenants share.
-func (v *visit) eventTypes() error { return v.showTypes("event-types", "Event types") }
+// eventTypes shows the types that all tenants share, archived ones too.
+func (v *visit) eventTypes() error {
+	return v.showTypes("event-types", "Event types", v.Service.AllEventTypes)
+}
 
 // catalogue shows the types that the tenant may register for.
-func (v *visit) catalogue() error { return v.showTypes("catalogue", "Catalogue") }
+func (v *visit) catalogue() error {
+	return v.showTypes("catalogue", "Catalogue", v.Service.EventTypes)
+}
 
 // importCatalog loads the catalogue of a system for the tenant that the form names.
 func (v *visit) importCatalog() error {

@@ -54,8 +54,10 @@ func TestAWebhookIsLookedAfter(t *testing.T) {
 	require.Contains(t, page.text(page.root), "3 retries")
 	require.Equal(t, []string{"Pause", "Disable", "Recover", "Send test event", "Rotate secret", "Delete"}, page.buttons())
 
-	edited := b.get(page.link("Edit")).is(http.StatusOK).press("Save", map[string]string{"Name": "Shop"}).follow()
+	edited := b.get(page.link("Edit")).is(http.StatusOK).press("Save", map[string]string{"Name": "Shop", "Most deliveries a second": "5"}).follow()
 	require.Equal(t, "Shop", edited.title())
+	listed := b.get("/portal/webhooks").is(http.StatusOK)
+	require.Contains(t, listed.text(listed.root), "at most 5 a second")
 	rows, _, err := s.Service.Webhooks(t.Context(), "acme", models.WebhookFilter{}, models.Page{Limit: 10})
 	require.NoError(t, err)
 	require.Equal(t, []string{"order.created", "order.*"}, rows[0].EventTypes)
@@ -114,7 +116,12 @@ func TestDeliveriesAndEvents(t *testing.T) {
 	seen := b.get(base + "/deliveries/" + delivery).is(http.StatusOK)
 	require.Contains(t, seen.text(seen.root), `"data":{"order":42}`)
 	require.Contains(t, seen.text(seen.root), "POST https://shop.example/hook?token=t0ken")
+	require.Contains(t, seen.text(seen.root), " ms, scheduled")
 	require.Contains(t, b.get(base+"/deliveries/"+delivery).press("Retry now", nil).follow().body, "The delivery is being sent now.")
+	s.Attempt("acme", delivery)
+	retried := b.get(base + "/deliveries/" + delivery).is(http.StatusOK)
+	require.Equal(t, 1, strings.Count(retried.text(retried.root), " ms, manual"))
+	retried.press("Retry now", nil).follow()
 	require.Contains(t, b.get(base+"/deliveries/"+delivery).press("Cancel", nil).follow().body, "canceled by admin")
 	require.Equal(t, http.StatusConflict, b.post(base+"/deliveries/"+delivery+"/pause", nil).status)
 
@@ -215,6 +222,13 @@ func TestTenantsKeysAndTypes(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, stored.Deprecated)
 	require.JSONEq(t, `{"type":"object"}`, stored.Schema)
+	stored.Archived, stored.FeatureFlags = true, []string{"beta", "labs"}
+	_, err = s.Service.PutEventType(t.Context(), stored)
+	require.NoError(t, err)
+	types := b.get("/console/event-types").is(http.StatusOK)
+	require.Contains(t, types.text(types.root), "archived")
+	require.Contains(t, types.text(types.root), "feature flags: beta, labs")
+	require.NotContains(t, b.get("/console/tenants/acme/catalogue").body, "order.lost")
 	b.get("/console/tenants/acme/catalogue").press("Load catalogue", map[string]string{"Catalogue of a system": "up42"}).follow()
 	require.Contains(t, b.get("/console/tenants/acme/catalogue").body, "order.status")
 }
