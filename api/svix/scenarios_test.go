@@ -107,6 +107,29 @@ func TestDeletedThings(t *testing.T) {
 	c.ok(401, "POST", app+"/msg", `{"eventType":"order.created","payload":{}}`)
 }
 
+// A disabled endpoint gets nothing, and what would send to it again is refused.
+func TestDisabledEndpoints(t *testing.T) {
+	t.Parallel()
+	c := newClient(t)
+	receiver := systemstest.NewReceiver(t)
+	early := c.message("order.created", `{}`)
+	id := c.endpoint(`{"url":"` + receiver.URL + `"}`)
+	waiting := c.message("order.created", `{}`)
+	ep := app + "/endpoint/" + id
+	c.ok(200, "PATCH", ep, `{"disabled":true}`)
+	c.attempt(waiting)
+	c.attempt(c.message("order.created", `{}`))
+	since := `{"since":"` + c.Clock.Now().Add(-time.Hour).UTC().Format(time.RFC3339) + `"}`
+	for _, call := range []string{"/recover", "/replay-missing", "/bulk-replay"} {
+		require.Equal(t, "conflict", c.ok(409, "POST", ep+call, since)["code"], call)
+	}
+	c.ok(409, "POST", app+"/msg/"+waiting+"/endpoint/"+id+"/resend", "")
+	c.ok(202, "POST", app+"/msg/"+early+"/endpoint/"+id+"/resend", "")
+	c.attempt(early)
+	require.Empty(t, receiver.Take())
+	require.Equal(t, "pending", rows(c.ok(200, "GET", app+"/msg/"+early+"/endpoint", ""))[0]["statusText"], "it is held")
+}
+
 // Every page of attempts, forwards and back, by endpoint and by message: none is lost and none comes twice.
 func TestPagesOfAttempts(t *testing.T) {
 	t.Parallel()

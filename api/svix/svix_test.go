@@ -573,7 +573,9 @@ func TestAttempts(t *testing.T) {
 	destinations := rows(c.ok(200, "GET", app+"/msg/"+lost+"/endpoint", ""))
 	require.Len(t, destinations, 2)
 	require.ElementsMatch(t, []any{ep, dead}, []any{destinations[0]["id"], destinations[1]["id"]}, "the deleted one too")
-	require.Len(t, rows(c.ok(200, "GET", app+"/msg/"+lost+"/endpoint?limit=1&iterator="+text(destinations[0], "id"), "")), 1)
+	last := c.ok(200, "GET", app+"/msg/"+lost+"/endpoint?limit=1&iterator="+text(destinations[0], "id"), "")
+	require.Equal(t, []any{true, []string{text(destinations[1], "id")}}, []any{last["done"], ids(last)})
+	require.Equal(t, []string{text(destinations[0], "id")}, ids(c.ok(200, "GET", app+"/msg/"+lost+"/endpoint?limit=1&iterator="+text(last, "prevIterator"), "")))
 }
 
 func TestRecoverAndExamples(t *testing.T) {
