@@ -27,7 +27,9 @@ func failingWebhookIsLookedAfter(x *tenant) {
 	r := harness.NewReceiver(x, harness.Status(http.StatusInternalServerError))
 	w := x.hook(r.URL, object{"name": "Warehouse", "retry": object{"max": 0}, "event_types": []string{"order.*"}})
 	observer := harness.NewReceiver(x, nil)
-	observing := x.hook(observer.URL, object{"event_types": []string{"webhook.*"}})
+	observing := x.hook(observer.URL, object{"event_types": []string{"webhook.warning", "webhook.deactivated"}})
+	rest := harness.NewReceiver(x, nil)
+	x.hook(rest.URL, object{"event_types": []string{"webhook.delivery.*", "webhook.enabled"}})
 	// failUpTo publishes until so many receptions have failed, and waits for the mail about it.
 	mails := 0
 	failUpTo := func(count int, subject string) {
@@ -83,4 +85,17 @@ func failingWebhookIsLookedAfter(x *tenant) {
 	x.awaitRecovery(reply.Recovery.ID, threshold+len(held))
 	x.awaitAll(w, "delivered", threshold+len(held))
 	require.Len(x, r.Posts(), 2*threshold+len(held))
+	harness.Until(x, func() error {
+		missing := map[string]bool{"webhook.delivery.failed": true, "webhook.enabled": true, "webhook.delivery.recovered": true}
+		for _, p := range rest.Posts() {
+			var told operational
+			require.NoError(x, json.Unmarshal(p.Body, &told))
+			require.Equal(x, w.ID, told.Data.Webhook.ID)
+			delete(missing, told.Type)
+		}
+		if len(missing) > 0 {
+			return fmt.Errorf("no event yet of the types %v", missing)
+		}
+		return nil
+	})
 }
