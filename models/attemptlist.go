@@ -125,7 +125,8 @@ func (s *Store) ListAttempts(ctx context.Context, tenant string, f AttemptFilter
 		}
 		rows, err = read(q)
 	case some || f.StatusClass != nil:
-		rows, end, err = lookFirst(s, p, []source{{q, attemptKey}}, func(_ int, looked *gorm.DB) ([]ListedAttempt, error) {
+		few := func() (*gorm.DB, error) { return s.fewAttempts(db, tenant, &f, p, after) }
+		rows, end, err = lookFirst(s, p, []source{{q, attemptKey}}, few, func(_ int, looked *gorm.DB) ([]ListedAttempt, error) {
 			q := f.ofClass(db.Table("(?) AS a", looked.Select("a.*")))
 			if some {
 				q = q.Where("(?) IS NOT NULL", of.Session(&gorm.Session{}))
@@ -140,6 +141,23 @@ func (s *Store) ListAttempts(ctx context.Context, tenant string, f AttemptFilter
 	}
 	rows, next := cutAt(rows, p.Limit, end, func(a ListedAttempt) string { return cursors.next(a.ID) }, cursors.behindID)
 	return rows, next, nil
+}
+
+// fewAttempts is the query of a webhook's attempts behind the cursor whose event has the label of the filter. It is nil if the filter
+// asks for none, or if they are many.
+func (s *Store) fewAttempts(db *gorm.DB, tenant string, f *AttemptFilter, p Page, after *Mark) (*gorm.DB, error) {
+	deliveries, err := s.fewLabelled(db, tenant, f.Channel, f.Tag)
+	if deliveries == nil || err != nil {
+		return nil, err
+	}
+	attempts := func() *gorm.DB {
+		return db.Table("(?) AS d", deliveries).Joins("CROSS JOIN attempts a").Where("a.tenant = d.tenant AND a.delivery_id = d.id")
+	}
+	if few, err := s.isFew(attempts()); !few || err != nil {
+		return nil, err
+	}
+	q := db.Table("(?) AS a", attempts().Select("a.*").Limit(fence)).Where("a.webhook_id = ?", f.WebhookID)
+	return attemptKey.behind(f.within(q), p, after).Limit(fence), nil
 }
 
 // ListedAttempt reads one attempt of a tenant.

@@ -190,19 +190,12 @@ func (s *Store) Deliveries(ctx context.Context, tenant string, f DeliveryFilter,
 	}
 	var rows []Delivery
 	var end *Mark
-	few := false
-	if f.predicate() == isPending && f.WebhookID == "" && f.EventID == "" {
-		if few, err = s.isFew(pendingDue(db)); err != nil {
-			return nil, "", err
-		}
-	}
 	switch {
 	case f.isOnePart(tenant):
 		rows, err = read(byID.behind(f.within(db.Table("deliveries")), p, after))
-	case few: // no index has them in the order of the list: they are sorted
-		rows, err = read(db.Table("(?) AS deliveries", byID.behind(f.within(pendingDue(db)), p, after).Limit(fence)))
 	default:
-		rows, end, err = lookFirst(s, p, f.sources(db, tenant, p, after), func(_ int, looked *gorm.DB) ([]Delivery, error) {
+		few := func() (*gorm.DB, error) { return s.fewDeliveries(db, tenant, &f, p, after) }
+		rows, end, err = lookFirst(s, p, f.sources(db, tenant, p, after), few, func(_ int, looked *gorm.DB) ([]Delivery, error) {
 			return read(db.Table("(?) AS deliveries", looked))
 		})
 	}
@@ -211,6 +204,22 @@ func (s *Store) Deliveries(ctx context.Context, tenant string, f DeliveryFilter,
 	}
 	rows, next := cutAt(rows, p.Limit, end, func(d Delivery) string { return cursors.next(d.ID) }, cursors.behindID)
 	return rows, next, nil
+}
+
+// fewDeliveries is the query of the deliveries behind the cursor that have what few have: they are pending, or their event has the
+// label of the filter. It is nil if the filter asks for neither, or they are many. No index has them in the order of the list.
+func (s *Store) fewDeliveries(db *gorm.DB, tenant string, f *DeliveryFilter, p Page, after *Mark) (*gorm.DB, error) {
+	q, err := s.fewLabelled(db, tenant, f.Channel, f.Tag)
+	if q == nil && err == nil && f.WebhookID == "" && f.predicate() == isPending {
+		var few bool
+		if few, err = s.isFew(pendingDue(db)); few {
+			q = pendingDue(db).Limit(fence)
+		}
+	}
+	if q == nil || err != nil {
+		return nil, err
+	}
+	return byID.behind(f.within(db.Table("(?) AS deliveries", q)), p, after).Limit(fence), nil
 }
 
 // pendingDue is the query of all pending deliveries, as an index has them.

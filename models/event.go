@@ -141,7 +141,7 @@ func (s *Store) Events(ctx context.Context, tenant string, f EventFilter, p Page
 	if f.isOnePart() {
 		rows, err = showEvents(s.eventsLike(ctx, tenant, f, p, after).Limit(p.Limit + 1))
 	} else {
-		rows, end, err = lookFirst(s, p, s.eventSources(ctx, tenant, &f, p, after), func(from int, looked *gorm.DB) ([]Event, error) {
+		rows, end, err = lookFirst(s, p, s.eventSources(ctx, tenant, &f, p, after), noFew, func(from int, looked *gorm.DB) ([]Event, error) {
 			return showEvents(s.eventsOf(ctx, &f, p, from, looked))
 		})
 	}

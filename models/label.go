@@ -86,13 +86,50 @@ func (a *acceptor) insertLabels(ctx context.Context) error {
 // withLabels restricts a query to rows whose event has a channel and a tag; "" = any. Each row costs one or two index
 // lookups.
 func withLabels(q *gorm.DB, tenant, event, channel, tag string) *gorm.DB {
-	if channel != "" {
-		q = hasLabel(q, tenant, event, labelOf(labelChannel, "", channel))
-	}
-	if tag != "" {
-		q = hasLabel(q, tenant, event, labelOf(labelTag, "", tag))
+	for _, label := range labelsOf(channel, tag) {
+		q = hasLabel(q, tenant, event, label)
 	}
 	return q
+}
+
+// labelsOf returns the labels of a channel and a tag; "" = none.
+func labelsOf(channel, tag string) (labels [][]byte) {
+	if tag != "" {
+		labels = append(labels, labelOf(labelTag, "", tag))
+	}
+	if channel != "" {
+		labels = append(labels, labelOf(labelChannel, "", channel))
+	}
+	return labels
+}
+
+// fewLabelled is the query of a tenant's deliveries of the events that have the channel or the tag. It is nil if neither is given, or
+// if they are many, or without a tenant: labels are found in one tenant.
+func (s *Store) fewLabelled(db *gorm.DB, tenant, channel, tag string) (*gorm.DB, error) {
+	labels := labelsOf(channel, tag)
+	if tenant == "" {
+		labels = nil
+	}
+	for _, label := range labels {
+		events := func() *gorm.DB {
+			return db.Table("event_labels").Where("tenant = ? AND label = ?", tenant, label).Order("created_at, event_id")
+		}
+		deliveries := func() *gorm.DB { // CROSS JOIN makes SQLite read the events first
+			return db.Table("(?) AS l", events().Select("tenant AS owner, event_id AS event").Limit(s.looked)).
+				Joins("CROSS JOIN deliveries").Where("deliveries.tenant = l.owner AND deliveries.event_id = l.event")
+		}
+		few, err := s.isFew(events())
+		if err == nil && few {
+			few, err = s.isFew(deliveries())
+		}
+		switch {
+		case err != nil:
+			return nil, err
+		case few:
+			return deliveries().Select("deliveries.*").Limit(fence), nil
+		}
+	}
+	return nil, nil //nolint:nilnil // they are not few
 }
 
 // hasLabel keeps the rows of a query whose event has a label. It looks for each, as EXISTS may read all that have the label.

@@ -65,14 +65,25 @@ type source struct {
 	key  listKey
 }
 
+// noFew is for lists without a part of a filter that few rows may have.
+func noFew() (*gorm.DB, error) { return nil, nil } //nolint:nilnil // nil = there is none
+
 // lookFirst reads a page of a list whose filter no single index serves. read is given the rows to look at, of one of the sources. Most
-// filters keep many, so a few rows of the first source are looked at first. end is where the page ends if it is not full; nil = there
-// are no more.
-func lookFirst[T any](s *Store, p Page, sources []source, read func(from int, rows *gorm.DB) ([]T, error)) (rows []T, end *Mark, err error) {
+// filters keep many, so a few rows of the first source are looked at first. Then few is asked for the rows that a part of the filter
+// keeps: they are looked at if they are so few that a page can read all of them; nil = they are not. end is where the page ends if it
+// is not full; nil = there are no more.
+func lookFirst[T any](s *Store, p Page, sources []source, few func() (*gorm.DB, error), read func(from int, rows *gorm.DB) ([]T, error)) (rows []T, end *Mark, err error) {
 	first := sources[0]
-	few := min(s.looked, firstLook*(p.Limit+1))
-	rows, err = read(0, first.key.sorted(first.rows.Session(&gorm.Session{}), p).Limit(few))
+	most := min(s.looked, firstLook*(p.Limit+1))
+	rows, err = read(0, first.key.sorted(first.rows.Session(&gorm.Session{}), p).Limit(most))
 	if err != nil || len(rows) > p.Limit {
+		return rows, nil, err
+	}
+	switch all, err := few(); {
+	case err != nil:
+		return nil, nil, err
+	case all != nil:
+		rows, err = read(0, all)
 		return rows, nil, err
 	}
 	from, looked, end, err := s.look(p, sources)

@@ -161,6 +161,7 @@ func TestPagesThatLookAtFewRowsHaveEverything(t *testing.T) {
 		}
 		require.NoError(t, s.DeleteTenant(t.Context(), gone))
 		few := &database{Store: s.Looking(most), URL: s.URL, Clock: s.Clock}
+		lookers := []*models.Store{few.Store, s.Looking(n / 2)} // of the second, few have each label
 
 		short := false
 		both := func(name string, want []string, list pageOf) {
@@ -198,10 +199,12 @@ func TestPagesThatLookAtFewRowsHaveEverything(t *testing.T) {
 				}
 				slices.Sort(want)
 				slices.Reverse(want)
-				both(in+" "+name, want, func(p models.Page) ([]string, string, error) {
-					rows, next, err := few.Deliveries(t.Context(), in, f, p)
-					return idsOf(rows, next, err, func(d models.Delivery) string { return d.ID })
-				})
+				for _, looker := range lookers {
+					both(in+" "+name, want, func(p models.Page) ([]string, string, error) {
+						rows, next, err := looker.Deliveries(t.Context(), in, f, p)
+						return idsOf(rows, next, err, func(d models.Delivery) string { return d.ID })
+					})
+				}
 			}
 		}
 		require.True(t, short)
@@ -215,10 +218,12 @@ func TestPagesThatLookAtFewRowsHaveEverything(t *testing.T) {
 					want = append(want, everything[i].ID)
 				}
 			}
-			both(name, want, func(p models.Page) ([]string, string, error) {
-				rows, next, err := few.ListAttempts(t.Context(), tenant, f, p)
-				return idsOf(rows, next, err, func(a models.ListedAttempt) string { return a.ID })
-			})
+			for _, looker := range lookers {
+				both(name, want, func(p models.Page) ([]string, string, error) {
+					rows, next, err := looker.ListAttempts(t.Context(), tenant, f, p)
+					return idsOf(rows, next, err, func(a models.ListedAttempt) string { return a.ID })
+				})
+			}
 		}
 		require.True(t, short)
 	})
@@ -406,6 +411,26 @@ func TestSearchesLookAtABoundedNumber(t *testing.T) {
 			return err
 		})
 	}
+	// One event has it, of the oldest.
+	var rare models.Event
+	require.NoError(t, s.DB().Raw(`SELECT e.tenant, e.id, e.created_at FROM deliveries d JOIN events e ON e.tenant = d.tenant AND e.id = d.event_id
+		WHERE d.webhook_id = ? ORDER BY d.id LIMIT 1`, w.ID).Scan(&rare).Error)
+	rare.Tags = []string{"rare"}
+	require.NoError(t, s.Label(t.Context(), []models.Event{rare}))
+	for _, webhook := range []string{"", w.ID} {
+		bounded("rare deliveries", 2, 1, func(ctx context.Context, tx *models.Store) error {
+			rows, next, err := tx.Deliveries(ctx, w.Tenant, models.DeliveryFilter{WebhookID: webhook, Tag: "rare"}, models.Page{Limit: page})
+			require.Len(t, rows, 1)
+			require.Empty(t, next)
+			return err
+		})
+	}
+	bounded("rare attempts", 2, 1, func(ctx context.Context, tx *models.Store) error {
+		rows, next, err := tx.ListAttempts(ctx, w.Tenant, models.AttemptFilter{WebhookID: w.ID, Tag: "rare"}, models.Page{Limit: page})
+		require.Len(t, rows, 1)
+		require.Empty(t, next)
+		return err
+	})
 	// Nothing at all has it.
 	for _, f := range []models.DeliveryFilter{{EventType: "none"}, {Tag: "none"}, {Channel: "none"}} {
 		bounded("none", 1, 1, func(ctx context.Context, tx *models.Store) error {
@@ -440,12 +465,23 @@ func TestAPageGoesAlongWhatIsRare(t *testing.T) {
 			require.Equal(t, rare.Events[0].ID, rows[0].ID)
 			require.Empty(t, next)
 		}
-		for _, f := range []models.DeliveryFilter{{WebhookID: w.ID, EventType: "rare"}, {Status: models.Failed, EventType: "rare"}, {Status: models.Failed, WebhookID: w.ID, Tag: "all"}} {
+		for _, f := range []models.DeliveryFilter{{WebhookID: w.ID, EventType: "rare"}, {Status: models.Failed, EventType: "rare"}, {Status: models.Failed, WebhookID: w.ID, Tag: "all"},
+			{WebhookID: w.ID, Tag: "rare"}, {Tag: "rare", Channel: "all"}, {WebhookID: w.ID, Tag: "rare", EventTypes: []string{"rare", "other"}}} {
 			rows, next, err := few.Deliveries(t.Context(), "acme", f, page)
 			require.NoError(t, err)
 			require.Len(t, rows, 1, "%+v", f)
 			require.Empty(t, next)
 		}
+		for _, f := range []models.AttemptFilter{{WebhookID: w.ID, Tag: "rare"}, {WebhookID: w.ID, Tag: "rare", Channel: "all", Outcome: models.OutcomeFailed}} {
+			rows, next, err := few.ListAttempts(t.Context(), "acme", f, page)
+			require.NoError(t, err)
+			require.Len(t, rows, 1, "%+v", f)
+			require.Empty(t, next)
+		}
+		rows, next, err := few.Deliveries(t.Context(), "acme", models.DeliveryFilter{WebhookID: s.Webhook(t, "acme").ID, Tag: "rare"}, page)
+		require.NoError(t, err)
+		require.Empty(t, rows)
+		require.Empty(t, next, "another webhook has none")
 	})
 }
 

@@ -269,7 +269,7 @@ func (s *Store) Webhooks(ctx context.Context, tenant string, f WebhookFilter, p 
 	case few != nil:
 		rows, err = read(few)
 	case tenant == "":
-		rows, end, err = lookFirst(s, p, []source{{byID.behind(db.Table("webhooks"), p, after), byID}}, func(_ int, looked *gorm.DB) ([]Webhook, error) {
+		rows, end, err = lookFirst(s, p, []source{{byID.behind(db.Table("webhooks"), p, after), byID}}, noFew, func(_ int, looked *gorm.DB) ([]Webhook, error) {
 			return read(looked)
 		})
 	default:
@@ -278,7 +278,7 @@ func (s *Store) Webhooks(ctx context.Context, tenant string, f WebhookFilter, p 
 			rows, err = read(byID.sorted(q, p).Limit(p.Limit + 1))
 			break
 		}
-		rows, end, err = lookFirst(s, p, []source{{q, byID}}, func(_ int, looked *gorm.DB) ([]Webhook, error) { return read(looked) })
+		rows, end, err = lookFirst(s, p, []source{{q, byID}}, noFew, func(_ int, looked *gorm.DB) ([]Webhook, error) { return read(looked) })
 	}
 	if err != nil {
 		return nil, "", err
