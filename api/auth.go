@@ -19,7 +19,7 @@ const (
 	anyone     access = iota // roles tenant, publish and read
 	readers                  // roles tenant and read
 	publishers               // roles tenant and publish; Service.Publish checks whether the key has been revoked
-	matchers                 // the same roles
+	matchers                 // roles tenant and publish; the key is always looked up
 	owners                   // role tenant
 	keyReaders               // as readers; portal links with the capability keys
 	keyOwners                // as owners; portal links with the capability keys

@@ -96,9 +96,7 @@ func (r route) request(tenant string, ids map[string]string, key string) request
 func TestWhoMayDoWhat(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
-	keys := map[models.Role]string{models.RoleAdmin: servicetest.AdminKey, models.RoleTenant: e.key,
-		models.RolePublish: e.Key("acme", models.RolePublish), models.RoleRead: e.Key("acme", models.RoleRead),
-		models.RoleSettings: e.Key("acme", models.RoleSettings)}
+	keys := e.keysOfEveryRole()
 	for _, r := range contract {
 		t.Run(r.route, func(t *testing.T) {
 			e := e.in(t)

@@ -19,6 +19,7 @@ import (
 
 	"github.com/posthorn/posthorn/api"
 	"github.com/posthorn/posthorn/internal/servicetest"
+	"github.com/posthorn/posthorn/models"
 )
 
 // env is a whole installation behind its HTTP API.
@@ -28,6 +29,15 @@ type env struct {
 	handler http.Handler
 	log     *lockedBuffer
 	key     string // of the tenant acme, with role tenant
+}
+
+// keysOfEveryRole returns a key of acme for each role, and the admin key.
+func (e *env) keysOfEveryRole() map[models.Role]string {
+	keys := map[models.Role]string{models.RoleAdmin: servicetest.AdminKey}
+	for _, role := range models.Roles() {
+		keys[role] = e.Key("acme", role)
+	}
+	return keys
 }
 
 func newEnv(t *testing.T, options ...servicetest.Option) *env {

@@ -230,20 +230,11 @@ func (s *server) matchEvent(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	view := matchView
-	if principal(c).Role == models.RolePublish {
-		view = func(m service.Match) Match {
-			v := matchView(m)
-			v.URL = service.URLOrigin(v.URL)
-			return v
-		}
+	view := func(m service.Match) Match {
+		return Match{WebhookID: m.Webhook.ID, Name: m.Webhook.Name, URL: shownURL(principal(c), m.Webhook.URL), Status: m.Webhook.Status, Matched: m.Matched, Reason: m.Reason}
 	}
 	writeJSON(c, http.StatusOK, jsonType, listOf(matches, next, view))
 	return nil
-}
-
-func matchView(m service.Match) Match {
-	return Match{WebhookID: m.Webhook.ID, Name: m.Webhook.Name, URL: m.Webhook.URL, Status: m.Webhook.Status, Matched: m.Matched, Reason: m.Reason}
 }
 
 // requireBody reads a body that must be present.

@@ -7,7 +7,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/posthorn/posthorn/internal/servicetest"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -41,31 +40,32 @@ func TestWhoMaySeeWhat(t *testing.T) {
 	event := e.Publish("acme", "order.created", `{"x":"`+eventData+`"}`)
 	delivery := e.Deliveries("acme", event)[0].ID
 	e.Attempt("acme", delivery)
-	keys := map[models.Role]string{models.RoleAdmin: servicetest.AdminKey, models.RoleTenant: e.key,
-		models.RolePublish: e.Key("acme", models.RolePublish), models.RoleRead: e.Key("acme", models.RoleRead)}
+	keys := e.keysOfEveryRole()
 	const match = `{"type":"order.created","data":{}}`
 	hook := "/v1/tenants/acme/webhooks/" + created.text("id")
-	admin, tenant, publish, read := models.RoleAdmin, models.RoleTenant, models.RolePublish, models.RoleRead
+	admin, tenant, publish, read, settings := models.RoleAdmin, models.RoleTenant, models.RolePublish, models.RoleRead, models.RoleSettings
 	for _, row := range []struct {
 		field, route, body, value string
 		sees                      map[models.Role]string
 	}{
-		{"a webhook's URL", "GET " + hook, "", hookQuery, map[models.Role]string{admin: whole, tenant: whole, publish: refused, read: bare}},
-		{"a webhook's URL in lists", "GET /v1/tenants/acme/webhooks", "", hookQuery, map[models.Role]string{admin: whole, tenant: whole, publish: refused, read: bare}},
-		{"a webhook's URL in matches", "POST /v1/tenants/acme/events/match", match, hookQuery, map[models.Role]string{admin: whole, tenant: whole, publish: origin, read: refused}},
-		{"a webhook's headers", "GET " + hook, "", headerValue, map[models.Role]string{admin: masked, tenant: masked, publish: refused, read: masked}},
-		{"a webhook's secret", "GET " + hook, "", created.text("secret"), map[models.Role]string{admin: nothing, tenant: nothing, publish: refused, read: nothing}},
-		{"an attempt's headers", "GET /v1/tenants/acme/deliveries/" + delivery, "", headerValue, map[models.Role]string{admin: masked, tenant: masked, publish: refused, read: masked}},
-		{"a receiver's answer", "GET /v1/tenants/acme/deliveries/" + delivery, "", answerBody, map[models.Role]string{admin: whole, tenant: whole, publish: refused, read: whole}},
-		{"an event's data", "GET /v1/tenants/acme/events/" + event, "", eventData, map[models.Role]string{admin: whole, tenant: whole, publish: refused, read: whole}},
-		{"an event's data in lists", "GET /v1/tenants/acme/events", "", eventData, map[models.Role]string{admin: nothing, tenant: nothing, publish: refused, read: nothing}},
-		{"keys", "GET /v1/tenants/acme/keys", "", e.key, map[models.Role]string{admin: nothing, tenant: nothing, publish: refused, read: nothing}},
-		{"administrators", "GET /v1/tenants/acme", "", adminEmail, map[models.Role]string{admin: whole, tenant: whole, publish: refused, read: whole}},
-		{"other tenants", "GET /v1/tenants", "", adminEmail, map[models.Role]string{admin: whole, tenant: refused, publish: refused, read: refused}},
+		{"a webhook's URL", "GET " + hook, "", hookQuery, map[models.Role]string{admin: whole, tenant: whole, publish: refused, read: bare, settings: refused}},
+		{"a webhook's URL in lists", "GET /v1/tenants/acme/webhooks", "", hookQuery, map[models.Role]string{admin: whole, tenant: whole, publish: refused, read: bare, settings: refused}},
+		{"a webhook's URL in matches", "POST /v1/tenants/acme/events/match", match, hookQuery, map[models.Role]string{admin: whole, tenant: whole, publish: origin, read: refused, settings: refused}},
+		{"a webhook's headers", "GET " + hook, "", headerValue, map[models.Role]string{admin: masked, tenant: masked, publish: refused, read: masked, settings: refused}},
+		{"a webhook's secret", "GET " + hook, "", created.text("secret"), map[models.Role]string{admin: nothing, tenant: nothing, publish: refused, read: nothing, settings: refused}},
+		{"an attempt's headers", "GET /v1/tenants/acme/deliveries/" + delivery, "", headerValue, map[models.Role]string{admin: masked, tenant: masked, publish: refused, read: masked, settings: refused}},
+		{"a receiver's answer", "GET /v1/tenants/acme/deliveries/" + delivery, "", answerBody, map[models.Role]string{admin: whole, tenant: whole, publish: refused, read: whole, settings: refused}},
+		{"an event's data", "GET /v1/tenants/acme/events/" + event, "", eventData, map[models.Role]string{admin: whole, tenant: whole, publish: refused, read: whole, settings: refused}},
+		{"an event's data in lists", "GET /v1/tenants/acme/events", "", eventData, map[models.Role]string{admin: nothing, tenant: nothing, publish: refused, read: nothing, settings: refused}},
+		{"keys", "GET /v1/tenants/acme/keys", "", e.key, map[models.Role]string{admin: nothing, tenant: nothing, publish: refused, read: nothing, settings: refused}},
+		{"administrators", "GET /v1/tenants/acme", "", adminEmail, map[models.Role]string{admin: whole, tenant: whole, publish: refused, read: whole, settings: refused}},
+		{"other tenants", "GET /v1/tenants", "", adminEmail, map[models.Role]string{admin: whole, tenant: refused, publish: refused, read: refused, settings: refused}},
 	} {
-		for role, sees := range row.sees {
+		for role, key := range keys {
+			sees, ok := row.sees[role]
+			require.True(t, ok, "what does the role %s see of %s?", role, row.field)
 			method, path, _ := strings.Cut(row.route, " ")
-			a := e.do(request{method: method, path: path, body: row.body, key: keys[role]})
+			a := e.do(request{method: method, path: path, body: row.body, key: key})
 			what := row.field + " to " + string(role)
 			if sees == refused {
 				a.is(http.StatusForbidden)

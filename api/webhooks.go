@@ -263,7 +263,7 @@ func (s *server) webhooksOf(ctx context.Context, tenant string, in WebhookParams
 		if out.Data[i], err = s.webhookView(w); err != nil {
 			return nil, err
 		}
-		hideQuery(ctx, &out.Data[i])
+		out.Data[i].URL = shownURL(caller(ctx), out.Data[i].URL)
 	}
 	return answerWith(out), nil
 }
@@ -271,15 +271,21 @@ func (s *server) webhooksOf(ctx context.Context, tenant string, in WebhookParams
 func (s *server) getWebhook(ctx context.Context, in *OfWebhook) (*answer[Webhook], error) {
 	shown, err := s.showWebhook(s.Service.Webhook(ctx, in.Tenant, in.ID))
 	if err == nil {
-		hideQuery(ctx, &shown.Body)
+		shown.Body.URL = shownURL(caller(ctx), shown.Body.URL)
 	}
 	return shown, err
 }
 
-// hideQuery removes a URL's query for callers that may only read.
-func hideQuery(ctx context.Context, w *Webhook) {
-	if caller(ctx).Role == models.RoleRead {
-		w.URL = service.URLWithoutQuery(w.URL)
+// shownURL returns a webhook's URL as the principal may see it. Its path and its query may hold a token. So a role sees
+// the origin alone, unless this says otherwise.
+func shownURL(p service.Principal, url string) string {
+	switch {
+	case p.May(p.Tenant):
+		return url
+	case p.May(p.Tenant, models.RoleRead):
+		return service.URLWithoutQuery(url)
+	default:
+		return service.URLOrigin(url)
 	}
 }
 

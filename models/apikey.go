@@ -18,6 +18,9 @@ const (
 	RoleSettings Role = "settings"
 )
 
+// Roles returns the roles that the keys of a tenant can have, widest first.
+func Roles() []Role { return []Role{RoleTenant, RolePublish, RoleRead, RoleSettings} }
+
 // APIKey is a tenant's credential. Only its SHA-256 is stored.
 type APIKey struct {
 	ID        string

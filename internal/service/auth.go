@@ -141,10 +141,8 @@ func (s *Service) authenticate(ctx context.Context, key string, find func(hash [
 func (s *Service) CreateKey(ctx context.Context, tenant, name string, role models.Role) (models.APIKey, string, error) {
 	var p problems
 	checkLength(&p, "name", name, 200)
-	switch role {
-	case models.RoleTenant, models.RolePublish, models.RoleRead, models.RoleSettings:
-	default:
-		p.addf("role", "must be tenant, publish, read or settings")
+	if roles := models.Roles(); !slices.Contains(roles, role) {
+		p.addf("role", "must be one of %s", joined(roles))
 	}
 	if err := p.err(); err != nil {
 		return models.APIKey{}, "", err

@@ -146,13 +146,13 @@ type Session struct {
 	Expires time.Time
 }
 
-// SignIn starts a session for the key. Forbidden if its role can see nothing.
+// SignIn starts a session for the key. Forbidden if its role may not read.
 func (s *Service) SignIn(ctx context.Context, key string) (Session, error) {
 	p, err := s.Authenticate(ctx, key)
 	if err != nil {
 		return Session{}, err
 	}
-	if p.Role == models.RolePublish || p.Role == models.RoleSettings {
+	if !p.May(p.Tenant, models.RoleRead) {
 		return Session{}, Refuse(Forbidden, "a key with the role %q cannot sign in", p.Role)
 	}
 	cookie, now := secrets.NewToken(secrets.PrefixCookie), s.Store.Now()

@@ -1,13 +1,13 @@
 package service_test
 
 import (
+	"net/url"
 	"testing"
 	"time"
 
-	"net/url"
-
 	"github.com/stretchr/testify/require"
 
+	"github.com/posthorn/posthorn/internal/secrets"
 	"github.com/posthorn/posthorn/internal/sender"
 	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/internal/servicetest"
@@ -103,11 +103,20 @@ func TestWhoMaySignIn(t *testing.T) {
 	t.Parallel()
 	env := servicetest.New(t)
 	env.Tenant("acme")
-	for _, role := range []models.Role{models.RolePublish, models.RoleSettings} {
+	for _, role := range models.Roles() {
+		if role == models.RoleTenant || role == models.RoleRead {
+			continue
+		}
 		_, err := env.Service.SignIn(t.Context(), env.Key("acme", role))
 		requireRefused(t, err, service.Forbidden)
 	}
-	_, err := env.Service.SignIn(t.Context(), "phk_unknown")
+	tenant, err := env.Store.TenantBySlug(t.Context(), "acme")
+	require.NoError(t, err)
+	unknown := models.APIKey{ID: models.NewID(models.PrefixKey), Tenant: tenant.ID, Role: "support", Hash: secrets.HashAPIKey("phk_support")}
+	require.NoError(t, env.Store.CreateAPIKey(t.Context(), &unknown))
+	_, err = env.Service.SignIn(t.Context(), "phk_support")
+	requireRefused(t, err, service.Forbidden)
+	_, err = env.Service.SignIn(t.Context(), "phk_unknown")
 	requireRefused(t, err, service.Unauthorized)
 	session, err := env.Service.SignIn(t.Context(), env.Key("acme", models.RoleRead))
 	require.NoError(t, err)

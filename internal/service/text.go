@@ -2,6 +2,7 @@ package service
 
 import (
 	"fmt"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/posthorn/posthorn/internal/cut"
@@ -18,6 +19,15 @@ func checkLength(p *problems, field, text string, most int) {
 	case !cut.Storable(text):
 		p.addf(field, "must be UTF-8 text without NUL characters")
 	}
+}
+
+// joined lists names for an error.
+func joined[T ~string](names []T) string {
+	texts := make([]string, len(names))
+	for i, name := range names {
+		texts[i] = string(name)
+	}
+	return strings.Join(texts, ", ")
 }
 
 func index(field string, i int) string { return fmt.Sprintf("%s[%d]", field, i) }

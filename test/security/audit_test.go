@@ -94,7 +94,7 @@ func TestEveryChangeIsLogged(t *testing.T) {
 func TestRefusedCallsAreNotLogged(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	roles := w.roles()
+	roles := models.Roles()
 	for _, o := range operations {
 		if o.roles == "anyone" {
 			continue

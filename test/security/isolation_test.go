@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/posthorn/posthorn/internal/servicetest"
+	"github.com/posthorn/posthorn/models"
 )
 
 // TestNoTenantReachesAnother calls every operation with keys of every role of one tenant, about the things of another one: in
@@ -17,7 +18,7 @@ import (
 func TestNoTenantReachesAnother(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	roles := w.roles()
+	roles := models.Roles()
 	type pair struct{ victim, attacker *things }
 	pairs := map[string]pair{}
 	for _, o := range operations { // the first of each system
