@@ -31,8 +31,8 @@ import (
 var native = system{name: "v1", authorization: "Bearer KEY", create: "/v1/tenants/TENANT/webhooks", body: `{"url":"https://a.example/v1"}`,
 	listed: "/v1/tenants/TENANT/webhooks", notFound: `{"title":"Not Found","status":404,"detail":"there is nothing at this path"}`}
 
-// everyAPI is /v1 and the five.
-func everyAPI() []system { return append([]system{native}, five...) }
+// everyAPI is /v1 and the systems with a catalogue.
+func everyAPI() []system { return append([]system{native}, catalogued...) }
 
 // panicking is a system whose one route panics.
 func panicking(r gin.IRouter, o systems.Options) {
@@ -58,7 +58,7 @@ func newFront(t *testing.T, o callers.Options, options ...servicetest.Option) *f
 	require.NoError(t, err)
 	shared := systems.Options{Service: env.Service, Gate: gate}
 	mounts := []func(gin.IRouter){func(r gin.IRouter) { panicking(r, shared) }}
-	for _, s := range five {
+	for _, s := range catalogued {
 		mounts = append(mounts, func(r gin.IRouter) { s.api(shared).Mount(r) })
 	}
 	handler, err := api.New(api.Options{Service: env.Service, Store: env.Store, Systems: mounts, Gate: gate})
@@ -263,11 +263,11 @@ func TestAConnectionEndsAfterTwoLengths(t *testing.T) {
 // A system's large bodies take turns with those of /v1 for decoding. Small ones never wait.
 func TestASystemsLargeBodiesWaitForTheirTurn(t *testing.T) {
 	t.Parallel()
-	for i := range five {
-		t.Run(five[i].name, func(t *testing.T) {
+	for i := range catalogued {
+		t.Run(catalogued[i].name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				w := newWalk(t, &five[i])
+				w := newWalk(t, &catalogued[i])
 				path := strings.Replace(w.s.create, "TENANT", systemstest.Tenant, 1)
 				for {
 					ctx, cancel := context.WithTimeout(t.Context(), time.Second)

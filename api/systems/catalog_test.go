@@ -22,10 +22,10 @@ import (
 // schemas, whatever types all tenants share. Events of the system are accepted and delivered.
 func TestASystemsWebhookBringsItsCatalogue(t *testing.T) {
 	t.Parallel()
-	for i := range five {
-		t.Run(five[i].name, func(t *testing.T) {
+	for i := range catalogued {
+		t.Run(catalogued[i].name, func(t *testing.T) {
 			t.Parallel()
-			s := &five[i]
+			s := &catalogued[i]
 			b := systemstest.New(t, func(r gin.IRouter, o systems.Options) { s.api(o).Mount(r) })
 			listed, _ := catalog.Load(s.name)
 			for _, e := range listed {

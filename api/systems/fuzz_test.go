@@ -19,8 +19,8 @@ import (
 // own shape, and a refused request changes nothing.
 func FuzzRequests(f *testing.F) {
 	const form, multipart = "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"
-	for system := range five {
-		s := &five[system]
+	for system := range catalogued {
+		s := &catalogued[system]
 		for operation := range s.api(systems.Options{}).Operations() {
 			for _, seed := range []struct{ contentType, query, body string }{
 				{"application/json", "", s.body},
@@ -34,18 +34,18 @@ func FuzzRequests(f *testing.F) {
 			}
 		}
 	}
-	benches := make([]*systemstest.Bench, len(five))
-	operations := make([][]systems.Operation, len(five))
-	for i := range five {
+	benches := make([]*systemstest.Bench, len(catalogued))
+	operations := make([][]systems.Operation, len(catalogued))
+	for i := range catalogued {
 		benches[i] = systemstest.New(f, func(r gin.IRouter, o systems.Options) {
-			api := five[i].api(o)
+			api := catalogued[i].api(o)
 			operations[i] = api.Operations()
 			api.Mount(r)
 		})
 	}
 	f.Fuzz(func(t *testing.T, system, operation uint8, contentType, query string, body []byte) {
-		i := int(system) % len(five)
-		s, b := &five[i], benches[i]
+		i := int(system) % len(catalogued)
+		s, b := &catalogued[i], benches[i]
 		o := &operations[i][int(operation)%len(operations[i])]
 		before := webhooks(t, b)
 		id := models.NewID("")

@@ -200,10 +200,10 @@ func garbageOf(f *systems.Field, of map[systems.Kind][]string) []string {
 // each runs do for every operation of every system.
 func each(t *testing.T, do func(w *walk, o *systems.Operation)) {
 	t.Helper()
-	for i := range five {
-		t.Run(five[i].name, func(t *testing.T) {
+	for i := range catalogued {
+		t.Run(catalogued[i].name, func(t *testing.T) {
 			t.Parallel()
-			w := newWalk(t, &five[i])
+			w := newWalk(t, &catalogued[i])
 			before := w.state()
 			operations := w.api.Operations()
 			require.NotEmpty(t, operations)

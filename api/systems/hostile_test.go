@@ -61,8 +61,8 @@ func newSiege(t *testing.T) *siege {
 	s.posts = slots.New(slots.Options{Capacity: 16, Reserve: 0.25, MaxPerTenant: 0.5, MaxPerHost: 0.25}) // as a process has them
 	s.Env = servicetest.New(t, servicetest.WithPoster(s), func(_ *sender.Config, o *service.Options) { o.Posts = s.posts })
 	o := api.Options{Service: s.Service, Store: s.Store, BodyRoom: 96 << 10}
-	for _, five := range five {
-		o.Systems = append(o.Systems, func(r gin.IRouter) { five.api(systems.Options{Service: s.Service}).Mount(r) })
+	for _, system := range catalogued {
+		o.Systems = append(o.Systems, func(r gin.IRouter) { system.api(systems.Options{Service: s.Service}).Mount(r) })
 	}
 	handler, err := api.New(o)
 	require.NoError(t, err)
@@ -264,7 +264,7 @@ func (s *siege) things() {
 		return s.call("hostile", http.MethodPost, "/v1:/webhooks", strings.NewReader(`{"url":"https://silent.example/"}`))
 	})
 	require.Equal(s.t, map[int]int{http.StatusCreated: 4, http.StatusConflict: 16}, webhooks())
-	for _, system := range five {
+	for _, system := range catalogued {
 		w := s.call("hostile", http.MethodPost, strings.Replace(system.create, "TENANT", "hostile", 1), strings.NewReader(system.body))
 		require.Equal(s.t, http.StatusConflict, w.Code, "%s: %s", system.name, w.Body)
 		require.Contains(s.t, w.Body.String(), "the limit of 4 webhooks is reached", system.name)

@@ -20,7 +20,9 @@ import (
 	"github.com/posthorn/posthorn/api/languageweaver"
 	"github.com/posthorn/posthorn/api/phrase"
 	"github.com/posthorn/posthorn/api/systems"
+	"github.com/posthorn/posthorn/api/systems/mounted"
 	"github.com/posthorn/posthorn/api/up42"
+	"github.com/posthorn/posthorn/internal/catalog"
 	"github.com/posthorn/posthorn/internal/servicetest"
 )
 
@@ -43,7 +45,8 @@ func (s *system) authorize(key string) string {
 	return strings.Replace(s.authorization, "KEY", key, 1)
 }
 
-var five = []system{
+// catalogued are the systems with a catalogue of event types. Svix has none, and tests of its own.
+var catalogued = []system{
 	{"im4", im4.API, "Bearer KEY", "/im4/webhooks", `{"webhook_url":"https://a.example/im4","webhook_order_created":true}`, "/im4/webhooks",
 		"", `{"message":"there is no such resource"}`},
 	{"phrase", phrase.API, "ApiToken KEY", "/phrase/web/api2/v2/webhooks", `{"url":"https://a.example/phrase","events":["JOB_CREATED"]}`,
@@ -59,13 +62,25 @@ var five = []system{
 		`"active":false`, `{"data":null,"error":{"code":"NOT_FOUND","message":"there is no such resource"}}`},
 }
 
+// A system that is mounted is in the tables of these tests, or this fails.
+func TestEverySystemIsInTheTables(t *testing.T) {
+	t.Parallel()
+	var inTable []string
+	for _, s := range catalogued {
+		inTable = append(inTable, s.name)
+		require.NotEmpty(t, valid[s.name], "%s: which values are good for its fields?", s.name)
+	}
+	require.ElementsMatch(t, catalog.Systems(), inTable)
+	require.ElementsMatch(t, mounted.Names(), append(inTable, "svix"))
+}
+
 // TestOneInstallationServesAllSystemsAndTheNativeAPI makes a webhook through each system on one router and follows it
 // through /v1, where it is visible, disabled and enabled. No other system shows it.
 func TestOneInstallationServesAllSystemsAndTheNativeAPI(t *testing.T) {
 	t.Parallel()
 	env := servicetest.New(t)
 	var mounts []func(gin.IRouter)
-	for _, s := range five {
+	for _, s := range catalogued {
 		mounts = append(mounts, func(r gin.IRouter) { s.api(systems.Options{Service: env.Service}).Mount(r) })
 	}
 	handler, err := api.New(api.Options{Service: env.Service, Store: env.Store, Systems: mounts})
@@ -83,7 +98,7 @@ func TestOneInstallationServesAllSystemsAndTheNativeAPI(t *testing.T) {
 		require.Equal(t, http.StatusOK, w.Code, w.Body.String())
 		return w.Body.String()
 	}
-	for _, s := range five {
+	for _, s := range catalogued {
 		as := func(tenant, method, target, body string) *httptest.ResponseRecorder {
 			return do(method, strings.Replace(target, "TENANT", tenant, 1), s.authorize(keys[tenant]), body)
 		}
@@ -110,7 +125,7 @@ func TestOneInstallationServesAllSystemsAndTheNativeAPI(t *testing.T) {
 		require.JSONEq(t, s.notFound, as("acme", http.MethodGet, "/"+s.name+"/nothing", "").Body.String())
 	}
 	require.NotContains(t, v1(http.MethodGet, "globex", ""), "a.example")
-	require.Equal(t, len(five), strings.Count(v1(http.MethodGet, "acme", ""), `"profile"`), "and no system sees another's")
+	require.Equal(t, len(catalogued), strings.Count(v1(http.MethodGet, "acme", ""), `"profile"`), "and no system sees another's")
 	require.Equal(t, http.StatusNotFound, do(http.MethodGet, "/im5/webhooks", "", "").Code)
 }
 
@@ -119,13 +134,13 @@ func TestAllSystemsKeepURLsInOneForm(t *testing.T) {
 	t.Parallel()
 	env := servicetest.New(t)
 	var mounts []func(gin.IRouter)
-	for _, s := range five {
+	for _, s := range catalogued {
 		mounts = append(mounts, func(r gin.IRouter) { s.api(systems.Options{Service: env.Service}).Mount(r) })
 	}
 	handler, err := api.New(api.Options{Service: env.Service, Store: env.Store, Systems: mounts})
 	require.NoError(t, err)
 	key := env.Tenant("acme")
-	for _, s := range five {
+	for _, s := range catalogued {
 		authorization := s.authorize(key)
 		do := func(method, target, url string) *httptest.ResponseRecorder {
 			body := strings.Replace(s.body, "https://a.example", url, 1)
@@ -152,14 +167,14 @@ func post(t *testing.T, change func(*api.Options), body func(system) io.Reader, 
 	t.Helper()
 	env := servicetest.New(t)
 	o := api.Options{Service: env.Service, Store: env.Store}
-	for _, s := range five {
+	for _, s := range catalogued {
 		o.Systems = append(o.Systems, func(r gin.IRouter) { s.api(systems.Options{Service: env.Service}).Mount(r) })
 	}
 	change(&o)
 	handler, err := api.New(o)
 	require.NoError(t, err)
 	key := env.Tenant("acme")
-	for _, s := range five {
+	for _, s := range catalogued {
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, strings.Replace(s.create, "TENANT", "acme", 1), body(s))
 		r.Header.Set("Authorization", s.authorize(key))
 		if !strings.HasPrefix(s.body, "{") {

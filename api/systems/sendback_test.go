@@ -109,13 +109,13 @@ func TestWhatWasReadMayBeSentBack(t *testing.T) {
 		},
 	}
 	for name, prepare := range states {
-		for i := range five {
-			if name == "rotated" && five[i].name == "im4" { // its secret is the key that saves
+		for i := range catalogued {
+			if name == "rotated" && catalogued[i].name == "im4" { // its secret is the key that saves
 				continue
 			}
-			t.Run(name+" "+five[i].name, func(t *testing.T) {
+			t.Run(name+" "+catalogued[i].name, func(t *testing.T) {
 				t.Parallel()
-				w := newWalk(t, &five[i])
+				w := newWalk(t, &catalogued[i])
 				require.NoError(t, prepare(w))
 				read := w.Env.Key(systemstest.Tenant, models.RoleRead)
 				before := w.state()
@@ -173,10 +173,10 @@ func TestAnotherIDAndAMaskAreRefused(t *testing.T) {
 // A key that may only read sees no token of a URL's query, and cannot search for one.
 func TestAURLsQueryIsNotForReaders(t *testing.T) {
 	t.Parallel()
-	for i := range five {
-		t.Run(five[i].name, func(t *testing.T) {
+	for i := range catalogued {
+		t.Run(catalogued[i].name, func(t *testing.T) {
 			t.Parallel()
-			w := newWalk(t, &five[i])
+			w := newWalk(t, &catalogued[i])
 			require.NoError(t, w.update(service.WebhookChange{URL: new("https://a.example/hook?token=tok-8841")}))
 			read := w.Env.Key(systemstest.Tenant, models.RoleRead)
 			reads, _ := w.reads()

@@ -1,7 +1,6 @@
 // Package systems is the common part of the other systems' management APIs: how a request finds its tenant, how a body
 // is read, and how a refusal gets the system's own shape. Each system is a small package of its own in this directory.
-// To add another, copy the smallest one (api/up42), and give it its wire format in internal/wire and its event types
-// in internal/catalog.
+// To add another, follow CONTRIBUTING.md: the simplest to copy is api/up42. mounted lists them all.
 //
 // It holds no state except the answers for repeated idempotency keys, and no rules: those are in internal/service. It
 // must not import the native API, the database drivers, or Temporal.

@@ -5,13 +5,8 @@ import (
 
 	"github.com/gin-gonic/gin"
 
-	"github.com/posthorn/posthorn/api/ewarehousing"
-	"github.com/posthorn/posthorn/api/im4"
-	"github.com/posthorn/posthorn/api/languageweaver"
-	"github.com/posthorn/posthorn/api/phrase"
-	"github.com/posthorn/posthorn/api/svix"
 	"github.com/posthorn/posthorn/api/systems"
-	"github.com/posthorn/posthorn/api/up42"
+	"github.com/posthorn/posthorn/api/systems/mounted"
 	"github.com/posthorn/posthorn/internal/callers"
 )
 
@@ -19,8 +14,7 @@ import (
 func (a *App) systems(gate *callers.Gate) []func(gin.IRouter) {
 	o := systems.Options{Service: a.hooks, PublicURL: strings.TrimRight(a.Config.PublicURL, "/"), Log: a.Log, Gate: gate}
 	var mounts []func(gin.IRouter)
-	for _, mount := range []func(gin.IRouter, systems.Options){im4.Mount, phrase.Mount, languageweaver.Mount, ewarehousing.Mount, up42.Mount,
-		svix.Mount} {
+	for _, mount := range mounted.All() {
 		mounts = append(mounts, func(r gin.IRouter) { mount(r, o) })
 	}
 	return mounts

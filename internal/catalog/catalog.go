@@ -2,7 +2,7 @@
 // loaded for a tenant on request, and the operational events that Posthorn itself sends.
 //
 // A catalogue is one JSON file under systems/, to be read and changed as data. To add a system, add its file and its
-// name to [Systems]. The package is data and lookups only: it must not import any other Posthorn package, a database
+// name to the variable systems. The package is data and lookups only: it must not import any other Posthorn package, a database
 // or an HTTP package. It does not validate events; that happens where they are accepted.
 //
 // Schemas describe an event's data as it is published, in JSON Schema 2020-12. They never require a member that a

@@ -1,8 +1,8 @@
 // Package wire defines how an event looks on the wire: the body, headers and signature of a webhook's profile.
 //
 // A profile is the wire format of one system: the native one ([ProfileStandard]) or one of the other systems that
-// Posthorn supports. Each has one small file here, and [profiles] lists them. To add a system, copy the smallest
-// (im4.go) and add its line there.
+// Posthorn supports. Each has one small file here, and [profiles] lists them. To add a system, copy the simplest
+// (up42.go) and add its line there.
 //
 // The package is pure. It must not import an HTTP client, a database, Temporal or any other Posthorn package except
 // rawjson, and it reads no clock: the time of an attempt is an argument. The same event always has the same body; only

@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -20,22 +21,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/posthorn/posthorn/api"
-	"github.com/posthorn/posthorn/api/ewarehousing"
-	"github.com/posthorn/posthorn/api/im4"
-	"github.com/posthorn/posthorn/api/languageweaver"
-	"github.com/posthorn/posthorn/api/phrase"
-	"github.com/posthorn/posthorn/api/svix"
 	"github.com/posthorn/posthorn/api/systems"
-	"github.com/posthorn/posthorn/api/up42"
+	"github.com/posthorn/posthorn/api/systems/mounted"
 	"github.com/posthorn/posthorn/internal/sender"
 	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/internal/servicetest"
 	"github.com/posthorn/posthorn/internal/wire"
 	"github.com/posthorn/posthorn/models"
 )
-
-// outside are the outside systems' APIs.
-var outside = []func(gin.IRouter, systems.Options){im4.Mount, phrase.Mount, languageweaver.Mount, ewarehousing.Mount, up42.Mount, svix.Mount}
 
 // receives takes every POST.
 type receives struct{}
@@ -59,7 +52,7 @@ func newWorld(t *testing.T) *world {
 	var inner []gin.RouteInfo
 	var names []string
 	o := api.Options{Service: w.Service, Store: w.Store, Registry: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler)}
-	for _, mount := range outside {
+	for _, mount := range mounted.All() {
 		o.Systems = append(o.Systems, func(r gin.IRouter) {
 			mount(r, systems.Options{Service: w.Service, Mounted: func(a *systems.API) {
 				inner, names = append(inner, a.Routes()...), append(names, "/"+a.System)
@@ -90,17 +83,6 @@ type things struct {
 	token     string // of its portal link
 	keys      map[models.Role]string
 	ids       map[string]string // webhook, event, delivery, recovery, erasure, key, link, call, name
-}
-
-// roles are the roles of tenants' keys. One that this build does not know yet is left out.
-func (w *world) roles() []models.Role {
-	var known []models.Role
-	for _, role := range []models.Role{models.RoleTenant, models.RolePublish, models.RoleRead, "settings"} {
-		if _, _, err := w.Service.CreateKey(w.t.Context(), w.tenant().slug, "probe", role); err == nil {
-			known = append(known, role)
-		}
-	}
-	return known
 }
 
 // tenant makes a tenant with nothing but keys.
@@ -304,4 +286,5 @@ func TestEveryRouteIsKnown(t *testing.T) {
 	}
 	slices.Sort(known)
 	require.Equal(t, newWorld(t).routes, known)
+	require.ElementsMatch(t, mounted.Names(), slices.Collect(maps.Keys(made)), "how is a webhook made through each system?")
 }
