@@ -62,7 +62,7 @@ build-lean: ## build bin/posthorn-lean: the program of the image, without dev
 
 .PHONY: test
 test: ## test everything, on a private PostgreSQL that it starts (and installs, if there is none)
-	@$(PGTEST) $(MAKE) --no-print-directory --keep-going test-lean test-server test-observe
+	@$(PGTEST) $(MAKE) --no-print-directory --keep-going test-lean test-server test-deploy
 
 # What whole programs, a browser or a benchmark are needed for.
 SLOW_PACKAGES := /test/(bench|chaos|crash|e2e|rolling|security)$$|/console$$|/internal/(bench|chaos)$$
@@ -79,9 +79,9 @@ test-lean:
 test-server:
 	cd devserver && $(GOTEST) -timeout 20m -tags $(SERVER_TAGS) $(TESTFLAGS) ./...
 
-.PHONY: test-observe
-test-observe:
-	cd test/deploy && $(GOTEST) ./observe
+.PHONY: test-deploy
+test-deploy:
+	cd test/deploy && $(GOTEST) ./observe ./values
 
 # What `make ci` tests under the race detector: where goroutines share most.
 CI_RACE := ./activities ./internal/delivery ./internal/engine ./internal/fairqueue ./internal/groupcommit ./internal/service ./internal/slots
@@ -98,7 +98,7 @@ ci: $(GOTESTSUM) ## what every change must pass: test, lint, and race where goro
 .PHONY: check-deploy
 check-deploy: $(HELM) $(PROMTOOL) ## check the dashboards, alerts, Helm chart and Compose file (builds helm and promtool)
 	cd deploy/prometheus && $(PROMTOOL) check rules --lint=all posthorn.rules.yaml && $(PROMTOOL) test rules posthorn.rules.test.yaml
-	cd test/deploy && go vet ./... && HELM=$(HELM) go test ./observe ./chart ./compose
+	cd test/deploy && go vet ./... && HELM=$(HELM) go test ./observe ./values ./chart ./compose
 
 .PHONY: check-image
 check-image: ## build the image's contents without a container engine and run them as its user (needs root, for chroot)

@@ -56,6 +56,7 @@ var alone = map[string][]string{
 	"test/deploy/chroot":     {},
 	"test/deploy/compose":    {},
 	"test/deploy/observe":    {},
+	"test/deploy/values":     {},
 	"test/harness":           {"internal/freeport", "workflows"},
 	"test/pgtest":            {"internal/localpg"},
 	"workflows":              {"internal/cut"},

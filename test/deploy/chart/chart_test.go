@@ -267,59 +267,6 @@ func TestControllerAndWorkerNameTheSameVersion(t *testing.T) {
 	require.Subset(t, at[object](t, of, "spec", "template", "metadata", "labels"), selected)
 }
 
-// variables lists what internal/config reads.
-func variables(t *testing.T) []string {
-	t.Helper()
-	var all []string
-	for _, found := range regexp.MustCompile(`env:"(POSTHORN_[A-Z_]+)"`).FindAllStringSubmatch(read(t, "internal/config/config.go"), -1) {
-		all = append(all, found[1])
-	}
-	require.Greater(t, len(all), 25)
-	return all
-}
-
-// The chart accepts exactly the existing settings.
-func TestValuesTakeEverySetting(t *testing.T) {
-	t.Parallel()
-	var schema object
-	require.NoError(t, json.Unmarshal([]byte(read(t, "deploy/helm/posthorn/values.schema.json")), &schema))
-	settings := slices.Collect(maps.Keys(at[object](t, schema, "properties", "config", "properties")))
-	elsewhere := []string{"POSTHORN_ADDR", "POSTHORN_DATABASE_URL", "POSTHORN_ENCRYPTION_KEYSET", "POSTHORN_ADMIN_KEY", "POSTHORN_ADMIN_KEYS", "POSTHORN_SMTP_URL"}
-	require.ElementsMatch(t, variables(t), slices.Concat(settings, elsewhere))
-}
-
-// The schema describes every value that values.yaml has, and values.yaml has every value that the schema describes.
-func TestSchemaAndValuesNameTheSame(t *testing.T) {
-	t.Parallel()
-	var schema, values object
-	require.NoError(t, json.Unmarshal([]byte(read(t, "deploy/helm/posthorn/values.schema.json")), &schema))
-	require.NoError(t, yaml.UnmarshalStrict([]byte(read(t, "deploy/helm/posthorn/values.yaml")), &values))
-	var compare func(path string, schema, values object)
-	compare = func(path string, schema, values object) {
-		properties, closed := schema["properties"].(object)
-		if path != "" {
-			require.NotEmpty(t, schema["description"], path)
-		}
-		if !closed || path == ".config" {
-			return
-		}
-		require.Equal(t, false, schema["additionalProperties"], path)
-		for name := range values {
-			require.Contains(t, properties, name, path)
-		}
-		for name, sub := range properties {
-			if path == "" && name == "global" { // Helm adds it
-				continue
-			}
-			require.Contains(t, values, name, path)
-			if nested, ok := values[name].(object); ok {
-				compare(path+"."+name, sub.(object), nested)
-			}
-		}
-	}
-	compare("", schema, values)
-}
-
 // Pods reach the internet, and inside only the database, Temporal and the named services.
 func TestPodsReachNothingInside(t *testing.T) {
 	t.Parallel()
