@@ -273,7 +273,7 @@ func pairsOf(characters string) (pairs []string) {
 	return pairs
 }
 
-// markup is what of a page is not text that is read: its tags, in which ">" is escaped, and what a form has to send back as it is.
+// markup matches what is not shown text: tags, in which ">" is escaped, and textareas, which forms send back unchanged.
 var markup = regexp.MustCompile(`(?s)<textarea.*?</textarea>|<[^>]*>`)
 
 // plain returns a page whose text turns no direction.
@@ -292,7 +292,7 @@ func plain(page string) string {
 	return b.String()
 }
 
-// brief writes a duration without the units that it has none of.
+// brief writes a duration without zero units.
 func brief(d time.Duration) string {
 	text := d.String()
 	if strings.HasSuffix(text, "m0s") {
