@@ -35,7 +35,7 @@ func (a *Health) Judge(ctx context.Context, webhookID string) (workflows.Health,
 	w, err := a.Service.Judge(ctx, webhookID)
 	var refused *service.Error
 	if errors.As(err, &refused) && refused.Code == service.NotFound {
-		return workflows.Health{Gone: true}, nil
+		return workflows.Health{Deleted: true}, nil
 	}
 	if err != nil {
 		return workflows.Health{}, err

@@ -131,7 +131,7 @@ func TestJudgeOfADeletedWebhook(t *testing.T) {
 	w := b.hook("/a")
 	_, err := b.Service.DeleteWebhook(t.Context(), tenant, w.ID)
 	require.NoError(t, err)
-	require.Equal(t, workflows.Health{Gone: true}, judge(t, h, w))
+	require.Equal(t, workflows.Health{Deleted: true}, judge(t, h, w))
 }
 
 // deactivated returns a deactivated webhook and its notification.
@@ -364,7 +364,7 @@ func TestJudgeAndNotifyOfADeletedTenant(t *testing.T) {
 	b, h, m := health(t)
 	w, id := deactivated(t, b, h)
 	require.NoError(t, b.Service.DeleteTenant(t.Context(), tenant))
-	require.Equal(t, workflows.Health{Gone: true}, judge(t, h, w))
+	require.Equal(t, workflows.Health{Deleted: true}, judge(t, h, w))
 	require.NoError(t, h.Notify(t.Context(), id))
 	require.Empty(t, m.sent)
 }

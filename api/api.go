@@ -1,6 +1,6 @@
 // Package api is Posthorn's native HTTP API, /v1, with its OpenAPI document and documentation page, and the probes and
 // metrics of the process. There is one file per resource. auth.go holds the access rules, and errors.go turns every
-// error into an answer. gate.go, limits.go and bodies.go refuse requests before a handler sees them.
+// error into an answer. gate.go and bodyroom.go refuse requests before a handler sees them.
 //
 // The package maps requests to use cases and results to JSON, and decides nothing else. It must not import activities,
 // worker, workflows or Temporal. The APIs of the other systems are packages below this one, and must not import it.

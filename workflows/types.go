@@ -153,7 +153,7 @@ type WatchResult struct {
 
 // Health is a webhook's state after a judgement, which has done what was due.
 type Health struct {
-	Gone      bool // the webhook has been deleted
+	Deleted   bool `json:"Gone"` // the webhook has been deleted; histories have the old name
 	Tenant    string
 	Status    string
 	Reason    string

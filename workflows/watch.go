@@ -46,7 +46,7 @@ func (w *watch) run(ctx workflow.Context) error {
 		if err != nil {
 			return err
 		}
-		if health.Gone {
+		if health.Deleted {
 			return nil
 		}
 		if err := w.show(ctx, health); err != nil {

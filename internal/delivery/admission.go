@@ -43,7 +43,7 @@ func (c *Courier) look(ctx context.Context, j *job) (ended, bool, error) {
 	j.lookedAt = c.Now()
 	r, err := c.receiver(ctx, j.delivery.Tenant, j.delivery.WebhookID)
 	switch {
-	case errors.Is(err, errGone):
+	case errors.Is(err, errDeleted):
 		return ended{aside: true, end: Canceled, reason: models.ReasonDeleted}, false, nil
 	case errors.Is(err, service.ErrSealed):
 		return c.unreadable(ctx, j, reasonUnreadable, err), false, nil

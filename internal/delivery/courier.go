@@ -66,7 +66,7 @@ type Courier struct {
 
 	once    once
 	crowd   crowd
-	gone    gone
+	deleted deleted
 	trouble trouble
 	failing failing
 }
@@ -229,7 +229,7 @@ func (c *Courier) LookUp(ctx context.Context, in RetryInput) (Outcome, error) {
 		return endedBefore(&l, end), err
 	}
 	r, err := c.receiver(ctx, d.Tenant, d.WebhookID)
-	if err != nil && !errors.Is(err, errGone) && !errors.Is(err, service.ErrSealed) { // the next attempt meets those again
+	if err != nil && !errors.Is(err, errDeleted) && !errors.Is(err, service.ErrSealed) { // the next attempt meets those again
 		return Outcome{}, err
 	}
 	return Outcome{Left: c.leftover(r, d, l.Last)}, nil

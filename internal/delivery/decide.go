@@ -17,7 +17,8 @@ type Decision struct {
 
 // Decide returns what an attempt means for its delivery. If it was received, the delivery is delivered. If it was not
 // and its retries are used up, the delivery has failed. Otherwise it is pending until the next step of its schedule.
-// An uncounted failure uses up no retry, and the next attempt follows after the first step.
+// An uncounted failure uses up no retry, and the next attempt follows after the first step. A 410 is a failure like
+// others here: Courier.record deactivates the webhook for it, which holds the delivery.
 func Decide(d *models.Delivery, p backoff.Policy, r *sender.Result, uncounted bool) Decision {
 	if r.Outcome == sender.Received {
 		return Decision{Status: models.Delivered, Failures: d.Failures}

@@ -10,6 +10,7 @@ import (
 	"github.com/posthorn/posthorn/internal/secrets"
 	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/internal/servicetest"
+	"github.com/posthorn/posthorn/internal/wire"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -110,7 +111,7 @@ func TestARotationToTheSameSecretIsRefused(t *testing.T) {
 // The outside systems set a secret. It replaces the current one at once, and ends no overlap that /v1 promised.
 func TestSettingASecretKeepsWhatWasPromised(t *testing.T) {
 	t.Parallel()
-	for _, profile := range []string{"standard", "languageweaver", "up42", "phrase", "ewarehousing", "im4", "svix"} {
+	for _, profile := range wire.Profiles() {
 		r := newRotating(t, profile)
 		set := func(secret string) error {
 			_, err := r.Service.UpdateWebhook(t.Context(), "acme", r.id, service.WebhookChange{Secret: &secret})

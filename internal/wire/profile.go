@@ -28,7 +28,7 @@ type profile interface {
 	// validSecret returns why a secret cannot be used to sign, without repeating any of it.
 	validSecret(secret string) error
 
-	// headers returns every header that sign may add. Webhooks cannot set them.
+	// headers returns every header that sign may add, except those under a reserved prefix. Webhooks cannot set them.
 	headers() []string
 }
 

@@ -14,7 +14,7 @@ const maxSecret = 1024
 
 // ValidSecret returns why a secret cannot be used with a profile, or nil. It never repeats the secret. Rules:
 //
-//   - standard, languageweaver: "whsec_" and base64 of 24 to 64 bytes, or "whsk_" and an ed25519 private key in
+//   - standard, svix, languageweaver: "whsec_" and base64 of 24 to 64 bytes, or "whsk_" and an ed25519 private key in
 //     base64;
 //   - im4, phrase: any valid header value, not empty, at most 1 KiB;
 //   - ewarehousing: anything, not empty, at most 1 KiB;

@@ -46,6 +46,9 @@ func TestWebhookDeactivated(t *testing.T) {
 	t.Parallel()
 	got := WebhookDeactivated(webhookMail())
 	require.Equal(t, `Webhook "orders" was deactivated`, got.Subject)
+	const body = "No more deliveries are sent to it. Nothing is lost: its deliveries are held. When the receiver\nworks again, enable the webhook and recover its deliveries."
+	require.Contains(t, got.Text, "failed.\n\n"+body+"\n\nWebhook:")
+	require.Contains(t, got.HTML, "<p>"+body+"</p>")
 	for _, form := range []string{got.Text, got.HTML} {
 		require.Contains(t, form, "was deactivated because 3000 receptions failed.")
 		require.Contains(t, form, "21 November 2026, 20:05:06 UTC")

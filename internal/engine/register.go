@@ -35,7 +35,7 @@ func EnsureSearchAttributes(ctx context.Context, c client.Client, namespace stri
 			return err
 		}
 	}
-	for name := range workflows.SearchAttributes() {
+	for name := range workflows.SearchAttributes() { // all are texts, or lists of texts
 		_, err := c.CountWorkflow(ctx, &workflowservice.CountWorkflowExecutionsRequest{Namespace: namespace, Query: name + ` = "none"`})
 		if err != nil {
 			return fmt.Errorf("engine: search attribute %s cannot be used yet: %w", name, err)
