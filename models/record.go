@@ -166,8 +166,8 @@ func finishedAt(r *Record) *time.Time {
 	return timeOf(r.Attempt.StartedAt.Add(time.Duration(r.Attempt.DurationMS) * time.Millisecond))
 }
 
-// move updates the deliveries of one round that are still as the attempts found them, or, for received ones, still
-// unfinished, and numbers the attempts. round has the index in the group of each delivery's record.
+// move updates the deliveries of one round that are still as the attempts found them. A received one needs only to be
+// unfinished. Then it numbers the attempts. round has the index in the group of each delivery's record.
 func (r *recorder) move(ctx context.Context, round map[DeliveryKey]int) error {
 	number := func(applied bool) func(*sql.Rows) error {
 		return func(rows *sql.Rows) error {

@@ -84,8 +84,7 @@ func (w *Webhook) Hears(channels []string) bool {
 	return len(w.Channels) == 0 || slices.ContainsFunc(channels, func(c string) bool { return slices.Contains(w.Channels, c) })
 }
 
-// Subscriptions reads the event types of the webhooks of some tenants, in no order, at most so many. Each has its tenant and its
-// types alone.
+// Subscriptions reads up to most webhooks of these tenants, unordered, with only tenant and event types.
 func (s *Store) Subscriptions(ctx context.Context, tenants []string, most int) ([]Webhook, error) {
 	var rows []Webhook
 	err := alive(s.db.WithContext(ctx)).Select("tenant", "event_types").Where(s.oneOf("tenant", tenants)).Limit(most).Find(&rows).Error
@@ -199,7 +198,8 @@ func (f *WebhookFilter) cursors(tenant string) cursors {
 
 const isFailing = "(SELECT 1 FROM webhook_health h WHERE h.webhook_id = webhooks.id AND h.failed > 0) IS NOT NULL"
 
-// kept narrows a query to what the filter keeps. Of event types it keeps those texts that can have what wants the type.
+// kept narrows a query to what the filter keeps. For an event type it keeps rows whose stored list may match; the caller
+// checks exactly.
 func (f *WebhookFilter) kept(q *gorm.DB) *gorm.DB {
 	if len(f.URLs) > 0 {
 		q = q.Where("url IN ?", f.URLs)
@@ -298,8 +298,8 @@ func ofOne(q *gorm.DB, tenant string) *gorm.DB {
 	return q.Where("tenant = ?", tenant)
 }
 
-// fewWebhooks is the query of the webhooks that have what few have, in all tenants: a status other than active, or failures. It is nil
-// if the filter asks for neither, or they are many.
+// fewWebhooks queries inactive or failing webhooks of all tenants. nil: the filter asks for neither, or there are too
+// many.
 func (s *Store) fewWebhooks(db *gorm.DB, f *WebhookFilter, p Page, after *Mark) (*gorm.DB, error) {
 	if f.Status != "" && f.Status != WebhookActive {
 		stopped := func() *gorm.DB {

@@ -16,8 +16,8 @@ const (
 	loadsPerTenant = 0.5 // while others wait
 )
 
-// slowestPart: a receiver whose first attempts are made without a workflow may take one slowestPart-th of the time
-// after which a delivery is overdue. The wait for room, the POST and its record then end in time.
+// slowestPart: a direct first attempt may take at most a quarter of the time after which a delivery is overdue. The
+// wait for room, the POST and its record then end in time.
 const slowestPart = 4
 
 // courier returns the Courier of this process.

@@ -33,7 +33,7 @@ type Config struct {
 	PortalFrameAncestors Origins `name:"portal-frame-ancestors" env:"POSTHORN_PORTAL_FRAME_ANCESTORS" placeholder:"ORIGIN,…" help:"Origins whose pages may embed the portal, such as https://app.example.com. Empty: none." group:"HTTP"`
 	// PortalLogoOrigins: if empty, no theme has a logo.
 	PortalLogoOrigins Origins `name:"portal-logo-origins" env:"POSTHORN_PORTAL_LOGO_ORIGINS" placeholder:"ORIGIN,…" help:"Origins from which a portal theme's logo may be loaded, such as https://cdn.example.com. Empty: none." group:"HTTP"`
-	// MaxWebhooks and MaxKeys bound each tenant, 1 to MaxWebhooks and MaxKeys. A tenant may have its own limits.
+	// MaxWebhooks and MaxKeys are the limits of a tenant that has none of its own: 1 to MostWebhooks and MostKeys.
 	MaxWebhooks int `name:"max-webhooks" env:"POSTHORN_MAX_WEBHOOKS" default:"10000" placeholder:"N" help:"Most webhooks of a tenant that has no limit of its own. Default ${default}." group:"HTTP"`
 	MaxKeys     int `name:"max-keys" env:"POSTHORN_MAX_KEYS" default:"1000" placeholder:"N" help:"Most keys in force of a tenant that has no limit of its own. Default ${default}." group:"HTTP"`
 

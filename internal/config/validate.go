@@ -24,9 +24,9 @@ const (
 	MaxRetries = 1000
 	// MaxRate is the highest rate of calls per second to which a key can be limited.
 	MaxRate = 1_000_000
-	// MaxWebhooks and MaxKeys are the largest limits of webhooks and keys for a tenant.
-	MaxWebhooks = 1_000_000
-	MaxKeys     = 100_000
+	// MostWebhooks and MostKeys are the largest values of MaxWebhooks and MaxKeys.
+	MostWebhooks = 1_000_000
+	MostKeys     = 100_000
 )
 
 // Names of variables that some commands require, for Require.
@@ -62,8 +62,8 @@ func (c Config) Validate() error {
 	p.check("POSTHORN_WORKFLOWS", slices.Contains([]string{WorkflowsOfEvents, WorkflowsOfRetries}, c.Workflows), "must be event or retries")
 	p.check("POSTHORN_DEPLOYMENT", c.Deployment == "" || deploymentPattern.MatchString(c.Deployment), "must be 1 to 127 letters, digits, dashes, underscores or slashes, the first a letter or digit")
 	p.check("POSTHORN_MAX_POSTS", c.MaxPosts >= 0 && c.MaxPosts <= MaxPosts, fmt.Sprintf("must be 1 to %d, or 0 for the default", MaxPosts))
-	p.check("POSTHORN_MAX_WEBHOOKS", c.MaxWebhooks >= 1 && c.MaxWebhooks <= MaxWebhooks, fmt.Sprintf("must be 1 to %d", MaxWebhooks))
-	p.check("POSTHORN_MAX_KEYS", c.MaxKeys >= 1 && c.MaxKeys <= MaxKeys, fmt.Sprintf("must be 1 to %d", MaxKeys))
+	p.check("POSTHORN_MAX_WEBHOOKS", c.MaxWebhooks >= 1 && c.MaxWebhooks <= MostWebhooks, fmt.Sprintf("must be 1 to %d", MostWebhooks))
+	p.check("POSTHORN_MAX_KEYS", c.MaxKeys >= 1 && c.MaxKeys <= MostKeys, fmt.Sprintf("must be 1 to %d", MostKeys))
 	p.check("POSTHORN_TIMEOUT", c.Timeout > 0 && c.Timeout <= MaxTimeout, fmt.Sprintf("must be more than 0 and at most %s", MaxTimeout))
 	p.check("POSTHORN_RETRY_INITIAL", c.Retry.Initial > 0, "must be more than 0")
 	p.check("POSTHORN_RETRY_BACKOFF", c.Retry.Backoff >= 1 && !math.IsInf(c.Retry.Backoff, 0), "must be at least 1")

@@ -20,7 +20,7 @@ const (
 	linkedMost = 10 // deliveries
 )
 
-// told is the text of the Web UI about a dispatch before it has results.
+// told is what the Web UI says about a dispatch at its start.
 type told struct {
 	tenants, types, webhooks, events set
 	names                            []string // names of the first webhooks, as far as they are known

@@ -63,8 +63,8 @@ func New(r prometheus.Registerer) *Metrics {
 		return h
 	}
 	m := &Metrics{
-		Accepted: counter("events_accepted_total", "Events stored, each with everything owed of it."),
-		Attempts: counters("attempts_total", "outcome", "POSTs made, by outcome: received, failed or gone; local could not be made and counts for nobody.",
+		Accepted: counter("events_accepted_total", "Events stored, each with all its deliveries."),
+		Attempts: counters("attempts_total", "outcome", "POSTs by outcome: received, failed, gone (410) or local. local: Posthorn could not make it; no receiver is charged.",
 			"received", "failed", "gone", "local"),
 		AttemptSeconds: histogram("attempt_duration_seconds", "How long POSTs took.", []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 15, 30, 60}),
 		LocalFailures: counters("local_failures_total", "reason", "POSTs that Posthorn could not make, by what it lacked: file_descriptors, ports, memory, network, resolver or certificates.",
