@@ -136,9 +136,7 @@ func startRecovery(q *systems.Request, r service.RecoveryRequest) error {
 	if !since.IsZero() && q.API.Service.Now().Sub(since) > recoverFor {
 		q.Problemf("since", "must be at most 14 days ago")
 	}
-	if err := q.Err(); err != nil {
-		return err
-	}
+	r.Wrong = q.Wrong()
 	if r.Since = &since; !until.IsZero() {
 		r.Until = &until
 	}

@@ -85,6 +85,13 @@ func TestReplaysAndTasks(t *testing.T) {
 		c.ok(status, "POST", ep+"/bulk-replay", body)
 	}
 
+	detail := c.ok(422, "POST", ep+"/bulk-replay", `{"since":"2020","eventTypes":["no.such"],"statusCodeClass":450,"channel":"`+strings.Repeat("c", 129)+`"}`)["detail"]
+	var wrong []any
+	for _, problem := range detail.([]any) {
+		wrong = append(wrong, problem.(map[string]any)["loc"].([]any)[1])
+	}
+	require.ElementsMatch(t, []any{"since", "filterTypes", "statusCodeClass", "channel"}, wrong, "one answer names all that is wrong")
+
 	// By channel, tag, and what was answered.
 	labelled := text(c.ok(202, "POST", app+"/msg", `{"eventType":"order.created","payload":{},"channels":["one"],"tags":["import"]}`), "id")
 	c.attempt(labelled)
