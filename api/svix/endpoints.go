@@ -2,6 +2,7 @@ package svix
 
 import (
 	"cmp"
+	"encoding/json"
 	"maps"
 	"math"
 	"net/http"
@@ -274,6 +275,23 @@ const (
 	maxExamples = 1000
 )
 
+// exampleOf returns an example of an event type: of those in its schema the requested one, or else the type's own, or else an
+// empty one.
+func exampleOf(q *systems.Request, t *models.EventType) (string, error) {
+	var schema struct {
+		Examples []json.RawMessage `json:"examples"`
+	}
+	if json.Unmarshal([]byte(t.Schema), &schema) != nil || len(schema.Examples) == 0 { // it has no list of examples
+		return cmp.Or(t.Example, "{}"), nil
+	}
+	index := q.In.Number("exampleIndex", 0)
+	if index >= len(schema.Examples) {
+		q.Problemf("exampleIndex", "must be less than %d, the number of examples in the schema", len(schema.Examples))
+		return "", q.Err()
+	}
+	return string(schema.Examples[index]), nil
+}
+
 // sendExample POSTs an example of an event type now.
 func sendExample(q *systems.Request) error {
 	w, err := endpointNamed(q)
@@ -289,8 +307,8 @@ func sendExample(q *systems.Request) error {
 		if err != nil {
 			return err
 		}
-		if payload = t.Example; payload == "" {
-			payload = "{}"
+		if payload, err = exampleOf(q, &t); err != nil {
+			return err
 		}
 	}
 	test, err := q.API.Service.SendSample(q.Ctx(), q.Tenant, w.ID, name, []byte(payload))

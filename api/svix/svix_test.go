@@ -603,6 +603,11 @@ func TestRecoverAndExamples(t *testing.T) {
 	_, err := c.Service.PutEventType(t.Context(), models.EventType{Name: "order.paid", Example: `{"total":3}`})
 	require.NoError(t, err)
 	require.Equal(t, map[string]any{"total": 3.0}, c.ok(200, "POST", ep+"/send-example", `{"eventType":"order.paid"}`)["payload"])
+	c.as(servicetest.AdminKey).ok(201, "POST", api+"/event-type", `{"name":"user.made","description":"","schemas":{"1":{"type":"object","examples":[{"n":1},{"n":2}]}}}`)
+	for index, n := range map[string]float64{"": 1, `,"exampleIndex":0`: 1, `,"exampleIndex":1`: 2} {
+		require.Equal(t, map[string]any{"n": n}, c.ok(200, "POST", ep+"/send-example", `{"eventType":"user.made"`+index+`}`)["payload"], index)
+	}
+	c.ok(422, "POST", ep+"/send-example", `{"eventType":"user.made","exampleIndex":2}`)
 	c.ok(404, "POST", ep+"/send-example", `{"eventType":"no.such"}`)
 	receiver.Answer(500)
 	c.ok(400, "POST", ep+"/send-example", `{"eventType":"svix.ping"}`)
