@@ -32,7 +32,7 @@ func TestTheDocumentListsEveryRoleOfKeys(t *testing.T) {
 	for _, body := range []any{Key{}, KeyInput{}} {
 		field, _ := reflect.TypeOf(body).FieldByName("Role")
 		var listed []models.Role
-		for _, role := range strings.Split(field.Tag.Get("enum"), ",") {
+		for role := range strings.SplitSeq(field.Tag.Get("enum"), ",") {
 			listed = append(listed, models.Role(role))
 		}
 		require.Equal(t, models.Roles(), listed, "%T", body)
