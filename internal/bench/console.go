@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -24,10 +23,13 @@ const ConsoleName = "console"
 type ConsoleStage interface {
 	Stage
 	// Fill stores n deliveries like the newest of the webhook, each with its own event, over all webhooks of its tenant
-	// and the last day, in every status. It also stores statistics of the last four weeks, and a few webhooks that fail
+	// and FillPeriod until now, in every status. It also stores statistics of the last four weeks, and a few webhooks that fail
 	// or are deactivated.
 	Fill(ctx context.Context, webhook string, n int) error
 }
+
+// FillPeriod is the time over which Fill spreads its deliveries.
+const FillPeriod = 24 * time.Hour
 
 const (
 	pageGets       = 40 // of each page
@@ -46,49 +48,18 @@ func Console(ctx context.Context, o Options, size MassOptions, stage ConsoleStag
 }
 
 func (m *mass) console(ctx context.Context, stage ConsoleStage) error {
-	if err := m.begin(ctx); err != nil {
-		return err
-	}
 	m.o.Payload = storedPayload
-	s := m.crowd(ConsoleName, 1)
-	if err := m.register(ctx, s); err != nil {
+	s, err := m.firstOfMany(ctx, stage)
+	if err != nil {
 		return err
 	}
 	h := s.hooks[0]
-	m.progress.phase("storing webhooks")
-	if err := stage.Widen(ctx, h.id, m.size.Webhooks, m.sink.url(h.index)+"/", s.eventType+".not"); err != nil {
-		return err
-	}
-	if err := m.work(ctx); err != nil {
-		return err
-	}
-	// The one that the others are copies of.
-	if err := m.closedLoop(ctx, s, 1, m.size.Watch, 1); err != nil {
-		return err
-	}
-	if _, ok := m.waitFor(ctx, askFirst, func(ctx context.Context) (bool, error) {
-		n, _, err := m.target.page(ctx, h, "delivered", 1, "")
-		return n > 0, err
-	}); !ok {
-		return errors.New("the first event was not delivered")
-	}
 	m.progress.phase("storing deliveries")
 	if err := stage.Fill(ctx, h.id, m.size.Stored); err != nil {
 		return err
 	}
-	v := &visitor{target: m.target}
-	if err := v.signIn(ctx); err != nil {
+	if err := m.pages(ctx, s); err != nil {
 		return err
-	}
-	pages, err := m.consolePages(ctx, h, s.eventType)
-	if err != nil {
-		return err
-	}
-	m.progress.phase("getting pages")
-	for _, p := range pages {
-		if err := m.getPage(ctx, v, p); err != nil {
-			return err
-		}
 	}
 	return m.openPages(ctx, s)
 }

@@ -17,6 +17,7 @@ type Report struct {
 	Results  []Result          `json:"results"`
 	Mass     []Figure          `json:"mass,omitempty"`
 	Console  []Figure          `json:"console,omitempty"`
+	Volume   []Figure          `json:"volume,omitempty"`
 }
 
 // Told are the options that a reader needs to repeat the run.
@@ -112,7 +113,7 @@ func (r *Report) Text(w io.Writer) error {
 		b.WriteByte('\n')
 		r.Results[i].text(&b)
 	}
-	for _, figures := range [][]Figure{r.Mass, r.Console} {
+	for _, figures := range [][]Figure{r.Mass, r.Console, r.Volume} {
 		if len(figures) > 0 {
 			figuresText(&b, figures)
 		}

@@ -63,12 +63,12 @@ func run(ctx context.Context, args []string) error {
 	}
 	flags.Func("parts", "`list` of the parts of mass to run: "+strings.Join(bench.MassParts(), ", ")+" (default: all)", list(&s.mass.Parts))
 	flags.Func("backlogs", "`list` of the deliveries that wait in mass for a dead webhook, one run for each", s.backlogs)
-	flags.IntVar(&s.mass.Stored, "stored", s.mass.Stored, "deliveries stored in mass before an act on all of them")
-	flags.IntVar(&s.mass.Webhooks, "webhooks", s.mass.Webhooks, "webhooks of the wide tenant in mass")
+	flags.IntVar(&s.mass.Stored, "stored", s.mass.Stored, "deliveries stored in mass before an act on all of them, and in console; volume stores ten times as many")
+	flags.IntVar(&s.mass.Webhooks, "webhooks", s.mass.Webhooks, "webhooks of the wide tenant in mass, console and volume")
 	flags.DurationVar(&s.mass.Load, "load", s.mass.Load, "how long the neighbour publishes in each part of mass")
 	flags.DurationVar(&s.mass.Watch, "watch", s.mass.Watch, "the longest wait in mass")
 	flags.Func("modes", "`list` of arrangements to measure (default: all)", list(&s.modes))
-	flags.Func("scenarios", "`list` of scenarios to run (default: what each arrangement is measured with)", list(&s.scenarios))
+	flags.Func("scenarios", "`list` of scenarios to run (default: what each arrangement is measured with, but not volume)", list(&s.scenarios))
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -104,9 +104,12 @@ func (s *settings) wanted(scenario string) bool {
 	return s.scenarios == nil || slices.Contains(s.scenarios, scenario)
 }
 
+// named reports whether a scenario was asked for by its name.
+func (s *settings) named(scenario string) bool { return slices.Contains(s.scenarios, scenario) }
+
 // wants reports whether anything is to be measured with the arrangement.
 func (s *settings) wants(m mode) bool {
-	return m.mass != nil && s.wanted(bench.MassName) || m.pages && s.wanted(bench.ConsoleName) || slices.ContainsFunc(m.loads, func(l load) bool { return s.wanted(l.scenario) })
+	return m.mass != nil && s.wanted(bench.MassName) || m.pages && (s.wanted(bench.ConsoleName) || s.named(bench.VolumeName)) || slices.ContainsFunc(m.loads, func(l load) bool { return s.wanted(l.scenario) })
 }
 
 // backlogs reads a list of numbers.
@@ -122,7 +125,7 @@ func (s *settings) backlogs(text string) error {
 	return nil
 }
 
-// measure runs an arrangement's scenarios. mass and console come last, because they start the arrangement themselves.
+// measure runs an arrangement's scenarios. mass, console and volume come last, because they start the arrangement themselves.
 func (s *settings) measure(ctx context.Context, m mode) (*bench.Report, error) {
 	report := bench.NewReport(bench.Options{Payload: payload})
 	if slices.ContainsFunc(m.loads, func(l load) bool { return s.wanted(l.scenario) }) {
@@ -143,7 +146,11 @@ func (s *settings) measure(ctx context.Context, m mode) (*bench.Report, error) {
 		fmt.Fprintf(os.Stderr, "%s: %s\n", m.name, bench.ConsoleName)
 		report.Console, err = bench.Console(ctx, o, s.mass, &stage{settings: s, mode: m})
 	}
-	if shown.Mass, shown.Console = report.Mass, report.Console; shown.Mass != nil || shown.Console != nil {
+	if err == nil && m.pages && s.named(bench.VolumeName) {
+		fmt.Fprintf(os.Stderr, "%s: %s\n", m.name, bench.VolumeName)
+		report.Volume, err = bench.Volume(ctx, o, s.mass, &stage{settings: s, mode: m})
+	}
+	if shown.Mass, shown.Console, shown.Volume = report.Mass, report.Console, report.Volume; shown.Mass != nil || shown.Console != nil || shown.Volume != nil {
 		fmt.Fprintln(os.Stderr, indent(&shown))
 	}
 	return &report, err

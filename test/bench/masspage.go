@@ -28,6 +28,7 @@ without anything else.
 
 func massOf(r *bench.Report) []bench.Figure    { return r.Mass }
 func consoleOf(r *bench.Report) []bench.Figure { return r.Console }
+func volumeOf(r *bench.Report) []bench.Figure  { return r.Volume }
 
 // console writes how fast the pages of console and portal are, and how much open pages cost.
 func (p *page) console(w io.Writer) {
@@ -43,6 +44,22 @@ after the other, as staff; times are p50 / p99. Then 500 pages are open, in 25 s
 second. Each asks for itself again when its stream says that it has changed, as a browser does, and that is in the cost.
 `)
 	figuresTable(w, columns, consoleOf)
+}
+
+// volume writes the cost of a large database.
+func (p *page) volume(w io.Writer) {
+	columns := slices.DeleteFunc(slices.Clone(p.columns), func(c column) bool { return len(c.report.Volume) == 0 })
+	if len(columns) == 0 {
+		return
+	}
+	fmt.Fprint(w, `
+## Ten million deliveries
+
+The scenario `+"`volume`"+`, which runs only when it is asked for. One tenant has deliveries of the last day, each with its event and an
+attempt. The same load is measured before and after they are stored. Then the retention removes the oldest of them, by the
+steps of its hourly run.
+`)
+	figuresTable(w, columns, volumeOf)
 }
 
 // figuresTable writes the figures of columns side by side.

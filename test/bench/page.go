@@ -90,6 +90,7 @@ record.
 	p.goals(w)
 	p.mass(w)
 	p.console(w)
+	p.volume(w)
 	for _, c := range p.columns {
 		if len(c.report.Results) == 0 {
 			continue

@@ -101,6 +101,16 @@ func TestPageShowsTheConsole(t *testing.T) {
 	require.NotContains(t, b.String(), "## When everything fails")
 }
 
+func TestPageShowsALargeDatabase(t *testing.T) {
+	t.Parallel()
+	var p page
+	p.add(mode{name: "serve", about: "all of it"}, &bench.Report{Volume: []bench.Figure{{Part: "retention", What: "VACUUM (ANALYZE) events", Got: "7s"}}})
+	var b strings.Builder
+	p.write(&b)
+	require.Contains(t, b.String(), "\n## Ten million deliveries\n")
+	require.Contains(t, b.String(), "\n| **retention** | VACUUM (ANALYZE) events |  | 7s |\n")
+}
+
 func TestBacklogsAreNumbers(t *testing.T) {
 	t.Parallel()
 	var s settings
@@ -125,6 +135,9 @@ func TestMassIsMeasuredWhereItIsWanted(t *testing.T) {
 	require.Equal(t, []string{"serve", "workers-1"}, wanted("mass"))
 	require.Equal(t, []string{"serve", "workers-2", "workers-4"}, wanted("limits"))
 	require.Equal(t, []string{"serve"}, wanted("console"))
+	require.Equal(t, []string{"serve"}, wanted("volume"))
+	s := settings{}
+	require.False(t, s.named("volume"), "it takes an hour and 40 GB, and runs only when it is asked for")
 	require.Len(t, wanted(), len(modes))
 }
 

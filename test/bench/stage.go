@@ -22,7 +22,7 @@ type stage struct {
 	api  string // its address, for the part's whole length
 }
 
-var _ bench.ConsoleStage = (*stage)(nil)
+var _ bench.VolumeStage = (*stage)(nil)
 
 // Begin starts PostgreSQL's databases, Temporal and `posthorn api`.
 func (g *stage) Begin(ctx context.Context, settings ...string) error {

@@ -176,11 +176,8 @@ func (g *stage) Widen(ctx context.Context, webhook string, n int, url, eventType
 	return tidy(ctx, conn, "webhooks", "webhook_health")
 }
 
-// The time over which Fill spreads its rows, and how long it waits for the first statistics.
-const (
-	fillOver  = 24 * time.Hour
-	mergeWait = time.Minute
-)
+// mergeWait is how long Fill waits for the first statistics.
+const mergeWait = time.Minute
 
 // Fill stores data for the pages. Of a hundred deliveries ninety are delivered, four have failed, three are held and
 // three are pending.
@@ -204,7 +201,7 @@ func (g *stage) Fill(ctx context.Context, webhook string, n int) error {
 	if err := conn.QueryRow(ctx, "SELECT count(*) FROM wide").Scan(&wide); err != nil {
 		return err
 	}
-	millisecond := fmt.Sprintf("%d + i::bigint * %d / %d", time.Now().Add(-fillOver).UnixMilli(), (fillOver - time.Minute).Milliseconds(), n)
+	millisecond := fmt.Sprintf("%d + i::bigint * %d / %d", time.Now().Add(-bench.FillPeriod).UnixMilli(), (bench.FillPeriod - time.Minute).Milliseconds(), n)
 	at := "to_timestamp((" + millisecond + ") / 1000.0)"
 	one := func(of string) string { return fmt.Sprintf("(SELECT id FROM wide WHERE number = %s %% %d)", of, wide) }
 	event, delivery, attempt := idIn("evt_", millisecond), idIn("dlv_", millisecond), idIn("att_", millisecond)
@@ -224,7 +221,7 @@ func (g *stage) Fill(ctx context.Context, webhook string, n int) error {
 		"id": delivery, "event_id": event, "webhook_id": one("i"), "dispatch_id": "''", "created_at": at, "status_reason": "''",
 		"status":          "CASE WHEN i % 100 < 90 THEN 'delivered' WHEN i % 100 < 94 THEN 'failed' WHEN i % 100 < 97 THEN 'held' ELSE 'pending' END",
 		"finished_at":     "CASE WHEN i % 100 < 94 THEN " + at + " END",
-		"next_attempt_at": "CASE WHEN i % 100 >= 97 THEN '" + time.Now().Add(fillOver).UTC().Format(time.RFC3339) + "'::timestamptz END",
+		"next_attempt_at": "CASE WHEN i % 100 >= 97 THEN '" + time.Now().Add(bench.FillPeriod).UTC().Format(time.RFC3339) + "'::timestamptz END",
 		"attempts":        "1", "failures": "CASE WHEN i % 100 < 90 THEN 0 ELSE 1 END",
 	}); err != nil {
 		return err
