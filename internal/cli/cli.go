@@ -124,9 +124,9 @@ func Logger(c config.Config) *slog.Logger {
 	return slog.New(slog.NewTextHandler(os.Stderr, o))
 }
 
-// TemporalLogger makes Temporal's SDK log through slog, warnings and errors only: below that level, the SDK reports
+// temporalLogger makes Temporal's SDK log through slog, warnings and errors only: below that level, the SDK reports
 // every POST that will be retried as a failed activity.
-func TemporalLogger(log *slog.Logger) temporallog.Logger {
+func temporalLogger(log *slog.Logger) temporallog.Logger {
 	return temporallog.NewStructuredLogger(slog.New(quiet{log.Handler()}))
 }
 

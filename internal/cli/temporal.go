@@ -37,13 +37,21 @@ func dial(c config.Config, log *slog.Logger) (connection, error) {
 	if err := checkTemporalAddress(o.HostPort); err != nil {
 		return connection{}, err
 	}
-	o.Logger = TemporalLogger(log)
 	o.ConnectionOptions.DialOptions = append(o.ConnectionOptions.DialOptions, reconnecting()...)
-	if o.Interceptors, err = Tracing(c); err != nil {
+	if err := PrepareTemporal(&o, c, log); err != nil {
 		return connection{}, err
 	}
 	t, err := client.NewLazyClient(o)
 	return connection{Client: t, namespace: o.Namespace, address: o.HostPort}, err
+}
+
+// PrepareTemporal sets the options that each Temporal client of Posthorn has: its log, its traces, and calls without gzip,
+// which the SDK would use. Our calls have a few hundred bytes; to compress them costs both sides more than the network gains.
+func PrepareTemporal(o *client.Options, c config.Config, log *slog.Logger) (err error) {
+	o.Logger = temporalLogger(log)
+	o.ConnectionOptions.GrpcCompression = &client.GrpcCompressionNone{}
+	o.Interceptors, err = interceptors(c)
+	return err
 }
 
 // checkTemporalAddress refuses an address that can never be reached. gRPC would report that only at the first call,

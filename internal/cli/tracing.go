@@ -38,9 +38,9 @@ func StartTracing(ctx context.Context, c config.Config, version string) (stop fu
 	}, nil
 }
 
-// Tracing returns the interceptors of the Temporal client that follow workflows and activities in the traces. Without a
+// interceptors returns the interceptors of the Temporal client that follow workflows and activities in the traces. Without a
 // collector it returns none.
-func Tracing(c config.Config) ([]interceptor.ClientInterceptor, error) {
+func interceptors(c config.Config) ([]interceptor.ClientInterceptor, error) {
 	if c.OTLPEndpoint == "" {
 		return nil, nil
 	}

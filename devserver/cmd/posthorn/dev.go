@@ -67,12 +67,11 @@ func (c *DevCommand) Run(ctx context.Context, env cli.Environment) error {
 		return err
 	}
 	defer stopTracing()
-	tracing, err := cli.Tracing(c.Config)
-	if err != nil {
+	o := client.Options{HostPort: server.FrontendAddr(), Namespace: client.DefaultNamespace}
+	if err := cli.PrepareTemporal(&o, c.Config, log); err != nil {
 		return err
 	}
-	temporal, err := client.Dial(client.Options{HostPort: server.FrontendAddr(), Namespace: client.DefaultNamespace,
-		Logger: cli.TemporalLogger(log), Interceptors: tracing})
+	temporal, err := client.Dial(o)
 	if err != nil {
 		return fmt.Errorf("embedded Temporal: %w", err)
 	}
