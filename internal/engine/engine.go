@@ -76,6 +76,8 @@ type Options struct {
 	// Slots bounds the dispatches that are being started at once. Temporal collapses under too many: use 20 to 30 for
 	// each core.
 	Slots int
+	// Cores is how many cores this process has; rates and shared dispatches are for each of them. 0 = GOMAXPROCS.
+	Cores int
 	// GroupMax is the most deliveries in one shared dispatch.
 	GroupMax int
 	// MaxWaiting bounds the accepted deliveries that wait for a shared dispatch. Default: 400 full dispatches, which
@@ -135,7 +137,7 @@ func New(o Options) *Engine {
 	if err != nil {
 		panic(err) // only for a size below 1
 	}
-	cores := runtime.GOMAXPROCS(0)
+	cores := cmp.Or(o.Cores, runtime.GOMAXPROCS(0))
 	e := &Engine{
 		Options:    o,
 		sharedMost: max(sharedLeast, sharedPerCore*cores),
