@@ -64,12 +64,15 @@ build-lean: ## build bin/posthorn-lean: the program of the image, without dev
 test: ## test everything, on a private PostgreSQL that it starts (and installs, if there is none)
 	@$(PGTEST) $(MAKE) --no-print-directory --keep-going test-lean test-server test-deploy
 
-# What whole programs, a browser or a benchmark are needed for.
-SLOW_PACKAGES := /test/(bench|chaos|crash|e2e|rolling|security)$$|/console$$|/internal/(bench|chaos)$$
+# What whole programs, a browser or a benchmark are needed for. PostgreSQL is such a program, and internal/app and internal/cli link
+# all of ours.
+SLOW_PACKAGES := /test/(bench|chaos|crash|e2e|licences|pgtest|rolling|security)$$|/console$$|/internal/(app|bench|chaos|cli)$$
+# The tests that need PostgreSQL. models/modelstest checks their names.
+ON_POSTGRES := OnPostgres|Pgbouncer|/^postgres$$|//^postgres$$
 
 .PHONY: test-fast
 test-fast: ## test the main module's packages, queries on SQLite alone; no whole programs, browser or benchmarks
-	@go test -timeout 10m -skip '/^postgres$$' $(TESTFLAGS) $$(go list ./... | grep -v -E '$(SLOW_PACKAGES)')
+	@go test -vet=off -timeout 10m -skip '$(ON_POSTGRES)' $(TESTFLAGS) $$(go list ./... | grep -v -E '$(SLOW_PACKAGES)')
 
 .PHONY: test-lean
 test-lean:

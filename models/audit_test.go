@@ -146,7 +146,7 @@ func TestTheAuditLogExpiresByItself(t *testing.T) {
 	})
 }
 
-func TestNoEntryOfTheAuditLogCanBeChanged(t *testing.T) {
+func TestNoEntryOfTheAuditLogCanBeChangedOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	s.Tenant(t, "acme")
@@ -223,7 +223,7 @@ func TestURLsStandWithoutTheirQuery(t *testing.T) {
 }
 
 // No list reads the whole audit log.
-func TestTheAuditLogUsesIndexes(t *testing.T) {
+func TestTheAuditLogUsesIndexesOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	tenant := s.Tenant(t, "acme")

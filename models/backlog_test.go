@@ -63,7 +63,7 @@ func TestTheLongestQueuesAreNamed(t *testing.T) {
 }
 
 // Counting more deliveries takes more statements, and no statement reads more than a page.
-func TestTheBacklogIsCountedInPages(t *testing.T) {
+func TestTheBacklogIsCountedInPagesOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	few, many := s.Webhook(t, s.Tenant(t, "acme")), s.Webhook(t, "acme")

@@ -13,7 +13,7 @@ import (
 
 // A process whose machine is an hour ahead stores the same times as the others. It does not send early, delay others,
 // or treat their leases as expired.
-func TestAProcessWithAWrongClockAgreesWithTheOthers(t *testing.T) {
+func TestAProcessWithAWrongClockAgreesWithTheOthersOnPostgres(t *testing.T) {
 	t.Parallel()
 	url := modelstest.Postgres(t)
 	wrong := newClock()
@@ -91,7 +91,7 @@ func TestIDsAreOfTheDatabasesTime(t *testing.T) {
 }
 
 // If the process's clock is changed while it runs, ids stay in order and keep the database's time.
-func TestIDsFollowAClockThatIsSet(t *testing.T) {
+func TestIDsFollowAClockThatIsSetOnPostgres(t *testing.T) {
 	store, err := models.Open(t.Context(), pgtest.URL(t), models.Options{})
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = store.Close() })

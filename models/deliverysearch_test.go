@@ -131,7 +131,7 @@ func TestDeliveriesAreFoundByName(t *testing.T) {
 }
 
 // Whatever a name finds, it is found along indexes.
-func TestNamedDeliveriesAreFoundByIndexes(t *testing.T) {
+func TestNamedDeliveriesAreFoundByIndexesOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	w := s.crowd(t)[7]

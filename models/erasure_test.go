@@ -134,7 +134,7 @@ func TestAnErasureGoesInPages(t *testing.T) {
 	})
 }
 
-func TestAPageOfAnErasureUsesIndexes(t *testing.T) {
+func TestAPageOfAnErasureUsesIndexesOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	w := s.crowd(t)[7]
@@ -225,7 +225,7 @@ func TestListsOverAllTenants(t *testing.T) {
 	})
 }
 
-func TestListsOfRecoveriesUseIndexes(t *testing.T) {
+func TestListsOfRecoveriesUseIndexesOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	webhooks := s.crowd(t)

@@ -207,7 +207,7 @@ func (s *database) fanOutOf(t *testing.T, tenant string, n int) (string, []strin
 
 // A page that comes while a webhook's status changes waits for it, and goes by what it has become; what comes of a page is
 // found by the next change. So nothing pending is left at a webhook that is paused, and nothing held at one that is active.
-func TestAFanOutGoesByTheStatusThatIsCommitted(t *testing.T) {
+func TestAFanOutGoesByTheStatusThatIsCommittedOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	ctx := t.Context()
@@ -241,7 +241,7 @@ func TestAFanOutGoesByTheStatusThatIsCommitted(t *testing.T) {
 }
 
 // A15: an event accepted while its webhook is being enabled is not held on an active webhook.
-func TestAnAcceptanceWithHeldDeliveriesKeepsTheStatus(t *testing.T) {
+func TestAnAcceptanceWithHeldDeliveriesKeepsTheStatusOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	ctx := t.Context()

@@ -130,7 +130,7 @@ func TestTenantsAreFoundByTheBeginningOfTheirName(t *testing.T) {
 }
 
 // Inactive webhooks are found without reading the many active ones, and running recoveries without the many ended ones.
-func TestWhatIsLookedForFirstUsesIndexes(t *testing.T) {
+func TestWhatIsLookedForFirstUsesIndexesOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	tenant := s.Tenant(t, "acme")

@@ -146,7 +146,7 @@ func TestASmallActIsCompleteAtOnce(t *testing.T) {
 
 // The number of an act's statements, and of the rows that each page changes, does not depend on the number of
 // deliveries.
-func TestWhatAnActCostsDoesNotGrow(t *testing.T) {
+func TestWhatAnActCostsDoesNotGrowOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	tenant := s.Tenant(t, "acme")
@@ -219,7 +219,7 @@ func TestAJobSurvivesItsProcess(t *testing.T) {
 }
 
 // A page does not wait for rows that another transaction has locked, and comes back to them.
-func TestAPagePassesOverWhatIsLocked(t *testing.T) {
+func TestAPagePassesOverWhatIsLockedOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	w := s.Webhook(t, s.Tenant(t, "acme"))
@@ -243,7 +243,7 @@ func TestAPagePassesOverWhatIsLocked(t *testing.T) {
 }
 
 // A page finds its rows by an index, and the rows of earlier pages do not slow it down.
-func TestPagesUseIndexes(t *testing.T) {
+func TestPagesUseIndexesOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	webhooks := s.crowd(t)

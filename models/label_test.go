@@ -211,7 +211,7 @@ func TestAnEventWithoutLabelsCostsNothingMore(t *testing.T) {
 }
 
 // Searches by labels read only the rows that they return, however many events exist and however many have the label.
-func TestSearchesUseIndexes(t *testing.T) {
+func TestSearchesUseIndexesOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	s.crowd(t)

@@ -24,7 +24,7 @@ func (s *database) connection(t *testing.T) *pgx.Conn {
 
 // A long transaction on deliveries keeps a migration waiting, but the migration keeps no other transaction waiting:
 // accepting and recording continue. When the transaction ends, the migration is applied.
-func TestAMigrationUnderLoadKeepsNobodyWaiting(t *testing.T) {
+func TestAMigrationUnderLoadKeepsNobodyWaitingOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	w := s.Webhook(t, s.Tenant(t, "acme"))
@@ -100,7 +100,7 @@ func TestAnOnlineMigrationIsResumed(t *testing.T) {
 }
 
 // A migration that waits for its turn does not prevent the current one from building an index.
-func TestOnlineMigrationsAtOnce(t *testing.T) {
+func TestOnlineMigrationsAtOnceOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	errs := make(chan error)
@@ -115,7 +115,7 @@ func TestOnlineMigrationsAtOnce(t *testing.T) {
 }
 
 // A process that runs while a migration adds columns notices nothing, whatever statements it had prepared.
-func TestAddedColumnsAreNotNoticed(t *testing.T) {
+func TestAddedColumnsAreNotNoticedOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	w := s.Webhook(t, s.Tenant(t, "acme"))

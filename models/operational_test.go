@@ -239,7 +239,7 @@ func TestFailingDeliveriesAreAnnounced(t *testing.T) {
 }
 
 // Many webhooks of other kinds do not make it more expensive to find those that are registered for operational events.
-func TestSubscribersOfOperationalEventsAreFoundByAnIndex(t *testing.T) {
+func TestSubscribersOfOperationalEventsAreFoundByAnIndexOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	acme := s.Tenant(t, "acme")

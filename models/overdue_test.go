@@ -33,7 +33,7 @@ func (s *database) overdueCrowd(t *testing.T, w models.Webhook, n int) {
 }
 
 // A page costs the same however many deliveries are overdue, at every position among them.
-func TestAPageOfTheOverdueDoesNotGrowWithThem(t *testing.T) {
+func TestAPageOfTheOverdueDoesNotGrowWithThemOnPostgres(t *testing.T) {
 	t.Parallel()
 	const limit = 100
 	tables := []string{"deliveries", "dispatches", "events", "webhooks"}
@@ -183,7 +183,7 @@ func TestTakeOverChecksAgain(t *testing.T) {
 	})
 }
 
-func TestTakeOverPassesOverWhatIsLocked(t *testing.T) {
+func TestTakeOverPassesOverWhatIsLockedOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	w := s.Webhook(t, s.Tenant(t, "acme"))
@@ -300,7 +300,7 @@ func TestAWebhookThatIsGoneNeedsNothing(t *testing.T) {
 }
 
 // A statement checks a thousand webhooks, however many a tenant has.
-func TestHealthIsLookedAtInPages(t *testing.T) {
+func TestHealthIsLookedAtInPagesOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	w := s.Webhook(t, s.Tenant(t, "acme"))

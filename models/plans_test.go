@@ -81,7 +81,7 @@ func (s *database) crowd(t *testing.T) (webhooks []models.Webhook) {
 }
 
 // No query of the running service scans a whole growing table, or reads many more rows than it needs.
-func TestQueriesUseIndexes(t *testing.T) {
+func TestQueriesUseIndexesOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	webhooks := s.crowd(t)
@@ -348,7 +348,7 @@ func TestQueriesUseIndexes(t *testing.T) {
 }
 
 // The reads of a retention step do not grow with the number of earlier steps.
-func TestRetentionIsNotQuadratic(t *testing.T) {
+func TestRetentionIsNotQuadraticOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	s.crowd(t)

@@ -51,7 +51,7 @@ func ids(processes []models.Process) []int64 {
 	return all
 }
 
-func TestAProcessThatIsSilentIsGone(t *testing.T) {
+func TestAProcessThatIsSilentIsGoneOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	alive, killed := s.process(t), s.process(t)
@@ -99,7 +99,7 @@ func TestAProcessThatIsSilentIsGone(t *testing.T) {
 
 // A process that was suspended for longer than the others wait gives up its deliveries, because they have taken them
 // over.
-func TestASuspendedProcessOwnsNothingWhenItGoesOn(t *testing.T) {
+func TestASuspendedProcessOwnsNothingWhenItGoesOnOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	p := s.process(t)
@@ -259,7 +259,7 @@ func TestTheLeasesOfAGoneProcessAreFree(t *testing.T) {
 }
 
 // The statements about processes cost the same, however many deliveries processes hold.
-func TestWhatProcessesSayReadsNothingElse(t *testing.T) {
+func TestWhatProcessesSayReadsNothingElseOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	s.crowd(t)

@@ -156,7 +156,7 @@ func TestPurgeRemovesWhatADeletedTenantOwnsAndNothingElse(t *testing.T) {
 }
 
 // The reads of a page do not grow with the number of earlier pages.
-func TestPurgeIsLinear(t *testing.T) {
+func TestPurgeIsLinearOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	acme := s.Tenant(t, "acme")

@@ -50,7 +50,7 @@ func TestAReadEndsAtItsDeadline(t *testing.T) {
 }
 
 // Lists that take all reading connections take none from accepting and recording.
-func TestReadsDoNotStarveWrites(t *testing.T) {
+func TestReadsDoNotStarveWritesOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	w := s.Webhook(t, s.Tenant(t, "acme"))
@@ -74,7 +74,7 @@ func TestReadsDoNotStarveWrites(t *testing.T) {
 	wg.Wait()
 }
 
-func TestAReaderWritesNothing(t *testing.T) {
+func TestAReaderWritesNothingOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	require.ErrorContains(t, s.Read(t.Context(), func(ctx context.Context, s *models.Store) error {
@@ -102,7 +102,7 @@ func TestCallsAreCountedAsFarAsNeeded(t *testing.T) {
 }
 
 // A restart of the server ends the unused connections. No caller notices that.
-func TestAReadOutlivesItsConnections(t *testing.T) {
+func TestAReadOutlivesItsConnectionsOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	s.Tenant(t, "acme")

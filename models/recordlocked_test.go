@@ -11,7 +11,7 @@ import (
 )
 
 // A lock of another transaction keeps only its own rows from being recorded: they come back marked, the rest is stored.
-func TestALockedRowHoldsUpItsOwnRecordOnly(t *testing.T) {
+func TestALockedRowHoldsUpItsOwnRecordOnlyOnPostgres(t *testing.T) {
 	t.Parallel()
 	for name, lock := range map[string]func(mine models.Delivery) (query, id string){
 		"the delivery": func(d models.Delivery) (string, string) {
@@ -98,7 +98,7 @@ func TestAFailureCountsInItsOwnEpoch(t *testing.T) {
 }
 
 // A success that is recorded during a judgement counts, because the verdict uses the count under its lock.
-func TestASuccessDuringAJudgementCounts(t *testing.T) {
+func TestASuccessDuringAJudgementCountsOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	w := s.Webhook(t, s.Tenant(t, "acme"))

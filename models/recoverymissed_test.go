@@ -90,7 +90,7 @@ func TestARecoveryOfSomeTypes(t *testing.T) {
 }
 
 // However few deliveries a recovery is for, a page looks at a bounded number of them.
-func TestAPageOfARecoveryLooksAtABoundedNumber(t *testing.T) {
+func TestAPageOfARecoveryLooksAtABoundedNumberOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	w := s.Webhook(t, s.Tenant(t, "acme"))
@@ -125,7 +125,7 @@ func TestAPageOfARecoveryLooksAtABoundedNumber(t *testing.T) {
 }
 
 // A page of a slow recovery reads about as much as it releases: it does not read the same rows for each of its pages.
-func TestAPageOfASlowRecoveryReadsLittle(t *testing.T) {
+func TestAPageOfASlowRecoveryReadsLittleOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	w := s.Webhook(t, s.Tenant(t, "acme"))
@@ -478,7 +478,7 @@ func TestAReplayToManyWebhooks(t *testing.T) {
 
 // A page that makes missed deliveries takes its locks in the order in which a change of the webhook does: it waits for the
 // tenant before it has the webhook.
-func TestAPageOfMissedEventsWaitsForTheTenantFirst(t *testing.T) {
+func TestAPageOfMissedEventsWaitsForTheTenantFirstOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	tenant := s.Tenant(t, "acme")

@@ -184,7 +184,7 @@ func TestRetentionBoundsTheAttemptsOfAStep(t *testing.T) {
 }
 
 // Events that stay because of unfinished deliveries are checked once in a run.
-func TestRetentionPassesOverWhatStaysOnce(t *testing.T) {
+func TestRetentionPassesOverWhatStaysOnceOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	w := s.Webhook(t, s.Tenant(t, "acme"))
@@ -211,7 +211,7 @@ func TestRetentionPassesOverWhatStaysOnce(t *testing.T) {
 }
 
 // An event of which a delivery is being made stays: the transaction that makes it holds the event, and may commit at any time.
-func TestRetentionKeepsAnEventThatIsBeingSentAgain(t *testing.T) {
+func TestRetentionKeepsAnEventThatIsBeingSentAgainOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	w := s.Webhook(t, s.Tenant(t, "acme"))

@@ -384,7 +384,7 @@ func TestPercentilesAreWithinFivePercent(t *testing.T) {
 }
 
 // The reads of a reader and of a merge page do not grow with the data of other tenants.
-func TestPlansOfStats(t *testing.T) {
+func TestPlansOfStatsOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	acme := s.Tenant(t, "acme")

@@ -265,7 +265,7 @@ func TestATransactionIsAllOrNothing(t *testing.T) {
 }
 
 // Two transactions lock the same two rows crosswise. PostgreSQL aborts one of them, and it is run again.
-func TestADeadlockIsRunAgain(t *testing.T) {
+func TestADeadlockIsRunAgainOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	tenant := s.Tenant(t, "acme")

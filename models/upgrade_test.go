@@ -10,7 +10,7 @@ import (
 
 // While processes of an earlier build run beside new ones, their changes are visible: their webhooks get the tenant's
 // version, and their tenants a slug.
-func TestWhatAnEarlierBuildWritesIsSeen(t *testing.T) {
+func TestWhatAnEarlierBuildWritesIsSeenOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	for _, id := range []string{"first", "second"} {
@@ -47,7 +47,7 @@ func TestA410OfAnEarlierEpochChangesNothing(t *testing.T) {
 }
 
 // A record whose rows were found locked does not let its next group wait for them.
-func TestACautiousGroupWaitsForNoLock(t *testing.T) {
+func TestACautiousGroupWaitsForNoLockOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	mine := s.Publish(t, s.Tenant(t, "locked"), s.Webhook(t, "locked"))[0]

@@ -19,12 +19,12 @@ import (
 func onBoth(t *testing.T, connections int, body func(t *testing.T, env *servicetest.Env, store *models.Store)) {
 	t.Helper()
 	t.Parallel()
-	for name, url := range map[string]func() string{
-		"sqlite":   func() string { return modelstest.SQLite(t) },
-		"postgres": func() string { return modelstest.Postgres(t) },
+	for name, url := range map[string]func(testing.TB) string{
+		"sqlite":   modelstest.SQLite,
+		"postgres": modelstest.Postgres,
 	} {
 		t.Run(name, func(t *testing.T) {
-			store, err := models.Open(t.Context(), url(), models.Options{MaxConns: connections})
+			store, err := models.Open(t.Context(), url(t), models.Options{MaxConns: connections})
 			require.NoError(t, err)
 			t.Cleanup(func() { require.NoError(t, store.Close()) })
 			body(t, servicetest.New(t, func(_ *sender.Config, o *service.Options) { o.Store, o.Now = store, time.Now }), store)

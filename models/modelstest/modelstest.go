@@ -9,12 +9,24 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"regexp"
 	"sync"
 	"testing"
+
+	"modernc.org/sqlite"
 
 	"github.com/posthorn/posthorn/models"
 	"github.com/posthorn/posthorn/test/pgtest"
 )
+
+// Databases of tests need not survive a crash of the machine. Without this, most tests would spend their time waiting for the
+// disk: each commit waits until it is written.
+func init() {
+	sqlite.RegisterConnectionHook(func(conn sqlite.ExecQuerierContext, _ string) error {
+		_, err := conn.ExecContext(context.Background(), "PRAGMA synchronous = OFF", nil)
+		return err
+	})
+}
 
 // SQLite makes a migrated SQLite database for tb and returns its URL.
 func SQLite(tb testing.TB) string {
@@ -44,9 +56,15 @@ var sqliteFile = sync.OnceValues(func() (_ []byte, err error) {
 	return os.ReadFile(path)
 })
 
-// Postgres makes a migrated PostgreSQL database for tb and returns its URL.
+// onPostgres matches the names of the tests that `make test-fast` leaves out, so that it needs no PostgreSQL.
+var onPostgres = regexp.MustCompile(`OnPostgres|Pgbouncer|/postgres(/|$)`)
+
+// Postgres makes a migrated PostgreSQL database for tb and returns its URL. A test that calls it says so in its name.
 func Postgres(tb testing.TB) string {
 	tb.Helper()
+	if _, test := tb.(*testing.T); test && !onPostgres.MatchString(tb.Name()) {
+		tb.Fatalf("modelstest: call %s …OnPostgres, or take the database in a subtest named postgres", tb.Name())
+	}
 	return pgtest.Copy(tb, models.MigrationsHash(), migrate)
 }
 
