@@ -219,7 +219,7 @@ func (m *mass) openPages(ctx context.Context, s *stream) error {
 	}
 	m.notef("events: p50 / p99 alone", "", "%v", alone.heard)
 	m.notef("events: p50 / p99 with 500 pages open", "", "%v", with.heard)
-	m.notef("changes that the pages were told of, and asked for", "", "%.1f/s", float64(changed)/with.lasted.Seconds())
+	m.notef("reloads of the open pages after a change", "", "%.1f/s", float64(changed)/with.lasted.Seconds())
 	for _, name := range slices.Sorted(maps.Keys(with.used)) {
 		musts := [2]string{}
 		if name == "posthorn" {

@@ -109,8 +109,8 @@ func (m *mass) cost(ctx context.Context, s *stream) (c cost, err error) {
 	if s == nil {
 		sleep(ctx, m.size.Load/2)
 	} else if err = m.atRate(ctx, s, cheapRate, m.size.Load/2); err == nil {
-		owed := s.accepted.Load() * int64(s.fanout)
-		m.waitFor(ctx, askLast, func(context.Context) (bool, error) { return posts() >= owed, nil })
+		expected := s.accepted.Load() * int64(s.fanout)
+		m.waitFor(ctx, askLast, func(context.Context) (bool, error) { return posts() >= expected, nil })
 	}
 	c.lasted = time.Since(began)
 	sleep(ctx, settleFor)

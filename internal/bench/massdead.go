@@ -76,7 +76,7 @@ func (m *mass) dead(ctx context.Context, n int) error {
 	m.progress.phase("listening to the neighbour")
 	heard := wait()
 	m.notef("deactivated after its 3,000th failure", "≤ 2 s", "%s", deactivated)
-	m.notef("POSTs made to it", "", "%s", Grouped(float64(h.seen.count(0))))
+	m.notef("POSTs to it", "", "%s", Grouped(float64(h.seen.count(0))))
 	if ok {
 		m.late(ctx, h, "it was deactivated", seen)
 	}
@@ -123,7 +123,7 @@ func (m *mass) poor(ctx context.Context, name string, receiver func(*hook)) erro
 	m.progress.phase("listening to the neighbour")
 	heard := wait()
 	n := s.hooks[0].seen.count(0)
-	m.notef("POSTs made to it", "", "%s in %s", Grouped(float64(n)), perSecond(n, time.Since(began)))
+	m.notef("POSTs to it", "", "%s in %s", Grouped(float64(n)), perSecond(n, time.Since(began)))
 	m.heard(heard, mustBeside)
 	return nil
 }

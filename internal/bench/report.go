@@ -68,8 +68,8 @@ type Result struct {
 
 // Count says what happened to every delivery, including those of the warm-up.
 type Count struct {
-	Events int64 `json:"events"` // accepted
-	Owed   int64 `json:"owed"`   // deliveries of them
+	Events   int64 `json:"events"`   // accepted
+	Expected int64 `json:"expected"` // deliveries of them
 
 	// Posthorn's view of them.
 	Delivered int64 `json:"delivered"`
@@ -92,7 +92,7 @@ type Count struct {
 // with 202.
 func (c *Count) judge(doubtful int64) {
 	all := c.Delivered + c.Pending + c.Held + c.Failed + c.Canceled
-	c.Complete = c.Owed <= all && all <= c.Owed+doubtful && c.Delivered <= c.Received && c.Canceled == 0
+	c.Complete = c.Expected <= all && all <= c.Expected+doubtful && c.Delivered <= c.Received && c.Canceled == 0
 }
 
 // Complete reports whether every scenario's count is.
@@ -173,7 +173,7 @@ func (r *Result) text(w io.Writer) {
 		line("database", "%.2f transactions and %.0f bytes of WAL a delivery; %v", d.TransactionsPerDelivery, d.WALBytesPerDelivery, d.Transactions)
 	}
 	if f := r.Workflows; f != nil {
-		line("workflows", "%d started, %.3f an event, %.1f deliveries each; %d caught by the reconciler; %d goroutines afterwards",
+		line("workflows", "%d started, %.3f an event, %.1f deliveries each; %d taken over by the reconciler; %d goroutines after the load",
 			f.Starts, f.StartsPerEvent, f.MeanSize, f.Catches, f.Goroutines)
 	}
 	c := r.Count
@@ -181,7 +181,7 @@ func (r *Result) text(w io.Writer) {
 	if !c.Complete {
 		verdict = "NOT COMPLETE"
 	}
-	line("count", "%d owed = %d delivered + %d pending + %d held + %d failed + %d canceled: %s", c.Owed, c.Delivered, c.Pending, c.Held, c.Failed, c.Canceled, verdict)
+	line("count", "%d deliveries = %d delivered + %d pending + %d held + %d failed + %d canceled: %s", c.Expected, c.Delivered, c.Pending, c.Held, c.Failed, c.Canceled, verdict)
 	line("receiver", "%d received, %d duplicates, %d failed on purpose, %d strange", c.Received, c.Duplicates, c.Refusals, c.Strange)
 	_ = table.Flush()
 }

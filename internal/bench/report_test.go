@@ -15,14 +15,14 @@ func TestCountIsComplete(t *testing.T) {
 		doubtful int64
 		want     bool
 	}{
-		{"all delivered", Count{Owed: 10, Delivered: 10, Received: 10}, 0, true},
-		{"some on their way", Count{Owed: 10, Delivered: 4, Pending: 3, Held: 2, Failed: 1, Received: 6}, 0, true},
-		{"received twice", Count{Owed: 10, Delivered: 10, Received: 10, Duplicates: 3}, 0, true},
-		{"one missing", Count{Owed: 10, Delivered: 9, Received: 10}, 0, false},
-		{"one too many", Count{Owed: 10, Delivered: 11, Received: 11}, 0, false},
-		{"one that was not answered", Count{Owed: 10, Delivered: 11, Received: 11}, 1, true},
-		{"called delivered, and not received", Count{Owed: 10, Delivered: 10, Received: 9}, 0, false},
-		{"canceled by nobody", Count{Owed: 10, Delivered: 9, Canceled: 1, Received: 10}, 0, false},
+		{"all delivered", Count{Expected: 10, Delivered: 10, Received: 10}, 0, true},
+		{"some on their way", Count{Expected: 10, Delivered: 4, Pending: 3, Held: 2, Failed: 1, Received: 6}, 0, true},
+		{"received twice", Count{Expected: 10, Delivered: 10, Received: 10, Duplicates: 3}, 0, true},
+		{"one missing", Count{Expected: 10, Delivered: 9, Received: 10}, 0, false},
+		{"one too many", Count{Expected: 10, Delivered: 11, Received: 11}, 0, false},
+		{"one that was not answered", Count{Expected: 10, Delivered: 11, Received: 11}, 1, true},
+		{"called delivered, and not received", Count{Expected: 10, Delivered: 10, Received: 9}, 0, false},
+		{"canceled by nobody", Count{Expected: 10, Delivered: 9, Canceled: 1, Received: 10}, 0, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

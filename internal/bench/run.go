@@ -415,7 +415,7 @@ func (r *run) countOnce(ctx context.Context) (Count, error) {
 	var doubtful int64
 	for _, s := range r.counted() {
 		c.Events += s.accepted.Load()
-		c.Owed += s.accepted.Load() * int64(s.fanout)
+		c.Expected += s.accepted.Load() * int64(s.fanout)
 		doubtful += (s.refused.Load() + s.unknown.Load()) * int64(s.fanout)
 		for _, h := range s.hooks {
 			for status, n := range map[string]*int64{"delivered": &c.Delivered, "pending": &c.Pending, "held": &c.Held, "failed": &c.Failed, "canceled": &c.Canceled} {

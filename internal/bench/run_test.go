@@ -245,8 +245,8 @@ func TestEveryScenarioMeasuresAndClearsAway(t *testing.T) {
 			require.Positive(t, r.EndToEnd.P50)
 			require.Positive(t, r.Call.P50)
 			require.Positive(t, r.DeliveriesPerSecond)
-			require.GreaterOrEqual(t, r.Count.Owed, r.Deliveries, "the warm-up's are counted too")
-			require.Equal(t, r.Count.Owed, r.Count.Delivered+r.Count.Held)
+			require.GreaterOrEqual(t, r.Count.Expected, r.Deliveries, "the warm-up's are counted too")
+			require.Equal(t, r.Count.Expected, r.Count.Delivered+r.Count.Held)
 			require.Zero(t, r.Count.Duplicates)
 			require.Zero(t, r.Count.Strange)
 			require.NotNil(t, r.Workflows)
@@ -280,7 +280,7 @@ func TestWhatIsDeliveredOfABacklogIsAdded(t *testing.T) {
 	require.True(t, report.Complete())
 	r := report.Results[0]
 	require.Less(t, r.Waiting, int64(o.Backlog), "it is delivered")
-	require.Greater(t, r.Count.Owed-r.Accepted, int64(o.Backlog), "and filled up")
+	require.Greater(t, r.Count.Expected-r.Accepted, int64(o.Backlog), "and filled up")
 }
 
 func TestTenantsShareTheLoad(t *testing.T) {
@@ -345,13 +345,13 @@ func TestMisbehaviourIsFound(t *testing.T) {
 			t.Helper()
 			require.False(t, r.Count.Complete)
 			require.False(t, r.Drained)
-			require.Equal(t, r.Count.Owed-1, r.Count.Delivered)
+			require.Equal(t, r.Count.Expected-1, r.Count.Delivered)
 		}},
 		{"calls delivered what it did not deliver", func(p *posthorn) { p.lie = true }, func(t *testing.T, r Result) {
 			t.Helper()
 			require.False(t, r.Count.Complete)
-			require.Equal(t, r.Count.Owed, r.Count.Delivered)
-			require.Equal(t, r.Count.Owed-1, r.Count.Received)
+			require.Equal(t, r.Count.Expected, r.Count.Delivered)
+			require.Equal(t, r.Count.Expected-1, r.Count.Received)
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -46,7 +46,7 @@ var scenarios = map[string]*scenario{
 	"noisy": {order: 4, fanout: 1, batch: 1, crowded: true, beside: true,
 		load: func(ctx context.Context, r *run, d time.Duration) error { return r.atRate(ctx, r.main, quietRate, d) },
 		about: func(o Options) string {
-			return fmt.Sprintf("%d events/s for %s, while %d deliveries wait on another webhook that takes %s: as many as are delivered are added", quietRate, o.Duration, o.Backlog, o.Slow)
+			return fmt.Sprintf("%d events/s for %s, while %d deliveries wait on another webhook that takes %s: each one that ends is replaced", quietRate, o.Duration, o.Backlog, o.Slow)
 		}},
 	"batch": {order: 5, fanout: 1, batch: batchSize,
 		load: func(ctx context.Context, r *run, d time.Duration) error {
@@ -58,7 +58,7 @@ var scenarios = map[string]*scenario{
 	"overload": {order: 7, fanout: 1, batch: batchSize,
 		load: flood,
 		about: func(o Options) string {
-			return fmt.Sprintf("%d callers with batches of %d, closed loop for %s: more than can be taken", o.Callers, batchSize, o.Duration)
+			return fmt.Sprintf("%d callers with batches of %d, closed loop for %s: more than the server accepts", o.Callers, batchSize, o.Duration)
 		}},
 	"limits": {order: 8, fanout: 2, batch: 1, limited: true,
 		load: func(ctx context.Context, r *run, d time.Duration) error {
@@ -94,16 +94,16 @@ func (o Options) beside() (text string) {
 		text += fmt.Sprintf("; %d tenants", o.Tenants)
 	}
 	if o.Idle > 0 {
-		text += fmt.Sprintf("; %d webhooks more in the tenant", o.Idle)
+		text += fmt.Sprintf("; %d more webhooks in the tenant", o.Idle)
 	}
 	if o.Tags > 0 {
 		text += fmt.Sprintf("; tags on each event: %d", o.Tags)
 	}
 	if o.Channels > 0 {
-		text += fmt.Sprintf("; channels on each event, which its webhooks have: %d", o.Channels)
+		text += fmt.Sprintf("; channels on each event and its webhooks: %d", o.Channels)
 	}
 	if o.Stored > 0 {
-		text += fmt.Sprintf("; %d events stored before", o.Stored)
+		text += fmt.Sprintf("; %d events already stored", o.Stored)
 	}
 	return text
 }

@@ -18,10 +18,10 @@ func (p *page) mass(w io.Writer) {
 	fmt.Fprint(w, `
 ## When everything fails
 
-The scenario `+"`mass`"+`. Each part has databases of its own. What accepts runs first and stores a backlog, then the workers
-start into it. The neighbour is another tenant that publishes 5 events a second to a healthy webhook from the moment the
-workers are ready; its times are end to end, and an event that did not arrive counts as the slowest. "quiet" is the same
-without anything else.
+The scenario `+"`mass`"+`. Each part has its own databases. The process that accepts events runs first and stores a backlog. Then
+the workers start. The neighbour is another tenant. It publishes 5 events a second to a healthy webhook from the moment the
+workers are ready. Its times are end to end, and an event that did not arrive counts as the slowest. The part "quiet" measures
+the neighbour alone.
 `)
 	figuresTable(w, columns, massOf)
 }
@@ -39,9 +39,9 @@ func (p *page) console(w io.Writer) {
 	fmt.Fprint(w, `
 ## The console
 
-The scenario `+"`console`"+`: one tenant's webhooks and stored deliveries, and statistics of four weeks. Each page is read whole, one
-after the other, as staff; times are p50 / p99. Then 500 pages are open, in 25 sessions, while the tenant publishes 5 events a
-second. Each asks for itself again when its stream says that it has changed, as a browser does, and that is in the cost.
+The scenario `+"`console`"+`: one tenant's webhooks and stored deliveries, and statistics of four weeks. Each page is read as a
+whole, one after another, as staff. Times are p50 / p99. Then 500 pages are open, in 25 sessions, while the tenant publishes 5
+events a second. A page reloads itself when its stream reports a change, as in a browser. The cost includes that.
 `)
 	figuresTable(w, columns, consoleOf)
 }

@@ -38,7 +38,7 @@ type goal struct {
 var goals = []goal{
 	{"end to end at 20 events/s, p50 / p99", "12 / 40 ms", "6 / 20 ms", "latency", endToEnd},
 	{"sustained, post → delivered and recorded, 64 callers", "2,000/s", "4,000/s", "saturate", perSecond},
-	{"CPU-seconds per 1,000 deliveries, all processes but load and receiver", "≤ 1.0", "0.6", "saturate", func(r *bench.Result) string {
+	{"CPU-seconds per 1,000 deliveries, all processes except load and receiver", "≤ 1.0", "0.6", "saturate", func(r *bench.Result) string {
 		if r.Usage == nil {
 			return ""
 		}
@@ -77,12 +77,12 @@ func (p *page) write(w io.Writer) {
 	first := p.columns[0].report
 	fmt.Fprintf(w, `# Benchmarks
 
-Written by %[1]smake bench%[1]s, which repeats them: everything on one machine, load generator and receiver included. They take
-their part of its processors, so that the figures are a floor for a machine of that size.
+Written by %[1]smake bench%[1]s, which repeats the measurements. Everything runs on one machine, including the load generator and the
+receiver. They use some of its processor time, so the figures are a lower bound for a machine of that size.
 
-%[2]s, %[3]s. Each event has %[4]d bytes of data. What is accepted is committed before it is answered, and what is
-delivered is recorded before it counts: a rate is everything delivered over the time from the first call until the last
-record.
+%[2]s, %[3]s. Each event has %[4]d bytes of data. An event is committed before its call is answered.
+A delivery counts once its result is recorded. A rate is the number of deliveries divided by the time from the first call to the
+last record.
 `, "`", first.At.Format("2 January 2006"), first.Machine, first.Options.PayloadBytes)
 	if s := p.postgres(); s != "" {
 		fmt.Fprintf(w, "\nPostgreSQL: %s. Temporal: the server Posthorn embeds, as a process of its own, %d history shards.\n", s, shards)
@@ -169,18 +169,18 @@ func (c *column) details(w io.Writer) {
 	row("call, p50 / p90 / p99 / max, ms", func(r *bench.Result) string { return spread(r.Call) })
 	row("reading a page of a list, p50 / p90 / p99 / max, ms", func(r *bench.Result) string { return spread(r.List) })
 	if slices.ContainsFunc(c.report.Results, func(r bench.Result) bool { return r.Waiting > 0 }) {
-		row("waiting for the slow receiver, at least", func(r *bench.Result) string { return figure("%.0f", float64(r.Waiting)) })
+		row("deliveries waiting for the slow receiver, at least", func(r *bench.Result) string { return figure("%.0f", float64(r.Waiting)) })
 	}
 	if slices.ContainsFunc(c.report.Results, func(r bench.Result) bool { return r.Limits != nil }) {
-		row("received, of the rate_limit; in flight, of max_in_flight", optional(func(r *bench.Result) *bench.Limits { return r.Limits }, func(l *bench.Limits) string {
+		row("POSTs per second and its limit; POSTs in flight and their limit", optional(func(r *bench.Result) *bench.Limits { return r.Limits }, func(l *bench.Limits) string {
 			return fmt.Sprintf("%.1f/s, at most %d in one second, of %g/s; %d of %d", l.Rate, l.MostInASecond, l.RateLimit, l.InFlight, l.MaxInFlight)
 		}))
 	}
 	row("workflows per event", optional(func(r *bench.Result) *bench.Workflows { return r.Workflows }, func(f *bench.Workflows) string { return fmt.Sprintf("%.3f", f.StartsPerEvent) }))
 	row("deliveries per dispatch", optional(func(r *bench.Result) *bench.Workflows { return r.Workflows }, func(f *bench.Workflows) string { return fmt.Sprintf("%.1f", f.MeanSize) }))
-	row("caught by the reconciler", optional(func(r *bench.Result) *bench.Workflows { return r.Workflows }, func(f *bench.Workflows) string { return fmt.Sprint(f.Catches) }))
+	row("deliveries that the reconciler took over", optional(func(r *bench.Result) *bench.Workflows { return r.Workflows }, func(f *bench.Workflows) string { return fmt.Sprint(f.Catches) }))
 	database := func(r *bench.Result) *bench.Database { return r.Database }
-	row("goroutines afterwards", optional(func(r *bench.Result) *bench.Workflows { return r.Workflows }, func(f *bench.Workflows) string { return fmt.Sprint(f.Goroutines) }))
+	row("goroutines after the load", optional(func(r *bench.Result) *bench.Workflows { return r.Workflows }, func(f *bench.Workflows) string { return fmt.Sprint(f.Goroutines) }))
 	row("transactions per delivery", optional(database, func(d *bench.Database) string { return figure("%.2f", d.TransactionsPerDelivery) }))
 	row("bytes of WAL per delivery", optional(database, func(d *bench.Database) string {
 		if d.WALBytesPerDelivery == 0 {
@@ -194,8 +194,8 @@ func (c *column) details(w io.Writer) {
 	row("CPU-seconds of load and receiver, of the machine", optional(usage, func(u *bench.Usage) string { return fmt.Sprintf("%.1f, %.1f", u.Load.CPUSeconds, u.HostCPUSeconds) }))
 	row("peak memory, MiB", optional(usage, func(u *bench.Usage) string { return fmt.Sprintf("%.0f", u.PeakMiB) }))
 	row("peak memory by process, MiB", optional(usage, byProcess(func(p bench.ProcessUsage) string { return fmt.Sprintf("%.0f", p.PeakMiB) })))
-	row("owed = delivered + pending + held + failed", func(r *bench.Result) string {
-		text := fmt.Sprintf("%d = %d + %d + %d + %d", r.Count.Owed, r.Count.Delivered, r.Count.Pending, r.Count.Held, r.Count.Failed)
+	row("all deliveries = delivered + pending + held + failed", func(r *bench.Result) string {
+		text := fmt.Sprintf("%d = %d + %d + %d + %d", r.Count.Expected, r.Count.Delivered, r.Count.Pending, r.Count.Held, r.Count.Failed)
 		if !r.Count.Complete {
 			text += " **incomplete**"
 		}

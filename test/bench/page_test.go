@@ -20,7 +20,7 @@ func TestPageShowsGoalsBesideResults(t *testing.T) {
 			{Scenario: "latency", Drained: true, EndToEnd: &bench.Percentiles{P50: 7.25, P99: 21}, Count: bench.Count{Complete: true}},
 			{Scenario: "saturate", Load: "64 callers", Drained: true, DeliveriesPerSecond: 12345.6, Usage: usage,
 				Database: &bench.Database{TransactionsPerDelivery: 1.5, WALBytesPerDelivery: 4096}, Workflows: &bench.Workflows{StartsPerEvent: .01},
-				Count: bench.Count{Owed: 9, Delivered: 7, Held: 1, Failed: 1, Duplicates: 4, Complete: true}},
+				Count: bench.Count{Expected: 9, Delivered: 7, Held: 1, Failed: 1, Duplicates: 4, Complete: true}},
 		}})
 	p.add(mode{name: "dev", about: "in one"}, &bench.Report{Results: []bench.Result{
 		{Scenario: "saturate", DeliveriesPerSecond: 999}}})
