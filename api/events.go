@@ -57,7 +57,7 @@ func eventView(e models.Event) Event {
 // EventPage is one page of a list of events.
 type EventPage struct {
 	Data     []Event `json:"data"`
-	Next     *string `json:"next" doc:"The value of after for the next page; null on the last page. With several filters a page looks at 5,000 entries: it may have fewer entries than limit, or none, although more pages follow."`
+	Next     *string `json:"next" doc:"The value of after for the next page; null on the last page. With several filters a page looks at 2,500 entries: it may have fewer entries than limit, or none, although more pages follow."`
 	Complete bool    `json:"complete" example:"true" doc:"false: a search with q stopped early. next continues from there, even if data is empty."`
 }
 
@@ -103,7 +103,7 @@ func (s *server) events() {
 	const tag = tagEvents
 	handle(s, readers, huma.Operation{
 		OperationID: "list-events", Method: http.MethodGet, Path: eventsPath, Tags: []string{tag}, Summary: "List events, newest first",
-		Description: "All filters can be combined. All except q use an index. With several of them a page reads along the index with the fewest events, and looks at 5,000 of them: it may then have fewer entries than limit, or none, although more pages follow. since and until make such a search shorter.",
+		Description: "All filters can be combined. All except q use an index. With several of them a page reads along the index with the fewest events, and looks at 2,500 of them: it may then have fewer entries than limit, or none, although more pages follow. since and until make such a search shorter.",
 	}, s.listEvents)
 	handle(s, readers, huma.Operation{
 		OperationID: "get-event", Method: http.MethodGet, Path: eventPath, Tags: []string{tag}, Summary: "Read an event with its data",

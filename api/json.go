@@ -124,7 +124,7 @@ func (p PageParams) page() models.Page { return models.Page{Limit: p.Limit, Afte
 // list is one page of a list.
 type list[T any] struct {
 	Data []T     `json:"data"`
-	Next *string `json:"next" doc:"The value of after for the next page; null on the last page. With filters a page looks at 5,000 entries: it may have fewer entries than limit, or none, although more pages follow."`
+	Next *string `json:"next" doc:"The value of after for the next page; null on the last page. With filters a page looks at 2,500 entries: it may have fewer entries than limit, or none, although more pages follow."`
 }
 
 func listOf[M, T any](rows []M, next string, view func(M) T) list[T] {

@@ -328,7 +328,7 @@ type EventPage struct {
 	Complete bool    `json:"complete"`
 	Data     []Event `json:"data"`
 
-	// Next The value of after for the next page; null on the last page. With several filters a page looks at 5,000 entries: it may have fewer entries than limit, or none, although more pages follow.
+	// Next The value of after for the next page; null on the last page. With several filters a page looks at 2,500 entries: it may have fewer entries than limit, or none, although more pages follow.
 	Next *string `json:"next"`
 }
 
@@ -483,7 +483,7 @@ type Limits struct {
 type ListAuditEntry struct {
 	Data []AuditEntry `json:"data"`
 
-	// Next The value of after for the next page; null on the last page. With filters a page looks at 5,000 entries: it may have fewer entries than limit, or none, although more pages follow.
+	// Next The value of after for the next page; null on the last page. With filters a page looks at 2,500 entries: it may have fewer entries than limit, or none, although more pages follow.
 	Next *string `json:"next"`
 }
 
@@ -491,7 +491,7 @@ type ListAuditEntry struct {
 type ListDelivery struct {
 	Data []Delivery `json:"data"`
 
-	// Next The value of after for the next page; null on the last page. With filters a page looks at 5,000 entries: it may have fewer entries than limit, or none, although more pages follow.
+	// Next The value of after for the next page; null on the last page. With filters a page looks at 2,500 entries: it may have fewer entries than limit, or none, although more pages follow.
 	Next *string `json:"next"`
 }
 
@@ -499,7 +499,7 @@ type ListDelivery struct {
 type ListEventType struct {
 	Data []EventType `json:"data"`
 
-	// Next The value of after for the next page; null on the last page. With filters a page looks at 5,000 entries: it may have fewer entries than limit, or none, although more pages follow.
+	// Next The value of after for the next page; null on the last page. With filters a page looks at 2,500 entries: it may have fewer entries than limit, or none, although more pages follow.
 	Next *string `json:"next"`
 }
 
@@ -507,7 +507,7 @@ type ListEventType struct {
 type ListKey struct {
 	Data []Key `json:"data"`
 
-	// Next The value of after for the next page; null on the last page. With filters a page looks at 5,000 entries: it may have fewer entries than limit, or none, although more pages follow.
+	// Next The value of after for the next page; null on the last page. With filters a page looks at 2,500 entries: it may have fewer entries than limit, or none, although more pages follow.
 	Next *string `json:"next"`
 }
 
@@ -515,7 +515,7 @@ type ListKey struct {
 type ListMatch struct {
 	Data []Match `json:"data"`
 
-	// Next The value of after for the next page; null on the last page. With filters a page looks at 5,000 entries: it may have fewer entries than limit, or none, although more pages follow.
+	// Next The value of after for the next page; null on the last page. With filters a page looks at 2,500 entries: it may have fewer entries than limit, or none, although more pages follow.
 	Next *string `json:"next"`
 }
 
@@ -523,7 +523,7 @@ type ListMatch struct {
 type ListRecovery struct {
 	Data []Recovery `json:"data"`
 
-	// Next The value of after for the next page; null on the last page. With filters a page looks at 5,000 entries: it may have fewer entries than limit, or none, although more pages follow.
+	// Next The value of after for the next page; null on the last page. With filters a page looks at 2,500 entries: it may have fewer entries than limit, or none, although more pages follow.
 	Next *string `json:"next"`
 }
 
@@ -531,7 +531,7 @@ type ListRecovery struct {
 type ListTenant struct {
 	Data []Tenant `json:"data"`
 
-	// Next The value of after for the next page; null on the last page. With filters a page looks at 5,000 entries: it may have fewer entries than limit, or none, although more pages follow.
+	// Next The value of after for the next page; null on the last page. With filters a page looks at 2,500 entries: it may have fewer entries than limit, or none, although more pages follow.
 	Next *string `json:"next"`
 }
 
@@ -539,7 +539,7 @@ type ListTenant struct {
 type ListWebhook struct {
 	Data []Webhook `json:"data"`
 
-	// Next The value of after for the next page; null on the last page. With filters a page looks at 5,000 entries: it may have fewer entries than limit, or none, although more pages follow.
+	// Next The value of after for the next page; null on the last page. With filters a page looks at 2,500 entries: it may have fewer entries than limit, or none, although more pages follow.
 	Next *string `json:"next"`
 }
 
@@ -2012,7 +2012,7 @@ type ClientInterface interface {
 
 	// ListEvents List events, newest first
 	//
-	// All filters can be combined. All except q use an index. With several of them a page reads along the index with the fewest events, and looks at 5,000 of them: it may then have fewer entries than limit, or none, although more pages follow. since and until make such a search shorter. For admin keys, and the tenant's keys with one of the roles tenant, read.
+	// All filters can be combined. All except q use an index. With several of them a page reads along the index with the fewest events, and looks at 2,500 of them: it may then have fewer entries than limit, or none, although more pages follow. since and until make such a search shorter. For admin keys, and the tenant's keys with one of the roles tenant, read.
 	//
 	// Corresponds with GET /v1/tenants/{tenant}/events (the `ListEvents` operationId).
 	ListEvents(ctx context.Context, tenant string, params *ListEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -2947,7 +2947,7 @@ func (c *Client) ListTenantEventTypes(ctx context.Context, tenant string, params
 
 // ListEvents List events, newest first
 //
-// All filters can be combined. All except q use an index. With several of them a page reads along the index with the fewest events, and looks at 5,000 of them: it may then have fewer entries than limit, or none, although more pages follow. since and until make such a search shorter. For admin keys, and the tenant's keys with one of the roles tenant, read.
+// All filters can be combined. All except q use an index. With several of them a page reads along the index with the fewest events, and looks at 2,500 of them: it may then have fewer entries than limit, or none, although more pages follow. since and until make such a search shorter. For admin keys, and the tenant's keys with one of the roles tenant, read.
 //
 // Corresponds with GET /v1/tenants/{tenant}/events (the `ListEvents` operationId).
 func (c *Client) ListEvents(ctx context.Context, tenant string, params *ListEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -7769,7 +7769,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListEventsWithResponse List events, newest first
 	//
-	// All filters can be combined. All except q use an index. With several of them a page reads along the index with the fewest events, and looks at 5,000 of them: it may then have fewer entries than limit, or none, although more pages follow. since and until make such a search shorter. For admin keys, and the tenant's keys with one of the roles tenant, read.
+	// All filters can be combined. All except q use an index. With several of them a page reads along the index with the fewest events, and looks at 2,500 of them: it may then have fewer entries than limit, or none, although more pages follow. since and until make such a search shorter. For admin keys, and the tenant's keys with one of the roles tenant, read.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -11016,7 +11016,7 @@ func (c *ClientWithResponses) ListTenantEventTypesWithResponse(ctx context.Conte
 
 // ListEventsWithResponse List events, newest first
 //
-// All filters can be combined. All except q use an index. With several of them a page reads along the index with the fewest events, and looks at 5,000 of them: it may then have fewer entries than limit, or none, although more pages follow. since and until make such a search shorter. For admin keys, and the tenant's keys with one of the roles tenant, read.
+// All filters can be combined. All except q use an index. With several of them a page reads along the index with the fewest events, and looks at 2,500 of them: it may then have fewer entries than limit, or none, although more pages follow. since and until make such a search shorter. For admin keys, and the tenant's keys with one of the roles tenant, read.
 //
 // Returns a wrapper object for the known response body format(s).
 //

@@ -47,7 +47,15 @@ const (
 	listedShown  = "a.*, d.event_id, d.event_type, " + outcomeColumn + " AS outcome"
 )
 
-var attemptKey = listKey{id: "a.id"}
+// The keys of a list of attempts: of an event's, and of a webhook's.
+var (
+	attemptKey        = listKey{id: "a.id"}
+	webhookAttemptKey = listKey{of: "a.webhook_id", id: "a.id"}
+)
+
+// attemptWeight is what looking at an attempt costs, if looking at a row of another list is 1: it is a large row, and its delivery
+// and the labels of its event are looked up.
+const attemptWeight = 2
 
 // within narrows a query to the window of the filter.
 func (f *AttemptFilter) within(q *gorm.DB) *gorm.DB {
@@ -99,7 +107,7 @@ func (f *AttemptFilter) cursors(tenant string) cursors {
 }
 
 // ListAttempts lists a tenant's attempts of one webhook or of one event, newest first, or in reverse. Of a webhook's attempts a
-// page looks at lookedMost, if the filter keeps only some: it may be short, or empty, and have a next one.
+// page looks at lookedMost / attemptWeight, if the filter keeps only some: it may be short, or empty, and have a next one.
 func (s *Store) ListAttempts(ctx context.Context, tenant string, f AttemptFilter, p Page) ([]ListedAttempt, string, error) {
 	cursors := f.cursors(tenant)
 	after, err := cursors.parseID(p)
@@ -107,12 +115,16 @@ func (s *Store) ListAttempts(ctx context.Context, tenant string, f AttemptFilter
 		return nil, "", err
 	}
 	db, end := s.db.WithContext(ctx), (*Mark)(nil)
-	q := attemptKey.behind(f.within(db.Table("attempts a").Where("a.tenant = ?", tenant)), p, after)
+	q, key := f.within(db.Table("attempts a").Where("a.tenant = ?", tenant)), attemptKey
 	if f.WebhookID != "" {
-		q = q.Where("a.webhook_id = ?", f.WebhookID)
+		q = s.ofOneWebhook(q, "a.webhook_id", f.WebhookID)
+		if f.EventID == "" {
+			key = webhookAttemptKey
+		}
 	}
+	q = key.behind(q, p, after)
 	read := func(q *gorm.DB) (rows []ListedAttempt, err error) {
-		err = attemptKey.sorted(q.Joins(joinDelivery), p).Select(listedShown).Limit(p.Limit + 1).Find(&rows).Error
+		err = key.sorted(q.Joins(joinDelivery), p).Select(listedShown).Limit(p.Limit + 1).Find(&rows).Error
 		return rows, err
 	}
 	var rows []ListedAttempt
@@ -125,13 +137,14 @@ func (s *Store) ListAttempts(ctx context.Context, tenant string, f AttemptFilter
 		}
 		rows, err = read(q)
 	case some || f.StatusClass != nil:
-		few := func() (*gorm.DB, error) { return s.fewAttempts(db, tenant, &f, p, after) }
-		rows, end, err = lookFirst(s, p, []source{{q, attemptKey}}, few, func(_ int, looked *gorm.DB) ([]ListedAttempt, error) {
+		fewer := s.looking(s.looked / attemptWeight)
+		few := func() (*gorm.DB, error) { return fewer.fewAttempts(db, tenant, &f, p, after) }
+		rows, end, err = lookFirst(fewer, p, []source{{q, key}}, few, func(_ int, looked *gorm.DB) ([]ListedAttempt, error) {
 			q := f.ofClass(db.Table("(?) AS a", looked.Select("a.*")))
 			if some {
 				q = q.Where("(?) IS NOT NULL", of.Session(&gorm.Session{}))
 			}
-			return read(db.Table("(?) AS a", attemptKey.sorted(q, p).Limit(p.Limit+1)))
+			return read(db.Table("(?) AS a", key.sorted(q, p).Limit(p.Limit+1)))
 		})
 	default:
 		rows, err = read(q)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"gorm.io/gorm"
 )
 
 // AuditEntry is one change, with its actor.
@@ -161,41 +162,67 @@ func (f *AuditFilter) cursors() cursors {
 	return cursorsOf(listAudit, f.Tenant, f.TenantSlug, string(f.Action), f.ActorID, strings.Join(f.ActorKinds, " "), f.TargetID, boundText(f.Since), boundText(f.Until))
 }
 
-// AuditLog lists entries, newest first.
+// AuditLog lists entries, newest first, or in reverse. If no index has exactly what the filter keeps, a page looks at lookedMost: it
+// may be short, or empty, and have a next one.
 func (s *Store) AuditLog(ctx context.Context, f AuditFilter, p Page) ([]AuditEntry, string, error) {
-	q := s.db.WithContext(ctx).Order("id DESC").Limit(p.Limit + 1)
+	cursors := f.cursors()
+	after, err := cursors.parseID(p)
+	if err != nil {
+		return nil, "", err
+	}
 	if f.Tenant != "" {
 		f.TenantSlug = TenantSlug(f.Tenant) // the index is by slug
 	}
-	for column, value := range map[string]string{"tenant": f.Tenant, "tenant_slug": f.TenantSlug, "action": string(f.Action),
-		"actor_id": f.ActorID, "target_id": f.TargetID} {
-		if value != "" {
-			q = q.Where(column+" = ?", value)
+	db := s.db.WithContext(ctx)
+	var sources []source
+	kept := func(q *gorm.DB) *gorm.DB { return q }
+	for _, part := range []struct{ column, value string }{
+		{"target_id", f.TargetID}, {"actor_id", f.ActorID}, {"tenant_slug", f.TenantSlug}, {"action", string(f.Action)},
+	} {
+		if part.value != "" {
+			sources = append(sources, source{byID.behind(f.within(db.Table("audit_log").Where(part.column+" = ?", part.value)), p, after), byID})
+			others := kept
+			kept = func(q *gorm.DB) *gorm.DB { return others(q).Where(part.column+" = ?", part.value) }
 		}
 	}
-	if len(f.ActorKinds) > 0 {
-		q = q.Where("actor_kind IN ?", f.ActorKinds)
+	one := len(sources) <= 1 && f.Tenant == "" && len(f.ActorKinds) == 0
+	if len(sources) == 0 {
+		sources = append(sources, source{byID.behind(f.within(db.Table("audit_log")), p, after), byID})
 	}
+	read := func(_ int, looked *gorm.DB) (rows []AuditEntry, err error) {
+		q := kept(db.Table("(?) AS audit_log", looked))
+		if f.Tenant != "" {
+			q = q.Where("tenant = ?", f.Tenant)
+		}
+		if len(f.ActorKinds) > 0 {
+			q = q.Where("actor_kind IN ?", f.ActorKinds)
+		}
+		err = byID.sorted(q, p).Limit(p.Limit + 1).Find(&rows).Error
+		return rows, err
+	}
+	var rows []AuditEntry
+	var end *Mark
+	if one {
+		rows, err = read(0, byID.sorted(sources[0].rows, p).Limit(p.Limit+1))
+	} else {
+		rows, end, err = lookFirst(s, p, sources, noFew, read)
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	rows, next := cutAt(rows, p.Limit, end, func(e AuditEntry) string { return cursors.next(e.ID) }, cursors.behindID)
+	return rows, next, nil
+}
+
+// within narrows a query to the window of the filter.
+func (f *AuditFilter) within(q *gorm.DB) *gorm.DB {
 	if !f.Since.IsZero() {
 		q = q.Where("id >= ?", IDBefore(PrefixAudit, Bound(f.Since)))
 	}
 	if !f.Until.IsZero() {
 		q = q.Where("id < ?", IDBefore(PrefixAudit, Bound(f.Until)))
 	}
-	c := f.cursors()
-	if p.After != "" {
-		key, err := c.parse(p.After, 1)
-		if err != nil {
-			return nil, "", err
-		}
-		q = q.Where("id < ?", key[0])
-	}
-	var rows []AuditEntry
-	if err := q.Find(&rows).Error; err != nil {
-		return nil, "", err
-	}
-	rows, next := cut(rows, p.Limit, func(e AuditEntry) string { return c.next(e.ID) })
-	return rows, next, nil
+	return q
 }
 
 // NoteShown logs that the secrets of webhooks are about to be shown.

@@ -3,6 +3,7 @@ package models_test
 import (
 	"context"
 	"errors"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -81,14 +82,21 @@ func TestTheAuditLogIsFilteredAndPaged(t *testing.T) {
 		require.Equal(t, 0, window(time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC), time.Time{}))
 
 		var paged []models.AuditEntry
-		for page := (models.Page{Limit: 2}); ; {
-			rows, next, err := s.AuditLog(t.Context(), models.AuditFilter{Tenant: acme}, page)
-			require.NoError(t, err)
-			paged = append(paged, rows...)
-			if next == "" {
-				break
+		for _, f := range []models.AuditFilter{{}, {Tenant: acme, Action: models.AuditWebhookCreated}, {TenantSlug: "globex", TargetID: "nothing"},
+			{Action: models.AuditWebhookCreated, TargetID: webhooks[2].ID}, {ActorKinds: []string{models.ActorSystem}}, {Tenant: acme}} {
+			for _, looking := range []*models.Store{s.Looking(2), s.Store} { // also if a page looks at few entries
+				paged = nil
+				for page := (models.Page{Limit: 2}); ; {
+					rows, next, err := looking.AuditLog(t.Context(), f, page)
+					require.NoError(t, err)
+					paged = append(paged, rows...)
+					if next == "" {
+						break
+					}
+					page.After = next
+				}
+				require.ElementsMatch(t, s.entries(t, f), paged)
 			}
-			page.After = next
 		}
 		require.Equal(t, s.entries(t, models.AuditFilter{Tenant: acme}), paged)
 		for i := 1; i < len(paged); i++ {
@@ -222,6 +230,31 @@ func TestURLsStandWithoutTheirQuery(t *testing.T) {
 	require.Empty(t, models.AuditURL("https://%zz"))
 }
 
+// A list is planned for its values, also after many that were for values that many rows have.
+func TestAListIsPlannedForItsValues(t *testing.T) {
+	t.Parallel()
+	s := postgres(t)
+	require.NoError(t, s.DB().Exec(`INSERT INTO audit_log (id, at, tenant, tenant_slug, actor_kind, actor_id, actor_name, action, target_kind, target_id, changes, request_id, address)
+		SELECT 'aud_' || lpad(to_hex(n), 36, '0'), CAST(? AS timestamptz), 't', 't', 'key', CASE WHEN n = 7 THEN 'key_rare' ELSE 'key_' || abs(hashint4(n)) % 3 END, '', 'webhook.updated',
+		'webhook', 'wh_1', '{}', '', '' FROM generate_series(1, 20000) n`, s.Now()).Error)
+	require.NoError(t, s.DB().Exec("VACUUM ANALYZE audit_log").Error)
+	require.NoError(t, s.Read(t.Context(), func(_ context.Context, reader *models.Store) error {
+		reading := &database{Store: reader, URL: s.URL, Clock: s.Clock}
+		for i := range 13 {
+			f := models.AuditFilter{ActorID: "key_" + strconv.Itoa(i%3)}
+			if i == 12 {
+				f.ActorID = "key_rare"
+			}
+			r := reading.countingOf(t, func(ctx context.Context, tx *models.Store) error {
+				_, _, err := tx.AuditLog(ctx, f, models.Page{Limit: 50})
+				return err
+			}, "audit_log")
+			require.LessOrEqual(t, r.Rows, int64(400), f.ActorID)
+		}
+		return nil
+	}))
+}
+
 // No list reads the whole audit log.
 func TestTheAuditLogUsesIndexesOnPostgres(t *testing.T) {
 	t.Parallel()
@@ -241,5 +274,21 @@ func TestTheAuditLogUsesIndexesOnPostgres(t *testing.T) {
 		}, "audit_log")
 		require.Zero(t, r.Scans, name)
 		require.LessOrEqual(t, r.Rows, int64(100), name)
+	}
+	// What never meets is looked for among a bounded number of entries.
+	const most = 200
+	few := &database{Store: s.Looking(most), URL: s.URL, Clock: s.Clock}
+	for name, f := range map[string]models.AuditFilter{
+		"tenant and action": {TenantSlug: "t7", Action: models.AuditWebhookDeleted}, "action and actor": {Action: models.AuditWebhookUpdated, ActorID: "key_none"},
+		"kind": {ActorKinds: []string{"none"}}, "all": {TenantSlug: "t7", Action: models.AuditWebhookUpdated, ActorID: "key_7", TargetID: "wh_8"},
+		"earlier tenant": {Tenant: "t7", Action: models.AuditTenantCreated},
+	} {
+		r := few.countingOf(t, func(ctx context.Context, tx *models.Store) error {
+			rows, _, err := tx.AuditLog(ctx, f, models.Page{Limit: 50})
+			require.Empty(t, rows, name)
+			return err
+		}, "audit_log")
+		require.Zero(t, r.Scans, name)
+		require.LessOrEqual(t, r.Rows, int64(6*most), name)
 	}
 }

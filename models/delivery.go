@@ -155,12 +155,9 @@ func (f *DeliveryFilter) kept(s *Store, q *gorm.DB) *gorm.DB {
 	return withLabels(q, "deliveries.tenant", "deliveries.event_id", f.Channel, f.Tag)
 }
 
-// isOnePart reports whether one index has exactly the deliveries that the filter keeps of a tenant, in the order of the list; of an
-// event all are read, however many they are.
+// isOnePart reports whether one index has exactly the deliveries that the filter keeps of a tenant, in the order of the list.
 func (f *DeliveryFilter) isOnePart(tenant string) bool {
 	switch {
-	case f.EventID != "":
-		return true
 	case tenant == "", f.Channel != "", f.Tag != "", len(f.EventTypes) > 0, f.Tried, f.Untried:
 		return false
 	case f.Status == Pending:
@@ -169,8 +166,11 @@ func (f *DeliveryFilter) isOnePart(tenant string) bool {
 	return f.Status == "" && (f.WebhookID == "" || f.EventType == "")
 }
 
-// byID is the key of the lists that are sorted by ids alone.
-var byID = listKey{id: "id"}
+// byID is the key of the lists that are sorted by ids alone, and byWebhook of those of one webhook.
+var (
+	byID      = listKey{id: "id"}
+	byWebhook = listKey{of: "webhook_id", id: "id"}
+)
 
 // Deliveries lists a tenant's deliveries, newest first, or in reverse; tenant "" = those of all tenants. Where several parts of
 // the filter have to be looked at for each delivery, a page looks at lookedMost: it may be short, or empty, and have a next one.
@@ -191,11 +191,14 @@ func (s *Store) Deliveries(ctx context.Context, tenant string, f DeliveryFilter,
 	var rows []Delivery
 	var end *Mark
 	switch {
-	case f.isOnePart(tenant):
+	case f.EventID != "":
 		rows, err = read(byID.behind(f.within(db.Table("deliveries")), p, after))
+	case f.isOnePart(tenant):
+		from := f.sources(s, db, tenant, p, after)[0]
+		rows, err = read(db.Table("(?) AS deliveries", from.key.sorted(from.rows, p).Limit(p.Limit+1)))
 	default:
 		few := func() (*gorm.DB, error) { return s.fewDeliveries(db, tenant, &f, p, after) }
-		rows, end, err = lookFirst(s, p, f.sources(db, tenant, p, after), few, func(_ int, looked *gorm.DB) ([]Delivery, error) {
+		rows, end, err = lookFirst(s, p, f.sources(s, db, tenant, p, after), few, func(_ int, looked *gorm.DB) ([]Delivery, error) {
 			return read(db.Table("(?) AS deliveries", looked))
 		})
 	}
@@ -228,26 +231,23 @@ func pendingDue(db *gorm.DB) *gorm.DB {
 }
 
 // sources are the indexes that have the deliveries of a filter of several parts.
-func (f *DeliveryFilter) sources(db *gorm.DB, tenant string, p Page, after *Mark) (all []source) {
-	from := func(condition string, args ...any) {
-		q := db.Table("deliveries").Where(condition, args...)
+func (f *DeliveryFilter) sources(s *Store, db *gorm.DB, tenant string, p Page, after *Mark) (all []source) {
+	from := func(q *gorm.DB, key listKey) {
 		if tenant != "" {
 			q = q.Where("tenant = ?", tenant)
 		}
-		all = append(all, source{byID.behind(f.within(q), p, after), byID})
+		all = append(all, source{key.behind(f.within(q), p, after), key})
 	}
 	if tenant != "" && f.EventType != "" {
-		from("event_type = ?", f.EventType)
+		from(db.Table("deliveries").Where("event_type = ?", f.EventType), byID)
 	}
 	switch status := f.predicate(); {
-	case f.WebhookID != "" && status != "":
-		from("webhook_id = ? AND "+status, f.WebhookID)
 	case f.WebhookID != "":
-		from("webhook_id = ?", f.WebhookID)
+		from(s.ofOneWebhook(db.Table("deliveries").Where(status), "webhook_id", f.WebhookID), byWebhook)
 	case status == isStopped:
-		from(status)
+		from(db.Table("deliveries").Where(status), byID)
 	case len(all) == 0:
-		from("")
+		from(db.Table("deliveries"), byID)
 	}
 	return all
 }

@@ -13,20 +13,19 @@ const listNamedDeliveries = "named deliveries"
 // The bounds of a search of deliveries by a label of their events. A statement begins with few events, as each may have many
 // deliveries, and takes more while statements are quick.
 const (
-	namedEvents = 10_000
-	namedFor    = time.Second
-	namedLeast  = 20
-	namedMost   = 1000
+	namedFor   = time.Second
+	namedLeast = 20
+	namedMost  = 1000
 )
 
 // DeliveriesNamed lists the deliveries that a name finds, of those that the filter keeps. The name is the delivery's id, or the id,
 // the external id or a tag of its event. They are tried in this order, and the first that exists counts. Tags are looked for in one
 // tenant only; tenant "" = all. Of the filter, what narrow covers is looked at.
 //
-// Deliveries of a tag come in the order of their events, newest first. The search for them stops after namedEvents events or
+// Deliveries of a tag come in the order of their events, newest first. The search for them stops after lookedMost events or
 // namedFor: then the page is short, even empty, and next goes on from there.
 func (s *Store) DeliveriesNamed(ctx context.Context, tenant string, f DeliveryFilter, name string, p Page) ([]Delivery, string, error) {
-	return s.deliveriesNamed(ctx, tenant, f, name, p, textBounds{namedEvents, namedFor, s.Clock})
+	return s.deliveriesNamed(ctx, tenant, f, name, p, textBounds{s.looked, namedFor, s.Clock})
 }
 
 func (s *Store) deliveriesNamed(ctx context.Context, tenant string, f DeliveryFilter, name string, p Page, most textBounds) ([]Delivery, string, error) {

@@ -173,8 +173,8 @@ func (f *EventFilter) isOnePart() bool {
 
 // The keys of a list of events, in the table of labels and in their own.
 var (
-	labelKey = listKey{"l.created_at", "l.event_id"}
-	eventKey = listKey{"events.created_at", "events.id"}
+	labelKey = listKey{at: "l.created_at", id: "l.event_id"}
+	eventKey = listKey{at: "events.created_at", id: "events.id"}
 )
 
 // eventsWith narrows a query of what has the key to the window of the filter and the page.

@@ -165,8 +165,4 @@ func DialPostgres(ctx context.Context, addr string) (net.Conn, error) {
 }
 
 // Looking gives a Store whose lists look at few rows for a page.
-func (s *Store) Looking(most int) *Store {
-	few := *s
-	few.looked = most
-	return &few
-}
+func (s *Store) Looking(most int) *Store { return s.looking(most) }

@@ -10,13 +10,19 @@ import (
 
 // lookedMost is how many rows of an index one page of a list looks at, where its filter keeps only some of them. A page may then
 // be short, or empty, with a cursor behind what it has looked at.
-const lookedMost = 5000
+const lookedMost = 2500
+
+// addedMost times lookedMost is how many rows a page reads to the end that it has decided on, as rows may be added after that. The
+// number is small, so that PostgreSQL goes along the index in the order of the list: if it expected to read everything, it would
+// rather sort what another index has.
+const addedMost = 2
 
 // fence is a LIMIT that no query reaches. No database moves a condition into a subquery that has one.
 const fence = 1 << 30
 
-// listKey is what a list is sorted by, newest first: the columns of a time and an id, or of an id alone.
-type listKey struct{ at, id string }
+// listKey is what a list is sorted by, newest first: the columns of a time and an id, or of an id alone. of is a column that has one
+// value in the whole list, "" = none: see Store.ofOneWebhook.
+type listKey struct{ of, at, id string }
 
 // selected names the key's columns as a Mark has them.
 func (k listKey) selected() string {
@@ -29,10 +35,12 @@ func (k listKey) selected() string {
 // sorted sorts a query as the page wants it.
 func (k listKey) sorted(q *gorm.DB, p Page) *gorm.DB {
 	order, _ := p.descending()
-	if k.at != "" {
-		q = q.Order(k.at + order)
+	for _, column := range []string{k.of, k.at, k.id} {
+		if column != "" {
+			q = q.Order(column + order)
+		}
 	}
-	return q.Order(k.id + order)
+	return q
 }
 
 // behind narrows a query to what comes behind a mark; nil = all.
@@ -58,6 +66,16 @@ func (k listKey) compared(q *gorm.DB, comparison string, m *Mark) *gorm.DB {
 	return q.Where("("+k.at+", "+k.id+")"+comparison+"(?, ?)", Bound(m.At), m.ID)
 }
 
+// ofOneWebhook narrows a query to the rows of one webhook. If they are also sorted by the webhook's column, only an index that begins
+// with it has them in their order. Otherwise PostgreSQL may go along an index of all webhooks and pass over any number of rows of
+// others. It does not see that a column compared with a list has one value, so it keeps that order.
+func (s *Store) ofOneWebhook(q *gorm.DB, column, id string) *gorm.DB {
+	if !s.postgres {
+		return q.Where(column+" = ?", id)
+	}
+	return q.Where(column+" = ANY(ARRAY[?])", id)
+}
+
 // source is an index that has the rows which a part of a filter keeps, in the order of the list: the query of those behind the
 // page's cursor.
 type source struct {
@@ -67,6 +85,13 @@ type source struct {
 
 // noFew is for lists without a part of a filter that few rows may have.
 func noFew() (*gorm.DB, error) { return nil, nil } //nolint:nilnil // nil = there is none
+
+// looking is the Store with lists of which a page looks at another number of rows.
+func (s *Store) looking(most int) *Store {
+	other := *s
+	other.looked = most
+	return &other
+}
 
 // lookFirst reads a page of a list whose filter no single index serves. read is given the rows to look at, of one of the sources. Most
 // filters keep many, so a few rows of the first source are looked at first. Then few is asked for the rows that a part of the filter
@@ -116,7 +141,7 @@ func (s *Store) look(p Page, sources []source) (chosen int, rows *gorm.DB, end *
 		}
 	}
 	from := sources[chosen]
-	return chosen, from.key.sorted(from.key.upTo(from.rows.Session(&gorm.Session{}), p, end), p).Limit(fence), end, nil
+	return chosen, from.key.sorted(from.key.upTo(from.rows.Session(&gorm.Session{}), p, end), p).Limit(addedMost * s.looked), end, nil
 }
 
 // farther reports whether a mark of a list, newest first, comes behind another.

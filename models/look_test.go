@@ -439,6 +439,13 @@ func TestSearchesLookAtABoundedNumberOnPostgres(t *testing.T) {
 		require.Empty(t, next)
 		return err
 	})
+	for _, half := range halves { // deliveries of a tag, of which none or all have the type
+		bounded("named "+half, 1, 2, func(ctx context.Context, tx *models.Store) error {
+			_, next, err := tx.DeliveriesNamed(ctx, w.Tenant, models.DeliveryFilter{EventType: half}, "even", models.Page{Limit: page})
+			require.NotEmpty(t, next)
+			return err
+		})
+	}
 	// Nothing at all has it.
 	for _, f := range []models.DeliveryFilter{{EventType: "none"}, {Tag: "none"}, {Channel: "none"}} {
 		bounded("none", 1, 1, func(ctx context.Context, tx *models.Store) error {
@@ -447,6 +454,56 @@ func TestSearchesLookAtABoundedNumberOnPostgres(t *testing.T) {
 			require.NotEmpty(t, next)
 			return err
 		})
+	}
+}
+
+// A page of tests looks at a bounded number of them, too.
+func TestSearchesOfTestsLookAtABoundedNumber(t *testing.T) {
+	t.Parallel()
+	s := postgres(t)
+	const most, page, n = 200, 50, 3000
+	w := s.Webhook(t, s.Tenant(t, "acme"))
+	require.NoError(t, s.DB().Exec(`INSERT INTO tests (id, tenant, webhook_id, event_id, event_type, status, attempt, created_at)
+		SELECT 'dlv_' || to_hex(1000000 + n), 'acme', CASE WHEN n % 3 = 0 THEN CAST(@webhook AS text) ELSE 'wh_other' END, 'evt_' || n, 'order.created', 'delivered', '{}', @now
+		FROM generate_series(1, @n) n`, map[string]any{"webhook": w.ID, "now": s.Now(), "n": n}).Error)
+	require.NoError(t, s.DB().Exec("VACUUM ANALYZE").Error)
+	s.Store = s.Looking(most)
+	for _, tenant := range []string{"acme", ""} {
+		for _, f := range []models.DeliveryFilter{{}, {WebhookID: w.ID}, {WebhookID: "wh_none"}, {Status: models.Failed}, {EventType: "none"}, {EventID: "evt_none"},
+			{EventID: "evt_3", WebhookID: w.ID}, {WebhookID: w.ID, Status: models.Failed}} {
+			got := s.countingOf(t, func(ctx context.Context, tx *models.Store) error {
+				_, _, err := tx.Tests(ctx, tenant, f, models.Page{Limit: page})
+				return err
+			}, "tests")
+			require.Zero(t, got.Scans, "%s %+v: read from end to end", tenant, f)
+			require.LessOrEqual(t, got.Rows, int64(8*most), "%s %+v: rows read", tenant, f)
+		}
+	}
+}
+
+// A page of one webhook's stopped deliveries goes along the webhook's index. The index of all that is stopped has them in the same
+// order, and newer ones of others in between.
+func TestAPageOfAWebhookPassesOverNoOthers(t *testing.T) {
+	t.Parallel()
+	s := postgres(t)
+	const most, page, n = 20, 10, 30000
+	w := s.Webhook(t, s.Tenant(t, "acme"))
+	require.NoError(t, s.DB().Exec(`INSERT INTO deliveries (tenant, id, event_id, event_type, webhook_id, status, status_reason, attempts, failures, generation,
+			dispatch_id, created_at)
+		SELECT 'acme', 'dlv_' || to_hex(1000000 + n), 'evt_' || n, 'order.created',
+			CASE WHEN n <= @n / 2 AND hashint4(n) % 4 <> 0 THEN CAST(@webhook AS text) ELSE 'wh_' || abs(hashint4(n + 7)) % 20 END,
+			CASE WHEN n % 10 = 0 THEN 'failed' ELSE 'delivered' END, '', 1, 0, 0, '', @now FROM generate_series(1, @n) n`,
+		map[string]any{"webhook": w.ID, "now": s.Now(), "n": n}).Error)
+	require.NoError(t, s.DB().Exec("VACUUM ANALYZE").Error)
+	s.Store = s.Looking(most)
+	for _, f := range []models.DeliveryFilter{{Status: models.Failed}, {Status: models.Held}, {Status: models.Failed, EventType: "none"}, {Status: models.Failed, Tag: "none"}, {}} {
+		f.WebhookID = w.ID
+		got := s.counting(t, func(ctx context.Context, tx *models.Store) error {
+			_, _, err := tx.Deliveries(ctx, "acme", f, models.Page{Limit: page})
+			return err
+		})
+		require.Zero(t, got.Scans, "%+v: read from end to end", f)
+		require.LessOrEqual(t, got.Rows, int64(6*most), "%+v: rows read", f)
 	}
 }
 

@@ -31,8 +31,9 @@ const waitForLocks = "SET lock_timeout = 250"
 const session = planner + "; " + waitForLocks
 
 // readSession is session for the connections that Read uses. They only read, and no statement takes longer than its
-// caller waits. PostgreSQL ends it a little earlier, because a caller that goes away costs the connection.
-const readSession = session + "; SET default_transaction_read_only = on; SET statement_timeout = "
+// caller waits. PostgreSQL ends it a little earlier, because a caller that goes away costs the connection. Each statement is
+// planned for its values: a plan for any value walks the whole list for a value that few rows have.
+const readSession = session + "; SET plan_cache_mode = force_custom_plan; SET default_transaction_read_only = on; SET statement_timeout = "
 
 // dialFor is how long opening a connection may take if the URL does not say (connect_timeout). If the server is gone,
 // TCP would wait two minutes for an answer.

@@ -3,6 +3,8 @@ package models
 import (
 	"context"
 	"time"
+
+	"gorm.io/gorm"
 )
 
 // TestPost is the POST of a test. Lists of tests show it as a delivery with one attempt.
@@ -46,24 +48,39 @@ func (s *Store) CreateTests(ctx context.Context, tenant string, tests []TestPost
 }
 
 // Tests lists a tenant's tests, newest first; tenant "" = those of all tenants. It ignores the parts of the filter
-// about labels and attempts: a test has no labels, and exactly one attempt.
+// about labels and attempts: a test has no labels, and exactly one attempt. If no index has exactly what the filter keeps, a page looks
+// at lookedMost: it may be short, or empty, and have a next one.
 func (s *Store) Tests(ctx context.Context, tenant string, f DeliveryFilter, p Page) ([]TestPost, string, error) {
-	order, behind := p.descending()
-	q := ofTenant(s.db.WithContext(ctx), tenant).Order("id" + order).Limit(p.Limit + 1)
-	q = f.narrow(q)
 	cursors := cursorsOf(listTests, tenant, f.WebhookID, f.EventID, f.EventType, string(f.Status), boundText(f.Since), boundText(f.Until))
-	key, err := p.begin(cursors, 1)
+	after, err := cursors.parseID(p)
 	if err != nil {
 		return nil, "", err
 	}
-	if key != nil {
-		q = q.Where("id"+behind+"?", key[0])
+	db := s.db.WithContext(ctx)
+	q := db.Table("tests")
+	if tenant != "" {
+		q = q.Where("tenant = ?", tenant)
+		if f.WebhookID != "" {
+			q = q.Where("webhook_id = ?", f.WebhookID)
+		}
+	}
+	from := source{byID.behind(f.within(q), p, after), byID}
+	read := func(looked *gorm.DB) (rows []TestPost, err error) {
+		q := f.about(ofTenant(db.Table("(?) AS tests", looked), tenant))
+		err = byID.sorted(q, p).Limit(p.Limit + 1).Find(&rows).Error
+		return rows, err
 	}
 	var rows []TestPost
-	if err := q.Find(&rows).Error; err != nil {
+	var end *Mark
+	if tenant != "" && f.EventID == "" && f.EventType == "" && f.Status == "" {
+		rows, err = read(from.key.sorted(from.rows, p).Limit(p.Limit + 1))
+	} else {
+		rows, end, err = lookFirst(s, p, []source{from}, noFew, func(_ int, looked *gorm.DB) ([]TestPost, error) { return read(looked) })
+	}
+	if err != nil {
 		return nil, "", err
 	}
-	rows, next := cut(rows, p.Limit, func(t TestPost) string { return cursors.next(t.ID) })
+	rows, next := cutAt(rows, p.Limit, end, func(t TestPost) string { return cursors.next(t.ID) }, cursors.behindID)
 	return rows, next, nil
 }
 

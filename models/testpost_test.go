@@ -1,6 +1,7 @@
 package models_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -31,16 +32,23 @@ func TestTestsAreKeptApart(t *testing.T) {
 
 		list := func(tenant string, f models.DeliveryFilter) (ids []string) {
 			t.Helper()
-			for p := (models.Page{Limit: 1}); ; {
-				rows, next, err := s.Tests(ctx, tenant, f, p)
-				require.NoError(t, err)
-				for _, row := range rows {
-					ids = append(ids, row.ID)
-				}
-				if p.After = next; next == "" {
-					return ids
+			var got [][]string
+			for _, looking := range []*models.Store{s.Looking(2), s.Store} {
+				for _, reverse := range []bool{true, false} {
+					ids, _ = through(t, models.Page{Limit: 1, Reverse: reverse}, func(p models.Page) ([]string, string, error) {
+						rows, next, err := looking.Tests(ctx, tenant, f, p)
+						return idsOf(rows, next, err, func(row models.TestPost) string { return row.ID })
+					})
+					if reverse {
+						slices.Reverse(ids)
+					}
+					got = append(got, ids)
 				}
 			}
+			for _, page := range got {
+				require.Equal(t, ids, page, "however few rows a page looks at, and in both directions")
+			}
+			return ids
 		}
 		require.Equal(t, []string{third.ID, second.ID, first.ID}, list(tenant, models.DeliveryFilter{}))
 		require.Equal(t, []string{second.ID, first.ID}, list(tenant, models.DeliveryFilter{WebhookID: w.ID}))

@@ -204,7 +204,7 @@ func TestUpdateWebhookThatChangesNothing(t *testing.T) {
 func TestAFilterByTypeLooksAtABoundedNumber(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		tenant := s.Tenant(t, "acme")
-		const n = 5_000 + 40
+		const n = 2_500 + 40
 		s.crowdOfWebhooks(t, tenant, 0, n)
 		require.NoError(t, s.DB().Exec(`UPDATE webhooks SET event_types = '["a.b"]'`).Error)
 		last, _, err := s.Webhooks(t.Context(), tenant, models.WebhookFilter{}, models.Page{Limit: 1, Reverse: true})
