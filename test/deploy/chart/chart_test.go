@@ -50,7 +50,7 @@ func render(t *testing.T, values string, args ...string) map[string]object {
 	out, failure, err := helm(t, append([]string{"template", "main", chart, "--namespace", "prod", "--values", filepath.Join(chart, "ci", values)}, args...)...)
 	require.NoError(t, err, failure)
 	all := map[string]object{}
-	for _, document := range strings.Split(out, "\n---\n") {
+	for document := range strings.SplitSeq(out, "\n---\n") {
 		var o object
 		require.NoError(t, yaml.UnmarshalStrict([]byte(document), &o), document)
 		if o == nil {
@@ -186,11 +186,11 @@ func TestPodsRunAsPosthornMeans(t *testing.T) {
 	for _, values := range valuesFiles(t) {
 		for id, spec := range pods(t, render(t, values)) {
 			require.Equal(t, false, spec["automountServiceAccountToken"], id)
-			require.Equal(t, true, at[bool](t, spec, "securityContext", "runAsNonRoot"), id)
+			require.True(t, at[bool](t, spec, "securityContext", "runAsNonRoot"), id)
 			require.InDelta(t, 65532, at[float64](t, spec, "securityContext", "runAsUser"), 0, id)
 			container := at[object](t, spec, "containers", 0)
-			require.Equal(t, true, at[bool](t, container, "securityContext", "readOnlyRootFilesystem"), id)
-			require.Equal(t, false, at[bool](t, container, "securityContext", "allowPrivilegeEscalation"), id)
+			require.True(t, at[bool](t, container, "securityContext", "readOnlyRootFilesystem"), id)
+			require.False(t, at[bool](t, container, "securityContext", "allowPrivilegeEscalation"), id)
 			require.NotContains(t, container, "command", "%s: the image's entrypoint is posthorn", id)
 			if !strings.Contains(id, "Deployment ") {
 				continue

@@ -13,7 +13,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"runtime"
 	"strconv"
 	"strings"
@@ -148,8 +147,8 @@ func layer(t *testing.T, files map[string]string) v1.Layer {
 func unpack(t *testing.T, image v1.Image) string {
 	t.Helper()
 	dir := t.TempDir()
-	require.NoError(t, os.Chmod(dir, 0o755))               //nolint:gosec // the image's user reads it
-	require.NoError(t, os.Chmod(filepath.Dir(dir), 0o755)) //nolint:gosec // and reaches it
+	require.NoError(t, os.Chmod(dir, 0o755))
+	require.NoError(t, os.Chmod(filepath.Dir(dir), 0o755))
 	reader := tar.NewReader(mutate.Extract(image))
 	for {
 		h, err := reader.Next()
@@ -160,14 +159,14 @@ func unpack(t *testing.T, image v1.Image) string {
 		path := filepath.Join(dir, filepath.Clean("/"+h.Name))
 		if h.Typeflag == tar.TypeDir {
 			require.NoError(t, os.MkdirAll(path, 0o755))
-			require.NoError(t, os.Chmod(path, os.FileMode(h.Mode&0o777)|os.ModeSticky)) //nolint:gosec // permissions
+			require.NoError(t, os.Chmod(path, os.FileMode(h.Mode&0o777)|os.ModeSticky))
 			continue
 		}
 		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
 		data, err := io.ReadAll(reader)
 		require.NoError(t, err)
-		require.NoError(t, os.WriteFile(path, data, os.FileMode(h.Mode&0o777))) //nolint:gosec // permissions
-		require.NoError(t, os.Chmod(path, os.FileMode(h.Mode&0o777)))           //nolint:gosec // whatever the umask
+		require.NoError(t, os.WriteFile(path, data, os.FileMode(h.Mode&0o777)))
+		require.NoError(t, os.Chmod(path, os.FileMode(h.Mode&0o777)))
 	}
 }
 
@@ -271,7 +270,7 @@ func TestPortsAgree(t *testing.T) {
 	require.Equal(t, []string{"CMD", "posthorn", "healthcheck"}, r.config.Healthcheck.Test)
 	help, err := os.ReadFile(root + "internal/cli/healthcheck.go")
 	require.NoError(t, err)
-	require.Regexp(t, regexp.MustCompile(`default:"http://127\.0\.0\.1:8080/readyz"`), string(help))
+	require.Contains(t, string(help), `default:"http://127.0.0.1:8080/readyz"`)
 	text, err := json.Marshal(r.config)
 	require.NoError(t, err)
 	require.Contains(t, string(text), `"User":"65532:65532"`)
@@ -287,7 +286,7 @@ func free(t *testing.T) string {
 }
 
 func status(port, path string) int {
-	response, err := http.Get("http://127.0.0.1:" + port + path) //nolint:noctx // bounded by Eventually
+	response, err := http.Get("http://127.0.0.1:" + port + path)
 	if err != nil {
 		return 0
 	}

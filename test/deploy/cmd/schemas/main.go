@@ -4,11 +4,12 @@
 //
 //	go run ./cmd/schemas schemas
 //
-// A type says which fields there are and of what type each is. A field without omitempty is required. What an API server
+// A type says which fields there are and of what type each is. A field without omitempty or omitzero is required. What an API server
 // checks beyond that is not in them.
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -53,7 +54,7 @@ var kinds = map[string]any{
 type (
 	workerDeployment struct {
 		metav1.TypeMeta   `json:",inline"`
-		metav1.ObjectMeta `json:"metadata,omitempty"`
+		metav1.ObjectMeta `json:"metadata,omitzero"`
 
 		Spec workerDeploymentSpec `json:"spec"`
 	}
@@ -86,7 +87,7 @@ type (
 	}
 	connection struct {
 		metav1.TypeMeta   `json:",inline"`
-		metav1.ObjectMeta `json:"metadata,omitempty"`
+		metav1.ObjectMeta `json:"metadata,omitzero"`
 
 		Spec connectionSpec `json:"spec"`
 	}
@@ -115,12 +116,12 @@ func main() {
 	if len(os.Args) != 2 {
 		log.Fatal("usage: schemas DIRECTORY")
 	}
-	if err := run(os.Args[1]); err != nil {
+	if err := run(context.Background(), os.Args[1]); err != nil {
 		log.Fatal(err)
 	}
 }
 
-func run(dir string) error {
+func run(ctx context.Context, dir string) error {
 	for name, kind := range kinds {
 		defs := schema{}
 		s := object(reflect.TypeOf(kind), defs)
@@ -129,7 +130,7 @@ func run(dir string) error {
 			return err
 		}
 	}
-	scaler, err := temporalScaler()
+	scaler, err := temporalScaler(ctx)
 	if err != nil {
 		return err
 	}
@@ -137,7 +138,7 @@ func run(dir string) error {
 		return err
 	}
 	for name, d := range definitions {
-		s, err := custom(d.module, d.path)
+		s, err := custom(ctx, d.module, d.path)
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
@@ -154,7 +155,7 @@ func write(dir, name string, s schema) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(dir, name+".json"), append(text, '\n'), 0o600)
+	return os.WriteFile(filepath.Join(dir, name+".json"), append(text, '\n'), 0o600) //nolint:gosec // the caller names the folder
 }
 
 // of is the schema of a type. Structs are in defs.
@@ -202,12 +203,11 @@ func object(t reflect.Type, defs schema) schema {
 	properties, required := schema{}, []string{}
 	var add func(t reflect.Type)
 	add = func(t reflect.Type) {
-		for i := range t.NumField() {
-			field := t.Field(i)
+		for field := range t.Fields() {
 			name, options, _ := strings.Cut(field.Tag.Get("json"), ",")
-			switch {
-			case name == "-":
-			case name == "": // embedded
+			switch name {
+			case "-":
+			case "": // embedded
 				add(field.Type)
 			default:
 				properties[name] = of(field.Type, defs)
@@ -222,12 +222,14 @@ func object(t reflect.Type, defs schema) schema {
 }
 
 // file reads a file of a module.
-func file(module, path string) ([]byte, error) {
-	out, err := exec.Command("go", "mod", "download", "-json", module).Output()
+func file(ctx context.Context, module, path string) ([]byte, error) {
+	out, err := exec.CommandContext(ctx, "go", "mod", "download", "-json", module).Output()
 	if err != nil {
 		return nil, fmt.Errorf("download %s: %w", module, err)
 	}
-	var m struct{ Dir string }
+	var m struct {
+		Dir string `json:"Dir"`
+	}
 	if err := json.Unmarshal(out, &m); err != nil {
 		return nil, err
 	}
@@ -237,8 +239,8 @@ func file(module, path string) ([]byte, error) {
 var scalerField = regexp.MustCompile(`keda:"name=(\w+), +order=triggerMetadata([^"]*)"`)
 
 // temporalScaler reads which metadata KEDA's Temporal scaler takes.
-func temporalScaler() (schema, error) {
-	text, err := file(keda, "pkg/scalers/temporal_scaler.go")
+func temporalScaler(ctx context.Context) (schema, error) {
+	text, err := file(ctx, keda, "pkg/scalers/temporal_scaler.go")
 	if err != nil {
 		return nil, err
 	}
@@ -256,8 +258,8 @@ func temporalScaler() (schema, error) {
 }
 
 // custom reads the schema of a CustomResourceDefinition.
-func custom(module, path string) (schema, error) {
-	text, err := file(module, path)
+func custom(ctx context.Context, module, path string) (schema, error) {
+	text, err := file(ctx, module, path)
 	if err != nil {
 		return nil, err
 	}
