@@ -31,7 +31,7 @@ GORELEASER    := $(TOOLS)/goreleaser-$(GORELEASER_VERSION)
 
 # One PostgreSQL for every command that runs through it. It is thrown away, so it need not survive a crash of the machine.
 PGTEST := go run ./test/pgtest/cmd/pgtest -fast --
-# Further flags for go test, as in `make test TESTFLAGS='-run Ladder -v'`.
+# Further flags for go test, as in `make test TESTFLAGS='-run TestLadder_ -v'`.
 TESTFLAGS ?=
 # What tests are run with: go test, or what stands in for it in `make ci`.
 GOTEST ?= go test
@@ -172,7 +172,7 @@ NODE_TOOLS       := $(CURDIR)/.cache/node/redocly-$(REDOCLY_VERSION)-spectral-$(
 
 .PHONY: lint-extra
 lint-extra: $(NODE_TOOLS)/node_modules ## check the OpenAPI document with redocly and spectral (needs node and npm)
-	go test ./api -count 1 -run '^TestDocumentIsWhole$$' -document $(CURDIR)/.cache/openapi.json
+	go test ./api -count 1 -run '^TestOpenAPI_DocumentIsWhole$$' -document $(CURDIR)/.cache/openapi.json
 	$(NODE_TOOLS)/node_modules/.bin/redocly lint --extends recommended-strict .cache/openapi.json
 	$(NODE_TOOLS)/node_modules/.bin/spectral lint --ruleset .spectral.yaml --fail-severity warn .cache/openapi.json
 

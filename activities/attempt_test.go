@@ -26,7 +26,7 @@ func leftOver(b *bundle) (models.Dispatch, workflows.Leftover) {
 	return d, round.Waiting[0]
 }
 
-func TestAttemptAsksTemporalForTheNext(t *testing.T) {
+func TestAttempt_AsksTemporalForTheNext(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		status     int
@@ -68,7 +68,7 @@ func TestAttemptAsksTemporalForTheNext(t *testing.T) {
 	}
 }
 
-func TestAttemptIsReceived(t *testing.T) {
+func TestAttempt_IsReceived(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.hook("/a")
@@ -86,7 +86,7 @@ func TestAttemptIsReceived(t *testing.T) {
 	require.Equal(t, 2, b.receiver.got("/a"))
 }
 
-func TestTheLastAttemptFails(t *testing.T) {
+func TestAttempt_TheLastAttemptFails(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.hook("/a", retries(1))
@@ -104,7 +104,7 @@ func TestTheLastAttemptFails(t *testing.T) {
 
 // A crash has used up Temporal's attempts: the receptions that remain are left over, without an error that would
 // end the activity for good.
-func TestTemporalsLastAttemptLeavesOver(t *testing.T) {
+func TestAttempt_TemporalsLastAttemptLeavesOver(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.hook("/a")
@@ -121,7 +121,7 @@ func TestTemporalsLastAttemptLeavesOver(t *testing.T) {
 
 // The worker died after it had recorded the attempt and before it could report it. Temporal runs the activity again,
 // long before the promised time.
-func TestAttemptThatComesTooEarlyWaits(t *testing.T) {
+func TestAttempt_ThatComesTooEarlyWaits(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.hook("/a")
@@ -136,7 +136,7 @@ func TestAttemptThatComesTooEarlyWaits(t *testing.T) {
 	require.Positive(t, outcome.Left.Wait)
 }
 
-func TestAnOldGenerationStops(t *testing.T) {
+func TestAttempt_AnOldGenerationStops(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(b *bundle, w models.Webhook, delivery string) error{
 		"the delivery is paused": func(b *bundle, _ models.Webhook, id string) error {
@@ -179,7 +179,7 @@ func TestAnOldGenerationStops(t *testing.T) {
 }
 
 // A POST under way when its delivery is canceled is recorded as an attempt, and changes nothing else.
-func TestAPOSTThatCrossesACancelDoesNotCount(t *testing.T) {
+func TestAttempt_APOSTThatCrossesACancelDoesNotCount(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.hook("/a")
@@ -206,7 +206,7 @@ func TestAPOSTThatCrossesACancelDoesNotCount(t *testing.T) {
 }
 
 // A POST under way when its webhook is paused, and that is received, is not held for another POST.
-func TestAPOSTThatCrossesAPauseAndIsReceivedIsDelivered(t *testing.T) {
+func TestAttempt_APOSTThatCrossesAPauseAndIsReceivedIsDelivered(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	webhook := b.hook("/a")
@@ -228,7 +228,7 @@ func TestAPOSTThatCrossesAPauseAndIsReceivedIsDelivered(t *testing.T) {
 	require.Empty(t, delivery.StatusReason)
 }
 
-func TestGoneDeactivatesAtOnce(t *testing.T) {
+func TestAttempt_GoneDeactivatesAtOnce(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	w := b.hook("/a")
@@ -253,7 +253,7 @@ func TestGoneDeactivatesAtOnce(t *testing.T) {
 	require.Equal(t, 2, b.receiver.got("/a"))
 }
 
-func TestLookUp(t *testing.T) {
+func TestAttempt_LookUp(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		change func(b *bundle, d models.Dispatch, l workflows.Leftover) error
@@ -305,7 +305,7 @@ func TestLookUp(t *testing.T) {
 	})
 }
 
-func TestFinishKeepsWhatIsPending(t *testing.T) {
+func TestAttempt_FinishKeepsWhatIsPending(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.hook("/a", retries(1))
@@ -320,7 +320,7 @@ func TestFinishKeepsWhatIsPending(t *testing.T) {
 
 // A retry that is due within a second is not left to Temporal, whose retry would come after a second. The workflow
 // calls it at once, and it waits for its time itself.
-func TestAttemptLeavesAShortWaitToTheWorkflow(t *testing.T) {
+func TestAttempt_LeavesAShortWaitToTheWorkflow(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.hook("/a", func(c *service.WebhookChange) { c.Retry = &models.Retry{Initial: 100 * time.Millisecond} })

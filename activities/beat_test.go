@@ -16,7 +16,7 @@ import (
 	"github.com/posthorn/posthorn/workflows"
 )
 
-func TestEveryCallsUntilItIsStopped(t *testing.T) {
+func TestHeartbeat_EveryCallsUntilItIsStopped(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		calls := 0
@@ -28,7 +28,7 @@ func TestEveryCallsUntilItIsStopped(t *testing.T) {
 }
 
 // Temporal asks an activity to end while its POST is under way. The POST is finished and recorded.
-func TestAPOSTUnderWayEndsThoughItsActivityIsCanceled(t *testing.T) {
+func TestHeartbeat_APOSTUnderWayEndsThoughItsActivityIsCanceled(t *testing.T) {
 	t.Parallel()
 	var cancel context.CancelFunc
 	b := setup(t, servicetest.WithPoster(posterFunc(func(ctx context.Context, _ sender.Request) sender.Result {

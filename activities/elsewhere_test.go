@@ -37,7 +37,7 @@ func (b *bundle) next(said any, in workflows.AttemptInput) error {
 
 // A missed heartbeat does not mean that the worker is dead. While a running process still makes a POST, no other
 // process makes it.
-func TestWhatAnotherProcessStillMakesIsNotMadeTwice(t *testing.T) {
+func TestOtherProcess_WhatAnotherProcessStillMakesIsNotMadeTwice(t *testing.T) {
 	t.Parallel()
 	type said struct {
 		Process int64
@@ -80,7 +80,7 @@ func TestWhatAnotherProcessStillMakesIsNotMadeTwice(t *testing.T) {
 
 // A delivery that fails because of Posthorn itself is called again after the retry policy's interval, however many
 // attempts the receiver has had. A batch fails for no other reason, and asks for more time with each call.
-func TestTroubleOfOurOwnIsSoonTriedAgain(t *testing.T) {
+func TestOtherProcess_TroubleOfOurOwnIsSoonTriedAgain(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.hook("/a")

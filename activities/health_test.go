@@ -79,7 +79,7 @@ func judge(t *testing.T, h *activities.Health, w models.Webhook) workflows.Healt
 	return found
 }
 
-func TestJudgeWarnsAndDeactivates(t *testing.T) {
+func TestHealth_JudgeWarnsAndDeactivates(t *testing.T) {
 	t.Parallel()
 	b, h, _ := health(t)
 	w := b.hook("/hook/with-a-secret?token=another", func(c *service.WebhookChange) { name := "Shop"; c.Name = &name })
@@ -125,7 +125,7 @@ func TestJudgeWarnsAndDeactivates(t *testing.T) {
 	require.Equal(t, []models.NotificationKind{models.NotifyWarning, models.NotifyWarning, models.NotifyDeactivated}, kinds)
 }
 
-func TestJudgeOfADeletedWebhook(t *testing.T) {
+func TestHealth_JudgeOfADeletedWebhook(t *testing.T) {
 	t.Parallel()
 	b, h, _ := health(t)
 	w := b.hook("/a")
@@ -152,7 +152,7 @@ func (b *bundle) operational() []models.Event {
 	return events
 }
 
-func TestNotifyMailsAndPublishes(t *testing.T) {
+func TestHealth_NotifyMailsAndPublishes(t *testing.T) {
 	t.Parallel()
 	b, h, m := health(t)
 	types := []string{"webhook.*"}
@@ -200,7 +200,7 @@ func TestNotifyMailsAndPublishes(t *testing.T) {
 }
 
 // The operational tenant gets the event as well, once, and events about its own webhooks once, too.
-func TestNotifyTellsTheOperationalTenant(t *testing.T) {
+func TestHealth_NotifyTellsTheOperationalTenant(t *testing.T) {
 	t.Parallel()
 	b, h, _ := health(t)
 	_, _, err := b.Service.PutTenant(t.Context(), models.Tenant{ID: models.OperationalTenant})
@@ -237,7 +237,7 @@ func TestNotifyTellsTheOperationalTenant(t *testing.T) {
 	require.Len(t, told(), 2)
 }
 
-func TestNotifyIsRepeatedUntilItGoesOut(t *testing.T) {
+func TestHealth_NotifyIsRepeatedUntilItGoesOut(t *testing.T) {
 	t.Parallel()
 	b, h, m := health(t)
 	w, id := deactivated(t, b, h)
@@ -276,7 +276,7 @@ func notified(t *testing.T, h *activities.Health) map[string]float64 {
 	return counts
 }
 
-func TestNotifySaysWhomItHasReached(t *testing.T) {
+func TestHealth_NotifySaysWhomItHasReached(t *testing.T) {
 	t.Parallel()
 	operational := []string{"webhook.*"}
 	everyone := []string{"a@acme.test", "b@acme.test", "c@acme.test"}
@@ -341,7 +341,7 @@ func TestNotifySaysWhomItHasReached(t *testing.T) {
 	}
 }
 
-func TestNotifyOfWhatIsGone(t *testing.T) {
+func TestHealth_NotifyOfWhatIsGone(t *testing.T) {
 	t.Parallel()
 	b, h, m := health(t)
 	w, id := deactivated(t, b, h)
@@ -359,7 +359,7 @@ func TestNotifyOfWhatIsGone(t *testing.T) {
 }
 
 // A tenant's webhooks are deleted with it at once, before their rows: their health workflows end.
-func TestJudgeAndNotifyOfADeletedTenant(t *testing.T) {
+func TestHealth_JudgeAndNotifyOfADeletedTenant(t *testing.T) {
 	t.Parallel()
 	b, h, m := health(t)
 	w, id := deactivated(t, b, h)
@@ -370,7 +370,7 @@ func TestJudgeAndNotifyOfADeletedTenant(t *testing.T) {
 }
 
 // Mails, operational events and search attributes use a tenant's name, not its id.
-func TestNotifyNamesTheTenantByItsSlug(t *testing.T) {
+func TestHealth_NotifyNamesTheTenantByItsSlug(t *testing.T) {
 	t.Parallel()
 	b, h, m := health(t)
 	again, _ := b.TenantAgain(tenant)

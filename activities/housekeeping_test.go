@@ -14,7 +14,7 @@ import (
 	"github.com/posthorn/posthorn/workflows"
 )
 
-func TestReleasePageKeepsToTheRate(t *testing.T) {
+func TestHousekeeping_ReleasePageKeepsToTheRate(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	h := &activities.Housekeeping{Service: b.Service, Store: b.Store, Now: b.Clock.Now}
@@ -48,7 +48,7 @@ func TestReleasePageKeepsToTheRate(t *testing.T) {
 	require.Equal(t, 5, b.receiver.got("/a"))
 }
 
-func TestReleasePageEnds(t *testing.T) {
+func TestHousekeeping_ReleasePageEnds(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		change func(b *bundle, r models.Recovery) error
@@ -87,7 +87,7 @@ func TestReleasePageEnds(t *testing.T) {
 	})
 }
 
-func TestRemoveExpiredKeepsWhatIsOwed(t *testing.T) {
+func TestHousekeeping_RemoveExpiredKeepsWhatIsOwed(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	h := &activities.Housekeeping{Service: b.Service, Store: b.Store, Retention: 24 * time.Hour, Now: b.Clock.Now}
@@ -122,7 +122,7 @@ func TestRemoveExpiredKeepsWhatIsOwed(t *testing.T) {
 	require.ErrorIs(t, err, models.ErrNotFound)
 }
 
-func TestRemoveExpiredRemovesOldEntriesOfTheAuditLog(t *testing.T) {
+func TestHousekeeping_RemoveExpiredRemovesOldEntriesOfTheAuditLog(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	h := &activities.Housekeeping{Service: b.Service, Store: b.Store, Retention: 24 * time.Hour, AuditRetention: 400 * 24 * time.Hour, Now: b.Clock.Now}

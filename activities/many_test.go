@@ -42,7 +42,7 @@ func asked(t *testing.T, err error) *temporal.ApplicationError {
 	return again
 }
 
-func TestABatchThatIsPutOffAsksAsARetry(t *testing.T) {
+func TestBatch_ThatIsPutOffAsksAsARetry(t *testing.T) {
 	t.Parallel()
 	b := setup(t, servicetest.WithPoster(posterFunc(func(context.Context, sender.Request) sender.Result {
 		return sender.Result{Outcome: sender.Local}
@@ -53,7 +53,7 @@ func TestABatchThatIsPutOffAsksAsARetry(t *testing.T) {
 	asked(t, err)
 }
 
-func TestWhatWaitsForASlotAsksAsARetry(t *testing.T) {
+func TestBatch_WhatWaitsForASlotAsksAsARetry(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	one := 1
@@ -77,7 +77,7 @@ func TestWhatWaitsForASlotAsksAsARetry(t *testing.T) {
 }
 
 // A delivery that waits for both limits of its webhook also asks as a Temporal retry (A9).
-func TestWhatWaitsForItsPaceAndAPlaceAsksAsARetry(t *testing.T) {
+func TestBatch_WhatWaitsForItsPaceAndAPlaceAsksAsARetry(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	one, rate := 1, 0.1
@@ -105,7 +105,7 @@ func TestWhatWaitsForItsPaceAndAPlaceAsksAsARetry(t *testing.T) {
 }
 
 // The workflows and their activities agree on which deliveries are attempted together.
-func TestTheBoundsOfABatchAtARateAgree(t *testing.T) {
+func TestBatch_TheBoundsOfABatchAtARateAgree(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, workflows.PacedMost, delivery.PacedMost)
 	require.Equal(t, workflows.PacedFor, delivery.PacedFor)

@@ -10,7 +10,7 @@ import (
 )
 
 // An activity that is green in the Web UI says in its result whether anything was received (C4).
-func TestTheSummaryOfABatchSaysFirstWhetherItWasReceived(t *testing.T) {
+func TestSummary_OfABatchSaysFirstWhetherItWasReceived(t *testing.T) {
 	t.Parallel()
 	refused := []delivery.Leftover{{Last: "503 Service Unavailable"}, {}}
 	for want, b := range map[string]delivery.Batch{
@@ -27,7 +27,7 @@ func TestTheSummaryOfABatchSaysFirstWhetherItWasReceived(t *testing.T) {
 }
 
 // Older builds, which count held, canceled and superseded as one, read the sum.
-func TestARoundIsReadByEarlierBuilds(t *testing.T) {
+func TestSummary_ARoundIsReadByEarlierBuilds(t *testing.T) {
 	t.Parallel()
 	r := roundOf(&delivery.Batch{Held: 1, Canceled: 2, Superseded: 3, Ended: []delivery.Ended{{Status: delivery.Held, Tenant: "acme~abcdefgh"}}})
 	require.Equal(t, 6, r.Stopped)

@@ -23,7 +23,7 @@ func (e *env) second() *env {
 
 // A tenant with the name of a deleted one starts clean, at once and in every process, even in one that has the deleted
 // tenant in memory.
-func TestATenantMadeAgainStartsClean(t *testing.T) {
+func TestReuse_ATenantMadeAgainStartsClean(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	other := e.second()
@@ -60,7 +60,7 @@ func TestATenantMadeAgainStartsClean(t *testing.T) {
 }
 
 // A new event type with the name of a deleted one has neither its schema nor its example, in every process.
-func TestAnEventTypeMadeAgainStartsClean(t *testing.T) {
+func TestReuse_AnEventTypeMadeAgainStartsClean(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	other := e.second()
@@ -82,7 +82,7 @@ func TestAnEventTypeMadeAgainStartsClean(t *testing.T) {
 }
 
 // Paths with a dot segment or an encoded slash are not found, on every API.
-func TestPathsThatAreReadInTwoWays(t *testing.T) {
+func TestReuse_PathsThatAreReadInTwoWays(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	for _, path := range []string{"/v1/tenants%2facme", "/v1/tenants%2Facme/webhooks", "/v1/tenants/acme%2fwebhooks", "/v1/tenants/acme/./webhooks", "/v1/tenants/acme/%2e%2e/acme",

@@ -9,7 +9,7 @@ import (
 )
 
 // A refusal names every field that is wrong, wherever in the request it stands, and changes nothing.
-func TestARefusalNamesEveryWrongField(t *testing.T) {
+func TestRefusal_NamesEveryWrongField(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	webhook := e.webhook("https://shop.example/hooks")

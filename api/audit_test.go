@@ -22,7 +22,7 @@ func (a answer) find(action string) map[string]any {
 	return nil
 }
 
-func TestTheAuditLogSaysWhoChangedWhat(t *testing.T) {
+func TestAuditLog_SaysWhoChangedWhat(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	made := e.call("POST /v1/tenants/acme/webhooks", `{"url":"https://shop.example/hooks?token=1","headers":{"X-Auth":"hush"},"event_types":["order.created"]}`).is(http.StatusCreated)
@@ -65,7 +65,7 @@ func TestTheAuditLogSaysWhoChangedWhat(t *testing.T) {
 }
 
 // A tenant's keys see only that one of the platform's staff made a change, and not who.
-func TestTenantsDoNotLearnWhoOfTheStaffItWas(t *testing.T) {
+func TestAuditLog_TenantsDoNotLearnWhoOfTheStaffItWas(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	e.asAdmin("PUT /v1/tenants/acme", `{"name":"Acme"}`).is(http.StatusOK)
@@ -86,7 +86,7 @@ func TestTenantsDoNotLearnWhoOfTheStaffItWas(t *testing.T) {
 	}
 }
 
-func TestEntriesOfADeletedTenantAreForAdminsAlone(t *testing.T) {
+func TestAuditLog_EntriesOfADeletedTenantAreForAdminsAlone(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	e.webhook("https://shop.example/hooks")

@@ -93,7 +93,7 @@ func (r route) request(tenant string, ids map[string]string, key string) request
 	return request{method: method, path: path, body: r.body, key: key}
 }
 
-func TestWhoMayDoWhat(t *testing.T) {
+func TestAuth_WhoMayDoWhat(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	keys := e.keysOfEveryRole()
@@ -116,7 +116,7 @@ func TestWhoMayDoWhat(t *testing.T) {
 	}
 }
 
-func TestAKeyRevokedInAnotherProcessIsRevokedHere(t *testing.T) {
+func TestAuth_AKeyRevokedInAnotherProcessIsRevokedHere(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	for _, route := range []string{"/events", "/events/match", "/webhooks"} {
@@ -131,7 +131,7 @@ func TestAKeyRevokedInAnotherProcessIsRevokedHere(t *testing.T) {
 	}
 }
 
-func TestTheKeyIsABearerToken(t *testing.T) {
+func TestAuth_TheKeyIsABearerToken(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	for header, status := range map[string]int{
@@ -147,7 +147,7 @@ func TestTheKeyIsABearerToken(t *testing.T) {
 	e.do(request{method: http.MethodGet, path: "/v1/tenants/acme?key=" + e.key, key: "-"}).is(http.StatusUnauthorized)
 }
 
-func TestAnotherTenantsThingsAreNotFound(t *testing.T) {
+func TestAuth_AnotherTenantsThingsAreNotFound(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	other := e.Tenant("globex")

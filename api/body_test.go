@@ -23,7 +23,7 @@ var writes = map[string]string{
 	"POST /v1/tenants/acme/keys":         `{"role":"read"}`,
 }
 
-func TestBodiesThatAreNotWellFormed(t *testing.T) {
+func TestBody_BodiesThatAreNotWellFormed(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	for route, good := range writes {
@@ -75,7 +75,7 @@ func escapedFirst(object string) string {
 	return fmt.Sprintf(`"\u%04x%s`, member[1], member[2:])
 }
 
-func TestContentTypes(t *testing.T) {
+func TestBody_ContentTypes(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	for contentType, status := range map[string]int{
@@ -101,7 +101,7 @@ func TestContentTypes(t *testing.T) {
 	}
 }
 
-func TestBodiesThatAreTooLarge(t *testing.T) {
+func TestBody_BodiesThatAreTooLarge(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	exactly := func(size int, body string) string { return body + strings.Repeat(" ", size-len(body)) }
@@ -128,7 +128,7 @@ func TestBodiesThatAreTooLarge(t *testing.T) {
 	require.Equal(t, []string{"events[1].data"}, refused.is(http.StatusRequestEntityTooLarge).fields())
 }
 
-func TestHeadersAreBounded(t *testing.T) {
+func TestBody_HeadersAreBounded(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	many := map[string]string{}
@@ -142,8 +142,8 @@ func TestHeadersAreBounded(t *testing.T) {
 	e.call("GET /v1/tenants/acme/webhooks?url="+strings.Repeat("x", 9<<10), "").is(http.StatusRequestURITooLong)
 }
 
-// TestWrongFields: every wrong field is named, and nothing is stored.
-func TestWrongFields(t *testing.T) {
+// TestBody_WrongFields: every wrong field is named, and nothing is stored.
+func TestBody_WrongFields(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	webhook := e.webhook("https://shop.example/hooks")
@@ -238,7 +238,7 @@ func manyHeaders(n int) string {
 	return strings.Join(pairs, ",")
 }
 
-func TestAnIDIsAcceptedOnce(t *testing.T) {
+func TestBody_AnIDIsAcceptedOnce(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	const body = `{"type":"order.created","data":{},"id":"order-17"}`
@@ -249,7 +249,7 @@ func TestAnIDIsAcceptedOnce(t *testing.T) {
 	e.do(request{method: http.MethodPost, path: "/v1/tenants/globex/events", body: body, key: other}).is(http.StatusAccepted)
 }
 
-func TestSmallerLimits(t *testing.T) {
+func TestBody_SmallerLimits(t *testing.T) {
 	t.Parallel()
 	e := newEnvWith(t, func(o *api.Options) { o.MaxBody = 100 })
 	e.call("POST /v1/tenants/acme/events", `{"type":"order.created","data":"`+strings.Repeat("x", 100)+`"}`).is(http.StatusRequestEntityTooLarge)
@@ -257,7 +257,7 @@ func TestSmallerLimits(t *testing.T) {
 	e.call("POST /v1/tenants/acme/events", `{"type":"order.created","data":1}`).is(http.StatusAccepted)
 }
 
-func TestPathsAndMethodsThatAreNot(t *testing.T) {
+func TestBody_PathsAndMethodsThatAreNot(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	for _, path := range []string{"/", "/v1", "/v1/", "/v2/tenants", "/v1/tenants/acme/secrets", "/metricsx", "/v1/tenants/a%2Fb", "/v1/tenants//webhooks",

@@ -15,7 +15,7 @@ import (
 	"github.com/posthorn/posthorn/api"
 )
 
-func TestABodyWithoutRoomIsAnsweredWith503(t *testing.T) {
+func TestBodyRoom_ABodyWithoutRoomIsAnsweredWith503(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e := newEnvWith(t, func(o *api.Options) { o.BodyRoom = 10 })
@@ -38,7 +38,7 @@ func (s stalled) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func TestABodyThatIsTooSlowIsAnsweredWith408(t *testing.T) {
+func TestBodyRoom_ABodyThatIsTooSlowIsAnsweredWith408(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	for _, path := range []string{"/events", "/events/batch", "/events/match", "/webhooks"} {
@@ -64,7 +64,7 @@ func (c *connection) SetReadDeadline(at time.Time) error {
 }
 
 // The connection itself enforces the pace of a body: the wait for its bytes ends, and the deadline ends with the body.
-func TestThePaceOfABodyIsKeptOnItsConnection(t *testing.T) {
+func TestBodyRoom_ThePaceOfABodyIsKeptOnItsConnection(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	for path, body := range map[string]string{"/events": `{"type":"order.created","data":{}}`, "/webhooks": `{"url":"https://shop.example/"}`} {

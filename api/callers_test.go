@@ -32,8 +32,8 @@ func (e *env) mounted() []request {
 	return all
 }
 
-// TestAKeyForSettingsMayNothingElse walks the mounted routes, so that a new one is covered the day it is added.
-func TestAKeyForSettingsMayNothingElse(t *testing.T) {
+// TestCallers_AKeyForSettingsMayNothingElse walks the mounted routes, so that a new one is covered the day it is added.
+func TestCallers_AKeyForSettingsMayNothingElse(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	settings := e.Key("acme", models.RoleSettings)
@@ -49,8 +49,8 @@ func TestAKeyForSettingsMayNothingElse(t *testing.T) {
 	require.LessOrEqual(t, open, 28, "routes that need no key")
 }
 
-// TestEveryAnswerCarriesItsHeaders walks the mounted routes with a key, with a wrong one and without.
-func TestEveryAnswerCarriesItsHeaders(t *testing.T) {
+// TestCallers_EveryAnswerCarriesItsHeaders walks the mounted routes with a key, with a wrong one and without.
+func TestCallers_EveryAnswerCarriesItsHeaders(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	for _, r := range append(e.mounted(), request{method: http.MethodGet, path: "/nothing"}, request{method: http.MethodDelete, path: "/docs"},
@@ -70,8 +70,8 @@ func TestEveryAnswerCarriesItsHeaders(t *testing.T) {
 	require.Contains(t, e.call("GET /docs", "").header.Get("Content-Security-Policy"), "style-src 'sha256-")
 }
 
-// TestSlashesAndHEADLeadToTheSamePlace: each route of the contract with a slash at its end, and HEAD where GET is.
-func TestSlashesAndHEADLeadToTheSamePlace(t *testing.T) {
+// TestCallers_SlashesAndHEADLeadToTheSamePlace: each route of the contract with a slash at its end, and HEAD where GET is.
+func TestCallers_SlashesAndHEADLeadToTheSamePlace(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	for _, r := range contract {
@@ -94,7 +94,7 @@ func TestSlashesAndHEADLeadToTheSamePlace(t *testing.T) {
 	require.Equal(t, e.call("GET /v1/tenants/acme/webhooks?limit=1", "").body, list.body)
 }
 
-func TestListsShowWhenAKeyWasLastUsed(t *testing.T) {
+func TestCallers_ListsShowWhenAKeyWasLastUsed(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	created := e.call("POST /v1/tenants/acme/keys", `{"name":"ci","role":"settings"}`).is(http.StatusCreated)
@@ -108,7 +108,7 @@ func TestListsShowWhenAKeyWasLastUsed(t *testing.T) {
 }
 
 // The actor of a change is known wherever it is made.
-func TestTheActorIsInTheContext(t *testing.T) {
+func TestCallers_TheActorIsInTheContext(t *testing.T) {
 	t.Parallel()
 	var seen []service.Actor
 	e := newEnvWith(t, func(o *api.Options) {
@@ -121,7 +121,7 @@ func TestTheActorIsInTheContext(t *testing.T) {
 }
 
 // A bare worker answers only probes, with the same headers.
-func TestAWorkerAnswersProbesAlone(t *testing.T) {
+func TestCallers_AWorkerAnswersProbesAlone(t *testing.T) {
 	t.Parallel()
 	e := newEnvWith(t, func(o *api.Options) { o.ProbesOnly = true })
 	e.call("GET /healthz", "").is(http.StatusOK)
@@ -133,7 +133,7 @@ func TestAWorkerAnswersProbesAlone(t *testing.T) {
 	}
 }
 
-func TestPanicsAreCounted(t *testing.T) {
+func TestCallers_PanicsAreCounted(t *testing.T) {
 	t.Parallel()
 	registry := prometheus.NewRegistry()
 	metrics.New(registry)

@@ -11,7 +11,7 @@ import (
 )
 
 // The dashboard of one webhook asks the API: each of its requests is answered, and each column is in the answer.
-func TestDashboardAsksWhatTheAPIAnswers(t *testing.T) {
+func TestDashboards_AskWhatTheAPIAnswers(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	w := e.Webhook("acme", "https://receiver.example/hooks")

@@ -64,7 +64,7 @@ func FuzzDecodeBatch(f *testing.F) {
 	})
 }
 
-func TestDurations(t *testing.T) {
+func TestDecode_Durations(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{`"10s"`: `"10s"`, `"30m"`: `"30m"`, `"1h"`: `"1h"`, `"90m"`: `"1h30m"`, `"1h0m1s"`: `"1h0m1s"`,
 		`30`: `"30s"`, `0.25`: `"250ms"`, `0`: `"0s"`, `3600`: `"1h"`, `"1.5s"`: `"1.5s"`, `-1`: `"-1s"`} {

@@ -17,7 +17,7 @@ func (e *env) deliveryOf(eventType string) string {
 	return e.Deliveries("acme", e.Publish("acme", eventType, `{}`))[0].ID
 }
 
-func TestTimeline(t *testing.T) {
+func TestDeliveries_Timeline(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	r := newReceiver(t)
@@ -84,7 +84,7 @@ func TestTimeline(t *testing.T) {
 	require.Nil(t, last["response_body_encoding"])
 }
 
-func TestDeliveryActions(t *testing.T) {
+func TestDeliveries_DeliveryActions(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	webhook := e.webhook("https://shop.example/hooks")
@@ -121,7 +121,7 @@ func TestDeliveryActions(t *testing.T) {
 }
 
 // A timeline says which attempts were asked for, and a recovery can be for some of what there is.
-func TestWhatIsAskedFor(t *testing.T) {
+func TestDeliveries_WhatIsAskedFor(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	hook := "/v1/tenants/acme/webhooks/" + e.webhook("http://127.0.0.1:1")
@@ -147,7 +147,7 @@ func TestWhatIsAskedFor(t *testing.T) {
 	require.Nil(t, e.call("GET /v1/tenants/acme/events", "").is(http.StatusOK).data()[0]["data_until"])
 }
 
-func TestDeliveryLists(t *testing.T) {
+func TestDeliveries_DeliveryLists(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	webhook := e.webhook("https://shop.example/hooks")
@@ -180,7 +180,7 @@ func TestDeliveryLists(t *testing.T) {
 }
 
 // A pending delivery that somebody has paused in Temporal says so (A10).
-func TestADeliveryThatIsPausedInTemporalSaysSo(t *testing.T) {
+func TestDeliveries_ADeliveryThatIsPausedInTemporalSaysSo(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	e.webhook("https://shop.example/hooks")
@@ -195,7 +195,7 @@ func TestADeliveryThatIsPausedInTemporalSaysSo(t *testing.T) {
 }
 
 // The links that the Temporal Web UI shows lead to the delivery.
-func TestLinksToDeliveriesLeadToTheAPI(t *testing.T) {
+func TestDeliveries_LinksToDeliveriesLeadToTheAPI(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	const path = "/tenants/acme/deliveries/dlv_0198c0de-0000-7000-8000-000000000005"

@@ -10,7 +10,7 @@ import (
 )
 
 // A process that has to stop reports that it is not ready, and serves until its listener closes.
-func TestAProcessThatDrainsIsNotReady(t *testing.T) {
+func TestDraining_AProcessThatDrainsIsNotReady(t *testing.T) {
 	t.Parallel()
 	draining := false
 	e := newEnvWith(t, func(o *api.Options) { o.Draining = func() bool { return draining } })

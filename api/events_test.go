@@ -14,7 +14,7 @@ import (
 
 const eventsRoute = "POST /v1/tenants/acme/events"
 
-func TestDataStaysAsItWasPosted(t *testing.T) {
+func TestEvents_DataStaysAsItWasPosted(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	for _, data := range []string{
@@ -34,7 +34,7 @@ func TestDataStaysAsItWasPosted(t *testing.T) {
 	}
 }
 
-func TestPublishAnswersWithTheWorkflow(t *testing.T) {
+func TestEvents_PublishAnswersWithTheWorkflow(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	nobody := e.call(eventsRoute, `{"type":"order.created","data":{}}`).is(http.StatusAccepted)
@@ -54,7 +54,7 @@ func TestPublishAnswersWithTheWorkflow(t *testing.T) {
 }
 
 // An event with many webhooks says whether all its deliveries exist, alone and in lists.
-func TestAnEventSaysWhetherItIsFannedOut(t *testing.T) {
+func TestEvents_AnEventSaysWhetherItIsFannedOut(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	require.NoError(t, e.Store.Tx(t.Context(), func(tx *models.Store) error {
@@ -85,7 +85,7 @@ func TestAnEventSaysWhetherItIsFannedOut(t *testing.T) {
 	require.Equal(t, []any{true, true, true}, []any{alone, first, second})
 }
 
-func TestPublishThatFindsNoRoomSaysWhenToComeBack(t *testing.T) {
+func TestEvents_PublishThatFindsNoRoomSaysWhenToComeBack(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	e.webhook("https://shop.example/hooks")
@@ -95,7 +95,7 @@ func TestPublishThatFindsNoRoomSaysWhenToComeBack(t *testing.T) {
 	require.Empty(t, e.call("GET /v1/tenants/acme/events", "").data())
 }
 
-func TestIdempotencyKey(t *testing.T) {
+func TestEvents_IdempotencyKey(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	e.webhook("https://shop.example/hooks")
@@ -122,7 +122,7 @@ func TestIdempotencyKey(t *testing.T) {
 	}
 }
 
-func TestBatchIsAllOrNothing(t *testing.T) {
+func TestEvents_BatchIsAllOrNothing(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	e.webhook("https://shop.example/hooks")
@@ -145,7 +145,7 @@ func TestBatchIsAllOrNothing(t *testing.T) {
 	require.Len(t, e.call("GET /v1/tenants/acme/events", "").data(), 2, "nothing of what was refused is stored")
 }
 
-func TestMatchTellsWhoWouldGetIt(t *testing.T) {
+func TestEvents_MatchTellsWhoWouldGetIt(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	e.call("POST /v1/tenants/acme/webhooks", `{"url":"https://a.example/","event_types":["order.created"],"name":"a"}`)
@@ -162,7 +162,7 @@ func TestMatchTellsWhoWouldGetIt(t *testing.T) {
 	require.Empty(t, e.call("GET /v1/tenants/acme/events", "").data())
 }
 
-func TestSchemaViolationsNameEveryField(t *testing.T) {
+func TestEvents_SchemaViolationsNameEveryField(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	put := e.asAdmin("PUT /v1/event-types/user.created", `{"description":"A user","schema":{"type":"object","required":["email","age"],
@@ -176,7 +176,7 @@ func TestSchemaViolationsNameEveryField(t *testing.T) {
 	require.Len(t, e.call("GET /v1/tenants/acme/events", "").data(), 1)
 }
 
-func TestEventTypes(t *testing.T) {
+func TestEvents_EventTypes(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	names := func(a answer) (all []string) {
@@ -221,7 +221,7 @@ func TestEventTypes(t *testing.T) {
 		`{"schema":{"properties":{"n":{"type":"string"}}},"example":{"n":1}}`).is(http.StatusUnprocessableEntity).fields())
 }
 
-func TestEventLists(t *testing.T) {
+func TestEvents_EventLists(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	created := e.Publish("acme", "order.created", `{"secret":"payload"}`)
@@ -248,7 +248,7 @@ func TestEventLists(t *testing.T) {
 	require.Equal(t, []string{"since"}, e.call("GET /v1/tenants/acme/events?since=yesterday", "").is(http.StatusUnprocessableEntity).fields())
 }
 
-func TestErasingAPayloadKeepsTheRecord(t *testing.T) {
+func TestEvents_ErasingAPayloadKeepsTheRecord(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	e.webhook("https://shop.example/hooks")

@@ -12,7 +12,7 @@ import (
 
 // Attempts from before this field existed say that their destination is unknown. If possible, they say whether the
 // answer was longer.
-func TestOldAttemptsDoNotKnowWhereTheyWent(t *testing.T) {
+func TestExchange_OldAttemptsDoNotKnowWhereTheyWent(t *testing.T) {
 	t.Parallel()
 	v := exchangeView(t.Context(), &models.Attempt{ResponseBody: []byte(strings.Repeat("x", keptBody)), ResponseHeaders: map[string]string{"A": "b"}})
 	require.Nil(t, v.URL)
@@ -24,7 +24,7 @@ func TestOldAttemptsDoNotKnowWhereTheyWent(t *testing.T) {
 	require.False(t, v.ResponseBodyTruncated)
 }
 
-func TestTwoTriesAreTold(t *testing.T) {
+func TestExchange_TwoTriesAreTold(t *testing.T) {
 	t.Parallel()
 	at := time.UnixMilli(1_700_000_000_000).UTC()
 	v := exchangeView(t.Context(), &models.Attempt{URL: "https://a.test/", Detail: models.AttemptDetail{
@@ -32,7 +32,7 @@ func TestTwoTriesAreTold(t *testing.T) {
 	require.Equal(t, []Try{{StartedAt: timestamp(at), Error: new("refused")}, {StartedAt: timestamp(at.Add(time.Second))}}, v.Tries)
 }
 
-func TestTextIsCutBetweenCharacters(t *testing.T) {
+func TestExchange_TextIsCutBetweenCharacters(t *testing.T) {
 	t.Parallel()
 	for limit, want := range map[int]string{0: "", 1: "a", 2: "a", 3: "a", 4: "a日", 5: "a日", 7: "a日本", 8: "a日本"} {
 		require.Equal(t, want, string(cutText([]byte("a日本"), limit)), limit)

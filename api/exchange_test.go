@@ -49,7 +49,7 @@ func echo(t *testing.T, got *[]byte) *httptest.Server {
 
 // An attempt shows the request and the whole answer, but no secret that the receiver echoed. This holds for its owner,
 // for a read-only key, and for a test's answer.
-func TestAnAttemptShowsTheWholeExchange(t *testing.T) {
+func TestExchange_AnAttemptShowsTheWholeExchange(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	reader := e.Key("acme", models.RoleRead)
@@ -106,7 +106,7 @@ func TestAnAttemptShowsTheWholeExchange(t *testing.T) {
 
 // An attempt shows its destination, even if the webhook has another URL now. Once the event is erased, it no longer
 // shows the body.
-func TestAnAttemptKeepsWhereItWent(t *testing.T) {
+func TestExchange_AnAttemptKeepsWhereItWent(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	r := newReceiver(t)
@@ -137,7 +137,7 @@ func TestAnAttemptKeepsWhereItWent(t *testing.T) {
 }
 
 // The URL of a webhook is stored in one form, and sending that form back changes nothing.
-func TestAWebhooksURLIsKeptInOneForm(t *testing.T) {
+func TestExchange_AWebhooksURLIsKeptInOneForm(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	made := e.call("POST /v1/tenants/acme/webhooks", `{"url":"HTTPS://BÜCHER.example:443/é x?q=a b&r=%2f"}`).is(http.StatusCreated)

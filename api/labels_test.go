@@ -18,7 +18,7 @@ func ids(a answer) []any {
 	return list
 }
 
-func TestEventsAreFoundByTheirLabels(t *testing.T) {
+func TestLabels_EventsAreFoundByTheirLabels(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	first := e.call(eventsRoute, `{"type":"order.created","data":{},"tags":["red","big","red"],"channels":["north"],"external_id":"order.1","attributes":{"customer":"c:1"}}`).
@@ -52,7 +52,7 @@ func TestEventsAreFoundByTheirLabels(t *testing.T) {
 }
 
 // Deliveries are found by their own id, and by what their event is called: in one tenant, or in all.
-func TestDeliveriesAreFoundByName(t *testing.T) {
+func TestLabels_DeliveriesAreFoundByName(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	e.webhook("https://shop.example/hooks")
@@ -86,7 +86,7 @@ func TestDeliveriesAreFoundByName(t *testing.T) {
 	require.Equal(t, []string{"q"}, e.call(events+"q=x&id="+event+"&"+window, "").is(http.StatusUnprocessableEntity).fields())
 }
 
-func TestLabelsOfEventsAreChecked(t *testing.T) {
+func TestLabels_OfEventsAreChecked(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	long := strings.Repeat("x", 300)
@@ -99,7 +99,7 @@ func TestLabelsOfEventsAreChecked(t *testing.T) {
 	e.call(eventsRoute, `{"type":"order.created","data":{},"channels":null,"tags":null,"external_id":null}`).is(http.StatusAccepted)
 }
 
-func TestMatchSaysWhatChannelsDecide(t *testing.T) {
+func TestLabels_MatchSaysWhatChannelsDecide(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	e.call("POST /v1/tenants/acme/webhooks", `{"url":"https://shop.example/hooks","channels":["north"]}`).is(http.StatusCreated)
@@ -113,7 +113,7 @@ func TestMatchSaysWhatChannelsDecide(t *testing.T) {
 }
 
 // A webhook's uid works wherever its id does.
-func TestWebhooksHaveUIDsMetadataAndChannels(t *testing.T) {
+func TestLabels_WebhooksHaveUIDsMetadataAndChannels(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	const route = "/v1/tenants/acme/webhooks"
@@ -179,7 +179,7 @@ func TestWebhooksHaveUIDsMetadataAndChannels(t *testing.T) {
 }
 
 // A tenant's uid is set by PATCH, stays when the tenant is put, and names it in paths.
-func TestTenantsHaveUIDsAndMetadata(t *testing.T) {
+func TestLabels_TenantsHaveUIDsAndMetadata(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	e.asAdmin("PATCH /v1/tenants/acme", `{"uid":"crm-1","metadata":{"plan":"large"},"limits":{"webhooks":3}}`).is(http.StatusOK)
@@ -208,7 +208,7 @@ func TestTenantsHaveUIDsAndMetadata(t *testing.T) {
 	require.Contains(t, e.asAdmin("GET /v1/audit?action=tenant.updated", "").is(http.StatusOK).body, `"uid":{"from":"","to":"crm-1"}`)
 }
 
-func TestEventsAreFoundByText(t *testing.T) {
+func TestLabels_EventsAreFoundByText(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	since := e.Store.Now()

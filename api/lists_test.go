@@ -60,7 +60,7 @@ func withRows(t *testing.T) *env {
 
 // Every list refuses a query with an unclear parameter, and names the parameter. If it ignored the parameter, it would
 // answer another question.
-func TestListsRefuseQueriesThatSayNothingOrTwoThings(t *testing.T) {
+func TestLists_RefuseQueriesThatSayNothingOrTwoThings(t *testing.T) {
 	t.Parallel()
 	e := withRows(t)
 	value := map[string]string{"limit": "5", "status": "active", "since": "2026-01-01T00:00:00Z", "until": "2026-01-01T00:00:00Z"}
@@ -110,7 +110,7 @@ func cmpOr(a, b string) string {
 }
 
 // A cursor is valid only for its own list, with the same tenant and the same filter. Any other is refused.
-func TestListsRefuseCursorsThatAreNotTheirs(t *testing.T) {
+func TestLists_RefuseCursorsThatAreNotTheirs(t *testing.T) {
 	t.Parallel()
 	e := withRows(t)
 	lists := listRoutes(t)
@@ -162,7 +162,7 @@ func TestListsRefuseCursorsThatAreNotTheirs(t *testing.T) {
 }
 
 // A page's cursor leads to the next page with the same filters, in every zone and spelling of the same times.
-func TestCursorsGoOnWithTheSameFilter(t *testing.T) {
+func TestLists_CursorsGoOnWithTheSameFilter(t *testing.T) {
 	t.Parallel()
 	e := withRows(t)
 	for _, path := range []string{"/v1/tenants/acme/events", "/v1/tenants/acme/deliveries"} {
@@ -174,7 +174,7 @@ func TestCursorsGoOnWithTheSameFilter(t *testing.T) {
 	}
 }
 
-func TestPublishesRefuseAKeyThatSaysNothingOrTwoThings(t *testing.T) {
+func TestLists_PublishesRefuseAKeyThatSaysNothingOrTwoThings(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	send := func(path, body string, change func(http.Header)) answer {
@@ -208,7 +208,7 @@ func TestPublishesRefuseAKeyThatSaysNothingOrTwoThings(t *testing.T) {
 }
 
 // Errors about times have our own words, in every place for a time.
-func TestTimesThatAreNone(t *testing.T) {
+func TestLists_TimesThatAreNone(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	hook := e.webhook("https://shop.example/hooks")
@@ -237,7 +237,7 @@ func TestTimesThatAreNone(t *testing.T) {
 
 // A window may begin and end at any time: before the first event, at the edges of years and zones, and after the last
 // event. The answer fits the times.
-func TestWindowsAtTheBoundsOfTime(t *testing.T) {
+func TestLists_WindowsAtTheBoundsOfTime(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	hook := e.webhook("https://shop.example/hooks")
@@ -269,7 +269,7 @@ func TestWindowsAtTheBoundsOfTime(t *testing.T) {
 }
 
 // The matching webhooks of an event come in pages too.
-func TestMatchesComeInPages(t *testing.T) {
+func TestLists_MatchesComeInPages(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	e.EventTypes("order.other")

@@ -34,7 +34,7 @@ func (d *document) operations() map[string]map[string]any {
 	return all
 }
 
-func TestDocumentListsTheContractAndNothingElse(t *testing.T) {
+func TestOpenAPI_DocumentListsTheContractAndNothingElse(t *testing.T) {
 	t.Parallel()
 	documented := theDocument().operations()
 	for _, r := range contract {
@@ -55,7 +55,7 @@ func TestDocumentListsTheContractAndNothingElse(t *testing.T) {
 	require.Empty(t, documented)
 }
 
-func TestDocumentIsWhole(t *testing.T) {
+func TestOpenAPI_DocumentIsWhole(t *testing.T) {
 	t.Parallel()
 	d := theDocument()
 	if *documentFile != "" {
@@ -118,7 +118,7 @@ func (d *document) response(op map[string]any, status string) map[string]any {
 
 // Every operation documents its refusals, in the one shape of problems. env.do checks the answers of all tests against
 // it.
-func TestDocumentSaysHowEveryOperationRefuses(t *testing.T) {
+func TestOpenAPI_DocumentSaysHowEveryOperationRefuses(t *testing.T) {
 	t.Parallel()
 	d := theDocument()
 	for route, op := range d.operations() {
@@ -150,7 +150,7 @@ func TestDocumentSaysHowEveryOperationRefuses(t *testing.T) {
 	}
 }
 
-func TestEveryOperationHasOneTagThatTheDocumentDescribes(t *testing.T) {
+func TestOpenAPI_EveryOperationHasOneTagThatTheDocumentDescribes(t *testing.T) {
 	t.Parallel()
 	d := theDocument()
 	used := map[any]bool{}
@@ -178,7 +178,7 @@ func TestEveryOperationHasOneTagThatTheDocumentDescribes(t *testing.T) {
 }
 
 // The document describes deliveries as they are sent.
-func TestDocumentHasWhatReceiversGet(t *testing.T) {
+func TestOpenAPI_DocumentHasWhatReceiversGet(t *testing.T) {
 	t.Parallel()
 	d := theDocument()
 	for _, name := range []string{"event", "webhook.deactivated", "webhook.warning", "webhook.updated", "webhook.delivery.failing"} {
@@ -199,7 +199,7 @@ func TestDocumentHasWhatReceiversGet(t *testing.T) {
 }
 
 // Every example in the document is valid: of parameters, fields and whole bodies.
-func TestExamplesAreValid(t *testing.T) {
+func TestOpenAPI_ExamplesAreValid(t *testing.T) {
 	t.Parallel()
 	d := theDocument()
 	seen := 0
@@ -237,8 +237,8 @@ func TestExamplesAreValid(t *testing.T) {
 	require.Greater(t, seen, 100)
 }
 
-// TestRequestsFitTheDocument: the document describes every request that the tests send and the API accepts.
-func TestRequestsFitTheDocument(t *testing.T) {
+// TestOpenAPI_RequestsFitTheDocument: the document describes every request that the tests send and the API accepts.
+func TestOpenAPI_RequestsFitTheDocument(t *testing.T) {
 	t.Parallel()
 	for _, r := range contract {
 		if r.body == "" {
@@ -254,8 +254,8 @@ func TestRequestsFitTheDocument(t *testing.T) {
 	}
 }
 
-// TestExamplesAreAccepted: the document's example requests can be sent unchanged.
-func TestExamplesAreAccepted(t *testing.T) {
+// TestOpenAPI_ExamplesAreAccepted: the document's example requests can be sent unchanged.
+func TestOpenAPI_ExamplesAreAccepted(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	for _, r := range contract {
@@ -274,7 +274,7 @@ func TestExamplesAreAccepted(t *testing.T) {
 	}
 }
 
-func TestDocumentsNeedNoKeyAndNothingFromElsewhere(t *testing.T) {
+func TestOpenAPI_DocumentsNeedNoKeyAndNothingFromElsewhere(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	get := func(path string) *httptest.ResponseRecorder {
@@ -308,7 +308,7 @@ func TestDocumentsNeedNoKeyAndNothingFromElsewhere(t *testing.T) {
 	require.Contains(t, policy, "style-src 'sha256-"+base64.StdEncoding.EncodeToString(sum[:])+"'")
 }
 
-func TestPublicURLIsTheServer(t *testing.T) {
+func TestOpenAPI_PublicURLIsTheServer(t *testing.T) {
 	t.Parallel()
 	e := newEnvWith(t, func(o *api.Options) { o.PublicURL = "https://hooks.example" })
 	recorder := httptest.NewRecorder()

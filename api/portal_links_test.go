@@ -15,7 +15,7 @@ import (
 
 const portalLinks = "POST /v1/tenants/acme/portal-links"
 
-func TestPortalLinksAreChecked(t *testing.T) {
+func TestPortalLinks_AreChecked(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	for _, body := range []string{`{}`, `{"role":"publish"}`, `{"role":"read","expires_in":"59s"}`, `{"role":"read","expires_in":"169h"}`,
@@ -31,7 +31,7 @@ func TestPortalLinksAreChecked(t *testing.T) {
 	require.NotContains(t, made.text("url"), made.text("token"))
 }
 
-func TestALogoComesFromAnAllowedOrigin(t *testing.T) {
+func TestPortalLinks_ALogoComesFromAnAllowedOrigin(t *testing.T) {
 	t.Parallel()
 	link := func(url string) string { return fmt.Sprintf(`{"role":"read","theme":{"logo":%q}}`, url) }
 	e := newEnv(t, func(_ *sender.Config, o *service.Options) {
@@ -50,7 +50,7 @@ func TestALogoComesFromAnAllowedOrigin(t *testing.T) {
 	none.call(portalLinks, link("https://cdn.example/a.svg")).is(http.StatusUnprocessableEntity)
 }
 
-func TestAPortalTokenMayWhatItsLinkAllows(t *testing.T) {
+func TestPortalLinks_APortalTokenMayWhatItsLinkAllows(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	e.Tenant("globex")

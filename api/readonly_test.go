@@ -28,7 +28,7 @@ func changedIn(object map[string]any, name string, value any) map[string]any {
 
 // A webhook as it was read, alone or in a list, can be sent back with its masked headers, the schedule in force and all
 // read-only fields. This changes nothing.
-func TestAWebhookCanBeSentBackAsItWasRead(t *testing.T) {
+func TestReadOnly_AWebhookCanBeSentBackAsItWasRead(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	r := newReceiver(t)
@@ -71,7 +71,7 @@ func TestAWebhookCanBeSentBackAsItWasRead(t *testing.T) {
 	}
 }
 
-func TestReadOnlyFieldsOfAWebhookCannotBeChanged(t *testing.T) {
+func TestReadOnly_FieldsOfAWebhookCannotBeChanged(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	path := "/v1/tenants/acme/webhooks/" + e.webhook("https://shop.example/hooks")
@@ -87,7 +87,7 @@ func TestReadOnlyFieldsOfAWebhookCannotBeChanged(t *testing.T) {
 }
 
 // A masked value stands for the value that the header has, under any spelling of its name.
-func TestMaskedHeadersKeepTheirValues(t *testing.T) {
+func TestReadOnly_MaskedHeadersKeepTheirValues(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	w := e.call("POST /v1/tenants/acme/webhooks", `{"url":"https://shop.example/hooks","headers":{"X-Keep":"kept","X-Change":"old","X-Drop":"1"}}`).is(http.StatusCreated)
@@ -106,7 +106,7 @@ func TestMaskedHeadersKeepTheirValues(t *testing.T) {
 	require.Equal(t, []string{"headers"}, refused.fields(), "a new webhook has no value to keep")
 }
 
-func TestATenantCanBePutAsItWasRead(t *testing.T) {
+func TestReadOnly_ATenantCanBePutAsItWasRead(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	const path = "/v1/tenants/acme"
@@ -126,7 +126,7 @@ func TestATenantCanBePutAsItWasRead(t *testing.T) {
 	require.Equal(t, []string{"created_at"}, e.asAdmin("PUT /v1/tenants/umbrella", `{"id":"umbrella","created_at":"2020-01-01T00:00:00.000Z"}`).is(http.StatusUnprocessableEntity).fields())
 }
 
-func TestAnEventTypeCanBePutAsItWasRead(t *testing.T) {
+func TestReadOnly_AnEventTypeCanBePutAsItWasRead(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	const path = "/v1/event-types/user.created"

@@ -12,7 +12,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-func TestAnEventIsReplayed(t *testing.T) {
+func TestReplays_AnEventIsReplayed(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	first := e.webhook("https://shop.example/hooks")
@@ -54,7 +54,7 @@ func TestAnEventIsReplayed(t *testing.T) {
 	e.call(path, "").is(http.StatusConflict)
 }
 
-func TestAReplayToManyWebhooksIsARecovery(t *testing.T) {
+func TestReplays_AReplayToManyWebhooksIsARecovery(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	event := e.Publish("acme", "order.created", `{}`)
@@ -79,7 +79,7 @@ func TestAReplayToManyWebhooksIsARecovery(t *testing.T) {
 	require.Equal(t, id, e.call("GET /v1/tenants/acme/recoveries", "").is(http.StatusOK).data()[0]["id"])
 }
 
-func TestRecoveriesOfWhatWasMissed(t *testing.T) {
+func TestReplays_RecoveriesOfWhatWasMissed(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	e.webhook("https://shop.example/first")
@@ -110,7 +110,7 @@ func TestRecoveriesOfWhatWasMissed(t *testing.T) {
 }
 
 // A window never reaches further back than the retention, whatever since says.
-func TestMissedEventsEndAtTheRetention(t *testing.T) {
+func TestReplays_MissedEventsEndAtTheRetention(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	hook := e.webhook("https://shop.example/late")
@@ -124,7 +124,7 @@ func TestMissedEventsEndAtTheRetention(t *testing.T) {
 }
 
 // What expires while a recovery runs is not sent.
-func TestMissedEventsEndAtTheRetentionOfTheirTime(t *testing.T) {
+func TestReplays_MissedEventsEndAtTheRetentionOfTheirTime(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	e.Publish("acme", "order.created", `{}`)
@@ -136,7 +136,7 @@ func TestMissedEventsEndAtTheRetentionOfTheirTime(t *testing.T) {
 	require.Equal(t, []any{models.RecoveryDone, int64(0)}, []any{r.Status, r.Released})
 }
 
-func TestListsOfAllTenants(t *testing.T) {
+func TestReplays_ListsOfAllTenants(t *testing.T) {
 	t.Parallel()
 	e := withRows(t)
 	for path, most := range map[string]int{"/v1/webhooks": 4, "/v1/deliveries": 12, "/v1/recoveries": 4} {
@@ -159,7 +159,7 @@ func TestListsOfAllTenants(t *testing.T) {
 	require.Empty(t, e.asAdmin("GET /v1/deliveries?tenant=acme&event_id="+event, "").is(http.StatusOK).data())
 }
 
-func TestErasures(t *testing.T) {
+func TestReplays_Erasures(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	hook := e.webhook("https://shop.example/hooks")

@@ -9,7 +9,7 @@ import (
 )
 
 // A check that costs too much is a 422 that names the field, on every route that checks data or takes a schema.
-func TestCostlyDataAndSchemasAreRefused(t *testing.T) {
+func TestSchemas_CostlyDataAndSchemasAreRefused(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	const unprocessable = http.StatusUnprocessableEntity

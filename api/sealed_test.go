@@ -26,7 +26,7 @@ func headersOf(w *models.Webhook) []byte { return w.Headers }
 
 // A webhook whose secret cannot be opened affects only itself. It can be listed, read and changed, it names the
 // problem, and a new secret repairs it.
-func TestAWebhookThatCannotBeOpened(t *testing.T) {
+func TestSealed_AWebhookThatCannotBeOpened(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	create := func() string {

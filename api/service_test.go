@@ -20,7 +20,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-func TestProbes(t *testing.T) {
+func TestServer_Probes(t *testing.T) {
 	t.Parallel()
 	var down error
 	e := newEnvWith(t, func(o *api.Options) { o.Ready = func(context.Context) error { return down } })
@@ -39,7 +39,7 @@ func TestProbes(t *testing.T) {
 	probe(http.MethodGet, "/healthz").is(http.StatusOK)
 }
 
-func TestNotReadyUntilMigratedAndWithoutADatabase(t *testing.T) {
+func TestServer_NotReadyUntilMigratedAndWithoutADatabase(t *testing.T) {
 	t.Parallel()
 	store, err := models.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "empty.db"), models.Options{})
 	require.NoError(t, err)
@@ -52,7 +52,7 @@ func TestNotReadyUntilMigratedAndWithoutADatabase(t *testing.T) {
 	require.Equal(t, []string{"database", "schema"}, e.do(ready).is(http.StatusServiceUnavailable).fields())
 }
 
-func TestMetrics(t *testing.T) {
+func TestServer_Metrics(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	e.call("GET /v1/tenants/acme", "").is(http.StatusOK)
@@ -93,7 +93,7 @@ func (e *env) entries(message string) []map[string]any {
 	}
 }
 
-func TestRequestsAreLoggedWithoutSecrets(t *testing.T) {
+func TestServer_RequestsAreLoggedWithoutSecrets(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	created := e.call("POST /v1/tenants/acme/webhooks", `{"url":"https://shop.example/path-token","headers":{"X-Token":"header-token"}}`).is(http.StatusCreated)
@@ -120,7 +120,7 @@ func TestRequestsAreLoggedWithoutSecrets(t *testing.T) {
 	require.NotContains(t, entries[5], "key")
 }
 
-func TestRequestIDsThatAreNotPlainAreReplaced(t *testing.T) {
+func TestServer_RequestIDsThatAreNotPlainAreReplaced(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	for _, id := range []string{"", "two words", `quo"te`, strings.Repeat("x", 65), "línea"} {
@@ -129,7 +129,7 @@ func TestRequestIDsThatAreNotPlainAreReplaced(t *testing.T) {
 	}
 }
 
-func TestInternalErrorsAreLoggedAndNotTold(t *testing.T) {
+func TestServer_InternalErrorsAreLoggedAndNotTold(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	key := e.key
@@ -153,7 +153,7 @@ func TestInternalErrorsAreLoggedAndNotTold(t *testing.T) {
 	require.Equal(t, "WARN", e.entries("request")[0]["level"])
 }
 
-func TestAPanicIsAnInternalError(t *testing.T) {
+func TestServer_APanicIsAnInternalError(t *testing.T) {
 	t.Parallel()
 	mounted := func(r gin.IRouter) {
 		r.GET("/system/panic", func(*gin.Context) { panic("the cat sat on the keyboard") })

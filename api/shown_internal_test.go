@@ -14,7 +14,7 @@ import (
 )
 
 // A role sees no more of a URL than where it leads, unless shownURL says otherwise: so a new role learns no token.
-func TestANewRoleSeesOnlyTheOriginOfAURL(t *testing.T) {
+func TestRoles_ANewRoleSeesOnlyTheOriginOfAURL(t *testing.T) {
 	t.Parallel()
 	sees := map[models.Role]string{models.RoleAdmin: "https://a.example/p?q=1", models.RoleTenant: "https://a.example/p?q=1", models.RoleRead: "https://a.example/p"}
 	for _, role := range append(models.Roles(), models.RoleAdmin, "new", "") {
@@ -27,7 +27,7 @@ func TestANewRoleSeesOnlyTheOriginOfAURL(t *testing.T) {
 }
 
 // The OpenAPI document lists the roles of keys in struct tags, which cannot call models.Roles.
-func TestTheDocumentListsEveryRoleOfKeys(t *testing.T) {
+func TestRoles_TheDocumentListsEveryRoleOfKeys(t *testing.T) {
 	t.Parallel()
 	for _, body := range []any{Key{}, KeyInput{}} {
 		field, _ := reflect.TypeOf(body).FieldByName("Role")
@@ -40,7 +40,7 @@ func TestTheDocumentListsEveryRoleOfKeys(t *testing.T) {
 }
 
 // Nor can they call wire.Profiles and catalog.Systems.
-func TestTheDocumentNamesEveryProfileAndSystem(t *testing.T) {
+func TestRoles_TheDocumentNamesEveryProfileAndSystem(t *testing.T) {
 	t.Parallel()
 	profile, _ := reflect.TypeFor[WebhookInput]().FieldByName("Profile")
 	for _, name := range wire.Profiles() {

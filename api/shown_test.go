@@ -30,7 +30,7 @@ const (
 	adminEmail  = "ops@acme.example"
 )
 
-func TestWhoMaySeeWhat(t *testing.T) {
+func TestRoles_WhoMaySeeWhat(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	receiver := newReceiver(t)

@@ -26,7 +26,7 @@ func (a answer) buckets() []any {
 	return buckets
 }
 
-func TestStats(t *testing.T) {
+func TestStats_CountWhatHappened(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
@@ -91,7 +91,7 @@ func TestStats(t *testing.T) {
 	require.True(t, n == 24 || n == 25, "a day by default, in hours")
 }
 
-func TestStatsAreBounded(t *testing.T) {
+func TestStats_AreBounded(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	now := e.Clock.Now().UTC().Truncate(24 * time.Hour)

@@ -15,7 +15,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-func TestTenants(t *testing.T) {
+func TestTenants_Lifecycle(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 
@@ -37,7 +37,7 @@ func TestTenants(t *testing.T) {
 }
 
 // The name of a deleted tenant is free at once, with all ids that it used, and nothing of the old tenant is visible.
-func TestADeletedTenantsNameStartsClean(t *testing.T) {
+func TestTenants_ADeletedTenantsNameStartsClean(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	publish := func(key string) answer {
@@ -111,7 +111,7 @@ func TestADeletedTenantsNameStartsClean(t *testing.T) {
 	e.call("GET /v1/tenants/acme/events/order-1", "").is(http.StatusOK)
 }
 
-func TestKeysAreShownOnceAndRevokedAtOnce(t *testing.T) {
+func TestTenants_KeysAreShownOnceAndRevokedAtOnce(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	created := e.call("POST /v1/tenants/acme/keys", `{"name":"ci","role":"read"}`).is(http.StatusCreated)
@@ -129,7 +129,7 @@ func TestKeysAreShownOnceAndRevokedAtOnce(t *testing.T) {
 	require.Len(t, e.call("GET /v1/tenants/acme/keys", "").data(), 1)
 }
 
-func TestPages(t *testing.T) {
+func TestTenants_Pages(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	for _, id := range []string{"t1", "t2", "t3", "t4"} {
@@ -173,7 +173,7 @@ func TestPages(t *testing.T) {
 	}
 }
 
-func TestATenantIsChangedByWhatTheBodyNames(t *testing.T) {
+func TestTenants_ATenantIsChangedByWhatTheBodyNames(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	patch := func(body string) answer { return e.asAdmin("PATCH /v1/tenants/globex", body) }
@@ -224,7 +224,7 @@ func TestATenantIsChangedByWhatTheBodyNames(t *testing.T) {
 }
 
 // A limit below what the tenant has removes nothing; it stops new ones.
-func TestALimitStopsNewOnes(t *testing.T) {
+func TestTenants_ALimitStopsNewOnes(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	for _, one := range []struct{ list, body, limit string }{

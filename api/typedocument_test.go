@@ -13,7 +13,7 @@ import (
 const typesRoute = "/v1/openapi/event-types"
 
 // The catalogue can be exported as an OpenAPI document, and imported again unchanged.
-func TestEventTypesAsADocument(t *testing.T) {
+func TestTypeDocument_EventTypesAsADocument(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	e.asAdmin("PUT /v1/event-types/user.created", `{"description":"A user","schema":{"$defs":{"n":{"type":"integer"}},"properties":{"n":{"$ref":"#/$defs/n"}}},"example":{"n":1},"deprecated":true}`).is(http.StatusOK)
@@ -43,7 +43,7 @@ func TestEventTypesAsADocument(t *testing.T) {
 }
 
 // replace deletes what the document does not have, unless a webhook names it.
-func TestImportReplaces(t *testing.T) {
+func TestTypeDocument_ImportReplaces(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	e.call("POST /v1/tenants/acme/webhooks", `{"url":"https://shop.example/","event_types":["order.paid","order.*"]}`).is(http.StatusCreated)
@@ -70,7 +70,7 @@ func TestImportReplaces(t *testing.T) {
 }
 
 // Every mistake is named, and nothing is stored.
-func TestImportRefuses(t *testing.T) {
+func TestTypeDocument_ImportRefuses(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	body := func(schema string) string {

@@ -45,7 +45,7 @@ func (e *env) webhook(url string) string {
 	return e.call("POST /v1/tenants/acme/webhooks", `{"url":"`+url+`"}`).is(http.StatusCreated).text("id")
 }
 
-func TestWebhookIsMadeWithAllItCanHave(t *testing.T) {
+func TestWebhook_IsMadeWithAllItCanHave(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	created := e.call("POST /v1/tenants/acme/webhooks", `{"url":"https://shop.example/hooks","event_types":["order.*"],"name":"Shop","description":"d",
@@ -68,7 +68,7 @@ func TestWebhookIsMadeWithAllItCanHave(t *testing.T) {
 	require.Equal(t, w, read.json(), "all but the secret")
 }
 
-func TestWebhookDefaults(t *testing.T) {
+func TestWebhook_Defaults(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	w := e.call("POST /v1/tenants/acme/webhooks", `{"url":"https://shop.example/hooks","name":null}`).is(http.StatusCreated).json()
@@ -85,7 +85,7 @@ func TestWebhookDefaults(t *testing.T) {
 	require.Nil(t, unsigned.json()["secret"])
 }
 
-func TestWebhookPatchChangesWhatItNames(t *testing.T) {
+func TestWebhook_PatchChangesWhatItNames(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	path := "/v1/tenants/acme/webhooks/" + e.call("POST /v1/tenants/acme/webhooks",
@@ -109,7 +109,7 @@ func TestWebhookPatchChangesWhatItNames(t *testing.T) {
 	e.call("DELETE "+path, "").is(http.StatusNotFound)
 }
 
-func TestWebhookLists(t *testing.T) {
+func TestWebhook_Lists(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	orders := e.call("POST /v1/tenants/acme/webhooks", `{"url":"https://a.example/","event_types":["order.*"]}`).text("id")
@@ -134,7 +134,7 @@ func TestWebhookLists(t *testing.T) {
 	require.Equal(t, []string{"status"}, e.call("GET /v1/tenants/acme/webhooks?status=asleep", "").is(http.StatusUnprocessableEntity).fields())
 }
 
-func TestWebhookLifecycle(t *testing.T) {
+func TestWebhook_Lifecycle(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	path := "/v1/tenants/acme/webhooks/" + e.webhook("https://shop.example/hooks")
@@ -164,7 +164,7 @@ func TestWebhookLifecycle(t *testing.T) {
 	require.Contains(t, e.Engine.Recoveries(), recovery["id"])
 }
 
-func TestRecovery(t *testing.T) {
+func TestWebhook_Recovery(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	webhook := e.webhook("https://shop.example/hooks")
@@ -196,7 +196,7 @@ func TestRecovery(t *testing.T) {
 	e.call("GET /v1/tenants/acme/recoveries/rec_none", "").is(http.StatusNotFound)
 }
 
-func TestTestingAWebhookPostsNow(t *testing.T) {
+func TestWebhook_TestingAWebhookPostsNow(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	r := newReceiver(t)
@@ -221,7 +221,7 @@ func TestTestingAWebhookPostsNow(t *testing.T) {
 }
 
 // Tests appear only in the list of tests, and are not counted.
-func TestTestsAreListedApart(t *testing.T) {
+func TestWebhook_TestsAreListedApart(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	r := newReceiver(t)
@@ -265,7 +265,7 @@ func TestTestsAreListedApart(t *testing.T) {
 	}
 }
 
-func TestRotateSecret(t *testing.T) {
+func TestWebhook_RotateSecret(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	created := e.call("POST /v1/tenants/acme/webhooks", `{"url":"https://shop.example/hooks"}`)
@@ -283,7 +283,7 @@ func TestRotateSecret(t *testing.T) {
 	}
 }
 
-func TestWebhookShowsItsHealth(t *testing.T) {
+func TestWebhook_ShowsItsHealth(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	r := newReceiver(t)
@@ -304,7 +304,7 @@ func TestWebhookShowsItsHealth(t *testing.T) {
 	require.NotNil(t, w["last_success_at"])
 }
 
-func TestWebhookShowsWhomItCouldNotTell(t *testing.T) {
+func TestWebhook_ShowsWhomItCouldNotTell(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	id := e.webhook("https://shop.example/hooks")
@@ -326,7 +326,7 @@ func TestWebhookShowsWhomItCouldNotTell(t *testing.T) {
 	require.Nil(t, w["last_notification"].(map[string]any)["detail"])
 }
 
-func TestProductionRefusesDestinations(t *testing.T) {
+func TestWebhook_ProductionRefusesDestinations(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t, servicetest.Strict)
 	for _, url := range []string{"http://shop.example/", "https://127.0.0.1/", "https://localhost/", "https://10.1.2.3/", "https://[::1]/", "https://169.254.169.254/latest",

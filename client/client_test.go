@@ -30,7 +30,7 @@ func served(t *testing.T) (*servicetest.Env, string, *client.ClientWithResponses
 	return env, server.URL, c
 }
 
-func TestClientPublishesAndReads(t *testing.T) {
+func TestClient_PublishesAndReads(t *testing.T) {
 	t.Parallel()
 	_, _, c := served(t)
 	made, err := c.CreateWebhookWithResponse(t.Context(), "acme", client.WebhookInput{URL: "https://shop.example/hooks"})
@@ -60,7 +60,7 @@ func TestClientPublishesAndReads(t *testing.T) {
 	require.Equal(t, http.StatusNoContent, gone.StatusCode())
 }
 
-func TestClientErrorsCarryTheProblem(t *testing.T) {
+func TestClient_ErrorsCarryTheProblem(t *testing.T) {
 	t.Parallel()
 	_, url, c := served(t)
 	refused := func(err error) *client.Error {
@@ -90,7 +90,7 @@ func TestClientErrorsCarryTheProblem(t *testing.T) {
 	require.Equal(t, http.StatusUnauthorized, refused(err).Status)
 }
 
-func TestClientTellsWhatIsNoPosthorn(t *testing.T) {
+func TestClient_TellsWhatIsNoPosthorn(t *testing.T) {
 	t.Parallel()
 	answer := func(http.ResponseWriter) {}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { answer(w) }))

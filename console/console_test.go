@@ -39,7 +39,7 @@ func (s *site) through(r service.LinkRequest) *browser {
 	return b
 }
 
-func TestSignIn(t *testing.T) {
+func TestConsole_SignIn(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	b := s.browser()
@@ -72,7 +72,7 @@ func TestSignIn(t *testing.T) {
 	}
 }
 
-func TestAPortalLinkIsOpenedOnce(t *testing.T) {
+func TestConsole_APortalLinkIsOpenedOnce(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	path, l := s.portalLink(service.LinkRequest{Role: models.RoleTenant, Name: "jane", Theme: map[string]string{"accent": "#0a58ca", "mode": "dark"}})
@@ -97,7 +97,7 @@ func TestAPortalLinkIsOpenedOnce(t *testing.T) {
 }
 
 // A logo stands in the place of our name, and only the portal may load it.
-func TestAThemeHasALogo(t *testing.T) {
+func TestConsole_AThemeHasALogo(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, func(_ *sender.Config, o *service.Options) {
 		o.LogoOrigins = []string{"https://cdn.example", "https://img.example:8443"}
@@ -117,7 +117,7 @@ func TestAThemeHasALogo(t *testing.T) {
 }
 
 // The link that dev prints signs the admin in once, from the same machine only.
-func TestTheLocalSignInLink(t *testing.T) {
+func TestConsole_TheLocalSignInLink(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	code, err := s.Service.LocalCode(t.Context())
@@ -170,7 +170,7 @@ func (s *site) log() int {
 	return len(rows)
 }
 
-func TestWhoMaySeeAndDoWhat(t *testing.T) {
+func TestConsole_WhoMaySeeAndDoWhat(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	things := s.furnish()
@@ -216,7 +216,7 @@ func TestWhoMaySeeAndDoWhat(t *testing.T) {
 	require.Equal(t, before+2, s.log())
 }
 
-func TestPagesCarryTheirHeaders(t *testing.T) {
+func TestConsole_PagesCarryTheirHeaders(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	things := s.furnish()
@@ -272,7 +272,7 @@ func TestPagesCarryTheirHeaders(t *testing.T) {
 	owner.post("/portal/webhooks/"+things.webhook+"/disable", nil).is(http.StatusSeeOther)
 }
 
-func TestATheme(t *testing.T) {
+func TestConsole_AThemeIsAStylesheet(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, ":root:root {\n  --accent: #ffee00;\n  --on-accent: #000;\n  --link: #736b00;\n  --radius: 4px;\n  --font: Georgia, serif;\n}\n"+
 		"@media (prefers-color-scheme: dark) {\n  :root:root:not([data-mode=\"light\"]) { --link: #ffee00; }\n}\n:root:root[data-mode=\"dark\"] { --link: #ffee00; }\n",

@@ -30,7 +30,7 @@ func (hostileReceiver) Post(_ context.Context, r sender.Request) sender.Result {
 }
 
 // Names, URLs, payloads and answers are shown as text on every page, wherever they come from.
-func TestNothingHostileRuns(t *testing.T) {
+func TestHostile_NothingHostileRuns(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, servicetest.WithPoster(hostileReceiver{}))
 	ctx := t.Context()
@@ -90,7 +90,7 @@ func TestNothingHostileRuns(t *testing.T) {
 }
 
 // A name cannot turn the direction of the text, and a form sends it back as it is.
-func TestNamesDoNotTurnText(t *testing.T) {
+func TestHostile_NamesDoNotTurnText(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	name, address := "paid \u202e001\u2066 مرحبا", "https://shop.example/hook"
@@ -129,7 +129,7 @@ func harmless(t *testing.T, d *document) {
 }
 
 // Signing in leads only to our own pages.
-func TestSigningInLeadsNowhereElse(t *testing.T) {
+func TestHostile_SigningInLeadsNowhereElse(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	for next, want := range map[string]string{
@@ -148,7 +148,7 @@ func TestSigningInLeadsNowhereElse(t *testing.T) {
 }
 
 // A cookie that somebody was given before signing in opens nothing, before and after.
-func TestASessionIsNotChosenByOthers(t *testing.T) {
+func TestHostile_ASessionIsNotChosenByOthers(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	planted := &http.Cookie{Name: "posthorn_console", Path: "/console", Value: "phs_" + strings.Repeat("a", 43)}
@@ -164,7 +164,7 @@ func TestASessionIsNotChosenByOthers(t *testing.T) {
 }
 
 // A stream reports each change of the page, and ends when the process stops.
-func TestALivePageEnds(t *testing.T) {
+func TestHostile_ALivePageEnds(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	w := s.Webhook("acme", "https://shop.example/fails")

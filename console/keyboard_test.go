@@ -8,9 +8,9 @@ import (
 	"github.com/posthorn/posthorn/internal/service"
 )
 
-// TestOtherPagesByKeyboard uses the forms and buttons of all other pages without a mouse: each is reached with Tab, and pressed with
-// Enter.
-func TestOtherPagesByKeyboard(t *testing.T) {
+// TestKeyboard_OtherPagesByKeyboard uses the forms and buttons of all other pages without a mouse: each is reached with Tab, and
+// pressed with Enter.
+func TestKeyboard_OtherPagesByKeyboard(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	w := s.Webhook("acme", "https://shop.example/hook")
@@ -77,7 +77,7 @@ func TestOtherPagesByKeyboard(t *testing.T) {
 }
 
 // A list of event types to choose from can be searched. What is chosen stays, whatever is searched for.
-func TestThePickerOfEventTypesIsSearched(t *testing.T) {
+func TestKeyboard_ThePickerOfEventTypesIsSearched(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	s.EventTypes("order.canceled", "order.shipped", "order.returned", "order.refunded", "invoice.sent", "invoice.paid", "invoice.lost", "stock.low")

@@ -8,7 +8,7 @@ import (
 )
 
 // People who see the same page share the looks at it, and no more pages are looked at than a process can.
-func TestLooksAreShared(t *testing.T) {
+func TestLive_LooksAreShared(t *testing.T) {
 	t.Parallel()
 	s := newStreams()
 	a, leave, ok := s.enter("a", "/console")

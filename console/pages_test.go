@@ -23,7 +23,7 @@ func (answers) Post(context.Context, sender.Request) sender.Result {
 	return sender.Result{StartedAt: time.Now(), StatusCode: http.StatusOK, Outcome: sender.Received, Body: []byte("thank <you>")}
 }
 
-func TestAWebhookIsLookedAfter(t *testing.T) {
+func TestPages_AWebhookIsLookedAfter(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, servicetest.WithPoster(answers{}))
 	b := s.signedIn(s.key)
@@ -95,7 +95,7 @@ func (d *document) follows(name string) *document {
 	return d.b.get(d.link(name))
 }
 
-func TestDeliveriesAndEvents(t *testing.T) {
+func TestPages_DeliveriesAndEvents(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, servicetest.WithPoster(answers{}))
 	things := s.furnish()
@@ -146,7 +146,7 @@ func TestDeliveriesAndEvents(t *testing.T) {
 }
 
 // A page that has found nothing among what it looked at leads on, and does not say that there is nothing.
-func TestAPageThatHasLookedFarLeadsOn(t *testing.T) {
+func TestPages_APageThatHasLookedFarLeadsOn(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	s.furnish()
@@ -174,7 +174,7 @@ func TestAPageThatHasLookedFarLeadsOn(t *testing.T) {
 	}
 }
 
-func TestTenantsKeysAndTypes(t *testing.T) {
+func TestPages_TenantsKeysAndTypes(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	b := s.signedIn(servicetest.AdminKey)
@@ -234,7 +234,7 @@ func TestTenantsKeysAndTypes(t *testing.T) {
 }
 
 // A recovery that runs for long is shown, however many have ended since it began.
-func TestOverviewsShowWhatIsUnderWay(t *testing.T) {
+func TestPages_OverviewsShowWhatIsUnderWay(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	ctx := t.Context()

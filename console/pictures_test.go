@@ -20,7 +20,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// shots is where pictures of all pages are left: go test ./console -run Pictures -shots /tmp/shots
+// shots is where pictures of all pages are left: go test ./console -run TestPictures_ -shots /tmp/shots
 var shots = flag.String("shots", "", "a directory for pictures of all pages")
 
 // screens are what pages are looked at on. Those that are not always are for pictures.
@@ -91,8 +91,8 @@ func (s *stage) everyPage(things furniture) []console.Page {
 	return append(pages, console.Page{Method: http.MethodGet, Path: "/console/login"}, console.Page{Method: http.MethodGet, Path: "/console/nothing"})
 }
 
-// TestPictures shows every page to a real browser: light and dark, on a desktop and on a phone.
-func TestPictures(t *testing.T) {
+// TestPictures_OfEveryPage shows every page to a real browser: light and dark, on a desktop and on a phone.
+func TestPictures_OfEveryPage(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	things := s.furnishWell()
@@ -116,9 +116,9 @@ func (s *stage) portalTab(c *chrome, r service.LinkRequest) *tab {
 // logo is a picture of a tenant, as a server of theirs has it.
 const logo = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 96 24"><rect width="24" height="24" rx="5" fill="#7a1fa2"/><text x="32" y="18" font-family="sans-serif" font-size="17" font-weight="700" fill="#9c4dcc">Acme</text></svg>`
 
-// TestPortalPictures does the same with every page of the portal, as each of those who may come sees it: what one may not see is a
-// page too.
-func TestPortalPictures(t *testing.T) {
+// TestPictures_OfThePortal does the same with every page of the portal, as each of those who may come sees it: what one may not see
+// is a page too.
+func TestPictures_OfThePortal(t *testing.T) {
 	t.Parallel()
 	cdn := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "image/svg+xml")
@@ -184,7 +184,7 @@ func TestPortalPictures(t *testing.T) {
 	still.see("pressed-not-yet")
 }
 
-// The texts of TestHostilePictures: long words, text that turns the direction of what follows, HTML, and bytes that are not text.
+// The texts of TestPictures_OfHostileTexts: long words, text that turns the direction of what follows, HTML, and bytes that are not text.
 const (
 	longWord = "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft"
 	turned   = "abc\u202edcba\u2066 مرحبا\u200f <b>bold</b>"
@@ -204,8 +204,9 @@ func (r *wildReceiver) Post(_ context.Context, request sender.Request) sender.Re
 		Header: http.Header{"X-" + strings.Repeat("Long-", 20): {strings.Repeat("value", 200)}, "X-Turned": {turned}}, Body: bodies[r.calls%len(bodies)]}
 }
 
-// TestHostilePictures shows every page with the longest and the strangest texts that it can have: nothing is pushed off the screen.
-func TestHostilePictures(t *testing.T) {
+// TestPictures_OfHostileTexts shows every page with the longest and the strangest texts that it can have: nothing is pushed off the
+// screen.
+func TestPictures_OfHostileTexts(t *testing.T) {
 	t.Parallel()
 	r := &wildReceiver{}
 	s := newStageWith(t, func(o *service.Options) { o.Poster = r })

@@ -26,7 +26,7 @@ func (d *document) rows() []string {
 }
 
 // The log and the events are searched by what people have at hand. What was searched for stays in the address and in the field.
-func TestSearch(t *testing.T) {
+func TestSearch_FindsByWhatPeopleHave(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	shop, name := "https://shop.example/hook", "shop.main"
@@ -61,7 +61,7 @@ func TestSearch(t *testing.T) {
 }
 
 // An event goes again to webhooks of which there may be very many: a page offers few, and finds the others.
-func TestAnEventIsSentAgainToWebhooksThatAreFound(t *testing.T) {
+func TestSearch_AnEventIsSentAgainToWebhooksThatAreFound(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	const many = 30
@@ -109,7 +109,7 @@ func TestAnEventIsSentAgainToWebhooksThatAreFound(t *testing.T) {
 }
 
 // What a receiver answered when it failed last is on the webhook's page, however much has been delivered since.
-func TestTheLastFailureIsShown(t *testing.T) {
+func TestSearch_TheLastFailureIsShown(t *testing.T) {
 	t.Parallel()
 	r := &receivers{}
 	s := newSite(t, servicetest.WithPoster(r))
@@ -127,7 +127,7 @@ func TestTheLastFailureIsShown(t *testing.T) {
 	require.Contains(t, page.body, "the warehouse is closed for stocktaking")
 }
 
-func TestBodiesAreShownAsText(t *testing.T) {
+func TestSearch_BodiesAreShownAsText(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("ä", 40_000)
 	for body, want := range map[string]string{

@@ -23,7 +23,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// images is where TestPictures leaves the pictures of the documentation: go test ./console -run Pictures -images ../docs/images
+// images is where TestPictures_OfEveryPage leaves the pictures of the documentation: go test ./console -run TestPictures_ -images ../docs/images
 var images = flag.String("images", "", "a directory for the pictures of the documentation")
 
 // receivers answers POSTs by the path of their URL.
@@ -209,7 +209,7 @@ func (s *stage) illustrate(b *tab, things furniture) {
 	b.shot(filepath.Join(*images, "console-delivery.png"), false)
 }
 
-func TestStoryOfAWebhook(t *testing.T) {
+func TestStories_OfAWebhook(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	b := s.staff(newChrome(t))
@@ -257,9 +257,9 @@ func TestStoryOfAWebhook(t *testing.T) {
 	b.sees("There are no webhooks yet")
 }
 
-// TestStoryByKeyboard presses each button of a webhook's and of a delivery's page, as a person without a mouse does: with Tab until
-// it is reached, and Enter.
-func TestStoryByKeyboard(t *testing.T) {
+// TestStories_ByKeyboard presses each button of a webhook's and of a delivery's page, as a person without a mouse does: with Tab
+// until it is reached, and Enter.
+func TestStories_ByKeyboard(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	w := s.Webhook("acme", "https://shop.example/fails")
@@ -330,7 +330,7 @@ func TestStoryByKeyboard(t *testing.T) {
 }
 
 // A page shows changes without being loaded again, and nothing on it moves.
-func TestStoryOfAFailingWebhook(t *testing.T) {
+func TestStories_OfAFailingWebhook(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	emails := []string{"ops@acme.example"}
@@ -377,7 +377,7 @@ func TestStoryOfAFailingWebhook(t *testing.T) {
 	require.Equal(t, "page", same)
 }
 
-func TestStoryOfADelivery(t *testing.T) {
+func TestStories_OfADelivery(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	w := s.Webhook("acme", "https://shop.example/fails")
@@ -429,7 +429,7 @@ func TestStoryOfADelivery(t *testing.T) {
 }
 
 // New entries of a list wait for a press of a button: nothing moves by itself.
-func TestStoryOfTheLog(t *testing.T) {
+func TestStories_OfTheLog(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	s.Webhook("acme", "https://shop.example/hook")
@@ -460,7 +460,7 @@ func TestStoryOfTheLog(t *testing.T) {
 }
 
 // A page of another site embeds the portal. It cannot do what it may not.
-func TestStoryOfThePortal(t *testing.T) {
+func TestStories_OfThePortal(t *testing.T) {
 	t.Parallel()
 	var frame atomic.Value
 	frame.Store("about:blank")
@@ -516,7 +516,7 @@ func TestStoryOfThePortal(t *testing.T) {
 }
 
 // Without JavaScript everything can be read, and forms work.
-func TestStoryWithoutScripts(t *testing.T) {
+func TestStories_WithoutScripts(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	things := s.furnishWell()
@@ -540,7 +540,7 @@ func TestStoryWithoutScripts(t *testing.T) {
 }
 
 // The first page is small: for phones, and for people far away.
-func TestTheFirstPageIsSmall(t *testing.T) {
+func TestStories_TheFirstPageIsSmall(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	s.furnishWell()

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestReserveFindsAPortForEachPart(t *testing.T) {
+func TestAddresses_ReserveFindsAPortForEachPart(t *testing.T) {
 	t.Parallel()
 
 	let := 0
@@ -38,7 +38,7 @@ func TestReserveFindsAPortForEachPart(t *testing.T) {
 	require.False(t, a.ui.IsValid(), "none was asked for")
 }
 
-func TestDialable(t *testing.T) {
+func TestAddresses_Dialable(t *testing.T) {
 	t.Parallel()
 
 	for listener, want := range map[string]string{

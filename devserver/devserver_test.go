@@ -81,7 +81,7 @@ func serve(encoded string) error {
 	select {}
 }
 
-func TestInMemory(t *testing.T) {
+func TestDevServer_InMemory(t *testing.T) {
 	t.Parallel()
 	ctx := bounded(t)
 
@@ -174,7 +174,7 @@ func TestInMemory(t *testing.T) {
 	})
 }
 
-func TestServersInOneProcessAreApart(t *testing.T) {
+func TestDevServer_ServersInOneProcessAreApart(t *testing.T) {
 	t.Parallel()
 	ctx := bounded(t)
 
@@ -191,8 +191,8 @@ func TestServersInOneProcessAreApart(t *testing.T) {
 	require.ErrorContains(t, err, "not found")
 }
 
-// TestSurvivesKill kills servers with SIGKILL, on both stores that outlive them.
-func TestSurvivesKill(t *testing.T) {
+// TestDevServer_SurvivesKill kills servers with SIGKILL, on both stores that outlive them.
+func TestDevServer_SurvivesKill(t *testing.T) {
 	t.Parallel()
 
 	for _, store := range []struct {
@@ -251,7 +251,7 @@ func TestSurvivesKill(t *testing.T) {
 	}
 }
 
-func TestStartRefuses(t *testing.T) {
+func TestDevServer_StartRefuses(t *testing.T) {
 	t.Parallel()
 
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
@@ -293,7 +293,7 @@ func TestStartRefuses(t *testing.T) {
 	}
 }
 
-func TestStartRefusesWhatWouldSpoilAStore(t *testing.T) {
+func TestDevServer_StartRefusesWhatWouldSpoilAStore(t *testing.T) {
 	t.Parallel()
 	ctx := bounded(t)
 	file := filepath.Join(t.TempDir(), "temporal.db")

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestSettingsReachTheServer(t *testing.T) {
+func TestDynamicConfig_SettingsReachTheServer(t *testing.T) {
 	t.Parallel()
 
 	client, err := dynamicConfig(map[string]any{"history.hostLevelCacheMaxSize": 99})
@@ -29,8 +29,8 @@ func TestSettingsReachTheServer(t *testing.T) {
 	require.Equal(t, 99, dynamicconfig.HistoryCacheHostLevelMaxSize.Get(c)(), "overridden")
 }
 
-// TestDeployedSettings: the server understands the settings of deploy/, and we use the same ones.
-func TestDeployedSettings(t *testing.T) {
+// TestDynamicConfig_DeployedSettings: the server understands the settings of deploy/, and we use the same ones.
+func TestDynamicConfig_DeployedSettings(t *testing.T) {
 	t.Parallel()
 
 	file, err := os.ReadFile("../deploy/temporal/dynamicconfig.yaml")

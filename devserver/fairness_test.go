@@ -14,9 +14,9 @@ import (
 	"go.temporal.io/sdk/temporal"
 )
 
-// TestWorkflowTasksTakeTurns: one tenant's backlog of workflows does not delay another tenant's single one, because
+// TestFairness_WorkflowTasksTakeTurns: one tenant's backlog of workflows does not delay another tenant's single one, because
 // each was started with a fairness key.
-func TestWorkflowTasksTakeTurns(t *testing.T) {
+func TestFairness_WorkflowTasksTakeTurns(t *testing.T) {
 	t.Parallel()
 	ctx, c := bare(t)
 	const queue = "crowded"

@@ -21,8 +21,8 @@ import (
 	"github.com/posthorn/posthorn/workflows"
 )
 
-// TestATaskQueueIsOneInstallations: a second database under one task queue is refused (A11).
-func TestATaskQueueIsOneInstallations(t *testing.T) {
+// TestInstallation_ATaskQueueIsOneInstallations: a second database under one task queue is refused (A11).
+func TestInstallation_ATaskQueueIsOneInstallations(t *testing.T) {
 	t.Parallel()
 	ctx, c := bare(t)
 	claim := func(prefix, installation string) error { return worker.Claim(ctx, c, prefix, installation) }
@@ -52,8 +52,8 @@ func TestATaskQueueIsOneInstallations(t *testing.T) {
 	require.ErrorAs(t, claim("posthorn", "ins_1"), &taken)
 }
 
-// TestAWorkflowThatCannotGoOnFails: it ends instead of staying open, so that the reconciler replaces it (A10).
-func TestAWorkflowThatCannotGoOnFails(t *testing.T) {
+// TestInstallation_AWorkflowThatCannotGoOnFails: it ends instead of staying open, so that the reconciler replaces it (A10).
+func TestInstallation_AWorkflowThatCannotGoOnFails(t *testing.T) {
 	t.Parallel()
 	ctx, c := bare(t)
 	queues := workflows.NewQueues("broken")

@@ -59,7 +59,7 @@ func indexes(t *testing.T, conn *pgx.Conn) map[string]string {
 
 // A lean database survives every upgrade of Temporal's schema since the first that keeps visibility here. After a
 // restore it is like a new one.
-func TestALeanDatabaseIsUpgradedAndRestored(t *testing.T) {
+func TestLean_DatabaseIsUpgradedAndRestored(t *testing.T) {
 	t.Parallel()
 	fresh, _ := visibilityAt(t, "")
 	own := indexes(t, fresh)
@@ -82,7 +82,7 @@ func TestALeanDatabaseIsUpgradedAndRestored(t *testing.T) {
 }
 
 // A row is in the indexes of the values that it has, and filters find it by them.
-func TestARowIsInTheIndexesOfItsValues(t *testing.T) {
+func TestLean_ARowIsInTheIndexesOfItsValues(t *testing.T) {
 	t.Parallel()
 	conn, _ := visibilityAt(t, "")
 	_, err := temporalstore.Lean(t.Context(), conn)
@@ -114,7 +114,7 @@ func TestARowIsInTheIndexesOfItsValues(t *testing.T) {
 }
 
 // A new file has the same lean indexes, and filters find rows by them.
-func TestANewFileIsLean(t *testing.T) {
+func TestLean_ANewFileIsLean(t *testing.T) {
 	t.Parallel()
 	name := filepath.Join(t.TempDir(), "temporal.db")
 	require.NoError(t, setUpSQLite(t.Context(), name))

@@ -12,7 +12,7 @@ import (
 	"go.temporal.io/server/common/log/tag"
 )
 
-func TestLogger(t *testing.T) {
+func TestLog_GoesToSlog(t *testing.T) {
 	t.Parallel()
 
 	var out bytes.Buffer

@@ -20,8 +20,8 @@ import (
 	"github.com/posthorn/posthorn/workflows"
 )
 
-// TestWhatSomebodyPausesIsSeenAndAlive: a workflow, and an activity of another, are paused as the Web UI does it (A10).
-func TestWhatSomebodyPausesIsSeenAndAlive(t *testing.T) {
+// TestPaused_WhatSomebodyPausesIsSeenAndAlive: a workflow, and an activity of another, are paused as the Web UI does it (A10).
+func TestPaused_WhatSomebodyPausesIsSeenAndAlive(t *testing.T) {
 	t.Parallel()
 	ctx := bounded(t)
 	s, err := devserver.Start(ctx, devserver.Options{DynamicConfig: map[string]any{"frontend.WorkflowPauseEnabled": true}})

@@ -49,7 +49,7 @@ func (s *database) requireStored(tb testing.TB, a *models.Acceptance, stored boo
 	}
 }
 
-func TestAcceptStoresAGroupOfSeveralTenants(t *testing.T) {
+func TestAccept_StoresAGroupOfSeveralTenants(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		var group []*models.Acceptance
 		for i := range 5 {
@@ -73,7 +73,7 @@ func TestAcceptStoresAGroupOfSeveralTenants(t *testing.T) {
 }
 
 // The same id is another event in another tenant.
-func TestAcceptKeepsTenantsIDsApart(t *testing.T) {
+func TestAccept_KeepsTenantsIDsApart(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		var group []*models.Acceptance
 		for _, tenant := range []string{"acme", "globex"} {
@@ -88,7 +88,7 @@ func TestAcceptKeepsTenantsIDsApart(t *testing.T) {
 	})
 }
 
-func TestAcceptRefusesOne(t *testing.T) {
+func TestAccept_RefusesOne(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		spoil func(*testing.T, *database, *models.Acceptance)
@@ -133,7 +133,7 @@ func TestAcceptRefusesOne(t *testing.T) {
 	}
 }
 
-func TestAcceptSettlesDuplicatesInAGroup(t *testing.T) {
+func TestAccept_SettlesDuplicatesInAGroup(t *testing.T) {
 	cases := []struct {
 		name   string
 		exists []string   // ids accepted before
@@ -183,7 +183,7 @@ func TestAcceptSettlesDuplicatesInAGroup(t *testing.T) {
 	})
 }
 
-func TestAnIdempotencyKeySeenAgain(t *testing.T) {
+func TestAccept_AnIdempotencyKeySeenAgain(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		tenant := s.Tenant(t, "acme")
 		w := s.Webhook(t, tenant)
@@ -217,7 +217,7 @@ func TestAnIdempotencyKeySeenAgain(t *testing.T) {
 }
 
 // A request that shares the key of one that is refused is refused with it, and the key is free again.
-func TestTheKeyOfARefusedRequestIsFree(t *testing.T) {
+func TestAccept_TheKeyOfARefusedRequestIsFree(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		tenant := s.Tenant(t, "acme")
 		version := s.Version(t, tenant)
@@ -238,7 +238,7 @@ func TestTheKeyOfARefusedRequestIsFree(t *testing.T) {
 
 // The name of a deleted tenant is another tenant's at once, with the same event ids and keys: the rows of the first hang
 // on another id.
-func TestAcceptForATenantWithADeletedOnesName(t *testing.T) {
+func TestAccept_ForATenantWithADeletedOnesName(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		request := func() *models.Acceptance {
 			tenant := s.Tenant(t, "acme")
@@ -262,7 +262,7 @@ func TestAcceptForATenantWithADeletedOnesName(t *testing.T) {
 }
 
 // More rows than SQLite takes parameters in a statement, by far.
-func TestAcceptTakesTheLargestBatch(t *testing.T) {
+func TestAccept_TakesTheLargestBatch(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		tenant := s.Tenant(t, "acme")
 		var webhooks []models.Webhook
@@ -291,7 +291,7 @@ func TestAcceptTakesTheLargestBatch(t *testing.T) {
 
 // Two processes with two flushes each, 64 callers, few ids and keys, batches in any order: of every id there is one
 // event in the end, with all that was owed of it and nothing of those who came second, and nobody waited for a deadlock.
-func TestAcceptUnderConcurrency(t *testing.T) {
+func TestAccept_UnderConcurrency(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		const callers, calls, ids, keys = 64, 12, 400, 60
 		tenants := []string{s.Tenant(t, "acme"), s.Tenant(t, "globex")}
@@ -373,7 +373,7 @@ func TestAcceptUnderConcurrency(t *testing.T) {
 	})
 }
 
-func TestForgetKeys(t *testing.T) {
+func TestAccept_ForgetKeys(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		tenant := s.Tenant(t, "acme")
 		request := func(key string) *models.Acceptance {

@@ -10,7 +10,7 @@ import (
 )
 
 // Attempts and deliveries are found by the channel and the tag of their event, and of no other tenant's.
-func TestAttemptsAndDeliveriesByLabels(t *testing.T) {
+func TestAttemptLabels_AttemptsAndDeliveriesByLabels(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		tenant := s.Tenant(t, "acme")
 		w := s.Webhook(t, tenant)
@@ -50,7 +50,7 @@ func TestAttemptsAndDeliveriesByLabels(t *testing.T) {
 	})
 }
 
-func TestAnAnswerIsErased(t *testing.T) {
+func TestAttemptLabels_AnAnswerIsErased(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))
 		s.Tenant(t, "globex")
@@ -74,7 +74,7 @@ func TestAnAnswerIsErased(t *testing.T) {
 	})
 }
 
-func TestWhatIsPendingIsCounted(t *testing.T) {
+func TestAttemptLabels_WhatIsPendingIsCounted(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		tenant := s.Tenant(t, "acme")
 		w, other := s.Webhook(t, tenant), s.Webhook(t, tenant)
@@ -99,7 +99,7 @@ func TestWhatIsPendingIsCounted(t *testing.T) {
 }
 
 // The lists of recoveries and of erasures go both ways, from a key too, within a tenant and over all of them.
-func TestListsOfWorkGoBothWays(t *testing.T) {
+func TestAttemptLabels_ListsOfWorkGoBothWays(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		tenant := s.Tenant(t, "acme")
 		w, foreign := s.Webhook(t, tenant), s.Webhook(t, s.Tenant(t, "globex"))

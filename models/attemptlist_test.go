@@ -11,7 +11,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-func TestListAttempts(t *testing.T) {
+func TestAttemptList_ListAttempts(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		tenant, other := s.Tenant(t, "acme"), s.Tenant(t, "globex")
 		w, second, foreign := s.Webhook(t, tenant), s.Webhook(t, tenant), s.Webhook(t, other)
@@ -69,7 +69,7 @@ func TestListAttempts(t *testing.T) {
 }
 
 // A list that begins after a key and a list in the other direction have the same rows.
-func TestListsGoBothWaysFromAKey(t *testing.T) {
+func TestAttemptList_ListsGoBothWaysFromAKey(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		tenant := s.Tenant(t, "acme")
 		s.Tenant(t, "globex")

@@ -33,7 +33,7 @@ func actions(rows []models.AuditEntry) []models.AuditAction {
 var errUndone = errors.New("undone")
 
 // An entry is written in the transaction of its change, and disappears if that rolls back.
-func TestAnEntryOfTheAuditLogSharesTheFateOfItsChange(t *testing.T) {
+func TestAuditLog_AnEntryOfTheAuditLogSharesTheFateOfItsChange(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		tenant := s.Tenant(t, "acme")
 		before := len(s.entries(t, models.AuditFilter{}))
@@ -49,7 +49,7 @@ func TestAnEntryOfTheAuditLogSharesTheFateOfItsChange(t *testing.T) {
 	})
 }
 
-func TestTheAuditLogIsFilteredAndPaged(t *testing.T) {
+func TestAuditLog_IsFilteredAndPaged(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		acme, globex := s.Tenant(t, "acme"), s.Tenant(t, "globex")
 		var webhooks []models.Webhook
@@ -109,7 +109,7 @@ func TestTheAuditLogIsFilteredAndPaged(t *testing.T) {
 }
 
 // A tenant that gets the name of a deleted one sees nothing of it, and admins see both.
-func TestTheAuditLogOfADeletedTenantStaysItsOwn(t *testing.T) {
+func TestAuditLog_OfADeletedTenantStaysItsOwn(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		first := s.Tenant(t, "acme")
 		s.Webhook(t, first)
@@ -123,7 +123,7 @@ func TestTheAuditLogOfADeletedTenantStaysItsOwn(t *testing.T) {
 }
 
 // Only their own retention deletes entries, in pages.
-func TestTheAuditLogExpiresByItself(t *testing.T) {
+func TestAuditLog_ExpiresByItself(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		tenant := s.Tenant(t, "acme")
 		for range 6 {
@@ -154,7 +154,7 @@ func TestTheAuditLogExpiresByItself(t *testing.T) {
 	})
 }
 
-func TestNoEntryOfTheAuditLogCanBeChangedOnPostgres(t *testing.T) {
+func TestAuditLog_NoEntryOfTheAuditLogCanBeChangedOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	s.Tenant(t, "acme")
@@ -162,7 +162,7 @@ func TestNoEntryOfTheAuditLogCanBeChangedOnPostgres(t *testing.T) {
 }
 
 // Automatic changes have Posthorn as their actor.
-func TestAutomaticDeactivationIsLogged(t *testing.T) {
+func TestAuditLog_AutomaticDeactivationIsLogged(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))
 		changed, err := s.DeactivateWebhook(t.Context(), w.ID, 10, "the receiver answered 410 Gone")
@@ -181,7 +181,7 @@ func TestAutomaticDeactivationIsLogged(t *testing.T) {
 }
 
 // Also where a call leads to it: deactivating is what Posthorn does.
-func TestWhatIsAutomaticIsPosthorns(t *testing.T) {
+func TestAuditLog_WhatIsAutomaticIsPosthorns(t *testing.T) {
 	t.Parallel()
 	store, err := models.Open(t.Context(), modelstest.SQLite(t), models.Options{Actor: func(context.Context) models.AuditActor {
 		return models.AuditActor{Kind: models.ActorKey, ID: "key_1", Name: "ci", Address: "192.0.2.7", RequestID: "call-7"}
@@ -201,7 +201,7 @@ func TestWhatIsAutomaticIsPosthorns(t *testing.T) {
 }
 
 // The changes of one entry have a limited size, whatever was changed.
-func TestTheChangesOfAnEntryAreBounded(t *testing.T) {
+func TestAuditLog_TheChangesOfAnEntryAreBounded(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		tenant := s.Tenant(t, "acme")
 		w := s.Webhook(t, tenant)
@@ -224,14 +224,14 @@ func TestTheChangesOfAnEntryAreBounded(t *testing.T) {
 	})
 }
 
-func TestURLsStandWithoutTheirQuery(t *testing.T) {
+func TestAuditLog_URLsStandWithoutTheirQuery(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, "https://a.example/p", models.AuditURL("https://user:pass@a.example/p?token=1#x"))
 	require.Empty(t, models.AuditURL("https://%zz"))
 }
 
 // A list is planned for its values, also after many that were for values that many rows have.
-func TestAListIsPlannedForItsValues(t *testing.T) {
+func TestAuditLog_AListIsPlannedForItsValuesOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	require.NoError(t, s.DB().Exec(`INSERT INTO audit_log (id, at, tenant, tenant_slug, actor_kind, actor_id, actor_name, action, target_kind, target_id, changes, request_id, address)
@@ -256,7 +256,7 @@ func TestAListIsPlannedForItsValues(t *testing.T) {
 }
 
 // No list reads the whole audit log.
-func TestTheAuditLogUsesIndexesOnPostgres(t *testing.T) {
+func TestAuditLog_UsesIndexesOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	tenant := s.Tenant(t, "acme")

@@ -11,7 +11,7 @@ import (
 )
 
 // The rest of a large act follows in pages. The count uses the deliveries' effective statuses.
-func TestTheBacklogIsOfTheEffectiveStatus(t *testing.T) {
+func TestBacklog_IsOfTheEffectiveStatus(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		tenant := s.Tenant(t, "acme")
 		active, paused, deleted := s.Webhook(t, tenant), s.Webhook(t, tenant), s.Webhook(t, tenant)
@@ -47,7 +47,7 @@ func TestTheBacklogIsOfTheEffectiveStatus(t *testing.T) {
 	})
 }
 
-func TestTheLongestQueuesAreNamed(t *testing.T) {
+func TestBacklog_TheLongestQueuesAreNamed(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		tenant := s.Tenant(t, "acme")
 		var want []models.WebhookBacklog
@@ -63,7 +63,7 @@ func TestTheLongestQueuesAreNamed(t *testing.T) {
 }
 
 // Counting more deliveries takes more statements, and no statement reads more than a page.
-func TestTheBacklogIsCountedInPagesOnPostgres(t *testing.T) {
+func TestBacklog_IsCountedInPagesOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	few, many := s.Webhook(t, s.Tenant(t, "acme")), s.Webhook(t, "acme")
@@ -84,7 +84,7 @@ func TestTheBacklogIsCountedInPagesOnPostgres(t *testing.T) {
 	require.Zero(t, got.Scans)
 }
 
-func TestWebhooksOfDeletedTenantsAreNotCounted(t *testing.T) {
+func TestBacklog_WebhooksOfDeletedTenantsAreNotCounted(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		s.Webhook(t, s.Tenant(t, "acme"))
 		gone := s.Webhook(t, "acme")

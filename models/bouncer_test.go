@@ -21,7 +21,7 @@ func bounced(t *testing.T) *database {
 }
 
 // Behind pgbouncer in transaction mode every transaction may have another session. Everything works without one.
-func TestBehindPgbouncer(t *testing.T) {
+func TestPgbouncer_BehindPgbouncer(t *testing.T) {
 	t.Parallel()
 	s := bounced(t)
 	other := s.Open(t)
@@ -77,7 +77,7 @@ func (s *database) roundTrip(t *testing.T, store *models.Store, w models.Webhook
 }
 
 // There too, a locked row keeps no caller waiting: each transaction limits its wait.
-func TestLocksBehindPgbouncer(t *testing.T) {
+func TestPgbouncer_LocksBehindPgbouncer(t *testing.T) {
 	t.Parallel()
 	direct := modelstest.Postgres(t)
 	s := opened(t, pgtest.Bouncer(t, direct))
@@ -89,7 +89,7 @@ func TestLocksBehindPgbouncer(t *testing.T) {
 }
 
 // An added column and a new index are not noticed there either.
-func TestMigrationsBehindPgbouncer(t *testing.T) {
+func TestPgbouncer_MigrationsBehindPgbouncer(t *testing.T) {
 	t.Parallel()
 	s := bounced(t)
 	w := s.Webhook(t, s.Tenant(t, "acme"))

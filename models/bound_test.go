@@ -9,7 +9,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-func TestBound(t *testing.T) {
+func TestBound_KeepsTimesInRange(t *testing.T) {
 	t.Parallel()
 	first, last := time.Unix(0, 0).UTC(), time.Date(9999, 12, 31, 23, 59, 59, 999_000_000, time.UTC)
 	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -26,7 +26,7 @@ func TestBound(t *testing.T) {
 }
 
 // A window contains exactly the rows made in it, to the nanosecond, on both databases, however far its bounds are.
-func TestWindowsHoldWhatWasMadeInThem(t *testing.T) {
+func TestBound_WindowsHoldWhatWasMadeInThem(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))
 		s.Publish(t, "acme", w)

@@ -32,7 +32,7 @@ func (s *database) attempt(t *testing.T, d models.Delivery, status models.Delive
 	return record.Attempt.ID
 }
 
-func TestCalls(t *testing.T) {
+func TestCallLog_Calls(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		tenant, other := s.Tenant(t, "acme"), s.Tenant(t, "globex")
 		w, second, foreign := s.Webhook(t, tenant), s.Webhook(t, tenant), s.Webhook(t, other)
@@ -83,7 +83,7 @@ func TestCalls(t *testing.T) {
 	})
 }
 
-func TestObstaclesToAReplay(t *testing.T) {
+func TestCallLog_ObstaclesToAReplay(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		tenant := s.Tenant(t, "acme")
 		w := s.Webhook(t, tenant)
@@ -112,7 +112,7 @@ func TestObstaclesToAReplay(t *testing.T) {
 	})
 }
 
-func TestAReplayIsNotedAndNotedAgain(t *testing.T) {
+func TestCallLog_AReplayIsNotedAndNotedAgain(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		tenant := s.Tenant(t, "acme")
 		s.Tenant(t, "globex")

@@ -30,7 +30,7 @@ func (s *database) owners(t *testing.T, tenant string) map[string]string {
 	return all
 }
 
-func TestCatalogues(t *testing.T) {
+func TestCatalog_Catalogues(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		tenant := s.Tenant(t, "acme")
 		s.Tenant(t, "globex")
@@ -73,8 +73,8 @@ func TestCatalogues(t *testing.T) {
 	})
 }
 
-// TestTwoCataloguesAtOnce: of two catalogues with a common name, one is loaded and the other refused.
-func TestTwoCataloguesAtOnce(t *testing.T) {
+// TestCatalog_TwoCataloguesAtOnce: of two catalogues with a common name, one is loaded and the other refused.
+func TestCatalog_TwoCataloguesAtOnce(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		tenant := s.Tenant(t, "acme")
 		results := make(chan error, 2)

@@ -9,7 +9,7 @@ import (
 
 // The first attempts of a shared dispatch have not been made, because its worker died or has much to do. The reconciler
 // checks its workflow, like that of any other dispatch.
-func TestASlowSharedDispatchKeepsItsDeliveries(t *testing.T) {
+func TestClaimShared_ASlowSharedDispatchKeepsItsDeliveries(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		acme, globex := s.Webhook(t, s.Tenant(t, "acme")), s.Webhook(t, s.Tenant(t, "globex"))
 		shared := append(s.undispatched(t, 2, acme), s.undispatched(t, 1, globex)...)

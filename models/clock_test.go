@@ -13,7 +13,7 @@ import (
 
 // A process whose machine is an hour ahead stores the same times as the others. It does not send early, delay others,
 // or treat their leases as expired.
-func TestAProcessWithAWrongClockAgreesWithTheOthersOnPostgres(t *testing.T) {
+func TestClock_AProcessWithAWrongClockAgreesWithTheOthersOnPostgres(t *testing.T) {
 	t.Parallel()
 	url := modelstest.Postgres(t)
 	wrong := newClock()
@@ -73,13 +73,13 @@ func TestAProcessWithAWrongClockAgreesWithTheOthersOnPostgres(t *testing.T) {
 	}
 }
 
-func TestAClockThatIsGivenIsKept(t *testing.T) {
+func TestClock_ThatIsGivenIsKept(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		require.Equal(t, s.Clock.Now().Truncate(time.Millisecond), s.Now())
 	})
 }
 
-func TestIDsAreOfTheDatabasesTime(t *testing.T) {
+func TestClock_IDsAreOfTheDatabasesTime(t *testing.T) {
 	t.Parallel()
 	for _, ahead := range []time.Duration{0, time.Hour, -time.Hour} {
 		at := time.Now().Add(ahead)
@@ -91,7 +91,7 @@ func TestIDsAreOfTheDatabasesTime(t *testing.T) {
 }
 
 // If the process's clock is changed while it runs, ids stay in order and keep the database's time.
-func TestIDsFollowAClockThatIsSetOnPostgres(t *testing.T) {
+func TestClock_IDsFollowAClockThatIsSetOnPostgres(t *testing.T) {
 	store, err := models.Open(t.Context(), pgtest.URL(t), models.Options{})
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = store.Close() })

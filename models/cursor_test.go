@@ -66,7 +66,7 @@ func (s *database) cursorLists(t *testing.T, webhook string) map[string]pageOf {
 }
 
 // During an upgrade, a list that one build began continues with another.
-func TestCursorsOfEarlierBuildsAreGood(t *testing.T) {
+func TestCursor_CursorsOfEarlierBuildsAreGood(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))
 		first := s.Publish(t, "acme", w)[0]
@@ -88,7 +88,7 @@ func TestCursorsOfEarlierBuildsAreGood(t *testing.T) {
 
 // A cursor continues only its own list, with the same kind, tenant and filter. Every other cursor is refused, and so is
 // a changed one.
-func TestACursorIsGoodForItsListOnly(t *testing.T) {
+func TestCursor_IsGoodForItsListOnly(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		require.NoError(t, s.PutEventTypes(t.Context(), []models.EventType{{Name: "a"}, {Name: "b"}, {Name: "c"}}))
 		webhook := ""

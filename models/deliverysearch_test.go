@@ -31,7 +31,7 @@ func (s *database) named(tb testing.TB, tenant string, f models.DeliveryFilter, 
 	}
 }
 
-func TestDeliveriesAreFoundByName(t *testing.T) {
+func TestDeliverySearch_DeliveriesAreFoundByName(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		hooks := map[string][]models.Webhook{}
 		for _, tenant := range []string{"acme", "globex"} {
@@ -131,7 +131,7 @@ func TestDeliveriesAreFoundByName(t *testing.T) {
 }
 
 // Whatever a name finds, it is found along indexes.
-func TestNamedDeliveriesAreFoundByIndexesOnPostgres(t *testing.T) {
+func TestDeliverySearch_NamedDeliveriesAreFoundByIndexesOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	w := s.crowd(t)[7]

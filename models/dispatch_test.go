@@ -73,7 +73,7 @@ func redispatch(ctx context.Context, s *models.Store, dead []string, before time
 	return fresh, s.ForgetDispatches(ctx, dead)
 }
 
-func TestADispatchIsOverdueWithItsDeliveries(t *testing.T) {
+func TestDispatch_IsOverdueWithItsDeliveries(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))
 		retrying, forgotten := s.Publish(t, w.Tenant, w)[0], s.Publish(t, w.Tenant, w, w)[0]
@@ -98,7 +98,7 @@ func TestADispatchIsOverdueWithItsDeliveries(t *testing.T) {
 	})
 }
 
-func TestRedispatchTakesWhatNobodyDrives(t *testing.T) {
+func TestDispatch_RedispatchTakesWhatNobodyDrives(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))
 		dead, alive := s.Publish(t, w.Tenant, w)[0], s.Publish(t, w.Tenant, w)[0]
@@ -135,7 +135,7 @@ func TestRedispatchTakesWhatNobodyDrives(t *testing.T) {
 }
 
 // A delivery of a dead dispatch whose next attempt is not due yet is found when it is.
-func TestWhatIsNotDueOfADeadDispatchFollows(t *testing.T) {
+func TestDispatch_WhatIsNotDueOfADeadDispatchFollows(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))
 		pair := s.Publish(t, w.Tenant, w, w)
@@ -151,7 +151,7 @@ func TestWhatIsNotDueOfADeadDispatchFollows(t *testing.T) {
 	})
 }
 
-func TestRedispatchIsBounded(t *testing.T) {
+func TestDispatch_RedispatchIsBounded(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))
 		s.undispatched(t, 700, w)
@@ -168,7 +168,7 @@ func TestRedispatchIsBounded(t *testing.T) {
 	})
 }
 
-func TestReconcilersAtOnceNeverTakeTheSame(t *testing.T) {
+func TestDispatch_ReconcilersAtOnceNeverTakeTheSame(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))
 		var dead []string
@@ -227,7 +227,7 @@ func (s *database) redispatchAll(tb testing.TB, taken map[models.DeliveryKey]int
 	}
 }
 
-func TestASharedDispatchClaimsWhatHasNone(t *testing.T) {
+func TestDispatch_ASharedDispatchClaimsWhatHasNone(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		acme, globex := s.Webhook(t, s.Tenant(t, "acme")), s.Webhook(t, s.Tenant(t, "globex"))
 		waiting := append(s.undispatched(t, 2, acme), s.undispatched(t, 1, globex)...)
@@ -254,7 +254,7 @@ func TestASharedDispatchClaimsWhatHasNone(t *testing.T) {
 	})
 }
 
-func TestFinishDispatch(t *testing.T) {
+func TestDispatch_FinishDispatch(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))
 		pair := s.Publish(t, w.Tenant, w, w)
@@ -282,7 +282,7 @@ func TestFinishDispatch(t *testing.T) {
 	})
 }
 
-func TestSweepDispatches(t *testing.T) {
+func TestDispatch_SweepDispatches(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))
 		canceled, pending := s.Publish(t, w.Tenant, w)[0], s.Publish(t, w.Tenant, w)[0]
@@ -308,7 +308,7 @@ func TestSweepDispatches(t *testing.T) {
 	})
 }
 
-func TestBacklog(t *testing.T) {
+func TestDispatch_Backlog(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		tenant := s.Tenant(t, "acme")
 		b, top, err := s.Backlog(t.Context(), 5)

@@ -22,7 +22,7 @@ func (s *database) eraseDue(tb testing.TB) (pages []int) {
 }
 
 // Data whose time has come goes, with all that an erasure takes, and no other data does.
-func TestDataIsErasedWhenItsTimeHasCome(t *testing.T) {
+func TestEraseDue_DataIsErasedWhenItsTimeHasCome(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		ctx := t.Context()
 		w := s.Webhook(t, s.Tenant(t, "acme"))
@@ -69,7 +69,7 @@ func TestDataIsErasedWhenItsTimeHasCome(t *testing.T) {
 }
 
 // Many events, and one that went to many webhooks, are erased in pages.
-func TestDataIsErasedInPages(t *testing.T) {
+func TestEraseDue_DataIsErasedInPages(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		tenant := s.Tenant(t, "acme")
 		until := s.Now().Add(time.Hour)

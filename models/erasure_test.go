@@ -24,7 +24,7 @@ func (s *database) answered(tb testing.TB, w models.Webhook, eventType, customer
 	return s.Reload(tb, a.Deliveries[0])
 }
 
-func TestAnErasure(t *testing.T) {
+func TestErasure_TakesWhatItIsFor(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		ctx := t.Context()
 		w := s.Webhook(t, s.Tenant(t, "acme"))
@@ -101,7 +101,7 @@ func TestAnErasure(t *testing.T) {
 }
 
 // An erasure goes in pages, each of which another process may make. None is larger for an event that went to many webhooks.
-func TestAnErasureGoesInPages(t *testing.T) {
+func TestErasure_GoesInPages(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		ctx := t.Context()
 		w := s.Webhook(t, s.Tenant(t, "acme"))
@@ -134,7 +134,7 @@ func TestAnErasureGoesInPages(t *testing.T) {
 	})
 }
 
-func TestAPageOfAnErasureUsesIndexesOnPostgres(t *testing.T) {
+func TestErasure_APageOfAnErasureUsesIndexesOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	w := s.crowd(t)[7]
@@ -153,7 +153,7 @@ func TestAPageOfAnErasureUsesIndexesOnPostgres(t *testing.T) {
 }
 
 // The answers to the attempts of one erased event go, too.
-func TestErasingAnEventBlanksItsAnswers(t *testing.T) {
+func TestErasure_ErasingAnEventBlanksItsAnswers(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))
 		d, kept := s.answered(t, w, "order.created", "4711", models.Delivered), s.answered(t, w, "order.created", "4711", models.Delivered)
@@ -172,7 +172,7 @@ func TestErasingAnEventBlanksItsAnswers(t *testing.T) {
 }
 
 // The lists over all tenants have the rows of every tenant except deleted ones, in pages.
-func TestListsOverAllTenants(t *testing.T) {
+func TestErasure_ListsOverAllTenants(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		ctx := t.Context()
 		var hooks, deliveries, recoveries []string
@@ -225,7 +225,7 @@ func TestListsOverAllTenants(t *testing.T) {
 	})
 }
 
-func TestListsOfRecoveriesUseIndexesOnPostgres(t *testing.T) {
+func TestErasure_ListsOfRecoveriesUseIndexesOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	webhooks := s.crowd(t)
@@ -260,7 +260,7 @@ func TestListsOfRecoveriesUseIndexesOnPostgres(t *testing.T) {
 }
 
 // The answer to a POST that was in flight while its event was erased is not stored.
-func TestAnErasureReachesWhatIsInFlight(t *testing.T) {
+func TestErasure_ReachesWhatIsInFlight(t *testing.T) {
 	erase := map[string]func(ctx context.Context, s *database, d models.Delivery) error{
 		"one event": func(ctx context.Context, s *database, d models.Delivery) error {
 			return s.EraseEvent(ctx, d.Tenant, d.EventID)

@@ -62,7 +62,7 @@ func (s *database) fanningOut(t *testing.T, tenant, eventID string) bool {
 
 // An event with many webhooks is accepted as one row. The deliveries follow in pages, one for each webhook that matched
 // at that time, whatever happened to it later. A page that is killed half-way changes nothing.
-func TestFanOut(t *testing.T) {
+func TestFanOut_FollowsInPages(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		ctx := t.Context()
 		tenant := s.Tenant(t, "acme")
@@ -145,7 +145,7 @@ func (s *database) requireFresh(t *testing.T, fresh []models.Dispatch) {
 }
 
 // A page costs the same at every position in the list, and reads only its own part.
-func TestAPageOfAFanOutDoesNotGrowWithTheList(t *testing.T) {
+func TestFanOut_APageOfAFanOutDoesNotGrowWithTheList(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		s.fanOut(t, s.Tenant(t, "acme"), 3*1000)
 		var first []string
@@ -172,7 +172,7 @@ func TestAPageOfAFanOutDoesNotGrowWithTheList(t *testing.T) {
 	})
 }
 
-func TestAFanOutEndsWithItsEvent(t *testing.T) {
+func TestFanOut_EndsWithItsEvent(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		for i, end := range []func(tenant, id string) error{
 			func(tenant, id string) error { return s.EraseEvent(t.Context(), tenant, id) },
@@ -207,7 +207,7 @@ func (s *database) fanOutOf(t *testing.T, tenant string, n int) (string, []strin
 
 // A page that comes while a webhook's status changes waits for it, and goes by what it has become; what comes of a page is
 // found by the next change. So nothing pending is left at a webhook that is paused, and nothing held at one that is active.
-func TestAFanOutGoesByTheStatusThatIsCommittedOnPostgres(t *testing.T) {
+func TestFanOut_GoesByTheStatusThatIsCommittedOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	ctx := t.Context()
@@ -241,7 +241,7 @@ func TestAFanOutGoesByTheStatusThatIsCommittedOnPostgres(t *testing.T) {
 }
 
 // A15: an event accepted while its webhook is being enabled is not held on an active webhook.
-func TestAnAcceptanceWithHeldDeliveriesKeepsTheStatusOnPostgres(t *testing.T) {
+func TestFanOut_AnAcceptanceWithHeldDeliveriesKeepsTheStatusOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	ctx := t.Context()
@@ -285,7 +285,7 @@ func TestAnAcceptanceWithHeldDeliveriesKeepsTheStatusOnPostgres(t *testing.T) {
 }
 
 // A22: the weight of an acceptance in a commit is the size of its rows.
-func TestRowsOfAnAcceptance(t *testing.T) {
+func TestFanOut_RowsOfAnAcceptance(t *testing.T) {
 	t.Parallel()
 	a := models.Acceptance{Events: make([]models.Event, 3), Deliveries: make([]models.Delivery, 5)}
 	require.Equal(t, 8, a.Rows())

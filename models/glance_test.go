@@ -10,7 +10,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-func TestWhatIsWaiting(t *testing.T) {
+func TestGlance_WhatIsWaiting(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		tenant, other := s.Tenant(t, "acme"), s.Tenant(t, "globex")
 		w, second, foreign := s.Webhook(t, tenant), s.Webhook(t, tenant), s.Webhook(t, other)
@@ -33,7 +33,7 @@ func TestWhatIsWaiting(t *testing.T) {
 	})
 }
 
-func TestLastAttempts(t *testing.T) {
+func TestGlance_LastAttempts(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		tenant := s.Tenant(t, "acme")
 		w := s.Webhook(t, tenant)
@@ -52,7 +52,7 @@ func TestLastAttempts(t *testing.T) {
 	})
 }
 
-func TestCountsSince(t *testing.T) {
+func TestGlance_CountsSince(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		tenant, other := s.Tenant(t, "acme"), s.Tenant(t, "globex")
 		w, foreign := s.Webhook(t, tenant), s.Webhook(t, other)
@@ -76,7 +76,7 @@ func TestCountsSince(t *testing.T) {
 	})
 }
 
-func TestFailingWebhooksAndTheirNotices(t *testing.T) {
+func TestGlance_FailingWebhooksAndTheirNotices(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		tenant := s.Tenant(t, "acme")
 		well, fails := s.Webhook(t, tenant), s.Webhook(t, tenant)
@@ -112,7 +112,7 @@ func TestFailingWebhooksAndTheirNotices(t *testing.T) {
 	})
 }
 
-func TestTenantsAreFoundByTheBeginningOfTheirName(t *testing.T) {
+func TestGlance_TenantsAreFoundByTheBeginningOfTheirName(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		for _, slug := range []string{"acme", "acme_2", "acmex2", "globex"} {
 			s.Tenant(t, slug)
@@ -130,7 +130,7 @@ func TestTenantsAreFoundByTheBeginningOfTheirName(t *testing.T) {
 }
 
 // Inactive webhooks are found without reading the many active ones, and running recoveries without the many ended ones.
-func TestWhatIsLookedForFirstUsesIndexesOnPostgres(t *testing.T) {
+func TestGlance_WhatIsLookedForFirstUsesIndexesOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	tenant := s.Tenant(t, "acme")

@@ -10,7 +10,7 @@ import (
 )
 
 // If the operator sets small dispatches, or a workflow for every event, this also applies to repeated dispatches.
-func TestRedispatchKeepsToTheGroup(t *testing.T) {
+func TestGroupMax_RedispatchKeepsToTheGroup(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))
 		s.undispatched(t, 5, w)

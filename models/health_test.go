@@ -39,7 +39,7 @@ func (s *database) judge(tb testing.TB, w models.Webhook, threshold int64) model
 	return now
 }
 
-func TestAFailingWebhookIsWarnedOfTwiceAndThenDeactivated(t *testing.T) {
+func TestHealth_AFailingWebhookIsWarnedOfTwiceAndThenDeactivated(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		const threshold = 10
 		w := s.Webhook(t, s.Tenant(t, "acme"))
@@ -73,7 +73,7 @@ func TestAFailingWebhookIsWarnedOfTwiceAndThenDeactivated(t *testing.T) {
 	})
 }
 
-func TestACountThatJumpsOverBothMarksIsWarnedOfOnce(t *testing.T) {
+func TestHealth_ACountThatJumpsOverBothMarksIsWarnedOfOnce(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))
 		s.fail(t, w, 19)
@@ -85,7 +85,7 @@ func TestACountThatJumpsOverBothMarksIsWarnedOfOnce(t *testing.T) {
 	})
 }
 
-func TestAWebhookThatFailsAnewIsWarnedOfAnew(t *testing.T) {
+func TestHealth_AWebhookThatFailsAnewIsWarnedOfAnew(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))
 		for round := 1; round <= 2; round++ {
@@ -98,7 +98,7 @@ func TestAWebhookThatFailsAnewIsWarnedOfAnew(t *testing.T) {
 	})
 }
 
-func TestAWebhookBelowEveryMarkIsLeftAlone(t *testing.T) {
+func TestHealth_AWebhookBelowEveryMarkIsLeftAlone(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))
 		s.fail(t, w, 4)
@@ -112,7 +112,7 @@ func TestAWebhookBelowEveryMarkIsLeftAlone(t *testing.T) {
 	})
 }
 
-func TestOfManyJudgesAtOnceOneActs(t *testing.T) {
+func TestHealth_OfManyJudgesAtOnceOneActs(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		failed int
@@ -143,7 +143,7 @@ func TestOfManyJudgesAtOnceOneActs(t *testing.T) {
 	}
 }
 
-func TestEnablingResetsTheCountAndRaisesTheEpoch(t *testing.T) {
+func TestHealth_EnablingResetsTheCountAndRaisesTheEpoch(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))
 		s.fail(t, w, 10)
@@ -175,7 +175,7 @@ func TestEnablingResetsTheCountAndRaisesTheEpoch(t *testing.T) {
 	})
 }
 
-func TestAPauseKeepsTheCount(t *testing.T) {
+func TestHealth_APauseKeepsTheCount(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))
 		s.fail(t, w, 3)
@@ -189,7 +189,7 @@ func TestAPauseKeepsTheCount(t *testing.T) {
 	})
 }
 
-func TestAStatusChangesOnlyFromWhereItMay(t *testing.T) {
+func TestHealth_AStatusChangesOnlyFromWhereItMay(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))
 		now, changed, err := s.SetWebhookStatus(t.Context(), w.Tenant, w.ID,
@@ -202,7 +202,7 @@ func TestAStatusChangesOnlyFromWhereItMay(t *testing.T) {
 	})
 }
 
-func TestAWebhookThatIsGoneIsDeactivatedOnce(t *testing.T) {
+func TestHealth_AWebhookThatIsGoneIsDeactivatedOnce(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))
 		due := s.Publish(t, w.Tenant, w)[0]
@@ -237,7 +237,7 @@ func TestAWebhookThatIsGoneIsDeactivatedOnce(t *testing.T) {
 	})
 }
 
-func TestNeedHealthCheckFindsWhatWasMissed(t *testing.T) {
+func TestHealth_NeedHealthCheckFindsWhatWasMissed(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		tenant := s.Tenant(t, "acme")
 		need := func() []string {
@@ -273,7 +273,7 @@ func TestNeedHealthCheckFindsWhatWasMissed(t *testing.T) {
 	})
 }
 
-func TestMarkAt(t *testing.T) {
+func TestHealth_MarkAt(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ threshold, percent, want int64 }{{3000, 50, 1500}, {3000, 90, 2700}, {3, 50, 2}, {1, 50, 1}, {1, 90, 1}} {
 		require.Equal(t, tt.want, models.MarkAt(tt.threshold, int(tt.percent)))
@@ -282,7 +282,7 @@ func TestMarkAt(t *testing.T) {
 
 // The webhook shows the result of its notification, and an earlier notification's result does not replace a later
 // one's.
-func TestAWebhookSaysWhatHasBecomeOfItsNotifications(t *testing.T) {
+func TestHealth_AWebhookSaysWhatHasBecomeOfItsNotifications(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))
 		require.Nil(t, s.health(t, w).LastNotice)
@@ -318,7 +318,7 @@ func TestAWebhookSaysWhatHasBecomeOfItsNotifications(t *testing.T) {
 
 // An event that is only held counts as reaching no webhook, and an event that is being fanned out counts as reaching
 // one.
-func TestIsGoingOut(t *testing.T) {
+func TestHealth_IsGoingOut(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))
 		d := s.Publish(t, w.Tenant, w)[0]

@@ -9,7 +9,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-func TestHeldCalls(t *testing.T) {
+func TestHeldCalls_AreListed(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		tenant, other := s.Tenant(t, "acme"), s.Tenant(t, "globex")
 		w, active := s.Webhook(t, tenant), s.Webhook(t, tenant)

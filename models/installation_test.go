@@ -10,7 +10,7 @@ import (
 )
 
 // Processes that start at once agree on whose database it is, and another database is another installation (A11).
-func TestADatabaseIsOneInstallation(t *testing.T) {
+func TestInstallation_ADatabaseIsOneInstallation(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		ids := make([]string, 8)
 		var wg sync.WaitGroup
@@ -31,7 +31,7 @@ func TestADatabaseIsOneInstallation(t *testing.T) {
 }
 
 // If the workflow id of a dispatch is taken, its remaining deliveries go into another dispatch at once.
-func TestADispatchIsPutIntoAnother(t *testing.T) {
+func TestInstallation_ADispatchIsPutIntoAnother(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))
 		pair := s.Publish(t, w.Tenant, w, w)

@@ -71,7 +71,7 @@ func (s *database) runJobs(tb testing.TB) (rows []int64) {
 
 // Every act that takes a webhook out of service changes its row and a page of its deliveries, and leaves the rest to a
 // job.
-func TestALargeActChangesOnePageAndLeavesAJob(t *testing.T) {
+func TestJobs_ALargeActChangesOnePageAndLeavesAJob(t *testing.T) {
 	const n = 3*jobRows + 7
 	pause := func(s *database, w models.Webhook) error {
 		_, _, err := s.SetWebhookStatus(context.Background(), w.Tenant, w.ID, models.StatusChange{To: models.WebhookPaused})
@@ -131,7 +131,7 @@ func TestALargeActChangesOnePageAndLeavesAJob(t *testing.T) {
 }
 
 // A small act is complete when it returns.
-func TestASmallActIsCompleteAtOnce(t *testing.T) {
+func TestJobs_ASmallActIsCompleteAtOnce(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))
 		s.backlog(t, w, 300, "")
@@ -146,7 +146,7 @@ func TestASmallActIsCompleteAtOnce(t *testing.T) {
 
 // The number of an act's statements, and of the rows that each page changes, does not depend on the number of
 // deliveries.
-func TestWhatAnActCostsDoesNotGrowOnPostgres(t *testing.T) {
+func TestJobs_WhatAnActCostsDoesNotGrowOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	tenant := s.Tenant(t, "acme")
@@ -177,7 +177,7 @@ func (s *database) updates(tb testing.TB) (n int64) {
 }
 
 // Enabling a webhook during a page run wins: deliveries that are not held yet stay pending.
-func TestEnableDuringAPageRunWins(t *testing.T) {
+func TestJobs_EnableDuringAPageRunWins(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))
 		s.backlog(t, w, 3*jobRows, "")
@@ -192,7 +192,7 @@ func TestEnableDuringAPageRunWins(t *testing.T) {
 
 // When the process that made a job's last page is gone, the job continues at its position. A failing page delays only
 // its own job.
-func TestAJobSurvivesItsProcess(t *testing.T) {
+func TestJobs_AJobSurvivesItsProcess(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		tenant := s.Tenant(t, "acme")
 		w, other := s.Webhook(t, tenant), s.Webhook(t, tenant)
@@ -219,7 +219,7 @@ func TestAJobSurvivesItsProcess(t *testing.T) {
 }
 
 // A page does not wait for rows that another transaction has locked, and comes back to them.
-func TestAPagePassesOverWhatIsLockedOnPostgres(t *testing.T) {
+func TestJobs_APagePassesOverWhatIsLockedOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	w := s.Webhook(t, s.Tenant(t, "acme"))
@@ -243,7 +243,7 @@ func TestAPagePassesOverWhatIsLockedOnPostgres(t *testing.T) {
 }
 
 // A page finds its rows by an index, and the rows of earlier pages do not slow it down.
-func TestPagesUseIndexesOnPostgres(t *testing.T) {
+func TestJobs_PagesUseIndexesOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	webhooks := s.crowd(t)
@@ -268,7 +268,7 @@ func TestPagesUseIndexesOnPostgres(t *testing.T) {
 }
 
 // A delivery that is read alone has its effective status, even if a job has not reached its row yet.
-func TestEffectiveStatus(t *testing.T) {
+func TestJobs_EffectiveStatus(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		tenant := s.Tenant(t, "acme")
 		for _, tt := range []struct {
@@ -301,7 +301,7 @@ func TestEffectiveStatus(t *testing.T) {
 }
 
 // A large recovery is counted by a job, and says so until it is.
-func TestALargeRecoveryIsCountedInPages(t *testing.T) {
+func TestJobs_ALargeRecoveryIsCountedInPages(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))
 		const n = 10_500

@@ -37,7 +37,7 @@ func (s *database) found(tb testing.TB, tenant string, f models.EventFilter) []s
 	}
 }
 
-func TestEventsAreFoundByWhatTheyAreLabelled(t *testing.T) {
+func TestLabels_EventsAreFoundByWhatTheyAreLabelled(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		s.Tenant(t, "acme")
 		s.Tenant(t, "globex")
@@ -100,7 +100,7 @@ func TestEventsAreFoundByWhatTheyAreLabelled(t *testing.T) {
 }
 
 // Labels go with their events, by retention and with the tenant.
-func TestLabelsGoWithTheirEvents(t *testing.T) {
+func TestLabels_GoWithTheirEvents(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		all := func(e *models.Event) {
 			e.ExternalID, e.Tags, e.Channels, e.Attributes = "x"+e.ID, []string{"t"}, []string{"c"}, map[string]string{"a": "b"}
@@ -128,7 +128,7 @@ func TestLabelsGoWithTheirEvents(t *testing.T) {
 }
 
 // An external id belongs to one event of its tenant. Refused requests do not use up an id.
-func TestExternalIDsAreUniqueInATenant(t *testing.T) {
+func TestLabels_ExternalIDsAreUniqueInATenant(t *testing.T) {
 	type event struct{ id, external string }
 	for _, tt := range []struct {
 		name   string
@@ -190,7 +190,7 @@ func TestExternalIDsAreUniqueInATenant(t *testing.T) {
 }
 
 // An event without labels is stored by the same statements as before labels existed.
-func TestAnEventWithoutLabelsCostsNothingMore(t *testing.T) {
+func TestLabels_AnEventWithoutLabelsCostsNothingMore(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))
 		store, o := s.Observe()
@@ -211,7 +211,7 @@ func TestAnEventWithoutLabelsCostsNothingMore(t *testing.T) {
 }
 
 // Searches by labels read only the rows that they return, however many events exist and however many have the label.
-func TestSearchesUseIndexesOnPostgres(t *testing.T) {
+func TestLabels_SearchesUseIndexesOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	s.crowd(t)
@@ -233,7 +233,7 @@ func TestSearchesUseIndexesOnPostgres(t *testing.T) {
 }
 
 // An event type that few events of a tenant have is found by an index, on both databases.
-func TestARareTypeIsFoundByAnIndex(t *testing.T) {
+func TestLabels_ARareTypeIsFoundByAnIndex(t *testing.T) {
 	t.Parallel()
 	const tenant = "tenant-3"
 	events := func(ctx context.Context, tx *models.Store) error {
@@ -305,7 +305,7 @@ func searches() map[string]models.EventFilter {
 }
 
 // The same on SQLite, which reports how it reads each table.
-func TestSearchesUseIndexesOnSQLite(t *testing.T) {
+func TestLabels_SearchesUseIndexesOnSQLite(t *testing.T) {
 	t.Parallel()
 	s := sqlite(t)
 	s.Tenant(t, "acme")

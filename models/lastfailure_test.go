@@ -10,7 +10,7 @@ import (
 )
 
 // The last failure that a webhook's health knows is found among its attempts.
-func TestTheLastFailureIsFound(t *testing.T) {
+func TestLastFailure_IsFound(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		s.Tenant(t, "acme")
 		w, other := s.Webhook(t, "acme"), s.Webhook(t, "acme")

@@ -74,7 +74,7 @@ func (s *database) listTenants(t *testing.T) func(models.Page) ([]string, string
 	}
 }
 
-func TestDeliveriesArePagedNewestFirst(t *testing.T) {
+func TestLists_DeliveriesArePagedNewestFirst(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w, second := s.Webhook(t, s.Tenant(t, "acme")), s.Webhook(t, "acme")
 		var all []models.Delivery
@@ -116,7 +116,7 @@ func TestDeliveriesArePagedNewestFirst(t *testing.T) {
 	})
 }
 
-func TestEventsArePagedNewestFirst(t *testing.T) {
+func TestLists_EventsArePagedNewestFirst(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		s.Tenant(t, "acme")
 		var want []string
@@ -149,7 +149,7 @@ func TestEventsArePagedNewestFirst(t *testing.T) {
 	})
 }
 
-func TestWebhooksArePagedOldestFirst(t *testing.T) {
+func TestLists_WebhooksArePagedOldestFirst(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		s.Tenant(t, "acme")
 		var all []string
@@ -185,7 +185,7 @@ func TestWebhooksArePagedOldestFirst(t *testing.T) {
 	})
 }
 
-func TestTenantsArePagedByID(t *testing.T) {
+func TestLists_TenantsArePagedByID(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		for _, id := range []string{"b", "a", "d", "c"} {
 			s.Tenant(t, id)

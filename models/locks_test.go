@@ -30,7 +30,7 @@ func (s *database) lock(t *testing.T, d models.Delivery) (unlock func()) {
 
 // A row that is locked by hand, or by a page of a large act, does not keep callers waiting for the whole time of the
 // lock.
-func TestNobodyWaitsForALockedRowOnPostgres(t *testing.T) {
+func TestLocks_NobodyWaitsForALockedRowOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	w := s.Webhook(t, s.Tenant(t, "acme"))
@@ -56,7 +56,7 @@ func TestNobodyWaitsForALockedRowOnPostgres(t *testing.T) {
 }
 
 // A migration waits until another one is done, for any time. Its settings apply only to itself.
-func TestMigrationsTakeTurnsOnPostgres(t *testing.T) {
+func TestLocks_MigrationsTakeTurnsOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	timeout := func() (text string) {

@@ -115,7 +115,7 @@ func through(t *testing.T, p models.Page, list pageOf) (ids []string, pages int)
 
 // Whatever a list is searched for, its pages together have exactly what there is, in both directions, although a page looks at few
 // rows; and none of another tenant.
-func TestPagesThatLookAtFewRowsHaveEverything(t *testing.T) {
+func TestLookBound_PagesThatLookAtFewRowsHaveEverything(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		const most, n = 12, 40
 		tenant, other, gone := s.Tenant(t, "acme"), s.Tenant(t, "globex"), s.Tenant(t, "initech")
@@ -275,7 +275,7 @@ func keepsAttempt(f *models.AttemptFilter, a *models.ListedAttempt) bool {
 }
 
 // Lists of webhooks are read the same way.
-func TestPagesOfWebhooksThatLookAtFewHaveEverything(t *testing.T) {
+func TestLookBound_PagesOfWebhooksThatLookAtFewHaveEverything(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		const most, n = 12, 30
 		tenant, other := s.Tenant(t, "acme"), s.Tenant(t, "globex")
@@ -353,7 +353,7 @@ func TestPagesOfWebhooksThatLookAtFewHaveEverything(t *testing.T) {
 }
 
 // What is added while a page decides what to look at is neither left out nor listed twice.
-func TestWhatIsAddedWhileAListIsReadIsNotLost(t *testing.T) {
+func TestLookBound_WhatIsAddedWhileAListIsReadIsNotLost(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))
 		want := map[string]bool{}
@@ -384,7 +384,7 @@ func TestWhatIsAddedWhileAListIsReadIsNotLost(t *testing.T) {
 
 // However few rows a search is for, and whatever it combines, a page of it looks at a bounded number of them. Here nothing is
 // found, as the halves never meet, or everything is.
-func TestSearchesLookAtABoundedNumberOnPostgres(t *testing.T) {
+func TestLookBound_SearchesLookAtABoundedNumberOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	webhooks := s.crowd(t)
@@ -458,7 +458,7 @@ func TestSearchesLookAtABoundedNumberOnPostgres(t *testing.T) {
 }
 
 // A page of tests looks at a bounded number of them, too.
-func TestSearchesOfTestsLookAtABoundedNumber(t *testing.T) {
+func TestLookBound_SearchesOfTestsLookAtABoundedNumberOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	const most, page, n = 200, 50, 3000
@@ -483,7 +483,7 @@ func TestSearchesOfTestsLookAtABoundedNumber(t *testing.T) {
 
 // A page of one webhook's stopped deliveries goes along the webhook's index. The index of all that is stopped has them in the same
 // order, and newer ones of others in between.
-func TestAPageOfAWebhookPassesOverNoOthers(t *testing.T) {
+func TestLookBound_APageOfAWebhookPassesOverNoOthersOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	const most, page, n = 20, 10, 30000
@@ -508,7 +508,7 @@ func TestAPageOfAWebhookPassesOverNoOthers(t *testing.T) {
 }
 
 // A page goes along what fewest have: what is rare is found on the first page, wherever it is.
-func TestAPageGoesAlongWhatIsRare(t *testing.T) {
+func TestLookBound_APageGoesAlongWhatIsRare(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))
 		var rare *models.Acceptance

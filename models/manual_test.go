@@ -34,7 +34,7 @@ func (s *database) again(tb testing.TB, d models.Delivery) models.Delivery {
 
 // The first attempt after a retry, a replay or a recovery is one that somebody has asked for. Those of the schedule are not, nor
 // is what a resumed webhook gets.
-func TestAttemptsThatWereAskedFor(t *testing.T) {
+func TestManualAttempts_ThatWereAskedFor(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		ctx := t.Context()
 		w := s.Webhook(t, s.Tenant(t, "acme"))
@@ -77,7 +77,7 @@ func TestAttemptsThatWereAskedFor(t *testing.T) {
 }
 
 // A POST that was in flight when somebody asked is not the one that was asked for.
-func TestAnAttemptInFlightWasNotAskedFor(t *testing.T) {
+func TestManualAttempts_AnAttemptInFlightWasNotAskedFor(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))
 		d := s.Publish(t, "acme", w)[0]

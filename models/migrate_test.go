@@ -13,7 +13,7 @@ import (
 	"github.com/posthorn/posthorn/test/pgtest"
 )
 
-func TestMigrate(t *testing.T) {
+func TestMigrations_Migrate(t *testing.T) {
 	t.Parallel()
 	for name, url := range map[string]func(*testing.T) string{
 		"sqlite":   func(t *testing.T) string { return "sqlite:" + filepath.Join(t.TempDir(), "posthorn.db") },
@@ -65,7 +65,7 @@ func TestMigrate(t *testing.T) {
 }
 
 // A file that is not in the list is never applied.
-func TestEveryMigrationIsListed(t *testing.T) {
+func TestMigrations_EveryMigrationIsListed(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("migrations/*.sql")
 	require.NoError(t, err)

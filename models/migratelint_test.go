@@ -90,7 +90,7 @@ func lint(text string) (faults []string) {
 }
 
 // Migrations from 0009 on run while processes work, and none keeps them waiting.
-func TestMigrationsAreOnline(t *testing.T) {
+func TestMigrations_AreOnline(t *testing.T) {
 	t.Parallel()
 	for _, id := range models.Migrations {
 		if id < "0009" {
@@ -102,7 +102,7 @@ func TestMigrationsAreOnline(t *testing.T) {
 	}
 }
 
-func TestTheLintFinds(t *testing.T) {
+func TestMigrations_TheLintFinds(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
 		"CREATE INDEX a ON events (id);\n":                                                "builds an index",

@@ -24,7 +24,7 @@ func (s *database) connection(t *testing.T) *pgx.Conn {
 
 // A long transaction on deliveries keeps a migration waiting, but the migration keeps no other transaction waiting:
 // accepting and recording continue. When the transaction ends, the migration is applied.
-func TestAMigrationUnderLoadKeepsNobodyWaitingOnPostgres(t *testing.T) {
+func TestMigrations_AMigrationUnderLoadKeepsNobodyWaitingOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	w := s.Webhook(t, s.Tenant(t, "acme"))
@@ -77,7 +77,7 @@ func TestAMigrationUnderLoadKeepsNobodyWaitingOnPostgres(t *testing.T) {
 }
 
 // An index that was being built when the migration was killed is built again.
-func TestAnOnlineMigrationIsResumed(t *testing.T) {
+func TestMigrations_AnOnlineMigrationIsResumed(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))
 		s.Publish(t, "acme", w)
@@ -100,7 +100,7 @@ func TestAnOnlineMigrationIsResumed(t *testing.T) {
 }
 
 // A migration that waits for its turn does not prevent the current one from building an index.
-func TestOnlineMigrationsAtOnceOnPostgres(t *testing.T) {
+func TestMigrations_OnlineMigrationsAtOnceOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	errs := make(chan error)
@@ -115,7 +115,7 @@ func TestOnlineMigrationsAtOnceOnPostgres(t *testing.T) {
 }
 
 // A process that runs while a migration adds columns notices nothing, whatever statements it had prepared.
-func TestAddedColumnsAreNotNoticedOnPostgres(t *testing.T) {
+func TestMigrations_AddedColumnsAreNotNoticedOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	w := s.Webhook(t, s.Tenant(t, "acme"))

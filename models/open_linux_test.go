@@ -10,7 +10,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-func TestIdleConnectionsAreAskedWhetherTheyAreAlive(t *testing.T) {
+func TestOpen_IdleConnectionsAreAskedWhetherTheyAreAlive(t *testing.T) {
 	t.Parallel()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)

@@ -15,7 +15,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-func TestOpenANewSQLiteFileManyTimesAtOnce(t *testing.T) {
+func TestOpen_ANewSQLiteFileManyTimesAtOnce(t *testing.T) {
 	t.Parallel()
 	for range 20 {
 		url := "sqlite:" + filepath.Join(t.TempDir(), "posthorn.db")
@@ -36,13 +36,13 @@ func TestOpenANewSQLiteFileManyTimesAtOnce(t *testing.T) {
 	}
 }
 
-func TestOpenDoesNotWaitForAFileThatCannotBe(t *testing.T) {
+func TestOpen_DoesNotWaitForAFileThatCannotBe(t *testing.T) {
 	t.Parallel()
 	_, err := models.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "missing", "posthorn.db"), models.Options{})
 	require.Error(t, err)
 }
 
-func TestAServerThatDoesNotAnswerIsNotWaitedForLong(t *testing.T) {
+func TestOpen_AServerThatDoesNotAnswerIsNotWaitedForLong(t *testing.T) {
 	t.Parallel()
 	for url, want := range map[string]time.Duration{
 		"postgres://10.0.0.1/posthorn?sslmode=disable":                   5 * time.Second,

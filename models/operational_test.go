@@ -80,7 +80,7 @@ func (s *database) jobs(tb testing.TB, kind models.JobKind) int64 {
 }
 
 // Changes of webhooks become operational events in their transactions, for the webhooks that are registered for them alone.
-func TestChangesOfWebhooksAreAnnounced(t *testing.T) {
+func TestOperationalEvents_ChangesOfWebhooksAreAnnounced(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		ctx, acme, globex := t.Context(), s.Tenant(t, "acme"), s.Tenant(t, "globex")
 		rename := func(w models.Webhook, name string) {
@@ -152,7 +152,7 @@ func TestChangesOfWebhooksAreAnnounced(t *testing.T) {
 }
 
 // Deliveries that fail become operational events: at most one of each kind for a webhook in a minute.
-func TestFailingDeliveriesAreAnnounced(t *testing.T) {
+func TestOperationalEvents_FailingDeliveriesAreAnnounced(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		acme, all := s.Tenant(t, "acme"), s.Tenant(t, models.OperationalTenant)
 		w, well := s.Webhook(t, acme), s.Webhook(t, acme)
@@ -239,7 +239,7 @@ func TestFailingDeliveriesAreAnnounced(t *testing.T) {
 }
 
 // Many webhooks of other kinds do not make it more expensive to find those that are registered for operational events.
-func TestSubscribersOfOperationalEventsAreFoundByAnIndexOnPostgres(t *testing.T) {
+func TestOperationalEvents_SubscribersOfOperationalEventsAreFoundByAnIndexOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	acme := s.Tenant(t, "acme")

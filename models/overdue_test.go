@@ -33,7 +33,7 @@ func (s *database) overdueCrowd(t *testing.T, w models.Webhook, n int) {
 }
 
 // A page costs the same however many deliveries are overdue, at every position among them.
-func TestAPageOfTheOverdueDoesNotGrowWithThemOnPostgres(t *testing.T) {
+func TestOverdue_APageOfTheOverdueDoesNotGrowWithThemOnPostgres(t *testing.T) {
 	t.Parallel()
 	const limit = 100
 	tables := []string{"deliveries", "dispatches", "events", "webhooks"}
@@ -78,7 +78,7 @@ func (s *database) counted(t *testing.T) (*models.Store, *int) {
 }
 
 // How many statements a page takes depends neither on its size nor on how large dispatches may be.
-func TestAPageOfTheOverdueTakesAFewStatements(t *testing.T) {
+func TestOverdue_APageOfTheOverdueTakesAFewStatements(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))
 		watched, count := s.counted(t)
@@ -106,7 +106,7 @@ func TestAPageOfTheOverdueTakesAFewStatements(t *testing.T) {
 }
 
 // Deliveries that fall due at the same moment are on one page each, once.
-func TestPagesOfTheOverdueHaveEachOnce(t *testing.T) {
+func TestOverdue_PagesOfTheOverdueHaveEachOnce(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))
 		for range 3 {
@@ -135,7 +135,7 @@ func TestPagesOfTheOverdueHaveEachOnce(t *testing.T) {
 }
 
 // A delivery that has changed since it was read is left alone, and one that cannot be sent gets no dispatch.
-func TestTakeOverChecksAgain(t *testing.T) {
+func TestOverdue_TakeOverChecksAgain(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		tenant := s.Tenant(t, "acme")
 		w, paused, deleted := s.Webhook(t, tenant), s.Webhook(t, tenant), s.Webhook(t, tenant)
@@ -183,7 +183,7 @@ func TestTakeOverChecksAgain(t *testing.T) {
 	})
 }
 
-func TestTakeOverPassesOverWhatIsLockedOnPostgres(t *testing.T) {
+func TestOverdue_TakeOverPassesOverWhatIsLockedOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	w := s.Webhook(t, s.Tenant(t, "acme"))
@@ -196,7 +196,7 @@ func TestTakeOverPassesOverWhatIsLockedOnPostgres(t *testing.T) {
 }
 
 // Each shared dispatch is read and noted on its deliveries once.
-func TestASharedDispatchIsClaimedOnce(t *testing.T) {
+func TestOverdue_ASharedDispatchIsClaimedOnce(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))
 		all := map[string][]models.Delivery{}
@@ -229,7 +229,7 @@ func TestASharedDispatchIsClaimedOnce(t *testing.T) {
 }
 
 // The sweep goes through the outbox from end to end, however much of it stays.
-func TestTheSweepRemembersWhereItWas(t *testing.T) {
+func TestOverdue_TheSweepRemembersWhereItWas(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))
 		for i := range 10 { // what stays comes first
@@ -254,7 +254,7 @@ func TestTheSweepRemembersWhereItWas(t *testing.T) {
 }
 
 // However many webhooks need work, the walk reaches all of them.
-func TestNeedHealthCheckGoesRound(t *testing.T) {
+func TestOverdue_NeedHealthCheckGoesRound(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		tenant := s.Tenant(t, "acme")
 		for range 5 {
@@ -277,7 +277,7 @@ func TestNeedHealthCheckGoesRound(t *testing.T) {
 	})
 }
 
-func TestAWebhookThatIsGoneNeedsNothing(t *testing.T) {
+func TestOverdue_AWebhookThatIsGoneNeedsNothing(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))
 		s.fail(t, w, 12)
@@ -300,7 +300,7 @@ func TestAWebhookThatIsGoneNeedsNothing(t *testing.T) {
 }
 
 // A statement checks a thousand webhooks, however many a tenant has.
-func TestHealthIsLookedAtInPagesOnPostgres(t *testing.T) {
+func TestOverdue_HealthIsLookedAtInPagesOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	w := s.Webhook(t, s.Tenant(t, "acme"))
@@ -339,7 +339,7 @@ func TestHealthIsLookedAtInPagesOnPostgres(t *testing.T) {
 	}
 }
 
-func TestRunningRecoveriesGoRound(t *testing.T) {
+func TestOverdue_RunningRecoveriesGoRound(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))
 		for range 5 {

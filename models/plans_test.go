@@ -81,7 +81,7 @@ func (s *database) crowd(t *testing.T) (webhooks []models.Webhook) {
 }
 
 // No query of the running service scans a whole growing table, or reads many more rows than it needs.
-func TestQueriesUseIndexesOnPostgres(t *testing.T) {
+func TestPlans_QueriesUseIndexesOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	webhooks := s.crowd(t)
@@ -348,7 +348,7 @@ func TestQueriesUseIndexesOnPostgres(t *testing.T) {
 }
 
 // The reads of a retention step do not grow with the number of earlier steps.
-func TestRetentionIsNotQuadraticOnPostgres(t *testing.T) {
+func TestPlans_RetentionIsNotQuadraticOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	s.crowd(t)

@@ -22,7 +22,7 @@ func (s *database) posting(t *testing.T) *database {
 }
 
 // A process keeps the deliveries that it POSTs as long as it runs, even when it gives up those that it could not start.
-func TestWhatAProcessPOSTsOutlivesWhatItLetsGoOf(t *testing.T) {
+func TestPosting_WhatAProcessPOSTsOutlivesWhatItLetsGoOf(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		p := s.posting(t)
 		_, ok := p.PostingID()
@@ -57,7 +57,7 @@ func TestWhatAProcessPOSTsOutlivesWhatItLetsGoOf(t *testing.T) {
 	})
 }
 
-func TestAProcessThatLeavesLeavesItsPOSTs(t *testing.T) {
+func TestPosting_AProcessThatLeavesLeavesItsPOSTs(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		p := s.posting(t)
 		require.NoError(t, p.Join(t.Context(), "serve"))
@@ -73,7 +73,7 @@ func TestAProcessThatLeavesLeavesItsPOSTs(t *testing.T) {
 }
 
 // A store of a process that makes no such attempts has no id for them.
-func TestMostProcessesPOSTNothingWithoutADispatch(t *testing.T) {
+func TestPosting_MostProcessesPOSTNothingWithoutADispatch(t *testing.T) {
 	t.Parallel()
 	store, err := models.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "posthorn.db"), models.Options{})
 	require.NoError(t, err)
@@ -84,7 +84,7 @@ func TestMostProcessesPOSTNothingWithoutADispatch(t *testing.T) {
 
 // Deliveries that were not received get a dispatch that lists them and that they name. A delivery with another dispatch
 // keeps it.
-func TestWhatFirstAttemptsLeaveOverIsHandedOver(t *testing.T) {
+func TestPosting_WhatFirstAttemptsLeaveOverIsHandedOver(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))
 		p := s.process(t)

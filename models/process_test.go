@@ -51,7 +51,7 @@ func ids(processes []models.Process) []int64 {
 	return all
 }
 
-func TestAProcessThatIsSilentIsGoneOnPostgres(t *testing.T) {
+func TestProcesses_AProcessThatIsSilentIsGoneOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	alive, killed := s.process(t), s.process(t)
@@ -99,7 +99,7 @@ func TestAProcessThatIsSilentIsGoneOnPostgres(t *testing.T) {
 
 // A process that was suspended for longer than the others wait gives up its deliveries, because they have taken them
 // over.
-func TestASuspendedProcessOwnsNothingWhenItGoesOnOnPostgres(t *testing.T) {
+func TestProcesses_ASuspendedProcessOwnsNothingWhenItGoesOnOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	p := s.process(t)
@@ -130,7 +130,7 @@ func TestASuspendedProcessOwnsNothingWhenItGoesOnOnPostgres(t *testing.T) {
 }
 
 // A process that was silent for a moment, and has given up nothing, continues unchanged.
-func TestAShortSilenceChangesNothing(t *testing.T) {
+func TestProcesses_AShortSilenceChangesNothing(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		p := s.process(t)
 		id := p.ProcessID()
@@ -145,7 +145,7 @@ func TestAShortSilenceChangesNothing(t *testing.T) {
 	})
 }
 
-func TestAProcessThatJoinsAndLeaves(t *testing.T) {
+func TestProcesses_AProcessThatJoinsAndLeaves(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		p := s.Open(t)
 		require.NoError(t, p.Leave(t.Context()), "it has not joined")
@@ -162,7 +162,7 @@ func TestAProcessThatJoinsAndLeaves(t *testing.T) {
 }
 
 // On SQLite there is one process, so all earlier processes have ended.
-func TestOnSQLiteTheNextProcessEndsTheLast(t *testing.T) {
+func TestProcesses_OnSQLiteTheNextProcessEndsTheLast(t *testing.T) {
 	t.Parallel()
 	s := sqlite(t)
 	id := s.process(t).ProcessID()
@@ -175,7 +175,7 @@ func TestOnSQLiteTheNextProcessEndsTheLast(t *testing.T) {
 // gone returns a process in the state of one that has been declared gone.
 func gone(id int64) []models.Process { return []models.Process{{ID: id}} }
 
-func TestWhatAGoneProcessHeld(t *testing.T) {
+func TestProcesses_WhatAGoneProcessHeld(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))
 		before := s.waiting(t, 1, w)
@@ -227,7 +227,7 @@ func TestWhatAGoneProcessHeld(t *testing.T) {
 }
 
 // The next walk continues one that ended between taking over deliveries and the rest of their dispatch.
-func TestWhatAWalkHasLeftIsFoundByTheNext(t *testing.T) {
+func TestProcesses_WhatAWalkHasLeftIsFoundByTheNext(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))
 		killed := s.process(t)
@@ -241,7 +241,7 @@ func TestWhatAWalkHasLeftIsFoundByTheNext(t *testing.T) {
 	})
 }
 
-func TestTheLeasesOfAGoneProcessAreFree(t *testing.T) {
+func TestProcesses_TheLeasesOfAGoneProcessAreFree(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))
 		require.Empty(t, s.LeaseHolder())
@@ -259,7 +259,7 @@ func TestTheLeasesOfAGoneProcessAreFree(t *testing.T) {
 }
 
 // The statements about processes cost the same, however many deliveries processes hold.
-func TestWhatProcessesSayReadsNothingElseOnPostgres(t *testing.T) {
+func TestProcesses_WhatProcessesSayReadsNothingElseOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	s.crowd(t)

@@ -77,7 +77,7 @@ func (s *database) much(t *testing.T, tenant string, n int) {
 }
 
 // Deleting costs the same, however much the tenant has.
-func TestDeleteTenantDoesNotGrow(t *testing.T) {
+func TestPurge_DeleteTenantDoesNotGrow(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		var seen []*models.Observed
 		for _, n := range []int{10, 3000} {
@@ -94,7 +94,7 @@ func TestDeleteTenantDoesNotGrow(t *testing.T) {
 }
 
 // No row is left of a deleted tenant, none of another is touched, and no transaction takes more than a page of rows.
-func TestPurgeRemovesWhatADeletedTenantOwnsAndNothingElse(t *testing.T) {
+func TestPurge_RemovesWhatADeletedTenantOwnsAndNothingElse(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		globex, acme := s.Tenant(t, "globex"), s.Tenant(t, "acme")
 		_, d, _ := s.belongings(t, globex)
@@ -156,7 +156,7 @@ func TestPurgeRemovesWhatADeletedTenantOwnsAndNothingElse(t *testing.T) {
 }
 
 // The reads of a page do not grow with the number of earlier pages.
-func TestPurgeIsLinearOnPostgres(t *testing.T) {
+func TestPurge_IsLinearOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	acme := s.Tenant(t, "acme")
@@ -177,7 +177,7 @@ func TestPurgeIsLinearOnPostgres(t *testing.T) {
 	}
 }
 
-func TestADeletedTenantIsNotFound(t *testing.T) {
+func TestPurge_ADeletedTenantIsNotFound(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		ctx := t.Context()
 		tenant := s.Tenant(t, "acme")
@@ -232,7 +232,7 @@ func TestADeletedTenantIsNotFound(t *testing.T) {
 	})
 }
 
-func TestATenantIDIsNeverUsedTwice(t *testing.T) {
+func TestPurge_ATenantIDIsNeverUsedTwice(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		seen := map[string]bool{}
 		for range 4 {

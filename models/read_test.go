@@ -25,7 +25,7 @@ func (s *database) openReading(t *testing.T, readFor time.Duration) *models.Stor
 	return store
 }
 
-func TestAReadEndsAtItsDeadline(t *testing.T) {
+func TestReads_AReadEndsAtItsDeadline(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		store := s.openReading(t, 100*time.Millisecond)
 		err := store.Read(t.Context(), endless)
@@ -50,7 +50,7 @@ func TestAReadEndsAtItsDeadline(t *testing.T) {
 }
 
 // Lists that take all reading connections take none from accepting and recording.
-func TestReadsDoNotStarveWritesOnPostgres(t *testing.T) {
+func TestReads_DoNotStarveWritesOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	w := s.Webhook(t, s.Tenant(t, "acme"))
@@ -74,7 +74,7 @@ func TestReadsDoNotStarveWritesOnPostgres(t *testing.T) {
 	wg.Wait()
 }
 
-func TestAReaderWritesNothingOnPostgres(t *testing.T) {
+func TestReads_AReaderWritesNothingOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	require.ErrorContains(t, s.Read(t.Context(), func(ctx context.Context, s *models.Store) error {
@@ -83,7 +83,7 @@ func TestAReaderWritesNothingOnPostgres(t *testing.T) {
 }
 
 // A page of calls does not count millions.
-func TestCallsAreCountedAsFarAsNeeded(t *testing.T) {
+func TestReads_CallsAreCountedAsFarAsNeeded(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))
 		d := s.Publish(t, "acme", w)[0]
@@ -102,7 +102,7 @@ func TestCallsAreCountedAsFarAsNeeded(t *testing.T) {
 }
 
 // A restart of the server ends the unused connections. No caller notices that.
-func TestAReadOutlivesItsConnectionsOnPostgres(t *testing.T) {
+func TestReads_AReadOutlivesItsConnectionsOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	s.Tenant(t, "acme")

@@ -21,7 +21,7 @@ func (s *database) health(tb testing.TB, w models.Webhook) models.WebhookHealth 
 	return now.Health
 }
 
-func TestRecordMovesTheDeliveryAndKeepsTheAttempt(t *testing.T) {
+func TestRecord_MovesTheDeliveryAndKeepsTheAttempt(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		tenant := s.Tenant(t, "acme")
 		w := s.Webhook(t, tenant)
@@ -64,7 +64,7 @@ func TestRecordMovesTheDeliveryAndKeepsTheAttempt(t *testing.T) {
 	})
 }
 
-func TestRecordCountsFailures(t *testing.T) {
+func TestRecord_CountsFailures(t *testing.T) {
 	const ok, bad = models.Delivered, models.Pending
 	cases := []struct {
 		name   string
@@ -113,7 +113,7 @@ func TestRecordCountsFailures(t *testing.T) {
 	})
 }
 
-func TestRecordNotesTheLastFailureAndSuccess(t *testing.T) {
+func TestRecord_NotesTheLastFailureAndSuccess(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		tenant := s.Tenant(t, "acme")
 		w := s.Webhook(t, tenant)
@@ -148,7 +148,7 @@ func TestRecordNotesTheLastFailureAndSuccess(t *testing.T) {
 	})
 }
 
-func TestRecordTakesOneDeliveryTwice(t *testing.T) {
+func TestRecord_TakesOneDeliveryTwice(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		tenant := s.Tenant(t, "acme")
 		w := s.Webhook(t, tenant)
@@ -164,7 +164,7 @@ func TestRecordTakesOneDeliveryTwice(t *testing.T) {
 	})
 }
 
-func TestRecordRemovesTheDispatchesThatAreDone(t *testing.T) {
+func TestRecord_RemovesTheDispatchesThatAreDone(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		tenant := s.Tenant(t, "acme")
 		w := s.Webhook(t, tenant)
@@ -182,7 +182,7 @@ func TestRecordRemovesTheDispatchesThatAreDone(t *testing.T) {
 }
 
 // The tenant may have been deleted during the POST. Nothing of it comes back.
-func TestRecordLeavesNothingOfADeliveryThatIsGone(t *testing.T) {
+func TestRecord_LeavesNothingOfADeliveryThatIsGone(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		gone, there := s.Tenant(t, "gone"), s.Tenant(t, "there")
 		lost, kept := s.Publish(t, gone, s.Webhook(t, gone))[0], s.Publish(t, there, s.Webhook(t, there))[0]
@@ -194,7 +194,7 @@ func TestRecordLeavesNothingOfADeliveryThatIsGone(t *testing.T) {
 	})
 }
 
-func TestRecordTakesALargeGroup(t *testing.T) {
+func TestRecord_TakesALargeGroup(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		tenant := s.Tenant(t, "acme")
 		w := s.Webhook(t, tenant)
@@ -218,7 +218,7 @@ func TestRecordTakesALargeGroup(t *testing.T) {
 
 // Two processes record failures and successes of the same webhooks at once. The important counts are exact, and no
 // caller waited for a deadlock.
-func TestRecordCountsExactlyUnderConcurrency(t *testing.T) {
+func TestRecord_CountsExactlyUnderConcurrency(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		const callers, each, webhooks = 32, 12, 6
 		tenant := s.Tenant(t, "acme")
@@ -286,7 +286,7 @@ func TestRecordCountsExactlyUnderConcurrency(t *testing.T) {
 
 // All acts that lock many rows run at the same time. A transaction that PostgreSQL aborts is run again, and no caller
 // notices it.
-func TestRecordingHoldingAndReconcilingAtOnce(t *testing.T) {
+func TestRecord_RecordingHoldingAndReconcilingAtOnce(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		tenant := s.Tenant(t, "acme")
 		webhooks := []models.Webhook{s.Webhook(t, tenant), s.Webhook(t, tenant)}
@@ -337,7 +337,7 @@ func TestRecordingHoldingAndReconcilingAtOnce(t *testing.T) {
 }
 
 // An attempt recorded by a process that knows nothing of its newer columns can be read.
-func TestAttemptsOfOlderProcessesCanBeRead(t *testing.T) {
+func TestRecord_AttemptsOfOlderProcessesCanBeRead(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		tenant := s.Tenant(t, "acme")
 		w := s.Webhook(t, tenant)
@@ -364,7 +364,7 @@ func TestAttemptsOfOlderProcessesCanBeRead(t *testing.T) {
 	})
 }
 
-func TestTheNewestAttemptsAreListed(t *testing.T) {
+func TestRecord_TheNewestAttemptsAreListed(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		d := s.Publish(t, s.Tenant(t, "acme"), s.Webhook(t, "acme"))[0]
 		for range models.AttemptsShown + 2 {

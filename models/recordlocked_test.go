@@ -11,7 +11,7 @@ import (
 )
 
 // A lock of another transaction keeps only its own rows from being recorded: they come back marked, the rest is stored.
-func TestALockedRowHoldsUpItsOwnRecordOnlyOnPostgres(t *testing.T) {
+func TestRecordLocked_ALockedRowHoldsUpItsOwnRecordOnlyOnPostgres(t *testing.T) {
 	t.Parallel()
 	for name, lock := range map[string]func(mine models.Delivery) (query, id string){
 		"the delivery": func(d models.Delivery) (string, string) {
@@ -64,7 +64,7 @@ func TestALockedRowHoldsUpItsOwnRecordOnlyOnPostgres(t *testing.T) {
 }
 
 // A failure counts in the epoch in which its POST began, and in no other.
-func TestAFailureCountsInItsOwnEpoch(t *testing.T) {
+func TestRecordLocked_AFailureCountsInItsOwnEpoch(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))
 		attempt := func() *models.Record { return s.Attempted(s.Publish(t, w.Tenant, w)[0], models.Failed) }
@@ -98,7 +98,7 @@ func TestAFailureCountsInItsOwnEpoch(t *testing.T) {
 }
 
 // A success that is recorded during a judgement counts, because the verdict uses the count under its lock.
-func TestASuccessDuringAJudgementCountsOnPostgres(t *testing.T) {
+func TestRecordLocked_ASuccessDuringAJudgementCountsOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	w := s.Webhook(t, s.Tenant(t, "acme"))
@@ -126,7 +126,7 @@ func TestASuccessDuringAJudgementCountsOnPostgres(t *testing.T) {
 }
 
 // Checking a webhook between its marks costs nothing: no check raises the tenant's version.
-func TestALookBetweenTheMarksChangesNothing(t *testing.T) {
+func TestRecordLocked_ALookBetweenTheMarksChangesNothing(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))
 		s.fail(t, w, 5)

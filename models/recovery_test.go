@@ -47,7 +47,7 @@ func (s *database) held(tb testing.TB, w models.Webhook, n int) []models.Deliver
 
 var heldAndFailed = []models.DeliveryStatus{models.Held, models.Failed}
 
-func TestARecoveryPagesUntilNothingIsLeft(t *testing.T) {
+func TestRecovery_PagesUntilNothingIsLeft(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))
 		all := s.held(t, w, 600)
@@ -103,7 +103,7 @@ func (s *database) deliveryOf(tb testing.TB, w models.Webhook, status models.Del
 	return s.Reload(tb, d)
 }
 
-func TestARecoveryTakesOnlyWhatItIsFor(t *testing.T) {
+func TestRecovery_TakesOnlyWhatItIsFor(t *testing.T) {
 	type narrow func(s *database, r *models.Recovery)
 	hours := func(n int) time.Duration { return time.Duration(n) * time.Hour }
 	cases := []struct {
@@ -156,7 +156,7 @@ func TestARecoveryTakesOnlyWhatItIsFor(t *testing.T) {
 
 // A delivery that fails again during the recovery is not taken twice, and one that was held at the last moment is not
 // left out.
-func TestARecoverySweepsUpWhatWasHeldMeanwhile(t *testing.T) {
+func TestRecovery_SweepsUpWhatWasHeldMeanwhile(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))
 		failing, _ := s.deliveryOf(t, w, models.Failed), s.held(t, w, 1)
@@ -191,7 +191,7 @@ func TestARecoverySweepsUpWhatWasHeldMeanwhile(t *testing.T) {
 	})
 }
 
-func TestAReleasePageIsASecondsWorth(t *testing.T) {
+func TestRecovery_AReleasePageIsASecondsWorth(t *testing.T) {
 	t.Parallel()
 	for rate, want := range map[float64]int{0: models.MaxDispatch, 0.2: 1, 1: 1, 12.9: 12, 256: 256, 10_000: models.MaxDispatch} {
 		r := models.Recovery{Rate: rate}
@@ -199,7 +199,7 @@ func TestAReleasePageIsASecondsWorth(t *testing.T) {
 	}
 }
 
-func TestARecoveryAtARateReleasesSmallPages(t *testing.T) {
+func TestRecovery_AtARateReleasesSmallPages(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))
 		s.held(t, w, 5)
@@ -211,7 +211,7 @@ func TestARecoveryAtARateReleasesSmallPages(t *testing.T) {
 	})
 }
 
-func TestACanceledRecoveryReleasesNoMore(t *testing.T) {
+func TestRecovery_ACanceledRecoveryReleasesNoMore(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))
 		all := s.held(t, w, 3)
@@ -250,7 +250,7 @@ func TestACanceledRecoveryReleasesNoMore(t *testing.T) {
 	})
 }
 
-func TestARecoveryStopsWhenItsWebhookIsNotActive(t *testing.T) {
+func TestRecovery_StopsWhenItsWebhookIsNotActive(t *testing.T) {
 	for name, leave := range map[string]func(t *testing.T, s *database, w models.Webhook){
 		"paused": func(t *testing.T, s *database, w models.Webhook) {
 			_, _, err := s.SetWebhookStatus(t.Context(), w.Tenant, w.ID, models.StatusChange{To: models.WebhookPaused})
@@ -278,7 +278,7 @@ func TestARecoveryStopsWhenItsWebhookIsNotActive(t *testing.T) {
 	}
 }
 
-func TestARecoveryIsOfAWebhookOfItsTenant(t *testing.T) {
+func TestRecovery_IsOfAWebhookOfItsTenant(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))
 		s.Tenant(t, "globex")
@@ -298,7 +298,7 @@ func TestARecoveryIsOfAWebhookOfItsTenant(t *testing.T) {
 }
 
 // An event with an erased payload cannot be sent.
-func TestARecoveryLeavesWhatHasBeenErased(t *testing.T) {
+func TestRecovery_LeavesWhatHasBeenErased(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))
 		erased, kept := s.deliveryOf(t, w, models.Failed), s.deliveryOf(t, w, models.Failed)
@@ -316,7 +316,7 @@ func TestARecoveryLeavesWhatHasBeenErased(t *testing.T) {
 
 // A delivery that a pause held, and that has since been canceled or retried, is not released like the rest of the
 // pause.
-func TestWhatIsToStayHeldIsNotRecovered(t *testing.T) {
+func TestRecovery_WhatIsToStayHeldIsNotRecovered(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		tenant := s.Tenant(t, "acme")
 		set := func(w models.Webhook, to models.WebhookStatus) {

@@ -10,7 +10,7 @@ import (
 )
 
 // A recovery can be for the events of one channel or tag, and for the deliveries whose last answer was of one class.
-func TestARecoveryByChannelTagAndAnswer(t *testing.T) {
+func TestRecoveryFilter_ByChannelTagAndAnswer(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		tenant := s.Tenant(t, "acme")
 		w := s.Webhook(t, tenant)

@@ -34,7 +34,7 @@ func (s *database) ofWebhook(tb testing.TB, w models.Webhook) []models.Delivery 
 	return rows
 }
 
-func TestARecoveryTakesWhatHasEnded(t *testing.T) {
+func TestRecoveryMissed_ARecoveryTakesWhatHasEnded(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))
 		delivered, canceled, failed := s.deliveryOf(t, w, models.Delivered), s.deliveryOf(t, w, models.Canceled), s.deliveryOf(t, w, models.Failed)
@@ -63,7 +63,7 @@ func TestARecoveryTakesWhatHasEnded(t *testing.T) {
 	})
 }
 
-func TestARecoveryOfSomeTypes(t *testing.T) {
+func TestRecoveryMissed_ARecoveryOfSomeTypes(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		tenant := s.Tenant(t, "acme")
 		w, late := s.Webhook(t, tenant), s.Webhook(t, tenant)
@@ -90,7 +90,7 @@ func TestARecoveryOfSomeTypes(t *testing.T) {
 }
 
 // However few deliveries a recovery is for, a page looks at a bounded number of them.
-func TestAPageOfARecoveryLooksAtABoundedNumberOnPostgres(t *testing.T) {
+func TestRecoveryMissed_APageOfARecoveryLooksAtABoundedNumberOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	w := s.Webhook(t, s.Tenant(t, "acme"))
@@ -125,7 +125,7 @@ func TestAPageOfARecoveryLooksAtABoundedNumberOnPostgres(t *testing.T) {
 }
 
 // A page of a slow recovery reads about as much as it releases: it does not read the same rows for each of its pages.
-func TestAPageOfASlowRecoveryReadsLittleOnPostgres(t *testing.T) {
+func TestRecoveryMissed_APageOfASlowRecoveryReadsLittleOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	w := s.Webhook(t, s.Tenant(t, "acme"))
@@ -164,7 +164,7 @@ func TestAPageOfASlowRecoveryReadsLittleOnPostgres(t *testing.T) {
 }
 
 // What expires while a slow recovery runs is not sent any more.
-func TestARecoveryLeavesOutWhatHasExpiredMeanwhile(t *testing.T) {
+func TestRecoveryMissed_ARecoveryLeavesOutWhatHasExpiredMeanwhile(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		tenant := s.Tenant(t, "acme")
 		var events []string
@@ -199,7 +199,7 @@ func TestARecoveryLeavesOutWhatHasExpiredMeanwhile(t *testing.T) {
 
 // A webhook has missed the events that match it and have no delivery to it: events from before it existed, or before
 // its types were widened.
-func TestARecoveryOfWhatWasMissed(t *testing.T) {
+func TestRecoveryMissed_ARecoveryOfWhatWasMissed(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		tenant := s.Tenant(t, "acme")
 		early := s.Webhook(t, tenant)
@@ -265,7 +265,7 @@ func (s *database) release(tb testing.TB, id string) models.Recovery {
 	return models.Recovery{}
 }
 
-func TestARecoveryOfBothKinds(t *testing.T) {
+func TestRecoveryMissed_ARecoveryOfBothKinds(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		tenant := s.Tenant(t, "acme")
 		early := s.Webhook(t, tenant)
@@ -286,7 +286,7 @@ func TestARecoveryOfBothKinds(t *testing.T) {
 }
 
 // Of recoveries and replays that run at once, and of pages that are made again after a kill, none makes a second delivery.
-func TestWhatWasMissedIsMadeOnce(t *testing.T) {
+func TestRecoveryMissed_WhatWasMissedIsMadeOnce(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		tenant := s.Tenant(t, "acme")
 		early := s.Webhook(t, tenant)
@@ -335,7 +335,7 @@ func TestWhatWasMissedIsMadeOnce(t *testing.T) {
 }
 
 // The total of a recovery of both kinds is what there was at its start, whichever page the count finds it at.
-func TestACountOfWhatWasMissed(t *testing.T) {
+func TestRecoveryMissed_ACountOfWhatWasMissed(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		for pages := range 7 { // two of held ones, the sweep, then of missed ones
 			tenant := s.Tenant(t, fmt.Sprint("tenant-", pages))
@@ -362,7 +362,7 @@ func TestACountOfWhatWasMissed(t *testing.T) {
 }
 
 // The results of a recovery's deliveries are counted until all have ended.
-func TestARecoveryCountsWhatBecameOfIt(t *testing.T) {
+func TestRecoveryMissed_ARecoveryCountsWhatBecameOfIt(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))
 		all := s.held(t, w, 5)
@@ -390,7 +390,7 @@ func TestARecoveryCountsWhatBecameOfIt(t *testing.T) {
 	})
 }
 
-func TestAReplay(t *testing.T) {
+func TestRecoveryMissed_AReplayOfAnEvent(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		ctx, tenant := t.Context(), s.Tenant(t, "acme")
 		var hooks []models.Webhook
@@ -448,7 +448,7 @@ func TestAReplay(t *testing.T) {
 	})
 }
 
-func TestAReplayToManyWebhooks(t *testing.T) {
+func TestRecoveryMissed_AReplayToManyWebhooks(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		tenant := s.Tenant(t, "acme")
 		var ids []string
@@ -478,7 +478,7 @@ func TestAReplayToManyWebhooks(t *testing.T) {
 
 // A page that makes missed deliveries takes its locks in the order in which a change of the webhook does: it waits for the
 // tenant before it has the webhook.
-func TestAPageOfMissedEventsWaitsForTheTenantFirstOnPostgres(t *testing.T) {
+func TestRecoveryMissed_APageOfMissedEventsWaitsForTheTenantFirstOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	tenant := s.Tenant(t, "acme")

@@ -32,7 +32,7 @@ func (s *database) expire(tb testing.TB, limit int) []int64 {
 	return nil
 }
 
-func TestRetentionKeepsWhatIsOwedHoweverOld(t *testing.T) {
+func TestRetention_KeepsWhatIsOwedHoweverOld(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		tenant := s.Tenant(t, "acme")
 		w := s.Webhook(t, tenant)
@@ -89,7 +89,7 @@ func TestRetentionKeepsWhatIsOwedHoweverOld(t *testing.T) {
 }
 
 // A delivery that was made long ago and finished today is kept from today on.
-func TestRetentionCountsFromTheEnd(t *testing.T) {
+func TestRetention_CountsFromTheEnd(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))
 		d := s.deliveryOf(t, w, models.Held)
@@ -102,7 +102,7 @@ func TestRetentionCountsFromTheEnd(t *testing.T) {
 	})
 }
 
-func TestRetentionGoesInBoundedSteps(t *testing.T) {
+func TestRetention_GoesInBoundedSteps(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))
 		a := &models.Acceptance{Tenant: "acme", Version: s.Version(t, "acme")}
@@ -127,7 +127,7 @@ func TestRetentionGoesInBoundedSteps(t *testing.T) {
 	})
 }
 
-func TestRetentionRemovesOldRecords(t *testing.T) {
+func TestRetention_RemovesOldRecords(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))
 		s.fail(t, w, 1)
@@ -162,7 +162,7 @@ func TestRetentionRemovesOldRecords(t *testing.T) {
 }
 
 // A delivery's attempts count too: a step removes the same number of rows, however many attempts a delivery has.
-func TestRetentionBoundsTheAttemptsOfAStep(t *testing.T) {
+func TestRetention_BoundsTheAttemptsOfAStep(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))
 		tried := func(n int) {
@@ -184,7 +184,7 @@ func TestRetentionBoundsTheAttemptsOfAStep(t *testing.T) {
 }
 
 // Events that stay because of unfinished deliveries are checked once in a run.
-func TestRetentionPassesOverWhatStaysOnceOnPostgres(t *testing.T) {
+func TestRetention_PassesOverWhatStaysOnceOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	w := s.Webhook(t, s.Tenant(t, "acme"))
@@ -211,7 +211,7 @@ func TestRetentionPassesOverWhatStaysOnceOnPostgres(t *testing.T) {
 }
 
 // An event of which a delivery is being made stays: the transaction that makes it holds the event, and may commit at any time.
-func TestRetentionKeepsAnEventThatIsBeingSentAgainOnPostgres(t *testing.T) {
+func TestRetention_KeepsAnEventThatIsBeingSentAgainOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	w := s.Webhook(t, s.Tenant(t, "acme"))

@@ -8,7 +8,7 @@ import (
 
 // Everything that is kept encrypted is in SealedAfter, or it is a canary. A new column of bytes is listed here, with what it
 // is. A sealed one must be in SealedAfter and Reseal too, or the removal of a key would lose it.
-func TestEveryColumnOfBytesIsKnown(t *testing.T) {
+func TestSealed_EveryColumnOfBytesIsKnown(t *testing.T) {
 	t.Parallel()
 	known := map[string]string{
 		"webhooks.headers":           "sealed",

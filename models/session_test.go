@@ -26,7 +26,7 @@ func (s *database) inForce(t *testing.T, secret, hash string) bool {
 	return err == nil
 }
 
-func TestACodeIsRedeemedOnce(t *testing.T) {
+func TestSessions_ACodeIsRedeemedOnce(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		tenant := s.Tenant(t, "acme")
 		made := s.link(tenant, "lnk_1")
@@ -51,7 +51,7 @@ func TestACodeIsRedeemedOnce(t *testing.T) {
 	})
 }
 
-func TestSessionsEnd(t *testing.T) {
+func TestSessions_End(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		ctx, tenant, other := t.Context(), s.Tenant(t, "acme"), s.Tenant(t, "globex")
 		require.NoError(t, s.CreateAPIKey(ctx, &models.APIKey{ID: "key_1", Tenant: tenant, Name: "k", Role: models.RoleTenant, Hash: []byte("1")}))

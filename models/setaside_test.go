@@ -10,7 +10,7 @@ import (
 
 // Deliveries of types for which a webhook is no longer registered are canceled with the reason. Those of its registered
 // types and wildcards are left.
-func TestSetAsideCancelsWhatIsNotWantedAnyMore(t *testing.T) {
+func TestSetAside_CancelsWhatIsNotWantedAnyMore(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))
 		d := s.Publish(t, "acme", w)[0] // order.created

@@ -10,7 +10,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-func TestASQLiteFileMayHaveAnyName(t *testing.T) {
+func TestSQLitePath_ASQLiteFileMayHaveAnyName(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"posthorn.db", "a#b.db", "a?b=c.db", "50%.db", "%41.db", "a b&c+d.db", "näme:x.db"} {
 		path := filepath.Join(t.TempDir(), name)

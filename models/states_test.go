@@ -30,7 +30,7 @@ func (s *database) deliveryIn(t *testing.T, tenant string, status models.Deliver
 var statuses = []models.DeliveryStatus{models.Pending, models.Delivered, models.Failed, models.Held, models.Canceled}
 
 // Everything that can happen to a delivery, in every status it can be in. What is not in to leaves it as it is.
-func TestEveryArrowAndNoOther(t *testing.T) {
+func TestDeliveryStates_EveryArrowAndNoOther(t *testing.T) {
 	type arrows map[models.DeliveryStatus]models.DeliveryStatus
 	hold := arrows{models.Pending: models.Held}
 	cancel := arrows{models.Pending: models.Canceled, models.Held: models.Canceled}
@@ -113,7 +113,7 @@ func TestEveryArrowAndNoOther(t *testing.T) {
 }
 
 // A caller with a generation that is not current changes nothing. Its attempt was still made, and stays on record.
-func TestAStaleGenerationOnlyLeavesItsAttempt(t *testing.T) {
+func TestDeliveryStates_AStaleGenerationOnlyLeavesItsAttempt(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		tenant := s.Tenant(t, "acme")
 		w := s.Webhook(t, tenant)
@@ -147,7 +147,7 @@ func TestAStaleGenerationOnlyLeavesItsAttempt(t *testing.T) {
 }
 
 // A POST that was on its way when its delivery was dispatched again or put aside, and was received, is not made again.
-func TestReceivedUnderAStaleGenerationIsDelivered(t *testing.T) {
+func TestDeliveryStates_ReceivedUnderAStaleGenerationIsDelivered(t *testing.T) {
 	changes := map[string]func(*testing.T, *database, models.Delivery){
 		"dispatched again": func(t *testing.T, s *database, d models.Delivery) {
 			s.Clock.Advance(time.Hour)
@@ -184,7 +184,7 @@ func TestReceivedUnderAStaleGenerationIsDelivered(t *testing.T) {
 	})
 }
 
-func TestAnAttemptOfAFinishedDeliveryCountsOn(t *testing.T) {
+func TestDeliveryStates_AnAttemptOfAFinishedDeliveryCountsOn(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		tenant := s.Tenant(t, "acme")
 		for _, status := range []models.DeliveryStatus{models.Delivered, models.Failed, models.Canceled} {
@@ -198,7 +198,7 @@ func TestAnAttemptOfAFinishedDeliveryCountsOn(t *testing.T) {
 	})
 }
 
-func TestChangeDeliveryWritesTheDispatchThatDrivesIt(t *testing.T) {
+func TestDeliveryStates_ChangeDeliveryWritesTheDispatchThatDrivesIt(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		tenant := s.Tenant(t, "acme")
 		failed := s.deliveryIn(t, tenant, models.Failed)
@@ -241,7 +241,7 @@ func TestChangeDeliveryWritesTheDispatchThatDrivesIt(t *testing.T) {
 	})
 }
 
-func TestChangeDeliveryRefusedLeavesEverythingAsItIs(t *testing.T) {
+func TestDeliveryStates_ChangeDeliveryRefusedLeavesEverythingAsItIs(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		tenant := s.Tenant(t, "acme")
 		before := s.deliveryIn(t, tenant, models.Delivered)
@@ -261,7 +261,7 @@ func TestChangeDeliveryRefusedLeavesEverythingAsItIs(t *testing.T) {
 	})
 }
 
-func TestChangeDeliveryIsToldWhenTheWebhookIsGone(t *testing.T) {
+func TestDeliveryStates_ChangeDeliveryIsToldWhenTheWebhookIsGone(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		tenant := s.Tenant(t, "acme")
 		d := s.deliveryIn(t, tenant, models.Failed)
@@ -278,7 +278,7 @@ func TestChangeDeliveryIsToldWhenTheWebhookIsGone(t *testing.T) {
 
 // A change from outside and a record happen at once. Whichever is first, the delivery is canceled or delivered, never
 // both.
-func TestOfACancelAndARecordAtOnceOneWins(t *testing.T) {
+func TestDeliveryStates_OfACancelAndARecordAtOnceOneWins(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		tenant := s.Tenant(t, "acme")
 		w := s.Webhook(t, tenant)

@@ -11,7 +11,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-func TestStatisticsFollowGrowthOnPostgres(t *testing.T) {
+func TestStatistics_FollowGrowthOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	s.crowd(t)
@@ -28,7 +28,7 @@ func TestStatisticsFollowGrowthOnPostgres(t *testing.T) {
 }
 
 // A backlog that has come up since PostgreSQL last counted makes no statement slower: pending rows were none then.
-func TestPlansForABacklogThatNobodyHasCountedOnPostgres(t *testing.T) {
+func TestStatistics_PlansForABacklogThatNobodyHasCountedOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	w := s.crowd(t)[0]
@@ -95,7 +95,7 @@ func TestPlansForABacklogThatNobodyHasCountedOnPostgres(t *testing.T) {
 
 // For PostgreSQL's statistics, a tenant that was created since the last count has almost no rows. Its lists are still
 // read in order, and not sorted from all rows.
-func TestListsOfATenantThatNobodyHasCountedOnPostgres(t *testing.T) {
+func TestStatistics_ListsOfATenantThatNobodyHasCountedOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	s.crowd(t)

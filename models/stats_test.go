@@ -58,7 +58,7 @@ func (s *database) published(tb testing.TB, tenant, eventType string, webhooks .
 }
 
 // Every way in which something is counted, read before and after the merge.
-func TestStatsCountWhatHappened(t *testing.T) {
+func TestStats_CountWhatHappened(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		ctx := t.Context()
 		acme, globex := s.Tenant(t, "acme"), s.Tenant(t, "globex")
@@ -116,7 +116,7 @@ func TestStatsCountWhatHappened(t *testing.T) {
 
 // What is put aside is counted wherever that is done: by the pages of a job, by a dispatch that finds its webhook paused, by a
 // fan-out to it.
-func TestStatsCountWhatIsHeld(t *testing.T) {
+func TestStats_CountWhatIsHeld(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		ctx := t.Context()
 		acme := s.Tenant(t, "acme")
@@ -158,7 +158,7 @@ func TestStatsCountWhatIsHeld(t *testing.T) {
 
 // What is counted costs a transaction one statement and a row for each tenant, however many deliveries there are; a page of a
 // fan-out to a thousand webhooks writes two.
-func TestStatsCostAStatement(t *testing.T) {
+func TestStats_CostAStatement(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		acme, globex := s.Tenant(t, "acme"), s.Tenant(t, "globex")
 		w := s.Webhook(t, acme)
@@ -205,7 +205,7 @@ func TestStatsCostAStatement(t *testing.T) {
 }
 
 // Appended counts are merged once, by any process, while more are appended. At any time they are read once.
-func TestStatsAreMergedOnce(t *testing.T) {
+func TestStats_AreMergedOnce(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		acme := s.Tenant(t, "acme")
 		w := s.Webhook(t, acme)
@@ -249,7 +249,7 @@ func TestStatsAreMergedOnce(t *testing.T) {
 }
 
 // A merge that is killed has merged nothing and lost nothing.
-func TestAMergeThatIsKilled(t *testing.T) {
+func TestStats_AMergeThatIsKilled(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		acme := s.Tenant(t, "acme")
 		w := s.Webhook(t, acme)
@@ -268,7 +268,7 @@ func TestAMergeThatIsKilled(t *testing.T) {
 }
 
 // Pages of a merge are bounded by what is in the rows, too, and none is passed over.
-func TestPagesOfAMerge(t *testing.T) {
+func TestStats_PagesOfAMerge(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		tenant := s.Tenant(t, "acme")
 		s.fanOut(t, tenant, 5*1000)
@@ -285,7 +285,7 @@ func TestPagesOfAMerge(t *testing.T) {
 }
 
 // Minutes become hours, hours become days, and old days are deleted. The counts stay the same.
-func TestStatsAge(t *testing.T) {
+func TestStats_Age(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		acme := s.Tenant(t, "acme")
 		w := s.Webhook(t, acme)
@@ -344,7 +344,7 @@ func TestStatsAge(t *testing.T) {
 
 // Nothing is left of a deleted tenant, and a new tenant with its name begins at zero. The counts of all tenants
 // together stay.
-func TestStatsOfADeletedTenant(t *testing.T) {
+func TestStats_OfADeletedTenant(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		acme := s.Tenant(t, "acme")
 		s.Publish(t, acme, s.Webhook(t, acme))
@@ -360,7 +360,7 @@ func TestStatsOfADeletedTenant(t *testing.T) {
 	})
 }
 
-func TestPercentilesAreWithinFivePercent(t *testing.T) {
+func TestStats_PercentilesAreWithinFivePercent(t *testing.T) {
 	t.Parallel()
 	for ms := int64(0); ms < 40*24*3600*1000; ms += 1 + ms/500 {
 		c := models.Took(ms)
@@ -384,7 +384,7 @@ func TestPercentilesAreWithinFivePercent(t *testing.T) {
 }
 
 // The reads of a reader and of a merge page do not grow with the data of other tenants.
-func TestPlansOfStatsOnPostgres(t *testing.T) {
+func TestStats_PlansUseIndexesOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	acme := s.Tenant(t, "acme")

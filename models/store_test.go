@@ -229,7 +229,7 @@ func (s *database) Deadlocks(tb testing.TB, others ...*models.Store) int {
 	return count(`SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()`)
 }
 
-func TestOpenRefusesWhatIsNoDatabase(t *testing.T) {
+func TestStore_OpenRefusesWhatIsNoDatabase(t *testing.T) {
 	t.Parallel()
 	for _, url := range []string{"", "mysql://localhost", "postgres://user:secret@host:port/x"} {
 		_, err := models.Open(t.Context(), url, models.Options{})
@@ -238,7 +238,7 @@ func TestOpenRefusesWhatIsNoDatabase(t *testing.T) {
 	}
 }
 
-func TestWhatIsOpenAnswers(t *testing.T) {
+func TestStore_WhatIsOpenAnswers(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		require.NoError(t, s.Ping(t.Context()))
 		require.Positive(t, s.Pool().MaxOpenConnections)
@@ -249,7 +249,7 @@ func TestWhatIsOpenAnswers(t *testing.T) {
 	})
 }
 
-func TestATransactionIsAllOrNothing(t *testing.T) {
+func TestStore_ATransactionIsAllOrNothing(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		broken := errors.New("broken")
 		err := s.Tx(t.Context(), func(tx *models.Store) error {
@@ -265,7 +265,7 @@ func TestATransactionIsAllOrNothing(t *testing.T) {
 }
 
 // Two transactions lock the same two rows crosswise. PostgreSQL aborts one of them, and it is run again.
-func TestADeadlockIsRunAgainOnPostgres(t *testing.T) {
+func TestStore_ADeadlockIsRunAgainOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	tenant := s.Tenant(t, "acme")
@@ -303,7 +303,7 @@ func TestADeadlockIsRunAgainOnPostgres(t *testing.T) {
 	require.Positive(t, s.Deadlocks(t))
 }
 
-func TestAnErrorThatStaysIsNotTriedForEver(t *testing.T) {
+func TestStore_AnErrorThatStaysIsNotTriedForEver(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		runs := 0
 		givenUp := &pgconn.PgError{Code: "40001"}
@@ -318,7 +318,7 @@ func TestAnErrorThatStaysIsNotTriedForEver(t *testing.T) {
 	})
 }
 
-func TestIsOutage(t *testing.T) {
+func TestStore_IsOutage(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name string

@@ -8,7 +8,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-func TestSystemSettings(t *testing.T) {
+func TestSystemSettings_AreKeptByTenantAndSystem(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		tenant, other := s.Tenant(t, "acme"), s.Tenant(t, "globex")
 		read := func(tenant, system string) string {

@@ -11,7 +11,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-func TestPutTenantCreatesAndReplaces(t *testing.T) {
+func TestTenancy_PutTenantCreatesAndReplaces(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		first := models.Tenant{ID: "acme", Slug: "acme", Name: "Acme", AdminEmails: []string{"ops@example.com"}}
 		created, err := s.PutTenant(t.Context(), &first)
@@ -36,7 +36,7 @@ func TestPutTenantCreatesAndReplaces(t *testing.T) {
 	})
 }
 
-func TestOfSeveralPutTenantsAtOnceOneCreates(t *testing.T) {
+func TestTenancy_OfSeveralPutTenantsAtOnceOneCreates(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		created := make(chan bool, 8)
 		var wg sync.WaitGroup
@@ -85,7 +85,7 @@ func (s *database) belongings(t *testing.T, tenant string) (models.Webhook, mode
 }
 
 // Deleting a tenant takes the same rows as recording and deactivating do, which may be under way.
-func TestDeleteTenantWhileItsDeliveriesAreUnderWay(t *testing.T) {
+func TestTenancy_DeleteTenantWhileItsDeliveriesAreUnderWay(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		other := s.Open(t)
 		for range 10 {
@@ -117,7 +117,7 @@ func TestDeleteTenantWhileItsDeliveriesAreUnderWay(t *testing.T) {
 }
 
 // A tenant's things do not exist for another tenant.
-func TestTenantsDoNotSeeEachOther(t *testing.T) {
+func TestTenancy_TenantsDoNotSeeEachOther(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w, d, r := s.belongings(t, s.Tenant(t, "acme"))
 		mine, myDelivery, myRecovery := s.belongings(t, s.Tenant(t, "globex"))
@@ -202,7 +202,7 @@ func TestTenantsDoNotSeeEachOther(t *testing.T) {
 
 func unchanged(*models.Webhook) error { return nil }
 
-func TestWhatIsReadByKeyMayBeOfSeveralTenants(t *testing.T) {
+func TestTenancy_WhatIsReadByKeyMayBeOfSeveralTenants(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		_, a, _ := s.belongings(t, s.Tenant(t, "acme"))
 		_, b, _ := s.belongings(t, s.Tenant(t, "globex"))
@@ -218,7 +218,7 @@ func TestWhatIsReadByKeyMayBeOfSeveralTenants(t *testing.T) {
 	})
 }
 
-func TestAPIKeys(t *testing.T) {
+func TestTenancy_APIKeys(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		s.Tenant(t, "acme")
 		key := models.APIKey{ID: "key_1", Tenant: "acme", Name: "ci", Role: models.RolePublish, Hash: []byte{1, 2, 3}}
@@ -240,7 +240,7 @@ func TestAPIKeys(t *testing.T) {
 	})
 }
 
-func TestEventTypes(t *testing.T) {
+func TestTenancy_EventTypes(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		s.Tenant(t, "acme")
 		s.Tenant(t, "globex")

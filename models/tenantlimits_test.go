@@ -50,7 +50,7 @@ func (s *database) allow(t *testing.T, field func(*models.Tenant) **int64, most 
 }
 
 // Of ten calls for the last place, one gets it, in any process. A removed thing frees its place.
-func TestTheLastPlaceIsGivenOnce(t *testing.T) {
+func TestTenantLimits_TheLastPlaceIsGivenOnce(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		s.Tenant(t, "acme")
 		processes := []*models.Store{s.Store, s.Open(t), s.Open(t)}
@@ -90,7 +90,7 @@ func TestTheLastPlaceIsGivenOnce(t *testing.T) {
 }
 
 // A limit below the current number removes nothing. A tenant without its own limit has the installation's.
-func TestATenantsOwnLimitGoesBeforeTheInstallations(t *testing.T) {
+func TestTenantLimits_ATenantsOwnLimitGoesBeforeTheInstallations(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		s.Tenant(t, "acme")
 		strict, err := models.Open(t.Context(), s.URL, models.Options{Now: s.Clock.Now, MaxWebhooks: 2, MaxKeys: 2})
@@ -125,7 +125,7 @@ func TestATenantsOwnLimitGoesBeforeTheInstallations(t *testing.T) {
 }
 
 // The counts are rebuilt after a change by a build that does not count, and when they have never been made.
-func TestCountsOfAnEarlierBuildAreMadeAgain(t *testing.T) {
+func TestTenantLimits_CountsOfAnEarlierBuildAreMadeAgain(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		s.Tenant(t, "acme")
 		w := s.Webhook(t, "acme")
@@ -149,7 +149,7 @@ func TestCountsOfAnEarlierBuildAreMadeAgain(t *testing.T) {
 }
 
 // Making one more costs the same statements, however many exist.
-func TestALimitCostsNoCount(t *testing.T) {
+func TestTenantLimits_ALimitCostsNoCount(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		s.Tenant(t, "acme")
 		s.Webhook(t, "acme")
@@ -168,7 +168,7 @@ func TestALimitCostsNoCount(t *testing.T) {
 	})
 }
 
-func TestUpdateTenantWritesWhatChanges(t *testing.T) {
+func TestTenantLimits_UpdateTenantWritesWhatChanges(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		s.Tenant(t, "acme")
 		before, err := s.Store.Tenant(t.Context(), "acme")

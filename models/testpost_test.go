@@ -11,7 +11,7 @@ import (
 )
 
 // Tests have their own list, page by page. They are deleted with their tenant and by the retention.
-func TestTestsAreKeptApart(t *testing.T) {
+func TestTestPosts_TestsAreKeptApart(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		ctx := t.Context()
 		tenant, other := s.Tenant(t, "acme"), s.Tenant(t, "globex")

@@ -11,7 +11,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-func TestEventsAreFoundByText(t *testing.T) {
+func TestTextSearch_EventsAreFoundByText(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		for _, tenant := range []string{"acme", "globex"} {
 			s.Tenant(t, tenant)

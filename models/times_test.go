@@ -11,7 +11,7 @@ import (
 
 // A time reads back as it was written, in UTC and whole milliseconds, wherever the process runs and in whatever zone
 // and precision the time was given.
-func TestTimesAreInUTCAndWholeMilliseconds(t *testing.T) {
+func TestTimes_AreInUTCAndWholeMilliseconds(t *testing.T) {
 	at := time.Date(2026, 7, 31, 23, 59, 59, 987_654_321, time.FixedZone("nowhere", -(9*3600+1800)))
 	want := time.Date(2026, 8, 1, 9, 29, 59, 987_000_000, time.UTC)
 	stores(t, func(t *testing.T, s *database) {
@@ -58,7 +58,7 @@ func TestTimesAreInUTCAndWholeMilliseconds(t *testing.T) {
 }
 
 // Stored as text, as SQLite does, times must still sort by time: whole seconds, tenths and milliseconds among each other.
-func TestTimesSortByTime(t *testing.T) {
+func TestTimes_SortByTime(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		s.Tenant(t, "acme")
 		second := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)

@@ -9,7 +9,7 @@ import (
 )
 
 // An import is one transaction: it creates, updates and removes, and a dry run says the same and changes nothing.
-func TestImportTypes(t *testing.T) {
+func TestTypeImport_ImportTypes(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		tenant := s.Tenant(t, "acme")
 		require.NoError(t, s.PutEventTypes(t.Context(), []models.EventType{{Name: "a"}, {Name: "b"}, {Name: "c"}}))
@@ -43,7 +43,7 @@ func TestImportTypes(t *testing.T) {
 }
 
 // A webhook names a type by its name: not by a wildcard, and not once it is deleted.
-func TestNamedTypes(t *testing.T) {
+func TestTypeImport_NamedTypes(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		for tenant, types := range map[string][]string{"acme": {"order.created", "user.*"}, "other": {"user.created"}} {
 			w := s.Webhook(t, s.Tenant(t, tenant))

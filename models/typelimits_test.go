@@ -11,7 +11,7 @@ import (
 )
 
 // A tenant's own event types have a limit in number and in bytes. A refused call changes nothing.
-func TestEventTypesAreBounded(t *testing.T) {
+func TestTypeLimits_EventTypesAreBounded(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		tenant := s.Tenant(t, "acme")
 		types := func(n, bytes int) []models.EventType {

@@ -9,7 +9,7 @@ import (
 )
 
 // A webhook's uid is its own within the tenant, until it is deleted.
-func TestWebhookUIDs(t *testing.T) {
+func TestUIDs_WebhookUIDs(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		create := func(tenant, uid string) (models.Webhook, error) {
 			w := models.Webhook{ID: models.NewID(models.PrefixWebhook), Tenant: tenant, UID: uid, Metadata: map[string]string{"a": "b"}}
@@ -51,7 +51,7 @@ func TestWebhookUIDs(t *testing.T) {
 }
 
 // No two tenants have a name in common, whether it is an id or a uid.
-func TestTenantUIDs(t *testing.T) {
+func TestUIDs_TenantUIDs(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		acme, globex := s.Tenant(t, "acme"), s.Tenant(t, "globex")
 		name := func(id, uid string) error {
@@ -86,7 +86,7 @@ func TestTenantUIDs(t *testing.T) {
 }
 
 // Of a tenant that is being made and another that takes its name as a uid at the same time, one is refused.
-func TestANameIsGivenOnce(t *testing.T) {
+func TestUIDs_ANameIsGivenOnce(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		acme, other := s.Tenant(t, "acme"), s.Open(t)
 		for i := range 10 {

@@ -11,7 +11,7 @@ import (
 )
 
 // A statement that is sent into a network that has gone ends in seconds, and not in a quarter of an hour.
-func TestConnectionsToPostgresBoundWhatIsNotAcknowledged(t *testing.T) {
+func TestUnacknowledged_ConnectionsToPostgresBoundWhatIsNotAcknowledged(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)

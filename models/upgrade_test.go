@@ -10,7 +10,7 @@ import (
 
 // While processes of an earlier build run beside new ones, their changes are visible: their webhooks get the tenant's
 // version, and their tenants a slug.
-func TestWhatAnEarlierBuildWritesIsSeenOnPostgres(t *testing.T) {
+func TestUpgrade_WhatAnEarlierBuildWritesIsSeenOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	for _, id := range []string{"first", "second"} {
@@ -30,7 +30,7 @@ func TestWhatAnEarlierBuildWritesIsSeenOnPostgres(t *testing.T) {
 }
 
 // A 410 to a POST that began before the webhook was enabled does not count.
-func TestA410OfAnEarlierEpochChangesNothing(t *testing.T) {
+func TestUpgrade_A410OfAnEarlierEpochChangesNothing(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))
 		began := s.health(t, w).Epoch
@@ -47,7 +47,7 @@ func TestA410OfAnEarlierEpochChangesNothing(t *testing.T) {
 }
 
 // A record whose rows were found locked does not let its next group wait for them.
-func TestACautiousGroupWaitsForNoLockOnPostgres(t *testing.T) {
+func TestUpgrade_ACautiousGroupWaitsForNoLockOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	mine := s.Publish(t, s.Tenant(t, "locked"), s.Webhook(t, "locked"))[0]
@@ -66,7 +66,7 @@ func TestACautiousGroupWaitsForNoLockOnPostgres(t *testing.T) {
 }
 
 // Rows that a job will still reach are not set aside one by one, and rows that it has skipped are.
-func TestSetAsideLeavesToAJobWhatItWillComeTo(t *testing.T) {
+func TestUpgrade_SetAsideLeavesToAJobWhatItWillComeTo(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))
 		s.backlog(t, w, jobRows+5, "")

@@ -14,7 +14,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-func TestAWebhookIsReadBackAsItWasWritten(t *testing.T) {
+func TestWebhook_IsReadBackAsItWasWritten(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		s.Tenant(t, "acme")
 		five := 5
@@ -40,7 +40,7 @@ func TestAWebhookIsReadBackAsItWasWritten(t *testing.T) {
 	})
 }
 
-func TestUpdateWebhook(t *testing.T) {
+func TestWebhook_UpdateWebhook(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))
 		s.fail(t, w, 2)
@@ -69,7 +69,7 @@ func TestUpdateWebhook(t *testing.T) {
 	})
 }
 
-func TestDeleteWebhookCancelsWhatIsOwed(t *testing.T) {
+func TestWebhook_DeleteWebhookCancelsWhatIsOwed(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		tenant := s.Tenant(t, "acme")
 		w, neighbour := s.Webhook(t, tenant), s.Webhook(t, tenant)
@@ -106,7 +106,7 @@ func TestDeleteWebhookCancelsWhatIsOwed(t *testing.T) {
 	})
 }
 
-func TestEraseEventKeepsTheRecord(t *testing.T) {
+func TestWebhook_EraseEventKeepsTheRecord(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		tenant := s.Tenant(t, "acme")
 		w := s.Webhook(t, tenant)
@@ -137,7 +137,7 @@ func TestEraseEventKeepsTheRecord(t *testing.T) {
 	})
 }
 
-func TestWhichEventsAWebhookWants(t *testing.T) {
+func TestWebhook_WhichEventsAWebhookWants(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		patterns []string
@@ -162,7 +162,7 @@ func TestWhichEventsAWebhookWants(t *testing.T) {
 	}
 }
 
-func TestIDs(t *testing.T) {
+func TestWebhook_IDs(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2026, 3, 1, 12, 0, 0, 5e6, time.UTC)
 	first := models.IDBefore(models.PrefixEvent, at)
@@ -177,7 +177,7 @@ func TestIDs(t *testing.T) {
 }
 
 // A change that changes nothing raises no version and no time, so that no process reads the tenant again.
-func TestUpdateWebhookThatChangesNothing(t *testing.T) {
+func TestWebhook_UpdateWebhookThatChangesNothing(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))
 		read := func() models.Webhook {
@@ -201,7 +201,7 @@ func TestUpdateWebhookThatChangesNothing(t *testing.T) {
 
 // A page of the few webhooks that match a rare type reads a limited number of webhooks, and the next page continues
 // after them.
-func TestAFilterByTypeLooksAtABoundedNumber(t *testing.T) {
+func TestWebhook_AFilterByTypeLooksAtABoundedNumber(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		tenant := s.Tenant(t, "acme")
 		const n = 2_500 + 40
@@ -224,7 +224,7 @@ func TestAFilterByTypeLooksAtABoundedNumber(t *testing.T) {
 	})
 }
 
-func TestOfSeveralOnlyWebhooksOneIsCreated(t *testing.T) {
+func TestWebhook_OfSeveralOnlyWebhooksOneIsCreated(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		tenant := s.Tenant(t, "acme")
 		s.Webhook(t, tenant) // of another profile
@@ -256,7 +256,7 @@ func TestOfSeveralOnlyWebhooksOneIsCreated(t *testing.T) {
 	})
 }
 
-func TestNoEventTypeIsWanted(t *testing.T) {
+func TestWebhook_NoEventTypeIsWanted(t *testing.T) {
 	t.Parallel()
 	w := models.Webhook{EventTypes: []string{models.NoEventTypes}}
 	for _, name := range []string{"order.created", "webhook.deactivated", "a"} {

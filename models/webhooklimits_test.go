@@ -9,7 +9,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-func TestForgetLeases(t *testing.T) {
+func TestWebhookLimits_ForgetLeases(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))
 		lease := func(holder string) {
@@ -38,7 +38,7 @@ func TestForgetLeases(t *testing.T) {
 }
 
 // POSTs are spaced by the rate, to within a tenth of a second, whatever was planned and however late they come.
-func TestPacesAreTakenOneAfterTheOther(t *testing.T) {
+func TestWebhookLimits_PacesAreTakenOneAfterTheOther(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))
 		_, err := s.ReservePace(t.Context(), w.ID, 10, 100)
@@ -61,7 +61,7 @@ func TestPacesAreTakenOneAfterTheOther(t *testing.T) {
 }
 
 // Each tenant has a clock hand of its own, apart from those of webhooks.
-func TestTheRateOfATenantIsTakenOneAfterTheOther(t *testing.T) {
+func TestWebhookLimits_TheRateOfATenantIsTakenOneAfterTheOther(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		acme, globex := s.Tenant(t, "acme"), s.Tenant(t, "globex")
 		take := func(tenant string) bool {
@@ -83,7 +83,7 @@ func TestTheRateOfATenantIsTakenOneAfterTheOther(t *testing.T) {
 }
 
 // A time at a rate is only taken by a caller that will wait for it.
-func TestAPaceThatIsTooFarIsNotTaken(t *testing.T) {
+func TestWebhookLimits_APaceThatIsTooFarIsNotTaken(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		w := s.Webhook(t, s.Tenant(t, "acme"))
 		try := func(within time.Duration) (time.Duration, bool) {
@@ -111,7 +111,7 @@ func TestAPaceThatIsTooFarIsNotTaken(t *testing.T) {
 	})
 }
 
-func TestPostponeShowsWhy(t *testing.T) {
+func TestWebhookLimits_PostponeShowsWhy(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		e := s.undispatched(t, 1, s.Webhook(t, s.Tenant(t, "acme")))[0]
 		require.NoError(t, s.Postpone(t.Context(), []models.Postponed{{Delivery: e, DispatchID: "d", At: s.Now().Add(time.Minute), Reason: "why"}}))

@@ -52,7 +52,7 @@ func (s *database) crowdOfWebhooks(t *testing.T, tenant string, from, to int) {
 }
 
 // A3: reading the webhooks of a tenant takes no statement with a parameter for each of them.
-func TestWebhooksAreReadWithTheSameParametersHoweverMany(t *testing.T) {
+func TestWebhookView_WebhooksAreReadWithTheSameParametersHoweverMany(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		tenant := s.Tenant(t, "acme")
 		s.crowdOfWebhooks(t, tenant, 0, 3)
@@ -83,7 +83,7 @@ func TestWebhooksAreReadWithTheSameParametersHoweverMany(t *testing.T) {
 }
 
 // A3: neither does looking for several calls.
-func TestCallsAreFoundWithTheSameParametersHoweverManyAreNamed(t *testing.T) {
+func TestWebhookView_CallsAreFoundWithTheSameParametersHoweverManyAreNamed(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		names := strings.Split(strings.Repeat("att_x ", 40), " ")
 		find := func(n int) map[string]int {
@@ -98,7 +98,7 @@ func TestCallsAreFoundWithTheSameParametersHoweverManyAreNamed(t *testing.T) {
 }
 
 // A3: a tenant of more webhooks than one statement reads is read in pages, and none is missed or read twice.
-func TestWebhooksAreReadInPages(t *testing.T) {
+func TestWebhookView_WebhooksAreReadInPages(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		tenant := s.Tenant(t, "acme")
 		const n = 5000 + 3
@@ -124,7 +124,7 @@ func TestWebhooksAreReadInPages(t *testing.T) {
 
 // Publishing and sending read webhooks only through the view. A new field that it does not read would be zero in every
 // delivery, though the API shows it.
-func TestTheViewReadsEveryFieldThatSendingNeeds(t *testing.T) {
+func TestWebhookView_TheViewReadsEveryFieldThatSendingNeeds(t *testing.T) {
 	unneeded := []string{"UID", "Description", "Metadata", "StatusReason", "CreatedBy", "UpdatedBy", "CreatedAt", "UpdatedAt",
 		"SealedWith", "Apart", "Health"} // the last three are no columns; of Health the view reads the epoch
 	stores(t, func(t *testing.T, s *database) {
@@ -193,7 +193,7 @@ func fill(t *testing.T, v reflect.Value, name string, n int) {
 }
 
 // Every change of a webhook is among what has changed since the version before it, and nothing else is.
-func TestWebhooksSinceAreThoseThatChanged(t *testing.T) {
+func TestWebhookView_WebhooksSinceAreThoseThatChanged(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		ctx := t.Context()
 		tenant := s.Tenant(t, "acme")
@@ -243,7 +243,7 @@ func TestWebhooksSinceAreThoseThatChanged(t *testing.T) {
 }
 
 // A13: putting an unchanged thing changes nothing, and no process reads anything again.
-func TestEventTypesThatAreTheSameRaiseNoVersion(t *testing.T) {
+func TestWebhookView_EventTypesThatAreTheSameRaiseNoVersion(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		ctx := t.Context()
 		s.Tenant(t, "acme")

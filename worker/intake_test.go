@@ -24,7 +24,7 @@ func (s *slots) ReserveSlot(context.Context, sdk.SlotReservationInfo) (*sdk.Slot
 }
 
 // A worker takes no large dispatch while enough of them wait to be read, and goes on when they do not.
-func TestTheIntakeStopsWhileThereIsACrowd(t *testing.T) {
+func TestIntake_StopsWhileThereIsACrowd(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var crowded atomic.Bool

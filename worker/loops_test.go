@@ -16,7 +16,7 @@ import (
 	"github.com/posthorn/posthorn/worker"
 )
 
-func TestALoopThatPanicsLooksAgain(t *testing.T) {
+func TestLoops_ALoopThatPanicsLooksAgain(t *testing.T) {
 	b := setup(t)
 	before := value(t, metrics.Panics)
 	err := b.Once(t.Context(), func(context.Context) (bool, error) { panic("the cat sat on the keyboard") })
@@ -26,7 +26,7 @@ func TestALoopThatPanicsLooksAgain(t *testing.T) {
 }
 
 // A look that waits for seconds for a dead connection keeps nobody waiting for a minute.
-func TestALoopRestsByWhatItHadToRead(t *testing.T) {
+func TestLoops_ALoopRestsByWhatItHadToRead(t *testing.T) {
 	b := setup(t)
 	b.Every, b.Overdue = 10*time.Second, time.Minute
 	failed := errors.New("conn closed")
@@ -68,7 +68,7 @@ func (p *panickingJobs) RunJob(context.Context) (models.Job, models.JobPage, err
 
 func (*panickingJobs) LastTraffic() time.Time { return time.Time{} }
 
-func TestAJobThatPanicsIsNotTheLast(t *testing.T) {
+func TestLoops_AJobThatPanicsIsNotTheLast(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()

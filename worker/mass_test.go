@@ -123,7 +123,7 @@ func outage(t *testing.T, groupMax, n int) (*worker.Reconciler, *patient, *servi
 
 // With every POSTHORN_GROUP_MAX, one pass takes over all deliveries after an outage, each once, with few starts and few
 // goroutines at a time.
-func TestAnOutageIsCaughtUpWithWhateverTheGroup(t *testing.T) {
+func TestReconcileMass_AnOutageIsCaughtUpWithWhateverTheGroup(t *testing.T) {
 	t.Parallel()
 	const n = 3000
 	for _, groupMax := range []int{1, 2, models.MaxDispatch} {
@@ -158,7 +158,7 @@ func TestAnOutageIsCaughtUpWithWhateverTheGroup(t *testing.T) {
 }
 
 // Beside another tenant a takeover pauses after each part of it, and still takes over everything.
-func TestATakeoverStepsAsideForOthers(t *testing.T) {
+func TestReconcileMass_ATakeoverStepsAsideForOthers(t *testing.T) {
 	t.Parallel()
 	const n = 3000
 	r, engine, _ := outage(t, models.MaxDispatch, n)
@@ -174,7 +174,7 @@ func TestATakeoverStepsAsideForOthers(t *testing.T) {
 }
 
 // A few deliveries keep the operator's setting, and are started before more dispatches are made.
-func TestAFewThatAreCaughtKeepToTheGroup(t *testing.T) {
+func TestReconcileMass_AFewThatAreCaughtKeepToTheGroup(t *testing.T) {
 	t.Parallel()
 	r, engine, _ := outage(t, 1, 150)
 	require.NoError(t, r.Reconcile(t.Context()))
@@ -183,7 +183,7 @@ func TestAFewThatAreCaughtKeepToTheGroup(t *testing.T) {
 }
 
 // While Temporal starts nothing, only one page is taken over, and the rest waits in the database.
-func TestATemporalThatStartsNothingIsNotGivenMore(t *testing.T) {
+func TestReconcileMass_ATemporalThatStartsNothingIsNotGivenMore(t *testing.T) {
 	t.Parallel()
 	const n = 3000
 	r, engine, clock := outage(t, 1, n)
@@ -206,7 +206,7 @@ func TestATemporalThatStartsNothingIsNotGivenMore(t *testing.T) {
 }
 
 // Dispatches that are alive are asked about once in a while, however many of their deliveries are overdue.
-func TestWhatIsAliveIsAskedAboutOnce(t *testing.T) {
+func TestReconcileMass_WhatIsAliveIsAskedAboutOnce(t *testing.T) {
 	t.Parallel()
 	r, engine, clock := outage(t, models.MaxDispatch, 3000)
 	engine.alive = true
@@ -226,7 +226,7 @@ func TestWhatIsAliveIsAskedAboutOnce(t *testing.T) {
 }
 
 // If more webhooks and recoveries need waking than one pass allows, all get their turn.
-func TestEveryWebhookAndRecoveryIsComeTo(t *testing.T) {
+func TestReconcileMass_EveryWebhookAndRecoveryIsComeTo(t *testing.T) {
 	t.Parallel()
 	r, engine, _ := outage(t, 1, 0)
 	for range 250 {
@@ -246,7 +246,7 @@ func TestEveryWebhookAndRecoveryIsComeTo(t *testing.T) {
 }
 
 // A loop that hangs, here because Temporal does not list its workflows, does not stop other loops.
-func TestASlowLoopKeepsNoOtherWaiting(t *testing.T) {
+func TestReconcileMass_ASlowLoopKeepsNoOtherWaiting(t *testing.T) {
 	t.Parallel()
 	r, engine, _ := outage(t, 1, 3)
 	engine.block = make(chan struct{})
@@ -277,7 +277,7 @@ func TestASlowLoopKeepsNoOtherWaiting(t *testing.T) {
 }
 
 // While Temporal is away, only work that needs it waits.
-func TestWhileTemporalIsAwayTheRestGoesOn(t *testing.T) {
+func TestReconcileMass_WhileTemporalIsAwayTheRestGoesOn(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.Webhook(tenant, "https://receiver.example/hook")

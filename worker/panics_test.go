@@ -20,7 +20,7 @@ func panicsCounted(t *testing.T) float64 {
 }
 
 // An activity that panics fails, and is retried like any other. Its data are not in its history.
-func TestAnActivityThatPanicsFailsWithoutItsWords(t *testing.T) {
+func TestPanics_AnActivityThatPanicsFailsWithoutItsWords(t *testing.T) {
 	var suite testsuite.WorkflowTestSuite
 	env := suite.NewTestActivityEnvironment()
 	env.SetWorkerOptions(sdk.Options{Interceptors: interceptors})

@@ -42,7 +42,7 @@ func (b *bundle) silent() (launched []models.Dispatch) {
 
 // What a killed process held is dispatched again within seconds, whatever of it was in memory alone: deliveries that waited
 // for a shared dispatch, and dispatches that had not been started.
-func TestWhatAKilledProcessHeldIsDispatchedAgainWithinSeconds(t *testing.T) {
+func TestReconcileProcesses_WhatAKilledProcessHeldIsDispatchedAgainWithinSeconds(t *testing.T) {
 	t.Parallel()
 	b, process := watched(t)
 	own, _ := b.publish()
@@ -66,7 +66,7 @@ func TestWhatAKilledProcessHeldIsDispatchedAgainWithinSeconds(t *testing.T) {
 	require.Empty(t, b.silent())
 }
 
-func TestALiveProcessKeepsWhatItHolds(t *testing.T) {
+func TestReconcileProcesses_ALiveProcessKeepsWhatItHolds(t *testing.T) {
 	t.Parallel()
 	b, process := watched(t)
 	b.publish()
@@ -82,7 +82,7 @@ func TestALiveProcessKeepsWhatItHolds(t *testing.T) {
 }
 
 // Right after an outage of the database all processes have been silent, and none is gone.
-func TestAfterAnOutageOfTheDatabaseNobodyIsGone(t *testing.T) {
+func TestReconcileProcesses_AfterAnOutageOfTheDatabaseNobodyIsGone(t *testing.T) {
 	t.Parallel()
 	b, process := watched(t)
 	b.publish()
@@ -95,7 +95,7 @@ func TestAfterAnOutageOfTheDatabaseNobodyIsGone(t *testing.T) {
 	require.Equal(t, process, b.Env.Store.ProcessID())
 }
 
-func TestAWalkThatFailedIsMadeAgainAtTheNextLook(t *testing.T) {
+func TestReconcileProcesses_AWalkThatFailedIsMadeAgainAtTheNextLook(t *testing.T) {
 	t.Parallel()
 	b, _ := watched(t)
 	b.publish()
@@ -110,7 +110,7 @@ func TestAWalkThatFailedIsMadeAgainAtTheNextLook(t *testing.T) {
 	require.Empty(t, b.look())
 }
 
-func TestThePlacesOfAKilledProcessAreFreeWithinSeconds(t *testing.T) {
+func TestReconcileProcesses_ThePlacesOfAKilledProcessAreFreeWithinSeconds(t *testing.T) {
 	t.Parallel()
 	b, _ := watched(t)
 	w := b.Webhook(tenant, "https://receiver.example/limited")
@@ -127,7 +127,7 @@ func TestThePlacesOfAKilledProcessAreFreeWithinSeconds(t *testing.T) {
 
 // A process that has been declared gone may still commit what it was accepting. It starts none of that, so that others take
 // it over within seconds, too.
-func TestWhatAGoneProcessStillAcceptsIsDispatchedAgainWithinSeconds(t *testing.T) {
+func TestReconcileProcesses_WhatAGoneProcessStillAcceptsIsDispatchedAgainWithinSeconds(t *testing.T) {
 	t.Parallel()
 	b, process := watched(t)
 	for range 6 {
@@ -159,7 +159,7 @@ func (b *bundle) direct(process int64) models.Delivery {
 }
 
 // A process is killed while it makes first attempts that no dispatch drives, or before it has handed over what they left.
-func TestWhatAKilledProcessPOSTedWithoutADispatchIsDispatched(t *testing.T) {
+func TestReconcileProcesses_WhatAKilledProcessPOSTedWithoutADispatchIsDispatched(t *testing.T) {
 	t.Parallel()
 	b, process := watched(t, func(_ *sender.Config, o *service.Options) { o.Retries = true })
 	unrecorded, failed, received := b.direct(process), b.direct(process), b.direct(process)
@@ -199,7 +199,7 @@ func TestWhatAKilledProcessPOSTedWithoutADispatchIsDispatched(t *testing.T) {
 	require.InDelta(t, 2, b.catches(), 0)
 }
 
-func TestWhatALiveProcessPOSTsIsLeftAlone(t *testing.T) {
+func TestReconcileProcesses_WhatALiveProcessPOSTsIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	b, process := watched(t, func(_ *sender.Config, o *service.Options) { o.Retries = true })
 	b.direct(process)

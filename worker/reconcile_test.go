@@ -120,7 +120,7 @@ func (b *bundle) read(d models.Delivery) models.Delivery {
 	return d
 }
 
-func TestWhatIsNotBeingDrivenIsDispatchedAgain(t *testing.T) {
+func TestReconcile_WhatIsNotBeingDrivenIsDispatchedAgain(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.Webhook(tenant, "https://receiver.example/hook")
@@ -153,7 +153,7 @@ func TestWhatIsNotBeingDrivenIsDispatchedAgain(t *testing.T) {
 	require.InDelta(t, 2, b.catches(), 0)
 }
 
-func TestARunningDispatchIsLeftAloneHoweverLate(t *testing.T) {
+func TestReconcile_ARunningDispatchIsLeftAloneHoweverLate(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.Webhook(tenant, "https://receiver.example/hook")
@@ -169,7 +169,7 @@ func TestARunningDispatchIsLeftAloneHoweverLate(t *testing.T) {
 
 // A dispatch is terminated while its delivery waits for a retry: it is missed when the retry is due, and goes on
 // where its schedule stood.
-func TestATerminatedRetryGoesOnWhereItStood(t *testing.T) {
+func TestReconcile_ATerminatedRetryGoesOnWhereItStood(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) }))
@@ -191,7 +191,7 @@ func TestATerminatedRetryGoesOnWhereItStood(t *testing.T) {
 	require.Equal(t, 5, now.Attempts)
 }
 
-func TestWhatWasAcceptedWithoutADispatchGetsOne(t *testing.T) {
+func TestReconcile_WhatWasAcceptedWithoutADispatchGetsOne(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.Webhook(tenant, "https://receiver.example/hook")
@@ -208,7 +208,7 @@ func TestWhatWasAcceptedWithoutADispatchGetsOne(t *testing.T) {
 	require.Empty(t, b.look())
 }
 
-func TestMoreThanOneLookfulIsSeenTo(t *testing.T) {
+func TestReconcile_MoreThanOneLookfulIsSeenTo(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.Webhook(tenant, "https://receiver.example/hook")
@@ -224,7 +224,7 @@ func TestMoreThanOneLookfulIsSeenTo(t *testing.T) {
 	require.Equal(t, events, n)
 }
 
-func TestWhileTemporalIsAwayNothingIsDoubted(t *testing.T) {
+func TestReconcile_WhileTemporalIsAwayNothingIsDoubted(t *testing.T) {
 	t.Parallel()
 	unavailable := errors.New("unavailable")
 	for name, c := range map[string]func(*engine){
@@ -250,7 +250,7 @@ func TestWhileTemporalIsAwayNothingIsDoubted(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotPendingIsNotDispatched(t *testing.T) {
+func TestReconcile_WhatIsNotPendingIsNotDispatched(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	w := b.Webhook(tenant, "https://receiver.example/hook")
@@ -272,7 +272,7 @@ func TestWhatIsNotPendingIsNotDispatched(t *testing.T) {
 	}
 }
 
-func TestTheLeasesOfProcessesThatAreGoneAreSwept(t *testing.T) {
+func TestReconcile_TheLeasesOfProcessesThatAreGoneAreSwept(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	w := b.Webhook(tenant, "https://receiver.example/hook")
@@ -299,7 +299,7 @@ func (b *bundle) fail(w models.Webhook, n int) {
 	require.NoError(b.t, err)
 }
 
-func TestAWebhookThatMissedItsSignalIsWoken(t *testing.T) {
+func TestReconcile_AWebhookThatMissedItsSignalIsWoken(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	w := b.Webhook(tenant, "https://receiver.example/hook")
@@ -333,7 +333,7 @@ func TestAWebhookThatMissedItsSignalIsWoken(t *testing.T) {
 	require.Equal(t, []string{w.ID, w.ID, w.ID}, b.Env.Engine.Woken())
 }
 
-func TestARecoveryThatStandsStillIsStartedAgain(t *testing.T) {
+func TestReconcile_ARecoveryThatStandsStillIsStartedAgain(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	w := b.Webhook(tenant, "https://receiver.example/hook")
@@ -349,7 +349,7 @@ func TestARecoveryThatStandsStillIsStartedAgain(t *testing.T) {
 	require.Len(t, b.Env.Engine.Recoveries(), 2)
 }
 
-func TestTheBacklogIsMeasured(t *testing.T) {
+func TestReconcile_TheBacklogIsMeasured(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	w := b.Webhook(tenant, "https://receiver.example/hook")
@@ -377,7 +377,7 @@ func TestTheBacklogIsMeasured(t *testing.T) {
 	require.Empty(t, named(b.m.Backlog), "a webhook without a queue is not named")
 }
 
-func TestItLooksAgainAndAgain(t *testing.T) {
+func TestReconcile_ItLooksAgainAndAgain(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	asked := make(chan struct{})
@@ -396,7 +396,7 @@ func TestItLooksAgainAndAgain(t *testing.T) {
 	<-ended
 }
 
-func TestALongBacklogIsCountedSeldom(t *testing.T) {
+func TestReconcile_ALongBacklogIsCountedSeldom(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.Webhook(tenant, "https://receiver.example/hook")
@@ -419,7 +419,7 @@ func TestALongBacklogIsCountedSeldom(t *testing.T) {
 }
 
 // A delivery whose workflow is paused in Temporal is overdue for a reason. It is left alone, and counted (A10).
-func TestWhatIsPausedInTemporalIsCountedAndLeftAlone(t *testing.T) {
+func TestReconcile_WhatIsPausedInTemporalIsCountedAndLeftAlone(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.Webhook(tenant, "https://receiver.example/hook")
@@ -437,7 +437,7 @@ func TestWhatIsPausedInTemporalIsCountedAndLeftAlone(t *testing.T) {
 }
 
 // New counts are merged in the next pass.
-func TestStatsAreMerged(t *testing.T) {
+func TestReconcile_StatsAreMerged(t *testing.T) {
 	b := setup(t)
 	b.Publish(tenant, eventType, `{}`)
 	require.NoError(t, b.Reconcile(t.Context()))

@@ -26,7 +26,7 @@ func (s *story) next(t *testing.T) workflows.DeliverInput {
 }
 
 // A dispatch with a long history continues as new, with its waiting deliveries and the results of the others (A22).
-func TestALongHistoryContinuesAsNew(t *testing.T) {
+func TestCarryOver_ALongHistoryContinuesAsNew(t *testing.T) {
 	t.Parallel()
 	alone := leftover("whk_2", "dlv_alone", 10)
 	alone.Wait = time.Hour
@@ -73,7 +73,7 @@ func TestALongHistoryContinuesAsNew(t *testing.T) {
 	require.Equal(t, []string{"evt_1"}, again.finished)
 }
 
-func TestADispatchFromBeforeDoesNotContinue(t *testing.T) {
+func TestCarryOver_ADispatchFromBeforeDoesNotContinue(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t, workflows.Round{Waiting: waiting("whk_1", 3)})
 	d.SetContinueAsNewSuggested(true)
@@ -84,7 +84,7 @@ func TestADispatchFromBeforeDoesNotContinue(t *testing.T) {
 }
 
 // Retries that wait in Temporal are stopped, and the results of their deliveries are looked up.
-func TestWhatTemporalIsToRetryIsCarriedOver(t *testing.T) {
+func TestCarryOver_WhatTemporalIsToRetryIsCarriedOver(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t, workflows.Round{Continues: true, Waiting: []workflows.Leftover{leftover("whk_1", "dlv_1", 10)}})
 	d.does(workflows.Attempt, func(context.Context, workflows.AttemptInput) (workflows.Outcome, error) {
@@ -102,7 +102,7 @@ func TestWhatTemporalIsToRetryIsCarriedOver(t *testing.T) {
 	require.Equal(t, 9, in.Carried.Waiting[0].Remaining)
 }
 
-func TestACanceledWorkflowIsNotCarriedOver(t *testing.T) {
+func TestCarryOver_ACanceledWorkflowIsNotCarriedOver(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t, workflows.Round{Continues: true, Waiting: []workflows.Leftover{leftover("whk_1", "dlv_1", 10)}})
 	d.RegisterDelayedCallback(d.CancelWorkflow, 5*time.Second)
@@ -113,7 +113,7 @@ func TestACanceledWorkflowIsNotCarriedOver(t *testing.T) {
 
 // A dispatch whose first attempts were made before its workflow makes none, and continues with the left-over
 // deliveries.
-func TestADispatchGoesOnWithWhatItsFirstAttemptsLeft(t *testing.T) {
+func TestCarryOver_ADispatchGoesOnWithWhatItsFirstAttemptsLeft(t *testing.T) {
 	t.Parallel()
 	retried, over := leftover("whk_1", "dlv_retried", 10), leftover("whk_2", "dlv_over", 10)
 	retried.Number, retried.Last, retried.Wait = 2, "503 Service Unavailable", time.Minute
@@ -140,7 +140,7 @@ func TestADispatchGoesOnWithWhatItsFirstAttemptsLeft(t *testing.T) {
 }
 
 // A dispatch without left-over deliveries only reports its result.
-func TestADispatchOfWhichNothingIsLeftSaysSo(t *testing.T) {
+func TestCarryOver_ADispatchOfWhichNothingIsLeftSaysSo(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t, workflows.Round{Failed: 99})
 	d.ExecuteWorkflow(workflows.DeliverType, workflows.Begun(workflows.DeliverInput{DispatchID: "evt_1", Queue: lane, Tenant: tenant},

@@ -13,7 +13,7 @@ import (
 
 // While a delivery waits for its second attempt, it is changed from outside. The workflow that drives it stops, and
 // another one continues if there is more to do.
-func TestChangesDuringRetries(t *testing.T) {
+func TestChanges_DuringRetries(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		change func(h *house, w models.Webhook, id string) error

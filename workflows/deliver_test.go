@@ -48,7 +48,7 @@ func oldDesk(t *testing.T, round workflows.Round) *desk {
 	return d
 }
 
-func TestTheHappyPathIsOneLocalActivity(t *testing.T) {
+func TestDeliver_TheHappyPathIsOneLocalActivity(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t, workflows.Round{Delivered: 3})
 	require.Equal(t, workflows.DeliverResult{Delivered: 3}, d.deliver(t, "evt_1"))
@@ -56,7 +56,7 @@ func TestTheHappyPathIsOneLocalActivity(t *testing.T) {
 	require.Empty(t, d.finished, "the last record has closed the outbox entry")
 }
 
-func TestStatusIsTheWorst(t *testing.T) {
+func TestDeliver_StatusIsTheWorst(t *testing.T) {
 	t.Parallel()
 	for want, round := range map[string]workflows.Round{
 		workflows.Failed:    {Delivered: 1, Failed: 1, Stopped: 1},
@@ -69,7 +69,7 @@ func TestStatusIsTheWorst(t *testing.T) {
 	}
 }
 
-func TestFirstAttemptsAreNeverGivenUp(t *testing.T) {
+func TestDeliver_FirstAttemptsAreNeverGivenUp(t *testing.T) {
 	t.Parallel()
 	s := newStory(t)
 	calls := 0
@@ -86,7 +86,7 @@ func TestFirstAttemptsAreNeverGivenUp(t *testing.T) {
 	require.InDelta(t, 183*time.Second, s.Now().Sub(started), float64(5*time.Second))
 }
 
-func TestARetryIsAnActivityOfTheFairLane(t *testing.T) {
+func TestDeliver_ARetryIsAnActivityOfTheFairLane(t *testing.T) {
 	t.Parallel()
 	left := leftover("whk_1", "dlv_1", 10)
 	d := newDesk(t, workflows.Round{Delivered: 9, Waiting: []workflows.Leftover{left}})
@@ -112,7 +112,7 @@ func TestARetryIsAnActivityOfTheFairLane(t *testing.T) {
 }
 
 // A delivery that waits for a place in flight asks repeatedly. That is no attempt, and the history does not show it.
-func TestWhatWaitsForAPlaceAsksAsOftenAsItMust(t *testing.T) {
+func TestDeliver_WhatWaitsForAPlaceAsksAsOftenAsItMust(t *testing.T) {
 	t.Parallel()
 	left := leftover("whk_1", "dlv_1", 2)
 	left.Kind = workflows.ForSlot
@@ -132,7 +132,7 @@ func TestWhatWaitsForAPlaceAsksAsOftenAsItMust(t *testing.T) {
 	require.Equal(t, time.Minute, d.options[0].RetryPolicy.MaximumInterval, "however often it has asked")
 }
 
-func TestWhatIsLeftAfterACrashIsScheduledAgainWithWhatRemains(t *testing.T) {
+func TestDeliver_WhatIsLeftAfterACrashIsScheduledAgainWithWhatRemains(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t, workflows.Round{Waiting: []workflows.Leftover{leftover("whk_1", "dlv_1", 3)}})
 	calls, asked := 0, 0
@@ -161,7 +161,7 @@ func TestWhatIsLeftAfterACrashIsScheduledAgainWithWhatRemains(t *testing.T) {
 	require.Equal(t, 1, asked)
 }
 
-func TestLookedUpEnds(t *testing.T) {
+func TestDeliver_LookedUpEnds(t *testing.T) {
 	t.Parallel()
 	for status, want := range map[string]workflows.DeliverResult{
 		workflows.Delivered: {Delivered: 1}, workflows.Failed: {Failed: 1}, workflows.Stopped: {Stopped: 1},
@@ -177,7 +177,7 @@ func TestLookedUpEnds(t *testing.T) {
 	}
 }
 
-func TestOverTheCapGoesToTheFairLaneByWebhook(t *testing.T) {
+func TestDeliver_OverTheCapGoesToTheFairLaneByWebhook(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t, workflows.Round{Delivered: 1, OverCap: []workflows.Leftover{
 		leftover("whk_1", "dlv_1", 11), leftover("whk_2", "dlv_2", 11), leftover("whk_1", "dlv_3", 11), leftover("whk_1", "dlv_4", 11)}})
@@ -215,7 +215,7 @@ func TestOverTheCapGoesToTheFairLaneByWebhook(t *testing.T) {
 	require.Equal(t, []string{"evt_1"}, d.finished)
 }
 
-func TestOverTheCapIsNotGivenUp(t *testing.T) {
+func TestDeliver_OverTheCapIsNotGivenUp(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t, workflows.Round{OverCap: []workflows.Leftover{leftover("whk_1", "dlv_1", 11)}})
 	calls := 0
@@ -229,7 +229,7 @@ func TestOverTheCapIsNotGivenUp(t *testing.T) {
 	require.Equal(t, 25, calls)
 }
 
-func TestACanceledWorkflowLetsGo(t *testing.T) {
+func TestDeliver_ACanceledWorkflowLetsGo(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t, workflows.Round{Waiting: []workflows.Leftover{leftover("whk_1", "dlv_1", 3)},
 		OverCap: []workflows.Leftover{leftover("whk_2", "dlv_2", 3)}})
@@ -244,7 +244,7 @@ func TestACanceledWorkflowLetsGo(t *testing.T) {
 	require.Empty(t, d.finished, "the outbox entry stays")
 }
 
-func TestALargeDispatchIsFollowedAllAtOnce(t *testing.T) {
+func TestDeliver_ALargeDispatchIsFollowedAllAtOnce(t *testing.T) {
 	t.Parallel()
 	round := workflows.Round{}
 	for i := range 256 {

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestTheTableIsBoundedWhateverTheNames(t *testing.T) {
+func TestDetails_TheTableIsBoundedWhateverTheNames(t *testing.T) {
 	t.Parallel()
 	for name, evil := range map[string]string{
 		"table":     "a | b\n\n| c | d |\r\n# heading\n",
@@ -42,7 +42,7 @@ func TestTheTableIsBoundedWhateverTheNames(t *testing.T) {
 	}
 }
 
-func TestTheTableOfNothingIsALine(t *testing.T) {
+func TestDetails_TheTableOfNothingIsALine(t *testing.T) {
 	t.Parallel()
 	d := &dispatch{result: DeliverResult{Delivered: 1, Failed: 2, Stopped: 3}}
 	require.Equal(t, "1 delivered, 2 failed, 3 held, canceled or superseded\n", d.table())
@@ -50,7 +50,7 @@ func TestTheTableOfNothingIsALine(t *testing.T) {
 
 // The result of a dispatch keeps the contents of the table: a sentence, and a limited number of rows that lead back to
 // the deliveries (C4).
-func TestTheResultSaysWhatBecameOfWhatAndWhy(t *testing.T) {
+func TestDetails_TheResultSaysWhatBecameOfWhatAndWhy(t *testing.T) {
 	t.Parallel()
 	d := &dispatch{in: DeliverInput{About: &About{What: "order.created of acme to Orders (orders.example)", Console: "https://hooks.example/console"}}}
 	left := &Leftover{Tenant: "acme~abcdefgh", Slug: "acme", Delivery: "dlv_1", EventType: "order.created", Webhook: "wh_1", Name: "Orders", Host: "orders.example", Number: 11}
@@ -70,7 +70,7 @@ func TestTheResultSaysWhatBecameOfWhatAndWhy(t *testing.T) {
 	require.Equal(t, Failed, d.status())
 }
 
-func TestTheRowsOfAResultAreBounded(t *testing.T) {
+func TestDetails_TheRowsOfAResultAreBounded(t *testing.T) {
 	t.Parallel()
 	for name, text := range map[string]string{"long": strings.Repeat("ü", 10_000), "escaped": strings.Repeat("<&>", 1000), "not UTF-8": strings.Repeat("\xff", 500), "short": "x"} {
 		t.Run(name, func(t *testing.T) {
@@ -95,7 +95,7 @@ func TestTheRowsOfAResultAreBounded(t *testing.T) {
 	}
 }
 
-func TestTheStatusIsTheWorstThatMatters(t *testing.T) {
+func TestDetails_TheStatusIsTheWorstThatMatters(t *testing.T) {
 	t.Parallel()
 	for want, r := range map[string]DeliverResult{
 		Failed:     {Failed: 1, Held: 1, Delivered: 1},

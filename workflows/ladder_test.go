@@ -57,7 +57,7 @@ func (p *promises) watched() map[string]any {
 	}
 }
 
-func TestTheWholeLadder(t *testing.T) {
+func TestLadder_TheWholeLadder(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, refused)
 	w := h.hook(receiverURL)
@@ -99,7 +99,7 @@ func TestTheWholeLadder(t *testing.T) {
 	require.Empty(t, p.times[10])
 }
 
-func TestRetryAfterIsKept(t *testing.T) {
+func TestLadder_RetryAfterIsKept(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, func(_ string, n int) sender.Result {
 		switch n {
@@ -124,7 +124,7 @@ func TestRetryAfterIsKept(t *testing.T) {
 	}
 }
 
-func TestAWebhooksOwnScheduleIsKept(t *testing.T) {
+func TestLadder_AWebhooksOwnScheduleIsKept(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, refused)
 	three := 3
@@ -141,7 +141,7 @@ func TestAWebhooksOwnScheduleIsKept(t *testing.T) {
 	}
 }
 
-func TestNoRetriesScheduleNothing(t *testing.T) {
+func TestLadder_NoRetriesScheduleNothing(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, refused)
 	none := 0
@@ -157,7 +157,7 @@ func TestNoRetriesScheduleNothing(t *testing.T) {
 	require.True(t, h.finished(d.ID))
 }
 
-func TestGoneEndsTheRetries(t *testing.T) {
+func TestLadder_GoneEndsTheRetries(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, func(_ string, n int) sender.Result {
 		if n == 1 {
@@ -180,7 +180,7 @@ func TestGoneEndsTheRetries(t *testing.T) {
 }
 
 // An activity that ends without a record has used up one of Temporal's attempts, and none of the receiver's.
-func TestCrashesUseUpNoReceptions(t *testing.T) {
+func TestLadder_CrashesUseUpNoReceptions(t *testing.T) {
 	t.Parallel()
 	timeout := temporal.NewTimeoutError(enums.TIMEOUT_TYPE_START_TO_CLOSE, nil)
 	for name, crash := range map[string]struct {
@@ -224,7 +224,7 @@ func TestCrashesUseUpNoReceptions(t *testing.T) {
 	}
 }
 
-func TestTenWebhooksOneFailing(t *testing.T) {
+func TestLadder_TenWebhooksOneFailing(t *testing.T) {
 	t.Parallel()
 	const failing = "https://failing.example/hook"
 	h := newHouse(t, func(url string, n int) sender.Result {

@@ -9,7 +9,7 @@ import (
 )
 
 // Builds before Kind said with four booleans what a delivery waits for. Their workflows continue.
-func TestALeftoverOfAnEarlierBuild(t *testing.T) {
+func TestLeftover_OfAnEarlierBuild(t *testing.T) {
 	t.Parallel()
 	due := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	const put = `"Due":"2026-01-02T03:04:05Z"`
@@ -35,7 +35,7 @@ func TestALeftoverOfAnEarlierBuild(t *testing.T) {
 }
 
 // Values that several deliveries share are written once, in their order, and read as if each delivery had its own.
-func TestLeftoversShareWhatIsTheSame(t *testing.T) {
+func TestLeftover_ShareWhatIsTheSame(t *testing.T) {
 	t.Parallel()
 	due := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	one := Leftover{Tenant: "acme", Delivery: "dlv_1", EventType: "order.created", Webhook: "wh_1", Name: "Orders", Host: "receiver.example",

@@ -14,7 +14,7 @@ import (
 
 // If both the rate and the number in flight are limited, the history grows with the deliveries, and not with the time
 // that they wait for each other (A9).
-func TestTheHistoryDoesNotGrowWithTheQueue(t *testing.T) {
+func TestLimits_TheHistoryDoesNotGrowWithTheQueue(t *testing.T) {
 	t.Parallel()
 	const n = 6
 	h := newHouse(t, received)
@@ -35,7 +35,7 @@ func TestTheHistoryDoesNotGrowWithTheQueue(t *testing.T) {
 }
 
 // A webhook's timeout is raised while a retry waits: the next attempt has it, and every POST has its record (A7).
-func TestATimeoutThatIsRaisedWhileARetryWaits(t *testing.T) {
+func TestLimits_ATimeoutThatIsRaisedWhileARetryWaits(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, func(url string, n int) sender.Result {
 		if n < 3 {

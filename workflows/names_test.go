@@ -11,7 +11,7 @@ import (
 
 // EnsureSearchAttributes compares every attribute with a text, which only these types can be compared with. SQL
 // visibility stores have columns for three keyword lists.
-func TestSearchAttributesAreTextsAndFitSQLStores(t *testing.T) {
+func TestNames_SearchAttributesAreTextsAndFitSQLStores(t *testing.T) {
 	t.Parallel()
 	lists := 0
 	for name, kind := range workflows.SearchAttributes() {

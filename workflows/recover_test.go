@@ -46,7 +46,7 @@ func (s *story) release(t *testing.T, id string) workflows.Progress {
 	return p
 }
 
-func TestRecoverReleasesPageByPage(t *testing.T) {
+func TestRecover_ReleasesPageByPage(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, received)
 	w := held(h, 600)
@@ -74,7 +74,7 @@ func TestRecoverReleasesPageByPage(t *testing.T) {
 	require.Len(t, h.got(receiverURL), 600)
 }
 
-func TestRecoverKeepsToItsRate(t *testing.T) {
+func TestRecover_KeepsToItsRate(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, received)
 	w := held(h, 60)
@@ -87,7 +87,7 @@ func TestRecoverKeepsToItsRate(t *testing.T) {
 	require.Len(t, h.Engine.Dispatches(), 6)
 }
 
-func TestRecoverStopsWhenItIsCanceledOrItsWebhookIs(t *testing.T) {
+func TestRecover_StopsWhenItIsCanceledOrItsWebhookIs(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		change func(h *house, r models.Recovery) error
@@ -122,7 +122,7 @@ func TestRecoverStopsWhenItIsCanceledOrItsWebhookIs(t *testing.T) {
 	}
 }
 
-func TestRecoverContinuesAsNew(t *testing.T) {
+func TestRecover_ContinuesAsNew(t *testing.T) {
 	t.Parallel()
 	s := newStory(t)
 	pages := 0
@@ -140,7 +140,7 @@ func TestRecoverContinuesAsNew(t *testing.T) {
 	require.Equal(t, 200, pages)
 }
 
-func TestRecoverOutlastsADatabaseThatIsAway(t *testing.T) {
+func TestRecover_OutlastsADatabaseThatIsAway(t *testing.T) {
 	t.Parallel()
 	s := newStory(t)
 	pages := 0
@@ -153,7 +153,7 @@ func TestRecoverOutlastsADatabaseThatIsAway(t *testing.T) {
 	require.Equal(t, "completed", s.release(t, "rec_1").Status)
 }
 
-func TestRetain(t *testing.T) {
+func TestRecover_Retain(t *testing.T) {
 	t.Parallel()
 	s := newStory(t)
 	calls := 0

@@ -51,7 +51,7 @@ func replay(name string, stories map[string]any) error {
 
 // A workflow that runs while a new version is deployed must be able to continue in it. Its steps so far are replayed
 // from its history, and must have the same results.
-func TestWorkflowsGoOnFromTheirHistories(t *testing.T) {
+func TestReplay_WorkflowsGoOnFromTheirHistories(t *testing.T) {
 	t.Parallel()
 	for _, name := range all() {
 		t.Run(name, func(t *testing.T) {
@@ -67,7 +67,7 @@ func TestWorkflowsGoOnFromTheirHistories(t *testing.T) {
 	require.Len(t, append(files, before...), len(all()), "every history is replayed")
 }
 
-func TestAReplayNoticesAChange(t *testing.T) {
+func TestReplay_NoticesAChange(t *testing.T) {
 	t.Parallel()
 	retries := func(ctx workflow.Context, in workflows.DeliverInput) (workflows.DeliverResult, error) {
 		if err := workflow.Sleep(ctx, 1); err != nil { // before the first attempts, where there was none
@@ -79,7 +79,7 @@ func TestAReplayNoticesAChange(t *testing.T) {
 }
 
 // Everybody who sees the Web UI sees histories. They may contain ids, but no secret of a tenant.
-func TestHistoriesHoldNoSecrets(t *testing.T) {
+func TestReplay_HistoriesHoldNoSecrets(t *testing.T) {
 	t.Parallel()
 	for _, name := range all() {
 		t.Run(name, func(t *testing.T) {

@@ -46,7 +46,7 @@ func (s *story) table(t *testing.T) string {
 	return metadata.GetCurrentDetails()
 }
 
-func TestRetriesThatFallDueTogetherAreOneActivity(t *testing.T) {
+func TestRetries_ThatFallDueTogetherAreOneActivity(t *testing.T) {
 	t.Parallel()
 	left := waiting("whk_1", 5)
 	alone := leftover("whk_2", "dlv_alone", 10)
@@ -99,7 +99,7 @@ func TestRetriesThatFallDueTogetherAreOneActivity(t *testing.T) {
 	require.Equal(t, []string{"evt_1"}, d.finished)
 }
 
-func TestADispatchFromBeforeRetriesEachByItself(t *testing.T) {
+func TestRetries_ADispatchFromBeforeRetriesEachByItself(t *testing.T) {
 	t.Parallel()
 	d := oldDesk(t, workflows.Round{Waiting: waiting("whk_1", 5)})
 	calls := 0
@@ -112,7 +112,7 @@ func TestADispatchFromBeforeRetriesEachByItself(t *testing.T) {
 	require.Equal(t, 5, calls)
 }
 
-func TestACanceledWorkflowLetsGoOfWhatIsRetriedTogether(t *testing.T) {
+func TestRetries_ACanceledWorkflowLetsGoOfWhatIsRetriedTogether(t *testing.T) {
 	t.Parallel()
 	for name, at := range map[string]time.Duration{"while they wait": 5 * time.Second, "while they are attempted": 15 * time.Second} {
 		t.Run(name, func(t *testing.T) {
@@ -148,7 +148,7 @@ func (h *house) share(n int) models.Dispatch {
 }
 
 // Every delivery of a shared retry keeps its schedule: never early, and late by no more than the window.
-func TestTheWholeLadderTogether(t *testing.T) {
+func TestRetries_TheWholeLadderTogether(t *testing.T) {
 	t.Parallel()
 	const n = 12
 	h := newHouse(t, refused)
@@ -176,7 +176,7 @@ func TestTheWholeLadderTogether(t *testing.T) {
 	require.Less(t, len(s.options), n*10/2, "activities")
 }
 
-func TestATogetherRetriedWebhookThatIsPausedStops(t *testing.T) {
+func TestRetries_ATogetherRetriedWebhookThatIsPausedStops(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, refused)
 	w := h.hook(receiverURL)
@@ -197,7 +197,7 @@ func TestATogetherRetriedWebhookThatIsPausedStops(t *testing.T) {
 	}
 }
 
-func TestRetriedTogetherAtAWebhookWithARate(t *testing.T) {
+func TestRetries_RetriedTogetherAtAWebhookWithARate(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, func(url string, n int) sender.Result {
 		if n <= 4 {
@@ -225,7 +225,7 @@ func TestRetriedTogetherAtAWebhookWithARate(t *testing.T) {
 
 // A delivery that is due within a second is called at once, each time that it is left over in this way. No Temporal
 // timer comes between, because it would end only after a second.
-func TestWhatIsDueSoonIsCalledAtOnce(t *testing.T) {
+func TestRetries_WhatIsDueSoonIsCalledAtOnce(t *testing.T) {
 	t.Parallel()
 	soon := leftover("whk_1", "dlv_soon", 10)
 	soon.Wait = 0

@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestWhatFallsDueTogether(t *testing.T) {
+func TestRetryGroups_WhatFallsDueTogether(t *testing.T) {
 	t.Parallel()
 	waits := func(webhook string, all ...time.Duration) []Leftover {
 		var left []Leftover

@@ -57,7 +57,7 @@ func continues(t *testing.T, err error, w models.Webhook) {
 }
 
 // 3000 failed receptions deactivate a webhook, not one less; its administrators are warned on the way.
-func TestThreeThousandFailuresDeactivate(t *testing.T) {
+func TestWatch_ThreeThousandFailuresDeactivate(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, received)
 	w := h.hook(receiverURL)
@@ -112,7 +112,7 @@ func TestThreeThousandFailuresDeactivate(t *testing.T) {
 	}
 }
 
-func TestASignalAboutTheTimeBeforeDoesNothing(t *testing.T) {
+func TestWatch_ASignalAboutTheTimeBeforeDoesNothing(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, received)
 	w := h.hook(receiverURL)
@@ -138,7 +138,7 @@ func TestASignalAboutTheTimeBeforeDoesNothing(t *testing.T) {
 }
 
 // The mail server is down: the watch goes on meanwhile, and the mail goes out once.
-func TestANotificationIsRepeatedWhileTheWatchGoesOn(t *testing.T) {
+func TestWatch_ANotificationIsRepeatedWhileTheWatchGoesOn(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, received)
 	w := h.hook(receiverURL)
@@ -174,7 +174,7 @@ func TestANotificationIsRepeatedWhileTheWatchGoesOn(t *testing.T) {
 
 // A run ends after 500 signals, in the middle of the counting. Signals that came at its end are not lost, because the
 // next run begins with a check.
-func TestContinueAsNewLosesNothing(t *testing.T) {
+func TestWatch_ContinueAsNewLosesNothing(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, received)
 	w := h.hook(receiverURL)
@@ -228,7 +228,7 @@ func TestContinueAsNewLosesNothing(t *testing.T) {
 	}, h.mailer.subjects())
 }
 
-func TestTheServersAdviceToContinueAsNewIsTaken(t *testing.T) {
+func TestWatch_TheServersAdviceToContinueAsNewIsTaken(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, received)
 	w := h.hook(receiverURL)
@@ -237,7 +237,7 @@ func TestTheServersAdviceToContinueAsNewIsTaken(t *testing.T) {
 	continues(t, s.watch(w), w)
 }
 
-func TestAWatchOutlastsADatabaseThatIsAway(t *testing.T) {
+func TestWatch_OutlastsADatabaseThatIsAway(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, received)
 	w := h.hook(receiverURL)
@@ -253,7 +253,7 @@ func TestAWatchOutlastsADatabaseThatIsAway(t *testing.T) {
 	require.Equal(t, 10, calls)
 }
 
-func TestACanceledWatchEnds(t *testing.T) {
+func TestWatch_ACanceledWatchEnds(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, received)
 	w := h.hook(receiverURL)

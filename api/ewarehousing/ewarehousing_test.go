@@ -39,9 +39,9 @@ func create(t *testing.T, b *systemstest.Bench, body string) string {
 	return systemstest.Text(t, w, "id")
 }
 
-// TestDocument runs the document's curl commands as they are printed, except for the host and the ids, and with the
+// TestEWarehousing_Document runs the document's curl commands as they are printed, except for the host and the ids, and with the
 // authorization that the document leaves out. Whole answers are compared.
-func TestDocument(t *testing.T) {
+func TestEWarehousing_Document(t *testing.T) {
 	t.Parallel()
 	b := systemstest.New(t, ewarehousing.Mount)
 	replace := []string{"https://eu-dev.middleware.ewarehousing-solutions.com", "https://hooks.example/ewarehousing"}
@@ -119,7 +119,7 @@ func TestDocument(t *testing.T) {
 		b.Do(systemstest.Call{Method: http.MethodGet, Path: path + id + "/", Authorization: bearer(b.Key)}))
 }
 
-func TestPatchChangesOnlyWhatItNames(t *testing.T) {
+func TestEWarehousing_PatchChangesOnlyWhatItNames(t *testing.T) {
 	t.Parallel()
 	b := systemstest.New(t, ewarehousing.Mount)
 	one := path + create(t, b, body("https://webhook.site/a", "order.created")) + "/"
@@ -141,7 +141,7 @@ func TestPatchChangesOnlyWhatItNames(t *testing.T) {
 	systemstest.RequireJSON(t, 200, want("https://webhook.site/b", "order", "shipped"), b.Do(patch(read.Body.String())), "id")
 }
 
-func TestListPagesAndSorts(t *testing.T) {
+func TestEWarehousing_ListPagesAndSorts(t *testing.T) {
 	t.Parallel()
 	b := systemstest.New(t, ewarehousing.Mount)
 	for _, w := range []struct{ url, topic string }{
@@ -207,7 +207,7 @@ func TestListPagesAndSorts(t *testing.T) {
 	require.Contains(t, *p.Previous, "page=2")
 }
 
-func TestEveryTopicCanBeRegistered(t *testing.T) {
+func TestEWarehousing_EveryTopicCanBeRegistered(t *testing.T) {
 	t.Parallel()
 	b := systemstest.New(t, ewarehousing.Mount)
 	for topic := range strings.FieldsSeq(`article.created article.updated article.deleted batch.updated inbound.created inbound.updated
@@ -219,9 +219,9 @@ func TestEveryTopicCanBeRegistered(t *testing.T) {
 	require.Len(t, b.Webhooks(systemstest.Tenant), 22)
 }
 
-// TestReceiver checks deliveries as the vendor's page asks receivers to: the HMAC of the raw body, and an id that is
+// TestEWarehousing_Receiver checks deliveries as the vendor's page asks receivers to: the HMAC of the raw body, and an id that is
 // the same for every attempt.
-func TestReceiver(t *testing.T) {
+func TestEWarehousing_Receiver(t *testing.T) {
 	t.Parallel()
 	b := systemstest.New(t, ewarehousing.Mount)
 	receiver := systemstest.NewReceiver(t)
@@ -249,8 +249,8 @@ func TestReceiver(t *testing.T) {
 	systemstest.RequireBytes(t, `{"body":{"id":"e-2"},"group":"stock","action":"updated","entity":"stock","customer":"acme","entityId":"e-2"}`, got[0].Body)
 }
 
-// TestCrossView follows one webhook through both APIs.
-func TestCrossView(t *testing.T) {
+// TestEWarehousing_CrossView follows one webhook through both APIs.
+func TestEWarehousing_CrossView(t *testing.T) {
 	t.Parallel()
 	b := systemstest.New(t, ewarehousing.Mount)
 	id := create(t, b, body("https://webhook.site/a", "stock.updated"))
@@ -280,7 +280,7 @@ func TestCrossView(t *testing.T) {
 	}
 }
 
-func TestWebhooksOfOthersAndOfOtherProfilesAreNotSeen(t *testing.T) {
+func TestEWarehousing_WebhooksOfOthersAndOfOtherProfilesAreNotSeen(t *testing.T) {
 	t.Parallel()
 	b := systemstest.New(t, ewarehousing.Mount)
 	id := create(t, b, body("https://webhook.site/a", "stock.updated"))
@@ -296,7 +296,7 @@ func TestWebhooksOfOthersAndOfOtherProfilesAreNotSeen(t *testing.T) {
 	require.Len(t, b.Webhooks(systemstest.Tenant), 2)
 }
 
-func TestAccess(t *testing.T) {
+func TestEWarehousing_Access(t *testing.T) {
 	t.Parallel()
 	b := systemstest.New(t, ewarehousing.Mount)
 	good := body("https://webhook.site/a", "stock.updated")
@@ -315,7 +315,7 @@ func TestAccess(t *testing.T) {
 	})
 }
 
-func TestBadInput(t *testing.T) {
+func TestEWarehousing_BadInput(t *testing.T) {
 	t.Parallel()
 	b := systemstest.New(t, ewarehousing.Mount, servicetest.Strict)
 	one := path + create(t, b, body("https://webhook.site/a", "stock.updated")) + "/"
@@ -366,7 +366,7 @@ func TestBadInput(t *testing.T) {
 	systemstest.RequireRefused(t, b, refused, bearer(b.Key), inputs)
 }
 
-func TestPlainHTTPIsRefusedEvenWhereTheInstallationAllowsIt(t *testing.T) {
+func TestEWarehousing_PlainHTTPIsRefusedEvenWhereTheInstallationAllowsIt(t *testing.T) {
 	t.Parallel()
 	b := systemstest.New(t, ewarehousing.Mount)
 	b.Service.Dev = false // the guard lets loopback pass, the profile does not
@@ -375,7 +375,7 @@ func TestPlainHTTPIsRefusedEvenWhereTheInstallationAllowsIt(t *testing.T) {
 }
 
 // A tenant appears with its name, not its id.
-func TestCustomerIsTheTenantsName(t *testing.T) {
+func TestEWarehousing_CustomerIsTheTenantsName(t *testing.T) {
 	t.Parallel()
 	b := systemstest.New(t, ewarehousing.Mount)
 	receiver := systemstest.NewReceiver(t)
@@ -394,7 +394,7 @@ func TestCustomerIsTheTenantsName(t *testing.T) {
 	require.Contains(t, receiver.Take()[0].Body, `"customer":"`+systemstest.Tenant+`"`)
 }
 
-func TestListFilters(t *testing.T) {
+func TestEWarehousing_ListFilters(t *testing.T) {
 	t.Parallel()
 	b := systemstest.New(t, ewarehousing.Mount)
 	for _, topic := range []string{"stock.updated", "order.updated", "order.created"} {

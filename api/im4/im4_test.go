@@ -44,8 +44,8 @@ func settings(url string, flags ...string) string {
 		`,"webhook_order_created":` + flags[2] + `,"webhook_order_changed":` + flags[3] + `}`
 }
 
-// TestDocument makes the document's three requests, with JSON and with a form, and compares whole answers.
-func TestDocument(t *testing.T) {
+// TestIM4_Document makes the document's three requests, with JSON and with a form, and compares whole answers.
+func TestIM4_Document(t *testing.T) {
 	t.Parallel()
 	b := systemstest.New(t, im4.Mount)
 	systemstest.RequireJSON(t, 200, nothing, show(b, b.Key))
@@ -71,8 +71,8 @@ func TestDocument(t *testing.T) {
 	require.Empty(t, b.Webhooks(systemstest.Tenant))
 }
 
-// TestFlagsSwitchTheirEvents takes each flag alone: names of flags and events are not the same.
-func TestFlagsSwitchTheirEvents(t *testing.T) {
+// TestIM4_FlagsSwitchTheirEvents takes each flag alone: names of flags and events are not the same.
+func TestIM4_FlagsSwitchTheirEvents(t *testing.T) {
 	t.Parallel()
 	for flag, event := range map[string]string{
 		"webhook_proofreading_created": "proofreading.sent",
@@ -91,7 +91,7 @@ func TestFlagsSwitchTheirEvents(t *testing.T) {
 	}
 }
 
-func TestWithAllFlagsOffOnlyTheTestEventIsSent(t *testing.T) {
+func TestIM4_WithAllFlagsOffOnlyTheTestEventIsSent(t *testing.T) {
 	t.Parallel()
 	b := systemstest.New(t, im4.Mount)
 	receiver := systemstest.NewReceiver(t)
@@ -105,7 +105,7 @@ func TestWithAllFlagsOffOnlyTheTestEventIsSent(t *testing.T) {
 	require.Len(t, receiver.Take(), 1)
 }
 
-func TestANullURLKeepsTheFlagsAndNothingElse(t *testing.T) {
+func TestIM4_ANullURLKeepsTheFlagsAndNothingElse(t *testing.T) {
 	t.Parallel()
 	b := systemstest.New(t, im4.Mount)
 	save(b, b.Key, settings(`"https://client.example/"`, "true", "true", "true", "true"))
@@ -128,8 +128,8 @@ func TestANullURLKeepsTheFlagsAndNothingElse(t *testing.T) {
 	systemstest.RequireJSON(t, 200, nothing, show(b, b.Key)) // and not the settings from before the URL was set
 }
 
-// TestReceiver checks deliveries as the document asks receivers to: the flat body, and the key as the signature.
-func TestReceiver(t *testing.T) {
+// TestIM4_Receiver checks deliveries as the document asks receivers to: the flat body, and the key as the signature.
+func TestIM4_Receiver(t *testing.T) {
 	t.Parallel()
 	b := systemstest.New(t, im4.Mount)
 	receiver := systemstest.NewReceiver(t)
@@ -165,7 +165,7 @@ func TestReceiver(t *testing.T) {
 	require.Equal(t, second, receiver.Take()[0].Header.Get("Signature"))
 }
 
-func TestTheTestEventIsTheDocumentsWhateverTheTenantCallsTest(t *testing.T) {
+func TestIM4_TheTestEventIsTheDocumentsWhateverTheTenantCallsTest(t *testing.T) {
 	t.Parallel()
 	b := systemstest.New(t, im4.Mount)
 	receiver := systemstest.NewReceiver(t)
@@ -176,8 +176,8 @@ func TestTheTestEventIsTheDocumentsWhateverTheTenantCallsTest(t *testing.T) {
 	systemstest.RequireBytes(t, `{"event":"test","message":"Hello!"}`, receiver.Take()[0].Body)
 }
 
-// TestCrossView follows one webhook through both APIs.
-func TestCrossView(t *testing.T) {
+// TestIM4_CrossView follows one webhook through both APIs.
+func TestIM4_CrossView(t *testing.T) {
 	t.Parallel()
 	b := systemstest.New(t, im4.Mount)
 	receiver := systemstest.NewReceiver(t)
@@ -212,7 +212,7 @@ func TestCrossView(t *testing.T) {
 	systemstest.RequireJSON(t, 200, settings(`"`+receiver.URL+`"`, "false", "false", "true", "true"), show(b, b.Key))
 }
 
-func TestSettingsSavedAtOnceMakeOneWebhook(t *testing.T) {
+func TestIM4_SettingsSavedAtOnceMakeOneWebhook(t *testing.T) {
 	t.Parallel()
 	b := systemstest.New(t, im4.Mount)
 	var wg sync.WaitGroup
@@ -227,7 +227,7 @@ func TestSettingsSavedAtOnceMakeOneWebhook(t *testing.T) {
 	require.Len(t, b.Webhooks(systemstest.Tenant), 1)
 }
 
-func TestAccess(t *testing.T) {
+func TestIM4_Access(t *testing.T) {
 	t.Parallel()
 	b := systemstest.New(t, im4.Mount)
 	save(b, b.Key, settings(`"https://client.example/"`, "true", "false", "false", "false"))
@@ -243,7 +243,7 @@ func TestAccess(t *testing.T) {
 	})
 }
 
-func TestBadInput(t *testing.T) {
+func TestIM4_BadInput(t *testing.T) {
 	t.Parallel()
 	b := systemstest.New(t, im4.Mount, servicetest.Strict)
 	save(b, b.Key, settings(`"https://client.example/"`, "true", "false", "false", "false"))
@@ -285,7 +285,7 @@ func TestBadInput(t *testing.T) {
 	require.Contains(t, show(b, b.Key).Body.String(), "https://client.example/")
 }
 
-func TestPlainHTTPIsRefusedEvenWhereTheInstallationAllowsIt(t *testing.T) {
+func TestIM4_PlainHTTPIsRefusedEvenWhereTheInstallationAllowsIt(t *testing.T) {
 	t.Parallel()
 	b := systemstest.New(t, im4.Mount)
 	b.Service.Dev = false // the guard lets loopback pass, the profile does not
@@ -293,8 +293,8 @@ func TestPlainHTTPIsRefusedEvenWhereTheInstallationAllowsIt(t *testing.T) {
 	systemstest.RequireJSON(t, 422, `{"message":"the request is not valid","errors":{"webhook_url":["must be https"]}}`, w)
 }
 
-// TestTheTestCallSaysWhetherItWasReceived: the call exists to confirm that the configuration works.
-func TestTheTestCallSaysWhetherItWasReceived(t *testing.T) {
+// TestIM4_TheTestCallSaysWhetherItWasReceived: the call exists to confirm that the configuration works.
+func TestIM4_TheTestCallSaysWhetherItWasReceived(t *testing.T) {
 	t.Parallel()
 	b := systemstest.New(t, im4.Mount)
 	receiver := systemstest.NewReceiver(t)
@@ -327,8 +327,8 @@ func TestTheTestCallSaysWhetherItWasReceived(t *testing.T) {
 	}
 }
 
-// TestWhatClientsSendIsAccepted: flags in every usual spelling, as JSON, in forms of both kinds and in the query.
-func TestWhatClientsSendIsAccepted(t *testing.T) {
+// TestIM4_WhatClientsSendIsAccepted: flags in every usual spelling, as JSON, in forms of both kinds and in the query.
+func TestIM4_WhatClientsSendIsAccepted(t *testing.T) {
 	t.Parallel()
 	b := systemstest.New(t, im4.Mount)
 	const url = "https://client.example/im4"
@@ -364,9 +364,9 @@ func TestWhatClientsSendIsAccepted(t *testing.T) {
 	}
 }
 
-// TestARevokedKeyIsNotSent: the webhook says what to do, its deliveries are held, and saving with another key repairs
+// TestIM4_ARevokedKeyIsNotSent: the webhook says what to do, its deliveries are held, and saving with another key repairs
 // it.
-func TestARevokedKeyIsNotSent(t *testing.T) {
+func TestIM4_ARevokedKeyIsNotSent(t *testing.T) {
 	t.Parallel()
 	b := systemstest.New(t, im4.Mount)
 	receiver := systemstest.NewReceiver(t)
@@ -399,7 +399,7 @@ func TestARevokedKeyIsNotSent(t *testing.T) {
 }
 
 // A key that is revoked while the settings are being saved with it is not kept.
-func TestAKeyRevokedWhileItSavesIsNotKept(t *testing.T) {
+func TestIM4_AKeyRevokedWhileItSavesIsNotKept(t *testing.T) {
 	t.Parallel()
 	b := systemstest.New(t, im4.Mount)
 	k, key, err := b.Service.CreateKey(t.Context(), systemstest.Tenant, "k", models.RoleTenant)

@@ -50,9 +50,9 @@ func form(address, events string) string {
 	return url.Values{"url": {address}, "events": {events}}.Encode()
 }
 
-// TestDocument runs the document's curl commands as they are printed, except for the host, the key and the id, and
+// TestLanguageWeaver_Document runs the document's curl commands as they are printed, except for the host, the key and the id, and
 // compares whole answers.
-func TestDocument(t *testing.T) {
+func TestLanguageWeaver_Document(t *testing.T) {
 	t.Parallel()
 	b := systemstest.New(t, languageweaver.Mount)
 	_, key, err := b.Service.CreateKey(t.Context(), systemstest.Tenant, "jsmith@example.com", models.RoleTenant)
@@ -111,7 +111,7 @@ func TestDocument(t *testing.T) {
 		b.Do(systemstest.Call{Method: http.MethodGet, Path: path + "/" + uuid, Authorization: "Bearer " + key}))
 }
 
-func TestListFiltersAndPages(t *testing.T) {
+func TestLanguageWeaver_ListFiltersAndPages(t *testing.T) {
 	t.Parallel()
 	b := systemstest.New(t, languageweaver.Mount)
 	for _, w := range []struct{ url, description, events string }{
@@ -156,7 +156,7 @@ func contains(all []string, one string) bool {
 	return strings.Contains(" "+strings.Join(all, " ")+" ", " "+one+" ")
 }
 
-func TestTheTestCallPostsNow(t *testing.T) {
+func TestLanguageWeaver_TheTestCallPostsNow(t *testing.T) {
 	t.Parallel()
 	b := systemstest.New(t, languageweaver.Mount)
 	receiver := systemstest.NewReceiver(t)
@@ -192,8 +192,8 @@ func verify(t *testing.T, secret string, got systemstest.Received) {
 	require.NoError(t, verifier.Verify([]byte(got.Body), got.Header))
 }
 
-// TestReceiver verifies deliveries as a receiver of Standard Webhooks does, with the secret from /v1.
-func TestReceiver(t *testing.T) {
+// TestLanguageWeaver_Receiver verifies deliveries as a receiver of Standard Webhooks does, with the secret from /v1.
+func TestLanguageWeaver_Receiver(t *testing.T) {
 	t.Parallel()
 	b := systemstest.New(t, languageweaver.Mount)
 	receiver := systemstest.NewReceiver(t)
@@ -207,8 +207,8 @@ func TestReceiver(t *testing.T) {
 	verify(t, secret, got[0])
 }
 
-// TestCrossView follows one webhook through both APIs.
-func TestCrossView(t *testing.T) {
+// TestLanguageWeaver_CrossView follows one webhook through both APIs.
+func TestLanguageWeaver_CrossView(t *testing.T) {
 	t.Parallel()
 	b := systemstest.New(t, languageweaver.Mount)
 	uuid := create(t, b, form("https://my-webhook-server:8443", "translation.created"))
@@ -237,7 +237,7 @@ func TestCrossView(t *testing.T) {
 		b.Do(systemstest.Call{Method: http.MethodGet, Path: path + "/" + uuid, Authorization: basic(b.Key)}), "uuid")
 }
 
-func TestWebhooksOfOthersAndOfOtherProfilesAreNotSeen(t *testing.T) {
+func TestLanguageWeaver_WebhooksOfOthersAndOfOtherProfilesAreNotSeen(t *testing.T) {
 	t.Parallel()
 	b := systemstest.New(t, languageweaver.Mount)
 	uuid := create(t, b, form("https://my-webhook-server:8443", "translation.created"))
@@ -251,7 +251,7 @@ func TestWebhooksOfOthersAndOfOtherProfilesAreNotSeen(t *testing.T) {
 	require.Len(t, b.Webhooks(systemstest.Tenant), 2)
 }
 
-func TestAccess(t *testing.T) {
+func TestLanguageWeaver_Access(t *testing.T) {
 	t.Parallel()
 	b := systemstest.New(t, languageweaver.Mount)
 	good := form("https://my-webhook-server:8443", "translation.created")
@@ -276,7 +276,7 @@ func TestAccess(t *testing.T) {
 	require.Contains(t, w.Header().Get("WWW-Authenticate"), "Basic realm=")
 }
 
-func TestBadInput(t *testing.T) {
+func TestLanguageWeaver_BadInput(t *testing.T) {
 	t.Parallel()
 	b := systemstest.New(t, languageweaver.Mount, servicetest.Strict)
 	one := path + "/" + create(t, b, form("https://my-webhook-server:8443", "translation.created"))
@@ -322,8 +322,8 @@ func TestBadInput(t *testing.T) {
 	systemstest.RequireRefused(t, b, refused, basic(b.Key), inputs)
 }
 
-// TestOtherBodies: JSON, multipart forms and the query work too, and a refusal does not repeat the input.
-func TestOtherBodies(t *testing.T) {
+// TestLanguageWeaver_OtherBodies: JSON, multipart forms and the query work too, and a refusal does not repeat the input.
+func TestLanguageWeaver_OtherBodies(t *testing.T) {
 	t.Parallel()
 	b := systemstest.New(t, languageweaver.Mount)
 	for _, c := range []systemstest.Call{

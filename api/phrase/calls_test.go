@@ -80,7 +80,7 @@ func (l *log) launched(n int) []string {
 	return events
 }
 
-func TestCallsAreListedNewestFirst(t *testing.T) {
+func TestPhraseCalls_AreListedNewestFirst(t *testing.T) {
 	t.Parallel()
 	l := newLog(t)
 	call := func(event, body, retry, parent, status, message string) string {
@@ -104,7 +104,7 @@ func TestCallsAreListedNewestFirst(t *testing.T) {
 	require.Regexp(t, `^\{"jobParts":\[\],"n":"PROJECT_CREATED","event":"PROJECT_CREATED","timestamp":\d+,"eventUid":"`+l.events[2]+`"\}$`, first.Content[0].Body)
 }
 
-func TestCallsAreFilteredAndPaged(t *testing.T) {
+func TestPhraseCalls_AreFilteredAndPaged(t *testing.T) {
 	t.Parallel()
 	l := newLog(t)
 	all := l.list("")
@@ -137,7 +137,7 @@ func TestCallsAreFilteredAndPaged(t *testing.T) {
 	}
 }
 
-func TestCallsOfOthersAreNotSeenNorReplayed(t *testing.T) {
+func TestPhraseCalls_OfOthersAreNotSeenNorReplayed(t *testing.T) {
 	t.Parallel()
 	l := newLog(t)
 	n := len(l.Engine.Dispatches())
@@ -151,7 +151,7 @@ func TestCallsOfOthersAreNotSeenNorReplayed(t *testing.T) {
 	require.Len(t, l.Engine.Dispatches(), n)
 }
 
-func TestReplayStartsTheNamedCallsInTheirOrder(t *testing.T) {
+func TestPhraseCalls_ReplayStartsTheNamedCallsInTheirOrder(t *testing.T) {
 	t.Parallel()
 	l := newLog(t)
 	all := l.list("")
@@ -180,7 +180,7 @@ func TestReplayStartsTheNamedCallsInTheirOrder(t *testing.T) {
 	}
 }
 
-func TestReplayLatestTakesEachDeliveryOnceOldestFirst(t *testing.T) {
+func TestPhraseCalls_ReplayLatestTakesEachDeliveryOnceOldestFirst(t *testing.T) {
 	t.Parallel()
 	for query, want := range map[string][]string{
 		"":                                 {"JOB_UPDATED", "JOB_CREATED", "PROJECT_CREATED"},
@@ -203,9 +203,9 @@ func TestReplayLatestTakesEachDeliveryOnceOldestFirst(t *testing.T) {
 	}
 }
 
-// TestWhatCannotBeReplayedIsToldAndNothingIs tries each obstacle. A replay that names it is refused completely, and a
+// TestPhraseCalls_WhatCannotBeReplayedIsToldAndNothingIs tries each obstacle. A replay that names it is refused completely, and a
 // replay of the latest calls skips it.
-func TestWhatCannotBeReplayedIsToldAndNothingIs(t *testing.T) {
+func TestPhraseCalls_WhatCannotBeReplayedIsToldAndNothingIs(t *testing.T) {
 	t.Parallel()
 	for want, obstruct := range map[string]func(*log) error{
 		"webhookCalls[1] its webhook is not active": func(l *log) error {
@@ -247,7 +247,7 @@ func TestWhatCannotBeReplayedIsToldAndNothingIs(t *testing.T) {
 	}
 }
 
-func TestTheBodyOfAnErasedEventIsGone(t *testing.T) {
+func TestPhraseCalls_TheBodyOfAnErasedEventIsGone(t *testing.T) {
 	t.Parallel()
 	l := newLog(t)
 	require.NoError(t, l.Service.ErasePayload(t.Context(), systemstest.Tenant, l.events[2]))
@@ -277,8 +277,8 @@ func (l *log) obstacle(t *testing.T) models.Obstacle {
 	return rows[0].Obstacle
 }
 
-// TestHeldCallsAreListed: calls that came while the webhook was out of service stand before sent ones, newest first.
-func TestHeldCallsAreListed(t *testing.T) {
+// TestPhraseCalls_HeldCallsAreListed: calls that came while the webhook was out of service stand before sent ones, newest first.
+func TestPhraseCalls_HeldCallsAreListed(t *testing.T) {
 	t.Parallel()
 	l, ids := newHeld(t)
 	all := l.list("")
@@ -316,8 +316,8 @@ func TestHeldCallsAreListed(t *testing.T) {
 	require.Contains(t, other.Body.String(), `"totalElements":0`)
 }
 
-// TestHeldCallsAreReplayed by their uid, in the order given, whole objects as they were listed.
-func TestHeldCallsAreReplayed(t *testing.T) {
+// TestPhraseCalls_HeldCallsAreReplayed by their uid, in the order given, whole objects as they were listed.
+func TestPhraseCalls_HeldCallsAreReplayed(t *testing.T) {
 	t.Parallel()
 	l, ids := newHeld(t)
 	n := len(l.Engine.Dispatches())
@@ -336,7 +336,7 @@ func TestHeldCallsAreReplayed(t *testing.T) {
 	require.NotEqual(t, d.ID, made[0].UID)
 }
 
-func TestTheLatestCallsAreHeldOnesFirst(t *testing.T) {
+func TestPhraseCalls_TheLatestCallsAreHeldOnesFirst(t *testing.T) {
 	t.Parallel()
 	for query, want := range map[string][]string{
 		"?numberOfCalls=2":               {"JOB_UPDATED", "PROJECT_CREATED"},
@@ -354,7 +354,7 @@ func TestTheLatestCallsAreHeldOnesFirst(t *testing.T) {
 }
 
 // A held call of a webhook that is still out of service is listed, and refused.
-func TestHeldCallsOfAnInactiveWebhook(t *testing.T) {
+func TestPhraseCalls_HeldCallsOfAnInactiveWebhook(t *testing.T) {
 	t.Parallel()
 	l, _ := newHeld(t)
 	_, err := l.Service.Disable(t.Context(), systemstest.Tenant, "wh_"+l.uid, "", "test")

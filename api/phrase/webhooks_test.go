@@ -55,8 +55,8 @@ func requireWebhook(t *testing.T, status int, want string, w *httptest.ResponseR
 	require.Contains(t, w.Body.String(), `"createdBy":{"uid":"tenant"`)
 }
 
-// TestDocument makes the requests that the vendor's API documents and compares whole answers.
-func TestDocument(t *testing.T) {
+// TestPhraseWebhooks_Document makes the requests that the vendor's API documents and compares whole answers.
+func TestPhraseWebhooks_Document(t *testing.T) {
 	t.Parallel()
 	b := systemstest.New(t, phrase.Mount)
 	want := object(`"My webhook"`, `"https://my.site.example/hook"`, `["JOB_CREATED","JOB_STATUS_CHANGED"]`, `"token-1"`, `"PLAIN"`, "true", "ENABLED")
@@ -86,7 +86,7 @@ func TestDocument(t *testing.T) {
 	systemstest.RequireJSON(t, 404, `{"errorCode":"ObjectNotFound","errorDescription":"there is no such webhook"}`, do(b, "GET", one, ""))
 }
 
-func TestDefaults(t *testing.T) {
+func TestPhraseWebhooks_Defaults(t *testing.T) {
 	t.Parallel()
 	b := systemstest.New(t, phrase.Mount)
 	requireWebhook(t, 201, object(`""`, `"https://my.site.example/"`, `["JOB_CREATED"]`, `null`, `null`, "false", "ENABLED"),
@@ -95,7 +95,7 @@ func TestDefaults(t *testing.T) {
 	require.Equal(t, 200, read.Code)
 }
 
-func TestEveryEventCanBeRegistered(t *testing.T) {
+func TestPhraseWebhooks_EveryEventCanBeRegistered(t *testing.T) {
 	t.Parallel()
 	b := systemstest.New(t, phrase.Mount)
 	for event := range strings.FieldsSeq(`JOB_STATUS_CHANGED JOB_CREATED JOB_ASSIGNED JOB_DUE_DATE_CHANGED JOB_UPDATED PROJECT_CREATED
@@ -108,7 +108,7 @@ func TestEveryEventCanBeRegistered(t *testing.T) {
 	require.Len(t, b.Webhooks(systemstest.Tenant), 26)
 }
 
-func TestListFiltersSortsAndPages(t *testing.T) {
+func TestPhraseWebhooks_ListFiltersSortsAndPages(t *testing.T) {
 	t.Parallel()
 	b := systemstest.New(t, phrase.Mount)
 	create(t, b, `{"url":"https://b.example/","events":["JOB_CREATED"],"name":"beta"}`)
@@ -173,7 +173,7 @@ func TestListFiltersSortsAndPages(t *testing.T) {
 		do(b, "GET", path+"?pageSize=2&pageNumber=5", ""))
 }
 
-func TestPreviewsAreTheBodiesThatWouldBeSent(t *testing.T) {
+func TestPhraseWebhooks_PreviewsAreTheBodiesThatWouldBeSent(t *testing.T) {
 	t.Parallel()
 	b := systemstest.New(t, phrase.Mount)
 	var got struct {
@@ -189,7 +189,7 @@ func TestPreviewsAreTheBodiesThatWouldBeSent(t *testing.T) {
 	require.Len(t, got.Previews, 26)
 }
 
-func TestTheTestCallPostsThePreviewNow(t *testing.T) {
+func TestPhraseWebhooks_TheTestCallPostsThePreviewNow(t *testing.T) {
 	t.Parallel()
 	b := systemstest.New(t, phrase.Mount)
 	receiver := systemstest.NewReceiver(t)
@@ -208,9 +208,9 @@ func TestTheTestCallPostsThePreviewNow(t *testing.T) {
 	require.Empty(t, receiver.Take())
 }
 
-// TestReceiver checks deliveries as the vendor's pages ask receivers to: the document's example with the system's
+// TestPhraseWebhooks_Receiver checks deliveries as the vendor's pages ask receivers to: the document's example with the system's
 // additions, and the token.
-func TestReceiver(t *testing.T) {
+func TestPhraseWebhooks_Receiver(t *testing.T) {
 	t.Parallel()
 	b := systemstest.New(t, phrase.Mount)
 	receiver := systemstest.NewReceiver(t)
@@ -224,8 +224,8 @@ func TestReceiver(t *testing.T) {
 	require.Equal(t, mediaType, got[0].Header.Get("Content-Type"))
 }
 
-// TestCrossView follows one webhook through both APIs: disabled, failing, deactivated at the threshold and enabled.
-func TestCrossView(t *testing.T) {
+// TestPhraseWebhooks_CrossView follows one webhook through both APIs: disabled, failing, deactivated at the threshold and enabled.
+func TestPhraseWebhooks_CrossView(t *testing.T) {
 	t.Parallel()
 	b := systemstest.New(t, phrase.Mount, func(_ *sender.Config, o *service.Options) { o.Threshold = 3 })
 	receiver := systemstest.NewReceiver(t)
@@ -266,7 +266,7 @@ func TestCrossView(t *testing.T) {
 	require.NoError(t, err)
 }
 
-func TestWebhooksOfOthersAndOfOtherProfilesAreNotSeen(t *testing.T) {
+func TestPhraseWebhooks_OfOthersAndOfOtherProfilesAreNotSeen(t *testing.T) {
 	t.Parallel()
 	b := systemstest.New(t, phrase.Mount)
 	uid := create(t, b, sample)
@@ -286,7 +286,7 @@ func TestWebhooksOfOthersAndOfOtherProfilesAreNotSeen(t *testing.T) {
 	require.Len(t, b.Webhooks(systemstest.Tenant), 2)
 }
 
-func TestAccess(t *testing.T) {
+func TestPhraseWebhooks_Access(t *testing.T) {
 	t.Parallel()
 	b := systemstest.New(t, phrase.Mount)
 	one := path + "/" + create(t, b, sample)
@@ -309,7 +309,7 @@ func TestAccess(t *testing.T) {
 	require.Contains(t, read.Body.String(), `"secretToken":null`, "a key that may only read does not see the token")
 }
 
-func TestBadInput(t *testing.T) {
+func TestPhraseWebhooks_BadInput(t *testing.T) {
 	t.Parallel()
 	b := systemstest.New(t, phrase.Mount, servicetest.Strict)
 	one := path + "/" + create(t, b, sample)
@@ -378,7 +378,7 @@ func TestBadInput(t *testing.T) {
 }
 
 // The seed's word for a template that has changed is understood, and events stay in the order in which they were sent.
-func TestAliasesAndOrderOfEvents(t *testing.T) {
+func TestPhraseWebhooks_AliasesAndOrderOfEvents(t *testing.T) {
 	t.Parallel()
 	b := systemstest.New(t, phrase.Mount)
 	receiver := systemstest.NewReceiver(t)
@@ -392,7 +392,7 @@ func TestAliasesAndOrderOfEvents(t *testing.T) {
 }
 
 // Changes that Posthorn itself made are those of "posthorn".
-func TestPosthornIsTheOneWhoDeactivates(t *testing.T) {
+func TestPhraseWebhooks_PosthornIsTheOneWhoDeactivates(t *testing.T) {
 	t.Parallel()
 	b := systemstest.New(t, phrase.Mount)
 	one := path + "/" + create(t, b, sample)
@@ -402,7 +402,7 @@ func TestPosthornIsTheOneWhoDeactivates(t *testing.T) {
 	require.Contains(t, do(b, "GET", path+"?modifiedBy=posthorn", "").Body.String(), `"totalElements":1`)
 }
 
-func TestTheTestCallSaysWhetherItWasReceived(t *testing.T) {
+func TestPhraseWebhooks_TheTestCallSaysWhetherItWasReceived(t *testing.T) {
 	t.Parallel()
 	b := systemstest.New(t, phrase.Mount)
 	receiver := systemstest.NewReceiver(t)

@@ -31,7 +31,7 @@ func newBoth(t *testing.T) *client {
 }
 
 // Things made through Svix's API are visible in /v1, and the other way round.
-func TestBothAPIsSeeTheSame(t *testing.T) {
+func TestSvixCrossView_BothAPIsSeeTheSame(t *testing.T) {
 	t.Parallel()
 	c := newBoth(t)
 	admin := c.as(servicetest.AdminKey)
@@ -99,7 +99,7 @@ func TestBothAPIsSeeTheSame(t *testing.T) {
 }
 
 // A page of a listed origin calls the API with an application's token, as svix-react does.
-func TestPagesCallWithAToken(t *testing.T) {
+func TestSvixCrossView_PagesCallWithAToken(t *testing.T) {
 	t.Parallel()
 	c := newBoth(t)
 	token := text(c.as(servicetest.AdminKey).ok(200, "POST", api+"/auth/app-portal-access/app_acme", `{}`), "token")

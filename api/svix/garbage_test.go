@@ -17,7 +17,7 @@ import (
 
 // For any input to any call, the answer is JSON that names the mistake or reports success. It is never a failure
 // inside.
-func TestGarbageIsRefusedInSvixsShape(t *testing.T) {
+func TestSvixGarbage_GarbageIsRefusedInSvixsShape(t *testing.T) {
 	t.Parallel()
 	c := newClient(t)
 	var operations []systems.Operation

@@ -33,7 +33,7 @@ func (c *client) official() *official.Svix {
 }
 
 // An operational endpoint gets events about the endpoints of all applications, in Svix's form.
-func TestOperationalEndpointsWithTheOfficialClient(t *testing.T) {
+func TestSvixOperational_EndpointsWithTheOfficialClient(t *testing.T) {
 	t.Parallel()
 	c := newClient(t)
 	svix, ctx := c.official(), t.Context()
@@ -122,7 +122,7 @@ func (c *client) announced(receiver *systemstest.Receiver) (bodies []string) {
 }
 
 // Changes of endpoints, and messages that fail, arrive in the form that Svix's own types have.
-func TestOperationalWebhooksWithTheOfficialClient(t *testing.T) {
+func TestSvixOperational_WebhooksWithTheOfficialClient(t *testing.T) {
 	t.Parallel()
 	c := newClient(t)
 	svix, ctx := c.official(), t.Context()
@@ -226,7 +226,7 @@ func TestOperationalWebhooksWithTheOfficialClient(t *testing.T) {
 	arrived("endpoint.deleted")
 }
 
-func TestOperationalEndpoints(t *testing.T) {
+func TestSvixOperational_Endpoints(t *testing.T) {
 	t.Parallel()
 	c := newClient(t)
 	admin := c.as(servicetest.AdminKey)
@@ -256,7 +256,7 @@ func TestOperationalEndpoints(t *testing.T) {
 }
 
 // Headers that are patched at the same time are all there afterwards.
-func TestHeadersArePatchedTogether(t *testing.T) {
+func TestSvixOperational_HeadersArePatchedTogether(t *testing.T) {
 	t.Parallel()
 	c := newClient(t)
 	path := app + "/endpoint/" + c.endpoint(`{"url":"https://a.example","headers":{"X-Old":"1","X-Kept":"2"}}`) + "/headers"

@@ -19,7 +19,7 @@ import (
 
 // These tests check over plain HTTP what Svix's own end-to-end tests check of its server.
 
-func TestAReceiverThatRefuses(t *testing.T) {
+func TestSvixScenarios_AReceiverThatRefuses(t *testing.T) {
 	t.Parallel()
 	c := newClient(t)
 	receiver := systemstest.NewReceiver(t)
@@ -47,7 +47,7 @@ func TestAReceiverThatRefuses(t *testing.T) {
 	require.Len(t, ids(c.ok(200, "GET", app+"/attempt/msg/"+once, "")), 1)
 }
 
-func TestRedirectsAreNotFollowed(t *testing.T) {
+func TestSvixScenarios_RedirectsAreNotFollowed(t *testing.T) {
 	t.Parallel()
 	c := newClient(t)
 	target := systemstest.NewReceiver(t)
@@ -62,7 +62,7 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 }
 
 // One of several endpoints fails, and recovers: the others get the message once.
-func TestOneOfSeveralEndpointsFails(t *testing.T) {
+func TestSvixScenarios_OneOfSeveralEndpointsFails(t *testing.T) {
 	t.Parallel()
 	c := newClient(t)
 	good, bad := systemstest.NewReceiver(t), systemstest.NewReceiver(t)
@@ -85,7 +85,7 @@ func TestOneOfSeveralEndpointsFails(t *testing.T) {
 }
 
 // A deleted endpoint gets nothing any more.
-func TestDeletedThings(t *testing.T) {
+func TestSvixScenarios_DeletedThings(t *testing.T) {
 	t.Parallel()
 	c := newClient(t)
 	receiver := systemstest.NewReceiver(t)
@@ -108,7 +108,7 @@ func TestDeletedThings(t *testing.T) {
 }
 
 // A disabled endpoint gets nothing, and what would send to it again is refused.
-func TestDisabledEndpoints(t *testing.T) {
+func TestSvixScenarios_DisabledEndpoints(t *testing.T) {
 	t.Parallel()
 	c := newClient(t)
 	receiver := systemstest.NewReceiver(t)
@@ -131,7 +131,7 @@ func TestDisabledEndpoints(t *testing.T) {
 }
 
 // Every page of attempts, forwards and back, by endpoint and by message: none is lost and none comes twice.
-func TestPagesOfAttempts(t *testing.T) {
+func TestSvixScenarios_PagesOfAttempts(t *testing.T) {
 	t.Parallel()
 	c := newClient(t)
 	receiver := systemstest.NewReceiver(t)
@@ -186,7 +186,7 @@ func TestPagesOfAttempts(t *testing.T) {
 	}
 }
 
-func TestListsOfApplicationsAndTypesHaveTwoOrders(t *testing.T) {
+func TestSvixScenarios_ListsOfApplicationsAndTypesHaveTwoOrders(t *testing.T) {
 	t.Parallel()
 	c := newClient(t)
 	admin := c.as(servicetest.AdminKey)
@@ -214,7 +214,7 @@ func TestListsOfApplicationsAndTypesHaveTwoOrders(t *testing.T) {
 }
 
 // Signatures of both kinds come together while a secret of one replaces one of the other.
-func TestKeysOfBothKinds(t *testing.T) {
+func TestSvixScenarios_KeysOfBothKinds(t *testing.T) {
 	t.Parallel()
 	c := newClient(t)
 	receiver := systemstest.NewReceiver(t)
@@ -229,7 +229,7 @@ func TestKeysOfBothKinds(t *testing.T) {
 }
 
 // In production receivers are https.
-func TestReceiversAreHTTPSAlone(t *testing.T) {
+func TestSvixScenarios_ReceiversAreHTTPSAlone(t *testing.T) {
 	t.Parallel()
 	c := newClient(t, servicetest.Strict)
 	detail := c.ok(422, "POST", app+"/endpoint", `{"url":"http://a.example"}`)["detail"].([]any)[0].(map[string]any)
@@ -237,7 +237,7 @@ func TestReceiversAreHTTPSAlone(t *testing.T) {
 }
 
 // A call without a valid key is refused in JSON.
-func TestRefusalsOfKeys(t *testing.T) {
+func TestSvixScenarios_RefusalsOfKeys(t *testing.T) {
 	t.Parallel()
 	c := newClient(t)
 	for _, key := range []string{"", "nonsense", "pht_nonsense", "testsk_abc.eu"} {
@@ -248,7 +248,7 @@ func TestRefusalsOfKeys(t *testing.T) {
 }
 
 // Names that stand in paths unescaped, as Svix's Go client has them, are found.
-func TestNamesInPaths(t *testing.T) {
+func TestSvixScenarios_NamesInPaths(t *testing.T) {
 	t.Parallel()
 	c := newClient(t)
 	for _, name := range []string{"a.b", "A-b_c", "123", "secret", strings.Repeat("x", 256)} {

@@ -16,8 +16,8 @@ import (
 	"github.com/posthorn/posthorn/internal/servicetest"
 )
 
-// TestTheOfficialClient makes its calls with Svix's own Go module, unchanged, and verifies with it what arrives.
-func TestTheOfficialClient(t *testing.T) {
+// TestSvixClient_TheOfficialClient makes its calls with Svix's own Go module, unchanged, and verifies with it what arrives.
+func TestSvixClient_TheOfficialClient(t *testing.T) {
 	t.Parallel()
 	c := newClient(t)
 	server := httptest.NewServer(c.Handler)
@@ -131,9 +131,9 @@ func TestTheOfficialClient(t *testing.T) {
 	require.NoError(t, svix.Application.Delete(ctx, app))
 }
 
-// TestTheOfficialClientUsesNames makes the calls about callers' own names, about statistics, replays and tasks, and
+// TestSvixClient_TheOfficialClientUsesNames makes the calls about callers' own names, about statistics, replays and tasks, and
 // about applications' tokens.
-func TestTheOfficialClientUsesNames(t *testing.T) {
+func TestSvixClient_TheOfficialClientUsesNames(t *testing.T) {
 	t.Parallel()
 	c := newClient(t)
 	server := httptest.NewServer(c.Handler)

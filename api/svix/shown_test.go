@@ -16,7 +16,7 @@ import (
 )
 
 // An archived type is in no list unless it is asked for, is sent on, and can be made again.
-func TestArchivedEventTypes(t *testing.T) {
+func TestSvixPages_ArchivedEventTypes(t *testing.T) {
 	t.Parallel()
 	c := newClient(t)
 	admin := c.as(servicetest.AdminKey)
@@ -48,7 +48,7 @@ func TestArchivedEventTypes(t *testing.T) {
 }
 
 // Types with feature flags are hidden from the tokens that have none of them. Keys see them.
-func TestFeatureFlagsWithTheOfficialClient(t *testing.T) {
+func TestSvixPages_FeatureFlagsWithTheOfficialClient(t *testing.T) {
 	t.Parallel()
 	c := newClient(t)
 	svix, ctx := c.official(), t.Context()
@@ -98,7 +98,7 @@ func TestFeatureFlagsWithTheOfficialClient(t *testing.T) {
 }
 
 // What the endpoints of each application are registered for.
-func TestUsageByEventTypeWithTheOfficialClient(t *testing.T) {
+func TestSvixPages_UsageByEventTypeWithTheOfficialClient(t *testing.T) {
 	t.Parallel()
 	c := newClient(t)
 	svix, ctx := c.official(), t.Context()

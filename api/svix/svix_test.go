@@ -126,7 +126,7 @@ func (c *client) attempt(messageID string) {
 	}
 }
 
-func TestAccess(t *testing.T) {
+func TestSvix_Access(t *testing.T) {
 	t.Parallel()
 	c := newClient(t)
 	ep := app + "/endpoint/" + c.endpoint(`{"url":"https://a.example"}`)
@@ -150,7 +150,7 @@ func TestAccess(t *testing.T) {
 	})
 }
 
-func TestApplications(t *testing.T) {
+func TestSvix_Applications(t *testing.T) {
 	t.Parallel()
 	c := newClient(t)
 	admin := c.as(servicetest.AdminKey)
@@ -204,7 +204,7 @@ func TestApplications(t *testing.T) {
 	}
 }
 
-func TestListsGoBothWays(t *testing.T) {
+func TestSvix_ListsGoBothWays(t *testing.T) {
 	t.Parallel()
 	c := newClient(t)
 	var made []string
@@ -248,7 +248,7 @@ func TestListsGoBothWays(t *testing.T) {
 	require.Equal(t, []string{"order.created"}, ids(c.ok(200, "GET", api+"/event-type?limit=1&iterator=-order.paid", "")))
 }
 
-func TestEndpoints(t *testing.T) {
+func TestSvix_Endpoints(t *testing.T) {
 	t.Parallel()
 	c := newClient(t)
 	made := c.ok(201, "POST", app+"/endpoint/", `{"url":"https://a.example/hook"}`)
@@ -314,7 +314,7 @@ func TestEndpoints(t *testing.T) {
 	c.ok(404, "GET", one, "")
 }
 
-func TestAnotherApplicationsThingsAreNotFound(t *testing.T) {
+func TestSvix_AnotherApplicationsThingsAreNotFound(t *testing.T) {
 	t.Parallel()
 	c := newClient(t)
 	ep := c.endpoint(`{"url":"http://127.0.0.1:1","uid":"mine"}`)
@@ -344,7 +344,7 @@ func TestAnotherApplicationsThingsAreNotFound(t *testing.T) {
 	require.Equal(t, []string{attempt}, ids(c.ok(200, "GET", app+"/attempt/msg/order-7", "")))
 }
 
-func TestSecrets(t *testing.T) {
+func TestSvix_Secrets(t *testing.T) {
 	t.Parallel()
 	c := newClient(t)
 	receiver := systemstest.NewReceiver(t)
@@ -375,7 +375,7 @@ func TestSecrets(t *testing.T) {
 	require.Equal(t, "limit_reached", c.ok(400, "POST", secret+"/rotate", "{}")["code"])
 }
 
-func TestHeaders(t *testing.T) {
+func TestSvix_Headers(t *testing.T) {
 	t.Parallel()
 	c := newClient(t)
 	receiver := systemstest.NewReceiver(t)
@@ -398,7 +398,7 @@ func TestHeaders(t *testing.T) {
 	c.ok(422, "PUT", headers, `{}`)
 }
 
-func TestMessages(t *testing.T) {
+func TestSvix_Messages(t *testing.T) {
 	t.Parallel()
 	c := newClient(t)
 	receiver := systemstest.NewReceiver(t)
@@ -462,7 +462,7 @@ func TestMessages(t *testing.T) {
 }
 
 // A page with large payloads ends early, and the next one goes on where it ended.
-func TestAPageOfLargePayloadsEndsEarly(t *testing.T) {
+func TestSvix_APageOfLargePayloadsEndsEarly(t *testing.T) {
 	t.Parallel()
 	c := newClient(t)
 	payload := `{"a":"` + strings.Repeat("x", 900<<10) + `"}`
@@ -479,7 +479,7 @@ func TestAPageOfLargePayloadsEndsEarly(t *testing.T) {
 }
 
 // A page of what few have looks at a bounded number of messages. It may be empty, and the list goes on with its iterator.
-func TestAPageThatHasLookedFarGoesOn(t *testing.T) {
+func TestSvix_APageThatHasLookedFarGoesOn(t *testing.T) {
 	t.Parallel()
 	c := newClient(t)
 	ep := c.endpoint(`{"url":"https://receiver.example/all"}`)
@@ -511,7 +511,7 @@ func TestAPageThatHasLookedFarGoesOn(t *testing.T) {
 	}
 }
 
-func TestAttempts(t *testing.T) {
+func TestSvix_Attempts(t *testing.T) {
 	t.Parallel()
 	c := newClient(t)
 	receiver := systemstest.NewReceiver(t)
@@ -578,7 +578,7 @@ func TestAttempts(t *testing.T) {
 	require.Equal(t, []string{text(destinations[0], "id")}, ids(c.ok(200, "GET", app+"/msg/"+lost+"/endpoint?limit=1&iterator="+text(last, "prevIterator"), "")))
 }
 
-func TestRecoverAndExamples(t *testing.T) {
+func TestSvix_RecoverAndExamples(t *testing.T) {
 	t.Parallel()
 	c := newClient(t)
 	receiver := systemstest.NewReceiver(t)
@@ -613,7 +613,7 @@ func TestRecoverAndExamples(t *testing.T) {
 	c.ok(400, "POST", ep+"/send-example", `{"eventType":"svix.ping"}`)
 }
 
-func TestEventTypes(t *testing.T) {
+func TestSvix_EventTypes(t *testing.T) {
 	t.Parallel()
 	c := newClient(t)
 	admin := c.as(servicetest.AdminKey)
@@ -660,7 +660,7 @@ func TestEventTypes(t *testing.T) {
 	admin.ok(404, "GET", api+"/event-type/user.gone", "")
 }
 
-func TestWhatIsNotThere(t *testing.T) {
+func TestSvix_WhatIsNotThere(t *testing.T) {
 	t.Parallel()
 	c := newClient(t)
 	for _, call := range []string{"POST /auth/stream-logout", "GET /connector", "GET /app/app_acme/msg/msg_x/raw",

@@ -27,7 +27,7 @@ func (c *client) release(taskID string) {
 	}
 }
 
-func TestReplaysAndTasks(t *testing.T) {
+func TestSvixTasks_ReplaysAndTasks(t *testing.T) {
 	t.Parallel()
 	c := newClient(t)
 	admin := c.as(servicetest.AdminKey)
@@ -136,7 +136,7 @@ func TestReplaysAndTasks(t *testing.T) {
 }
 
 // Payloads are erased by the ids of their messages and by eventId, only in the caller's application.
-func TestMessagesAreExpungedInBulk(t *testing.T) {
+func TestSvixTasks_MessagesAreExpungedInBulk(t *testing.T) {
 	t.Parallel()
 	c := newClient(t)
 	const path = app + "/msg/bulk-expunge"
@@ -156,7 +156,7 @@ func TestMessagesAreExpungedInBulk(t *testing.T) {
 }
 
 // The token of a portal link is an application's token: for its application alone, with its role, until it ends.
-func TestApplicationTokens(t *testing.T) {
+func TestSvixTasks_ApplicationTokens(t *testing.T) {
 	t.Parallel()
 	c := newClient(t)
 	admin := c.as(servicetest.AdminKey)
@@ -228,7 +228,7 @@ func TestApplicationTokens(t *testing.T) {
 	c.as(c.Env.Key(systemstest.Tenant, models.RoleRead)).ok(403, "POST", api+"/auth/app-portal-access/app_acme", `{}`)
 }
 
-func TestEventTypesAreImportedAndExported(t *testing.T) {
+func TestSvixTasks_EventTypesAreImportedAndExported(t *testing.T) {
 	t.Parallel()
 	c := newClient(t)
 	admin := c.as(servicetest.AdminKey)

@@ -13,7 +13,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-func TestUIDsOfApplications(t *testing.T) {
+func TestSvixUIDs_OfApplications(t *testing.T) {
 	t.Parallel()
 	c := newClient(t)
 	admin := c.as(servicetest.AdminKey)
@@ -64,7 +64,7 @@ func TestUIDsOfApplications(t *testing.T) {
 	c.ok(404, "GET", api+"/app/shop.2", "")
 }
 
-func TestUIDsOfEndpoints(t *testing.T) {
+func TestSvixUIDs_OfEndpoints(t *testing.T) {
 	t.Parallel()
 	c := newClient(t)
 	made := c.ok(201, "POST", app+"/endpoint", `{"url":"https://a.example","uid":"main","metadata":{"team":"one"},"channels":["eu"]}`)
@@ -97,7 +97,7 @@ func TestUIDsOfEndpoints(t *testing.T) {
 }
 
 // A message goes to the endpoints that share a channel with it, and to those without channels.
-func TestChannelsTagsAndEventIDs(t *testing.T) {
+func TestSvixUIDs_ChannelsTagsAndEventIDs(t *testing.T) {
 	t.Parallel()
 	c := newClient(t)
 	receiver := systemstest.NewReceiver(t)
@@ -153,7 +153,7 @@ func TestChannelsTagsAndEventIDs(t *testing.T) {
 }
 
 // A message can bring its application, and its payload in the form in which it is sent.
-func TestMessagesThatBringMore(t *testing.T) {
+func TestSvixUIDs_MessagesThatBringMore(t *testing.T) {
 	t.Parallel()
 	c := newClient(t)
 	admin := c.as(servicetest.AdminKey)
@@ -185,7 +185,7 @@ func TestMessagesThatBringMore(t *testing.T) {
 }
 
 // The shorter one of the message's time and the installation's, which is 14 days, is when the payload goes.
-func TestPayloadsExpire(t *testing.T) {
+func TestSvixUIDs_PayloadsExpire(t *testing.T) {
 	t.Parallel()
 	c := newClient(t)
 	send := func(more string) (id string, expires time.Duration) {
@@ -239,7 +239,7 @@ func TestPayloadsExpire(t *testing.T) {
 	require.Equal(t, gone, read.Payload)
 }
 
-func TestStatistics(t *testing.T) {
+func TestSvixUIDs_Statistics(t *testing.T) {
 	t.Parallel()
 	c := newClient(t)
 	receiver := systemstest.NewReceiver(t)
@@ -281,7 +281,7 @@ func TestStatistics(t *testing.T) {
 	c.ok(403, "GET", api+"/background-task/"+text(usage, "id"), "")
 }
 
-func TestAnAnswerIsExpunged(t *testing.T) {
+func TestSvixUIDs_AnAnswerIsExpunged(t *testing.T) {
 	t.Parallel()
 	c := newClient(t)
 	receiver := systemstest.NewReceiver(t)

@@ -109,8 +109,8 @@ func requireHeaders(t *testing.T, h http.Header, what string) {
 	require.NotEmpty(t, h.Get("X-Request-Id"), what)
 }
 
-// TestEveryAPIRefusesInItsOwnShape: paths that others read otherwise, pages of other sites, and too many headers.
-func TestEveryAPIRefusesInItsOwnShape(t *testing.T) {
+// TestSystemCallers_EveryAPIRefusesInItsOwnShape: paths that others read otherwise, pages of other sites, and too many headers.
+func TestSystemCallers_EveryAPIRefusesInItsOwnShape(t *testing.T) {
 	t.Parallel()
 	f := newFront(t, callers.Options{})
 	webhooks := func() int {
@@ -145,7 +145,7 @@ func TestEveryAPIRefusesInItsOwnShape(t *testing.T) {
 	}
 }
 
-func TestEveryAPIAnswersHEADWhereItAnswersGET(t *testing.T) {
+func TestSystemCallers_EveryAPIAnswersHEADWhereItAnswersGET(t *testing.T) {
 	t.Parallel()
 	f := newFront(t, callers.Options{})
 	for _, s := range everyAPI() {
@@ -160,8 +160,8 @@ func TestEveryAPIAnswersHEADWhereItAnswersGET(t *testing.T) {
 	}
 }
 
-// TestEveryAPILimitsItsCallers: 429 with Retry-After, in the API's own shape, and nothing is done.
-func TestEveryAPILimitsItsCallers(t *testing.T) {
+// TestSystemCallers_EveryAPILimitsItsCallers: 429 with Retry-After, in the API's own shape, and nothing is done.
+func TestSystemCallers_EveryAPILimitsItsCallers(t *testing.T) {
 	t.Parallel()
 	f := newFront(t, callers.Options{}, func(_ *sender.Config, o *service.Options) { o.RequestRate = 0.5 })
 	now := f.Clock.Now()
@@ -177,7 +177,7 @@ func TestEveryAPILimitsItsCallers(t *testing.T) {
 }
 
 // A browser that has been to this machine under another name is refused everything.
-func TestEveryAPIRefusesForeignHosts(t *testing.T) {
+func TestSystemCallers_EveryAPIRefusesForeignHosts(t *testing.T) {
 	t.Parallel()
 	f := newFront(t, callers.Options{Host: callers.LocalHosts("127.0.0.1:8080", "https://hooks.example.com")})
 	host := func(name string) func(*http.Request) { return func(r *http.Request) { r.Host = name } }
@@ -195,7 +195,7 @@ func TestEveryAPIRefusesForeignHosts(t *testing.T) {
 }
 
 // Pages of listed origins may call /v1 and Language Weaver's API, and no other page and no other API.
-func TestCORSOfEveryAPI(t *testing.T) {
+func TestSystemCallers_CORSOfEveryAPI(t *testing.T) {
 	t.Parallel()
 	const app = "https://app.example.com"
 	f := newFront(t, callers.Options{Origins: []string{app}})
@@ -223,7 +223,7 @@ func TestCORSOfEveryAPI(t *testing.T) {
 }
 
 // A handler that panics answers once in its API's shape, and the connection goes on.
-func TestAPanicInASystemIsOneAnswer(t *testing.T) {
+func TestSystemCallers_APanicInASystemIsOneAnswer(t *testing.T) {
 	t.Parallel()
 	f := newFront(t, callers.Options{})
 	conn, err := net.Dial("tcp", strings.TrimPrefix(f.url, "http://"))
@@ -241,7 +241,7 @@ func TestAPanicInASystemIsOneAnswer(t *testing.T) {
 }
 
 // A Content-Length beside Transfer-Encoding may mean another request to a proxy. The rest is not read.
-func TestAConnectionEndsAfterTwoLengths(t *testing.T) {
+func TestSystemCallers_AConnectionEndsAfterTwoLengths(t *testing.T) {
 	t.Parallel()
 	f := newFront(t, callers.Options{})
 	for _, s := range everyAPI() {
@@ -261,7 +261,7 @@ func TestAConnectionEndsAfterTwoLengths(t *testing.T) {
 }
 
 // A system's large bodies take turns with those of /v1 for decoding. Small ones never wait.
-func TestASystemsLargeBodiesWaitForTheirTurn(t *testing.T) {
+func TestSystemCallers_ASystemsLargeBodiesWaitForTheirTurn(t *testing.T) {
 	t.Parallel()
 	for i := range catalogued {
 		t.Run(catalogued[i].name, func(t *testing.T) {

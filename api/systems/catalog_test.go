@@ -18,9 +18,9 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// TestASystemsWebhookBringsItsCatalogue: a tenant with a webhook of a system has the system's own types with their
+// TestSystemCatalogs_ASystemsWebhookBringsItsCatalogue: a tenant with a webhook of a system has the system's own types with their
 // schemas, whatever types all tenants share. Events of the system are accepted and delivered.
-func TestASystemsWebhookBringsItsCatalogue(t *testing.T) {
+func TestSystemCatalogs_ASystemsWebhookBringsItsCatalogue(t *testing.T) {
 	t.Parallel()
 	for i := range catalogued {
 		t.Run(catalogued[i].name, func(t *testing.T) {
@@ -88,7 +88,7 @@ func (m *meeting) receivers(eventType string) []string {
 	return profiles
 }
 
-func TestTwoSystemsInOneTenantDoNotGetEachOthersEvents(t *testing.T) {
+func TestSystemCatalogs_TwoSystemsInOneTenantDoNotGetEachOthersEvents(t *testing.T) {
 	t.Parallel()
 	m := newMeeting(t)
 	status, answer := m.im4("true")
@@ -110,7 +110,7 @@ func TestTwoSystemsInOneTenantDoNotGetEachOthersEvents(t *testing.T) {
 }
 
 // A type name without a registered webhook goes to the system that needs it. A name in use does not.
-func TestANameGoesToTheSystemThatNeedsIt(t *testing.T) {
+func TestSystemCatalogs_ANameGoesToTheSystemThatNeedsIt(t *testing.T) {
 	t.Parallel()
 	m := newMeeting(t)
 	status, answer := m.ewarehousing("stock", "updated")
@@ -140,7 +140,7 @@ func TestANameGoesToTheSystemThatNeedsIt(t *testing.T) {
 	require.Len(t, other.Webhooks(systemstest.Tenant), 1)
 }
 
-func TestASecondCatalogueWithTheSameNameIsRefused(t *testing.T) {
+func TestSystemCatalogs_ASecondCatalogueWithTheSameNameIsRefused(t *testing.T) {
 	t.Parallel()
 	m := newMeeting(t)
 	_, err := m.Service.LoadCatalog(t.Context(), systemstest.Tenant, "im4")

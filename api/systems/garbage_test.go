@@ -215,9 +215,9 @@ func each(t *testing.T, do func(w *walk, o *systems.Operation)) {
 	}
 }
 
-// TestGarbageInAnyFieldIsRefused walks every field of every operation: each wrong value, the field twice, its name in
+// TestSystemGarbage_InAnyFieldIsRefused walks every field of every operation: each wrong value, the field twice, its name in
 // other letters, and a name that is not known, in the body and in the query.
-func TestGarbageInAnyFieldIsRefused(t *testing.T) {
+func TestSystemGarbage_InAnyFieldIsRefused(t *testing.T) {
 	t.Parallel()
 	each(t, func(w *walk, o *systems.Operation) {
 		target := w.target(o)
@@ -267,8 +267,8 @@ func TestGarbageInAnyFieldIsRefused(t *testing.T) {
 	})
 }
 
-// TestGarbageInFormsIsRefused is the same for what may be sent as a form: of either kind, or in the query.
-func TestGarbageInFormsIsRefused(t *testing.T) {
+// TestSystemGarbage_InFormsIsRefused is the same for what may be sent as a form: of either kind, or in the query.
+func TestSystemGarbage_InFormsIsRefused(t *testing.T) {
 	t.Parallel()
 	each(t, func(w *walk, o *systems.Operation) {
 		if o.Body != systems.Parameters {
@@ -341,8 +341,8 @@ func multipartForm(t *testing.T, values url.Values, file string) (body, contentT
 	return b.String(), form.FormDataContentType()
 }
 
-// TestAllWrongFieldsAreNamedAtOnce sends each operation a wrong value in every field at once.
-func TestAllWrongFieldsAreNamedAtOnce(t *testing.T) {
+// TestSystemGarbage_AllWrongFieldsAreNamedAtOnce sends each operation a wrong value in every field at once.
+func TestSystemGarbage_AllWrongFieldsAreNamedAtOnce(t *testing.T) {
 	t.Parallel()
 	each(t, func(w *walk, o *systems.Operation) {
 		names, pairs := []string{"colour"}, []string{"colour=red"}
@@ -366,7 +366,7 @@ func TestAllWrongFieldsAreNamedAtOnce(t *testing.T) {
 }
 
 // Fields that the rules for webhooks refuse are named together with unreadable ones: here a URL with another field.
-func TestTheRulesAreToldWithTheRest(t *testing.T) {
+func TestSystemGarbage_TheRulesAreToldWithTheRest(t *testing.T) {
 	t.Parallel()
 	each(t, func(w *walk, o *systems.Operation) {
 		name := "url"
@@ -382,8 +382,8 @@ func TestTheRulesAreToldWithTheRest(t *testing.T) {
 	})
 }
 
-// TestSlashesAndHead: every path is found with a slash at its end and without one, and HEAD wherever GET is.
-func TestSlashesAndHead(t *testing.T) {
+// TestSystemGarbage_SlashesAndHead: every path is found with a slash at its end and without one, and HEAD wherever GET is.
+func TestSystemGarbage_SlashesAndHead(t *testing.T) {
 	t.Parallel()
 	each(t, func(w *walk, o *systems.Operation) {
 		target := strings.TrimSuffix(w.target(o), "/")

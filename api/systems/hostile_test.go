@@ -157,7 +157,7 @@ func (s *siege) hook(i int) (id string) {
 
 // One tenant with one key takes as much as it can of every shared resource. Its neighbour is served at once, and the
 // process is ready.
-func TestOneTenantLeavesItsNeighbourAlone(t *testing.T) {
+func TestSystemHostile_OneTenantLeavesItsNeighbourAlone(t *testing.T) {
 	t.Parallel()
 	for name, attack := range map[string]func(*siege){
 		"bodies":            (*siege).bodies,

@@ -63,7 +63,7 @@ var catalogued = []system{
 }
 
 // A system that is mounted is in the tables of these tests, or this fails.
-func TestEverySystemIsInTheTables(t *testing.T) {
+func TestSystemsMounted_EverySystemIsInTheTables(t *testing.T) {
 	t.Parallel()
 	var inTable []string
 	for _, s := range catalogued {
@@ -74,9 +74,9 @@ func TestEverySystemIsInTheTables(t *testing.T) {
 	require.ElementsMatch(t, mounted.Names(), append(inTable, "svix"))
 }
 
-// TestOneInstallationServesAllSystemsAndTheNativeAPI makes a webhook through each system on one router and follows it
-// through /v1, where it is visible, disabled and enabled. No other system shows it.
-func TestOneInstallationServesAllSystemsAndTheNativeAPI(t *testing.T) {
+// TestSystemsMounted_OneInstallationServesAllSystemsAndTheNativeAPI makes a webhook through each system on one router and follows
+// it through /v1, where it is visible, disabled and enabled. No other system shows it.
+func TestSystemsMounted_OneInstallationServesAllSystemsAndTheNativeAPI(t *testing.T) {
 	t.Parallel()
 	env := servicetest.New(t)
 	var mounts []func(gin.IRouter)
@@ -130,7 +130,7 @@ func TestOneInstallationServesAllSystemsAndTheNativeAPI(t *testing.T) {
 }
 
 // A URL is kept in one form, or refused, whichever API it comes through.
-func TestAllSystemsKeepURLsInOneForm(t *testing.T) {
+func TestSystemsMounted_AllSystemsKeepURLsInOneForm(t *testing.T) {
 	t.Parallel()
 	env := servicetest.New(t)
 	var mounts []func(gin.IRouter)
@@ -187,7 +187,7 @@ func post(t *testing.T, change func(*api.Options), body func(system) io.Reader, 
 }
 
 // A body without room is not reported as malformed.
-func TestAllSystemsAnswer503WithoutRoomForABody(t *testing.T) {
+func TestSystemsMounted_AllSystemsAnswer503WithoutRoomForABody(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		post(t, func(o *api.Options) { o.BodyRoom = 1 }, func(s system) io.Reader { return strings.NewReader(s.body) },
@@ -204,7 +204,7 @@ type slowBody struct{}
 func (slowBody) Read([]byte) (int, error) { return 0, os.ErrDeadlineExceeded }
 
 // A slow body is not reported as malformed.
-func TestAllSystemsAnswer408ToASlowSender(t *testing.T) {
+func TestSystemsMounted_AllSystemsAnswer408ToASlowSender(t *testing.T) {
 	t.Parallel()
 	post(t, func(*api.Options) {}, func(system) io.Reader { return slowBody{} }, func(s system, w *httptest.ResponseRecorder) {
 		require.Equal(t, http.StatusRequestTimeout, w.Code, "%s: %s", s.name, w.Body)

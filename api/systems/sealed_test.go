@@ -16,7 +16,7 @@ import (
 )
 
 // A webhook whose secret cannot be opened is listed by every system, and keeps no other from being listed.
-func TestAWebhookThatCannotBeOpenedIsListed(t *testing.T) {
+func TestSystemSealed_AWebhookThatCannotBeOpenedIsListed(t *testing.T) {
 	t.Parallel()
 	for _, s := range catalogued {
 		t.Run(s.name, func(t *testing.T) {

@@ -75,10 +75,10 @@ func (w *walk) reads() (reads, changes []string) {
 	return reads, changes
 }
 
-// TestWhatWasReadMayBeSentBack: every answer of GET or a list can be sent back by every call that changes a webhook,
+// TestSystemSendBack_WhatWasReadMayBeSentBack: every answer of GET or a list can be sent back by every call that changes a webhook,
 // and changes nothing. This holds for keys that may see secrets and for others, and for webhooks that only /v1 can
 // make.
-func TestWhatWasReadMayBeSentBack(t *testing.T) {
+func TestSystemSendBack_WhatWasReadMayBeSentBack(t *testing.T) {
 	t.Parallel()
 	states := map[string]func(*walk) error{
 		"as it was made": func(*walk) error { return nil },
@@ -155,7 +155,7 @@ func (w *walk) sendBack(changes []string, object string, before []any) {
 }
 
 // Another webhook's id in the body is a mistake, and so is a mask as the first secret.
-func TestAnotherIDAndAMaskAreRefused(t *testing.T) {
+func TestSystemSendBack_AnotherIDAndAMaskAreRefused(t *testing.T) {
 	t.Parallel()
 	each(t, func(w *walk, o *systems.Operation) {
 		for i := range o.Fields {
@@ -171,7 +171,7 @@ func TestAnotherIDAndAMaskAreRefused(t *testing.T) {
 }
 
 // A key that may only read sees no token of a URL's query, and cannot search for one.
-func TestAURLsQueryIsNotForReaders(t *testing.T) {
+func TestSystemSendBack_AURLsQueryIsNotForReaders(t *testing.T) {
 	t.Parallel()
 	for i := range catalogued {
 		t.Run(catalogued[i].name, func(t *testing.T) {

@@ -39,8 +39,8 @@ func create(t *testing.T, b *systemstest.Bench, body string) string {
 	return systemstest.Text(t, w, "data", "id")
 }
 
-// TestDocument makes the document's requests and compares whole answers.
-func TestDocument(t *testing.T) {
+// TestUP42_Document makes the document's requests and compares whole answers.
+func TestUP42_Document(t *testing.T) {
 	t.Parallel()
 	b := systemstest.New(t, up42.Mount)
 	do := func(method, path, body string) systemstest.Call {
@@ -80,7 +80,7 @@ func TestDocument(t *testing.T) {
 	systemstest.RequireJSON(t, 404, `{"data": null, "error": {"code": "NOT_FOUND", "message": "there is no such webhook"}}`, b.Do(do("GET", one, "")))
 }
 
-func TestDefaultsAreInactiveAndUnsigned(t *testing.T) {
+func TestUP42_DefaultsAreInactiveAndUnsigned(t *testing.T) {
 	t.Parallel()
 	b := systemstest.New(t, up42.Mount)
 	create(t, b, `{"events":["job.status"],"name":"n","url":"https://my.sample.endpoint.com/"}`)
@@ -89,7 +89,7 @@ func TestDefaultsAreInactiveAndUnsigned(t *testing.T) {
 		"createdAt":"x","updatedAt":"x","secret":""}],"error":null}`, w, "id", "createdAt", "updatedAt")
 }
 
-func TestEventsJoinedWithACommaAreTakenApart(t *testing.T) {
+func TestUP42_EventsJoinedWithACommaAreTakenApart(t *testing.T) {
 	t.Parallel()
 	b := systemstest.New(t, up42.Mount)
 	create(t, b, strings.Replace(sample, `["order.status"]`, `["job.status, order.status"]`, 1))
@@ -99,7 +99,7 @@ func TestEventsJoinedWithACommaAreTakenApart(t *testing.T) {
 	require.Contains(t, list.Body.String(), `"events":["order.status","job.status"]`, "in the order in which they were sent")
 }
 
-func TestTestsPostEverySubscribedEventOrTheOneNamed(t *testing.T) {
+func TestUP42_TestsPostEverySubscribedEventOrTheOneNamed(t *testing.T) {
 	t.Parallel()
 	b := systemstest.New(t, up42.Mount)
 	receiver := systemstest.NewReceiver(t)
@@ -132,7 +132,7 @@ func TestTestsPostEverySubscribedEventOrTheOneNamed(t *testing.T) {
 	require.Contains(t, b.Do(run(`{"events":[]}`)).Body.String(), `"testsRun":2,`)
 }
 
-func TestANullSecretIsNone(t *testing.T) {
+func TestUP42_ANullSecretIsNone(t *testing.T) {
 	t.Parallel()
 	b := systemstest.New(t, up42.Mount)
 	one := collection + "/" + create(t, b, sample)
@@ -149,8 +149,8 @@ func TestANullSecretIsNone(t *testing.T) {
 	require.Empty(t, put(`{"secret":""}`))
 }
 
-// TestReceiver verifies deliveries as a receiver of Standard Webhooks does, with the secret's bytes as the key.
-func TestReceiver(t *testing.T) {
+// TestUP42_Receiver verifies deliveries as a receiver of Standard Webhooks does, with the secret's bytes as the key.
+func TestUP42_Receiver(t *testing.T) {
 	t.Parallel()
 	for _, secret := range []string{"QWZTFnMEXhqZKNmu", ""} {
 		b := systemstest.New(t, up42.Mount)
@@ -171,8 +171,8 @@ func TestReceiver(t *testing.T) {
 	}
 }
 
-// TestCrossView follows one webhook through both APIs.
-func TestCrossView(t *testing.T) {
+// TestUP42_CrossView follows one webhook through both APIs.
+func TestUP42_CrossView(t *testing.T) {
 	t.Parallel()
 	b := systemstest.New(t, up42.Mount)
 	receiver := systemstest.NewReceiver(t)
@@ -199,7 +199,7 @@ func TestCrossView(t *testing.T) {
 	require.Len(t, b.Engine.Recoveries(), 1)
 }
 
-func TestWebhooksOfOthersAndOfOtherProfilesAreNotSeen(t *testing.T) {
+func TestUP42_WebhooksOfOthersAndOfOtherProfilesAreNotSeen(t *testing.T) {
 	t.Parallel()
 	b := systemstest.New(t, up42.Mount)
 	id := create(t, b, sample)
@@ -221,7 +221,7 @@ func TestWebhooksOfOthersAndOfOtherProfilesAreNotSeen(t *testing.T) {
 	require.Len(t, b.Webhooks(systemstest.Tenant), 2)
 }
 
-func TestAccess(t *testing.T) {
+func TestUP42_Access(t *testing.T) {
 	t.Parallel()
 	b := systemstest.New(t, up42.Mount)
 	one := collection + "/" + create(t, b, sample)
@@ -249,7 +249,7 @@ func TestAccess(t *testing.T) {
 	require.Equal(t, wire.Masked, systemstest.Text(t, read, "data", "secret"), "a key that may only read does not see the secret")
 }
 
-func TestBadInput(t *testing.T) {
+func TestUP42_BadInput(t *testing.T) {
 	t.Parallel()
 	b := systemstest.New(t, up42.Mount)
 	one := collection + "/" + create(t, b, sample)
@@ -306,7 +306,7 @@ func TestBadInput(t *testing.T) {
 }
 
 // A workspace appears with its tenant's name, not the tenant's id.
-func TestAWorkspaceWithADeletedOnesName(t *testing.T) {
+func TestUP42_AWorkspaceWithADeletedOnesName(t *testing.T) {
 	t.Parallel()
 	b := systemstest.New(t, up42.Mount)
 	create(t, b, sample)

@@ -23,7 +23,7 @@ var update = flag.Bool("update", false, "write openapi.json; make client does, a
 
 // openapi.json is the API's document in a form for the generator: its operations, in OpenAPI 3.0. client.sum has the
 // digests of the generator's inputs and of its output.
-func TestTheClientIsUpToDate(t *testing.T) {
+func TestClientDocument_IsUpToDate(t *testing.T) {
 	t.Parallel()
 	want := document(t)
 	if *update {

@@ -12,7 +12,7 @@ import (
 	"github.com/posthorn/posthorn/internal/service"
 )
 
-func TestOnlyDevRefusesForeignHosts(t *testing.T) {
+func TestCallers_OnlyDevRefusesForeignHosts(t *testing.T) {
 	t.Parallel()
 	c := config.Config{Addr: "127.0.0.1:8080", PublicURL: "https://hooks.example.com"}
 	for host, refused := range map[string]bool{"evil.example": true, "localhost:8080": false, "hooks.example.com": false} {
@@ -26,7 +26,7 @@ func TestOnlyDevRefusesForeignHosts(t *testing.T) {
 	}
 }
 
-func TestTheConfigurationOfCallersArrives(t *testing.T) {
+func TestCallers_TheConfigurationOfCallersArrives(t *testing.T) {
 	t.Parallel()
 	c := config.Config{AdminKeys: "alice=a-key-of-24-characters-or-more", CORSOrigins: config.Origins{"https://app.example.com"},
 		TrustedProxies: config.Networks{netip.MustParsePrefix("192.0.2.0/24")}}

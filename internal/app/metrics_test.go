@@ -37,7 +37,7 @@ type exported struct {
 }
 
 // deploy/metrics.json lists what a process exports, and docs/operations.md explains every metric of Posthorn's own.
-func TestMetricsAreListedAndDocumented(t *testing.T) {
+func TestMetrics_AreListedAndDocumented(t *testing.T) {
 	t.Parallel()
 	got := gatherAll(t)
 	if *update {
@@ -54,7 +54,7 @@ func TestMetricsAreListedAndDocumented(t *testing.T) {
 		foreign := func(m exported) bool { return !strings.HasPrefix(m.Name, "posthorn_") }
 		got, listed = slices.DeleteFunc(got, foreign), slices.DeleteFunc(listed, foreign)
 	}
-	require.Equal(t, listed, got, "run: go test ./internal/app -run TestMetricsAreListedAndDocumented -update")
+	require.Equal(t, listed, got, "run: go test ./internal/app -run TestMetrics_AreListedAndDocumented -update")
 
 	docs, err := os.ReadFile("../../docs/operations.md")
 	require.NoError(t, err)

@@ -14,7 +14,7 @@ import (
 )
 
 // No process of any kind starts with a keyset that lacks a key of the database.
-func TestAProcessRefusesAnotherKeyset(t *testing.T) {
+func TestStart_AProcessRefusesAnotherKeyset(t *testing.T) {
 	t.Parallel()
 	url := modelstest.SQLite(t)
 	temporal, err := client.NewLazyClient(client.Options{})

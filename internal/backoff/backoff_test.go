@@ -11,7 +11,7 @@ import (
 	"github.com/posthorn/posthorn/internal/backoff"
 )
 
-func TestTheDefaultLadder(t *testing.T) {
+func TestBackoff_TheDefaultLadder(t *testing.T) {
 	t.Parallel()
 	want := []time.Duration{10, 20, 40, 80, 160, 320, 640, 1280, 1800, 1800}
 	for i, seconds := range want {
@@ -24,7 +24,7 @@ func TestTheDefaultLadder(t *testing.T) {
 	require.True(t, backoff.Default.Exhausted(11))
 }
 
-func TestJitterIsSpreadAndRepeatable(t *testing.T) {
+func TestBackoff_JitterIsSpreadAndRepeatable(t *testing.T) {
 	t.Parallel()
 	low, high := time.Hour, time.Duration(0)
 	for i := range 1000 {
@@ -38,7 +38,7 @@ func TestJitterIsSpreadAndRepeatable(t *testing.T) {
 }
 
 // With every schedule, no wait is shorter than the one before, and from the cap on each is within 10 % of it.
-func TestWaitsNeverShrink(t *testing.T) {
+func TestBackoff_WaitsNeverShrink(t *testing.T) {
 	t.Parallel()
 	for _, p := range []backoff.Policy{
 		backoff.Default,
@@ -67,7 +67,7 @@ func TestWaitsNeverShrink(t *testing.T) {
 }
 
 // Where every wait is the cap, deliveries that failed together do not all come back together.
-func TestTheCapIsSpread(t *testing.T) {
+func TestBackoff_TheCapIsSpread(t *testing.T) {
 	t.Parallel()
 	p := backoff.Policy{Initial: time.Hour, Backoff: 2, MaxInterval: time.Hour}
 	seen := map[time.Duration]bool{}
@@ -77,7 +77,7 @@ func TestTheCapIsSpread(t *testing.T) {
 	require.Greater(t, len(seen), 200)
 }
 
-func TestRetryAfter(t *testing.T) {
+func TestBackoff_RetryAfter(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		name       string
@@ -98,7 +98,7 @@ func TestRetryAfter(t *testing.T) {
 	}
 }
 
-func TestUpcomingKeepsWhatDelayPromises(t *testing.T) {
+func TestBackoff_UpcomingKeepsWhatDelayPromises(t *testing.T) {
 	t.Parallel()
 	next := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	all := backoff.Default.Upcoming("dlv_1", 0, next)

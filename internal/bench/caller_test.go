@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestCallerReadsAnswers(t *testing.T) {
+func TestBenchCaller_ReadsAnswers(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("x", 100<<10)
 	for _, tt := range []struct {
@@ -66,7 +66,7 @@ func TestCallerReadsAnswers(t *testing.T) {
 	}
 }
 
-func TestCallerDoesNotKnowWhatAnEndMeans(t *testing.T) {
+func TestBenchCaller_DoesNotKnowWhatAnEndMeans(t *testing.T) {
 	t.Parallel()
 	for name, text := range map[string]string{
 		"no answer": "", "no HTTP": "hello there, stranger\r\n", "no status": "HTTP/1.1 abc\r\n\r\n", "half a header": "HTTP/1.1 202 Accepted\r\nContent-",

@@ -43,7 +43,7 @@ func pagesOf(t *testing.T) (v *visitor, gets *atomic.Int64) {
 	return &visitor{target: target}, gets
 }
 
-func TestVisitorsSignInAndGetPages(t *testing.T) {
+func TestBenchConsole_VisitorsSignInAndGetPages(t *testing.T) {
 	t.Parallel()
 	v, gets := pagesOf(t)
 	require.Error(t, v.get(t.Context(), "/console"), "the page of the sign-in is not the one that was asked for")
@@ -56,7 +56,7 @@ func TestVisitorsSignInAndGetPages(t *testing.T) {
 	require.Error(t, v.signIn(t.Context()))
 }
 
-func TestOpenPagesAskForWhatIsNew(t *testing.T) {
+func TestBenchConsole_OpenPagesAskForWhatIsNew(t *testing.T) {
 	t.Parallel()
 	v, gets := pagesOf(t)
 	var opened, changes atomic.Int64

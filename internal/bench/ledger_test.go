@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestLedgerTakesTheTimeFromSendingToTheFirstReception(t *testing.T) {
+func TestLedger_TakesTheTimeFromSendingToTheFirstReception(t *testing.T) {
 	t.Parallel()
 	l := newLedger()
 	h := l.addHook("acme", newPlace(), 0, 0)
@@ -25,7 +25,7 @@ func TestLedgerTakesTheTimeFromSendingToTheFirstReception(t *testing.T) {
 	require.Equal(t, []uint32{1000}, l.latencies(h.first, later, later+1))
 }
 
-func TestLedgerEnds(t *testing.T) {
+func TestLedger_Ends(t *testing.T) {
 	t.Parallel()
 	l := newLedger()
 	l.next.Store(maxEvents - 10)

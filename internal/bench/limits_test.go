@@ -6,7 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestSightings(t *testing.T) {
+func TestSightings_GiveTheRate(t *testing.T) {
 	t.Parallel()
 	s := sightings{timed: true}
 	rate := func() float64 {

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestBesideCountsWhatDidNotArriveAsSlowest(t *testing.T) {
+func TestBenchMass_BesideCountsWhatDidNotArriveAsSlowest(t *testing.T) {
 	t.Parallel()
 	ms := func(n uint32) uint32 { return n * 1000 }
 	for _, c := range []struct {
@@ -33,7 +33,7 @@ func TestBesideCountsWhatDidNotArriveAsSlowest(t *testing.T) {
 	}
 }
 
-func TestBesideIsByNearestRank(t *testing.T) {
+func TestBenchMass_BesideIsByNearestRank(t *testing.T) {
 	t.Parallel()
 	var micros []uint32
 	for i := range 300 {
@@ -44,7 +44,7 @@ func TestBesideIsByNearestRank(t *testing.T) {
 	require.Equal(t, 297*time.Millisecond, b.P99)
 }
 
-func TestFiguresAreReadable(t *testing.T) {
+func TestBenchMass_FiguresAreReadable(t *testing.T) {
 	t.Parallel()
 	for want, f := range map[string]float64{"0": .4, "999": 999.4, "1,000": 999.5, "189,920": 189920, "1,234,567": 1234567} {
 		require.Equal(t, want, Grouped(f))
@@ -57,7 +57,7 @@ func TestFiguresAreReadable(t *testing.T) {
 	require.Equal(t, "0.0 + 0.0 transactions, 0.0 ms", cost{}.String())
 }
 
-func TestScaledMassStaysMeaningful(t *testing.T) {
+func TestBenchMass_ScaledMassStaysMeaningful(t *testing.T) {
 	t.Parallel()
 	full := DefaultMass()
 	require.Equal(t, full, full.Scaled(1))
@@ -83,7 +83,7 @@ func (s *absent) Begin(context.Context, ...string) error {
 
 func (s *absent) End(context.Context) { s.ended++ }
 
-func TestAPartThatGoesWrongLeavesTheOthers(t *testing.T) {
+func TestBenchMass_APartThatGoesWrongLeavesTheOthers(t *testing.T) {
 	t.Parallel()
 	stage := &absent{}
 	size := DefaultMass()
@@ -105,7 +105,7 @@ func TestAPartThatGoesWrongLeavesTheOthers(t *testing.T) {
 	require.ErrorContains(t, err, `no part "loud"`)
 }
 
-func TestWaitsAreBounded(t *testing.T) {
+func TestBenchMass_WaitsAreBounded(t *testing.T) {
 	t.Parallel()
 	m := &mass{size: MassOptions{Watch: 20 * time.Millisecond}}
 	asked := 0
@@ -120,7 +120,7 @@ func TestWaitsAreBounded(t *testing.T) {
 	require.True(t, ok)
 }
 
-func TestSightingsKnowTheNthAndWhatCameLater(t *testing.T) {
+func TestBenchMass_SightingsKnowTheNthAndWhatCameLater(t *testing.T) {
 	t.Parallel()
 	s := sightings{timed: true}
 	for _, stamp := range []uint32{30, 10, 20} {
@@ -135,7 +135,7 @@ func TestSightingsKnowTheNthAndWhatCameLater(t *testing.T) {
 	require.Equal(t, 1, s.count(20))
 }
 
-func TestReceiverRefusesAndNumbers(t *testing.T) {
+func TestBenchMass_ReceiverRefusesAndNumbers(t *testing.T) {
 	t.Parallel()
 	s := &sink{ledger: newLedger()}
 	gone := s.ledger.addHook("t", newPlace(), 0, 0)
@@ -172,7 +172,7 @@ func TestReceiverRefusesAndNumbers(t *testing.T) {
 	}
 }
 
-func TestMassTextHasItsParts(t *testing.T) {
+func TestBenchMass_TextHasItsParts(t *testing.T) {
 	t.Parallel()
 	var b strings.Builder
 	r := Report{Mass: []Figure{{Part: "dead", What: "POSTs", Got: "3,100"}, {Part: "dead", What: "held", Got: "1.0 s"}, {Part: "hold", What: "pause", Got: "3 ms"}}}

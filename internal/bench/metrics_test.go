@@ -25,7 +25,7 @@ posthorn_dispatch_deliveries_sum 1500
 posthorn_dispatch_deliveries_count 30
 `
 
-func TestScrapeAddsProcessesUp(t *testing.T) {
+func TestBenchMetrics_ScrapeAddsProcessesUp(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/metrics" {

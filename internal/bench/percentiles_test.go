@@ -6,7 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestPercentilesPickByNearestRank(t *testing.T) {
+func TestPercentiles_PickByNearestRank(t *testing.T) {
 	t.Parallel()
 	upTo := func(n int) []uint32 {
 		all := make([]uint32, n)

@@ -9,7 +9,7 @@ import (
 	"github.com/posthorn/posthorn/test/pgtest"
 )
 
-func TestDBStatsCountTransactionsAndWAL(t *testing.T) {
+func TestDBStats_CountTransactionsAndWAL(t *testing.T) {
 	t.Parallel()
 	conn, err := pgx.Connect(t.Context(), pgtest.URL(t))
 	require.NoError(t, err)

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestParseStat(t *testing.T) {
+func TestBenchProcesses_ParseStat(t *testing.T) {
 	t.Parallel()
 	const rest = " S 7 1 1 0 -1 4194560 100 200 0 0 150 50 30 20 20 0 1 0 1000 0 0"
 	for _, tt := range []struct {
@@ -70,7 +70,7 @@ func (p *fakeProc) process(pid, parent, ticks, mib int) {
 	p.write(name+"/status", fmt.Sprintf("Name:\tx y\nVmRSS:\t  99999 kB\nRssAnon:\t  %d kB\nRssFile:\t 3072 kB\nRssShmem:\t    5120 kB\n", mib<<10))
 }
 
-func TestWatchCountsDescendants(t *testing.T) {
+func TestBenchProcesses_WatchCountsDescendants(t *testing.T) {
 	t.Parallel()
 	p := newFakeProc(t)
 	p.process(10, 1, 100, 50) // postmaster
@@ -95,7 +95,7 @@ func TestWatchCountsDescendants(t *testing.T) {
 	require.InDelta(t, 10, u.HostCPUSeconds, 1e-9)
 }
 
-func TestWatchMissesAProcess(t *testing.T) {
+func TestBenchProcesses_WatchMissesAProcess(t *testing.T) {
 	t.Parallel()
 	p := newFakeProc(t)
 	_, err := startWatch(p.dir, []Process{{"posthorn", 99}})
@@ -109,7 +109,7 @@ func TestWatchMissesAProcess(t *testing.T) {
 	require.ErrorContains(t, err, "posthorn (99) does not run")
 }
 
-func TestNothingIsWatchedWhereNothingTells(t *testing.T) {
+func TestBenchProcesses_NothingIsWatchedWhereNothingTells(t *testing.T) {
 	t.Parallel()
 	w, err := startWatch(t.TempDir(), []Process{{"posthorn", 1}})
 	require.NoError(t, err)
@@ -118,7 +118,7 @@ func TestNothingIsWatchedWhereNothingTells(t *testing.T) {
 	require.Nil(t, u)
 }
 
-func TestMemoryCountsWhatIsSharedOnce(t *testing.T) {
+func TestBenchProcesses_MemoryCountsWhatIsSharedOnce(t *testing.T) {
 	t.Parallel()
 	p := newFakeProc(t)
 	p.write("5/status", "RssAnon:\t 1024 kB\nRssFile:\t 2048 kB\nRssShmem:\t 8192 kB\n")
@@ -126,7 +126,7 @@ func TestMemoryCountsWhatIsSharedOnce(t *testing.T) {
 	require.EqualValues(t, (1+3+4+8)<<20, memory(p.dir, []int{5, 6, 7}), "7 has ended")
 }
 
-func TestBusyLeavesOutIdling(t *testing.T) {
+func TestBenchProcesses_BusyLeavesOutIdling(t *testing.T) {
 	t.Parallel()
 	p := newFakeProc(t)
 	p.host(10)
@@ -138,7 +138,7 @@ func TestBusyLeavesOutIdling(t *testing.T) {
 	require.Error(t, err)
 }
 
-func TestMachine(t *testing.T) {
+func TestBenchProcesses_Machine(t *testing.T) {
 	t.Parallel()
 	p := newFakeProc(t)
 	p.write("cpuinfo", "processor\t: 0\nmodel name\t: Abacus 9\nprocessor\t: 1\nmodel name\t: Abacus 9\n")

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestProgressSaysHowItGoes(t *testing.T) {
+func TestProgress_SaysHowItGoes(t *testing.T) {
 	t.Parallel()
 	p := &progress{name: "saturate"}
 	s := &stream{hooks: []*hook{{}}}
@@ -21,7 +21,7 @@ func TestProgressSaysHowItGoes(t *testing.T) {
 	require.Equal(t, "saturate: measuring, 2 s; 700 accepted, 600 received, 250/s", p.line(p.since.Add(2*time.Second)))
 }
 
-func TestProgressClearsItsLine(t *testing.T) {
+func TestProgress_ClearsItsLine(t *testing.T) {
 	t.Parallel()
 	var b strings.Builder
 	p := startProgress(&b, "saturate")

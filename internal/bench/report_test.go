@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestCountIsComplete(t *testing.T) {
+func TestBenchReport_CountIsComplete(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name     string
@@ -34,7 +34,7 @@ func TestCountIsComplete(t *testing.T) {
 	}
 }
 
-func TestTextSaysWhatIsWrong(t *testing.T) {
+func TestBenchReport_TextSaysWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	r := Report{Results: []Result{{Scenario: "saturate", Load: "64 callers", Deliveries: 2000, Seconds: 2, DeliveriesPerSecond: 1000,
 		EndToEnd: &Percentiles{Count: 9, P50: 1.25, P99: 9}, Usage: &Usage{CPUSeconds: 2, CPUPerThousand: 1, PeakMiB: 300, Processes: []ProcessUsage{{"postgres", 2, 300}}},

@@ -22,7 +22,7 @@ func posted(t *testing.T, r *request) (*http.Request, []byte) {
 	return parsed, body
 }
 
-func TestPublishPreparesOneEvent(t *testing.T) {
+func TestBenchRequest_PublishPreparesOneEvent(t *testing.T) {
 	t.Parallel()
 	r := publish(&url.URL{Host: "127.0.0.1:8080", Path: "/base/"}, "key", "acme", "order.created", 1, 1024, labels{})
 	r.number(4711)
@@ -41,7 +41,7 @@ func TestPublishPreparesOneEvent(t *testing.T) {
 	require.Contains(t, string(event.Data), `"seq":"00004711"`)
 }
 
-func TestPublishPreparesABatch(t *testing.T) {
+func TestBenchRequest_PublishPreparesABatch(t *testing.T) {
 	t.Parallel()
 	r := publish(&url.URL{Host: "127.0.0.1:8080"}, "key", "acme", "order.created", 3, 0, labels{})
 	for _, first := range []int{0, 12345678} { // numbered again and again
@@ -59,14 +59,14 @@ func TestPublishPreparesABatch(t *testing.T) {
 	}
 }
 
-func TestDigits(t *testing.T) {
+func TestBenchRequest_Digits(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]int{"00000000": 0, "00000042": 42, "99999999": 99999999, "0000 042": -1, "-0000042": -1, "0000004a": -1} {
 		require.Equal(t, want, digits([]byte(text)), text)
 	}
 }
 
-func TestPublishCarriesLabels(t *testing.T) {
+func TestBenchRequest_PublishCarriesLabels(t *testing.T) {
 	t.Parallel()
 	o := Options{Tags: 2, Channels: 1}
 	_, body := posted(t, publish(&url.URL{Host: "127.0.0.1:8080"}, "key", "acme", "order.created", 1, 0, o.labels()))

@@ -226,7 +226,7 @@ func (p *posthorn) options(scenario string) Options {
 		Patience: 30 * time.Second, Callers: 4, Rate: 200, Tenants: 1, Receiver: "127.0.0.1:0", Payload: 64, Backlog: 500, Slow: 10 * time.Millisecond, FailShare: .5, MetricsURLs: []string{p.server.URL + "/metrics"}}
 }
 
-func TestEveryScenarioMeasuresAndClearsAway(t *testing.T) {
+func TestBenchRun_EveryScenarioMeasuresAndClearsAway(t *testing.T) {
 	t.Parallel()
 	for _, name := range Scenarios() {
 		t.Run(name, func(t *testing.T) {
@@ -269,7 +269,7 @@ func TestEveryScenarioMeasuresAndClearsAway(t *testing.T) {
 	}
 }
 
-func TestWhatIsDeliveredOfABacklogIsAdded(t *testing.T) {
+func TestBenchRun_WhatIsDeliveredOfABacklogIsAdded(t *testing.T) {
 	t.Parallel()
 	p := newPosthorn(t)
 	p.slow = true
@@ -283,7 +283,7 @@ func TestWhatIsDeliveredOfABacklogIsAdded(t *testing.T) {
 	require.Greater(t, r.Count.Expected-r.Accepted, int64(o.Backlog), "and filled up")
 }
 
-func TestTenantsShareTheLoad(t *testing.T) {
+func TestBenchRun_TenantsShareTheLoad(t *testing.T) {
 	t.Parallel()
 	p := newPosthorn(t)
 	o := p.options("fanout")
@@ -301,7 +301,7 @@ func TestTenantsShareTheLoad(t *testing.T) {
 	}
 }
 
-func TestWhatIsStoredBeforehandIsHeld(t *testing.T) {
+func TestBenchRun_WhatIsStoredBeforehandIsHeld(t *testing.T) {
 	t.Parallel()
 	p := newPosthorn(t)
 	o := p.options("latency")
@@ -319,7 +319,7 @@ func TestWhatIsStoredBeforehandIsHeld(t *testing.T) {
 	require.Equal(t, 2000, held)
 }
 
-func TestRefusalsAreWaitedOut(t *testing.T) {
+func TestBenchRun_RefusalsAreWaitedOut(t *testing.T) {
 	t.Parallel()
 	p := newPosthorn(t)
 	p.refuse = true
@@ -329,7 +329,7 @@ func TestRefusalsAreWaitedOut(t *testing.T) {
 	require.Positive(t, report.Results[0].Refused)
 }
 
-func TestMisbehaviourIsFound(t *testing.T) {
+func TestBenchRun_MisbehaviourIsFound(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name  string
@@ -368,7 +368,7 @@ func TestMisbehaviourIsFound(t *testing.T) {
 	}
 }
 
-func TestRunGivesUp(t *testing.T) {
+func TestBenchRun_GivesUp(t *testing.T) {
 	t.Parallel()
 	p := newPosthorn(t)
 	for _, tt := range []struct {

@@ -46,7 +46,7 @@ func event(seq int) string {
 	return fmt.Sprintf(`{"type":"t","timestamp":"2026-01-02T03:04:05.678Z","data":{"seq":"%08d","note":"x"}}`, seq)
 }
 
-func TestSinkRecordsWhatArrives(t *testing.T) {
+func TestSink_RecordsWhatArrives(t *testing.T) {
 	t.Parallel()
 	a, b := &hook{}, &hook{}
 	s, post := openSink(t, a, b)
@@ -65,7 +65,7 @@ func TestSinkRecordsWhatArrives(t *testing.T) {
 	require.Zero(t, s.strange.Load())
 }
 
-func TestSinkTakesLongBodies(t *testing.T) {
+func TestSink_TakesLongBodies(t *testing.T) {
 	t.Parallel()
 	h := &hook{}
 	_, post := openSink(t, h)
@@ -75,7 +75,7 @@ func TestSinkTakesLongBodies(t *testing.T) {
 	require.EqualValues(t, 2, h.received.Load())
 }
 
-func TestSinkFailsAShareOnce(t *testing.T) {
+func TestSink_FailsAShareOnce(t *testing.T) {
 	t.Parallel()
 	h := &hook{share: 0.25}
 	_, post := openSink(t, h)
@@ -90,7 +90,7 @@ func TestSinkFailsAShareOnce(t *testing.T) {
 	require.Zero(t, h.duplicates.Load(), "an attempt that was refused was no reception")
 }
 
-func TestSinkAnswersSlowlyWhereAsked(t *testing.T) {
+func TestSink_AnswersSlowlyWhereAsked(t *testing.T) {
 	t.Parallel()
 	h := &hook{delay: 30 * time.Millisecond}
 	_, post := openSink(t, h)
@@ -99,7 +99,7 @@ func TestSinkAnswersSlowlyWhereAsked(t *testing.T) {
 	require.GreaterOrEqual(t, time.Since(began), h.delay)
 }
 
-func TestSinkKnowsStrangers(t *testing.T) {
+func TestSink_KnowsStrangers(t *testing.T) {
 	t.Parallel()
 	h := &hook{}
 	s, post := openSink(t, h)
@@ -114,7 +114,7 @@ func TestSinkKnowsStrangers(t *testing.T) {
 	require.Zero(t, h.received.Load())
 }
 
-func TestListenKeepsToTheLoopbackInterface(t *testing.T) {
+func TestSink_ListenKeepsToTheLoopbackInterface(t *testing.T) {
 	t.Parallel()
 	_, err := listen(t.Context(), "0.0.0.0:0")
 	require.ErrorContains(t, err, "not a loopback address")

@@ -170,7 +170,7 @@ func protocols(t *testing.T, do func(t *testing.T, h2 bool)) {
 }
 
 // A body takes room as its bytes arrive, whatever length it announces, and returns it with the answer.
-func TestABodyTakesRoomAsItArrives(t *testing.T) {
+func TestBodyRoom_ABodyTakesRoomAsItArrives(t *testing.T) {
 	protocols(t, func(t *testing.T, h2 bool) {
 		d := newDesk(t, room, h2)
 		u := d.post("acme", "k", largest, true)
@@ -192,7 +192,7 @@ func TestABodyTakesRoomAsItArrives(t *testing.T) {
 
 // B3: whatever one key sends without finishing it, small bodies of its tenant and all bodies of another tenant pass at
 // once.
-func TestOneKeyTakesItsShare(t *testing.T) {
+func TestBodyRoom_OneKeyTakesItsShare(t *testing.T) {
 	protocols(t, func(t *testing.T, h2 bool) {
 		for _, length := range []int64{-1, largest} {
 			d := newDesk(t, room, h2)
@@ -224,7 +224,7 @@ func TestOneKeyTakesItsShare(t *testing.T) {
 }
 
 // However many tenants fill the room, one that holds nothing finds a place.
-func TestATenthIsKeptForTenantsThatHoldNothing(t *testing.T) {
+func TestBodyRoom_ATenthIsKeptForTenantsThatHoldNothing(t *testing.T) {
 	protocols(t, func(t *testing.T, h2 bool) {
 		d := newDesk(t, room, h2)
 		for i := range 6 {
@@ -240,7 +240,7 @@ func TestATenthIsKeptForTenantsThatHoldNothing(t *testing.T) {
 }
 
 // Of those that wait for room the tenant that holds the fewest bytes is next, however long another has waited.
-func TestTheTenantThatHoldsFewestIsNext(t *testing.T) {
+func TestBodyRoom_TheTenantThatHoldsFewestIsNext(t *testing.T) {
 	protocols(t, func(t *testing.T, h2 bool) {
 		d := newDesk(t, room, h2)
 		bit := d.post("bit", "k", -1, true).send(1000)
@@ -267,7 +267,7 @@ func TestTheTenantThatHoldsFewestIsNext(t *testing.T) {
 }
 
 // A sender that is too slow loses its room and gets 408.
-func TestASlowSenderIsEnded(t *testing.T) {
+func TestBodyRoom_ASlowSenderIsEnded(t *testing.T) {
 	type pace struct {
 		first, then int           // bytes
 		every       time.Duration // between two of then
@@ -304,7 +304,7 @@ func TestASlowSenderIsEnded(t *testing.T) {
 }
 
 // A sender that is slow, and not too slow, is served; one that takes for ever is not.
-func TestASenderHasAMinute(t *testing.T) {
+func TestBodyRoom_ASenderHasAMinute(t *testing.T) {
 	protocols(t, func(t *testing.T, h2 bool) {
 		d := newDesk(t, bodyroom.Default, h2)
 		u := d.post("slow", "k", -1, false)
@@ -327,7 +327,7 @@ func TestASenderHasAMinute(t *testing.T) {
 }
 
 // After a handler has read the body, its work may take any time.
-func TestTheEndOfABodyEndsItsDeadline(t *testing.T) {
+func TestBodyRoom_TheEndOfABodyEndsItsDeadline(t *testing.T) {
 	protocols(t, func(t *testing.T, h2 bool) {
 		d := newDesk(t, room, h2)
 		d.post("acme", "k", -1, true).send(kilo).end()
@@ -341,7 +341,7 @@ func TestTheEndOfABodyEndsItsDeadline(t *testing.T) {
 }
 
 // Bodies that hold all room and wait for each other do not all give up: some do, and the others get on.
-func TestBodiesThatWaitForEachOtherGetOn(t *testing.T) {
+func TestBodyRoom_BodiesThatWaitForEachOtherGetOn(t *testing.T) {
 	protocols(t, func(t *testing.T, h2 bool) {
 		d := newDesk(t, room, h2)
 		for i := range 3 {

@@ -29,7 +29,7 @@ func status(g *callers.Gate, r *http.Request) int {
 	return 0
 }
 
-func TestPathsThatOthersReadOtherwiseAreNotThere(t *testing.T) {
+func TestCallers_PathsThatOthersReadOtherwiseAreNotThere(t *testing.T) {
 	t.Parallel()
 	for path, want := range map[string]int{
 		"/v1/tenants/acme":                0,
@@ -70,7 +70,7 @@ func TestPathsThatOthersReadOtherwiseAreNotThere(t *testing.T) {
 	}
 }
 
-func TestPagesOfOtherSitesAreRefused(t *testing.T) {
+func TestCallers_PagesOfOtherSitesAreRefused(t *testing.T) {
 	t.Parallel()
 	g := gate(t, callers.Options{Origins: []string{"https://app.example.com"}, PublicURL: "https://hooks.example.com/base"})
 	for _, c := range []struct {
@@ -101,7 +101,7 @@ func TestPagesOfOtherSitesAreRefused(t *testing.T) {
 	}
 }
 
-func TestForeignHostNames(t *testing.T) {
+func TestCallers_ForeignHostNames(t *testing.T) {
 	t.Parallel()
 	own := callers.LocalHosts("127.0.0.1:8080", "https://Hooks.Example.com/base", "")
 	everywhere := callers.LocalHosts(":8080", "")
@@ -137,7 +137,7 @@ func TestForeignHostNames(t *testing.T) {
 	require.Zero(t, status(callers.Default(), r))
 }
 
-func TestOnlyTrustedProxiesSayWhereACallerIs(t *testing.T) {
+func TestCallers_OnlyTrustedProxiesSayWhereACallerIs(t *testing.T) {
 	t.Parallel()
 	trusting := gate(t, callers.Options{Proxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")}})
 	for _, c := range []struct {
@@ -179,7 +179,7 @@ func TestOnlyTrustedProxiesSayWhereACallerIs(t *testing.T) {
 	require.True(t, trusting.Secure(r))
 }
 
-func TestCORSIsForListedOriginsAlone(t *testing.T) {
+func TestCallers_CORSIsForListedOriginsAlone(t *testing.T) {
 	t.Parallel()
 	g := gate(t, callers.Options{Origins: []string{"https://app.example.com"}})
 	ask := func(g *callers.Gate, method, origin string) (http.Header, bool) {

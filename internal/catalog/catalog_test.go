@@ -38,20 +38,20 @@ func names(types []catalog.EventType) []string {
 	return names
 }
 
-func TestEveryProfileOfASystemHasItsCatalogue(t *testing.T) {
+func TestCatalog_EveryProfileOfASystemHasItsCatalogue(t *testing.T) {
 	t.Parallel()
 	own := map[string]bool{wire.ProfileStandard: true, wire.ProfileSvix: true} // their users name the types
 	require.Equal(t, slices.DeleteFunc(wire.Profiles(), func(p string) bool { return own[p] }), catalog.Systems())
 }
 
-func TestUnknownSystem(t *testing.T) {
+func TestCatalog_UnknownSystem(t *testing.T) {
 	t.Parallel()
 	types, ok := catalog.Load("standard")
 	require.False(t, ok)
 	require.Empty(t, types)
 }
 
-func TestNames(t *testing.T) {
+func TestCatalog_Names(t *testing.T) {
 	t.Parallel()
 	for system, want := range map[string]string{
 		"im4": "order.created order.changed proofreading.sent proofreading.updated test",
@@ -75,7 +75,7 @@ func TestNames(t *testing.T) {
 	}
 }
 
-func TestTestOnly(t *testing.T) {
+func TestCatalog_TestOnly(t *testing.T) {
 	t.Parallel()
 	var testOnly []string
 	for system, types := range all(t) {
@@ -88,7 +88,7 @@ func TestTestOnly(t *testing.T) {
 	require.ElementsMatch(t, []string{"im4/test", "languageweaver/sampleEvent"}, testOnly)
 }
 
-func TestEntriesAreComplete(t *testing.T) {
+func TestCatalog_EntriesAreComplete(t *testing.T) {
 	t.Parallel()
 	for system, types := range all(t) {
 		seen := map[string]bool{}
@@ -103,7 +103,7 @@ func TestEntriesAreComplete(t *testing.T) {
 }
 
 // The seed lists Phrase's events by their titles alone; these are its sixteen lines.
-func TestPhraseTitlesAreTheSeeds(t *testing.T) {
+func TestCatalog_PhraseTitlesAreTheSeeds(t *testing.T) {
 	t.Parallel()
 	want := []string{
 		"Job status changed", "Job created", "Job assigned", "Job due date changed", "Job updated", "Project created",
@@ -131,7 +131,7 @@ func compile(t *testing.T, et catalog.EventType) *jsonschema.Schema {
 	return schema
 }
 
-func TestExamplesFitTheirSchemas(t *testing.T) {
+func TestCatalog_ExamplesFitTheirSchemas(t *testing.T) {
 	t.Parallel()
 	for system, types := range all(t) {
 		for _, et := range types {
@@ -145,7 +145,7 @@ func TestExamplesFitTheirSchemas(t *testing.T) {
 }
 
 // The envelope's additions may be posted but need not be, and further members may be posted too.
-func TestSchemasAreOpen(t *testing.T) {
+func TestCatalog_SchemasAreOpen(t *testing.T) {
 	t.Parallel()
 	envelope := []string{"event", "timestamp", "eventUid", "group", "action", "entity", "entityId", "customer"}
 	for system, types := range all(t) {
@@ -165,7 +165,7 @@ func TestSchemasAreOpen(t *testing.T) {
 	}
 }
 
-func TestOnlyDocumentedPayloadsAreRequired(t *testing.T) {
+func TestCatalog_OnlyDocumentedPayloadsAreRequired(t *testing.T) {
 	t.Parallel()
 	documented := map[string][]string{
 		"im4":    {"order.created", "order.changed", "proofreading.sent", "proofreading.updated", "test"},
@@ -209,7 +209,7 @@ func seeds(t *testing.T, system string) map[string][]byte {
 }
 
 // testdata/seeds/phrase holds the examples of Phrase's documentation.
-func TestPhraseExamplesAreTheSeeds(t *testing.T) {
+func TestCatalog_PhraseExamplesAreTheSeeds(t *testing.T) {
 	t.Parallel()
 	payloads := seeds(t, "phrase")
 	require.Len(t, payloads, 4)
@@ -228,7 +228,7 @@ func TestPhraseExamplesAreTheSeeds(t *testing.T) {
 }
 
 // testdata/seeds/im4 holds the payloads of InMemory4's documentation, which say "Number" where a number goes.
-func TestIM4DeliveriesAreTheSeeds(t *testing.T) {
+func TestCatalog_IM4DeliveriesAreTheSeeds(t *testing.T) {
 	t.Parallel()
 	payloads := seeds(t, "im4")
 	require.Len(t, payloads, 5)
@@ -282,7 +282,7 @@ func members(t *testing.T, raw []byte) []member {
 	return ms
 }
 
-func TestResultsAreTheCallersOwn(t *testing.T) {
+func TestCatalog_ResultsAreTheCallersOwn(t *testing.T) {
 	t.Parallel()
 	for _, load := range []func() []catalog.EventType{
 		func() []catalog.EventType { types, _ := catalog.Load("up42"); return types },
@@ -298,7 +298,7 @@ func TestResultsAreTheCallersOwn(t *testing.T) {
 	require.Equal(t, "im4", catalog.Systems()[0])
 }
 
-func TestEveryFileIsLoaded(t *testing.T) {
+func TestCatalog_EveryFileIsLoaded(t *testing.T) {
 	t.Parallel()
 	paths, err := filepath.Glob(filepath.Join("systems", "*.json"))
 	require.NoError(t, err)

@@ -6,7 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestParseRefuses(t *testing.T) {
+func TestCatalog_ParseRefuses(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct{ raw, message string }{
 		"what is not JSON": {`{`, "unexpected EOF"},

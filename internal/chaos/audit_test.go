@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestExplain(t *testing.T) {
+func TestChaosAudit_Explain(t *testing.T) {
 	t.Parallel()
 	began := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	fault := window{about: "kill", from: began, to: began.Add(time.Second)}
@@ -54,7 +54,7 @@ func TestExplain(t *testing.T) {
 	}
 }
 
-func TestLedgerKnowsWhatIsOpen(t *testing.T) {
+func TestChaosAudit_LedgerKnowsWhatIsOpen(t *testing.T) {
 	t.Parallel()
 	l := newLedger()
 	accepted, lost, gone := pair{"e1", 0}, pair{"e2", 0}, pair{"e3", 0}
@@ -81,7 +81,7 @@ func TestLedgerKnowsWhatIsOpen(t *testing.T) {
 	require.Equal(t, []int{1, 1, 2}, []int{n, m, posts})
 }
 
-func TestStrayPostIsLookedAt(t *testing.T) {
+func TestChaosAudit_StrayPostIsLookedAt(t *testing.T) {
 	t.Parallel()
 	l := newLedger()
 	l.leave(l.arrive(pair{"nobody's", 0}, "1"), 204)

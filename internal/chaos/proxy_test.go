@@ -71,7 +71,7 @@ func requireSilent(t *testing.T, conn net.Conn) {
 	require.ErrorIs(t, err, os.ErrDeadlineExceeded)
 }
 
-func TestPartitionDropsNothingForGood(t *testing.T) {
+func TestChaosProxy_PartitionDropsNothingForGood(t *testing.T) {
 	t.Parallel()
 	l := newTestLink(t, echo(t))
 	conn := connect(t, l)
@@ -88,7 +88,7 @@ func TestPartitionDropsNothingForGood(t *testing.T) {
 	requireComes(t, fresh, "fresh")
 }
 
-func TestHalfOpenConnectionsAreResetInTheEnd(t *testing.T) {
+func TestChaosProxy_HalfOpenConnectionsAreResetInTheEnd(t *testing.T) {
 	t.Parallel()
 	for _, d := range []direction{toServer, toClient} {
 		l := newTestLink(t, echo(t))
@@ -110,7 +110,7 @@ func TestHalfOpenConnectionsAreResetInTheEnd(t *testing.T) {
 	}
 }
 
-func TestEndsAreCarriedOver(t *testing.T) {
+func TestChaosProxy_EndsAreCarriedOver(t *testing.T) {
 	t.Parallel()
 	l := newTestLink(t, echo(t))
 	conn := connect(t, l)
@@ -121,7 +121,7 @@ func TestEndsAreCarriedOver(t *testing.T) {
 	require.Equal(t, "last", string(rest))
 }
 
-func TestNobodyListensBehindALink(t *testing.T) {
+func TestChaosProxy_NobodyListensBehindALink(t *testing.T) {
 	t.Parallel()
 	l := newTestLink(t, "127.0.0.1:1")
 	conn, err := net.Dial("tcp", l.addr())
@@ -131,7 +131,7 @@ func TestNobodyListensBehindALink(t *testing.T) {
 	require.ErrorContains(t, err, "reset")
 }
 
-func TestDelay(t *testing.T) {
+func TestChaosProxy_Delay(t *testing.T) {
 	t.Parallel()
 	require.Zero(t, conditions{}.delay(1000))
 	require.Equal(t, 1100*time.Millisecond, conditions{latency: 100 * time.Millisecond, rate: 1000}.delay(1000))

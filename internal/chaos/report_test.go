@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestRunIsResumedAfterItsLastWholeLine(t *testing.T) {
+func TestChaosReport_RunIsResumedAfterItsLastWholeLine(t *testing.T) {
 	t.Parallel()
 	o := &Options{Seed: 4, State: filepath.Join(t.TempDir(), "run.jsonl")}
 	f, lines, err := openState(o)
@@ -40,7 +40,7 @@ func TestRunIsResumedAfterItsLastWholeLine(t *testing.T) {
 	require.Len(t, lines, 2)
 }
 
-func TestReportSumsAllLines(t *testing.T) {
+func TestChaosReport_SumsAllLines(t *testing.T) {
 	t.Parallel()
 	began := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	lines := []Line{

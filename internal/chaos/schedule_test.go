@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestScheduleDependsOnSeedAndNumberOnly(t *testing.T) {
+func TestChaosSchedule_DependsOnSeedAndNumberOnly(t *testing.T) {
 	t.Parallel()
 	first, err := newSchedule(7, nil)
 	require.NoError(t, err)
@@ -33,7 +33,7 @@ func TestScheduleDependsOnSeedAndNumberOnly(t *testing.T) {
 	require.Greater(t, differ, 200)
 }
 
-func TestEveryDeckHasEveryKind(t *testing.T) {
+func TestChaosSchedule_EveryDeckHasEveryKind(t *testing.T) {
 	t.Parallel()
 	s, err := newSchedule(1, nil)
 	require.NoError(t, err)
@@ -48,7 +48,7 @@ func TestEveryDeckHasEveryKind(t *testing.T) {
 	}
 }
 
-func TestKindsCanBeChosen(t *testing.T) {
+func TestChaosSchedule_KindsCanBeChosen(t *testing.T) {
 	t.Parallel()
 	s, err := newSchedule(1, []string{"clock", "full"})
 	require.NoError(t, err)

@@ -14,7 +14,7 @@ import (
 )
 
 // The state of a pair in /v1, its POSTs at the receiver, and the verdict.
-func TestVerdict(t *testing.T) {
+func TestChaosVerdict_OfEveryState(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name      string

@@ -61,7 +61,7 @@ func secretOf(t *testing.T, url, tenant, id string) string {
 }
 
 // A Posthorn's own /svix is a Svix server as well.
-func TestImportFromOurOwnSvix(t *testing.T) {
+func TestImport_FromOurOwnSvix(t *testing.T) {
 	t.Parallel()
 	there, source, _ := installed(t)
 	_, url, _ := installed(t)
@@ -204,7 +204,7 @@ func svixData() map[string]string {
 	}
 }
 
-func TestImportFromSvix(t *testing.T) {
+func TestImport_FromSvix(t *testing.T) {
 	t.Parallel()
 	env, url, _ := installed(t)
 	into := shell{t, []string{"--url=" + url, "--key=" + servicetest.AdminKey}}
@@ -305,7 +305,7 @@ func TestImportFromSvix(t *testing.T) {
 	require.Equal(t, "disabled", webhookNamed(t, into, "2a", "main.hook").Status)
 }
 
-func TestImportSaysWhatIsWrong(t *testing.T) {
+func TestImport_SaysWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	_, tenant, admin := shells(t)
 	svix := newSvixLike(t, svixData())
@@ -323,7 +323,7 @@ func TestImportSaysWhatIsWrong(t *testing.T) {
 	require.Contains(t, admin.fails(1, "import", "svix", "--from="+svix.URL, "--token=t0ken"), "is not one of Svix's")
 }
 
-func TestPatientWaitsAsLongAsItIsAsked(t *testing.T) {
+func TestImport_PatientWaitsAsLongAsItIsAsked(t *testing.T) {
 	t.Parallel()
 	statuses, retryAfter := []int{}, ""
 	var bodies []string

@@ -38,7 +38,7 @@ func primaryOf(t *testing.T, keyset string) secrets.KeyID {
 }
 
 // The four steps on one database, each with what the one before printed.
-func TestKeysetSteps(t *testing.T) {
+func TestKeyset_Steps(t *testing.T) {
 	t.Parallel()
 	url := "sqlite:" + filepath.Join(t.TempDir(), "posthorn.db")
 	store, err := models.Open(t.Context(), url, models.Options{})
@@ -103,7 +103,7 @@ func TestKeysetSteps(t *testing.T) {
 }
 
 // A step that is refused prints no keyset, and quotes none.
-func TestKeysetStepsRefuse(t *testing.T) {
+func TestKeyset_StepsRefuse(t *testing.T) {
 	t.Parallel()
 	keyset, _, err := keysetStep(t, "new")
 	require.NoError(t, err)

@@ -124,7 +124,7 @@ func (l *listening) post(secret string) got {
 }
 
 // Every request gets the next number, even one with a wrong signature. Its answer says why.
-func TestListenNumbersEveryRequest(t *testing.T) {
+func TestListen_NumbersEveryRequest(t *testing.T) {
 	t.Parallel()
 	l := listen(t, "--secret", secretA, "--secret="+secretB)
 	for n, tt := range []struct {
@@ -151,7 +151,7 @@ func TestListenNumbersEveryRequest(t *testing.T) {
 	require.NoError(t, <-l.end)
 }
 
-func TestListenAnswers(t *testing.T) {
+func TestListen_Answers(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		args []string
@@ -172,7 +172,7 @@ func TestListenAnswers(t *testing.T) {
 	}
 }
 
-func TestListenPassesOn(t *testing.T) {
+func TestListen_PassesOn(t *testing.T) {
 	t.Parallel()
 	requests := make(chan *http.Request, 1)
 	bodies := make(chan string, 1)
@@ -202,7 +202,7 @@ func TestListenPassesOn(t *testing.T) {
 	require.Contains(t, l.line("#4 "), "→ 502")
 }
 
-func TestListenRefusesFlags(t *testing.T) {
+func TestListen_RefusesFlags(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		args []string
@@ -259,7 +259,7 @@ func webhooksOf(t *testing.T, env *servicetest.Env) []models.Webhook {
 }
 
 // listen --register makes its own webhook, verifies with its secret, and removes it at the end.
-func TestListenRegisters(t *testing.T) {
+func TestListen_Registers(t *testing.T) {
 	t.Parallel()
 	for name, public := range map[string]bool{"on this machine": false, "with a public URL": true} {
 		t.Run(name, func(t *testing.T) {
@@ -300,7 +300,7 @@ func TestListenRegisters(t *testing.T) {
 	}
 }
 
-func TestListenSaysWhyItDoesNotRegister(t *testing.T) {
+func TestListen_SaysWhyItDoesNotRegister(t *testing.T) {
 	t.Parallel()
 	env, url, key := installed(t)
 	_, strict, strictKey := installed(t, servicetest.Strict)
@@ -339,7 +339,7 @@ func TestListenSaysWhyItDoesNotRegister(t *testing.T) {
 }
 
 // The webhook is already gone, as wanted. If it cannot be removed, the error names it.
-func TestListenRemovesItsWebhook(t *testing.T) {
+func TestListen_RemovesItsWebhook(t *testing.T) {
 	t.Parallel()
 	env, url, key := installed(t)
 	c, err := parsed(t, "--register="+key, "--url="+url)

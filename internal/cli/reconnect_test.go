@@ -16,7 +16,7 @@ const workflowService = "/temporal.api.workflowservice.v1.WorkflowService/"
 
 // A worker's calls, and starts of workflows, reach Temporal within half a second of its return. Other calls are left to
 // their callers.
-func TestCallsAreRepeated(t *testing.T) {
+func TestReconnect_CallsAreRepeated(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		method string

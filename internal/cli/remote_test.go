@@ -72,7 +72,7 @@ func shells(t *testing.T) (env *servicetest.Env, tenant, admin shell) {
 	return env, shell{t, []string{"--url=" + url, "--key=" + key}}, shell{t, []string{"--url=" + url + "/", "--key=" + servicetest.AdminKey}}
 }
 
-func TestAWorkingDayByCommands(t *testing.T) {
+func TestCommands_AWorkingDayByCommands(t *testing.T) {
 	t.Parallel()
 	env, tenant, admin := shells(t)
 	require.Contains(t, admin.run("tenants", "put", "acme", "--name=Acme Ltd", "--admin-email=ops@acme.example", "--metadata=plan=gold"), "plan=gold")
@@ -153,7 +153,7 @@ func TestAWorkingDayByCommands(t *testing.T) {
 }
 
 // Events are found by each of their labels, and by values in their data.
-func TestEventsAreFound(t *testing.T) {
+func TestCommands_EventsAreFound(t *testing.T) {
 	t.Parallel()
 	_, tenant, _ := shells(t)
 	tenant.run("events", "send", "order.created", `{"order":"needle"}`, "--id=found", "--channel=shop-1", "--tag=import", "--tag=night, late", "--external-id=A.1",
@@ -173,7 +173,7 @@ func TestEventsAreFound(t *testing.T) {
 	require.Contains(t, tenant.fails(exitInvalid, "events", "list", "--text=x", "--since=48h"), "422: ")
 }
 
-func TestEventsAreReplayed(t *testing.T) {
+func TestCommands_EventsAreReplayed(t *testing.T) {
 	t.Parallel()
 	env, tenant, _ := shells(t)
 	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
@@ -196,7 +196,7 @@ func TestEventsAreReplayed(t *testing.T) {
 	require.Regexp(t, `The recovery rec_\S+ sends it`, tenant.run("events", "replay", "replayed"))
 }
 
-func TestRecoveriesAreStartedAndFollowed(t *testing.T) {
+func TestCommands_RecoveriesAreStartedAndFollowed(t *testing.T) {
 	t.Parallel()
 	_, tenant, _ := shells(t)
 	tenant.run("events", "send", "order.created")
@@ -215,7 +215,7 @@ func TestRecoveriesAreStartedAndFollowed(t *testing.T) {
 	require.Contains(t, tenant.fails(exitNotFound, "recoveries", "get", "rec_none"), "404: ")
 }
 
-func TestStatsAreShown(t *testing.T) {
+func TestCommands_StatsAreShown(t *testing.T) {
 	t.Parallel()
 	env, tenant, admin := shells(t)
 	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
@@ -232,7 +232,7 @@ func TestStatsAreShown(t *testing.T) {
 	require.Contains(t, tenant.fails(exitInvalid, "stats", "--since=2400h"), "422: ")
 }
 
-func TestCommandsSayWhatIsWrongInOneSentence(t *testing.T) {
+func TestCommands_SayWhatIsWrongInOneSentence(t *testing.T) {
 	t.Parallel()
 	_, tenant, _ := shells(t)
 	require.Contains(t, tenant.fails(exitInvalid, "events", "send", "order.lost"), `422: the request is not valid; type: "order.lost" is not a known event type`)
@@ -268,7 +268,7 @@ func TestCommandsSayWhatIsWrongInOneSentence(t *testing.T) {
 }
 
 // A list takes as many pages as its limit asks for, and says how to go on.
-func TestListsOfMoreThanAPage(t *testing.T) {
+func TestCommands_ListsOfMoreThanAPage(t *testing.T) {
 	t.Parallel()
 	env, tenant, _ := shells(t)
 	names := make([]string, 2*maxPage)
@@ -288,7 +288,7 @@ func TestListsOfMoreThanAPage(t *testing.T) {
 }
 
 // Texts of others cannot control the terminal.
-func TestTablesHaveNoControlCharacters(t *testing.T) {
+func TestCommands_TablesHaveNoControlCharacters(t *testing.T) {
 	t.Parallel()
 	p := &printer{}
 	p.header("name")
@@ -300,7 +300,7 @@ func TestTablesHaveNoControlCharacters(t *testing.T) {
 	}
 }
 
-func TestTimelineIsDrawn(t *testing.T) {
+func TestCommands_TimelineIsDrawn(t *testing.T) {
 	t.Parallel()
 	start := time.Date(2026, 1, 2, 15, 4, 5, 0, time.UTC)
 	at := func(s int) time.Time { return start.Add(time.Duration(s) * time.Second) }
@@ -346,7 +346,7 @@ Next: attempt 4; retry sends it now.
 }
 
 // Every command that speaks to a running Posthorn has an example in its help, and its examples are command lines that parse.
-func TestHelpHasExamplesThatParse(t *testing.T) {
+func TestCommands_HelpHasExamplesThatParse(t *testing.T) {
 	t.Parallel()
 	parser := newParser(nil, kong.Writers(io.Discard, io.Discard), kong.Exit(func(int) {}))
 	leaves := 0
@@ -383,7 +383,7 @@ func TestHelpHasExamplesThatParse(t *testing.T) {
 	require.Equal(t, 34, leaves)
 }
 
-func TestCompletion(t *testing.T) {
+func TestCommands_Completion(t *testing.T) {
 	t.Parallel()
 	for line, want := range map[string]string{
 		"ev":                                     "event-types events",

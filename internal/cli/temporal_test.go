@@ -28,7 +28,7 @@ func (e encodings) HandleRPC(_ context.Context, s stats.RPCStats) {
 	}
 }
 
-func TestCallsOfTemporalAreNotCompressed(t *testing.T) {
+func TestTemporal_CallsOfTemporalAreNotCompressed(t *testing.T) {
 	t.Parallel()
 	e := encodings{make(chan string, 100)}
 	server := grpc.NewServer(grpc.StatsHandler(e), grpc.UnknownServiceHandler(func(any, grpc.ServerStream) error { return status.Error(codes.InvalidArgument, "no") }))

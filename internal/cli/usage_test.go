@@ -13,7 +13,7 @@ import (
 )
 
 // The answer to a mistake on the command line names the mistake and the place of the help, and does not print the help.
-func TestUsageErrorsComeFirst(t *testing.T) {
+func TestUsage_ErrorsComeFirst(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		args       []string
@@ -38,7 +38,7 @@ func TestUsageErrorsComeFirst(t *testing.T) {
 	}
 }
 
-func TestHelpSaysWhatIsRequired(t *testing.T) {
+func TestUsage_HelpSaysWhatIsRequired(t *testing.T) {
 	t.Parallel()
 	for _, command := range []string{"serve", "api", "worker"} {
 		var out bytes.Buffer
@@ -51,7 +51,7 @@ func TestHelpSaysWhatIsRequired(t *testing.T) {
 	}
 }
 
-func TestTemporalAddress(t *testing.T) {
+func TestUsage_TemporalAddress(t *testing.T) {
 	t.Parallel()
 	for _, good := range []string{"localhost:7233", "[::1]:7233", "ns.acct.tmprl.cloud:7233", "dns:///temporal:7233", "passthrough:///temporal:7233"} {
 		require.NoError(t, checkTemporalAddress(good))
@@ -62,7 +62,7 @@ func TestTemporalAddress(t *testing.T) {
 }
 
 // All missing required settings of a process are named at once, with the place of their documentation.
-func TestWhatIsRequiredIsNamed(t *testing.T) {
+func TestUsage_WhatIsRequiredIsNamed(t *testing.T) {
 	t.Parallel()
 	for command, run := range map[string]func(context.Context, Environment) error{
 		"serve": new(ServeCommand).Run, "api": new(APICommand).Run, "worker": new(WorkerCommand).Run,
@@ -74,7 +74,7 @@ func TestWhatIsRequiredIsNamed(t *testing.T) {
 	}
 }
 
-func TestATakenPortNamesItsFlag(t *testing.T) {
+func TestUsage_ATakenPortNamesItsFlag(t *testing.T) {
 	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)

@@ -12,7 +12,7 @@ const (
 	otherKey = "hunter2-hunter2-hunter2-2"
 )
 
-func TestAdminKeys(t *testing.T) {
+func TestAdmins_AdminKeys(t *testing.T) {
 	t.Parallel()
 	c := defaults()
 	admins, err := c.Admins()
@@ -27,7 +27,7 @@ func TestAdminKeys(t *testing.T) {
 }
 
 // Errors do not contain the keys.
-func TestAdminKeysThatAreRefused(t *testing.T) {
+func TestAdmins_AdminKeysThatAreRefused(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		first, more Secret
@@ -55,7 +55,7 @@ func TestAdminKeysThatAreRefused(t *testing.T) {
 	}
 }
 
-func TestOrigins(t *testing.T) {
+func TestAdmins_Origins(t *testing.T) {
 	t.Parallel()
 	var o Origins
 	require.NoError(t, o.UnmarshalText([]byte("https://app.example.com, http://127.0.0.1:3000,,HTTPS://Shop.Example.com:443,http://[::1]:80")))
@@ -70,7 +70,7 @@ func TestOrigins(t *testing.T) {
 	}
 }
 
-func TestRequestRate(t *testing.T) {
+func TestAdmins_RequestRate(t *testing.T) {
 	t.Parallel()
 	for rate, ok := range map[float64]bool{0: true, 0.5: true, 1000: true, -1: false, MaxRate + 1: false} {
 		c := defaults()

@@ -54,14 +54,14 @@ func defaults() Config {
 	}
 }
 
-func TestDefaults(t *testing.T) {
+func TestConfig_Defaults(t *testing.T) {
 	clean(t)
 	got, err := parse(t)
 	require.NoError(t, err)
 	require.Equal(t, defaults(), got)
 }
 
-func TestEnvironment(t *testing.T) {
+func TestConfig_Environment(t *testing.T) {
 	clean(t)
 	for name, value := range map[string]string{
 		"POSTHORN_DATABASE_URL":       "postgres://u:hunter2@db/posthorn?sslmode=disable",
@@ -131,7 +131,7 @@ func TestEnvironment(t *testing.T) {
 }
 
 // docker-compose sets a variable that the user left out to the empty string.
-func TestEmptyVariablesAreUnset(t *testing.T) {
+func TestConfig_EmptyVariablesAreUnset(t *testing.T) {
 	clean(t)
 	config := reflect.TypeFor[Config]()
 	retry := reflect.TypeFor[Retry]()
@@ -147,7 +147,7 @@ func TestEmptyVariablesAreUnset(t *testing.T) {
 	require.Equal(t, defaults(), got)
 }
 
-func TestParseRefuses(t *testing.T) {
+func TestConfig_ParseRefuses(t *testing.T) {
 	clean(t)
 	for flag, problem := range map[string]string{
 		"--retention=soon":                 `"soon" is not a duration`,
@@ -162,7 +162,7 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
-func TestValidate(t *testing.T) {
+func TestConfig_Validate(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name    string
@@ -244,7 +244,7 @@ func TestValidate(t *testing.T) {
 	}
 }
 
-func TestValidateNamesAllProblems(t *testing.T) {
+func TestConfig_ValidateNamesAllProblems(t *testing.T) {
 	t.Parallel()
 	err := Config{}.Validate()
 	for _, name := range []string{"ADDR", "TASK_QUEUE", "GROUP_MAX", "WORKFLOWS", "TIMEOUT", "RETRY_INITIAL", "RETRY_BACKOFF", "FAILURE_THRESHOLD", "RETENTION", "LOG_FORMAT"} {
@@ -252,7 +252,7 @@ func TestValidateNamesAllProblems(t *testing.T) {
 	}
 }
 
-func TestRequire(t *testing.T) {
+func TestConfig_Require(t *testing.T) {
 	t.Parallel()
 	c := Config{DatabaseURL: "sqlite:x"}
 	require.NoError(t, c.Require())
@@ -260,7 +260,7 @@ func TestRequire(t *testing.T) {
 	require.EqualError(t, c.Require(DatabaseURL, EncryptionKeyset, AdminKey), "POSTHORN_ENCRYPTION_KEYSET must be set\nPOSTHORN_ADMIN_KEY must be set")
 }
 
-func TestSecretsAreNotPrinted(t *testing.T) {
+func TestConfig_SecretsAreNotPrinted(t *testing.T) {
 	t.Parallel()
 	c := defaults()
 	c.DatabaseURL, c.AdminKey, c.AdminKeys, c.EncryptionKeyset, c.SMTPURL = "hunter2", "hunter2", "a=hunter2", "hunter2", "hunter2"
@@ -279,7 +279,7 @@ func TestSecretsAreNotPrinted(t *testing.T) {
 	require.Empty(t, Secret("").String(), "it shows that nothing is set")
 }
 
-func TestHelpShowsNoSecret(t *testing.T) {
+func TestConfig_HelpShowsNoSecret(t *testing.T) {
 	clean(t)
 	t.Setenv("POSTHORN_ADMIN_KEY", "hunter2")
 	var c cli
@@ -293,7 +293,7 @@ func TestHelpShowsNoSecret(t *testing.T) {
 	require.NotContains(t, out.String(), "hunter2")
 }
 
-func TestDuration(t *testing.T) {
+func TestConfig_Duration(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]time.Duration{
 		"14d": 14 * day, "0d": 0, "1d12h": 36 * time.Hour, "36h": 36 * time.Hour, "90s": 90 * time.Second, "0": 0, "1d0h1m": day + time.Minute,
@@ -313,7 +313,7 @@ func TestDuration(t *testing.T) {
 	require.Equal(t, "36h0m0s", Duration(36*time.Hour).String())
 }
 
-func TestNetworks(t *testing.T) {
+func TestConfig_Networks(t *testing.T) {
 	t.Parallel()
 	var n Networks
 	require.NoError(t, n.UnmarshalText([]byte(" 10.1.2.3/8 ,, ::1,192.168.0.1")))
@@ -326,7 +326,7 @@ func TestNetworks(t *testing.T) {
 }
 
 // Only an origin may stand in a Content-Security-Policy and in CORS headers, and nothing that could end a directive.
-func TestAnOriginEndsNoDirective(t *testing.T) {
+func TestConfig_AnOriginEndsNoDirective(t *testing.T) {
 	t.Parallel()
 	var o Origins
 	require.NoError(t, o.UnmarshalText([]byte(" https://App.example.com ,, http://localhost:3000,https://a.example:443,http://10.0.0.1,https://[2001:db8::1]:8443,https://xn--hks-tna.example")))
@@ -346,7 +346,7 @@ func TestAnOriginEndsNoDirective(t *testing.T) {
 }
 
 // docs/configuration.md lists every variable, by its name.
-func TestEveryVariableIsDocumented(t *testing.T) {
+func TestConfig_EveryVariableIsDocumented(t *testing.T) {
 	page, err := os.ReadFile("../../docs/configuration.md")
 	require.NoError(t, err)
 	var walk func(reflect.Type)

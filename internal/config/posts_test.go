@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestPostsFromDescriptors(t *testing.T) {
+func TestPosts_FromDescriptors(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name        string
@@ -42,7 +42,7 @@ func TestPostsFromDescriptors(t *testing.T) {
 	require.True(t, tooMany(449, 1024))
 }
 
-func TestPostLimit(t *testing.T) {
+func TestPosts_PostLimit(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, 7, Config{MaxPosts: 7}.PostLimit())
 	require.Equal(t, defaultPosts(descriptors()), Config{}.PostLimit())

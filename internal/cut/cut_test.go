@@ -11,7 +11,7 @@ import (
 	"github.com/posthorn/posthorn/internal/cut"
 )
 
-func TestText(t *testing.T) {
+func TestCut_Text(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name, text string
@@ -63,7 +63,7 @@ func FuzzText(f *testing.F) {
 	})
 }
 
-func TestStorable(t *testing.T) {
+func TestCut_Storable(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{"", "a", "\u00e9\U0001f600", "\ufffd", "\x01"} {
 		require.True(t, cut.Storable(text), "%q", text)

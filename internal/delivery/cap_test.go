@@ -11,7 +11,7 @@ import (
 	"github.com/posthorn/posthorn/internal/delivery"
 )
 
-func TestTheCapBoundsWhatIsInFlight(t *testing.T) {
+func TestCap_BoundsWhatIsInFlight(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		all := delivery.NewCap()
@@ -48,7 +48,7 @@ func TestTheCapBoundsWhatIsInFlight(t *testing.T) {
 	})
 }
 
-func TestTheCapForgetsWhoGivesUp(t *testing.T) {
+func TestCap_ForgetsWhoGivesUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		all := delivery.NewCap()

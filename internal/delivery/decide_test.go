@@ -12,7 +12,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-func TestDecide(t *testing.T) {
+func TestDecide_EndsOrRetries(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	policy := backoff.Policy{Initial: 10 * time.Second, Backoff: 2, MaxInterval: time.Hour, Max: 2}

@@ -31,7 +31,7 @@ func (b *bundle) direct(work []handoff.Work) delivery.Batch {
 	return batch
 }
 
-func TestWhatIsReceivedDirectlyNamesNoDispatch(t *testing.T) {
+func TestDirectAttempt_WhatIsReceivedDirectlyNamesNoDispatch(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.hook("/a")
@@ -50,7 +50,7 @@ func TestWhatIsReceivedDirectlyNamesNoDispatch(t *testing.T) {
 	require.Equal(t, 1, b.receiver.got("/b"))
 }
 
-func TestWhatIsNotReceivedDirectlyNamesItsDispatch(t *testing.T) {
+func TestDirectAttempt_WhatIsNotReceivedDirectlyNamesItsDispatch(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	good, bad := b.hook("/good"), b.hook("/bad")
@@ -86,7 +86,7 @@ func TestWhatIsNotReceivedDirectlyNamesItsDispatch(t *testing.T) {
 }
 
 // A delivery that would have to wait, or is likely to fail, is not attempted directly.
-func TestOnlyWhatCanBeSentAtOnceIsSentDirectly(t *testing.T) {
+func TestDirectAttempt_OnlyWhatCanBeSentAtOnceIsSentDirectly(t *testing.T) {
 	t.Parallel()
 	rate, most, timeout := 5.0, 3, 16*time.Second
 	for name, c := range map[string]struct {
@@ -160,7 +160,7 @@ func (open) Observe(string, string, bool) {}
 func (open) Open() bool { return true }
 
 // A delivery that was held, canceled or taken over since is fenced off like any other.
-func TestADirectAttemptOfWhatHasChangedChangesNothing(t *testing.T) {
+func TestDirectAttempt_OfWhatHasChangedChangesNothing(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.hook("/a")

@@ -12,7 +12,7 @@ import (
 )
 
 // For each delivery that was not delivered, a dispatch says its webhook, how it ended and why (C4).
-func TestABatchSaysWhatEndedHowAndWhy(t *testing.T) {
+func TestBatchEnds_ABatchSaysWhatEndedHowAndWhy(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	name, none := "Orders", 0
@@ -69,7 +69,7 @@ func TestABatchSaysWhatEndedHowAndWhy(t *testing.T) {
 }
 
 // However many deliveries end, a batch lists a few one by one and counts all.
-func TestABatchTellsOfAFew(t *testing.T) {
+func TestBatchEnds_ABatchTellsOfAFew(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	d := b.paused(64)

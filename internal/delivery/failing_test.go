@@ -10,7 +10,7 @@ import (
 
 // A webhook that only fails is slowed down, whatever waits for it. The first success ends that, and no other webhook is
 // slowed down.
-func TestAFailingWebhookIsSlowedDown(t *testing.T) {
+func TestFailingWebhook_IsSlowedDown(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var f failing

@@ -26,7 +26,7 @@ func fed(sizes ...int) (f *feed, keys []models.DeliveryKey, queries *[]int) {
 	return f, f.keys, queries
 }
 
-func TestHowManyEventsAQueryReadsFollowsTheirSize(t *testing.T) {
+func TestFeed_HowManyEventsAQueryReadsFollowsTheirSize(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		size    int
@@ -56,7 +56,7 @@ func TestHowManyEventsAQueryReadsFollowsTheirSize(t *testing.T) {
 	}
 }
 
-func TestAnEventIsReadOnceForAllThatTakeIt(t *testing.T) {
+func TestFeed_AnEventIsReadOnceForAllThatTakeIt(t *testing.T) {
 	t.Parallel()
 	f, keys, queries := fed(1, 1, 1)
 	f.add(keys[1])
@@ -70,7 +70,7 @@ func TestAnEventIsReadOnceForAllThatTakeIt(t *testing.T) {
 	require.Empty(t, f.got)
 }
 
-func TestAQueryThatFailedIsMadeAgain(t *testing.T) {
+func TestFeed_AQueryThatFailedIsMadeAgain(t *testing.T) {
 	t.Parallel()
 	f, keys, _ := fed(1)
 	read, broken := f.read, errors.New("broken")

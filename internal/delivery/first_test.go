@@ -18,7 +18,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-func TestFirstAttemptsReadTheOutbox(t *testing.T) {
+func TestFirstAttempts_ReadTheOutbox(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.hook("/a")
@@ -40,7 +40,7 @@ func TestFirstAttemptsReadTheOutbox(t *testing.T) {
 	require.Equal(t, 1, b.receiver.got("/a"))
 }
 
-func TestFirstAttemptsTakeWhatLiesOnTheDesk(t *testing.T) {
+func TestFirstAttempts_TakeWhatLiesOnTheDesk(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.hook("/a")
@@ -59,7 +59,7 @@ func TestFirstAttemptsTakeWhatLiesOnTheDesk(t *testing.T) {
 	require.Equal(t, 1, b.receiver.got("/a"))
 }
 
-func TestNineAreDeliveredAndTheTenthIsLeftOver(t *testing.T) {
+func TestFirstAttempts_NineAreDeliveredAndTheTenthIsLeftOver(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	for i := range 9 {
@@ -92,7 +92,7 @@ func TestNineAreDeliveredAndTheTenthIsLeftOver(t *testing.T) {
 	require.WithinDuration(t, attempts[0].StartedAt.Add(time.Duration(attempts[0].DurationMS)*time.Millisecond+wait), *stored.NextAttemptAt, 2*time.Millisecond)
 }
 
-func TestRunAgainTheySendOnlyWhatIsPendingAndDue(t *testing.T) {
+func TestFirstAttempts_RunAgainTheySendOnlyWhatIsPendingAndDue(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.hook("/good")
@@ -114,7 +114,7 @@ func TestRunAgainTheySendOnlyWhatIsPendingAndDue(t *testing.T) {
 	require.Equal(t, 1, b.receiver.got("/good"))
 }
 
-func TestNoRetriesMeansOneAttempt(t *testing.T) {
+func TestFirstAttempts_NoRetriesMeansOneAttempt(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.hook("/a", retries(0))
@@ -140,7 +140,7 @@ func (b *bundle) pend(d models.Dispatch) models.Dispatch {
 	return *fresh
 }
 
-func TestAWebhookThatIsNotActiveWhenItIsTimeToSend(t *testing.T) {
+func TestFirstAttempts_AWebhookThatIsNotActiveWhenItIsTimeToSend(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		change func(b *bundle, w models.Webhook) error
@@ -179,7 +179,7 @@ func TestAWebhookThatIsNotActiveWhenItIsTimeToSend(t *testing.T) {
 	}
 }
 
-func TestAnOldViewOfAWebhookHoldsNothing(t *testing.T) {
+func TestFirstAttempts_AnOldViewOfAWebhookHoldsNothing(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	w := b.hook("/a")
@@ -203,7 +203,7 @@ func TestAnOldViewOfAWebhookHoldsNothing(t *testing.T) {
 }
 
 // A webhook that another process created within the last second is not treated as deleted.
-func TestAnOldViewWithoutAWebhookCancelsNothing(t *testing.T) {
+func TestFirstAttempts_AnOldViewWithoutAWebhookCancelsNothing(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.hook("/a")
@@ -221,7 +221,7 @@ func TestAnOldViewWithoutAWebhookCancelsNothing(t *testing.T) {
 	require.Equal(t, 1, b.receiver.got("/b"))
 }
 
-func TestOverTheCapIsLeftToTheFairLane(t *testing.T) {
+func TestFirstAttempts_OverTheCapIsLeftToTheFairLane(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	w := b.hook("/a")
@@ -261,7 +261,7 @@ func stoppedOne(t *testing.T, r delivery.Batch) {
 	require.Equal(t, 1, r.Stopped())
 }
 
-func TestWhatChangesWhileItWaitsForItsTurnIsNotSent(t *testing.T) {
+func TestFirstAttempts_WhatChangesWhileItWaitsForItsTurnIsNotSent(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		change func(b *bundle, id string) error
@@ -329,7 +329,7 @@ type posterFunc func(ctx context.Context, r sender.Request) sender.Result
 
 func (f posterFunc) Post(ctx context.Context, r sender.Request) sender.Result { return f(ctx, r) }
 
-func TestAPOSTThatWasCutOffIsNoReception(t *testing.T) {
+func TestFirstAttempts_APOSTThatWasCutOffIsNoReception(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancelCause(t.Context())
 	stopping := errors.New("the worker is stopping")

@@ -53,7 +53,7 @@ func (b *bundle) again(dispatchID string, left []delivery.Leftover) delivery.Bat
 	return plain(round)
 }
 
-func TestRetriesAreMadeTogetherUntilTheyAreUsedUp(t *testing.T) {
+func TestRetries_AreMadeTogetherUntilTheyAreUsedUp(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	w := b.hook("/a", retries(2))
@@ -89,7 +89,7 @@ func failures(r delivery.Batch) []delivery.Leftover {
 	return all
 }
 
-func TestRetriesTogetherSayHowEachEnded(t *testing.T) {
+func TestRetries_TogetherSayHowEachEnded(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.hook("/a")
@@ -108,7 +108,7 @@ func TestRetriesTogetherSayHowEachEnded(t *testing.T) {
 	require.Equal(t, 5, b.receiver.got("/a"))
 }
 
-func TestRetriesTogetherStopWithTheirWebhook(t *testing.T) {
+func TestRetries_TogetherStopWithTheirWebhook(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		change func(b *bundle, w models.Webhook)
@@ -139,7 +139,7 @@ func TestRetriesTogetherStopWithTheirWebhook(t *testing.T) {
 	}
 }
 
-func TestRetriesTogetherKeepToTheirWebhooksRate(t *testing.T) {
+func TestRetries_TogetherKeepToTheirWebhooksRate(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	w := b.hook("/a")
@@ -162,7 +162,7 @@ func TestRetriesTogetherKeepToTheirWebhooksRate(t *testing.T) {
 	}
 }
 
-func TestRetriesTogetherThatFindNoPlaceLocks(t *testing.T) {
+func TestRetries_TogetherThatFindNoPlaceLocks(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	one := 1
@@ -179,7 +179,7 @@ func TestRetriesTogetherThatFindNoPlaceLocks(t *testing.T) {
 	require.Equal(t, "timeout", round.Waiting[0].Last)
 }
 
-func TestWaitsBeginWhenTheSlowestHasEnded(t *testing.T) {
+func TestRetries_WaitsBeginWhenTheSlowestHasEnded(t *testing.T) {
 	t.Parallel()
 	const slow = 4 * time.Second
 	var (
@@ -214,7 +214,7 @@ func TestWaitsBeginWhenTheSlowestHasEnded(t *testing.T) {
 	require.InDelta(t, policy.Delay(l.Delivery, 1, 0)-slow, l.Wait, float64(time.Second))
 }
 
-func TestWhatHasJustBeenReadIsNotReadAgain(t *testing.T) {
+func TestRetries_WhatHasJustBeenReadIsNotReadAgain(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		waited time.Duration

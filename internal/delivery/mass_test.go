@@ -70,7 +70,7 @@ func (b *bundle) runJobs() {
 }
 
 // Deliveries that are not sent cost the same number of statements, however many they are, and read no event (A1, A2).
-func TestWhatIsNotToBeSentIsSetAsideAtOnce(t *testing.T) {
+func TestBatches_WhatIsNotToBeSentIsSetAsideAtOnce(t *testing.T) {
 	t.Parallel()
 	for _, n := range []int{4, 64} {
 		b := setup(t)
@@ -91,7 +91,7 @@ func TestWhatIsNotToBeSentIsSetAsideAtOnce(t *testing.T) {
 	}
 }
 
-func TestRetriesThatAreNotToBeMadeAreSetAsideAtOnce(t *testing.T) {
+func TestBatches_RetriesThatAreNotToBeMadeAreSetAsideAtOnce(t *testing.T) {
 	t.Parallel()
 	for _, n := range []int{4, 64} {
 		b := setup(t)
@@ -110,7 +110,7 @@ func TestRetriesThatAreNotToBeMadeAreSetAsideAtOnce(t *testing.T) {
 }
 
 // The deliveries of a deleted webhook ask for it once.
-func TestADeletedWebhookIsAskedForOnce(t *testing.T) {
+func TestBatches_ADeletedWebhookIsAskedForOnce(t *testing.T) {
 	t.Parallel()
 	var looks atomic.Int64 // at the clock, which every look at a webhook takes
 	b := setup(t, func(_ *sender.Config, o *service.Options) {
@@ -132,7 +132,7 @@ func TestADeletedWebhookIsAskedForOnce(t *testing.T) {
 }
 
 // A webhook whose cap is reached costs a dispatch no event and no wait.
-func TestWhatAFullLaneCannotTakeIsNotRead(t *testing.T) {
+func TestBatches_WhatAFullLaneCannotTakeIsNotRead(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	w := b.hook("/a")
@@ -151,7 +151,7 @@ func TestWhatAFullLaneCannotTakeIsNotRead(t *testing.T) {
 	require.Zero(t, b.Cap.Open())
 }
 
-func TestWhatWaitsInVainForRoomIsNotReadEither(t *testing.T) {
+func TestBatches_WhatWaitsInVainForRoomIsNotReadEither(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	w := b.hook("/a")
@@ -163,7 +163,7 @@ func TestWhatWaitsInVainForRoomIsNotReadEither(t *testing.T) {
 	require.Equal(t, delivery.DefaultInFlight, b.Cap.Users(w.ID))
 }
 
-func TestAFastReceiverGetsAllAtOnce(t *testing.T) {
+func TestBatches_AFastReceiverGetsAllAtOnce(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.Cap = delivery.NewPatientCap(time.Minute) // a busy machine makes no receiver slow
@@ -186,7 +186,7 @@ func (f slotsFunc) Acquire(ctx context.Context, tenant, host string) (func(), er
 	return f(ctx, tenant, host)
 }
 
-func TestOnlyWhatIsReadFromTheDatabasePassesTheGate(t *testing.T) {
+func TestBatches_OnlyWhatIsReadFromTheDatabasePassesTheGate(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.hook("/a")
@@ -210,7 +210,7 @@ func TestOnlyWhatIsReadFromTheDatabasePassesTheGate(t *testing.T) {
 }
 
 // A process works on 16 batches of a webhook. Other batches have to come back later, before anything is read for them.
-func TestBatchesOfOneWebhookAreBounded(t *testing.T) {
+func TestBatches_OfOneWebhookAreBounded(t *testing.T) {
 	t.Parallel()
 	g := newGate()
 	b := setup(t, servicetest.WithPoster(g))
@@ -253,7 +253,7 @@ func TestBatchesOfOneWebhookAreBounded(t *testing.T) {
 	require.Equal(t, delivery.Batch{Delivered: 1}, batch)
 }
 
-func TestAPOSTWaitsForASlotOfTheProcess(t *testing.T) {
+func TestBatches_APOSTWaitsForASlotOfTheProcess(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.hook("/a")
@@ -297,7 +297,7 @@ func TestAPOSTWaitsForASlotOfTheProcess(t *testing.T) {
 }
 
 // No POST starts later than two seconds after its webhook was paused, however long it has waited.
-func TestWhatHasWaitedLooksAtItsWebhookAgain(t *testing.T) {
+func TestBatches_WhatHasWaitedLooksAtItsWebhookAgain(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	w := b.hook("/a")
@@ -313,7 +313,7 @@ func TestWhatHasWaitedLooksAtItsWebhookAgain(t *testing.T) {
 	require.Zero(t, b.Cap.Open())
 }
 
-func TestAFailureIsToldWithTheCounts(t *testing.T) {
+func TestBatches_AFailureIsToldWithTheCounts(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	w := b.hook("/a", retries(0))
@@ -331,7 +331,7 @@ func TestAFailureIsToldWithTheCounts(t *testing.T) {
 }
 
 // A batch that has to stop finishes its POSTs under way and leaves over the rest.
-func TestABatchThatIsStoppedLeavesTheRestOver(t *testing.T) {
+func TestBatches_ABatchThatIsStoppedLeavesTheRestOver(t *testing.T) {
 	t.Parallel()
 	g := newGate()
 	b := setup(t, servicetest.WithPoster(g))

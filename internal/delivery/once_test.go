@@ -17,7 +17,7 @@ import (
 	"github.com/posthorn/posthorn/internal/servicetest"
 )
 
-func TestATurnIsWaitedFor(t *testing.T) {
+func TestOnce_ATurnIsWaitedFor(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		a := &delivery.Courier{}
@@ -47,7 +47,7 @@ func TestATurnIsWaitedFor(t *testing.T) {
 	})
 }
 
-func TestWhoIsStoppedDoesNotWaitForATurn(t *testing.T) {
+func TestOnce_WhoIsStoppedDoesNotWaitForATurn(t *testing.T) {
 	t.Parallel()
 	a := &delivery.Courier{}
 	end, err := a.Lock(t.Context(), "a")
@@ -88,7 +88,7 @@ func (w watched) Done() <-chan struct{} {
 }
 
 // A workflow task that times out is made again, with its local activity, though the first still runs.
-func TestFirstAttemptsThatAreStillBeingMadeAreNotMadeTwice(t *testing.T) {
+func TestOnce_FirstAttemptsThatAreStillBeingMadeAreNotMadeTwice(t *testing.T) {
 	t.Parallel()
 	g := newGate()
 	b := setup(t, servicetest.WithPoster(g))
@@ -130,7 +130,7 @@ func TestFirstAttemptsThatAreStillBeingMadeAreNotMadeTwice(t *testing.T) {
 	<-done
 }
 
-func TestDeliveriesThatAreStillBeingAttemptedAreNotAttemptedTwice(t *testing.T) {
+func TestOnce_DeliveriesThatAreStillBeingAttemptedAreNotAttemptedTwice(t *testing.T) {
 	t.Parallel()
 	g := newGate()
 	b := setup(t, servicetest.WithPoster(g))
@@ -167,7 +167,7 @@ func TestDeliveriesThatAreStillBeingAttemptedAreNotAttemptedTwice(t *testing.T) 
 }
 
 // An activity without a heartbeat for too long is started again, in the process that still runs it.
-func TestADeliveryThatIsStillBeingAttemptedIsNotAttemptedTwice(t *testing.T) {
+func TestOnce_ADeliveryThatIsStillBeingAttemptedIsNotAttemptedTwice(t *testing.T) {
 	t.Parallel()
 	g := newGate()
 	b := setup(t, servicetest.WithPoster(g))

@@ -44,7 +44,7 @@ func (a *answers) set(r sender.Result) {
 var good = sender.Result{Outcome: sender.Received, StatusCode: http.StatusNoContent}
 
 // Failures in Posthorn itself do not count against the receiver (A6).
-func TestAFailureOfOurOwnIsNoReception(t *testing.T) {
+func TestOwnFailure_AFailureOfOurOwnIsNoReception(t *testing.T) {
 	t.Parallel()
 	poster := &answers{result: sender.Result{Outcome: sender.Local, Error: "not sent"}}
 	b := setup(t, servicetest.WithPoster(poster))
@@ -83,7 +83,7 @@ func TestAFailureOfOurOwnIsNoReception(t *testing.T) {
 	require.Empty(t, b.delivery(d).StatusReason)
 }
 
-func TestABatchThatFailsInPosthornAsksForItselfAgain(t *testing.T) {
+func TestOwnFailure_ABatchThatFailsInPosthornAsksForItselfAgain(t *testing.T) {
 	t.Parallel()
 	poster := &answers{result: sender.Result{Outcome: sender.Local}}
 	b := setup(t, servicetest.WithPoster(poster))
@@ -109,7 +109,7 @@ type switched struct {
 func (s *switched) Observe(_, _ string, answered bool) { s.observed = append(s.observed, answered) }
 func (s *switched) Open() bool                         { return s.open }
 
-func TestWhileTheBreakerIsOpenFailuresWithoutAStatusDoNotCount(t *testing.T) {
+func TestOwnFailure_WhileTheBreakerIsOpenFailuresWithoutAStatusDoNotCount(t *testing.T) {
 	t.Parallel()
 	poster := &answers{result: sender.Result{Outcome: sender.Failed, Error: "no connection"}}
 	b := setup(t, servicetest.WithPoster(poster))
@@ -140,7 +140,7 @@ func TestWhileTheBreakerIsOpenFailuresWithoutAStatusDoNotCount(t *testing.T) {
 }
 
 // A delivery that cannot be read affects only itself (A22).
-func TestASecretThatCannotBeOpenedHoldsUpNobodyElse(t *testing.T) {
+func TestOwnFailure_ASecretThatCannotBeOpenedHoldsUpNobodyElse(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.hook("/a")
@@ -192,7 +192,7 @@ func (m *missing) EventsByID(ctx context.Context, keys []models.DeliveryKey) (ma
 	return events, err
 }
 
-func TestAnEventThatCannotBeReadHoldsUpNobodyElse(t *testing.T) {
+func TestOwnFailure_AnEventThatCannotBeReadHoldsUpNobodyElse(t *testing.T) {
 	t.Parallel()
 	for name, erased := range map[string]bool{"missing": false, "erased": true} {
 		t.Run(name, func(t *testing.T) {
@@ -211,7 +211,7 @@ func TestAnEventThatCannotBeReadHoldsUpNobodyElse(t *testing.T) {
 }
 
 // A POST's failure belongs to the epoch in which the POST began (A21).
-func TestTheEpochIsTheOneInWhichThePOSTBegan(t *testing.T) {
+func TestOwnFailure_TheEpochIsTheOneInWhichThePOSTBegan(t *testing.T) {
 	t.Parallel()
 	poster := &answers{result: sender.Result{Outcome: sender.Failed, StatusCode: 500, Error: "500"}}
 	b := setup(t, servicetest.WithPoster(poster))
@@ -231,7 +231,7 @@ func TestTheEpochIsTheOneInWhichThePOSTBegan(t *testing.T) {
 }
 
 // Another transaction has locked the row of one record. Only this record waits (A2).
-func TestALockedRecordWaitsAlone(t *testing.T) {
+func TestOwnFailure_ALockedRecordWaitsAlone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
@@ -274,7 +274,7 @@ func TestALockedRecordWaitsAlone(t *testing.T) {
 	})
 }
 
-func TestALockedRecordIsGivenUpInTime(t *testing.T) {
+func TestOwnFailure_ALockedRecordIsGivenUpInTime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := delivery.NewRecorder(attemptsFunc(func(context.Context, []*models.Record, []string) ([]models.Recorded, error) {

@@ -26,7 +26,7 @@ func (clumsy) Post(_ context.Context, r sender.Request) sender.Result {
 }
 
 // An attempt that panics is delayed by a minute, and affects no other delivery.
-func TestAnAttemptThatPanicsCostsItself(t *testing.T) {
+func TestPanics_AnAttemptThatPanicsCostsItself(t *testing.T) {
 	t.Parallel()
 	b := setup(t, servicetest.WithPoster(clumsy{}))
 	b.hook("/bad")

@@ -34,7 +34,7 @@ type poisonError struct{}
 func (poisonError) Error() string { return "constraint failed" }
 func (poisonError) Code() int     { return 275 }
 
-func TestARecordOutlastsAnOutage(t *testing.T) {
+func TestRecorder_ARecordOutlastsAnOutage(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.hook("/a")
@@ -55,7 +55,7 @@ func TestARecordOutlastsAnOutage(t *testing.T) {
 }
 
 // The database commits, and goes away before it can report the commit.
-func TestARecordWhoseAnswerWasLostIsNotRepeated(t *testing.T) {
+func TestRecorder_ARecordWhoseAnswerWasLostIsNotRepeated(t *testing.T) {
 	t.Parallel()
 	for name, status := range map[string]int{"received": 200, "failed": 500} {
 		t.Run(name, func(t *testing.T) {
@@ -92,7 +92,7 @@ func TestARecordWhoseAnswerWasLostIsNotRepeated(t *testing.T) {
 	}
 }
 
-func TestTheOutboxEntryOutlastsEveryRecord(t *testing.T) {
+func TestRecorder_TheOutboxEntryOutlastsEveryRecord(t *testing.T) {
 	t.Parallel()
 	for name, fails := range map[string]bool{"another is recorded a moment later": false, "another cannot be recorded": true} {
 		t.Run(name, func(t *testing.T) {
@@ -140,7 +140,7 @@ func TestTheOutboxEntryOutlastsEveryRecord(t *testing.T) {
 	}
 }
 
-func TestTheLastRecordTakesTheOutboxEntryWithIt(t *testing.T) {
+func TestRecorder_TheLastRecordTakesTheOutboxEntryWithIt(t *testing.T) {
 	t.Parallel()
 	var groups [][]string
 	r := delivery.NewRecorder(attemptsFunc(func(_ context.Context, group []*models.Record, done []string) ([]models.Recorded, error) {
@@ -156,7 +156,7 @@ func TestTheLastRecordTakesTheOutboxEntryWithIt(t *testing.T) {
 }
 
 // A few records that wait share the next transaction, and begin none beside the one under way.
-func TestAFewRecordsShareTheNextTransaction(t *testing.T) {
+func TestRecorder_AFewRecordsShareTheNextTransaction(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		busy := make(chan struct{})
@@ -180,7 +180,7 @@ func TestAFewRecordsShareTheNextTransaction(t *testing.T) {
 	})
 }
 
-func TestTheLastRecordsTakeTheOutboxEntryWithThem(t *testing.T) {
+func TestRecorder_TheLastRecordsTakeTheOutboxEntryWithThem(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		busy := make(chan struct{})
@@ -209,7 +209,7 @@ func TestTheLastRecordsTakeTheOutboxEntryWithThem(t *testing.T) {
 	})
 }
 
-func TestARecordIsGivenUpWhenTheOutageLasts(t *testing.T) {
+func TestRecorder_ARecordIsGivenUpWhenTheOutageLasts(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := delivery.NewRecorder(attemptsFunc(func(context.Context, []*models.Record, []string) ([]models.Recorded, error) {
@@ -224,7 +224,7 @@ func TestARecordIsGivenUpWhenTheOutageLasts(t *testing.T) {
 }
 
 // A connection whose other end has gone is silent. Data sent over it is neither answered nor refused.
-func TestARecordOutlastsASilentConnection(t *testing.T) {
+func TestRecorder_ARecordOutlastsASilentConnection(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		silent int // connections
@@ -254,7 +254,7 @@ func TestARecordOutlastsASilentConnection(t *testing.T) {
 	}
 }
 
-func TestAPoisonousRecordFailsAlone(t *testing.T) {
+func TestRecorder_APoisonousRecordFailsAlone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		busy := make(chan struct{})
@@ -309,7 +309,7 @@ func TestAPoisonousRecordFailsAlone(t *testing.T) {
 	})
 }
 
-func TestAnOutageEndsTheSearchForPoison(t *testing.T) {
+func TestRecorder_AnOutageEndsTheSearchForPoison(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		first := true

@@ -26,7 +26,7 @@ func newLimits(store delivery.LeaseStore, now func() time.Time) *delivery.Limits
 	return delivery.NewLimits(func() string { return name }, store, now)
 }
 
-func TestARateIsKeptByAllWorkersTogether(t *testing.T) {
+func TestSharedLimits_ARateIsKeptByAllWorkersTogether(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	w := b.hook("/a")
@@ -46,7 +46,7 @@ func TestARateIsKeptByAllWorkersTogether(t *testing.T) {
 	require.WithinDuration(t, b.Clock.Now(), times[0], 10*time.Second, "what was not used is not saved up")
 }
 
-func TestWhatIsOverTheRateIsPutOffAndNotFailed(t *testing.T) {
+func TestSharedLimits_WhatIsOverTheRateIsPutOffAndNotFailed(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	rate := 0.1
@@ -71,7 +71,7 @@ func TestWhatIsOverTheRateIsPutOffAndNotFailed(t *testing.T) {
 	require.Equal(t, 2, b.receiver.got("/a"))
 }
 
-func TestPlacesInFlightAreSharedByAllWorkers(t *testing.T) {
+func TestSharedLimits_PlacesInFlightAreSharedByAllWorkers(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	w := b.hook("/a")
@@ -104,7 +104,7 @@ func TestPlacesInFlightAreSharedByAllWorkers(t *testing.T) {
 	require.Equal(t, 1, entered, "one place was given back")
 }
 
-func TestAKilledWorkersPlacesComeBack(t *testing.T) {
+func TestSharedLimits_AKilledWorkersPlacesComeBack(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	w := b.hook("/a")
@@ -122,7 +122,7 @@ func TestAKilledWorkersPlacesComeBack(t *testing.T) {
 	require.NotNil(t, leave)
 }
 
-func TestWhatFindsNoPlaceIsPutOffAndNotFailed(t *testing.T) {
+func TestSharedLimits_WhatFindsNoPlaceIsPutOffAndNotFailed(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	most := 1
@@ -189,7 +189,7 @@ func (p *places) last() time.Time {
 	return p.leased
 }
 
-func TestTurnsKeepToWhatTheReceiverTakes(t *testing.T) {
+func TestSharedLimits_TurnsKeepToWhatTheReceiverTakes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const limit = 2
@@ -226,7 +226,7 @@ func TestTurnsKeepToWhatTheReceiverTakes(t *testing.T) {
 	})
 }
 
-func TestALeaseIsRenewedAsLongAsAPOSTTakes(t *testing.T) {
+func TestSharedLimits_ALeaseIsRenewedAsLongAsAPOSTTakes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := &places{there: 1}
@@ -241,7 +241,7 @@ func TestALeaseIsRenewedAsLongAsAPOSTTakes(t *testing.T) {
 	})
 }
 
-func TestATimeThatWasMissedLapsesOnce(t *testing.T) {
+func TestSharedLimits_ATimeThatWasMissedLapsesOnce(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	rate := 0.1
@@ -276,7 +276,7 @@ func TestATimeThatWasMissedLapsesOnce(t *testing.T) {
 	}
 }
 
-func TestLimitsHoldUnderConcurrency(t *testing.T) {
+func TestSharedLimits_LimitsHoldUnderConcurrency(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	w := b.hook("/a")
@@ -310,7 +310,7 @@ func TestLimitsHoldUnderConcurrency(t *testing.T) {
 }
 
 // Deliveries that a rate has put off are called together, and each keeps its reserved time.
-func TestTimesAtARateAreKeptTogether(t *testing.T) {
+func TestSharedLimits_TimesAtARateAreKeptTogether(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	rate := 20.0
@@ -328,7 +328,7 @@ func TestTimesAtARateAreKeptTogether(t *testing.T) {
 	}
 }
 
-func TestTimesAtARateThatWereMissedTogetherLapse(t *testing.T) {
+func TestSharedLimits_TimesAtARateThatWereMissedTogetherLapse(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	rate := 0.1
@@ -348,7 +348,7 @@ func TestTimesAtARateThatWereMissedTogetherLapse(t *testing.T) {
 }
 
 // Late deliveries, from any worker, are not sent faster than the rate.
-func TestWhatIsLateKeepsToTheRateToo(t *testing.T) {
+func TestSharedLimits_WhatIsLateKeepsToTheRateToo(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	w := b.hook("/a")

@@ -14,7 +14,7 @@ import (
 
 // A retry that is due within a second is called at once and waits for its time itself: Temporal's timers of less than a
 // second take one. It is made when it is due, neither before nor a second later.
-func TestAShortWaitIsKeptHere(t *testing.T) {
+func TestShortWait_IsKeptHere(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.hook("/a", func(c *service.WebhookChange) { c.Retry = &models.Retry{Initial: 200 * time.Millisecond} })
@@ -41,7 +41,7 @@ func TestAShortWaitIsKeptHere(t *testing.T) {
 }
 
 // A longer wait is Temporal's.
-func TestALongWaitIsLeftToTemporal(t *testing.T) {
+func TestShortWait_ALongWaitIsLeftToTemporal(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.hook("/a", func(c *service.WebhookChange) { c.Retry = &models.Retry{Initial: 3 * time.Second} })

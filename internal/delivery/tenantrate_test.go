@@ -11,7 +11,7 @@ import (
 )
 
 // The rate of a tenant is kept to by all of its webhooks together. What is over it waits, and has not failed.
-func TestTheRateOfATenant(t *testing.T) {
+func TestTenantRate_TheRateOfATenant(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	rate := 0.1

@@ -29,7 +29,7 @@ func (b *bundle) isCanceled(id string) {
 
 // A waiting first attempt, one of several, and a retry are canceled when their webhook is no longer registered for
 // their type. No POST is made.
-func TestWhatIsNotWantedAnyMoreIsCanceled(t *testing.T) {
+func TestUnwanted_WhatIsNotWantedAnyMoreIsCanceled(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.EventTypes("order.paid")
@@ -63,7 +63,7 @@ func TestWhatIsNotWantedAnyMoreIsCanceled(t *testing.T) {
 }
 
 // A webhook that is not active holds its due deliveries, wanted or not.
-func TestWhatIsNotWantedByAnInactiveWebhookIsHeld(t *testing.T) {
+func TestUnwanted_WhatIsNotWantedByAnInactiveWebhookIsHeld(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.EventTypes("order.paid")
@@ -76,7 +76,7 @@ func TestWhatIsNotWantedByAnInactiveWebhookIsHeld(t *testing.T) {
 }
 
 // An unsubscription within the last second counts: the database decides, not the view.
-func TestWhatIsWantedAgainIsSent(t *testing.T) {
+func TestUnwanted_WhatIsWantedAgainIsSent(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.EventTypes("order.paid")
@@ -99,7 +99,7 @@ func TestWhatIsWantedAgainIsSent(t *testing.T) {
 }
 
 // A delivery of a type that the webhook does not want cannot be retried, and stays unchanged.
-func TestWhatIsNotWantedCannotBeRetried(t *testing.T) {
+func TestUnwanted_WhatIsNotWantedCannotBeRetried(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.EventTypes("order.paid")

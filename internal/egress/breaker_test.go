@@ -29,7 +29,7 @@ func (w *world) all(answered bool, from, n, tenants int) {
 	}
 }
 
-func TestOpensAtItsNumbers(t *testing.T) {
+func TestBreaker_OpensAtItsNumbers(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name           string
@@ -70,7 +70,7 @@ func TestOpensAtItsNumbers(t *testing.T) {
 	}
 }
 
-func TestHostsThatNeverAnsweredSayNothing(t *testing.T) {
+func TestBreaker_HostsThatNeverAnsweredSayNothing(t *testing.T) {
 	t.Parallel()
 	w := newWorld()
 	w.all(false, 0, 5000, 50)
@@ -78,7 +78,7 @@ func TestHostsThatNeverAnsweredSayNothing(t *testing.T) {
 	require.Zero(t, w.memory.Len())
 }
 
-func TestAHostOfManyTenantsIsOneHost(t *testing.T) {
+func TestBreaker_AHostOfManyTenantsIsOneHost(t *testing.T) {
 	t.Parallel()
 	w := newWorld()
 	for _, answered := range []bool{true, false} {
@@ -93,7 +93,7 @@ func TestAHostOfManyTenantsIsOneHost(t *testing.T) {
 	require.True(t, w.Open())
 }
 
-func TestClosesAsSoonAsHostsAnswer(t *testing.T) {
+func TestBreaker_ClosesAsSoonAsHostsAnswer(t *testing.T) {
 	t.Parallel()
 	w := newWorld()
 	w.all(true, 0, 40, 4)
@@ -108,7 +108,7 @@ func TestClosesAsSoonAsHostsAnswer(t *testing.T) {
 }
 
 // Retries are rare, and an outage may last for hours. While hosts fail and none answers, the breaker stays open.
-func TestStaysOpenForALongOutage(t *testing.T) {
+func TestBreaker_StaysOpenForALongOutage(t *testing.T) {
 	t.Parallel()
 	w := newWorld()
 	w.all(true, 0, 20, 4)
@@ -126,7 +126,7 @@ func TestStaysOpenForALongOutage(t *testing.T) {
 	require.False(t, w.Open(), "none has answered in the last 10 minutes")
 }
 
-func TestHostsThatDiedOneByOneDoNotOpenIt(t *testing.T) {
+func TestBreaker_HostsThatDiedOneByOneDoNotOpenIt(t *testing.T) {
 	t.Parallel()
 	w := newWorld()
 	for i := range 100 { // one host dies every minute, and all the dead are retried
@@ -138,7 +138,7 @@ func TestHostsThatDiedOneByOneDoNotOpenIt(t *testing.T) {
 }
 
 // A tenant can make any number of its own hosts answer and then fail.
-func TestOneTenantNeverOpensIt(t *testing.T) {
+func TestBreaker_OneTenantNeverOpensIt(t *testing.T) {
 	t.Parallel()
 	attack := func(w *world) {
 		for i := range 10_000 {
@@ -197,7 +197,7 @@ func TestOneTenantNeverOpensIt(t *testing.T) {
 	})
 }
 
-func TestMemoryIsBounded(t *testing.T) {
+func TestBreaker_MemoryIsBounded(t *testing.T) {
 	t.Parallel()
 	w := newWorld()
 	for i := range 50_000 {

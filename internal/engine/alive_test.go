@@ -99,7 +99,7 @@ func seen() (*engine.Engine, *visible, []string) {
 
 var unlisted = []string{"evt_106", "evt_107", "evt_108", "evt_206", "evt_207", "evt_208", "evt_6", "evt_7", "evt_8"}
 
-func TestOnlyWhatIsNotListedIsAskedAbout(t *testing.T) {
+func TestAlive_OnlyWhatIsNotListedIsAskedAbout(t *testing.T) {
 	t.Parallel()
 	e, v, ids := seen()
 	alive, err := e.Alive(t.Context(), ids)
@@ -122,7 +122,7 @@ func TestOnlyWhatIsNotListedIsAskedAbout(t *testing.T) {
 	require.Empty(t, none)
 }
 
-func TestWithoutVisibilityEachIsAskedAbout(t *testing.T) {
+func TestAlive_WithoutVisibilityEachIsAskedAbout(t *testing.T) {
 	t.Parallel()
 	e, v, ids := seen()
 	v.noList = serviceerror.NewResourceExhausted(enums.RESOURCE_EXHAUSTED_CAUSE_RPS_LIMIT, "too many")
@@ -135,7 +135,7 @@ func TestWithoutVisibilityEachIsAskedAbout(t *testing.T) {
 	require.Len(t, slices.Collect(maps.Keys(alive)), 250-len(unlisted)+2)
 }
 
-func TestWhatTemporalDoesNotSayIsNotDead(t *testing.T) {
+func TestAlive_WhatTemporalDoesNotSayIsNotDead(t *testing.T) {
 	t.Parallel()
 	e, v, ids := seen()
 	v.noAnswer = serviceerror.NewUnavailable("away")
@@ -144,7 +144,7 @@ func TestWhatTemporalDoesNotSayIsNotDead(t *testing.T) {
 }
 
 // However many there are to start, and however slow Temporal is, the caller waits and few are on their way.
-func TestLaunchWaitStartsAFewAtOnce(t *testing.T) {
+func TestAlive_LaunchWaitStartsAFewAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e, c, _ := setup()

@@ -126,7 +126,7 @@ var outages = []struct {
 	{"it says so", func(f *frontend) { f.answer(unavailable) }, func(f *frontend) { f.answer(nil) }},
 }
 
-func TestATemporalThatWasThereAndIsAwayIsFoundOut(t *testing.T) {
+func TestTemporalAway_ATemporalThatWasThereAndIsAwayIsFoundOut(t *testing.T) {
 	t.Parallel()
 	for _, outage := range outages {
 		t.Run(outage.name, func(t *testing.T) {
@@ -177,7 +177,7 @@ func TestATemporalThatWasThereAndIsAwayIsFoundOut(t *testing.T) {
 	}
 }
 
-func TestWhileTemporalIsAwayOneCallAtATimeAsksForIt(t *testing.T) {
+func TestTemporalAway_WhileTemporalIsAwayOneCallAtATimeAsksForIt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f, c := connect(t)
@@ -196,7 +196,7 @@ func TestWhileTemporalIsAwayOneCallAtATimeAsksForIt(t *testing.T) {
 	})
 }
 
-func TestAnAnswerToAnyOfThemTellsThatTemporalIsThere(t *testing.T) {
+func TestTemporalAway_AnAnswerToAnyOfThemTellsThatTemporalIsThere(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f, c := connect(t)

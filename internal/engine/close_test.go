@@ -11,7 +11,7 @@ import (
 	"github.com/posthorn/posthorn/internal/handoff"
 )
 
-func TestWhatWaitsIsStartedBeforeTheEngineCloses(t *testing.T) {
+func TestClose_WhatWaitsIsStartedBeforeTheEngineCloses(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e, c, o := setup(func(o *engine.Options) { o.Desk = handoff.NewDesk(1<<20, time.Now) })
@@ -33,7 +33,7 @@ func TestWhatWaitsIsStartedBeforeTheEngineCloses(t *testing.T) {
 	})
 }
 
-func TestAnEngineThatIsClosedStartsNothing(t *testing.T) {
+func TestClose_AnEngineThatIsClosedStartsNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e, c, o := setup()
@@ -58,7 +58,7 @@ func TestAnEngineThatIsClosedStartsNothing(t *testing.T) {
 	})
 }
 
-func TestAnEngineClosesInTime(t *testing.T) {
+func TestClose_AnEngineClosesInTime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e, c, o := setup(func(o *engine.Options) { o.GroupMax = 2 })

@@ -14,7 +14,7 @@ import (
 )
 
 // An engineer with only the Web UI sees the deliveries and their webhooks, and finds the way back (C4).
-func TestTheWebUINamesWhatIsDeliveredToWhom(t *testing.T) {
+func TestDescribe_TheWebUINamesWhatIsDeliveredToWhom(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e, c, _ := setup(func(o *engine.Options) {
@@ -52,7 +52,7 @@ func TestTheWebUINamesWhatIsDeliveredToWhom(t *testing.T) {
 	})
 }
 
-func TestNamesThatSomebodyChoseStayInTheirPlace(t *testing.T) {
+func TestDescribe_NamesThatSomebodyChoseStayInTheirPlace(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e, c, _ := setup(func(o *engine.Options) {
@@ -74,7 +74,7 @@ func TestNamesThatSomebodyChoseStayInTheirPlace(t *testing.T) {
 
 // A workflow with the id of a new dispatch belongs to another installation. Posthorn logs that, and the delivery goes
 // out by a workflow with another id (A11).
-func TestAnIdThatIsTakenIsSaidAndAnotherIsUsed(t *testing.T) {
+func TestDescribe_AnIdThatIsTakenIsSaidAndAnotherIsUsed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		log := &strings.Builder{}

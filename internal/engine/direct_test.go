@@ -80,7 +80,7 @@ func left(deliveries ...string) (all workflows.Leftovers) {
 	return all
 }
 
-func TestWhatIsReceivedAtOnceGetsNoWorkflow(t *testing.T) {
+func TestDirectAttempt_WhatIsReceivedAtOnceGetsNoWorkflow(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		a := &attempts{round: workflows.Round{Delivered: 2}}
@@ -96,7 +96,7 @@ func TestWhatIsReceivedAtOnceGetsNoWorkflow(t *testing.T) {
 	})
 }
 
-func TestWhatIsNotReceivedGetsTheWorkflow(t *testing.T) {
+func TestDirectAttempt_WhatIsNotReceivedGetsTheWorkflow(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		round   workflows.Round
@@ -133,7 +133,7 @@ func TestWhatIsNotReceivedGetsTheWorkflow(t *testing.T) {
 }
 
 // A delivery that finds no room, or would have to wait, gets a workflow.
-func TestFirstAttemptsWithoutAWorkflowAreBounded(t *testing.T) {
+func TestDirectAttempt_FirstAttemptsWithoutAWorkflowAreBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		a := &attempts{takes: 10 * time.Second, round: workflows.Round{Delivered: 256}}
@@ -182,7 +182,7 @@ func TestFirstAttemptsWithoutAWorkflowAreBounded(t *testing.T) {
 }
 
 // A process that was suspended between the commit and the first attempt sends nothing: others have taken it over.
-func TestWhatOthersHaveTakenOverIsNotAttempted(t *testing.T) {
+func TestDirectAttempt_WhatOthersHaveTakenOverIsNotAttempted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		a := &attempts{}
@@ -196,7 +196,7 @@ func TestWhatOthersHaveTakenOverIsNotAttempted(t *testing.T) {
 }
 
 // While Temporal is away, first attempts are still made. Left-over deliveries stay in the outbox.
-func TestFirstAttemptsDoNotNeedTemporal(t *testing.T) {
+func TestDirectAttempt_FirstAttemptsDoNotNeedTemporal(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		a := &attempts{round: workflows.Round{Waiting: left("dlv_0")}}
@@ -214,7 +214,7 @@ func TestFirstAttemptsDoNotNeedTemporal(t *testing.T) {
 }
 
 // A database that is away for a moment delays the workflow, and no more.
-func TestWhatIsLeftOverWaitsForTheDatabase(t *testing.T) {
+func TestDirectAttempt_WhatIsLeftOverWaitsForTheDatabase(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e, c, o := direct(&attempts{round: workflows.Round{Waiting: left("dlv_0")}})
@@ -241,7 +241,7 @@ func TestWhatIsLeftOverWaitsForTheDatabase(t *testing.T) {
 
 // A process that stops waits for its POSTs, and starts the workflows of left-over deliveries. POSTs that do not end in
 // time are cut off, and left to others.
-func TestFirstAttemptsEndBeforeTheProcess(t *testing.T) {
+func TestDirectAttempt_FirstAttemptsEndBeforeTheProcess(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e, c, _ := direct(&attempts{takes: 10 * time.Second, round: workflows.Round{Waiting: left("dlv_0")}})

@@ -184,7 +184,7 @@ func own(e *engine.Engine, id string) bool {
 	return true
 }
 
-func TestAtAnEverydayRateEachEventHasItsOwnWorkflow(t *testing.T) {
+func TestEngine_AtAnEverydayRateEachEventHasItsOwnWorkflow(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e, c, _ := setup()
@@ -200,7 +200,7 @@ func TestAtAnEverydayRateEachEventHasItsOwnWorkflow(t *testing.T) {
 	})
 }
 
-func TestBeyondItEventsShareWorkflows(t *testing.T) {
+func TestEngine_BeyondItEventsShareWorkflows(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e, _, o := setup()
@@ -231,7 +231,7 @@ func TestBeyondItEventsShareWorkflows(t *testing.T) {
 	})
 }
 
-func TestAFullGroupStartsAtOnceAndAnyOtherWhenItIsTime(t *testing.T) {
+func TestEngine_AFullGroupStartsAtOnceAndAnyOtherWhenItIsTime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e, c, o := setup()
@@ -250,7 +250,7 @@ func TestAFullGroupStartsAtOnceAndAnyOtherWhenItIsTime(t *testing.T) {
 	})
 }
 
-func TestFewSharedDispatchesAreOnTheirWayAtOnce(t *testing.T) {
+func TestEngine_FewSharedDispatchesAreOnTheirWayAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		desk := handoff.NewDesk(1<<20, time.Now)
@@ -268,7 +268,7 @@ func TestFewSharedDispatchesAreOnTheirWayAtOnce(t *testing.T) {
 	})
 }
 
-func TestWhatWaitsKeepsSoMuchDataInMemoryAndNoMore(t *testing.T) {
+func TestEngine_WhatWaitsKeepsSoMuchDataInMemoryAndNoMore(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		desk := handoff.NewDesk(1<<30, time.Now)
@@ -300,7 +300,7 @@ func TestWhatWaitsKeepsSoMuchDataInMemoryAndNoMore(t *testing.T) {
 	})
 }
 
-func TestASlotIsHeldUntilTheFirstAttemptsAreMade(t *testing.T) {
+func TestEngine_ASlotIsHeldUntilTheFirstAttemptsAreMade(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		desk := handoff.NewDesk(1<<20, time.Now)
@@ -328,7 +328,7 @@ func TestASlotIsHeldUntilTheFirstAttemptsAreMade(t *testing.T) {
 	})
 }
 
-func TestWaitersAreBoundedAndToldSo(t *testing.T) {
+func TestEngine_WaitersAreBoundedAndToldSo(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e, _, _ := setup()
@@ -346,7 +346,7 @@ func TestWaitersAreBoundedAndToldSo(t *testing.T) {
 	})
 }
 
-func TestStrictlyAWorkflowPerEventWaitsForASlot(t *testing.T) {
+func TestEngine_StrictlyAWorkflowPerEventWaitsForASlot(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e, _, _ := setup(func(o *engine.Options) { o.GroupMax = 1 })
@@ -363,7 +363,7 @@ func TestStrictlyAWorkflowPerEventWaitsForASlot(t *testing.T) {
 	})
 }
 
-func TestALargeBatchDoesNotStartAllAtOnce(t *testing.T) {
+func TestEngine_ALargeBatchDoesNotStartAllAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e, c, _ := setup(func(o *engine.Options) { o.GroupMax = 1 })
@@ -384,7 +384,7 @@ func TestALargeBatchDoesNotStartAllAtOnce(t *testing.T) {
 	})
 }
 
-func TestWhileTemporalIsAwayAcceptingGoesOn(t *testing.T) {
+func TestEngine_WhileTemporalIsAwayAcceptingGoesOn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e, c, o := setup()
@@ -408,7 +408,7 @@ func TestWhileTemporalIsAwayAcceptingGoesOn(t *testing.T) {
 	})
 }
 
-func TestWhatTheWebUIShowsIsBounded(t *testing.T) {
+func TestEngine_WhatTheWebUIShowsIsBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e, c, _ := setup()
@@ -425,7 +425,7 @@ func TestWhatTheWebUIShowsIsBounded(t *testing.T) {
 	})
 }
 
-func TestLongNamesDoNotKeepASharedDispatchFromStarting(t *testing.T) {
+func TestEngine_LongNamesDoNotKeepASharedDispatchFromStarting(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e, c, _ := setup()
@@ -451,7 +451,7 @@ func TestLongNamesDoNotKeepASharedDispatchFromStarting(t *testing.T) {
 	})
 }
 
-func TestNoLinkToWhatTemporalHasForgotten(t *testing.T) {
+func TestEngine_NoLinkToWhatTemporalHasForgotten(t *testing.T) {
 	t.Parallel()
 	e, _, _ := setup(func(o *engine.Options) {
 		o.UIURL, o.Namespace, o.Retention = "http://ui.example/", "default", time.Hour

@@ -23,7 +23,7 @@ func dispatches(tenant string, n int) []models.Dispatch {
 	return all
 }
 
-func TestThousandsThatAreLaunchedHaveNoGoroutineEach(t *testing.T) {
+func TestLaunch_ThousandsThatAreLaunchedHaveNoGoroutineEach(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e, c, _ := setup()
@@ -39,7 +39,7 @@ func TestThousandsThatAreLaunchedHaveNoGoroutineEach(t *testing.T) {
 	})
 }
 
-func TestWhoWaitsForLaunchesHasThemStarted(t *testing.T) {
+func TestLaunch_WhoWaitsForLaunchesHasThemStarted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e, c, _ := setup()
@@ -67,7 +67,7 @@ func TestWhoWaitsForLaunchesHasThemStarted(t *testing.T) {
 	})
 }
 
-func TestALaunchThatWaitedForLongIsNotStartedIfItWasReplaced(t *testing.T) {
+func TestLaunch_ThatWaitedForLongIsNotStartedIfItWasReplaced(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e, c, o := setup()
@@ -80,7 +80,7 @@ func TestALaunchThatWaitedForLongIsNotStartedIfItWasReplaced(t *testing.T) {
 	})
 }
 
-func TestTenantsTakeTurnsToBeLaunched(t *testing.T) {
+func TestLaunch_TenantsTakeTurnsToBeLaunched(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e, c, _ := setup()
@@ -94,7 +94,7 @@ func TestTenantsTakeTurnsToBeLaunched(t *testing.T) {
 	})
 }
 
-func TestWhatIsLaunchedBeyondTheBoundIsTheReconcilers(t *testing.T) {
+func TestLaunch_WhatIsLaunchedBeyondTheBoundIsTheReconcilers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e, c, _ := setup()
@@ -106,7 +106,7 @@ func TestWhatIsLaunchedBeyondTheBoundIsTheReconcilers(t *testing.T) {
 	})
 }
 
-func TestOnTheMainQueueTenantsTakeTurns(t *testing.T) {
+func TestLaunch_OnTheMainQueueTenantsTakeTurns(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e, c, _ := setup(func(o *engine.Options) { o.Threshold = threshold })

@@ -15,7 +15,7 @@ import (
 )
 
 // A suspended process does not start dispatches that others have taken over meanwhile.
-func TestWhatOthersHaveTakenOverIsNotStarted(t *testing.T) {
+func TestOwnership_WhatOthersHaveTakenOverIsNotStarted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e, c, o := setup(func(o *engine.Options) { o.Owns = func(process int64) bool { return process == 2 } })
@@ -38,7 +38,7 @@ func TestWhatOthersHaveTakenOverIsNotStarted(t *testing.T) {
 
 // After an outage of Temporal, the dispatches given up meanwhile are left to others at once. A call that failed while
 // others were answered is not an outage.
-func TestAfterAnOutageOfTemporalWhatWasGivenUpIsLeftToOthers(t *testing.T) {
+func TestOwnership_AfterAnOutageOfTemporalWhatWasGivenUpIsLeftToOthers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var let atomic.Int32
@@ -78,7 +78,7 @@ func TestAfterAnOutageOfTemporalWhatWasGivenUpIsLeftToOthers(t *testing.T) {
 }
 
 // A dispatch that could not be written because the database was away is left to others as soon as the database is back.
-func TestWhatCouldNotBeWrittenIsLeftToOthers(t *testing.T) {
+func TestOwnership_WhatCouldNotBeWrittenIsLeftToOthers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var let atomic.Int32
@@ -94,7 +94,7 @@ func TestWhatCouldNotBeWrittenIsLeftToOthers(t *testing.T) {
 
 // A dispatch whose start failed while others succeeded is tried again after a moment, until it is started or taken
 // over.
-func TestWhatWasGivenUpIsTriedAgain(t *testing.T) {
+func TestOwnership_WhatWasGivenUpIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var lost atomic.Bool

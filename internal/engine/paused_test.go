@@ -15,7 +15,7 @@ import (
 func logTo(b *strings.Builder) *slog.Logger { return slog.New(slog.NewTextHandler(b, nil)) }
 
 // Somebody pauses a workflow, or an activity of one, in the Web UI (A10).
-func TestWhatIsPausedInTemporal(t *testing.T) {
+func TestPaused_WhatIsPausedInTemporal(t *testing.T) {
 	t.Parallel()
 	e, v, _ := seen()
 	v.statuses["test/deliver/evt_1"] = enums.WORKFLOW_EXECUTION_STATUS_RUNNING
@@ -31,7 +31,7 @@ func TestWhatIsPausedInTemporal(t *testing.T) {
 	require.False(t, e.Paused(t.Context(), "evt_107", "wh_9"), "Temporal does not say")
 }
 
-func TestPausedDispatchesAreListedByOneQuestion(t *testing.T) {
+func TestPaused_DispatchesAreListedByOneQuestion(t *testing.T) {
 	t.Parallel()
 	e, v, _ := seen()
 	v.paused = []string{"test/deliver/evt_1", "test/deliver/acme/evt_2", "other/deliver/evt_3"}

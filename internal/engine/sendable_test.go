@@ -13,7 +13,7 @@ import (
 )
 
 // A shared dispatch leaves out deliveries to webhooks that are no longer active, and asks for each webhook once.
-func TestASharedDispatchLeavesOutWhatIsNotSendable(t *testing.T) {
+func TestSendable_ASharedDispatchLeavesOutWhatIsNotSendable(t *testing.T) {
 	t.Parallel()
 	asked := map[string]int{}
 	e := &Engine{ctx: t.Context()}
@@ -32,7 +32,7 @@ func TestASharedDispatchLeavesOutWhatIsNotSendable(t *testing.T) {
 }
 
 // A crowd's dispatches are started slowly only while another tenant publishes.
-func TestACrowdStepsBackForAnotherTenant(t *testing.T) {
+func TestSendable_ACrowdStepsBackForAnotherTenant(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e := &Engine{ctx: t.Context()}

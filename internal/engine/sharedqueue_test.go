@@ -10,7 +10,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-func TestWebhooksTakeTurns(t *testing.T) {
+func TestSharedQueue_WebhooksTakeTurns(t *testing.T) {
 	t.Parallel()
 	var l sharedQueue
 	add := func(webhook string, n int) {

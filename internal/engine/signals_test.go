@@ -49,7 +49,7 @@ func (j *judgements) fail(err error) {
 	j.err = err
 }
 
-func TestAFailureThatChangesNothingIsSignalledOnceAMinute(t *testing.T) {
+func TestSignals_AFailureThatChangesNothingIsSignalledOnceAMinute(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e, c, _ := setup(withThreshold)
@@ -65,7 +65,7 @@ func TestAFailureThatChangesNothingIsSignalledOnceAMinute(t *testing.T) {
 	})
 }
 
-func TestTheFirstFailureOfAFlappingWebhookIsSignalledOnceAMinuteToo(t *testing.T) {
+func TestSignals_TheFirstFailureOfAFlappingWebhookIsSignalledOnceAMinuteToo(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e, c, _ := setup(withThreshold)
@@ -79,7 +79,7 @@ func TestTheFirstFailureOfAFlappingWebhookIsSignalledOnceAMinuteToo(t *testing.T
 	})
 }
 
-func TestEachMarkIsSignalledAtOnceAndOnce(t *testing.T) {
+func TestSignals_EachMarkIsSignalledAtOnceAndOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e, c, _ := setup(withThreshold)
@@ -100,7 +100,7 @@ func TestEachMarkIsSignalledAtOnceAndOnce(t *testing.T) {
 	})
 }
 
-func TestAFailureThatWasNotCountedIsNotSignalled(t *testing.T) {
+func TestSignals_AFailureThatWasNotCountedIsNotSignalled(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e, c, _ := setup(withThreshold)
@@ -111,7 +111,7 @@ func TestAFailureThatWasNotCountedIsNotSignalled(t *testing.T) {
 	})
 }
 
-func TestMoreFailingWebhooksThanAreRememberedAreNotSignalledMoreOften(t *testing.T) {
+func TestSignals_MoreFailingWebhooksThanAreRememberedAreNotSignalledMoreOften(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e, c, _ := setup(withThreshold)
@@ -133,7 +133,7 @@ func TestMoreFailingWebhooksThanAreRememberedAreNotSignalledMoreOften(t *testing
 	})
 }
 
-func TestAtTheThresholdTheWebhookIsJudgedThoughTemporalIsAway(t *testing.T) {
+func TestSignals_AtTheThresholdTheWebhookIsJudgedThoughTemporalIsAway(t *testing.T) {
 	t.Parallel()
 	for name, outage := range map[string]func(*frontend){"down": (*frontend).down, "silent": func(f *frontend) { f.answer(silent) }} {
 		t.Run(name, func(t *testing.T) {
@@ -160,7 +160,7 @@ func TestAtTheThresholdTheWebhookIsJudgedThoughTemporalIsAway(t *testing.T) {
 	}
 }
 
-func TestAJudgementThatFailsIsMadeAgainWithinTwoSeconds(t *testing.T) {
+func TestSignals_AJudgementThatFailsIsMadeAgainWithinTwoSeconds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		judged := &judgements{err: errors.New("the row is locked")}
@@ -186,7 +186,7 @@ func TestAJudgementThatFailsIsMadeAgainWithinTwoSeconds(t *testing.T) {
 	})
 }
 
-func TestSignalsAreFewAtOnceAndTheUrgentDoNotWaitBehindTheOthers(t *testing.T) {
+func TestSignals_AreFewAtOnceAndTheUrgentDoNotWaitBehindTheOthers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e, c, _ := setup(withThreshold)

@@ -34,7 +34,7 @@ func ownOf(t *testing.T, e *engine.Engine, tenant, id string) bool {
 	return true
 }
 
-func TestATenantWithFewEventsHasAWorkflowForEachBesideACrowd(t *testing.T) {
+func TestSlots_ATenantWithFewEventsHasAWorkflowForEachBesideACrowd(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e, c, _ := setup(func(o *engine.Options) { o.MaxWaiting = 100_000 })
@@ -56,7 +56,7 @@ func TestATenantWithFewEventsHasAWorkflowForEachBesideACrowd(t *testing.T) {
 	})
 }
 
-func TestManyTenantsWithFewEventsAreACrowdToo(t *testing.T) {
+func TestSlots_ManyTenantsWithFewEventsAreACrowdToo(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e, _, o := setup(func(o *engine.Options) { o.Slots = 48 })
@@ -81,7 +81,7 @@ func TestManyTenantsWithFewEventsAreACrowdToo(t *testing.T) {
 	})
 }
 
-func TestSlowReceiversOfOneTenantKeepNoSlotFromAnother(t *testing.T) {
+func TestSlots_SlowReceiversOfOneTenantKeepNoSlotFromAnother(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		desk := handoff.NewDesk(1<<20, time.Now)
@@ -99,7 +99,7 @@ func TestSlowReceiversOfOneTenantKeepNoSlotFromAnother(t *testing.T) {
 	})
 }
 
-func TestSharedDispatchesOfSlowReceiversKeepNobodyElseWaiting(t *testing.T) {
+func TestSlots_SharedDispatchesOfSlowReceiversKeepNobodyElseWaiting(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		desk := handoff.NewDesk(1<<20, time.Now)
@@ -118,7 +118,7 @@ func TestSharedDispatchesOfSlowReceiversKeepNobodyElseWaiting(t *testing.T) {
 	})
 }
 
-func TestNobodysDeliveriesGoAmongACrowds(t *testing.T) {
+func TestSlots_NobodysDeliveriesGoAmongACrowds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e, c, o := setup(func(o *engine.Options) { o.MaxWaiting = 1 << 20 })
@@ -148,7 +148,7 @@ func TestNobodysDeliveriesGoAmongACrowds(t *testing.T) {
 	})
 }
 
-func TestOneTenantDoesNotTakeAllTheRoomToWaitIn(t *testing.T) {
+func TestSlots_OneTenantDoesNotTakeAllTheRoomToWaitIn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e, _, _ := setup() // room for a thousand

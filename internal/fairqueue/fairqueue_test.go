@@ -9,7 +9,7 @@ import (
 	"github.com/posthorn/posthorn/internal/fairqueue"
 )
 
-func TestKeysTakeTurns(t *testing.T) {
+func TestFairQueue_KeysTakeTurns(t *testing.T) {
 	t.Parallel()
 	var q fairqueue.Queue[string, int]
 	for i := range 4 {
@@ -34,7 +34,7 @@ func TestKeysTakeTurns(t *testing.T) {
 	require.Zero(t, q.Keys())
 }
 
-func TestManyOfOneKeyAreTakenInOneTurn(t *testing.T) {
+func TestFairQueue_ManyOfOneKeyAreTakenInOneTurn(t *testing.T) {
 	t.Parallel()
 	var q fairqueue.Queue[string, int]
 	for i := range 5 {
@@ -66,7 +66,7 @@ func BenchmarkQueue(b *testing.B) {
 }
 
 // A queue returns all its items: each key's items in their order, and no key twice before another waiting key.
-func TestAnyMixtureComesOutFairly(t *testing.T) {
+func TestFairQueue_AnyMixtureComesOutFairly(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(1, 2)) // the same mixture each time
 	var q fairqueue.Queue[int, [2]int]

@@ -14,7 +14,7 @@ import (
 	"github.com/posthorn/posthorn/internal/groupcommit"
 )
 
-func TestALoneCallerCommitsAtOnce(t *testing.T) {
+func TestGroupCommit_ALoneCallerCommitsAtOnce(t *testing.T) {
 	t.Parallel()
 	g := groupcommit.New(func(_ context.Context, items []int) ([]int, error) {
 		require.Equal(t, []int{7}, items)
@@ -25,7 +25,7 @@ func TestALoneCallerCommitsAtOnce(t *testing.T) {
 	require.Equal(t, 14, got)
 }
 
-func TestWhoArrivesDuringACommitRidesOnTheNext(t *testing.T) {
+func TestGroupCommit_WhoArrivesDuringACommitRidesOnTheNext(t *testing.T) {
 	t.Parallel()
 	entered, release := make(chan int), make(chan struct{})
 	g := groupcommit.New(func(_ context.Context, items []int) ([]int, error) {
@@ -54,7 +54,7 @@ func TestWhoArrivesDuringACommitRidesOnTheNext(t *testing.T) {
 	wg.Wait()
 }
 
-func TestAFailedCommitFailsItsWholeGroupAndNoOther(t *testing.T) {
+func TestGroupCommit_AFailedCommitFailsItsWholeGroupAndNoOther(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("broken")
 	g := groupcommit.New(func(_ context.Context, items []int) ([]int, error) {
@@ -69,7 +69,7 @@ func TestAFailedCommitFailsItsWholeGroupAndNoOther(t *testing.T) {
 	require.NoError(t, err)
 }
 
-func TestACallerWhoGivesUpDoesNotEndTheCommit(t *testing.T) {
+func TestGroupCommit_ACallerWhoGivesUpDoesNotEndTheCommit(t *testing.T) {
 	t.Parallel()
 	entered, finished := make(chan struct{}), make(chan error, 1)
 	release := make(chan struct{})
@@ -92,7 +92,7 @@ func TestACallerWhoGivesUpDoesNotEndTheCommit(t *testing.T) {
 	require.NoError(t, <-finished)
 }
 
-func TestACrowdThatIsTooLargeIsTurnedAway(t *testing.T) {
+func TestGroupCommit_ACrowdThatIsTooLargeIsTurnedAway(t *testing.T) {
 	t.Parallel()
 	entered, release := make(chan struct{}, 8), make(chan struct{})
 	g := groupcommit.New(func(_ context.Context, items []int) ([]int, error) {
@@ -145,7 +145,7 @@ type item struct {
 func key(i item) string { return i.key }
 func weight(i item) int { return i.weight }
 
-func TestKeysTakeTurnsWhenMoreWaitsThanOneGroupTakes(t *testing.T) {
+func TestGroupCommit_KeysTakeTurnsWhenMoreWaitsThanOneGroupTakes(t *testing.T) {
 	t.Parallel()
 	var all []item
 	for i := range 1000 {
@@ -168,14 +168,14 @@ func TestKeysTakeTurnsWhenMoreWaitsThanOneGroupTakes(t *testing.T) {
 	require.Len(t, groups, 11)
 }
 
-func TestAGroupIsBoundedByWeight(t *testing.T) {
+func TestGroupCommit_AGroupIsBoundedByWeight(t *testing.T) {
 	t.Parallel()
 	o := groupcommit.Options[item]{Weight: weight, MaxWeight: 10}
 	groups := crowd(t, o, item{weight: 4}, item{weight: 6}, item{weight: 1}, item{weight: 500}, item{weight: 9}, item{weight: 2})
 	require.Equal(t, [][]item{{{weight: 4}, {weight: 6}}, {{weight: 1}}, {{weight: 500}}, {{weight: 9}}, {{weight: 2}}}, groups)
 }
 
-func TestOneKeyLeavesRoomInTheQueueForOthers(t *testing.T) {
+func TestGroupCommit_OneKeyLeavesRoomInTheQueueForOthers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
@@ -208,7 +208,7 @@ func TestOneKeyLeavesRoomInTheQueueForOthers(t *testing.T) {
 	})
 }
 
-func TestASecondLaneBeginsForACrowdOnly(t *testing.T) {
+func TestGroupCommit_ASecondLaneBeginsForACrowdOnly(t *testing.T) {
 	t.Parallel()
 	flushing, release := make(chan int), make(chan struct{})
 	g := groupcommit.New(func(_ context.Context, items []int) ([]int, error) {

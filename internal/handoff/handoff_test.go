@@ -29,7 +29,7 @@ func closed(c <-chan struct{}) bool {
 	}
 }
 
-func TestWorkIsTakenOnceAndFollowedUntilDone(t *testing.T) {
+func TestHandoff_WorkIsTakenOnceAndFollowedUntilDone(t *testing.T) {
 	t.Parallel()
 	d := desk(1<<20, noon)
 	done := d.Put("evt_1", work(10))
@@ -42,7 +42,7 @@ func TestWorkIsTakenOnceAndFollowedUntilDone(t *testing.T) {
 	require.Empty(t, d.Take("evt_2"))
 }
 
-func TestMemoryIsBoundedAndGivenBack(t *testing.T) {
+func TestHandoff_MemoryIsBoundedAndGivenBack(t *testing.T) {
 	t.Parallel()
 	d := desk(2000, noon)
 	d.Put("evt_1", work(1000))
@@ -55,7 +55,7 @@ func TestMemoryIsBoundedAndGivenBack(t *testing.T) {
 	require.Len(t, d.Take("evt_3"), 1)
 }
 
-func TestWhatIsOldIsReadAgain(t *testing.T) {
+func TestHandoff_WhatIsOldIsReadAgain(t *testing.T) {
 	t.Parallel()
 	d := desk(1<<20, noon.Add(11*time.Second))
 	d.Put("evt_1", work(10))

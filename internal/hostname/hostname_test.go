@@ -9,7 +9,7 @@ import (
 	"github.com/posthorn/posthorn/internal/hostname"
 )
 
-func TestCheck(t *testing.T) {
+func TestHostname_Check(t *testing.T) {
 	t.Parallel()
 	label := strings.Repeat("a", hostname.MaxLabel)
 	longest := strings.Repeat(label+".", 3) + strings.Repeat("b", 61)
@@ -24,7 +24,7 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-func TestASCII(t *testing.T) {
+func TestHostname_ASCII(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]string{"Example.com": "Example.com", "BÜCHER.example": "xn--bcher-kva.example", "ⓛocalhost": "localhost"} {
 		got, err := hostname.ASCII(name)

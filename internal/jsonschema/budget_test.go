@@ -22,7 +22,7 @@ func budgetOf(data string) *Budget { return NewBudget(len(data), time.Time{}, ni
 
 // A number that is expensive to compare is refused before it is compared, at its path; within the bounds every comparison
 // is exact.
-func TestNumbersAreBounded(t *testing.T) {
+func TestSchemaBudget_NumbersAreBounded(t *testing.T) {
 	t.Parallel()
 	for _, keyword := range []string{
 		`"minimum":1`, `"maximum":1e308`, `"exclusiveMinimum":0`, `"exclusiveMaximum":3`, `"multipleOf":0.01`, `"multipleOf":3e-300`, `"const":7`,
@@ -44,7 +44,7 @@ func TestNumbersAreBounded(t *testing.T) {
 	}
 }
 
-func TestNumbersOfSchemasAreBounded(t *testing.T) {
+func TestSchemaBudget_NumbersOfSchemasAreBounded(t *testing.T) {
 	t.Parallel()
 	for _, keyword := range []string{"minimum", "maximum", "multipleOf", "const", "minLength", "maxItems", "default", "x-mine"} {
 		_, err := Compile(t.Context(), []byte(`{"properties":{"n":{"`+keyword+`":1e9999999}}}`))
@@ -54,7 +54,7 @@ func TestNumbersOfSchemasAreBounded(t *testing.T) {
 	}
 }
 
-func TestSchemasBeyondTheBudgetAreRefused(t *testing.T) {
+func TestSchemaBudget_SchemasBeyondTheBudgetAreRefused(t *testing.T) {
 	t.Parallel()
 	fan := func(levels, wide int) string {
 		var b strings.Builder
@@ -147,7 +147,7 @@ func manyMembers(n int) string {
 	return strings.Join(all, ",")
 }
 
-func TestChecksEndWithinTheBudget(t *testing.T) {
+func TestSchemaBudget_ChecksEndWithinTheBudget(t *testing.T) {
 	t.Parallel()
 	for name, c := range costly {
 		s := compiled(t, c[0])
@@ -158,7 +158,7 @@ func TestChecksEndWithinTheBudget(t *testing.T) {
 	}
 }
 
-func TestASchemaThatRefersToItself(t *testing.T) {
+func TestSchemaBudget_ASchemaThatRefersToItself(t *testing.T) {
 	t.Parallel()
 	for _, schema := range []string{
 		`{"$ref":"#"}`, `{"allOf":[{"$ref":"#"}]}`, `{"$ref":"#/$defs/a","$defs":{"a":{"$ref":"#/$defs/b"},"b":{"$ref":"#/$defs/a"}}}`,
@@ -173,7 +173,7 @@ func TestASchemaThatRefersToItself(t *testing.T) {
 }
 
 // Messages about data have a limited length, however deep and wide the data are.
-func TestViolationsAreBounded(t *testing.T) {
+func TestSchemaBudget_ViolationsAreBounded(t *testing.T) {
 	t.Parallel()
 	s := compiled(t, `{"$defs":{"a":{"required":["b","c"],"additionalProperties":{"$ref":"#/$defs/a"}}},"$ref":"#/$defs/a","maxProperties":0}`)
 	deep := strings.Repeat(`{"`+strings.Repeat("é", 200)+`":`, 2000) + `{}` + strings.Repeat(`}`, 2000)
@@ -191,7 +191,7 @@ func TestViolationsAreBounded(t *testing.T) {
 }
 
 // A hang-up of the caller ends a check in the middle, even within a pattern, and no work continues after it.
-func TestAHangUpEndsACheck(t *testing.T) {
+func TestSchemaBudget_AHangUpEndsACheck(t *testing.T) {
 	t.Parallel()
 	for name, c := range costly {
 		s := compiled(t, c[0])
@@ -215,7 +215,7 @@ func (h *hangUp) Err() error {
 	return nil
 }
 
-func TestADeadlineEndsACheck(t *testing.T) {
+func TestSchemaBudget_ADeadlineEndsACheck(t *testing.T) {
 	t.Parallel()
 	start := time.Unix(0, 0)
 	for name, c := range costly {
@@ -228,7 +228,7 @@ func TestADeadlineEndsACheck(t *testing.T) {
 	}
 }
 
-func TestASchemaIsCompiledOnce(t *testing.T) {
+func TestSchemaBudget_ASchemaIsCompiledOnce(t *testing.T) {
 	t.Parallel()
 	const text = `{"title":"compiled once","type":"object"}`
 	first, err := Shared(text)

@@ -8,7 +8,7 @@ import (
 )
 
 // Cases that the official suite does not have, or has only in later versions.
-func TestFormats(t *testing.T) {
+func TestSchemaFormats_BeyondTheSuite(t *testing.T) {
 	t.Parallel()
 	for format, c := range map[string]struct{ valid, invalid []string }{
 		"uri-template": {
@@ -64,7 +64,7 @@ func TestFormats(t *testing.T) {
 }
 
 // "format" refuses data up to draft-07 and is an annotation from 2019-09 on. Unknown formats never refuse data.
-func TestFormatIsAssertedByDraft(t *testing.T) {
+func TestSchemaFormats_FormatIsAssertedByDraft(t *testing.T) {
 	t.Parallel()
 	for schema, refuses := range map[string]bool{
 		"http://json-schema.org/draft-04/schema#": true, "http://json-schema.org/draft-06/schema#": true, "http://json-schema.org/draft-07/schema": true,

@@ -10,7 +10,7 @@ import (
 
 // GitHub's events under GitHub's schemas get the verdicts of Ajv, with its formats. The whole document stands in each
 // schema, as a tenant that registers them would have it.
-func TestGitHubsSchemas(t *testing.T) {
+func TestSchemaGitHub_VerdictsAreThoseOfAjv(t *testing.T) {
 	t.Parallel()
 	files := readArchive(t, "testdata/github.zip")
 	var document struct {

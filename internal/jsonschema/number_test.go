@@ -11,7 +11,7 @@ import (
 )
 
 // Numbers are compared as the rational numbers that they are.
-func TestNumbersAreExact(t *testing.T) {
+func TestSchemaNumbers_AreExact(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(1, 2))
 	digits := func(most int) string {
@@ -59,7 +59,7 @@ func TestNumbersAreExact(t *testing.T) {
 	}
 }
 
-func TestNumbersAreShownAsPeopleWriteThem(t *testing.T) {
+func TestSchemaNumbers_AreShownAsPeopleWriteThem(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
 		"0": "0", "-0.0": "0", "1.50": "1.5", "-7": "-7", "100": "100", "1e3": "1000", "0.001": "0.001", "1e-10": "1e-10", "12e300": "1.2e301",

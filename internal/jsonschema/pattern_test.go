@@ -8,7 +8,7 @@ import (
 )
 
 // Patterns have the meaning of ECMA-262, even where Go's engine reads the same text differently.
-func TestPatternsAreThoseOfECMA(t *testing.T) {
+func TestSchemaPatterns_AreThoseOfECMA(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		pattern      string
@@ -63,7 +63,7 @@ func TestPatternsAreThoseOfECMA(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoPatternIsRefused(t *testing.T) {
+func TestSchemaPatterns_WhatIsNoPatternIsRefused(t *testing.T) {
 	t.Parallel()
 	for _, pattern := range []string{
 		`(`, `)`, `a)`, `[a`, `[`, `[^`, `[a-`, `*a`, `a**`, `a{2}{3}`, `{2}`, `(?x)`, `(?<a`, `\`, `\a`, `\e`, `\Z`, `\q`, `\u12`, `\u{110000}`, `\x1`,
@@ -75,7 +75,7 @@ func TestWhatIsNoPatternIsRefused(t *testing.T) {
 	}
 }
 
-func TestPatternsThatNeedBacktrackingAreRefused(t *testing.T) {
+func TestSchemaPatterns_ThatNeedBacktrackingAreRefused(t *testing.T) {
 	t.Parallel()
 	for _, pattern := range []string{
 		`(a)\1`, `(?<n>a)\k<n>`, `a(?=b)`, `(?=a)b`, `(?:^(?=a))b`, `(?<=a)b`, `^((?!foo).)*$`, `^a(?!b)c$`, `(?<!a)b$`, `^\P{White_Space}$`,
@@ -86,7 +86,7 @@ func TestPatternsThatNeedBacktrackingAreRefused(t *testing.T) {
 	}
 }
 
-func TestALongTextIsMatchedAsAShortOne(t *testing.T) {
+func TestSchemaPatterns_ALongTextIsMatchedAsAShortOne(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("ab", 200_000)
 	for pattern, want := range map[string]bool{`^[a-z]+$`: true, `^(ab)+$`: true, `c`: false, `b$`: true, `a$`: false, `^(?!b)`: true, `(ab){3}b`: false} {

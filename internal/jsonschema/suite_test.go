@@ -43,7 +43,7 @@ func readArchive(t *testing.T, name string) map[string][]byte {
 
 // The verdicts are those of the official test suite, in every draft, including its optional tests and formats. The
 // table lists the deliberate differences, which must not change.
-func TestOfficialSuite(t *testing.T) {
+func TestSchemaSuite_VerdictsAreTheOfficialOnes(t *testing.T) {
 	t.Parallel()
 	files := readArchive(t, "testdata/suite.zip")
 	used, judged := map[string]bool{}, 0

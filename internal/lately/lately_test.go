@@ -9,7 +9,7 @@ import (
 	"github.com/posthorn/posthorn/internal/lately"
 )
 
-func TestOther(t *testing.T) {
+func TestLately_KnowsAnotherTenant(t *testing.T) {
 	t.Parallel()
 	var tenants lately.Tenants
 	now := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestNewestBinaries(t *testing.T) {
+func TestBinaries_NewestIsChosen(t *testing.T) {
 	t.Parallel()
 
 	root := t.TempDir()

@@ -9,7 +9,7 @@ import (
 	"github.com/posthorn/posthorn/internal/notify/smtptest"
 )
 
-func TestASCIIAddress(t *testing.T) {
+func TestMailAddress_ASCIIAddress(t *testing.T) {
 	t.Parallel()
 	for address, want := range map[string]string{
 		"ops@example.com":                        "ops@example.com",
@@ -51,7 +51,7 @@ func TestASCIIAddress(t *testing.T) {
 }
 
 // A domain beyond ASCII goes out as A-labels, in the envelope and in the header, whether the server offers SMTPUTF8 or not.
-func TestSendWritesDomainsAsALabels(t *testing.T) {
+func TestMailAddress_SendWritesDomainsAsALabels(t *testing.T) {
 	t.Parallel()
 	server := smtptest.New(t, smtptest.Config{})
 	l := letter()

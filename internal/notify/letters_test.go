@@ -17,7 +17,7 @@ func webhookMail() WebhookMail {
 	}
 }
 
-func TestWebhookWarning(t *testing.T) {
+func TestWebhookMail_Warning(t *testing.T) {
 	t.Parallel()
 	got := WebhookWarning(webhookMail())
 	require.Equal(t, []string{"a@acme.example"}, got.To)
@@ -42,7 +42,7 @@ Open the webhook: https://posthorn.example/v1/tenants/acme/webhooks/wh_1?a=1&b=2
 	require.Contains(t, got.HTML, `<a href="https://posthorn.example/v1/tenants/acme/webhooks/wh_1?a=1&amp;b=2">`)
 }
 
-func TestWebhookDeactivated(t *testing.T) {
+func TestWebhookMail_Deactivated(t *testing.T) {
 	t.Parallel()
 	got := WebhookDeactivated(webhookMail())
 	require.Equal(t, `Webhook "orders" was deactivated`, got.Subject)
@@ -56,7 +56,7 @@ func TestWebhookDeactivated(t *testing.T) {
 	}
 }
 
-func TestWebhookMailWithLittleKnown(t *testing.T) {
+func TestWebhookMail_WithLittleKnown(t *testing.T) {
 	t.Parallel()
 	data := WebhookMail{Tenant: "acme", WebhookID: "wh_1", URL: "https://hooks.acme.example/in", Threshold: 10}
 	got := WebhookDeactivated(data)
@@ -71,7 +71,7 @@ func TestWebhookMailWithLittleKnown(t *testing.T) {
 	require.Equal(t, `Webhook "wh_1" was deactivated`, WebhookDeactivated(data).Subject)
 }
 
-func TestWebhookMailIsSafeFromItsData(t *testing.T) {
+func TestWebhookMail_IsSafeFromItsData(t *testing.T) {
 	t.Parallel()
 	data := webhookMail()
 	data.WebhookName = "x\r\nBcc: evil@example.com\n<script>alert(1)</script>"

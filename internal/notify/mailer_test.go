@@ -58,7 +58,7 @@ func received(t *testing.T, server *smtptest.Server) smtptest.Message {
 	}
 }
 
-func TestSend(t *testing.T) {
+func TestMailer_Send(t *testing.T) {
 	t.Parallel()
 	untrusted := serverTLS(t)
 	tests := []struct {
@@ -100,7 +100,7 @@ func TestSend(t *testing.T) {
 	}
 }
 
-func TestSendKeepsTheMessageID(t *testing.T) {
+func TestMailer_SendKeepsTheMessageID(t *testing.T) {
 	t.Parallel()
 	server := smtptest.New(t, smtptest.Config{})
 	mailer := newMailer(t, "smtp://"+server.Addr)
@@ -120,7 +120,7 @@ func TestSendKeepsTheMessageID(t *testing.T) {
 	require.True(t, strings.HasPrefix(one.Header.Get("Content-Type"), "text/plain"))
 }
 
-func TestSendWritesToEachRecipientAlone(t *testing.T) {
+func TestMailer_SendWritesToEachRecipientAlone(t *testing.T) {
 	t.Parallel()
 	server := smtptest.New(t, smtptest.Config{})
 	l := letter()
@@ -134,7 +134,7 @@ func TestSendWritesToEachRecipientAlone(t *testing.T) {
 	require.Empty(t, server.Messages)
 }
 
-func TestSendIsSafeFromHeaderInjection(t *testing.T) {
+func TestMailer_SendIsSafeFromHeaderInjection(t *testing.T) {
 	t.Parallel()
 	server := smtptest.New(t, smtptest.Config{})
 	l := letter()
@@ -150,7 +150,7 @@ func TestSendIsSafeFromHeaderInjection(t *testing.T) {
 	require.Empty(t, server.Messages)
 }
 
-func TestSendTellsRefusalFromFailure(t *testing.T) {
+func TestMailer_SendTellsRefusalFromFailure(t *testing.T) {
 	t.Parallel()
 	refuse := &smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 1, 1}, Message: "<gone@a.test> is no user here"}
 	later := &smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 3, 0}, Message: "try later"}
@@ -199,7 +199,7 @@ func TestSendTellsRefusalFromFailure(t *testing.T) {
 	}
 }
 
-func TestSendFails(t *testing.T) {
+func TestMailer_SendFails(t *testing.T) {
 	t.Parallel()
 	closed, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -224,7 +224,7 @@ func TestSendFails(t *testing.T) {
 	require.ErrorIs(t, err, ErrNoRecipients)
 }
 
-func TestSendVerifiesTheCertificate(t *testing.T) {
+func TestMailer_SendVerifiesTheCertificate(t *testing.T) {
 	t.Parallel()
 	for _, implicit := range []bool{false, true} {
 		server := smtptest.New(t, smtptest.Config{TLS: serverTLS(t), Implicit: implicit})
@@ -253,7 +253,7 @@ func TestSendVerifiesTheCertificate(t *testing.T) {
 }
 
 // A server that greets and then says nothing holds Send no longer than its context.
-func TestSendEndsWithItsContext(t *testing.T) {
+func TestMailer_SendEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -282,7 +282,7 @@ func TestSendEndsWithItsContext(t *testing.T) {
 	<-ended
 }
 
-func TestNewMailer(t *testing.T) {
+func TestMailer_NewMailer(t *testing.T) {
 	t.Parallel()
 	none, err := NewMailer("", "")
 	require.NoError(t, err)

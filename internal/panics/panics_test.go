@@ -19,7 +19,7 @@ func counted(t *testing.T) float64 {
 	return m.GetCounter().GetValue()
 }
 
-func TestAPanicIsAnError(t *testing.T) {
+func TestPanics_APanicIsAnError(t *testing.T) {
 	t.Parallel()
 	before := counted(t)
 	fails := func() (err error) {

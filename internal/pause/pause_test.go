@@ -12,7 +12,7 @@ import (
 	"github.com/posthorn/posthorn/internal/pause"
 )
 
-func TestFor(t *testing.T) {
+func TestPause_For(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		why := errors.New("why")

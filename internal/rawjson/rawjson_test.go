@@ -9,7 +9,7 @@ import (
 	"github.com/posthorn/posthorn/internal/rawjson"
 )
 
-func TestMembersKeepBytes(t *testing.T) {
+func TestRawJSON_MembersKeepBytes(t *testing.T) {
 	t.Parallel()
 	data := []byte(`{ "a" : 1.0 , "\u0062":{"x":[1,"}"]} ,"c":"\"\u00e9","a":null }`)
 	var names, values []string
@@ -22,7 +22,7 @@ func TestMembersKeepBytes(t *testing.T) {
 	require.Equal(t, []string{`1.0`, `{"x":[1,"}"]}`, `"\"\u00e9"`, `null`}, values)
 }
 
-func TestElementsKeepBytes(t *testing.T) {
+func TestRawJSON_ElementsKeepBytes(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string][]string{
 		`[]`:                             nil,
@@ -38,7 +38,7 @@ func TestElementsKeepBytes(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotValidEndsWithNil(t *testing.T) {
+func TestRawJSON_WhatIsNotValidEndsWithNil(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{`{`, `{"a"`, `{"a":`, `{"a":1`, `{"a":1]`, `{"a":1}x`, `{,}`, `{"a" 1}`, `{"a":"}`} {
 		ended := false

@@ -27,7 +27,7 @@ func openBox(t *testing.T, keysetText string) *Box {
 	return box
 }
 
-func TestBoxOpensWhatItSealed(t *testing.T) {
+func TestBox_OpensWhatItSealed(t *testing.T) {
 	t.Parallel()
 	box := openBox(t, newKeyset(t))
 	for _, plain := range [][]byte{[]byte("whsec_abc"), {}, {0, 255}, bytes.Repeat([]byte("x"), 1<<16)} {
@@ -45,7 +45,7 @@ func TestBoxOpensWhatItSealed(t *testing.T) {
 	require.NotEqual(t, one, two, "equal secrets do not show as equal")
 }
 
-func TestBoxRefusesWhatItDidNotSeal(t *testing.T) {
+func TestBox_RefusesWhatItDidNotSeal(t *testing.T) {
 	t.Parallel()
 	box := openBox(t, newKeyset(t))
 	sealed, err := box.Seal([]byte("secret"), "webhook/wh_1")
@@ -65,7 +65,7 @@ func TestBoxRefusesWhatItDidNotSeal(t *testing.T) {
 	}
 }
 
-func TestOpenBoxAcceptsEveryForm(t *testing.T) {
+func TestBox_OpenBoxAcceptsEveryForm(t *testing.T) {
 	t.Parallel()
 	printed := newKeyset(t)
 	require.NotContains(t, printed, "\n")
@@ -85,7 +85,7 @@ func TestOpenBoxAcceptsEveryForm(t *testing.T) {
 	}
 }
 
-func TestOpenBoxRefusesOtherThings(t *testing.T) {
+func TestBox_OpenBoxRefusesOtherThings(t *testing.T) {
 	t.Parallel()
 	handle, err := keyset.NewHandle(mac.HMACSHA256Tag256KeyTemplate())
 	require.NoError(t, err)
@@ -106,7 +106,7 @@ func TestOpenBoxRefusesOtherThings(t *testing.T) {
 	}
 }
 
-func TestKeys(t *testing.T) {
+func TestBox_Keys(t *testing.T) {
 	t.Parallel()
 	seen := map[string]bool{}
 	for range 1000 {
@@ -121,14 +121,14 @@ func TestKeys(t *testing.T) {
 	}
 }
 
-func TestHashAPIKey(t *testing.T) {
+func TestBox_HashAPIKey(t *testing.T) {
 	t.Parallel()
 	const sha256OfABC = "\xba\x78\x16\xbf\x8f\x01\xcf\xea\x41\x41\x40\xde\x5d\xae\x22\x23\xb0\x03\x61\xa3\x96\x17\x7a\x9c\xb4\x10\xff\x61\xf2\x00\x15\xad"
 	require.Equal(t, []byte(sha256OfABC), HashAPIKey("abc"), "FIPS 180-4's example")
 	require.NotEqual(t, HashAPIKey("abc"), HashAPIKey("abd"))
 }
 
-func TestMask(t *testing.T) {
+func TestBox_Mask(t *testing.T) {
 	t.Parallel()
 	tests := []struct{ secret, want string }{
 		{"", ""},

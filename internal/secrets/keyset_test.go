@@ -25,7 +25,7 @@ func promoted(t *testing.T, current string, id KeyID) string {
 
 // At every step of a key's replacement, processes with this step's keyset and with the previous one can open each
 // other's values.
-func TestEachStepFitsTheOneBefore(t *testing.T) {
+func TestKeyset_EachStepFitsTheOneBefore(t *testing.T) {
 	t.Parallel()
 	first := newKeyset(t)
 	old := openBox(t, first).Primary()
@@ -65,7 +65,7 @@ func TestEachStepFitsTheOneBefore(t *testing.T) {
 	require.ErrorContains(t, err, "lacks key "+decimal(old), "it says which key is missing")
 }
 
-func TestChangesOfAKeysetThatAreRefused(t *testing.T) {
+func TestKeyset_ChangesOfAKeysetThatAreRefused(t *testing.T) {
 	t.Parallel()
 	text := newKeyset(t)
 	primary := openBox(t, text).Primary()
@@ -87,7 +87,7 @@ func TestChangesOfAKeysetThatAreRefused(t *testing.T) {
 }
 
 // A Tink key without a prefix leaves no id on its sealed values.
-func TestAKeyWithoutAPrefix(t *testing.T) {
+func TestKeyset_AKeyWithoutAPrefix(t *testing.T) {
 	t.Parallel()
 	template := aead.AES256GCMKeyTemplate()
 	template.OutputPrefixType = tinkpb.OutputPrefixType_RAW
@@ -108,7 +108,7 @@ func TestAKeyWithoutAPrefix(t *testing.T) {
 	require.ErrorIs(t, err, ErrOpen)
 }
 
-func TestKeyIDs(t *testing.T) {
+func TestKeyset_KeyIDs(t *testing.T) {
 	t.Parallel()
 	first := newKeyset(t)
 	next, id := added(t, first)

@@ -9,7 +9,7 @@ import (
 )
 
 // Each forbidden range is tried at both ends, and its neighbours just outside where they are public.
-func TestCheckAddr(t *testing.T) {
+func TestCheckAddr_EndsOfRangesAndTheirNeighbours(t *testing.T) {
 	t.Parallel()
 	const public = ""
 	tests := []struct{ addr, is string }{
@@ -72,7 +72,7 @@ func TestCheckAddr(t *testing.T) {
 }
 
 // Nothing of the IANA special-purpose registries gets through, whether specialRanges names it or not.
-func TestCheckAddrCoversRegistries(t *testing.T) {
+func TestCheckAddr_CoversRegistries(t *testing.T) {
 	t.Parallel()
 	guard := NewGuard(Config{})
 	for _, prefix := range append(append([]netip.Prefix{}, ssrf.IPv4DeniedPrefixes...), ssrf.IPv6DeniedPrefixes...) {
@@ -91,7 +91,7 @@ func lastOf(prefix netip.Prefix) netip.Addr {
 	return last
 }
 
-func TestCheckAddrAllowances(t *testing.T) {
+func TestCheckAddr_Allowances(t *testing.T) {
 	t.Parallel()
 	networks := func(prefixes ...string) (cfg Config) {
 		for _, prefix := range prefixes {

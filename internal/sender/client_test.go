@@ -68,7 +68,7 @@ func rawReceiver(t *testing.T, serve func(number int, conn *net.TCPConn)) string
 	return "http://" + listener.Addr().String()
 }
 
-func TestPostSendsTheRequestAsGiven(t *testing.T) {
+func TestPost_SendsTheRequestAsGiven(t *testing.T) {
 	t.Parallel()
 	var got *http.Request
 	var body []byte
@@ -101,7 +101,7 @@ func TestPostSendsTheRequestAsGiven(t *testing.T) {
 	}, got.Header, "and nothing else: no Accept-Encoding, no Idempotency-Key")
 }
 
-func TestPostClassifiesTheStatus(t *testing.T) {
+func TestPost_ClassifiesTheStatus(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		status  int
@@ -148,7 +148,7 @@ func TestPostClassifiesTheStatus(t *testing.T) {
 	require.Equal(t, []string{"failed", "received", "gone"}, []string{Failed.String(), Received.String(), Gone.String()})
 }
 
-func TestPostReadsRetryAfterDatesByItsClock(t *testing.T) {
+func TestPost_ReadsRetryAfterDatesByItsClock(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 11, 21, 20, 0, 0, 0, time.UTC)
 	url := receiver(t, func(w http.ResponseWriter, _ *http.Request) {
@@ -160,7 +160,7 @@ func TestPostReadsRetryAfterDatesByItsClock(t *testing.T) {
 	require.Equal(t, now, result.StartedAt)
 }
 
-func TestPostTimesOutOnASilentReceiver(t *testing.T) {
+func TestPost_TimesOutOnASilentReceiver(t *testing.T) {
 	t.Parallel()
 	url := receiver(t, func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
@@ -174,7 +174,7 @@ func TestPostTimesOutOnASilentReceiver(t *testing.T) {
 	require.GreaterOrEqual(t, result.Duration, short)
 }
 
-func TestPostUsesItsDefaultTimeout(t *testing.T) {
+func TestPost_UsesItsDefaultTimeout(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) { // no network: the clock jumps when all goroutines wait
 		client := New(Config{AllowHTTP: true})
@@ -189,7 +189,7 @@ func TestPostUsesItsDefaultTimeout(t *testing.T) {
 	})
 }
 
-func TestPostLimitsNameResolution(t *testing.T) {
+func TestPost_LimitsNameResolution(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		client := New(Config{Resolver: hangingResolver{}})
@@ -214,7 +214,7 @@ func (hangingResolver) LookupNetIP(ctx context.Context, _, host string) ([]netip
 	return nil, &net.DNSError{Err: "i/o timeout", Name: host, IsTimeout: true}
 }
 
-func TestPostIsAbortedWithItsCaller(t *testing.T) {
+func TestPost_IsAbortedWithItsCaller(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	url := receiver(t, func(_ http.ResponseWriter, r *http.Request) {
@@ -229,7 +229,7 @@ func TestPostIsAbortedWithItsCaller(t *testing.T) {
 	require.Equal(t, "canceled before the receiver answered", result.Error)
 }
 
-func TestPostLetsTheStatusDecideOverADrippingBody(t *testing.T) {
+func TestPost_LetsTheStatusDecideOverADrippingBody(t *testing.T) {
 	t.Parallel()
 	url := receiver(t, func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
@@ -253,7 +253,7 @@ func TestPostLetsTheStatusDecideOverADrippingBody(t *testing.T) {
 	require.Less(t, result.Duration, long)
 }
 
-func TestPostLetsTheStatusDecideOverABrokenBody(t *testing.T) {
+func TestPost_LetsTheStatusDecideOverABrokenBody(t *testing.T) {
 	t.Parallel()
 	url := rawReceiver(t, func(_ int, conn *net.TCPConn) {
 		_, _ = http.ReadRequest(bufio.NewReader(conn))
@@ -265,7 +265,7 @@ func TestPostLetsTheStatusDecideOverABrokenBody(t *testing.T) {
 	require.True(t, result.BodyTruncated)
 }
 
-func TestPostKeepsALimitedBodyAndItsConnection(t *testing.T) {
+func TestPost_KeepsALimitedBodyAndItsConnection(t *testing.T) {
 	t.Parallel()
 	const limit = DefaultResponseLimit
 	tests := []struct {
@@ -308,7 +308,7 @@ func TestPostKeepsALimitedBodyAndItsConnection(t *testing.T) {
 
 // The receiver closes the connection in the moment the second POST arrives on it. The POST is made again, and both tries
 // are reported.
-func TestPostReplacesAConnectionThatTheReceiverClosed(t *testing.T) {
+func TestPost_ReplacesAConnectionThatTheReceiverClosed(t *testing.T) {
 	t.Parallel()
 	var connections atomic.Int32
 	var answered atomic.Int32
@@ -344,7 +344,7 @@ func TestPostReplacesAConnectionThatTheReceiverClosed(t *testing.T) {
 	require.EqualValues(t, 2, answered.Load())
 }
 
-func TestPostReportsBrokenConnections(t *testing.T) {
+func TestPost_ReportsBrokenConnections(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name  string
@@ -393,7 +393,7 @@ func TestPostReportsBrokenConnections(t *testing.T) {
 	})
 }
 
-func TestPostOverTLS(t *testing.T) {
+func TestPost_OverTLS(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, r.Proto)
@@ -462,7 +462,7 @@ func TestPostOverTLS(t *testing.T) {
 	})
 }
 
-func TestPostChecksTheDialledAddress(t *testing.T) {
+func TestPost_ChecksTheDialledAddress(t *testing.T) {
 	t.Parallel()
 	documentation := []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")}
 	resolver := newNames(map[string]string{
@@ -505,7 +505,7 @@ func TestPostChecksTheDialledAddress(t *testing.T) {
 }
 
 // A name that was public at registration and is private when dialled ("DNS rebinding") is caught.
-func TestPostIsNotFooledByRebinding(t *testing.T) {
+func TestPost_IsNotFooledByRebinding(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1_700_000_000, 0)
 	resolver := newNames(map[string]string{"rebind.test": "93.184.215.14"})
@@ -519,7 +519,7 @@ func TestPostIsNotFooledByRebinding(t *testing.T) {
 	require.Equal(t, "destination not allowed: the host's address is loopback", result.Error)
 }
 
-func TestPostRefusesBadHeaders(t *testing.T) {
+func TestPost_RefusesBadHeaders(t *testing.T) {
 	t.Parallel()
 	var called atomic.Bool
 	url := receiver(t, func(http.ResponseWriter, *http.Request) { called.Store(true) })
@@ -528,14 +528,14 @@ func TestPostRefusesBadHeaders(t *testing.T) {
 	require.False(t, called.Load())
 }
 
-func TestClientUsesNoProxy(t *testing.T) {
+func TestPost_ClientUsesNoProxy(t *testing.T) {
 	t.Parallel()
 	client := New(Config{})
 	require.Nil(t, client.secure.kept.Proxy)
 	require.Nil(t, client.plain.kept.Proxy)
 }
 
-func TestFailureTextShowsNothingInternal(t *testing.T) {
+func TestPost_FailureTextShowsNothingInternal(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name string

@@ -17,7 +17,7 @@ const childURL = "POSTHORN_TEST_RECEIVER" // set in a process that will run out 
 
 // A process without a free file descriptor charges no receiver for that, whether it lacks one for a connection or for a
 // look-up. The test runs in its own process, as other tests need their descriptors.
-func TestAProcessWithoutFileDescriptors(t *testing.T) {
+func TestDescriptors_AProcessWithoutFileDescriptors(t *testing.T) {
 	t.Parallel()
 	if url := os.Getenv(childURL); url != "" {
 		outOfDescriptors(t, url)
@@ -28,11 +28,11 @@ func TestAProcessWithoutFileDescriptors(t *testing.T) {
 		w.WriteHeader(http.StatusNoContent)
 	}))
 	defer server.Close()
-	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestAProcessWithoutFileDescriptors$", "-test.v")
+	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestDescriptors_AProcessWithoutFileDescriptors$", "-test.v")
 	child.Env = append(os.Environ(), childURL+"="+server.URL)
 	out, err := child.CombinedOutput()
 	require.NoError(t, err, "%s", out)
-	require.Contains(t, string(out), "--- PASS: TestAProcessWithoutFileDescriptors")
+	require.Contains(t, string(out), "--- PASS: TestDescriptors_AProcessWithoutFileDescriptors")
 }
 
 func outOfDescriptors(t *testing.T, url string) {

@@ -35,7 +35,7 @@ func fails(text string) func(context.Context) (net.Conn, error) {
 	return func(context.Context) (net.Conn, error) { return nil, errors.New(text) }
 }
 
-func TestDial(t *testing.T) {
+func TestDialer_Dial(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name    string
@@ -67,7 +67,7 @@ func TestDial(t *testing.T) {
 	}
 }
 
-func TestDialStopsWithItsContext(t *testing.T) {
+func TestDialer_StopsWithItsContext(t *testing.T) {
 	t.Parallel()
 	cache := newNameCache(newNames(map[string]string{"host.test": "192.0.2.1 192.0.2.2"}), nil)
 	d := &dialer{names: cache, connect: network{"192.0.2.1:443": hangs, "192.0.2.2:443": answers}.connect}
@@ -77,7 +77,7 @@ func TestDialStopsWithItsContext(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 }
 
-func TestDialRefusesWhatItCannotParse(t *testing.T) {
+func TestDialer_RefusesWhatItCannotParse(t *testing.T) {
 	t.Parallel()
 	d := newDialer(newNameCache(newNames(nil), nil), nil)
 	for _, address := range []string{"host.test", "host.test:http", "host.test:65536"} {
@@ -86,7 +86,7 @@ func TestDialRefusesWhatItCannotParse(t *testing.T) {
 	}
 }
 
-func TestNameCache(t *testing.T) {
+func TestDialer_NameCache(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
 	now := time.Unix(1_700_000_000, 0)
@@ -121,7 +121,7 @@ func TestNameCache(t *testing.T) {
 	require.Equal(t, asked+1, resolver.asked, "failures are not remembered")
 }
 
-func TestNameCacheIsBounded(t *testing.T) {
+func TestDialer_NameCacheIsBounded(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1_700_000_000, 0)
 	cache := newNameCache(newNames(nil), func() time.Time { return now })

@@ -45,7 +45,7 @@ func (n *names) set(host, addr string) {
 	n.answers[host] = []netip.Addr{netip.MustParseAddr(addr)}
 }
 
-func TestCheckURL(t *testing.T) {
+func TestCheckURL_AllowsAndRefuses(t *testing.T) {
 	t.Parallel()
 	resolver := newNames(map[string]string{
 		"example.com":   "93.184.215.14 2606:2800:21f:cb07:6820:80da:af6b:8b2c",

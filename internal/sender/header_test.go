@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestRequestHeader(t *testing.T) {
+func TestHeader_RequestHeader(t *testing.T) {
 	t.Parallel()
 	in := http.Header{
 		"webhook-id":        {"msg_1"},
@@ -37,7 +37,7 @@ func TestRequestHeader(t *testing.T) {
 	require.Equal(t, http.Header{"User-Agent": {"mine"}}, out, "the caller's goes first")
 }
 
-func TestRequestHeaderRefusesInjection(t *testing.T) {
+func TestHeader_RequestHeaderRefusesInjection(t *testing.T) {
 	t.Parallel()
 	for _, in := range []http.Header{
 		{"X-A": {"fine", "secret\r\nX-Evil: 1"}},
@@ -53,7 +53,7 @@ func TestRequestHeaderRefusesInjection(t *testing.T) {
 }
 
 // Every value is kept, however many or long they are; cookies are masked.
-func TestKeepHeader(t *testing.T) {
+func TestHeader_KeepHeader(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("ä", 10_000)
 	in := http.Header{
@@ -75,7 +75,7 @@ func TestKeepHeader(t *testing.T) {
 }
 
 // A cut text ends with a whole character, in any language. Other bytes are cut anywhere.
-func TestWholeRunes(t *testing.T) {
+func TestHeader_WholeRunes(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{"plain", "für", "Привет", "日本語", "🦊🐎", "नमस्ते", "e\u0301", ""} {
 		for cut := range len(text) + 1 {
@@ -90,7 +90,7 @@ func TestWholeRunes(t *testing.T) {
 	}
 }
 
-func TestRetryAfter(t *testing.T) {
+func TestHeader_RetryAfter(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 11, 21, 20, 0, 0, 500, time.UTC)
 	tests := []struct {

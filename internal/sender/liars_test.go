@@ -115,7 +115,7 @@ func drips(head, text string) func(*lie) {
 const most = 40 << 20
 
 // Every exchange with a liar ends in time, in bounded memory, without a goroutine left behind and with a true record.
-func TestLyingReceivers(t *testing.T) { //nolint:tparallel // memory and goroutines are counted
+func TestLyingReceivers_EndInTimeAndInBoundedMemory(t *testing.T) { //nolint:tparallel // memory and goroutines are counted
 	var all []liar
 	groups := map[string][]liar{"HTTP 1": http1Liars, "HTTP 2": http2Liars(), "TLS": tlsLiars(t)}
 	for _, name := range slices.Sorted(maps.Keys(groups)) {

@@ -30,7 +30,7 @@ func dialError(address string, errno error) error {
 		Err: os.NewSyscallError("connect", errno)}
 }
 
-func TestWhoseFailureItIs(t *testing.T) {
+func TestLocalFailure_WhoseFailureItIs(t *testing.T) {
 	t.Parallel()
 	all := func(netip.AddrPort) bool { return true }
 	none := func(netip.AddrPort) bool { return false }
@@ -89,7 +89,7 @@ func TestWhoseFailureItIs(t *testing.T) {
 	}
 }
 
-func TestPostChargesItsOwnFailuresToNobody(t *testing.T) {
+func TestLocalFailure_PostChargesItsOwnFailuresToNobody(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name    string
@@ -117,7 +117,7 @@ func TestPostChargesItsOwnFailuresToNobody(t *testing.T) {
 }
 
 // A receiver with several addresses is not charged if this machine lacked a resource to try one of them.
-func TestDialPrefersItsOwnFailure(t *testing.T) {
+func TestLocalFailure_DialPrefersItsOwnFailure(t *testing.T) {
 	t.Parallel()
 	refused, shortage := dialError("192.0.2.1", syscall.ECONNREFUSED), dialError("192.0.2.2", syscall.EMFILE)
 	say := func(err error) func(context.Context) (net.Conn, error) {
@@ -137,7 +137,7 @@ func TestDialPrefersItsOwnFailure(t *testing.T) {
 	}
 }
 
-func TestHasRoute(t *testing.T) {
+func TestLocalFailure_HasRoute(t *testing.T) {
 	t.Parallel()
 	require.True(t, hasRoute(netip.MustParseAddrPort("127.0.0.1:9")))
 }
@@ -172,7 +172,7 @@ var (
 	dnsTryAgain = dns(net.DNSError{Err: "Temporary failure in name resolution", IsTemporary: true}) // from cgo
 )
 
-func TestAResolverThatIsDown(t *testing.T) {
+func TestLocalFailure_AResolverThatIsDown(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name         string
@@ -212,7 +212,7 @@ func TestAResolverThatIsDown(t *testing.T) {
 }
 
 // However many look-ups fail, the resolver is checked once for all of them, and again when that result is old.
-func TestTheCanaryIsAskedOnceForAll(t *testing.T) {
+func TestLocalFailure_TheCanaryIsAskedOnceForAll(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		answer := dnsRefused
@@ -246,7 +246,7 @@ func TestTheCanaryIsAskedOnceForAll(t *testing.T) {
 }
 
 // net.Resolver's errors for real name servers are those that unansweredLookup expects.
-func TestRealNameServers(t *testing.T) {
+func TestLocalFailure_RealNameServers(t *testing.T) {
 	t.Parallel()
 	through := func(server string) Config {
 		return Config{Resolver: &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -298,7 +298,7 @@ func nameServer(t *testing.T, code dnsmessage.RCode) string {
 	return conn.LocalAddr().String()
 }
 
-func TestHost(t *testing.T) {
+func TestLocalFailure_Host(t *testing.T) {
 	t.Parallel()
 	for url, want := range map[string]string{
 		"https://Receiver.Example:8443/path?token=x": "receiver.example:8443",
@@ -312,7 +312,7 @@ func TestHost(t *testing.T) {
 	}
 }
 
-func TestIdleConnectionsAreBounded(t *testing.T) {
+func TestLocalFailure_IdleConnectionsAreBounded(t *testing.T) {
 	t.Parallel()
 	client := newTestClient(t, Config{MaxIdleConns: 7})
 	for _, transport := range []*http.Transport{client.secure.kept, client.secure.single, client.plain.kept, client.plain.single} {

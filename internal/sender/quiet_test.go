@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 }
 
 // Unrequested data of a receiver are in no log, and other lines are.
-func TestReceiversDoNotWriteLogs(t *testing.T) {
+func TestLogs_ReceiversDoNotWriteLogs(t *testing.T) {
 	t.Parallel()
 	ended := make(chan struct{})
 	url := rawReceiver(t, func(_ int, conn *net.TCPConn) {

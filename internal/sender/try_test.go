@@ -42,7 +42,7 @@ func tlsClient(t *testing.T) *Client {
 }
 
 // One attempt makes at most two tries on the wire, whatever the receiver says over HTTP/2.
-func TestPostIsSentTwiceAtMost(t *testing.T) {
+func TestPostRetry_IsSentTwiceAtMost(t *testing.T) {
 	t.Parallel()
 	for name, refuse := range map[string]func(c *h2lie){
 		"GOAWAY":         func(c *h2lie) { _ = c.WriteGoAway(0, http2.ErrCodeNo, nil); _ = c.Close() },
@@ -74,7 +74,7 @@ func TestPostIsSentTwiceAtMost(t *testing.T) {
 }
 
 // A receiver that never lets a request begin gets no more connections for one attempt than a few, and no request.
-func TestPostBoundsItsConnections(t *testing.T) {
+func TestPostRetry_BoundsItsConnections(t *testing.T) {
 	t.Parallel()
 	var w wire
 	url := w.overTLS(t, func(l *lie) {
@@ -94,7 +94,7 @@ func TestPostBoundsItsConnections(t *testing.T) {
 }
 
 // A new connection that is closed without an answer is a failure, because the receiver may have processed the request.
-func TestPostIsSentOnceOnANewConnection(t *testing.T) {
+func TestPostRetry_IsSentOnceOnANewConnection(t *testing.T) {
 	t.Parallel()
 	var posts atomic.Int32
 	url := rawReceiver(t, func(_ int, conn *net.TCPConn) {
@@ -110,7 +110,7 @@ func TestPostIsSentOnceOnANewConnection(t *testing.T) {
 }
 
 // After an idle connection that was closed, no other idle one is tried: a receiver that was restarted has closed them all.
-func TestPostIsSentAgainOnANewConnection(t *testing.T) {
+func TestPostRetry_IsSentAgainOnANewConnection(t *testing.T) {
 	t.Parallel()
 	const idle = 5
 	var opened sync.WaitGroup
@@ -151,7 +151,7 @@ func TestPostIsSentAgainOnANewConnection(t *testing.T) {
 }
 
 // An unrequested second answer on a kept connection is not taken as the answer to the next request.
-func TestPostTakesNoAnswerThatItDidNotAskFor(t *testing.T) {
+func TestPostRetry_TakesNoAnswerThatItDidNotAskFor(t *testing.T) {
 	t.Parallel()
 	url := rawReceiver(t, func(_ int, conn *net.TCPConn) {
 		reader := bufio.NewReader(conn)

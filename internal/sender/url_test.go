@@ -16,7 +16,7 @@ import (
 )
 
 // A URL is stored in one canonical form, or refused with the reason.
-func TestCanonicalURL(t *testing.T) {
+func TestURL_CanonicalURL(t *testing.T) {
 	t.Parallel()
 	label := strings.Repeat("a", hostname.MaxLabel)
 	longest := strings.Repeat(label+".", 3) + strings.Repeat("b", 61) // 253 bytes
@@ -125,7 +125,7 @@ func TestCanonicalURL(t *testing.T) {
 }
 
 // TLS, the Host header and the request line name the dialled host, even for URLs that were stored unchanged.
-func TestPostGoesWhereItSays(t *testing.T) {
+func TestURL_PostGoesWhereItSays(t *testing.T) {
 	t.Parallel()
 	type seen struct{ host, line, name string }
 	got := make(chan seen, 1)

@@ -11,7 +11,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-func TestACommitOfSeveralCallsIsBoundedByRowsAndTenantsTakeTurns(t *testing.T) {
+func TestAccept_ACommitOfSeveralCallsIsBoundedByRowsAndTenantsTakeTurns(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})

@@ -23,7 +23,7 @@ func (p *outbox) Post(_ context.Context, r sender.Request) sender.Result {
 }
 
 // Headers that would fill the memory for webhooks are not kept there, but are sent like any other.
-func TestLargeHeadersAreReadForEachPost(t *testing.T) {
+func TestLargeHeaders_AreReadForEachPost(t *testing.T) {
 	t.Parallel()
 	var p outbox
 	env := servicetest.New(t, servicetest.WithPoster(&p))

@@ -13,9 +13,9 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// TestEveryFieldOfAWebhookIsLogged changes one field of WebhookChange at a time, and expects it in the audit log. A new
+// TestAuditLog_EveryFieldOfAWebhookIsLogged changes one field of WebhookChange at a time, and expects it in the audit log. A new
 // field that faceOf leaves out would be stored without an entry.
-func TestEveryFieldOfAWebhookIsLogged(t *testing.T) {
+func TestAuditLog_EveryFieldOfAWebhookIsLogged(t *testing.T) {
 	t.Parallel()
 	noSettings := []string{"Profile", "Only", "By", "Wrong"} // only for new webhooks, or about the caller
 	for _, field := range reflect.VisibleFields(reflect.TypeFor[service.WebhookChange]()) {

@@ -20,7 +20,7 @@ func from(ctx context.Context, address string) context.Context {
 }
 
 // Failures from one address wait longer and longer, up to a limit. Keys in force never wait, from any address.
-func TestOnlyGuessesWait(t *testing.T) {
+func TestAuth_OnlyGuessesWait(t *testing.T) {
 	t.Parallel()
 	env := servicetest.New(t)
 	key := env.Tenant("acme")
@@ -70,7 +70,7 @@ func TestOnlyGuessesWait(t *testing.T) {
 	require.Len(t, env.Pauses.Take(), 1, "publishing is no way around it")
 }
 
-func TestCallsOfAKeyAndATenantAreCounted(t *testing.T) {
+func TestAuth_CallsOfAKeyAndATenantAreCounted(t *testing.T) {
 	t.Parallel()
 	env := servicetest.New(t, func(_ *sender.Config, o *service.Options) { o.RequestRate = 2 })
 	now := env.Clock.Now()
@@ -112,7 +112,7 @@ func TestCallsOfAKeyAndATenantAreCounted(t *testing.T) {
 	require.Equal(t, service.TooMany, call(servicetest.AdminKey).Code)
 }
 
-func TestAdminKeysHaveNames(t *testing.T) {
+func TestAuth_AdminKeysHaveNames(t *testing.T) {
 	t.Parallel()
 	env := servicetest.New(t, func(_ *sender.Config, o *service.Options) {
 		o.AdminKeys = []service.AdminKey{{Name: "alice", Key: "alice's key, which is long"}, {Name: "bob", Key: "bob's key, which is long"}}
@@ -140,7 +140,7 @@ func TestAdminKeysHaveNames(t *testing.T) {
 }
 
 // The use of a key is recorded at once, then at most once a minute. Publishing records it too.
-func TestTheLastUseOfAKeyIsKnown(t *testing.T) {
+func TestAuth_TheLastUseOfAKeyIsKnown(t *testing.T) {
 	onBoth(t, 4, func(t *testing.T, env *servicetest.Env, store *models.Store) {
 		key := env.Tenant("acme")
 		begun := time.Now().UTC().Truncate(time.Millisecond)

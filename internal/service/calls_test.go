@@ -11,7 +11,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-func TestReplayStartsDeliveriesInOrderOrNotAtAll(t *testing.T) {
+func TestReplay_StartsDeliveriesInOrderOrNotAtAll(t *testing.T) {
 	t.Parallel()
 	env := servicetest.New(t, servicetest.WithPoster(&poster{}))
 	env.Tenant("acme")

@@ -58,7 +58,7 @@ func got(t *testing.T, env *servicetest.Env, names map[string]string, eventType 
 
 // A webhook with channels gets only events that share one. A webhook without channels gets all. This also holds for
 // events that fan out.
-func TestChannelsDecideWhoGetsAnEvent(t *testing.T) {
+func TestChannels_DecideWhoGetsAnEvent(t *testing.T) {
 	t.Parallel()
 	for _, above := range []int{1000, 0} {
 		t.Run(fmt.Sprintf("fan-out above %d", above), func(t *testing.T) {
@@ -95,7 +95,7 @@ func TestChannelsDecideWhoGetsAnEvent(t *testing.T) {
 }
 
 // Events of one request that differ in their channels alone fan out to different webhooks.
-func TestFanOutsOfARequestKeepChannelsApart(t *testing.T) {
+func TestChannels_FanOutsOfARequestKeepChannelsApart(t *testing.T) {
 	t.Parallel()
 	env := servicetest.New(t)
 	env.EventTypes("order.created")
@@ -114,7 +114,7 @@ func TestFanOutsOfARequestKeepChannelsApart(t *testing.T) {
 }
 
 // An event with a channel is matched only with the webhooks of that channel, among many with a channel each.
-func TestEventsMeetOnlyTheWebhooksOfTheirChannels(t *testing.T) {
+func TestChannels_EventsMeetOnlyTheWebhooksOfTheirChannels(t *testing.T) {
 	t.Parallel()
 	env := servicetest.New(t)
 	env.EventTypes("order.created")

@@ -21,7 +21,7 @@ func idsOf(entries []*entry) (ids []string) {
 }
 
 // Changes bring a view up to date. The rest stays identical, with its opened secrets.
-func TestAViewFollowsChanges(t *testing.T) {
+func TestDirectory_AViewFollowsChanges(t *testing.T) {
 	t.Parallel()
 	first := (&view{version: -1}).next(1, []models.Webhook{webhook(1, "a"), webhook(2, "a", "b"), webhook(3), webhook(4, "a.*"), webhook(5, "b")},
 		map[string]string{"a": "{}", "b": ""}, []models.APIKey{{Hash: []byte("k")}})
@@ -54,7 +54,7 @@ func TestAViewFollowsChanges(t *testing.T) {
 }
 
 // A14: the bytes of views in memory are limited. The least recently used views are dropped.
-func TestViewsAreBoundedByBytes(t *testing.T) {
+func TestDirectory_ViewsAreBoundedByBytes(t *testing.T) {
 	t.Parallel()
 	c := newViewCache(100_000) // 75,000 for views below 1,562 bytes
 	for i := range 100 {
@@ -76,7 +76,7 @@ func TestViewsAreBoundedByBytes(t *testing.T) {
 }
 
 // A tenant with a large view displaces other large views, and no small ones.
-func TestLargeViewsDisplaceLargeOnes(t *testing.T) {
+func TestDirectory_LargeViewsDisplaceLargeOnes(t *testing.T) {
 	t.Parallel()
 	c := newViewCache(100_000) // 25,000 for views from 1,562 bytes
 	for i := range 40 {

@@ -11,7 +11,7 @@ import (
 )
 
 // A14: shared event types are in memory once, with their compiled schemas. A tenant's own types take precedence.
-func TestTenantsShareTheSharedTypes(t *testing.T) {
+func TestDirectory_TenantsShareTheSharedTypes(t *testing.T) {
 	t.Parallel()
 	env := servicetest.New(t)
 	env.EventTypes("order.created", "order.shipped")
@@ -39,7 +39,7 @@ func TestTenantsShareTheSharedTypes(t *testing.T) {
 }
 
 // A13: a process that starts, or puts an unchanged type, makes no process read anything again.
-func TestAStartRaisesNoVersion(t *testing.T) {
+func TestDirectory_AStartRaisesNoVersion(t *testing.T) {
 	t.Parallel()
 	env := servicetest.New(t)
 	env.Tenant("acme")
@@ -55,7 +55,7 @@ func TestAStartRaisesNoVersion(t *testing.T) {
 }
 
 // A change of one webhook leaves the cached state of the others unchanged, in this process and in others.
-func TestOnlyWhatHasChangedIsReadAgain(t *testing.T) {
+func TestDirectory_OnlyWhatHasChangedIsReadAgain(t *testing.T) {
 	t.Parallel()
 	env, other, w := twoProcesses(t)
 	second := env.Webhook("acme", "https://shop.example/second")

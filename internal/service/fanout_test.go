@@ -43,7 +43,7 @@ func follow(t *testing.T, env *servicetest.Env) (fresh []models.Dispatch) {
 
 // If an event has too many webhooks, its deliveries follow later. The request stores nothing else, takes no slot and no
 // room, and is answered like any other. Events for few webhooks beside it are stored as usual.
-func TestAnEventOfManyWebhooksFansOut(t *testing.T) {
+func TestFanOut_AnEventOfManyWebhooksFansOut(t *testing.T) {
 	t.Parallel()
 	env := servicetest.New(t)
 	env.EventTypes("wide", "narrow")
@@ -92,7 +92,7 @@ func TestAnEventOfManyWebhooksFansOut(t *testing.T) {
 }
 
 // A batch stores a limited number of deliveries too. The rest follows later.
-func TestABatchWithManyDeliveriesFansOutTheRest(t *testing.T) {
+func TestFanOut_ABatchWithManyDeliveriesFansOutTheRest(t *testing.T) {
 	t.Parallel()
 	env := servicetest.New(t)
 	env.EventTypes("wide")

@@ -101,7 +101,7 @@ func canaries(t *testing.T, s *models.Store) []secrets.KeyID {
 	return ids
 }
 
-func TestAKeysetThatDoesNotFitRefusesToStart(t *testing.T) {
+func TestKeyset_ThatDoesNotFitRefusesToStart(t *testing.T) {
 	keysetStores(t, func(t *testing.T, s *models.Store) {
 		first := newKeyset(t)
 		second := rotated(t, first)
@@ -121,7 +121,7 @@ func TestAKeysetThatDoesNotFitRefusesToStart(t *testing.T) {
 }
 
 // An earlier build has left sealed secrets and no canaries.
-func TestAKeysetIsComparedWithWhatIsSealedAlready(t *testing.T) {
+func TestKeyset_IsComparedWithWhatIsSealedAlready(t *testing.T) {
 	keysetStores(t, func(t *testing.T, s *models.Store) {
 		first := newKeyset(t)
 		second := rotated(t, first)
@@ -141,7 +141,7 @@ func TestAKeysetIsComparedWithWhatIsSealedAlready(t *testing.T) {
 }
 
 // A damaged row affects only its webhook, because the key that sealed it exists.
-func TestADamagedWebhookDoesNotKeepAProcessFromStarting(t *testing.T) {
+func TestKeyset_ADamagedWebhookDoesNotKeepAProcessFromStarting(t *testing.T) {
 	keysetStores(t, func(t *testing.T, s *models.Store) {
 		keyset := newKeyset(t)
 		damaged := sealWebhook(t, s, keyset, "one")
@@ -156,7 +156,7 @@ func TestADamagedWebhookDoesNotKeepAProcessFromStarting(t *testing.T) {
 }
 
 // An operator who has lost a key for good says so, and starts with another keyset.
-func TestALostKeyCanBeGivenUp(t *testing.T) {
+func TestKeyset_ALostKeyCanBeGivenUp(t *testing.T) {
 	keysetStores(t, func(t *testing.T, s *models.Store) {
 		lost, found := newKeyset(t), newKeyset(t)
 		giveUp := []models.KeysetCanary{{KeyID: int64(boxOf(t, lost).Primary()), Sealed: []byte{}}}
@@ -170,7 +170,7 @@ func TestALostKeyCanBeGivenUp(t *testing.T) {
 }
 
 // When processes with unrelated keysets start on a new database at once, only those with one of the keysets start.
-func TestOnlyOneKeysetStartsOnANewDatabase(t *testing.T) {
+func TestKeyset_OnlyOneKeysetStartsOnANewDatabase(t *testing.T) {
 	keysetStores(t, func(t *testing.T, s *models.Store) {
 		keysets := []string{newKeyset(t), newKeyset(t)}
 		errs := make([]error, 8)

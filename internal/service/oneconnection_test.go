@@ -33,7 +33,7 @@ func onBoth(t *testing.T, connections int, body func(t *testing.T, env *servicet
 }
 
 // A24: no code takes a second connection inside a transaction. With only one connection, it would wait for itself.
-func TestOneConnectionIsEnough(t *testing.T) {
+func TestOneConnection_IsEnough(t *testing.T) {
 	onBoth(t, 1, func(t *testing.T, env *servicetest.Env, store *models.Store) {
 		const tenant = "acme"
 		url, types := "https://shop.example/hooks", &[]string{"order.created", "order.*"}
@@ -208,7 +208,7 @@ func (s *slowNames) CheckURL(ctx context.Context, raw string) (string, error) {
 
 // A24: fifty simultaneous updates of one webhook succeed. While an update waits for a resolver, no other call waits for
 // it.
-func TestUpdatesAtOnceHoldUpNobody(t *testing.T) {
+func TestOneConnection_UpdatesAtOnceHoldUpNobody(t *testing.T) {
 	onBoth(t, 2, func(t *testing.T, env *servicetest.Env, _ *models.Store) {
 		env.EventTypes("order.created")
 		env.Tenant("acme")

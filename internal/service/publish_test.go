@@ -43,7 +43,7 @@ func requireRefused(t *testing.T, err error, code service.Code) {
 	require.Equal(t, code, refused.Code, refused)
 }
 
-func TestAnotherProcessesChangesCountFromTheNextEventOn(t *testing.T) {
+func TestPublish_AnotherProcessesChangesCountFromTheNextEventOn(t *testing.T) {
 	t.Parallel()
 	env, other, w := twoProcesses(t)
 	_, err := env.Service.Disable(t.Context(), "acme", w.ID, "", "test")
@@ -66,7 +66,7 @@ func TestAnotherProcessesChangesCountFromTheNextEventOn(t *testing.T) {
 }
 
 // Another process knows the tenant from before it was deleted and made again.
-func TestATenantMadeAgainIsFoundByEveryProcess(t *testing.T) {
+func TestPublish_ATenantMadeAgainIsFoundByEveryProcess(t *testing.T) {
 	t.Parallel()
 	env, other, w := twoProcesses(t)
 	old := env.Key("acme", models.RoleTenant)
@@ -122,7 +122,7 @@ func TestATenantMadeAgainIsFoundByEveryProcess(t *testing.T) {
 }
 
 // A key that another process knows from memory is refused with the tenant's deletion.
-func TestADeletedTenantsKeyFailsAtOnceInEveryProcess(t *testing.T) {
+func TestPublish_ADeletedTenantsKeyFailsAtOnceInEveryProcess(t *testing.T) {
 	t.Parallel()
 	env, other, _ := twoProcesses(t)
 	key := env.Key("acme", models.RolePublish)
@@ -146,7 +146,7 @@ func TestADeletedTenantsKeyFailsAtOnceInEveryProcess(t *testing.T) {
 	}
 }
 
-func TestAKeyIsRevokedAtOnceInEveryProcess(t *testing.T) {
+func TestPublish_AKeyIsRevokedAtOnceInEveryProcess(t *testing.T) {
 	t.Parallel()
 	env, other, _ := twoProcesses(t)
 	k, key, err := env.Service.CreateKey(t.Context(), "acme", "ci", models.RolePublish)
@@ -166,7 +166,7 @@ func TestAKeyIsRevokedAtOnceInEveryProcess(t *testing.T) {
 	requireRefused(t, err, service.Unauthorized)
 }
 
-func TestWithoutAFreeSlotEventsWaitForASharedDispatch(t *testing.T) {
+func TestPublish_WithoutAFreeSlotEventsWaitForASharedDispatch(t *testing.T) {
 	t.Parallel()
 	env, _, _ := twoProcesses(t)
 	env.Engine.SetBusy(true)
@@ -183,7 +183,7 @@ func TestWithoutAFreeSlotEventsWaitForASharedDispatch(t *testing.T) {
 	requireRefused(t, err, service.Unavailable)
 }
 
-func TestWhatIsNotStoredGivesItsPlaceBack(t *testing.T) {
+func TestPublish_WhatIsNotStoredGivesItsPlaceBack(t *testing.T) {
 	t.Parallel()
 	env, _, _ := twoProcesses(t)
 	request := event("order.created")
@@ -204,7 +204,7 @@ func TestWhatIsNotStoredGivesItsPlaceBack(t *testing.T) {
 
 // A publish waits for a database that does not answer, but not for ever. Its answer is not a refusal, because the
 // database may have stored the event.
-func TestACommitThatIsNotAnsweredIsUnknown(t *testing.T) {
+func TestPublish_ACommitThatIsNotAnsweredIsUnknown(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store, err := models.Open(t.Context(), modelstest.SQLite(t), models.Options{MaxConns: 1})
@@ -251,7 +251,7 @@ func (h *hangUp) Reserve(ctx context.Context, tenant string, wait bool) bool {
 }
 
 // An event that is already in a commit is stored whether its caller waits or not, so its workflow must be started.
-func TestACallerWhoHangsUpDuringTheCommitIsPublishedFor(t *testing.T) {
+func TestPublish_ACallerWhoHangsUpDuringTheCommitIsPublishedFor(t *testing.T) {
 	t.Parallel()
 	for name, busy := range map[string]bool{"in a workflow of its own": false, "in a shared one": true} {
 		t.Run(name, func(t *testing.T) {
@@ -286,7 +286,7 @@ func TestACallerWhoHangsUpDuringTheCommitIsPublishedFor(t *testing.T) {
 	}
 }
 
-func TestAnEventWithManyDeliveriesTakesSeveralDispatches(t *testing.T) {
+func TestPublish_AnEventWithManyDeliveriesTakesSeveralDispatches(t *testing.T) {
 	t.Parallel()
 	env := servicetest.New(t)
 	env.EventTypes("order.created")
@@ -303,7 +303,7 @@ func TestAnEventWithManyDeliveriesTakesSeveralDispatches(t *testing.T) {
 	require.Len(t, dispatches[1].Deliveries, 44)
 }
 
-func TestTheSameKeyAtOnceIsOneEvent(t *testing.T) {
+func TestPublish_TheSameKeyAtOnceIsOneEvent(t *testing.T) {
 	t.Parallel()
 	env, other, _ := twoProcesses(t)
 	request := event("order.created")
@@ -332,7 +332,7 @@ func TestTheSameKeyAtOnceIsOneEvent(t *testing.T) {
 	requireRefused(t, err, service.Conflict)
 }
 
-func TestErrorsNameEveryField(t *testing.T) {
+func TestPublish_ErrorsNameEveryField(t *testing.T) {
 	t.Parallel()
 	env := servicetest.New(t)
 	env.Tenant("acme")

@@ -40,7 +40,7 @@ func events(ids ...string) service.PublishRequest {
 	return r
 }
 
-func TestWhatIsAttemptedAtOnceHasNoDispatch(t *testing.T) {
+func TestDirectAttempt_WhatIsAttemptedAtOnceHasNoDispatch(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		request service.PublishRequest
@@ -82,7 +82,7 @@ func TestWhatIsAttemptedAtOnceHasNoDispatch(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeAttemptedAtOnceGetsItsWorkflow(t *testing.T) {
+func TestDirectAttempt_WhatCannotBeAttemptedAtOnceGetsItsWorkflow(t *testing.T) {
 	t.Parallel()
 	t.Run("the process has much to do", func(t *testing.T) {
 		t.Parallel()
@@ -121,7 +121,7 @@ func TestWhatCannotBeAttemptedAtOnceGetsItsWorkflow(t *testing.T) {
 	})
 }
 
-func TestWhatIsNotStoredGivesItsRoomBack(t *testing.T) {
+func TestDirectAttempt_WhatIsNotStoredGivesItsRoomBack(t *testing.T) {
 	t.Parallel()
 	env := direct(t)
 	_, err := env.Service.Publish(t.Context(), "acme", events("mine"))

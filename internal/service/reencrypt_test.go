@@ -126,7 +126,7 @@ func reencrypt(t *testing.T, s *models.Store, keyset string) service.Reencrypted
 // A key is replaced in the four steps, while processes with the keyset of a step and of the previous step run side by
 // side. The re-encryption is ended in the middle, and old processes write while it runs again. No sealed value is lost
 // or missed.
-func TestAKeyIsReplacedBesideOldProcesses(t *testing.T) {
+func TestReencrypt_AKeyIsReplacedBesideOldProcesses(t *testing.T) {
 	keysetStores(t, func(t *testing.T, s *models.Store) {
 		first := newKeyset(t)
 		second := added(t, first)
@@ -217,7 +217,7 @@ func TestAKeyIsReplacedBesideOldProcesses(t *testing.T) {
 
 // An old process has sealed a value in a transaction that is still open when the key is removed. The removal waits for
 // it, and is refused.
-func TestARemovalWaitsForTransactionsThatHaveSealed(t *testing.T) {
+func TestReencrypt_ARemovalWaitsForTransactionsThatHaveSealed(t *testing.T) {
 	keysetStores(t, func(t *testing.T, s *models.Store) {
 		first := newKeyset(t)
 		third := rotated(t, first)
@@ -248,7 +248,7 @@ func TestARemovalWaitsForTransactionsThatHaveSealed(t *testing.T) {
 }
 
 // Old processes write as fast as they can until they are refused. When the removal succeeds, no value needs the key.
-func TestARemovalIsExactBesideWriters(t *testing.T) {
+func TestReencrypt_ARemovalIsExactBesideWriters(t *testing.T) {
 	keysetStores(t, func(t *testing.T, s *models.Store) {
 		first := newKeyset(t)
 		third := rotated(t, first)
@@ -291,7 +291,7 @@ func TestARemovalIsExactBesideWriters(t *testing.T) {
 }
 
 // Values that the keyset cannot open stay unchanged and are counted. They do not prevent the removal of a key.
-func TestReencryptionLeavesWhatItCannotOpen(t *testing.T) {
+func TestReencrypt_LeavesWhatItCannotOpen(t *testing.T) {
 	keysetStores(t, func(t *testing.T, s *models.Store) {
 		first := newKeyset(t)
 		third := rotated(t, first)
@@ -312,7 +312,7 @@ func TestReencryptionLeavesWhatItCannotOpen(t *testing.T) {
 }
 
 // A keyset or a key that does not fit is refused before anything changes.
-func TestReencryptionWithAnotherKeyset(t *testing.T) {
+func TestReencrypt_WithAnotherKeyset(t *testing.T) {
 	keysetStores(t, func(t *testing.T, s *models.Store) {
 		first := newKeyset(t)
 		newProcess(t, s, first).Tenant("acme")

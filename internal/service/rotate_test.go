@@ -56,7 +56,7 @@ func refusedAs(t *testing.T, code service.Code, err error) *service.Error {
 }
 
 // Every secret signs for as long as its rotation said, whatever later rotations ask for.
-func TestARotationKeepsWhatEarlierOnesHavePromised(t *testing.T) {
+func TestRotation_KeepsWhatEarlierOnesHavePromised(t *testing.T) {
 	t.Parallel()
 	r := newRotating(t, "standard")
 	first := r.signing()[0]
@@ -76,7 +76,7 @@ func TestARotationKeepsWhatEarlierOnesHavePromised(t *testing.T) {
 }
 
 // If too many secrets sign, a rotation is refused, and says when there is room.
-func TestTooManyRotationsAreRefused(t *testing.T) {
+func TestRotation_TooManyRotationsAreRefused(t *testing.T) {
 	t.Parallel()
 	r := newRotating(t, "standard")
 	for range 4 {
@@ -99,7 +99,7 @@ func TestTooManyRotationsAreRefused(t *testing.T) {
 	require.Len(t, r.signing(), 2)
 }
 
-func TestARotationToTheSameSecretIsRefused(t *testing.T) {
+func TestRotation_ToTheSameSecretIsRefused(t *testing.T) {
 	t.Parallel()
 	r := newRotating(t, "standard")
 	_, err := r.Service.RotateSecret(t.Context(), "acme", r.id, 0, r.signing()[0], "test")
@@ -109,7 +109,7 @@ func TestARotationToTheSameSecretIsRefused(t *testing.T) {
 }
 
 // The outside systems set a secret. It replaces the current one at once, and ends no overlap that /v1 promised.
-func TestSettingASecretKeepsWhatWasPromised(t *testing.T) {
+func TestRotation_SettingASecretKeepsWhatWasPromised(t *testing.T) {
 	t.Parallel()
 	for _, profile := range wire.Profiles() {
 		r := newRotating(t, profile)
@@ -138,7 +138,7 @@ func TestSettingASecretKeepsWhatWasPromised(t *testing.T) {
 }
 
 // A change that changes nothing leaves no trace: no time, no version, and no new encryption.
-func TestAChangeThatChangesNothingLeavesNoTrace(t *testing.T) {
+func TestRotation_AChangeThatChangesNothingLeavesNoTrace(t *testing.T) {
 	t.Parallel()
 	r := newRotating(t, "up42")
 	read := func() (models.Webhook, int64) {
@@ -160,7 +160,7 @@ func TestAChangeThatChangesNothingLeavesNoTrace(t *testing.T) {
 	require.Equal(t, version, same)
 }
 
-func TestBoundsOfSchedulesAndRates(t *testing.T) {
+func TestRotation_BoundsOfSchedulesAndRates(t *testing.T) {
 	t.Parallel()
 	r := newRotating(t, "standard")
 	for _, tt := range []struct {

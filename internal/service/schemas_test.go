@@ -43,7 +43,7 @@ func publishData(ctx context.Context, s *service.Service, eventType string, data
 }
 
 // Numbers that are expensive to compare are refused if there is a schema, and pass byte for byte without one.
-func TestNumbersUnderASchemaAreBounded(t *testing.T) {
+func TestSchemas_NumbersUnderASchemaAreBounded(t *testing.T) {
 	t.Parallel()
 	env := servicetest.New(t)
 	env.Tenant("acme")
@@ -76,7 +76,7 @@ func nested(levels int) string {
 	return strings.Repeat(`{"a":`, levels) + `1` + strings.Repeat(`}`, levels)
 }
 
-func TestWhatCostsTooMuchToCheckIsRefused(t *testing.T) {
+func TestSchemas_WhatCostsTooMuchToCheckIsRefused(t *testing.T) {
 	t.Parallel()
 	env := servicetest.New(t)
 	env.Tenant("acme")
@@ -94,7 +94,7 @@ func TestWhatCostsTooMuchToCheckIsRefused(t *testing.T) {
 }
 
 // The events of one request share one budget: many small ones do not cost more than a large one.
-func TestABatchHasOneBudget(t *testing.T) {
+func TestSchemas_ABatchHasOneBudget(t *testing.T) {
 	t.Parallel()
 	env := servicetest.New(t)
 	env.Tenant("acme")
@@ -107,7 +107,7 @@ func TestABatchHasOneBudget(t *testing.T) {
 	require.NotEmpty(t, fieldsOf(t, publishData(t.Context(), env.Service, "order.created", data...)))
 }
 
-func TestTheCallersHangUpEndsTheCheck(t *testing.T) {
+func TestSchemas_TheCallersHangUpEndsTheCheck(t *testing.T) {
 	t.Parallel()
 	env := servicetest.New(t)
 	env.Tenant("acme")
@@ -118,7 +118,7 @@ func TestTheCallersHangUpEndsTheCheck(t *testing.T) {
 	require.ErrorIs(t, publishData(ctx, env.Service, "order.created", nested(16)), context.Canceled)
 }
 
-func TestTheDeadlineEndsTheCheck(t *testing.T) {
+func TestSchemas_TheDeadlineEndsTheCheck(t *testing.T) {
 	t.Parallel()
 	env := servicetest.New(t)
 	env.Tenant("acme")
@@ -133,7 +133,7 @@ func TestTheDeadlineEndsTheCheck(t *testing.T) {
 }
 
 // A stored schema from before the limits is an error of the event type, not an internal error.
-func TestAStoredSchemaBeyondTheBounds(t *testing.T) {
+func TestSchemas_AStoredSchemaBeyondTheBounds(t *testing.T) {
 	t.Parallel()
 	env := servicetest.New(t)
 	env.Tenant("acme")
@@ -141,7 +141,7 @@ func TestAStoredSchemaBeyondTheBounds(t *testing.T) {
 	require.Equal(t, []string{"type"}, fieldsOf(t, publishData(t.Context(), env.Service, "old", `1`)))
 }
 
-func TestASchemaNamesAllThatIsWrongWithIt(t *testing.T) {
+func TestSchemas_ASchemaNamesAllThatIsWrongWithIt(t *testing.T) {
 	t.Parallel()
 	env := servicetest.New(t)
 	_, err := env.Service.PutEventType(t.Context(), models.EventType{Name: "?", Schema: `{"properties":{"a":{"type":"strnig"},"b":{"minLength":-1}}}`})
@@ -160,7 +160,7 @@ func TestASchemaNamesAllThatIsWrongWithIt(t *testing.T) {
 }
 
 // Two tenants with the same catalogue, and the shared types, have each schema compiled once.
-func TestASchemaIsCompiledOnceForAllTenants(t *testing.T) {
+func TestSchemas_ASchemaIsCompiledOnceForAllTenants(t *testing.T) {
 	t.Parallel()
 	env := servicetest.New(t)
 	schemaOf := func(tenant, name string) any {
@@ -179,7 +179,7 @@ func TestASchemaIsCompiledOnceForAllTenants(t *testing.T) {
 }
 
 // GitHub's schemas have templates of RFC 6570, their own keywords, and references across a draft-07 document.
-func TestASchemaInGitHubsStyle(t *testing.T) {
+func TestSchemas_ASchemaInGitHubsStyle(t *testing.T) {
 	t.Parallel()
 	env := servicetest.New(t)
 	env.Tenant("acme")

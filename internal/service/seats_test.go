@@ -51,7 +51,7 @@ func (s *sitting) next() string {
 
 // A tenth of the seats is reserved for tenants that have none, and the next free seat goes to the tenant that has the
 // fewest.
-func TestRequestsTakeTurns(t *testing.T) {
+func TestSeats_RequestsTakeTurns(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		env := servicetest.New(t)
@@ -78,7 +78,7 @@ func TestRequestsTakeTurns(t *testing.T) {
 }
 
 // Only a few large bodies are decoded at a time, in turns by tenant. Small ones never wait.
-func TestLargeBodiesAreTakenApartInTurns(t *testing.T) {
+func TestSeats_LargeBodiesAreTakenApartInTurns(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		env := servicetest.New(t)

@@ -34,7 +34,7 @@ func portalLink(t *testing.T, s *service.Service, by service.Principal, tenant s
 }
 
 // The code of a link works once, within five minutes, in every process; used, it leads to its own session only.
-func TestALinkOpensOneSession(t *testing.T) {
+func TestSessions_ALinkOpensOneSession(t *testing.T) {
 	t.Parallel()
 	env := servicetest.New(t)
 	env.Tenant("acme")
@@ -66,7 +66,7 @@ func TestALinkOpensOneSession(t *testing.T) {
 	requireRefused(t, err, service.Unauthorized)
 }
 
-func TestSessionsEndWithTheirKey(t *testing.T) {
+func TestSessions_EndWithTheirKey(t *testing.T) {
 	t.Parallel()
 	env := servicetest.New(t)
 	key := env.Tenant("acme")
@@ -99,7 +99,7 @@ func TestSessionsEndWithTheirKey(t *testing.T) {
 	requireRefused(t, err, service.Unauthorized)
 }
 
-func TestWhoMaySignIn(t *testing.T) {
+func TestSessions_WhoMaySignIn(t *testing.T) {
 	t.Parallel()
 	env := servicetest.New(t)
 	env.Tenant("acme")
@@ -132,7 +132,7 @@ func TestWhoMaySignIn(t *testing.T) {
 	require.Equal(t, models.RoleAdmin, found.Role)
 }
 
-func TestLinksNeedAPublicURL(t *testing.T) {
+func TestSessions_LinksNeedAPublicURL(t *testing.T) {
 	t.Parallel()
 	env := servicetest.New(t, func(_ *sender.Config, o *service.Options) { o.PublicURL = "" })
 	env.Tenant("acme")

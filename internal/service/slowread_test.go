@@ -12,7 +12,7 @@ import (
 )
 
 // A list that takes too long is refused for now, and is not an internal error.
-func TestASlowReadIsRefused(t *testing.T) {
+func TestSlowRead_IsRefused(t *testing.T) {
 	t.Parallel()
 	store, err := models.Open(t.Context(), modelstest.SQLite(t), models.Options{ReadFor: time.Nanosecond})
 	require.NoError(t, err)

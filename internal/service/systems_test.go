@@ -30,7 +30,7 @@ func typesOf(t *testing.T, env *servicetest.Env, tenant string) map[string]strin
 	return systems
 }
 
-func TestARegistrationLoadsWhatTheCatalogueLacks(t *testing.T) {
+func TestSystems_ARegistrationLoadsWhatTheCatalogueLacks(t *testing.T) {
 	t.Parallel()
 	env := servicetest.New(t)
 	env.Tenant("acme")
@@ -59,7 +59,7 @@ func TestARegistrationLoadsWhatTheCatalogueLacks(t *testing.T) {
 	env.Publish("acme", "JOB_CREATED", `{"jobParts":[]}`)
 }
 
-func TestWithCatalogPassesOtherErrorsOn(t *testing.T) {
+func TestSystems_WithCatalogPassesOtherErrorsOn(t *testing.T) {
 	t.Parallel()
 	env := servicetest.New(t)
 	env.Tenant("acme")
@@ -73,7 +73,7 @@ func TestWithCatalogPassesOtherErrorsOn(t *testing.T) {
 	require.Equal(t, 1, runs)
 }
 
-func TestSystemWebhooksAreThoseOfOneProfile(t *testing.T) {
+func TestSystems_WebhooksAreThoseOfOneProfile(t *testing.T) {
 	t.Parallel()
 	env := servicetest.New(t)
 	env.Tenant("acme")
@@ -90,7 +90,7 @@ func TestSystemWebhooksAreThoseOfOneProfile(t *testing.T) {
 	require.Empty(t, listed)
 }
 
-func TestAnOnlyWebhookIsRefusedBesideAnother(t *testing.T) {
+func TestSystems_AnOnlyWebhookIsRefusedBesideAnother(t *testing.T) {
 	t.Parallel()
 	env := servicetest.New(t)
 	env.Tenant("acme")
@@ -103,7 +103,7 @@ func TestAnOnlyWebhookIsRefusedBesideAnother(t *testing.T) {
 	requireCode(t, err, service.Conflict)
 }
 
-func TestAWebhookCanBeRegisteredForNothing(t *testing.T) {
+func TestSystems_AWebhookCanBeRegisteredForNothing(t *testing.T) {
 	t.Parallel()
 	env := servicetest.New(t)
 	env.Tenant("acme")
@@ -123,7 +123,7 @@ func (p *poster) Post(_ context.Context, r sender.Request) sender.Result {
 	return sender.Result{StartedAt: time.Now(), StatusCode: 200, Outcome: sender.Received}
 }
 
-func TestExamplesAreTheTenantsOwnButForTestEvents(t *testing.T) {
+func TestSystems_ExamplesAreTheTenantsOwnButForTestEvents(t *testing.T) {
 	t.Parallel()
 	sent := &poster{}
 	env := servicetest.New(t, servicetest.WithPoster(sent))
@@ -155,7 +155,7 @@ func TestExamplesAreTheTenantsOwnButForTestEvents(t *testing.T) {
 	requireCode(t, err, service.NotFound)
 }
 
-func TestSystemSettingsAreKeptByTenantAndSystem(t *testing.T) {
+func TestSystems_SettingsAreKeptByTenantAndSystem(t *testing.T) {
 	t.Parallel()
 	env := servicetest.New(t)
 	env.Tenant("acme")

@@ -37,7 +37,7 @@ func (h *holding) Post(context.Context, sender.Request) sender.Result {
 }
 
 // Test POSTs take slots as deliveries do. A host gets only its share of them, however many tests run.
-func TestTestPostsTakeSlots(t *testing.T) {
+func TestTestPosts_TakeSlots(t *testing.T) {
 	t.Parallel()
 	posts := slots.New(slots.Options{Capacity: 8, MaxPerHost: 0.25})
 	holding := &holding{open: make(chan struct{})}
@@ -66,7 +66,7 @@ func TestTestPostsTakeSlots(t *testing.T) {
 	require.Zero(t, posts.Usage().Used)
 }
 
-func TestATestThatCouldNotBeSent(t *testing.T) {
+func TestTestPosts_ATestThatCouldNotBeSent(t *testing.T) {
 	t.Parallel()
 	m := metrics.New(prometheus.NewRegistry())
 	env := servicetest.New(t, func(_ *sender.Config, o *service.Options) {
@@ -88,7 +88,7 @@ func TestATestThatCouldNotBeSent(t *testing.T) {
 }
 
 // A webhook and a tenant may have only so many tests under way. Further tests are refused without a POST.
-func TestTestsAtOnceAreBounded(t *testing.T) {
+func TestTestPosts_TestsAtOnceAreBounded(t *testing.T) {
 	t.Parallel()
 	var posts atomic.Int64
 	open := make(chan struct{})
@@ -186,7 +186,7 @@ func (l *limits) Pace(_ context.Context, _ string, perSecond float64, _ time.Dur
 }
 
 // Test POSTs and deliveries together keep the webhook's own limits.
-func TestTestPostsKeepToTheWebhooksLimits(t *testing.T) {
+func TestTestPosts_KeepToTheWebhooksLimits(t *testing.T) {
 	t.Parallel()
 	own := &limits{places: make(chan struct{}, 2), asked: make(chan struct{}, 1)}
 	holding := &holding{open: make(chan struct{})}
@@ -219,7 +219,7 @@ func TestTestPostsKeepToTheWebhooksLimits(t *testing.T) {
 }
 
 // A test POST that finds no room at its webhook says why it was not sent.
-func TestATestThatFoundNoRoom(t *testing.T) {
+func TestTestPosts_ATestThatFoundNoRoom(t *testing.T) {
 	t.Parallel()
 	own := &limits{places: make(chan struct{}, 1), asked: make(chan struct{}, 1)}
 	own.places <- struct{}{}

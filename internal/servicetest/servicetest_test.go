@@ -12,7 +12,7 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-func TestEnvDeliversToALoopbackReceiver(t *testing.T) {
+func TestServiceTest_EnvDeliversToALoopbackReceiver(t *testing.T) {
 	t.Parallel()
 	status := http.StatusInternalServerError
 	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
@@ -35,7 +35,7 @@ func TestEnvDeliversToALoopbackReceiver(t *testing.T) {
 	require.Equal(t, models.Delivered, env.Deliveries("acme", id)[0].Status)
 }
 
-func TestEngineSaysHowBusyItIs(t *testing.T) {
+func TestServiceTest_EngineSaysHowBusyItIs(t *testing.T) {
 	t.Parallel()
 	env := servicetest.New(t)
 	env.Tenant("acme")
@@ -55,7 +55,7 @@ func TestEngineSaysHowBusyItIs(t *testing.T) {
 	require.Zero(t, room)
 }
 
-func TestStrictRefusesWhatProductionRefuses(t *testing.T) {
+func TestServiceTest_StrictRefusesWhatProductionRefuses(t *testing.T) {
 	t.Parallel()
 	env := servicetest.New(t, servicetest.Strict)
 	for url, wrong := range map[string]bool{

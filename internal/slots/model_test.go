@@ -56,7 +56,7 @@ type call struct {
 }
 
 // For any order of requests, returns and cancellations, each slot goes where the plain rules send it.
-func TestSlotsFollowTheRules(t *testing.T) {
+func TestSlots_FollowTheRules(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(60) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {

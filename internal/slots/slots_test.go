@@ -54,7 +54,7 @@ func (c *crowd) has() int {
 func many(i int) string                 { return fmt.Sprint("host", i) }
 func only(host string) func(int) string { return func(int) string { return host } }
 
-func TestAQuarterIsKeptForTenantsThatHoldNone(t *testing.T) {
+func TestSlots_AQuarterIsKeptForTenantsThatHoldNone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := New(posts)
@@ -70,7 +70,7 @@ func TestAQuarterIsKeptForTenantsThatHoldNone(t *testing.T) {
 	})
 }
 
-func TestNoTenantHoldsMoreThanHalfWhileOthersWait(t *testing.T) {
+func TestSlots_NoTenantHoldsMoreThanHalfWhileOthersWait(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := New(Options{Capacity: 16, MaxPerTenant: 0.5, MaxPerHost: 0.25})
@@ -86,7 +86,7 @@ func TestNoTenantHoldsMoreThanHalfWhileOthersWait(t *testing.T) {
 	})
 }
 
-func TestAHostHasAQuarterAndHoldsUpNoOther(t *testing.T) {
+func TestSlots_AHostHasAQuarterAndHoldsUpNoOther(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := New(posts)
@@ -102,7 +102,7 @@ func TestAHostHasAQuarterAndHoldsUpNoOther(t *testing.T) {
 	})
 }
 
-func TestTheTenantThatHoldsFewestIsNext(t *testing.T) {
+func TestSlots_TheTenantThatHoldsFewestIsNext(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := New(Options{Capacity: 6})
@@ -120,7 +120,7 @@ func TestTheTenantThatHoldsFewestIsNext(t *testing.T) {
 	})
 }
 
-func TestAWaiterThatGivesUpLeavesNoTrace(t *testing.T) {
+func TestSlots_AWaiterThatGivesUpLeavesNoTrace(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := New(Options{Capacity: 1, MaxPerHost: 0.5})
@@ -150,7 +150,7 @@ func TestAWaiterThatGivesUpLeavesNoTrace(t *testing.T) {
 }
 
 // A slot that is granted at the moment when its waiter gives up is not lost.
-func TestAGrantThatCrossesACancelIsPutBack(t *testing.T) {
+func TestSlots_AGrantThatCrossesACancelIsPutBack(t *testing.T) {
 	t.Parallel()
 	s := New(Options{Capacity: 1})
 	th, h, w := s.enter("a", "h")
@@ -162,7 +162,7 @@ func TestAGrantThatCrossesACancelIsPutBack(t *testing.T) {
 	requireEmpty(t, s)
 }
 
-func TestConcurrentUseKeepsWithinCapacity(t *testing.T) {
+func TestSlots_ConcurrentUseKeepsWithinCapacity(t *testing.T) {
 	t.Parallel()
 	s := New(posts)
 	var inUse, most atomic.Int64
@@ -239,7 +239,7 @@ func BenchmarkCrowded(b *testing.B) {
 	}
 }
 
-func TestTryAcquireTakesOnlyWhatIsFree(t *testing.T) {
+func TestSlots_TryAcquireTakesOnlyWhatIsFree(t *testing.T) {
 	t.Parallel()
 	s := New(Options{Capacity: 20, MaxPerHost: 0.5})
 	release, ok := s.TryAcquire("a", "h")

@@ -11,7 +11,7 @@ import (
 )
 
 // A written document reads back unchanged.
-func TestWrittenTypesAreReadBack(t *testing.T) {
+func TestTypeDocument_WrittenTypesAreReadBack(t *testing.T) {
 	t.Parallel()
 	types := []typedoc.Type{
 		{Name: "any", Description: "Whatever."},
@@ -41,7 +41,7 @@ func TestWrittenTypesAreReadBack(t *testing.T) {
 }
 
 // After the import, a schema of a foreign document is complete without the document.
-func TestReferencesIntoTheComponentsAreFollowed(t *testing.T) {
+func TestTypeDocument_ReferencesIntoTheComponentsAreFollowed(t *testing.T) {
 	t.Parallel()
 	read, problems := typedoc.Read([]byte(`{"openapi":"3.1.0","webhooks":{
 		"whole":{"post":{"summary":"S","requestBody":{"content":{"application/json":{"schema":{"$ref":"#/components/schemas/Order"},"example":{"id":1}}}}}},
@@ -61,7 +61,7 @@ func TestReferencesIntoTheComponentsAreFollowed(t *testing.T) {
 	require.Equal(t, `{"id":1}`, string(read[2].Example))
 }
 
-func TestDocumentsThatAreRefused(t *testing.T) {
+func TestTypeDocument_DocumentsThatAreRefused(t *testing.T) {
 	t.Parallel()
 	post := func(body string) string { return `{"openapi":"3.1.0","webhooks":{"a.b":{"post":` + body + `}}}` }
 	schema := func(text string) string {
@@ -93,7 +93,7 @@ func TestDocumentsThatAreRefused(t *testing.T) {
 }
 
 // A component that refers to itself does not cause an endless loop.
-func TestCyclesEnd(t *testing.T) {
+func TestTypeDocument_CyclesEnd(t *testing.T) {
 	t.Parallel()
 	_, problems := typedoc.Read([]byte(`{"openapi":"3.1.0","webhooks":{"a":{"post":{"requestBody":{"content":{"application/json":{"schema":{"$ref":"#/components/schemas/A"}}}}}}},
 		"components":{"schemas":{"A":{"$ref":"#/components/schemas/B"},"B":{"$ref":"#/components/schemas/A"}}}}`))

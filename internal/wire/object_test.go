@@ -10,7 +10,7 @@ import (
 )
 
 // The specification's own vector: https://github.com/standard-webhooks/standard-webhooks (libraries' test suites).
-func TestStandardSignatureVector(t *testing.T) {
+func TestObject_StandardSignatureVector(t *testing.T) {
 	t.Parallel()
 	h := make(map[string][]string)
 	err := signStandard(h, []string{"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}, "msg_p5jXN8AQM9LWM0D4loKWxJek",
@@ -20,7 +20,7 @@ func TestStandardSignatureVector(t *testing.T) {
 	require.Equal(t, []string{"v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="}, h["Webhook-Signature"])
 }
 
-func TestSplice(t *testing.T) {
+func TestObject_Splice(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct{ name, data, want string }{
 		{"order and bytes", `{"b":1.0,"a":1e+5,"\u00e9":"\/"}`, `{"event":"x","b":1.0,"a":1e+5,"\u00e9":"\/"}`},

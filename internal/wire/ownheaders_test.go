@@ -12,7 +12,7 @@ import (
 	"github.com/posthorn/posthorn/internal/wire"
 )
 
-func TestValidHeaders(t *testing.T) {
+func TestOwnHeaders_ValidHeaders(t *testing.T) {
 	t.Parallel()
 	for name, custom := range map[string]map[string]string{
 		"none":           nil,
@@ -26,7 +26,7 @@ func TestValidHeaders(t *testing.T) {
 	}
 }
 
-func TestInvalidHeaders(t *testing.T) {
+func TestOwnHeaders_InvalidHeaders(t *testing.T) {
 	t.Parallel()
 	for name, value := range map[string]string{
 		"":                       "v",
@@ -72,7 +72,7 @@ func TestInvalidHeaders(t *testing.T) {
 	}
 }
 
-func TestInvalidHeadersAreAllNamed(t *testing.T) {
+func TestOwnHeaders_InvalidHeadersAreAllNamed(t *testing.T) {
 	t.Parallel()
 	err := wire.ValidHeaders(map[string]string{"Host": "v", "x-a": "\n", "X-B": "secret\n", "X-Fine": "v", "x-fine": "w"})
 
@@ -83,7 +83,7 @@ header "x-fine" is the same header as "X-Fine"`)
 	require.ErrorContains(t, wire.ValidHeaders(headersNumbered(21)), "at most 20 headers, not 21")
 }
 
-func TestNoProfileHeaderCanBeSetByAWebhook(t *testing.T) {
+func TestOwnHeaders_NoProfileHeaderCanBeSetByAWebhook(t *testing.T) {
 	t.Parallel()
 	for _, profile := range wire.Profiles() {
 		for _, name := range headerNames(build(t, profile, secretA).Header) {
@@ -100,7 +100,7 @@ func headersNumbered(n int) map[string]string {
 	return h
 }
 
-func TestMaskedHeaders(t *testing.T) {
+func TestOwnHeaders_MaskedHeaders(t *testing.T) {
 	t.Parallel()
 	h := http.Header{}
 	h.Set("Content-Type", "application/json")
@@ -129,7 +129,7 @@ func TestMaskedHeaders(t *testing.T) {
 }
 
 // Headers that a profile adds because of a secret are masked. Its other headers are needed to read a timeline.
-func TestMaskedHeadersHideEveryProfilesProof(t *testing.T) {
+func TestOwnHeaders_MaskedHeadersHideEveryProfilesProof(t *testing.T) {
 	t.Parallel()
 	for _, profile := range wire.Profiles() {
 		unsigned := headerNames(build(t, profile).Header)

@@ -8,7 +8,7 @@ import (
 )
 
 // A finder recognises every encoding of a value by the encoded beginnings of its first bytes.
-func TestEncodingsBeginAsThoseOfTheFirstBytes(t *testing.T) {
+func TestRedact_EncodingsBeginAsThoseOfTheFirstBytes(t *testing.T) {
 	for range 10_000 {
 		value := make([]byte, minSecret+rand.IntN(40))
 		for i := range value {

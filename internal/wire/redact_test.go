@@ -80,7 +80,7 @@ func encoded(s string, asGo bool) string {
 func core(echo string) string { return echo[min(4, len(echo)/4) : len(echo)-min(4, len(echo)/4)] }
 
 // No secret of a message appears in a stored answer, in any form in which a receiver may repeat it.
-func TestSecretsAreMaskedInAnswers(t *testing.T) {
+func TestRedact_SecretsAreMaskedInAnswers(t *testing.T) {
 	t.Parallel()
 	const secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 	key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(secret, "whsec_"))
@@ -117,7 +117,7 @@ func TestSecretsAreMaskedInAnswers(t *testing.T) {
 }
 
 // A secret at the cut of a body leaves no part of itself, wherever the cut is.
-func TestSecretsAreMaskedAtACut(t *testing.T) {
+func TestRedact_SecretsAreMaskedAtACut(t *testing.T) {
 	t.Parallel()
 	w := wire.Webhook{Headers: map[string]string{"X-Own": awkward}}
 	for how, echo := range echoes {
@@ -140,7 +140,7 @@ func TestSecretsAreMaskedAtACut(t *testing.T) {
 	require.Equal(t, "a"+awkward[:12], string(wire.SecretsOf(w, nil).Mask([]byte("a"+awkward[:12]), false)), "not cut")
 }
 
-func TestSecretsAreMaskedInHeaders(t *testing.T) {
+func TestRedact_SecretsAreMaskedInHeaders(t *testing.T) {
 	t.Parallel()
 	w := wire.Webhook{Headers: map[string]string{"X-Own": awkward, "X-Name": "Hush-Hush", "Accept": "application/json"}}
 	h := http.Header{"X-Echo": {"a", url.QueryEscape(awkward), "b"}, "X-Hush-Hush": {"1"}, "Content-Type": {"application/json"}}
@@ -151,7 +151,7 @@ func TestSecretsAreMaskedInHeaders(t *testing.T) {
 }
 
 // An answer without a secret stays as it is.
-func TestMaskLeavesOtherTextAlone(t *testing.T) {
+func TestRedact_MaskLeavesOtherTextAlone(t *testing.T) {
 	t.Parallel()
 	w := wire.Webhook{Secrets: []string{"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}, Headers: map[string]string{"X-Flag": "true", "X-N": "1", "X-Empty": ""}}
 	for _, text := range []string{"", "ok", `{"ok":true,"n":1}`, `\u0041%41&amp;%`, "\xff\xfe\x00", strings.Repeat("日本語 & % \\ ", 1000)} {
@@ -187,7 +187,7 @@ func FuzzMask(f *testing.F) {
 }
 
 // Headers that nearly every answer has are no way out for a secret either.
-func TestFramingHeadersGiveNoSecretBack(t *testing.T) {
+func TestRedact_FramingHeadersGiveNoSecretBack(t *testing.T) {
 	t.Parallel()
 	s := wire.SecretsOf(wire.Webhook{Headers: map[string]string{"X-Pin": "12345678"}}, nil)
 	h := http.Header{"Content-Length": {"12345678"}, "Date": {"12345678"}, "Age": {"7"}}

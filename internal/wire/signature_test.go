@@ -26,7 +26,7 @@ func build(t *testing.T, profile string, secrets ...string) wire.Message {
 
 // Receivers verify with the Standard Webhooks library. So that library must accept the signature with every active
 // secret, for every profile that signs in this way, and for nothing else.
-func TestStandardWebhooksLibraryVerifies(t *testing.T) {
+func TestSignature_StandardWebhooksLibraryVerifies(t *testing.T) {
 	t.Parallel()
 	const native = "evt_019b7c1e-7d2a-7c3b-9f00-1234567890ab"
 	for _, tc := range []struct {
@@ -61,7 +61,7 @@ func TestStandardWebhooksLibraryVerifies(t *testing.T) {
 	}
 }
 
-func TestSignatureCoversTheAttemptsTime(t *testing.T) {
+func TestSignature_CoversTheAttemptsTime(t *testing.T) {
 	t.Parallel()
 	wh := wire.Webhook{Profile: wire.ProfileStandard, Secrets: []string{secretA}}
 	now := time.Now() // the library compares with the wall clock
@@ -76,7 +76,7 @@ func TestSignatureCoversTheAttemptsTime(t *testing.T) {
 	require.ErrorIs(t, verifier.VerifyIgnoringTimestamp(m.Body, m.Header), standardwebhooks.ErrNoMatchingSignature)
 }
 
-func TestEd25519(t *testing.T) {
+func TestSignature_Ed25519(t *testing.T) {
 	t.Parallel()
 	public, private, err := ed25519.GenerateKey(strings.NewReader(strings.Repeat("posthorn", 8)))
 	require.NoError(t, err)
@@ -107,7 +107,7 @@ func TestEd25519(t *testing.T) {
 	}
 }
 
-func TestEWarehousingReceiverVerifies(t *testing.T) {
+func TestSignature_EWarehousingReceiverVerifies(t *testing.T) {
 	t.Parallel()
 	m := build(t, wire.ProfileEWarehousing, "ABC12345", "older")
 
@@ -119,7 +119,7 @@ func TestEWarehousingReceiverVerifies(t *testing.T) {
 	require.Equal(t, "019b7c1e-7d2a-7c3b-9f00-1234567890ab", m.Header.Get("X-Webhook-Id"))
 }
 
-func TestEWarehousingWebhookID(t *testing.T) {
+func TestSignature_EWarehousingWebhookID(t *testing.T) {
 	t.Parallel()
 	for id, want := range map[string]string{
 		"evt_019b7c1e-7d2a-7c3b-9f00-1234567890ab":   "019b7c1e-7d2a-7c3b-9f00-1234567890ab",
@@ -139,13 +139,13 @@ func TestEWarehousingWebhookID(t *testing.T) {
 	}
 }
 
-func TestSharedTokensAreTheNewestSecret(t *testing.T) {
+func TestSignature_SharedTokensAreTheNewestSecret(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, "key-2", build(t, wire.ProfileIM4, "key-2", "key-1").Header.Get("Signature"))
 	require.Equal(t, "token-2", build(t, wire.ProfilePhrase, "token-2", "token-1").Header.Get("x-memsource-token"))
 }
 
-func TestWithoutSecretsNothingIsSigned(t *testing.T) {
+func TestSignature_WithoutSecretsNothingIsSigned(t *testing.T) {
 	t.Parallel()
 	for profile, want := range map[string][]string{
 		wire.ProfileStandard:       {"Content-Type", "Webhook-Id", "Webhook-Timestamp"},
@@ -160,7 +160,7 @@ func TestWithoutSecretsNothingIsSigned(t *testing.T) {
 	require.Empty(t, build(t, wire.ProfileUP42, "").Header.Get("Webhook-Signature"), "an empty secret is none")
 }
 
-func TestValidSecret(t *testing.T) {
+func TestSignature_ValidSecret(t *testing.T) {
 	t.Parallel()
 	encoded := func(n int) string { return base64.StdEncoding.EncodeToString(make([]byte, n)) }
 	mismatched := append(make([]byte, 32), []byte(strings.Repeat("x", 32))...)
@@ -214,7 +214,7 @@ func TestValidSecret(t *testing.T) {
 	}
 }
 
-func TestBuildRefusesSecretsThatCannotSign(t *testing.T) {
+func TestSignature_BuildRefusesSecretsThatCannotSign(t *testing.T) {
 	t.Parallel()
 	for profile, secret := range map[string]string{
 		wire.ProfileStandard:       "plain",
@@ -230,7 +230,7 @@ func TestBuildRefusesSecretsThatCannotSign(t *testing.T) {
 
 // Svix's headers have the same values as those of Standard Webhooks. A publisher's own event id is the message's id
 // too.
-func TestSvixSendsBothFamiliesOfHeaders(t *testing.T) {
+func TestSignature_SvixSendsBothFamiliesOfHeaders(t *testing.T) {
 	t.Parallel()
 	for _, secrets := range [][]string{{secretA, secretB}, nil} {
 		m := build(t, wire.ProfileSvix, secrets...)

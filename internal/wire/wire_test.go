@@ -31,7 +31,7 @@ func event(eventType, data string) wire.Event {
 	}
 }
 
-func TestBody(t *testing.T) {
+func TestBody_OfEachProfile(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		name, profile, eventType, data, want string
@@ -156,7 +156,7 @@ func TestBody(t *testing.T) {
 	}
 }
 
-func TestEveryAttemptSendsTheSameBody(t *testing.T) {
+func TestBody_EveryAttemptSendsTheSameBody(t *testing.T) {
 	t.Parallel()
 	for _, profile := range wire.Profiles() {
 		wh := wire.Webhook{Profile: profile, Secrets: []string{secretA}}
@@ -174,7 +174,7 @@ func TestEveryAttemptSendsTheSameBody(t *testing.T) {
 	}
 }
 
-func TestNoBodyFromBrokenData(t *testing.T) {
+func TestBody_NoBodyFromBrokenData(t *testing.T) {
 	t.Parallel()
 	for _, profile := range wire.Profiles() {
 		_, err := wire.Build(wire.Webhook{Profile: profile}, event("a.b", " \n"), attempted)
@@ -186,7 +186,7 @@ func TestNoBodyFromBrokenData(t *testing.T) {
 	}
 }
 
-func TestUnknownProfile(t *testing.T) {
+func TestBody_UnknownProfile(t *testing.T) {
 	t.Parallel()
 	for _, profile := range []string{"", "Standard", "im5"} {
 		require.False(t, wire.Known(profile))
@@ -198,7 +198,7 @@ func TestUnknownProfile(t *testing.T) {
 	}
 }
 
-func TestProfiles(t *testing.T) {
+func TestBody_Profiles(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, []string{"standard", "im4", "phrase", "languageweaver", "ewarehousing", "up42", "svix"}, wire.Profiles())
 	for _, profile := range wire.Profiles() {
@@ -206,7 +206,7 @@ func TestProfiles(t *testing.T) {
 	}
 }
 
-func TestOwnHeadersNeverReplaceTheProfiles(t *testing.T) {
+func TestBody_OwnHeadersNeverReplaceTheProfiles(t *testing.T) {
 	t.Parallel()
 	wh := wire.Webhook{
 		Profile: wire.ProfileStandard,
@@ -222,7 +222,7 @@ func TestOwnHeadersNeverReplaceTheProfiles(t *testing.T) {
 	require.Equal(t, []string{"evt_019b7c1e-7d2a-7c3b-9f00-1234567890ab"}, m.Header.Values("Webhook-Id"))
 }
 
-func TestBuildLeavesItsArgumentsAlone(t *testing.T) {
+func TestBody_BuildLeavesItsArgumentsAlone(t *testing.T) {
 	t.Parallel()
 	secrets := []string{"", "s1", "", "s2"}
 	wh := wire.Webhook{Profile: wire.ProfileUP42, Secrets: secrets, Headers: map[string]string{"x-a": "1"}}
@@ -245,7 +245,7 @@ func headerNames(h http.Header) []string {
 }
 
 // The native profile marks tests. The systems' messages are the same as for real events.
-func TestTestsAreMarked(t *testing.T) {
+func TestBody_TestsAreMarked(t *testing.T) {
 	t.Parallel()
 	for _, profile := range wire.Profiles() {
 		for _, test := range []bool{false, true} {

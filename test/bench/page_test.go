@@ -9,7 +9,7 @@ import (
 	"github.com/posthorn/posthorn/internal/bench"
 )
 
-func TestPageShowsGoalsBesideResults(t *testing.T) {
+func TestBenchPage_ShowsGoalsBesideResults(t *testing.T) {
 	t.Parallel()
 	usage := &bench.Usage{Processes: []bench.ProcessUsage{{Name: "postgres", CPUSeconds: 3, PeakMiB: 100}, {Name: "posthorn", CPUSeconds: 5, PeakMiB: 50}},
 		CPUPerThousand: 0.8, PeakMiB: 150}
@@ -44,14 +44,14 @@ func TestPageShowsGoalsBesideResults(t *testing.T) {
 	}
 }
 
-func TestThousands(t *testing.T) {
+func TestBenchPage_Thousands(t *testing.T) {
 	t.Parallel()
 	for want, f := range map[string]float64{"0": .4, "999": 999.4, "1,000": 999.5, "12,346": 12345.6, "1,234,567": 1234567} {
 		require.Equal(t, want, bench.Grouped(f))
 	}
 }
 
-func TestPageShowsMassBesideItself(t *testing.T) {
+func TestBenchPage_ShowsMassBesideItself(t *testing.T) {
 	t.Parallel()
 	var p page
 	p.add(mode{name: "serve", about: "all of it"}, &bench.Report{Mass: []bench.Figure{
@@ -81,7 +81,7 @@ func TestPageShowsMassBesideItself(t *testing.T) {
 	require.NotContains(t, b.String(), "\n## serve\n", "an arrangement that only mass was run with has no table of its own")
 }
 
-func TestPageShowsTheConsole(t *testing.T) {
+func TestBenchPage_ShowsTheConsole(t *testing.T) {
 	t.Parallel()
 	var p page
 	p.add(mode{name: "serve", about: "all of it"}, &bench.Report{Console: []bench.Figure{
@@ -101,7 +101,7 @@ func TestPageShowsTheConsole(t *testing.T) {
 	require.NotContains(t, b.String(), "## When everything fails")
 }
 
-func TestPageShowsALargeDatabase(t *testing.T) {
+func TestBenchPage_ShowsALargeDatabase(t *testing.T) {
 	t.Parallel()
 	var p page
 	p.add(mode{name: "serve", about: "all of it"}, &bench.Report{Volume: []bench.Figure{{Part: "retention", What: "VACUUM (ANALYZE) events", Got: "7s"}}})
@@ -111,7 +111,7 @@ func TestPageShowsALargeDatabase(t *testing.T) {
 	require.Contains(t, b.String(), "\n| **retention** | VACUUM (ANALYZE) events |  | 7s |\n")
 }
 
-func TestBacklogsAreNumbers(t *testing.T) {
+func TestBenchPage_BacklogsAreNumbers(t *testing.T) {
 	t.Parallel()
 	var s settings
 	require.NoError(t, s.backlogs("50000,200000"))
@@ -121,7 +121,7 @@ func TestBacklogsAreNumbers(t *testing.T) {
 	}
 }
 
-func TestMassIsMeasuredWhereItIsWanted(t *testing.T) {
+func TestBenchPage_MassIsMeasuredWhereItIsWanted(t *testing.T) {
 	t.Parallel()
 	wanted := func(scenarios ...string) (names []string) {
 		s := settings{scenarios: scenarios}
@@ -142,7 +142,7 @@ func TestMassIsMeasuredWhereItIsWanted(t *testing.T) {
 }
 
 // Whatever is changed for a load is changed back: what comes after is measured without it.
-func TestWhatIsPreparedIsUndone(t *testing.T) {
+func TestBenchPage_WhatIsPreparedIsUndone(t *testing.T) {
 	t.Parallel()
 	prepared := 0
 	for _, m := range modes {

@@ -22,10 +22,10 @@ func TestMain(m *testing.M) { os.Exit(harness.Main(m, &programs, "faults")) }
 // kinds are what a short run makes: setting Temporal's database back takes over two minutes.
 const kinds = "kill,suspend,restart,partition,half-open,slow network,full disk,clock step,several"
 
-func TestFaultLedger(t *testing.T) { runLedger(t, "event", "11", "150s") }
+func TestChaos_FaultLedger(t *testing.T) { runLedger(t, "event", "11", "150s") }
 
 // The same where only retries have workflows.
-func TestFaultLedgerOfRetries(t *testing.T) { runLedger(t, "retries", "12", "60s") }
+func TestChaos_FaultLedgerOfRetries(t *testing.T) { runLedger(t, "retries", "12", "60s") }
 
 func runLedger(t *testing.T, workflows, seed, length string) {
 	t.Helper()

@@ -95,7 +95,7 @@ func (p *production) restartPostgres(tb testing.TB) {
 	require.NoError(tb, p.postgres.Restart(tb.Context()))
 }
 
-func TestDeathUnderLoad(t *testing.T) {
+func TestCrash_DeathUnderLoad(t *testing.T) {
 	t.Parallel()
 	for _, kind := range kinds {
 		t.Run(kind.name, func(t *testing.T) {
@@ -132,7 +132,7 @@ func everyPartDies(t *testing.T, p *production) {
 	}
 }
 
-func TestDeathOfDevUnderLoad(t *testing.T) {
+func TestCrash_DeathOfDevUnderLoad(t *testing.T) {
 	t.Parallel()
 	for _, kind := range kinds {
 		t.Run(kind.name, func(t *testing.T) {

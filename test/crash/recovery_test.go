@@ -17,7 +17,7 @@ const recoverWithin = 10 * time.Second
 
 // Everything that a killed process held is delivered within seconds, with the default settings. Only trouble that looks
 // like normal work takes others a minute to notice.
-func TestRecoveryAfterAKillTakesUnderTenSeconds(t *testing.T) {
+func TestCrash_RecoveryAfterAKillTakesUnderTenSeconds(t *testing.T) {
 	t.Parallel()
 	temporal := harness.NewTemporal(t, &programs, harness.Sibling(t, pgtest.URL(t), "temporal"))
 	t.Run("of an API with deliveries in its memory", func(t *testing.T) { anAPIIsKilled(t, temporal) })

@@ -78,7 +78,7 @@ var shapes = []struct {
 // startsNone reports whether a shape starts no workflow for deliveries that are received at once.
 func startsNone(shape string) bool { return strings.HasSuffix(shape, ", retries") }
 
-func TestDeathAtEveryStep(t *testing.T) {
+func TestCrash_DeathAtEveryStep(t *testing.T) {
 	t.Parallel()
 	temporal := harness.NewTemporal(t, &programs, harness.Sibling(t, pgtest.URL(t), "temporal"))
 	for _, shape := range shapes {
@@ -132,7 +132,7 @@ func TestDeathAtEveryStep(t *testing.T) {
 
 // Where workflows are for retries alone, a process may die between the record of a failed attempt and the start of the
 // workflow. Its successor makes the retry soon after it is due.
-func TestDeathBeforeTheWorkflow(t *testing.T) {
+func TestCrash_DeathBeforeTheWorkflow(t *testing.T) {
 	t.Parallel()
 	temporal := harness.NewTemporal(t, &programs, harness.Sibling(t, pgtest.URL(t), "temporal"))
 	for _, shape := range shapes {

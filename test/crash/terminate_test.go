@@ -14,7 +14,7 @@ import (
 
 // Someone terminates workflows by hand in the Web UI: one whose delivery waits for its retry, and one that is making
 // its first attempt.
-func TestTerminatedWorkflowLosesNothing(t *testing.T) {
+func TestCrash_TerminatedWorkflowLosesNothing(t *testing.T) {
 	t.Parallel()
 	i := harness.NewDev(t, &programs, impatient...)
 	s := i.Start(t, "dev")

@@ -23,8 +23,8 @@ var (
 	notAnchor = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
 )
 
-// TestLinks: each relative link of a page leads to a file or folder, and to a heading if it names one.
-func TestLinks(t *testing.T) {
+// TestDocs_LinksLeadSomewhere: each relative link of a page leads to a file or folder, and to a heading if it names one.
+func TestDocs_LinksLeadSomewhere(t *testing.T) {
 	t.Parallel()
 	pages, err := filepath.Glob(root + "/*.md")
 	require.NoError(t, err)
@@ -53,9 +53,9 @@ var (
 	setting  = regexp.MustCompile(`(env:)?"(POSTHORN_[A-Z_]+)"`)
 )
 
-// TestVariablesExist: a program reads every variable that documentation, deployment or GitHub workflows name. And every
+// TestDocs_VariablesExist: a program reads every variable that documentation, deployment or GitHub workflows name. And every
 // variable of a flag is explained.
-func TestVariablesExist(t *testing.T) {
+func TestDocs_VariablesExist(t *testing.T) {
 	t.Parallel()
 	explained := ""
 	for _, page := range []string{"configuration.md", "cli.md"} {

@@ -97,11 +97,11 @@ type source struct {
 	imports []string
 }
 
-// packages reads the import clauses and package comments of the whole repository, by folder.
-func packages(t *testing.T) map[string]*source {
+// goFiles lists the repository's Go files, tests included.
+func goFiles(t *testing.T) []string {
 	t.Helper()
-	found := map[string]*source{}
-	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+	var found []string
+	require.NoError(t, filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return err
@@ -109,18 +109,26 @@ func packages(t *testing.T) map[string]*source {
 			if name := entry.Name(); path != root && (strings.HasPrefix(name, ".") || name == "testdata" || name == "data" || name == "bin") {
 				return filepath.SkipDir
 			}
-			return nil
-		case filepath.Ext(path) != ".go" || strings.HasSuffix(path, "_test.go"):
-			return nil
+		case filepath.Ext(path) == ".go":
+			found = append(found, path)
+		}
+		return nil
+	}))
+	return found
+}
+
+// packages reads the import clauses and package comments of the whole repository, by folder.
+func packages(t *testing.T) map[string]*source {
+	t.Helper()
+	found := map[string]*source{}
+	for _, path := range goFiles(t) {
+		if strings.HasSuffix(path, "_test.go") {
+			continue
 		}
 		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly|parser.ParseComments)
-		if err != nil {
-			return err
-		}
+		require.NoError(t, err)
 		name, err := filepath.Rel(root, filepath.Dir(path))
-		if err != nil {
-			return err
-		}
+		require.NoError(t, err)
 		name = filepath.ToSlash(name)
 		if found[name] == nil {
 			found[name] = &source{}
@@ -130,14 +138,10 @@ func packages(t *testing.T) map[string]*source {
 		}
 		for _, spec := range file.Imports {
 			imported, err := strconv.Unquote(spec.Path.Value)
-			if err != nil {
-				return err
-			}
+			require.NoError(t, err)
 			found[name].imports = append(found[name].imports, imported)
 		}
-		return nil
-	})
-	require.NoError(t, err)
+	}
 	require.Greater(t, len(found), 50)
 	return found
 }
@@ -151,15 +155,15 @@ func documents(file *ast.File) bool {
 	return strings.HasPrefix(file.Doc.Text(), want)
 }
 
-func TestEveryPackageHasAComment(t *testing.T) {
+func TestPackages_EveryPackageHasAComment(t *testing.T) {
 	t.Parallel()
 	for name, p := range packages(t) {
 		assert.NotEmpty(t, p.comment, "%s has no comment that begins with Package or Command and its name", name)
 	}
 }
 
-// TestEveryRuleOfACommentIsChecked: a comment that forbids imports has its rule in alone or never.
-func TestEveryRuleOfACommentIsChecked(t *testing.T) {
+// TestPackages_EveryRuleOfACommentIsChecked: a comment that forbids imports has its rule in alone or never.
+func TestPackages_EveryRuleOfACommentIsChecked(t *testing.T) {
 	t.Parallel()
 	for name, p := range packages(t) {
 		if !strings.Contains(p.comment, "must not import") || strings.HasPrefix(name, "api/") { // of the systems each is checked below
@@ -173,8 +177,8 @@ func TestEveryRuleOfACommentIsChecked(t *testing.T) {
 	}
 }
 
-// TestPackagesImportWhatTheirCommentsAllow: the arrows of docs/architecture.md run one way.
-func TestPackagesImportWhatTheirCommentsAllow(t *testing.T) {
+// TestPackages_ImportWhatTheirCommentsAllow: the arrows of docs/architecture.md run one way.
+func TestPackages_ImportWhatTheirCommentsAllow(t *testing.T) {
 	t.Parallel()
 	all := packages(t)
 	for name, allowed := range alone {
@@ -223,8 +227,8 @@ func within(name, path string) bool {
 	return name == path || strings.HasPrefix(name, path+"/")
 }
 
-// TestEveryFolderIsExplained: docs/architecture.md names each package of internal and each folder above it.
-func TestEveryFolderIsExplained(t *testing.T) {
+// TestPackages_EveryFolderIsExplained: docs/architecture.md names each package of internal and each folder above it.
+func TestPackages_EveryFolderIsExplained(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile(root + "/docs/architecture.md")
 	require.NoError(t, err)

@@ -17,8 +17,8 @@ import (
 	"github.com/posthorn/posthorn/test/pgtest"
 )
 
-// TestLimits tests a webhook's own limits with an API and two workers.
-func TestLimits(t *testing.T) {
+// TestE2E_LimitsOfAWebhook tests a webhook's own limits with an API and two workers.
+func TestE2E_LimitsOfAWebhook(t *testing.T) {
 	t.Parallel()
 	temporal := harness.NewTemporal(t, &programs, harness.Sibling(t, pgtest.URL(t), "temporal"))
 	for name, show := range map[string]func(*limited){

@@ -51,8 +51,8 @@ var kinds = []struct {
 	{"behaviour, workflows for retries", []string{workflowsForRetries, "POSTHORN_RECONCILE_AFTER=1m", "POSTHORN_RECONCILE_EVERY=2s"}},
 }
 
-// TestDev runs everything on `posthorn dev`.
-func TestDev(t *testing.T) {
+// TestE2E_Dev runs everything on `posthorn dev`.
+func TestE2E_Dev(t *testing.T) {
 	t.Parallel()
 	for _, kind := range kinds {
 		t.Run(kind.name, func(t *testing.T) {
@@ -73,8 +73,8 @@ func TestDev(t *testing.T) {
 	})
 }
 
-// TestProduction runs everything on Postgres and a separate Temporal server.
-func TestProduction(t *testing.T) {
+// TestE2E_Production runs everything on Postgres and a separate Temporal server.
+func TestE2E_Production(t *testing.T) {
 	t.Parallel()
 	temporal := harness.NewTemporal(t, &programs, harness.Sibling(t, pgtest.URL(t), "temporal"))
 	for _, kind := range kinds {

@@ -13,10 +13,10 @@ import (
 	"github.com/posthorn/posthorn/test/pgtest"
 )
 
-// TestBackPressure accepts more than can be started, for the receivers do not answer. The callers are kept waiting, then
+// TestE2E_BackPressure accepts more than can be started, for the receivers do not answer. The callers are kept waiting, then
 // refused; what was accepted arrives when the receivers go on. A Temporal that is known not to answer refuses nobody: all
 // is accepted, and arrives when it goes on.
-func TestBackPressure(t *testing.T) {
+func TestE2E_BackPressure(t *testing.T) {
 	t.Parallel()
 	temporal := harness.NewTemporal(t, &programs, harness.Sibling(t, pgtest.URL(t), "temporal"))
 	// Small dispatches: what may wait goes with their size, and is little more than a batch here.

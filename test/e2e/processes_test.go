@@ -170,7 +170,7 @@ func restartKeepsEverything(t *testing.T) {
 	require.NoError(t, err, "Temporal shows what happened before the restart")
 }
 
-func TestMigrateTwiceAndAtOnce(t *testing.T) {
+func TestE2E_MigrateTwiceAndAtOnce(t *testing.T) {
 	t.Parallel()
 	for name, database := range map[string]string{"postgres": pgtest.URL(t), "sqlite": "sqlite:" + filepath.Join(t.TempDir(), "posthorn.db")} {
 		t.Run(name, func(t *testing.T) {

@@ -88,7 +88,7 @@ func licencesOf(t *testing.T, dir string) (ids []string, covered float64) {
 	return slices.Compact(ids), covered
 }
 
-func TestLicences(t *testing.T) {
+func TestLicences_AllowWhatIsLinked(t *testing.T) {
 	t.Parallel()
 	for name, binary := range map[string]struct {
 		dir      string
@@ -120,7 +120,7 @@ func TestLicences(t *testing.T) {
 }
 
 // The check finds what it is for.
-func TestForbiddenLicencesAreFound(t *testing.T) {
+func TestLicences_ForbiddenLicencesAreFound(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	ids, _ := licencesOf(t, dir)

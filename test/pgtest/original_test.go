@@ -28,7 +28,7 @@ func forget(t *testing.T, key string) {
 	})
 }
 
-func TestCopyBuildsItsOriginalOnce(t *testing.T) {
+func TestOriginal_CopyBuildsItsOriginalOnce(t *testing.T) {
 	t.Parallel()
 	key := rand.Text()
 	forget(t, key)
@@ -59,7 +59,7 @@ func TestCopyBuildsItsOriginalOnce(t *testing.T) {
 	require.Zero(t, query[int](t, Copy(t, key, build), `SELECT count(*) FROM of_original`))
 }
 
-func TestAnOriginalThatWasNotCompletedIsBuiltAgain(t *testing.T) {
+func TestOriginal_ThatWasNotCompletedIsBuiltAgain(t *testing.T) {
 	t.Parallel()
 	key := rand.Text()
 	forget(t, key)

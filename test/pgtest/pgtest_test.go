@@ -37,7 +37,7 @@ func TestMain(m *testing.M) {
 	select {}
 }
 
-func TestURLGivesEachTestItsOwnEmptyDatabase(t *testing.T) {
+func TestPgtest_URLGivesEachTestItsOwnEmptyDatabase(t *testing.T) {
 	t.Parallel()
 
 	var first, second string
@@ -61,7 +61,7 @@ func TestURLGivesEachTestItsOwnEmptyDatabase(t *testing.T) {
 	require.Zero(t, left, "siblings are dropped with it")
 }
 
-func TestURLDropsADatabaseInUse(t *testing.T) {
+func TestPgtest_URLDropsADatabaseInUse(t *testing.T) {
 	t.Parallel()
 
 	var conn *pgx.Conn
@@ -73,7 +73,7 @@ func TestURLDropsADatabaseInUse(t *testing.T) {
 	require.Error(t, conn.Ping(t.Context()), "disconnected by force")
 }
 
-func TestStopRemovesTheCluster(t *testing.T) {
+func TestPgtest_StopRemovesTheCluster(t *testing.T) {
 	t.Parallel()
 
 	c, err := Start(t.Context(), Options{Fast: true, Settings: []string{"work_mem=7MB"}})
@@ -87,7 +87,7 @@ func TestStopRemovesTheCluster(t *testing.T) {
 	require.NoDirExists(t, c.guard.Dir)
 }
 
-func TestStopReportsAServerThatDied(t *testing.T) {
+func TestPgtest_StopReportsAServerThatDied(t *testing.T) {
 	t.Parallel()
 
 	c, err := Start(t.Context(), Options{Fast: true})
@@ -103,7 +103,7 @@ func TestStopReportsAServerThatDied(t *testing.T) {
 	require.ErrorContains(t, c.Stop(), "ended by itself")
 }
 
-func TestKilledServerComesBackWithWhatWasCommitted(t *testing.T) {
+func TestPgtest_KilledServerComesBackWithWhatWasCommitted(t *testing.T) {
 	t.Parallel()
 
 	c, err := Start(t.Context(), Options{Fast: true, Settings: []string{"synchronous_commit=on"}})
@@ -121,7 +121,7 @@ func TestKilledServerComesBackWithWhatWasCommitted(t *testing.T) {
 	require.NoDirExists(t, c.guard.Dir)
 }
 
-func TestStopRemovesAKilledServer(t *testing.T) {
+func TestPgtest_StopRemovesAKilledServer(t *testing.T) {
 	t.Parallel()
 
 	c, err := Start(t.Context(), Options{Fast: true})
@@ -131,14 +131,14 @@ func TestStopRemovesAKilledServer(t *testing.T) {
 	require.NoDirExists(t, c.guard.Dir)
 }
 
-func TestStartReportsWhatTheServerSaid(t *testing.T) {
+func TestPgtest_StartReportsWhatTheServerSaid(t *testing.T) {
 	t.Parallel()
 
 	_, err := Start(t.Context(), Options{Settings: []string{"no_such_setting=1"}})
 	require.ErrorContains(t, err, "no_such_setting")
 }
 
-func TestDurableUnlessFast(t *testing.T) {
+func TestPgtest_DurableUnlessFast(t *testing.T) {
 	t.Parallel()
 
 	c, err := Start(t.Context(), Options{})
@@ -148,7 +148,7 @@ func TestDurableUnlessFast(t *testing.T) {
 	require.Equal(t, "on", query[string](t, c.URL(), `SHOW synchronous_commit`))
 }
 
-func TestClusterEndsWithItsOwner(t *testing.T) {
+func TestPgtest_ClusterEndsWithItsOwner(t *testing.T) {
 	t.Parallel()
 
 	cmd := exec.CommandContext(t.Context(), os.Args[0])

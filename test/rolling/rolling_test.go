@@ -41,7 +41,7 @@ func (i *installation) replace(t *testing.T, x *traffic, program string, env ...
 	x.await(between)
 }
 
-func TestRolling(t *testing.T) {
+func TestRolling_UpgradeLosesNothing(t *testing.T) {
 	t.Parallel()
 	temporal := harness.NewTemporal(t, &programs, harness.Sibling(t, pgtest.URL(t), "temporal"))
 

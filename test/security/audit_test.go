@@ -31,9 +31,9 @@ func (w *world) since(before []models.AuditEntry) []models.AuditEntry {
 	return added
 }
 
-// TestEveryChangeIsLogged makes every call of every API once so that it succeeds. Each writes the entries that the table of
-// operations says, or none where it says that it changes nothing, and each entry says who called.
-func TestEveryChangeIsLogged(t *testing.T) {
+// TestAuditedCalls_EveryChangeIsLogged makes every call of every API once so that it succeeds. Each writes the entries that the
+// table of operations says, or none where it says that it changes nothing, and each entry says who called.
+func TestAuditedCalls_EveryChangeIsLogged(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	for _, o := range operations {
@@ -90,8 +90,9 @@ func TestEveryChangeIsLogged(t *testing.T) {
 	}
 }
 
-// TestRefusedCallsAreNotLogged makes every call without a key, with a role that may not, and about what does not exist.
-func TestRefusedCallsAreNotLogged(t *testing.T) {
+// TestAuditedCalls_RefusedCallsAreNotLogged makes every call without a key, with a role that may not, and about what does not
+// exist.
+func TestAuditedCalls_RefusedCallsAreNotLogged(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	roles := models.Roles()
@@ -119,8 +120,8 @@ func TestRefusedCallsAreNotLogged(t *testing.T) {
 	}
 }
 
-// TestCallsThatChangeNothingAreNotLogged repeats calls that have already had their effect.
-func TestCallsThatChangeNothingAreNotLogged(t *testing.T) {
+// TestAuditedCalls_CallsThatChangeNothingAreNotLogged repeats calls that have already had their effect.
+func TestAuditedCalls_CallsThatChangeNothingAreNotLogged(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	for _, route := range []string{

@@ -12,10 +12,10 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// TestNoTenantReachesAnother calls every operation with keys of every role of one tenant, about the things of another one: in
-// the path, in the body and in the query. Each call is answered exactly as the same call about what does not exist, and
+// TestIsolation_NoTenantReachesAnother calls every operation with keys of every role of one tenant, about the things of another
+// one: in the path, in the body and in the query. Each call is answered exactly as the same call about what does not exist, and
 // nothing of the other tenant changes.
-func TestNoTenantReachesAnother(t *testing.T) {
+func TestIsolation_NoTenantReachesAnother(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	roles := models.Roles()

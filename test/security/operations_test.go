@@ -1,6 +1,6 @@
 package security_test
 
-// operation is one route of an API with what the tests of this package need to know of it. TestEveryRouteIsKnown fails for a
+// operation is one route of an API with what the tests of this package need to know of it. TestRoutes_EveryRouteIsKnown fails for a
 // route that is mounted and not in the table.
 type operation struct {
 	route string // as Gin writes it

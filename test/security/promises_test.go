@@ -27,8 +27,8 @@ func document(t *testing.T) string {
 // named is a test as docs/security.md names it: `package/TestName`.
 var named = regexp.MustCompile("`([a-z0-9/]+)/((?:Test|Fuzz)\\w+)`")
 
-// TestEveryTestThatThePromisesNameExists: a promise whose test is renamed or removed does not stand without one.
-func TestEveryTestThatThePromisesNameExists(t *testing.T) {
+// TestPromises_EveryTestThatThePromisesNameExists: a promise whose test is renamed or removed does not stand without one.
+func TestPromises_EveryTestThatThePromisesNameExists(t *testing.T) {
 	t.Parallel()
 	found := named.FindAllStringSubmatch(document(t), -1)
 	require.Greater(t, len(found), 30)
@@ -45,8 +45,8 @@ func TestEveryTestThatThePromisesNameExists(t *testing.T) {
 	}
 }
 
-// TestEveryRowOfPromisesNamesATest: each line of the tables under "Promises" ends with a test.
-func TestEveryRowOfPromisesNamesATest(t *testing.T) {
+// TestPromises_EveryRowOfPromisesNamesATest: each line of the tables under "Promises" ends with a test.
+func TestPromises_EveryRowOfPromisesNamesATest(t *testing.T) {
 	t.Parallel()
 	rows := 0
 	in := false
@@ -68,8 +68,8 @@ func TestEveryRowOfPromisesNamesATest(t *testing.T) {
 	require.Greater(t, rows, 20)
 }
 
-// TestTheDocumentListsTheActions: the vocabulary of the audit log is the one in docs/security.md.
-func TestTheDocumentListsTheActions(t *testing.T) {
+// TestPromises_TheDocumentListsTheActions: the vocabulary of the audit log is the one in docs/security.md.
+func TestPromises_TheDocumentListsTheActions(t *testing.T) {
 	t.Parallel()
 	var listed []string
 	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z_]+\\.[a-z_]+)` \\|").FindAllStringSubmatch(document(t), -1) {

@@ -17,9 +17,9 @@ import (
 
 var update = flag.Bool("update", false, "write the table of roles into docs/security.md")
 
-// TestRolesMayWhatTheTableSays calls every operation with a key of every role, about things that do not exist: a role that may
+// TestRoles_MayWhatTheTableSays calls every operation with a key of every role, about things that do not exist: a role that may
 // gets a 404 or the like, another one a 403.
-func TestRolesMayWhatTheTableSays(t *testing.T) {
+func TestRoles_MayWhatTheTableSays(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	x := w.tenant(models.Roles()...)
@@ -70,9 +70,9 @@ func linkMay(o operation, role models.Role, capabilities []string) bool {
 	return slices.Contains(strings.Fields(o.roles), string(role))
 }
 
-// TestPortalTokensMayWhatTheDocumentSays calls every operation with the token of a portal link, of each role, with no
+// TestRoles_PortalTokensMayWhatTheDocumentSays calls every operation with the token of a portal link, of each role, with no
 // capabilities and with all.
-func TestPortalTokensMayWhatTheDocumentSays(t *testing.T) {
+func TestRoles_PortalTokensMayWhatTheDocumentSays(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	x := w.tenant()
@@ -96,7 +96,7 @@ func TestPortalTokensMayWhatTheDocumentSays(t *testing.T) {
 }
 
 const (
-	tableBegin = "<!-- roles: written by go test ./test/security -run TestTheDocumentShowsTheRoles -update -->\n"
+	tableBegin = "<!-- roles: written by go test ./test/security -run TestRoles_TheDocumentShowsTheRoles -update -->\n"
 	tableEnd   = "<!-- end of roles -->\n"
 )
 
@@ -126,7 +126,7 @@ func roleTable() string {
 	return b.String()
 }
 
-func TestTheDocumentShowsTheRoles(t *testing.T) {
+func TestRoles_TheDocumentShowsTheRoles(t *testing.T) {
 	t.Parallel()
 	text := document(t)
 	before, rest, ok := strings.Cut(text, tableBegin)

@@ -274,8 +274,8 @@ func (w *world) aside(x *things) {
 	require.NoError(w.t, err)
 }
 
-// TestEveryRouteIsKnown: a route that is added is in the table of operations, or this fails.
-func TestEveryRouteIsKnown(t *testing.T) {
+// TestRoutes_EveryRouteIsKnown: a route that is added is in the table of operations, or this fails.
+func TestRoutes_EveryRouteIsKnown(t *testing.T) {
 	t.Parallel()
 	var known []string
 	for _, o := range operations {

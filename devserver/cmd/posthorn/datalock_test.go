@@ -51,7 +51,7 @@ func locker(t *testing.T, dir string) *exec.Cmd {
 	return process
 }
 
-func TestASecondDevOnTheSameDataRefuses(t *testing.T) {
+func TestDataLock_ASecondDevOnTheSameDataRefuses(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "data")
 	first := locker(t, dir)
@@ -69,7 +69,7 @@ func TestASecondDevOnTheSameDataRefuses(t *testing.T) {
 	release()
 }
 
-func TestALockEndsWithItsProcess(t *testing.T) {
+func TestDataLock_ALockEndsWithItsProcess(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	first := locker(t, dir)

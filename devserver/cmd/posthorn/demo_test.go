@@ -12,7 +12,7 @@ import (
 )
 
 // The demo creates its webhooks once, and points them to its receivers after each start.
-func TestTheDemo(t *testing.T) {
+func TestDemo_CreatesItsWebhooksOnce(t *testing.T) {
 	t.Parallel()
 	env := servicetest.New(t)
 	require.NoError(t, seed(t.Context(), env.Service))

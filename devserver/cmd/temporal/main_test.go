@@ -17,7 +17,7 @@ import (
 	"github.com/posthorn/posthorn/test/pgtest"
 )
 
-func TestRunOnPostgres(t *testing.T) {
+func TestCommand_RunOnPostgres(t *testing.T) {
 	t.Parallel()
 	ctx, interrupt := context.WithTimeout(t.Context(), time.Minute)
 	defer interrupt()
@@ -44,7 +44,7 @@ func TestRunOnPostgres(t *testing.T) {
 	require.NoError(t, <-ended)
 }
 
-func TestParse(t *testing.T) {
+func TestCommand_Parse(t *testing.T) {
 	t.Parallel()
 
 	o, err := parse([]string{
@@ -67,7 +67,7 @@ func TestParse(t *testing.T) {
 	require.Equal(t, map[string]any{"frontend.rps": 10, "matching.enableFairness": false, "a": "b"}, o.DynamicConfig)
 }
 
-func TestParseRefuses(t *testing.T) {
+func TestCommand_ParseRefuses(t *testing.T) {
 	t.Parallel()
 
 	for _, tt := range []struct {
@@ -86,7 +86,7 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
-func TestHelp(t *testing.T) {
+func TestCommand_Help(t *testing.T) {
 	t.Parallel()
 	_, err := parse([]string{"-help"}, io.Discard)
 	require.ErrorIs(t, err, flag.ErrHelp)

@@ -95,7 +95,7 @@ func valuesFiles(t *testing.T) []string {
 }
 
 // For all values, the chart passes lint, and Kubernetes, KEDA, an operator or a controller knows every object.
-func TestChartMakesKnownObjects(t *testing.T) {
+func TestChart_MakesKnownObjects(t *testing.T) {
 	t.Parallel()
 	check, err := validator.New([]string{"../schemas/{{.ResourceKind}}_{{.ResourceAPIVersion}}.json"}, validator.Opts{Strict: true})
 	require.NoError(t, err)
@@ -117,7 +117,7 @@ func TestChartMakesKnownObjects(t *testing.T) {
 	}
 }
 
-func TestChartMakesWhatIsAskedFor(t *testing.T) {
+func TestChart_MakesWhatIsAskedFor(t *testing.T) {
 	t.Parallel()
 	kinds := func(values string) []string {
 		return slices.Sorted(maps.Keys(render(t, values)))
@@ -137,7 +137,7 @@ func TestChartMakesWhatIsAskedFor(t *testing.T) {
 		"Service main-posthorn", "Service main-posthorn-metrics", "ServiceAccount main-posthorn", "WorkerDeployment main-posthorn-worker"}, kinds("controller.yaml"))
 }
 
-func TestChartRefusesWrongValues(t *testing.T) {
+func TestChart_RefusesWrongValues(t *testing.T) {
 	t.Parallel()
 	for set, want := range map[string]string{
 		"config.POSTHORN_RETENTIOM=30d":                               "POSTHORN_RETENTIOM",
@@ -181,7 +181,7 @@ func pods(t *testing.T, all map[string]object) map[string]object {
 }
 
 // Every pod runs without rights, and every process stops, is probed and is started as Posthorn means it.
-func TestPodsRunAsPosthornMeans(t *testing.T) {
+func TestChart_PodsRunAsPosthornMeans(t *testing.T) {
 	t.Parallel()
 	for _, values := range valuesFiles(t) {
 		for id, spec := range pods(t, render(t, values)) {
@@ -223,7 +223,7 @@ func env(t *testing.T, container object) map[string]string {
 	return all
 }
 
-func TestSettingsReachTheProcesses(t *testing.T) {
+func TestChart_SettingsReachTheProcesses(t *testing.T) {
 	t.Parallel()
 	everything := render(t, "everything.yaml")
 	require.Equal(t, map[string]string{"POSTHORN_DATABASE_URL": "posthorn/database-url"}, env(t, at[object](t, everything["Job hooks-migrate"], "spec", "template", "spec", "containers", 0)))
@@ -245,7 +245,7 @@ func TestSettingsReachTheProcesses(t *testing.T) {
 
 // The chart leaves to the controller its own additions to a worker's pods (Temporal's address, the volume of client
 // certificates). The worker's Worker Deployment and build id are those by which the controller knows it.
-func TestControllerAndWorkerNameTheSameVersion(t *testing.T) {
+func TestChart_ControllerAndWorkerNameTheSameVersion(t *testing.T) {
 	t.Parallel()
 	all := render(t, "controller.yaml")
 	of := all["WorkerDeployment main-posthorn-worker"]
@@ -268,7 +268,7 @@ func TestControllerAndWorkerNameTheSameVersion(t *testing.T) {
 }
 
 // Pods reach the internet, and inside only the database, Temporal and the named services.
-func TestPodsReachNothingInside(t *testing.T) {
+func TestChart_PodsReachNothingInside(t *testing.T) {
 	t.Parallel()
 	egress := at[[]any](t, render(t, "minimal.yaml")["NetworkPolicy main-posthorn"], "spec", "egress")
 	require.Len(t, egress, 4)
@@ -288,7 +288,7 @@ func TestPodsReachNothingInside(t *testing.T) {
 }
 
 // The scalers query what exists: KEDA's scaler queries each of Posthorn's task queues.
-func TestWorkersScaleByEveryTaskQueue(t *testing.T) {
+func TestChart_WorkersScaleByEveryTaskQueue(t *testing.T) {
 	t.Parallel()
 	everything := render(t, "everything.yaml")
 	require.NotContains(t, at[object](t, everything["Deployment hooks-worker"], "spec"), "replicas")
@@ -321,7 +321,7 @@ func TestWorkersScaleByEveryTaskQueue(t *testing.T) {
 }
 
 // The chart carries the alerts and dashboards of deploy, and Prometheus gives its scrapes the job that they name.
-func TestChartCarriesAlertsAndDashboards(t *testing.T) {
+func TestChart_CarriesAlertsAndDashboards(t *testing.T) {
 	t.Parallel()
 	everything := render(t, "everything.yaml")
 	var rules object

@@ -204,7 +204,7 @@ func (c container) output(t *testing.T, words ...string) (string, error) {
 }
 
 // The image of the Dockerfile is well formed, and each of its command lines works as its user.
-func TestImageRuns(t *testing.T) {
+func TestImage_Runs(t *testing.T) {
 	require.Zero(t, os.Getuid(), "chroot needs root")
 	r := dockerfile(t)
 	image := r.image(t, r.run(t))
@@ -263,7 +263,7 @@ func TestImageRuns(t *testing.T) {
 }
 
 // The image's default port is the port of its health check and its exposed port.
-func TestPortsAgree(t *testing.T) {
+func TestImage_PortsAgree(t *testing.T) {
 	r := dockerfile(t)
 	require.Contains(t, r.config.Env, "POSTHORN_ADDR=:8080")
 	require.Contains(t, r.config.ExposedPorts, "8080/tcp")

@@ -38,7 +38,7 @@ func load(t *testing.T, dotenv string) (*types.Project, error) {
 }
 
 // The file fits the schema, requires the necessary variables, and passes on those of .env.
-func TestComposeFileIsValid(t *testing.T) {
+func TestCompose_FileIsValid(t *testing.T) {
 	t.Parallel()
 	for missing, dotenv := range map[string]string{
 		"POSTHORN_ENCRYPTION_KEYSET": "POSTHORN_ADMIN_KEY=0123456789abcdef01234567\n",
@@ -77,7 +77,7 @@ func settings(t *testing.T) []string {
 
 // Each service waits only for services that allow it: `up --wait` fails if it waits for a service without a health
 // check, or for one that never ends.
-func TestServicesWaitForWhatCanBeWaitedFor(t *testing.T) {
+func TestCompose_ServicesWaitForWhatCanBeWaitedFor(t *testing.T) {
 	t.Parallel()
 	p := project(t)
 	image := stage(t, "Dockerfile")
@@ -144,7 +144,7 @@ func stage(t *testing.T, path string) map[string][]string {
 }
 
 // The image of a release is the same as the Dockerfile's, and starts as expected.
-func TestBothImagesAreTheSame(t *testing.T) {
+func TestCompose_BothImagesAreTheSame(t *testing.T) {
 	t.Parallel()
 	built, released := stage(t, "Dockerfile"), stage(t, "deploy/release.Dockerfile")
 	require.Equal(t, []string{"posthorn"}, built["ENTRYPOINT"])
@@ -159,7 +159,7 @@ func TestBothImagesAreTheSame(t *testing.T) {
 }
 
 // The unit gives a process enough time to stop, and its file of settings has real settings.
-func TestUnitRunsPosthorn(t *testing.T) {
+func TestCompose_UnitRunsPosthorn(t *testing.T) {
 	t.Parallel()
 	unit := read(t, "deploy/systemd/posthorn.service")
 	grace, err := time.ParseDuration(regexp.MustCompile(`(?m)^TimeoutStopSec=(\d+)$`).FindStringSubmatch(unit)[1] + "s")

@@ -94,7 +94,7 @@ func selected(expr parser.Expr) []string {
 	return names
 }
 
-func TestProblemsAreFound(t *testing.T) {
+func TestObserve_ProblemsAreFound(t *testing.T) {
 	t.Parallel()
 	series := metrics(t)
 	for query, want := range map[string]string{
@@ -137,7 +137,7 @@ var (
 )
 
 // Each query of a dashboard reads exported metrics, by existing labels, and each variable is one of the dashboard's.
-func TestDashboardsReadWhatIsExported(t *testing.T) {
+func TestObserve_DashboardsReadWhatIsExported(t *testing.T) {
 	t.Parallel()
 	series := metrics(t)
 	files, err := filepath.Glob(filepath.Join(root, "deploy/grafana/*.json"))
@@ -207,7 +207,7 @@ type ruleGroups struct {
 var inAnnotation = regexp.MustCompile(`\$labels\.(\w+)`)
 
 // Each alert reads exported metrics, has a severity and a test, and leads to an existing section of the runbook.
-func TestAlertsLeadToTheirRunbooks(t *testing.T) {
+func TestObserve_AlertsLeadToTheirRunbooks(t *testing.T) {
 	t.Parallel()
 	series := metrics(t)
 	var rules ruleGroups
@@ -251,7 +251,7 @@ func anchors(page string) []string {
 }
 
 // Links within the pages that say how to run Posthorn lead to sections that exist.
-func TestLinksWithinPagesLeadSomewhere(t *testing.T) {
+func TestObserve_LinksWithinPagesLeadSomewhere(t *testing.T) {
 	t.Parallel()
 	page := read(t, "docs/operations.md")
 	sections := anchors(page)

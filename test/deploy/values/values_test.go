@@ -34,7 +34,7 @@ func variables(t *testing.T) []string {
 }
 
 // The chart accepts exactly the existing settings.
-func TestValuesTakeEverySetting(t *testing.T) {
+func TestValues_TakeEverySetting(t *testing.T) {
 	t.Parallel()
 	var schema object
 	require.NoError(t, json.Unmarshal([]byte(read(t, "deploy/helm/posthorn/values.schema.json")), &schema))
@@ -45,7 +45,7 @@ func TestValuesTakeEverySetting(t *testing.T) {
 }
 
 // The schema describes every value that values.yaml has, and values.yaml has every value that the schema describes.
-func TestSchemaAndValuesNameTheSame(t *testing.T) {
+func TestValues_SchemaAndValuesNameTheSame(t *testing.T) {
 	t.Parallel()
 	var schema, values object
 	require.NoError(t, json.Unmarshal([]byte(read(t, "deploy/helm/posthorn/values.schema.json")), &schema))
