@@ -77,5 +77,5 @@ func TestBenchRequest_PublishCarriesLabels(t *testing.T) {
 	require.NoError(t, json.Unmarshal(body, &event))
 	require.Equal(t, []string{"tag-1", "tag-2"}, event.Tags)
 	require.Equal(t, []string{"channel-1"}, event.Channels)
-	require.Equal(t, "; tags on each event: 2; channels on each event, which its webhooks have: 1", o.beside())
+	require.Equal(t, "; tags on each event: 2; channels on each event and its webhooks: 1", o.beside())
 }
