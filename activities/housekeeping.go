@@ -52,13 +52,10 @@ func (a *Housekeeping) webhook(ctx context.Context, id string) (models.Webhook, 
 	return w, err == nil
 }
 
-// expiredAtOnce is how many rows of a kind one step examines.
-const expiredAtOnce = 1000
-
 // RemoveExpired deletes finished events, deliveries and attempts older than the retention, and entries of the audit
 // log older than theirs. It returns the number of deleted rows. Pending and held deliveries stay.
 func (a *Housekeeping) RemoveExpired(ctx context.Context) (int64, error) {
-	run := a.Store.Expire(a.Now().Add(-a.Retention), expiredAtOnce)
+	run := a.Store.Expire(a.Now().Add(-a.Retention), models.ExpiredAtOnce)
 	if a.AuditRetention > 0 {
 		run.AuditBefore(a.Now().Add(-a.AuditRetention))
 	}

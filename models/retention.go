@@ -23,6 +23,9 @@ type Expiry struct {
 	minute   int64 // the minute of the last row of the statistics
 }
 
+// ExpiredAtOnce is how many rows of a kind one step of the hourly run examines.
+const ExpiredAtOnce = 1000
+
 // Expire starts a run that removes what finished before a time. A step examines up to limit rows of a table.
 func (s *Store) Expire(before time.Time, limit int) *Expiry {
 	return &Expiry{store: s, before: before.UTC(), limit: limit, minute: math.MinInt64}

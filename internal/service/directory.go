@@ -103,19 +103,19 @@ func (d *directory) load(ctx context.Context, tenant string) (snapshot, error) {
 }
 
 // loadView returns a view of the tenant with the version or a later one. Concurrent callers share the reading.
-// If anew is set, the view in memory is ignored: the database has gone back behind it, as after restoring a backup.
-func (d *directory) loadView(ctx context.Context, tenant string, version int64, anew bool) (*view, error) {
+// With force, it ignores the view in memory. The database may have gone back behind that view: a backup was restored.
+func (d *directory) loadView(ctx context.Context, tenant string, version int64, force bool) (*view, error) {
 	loaded, err, _ := d.loads.Do(tenant+"/"+strconv.FormatInt(version, 10), func() (any, error) {
 		old, ok := d.views.Get(tenant)
 		switch {
-		case !ok || anew:
+		case !ok || force:
 			old = &view{version: -1}
 		case old.version >= version:
 			return old, nil
 		}
 		v, err := d.read(context.WithoutCancel(ctx), tenant, version, old)
 		if err == nil {
-			d.views.add(tenant, v, anew)
+			d.views.add(tenant, v, force)
 		}
 		return v, err
 	})

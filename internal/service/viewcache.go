@@ -63,12 +63,12 @@ func (c *viewCache) Get(tenant string) (*view, bool) {
 	return c.large.views.Get(tenant)
 }
 
-// add keeps a view in place of an older one. If anew is set, it replaces a newer one as well.
-func (c *viewCache) add(tenant string, v *view, anew bool) {
+// add keeps a view in place of an older one, and with force also in place of a newer one.
+func (c *viewCache) add(tenant string, v *view, force bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, l := range []*viewList{&c.usual, &c.large} {
-		if old, ok := l.views.Peek(tenant); ok && old.version > v.version && !anew {
+		if old, ok := l.views.Peek(tenant); ok && old.version > v.version && !force {
 			return
 		}
 		l.views.Remove(tenant)

@@ -11,11 +11,7 @@ import (
 
 // mass writes the results of the arrangements when everything fails, side by side.
 func (p *page) mass(w io.Writer) {
-	columns := slices.DeleteFunc(slices.Clone(p.columns), func(c column) bool { return len(c.report.Mass) == 0 })
-	if len(columns) == 0 {
-		return
-	}
-	fmt.Fprint(w, `
+	p.figures(w, func(r *bench.Report) []bench.Figure { return r.Mass }, `
 ## When everything fails
 
 The scenario `+"`mass`"+`. Each part has its own databases. The process that accepts events runs first and stores a backlog. Then
@@ -23,48 +19,37 @@ the workers start. The neighbour is another tenant. It publishes 5 events a seco
 workers are ready. Its times are end to end, and an event that did not arrive counts as the slowest. The part "quiet" measures
 the neighbour alone.
 `)
-	figuresTable(w, columns, massOf)
 }
-
-func massOf(r *bench.Report) []bench.Figure    { return r.Mass }
-func consoleOf(r *bench.Report) []bench.Figure { return r.Console }
-func volumeOf(r *bench.Report) []bench.Figure  { return r.Volume }
 
 // console writes how fast the pages of console and portal are, and how much open pages cost.
 func (p *page) console(w io.Writer) {
-	columns := slices.DeleteFunc(slices.Clone(p.columns), func(c column) bool { return len(c.report.Console) == 0 })
-	if len(columns) == 0 {
-		return
-	}
-	fmt.Fprint(w, `
+	p.figures(w, func(r *bench.Report) []bench.Figure { return r.Console }, `
 ## The console
 
 The scenario `+"`console`"+`: one tenant's webhooks and stored deliveries, and statistics of four weeks. Each page is read as a
 whole, one after another, as staff. Times are p50 / p99. Then 500 pages are open, in 25 sessions, while the tenant publishes 5
 events a second. A page reloads itself when its stream reports a change, as in a browser. The cost includes that.
 `)
-	figuresTable(w, columns, consoleOf)
 }
 
 // volume writes the cost of a large database.
 func (p *page) volume(w io.Writer) {
-	columns := slices.DeleteFunc(slices.Clone(p.columns), func(c column) bool { return len(c.report.Volume) == 0 })
-	if len(columns) == 0 {
-		return
-	}
-	fmt.Fprint(w, `
+	p.figures(w, func(r *bench.Report) []bench.Figure { return r.Volume }, `
 ## Ten million deliveries
 
 The scenario `+"`volume`"+`, which runs only when it is asked for. One tenant has deliveries of the last day, each with its event and an
 attempt. The same load is measured before and after they are stored. Then the retention removes the oldest of them, by the
 steps of its hourly run.
 `)
-	figuresTable(w, columns, volumeOf)
 }
 
-// figuresTable writes the figures of columns side by side.
-func figuresTable(w io.Writer, columns []column, of func(*bench.Report) []bench.Figure) {
-	fmt.Fprint(w, "\n| part |  | must reach |")
+// figures writes a section with the figures of the arrangements that have some, side by side.
+func (p *page) figures(w io.Writer, of func(*bench.Report) []bench.Figure, introduction string) {
+	columns := slices.DeleteFunc(slices.Clone(p.columns), func(c column) bool { return len(of(c.report)) == 0 })
+	if len(columns) == 0 {
+		return
+	}
+	fmt.Fprint(w, introduction+"\n| part |  | must reach |")
 	for _, c := range columns {
 		fmt.Fprintf(w, " %s |", c.name)
 	}

@@ -10,9 +10,6 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// expiredAtOnce is how many rows of a kind one step of the retention examines, as in the activity RemoveExpired.
-const expiredAtOnce = 1000
-
 // Tables reads the sizes of the tables that grow with deliveries.
 func (g *stage) Tables(ctx context.Context) ([]bench.Table, error) {
 	conn, err := g.database(ctx)
@@ -39,19 +36,15 @@ func (g *stage) Expire(ctx context.Context, before time.Time) (e bench.Expired, 
 		return e, err
 	}
 	defer func() { _ = store.Close() }()
-	count := func() (n int64, err error) {
-		conn, err := g.database(ctx)
-		if err != nil {
-			return 0, err
-		}
-		defer func() { _ = conn.Close(ctx) }()
-		err = conn.QueryRow(ctx, `SELECT count(*) FROM deliveries WHERE finished_at < $1 AND status NOT IN ('pending', 'held')`, before).Scan(&n)
-		return n, err
-	}
-	if e.Deliveries, err = count(); err != nil {
+	conn, err := g.database(ctx)
+	if err != nil {
 		return e, err
 	}
-	run := store.Expire(before, expiredAtOnce)
+	defer func() { _ = conn.Close(ctx) }()
+	if err := conn.QueryRow(ctx, `SELECT count(*) FROM deliveries WHERE finished_at < $1 AND status NOT IN ('pending', 'held')`, before).Scan(&e.Deliveries); err != nil {
+		return e, err
+	}
+	run := store.Expire(before, models.ExpiredAtOnce)
 	for {
 		began := time.Now()
 		n, more, err := run.Step(ctx)
