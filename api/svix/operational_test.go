@@ -183,19 +183,21 @@ func TestSvixOperational_WebhooksWithTheOfficialClient(t *testing.T) {
 	}
 	require.Empty(t, c.announced(ops))
 	attempt()
+	announced := func(event any) { // the only one
+		t.Helper()
+		got := c.announced(ops)
+		require.Len(t, got, 1)
+		require.NoError(t, json.Unmarshal([]byte(got[0]), event))
+	}
 	var failing sdk.MessageAttemptFailingEvent
-	got := c.announced(ops)
-	require.Len(t, got, 1)
-	require.NoError(t, json.Unmarshal([]byte(got[0]), &failing))
+	announced(&failing)
 	require.Equal(t, "message.attempt.failing", failing.Type)
 	messageIs(failing.Type, failing.Data)
 	for c.Deliveries(tenant, delivery.EventID)[0].Status == models.Pending {
 		attempt()
 	}
 	var exhausted sdk.MessageAttemptExhaustedEvent
-	got = c.announced(ops)
-	require.Len(t, got, 1)
-	require.NoError(t, json.Unmarshal([]byte(got[0]), &exhausted))
+	announced(&exhausted)
 	require.Equal(t, "message.attempt.exhausted", exhausted.Type)
 	messageIs(exhausted.Type, sdk.MessageAttemptFailingEventData(exhausted.Data))
 
@@ -205,9 +207,7 @@ func TestSvixOperational_WebhooksWithTheOfficialClient(t *testing.T) {
 	delivery = c.Deliveries(tenant, "evt_"+strings.TrimPrefix(message.Id, "msg_"))[0]
 	attempt()
 	var recovered sdk.MessageAttemptRecoveredEvent
-	got = c.announced(ops)
-	require.Len(t, got, 1)
-	require.NoError(t, json.Unmarshal([]byte(got[0]), &recovered))
+	announced(&recovered)
 	require.Equal(t, "message.attempt.recovered", recovered.Type)
 	require.Equal(t, "mine2", *recovered.Data.MsgEventId)
 	require.Equal(t, int16(200), recovered.Data.LastAttempt.ResponseStatusCode)
