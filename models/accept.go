@@ -81,8 +81,12 @@ type acceptor struct {
 	results []Accepted
 	// first[i] is the index of the request in this group that i repeats, i itself if it repeats none.
 	first []int
+	// versions are those of the tenants, and locked those that are locked until the transaction ends.
+	versions, locked map[string]int64
 }
 
+// run takes two round trips unless there are idempotency keys, external ids or duplicates: what has to be asked, and
+// then what has to be stored, with COMMIT.
 func (a *acceptor) run(ctx context.Context) error {
 	for _, step := range []func(context.Context) error{a.checkVersions, a.claimKeys, a.insertEvents, a.insertLabels, a.insertRest, a.insertFanOuts} {
 		if err := step(ctx); err != nil {
@@ -123,31 +127,37 @@ func gatherOpen[T any](a *acceptor, of func(*Acceptance) []T) []T {
 	return all
 }
 
-// checkVersions ends the requests whose tenant has changed since their events were matched.
+// checkVersions asks for what refuseStale needs.
 func (a *acceptor) checkVersions(ctx context.Context) error {
 	tenants, held := map[string]bool{}, map[string]bool{}
-	for _, request := range a.group {
+	for i, request := range a.group {
+		a.first[i] = i
 		tenants[request.Tenant] = true
 		if request.holds() {
 			held[request.Tenant] = true
 		}
 	}
-	versions, err := a.TenantVersions(ctx, slices.Sorted(maps.Keys(tenants)))
-	if err != nil {
+	a.versions, a.locked = make(map[string]int64, len(tenants)+1), make(map[string]int64, len(held))
+	if err := a.tenantVersions(ctx, slices.Sorted(maps.Keys(tenants)), a.versions); err != nil {
 		return err
 	}
-	locked, err := a.lockVersions(ctx, slices.Sorted(maps.Keys(held)))
-	if err != nil {
+	return a.lockVersions(ctx, slices.Sorted(maps.Keys(held)), a.locked)
+}
+
+// refuseStale waits for what has been asked, and ends the requests whose tenant has changed since their events were
+// matched. It may be called again.
+func (a *acceptor) refuseStale(ctx context.Context) error {
+	if err := a.wait(ctx); err != nil {
 		return err
 	}
 	for i, request := range a.group {
-		a.first[i] = i
-		version, ok := versions[request.Tenant]
+		version, ok := a.versions[request.Tenant]
 		switch {
+		case !a.open(i):
 		case !ok:
 			a.results[i].Err = ErrNotFound
-		case version != request.Version, request.SharedVersion != 0 && request.SharedVersion != versions[""],
-			request.holds() && locked[request.Tenant] != request.Version:
+		case version != request.Version, request.SharedVersion != 0 && request.SharedVersion != a.versions[""],
+			request.holds() && a.locked[request.Tenant] != request.Version:
 			a.results[i].Err = ErrStale
 		}
 	}
@@ -176,7 +186,7 @@ var deliveryColumns = []column[Delivery]{
 
 func (a *acceptor) insertRest(ctx context.Context) error {
 	deliveries := gatherOpen(a, func(r *Acceptance) []Delivery { return r.Deliveries })
-	err := bulk(ctx, a.Store, deliveries, deliveryColumns, `INSERT INTO deliveries
+	err := later(ctx, a.Store, deliveries, deliveryColumns, `INSERT INTO deliveries
 		(tenant, id, event_id, event_type, webhook_id, status, status_reason, attempts, failures, generation, dispatch_id, next_attempt_at, created_at, process)
 		SELECT tenant, id, event_id, event_type, webhook_id, status, status_reason, 0, 0, 0, dispatch_id, next_attempt_at, created_at, NULLIF(process, 0) FROM v`, nil)
 	if err != nil {

@@ -46,6 +46,9 @@ func (a *acceptor) insertEvents(ctx context.Context) error {
 	if err := a.claimEvents(ctx, claims, claimed); err != nil {
 		return err
 	}
+	if err := a.refuseStale(ctx); err != nil { // their claims are undone
+		return err
+	}
 	a.want(claims, func(e *Event) (DeliveryKey, bool) { return externalOf(e), e.ExternalID != "" && claimed[keyOf(e)] })
 	if err := a.claimExternals(ctx, claims, claimed); err != nil {
 		return err
@@ -93,28 +96,28 @@ func (a *acceptor) want(claims map[DeliveryKey]*Event, nameOf func(*Event) (name
 // settle undoes the claims of refused requests, and stores the events that replace them. Removing an event removes its
 // labels, even if another takes its id; so the remaining external ids are stored once more.
 func (a *acceptor) settle(ctx context.Context, undo, again []Event, dropped, kept []eventLabel) error {
-	err := bulk(ctx, a.Store, dropped, labelColumns[:3], `DELETE FROM event_labels
+	err := later(ctx, a.Store, dropped, labelColumns[:3], `DELETE FROM event_labels
 		WHERE (tenant, event_id, label) IN (SELECT tenant, event_id, label FROM v)`, nil)
 	if err != nil {
 		return err
 	}
-	err = bulk(ctx, a.Store, undo, eventColumns[:2], `DELETE FROM events WHERE (tenant, id) IN (SELECT tenant, id FROM v)`, nil)
+	err = later(ctx, a.Store, undo, eventColumns[:2], `DELETE FROM events WHERE (tenant, id) IN (SELECT tenant, id FROM v)`, nil)
 	if err != nil {
 		return err
 	}
 	if err := a.insert(ctx, again, nil); err != nil {
 		return err
 	}
-	return bulk(ctx, a.Store, kept, labelColumns, insertLabels, nil)
+	return later(ctx, a.Store, kept, labelColumns, insertLabels, nil)
 }
 
-// insert stores events whose ids are free. scan is called with the tenant and the id of each stored one.
-func (a *acceptor) insert(ctx context.Context, events []Event, scan func(*sql.Rows) error) error {
+// insert stores events whose ids are free, later. scan is called with the tenant and the id of each stored one.
+func (a *acceptor) insert(ctx context.Context, events []Event, scan func(scanner) error) error {
 	columns, more, values := eventColumns, "", ""
 	if slices.ContainsFunc(events, func(e Event) bool { return e.ExternalID != "" || len(e.Channels)+len(e.Tags) > 0 || e.DataUntil != nil }) {
 		columns, more, values = labelledColumns, ", external_id, channels, tags, data_until", ", NULLIF(external_id, ''), NULLIF(channels, ''), NULLIF(tags, ''), data_until"
 	}
-	return bulk(ctx, a.Store, events, columns, "INSERT INTO events (tenant, id, type, data, attributes, created_at"+more+`)
+	return later(ctx, a.Store, events, columns, "INSERT INTO events (tenant, id, type, data, attributes, created_at"+more+`)
 	SELECT tenant, id, type, data, attributes, created_at`+values+` FROM v WHERE true
 	ON CONFLICT (tenant, id) DO NOTHING RETURNING tenant, id`, scan)
 }
@@ -144,9 +147,9 @@ func (a *acceptor) claimEvents(ctx context.Context, claims map[DeliveryKey]*Even
 	slices.SortFunc(events, func(x, y Event) int {
 		return cmp.Or(strings.Compare(x.Tenant, y.Tenant), strings.Compare(x.ID, y.ID))
 	})
-	return a.insert(ctx, events, func(rows *sql.Rows) error {
+	return a.insert(ctx, events, func(row scanner) error {
 		var key DeliveryKey
-		err := rows.Scan(&key.Tenant, &key.ID)
+		err := row.Scan(&key.Tenant, &key.ID)
 		claimed[key] = true
 		return err
 	})

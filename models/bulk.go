@@ -38,8 +38,7 @@ func bulk[T any](ctx context.Context, s *Store, rows []T, columns []column[T], s
 }
 
 func bulkChunk[T any](ctx context.Context, s *Store, rows []T, columns []column[T], statement string, scan func(*sql.Rows) error) error {
-	text, args := s.common(len(rows), len(columns), func(i int) (name, kind string) { return columns[i].name, columns[i].kind },
-		func(row, col int) any { return columns[col].value(&rows[row]) })
+	text, args := valuesOf(s, rows, columns)
 	pool := s.db.Statement.ConnPool
 	if scan == nil {
 		_, err := pool.ExecContext(ctx, text+statement, args...)
@@ -56,6 +55,12 @@ func bulkChunk[T any](ctx context.Context, s *Store, rows []T, columns []column[
 		}
 	}
 	return result.Err()
+}
+
+// valuesOf returns the common table "v" of rows, and its arguments.
+func valuesOf[T any](s *Store, rows []T, columns []column[T]) (string, []any) {
+	return s.common(len(rows), len(columns), func(i int) (name, kind string) { return columns[i].name, columns[i].kind },
+		func(row, col int) any { return columns[col].value(&rows[row]) })
 }
 
 // was is a column with the status that rows must have to be changed. As a constant it would make PostgreSQL prefer the

@@ -197,7 +197,7 @@ var dispatchColumns = []column[Dispatch]{
 // insertDispatches stores dispatches that their deliveries name. One may be named after its event: the entry of an
 // earlier event with that name, which went with its tenant, may still exist.
 func (s *Store) insertDispatches(ctx context.Context, dispatches []Dispatch) error {
-	return bulk(ctx, s, dispatches, dispatchColumns, `INSERT INTO dispatches (id, deliveries, created_at, checked_at, process, claimed)
+	return later(ctx, s, dispatches, dispatchColumns, `INSERT INTO dispatches (id, deliveries, created_at, checked_at, process, claimed)
 		SELECT id, deliveries, v.created_at, created_at, NULLIF(process, 0), true FROM v WHERE true ON CONFLICT (id) DO UPDATE SET
 		deliveries = excluded.deliveries, created_at = excluded.created_at, checked_at = excluded.checked_at,
 		process = excluded.process, claimed = true`, nil)

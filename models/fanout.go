@@ -75,7 +75,7 @@ func (a *acceptor) insertFanOuts(ctx context.Context) error {
 		}
 		return jobs
 	})
-	return bulk(ctx, a.Store, jobs, fanOutColumns, `INSERT INTO jobs
+	return later(ctx, a.Store, jobs, fanOutColumns, `INSERT INTO jobs
 		(id, kind, tenant, webhook_id, event_id, subject, reason, epoch, position, members, touched, errors, due_at, created_at)
 		SELECT id, kind, tenant, '', event_id, '', '', 0, '', members, 0, 0, at, at FROM v`, nil)
 }

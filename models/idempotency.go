@@ -27,6 +27,12 @@ var keyColumns = []column[idempotencyKey]{
 
 // claimKeys stores the new idempotency keys, and settles the requests whose keys are not new.
 func (a *acceptor) claimKeys(ctx context.Context) error {
+	if !slices.ContainsFunc(a.group, func(request *Acceptance) bool { return request.Key != "" }) {
+		return nil
+	}
+	if err := a.refuseStale(ctx); err != nil {
+		return err
+	}
 	now := timeOf(a.now())
 	leaders := map[string]idempotencyKey{}
 	for i, request := range a.group {

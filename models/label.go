@@ -80,7 +80,7 @@ func (a *acceptor) insertLabels(ctx context.Context) error {
 		}
 		return all
 	})
-	return bulk(ctx, a.Store, labels, labelColumns, insertLabels, nil)
+	return later(ctx, a.Store, labels, labelColumns, insertLabels, nil)
 }
 
 // withLabels restricts a query to rows whose event has a channel and a tag; "" = any. Each row costs one or two index

@@ -59,8 +59,11 @@ type observedPool struct {
 // BeginTx implements gorm.ConnPoolBeginner.
 func (p observedPool) BeginTx(ctx context.Context, opts *sql.TxOptions) (gorm.ConnPool, error) {
 	p.o.Transactions++
-	tx, err := p.ConnPool.(gorm.TxBeginner).BeginTx(ctx, opts)
-	return &observedTx{observedPool{tx, p.o}, tx}, err
+	tx, err := begin(ctx, p.ConnPool, opts)
+	if err != nil {
+		return nil, err
+	}
+	return &observedTx{observedPool{tx, p.o}, tx.(gorm.TxCommitter)}, nil
 }
 
 // ExecContext implements gorm.ConnPool.
@@ -76,13 +79,15 @@ func (p observedPool) QueryContext(ctx context.Context, query string, args ...an
 	return p.ConnPool.QueryContext(ctx, query, args...)
 }
 
-type observedTx struct {
-	observedPool
-	tx *sql.Tx
+// begin begins a transaction on any pool.
+func begin(ctx context.Context, pool gorm.ConnPool, o *sql.TxOptions) (gorm.ConnPool, error) {
+	if p, ok := pool.(gorm.ConnPoolBeginner); ok {
+		return p.BeginTx(ctx, o)
+	}
+	return pool.(gorm.TxBeginner).BeginTx(ctx, o)
 }
 
-// Commit implements gorm.TxCommitter.
-func (t *observedTx) Commit() error { return t.tx.Commit() }
-
-// Rollback implements gorm.TxCommitter.
-func (t *observedTx) Rollback() error { return t.tx.Rollback() }
+type observedTx struct {
+	observedPool
+	gorm.TxCommitter
+}

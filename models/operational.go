@@ -153,7 +153,7 @@ func announcePage(ctx context.Context, s *Store, j *Job) (JobPage, error) {
 }
 
 // discard reads nothing of a row.
-func discard(*sql.Rows) error { return nil }
+func discard(scanner) error { return nil }
 
 // operationalData reads what the job's event is about. ErrNotFound if it no longer exists. A deleted webhook still does.
 func (s *Store) operationalData(ctx context.Context, j *Job) (data operationalData, err error) {

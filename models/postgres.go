@@ -120,16 +120,20 @@ type conns struct {
 }
 
 var (
-	_ gorm.ConnPool       = conns{}
-	_ gorm.TxBeginner     = conns{}
-	_ gorm.GetDBConnector = conns{}
+	_ gorm.ConnPool         = conns{}
+	_ gorm.ConnPoolBeginner = conns{}
+	_ gorm.GetDBConnector   = conns{}
 )
 
 // GetDBConn returns the pool itself to GORM.
 func (c conns) GetDBConn() (*sql.DB, error) { return c.DB, nil }
 
-// BeginTx begins a transaction. If a session cannot keep settings, the transaction makes them.
-func (c conns) BeginTx(ctx context.Context, o *sql.TxOptions) (*sql.Tx, error) {
+// BeginTx begins a transaction. If a session cannot keep settings, the transaction makes them. Then it cannot queue statements
+// either.
+func (c conns) BeginTx(ctx context.Context, o *sql.TxOptions) (gorm.ConnPool, error) {
+	if !c.server.pooled() && o == nil {
+		return newPipe(ctx, c.DB)
+	}
 	tx, err := c.DB.BeginTx(ctx, o)
 	if err != nil || !c.server.pooled() {
 		return tx, err

@@ -85,7 +85,11 @@ type recorder struct {
 	types   []string // the types of the events
 	// troubles is what operational events have said about the webhooks whose rows in webhook_health the group has changed.
 	troubles map[string]*trouble
+	counts   map[string]failures // by webhook, of those with failures
 }
+
+// failures is a webhook's failure count before and after a group.
+type failures struct{ before, after int64 }
 
 func (r *recorder) run(ctx context.Context, done []string) error {
 	left := make([]int, len(r.group))
@@ -95,7 +99,7 @@ func (r *recorder) run(ctx context.Context, done []string) error {
 		record.Attempt.Number = 0
 	}
 	// A multi-row update takes each row once, so a second attempt of the same delivery goes into a second round.
-	for len(left) > 0 {
+	for first := true; len(left) > 0; first = false {
 		var again []int
 		round := make(map[DeliveryKey]int, len(left))
 		for _, i := range left {
@@ -109,11 +113,23 @@ func (r *recorder) run(ctx context.Context, done []string) error {
 		if err := r.move(ctx, round); err != nil {
 			return err
 		}
+		if first {
+			if err := r.count(ctx); err != nil {
+				return err
+			}
+		}
+		if err := r.moveRest(ctx, round); err != nil {
+			return err
+		}
 		left = again
+	}
+	for i, record := range r.group {
+		c := r.counts[record.Attempt.WebhookID]
+		r.results[i].Before, r.results[i].Failed = c.before, c.after
 	}
 	// An attempt without a number belongs to a delivery that has been removed in the meantime, with its tenant.
 	kept := slices.DeleteFunc(slices.Clone(r.group), func(record *Record) bool { return record.Attempt.Number == 0 })
-	if err := bulk(ctx, r.Store, kept, attemptColumns, `INSERT INTO attempts
+	if err := later(ctx, r.Store, kept, attemptColumns, `INSERT INTO attempts
 		(tenant, id, delivery_id, webhook_id, number, manual, started_at, duration_ms, url, status_code, error, request_headers, response_headers,
 		response_body, detail)
 		SELECT tenant, id, delivery_id, webhook_id, number, manual, started_at, duration_ms, url, status_code, error, request_headers,
@@ -124,13 +140,10 @@ func (r *recorder) run(ctx context.Context, done []string) error {
 	if err := r.appendStats(ctx, r.stats()); err != nil {
 		return err
 	}
-	if err := r.count(ctx); err != nil {
+	if err := r.announce(ctx); err != nil {
 		return err
 	}
-	if err := r.announce(ctx); err != nil || len(done) == 0 {
-		return err
-	}
-	return bulk(ctx, r.Store, done, idColumns, "DELETE FROM dispatches WHERE id IN (SELECT id FROM v)", nil)
+	return later(ctx, r.Store, done, idColumns, "DELETE FROM dispatches WHERE id IN (SELECT id FROM v)", nil)
 }
 
 var moveColumns = []column[*Record]{
@@ -166,49 +179,57 @@ func finishedAt(r *Record) *time.Time {
 	return timeOf(r.Attempt.StartedAt.Add(time.Duration(r.Attempt.DurationMS) * time.Millisecond))
 }
 
-// move updates the deliveries of one round that are still as the attempts found them. A received one needs only to be
-// unfinished. Then it numbers the attempts. round has the index in the group of each delivery's record.
+// move updates the deliveries of one round that are still as the attempts found them. round has the index in the group of
+// each delivery's record. After wait those of the updated ones are gone from it.
 func (r *recorder) move(ctx context.Context, round map[DeliveryKey]int) error {
-	number := func(applied bool) func(*sql.Rows) error {
-		return func(rows *sql.Rows) error {
-			var key DeliveryKey
-			var attempts, asked int
-			var eventType string
-			if err := rows.Scan(&key.Tenant, &key.ID, &attempts, &asked, &eventType); err != nil {
-				return err
-			}
-			i := round[key]
-			r.types[i] = eventType
-			delete(round, key)
-			r.group[i].Attempt.Number, r.group[i].Attempt.Manual = attempts, applied && attempts == asked
-			r.results[i].Applied = applied
-			return nil
-		}
-	}
-	err := bulk(ctx, r.Store, r.sorted(round), moveColumns, `UPDATE deliveries SET attempts = attempts + 1, failures = failures + v.failure,
+	return later(ctx, r.Store, r.sorted(round), moveColumns, `UPDATE deliveries SET attempts = attempts + 1, failures = failures + v.failure,
 		status = v.status, status_reason = '', next_attempt_at = v.next_at, finished_at = v.finished_at, dispatch_id = v.dispatch_id
 		FROM v WHERE deliveries.tenant = v.tenant AND deliveries.id = v.id
 		AND deliveries.status = v.was AND deliveries.generation = v.generation
-		RETURNING deliveries.tenant, deliveries.id, deliveries.attempts, deliveries.asked, deliveries.event_type`, number(true))
-	if err != nil {
+		RETURNING deliveries.tenant, deliveries.id, deliveries.attempts, deliveries.asked, deliveries.event_type`, r.number(round, true))
+}
+
+// number reads what an update of deliveries returns, and numbers their attempts.
+func (r *recorder) number(round map[DeliveryKey]int, applied bool) func(scanner) error {
+	return func(row scanner) error {
+		var key DeliveryKey
+		var attempts, asked int
+		var eventType string
+		if err := row.Scan(&key.Tenant, &key.ID, &attempts, &asked, &eventType); err != nil {
+			return err
+		}
+		i := round[key]
+		r.types[i] = eventType
+		delete(round, key)
+		r.group[i].Attempt.Number, r.group[i].Attempt.Manual = attempts, applied && attempts == asked
+		r.results[i].Applied = applied
+		return nil
+	}
+}
+
+// moveRest updates the deliveries of the round that have another state than expected: they have been changed from outside.
+// A received delivery needs only to be unfinished. It is delivered whatever it waits for: the next attempt would send it
+// twice. All others only count the attempt.
+func (r *recorder) moveRest(ctx context.Context, round map[DeliveryKey]int) error {
+	if err := r.wait(ctx); err != nil || len(round) == 0 {
 		return err
 	}
-	// A delivery that has another state than expected has been changed from outside. A received delivery is delivered
-	// whatever it waits for: the next attempt would send it twice.
 	received := slices.DeleteFunc(r.sorted(round), func(record *Record) bool { return !record.Received() })
-	err = bulk(ctx, r.Store, received, moveColumns, `UPDATE deliveries SET attempts = attempts + 1,
+	err := later(ctx, r.Store, received, moveColumns, `UPDATE deliveries SET attempts = attempts + 1,
 		status = v.status, status_reason = '', next_attempt_at = NULL, finished_at = v.finished_at
 		FROM v WHERE deliveries.tenant = v.tenant AND deliveries.id = v.id AND deliveries.finished_at IS NULL
-		RETURNING deliveries.tenant, deliveries.id, deliveries.attempts, deliveries.asked, deliveries.event_type`, number(true))
+		RETURNING deliveries.tenant, deliveries.id, deliveries.attempts, deliveries.asked, deliveries.event_type`, r.number(round, true))
 	if err != nil {
 		return err
 	}
-	// All others only count the attempt.
+	if err := r.wait(ctx); err != nil {
+		return err
+	}
 	late := r.sorted(round)
-	err = bulk(ctx, r.Store, late, moveColumns[:2], `UPDATE deliveries SET attempts = attempts + 1,
+	err = later(ctx, r.Store, late, moveColumns[:2], `UPDATE deliveries SET attempts = attempts + 1,
 		asked = CASE WHEN asked > attempts THEN asked + 1 ELSE asked END
 		FROM v WHERE deliveries.tenant = v.tenant AND deliveries.id = v.id
-		RETURNING deliveries.tenant, deliveries.id, deliveries.attempts, deliveries.asked, deliveries.event_type`, number(false))
+		RETURNING deliveries.tenant, deliveries.id, deliveries.attempts, deliveries.asked, deliveries.event_type`, r.number(round, false))
 	if err != nil {
 		return err
 	}
@@ -369,7 +390,8 @@ func (r *recorder) tallies() map[string]*tally {
 	return tallies
 }
 
-// count updates the webhooks' failure counts.
+// count updates the webhooks' failure counts. It follows the first move in the same round trip, and all groups lock in that order:
+// deliveries, then counts. r.counts and r.troubles are complete after wait.
 func (r *recorder) count(ctx context.Context) error {
 	tallies := r.tallies()
 	all := make([]*tally, 0, len(tallies))
@@ -380,12 +402,10 @@ func (r *recorder) count(ctx context.Context) error {
 	if r.postgres {
 		lock = "FOR UPDATE OF h"
 	}
-	type counted struct{ before, after int64 }
-	counts := map[string]counted{}
-	r.troubles = map[string]*trouble{}
+	r.troubles, r.counts = map[string]*trouble{}, map[string]failures{}
 	// The changing rows are locked in a fixed order before any of them changes, so that two groups cannot deadlock,
 	// whatever the plan.
-	err := bulk(ctx, r.Store, all, tallyColumns, `, moved AS (
+	return later(ctx, r.Store, all, tallyColumns, `, moved AS (
 		SELECT h.webhook_id FROM webhook_health h JOIN v ON v.webhook_id = h.webhook_id
 		WHERE v.failure_at IS NOT NULL OR (v.reset AND h.failed <> 0) OR (v.success_at IS NOT NULL AND (h.troubled OR h.last_success_at IS NULL OR h.last_success_at < v.stale_at))
 		ORDER BY h.webhook_id `+lock+`)
@@ -398,11 +418,11 @@ func (r *recorder) count(ctx context.Context) error {
 		last_error = CASE WHEN v.failure_at IS NULL THEN webhook_health.last_error ELSE v.last_error END
 		FROM v WHERE webhook_health.webhook_id = v.webhook_id AND v.webhook_id IN (SELECT webhook_id FROM moved)
 		RETURNING webhook_health.webhook_id, webhook_health.failed, webhook_health.epoch, webhook_health.failing_announced_us,
-		webhook_health.failed_announced_us, webhook_health.troubled`, func(rows *sql.Rows) error {
+		webhook_health.failed_announced_us, webhook_health.troubled`, func(row scanner) error {
 		var id string
 		var after, epoch int64
 		var said trouble
-		if err := rows.Scan(&id, &after, &epoch, &said.failingUS, &said.failedUS, &said.troubled); err != nil {
+		if err := row.Scan(&id, &after, &epoch, &said.failingUS, &said.failedUS, &said.troubled); err != nil {
 			return err
 		}
 		said.webhookID = id
@@ -412,13 +432,8 @@ func (r *recorder) count(ctx context.Context) error {
 			if t.epoch == epoch {
 				before -= t.added
 			}
-			counts[id] = counted{before, after}
+			r.counts[id] = failures{before, after}
 		}
 		return nil
 	})
-	for i, record := range r.group {
-		c := counts[record.Attempt.WebhookID]
-		r.results[i].Before, r.results[i].Failed = c.before, c.after
-	}
-	return err
 }

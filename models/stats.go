@@ -73,7 +73,7 @@ func (s *Store) appendStats(ctx context.Context, d statDeltas) error {
 			}
 		}
 	}
-	return bulk(ctx, s, rows, statDeltaColumns, "INSERT INTO stat_deltas (tenant, id, data) SELECT tenant, id, data FROM v", nil)
+	return later(ctx, s, rows, statDeltaColumns, "INSERT INTO stat_deltas (tenant, id, data) SELECT tenant, id, data FROM v", nil)
 }
 
 // eachDelta reads a row of stat_deltas.

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
-	"database/sql"
 	"errors"
 	"maps"
 	"slices"
@@ -226,29 +225,36 @@ const tenantVersions = "SELECT id, version FROM tenants WHERE id IN (SELECT id F
 // TenantVersions reads the versions of several tenants' webhooks at once, and under "" the version of the shared event
 // types. Tenants that do not exist, or have been deleted, are left out.
 func (s *Store) TenantVersions(ctx context.Context, ids []string) (map[string]int64, error) {
-	return s.versions(ctx, ids, tenantVersions+" UNION ALL SELECT '', version FROM shared_catalog")
+	versions := make(map[string]int64, len(ids)+1)
+	if err := s.tenantVersions(ctx, ids, versions); err != nil {
+		return nil, err
+	}
+	return versions, s.wait(ctx)
 }
 
-// lockVersions reads the versions of several tenants and locks them until the transaction ends. A tenant that is just
+// tenantVersions asks for what TenantVersions returns. It is complete after wait.
+func (s *Store) tenantVersions(ctx context.Context, ids []string, into map[string]int64) error {
+	return s.askVersions(ctx, ids, tenantVersions+" UNION ALL SELECT '', version FROM shared_catalog", into)
+}
+
+// lockVersions asks for the versions of several tenants and locks them until the transaction ends. A tenant that is just
 // being changed is left out: waiting for it would delay all others of the transaction.
-func (s *Store) lockVersions(ctx context.Context, ids []string) (map[string]int64, error) {
+func (s *Store) lockVersions(ctx context.Context, ids []string, into map[string]int64) error {
 	query := tenantVersions + " ORDER BY id"
 	if s.postgres { // SQLite has one writer at a time
 		query += " FOR SHARE SKIP LOCKED"
 	}
-	return s.versions(ctx, ids, query)
+	return s.askVersions(ctx, ids, query, into)
 }
 
-func (s *Store) versions(ctx context.Context, ids []string, query string) (map[string]int64, error) {
-	versions := make(map[string]int64, len(ids)+1)
-	err := bulk(ctx, s, ids, idColumns, query, func(rows *sql.Rows) error {
+func (s *Store) askVersions(ctx context.Context, ids []string, query string, into map[string]int64) error {
+	return later(ctx, s, ids, idColumns, query, func(row scanner) error {
 		var id string
 		var version int64
-		err := rows.Scan(&id, &version)
-		versions[id] = version
+		err := row.Scan(&id, &version)
+		into[id] = version
 		return err
 	})
-	return versions, err
 }
 
 // touchWebhooks increases the tenant's version because its webhooks, event types or keys change, and returns it. It

@@ -43,11 +43,11 @@ func (p *watchedPool) GetDBConn() (*sql.DB, error) {
 }
 
 func (p *watchedPool) BeginTx(ctx context.Context, o *sql.TxOptions) (gorm.ConnPool, error) {
-	tx, err := p.ConnPool.(gorm.TxBeginner).BeginTx(ctx, o)
+	tx, err := begin(ctx, p.ConnPool, o)
 	if err != nil {
 		return nil, err
 	}
-	return &watchedTx{watched{tx, p.told}, tx}, nil
+	return &watchedTx{watched{tx, p.told}, tx.(gorm.TxCommitter)}, nil
 }
 
 type watchedTx struct {

@@ -1,0 +1,259 @@
+package models
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+	"gorm.io/gorm"
+)
+
+// pipe is one transaction on PostgreSQL. Statements that are queued with later share one round trip: they are sent with
+// the next statement, with a call of wait, or with COMMIT. BEGIN goes with the first of them. A round trip costs more
+// processor time than most of our statements, on both sides.
+type pipe struct {
+	ctx    context.Context //nolint:containedctx // of the transaction, as in sql.Tx
+	pool   *sql.DB
+	conn   *sql.Conn
+	queued []queued
+	begun  bool
+	ended  bool
+	broken error // why BEGIN did not reach the server: nothing more is sent, as it would be outside of the transaction
+}
+
+// queued is one statement that has not been sent yet. scan is called for each returned row; nil = none is expected.
+type queued struct {
+	text string
+	args []any
+	scan func(scanner) error
+}
+
+// scanner is a returned row.
+type scanner interface{ Scan(into ...any) error }
+
+var (
+	_ gorm.ConnPool    = (*pipe)(nil)
+	_ gorm.TxCommitter = (*pipe)(nil)
+)
+
+// rollbackFor limits a rollback. Its caller may be gone already.
+const rollbackFor = 5 * time.Second
+
+// freshConns is how many other connections are tried if the first has ended while it was idle, as after a restart of
+// the server: each of a pool has to find that out by itself.
+const freshConns = 5
+
+func newPipe(ctx context.Context, pool *sql.DB) (*pipe, error) {
+	conn, err := pool.Conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &pipe{ctx: ctx, pool: pool, conn: conn}, nil
+}
+
+// wait sends what is queued and reads the answers. The first statement that fails ends the transaction on the server,
+// which runs nothing more of it.
+func (p *pipe) wait(ctx context.Context) error {
+	switch {
+	case p.ended:
+		return sql.ErrTxDone
+	case p.broken != nil:
+		return p.broken
+	case p.begun && len(p.queued) == 0:
+		return nil
+	case p.begun:
+		_, err := p.exchange(ctx)
+		return err
+	}
+	p.queued = append([]queued{{text: "begin"}}, p.queued...)
+	err := p.begin(ctx)
+	if !p.begun {
+		p.broken = err
+	}
+	return err
+}
+
+// begin sends the first statements. If the connection had ended before, another takes its place.
+func (p *pipe) begin(ctx context.Context) error {
+	first := p.queued
+	for try := 0; ; try++ {
+		answered, err := p.exchange(ctx)
+		p.begun = answered > 0
+		if err == nil || p.begun || try == freshConns || ctx.Err() != nil || !p.lost() {
+			return err
+		}
+		_ = p.conn.Close()
+		if p.conn, err = p.pool.Conn(ctx); err != nil {
+			p.ended = true
+			return err
+		}
+		p.queued = first
+	}
+}
+
+// lost reports whether the connection has ended.
+func (p *pipe) lost() bool {
+	lost := true
+	_ = p.conn.Raw(func(driver any) error {
+		lost = driver.(*stdlib.Conn).Conn().IsClosed()
+		return nil
+	})
+	return lost
+}
+
+// exchange sends what is queued in one round trip. It returns how many statements were answered without an error.
+func (p *pipe) exchange(ctx context.Context) (answered int, err error) {
+	all := p.queued
+	p.queued = nil
+	batch := &pgx.Batch{}
+	for _, q := range all {
+		batch.Queue(q.text, q.args...)
+	}
+	err = p.conn.Raw(func(driver any) (err error) {
+		answers := driver.(*stdlib.Conn).Conn().SendBatch(ctx, batch)
+		defer func() {
+			if closing := answers.Close(); err == nil {
+				err = closing
+			}
+		}()
+		for _, q := range all {
+			if err := answer(answers, q); err != nil {
+				return err
+			}
+			answered++
+		}
+		return nil
+	})
+	return answered, err
+}
+
+func answer(answers pgx.BatchResults, q queued) error {
+	if q.scan == nil {
+		tag, err := answers.Exec()
+		if err == nil && q.text == commit && tag.String() == rolledBack {
+			err = pgx.ErrTxCommitRollback // a statement had failed, and nobody minded
+		}
+		return err
+	}
+	rows, err := answers.Query()
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := q.scan(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+const (
+	commit     = "commit"
+	rolledBack = "ROLLBACK"
+)
+
+// Commit sends what is queued and commits, in one round trip. BEGIN is never part of it: if the connection were lost
+// then, nobody could tell whether the transaction has been committed.
+func (p *pipe) Commit() error {
+	if !p.begun {
+		if err := p.wait(p.ctx); err != nil {
+			return err
+		}
+	}
+	p.queued = append(p.queued, queued{text: commit})
+	if err := p.wait(p.ctx); err != nil {
+		return err
+	}
+	return p.end()
+}
+
+// Rollback undoes everything. A connection that cannot be brought back is closed.
+func (p *pipe) Rollback() error {
+	if p.ended {
+		return sql.ErrTxDone
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(p.ctx), rollbackFor)
+	defer cancel()
+	err := p.conn.Raw(func(driver any) error {
+		conn := driver.(*stdlib.Conn).Conn()
+		if conn.PgConn().TxStatus() == inNoTransaction {
+			return nil
+		}
+		_, err := conn.Exec(ctx, "rollback")
+		return err
+	})
+	return errors.Join(err, p.end())
+}
+
+// inNoTransaction is how PostgreSQL reports the status of a session outside of transactions.
+const inNoTransaction = 'I'
+
+// end gives the connection back to the pool, which closes it if it is still in a transaction.
+func (p *pipe) end() error {
+	p.ended = true
+	return p.conn.Close()
+}
+
+// PrepareContext implements gorm.ConnPool.
+func (p *pipe) PrepareContext(ctx context.Context, query string) (*sql.Stmt, error) {
+	if err := p.wait(ctx); err != nil {
+		return nil, err
+	}
+	return p.conn.PrepareContext(ctx, query)
+}
+
+// ExecContext implements gorm.ConnPool.
+func (p *pipe) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	if err := p.wait(ctx); err != nil {
+		return nil, err
+	}
+	return p.conn.ExecContext(ctx, query, args...)
+}
+
+// QueryContext implements gorm.ConnPool.
+func (p *pipe) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	if err := p.wait(ctx); err != nil {
+		return nil, err
+	}
+	return p.conn.QueryContext(ctx, query, args...)
+}
+
+// QueryRowContext implements gorm.ConnPool. A sql.Row cannot be made with an error, so a query after a broken
+// transaction is canceled, and Commit returns why it broke.
+func (p *pipe) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
+	if p.wait(ctx) != nil {
+		canceled, cancel := context.WithCancel(ctx)
+		cancel()
+		ctx = canceled
+	}
+	return p.conn.QueryRowContext(ctx, query, args...)
+}
+
+// later is bulk for a statement whose answer the caller needs only after wait. Until then it may not have been sent. Where a
+// transaction cannot queue (SQLite, behind a pooler) it is bulk itself.
+func later[T any](ctx context.Context, s *Store, rows []T, columns []column[T], statement string, scan func(scanner) error) error {
+	p, ok := s.db.Statement.ConnPool.(*pipe)
+	if !ok || len(rows) == 0 {
+		var scanRow func(*sql.Rows) error
+		if scan != nil {
+			scanRow = func(row *sql.Rows) error { return scan(row) }
+		}
+		return bulk(ctx, s, rows, columns, statement, scanRow)
+	}
+	head, args := valuesOf(s, rows, columns)
+	p.queued = append(p.queued, queued{head + statement, args, scan})
+	return nil
+}
+
+// wait returns when everything that was queued with later has been answered. What is queued after the last wait is
+// sent with COMMIT.
+func (s *Store) wait(ctx context.Context) error {
+	if p, ok := s.db.Statement.ConnPool.(*pipe); ok {
+		return p.wait(ctx)
+	}
+	return nil
+}
