@@ -8,6 +8,7 @@ import (
 
 	"github.com/posthorn/posthorn/internal/app"
 	"github.com/posthorn/posthorn/internal/config"
+	"github.com/posthorn/posthorn/internal/cores"
 	"github.com/posthorn/posthorn/internal/sender"
 	"github.com/posthorn/posthorn/models"
 )
@@ -80,6 +81,7 @@ func run(ctx context.Context, env Environment, c config.Config, o app.Options) e
 		return err
 	}
 	defer a.Close()
+	go cores.Follow(ctx)
 	return a.Run(ctx)
 }
 

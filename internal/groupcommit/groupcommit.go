@@ -7,6 +7,7 @@ package groupcommit
 import (
 	"context"
 	"errors"
+	"runtime"
 	"sync"
 
 	"github.com/posthorn/posthorn/internal/fairqueue"
@@ -20,13 +21,13 @@ type Options[T any] struct {
 	MaxGroup int // most items in one flush; default 512
 	MaxQueue int // most items waiting; default 16 × MaxGroup
 	Flushes  int // flushes that may run at once; default 1
-	// FlushFrom is how many items must wait before another flush starts next to a running one; default 1. A flush of
-	// many items costs little more than one of few.
-	FlushFrom int
 	// Weight returns how much an item adds to a flush, such as its rows; default 1 for each. MaxWeight is the most
 	// weight of one flush, default unlimited. A heavier item is flushed alone.
 	Weight    func(T) int
 	MaxWeight int
+	// FlushFrom is the weight that must wait before another flush starts next to a running one; default 1. A flush of
+	// many items costs little more than one of few.
+	FlushFrom int
 	// Key returns the owner of an item, such as a tenant. When more items wait than one flush takes, their keys take
 	// turns. One key may have at most nine tenths of the queue. Default: the same key for all, and the whole queue.
 	Key func(T) string
@@ -40,12 +41,14 @@ type Group[T, R any] struct {
 
 	mu    sync.Mutex
 	queue fairqueue.Queue[string, waiting[T, R]]
+	heavy int // the weight of what is queued
 	busy  int // running flushes
 }
 
 type waiting[T, R any] struct {
-	item T
-	done chan outcome[R]
+	item   T
+	weight int
+	done   chan outcome[R]
 }
 
 type outcome[R any] struct {
@@ -75,7 +78,7 @@ func New[T, R any](flush func(context.Context, []T) ([]R, error), o Options[T]) 
 // Do returns when item has been stored or could not be. If ctx ends first, Do returns its error, and it is unknown
 // whether the item has been stored.
 func (g *Group[T, R]) Do(ctx context.Context, item T) (R, error) {
-	w := waiting[T, R]{item: item, done: make(chan outcome[R], 1)}
+	w := waiting[T, R]{item: item, weight: g.weight(item), done: make(chan outcome[R], 1)}
 	key := ""
 	if g.opts.Key != nil {
 		key = g.opts.Key(item)
@@ -87,7 +90,8 @@ func (g *Group[T, R]) Do(ctx context.Context, item T) (R, error) {
 		return zero, ErrFull
 	}
 	g.queue.Push(key, w)
-	if g.busy == 0 || g.busy < g.opts.Flushes && g.queue.Len() >= g.opts.FlushFrom {
+	g.heavy += w.weight
+	if g.busy == 0 || g.busy < g.opts.Flushes && g.heavy >= g.opts.FlushFrom {
 		g.busy++
 		// The commit belongs to all who share it, so it must not end with the request of the caller who started it.
 		go g.work(context.WithoutCancel(ctx))
@@ -102,9 +106,11 @@ func (g *Group[T, R]) Do(ctx context.Context, item T) (R, error) {
 	}
 }
 
-// work flushes group after group until the queue is empty.
+// work flushes group after group until the queue is empty. Who is about to come goes first: the scheduler runs a new goroutine
+// before those that have been ready for longer, which makes groups small when the processor is what all wait for.
 func (g *Group[T, R]) work(ctx context.Context) {
 	for {
+		runtime.Gosched()
 		g.mu.Lock()
 		group := g.next()
 		if len(group) == 0 {
@@ -118,21 +124,24 @@ func (g *Group[T, R]) work(ctx context.Context) {
 }
 
 // next takes the items of the next flush.
-func (g *Group[T, R]) next() []waiting[T, R] {
+func (g *Group[T, R]) next() (group []waiting[T, R]) {
 	n := min(g.queue.Len(), g.opts.MaxGroup)
+	group = make([]waiting[T, R], 0, n)
+	weight := 0
 	if g.opts.MaxWeight == 0 && g.queue.Keys() == 1 {
-		return g.queue.PopMany(make([]waiting[T, R], 0, n), n)
-	}
-	group, weight := make([]waiting[T, R], 0, n), 0
-	for len(group) < n {
-		if g.opts.MaxWeight > 0 {
-			_, w := g.queue.Peek()
-			if weight += g.weight(w.item); weight > g.opts.MaxWeight && len(group) > 0 {
-				break
-			}
+		group = g.queue.PopMany(group, n)
+		for _, w := range group {
+			weight += w.weight
 		}
-		group = append(group, g.queue.Pop())
 	}
+	for len(group) < n {
+		if _, w := g.queue.Peek(); g.opts.MaxWeight > 0 && weight+w.weight > g.opts.MaxWeight && len(group) > 0 {
+			break
+		}
+		w := g.queue.Pop()
+		group, weight = append(group, w), weight+w.weight
+	}
+	g.heavy -= weight
 	return group
 }
 

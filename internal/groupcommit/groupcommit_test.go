@@ -234,3 +234,33 @@ func TestGroupCommit_ASecondLaneBeginsForACrowdOnly(t *testing.T) {
 	close(release)
 	callers.Wait()
 }
+
+func TestGroupCommit_AHeavyItemStartsASecondFlush(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		flushing, release := make(chan []int, 2), make(chan struct{})
+		g := groupcommit.New(func(_ context.Context, items []int) ([]int, error) {
+			flushing <- items
+			<-release
+			return items, nil
+		}, groupcommit.Options[int]{Flushes: 2, FlushFrom: 10, Weight: func(item int) int { return item }})
+		var callers sync.WaitGroup
+		for _, item := range []int{1, 4, 5} {
+			callers.Go(func() {
+				_, err := g.Do(context.Background(), item)
+				assert.NoError(t, err)
+			})
+			synctest.Wait()
+		}
+		require.Equal(t, []int{1}, <-flushing)
+		require.Empty(t, flushing, "nine wait")
+		callers.Go(func() {
+			_, err := g.Do(context.Background(), 1)
+			assert.NoError(t, err)
+		})
+		synctest.Wait()
+		require.Equal(t, []int{4, 5, 1}, <-flushing)
+		close(release)
+		callers.Wait()
+	})
+}

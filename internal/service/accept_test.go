@@ -32,7 +32,7 @@ func TestAccept_ACommitOfSeveralCallsIsBoundedByRowsAndTenantsTakeTurns(t *testi
 			synctest.Wait()
 		}
 		call("first", 1, 0)
-		call("first", 1, 0) // both flushes are under way
+		call("first", acceptFrom, 0) // heavy enough for the second flush: both are under way
 		for range 50 {
 			call("huge", 100, 800)
 		}

@@ -17,6 +17,7 @@ import (
 	"github.com/posthorn/posthorn/internal/app"
 	"github.com/posthorn/posthorn/internal/cli"
 	"github.com/posthorn/posthorn/internal/config"
+	"github.com/posthorn/posthorn/internal/cores"
 	"github.com/posthorn/posthorn/internal/secrets"
 	"github.com/posthorn/posthorn/internal/sender"
 	"github.com/posthorn/posthorn/internal/service"
@@ -102,6 +103,7 @@ func (c *DevCommand) Run(ctx context.Context, env cli.Environment) error {
 		return err
 	}
 	defer a.Close()
+	go cores.Follow(ctx)
 	return a.Run(ctx)
 }
 

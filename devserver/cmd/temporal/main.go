@@ -24,6 +24,7 @@ import (
 	enumspb "go.temporal.io/api/enums/v1"
 
 	"github.com/posthorn/posthorn/devserver"
+	"github.com/posthorn/posthorn/internal/cores"
 )
 
 func main() {
@@ -48,6 +49,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	defer server.Stop()
+	go cores.Follow(ctx)
 	if _, err := fmt.Fprintln(stdout, "ready", server.FrontendAddr(), cmp.Or(server.UIURL(), "-")); err != nil {
 		return fmt.Errorf("say that we are ready: %w", err)
 	}
