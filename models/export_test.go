@@ -166,3 +166,8 @@ func DialPostgres(ctx context.Context, addr string) (net.Conn, error) {
 
 // Looking gives a Store whose lists look at few rows for a page.
 func (s *Store) Looking(most int) *Store { return s.looking(most) }
+
+// Later queues a statement over ids.
+func (s *Store) Later(ctx context.Context, ids []string, statement string) error {
+	return later(ctx, s, ids, idColumns, statement, nil)
+}

@@ -3,7 +3,9 @@ package models
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -21,7 +23,9 @@ type pipe struct {
 	queued []queued
 	begun  bool
 	ended  bool
-	broken error // why BEGIN did not reach the server: nothing more is sent, as it would be outside of the transaction
+	// broken is why the server does not have what was queued although it would go on: it has no BEGIN, or the answers were not
+	// read to the end. Nothing more is sent.
+	broken error
 }
 
 // queued is one statement that has not been sent yet. scan is called for each returned row; nil = none is expected.
@@ -55,22 +59,28 @@ func newPipe(ctx context.Context, pool *sql.DB) (*pipe, error) {
 }
 
 // wait sends what is queued and reads the answers. The first statement that fails ends the transaction on the server,
-// which runs nothing more of it.
+// which runs nothing more of it. Nothing is sent for a caller that has given up.
 func (p *pipe) wait(ctx context.Context) error {
 	switch {
 	case p.ended:
 		return sql.ErrTxDone
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case p.ctx.Err() != nil:
+		return p.ctx.Err()
 	case p.broken != nil:
 		return p.broken
 	case p.begun && len(p.queued) == 0:
 		return nil
-	case p.begun:
-		_, err := p.exchange(ctx)
-		return err
 	}
-	p.queued = append([]queued{{text: "begin"}}, p.queued...)
-	err := p.begin(ctx)
-	if !p.begun {
+	var err error
+	if p.begun {
+		_, err = p.exchange(ctx)
+	} else {
+		p.queued = append([]queued{{text: "begin"}}, p.queued...)
+		err = p.begin(ctx)
+	}
+	if err != nil && p.status() != inFailedTransaction {
 		p.broken = err
 	}
 	return err
@@ -82,26 +92,34 @@ func (p *pipe) begin(ctx context.Context) error {
 	for try := 0; ; try++ {
 		answered, err := p.exchange(ctx)
 		p.begun = answered > 0
-		if err == nil || p.begun || try == freshConns || ctx.Err() != nil || !p.lost() {
+		if err == nil || p.begun || try == freshConns || ctx.Err() != nil || p.status() != lost {
+			return err
+		}
+		fresh, err := p.pool.Conn(ctx)
+		if err != nil {
 			return err
 		}
 		_ = p.conn.Close()
-		if p.conn, err = p.pool.Conn(ctx); err != nil {
-			p.ended = true
-			return err
-		}
-		p.queued = first
+		p.conn, p.queued = fresh, first
 	}
 }
 
-// lost reports whether the connection has ended.
-func (p *pipe) lost() bool {
-	lost := true
-	_ = p.conn.Raw(func(driver any) error {
-		lost = driver.(*stdlib.Conn).Conn().IsClosed()
+// How PostgreSQL reports a session's status. Ours for one that has ended is lost.
+const (
+	inNoTransaction     = 'I'
+	inFailedTransaction = 'E'
+	lost                = 0
+)
+
+// status returns the status of the session after the last answer.
+func (p *pipe) status() (status byte) {
+	_ = p.conn.Raw(func(raw any) error {
+		if conn := raw.(*stdlib.Conn).Conn(); !conn.IsClosed() {
+			status = conn.PgConn().TxStatus()
+		}
 		return nil
 	})
-	return lost
+	return status
 }
 
 // exchange sends what is queued in one round trip. It returns how many statements were answered without an error.
@@ -112,8 +130,8 @@ func (p *pipe) exchange(ctx context.Context) (answered int, err error) {
 	for _, q := range all {
 		batch.Queue(q.text, q.args...)
 	}
-	err = p.conn.Raw(func(driver any) (err error) {
-		answers := driver.(*stdlib.Conn).Conn().SendBatch(ctx, batch)
+	err = p.conn.Raw(func(conn any) (err error) {
+		answers := conn.(*stdlib.Conn).Conn().SendBatch(ctx, batch)
 		defer func() {
 			if closing := answers.Close(); err == nil {
 				err = closing
@@ -157,9 +175,9 @@ const (
 )
 
 // Commit sends what is queued and commits, in one round trip. BEGIN is never part of it: if the connection were lost
-// then, nobody could tell whether the transaction has been committed.
+// then, nobody could tell whether the transaction has been committed. Rows are read before, because reading them may fail.
 func (p *pipe) Commit() error {
-	if !p.begun {
+	if !p.begun || slices.ContainsFunc(p.queued, func(q queued) bool { return q.scan != nil }) {
 		if err := p.wait(p.ctx); err != nil {
 			return err
 		}
@@ -178,8 +196,8 @@ func (p *pipe) Rollback() error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(p.ctx), rollbackFor)
 	defer cancel()
-	err := p.conn.Raw(func(driver any) error {
-		conn := driver.(*stdlib.Conn).Conn()
+	err := p.conn.Raw(func(raw any) error {
+		conn := raw.(*stdlib.Conn).Conn()
 		if conn.PgConn().TxStatus() == inNoTransaction {
 			return nil
 		}
@@ -189,10 +207,7 @@ func (p *pipe) Rollback() error {
 	return errors.Join(err, p.end())
 }
 
-// inNoTransaction is how PostgreSQL reports the status of a session outside of transactions.
-const inNoTransaction = 'I'
-
-// end gives the connection back to the pool, which closes it if it is still in a transaction.
+// end gives the connection back to the pool, which closes it, when it is next taken, if it is still in a transaction.
 func (p *pipe) end() error {
 	p.ended = true
 	return p.conn.Close()
@@ -222,16 +237,27 @@ func (p *pipe) QueryContext(ctx context.Context, query string, args ...any) (*sq
 	return p.conn.QueryContext(ctx, query, args...)
 }
 
-// QueryRowContext implements gorm.ConnPool. A sql.Row cannot be made with an error, so a query after a broken
-// transaction is canceled, and Commit returns why it broke.
+// QueryRowContext implements gorm.ConnPool.
 func (p *pipe) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
-	if p.wait(ctx) != nil {
-		canceled, cancel := context.WithCancel(ctx)
-		cancel()
-		ctx = canceled
+	if err := p.wait(ctx); err != nil {
+		return rowWith(ctx, err)
 	}
 	return p.conn.QueryRowContext(ctx, query, args...)
 }
+
+// rowWith returns a row that cannot be read because of err. Only a pool can make one.
+func rowWith(ctx context.Context, err error) *sql.Row {
+	pool := sql.OpenDB(unreachable{err})
+	defer func() { _ = pool.Close() }()
+	return pool.QueryRowContext(ctx, "")
+}
+
+// unreachable is a database to which nobody can connect.
+type unreachable struct{ why error }
+
+func (u unreachable) Connect(context.Context) (driver.Conn, error) { return nil, u.why }
+
+func (u unreachable) Driver() driver.Driver { return nil }
 
 // later is bulk for a statement whose answer the caller needs only after wait. Until then it may not have been sent. Where a
 // transaction cannot queue (SQLite, behind a pooler) it is bulk itself.
@@ -247,6 +273,13 @@ func later[T any](ctx context.Context, s *Store, rows []T, columns []column[T], 
 	head, args := valuesOf(s, rows, columns)
 	p.queued = append(p.queued, queued{head + statement, args, scan})
 	return nil
+}
+
+// unsend forgets what is queued.
+func (s *Store) unsend() {
+	if p, ok := s.db.Statement.ConnPool.(*pipe); ok {
+		p.queued = nil
+	}
 }
 
 // wait returns when everything that was queued with later has been answered. What is queued after the last wait is

@@ -390,8 +390,9 @@ func (r *recorder) tallies() map[string]*tally {
 	return tallies
 }
 
-// count updates the webhooks' failure counts. It follows the first move in the same round trip, and all groups lock in that order:
-// deliveries, then counts. r.counts and r.troubles are complete after wait.
+// count updates the webhooks' failure counts. It follows the first move in the same round trip: a group locks its deliveries, then
+// the counts. Only deliveries that have been changed from outside come after them (moveRest). If two groups meet there,
+// lock_timeout ends one, and it is recorded without waiting. r.counts and r.troubles are complete after wait.
 func (r *recorder) count(ctx context.Context) error {
 	tallies := r.tallies()
 	all := make([]*tally, 0, len(tallies))

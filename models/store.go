@@ -271,7 +271,19 @@ func (s *Store) Tx(ctx context.Context, fn func(tx *Store) error) error {
 func (s *Store) tx(ctx context.Context, again func(error) bool, fn func(tx *Store) error) error {
 	return s.repeat(ctx, again, func() error {
 		return s.db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
-			return fn(&Store{db: tx, postgres: s.postgres, server: s.server, inTx: true, clock: s.clock, groupMax: s.groupMax, looked: s.looked, limits: s.limits, traffic: s.traffic, presence: s.presence, posting: s.posting, log: s.log})
+			inner := &Store{db: tx, postgres: s.postgres, server: s.server, inTx: true, clock: s.clock, groupMax: s.groupMax, looked: s.looked, limits: s.limits, traffic: s.traffic, presence: s.presence, posting: s.posting, log: s.log}
+			err := fn(inner)
+			if !s.inTx {
+				return err
+			}
+			// A part of a transaction is undone by itself, so it sends its own statements, or none of them.
+			if err == nil {
+				err = inner.wait(ctx)
+			}
+			if err != nil {
+				inner.unsend()
+			}
+			return err
 		})
 	})
 }

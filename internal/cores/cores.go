@@ -17,8 +17,11 @@ import (
 )
 
 const (
-	// every is the time between two looks at the load. It is also how long a burst may have to do with one core.
+	// every is the time between two looks at the load. A burst has one core until a look finds it, the second at the latest.
 	every = 200 * time.Millisecond
+	// starved is how late a look may be. A process that others, or its own goroutines, keep waiting for longer is not quiet,
+	// however little it can use.
+	starved = 20 * time.Millisecond
 	// quietBelow and busyAbove are shares of one core.
 	quietBelow, busyAbove = 0.45, 0.7
 	// quietFor is how many looks in a row must find a quiet process before it gets one core.
@@ -44,7 +47,7 @@ func Follow(ctx context.Context) {
 			return
 		}
 		passed := time.Since(at)
-		if l.look((now - used).Seconds() / passed.Seconds()) {
+		if l.look((now-used).Seconds()/passed.Seconds(), passed > every+starved) {
 			l.apply()
 		}
 		used, at = now, at.Add(passed)
@@ -57,16 +60,16 @@ type load struct {
 	looks int // in a row that found it quiet
 }
 
-// look notes how many cores the process has used since the last look. It reports whether the number of cores to have
-// changes.
-func (l *load) look(used float64) (changed bool) {
+// look notes how many cores the process has used since the last look, and whether this one was late. It reports whether
+// the number of cores to have changes.
+func (l *load) look(used float64, late bool) (changed bool) {
 	switch {
-	case l.quiet && used > busyAbove:
+	case l.quiet && (late || used > busyAbove):
 		l.quiet, l.looks = false, 0
 		return true
 	case l.quiet:
 		return false
-	case used > quietBelow:
+	case late || used > quietBelow:
 		l.looks = 0
 		return false
 	}

@@ -13,9 +13,10 @@ import (
 func TestLoad_IsQuietAfterSomeLooksInARow(t *testing.T) {
 	t.Parallel()
 	var l load
+	late := false
 	look := func(times int, used float64) (changes int) {
 		for range times {
-			if l.look(used) {
+			if l.look(used, late) {
 				changes++
 			}
 		}
@@ -31,6 +32,11 @@ func TestLoad_IsQuietAfterSomeLooksInARow(t *testing.T) {
 	require.Equal(t, 1, look(1, 0.9), "one look is enough to end it")
 	require.False(t, l.quiet)
 	require.Zero(t, look(100, 1.8))
+	require.Equal(t, 1, look(quietFor, 0.1))
+	late = true
+	require.Equal(t, 1, look(1, 0.1), "it waits for a core")
+	require.Zero(t, look(100, 0.1))
+	require.False(t, l.quiet)
 }
 
 func TestFollow_GivesAQuietProcessOneCore(t *testing.T) { // not parallel: GOMAXPROCS belongs to the process

@@ -1,5 +1,5 @@
 // Package groupcommit lets concurrent callers share one transaction: callers that arrive during a commit share the
-// next one. There is no timer: a lone caller commits at once, and many callers commit together.
+// next one. Nobody waits for a time: a lone caller commits at once, and many callers commit together.
 //
 // It knows nothing about what is committed, and must not import any package of Posthorn except fairqueue.
 package groupcommit
@@ -9,6 +9,7 @@ import (
 	"errors"
 	"runtime"
 	"sync"
+	"time"
 
 	"github.com/posthorn/posthorn/internal/fairqueue"
 )
@@ -26,7 +27,8 @@ type Options[T any] struct {
 	Weight    func(T) int
 	MaxWeight int
 	// FlushFrom is the weight that must wait before another flush starts next to a running one; default 1. A flush of
-	// many items costs little more than one of few.
+	// many items costs little more than one of few. Next to a flush that takes longer than stuckAfter, another one starts for
+	// any weight.
 	FlushFrom int
 	// Key returns the owner of an item, such as a tenant. When more items wait than one flush takes, their keys take
 	// turns. One key may have at most nine tenths of the queue. Default: the same key for all, and the whole queue.
@@ -41,8 +43,9 @@ type Group[T, R any] struct {
 
 	mu    sync.Mutex
 	queue fairqueue.Queue[string, waiting[T, R]]
-	heavy int // the weight of what is queued
-	busy  int // running flushes
+	heavy int       // the weight of what is queued
+	began time.Time // when the last flush began
+	busy  int       // running flushes
 }
 
 type waiting[T, R any] struct {
@@ -91,7 +94,7 @@ func (g *Group[T, R]) Do(ctx context.Context, item T) (R, error) {
 	}
 	g.queue.Push(key, w)
 	g.heavy += w.weight
-	if g.busy == 0 || g.busy < g.opts.Flushes && g.heavy >= g.opts.FlushFrom {
+	if g.busy == 0 || g.busy < g.opts.Flushes && (g.heavy >= g.opts.FlushFrom || time.Since(g.began) > stuckAfter) {
 		g.busy++
 		// The commit belongs to all who share it, so it must not end with the request of the caller who started it.
 		go g.work(context.WithoutCancel(ctx))
@@ -118,8 +121,25 @@ func (g *Group[T, R]) work(ctx context.Context) {
 			g.mu.Unlock()
 			return
 		}
+		g.began = time.Now()
 		g.mu.Unlock()
+		stuck := time.AfterFunc(stuckAfter, func() { g.help(ctx) })
 		g.commit(ctx, group)
+		stuck.Stop()
+	}
+}
+
+// stuckAfter is how long a flush may take before those who wait no longer wait for it: it may be at a locked row, or on a
+// connection that has silently gone.
+const stuckAfter = 50 * time.Millisecond
+
+// help starts another flush for what is waiting.
+func (g *Group[T, R]) help(ctx context.Context) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.queue.Len() > 0 && g.busy < g.opts.Flushes {
+		g.busy++
+		go g.work(ctx)
 	}
 }
 

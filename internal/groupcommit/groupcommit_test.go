@@ -264,3 +264,30 @@ func TestGroupCommit_AHeavyItemStartsASecondFlush(t *testing.T) {
 		callers.Wait()
 	})
 }
+
+func TestGroupCommit_NobodyWaitsForAFlushThatIsStuck(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		g := groupcommit.New(func(_ context.Context, items []int) ([]int, error) {
+			if items[0] == 1 {
+				<-release
+			}
+			return items, nil
+		}, groupcommit.Options[int]{Flushes: 2, FlushFrom: 100})
+		var callers sync.WaitGroup
+		callers.Go(func() {
+			_, err := g.Do(context.Background(), 1)
+			assert.NoError(t, err)
+		})
+		synctest.Wait()
+		for range 2 { // the first waits a moment, and the second comes later
+			began := time.Now()
+			_, err := g.Do(t.Context(), 2)
+			require.NoError(t, err)
+			require.LessOrEqual(t, time.Since(began), 100*time.Millisecond)
+		}
+		close(release)
+		callers.Wait()
+	})
+}
