@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestLoad_IsQuietAfterSomeLooksInARow(t *testing.T) {
+func TestFollow_IsQuietAfterSomeLooksInARow(t *testing.T) {
 	t.Parallel()
 	var l load
 	late := false
