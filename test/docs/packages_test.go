@@ -30,6 +30,7 @@ var alone = map[string][]string{
 	"internal/catalog":       {},
 	"internal/chaos":         {"internal/bench", "internal/freeport", "internal/localpg"},
 	"internal/config":        {},
+	"internal/cores":         {"internal/pause"},
 	"internal/cut":           {},
 	"internal/egress":        {},
 	"internal/fairqueue":     {},
