@@ -98,6 +98,9 @@ func (r *recorder) run(ctx context.Context, done []string) error {
 		left[i] = i
 		record.Attempt.Number = 0
 	}
+	// A failure always changes its webhook's count, for which others then wait. So it is locked last. A success seldom changes one,
+	// and goes with the first update.
+	failing := slices.ContainsFunc(r.group, func(record *Record) bool { return !record.Received() })
 	// A multi-row update takes each row once, so a second attempt of the same delivery goes into a second round.
 	for first := true; len(left) > 0; first = false {
 		var again []int
@@ -113,7 +116,7 @@ func (r *recorder) run(ctx context.Context, done []string) error {
 		if err := r.move(ctx, round); err != nil {
 			return err
 		}
-		if first {
+		if first && !failing {
 			if err := r.count(ctx); err != nil {
 				return err
 			}
@@ -122,10 +125,6 @@ func (r *recorder) run(ctx context.Context, done []string) error {
 			return err
 		}
 		left = again
-	}
-	for i, record := range r.group {
-		c := r.counts[record.Attempt.WebhookID]
-		r.results[i].Before, r.results[i].Failed = c.before, c.after
 	}
 	// An attempt without a number belongs to a delivery that has been removed in the meantime, with its tenant.
 	kept := slices.DeleteFunc(slices.Clone(r.group), func(record *Record) bool { return record.Attempt.Number == 0 })
@@ -139,6 +138,18 @@ func (r *recorder) run(ctx context.Context, done []string) error {
 	}
 	if err := r.appendStats(ctx, r.stats()); err != nil {
 		return err
+	}
+	if failing {
+		if err := r.count(ctx); err != nil {
+			return err
+		}
+		if err := r.wait(ctx); err != nil {
+			return err
+		}
+	}
+	for i, record := range r.group {
+		c := r.counts[record.Attempt.WebhookID]
+		r.results[i].Before, r.results[i].Failed = c.before, c.after
 	}
 	if err := r.announce(ctx); err != nil {
 		return err
@@ -390,9 +401,9 @@ func (r *recorder) tallies() map[string]*tally {
 	return tallies
 }
 
-// count updates the webhooks' failure counts. It follows the first move in the same round trip: a group locks its deliveries, then
-// the counts. Only deliveries that have been changed from outside come after them (moveRest). If two groups meet there,
-// lock_timeout ends one, and it is recorded without waiting. r.counts and r.troubles are complete after wait.
+// count updates the webhooks' failure counts, after their deliveries have been locked. Only deliveries that were received although
+// they had been changed from outside may be locked after it (moveRest). If two groups meet there, lock_timeout ends one, and it
+// is recorded without waiting. r.counts and r.troubles are complete after wait.
 func (r *recorder) count(ctx context.Context) error {
 	tallies := r.tallies()
 	all := make([]*tally, 0, len(tallies))
