@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // Bounds of the search for secrets in answers, in bytes.
@@ -137,7 +138,23 @@ func (s *Secrets) Mask(text []byte, cut bool) []byte {
 	if s.find == nil {
 		s.find = newFinder(s.values)
 	}
-	return overwrite(text, s.search(text, nil, cut, escapesWithin))
+	spans := s.search(text, nil, cut, escapesWithin)
+	for i := range spans {
+		spans[i] = wholeCharacters(text, spans[i])
+	}
+	return overwrite(text, spans)
+}
+
+// wholeCharacters extends a span to whole characters of UTF-8 text: the bytes of a key may begin like the end of one.
+func wholeCharacters(text []byte, s span) span {
+	inside := func(i int) bool { return i > 0 && i < len(text) && !utf8.RuneStart(text[i]) }
+	for n := 1; n < utf8.UTFMax && inside(s.start); n++ {
+		s.start--
+	}
+	for n := 1; n < utf8.UTFMax && inside(s.end); n++ {
+		s.end++
+	}
+	return s
 }
 
 // escapesWithin is how deeply nested escapes are decoded.

@@ -140,6 +140,16 @@ func TestRedact_SecretsAreMaskedAtACut(t *testing.T) {
 	require.Equal(t, "a"+awkward[:12], string(wire.SecretsOf(w, nil).Mask([]byte("a"+awkward[:12]), false)), "not cut")
 }
 
+func TestRedact_TextStaysTextAtACut(t *testing.T) {
+	t.Parallel()
+	const text = "日本日"
+	for end := range 3 { // a key that begins with the last bytes of a character
+		key := append([]byte(text[len(text)-end-1:]), make([]byte, 24)...)
+		w := wire.Webhook{Secrets: []string{"whsec_" + base64.StdEncoding.EncodeToString(key)}}
+		require.Equal(t, "日本"+wire.Masked, string(wire.SecretsOf(w, nil).Mask([]byte(text), true)))
+	}
+}
+
 func TestRedact_SecretsAreMaskedInHeaders(t *testing.T) {
 	t.Parallel()
 	w := wire.Webhook{Headers: map[string]string{"X-Own": awkward, "X-Name": "Hush-Hush", "Accept": "application/json"}}
