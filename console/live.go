@@ -132,38 +132,37 @@ func (v *visit) stream(p page) error {
 		_, err := fmt.Fprintf(v.w, "%s\n\n", text)
 		return err == nil && writer.Flush() == nil
 	}
-	if !send("retry: 3000") {
+	look := func() (uint64, error) {
+		return l.since(time.Now().Add(-v.streams.every()/2), func() (uint64, error) { return v.mark(p) })
+	}
+	last, err := look()
+	if err != nil {
+		last = 0 // the next look may succeed, and is a change
+	}
+	if !send("retry: 3000") { // every later change is reported
 		return nil
 	}
 	end := time.NewTimer(streamFor)
 	defer end.Stop()
-	var last uint64
-	asked := time.Now()
-	for first := true; ; first = false {
-		every := v.streams.every()
-		mark, err := l.since(time.Now().Add(-every/2), func() (uint64, error) { return v.mark(p) })
-		switch {
-		case err != nil: // the next look may succeed
-		case !first && mark != last:
-			if last = mark; !send("event: change\ndata: " + fmt.Sprintf("%x", mark)) {
-				return nil
-			}
-		default:
-			last = mark
-		}
-		if time.Since(asked) >= askEvery {
-			if asked = time.Now(); !v.inForce() || !send(": still here") {
-				return nil
-			}
-		}
+	for asked := time.Now(); ; {
 		select {
-		case <-time.After(every):
+		case <-time.After(v.streams.every()):
 		case <-end.C:
 			return nil
 		case <-v.streams.end:
 			return nil
 		case <-v.r.Context().Done():
 			return nil
+		}
+		if mark, err := look(); err == nil && mark != last {
+			if last = mark; !send("event: change\ndata: " + fmt.Sprintf("%x", mark)) {
+				return nil
+			}
+		}
+		if time.Since(asked) >= askEvery {
+			if asked = time.Now(); !v.inForce() || !send(": still here") {
+				return nil
+			}
 		}
 	}
 }
