@@ -46,10 +46,6 @@ var (
 // rollbackFor limits a rollback. Its caller may be gone already.
 const rollbackFor = 5 * time.Second
 
-// freshConns is how many other connections are tried if the first has ended while it was idle, as after a restart of
-// the server: each of a pool has to find that out by itself.
-const freshConns = 5
-
 func newPipe(ctx context.Context, pool *sql.DB) (*pipe, error) {
 	conn, err := pool.Conn(ctx)
 	if err != nil {
@@ -92,7 +88,7 @@ func (p *pipe) begin(ctx context.Context) error {
 	for try := 0; ; try++ {
 		answered, err := p.exchange(ctx)
 		p.begun = answered > 0
-		if err == nil || p.begun || try == freshConns || ctx.Err() != nil || p.status() != lost {
+		if err == nil || p.begun || try == droppedTries || ctx.Err() != nil || p.status() != lost {
 			return err
 		}
 		fresh, err := p.pool.Conn(ctx)
@@ -196,14 +192,10 @@ func (p *pipe) Rollback() error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(p.ctx), rollbackFor)
 	defer cancel()
-	err := p.conn.Raw(func(raw any) error {
-		conn := raw.(*stdlib.Conn).Conn()
-		if conn.PgConn().TxStatus() == inNoTransaction {
-			return nil
-		}
-		_, err := conn.Exec(ctx, "rollback")
-		return err
-	})
+	var err error
+	if status := p.status(); status != lost && status != inNoTransaction {
+		_, err = p.conn.ExecContext(ctx, "rollback")
+	}
 	return errors.Join(err, p.end())
 }
 

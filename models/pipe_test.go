@@ -17,21 +17,20 @@ import (
 
 // wire is a way to PostgreSQL that counts what is sent to it, and can be cut.
 type wire struct {
-	listener net.Listener
-	sent     atomic.Int64 // how often the client has sent something
+	sent atomic.Int64 // how often the client has sent something
 
 	mu    sync.Mutex
 	conns []net.Conn
 }
 
-// throughWire returns the URL of the database by way of a wire.
-func throughWire(t *testing.T, rawURL string) (string, *wire) {
+// throughWire opens another Store on the database, by way of a wire.
+func (s *database) throughWire(t *testing.T) (*models.Store, *wire) {
 	t.Helper()
-	u, err := url.Parse(rawURL)
+	u, err := url.Parse(s.URL)
 	require.NoError(t, err)
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	w := &wire{listener: listener}
+	w := &wire{}
 	t.Cleanup(func() { _ = listener.Close() })
 	server := u.Host
 	go func() {
@@ -44,7 +43,21 @@ func throughWire(t *testing.T, rawURL string) (string, *wire) {
 		}
 	}()
 	u.Host = listener.Addr().String()
-	return u.String(), w
+	store, err := models.Open(t.Context(), u.String(), models.Options{Now: s.Clock.Now})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = store.Close() })
+	return store, w
+}
+
+// acceptThrough accepts an event through one of the Stores.
+func (s *database) acceptThrough(t *testing.T, store *models.Store, tenant string, w models.Webhook) *models.Acceptance {
+	t.Helper()
+	a := s.Acceptance(t, tenant, w)
+	a.Version = s.Version(t, tenant)
+	results, err := store.Accept(t.Context(), []*models.Acceptance{a})
+	require.NoError(t, err)
+	require.NoError(t, results[0].Err)
+	return a
 }
 
 func (w *wire) join(client net.Conn, server string) {
@@ -94,20 +107,13 @@ func TestPipe_AcceptAndRecordTakeTwoRoundTripsEachOnPostgres(t *testing.T) {
 	s := postgres(t)
 	tenant := s.Tenant(t, "acme")
 	w := s.Webhook(t, tenant)
-	throughIt, counted := throughWire(t, s.URL)
-	store, err := models.Open(t.Context(), throughIt, models.Options{Now: s.Clock.Now})
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = store.Close() })
+	store, counted := s.throughWire(t)
 
 	const times = 20
 	for round := range 2 { // in the first round statements are prepared
 		before := counted.sent.Load()
 		for range times {
-			a := s.Acceptance(t, tenant, w)
-			a.Version = s.Version(t, tenant)
-			results, err := store.Accept(t.Context(), []*models.Acceptance{a})
-			require.NoError(t, err)
-			require.NoError(t, results[0].Err)
+			a := s.acceptThrough(t, store, tenant, w)
 			recorded, err := store.Record(t.Context(), []*models.Record{s.Attempted(a.Deliveries[0], models.Delivered)}, []string{a.Dispatches[0].ID})
 			require.NoError(t, err)
 			require.True(t, recorded[0].Applied)
@@ -183,16 +189,9 @@ func TestPipe_IdleConnectionsThatHaveEndedAreReplacedOnPostgres(t *testing.T) {
 	s := postgres(t)
 	tenant := s.Tenant(t, "acme")
 	w := s.Webhook(t, tenant)
-	throughIt, wire := throughWire(t, s.URL)
-	store, err := models.Open(t.Context(), throughIt, models.Options{Now: s.Clock.Now})
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = store.Close() })
+	store, wire := s.throughWire(t)
 	for range 3 {
-		a := s.Acceptance(t, tenant, w)
-		a.Version = s.Version(t, tenant)
-		results, err := store.Accept(t.Context(), []*models.Acceptance{a})
-		require.NoError(t, err)
-		require.NoError(t, results[0].Err)
+		s.acceptThrough(t, store, tenant, w)
 		wire.cut()
 	}
 	require.Equal(t, 3, s.Count(t, "events"))

@@ -44,8 +44,8 @@ func (s *Store) Read(ctx context.Context, fn func(ctx context.Context, s *Store)
 // Readers returns how many Reads can run at once.
 func (s *Store) Readers() int { return s.reader.Pool().MaxOpenConnections }
 
-// droppedTries is how often Read runs fn again because the server had ended a connection: each idle connection has to
-// find that out by itself, and few calls read.
+// droppedTries is how often Read runs fn again, and a transaction begins again, because the server had ended a connection: each
+// idle connection has to find that out by itself, and few calls read.
 const droppedTries = 5
 
 // isDropped reports whether the server has ended the connection, as in a restart. A new one may work.

@@ -43,9 +43,9 @@ type Group[T, R any] struct {
 
 	mu    sync.Mutex
 	queue fairqueue.Queue[string, waiting[T, R]]
-	heavy int       // the weight of what is queued
-	began time.Time // when the last flush began
-	busy  int       // running flushes
+	heavy int // the weight of what is queued
+	busy  int // running flushes
+	stuck int // those of them that have taken longer than stuckAfter
 }
 
 type waiting[T, R any] struct {
@@ -94,11 +94,8 @@ func (g *Group[T, R]) Do(ctx context.Context, item T) (R, error) {
 	}
 	g.queue.Push(key, w)
 	g.heavy += w.weight
-	if g.busy == 0 || g.busy < g.opts.Flushes && (g.heavy >= g.opts.FlushFrom || time.Since(g.began) > stuckAfter) {
-		g.busy++
-		// The commit belongs to all who share it, so it must not end with the request of the caller who started it.
-		go g.work(context.WithoutCancel(ctx))
-	}
+	// The commit belongs to all who share it, so it must not end with the request of the caller who started it.
+	g.start(context.WithoutCancel(ctx))
 	g.mu.Unlock()
 	select {
 	case o := <-w.done:
@@ -106,6 +103,15 @@ func (g *Group[T, R]) Do(ctx context.Context, item T) (R, error) {
 	case <-ctx.Done():
 		var zero R
 		return zero, ctx.Err()
+	}
+}
+
+// start starts another flush if one is due. g.mu is held.
+func (g *Group[T, R]) start(ctx context.Context) {
+	due := g.busy == g.stuck || g.heavy >= g.opts.FlushFrom
+	if due && g.busy < g.opts.Flushes && g.queue.Len() > 0 {
+		g.busy++
+		go g.work(ctx)
 	}
 }
 
@@ -121,11 +127,8 @@ func (g *Group[T, R]) work(ctx context.Context) {
 			g.mu.Unlock()
 			return
 		}
-		g.began = time.Now()
 		g.mu.Unlock()
-		stuck := time.AfterFunc(stuckAfter, func() { g.help(ctx) })
-		g.commit(ctx, group)
-		stuck.Stop()
+		g.watched(ctx, group)
 	}
 }
 
@@ -133,13 +136,26 @@ func (g *Group[T, R]) work(ctx context.Context) {
 // connection that has silently gone.
 const stuckAfter = 50 * time.Millisecond
 
-// help starts another flush for what is waiting.
-func (g *Group[T, R]) help(ctx context.Context) {
+// watched commits a group, and counts it as stuck while it takes too long.
+func (g *Group[T, R]) watched(ctx context.Context, group []waiting[T, R]) {
+	var done, stuck bool
+	timer := time.AfterFunc(stuckAfter, func() {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		if !done {
+			stuck = true
+			g.stuck++
+			g.start(ctx)
+		}
+	})
+	g.commit(ctx, group)
+	if timer.Stop() {
+		return
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.queue.Len() > 0 && g.busy < g.opts.Flushes {
-		g.busy++
-		go g.work(ctx)
+	if done = true; stuck {
+		g.stuck--
 	}
 }
 

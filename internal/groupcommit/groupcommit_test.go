@@ -281,11 +281,12 @@ func TestGroupCommit_NobodyWaitsForAFlushThatIsStuck(t *testing.T) {
 			assert.NoError(t, err)
 		})
 		synctest.Wait()
-		for range 2 { // the first waits a moment, and the second comes later
+		for range 2 { // the first waits a moment, and the second comes when the other flush has just ended
 			began := time.Now()
 			_, err := g.Do(t.Context(), 2)
 			require.NoError(t, err)
 			require.LessOrEqual(t, time.Since(began), 100*time.Millisecond)
+			synctest.Wait()
 		}
 		close(release)
 		callers.Wait()
