@@ -14,6 +14,8 @@ import (
 type Processes interface {
 	// ProcessID is this process's id; 0 = the process is not registered.
 	ProcessID() int64
+	// IsThis reports whether an id is one of this process's.
+	IsThis(process int64) bool
 	// Runs reports whether a process is known to run.
 	Runs(ctx context.Context, process int64) (bool, error)
 }
@@ -69,14 +71,19 @@ func (a *Deliveries) elsewhere(ctx context.Context) error {
 	if err := activity.GetHeartbeatDetails(ctx, &s); err != nil {
 		s = sign{} // an earlier build's heartbeat had another form
 	}
-	if s.Process == 0 || s.Process == a.Processes.ProcessID() || a.Courier.Now().Sub(s.At) > elsewhereMost {
-		return nil
-	}
-	runs, err := a.Processes.Runs(ctx, s.Process)
-	if err != nil || !runs {
+	busy, err := a.busy(ctx, s)
+	if err != nil || !busy {
 		return err
 	}
 	return again("another worker is still at it", NoPlace, elsewhereAgain)
+}
+
+// busy reports whether another process, which gave a sign, may still be making POSTs.
+func (a *Deliveries) busy(ctx context.Context, s sign) (bool, error) {
+	if a.Processes == nil || s.Process == 0 || a.Processes.IsThis(s.Process) || a.Courier.Now().Sub(s.At) > elsewhereMost {
+		return false, nil
+	}
+	return a.Processes.Runs(ctx, s.Process)
 }
 
 // every calls do at each interval until stop is called, which waits for the last call to end.

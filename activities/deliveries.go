@@ -29,7 +29,14 @@ const (
 // FirstAttempts makes the first POST of every delivery of a dispatch. Deliveries whose webhook has reached its cap are
 // left over.
 func (a *Deliveries) FirstAttempts(ctx context.Context, in workflows.FirstAttemptsInput) (workflows.Round, error) {
-	batch, err := a.Courier.First(ctx, delivery.FirstInput{DispatchID: in.DispatchID, Tenant: in.Tenant, Size: in.Size})
+	first := delivery.FirstInput{DispatchID: in.DispatchID, Tenant: in.Tenant, Size: in.Size}
+	if by := in.By; by != nil {
+		var err error
+		if first.Elsewhere, err = a.busy(ctx, sign{by.Process, by.At}); err != nil {
+			return workflows.Round{}, err
+		}
+	}
+	batch, err := a.Courier.First(ctx, first)
 	round := roundOf(&batch)
 	round.Together = len(round.Waiting)+len(round.OverCap) > 0
 	round.Continues = round.Together
@@ -40,6 +47,13 @@ func (a *Deliveries) FirstAttempts(ctx context.Context, in workflows.FirstAttemp
 // activity.
 func (a *Deliveries) Direct(ctx context.Context, dispatchID string, work []handoff.Work) (workflows.Round, error) {
 	batch, err := a.Courier.Direct(ctx, dispatchID, work)
+	return roundOf(&batch), err
+}
+
+// Ahead is FirstAttempts for deliveries that this process has just accepted, before their workflow starts. It is not
+// an activity.
+func (a *Deliveries) Ahead(ctx context.Context, dispatchID string, work []handoff.Work) (workflows.Round, error) {
+	batch, err := a.Courier.Ahead(ctx, dispatchID, work)
 	return roundOf(&batch), err
 }
 

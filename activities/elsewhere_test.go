@@ -2,6 +2,7 @@ package activities_test
 
 import (
 	"context"
+	"net/http"
 	"testing"
 	"time"
 
@@ -20,6 +21,8 @@ import (
 type processes map[int64]bool
 
 func (processes) ProcessID() int64 { return 1 }
+
+func (processes) IsThis(process int64) bool { return process == 1 }
 
 func (p processes) Runs(_ context.Context, process int64) (bool, error) { return p[process], nil }
 
@@ -94,4 +97,61 @@ func TestOtherProcess_TroubleOfOurOwnIsSoonTriedAgain(t *testing.T) {
 	_, err = run[workflows.Round](b, workflows.AttemptMany, b.AttemptMany, workflows.AttemptManyInput{DispatchID: d.ID, Deliveries: []workflows.Leftover{l}})
 	require.ErrorAs(t, err, &again)
 	require.Equal(t, time.Second, again.NextRetryDelay())
+}
+
+// A workflow may start while a process still makes its first attempts, and its task may come to another one.
+func TestOtherProcess_FirstAttemptsBegunElsewhereAreNotMadeTwice(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		by   int64
+		ago  time.Duration
+		made bool
+	}{
+		"it runs":                   {2, 7 * time.Second, false},
+		"it was killed":             {3, 7 * time.Second, true},
+		"it is this one":            {1, 7 * time.Second, true},
+		"no POST takes so long":     {2, 91 * time.Second, true},
+		"it may take a while still": {2, 89 * time.Second, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			posts := 0
+			b := setup(t, servicetest.WithPoster(posterFunc(func(context.Context, sender.Request) sender.Result {
+				posts++
+				return sender.Result{Outcome: sender.Received, StatusCode: 204, StartedAt: time.Now()}
+			})))
+			b.Processes = processes{1: true, 2: true}
+			b.hook("/a")
+			d := b.publish()
+			round, err := b.FirstAttempts(t.Context(), workflows.FirstAttemptsInput{DispatchID: d.ID, Size: 1,
+				By: &workflows.Maker{Process: c.by, At: b.Clock.Now().Add(-c.ago)}})
+			if c.made {
+				require.NoError(t, err)
+				require.Equal(t, 1, round.Delivered)
+				require.Equal(t, 1, posts)
+				return
+			}
+			require.ErrorContains(t, err, "another process")
+			require.Zero(t, posts)
+		})
+	}
+}
+
+// What the other process has made and recorded is followed at once, although it still runs.
+func TestOtherProcess_FirstAttemptsThatEndedElsewhereAreFollowed(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.receiver.answer("/a", http.StatusInternalServerError)
+	b.Processes = processes{1: true, 2: true}
+	b.hook("/a")
+	d := b.publish()
+	in := workflows.FirstAttemptsInput{DispatchID: d.ID, Size: 1}
+	first, err := b.FirstAttempts(t.Context(), in)
+	require.NoError(t, err)
+	require.Len(t, first.Waiting, 1)
+	in.By = &workflows.Maker{Process: 2, At: b.Clock.Now()}
+	again, err := b.FirstAttempts(t.Context(), in)
+	require.NoError(t, err)
+	require.Len(t, again.Waiting, 1)
+	require.Equal(t, 2, again.Waiting[0].Number)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -166,6 +167,9 @@ func (s *Store) ids() (all []int64) {
 	}
 	return all
 }
+
+// IsThis reports whether an id is one of this process's.
+func (s *Store) IsThis(id int64) bool { return id != 0 && slices.Contains(s.ids(), id) }
 
 // known reports whether the others consider this process alive.
 func (p *presence) known() bool { return p.id != 0 && !p.lapsed && p.now().Sub(p.said) < ownFor }

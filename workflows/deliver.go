@@ -114,7 +114,7 @@ func (d *dispatch) firstAttempts(ctx workflow.Context) (Round, error) {
 		Summary:                "first attempts",
 	})
 	var round Round
-	err := workflow.ExecuteLocalActivity(ctx, FirstAttempts, FirstAttemptsInput{DispatchID: d.in.DispatchID, Tenant: d.in.Tenant, Size: d.in.Size}).Get(ctx, &round)
+	err := workflow.ExecuteLocalActivity(ctx, FirstAttempts, FirstAttemptsInput{DispatchID: d.in.DispatchID, Tenant: d.in.Tenant, Size: d.in.Size, By: d.in.By}).Get(ctx, &round)
 	return round, err
 }
 

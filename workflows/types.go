@@ -10,7 +10,9 @@ type DeliverInput struct {
 	Queue      string // the fair lane's queue
 	Tenant     string `json:",omitempty"` // the id of its deliveries' tenant; "" = several, or unknown
 	Size       int    `json:",omitempty"` // the number of its deliveries; 0 = unknown
-	// Carried is the rest of an earlier run; nil in the first run.
+	// By is who was making the first attempts when the workflow started; nil = they are to be made.
+	By *Maker `json:",omitempty"`
+	// Carried is the rest of an earlier run, or of first attempts made before the workflow started; nil = neither.
 	Carried *Carried `json:",omitempty"`
 }
 
@@ -30,9 +32,16 @@ type Carried struct {
 	Waiting Leftovers
 }
 
+// Maker is a process that began to make first attempts before their workflow started.
+type Maker struct {
+	Process int64
+	At      time.Time // when it began
+}
+
 // FirstAttemptsInput names a dispatch whose first attempts are due.
 type FirstAttemptsInput struct {
-	Size       int `json:",omitempty"` // the number of the dispatch's deliveries; 0 = unknown
+	By         *Maker `json:",omitempty"`
+	Size       int    `json:",omitempty"` // the number of the dispatch's deliveries; 0 = unknown
 	DispatchID string
 	Tenant     string `json:",omitempty"`
 }

@@ -111,7 +111,7 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 		return nil, err
 	}
 	if a.store, err = models.Open(ctx, o.Config.DatabaseURL.Reveal(), models.Options{GroupMax: o.Config.GroupMax,
-		MaxWebhooks: int64(o.Config.MaxWebhooks), MaxKeys: int64(o.Config.MaxKeys), FirstAttempts: o.direct(), Actor: service.AuditActor}); err != nil {
+		MaxWebhooks: int64(o.Config.MaxWebhooks), MaxKeys: int64(o.Config.MaxKeys), FirstAttempts: o.attemptsFirst(), Actor: service.AuditActor}); err != nil {
 		return nil, err
 	}
 	if err = a.store.Migrated(ctx); err == nil {
@@ -131,8 +131,8 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 	if o.Worker && o.API {
 		shared = a.desk
 	}
-	var first engine.First // first attempts without a workflow
-	if o.direct() {
+	var first engine.First // first attempts outside of workflows
+	if o.attemptsFirst() {
 		first = (*firstAttempts)(a)
 	}
 	a.engine = engine.New(engine.Options{Client: o.Temporal, Queues: workflows.NewQueues(o.Config.TaskQueue), Outbox: a.store,

@@ -9,12 +9,15 @@ import (
 	"github.com/posthorn/posthorn/workflows"
 )
 
-// direct reports whether the process makes first attempts without a workflow: it accepts events and has a worker.
+// direct reports whether deliveries that are received at once get no workflow.
 func (o *Options) direct() bool {
-	return o.Config.Workflows == config.WorkflowsOfRetries && o.API && o.Worker
+	return o.Config.Workflows == config.WorkflowsOfRetries && o.attemptsFirst()
 }
 
-// firstAttempts makes first attempts without a workflow. The Courier that it uses is created after the engine.
+// attemptsFirst reports whether the process makes first attempts outside of workflows, if it can do so at once.
+func (o *Options) attemptsFirst() bool { return o.API && o.Worker }
+
+// firstAttempts makes first attempts outside of workflows. The Courier that it uses is created after the engine.
 type firstAttempts App
 
 var _ engine.First = (*firstAttempts)(nil)
@@ -27,4 +30,9 @@ func (f *firstAttempts) AtOnce(ctx context.Context, work []handoff.Work) bool {
 // Direct implements engine.First.
 func (f *firstAttempts) Direct(ctx context.Context, dispatchID string, work []handoff.Work) (workflows.Round, error) {
 	return f.makes.Direct(ctx, dispatchID, work)
+}
+
+// Ahead implements engine.First.
+func (f *firstAttempts) Ahead(ctx context.Context, dispatchID string, work []handoff.Work) (workflows.Round, error) {
+	return f.makes.Ahead(ctx, dispatchID, work)
 }

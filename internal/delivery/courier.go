@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -65,6 +66,7 @@ type Courier struct {
 	lately  lately.Tenants // tenants with recent first attempts
 
 	once    once
+	results results
 	crowd   crowd
 	deleted deleted
 	trouble trouble
@@ -82,7 +84,13 @@ type FirstInput struct {
 	DispatchID string
 	Tenant     string // its deliveries' tenant; "" = several, or unknown
 	Size       int    // the number of its deliveries; 0 = unknown
+	// Elsewhere: another process may be making them. Then First makes none that has not been made, and returns an error
+	// if there is one.
+	Elsewhere bool
 }
+
+// errElsewhere means that another process is making first attempts.
+var errElsewhere = errors.New("another process is making the first attempts")
 
 // First makes the first POST of every delivery of a dispatch, all at once, and records each as it ends. If it runs
 // again, it sends only what is still pending. Deliveries whose webhook has reached its cap are left over.
@@ -92,6 +100,9 @@ func (c *Courier) First(ctx context.Context, in FirstInput) (Batch, error) {
 		return Batch{}, err
 	}
 	defer unlock()
+	if b, ok := c.results.take(in.DispatchID); ok {
+		return *b, nil
+	}
 	jobs := c.onDesk(in.DispatchID)
 	defer c.Desk.Done(in.DispatchID)
 	pass := func(*batch, int, int) error { return nil }
@@ -104,6 +115,9 @@ func (c *Courier) First(ctx context.Context, in FirstInput) (Batch, error) {
 		if jobs, ends, err = c.load(ctx, in); err != nil {
 			return Batch{}, errors.Join(err, pass(nil, 0, 0))
 		}
+	}
+	if in.Elsewhere && slices.ContainsFunc(jobs, func(j *job) bool { return j.delivery.Attempts == 0 && !c.early(&j.delivery) }) {
+		return Batch{}, errors.Join(errElsewhere, pass(nil, 0, 0))
 	}
 	b := &batch{Courier: c, dispatchID: in.DispatchID, of: NewRemainder(in.DispatchID, len(jobs))}
 	for _, e := range ends {

@@ -50,17 +50,32 @@ func (c *Courier) atOnce(ctx context.Context, tenant, webhookID string, n int) b
 // once, and records each as it ends. They belong to one tenant. A delivery that is not received gets the dispatch with
 // this id, which the caller writes and starts.
 func (c *Courier) Direct(ctx context.Context, dispatchID string, work []handoff.Work) (Batch, error) {
-	unlock, err := c.once.lock(ctx, dispatchID)
+	return c.attemptNow(ctx, &batch{Courier: c, dispatchID: dispatchID}, work, true)
+}
+
+// Ahead is First for the deliveries of a dispatch that this process has just accepted, before its workflow starts. They
+// belong to one tenant. If the workflow starts before they are made, and asks for them, First returns their result.
+func (c *Courier) Ahead(ctx context.Context, dispatchID string, work []handoff.Work) (Batch, error) {
+	return c.attemptNow(ctx, &batch{Courier: c, dispatchID: dispatchID, of: NewRemainder(dispatchID, len(work))}, work, false)
+}
+
+// attemptNow makes the first POSTs of a tenant's deliveries that are in memory.
+func (c *Courier) attemptNow(ctx context.Context, b *batch, work []handoff.Work, direct bool) (sum Batch, err error) {
+	unlock, err := c.once.lock(ctx, b.dispatchID)
 	if err != nil {
 		return Batch{}, err
 	}
 	defer unlock()
+	defer func() {
+		if err == nil && !direct {
+			c.results.add(b.dispatchID, &sum)
+		}
+	}()
 	c.noteTraffic(work[0].Delivery.Tenant)
 	jobs := make([]*job, len(work))
 	for i := range work {
-		jobs[i] = &job{dispatchID: dispatchID, delivery: work[i].Delivery, event: work[i].Event, direct: true}
+		jobs[i] = &job{dispatchID: b.dispatchID, delivery: work[i].Delivery, event: work[i].Event, direct: direct}
 	}
-	b := &batch{Courier: c, dispatchID: dispatchID}
 	chosen, err := b.choose(ctx, jobs)
 	if err != nil {
 		return Batch{}, err

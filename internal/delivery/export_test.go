@@ -48,3 +48,10 @@ func NewRecorderOfTwoLanes(attempts Attempts, log *slog.Logger) *Recorder {
 
 // NewPatientCap makes a Cap where first attempts wait so long for room.
 func NewPatientCap(wait time.Duration) *Cap { return newCap(wait) }
+
+// Remembered counts the results of first attempts that are remembered.
+func (c *Courier) Remembered() int {
+	c.results.mu.Lock()
+	defer c.results.mu.Unlock()
+	return len(c.results.of)
+}

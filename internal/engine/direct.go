@@ -10,33 +10,43 @@ import (
 	"github.com/posthorn/posthorn/workflows"
 )
 
-// First makes first attempts without a workflow.
+// First makes first attempts without a workflow, or before it starts.
 type First interface {
 	// AtOnce reports whether the first attempts of deliveries can be made now, without waiting.
 	AtOnce(ctx context.Context, work []handoff.Work) bool
 	// Direct makes them, and records each as it ends. Deliveries that are not received get the dispatch with this id,
 	// which the caller writes and starts.
 	Direct(ctx context.Context, dispatchID string, work []handoff.Work) (workflows.Round, error)
+	// Ahead makes those of a dispatch whose workflow has not started yet. If that asks for them later, it gets the same
+	// result.
+	Ahead(ctx context.Context, dispatchID string, work []handoff.Work) (workflows.Round, error)
 }
 
-// The bounds of first attempts without a workflow that are in flight or about to be. Events beyond them get a
-// workflow.
+// The bounds of first attempts outside of workflows that are in flight or about to be. Workflows make those beyond.
 const (
 	directMost  = 4096 // deliveries
 	directBytes = 64 << 20
 )
 
-// directLoad counts the first attempts without a workflow.
+// directLoad counts the first attempts outside of workflows.
 type directLoad struct {
 	deliveries int
 	bytes      int           // bytes of event data
 	ended      chan struct{} // closed when none is left; nil = nobody waits for that
 }
 
-// begun is the result of first attempts that were made without a workflow, with their time.
+// begun tells what is known of first attempts that began before the workflow.
 type begun struct {
-	round workflows.Round
-	at    time.Time
+	by    *workflows.Maker // who is making them; nil = they have been made
+	ended <-chan struct{}  // closed when they have been made
+
+	round workflows.Round // their result
+	at    time.Time       // when they had been made
+}
+
+// over reports whether the first attempts have ended all deliveries. The outbox row is then gone.
+func (b *begun) over() bool {
+	return b != nil && b.by == nil && len(b.round.Waiting)+len(b.round.OverCap) == 0
 }
 
 // size returns the size of the deliveries' event data. Deliveries of one event must be adjacent.
@@ -160,7 +170,7 @@ func (e *Engine) writeLeft(dispatchID string, left []models.Delivery) (models.Di
 	}
 }
 
-// FinishDirect waits for the first attempts without a workflow that are in flight, and reports whether they ended
+// FinishDirect waits for the first attempts outside of workflows that are in flight, and reports whether they ended
 // before ctx.
 func (e *Engine) FinishDirect(ctx context.Context) bool {
 	e.mu.Lock()

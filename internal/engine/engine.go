@@ -58,8 +58,8 @@ type Options struct {
 	// Owns reports whether deliveries accepted under a process id are still this process's to start. Others take over
 	// the deliveries of a process that has been silent. nil = always.
 	Owns func(process int64) bool
-	// First makes first attempts without a workflow. Posting returns the process id under which this process holds
-	// them; ok is false if others may presume the process gone. nil = every event gets a workflow.
+	// First makes first attempts outside of workflows. Posting returns the process id under which this process holds
+	// them; ok is false if others may presume the process gone. nil = workflows make all.
 	First   First
 	Posting func() (process int64, ok bool)
 	// LetGo lets other processes take over at once the deliveries that this one holds and has not started. It is
@@ -95,6 +95,7 @@ type Options struct {
 type Engine struct {
 	Options
 
+	created    time.Time
 	sharedMost int // the most shared dispatches in flight
 
 	mu        sync.Mutex
@@ -140,6 +141,7 @@ func New(o Options) *Engine {
 	cores := cmp.Or(o.Cores, runtime.GOMAXPROCS(0))
 	e := &Engine{
 		Options:    o,
+		created:    time.Now(),
 		sharedMost: max(sharedLeast, sharedPerCore*cores),
 		free:       o.Slots,
 		own:        rate.NewLimiter(rate.Limit(ownPerCore*cores), o.Slots),
@@ -223,16 +225,19 @@ func (e *Engine) heard(err error) {
 	}
 }
 
-// start starts one dispatch's workflow, and reports whether it did. b is the result of its first attempts, nil if they
-// are still to be made.
+// start starts one dispatch's workflow, and reports whether it did. b is what is known of its first attempts, nil if
+// they are still to be made.
 func (e *Engine) start(d *models.Dispatch, work []handoff.Work, b *begun) (started bool) {
 	started, exists := e.try(d, work, b)
 	switch {
 	case exists:
 		e.Log.Error("Temporal has a workflow of this id that is not of this dispatch; the deliveries get another", "dispatch", d.ID, "workflow", e.WorkflowID(d.ID))
+		if b != nil && b.by != nil {
+			<-b.ended
+		}
 		e.startAgain(d)
 	case !started:
-		e.startLater(d)
+		e.startLater(d, b)
 	}
 	return started
 }
@@ -248,7 +253,11 @@ func (e *Engine) try(d *models.Dispatch, work []handoff.Work, b *begun) (started
 	defer cancel()
 	options, about := e.options(d, work)
 	in := workflows.DeliverInput{About: about, DispatchID: d.ID, Queue: e.Queues.Deliveries(), Tenant: tenantOf(d), Size: len(d.Deliveries)}
-	if b != nil {
+	switch {
+	case b == nil:
+	case b.by != nil:
+		in.By = b.by
+	default:
 		in = workflows.Begun(in, b.round, time.Since(b.at))
 	}
 	_, err := e.Client.ExecuteWorkflow(ctx, options, workflows.DeliverType, in)

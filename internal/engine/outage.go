@@ -71,7 +71,7 @@ func (e *Engine) probe() {
 
 // startLater tries again to start a dispatch that was given up. Part of Temporal may be away for a moment, for
 // instance when one of its shards cannot be read.
-func (e *Engine) startLater(d *models.Dispatch) {
+func (e *Engine) startLater(d *models.Dispatch, b *begun) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.later == laterMost || e.closing.Load() {
@@ -80,20 +80,20 @@ func (e *Engine) startLater(d *models.Dispatch) {
 	e.later++
 	time.AfterFunc(laterBy, func() {
 		again := false
-		panics.Safely("the engine", func() { again = e.tryLater(d) })
+		panics.Safely("the engine", func() { again = e.tryLater(d, b) })
 		e.mu.Lock()
 		e.later--
 		e.mu.Unlock()
 		if again {
-			e.startLater(d)
+			e.startLater(d, b)
 		}
 	})
 }
 
 // tryLater tries to start a dispatch that was given up, and reports whether it still has to be started. If its
 // workflow exists, it was given up too early.
-func (e *Engine) tryLater(d *models.Dispatch) (again bool) {
-	if e.closing.Load() || !e.owns(d.Process) || e.replaced(d) {
+func (e *Engine) tryLater(d *models.Dispatch, b *begun) (again bool) {
+	if e.closing.Load() || !e.owns(d.Process) || !b.over() && e.replaced(d) {
 		return false
 	}
 	e.mu.Lock()
@@ -102,6 +102,6 @@ func (e *Engine) tryLater(d *models.Dispatch) (again bool) {
 	if away {
 		return true
 	}
-	started, exists := e.try(d, nil, nil)
+	started, exists := e.try(d, nil, b)
 	return !started && !exists
 }

@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"slices"
 	"strconv"
 
 	"github.com/posthorn/posthorn/internal/handoff"
@@ -16,6 +17,7 @@ type acceptance struct {
 	work      map[string][]handoff.Work // by dispatch
 	waiting   []handoff.Work            // waiting for a shared dispatch
 	reserved  bool
+	ahead     bool              // first attempts before the workflow starts
 	direct    []handoff.Work    // first attempts without a workflow
 	directID  string            // the id of the dispatch for those of them that are not received
 	process   int64             // the process id that holds them
@@ -24,8 +26,9 @@ type acceptance struct {
 }
 
 // plan decides what will drive the deliveries. With Retries this process makes the first attempts if it can do so at
-// once. Otherwise every event gets its own workflow while start slots are free. If none is, its deliveries wait in
-// memory for a shared one. False = there is no room to wait.
+// once. Otherwise every event gets its own workflow while start slots are free, and this process makes the first
+// attempts before that starts, if it can do so at once. If no slot is free, its deliveries wait in memory for a shared
+// workflow. False = there is no room to wait.
 func (a *acceptance) plan(ctx context.Context, r PublishRequest) bool {
 	s := a.service
 	pending := map[string][]int{} // delivery indexes by event id
@@ -52,6 +55,12 @@ func (a *acceptance) plan(ctx context.Context, r PublishRequest) bool {
 	}
 	a.work = map[string][]handoff.Work{}
 	a.process = s.Store.ProcessID()
+	if own && !s.Retries && len(pending) == 1 && n <= a.most() {
+		_, work := a.pending()
+		if process, ok := s.Engine.ReserveAhead(ctx, work); ok {
+			a.process, a.ahead = process, true
+		}
+	}
 	for _, indexes := range pending {
 		for _, k := range indexes {
 			a.request.Deliveries[k].Process = a.process
@@ -74,8 +83,27 @@ func (a *acceptance) plan(ctx context.Context, r PublishRequest) bool {
 // planDirect lets this process make the first attempts right after the commit, if it can do so at once. The deliveries
 // name no dispatch: one is written for those that are not received.
 func (a *acceptance) planDirect(ctx context.Context, r PublishRequest) bool {
-	var work []handoff.Work
-	var indexes []int
+	indexes, work := a.pending()
+	process, ok := a.service.Engine.ReserveDirect(ctx, work)
+	if !ok {
+		return false
+	}
+	for i, k := range indexes {
+		a.request.Deliveries[k].Process, work[i].Delivery.Process = process, process
+	}
+	a.direct, a.directID = work, models.NewID(models.PrefixDispatch)
+	if work[0].Event == work[len(work)-1].Event {
+		i := slices.IndexFunc(a.request.Events, func(e models.Event) bool { return e.ID == work[0].Event.ID })
+		a.directID = nameOf(work[0].Event, r.Events[i].ID != "")
+	}
+	for i := range a.request.Events {
+		a.published = append(a.published, Published{ID: a.request.Events[i].ID})
+	}
+	return true
+}
+
+// pending returns the deliveries to attempt, with their indexes.
+func (a *acceptance) pending() (indexes []int, work []handoff.Work) {
 	event := 0 // deliveries are in the order of their events
 	for k := range a.request.Deliveries {
 		d := &a.request.Deliveries[k]
@@ -87,21 +115,7 @@ func (a *acceptance) planDirect(ctx context.Context, r PublishRequest) bool {
 		}
 		indexes, work = append(indexes, k), append(work, handoff.Work{Delivery: *d, Event: &a.request.Events[event]})
 	}
-	process, ok := a.service.Engine.ReserveDirect(ctx, work)
-	if !ok {
-		return false
-	}
-	for i, k := range indexes {
-		a.request.Deliveries[k].Process, work[i].Delivery.Process = process, process
-	}
-	a.direct, a.directID = work, models.NewID(models.PrefixDispatch)
-	if work[0].Event == work[len(work)-1].Event {
-		a.directID = nameOf(work[0].Event, r.Events[event].ID != "")
-	}
-	for i := range a.request.Events {
-		a.published = append(a.published, Published{ID: a.request.Events[i].ID})
-	}
-	return true
+	return indexes, work
 }
 
 // nameOf returns the id of an event's own dispatch. Another tenant may have chosen the same event id, so a chosen id
@@ -149,7 +163,11 @@ func (a *acceptance) start() {
 	if len(a.direct) > 0 {
 		engine.StartDirect(a.directID, a.direct)
 	}
-	if a.reserved {
+	switch {
+	case a.ahead:
+		d := &a.request.Dispatches[0]
+		engine.StartAhead(a.request.Tenant, d, a.work[d.ID])
+	case a.reserved:
 		engine.Start(a.request.Tenant, a.request.Dispatches, a.work)
 	}
 	if len(a.waiting) > 0 {
@@ -162,6 +180,9 @@ func (a *acceptance) abandon() {
 	engine := a.service.Engine
 	if len(a.direct) > 0 {
 		engine.ReleaseDirect(a.direct)
+	}
+	if a.ahead {
+		engine.ReleaseDirect(a.work[a.request.Dispatches[0].ID])
 	}
 	if a.reserved {
 		engine.Release(a.request.Tenant)

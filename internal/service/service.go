@@ -40,6 +40,10 @@ type Engine interface { //nolint:interfacebloat // one engine with many tasks; s
 	ReserveDirect(ctx context.Context, work []handoff.Work) (process int64, ok bool)
 	ReleaseDirect(work []handoff.Work)
 	StartDirect(dispatchID string, work []handoff.Work)
+	// ReserveAhead is ReserveDirect for an event with a start slot, whose workflow starts when its first attempts are
+	// made, or a moment later. StartAhead or ReleaseDirect must follow.
+	ReserveAhead(ctx context.Context, work []handoff.Work) (process int64, ok bool)
+	StartAhead(tenant string, dispatch *models.Dispatch, work []handoff.Work)
 	// Launch starts dispatches without a slot: a retry, a resume, a recovery's page.
 	Launch(dispatches ...models.Dispatch)
 	// Admit waits, for a bounded time, for room for n deliveries of a tenant to wait for a shared dispatch. False =

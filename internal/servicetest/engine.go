@@ -26,12 +26,13 @@ type Engine struct {
 	woken      []string
 	recoveries []string
 	paused     map[string]bool
-	at         int64 // the process that makes first attempts without workflows; 0 = none does
+	at         int64 // the process that makes first attempts outside of workflows; 0 = none does
 	room       int   // taken for them
 	direct     map[string][]handoff.Work
+	ahead      []string
 }
 
-// SetDirect says that this process makes first attempts without workflows, and holds them under an id.
+// SetDirect says that this process makes first attempts outside of workflows, and holds them under an id.
 func (e *Engine) SetDirect(process int64) { e.locked(func() { e.at = process }) }
 
 // Direct returns the work to attempt without workflows, and the room that is taken and not used. The key is the
@@ -63,6 +64,24 @@ func (e *Engine) StartDirect(dispatchID string, work []handoff.Work) {
 		}
 		e.direct[dispatchID] = work
 	})
+}
+
+// ReserveAhead implements service.Engine.
+func (e *Engine) ReserveAhead(ctx context.Context, work []handoff.Work) (process int64, ok bool) {
+	return e.ReserveDirect(ctx, work)
+}
+
+// StartAhead implements service.Engine.
+func (e *Engine) StartAhead(tenant string, d *models.Dispatch, work []handoff.Work) {
+	e.locked(func() { e.ahead = append(e.ahead, d.ID) })
+	e.ReleaseDirect(work)
+	e.Start(tenant, []models.Dispatch{*d}, nil)
+}
+
+// Ahead returns the dispatches whose first attempts are made before their workflow starts.
+func (e *Engine) Ahead() (ids []string) {
+	e.locked(func() { ids = slices.Clone(e.ahead) })
+	return ids
 }
 
 // Pause says that a dispatch is paused in Temporal.

@@ -1,0 +1,98 @@
+package engine
+
+import (
+	"context"
+	"time"
+
+	"github.com/posthorn/posthorn/internal/handoff"
+	"github.com/posthorn/posthorn/internal/pause"
+	"github.com/posthorn/posthorn/models"
+	"github.com/posthorn/posthorn/workflows"
+)
+
+// aheadFor is how long first attempts may take before their workflow starts. Those of an ordinary receiver end sooner.
+// Then the workflow begins with their result, and neither waits for the other. Those of a slow receiver are shown by
+// their workflow while they last.
+const aheadFor = 100 * time.Millisecond
+
+// gatherEvery is the interval at which workflows start that have nothing left to do: they only show what was done.
+// Several starts at once cost Temporal a third less than the same starts one by one.
+const gatherEvery = 250 * time.Millisecond
+
+// ReserveAhead takes room to make the first attempts of an event in this process before its workflow starts, if that
+// is possible without waiting and Temporal answers. process is the id under which to hold the deliveries and their
+// dispatch. StartAhead or ReleaseDirect must follow.
+func (e *Engine) ReserveAhead(ctx context.Context, work []handoff.Work) (process int64, ok bool) {
+	e.mu.Lock()
+	away := e.isAway()
+	e.mu.Unlock()
+	if away {
+		return 0, false
+	}
+	return e.ReserveDirect(ctx, work)
+}
+
+// StartAhead makes the first attempts of a stored dispatch in the tenant's reserved slot, and starts its workflow: when
+// they are made, or after aheadFor, or with others if they have ended all deliveries.
+func (e *Engine) StartAhead(tenant string, d *models.Dispatch, work []handoff.Work) {
+	e.spawn(func() {
+		defer e.Release(tenant)
+		since := time.Now()
+		attempts := e.attemptAhead(d, work)
+		slow := time.NewTimer(aheadFor)
+		defer slow.Stop()
+		select {
+		case <-attempts.ended:
+			if e.ctx.Err() != nil {
+				return // they were cut off because this process ends
+			}
+			if attempts.result.over() {
+				e.gather()
+			}
+			e.start(d, work, attempts.result)
+			return
+		case <-slow.C:
+		}
+		if !e.start(d, work, &begun{by: &workflows.Maker{Process: d.Process, At: since}, ended: attempts.ended}) {
+			return
+		}
+		slow.Reset(max(0, holdFor-time.Since(since)))
+		select {
+		case <-attempts.ended:
+		case <-slow.C:
+		}
+	})
+}
+
+// gather waits for the next moment at which workflows start that have nothing left to do. The moments of several
+// processes differ.
+func (e *Engine) gather() {
+	since := time.Since(e.created)
+	_ = pause.For(e.ctx, since.Truncate(gatherEvery)+gatherEvery-since) // it ends early with this process
+}
+
+// aheadAttempts are first attempts in flight. result may be read once ended is closed; nil = the workflow makes them.
+type aheadAttempts struct {
+	ended  chan struct{}
+	result *begun
+}
+
+// attemptAhead begins to make a dispatch's first attempts.
+func (e *Engine) attemptAhead(d *models.Dispatch, work []handoff.Work) *aheadAttempts {
+	a := &aheadAttempts{ended: make(chan struct{})}
+	e.spawn(func() {
+		defer close(a.ended)
+		defer e.ReleaseDirect(work)
+		if !e.owns(d.Process) {
+			return // this process was suspended, and others have taken them over
+		}
+		round, err := e.First.Ahead(e.ctx, d.ID, work)
+		switch {
+		case err == nil:
+			a.result = &begun{round: round, at: time.Now()}
+		case e.ctx.Err() == nil:
+			e.Log.Warn("first attempts not made; their workflow makes them", "dispatch", d.ID, "error", err)
+		}
+	})
+	return a
+}

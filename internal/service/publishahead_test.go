@@ -1,0 +1,64 @@
+package service_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/posthorn/posthorn/internal/service"
+)
+
+// With a workflow for every event, its first attempts need not wait for it.
+func TestPublishAhead_AnEventsFirstAttemptsComeBeforeItsWorkflow(t *testing.T) {
+	t.Parallel()
+	every := func(o *service.Options) { o.Retries = false }
+	for name, c := range map[string]struct {
+		request service.PublishRequest
+		change  func(*service.Options)
+		ahead   bool
+	}{
+		"an event":                {events(""), every, true},
+		"an event of the caller":  {events("mine"), every, true},
+		"a batch shares":          {events("a", "b"), every, false},
+		"a batch without sharing": {events("a", "b"), func(o *service.Options) { o.Retries, o.GroupMax = false, 1 }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			env := direct(t, c.change)
+			published, err := env.Service.Publish(t.Context(), "acme", c.request)
+			require.NoError(t, err)
+			all, room := env.Engine.Direct()
+			require.Empty(t, all)
+			require.Zero(t, room)
+			if !c.ahead {
+				require.Empty(t, env.Engine.Ahead())
+				return
+			}
+			started := env.Engine.Dispatches()
+			require.Len(t, started, 1)
+			require.Equal(t, []string{started[0].ID}, env.Engine.Ahead())
+			require.Equal(t, "deliver/"+started[0].ID, published[0].WorkflowID)
+			d, err := env.Store.Dispatch(t.Context(), started[0].ID)
+			require.NoError(t, err)
+			require.EqualValues(t, posting, d.Process)
+			require.Len(t, d.Deliveries, 2)
+			for _, key := range d.Deliveries {
+				row, err := env.Store.Delivery(t.Context(), "acme", key.ID)
+				require.NoError(t, err)
+				require.Equal(t, d.ID, row.DispatchID)
+			}
+		})
+	}
+}
+
+func TestPublishAhead_WhatIsNotStoredGivesItsRoomBack(t *testing.T) {
+	t.Parallel()
+	env := direct(t, func(o *service.Options) { o.Retries = false })
+	_, err := env.Service.Publish(t.Context(), "acme", events("mine"))
+	require.NoError(t, err)
+	_, err = env.Service.Publish(t.Context(), "acme", events("mine"))
+	requireRefused(t, err, service.Conflict)
+	require.Len(t, env.Engine.Ahead(), 1)
+	_, room := env.Engine.Direct()
+	require.Zero(t, room)
+}
