@@ -48,6 +48,9 @@ func Begun(in DeliverInput, r Round, ago time.Duration) DeliverInput {
 		waiting[i].Wait = max(0, waiting[i].Wait-ago).Round(time.Millisecond)
 	}
 	in.Carried = &Carried{Result: d.result, Waiting: waiting}
+	if len(waiting) == 0 {
+		in.Shown = d.status()
+	}
 	return in
 }
 

@@ -13,7 +13,7 @@ import (
 // retries. Retries to the same webhook that fall due together share an activity. Each other one has its own activity,
 // under a Temporal retry policy.
 func Deliver(ctx workflow.Context, in DeliverInput) (DeliverResult, error) {
-	d := &dispatch{in: in}
+	d := &dispatch{in: in, shown: in.Shown}
 	return d.run(ctx)
 }
 

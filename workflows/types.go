@@ -12,6 +12,8 @@ type DeliverInput struct {
 	Size       int    `json:",omitempty"` // the number of its deliveries; 0 = unknown
 	// By is who was making the first attempts when the workflow started; nil = they are to be made.
 	By *Maker `json:",omitempty"`
+	// Shown is the status with which it started in the list; "" = pending.
+	Shown string `json:",omitempty"`
 	// Carried is the rest of an earlier run, or of first attempts made before the workflow started; nil = neither.
 	Carried *Carried `json:",omitempty"`
 }

@@ -117,8 +117,8 @@ func (t *told) details() string {
 }
 
 // attributes returns the search attributes.
-func (t *told) attributes() temporal.SearchAttributes {
-	return temporal.NewSearchAttributes(workflows.StatusAttribute.ValueSet(workflows.StatusPending), workflows.TenantAttribute.ValueSet(t.tenants),
+func (t *told) attributes(status string) temporal.SearchAttributes {
+	return temporal.NewSearchAttributes(workflows.StatusAttribute.ValueSet(status), workflows.TenantAttribute.ValueSet(t.tenants),
 		workflows.EventTypeAttribute.ValueSet(t.types), workflows.WebhookAttribute.ValueSet(t.webhooks))
 }
 

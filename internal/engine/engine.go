@@ -251,8 +251,8 @@ func (e *Engine) try(d *models.Dispatch, work []handoff.Work, b *begun) (started
 	}
 	ctx, cancel := context.WithTimeout(e.ctx, startTimeout)
 	defer cancel()
-	options, about := e.options(d, work)
-	in := workflows.DeliverInput{About: about, DispatchID: d.ID, Queue: e.Queues.Deliveries(), Tenant: tenantOf(d), Size: len(d.Deliveries)}
+	t := e.describe(d, work)
+	in := workflows.DeliverInput{About: t.about(), DispatchID: d.ID, Queue: e.Queues.Deliveries(), Tenant: tenantOf(d), Size: len(d.Deliveries)}
 	switch {
 	case b == nil:
 	case b.by != nil:
@@ -260,7 +260,7 @@ func (e *Engine) try(d *models.Dispatch, work []handoff.Work, b *begun) (started
 	default:
 		in = workflows.Begun(in, b.round, time.Since(b.at))
 	}
-	_, err := e.Client.ExecuteWorkflow(ctx, options, workflows.DeliverType, in)
+	_, err := e.Client.ExecuteWorkflow(ctx, e.options(d, t, in.Shown), workflows.DeliverType, in)
 	fault.Point("after-start")
 	e.heard(err)
 	var other *serviceerror.WorkflowExecutionAlreadyStarted
@@ -303,8 +303,7 @@ func (e *Engine) owns(process int64) bool { return e.Owns == nil || e.Owns(proce
 // a worker was killed.
 const taskTimeout = 5 * time.Second
 
-func (e *Engine) options(d *models.Dispatch, work []handoff.Work) (client.StartWorkflowOptions, *workflows.About) {
-	t := e.describe(d, work)
+func (e *Engine) options(d *models.Dispatch, t *told, status string) client.StartWorkflowOptions {
 	o := client.StartWorkflowOptions{
 		ID:                    e.Queues.DeliverID(d.ID),
 		TaskQueue:             e.Queues.Dispatch(len(d.Deliveries)),
@@ -315,8 +314,8 @@ func (e *Engine) options(d *models.Dispatch, work []handoff.Work) (client.StartW
 		EnableEagerStart:                         e.Desk != nil,
 		Priority:                                 temporal.Priority{FairnessKey: fairness(d)},
 	}
-	o.TypedSearchAttributes, o.StaticSummary, o.StaticDetails = t.attributes(), t.what, t.details()
-	return o, t.about()
+	o.TypedSearchAttributes, o.StaticSummary, o.StaticDetails = t.attributes(cmp.Or(status, workflows.StatusPending)), t.what, t.details()
+	return o
 }
 
 // The fairness keys of workflows without a tenant. They begin with a character that no tenant's id has.
