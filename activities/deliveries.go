@@ -37,6 +37,9 @@ func (a *Deliveries) FirstAttempts(ctx context.Context, in workflows.FirstAttemp
 		}
 	}
 	batch, err := a.Courier.First(ctx, first)
+	if errors.Is(err, delivery.ErrElsewhere) {
+		return workflows.Round{}, again(err.Error(), NoPlace, elsewhereAgain)
+	}
 	round := roundOf(&batch)
 	round.Together = len(round.Waiting)+len(round.OverCap) > 0
 	round.Continues = round.Together

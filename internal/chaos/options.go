@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 )
 
@@ -23,8 +24,8 @@ type Options struct {
 	// RecoverWithin is the longest allowed recovery after a kill of one process of Posthorn; 0 = it is only measured,
 	// as on a machine that also does other work.
 	RecoverWithin time.Duration
-	// Workflows is POSTHORN_WORKFLOWS of all processes; "" = the default. With "retries" the APIs run `posthorn serve`,
-	// which makes first attempts without a workflow.
+	// Workflows is POSTHORN_WORKFLOWS of all processes. The APIs then run `posthorn serve`, which makes first attempts
+	// outside of workflows. "" = the default, with APIs that have no worker.
 	Workflows string
 	// AsyncTemporal sets synchronous_commit off for Temporal's databases: with PostgreSQL, Temporal's last commits die. Those of
 	// Posthorn's own database do not.
@@ -43,9 +44,6 @@ type Options struct {
 
 const mostFaults = 100_000
 
-// workflowsOfRetries is the mode with workflows only for deliveries that are not received at the first attempt.
-const workflowsOfRetries = "retries"
-
 func (o *Options) validate() error {
 	switch {
 	case o.Faults < 0 || o.Faults > mostFaults:
@@ -54,7 +52,7 @@ func (o *Options) validate() error {
 		return errors.New("a number of faults or a duration must be set")
 	case o.Rate <= 0 || o.Rate > 500:
 		return errors.New("the rate must be more than 0 and at most 500 a second")
-	case o.Workflows != "" && o.Workflows != "event" && o.Workflows != workflowsOfRetries:
+	case !slices.Contains([]string{"", "event", "retries"}, o.Workflows):
 		return errors.New("the workflows must be event or retries")
 	case o.State == "":
 		return errors.New("a state file must be named")

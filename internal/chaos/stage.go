@@ -136,8 +136,6 @@ func (s *stage) startPosthorn(ctx context.Context, o *Options) error {
 	api := apiRole
 	if o.Workflows != "" {
 		env = append(env, "POSTHORN_WORKFLOWS="+o.Workflows)
-	}
-	if o.Workflows == workflowsOfRetries {
 		api = serveCommand
 	}
 	migrate := exec.CommandContext(ctx, path, "migrate")

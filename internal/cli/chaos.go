@@ -18,7 +18,7 @@ type ChaosCommand struct {
 	Kinds    []string      `name:"kinds" placeholder:"WORD,…" help:"Only kinds of faults whose names contain one of these words."`
 	Rate     float64       `default:"20" help:"Publish calls a second. Default ${default}."`
 
-	Workflows string `default:"event" enum:"event,retries" help:"POSTHORN_WORKFLOWS of the processes (${enum}); with retries the APIs are posthorn serve. Default ${default}."`
+	Workflows string `default:"" enum:",event,retries" help:"POSTHORN_WORKFLOWS of the processes, event or retries; the APIs are then posthorn serve. Default: event, with APIs that have no worker."`
 
 	AsyncTemporal bool `name:"async-temporal" help:"Set synchronous_commit off for Temporal's databases. A kill of PostgreSQL then loses Temporal's last commits."`
 

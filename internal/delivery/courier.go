@@ -89,8 +89,8 @@ type FirstInput struct {
 	Elsewhere bool
 }
 
-// errElsewhere means that another process is making first attempts.
-var errElsewhere = errors.New("another process is making the first attempts")
+// ErrElsewhere means that another process may be making first attempts. They are to be asked for again in a while.
+var ErrElsewhere = errors.New("another process is making the first attempts")
 
 // First makes the first POST of every delivery of a dispatch, all at once, and records each as it ends. If it runs
 // again, it sends only what is still pending. Deliveries whose webhook has reached its cap are left over.
@@ -117,7 +117,10 @@ func (c *Courier) First(ctx context.Context, in FirstInput) (Batch, error) {
 		}
 	}
 	if in.Elsewhere && slices.ContainsFunc(jobs, func(j *job) bool { return j.delivery.Attempts == 0 && !c.early(&j.delivery) }) {
-		return Batch{}, errors.Join(errElsewhere, pass(nil, 0, 0))
+		if err := pass(nil, 0, 0); err != nil {
+			return Batch{}, err
+		}
+		return Batch{}, ErrElsewhere
 	}
 	b := &batch{Courier: c, dispatchID: in.DispatchID, of: NewRemainder(in.DispatchID, len(jobs))}
 	for _, e := range ends {

@@ -60,17 +60,12 @@ func (c *Courier) Ahead(ctx context.Context, dispatchID string, work []handoff.W
 }
 
 // attemptNow makes the first POSTs of a tenant's deliveries that are in memory.
-func (c *Courier) attemptNow(ctx context.Context, b *batch, work []handoff.Work, direct bool) (sum Batch, err error) {
+func (c *Courier) attemptNow(ctx context.Context, b *batch, work []handoff.Work, direct bool) (Batch, error) {
 	unlock, err := c.once.lock(ctx, b.dispatchID)
 	if err != nil {
 		return Batch{}, err
 	}
 	defer unlock()
-	defer func() {
-		if err == nil && !direct {
-			c.results.add(b.dispatchID, &sum)
-		}
-	}()
 	c.noteTraffic(work[0].Delivery.Tenant)
 	jobs := make([]*job, len(work))
 	for i := range work {
@@ -81,5 +76,9 @@ func (c *Courier) attemptNow(ctx context.Context, b *batch, work []handoff.Work,
 		return Batch{}, err
 	}
 	b.sendAll(ctx, chosen)
-	return b.close(ctx)
+	sum, err := b.close(ctx)
+	if err == nil && !direct {
+		c.results.add(b.dispatchID, &sum)
+	}
+	return sum, err
 }

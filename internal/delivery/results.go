@@ -2,11 +2,11 @@ package delivery
 
 import "sync"
 
-// resultsMost is how many results of first attempts are remembered: more than there are workflows that wait for one.
+// resultsMost is how many results of first attempts are remembered. A workflow that waits for one takes it at once.
 const resultsMost = 256
 
-// results remembers what came of the last first attempts that were made ahead of their workflows. It is a shortcut: the
-// database has the same. The zero value is ready.
+// results remembers what came of the last first attempts that were made ahead of their workflows. If a result is lost,
+// the database says what is left to do. The zero value is ready.
 type results struct {
 	mu    sync.Mutex
 	of    map[string]*Batch // by dispatch

@@ -24,64 +24,64 @@ const gatherEvery = 250 * time.Millisecond
 // dispatch. StartAhead or ReleaseDirect must follow.
 func (e *Engine) ReserveAhead(ctx context.Context, work []handoff.Work) (process int64, ok bool) {
 	e.mu.Lock()
-	away := e.isAway()
+	answers := e.ctx.Err() == nil && e.down.IsZero()
 	e.mu.Unlock()
-	if away {
+	if !answers {
 		return 0, false
 	}
 	return e.ReserveDirect(ctx, work)
 }
 
 // StartAhead makes the first attempts of a stored dispatch in the tenant's reserved slot, and starts its workflow: when
-// they are made, or after aheadFor, or with others if they have ended all deliveries.
+// they are made, or after aheadFor, or with others if they have ended all deliveries. The slot is free again when
+// Temporal has the workflow and the attempts are made or take long.
 func (e *Engine) StartAhead(tenant string, d *models.Dispatch, work []handoff.Work) {
 	e.spawn(func() {
 		defer e.Release(tenant)
-		since := time.Now()
-		attempts := e.attemptAhead(d, work)
+		hold := time.NewTimer(holdFor)
+		defer hold.Stop()
+		b := e.attemptAhead(d, work)
 		slow := time.NewTimer(aheadFor)
 		defer slow.Stop()
 		select {
-		case <-attempts.ended:
+		case <-b.ended:
 			if e.ctx.Err() != nil {
 				return // they were cut off because this process ends
 			}
-			if attempts.result.over() {
+			if b.over() {
 				e.gather()
 			}
-			e.start(d, work, attempts.result)
-			return
 		case <-slow.C:
 		}
-		if !e.start(d, work, &begun{by: &workflows.Maker{Process: d.Process, At: since}, ended: attempts.ended}) {
+		if !e.start(d, work, b) {
 			return
 		}
-		slow.Reset(max(0, holdFor-time.Since(since)))
 		select {
-		case <-attempts.ended:
-		case <-slow.C:
+		case <-b.ended:
+		case <-hold.C:
 		}
 	})
 }
 
-// gather waits for the next moment at which workflows start that have nothing left to do. The moments of several
-// processes differ.
+// gather waits for the next moment at which workflows start that have nothing left to do, unless few slots are free.
+// The moments of several processes differ.
 func (e *Engine) gather() {
+	e.mu.Lock()
+	scarce := e.free < e.Slots/2
+	e.mu.Unlock()
+	if scarce {
+		return
+	}
 	since := time.Since(e.created)
 	_ = pause.For(e.ctx, since.Truncate(gatherEvery)+gatherEvery-since) // it ends early with this process
 }
 
-// aheadAttempts are first attempts in flight. result may be read once ended is closed; nil = the workflow makes them.
-type aheadAttempts struct {
-	ended  chan struct{}
-	result *begun
-}
-
 // attemptAhead begins to make a dispatch's first attempts.
-func (e *Engine) attemptAhead(d *models.Dispatch, work []handoff.Work) *aheadAttempts {
-	a := &aheadAttempts{ended: make(chan struct{})}
+func (e *Engine) attemptAhead(d *models.Dispatch, work []handoff.Work) *begun {
+	b := &begun{by: workflows.Maker{Process: d.Process, At: d.CreatedAt}, ended: make(chan struct{})}
 	e.spawn(func() {
-		defer close(a.ended)
+		var made *workflows.Round
+		defer func() { b.end(made) }()
 		defer e.ReleaseDirect(work)
 		if !e.owns(d.Process) {
 			return // this process was suspended, and others have taken them over
@@ -89,10 +89,10 @@ func (e *Engine) attemptAhead(d *models.Dispatch, work []handoff.Work) *aheadAtt
 		round, err := e.First.Ahead(e.ctx, d.ID, work)
 		switch {
 		case err == nil:
-			a.result = &begun{round: round, at: time.Now()}
+			made = &round
 		case e.ctx.Err() == nil:
 			e.Log.Warn("first attempts not made; their workflow makes them", "dispatch", d.ID, "error", err)
 		}
 	})
-	return a
+	return b
 }

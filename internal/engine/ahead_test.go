@@ -3,6 +3,7 @@ package engine_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,25 +16,37 @@ import (
 	"github.com/posthorn/posthorn/workflows"
 )
 
-// attemptAhead has the first attempts of an event's two deliveries made before its workflow starts, if they can be.
-func attemptAhead(t *testing.T, e *engine.Engine, id string) bool {
+// accepted is when events are accepted.
+var accepted = time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
+
+// reserveAhead prepares the first attempts of an event's two deliveries, if they can be made before its workflow starts.
+func reserveAhead(t *testing.T, e *engine.Engine, id string) (start func(), ok bool) {
 	t.Helper()
 	all := work(2)
 	if !e.Reserve(t.Context(), "acme", false) {
-		return false
+		return nil, false
 	}
 	process, ok := e.ReserveAhead(t.Context(), all)
 	if !ok {
 		e.Release("acme")
-		return false
+		return nil, false
 	}
 	require.EqualValues(t, posting, process)
-	d := &models.Dispatch{ID: id, Process: process}
+	d := &models.Dispatch{ID: id, Process: process, CreatedAt: accepted}
 	for i := range all {
 		d.Deliveries = append(d.Deliveries, all[i].Delivery.Key())
 	}
-	e.StartAhead("acme", d, all)
-	return true
+	return func() { e.StartAhead("acme", d, all) }, true
+}
+
+// attemptAhead has them made.
+func attemptAhead(t *testing.T, e *engine.Engine, id string) bool {
+	t.Helper()
+	start, ok := reserveAhead(t, e, id)
+	if ok {
+		start()
+	}
+	return ok
 }
 
 // input returns what the last workflow started with.
@@ -86,7 +99,7 @@ func TestAhead_WorkflowsWithNothingLeftToDoStartTogether(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		a := &attempts{round: workflows.Round{Delivered: 2}}
-		e, c, _ := direct(a, func(o *engine.Options) { o.Slots = 8 })
+		e, c, _ := direct(a, func(o *engine.Options) { o.Slots = 16 })
 		for range 8 {
 			require.True(t, attemptAhead(t, e, "evt"))
 			time.Sleep(30 * time.Millisecond)
@@ -104,12 +117,11 @@ func TestAhead_ASlowReceiversWorkflowStartsMeanwhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := &attempts{takes: 5 * time.Second, round: workflows.Round{Delivered: 2}}
 		e, c, _ := direct(a, func(o *engine.Options) { o.Slots = 1 })
-		began := time.Now()
 		require.True(t, attemptAhead(t, e, "evt_1"))
 		time.Sleep(101 * time.Millisecond)
 		require.Equal(t, 1, c.starts())
 		require.Nil(t, c.input(t).Carried)
-		require.Equal(t, &workflows.Maker{Process: posting, At: began}, c.input(t).By)
+		require.Equal(t, &workflows.Maker{Process: posting, At: accepted}, c.input(t).By)
 		require.False(t, e.Reserve(t.Context(), "acme", false))
 		time.Sleep(150 * time.Millisecond)
 		require.True(t, e.Reserve(t.Context(), "acme", false), "the slow receiver holds no slot any more")
@@ -187,14 +199,81 @@ func TestAhead_WhatOthersHaveTakenOverIsNotAttempted(t *testing.T) {
 	})
 }
 
+// Only this process knows what was received, so it starts all of those workflows.
+func TestAhead_AnOutageOfTemporalDelaysTheWorkflowsOfWhatWasReceived(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		e, c, o := direct(&attempts{round: workflows.Round{Delivered: 2}}, func(o *engine.Options) { o.Slots, o.Cores = 100, 4 })
+		o.gone = map[string]bool{}
+		var starts []func()
+		for i := range 70 {
+			id := fmt.Sprint("evt_", i)
+			start, ok := reserveAhead(t, e, id)
+			require.True(t, ok)
+			starts, o.gone[id] = append(starts, start), true
+		}
+		c.fail(context.DeadlineExceeded)
+		for _, start := range starts {
+			start()
+		}
+		time.Sleep(time.Minute)
+		require.Zero(t, c.starts())
+		c.fail(nil)
+		time.Sleep(3 * time.Second)
+		require.Equal(t, 70, c.starts())
+		e.Close()
+	})
+	synctest.Test(t, func(t *testing.T) {
+		e, c, o := direct(&attempts{takes: 5 * time.Second, round: workflows.Round{Delivered: 2}})
+		c.fail(context.DeadlineExceeded)
+		require.True(t, attemptAhead(t, e, "evt_1")) // by a slow receiver
+		time.Sleep(10 * time.Second)
+		o.gone = map[string]bool{"evt_1": true}
+		c.fail(nil)
+		time.Sleep(3 * time.Second)
+		require.Equal(t, 1, c.starts())
+		require.Equal(t, 2, c.input(t).Carried.Result.Delivered)
+		e.Close()
+	})
+}
+
+// Between two probes of a Temporal that is away, its circuit is not open.
+func TestAhead_NothingIsAttemptedUntilTemporalHasAnswered(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		a := &attempts{round: workflows.Round{Delivered: 2}}
+		e, c, _ := direct(a, func(o *engine.Options) { o.LetGo = nil })
+		c.fail(context.DeadlineExceeded)
+		require.True(t, attemptAhead(t, e, "evt_1"))
+		for range 100 {
+			time.Sleep(77 * time.Millisecond)
+			if c.failed() > 0 {
+				require.False(t, attemptAhead(t, e, "evt_2"))
+			}
+		}
+		require.Equal(t, 1, a.count())
+		e.Close()
+	})
+}
+
 // A process that ends cuts off what does not end in time, and leaves it to others.
 func TestAhead_AttemptsThatAreCutOffAreLeftToOthers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e, c, _ := direct(&attempts{takes: time.Hour})
 		require.True(t, attemptAhead(t, e, "evt_1"))
-		e.Close()
-		require.LessOrEqual(t, c.starts(), 1)
+		late, ok := reserveAhead(t, e, "evt_2")
+		require.True(t, ok)
+		ended := make(chan struct{})
+		go func() {
+			e.Close()
+			close(ended)
+		}()
+		time.Sleep(engine.CloseFor - 50*time.Millisecond)
+		late()
+		<-ended
+		require.Equal(t, 1, c.starts())
+		require.NotNil(t, c.input(t).By, "the slow receiver's workflow had started")
 	})
 }
 

@@ -35,20 +35,6 @@ type directLoad struct {
 	ended      chan struct{} // closed when none is left; nil = nobody waits for that
 }
 
-// begun tells what is known of first attempts that began before the workflow.
-type begun struct {
-	by    *workflows.Maker // who is making them; nil = they have been made
-	ended <-chan struct{}  // closed when they have been made
-
-	round workflows.Round // their result
-	at    time.Time       // when they had been made
-}
-
-// over reports whether the first attempts have ended all deliveries. The outbox row is then gone.
-func (b *begun) over() bool {
-	return b != nil && b.by == nil && len(b.round.Waiting)+len(b.round.OverCap) == 0
-}
-
 // size returns the size of the deliveries' event data. Deliveries of one event must be adjacent.
 func size(work []handoff.Work) (bytes int) {
 	var last *models.Event
@@ -112,7 +98,7 @@ func (e *Engine) StartDirect(dispatchID string, work []handoff.Work) {
 			e.Log.Warn("first attempts not made; their workflow makes them", "dispatch", dispatchID, "error", err)
 			e.handOver(dispatchID, work, nil)
 		case round.Delivered < len(work):
-			e.handOver(dispatchID, work, &begun{round: round, at: time.Now()})
+			e.handOver(dispatchID, work, made(&round))
 		}
 	})
 }
@@ -121,8 +107,8 @@ func (e *Engine) StartDirect(dispatchID string, work []handoff.Work) {
 // b is nil. Deliveries that ended, such as failed ones, need no outbox entry. The workflow shows them.
 func (e *Engine) handOver(dispatchID string, work []handoff.Work, b *begun) {
 	waits := map[string]bool{}
-	if b != nil {
-		for _, left := range []workflows.Leftovers{b.round.Waiting, b.round.OverCap} {
+	if r := b.result(); r != nil {
+		for _, left := range []workflows.Leftovers{r.Waiting, r.OverCap} {
 			for i := range left {
 				waits[left[i].Delivery] = true
 			}

@@ -225,14 +225,13 @@ func (e *Engine) heard(err error) {
 	}
 }
 
-// start starts one dispatch's workflow, and reports whether it did. b is what is known of its first attempts, nil if
-// they are still to be made.
+// start starts one dispatch's workflow, and reports whether it did. b are its first attempts, nil if none have begun.
 func (e *Engine) start(d *models.Dispatch, work []handoff.Work, b *begun) (started bool) {
 	started, exists := e.try(d, work, b)
 	switch {
 	case exists:
-		e.Log.Error("Temporal has a workflow of this id that is not of this dispatch; the deliveries get another", "dispatch", d.ID, "workflow", e.WorkflowID(d.ID))
-		if b != nil && b.by != nil {
+		e.Log.Error("Temporal has a workflow of this id that is not of this dispatch; what is left of its deliveries gets another", "dispatch", d.ID, "workflow", e.WorkflowID(d.ID))
+		if b != nil {
 			<-b.ended
 		}
 		e.startAgain(d)
@@ -244,7 +243,7 @@ func (e *Engine) start(d *models.Dispatch, work []handoff.Work, b *begun) (start
 
 // try starts one dispatch's workflow. exists says that Temporal has another one with its id.
 func (e *Engine) try(d *models.Dispatch, work []handoff.Work, b *begun) (started, exists bool) {
-	if !e.owns(d.Process) || e.away() {
+	if !b.over() && !e.owns(d.Process) || e.away() {
 		e.Metrics.Starts.WithLabelValues("failed").Inc()
 		e.giveUp()
 		return false, false
@@ -253,13 +252,7 @@ func (e *Engine) try(d *models.Dispatch, work []handoff.Work, b *begun) (started
 	defer cancel()
 	t := e.describe(d, work)
 	in := workflows.DeliverInput{About: t.about(), DispatchID: d.ID, Queue: e.Queues.Deliveries(), Tenant: tenantOf(d), Size: len(d.Deliveries)}
-	switch {
-	case b == nil:
-	case b.by != nil:
-		in.By = b.by
-	default:
-		in = workflows.Begun(in, b.round, time.Since(b.at))
-	}
+	in = b.tell(in)
 	_, err := e.Client.ExecuteWorkflow(ctx, e.options(d, t, in.Shown), workflows.DeliverType, in)
 	fault.Point("after-start")
 	e.heard(err)

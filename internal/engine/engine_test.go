@@ -37,8 +37,10 @@ type temporal struct {
 	now     int             // being started
 	most    int             // at once, so far
 	started []client.StartWorkflowOptions
-	inputs  []any
-	signals []string
+	// failures counts the starts that failed.
+	failures int
+	inputs   []any
+	signals  []string
 
 	signalOptions []client.StartWorkflowOptions
 }
@@ -53,6 +55,7 @@ func (c *temporal) ExecuteWorkflow(_ context.Context, o client.StartWorkflowOpti
 	c.mu.Lock()
 	c.now--
 	if c.err != nil {
+		c.failures++
 		return nil, c.err
 	}
 	if c.taken[o.ID] {
@@ -80,6 +83,12 @@ func (c *temporal) fail(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.err = err
+}
+
+func (c *temporal) failed() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.failures
 }
 
 func (c *temporal) starts() int {

@@ -15,7 +15,8 @@ const (
 	// probeEvery is the time between two checks whether Temporal is back.
 	probeEvery = time.Second
 	// laterBy is after how long a dispatch that was given up is tried again, and laterMost how many wait for that.
-	// Beyond that number, and after an outage, others take them over.
+	// Beyond that number, and after an outage, others take them over. Those whose first attempts have begun are not
+	// counted: others cannot start them all, and start slots bound them.
 	laterBy   = 500 * time.Millisecond
 	laterMost = 64
 )
@@ -74,16 +75,20 @@ func (e *Engine) probe() {
 func (e *Engine) startLater(d *models.Dispatch, b *begun) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.later == laterMost || e.closing.Load() {
+	if b == nil && e.later == laterMost || e.closing.Load() {
 		return
 	}
-	e.later++
+	if b == nil {
+		e.later++
+	}
 	time.AfterFunc(laterBy, func() {
 		again := false
 		panics.Safely("the engine", func() { again = e.tryLater(d, b) })
-		e.mu.Lock()
-		e.later--
-		e.mu.Unlock()
+		if b == nil {
+			e.mu.Lock()
+			e.later--
+			e.mu.Unlock()
+		}
 		if again {
 			e.startLater(d, b)
 		}
@@ -93,7 +98,7 @@ func (e *Engine) startLater(d *models.Dispatch, b *begun) {
 // tryLater tries to start a dispatch that was given up, and reports whether it still has to be started. If its
 // workflow exists, it was given up too early.
 func (e *Engine) tryLater(d *models.Dispatch, b *begun) (again bool) {
-	if e.closing.Load() || !e.owns(d.Process) || !b.over() && e.replaced(d) {
+	if e.closing.Load() || !b.over() && (!e.owns(d.Process) || e.replaced(d)) {
 		return false
 	}
 	e.mu.Lock()
