@@ -32,6 +32,10 @@ func TestPosting_WhatAProcessPOSTsOutlivesWhatItLetsGoOf(t *testing.T) {
 		require.True(t, ok)
 		first := p.ProcessID()
 		require.NotContains(t, []int64{0, posting}, first)
+		require.True(t, p.IsThis(first))
+		require.True(t, p.IsThis(posting))
+		require.False(t, p.IsThis(posting+first))
+		require.False(t, p.IsThis(0))
 		gone := func() []int64 {
 			gone, err := p.ClaimGone(t.Context())
 			require.NoError(t, err)

@@ -1,6 +1,7 @@
 package delivery_test
 
 import (
+	"context"
 	"net/http"
 	"testing"
 
@@ -45,6 +46,51 @@ func TestAhead_TheWorkflowGetsTheSameResult(t *testing.T) {
 	require.Equal(t, 2, again.Waiting[0].Number)
 	require.Equal(t, 1, b.receiver.got("/good"))
 	require.Equal(t, 1, b.receiver.got("/bad"))
+}
+
+// The workflow of a slow receiver asks for its first attempts while they are made. It waits for them.
+func TestAhead_TheWorkflowWaitsForAttemptsInFlight(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.hook("/a")
+	posted, answer := make(chan struct{}), make(chan struct{})
+	b.receiver.handle("/a", func(w http.ResponseWriter, _ *http.Request) {
+		close(posted)
+		<-answer
+		w.WriteHeader(http.StatusNoContent)
+	})
+	d := b.publish()
+	work := b.work(d)
+	made, asked := make(chan delivery.Batch, 1), make(chan delivery.Batch, 1)
+	go func() {
+		batch, _ := b.Ahead(t.Context(), d.ID, work)
+		made <- batch
+	}()
+	<-posted
+	go func() {
+		batch, _ := b.First(t.Context(), delivery.FirstInput{DispatchID: d.ID, Size: 1})
+		asked <- batch
+	}()
+	close(answer)
+	require.Equal(t, 1, (<-made).Delivered)
+	require.Equal(t, 1, (<-asked).Delivered)
+	require.Equal(t, 1, b.receiver.got("/a"))
+}
+
+// What is not known to have been made is not taken for made.
+func TestAhead_AttemptsThatFailLeaveNoResult(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.hook("/a")
+	d := b.publish()
+	work := b.work(d)
+	ctx, cancel := context.WithCancel(t.Context())
+	b.receiver.handle("/a", func(http.ResponseWriter, *http.Request) { cancel() })
+	_, err := b.Ahead(ctx, d.ID, work)
+	require.ErrorIs(t, err, context.Canceled)
+	require.Zero(t, b.Remembered())
+	b.receiver.answer("/a", http.StatusNoContent)
+	require.Equal(t, 1, b.first(d.ID).Delivered)
 }
 
 func TestAhead_TheLastRecordRemovesTheDispatch(t *testing.T) {

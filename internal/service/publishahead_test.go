@@ -51,6 +51,25 @@ func TestPublishAhead_AnEventsFirstAttemptsComeBeforeItsWorkflow(t *testing.T) {
 	}
 }
 
+// If its first attempts would have to wait, an event's workflow makes them.
+func TestPublishAhead_WhatCannotBeAttemptedAtOnceWaitsForItsWorkflow(t *testing.T) {
+	t.Parallel()
+	env := direct(t, func(o *service.Options) { o.Retries = false })
+	env.Engine.SetDirect(0)
+	published, err := env.Service.Publish(t.Context(), "acme", events(""))
+	require.NoError(t, err)
+	require.Empty(t, env.Engine.Ahead())
+	require.Len(t, env.Engine.Dispatches(), 1)
+	require.Equal(t, "deliver/"+published[0].ID, published[0].WorkflowID)
+
+	env = direct(t, func(o *service.Options) { o.Retries, o.GroupMax = false, 2 })
+	env.Webhook("acme", "https://shop.example/c")
+	_, err = env.Service.Publish(t.Context(), "acme", events(""))
+	require.NoError(t, err)
+	require.Empty(t, env.Engine.Ahead(), "it has two dispatches")
+	require.Len(t, env.Engine.Dispatches(), 2)
+}
+
 func TestPublishAhead_WhatIsNotStoredGivesItsRoomBack(t *testing.T) {
 	t.Parallel()
 	env := direct(t, func(o *service.Options) { o.Retries = false })

@@ -15,7 +15,7 @@ import (
 	"github.com/posthorn/posthorn/test/pgtest"
 )
 
-// steps are the fault points in the order in which an event passes them, with the largest number of POSTs after a death
+// steps are the fault points that an event passes, with the largest number of POSTs after a death
 // there. Only a POST that was made and not recorded is made again.
 var steps = []struct {
 	name        string
@@ -30,27 +30,27 @@ var steps = []struct {
 	{"after-record", false, 1, 1},
 }
 
-// retries has workflows only for deliveries that are not received. The reconciler keeps its usual pace: deliveries are
-// found because their process is gone.
+// retries has workflows only for deliveries that are not received.
 const retries = "POSTHORN_WORKFLOWS=retries"
 
 // apart is the shape in which the API survives a death of the worker.
 const apart = "api and worker"
 
 // shapes are the ways to run Posthorn. Each starts an installation that dies at a step, and gives its API and the
-// process that will die.
+// process that will die. Where one process accepts and has a worker, it makes first attempts outside of workflows, and
+// the reconciler keeps its usual pace: deliveries are found because their process is gone.
 var shapes = []struct {
 	name  string
 	start func(t *testing.T, temporal *harness.Temporal, fault string, inAPI bool) (api harness.API, mortal *harness.Server)
 }{
 	{"dev", func(t *testing.T, _ *harness.Temporal, fault string, _ bool) (harness.API, *harness.Server) {
 		t.Helper()
-		s := harness.NewDev(t, &programs, impatient...).Start(t, "dev", fault)
+		s := harness.NewDev(t, &programs).Start(t, "dev", fault)
 		return s.API, s
 	}},
 	{"serve", func(t *testing.T, temporal *harness.Temporal, fault string, _ bool) (harness.API, *harness.Server) {
 		t.Helper()
-		s := newProduction(t, temporal, impatient...).Start(t, "serve", fault)
+		s := newProduction(t, temporal).Start(t, "serve", fault)
 		return s.API, s
 	}},
 	{apart, func(t *testing.T, temporal *harness.Temporal, fault string, inAPI bool) (harness.API, *harness.Server) {

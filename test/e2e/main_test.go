@@ -46,8 +46,9 @@ var kinds = []struct {
 	name string
 	env  []string
 }{
-	{"behaviour", patience},
-	// Receivers that may take the time that they have by default need the time until doubt that there is by default.
+	// First attempts at receivers that may take the time that they have by default are made outside of workflows if the
+	// time until doubt is that by default, too.
+	{"behaviour", []string{"POSTHORN_RECONCILE_AFTER=1m", "POSTHORN_RECONCILE_EVERY=2s"}},
 	{"behaviour, workflows for retries", []string{workflowsForRetries, "POSTHORN_RECONCILE_AFTER=1m", "POSTHORN_RECONCILE_EVERY=2s"}},
 }
 

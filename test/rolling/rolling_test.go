@@ -23,7 +23,7 @@ func install(t *testing.T, temporal *harness.Temporal, env ...string) *installat
 	t.Helper()
 	i := &installation{Installation: harness.NewInstallation(t, &programs, pgtest.URL(t), temporal, env...)}
 	i.Migrate(t)
-	apis := []*harness.Server{i.Start(t, "api"), i.Start(t, "api")}
+	apis := []*harness.Server{i.Start(t, "api"), i.Start(t, "serve")} // which makes first attempts itself
 	i.processes = append([]*harness.Server{i.Start(t, "worker"), i.Start(t, "worker")}, apis...)
 	i.balancer = newBalancer(t, apis...)
 	return i

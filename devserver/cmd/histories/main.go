@@ -57,7 +57,7 @@ func run(ctx context.Context, args []string) error {
 }
 
 // longHistory is how many events make a history long in the second theatre. Temporal's own number would take too long.
-const longHistory = 20
+const longHistory = 14
 
 // play runs a Posthorn on its own Temporal, plays the stories in it, and writes down their histories.
 func play(ctx context.Context, directory string, quiet *slog.Logger, settings map[string]any, stories func(*stage) map[string]story) error {

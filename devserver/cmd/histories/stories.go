@@ -44,6 +44,7 @@ type story func(ctx context.Context, tenant string) ([]told, error)
 func (s *stage) stories() map[string]story {
 	return map[string]story{
 		"deliver-received":      s.received,
+		"deliver-slow":          s.slow,
 		"deliver-retried":       s.retried,
 		"deliver-exhausted":     s.exhausted,
 		"deliver-mixed":         s.mixed,
@@ -135,6 +136,11 @@ func (s *stage) deliver(ctx context.Context, tenant, acts string, retries int) (
 
 func (s *stage) received(ctx context.Context, tenant string) ([]told, error) {
 	return s.deliver(ctx, tenant, "receives", 3)
+}
+
+// slow has a receiver whose workflow starts during its first attempt.
+func (s *stage) slow(ctx context.Context, tenant string) ([]told, error) {
+	return s.deliver(ctx, tenant, "slow", 3)
 }
 
 func (s *stage) retried(ctx context.Context, tenant string) ([]told, error) {
