@@ -142,8 +142,8 @@ func (s *Store) ProcessID() int64 {
 	return p.id
 }
 
-// PostingID returns the id under which this process holds the deliveries whose first attempts it makes while no
-// dispatch drives them. LetGo does not end it: a delivery that is being POSTed is not taken over as long as the
+// PostingID returns the id under which this process holds the deliveries whose first attempts it makes outside of
+// workflows, and the dispatches of these. LetGo does not end it: a delivery that is being POSTed is not taken over as long as the
 // process runs. ok is false if there is no such id, or others may presume the process gone.
 func (s *Store) PostingID() (id int64, ok bool) {
 	p := s.posting

@@ -46,7 +46,7 @@ type Store struct {
 	changes  *inTurn       // the queues of tenants' changes
 	traffic  *atomic.Int64 // when an event was last accepted or an attempt recorded, in nanoseconds since 1970
 	presence *presence     // this process's row in processes
-	posting  *presence     // the same for what it POSTs without a dispatch; nil = none
+	posting  *presence     // the same for first attempts outside of workflows; nil = it makes none
 	log      *auditing
 }
 
@@ -62,7 +62,7 @@ type Options struct {
 	// MaxWebhooks and MaxKeys are the limits of a tenant that has none of its own. Default DefaultMaxWebhooks and
 	// DefaultMaxKeys.
 	MaxWebhooks, MaxKeys int64
-	// FirstAttempts says that this process makes first attempts of deliveries that no dispatch drives: see PostingID.
+	// FirstAttempts says that this process makes first attempts outside of workflows: see PostingID.
 	FirstAttempts bool
 	// Now is the process's clock. Default: time.Now, corrected on PostgreSQL by how far the database's clock is ahead.
 	// A given one is corrected only with Correct.

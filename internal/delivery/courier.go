@@ -52,7 +52,7 @@ type Courier struct {
 	// Failed is called when a failure has been counted. before and after are the webhook's count before and after the
 	// transaction that counted it.
 	Failed func(webhookID string, before, after int64)
-	// Slowest is the longest timeout of a webhook whose first attempts Direct makes. The reconciler must not find a
+	// Slowest is the longest timeout of a webhook whose first attempts Direct and Ahead make. The reconciler must not find a
 	// delivery overdue during its POST. 0 = any.
 	Slowest time.Duration
 	// Owns reports whether deliveries accepted under a process id still belong to this process; nil = always.

@@ -111,7 +111,7 @@ type Engine struct {
 	waiting   sharedQueue                       // the queue for shared dispatches
 	keptBytes int                               // the size of their event data
 	admitted  int                               // waiting or about to wait; a tenant counts up to its limit
-	direct    directLoad                        // first attempts without a workflow
+	direct    directLoad                        // first attempts outside of workflows
 	room      chan struct{}                     // closed and replaced whenever a slot or room becomes free
 	down      time.Time                         // until when the circuit is open; zero since Temporal answered
 	answered  time.Time                         // when Temporal last answered
