@@ -110,7 +110,7 @@ func TestCrash_DeathUnderLoad(t *testing.T) {
 			if slices.Contains(kind.env, retries) {
 				t.Run("Temporal away", func(t *testing.T) { deliversWithoutTemporal(t, p) })
 			} else {
-				t.Run("Temporal away", func(t *testing.T) { acceptsWithoutTemporal(t, p) })
+				t.Run("Temporal away", func(t *testing.T) { acceptsWithoutTemporal(t, p, kind.api == "serve") })
 			}
 			t.Run("Postgres away", func(t *testing.T) { refusesWithoutPostgres(t, p) })
 		})
