@@ -85,7 +85,7 @@ func (at *capped) soon(n int, wait time.Duration) int {
 const fastPost = 25 * time.Millisecond
 
 // Room reports whether n more first attempts are likely to find room at once, or almost at once at a receiver that is
-// known to be fast.
+// not known to be slow.
 func (c *Cap) Room(webhookID string, n int) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -93,7 +93,9 @@ func (c *Cap) Room(webhookID string, n int) bool {
 	switch {
 	case at == nil:
 		return n <= DefaultInFlight
-	case at.took > 0 && at.took <= fastPost:
+	case at.took == 0: // as at the beginning of a burst
+		return at.users+n <= unknownMost
+	case at.took <= fastPost:
 		return n <= at.soon(n, c.wait)
 	default:
 		return at.users+n <= DefaultInFlight

@@ -69,6 +69,38 @@ func TestCap_ForgetsWhoGivesUp(t *testing.T) {
 	})
 }
 
+// How many more find room depends on how long the latest POSTs took.
+func TestCap_ARoomIsWaitedForUnlessTheReceiverIsSlow(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		took time.Duration // of the POST that has ended
+		most int           // at once, with the 16 in flight
+	}{
+		"no POST has ended": {0, 128},
+		"fast":              {10 * time.Millisecond, 16 + 400},
+		"slow":              {30 * time.Millisecond, 16},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				all := delivery.NewCap()
+				all.Ask("wh_a", 1) // it is not forgotten
+				if c.took > 0 {
+					leave, ok := enter(t.Context(), all, "wh_a")
+					require.True(t, ok)
+					time.Sleep(c.took)
+					leave()
+				}
+				left := c.most - all.Users("wh_a")
+				require.True(t, all.Room("wh_a", left))
+				require.False(t, all.Room("wh_a", left+1))
+			})
+		})
+	}
+	require.True(t, delivery.NewCap().Room("wh_a", delivery.DefaultInFlight))
+	require.False(t, delivery.NewCap().Room("wh_a", delivery.DefaultInFlight+1))
+}
+
 // enter asks for one ticket and uses it.
 func enter(ctx context.Context, c *delivery.Cap, webhookID string) (leave func(), ok bool) {
 	return c.Ask(webhookID, 1)[0].Enter(ctx)

@@ -103,7 +103,8 @@ func TestDirectAttempt_OnlyWhatCanBeSentAtOnceIsSentDirectly(t *testing.T) {
 			require.NoError(b.t, err)
 			b.Clock.Advance(2 * time.Second)
 		}, false},
-		"no room":     {nil, func(b *bundle, w models.Webhook) { b.t.Cleanup(b.fill(w.ID)) }, false},
+		"no room":     {nil, func(b *bundle, w models.Webhook) { b.Cap.Ask(w.ID, 1000) }, false},
+		"room soon":   {nil, func(b *bundle, w models.Webhook) { b.t.Cleanup(b.fill(w.ID)) }, true},
 		"failed last": {nil, func(b *bundle, _ models.Webhook) { b.receiver.answer("/a", 500); b.direct(b.accept()) }, false},
 		"failed before": {nil, func(b *bundle, _ models.Webhook) {
 			b.receiver.answer("/a", 500)
