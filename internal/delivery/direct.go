@@ -7,8 +7,9 @@ import (
 	"github.com/posthorn/posthorn/models"
 )
 
-// AtOnce reports whether Direct or Ahead can make the first attempts of deliveries now, without waiting. Their webhooks must be
-// active, have no limits of their own, answer in time, not have failed last, and have room, and so must this process.
+// AtOnce reports whether Direct or Ahead can make the first attempts of deliveries now, almost without waiting. Their
+// webhooks must be active, have no limits of their own, answer in time, not have failed last, and have room, and so must
+// this process.
 func (c *Courier) AtOnce(ctx context.Context, work []handoff.Work) bool {
 	if c.Breaker != nil && c.Breaker.Open() {
 		return false

@@ -153,7 +153,7 @@ func TestAhead_NothingIsAttemptedWhileTemporalIsAway(t *testing.T) {
 		e, c, o := direct(a)
 		c.fail(context.DeadlineExceeded)
 		require.True(t, attemptAhead(t, e, "evt_1"))
-		o.gone = map[string]bool{"evt_1": true} // the record has removed it
+		o.remove("evt_1") // the record has
 		time.Sleep(300 * time.Millisecond)
 		require.False(t, attemptAhead(t, e, "evt_2"))
 		require.Equal(t, 1, a.count())
@@ -178,9 +178,9 @@ func TestAhead_AnIdThatIsTakenIsReplacedAfterTheAttempts(t *testing.T) {
 		c.taken = map[string]bool{"test/deliver/evt_1": true}
 		require.True(t, attemptAhead(t, e, "evt_1"))
 		time.Sleep(4 * time.Second)
-		require.Empty(t, o.moved)
+		require.Empty(t, o.replaced())
 		time.Sleep(2 * time.Second)
-		require.Equal(t, []string{"evt_1"}, o.moved)
+		require.Equal(t, []string{"evt_1"}, o.replaced())
 		require.Equal(t, 1, c.starts())
 		e.Close()
 	})
@@ -204,13 +204,13 @@ func TestAhead_AnOutageOfTemporalDelaysTheWorkflowsOfWhatWasReceived(t *testing.
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e, c, o := direct(&attempts{round: workflows.Round{Delivered: 2}}, func(o *engine.Options) { o.Slots, o.Cores = 100, 4 })
-		o.gone = map[string]bool{}
 		var starts []func()
 		for i := range 70 {
 			id := fmt.Sprint("evt_", i)
 			start, ok := reserveAhead(t, e, id)
 			require.True(t, ok)
-			starts, o.gone[id] = append(starts, start), true
+			o.remove(id)
+			starts = append(starts, start)
 		}
 		c.fail(context.DeadlineExceeded)
 		for _, start := range starts {
@@ -228,7 +228,7 @@ func TestAhead_AnOutageOfTemporalDelaysTheWorkflowsOfWhatWasReceived(t *testing.
 		c.fail(context.DeadlineExceeded)
 		require.True(t, attemptAhead(t, e, "evt_1")) // by a slow receiver
 		time.Sleep(10 * time.Second)
-		o.gone = map[string]bool{"evt_1": true}
+		o.remove("evt_1")
 		c.fail(nil)
 		time.Sleep(3 * time.Second)
 		require.Equal(t, 1, c.starts())

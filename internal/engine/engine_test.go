@@ -131,6 +131,23 @@ func (o *outbox) CreateSharedDispatch(ctx context.Context, keys []models.Deliver
 	return models.Dispatch{ID: fmt.Sprintf("dsp_%d", len(o.sizes)), Deliveries: keys}, nil
 }
 
+// remove removes a dispatch, as the record of its last delivery does.
+func (o *outbox) remove(id string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.gone == nil {
+		o.gone = map[string]bool{}
+	}
+	o.gone[id] = true
+}
+
+// replaced returns the dispatches that were put into others.
+func (o *outbox) replaced() []string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.Clone(o.moved)
+}
+
 func (o *outbox) fail(err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
