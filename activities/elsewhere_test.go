@@ -38,6 +38,19 @@ func (b *bundle) next(said any, in workflows.AttemptInput) error {
 	return err
 }
 
+// twoRun is an installation with a webhook, in which this process and process 2 run. It counts its POSTs.
+func twoRun(t *testing.T) (b *bundle, posts *int) {
+	t.Helper()
+	posts = new(int)
+	b = setup(t, servicetest.WithPoster(posterFunc(func(context.Context, sender.Request) sender.Result {
+		*posts++
+		return sender.Result{Outcome: sender.Received, StatusCode: 204, StartedAt: time.Now()}
+	})))
+	b.Processes = processes{1: true, 2: true}
+	b.hook("/a")
+	return b, posts
+}
+
 // A missed heartbeat does not mean that the worker is dead. While a running process still makes a POST, no other
 // process makes it.
 func TestOtherProcess_WhatAnotherProcessStillMakesIsNotMadeTwice(t *testing.T) {
@@ -60,23 +73,17 @@ func TestOtherProcess_WhatAnotherProcessStillMakesIsNotMadeTwice(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			posts := 0
-			b := setup(t, servicetest.WithPoster(posterFunc(func(context.Context, sender.Request) sender.Result {
-				posts++
-				return sender.Result{Outcome: sender.Received, StatusCode: 204, StartedAt: time.Now()}
-			})))
-			b.Processes = processes{1: true, 2: true}
-			b.hook("/a")
+			b, posts := twoRun(t)
 			d, l := b.waiting()
 			c.said.At = b.Clock.Now().Add(-c.ago)
 			err := b.next(c.said, workflows.AttemptInput{DispatchID: d.ID, Delivery: l})
 			if c.made {
 				require.NoError(t, err)
-				require.Equal(t, 1, posts)
+				require.Equal(t, 1, *posts)
 				return
 			}
 			require.Equal(t, 2*time.Second, asked(t, err).NextRetryDelay())
-			require.Zero(t, posts)
+			require.Zero(t, *posts)
 		})
 	}
 }
@@ -115,24 +122,18 @@ func TestOtherProcess_FirstAttemptsBegunElsewhereAreNotMadeTwice(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			posts := 0
-			b := setup(t, servicetest.WithPoster(posterFunc(func(context.Context, sender.Request) sender.Result {
-				posts++
-				return sender.Result{Outcome: sender.Received, StatusCode: 204, StartedAt: time.Now()}
-			})))
-			b.Processes = processes{1: true, 2: true}
-			b.hook("/a")
+			b, posts := twoRun(t)
 			d := b.publish()
 			round, err := b.FirstAttempts(t.Context(), workflows.FirstAttemptsInput{DispatchID: d.ID, Size: 1,
 				By: &workflows.Maker{Process: c.by, At: b.Clock.Now().Add(-c.ago)}})
 			if c.made {
 				require.NoError(t, err)
 				require.Equal(t, 1, round.Delivered)
-				require.Equal(t, 1, posts)
+				require.Equal(t, 1, *posts)
 				return
 			}
 			require.ErrorContains(t, err, "another process")
-			require.Zero(t, posts)
+			require.Zero(t, *posts)
 		})
 	}
 }

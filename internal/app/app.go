@@ -128,12 +128,9 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 	a.limits = delivery.NewLimits(a.store.LeaseHolder, a.store, a.store.Clock)
 	a.desk = handoff.NewDesk(handoffBytes, a.store.Clock)
 	var shared *handoff.Desk // shared with the engine, if this process has a worker too
-	if o.Worker && o.API {
-		shared = a.desk
-	}
-	var first engine.First // first attempts outside of workflows
+	var first engine.First   // first attempts outside of workflows
 	if o.attemptsFirst() {
-		first = (*firstAttempts)(a)
+		shared, first = a.desk, (*firstAttempts)(a)
 	}
 	a.engine = engine.New(engine.Options{Client: o.Temporal, Queues: workflows.NewQueues(o.Config.TaskQueue), Outbox: a.store,
 		Desk: shared, Metrics: a.metrics, Log: o.Log, Threshold: int64(o.Config.FailureThreshold), Judge: a.judge, Sendable: a.sendable, Owns: a.store.Owns, LetGo: a.store.LetGo, First: first, Posting: a.store.PostingID, Slots: slotsPerCore * runtime.GOMAXPROCS(0), GroupMax: o.Config.GroupMax,

@@ -14,7 +14,8 @@ func (o *Options) direct() bool {
 	return o.Config.Workflows == config.WorkflowsOfRetries && o.attemptsFirst()
 }
 
-// attemptsFirst reports whether the process makes first attempts outside of workflows, if it can do so at once.
+// attemptsFirst reports whether the process makes first attempts of the events that it accepts: it has a worker. If it can
+// do so at once, it makes them outside of workflows.
 func (o *Options) attemptsFirst() bool { return o.API && o.Worker }
 
 // firstAttempts makes first attempts outside of workflows. The Courier that it uses is created after the engine.

@@ -8,21 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/posthorn/posthorn/internal/delivery"
-	"github.com/posthorn/posthorn/internal/handoff"
 	"github.com/posthorn/posthorn/models"
 )
-
-// work returns what a process that has accepted a dispatch holds of it.
-func (b *bundle) work(d models.Dispatch) (work []handoff.Work) {
-	b.t.Helper()
-	for _, key := range d.Deliveries {
-		delivery := b.read(key.ID)
-		event, err := b.Env.Store.Event(b.t.Context(), delivery.Tenant, delivery.EventID)
-		require.NoError(b.t, err)
-		work = append(work, handoff.Work{Delivery: delivery, Event: &event})
-	}
-	return work
-}
 
 // A workflow that starts during its first attempts gets their result, and makes none again.
 func TestAhead_TheWorkflowGetsTheSameResult(t *testing.T) {

@@ -117,10 +117,7 @@ func (c *Courier) First(ctx context.Context, in FirstInput) (Batch, error) {
 		}
 	}
 	if in.Elsewhere && slices.ContainsFunc(jobs, func(j *job) bool { return j.delivery.Attempts == 0 && !c.early(&j.delivery) }) {
-		if err := pass(nil, 0, 0); err != nil {
-			return Batch{}, err
-		}
-		return Batch{}, ErrElsewhere
+		return Batch{}, errors.Join(ErrElsewhere, pass(nil, 0, 0))
 	}
 	b := &batch{Courier: c, dispatchID: in.DispatchID, of: NewRemainder(in.DispatchID, len(jobs))}
 	for _, e := range ends {

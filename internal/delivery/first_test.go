@@ -11,7 +11,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/posthorn/posthorn/internal/delivery"
-	"github.com/posthorn/posthorn/internal/handoff"
 	"github.com/posthorn/posthorn/internal/sender"
 	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/internal/servicetest"
@@ -45,11 +44,8 @@ func TestFirstAttempts_TakeWhatLiesOnTheDesk(t *testing.T) {
 	b := setup(t)
 	b.hook("/a")
 	d := b.publish()
-	row := b.delivery(d)
-	event, err := b.Env.Store.Event(t.Context(), tenant, row.EventID)
-	require.NoError(t, err)
 	// The outbox has no dispatch with this name, so the deliveries can only come from the desk.
-	done := b.Desk.Put("on-the-desk", []handoff.Work{{Delivery: row, Event: &event}})
+	done := b.Desk.Put("on-the-desk", b.work(d))
 
 	require.Equal(t, delivery.Batch{Delivered: 1}, b.first("on-the-desk"))
 	<-done

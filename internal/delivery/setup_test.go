@@ -158,6 +158,18 @@ func (b *bundle) read(id string) models.Delivery {
 	return d
 }
 
+// work returns what a process that has accepted a dispatch holds of it.
+func (b *bundle) work(d models.Dispatch) (work []handoff.Work) {
+	b.t.Helper()
+	for _, key := range d.Deliveries {
+		delivery := b.read(key.ID)
+		event, err := b.Env.Store.Event(b.t.Context(), delivery.Tenant, delivery.EventID)
+		require.NoError(b.t, err)
+		work = append(work, handoff.Work{Delivery: delivery, Event: &event})
+	}
+	return work
+}
+
 // first runs First.
 func (b *bundle) first(dispatchID string) delivery.Batch {
 	b.t.Helper()

@@ -80,19 +80,10 @@ func (e *Engine) gather() {
 func (e *Engine) attemptAhead(d *models.Dispatch, work []handoff.Work) *begun {
 	b := &begun{by: workflows.Maker{Process: d.Process, At: d.CreatedAt}, ended: make(chan struct{})}
 	e.spawn(func() {
-		var made *workflows.Round
-		defer func() { b.end(made) }()
+		var round *workflows.Round
+		defer func() { b.end(round) }()
 		defer e.ReleaseDirect(work)
-		if !e.owns(d.Process) {
-			return // this process was suspended, and others have taken them over
-		}
-		round, err := e.First.Ahead(e.ctx, d.ID, work)
-		switch {
-		case err == nil:
-			made = &round
-		case e.ctx.Err() == nil:
-			e.Log.Warn("first attempts not made; their workflow makes them", "dispatch", d.ID, "error", err)
-		}
+		round, _ = e.makeFirst(d.Process, d.ID, work, e.First.Ahead)
 	})
 	return b
 }

@@ -88,19 +88,34 @@ func (e *Engine) ReleaseDirect(work []handoff.Work) {
 func (e *Engine) StartDirect(dispatchID string, work []handoff.Work) {
 	e.spawn(func() {
 		defer e.ReleaseDirect(work)
-		if !e.owns(work[0].Delivery.Process) {
-			return // this process was suspended, and others have taken them over
-		}
-		round, err := e.First.Direct(e.ctx, dispatchID, work)
+		round, ours := e.makeFirst(work[0].Delivery.Process, dispatchID, work, e.First.Direct)
 		switch {
-		case e.ctx.Err() != nil: // they were cut off because this process ends
-		case err != nil:
-			e.Log.Warn("first attempts not made; their workflow makes them", "dispatch", dispatchID, "error", err)
+		case !ours:
+		case round == nil:
 			e.handOver(dispatchID, work, nil)
 		case round.Delivered < len(work):
-			e.handOver(dispatchID, work, made(&round))
+			e.handOver(dispatchID, work, made(round))
 		}
 	})
+}
+
+// makeFirst makes first attempts that this process holds under an id, in one of the ways of First. A nil round means
+// that their workflow makes them. ours is false if others do: they have taken them over while this process was
+// suspended, or do because it ends.
+func (e *Engine) makeFirst(process int64, dispatchID string, work []handoff.Work,
+	way func(context.Context, string, []handoff.Work) (workflows.Round, error)) (round *workflows.Round, ours bool) {
+	if !e.owns(process) {
+		return nil, false
+	}
+	r, err := way(e.ctx, dispatchID, work)
+	switch {
+	case e.ctx.Err() != nil: // they were cut off
+		return nil, false
+	case err != nil:
+		e.Log.Warn("first attempts not made; their workflow makes them", "dispatch", dispatchID, "error", err)
+		return nil, true
+	}
+	return &r, true
 }
 
 // handOver starts the workflow of the deliveries that first attempts without a workflow have left over: all of them if

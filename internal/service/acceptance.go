@@ -56,7 +56,7 @@ func (a *acceptance) plan(ctx context.Context, r PublishRequest) bool {
 	a.work = map[string][]handoff.Work{}
 	a.process = s.Store.ProcessID()
 	if own && !s.Retries && len(pending) == 1 && n <= a.most() {
-		_, work := a.pending()
+		_, work := a.owed()
 		if process, ok := s.Engine.ReserveAhead(ctx, work); ok {
 			a.process, a.ahead = process, true
 		}
@@ -83,7 +83,7 @@ func (a *acceptance) plan(ctx context.Context, r PublishRequest) bool {
 // planDirect lets this process make the first attempts right after the commit, if it can do so at once. The deliveries
 // name no dispatch: one is written for those that are not received.
 func (a *acceptance) planDirect(ctx context.Context, r PublishRequest) bool {
-	indexes, work := a.pending()
+	indexes, work := a.owed()
 	process, ok := a.service.Engine.ReserveDirect(ctx, work)
 	if !ok {
 		return false
@@ -102,8 +102,8 @@ func (a *acceptance) planDirect(ctx context.Context, r PublishRequest) bool {
 	return true
 }
 
-// pending returns the deliveries to attempt, with their indexes.
-func (a *acceptance) pending() (indexes []int, work []handoff.Work) {
+// owed returns the deliveries to attempt, with their indexes.
+func (a *acceptance) owed() (indexes []int, work []handoff.Work) {
 	event := 0 // deliveries are in the order of their events
 	for k := range a.request.Deliveries {
 		d := &a.request.Deliveries[k]

@@ -41,6 +41,9 @@ var behaviours = []struct {
 	{"Temporal lists workflows by tenant, webhook and status", workflowsAreListed},
 }
 
+// usual is the default time until doubt, with looks more often than by default.
+var usual = []string{"POSTHORN_RECONCILE_AFTER=1m", "POSTHORN_RECONCILE_EVERY=2s"}
+
 // kinds are the settings of workflows. All installations behave the same with either.
 var kinds = []struct {
 	name string
@@ -48,8 +51,8 @@ var kinds = []struct {
 }{
 	// First attempts at receivers that may take the time that they have by default are made outside of workflows if the
 	// time until doubt is that by default, too.
-	{"behaviour", []string{"POSTHORN_RECONCILE_AFTER=1m", "POSTHORN_RECONCILE_EVERY=2s"}},
-	{"behaviour, workflows for retries", []string{workflowsForRetries, "POSTHORN_RECONCILE_AFTER=1m", "POSTHORN_RECONCILE_EVERY=2s"}},
+	{"behaviour", usual},
+	{"behaviour, workflows for retries", append([]string{workflowsForRetries}, usual...)},
 }
 
 // TestE2E_Dev runs everything on `posthorn dev`.
