@@ -31,6 +31,7 @@ type Acceptance struct {
 	Deliveries []Delivery
 	Dispatches []Dispatch
 	FanOuts    []FanOut // for events that have no deliveries yet
+	Batches    []Batch  // likewise, for several events each
 	Key        string   // idempotency key, or ""
 	BodyHash   []byte   // SHA-256 of the request, compared if the key is used again
 	Answer     string   // the answer if the key is used again
@@ -49,6 +50,9 @@ func (r *Acceptance) Rows() int {
 	n += labels / labelsPerRow
 	for _, f := range r.FanOuts {
 		n += 1 + len(f.Members)/(100*memberSize)
+	}
+	for i := range r.Batches {
+		n += 1 + (len(r.Batches[i].Events)+len(r.Batches[i].Members)/memberSize)/100
 	}
 	return n
 }
@@ -88,7 +92,7 @@ type acceptor struct {
 // run takes two round trips unless there are idempotency keys, external ids or duplicates: what has to be asked, and
 // then what has to be stored, with COMMIT.
 func (a *acceptor) run(ctx context.Context) error {
-	for _, step := range []func(context.Context) error{a.checkVersions, a.claimKeys, a.insertEvents, a.insertLabels, a.insertRest, a.insertFanOuts} {
+	for _, step := range []func(context.Context) error{a.checkVersions, a.claimKeys, a.insertEvents, a.insertLabels, a.insertRest, a.insertFanOuts, a.insertBatches} {
 		if err := step(ctx); err != nil {
 			return err
 		}

@@ -33,7 +33,7 @@ type Event struct {
 // Event reads one event.
 func (s *Store) Event(ctx context.Context, tenant, id string) (Event, error) {
 	var e shownEvent
-	err := s.db.WithContext(ctx).Table("events").Select(eventShown+", events.data").Take(&e, "tenant = ? AND id = ?", tenant, id).Error
+	err := s.db.WithContext(ctx).Table("events").Select(s.eventShown()+", events.data").Take(&e, "tenant = ? AND id = ?", tenant, id).Error
 	return e.event(), found(err)
 }
 
@@ -85,10 +85,13 @@ func (f *EventFilter) cursors(tenant string) cursors {
 	return append(c, f.ExternalID, f.Tag, f.Channel, attribute.Name, attribute.Value, f.IDsOf)
 }
 
-// eventShown selects the columns of events in lists: all except the data, and whether all deliveries exist.
-const eventShown = `events.tenant, events.id, events.type, events.attributes, events.external_id, events.channels, events.tags,
+// eventShown returns the columns of events in lists: all except the data, and whether all deliveries exist.
+func (s *Store) eventShown() string {
+	return `events.tenant, events.id, events.type, events.attributes, events.external_id, events.channels, events.tags,
 	events.created_at, events.data_until, events.erased_at,
-	EXISTS (SELECT 1 FROM jobs j WHERE j.tenant = events.tenant AND j.event_id = events.id AND j.kind = 'fanout') AS fanning_out`
+	EXISTS (SELECT 1 FROM jobs j WHERE j.tenant = events.tenant AND j.event_id = events.id AND j.kind = 'fanout')
+		OR ` + s.inBatch("events", "") + ` AS fanning_out`
+}
 
 // shownEvent is an event read with eventShown.
 type shownEvent struct {
@@ -139,10 +142,10 @@ func (s *Store) Events(ctx context.Context, tenant string, f EventFilter, p Page
 	var rows []Event
 	var end *Mark
 	if f.isOnePart() {
-		rows, err = showEvents(s.eventsLike(ctx, tenant, f, p, after).Limit(p.Limit + 1))
+		rows, err = s.showEvents(s.eventsLike(ctx, tenant, f, p, after).Limit(p.Limit + 1))
 	} else {
 		rows, end, err = lookFirst(s, p, s.eventSources(ctx, tenant, &f, p, after), noFew, func(from int, looked *gorm.DB) ([]Event, error) {
-			return showEvents(s.eventsOf(ctx, &f, p, from, looked))
+			return s.showEvents(s.eventsOf(ctx, &f, p, from, looked))
 		})
 	}
 	if err != nil {
@@ -153,9 +156,9 @@ func (s *Store) Events(ctx context.Context, tenant string, f EventFilter, p Page
 }
 
 // showEvents reads the events of a query without their data.
-func showEvents(q *gorm.DB) (rows []Event, err error) {
+func (s *Store) showEvents(q *gorm.DB) (rows []Event, err error) {
 	var shown []shownEvent
-	err = q.Select(eventShown).Find(&shown).Error
+	err = q.Select(s.eventShown()).Find(&shown).Error
 	for i := range shown {
 		rows = append(rows, shown[i].event())
 	}
@@ -263,7 +266,7 @@ func (s *Store) eventsAmong(ctx context.Context, tenant string, f EventFilter, p
 		direction = 1
 	}
 	var all []Event
-	err := bulk(ctx, s, keys, rowKeyColumns, "SELECT "+eventShown+" FROM v JOIN events ON events.tenant = v.tenant AND events.id = v.id", func(rows *sql.Rows) error {
+	err := bulk(ctx, s, keys, rowKeyColumns, "SELECT "+s.eventShown()+" FROM v JOIN events ON events.tenant = v.tenant AND events.id = v.id", func(rows *sql.Rows) error {
 		var shown shownEvent
 		if err := s.db.ScanRows(rows, &shown); err != nil {
 			return err

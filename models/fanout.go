@@ -97,10 +97,11 @@ func fanOutPage(ctx context.Context, s *Store, j *Job) (JobPage, error) {
 	if err != nil {
 		return JobPage{}, err
 	}
-	deliveries, err := s.fanOutDeliveries(ctx, e, ids)
+	targets, err := s.targetsOf(ctx, e.Tenant, ids)
 	if err != nil {
 		return JobPage{}, err
 	}
+	deliveries := s.owedTo(e, targets)
 	counted := statDeltas{}
 	for i := range deliveries {
 		counted.owed(e.CreatedAt, &deliveries[i])
@@ -124,8 +125,8 @@ var laterColumns = append(slices.Clone(deliveryColumns),
 // insertLater stores deliveries of existing events, and their dispatches.
 func (s *Store) insertLater(ctx context.Context, deliveries []Delivery, dispatches []Dispatch) error {
 	err := bulk(ctx, s, deliveries, laterColumns, `INSERT INTO deliveries
-		(tenant, id, event_id, event_type, webhook_id, status, status_reason, attempts, failures, generation, dispatch_id, next_attempt_at, created_at, finished_at, recovery_id, asked)
-		SELECT tenant, id, event_id, event_type, webhook_id, status, status_reason, 0, 0, 0, dispatch_id, next_attempt_at, created_at, finished_at, NULLIF(recovery, ''), asked FROM v`, nil)
+		(tenant, id, event_id, event_type, webhook_id, status, status_reason, attempts, failures, generation, dispatch_id, next_attempt_at, created_at, process, finished_at, recovery_id, asked)
+		SELECT tenant, id, event_id, event_type, webhook_id, status, status_reason, 0, 0, 0, dispatch_id, next_attempt_at, created_at, NULLIF(process, 0), finished_at, NULLIF(recovery, ''), asked FROM v`, nil)
 	if err != nil {
 		return err
 	}
@@ -148,39 +149,52 @@ func (s *Store) fanOutEvent(ctx context.Context, j *Job) (*Event, error) {
 	return &Event{Tenant: j.Tenant, ID: j.EventID, Type: rows[0].Type, CreatedAt: rows[0].CreatedAt}, nil
 }
 
-// fanOutDeliveries creates an event's deliveries to webhooks, in the order of their ids: pending, held or, if the
-// webhook has been deleted in the meantime, canceled. On PostgreSQL the webhooks' statuses are locked until the page
-// is stored: a change of one then finds all its deliveries.
-func (s *Store) fanOutDeliveries(ctx context.Context, e *Event, ids []string) ([]Delivery, error) {
+// target is a webhook that an event matched, as it is now.
+type target struct {
+	webhook string
+	status  WebhookStatus
+	deleted bool
+}
+
+// targetsOf reads the tenant's webhooks with these ids, in the order of their ids. On PostgreSQL their statuses are
+// locked until the page is stored: a change of one then finds all its deliveries.
+func (s *Store) targetsOf(ctx context.Context, tenant string, ids []string) ([]target, error) {
 	query := `SELECT w.id, w.status, w.deleted_at IS NOT NULL FROM v JOIN webhooks w ON w.id = v.id AND w.tenant = v.tenant ORDER BY w.id`
 	if s.postgres {
 		query += " FOR SHARE OF w"
 	}
 	keys := make([]DeliveryKey, len(ids))
 	for i, id := range ids {
-		keys[i] = DeliveryKey{Tenant: e.Tenant, ID: id}
+		keys[i] = DeliveryKey{Tenant: tenant, ID: id}
 	}
-	now := s.now()
-	deliveries := make([]Delivery, 0, len(ids))
+	targets := make([]target, 0, len(ids))
 	err := bulk(ctx, s, keys, rowKeyColumns, query, func(rows *sql.Rows) error {
-		d := Delivery{Tenant: e.Tenant, ID: NewID(PrefixDelivery), EventID: e.ID, EventType: e.Type, Status: Pending, CreatedAt: now}
-		var status WebhookStatus
-		var deleted bool
-		if err := rows.Scan(&d.WebhookID, &status, &deleted); err != nil {
-			return err
-		}
+		var t target
+		err := rows.Scan(&t.webhook, &t.status, &t.deleted)
+		targets = append(targets, t)
+		return err
+	})
+	return targets, err
+}
+
+// owedTo creates an event's deliveries to webhooks: pending, held or, if the webhook has been deleted in the meantime,
+// canceled.
+func (s *Store) owedTo(e *Event, targets []target) []Delivery {
+	now := s.now()
+	deliveries := make([]Delivery, 0, len(targets))
+	for _, t := range targets {
+		d := Delivery{Tenant: e.Tenant, ID: NewID(PrefixDelivery), EventID: e.ID, EventType: e.Type, WebhookID: t.webhook, Status: Pending, CreatedAt: now}
 		switch {
-		case deleted:
+		case t.deleted:
 			d.Status, d.StatusReason, d.FinishedAt = Canceled, ReasonDeleted, &now
-		case status != WebhookActive:
-			d.Status, d.StatusReason = Held, HeldReason(status)
+		case t.status != WebhookActive:
+			d.Status, d.StatusReason = Held, HeldReason(t.status)
 		default:
 			d.NextAttemptAt = &now
 		}
 		deliveries = append(deliveries, d)
-		return nil
-	})
-	return deliveries, err
+	}
+	return deliveries
 }
 
 // fanOutDispatches puts an event's pending deliveries into dispatches, and records on each delivery which is its own.

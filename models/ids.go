@@ -19,6 +19,7 @@ const (
 	PrefixRecovery     = "rec_"
 	PrefixNotification = "ntf_"
 	PrefixJob          = "job_"
+	PrefixBatch        = "bat_"
 	PrefixInstallation = "ins_"
 	PrefixAudit        = "aud_"
 	PrefixErasure      = "era_"

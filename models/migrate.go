@@ -65,6 +65,7 @@ var migrations = []string{
 	"0036_event_types_shown",
 	"0037_webhook_health_announced",
 	"0038_webhooks_operational",
+	"0039_batches",
 }
 
 // online is the first line of migrations that run outside of a transaction.

@@ -57,24 +57,21 @@ func (r *Recovery) wanted(w *Webhook, events []Event) (kept []Event) {
 	return kept
 }
 
-// missedBy returns the events that have no delivery to the webhook, and get none from a fan-out.
+// missedBy returns the events that have no delivery to the webhook, and get none from a fan-out or a batch.
 func (s *Store) missedBy(ctx context.Context, w *Webhook, events []Event) ([]Event, error) {
 	id := uuid.MustParse(w.ID[len(PrefixWebhook):])
-	columns := append(slices.Clone(rowKeyColumns), column[DeliveryKey]{"webhook", "text", func(*DeliveryKey) any { return w.ID }},
-		column[DeliveryKey]{"member", "bytea", func(*DeliveryKey) any { return id[:] }})
+	columns := append(slices.Clone(eventColumns[:2]), column[Event]{"created_at", "timestamptz", func(e *Event) any { return timeOf(e.CreatedAt) }},
+		column[Event]{"webhook", "text", func(*Event) any { return w.ID }}, column[Event]{"member", "bytea", func(*Event) any { return id[:] }})
 	contains := "instr(j.members, v.member)"
 	if s.postgres {
 		contains = "position(v.member IN j.members)"
 	}
-	keys := make([]DeliveryKey, len(events))
-	for i := range events {
-		keys[i] = keyOf(&events[i])
-	}
 	missed := map[string]bool{}
 	// An index lookup for each event, because NOT EXISTS may scan a whole table instead.
-	err := bulk(ctx, s, keys, columns, `SELECT v.id FROM v WHERE
+	err := bulk(ctx, s, events, columns, `SELECT v.id FROM v WHERE
 		(SELECT d.id FROM deliveries d WHERE d.tenant = v.tenant AND d.event_id = v.id AND d.webhook_id = v.webhook LIMIT 1) IS NULL
-		AND (SELECT j.id FROM jobs j WHERE j.tenant = v.tenant AND j.event_id = v.id AND j.kind = 'fanout' AND `+contains+` > 0 LIMIT 1) IS NULL`,
+		AND (SELECT j.id FROM jobs j WHERE j.tenant = v.tenant AND j.event_id = v.id AND j.kind = 'fanout' AND `+contains+` > 0 LIMIT 1) IS NULL
+		AND NOT `+s.inBatch("v", "v.member"),
 		func(rows *sql.Rows) error {
 			var id string
 			err := rows.Scan(&id)

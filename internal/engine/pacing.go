@@ -55,6 +55,35 @@ func (e *Engine) roomFor(tenant string, n int) bool {
 	return e.admitted == 0 || e.admitted+e.counted(has+n)-e.counted(has) <= e.MaxWaiting
 }
 
+// The bounds of batches that wait in the database. A tenant's batches go there while more than laterFrom of the room is
+// taken by its own deliveries, or more than laterBusy by all. They come back until the tenant has twice as much
+// waiting, so that those in the database go before new ones, and as long as a quarter of the room is free.
+const (
+	laterFrom = 25 // a twelfth: 8,533 deliveries, some seconds' work
+	laterBusy = 2  // a half
+)
+
+// Later reports whether the deliveries of a tenant's batches should wait in the database: so many wait in memory that
+// theirs would not be sent soon.
+func (e *Engine) Later(tenant string) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.GroupMax > 1 && !e.isAway() && (e.loadOf(tenant).admitted > e.MaxWaiting/laterFrom || e.admitted > e.MaxWaiting/laterBusy)
+}
+
+// AdmitLater takes room for n deliveries of a tenant's batch that waits in the database, if there is any. It never
+// waits. Withdraw returns what is not needed.
+func (e *Engine) AdmitLater(tenant string, n int) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	has := e.loadOf(tenant).admitted
+	if e.isAway() || e.closing.Load() || has > 0 && has+n > 2*e.MaxWaiting/laterFrom || e.admitted > 0 && e.admitted+n > e.MaxWaiting-e.MaxWaiting/4 {
+		return false
+	}
+	e.admit(tenant, n)
+	return true
+}
+
 // counted returns how much n deliveries of a tenant count in the common room.
 func (e *Engine) counted(n int) int { return min(n, e.tenantMost()) }
 

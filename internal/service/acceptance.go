@@ -23,6 +23,8 @@ type acceptance struct {
 	process   int64             // the process id that holds them
 	members   map[string][]byte // webhooks of fan-outs, by event type and channels
 	reached   int               // deliveries of the fan-outs
+	later     bool              // deliveries of these events wait in the database
+	sets      map[string]int    // the index of each batch in the request, by event type and channels
 }
 
 // plan decides what will drive the deliveries. With Retries this process makes the first attempts if it can do so at

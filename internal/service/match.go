@@ -1,6 +1,7 @@
 package service
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/posthorn/posthorn/models"
@@ -13,11 +14,20 @@ const (
 	maxDirect = 20 * models.FanOutAbove
 	// maxFannedOut is the most deliveries of one batch's events that follow in pages. A single event may have more.
 	maxFannedOut = 1_000_000
+	// laterSets is the most sets of webhooks of one request whose deliveries wait in the database: each is a row, and
+	// a transaction of its own later.
+	laterSets = 8
 )
 
-// match creates an event's deliveries, or, if they are many, one fan-out from which they follow.
+// match creates an event's deliveries, or, if they are many, one fan-out from which they follow. If much of the tenant
+// waits already, those of a batch follow too, when there is room.
 func (a *acceptance) match(v snapshot, e *models.Event) error {
 	matched := v.match(e.Type, e.Channels)
+	if a.later && len(matched) <= a.service.fanOutAbove && slices.ContainsFunc(matched, isActive) {
+		if is, err := a.matchLater(matched, e); is || err != nil {
+			return err
+		}
+	}
 	if n := len(matched); n > a.service.fanOutAbove || len(a.request.Deliveries)+n > a.service.maxDirect {
 		return a.fanOut(matched, e)
 	}
@@ -32,27 +42,60 @@ func (a *acceptance) match(v snapshot, e *models.Event) error {
 	return nil
 }
 
+func isActive(e *entry) bool { return e.webhook.Status == models.WebhookActive }
+
+// wanted returns what the webhooks of an event depend on, as a key.
+func wanted(e *models.Event) string {
+	return strings.Join(append([]string{e.Type}, e.Channels...), " ") // no name of either contains a space
+}
+
+func membersOf(matched []*entry) ([]byte, error) {
+	ids := make([]string, len(matched))
+	for i, entry := range matched {
+		ids[i] = entry.webhook.ID
+	}
+	return models.Members(ids)
+}
+
+// matchLater adds the event to those of the request that matched the same webhooks and whose deliveries wait in the
+// database; false = the request has too many such sets.
+func (a *acceptance) matchLater(matched []*entry, e *models.Event) (bool, error) {
+	i, ok := a.sets[wanted(e)]
+	if !ok {
+		if len(a.sets) == laterSets {
+			return false, nil
+		}
+		members, err := membersOf(matched)
+		if err != nil {
+			return false, err
+		}
+		if a.sets == nil {
+			a.sets = map[string]int{}
+		}
+		i = len(a.request.Batches)
+		a.sets[wanted(e)] = i
+		a.request.Batches = append(a.request.Batches, models.Batch{Tenant: e.Tenant, ID: models.NewID(models.PrefixBatch), CreatedAt: e.CreatedAt, Members: members})
+	}
+	a.request.Batches[i].Events = append(a.request.Batches[i].Events, e.ID)
+	return true, nil
+}
+
 // fanOut records which webhooks the event matches. Events of one type with the same channels in a request share the
 // list.
 func (a *acceptance) fanOut(matched []*entry, e *models.Event) error {
 	if a.reached += len(matched); a.reached > maxFannedOut && len(a.request.FanOuts) > 0 {
 		return invalid(FieldError{"events", "match too many webhooks together; publish fewer at once"})
 	}
-	wanted := strings.Join(append([]string{e.Type}, e.Channels...), " ") // no name of either contains a space
-	members, ok := a.members[wanted]
+	members, ok := a.members[wanted(e)]
 	if !ok {
-		ids := make([]string, len(matched))
-		for i, entry := range matched {
-			ids[i] = entry.webhook.ID
-		}
 		var err error
-		if members, err = models.Members(ids); err != nil {
+		if members, err = membersOf(matched); err != nil {
 			return err
 		}
 		if a.members == nil {
 			a.members = map[string][]byte{}
 		}
-		a.members[wanted] = members
+		a.members[wanted(e)] = members
 	}
 	a.request.FanOuts = append(a.request.FanOuts, models.FanOut{EventID: e.ID, Members: members})
 	return nil

@@ -17,6 +17,9 @@ import (
 // MaxBatch is the most events that one request may publish.
 const MaxBatch = 1000
 
+// laterLeast is the fewest events of a request whose deliveries may wait in the database.
+const laterLeast = 100
+
 // EventInput is one event to publish. Data is the JSON as it was posted.
 type EventInput struct {
 	ID         string // "" = generate one
@@ -136,6 +139,7 @@ func (s *Service) publish(ctx context.Context, v snapshot, tenant string, r Publ
 		return nil, err
 	}
 	a := &acceptance{service: s, request: &models.Acceptance{Tenant: tenant, Version: v.version, SharedVersion: v.shared.version, Events: events, Key: r.Key}}
+	a.later = len(events) >= laterLeast && s.Engine.Later(tenant)
 	for i := range events {
 		if err := a.match(v, &events[i]); err != nil {
 			return nil, err

@@ -51,6 +51,8 @@ type Engine interface { //nolint:interfacebloat // one engine with many tasks; s
 	Admit(ctx context.Context, tenant string, n int) bool
 	// Withdraw returns the room admitted for n deliveries of a tenant that were not stored.
 	Withdraw(tenant string, n int)
+	// Later reports whether a tenant has so many deliveries waiting that those of a batch should wait in the database.
+	Later(tenant string) bool
 	// Queue queues admitted deliveries for the next shared dispatch.
 	Queue(work []handoff.Work)
 	// WakeHealth wakes the webhook's health workflow.

@@ -17,19 +17,19 @@ var _ service.Engine = (*Engine)(nil)
 // Engine starts nothing and remembers the requests to it. The zero value has start slots and room for everything. It is
 // safe for concurrent use.
 type Engine struct {
-	mu         sync.Mutex
-	busy, full bool
-	reserved   int
-	admitted   int
-	dispatches []models.Dispatch
-	queued     []handoff.Work
-	woken      []string
-	recoveries []string
-	paused     map[string]bool
-	at         int64 // the process that makes first attempts outside of workflows; 0 = none does
-	room       int   // taken for them
-	direct     map[string][]handoff.Work
-	ahead      []string
+	mu                  sync.Mutex
+	busy, full, crowded bool
+	reserved            int
+	admitted            int
+	dispatches          []models.Dispatch
+	queued              []handoff.Work
+	woken               []string
+	recoveries          []string
+	paused              map[string]bool
+	at                  int64 // the process that makes first attempts outside of workflows; 0 = none does
+	room                int   // taken for them
+	direct              map[string][]handoff.Work
+	ahead               []string
 }
 
 // SetDirect says that this process makes first attempts outside of workflows, and holds them under an id.
@@ -108,6 +108,9 @@ func (e *Engine) PausedDispatches(context.Context) (all map[string]bool, _ error
 
 // SetBusy says that no start slot is free. Accepted events then wait for a shared dispatch.
 func (e *Engine) SetBusy(busy bool) { e.locked(func() { e.busy = busy }) }
+
+// SetCrowded says that much waits already, so that the deliveries of batches wait in the database.
+func (e *Engine) SetCrowded(crowded bool) { e.locked(func() { e.crowded = crowded }) }
 
 // SetFull says that there is no room to wait either, as after a long busy time. Publishing is then Unavailable.
 func (e *Engine) SetFull(full bool) { e.locked(func() { e.full, e.busy = full, full }) }
@@ -192,6 +195,17 @@ func (e *Engine) Admit(_ context.Context, _ string, n int) (ok bool) {
 
 // Withdraw implements service.Engine.
 func (e *Engine) Withdraw(_ string, n int) { e.locked(func() { e.admitted -= n }) }
+
+// Later implements service.Engine.
+func (e *Engine) Later(string) (later bool) {
+	e.locked(func() { later = e.crowded })
+	return later
+}
+
+// AdmitLater implements worker.BatchEngine.
+func (e *Engine) AdmitLater(tenant string, n int) bool {
+	return e.Admit(context.Background(), tenant, n)
+}
 
 // Queue implements service.Engine.
 func (e *Engine) Queue(work []handoff.Work) {

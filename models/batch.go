@@ -1,0 +1,168 @@
+package models
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"gorm.io/gorm/clause"
+)
+
+// Batch is a number of events that were accepted together, whose deliveries follow in pages when there is room for
+// them: those of each event to each member. A tenant with much waiting already gets its deliveries this way, because
+// a delivery costs about as much to store as an event, and more to keep in memory. The row is deleted with the last
+// page.
+type Batch struct {
+	Tenant    string
+	ID        string
+	CreatedAt time.Time // that of its events
+	Events    []string  `gorm:"serializer:json;not null"` // their ids; all matched the same webhooks
+	Members   []byte    // the webhooks that matched: see Members
+	Position  int       // how many of the events have their deliveries
+}
+
+// BatchPage is what one page of a batch has stored.
+type BatchPage struct {
+	BatchID string // "" = the tenant has no batch that another process does not work on
+	Done    bool   // it was the last page
+	Rows    int    // deliveries, of any status
+	// Owed are the pending deliveries, held by this process and without a dispatch. Events are the page's events.
+	Owed   []Delivery
+	Events map[DeliveryKey]*Event
+}
+
+// BatchRows is the most deliveries that one page stores. That is at least one event's: more webhooks than
+// FanOutAbove are a FanOut.
+const BatchRows = 1000
+
+var batchColumns = []column[Batch]{
+	{"tenant", "text", func(b *Batch) any { return b.Tenant }},
+	{"id", "text", func(b *Batch) any { return b.ID }},
+	{"created_at", "timestamptz", func(b *Batch) any { return timeOf(b.CreatedAt) }},
+	{"events", "text", func(b *Batch) any { return jsonText(b.Events) }},
+	{"members", "bytea", func(b *Batch) any { return b.Members }},
+}
+
+// insertBatches stores the events whose deliveries follow when there is room.
+func (a *acceptor) insertBatches(ctx context.Context) error {
+	batches := gatherOpen(a, func(r *Acceptance) []Batch { return r.Batches })
+	return later(ctx, a.Store, batches, batchColumns, `INSERT INTO batches (tenant, id, created_at, events, members, position)
+		SELECT tenant, id, created_at, events, members, 0 FROM v`, nil)
+}
+
+// inBatch returns the condition that the deliveries of an event, a row of a table with its tenant, id and created_at,
+// follow in a batch. webhook is an expression for the 16 bytes of a member; "" = any.
+func (s *Store) inBatch(table, webhook string) string {
+	named, member := "instr(b.events, '\"' || "+table+".id || '\"')", "instr(b.members, "+webhook+")"
+	if s.postgres {
+		named, member = "strpos(b.events, '\"' || "+table+".id || '\"')", "position("+webhook+" IN b.members)"
+	}
+	more := ""
+	if webhook != "" {
+		more = " AND " + member + " > 0"
+	}
+	return "EXISTS (SELECT 1 FROM batches b WHERE b.tenant = " + table + ".tenant AND b.created_at = " + table + ".created_at AND " + named + " > 0" + more + ")"
+}
+
+// NextBatchTenant returns the tenant that comes after another one, by id, among those with batches; "" = there is none.
+func (s *Store) NextBatchTenant(ctx context.Context, after string) (tenant string, err error) {
+	err = s.db.WithContext(ctx).Model(&Batch{}).Select("tenant").Where("tenant > ?", after).Order("tenant").Limit(1).Scan(&tenant).Error
+	return tenant, err
+}
+
+// RunBatch does the next page of the tenant's oldest batch that no other process works on: it stores the deliveries of
+// the next events, which this process holds from then on.
+func (s *Store) RunBatch(ctx context.Context, tenant string) (page BatchPage, err error) {
+	err = s.Tx(ctx, func(tx *Store) error {
+		page = BatchPage{}
+		q := tx.db.WithContext(ctx).Where("tenant = ?", tenant).Order("id")
+		if tx.postgres {
+			q = q.Clauses(clause.Locking{Strength: clause.LockingStrengthUpdate, Options: clause.LockingOptionsSkipLocked})
+		}
+		var b Batch
+		if err := found(q.Take(&b).Error); err != nil {
+			return err
+		}
+		page, err = tx.batchPage(ctx, &b)
+		return err
+	})
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return BatchPage{}, nil
+	case err != nil:
+		return BatchPage{}, err
+	}
+	return page, nil
+}
+
+func (s *Store) batchPage(ctx context.Context, b *Batch) (BatchPage, error) {
+	members := memberIDs(b.Members)
+	if len(members) == 0 || b.Position >= len(b.Events) {
+		return BatchPage{}, fmt.Errorf("models: batch %s: %d webhooks, event %d of %d", b.ID, len(members), b.Position, len(b.Events))
+	}
+	next := b.Events[b.Position:min(len(b.Events), b.Position+max(1, BatchRows/len(members)))]
+	b.Position += len(next)
+	page := BatchPage{BatchID: b.ID, Done: b.Position == len(b.Events)}
+	var err error
+	if page.Events, err = s.batchEvents(ctx, b.Tenant, next); err != nil {
+		return page, err
+	}
+	targets, err := s.targetsOf(ctx, b.Tenant, members)
+	if err != nil {
+		return page, err
+	}
+	counted, process := statDeltas{}, s.ProcessID()
+	var deliveries []Delivery
+	for _, id := range next {
+		e := page.Events[DeliveryKey{Tenant: b.Tenant, ID: id}]
+		if e == nil {
+			continue // it has been erased or deleted
+		}
+		for _, d := range s.owedTo(e, targets) {
+			if d.Status == Pending {
+				d.Process = process
+				page.Owed = append(page.Owed, d)
+			}
+			counted.owed(e.CreatedAt, &d)
+			deliveries = append(deliveries, d)
+		}
+	}
+	page.Rows = len(deliveries)
+	if err := s.appendStats(ctx, counted); err != nil {
+		return page, err
+	}
+	if err := s.insertLater(ctx, deliveries, nil); err != nil {
+		return page, err
+	}
+	db := s.db.WithContext(ctx)
+	if page.Done {
+		return page, db.Delete(&Batch{}, "tenant = ? AND id = ?", b.Tenant, b.ID).Error
+	}
+	return page, db.Model(&Batch{}).Where("tenant = ? AND id = ?", b.Tenant, b.ID).Update("position", b.Position).Error
+}
+
+// batchEvents reads a tenant's events, without those that are not to be delivered any more: their data has been
+// erased, or the tenant deleted. They are locked until the page is stored: erasing one then finds all its deliveries.
+func (s *Store) batchEvents(ctx context.Context, tenant string, ids []string) (map[DeliveryKey]*Event, error) {
+	keys := make([]DeliveryKey, len(ids))
+	for i, id := range ids {
+		keys[i] = DeliveryKey{Tenant: tenant, ID: id}
+	}
+	query := `SELECT e.* FROM v JOIN events e ON e.tenant = v.tenant AND e.id = v.id JOIN tenants t ON t.id = e.tenant AND t.deleted_at IS NULL
+		WHERE e.erased_at IS NULL ORDER BY e.id`
+	if s.postgres {
+		query += " FOR SHARE OF e"
+	}
+	events := make(map[DeliveryKey]*Event, len(ids))
+	err := bulk(ctx, s, keys, rowKeyColumns, query, func(rows *sql.Rows) error {
+		e := new(Event)
+		if err := s.db.ScanRows(rows, e); err != nil {
+			return err
+		}
+		events[keyOf(e)] = e
+		return nil
+	})
+	return events, err
+}
