@@ -28,7 +28,7 @@ type Event struct {
 	CreatedAt  timestamp         `json:"created_at"`
 	DataUntil  *timestamp        `json:"data_until" nullable:"true" doc:"Its data is erased then, which is earlier than the retention; null = it is kept as long as the event."`
 	ErasedAt   *timestamp        `json:"erased_at" nullable:"true" doc:"When its data was erased."`
-	FannedOut  bool              `json:"fanned_out" example:"true" doc:"true once all its deliveries exist. If more than 1,000 webhooks match an event, it is false for a while after the event was accepted: the deliveries follow, to exactly the webhooks that matched at that time."`
+	FannedOut  bool              `json:"fanned_out" example:"true" doc:"true once all its deliveries exist. It is false for a while after the event was accepted if more than 1,000 webhooks match it, or if it came in a batch while much of the tenant waited already: the deliveries follow, to exactly the webhooks that matched at that time."`
 }
 
 // FullEvent is an event with its data and its deliveries.

@@ -291,7 +291,7 @@ type Event struct {
 	// ExternalID The publisher's own id for it; null = none.
 	ExternalID *string `json:"external_id"`
 
-	// FannedOut true once all its deliveries exist. If more than 1,000 webhooks match an event, it is false for a while after the event was accepted: the deliveries follow, to exactly the webhooks that matched at that time.
+	// FannedOut true once all its deliveries exist. It is false for a while after the event was accepted if more than 1,000 webhooks match it, or if it came in a batch while much of the tenant waited already: the deliveries follow, to exactly the webhooks that matched at that time.
 	FannedOut bool     `json:"fanned_out"`
 	ID        string   `json:"id"`
 	Tags      []string `json:"tags"`
@@ -412,7 +412,7 @@ type FullEvent struct {
 	// ExternalID The publisher's own id for it; null = none.
 	ExternalID *string `json:"external_id"`
 
-	// FannedOut true once all its deliveries exist. If more than 1,000 webhooks match an event, it is false for a while after the event was accepted: the deliveries follow, to exactly the webhooks that matched at that time.
+	// FannedOut true once all its deliveries exist. It is false for a while after the event was accepted if more than 1,000 webhooks match it, or if it came in a batch while much of the tenant waited already: the deliveries follow, to exactly the webhooks that matched at that time.
 	FannedOut bool     `json:"fanned_out"`
 	ID        string   `json:"id"`
 	Tags      []string `json:"tags"`

@@ -11,6 +11,8 @@ import (
 // canceled.
 type Backlog struct {
 	Pending, Held int64
+	// Batches are those whose deliveries wait in the database: see Batch.
+	Batches int64
 }
 
 // WebhookBacklog is the number of pending deliveries of one webhook.
@@ -60,6 +62,9 @@ func (s *Store) Backlog(ctx context.Context, limit int) (b Backlog, top []Webhoo
 	})
 	enter()
 	if err != nil {
+		return b, top, err
+	}
+	if err := s.db.WithContext(ctx).Model(&Batch{}).Count(&b.Batches).Error; err != nil {
 		return b, top, err
 	}
 	// Failed and canceled deliveries are in between, in the index that their lists use.

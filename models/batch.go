@@ -66,6 +66,13 @@ func (s *Store) inBatch(table, webhook string) string {
 	return "EXISTS (SELECT 1 FROM batches b WHERE b.tenant = " + table + ".tenant AND b.created_at = " + table + ".created_at AND " + named + " > 0" + more + ")"
 }
 
+// Batches counts a tenant's batches, up to a number.
+func (s *Store) Batches(ctx context.Context, tenant string, most int) (n int, err error) {
+	db := s.db.WithContext(ctx)
+	err = db.Table("(?) AS b", db.Model(&Batch{}).Select("id").Where("tenant = ?", tenant).Limit(most)).Select("count(*)").Scan(&n).Error
+	return n, err
+}
+
 // NextBatchTenant returns the tenant that comes after another one, by id, among those with batches; "" = there is none.
 func (s *Store) NextBatchTenant(ctx context.Context, after string) (tenant string, err error) {
 	err = s.db.WithContext(ctx).Model(&Batch{}).Select("tenant").Where("tenant > ?", after).Order("tenant").Limit(1).Scan(&tenant).Error

@@ -67,6 +67,8 @@ func (s *database) much(t *testing.T, tenant string, n int) {
 			SELECT tenant, 'key-' || i, secrets, '', created_at FROM n, webhooks WHERE id = @webhook`,
 		`INSERT INTO jobs (id, kind, tenant, webhook_id, event_id, subject, reason, epoch, position, members, touched, errors, due_at, created_at)
 			SELECT 'job_' || tenant || '/' || i, 'none', tenant, id, '', '', '', 0, '', secrets, 0, 0, @later, created_at FROM n, webhooks WHERE id = @webhook`,
+		`INSERT INTO batches (tenant, id, created_at, events, members, position)
+			SELECT tenant, 'bat_' || i, created_at, '[]', secrets, 0 FROM n, webhooks WHERE id = @webhook`,
 		`INSERT INTO stat_deltas (tenant, id, data) SELECT tenant, 'delta-' || i, substr(secrets, 1, 0) FROM n, webhooks WHERE id = @webhook`,
 		`INSERT INTO stats (tenant, webhook_id, event_type, minute, span, data)
 			SELECT tenant, id, 'type-' || i % 7, i, 1, secrets FROM n, webhooks WHERE id = @webhook`,
@@ -103,6 +105,7 @@ func TestPurge_RemovesWhatADeletedTenantOwnsAndNothingElse(t *testing.T) {
 		require.NoError(t, s.DB().Exec(`INSERT INTO jobs (id, kind, tenant, webhook_id, event_id, subject, reason, epoch, position, members,
 			touched, errors, due_at, created_at) SELECT 'job_1', 'none', tenant, id, '', '', '', 0, '', secrets, 0, 0, @later, created_at
 			FROM webhooks WHERE tenant = @tenant`, map[string]any{"tenant": globex, "later": s.Now().Add(time.Hour)}).Error)
+		s.mustAccept(t, s.later(t, globex, 1, models.Webhook{ID: d.WebhookID}))
 		for _, tenant := range []string{globex, acme} {
 			_, _, err := s.TryTenantPace(t.Context(), tenant, 1, time.Second)
 			require.NoError(t, err)

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/posthorn/posthorn/internal/fault"
 	"github.com/posthorn/posthorn/internal/handoff"
 	"github.com/posthorn/posthorn/internal/panics"
 	"github.com/posthorn/posthorn/internal/pause"
@@ -78,6 +79,7 @@ func (b *Batches) turn(ctx context.Context) time.Duration {
 	if err != nil {
 		return b.failed(ctx, tenant, err)
 	}
+	fault.Point("after-page")
 	b.made = b.made || page.BatchID != ""
 	if len(page.Owed) > 0 {
 		work := make([]handoff.Work, len(page.Owed))

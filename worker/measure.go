@@ -46,6 +46,7 @@ func (r *Reconciler) count(ctx context.Context) error {
 	}
 	r.Metrics.Pending.Set(float64(b.Pending))
 	r.Metrics.Held.Set(float64(b.Held))
+	r.Metrics.Batches.Set(float64(b.Batches))
 	webhooks, err := r.Store.WebhookCounts(ctx)
 	if err != nil {
 		return err

@@ -10,6 +10,9 @@ import (
 // Direct sets the most deliveries of one event, and of one request, that are stored with them.
 func (s *Service) Direct(event, request int) { s.fanOutAbove, s.maxDirect = event, request }
 
+// LaterMost sets the most batches of a tenant whose deliveries wait in the database.
+func (s *Service) LaterMost(n int) { s.laterMost = n }
+
 // TypeOf returns a tenant's type with this name, to compare its identity.
 func (s *Service) TypeOf(ctx context.Context, tenant, name string) (any, error) {
 	v, err := s.directory.cached(ctx, tenant)

@@ -17,8 +17,11 @@ import (
 // MaxBatch is the most events that one request may publish.
 const MaxBatch = 1000
 
-// laterLeast is the fewest events of a request whose deliveries may wait in the database.
-const laterLeast = 100
+// The bounds of batches whose deliveries wait in the database.
+const (
+	laterLeast = 100  // the fewest events of a request
+	laterMost  = 1000 // the most of a tenant: its next ones wait for room in memory, and are refused if there is none
+)
 
 // EventInput is one event to publish. Data is the JSON as it was posted.
 type EventInput struct {
@@ -139,7 +142,9 @@ func (s *Service) publish(ctx context.Context, v snapshot, tenant string, r Publ
 		return nil, err
 	}
 	a := &acceptance{service: s, request: &models.Acceptance{Tenant: tenant, Version: v.version, SharedVersion: v.shared.version, Events: events, Key: r.Key}}
-	a.later = len(events) >= laterLeast && s.Engine.Later(tenant)
+	if a.later, err = s.later(ctx, tenant, len(events)); err != nil {
+		return nil, err
+	}
 	for i := range events {
 		if err := a.match(v, &events[i]); err != nil {
 			return nil, err
@@ -184,6 +189,15 @@ func (s *Service) publish(ctx context.Context, v snapshot, tenant string, r Publ
 		return replayed(result.Answer)
 	}
 	return a.published, nil
+}
+
+// later reports whether the deliveries of a request's events should wait in the database.
+func (s *Service) later(ctx context.Context, tenant string, events int) (bool, error) {
+	if events < laterLeast || !s.Engine.Later(tenant) {
+		return false, nil
+	}
+	n, err := s.Store.Batches(ctx, tenant, s.laterMost)
+	return n < s.laterMost, err
 }
 
 // replayed returns the answer to an earlier request with the same key.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -157,6 +158,47 @@ func TestCrash_DeathBeforeTheWorkflow(t *testing.T) {
 			require.Less(t, time.Since(recorded), 50*time.Second, "it was overdue by less than a minute")
 		})
 	}
+}
+
+// Batches of a tenant with much waiting wait in the database. A process that dies right after it has stored the
+// deliveries of one, and before it has queued them, loses none of them, and none of the batches that still wait.
+func TestCrash_DeathWhileBatchesWait(t *testing.T) {
+	t.Parallel()
+	temporal := harness.NewTemporal(t, &programs, harness.Sibling(t, pgtest.URL(t), "temporal"))
+	s := newProduction(t, temporal, "POSTHORN_GROUP_MAX=4").Start(t, "serve", "POSTHORN_FAULT=after-page") // much is 65
+	r := harness.NewReceiver(t, nil)
+	x := harness.NewTenant(t, s.API)
+	w := x.Hook(t, r.URL)
+	const batches, size = 4, 200
+	var accepted []harness.Accepted
+	for i := range batches {
+		body := harness.Object{"events": slices.Repeat([]harness.Object{event(i)}, size)}
+		reply := x.Call(t, http.StatusAccepted, "POST "+x.Path("/events/batch"), body)
+		accepted = append(accepted, harness.Read[struct{ Data []harness.Accepted }](t, reply).Data...)
+	}
+	require.Len(t, accepted, batches*size)
+	requireKilled(t, s.AwaitEnd(t))
+	s.Again(t, "POSTHORN_FAULT=")
+	harness.Until(t, func() error {
+		counts := r.Counts()
+		for _, a := range accepted {
+			if counts[a.ID] == 0 {
+				return fmt.Errorf("%d of %d events have arrived", len(counts), len(accepted))
+			}
+		}
+		return nil
+	})
+	harness.Until(t, func() error {
+		list := harness.All[harness.Delivery](t, x, "/deliveries?webhook_id="+w.ID+"&status=delivered&")
+		if len(list) != len(accepted) {
+			return fmt.Errorf("%d of %d deliveries are recorded", len(list), len(accepted))
+		}
+		return nil
+	})
+	require.Less(t, len(r.Posts()), len(accepted)+100, "only those in flight at the death are sent twice")
+	require.True(t, harness.Get[struct {
+		FannedOut bool `json:"fanned_out"`
+	}](t, x.API, x.Path("/events/"+accepted[len(accepted)-1].ID)).FannedOut)
 }
 
 // publish publishes the one event of a test. An error means that it is not known whether it was accepted.

@@ -1,0 +1,127 @@
+package worker_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/posthorn/posthorn/internal/handoff"
+	"github.com/posthorn/posthorn/models"
+	"github.com/posthorn/posthorn/worker"
+)
+
+// batches are tenants' pages, in memory. A page of a tenant has one delivery less than a page may have.
+type batches struct {
+	pages map[string]int
+	fail  map[string]error // the next page of a tenant
+	panic bool             // at the next page
+	turns []string         // whose pages were made
+	asked int
+	most  int // pages whose deliveries may wait
+	room  map[string]int
+	n     int // deliveries that wait
+}
+
+func (b *batches) NextBatchTenant(_ context.Context, after string) (string, error) {
+	b.asked++
+	var next []string
+	for tenant, n := range b.pages {
+		if n > 0 && tenant > after {
+			next = append(next, tenant)
+		}
+	}
+	if len(next) == 0 {
+		return "", nil
+	}
+	return slices.Min(next), nil
+}
+
+func (b *batches) RunBatch(_ context.Context, tenant string) (models.BatchPage, error) {
+	if b.panic {
+		b.panic = false
+		panic("the cat sat on the keyboard")
+	}
+	if err := b.fail[tenant]; err != nil {
+		delete(b.fail, tenant)
+		return models.BatchPage{}, err
+	}
+	b.turns = append(b.turns, tenant)
+	b.pages[tenant]--
+	page := models.BatchPage{BatchID: "bat_1", Done: true, Rows: models.BatchRows - 1, Events: map[models.DeliveryKey]*models.Event{}}
+	for i := range page.Rows {
+		d := models.Delivery{Tenant: tenant, ID: fmt.Sprint("dlv_", i), EventID: fmt.Sprint("evt_", i)}
+		page.Owed = append(page.Owed, d)
+		page.Events[models.DeliveryKey{Tenant: tenant, ID: d.EventID}] = &models.Event{ID: d.EventID}
+	}
+	return page, nil
+}
+
+func (b *batches) AdmitLater(tenant string, n int) bool {
+	if b.room[tenant]+n > b.most*models.BatchRows {
+		return false
+	}
+	b.room[tenant] += n
+	return true
+}
+
+func (b *batches) Withdraw(tenant string, n int) { b.room[tenant] -= n }
+
+func (b *batches) Queue(work []handoff.Work) {
+	for _, w := range work {
+		if w.Event.ID == w.Delivery.EventID {
+			b.n++
+		}
+	}
+}
+
+// running runs the loop for a while, in a bubble.
+func (b *batches) running(t *testing.T, d time.Duration, meanwhile func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	loop := &worker.Batches{Store: b, Engine: b, Log: slog.New(slog.DiscardHandler)}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		loop.Run(ctx)
+	}()
+	time.Sleep(d)
+	synctest.Wait()
+	meanwhile()
+	time.Sleep(d)
+	cancel()
+	<-done
+}
+
+// Tenants take turns, each as long as there is room for it. When there is room again the loop goes on; what a page did
+// not need is returned.
+func TestBatches_TenantsTakeTurnsWhileThereIsRoom(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := &batches{pages: map[string]int{"acme": 5, "globex": 1, "initech": 3}, most: 1, room: map[string]int{}}
+		b.running(t, time.Second, func() {
+			require.Equal(t, []string{"acme", "globex", "initech"}, b.turns, "999 wait: there is no room for a second page")
+			require.Equal(t, map[string]int{"acme": 999, "globex": 999, "initech": 999}, b.room)
+			require.Equal(t, 3*999, b.n)
+			require.LessOrEqual(t, b.asked, 3*25, "it looks 20 times a second")
+			b.turns, b.room = nil, map[string]int{}
+		})
+		require.Equal(t, []string{"acme", "initech"}, b.turns)
+	})
+}
+
+func TestBatches_APageThatFailsOrPanicsIsNotTheLast(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := &batches{pages: map[string]int{"acme": 1, "globex": 1}, fail: map[string]error{"acme": errors.New("down")}, panic: true, most: 9, room: map[string]int{}}
+		b.running(t, 3*time.Second, func() {})
+		require.ElementsMatch(t, []string{"acme", "globex"}, b.turns)
+		require.Equal(t, map[string]int{"acme": 999, "globex": 999}, b.room, "no room is lost")
+	})
+}
