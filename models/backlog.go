@@ -11,7 +11,7 @@ import (
 // canceled.
 type Backlog struct {
 	Pending, Held int64
-	// Batches are those whose deliveries wait in the database: see Batch.
+	// Batches are those whose deliveries wait in the database, up to 10,000: see Batch.
 	Batches int64
 }
 
@@ -64,7 +64,7 @@ func (s *Store) Backlog(ctx context.Context, limit int) (b Backlog, top []Webhoo
 	if err != nil {
 		return b, top, err
 	}
-	if err := s.db.WithContext(ctx).Model(&Batch{}).Count(&b.Batches).Error; err != nil {
+	if b.Batches, err = s.Batches(ctx, "", measuredAtOnce); err != nil {
 		return b, top, err
 	}
 	// Failed and canceled deliveries are in between, in the index that their lists use.

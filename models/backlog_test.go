@@ -69,14 +69,15 @@ func TestBacklog_IsCountedInPagesOnPostgres(t *testing.T) {
 	few, many := s.Webhook(t, s.Tenant(t, "acme")), s.Webhook(t, "acme")
 	s.undispatched(t, 3, few)
 	s.overdueCrowd(t, many, 25_000)
+	s.mustAccept(t, s.later(t, "acme", 3, few))
 	require.NoError(t, s.DB().Exec(`UPDATE deliveries SET status = 'held', status_reason = 'paused', next_attempt_at = NULL WHERE id LIKE 'dlv_1____'`).Error)
 	require.NoError(t, s.DB().Exec(`VACUUM ANALYZE`).Error)
 	watched, n := s.counted(t)
 	b, top, err := watched.Backlog(t.Context(), 5)
 	require.NoError(t, err)
-	require.Equal(t, models.Backlog{Pending: 15_003, Held: 10_000}, b)
+	require.Equal(t, models.Backlog{Pending: 15_003, Held: 10_000, Batches: 1}, b)
 	require.Equal(t, []models.WebhookBacklog{{WebhookID: many.ID, Pending: 15_000}, {WebhookID: few.ID, Pending: 3}}, top)
-	require.Equal(t, 2+2, *n, "the second page of the held is empty")
+	require.Equal(t, 2+2+1, *n, "the second page of the held is empty; batches take one")
 	got := s.countingOf(t, func(ctx context.Context, tx *models.Store) error {
 		_, _, err := tx.Backlog(ctx, 5)
 		return err

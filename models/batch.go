@@ -66,10 +66,14 @@ func (s *Store) inBatch(table, webhook string) string {
 	return "EXISTS (SELECT 1 FROM batches b WHERE b.tenant = " + table + ".tenant AND b.created_at = " + table + ".created_at AND " + named + " > 0" + more + ")"
 }
 
-// Batches counts a tenant's batches, up to a number.
-func (s *Store) Batches(ctx context.Context, tenant string, most int) (n int, err error) {
+// Batches counts the batches of a tenant, or of all if tenant is "", up to a number.
+func (s *Store) Batches(ctx context.Context, tenant string, most int) (n int64, err error) {
 	db := s.db.WithContext(ctx)
-	err = db.Table("(?) AS b", db.Model(&Batch{}).Select("id").Where("tenant = ?", tenant).Limit(most)).Select("count(*)").Scan(&n).Error
+	rows := db.Model(&Batch{}).Select("id").Limit(most)
+	if tenant != "" {
+		rows = rows.Where("tenant = ?", tenant)
+	}
+	err = db.Table("(?) AS b", rows).Select("count(*)").Scan(&n).Error
 	return n, err
 }
 

@@ -188,7 +188,7 @@ func TestBatch_TenantsAndProcessesTakeTurns(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, turn[1], next)
 		}
-		for most, want := range map[int]int{1: 1, 3: 3, 1000: 3} {
+		for most, want := range map[int]int64{1: 1, 3: 3, 1000: 3} {
 			n, err := s.Batches(ctx, tenants[0], most)
 			require.NoError(t, err)
 			require.Equal(t, want, n)

@@ -19,6 +19,7 @@ func TestSealed_EveryColumnOfBytesIsKnown(t *testing.T) {
 		"events.data":                "plain",
 		"attempts.response_body":     "plain",
 		"idempotency_keys.body_hash": "a hash",
+		"batches.members":            "plain",
 		"jobs.members":               "plain",
 		"recoveries.members":         "plain",
 		"stat_deltas.data":           "plain",

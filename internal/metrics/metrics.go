@@ -84,7 +84,7 @@ func New(r prometheus.Registerer) *Metrics {
 			"sent", "skipped", "failed"),
 		Pending:   gauge("backlog_pending_deliveries", "Deliveries that are pending, in the whole installation. Counted at every look of the reconciler, or less often where counting takes long."),
 		Held:      gauge("backlog_held_deliveries", "Deliveries that are held, in the whole installation. Counted as the pending are."),
-		Batches:   gauge("backlog_batches", "Batches whose deliveries wait in the database, in the whole installation. Counted as the pending deliveries are."),
+		Batches:   gauge("backlog_batches", "Batches whose deliveries wait in the database, in the whole installation, up to 10,000. Counted as the pending deliveries are."),
 		OldestDue: gauge("oldest_undispatched_seconds", "How long the longest overdue pending delivery has been due; 0 = none is overdue."),
 		Paused:    gauge("paused_in_temporal", "Overdue deliveries whose workflow, or an activity of it, somebody has paused in Temporal."),
 	}

@@ -197,7 +197,7 @@ func (s *Service) later(ctx context.Context, tenant string, events int) (bool, e
 		return false, nil
 	}
 	n, err := s.Store.Batches(ctx, tenant, s.laterMost)
-	return n < s.laterMost, err
+	return n < int64(s.laterMost), err
 }
 
 // replayed returns the answer to an earlier request with the same key.
