@@ -49,6 +49,8 @@ type Options struct {
 	Gate *callers.Gate
 	// ProbesOnly serves the probes and metrics only.
 	ProbesOnly bool
+	// Traced sends a span of each request to the process's tracer. Without a tracer it would only cost time.
+	Traced bool
 	// MaxBody is the largest request body in bytes. In a batch it is the largest data of one event. Default 1 MiB.
 	MaxBody int64
 	// BodyRoom is how many bytes of bodies all requests together may hold. Default 96 MiB, but at least three times
@@ -92,8 +94,10 @@ func New(o Options) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	traced := otelgin.Middleware("posthorn", otelgin.WithFilter(isTraced), otelgin.WithMeterProvider(noop.NewMeterProvider())) // measure collects the metrics
-	router.Use(traced, s.identify, observe, s.recover, boundBodies(bodyroom.New(o.BodyRoom)))
+	if o.Traced {
+		router.Use(otelgin.Middleware("posthorn", otelgin.WithFilter(isTraced), otelgin.WithMeterProvider(noop.NewMeterProvider()))) // measure collects the metrics
+	}
+	router.Use(s.identify, observe, s.recover, boundBodies(bodyroom.New(o.BodyRoom)))
 	systems := map[string]bool{}
 	if !o.ProbesOnly {
 		for _, mount := range o.Systems {

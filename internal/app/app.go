@@ -409,5 +409,5 @@ func (a *App) handler() (http.Handler, error) {
 	}
 	a.pages = console.New(console.Options{Service: a.hooks, Gate: gate, Ready: a.ready, FrameAncestors: a.Config.PortalFrameAncestors, Version: a.Version, Log: a.Log})
 	return api.New(api.Options{Console: a.pages, Service: a.hooks, Store: a.store, Ready: a.ready, Draining: a.draining.Load, Version: a.Version, PublicURL: a.Config.PublicURL,
-		Log: a.Log, Registry: a.registry, Systems: a.systems(gate), Gate: gate, ProbesOnly: !a.API})
+		Log: a.Log, Registry: a.registry, Systems: a.systems(gate), Gate: gate, ProbesOnly: !a.API, Traced: a.Config.OTLPEndpoint != ""})
 }
