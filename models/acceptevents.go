@@ -27,6 +27,9 @@ var labelledColumns = append(slices.Clone(eventColumns),
 	column[Event]{"tags", "text", func(e *Event) any { return listText(e.Tags) }},
 	column[Event]{"data_until", "timestamptz", func(e *Event) any { return timeAt(e.DataUntil) }})
 
+// batchColumn is another one, if some have a batch.
+var batchColumn = column[Event]{"batch_id", "text", func(e *Event) any { return e.BatchID }}
+
 // listText returns a list as JSON, "" if it is empty.
 func listText(values []string) string {
 	if len(values) == 0 {
@@ -116,6 +119,9 @@ func (a *acceptor) insert(ctx context.Context, events []Event, scan func(scanner
 	columns, more, values := eventColumns, "", ""
 	if slices.ContainsFunc(events, func(e Event) bool { return e.ExternalID != "" || len(e.Channels)+len(e.Tags) > 0 || e.DataUntil != nil }) {
 		columns, more, values = labelledColumns, ", external_id, channels, tags, data_until", ", NULLIF(external_id, ''), NULLIF(channels, ''), NULLIF(tags, ''), data_until"
+	}
+	if slices.ContainsFunc(events, func(e Event) bool { return e.BatchID != "" }) {
+		columns, more, values = append(slices.Clone(columns), batchColumn), more+", batch_id", values+", NULLIF(batch_id, '')"
 	}
 	return later(ctx, a.Store, events, columns, "INSERT INTO events (tenant, id, type, data, attributes, created_at"+more+`)
 	SELECT tenant, id, type, data, attributes, created_at`+values+` FROM v WHERE true

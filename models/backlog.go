@@ -11,8 +11,10 @@ import (
 // canceled.
 type Backlog struct {
 	Pending, Held int64
-	// Batches are those whose deliveries wait in the database, up to 10,000: see Batch.
-	Batches int64
+	// Batches are those whose deliveries wait in the database, up to 10,000, and OldestBatch is when the first of these
+	// was accepted; nil = there is none. See Batch.
+	Batches     int64
+	OldestBatch *time.Time
 }
 
 // WebhookBacklog is the number of pending deliveries of one webhook.
@@ -64,8 +66,15 @@ func (s *Store) Backlog(ctx context.Context, limit int) (b Backlog, top []Webhoo
 	if err != nil {
 		return b, top, err
 	}
-	if b.Batches, err = s.Batches(ctx, "", measuredAtOnce); err != nil {
+	var batches []Batch
+	if err := s.db.WithContext(ctx).Select("created_at").Limit(measuredAtOnce).Find(&batches).Error; err != nil {
 		return b, top, err
+	}
+	b.Batches = int64(len(batches))
+	for i := range batches {
+		if at := &batches[i].CreatedAt; b.OldestBatch == nil || at.Before(*b.OldestBatch) {
+			b.OldestBatch = at
+		}
 	}
 	// Failed and canceled deliveries are in between, in the index that their lists use.
 	err = s.countPages(ctx, `SELECT webhook_id, id, status FROM deliveries WHERE status IN ('held', 'failed', 'canceled')

@@ -4,7 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
+	"strconv"
 	"time"
 
 	"gorm.io/gorm/clause"
@@ -28,10 +28,14 @@ type BatchPage struct {
 	BatchID string // "" = the tenant has no batch that another process does not work on
 	Done    bool   // it was the last page
 	Rows    int    // deliveries, of any status
-	// Owed are the pending deliveries, held by this process and without a dispatch. Events are the page's events.
+	// Owed are the pending deliveries, held by this process and without a dispatch. Events are those of their events
+	// whose data is small; the others are read when they are sent.
 	Owed   []Delivery
 	Events map[DeliveryKey]*Event
 }
+
+// smallData is the most data of an event, in bytes, that a page reads: 1,000 events of a batch may have 32 MiB.
+const smallData = 8 << 10
 
 // BatchRows is the most deliveries that one page stores. That is at least one event's: more webhooks than
 // FanOutAbove are a FanOut.
@@ -52,28 +56,20 @@ func (a *acceptor) insertBatches(ctx context.Context) error {
 		SELECT tenant, id, created_at, events, members, 0 FROM v`, nil)
 }
 
-// inBatch returns the condition that the deliveries of an event, a row of a table with its tenant, id and created_at,
-// follow in a batch. webhook is an expression for the 16 bytes of a member; "" = any.
-func (s *Store) inBatch(table, webhook string) string {
-	named, member := "instr(b.events, '\"' || "+table+".id || '\"')", "instr(b.members, "+webhook+")"
-	if s.postgres {
-		named, member = "strpos(b.events, '\"' || "+table+".id || '\"')", "position("+webhook+" IN b.members)"
-	}
-	more := ""
-	if webhook != "" {
-		more = " AND " + member + " > 0"
-	}
-	return "EXISTS (SELECT 1 FROM batches b WHERE b.tenant = " + table + ".tenant AND b.created_at = " + table + ".created_at AND " + named + " > 0" + more + ")"
+// inBatch returns the condition that an event's batch is not done yet. table has the event's tenant and batch_id.
+func inBatch(table string) string {
+	return "EXISTS (SELECT 1 FROM batches b WHERE b.tenant = " + table + ".tenant AND b.id = " + table + ".batch_id)"
 }
 
-// Batches counts the batches of a tenant, or of all if tenant is "", up to a number.
+// isUnmade returns the condition that a row of events has deliveries that do not exist yet.
+func isUnmade(table string) string {
+	return "(EXISTS (SELECT 1 FROM jobs j WHERE j.tenant = " + table + ".tenant AND j.event_id = " + table + ".id AND j.kind = 'fanout') OR " + inBatch(table) + ")"
+}
+
+// Batches counts a tenant's batches, up to a number.
 func (s *Store) Batches(ctx context.Context, tenant string, most int) (n int64, err error) {
 	db := s.db.WithContext(ctx)
-	rows := db.Model(&Batch{}).Select("id").Limit(most)
-	if tenant != "" {
-		rows = rows.Where("tenant = ?", tenant)
-	}
-	err = db.Table("(?) AS b", rows).Select("count(*)").Scan(&n).Error
+	err = db.Table("(?) AS b", db.Model(&Batch{}).Select("id").Where("tenant = ?", tenant).Limit(most)).Select("count(*)").Scan(&n).Error
 	return n, err
 }
 
@@ -83,10 +79,11 @@ func (s *Store) NextBatchTenant(ctx context.Context, after string) (tenant strin
 	return tenant, err
 }
 
-// RunBatch does the next page of the tenant's oldest batch that no other process works on: it stores the deliveries of
-// the next events, which this process holds from then on.
-func (s *Store) RunBatch(ctx context.Context, tenant string) (page BatchPage, err error) {
-	err = s.Tx(ctx, func(tx *Store) error {
+// RunBatch does the next page of the tenant's oldest batch that no other process works on: it stores up to most
+// deliveries of the next events, or those of one event. This process holds them from then on. If rows stay locked it
+// fails, so that others are not kept waiting.
+func (s *Store) RunBatch(ctx context.Context, tenant string, most int) (page BatchPage, err error) {
+	err = s.tx(ctx, isGivenUp, func(tx *Store) error {
 		page = BatchPage{}
 		q := tx.db.WithContext(ctx).Where("tenant = ?", tenant).Order("id")
 		if tx.postgres {
@@ -96,7 +93,7 @@ func (s *Store) RunBatch(ctx context.Context, tenant string) (page BatchPage, er
 		if err := found(q.Take(&b).Error); err != nil {
 			return err
 		}
-		page, err = tx.batchPage(ctx, &b)
+		page, err = tx.batchPage(ctx, &b, most)
 		return err
 	})
 	switch {
@@ -108,16 +105,13 @@ func (s *Store) RunBatch(ctx context.Context, tenant string) (page BatchPage, er
 	return page, nil
 }
 
-func (s *Store) batchPage(ctx context.Context, b *Batch) (BatchPage, error) {
+func (s *Store) batchPage(ctx context.Context, b *Batch, most int) (BatchPage, error) {
 	members := memberIDs(b.Members)
-	if len(members) == 0 || b.Position >= len(b.Events) {
-		return BatchPage{}, fmt.Errorf("models: batch %s: %d webhooks, event %d of %d", b.ID, len(members), b.Position, len(b.Events))
-	}
-	next := b.Events[b.Position:min(len(b.Events), b.Position+max(1, BatchRows/len(members)))]
+	next := b.Events[b.Position:min(len(b.Events), b.Position+max(1, most/max(1, len(members))))]
 	b.Position += len(next)
-	page := BatchPage{BatchID: b.ID, Done: b.Position == len(b.Events)}
-	var err error
-	if page.Events, err = s.batchEvents(ctx, b.Tenant, next); err != nil {
+	page := BatchPage{BatchID: b.ID, Done: b.Position == len(b.Events), Events: map[DeliveryKey]*Event{}}
+	events, err := s.batchEvents(ctx, b.Tenant, next)
+	if err != nil {
 		return page, err
 	}
 	targets, err := s.targetsOf(ctx, b.Tenant, members)
@@ -127,9 +121,12 @@ func (s *Store) batchPage(ctx context.Context, b *Batch) (BatchPage, error) {
 	counted, process := statDeltas{}, s.ProcessID()
 	var deliveries []Delivery
 	for _, id := range next {
-		e := page.Events[DeliveryKey{Tenant: b.Tenant, ID: id}]
+		e := events[id]
 		if e == nil {
 			continue // it has been erased or deleted
+		}
+		if e.Data != nil {
+			page.Events[keyOf(e)] = e
 		}
 		for _, d := range s.owedTo(e, targets) {
 			if d.Status == Pending {
@@ -156,23 +153,25 @@ func (s *Store) batchPage(ctx context.Context, b *Batch) (BatchPage, error) {
 
 // batchEvents reads a tenant's events, without those that are not to be delivered any more: their data has been
 // erased, or the tenant deleted. They are locked until the page is stored: erasing one then finds all its deliveries.
-func (s *Store) batchEvents(ctx context.Context, tenant string, ids []string) (map[DeliveryKey]*Event, error) {
+func (s *Store) batchEvents(ctx context.Context, tenant string, ids []string) (map[string]*Event, error) {
 	keys := make([]DeliveryKey, len(ids))
 	for i, id := range ids {
 		keys[i] = DeliveryKey{Tenant: tenant, ID: id}
 	}
-	query := `SELECT e.* FROM v JOIN events e ON e.tenant = v.tenant AND e.id = v.id JOIN tenants t ON t.id = e.tenant AND t.deleted_at IS NULL
+	query := `SELECT e.tenant, e.id, e.type, CASE WHEN length(e.data) <= ` + strconv.Itoa(smallData) + ` THEN e.data END AS data,
+		e.attributes, e.external_id, e.channels, e.tags, e.created_at, e.batch_id
+		FROM v JOIN events e ON e.tenant = v.tenant AND e.id = v.id JOIN tenants t ON t.id = e.tenant AND t.deleted_at IS NULL
 		WHERE e.erased_at IS NULL ORDER BY e.id`
 	if s.postgres {
 		query += " FOR SHARE OF e"
 	}
-	events := make(map[DeliveryKey]*Event, len(ids))
+	events := make(map[string]*Event, len(ids))
 	err := bulk(ctx, s, keys, rowKeyColumns, query, func(rows *sql.Rows) error {
 		e := new(Event)
 		if err := s.db.ScanRows(rows, e); err != nil {
 			return err
 		}
-		events[keyOf(e)] = e
+		events[e.ID] = e
 		return nil
 	})
 	return events, err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -26,7 +27,8 @@ func (s *database) later(tb testing.TB, tenant string, n int, webhooks ...models
 	b := models.Batch{Tenant: tenant, ID: idAt(models.PrefixBatch, s.Now()), CreatedAt: s.Now(), Members: members}
 	for range n {
 		s.Add(a, idAt(models.PrefixEvent, s.Now()))
-		b.Events = append(b.Events, a.Events[len(a.Events)-1].ID)
+		e := &a.Events[len(a.Events)-1]
+		e.BatchID, b.Events = b.ID, append(b.Events, e.ID)
 	}
 	a.Dispatches, a.Batches = nil, []models.Batch{b}
 	return a
@@ -81,14 +83,14 @@ func TestBatch_FollowsInPages(t *testing.T) {
 
 			killed, before := errors.New("killed"), s.Count(t, "deliveries")
 			require.ErrorIs(t, p.Tx(ctx, func(tx *models.Store) error {
-				page, err := tx.RunBatch(ctx, tenant)
+				page, err := tx.RunBatch(ctx, tenant, models.BatchRows)
 				require.NoError(t, err)
 				require.NotZero(t, page.Rows)
 				return killed
 			}), killed)
 			require.Equal(t, before, s.Count(t, "deliveries"))
 
-			page, err := p.RunBatch(ctx, tenant)
+			page, err := p.RunBatch(ctx, tenant, models.BatchRows)
 			require.NoError(t, err)
 			require.Equal(t, a.Batches[0].ID, page.BatchID)
 			require.LessOrEqual(t, page.Rows, models.BatchRows)
@@ -103,7 +105,7 @@ func TestBatch_FollowsInPages(t *testing.T) {
 		}
 		require.Equal(t, 3, pages)
 		require.Zero(t, s.Count(t, "batches"))
-		page, err := p.RunBatch(ctx, tenant)
+		page, err := p.RunBatch(ctx, tenant, models.BatchRows)
 		require.NoError(t, err)
 		require.Equal(t, models.BatchPage{}, page)
 
@@ -136,7 +138,7 @@ func TestBatch_EndsWithItsEvents(t *testing.T) {
 		a := s.later(t, tenant, 3, w)
 		s.mustAccept(t, a)
 		require.NoError(t, s.EraseEvent(ctx, tenant, a.Events[1].ID))
-		page, err := s.RunBatch(ctx, tenant)
+		page, err := s.RunBatch(ctx, tenant, models.BatchRows)
 		require.NoError(t, err)
 		require.True(t, page.Done)
 		require.Equal(t, 2, page.Rows)
@@ -144,11 +146,75 @@ func TestBatch_EndsWithItsEvents(t *testing.T) {
 
 		s.mustAccept(t, s.later(t, tenant, 3, w))
 		require.NoError(t, s.DeleteTenant(ctx, tenant))
-		page, err = s.RunBatch(ctx, tenant)
+		page, err = s.RunBatch(ctx, tenant, models.BatchRows)
 		require.NoError(t, err)
 		require.True(t, page.Done)
 		require.Zero(t, page.Rows)
 	})
+}
+
+// The retention removes no event whose deliveries are still to come, in a batch or a fan-out, however old it is.
+func TestBatch_IsKeptUntilItsDeliveriesAreStored(t *testing.T) {
+	stores(t, func(t *testing.T, s *database) {
+		ctx, tenant := t.Context(), s.Tenant(t, "acme")
+		w := s.Webhook(t, tenant)
+		a, none := s.later(t, tenant, 3, w), s.Acceptance(t, tenant)
+		s.mustAccept(t, a, none)
+		wide, _ := s.fanOut(t, s.Tenant(t, "wide"), 3)
+		s.Clock.Advance(100 * 24 * time.Hour)
+		s.expire(t, 100)
+		for _, e := range a.Events {
+			_, err := s.Event(ctx, tenant, e.ID)
+			require.NoError(t, err)
+		}
+		_, err := s.Event(ctx, "wide", wide)
+		require.NoError(t, err)
+		_, err = s.Event(ctx, tenant, none.Events[0].ID)
+		require.ErrorIs(t, err, models.ErrNotFound)
+
+		page, err := s.RunBatch(ctx, tenant, models.BatchRows)
+		require.NoError(t, err)
+		require.Equal(t, 3, page.Rows)
+		require.NoError(t, s.DB().Exec("UPDATE deliveries SET status = 'delivered', finished_at = created_at").Error)
+		s.Clock.Advance(100 * 24 * time.Hour)
+		s.expire(t, 100)
+		_, err = s.Event(ctx, tenant, a.Events[0].ID)
+		require.ErrorIs(t, err, models.ErrNotFound)
+	})
+}
+
+// A page takes small data with it, for the POST, and leaves the rest to be read one by one.
+func TestBatch_APageLeavesLargeData(t *testing.T) {
+	stores(t, func(t *testing.T, s *database) {
+		tenant := s.Tenant(t, "acme")
+		a := s.later(t, tenant, 2, s.Webhook(t, tenant))
+		a.Events[1].Data = []byte(`"` + strings.Repeat("x", 8<<10) + `"`)
+		s.mustAccept(t, a)
+		page, err := s.RunBatch(t.Context(), tenant, models.BatchRows)
+		require.NoError(t, err)
+		require.Len(t, page.Owed, 2)
+		require.Len(t, page.Events, 1)
+		require.Contains(t, page.Events, models.DeliveryKey{Tenant: tenant, ID: a.Events[0].ID})
+	})
+}
+
+// A page that comes while one of its events is being erased waits for that, and makes no delivery of it.
+func TestBatch_WaitsForAnErasureOnPostgres(t *testing.T) {
+	t.Parallel()
+	s := postgres(t)
+	ctx, tenant := t.Context(), s.Tenant(t, "acme")
+	a := s.later(t, tenant, 3, s.Webhook(t, tenant))
+	s.mustAccept(t, a)
+	require.NoError(t, s.Open(t).Tx(ctx, func(tx *models.Store) error {
+		require.NoError(t, tx.EraseEvent(ctx, tenant, a.Events[1].ID))
+		_, err := s.RunBatch(ctx, tenant, models.BatchRows)
+		require.True(t, models.IsLocked(err), "%v", err)
+		return nil
+	}))
+	_, err := s.RunBatch(ctx, tenant, models.BatchRows)
+	require.NoError(t, err)
+	require.Empty(t, s.owed(t, tenant, a.Events[1].ID))
+	require.Equal(t, 2, s.Count(t, "deliveries"))
 }
 
 // An event that waits in a batch is not missed by a webhook that will get it, but by one that will not.
@@ -196,17 +262,17 @@ func TestBatch_TenantsAndProcessesTakeTurns(t *testing.T) {
 		var oldest []string
 		require.NoError(t, s.DB().Raw("SELECT id FROM batches WHERE tenant = ? ORDER BY id", tenants[0]).Scan(&oldest).Error)
 		if !s.IsPostgres() {
-			page, err := s.RunBatch(ctx, tenants[0])
+			page, err := s.RunBatch(ctx, tenants[0], models.BatchRows)
 			require.NoError(t, err)
 			require.Equal(t, oldest[0], page.BatchID)
 			return
 		}
 		other, enough := s.Open(t), errors.New("enough")
 		require.ErrorIs(t, s.Tx(ctx, func(tx *models.Store) error {
-			page, err := tx.RunBatch(ctx, tenants[0])
+			page, err := tx.RunBatch(ctx, tenants[0], models.BatchRows)
 			require.NoError(t, err)
 			require.Equal(t, oldest[0], page.BatchID)
-			page, err = other.RunBatch(ctx, tenants[0])
+			page, err = other.RunBatch(ctx, tenants[0], models.BatchRows)
 			require.NoError(t, err)
 			require.Equal(t, oldest[1], page.BatchID)
 			return enough
@@ -226,12 +292,12 @@ func TestBatch_GoesByTheStatusThatIsCommittedOnPostgres(t *testing.T) {
 	require.ErrorIs(t, other.Tx(ctx, func(tx *models.Store) error {
 		_, _, err := tx.SetWebhookStatus(ctx, tenant, w.ID, models.StatusChange{To: models.WebhookPaused})
 		require.NoError(t, err)
-		_, err = s.RunBatch(ctx, tenant)
+		_, err = s.RunBatch(ctx, tenant, models.BatchRows)
 		require.True(t, models.IsLocked(err), "%v", err)
 		return enough
 	}), enough)
 	require.Zero(t, s.Count(t, "deliveries"))
-	_, err := s.RunBatch(ctx, tenant)
+	_, err := s.RunBatch(ctx, tenant, models.BatchRows)
 	require.NoError(t, err)
 	require.Len(t, s.statusesOf(t, tenant, a.Events)[w.ID], 3)
 }
@@ -252,7 +318,7 @@ func TestBatch_CostsTheSameHoweverMuchWaits(t *testing.T) {
 			require.NoError(t, err)
 			require.NoError(t, results[0].Err)
 			accepted := len(o.Statements)
-			_, err = store.RunBatch(t.Context(), tenant)
+			_, err = store.RunBatch(t.Context(), tenant, models.BatchRows)
 			require.NoError(t, err)
 			seen = append(seen, []int{accepted, len(o.Statements)})
 		}
@@ -264,7 +330,7 @@ func TestBatch_CostsTheSameHoweverMuchWaits(t *testing.T) {
 		r := s.countingOf(t, func(ctx context.Context, tx *models.Store) error {
 			_, err := tx.NextBatchTenant(ctx, "")
 			require.NoError(t, err)
-			_, err = tx.RunBatch(ctx, tenant)
+			_, err = tx.RunBatch(ctx, tenant, models.BatchRows)
 			return err
 		}, "batches")
 		require.Zero(t, r.Scans)

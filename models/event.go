@@ -24,6 +24,7 @@ type Event struct {
 	Channels   []string          `gorm:"serializer:json"` // a webhook with channels gets it if it shares one
 	Tags       []string          `gorm:"serializer:json"` // only for searching
 	CreatedAt  time.Time
+	BatchID    string     // the batch from which its deliveries followed; "" = none
 	DataUntil  *time.Time // its data is erased then; nil = it is kept as long as the event
 	ErasedAt   *time.Time
 	// FanningOut says that some of its deliveries do not exist yet. It is read with single events and with lists.
@@ -33,7 +34,7 @@ type Event struct {
 // Event reads one event.
 func (s *Store) Event(ctx context.Context, tenant, id string) (Event, error) {
 	var e shownEvent
-	err := s.db.WithContext(ctx).Table("events").Select(s.eventShown()+", events.data").Take(&e, "tenant = ? AND id = ?", tenant, id).Error
+	err := s.db.WithContext(ctx).Table("events").Select(eventShown()+", events.data").Take(&e, "tenant = ? AND id = ?", tenant, id).Error
 	return e.event(), found(err)
 }
 
@@ -86,11 +87,10 @@ func (f *EventFilter) cursors(tenant string) cursors {
 }
 
 // eventShown returns the columns of events in lists: all except the data, and whether all deliveries exist.
-func (s *Store) eventShown() string {
+func eventShown() string {
 	return `events.tenant, events.id, events.type, events.attributes, events.external_id, events.channels, events.tags,
 	events.created_at, events.data_until, events.erased_at,
-	EXISTS (SELECT 1 FROM jobs j WHERE j.tenant = events.tenant AND j.event_id = events.id AND j.kind = 'fanout')
-		OR ` + s.inBatch("events", "") + ` AS fanning_out`
+	` + isUnmade("events") + ` AS fanning_out`
 }
 
 // shownEvent is an event read with eventShown.
@@ -142,10 +142,10 @@ func (s *Store) Events(ctx context.Context, tenant string, f EventFilter, p Page
 	var rows []Event
 	var end *Mark
 	if f.isOnePart() {
-		rows, err = s.showEvents(s.eventsLike(ctx, tenant, f, p, after).Limit(p.Limit + 1))
+		rows, err = showEvents(s.eventsLike(ctx, tenant, f, p, after).Limit(p.Limit + 1))
 	} else {
 		rows, end, err = lookFirst(s, p, s.eventSources(ctx, tenant, &f, p, after), noFew, func(from int, looked *gorm.DB) ([]Event, error) {
-			return s.showEvents(s.eventsOf(ctx, &f, p, from, looked))
+			return showEvents(s.eventsOf(ctx, &f, p, from, looked))
 		})
 	}
 	if err != nil {
@@ -156,9 +156,9 @@ func (s *Store) Events(ctx context.Context, tenant string, f EventFilter, p Page
 }
 
 // showEvents reads the events of a query without their data.
-func (s *Store) showEvents(q *gorm.DB) (rows []Event, err error) {
+func showEvents(q *gorm.DB) (rows []Event, err error) {
 	var shown []shownEvent
-	err = q.Select(s.eventShown()).Find(&shown).Error
+	err = q.Select(eventShown()).Find(&shown).Error
 	for i := range shown {
 		rows = append(rows, shown[i].event())
 	}
@@ -266,7 +266,7 @@ func (s *Store) eventsAmong(ctx context.Context, tenant string, f EventFilter, p
 		direction = 1
 	}
 	var all []Event
-	err := bulk(ctx, s, keys, rowKeyColumns, "SELECT "+s.eventShown()+" FROM v JOIN events ON events.tenant = v.tenant AND events.id = v.id", func(rows *sql.Rows) error {
+	err := bulk(ctx, s, keys, rowKeyColumns, "SELECT "+eventShown()+" FROM v JOIN events ON events.tenant = v.tenant AND events.id = v.id", func(rows *sql.Rows) error {
 		var shown shownEvent
 		if err := s.db.ScanRows(rows, &shown); err != nil {
 			return err

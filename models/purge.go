@@ -29,7 +29,7 @@ type owned struct {
 // whose rows say why the pending ones are not sent.
 var ownedTables = []owned{
 	{table: "jobs", key: "id", where: "kind <> 'purge'"},
-	{table: "batches", key: "id"},
+	{table: "batches", key: "id", weight: 50}, // up to a thousand ids each
 	{table: "api_keys", key: "id"},
 	{table: "sessions", key: "id"},
 	{table: "deliveries", key: "id", lock: true},

@@ -68,7 +68,7 @@ func (s *database) much(t *testing.T, tenant string, n int) {
 		`INSERT INTO jobs (id, kind, tenant, webhook_id, event_id, subject, reason, epoch, position, members, touched, errors, due_at, created_at)
 			SELECT 'job_' || tenant || '/' || i, 'none', tenant, id, '', '', '', 0, '', secrets, 0, 0, @later, created_at FROM n, webhooks WHERE id = @webhook`,
 		`INSERT INTO batches (tenant, id, created_at, events, members, position)
-			SELECT tenant, 'bat_' || i, created_at, '[]', secrets, 0 FROM n, webhooks WHERE id = @webhook`,
+			SELECT tenant, 'bat_' || i, created_at, '[]', secrets, 0 FROM n, webhooks WHERE id = @webhook AND i <= 100`,
 		`INSERT INTO stat_deltas (tenant, id, data) SELECT tenant, 'delta-' || i, substr(secrets, 1, 0) FROM n, webhooks WHERE id = @webhook`,
 		`INSERT INTO stats (tenant, webhook_id, event_type, minute, span, data)
 			SELECT tenant, id, 'type-' || i % 7, i, 1, secrets FROM n, webhooks WHERE id = @webhook`,

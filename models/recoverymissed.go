@@ -60,18 +60,18 @@ func (r *Recovery) wanted(w *Webhook, events []Event) (kept []Event) {
 // missedBy returns the events that have no delivery to the webhook, and get none from a fan-out or a batch.
 func (s *Store) missedBy(ctx context.Context, w *Webhook, events []Event) ([]Event, error) {
 	id := uuid.MustParse(w.ID[len(PrefixWebhook):])
-	columns := append(slices.Clone(eventColumns[:2]), column[Event]{"created_at", "timestamptz", func(e *Event) any { return timeOf(e.CreatedAt) }},
+	columns := append(slices.Clone(eventColumns[:2]), column[Event]{"batch_id", "text", func(e *Event) any { return e.BatchID }},
 		column[Event]{"webhook", "text", func(*Event) any { return w.ID }}, column[Event]{"member", "bytea", func(*Event) any { return id[:] }})
-	contains := "instr(j.members, v.member)"
+	contains := "instr(members, v.member)"
 	if s.postgres {
-		contains = "position(v.member IN j.members)"
+		contains = "position(v.member IN members)"
 	}
 	missed := map[string]bool{}
 	// An index lookup for each event, because NOT EXISTS may scan a whole table instead.
 	err := bulk(ctx, s, events, columns, `SELECT v.id FROM v WHERE
 		(SELECT d.id FROM deliveries d WHERE d.tenant = v.tenant AND d.event_id = v.id AND d.webhook_id = v.webhook LIMIT 1) IS NULL
 		AND (SELECT j.id FROM jobs j WHERE j.tenant = v.tenant AND j.event_id = v.id AND j.kind = 'fanout' AND `+contains+` > 0 LIMIT 1) IS NULL
-		AND NOT `+s.inBatch("v", "v.member"),
+		AND (SELECT b.id FROM batches b WHERE b.tenant = v.tenant AND b.id = v.batch_id AND `+contains+` > 0) IS NULL`,
 		func(rows *sql.Rows) error {
 			var id string
 			err := rows.Scan(&id)

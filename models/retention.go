@@ -129,7 +129,7 @@ func (e *Expiry) deliveries(ctx context.Context) (n int64, full bool, err error)
 	return n, full, err
 }
 
-// removeUnowed removes those of the events that have no delivery left. On PostgreSQL it locks them first, and checks
+// removeUnowed removes those of the events that have no delivery left, and will get none. On PostgreSQL it locks them first, and checks
 // for deliveries in a later statement, because a replay or a recovery may have created one. An event that another
 // transaction has locked stays, and is removed in a later run.
 func (s *Store) removeUnowed(ctx context.Context, events []DeliveryKey, count func(*sql.Rows) error) error {
@@ -148,7 +148,7 @@ func (s *Store) removeUnowed(ctx context.Context, events []DeliveryKey, count fu
 		events = locked
 	}
 	return bulk(ctx, s, events, rowKeyColumns, `DELETE FROM events WHERE (tenant, id) IN (SELECT tenant, id FROM v) AND NOT EXISTS (
-		SELECT 1 FROM deliveries d WHERE d.tenant = events.tenant AND d.event_id = events.id) RETURNING id`, count)
+		SELECT 1 FROM deliveries d WHERE d.tenant = events.tenant AND d.event_id = events.id) AND NOT `+isUnmade("events")+` RETURNING id`, count)
 }
 
 // expiringTable is a table whose rows expire independently.
@@ -173,7 +173,7 @@ const behindID = "id > @id"
 // expiring are the tables after the deliveries.
 var expiring = []expiringTable{
 	{"events", "created_at AS at, tenant, id", "(created_at, tenant, id) > (@at, @tenant, @id) AND created_at < @before", "created_at, tenant, id",
-		"tenant, id", "NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.tenant = r.tenant AND d.event_id = r.id)"},
+		"tenant, id", "NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.tenant = r.tenant AND d.event_id = r.id) AND NOT " + isUnmade("r")},
 	{"notifications", "id", behindID, "id", "id", "r.sent_at IS NOT NULL AND r.created_at < @before"},
 	{"recoveries", "id", behindID, "id", "id", "r.finished_at < @before"},
 	{"erasures", "id", behindID, "id", "id", "r.finished_at < @before"},

@@ -15,11 +15,15 @@ import (
 // BatchStore is the part of models.Store that Batches needs.
 type BatchStore interface {
 	NextBatchTenant(ctx context.Context, after string) (tenant string, err error)
-	RunBatch(ctx context.Context, tenant string) (models.BatchPage, error)
+	RunBatch(ctx context.Context, tenant string, most int) (models.BatchPage, error)
+	// LetGo lets others take over the deliveries that this process holds and has not started.
+	LetGo()
 }
 
 // BatchEngine is the part of internal/engine that Batches needs.
 type BatchEngine interface {
+	// LaterPage returns how many deliveries a page may have now; 0 = there is no room for any.
+	LaterPage() int
 	// AdmitLater takes room for n deliveries of a tenant, if there is any. Withdraw or Queue must follow for each.
 	AdmitLater(tenant string, n int) bool
 	Withdraw(tenant string, n int)
@@ -32,16 +36,24 @@ type Batches struct {
 	Store  BatchStore
 	Engine BatchEngine
 	Log    *slog.Logger
+	Now    func() time.Time
 
-	tenant string // whose turn was the last
-	made   bool   // a page, since the first tenant's turn
+	tenant  string               // whose turn was the last
+	made    bool                 // a page, since the first tenant's turn
+	refused int                  // turns without a page, since the last page or pause
+	failed  map[string]time.Time // until when a tenant is left out
 }
 
 const (
 	// batchesIdle is the time between two checks while there are no batches.
 	batchesIdle = 500 * time.Millisecond
-	// batchesFull is the time between two checks while there is no room.
+	// batchesFull is the time between two checks while there is no room, and refusedMost how many tenants may have none
+	// in between.
 	batchesFull = 50 * time.Millisecond
+	refusedMost = 20
+	// failedFor is how long a tenant whose page has failed is left out, and failedMost how many tenants are.
+	failedFor  = time.Second
+	failedMost = 1000
 )
 
 // Run does pages until ctx ends.
@@ -55,10 +67,17 @@ func (b *Batches) Run(ctx context.Context) {
 
 // turn does a page of the next tenant's, if there is room for it, and returns how long to wait before the next.
 func (b *Batches) turn(ctx context.Context) time.Duration {
+	most := b.Engine.LaterPage()
+	if most == 0 {
+		return batchesFull
+	}
 	tenant, err := b.Store.NextBatchTenant(ctx, b.tenant)
 	switch {
 	case err != nil:
-		return b.failed(ctx, tenant, err)
+		if ctx.Err() == nil {
+			b.Log.WarnContext(ctx, "batches not found; they are looked for again", "error", err)
+		}
+		return batchesIdle
 	case tenant == "" && b.tenant == "":
 		return batchesIdle
 	case tenant == "": // each has had its turn
@@ -70,34 +89,54 @@ func (b *Batches) turn(ctx context.Context) time.Duration {
 		return batchesFull
 	}
 	b.tenant = tenant
-	if !b.Engine.AdmitLater(tenant, models.BatchRows) {
+	b.refused++
+	if !b.Now().Before(b.failed[tenant]) && b.Engine.AdmitLater(tenant, most) {
+		delete(b.failed, tenant)
+		b.page(ctx, tenant, most)
+	}
+	if b.refused < refusedMost {
 		return 0
 	}
-	queued := 0
-	defer func() { b.Engine.Withdraw(tenant, models.BatchRows-queued) }()
-	page, err := b.Store.RunBatch(ctx, tenant)
-	if err != nil {
-		return b.failed(ctx, tenant, err)
-	}
-	fault.Point("after-page")
-	b.made = b.made || page.BatchID != ""
-	if len(page.Owed) > 0 {
-		work := make([]handoff.Work, len(page.Owed))
-		for i, d := range page.Owed {
-			work[i] = handoff.Work{Delivery: d, Event: page.Events[models.DeliveryKey{Tenant: d.Tenant, ID: d.EventID}]}
-		}
-		queued = len(work)
-		b.Engine.Queue(work)
-	}
-	if page.Done {
-		b.Log.DebugContext(ctx, "the deliveries of a batch are stored", "batch", page.BatchID, "tenant", tenant)
-	}
-	return 0
+	b.refused = 0
+	return batchesFull
 }
 
-func (b *Batches) failed(ctx context.Context, tenant string, err error) time.Duration {
-	if ctx.Err() == nil {
-		b.Log.WarnContext(ctx, "a page of a batch failed; it is made again later", "tenant", tenant, "error", err)
+// page does a page of a tenant's batch, for which there is room. If it fails the other tenants go on.
+func (b *Batches) page(ctx context.Context, tenant string, most int) {
+	queued, known := 0, false
+	defer func() {
+		b.Engine.Withdraw(tenant, most-queued)
+		if !known { // this process may hold deliveries that it does not know of
+			b.leaveOut(tenant)
+			b.Store.LetGo()
+		}
+	}()
+	page, err := b.Store.RunBatch(ctx, tenant, most)
+	if err != nil {
+		b.leaveOut(tenant)
+		known = !models.IsOutage(err) // it was not committed
+		if ctx.Err() == nil {
+			b.Log.WarnContext(ctx, "a page of a batch failed; it is made again later", "tenant", tenant, "error", err)
+		}
+		return
 	}
-	return batchesIdle
+	fault.Point("after-page")
+	work := make([]handoff.Work, len(page.Owed))
+	for i, d := range page.Owed {
+		work[i] = handoff.Work{Delivery: d, Event: page.Events[models.DeliveryKey{Tenant: d.Tenant, ID: d.EventID}]}
+	}
+	queued = len(work)
+	b.Engine.Queue(work)
+	known = true
+	if page.BatchID != "" { // else other processes work on all that the tenant has
+		b.refused, b.made = 0, true
+	}
+}
+
+// leaveOut leaves a tenant out for a while.
+func (b *Batches) leaveOut(tenant string) {
+	if b.failed == nil || len(b.failed) >= failedMost {
+		b.failed = map[string]time.Time{}
+	}
+	b.failed[tenant] = b.Now().Add(failedFor)
 }

@@ -27,6 +27,8 @@ type batches struct {
 	most  int // pages whose deliveries may wait
 	room  map[string]int
 	n     int // deliveries that wait
+	away  bool
+	letGo int
 }
 
 func (b *batches) NextBatchTenant(_ context.Context, after string) (string, error) {
@@ -43,7 +45,7 @@ func (b *batches) NextBatchTenant(_ context.Context, after string) (string, erro
 	return slices.Min(next), nil
 }
 
-func (b *batches) RunBatch(_ context.Context, tenant string) (models.BatchPage, error) {
+func (b *batches) RunBatch(_ context.Context, tenant string, most int) (models.BatchPage, error) {
 	if b.panic {
 		b.panic = false
 		panic("the cat sat on the keyboard")
@@ -54,13 +56,22 @@ func (b *batches) RunBatch(_ context.Context, tenant string) (models.BatchPage, 
 	}
 	b.turns = append(b.turns, tenant)
 	b.pages[tenant]--
-	page := models.BatchPage{BatchID: "bat_1", Done: true, Rows: models.BatchRows - 1, Events: map[models.DeliveryKey]*models.Event{}}
+	page := models.BatchPage{BatchID: "bat_1", Done: true, Rows: most - 1, Events: map[models.DeliveryKey]*models.Event{}}
 	for i := range page.Rows {
 		d := models.Delivery{Tenant: tenant, ID: fmt.Sprint("dlv_", i), EventID: fmt.Sprint("evt_", i)}
 		page.Owed = append(page.Owed, d)
 		page.Events[models.DeliveryKey{Tenant: tenant, ID: d.EventID}] = &models.Event{ID: d.EventID}
 	}
 	return page, nil
+}
+
+func (b *batches) LetGo() { b.letGo++ }
+
+func (b *batches) LaterPage() int {
+	if b.away {
+		return 0
+	}
+	return models.BatchRows
 }
 
 func (b *batches) AdmitLater(tenant string, n int) bool {
@@ -85,7 +96,7 @@ func (b *batches) Queue(work []handoff.Work) {
 func (b *batches) running(t *testing.T, d time.Duration, meanwhile func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	loop := &worker.Batches{Store: b, Engine: b, Log: slog.New(slog.DiscardHandler)}
+	loop := &worker.Batches{Store: b, Engine: b, Log: slog.New(slog.DiscardHandler), Now: time.Now}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -109,19 +120,64 @@ func TestBatches_TenantsTakeTurnsWhileThereIsRoom(t *testing.T) {
 			require.Equal(t, []string{"acme", "globex", "initech"}, b.turns, "999 wait: there is no room for a second page")
 			require.Equal(t, map[string]int{"acme": 999, "globex": 999, "initech": 999}, b.room)
 			require.Equal(t, 3*999, b.n)
-			require.LessOrEqual(t, b.asked, 3*25, "it looks 20 times a second")
+			require.LessOrEqual(t, b.asked, 4*25, "it looks 20 times a second")
 			b.turns, b.room = nil, map[string]int{}
 		})
 		require.Equal(t, []string{"acme", "initech"}, b.turns)
 	})
 }
 
-func TestBatches_APageThatFailsOrPanicsIsNotTheLast(t *testing.T) {
+// Without room it does not ask the database, and tenants without room cost a bounded number of queries, however many
+// they are.
+func TestBatches_WaitingForRoomCostsLittle(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		b := &batches{pages: map[string]int{"acme": 1, "globex": 1}, fail: map[string]error{"acme": errors.New("down")}, panic: true, most: 9, room: map[string]int{}}
-		b.running(t, 3*time.Second, func() {})
-		require.ElementsMatch(t, []string{"acme", "globex"}, b.turns)
-		require.Equal(t, map[string]int{"acme": 999, "globex": 999}, b.room, "no room is lost")
+		b := &batches{pages: map[string]int{}, room: map[string]int{}, away: true}
+		for i := range 500 {
+			b.pages[fmt.Sprint("tenant-", i)] = 1
+		}
+		b.running(t, time.Second, func() {
+			require.Zero(t, b.asked)
+			b.away = false // but there is room for none
+		})
+		require.LessOrEqual(t, b.asked, 20*21)
+		require.Greater(t, b.asked, 20*19)
 	})
+}
+
+// A page that fails leaves its tenant out for a second. The other tenants go on at once.
+func TestBatches_OneTenantsFailuresDoNotStopOthers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := &batches{pages: map[string]int{"acme": 1, "globex": 100}, fail: map[string]error{"acme": models.ErrStale}, most: 100, room: map[string]int{}}
+		b.running(t, 10*time.Millisecond, func() {
+			require.Len(t, b.turns, 100)
+			require.NotContains(t, b.turns, "acme")
+		})
+		b.running(t, time.Second, func() {})
+		require.Contains(t, b.turns, "acme")
+		require.Equal(t, map[string]int{"acme": 999, "globex": 99_900}, b.room, "no room is lost")
+	})
+}
+
+// After an outage during a page, and after a panic, it is unknown whether the page's deliveries are stored. Then this
+// process lets go of what it holds, so that they are found.
+func TestBatches_APageOfWhichTheEndIsUnknown(t *testing.T) {
+	t.Parallel()
+	for name, b := range map[string]*batches{
+		"outage": {fail: map[string]error{"acme": errors.New("conn closed")}},
+		"panic":  {panic: true},
+		"locked": {fail: map[string]error{"acme": models.ErrConflict}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				b.pages, b.most, b.room = map[string]int{"acme": 1, "globex": 1}, 9, map[string]int{}
+				b.running(t, 3*time.Second, func() {})
+				require.ElementsMatch(t, []string{"acme", "globex"}, b.turns)
+				require.Equal(t, map[string]int{"acme": 999, "globex": 999}, b.room, "no room is lost")
+				require.Equal(t, name != "locked", b.letGo == 1)
+			})
+		})
+	}
 }

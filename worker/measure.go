@@ -47,6 +47,11 @@ func (r *Reconciler) count(ctx context.Context) error {
 	r.Metrics.Pending.Set(float64(b.Pending))
 	r.Metrics.Held.Set(float64(b.Held))
 	r.Metrics.Batches.Set(float64(b.Batches))
+	age := 0.0
+	if b.OldestBatch != nil {
+		age = r.Store.Now().Sub(*b.OldestBatch).Seconds()
+	}
+	r.Metrics.OldestBatch.Set(age)
 	webhooks, err := r.Store.WebhookCounts(ctx)
 	if err != nil {
 		return err

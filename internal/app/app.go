@@ -356,7 +356,7 @@ func (a *App) work(ctx context.Context, background *sync.WaitGroup) (stop func(c
 	background.Go(func() { reconciler.Run(ctx) })
 	jobs := &worker.Jobs{Store: a.store, Engine: a.engine, Metrics: a.metrics, Log: a.Log, Now: a.store.Clock}
 	background.Go(func() { jobs.Run(ctx) })
-	batches := &worker.Batches{Store: a.store, Engine: a.engine, Log: a.Log}
+	batches := &worker.Batches{Store: a.store, Engine: a.engine, Log: a.Log, Now: a.store.Clock}
 	background.Go(func() { batches.Run(ctx) })
 	return func(ctx context.Context) {
 		var direct, ended bool

@@ -155,10 +155,12 @@ func (c *EventsGetCommand) Run(ctx context.Context, env Environment) error {
 		}
 		p.json("data", e.Data)
 		if !e.FannedOut {
-			p.line("Not all its deliveries exist yet: it matches more than 1,000 webhooks.")
+			p.line("Not all its deliveries exist yet.")
 		}
 		if len(e.Deliveries) == 0 {
-			p.line("It matched no webhook.")
+			if e.FannedOut {
+				p.line("It matched no webhook.")
+			}
 			return
 		}
 		p.header("delivery", "webhook", "status")

@@ -8,12 +8,13 @@ import (
 
 // The bounds that tests measure against.
 const (
-	CapWait    = capWait
-	ManyAtOnce = manyAtOnce
-	Patience   = patience
-	TryFor     = tryFor
-	LookAgain  = lookAgain
-	AtOnce     = batchesAtOnce
+	CapWait     = capWait
+	ManyAtOnce  = manyAtOnce
+	Patience    = patience
+	RecordEvery = recordEvery
+	TryFor      = tryFor
+	LookAgain   = lookAgain
+	AtOnce      = batchesAtOnce
 )
 
 // ErrNoSlot is errNoSlot.

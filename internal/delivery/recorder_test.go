@@ -171,10 +171,12 @@ func TestRecorder_AFewRecordsShareTheNextTransaction(t *testing.T) {
 				_, err := r.Record(t.Context(), &models.Record{Status: models.Delivered}, nil)
 				assert.NoError(t, err)
 			}()
+			time.Sleep(delivery.RecordEvery)
 			synctest.Wait()
 		}
 		require.Equal(t, []int{1}, groups)
 		close(busy)
+		time.Sleep(delivery.RecordEvery)
 		synctest.Wait()
 		require.Equal(t, []int{1, 3}, groups)
 	})
@@ -199,9 +201,11 @@ func TestRecorder_TheLastRecordsTakeTheOutboxEntryWithThem(t *testing.T) {
 				_, err := r.Record(t.Context(), &models.Record{Status: models.Delivered}, of)
 				assert.NoError(t, err)
 			}()
+			time.Sleep(delivery.RecordEvery)
 			synctest.Wait()
 		}
 		close(busy)
+		time.Sleep(delivery.RecordEvery)
 		synctest.Wait()
 		mu.Lock()
 		defer mu.Unlock()
@@ -291,6 +295,7 @@ func TestRecorder_APoisonousRecordFailsAlone(t *testing.T) {
 				}
 				applied[id] = result.Applied
 			}()
+			time.Sleep(delivery.RecordEvery)
 			synctest.Wait()
 		}
 		record("first", "dispatch-1") // each of the two flushes is kept busy by one
@@ -299,6 +304,7 @@ func TestRecorder_APoisonousRecordFailsAlone(t *testing.T) {
 		record("poison", "dispatch-4")
 		record("fifth", "dispatch-5")
 		close(busy)
+		time.Sleep(delivery.RecordEvery)
 		synctest.Wait()
 
 		mu.Lock()

@@ -55,32 +55,55 @@ func (e *Engine) roomFor(tenant string, n int) bool {
 	return e.admitted == 0 || e.admitted+e.counted(has+n)-e.counted(has) <= e.MaxWaiting
 }
 
-// The bounds of batches that wait in the database. A tenant's batches go there while more than laterFrom of the room is
-// taken by its own deliveries, or more than laterBusy by all. They come back until the tenant has twice as much
-// waiting, so that those in the database go before new ones, and as long as a quarter of the room is free.
+// Batches that wait in the database. A tenant's batches go there while its own deliveries take more than laterFrom of
+// the room, and come back until they take twice as much: so those in the database go before new ones. A tenant that
+// keeps its room full with other events gets a page of its batches every laterEvery.
 const (
-	laterFrom = 25 // a twelfth: 8,533 deliveries, some seconds' work
-	laterBusy = 2  // a half
+	laterFrom  = 25 // a twenty-fifth: 4,096 deliveries, about a second's work
+	laterEvery = time.Second
 )
 
-// Later reports whether the deliveries of a tenant's batches should wait in the database: so many wait in memory that
-// theirs would not be sent soon.
+// Later reports whether the deliveries of a tenant's batches should wait in the database: so many of the tenant wait in
+// memory that theirs would not be sent soon.
 func (e *Engine) Later(tenant string) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.GroupMax > 1 && !e.isAway() && (e.loadOf(tenant).admitted > e.MaxWaiting/laterFrom || e.admitted > e.MaxWaiting/laterBusy)
+	return e.GroupMax > 1 && !e.isAway() && e.loadOf(tenant).admitted > e.MaxWaiting/laterFrom
 }
 
-// AdmitLater takes room for n deliveries of a tenant's batch that waits in the database, if there is any. It never
-// waits. Withdraw returns what is not needed.
+// LaterPage returns how many deliveries a page of a batch may have, or 0 if none can come back now: Temporal is away, or
+// all room is taken.
+func (e *Engine) LaterPage() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.isAway() || e.closing.Load() || e.admitted >= e.MaxWaiting {
+		return 0
+	}
+	return min(models.BatchRows, max(1, e.MaxWaiting/laterFrom))
+}
+
+// AdmitLater takes room for n deliveries of a tenant's batch that waits in the database, if there is any. A quarter of
+// the room is for other events, and for tenants that have nothing waiting. It never waits. Withdraw returns what is not
+// needed.
 func (e *Engine) AdmitLater(tenant string, n int) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	has := e.loadOf(tenant).admitted
-	if e.isAway() || e.closing.Load() || has > 0 && has+n > 2*e.MaxWaiting/laterFrom || e.admitted > 0 && e.admitted+n > e.MaxWaiting-e.MaxWaiting/4 {
+	l := e.loadOf(tenant)
+	has, now := l.admitted, time.Now()
+	most := e.MaxWaiting - e.MaxWaiting/4
+	switch {
+	case e.isAway() || e.closing.Load():
+		return false
+	case has == 0 || now.Sub(l.page) >= laterEvery:
+		most = e.MaxWaiting
+	case has+n > 2*e.MaxWaiting/laterFrom:
+		return false
+	}
+	if more := e.counted(has+n) - e.counted(has); e.admitted > 0 && more > 0 && e.admitted+more > most {
 		return false
 	}
 	e.admit(tenant, n)
+	e.paged(tenant, now)
 	return true
 }
 
@@ -122,9 +145,11 @@ func (e *Engine) Queue(work []handoff.Work) {
 		return
 	}
 	for _, w := range work {
-		if e.keptBytes+len(w.Event.Data) > keepBytes {
+		switch {
+		case w.Event == nil: // it is large
+		case e.keptBytes+len(w.Event.Data) > keepBytes:
 			w.Event = nil
-		} else {
+		default:
 			e.keptBytes += len(w.Event.Data)
 		}
 		e.waiting.add(w)

@@ -31,8 +31,9 @@ const (
 
 // load is a tenant's use of this process. A tenant that uses nothing has no load.
 type load struct {
-	slots    int // dispatches in flight with its deliveries
-	admitted int // deliveries that wait, or are about to wait
+	slots    int       // dispatches in flight with its deliveries
+	admitted int       // deliveries that wait, or are about to wait
+	page     time.Time // when deliveries of a batch last came from the database
 }
 
 // loadOf returns a copy of a tenant's load; change it with change.
@@ -42,11 +43,18 @@ func (e *Engine) change(tenant string, slots, admitted int) {
 	l := e.loads[tenant]
 	l.slots += slots
 	l.admitted += admitted
-	if l == (load{}) {
+	if l.slots == 0 && l.admitted == 0 {
 		delete(e.loads, tenant)
 	} else {
 		e.loads[tenant] = l
 	}
+}
+
+// paged notes that deliveries of a tenant's batch have come from the database.
+func (e *Engine) paged(tenant string, at time.Time) {
+	l := e.loads[tenant]
+	l.page = at
+	e.loads[tenant] = l
 }
 
 // Reserve takes a start slot for an event of a tenant if one is free, or, with wait, becomes free in time. While

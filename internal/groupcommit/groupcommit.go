@@ -1,5 +1,6 @@
 // Package groupcommit lets concurrent callers share one transaction: callers that arrive during a commit share the
-// next one. Nobody waits for a time: a lone caller commits at once, and many callers commit together.
+// next one. A lone caller commits at once, and many callers commit together. Nobody waits for a time unless Options.Every
+// says so.
 //
 // It knows nothing about what is committed, and must not import any package of Posthorn except fairqueue.
 package groupcommit
@@ -30,6 +31,9 @@ type Options[T any] struct {
 	// many items costs little more than one of few. Next to a flush that takes longer than stuckAfter, another one starts for
 	// any weight.
 	FlushFrom int
+	// Every is the shortest time between the beginnings of two flushes: items that arrive in between share one. A flush
+	// costs as much as several items, so this is cheaper where nobody waits for the result. Default 0.
+	Every time.Duration
 	// Key returns the owner of an item, such as a tenant. When more items wait than one flush takes, their keys take
 	// turns. One key may have at most nine tenths of the queue. Default: the same key for all, and the whole queue.
 	Key func(T) string
@@ -42,6 +46,7 @@ type Group[T, R any] struct {
 	keyMax int // most items of one key waiting
 
 	mu    sync.Mutex
+	last  time.Time // when the last flush began, or is to begin
 	queue fairqueue.Queue[string, waiting[T, R]]
 	heavy int // the weight of what is queued
 	busy  int // running flushes
@@ -120,6 +125,7 @@ func (g *Group[T, R]) start(ctx context.Context) {
 func (g *Group[T, R]) work(ctx context.Context) {
 	for {
 		runtime.Gosched()
+		g.rest()
 		g.mu.Lock()
 		group := g.next()
 		if len(group) == 0 {
@@ -130,6 +136,22 @@ func (g *Group[T, R]) work(ctx context.Context) {
 		g.mu.Unlock()
 		g.watched(ctx, group)
 	}
+}
+
+// rest waits until another flush may begin.
+func (g *Group[T, R]) rest() {
+	if g.opts.Every == 0 {
+		return
+	}
+	g.mu.Lock()
+	wait := time.Duration(0)
+	if g.queue.Len() > 0 {
+		now := time.Now()
+		wait = max(0, g.last.Add(g.opts.Every).Sub(now))
+		g.last = now.Add(wait)
+	}
+	g.mu.Unlock()
+	time.Sleep(wait)
 }
 
 // stuckAfter is how long a flush may take before those who wait no longer wait for it: it may be at a locked row, or on a

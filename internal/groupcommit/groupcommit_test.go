@@ -54,6 +54,35 @@ func TestGroupCommit_WhoArrivesDuringACommitRidesOnTheNext(t *testing.T) {
 	wg.Wait()
 }
 
+// With a time between flushes the first caller still commits at once, and so does one who comes after a pause. Those in
+// between share one commit.
+func TestGroupCommit_WithATimeBetweenFlushes(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		type flush struct {
+			after time.Duration
+			items int
+		}
+		began := time.Now()
+		var flushes []flush
+		g := groupcommit.New(func(_ context.Context, items []int) ([]int, error) {
+			flushes = append(flushes, flush{time.Since(began), len(items)})
+			time.Sleep(time.Millisecond)
+			return items, nil
+		}, groupcommit.Options[int]{Every: 10 * time.Millisecond})
+		var wg sync.WaitGroup
+		for _, after := range []time.Duration{0, 2, 3, 9, 12, 40} {
+			wg.Go(func() {
+				time.Sleep(after * time.Millisecond)
+				_, err := g.Do(t.Context(), 0)
+				assert.NoError(t, err)
+			})
+		}
+		wg.Wait()
+		require.Equal(t, []flush{{0, 1}, {10 * time.Millisecond, 3}, {20 * time.Millisecond, 1}, {40 * time.Millisecond, 1}}, flushes)
+	})
+}
+
 func TestGroupCommit_AFailedCommitFailsItsWholeGroupAndNoOther(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("broken")

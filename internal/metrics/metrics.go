@@ -27,6 +27,7 @@ type Metrics struct {
 	Pending        prometheus.Gauge
 	Held           prometheus.Gauge
 	Batches        prometheus.Gauge
+	OldestBatch    prometheus.Gauge
 	OldestDue      prometheus.Gauge
 	Paused         prometheus.Gauge
 	Backlog        *prometheus.GaugeVec     // by webhook
@@ -64,7 +65,7 @@ func New(r prometheus.Registerer) *Metrics {
 		return h
 	}
 	m := &Metrics{
-		Accepted: counter("events_accepted_total", "Events stored, each with all its deliveries."),
+		Accepted: counter("events_accepted_total", "Events stored, with their deliveries or what these follow from."),
 		Attempts: counters("attempts_total", "outcome", "POSTs by outcome: received, failed, gone (410) or local. local: Posthorn could not make it; no receiver is charged.",
 			"received", "failed", "gone", "local"),
 		AttemptSeconds: histogram("attempt_duration_seconds", "How long POSTs took.", []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 15, 30, 60}),
@@ -82,11 +83,12 @@ func New(r prometheus.Registerer) *Metrics {
 		JobRows:      counters("job_rows_total", "kind", "Rows changed by the pages that follow a large act, by kind of job: hold, cancel, keep, erase, count, fanout or purge."),
 		Notified: counters("notifications_total", "result", "Notifications to administrators: sent, skipped (nobody was reached) or failed.",
 			"sent", "skipped", "failed"),
-		Pending:   gauge("backlog_pending_deliveries", "Deliveries that are pending, in the whole installation. Counted at every look of the reconciler, or less often where counting takes long."),
-		Held:      gauge("backlog_held_deliveries", "Deliveries that are held, in the whole installation. Counted as the pending are."),
-		Batches:   gauge("backlog_batches", "Batches whose deliveries wait in the database, in the whole installation, up to 10,000. Counted as the pending deliveries are."),
-		OldestDue: gauge("oldest_undispatched_seconds", "How long the longest overdue pending delivery has been due; 0 = none is overdue."),
-		Paused:    gauge("paused_in_temporal", "Overdue deliveries whose workflow, or an activity of it, somebody has paused in Temporal."),
+		Pending:     gauge("backlog_pending_deliveries", "Deliveries that are pending, in the whole installation. Counted at every look of the reconciler, or less often where counting takes long."),
+		Held:        gauge("backlog_held_deliveries", "Deliveries that are held, in the whole installation. Counted as the pending are."),
+		Batches:     gauge("backlog_batches", "Batches whose deliveries wait in the database, in the whole installation, up to 10,000. Counted as the pending deliveries are."),
+		OldestBatch: gauge("oldest_batch_seconds", "How long the oldest of these batches has waited; 0 = there is none."),
+		OldestDue:   gauge("oldest_undispatched_seconds", "How long the longest overdue pending delivery has been due; 0 = none is overdue."),
+		Paused:      gauge("paused_in_temporal", "Overdue deliveries whose workflow, or an activity of it, somebody has paused in Temporal."),
 	}
 	m.Backlog = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "posthorn_webhook_backlog_deliveries",
 		Help: "Pending deliveries of the webhooks with the longest queues."}, []string{"webhook"})

@@ -10,8 +10,8 @@ import (
 // Direct sets the most deliveries of one event, and of one request, that are stored with them.
 func (s *Service) Direct(event, request int) { s.fanOutAbove, s.maxDirect = event, request }
 
-// LaterMost sets the most batches of a tenant whose deliveries wait in the database.
-func (s *Service) LaterMost(n int) { s.laterMost = n }
+// LaterMost sets the most batches of a tenant whose deliveries wait in the database, and how long the next one waits for room there.
+func (s *Service) LaterMost(n int, wait time.Duration) { s.laterMost, s.laterWait = n, wait }
 
 // TypeOf returns a tenant's type with this name, to compare its identity.
 func (s *Service) TypeOf(ctx context.Context, tenant, name string) (any, error) {

@@ -3,6 +3,7 @@ package service_test
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -23,7 +24,7 @@ func inputs(n int, types ...string) (all []service.EventInput) {
 func followed(t *testing.T, env *servicetest.Env, tenant string) (rows []int) {
 	t.Helper()
 	for {
-		page, err := env.Store.RunBatch(t.Context(), tenant)
+		page, err := env.Store.RunBatch(t.Context(), tenant, models.BatchRows)
 		require.NoError(t, err)
 		if page.BatchID == "" {
 			return rows
@@ -95,8 +96,8 @@ func TestLater_ABatchOfManyKinds(t *testing.T) {
 	require.Len(t, env.Engine.Queued(), 40)
 }
 
-// A tenant's batches in the database are bounded. Beyond that its publishers wait for room in memory, and are refused
-// if there is none.
+// A tenant's batches in the database are bounded. The next one waits until there are fewer, and is refused if that takes
+// too long. It does not overtake them, even if there is room in memory.
 func TestLater_IsBounded(t *testing.T) {
 	t.Parallel()
 	env := servicetest.New(t)
@@ -104,16 +105,28 @@ func TestLater_IsBounded(t *testing.T) {
 	env.Tenant("acme")
 	manyWebhooks(t, env, "acme", 1, "a")
 	env.Engine.SetCrowded(true)
-	env.Engine.SetFull(true)
-	env.Service.LaterMost(2)
-	request := service.PublishRequest{Batch: true, Events: inputs(100, "a")}
-	for range 2 {
-		_, err := env.Service.Publish(t.Context(), "acme", request)
-		require.NoError(t, err)
+	env.Service.LaterMost(2, 0)
+	publish := func() error {
+		_, err := env.Service.Publish(t.Context(), "acme", service.PublishRequest{Batch: true, Events: inputs(100, "a")})
+		return err
 	}
-	_, err := env.Service.Publish(t.Context(), "acme", request)
-	requireRefused(t, err, service.Unavailable)
-	require.Equal(t, []int{100, 100}, followed(t, env, "acme"))
-	_, err = env.Service.Publish(t.Context(), "acme", request)
+	for range 2 {
+		require.NoError(t, publish())
+	}
+	requireRefused(t, publish(), service.Unavailable)
+	require.Empty(t, env.Engine.Queued())
+
+	env.Service.LaterMost(2, time.Minute)
+	waited := make(chan error)
+	go func() { waited <- publish() }()
+	select {
+	case <-waited:
+		t.Fatal("it does not wait")
+	case <-time.After(100 * time.Millisecond):
+	}
+	page, err := env.Store.RunBatch(t.Context(), "acme", models.BatchRows)
 	require.NoError(t, err)
+	require.True(t, page.Done)
+	require.NoError(t, <-waited)
+	require.Equal(t, []int{100, 100}, followed(t, env, "acme"))
 }

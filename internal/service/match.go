@@ -76,6 +76,7 @@ func (a *acceptance) matchLater(matched []*entry, e *models.Event) (bool, error)
 		a.sets[wanted(e)] = i
 		a.request.Batches = append(a.request.Batches, models.Batch{Tenant: e.Tenant, ID: models.NewID(models.PrefixBatch), CreatedAt: e.CreatedAt, Members: members})
 	}
+	e.BatchID = a.request.Batches[i].ID
 	a.request.Batches[i].Events = append(a.request.Batches[i].Events, e.ID)
 	return true, nil
 }

@@ -20,7 +20,9 @@ const MaxBatch = 1000
 // The bounds of batches whose deliveries wait in the database.
 const (
 	laterLeast = 100  // the fewest events of a request
-	laterMost  = 1000 // the most of a tenant: its next ones wait for room in memory, and are refused if there is none
+	laterMost  = 1000 // the most of a tenant: the next one waits until there are fewer, and is refused after laterWait
+	laterWait  = 5 * time.Second
+	laterPause = 250 * time.Millisecond
 )
 
 // EventInput is one event to publish. Data is the JSON as it was posted.
@@ -35,7 +37,7 @@ type EventInput struct {
 	KeepData   time.Duration // for how long its data is kept, if that is shorter than the retention; 0 = as long as the event
 }
 
-// Published is an event that has been accepted: it and all its deliveries are stored. WorkflowID is "" if it waits for
+// Published is an event that has been accepted: it is stored, with its deliveries or what they follow from. WorkflowID is "" if it waits for
 // a workflow shared with others, has none yet (Options.Retries), or matches no webhook. Replayed: an earlier request
 // with the same idempotency key was accepted, and this is its answer.
 type Published struct {
@@ -191,13 +193,24 @@ func (s *Service) publish(ctx context.Context, v snapshot, tenant string, r Publ
 	return a.published, nil
 }
 
-// later reports whether the deliveries of a request's events should wait in the database.
+// later reports whether the deliveries of a request's events should wait in the database. If the tenant has as many
+// batches there as it may, it waits: they must not be overtaken.
 func (s *Service) later(ctx context.Context, tenant string, events int) (bool, error) {
 	if events < laterLeast || !s.Engine.Later(tenant) {
 		return false, nil
 	}
-	n, err := s.Store.Batches(ctx, tenant, s.laterMost)
-	return n < int64(s.laterMost), err
+	for wait := time.Duration(0); ; wait += laterPause {
+		n, err := s.Store.Batches(ctx, tenant, s.laterMost)
+		switch {
+		case err != nil || n < int64(s.laterMost):
+			return err == nil, err
+		case wait >= s.laterWait:
+			return false, Refuse(Unavailable, "too many batches are queued; retry shortly")
+		}
+		if err := pause.For(ctx, laterPause); err != nil {
+			return false, err
+		}
+	}
 }
 
 // replayed returns the answer to an earlier request with the same key.

@@ -131,7 +131,8 @@ type Service struct {
 	seats     seats
 	// The bounds above which deliveries follow in pages: for one event, and for one request.
 	fanOutAbove, maxDirect int
-	laterMost              int // batches of a tenant whose deliveries wait in the database
+	laterMost              int           // batches of a tenant whose deliveries wait in the database
+	laterWait              time.Duration // for one of them to be done
 	accept                 *groupcommit.Group[*models.Acceptance, models.Accepted]
 	// Keys and rates of callers, in this process.
 	admins  []adminKey
@@ -180,7 +181,7 @@ func New(o Options) *Service {
 		o.Metrics = metrics.New(prometheus.NewRegistry())
 	}
 	o.GroupMax = min(o.GroupMax, models.MaxDispatch)
-	s := &Service{Options: o, fanOutAbove: models.FanOutAbove, maxDirect: maxDirect, laterMost: laterMost}
+	s := &Service{Options: o, fanOutAbove: models.FanOutAbove, maxDirect: maxDirect, laterMost: laterMost, laterWait: laterWait}
 	s.directory = newDirectory(s)
 	s.ids = newLRU[string, string](maxTenants)
 	s.admins, s.guesses, s.rates, s.uses = hashed(o.AdminKeys), newGuesses(o.Pause), newRates(o.RequestRate), newKeyUses(o.Store.KeyUsed)

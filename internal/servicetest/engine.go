@@ -202,6 +202,9 @@ func (e *Engine) Later(string) (later bool) {
 	return later
 }
 
+// LaterPage implements worker.BatchEngine.
+func (*Engine) LaterPage() int { return models.BatchRows }
+
 // AdmitLater implements worker.BatchEngine.
 func (e *Engine) AdmitLater(tenant string, n int) bool {
 	return e.Admit(context.Background(), tenant, n)

@@ -8,6 +8,7 @@ CREATE TABLE batches (
     position   integer NOT NULL,
     PRIMARY KEY (tenant, id)
 );
--- Finds the batch of an event: it has the event's time.
-CREATE INDEX batches_created ON batches (tenant, created_at);
 ALTER TABLE batches SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500, autovacuum_vacuum_cost_delay = 0);
+
+-- The batch in which an event was accepted that had no deliveries at first. It stays when the batch is done.
+ALTER TABLE events ADD COLUMN batch_id text;
