@@ -23,10 +23,8 @@ const (
 // waits already, those of a batch follow too, when there is room.
 func (a *acceptance) match(v snapshot, e *models.Event) error {
 	matched := v.match(e.Type, e.Channels)
-	if a.later && len(matched) <= a.service.fanOutAbove && slices.ContainsFunc(matched, isActive) {
-		if is, err := a.matchLater(matched, e); is || err != nil {
-			return err
-		}
+	if a.later && len(matched) <= a.service.fanOutAbove && slices.ContainsFunc(matched, isActive) && a.matchLater(matched, e) {
+		return nil
 	}
 	if n := len(matched); n > a.service.fanOutAbove || len(a.request.Deliveries)+n > a.service.maxDirect {
 		return a.fanOut(matched, e)
@@ -58,16 +56,13 @@ func membersOf(matched []*entry) ([]byte, error) {
 }
 
 // matchLater adds the event to those of the request that matched the same webhooks and whose deliveries wait in the
-// database; false = the request has too many such sets.
-func (a *acceptance) matchLater(matched []*entry, e *models.Event) (bool, error) {
+// database; false = it cannot, as the request has too many such sets.
+func (a *acceptance) matchLater(matched []*entry, e *models.Event) bool {
 	i, ok := a.sets[wanted(e)]
 	if !ok {
-		if len(a.sets) == laterSets {
-			return false, nil
-		}
 		members, err := membersOf(matched)
-		if err != nil {
-			return false, err
+		if err != nil || len(a.sets) == laterSets {
+			return false
 		}
 		if a.sets == nil {
 			a.sets = map[string]int{}
@@ -78,7 +73,7 @@ func (a *acceptance) matchLater(matched []*entry, e *models.Event) (bool, error)
 	}
 	e.BatchID = a.request.Batches[i].ID
 	a.request.Batches[i].Events = append(a.request.Batches[i].Events, e.ID)
-	return true, nil
+	return true
 }
 
 // fanOut records which webhooks the event matches. Events of one type with the same channels in a request share the

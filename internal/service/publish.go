@@ -37,9 +37,9 @@ type EventInput struct {
 	KeepData   time.Duration // for how long its data is kept, if that is shorter than the retention; 0 = as long as the event
 }
 
-// Published is an event that has been accepted: it is stored, with its deliveries or what they follow from. WorkflowID is "" if it waits for
-// a workflow shared with others, has none yet (Options.Retries), or matches no webhook. Replayed: an earlier request
-// with the same idempotency key was accepted, and this is its answer.
+// Published is an event that has been accepted: it is stored, with its deliveries or what they follow from. WorkflowID is
+// "" if it waits for a workflow shared with others, has none yet (Options.Retries), or matches no webhook. Replayed: an
+// earlier request with the same idempotency key was accepted, and this is its answer.
 type Published struct {
 	ID         string `json:"id"`
 	WorkflowID string `json:"workflow_id,omitempty"`
