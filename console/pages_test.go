@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -143,6 +144,27 @@ func TestPages_DeliveriesAndEvents(t *testing.T) {
 	}
 	next := b.get(base + "/events?type=order.paid").is(http.StatusOK).follows("Next page").is(http.StatusOK)
 	require.Len(t, all(next.root, "tr"), 11, "ten more, and the filter is kept")
+}
+
+// An event whose deliveries follow later has matched webhooks.
+func TestPages_AnEventWhoseDeliveriesFollow(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.furnish()
+	s.Engine.SetCrowded(true)
+	published, err := s.Service.Publish(t.Context(), "acme", service.PublishRequest{Batch: true,
+		Events: slices.Repeat([]service.EventInput{{Type: "order.created", Data: []byte(`{}`)}}, 100)})
+	require.NoError(t, err)
+	b, path := s.signedIn(servicetest.AdminKey), "/console/tenants/acme/events/"+published[0].ID
+	page := b.get(path).is(http.StatusOK)
+	require.Contains(t, page.body, "Its deliveries are still being created.")
+	require.NotContains(t, page.body, "It matched no webhook.")
+
+	_, err = s.Store.RunBatch(t.Context(), "acme", models.BatchRows)
+	require.NoError(t, err)
+	page = b.get(path).is(http.StatusOK)
+	require.NotContains(t, page.body, "still being created")
+	require.NotContains(t, page.body, "It matched no webhook.")
 }
 
 // A page that has found nothing among what it looked at leads on, and does not say that there is nothing.

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -19,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/posthorn/posthorn/client"
+	"github.com/posthorn/posthorn/internal/service"
 	"github.com/posthorn/posthorn/internal/servicetest"
 )
 
@@ -130,6 +132,15 @@ func TestCommands_AWorkingDayByCommands(t *testing.T) {
 	require.Contains(t, shown, "12345678901234567890")
 	delivery := env.Deliveries("demo", "order-1")[0].ID
 	require.Contains(t, shown, delivery)
+
+	env.Engine.SetCrowded(true)
+	later, err := env.Service.Publish(t.Context(), "demo", service.PublishRequest{Batch: true,
+		Events: slices.Repeat([]service.EventInput{{Type: "order.created", Data: []byte(`{}`)}}, 100)})
+	require.NoError(t, err)
+	env.Engine.SetCrowded(false)
+	following := tenant.run("events", "get", later[0].ID)
+	require.Contains(t, following, "Not all its deliveries exist yet.")
+	require.NotContains(t, following, "no webhook")
 
 	require.Contains(t, tenant.run("deliveries", "list", "--event=order-1", "--webhook="+id, "--status=pending"), delivery)
 	env.Attempt("demo", delivery)
