@@ -141,7 +141,7 @@ func TestBatches_WaitingForRoomCostsLittle(t *testing.T) {
 			b.away = false // but there is room for none
 		})
 		require.LessOrEqual(t, b.asked, 20*21)
-		require.Greater(t, b.asked, 20*19)
+		require.Greater(t, b.asked, 20*15)
 	})
 }
 

@@ -123,12 +123,10 @@ func outage(t *testing.T, groupMax, n int) (*worker.Reconciler, *patient, *servi
 
 // With every POSTHORN_GROUP_MAX, one pass takes over all deliveries after an outage, each once, with few starts and few
 // goroutines at a time.
-func TestReconcileMass_AnOutageIsCaughtUpWithWhateverTheGroup(t *testing.T) {
-	t.Parallel()
+func TestReconcileMass_AnOutageIsCaughtUpWithWhateverTheGroup(t *testing.T) { //nolint:paralleltest // it counts the process's goroutines
 	const n = 3000
-	for _, groupMax := range []int{1, 2, models.MaxDispatch} {
+	for _, groupMax := range []int{1, 2, models.MaxDispatch} { //nolint:paralleltest // likewise
 		t.Run(fmt.Sprint(groupMax), func(t *testing.T) {
-			t.Parallel()
 			r, engine, _ := outage(t, groupMax, n)
 			before := runtime.NumGoroutine()
 			require.NoError(t, r.Reconcile(t.Context()))
