@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,6 +20,7 @@ import (
 
 // batches are tenants' pages, in memory. A page of a tenant has one delivery less than a page may have.
 type batches struct {
+	mu    sync.Mutex
 	pages map[string]int
 	fail  map[string]error // the next page of a tenant
 	panic bool             // at the next page
@@ -32,6 +34,8 @@ type batches struct {
 }
 
 func (b *batches) NextBatchTenant(_ context.Context, after string) (string, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	b.asked++
 	var next []string
 	for tenant, n := range b.pages {
@@ -46,6 +50,8 @@ func (b *batches) NextBatchTenant(_ context.Context, after string) (string, erro
 }
 
 func (b *batches) RunBatch(_ context.Context, tenant string, most int) (models.BatchPage, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	if b.panic {
 		b.panic = false
 		panic("the cat sat on the keyboard")
@@ -65,9 +71,15 @@ func (b *batches) RunBatch(_ context.Context, tenant string, most int) (models.B
 	return page, nil
 }
 
-func (b *batches) LetGo() { b.letGo++ }
+func (b *batches) LetGo() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.letGo++
+}
 
 func (b *batches) LaterPage() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	if b.away {
 		return 0
 	}
@@ -75,6 +87,8 @@ func (b *batches) LaterPage() int {
 }
 
 func (b *batches) AdmitLater(tenant string, n int) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	if b.room[tenant]+n > b.most*models.BatchRows {
 		return false
 	}
@@ -82,9 +96,15 @@ func (b *batches) AdmitLater(tenant string, n int) bool {
 	return true
 }
 
-func (b *batches) Withdraw(tenant string, n int) { b.room[tenant] -= n }
+func (b *batches) Withdraw(tenant string, n int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.room[tenant] -= n
+}
 
 func (b *batches) Queue(work []handoff.Work) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	for _, w := range work {
 		if w.Event.ID == w.Delivery.EventID {
 			b.n++
@@ -104,7 +124,11 @@ func (b *batches) running(t *testing.T, d time.Duration, meanwhile func()) {
 	}()
 	time.Sleep(d)
 	synctest.Wait()
-	meanwhile()
+	func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		meanwhile()
+	}()
 	time.Sleep(d)
 	cancel()
 	<-done
