@@ -66,15 +66,8 @@ func (s *Store) Backlog(ctx context.Context, limit int) (b Backlog, top []Webhoo
 	if err != nil {
 		return b, top, err
 	}
-	var batches []Batch
-	if err := s.db.WithContext(ctx).Select("created_at").Limit(measuredAtOnce).Find(&batches).Error; err != nil {
+	if b.Batches, b.OldestBatch, err = s.waitingBatches(ctx, measuredAtOnce); err != nil {
 		return b, top, err
-	}
-	b.Batches = int64(len(batches))
-	for i := range batches {
-		if at := &batches[i].CreatedAt; b.OldestBatch == nil || at.Before(*b.OldestBatch) {
-			b.OldestBatch = at
-		}
 	}
 	// Failed and canceled deliveries are in between, in the index that their lists use.
 	err = s.countPages(ctx, `SELECT webhook_id, id, status FROM deliveries WHERE status IN ('held', 'failed', 'canceled')

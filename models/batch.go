@@ -56,14 +56,11 @@ func (a *acceptor) insertBatches(ctx context.Context) error {
 		SELECT tenant, id, created_at, events, members, 0 FROM v`, nil)
 }
 
-// inBatch returns the condition that an event's batch is not done yet. table has the event's tenant and batch_id.
-func inBatch(table string) string {
-	return "EXISTS (SELECT 1 FROM batches b WHERE b.tenant = " + table + ".tenant AND b.id = " + table + ".batch_id)"
-}
-
-// isUnmade returns the condition that a row of events has deliveries that do not exist yet.
+// isUnmade returns the condition that a row of events has deliveries that do not exist yet: it fans out, or its batch is
+// not done.
 func isUnmade(table string) string {
-	return "(EXISTS (SELECT 1 FROM jobs j WHERE j.tenant = " + table + ".tenant AND j.event_id = " + table + ".id AND j.kind = 'fanout') OR " + inBatch(table) + ")"
+	return "(EXISTS (SELECT 1 FROM jobs j WHERE j.tenant = " + table + ".tenant AND j.event_id = " + table + ".id AND j.kind = 'fanout')" +
+		" OR EXISTS (SELECT 1 FROM batches b WHERE b.tenant = " + table + ".tenant AND b.id = " + table + ".batch_id))"
 }
 
 // Batches counts a tenant's batches, up to a number.
@@ -71,6 +68,18 @@ func (s *Store) Batches(ctx context.Context, tenant string, most int) (n int64, 
 	db := s.db.WithContext(ctx)
 	err = db.Table("(?) AS b", db.Model(&Batch{}).Select("id").Where("tenant = ?", tenant).Limit(most)).Select("count(*)").Scan(&n).Error
 	return n, err
+}
+
+// waitingBatches counts batches up to a number, and returns when the first of these was accepted; nil = there is none.
+func (s *Store) waitingBatches(ctx context.Context, most int) (n int64, oldest *time.Time, err error) {
+	var batches []Batch
+	err = s.db.WithContext(ctx).Select("created_at").Limit(most).Find(&batches).Error
+	for i := range batches {
+		if at := &batches[i].CreatedAt; oldest == nil || at.Before(*oldest) {
+			oldest = at
+		}
+	}
+	return int64(len(batches)), oldest, err
 }
 
 // NextBatchTenant returns the tenant that comes after another one, by id, among those with batches; "" = there is none.
@@ -96,13 +105,10 @@ func (s *Store) RunBatch(ctx context.Context, tenant string, most int) (page Bat
 		page, err = tx.batchPage(ctx, &b, most)
 		return err
 	})
-	switch {
-	case errors.Is(err, ErrNotFound):
-		return BatchPage{}, nil
-	case err != nil:
-		return BatchPage{}, err
+	if errors.Is(err, ErrNotFound) {
+		err = nil
 	}
-	return page, nil
+	return page, err
 }
 
 func (s *Store) batchPage(ctx context.Context, b *Batch, most int) (BatchPage, error) {
@@ -154,10 +160,7 @@ func (s *Store) batchPage(ctx context.Context, b *Batch, most int) (BatchPage, e
 // batchEvents reads a tenant's events, without those that are not to be delivered any more: their data has been
 // erased, or the tenant deleted. They are locked until the page is stored: erasing one then finds all its deliveries.
 func (s *Store) batchEvents(ctx context.Context, tenant string, ids []string) (map[string]*Event, error) {
-	keys := make([]DeliveryKey, len(ids))
-	for i, id := range ids {
-		keys[i] = DeliveryKey{Tenant: tenant, ID: id}
-	}
+	keys := keysOf(tenant, ids)
 	query := `SELECT e.tenant, e.id, e.type, CASE WHEN length(e.data) <= ` + strconv.Itoa(smallData) + ` THEN e.data END AS data,
 		e.attributes, e.external_id, e.channels, e.tags, e.created_at, e.batch_id
 		FROM v JOIN events e ON e.tenant = v.tenant AND e.id = v.id JOIN tenants t ON t.id = e.tenant AND t.deleted_at IS NULL

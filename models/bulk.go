@@ -89,6 +89,15 @@ func byKey[T any](ctx context.Context, s *Store, table string, keys []DeliveryKe
 	return all, err
 }
 
+// keysOf returns the keys of a tenant's rows with these ids.
+func keysOf(tenant string, ids []string) []DeliveryKey {
+	keys := make([]DeliveryKey, len(ids))
+	for i, id := range ids {
+		keys[i] = DeliveryKey{Tenant: tenant, ID: id}
+	}
+	return keys
+}
+
 // idColumns is the column of bare ids.
 var idColumns = []column[string]{{"id", "text", func(id *string) any { return *id }}}
 

@@ -34,7 +34,7 @@ type Event struct {
 // Event reads one event.
 func (s *Store) Event(ctx context.Context, tenant, id string) (Event, error) {
 	var e shownEvent
-	err := s.db.WithContext(ctx).Table("events").Select(eventShown()+", events.data").Take(&e, "tenant = ? AND id = ?", tenant, id).Error
+	err := s.db.WithContext(ctx).Table("events").Select(eventShown+", events.data").Take(&e, "tenant = ? AND id = ?", tenant, id).Error
 	return e.event(), found(err)
 }
 
@@ -86,12 +86,10 @@ func (f *EventFilter) cursors(tenant string) cursors {
 	return append(c, f.ExternalID, f.Tag, f.Channel, attribute.Name, attribute.Value, f.IDsOf)
 }
 
-// eventShown returns the columns of events in lists: all except the data, and whether all deliveries exist.
-func eventShown() string {
-	return `events.tenant, events.id, events.type, events.attributes, events.external_id, events.channels, events.tags,
+// eventShown selects the columns of events in lists: all except the data, and whether all deliveries exist.
+var eventShown = `events.tenant, events.id, events.type, events.attributes, events.external_id, events.channels, events.tags,
 	events.created_at, events.data_until, events.erased_at,
 	` + isUnmade("events") + ` AS fanning_out`
-}
 
 // shownEvent is an event read with eventShown.
 type shownEvent struct {
@@ -158,7 +156,7 @@ func (s *Store) Events(ctx context.Context, tenant string, f EventFilter, p Page
 // showEvents reads the events of a query without their data.
 func showEvents(q *gorm.DB) (rows []Event, err error) {
 	var shown []shownEvent
-	err = q.Select(eventShown()).Find(&shown).Error
+	err = q.Select(eventShown).Find(&shown).Error
 	for i := range shown {
 		rows = append(rows, shown[i].event())
 	}
@@ -257,16 +255,13 @@ func (s *Store) eventsOf(ctx context.Context, f *EventFilter, p Page, chosen int
 
 // eventsAmong reads the events with the filter's ids, which are few, and returns those that match the rest of it.
 func (s *Store) eventsAmong(ctx context.Context, tenant string, f EventFilter, p Page, after *Mark) ([]Event, error) {
-	keys := make([]DeliveryKey, len(f.IDs))
-	for i, id := range f.IDs {
-		keys[i] = DeliveryKey{Tenant: tenant, ID: id}
-	}
+	keys := keysOf(tenant, f.IDs)
 	direction := -1
 	if p.Reverse {
 		direction = 1
 	}
 	var all []Event
-	err := bulk(ctx, s, keys, rowKeyColumns, "SELECT "+eventShown()+" FROM v JOIN events ON events.tenant = v.tenant AND events.id = v.id", func(rows *sql.Rows) error {
+	err := bulk(ctx, s, keys, rowKeyColumns, "SELECT "+eventShown+" FROM v JOIN events ON events.tenant = v.tenant AND events.id = v.id", func(rows *sql.Rows) error {
 		var shown shownEvent
 		if err := s.db.ScanRows(rows, &shown); err != nil {
 			return err

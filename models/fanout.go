@@ -163,10 +163,7 @@ func (s *Store) targetsOf(ctx context.Context, tenant string, ids []string) ([]t
 	if s.postgres {
 		query += " FOR SHARE OF w"
 	}
-	keys := make([]DeliveryKey, len(ids))
-	for i, id := range ids {
-		keys[i] = DeliveryKey{Tenant: tenant, ID: id}
-	}
+	keys := keysOf(tenant, ids)
 	targets := make([]target, 0, len(ids))
 	err := bulk(ctx, s, keys, rowKeyColumns, query, func(rows *sql.Rows) error {
 		var t target

@@ -128,8 +128,7 @@ func (s *Store) nobodyToTell(ctx context.Context, webhookID string) error {
 func (s *Store) IsGoingOut(ctx context.Context, tenant, eventID string) (bool, error) {
 	var is bool
 	err := s.db.WithContext(ctx).Raw(`SELECT EXISTS (SELECT 1 FROM deliveries WHERE tenant = @tenant AND event_id = @event
-		AND status NOT IN ('held', 'canceled')) OR EXISTS (SELECT 1 FROM jobs WHERE tenant = @tenant AND event_id = @event AND kind = @fanout)
-		OR EXISTS (SELECT 1 FROM events WHERE tenant = @tenant AND id = @event AND `+inBatch("events")+")",
-		map[string]any{"tenant": tenant, "event": eventID, "fanout": jobFanOut}).Scan(&is).Error
+		AND status NOT IN ('held', 'canceled')) OR EXISTS (SELECT 1 FROM events WHERE tenant = @tenant AND id = @event AND `+isUnmade("events")+")",
+		map[string]any{"tenant": tenant, "event": eventID}).Scan(&is).Error
 	return is, err
 }

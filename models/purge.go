@@ -25,8 +25,8 @@ type owned struct {
 
 // ownedTables are the tables in the order in which they are emptied. A transaction that adds rows for a tenant holds
 // the tenant's row, so its rows existed when the tenant was deleted. Or it adds them to something that is removed
-// earlier here: a fan-out's page to its job, a batch's to its batch, an attempt to its delivery. Deliveries are removed before their webhooks,
-// whose rows say why the pending ones are not sent.
+// earlier here: a fan-out's page to its job, a batch's to its batch, an attempt to its delivery. Deliveries are removed
+// before their webhooks, whose rows say why the pending ones are not sent.
 var ownedTables = []owned{
 	{table: "jobs", key: "id", where: "kind <> 'purge'"},
 	{table: "batches", key: "id", weight: 50}, // up to a thousand ids each

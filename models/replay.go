@@ -112,10 +112,7 @@ func (s *Store) replay(ctx context.Context, tenant, eventID, recoveryID string, 
 // statusesOf reads the statuses of the existing webhooks, in the order of their ids, and on PostgreSQL locks them
 // until the transaction ends: a change of one then finds all its deliveries.
 func (s *Store) statusesOf(ctx context.Context, tenant string, ids []string) (webhooks []Webhook, err error) {
-	keys := make([]DeliveryKey, len(ids))
-	for i, id := range ids {
-		keys[i] = DeliveryKey{Tenant: tenant, ID: id}
-	}
+	keys := keysOf(tenant, ids)
 	query := "SELECT w.id, w.status FROM v JOIN webhooks w ON w.id = v.id AND w.tenant = v.tenant AND w.deleted_at IS NULL ORDER BY w.id"
 	if s.postgres {
 		query += " FOR SHARE OF w"

@@ -129,9 +129,9 @@ func (e *Expiry) deliveries(ctx context.Context) (n int64, full bool, err error)
 	return n, full, err
 }
 
-// removeUnowed removes those of the events that have no delivery left, and will get none. On PostgreSQL it locks them first, and checks
-// for deliveries in a later statement, because a replay or a recovery may have created one. An event that another
-// transaction has locked stays, and is removed in a later run.
+// removeUnowed removes those of the events that have no delivery left, and will get none. On PostgreSQL it locks them
+// first, and checks for deliveries in a later statement, because a replay or a recovery may have created one. An event
+// that another transaction has locked stays, and is removed in a later run.
 func (s *Store) removeUnowed(ctx context.Context, events []DeliveryKey, count func(*sql.Rows) error) error {
 	if s.postgres {
 		var locked []DeliveryKey

@@ -171,15 +171,19 @@ func TestRecorder_AFewRecordsShareTheNextTransaction(t *testing.T) {
 				_, err := r.Record(t.Context(), &models.Record{Status: models.Delivered}, nil)
 				assert.NoError(t, err)
 			}()
-			time.Sleep(delivery.RecordEvery)
-			synctest.Wait()
+			settle()
 		}
 		require.Equal(t, []int{1}, groups)
 		close(busy)
-		time.Sleep(delivery.RecordEvery)
-		synctest.Wait()
+		settle()
 		require.Equal(t, []int{1, 3}, groups)
 	})
+}
+
+// settle waits, in a bubble, until the next transaction has begun.
+func settle() {
+	time.Sleep(delivery.RecordEvery)
+	synctest.Wait()
 }
 
 func TestRecorder_TheLastRecordsTakeTheOutboxEntryWithThem(t *testing.T) {
@@ -201,12 +205,10 @@ func TestRecorder_TheLastRecordsTakeTheOutboxEntryWithThem(t *testing.T) {
 				_, err := r.Record(t.Context(), &models.Record{Status: models.Delivered}, of)
 				assert.NoError(t, err)
 			}()
-			time.Sleep(delivery.RecordEvery)
-			synctest.Wait()
+			settle()
 		}
 		close(busy)
-		time.Sleep(delivery.RecordEvery)
-		synctest.Wait()
+		settle()
 		mu.Lock()
 		defer mu.Unlock()
 		require.Equal(t, map[int][]string{1: nil, 3: {"dispatch"}}, finished)
@@ -295,8 +297,7 @@ func TestRecorder_APoisonousRecordFailsAlone(t *testing.T) {
 				}
 				applied[id] = result.Applied
 			}()
-			time.Sleep(delivery.RecordEvery)
-			synctest.Wait()
+			settle()
 		}
 		record("first", "dispatch-1") // each of the two flushes is kept busy by one
 		record("second", "dispatch-2")
@@ -304,8 +305,7 @@ func TestRecorder_APoisonousRecordFailsAlone(t *testing.T) {
 		record("poison", "dispatch-4")
 		record("fifth", "dispatch-5")
 		close(busy)
-		time.Sleep(delivery.RecordEvery)
-		synctest.Wait()
+		settle()
 
 		mu.Lock()
 		defer mu.Unlock()

@@ -52,7 +52,14 @@ func (e *Engine) roomFor(tenant string, n int) bool {
 	if has > 0 && has+n > e.tenantMost() {
 		return false
 	}
-	return e.admitted == 0 || e.admitted+e.counted(has+n)-e.counted(has) <= e.MaxWaiting
+	return e.fits(has, n, e.MaxWaiting)
+}
+
+// fits reports whether n more deliveries of a tenant keep the common room within a size. One request, or page, always
+// fits into an empty room.
+func (e *Engine) fits(has, n, size int) bool {
+	more := e.more(has, n)
+	return more == 0 || e.admitted == 0 || e.admitted+more <= size
 }
 
 // Batches that wait in the database. A tenant's batches go there while its own deliveries take more than laterFrom of
@@ -99,7 +106,7 @@ func (e *Engine) AdmitLater(tenant string, n int) bool {
 	case has+n > 2*e.MaxWaiting/laterFrom:
 		return false
 	}
-	if more := e.counted(has+n) - e.counted(has); e.admitted > 0 && more > 0 && e.admitted+more > most {
+	if !e.fits(has, n, most) {
 		return false
 	}
 	e.admit(tenant, n)
@@ -107,13 +114,13 @@ func (e *Engine) AdmitLater(tenant string, n int) bool {
 	return true
 }
 
-// counted returns how much n deliveries of a tenant count in the common room.
-func (e *Engine) counted(n int) int { return min(n, e.tenantMost()) }
+// more returns how much n more deliveries of a tenant count in the common room: a tenant counts up to its own most.
+func (e *Engine) more(has, n int) int { return min(has+n, e.tenantMost()) - min(has, e.tenantMost()) }
 
 // admit changes the number of a tenant's waiting deliveries.
 func (e *Engine) admit(tenant string, n int) {
 	has := e.loadOf(tenant).admitted
-	e.admitted += e.counted(has+n) - e.counted(has)
+	e.admitted += e.more(has, n)
 	e.change(tenant, 0, n)
 }
 

@@ -21,7 +21,7 @@ type acceptance struct {
 	direct    []handoff.Work    // first attempts without a workflow
 	directID  string            // the id of the dispatch for those of them that are not received
 	process   int64             // the process id that holds them
-	members   map[string][]byte // webhooks of fan-outs, by event type and channels
+	members   map[string][]byte // webhooks of fan-outs and batches, by event type and channels
 	reached   int               // deliveries of the fan-outs
 	later     bool              // deliveries of these events wait in the database
 	sets      map[string]int    // the index of each batch in the request, by event type and channels

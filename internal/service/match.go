@@ -47,28 +47,44 @@ func wanted(e *models.Event) string {
 	return strings.Join(append([]string{e.Type}, e.Channels...), " ") // no name of either contains a space
 }
 
-func membersOf(matched []*entry) ([]byte, error) {
+// membersOf packs the webhooks that an event matched. Events of a request that want the same share the list.
+func (a *acceptance) membersOf(matched []*entry, wanted string) ([]byte, error) {
+	if members, ok := a.members[wanted]; ok {
+		return members, nil
+	}
 	ids := make([]string, len(matched))
 	for i, entry := range matched {
 		ids[i] = entry.webhook.ID
 	}
-	return models.Members(ids)
+	members, err := models.Members(ids)
+	if err != nil {
+		return nil, err
+	}
+	if a.members == nil {
+		a.members = map[string][]byte{}
+	}
+	a.members[wanted] = members
+	return members, nil
 }
 
 // matchLater adds the event to those of the request that matched the same webhooks and whose deliveries wait in the
 // database; false = it cannot, as the request has too many such sets.
 func (a *acceptance) matchLater(matched []*entry, e *models.Event) bool {
-	i, ok := a.sets[wanted(e)]
+	key := wanted(e)
+	i, ok := a.sets[key]
 	if !ok {
-		members, err := membersOf(matched)
-		if err != nil || len(a.sets) == laterSets {
+		if len(a.sets) == laterSets {
+			return false
+		}
+		members, err := a.membersOf(matched, key)
+		if err != nil {
 			return false
 		}
 		if a.sets == nil {
 			a.sets = map[string]int{}
 		}
 		i = len(a.request.Batches)
-		a.sets[wanted(e)] = i
+		a.sets[key] = i
 		a.request.Batches = append(a.request.Batches, models.Batch{Tenant: e.Tenant, ID: models.NewID(models.PrefixBatch), CreatedAt: e.CreatedAt, Members: members})
 	}
 	e.BatchID = a.request.Batches[i].ID
@@ -76,22 +92,14 @@ func (a *acceptance) matchLater(matched []*entry, e *models.Event) bool {
 	return true
 }
 
-// fanOut records which webhooks the event matches. Events of one type with the same channels in a request share the
-// list.
+// fanOut records which webhooks the event matches.
 func (a *acceptance) fanOut(matched []*entry, e *models.Event) error {
 	if a.reached += len(matched); a.reached > maxFannedOut && len(a.request.FanOuts) > 0 {
 		return invalid(FieldError{"events", "match too many webhooks together; publish fewer at once"})
 	}
-	members, ok := a.members[wanted(e)]
-	if !ok {
-		var err error
-		if members, err = membersOf(matched); err != nil {
-			return err
-		}
-		if a.members == nil {
-			a.members = map[string][]byte{}
-		}
-		a.members[wanted(e)] = members
+	members, err := a.membersOf(matched, wanted(e))
+	if err != nil {
+		return err
 	}
 	a.request.FanOuts = append(a.request.FanOuts, models.FanOut{EventID: e.ID, Members: members})
 	return nil
