@@ -69,6 +69,9 @@ type Accepted struct {
 // and does not affect the others. The returned error means that nothing at all was stored.
 func (s *Store) Accept(ctx context.Context, group []*Acceptance) ([]Accepted, error) {
 	s.noteTraffic()
+	if stored, err := s.acceptNew(ctx, group); stored || err != nil && !IsLocked(err) {
+		return make([]Accepted, len(group)), err
+	}
 	var results []Accepted
 	err := s.Tx(ctx, func(tx *Store) error {
 		results = make([]Accepted, len(group))
@@ -87,10 +90,10 @@ type acceptor struct {
 	first []int
 	// versions are those of the tenants, and locked those that are locked until the transaction ends.
 	versions, locked map[string]int64
+	isNew            bool // everything is to be new: see acceptNew
 }
 
-// run takes two round trips unless there are idempotency keys, external ids or duplicates: what has to be asked, and
-// then what has to be stored, with COMMIT.
+// run takes two round trips or more: what has to be asked, and then what has to be stored, with COMMIT.
 func (a *acceptor) run(ctx context.Context) error {
 	for _, step := range []func(context.Context) error{a.checkVersions, a.claimKeys, a.insertEvents, a.insertLabels, a.insertRest, a.insertFanOuts, a.insertBatches} {
 		if err := step(ctx); err != nil {

@@ -1,8 +1,6 @@
 package models
 
 import (
-	"bytes"
-	"cmp"
 	"context"
 	"database/sql"
 	"maps"
@@ -111,10 +109,11 @@ func (a *acceptor) settle(ctx context.Context, undo, again []Event, dropped, kep
 	if err := a.insert(ctx, again, nil); err != nil {
 		return err
 	}
-	return later(ctx, a.Store, kept, labelColumns, insertLabels, nil)
+	return later(ctx, a.Store, kept, labelColumns, insertLabels+unlessThere, nil)
 }
 
-// insert stores events whose ids are free, later. scan is called with the tenant and the id of each stored one.
+// insert stores events whose ids are free, later. scan is called with the tenant and the id of each stored one. If the
+// acceptor's events are to be new, an id that is not free is an error instead.
 func (a *acceptor) insert(ctx context.Context, events []Event, scan func(scanner) error) error {
 	columns, more, values := eventColumns, "", ""
 	if slices.ContainsFunc(events, func(e Event) bool { return e.ExternalID != "" || len(e.Channels)+len(e.Tags) > 0 || e.DataUntil != nil }) {
@@ -123,9 +122,12 @@ func (a *acceptor) insert(ctx context.Context, events []Event, scan func(scanner
 	if slices.ContainsFunc(events, func(e Event) bool { return e.BatchID != "" }) {
 		columns, more, values = append(slices.Clone(columns), batchColumn), more+", batch_id", values+", NULLIF(batch_id, '')"
 	}
-	return later(ctx, a.Store, events, columns, "INSERT INTO events (tenant, id, type, data, attributes, created_at"+more+`)
-	SELECT tenant, id, type, data, attributes, created_at`+values+` FROM v WHERE true
-	ON CONFLICT (tenant, id) DO NOTHING RETURNING tenant, id`, scan)
+	statement := "INSERT INTO events (tenant, id, type, data, attributes, created_at" + more + `)
+	SELECT tenant, id, type, data, attributes, created_at` + values + " FROM v WHERE true"
+	if !a.isNew {
+		statement += unlessThere + " RETURNING tenant, id"
+	}
+	return later(ctx, a.Store, events, columns, statement, scan)
 }
 
 func keyOf(e *Event) DeliveryKey { return DeliveryKey{Tenant: e.Tenant, ID: e.ID} }
@@ -150,9 +152,7 @@ func (a *acceptor) claimEvents(ctx context.Context, claims map[DeliveryKey]*Even
 			events = append(events, *e)
 		}
 	}
-	slices.SortFunc(events, func(x, y Event) int {
-		return cmp.Or(strings.Compare(x.Tenant, y.Tenant), strings.Compare(x.ID, y.ID))
-	})
+	sortEvents(events)
 	return a.insert(ctx, events, func(row scanner) error {
 		var key DeliveryKey
 		err := row.Scan(&key.Tenant, &key.ID)
@@ -171,10 +171,8 @@ func (a *acceptor) claimExternals(ctx context.Context, claims map[DeliveryKey]*E
 			labels, names[l.tenant+string(l.label)] = append(labels, l), name
 		}
 	}
-	slices.SortFunc(labels, func(x, y eventLabel) int {
-		return cmp.Or(strings.Compare(x.tenant, y.tenant), bytes.Compare(x.label, y.label))
-	})
-	return bulk(ctx, a.Store, labels, labelColumns, insertLabels+" RETURNING tenant, label", func(rows *sql.Rows) error {
+	sortLabels(labels)
+	return bulk(ctx, a.Store, labels, labelColumns, insertLabels+unlessThere+" RETURNING tenant, label", func(rows *sql.Rows) error {
 		var tenant string
 		var label []byte
 		err := rows.Scan(&tenant, &label)

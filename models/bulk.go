@@ -122,6 +122,11 @@ func (s *Store) common(rows, columns int, column func(int) (name, kind string), 
 		names[c] = name
 		if s.postgres {
 			sources[c] = fmt.Sprintf("$%d::%s[]", c+1, kind)
+			if c == 0 {
+				// The planner cannot see how long this array is. Otherwise it would find a plan for each length cheaper than its plan for
+				// any, and plan each time; for one row that takes as long as the work itself.
+				sources[c] = "(SELECT " + sources[c] + ")"
+			}
 			args = append(args, array(kind, rows, func(r int) any { return value(r, c) }))
 		} else {
 			sources[c] = "?"

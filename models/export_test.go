@@ -135,7 +135,7 @@ func (s *Store) Label(ctx context.Context, events []Event) error {
 			labels = append(labels, events[i].externalLabel())
 		}
 	}
-	return bulk(ctx, s, labels, labelColumns, insertLabels, nil)
+	return bulk(ctx, s, labels, labelColumns, insertLabels+unlessThere, nil)
 }
 
 // TextBounds are textBounds.

@@ -42,9 +42,12 @@ var labelColumns = []column[eventLabel]{
 	{"external", "boolean", func(l *eventLabel) any { return l.external }},
 }
 
-// insertLabels is the statement that stores labels. Existing ones stay.
+// insertLabels is the statement that stores labels.
 const insertLabels = `INSERT INTO event_labels (tenant, event_id, label, created_at, external)
-	SELECT tenant, event_id, label, created_at, external FROM v WHERE true ON CONFLICT DO NOTHING`
+	SELECT tenant, event_id, label, created_at, external FROM v WHERE true`
+
+// unlessThere makes a statement leave existing rows as they are.
+const unlessThere = " ON CONFLICT DO NOTHING"
 
 func (e *Event) label(kind, name, value string) eventLabel {
 	return eventLabel{e.Tenant, e.ID, labelOf(kind, name, value), e.CreatedAt, kind == labelExternal}
@@ -80,7 +83,7 @@ func (a *acceptor) insertLabels(ctx context.Context) error {
 		}
 		return all
 	})
-	return later(ctx, a.Store, labels, labelColumns, insertLabels, nil)
+	return later(ctx, a.Store, labels, labelColumns, insertLabels+unlessThere, nil)
 }
 
 // withLabels restricts a query to rows whose event has a channel and a tag; "" = any. Each row costs one or two index

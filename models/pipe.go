@@ -2,10 +2,12 @@ package models
 
 import (
 	"context"
+	"crypto/tls"
 	"database/sql"
 	"database/sql/driver"
 	"errors"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -23,6 +25,8 @@ type pipe struct {
 	queued []queued
 	begun  bool
 	ended  bool
+	// atOnce says that all statements are sent with their commit, in one round trip, if that is possible.
+	atOnce bool
 	// broken is why the server does not have what was queued although it would go on: it has no BEGIN, or the answers were not
 	// read to the end. Nothing more is sent.
 	broken error
@@ -173,6 +177,13 @@ const (
 // Commit sends what is queued and commits, in one round trip. BEGIN is never part of it: if the connection were lost
 // then, nobody could tell whether the transaction has been committed. Rows are read before, because reading them may fail.
 func (p *pipe) Commit() error {
+	if p.atOnce && !p.begun && p.ctx.Err() == nil && isQuiet(p.conn) {
+		// Statements that are sent together are one transaction, which the server commits after the last one.
+		if _, err := p.exchange(p.ctx); err != nil {
+			return err
+		}
+		return p.end()
+	}
 	if !p.begun || slices.ContainsFunc(p.queued, func(q queued) bool { return q.scan != nil }) {
 		if err := p.wait(p.ctx); err != nil {
 			return err
@@ -272,6 +283,21 @@ func (s *Store) unsend() {
 	if p, ok := s.db.Statement.ConnPool.(*pipe); ok {
 		p.queued = nil
 	}
+}
+
+// isQuiet reports whether a connection is open, and nothing has come from it that nobody waits for.
+func isQuiet(conn *sql.Conn) (quiet bool) {
+	_ = conn.Raw(func(raw any) error {
+		under := raw.(*stdlib.Conn).Conn().PgConn().Conn()
+		if encrypted, ok := under.(*tls.Conn); ok {
+			under = encrypted.NetConn()
+		}
+		if c, ok := under.(syscall.Conn); ok {
+			quiet = hasNothing(c)
+		}
+		return nil
+	})
+	return quiet
 }
 
 // wait returns when everything that was queued with later has been answered. What is queued after the last wait is

@@ -50,9 +50,12 @@ func (s *database) throughWire(t *testing.T) (*models.Store, *wire) {
 }
 
 // acceptThrough accepts an event through one of the Stores.
-func (s *database) acceptThrough(t *testing.T, store *models.Store, tenant string, w models.Webhook) *models.Acceptance {
+func (s *database) acceptThrough(t *testing.T, store *models.Store, tenant string, w models.Webhook, changes ...func(*models.Acceptance)) *models.Acceptance {
 	t.Helper()
 	a := s.Acceptance(t, tenant, w)
+	for _, change := range changes {
+		change(a)
+	}
 	a.Version = s.Version(t, tenant)
 	results, err := store.Accept(t.Context(), []*models.Acceptance{a})
 	require.NoError(t, err)
@@ -100,30 +103,6 @@ func (w *wire) cut() {
 		_ = c.Close()
 	}
 	w.conns = nil
-}
-
-func TestPipe_AcceptAndRecordTakeTwoRoundTripsEachOnPostgres(t *testing.T) {
-	t.Parallel()
-	s := postgres(t)
-	tenant := s.Tenant(t, "acme")
-	w := s.Webhook(t, tenant)
-	store, counted := s.throughWire(t)
-
-	const times = 20
-	for round := range 2 { // in the first round statements are prepared
-		before := counted.sent.Load()
-		for range times {
-			a := s.acceptThrough(t, store, tenant, w)
-			recorded, err := store.Record(t.Context(), []*models.Record{s.Attempted(a.Deliveries[0], models.Delivered)}, []string{a.Dispatches[0].ID})
-			require.NoError(t, err)
-			require.True(t, recorded[0].Applied)
-		}
-		if sent := counted.sent.Load() - before; round == 1 {
-			require.LessOrEqual(t, sent, int64(4*times+times/4), "two for each; some messages may arrive in two parts")
-		}
-	}
-	require.Equal(t, 2*times, s.Count(t, "attempts"))
-	require.Zero(t, s.Count(t, "dispatches"))
 }
 
 func TestPipe_AStatementThatFailsUndoesTheTransactionOnPostgres(t *testing.T) {

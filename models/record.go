@@ -10,13 +10,14 @@ import (
 
 // Record is one attempt and what it means for its delivery.
 type Record struct {
-	Attempt    Attempt
-	Generation int // the delivery's generation when the POST began
+	Attempt    Attempt // Record sets its Number if it was not received
+	Generation int     // the delivery's generation when the POST began
 	// Status is Delivered, Failed, or Pending if another attempt follows at NextAttemptAt.
 	Status        DeliveryStatus
 	NextAttemptAt time.Time
 	AcceptedAt    time.Time // of the event; zero = unknown, and the delivery is left out of the percentiles
 	DispatchID    string    // the dispatch that made the attempt
+	EventType     string    // of the event; "" = unknown
 	// CountsInTotal says that a success does not reset the webhook's failure count.
 	CountsInTotal bool
 	// Epoch is the webhook's WebhookHealth.Epoch when the POST began. A failure of an earlier epoch is recorded and
@@ -59,7 +60,10 @@ func (s *Store) Record(ctx context.Context, group []*Record, done []string) ([]R
 	if s.postgres && slices.ContainsFunc(group, func(r *Record) bool { return r.Cautious }) {
 		return s.recordUnlocked(ctx, group, done)
 	}
-	results, err := s.record(ctx, group, done)
+	results, err := s.recordPlain(ctx, group, done)
+	if results == nil && err == nil {
+		results, err = s.record(ctx, group, done)
+	}
 	if !IsLocked(err) {
 		return results, err
 	}
@@ -85,6 +89,7 @@ type recorder struct {
 	// troubles is what operational events have said about the webhooks whose rows in webhook_health the group has changed.
 	troubles map[string]*trouble
 	counts   map[string]failures // by webhook, of those with failures
+	plain    bool                // see recordPlain
 }
 
 // failures is a webhook's failure count before and after a group.
@@ -127,12 +132,7 @@ func (r *recorder) run(ctx context.Context, done []string) error {
 	}
 	// An attempt without a number belongs to a delivery that has been removed in the meantime, with its tenant.
 	kept := slices.DeleteFunc(slices.Clone(r.group), func(record *Record) bool { return record.Attempt.Number == 0 })
-	if err := later(ctx, r.Store, kept, attemptColumns, `INSERT INTO attempts
-		(tenant, id, delivery_id, webhook_id, number, manual, started_at, duration_ms, url, status_code, error, request_headers, response_headers,
-		response_body, detail)
-		SELECT tenant, id, delivery_id, webhook_id, number, manual, started_at, duration_ms, url, status_code, error, request_headers,
-		response_headers, response_body, detail
-		FROM v`, nil); err != nil {
+	if err := later(ctx, r.Store, kept, attemptColumns, `INSERT INTO attempts (`+attemptNames+`) SELECT `+attemptNames+` FROM v`, nil); err != nil {
 		return err
 	}
 	if err := r.appendStats(ctx, r.stats()); err != nil {
@@ -153,6 +153,11 @@ func (r *recorder) run(ctx context.Context, done []string) error {
 	if err := r.announce(ctx); err != nil {
 		return err
 	}
+	return r.endDispatches(ctx, done)
+}
+
+// endDispatches removes the dispatches that the group finishes.
+func (r *recorder) endDispatches(ctx context.Context, done []string) error {
 	return later(ctx, r.Store, done, idColumns, "DELETE FROM dispatches WHERE id IN (SELECT id FROM v)", nil)
 }
 
@@ -192,12 +197,15 @@ func finishedAt(r *Record) *time.Time {
 // move updates the deliveries of one round that are still as the attempts found them. round has the index in the group of
 // each delivery's record. After wait those of the updated ones are gone from it.
 func (r *recorder) move(ctx context.Context, round map[DeliveryKey]int) error {
-	return later(ctx, r.Store, r.sorted(round), moveColumns, `UPDATE deliveries SET attempts = attempts + 1, failures = failures + v.failure,
-		status = v.status, status_reason = '', next_attempt_at = v.next_at, finished_at = v.finished_at, dispatch_id = v.dispatch_id
-		FROM v WHERE deliveries.tenant = v.tenant AND deliveries.id = v.id
-		AND deliveries.status = v.was AND deliveries.generation = v.generation
-		RETURNING deliveries.tenant, deliveries.id, deliveries.attempts, deliveries.asked, deliveries.event_type`, r.number(round, true))
+	return later(ctx, r.Store, r.sorted(round), moveColumns, moveRows, r.number(round, true))
 }
+
+// moveRows updates the deliveries that are as the attempts found them.
+const moveRows = `UPDATE deliveries SET attempts = attempts + 1, failures = failures + v.failure,
+	status = v.status, status_reason = '', next_attempt_at = v.next_at, finished_at = v.finished_at, dispatch_id = v.dispatch_id
+	FROM v WHERE deliveries.tenant = v.tenant AND deliveries.id = v.id
+	AND deliveries.status = v.was AND deliveries.generation = v.generation
+	RETURNING deliveries.tenant, deliveries.id, deliveries.attempts, deliveries.asked, deliveries.event_type`
 
 // number reads what an update of deliveries returns, and numbers their attempts.
 func (r *recorder) number(round map[DeliveryKey]int, applied bool) func(scanner) error {
@@ -270,7 +278,7 @@ func (r *recorder) stats() statDeltas {
 	counted := statDeltas{}
 	for i, record := range r.group {
 		a := &record.Attempt
-		if a.Number == 0 {
+		if a.Number == 0 && !r.plain {
 			continue
 		}
 		c := counted.at(a.StartedAt, a.Tenant, a.WebhookID, r.types[i])
@@ -301,9 +309,17 @@ func (r *recorder) sorted(round map[DeliveryKey]int) []*Record {
 	for _, i := range round {
 		records = append(records, r.group[i])
 	}
-	slices.SortFunc(records, func(a, b *Record) int { return strings.Compare(a.Attempt.DeliveryID, b.Attempt.DeliveryID) })
+	sortRecords(records)
 	return records
 }
+
+func sortRecords(records []*Record) {
+	slices.SortFunc(records, func(a, b *Record) int { return strings.Compare(a.Attempt.DeliveryID, b.Attempt.DeliveryID) })
+}
+
+// attemptNames are the names of attemptColumns, in their order.
+const attemptNames = `tenant, id, delivery_id, webhook_id, number, manual, started_at, duration_ms, url, status_code, error, request_headers,
+	response_headers, response_body, detail`
 
 var attemptColumns = []column[*Record]{
 	{"tenant", "text", func(r **Record) any { return (*r).Attempt.Tenant }},

@@ -58,9 +58,9 @@ func TestRecord_MovesTheDeliveryAndKeepsTheAttempt(t *testing.T) {
 		require.NoError(t, err)
 		require.Empty(t, attempts[1].ResponseBody)
 		attempts[1].ResponseBody = nil
+		require.Equal(t, 1, first.Attempt.Number)
+		second.Attempt.Number = 2
 		require.Equal(t, []models.Attempt{first.Attempt, second.Attempt}, attempts)
-		require.Equal(t, 1, attempts[0].Number)
-		require.Equal(t, 2, attempts[1].Number)
 	})
 }
 

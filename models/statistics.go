@@ -16,9 +16,8 @@ func (s *Store) FollowGrowth(ctx context.Context) ([]string, error) {
 		return nil, nil
 	}
 	var outgrown []string
-	err := s.db.WithContext(ctx).Raw(`SELECT c.relname FROM pg_class c JOIN pg_stat_user_tables s ON s.relid = c.oid
-		WHERE c.oid IN (SELECT to_regclass(t) FROM unnest(string_to_array(?, ',')) t)
-		AND s.n_mod_since_analyze > 1000 + greatest(c.reltuples, 0) ORDER BY c.relname`, strings.Join(growing, ",")).Scan(&outgrown).Error
+	err := s.db.WithContext(ctx).Raw(`SELECT relname FROM pg_class WHERE oid IN (SELECT to_regclass(t) FROM unnest(string_to_array(?, ',')) t)
+		AND pg_stat_get_mod_since_analyze(oid) > 1000 + greatest(reltuples, 0) ORDER BY relname`, strings.Join(growing, ",")).Scan(&outgrown).Error
 	if err != nil {
 		return nil, err
 	}

@@ -174,7 +174,7 @@ func (s *database) Reload(tb testing.TB, d models.Delivery) models.Delivery {
 // Attempted returns the record of an attempt after which the delivery has this status.
 func (s *database) Attempted(d models.Delivery, status models.DeliveryStatus) *models.Record {
 	now := s.Now()
-	r := &models.Record{Generation: d.Generation, Status: status, DispatchID: d.DispatchID, AcceptedAt: d.CreatedAt, Attempt: models.Attempt{
+	r := &models.Record{Generation: d.Generation, Status: status, DispatchID: d.DispatchID, AcceptedAt: d.CreatedAt, EventType: d.EventType, Attempt: models.Attempt{
 		Tenant: d.Tenant, ID: idAt(models.PrefixAttempt, now), DeliveryID: d.ID, WebhookID: d.WebhookID,
 		StartedAt: now, DurationMS: 40, StatusCode: 200}}
 	if status != models.Delivered {

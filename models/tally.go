@@ -90,13 +90,12 @@ func (r *recorder) count(ctx context.Context) error {
 	if r.postgres {
 		lock = "FOR UPDATE OF h"
 	}
-	r.troubles, r.counts = map[string]*trouble{}, map[string]failures{}
 	// The changing rows are locked in a fixed order before any of them changes, so that two groups cannot deadlock,
 	// whatever the plan.
-	return later(ctx, r.Store, all, tallyColumns, `, moved AS (
+	update := `, moved AS (
 		SELECT h.webhook_id FROM webhook_health h JOIN v ON v.webhook_id = h.webhook_id
 		WHERE v.failure_at IS NOT NULL OR (v.reset AND h.failed <> 0) OR (v.success_at IS NOT NULL AND (h.troubled OR h.last_success_at IS NULL OR h.last_success_at < v.stale_at))
-		ORDER BY h.webhook_id `+lock+`)
+		ORDER BY h.webhook_id ` + lock + `)
 		UPDATE webhook_health SET
 		failed = CASE WHEN v.epoch = webhook_health.epoch THEN v.added ELSE 0 END + CASE WHEN v.reset THEN 0 ELSE webhook_health.failed END,
 		warned = CASE WHEN v.reset THEN 0 ELSE webhook_health.warned END,
@@ -105,7 +104,12 @@ func (r *recorder) count(ctx context.Context) error {
 		last_status = CASE WHEN v.failure_at IS NULL THEN webhook_health.last_status ELSE v.last_status END,
 		last_error = CASE WHEN v.failure_at IS NULL THEN webhook_health.last_error ELSE v.last_error END
 		FROM v WHERE webhook_health.webhook_id = v.webhook_id AND v.webhook_id IN (SELECT webhook_id FROM moved)
-		RETURNING webhook_health.webhook_id, webhook_health.failed, webhook_health.epoch, webhook_health.failing_announced_us,
+		RETURNING `
+	if r.plain {
+		return later(ctx, r.Store, all, tallyColumns, update+"1 / CAST(NOT webhook_health.troubled AS integer)", nil)
+	}
+	r.troubles, r.counts = map[string]*trouble{}, map[string]failures{}
+	return later(ctx, r.Store, all, tallyColumns, update+`webhook_health.webhook_id, webhook_health.failed, webhook_health.epoch, webhook_health.failing_announced_us,
 		webhook_health.failed_announced_us, webhook_health.troubled`, func(row scanner) error {
 		var id string
 		var after, epoch int64

@@ -43,6 +43,7 @@ type Reconciler struct {
 
 	// The times of the next steps that read whole tables.
 	measureNext, sweepNext time.Time
+	followed               time.Time // when the growth of the tables was last followed
 	// The id after which the next round of each kind starts.
 	healthAt, recoveryAt string
 	watch                watch         // the state of watching the other processes
@@ -59,6 +60,7 @@ const (
 	sweepAfter      = time.Hour
 	lookEvery       = 10 * time.Second
 	sweepEvery      = 5 * time.Minute // it reads all dispatches
+	followEvery     = time.Second     // while events come
 	statsEvery      = 5 * time.Second // statistics are merged within 10 s
 )
 
@@ -87,7 +89,7 @@ type loop struct {
 
 func (r *Reconciler) loops() []loop {
 	return []loop{
-		{name: "statistics", look: r.follow},
+		{name: "statistics", look: r.follow, every: followEvery, small: true},
 		{name: "backlog", look: r.measure},
 		{name: "sweep", look: r.sweep},
 		{name: "deliveries", look: r.deliveries, temporal: true},
@@ -168,7 +170,14 @@ func (r *Reconciler) Reconcile(ctx context.Context) error {
 	return all
 }
 
+// follow lets PostgreSQL know how large its tables have become: soon while events come, because plans for a young table get
+// slower with each row.
 func (r *Reconciler) follow(ctx context.Context) (bool, error) {
+	now := time.Now()
+	if now.Sub(r.followed) < r.Every && r.Store.Now().Sub(r.Store.LastTraffic()) > r.Every {
+		return false, nil
+	}
+	r.followed = now
 	_, err := r.Store.FollowGrowth(ctx)
 	return false, err
 }

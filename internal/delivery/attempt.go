@@ -56,7 +56,7 @@ func (c *Courier) deliver(ctx context.Context, j *job) (e ended, err error) {
 	if j.direct && result.Outcome == sender.Received { // it will have no dispatch
 		dispatchID = ""
 	}
-	return c.record(ctx, j, &models.Record{Attempt: attempt, Generation: j.delivery.Generation, DispatchID: dispatchID, AcceptedAt: j.event.CreatedAt,
+	return c.record(ctx, j, &models.Record{Attempt: attempt, Generation: j.delivery.Generation, DispatchID: dispatchID, AcceptedAt: j.event.CreatedAt, EventType: j.event.Type,
 		Status: decision.Status, NextAttemptAt: decision.Next, CountsInTotal: j.receiver.CountsInTotal,
 		Epoch: j.receiver.Webhook.Health.Epoch, Uncounted: uncounted}, result, decision)
 }

@@ -175,7 +175,7 @@ func (e *Env) Attempt(tenant, deliveryID string) models.Attempt {
 	attempt, result := e.Service.Post(ctx, r, &event)
 	require.NotEqual(e.tb, sender.Local, result.Outcome, "%s: %s", result.Reason, result.Error) // nothing to record
 	attempt.DeliveryID = d.ID
-	record := models.Record{Attempt: attempt, Generation: d.Generation, DispatchID: d.DispatchID, AcceptedAt: event.CreatedAt, CountsInTotal: r.CountsInTotal,
+	record := models.Record{Attempt: attempt, Generation: d.Generation, DispatchID: d.DispatchID, AcceptedAt: event.CreatedAt, EventType: event.Type, CountsInTotal: r.CountsInTotal,
 		Epoch: r.Webhook.Health.Epoch}
 	decision := delivery.Decide(&d, r.Policy, &result, false)
 	record.Status, record.NextAttemptAt = decision.Status, decision.Next

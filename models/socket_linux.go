@@ -1,6 +1,7 @@
 package models
 
 import (
+	"errors"
 	"strings"
 	"syscall"
 	"time"
@@ -25,4 +26,18 @@ func boundUnacknowledged(network, _ string, c syscall.RawConn) error {
 		return err
 	}
 	return failed
+}
+
+// hasNothing reports whether a socket is open and nothing has come: it looks without waiting, and leaves what it sees.
+func hasNothing(c syscall.Conn) (nothing bool) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return false
+	}
+	err = raw.Read(func(fd uintptr) bool {
+		_, _, peeked := unix.Recvfrom(int(fd), make([]byte, 1), unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		nothing = errors.Is(peeked, unix.EAGAIN)
+		return true
+	})
+	return err == nil && nothing
 }

@@ -1,0 +1,69 @@
+package models
+
+import (
+	"context"
+	"slices"
+)
+
+// recordPlain records a group of attempts as most are, in one round trip: all were received, nothing has changed their
+// deliveries meanwhile, and no webhook has anything to announce. results is nil without an error if it is not such a group; then
+// nothing has been stored.
+func (s *Store) recordPlain(ctx context.Context, group []*Record, done []string) (results []Recorded, err error) {
+	if len(group) == 0 {
+		return nil, nil
+	}
+	deliveries := make(map[DeliveryKey]bool, len(group))
+	for _, record := range group {
+		if !record.Received() || record.EventType == "" || deliveries[record.DeliveryKey()] {
+			return nil, nil
+		}
+		deliveries[record.DeliveryKey()] = true
+	}
+	recorded, err := s.atOnce(ctx, s.notPlain, func(tx *Store) error {
+		r := recorder{Store: tx, group: group, results: make([]Recorded, len(group)), types: make([]string, len(group)), plain: true}
+		return r.store(ctx, done)
+	})
+	if !recorded {
+		return nil, err
+	}
+	results = make([]Recorded, len(group))
+	for i := range results {
+		results[i].Applied = true
+	}
+	return results, nil
+}
+
+// store queues everything that recordPlain stores.
+func (r *recorder) store(ctx context.Context, done []string) error {
+	for i, record := range r.group {
+		r.types[i], r.results[i].Applied = record.EventType, true
+	}
+	if err := r.movePlain(ctx); err != nil {
+		return err
+	}
+	if err := r.count(ctx); err != nil {
+		return err
+	}
+	if err := r.appendStats(ctx, r.stats()); err != nil {
+		return err
+	}
+	return r.endDispatches(ctx, done)
+}
+
+// plainColumns are those of both statements. A delivery's id is called id, and its attempt's is called attempt.
+var plainColumns = slices.Concat(moveColumns, []column[*Record]{{"attempt", "text", func(r **Record) any { return (*r).Attempt.ID }}},
+	slices.DeleteFunc(slices.Clone(attemptColumns), func(c column[*Record]) bool {
+		return slices.Contains([]string{"tenant", "id", "delivery_id", "number", "manual"}, c.name)
+	}))
+
+// movePlain ends the deliveries and stores the attempts. It fails if any delivery is not as its attempt found it.
+func (r *recorder) movePlain(ctx context.Context) error {
+	records := slices.Clone(r.group)
+	sortRecords(records)
+	return later(ctx, r.Store, records, plainColumns, `, moved AS (`+moveRows+`, v.attempt, v.webhook_id, v.started_at, v.duration_ms, v.url,
+		v.status_code, v.error, v.request_headers, v.response_headers, v.response_body, v.detail),
+		made AS (INSERT INTO attempts (`+attemptNames+`)
+		SELECT tenant, attempt, id, webhook_id, attempts, attempts = asked, started_at, duration_ms, url, status_code, error, request_headers,
+		response_headers, response_body, detail FROM moved RETURNING id)
+		SELECT 1 / CAST((SELECT count(*) FROM made) = (SELECT count(*) FROM v) AS integer)`, nil)
+}
