@@ -155,6 +155,9 @@ func (s *Store) DeliveriesNamedWithin(ctx context.Context, tenant string, f Deli
 	return s.deliveriesNamed(ctx, tenant, f, name, p, textBounds{most.Events, most.For, most.Now})
 }
 
+// HasNothing is hasNothing.
+var HasNothing = hasNothing
+
 // DialPostgres dials as the pools do.
 func DialPostgres(ctx context.Context, addr string) (net.Conn, error) {
 	config, err := postgresConfig("postgres://posthorn@" + addr + "/posthorn")

@@ -28,16 +28,16 @@ func boundUnacknowledged(network, _ string, c syscall.RawConn) error {
 	return failed
 }
 
-// hasNothing reports whether a socket is open and nothing has come: it looks without waiting, and leaves what it sees.
+// hasNothing reports whether a socket is open and nothing has come: it looks without waiting, and leaves what it sees. It does not
+// wait for another reader either: pgx may have left one that waits for the next answer.
 func hasNothing(c syscall.Conn) (nothing bool) {
 	raw, err := c.SyscallConn()
 	if err != nil {
 		return false
 	}
-	err = raw.Read(func(fd uintptr) bool {
+	err = raw.Control(func(fd uintptr) {
 		_, _, peeked := unix.Recvfrom(int(fd), make([]byte, 1), unix.MSG_PEEK|unix.MSG_DONTWAIT)
 		nothing = errors.Is(peeked, unix.EAGAIN)
-		return true
 	})
 	return err == nil && nothing
 }

@@ -3,6 +3,7 @@ package models_test
 import (
 	"net"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
@@ -27,4 +28,37 @@ func TestUnacknowledged_ConnectionsToPostgresBoundWhatIsNotAcknowledged(t *testi
 	}))
 	require.NoError(t, err)
 	require.Equal(t, 15_000, millis)
+}
+
+// A socket with which a reader waits already is looked at without waiting for that reader.
+func TestUnacknowledged_ASocketIsQuietUntilSomethingComesOrItEnds(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer func() { _ = l.Close() }()
+	for name, c := range map[string]struct {
+		do     func(net.Conn) error
+		reader bool
+	}{
+		"something came":                   {do: func(other net.Conn) error { _, err := other.Write([]byte{1}); return err }},
+		"it has ended":                     {do: net.Conn.Close},
+		"it has ended, and a reader waits": {do: net.Conn.Close, reader: true},
+	} {
+		conn, err := net.Dial("tcp", l.Addr().String()) //nolint:noctx // it is local
+		require.NoError(t, err)
+		other, err := l.Accept()
+		require.NoError(t, err)
+		read := make(chan error, 1)
+		if c.reader {
+			go func() { _, err := conn.Read(make([]byte, 1)); read <- err }()
+		}
+		require.True(t, models.HasNothing(conn.(*net.TCPConn)), name)
+		require.NoError(t, c.do(other))
+		if c.reader {
+			require.Error(t, <-read)
+		}
+		require.Eventually(t, func() bool { return !models.HasNothing(conn.(*net.TCPConn)) }, 10*time.Second, time.Millisecond, name)
+		_ = other.Close()
+		_ = conn.Close()
+	}
 }
