@@ -66,11 +66,14 @@ type Accepted struct {
 }
 
 // Accept stores a group of acceptances in one transaction. An acceptance that cannot be stored ends with its own error
-// and does not affect the others. The returned error means that nothing at all was stored.
+// and does not affect the others. After an error it is unknown whether the group is stored.
 func (s *Store) Accept(ctx context.Context, group []*Acceptance) ([]Accepted, error) {
 	s.noteTraffic()
-	if stored, err := s.acceptNew(ctx, group); stored || err != nil && !IsLocked(err) {
-		return make([]Accepted, len(group)), err
+	tried := s.triesNew(group)
+	if tried {
+		if err := s.acceptNew(ctx, group); !isUndone(err) {
+			return make([]Accepted, len(group)), err
+		}
 	}
 	var results []Accepted
 	err := s.Tx(ctx, func(tx *Store) error {
@@ -78,6 +81,10 @@ func (s *Store) Accept(ctx context.Context, group []*Acceptance) ([]Accepted, er
 		a := acceptor{Store: tx, group: group, results: results, first: make([]int, len(group))}
 		return a.run(ctx)
 	})
+	if tried && err == nil {
+		s.acceptCarefully.note(s.now(), culprits(group, func(r *Acceptance) string { return r.Tenant },
+			func(i int) bool { return results[i] != Accepted{} }))
+	}
 	return results, err
 }
 

@@ -301,6 +301,7 @@ func TestAccept_UnderConcurrency(t *testing.T) {
 			versions[tenant] = s.Version(t, tenant)
 		}
 		others := []*models.Store{s.Open(t)}
+		s.AlwaysAtOnce() // and the other one is careful after its first refusals
 		groups := make([]*groupcommit.Group[*models.Acceptance, models.Accepted], 0, 2)
 		for _, store := range append(others, s.Store) {
 			groups = append(groups, groupcommit.New(store.Accept, groupcommit.Options[*models.Acceptance]{Flushes: 2, MaxGroup: 16}))

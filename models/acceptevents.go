@@ -1,6 +1,7 @@
 package models
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"maps"
@@ -109,7 +110,7 @@ func (a *acceptor) settle(ctx context.Context, undo, again []Event, dropped, kep
 	if err := a.insert(ctx, again, nil); err != nil {
 		return err
 	}
-	return later(ctx, a.Store, kept, labelColumns, insertLabels+unlessThere, nil)
+	return later(ctx, a.Store, kept, labelColumns, labelStatement, nil)
 }
 
 // insert stores events whose ids are free, later. scan is called with the tenant and the id of each stored one. If the
@@ -123,9 +124,10 @@ func (a *acceptor) insert(ctx context.Context, events []Event, scan func(scanner
 		columns, more, values = append(slices.Clone(columns), batchColumn), more+", batch_id", values+", NULLIF(batch_id, '')"
 	}
 	statement := "INSERT INTO events (tenant, id, type, data, attributes, created_at" + more + `)
-	SELECT tenant, id, type, data, attributes, created_at` + values + " FROM v WHERE true"
-	if !a.isNew {
-		statement += unlessThere + " RETURNING tenant, id"
+	SELECT tenant, id, type, data, attributes, created_at` + values + ` FROM v WHERE true
+	ON CONFLICT (tenant, id) DO NOTHING RETURNING tenant, id`
+	if a.isNew {
+		statement = ", made AS (" + statement + ") " + demandAll
 	}
 	return later(ctx, a.Store, events, columns, statement, scan)
 }
@@ -172,7 +174,7 @@ func (a *acceptor) claimExternals(ctx context.Context, claims map[DeliveryKey]*E
 		}
 	}
 	sortLabels(labels)
-	return bulk(ctx, a.Store, labels, labelColumns, insertLabels+unlessThere+" RETURNING tenant, label", func(rows *sql.Rows) error {
+	return bulk(ctx, a.Store, labels, labelColumns, labelStatement+" RETURNING tenant, label", func(rows *sql.Rows) error {
 		var tenant string
 		var label []byte
 		err := rows.Scan(&tenant, &label)
@@ -210,4 +212,10 @@ func (a *acceptor) settleEvents(claimed map[DeliveryKey]bool) map[DeliveryKey]*E
 		}
 	}
 	return owners
+}
+
+func sortEvents(events []Event) {
+	slices.SortFunc(events, func(x, y Event) int {
+		return cmp.Or(strings.Compare(x.Tenant, y.Tenant), strings.Compare(x.ID, y.ID))
+	})
 }

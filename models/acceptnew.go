@@ -1,21 +1,24 @@
 package models
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"slices"
 	"strings"
 )
 
-// acceptNew stores a group in which everything is new, in one round trip. It stores nothing if an id, an external id or an
-// idempotency key exists, or if a tenant has changed since the events were matched. Then, and for a group that cannot be
-// stored in this way, stored is false, and Accept finds out what is to be done about each request.
-func (s *Store) acceptNew(ctx context.Context, group []*Acceptance) (stored bool, err error) {
-	if slices.ContainsFunc(group, (*Acceptance).holds) {
-		return false, nil
-	}
-	return s.atOnce(ctx, s.notNew, func(tx *Store) error {
+// triesNew reports whether acceptNew is worth a try.
+func (s *Store) triesNew(group []*Acceptance) bool {
+	now := s.now()
+	return s.canDoAtOnce() && !slices.ContainsFunc(group, func(r *Acceptance) bool {
+		return r.holds() || s.acceptCarefully.with(now, r.Tenant)
+	})
+}
+
+// acceptNew stores a group in which everything is new, in one round trip. It fails, and stores nothing, if an id, an external id or
+// an idempotency key exists, or if a tenant has changed since the events were matched.
+func (s *Store) acceptNew(ctx context.Context, group []*Acceptance) error {
+	return s.atOnce(ctx, func(tx *Store) error {
 		a := acceptor{Store: tx, group: group, results: make([]Accepted, len(group)), first: make([]int, len(group)), isNew: true}
 		return a.store(ctx)
 	})
@@ -57,9 +60,9 @@ func (a *acceptor) demandVersions(ctx context.Context) error {
 	slices.SortFunc(versions, func(x, y tenantVersion) int {
 		return cmp.Or(strings.Compare(x.tenant, y.tenant), cmp.Compare(x.version, y.version))
 	})
-	return later(ctx, a.Store, slices.Compact(versions), versionColumns, `SELECT 1 / CAST(bool_and(
-		EXISTS (SELECT 1 FROM tenants t WHERE t.id = v.tenant AND t.version = v.version AND t.deleted_at IS NULL)
-		OR v.tenant = '' AND EXISTS (SELECT 1 FROM shared_catalog c WHERE c.version = v.version)) AS integer) FROM v`, nil)
+	return later(ctx, a.Store, slices.Compact(versions), versionColumns, `, made AS (
+		SELECT 1 FROM v JOIN tenants t ON t.id = v.tenant AND t.version = v.version AND t.deleted_at IS NULL
+		UNION ALL SELECT 1 FROM v JOIN shared_catalog c ON v.tenant = '' AND c.version = v.version) `+demandAll, nil)
 }
 
 // insertKeys stores the idempotency keys.
@@ -74,7 +77,7 @@ func (a *acceptor) insertKeys(ctx context.Context) error {
 	slices.SortFunc(keys, func(x, y idempotencyKey) int {
 		return cmp.Or(strings.Compare(x.tenant, y.tenant), strings.Compare(x.key, y.key))
 	})
-	return later(ctx, a.Store, keys, keyColumns, insertKeys, nil)
+	return later(ctx, a.Store, keys, keyColumns, ", made AS ("+keyStatement+" RETURNING 1) "+demandAll, nil)
 }
 
 // insertNewEvents stores the events, and their external ids.
@@ -91,17 +94,5 @@ func (a *acceptor) insertNewEvents(ctx context.Context) error {
 		}
 	}
 	sortLabels(externals)
-	return later(ctx, a.Store, externals, labelColumns, insertLabels, nil)
-}
-
-func sortEvents(events []Event) {
-	slices.SortFunc(events, func(x, y Event) int {
-		return cmp.Or(strings.Compare(x.Tenant, y.Tenant), strings.Compare(x.ID, y.ID))
-	})
-}
-
-func sortLabels(labels []eventLabel) {
-	slices.SortFunc(labels, func(x, y eventLabel) int {
-		return cmp.Or(strings.Compare(x.tenant, y.tenant), bytes.Compare(x.label, y.label))
-	})
+	return later(ctx, a.Store, externals, labelColumns, ", made AS ("+labelStatement+" RETURNING 1) "+demandAll, nil)
 }

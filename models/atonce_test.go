@@ -1,7 +1,6 @@
 package models_test
 
 import (
-	"strconv"
 	"testing"
 	"time"
 
@@ -9,82 +8,6 @@ import (
 
 	"github.com/posthorn/posthorn/models"
 )
-
-func TestAtOnce_AcceptAndRecordTakeOneRoundTripEachOnPostgres(t *testing.T) {
-	t.Parallel()
-	s := postgres(t)
-	tenant := s.Tenant(t, "acme")
-	w := s.Webhook(t, tenant)
-	store, counted := s.throughWire(t)
-
-	const times = 20
-	n := 0
-	for name, change := range map[string]func(*models.Acceptance){
-		"an event": func(*models.Acceptance) {},
-		"with everything": func(a *models.Acceptance) {
-			n++
-			a.Key, a.BodyHash, a.Answer = strconv.Itoa(n), []byte("hash"), "[]"
-			a.Events[0].ExternalID, a.Events[0].Channels, a.Events[0].Tags = strconv.Itoa(n), []string{"one"}, []string{"two"}
-		},
-	} {
-		for round := range 2 { // in the first round statements are prepared
-			before := counted.sent.Load()
-			for range times {
-				a := s.acceptThrough(t, store, tenant, w, change)
-				recorded, err := store.Record(t.Context(), []*models.Record{s.Attempted(a.Deliveries[0], models.Delivered)}, []string{a.Dispatches[0].ID})
-				require.NoError(t, err)
-				require.True(t, recorded[0].Applied)
-			}
-			if sent := counted.sent.Load() - before; round == 1 {
-				require.LessOrEqual(t, sent, int64(2*times+times/4), "%s: one for each; some messages may arrive in two parts", name)
-			}
-		}
-	}
-	require.Equal(t, 4*times, s.Count(t, "attempts"))
-	require.Zero(t, s.Count(t, "dispatches"))
-	require.Equal(t, 2*times, s.Count(t, "idempotency_keys"))
-}
-
-// Whatever is not new, it is refused alone, and for a second no group is taken to be new.
-func TestAtOnce_WhatIsNotNewIsFoundOutCarefullyOnPostgres(t *testing.T) {
-	t.Parallel()
-	s := postgres(t)
-	tenant := s.Tenant(t, "acme")
-	w := s.Webhook(t, tenant)
-	store, counted := s.throughWire(t)
-	first := s.acceptThrough(t, store, tenant, w, func(a *models.Acceptance) {
-		a.Key, a.BodyHash, a.Answer, a.Events[0].ExternalID = "key", []byte("hash"), "[1]", "external"
-	})
-
-	for name, c := range map[string]struct {
-		change func(*models.Acceptance)
-		want   models.Accepted
-	}{
-		"its id":          {func(a *models.Acceptance) { a.Events[0].ID = first.Events[0].ID }, models.Accepted{Err: models.ErrDuplicateEvent}},
-		"its external id": {func(a *models.Acceptance) { a.Events[0].ExternalID = "external" }, models.Accepted{Err: models.ErrDuplicateExternal}},
-		"its key":         {func(a *models.Acceptance) { a.Key, a.BodyHash = "key", []byte("hash") }, models.Accepted{Replayed: true, Answer: "[1]"}},
-		"its tenant":      {func(a *models.Acceptance) { a.Version-- }, models.Accepted{Err: models.ErrStale}},
-	} {
-		events := s.Count(t, "events")
-		fine, not := s.Acceptance(t, tenant, w), s.Acceptance(t, tenant, w)
-		fine.Version = s.Version(t, tenant)
-		not.Version = fine.Version
-		c.change(not)
-		results, err := store.Accept(t.Context(), []*models.Acceptance{not, fine})
-		require.NoError(t, err, name)
-		require.Equal(t, []models.Accepted{c.want, {}}, results, name)
-		require.Equal(t, events+1, s.Count(t, "events"), name)
-		require.Equal(t, models.Pending, s.Reload(t, fine.Deliveries[0]).Status, name)
-
-		before := counted.sent.Load()
-		s.acceptThrough(t, store, tenant, w)
-		require.Greater(t, counted.sent.Load()-before, int64(1), name)
-		s.Clock.Advance(time.Second)
-		before = counted.sent.Load()
-		s.acceptThrough(t, store, tenant, w)
-		require.LessOrEqual(t, counted.sent.Load()-before, int64(2), name)
-	}
-}
 
 // What only COMMIT finds out is an error too.
 func TestAtOnce_AnErrorOfTheCommitIsReportedOnPostgres(t *testing.T) {
@@ -122,5 +45,44 @@ func TestAtOnce_AChangedDeliveryIsRecordedCarefullyOnPostgres(t *testing.T) {
 	require.Equal(t, models.Canceled, s.Reload(t, other).Status)
 	require.Equal(t, 1, s.Reload(t, one).Attempts)
 	require.Equal(t, 1, s.Reload(t, other).Attempts)
+	require.Equal(t, 2, s.Count(t, "attempts"))
+}
+
+// An answer that does not come leaves it unknown whether what was sent is stored. Nothing is stored twice after that.
+func TestAtOnce_AnAnswerThatDoesNotComeOnPostgres(t *testing.T) {
+	t.Parallel()
+	s := postgres(t)
+	tenant := s.Tenant(t, "acme")
+	w := s.Webhook(t, tenant)
+	store, wire := s.throughWire(t)
+	keyed := func(a *models.Acceptance) { a.Key, a.BodyHash, a.Answer = a.Events[0].ID, []byte("hash"), "[1]" }
+	s.acceptThrough(t, store, tenant, w, keyed) // prepares the statements
+
+	a := s.Acceptance(t, tenant, w)
+	a.Version = s.Version(t, tenant)
+	keyed(a)
+	wire.deaf.Store(true)
+	_, err := store.Accept(t.Context(), []*models.Acceptance{a})
+	require.Error(t, err)
+	require.NotErrorIs(t, err, models.ErrDuplicateEvent)
+	wire.deaf.Store(false)
+	require.Eventually(t, func() bool { return s.Count(t, "events") == 2 }, 10*time.Second, time.Millisecond)
+	results, err := store.Accept(t.Context(), []*models.Acceptance{a})
+	require.NoError(t, err)
+	require.Equal(t, []models.Accepted{{Replayed: true, Answer: "[1]"}}, results)
+
+	d := s.Publish(t, tenant, w)[0]
+	record := s.Attempted(d, models.Delivered)
+	_, err = store.Record(t.Context(), []*models.Record{s.Attempted(s.Publish(t, tenant, w)[0], models.Delivered)}, nil)
+	require.NoError(t, err)
+	wire.deaf.Store(true)
+	_, err = store.Record(t.Context(), []*models.Record{record}, nil)
+	require.Error(t, err)
+	require.False(t, models.IsUniqueViolation(err))
+	wire.deaf.Store(false)
+	require.Eventually(t, func() bool { return s.Reload(t, d).Status == models.Delivered }, 10*time.Second, time.Millisecond)
+	_, err = store.Record(t.Context(), []*models.Record{record}, nil)
+	require.True(t, models.IsUniqueViolation(err), err)
+	require.Equal(t, 1, s.Reload(t, d).Attempts)
 	require.Equal(t, 2, s.Count(t, "attempts"))
 }

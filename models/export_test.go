@@ -2,6 +2,7 @@ package models
 
 import (
 	"context"
+	"errors"
 	"net"
 	"slices"
 	"time"
@@ -135,7 +136,7 @@ func (s *Store) Label(ctx context.Context, events []Event) error {
 			labels = append(labels, events[i].externalLabel())
 		}
 	}
-	return bulk(ctx, s, labels, labelColumns, insertLabels+unlessThere, nil)
+	return bulk(ctx, s, labels, labelColumns, labelStatement, nil)
 }
 
 // TextBounds are textBounds.
@@ -174,3 +175,18 @@ func (s *Store) Looking(most int) *Store { return s.looking(most) }
 func (s *Store) Later(ctx context.Context, ids []string, statement string) error {
 	return later(ctx, s, ids, idColumns, statement, nil)
 }
+
+// AcceptAtOnce runs the statements of acceptNew as a part of a transaction.
+func (s *Store) AcceptAtOnce(ctx context.Context, group []*Acceptance) error {
+	a := acceptor{Store: s, group: group, results: make([]Accepted, len(group)), first: make([]int, len(group)), isNew: true}
+	return errors.Join(a.store(ctx), s.wait(ctx))
+}
+
+// RecordAtOnce runs the statements of recordPlain as a part of a transaction.
+func (s *Store) RecordAtOnce(ctx context.Context, group []*Record, done []string) error {
+	r := recorder{Store: s, group: group, results: make([]Recorded, len(group)), types: make([]string, len(group)), plain: true}
+	return errors.Join(r.store(ctx, done), s.wait(ctx))
+}
+
+// AlwaysAtOnce lets no refusal keep later groups from being tried at once.
+func (s *Store) AlwaysAtOnce() { s.acceptCarefully.pause, s.recordCarefully.pause = 0, 0 }

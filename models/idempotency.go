@@ -25,9 +25,9 @@ var keyColumns = []column[idempotencyKey]{
 	{"created_at", "timestamptz", func(k *idempotencyKey) any { return k.at }},
 }
 
-// insertKeys is the statement that stores idempotency keys.
-const insertKeys = `INSERT INTO idempotency_keys (tenant, key, body_hash, answer, created_at)
-	SELECT tenant, key, body_hash, answer, created_at FROM v WHERE true`
+// keyStatement stores idempotency keys. Existing ones stay.
+const keyStatement = `INSERT INTO idempotency_keys (tenant, key, body_hash, answer, created_at)
+	SELECT tenant, key, body_hash, answer, created_at FROM v WHERE true ON CONFLICT (tenant, key) DO NOTHING`
 
 // claimKeys stores the new idempotency keys, and settles the requests whose keys are not new.
 func (a *acceptor) claimKeys(ctx context.Context) error {
@@ -58,7 +58,7 @@ func (a *acceptor) claimKeys(ctx context.Context) error {
 		keys = append(keys, leaders[id])
 	}
 	fresh := map[string]bool{}
-	err := bulk(ctx, a.Store, keys, keyColumns, insertKeys+unlessThere+" RETURNING tenant, key", func(rows *sql.Rows) error {
+	err := bulk(ctx, a.Store, keys, keyColumns, keyStatement+" RETURNING tenant, key", func(rows *sql.Rows) error {
 		var tenant, key string
 		err := rows.Scan(&tenant, &key)
 		fresh[tenant+"\x00"+key] = true

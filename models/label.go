@@ -1,8 +1,12 @@
 package models
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
+	"slices"
+	"strings"
 	"time"
 
 	"gorm.io/gorm"
@@ -42,12 +46,9 @@ var labelColumns = []column[eventLabel]{
 	{"external", "boolean", func(l *eventLabel) any { return l.external }},
 }
 
-// insertLabels is the statement that stores labels.
-const insertLabels = `INSERT INTO event_labels (tenant, event_id, label, created_at, external)
-	SELECT tenant, event_id, label, created_at, external FROM v WHERE true`
-
-// unlessThere makes a statement leave existing rows as they are.
-const unlessThere = " ON CONFLICT DO NOTHING"
+// labelStatement stores labels. Existing ones stay.
+const labelStatement = `INSERT INTO event_labels (tenant, event_id, label, created_at, external)
+	SELECT tenant, event_id, label, created_at, external FROM v WHERE true ON CONFLICT DO NOTHING`
 
 func (e *Event) label(kind, name, value string) eventLabel {
 	return eventLabel{e.Tenant, e.ID, labelOf(kind, name, value), e.CreatedAt, kind == labelExternal}
@@ -83,7 +84,7 @@ func (a *acceptor) insertLabels(ctx context.Context) error {
 		}
 		return all
 	})
-	return later(ctx, a.Store, labels, labelColumns, insertLabels+unlessThere, nil)
+	return later(ctx, a.Store, labels, labelColumns, labelStatement, nil)
 }
 
 // withLabels restricts a query to rows whose event has a channel and a tag; "" = any. Each row costs one or two index
@@ -148,4 +149,10 @@ func (s *Store) dropAttributeLabels(ctx context.Context, events []Event) error {
 	}
 	return bulk(ctx, s, labels, labelColumns[:3], `DELETE FROM event_labels
 		WHERE (tenant, event_id, label) IN (SELECT tenant, event_id, label FROM v)`, nil)
+}
+
+func sortLabels(labels []eventLabel) {
+	slices.SortFunc(labels, func(x, y eventLabel) int {
+		return cmp.Or(strings.Compare(x.tenant, y.tenant), bytes.Compare(x.label, y.label))
+	})
 }

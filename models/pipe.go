@@ -174,23 +174,33 @@ const (
 	rolledBack = "ROLLBACK"
 )
 
-// Commit sends what is queued and commits, in one round trip. BEGIN is never part of it: if the connection were lost
-// then, nobody could tell whether the transaction has been committed. Rows are read before, because reading them may fail.
+// Commit sends what is queued and commits, in one round trip. BEGIN is part of it only in commitAtOnce: if the connection were
+// lost then, nobody could tell whether the transaction has been committed. Rows are read before, because reading them may fail.
 func (p *pipe) Commit() error {
-	if p.atOnce && !p.begun && p.ctx.Err() == nil && isQuiet(p.conn) {
-		// Statements that are sent together are one transaction, which the server commits after the last one.
-		if _, err := p.exchange(p.ctx); err != nil {
-			return err
-		}
-		return p.end()
+	if p.atOnce && !p.begun && !p.asks() && p.ctx.Err() == nil && isQuiet(p.conn) {
+		return p.commitAtOnce()
 	}
-	if !p.begun || slices.ContainsFunc(p.queued, func(q queued) bool { return q.scan != nil }) {
+	if !p.begun || p.asks() {
 		if err := p.wait(p.ctx); err != nil {
 			return err
 		}
 	}
 	p.queued = append(p.queued, queued{text: commit})
 	if err := p.wait(p.ctx); err != nil {
+		return err
+	}
+	return p.end()
+}
+
+// asks reports whether rows of what is queued are to be read.
+func (p *pipe) asks() bool {
+	return slices.ContainsFunc(p.queued, func(q queued) bool { return q.scan != nil })
+}
+
+// commitAtOnce sends what is queued without BEGIN and COMMIT. Statements that are sent together are one transaction, which the
+// server commits after the last one. An open connection makes it unlikely that this cannot be confirmed.
+func (p *pipe) commitAtOnce() error {
+	if _, err := p.exchange(p.ctx); err != nil {
 		return err
 	}
 	return p.end()

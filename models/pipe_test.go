@@ -3,7 +3,6 @@ package models_test
 import (
 	"context"
 	"errors"
-	"io"
 	"net"
 	"net/url"
 	"sync"
@@ -18,6 +17,7 @@ import (
 // wire is a way to PostgreSQL that counts what is sent to it, and can be cut.
 type wire struct {
 	sent atomic.Int64 // how often the client has sent something
+	deaf atomic.Bool  // a connection ends when an answer comes, and the client does not get it
 
 	mu    sync.Mutex
 	conns []net.Conn
@@ -75,7 +75,16 @@ func (w *wire) join(client net.Conn, server string) {
 	defer func() { _ = up.Close() }()
 	ended := make(chan struct{}, 2)
 	go func() {
-		_, _ = io.Copy(client, up)
+		buffer := make([]byte, 64<<10)
+		for {
+			n, err := up.Read(buffer)
+			if err != nil || w.deaf.Load() {
+				break
+			}
+			if _, err := client.Write(buffer[:n]); err != nil {
+				break
+			}
+		}
 		ended <- struct{}{}
 	}()
 	go func() {

@@ -147,6 +147,14 @@ func TestPlans_QueriesUseIndexesOnPostgres(t *testing.T) {
 			require.True(t, results[0].Applied)
 			return err
 		}},
+		{"accept at once", 20, func(ctx context.Context, tx *models.Store) error {
+			a := s.Acceptance(t, w.Tenant, w)
+			a.Version = s.Version(t, w.Tenant)
+			return tx.AcceptAtOnce(ctx, []*models.Acceptance{a})
+		}},
+		{"record at once", 20, func(ctx context.Context, tx *models.Store) error {
+			return tx.RecordAtOnce(ctx, []*models.Record{s.Attempted(d, models.Delivered)}, []string{"done"})
+		}},
 		{"record what was changed", 20, func(ctx context.Context, tx *models.Store) error {
 			stale := d
 			stale.Generation--

@@ -10,7 +10,7 @@ import (
 
 // Record is one attempt and what it means for its delivery.
 type Record struct {
-	Attempt    Attempt // Record sets its Number if it was not received
+	Attempt    Attempt // Record sets its Number and Manual, unless it was received
 	Generation int     // the delivery's generation when the POST began
 	// Status is Delivered, Failed, or Pending if another attempt follows at NextAttemptAt.
 	Status        DeliveryStatus
@@ -60,9 +60,20 @@ func (s *Store) Record(ctx context.Context, group []*Record, done []string) ([]R
 	if s.postgres && slices.ContainsFunc(group, func(r *Record) bool { return r.Cautious }) {
 		return s.recordUnlocked(ctx, group, done)
 	}
-	results, err := s.recordPlain(ctx, group, done)
-	if results == nil && err == nil {
-		results, err = s.record(ctx, group, done)
+	tried := s.triesPlain(group)
+	if tried {
+		results, err := s.recordPlain(ctx, group, done)
+		switch {
+		case IsLocked(err):
+			return s.recordUnlocked(ctx, group, done)
+		case !isUndone(err):
+			return results, err
+		}
+	}
+	results, err := s.record(ctx, group, done)
+	if tried && err == nil {
+		s.recordCarefully.note(s.now(), culprits(group, func(r *Record) string { return r.Attempt.Tenant },
+			func(i int) bool { return !results[i].Applied }))
 	}
 	if !IsLocked(err) {
 		return results, err

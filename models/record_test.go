@@ -221,6 +221,7 @@ func TestRecord_TakesALargeGroup(t *testing.T) {
 func TestRecord_CountsExactlyUnderConcurrency(t *testing.T) {
 	stores(t, func(t *testing.T, s *database) {
 		const callers, each, webhooks = 32, 12, 6
+		s.AlwaysAtOnce()
 		tenant := s.Tenant(t, "acme")
 		var all []models.Webhook
 		for range webhooks {

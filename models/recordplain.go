@@ -3,34 +3,34 @@ package models
 import (
 	"context"
 	"slices"
+	"strings"
 )
 
-// recordPlain records a group of attempts as most are, in one round trip: all were received, nothing has changed their
-// deliveries meanwhile, and no webhook has anything to announce. results is nil without an error if it is not such a group; then
-// nothing has been stored.
-func (s *Store) recordPlain(ctx context.Context, group []*Record, done []string) (results []Recorded, err error) {
-	if len(group) == 0 {
-		return nil, nil
+// triesPlain reports whether recordPlain is worth a try.
+func (s *Store) triesPlain(group []*Record) bool {
+	if !s.canDoAtOnce() || len(group) == 0 {
+		return false
 	}
-	deliveries := make(map[DeliveryKey]bool, len(group))
+	now, deliveries := s.now(), make(map[DeliveryKey]bool, len(group))
 	for _, record := range group {
-		if !record.Received() || record.EventType == "" || deliveries[record.DeliveryKey()] {
-			return nil, nil
+		// A reception of an operational event ends no trouble of its webhook, which count would find.
+		if !record.Received() || record.EventType == "" || strings.HasPrefix(record.EventType, OperationalPrefix) ||
+			deliveries[record.DeliveryKey()] || s.recordCarefully.with(now, record.Attempt.Tenant) {
+			return false
 		}
 		deliveries[record.DeliveryKey()] = true
 	}
-	recorded, err := s.atOnce(ctx, s.notPlain, func(tx *Store) error {
-		r := recorder{Store: tx, group: group, results: make([]Recorded, len(group)), types: make([]string, len(group)), plain: true}
+	return true
+}
+
+// recordPlain records a group of attempts as most are, in one round trip: all were received. It fails, and stores nothing, if a
+// delivery has been changed meanwhile, or a webhook has something to announce.
+func (s *Store) recordPlain(ctx context.Context, group []*Record, done []string) ([]Recorded, error) {
+	results := make([]Recorded, len(group))
+	return results, s.atOnce(ctx, func(tx *Store) error {
+		r := recorder{Store: tx, group: group, results: results, types: make([]string, len(group)), plain: true}
 		return r.store(ctx, done)
 	})
-	if !recorded {
-		return nil, err
-	}
-	results = make([]Recorded, len(group))
-	for i := range results {
-		results[i].Applied = true
-	}
-	return results, nil
 }
 
 // store queues everything that recordPlain stores.
@@ -50,7 +50,7 @@ func (r *recorder) store(ctx context.Context, done []string) error {
 	return r.endDispatches(ctx, done)
 }
 
-// plainColumns are those of both statements. A delivery's id is called id, and its attempt's is called attempt.
+// plainColumns are moveColumns and attemptColumns, for the one statement of movePlain. A delivery's id is called id, and its attempt's is called attempt.
 var plainColumns = slices.Concat(moveColumns, []column[*Record]{{"attempt", "text", func(r **Record) any { return (*r).Attempt.ID }}},
 	slices.DeleteFunc(slices.Clone(attemptColumns), func(c column[*Record]) bool {
 		return slices.Contains([]string{"tenant", "id", "delivery_id", "number", "manual"}, c.name)
@@ -65,5 +65,5 @@ func (r *recorder) movePlain(ctx context.Context) error {
 		made AS (INSERT INTO attempts (`+attemptNames+`)
 		SELECT tenant, attempt, id, webhook_id, attempts, attempts = asked, started_at, duration_ms, url, status_code, error, request_headers,
 		response_headers, response_body, detail FROM moved RETURNING id)
-		SELECT 1 / CAST((SELECT count(*) FROM made) = (SELECT count(*) FROM v) AS integer)`, nil)
+		`+demandAll, nil)
 }

@@ -12,7 +12,7 @@ import (
 )
 
 // A statement that is sent into a network that has gone ends in seconds, and not in a quarter of an hour.
-func TestUnacknowledged_ConnectionsToPostgresBoundWhatIsNotAcknowledged(t *testing.T) {
+func TestSocket_ConnectionsToPostgresBoundWhatIsNotAcknowledged(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -31,7 +31,7 @@ func TestUnacknowledged_ConnectionsToPostgresBoundWhatIsNotAcknowledged(t *testi
 }
 
 // A socket with which a reader waits already is looked at without waiting for that reader.
-func TestUnacknowledged_ASocketIsQuietUntilSomethingComesOrItEnds(t *testing.T) {
+func TestSocket_ASocketIsQuietUntilSomethingComesOrItEnds(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)

@@ -48,6 +48,13 @@ func TestStatistics_PlansForABacklogThatNobodyHasCountedOnPostgres(t *testing.T)
 			_, err := tx.Record(ctx, group, nil)
 			return err
 		},
+		"record at once": func(ctx context.Context, tx *models.Store) error {
+			var group []*models.Record
+			for _, d := range rows {
+				group = append(group, s.Attempted(d, models.Delivered))
+			}
+			return tx.RecordAtOnce(ctx, group, nil)
+		},
 		"record what was changed": func(ctx context.Context, tx *models.Store) error {
 			var group []*models.Record
 			for _, d := range rows {

@@ -33,23 +33,23 @@ var (
 
 // Store is a handle on the database. It is safe for concurrent use.
 type Store struct {
-	db       *gorm.DB
-	reader   *Store // the Store for Read
-	readFor  time.Duration
-	server   *server // nil on SQLite
-	postgres bool
-	inTx     bool // the handle that Tx passes to its function
-	clock    *clock
-	groupMax int
-	looked   int // see lookedMost
-	limits   tenantLimits
-	changes  *inTurn       // the queues of tenants' changes
-	traffic  *atomic.Int64 // when an event was last accepted or an attempt recorded, in nanoseconds since 1970
-	notNew   *atomic.Int64 // until when acceptNew is not tried: see atOnce
-	notPlain *atomic.Int64 // likewise for recordPlain
-	presence *presence     // this process's row in processes
-	posting  *presence     // the same for first attempts outside of workflows; nil = it makes none
-	log      *auditing
+	db              *gorm.DB
+	reader          *Store // the Store for Read
+	readFor         time.Duration
+	server          *server // nil on SQLite
+	postgres        bool
+	inTx            bool // the handle that Tx passes to its function
+	clock           *clock
+	groupMax        int
+	looked          int // see lookedMost
+	limits          tenantLimits
+	changes         *inTurn       // the queues of tenants' changes
+	traffic         *atomic.Int64 // when an event was last accepted or an attempt recorded, in nanoseconds since 1970
+	acceptCarefully *careful      // the tenants for which acceptNew is not tried
+	recordCarefully *careful      // likewise recordPlain
+	presence        *presence     // this process's row in processes
+	posting         *presence     // the same for first attempts outside of workflows; nil = it makes none
+	log             *auditing
 }
 
 // Options configures Open. The zero value is usable.
@@ -90,7 +90,7 @@ func Open(ctx context.Context, databaseURL string, o Options) (*Store, error) {
 	if o.ReadFor == 0 {
 		o.ReadFor = readFor
 	}
-	s := &Store{clock: &clock{process: o.Now}, groupMax: min(o.GroupMax, MaxDispatch), looked: lookedMost, limits: o.tenantLimits(), changes: &inTurn{}, traffic: &atomic.Int64{}, notNew: &atomic.Int64{}, notPlain: &atomic.Int64{},
+	s := &Store{clock: &clock{process: o.Now}, groupMax: min(o.GroupMax, MaxDispatch), looked: lookedMost, limits: o.tenantLimits(), changes: &inTurn{}, traffic: &atomic.Int64{}, acceptCarefully: newCareful(), recordCarefully: newCareful(),
 		presence: newPresence(), readFor: o.ReadFor, log: &auditing{actor: o.Actor}}
 	if o.FirstAttempts {
 		s.posting = newPresence()
@@ -273,7 +273,7 @@ func (s *Store) Tx(ctx context.Context, fn func(tx *Store) error) error {
 func (s *Store) tx(ctx context.Context, again func(error) bool, fn func(tx *Store) error) error {
 	return s.repeat(ctx, again, func() error {
 		return s.db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
-			inner := &Store{db: tx, postgres: s.postgres, server: s.server, inTx: true, clock: s.clock, groupMax: s.groupMax, looked: s.looked, limits: s.limits, traffic: s.traffic, notNew: s.notNew, notPlain: s.notPlain, presence: s.presence, posting: s.posting, log: s.log}
+			inner := &Store{db: tx, postgres: s.postgres, server: s.server, inTx: true, clock: s.clock, groupMax: s.groupMax, looked: s.looked, limits: s.limits, traffic: s.traffic, acceptCarefully: s.acceptCarefully, recordCarefully: s.recordCarefully, presence: s.presence, posting: s.posting, log: s.log}
 			err := fn(inner)
 			if !s.inTx {
 				return err

@@ -89,7 +89,7 @@ type loop struct {
 
 func (r *Reconciler) loops() []loop {
 	return []loop{
-		{name: "statistics", look: r.follow, every: followEvery, small: true},
+		{name: "statistics", look: r.follow, every: followEvery},
 		{name: "backlog", look: r.measure},
 		{name: "sweep", look: r.sweep},
 		{name: "deliveries", look: r.deliveries, temporal: true},
