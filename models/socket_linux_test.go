@@ -44,7 +44,7 @@ func TestSocket_ASocketIsQuietUntilSomethingComesOrItEnds(t *testing.T) {
 		"it has ended":                     {do: net.Conn.Close},
 		"it has ended, and a reader waits": {do: net.Conn.Close, reader: true},
 	} {
-		conn, err := net.Dial("tcp", l.Addr().String()) //nolint:noctx // it is local
+		conn, err := net.Dial("tcp", l.Addr().String())
 		require.NoError(t, err)
 		other, err := l.Accept()
 		require.NoError(t, err)
