@@ -71,8 +71,8 @@ func (s *Store) Accept(ctx context.Context, group []*Acceptance) ([]Accepted, er
 	s.noteTraffic()
 	tried := s.triesNew(group)
 	if tried {
-		if err := s.acceptNew(ctx, group); !isUndone(err) {
-			return make([]Accepted, len(group)), err
+		if results, err := s.acceptNew(ctx, group); !isUndone(err) {
+			return results, err
 		}
 	}
 	var results []Accepted

@@ -127,7 +127,7 @@ func (a *acceptor) insert(ctx context.Context, events []Event, scan func(scanner
 	SELECT tenant, id, type, data, attributes, created_at` + values + ` FROM v WHERE true
 	ON CONFLICT (tenant, id) DO NOTHING RETURNING tenant, id`
 	if a.isNew {
-		statement = ", made AS (" + statement + ") " + demandAll
+		statement = demand(statement)
 	}
 	return later(ctx, a.Store, events, columns, statement, scan)
 }

@@ -17,9 +17,10 @@ func (s *Store) triesNew(group []*Acceptance) bool {
 
 // acceptNew stores a group in which everything is new, in one round trip. It fails, and stores nothing, if an id, an external id or
 // an idempotency key exists, or if a tenant has changed since the events were matched.
-func (s *Store) acceptNew(ctx context.Context, group []*Acceptance) error {
-	return s.atOnce(ctx, func(tx *Store) error {
-		a := acceptor{Store: tx, group: group, results: make([]Accepted, len(group)), first: make([]int, len(group)), isNew: true}
+func (s *Store) acceptNew(ctx context.Context, group []*Acceptance) ([]Accepted, error) {
+	results := make([]Accepted, len(group))
+	return results, s.atOnce(ctx, func(tx *Store) error {
+		a := acceptor{Store: tx, group: group, results: results, first: make([]int, len(group)), isNew: true}
 		return a.store(ctx)
 	})
 }
@@ -60,9 +61,8 @@ func (a *acceptor) demandVersions(ctx context.Context) error {
 	slices.SortFunc(versions, func(x, y tenantVersion) int {
 		return cmp.Or(strings.Compare(x.tenant, y.tenant), cmp.Compare(x.version, y.version))
 	})
-	return later(ctx, a.Store, slices.Compact(versions), versionColumns, `, made AS (
-		SELECT 1 FROM v JOIN tenants t ON t.id = v.tenant AND t.version = v.version AND t.deleted_at IS NULL
-		UNION ALL SELECT 1 FROM v JOIN shared_catalog c ON v.tenant = '' AND c.version = v.version) `+demandAll, nil)
+	return later(ctx, a.Store, slices.Compact(versions), versionColumns, demand(`SELECT 1 FROM v JOIN tenants t ON t.id = v.tenant AND t.version = v.version AND t.deleted_at IS NULL
+		UNION ALL SELECT 1 FROM v JOIN shared_catalog c ON v.tenant = '' AND c.version = v.version`), nil)
 }
 
 // insertKeys stores the idempotency keys.
@@ -77,7 +77,7 @@ func (a *acceptor) insertKeys(ctx context.Context) error {
 	slices.SortFunc(keys, func(x, y idempotencyKey) int {
 		return cmp.Or(strings.Compare(x.tenant, y.tenant), strings.Compare(x.key, y.key))
 	})
-	return later(ctx, a.Store, keys, keyColumns, ", made AS ("+keyStatement+" RETURNING 1) "+demandAll, nil)
+	return later(ctx, a.Store, keys, keyColumns, demand(keyStatement+" RETURNING 1"), nil)
 }
 
 // insertNewEvents stores the events, and their external ids.
@@ -94,5 +94,5 @@ func (a *acceptor) insertNewEvents(ctx context.Context) error {
 		}
 	}
 	sortLabels(externals)
-	return later(ctx, a.Store, externals, labelColumns, ", made AS ("+labelStatement+" RETURNING 1) "+demandAll, nil)
+	return later(ctx, a.Store, externals, labelColumns, demand(labelStatement+" RETURNING 1"), nil)
 }

@@ -27,6 +27,9 @@ func (s *Store) atOnce(ctx context.Context, fn func(tx *Store) error) error {
 // canDoAtOnce reports whether atOnce saves anything.
 func (s *Store) canDoAtOnce() bool { return s.server != nil && !s.server.pooled() && !s.inTx }
 
+// demand makes a statement, which returns a row for each row of v that it finds or stores, fail if it is not so for one.
+func demand(statement string) string { return ", made AS (" + statement + ") " + demandAll }
+
 // demandAll ends a statement whose common table "made" has a row for each row of v, or else is to fail. It names no value, because
 // PostgreSQL writes to its log what fails.
 const demandAll = "SELECT 1 / CAST((SELECT count(*) FROM made) = (SELECT count(*) FROM v) AS integer)"

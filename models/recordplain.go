@@ -50,7 +50,8 @@ func (r *recorder) store(ctx context.Context, done []string) error {
 	return r.endDispatches(ctx, done)
 }
 
-// plainColumns are moveColumns and attemptColumns, for the one statement of movePlain. A delivery's id is called id, and its attempt's is called attempt.
+// plainColumns are moveColumns and attemptColumns, for the one statement of movePlain. A delivery's id is
+// called id, and its attempt's is called attempt.
 var plainColumns = slices.Concat(moveColumns, []column[*Record]{{"attempt", "text", func(r **Record) any { return (*r).Attempt.ID }}},
 	slices.DeleteFunc(slices.Clone(attemptColumns), func(c column[*Record]) bool {
 		return slices.Contains([]string{"tenant", "id", "delivery_id", "number", "manual"}, c.name)

@@ -79,7 +79,8 @@ func (r *recorder) tallies() map[string]*tally {
 
 // count updates the webhooks' failure counts, after their deliveries have been locked. Only deliveries that were received although
 // they had been changed from outside may be locked after it (moveRest). If two groups meet there, lock_timeout ends one, and it
-// is recorded without waiting. If the group is plain, it fails for a webhook that has had failures to announce. r.counts and r.troubles are complete after wait.
+// is recorded without waiting. If the group is plain, it fails for a webhook that has had failures to announce. Otherwise r.counts
+// and r.troubles are complete after wait.
 func (r *recorder) count(ctx context.Context) error {
 	tallies := r.tallies()
 	all := make([]*tally, 0, len(tallies))
