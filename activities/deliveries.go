@@ -48,8 +48,8 @@ func (a *Deliveries) FirstAttempts(ctx context.Context, in workflows.FirstAttemp
 
 // Direct is FirstAttempts for deliveries that no workflow drives, and that need none if all are received. It is not an
 // activity.
-func (a *Deliveries) Direct(ctx context.Context, dispatchID string, work []handoff.Work) (workflows.Round, error) {
-	batch, err := a.Courier.Direct(ctx, dispatchID, work)
+func (a *Deliveries) Direct(ctx context.Context, dispatchID string, work []handoff.Work, show handoff.Show) (workflows.Round, error) {
+	batch, err := a.Courier.Direct(ctx, dispatchID, work, show)
 	return roundOf(&batch), err
 }
 

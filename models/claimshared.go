@@ -55,6 +55,7 @@ var sharedColumns = []column[sharedDelivery]{
 	{"id", "text", func(a *sharedDelivery) any { return a.ID }},
 	{"dispatch_id", "text", func(a *sharedDelivery) any { return a.dispatchID }},
 	was[sharedDelivery](Pending),
+	{"named", "text", func(*sharedDelivery) any { return "" }},
 }
 
 // claimPage locks the deliveries before the dispatches, as recording attempts does.

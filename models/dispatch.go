@@ -52,13 +52,17 @@ func (s *Store) CreateSharedDispatch(ctx context.Context, keys []DeliveryKey) (D
 	return d, s.createDispatch(ctx, &d)
 }
 
-// HandOver writes a dispatch for the deliveries that first attempts without a dispatch have left over, and records it
-// on those that name none. Deliveries that have been dispatched in the meantime are left alone.
-func (s *Store) HandOver(ctx context.Context, id string, left []Delivery) (Dispatch, error) {
+// HandOver writes a dispatch for the deliveries that first attempts without a dispatch have left over, and records it on
+// them. ended are those that have failed for good: they only get its name. A delivery is left alone if it has another
+// status than it is given with, or names another dispatch.
+func (s *Store) HandOver(ctx context.Context, id string, left, ended []Delivery) (Dispatch, error) {
 	d := s.newDispatch(id, 0, left)
 	return *d, s.Tx(ctx, func(tx *Store) error {
-		if err := tx.Claim(ctx, id, left); err != nil {
+		if err := tx.Claim(ctx, id, slices.Concat(left, ended)); err != nil {
 			return err
+		}
+		if len(left) == 0 {
+			return nil
 		}
 		return tx.insertDispatches(ctx, []Dispatch{*d})
 	})
@@ -71,20 +75,22 @@ func (s *Store) Dispatch(ctx context.Context, id string) (Dispatch, error) {
 	return d, found(err)
 }
 
-// Claim records on deliveries which dispatch drives them if they do not name one yet: those that a shared dispatch
-// leaves over. Deliveries that have been dispatched again in the meantime are left alone.
+// Claim records on deliveries which dispatch drives them. They must have the status that they are given with, and name no
+// dispatch, or the one that they are given with. Others have been changed or dispatched again in the meantime, and are
+// left alone.
 func (s *Store) Claim(ctx context.Context, dispatchID string, deliveries []Delivery) error {
 	if len(deliveries) == 0 {
 		return nil
 	}
-	columns := append(slices.Clone(deliveryColumns[:2]), was[Delivery](Pending),
+	columns := append(slices.Clone(deliveryColumns[:2]), column[Delivery]{"was", "text", func(d *Delivery) any { return string(d.Status) }},
+		column[Delivery]{"named", "text", func(d *Delivery) any { return d.DispatchID }},
 		column[Delivery]{"dispatch_id", "text", func(*Delivery) any { return dispatchID }})
 	deliveries = slices.SortedFunc(slices.Values(deliveries), func(a, b Delivery) int { return strings.Compare(a.ID, b.ID) }) // always in the same order
 	return s.again(ctx, func() error { return bulk(ctx, s, deliveries, columns, claim, nil) })
 }
 
 const claim = `UPDATE deliveries SET dispatch_id = v.dispatch_id FROM v
-	WHERE deliveries.tenant = v.tenant AND deliveries.id = v.id AND deliveries.status = v.was AND deliveries.dispatch_id = ''`
+	WHERE deliveries.tenant = v.tenant AND deliveries.id = v.id AND deliveries.status = v.was AND deliveries.dispatch_id IN ('', v.named)`
 
 // FinishDispatch removes an outbox entry, unless any of its deliveries is still pending.
 func (s *Store) FinishDispatch(ctx context.Context, id string) error {

@@ -242,7 +242,9 @@ func TestDispatch_ASharedDispatchClaimsWhatHasNone(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, p, stored)
 
-		require.NoError(t, s.Claim(t.Context(), p.ID, append(waiting, own, held)))
+		stale := own // as it was before its dispatch was recorded
+		stale.DispatchID = ""
+		require.NoError(t, s.Claim(t.Context(), p.ID, append(waiting, stale, held)))
 		require.NoError(t, s.Claim(t.Context(), p.ID, nil))
 		for _, d := range waiting {
 			after := s.Reload(t, d)

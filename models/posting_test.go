@@ -86,6 +86,46 @@ func TestPosting_MostProcessesPOSTNothingWithoutADispatch(t *testing.T) {
 	require.NoError(t, store.Close())
 }
 
+// Several events that first attempts leave over get one dispatch. Deliveries that have failed for good get its name, and
+// it does not drive them.
+func TestPosting_WhatIsLeftOverOfSeveralEventsIsHandedOverTogether(t *testing.T) {
+	stores(t, func(t *testing.T, s *database) {
+		w := s.Webhook(t, s.Tenant(t, "acme"))
+		p := s.process(t)
+		rows := p.waiting(t, 5, w)
+		named := func(d models.Delivery, id string, status models.DeliveryStatus) models.Delivery {
+			record := s.Attempted(d, status)
+			record.DispatchID = id
+			s.MustRecord(t, record)
+			d.DispatchID, d.Status = id, status
+			return d
+		}
+		left := []models.Delivery{named(rows[0], "evt_a", models.Pending), named(rows[1], "evt_b", models.Pending), rows[2]}
+		left[2].DispatchID = "evt_c" // was not attempted
+		failed := named(rows[3], "evt_d", models.Failed)
+		retried := named(rows[4], "evt_e", models.Pending)
+		s.Clock.Advance(time.Second)
+		fresh, err := s.TakeOver(t.Context(), []models.Delivery{retried}, s.Now().Add(time.Hour), 1)
+		require.NoError(t, err)
+
+		d, err := p.HandOver(t.Context(), "dsp_x", append(left, retried), []models.Delivery{failed})
+		require.NoError(t, err)
+		require.Len(t, d.Deliveries, 4)
+		for _, row := range append(left, failed) {
+			after := s.Reload(t, row)
+			require.Equal(t, "dsp_x", after.DispatchID)
+			require.Equal(t, row.Status, after.Status)
+		}
+		require.Equal(t, fresh[0].ID, s.Reload(t, retried).DispatchID)
+
+		_, err = p.HandOver(t.Context(), "dsp_y", nil, []models.Delivery{s.Reload(t, failed)})
+		require.NoError(t, err)
+		require.Equal(t, "dsp_y", s.Reload(t, failed).DispatchID)
+		_, err = s.Dispatch(t.Context(), "dsp_y")
+		require.ErrorIs(t, err, models.ErrNotFound, "nothing is left to drive")
+	})
+}
+
 // Deliveries that were not received get a dispatch that lists them and that they name. A delivery with another dispatch
 // keeps it.
 func TestPosting_WhatFirstAttemptsLeaveOverIsHandedOver(t *testing.T) {
@@ -102,7 +142,7 @@ func TestPosting_WhatFirstAttemptsLeaveOverIsHandedOver(t *testing.T) {
 		require.NoError(t, err)
 		require.Len(t, fresh, 1)
 
-		d, err := p.HandOver(t.Context(), "dsp_x", rows)
+		d, err := p.HandOver(t.Context(), "dsp_x", rows, nil)
 		require.NoError(t, err)
 		require.Equal(t, p.ProcessID(), d.Process)
 		require.Equal(t, "dsp_x", s.Reload(t, tried).DispatchID)

@@ -29,8 +29,8 @@ func (f *firstAttempts) AtOnce(ctx context.Context, work []handoff.Work) bool {
 }
 
 // Direct implements engine.First.
-func (f *firstAttempts) Direct(ctx context.Context, dispatchID string, work []handoff.Work) (workflows.Round, error) {
-	return f.makes.Direct(ctx, dispatchID, work)
+func (f *firstAttempts) Direct(ctx context.Context, dispatchID string, work []handoff.Work, show handoff.Show) (workflows.Round, error) {
+	return f.makes.Direct(ctx, dispatchID, work, show)
 }
 
 // Ahead implements engine.First.

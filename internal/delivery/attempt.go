@@ -53,8 +53,10 @@ func (c *Courier) deliver(ctx context.Context, j *job) (e ended, err error) {
 	uncounted := c.observe(j.receiver, &result)
 	decision := Decide(&j.delivery, j.receiver.Policy, &result, uncounted)
 	dispatchID := j.dispatchID
-	if j.direct && result.Outcome == sender.Received { // it will have no dispatch
-		dispatchID = ""
+	if j.show != nil && result.Outcome == sender.Received {
+		id, recorded := j.show(&j.delivery)
+		dispatchID = id
+		defer func() { recorded(err == nil && e.end == Delivered) }()
 	}
 	return c.record(ctx, j, &models.Record{Attempt: attempt, Generation: j.delivery.Generation, DispatchID: dispatchID, AcceptedAt: j.event.CreatedAt, EventType: j.event.Type,
 		Status: decision.Status, NextAttemptAt: decision.Next, CountsInTotal: j.receiver.CountsInTotal,

@@ -49,19 +49,23 @@ func (c *Courier) atOnce(ctx context.Context, tenant, webhookID string, n int) b
 
 // Direct makes the first POSTs of deliveries that this process has just accepted and that no dispatch drives, all at
 // once, and records each as it ends. They belong to one tenant. A delivery that is not received gets the dispatch with
-// this id, which the caller writes and starts.
-func (c *Courier) Direct(ctx context.Context, dispatchID string, work []handoff.Work) (Batch, error) {
-	return c.attemptNow(ctx, &batch{Courier: c, dispatchID: dispatchID}, work, true)
+// this id, which the caller writes and starts. One that is received gets the dispatch that show returns, or none if
+// show is nil.
+func (c *Courier) Direct(ctx context.Context, dispatchID string, work []handoff.Work, show handoff.Show) (Batch, error) {
+	if show == nil {
+		show = func(*models.Delivery) (string, func(bool)) { return "", func(bool) {} }
+	}
+	return c.attemptNow(ctx, &batch{Courier: c, dispatchID: dispatchID}, work, show)
 }
 
 // Ahead is First for the deliveries of a dispatch that this process has just accepted, before its workflow starts. They
 // belong to one tenant. If the workflow starts before they are made, and asks for them, First returns their result.
 func (c *Courier) Ahead(ctx context.Context, dispatchID string, work []handoff.Work) (Batch, error) {
-	return c.attemptNow(ctx, &batch{Courier: c, dispatchID: dispatchID, of: NewRemainder(dispatchID, len(work))}, work, false)
+	return c.attemptNow(ctx, &batch{Courier: c, dispatchID: dispatchID, of: NewRemainder(dispatchID, len(work))}, work, nil)
 }
 
-// attemptNow makes the first POSTs of a tenant's deliveries that are in memory.
-func (c *Courier) attemptNow(ctx context.Context, b *batch, work []handoff.Work, direct bool) (Batch, error) {
+// attemptNow makes the first POSTs of a tenant's deliveries that are in memory. show is nil if they have a dispatch.
+func (c *Courier) attemptNow(ctx context.Context, b *batch, work []handoff.Work, show handoff.Show) (Batch, error) {
 	unlock, err := c.once.lock(ctx, b.dispatchID)
 	if err != nil {
 		return Batch{}, err
@@ -70,7 +74,7 @@ func (c *Courier) attemptNow(ctx context.Context, b *batch, work []handoff.Work,
 	c.noteTraffic(work[0].Delivery.Tenant)
 	jobs := make([]*job, len(work))
 	for i := range work {
-		jobs[i] = &job{dispatchID: b.dispatchID, delivery: work[i].Delivery, event: work[i].Event, direct: direct}
+		jobs[i] = &job{dispatchID: b.dispatchID, delivery: work[i].Delivery, event: work[i].Event, show: show}
 	}
 	chosen, err := b.choose(ctx, jobs)
 	if err != nil {
@@ -78,7 +82,7 @@ func (c *Courier) attemptNow(ctx context.Context, b *batch, work []handoff.Work,
 	}
 	b.sendAll(ctx, chosen)
 	sum, err := b.close(ctx)
-	if err == nil && !direct {
+	if err == nil && show == nil {
 		c.results.add(b.dispatchID, &sum)
 	}
 	return sum, err

@@ -26,7 +26,7 @@ func (b *bundle) accept() []handoff.Work {
 
 func (b *bundle) direct(work []handoff.Work) delivery.Batch {
 	b.t.Helper()
-	batch, err := b.Direct(b.t.Context(), "dsp_x", work)
+	batch, err := b.Direct(b.t.Context(), "dsp_x", work, nil)
 	require.NoError(b.t, err)
 	return batch
 }
@@ -48,6 +48,41 @@ func TestDirectAttempt_WhatIsReceivedDirectlyNamesNoDispatch(t *testing.T) {
 	}
 	require.Equal(t, 1, b.receiver.got("/a"))
 	require.Equal(t, 1, b.receiver.got("/b"))
+}
+
+// A received delivery is recorded with the dispatch that shows it, and is shown only if it was recorded as delivered.
+func TestDirectAttempt_WhatIsReceivedNamesTheDispatchThatShowsIt(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	good, bad := b.hook("/good"), b.hook("/bad")
+	b.receiver.answer("/bad", http.StatusInternalServerError)
+	attempt := func(before func(*models.Delivery)) (all map[string]models.Delivery, shown map[string]bool) {
+		all, shown = map[string]models.Delivery{}, map[string]bool{} // by webhook
+		work := b.accept()
+		_, err := b.Direct(t.Context(), "dsp_x", work, func(d *models.Delivery) (string, func(bool)) {
+			require.Equal(t, models.Pending, b.read(d.ID).Status, "it is not recorded yet")
+			before(d)
+			return "dsp_shown", func(delivered bool) {
+				require.Equal(t, 1, b.read(d.ID).Attempts, "it is recorded")
+				shown[d.WebhookID] = delivered
+			}
+		})
+		require.NoError(t, err)
+		for _, w := range work {
+			all[w.Delivery.WebhookID] = b.read(w.Delivery.ID)
+		}
+		return all, shown
+	}
+	all, shown := attempt(func(*models.Delivery) {})
+	require.Equal(t, map[string]bool{good.ID: true}, shown)
+	require.Equal(t, "dsp_shown", all[good.ID].DispatchID)
+	require.Equal(t, "dsp_x", all[bad.ID].DispatchID)
+
+	all, shown = attempt(func(d *models.Delivery) {
+		require.NoError(t, b.Env.Store.EraseEvent(t.Context(), tenant, d.EventID))
+	})
+	require.Equal(t, map[string]bool{good.ID: false}, shown)
+	require.Equal(t, models.Canceled, all[good.ID].Status)
 }
 
 func TestDirectAttempt_WhatIsNotReceivedDirectlyNamesItsDispatch(t *testing.T) {
@@ -73,7 +108,7 @@ func TestDirectAttempt_WhatIsNotReceivedDirectlyNamesItsDispatch(t *testing.T) {
 	}
 
 	// A workflow without knowledge of them finds them unchanged.
-	_, err := b.Env.Store.HandOver(t.Context(), "dsp_x", []models.Delivery{work[0].Delivery, work[1].Delivery, work[2].Delivery})
+	_, err := b.Env.Store.HandOver(t.Context(), "dsp_x", []models.Delivery{work[0].Delivery, work[1].Delivery, work[2].Delivery}, nil)
 	require.NoError(t, err)
 	batch = b.first("dsp_x")
 	require.Equal(t, 1, batch.Delivered)

@@ -21,7 +21,7 @@ type job struct {
 	known      Leftover   // what is known from before; zero before the first attempt
 	of         *Remainder // of the dispatch; nil if the caller removes its outbox row
 	first      bool
-	direct     bool // no dispatch drives it; dispatchID is its dispatch if it is not received
+	show       handoff.Show // nil = dispatchID drives it; otherwise that drives it only if it is not received
 
 	receiver *service.Receiver // as it was last read
 	lookedAt time.Time

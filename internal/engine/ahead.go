@@ -72,8 +72,13 @@ func (e *Engine) gather() {
 	if scarce {
 		return
 	}
+	_ = pause.For(e.ctx, e.untilGathered()) // it ends early with this process
+}
+
+// untilGathered returns the time until the next moment at which workflows start that have nothing left to do.
+func (e *Engine) untilGathered() time.Duration {
 	since := time.Since(e.created)
-	_ = pause.For(e.ctx, since.Truncate(gatherEvery)+gatherEvery-since) // it ends early with this process
+	return since.Truncate(gatherEvery) + gatherEvery - since
 }
 
 // attemptAhead begins to make a dispatch's first attempts.

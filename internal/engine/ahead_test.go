@@ -279,5 +279,5 @@ func TestAhead_AttemptsThatAreCutOffAreLeftToOthers(t *testing.T) {
 
 // Ahead implements engine.First.
 func (a *attempts) Ahead(ctx context.Context, dispatchID string, work []handoff.Work) (workflows.Round, error) {
-	return a.Direct(ctx, dispatchID, work)
+	return a.Direct(ctx, dispatchID, work, nil)
 }

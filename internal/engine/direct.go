@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/posthorn/posthorn/internal/handoff"
-	"github.com/posthorn/posthorn/internal/pause"
 	"github.com/posthorn/posthorn/models"
 	"github.com/posthorn/posthorn/workflows"
 )
@@ -15,12 +14,15 @@ type First interface {
 	// AtOnce reports whether the first attempts of deliveries can be made now, without waiting.
 	AtOnce(ctx context.Context, work []handoff.Work) bool
 	// Direct makes them, and records each as it ends. Deliveries that are not received get the dispatch with this id,
-	// which the caller writes and starts.
-	Direct(ctx context.Context, dispatchID string, work []handoff.Work) (workflows.Round, error)
+	// which the caller writes and starts. Those that are received get the one that show returns; none if it is nil.
+	Direct(ctx context.Context, dispatchID string, work []handoff.Work, show handoff.Show) (workflows.Round, error)
 	// Ahead makes those of a dispatch whose workflow has not started yet. If that asks for them later, it gets the same
 	// result.
 	Ahead(ctx context.Context, dispatchID string, work []handoff.Work) (workflows.Round, error)
 }
+
+// way is one of the ways of First to make first attempts.
+type way func(ctx context.Context, dispatchID string, work []handoff.Work) (workflows.Round, error)
 
 // The bounds of first attempts outside of workflows that are in flight or about to be. Workflows make those beyond.
 const (
@@ -86,15 +88,22 @@ func (e *Engine) ReleaseDirect(work []handoff.Work) {
 // StartDirect makes the first attempts of stored deliveries, and starts the workflow of those that were not received.
 // No dispatch drives them until then: if this process ends before, others find them by its id.
 func (e *Engine) StartDirect(dispatchID string, work []handoff.Work) {
+	e.startDirect(dispatchID, work, func(ctx context.Context, dispatchID string, work []handoff.Work) (workflows.Round, error) {
+		return e.First.Direct(ctx, dispatchID, work, nil)
+	})
+}
+
+// startDirect is StartDirect with one of the ways of First.
+func (e *Engine) startDirect(dispatchID string, work []handoff.Work, way way) {
 	e.spawn(func() {
 		defer e.ReleaseDirect(work)
-		round, ours := e.makeFirst(work[0].Delivery.Process, dispatchID, work, e.First.Direct)
+		round, ours := e.makeFirst(work[0].Delivery.Process, dispatchID, work, way)
 		switch {
 		case !ours:
 		case round == nil:
-			e.handOver(dispatchID, work, nil)
+			e.handOver(dispatchID, leftover{dispatchID, work, nil})
 		case round.Delivered < len(work):
-			e.handOver(dispatchID, work, made(round))
+			e.dispatchLeft(leftover{dispatchID, work, made(round)})
 		}
 	})
 }
@@ -102,8 +111,7 @@ func (e *Engine) StartDirect(dispatchID string, work []handoff.Work) {
 // makeFirst makes first attempts that this process holds under an id, in one of the ways of First. A nil round means
 // that their workflow makes them. ours is false if others do: they have taken them over while this process was
 // suspended, or do because it ends.
-func (e *Engine) makeFirst(process int64, dispatchID string, work []handoff.Work,
-	way func(context.Context, string, []handoff.Work) (workflows.Round, error)) (round *workflows.Round, ours bool) {
+func (e *Engine) makeFirst(process int64, dispatchID string, work []handoff.Work, way way) (round *workflows.Round, ours bool) {
 	if !e.owns(process) {
 		return nil, false
 	}
@@ -116,59 +124,6 @@ func (e *Engine) makeFirst(process int64, dispatchID string, work []handoff.Work
 		return nil, true
 	}
 	return &r, true
-}
-
-// handOver starts the workflow of the deliveries that first attempts without a workflow have left over: all of them if
-// b is nil. Deliveries that ended, such as failed ones, need no outbox entry. The workflow shows them.
-func (e *Engine) handOver(dispatchID string, work []handoff.Work, b *begun) {
-	waits := map[string]bool{}
-	if r := b.result(); r != nil {
-		for _, left := range []workflows.Leftovers{r.Waiting, r.OverCap} {
-			for i := range left {
-				waits[left[i].Delivery] = true
-			}
-		}
-	}
-	d := models.Dispatch{ID: dispatchID}
-	var left []models.Delivery
-	for i := range work {
-		delivery := work[i].Delivery
-		d.Deliveries, d.Owed = append(d.Deliveries, delivery.Key()), append(d.Owed, delivery)
-		if b == nil || waits[delivery.ID] {
-			left = append(left, delivery)
-		}
-	}
-	if len(left) > 0 {
-		written, err := e.writeLeft(dispatchID, left)
-		if err != nil {
-			e.Log.Warn("dispatch not written; the reconciler will", "dispatch", dispatchID, "deliveries", len(left), "error", err)
-			return
-		}
-		d.Process = written.Process
-	}
-	e.enqueue(launch{dispatch: &d, begun: b})
-}
-
-// writeFor and writeEvery are for how long, and how often, writing the dispatch of leftover deliveries is tried while
-// the database is away. After that others find them overdue.
-const (
-	writeFor   = time.Minute
-	writeEvery = 2 * time.Second
-)
-
-// writeLeft writes the dispatch of the deliveries that first attempts have left over.
-func (e *Engine) writeLeft(dispatchID string, left []models.Delivery) (models.Dispatch, error) {
-	for first := time.Now(); ; {
-		ctx, cancel := context.WithTimeout(e.ctx, startTimeout)
-		d, err := e.Outbox.HandOver(ctx, dispatchID, left)
-		cancel()
-		if err == nil || e.closing.Load() || time.Since(first) > writeFor {
-			return d, err
-		}
-		if pause.For(e.ctx, writeEvery) != nil {
-			return d, err
-		}
-	}
 }
 
 // FinishDirect waits for the first attempts outside of workflows that are in flight, and reports whether they ended

@@ -18,27 +18,45 @@ import (
 
 // attempts makes first attempts without a workflow. Each takes a while and returns a round.
 type attempts struct {
-	takes time.Duration
-	round workflows.Round
-	err   error
-	never bool // none can be made at once
+	takes   time.Duration
+	records time.Duration // the time to record a received delivery that is shown
+	round   workflows.Round
+	err     error
+	never   bool // none can be made at once
 
-	mu   sync.Mutex
-	made []string
+	mu    sync.Mutex
+	made  []string
+	named []string // the dispatches with which received deliveries were recorded
 }
 
 func (a *attempts) AtOnce(context.Context, []handoff.Work) bool { return !a.never }
 
-func (a *attempts) Direct(ctx context.Context, dispatchID string, _ []handoff.Work) (workflows.Round, error) {
+func (a *attempts) Direct(ctx context.Context, dispatchID string, work []handoff.Work, show handoff.Show) (workflows.Round, error) {
 	a.mu.Lock()
 	a.made = append(a.made, dispatchID)
 	a.mu.Unlock()
 	select {
 	case <-time.After(a.takes):
-		return a.round, a.err
 	case <-ctx.Done():
 		return workflows.Round{}, ctx.Err()
 	}
+	for i := range min(len(work), a.round.Delivered) {
+		a.record(&work[i].Delivery, show)
+	}
+	return a.round, a.err
+}
+
+// record records a received delivery.
+func (a *attempts) record(d *models.Delivery, show handoff.Show) {
+	if show == nil {
+		return
+	}
+	id, recorded := show(d)
+	a.mu.Lock()
+	a.named = append(a.named, id)
+	a.mu.Unlock()
+	time.Sleep(a.records)
+	recorded(a.err == nil)
 }
 
 func (a *attempts) count() int {
@@ -265,7 +283,7 @@ func TestDirectAttempt_FirstAttemptsEndBeforeTheProcess(t *testing.T) {
 
 var _ engine.First = (*attempts)(nil)
 
-func (o *outbox) HandOver(_ context.Context, id string, left []models.Delivery) (models.Dispatch, error) {
+func (o *outbox) HandOver(_ context.Context, id string, left, ended []models.Delivery) (models.Dispatch, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.err != nil {
@@ -276,6 +294,9 @@ func (o *outbox) HandOver(_ context.Context, id string, left []models.Delivery) 
 	}
 	for i := range left {
 		o.left[id] = append(o.left[id], left[i].ID)
+	}
+	for i := range ended {
+		o.ended = append(o.ended, ended[i].ID)
 	}
 	return models.Dispatch{ID: id, Process: 1}, nil
 }

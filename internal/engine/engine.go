@@ -37,8 +37,9 @@ type Outbox interface {
 	Dispatch(ctx context.Context, id string) (models.Dispatch, error)
 	// Redispatch moves the rest of a dispatch into new ones, for the caller to start.
 	Redispatch(ctx context.Context, id string) ([]models.Dispatch, error)
-	// HandOver writes the dispatch of the deliveries that first attempts without a workflow have left over.
-	HandOver(ctx context.Context, id string, left []models.Delivery) (models.Dispatch, error)
+	// HandOver writes the dispatch of the deliveries that first attempts without a workflow have left over. ended are
+	// those that have failed for good. Each has the dispatch that its attempt has named.
+	HandOver(ctx context.Context, id string, left, ended []models.Delivery) (models.Dispatch, error)
 }
 
 // Options are the needs of an Engine.
@@ -119,6 +120,8 @@ type Engine struct {
 	gaveUp    bool                              // something was not started
 	later     int                               // dispatches to start a little later
 
+	showing  showing
+	leaving  leaving
 	launches crew[launch]
 	signals  *signals
 	jobs     sync.WaitGroup
@@ -147,6 +150,7 @@ func New(o Options) *Engine {
 		own:        rate.NewLimiter(rate.Limit(ownPerCore*cores), o.Slots),
 		modest:     rate.NewLimiter(rate.Limit(modestPerCore*cores), o.Slots),
 		paces:      paces,
+		leaving:    leaving{own: rate.NewLimiter(rate.Limit(ownPerCore*cores), o.Slots)},
 		loads:      map[string]load{},
 		room:       make(chan struct{}),
 	}
@@ -166,6 +170,8 @@ func (e *Engine) Close() {
 	e.mu.Lock()
 	e.share()
 	e.mu.Unlock()
+	e.closeShown(nil)
+	e.closeLeft(nil)
 	late := time.AfterFunc(CloseFor, e.end)
 	e.jobs.Wait()
 	late.Stop()

@@ -107,6 +107,7 @@ type outbox struct {
 	gone  map[string]bool     // dispatches
 	moved []string            // dispatches that were put into others
 	left  map[string][]string // deliveries handed over, by dispatch
+	ended []string            // deliveries handed over that had failed for good
 }
 
 func (o *outbox) Redispatch(_ context.Context, id string) ([]models.Dispatch, error) {

@@ -78,7 +78,7 @@ func (e *Engine) launch(l launch) {
 	if l.done != nil {
 		defer func() { l.done(started) }()
 	}
-	if (l.ctx != nil && l.ctx.Err() != nil) || (time.Since(l.queued) > launchFresh && e.replaced(l.dispatch)) {
+	if (l.ctx != nil && l.ctx.Err() != nil) || (!l.begun.over() && time.Since(l.queued) > launchFresh && e.replaced(l.dispatch)) {
 		return
 	}
 	started = e.startHere(l.dispatch, l.work, l.begun)

@@ -18,6 +18,10 @@ type Work struct {
 	Event    *models.Event // shared by all deliveries of one event
 }
 
+// Show returns the dispatch with which to record a delivery that has been received: its workflow will show it; "" = none
+// will. recorded must be called, with whether it was recorded as delivered.
+type Show func(d *models.Delivery) (dispatchID string, recorded func(delivered bool))
+
 // fresh is how old a delivery may be when it is passed on. An older one may have been canceled, held or taken over in
 // the meantime, so its state must be read again.
 const fresh = 10 * time.Second

@@ -18,7 +18,7 @@ type acceptance struct {
 	waiting   []handoff.Work            // waiting for a shared dispatch
 	reserved  bool
 	ahead     bool              // first attempts before the workflow starts
-	direct    []handoff.Work    // first attempts without a workflow
+	direct    []handoff.Work    // first attempts without a workflow, or before one that others share
 	directID  string            // the id of the dispatch for those of them that are not received
 	process   int64             // the process id that holds them
 	members   map[string][]byte // webhooks of fan-outs and batches, by event type and channels
@@ -29,64 +29,76 @@ type acceptance struct {
 
 // plan decides what will drive the deliveries. With Retries this process makes the first attempts if it can do so at
 // once. Otherwise every event gets its own workflow while start slots are free, and this process makes the first
-// attempts before that starts, if it can do so at once. If no slot is free, its deliveries wait in memory for a shared
-// workflow. False = there is no room to wait.
+// attempts before that starts, if it can do so at once. If no slot is free, the deliveries share workflows with others:
+// this process makes the first attempts before those start, if it can do so at once. If not, the deliveries wait in
+// memory for a shared workflow. False = there is no room to wait.
 func (a *acceptance) plan(ctx context.Context, r PublishRequest) bool {
 	s := a.service
-	pending := map[string][]int{} // delivery indexes by event id
-	n := 0
-	for i, d := range a.request.Deliveries {
-		if d.Status == models.Pending {
-			pending[d.EventID] = append(pending[d.EventID], i)
-			n++
-		}
-	}
-	events := make(map[string]*models.Event, len(a.request.Events))
-	for i := range a.request.Events {
-		events[a.request.Events[i].ID] = &a.request.Events[i]
-	}
-	share := s.GroupMax > 1
-	if s.Retries && n > 0 && n <= a.most() && (share || len(pending) == 1) && a.planDirect(ctx, r) {
+	pending, n := a.pending()
+	share, few := s.GroupMax > 1, n > 0 && n <= a.most()
+	if s.Retries && few && (share || len(pending) == 1) && a.planDirect(ctx, r, s.Engine.ReserveDirect) {
 		return true
 	}
 	// A batch of many events would take many slots at once, so it shares from the beginning.
 	own := n > 0 && (!share || len(pending) == 1) && s.Engine.Reserve(ctx, a.request.Tenant, !share)
 	a.reserved = own
-	if n > 0 && !own && (!share || !s.Engine.Admit(ctx, a.request.Tenant, n)) {
+	switch {
+	case n == 0 || own:
+	case !share:
+		return false
+	case !s.Retries && few && a.planDirect(ctx, r, s.Engine.ReserveAheadShared):
+		return true
+	case !s.Engine.Admit(ctx, a.request.Tenant, n):
 		return false
 	}
-	a.work = map[string][]handoff.Work{}
 	a.process = s.Store.ProcessID()
-	if own && !s.Retries && len(pending) == 1 && n <= a.most() {
+	if own && !s.Retries && few && len(pending) == 1 {
 		_, work := a.owed()
 		if process, ok := s.Engine.ReserveAhead(ctx, work); ok {
 			a.process, a.ahead = process, true
 		}
 	}
-	for _, indexes := range pending {
-		for _, k := range indexes {
-			a.request.Deliveries[k].Process = a.process
+	a.assign(r, pending, own)
+	return true
+}
+
+// pending returns the indexes of the deliveries to attempt, by event id, and their number.
+func (a *acceptance) pending() (indexes map[string][]int, n int) {
+	indexes = map[string][]int{}
+	for i, d := range a.request.Deliveries {
+		if d.Status == models.Pending {
+			indexes[d.EventID] = append(indexes[d.EventID], i)
+			n++
 		}
 	}
-	for i, e := range a.request.Events {
+	return indexes, n
+}
+
+// assign gives the pending deliveries of each event to its own workflow, or has them wait for a shared one.
+func (a *acceptance) assign(r PublishRequest, pending map[string][]int, own bool) {
+	a.work = map[string][]handoff.Work{}
+	for i := range a.request.Events {
+		e := &a.request.Events[i]
 		published := Published{ID: e.ID}
+		for _, k := range pending[e.ID] {
+			a.request.Deliveries[k].Process = a.process
+		}
 		if own && len(pending[e.ID]) > 0 {
-			published.WorkflowID = s.Engine.WorkflowID(a.dispatch(&e, r.Events[i].ID != "", pending[e.ID]))
+			published.WorkflowID = a.service.Engine.WorkflowID(a.dispatch(e, r.Events[i].ID != "", pending[e.ID]))
 		} else {
 			for _, k := range pending[e.ID] {
-				a.waiting = append(a.waiting, handoff.Work{Delivery: a.request.Deliveries[k], Event: events[e.ID]})
+				a.waiting = append(a.waiting, handoff.Work{Delivery: a.request.Deliveries[k], Event: e})
 			}
 		}
 		a.published = append(a.published, published)
 	}
-	return true
 }
 
 // planDirect lets this process make the first attempts right after the commit, if it can do so at once. The deliveries
 // name no dispatch: one is written for those that are not received.
-func (a *acceptance) planDirect(ctx context.Context, r PublishRequest) bool {
+func (a *acceptance) planDirect(ctx context.Context, r PublishRequest, reserve func(context.Context, []handoff.Work) (int64, bool)) bool {
 	indexes, work := a.owed()
-	process, ok := a.service.Engine.ReserveDirect(ctx, work)
+	process, ok := reserve(ctx, work)
 	if !ok {
 		return false
 	}
@@ -162,10 +174,11 @@ func (a *acceptance) dispatch(e *models.Event, chosen bool, deliveries []int) st
 // start starts what has been stored.
 func (a *acceptance) start() {
 	engine := a.service.Engine
-	if len(a.direct) > 0 {
-		engine.StartDirect(a.directID, a.direct)
-	}
 	switch {
+	case len(a.direct) > 0 && a.service.Retries:
+		engine.StartDirect(a.directID, a.direct)
+	case len(a.direct) > 0:
+		engine.StartAheadShared(a.directID, a.direct)
 	case a.ahead:
 		d := &a.request.Dispatches[0]
 		engine.StartAhead(a.request.Tenant, d, a.work[d.ID])

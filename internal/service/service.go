@@ -44,6 +44,10 @@ type Engine interface { //nolint:interfacebloat // one engine with many tasks; s
 	// made, or a moment later. StartAhead or ReleaseDirect must follow.
 	ReserveAhead(ctx context.Context, work []handoff.Work) (process int64, ok bool)
 	StartAhead(tenant string, dispatch *models.Dispatch, work []handoff.Work)
+	// ReserveAheadShared is ReserveDirect for events without a start slot. Those that are received share workflows that
+	// show them. StartAheadShared or ReleaseDirect must follow.
+	ReserveAheadShared(ctx context.Context, work []handoff.Work) (process int64, ok bool)
+	StartAheadShared(dispatchID string, work []handoff.Work)
 	// Launch starts dispatches without a slot: a retry, a resume, a recovery's page.
 	Launch(dispatches ...models.Dispatch)
 	// Admit waits, for a bounded time, for room for n deliveries of a tenant to wait for a shared dispatch. False =

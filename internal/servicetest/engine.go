@@ -29,6 +29,7 @@ type Engine struct {
 	at                  int64 // the process that makes first attempts outside of workflows; 0 = none does
 	room                int   // taken for them
 	direct              map[string][]handoff.Work
+	shared              map[string][]handoff.Work
 	ahead               []string
 }
 
@@ -57,13 +58,34 @@ func (e *Engine) ReleaseDirect(work []handoff.Work) { e.locked(func() { e.room -
 
 // StartDirect implements service.Engine.
 func (e *Engine) StartDirect(dispatchID string, work []handoff.Work) {
+	e.start(&e.direct, dispatchID, work)
+}
+
+func (e *Engine) start(list *map[string][]handoff.Work, dispatchID string, work []handoff.Work) {
 	e.locked(func() {
 		e.room -= len(work)
-		if e.direct == nil {
-			e.direct = map[string][]handoff.Work{}
+		if *list == nil {
+			*list = map[string][]handoff.Work{}
 		}
-		e.direct[dispatchID] = work
+		(*list)[dispatchID] = work
 	})
+}
+
+// AheadShared returns the work to attempt before workflows that events share. The key is the dispatch that drives the
+// deliveries that are not received.
+func (e *Engine) AheadShared() (all map[string][]handoff.Work) {
+	e.locked(func() { all = maps.Clone(e.shared) })
+	return all
+}
+
+// ReserveAheadShared implements service.Engine.
+func (e *Engine) ReserveAheadShared(ctx context.Context, work []handoff.Work) (process int64, ok bool) {
+	return e.ReserveDirect(ctx, work)
+}
+
+// StartAheadShared implements service.Engine.
+func (e *Engine) StartAheadShared(dispatchID string, work []handoff.Work) {
+	e.start(&e.shared, dispatchID, work)
 }
 
 // ReserveAhead implements service.Engine.

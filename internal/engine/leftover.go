@@ -1,0 +1,171 @@
+package engine
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/posthorn/posthorn/internal/handoff"
+	"github.com/posthorn/posthorn/internal/pause"
+	"github.com/posthorn/posthorn/models"
+	"github.com/posthorn/posthorn/workflows"
+)
+
+// leftover is what first attempts without a workflow have left over of one event or batch.
+type leftover struct {
+	dispatchID string // as recorded on what was attempted and not received
+	work       []handoff.Work
+	begun      *begun // nil = the attempts could not be made
+}
+
+// leftovers share a workflow.
+type leftovers struct {
+	all        []leftover
+	deliveries int
+}
+
+// leaving gives leftovers to their workflows.
+type leaving struct {
+	own *rate.Limiter // the pace of those with a workflow of their own
+
+	mu   sync.Mutex
+	next *leftovers // takes more; nil = none does
+}
+
+// dispatchLeft starts the workflow of what first attempts have left over. Above an everyday rate, as when a busy receiver fails,
+// leftovers share workflows: their retries fall due together.
+func (e *Engine) dispatchLeft(l leftover) {
+	if e.GroupMax == 1 || onTime(e.leaving.own) {
+		e.handOver(l.dispatchID, l)
+		return
+	}
+	e.leaving.mu.Lock()
+	defer e.leaving.mu.Unlock()
+	if next := e.leaving.next; next != nil && next.deliveries+len(l.work) > e.GroupMax {
+		e.startLeft(next)
+	}
+	if e.leaving.next == nil {
+		fresh := &leftovers{}
+		e.leaving.next = fresh
+		time.AfterFunc(e.untilGathered(), func() { e.closeLeft(fresh) })
+	}
+	next := e.leaving.next
+	next.all, next.deliveries = append(next.all, l), next.deliveries+len(l.work)
+	if e.closing.Load() {
+		e.startLeft(next)
+	}
+}
+
+// closeLeft starts the workflow of leftovers whose time has come. nil = of those that take more.
+func (e *Engine) closeLeft(which *leftovers) {
+	e.leaving.mu.Lock()
+	defer e.leaving.mu.Unlock()
+	if next := e.leaving.next; next != nil && (which == nil || which == next) {
+		e.startLeft(next)
+	}
+}
+
+// startLeft starts the workflow of the leftovers that took more until now. The lock must be held.
+func (e *Engine) startLeft(l *leftovers) {
+	e.leaving.next = nil
+	if e.ctx.Err() == nil {
+		e.spawn(func() { e.handOver(models.NewID(models.PrefixDispatch), l.all...) })
+	}
+}
+
+// handOver starts one workflow for leftovers. Deliveries that ended, such as failed ones, need no outbox entry. The
+// workflow shows them; that of a single event shows its received ones, too.
+func (e *Engine) handOver(dispatchID string, all ...leftover) {
+	d := models.Dispatch{ID: dispatchID}
+	var left, ended []models.Delivery
+	b, several := all[0].begun, len(all) > 1
+	if several {
+		b = made(together(all))
+	}
+	for _, l := range all {
+		waits, ends := l.parts()
+		for i := range l.work {
+			delivery := l.work[i].Delivery
+			delivery.DispatchID = l.dispatchID
+			status, isEnded := ends[delivery.ID]
+			switch {
+			case l.begun == nil || waits[delivery.ID]:
+				left = append(left, delivery)
+			case several && status == workflows.Failed:
+				delivery.Status = models.Failed
+				ended = append(ended, delivery)
+			case several && !isEnded:
+				continue
+			}
+			d.Deliveries, d.Owed = append(d.Deliveries, delivery.Key()), append(d.Owed, delivery)
+		}
+	}
+	if len(left)+len(ended) > 0 {
+		written, err := e.writeLeft(dispatchID, left, ended)
+		if err != nil {
+			e.Log.Warn("dispatch not written; the reconciler will", "dispatch", dispatchID, "deliveries", len(left), "error", err)
+			return
+		}
+		d.Process = written.Process
+	}
+	e.enqueue(launch{dispatch: &d, begun: b})
+}
+
+// parts returns which deliveries wait for another attempt, and the status of those that ended and were not received.
+func (l *leftover) parts() (waits map[string]bool, ends map[string]string) {
+	waits, ends = map[string]bool{}, map[string]string{}
+	if r := l.begun.result(); r != nil {
+		for _, left := range slices.Concat(r.Waiting, r.OverCap) {
+			waits[left.Delivery] = true
+		}
+		for i := range r.NotDelivered {
+			ends[r.NotDelivered[i].Delivery] = r.NotDelivered[i].Status
+		}
+	}
+	return waits, ends
+}
+
+// together returns the result of the first attempts of several leftovers, without received deliveries. Its waits begin now.
+func together(all []leftover) *workflows.Round {
+	sum := &workflows.Round{}
+	for _, l := range all {
+		r, ago := l.begun.round, time.Since(l.begun.at)
+		for _, left := range slices.Concat(r.Waiting, r.OverCap) {
+			left.Wait = max(0, left.Wait-ago)
+			sum.Waiting = append(sum.Waiting, left)
+		}
+		sum.Failed += r.Failed
+		sum.Held += r.Held
+		sum.Canceled += r.Canceled
+		sum.Superseded += r.Superseded
+		sum.Stopped += r.Stopped
+		sum.NotDelivered = append(sum.NotDelivered, r.NotDelivered...)
+	}
+	return sum
+}
+
+// writeFor and writeEvery are for how long, and how often, writing the dispatch of leftover deliveries is tried while
+// the database is away. After that others find them overdue.
+const (
+	writeFor   = time.Minute
+	writeEvery = 2 * time.Second
+)
+
+// writeLeft writes the dispatch of the deliveries that first attempts have left over. ended only get its
+// name.
+func (e *Engine) writeLeft(dispatchID string, left, ended []models.Delivery) (models.Dispatch, error) {
+	for first := time.Now(); ; {
+		ctx, cancel := context.WithTimeout(e.ctx, startTimeout)
+		d, err := e.Outbox.HandOver(ctx, dispatchID, left, ended)
+		cancel()
+		if err == nil || e.closing.Load() || time.Since(first) > writeFor {
+			return d, err
+		}
+		if pause.For(e.ctx, writeEvery) != nil {
+			return d, err
+		}
+	}
+}
