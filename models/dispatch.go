@@ -90,7 +90,8 @@ func (s *Store) Claim(ctx context.Context, dispatchID string, deliveries []Deliv
 }
 
 const claim = `UPDATE deliveries SET dispatch_id = v.dispatch_id FROM v
-	WHERE deliveries.tenant = v.tenant AND deliveries.id = v.id AND deliveries.status = v.was AND deliveries.dispatch_id IN ('', v.named)`
+	WHERE deliveries.tenant = v.tenant AND deliveries.id = v.id AND deliveries.status = v.was AND deliveries.dispatch_id IN ('', v.named)
+	AND deliveries.dispatch_id <> v.dispatch_id`
 
 // FinishDispatch removes an outbox entry, unless any of its deliveries is still pending.
 func (s *Store) FinishDispatch(ctx context.Context, id string) error {

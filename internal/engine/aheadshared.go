@@ -28,7 +28,7 @@ type shown struct {
 type showing struct {
 	mu        sync.Mutex
 	next      *shown // takes deliveries; nil = none does
-	unstarted int    // closed ones that Temporal does not have yet
+	unstarted int    // complete ones that Temporal does not have yet
 }
 
 // ReserveAheadShared is ReserveDirect for events of a crowd, if Temporal answers and keeps up. StartAheadShared or
@@ -43,10 +43,9 @@ func (e *Engine) ReserveAheadShared(ctx context.Context, work []handoff.Work) (p
 	return e.ReserveAhead(ctx, work)
 }
 
-// StartAheadShared is StartDirect, but received deliveries get a workflow too. They share it with those of other
-// events.
+// StartAheadShared is StartDirect for a crowd. Received deliveries get workflows too. All share them with other events.
 func (e *Engine) StartAheadShared(dispatchID string, work []handoff.Work) {
-	e.startDirect(dispatchID, work, func(ctx context.Context, dispatchID string, work []handoff.Work) (workflows.Round, error) {
+	e.startDirect(dispatchID, work, false, func(ctx context.Context, dispatchID string, work []handoff.Work) (workflows.Round, error) {
 		return e.First.Direct(ctx, dispatchID, work, e.show)
 	})
 }
@@ -64,7 +63,7 @@ func (e *Engine) show(d *models.Delivery) (dispatchID string, recorded func(deli
 	to := s.next
 	to.joined++
 	to.recording++
-	if to.joined == e.GroupMax {
+	if to.joined == e.GroupMax || e.closing.Load() {
 		s.close()
 	}
 	return to.id, func(delivered bool) {
@@ -93,11 +92,10 @@ func (e *Engine) closeShown(which *shown) {
 func (s *showing) close() {
 	s.next.closed = true
 	s.next = nil
-	s.unstarted++
 }
 
-// started notes that a closed workflow has started, or was given up.
-func (s *showing) started(bool) {
+// settled notes that a workflow has started, or never will.
+func (s *showing) settled() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.unstarted--
@@ -105,18 +103,17 @@ func (s *showing) started(bool) {
 
 // startShown starts a workflow if it is closed and all of its deliveries are recorded. The lock must be held.
 func (e *Engine) startShown(s *shown) {
-	if !s.closed || s.recording > 0 || e.ctx.Err() != nil {
+	if !s.closed || s.recording > 0 || len(s.received) == 0 || e.ctx.Err() != nil {
 		return
 	}
+	e.showing.unstarted++
 	e.spawn(func() {
-		if len(s.received) == 0 {
-			e.showing.started(false)
-			return
-		}
 		d := &models.Dispatch{ID: s.id, Owed: s.received}
 		for i := range s.received {
 			d.Deliveries = append(d.Deliveries, s.received[i].Key())
 		}
-		e.enqueue(launch{dispatch: d, begun: made(&workflows.Round{Delivered: len(s.received)}), done: e.showing.started})
+		b := made(&workflows.Round{Delivered: len(s.received)})
+		b.settled = e.showing.settled
+		e.enqueue(launch{dispatch: d, begun: b})
 	})
 }

@@ -77,21 +77,32 @@ func TestAheadShared_AFullWorkflowStartsAtOnce(t *testing.T) {
 	})
 }
 
-// What is not received has a workflow of its own, with a promise in the outbox.
-func TestAheadShared_WhatIsNotReceivedGetsItsOwnWorkflow(t *testing.T) {
+// What is not received shares another workflow, with a promise in the outbox.
+func TestAheadShared_WhatIsNotReceivedSharesAnother(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		a := &attempts{round: workflows.Round{Delivered: 1, Waiting: left("dlv_1")}}
 		e, c, o := direct(a)
-		require.True(t, attemptShared(t, e, "evt_1", 2))
+		for i := range 3 {
+			require.True(t, attemptShared(t, e, fmt.Sprintf("evt_%d", i), 2))
+		}
 		synctest.Wait()
-		require.Equal(t, 1, c.starts())
-		require.Equal(t, "test/deliver/evt_1", c.started[0].ID)
-		require.Equal(t, left("dlv_1"), c.input(t).Carried.Waiting)
-		require.Equal(t, map[string][]string{"evt_1": {"dlv_1"}}, o.left)
+		require.Zero(t, c.starts())
 		time.Sleep(300 * time.Millisecond)
-		require.Equal(t, 2, c.starts(), "the other one is shown")
-		require.Equal(t, "test/deliver/"+a.named[0], c.started[1].ID)
+		require.Equal(t, 2, c.starts())
+		for i := range c.inputs {
+			in, ok := c.inputs[i].(workflows.DeliverInput)
+			require.True(t, ok)
+			require.Equal(t, 3, in.Size)
+			if in.DispatchID == a.named[0] {
+				require.Equal(t, 3, in.Carried.Result.Delivered)
+				require.Empty(t, in.Carried.Waiting)
+			} else {
+				require.Zero(t, in.Carried.Result.Delivered)
+				require.Len(t, in.Carried.Waiting, 3)
+				require.Equal(t, map[string][]string{in.DispatchID: {"dlv_1", "dlv_1", "dlv_1"}}, o.left)
+			}
+		}
 		e.Close()
 	})
 }

@@ -10,11 +10,20 @@ import (
 type begun struct {
 	by    workflows.Maker // who makes them
 	ended chan struct{}   // closed when they have ended
+	// settled is called when their workflow has started, or will not be started by this process. nil = nobody asks.
+	settled func()
 
 	// What came of them, and when they ended, to be read after that. nil = they could not be made, and the workflow
 	// makes them.
 	round *workflows.Round
 	at    time.Time
+}
+
+// settle calls settled.
+func (b *begun) settle() {
+	if b != nil && b.settled != nil {
+		b.settled()
+	}
 }
 
 // made returns first attempts that have ended.

@@ -63,12 +63,14 @@ func (e *Engine) ReserveDirect(ctx context.Context, work []handoff.Work) (proces
 	n, bytes := len(work), size(work)
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.direct.deliveries+n > directMost || e.direct.bytes+bytes > directBytes {
+	tenant := work[0].Delivery.Tenant
+	has := e.loadOf(tenant)
+	if e.direct.deliveries+n > directMost || e.direct.bytes+bytes > directBytes ||
+		has.direct+n > ofTenant(directMost) || has.bytes+bytes > ofTenant(directBytes) {
 		return 0, false
 	}
-	e.lately.Note(work[0].Delivery.Tenant, time.Now())
-	e.direct.deliveries += n
-	e.direct.bytes += bytes
+	e.lately.Note(tenant, time.Now())
+	e.takeDirect(tenant, n, bytes)
 	return process, true
 }
 
@@ -77,33 +79,58 @@ func (e *Engine) ReleaseDirect(work []handoff.Work) {
 	n, bytes := len(work), size(work)
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.direct.deliveries -= n
-	e.direct.bytes -= bytes
+	e.takeDirect(work[0].Delivery.Tenant, -n, -bytes)
 	if e.direct.deliveries == 0 && e.direct.ended != nil {
 		close(e.direct.ended)
 		e.direct.ended = nil
 	}
 }
 
-// StartDirect makes the first attempts of stored deliveries, and starts the workflow of those that were not received.
-// No dispatch drives them until then: if this process ends before, others find them by its id.
+// takeDirect changes the room that a tenant has taken. The lock must be held.
+func (e *Engine) takeDirect(tenant string, n, bytes int) {
+	e.direct.deliveries += n
+	e.direct.bytes += bytes
+	l := e.loads[tenant]
+	l.direct += n
+	l.bytes += bytes
+	e.setLoad(tenant, l)
+}
+
+// ofTenant returns one tenant's part of a bound: a quarter is for others.
+func ofTenant(most int) int { return most - most/4 }
+
+// StartDirect makes the first attempts of stored deliveries, and starts the workflow of those that were not received. Above
+// an everyday rate of events, several share it. No dispatch drives them until then: if this process ends before, others
+// find them by its id.
 func (e *Engine) StartDirect(dispatchID string, work []handoff.Work) {
-	e.startDirect(dispatchID, work, func(ctx context.Context, dispatchID string, work []handoff.Work) (workflows.Round, error) {
+	e.mu.Lock()
+	own := e.GroupMax == 1 || e.everyday(work[0].Delivery.Tenant)
+	e.mu.Unlock()
+	e.startDirect(dispatchID, work, own, func(ctx context.Context, dispatchID string, work []handoff.Work) (workflows.Round, error) {
 		return e.First.Direct(ctx, dispatchID, work, nil)
 	})
 }
 
-// startDirect is StartDirect with one of the ways of First.
-func (e *Engine) startDirect(dispatchID string, work []handoff.Work, way way) {
+// startDirect is StartDirect with one of the ways of First. own says that what is left over gets its own workflow.
+func (e *Engine) startDirect(dispatchID string, work []handoff.Work, own bool, way way) {
 	e.spawn(func() {
-		defer e.ReleaseDirect(work)
+		release := true
+		defer func() {
+			if release {
+				e.ReleaseDirect(work)
+			}
+		}()
 		round, ours := e.makeFirst(work[0].Delivery.Process, dispatchID, work, way)
 		switch {
 		case !ours:
 		case round == nil:
 			e.handOver(dispatchID, leftover{dispatchID, work, nil})
-		case round.Delivered < len(work):
-			e.dispatchLeft(leftover{dispatchID, work, made(round)})
+		case round.Delivered == len(work):
+		case own:
+			e.handOver(dispatchID, leftover{dispatchID, work, made(round)})
+		default:
+			release = false
+			e.shareLeft(leftover{dispatchID, work, made(round)})
 		}
 	})
 }

@@ -156,14 +156,14 @@ func TestDirectAttempt_FirstAttemptsWithoutAWorkflowAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := &attempts{takes: 10 * time.Second, round: workflows.Round{Delivered: 256}}
 		e, c, _ := direct(a)
-		for range 16 {
+		for range 12 {
 			require.True(t, attempt(t, e, "evt", 256))
 		}
 		require.False(t, attempt(t, e, "evt", 1))
 		time.Sleep(11 * time.Second)
 		require.True(t, attempt(t, e, "evt", 256))
 		synctest.Wait()
-		require.Equal(t, 17, a.count())
+		require.Equal(t, 13, a.count())
 		require.Zero(t, c.starts())
 		e.Close()
 	})
@@ -197,6 +197,24 @@ func TestDirectAttempt_FirstAttemptsWithoutAWorkflowAreBounded(t *testing.T) {
 			e.Close()
 		})
 	}
+}
+
+// One tenant's attempts do not take all the room.
+func TestDirectAttempt_ATenantHasAPartOfTheRoom(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		e, _, _ := direct(&attempts{takes: time.Second, round: workflows.Round{Delivered: 256}})
+		for range 12 {
+			require.True(t, attempt(t, e, "evt", 256))
+		}
+		require.False(t, attempt(t, e, "evt", 1))
+		other := work(1)
+		other[0].Delivery.Tenant = "globex"
+		_, ok := e.ReserveDirect(t.Context(), other)
+		require.True(t, ok)
+		e.ReleaseDirect(other)
+		e.Close()
+	})
 }
 
 // A process that was suspended between the commit and the first attempt sends nothing: others have taken it over.

@@ -150,7 +150,6 @@ func New(o Options) *Engine {
 		own:        rate.NewLimiter(rate.Limit(ownPerCore*cores), o.Slots),
 		modest:     rate.NewLimiter(rate.Limit(modestPerCore*cores), o.Slots),
 		paces:      paces,
-		leaving:    leaving{own: rate.NewLimiter(rate.Limit(ownPerCore*cores), o.Slots)},
 		loads:      map[string]load{},
 		room:       make(chan struct{}),
 	}
@@ -171,7 +170,7 @@ func (e *Engine) Close() {
 	e.share()
 	e.mu.Unlock()
 	e.closeShown(nil)
-	e.closeLeft(nil)
+	e.closeAllLeft()
 	late := time.AfterFunc(CloseFor, e.end)
 	e.jobs.Wait()
 	late.Stop()
@@ -241,8 +240,11 @@ func (e *Engine) start(d *models.Dispatch, work []handoff.Work, b *begun) (start
 			<-b.ended
 		}
 		e.startAgain(d)
+		b.settle()
 	case !started:
 		e.startLater(d, b)
+	default:
+		b.settle()
 	}
 	return started
 }

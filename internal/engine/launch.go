@@ -67,6 +67,7 @@ func (e *Engine) enqueue(l launch) {
 		return
 	}
 	e.Metrics.Starts.WithLabelValues("failed").Inc()
+	l.begun.settle()
 	if l.done != nil {
 		l.done(false)
 	}

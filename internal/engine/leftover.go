@@ -6,8 +6,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"github.com/posthorn/posthorn/internal/handoff"
 	"github.com/posthorn/posthorn/internal/pause"
 	"github.com/posthorn/posthorn/models"
@@ -21,59 +19,80 @@ type leftover struct {
 	begun      *begun // nil = the attempts could not be made
 }
 
-// leftovers share a workflow.
+// leftovers of one tenant share a workflow.
 type leftovers struct {
 	all        []leftover
 	deliveries int
 }
 
-// leaving gives leftovers to their workflows.
+// leaving gives leftovers to workflows that they share, by tenant: what keeps one tenant's rows locked keeps nobody
+// else's. The zero value is ready.
 type leaving struct {
-	own *rate.Limiter // the pace of those with a workflow of their own
-
 	mu   sync.Mutex
-	next *leftovers // takes more; nil = none does
+	next map[string]*leftovers // those that take more
 }
 
-// dispatchLeft starts the workflow of what first attempts have left over. Above an everyday rate, as when a busy receiver fails,
-// leftovers share workflows: their retries fall due together.
-func (e *Engine) dispatchLeft(l leftover) {
-	if e.GroupMax == 1 || onTime(e.leaving.own) {
+// shareLeft gives what first attempts have left over to a workflow that other events of the tenant share: their retries
+// fall due together. It keeps the room of the attempts until that is done.
+func (e *Engine) shareLeft(l leftover) {
+	r := l.begun.round
+	ended := r.Failed + r.Held + r.Canceled + r.Superseded
+	if ended > len(r.NotDelivered) { // not all of them are known
 		e.handOver(l.dispatchID, l)
+		e.ReleaseDirect(l.work)
 		return
 	}
+	tenant, n := l.work[0].Delivery.Tenant, len(r.Waiting)+len(r.OverCap)+ended
 	e.leaving.mu.Lock()
 	defer e.leaving.mu.Unlock()
-	if next := e.leaving.next; next != nil && next.deliveries+len(l.work) > e.GroupMax {
-		e.startLeft(next)
+	if next := e.leaving.next[tenant]; next != nil && next.deliveries+n > e.GroupMax {
+		e.startLeft(tenant, next)
 	}
-	if e.leaving.next == nil {
-		fresh := &leftovers{}
-		e.leaving.next = fresh
-		time.AfterFunc(e.untilGathered(), func() { e.closeLeft(fresh) })
+	next := e.leaving.next[tenant]
+	if next == nil {
+		next = &leftovers{}
+		if e.leaving.next == nil {
+			e.leaving.next = map[string]*leftovers{}
+		}
+		e.leaving.next[tenant] = next
+		time.AfterFunc(e.untilGathered(), func() { e.closeLeft(tenant, next) })
 	}
-	next := e.leaving.next
-	next.all, next.deliveries = append(next.all, l), next.deliveries+len(l.work)
-	if e.closing.Load() {
-		e.startLeft(next)
+	next.all, next.deliveries = append(next.all, l), next.deliveries+n
+	if next.deliveries == e.GroupMax || e.closing.Load() {
+		e.startLeft(tenant, next)
 	}
 }
 
-// closeLeft starts the workflow of leftovers whose time has come. nil = of those that take more.
-func (e *Engine) closeLeft(which *leftovers) {
+// closeLeft starts the workflow of leftovers whose time has come, unless it has started.
+func (e *Engine) closeLeft(tenant string, l *leftovers) {
 	e.leaving.mu.Lock()
 	defer e.leaving.mu.Unlock()
-	if next := e.leaving.next; next != nil && (which == nil || which == next) {
-		e.startLeft(next)
+	if e.leaving.next[tenant] == l {
+		e.startLeft(tenant, l)
 	}
 }
 
-// startLeft starts the workflow of the leftovers that took more until now. The lock must be held.
-func (e *Engine) startLeft(l *leftovers) {
-	e.leaving.next = nil
-	if e.ctx.Err() == nil {
-		e.spawn(func() { e.handOver(models.NewID(models.PrefixDispatch), l.all...) })
+// closeAllLeft starts the workflows of all leftovers.
+func (e *Engine) closeAllLeft() {
+	e.leaving.mu.Lock()
+	defer e.leaving.mu.Unlock()
+	for tenant, l := range e.leaving.next {
+		e.startLeft(tenant, l)
 	}
+}
+
+// startLeft starts the workflow of leftovers that took more until now. The lock must be held.
+func (e *Engine) startLeft(tenant string, l *leftovers) {
+	delete(e.leaving.next, tenant)
+	if e.ctx.Err() != nil {
+		return
+	}
+	e.spawn(func() {
+		e.handOver(models.NewID(models.PrefixDispatch), l.all...)
+		for i := range l.all {
+			e.ReleaseDirect(l.all[i].work)
+		}
+	})
 }
 
 // handOver starts one workflow for leftovers. Deliveries that ended, such as failed ones, need no outbox entry. The
@@ -94,11 +113,11 @@ func (e *Engine) handOver(dispatchID string, all ...leftover) {
 			switch {
 			case l.begun == nil || waits[delivery.ID]:
 				left = append(left, delivery)
-			case several && status == workflows.Failed:
-				delivery.Status = models.Failed
-				ended = append(ended, delivery)
 			case several && !isEnded:
 				continue
+			case several && status != workflows.Superseded:
+				delivery.Status = models.DeliveryStatus(status)
+				ended = append(ended, delivery)
 			}
 			d.Deliveries, d.Owed = append(d.Deliveries, delivery.Key()), append(d.Owed, delivery)
 		}
@@ -154,8 +173,8 @@ const (
 	writeEvery = 2 * time.Second
 )
 
-// writeLeft writes the dispatch of the deliveries that first attempts have left over. ended only get its
-// name.
+// writeLeft writes the dispatch of the deliveries that first attempts have left over. ended only get
+// its name.
 func (e *Engine) writeLeft(dispatchID string, left, ended []models.Delivery) (models.Dispatch, error) {
 	for first := time.Now(); ; {
 		ctx, cancel := context.WithTimeout(e.ctx, startTimeout)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -40,12 +41,12 @@ func (a *dead) Direct(_ context.Context, _ string, work []handoff.Work, _ handof
 	return r, a.err
 }
 
-// fail has n events attempted whose only receiver is dead.
-func fail(t *testing.T, e *engine.Engine, n int) {
+// fail has n events of a tenant attempted whose only receiver is dead.
+func fail(t *testing.T, e *engine.Engine, tenant string, n int) {
 	t.Helper()
 	for i := range n {
 		w := work(1)
-		w[0].Delivery.ID, w[0].Delivery.WebhookID = fmt.Sprintf("dlv_%d", i), "wh_1"
+		w[0].Delivery.Tenant, w[0].Delivery.ID, w[0].Delivery.WebhookID = tenant, fmt.Sprintf("dlv_%d", i), "wh_1"
 		process, ok := e.ReserveDirect(t.Context(), w)
 		require.True(t, ok)
 		w[0].Delivery.Process = process
@@ -53,18 +54,36 @@ func fail(t *testing.T, e *engine.Engine, n int) {
 	}
 }
 
-// When a busy receiver fails, the events that it leaves over share workflows, as they do while they wait.
+// ofLeftovers counts the workflows of single events, and those that several share.
+func (c *temporal) ofLeftovers() (own, shared int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, o := range c.started {
+		if strings.Contains(o.ID, "/dsp_") {
+			shared++
+		} else {
+			own++
+		}
+	}
+	return own, shared
+}
+
+// Above an everyday rate of events, those that a failing receiver leaves over share workflows.
 func TestLeftover_AboveAnEverydayRateLeftoversShareWorkflows(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e, c, o := setup(func(o *engine.Options) {
-			o.First, o.Posting = &dead{final: 10}, func() (int64, bool) { return posting, true }
+			o.First, o.Posting = &dead{final: 100}, func() (int64, bool) { return posting, true }
 		})
-		fail(t, e, 4+600)
+		fail(t, e, "acme", 600)
 		synctest.Wait()
-		require.Equal(t, 4+2, c.starts(), "those of an everyday rate have their own, and two are full")
+		own, shared := c.ofLeftovers()
+		require.Positive(t, own, "an everyday rate")
+		require.Less(t, own, 20)
+		require.Equal(t, 2, shared, "they are full")
 		time.Sleep(300 * time.Millisecond)
-		require.Equal(t, 4+3, c.starts())
+		_, shared = c.ofLeftovers()
+		require.Equal(t, 3, shared)
 		waiting, sizes, failed := 0, 0, 0
 		for i := range c.inputs {
 			in, ok := c.inputs[i].(workflows.DeliverInput)
@@ -76,10 +95,10 @@ func TestLeftover_AboveAnEverydayRateLeftoversShareWorkflows(t *testing.T) {
 				require.True(t, l.Wait > time.Minute-time.Second && l.Wait <= time.Minute, "it is due when it was, in %s", l.Wait)
 			}
 		}
-		require.Equal(t, 604, sizes)
-		require.Equal(t, 594, waiting)
-		require.Equal(t, 10, failed)
-		require.NotEmpty(t, o.ended)
+		require.Equal(t, 600, sizes)
+		require.Equal(t, 500, waiting)
+		require.Equal(t, 100, failed)
+		require.True(t, len(o.ended) > 80 && len(o.ended) <= 100, "those without a workflow of their own get the name of the shared one")
 		e.Close()
 	})
 }
@@ -90,19 +109,20 @@ func TestLeftover_AWorkflowOfSeveralEventsHasOnlyWhatIsLeftOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := &attempts{round: workflows.Round{Delivered: 1, Waiting: left("dlv_1")}}
 		e, c, _ := direct(a)
-		for i := range 4 + 3 {
+		for i := range 40 {
 			require.True(t, attempt(t, e, fmt.Sprintf("evt_%d", i), 2))
 		}
 		time.Sleep(300 * time.Millisecond)
-		require.Equal(t, 5, c.starts())
-		for i, input := range c.inputs {
+		own, shared := c.ofLeftovers()
+		require.Equal(t, 1, shared)
+		for _, input := range c.inputs {
 			in, ok := input.(workflows.DeliverInput)
 			require.True(t, ok)
-			if i < 4 {
+			if strings.HasPrefix(in.DispatchID, "evt_") {
 				require.Equal(t, 2, in.Size)
 				require.Equal(t, 1, in.Carried.Result.Delivered)
 			} else {
-				require.Equal(t, 3, in.Size)
+				require.Equal(t, 40-own, in.Size)
 				require.Zero(t, in.Carried.Result.Delivered)
 			}
 		}
@@ -132,10 +152,56 @@ func TestLeftover_AProcessThatStopsStartsThem(t *testing.T) {
 		e, c, o := setup(func(o *engine.Options) {
 			o.First, o.Posting = &dead{}, func() (int64, bool) { return posting, true }
 		})
-		fail(t, e, 4+10)
+		fail(t, e, "acme", 40)
 		require.True(t, e.FinishDirect(t.Context()))
+		synctest.Wait()
+		own, shared := c.ofLeftovers()
+		require.Equal(t, 1, shared, "the drain waits for it")
+		require.Len(t, o.left, own+1)
+		fail(t, e, "acme", 10)
+		synctest.Wait()
 		e.Close()
-		require.Equal(t, 4+1, c.starts())
-		require.Len(t, o.left, 5)
+		_, shared = c.ofLeftovers()
+		require.Equal(t, 2, shared)
+	})
+}
+
+// A tenant whose rows are locked, or that leaves over much, delays no other tenant's leftovers.
+func TestLeftover_TenantsDoNotShareWorkflows(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		e, c, _ := setup(func(o *engine.Options) {
+			o.First, o.Posting = &dead{}, func() (int64, bool) { return posting, true }
+		})
+		fail(t, e, "acme", 100)
+		fail(t, e, "globex", 100)
+		time.Sleep(300 * time.Millisecond)
+		_, shared := c.ofLeftovers()
+		require.Equal(t, 2, shared)
+		for i := range c.inputs {
+			in, ok := c.inputs[i].(workflows.DeliverInput)
+			require.True(t, ok)
+			require.NotEmpty(t, in.Tenant)
+		}
+		e.Close()
+	})
+}
+
+// A result lists a bounded number of ended deliveries. Where some are not listed, the event has its own workflow, whose
+// name they have.
+func TestLeftover_WhatIsNotListedKeepsItsName(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		e, c, o := direct(&attempts{round: workflows.Round{Failed: 50, NotDelivered: make([]workflows.Ended, 40)}})
+		for i := range 20 {
+			require.True(t, attempt(t, e, fmt.Sprintf("evt_%d", i), 50))
+		}
+		require.True(t, e.FinishDirect(t.Context()))
+		synctest.Wait()
+		own, shared := c.ofLeftovers()
+		require.Equal(t, 20, own)
+		require.Zero(t, shared)
+		require.Empty(t, o.ended)
+		e.Close()
 	})
 }

@@ -16,7 +16,8 @@ const (
 	probeEvery = time.Second
 	// laterBy is after how long a dispatch that was given up is tried again, and laterMost how many wait for that.
 	// Beyond that number, and after an outage, others take them over. Those whose first attempts have begun are not
-	// counted: others cannot start them all, and start slots bound them.
+	// counted: others cannot start them all. Start slots bound those of single events, and unshownMost those of
+	// a crowd.
 	laterBy   = 500 * time.Millisecond
 	laterMost = 64
 )
@@ -76,6 +77,7 @@ func (e *Engine) startLater(d *models.Dispatch, b *begun) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if b == nil && e.later == laterMost || e.closing.Load() {
+		b.settle()
 		return
 	}
 	if b == nil {
@@ -91,6 +93,8 @@ func (e *Engine) startLater(d *models.Dispatch, b *begun) {
 		}
 		if again {
 			e.startLater(d, b)
+		} else {
+			b.settle()
 		}
 	})
 }

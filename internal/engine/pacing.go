@@ -43,7 +43,7 @@ func (e *Engine) Admit(ctx context.Context, tenant string, n int) bool {
 }
 
 // tenantMost returns the most deliveries of one tenant that may wait: a quarter of the room is for others.
-func (e *Engine) tenantMost() int { return max(1, e.MaxWaiting-e.MaxWaiting/4) }
+func (e *Engine) tenantMost() int { return max(1, ofTenant(e.MaxWaiting)) }
 
 // roomFor reports whether there is room for n more deliveries of a tenant. A single request of a tenant that has none
 // waiting may be larger than the tenant's share, and counts as that share.

@@ -33,6 +33,8 @@ const (
 type load struct {
 	slots    int       // dispatches in flight with its deliveries
 	admitted int       // deliveries that wait, or are about to wait
+	direct   int       // deliveries whose first attempts are made outside of workflows
+	bytes    int       // of their events
 	page     time.Time // when deliveries of a batch last came from the database
 }
 
@@ -43,7 +45,11 @@ func (e *Engine) change(tenant string, slots, admitted int) {
 	l := e.loads[tenant]
 	l.slots += slots
 	l.admitted += admitted
-	if l.slots == 0 && l.admitted == 0 {
+	e.setLoad(tenant, l)
+}
+
+func (e *Engine) setLoad(tenant string, l load) {
+	if l.slots == 0 && l.admitted == 0 && l.direct == 0 {
 		delete(e.loads, tenant)
 	} else {
 		e.loads[tenant] = l

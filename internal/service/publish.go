@@ -38,8 +38,8 @@ type EventInput struct {
 }
 
 // Published is an event that has been accepted: it is stored, with its deliveries or what they follow from. WorkflowID is
-// "" if it waits for a workflow shared with others, has none yet (Options.Retries), or matches no webhook. Replayed: an
-// earlier request with the same idempotency key was accepted, and this is its answer.
+// "" if it is to share a workflow, has none yet (Options.Retries), or matches no webhook. Replayed: an earlier request
+// with the same idempotency key was accepted, and this is its answer.
 type Published struct {
 	ID         string `json:"id"`
 	WorkflowID string `json:"workflow_id,omitempty"`
