@@ -107,6 +107,21 @@ func TestAheadShared_WhatIsNotReceivedSharesAnother(t *testing.T) {
 	})
 }
 
+// A workflow of what a single event has left over has the event's name, which its failed attempts were recorded with.
+func TestAheadShared_WhatASingleEventLeavesOverHasItsName(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		failed := workflows.Ended{Status: workflows.Failed, Delivery: "dlv_0"}
+		e, c, o := direct(&attempts{round: workflows.Round{Failed: 1, NotDelivered: []workflows.Ended{failed}}})
+		require.True(t, attemptShared(t, e, "evt_1", 1))
+		time.Sleep(300 * time.Millisecond)
+		require.Equal(t, 1, c.starts())
+		require.Equal(t, "test/deliver/evt_1", c.started[0].ID)
+		require.Empty(t, o.ended, "it is named so already")
+		e.Close()
+	})
+}
+
 // A workflow that shows deliveries starts when all of them are recorded, and shows no others.
 func TestAheadShared_OnlyWhatIsRecordedIsShown(t *testing.T) {
 	t.Parallel()

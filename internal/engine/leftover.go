@@ -81,14 +81,19 @@ func (e *Engine) closeAllLeft() {
 	}
 }
 
-// startLeft starts the workflow of leftovers that took more until now. The lock must be held.
+// startLeft starts the workflow of leftovers that took more until now. That of a single event has the event's name. The
+// lock must be held.
 func (e *Engine) startLeft(tenant string, l *leftovers) {
 	delete(e.leaving.next, tenant)
 	if e.ctx.Err() != nil {
 		return
 	}
 	e.spawn(func() {
-		e.handOver(models.NewID(models.PrefixDispatch), l.all...)
+		id := l.all[0].dispatchID
+		if len(l.all) > 1 {
+			id = models.NewID(models.PrefixDispatch)
+		}
+		e.handOver(id, l.all...)
 		for i := range l.all {
 			e.ReleaseDirect(l.all[i].work)
 		}
@@ -173,8 +178,7 @@ const (
 	writeEvery = 2 * time.Second
 )
 
-// writeLeft writes the dispatch of the deliveries that first attempts have left over. ended only get
-// its name.
+// writeLeft writes the dispatch of the deliveries that first attempts have left over. ended only get its name.
 func (e *Engine) writeLeft(dispatchID string, left, ended []models.Delivery) (models.Dispatch, error) {
 	for first := time.Now(); ; {
 		ctx, cancel := context.WithTimeout(e.ctx, startTimeout)
