@@ -38,15 +38,21 @@ func (d *dispatch) letGo(waited time.Duration, left ...Leftover) {
 	}
 }
 
+// Left returns the deliveries that are left over, with their waits a while after the round ended.
+func (r *Round) Left(ago time.Duration) Leftovers {
+	left := slices.Concat(r.Waiting, r.OverCap)
+	for i := range left {
+		left[i].Wait = max(0, left[i].Wait-ago).Round(time.Millisecond)
+	}
+	return left
+}
+
 // Begun returns the input of a dispatch whose first attempts were made before its workflow started, and ended ago
 // before now: it continues with what they left over.
 func Begun(in DeliverInput, r Round, ago time.Duration) DeliverInput {
 	d := &dispatch{in: in}
 	d.take(r)
-	waiting := slices.Concat(r.Waiting, r.OverCap)
-	for i := range waiting {
-		waiting[i].Wait = max(0, waiting[i].Wait-ago).Round(time.Millisecond)
-	}
+	waiting := r.Left(ago)
 	in.Carried = &Carried{Result: d.result, Waiting: waiting}
 	if len(waiting) == 0 {
 		in.Shown = d.status()

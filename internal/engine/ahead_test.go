@@ -52,11 +52,22 @@ func attemptAhead(t *testing.T, e *engine.Engine, id string) bool {
 // input returns what the last workflow started with.
 func (c *temporal) input(t *testing.T) workflows.DeliverInput {
 	t.Helper()
+	all := c.allInputs(t)
+	return all[len(all)-1]
+}
+
+// allInputs returns what the workflows started with.
+func (c *temporal) allInputs(t *testing.T) []workflows.DeliverInput {
+	t.Helper()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	in, ok := c.inputs[len(c.inputs)-1].(workflows.DeliverInput)
-	require.True(t, ok)
-	return in
+	all := make([]workflows.DeliverInput, len(c.inputs))
+	for i := range c.inputs {
+		in, ok := c.inputs[i].(workflows.DeliverInput)
+		require.True(t, ok)
+		all[i] = in
+	}
+	return all
 }
 
 func TestAhead_TheWorkflowBeginsWithWhatCameOfTheFirstAttempts(t *testing.T) {

@@ -45,9 +45,7 @@ func (e *Engine) ReserveAheadShared(ctx context.Context, work []handoff.Work) (p
 
 // StartAheadShared is StartDirect for a crowd. Received deliveries get workflows too. All share them with other events.
 func (e *Engine) StartAheadShared(dispatchID string, work []handoff.Work) {
-	e.startDirect(dispatchID, work, false, func(ctx context.Context, dispatchID string, work []handoff.Work) (workflows.Round, error) {
-		return e.First.Direct(ctx, dispatchID, work, e.show)
-	})
+	e.startDirect(dispatchID, work, false, e.show)
 }
 
 // show is a handoff.Show: it returns the dispatch whose workflow will show a delivery.

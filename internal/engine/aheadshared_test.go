@@ -18,16 +18,7 @@ import (
 // attemptShared has the first attempts of an event of a crowd made before the workflow that it shares, if they can be.
 func attemptShared(t *testing.T, e *engine.Engine, id string, n int) bool {
 	t.Helper()
-	all := work(n)
-	process, ok := e.ReserveAheadShared(t.Context(), all)
-	if !ok {
-		return false
-	}
-	for i := range all {
-		all[i].Delivery.Process = process
-	}
-	e.StartAheadShared(id, all)
-	return true
+	return attemptWork(t, e.ReserveAheadShared, e.StartAheadShared, id, work(n))
 }
 
 func TestAheadShared_OneWorkflowShowsWhatWasReceivedOfSeveralEvents(t *testing.T) {
@@ -90,9 +81,7 @@ func TestAheadShared_WhatIsNotReceivedSharesAnother(t *testing.T) {
 		require.Zero(t, c.starts())
 		time.Sleep(300 * time.Millisecond)
 		require.Equal(t, 2, c.starts())
-		for i := range c.inputs {
-			in, ok := c.inputs[i].(workflows.DeliverInput)
-			require.True(t, ok)
+		for _, in := range c.allInputs(t) {
 			require.Equal(t, 3, in.Size)
 			if in.DispatchID == a.named[0] {
 				require.Equal(t, 3, in.Carried.Result.Delivered)

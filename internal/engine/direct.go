@@ -106,30 +106,25 @@ func (e *Engine) StartDirect(dispatchID string, work []handoff.Work) {
 	e.mu.Lock()
 	own := e.GroupMax == 1 || e.everyday(work[0].Delivery.Tenant)
 	e.mu.Unlock()
-	e.startDirect(dispatchID, work, own, func(ctx context.Context, dispatchID string, work []handoff.Work) (workflows.Round, error) {
-		return e.First.Direct(ctx, dispatchID, work, nil)
-	})
+	e.startDirect(dispatchID, work, own, nil)
 }
 
-// startDirect is StartDirect with one of the ways of First. own says that what is left over gets its own workflow.
-func (e *Engine) startDirect(dispatchID string, work []handoff.Work, own bool, way way) {
+// startDirect is StartDirect. own says that what is left over gets its own workflow. What is received gets the dispatch that
+// show returns; none if it is nil.
+func (e *Engine) startDirect(dispatchID string, work []handoff.Work, own bool, show handoff.Show) {
 	e.spawn(func() {
-		release := true
-		defer func() {
-			if release {
-				e.ReleaseDirect(work)
-			}
-		}()
-		round, ours := e.makeFirst(work[0].Delivery.Process, dispatchID, work, way)
+		defer e.ReleaseDirect(work)
+		round, ours := e.makeFirst(work[0].Delivery.Process, dispatchID, work, func(ctx context.Context, dispatchID string, work []handoff.Work) (workflows.Round, error) {
+			return e.First.Direct(ctx, dispatchID, work, show)
+		})
 		switch {
 		case !ours:
 		case round == nil:
-			e.handOver(dispatchID, leftover{dispatchID, work, nil})
+			e.handOver(leftover{dispatchID, work, nil})
 		case round.Delivered == len(work):
 		case own:
-			e.handOver(dispatchID, leftover{dispatchID, work, made(round)})
+			e.handOver(leftover{dispatchID, work, made(round)})
 		default:
-			release = false
 			e.shareLeft(leftover{dispatchID, work, made(round)})
 		}
 	})

@@ -68,7 +68,7 @@ func (a *attempts) count() int {
 const posting = 7
 
 // direct makes an engine whose process makes first attempts without workflows.
-func direct(a *attempts, change ...func(*engine.Options)) (*engine.Engine, *temporal, *outbox) {
+func direct(a engine.First, change ...func(*engine.Options)) (*engine.Engine, *temporal, *outbox) {
 	return setup(append([]func(*engine.Options){func(o *engine.Options) {
 		o.First = a
 		o.Posting = func() (int64, bool) { return posting, true }
@@ -78,8 +78,13 @@ func direct(a *attempts, change ...func(*engine.Options)) (*engine.Engine, *temp
 // attempt has first attempts made without a workflow, if they can be.
 func attempt(t *testing.T, e *engine.Engine, id string, n int) bool {
 	t.Helper()
-	all := work(n)
-	process, ok := e.ReserveDirect(t.Context(), all)
+	return attemptWork(t, e.ReserveDirect, e.StartDirect, id, work(n))
+}
+
+// attemptWork is attempt for deliveries, with a way to reserve room and its way to start.
+func attemptWork(t *testing.T, reserve func(context.Context, []handoff.Work) (int64, bool), start func(string, []handoff.Work), id string, all []handoff.Work) bool {
+	t.Helper()
+	process, ok := reserve(t.Context(), all)
 	if !ok {
 		return false
 	}
@@ -87,8 +92,17 @@ func attempt(t *testing.T, e *engine.Engine, id string, n int) bool {
 	for i := range all {
 		all[i].Delivery.Process = process
 	}
-	e.StartDirect(id, all)
+	start(id, all)
 	return true
+}
+
+// of returns deliveries of a tenant.
+func of(tenant string, n int) []handoff.Work {
+	all := work(n)
+	for i := range all {
+		all[i].Delivery.Tenant = tenant
+	}
+	return all
 }
 
 func left(deliveries ...string) (all workflows.Leftovers) {
@@ -156,14 +170,15 @@ func TestDirectAttempt_FirstAttemptsWithoutAWorkflowAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := &attempts{takes: 10 * time.Second, round: workflows.Round{Delivered: 256}}
 		e, c, _ := direct(a)
-		for range 12 {
-			require.True(t, attempt(t, e, "evt", 256))
+		for i := range 16 {
+			tenant := []string{"acme", "globex"}[i%2]
+			require.True(t, attemptWork(t, e.ReserveDirect, e.StartDirect, "evt", of(tenant, 256)))
 		}
 		require.False(t, attempt(t, e, "evt", 1))
 		time.Sleep(11 * time.Second)
 		require.True(t, attempt(t, e, "evt", 256))
 		synctest.Wait()
-		require.Equal(t, 13, a.count())
+		require.Equal(t, 17, a.count())
 		require.Zero(t, c.starts())
 		e.Close()
 	})
@@ -208,8 +223,7 @@ func TestDirectAttempt_ATenantHasAPartOfTheRoom(t *testing.T) {
 			require.True(t, attempt(t, e, "evt", 256))
 		}
 		require.False(t, attempt(t, e, "evt", 1))
-		other := work(1)
-		other[0].Delivery.Tenant = "globex"
+		other := of("globex", 1)
 		_, ok := e.ReserveDirect(t.Context(), other)
 		require.True(t, ok)
 		e.ReleaseDirect(other)

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"slices"
 	"sync"
 	"time"
 
@@ -23,6 +22,7 @@ type leftover struct {
 type leftovers struct {
 	all        []leftover
 	deliveries int
+	started    chan struct{} // closed when they are handed over
 }
 
 // leaving gives leftovers to workflows that they share, by tenant: what keeps one tenant's rows locked keeps nobody
@@ -33,16 +33,20 @@ type leaving struct {
 }
 
 // shareLeft gives what first attempts have left over to a workflow that other events of the tenant share: their retries
-// fall due together. It keeps the room of the attempts until that is done.
+// fall due together. It returns when that is done, so that the room of the attempts is kept until then.
 func (e *Engine) shareLeft(l leftover) {
 	r := l.begun.round
 	ended := r.Failed + r.Held + r.Canceled + r.Superseded
 	if ended > len(r.NotDelivered) { // not all of them are known
-		e.handOver(l.dispatchID, l)
-		e.ReleaseDirect(l.work)
+		e.handOver(l)
 		return
 	}
-	tenant, n := l.work[0].Delivery.Tenant, len(r.Waiting)+len(r.OverCap)+ended
+	<-e.joinLeft(l, len(r.Left(0))+ended).started
+}
+
+// joinLeft adds n deliveries of a leftover to those that its tenant's other events leave over.
+func (e *Engine) joinLeft(l leftover, n int) *leftovers {
+	tenant := l.work[0].Delivery.Tenant
 	e.leaving.mu.Lock()
 	defer e.leaving.mu.Unlock()
 	if next := e.leaving.next[tenant]; next != nil && next.deliveries+n > e.GroupMax {
@@ -50,7 +54,7 @@ func (e *Engine) shareLeft(l leftover) {
 	}
 	next := e.leaving.next[tenant]
 	if next == nil {
-		next = &leftovers{}
+		next = &leftovers{started: make(chan struct{})}
 		if e.leaving.next == nil {
 			e.leaving.next = map[string]*leftovers{}
 		}
@@ -61,6 +65,7 @@ func (e *Engine) shareLeft(l leftover) {
 	if next.deliveries == e.GroupMax || e.closing.Load() {
 		e.startLeft(tenant, next)
 	}
+	return next
 }
 
 // closeLeft starts the workflow of leftovers whose time has come, unless it has started.
@@ -81,34 +86,27 @@ func (e *Engine) closeAllLeft() {
 	}
 }
 
-// startLeft starts the workflow of leftovers that took more until now. That of a single event has the event's name. The
-// lock must be held.
+// startLeft starts the workflow of leftovers that took more until now. The lock must be held.
 func (e *Engine) startLeft(tenant string, l *leftovers) {
 	delete(e.leaving.next, tenant)
 	if e.ctx.Err() != nil {
+		close(l.started)
 		return
 	}
 	e.spawn(func() {
-		id := l.all[0].dispatchID
-		if len(l.all) > 1 {
-			id = models.NewID(models.PrefixDispatch)
-		}
-		e.handOver(id, l.all...)
-		for i := range l.all {
-			e.ReleaseDirect(l.all[i].work)
-		}
+		defer close(l.started)
+		e.handOver(l.all...)
 	})
 }
 
 // handOver starts one workflow for leftovers. Deliveries that ended, such as failed ones, need no outbox entry. The
-// workflow shows them; that of a single event shows its received ones, too.
-func (e *Engine) handOver(dispatchID string, all ...leftover) {
-	d := models.Dispatch{ID: dispatchID}
-	var left, ended []models.Delivery
-	b, several := all[0].begun, len(all) > 1
+// workflow shows them; that of a single event has its name, and shows its received ones, too.
+func (e *Engine) handOver(all ...leftover) {
+	d, b, several := models.Dispatch{ID: all[0].dispatchID}, all[0].begun, len(all) > 1
 	if several {
-		b = made(together(all))
+		d.ID, b = models.NewID(models.PrefixDispatch), made(together(all))
 	}
+	var left, ended []models.Delivery
 	for _, l := range all {
 		waits, ends := l.parts()
 		for i := range l.work {
@@ -128,9 +126,9 @@ func (e *Engine) handOver(dispatchID string, all ...leftover) {
 		}
 	}
 	if len(left)+len(ended) > 0 {
-		written, err := e.writeLeft(dispatchID, left, ended)
+		written, err := e.writeLeft(d.ID, left, ended)
 		if err != nil {
-			e.Log.Warn("dispatch not written; the reconciler will", "dispatch", dispatchID, "deliveries", len(left), "error", err)
+			e.Log.Warn("dispatch not written; the reconciler will", "dispatch", d.ID, "deliveries", len(left), "error", err)
 			return
 		}
 		d.Process = written.Process
@@ -142,7 +140,7 @@ func (e *Engine) handOver(dispatchID string, all ...leftover) {
 func (l *leftover) parts() (waits map[string]bool, ends map[string]string) {
 	waits, ends = map[string]bool{}, map[string]string{}
 	if r := l.begun.result(); r != nil {
-		for _, left := range slices.Concat(r.Waiting, r.OverCap) {
+		for _, left := range r.Left(0) {
 			waits[left.Delivery] = true
 		}
 		for i := range r.NotDelivered {
@@ -156,11 +154,8 @@ func (l *leftover) parts() (waits map[string]bool, ends map[string]string) {
 func together(all []leftover) *workflows.Round {
 	sum := &workflows.Round{}
 	for _, l := range all {
-		r, ago := l.begun.round, time.Since(l.begun.at)
-		for _, left := range slices.Concat(r.Waiting, r.OverCap) {
-			left.Wait = max(0, left.Wait-ago)
-			sum.Waiting = append(sum.Waiting, left)
-		}
+		r := l.begun.round
+		sum.Waiting = append(sum.Waiting, r.Left(time.Since(l.begun.at))...)
 		sum.Failed += r.Failed
 		sum.Held += r.Held
 		sum.Canceled += r.Canceled

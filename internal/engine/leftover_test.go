@@ -45,12 +45,9 @@ func (a *dead) Direct(_ context.Context, _ string, work []handoff.Work, _ handof
 func fail(t *testing.T, e *engine.Engine, tenant string, n int) {
 	t.Helper()
 	for i := range n {
-		w := work(1)
-		w[0].Delivery.Tenant, w[0].Delivery.ID, w[0].Delivery.WebhookID = tenant, fmt.Sprintf("dlv_%d", i), "wh_1"
-		process, ok := e.ReserveDirect(t.Context(), w)
-		require.True(t, ok)
-		w[0].Delivery.Process = process
-		e.StartDirect(fmt.Sprintf("evt_%d", i), w)
+		w := of(tenant, 1)
+		w[0].Delivery.ID, w[0].Delivery.WebhookID = fmt.Sprintf("dlv_%d", i), "wh_1"
+		require.True(t, attemptWork(t, e.ReserveDirect, e.StartDirect, fmt.Sprintf("evt_%d", i), w))
 	}
 }
 
@@ -72,9 +69,7 @@ func (c *temporal) ofLeftovers() (own, shared int) {
 func TestLeftover_AboveAnEverydayRateLeftoversShareWorkflows(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		e, c, o := setup(func(o *engine.Options) {
-			o.First, o.Posting = &dead{final: 100}, func() (int64, bool) { return posting, true }
-		})
+		e, c, o := direct(&dead{final: 100})
 		fail(t, e, "acme", 600)
 		synctest.Wait()
 		own, shared := c.ofLeftovers()
@@ -85,9 +80,7 @@ func TestLeftover_AboveAnEverydayRateLeftoversShareWorkflows(t *testing.T) {
 		_, shared = c.ofLeftovers()
 		require.Equal(t, 3, shared)
 		waiting, sizes, failed := 0, 0, 0
-		for i := range c.inputs {
-			in, ok := c.inputs[i].(workflows.DeliverInput)
-			require.True(t, ok)
+		for _, in := range c.allInputs(t) {
 			require.LessOrEqual(t, in.Size, 256)
 			require.Len(t, o.left[in.DispatchID], len(in.Carried.Waiting))
 			waiting, sizes, failed = waiting+len(in.Carried.Waiting), sizes+in.Size, failed+in.Carried.Result.Failed
@@ -115,9 +108,7 @@ func TestLeftover_AWorkflowOfSeveralEventsHasOnlyWhatIsLeftOver(t *testing.T) {
 		time.Sleep(300 * time.Millisecond)
 		own, shared := c.ofLeftovers()
 		require.Equal(t, 1, shared)
-		for _, input := range c.inputs {
-			in, ok := input.(workflows.DeliverInput)
-			require.True(t, ok)
+		for _, in := range c.allInputs(t) {
 			if strings.HasPrefix(in.DispatchID, "evt_") {
 				require.Equal(t, 2, in.Size)
 				require.Equal(t, 1, in.Carried.Result.Delivered)
@@ -149,9 +140,7 @@ func TestLeftover_WhatWasNotAttemptedHasItsOwnWorkflow(t *testing.T) {
 func TestLeftover_AProcessThatStopsStartsThem(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		e, c, o := setup(func(o *engine.Options) {
-			o.First, o.Posting = &dead{}, func() (int64, bool) { return posting, true }
-		})
+		e, c, o := direct(&dead{})
 		fail(t, e, "acme", 40)
 		require.True(t, e.FinishDirect(t.Context()))
 		synctest.Wait()
@@ -170,17 +159,13 @@ func TestLeftover_AProcessThatStopsStartsThem(t *testing.T) {
 func TestLeftover_TenantsDoNotShareWorkflows(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		e, c, _ := setup(func(o *engine.Options) {
-			o.First, o.Posting = &dead{}, func() (int64, bool) { return posting, true }
-		})
+		e, c, _ := direct(&dead{})
 		fail(t, e, "acme", 100)
 		fail(t, e, "globex", 100)
 		time.Sleep(300 * time.Millisecond)
 		_, shared := c.ofLeftovers()
 		require.Equal(t, 2, shared)
-		for i := range c.inputs {
-			in, ok := c.inputs[i].(workflows.DeliverInput)
-			require.True(t, ok)
+		for _, in := range c.allInputs(t) {
 			require.NotEmpty(t, in.Tenant)
 		}
 		e.Close()

@@ -97,7 +97,7 @@ func (e *Engine) AdmitLater(tenant string, n int) bool {
 	defer e.mu.Unlock()
 	l := e.loadOf(tenant)
 	has, now := l.admitted, time.Now()
-	most := e.MaxWaiting - e.MaxWaiting/4
+	most := ofTenant(e.MaxWaiting)
 	switch {
 	case e.isAway() || e.closing.Load():
 		return false
