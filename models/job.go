@@ -111,10 +111,13 @@ const (
 	jobIdle = 100 * time.Millisecond
 )
 
+// isDue is the condition on jobs that a worker may do. It takes the time.
+const isDue = "due_at <= ?"
+
 // RunJob does one page of the job that has waited longest, and returns that job; ID "" if none is due. Jobs that
 // another process works on are skipped. If a page fails, its job waits for a while, so that the others go on.
 func (s *Store) RunJob(ctx context.Context) (job Job, page JobPage, err error) {
-	return s.runJob(ctx, s.pageRows(), "due_at <= ?", s.now())
+	return s.runJob(ctx, s.pageRows(), isDue, s.now())
 }
 
 func (s *Store) runJob(ctx context.Context, most int, where string, args ...any) (job Job, page JobPage, err error) {

@@ -76,29 +76,36 @@ func (s *Store) keepBeating(ctx context.Context) {
 // Beat reports once that this process runs. A process that others have declared gone, or that has given up what it
 // held, continues under another id: others take over the work under the old one.
 func (s *Store) Beat(ctx context.Context) error {
-	err := s.beat(ctx, s.presence)
-	if s.posting != nil {
-		err = errors.Join(err, s.beat(ctx, s.posting))
+	ctx, cancel := context.WithTimeout(ctx, beatFor)
+	defer cancel()
+	began := s.presence.now()
+	var kept []int64
+	for _, p := range s.presences() {
+		if id := p.kept(); id != 0 {
+			kept = append(kept, id)
+		}
+	}
+	run, err := s.touch(ctx, kept)
+	if err != nil {
+		return err
+	}
+	for _, p := range s.presences() {
+		err = errors.Join(err, s.beat(ctx, p, began, run))
 	}
 	return err
 }
 
-func (s *Store) beat(ctx context.Context, p *presence) error {
-	ctx, cancel := context.WithTimeout(ctx, beatFor)
-	defer cancel()
+// beat notes when a report of this process began. If its id is not among those that run, it gets another.
+func (s *Store) beat(ctx context.Context, p *presence, began time.Time, run []int64) error {
 	p.mu.Lock()
-	id, lapsed, began := p.id, p.lapsed, p.now()
+	id := p.id
+	runs := slices.Contains(run, id)
+	if runs {
+		p.said = began
+	}
 	p.mu.Unlock()
-	if id != 0 && !lapsed {
-		switch runs, err := s.touch(ctx, id); {
-		case err != nil:
-			return err
-		case runs:
-			p.mu.Lock()
-			p.said = began
-			p.mu.Unlock()
-			return nil
-		}
+	if runs {
+		return nil
 	}
 	id, err := s.register(ctx, p.kind, p.host, id)
 	if err != nil {
@@ -110,6 +117,16 @@ func (s *Store) beat(ctx context.Context, p *presence) error {
 	return nil
 }
 
+// kept returns the id, if this process has not given up what it holds under it.
+func (p *presence) kept() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.lapsed {
+		return 0
+	}
+	return p.id
+}
+
 // Leave reports that this process ends. Others take over at once what it still holds.
 func (s *Store) Leave(ctx context.Context) error {
 	p := s.presence
@@ -118,9 +135,9 @@ func (s *Store) Leave(ctx context.Context) error {
 	}
 	p.stop()
 	p.stopped.Wait()
-	err := s.resign(ctx, p.end())
-	if s.posting != nil {
-		err = errors.Join(err, s.resign(ctx, s.posting.end()))
+	var err error
+	for _, p := range s.presences() {
+		err = errors.Join(err, s.resign(ctx, p.end()))
 	}
 	return err
 }
@@ -155,12 +172,17 @@ func (s *Store) PostingID() (id int64, ok bool) {
 	return p.id, p.known()
 }
 
+// presences returns what this process knows about each of its rows.
+func (s *Store) presences() []*presence {
+	if s.posting == nil {
+		return []*presence{s.presence}
+	}
+	return []*presence{s.presence, s.posting}
+}
+
 // ids returns the ids of this process.
 func (s *Store) ids() (all []int64) {
-	for _, p := range []*presence{s.presence, s.posting} {
-		if p == nil {
-			continue
-		}
+	for _, p := range s.presences() {
 		p.mu.Lock()
 		all = append(all, p.id)
 		p.mu.Unlock()

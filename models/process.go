@@ -31,6 +31,14 @@ const (
 	goneAtOnce = 100
 )
 
+// Conditions on processes.
+const (
+	// isSilent takes the time before which a process that still runs was last seen.
+	isSilent = "gone_at IS NULL AND seen_at < ?"
+	// isUnclaimed takes the time after which no worker has begun to take over what a gone process held.
+	isUnclaimed = "gone_at IS NOT NULL AND (walked_at IS NULL OR walked_at < ?)"
+)
+
 // dbNow is the current time in a statement. Times that processes compare with each other are the database's, even if a
 // process's clock is wrong.
 func (s *Store) dbNow() clause.Expr {
@@ -75,10 +83,13 @@ func (s *Store) resign(ctx context.Context, id int64) error {
 	return s.db.WithContext(ctx).Exec("UPDATE processes SET gone_at = ?, walked_at = NULL WHERE id = ?", s.dbNow(), id).Error
 }
 
-// touch records that a process runs. It returns false if others presume it gone.
-func (s *Store) touch(ctx context.Context, id int64) (bool, error) {
-	result := s.db.WithContext(ctx).Exec("UPDATE processes SET seen_at = ? WHERE id = ? AND gone_at IS NULL", s.dbNow(), id)
-	return result.RowsAffected > 0, result.Error
+// touch records that processes run, and returns those that others do not presume gone.
+func (s *Store) touch(ctx context.Context, ids []int64) (run []int64, err error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	err = s.db.WithContext(ctx).Raw("UPDATE processes SET seen_at = ? WHERE id IN ? AND gone_at IS NULL RETURNING id", s.dbNow(), ids).Scan(&run).Error
+	return run, err
 }
 
 // Runs reports whether a process is known to run: it has not been silent, nor been declared gone.
@@ -91,7 +102,7 @@ func (s *Store) Runs(ctx context.Context, id int64) (runs bool, err error) {
 // DeclareGone declares the processes gone that have been silent for SilentFor, and returns them. The caller must have
 // watched them for as long: after an outage of the database all of them have been silent.
 func (s *Store) DeclareGone(ctx context.Context) (gone []Process, err error) {
-	err = s.db.WithContext(ctx).Raw("UPDATE processes SET gone_at = ? WHERE gone_at IS NULL AND seen_at < ? RETURNING *",
+	err = s.db.WithContext(ctx).Raw("UPDATE processes SET gone_at = ? WHERE "+isSilent+" RETURNING *",
 		s.dbNow(), s.dbAgo(SilentFor)).Scan(&gone).Error
 	return gone, err
 }
@@ -103,7 +114,7 @@ func (s *Store) ClaimGone(ctx context.Context) (gone []Process, err error) {
 		lock = " FOR UPDATE SKIP LOCKED"
 	}
 	err = s.db.WithContext(ctx).Raw(`UPDATE processes SET walked_at = ? WHERE id IN (SELECT id FROM processes
-		WHERE gone_at IS NOT NULL AND (walked_at IS NULL OR walked_at < ?) ORDER BY id LIMIT ?`+lock+`) RETURNING *`,
+		WHERE `+isUnclaimed+` ORDER BY id LIMIT ?`+lock+`) RETURNING *`,
 		s.dbNow(), s.dbAgo(walkAgain), goneAtOnce).Scan(&gone).Error
 	return gone, err
 }

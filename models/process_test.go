@@ -265,6 +265,9 @@ func TestProcesses_WhatProcessesSayReadsNothingElseOnPostgres(t *testing.T) {
 	s.crowd(t)
 	p := s.process(t)
 	got := s.counting(t, func(ctx context.Context, tx *models.Store) error {
+		if _, err := tx.Due(ctx); err != nil {
+			return err
+		}
 		if _, err := tx.DeclareGone(ctx); err != nil {
 			return err
 		}

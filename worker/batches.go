@@ -8,7 +8,6 @@ import (
 	"github.com/posthorn/posthorn/internal/fault"
 	"github.com/posthorn/posthorn/internal/handoff"
 	"github.com/posthorn/posthorn/internal/panics"
-	"github.com/posthorn/posthorn/internal/pause"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -37,6 +36,8 @@ type Batches struct {
 	Engine BatchEngine
 	Log    *slog.Logger
 	Now    func() time.Time
+	// Due is signalled while batches wait. It spares the loop that has none a statement; nil = it looks by itself.
+	Due <-chan struct{}
 
 	tenant  string               // whose turn was the last
 	made    bool                 // a page, since the first tenant's turn
@@ -45,8 +46,8 @@ type Batches struct {
 }
 
 const (
-	// batchesIdle is the time between two checks while there are no batches.
-	batchesIdle = 500 * time.Millisecond
+	// batchesFailed is the pause after a look that failed.
+	batchesFailed = 500 * time.Millisecond
 	// batchesFull is the time between two checks while there is no room, and refusedMost how many tenants may have none
 	// in between.
 	batchesFull = 50 * time.Millisecond
@@ -59,13 +60,13 @@ const (
 // Run does pages until ctx ends.
 func (b *Batches) Run(ctx context.Context) {
 	for ctx.Err() == nil {
-		wait := batchesIdle // after a panic
+		wait := batchesFailed // after a panic
 		panics.Safely("a page of a batch", func() { wait = b.turn(ctx) })
-		_ = pause.For(ctx, wait)
+		rest(ctx, wait, b.Due)
 	}
 }
 
-// turn does a page of the next tenant's, if there is room for it, and returns how long to wait before the next.
+// turn does a page of the next tenant's, if there is room for it, and returns how long to rest before the next.
 func (b *Batches) turn(ctx context.Context) time.Duration {
 	most := b.Engine.LaterPage()
 	if most == 0 {
@@ -77,9 +78,9 @@ func (b *Batches) turn(ctx context.Context) time.Duration {
 		if ctx.Err() == nil {
 			b.Log.WarnContext(ctx, "batches not found; they are looked for again", "error", err)
 		}
-		return batchesIdle
+		return batchesFailed
 	case tenant == "" && b.tenant == "":
-		return batchesIdle
+		return untilDue
 	case tenant == "": // each has had its turn
 		made := b.made
 		b.tenant, b.made = "", false

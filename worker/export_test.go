@@ -11,8 +11,9 @@ func (r *Reconciler) CountedFor(took time.Duration) { r.rest(r.Store.Now().Add(-
 // WatchClock sets the clock that measures how long the reconciler has watched the other processes.
 func (r *Reconciler) WatchClock(now func() time.Time) { r.watch.now = now }
 
-// RestOf returns how long a loop rests after a look.
+// RestOf returns how long a running loop rests after a look.
 func (r *Reconciler) RestOf(name string, took time.Duration, found bool, err error) time.Duration {
+	r.unclaimed = make(chan struct{}, 1)
 	for _, l := range r.loops() {
 		if l.name == name {
 			return r.restOf(l, took, found, err)

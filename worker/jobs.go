@@ -7,7 +7,6 @@ import (
 
 	"github.com/posthorn/posthorn/internal/metrics"
 	"github.com/posthorn/posthorn/internal/panics"
-	"github.com/posthorn/posthorn/internal/pause"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -35,13 +34,15 @@ type Jobs struct {
 	Metrics *metrics.Metrics
 	Log     *slog.Logger
 	Now     func() time.Time
+	// Due is signalled while jobs wait. It spares the loop that has none a statement; nil = it looks by itself.
+	Due <-chan struct{}
 
 	starts chan struct{} // one token for each page whose dispatches are being started
 }
 
 const (
-	// jobsIdle is the time between two checks while no job is due.
-	jobsIdle = 500 * time.Millisecond
+	// jobsFailed is the pause after a page that failed.
+	jobsFailed = 500 * time.Millisecond
 	// trafficFor is how long after the last event or attempt there is traffic to step back for.
 	trafficFor = 500 * time.Millisecond
 	// stepBack: while there is traffic, the next page waits this many times as long as the last one took.
@@ -55,13 +56,13 @@ const pagesStarting = 4
 func (j *Jobs) Run(ctx context.Context) {
 	j.starts = make(chan struct{}, pagesStarting)
 	for ctx.Err() == nil {
-		wait := jobsIdle // after a panic
+		wait := jobsFailed // after a panic
 		panics.Safely("a page of a job", func() { wait = j.page(ctx) })
-		_ = pause.For(ctx, wait)
+		rest(ctx, wait, j.Due)
 	}
 }
 
-// page does one page and returns how long to wait before the next.
+// page does one page and returns how long to rest before the next.
 func (j *Jobs) page(ctx context.Context) time.Duration {
 	began := j.Now()
 	job, page, err := j.Store.RunJob(ctx)
@@ -71,9 +72,9 @@ func (j *Jobs) page(ctx context.Context) time.Duration {
 		return 0
 	case err != nil:
 		j.Log.WarnContext(ctx, "a page of a job failed; it is made again later", "job", job.ID, "kind", job.Kind, "error", err)
-		return jobsIdle
+		return jobsFailed
 	case job.ID == "":
-		return jobsIdle
+		return untilDue
 	}
 	j.Metrics.JobRows.WithLabelValues(string(job.Kind)).Add(float64(max(0, page.Rows)))
 	for _, id := range page.Judge {

@@ -37,11 +37,12 @@ func TestLoops_ALoopRestsByWhatItHadToRead(t *testing.T) {
 		err   error
 		rest  time.Duration
 	}{
-		{"takeover", time.Millisecond, false, nil, 500 * time.Millisecond},
-		{"takeover", 4 * time.Second, false, nil, 500 * time.Millisecond},
+		{"takeover", time.Millisecond, false, nil, 10 * time.Second},
+		{"takeover", 4 * time.Second, false, nil, 10 * time.Second},
+		{"takeover", 4 * time.Second, true, nil, 500 * time.Millisecond},
 		{"takeover", 4 * time.Second, true, failed, 4 * time.Second},
 		{"takeover", 15 * time.Minute, false, failed, 10 * time.Second},
-		{"processes", 4 * time.Second, false, nil, 500 * time.Millisecond},
+		{"due", 4 * time.Second, false, nil, 500 * time.Millisecond},
 		{"deliveries", time.Millisecond, false, nil, 10 * time.Second},
 		{"deliveries", time.Second, false, nil, 19 * time.Second},
 		{"deliveries", 4 * time.Second, false, nil, time.Minute},

@@ -38,6 +38,8 @@ type Reconciler struct {
 	// Every is the time between two rounds, default 10 s. Overdue is how long a delivery must have been due before its
 	// dispatch is checked, default 1 minute.
 	Every, Overdue time.Duration
+	// Jobs and Batches are signalled while jobs and batches wait in the database; nil = nobody is told.
+	Jobs, Batches chan<- struct{}
 	// Others reports whether another tenant has had first attempts here a moment ago; nil = none ever has.
 	Others func(tenant string) bool
 
@@ -47,7 +49,7 @@ type Reconciler struct {
 	// The id after which the next round of each kind starts.
 	healthAt, recoveryAt string
 	watch                watch         // the state of watching the other processes
-	declared             chan struct{} // signalled when a process has been declared gone
+	unclaimed            chan struct{} // signalled while work of gone processes waits
 }
 
 // The bounds of one round.
@@ -83,7 +85,7 @@ type loop struct {
 	// small says that a round that finds nothing reads next to nothing. If it took long, the database was slow or its
 	// connection was dead: that says nothing of the loop.
 	small bool
-	// wake lets the next round start at once; nil = nothing does.
+	// wake starts the next round when there is something to do; nil = nothing does.
 	wake <-chan struct{}
 }
 
@@ -97,8 +99,8 @@ func (r *Reconciler) loops() []loop {
 		{name: "recoveries", look: r.recoveries, temporal: true},
 		{name: "erasures", look: r.erase},
 		{name: "stats", look: r.stats, every: statsEvery},
-		{name: "processes", look: r.processes, every: watchEvery, small: true},
-		{name: "takeover", look: r.gone, every: watchEvery, small: true, wake: r.declared},
+		{name: "due", look: r.due, every: dueEvery, small: true},
+		{name: "takeover", look: r.gone, every: dueEvery, small: true, wake: r.unclaimed},
 	}
 }
 
@@ -110,7 +112,7 @@ func (r *Reconciler) Run(ctx context.Context) {
 	if r.Overdue == 0 {
 		r.Overdue = time.Minute
 	}
-	r.declared = make(chan struct{}, 1)
+	r.unclaimed = make(chan struct{}, 1)
 	var running sync.WaitGroup
 	for _, l := range r.loops() {
 		running.Go(func() { r.run(ctx, l) })
@@ -126,21 +128,28 @@ func (r *Reconciler) run(ctx context.Context, l loop) {
 		if err != nil && ctx.Err() == nil {
 			r.Log.WarnContext(ctx, "reconciling goes on at the next look", "loop", l.name, "error", err)
 		}
+		wake := l.wake
+		if err != nil {
+			wake = nil // it rests first
+		}
 		select {
 		case <-ctx.Done():
-		case <-l.wake:
+		case <-wake:
 		case <-time.After(r.restOf(l, time.Since(begun), found, err)):
 		}
 	}
 }
 
 // restOf returns how long a loop rests after a round that took so long. A round that found nothing is followed by a rest in
-// proportion, but only until a delivery would be overdue. A round that failed does not show how much there is to read.
+// proportion, but only until a delivery would be overdue; a loop that is woken waits for that. A round that failed does not
+// show how much there is to read.
 func (r *Reconciler) restOf(l loop, took time.Duration, found bool, err error) time.Duration {
 	rest := cmp.Or(l.every, r.Every)
 	switch {
 	case err != nil:
 		return max(rest, min(took, r.Every))
+	case !found && l.wake != nil:
+		return r.Every
 	case found, l.small:
 		return rest
 	}

@@ -10,8 +10,6 @@ import (
 )
 
 const (
-	// watchEvery is the time between two looks at the other processes.
-	watchEvery = 500 * time.Millisecond
 	// watchGap is the longest time between two looks that still count as watching.
 	watchGap = 3 * time.Second
 	// goneFor: deliveries of a gone process are looked for if they fall due up to so long after its end. The usual
@@ -40,29 +38,15 @@ func (w *watch) look() (long bool) {
 }
 
 // processes declares silent processes gone.
-func (r *Reconciler) processes(ctx context.Context) (found bool, err error) {
-	if err := r.Store.Ping(ctx); err != nil {
-		r.watch.last = time.Time{}
-		return true, err
-	}
-	if !r.watch.look() {
+func (r *Reconciler) processes(ctx context.Context, silent bool) (found bool, err error) {
+	if !r.watch.look() || !silent {
 		return false, nil
 	}
 	gone, err := r.Store.DeclareGone(ctx)
-	if err != nil {
-		r.watch.last = time.Time{}
-		return true, err
-	}
 	for _, p := range gone {
 		r.Log.WarnContext(ctx, "process gone; taking over what it held", "process", p.ID, "kind", p.Kind, "host", p.Host, "seen", p.SeenAt)
 	}
-	if len(gone) > 0 {
-		select {
-		case r.declared <- struct{}{}:
-		default: // nobody waits, or it is already signalled
-		}
-	}
-	return len(gone) > 0, nil
+	return len(gone) > 0, err
 }
 
 // gone takes over the work of gone processes: the places that they had leased, the deliveries that waited in their

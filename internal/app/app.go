@@ -351,12 +351,14 @@ func (a *App) work(ctx context.Context, background *sync.WaitGroup) (stop func(c
 			return nil
 		})
 	})
+	jobsDue, batchesDue := make(chan struct{}, 1), make(chan struct{}, 1)
 	reconciler := &worker.Reconciler{Store: a.store, Engine: a.engine, Threshold: int64(a.Config.FailureThreshold), Metrics: a.metrics, Log: a.Log,
-		Every: a.Config.Reconcile.Every, Overdue: a.Config.Reconcile.After, Others: a.makes.Courier.Others}
+		Every: a.Config.Reconcile.Every, Overdue: a.Config.Reconcile.After, Others: a.makes.Courier.Others,
+		Jobs: jobsDue, Batches: batchesDue}
 	background.Go(func() { reconciler.Run(ctx) })
-	jobs := &worker.Jobs{Store: a.store, Engine: a.engine, Metrics: a.metrics, Log: a.Log, Now: a.store.Clock}
+	jobs := &worker.Jobs{Store: a.store, Engine: a.engine, Metrics: a.metrics, Log: a.Log, Now: a.store.Clock, Due: jobsDue}
 	background.Go(func() { jobs.Run(ctx) })
-	batches := &worker.Batches{Store: a.store, Engine: a.engine, Log: a.Log, Now: a.store.Clock}
+	batches := &worker.Batches{Store: a.store, Engine: a.engine, Log: a.Log, Now: a.store.Clock, Due: batchesDue}
 	background.Go(func() { batches.Run(ctx) })
 	return func(ctx context.Context) {
 		var direct, ended bool
