@@ -38,6 +38,12 @@ func TestDue_TellsOfProcessesOnPostgres(t *testing.T) {
 	require.Equal(t, models.Due{Gone: true}, due())
 	_, err = alive.ClaimGone(t.Context())
 	require.NoError(t, err)
+	require.Zero(t, due())
+	for range 3 {
+		s.Clock.Advance(4 * time.Second)
+		require.NoError(t, alive.Beat(t.Context()))
+	}
+	require.Equal(t, models.Due{Gone: true}, due(), "it is walked over again")
 }
 
 func TestDue_TellsOfJobsAndBatches(t *testing.T) {

@@ -13,8 +13,10 @@ import (
 const (
 	// beatEvery is how often a process reports that it runs.
 	beatEvery = time.Second
-	// beatFor bounds one try to report.
+	// beatFor bounds each statement of a report.
 	beatFor = 2 * time.Second
+	// lateAfter is how long after its last report a process is late: sooner than others could seem silent.
+	lateAfter = SilentFor - 2*beatEvery
 	// ownFor is how long after its last report a process may act on what it holds in memory. It ends before others may
 	// presume the process gone.
 	ownFor = SilentFor - time.Second
@@ -76,8 +78,6 @@ func (s *Store) keepBeating(ctx context.Context) {
 // Beat reports once that this process runs. A process that others have declared gone, or that has given up what it
 // held, continues under another id: others take over the work under the old one.
 func (s *Store) Beat(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, beatFor)
-	defer cancel()
 	began := s.presence.now()
 	var kept []int64
 	for _, p := range s.presences() {
@@ -85,7 +85,7 @@ func (s *Store) Beat(ctx context.Context) error {
 			kept = append(kept, id)
 		}
 	}
-	run, err := s.touch(ctx, kept)
+	run, err := inTime(ctx, func(ctx context.Context) ([]int64, error) { return s.touch(ctx, kept) })
 	if err != nil {
 		return err
 	}
@@ -107,7 +107,7 @@ func (s *Store) beat(ctx context.Context, p *presence, began time.Time, run []in
 	if runs {
 		return nil
 	}
-	id, err := s.register(ctx, p.kind, p.host, id)
+	id, err := inTime(ctx, func(ctx context.Context) (int64, error) { return s.register(ctx, p.kind, p.host, id) })
 	if err != nil {
 		return err
 	}
@@ -115,6 +115,13 @@ func (s *Store) beat(ctx context.Context, p *presence, began time.Time, run []in
 	p.id, p.said, p.lapsed = id, began, false
 	p.mu.Unlock()
 	return nil
+}
+
+// inTime does one step of a report, which takes beatFor at most.
+func inTime[T any](ctx context.Context, step func(context.Context) (T, error)) (T, error) {
+	ctx, cancel := context.WithTimeout(ctx, beatFor)
+	defer cancel()
+	return step(ctx)
 }
 
 // kept returns the id, if this process has not given up what it holds under it.
@@ -192,6 +199,15 @@ func (s *Store) ids() (all []int64) {
 
 // IsThis reports whether an id is one of this process's.
 func (s *Store) IsThis(id int64) bool { return id != 0 && slices.Contains(s.ids(), id) }
+
+// Reports reports whether this process's own reports are in time: the database takes writes. If it has not for so long that
+// others seem silent, this process's reports are late as well.
+func (s *Store) Reports() bool {
+	p := s.presence
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.id != 0 && p.now().Sub(p.said) < lateAfter
+}
 
 // known reports whether the others consider this process alive.
 func (p *presence) known() bool { return p.id != 0 && !p.lapsed && p.now().Sub(p.said) < ownFor }

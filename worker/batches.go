@@ -36,7 +36,7 @@ type Batches struct {
 	Engine BatchEngine
 	Log    *slog.Logger
 	Now    func() time.Time
-	// Due is signalled while batches wait. It spares the loop that has none a statement; nil = it looks by itself.
+	// Due is signalled while batches wait. Without a signal a loop that has none looks again after untilDue.
 	Due <-chan struct{}
 
 	tenant  string               // whose turn was the last

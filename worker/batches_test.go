@@ -31,6 +31,7 @@ type batches struct {
 	n     int // deliveries that wait
 	away  bool
 	letGo int
+	due   chan struct{}
 }
 
 func (b *batches) NextBatchTenant(_ context.Context, after string) (string, error) {
@@ -116,7 +117,7 @@ func (b *batches) Queue(work []handoff.Work) {
 func (b *batches) running(t *testing.T, d time.Duration, meanwhile func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	loop := &worker.Batches{Store: b, Engine: b, Log: slog.New(slog.DiscardHandler), Now: time.Now}
+	loop := &worker.Batches{Store: b, Engine: b, Log: slog.New(slog.DiscardHandler), Now: time.Now, Due: b.due}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

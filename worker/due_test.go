@@ -99,3 +99,56 @@ func TestDue_AnIdleLoopAsksWhenItIsWoken(t *testing.T) {
 		<-done
 	})
 }
+
+// Batches are made within a moment after the loop was woken.
+func TestDue_AnIdleLoopOfBatchesIsWoken(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := &batches{pages: map[string]int{}, most: 1, room: map[string]int{}, due: make(chan struct{}, 1)}
+		b.running(t, time.Second, func() {
+			require.Equal(t, 1, b.asked)
+			b.pages["acme"] = 1
+			b.due <- struct{}{}
+		})
+		require.Equal(t, []string{"acme"}, b.turns)
+	})
+}
+
+// The work of a process that is silent, or has ended, is taken over at once.
+func TestDue_TheTakeoverIsWoken(t *testing.T) {
+	t.Parallel()
+	b, _ := watched(t)
+	woken := func() bool {
+		t.Helper()
+		woken, err := b.Due(t.Context())
+		require.NoError(t, err)
+		return woken
+	}
+	silent := func() (looks []bool) {
+		for range 6 {
+			b.Clock.Advance(time.Second)
+			looks = append(looks, woken())
+		}
+		return looks
+	}
+	require.False(t, woken())
+	b.Reports(false)
+	require.Equal(t, []bool{false, false, false, false, false, false}, silent(), "the database takes no writes: that silences all")
+	b.Reports(true)
+	require.Equal(t, []bool{false, false, false, false, false, true}, silent(), "it has been watched for five seconds")
+	require.True(t, woken(), "nobody has taken it over yet")
+}
+
+// Where nobody knows what is due, each loop looks by itself.
+func TestDue_WithoutAnAnswerAllAreWoken(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	jobs, batches := make(chan struct{}, 1), make(chan struct{}, 1)
+	b.Jobs, b.Batches = jobs, batches
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	woken, err := b.Due(ctx)
+	require.ErrorIs(t, err, context.Canceled)
+	require.True(t, woken)
+	require.Equal(t, []int{1, 1}, []int{len(jobs), len(batches)})
+}

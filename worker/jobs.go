@@ -34,7 +34,7 @@ type Jobs struct {
 	Metrics *metrics.Metrics
 	Log     *slog.Logger
 	Now     func() time.Time
-	// Due is signalled while jobs wait. It spares the loop that has none a statement; nil = it looks by itself.
+	// Due is signalled while jobs wait. Without a signal a loop that has none looks again after untilDue.
 	Due <-chan struct{}
 
 	starts chan struct{} // one token for each page whose dispatches are being started

@@ -80,7 +80,8 @@ type loop struct {
 	look func(context.Context) (found bool, err error)
 	// temporal says that the loop can do nothing while Temporal is away.
 	temporal bool
-	// every is the time between two rounds; 0 = the reconciler's.
+	// every is the time between two rounds; 0 = the reconciler's. For a loop that is woken, it is the rest after a round that
+	// found something.
 	every time.Duration
 	// small says that a round that finds nothing reads next to nothing. If it took long, the database was slow or its
 	// connection was dead: that says nothing of the loop.
@@ -100,7 +101,7 @@ func (r *Reconciler) loops() []loop {
 		{name: "erasures", look: r.erase},
 		{name: "stats", look: r.stats, every: statsEvery},
 		{name: "due", look: r.due, every: dueEvery, small: true},
-		{name: "takeover", look: r.gone, every: dueEvery, small: true, wake: r.unclaimed},
+		{name: "takeover", look: r.gone, every: dueEvery, wake: r.unclaimed},
 	}
 }
 
@@ -128,13 +129,13 @@ func (r *Reconciler) run(ctx context.Context, l loop) {
 		if err != nil && ctx.Err() == nil {
 			r.Log.WarnContext(ctx, "reconciling goes on at the next look", "loop", l.name, "error", err)
 		}
-		wake := l.wake
+		woken := l.wake
 		if err != nil {
-			wake = nil // it rests first
+			woken = nil // it rests first
 		}
 		select {
 		case <-ctx.Done():
-		case <-wake:
+		case <-woken:
 		case <-time.After(r.restOf(l, time.Since(begun), found, err)):
 		}
 	}

@@ -20,11 +20,13 @@ const (
 // watch notes since when this process has watched the others without a gap. The zero value is ready.
 type watch struct {
 	now         func() time.Time // nil = time.Now, which clock steps do not affect
+	reports     func() bool      // whether this process's own reports are in time; nil = the store says so
 	since, last time.Time
 }
 
 // look notes a look at the others, and reports whether they have been watched for as long as one may be silent. Right
-// after an outage of the database, or when this process was suspended, all of them seem silent, and none is gone.
+// after an outage of the database, or when this process was suspended, all of them seem silent, and none is gone. A
+// database that can be read but not written is one that is away.
 func (w *watch) look() (long bool) {
 	now := time.Now()
 	if w.now != nil {
@@ -37,12 +39,25 @@ func (w *watch) look() (long bool) {
 	return now.Sub(w.since) >= models.SilentFor
 }
 
-// processes declares silent processes gone.
-func (r *Reconciler) processes(ctx context.Context, silent bool) (found bool, err error) {
-	if !r.watch.look() || !silent {
+// processes declares silent processes gone, if the others have been watched for long enough. A look that was not answered
+// counts only if they can be declared gone all the same.
+func (r *Reconciler) processes(ctx context.Context, silent, answered bool) (found bool, err error) {
+	reports := r.watch.reports
+	if reports == nil {
+		reports = r.Store.Reports
+	}
+	long := r.watch.look()
+	if !reports() || !long && !answered {
+		r.watch.last = time.Time{}
+		return false, nil
+	}
+	if !long || !silent {
 		return false, nil
 	}
 	gone, err := r.Store.DeclareGone(ctx)
+	if err != nil {
+		r.watch.last = time.Time{}
+	}
 	for _, p := range gone {
 		r.Log.WarnContext(ctx, "process gone; taking over what it held", "process", p.ID, "kind", p.Kind, "host", p.Host, "seen", p.SeenAt)
 	}
