@@ -48,14 +48,7 @@ func wake(loop chan<- struct{}) {
 // rest waits before the next round of a loop.
 func rest(ctx context.Context, wait time.Duration, due <-chan struct{}) {
 	if wait != untilDue {
-		_ = pause.For(ctx, wait)
-		return
+		due = nil
 	}
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-due:
-	case <-timer.C:
-	case <-ctx.Done():
-	}
+	_ = pause.Until(ctx, due, wait)
 }

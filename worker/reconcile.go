@@ -10,6 +10,7 @@ import (
 
 	"github.com/posthorn/posthorn/internal/metrics"
 	"github.com/posthorn/posthorn/internal/panics"
+	"github.com/posthorn/posthorn/internal/pause"
 	"github.com/posthorn/posthorn/models"
 )
 
@@ -38,7 +39,7 @@ type Reconciler struct {
 	// Every is the time between two rounds, default 10 s. Overdue is how long a delivery must have been due before its
 	// dispatch is checked, default 1 minute.
 	Every, Overdue time.Duration
-	// Jobs and Batches are signalled while jobs and batches wait in the database; nil = nobody is told.
+	// Jobs gets a signal while a job waits in the database, and Batches while a batch does; nil = nobody is told.
 	Jobs, Batches chan<- struct{}
 	// Others reports whether another tenant has had first attempts here a moment ago; nil = none ever has.
 	Others func(tenant string) bool
@@ -133,11 +134,7 @@ func (r *Reconciler) run(ctx context.Context, l loop) {
 		if err != nil {
 			woken = nil // it rests first
 		}
-		select {
-		case <-ctx.Done():
-		case <-woken:
-		case <-time.After(r.restOf(l, time.Since(begun), found, err)):
-		}
+		_ = pause.Until(ctx, woken, r.restOf(l, time.Since(begun), found, err))
 	}
 }
 

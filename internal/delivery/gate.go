@@ -73,13 +73,5 @@ func (b *batch) await(ctx context.Context, most time.Duration) error {
 		b.wg.Wait()
 		close(ended)
 	}()
-	timer := time.NewTimer(most)
-	defer timer.Stop()
-	select {
-	case <-ended:
-	case <-timer.C:
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-	return nil
+	return pause.Until(ctx, ended, most)
 }

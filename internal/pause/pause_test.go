@@ -29,3 +29,23 @@ func TestPause_For(t *testing.T) {
 		require.Equal(t, time.Minute, time.Since(began))
 	})
 }
+
+func TestPause_UntilASignal(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		why := errors.New("why")
+		ctx, cancel := context.WithCancelCause(t.Context())
+		signal := make(chan struct{})
+		waits := func(after time.Duration, err error) {
+			t.Helper()
+			began := time.Now()
+			require.ErrorIs(t, pause.Until(ctx, signal, time.Hour), err)
+			require.Equal(t, after, time.Since(began))
+		}
+		waits(time.Hour, nil)
+		time.AfterFunc(time.Second, func() { signal <- struct{}{} })
+		waits(time.Second, nil)
+		time.AfterFunc(time.Minute, func() { cancel(why) })
+		waits(time.Minute, why)
+	})
+}
