@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -51,13 +52,13 @@ func TestDue_LoopsAreWokenForWhatWaits(t *testing.T) {
 
 // countedJobs has no job, and counts how often it is asked. While it is broken it fails.
 type countedJobs struct {
-	asked  int
-	broken bool
+	asked  atomic.Int64
+	broken atomic.Bool
 }
 
 func (c *countedJobs) RunJob(context.Context) (models.Job, models.JobPage, error) {
-	c.asked++
-	if c.broken {
+	c.asked.Add(1)
+	if c.broken.Load() {
 		return models.Job{ID: "job_1"}, models.JobPage{}, errors.New("conn closed")
 	}
 	return models.Job{}, models.JobPage{}, nil
@@ -78,18 +79,18 @@ func TestDue_AnIdleLoopAsksWhenItIsWoken(t *testing.T) {
 			defer close(done)
 			jobs.Run(ctx)
 		}()
-		asked := func(n int, after time.Duration) {
+		asked := func(n int64, after time.Duration) {
 			t.Helper()
 			time.Sleep(after)
 			synctest.Wait()
-			require.Equal(t, n, store.asked)
+			require.Equal(t, n, store.asked.Load())
 		}
 		asked(1, 9*time.Second)
 		due <- struct{}{}
 		asked(2, 0)
 		asked(2, 9*time.Second)
 		asked(3, time.Second)
-		store.broken = true
+		store.broken.Store(true)
 		due <- struct{}{}
 		asked(4, 0)
 		due <- struct{}{}
