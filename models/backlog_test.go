@@ -71,7 +71,7 @@ func TestBacklog_IsCountedInPagesOnPostgres(t *testing.T) {
 	s.overdueCrowd(t, many, 25_000)
 	batch := s.later(t, "acme", 3, few)
 	s.mustAccept(t, batch)
-	require.NoError(t, s.DB().Exec(`UPDATE deliveries SET status = 'held', status_reason = 'paused', next_attempt_at = NULL WHERE id LIKE 'dlv_1____'`).Error)
+	s.fill(t, nil, `UPDATE deliveries SET status = 'held', status_reason = 'paused', next_attempt_at = NULL WHERE id LIKE 'dlv_1____'`)
 	require.NoError(t, s.DB().Exec(`VACUUM ANALYZE`).Error)
 	watched, n := s.counted(t)
 	b, top, err := watched.Backlog(t.Context(), 5)

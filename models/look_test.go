@@ -463,9 +463,9 @@ func TestLookBound_SearchesOfTestsLookAtABoundedNumberOnPostgres(t *testing.T) {
 	s := postgres(t)
 	const most, page, n = 200, 50, 3000
 	w := s.Webhook(t, s.Tenant(t, "acme"))
-	require.NoError(t, s.DB().Exec(`INSERT INTO tests (id, tenant, webhook_id, event_id, event_type, status, attempt, created_at)
+	s.fill(t, map[string]any{"webhook": w.ID, "now": s.Now(), "n": n}, `INSERT INTO tests (id, tenant, webhook_id, event_id, event_type, status, attempt, created_at)
 		SELECT 'dlv_' || to_hex(1000000 + n), 'acme', CASE WHEN n % 3 = 0 THEN CAST(@webhook AS text) ELSE 'wh_other' END, 'evt_' || n, 'order.created', 'delivered', '{}', @now
-		FROM generate_series(1, @n) n`, map[string]any{"webhook": w.ID, "now": s.Now(), "n": n}).Error)
+		FROM generate_series(1, @n) n`)
 	require.NoError(t, s.DB().Exec("VACUUM ANALYZE").Error)
 	s.Store = s.Looking(most)
 	for _, tenant := range []string{"acme", ""} {
@@ -488,12 +488,11 @@ func TestLookBound_APageOfAWebhookPassesOverNoOthersOnPostgres(t *testing.T) {
 	s := postgres(t)
 	const most, page, n = 20, 10, 30000
 	w := s.Webhook(t, s.Tenant(t, "acme"))
-	require.NoError(t, s.DB().Exec(`INSERT INTO deliveries (tenant, id, event_id, event_type, webhook_id, status, status_reason, attempts, failures, generation,
+	s.fill(t, map[string]any{"webhook": w.ID, "now": s.Now(), "n": n}, `INSERT INTO deliveries (tenant, id, event_id, event_type, webhook_id, status, status_reason, attempts, failures, generation,
 			dispatch_id, created_at)
 		SELECT 'acme', 'dlv_' || to_hex(1000000 + n), 'evt_' || n, 'order.created',
 			CASE WHEN n <= @n / 2 AND hashint4(n) % 4 <> 0 THEN CAST(@webhook AS text) ELSE 'wh_' || abs(hashint4(n + 7)) % 20 END,
-			CASE WHEN n % 10 = 0 THEN 'failed' ELSE 'delivered' END, '', 1, 0, 0, '', @now FROM generate_series(1, @n) n`,
-		map[string]any{"webhook": w.ID, "now": s.Now(), "n": n}).Error)
+			CASE WHEN n % 10 = 0 THEN 'failed' ELSE 'delivered' END, '', 1, 0, 0, '', @now FROM generate_series(1, @n) n`)
 	require.NoError(t, s.DB().Exec("VACUUM ANALYZE").Error)
 	s.Store = s.Looking(most)
 	for _, f := range []models.DeliveryFilter{{Status: models.Failed}, {Status: models.Held}, {Status: models.Failed, EventType: "none"}, {Status: models.Failed, Tag: "none"}, {}} {

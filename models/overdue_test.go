@@ -15,7 +15,7 @@ import (
 // its own that never started.
 func (s *database) overdueCrowd(t *testing.T, w models.Webhook, n int) {
 	t.Helper()
-	for _, statement := range []string{
+	s.fill(t, map[string]any{"tenant": w.Tenant, "webhook": w.ID, "n": n, "due": s.Now().Add(-time.Hour)},
 		`INSERT INTO events (tenant, id, type, data, attributes, created_at)
 			SELECT @tenant, 'evt_' || n, 'order.created', '{}', 'null', CAST(@due AS timestamptz) + n / 7 * interval '1 millisecond'
 			FROM generate_series(1, @n) n`,
@@ -24,11 +24,7 @@ func (s *database) overdueCrowd(t *testing.T, w models.Webhook, n int) {
 		`INSERT INTO deliveries (tenant, id, event_id, event_type, webhook_id, status, status_reason, attempts, failures, generation,
 				dispatch_id, next_attempt_at, created_at)
 			SELECT @tenant, 'dlv_' || n, 'evt_' || n, 'order.created', @webhook, 'pending', '', 0, 0, 0, 'evt_' || n,
-				CAST(@due AS timestamptz) + n / 7 * interval '1 millisecond', @due FROM generate_series(1, @n) n`,
-	} {
-		err := s.DB().Exec(statement, map[string]any{"tenant": w.Tenant, "webhook": w.ID, "n": n, "due": s.Now().Add(-time.Hour)}).Error
-		require.NoError(t, err)
-	}
+				CAST(@due AS timestamptz) + n / 7 * interval '1 millisecond', @due FROM generate_series(1, @n) n`)
 	require.NoError(t, s.DB().Exec(`ANALYZE`).Error)
 }
 
@@ -305,15 +301,12 @@ func TestOverdue_HealthIsLookedAtInPagesOnPostgres(t *testing.T) {
 	s := postgres(t)
 	w := s.Webhook(t, s.Tenant(t, "acme"))
 	s.fail(t, w, 12)
-	for _, statement := range []string{
+	s.fill(t, nil,
 		`INSERT INTO webhooks SELECT w2.* FROM webhooks w, generate_series(1, 4999) n, LATERAL (
 			SELECT (jsonb_populate_record(w, jsonb_build_object('id', 'wh_' || (100000 + n)))).*) w2`,
 		`INSERT INTO webhook_health SELECT h2.* FROM webhook_health h, webhooks w, LATERAL (
-			SELECT (jsonb_populate_record(h, jsonb_build_object('webhook_id', w.id))).*) h2 WHERE w.id <> h.webhook_id`,
-		`VACUUM ANALYZE`,
-	} {
-		require.NoError(t, s.DB().Exec(statement).Error)
-	}
+			SELECT (jsonb_populate_record(h, jsonb_build_object('webhook_id', w.id))).*) h2 WHERE w.id <> h.webhook_id`)
+	require.NoError(t, s.DB().Exec(`VACUUM ANALYZE`).Error)
 	seen := map[string]int{}
 	pages := 0
 	for after := ""; ; pages++ {

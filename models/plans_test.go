@@ -57,7 +57,7 @@ func (s *database) crowd(t *testing.T) (webhooks []models.Webhook) {
 		webhooks = append(webhooks, s.Webhook(t, tenant))
 	}
 	for _, w := range webhooks {
-		for _, statement := range []string{
+		s.fill(t, map[string]any{"tenant": w.Tenant, "webhook": w.ID, "start": s.Now().Add(-1500 * time.Minute)},
 			`INSERT INTO events (tenant, id, type, data, attributes, created_at)
 				SELECT @tenant, 'evt_00' || to_hex(1000000 + n) || @webhook, 'order.created', '{}', 'null', CAST(@start AS timestamptz) + n * interval '1 minute'
 				FROM generate_series(0, 1499) n`,
@@ -70,11 +70,7 @@ func (s *database) crowd(t *testing.T) (webhooks []models.Webhook) {
 			`INSERT INTO attempts (tenant, id, delivery_id, webhook_id, number, started_at, duration_ms, status_code, error,
 					request_headers, response_headers, response_body)
 				SELECT tenant, 'att_' || right(id, -4), id, webhook_id, 1, created_at, 1, 200, '', '{}', '{}', ''
-				FROM deliveries WHERE webhook_id = @webhook`,
-		} {
-			err := s.DB().Exec(statement, map[string]any{"tenant": w.Tenant, "webhook": w.ID, "start": s.Now().Add(-1500 * time.Minute)}).Error
-			require.NoError(t, err)
-		}
+				FROM deliveries WHERE webhook_id = @webhook`)
 	}
 	require.NoError(t, s.DB().Exec(`VACUUM ANALYZE`).Error)
 	return webhooks

@@ -15,8 +15,8 @@ func TestStatistics_FollowGrowthOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	s.crowd(t)
-	require.NoError(t, s.DB().Exec(`INSERT INTO dispatches (id, deliveries, created_at, checked_at)
-		SELECT 'p' || n, '[]', now(), now() FROM generate_series(1, 1500) n`).Error)
+	s.fill(t, nil, `INSERT INTO dispatches (id, deliveries, created_at, checked_at)
+		SELECT 'p' || n, '[]', now(), now() FROM generate_series(1, 1500) n`)
 	// PostgreSQL counts a connection's work a moment later.
 	var outgrown []string
 	follow := func() (err error) {
@@ -108,17 +108,14 @@ func TestStatistics_ListsOfATenantThatNobodyHasCountedOnPostgres(t *testing.T) {
 	s.crowd(t)
 	fresh := s.Tenant(t, "fresh")
 	w := s.Webhook(t, fresh)
-	for _, statement := range []string{
+	s.fill(t, map[string]any{"tenant": fresh, "webhook": w.ID, "start": s.Now().Add(-2 * time.Hour)},
 		`INSERT INTO events (tenant, id, type, data, attributes, created_at)
 			SELECT @tenant, 'evt_00' || to_hex(1000000 + n), 'order.created', '{}', 'null', CAST(@start AS timestamptz) + n * interval '1 second'
 			FROM generate_series(0, 4999) n`,
 		`INSERT INTO deliveries (tenant, id, event_id, event_type, webhook_id, status, status_reason, attempts, failures, generation,
 				dispatch_id, next_attempt_at, created_at, finished_at)
 			SELECT tenant, 'dlv_' || right(id, -4), id, type, @webhook, 'delivered', '', 1, 0, 0, '', NULL, created_at, created_at
-			FROM events WHERE tenant = @tenant`,
-	} {
-		require.NoError(t, s.DB().Exec(statement, map[string]any{"tenant": fresh, "webhook": w.ID, "start": s.Now().Add(-2 * time.Hour)}).Error)
-	}
+			FROM events WHERE tenant = @tenant`)
 	page := models.Page{Limit: 50}
 	for name, query := range map[string]func(ctx context.Context, tx *models.Store) error{
 		"events": func(ctx context.Context, tx *models.Store) error {

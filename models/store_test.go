@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/stretchr/testify/require"
+	"gorm.io/gorm"
 
 	"github.com/posthorn/posthorn/models"
 	"github.com/posthorn/posthorn/models/modelstest"
@@ -90,6 +91,27 @@ func (s *database) Open(tb testing.TB) *models.Store {
 	require.NoError(tb, err)
 	tb.Cleanup(func() { require.NoError(tb, store.Close()) })
 	return store
+}
+
+// fill runs the statements that fill tables for a test, in one transaction. They wait for locks as long as it takes: where the
+// processor is short, autovacuum may keep a growing table's for longer than a Store waits.
+func (s *database) fill(tb testing.TB, args map[string]any, statements ...string) {
+	tb.Helper()
+	var values []any
+	if args != nil {
+		values = append(values, args)
+	}
+	require.NoError(tb, s.DB().Transaction(func(tx *gorm.DB) error {
+		if err := tx.Exec("SET LOCAL lock_timeout = 0").Error; err != nil {
+			return err
+		}
+		for _, statement := range statements {
+			if err := tx.Exec(statement, values...).Error; err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
 }
 
 // Tenant creates a tenant and returns its id.
