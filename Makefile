@@ -62,7 +62,7 @@ build-lean: ## build bin/posthorn-lean: the program of the image, without dev
 
 .PHONY: test
 test: ## test everything, on a private PostgreSQL that it starts (and installs, if there is none)
-	@$(PGTEST) $(MAKE) --no-print-directory --keep-going test-lean test-server test-deploy
+	@$(PGTEST) $(MAKE) --no-print-directory --keep-going test-lean test-crash test-server test-deploy
 
 # What whole programs, a browser or a benchmark are needed for. PostgreSQL is such a program, and internal/app and internal/cli link
 # all of ours.
@@ -77,7 +77,12 @@ test-fast: ## test the main module's packages, queries on SQLite alone; no whole
 
 .PHONY: test-lean
 test-lean:
-	$(GOTEST) -timeout 20m $(TESTFLAGS) ./...
+	$(GOTEST) -timeout 20m $(TESTFLAGS) $$(go list ./... | grep -v '/test/crash$$')
+
+# It holds deaths to promises of seconds, so no other package is tested beside it.
+.PHONY: test-crash
+test-crash:
+	$(GOTEST) -timeout 20m $(TESTFLAGS) ./test/crash
 
 .PHONY: test-server
 test-server:
