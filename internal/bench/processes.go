@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// Process is a process to measure, with all its descendants: PostgreSQL has one for each connection.
+// Process is a process to measure, with its descendants: PostgreSQL has one for each connection.
 type Process struct {
 	Name string
 	PID  int
@@ -78,12 +78,13 @@ func readStats(proc string) (map[int]stat, error) {
 	return all, nil
 }
 
-// family returns a process and all its descendants.
-func family(all map[int]stat, root int) []int {
+// family returns a process and its descendants, except those that are measured by themselves, with theirs.
+func family(all map[int]stat, root int, measured []Process) []int {
 	pids := []int{root}
 	for i := 0; i < len(pids); i++ {
 		for pid, s := range all {
-			if s.parent == pids[i] && !slices.Contains(pids, pid) {
+			apart := slices.ContainsFunc(measured, func(p Process) bool { return p.PID == pid })
+			if s.parent == pids[i] && !apart && !slices.Contains(pids, pid) {
 				pids = append(pids, pid)
 			}
 		}
@@ -205,7 +206,7 @@ func (w *watch) sample() ([]time.Duration, error) {
 		if _, ok := all[p.PID]; !ok {
 			return nil, fmt.Errorf("process %s (%d) does not run", p.Name, p.PID)
 		}
-		pids := family(all, p.PID)
+		pids := family(all, p.PID, w.processes)
 		for _, pid := range pids {
 			times[i] += all[pid].cpu
 		}
@@ -217,6 +218,17 @@ func (w *watch) sample() ([]time.Duration, error) {
 	}
 	w.peak = max(w.peak, total)
 	return times, nil
+}
+
+// Measure returns what processes, and this one, use while do runs; nil without /proc.
+func Measure(processes []Process, do func() error) (*Usage, error) {
+	w, err := startWatch(procDir, processes)
+	if err != nil {
+		return nil, err
+	}
+	err = do()
+	u, stopped := w.stop()
+	return u, errors.Join(err, stopped)
 }
 
 // ProcessUsage is the usage of one process, with its descendants, in a run.

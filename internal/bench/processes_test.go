@@ -84,8 +84,8 @@ func TestBenchProcesses_WatchCountsDescendants(t *testing.T) {
 	p.process(11, 10, 90, 5)
 	p.process(12, 10, 30, 70) // came
 	p.process(13, 12, 1, 1)   // its child
-	p.process(20, 1, 107, 20)
 	p.process(os.Getpid(), 1, 50, 2)
+	p.process(20, os.Getpid(), 107, 20) // this process has started it, and is measured without it
 	u, err := w.stop()
 	require.NoError(t, err)
 	require.Equal(t, []ProcessUsage{{"postgres", 1.81, 116 + 8}, {"temporal", 1, 30 + 8}}, u.Processes)

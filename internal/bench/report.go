@@ -3,6 +3,7 @@ package bench
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -15,6 +16,7 @@ type Report struct {
 	Options  Told              `json:"options"`
 	Postgres map[string]string `json:"postgres,omitempty"` // settings that matter
 	Results  []Result          `json:"results"`
+	Bare     []Figure          `json:"bare,omitempty"`
 	Mass     []Figure          `json:"mass,omitempty"`
 	Console  []Figure          `json:"console,omitempty"`
 	Volume   []Figure          `json:"volume,omitempty"`
@@ -113,14 +115,13 @@ func (r *Report) Text(w io.Writer) error {
 		b.WriteByte('\n')
 		r.Results[i].text(&b)
 	}
-	for _, figures := range [][]Figure{r.Mass, r.Console, r.Volume} {
-		if len(figures) > 0 {
-			figuresText(&b, figures)
-		}
-	}
+	figuresText(&b, r.Figures())
 	_, err := io.WriteString(w, b.String())
 	return err
 }
+
+// Figures returns all figures.
+func (r *Report) Figures() []Figure { return slices.Concat(r.Bare, r.Mass, r.Console, r.Volume) }
 
 // figuresText writes figures part by part.
 func figuresText(w io.Writer, figures []Figure) {

@@ -109,7 +109,7 @@ func (s *settings) named(scenario string) bool { return slices.Contains(s.scenar
 
 // wants reports whether anything is to be measured with the arrangement.
 func (s *settings) wants(m mode) bool {
-	return m.mass != nil && s.wanted(bench.MassName) || m.pages && (s.wanted(bench.ConsoleName) || s.named(bench.VolumeName)) || slices.ContainsFunc(m.loads, func(l load) bool { return s.wanted(l.scenario) })
+	return m.start == nil && s.wanted(bareName) || m.mass != nil && s.wanted(bench.MassName) || m.pages && (s.wanted(bench.ConsoleName) || s.named(bench.VolumeName)) || slices.ContainsFunc(m.loads, func(l load) bool { return s.wanted(l.scenario) })
 }
 
 // backlogs reads a list of numbers.
@@ -138,7 +138,11 @@ func (s *settings) measure(ctx context.Context, m mode) (*bench.Report, error) {
 	o := bench.Options{AdminKey: adminKey, Receiver: "127.0.0.1:0", Payload: payload}
 	shown := bench.Report{At: report.At, Machine: report.Machine}
 	var err error
-	if m.mass != nil && s.wanted(bench.MassName) {
+	if m.start == nil && s.wanted(bareName) {
+		fmt.Fprintf(os.Stderr, "%s: %s\n", m.name, bareName)
+		report.Bare, err = s.bare(ctx)
+	}
+	if err == nil && m.mass != nil && s.wanted(bench.MassName) {
 		fmt.Fprintf(os.Stderr, "%s: %s\n", m.name, bench.MassName)
 		report.Mass, err = bench.Mass(ctx, o, s.mass, &stage{settings: s, mode: m})
 	}
@@ -150,7 +154,8 @@ func (s *settings) measure(ctx context.Context, m mode) (*bench.Report, error) {
 		fmt.Fprintf(os.Stderr, "%s: %s\n", m.name, bench.VolumeName)
 		report.Volume, err = bench.Volume(ctx, o, s.mass, &stage{settings: s, mode: m})
 	}
-	if shown.Mass, shown.Console, shown.Volume = report.Mass, report.Console, report.Volume; shown.Mass != nil || shown.Console != nil || shown.Volume != nil {
+	shown.Bare, shown.Mass, shown.Console, shown.Volume = report.Bare, report.Mass, report.Console, report.Volume
+	if len(shown.Figures()) > 0 {
 		fmt.Fprintln(os.Stderr, indent(&shown))
 	}
 	return &report, err
@@ -158,17 +163,11 @@ func (s *settings) measure(ctx context.Context, m mode) (*bench.Report, error) {
 
 // loads starts an arrangement and runs its loads, one after the other.
 func (s *settings) loads(ctx context.Context, m mode) (*bench.Report, error) {
-	dir, err := os.MkdirTemp("", "posthorn-bench-")
+	st, clean, err := s.newStack(m.name)
 	if err != nil {
 		return nil, err
 	}
-	if s.keep {
-		fmt.Fprintln(os.Stderr, m.name+": logs in", dir)
-	} else {
-		defer func() { _ = os.RemoveAll(dir) }()
-	}
-	st := &stack{settings: s, dir: dir}
-	defer st.stop()
+	defer clean()
 	if err := m.start(st, ctx); err != nil {
 		return nil, errors.Join(err, st.logs())
 	}

@@ -9,6 +9,17 @@ import (
 	"github.com/posthorn/posthorn/internal/bench"
 )
 
+// bare writes what a workflow costs by itself.
+func (p *page) bare(w io.Writer) {
+	p.figures(w, func(r *bench.Report) []bench.Figure { return r.Bare }, `
+## A workflow by itself
+
+The scenario `+"`bare`"+`: workflows that do nothing, 20 a second, started eagerly by a process with a worker, as Posthorn starts its own.
+There is no Posthorn. This is what a workflow takes on this machine, with what idle processes take. At this rate, Posthorn starts
+five at once.
+`)
+}
+
 // mass writes the results of the arrangements when everything fails, side by side.
 func (p *page) mass(w io.Writer) {
 	p.figures(w, func(r *bench.Report) []bench.Figure { return r.Mass }, `

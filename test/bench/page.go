@@ -88,6 +88,7 @@ last record.
 		fmt.Fprintf(w, "\nPostgreSQL: %s. Temporal: the server Posthorn embeds, as a process of its own, %d history shards.\n", s, shards)
 	}
 	p.goals(w)
+	p.bare(w)
 	p.mass(w)
 	p.console(w)
 	p.volume(w)

@@ -51,6 +51,20 @@ func TestBenchPage_Thousands(t *testing.T) {
 	}
 }
 
+func TestBenchPage_ShowsWorkflowsThatDoNothing(t *testing.T) {
+	t.Parallel()
+	usage := &bench.Usage{Processes: []bench.ProcessUsage{{Name: "postgres", CPUSeconds: 3}, {Name: "temporal", CPUSeconds: 6}}, CPUSeconds: 9,
+		Load: bench.ProcessUsage{CPUSeconds: 1}}
+	var p page
+	p.add(mode{name: "temporal", about: "no Posthorn"}, &bench.Report{Bare: bareFigures(5, 800, usage)})
+	var b strings.Builder
+	p.write(&b)
+	require.Contains(t, b.String(), "| **5 start at once** | CPU for a workflow, in all |  | 12.5 ms |\n"+
+		"|  | CPU for a workflow, postgres |  | 3.8 ms |\n|  | CPU for a workflow, temporal |  | 7.5 ms |\n|  | CPU for a workflow, worker |  | 1.2 ms |\n")
+	require.NotContains(t, b.String(), "## temporal", "it has no loads")
+	require.Empty(t, bareFigures(5, 800, nil), "nothing was measured")
+}
+
 func TestBenchPage_ShowsMassBesideItself(t *testing.T) {
 	t.Parallel()
 	var p page

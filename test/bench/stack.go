@@ -29,7 +29,7 @@ import (
 type mode struct {
 	name, about string
 	loads       []load
-	start       func(*stack, context.Context) error
+	start       func(*stack, context.Context) error // nil = there is no Posthorn, and bare is all that is measured
 	mass        func(*stage, context.Context) error // brings up what works, for mass; nil = it is not measured with that
 	pages       bool                                // it is measured with console
 }
@@ -38,6 +38,7 @@ var modes = []mode{
 	{"serve", "PostgreSQL, Temporal and `posthorn serve`, a process each", append(all(), everyday()...), (*stack).serve, (*stage).serve, true},
 	{"retries", "the same with `POSTHORN_WORKFLOWS=retries`", append(plain("latency", "saturate", "fanout", "noisy"), everyday()...),
 		(*stack).serveRetries, nil, false},
+	{"temporal", "PostgreSQL and Temporal alone, with workflows that do nothing", nil, nil, nil, false},
 	{"workers-1", "PostgreSQL, Temporal, `posthorn api` and one `posthorn worker`", plain("latency", "saturate", "fanout"), workers(1), (*stage).worker, false},
 	{"workers-2", "the same with two workers", plain("saturate", "fanout", "limits"), workers(2), nil, false},
 	{"workers-4", "the same with four workers", plain("saturate", "fanout", "limits"), workers(4), nil, false},
@@ -59,6 +60,23 @@ type stack struct {
 	databases []string // the names of ours and of the engine's
 	processes []bench.Process
 	running   []*program
+}
+
+// newStack returns a stack in which nothing runs yet. clean ends it.
+func (s *settings) newStack(name string) (st *stack, clean func(), err error) {
+	dir, err := os.MkdirTemp("", "posthorn-bench-")
+	if err != nil {
+		return nil, nil, err
+	}
+	st = &stack{settings: s, dir: dir}
+	if s.keep {
+		fmt.Fprintln(os.Stderr, name+": logs in", dir)
+		return st, st.stop, nil
+	}
+	return st, func() {
+		st.stop()
+		_ = os.RemoveAll(dir)
+	}, nil
 }
 
 // program is a started program.
