@@ -37,7 +37,7 @@ type Batches struct {
 	Log    *slog.Logger
 	Now    func() time.Time
 	// Due gets a signal while a batch waits. Without one, a loop that has nothing to do looks again after untilDue.
-	Due <-chan struct{}
+	Due chan struct{}
 
 	tenant  string               // whose turn was the last
 	made    bool                 // a page, since the first tenant's turn

@@ -40,3 +40,11 @@ func (r *Reconciler) Once(ctx context.Context, look func(context.Context) (bool,
 	_, err := r.once(ctx, loop{name: "test", look: look})
 	return err
 }
+
+// LoopNames returns the loops' names, which are values of a metric's label.
+func (r *Reconciler) LoopNames() (names []string) {
+	for _, l := range r.loops() {
+		names = append(names, l.name)
+	}
+	return names
+}

@@ -35,7 +35,7 @@ type Jobs struct {
 	Log     *slog.Logger
 	Now     func() time.Time
 	// Due gets a signal while a job waits. Without one, a loop that has nothing to do looks again after untilDue.
-	Due <-chan struct{}
+	Due chan struct{}
 
 	starts chan struct{} // one token for each page whose dispatches are being started
 }

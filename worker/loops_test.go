@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"os"
+	"regexp"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -68,6 +71,20 @@ func (p *panickingJobs) RunJob(context.Context) (models.Job, models.JobPage, err
 }
 
 func (*panickingJobs) LastTraffic() time.Time { return time.Time{} }
+
+func TestLoops_OperationsNamesEachOfThem(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../docs/operations.md")
+	require.NoError(t, err)
+	_, row, found := strings.Cut(string(page), "`posthorn_reconciler_loop_seconds{loop}`")
+	require.True(t, found)
+	row, _, _ = strings.Cut(row, "\n")
+	var named []string
+	for _, name := range regexp.MustCompile("`([a-z]+)`").FindAllStringSubmatch(row, -1) {
+		named = append(named, name[1])
+	}
+	require.ElementsMatch(t, (&worker.Reconciler{}).LoopNames(), named)
+}
 
 func TestLoops_AJobThatPanicsIsNotTheLast(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -351,15 +351,14 @@ func (a *App) work(ctx context.Context, background *sync.WaitGroup) (stop func(c
 			return nil
 		})
 	})
-	jobsDue, batchesDue := make(chan struct{}, 1), make(chan struct{}, 1)
+	jobs := &worker.Jobs{Store: a.store, Engine: a.engine, Metrics: a.metrics, Log: a.Log, Now: a.store.Clock, Due: make(chan struct{}, 1)}
+	background.Go(func() { jobs.Run(ctx) })
+	batches := &worker.Batches{Store: a.store, Engine: a.engine, Log: a.Log, Now: a.store.Clock, Due: make(chan struct{}, 1)}
+	background.Go(func() { batches.Run(ctx) })
 	reconciler := &worker.Reconciler{Store: a.store, Engine: a.engine, Threshold: int64(a.Config.FailureThreshold), Metrics: a.metrics, Log: a.Log,
 		Every: a.Config.Reconcile.Every, Overdue: a.Config.Reconcile.After, Others: a.makes.Courier.Others,
-		Jobs: jobsDue, Batches: batchesDue}
+		Jobs: jobs.Due, Batches: batches.Due}
 	background.Go(func() { reconciler.Run(ctx) })
-	jobs := &worker.Jobs{Store: a.store, Engine: a.engine, Metrics: a.metrics, Log: a.Log, Now: a.store.Clock, Due: jobsDue}
-	background.Go(func() { jobs.Run(ctx) })
-	batches := &worker.Batches{Store: a.store, Engine: a.engine, Log: a.Log, Now: a.store.Clock, Due: batchesDue}
-	background.Go(func() { batches.Run(ctx) })
 	return func(ctx context.Context) {
 		var direct, ended bool
 		var parts sync.WaitGroup
