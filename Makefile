@@ -62,7 +62,7 @@ build-lean: ## build bin/posthorn-lean: the program of the image, without dev
 
 .PHONY: test
 test: ## test everything, on a private PostgreSQL that it starts (and installs, if there is none)
-	@$(PGTEST) $(MAKE) --no-print-directory --keep-going test-lean test-crash test-server test-deploy
+	@$(PGTEST) $(MAKE) --no-print-directory --keep-going -j1 test-lean test-crash test-server test-deploy
 
 # What whole programs, a browser or a benchmark are needed for. PostgreSQL is such a program, and internal/app and internal/cli link
 # all of ours.
@@ -79,7 +79,7 @@ test-fast: ## test the main module's packages, queries on SQLite alone; no whole
 test-lean:
 	$(GOTEST) -timeout 20m $(TESTFLAGS) $$(go list ./... | grep -v '/test/crash$$')
 
-# It holds deaths to promises of seconds, so no other package is tested beside it.
+# What was killed must be back within seconds, so `make test` runs nothing beside these.
 .PHONY: test-crash
 test-crash:
 	$(GOTEST) -timeout 20m $(TESTFLAGS) ./test/crash

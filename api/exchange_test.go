@@ -70,7 +70,8 @@ func TestExchange_AnAttemptShowsTheWholeExchange(t *testing.T) {
 		require.Equal(t, false, a["request_body_truncated"])
 		require.Equal(t, true, a["response_body_truncated"])
 		require.Nil(t, a["response_body_encoding"], "it is text still")
-		require.True(t, strings.HasSuffix(a["response_body"].(string), "日"))
+		// The last character may be masked: one in 256 keys begins with its last byte.
+		require.True(t, strings.HasSuffix(strings.TrimSuffix(a["response_body"].(string), wire.Masked), "日"))
 		headers, _ := a["response_headers"].(map[string]any)
 		require.Equal(t, "a, b, c, a", headers["X-Many"])
 		values, _ := a["response_header_values"].(map[string]any)

@@ -234,10 +234,10 @@ func TestAuditLog_URLsStandWithoutTheirQuery(t *testing.T) {
 func TestAuditLog_AListIsPlannedForItsValuesOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
-	s.fill(t, map[string]any{"now": s.Now()}, `INSERT INTO audit_log (id, at, tenant, tenant_slug, actor_kind, actor_id, actor_name, action, target_kind, target_id, changes, request_id, address)
+	s.patiently(t, map[string]any{"now": s.Now()}, `INSERT INTO audit_log (id, at, tenant, tenant_slug, actor_kind, actor_id, actor_name, action, target_kind, target_id, changes, request_id, address)
 		SELECT 'aud_' || lpad(to_hex(n), 36, '0'), CAST(@now AS timestamptz), 't', 't', 'key', CASE WHEN n = 7 THEN 'key_rare' ELSE 'key_' || abs(hashint4(n)) % 3 END, '', 'webhook.updated',
 		'webhook', 'wh_1', '{}', '', '' FROM generate_series(1, 20000) n`)
-	require.NoError(t, s.DB().Exec("VACUUM ANALYZE audit_log").Error)
+	s.patiently(t, nil, "VACUUM ANALYZE audit_log")
 	require.NoError(t, s.Read(t.Context(), func(_ context.Context, reader *models.Store) error {
 		reading := &database{Store: reader, URL: s.URL, Clock: s.Clock}
 		for i := range 13 {
@@ -260,10 +260,10 @@ func TestAuditLog_UsesIndexesOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	tenant := s.Tenant(t, "acme")
-	s.fill(t, map[string]any{"now": s.Now()}, `INSERT INTO audit_log (id, at, tenant, tenant_slug, actor_kind, actor_id, actor_name, action, target_kind, target_id, changes, request_id, address)
+	s.patiently(t, map[string]any{"now": s.Now()}, `INSERT INTO audit_log (id, at, tenant, tenant_slug, actor_kind, actor_id, actor_name, action, target_kind, target_id, changes, request_id, address)
 		SELECT 'aud_' || lpad(to_hex(n), 36, '0'), CAST(@now AS timestamptz), 't' || n % 50, 't' || n % 50, 'key', 'key_' || n % 500, '', CASE WHEN n % 200 = 0 THEN 'webhook.deleted' ELSE 'webhook.updated' END,
 		'webhook', 'wh_' || n % 1000, '{}', '', '' FROM generate_series(1, 20000) n`)
-	require.NoError(t, s.DB().Exec("VACUUM ANALYZE audit_log").Error)
+	s.patiently(t, nil, "VACUUM ANALYZE audit_log")
 	for name, f := range map[string]models.AuditFilter{
 		"all": {}, "tenant": {Tenant: tenant}, "slug": {TenantSlug: "t7"}, "action": {Action: models.AuditWebhookDeleted},
 		"actor": {ActorID: "key_7"}, "target": {TargetID: "wh_7"}, "until": {Until: s.Now().Add(-time.Hour)}, "tenant and action": {TenantSlug: "t7", Action: models.AuditWebhookUpdated},

@@ -230,10 +230,10 @@ func TestErasure_ListsOfRecoveriesUseIndexesOnPostgres(t *testing.T) {
 	s := postgres(t)
 	webhooks := s.crowd(t)
 	for _, w := range webhooks {
-		s.fill(t, map[string]any{"tenant": w.Tenant, "webhook": w.ID}, `INSERT INTO recoveries (id, tenant, webhook_id, status, statuses, reason, until, rate, sweep, position, total, released, created_at)
+		s.patiently(t, map[string]any{"tenant": w.Tenant, "webhook": w.ID}, `INSERT INTO recoveries (id, tenant, webhook_id, status, statuses, reason, until, rate, sweep, position, total, released, created_at)
 			SELECT 'rec_' || lpad(to_hex(n), 8, '0') || right(CAST(@webhook AS text), 12), @tenant, @webhook, 'completed', '[]', '', now(), 0, false, '', 0, 0, now() FROM generate_series(1, 300) n`)
 	}
-	require.NoError(t, s.DB().Exec("VACUUM ANALYZE").Error)
+	s.patiently(t, nil, "VACUUM ANALYZE")
 	w := webhooks[3]
 	for name, read := range map[string]func(ctx context.Context, tx *models.Store) ([]models.Recovery, string, error){
 		"of all tenants": func(ctx context.Context, tx *models.Store) ([]models.Recovery, string, error) {

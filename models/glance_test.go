@@ -135,13 +135,13 @@ func TestGlance_WhatIsLookedForFirstUsesIndexesOnPostgres(t *testing.T) {
 	s := postgres(t)
 	tenant := s.Tenant(t, "acme")
 	w, stopped := s.Webhook(t, tenant), s.Webhook(t, tenant)
-	s.fill(t, map[string]any{"tenant": tenant, "webhook": w.ID, "stopped": stopped.ID},
+	s.patiently(t, map[string]any{"tenant": tenant, "webhook": w.ID, "stopped": stopped.ID},
 		`INSERT INTO webhooks SELECT (jsonb_populate_record(w, jsonb_build_object('id', 'wh_many' || n))).* FROM webhooks w, generate_series(1, 5000) n WHERE w.id = @webhook`,
 		`UPDATE webhooks SET status = 'deactivated' WHERE id = @stopped`,
 		`INSERT INTO recoveries (id, tenant, webhook_id, status, statuses, reason, until, rate, sweep, position, total, released, created_at)
 			SELECT 'rec_' || lpad(n::text, 8, '0'), @tenant, @webhook, CASE WHEN n = 7 THEN 'running' ELSE 'completed' END, '[]', '', now(), 0, false, '', 0, 0, now()
 			FROM generate_series(1, 5000) n`)
-	require.NoError(t, s.DB().Exec("VACUUM ANALYZE").Error)
+	s.patiently(t, nil, "VACUUM ANALYZE")
 	for _, of := range []string{"", tenant} {
 		got := s.countingOf(t, func(ctx context.Context, tx *models.Store) error {
 			webhooks, _, err := tx.Webhooks(ctx, of, models.WebhookFilter{Status: models.WebhookDeactivated}, models.Page{Limit: 8})

@@ -463,10 +463,10 @@ func TestLookBound_SearchesOfTestsLookAtABoundedNumberOnPostgres(t *testing.T) {
 	s := postgres(t)
 	const most, page, n = 200, 50, 3000
 	w := s.Webhook(t, s.Tenant(t, "acme"))
-	s.fill(t, map[string]any{"webhook": w.ID, "now": s.Now(), "n": n}, `INSERT INTO tests (id, tenant, webhook_id, event_id, event_type, status, attempt, created_at)
+	s.patiently(t, map[string]any{"webhook": w.ID, "now": s.Now(), "n": n}, `INSERT INTO tests (id, tenant, webhook_id, event_id, event_type, status, attempt, created_at)
 		SELECT 'dlv_' || to_hex(1000000 + n), 'acme', CASE WHEN n % 3 = 0 THEN CAST(@webhook AS text) ELSE 'wh_other' END, 'evt_' || n, 'order.created', 'delivered', '{}', @now
 		FROM generate_series(1, @n) n`)
-	require.NoError(t, s.DB().Exec("VACUUM ANALYZE").Error)
+	s.patiently(t, nil, "VACUUM ANALYZE")
 	s.Store = s.Looking(most)
 	for _, tenant := range []string{"acme", ""} {
 		for _, f := range []models.DeliveryFilter{{}, {WebhookID: w.ID}, {WebhookID: "wh_none"}, {Status: models.Failed}, {EventType: "none"}, {EventID: "evt_none"},
@@ -488,12 +488,12 @@ func TestLookBound_APageOfAWebhookPassesOverNoOthersOnPostgres(t *testing.T) {
 	s := postgres(t)
 	const most, page, n = 20, 10, 30000
 	w := s.Webhook(t, s.Tenant(t, "acme"))
-	s.fill(t, map[string]any{"webhook": w.ID, "now": s.Now(), "n": n}, `INSERT INTO deliveries (tenant, id, event_id, event_type, webhook_id, status, status_reason, attempts, failures, generation,
+	s.patiently(t, map[string]any{"webhook": w.ID, "now": s.Now(), "n": n}, `INSERT INTO deliveries (tenant, id, event_id, event_type, webhook_id, status, status_reason, attempts, failures, generation,
 			dispatch_id, created_at)
 		SELECT 'acme', 'dlv_' || to_hex(1000000 + n), 'evt_' || n, 'order.created',
 			CASE WHEN n <= @n / 2 AND hashint4(n) % 4 <> 0 THEN CAST(@webhook AS text) ELSE 'wh_' || abs(hashint4(n + 7)) % 20 END,
 			CASE WHEN n % 10 = 0 THEN 'failed' ELSE 'delivered' END, '', 1, 0, 0, '', @now FROM generate_series(1, @n) n`)
-	require.NoError(t, s.DB().Exec("VACUUM ANALYZE").Error)
+	s.patiently(t, nil, "VACUUM ANALYZE")
 	s.Store = s.Looking(most)
 	for _, f := range []models.DeliveryFilter{{Status: models.Failed}, {Status: models.Held}, {Status: models.Failed, EventType: "none"}, {Status: models.Failed, Tag: "none"}, {}} {
 		f.WebhookID = w.ID
@@ -570,5 +570,5 @@ func (s *database) halve(t *testing.T, tenant string) {
 		}
 		return tx.Label(t.Context(), keys)
 	}))
-	require.NoError(t, s.DB().Exec("ANALYZE").Error)
+	s.patiently(t, nil, "ANALYZE")
 }

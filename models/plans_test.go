@@ -57,7 +57,7 @@ func (s *database) crowd(t *testing.T) (webhooks []models.Webhook) {
 		webhooks = append(webhooks, s.Webhook(t, tenant))
 	}
 	for _, w := range webhooks {
-		s.fill(t, map[string]any{"tenant": w.Tenant, "webhook": w.ID, "start": s.Now().Add(-1500 * time.Minute)},
+		s.patiently(t, map[string]any{"tenant": w.Tenant, "webhook": w.ID, "start": s.Now().Add(-1500 * time.Minute)},
 			`INSERT INTO events (tenant, id, type, data, attributes, created_at)
 				SELECT @tenant, 'evt_00' || to_hex(1000000 + n) || @webhook, 'order.created', '{}', 'null', CAST(@start AS timestamptz) + n * interval '1 minute'
 				FROM generate_series(0, 1499) n`,
@@ -72,7 +72,7 @@ func (s *database) crowd(t *testing.T) (webhooks []models.Webhook) {
 				SELECT tenant, 'att_' || right(id, -4), id, webhook_id, 1, created_at, 1, 200, '', '{}', '{}', ''
 				FROM deliveries WHERE webhook_id = @webhook`)
 	}
-	require.NoError(t, s.DB().Exec(`VACUUM ANALYZE`).Error)
+	s.patiently(t, nil, "VACUUM ANALYZE")
 	return webhooks
 }
 

@@ -15,7 +15,7 @@ func TestStatistics_FollowGrowthOnPostgres(t *testing.T) {
 	t.Parallel()
 	s := postgres(t)
 	s.crowd(t)
-	s.fill(t, nil, `INSERT INTO dispatches (id, deliveries, created_at, checked_at)
+	s.patiently(t, nil, `INSERT INTO dispatches (id, deliveries, created_at, checked_at)
 		SELECT 'p' || n, '[]', now(), now() FROM generate_series(1, 1500) n`)
 	// PostgreSQL counts a connection's work a moment later.
 	var outgrown []string
@@ -33,7 +33,7 @@ func TestStatistics_PlansForABacklogThatNobodyHasCountedOnPostgres(t *testing.T)
 	s := postgres(t)
 	w := s.crowd(t)[0]
 	require.NoError(t, s.DB().Exec(`UPDATE deliveries SET status = 'delivered', next_attempt_at = NULL WHERE status = 'pending'`).Error)
-	require.NoError(t, s.DB().Exec(`VACUUM ANALYZE`).Error)
+	s.patiently(t, nil, "VACUUM ANALYZE")
 	require.NoError(t, s.DB().Exec(`UPDATE deliveries SET status = 'pending', next_attempt_at = created_at WHERE status = 'delivered'`).Error)
 
 	rows, _, err := s.Deliveries(t.Context(), w.Tenant, models.DeliveryFilter{WebhookID: w.ID, Status: models.Pending}, models.Page{Limit: 40})
@@ -108,7 +108,7 @@ func TestStatistics_ListsOfATenantThatNobodyHasCountedOnPostgres(t *testing.T) {
 	s.crowd(t)
 	fresh := s.Tenant(t, "fresh")
 	w := s.Webhook(t, fresh)
-	s.fill(t, map[string]any{"tenant": fresh, "webhook": w.ID, "start": s.Now().Add(-2 * time.Hour)},
+	s.patiently(t, map[string]any{"tenant": fresh, "webhook": w.ID, "start": s.Now().Add(-2 * time.Hour)},
 		`INSERT INTO events (tenant, id, type, data, attributes, created_at)
 			SELECT @tenant, 'evt_00' || to_hex(1000000 + n), 'order.created', '{}', 'null', CAST(@start AS timestamptz) + n * interval '1 second'
 			FROM generate_series(0, 4999) n`,

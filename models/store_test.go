@@ -12,7 +12,9 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/stretchr/testify/require"
+	pgdriver "gorm.io/driver/postgres"
 	"gorm.io/gorm"
+	"gorm.io/gorm/logger"
 
 	"github.com/posthorn/posthorn/models"
 	"github.com/posthorn/posthorn/models/modelstest"
@@ -93,25 +95,22 @@ func (s *database) Open(tb testing.TB) *models.Store {
 	return store
 }
 
-// fill runs the statements that fill tables for a test, in one transaction. They wait for locks as long as it takes: where the
-// processor is short, autovacuum may keep a growing table's for longer than a Store waits.
-func (s *database) fill(tb testing.TB, args map[string]any, statements ...string) {
+// patiently runs statements on PostgreSQL that wait for locks as long as it takes. Where the processor is short, autovacuum can hold
+// the lock for extending a table for longer than a Store waits.
+func (s *database) patiently(tb testing.TB, args map[string]any, statements ...string) {
 	tb.Helper()
+	db, err := gorm.Open(pgdriver.Open(s.URL), &gorm.Config{Logger: logger.Discard})
+	require.NoError(tb, err)
+	pool, err := db.DB()
+	require.NoError(tb, err)
+	defer func() { require.NoError(tb, pool.Close()) }()
 	var values []any
 	if args != nil {
 		values = append(values, args)
 	}
-	require.NoError(tb, s.DB().Transaction(func(tx *gorm.DB) error {
-		if err := tx.Exec("SET LOCAL lock_timeout = 0").Error; err != nil {
-			return err
-		}
-		for _, statement := range statements {
-			if err := tx.Exec(statement, values...).Error; err != nil {
-				return err
-			}
-		}
-		return nil
-	}))
+	for _, statement := range statements {
+		require.NoError(tb, db.Exec(statement, values...).Error)
+	}
 }
 
 // Tenant creates a tenant and returns its id.

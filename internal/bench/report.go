@@ -120,7 +120,7 @@ func (r *Report) Text(w io.Writer) error {
 	return err
 }
 
-// Figures returns all figures.
+// Figures returns those of all scenarios that are no load, in the order of the page.
 func (r *Report) Figures() []Figure { return slices.Concat(r.Bare, r.Mass, r.Console, r.Volume) }
 
 // figuresText writes figures part by part.

@@ -6,19 +6,19 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
-	"sync"
 	"time"
 
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/posthorn/posthorn/internal/bench"
 )
 
-// bareName is the scenario of workflows that do nothing. They are what Temporal and PostgreSQL take for a workflow on this
-// machine, whatever Posthorn does: the least that a workflow for each event can cost here.
+// bareName is the scenario of workflows that do nothing: what Temporal and PostgreSQL take for a workflow on this machine, whatever
+// Posthorn does.
 const bareName = "bare"
 
 const (
@@ -28,10 +28,11 @@ const (
 	bareSettle = 3 * time.Second
 )
 
-// bareTogether are the workflows that start at once. Posthorn starts those of a quarter of a second together: five at this rate.
+// bareTogether are the workflows that start at once. Of events that were received, Posthorn starts those of a quarter of a second
+// together: five at this rate.
 var bareTogether = []int{1, 5, 20}
 
-// bare starts workflows as Posthorn does, eagerly, in a process that has a worker: this one.
+// bare starts workflows eagerly, as Posthorn does, in a process that has a worker: this one.
 func (s *settings) bare(ctx context.Context) (figures []bench.Figure, err error) {
 	st, clean, err := s.newStack(bareName)
 	if err != nil {
@@ -85,31 +86,25 @@ func startTogether(ctx context.Context, start func() error, together int, length
 	tick := time.NewTicker(time.Duration(together) * time.Second / bareRate)
 	defer tick.Stop()
 	end := time.After(length)
-	var group sync.WaitGroup
-	var mu sync.Mutex
+	var group errgroup.Group
 	for {
 		select {
 		case <-ctx.Done():
-			return started, ctx.Err()
+			return started, errors.Join(ctx.Err(), group.Wait())
 		case <-tick.C:
 			for range together {
-				group.Go(func() {
-					failed := start()
-					mu.Lock()
-					defer mu.Unlock()
-					err = errors.Join(err, failed)
-				})
+				group.Go(start)
 			}
 			started += together
 		case <-end:
-			group.Wait()
+			err = group.Wait()
 			time.Sleep(bareSettle)
 			return started, err
 		}
 	}
 }
 
-// bareFigures are the CPU that a workflow took. Without /proc there are none.
+// bareFigures are the CPU that a workflow took. There are none without /proc, or if the time was too short for a start.
 func bareFigures(together, started int, u *bench.Usage) []bench.Figure {
 	if u == nil || started == 0 {
 		return nil

@@ -21,6 +21,7 @@ func TestBenchBare_StartsAsManyASecondInGroups(t *testing.T) {
 		}, 5, 2100*time.Millisecond)
 		require.NoError(t, err)
 		require.Equal(t, 40, n)
+		require.Equal(t, 2100*time.Millisecond+bareSettle, time.Since(began))
 		for at := range times {
 			want := int64(0)
 			if at > 0 && at <= 2000 && at%250 == 0 {

@@ -125,7 +125,7 @@ func (s *settings) backlogs(text string) error {
 	return nil
 }
 
-// measure runs an arrangement's scenarios. mass, console and volume come last, because they start the arrangement themselves.
+// measure runs an arrangement's scenarios. Those that start their processes themselves come last.
 func (s *settings) measure(ctx context.Context, m mode) (*bench.Report, error) {
 	report := bench.NewReport(bench.Options{Payload: payload})
 	if slices.ContainsFunc(m.loads, func(l load) bool { return s.wanted(l.scenario) }) {

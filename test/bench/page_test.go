@@ -148,6 +148,7 @@ func TestBenchPage_MassIsMeasuredWhereItIsWanted(t *testing.T) {
 	}
 	require.Equal(t, []string{"serve", "workers-1"}, wanted("mass"))
 	require.Equal(t, []string{"serve", "workers-2", "workers-4"}, wanted("limits"))
+	require.Equal(t, []string{"temporal"}, wanted(bareName))
 	require.Equal(t, []string{"serve"}, wanted("console"))
 	require.Equal(t, []string{"serve"}, wanted("volume"))
 	s := settings{}
