@@ -2,6 +2,7 @@ package delivery_test
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"testing"
 
@@ -72,7 +73,11 @@ func TestAhead_AttemptsThatFailLeaveNoResult(t *testing.T) {
 	d := b.publish()
 	work := b.work(d)
 	ctx, cancel := context.WithCancel(t.Context())
-	b.receiver.handle("/a", func(http.ResponseWriter, *http.Request) { cancel() })
+	b.receiver.handle("/a", func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // or the server would not notice that the caller is gone
+		cancel()
+		<-r.Context().Done() // an answer might be recorded still
+	})
 	_, err := b.Ahead(ctx, d.ID, work)
 	require.ErrorIs(t, err, context.Canceled)
 	require.Zero(t, b.Remembered())
