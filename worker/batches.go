@@ -36,7 +36,7 @@ type Batches struct {
 	Engine BatchEngine
 	Log    *slog.Logger
 	Now    func() time.Time
-	// Due gets a signal while a batch waits, and has room for one. Without one, a loop that has nothing to do looks again after untilDue.
+	// Due has room for one signal, and gets it while a batch waits. Without a signal, an idle loop looks again after untilDue.
 	Due chan struct{}
 
 	tenant  string               // whose turn was the last

@@ -34,7 +34,7 @@ type Jobs struct {
 	Metrics *metrics.Metrics
 	Log     *slog.Logger
 	Now     func() time.Time
-	// Due gets a signal while a job waits, and has room for one. Without one, a loop that has nothing to do looks again after untilDue.
+	// Due has room for one signal, and gets it while a job waits. Without a signal, an idle loop looks again after untilDue.
 	Due chan struct{}
 
 	starts chan struct{} // one token for each page whose dispatches are being started

@@ -39,7 +39,7 @@ type Reconciler struct {
 	// Every is the time between two rounds, default 10 s. Overdue is how long a delivery must have been due before its
 	// dispatch is checked, default 1 minute.
 	Every, Overdue time.Duration
-	// Jobs gets a signal while a job waits in the database, and Batches while a batch does; nil = nobody is told.
+	// Jobs gets a signal while a job waits in the database. Batches gets one while a batch waits. Nobody is told through a nil one.
 	Jobs, Batches chan<- struct{}
 	// Others reports whether another tenant has had first attempts here a moment ago; nil = none ever has.
 	Others func(tenant string) bool

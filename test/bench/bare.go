@@ -34,11 +34,12 @@ var bareTogether = []int{1, 5, 20}
 
 // bare starts workflows eagerly, as Posthorn does, in a process that has a worker: this one.
 func (s *settings) bare(ctx context.Context) (figures []bench.Figure, err error) {
-	st, clean, err := s.newStack(bareName)
+	st, err := s.newStack(bareName)
 	if err != nil {
 		return nil, err
 	}
-	defer clean()
+	defer st.clean()
+	defer st.stop()
 	_, database, err := st.cluster(ctx)
 	if err != nil {
 		return nil, err

@@ -163,11 +163,12 @@ func (s *settings) measure(ctx context.Context, m mode) (*bench.Report, error) {
 
 // loads starts an arrangement and runs its loads, one after the other.
 func (s *settings) loads(ctx context.Context, m mode) (*bench.Report, error) {
-	st, clean, err := s.newStack(m.name)
+	st, err := s.newStack(m.name)
 	if err != nil {
 		return nil, err
 	}
-	defer clean()
+	defer st.clean()
+	defer st.stop()
 	if err := m.start(st, ctx); err != nil {
 		return nil, errors.Join(err, st.logs())
 	}

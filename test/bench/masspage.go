@@ -16,7 +16,7 @@ func (p *page) bare(w io.Writer) {
 
 The scenario `+"`bare`"+`: workflows that do nothing, 20 a second, started eagerly by a process with a worker, as Posthorn starts its own.
 There is no Posthorn. This is what a workflow takes on this machine, with what idle processes take. At this rate, Posthorn starts
-five at once.
+those of received events five at once.
 `)
 }
 

@@ -62,21 +62,23 @@ type stack struct {
 	running   []*program
 }
 
-// newStack returns a stack in which nothing runs yet. clean ends it.
-func (s *settings) newStack(name string) (st *stack, clean func(), err error) {
+// newStack returns a stack in which nothing runs yet.
+func (s *settings) newStack(name string) (*stack, error) {
 	dir, err := os.MkdirTemp("", "posthorn-bench-")
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	st = &stack{settings: s, dir: dir}
 	if s.keep {
 		fmt.Fprintln(os.Stderr, name+": logs in", dir)
-		return st, st.stop, nil
 	}
-	return st, func() {
-		st.stop()
-		_ = os.RemoveAll(dir)
-	}, nil
+	return &stack{settings: s, dir: dir}, nil
+}
+
+// clean removes what the stack has written, unless it is kept.
+func (st *stack) clean() {
+	if !st.keep {
+		_ = os.RemoveAll(st.dir)
+	}
 }
 
 // program is a started program.

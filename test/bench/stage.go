@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"os"
 	"slices"
 	"syscall"
 
@@ -25,15 +23,10 @@ type stage struct {
 var _ bench.VolumeStage = (*stage)(nil)
 
 // Begin starts PostgreSQL's databases, Temporal and `posthorn api`.
-func (g *stage) Begin(ctx context.Context, settings ...string) error {
-	dir, err := os.MkdirTemp("", "posthorn-bench-")
-	if err != nil {
+func (g *stage) Begin(ctx context.Context, settings ...string) (err error) {
+	if g.st, err = g.newStack(g.mode.name); err != nil {
 		return err
 	}
-	if g.keep {
-		fmt.Fprintln(os.Stderr, g.mode.name+": logs in", dir)
-	}
-	g.st = &stack{settings: g.settings, dir: dir}
 	if g.env, err = g.st.posthorn(ctx); err != nil {
 		return err
 	}
@@ -71,9 +64,7 @@ func (g *stage) End(ctx context.Context) {
 		}
 		_ = conn.Close(ctx)
 	}
-	if !g.keep {
-		_ = os.RemoveAll(g.st.dir)
-	}
+	g.st.clean()
 	g.st = nil
 }
 
